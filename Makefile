@@ -1,0 +1,75 @@
+# vsrun. Every target installs, or asks for, what it lacks; the work is done by the scripts in .ci.
+
+# The machine's own kind, statically linked. Another: make TARGET=aarch64-unknown-linux-musl
+TARGET ?= $(shell uname -m)-unknown-linux-musl
+PREFIX ?= /usr/local
+DESTDIR ?=
+# For cargo test: make test TESTARGS='--test pidfile -- --nocapture'
+TESTARGS ?=
+
+# cargo's own directory, where the environment names one.
+OUT = $(or $(CARGO_TARGET_DIR),target)
+BIN = $(OUT)/$(TARGET)/release/vsrun
+PAGE = $(OUT)/vsrun.8
+RUST = .ci/rust
+
+# Plain cargo calls below build for it, too.
+export CARGO_BUILD_TARGET = $(TARGET)
+
+# cargo uses every core by itself, and two cargos only wait for each other.
+.NOTPARALLEL:
+.PHONY: build demo test check fmt clippy doc size man man-check install uninstall clean help
+
+build: ## the small static binary (this is the default)
+	$(RUST) .ci/build
+	@ls -l $(BIN)
+
+demo: build ## show what vsrun does, on a small server
+	$(RUST) cargo build --locked --quiet --example hello
+	examples/demo.sh $(BIN) $(OUT)/$(TARGET)/debug/examples/hello
+
+test: build ## all tests, of the small binary (TESTARGS='...' goes to cargo test)
+	VSRUN=$(abspath $(BIN)) $(RUST) .ci/test $(TESTARGS)
+
+check: fmt clippy size man-check test doc ## the gate: everything that must hold before a change is taken
+
+fmt: ## is the code formatted?
+	$(RUST) cargo fmt --check
+
+clippy: ## clippy's warnings are errors
+	$(RUST) cargo clippy --locked --all-targets -- -D warnings
+
+doc: ## rustdoc's warnings are errors
+	RUSTDOCFLAGS="-D warnings" $(RUST) cargo doc --locked --no-deps --document-private-items
+
+size: build ## is the binary small and static?
+	.ci/need check
+	.ci/size $(BIN)
+
+man: $(PAGE) ## the man page, out of the last build
+
+man-check: build man ## is the man page clean?
+	.ci/need check
+	.ci/man-check $(PAGE)
+
+install: $(BIN) $(PAGE) ## into $(DESTDIR)$(PREFIX), binary in sbin and man page
+	install -d $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/share/man/man8
+	install -m 755 $(BIN) $(DESTDIR)$(PREFIX)/sbin/vsrun
+	gzip -9nc $(PAGE) >$(DESTDIR)$(PREFIX)/share/man/man8/vsrun.8.gz
+	chmod 644 $(DESTDIR)$(PREFIX)/share/man/man8/vsrun.8.gz
+
+uninstall: ## what install did, undone
+	rm -f $(DESTDIR)$(PREFIX)/sbin/vsrun $(DESTDIR)$(PREFIX)/share/man/man8/vsrun.8.gz
+
+clean: ## everything that was made
+	rm -rf $(OUT)
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+# `sudo make install` after `make` builds nothing: root may have no Rust, and should not need one.
+$(BIN):
+	$(RUST) .ci/build
+
+$(PAGE): $(BIN)
+	.ci/man $(OUT)/$(TARGET)/release/build $@
