@@ -1,2 +1,272 @@
-//! placeholder
-fn main() {}
+//! The server that the tests start: it tells what it finds when it begins to live, and does what it is told.
+//!
+//! It is static and has no start-up of Rust's own (which ignores SIGPIPE and opens `/dev/null`), so what it reports
+//! is what the launcher left behind; and it runs in an empty chroot. Its arguments are a script, one action after the
+//! other. A FILE is written by appending, in one write; `-` is standard output. A script that runs out exits 0.
+//!
+//! | Action | What it does |
+//! |---|---|
+//! | `report FILE` | writes the state of the process (see `report.rs`), with a rename, so that a reader sees all or nothing |
+//! | `life FILE` | appends `PID MILLISECONDS` (monotonic); the number of lines is the number of this life |
+//! | `at N ACTION` | does ACTION in life N only |
+//! | `until N ACTION` | does ACTION in the lives 1 to N only |
+//! | `append FILE TEXT` | appends TEXT and a newline |
+//! | `await FILE` | goes on once FILE exists |
+//! | `print TEXT`, `complain TEXT` | a line to standard output, to standard error |
+//! | `lines FROM TO` | prints `line N` for each number, each with one write |
+//! | `collect FILE` | copies standard input to FILE until its end |
+//! | `take N FILE` | copies N lines of standard input, and reads not one byte more |
+//! | `ignore SIGNAL` | ignores the signal of that number |
+//! | `signals FILE N` | catches every signal and writes its number, after the word `ready`, until signal N has come |
+//! | `orphans N FILE` | leaves N grandchildren without a parent; they write their numbers and end |
+//! | `child FILE` | starts a child that stays until it is killed, and writes its number |
+//! | `lock FILE` | takes a classic record lock on FILE, to write |
+//! | `regain FILE` | tries all ways back to root and writes how each went |
+//! | `push FD FILE` | tries to push a keystroke into the terminal on FD and writes how that went |
+//! | `scribble FD FILE` | tries to write to descriptor FD and writes how that went |
+//! | `core` | allows core files of any size |
+//! | `segv` | ends by a true memory fault |
+//! | `raise SIGNAL` | sends itself the signal of that number |
+//! | `exit N` | ends with that status |
+//! | `wait` | stays until a signal ends it |
+//! | `run FILE` | goes on with the script in FILE, one word a line; `#!PROBE run` as its first line makes it a program |
+#![no_main]
+#![allow(unsafe_code, missing_docs)]
+#![allow(clippy::undocumented_unsafe_blocks, clippy::multiple_unsafe_ops_per_block)]
+#![allow(clippy::disallowed_methods, clippy::disallowed_types, clippy::disallowed_macros)]
+#![allow(clippy::std_instead_of_core, clippy::std_instead_of_alloc, clippy::indexing_slicing)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::cast_possible_truncation)]
+
+mod kernel;
+mod report;
+
+use std::ffi::{CStr, OsString};
+use std::io::ErrorKind;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::PathBuf;
+
+type Words = std::vec::IntoIter<OsString>;
+
+enum Action {
+    Report(PathBuf),
+    Life(PathBuf),
+    At(u64, Box<Action>),
+    Until(u64, Box<Action>),
+    Append(PathBuf, OsString),
+    Await(PathBuf),
+    Print(OsString),
+    Complain(OsString),
+    Lines(u64, u64),
+    Collect(PathBuf),
+    Take(u64, PathBuf),
+    Ignore(i32),
+    Signals(PathBuf, i32),
+    Orphans(u64, PathBuf),
+    Child(PathBuf),
+    Lock(PathBuf),
+    Regain(PathBuf),
+    Push(i32, PathBuf),
+    Scribble(i32, PathBuf),
+    Core,
+    Segv,
+    Raise(i32),
+    Exit(i32),
+    Wait,
+    Run(PathBuf),
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn main(argc: i32, argv: *const *const libc::c_char) -> i32 {
+    let arguments: Vec<OsString> = (0..argc.cast_unsigned() as usize)
+        .map(|index| unsafe { CStr::from_ptr(*argv.add(index)) })
+        .map(|word| OsString::from_vec(word.to_bytes().to_vec()))
+        .collect();
+    let mut life = 0;
+    let mut words = arguments.clone().into_iter();
+    words.next();
+    while let Some(action) = next_action(&mut words) {
+        perform(action, &arguments, &mut words, &mut life);
+    }
+    0
+}
+
+fn next_action(words: &mut Words) -> Option<Action> {
+    let name = words.next()?;
+    Some(match name.to_str() {
+        Some("report") => Action::Report(path(words)),
+        Some("life") => Action::Life(path(words)),
+        Some("at") => Action::At(number(words), inner(words)),
+        Some("until") => Action::Until(number(words), inner(words)),
+        Some("append") => Action::Append(path(words), text(words)),
+        Some("await") => Action::Await(path(words)),
+        Some("print") => Action::Print(text(words)),
+        Some("complain") => Action::Complain(text(words)),
+        Some("lines") => Action::Lines(number(words), number(words)),
+        Some("collect") => Action::Collect(path(words)),
+        Some("take") => Action::Take(number(words), path(words)),
+        Some("ignore") => Action::Ignore(small(words)),
+        Some("signals") => Action::Signals(path(words), small(words)),
+        Some("orphans") => Action::Orphans(number(words), path(words)),
+        Some("child") => Action::Child(path(words)),
+        Some("lock") => Action::Lock(path(words)),
+        Some("regain") => Action::Regain(path(words)),
+        Some("push") => Action::Push(small(words), path(words)),
+        Some("scribble") => Action::Scribble(small(words), path(words)),
+        Some("core") => Action::Core,
+        Some("segv") => Action::Segv,
+        Some("raise") => Action::Raise(small(words)),
+        Some("exit") => Action::Exit(small(words)),
+        Some("wait") => Action::Wait,
+        Some("run") => Action::Run(path(words)),
+        _ => misused(&format!("unknown action {name:?}")),
+    })
+}
+
+fn perform(action: Action, arguments: &[OsString], words: &mut Words, life: &mut u64) {
+    match action {
+        Action::Report(file) => write_whole(&file, &report::report(arguments)),
+        Action::Life(file) => *life = begin_life(&file),
+        Action::At(wanted, action) if *life == wanted => perform(*action, arguments, words, life),
+        Action::Until(last, action) if *life <= last => perform(*action, arguments, words, life),
+        Action::At(..) | Action::Until(..) => {}
+        Action::Append(file, text) => append_line(&file, &text),
+        Action::Await(file) => {
+            while !file.exists() {
+                kernel::pause_for_milliseconds(2);
+            }
+        }
+        Action::Print(text) => kernel::write_all(1, &line(&text)),
+        Action::Complain(text) => kernel::write_all(2, &line(&text)),
+        Action::Lines(from, to) => (from..=to).for_each(|n| kernel::write_all(1, format!("line {n}\n").as_bytes())),
+        Action::Collect(file) => while copy_some(&file, 4096) > 0 {},
+        Action::Take(count, file) => take_lines(count, &file),
+        Action::Ignore(signal) => kernel::ignore(signal),
+        Action::Signals(file, last) => print_signals(&file, last),
+        Action::Orphans(count, file) => kernel::orphans(count, |pid| append_line(&file, &OsString::from(pid.to_string()))),
+        Action::Child(file) => append_line(&file, &OsString::from(kernel::child_that_stays().to_string())),
+        Action::Lock(file) => kernel::lock(&file),
+        Action::Regain(file) => append(&file, kernel::regain().as_bytes()),
+        Action::Push(fd, file) => append_line(&file, &OsString::from(kernel::push_keystroke(fd))),
+        Action::Scribble(fd, file) => append_line(&file, &OsString::from(kernel::scribble(fd))),
+        Action::Core => kernel::allow_core(),
+        Action::Segv => kernel::memory_fault(),
+        Action::Raise(signal) => kernel::raise(signal),
+        Action::Exit(status) => kernel::leave(status),
+        Action::Wait => loop {
+            kernel::pause();
+        },
+        Action::Run(file) => *words = script(&file),
+    }
+}
+
+fn inner(words: &mut Words) -> Box<Action> {
+    Box::new(next_action(words).unwrap_or_else(|| misused("an action is missing")))
+}
+
+fn text(words: &mut Words) -> OsString {
+    words.next().unwrap_or_else(|| misused("a word is missing"))
+}
+
+fn path(words: &mut Words) -> PathBuf {
+    PathBuf::from(text(words))
+}
+
+fn number(words: &mut Words) -> u64 {
+    let word = text(words);
+    word.to_str().and_then(|word| word.parse().ok()).unwrap_or_else(|| misused(&format!("{word:?} is no number")))
+}
+
+fn small(words: &mut Words) -> i32 {
+    number(words) as i32
+}
+
+fn misused(why: &str) -> ! {
+    kernel::write_all(2, format!("probe: {why}\n").as_bytes());
+    kernel::leave(99)
+}
+
+fn line(text: &OsString) -> Vec<u8> {
+    [text.as_bytes(), b"\n"].concat()
+}
+
+fn append_line(file: &PathBuf, text: &OsString) {
+    append(file, &line(text));
+}
+
+/// One write, so that the lines of several processes do not mix.
+fn append(file: &PathBuf, bytes: &[u8]) {
+    if file.as_os_str() == "-" {
+        return kernel::write_all(1, bytes);
+    }
+    let fd = kernel::open_to_append(file).unwrap_or_else(|error| misused(&format!("{}: {error}", file.display())));
+    kernel::write_all(fd, bytes);
+    kernel::close(fd);
+}
+
+fn write_whole(file: &PathBuf, bytes: &[u8]) {
+    if file.as_os_str() == "-" {
+        return kernel::write_all(1, bytes);
+    }
+    let mut draft = file.clone().into_os_string();
+    draft.push(format!(".{}", kernel::pid()));
+    let draft = PathBuf::from(draft);
+    append(&draft, bytes);
+    std::fs::rename(&draft, file).unwrap_or_else(|error| misused(&format!("{}: {error}", file.display())));
+}
+
+fn begin_life(file: &PathBuf) -> u64 {
+    append(file, format!("{} {}\n", kernel::pid(), kernel::milliseconds()).as_bytes());
+    let lives = std::fs::read(file).unwrap_or_else(|error| misused(&format!("{}: {error}", file.display())));
+    lives.iter().filter(|byte| **byte == b'\n').count() as u64
+}
+
+fn copy_some(file: &PathBuf, at_most: usize) -> usize {
+    let mut block = vec![0; at_most];
+    match kernel::read(0, &mut block) {
+        Ok(count) => {
+            if count > 0 {
+                append(file, &block[..count]);
+            }
+            count
+        }
+        Err(error) if error.kind() == ErrorKind::Interrupted => copy_some(file, at_most),
+        Err(error) => misused(&format!("standard input: {error}")),
+    }
+}
+
+fn take_lines(count: u64, file: &PathBuf) {
+    for _ in 0..count {
+        let mut line = Vec::new();
+        let mut byte = [0];
+        while !line.ends_with(b"\n") {
+            match kernel::read(0, &mut byte) {
+                Ok(0) => break,
+                Ok(_) => line.push(byte[0]),
+                Err(error) => misused(&format!("standard input: {error}")),
+            }
+        }
+        append(file, &line);
+    }
+}
+
+fn print_signals(file: &PathBuf, last: i32) {
+    kernel::block_all();
+    append(file, b"ready\n");
+    loop {
+        let signal = kernel::next_signal();
+        append(file, format!("{signal}\n").as_bytes());
+        if signal == last {
+            return kernel::unblock_all();
+        }
+    }
+}
+
+fn script(file: &PathBuf) -> Words {
+    let bytes = std::fs::read(file).unwrap_or_else(|error| misused(&format!("{}: {error}", file.display())));
+    let words: Vec<OsString> = bytes
+        .split(|byte| *byte == b'\n')
+        .filter(|word| !word.is_empty() && !word.starts_with(b"#!"))
+        .map(|word| OsString::from_vec(word.to_vec()))
+        .collect();
+    words.into_iter()
+}
