@@ -1,0 +1,175 @@
+//! A directory of the test's own, and the end of everything that was started in it.
+
+use super::call::{Call, start_locked};
+use super::{Report, await_file, await_true, process, sys};
+use std::ffi::OsString;
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{PermissionsExt, chown};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+pub struct Place {
+    directory: PathBuf,
+    /// The user and group that vsrun is called as, and that `directory` belongs to.
+    user: u32,
+}
+
+impl Place {
+    pub fn new() -> Self {
+        Self::of(sys::user())
+    }
+
+    /// A place where vsrun is called by somebody without any privilege.
+    pub fn plain() -> Self {
+        Self::of(if sys::user() == 0 { super::PLAIN } else { sys::user() })
+    }
+
+    fn of(user: u32) -> Self {
+        static COUNT: AtomicUsize = AtomicUsize::new(0);
+        let name = format!("vsrun-{}-{}", sys::pid(), COUNT.fetch_add(1, Ordering::Relaxed));
+        let directory = fs::canonicalize(std::env::temp_dir()).unwrap().join(name);
+        // Left by a process of the same number in another namespace, which is gone.
+        let _ = fs::remove_dir_all(&directory);
+        let place = Self { directory, user };
+        make_directory(&place.directory, 0o755);
+        chown_if_root(&place.directory, user);
+        make_directory(&place.path("out"), 0o777);
+        install(&built("vsrun"), &place.path("vsrun"));
+        install(&built("probe"), &place.path("probe"));
+        place
+    }
+
+    pub fn user(&self) -> u32 {
+        self.user
+    }
+
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.directory.join(name)
+    }
+
+    /// A path that every user may write to.
+    pub fn out(&self, name: &str) -> PathBuf {
+        self.path("out").join(name)
+    }
+
+    pub fn probe(&self) -> PathBuf {
+        self.path("probe")
+    }
+
+    pub fn mark(&self) -> String {
+        format!("PLACE={}", self.directory.display())
+    }
+
+    /// A call of vsrun, not yet started.
+    pub fn vsrun(&self, words: Vec<OsString>) -> Call<'_> {
+        Call::new(self, &self.path("vsrun"), words)
+    }
+
+    /// A call of anything else.
+    pub fn program(&self, program: &Path, words: Vec<OsString>) -> Call<'_> {
+        Call::new(self, program, words)
+    }
+
+    /// An executable that runs the probe with this script.
+    pub fn script(&self, name: &str, words: Vec<OsString>) -> PathBuf {
+        let mut text = format!("#!{} run\n", self.probe().display()).into_bytes();
+        for word in words {
+            text.extend_from_slice(word.as_bytes());
+            text.push(b'\n');
+        }
+        self.executable(name, &text)
+    }
+
+    /// An executable file with these bytes.
+    pub fn executable(&self, name: &str, bytes: &[u8]) -> PathBuf {
+        let path = self.path(name);
+        write_executable(&path, bytes);
+        path
+    }
+
+    /// A root directory that holds the probe and a directory `out` that every user may write to.
+    pub fn jail(&self) -> PathBuf {
+        let jail = self.path("jail");
+        make_directory(&jail, 0o755);
+        make_directory(&jail.join("out"), 0o777);
+        install(&built("probe"), &jail.join("probe"));
+        jail
+    }
+
+    /// What the probe's `report` wrote, once it has.
+    #[track_caller]
+    pub fn report(&self, path: &Path) -> Report {
+        await_file(path);
+        Report::read(path)
+    }
+
+    /// The processes of this test that still live, zombies left out.
+    pub fn living(&self) -> Vec<i32> {
+        process::marked(&self.mark())
+    }
+
+    #[track_caller]
+    pub fn await_nothing_left(&self) {
+        await_true("the end of every process of this test", || self.living().is_empty());
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        // A parent may start a child while we look: ask until nobody answers.
+        for _ in 0..1000 {
+            let living = self.living();
+            if living.is_empty() {
+                break;
+            }
+            for pid in living {
+                sys::kill(pid, libc::SIGKILL);
+            }
+        }
+        let _ = fs::remove_dir_all(&self.directory);
+    }
+}
+
+/// Where cargo has put what it built for this test.
+pub fn built(name: &str) -> PathBuf {
+    let cargos = PathBuf::from(env!("CARGO_BIN_EXE_vsrun"));
+    let path = match name {
+        "vsrun" => std::env::var_os("VSRUN").map_or(cargos, PathBuf::from),
+        _ => cargos.parent().unwrap().join("examples").join(name),
+    };
+    fs::canonicalize(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+pub fn make_directory(path: &Path, mode: u32) {
+    fs::create_dir_all(path).unwrap();
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+}
+
+/// A link where that is possible: the file must not be changed afterwards.
+pub fn install(from: &Path, to: &Path) {
+    if fs::hard_link(from, to).is_err() {
+        copy(from, to);
+    }
+}
+
+/// A file of its own, which may be changed.
+pub fn copy(from: &Path, to: &Path) {
+    write_executable(to, &fs::read(from).unwrap());
+}
+
+fn write_executable(path: &Path, bytes: &[u8]) {
+    // A child that is forked meanwhile would hold the file open to write, and nobody could execute it (ETXTBSY).
+    start_locked(|| fs::write(path, bytes).unwrap());
+    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+fn chown_if_root(path: &Path, user: u32) {
+    if sys::user() == 0 {
+        chown(path, Some(user), Some(user)).unwrap();
+    }
+}

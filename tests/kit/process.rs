@@ -1,0 +1,107 @@
+//! What `/proc` and the kernel's locks tell about processes that are not ours.
+
+use super::{await_true, sys, text};
+use std::fs;
+use std::path::Path;
+
+/// No such process, or only its zombie.
+pub fn gone(pid: i32) -> bool {
+    matches!(stat(pid).first().map(String::as_str), None | Some("Z" | "X"))
+}
+
+#[track_caller]
+pub fn await_gone(pid: i32) {
+    await_true(&format!("the end of {pid}"), || gone(pid));
+}
+
+/// Not even a zombie.
+pub fn reaped(pid: i32) -> bool {
+    stat(pid).is_empty()
+}
+
+pub fn state(pid: i32) -> String {
+    stat(pid).first().cloned().unwrap_or_default()
+}
+
+pub fn parent(pid: i32) -> i32 {
+    number(pid, 1)
+}
+
+pub fn group(pid: i32) -> i32 {
+    number(pid, 2)
+}
+
+pub fn session(pid: i32) -> i32 {
+    number(pid, 3)
+}
+
+/// The device number of the controlling terminal, 0 for none.
+pub fn terminal(pid: i32) -> i32 {
+    number(pid, 4)
+}
+
+/// The words of `/proc/PID/stat` after the name: state, parent, group, session, terminal and so on.
+fn stat(pid: i32) -> Vec<String> {
+    let line = text(Path::new(&format!("/proc/{pid}/stat")));
+    let after_name = line.rsplit_once(") ").map(|(_, rest)| rest).unwrap_or_default();
+    after_name.split_whitespace().map(str::to_owned).collect()
+}
+
+fn number(pid: i32, field: usize) -> i32 {
+    stat(pid).get(field).and_then(|word| word.parse().ok()).unwrap_or_else(|| panic!("{pid} is gone"))
+}
+
+/// A line of `/proc/PID/status`, without its name.
+pub fn status(pid: i32, name: &str) -> String {
+    let lines = text(Path::new(&format!("/proc/{pid}/status")));
+    let found = lines.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+    found.unwrap_or_else(|| panic!("{pid} has no {name}")).trim().to_owned()
+}
+
+pub fn children(pid: i32) -> Vec<i32> {
+    all().into_iter().filter(|child| stat(*child).get(1) == Some(&pid.to_string())).collect()
+}
+
+/// The numbers of the open descriptors, with what they lead to.
+pub fn descriptors(pid: i32) -> Vec<(i32, String)> {
+    let directory = format!("/proc/{pid}/fd");
+    let entries = fs::read_dir(&directory).unwrap_or_else(|error| panic!("{directory}: {error}"));
+    let mut found: Vec<(i32, String)> = entries
+        .filter_map(Result::ok)
+        .filter_map(|entry| {
+            let target = fs::read_link(entry.path()).ok()?;
+            Some((entry.file_name().to_str()?.parse().ok()?, target.to_string_lossy().into_owned()))
+        })
+        .collect();
+    found.sort();
+    found
+}
+
+/// The locks that a descriptor of that process holds, as `/proc/PID/fdinfo` tells them: `OFDLCK ADVISORY READ`.
+pub fn locks(pid: i32, fd: i32) -> Vec<String> {
+    let info = text(Path::new(&format!("/proc/{pid}/fdinfo/{fd}")));
+    let words = |line: &str| line.split_whitespace().skip(2).take(3).collect::<Vec<_>>().join(" ");
+    info.lines().filter(|line| line.starts_with("lock:")).map(words).collect()
+}
+
+pub fn directory(pid: i32) -> String {
+    link(pid, "cwd")
+}
+
+pub fn link(pid: i32, name: &str) -> String {
+    fs::read_link(format!("/proc/{pid}/{name}")).map(|path| path.to_string_lossy().into_owned()).unwrap_or_default()
+}
+
+/// The living processes that have this variable in their environment.
+pub fn marked(variable: &str) -> Vec<i32> {
+    let has_mark = |pid: &i32| {
+        let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+        environment.split(|byte| *byte == 0).any(|entry| entry == variable.as_bytes())
+    };
+    all().into_iter().filter(|pid| *pid != sys::pid()).filter(has_mark).filter(|pid| !gone(*pid)).collect()
+}
+
+fn all() -> Vec<i32> {
+    let entries = fs::read_dir("/proc").unwrap().filter_map(Result::ok);
+    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
+}

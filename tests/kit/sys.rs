@@ -1,0 +1,208 @@
+//! The kernel calls that the tests need and std does not have: the only unsafe code beside the probe's.
+
+#![allow(unsafe_code)]
+
+use std::ffi::{CStr, CString, OsStr};
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+
+pub fn user() -> u32 {
+    // SAFETY: takes nothing, cannot fail.
+    unsafe { libc::geteuid() }
+}
+
+pub fn pid() -> i32 {
+    std::process::id().cast_signed()
+}
+
+pub fn kill(pid: i32, signal: i32) {
+    assert!(pid > 1, "{pid} would mean more than one process");
+    // SAFETY: plain numbers. A process that is gone already is as good as killed.
+    unsafe { libc::kill(pid, signal) };
+}
+
+pub fn close(fd: RawFd) {
+    // SAFETY: called between fork and exec only, where no owner of the descriptor will use it any more.
+    unsafe { libc::close(fd) };
+}
+
+pub fn before_exec(command: &mut Command, hook: impl FnMut() -> io::Result<()> + Send + Sync + 'static) {
+    // SAFETY: the hooks make system calls with memory that was allocated before the fork.
+    unsafe { command.pre_exec(hook) };
+}
+
+/// All ids and groups of somebody without privilege.
+pub fn become_plain(user: u32) -> io::Result<()> {
+    // SAFETY: no group, and the pointer is not read for a length of 0.
+    check(unsafe { libc::setgroups(0, std::ptr::null()) })?;
+    // SAFETY: plain numbers.
+    check(unsafe { libc::setresgid(user, user, user) })?;
+    // SAFETY: plain numbers.
+    check(unsafe { libc::setresuid(user, user, user) })
+}
+
+pub fn set_session() -> io::Result<()> {
+    // SAFETY: takes nothing.
+    check(unsafe { libc::setsid() })
+}
+
+/// Makes the terminal on `fd` the controlling one of this session.
+pub fn take_terminal(fd: RawFd) -> io::Result<()> {
+    // SAFETY: this request takes a number.
+    check(unsafe { libc::ioctl(fd, libc::TIOCSCTTY, 0) })
+}
+
+pub fn duplicate(from: RawFd, to: RawFd) -> io::Result<()> {
+    // SAFETY: called between fork and exec, on numbers that nobody owns.
+    check(unsafe { libc::dup2(from, to) })
+}
+
+pub fn limit_processes(most: u64) -> io::Result<()> {
+    let limit = libc::rlimit { rlim_cur: most, rlim_max: most };
+    // SAFETY: `limit` lives through the call.
+    check(unsafe { libc::setrlimit(libc::RLIMIT_NPROC, &raw const limit) })
+}
+
+pub fn limit_descriptors(most: u64) -> io::Result<()> {
+    let limit = libc::rlimit { rlim_cur: most, rlim_max: most };
+    // SAFETY: `limit` lives through the call.
+    check(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) })
+}
+
+pub fn umask(mask: u32) -> io::Result<()> {
+    // SAFETY: a plain number, cannot fail. Called between fork and exec.
+    unsafe { libc::umask(mask) };
+    Ok(())
+}
+
+/// The signals that a launcher must undo: all of them blocked, and all ignored that can be.
+pub fn spoil_signals() -> io::Result<()> {
+    let all = u64::MAX;
+    // The kernel's own `struct sigaction`: handler, flags, restorer, mask.
+    let ignored: [u64; 4] = [libc::SIG_IGN as u64, 0, 0, 0];
+    for signal in 1..=64 {
+        // SAFETY: the action lives through the call; KILL and STOP are refused, which is all right.
+        unsafe { libc::syscall(libc::SYS_rt_sigaction, signal, ignored.as_ptr(), 0_usize, 8_usize) };
+    }
+    // SAFETY: the set lives through the call.
+    unsafe { libc::syscall(libc::SYS_rt_sigprocmask, libc::SIG_SETMASK, &raw const all, 0_usize, 8_usize) };
+    Ok(())
+}
+
+pub fn ignore_signal(signal: i32) -> io::Result<()> {
+    // SAFETY: no code of ours is called by a signal. Called between fork and exec.
+    unsafe { libc::signal(signal, libc::SIG_IGN) };
+    Ok(())
+}
+
+pub fn change_root(path: &OsStr) -> io::Result<()> {
+    let path = c_string(path);
+    // SAFETY: the string lives through the call.
+    check(unsafe { libc::chroot(path.as_ptr()) })?;
+    change_directory(c"/")
+}
+
+pub fn change_directory(path: &CStr) -> io::Result<()> {
+    // SAFETY: the string lives through the call.
+    check(unsafe { libc::chdir(path.as_ptr()) })
+}
+
+/// A mount namespace of the caller's own, whose mounts stay in it.
+pub fn unshare_mounts() -> io::Result<()> {
+    // SAFETY: called between fork and exec, in a process of one thread.
+    check(unsafe { libc::unshare(libc::CLONE_NEWNS) })?;
+    let nothing = std::ptr::null();
+    // SAFETY: a change of the propagation reads the target only.
+    check(unsafe { libc::mount(nothing, c"/".as_ptr(), nothing, libc::MS_REC | libc::MS_PRIVATE, nothing.cast()) })
+}
+
+pub fn mount(from: &CString, to: &CString, kind: &CString, flags: libc::c_ulong, data: &CString) -> io::Result<()> {
+    // SAFETY: all strings live through the call.
+    check(unsafe { libc::mount(from.as_ptr(), to.as_ptr(), kind.as_ptr(), flags, data.as_ptr().cast()) })
+}
+
+pub fn enter_mounts(namespace: &File) -> io::Result<()> {
+    // SAFETY: called between fork and exec, in a process of one thread.
+    check(unsafe { libc::setns(namespace.as_raw_fd(), libc::CLONE_NEWNS) })
+}
+
+pub fn make_fifo(path: &OsStr) -> io::Result<()> {
+    let path = c_string(path);
+    // SAFETY: the string lives through the call.
+    check(unsafe { libc::mkfifo(path.as_ptr(), 0o644) })
+}
+
+/// A pipe: the end to read, the end to write.
+pub fn pipe() -> (File, File) {
+    let mut ends = [0; 2];
+    // SAFETY: the array has room for both.
+    check(unsafe { libc::pipe2(ends.as_mut_ptr(), libc::O_CLOEXEC) }).unwrap();
+    // SAFETY: new descriptors that nobody else owns.
+    unsafe { (File::from(OwnedFd::from_raw_fd(ends[0])), File::from(OwnedFd::from_raw_fd(ends[1]))) }
+}
+
+/// Both sides of a new pseudo terminal: the keyboard and screen, and what a program has for its descriptors 0-2.
+pub fn pseudo_terminal() -> (File, File) {
+    let (mut outer, mut inner) = (0, 0);
+    let nothing = std::ptr::null_mut();
+    // SAFETY: two numbers are written, nothing else is wanted.
+    check(unsafe { libc::openpty(&raw mut outer, &raw mut inner, nothing, nothing.cast(), nothing.cast()) }).unwrap();
+    for fd in [outer, inner] {
+        // SAFETY: plain numbers.
+        check(unsafe { libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC) }).unwrap();
+    }
+    // SAFETY: new descriptors that nobody else owns.
+    unsafe { (File::from(OwnedFd::from_raw_fd(outer)), File::from(OwnedFd::from_raw_fd(inner))) }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lock {
+    None,
+    Shared,
+    Exclusive,
+}
+
+/// Asks which lock keeps us from an exclusive one; both questions of the kernel must have the same answer.
+pub fn lock_of(file: &File) -> Lock {
+    let answers = [libc::F_OFD_GETLK, libc::F_GETLK].map(|question| {
+        let mut lock = whole_file(libc::F_WRLCK);
+        // SAFETY: the lock lives through the call, which writes the answer into it.
+        check(unsafe { libc::fcntl(file.as_raw_fd(), question, &raw mut lock) }).unwrap();
+        match i32::from(lock.l_type) {
+            libc::F_UNLCK => Lock::None,
+            libc::F_RDLCK => Lock::Shared,
+            _ => Lock::Exclusive,
+        }
+    });
+    assert_eq!(answers[0], answers[1], "what F_OFD_GETLK and F_GETLK say");
+    answers[0]
+}
+
+/// Takes an open-file-description lock, as a process that is not ours would.
+pub fn lock(file: &File, kind: i32) -> io::Result<()> {
+    let lock = whole_file(kind);
+    // SAFETY: the lock lives through the call.
+    check(unsafe { libc::fcntl(file.as_raw_fd(), libc::F_OFD_SETLK, &raw const lock) })
+}
+
+fn whole_file(kind: i32) -> libc::flock {
+    libc::flock {
+        l_type: i16::try_from(kind).unwrap(),
+        l_whence: i16::try_from(libc::SEEK_SET).unwrap(),
+        l_start: 0,
+        l_len: 0,
+        l_pid: 0,
+    }
+}
+
+pub fn c_string(bytes: &OsStr) -> CString {
+    CString::new(bytes.as_bytes()).unwrap()
+}
+
+fn check(result: i32) -> io::Result<()> {
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
