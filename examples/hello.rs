@@ -44,7 +44,9 @@ fn main() -> ExitCode {
 /// Reads a request's first line and answers it.
 fn answer(stream: TcpStream) -> io::Result<()> {
     let mut request = String::new();
-    BufReader::new(&stream).read_line(&mut request)?;
+    if BufReader::new(&stream).read_line(&mut request)? == 0 {
+        return Ok(()); // somebody only looked whether we are here
+    }
     println!("{}", request.trim_end());
 
     match request.split(' ').nth(1) {
