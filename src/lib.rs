@@ -1,1 +1,13 @@
-//! placeholder
+//! vsrun: starts one server process the right way, and stays to keep it alive if asked.
+//!
+//! Three rooms, in the order of reading. `decide` answers what shall be done and touches nothing; `act` does it,
+//! in the order a person would tell the story; `sys` asks the kernel and knows nothing of vsrun. `act` knows the
+//! other two, and these two do not know each other.
+//!
+//! This is a library only so that tests and fuzz targets reach the pure room; the program is `main.rs`.
+
+extern crate alloc;
+
+pub mod act;
+pub mod decide;
+pub mod sys;

@@ -1,5 +1,47 @@
-//! placeholder
+//! vsrun, the program: the way in. What it does stands in `act::run`.
+
 #![no_main]
+#![deny(unsafe_code)]
+
+use core::ffi::{c_char, c_int};
+use std::ffi::OsString;
+
+use vsrun::act::{run, say};
+use vsrun::decide::cli::{self, Request};
+use vsrun::decide::error::{Error, Result};
+use vsrun::sys::{entry, fd};
+
+/// The C entry. Rust's own start-up is no home for an init: it aborts where 0 to 2 are closed and there is no
+/// /dev/null, and it ignores SIGPIPE, which the server would inherit.
+///
+/// # Safety
+/// To be called by the C start-up code only, with the kernel's arguments.
 #[unsafe(no_mangle)]
-#[allow(unsafe_code)]
-extern "C" fn main(_argc: i32, _argv: *const *const u8) -> i32 { 0 }
+#[allow(unsafe_code, reason = "the entry: its name, and the kernel's argv")]
+pub unsafe extern "C" fn main(argc: c_int, argv: *const *const c_char) -> c_int {
+    // SAFETY: the C start-up code gives what the kernel gave.
+    let words = unsafe { entry::arguments(argc, argv) };
+    say::outcome(start(words)).into()
+}
+
+fn start(words: Vec<OsString>) -> Result<u8> {
+    if entry::is_secure_mode() {
+        return Err(Error::refused("refusing to run set-user-id or with file capabilities"));
+    }
+    fd::whole().map_err(|why| say::failed(format_args!("cannot open standard descriptors"), &why))?;
+    match cli::parse(words)? {
+        Request::Help => say::out(include_str!(concat!(env!("OUT_DIR"), "/help.txt"))),
+        Request::Version => say::out(VERSION),
+        Request::Run(options) => run::run(*options),
+    }
+}
+
+const VERSION: &str = concat!(
+    "vsrun ",
+    env!("CARGO_PKG_VERSION"),
+    "\ncompiled with rustc ",
+    env!("VSRUN_RUSTC"),
+    "\nrunning on linux ",
+    env!("VSRUN_ARCH"),
+    "\n"
+);

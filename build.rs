@@ -1,0 +1,31 @@
+//! Makes the help text and the man page out of the one table of options.
+
+use std::env;
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+
+#[path = "src/decide/flags.rs"]
+mod flags;
+#[path = "src/decide/help.rs"]
+mod help;
+
+/// The man page around its options.
+#[path = "docs/man.rs"]
+mod man;
+
+fn main() {
+    let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets OUT_DIR"));
+    let version = env::var("CARGO_PKG_VERSION").expect("cargo sets CARGO_PKG_VERSION");
+    fs::write(out.join("help.txt"), help::text()).expect("cannot write help.txt");
+    fs::write(out.join("vsrun.8"), man::page(&version)).expect("cannot write vsrun.8");
+
+    // What `vsrun --version` says about its making.
+    let rustc = Command::new(env::var_os("RUSTC").expect("cargo sets RUSTC")).arg("--version").output();
+    let rustc = String::from_utf8(rustc.expect("cannot run rustc").stdout).expect("rustc speaks UTF-8");
+    println!("cargo::rustc-env=VSRUN_RUSTC={}", rustc.split_whitespace().nth(1).unwrap_or("unknown"));
+    println!("cargo::rustc-env=VSRUN_ARCH={}", env::var("CARGO_CFG_TARGET_ARCH").expect("cargo sets the target"));
+    for file in ["build.rs", "src/decide/flags.rs", "src/decide/help.rs", "docs/man.rs"] {
+        println!("cargo::rerun-if-changed={file}");
+    }
+}

@@ -1,0 +1,99 @@
+//! Leaves the caller and its terminal; the one who called waits for the truth.
+
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+
+use crate::act::say::{complain, failed};
+use crate::decide::error::{Error, Result};
+use crate::decide::exit;
+use crate::sys::process::{self, Forked};
+use crate::sys::{fd, identity};
+
+/// The one who waits for us, until it is told how the start went.
+pub struct Caller(OwnedFd);
+
+/// How far away we go.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Distance {
+    /// We lead the new session: for one who will be gone soon.
+    Leader,
+    /// Our parent led it, so that no terminal we open becomes ours.
+    Orphan,
+}
+
+/// What is kept of the caller's standard descriptors.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Keep {
+    /// Nothing.
+    Nothing,
+    /// Standard input.
+    Input,
+    /// Standard output and error.
+    Output,
+    /// All three.
+    All,
+}
+
+/// Returns in the detached process; the caller's own process waits, says what it is told, and ends.
+///
+/// # Errors
+/// When that is not to be had.
+pub fn detach(distance: Distance, keep: Keep) -> Result<Caller> {
+    let fail = |why| failed(format_args!("cannot detach"), &why);
+    let (answer, write) = fd::pipe().map_err(fail)?;
+    if let Forked::Parent(_) = process::fork().map_err(fail)? {
+        await_answer(&answer);
+    }
+    drop(answer);
+    let caller = Caller(write);
+    match leave(distance, keep) {
+        Ok(()) => Ok(caller),
+        Err(why) => caller.fail(&fail(why)),
+    }
+}
+
+fn leave(distance: Distance, keep: Keep) -> std::io::Result<()> {
+    process::new_session()?;
+    if distance == Distance::Orphan {
+        if let Forked::Parent(_) = process::fork()? {
+            process::leave(exit::OK);
+        }
+        identity::change_dir(c"/")?;
+    }
+    let null = fd::null()?;
+    for (number, kept) in [(0, Keep::Input), (1, Keep::Output), (2, Keep::Output)] {
+        if keep != kept && keep != Keep::All {
+            fd::install(null.as_fd(), number)?;
+        }
+    }
+    Ok(())
+}
+
+/// The caller's process. It holds nothing but the pipe meanwhile: no lock, no socket.
+fn await_answer(answer: &OwnedFd) -> ! {
+    let _ = fd::close_all_but(Some(answer.as_raw_fd()));
+    let mut message = vec![0; 8192];
+    let count = fd::read_full(answer.as_fd(), &mut message).unwrap_or(0);
+    let status = match message.get(..count) {
+        Some([exit::OK]) => exit::OK,
+        Some([code, text @ ..]) if *code != exit::OK => {
+            complain(&Error { code: *code, text: String::from_utf8_lossy(text).into_owned() })
+        }
+        _ => complain(&Error::refused("the background process ended before the server was started")),
+    };
+    process::leave(status)
+}
+
+impl Caller {
+    /// Tells the caller that the server has been started.
+    pub fn ready(self) {
+        let _ = fd::write_all(self.0.as_fd(), &[exit::OK]);
+    }
+
+    /// Tells the caller what went wrong, and ends this process with the same status.
+    pub fn fail(self, error: &Error) -> ! {
+        let mut message = vec![error.code];
+        message.extend_from_slice(error.text.as_bytes());
+        let _ = fd::write_all(self.0.as_fd(), &message);
+        process::leave(error.code)
+    }
+}

@@ -1,0 +1,123 @@
+//! The handler: who is asked after an unexpected end, and what it is told about it.
+
+use core::fmt::Write;
+use std::os::fd::{BorrowedFd, OwnedFd};
+
+use crate::act::launch::{Failure, Prepared, Wires, spawn};
+use crate::act::say::failed;
+use crate::decide::error::{Error, Result};
+use crate::decide::exit::Exit;
+use crate::decide::plan::Program;
+use crate::decide::text::{Clean, Text};
+use crate::decide::time::Span;
+use crate::sys::dir;
+use crate::sys::process::{self, Pid, Usage};
+
+/// The longest variable: `VSRUN_SERVER_EXPLAIN=dumped core with signal 64`.
+type Variable = Text<64>;
+const VARIABLES: usize = 12;
+
+/// A handler that can be asked again and again.
+pub struct Handler {
+    program: Prepared,
+    asked: Option<(Pid, OwnedFd)>,
+}
+
+/// What there is to tell about the end of a server.
+#[derive(Clone, Copy)]
+pub struct Report {
+    /// How it ended.
+    pub exit: Exit,
+    /// Whether it never came to run.
+    pub failed: bool,
+    /// Its pid.
+    pub pid: Pid,
+    /// How long it lived.
+    pub uptime: Span,
+    /// Restarts before.
+    pub restarts: u64,
+    /// What it took.
+    pub usage: Usage,
+}
+
+impl Handler {
+    /// Prepares a handler, once it is sure that it is there.
+    ///
+    /// # Errors
+    /// When it cannot be executed.
+    pub fn new(program: Program) -> Result<Self> {
+        if let Some(path) = program.paths.first() {
+            let shown = Clean(path.to_bytes());
+            let fail = |why| failed(format_args!("cannot execute handler '{shown}'"), &why);
+            if !dir::about_path(path).map_err(fail)?.regular {
+                return Err(Error::refused(format!("cannot execute handler '{shown}': not a regular file")));
+            }
+            process::may_execute(path).map_err(fail)?;
+        }
+        let program = Prepared::with_slots(program, VARIABLES, 64);
+        Ok(Self { program, asked: None })
+    }
+
+    /// Starts it.
+    ///
+    /// # Errors
+    /// When the kernel has no process to give.
+    pub fn ask(
+        &mut self,
+        report: &Report,
+        input: Option<BorrowedFd<'_>>,
+        output: Option<BorrowedFd<'_>>,
+    ) -> std::io::Result<()> {
+        for slot in 0..VARIABLES {
+            self.program.env.fill(slot, variable(slot, report).as_bytes());
+        }
+        let launched = spawn(&self.program, &Wires { input, output, error: output, ..Wires::default() })?;
+        self.asked = Some((launched.pid, launched.report));
+        Ok(())
+    }
+
+    /// The handler that runs now.
+    pub fn pid(&self) -> Option<Pid> {
+        self.asked.as_ref().map(|(pid, _)| *pid)
+    }
+
+    /// The handler has been reaped. Writes why it did not come to run, if it did not.
+    pub fn ended(&mut self, why: &mut Text<512>) {
+        if let Some(failure) = self.asked.take().and_then(|(_, report)| Failure::receive(&report)) {
+            let _ = failure.write(&self.program, why);
+        }
+    }
+}
+
+/// One of the variables; empty when it is unset.
+fn variable(slot: usize, report: &Report) -> Variable {
+    let mut text = Variable::new();
+    let exit = report.exit;
+    let (code, signal, core) = match exit {
+        Exit::Code(code) => (Some(code), None, false),
+        Exit::Signal { signal, core } => (None, Some(signal), core),
+    };
+    let _ = match slot {
+        0 => write!(text, "VSRUN_SERVER_UPTIME={}", report.uptime.0 / 1000),
+        1 => write!(text, "VSRUN_SERVER_EXITED={}", u8::from(code.is_some())),
+        2 => code.map_or(Ok(()), |code| write!(text, "VSRUN_SERVER_EXITSTATUS={code}")),
+        3 => signal.map_or(Ok(()), |signal| write!(text, "VSRUN_SERVER_TERMSIG={}", signal.number())),
+        4 => write!(text, "VSRUN_SERVER_COREDUMP={}", u8::from(core)),
+        5 => write!(text, "VSRUN_SERVER_EXPLAIN={exit}"),
+        6 => write!(text, "VSRUN_SERVER_PID={}", report.pid),
+        7 => write!(text, "VSRUN_SERVER_RESTARTS={}", report.restarts),
+        8 => signal.map_or(Ok(()), |signal| write!(text, "VSRUN_SERVER_SIGNAME={signal}")),
+        9 => write!(text, "VSRUN_SERVER_MAXRSS_KB={}", report.usage.max_rss_kb),
+        10 => write!(text, "VSRUN_SERVER_CPU_MS={}", report.usage.cpu_ms),
+        _ => {
+            let reason = match exit {
+                _ if report.failed => "exec",
+                Exit::Code(_) => "exit",
+                Exit::Signal { core: false, .. } => "signal",
+                Exit::Signal { core: true, .. } => "core",
+            };
+            write!(text, "VSRUN_SERVER_REASON={reason}")
+        }
+    };
+    text
+}

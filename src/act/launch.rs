@@ -1,0 +1,248 @@
+//! Starts a program: performs the steps of the plan blindly, one arm each, and tells the parent which one failed.
+
+use alloc::ffi::CString;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use crate::act::explain::{self, Detail};
+use crate::act::pidfile::Pidfile;
+use crate::act::say::{Priority, Voice};
+use crate::decide::error::Error;
+use crate::decide::exit;
+use crate::decide::image::{Because, Cause};
+use crate::decide::plan::Program;
+use crate::decide::step::Step;
+use crate::sys::process::{Forked, Pid, Words};
+use crate::sys::wait::Mask;
+use crate::sys::{self, errno, fd, identity, process, wait};
+
+/// A program with everything that its start needs in memory: after a fork nothing is allocated.
+pub struct Prepared {
+    steps: Vec<Step>,
+    paths: Vec<CString>,
+    argv: Words,
+    /// Its environment; the words that change from start to start are filled in before each.
+    pub env: Words,
+}
+
+impl Prepared {
+    /// Lays the program out.
+    pub fn new(program: Program) -> Self {
+        Self::with_slots(program, 0, 0)
+    }
+
+    /// The same, with room for so many variables of that size.
+    pub fn with_slots(program: Program, slots: usize, size: usize) -> Self {
+        let Program { steps, paths, argv, env } = program;
+        Self { steps, paths, argv: Words::new(argv, 0, 0), env: Words::new(env.0, slots, size) }
+    }
+}
+
+/// What a process is connected to.
+#[derive(Clone, Copy, Default)]
+pub struct Wires<'a> {
+    /// Standard input. None: `/dev/null`.
+    pub input: Option<BorrowedFd<'a>>,
+    /// Standard output. None: as it is.
+    pub output: Option<BorrowedFd<'a>>,
+    /// Standard error. None: as it is.
+    pub error: Option<BorrowedFd<'a>>,
+    /// The pidfile that the process writes and keeps.
+    pub pidfile: Option<&'a Pidfile>,
+    /// Where each step is told.
+    pub debug: Option<&'a Voice>,
+}
+
+/// Why a process did not come to be the program.
+pub struct Failure {
+    /// The step, by its place in the plan.
+    place: u8,
+    number: i32,
+    cause: Cause,
+    detail: Detail,
+}
+
+/// The place of a fork that failed: it is no step of the plan.
+const FORK: u8 = u8::MAX;
+
+impl Failure {
+    fn new(place: usize, why: &io::Error) -> Self {
+        let place = u8::try_from(place).unwrap_or(FORK);
+        Self { place, number: sys::number(why), cause: Cause::Plain, detail: Detail::new() }
+    }
+
+    /// vsrun's exit status for it.
+    pub fn code(&self, program: &Prepared) -> u8 {
+        match program.steps.get(usize::from(self.place)) {
+            Some(Step::Exec(_)) if self.number == errno::ENOENT => exit::NOT_FOUND,
+            Some(Step::Exec(_)) => exit::NOT_EXECUTABLE,
+            Some(_) | None => exit::SETUP,
+        }
+    }
+
+    /// The line for people.
+    pub fn error(&self, program: &Prepared) -> Error {
+        let mut text = Detail::new();
+        let _ = self.write(program, &mut text);
+        Error { code: self.code(program), text: String::from_utf8_lossy(text.as_bytes()).into_owned() }
+    }
+
+    /// The line for people, written without allocation.
+    pub fn write<const N: usize>(&self, program: &Prepared, text: &mut crate::decide::text::Text<N>) -> core::fmt::Result {
+        use core::fmt::Write;
+        let why = io::Error::from_raw_os_error(self.number);
+        let why = sys::words(&why);
+        match program.steps.get(usize::from(self.place)) {
+            Some(step) => write!(text, "cannot {step}: {why}{}", Because(self.cause, self.detail.as_bytes())),
+            None => write!(text, "cannot start a process: {why}"),
+        }
+    }
+
+    /// The bytes in the pipe: place, number, cause, detail. Fewer than PIPE_BUF, so they arrive together.
+    fn send(&self, pipe: BorrowedFd<'_>) {
+        let mut message = crate::decide::text::Text::<300>::new();
+        message.push(&[self.place]);
+        message.push(&self.number.to_le_bytes());
+        message.push(&[self.cause.number()]);
+        message.push(self.detail.as_bytes());
+        let _ = fd::write_all(pipe, message.as_bytes());
+    }
+
+    /// Reads the pipe to its end. None: it was closed by an exec that went well, or by death.
+    pub fn receive(pipe: &OwnedFd) -> Option<Self> {
+        let mut message = [0; 300];
+        let count = fd::read_full(pipe.as_fd(), &mut message).ok()?;
+        let [place, a, b, c, d, cause, detail @ ..] = message.get(..count)? else { return None };
+        let number = i32::from_le_bytes([*a, *b, *c, *d]);
+        let mut failure = Self { place: *place, number, cause: Cause::from_number(*cause), detail: Detail::new() };
+        failure.detail.push(detail);
+        Some(failure)
+    }
+}
+
+/// A process on its way to be the program.
+pub struct Launched {
+    /// Our child.
+    pub pid: Pid,
+    /// Where it tells which step failed; closed when the exec went well.
+    pub report: OwnedFd,
+}
+
+/// Starts a program as our child.
+///
+/// # Errors
+/// When the kernel has no process or no descriptor to give.
+pub fn spawn(program: &Prepared, wires: &Wires<'_>) -> io::Result<Launched> {
+    let (report, write) = fd::pipe()?;
+    match process::fork()? {
+        Forked::Child => fail(program, wires, &write),
+        Forked::Parent(pid) => Ok(Launched { pid, report }),
+    }
+}
+
+/// Starts a program that is nobody's child: its parent is gone at once.
+///
+/// # Errors
+/// When the kernel has no process or no descriptor to give.
+pub fn spawn_orphan(program: &Prepared, wires: &Wires<'_>) -> io::Result<OwnedFd> {
+    let (report, write) = fd::pipe()?;
+    match process::fork()? {
+        Forked::Child => match process::fork() {
+            Ok(Forked::Child) => fail(program, wires, &write),
+            Ok(Forked::Parent(_)) => process::leave(exit::OK),
+            Err(why) => {
+                Failure::new(usize::from(FORK), &why).send(write.as_fd());
+                process::leave(exit::SETUP)
+            }
+        },
+        Forked::Parent(pid) => {
+            drop(write);
+            process::reap(pid)?;
+            Ok(report)
+        }
+    }
+}
+
+/// The child: becomes the program, or tells why not and is gone.
+fn fail(program: &Prepared, wires: &Wires<'_>, report: &OwnedFd) -> ! {
+    let failure = take_over(program, wires);
+    failure.send(report.as_fd());
+    process::leave(failure.code(program))
+}
+
+/// Becomes the program in this very process. Returns only when a step failed.
+pub fn take_over(program: &Prepared, wires: &Wires<'_>) -> Failure {
+    let mut kept = None;
+    for (place, step) in program.steps.iter().enumerate() {
+        if let Some(voice) = wires.debug {
+            voice.say(Priority::Debug, format_args!("{}: {step}", process::id()));
+        }
+        if let Err(why) = perform(step, program, wires, &mut kept) {
+            let mut failure = Failure::new(place, &why);
+            if let Step::Exec(_) = step {
+                (failure.cause, failure.detail) = explain::explain(&program.paths, &why);
+            }
+            return failure;
+        }
+    }
+    // A plan ends with an exec, and an exec that returns has failed.
+    Failure::new(program.steps.len(), &io::Error::from_raw_os_error(errno::EINVAL))
+}
+
+/// One step. `kept` is the descriptor that the program is to keep.
+fn perform(step: &Step, program: &Prepared, wires: &Wires<'_>, kept: &mut Option<OwnedFd>) -> io::Result<()> {
+    match step {
+        Step::Signals => wait::mask(Mask::None),
+        Step::Session => process::new_session(),
+        Step::Terminal => identity::leave_terminal(),
+        Step::Pidfile => match wires.pidfile {
+            Some(pidfile) => {
+                pidfile.write(process::id())?;
+                *kept = Some(pidfile.hand_over()?);
+                Ok(())
+            }
+            None => Ok(()),
+        },
+        Step::Input => match wires.input {
+            Some(input) => fd::install(input, 0),
+            None => fd::install(fd::null()?.as_fd(), 0),
+        },
+        Step::Output => {
+            for (wire, number) in [(wires.output, 1), (wires.error, 2)] {
+                if let Some(wire) = wire {
+                    fd::install(wire, number)?;
+                }
+            }
+            Ok(())
+        }
+        Step::Root(dir) => identity::change_root(dir),
+        Step::Dir(dir) => identity::change_dir(dir),
+        Step::Groups(groups) => identity::set_groups(groups),
+        Step::Gid(gid) => identity::set_gid(*gid),
+        Step::Uid(uid) => identity::set_uid(*uid),
+        Step::Proof { uid, gid, groups } => identity::prove(*uid, *gid, groups),
+        Step::Umask(mask) => {
+            process::set_umask(*mask);
+            Ok(())
+        }
+        Step::Descriptors => {
+            fd::seal()?;
+            kept.as_ref().map_or(Ok(()), |kept| fd::keep(kept.as_fd()))
+        }
+        Step::Exec(_) => Err(execute(program)),
+    }
+}
+
+/// Tries the paths as execvp(3) does: what is missing or forbidden is passed over, anything else ends the search.
+fn execute(program: &Prepared) -> io::Error {
+    let mut worst = io::Error::from_raw_os_error(errno::ENOENT);
+    for path in &program.paths {
+        let why = process::exec(path, &program.argv, &program.env);
+        match why.raw_os_error() {
+            Some(errno::ENOENT | errno::ENOTDIR) if program.paths.len() > 1 => {}
+            Some(errno::EACCES) => worst = why,
+            _ => return why,
+        }
+    }
+    worst
+}

@@ -1,0 +1,181 @@
+//! The logdir: made, its files begun anew, the old ones renamed and in the end deleted.
+//!
+//! The directory may belong to the user, who may plant whatever he likes in it. So names are looked up in the
+//! directory that is held open, no link is ever followed, no file ever replaced, and only our own names are touched.
+
+use core::ffi::CStr;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use crate::act::say::failed;
+use crate::decide::environ::word;
+use crate::decide::error::Result;
+use crate::decide::retention::{OUTPUT, RECORDS, expired, generation, renamed};
+use crate::decide::text::Clean;
+use crate::decide::time::{Span, Time};
+use crate::sys::dir::{self, Dir, How};
+use crate::sys::{clock, errno};
+
+/// How often somebody else may put a file in our place before we give up.
+const PATIENCE: usize = 100;
+/// How often old files are looked for.
+const HOUR: Span = Span::secs(3600);
+const FILE_MODE: u32 = 0o640;
+const DIR_MODE: u32 = 0o750;
+/// For parents that had to be made: they stay root's, and the user finds his way through.
+const PARENT_MODE: u32 = 0o755;
+
+/// An open logdir.
+pub struct Logs {
+    dir: Dir,
+    keep: Span,
+    owner: Option<(u32, u32)>,
+    output: OwnedFd,
+    reader: OwnedFd,
+    sweep: Time,
+}
+
+impl Logs {
+    /// Opens the directory, makes it if need be, renames what is there, and begins new files. Answers the logs, and
+    /// the file for vsrun's own records.
+    ///
+    /// # Errors
+    /// When that cannot be done.
+    pub fn open(path: &CStr, keep: Span, owner: Option<(u32, u32)>) -> Result<(Self, OwnedFd)> {
+        let fail = |why: io::Error| failed(format_args!("logdir '{}'", Clean(path.to_bytes())), &why);
+        let dir = open_or_make(path, owner).map_err(fail)?;
+        let records = begin(&dir, RECORDS, None).map_err(fail)?;
+        let (output, reader) = begin_output(&dir, owner).map_err(fail)?;
+        let mut logs = Self { dir, keep, owner, output, reader, sweep: Time::default() };
+        logs.sweep(Time(clock::monotonic()));
+        Ok((logs, records))
+    }
+
+    /// Where the server writes.
+    pub fn output(&self) -> BorrowedFd<'_> {
+        self.output.as_fd()
+    }
+
+    /// How long the server's file is now.
+    pub fn length(&self) -> u64 {
+        dir::about(self.output.as_fd()).map_or(0, |about| about.size)
+    }
+
+    /// The server's file, to be read from a place on.
+    pub fn read_from(&self, place: u64) -> BorrowedFd<'_> {
+        let _ = dir::seek(self.reader.as_fd(), place);
+        self.reader.as_fd()
+    }
+
+    /// Renames the files and begins new ones. Answers the file for vsrun's own records. Where that fails, the old
+    /// ones go on.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub fn rotate(&mut self) -> io::Result<OwnedFd> {
+        (self.output, self.reader) = begin_output(&self.dir, self.owner)?;
+        self.sweep(Time(clock::monotonic()));
+        begin(&self.dir, RECORDS, None)
+    }
+
+    /// When old files are to be looked for again.
+    pub fn deadline(&self) -> Time {
+        self.sweep
+    }
+
+    /// Deletes renamed files that are too old. Nothing else in the directory is touched.
+    pub fn sweep(&mut self, now: Time) {
+        self.sweep = now.after(HOUR);
+        let (today, _) = clock::wall();
+        let _ = self.dir.each(|name| {
+            let ours = [RECORDS, OUTPUT].iter().any(|of| generation(name.to_bytes(), of).is_some());
+            if ours && self.dir.about(name).is_ok_and(|file| file.regular && expired(file.mtime, today, self.keep)) {
+                let _ = self.dir.unlink(name);
+            }
+        });
+    }
+}
+
+/// A new file for the server: one descriptor to append to it, one to read it.
+fn begin_output(dir: &Dir, owner: Option<(u32, u32)>) -> io::Result<(OwnedFd, OwnedFd)> {
+    for _ in 0..PATIENCE {
+        let output = begin(dir, OUTPUT, owner)?;
+        let reader = dir.file(c"logfile", How::ReadOnly, 0)?;
+        if dir::about(output.as_fd())?.identity == dir::about(reader.as_fd())?.identity {
+            return Ok((output, reader));
+        }
+    }
+    Err(io::Error::from_raw_os_error(errno::EEXIST))
+}
+
+/// A new file of that name, whatever was there before renamed.
+fn begin(dir: &Dir, of: &str, owner: Option<(u32, u32)>) -> io::Result<OwnedFd> {
+    let name = word(of.as_bytes().to_vec());
+    for _ in 0..PATIENCE {
+        match dir.file(&name, How::NewAppend, FILE_MODE) {
+            Ok(file) => {
+                dir::permit(file.as_fd(), FILE_MODE)?;
+                if let Some((uid, gid)) = owner {
+                    dir::give(file.as_fd(), uid, gid)?;
+                }
+                return Ok(file);
+            }
+            Err(why) if why.raw_os_error() == Some(errno::EEXIST) => put_away(dir, &name, of)?,
+            Err(why) => return Err(why),
+        }
+    }
+    Err(io::Error::from_raw_os_error(errno::EEXIST))
+}
+
+/// Renames a file to its name and one more than the highest number there.
+fn put_away(dir: &Dir, name: &CStr, of: &str) -> io::Result<()> {
+    let mut highest = 0;
+    dir.each(|name| highest = generation(name.to_bytes(), of).unwrap_or(0).max(highest))?;
+    let full = || io::Error::from_raw_os_error(errno::EEXIST);
+    for step in 1..100 {
+        let number = highest.checked_add(step).ok_or_else(full)?;
+        let new = renamed(of, number);
+        let new = CStr::from_bytes_until_nul(new.as_bytes()).unwrap_or(c"");
+        match dir.rename(name, new) {
+            Err(why) if why.raw_os_error() == Some(errno::EEXIST) => {}
+            // Somebody else has taken it away: the place is free as well.
+            Err(why) if why.raw_os_error() == Some(errno::ENOENT) => return Ok(()),
+            result => return result,
+        }
+    }
+    Err(full())
+}
+
+fn open_or_make(path: &CStr, owner: Option<(u32, u32)>) -> io::Result<Dir> {
+    match Dir::open(path) {
+        Err(why) if why.raw_os_error() == Some(errno::ENOENT) => {}
+        result => return result,
+    }
+    let bytes = path.to_bytes();
+    let bytes = bytes.get(..bytes.len() - bytes.iter().rev().take_while(|byte| **byte == b'/').count()).unwrap_or(bytes);
+    for (at, _) in bytes.iter().enumerate().filter(|(at, byte)| **byte == b'/' && *at > 0) {
+        let parent = word(bytes.get(..at).unwrap_or_default().to_vec());
+        if make(&parent)? {
+            dir::permit(Dir::open_made(&parent)?.as_fd(), PARENT_MODE)?;
+        }
+    }
+    let last = word(bytes.to_vec());
+    if !make(&last)? {
+        return Dir::open(&last);
+    }
+    let dir = Dir::open_made(&last)?;
+    if let Some((uid, gid)) = owner {
+        dir::give(dir.as_fd(), uid, gid)?;
+    }
+    dir::permit(dir.as_fd(), DIR_MODE)?;
+    Ok(dir)
+}
+
+/// Makes a directory, closed to others for now. Says whether it was not there yet.
+fn make(path: &CStr) -> io::Result<bool> {
+    match dir::make(path, 0o700) {
+        Ok(()) => Ok(true),
+        Err(why) if why.raw_os_error() == Some(errno::EEXIST) => Ok(false),
+        Err(why) => Err(why),
+    }
+}

@@ -1,0 +1,15 @@
+//! The room that acts: every effect has its line here, in the order a person would tell the story.
+
+#![forbid(unsafe_code)]
+
+pub mod detach;
+pub mod explain;
+pub mod facts;
+pub mod handler;
+pub mod launch;
+pub mod logs;
+pub mod pidfile;
+pub mod run;
+pub mod say;
+pub mod sink;
+pub mod watch;

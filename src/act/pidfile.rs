@@ -1,0 +1,193 @@
+//! Pidfiles: claimed by a lock, written, emptied, released. The lock tells the truth, not the number.
+
+use alloc::ffi::CString;
+use core::ffi::CStr;
+use core::fmt::Write;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+
+use crate::act::say::failed;
+use crate::decide::environ::word;
+use crate::decide::error::{Error, Result};
+use crate::decide::text::{Clean, Text};
+use crate::sys::dir::{self, About, Dir, How};
+use crate::sys::lock::{Kind, lock};
+use crate::sys::process::Pid;
+use crate::sys::{errno, identity};
+
+/// How often a path that changes under our hands is looked at again.
+const PATIENCE: usize = 100;
+
+/// A pidfile that is ours. Whoever drops it leaves it as it is: only `release` removes it.
+pub struct Pidfile {
+    dir: Dir,
+    name: CString,
+    path: CString,
+    file: OwnedFd,
+    about: About,
+}
+
+impl Pidfile {
+    /// Opens and locks the file. What an earlier start left in it stays until `write`.
+    ///
+    /// # Errors
+    /// When somebody else holds it, or it is not a file that root may trust: nothing was changed then.
+    pub fn claim(path: &CStr) -> Result<Self> {
+        let shown = Clean(path.to_bytes());
+        let fail = |why: &io::Error| failed(format_args!("pidfile '{shown}'"), why);
+        let (parent, name) = split(path);
+        let dir = Dir::open_path(&parent).map_err(|why| fail(&why))?;
+        for _ in 0..PATIENCE {
+            let Some((file, made)) = open(&dir, &name).map_err(|why| match why.raw_os_error() {
+                Some(errno::ELOOP) => Error::refused(format!("pidfile '{shown}' is a symbolic link")),
+                _ => fail(&why),
+            })?
+            else {
+                continue;
+            };
+            let about = dir::about(file.as_fd()).map_err(|why| fail(&why))?;
+            if let Some(fault) = fault(&about) {
+                return Err(Error::refused(format!("pidfile '{shown}' {fault}")));
+            }
+            if let Err(why) = lock(file.as_fd(), Kind::Exclusive) {
+                if matches!(why.raw_os_error(), Some(errno::EAGAIN | errno::EACCES)) {
+                    return Err(running(path, &file));
+                }
+                if made {
+                    let _ = dir.unlink(&name);
+                }
+                return Err(failed(format_args!("cannot lock pidfile '{shown}'"), &why));
+            }
+            // Between open and lock the one who had it may have removed it.
+            if is_at(&dir, &name, &about) {
+                if about.mode != MODE {
+                    let _ = dir::permit(file.as_fd(), MODE);
+                }
+                return Ok(Self { dir, name, path: path.into(), file, about });
+            }
+        }
+        Err(Error::refused(format!("pidfile '{shown}' does not stay in its place")))
+    }
+
+    /// Sets aside the space that a number needs, so that `write` will not fail after the server has been started.
+    ///
+    /// # Errors
+    /// ENOSPC.
+    pub fn reserve(&self) -> Result<()> {
+        dir::reserve(self.file.as_fd(), 16).map_err(|why| failed(format_args!("pidfile '{}'", self.path()), &why))
+    }
+
+    /// Writes the pid of a process.
+    ///
+    /// # Errors
+    /// Those of write(2).
+    pub fn write(&self, pid: Pid) -> io::Result<()> {
+        let mut line = Text::<16>::new();
+        let _ = writeln!(line, "{pid}");
+        dir::replace(self.file.as_fd(), line.as_bytes())
+    }
+
+    /// Says that nobody is there.
+    ///
+    /// # Errors
+    /// Those of ftruncate(2).
+    pub fn empty(&self) -> io::Result<()> {
+        dir::cut(self.file.as_fd(), 0)
+    }
+
+    /// Makes the lock one that the server may keep: a shared one, on a second descriptor that cannot write. The first
+    /// one must be closed by the exec.
+    ///
+    /// # Errors
+    /// When the path names another file meanwhile, or cannot be read.
+    pub fn hand_over(&self) -> io::Result<OwnedFd> {
+        lock(self.file.as_fd(), Kind::Shared)?;
+        let second = self.dir.file(&self.name, How::ReadOnly, 0)?;
+        if dir::about(second.as_fd())?.identity != self.about.identity {
+            return Err(io::Error::from_raw_os_error(errno::ENOENT));
+        }
+        lock(second.as_fd(), Kind::Shared)?;
+        Ok(second)
+    }
+
+    /// Removes the file, if the path still names it, while the lock is held.
+    pub fn release(&self) {
+        if is_at(&self.dir, &self.name, &self.about) {
+            let _ = self.dir.unlink(&self.name);
+        }
+    }
+
+    /// Whether both are the same file.
+    pub fn is(&self, other: &CStr) -> bool {
+        let (parent, name) = split(other);
+        Dir::open_path(&parent).is_ok_and(|dir| is_at(&dir, &name, &self.about))
+    }
+
+    /// The path as it was given.
+    pub fn path(&self) -> Clean<'_> {
+        Clean(self.path.to_bytes())
+    }
+}
+
+/// Read and written by the owner only: who may read it could hold a read lock, and keep the server from starting.
+const MODE: u32 = 0o600;
+
+/// Opens the file, or makes it. None: it has come or gone in between. Says whether it was made.
+fn open(dir: &Dir, name: &CStr) -> io::Result<Option<(OwnedFd, bool)>> {
+    let number = match dir.file(name, How::Existing, 0) {
+        Ok(file) => return Ok(Some((file, false))),
+        Err(why) => why,
+    };
+    if number.raw_os_error() != Some(errno::ENOENT) {
+        return Err(number);
+    }
+    match dir.file(name, How::New, MODE) {
+        Ok(file) => Ok(Some((file, true))),
+        Err(why) if why.raw_os_error() == Some(errno::EEXIST) => Ok(None),
+        Err(why) => Err(why),
+    }
+}
+
+/// Why root should not trust such a file.
+fn fault(about: &About) -> Option<&'static str> {
+    let owner = identity::effective_uid();
+    if !about.regular {
+        Some("is not a regular file")
+    } else if about.links > 1 {
+        Some("has more than one link")
+    } else if about.owner != 0 && about.owner != owner {
+        Some("belongs to somebody else")
+    } else {
+        None
+    }
+}
+
+fn is_at(dir: &Dir, name: &CStr, about: &About) -> bool {
+    dir.about(name).is_ok_and(|there| there.identity == about.identity)
+}
+
+/// Who has it, as far as the file tells.
+fn running(path: &CStr, file: &OwnedFd) -> Error {
+    let path = Clean(path.to_bytes());
+    let mut buffer = [0; 16];
+    let count = dir::head(file.as_fd(), &mut buffer).unwrap_or(0);
+    let line = buffer.get(..count).unwrap_or_default();
+    let pid = line.strip_suffix(b"\n").and_then(crate::decide::time::number);
+    Error::refused(match pid {
+        Some(pid) => format!("already running: {path} is locked by pid {pid}"),
+        None => format!("already running: {path} is locked, and names no pid (a restart may be under way)"),
+    })
+}
+
+/// The directory and the name in it.
+fn split(path: &CStr) -> (CString, CString) {
+    let bytes = path.to_bytes();
+    match bytes.iter().rposition(|byte| *byte == b'/') {
+        None => (c".".into(), path.into()),
+        Some(slash) => {
+            let (dir, name) = bytes.split_at(slash);
+            let dir = if dir.is_empty() { b"/" } else { dir };
+            (word(dir.to_vec()), word(name.get(1..).unwrap_or_default().to_vec()))
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! Every option, every malformed value, every contradiction.
+
+use super::*;
+use crate::decide::exit;
+use crate::decide::flags::FLAGS;
+
+fn parse_words(words: &[&str]) -> Result<Request> {
+    parse(std::iter::once(&"vsrun").chain(words).map(OsString::from).collect())
+}
+
+fn options(words: &[&str]) -> Options {
+    match parse_words(words) {
+        Ok(Request::Run(options)) => *options,
+        other => panic!("{words:?}: {other:?}"),
+    }
+}
+
+fn refused(words: &[&str]) -> String {
+    let error = parse_words(words).unwrap_err();
+    assert_eq!(error.code, exit::USAGE, "{words:?}");
+    assert!(!error.text.contains('\n'), "{words:?}");
+    error.text
+}
+
+#[test]
+fn every_row_of_the_table_has_an_arm() {
+    for flag in FLAGS {
+        let long = format!("--{}", flag.long);
+        let mut names = vec![long.clone()];
+        if flag.short != ' ' {
+            names.push(format!("-{}", flag.short));
+        }
+        for name in names {
+            let text = match parse_words(&[&name]) {
+                Ok(Request::Help | Request::Version) => continue,
+                Ok(Request::Run(_)) => panic!("no command"),
+                Err(error) => error.text,
+            };
+            let expected = if flag.values.is_empty() { "'-- COMMAND' is missing" } else { "a value is missing" };
+            assert!(text.contains(expected), "{name}: {text}");
+        }
+    }
+}
+
+#[test]
+fn the_command_is_its_own() {
+    let options = options(&["-b", "-f", "--", "--", "-u", "--help"]);
+    assert_eq!(options.command, [c"--".into(), c"-u".into(), CString::from(c"--help")]);
+    assert!(!options.background && options.user.is_none());
+}
+
+#[test]
+fn values_stand_apart_or_behind_a_sign() {
+    for words in [["-u", "web"].as_slice(), &["-uweb"], &["--user=web"], &["--user", "web"]] {
+        let words: Vec<&str> = words.iter().copied().chain(["--", "x"]).collect();
+        assert_eq!(options(&words).user, Login::parse(b"web"), "{words:?}");
+    }
+    let options = options(&["-m", "-", "-", "--restart-delay", "5", "-d", "logs", "2w", "--", "x"]);
+    let managed = options.manager.unwrap();
+    assert!(managed.pidfile.is_none() && managed.handler.is_none());
+    assert_eq!(options.restart_delay, Some((Span::secs(5), Span::secs(30))));
+    assert_eq!(options.logdir.unwrap().0.as_c_str(), c"logs");
+}
+
+#[test]
+fn delays_have_a_longest() {
+    for (text, delays) in [("0", (0, 0)), ("1min", (60_000, 60_000)), ("0:5", (0, 5000)), ("10ms:20ms", (10, 20))] {
+        assert_eq!(delay(text.as_bytes()), Some((Span(delays.0), Span(delays.1))), "{text}");
+    }
+}
+
+#[test]
+fn help_wins_over_what_follows() {
+    assert!(matches!(parse_words(&["--help", "--bogus"]), Ok(Request::Help)));
+    assert!(matches!(parse_words(&["-b", "-V", "stray"]), Ok(Request::Version)));
+    assert!(refused(&["--bogus", "--help"]).contains("--bogus"));
+}
+
+#[test]
+fn wrong_words_are_named() {
+    let table: &[(&[&str], &str)] = &[
+(&[], "'-- COMMAND' is missing"),
+        (&["--"], "no COMMAND after '--'"),
+        (&["true"], "unexpected argument 'true'"),
+        (&["-u", "web", "true", "--", "x"], "unexpected argument 'true'"),
+        (&["--bogus", "--", "x"], "--bogus"),
+        (&["-x", "--", "x"], "-x"),
+        (&["--debug=yes", "--", "x"], "--debug"),
+        (&["-u", "--", "x"], "--user: a value is missing"),
+        (&["-d", "logs", "--", "x"], "--logdir: a value is missing"),
+        (&["-u", "12ab", "--", "x"], "--user: '12ab' is not"),
+        (&["-u", "4294967295", "--", "x"], "--user"),
+        (&["-u", "-1", "--", "x"], "--user"),
+        (&["-u", "a", "-u", "b", "--", "x"], "--user is given twice"),
+        (&["-d", "logs", "1y", "--", "x"], "--logdir: '1y'"),
+        (&["-d", "logs", "-1", "--", "x"], "--logdir: '-1'"),
+        (&["-d", "logs", "99999999999999999999", "--", "x"], "--logdir"),
+        (&["-s", "", "--", "x"], "--syslog: '' is empty"),
+        (&["-e", "NAME", "--", "x"], "--env: 'NAME' is not"),
+        (&["-e", "=x", "--", "x"], "--env"),
+        (&["--umask", "8", "--", "x"], "--umask"),
+        (&["--umask", "1000", "--", "x"], "--umask"),
+        (&["-s", "t", "-d", "logs", "1", "--", "x"], "--syslog excludes --logdir"),
+        (&["--logger", "x", "--", "x"], "--logger needs --syslog"),
+        (&["-s", "t", "--logger", " ", "--", "x"], "--logger"),
+        (&["--stop-timeout", "1", "--", "x"], "--stop-timeout needs --manager"),
+        (&["--restart", "maybe", "--", "x"], "--restart: 'maybe'"),
+        (&["--restart", "no", "--restart-delay", "5:1", "--", "x"], "--restart-delay"),
+        (&["--restart", "no", "--restart-limit", "0/5", "--", "x"], "--restart-limit"),
+        (&["--restart", "no", "--restart-limit", "5/0", "--", "x"], "--restart-limit"),
+        (&["--restart", "no", "--restart-limit", "5", "--", "x"], "--restart-limit"),
+        (&["--restart", "no", "--stop-signal", "STOP", "--", "x"], "--stop-signal: 'STOP'"),
+        (&["--restart", "no", "--handler-timeout", "5", "--", "x"], "--handler-timeout needs a handler"),
+        (&["-m", "-", "-", "--handler-timeout", "5", "--", "x"], "--handler-timeout needs a handler"),
+        (&["-p", "a", "-m", "a", "-", "--", "x"], "--manager name the same file"),
+        (&["--us\ner", "--", "x"], "--us\\x0aer"),
+    ];
+    for (words, says) in table {
+        let text = refused(words);
+        assert!(text.contains(says), "{words:?}: {text}");
+    }
+}

@@ -1,0 +1,90 @@
+//! The words between the manager and the world: what happens to it, and what it has done.
+
+use super::exit::{self, Exit};
+use super::signal::Signal;
+
+/// What happens to the manager.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// Nothing but the time.
+    Tick,
+    /// The server counts as started.
+    Ready,
+    /// The server has ended.
+    Fell(Exit),
+    /// The server never came to run: vsrun's status for that.
+    Failed(u8),
+    /// The handler has ended.
+    Handled(Exit),
+    /// The kernel had no process to give for the last action.
+    NoFork,
+    /// A request to end.
+    Stop,
+    /// The same, and at once when it is the second.
+    Interrupt,
+    /// A request to restart the server.
+    Restart,
+    /// A signal for the server.
+    Pass(Signal),
+}
+
+/// What the manager does next. Waiting follows each of them but a launch, which may fail at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Nothing.
+    Wait,
+    /// Start the server.
+    Launch(Logs),
+    /// Start the handler, because of this end of the server.
+    Handle(Exit),
+    /// Send a signal.
+    Send(Signal, To),
+    /// Say that the server has been started.
+    Announce,
+    /// End.
+    Finish(Ending),
+}
+
+/// What happens to the log files between two lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Logs {
+    /// The same go on.
+    Same,
+    /// They are rotated.
+    Rotate,
+}
+
+/// Who gets a signal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum To {
+    /// The server.
+    Server,
+    /// The server's whole process group.
+    Group,
+    /// The handler's process group.
+    Handler,
+}
+
+/// How the manager ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// As the server did.
+    Server(Exit),
+    /// As the server did, after too many restarts.
+    GaveUp(Exit),
+    /// On request.
+    Stopped,
+    /// The first start failed with this status.
+    Failed(u8),
+}
+
+impl Ending {
+    /// The manager's exit status.
+    pub fn status(self) -> u8 {
+        match self {
+            Self::Server(exit) | Self::GaveUp(exit) => exit.status(),
+            Self::Stopped => exit::OK,
+            Self::Failed(code) => code,
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! How a process ended, and the one table of exit statuses.
+
+use core::fmt;
+
+use super::signal::Signal;
+
+/// The server ended voluntarily, or was stopped on request, or is ready in the background.
+pub const OK: u8 = 0;
+/// Wrong usage; nothing has been touched.
+pub const USAGE: u8 = 2;
+/// vsrun could not set it up.
+pub const SETUP: u8 = 125;
+/// The command is there and could not be executed.
+pub const NOT_EXECUTABLE: u8 = 126;
+/// The command was not found.
+pub const NOT_FOUND: u8 = 127;
+
+/// How a process ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// It exited, with this status.
+    Code(u8),
+    /// A signal ended it.
+    Signal {
+        /// Which one.
+        signal: Signal,
+        /// Whether it left a core dump.
+        core: bool,
+    },
+}
+
+impl Exit {
+    /// Success.
+    pub const SUCCESS: Self = Self::Code(OK);
+
+    /// Reads the status word of wait(2). A word that no kernel gives counts as status 255.
+    pub fn from_wait(word: i32) -> Self {
+        let [low, high, ..] = word.to_le_bytes();
+        match Signal::new(u64::from(low & 0x7f)) {
+            None => Self::Code(high),
+            Some(signal) if low & 0x7f != 0x7f => Self::Signal { signal, core: low & 0x80 != 0 },
+            Some(_) => Self::Code(u8::MAX),
+        }
+    }
+
+    /// The exit status that stands for it: its own, or 128 and the signal.
+    pub fn status(self) -> u8 {
+        match self {
+            Self::Code(code) => code,
+            Self::Signal { signal, .. } => 128 + signal.number(),
+        }
+    }
+
+    /// The signal that ended it.
+    pub fn signal(self) -> Option<Signal> {
+        match self {
+            Self::Code(_) => None,
+            Self::Signal { signal, .. } => Some(signal),
+        }
+    }
+}
+
+impl fmt::Display for Exit {
+    /// EXPLAIN: `exited with status 1`, `killed by signal 9`, `dumped core with signal 11`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Code(code) => write!(f, "exited with status {code}"),
+            Self::Signal { signal, core: false } => write!(f, "killed by signal {}", signal.number()),
+            Self::Signal { signal, core: true } => write!(f, "dumped core with signal {}", signal.number()),
+        }
+    }
+}
+
+/// The ends that count as voluntary: status 0, and what `--success-exit` lists.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Success {
+    codes: [u128; 2],
+    signals: u64,
+}
+
+impl Success {
+    /// Reads a list of exit statuses and signal names, separated by commas.
+    pub fn parse(text: &[u8]) -> Option<Self> {
+        let mut success = Self::default();
+        for word in text.split(|byte| *byte == b',') {
+            match (super::time::number(word), Signal::parse(word)) {
+                (Some(number), _) => success.add(u8::try_from(number).ok()?),
+                (None, signal) => success.signals |= signal?.bit(),
+            }
+        }
+        Some(success)
+    }
+
+    /// Whether such an end is voluntary.
+    pub fn contains(&self, exit: Exit) -> bool {
+        match exit {
+            Exit::Code(OK) => true,
+            Exit::Code(code) => self.codes.get(usize::from(code / 128)).is_some_and(|half| half >> (code % 128) & 1 == 1),
+            Exit::Signal { signal, .. } => self.signals & signal.bit() != 0,
+        }
+    }
+
+    fn add(&mut self, code: u8) {
+        if let Some(half) = self.codes.get_mut(usize::from(code / 128)) {
+            *half |= 1 << (code % 128);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wait_words_are_read_as_the_kernel_writes_them() {
+        for code in 0..=255u8 {
+            assert_eq!(Exit::from_wait(i32::from(code) << 8), Exit::Code(code));
+        }
+        for number in 1..=64u8 {
+            let signal = Signal::new(number.into()).unwrap();
+            assert_eq!(Exit::from_wait(number.into()), Exit::Signal { signal, core: false });
+            let core = Exit::from_wait(i32::from(number) | 0x80);
+            assert_eq!(core, Exit::Signal { signal, core: true });
+            assert_eq!(core.status(), 128 + number);
+            assert_eq!(core.to_string(), format!("dumped core with signal {number}"));
+        }
+    }
+
+    #[test]
+    fn success_is_a_list() {
+        let success = Success::parse(b"3,200,SIGTERM,usr1").unwrap();
+        let signal = |name: &str| Exit::Signal { signal: Signal::parse(name.as_bytes()).unwrap(), core: false };
+        for exit in [Exit::Code(0), Exit::Code(3), Exit::Code(200), signal("TERM"), signal("USR1")] {
+            assert!(success.contains(exit), "{exit}");
+        }
+        for exit in [Exit::Code(1), Exit::Code(131), Exit::Code(72), signal("KILL")] {
+            assert!(!success.contains(exit), "{exit}");
+        }
+        for text in ["", "3,", "256", "-1", "FOO", "3;4"] {
+            assert!(Success::parse(text.as_bytes()).is_none(), "{text}");
+        }
+    }
+}

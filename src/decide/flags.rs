@@ -1,0 +1,184 @@
+//! The table of options: every option stands here once, and in the parser.
+//!
+//! build.rs reads this file too, so it imports nothing. It makes the help text, the man page and the completions out
+//! of the table, so no option has a second list. The paragraphs are apart from the rows: only build.rs and the tests
+//! use them, and so they are not in the program.
+
+/// A chapter of the help text.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Chapter {
+    /// How the server starts.
+    Start,
+    /// What vsrun does when it stays.
+    Stay,
+    /// Help about vsrun.
+    Help,
+}
+
+/// A value that an option takes.
+#[derive(Clone, Copy)]
+pub struct Value {
+    /// What the help text calls it.
+    pub name: &'static str,
+    /// What completes it: `file dir integer string user command choices=...`.
+    pub kind: &'static str,
+}
+
+/// An option.
+pub struct Flag {
+    /// Where the help text shows it.
+    pub chapter: Chapter,
+    /// The letter, or a blank.
+    pub short: char,
+    /// The long name, without the dashes.
+    pub long: &'static str,
+    /// Its values, in order.
+    pub values: &'static [Value],
+    /// What it does, for the help text.
+    pub line: &'static str,
+}
+
+macro_rules! flags {
+    ($($chapter:ident $short:literal $long:literal [$($name:literal $kind:literal)*] $line:literal $($text:literal)+;)*) => {
+        /// All options, in the order of the help text.
+        pub const FLAGS: &[Flag] = &[$(Flag {
+            chapter: Chapter::$chapter,
+            short: $short,
+            long: $long,
+            values: &[$(Value { name: $name, kind: $kind }),*],
+            line: $line,
+        }),*];
+
+        /// For each option, in the same order, the paragraph of the man page.
+        pub const PARAGRAPHS: &[&str] = &[$(concat!($($text),+)),*];
+    };
+}
+
+flags! {
+    Start 'u' "user" ["USER[:GROUP]" "user"]
+    "run the server as USER"
+    "Run the server, and the handler and logger with it, as USER. All digits is a number, never a name, and needs no "
+    "passwd entry; a name does not begin with a digit, '-' or '+'. Without :GROUP the server gets the gid of passwd "
+    "and every group that /etc/group lists for USER; with it, that group alone; a number without an entry and without "
+    "a group has the gid of the same number and no other groups. The files /etc/passwd and /etc/group of the host are "
+    "read before any chroot, by vsrun itself: no NSS, no LDAP. HOME, USER, LOGNAME and SHELL are set (HOME=/ and "
+    "SHELL=/bin/sh when unknown). The server has no controlling terminal. After the change vsrun proves that uid 0 "
+    "cannot be had back, and refuses to start the server otherwise.";
+
+    Start ' ' "no-user-checks" []
+    "go on as the current user where USER cannot be had"
+    "Without it, a vsrun that does not run as root and whose effective uid is not USER's ends with 'started using "
+    "wrong user ID (N), expected M'. With it, vsrun goes on as the current user, and --user changes nothing.";
+
+    Start 'p' "pidfile" ["FILE" "file"]
+    "write and lock the server's pidfile"
+    "Write the server's pid into FILE, and keep the file locked as long as vsrun or the server lives: a second start "
+    "says who holds it and ends with 125. See PIDFILES.";
+
+    Start 'r' "root" ["DIR" "dir"]
+    "change the server's root directory to DIR"
+    "chroot(2) to DIR. All paths on the command line but --work-dir and COMMAND are outside of it; those two are "
+    "inside.";
+
+    Start 'w' "work-dir" ["DIR" "dir"]
+    "the server's working directory, inside its root"
+    "The server's working directory, entered after the chroot and so inside of it. The default is the caller's "
+    "directory; with --logdir, that directory; with --root, always / of the new root.";
+
+    Start 'b' "background" []
+    "detach; exit once the server has been started"
+    "Detach from the terminal and the caller. vsrun exits with 0 only when the server has been started, and "
+    "otherwise prints the error and exits with the status that it would have had in the foreground.";
+
+    Start 'f' "foreground" []
+    "stay in the foreground (the default)"
+    "Stay in the foreground: the default. Cancels an earlier --background.";
+
+    Start 's' "syslog" ["TAG" "string"]
+    "send all output to 'logger -t TAG'"
+    "Send the output of vsrun, server and handler to 'logger -t TAG'. The logger is looked up in PATH at the start, "
+    "runs outside the chroot as USER and reads a pipe. Where vsrun stays, a logger that dies is started again on the "
+    "same pipe, and the server notices nothing. Excludes --logdir.";
+
+    Start 'd' "logdir" ["DIR" "dir" "KEEP" "string"]
+    "write all output to files in DIR"
+    "Write vsrun's own records to DIR/vsrun.log and the server's output to DIR/logfile. At the start, and at each "
+    "restart by SIGHUP, existing files are renamed to vsrun.log.N and logfile.N, N one more than the highest there. "
+    "Renamed files older than KEEP are deleted: at the start, at each rotation and once an hour. KEEP is an integer "
+    "and h, d, w or m (30 days); no unit means days. DIR and missing parents are created, mode 0750, and belong to "
+    "USER. Also makes DIR the server's working directory, unless --work-dir or --root says otherwise.";
+
+    Start ' ' "logger" ["COMMAND" "command"]
+    "run COMMAND in place of 'logger -t TAG'"
+    "With --syslog, run COMMAND in place of 'logger -t TAG'. Its words are split at blanks; there is no quoting. Any "
+    "program that reads lines from its standard input will do: svlogd, s6-log, multilog.";
+
+    Start ' ' "stdin" []
+    "leave the server's standard input as it is"
+    "Leave the server's standard input as it is. Without it, it is always /dev/null, or an empty pipe where that "
+    "cannot be opened.";
+
+    Start 'e' "env" ["NAME=VALUE" "string"]
+    "set a variable of the server (repeatable)"
+    "Set a variable of the server's environment. May be given more than once.";
+
+    Start ' ' "umask" ["OCTAL" "integer"]
+    "the server's file mode creation mask"
+    "The server's file mode creation mask, in octal. Without it, vsrun's own is passed on.";
+
+    Start ' ' "argv0" ["NAME" "string"]
+    "the server's argv[0]"
+    "What the server sees as its own name, argv[0], in place of COMMAND.";
+
+    Start ' ' "debug" []
+    "tell each step"
+    "Tell each step that vsrun takes.";
+
+    Stay 'm' "manager" ["PIDFILE" "file" "HANDLER" "command"]
+    "stay, and restart the server when it crashes"
+    "Stay and manage the server: restart it after an unexpected end, pass signals on, reap orphans. PIDFILE is the "
+    "manager's own, HANDLER a program that is asked after each unexpected end; '-' for either means none. See THE "
+    "MANAGER.";
+
+    Stay ' ' "restart" ["WHEN" "choices=no,on-failure,on-abort,always"]
+    "which ends of the server lead to a restart"
+    "Which ends of the server lead to a restart: no, on-failure (the default), on-abort (only death by a signal) or "
+    "always. Given alone it means '-m - -'.";
+
+    Stay ' ' "success-exit" ["LIST" "string"]
+    "further voluntary ends: 3,SIGTERM"
+    "Further exit statuses and signals that count as a voluntary end, separated by commas.";
+
+    Stay ' ' "restart-delay" ["MIN[:MAX]" "string"]
+    "pause before restarts in a row (100ms:30s)"
+    "The pause before restarts in a row. The first unexpected end restarts at once; those that follow without a life "
+    "of 10 s (or MAX, when that is shorter) in between wait MIN, then twice as long each time, up to MAX. The "
+    "default is 100ms:30s; 0 means none.";
+
+    Stay ' ' "restart-limit" ["N/DURATION" "string"]
+    "give up beyond N restarts within DURATION"
+    "Give up, after the handler has run, when there would be more than N restarts within DURATION. N is 1 to 65535. "
+    "The default is never.";
+
+    Stay ' ' "handler-timeout" ["DURATION" "string"]
+    "end a handler that takes longer"
+    "Send SIGTERM to a handler that takes longer, SIGKILL after the stop timeout. It counts as a refusal. The default "
+    "is to wait as long as it takes.";
+
+    Stay ' ' "stop-signal" ["SIGNAL" "string"]
+    "the signal that ends the server (TERM)"
+    "The signal that asks the server to end, in place of SIGTERM. SIGCONT follows it.";
+
+    Stay ' ' "stop-timeout" ["DURATION" "string"]
+    "then KILL after that long (30s; 0 = never)"
+    "Send SIGKILL to the server's process group when the server has not ended that long after the stop signal. The "
+    "default is 30s; 0 means never.";
+
+    Help 'h' "help" []
+    "print this text"
+    "Print the options and exit.";
+
+    Help 'V' "version" []
+    "print the version"
+    "Print the version, the compiler and the system, one line each, and exit.";
+}

@@ -1,0 +1,238 @@
+//! Why a file cannot be executed, as far as its first bytes tell; and the words for each cause.
+
+use core::fmt;
+
+use super::text::Clean;
+
+/// How much of a file is read to judge it: the ELF header, its program headers and, in practice, the loader's name.
+pub const HEAD: usize = 4096;
+
+/// What the first bytes of a file say it is.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Image<'a> {
+    /// A script: what stands behind its `#!`.
+    Script(&'a [u8]),
+    /// A program for this machine, with the loader that it asks for.
+    Elf(Option<&'a [u8]>),
+    /// A program for another machine.
+    Foreign,
+    /// Neither.
+    Unknown,
+}
+
+/// The ELF class and machine of this very program: what the kernel takes without being asked twice.
+#[derive(Clone, Copy, Debug)]
+pub struct Machine {
+    /// 1 for 32 bits, 2 for 64.
+    pub class: u8,
+    /// `e_machine` of elf(5).
+    pub number: u16,
+}
+
+/// The machine this program was built for.
+pub const HERE: Machine = Machine {
+    class: if cfg!(target_pointer_width = "64") { 2 } else { 1 },
+    number: if cfg!(target_arch = "x86_64") {
+        62
+    } else if cfg!(target_arch = "x86") {
+        3
+    } else if cfg!(target_arch = "aarch64") {
+        183
+    } else if cfg!(target_arch = "arm") {
+        40
+    } else if cfg!(target_arch = "riscv64") {
+        243
+    } else {
+        0
+    },
+};
+
+/// Judges a file by its first bytes.
+pub fn judge(head: &[u8], here: Machine) -> Image<'_> {
+    if let Some(line) = head.strip_prefix(b"#!") {
+        let line = line.split(|byte| *byte == b'\n').next().unwrap_or(line);
+        let word = line.split(|byte| matches!(byte, b' ' | b'\t' | 0)).find(|word| !word.is_empty());
+        return Image::Script(word.unwrap_or_default());
+    }
+    if !head.starts_with(b"\x7fELF") {
+        return Image::Unknown;
+    }
+    let elf = Elf { head, wide: head.get(4) == Some(&2), big: head.get(5) == Some(&2) };
+    match (head.get(4), elf.number(18, 2)) {
+        (Some(class), Some(machine)) if *class == here.class && machine == u64::from(here.number) => {
+            Image::Elf(elf.loader())
+        }
+        // An x86_64 kernel takes 32-bit programs too; whether this one does, the kernel has already answered.
+        (Some(1), Some(3)) if here.number == 62 => Image::Elf(elf.loader()),
+        _ => Image::Foreign,
+    }
+}
+
+/// The fields of an ELF file, see elf(5).
+struct Elf<'a> {
+    head: &'a [u8],
+    wide: bool,
+    big: bool,
+}
+
+impl<'a> Elf<'a> {
+    fn number(&self, at: u64, size: u64) -> Option<u64> {
+        let at = usize::try_from(at).ok()?;
+        let bytes = self.head.get(at..at.checked_add(usize::try_from(size).ok()?)?)?;
+        let add = |sum: u64, byte: &u8| sum << 8 | u64::from(*byte);
+        Some(if self.big { bytes.iter().fold(0, add) } else { bytes.iter().rev().fold(0, add) })
+    }
+
+    /// The path in the PT_INTERP program header.
+    fn loader(&self) -> Option<&'a [u8]> {
+        let (offset, entry, count, size) = if self.wide { (32, 54, 56, 8) } else { (28, 42, 44, 4) };
+        let (table, entry, count) = (self.number(offset, size)?, self.number(entry, 2)?, self.number(count, 2)?);
+        for index in 0..count {
+            let header = table.checked_add(index.checked_mul(entry)?)?;
+            const PT_INTERP: u64 = 3;
+            if self.number(header, 4)? != PT_INTERP {
+                continue;
+            }
+            let (offset, length) = if self.wide { (8, 32) } else { (4, 16) };
+            let start = usize::try_from(self.number(header.checked_add(offset)?, size)?).ok()?;
+            let length = usize::try_from(self.number(header.checked_add(length)?, size)?).ok()?;
+            let path = self.head.get(start..start.checked_add(length)?)?;
+            return path.split(|byte| *byte == 0).next();
+        }
+        None
+    }
+}
+
+/// Why an exec failed, as far as the file system tells. The number travels through the pipe to the parent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Cause {
+    /// Nothing more than the error itself is known.
+    Plain,
+    /// The file is there; the interpreter of its `#!` line is not.
+    NoInterpreter,
+    /// The file is there; the ELF loader it asks for is not.
+    NoLoader,
+    /// A directory on the way is missing.
+    NoDirectory,
+    /// A directory on the way may not be searched.
+    Closed,
+    /// The file has no permission to be executed by this user.
+    NotExecutable,
+    /// It is a directory or device.
+    NotAFile,
+    /// The file system is mounted noexec.
+    Noexec,
+    /// A program for another machine.
+    Foreign,
+    /// Neither a program nor a script with `#!`.
+    NoFormat,
+    /// No directory of PATH has it.
+    NotInPath,
+}
+
+impl Cause {
+    /// All causes, in the order of their numbers.
+    const ALL: [Self; 11] = [
+        Self::Plain,
+        Self::NoInterpreter,
+        Self::NoLoader,
+        Self::NoDirectory,
+        Self::Closed,
+        Self::NotExecutable,
+        Self::NotAFile,
+        Self::Noexec,
+        Self::Foreign,
+        Self::NoFormat,
+        Self::NotInPath,
+    ];
+
+    /// The cause with that number.
+    pub fn from_number(number: u8) -> Self {
+        Self::ALL.get(usize::from(number)).copied().unwrap_or(Self::Plain)
+    }
+
+    /// Its number.
+    pub fn number(self) -> u8 {
+        self as u8
+    }
+}
+
+/// A cause and the path it is about, as words behind the error.
+pub struct Because<'a>(pub Cause, pub &'a [u8]);
+
+impl fmt::Display for Because<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let path = Clean(self.1);
+        match self.0 {
+            Cause::Plain => Ok(()),
+            Cause::NoInterpreter => {
+                write!(f, " (the file is there, but the interpreter of its #! line, '{path}', is not)")
+            }
+            Cause::NoLoader => write!(f, " (the file is there, but its ELF loader '{path}' is not)"),
+            Cause::NoDirectory => write!(f, " (there is no directory '{path}')"),
+            Cause::Closed => write!(f, " (the directory '{path}' is not searchable for this user)"),
+            Cause::NotExecutable => write!(f, " ('{path}' is not executable for this user)"),
+            Cause::NotAFile => write!(f, " ('{path}' is not a regular file)"),
+            Cause::Noexec => write!(f, " (the file system of '{path}' is mounted noexec)"),
+            Cause::Foreign => write!(f, " ('{path}' is a program for another machine)"),
+            Cause::NoFormat => write!(f, " ('{path}' is neither a program nor a script that begins with #!)"),
+            Cause::NotInPath => f.write_str(" (in no directory of the server's PATH)"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const X86_64: Machine = Machine { class: 2, number: 62 };
+
+    fn elf(machine: u8, loader: &[u8]) -> Vec<u8> {
+        let mut head = vec![0; 64 + 2 * 56];
+        head[..6].copy_from_slice(b"\x7fELF\x02\x01");
+        head[18] = machine;
+        head[32] = 64;
+        head[54] = 56;
+        head[56] = 2;
+        let interp = 64 + 56;
+        head[interp] = 3;
+        head[interp + 8] = u8::try_from(64 + 2 * 56).unwrap();
+        head[interp + 32] = u8::try_from(loader.len()).unwrap();
+        head.extend_from_slice(loader);
+        head
+    }
+
+    #[test]
+    fn scripts_name_their_interpreter() {
+        for (head, word) in [
+            (&b"#!/bin/sh\necho"[..], &b"/bin/sh"[..]),
+            (b"#! /usr/bin/env python3\n", b"/usr/bin/env"),
+            (b"#!\t/x -a", b"/x"),
+            (b"#!\n/bin/sh", b""),
+            (b"#!/bin/sh\r\n", b"/bin/sh\r"),
+        ] {
+            assert_eq!(judge(head, X86_64), Image::Script(word));
+        }
+        assert_eq!(judge(b"echo hello\n", X86_64), Image::Unknown);
+        assert_eq!(judge(b"", X86_64), Image::Unknown);
+    }
+
+    #[test]
+    fn programs_name_their_loader() {
+        let head = elf(62, b"/lib64/ld-linux.so\0");
+        assert_eq!(judge(&head, X86_64), Image::Elf(Some(b"/lib64/ld-linux.so")));
+        assert_eq!(judge(&elf(183, b"/lib/ld\0"), X86_64), Image::Foreign);
+        for cut in 0..head.len() {
+            judge(&head[..cut], X86_64);
+        }
+    }
+
+    #[test]
+    fn causes_keep_their_numbers() {
+        for (cause, number) in Cause::ALL.into_iter().zip(0u8..) {
+            assert_eq!((cause.number(), Cause::from_number(number)), (number, cause));
+        }
+        assert_eq!(Cause::from_number(200), Cause::Plain);
+    }
+}

@@ -1,0 +1,21 @@
+//! The room that chooses: bytes and values in, values out. No file, no clock, no pid, no environment.
+
+#![forbid(unsafe_code)]
+
+pub mod account;
+pub mod clash;
+pub mod cli;
+pub mod environ;
+pub mod error;
+pub mod event;
+pub mod exit;
+pub mod flags;
+pub mod image;
+pub mod manager;
+pub mod plan;
+pub mod policy;
+pub mod retention;
+pub mod signal;
+pub mod step;
+pub mod text;
+pub mod time;

@@ -1,0 +1,134 @@
+//! Signals: their numbers and their names.
+
+use core::fmt;
+
+use super::time::number;
+
+/// A signal, 1 to 64.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Signal(u8);
+
+/// The names of 1 to 31, as on every Linux but alpha, mips, parisc and sparc, for which vsrun is not built.
+const NAMES: [&str; 31] = [
+    "HUP", "INT", "QUIT", "ILL", "TRAP", "ABRT", "BUS", "FPE", "KILL", "USR1", "SEGV", "USR2", "PIPE", "ALRM", "TERM",
+    "STKFLT", "CHLD", "CONT", "STOP", "TSTP", "TTIN", "TTOU", "URG", "XCPU", "XFSZ", "VTALRM", "PROF", "WINCH", "IO",
+    "PWR", "SYS",
+];
+
+/// Other names in use for the same numbers.
+const ALIASES: [(&str, u8); 4] = [("IOT", 6), ("CLD", 17), ("POLL", 29), ("UNUSED", 31)];
+
+/// What glibc's programs and `kill` call `RTMIN`; the kernel's own first real-time signal is 32.
+const RTMIN: u8 = 34;
+const LAST: u8 = 64;
+
+impl Signal {
+    /// Hang-up: restart.
+    pub const HUP: Self = Self(1);
+    /// The terminal's interrupt.
+    pub const INT: Self = Self(2);
+    /// End at once; cannot be caught.
+    pub const KILL: Self = Self(9);
+    /// What a writer gets when nobody reads.
+    pub const PIPE: Self = Self(13);
+    /// End, please.
+    pub const TERM: Self = Self(15);
+    /// A child has changed.
+    pub const CHLD: Self = Self(17);
+    /// Go on after a stop.
+    pub const CONT: Self = Self(18);
+    /// Stop; cannot be caught.
+    pub const STOP: Self = Self(19);
+    /// What a writer gets at its file size limit.
+    pub const XFSZ: Self = Self(25);
+
+    /// The signal with that number, if there is one.
+    pub fn new(number: u64) -> Option<Self> {
+        match u8::try_from(number) {
+            Ok(number @ 1..=LAST) => Some(Self(number)),
+            _ => None,
+        }
+    }
+
+    /// Its number.
+    pub fn number(self) -> u8 {
+        self.0
+    }
+
+    /// Its bit in a set of signals, as the kernel counts them.
+    pub fn bit(self) -> u64 {
+        1 << (self.0 - 1)
+    }
+
+    /// Reads a name with or without `SIG`, in any case, a number, `RTMIN+n` or `RTMAX-n`.
+    pub fn parse(text: &[u8]) -> Option<Self> {
+        if let Some(number) = number(text) {
+            return Self::new(number);
+        }
+        let upper = text.to_ascii_uppercase();
+        let name = upper.strip_prefix(b"SIG").unwrap_or(&upper);
+        if let Some(rest) = name.strip_prefix(b"RTMIN") {
+            return Self::realtime(u64::from(RTMIN).checked_add(offset(rest, b"+")?)?);
+        }
+        if let Some(rest) = name.strip_prefix(b"RTMAX") {
+            return Self::realtime(u64::from(LAST).checked_sub(offset(rest, b"-")?)?);
+        }
+        let known = NAMES.iter().zip(1u8..).map(|(known, number)| (*known, number));
+        known.chain(ALIASES).find(|(known, _)| known.as_bytes() == name).map(|(_, number)| Self(number))
+    }
+
+    fn realtime(number: u64) -> Option<Self> {
+        Self::new(number).filter(|signal| signal.0 >= RTMIN)
+    }
+}
+
+/// What stands behind `RTMIN` or `RTMAX`: nothing, or the sign and a number.
+fn offset(text: &[u8], sign: &[u8]) -> Option<u64> {
+    if text.is_empty() { Some(0) } else { number(text.strip_prefix(sign)?) }
+}
+
+impl fmt::Display for Signal {
+    /// As `SIGTERM`, `SIGRTMIN+3`; 32 and 33, which have no name, as `SIG32`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (NAMES.get(usize::from(self.0) - 1), self.0.checked_sub(RTMIN)) {
+            (Some(name), _) => write!(f, "SIG{name}"),
+            (None, Some(0)) => f.write_str("SIGRTMIN"),
+            (None, Some(offset)) => write!(f, "SIGRTMIN+{offset}"),
+            (None, None) => write!(f, "SIG{}", self.0),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_and_numbers() {
+        for (text, number) in [
+            ("TERM", 15),
+            ("sigterm", 15),
+            ("SigInt", 2),
+            ("9", 9),
+            ("64", 64),
+            ("RTMIN", 34),
+            ("SIGRTMIN+3", 37),
+            ("rtmin+30", 64),
+            ("RTMAX-1", 63),
+            ("poll", 29),
+        ] {
+            assert_eq!(Signal::parse(text.as_bytes()), Some(Signal(number)), "{text}");
+        }
+        for text in ["", "SIG", "0", "65", "-1", "TERMX", "RTMIN+31", "RTMIN-1", "RTMAX-31", "RTMIN+", "RTMIN+99999999999999999999"] {
+            assert_eq!(Signal::parse(text.as_bytes()), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn every_named_signal_is_read_back() {
+        for number in (1..=31).chain(34..=64) {
+            let name = Signal(number).to_string();
+            assert_eq!(Signal::parse(name.as_bytes()), Some(Signal(number)), "{name}");
+        }
+    }
+}

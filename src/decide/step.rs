@@ -1,0 +1,72 @@
+//! What is done to a process on its way to be the server: one step, one thing, in the order of the plan.
+
+use alloc::ffi::CString;
+use alloc::vec::Vec;
+use core::fmt;
+
+use super::text::Clean;
+
+/// One thing done to a process. A step that fails is told to the parent by its place in the plan.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// No signal blocked (all dispositions have been default since vsrun's own start).
+    Signals,
+    /// A session and process group of its own, without a terminal.
+    Session,
+    /// Give up the controlling terminal without a new session.
+    Terminal,
+    /// Write the pid; keep only a shared lock on a read-only descriptor.
+    Pidfile,
+    /// Standard input.
+    Input,
+    /// Standard output and error.
+    Output,
+    /// Change the root directory.
+    Root(CString),
+    /// Change the working directory.
+    Dir(CString),
+    /// Supplementary groups.
+    Groups(Vec<u32>),
+    /// Real, effective and saved group id.
+    Gid(u32),
+    /// Real, effective and saved user id.
+    Uid(u32),
+    /// Read all of it back, and fail to become root again.
+    Proof {
+        /// The only user id.
+        uid: u32,
+        /// The only group id.
+        gid: u32,
+        /// The supplementary groups, sorted.
+        groups: Vec<u32>,
+    },
+    /// The file mode creation mask.
+    Umask(u32),
+    /// No descriptor above 2 but those that are meant for it.
+    Descriptors,
+    /// Become the program. The command is named for people: its path may still have to be found.
+    Exec(CString),
+}
+
+impl fmt::Display for Step {
+    /// What the step does, to stand behind "cannot".
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Signals => f.write_str("unblock the signals"),
+            Self::Session => f.write_str("start a session"),
+            Self::Terminal => f.write_str("leave the terminal"),
+            Self::Pidfile => f.write_str("write the pidfile"),
+            Self::Input => f.write_str("redirect standard input"),
+            Self::Output => f.write_str("redirect standard output and error"),
+            Self::Root(dir) => write!(f, "change root to '{}'", Clean(dir.to_bytes())),
+            Self::Dir(dir) => write!(f, "change directory to '{}'", Clean(dir.to_bytes())),
+            Self::Groups(groups) => write!(f, "set the supplementary groups ({})", groups.len()),
+            Self::Gid(gid) => write!(f, "become group {gid}"),
+            Self::Uid(uid) => write!(f, "become user {uid}"),
+            Self::Proof { uid, .. } => write!(f, "prove that it is user {uid} and nobody else"),
+            Self::Umask(mask) => write!(f, "set the umask to {mask:03o}"),
+            Self::Descriptors => f.write_str("close the descriptors"),
+            Self::Exec(command) => write!(f, "execute '{}'", Clean(command.to_bytes())),
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! Words for people and logs: a text of fixed size, and the writing of what others may choose.
+
+use alloc::vec::Vec;
+use core::fmt::{self, Write};
+
+/// A text of at most N bytes that never allocates. What does not fit is cut off.
+#[derive(Clone)]
+pub struct Text<const N: usize> {
+    bytes: [u8; N],
+    len: usize,
+}
+
+impl<const N: usize> Text<N> {
+    /// An empty text.
+    pub fn new() -> Self {
+        Self { bytes: [0; N], len: 0 }
+    }
+
+    /// The text so far.
+    pub fn as_bytes(&self) -> &[u8] {
+        self.bytes.get(..self.len).unwrap_or_default()
+    }
+
+    /// Forgets the text.
+    pub fn clear(&mut self) {
+        self.len = 0;
+    }
+
+    /// Appends bytes, as many as fit.
+    pub fn push(&mut self, more: &[u8]) {
+        let room = self.bytes.get_mut(self.len..).unwrap_or_default();
+        for (to, from) in room.iter_mut().zip(more) {
+            *to = *from;
+            self.len += 1;
+        }
+    }
+
+    /// Ends the text with that byte, if need be in place of its last one: a newline, or a NUL.
+    pub fn end_with(&mut self, byte: u8) {
+        self.len = self.len.min(N.saturating_sub(1));
+        self.push(&[byte]);
+    }
+}
+
+impl<const N: usize> Default for Text<N> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<const N: usize> Write for Text<N> {
+    fn write_str(&mut self, more: &str) -> fmt::Result {
+        self.push(more.as_bytes());
+        Ok(())
+    }
+}
+
+/// Bytes that others may choose, made harmless: control characters, backslashes and what is not UTF-8 as `\xnn`,
+/// so that nobody forges a record.
+pub struct Clean<'a>(pub &'a [u8]);
+
+impl fmt::Display for Clean<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for chunk in self.0.utf8_chunks() {
+            for char in chunk.valid().chars() {
+                if char.is_control() || char == '\\' {
+                    escape(f, char.encode_utf8(&mut [0; 4]).as_bytes())?;
+                } else {
+                    f.write_char(char)?;
+                }
+            }
+            escape(f, chunk.invalid())?;
+        }
+        Ok(())
+    }
+}
+
+fn escape(f: &mut fmt::Formatter<'_>, bytes: &[u8]) -> fmt::Result {
+    for byte in bytes {
+        write!(f, "\\x{byte:02x}")?;
+    }
+    Ok(())
+}
+
+/// The words joined by single spaces, single-quoted where a shell would need it.
+pub fn shell_words<'a>(words: impl IntoIterator<Item = &'a [u8]>) -> Vec<u8> {
+    let mut line = Vec::new();
+    for word in words {
+        if !line.is_empty() {
+            line.push(b' ');
+        }
+        let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"@%+=:,./-_".contains(byte);
+        if !word.is_empty() && word.iter().all(plain) {
+            line.extend_from_slice(word);
+            continue;
+        }
+        line.push(b'\'');
+        for byte in word {
+            match byte {
+                b'\'' => line.extend_from_slice(b"'\\''"),
+                byte => line.push(*byte),
+            }
+        }
+        line.push(b'\'');
+    }
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_is_cut_and_never_overflows() {
+        let mut text = Text::<8>::new();
+        write!(text, "{}", "0123456789").unwrap();
+        assert_eq!(text.as_bytes(), b"01234567");
+        text.end_with(b'\n');
+        assert_eq!(text.as_bytes(), b"0123456\n");
+        text.clear();
+        text.push(b"ab");
+        text.end_with(0);
+        assert_eq!(text.as_bytes(), b"ab\0");
+    }
+
+    #[test]
+    fn nobody_forges_a_record() {
+        for (bytes, text) in [
+            (&b"plain /bin/x"[..], "plain /bin/x"),
+            (b"a\nb", "a\\x0ab"),
+            (b"a\\b\x1b[m\x7f", "a\\x5cb\\x1b[m\\x7f"),
+            ("grün\u{85}".as_bytes(), "grün\\xc2\\x85"),
+            (b"\xff\xc3", "\\xff\\xc3"),
+        ] {
+            assert_eq!(Clean(bytes).to_string(), text);
+        }
+    }
+
+    #[test]
+    fn words_are_quoted_as_a_shell_reads_them() {
+        let words: [&[u8]; 6] = [b"/bin/sh", b"-c", b"echo $HOME", b"", b"it's", b"a=b"];
+        assert_eq!(shell_words(words), b"/bin/sh -c 'echo $HOME' '' 'it'\\''s' a=b");
+    }
+}

@@ -1,0 +1,184 @@
+//! Points in time and lengths of time, as types, so that no bare number carries a hidden unit.
+
+use core::fmt;
+
+/// A point on the monotonic clock, in milliseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub struct Time(pub u64);
+
+/// A length of time, in milliseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub struct Span(pub u64);
+
+impl Time {
+    /// The point `span` later; the far end of time rather than a wrap.
+    pub fn after(self, span: Span) -> Self {
+        Self(self.0.saturating_add(span.0))
+    }
+
+    /// How long it is since `earlier`; nothing where `earlier` is in the future.
+    pub fn since(self, earlier: Self) -> Span {
+        Span(self.0.saturating_sub(earlier.0))
+    }
+}
+
+impl Span {
+    /// No time at all.
+    pub const ZERO: Self = Self(0);
+
+    /// So many milliseconds.
+    pub const fn millis(count: u64) -> Self {
+        Self(count)
+    }
+
+    /// So many seconds.
+    pub const fn secs(count: u64) -> Self {
+        Self(count * 1000)
+    }
+
+    /// Twice as long.
+    pub fn doubled(self) -> Self {
+        Self(self.0.saturating_mul(2))
+    }
+
+    /// Reads an integer with `ms`, `s`, `min`, `h`, `d`, `w`, or without a unit, which means seconds.
+    pub fn parse(text: &[u8]) -> Option<Self> {
+        let (count, unit) = number_and_unit(text)?;
+        let unit = match unit {
+            b"ms" => 1,
+            b"" | b"s" => 1000,
+            b"min" => 60_000,
+            b"h" => 3_600_000,
+            b"d" => 86_400_000,
+            b"w" => 604_800_000,
+            _ => return None,
+        };
+        count.checked_mul(unit).map(Self)
+    }
+
+    /// Reads KEEP of `--logdir`: an integer with `h`, `d`, `w` or `m` (30 days), or without a unit, which means days.
+    pub fn parse_keep(text: &[u8]) -> Option<Self> {
+        let (count, unit) = number_and_unit(text)?;
+        let hours: u64 = match unit {
+            b"h" => 1,
+            b"" | b"d" => 24,
+            b"w" => 24 * 7,
+            b"m" => 24 * 30,
+            _ => return None,
+        };
+        count.checked_mul(hours)?.checked_mul(3_600_000).map(Self)
+    }
+}
+
+/// A plain decimal number: digits only, no sign, no overflow.
+pub fn number(text: &[u8]) -> Option<u64> {
+    match number_and_unit(text)? {
+        (count, b"") => Some(count),
+        _ => None,
+    }
+}
+
+/// The digits at the start as a number, and what follows them. None without digits, or when they overflow.
+fn number_and_unit(text: &[u8]) -> Option<(u64, &[u8])> {
+    let digits = text.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let (digits, unit) = text.split_at_checked(digits)?;
+    if digits.is_empty() {
+        return None;
+    }
+    let mut count = 0u64;
+    for digit in digits {
+        count = count.checked_mul(10)?.checked_add(u64::from(digit - b'0'))?;
+    }
+    Some((count, unit))
+}
+
+/// A point on the wall clock, for records: seconds since 1970 (UTC) and milliseconds.
+#[derive(Clone, Copy)]
+pub struct Stamp {
+    /// Seconds since 1970-01-01T00:00:00Z; before it, negative.
+    pub seconds: i64,
+    /// Milliseconds within the second.
+    pub millis: u16,
+}
+
+impl fmt::Display for Stamp {
+    /// As `2026-11-21T08:00:12.123Z`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (year, month, day) = civil(self.seconds.div_euclid(86_400));
+        let second = self.seconds.rem_euclid(86_400);
+        write!(
+            f,
+            "{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}.{:03}Z",
+            second / 3600,
+            second / 60 % 60,
+            second % 60,
+            self.millis
+        )
+    }
+}
+
+/// The date of a day counted from 1970-01-01, in the proleptic Gregorian calendar.
+///
+/// The year is taken to begin in March, so that the leap day is its last; 400 years are 146,097 days.
+fn civil(day: i64) -> (i64, i64, i64) {
+    let day = day + 719_468; // from 0000-03-01
+    let era = day.div_euclid(146_097);
+    let day = day.rem_euclid(146_097);
+    let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
+    let day = day - (365 * year + year / 4 - year / 100);
+    let march = (5 * day + 2) / 153;
+    let month = if march < 10 { march + 3 } else { march - 9 };
+    let year = era * 400 + year + i64::from(month <= 2);
+    (year, month, day - (153 * march + 2) / 5 + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_have_units_and_bounds() {
+        for (text, millis) in [
+            ("0", 0),
+            ("5", 5000),
+            ("5s", 5000),
+            ("200ms", 200),
+            ("2min", 120_000),
+            ("1h", 3_600_000),
+            ("1d", 86_400_000),
+            ("2w", 1_209_600_000),
+        ] {
+            assert_eq!(Span::parse(text.as_bytes()), Some(Span(millis)), "{text}");
+        }
+        for text in ["", "s", "-1", "+1", "1.5s", "5 s", "5m", "5S", "1y", "18446744073709551616", "18446744073709551615s"] {
+            assert_eq!(Span::parse(text.as_bytes()), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn keep_counts_days() {
+        let day = 86_400_000;
+        for (text, millis) in [("7", 7 * day), ("7d", 7 * day), ("12h", day / 2), ("1w", 7 * day), ("2m", 60 * day), ("0", 0)] {
+            assert_eq!(Span::parse_keep(text.as_bytes()), Some(Span(millis)), "{text}");
+        }
+        for text in ["1y", "-1", "", "d", "5s", "99999999999999999999", "18446744073709551615m"] {
+            assert_eq!(Span::parse_keep(text.as_bytes()), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn stamps_are_dates() {
+        for (seconds, text) in [
+            (0, "1970-01-01T00:00:00.007Z"),
+            (951_782_400, "2000-02-29T00:00:00.007Z"),
+            (951_868_799, "2000-02-29T23:59:59.007Z"),
+            (1_709_164_800, "2024-02-29T00:00:00.007Z"),
+            (1_795_248_012, "2026-11-21T08:00:12.007Z"),
+            (2_147_483_648, "2038-01-19T03:14:08.007Z"),
+            (4_107_542_400, "2100-03-01T00:00:00.007Z"),
+            (-1, "1969-12-31T23:59:59.007Z"),
+        ] {
+            assert_eq!(Stamp { seconds, millis: 7 }.to_string(), text);
+        }
+    }
+}

@@ -1,0 +1,261 @@
+//! Files in a directory that is held open: made, compared, renamed, removed, listed.
+
+use core::ffi::CStr;
+use core::mem::MaybeUninit;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, RawDir, RenameFlags, Stat};
+use rustix::io::Errno;
+
+/// A directory that stays the same, whatever happens to its path.
+pub struct Dir(OwnedFd);
+
+/// What we ask about a file.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct About {
+    /// Which file it is, on which file system.
+    pub identity: (u64, u64),
+    /// Whether it is a regular file.
+    pub regular: bool,
+    /// Whether it is a directory.
+    pub directory: bool,
+    /// How many names it has.
+    pub links: u64,
+    /// Whom it belongs to.
+    pub owner: u32,
+    /// Its permissions.
+    pub mode: u32,
+    /// How long it is.
+    pub size: u64,
+    /// When it was written last, in seconds of the wall clock.
+    pub mtime: i64,
+}
+
+impl About {
+    fn new(stat: &Stat) -> Self {
+        let kind = FileType::from_raw_mode(stat.st_mode);
+        #[allow(clippy::useless_conversion, reason = "the width of these fields is not the same on every machine")]
+        Self {
+            identity: (stat.st_dev.into(), stat.st_ino.into()),
+            regular: kind == FileType::RegularFile,
+            directory: kind == FileType::Directory,
+            links: stat.st_nlink.into(),
+            owner: stat.st_uid,
+            mode: stat.st_mode & 0o7777,
+            size: u64::try_from(stat.st_size).unwrap_or(0),
+            mtime: stat.st_mtime.into(),
+        }
+    }
+}
+
+/// How a file is opened.
+#[derive(Clone, Copy)]
+pub enum How {
+    /// To read and write, when it is there.
+    Existing,
+    /// To read, when it is there.
+    ReadOnly,
+    /// Made anew, to read and write.
+    New,
+    /// Made anew, to write at its end.
+    NewAppend,
+}
+
+impl Dir {
+    /// Opens a directory, to find names in it and to list it.
+    ///
+    /// # Errors
+    /// Those of open(2).
+    pub fn open(path: &CStr) -> io::Result<Self> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        Ok(Self(rustix::fs::open(path, flags, Mode::empty())?))
+    }
+
+    /// The same, for one that was just made: whoever may have put a symbolic link in its place is found out.
+    ///
+    /// # Errors
+    /// Those of open(2); ENOTDIR for a symbolic link.
+    pub fn open_made(path: &CStr) -> io::Result<Self> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        Ok(Self(rustix::fs::open(path, flags, Mode::empty())?))
+    }
+
+    /// Opens a directory only to find names in it: needs no right to read it.
+    ///
+    /// # Errors
+    /// Those of open(2).
+    pub fn open_path(path: &CStr) -> io::Result<Self> {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        Ok(Self(rustix::fs::open(path, flags, Mode::empty())?))
+    }
+
+    /// Opens or makes a file, never through a symbolic link, never waiting for the other end of a FIFO.
+    ///
+    /// # Errors
+    /// Those of open(2); ELOOP for a symbolic link.
+    pub fn file(&self, name: &CStr, how: How, mode: u32) -> io::Result<OwnedFd> {
+        let how = match how {
+            How::Existing => OFlags::RDWR | OFlags::NONBLOCK,
+            How::ReadOnly => OFlags::RDONLY | OFlags::NONBLOCK,
+            How::New => OFlags::RDWR | OFlags::CREATE | OFlags::EXCL,
+            How::NewAppend => OFlags::WRONLY | OFlags::APPEND | OFlags::CREATE | OFlags::EXCL,
+        };
+        let flags = how | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NOCTTY;
+        Ok(rustix::fs::openat(&self.0, name, flags, Mode::from_raw_mode(mode))?)
+    }
+
+    /// About a name, which may be a symbolic link itself.
+    ///
+    /// # Errors
+    /// Those of stat(2).
+    pub fn about(&self, name: &CStr) -> io::Result<About> {
+        Ok(About::new(&rustix::fs::statat(&self.0, name, AtFlags::SYMLINK_NOFOLLOW)?))
+    }
+
+    /// Renames a file, never onto another.
+    ///
+    /// # Errors
+    /// EEXIST when there is one of the new name.
+    pub fn rename(&self, old: &CStr, new: &CStr) -> io::Result<()> {
+        match rustix::fs::renameat_with(&self.0, old, &self.0, new, RenameFlags::NOREPLACE) {
+            // Before Linux 3.15, and where the file system has no such way: link(2) never replaces a file either.
+            Err(Errno::NOSYS | Errno::INVAL) => {
+                rustix::fs::linkat(&self.0, old, &self.0, new, AtFlags::empty())?;
+                Ok(rustix::fs::unlinkat(&self.0, old, AtFlags::empty())?)
+            }
+            result => Ok(result?),
+        }
+    }
+
+    /// Removes a name.
+    ///
+    /// # Errors
+    /// Those of unlink(2).
+    pub fn unlink(&self, name: &CStr) -> io::Result<()> {
+        Ok(rustix::fs::unlinkat(&self.0, name, AtFlags::empty())?)
+    }
+
+    /// Calls for each name. Allocates nothing.
+    ///
+    /// # Errors
+    /// Those of getdents(2).
+    pub fn each(&self, mut act: impl FnMut(&CStr)) -> io::Result<()> {
+        rustix::fs::seek(&self.0, rustix::fs::SeekFrom::Start(0))?;
+        let mut buffer = [MaybeUninit::uninit(); 2048];
+        let mut entries = RawDir::new(&self.0, &mut buffer);
+        while let Some(entry) = entries.next() {
+            act(entry?.file_name());
+        }
+        Ok(())
+    }
+}
+
+impl AsFd for Dir {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+/// About an open file.
+///
+/// # Errors
+/// Those of fstat(2).
+pub fn about(file: BorrowedFd<'_>) -> io::Result<About> {
+    Ok(About::new(&rustix::fs::fstat(file)?))
+}
+
+/// About a path, links followed.
+///
+/// # Errors
+/// Those of stat(2).
+pub fn about_path(path: &CStr) -> io::Result<About> {
+    Ok(About::new(&rustix::fs::statat(CWD, path, AtFlags::empty())?))
+}
+
+/// Makes a directory.
+///
+/// # Errors
+/// Those of mkdir(2).
+pub fn make(path: &CStr, mode: u32) -> io::Result<()> {
+    Ok(rustix::fs::mkdir(path, Mode::from_raw_mode(mode))?)
+}
+
+/// Gives a file or directory to a user and group.
+///
+/// # Errors
+/// Those of chown(2).
+pub fn give(file: BorrowedFd<'_>, uid: u32, gid: u32) -> io::Result<()> {
+    use rustix::fs::{Gid, Uid};
+    Ok(rustix::fs::fchown(file, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))?)
+}
+
+/// Sets the permissions of a file, whatever the umask.
+///
+/// # Errors
+/// Those of chmod(2).
+pub fn permit(file: BorrowedFd<'_>, mode: u32) -> io::Result<()> {
+    Ok(rustix::fs::fchmod(file, Mode::from_raw_mode(mode))?)
+}
+
+/// Writes the whole of a small file: first the bytes, then its end, so that a reader never sees it empty.
+///
+/// # Errors
+/// Those of write(2); fewer bytes written is no space left.
+pub fn replace(file: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<()> {
+    if rustix::io::pwrite(file, bytes, 0)? < bytes.len() {
+        return Err(Errno::NOSPC.into());
+    }
+    cut(file, bytes.len())
+}
+
+/// Sets disk space aside for the beginning of a file, without a change of its length. File systems that cannot say
+/// so now will say it when it is written.
+///
+/// # Errors
+/// ENOSPC.
+pub fn reserve(file: BorrowedFd<'_>, length: u64) -> io::Result<()> {
+    match rustix::fs::fallocate(file, rustix::fs::FallocateFlags::KEEP_SIZE, 0, length) {
+        Err(Errno::NOSYS | Errno::OPNOTSUPP) => Ok(()),
+        result => Ok(result?),
+    }
+}
+
+/// Cuts a file to a length.
+///
+/// # Errors
+/// Those of ftruncate(2).
+pub fn cut(file: BorrowedFd<'_>, length: usize) -> io::Result<()> {
+    Ok(rustix::fs::ftruncate(file, u64::try_from(length).unwrap_or(0))?)
+}
+
+/// Reads the beginning of a file, wherever its descriptor stands.
+///
+/// # Errors
+/// Those of read(2).
+pub fn head(file: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<usize> {
+    Ok(rustix::io::pread(file, buffer, 0)?)
+}
+
+/// Moves a descriptor to a place in its file.
+///
+/// # Errors
+/// Those of lseek(2).
+pub fn seek(file: BorrowedFd<'_>, place: u64) -> io::Result<()> {
+    Ok(rustix::fs::seek(file, rustix::fs::SeekFrom::Start(place)).map(drop)?)
+}
+
+/// Opens a file to look at its first bytes, links followed.
+///
+/// # Errors
+/// Those of open(2).
+pub fn peek(path: &CStr) -> io::Result<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+    Ok(rustix::fs::open(path, flags, Mode::empty())?)
+}
+
+/// Whether the file system of a path lets no program be executed.
+pub fn is_noexec(path: &CStr) -> bool {
+    use rustix::fs::StatVfsMountFlags;
+    rustix::fs::statvfs(path).is_ok_and(|about| about.f_flag.contains(StatVfsMountFlags::NOEXEC))
+}

@@ -1,0 +1,52 @@
+//! What the kernel gave to the program: its arguments, its environment, and whether it may be trusted.
+
+use core::ffi::{CStr, c_char, c_int};
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
+
+/// The kernel's argv. Rust's own reader is empty without Rust's start-up on musl.
+///
+/// # Safety
+/// `argv` must be what `main` was given: `argc` valid C strings that live as long as the process.
+pub unsafe fn arguments(argc: c_int, argv: *const *const c_char) -> Vec<OsString> {
+    // SAFETY: the caller's promise is ours.
+    let words = unsafe { strings(argv, usize::try_from(argc).unwrap_or(0)) };
+    words.into_iter().map(|word| OsStr::from_bytes(word.to_bytes()).to_owned()).collect()
+}
+
+unsafe extern "C" {
+    /// environ(7).
+    static environ: *const *const c_char;
+}
+
+/// The environment that the process was started with. vsrun never changes its own.
+pub fn environment() -> Vec<&'static CStr> {
+    // SAFETY: the C start-up code has set it, and nobody in this program writes to it.
+    let words = unsafe { environ };
+    // SAFETY: environ(7) is a list of C strings that ends with a null pointer, and lives as long as the process.
+    unsafe { strings(words, usize::MAX) }
+}
+
+/// At most so many C strings of a list that ends with a null pointer.
+unsafe fn strings(mut list: *const *const c_char, most: usize) -> Vec<&'static CStr> {
+    let mut words = Vec::new();
+    while !list.is_null() && words.len() < most {
+        // SAFETY: the list has not ended yet, so this element can be read.
+        let word = unsafe { *list };
+        if word.is_null() {
+            break;
+        }
+        // SAFETY: each element before the null is a C string that lives as long as the process.
+        words.push(unsafe { CStr::from_ptr(word) });
+        // SAFETY: this element was not the last, the null pointer is.
+        list = unsafe { list.add(1) };
+    }
+    words
+}
+
+/// Whether the program was started with more rights than its caller has: set-user-id, set-group-id, capabilities of
+/// the file, or a security module's transition (AT_SECURE of getauxval(3)).
+pub fn is_secure_mode() -> bool {
+    // SAFETY: getauxval only reads what the kernel left at the start.
+    (unsafe { libc::getauxval(libc::AT_SECURE) }) != 0
+}

@@ -1,0 +1,268 @@
+//! Descriptors: made whole, opened, moved, closed.
+
+use core::ffi::CStr;
+use core::mem::MaybeUninit;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::{Mode, OFlags, RawDir, open};
+use rustix::io::{Errno, FdFlags, fcntl_setfd};
+use rustix::pipe::{PipeFlags, pipe_with};
+
+use super::{check, check_long};
+
+const STANDARD: [RawFd; 3] = [0, 1, 2];
+
+/// A borrowed standard descriptor.
+pub fn standard(number: RawFd) -> BorrowedFd<'static> {
+    // SAFETY: `whole` has opened 0 to 2 before anything else, and nothing in this program closes them for good.
+    unsafe { BorrowedFd::borrow_raw(number.clamp(0, 2)) }
+}
+
+/// Opens those of 0, 1 and 2 that are closed, so that no file that is opened later lands there and is taken for
+/// standard error. What is opened stays open for the process's whole life.
+///
+/// # Errors
+/// When not even a pipe can be made.
+pub fn whole() -> io::Result<()> {
+    let mut closed = [true; 3];
+    {
+        let mut fds = STANDARD.map(|number| {
+            // SAFETY: the number is only asked about; poll answers POLLNVAL for a closed one.
+            PollFd::from_borrowed_fd(unsafe { BorrowedFd::borrow_raw(number) }, PollFlags::empty())
+        });
+        poll(&mut fds, Some(&Timespec { tv_sec: 0, tv_nsec: 0 }))?;
+        for (closed, fd) in closed.iter_mut().zip(&fds) {
+            *closed = fd.revents().contains(PollFlags::NVAL);
+        }
+    }
+    for (number, closed) in STANDARD.into_iter().zip(closed) {
+        if closed {
+            // The lowest free number is this one, or one above 2 when the pipe took two; then it is moved.
+            let fd = null()?;
+            if fd.as_raw_fd() == number {
+                fcntl_setfd(&fd, FdFlags::empty())?;
+                core::mem::forget(fd);
+            } else {
+                install(fd.as_fd(), number)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// `/dev/null`; where that cannot be opened, the read end of an empty pipe: a reader finds the end at once, and a
+/// writer an error, but no SIGPIPE.
+///
+/// # Errors
+/// When not even a pipe can be made.
+pub fn null() -> io::Result<OwnedFd> {
+    match open(c"/dev/null", OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOCTTY, Mode::empty()) {
+        Ok(fd) => Ok(fd),
+        Err(_) => pipe().map(|(read, _)| read),
+    }
+}
+
+/// A pipe, closed at exec: its read end and its write end.
+///
+/// # Errors
+/// Those of pipe2(2).
+pub fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
+    Ok(pipe_with(PipeFlags::CLOEXEC)?)
+}
+
+/// Makes `number` refer to what `fd` refers to, over exec too.
+///
+/// # Errors
+/// Those of dup2(2).
+pub fn install(fd: BorrowedFd<'_>, number: RawFd) -> io::Result<()> {
+    if fd.as_raw_fd() == number {
+        // dup2(n, n) does nothing, so close-on-exec would stay.
+        return Ok(fcntl_setfd(fd, FdFlags::empty())?);
+    }
+    // SAFETY: only the standard descriptors and those that the server will inherit are replaced like this, and no
+    // OwnedFd of this program has such a number.
+    check(unsafe { libc::dup2(fd.as_raw_fd(), number) }).map(drop)
+}
+
+/// A second descriptor for the same open file, above 2 and closed at exec.
+///
+/// # Errors
+/// Those of fcntl(2).
+pub fn duplicate(fd: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+    Ok(rustix::io::fcntl_dupfd_cloexec(fd, 3)?)
+}
+
+/// Lets a descriptor live over exec.
+///
+/// # Errors
+/// Those of fcntl(2).
+pub fn keep(fd: BorrowedFd<'_>) -> io::Result<()> {
+    Ok(fcntl_setfd(fd, FdFlags::empty())?)
+}
+
+/// Lets every descriptor above 2 end at exec.
+///
+/// # Errors
+/// When the descriptors cannot be found out.
+pub fn seal() -> io::Result<()> {
+    const CLOSE_RANGE_CLOEXEC: libc::c_uint = 4;
+    // SAFETY: changes a flag of descriptors, and closes none.
+    let result = check_long(unsafe { libc::syscall(libc::SYS_close_range, 3, libc::c_uint::MAX, CLOSE_RANGE_CLOEXEC) });
+    match result {
+        Ok(_) => Ok(()),
+        // Before Linux 5.9 there is no such call, before 5.11 no such flag.
+        Err(_) => each(|number| {
+            // SAFETY: the same for one descriptor.
+            let _ = unsafe { libc::fcntl(number, libc::F_SETFD, libc::FD_CLOEXEC) };
+        }),
+    }
+}
+
+/// Closes every descriptor above 2, but one.
+///
+/// To be called only where no `OwnedFd` is used afterwards: before the first is made, or in a process that does
+/// nothing more but wait and leave.
+///
+/// # Errors
+/// When the descriptors cannot be found out.
+pub fn close_all_but(spared: Option<RawFd>) -> io::Result<()> {
+    let spared = spared.unwrap_or(2).max(2);
+    let range = |first: RawFd, last: libc::c_uint| {
+        // SAFETY: see above; the caller owns no descriptor of the range any more.
+        check_long(unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) })
+    };
+    let below = if spared > 3 { range(3, spared.unsigned_abs() - 1) } else { Ok(0) };
+    match below.and_then(|_| range(spared + 1, libc::c_uint::MAX)) {
+        Ok(_) => Ok(()),
+        Err(_) => each(|number| {
+            if number != spared {
+                // SAFETY: as above.
+                let _ = unsafe { libc::close(number) };
+            }
+        }),
+    }
+}
+
+/// Calls for each open descriptor above 2, the slow way: what /proc lists, or every number that is allowed.
+fn each(act: impl Fn(RawFd)) -> io::Result<()> {
+    if let Ok(proc) = open(c"/proc/self/fd", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()) {
+        let mut numbers = [0; 256];
+        // Closing while reading would lose entries: a batch is noted, done, and the reading begins anew.
+        loop {
+            let mut count = 0;
+            rustix::fs::seek(&proc, rustix::fs::SeekFrom::Start(0))?;
+            let mut buffer = [MaybeUninit::uninit(); 1024];
+            let mut dir = RawDir::new(&proc, &mut buffer);
+            while let Some(entry) = dir.next() {
+                let entry = entry?;
+                let digits = entry.file_name().to_bytes();
+                let number = digits.iter().try_fold(0i32, |sum, digit| {
+                    digit.is_ascii_digit().then(|| sum.saturating_mul(10).saturating_add(i32::from(digit - b'0')))
+                });
+                let (Some(number @ 3..), Some(slot)) = (number, numbers.get_mut(count)) else { continue };
+                let sealed = rustix::io::fcntl_getfd(borrow(number)).is_ok_and(|flags| flags.contains(FdFlags::CLOEXEC));
+                if number != proc.as_raw_fd() && !sealed {
+                    *slot = number;
+                    count += 1;
+                }
+            }
+            numbers.iter().take(count).for_each(|number| act(*number));
+            if count < numbers.len() {
+                return Ok(());
+            }
+        }
+    }
+    // SAFETY: an integer is asked for.
+    let most = unsafe { libc::sysconf(libc::_SC_OPEN_MAX) };
+    // A limit of a thousand million must not take an hour; where one is allowed a million, nobody has more open.
+    let most = RawFd::try_from(most).unwrap_or(RawFd::MAX).min(1 << 20);
+    (3..most).for_each(act);
+    Ok(())
+}
+
+fn borrow(number: RawFd) -> BorrowedFd<'static> {
+    // SAFETY: for a question to the kernel about a number; a closed one is answered with EBADF.
+    unsafe { BorrowedFd::borrow_raw(number.max(0)) }
+}
+
+/// Whether a read would find something now, other than the end.
+pub fn is_readable(fd: BorrowedFd<'_>) -> bool {
+    is_ready(fd, PollFlags::IN)
+}
+
+/// What poll(2) can tell without waiting.
+fn is_ready(fd: BorrowedFd<'_>, event: PollFlags) -> bool {
+    let mut fds = [PollFd::from_borrowed_fd(fd, event)];
+    poll(&mut fds, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })).is_ok()
+        && fds.iter().all(|fd| fd.revents().contains(event))
+}
+
+/// Writes a line if that can be done without waiting, and loses it otherwise.
+///
+/// A pipe that is writable takes a line of up to PIPE_BUF at once, but somebody else who writes to it may be faster.
+/// So the kernel is asked not to wait (RWF_NOWAIT), and where it has no such way for this file, trusted.
+pub fn write_or_lose(fd: BorrowedFd<'_>, line: &[u8]) {
+    if !is_ready(fd, PollFlags::OUT) {
+        return;
+    }
+    let slices = [io::IoSlice::new(line)];
+    match rustix::io::pwritev2(fd, &slices, u64::MAX, rustix::io::ReadWriteFlags::NOWAIT) {
+        Err(Errno::NOSYS | Errno::OPNOTSUPP | Errno::INVAL | Errno::SPIPE) => {
+            let _ = rustix::io::write(fd, line);
+        }
+        Ok(_) | Err(_) => {}
+    }
+}
+
+/// Writes all of it.
+///
+/// # Errors
+/// Those of write(2); zero bytes written is no space left.
+pub fn write_all(fd: BorrowedFd<'_>, mut bytes: &[u8]) -> io::Result<()> {
+    while !bytes.is_empty() {
+        match rustix::io::write(fd, bytes) {
+            Ok(0) => return Err(Errno::NOSPC.into()),
+            Ok(count) => bytes = bytes.get(count..).unwrap_or_default(),
+            Err(Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
+}
+
+/// Reads until the end, or until the buffer is full. Returns how much.
+///
+/// # Errors
+/// Those of read(2).
+pub fn read_full(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<usize> {
+    let mut count = 0;
+    while let Some(room) = buffer.get_mut(count..).filter(|room| !room.is_empty()) {
+        match rustix::io::read(fd, room) {
+            Ok(0) => break,
+            Ok(more) => count += more,
+            Err(Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(count)
+}
+
+/// Reads a whole file.
+///
+/// # Errors
+/// Those of open(2) and read(2).
+pub fn read_file(path: &CStr) -> io::Result<Vec<u8>> {
+    let file = open(path, OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOCTTY, Mode::empty())?;
+    let mut bytes = vec![0; 8192];
+    let mut count = 0;
+    loop {
+        count += read_full(file.as_fd(), bytes.get_mut(count..).unwrap_or_default())?;
+        if count < bytes.len() {
+            bytes.truncate(count);
+            return Ok(bytes);
+        }
+        bytes.resize(count * 2, 0);
+    }
+}

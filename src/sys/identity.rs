@@ -1,0 +1,160 @@
+//! Who a process is, and the proof that it is nobody else any more.
+//!
+//! The kernel's own calls and not the C library's: those mask signals around each call on musl, and change all
+//! threads; vsrun has one.
+
+use core::ffi::CStr;
+use std::io;
+use std::os::fd::{AsRawFd, RawFd};
+
+use rustix::fs::{Mode, OFlags, open};
+use rustix::io::Errno;
+use rustix::thread::{Gid, Uid};
+
+use super::check;
+use super::wait::without_hangup;
+
+/// The effective user id.
+pub fn effective_uid() -> u32 {
+    rustix::process::geteuid().as_raw()
+}
+
+/// Whether the process has the capabilities to change its user and groups.
+pub fn may_change_ids() -> bool {
+    use rustix::thread::CapabilitySet;
+    let needed = CapabilitySet::SETUID | CapabilitySet::SETGID;
+    rustix::thread::capabilities(None).is_ok_and(|sets| sets.effective.contains(needed))
+}
+
+/// Changes the root directory, and nothing else: the working directory stays outside until it is changed too.
+///
+/// # Errors
+/// Those of chroot(2).
+pub fn change_root(dir: &CStr) -> io::Result<()> {
+    Ok(rustix::process::chroot(dir)?)
+}
+
+/// Changes the working directory.
+///
+/// # Errors
+/// Those of chdir(2).
+pub fn change_dir(dir: &CStr) -> io::Result<()> {
+    Ok(rustix::process::chdir(dir)?)
+}
+
+/// The path of the working directory; None when it is gone or outside of the root.
+pub fn current_dir() -> Option<Vec<u8>> {
+    let path = rustix::process::getcwd(Vec::new()).ok()?.into_bytes();
+    path.starts_with(b"/").then_some(path)
+}
+
+/// Sets the supplementary groups.
+///
+/// # Errors
+/// Those of setgroups(2).
+pub fn set_groups(groups: &[u32]) -> io::Result<()> {
+    // SAFETY: the list has that length; the raw call, since vsrun has one thread.
+    super::check_long(unsafe { libc::syscall(SETGROUPS, groups.len(), groups.as_ptr()) }).map(drop)
+}
+
+#[cfg(any(target_arch = "arm", target_arch = "x86"))]
+const SETGROUPS: libc::c_long = libc::SYS_setgroups32;
+#[cfg(not(any(target_arch = "arm", target_arch = "x86")))]
+const SETGROUPS: libc::c_long = libc::SYS_setgroups;
+
+/// Sets the real, effective and saved group id.
+///
+/// # Errors
+/// Those of setresgid(2).
+pub fn set_gid(gid: u32) -> io::Result<()> {
+    let gid = Gid::from_raw(gid);
+    Ok(rustix::thread::set_thread_res_gid(gid, gid, gid)?)
+}
+
+/// Sets the real, effective and saved user id.
+///
+/// # Errors
+/// Those of setresuid(2).
+pub fn set_uid(uid: u32) -> io::Result<()> {
+    let uid = Uid::from_raw(uid);
+    Ok(rustix::thread::set_thread_res_uid(uid, uid, uid)?)
+}
+
+/// Reads back all ids and the groups (which must be given sorted), and unless the user is root, tries to become root
+/// again and looks for capabilities. A kernel, filter or tracer that only said it had changed them is found out.
+///
+/// # Errors
+/// EPERM when anything is not as it should be.
+pub fn prove(uid: u32, gid: u32, groups: &[u32]) -> io::Result<()> {
+    let (mut user, mut group) = ([0; 3], [0; 3]);
+    {
+        let [real, effective, saved] = &mut user;
+        // SAFETY: three places for three numbers.
+        check(unsafe { libc::getresuid(real, effective, saved) })?;
+    }
+    {
+        let [real, effective, saved] = &mut group;
+        // SAFETY: the same.
+        check(unsafe { libc::getresgid(real, effective, saved) })?;
+    }
+    let denied = || Err(Errno::PERM.into());
+    if user != [uid; 3] || group != [gid; 3] || !groups_are(groups)? {
+        return denied();
+    }
+    if uid == 0 {
+        return Ok(());
+    }
+    let root = Uid::from_raw(0);
+    if rustix::thread::set_thread_res_uid(root, root, root).is_ok() {
+        return denied();
+    }
+    let left = rustix::thread::capabilities(None)?;
+    if !left.effective.is_empty() || !left.permitted.is_empty() {
+        return denied();
+    }
+    Ok(())
+}
+
+/// Whether the supplementary groups are these, which are sorted and each there once, as the kernel keeps them.
+fn groups_are(expected: &[u32]) -> io::Result<bool> {
+    // Few on the stack: after a fork nothing should allocate. More than that are rare, and one thread can.
+    let mut few = [0u32; 64];
+    let mut many = Vec::new();
+    let room = if expected.len() < few.len() {
+        &mut few[..]
+    } else {
+        many.resize(expected.len() + 1, 0u32);
+        &mut many[..]
+    };
+    let size = i32::try_from(room.len()).unwrap_or(0);
+    // SAFETY: there is room for that many; more than expected makes the call fail with EINVAL.
+    let count = match check(unsafe { libc::getgroups(size, room.as_mut_ptr()) }) {
+        Ok(count) => usize::try_from(count).unwrap_or(0),
+        Err(error) if error.raw_os_error() == Some(libc::EINVAL) => return Ok(false),
+        Err(error) => return Err(error),
+    };
+    let found = room.get_mut(..count).unwrap_or_default();
+    found.sort_unstable();
+    Ok(found == expected)
+}
+
+/// Gives up the controlling terminal, if there is one.
+///
+/// A session's leader that does so has SIGHUP sent to the terminal's foreground group, which may be its own.
+///
+/// # Errors
+/// When there is one and it cannot be given up.
+pub fn leave_terminal() -> io::Result<()> {
+    // SAFETY: the request has no argument.
+    let leave = |fd: RawFd| check(unsafe { libc::ioctl(fd, libc::TIOCNOTTY) });
+    match open(c"/dev/tty", OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOCTTY, Mode::empty()) {
+        Ok(tty) => without_hangup(|| leave(tty.as_raw_fd())).map(drop),
+        // There is none.
+        Err(Errno::NXIO) => Ok(()),
+        // No /dev, or no right to open it: the terminal can only be known by one of these.
+        Err(_) => {
+            without_hangup(|| (0..3).any(|fd| leave(fd).is_ok()));
+            Ok(())
+        }
+    }
+}

@@ -1,0 +1,220 @@
+//! Processes: made, turned into programs, signalled, awaited.
+
+use alloc::borrow::Cow;
+use core::ffi::{CStr, c_char, c_int};
+use core::fmt;
+use std::io;
+
+use super::check;
+
+/// A process id. For a child of ours it names no stranger until the child has been reaped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pid(i32);
+
+impl fmt::Display for Pid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl Pid {
+    /// Whether a signal's sender, as the kernel names it, is this process.
+    pub fn is_sender(self, sender: u32) -> bool {
+        u32::try_from(self.0) == Ok(sender)
+    }
+}
+
+/// Which of the two processes we are after a fork.
+pub enum Forked {
+    /// The new one.
+    Child,
+    /// The old one, with the new one's pid.
+    Parent(Pid),
+}
+
+/// fork(2). vsrun has one thread, so the child may do whatever the parent may.
+///
+/// # Errors
+/// EAGAIN and ENOMEM when the kernel has no process to give.
+pub fn fork() -> io::Result<Forked> {
+    // SAFETY: the program has one thread, so no lock is held by a thread that the child lacks.
+    match check(unsafe { libc::fork() })? {
+        0 => Ok(Forked::Child),
+        pid => Ok(Forked::Parent(Pid(pid))),
+    }
+}
+
+/// This process.
+pub fn id() -> Pid {
+    // SAFETY: asks for a number.
+    Pid(unsafe { libc::getpid() })
+}
+
+/// Ends the process, without anything that runs at an exit.
+pub fn leave(status: u8) -> ! {
+    // SAFETY: never returns, and nothing of this program is to be done at exit.
+    unsafe { libc::_exit(c_int::from(status)) }
+}
+
+/// Arguments or an environment as execve(2) takes them, made before the fork, with room for some words that change
+/// from start to start.
+pub struct Words {
+    fixed: Vec<Cow<'static, CStr>>,
+    slots: Vec<Vec<u8>>,
+    pointers: Vec<*const c_char>,
+}
+
+impl Words {
+    /// These words, and room for `slots` further ones of up to `size` bytes.
+    pub fn new(fixed: Vec<Cow<'static, CStr>>, slots: usize, size: usize) -> Self {
+        let slots = (0..slots).map(|_| Vec::with_capacity(size + 1)).collect::<Vec<_>>();
+        let pointers = Vec::with_capacity(fixed.len() + slots.len() + 1);
+        let mut words = Self { fixed, slots, pointers };
+        words.arrange();
+        words
+    }
+
+    /// Writes the word of one slot, cut to its size; an empty one is left out. Allocates nothing.
+    pub fn fill(&mut self, slot: usize, word: &[u8]) {
+        let Some(buffer) = self.slots.get_mut(slot) else { return };
+        buffer.clear();
+        let room = buffer.capacity().saturating_sub(1);
+        buffer.extend(word.iter().take(room).filter(|byte| **byte != 0));
+        if !buffer.is_empty() {
+            buffer.push(0);
+        }
+        self.arrange();
+    }
+
+    fn arrange(&mut self) {
+        self.pointers.clear();
+        self.pointers.extend(self.fixed.iter().map(|word| word.as_ptr()));
+        self.pointers.extend(self.slots.iter().filter(|word| !word.is_empty()).map(|word| word.as_ptr().cast()));
+        self.pointers.push(core::ptr::null());
+    }
+}
+
+/// Becomes another program. Returns only when that failed.
+pub fn exec(path: &CStr, argv: &Words, env: &Words) -> io::Error {
+    // SAFETY: both lists end with a null pointer, and point to C strings that `Words` owns and has not moved.
+    unsafe { libc::execve(path.as_ptr(), argv.pointers.as_ptr(), env.pointers.as_ptr()) };
+    io::Error::last_os_error()
+}
+
+/// Whether a program is there and we may execute it, by the effective ids.
+///
+/// # Errors
+/// Those of access(2).
+pub fn may_execute(path: &CStr) -> io::Result<()> {
+    use rustix::fs::{Access, AtFlags, CWD, accessat};
+    Ok(accessat(CWD, path, Access::EXEC_OK, AtFlags::EACCESS)?)
+}
+
+/// A session and a process group of its own, without a terminal.
+///
+/// # Errors
+/// EPERM when the process leads a group already.
+pub fn new_session() -> io::Result<()> {
+    Ok(rustix::process::setsid().map(drop)?)
+}
+
+/// Sets the file mode creation mask.
+pub fn set_umask(mask: u32) {
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(mask));
+}
+
+/// Lets orphans below this process become its children, as they become those of PID 1. Since Linux 3.4.
+pub fn adopt_orphans() {
+    let _ = rustix::process::set_child_subreaper(Some(rustix::process::getpid()));
+}
+
+/// Who gets a signal.
+#[derive(Clone, Copy)]
+pub enum Target {
+    /// One process.
+    Process(Pid),
+    /// The process group that it leads.
+    Group(Pid),
+}
+
+/// Sends a signal. One who has just ended has no use for it any more: that is no error.
+pub fn send(signal: u8, target: Target) {
+    let (Target::Process(pid) | Target::Group(pid)) = target;
+    // 1 and everything below it would be init, ourselves, or everybody.
+    if pid.0 <= 1 {
+        return;
+    }
+    if let Target::Group(_) = target {
+        // SAFETY: the group of a child of ours that was not reaped.
+        if check(unsafe { libc::kill(-pid.0, c_int::from(signal)) }).is_ok() {
+            return;
+        }
+        // It has not come to lead a group yet.
+    }
+    // SAFETY: a child of ours that was not reaped, so the number is nobody else's.
+    let _ = unsafe { libc::kill(pid.0, c_int::from(signal)) };
+}
+
+/// A child that has ended and was not reaped, if there is one.
+pub fn peek() -> Option<Pid> {
+    // SAFETY: all zero is a valid siginfo_t.
+    let mut info: libc::siginfo_t = unsafe { core::mem::zeroed() };
+    let options = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
+    // SAFETY: the structure is ours to write.
+    check(unsafe { libc::waitid(libc::P_ALL, 0, &raw mut info, options) }).ok()?;
+    // SAFETY: waitid has filled in the fields of a child, or left all zero.
+    let pid = unsafe { info.si_pid() };
+    (pid > 0).then_some(Pid(pid))
+}
+
+/// What a process took.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Usage {
+    /// The most memory that was resident, in KiB.
+    pub max_rss_kb: u64,
+    /// Processor time of user and system, in milliseconds.
+    pub cpu_ms: u64,
+}
+
+/// Waits for a child to end, and forgets it. Answers the status word of wait(2).
+///
+/// # Errors
+/// ECHILD when it is no child of ours.
+pub fn reap(child: Pid) -> io::Result<(i32, Usage)> {
+    let mut status = 0;
+    // SAFETY: all zero is a valid struct rusage.
+    let mut usage: libc::rusage = unsafe { core::mem::zeroed() };
+    loop {
+        // SAFETY: both places are ours to write.
+        match check(unsafe { libc::wait4(child.0, &raw mut status, 0, &raw mut usage) }) {
+            Err(error) if error.raw_os_error() == Some(libc::EINTR) => {}
+            Err(error) => return Err(error),
+            Ok(_) => break,
+        }
+    }
+    let millis = |time: libc::timeval| {
+        u64::try_from(time.tv_sec).unwrap_or(0) * 1000 + u64::try_from(time.tv_usec / 1000).unwrap_or(0)
+    };
+    let max_rss_kb = u64::try_from(usage.ru_maxrss).unwrap_or(0);
+    Ok((status, Usage { max_rss_kb, cpu_ms: millis(usage.ru_utime) + millis(usage.ru_stime) }))
+}
+
+/// Whether a child of ours has ended. It is not reaped.
+pub fn has_ended(child: Pid) -> bool {
+    // SAFETY: all zero is a valid siginfo_t.
+    let mut info: libc::siginfo_t = unsafe { core::mem::zeroed() };
+    let options = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
+    let id = libc::id_t::try_from(child.0).unwrap_or(0);
+    // SAFETY: the structure is ours to write.
+    match check(unsafe { libc::waitid(libc::P_PID, id, &raw mut info, options) }) {
+        // SAFETY: waitid has filled in the fields of a child, or left all zero.
+        Ok(_) => (unsafe { info.si_pid() }) != 0,
+        Err(_) => true,
+    }
+}
+
+/// Whether the kernel refused for now only: no process or no memory to give.
+pub fn is_shortage(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EAGAIN | libc::ENOMEM))
+}
+

@@ -1,0 +1,147 @@
+//! Waiting: signals blocked and read from a descriptor, and the only place where vsrun sleeps.
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+
+use rustix::event::Timespec;
+
+use super::check_long;
+use super::clock::timespec;
+
+/// The size of the kernel's set of signals, in bytes.
+const SET: usize = 8;
+
+/// Which signals are blocked.
+#[derive(Clone, Copy)]
+pub enum Mask {
+    /// All that can be.
+    All,
+    /// None.
+    None,
+}
+
+/// Sets the mask of blocked signals: all 64, where a C library would leave some out.
+///
+/// # Errors
+/// Those of sigprocmask(2).
+pub fn mask(mask: Mask) -> io::Result<()> {
+    let set: u64 = match mask {
+        Mask::All => u64::MAX,
+        Mask::None => 0,
+    };
+    // SAFETY: the set has the size that is said, and the old one is not asked for.
+    check_long(unsafe {
+        libc::syscall(libc::SYS_rt_sigprocmask, libc::SIG_SETMASK, &raw const set, core::ptr::null::<u64>(), SET)
+    })
+    .map(drop)
+}
+
+/// Sets the disposition of every signal to its default, whatever was inherited: ignored ones live over exec, and with
+/// SIGCHLD ignored children vanish unreported.
+pub fn reset_dispositions() {
+    // The kernel's struct sigaction (handler, flags, restorer, mask): at most 32 bytes on every machine, and all zero
+    // is SIG_DFL.
+    let default = [0u64; 4];
+    for signal in 1..=64 {
+        // SAFETY: the structure is larger than what the kernel reads. KILL and STOP are answered with EINVAL.
+        let _ = unsafe {
+            libc::syscall(libc::SYS_rt_sigaction, signal, &raw const default, core::ptr::null::<u64>(), SET)
+        };
+    }
+}
+
+/// A signal that has come.
+#[derive(Clone, Copy)]
+pub struct Arrived {
+    /// Its number.
+    pub signal: u8,
+    /// Who sent it; 0 for the kernel and for senders outside of our pid namespace.
+    pub sender: u32,
+}
+
+/// The signals that have come and were not looked at yet. They must be blocked.
+pub struct Signals(OwnedFd);
+
+impl Signals {
+    /// All signals.
+    ///
+    /// # Errors
+    /// Those of signalfd(2).
+    pub fn open() -> io::Result<Self> {
+        let set = u64::MAX;
+        let flags = libc::SFD_CLOEXEC | libc::SFD_NONBLOCK;
+        // SAFETY: -1 asks for a new descriptor, and the set has the size that is said.
+        let fd = check_long(unsafe { libc::syscall(libc::SYS_signalfd4, -1, &raw const set, SET, flags) })?;
+        let fd = i32::try_from(fd).unwrap_or(-1);
+        // SAFETY: the kernel has just made it, for us.
+        Ok(Self(unsafe { OwnedFd::from_raw_fd(fd) }))
+    }
+
+    /// The next one, if there is one.
+    pub fn next(&self) -> Option<Arrived> {
+        // struct signalfd_siginfo: ssi_signo is the first word, ssi_pid the fourth.
+        let mut info = [0u8; 128];
+        let count = rustix::io::read(&self.0, &mut info).ok()?;
+        let word = |at: usize| info.get(at..at + 4).and_then(|word| word.try_into().ok()).map(u32::from_ne_bytes);
+        if count < info.len() {
+            return None;
+        }
+        Some(Arrived { signal: u8::try_from(word(0)?).ok()?, sender: word(12)? })
+    }
+}
+
+impl AsFd for Signals {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+/// Sleeps until one of the descriptors can be read or is closed at its other end, or until so many milliseconds have
+/// passed. Says which.
+pub fn next<const N: usize>(fds: [Option<BorrowedFd<'_>>; N], millis: Option<u64>) -> [bool; N] {
+    // The kernel passes over a descriptor of -1.
+    let wanted = |fd: Option<BorrowedFd<'_>>| fd.map_or(-1, |fd| fd.as_raw_fd());
+    let mut polled = fds.map(|fd| libc::pollfd { fd: wanted(fd), events: libc::POLLIN, revents: 0 });
+    let until = millis.map(timespec);
+    loop {
+        match poll(&mut polled, until.as_ref()) {
+            Ok(_) => return polled.map(|fd| fd.revents != 0),
+            Err(error) if error.raw_os_error() == Some(libc::EINTR) => {}
+            Err(_) => {
+                // No memory to wait with: the least that does not spin.
+                let _ = rustix::thread::nanosleep(&timespec(100));
+                return [false; N];
+            }
+        }
+    }
+}
+
+/// ppoll(2), without a change of the signal mask.
+fn poll(fds: &mut [libc::pollfd], until: Option<&Timespec>) -> io::Result<i32> {
+    // SAFETY: all zero is a valid struct timespec, whatever padding the C library gave it.
+    let mut spec: libc::timespec = unsafe { core::mem::zeroed() };
+    let mut pointer = core::ptr::null();
+    if let Some(until) = until {
+        spec.tv_sec = until.tv_sec.try_into().unwrap_or(libc::time_t::MAX);
+        spec.tv_nsec = until.tv_nsec.try_into().unwrap_or(0);
+        pointer = &raw const spec;
+    }
+    let count = libc::nfds_t::try_from(fds.len()).unwrap_or(0);
+    // SAFETY: so many structures are there, and the time is null or valid.
+    super::check(unsafe { libc::ppoll(fds.as_mut_ptr(), count, pointer, core::ptr::null()) })
+}
+
+/// Ignores SIGHUP while something is done, and sets it to its default afterwards.
+pub(super) fn without_hangup<T>(act: impl FnOnce() -> T) -> T {
+    // The kernel's struct sigaction has the handler first on every machine that vsrun is built for; SIG_IGN is 1.
+    set_hangup(1);
+    let result = act();
+    set_hangup(0);
+    result
+}
+
+fn set_hangup(handler: u64) {
+    let action = [handler, 0, 0, 0];
+    // SAFETY: the structure is larger than what the kernel reads.
+    let _ = unsafe { libc::syscall(libc::SYS_rt_sigaction, libc::SIGHUP, &raw const action, core::ptr::null::<u64>(), SET) };
+}
