@@ -1,0 +1,457 @@
+//! The manager: which ends of the server lead to a restart, when it starts again, and what each signal does in each
+//! state.
+
+#![allow(clippy::disallowed_methods, clippy::disallowed_types, clippy::unwrap_used)]
+#![allow(clippy::std_instead_of_core, clippy::std_instead_of_alloc, clippy::indexing_slicing)]
+#![allow(clippy::panic, clippy::print_stderr, missing_docs)]
+
+mod kit;
+
+use kit::{Place, Running, await_gone, await_life, await_lines, lives, process, sys, words};
+use std::ffi::OsString;
+use std::fs;
+
+/// A managed server that does these actions; in each life it writes a line to `life`.
+#[track_caller]
+fn manage(place: &Place, options: Vec<OsString>, actions: Vec<OsString>) -> Running {
+    let command = words!["--", place.probe(), "life", place.out("life")];
+    place.vsrun([options, command, actions].concat()).start()
+}
+
+/// A handler that writes a line to `handled` and exits with this status.
+fn handler(place: &Place, status: &str) -> OsString {
+    place.script("handler", words!["life", place.out("handled"), "exit", status]).into()
+}
+
+fn runs(place: &Place) -> (usize, usize) {
+    (lives(&place.out("life")).len(), lives(&place.out("handled")).len())
+}
+
+#[test]
+fn a_voluntary_end_is_the_end() {
+    let place = Place::new();
+    manage(&place, words!["-m", "-", handler(&place, "0")], words!["exit", "0"]).finish().exited(0);
+    assert_eq!(runs(&place), (1, 0));
+    place.await_nothing_left();
+}
+
+#[test]
+fn each_policy_knows_which_ends_lead_to_a_restart() {
+    // Policy, what the first life does, the status at the end, lives, runs of the handler.
+    let table = [
+        ("", words!["exit", "1"], 0, 2, 1),
+        ("", words!["raise", "9"], 0, 2, 1),
+        ("on-failure", words!["exit", "255"], 0, 2, 1),
+        ("on-failure", words!["raise", "15"], 0, 2, 1),
+        ("on-failure", words!["exit", "0"], 0, 1, 0),
+        ("on-abort", words!["exit", "1"], 1, 1, 0),
+        ("on-abort", words!["raise", "9"], 0, 2, 1),
+        ("on-abort", words!["exit", "0"], 0, 1, 0),
+        ("always", words!["exit", "0"], 0, 2, 2),
+        ("always", words!["exit", "1"], 0, 2, 2),
+        ("always", words!["raise", "10"], 0, 2, 2),
+        ("no", words!["exit", "1"], 1, 1, 0),
+        ("no", words!["raise", "9"], 137, 1, 0),
+        ("no", words!["exit", "0"], 0, 1, 0),
+    ];
+    for (policy, first, status, server_lives, handled) in table {
+        let place = Place::new();
+        // Where every end is followed by a restart, only the handler can make an end of it.
+        let agree_once = words!["life", place.out("handled"), "at", "2", "exit", "1"];
+        let agree = words!["life", place.out("handled")];
+        let handler = place.script("handler", if policy == "always" { agree_once } else { agree });
+        let options = if policy.is_empty() { words![] } else { words!["--restart", policy] };
+        let actions = [words!["at", "1"], first.clone(), words!["exit", "0"]].concat();
+        manage(&place, [words!["-m", "-", handler], options].concat(), actions).finish().exited(status);
+        assert_eq!(runs(&place), (server_lives, handled), "{policy:?} {first:?}");
+    }
+}
+
+#[test]
+fn restart_alone_means_a_manager_without_files() {
+    let place = Place::new();
+    manage(&place, words!["--restart", "on-failure"], words!["at", "1", "exit", "1"]).finish().exited(0);
+    assert_eq!(runs(&place), (2, 0));
+}
+
+#[test]
+fn further_ends_can_count_as_voluntary() {
+    let table = [
+        ("3", words!["exit", "3"], 3),
+        ("3,SIGUSR1", words!["raise", "10"], 138),
+        ("usr1", words!["raise", "10"], 138),
+        ("7,kill", words!["raise", "9"], 137),
+        ("RTMIN+1", words!["raise", "35"], 163),
+        ("255,0", words!["exit", "255"], 255),
+    ];
+    for (list, end, status) in table {
+        let place = Place::new();
+        let options = words!["-m", "-", handler(&place, "0"), "--success-exit", list];
+        manage(&place, options, end).finish().exited(status);
+        assert_eq!(runs(&place), (1, 0), "{list}");
+    }
+    // An exit code is no signal's number, nor the other way round.
+    for (list, end) in [("15", words!["raise", "15"]), ("TERM", words!["exit", "15"]), ("143", words!["raise", "15"])] {
+        let place = Place::new();
+        let options = words!["-m", "-", handler(&place, "0"), "--success-exit", list];
+        manage(&place, options, [words!["at", "1"], end].concat()).finish().exited(0);
+        assert_eq!(runs(&place), (2, 1), "{list}");
+    }
+}
+
+#[test]
+fn death_by_a_strangers_signal_is_unexpected() {
+    let place = Place::new();
+    let manager = manage(&place, words!["-m", "-", handler(&place, "0")], words!["wait"]);
+    sys::kill(await_life(&place.out("life"), 1), libc::SIGTERM);
+    sys::kill(await_life(&place.out("life"), 2), libc::SIGHUP);
+    await_life(&place.out("life"), 3);
+    assert_eq!(runs(&place), (3, 2));
+    manager.stop().exited(0);
+}
+
+#[test]
+fn the_first_restart_is_at_once_and_the_second_waits() {
+    let place = Place::new();
+    let manager = manage(&place, words!["--restart", "on-failure", "--restart-delay", "1h"], words!["exit", "1"]);
+    let second = await_life(&place.out("life"), 2);
+    kit::await_true("the second server's end", || process::reaped(second));
+    manager.stop().exited(0);
+    assert_eq!(runs(&place).0, 2, "the third would have come an hour later");
+}
+
+#[test]
+fn pauses_double_up_to_the_greatest() {
+    let place = Place::new();
+    let options = words!["--restart", "on-failure", "--restart-delay", "60ms:200ms"];
+    manage(&place, options, words!["until", "6", "exit", "1"]).finish().exited(0);
+    let begins: Vec<i64> = lives(&place.out("life")).iter().map(|(_, since)| *since).collect();
+    assert_eq!(begins.len(), 7);
+    for (index, least) in [0, 60, 120, 200, 200, 200].into_iter().enumerate() {
+        let between = begins[index + 1] - begins[index];
+        assert!(between >= least, "pause {index} took {between} ms, which is less than {least}");
+    }
+}
+
+#[test]
+fn a_delay_of_zero_is_none() {
+    let place = Place::new();
+    let options = words!["--restart", "on-failure", "--restart-delay", "0"];
+    manage(&place, options, words!["until", "50", "exit", "1"]).finish().exited(0);
+    assert_eq!(runs(&place).0, 51);
+}
+
+#[test]
+fn the_limit_ends_it_after_the_handler_has_run() {
+    for (limit, server_lives) in [("1/1h", 2), ("3/1h", 4)] {
+        let place = Place::new();
+        let options = words!["-m", "-", handler(&place, "0"), "--restart-delay", "0", "--restart-limit", limit];
+        manage(&place, options, words!["exit", "6"]).finish().exited(6);
+        assert_eq!(runs(&place), (server_lives, server_lives));
+        place.await_nothing_left();
+    }
+}
+
+#[test]
+fn restarts_that_lie_long_enough_apart_have_no_limit() {
+    let place = Place::new();
+    // Each pause is longer than the span in which the restarts are counted.
+    let options = words!["--restart", "on-failure", "--restart-delay", "40ms:40ms", "--restart-limit", "2/30ms"];
+    manage(&place, options, words!["until", "8", "exit", "6"]).finish().exited(0);
+    assert_eq!(runs(&place).0, 9);
+}
+
+#[test]
+fn hangup_restarts_without_handler_and_without_counting() {
+    let place = Place::new();
+    let limit = words!["-m", "-", handler(&place, "1"), "--restart-delay", "1h", "--restart-limit", "1/1h"];
+    let manager = manage(&place, limit, words!["wait"]);
+    for life in 1..6 {
+        let server = await_life(&place.out("life"), life);
+        manager.signal(libc::SIGHUP);
+        await_gone(server);
+    }
+    await_life(&place.out("life"), 6);
+    manager.stop().exited(0);
+    assert_eq!(runs(&place), (6, 0));
+}
+
+#[test]
+fn hangup_restarts_a_server_that_ends_by_itself_then() {
+    let place = Place::new();
+    let (seen, options) = (place.out("seen"), words!["-m", "-", handler(&place, "1")]);
+    let manager = manage(&place, options, words!["at", "1", "signals", &seen, "15", "at", "1", "exit", "0", "wait"]);
+    await_lines(&seen, 1);
+    manager.signal(libc::SIGHUP);
+    await_life(&place.out("life"), 2);
+    manager.stop().exited(0);
+    assert_eq!(runs(&place), (2, 0));
+}
+
+#[test]
+fn hangup_kills_a_server_that_does_not_end_in_time() {
+    let place = Place::new();
+    let options = words!["-m", "-", handler(&place, "1"), "--stop-timeout", "50ms"];
+    let manager = manage(&place, options, words!["ignore", "15", "append", place.out("deaf"), "x", "wait"]);
+    await_lines(&place.out("deaf"), 1);
+    manager.signal(libc::SIGHUP);
+    await_lines(&place.out("deaf"), 2);
+    manager.stop().exited(0);
+    assert_eq!(runs(&place), (2, 0));
+}
+
+#[test]
+fn hangup_cuts_a_pause_short() {
+    let place = Place::new();
+    let manager = manage(&place, words!["--restart", "on-failure", "--restart-delay", "1h"], words!["until", "2", "exit", "1", "wait"]);
+    let second = await_life(&place.out("life"), 2);
+    kit::await_true("the second server's end", || process::reaped(second));
+    manager.signal(libc::SIGHUP);
+    await_life(&place.out("life"), 3);
+    manager.stop().exited(0);
+}
+
+#[test]
+fn hangup_while_the_handler_runs_means_no_pause() {
+    let place = Place::new();
+    let (handled, gate) = (place.out("handled"), place.out("gate"));
+    let handler = place.script("handler", words!["life", &handled, "at", "2", "await", &gate]);
+    let options = words!["-m", "-", handler, "--restart-delay", "1h"];
+    let manager = manage(&place, options, words!["until", "2", "exit", "1", "wait"]);
+    await_life(&handled, 2);
+    manager.signal(libc::SIGHUP);
+    fs::write(&gate, "").unwrap();
+    await_life(&place.out("life"), 3);
+    manager.stop().exited(0);
+    assert_eq!(runs(&place), (3, 2));
+}
+
+#[test]
+fn hangup_while_the_handler_runs_does_not_overrule_it() {
+    let place = Place::new();
+    let (handled, gate) = (place.out("handled"), place.out("gate"));
+    let handler = place.script("handler", words!["life", &handled, "await", &gate, "exit", "1"]);
+    let manager = manage(&place, words!["-m", "-", handler], words!["exit", "9"]);
+    await_life(&handled, 1);
+    manager.signal(libc::SIGHUP);
+    fs::write(&gate, "").unwrap();
+    manager.finish().exited(9);
+    assert_eq!(runs(&place), (1, 1));
+}
+
+#[test]
+fn term_and_int_stop_the_server_and_exit_0() {
+    for signal in [libc::SIGTERM, libc::SIGINT] {
+        for (first, then) in [(words!["wait"], words![]), (words!["signals", "-", "15"], words!["exit", "7"])] {
+            let place = Place::new();
+            let actions = [words!["append", place.out("up"), "x"], first, then].concat();
+            let manager = manage(&place, words!["-m", "-", handler(&place, "0")], actions);
+            await_lines(&place.out("up"), 1);
+            manager.signal(signal);
+            manager.finish().exited(0);
+            assert_eq!(runs(&place), (1, 0));
+            place.await_nothing_left();
+        }
+    }
+}
+
+#[test]
+fn the_stop_signal_is_the_one_asked_for_and_cont_follows_it() {
+    for (name, number) in [("TERM", 15), ("QUIT", 3), ("sigusr1", 10), ("12", 12), ("RTMIN+3", 37), ("INT", 2)] {
+        let place = Place::new();
+        let seen = place.out("seen");
+        let manager = manage(&place, words!["-m", "-", "-", "--stop-signal", name], words!["signals", &seen, "18"]);
+        await_lines(&seen, 1);
+        manager.stop().exited(0);
+        assert_eq!(kit::lines(&seen), ["ready".to_owned(), number.to_string(), "18".to_owned()], "{name}");
+    }
+}
+
+#[test]
+fn a_repeated_term_changes_nothing_and_an_int_kills() {
+    let place = Place::new();
+    let (seen, children) = (place.out("seen"), place.out("children"));
+    let actions = words!["child", &children, "signals", &seen, "64"];
+    let manager = manage(&place, words!["-m", "-", handler(&place, "0"), "--stop-timeout", "1h"], actions);
+    await_lines(&seen, 1);
+    manager.signal(libc::SIGTERM);
+    await_lines(&seen, 3);
+    for _ in 0..3 {
+        manager.signal(libc::SIGTERM);
+    }
+    manager.signal(libc::SIGINT);
+    manager.finish().exited(0);
+    assert_eq!(kit::lines(&seen), ["ready", "15", "18"], "one TERM, whatever the caller repeats");
+    assert_eq!(runs(&place), (1, 0));
+    kit::await_true("the end of the whole group", || kit::lines(&children).iter().all(|pid| kit::gone(pid.parse().unwrap())));
+}
+
+#[test]
+fn the_whole_group_is_killed_when_the_time_is_up() {
+    let place = Place::new();
+    let children = place.out("children");
+    let actions = words!["ignore", "15", "child", &children, "wait"];
+    let manager = manage(&place, words!["-m", "-", "-", "--stop-timeout", "50ms"], actions);
+    let child: i32 = await_lines(&children, 1)[0].parse().unwrap();
+    manager.stop().exited(0);
+    await_gone(child);
+    place.await_nothing_left();
+}
+
+#[test]
+fn a_stopped_server_is_not_dead_and_can_end() {
+    let place = Place::new();
+    let manager = manage(&place, words!["-m", "-", handler(&place, "0"), "--stop-timeout", "1h"], words!["wait"]);
+    let server = await_life(&place.out("life"), 1);
+    sys::kill(server, libc::SIGSTOP);
+    kit::await_true("the server to be stopped", || process::state(server) == "T");
+    manager.stop().exited(0);
+    assert_eq!(runs(&place), (1, 0));
+    assert!(kit::gone(server));
+}
+
+#[test]
+fn term_during_a_pause_ends_it_at_once() {
+    let place = Place::new();
+    let options = words!["--restart", "on-failure", "--restart-delay", "1h"];
+    let manager = manage(&place, options, words!["exit", "1"]);
+    let second = await_life(&place.out("life"), 2);
+    kit::await_true("the second server's end", || process::reaped(second));
+    manager.stop().exited(0);
+    assert_eq!(runs(&place).0, 2);
+}
+
+#[test]
+fn term_during_the_handler_is_passed_on_and_no_server_follows() {
+    for agrees in ["0", "1"] {
+        let place = Place::new();
+        let seen = place.out("seen");
+        let handler = place.script("handler", words!["signals", &seen, "15", "exit", agrees]);
+        let manager = manage(&place, words!["-m", "-", handler], words!["exit", "5"]);
+        await_lines(&seen, 1);
+        manager.stop().exited(0);
+        assert_eq!(kit::lines(&seen)[1], "15");
+        assert_eq!(runs(&place).0, 1);
+        place.await_nothing_left();
+    }
+}
+
+#[test]
+fn a_handler_that_ignores_term_is_killed() {
+    let place = Place::new();
+    let began = place.out("began");
+    let handler = place.script("handler", words!["ignore", "15", "append", &began, "x", "wait"]);
+    let manager = manage(&place, words!["-m", "-", handler, "--stop-timeout", "50ms"], words!["exit", "5"]);
+    await_lines(&began, 1);
+    manager.stop().exited(0);
+    assert_eq!(runs(&place).0, 1);
+    place.await_nothing_left();
+}
+
+#[test]
+fn term_during_a_restart_by_hangup_wins() {
+    let place = Place::new();
+    let seen = place.out("seen");
+    let manager = manage(&place, words!["-m", "-", handler(&place, "0"), "--stop-timeout", "1h"], words!["signals", &seen, "64"]);
+    await_lines(&seen, 1);
+    manager.signal(libc::SIGHUP);
+    await_lines(&seen, 3);
+    manager.signal(libc::SIGTERM);
+    // The server ends only now, by the hand of a stranger, when both wishes are known.
+    sys::kill(await_life(&place.out("life"), 1), libc::SIGKILL);
+    manager.finish().exited(0);
+    assert_eq!(runs(&place), (1, 0));
+}
+
+#[test]
+fn hangup_does_not_undo_a_term() {
+    let place = Place::new();
+    let seen = place.out("seen");
+    let manager = manage(&place, words!["-m", "-", handler(&place, "0"), "--stop-timeout", "1h"], words!["signals", &seen, "64"]);
+    await_lines(&seen, 1);
+    manager.signal(libc::SIGTERM);
+    await_lines(&seen, 3);
+    manager.signal(libc::SIGHUP);
+    sys::kill(await_life(&place.out("life"), 1), libc::SIGKILL);
+    manager.finish().exited(0);
+    assert_eq!(runs(&place), (1, 0));
+}
+
+#[test]
+fn every_other_signal_is_passed_on() {
+    let place = Place::new();
+    let seen = place.out("seen");
+    let manager = manage(&place, words!["-m", "-", "-"], words!["signals", &seen, "64"]);
+    let mut count = await_lines(&seen, 1).len();
+    // Not KILL, STOP and CHLD, and not the manager's own HUP, INT and TERM. One by one: CONT would cancel TSTP.
+    let others: Vec<i32> = (1..=64).filter(|signal| ![1, 2, 9, 15, 17, 19].contains(signal)).collect();
+    for signal in &others {
+        manager.signal(*signal);
+        count += 1;
+        assert_eq!(await_lines(&seen, count)[count - 1], signal.to_string());
+    }
+    manager.finish().exited(0);
+    assert_eq!(kit::lines(&seen).len(), 1 + others.len(), "each came once");
+    assert_eq!(runs(&place).0, 1);
+}
+
+#[test]
+fn a_signal_without_a_server_is_nobodys() {
+    let place = Place::new();
+    let options = words!["--restart", "on-failure", "--restart-delay", "1h"];
+    let manager = manage(&place, options, words!["until", "2", "exit", "1", "wait"]);
+    let second = await_life(&place.out("life"), 2);
+    kit::await_true("the second server's end", || process::reaped(second));
+    for signal in [libc::SIGUSR1, libc::SIGUSR2, libc::SIGALRM, libc::SIGTSTP, libc::SIGPIPE, 34, 64] {
+        manager.signal(signal);
+    }
+    manager.signal(libc::SIGHUP);
+    await_life(&place.out("life"), 3);
+    manager.stop().exited(0);
+}
+
+#[test]
+fn orphans_are_reaped() {
+    let place = Place::new();
+    let orphans = place.out("orphans");
+    let manager = manage(&place, words!["-m", "-", "-"], words!["orphans", "20", &orphans, "wait"]);
+    let orphans: Vec<i32> = await_lines(&orphans, 20).iter().map(|pid| pid.parse().unwrap()).collect();
+    kit::await_true("every orphan reaped", || orphans.iter().all(|pid| process::reaped(*pid)));
+    assert_eq!(process::children(manager.pid()), [await_life(&place.out("life"), 1)]);
+    manager.stop().exited(0);
+}
+
+#[test]
+fn an_orphans_end_is_not_the_servers() {
+    let place = Place::new();
+    let orphans = place.out("orphans");
+    let actions = words!["orphans", "3", &orphans, "append", place.out("on"), "x", "wait"];
+    let manager = manage(&place, words!["-m", "-", handler(&place, "0")], actions);
+    let found = await_lines(&orphans, 3);
+    kit::await_true("every orphan reaped", || found.iter().all(|pid| process::reaped(pid.parse().unwrap())));
+    manager.stop().exited(0);
+    assert_eq!(runs(&place), (1, 0));
+}
+
+#[test]
+fn it_manages_also_when_called_with_spoilt_signals() {
+    for spoil in [|| sys::ignore_signal(libc::SIGCHLD), sys::spoil_signals] {
+        let place = Place::new();
+        let actions = words!["life", place.out("life"), "at", "1", "exit", "1", "wait"];
+        let line = [words!["-m", "-", handler(&place, "0"), "--", place.probe()], actions].concat();
+        let manager = place.vsrun(line).before(spoil).start();
+        await_life(&place.out("life"), 2);
+        manager.stop().exited(0);
+        assert_eq!(runs(&place), (2, 1));
+    }
+}
+
+#[test]
+fn many_ends_at_the_same_time_are_all_seen() {
+    let place = Place::new();
+    let orphans = place.out("orphans");
+    let actions = words!["orphans", "30", &orphans, "until", "5", "exit", "1"];
+    manage(&place, words!["--restart", "on-failure", "--restart-delay", "0"], actions).finish().exited(0);
+    assert_eq!(runs(&place).0, 6);
+    kit::await_true("the end of all", || place.living().is_empty());
+}
