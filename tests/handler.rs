@@ -1,0 +1,284 @@
+//! The termination handler: what it is told, who it is, and how its answer is taken.
+
+#![allow(clippy::disallowed_methods, clippy::disallowed_types, clippy::unwrap_used)]
+#![allow(clippy::std_instead_of_core, clippy::std_instead_of_alloc, clippy::indexing_slicing)]
+#![allow(clippy::panic, clippy::print_stderr, missing_docs)]
+
+mod kit;
+
+use kit::{Place, Report, Running, needs, sys, words};
+use std::ffi::OsString;
+use std::fs;
+
+/// A managed server that does these actions; its handler writes a report in each of its lives, and then `last`.
+fn manage(place: &Place, options: Vec<OsString>, last: Vec<OsString>, actions: Vec<OsString>) -> Running {
+    let told = |life: &str| words!["at", life, "report", place.out(&format!("told-{life}"))];
+    let words = [words!["life", place.out("handled")], told("1"), told("2"), told("3"), last].concat();
+    let handler = place.script("handler", words);
+    let line = [options, words!["-m", "-", handler, "--", place.probe(), "life", place.out("life")], actions].concat();
+    place.vsrun(line).env("VSRUN_SERVER_TERMSIG", "99").env("VSRUN_STRANGE", "1").env("KEPT", "yes").start()
+}
+
+#[track_caller]
+fn told(place: &Place, life: u32) -> Report {
+    place.report(&place.out(&format!("told-{life}")))
+}
+
+#[track_caller]
+fn assert_told(report: &Report, wanted: &[(&str, Option<&str>)]) {
+    for (name, value) in wanted {
+        assert_eq!(report.variable(&format!("VSRUN_SERVER_{name}")).as_deref(), *value, "{name}");
+    }
+}
+
+#[test]
+fn it_is_told_all_about_an_exit() {
+    let place = Place::new();
+    manage(&place, words![], words![], words!["at", "1", "exit", "42"]).finish().exited(0);
+    let first = kit::lives(&place.out("life"))[0].0.to_string();
+    let report = told(&place, 1);
+    assert_told(&report, &[
+        ("EXITED", Some("1")),
+        ("EXITSTATUS", Some("42")),
+        ("TERMSIG", None),
+        ("SIGNAME", None),
+        ("COREDUMP", Some("0")),
+        ("EXPLAIN", Some("exited with status 42")),
+        ("REASON", Some("exit")),
+        ("PID", Some(&first)),
+        ("RESTARTS", Some("0")),
+    ]);
+    assert_eq!(report.variable("VSRUN_STRANGE"), None, "nobody else's VSRUN_* gets through");
+    assert_eq!(report.variable("KEPT").as_deref(), Some("yes"));
+    let number = |name: &str| report.variable(&format!("VSRUN_SERVER_{name}")).unwrap().parse::<u64>().unwrap();
+    assert!(number("UPTIME") < 20 && number("MAXRSS_KB") > 0 && number("CPU_MS") < 20_000, "{report:?}");
+}
+
+#[test]
+fn it_is_told_all_about_a_signal() {
+    let place = Place::new();
+    let actions = words!["at", "1", "raise", "11", "at", "2", "raise", "9", "at", "3", "raise", "35"];
+    manage(&place, words!["--restart-delay", "0"], words![], actions).finish().exited(0);
+    for (life, number, name) in [(1, "11", Some("SIGSEGV")), (2, "9", Some("SIGKILL")), (3, "35", None)] {
+        let report = told(&place, life);
+        let explained = format!("killed by signal {number}");
+        let restarts = (life - 1).to_string();
+        assert_told(&report, &[
+            ("EXITED", Some("0")),
+            ("EXITSTATUS", None),
+            ("TERMSIG", Some(number)),
+            ("COREDUMP", Some("0")),
+            ("EXPLAIN", Some(&explained)),
+            ("REASON", Some("signal")),
+            ("RESTARTS", Some(&restarts)),
+        ]);
+        if name.is_some() {
+            assert_told(&report, &[("SIGNAME", name)]);
+        }
+    }
+}
+
+#[test]
+fn it_is_told_of_a_core_dump() {
+    let place = Place::new();
+    let alone = place.program(&place.probe(), words!["core", "segv"]).directory(&place.path("out")).finish();
+    needs!(kit::available(alone.dumped_core(), "core dumps"));
+    manage(&place, words!["-w", place.path("out")], words!["exit", "1"], words!["core", "segv"]).finish().exited(139);
+    assert_told(&told(&place, 1), &[
+        ("EXITED", Some("0")),
+        ("TERMSIG", Some("11")),
+        ("COREDUMP", Some("1")),
+        ("EXPLAIN", Some("dumped core with signal 11")),
+        ("REASON", Some("core")),
+        ("SIGNAME", Some("SIGSEGV")),
+    ]);
+}
+
+#[test]
+fn hangups_are_not_counted_as_restarts() {
+    let place = Place::new();
+    let manager = manage(&place, words![], words!["exit", "1"], words!["at", "3", "exit", "1", "wait"]);
+    for life in 1..3 {
+        kit::await_life(&place.out("life"), life);
+        manager.signal(libc::SIGHUP);
+    }
+    manager.finish().exited(1);
+    assert_told(&told(&place, 1), &[("RESTARTS", Some("0"))]);
+}
+
+#[test]
+fn the_command_is_told_as_a_shell_would_read_it() {
+    let place = Place::new();
+    let odd = ["a b", "", "it's", "$HOME", "`x`", "*", "new\nline", "#", "~", "a\\b", "\"", "plain-1.2/3_4:5,6=7@8%9+0"];
+    let mut actions = words!["exit", "1"];
+    actions.extend(odd.iter().map(OsString::from));
+    let begin = words![place.probe(), "life", place.out("life")];
+    manage(&place, words![], words!["exit", "1"], actions.clone()).finish().exited(1);
+    let command = told(&place, 1).variable("VSRUN_SERVER_COMMAND").unwrap();
+    assert!(command.starts_with(&format!("{} life {} exit 1 'a b' '' ", place.probe().display(), place.out("life").display())));
+    assert!(command.ends_with(" plain-1.2/3_4:5,6=7@8%9+0"), "{command}");
+    // What a shell makes of it is what the server was given.
+    needs!(kit::tool("sh"));
+    let script = format!("set -f; set -- {command}; for word; do printf '%s\\0' \"$word\"; done");
+    let ended = place.program(&kit::find_tool("sh").unwrap(), words!["-c", format!("({script}) >read")]).finish();
+    ended.exited(0);
+    let wanted: Vec<String> = [begin, actions].concat().iter().map(|word| word.to_str().unwrap().to_owned()).collect();
+    assert_eq!(kit::text(&place.path("read")).trim_end_matches('\0'), wanted.join("\0"));
+}
+
+#[test]
+fn it_is_told_that_a_later_start_failed() {
+    for (mode, status, explained) in [(None, "127", "exited with status 127"), (Some(0o644), "126", "exited with status 126")] {
+        let place = Place::new();
+        let copy = place.path("server");
+        kit::place::copy(&place.probe(), &copy);
+        let handler = place.script("handler", words!["life", place.out("handled"), "at", "2", "report", place.out("told-2"), "at", "2", "exit", "1"]);
+        let line = words!["-m", "-", handler, "--", &copy, "life", place.out("life"), "wait"];
+        let manager = place.vsrun(line).start();
+        let server = kit::await_life(&place.out("life"), 1);
+        match mode {
+            None => fs::remove_file(&copy).unwrap(),
+            Some(mode) => fs::set_permissions(&copy, std::os::unix::fs::PermissionsExt::from_mode(mode)).unwrap(),
+        }
+        sys::kill(server, libc::SIGKILL);
+        manager.finish().exited(status.parse().unwrap());
+        assert_told(&told(&place, 2), &[
+            ("REASON", Some("exec")),
+            ("EXITED", Some("1")),
+            ("EXITSTATUS", Some(status)),
+            ("EXPLAIN", Some(explained)),
+            ("RESTARTS", Some("1")),
+        ]);
+    }
+}
+
+#[test]
+fn it_is_the_user_outside_the_jail_with_nothing_of_the_managers() {
+    needs!(kit::root());
+    let place = Place::new();
+    let jail = place.jail();
+    let handler = place.script("handler", words!["report", place.out("told-1"), "exit", "1"]);
+    let options = words!["-u", "12345:23456", "-r", &jail, "-p", "pid", "-m", "monitor", handler, "-e", "ONLY=server"];
+    let line = [options, words!["--", "/probe", "exit", "3"]].concat();
+    let (input, _typed) = sys::pipe();
+    let call = place.vsrun(line).stdin(input).env("HOME", "/root").before(sys::spoil_signals);
+    call.finish().exited(3);
+    let report = told(&place, 1);
+    assert_eq!(report.one("uids"), "12345 12345 12345");
+    assert_eq!(report.one("gids"), "23456 23456 23456");
+    assert_eq!(report.groups(), [23456]);
+    assert_eq!(report.one("cwd"), "/");
+    assert_eq!(report.one("root"), kit::call::identity("/".as_ref()));
+    assert_eq!(report.descriptor_numbers(), [0, 1, 2]);
+    assert!(report.descriptor(0).unwrap().is_null());
+    for set in ["ignored", "blocked", "caught", "pending"] {
+        assert_eq!(report.one(set), "", "{set} signals");
+    }
+    assert_eq!(report.variable("HOME").as_deref(), Some("/"));
+    assert_eq!(report.variable("SHELL").as_deref(), Some("/bin/sh"));
+    assert_eq!(report.variable("ONLY"), None, "-e is for the server alone");
+    let script = place.path("handler").display().to_string();
+    assert_eq!(report.all("argument").last(), Some(&script), "the path alone, no arguments");
+}
+
+#[test]
+fn its_outputs_are_where_vsruns_own_go() {
+    let place = Place::new();
+    let handler = place.script("handler", words!["print", "handler's out", "complain", "handler's err", "exit", "1"]);
+    let ended = place.vsrun(words!["-m", "-", handler, "--", place.probe(), "exit", "3"]).finish();
+    ended.exited(3);
+    assert!([&ended.out, &ended.err].iter().any(|lines| lines.contains(&"handler's out".to_owned())), "{ended:?}");
+    assert!(ended.err.contains(&"handler's err".to_owned()), "{ended:?}");
+
+    let handler = place.path("handler");
+    let ended = place.vsrun(words!["-d", "logs", "1", "-m", "-", handler, "--", place.probe(), "exit", "3"]).finish();
+    ended.exited(3);
+    let log = kit::text(&place.path("logs/vsrun.log"));
+    assert!(log.contains("handler's out\n") && log.contains("handler's err\n"), "{log}");
+}
+
+#[test]
+fn its_input_is_the_log_of_this_life() {
+    let place = Place::new();
+    let heard = place.out("heard");
+    let handler = place.script("handler", words!["life", place.out("handled"), "collect", &heard, "at", "3", "exit", "1"]);
+    let options = words!["-d", "logs", "1", "--restart-delay", "0", "-m", "-", handler];
+    let actions = words!["life", place.out("life"), "at", "1", "lines", "1", "3", "at", "2", "lines", "4", "5", "exit", "1"];
+    place.vsrun([options, words!["--", place.probe()], actions].concat()).finish().exited(1);
+    // The third life wrote nothing. Each handler read from where its own life began.
+    assert_eq!(kit::lines(&heard), ["line 1", "line 2", "line 3", "line 4", "line 5"]);
+    assert_eq!(kit::lines(&place.path("logs/logfile")).len(), 5);
+}
+
+#[test]
+fn refusing_ends_with_the_servers_status() {
+    let table = [
+        (words!["exit", "1"], words!["exit", "5"], 5),
+        (words!["exit", "255"], words!["raise", "6"], 134),
+        (words!["raise", "9"], words!["exit", "7"], 7),
+        (words!["raise", "15"], words!["raise", "10"], 138),
+    ];
+    for (answer, end, status) in table {
+        let place = Place::new();
+        manage(&place, words![], answer, end).finish().exited(status);
+        assert_eq!(kit::lives(&place.out("handled")).len(), 1);
+        assert_eq!(kit::lives(&place.out("life")).len(), 1);
+        place.await_nothing_left();
+    }
+}
+
+#[test]
+fn a_missing_handler_is_an_error_at_the_start() {
+    let place = Place::new();
+    fs::write(place.path("no-program"), "").unwrap();
+    for handler in ["no-such-handler", "no-program", "out"] {
+        let handler = place.path(handler);
+        for options in [words![], words!["-b"]] {
+            let line = words!["-p", "pid", "-m", "monitor", &handler, "--", place.probe(), "append", place.out("ran"), "x"];
+            let ended = place.vsrun([options, line].concat()).finish();
+            ended.failed(125, &[&handler.display().to_string()]);
+            assert!(!place.out("ran").exists() && !place.path("pid").exists() && !place.path("monitor").exists());
+        }
+    }
+}
+
+#[test]
+fn a_handler_that_is_gone_when_needed_refuses() {
+    let place = Place::new();
+    let manager = manage(&place, words![], words![], words!["await", place.out("gate"), "exit", "6"]);
+    kit::await_life(&place.out("life"), 1);
+    fs::remove_file(place.path("handler")).unwrap();
+    fs::write(place.out("gate"), "").unwrap();
+    manager.finish().exited(6);
+    assert_eq!(kit::lives(&place.out("life")).len(), 1);
+}
+
+#[test]
+fn a_handler_that_takes_too_long_refuses() {
+    for deaf in [words![], words!["ignore", "15"]] {
+        let place = Place::new();
+        let options = words!["--handler-timeout", "50ms", "--stop-timeout", "50ms"];
+        let answer = [deaf, words!["append", place.out("began"), "x", "wait"]].concat();
+        manage(&place, options, answer, words!["exit", "4"]).finish().exited(4);
+        assert_eq!(kit::lives(&place.out("life")).len(), 1);
+        place.await_nothing_left();
+    }
+}
+
+#[test]
+fn a_handler_that_exits_0_too_late_refuses() {
+    let place = Place::new();
+    let seen = place.out("seen");
+    let options = words!["--handler-timeout", "50ms", "--stop-timeout", "1h"];
+    manage(&place, options, words!["signals", &seen, "15", "exit", "0"], words!["exit", "4"]).finish().exited(4);
+    assert_eq!(kit::lines(&seen), ["ready", "15"]);
+    assert_eq!(kit::lives(&place.out("life")).len(), 1);
+}
+
+#[test]
+fn a_handler_in_time_is_not_hurried() {
+    let place = Place::new();
+    let options = words!["--handler-timeout", "1h"];
+    manage(&place, options, words![], words!["at", "1", "exit", "4"]).finish().exited(0);
+    assert_eq!(kit::lives(&place.out("life")).len(), 2);
+}
