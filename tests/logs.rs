@@ -1,0 +1,429 @@
+//! The log directory: its files, their owners and rotation, what is deleted and what is never touched, and records
+//! that nobody can forge.
+
+#![allow(clippy::disallowed_methods, clippy::disallowed_types, clippy::unwrap_used)]
+#![allow(clippy::std_instead_of_core, clippy::std_instead_of_alloc, clippy::indexing_slicing)]
+#![allow(clippy::panic, clippy::print_stderr, missing_docs)]
+
+mod kit;
+
+use kit::{Mount, Mounts, Place, Running, needs, sys, words};
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+fn mode_and_owner(path: &Path) -> (u32, u32, u32) {
+    let found = fs::symlink_metadata(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    (found.mode() & 0o7777, found.uid(), found.gid())
+}
+
+/// A directory `logs` with these files, each holding its own name.
+fn prepared(place: &Place, names: &[&str]) -> PathBuf {
+    let logs = place.path("logs");
+    kit::place::make_directory(&logs, 0o755);
+    for name in names {
+        fs::write(logs.join(name), name).unwrap();
+    }
+    logs
+}
+
+fn set_age(path: &Path, seconds: u64) {
+    let then = SystemTime::now() - Duration::from_secs(seconds);
+    File::open(path).unwrap().set_modified(then).unwrap();
+}
+
+/// One start whose server prints a line and ends.
+#[track_caller]
+fn run(place: &Place, keep: &str) {
+    place.vsrun(words!["-d", "logs", keep, "--", place.probe(), "print", "new"]).finish().exited(0).silently();
+}
+
+/// A manager whose server prints the number of its life and then waits.
+#[track_caller]
+fn manage(place: &Place, options: Vec<OsString>, actions: Vec<OsString>) -> Running {
+    let line = [options, words!["--", place.probe(), "life", place.out("life")], actions].concat();
+    place.vsrun(line).start()
+}
+
+#[test]
+fn the_directory_and_its_parents_are_made() {
+    for umask in [0, 0o22, 0o77, 0o777] {
+        let place = Place::new();
+        let line = words!["-d", "a/b/logs", "1", "--", place.probe(), "print", "out", "complain", "err"];
+        place.vsrun(line).before(move || sys::umask(umask)).finish().exited(0).silently();
+        let logs = place.path("a/b/logs");
+        assert_eq!(mode_and_owner(&logs).0, 0o750, "umask {umask:o}");
+        assert_eq!(kit::names(&logs), ["logfile", "vsrun.log"]);
+        for name in ["logfile", "vsrun.log"] {
+            assert_eq!(mode_and_owner(&logs.join(name)).0, 0o640, "{name}, umask {umask:o}");
+        }
+        assert_eq!(kit::text(&logs.join("logfile")), "out\nerr\n");
+    }
+}
+
+#[test]
+fn the_directory_and_the_servers_file_belong_to_the_user() {
+    needs!(kit::root());
+    let place = Place::new();
+    let line = words!["-u", "12345:23456", "-d", "logs", "1", "--", place.probe(), "print", "x"];
+    place.vsrun(line).finish().exited(0);
+    let logs = place.path("logs");
+    assert_eq!(mode_and_owner(&logs), (0o750, 12345, 23456));
+    assert_eq!(mode_and_owner(&logs.join("logfile")), (0o640, 12345, 23456));
+    assert_eq!(mode_and_owner(&logs.join("vsrun.log")).1, 0, "what vsrun says is not the server's");
+}
+
+#[test]
+fn a_directory_that_is_there_stays_as_it_is() {
+    needs!(kit::root());
+    let place = Place::new();
+    let logs = prepared(&place, &[]);
+    fs::set_permissions(&logs, fs::Permissions::from_mode(0o711)).unwrap();
+    chown(&logs, Some(7), Some(8)).unwrap();
+    place.vsrun(words!["-u", "12345", "-d", "logs", "1", "--", place.probe(), "print", "x"]).finish().exited(0);
+    assert_eq!(mode_and_owner(&logs), (0o711, 7, 8));
+}
+
+#[test]
+fn the_servers_directory_is_the_log_directory() {
+    let place = Place::new();
+    for way in kit::ways() {
+        let found = place.report_with([words!["-d", "logs", "1"], way.clone()].concat());
+        assert_eq!(found.one("cwd"), place.path("logs").display().to_string());
+        let found = place.report_with([words!["-d", "logs", "1", "-w", "out"], way].concat());
+        assert_eq!(found.one("cwd"), place.path("out").display().to_string());
+    }
+}
+
+#[test]
+fn old_files_get_the_next_number_and_keep_it() {
+    let table: [(&[&str], &[&str]); 7] = [
+        (&[], &["logfile", "vsrun.log"]),
+        (&["logfile"], &["logfile", "logfile.1", "vsrun.log"]),
+        (&["logfile", "logfile.1"], &["logfile", "logfile.1", "logfile.2", "vsrun.log"]),
+        (&["logfile", "logfile.7"], &["logfile", "logfile.7", "logfile.8", "vsrun.log"]),
+        (&["logfile", "logfile.9", "logfile.10"], &["logfile", "logfile.10", "logfile.11", "logfile.9", "vsrun.log"]),
+        (&["vsrun.log", "logfile", "vsrun.log.4"], &["logfile", "logfile.1", "vsrun.log", "vsrun.log.4", "vsrun.log.5"]),
+        (&["logfile.3"], &["logfile", "logfile.3", "vsrun.log"]),
+    ];
+    for (before, after) in table {
+        let place = Place::new();
+        let logs = prepared(&place, before);
+        run(&place, "1");
+        assert_eq!(kit::names(&logs), after);
+        assert_eq!(kit::text(&logs.join("logfile")), "new\n");
+        for name in before.iter().filter(|name| name.ends_with(char::is_numeric)) {
+            assert_eq!(kit::text(&logs.join(name)), *name, "a renamed file keeps its name");
+        }
+        let renamed = after.iter().find(|name| name.starts_with("logfile.") && !before.contains(name));
+        assert_eq!(renamed.map(|name| kit::text(&logs.join(name))).unwrap_or("logfile".to_owned()), "logfile");
+    }
+}
+
+#[test]
+fn names_that_only_look_alike_are_left_alone() {
+    let place = Place::new();
+    let strange = ["logfile.old", "logfile.1.gz", "logfile.-5", "logfile.+5", "logfile.", "logfile.5x", "Logfile", "xlogfile.5"];
+    let more = ["vsrun.log.", "vsrun.log.5~", "vsrun.logfile", "other.log", "logfile5", "logfile. 5"];
+    let all: Vec<&str> = strange.into_iter().chain(more).collect();
+    let logs = prepared(&place, &all);
+    all.iter().for_each(|name| set_age(&logs.join(name), 100 * 24 * 3600));
+    fs::write(logs.join("logfile"), "old").unwrap();
+    run(&place, "1h");
+    let mut wanted: Vec<&str> = all.iter().copied().chain(["logfile", "logfile.1", "vsrun.log"]).collect();
+    wanted.sort_unstable();
+    assert_eq!(kit::names(&logs), wanted);
+}
+
+#[test]
+fn a_number_that_is_too_great_loses_nothing() {
+    for number in ["18446744073709551615", "18446744073709551616", "4294967295", "9223372036854775807", "99999999999999999999999"] {
+        let place = Place::new();
+        let name = format!("logfile.{number}");
+        let logs = prepared(&place, &["logfile", &name]);
+        let code = place.vsrun(words!["-d", "logs", "1", "--", place.probe(), "print", "new"]).finish().code();
+        assert!(code == Some(0) || code == Some(125), "{number}: {code:?}");
+        let texts: Vec<String> = kit::names(&logs).iter().map(|name| kit::text(&logs.join(name))).collect();
+        assert!(texts.contains(&"logfile".to_owned()) && texts.contains(&name), "{number}: {texts:?}");
+    }
+}
+
+#[test]
+fn each_unit_of_age_is_its_own() {
+    const HOUR: u64 = 3600;
+    const DAY: u64 = 24 * HOUR;
+    for (keep, seconds) in [("1h", HOUR), ("36h", 36 * HOUR), ("1", DAY), ("1d", DAY), ("2d", 2 * DAY), ("1w", 7 * DAY), ("1m", 30 * DAY)] {
+        let place = Place::new();
+        let logs = prepared(&place, &["logfile.1", "logfile.2", "vsrun.log.1", "vsrun.log.2", "logfile.3"]);
+        for name in ["logfile.1", "vsrun.log.1"] {
+            set_age(&logs.join(name), seconds + 60);
+        }
+        for name in ["logfile.2", "vsrun.log.2"] {
+            set_age(&logs.join(name), seconds - 60);
+        }
+        let future = SystemTime::now() + Duration::from_secs(1000 * DAY);
+        File::open(logs.join("logfile.3")).unwrap().set_modified(future).unwrap();
+        run(&place, keep);
+        assert_eq!(kit::names(&logs), ["logfile", "logfile.2", "logfile.3", "vsrun.log", "vsrun.log.2"], "{keep}");
+    }
+}
+
+#[test]
+fn only_regular_files_are_deleted() {
+    let place = Place::new();
+    let logs = prepared(&place, &[]);
+    let precious = place.path("precious");
+    fs::write(&precious, "precious").unwrap();
+    set_age(&precious, 100 * 24 * 3600);
+    kit::place::make_directory(&logs.join("logfile.5"), 0o755);
+    set_age(&logs.join("logfile.5"), 100 * 24 * 3600);
+    symlink(&precious, logs.join("logfile.6")).unwrap();
+    symlink("nowhere", logs.join("vsrun.log.6")).unwrap();
+    sys::make_fifo(logs.join("logfile.7").as_os_str()).unwrap();
+    run(&place, "1h");
+    assert_eq!(kit::names(&logs), ["logfile", "logfile.5", "logfile.6", "logfile.7", "vsrun.log", "vsrun.log.6"]);
+    assert_eq!(kit::text(&precious), "precious");
+}
+
+#[test]
+fn links_that_were_planted_are_not_followed() {
+    let place = Place::new();
+    let logs = prepared(&place, &[]);
+    let (precious, nowhere, twin) = (place.path("precious"), place.path("nowhere"), place.path("twin"));
+    for file in [&precious, &twin] {
+        fs::write(file, "precious").unwrap();
+        fs::set_permissions(file, fs::Permissions::from_mode(0o600)).unwrap();
+    }
+    let before = [mode_and_owner(&precious), mode_and_owner(&twin)];
+    for (logfile, record) in [(&precious, &nowhere), (&nowhere, &precious)] {
+        symlink(logfile, logs.join("logfile")).unwrap();
+        symlink(record, logs.join("vsrun.log")).unwrap();
+        run(&place, "1h");
+        for name in ["logfile", "vsrun.log"] {
+            assert!(logs.join(name).symlink_metadata().unwrap().is_file());
+            fs::remove_file(logs.join(name)).unwrap();
+        }
+    }
+    fs::hard_link(&twin, logs.join("logfile")).unwrap();
+    run(&place, "1h");
+    assert_eq!([mode_and_owner(&precious), mode_and_owner(&twin)], before);
+    assert_eq!((kit::text(&precious), kit::text(&twin)), ("precious".to_owned(), "precious".to_owned()));
+    assert!(!nowhere.exists());
+}
+
+#[test]
+fn links_planted_by_the_user_while_it_runs_are_not_followed() {
+    needs!(kit::root());
+    let place = Place::new();
+    let logs = place.path("logs");
+    let secret = place.path("secret");
+    fs::write(&secret, "secret").unwrap();
+    fs::set_permissions(&secret, fs::Permissions::from_mode(0o600)).unwrap();
+    let (heard, gate) = (place.out("heard"), place.out("gate"));
+    let handler = place.script("handler", words!["collect", &heard, "append", place.out("handled"), "x"]);
+    let options = words!["-u", "12345", "-d", "logs", "1", "-m", "-", handler];
+    let actions = words!["print", "hello", "at", "1", "await", &gate, "at", "1", "exit", "1", "wait"];
+    let manager = manage(&place, options, actions);
+    kit::await_life(&place.out("life"), 1);
+    kit::await_true("the first line", || kit::text(&logs.join("logfile")) == "hello\n");
+    for name in ["logfile", "vsrun.log"] {
+        fs::remove_file(logs.join(name)).unwrap();
+        symlink(&secret, logs.join(name)).unwrap();
+    }
+    fs::write(&gate, "").unwrap();
+    kit::await_life(&place.out("life"), 2);
+    kit::await_file(&place.out("handled"));
+    assert!(!kit::text(&heard).contains("secret"), "the handler was given {:?}", kit::text(&heard));
+    manager.signal(libc::SIGHUP);
+    kit::await_life(&place.out("life"), 3);
+    manager.stop().exited(0);
+    assert_eq!(kit::text(&secret), "secret");
+    assert_eq!(mode_and_owner(&secret), (0o600, 0, 0));
+}
+
+#[test]
+fn what_is_no_file_under_a_logs_name_does_no_harm() {
+    for name in ["logfile", "vsrun.log"] {
+        for make in [make_a_directory, make_a_fifo] {
+            let place = Place::new();
+            let logs = prepared(&place, &[]);
+            make(&logs.join(name));
+            let code = place.vsrun(words!["-d", "logs", "1", "--", place.probe()]).finish().code();
+            assert!(code == Some(0) || code == Some(125), "{name}: {code:?}");
+        }
+    }
+}
+
+fn make_a_directory(path: &Path) {
+    kit::place::make_directory(path, 0o755);
+}
+
+fn make_a_fifo(path: &Path) {
+    sys::make_fifo(path.as_os_str()).unwrap();
+}
+
+#[test]
+fn a_hangup_rotates_and_a_crash_does_not() {
+    let place = Place::new();
+    let logs = place.path("logs");
+    let actions = words!["at", "1", "print", "first", "at", "1", "exit", "1", "at", "2", "print", "second", "at", "3", "print", "third", "wait"];
+    let manager = manage(&place, words!["-d", "logs", "1", "-m", "-", "-"], actions);
+    kit::await_true("two lives in one file", || kit::text(&logs.join("logfile")) == "first\nsecond\n");
+    manager.signal(libc::SIGHUP);
+    kit::await_true("the third in another", || kit::text(&logs.join("logfile")) == "third\n");
+    assert_eq!(kit::names(&logs), ["logfile", "logfile.1", "vsrun.log", "vsrun.log.1"]);
+    assert_eq!(kit::text(&logs.join("logfile.1")), "first\nsecond\n");
+    manager.signal(libc::SIGHUP);
+    kit::await_file(&logs.join("logfile.2"));
+    kit::await_life(&place.out("life"), 4);
+    manager.stop().exited(0).silently();
+    assert_eq!(kit::text(&logs.join("logfile.2")), "third\n");
+    assert_eq!(kit::text(&logs.join("logfile.1")), "first\nsecond\n");
+}
+
+#[test]
+fn a_rotation_deletes_what_is_too_old() {
+    let place = Place::new();
+    let logs = place.path("logs");
+    let manager = manage(&place, words!["-d", "logs", "1h", "-m", "-", "-"], words!["wait"]);
+    kit::await_life(&place.out("life"), 1);
+    fs::write(logs.join("logfile.1"), "old").unwrap();
+    set_age(&logs.join("logfile.1"), 2 * 3600);
+    manager.signal(libc::SIGHUP);
+    kit::await_life(&place.out("life"), 2);
+    assert_eq!(kit::names(&logs), ["logfile", "logfile.2", "vsrun.log", "vsrun.log.1"]);
+    manager.stop().exited(0);
+}
+
+#[test]
+fn a_directory_that_cannot_be_made_is_an_error() {
+    let place = Place::new();
+    fs::write(place.path("file"), "").unwrap();
+    for directory in ["file", "file/logs", "/proc/no-such/logs"] {
+        let line = words!["-p", "pid", "-d", directory, "1", "--", place.probe(), "append", "ran", "x"];
+        place.vsrun(line).finish().failed(125, &[directory]);
+        assert!(!place.path("pid").exists() && !place.path("ran").exists());
+    }
+}
+
+/// Whether that is `2026-11-21T08:00:12.123Z vsrun[PID] PRIORITY: TEXT`, with everything printable.
+fn is_record(line: &str) -> bool {
+    let shape = "dddd-dd-ddTdd:dd:dd.dddZ vsrun[";
+    let fits = |(wanted, found): (char, char)| if wanted == 'd' { found.is_ascii_digit() } else { wanted == found };
+    let head = line.chars().count() > shape.len() && shape.chars().zip(line.chars()).all(fits);
+    let rest = line.get(shape.len()..).unwrap_or_default();
+    let parts = rest.split_once("] ").and_then(|(pid, rest)| Some((pid, rest.split_once(": ")?)));
+    let (pid, (priority, text)) = parts.unwrap_or_default();
+    head && pid.parse::<u32>().is_ok()
+        && !priority.is_empty()
+        && priority.chars().all(|letter| letter.is_ascii_lowercase())
+        && !text.is_empty()
+        && line.bytes().all(|byte| (b' '..=b'~').contains(&byte))
+}
+
+#[test]
+fn records_tell_the_story_in_the_form_promised() {
+    let place = Place::new();
+    let handler = place.script("handler", words!["life", place.out("handled")]);
+    let actions = words!["at", "1", "exit", "3", "at", "2", "raise", "9", "wait"];
+    let manager = manage(&place, words!["-d", "logs", "1", "-m", "-", handler], actions);
+    kit::await_life(&place.out("life"), 3);
+    let pid = manager.pid();
+    manager.signal(libc::SIGUSR1);
+    kit::await_gone(kit::await_life(&place.out("life"), 3));
+    kit::await_life(&place.out("life"), 4);
+    manager.signal(libc::SIGHUP);
+    kit::await_life(&place.out("life"), 5);
+    manager.stop().exited(0).silently();
+    let files = ["vsrun.log.1", "vsrun.log"].map(|name| kit::lines(&place.path("logs").join(name)));
+    let story = files.concat();
+    for line in &story {
+        assert!(is_record(line), "{line}");
+        assert!(line.contains(&format!(" vsrun[{pid}] ")), "{line}");
+    }
+    let wanted = ["starting", "exited with status 3", "handler", "restart", "killed by signal 9", "killed by signal 10", "HUP", "rotat", "TERM", "shutdown"];
+    let mut rest = story.iter();
+    for part in wanted {
+        assert!(rest.any(|line| line.contains(part)), "{part:?} comes in its turn: {story:#?}");
+    }
+    assert!(story[0].contains(&place.probe().display().to_string()), "the command is told: {}", story[0]);
+    assert!(story.last().unwrap().contains("shutdown"));
+    let mut times: Vec<&str> = story.iter().map(|line| &line[..24]).collect();
+    let as_written = times.clone();
+    times.sort_unstable();
+    assert_eq!(times, as_written, "in the order of time");
+}
+
+#[test]
+fn on_stderr_the_same_story_is_told() {
+    let place = Place::new();
+    let handler = place.script("handler", words!["exit", "1"]);
+    let ended = manage(&place, words!["-m", "-", handler], words!["exit", "3"]).finish();
+    ended.exited(3);
+    assert!(ended.err.iter().all(|line| line.starts_with("vsrun: ")), "{ended:?}");
+    for part in ["starting", "exited with status 3", "handler", "shutdown"] {
+        assert!(ended.err.iter().any(|line| line.contains(part)), "{part}: {ended:?}");
+    }
+    assert!(ended.out.is_empty());
+}
+
+#[test]
+fn nobody_can_forge_a_record() {
+    let forged = "x\n2026-11-21T08:00:12.123Z vsrun[1] info: forged\r\x1b[31m\\x0a\x07\x7f";
+    let escaped = "x\\x0a2026-11-21T08:00:12.123Z vsrun[1] info: forged\\x0d\\x1b[31m\\x5cx0a\\x07\\x7f";
+    let place = Place::new();
+    let handler = place.script("handler", words!["exit", "1"]);
+    let logged = words!["-d", "logs", "1"];
+    let command = words!["-m", "-", handler, "--", place.probe(), "exit", "3", forged];
+    place.vsrun([logged, command.clone()].concat()).finish().exited(3);
+    let records = kit::lines(&place.path("logs/vsrun.log"));
+    for line in &records {
+        assert!(is_record(line), "{line:?}");
+    }
+    assert!(records.iter().any(|line| line.contains(escaped)), "{records:#?}");
+    let ended = place.vsrun(command).finish();
+    assert!(ended.err.iter().all(|line| line.starts_with("vsrun: ")), "{ended:?}");
+    assert!(ended.err.iter().any(|line| line.contains(escaped)), "{ended:?}");
+    for option in [words!["-p", forged], words!["-r", forged], words!["-w", forged], words!["-u", forged]] {
+        let line = [option, words!["-p", format!("{forged}/")], words!["--", forged]].concat();
+        let ended = place.vsrun(line[..2].iter().cloned().chain(words!["--", format!("./no-such{forged}")]).collect()).finish();
+        assert_eq!(ended.err.len(), 1, "{ended:?}");
+        assert!(ended.err[0].bytes().all(|byte| (b' '..=b'~').contains(&byte)), "{ended:?}");
+    }
+}
+
+#[test]
+fn a_full_disk_stops_nobody() {
+    needs!(kit::root());
+    let place = Place::new();
+    let disk = place.path("disk");
+    kit::place::make_directory(&disk, 0o755);
+    let mounts = Mounts::new(&place, &[Mount::Memory(disk.clone(), "size=32k")]);
+    let handler = place.script("handler", words!["life", place.out("handled")]);
+    let options = words!["-d", disk.join("logs"), "1", "--restart-delay", "0", "-m", "-", handler];
+    let actions = words!["life", place.out("life"), "lines", "1", "20000", "until", "3", "exit", "1", "wait"];
+    let line = [options, words!["--", place.probe()], actions].concat();
+    let manager = place.vsrun(line).within(&mounts).start();
+    kit::await_life(&place.out("life"), 4);
+    manager.signal(libc::SIGHUP);
+    kit::await_life(&place.out("life"), 5);
+    manager.stop().exited(0);
+    assert_eq!(kit::lives(&place.out("handled")).len(), 3);
+}
+
+#[test]
+fn the_start_of_a_file_cannot_be_overwritten() {
+    let place = Place::new();
+    let manager = manage(&place, words!["-d", "logs", "1", "-m", "-", "-"], words!["print", "one", "wait"]);
+    let server = kit::await_life(&place.out("life"), 1);
+    kit::await_true("the first line", || kit::text(&place.path("logs/logfile")) == "one\n");
+    for fd in [1, 2] {
+        let info = kit::text(Path::new(&format!("/proc/{server}/fdinfo/{fd}")));
+        let flags = info.lines().find_map(|line| line.strip_prefix("flags:")).unwrap();
+        let flags = i32::from_str_radix(flags.trim(), 8).unwrap();
+        assert_ne!(flags & libc::O_APPEND, 0, "descriptor {fd} appends");
+    }
+    manager.stop().exited(0);
+}
