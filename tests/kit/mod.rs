@@ -20,6 +20,7 @@ pub use place::Place;
 pub use process::{await_gone, gone};
 pub use report::{Descriptor, Report};
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -40,6 +41,11 @@ macro_rules! needs {
     ($($what:expr),+ $(,)?) => { $(if !$what { return; })+ };
 }
 pub(crate) use needs;
+
+/// The ways to run a server: alone, managed, and both in the background.
+pub fn ways() -> [Vec<OsString>; 4] {
+    [words![], words!["-m", "-", "-"], words!["-b"], words!["-b", "-m", "-", "-"]]
+}
 
 pub fn root() -> bool {
     available(sys::user() == 0, "root")

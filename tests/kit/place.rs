@@ -1,7 +1,7 @@
 //! A directory of the test's own, and the end of everything that was started in it.
 
 use super::call::{Call, start_locked};
-use super::{Report, await_file, await_true, process, sys};
+use super::{Report, await_file, await_true, process, sys, words};
 use std::ffi::OsString;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
@@ -17,15 +17,16 @@ pub struct Place {
 
 impl Place {
     pub fn new() -> Self {
-        Self::of(sys::user())
+        Self::of_user(sys::user())
     }
 
     /// A place where vsrun is called by somebody without any privilege.
     pub fn plain() -> Self {
-        Self::of(if sys::user() == 0 { super::PLAIN } else { sys::user() })
+        Self::of_user(if sys::user() == 0 { super::PLAIN } else { sys::user() })
     }
 
-    fn of(user: u32) -> Self {
+    /// A place where vsrun is called by this user; another than ourselves needs root.
+    pub fn of_user(user: u32) -> Self {
         static COUNT: AtomicUsize = AtomicUsize::new(0);
         let name = format!("vsrun-{}-{}", sys::pid(), COUNT.fetch_add(1, Ordering::Relaxed));
         let directory = fs::canonicalize(std::env::temp_dir()).unwrap().join(name);
@@ -106,6 +107,16 @@ impl Place {
     pub fn report(&self, path: &Path) -> Report {
         await_file(path);
         Report::read(path)
+    }
+
+    /// What a server reports that was started with these options.
+    #[track_caller]
+    pub fn report_with(&self, options: Vec<OsString>) -> Report {
+        let report = self.out("report");
+        self.vsrun([options, words!["--", self.probe(), "report", &report]].concat()).finish().exited(0);
+        let found = self.report(&report);
+        fs::remove_file(&report).unwrap();
+        found
     }
 
     /// The processes of this test that still live, zombies left out.

@@ -40,6 +40,11 @@ pub fn terminal(pid: i32) -> i32 {
     number(pid, 4)
 }
 
+/// The process group that the controlling terminal listens to.
+pub fn foreground(pid: i32) -> i32 {
+    number(pid, 5)
+}
+
 /// The words of `/proc/PID/stat` after the name: state, parent, group, session, terminal and so on.
 fn stat(pid: i32) -> Vec<String> {
     let line = text(Path::new(&format!("/proc/{pid}/stat")));

@@ -8,6 +8,7 @@ use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::Command;
 
 pub fn user() -> u32 {
@@ -130,6 +131,16 @@ pub fn enter_mounts(namespace: &File) -> io::Result<()> {
     check(unsafe { libc::setns(namespace.as_raw_fd(), libc::CLONE_NEWNS) })
 }
 
+/// Whether set-user-id means anything on that file system.
+pub fn grants_special_rights(path: &Path) -> bool {
+    let path = c_string(path.as_os_str());
+    let mut found = std::mem::MaybeUninit::<libc::statvfs>::zeroed();
+    // SAFETY: string and structure live through the call.
+    check(unsafe { libc::statvfs(path.as_ptr(), found.as_mut_ptr()) }).unwrap();
+    // SAFETY: the call has filled it, and zeroes would do as well.
+    unsafe { found.assume_init() }.f_flag & libc::ST_NOSUID == 0
+}
+
 pub fn make_fifo(path: &OsStr) -> io::Result<()> {
     let path = c_string(path);
     // SAFETY: the string lives through the call.
@@ -205,4 +216,43 @@ pub fn c_string(bytes: &OsStr) -> CString {
 
 fn check(result: i32) -> io::Result<()> {
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// Whether nobody can write into that pipe any more and it is empty; what was in it is thrown away.
+pub fn at_end(reader: &File) -> bool {
+    let mut wanted = libc::pollfd { fd: reader.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+    // SAFETY: one element, which lives through the call.
+    check(unsafe { libc::poll(&raw mut wanted, 1, 0) }).unwrap();
+    if wanted.revents & libc::POLLIN == 0 {
+        return wanted.revents & libc::POLLHUP != 0;
+    }
+    let mut block = [0; 4096];
+    std::io::Read::read(&mut &*reader, &mut block).unwrap() == 0
+}
+
+/// Fills a pipe until not one byte more fits.
+pub fn fill(writer: &File) {
+    let fd = writer.as_raw_fd();
+    // SAFETY: plain numbers.
+    let flags = unsafe { libc::fcntl(fd, libc::F_GETFL) };
+    // SAFETY: plain numbers.
+    check(unsafe { libc::fcntl(fd, libc::F_SETFL, flags | libc::O_NONBLOCK) }).unwrap();
+    while std::io::Write::write(&mut &*writer, &[b'x'; 512]).is_ok() {}
+    while std::io::Write::write(&mut &*writer, b"x").is_ok() {}
+    // SAFETY: plain numbers.
+    check(unsafe { libc::fcntl(fd, libc::F_SETFL, flags) }).unwrap();
+}
+
+/// The null device under that name.
+pub fn make_null(path: &Path) -> io::Result<()> {
+    let path = c_string(path.as_os_str());
+    // SAFETY: the string lives through the call.
+    check(unsafe { libc::mknod(path.as_ptr(), libc::S_IFCHR | 0o666, libc::makedev(1, 3)) })
+}
+
+/// Changes how many processes the user of that process may have.
+pub fn limit_processes_of(pid: i32, most: u64) {
+    let limit = libc::rlimit { rlim_cur: most, rlim_max: libc::RLIM_INFINITY };
+    // SAFETY: the limit lives through the call, and no old one is wanted.
+    check(unsafe { libc::prlimit(pid, libc::RLIMIT_NPROC, &raw const limit, std::ptr::null_mut()) }).unwrap();
 }
