@@ -16,7 +16,11 @@ mkdir bin run
 ln -s "$vsrun" bin/vsrun
 ln -s "$hello" bin/hello
 PATH=$place/bin:$PATH
-printf '#!/bin/sh\nenv | sort | grep ^VSRUN_SERVER\n' >bin/died
+cat >bin/died <<'HANDLER'
+#!/bin/sh
+# Mail it to somebody, count it, refuse by another exit status. Here: some of what vsrun tells.
+env | grep -E '^VSRUN_SERVER_(COMMAND|PID|EXPLAIN|UPTIME|RESTARTS)=' | sort
+HANDLER
 chmod +x bin/died
 
 # shellcheck disable=SC2016 # `run` expands what it has shown
@@ -29,28 +33,25 @@ main() {
     run "get /"
     shows "hello from process $(<run/hello.pid),"
 
-    say "It crashes. The handler hears how, in its environment (here it prints it), and exits 0: go on."
+    say "It crashes. The handler hears how, in its environment (this one prints it), and exits 0: go on."
     local before
     before=$(<run/hello.pid)
     run "get /crash"
     await "a new life" restarted_since "$before"
-    run "grep ^VSRUN log/vsrun.log"
-    shows "VSRUN_SERVER_TERMSIG=11"
-
-    say "The manager has started it again, as another process."
+    run "cat log/vsrun.log"
+    shows "VSRUN_SERVER_EXPLAIN=killed by signal 11"
+    shows "VSRUN_SERVER_PID=$before"
     run "get /"
     shows "hello from process $(<run/hello.pid),"
 
-    say "HUP: a restart with new log files. The old ones keep the story so far."
+    say "HUP: a restart with new log files. The old ones keep their story."
     before=$(<run/hello.pid)
     run 'kill -HUP $(cat run/manager.pid)'
     await "a new life" restarted_since "$before"
-    run "ls log"
-    shows $'logfile\nlogfile.1\nvsrun.log\nvsrun.log.1'
+    run "echo log/*"
+    shows "log/logfile log/logfile.1 log/vsrun.log log/vsrun.log.1"
     run "cat log/logfile.1"
     shows "GET /crash"
-    run "grep -v ^VSRUN log/vsrun.log.1"
-    shows "signal 11"
 
     say "TERM: the server ends, then the manager, and nothing is left."
     stop

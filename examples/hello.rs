@@ -41,22 +41,24 @@ fn main() -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// Reads a request's first line and answers it.
+/// Reads a request and answers it.
 fn answer(stream: TcpStream) -> io::Result<()> {
-    let mut request = String::new();
-    if BufReader::new(&stream).read_line(&mut request)? == 0 {
+    let mut lines = BufReader::new(&stream).lines();
+    let Some(request) = lines.next().transpose()? else {
         return Ok(()); // somebody only looked whether we are here
-    }
-    println!("{}", request.trim_end());
+    };
+    println!("{request}");
+    // The headers say nothing to us, but what is left unread when we hang up would take the answer with it.
+    while lines.next().transpose()?.is_some_and(|header| !header.is_empty()) {}
 
     match request.split(' ').nth(1) {
-        Some("/") => reply(stream, "200 OK", &who_am_i()),
+        Some("/") => reply(&stream, "200 OK", &who_am_i()),
         Some("/crash") => crash(),
-        _ => reply(stream, "404 Not Found", "only / and /crash are here"),
+        _ => reply(&stream, "404 Not Found", "only / and /crash are here"),
     }
 }
 
-fn reply(mut stream: TcpStream, status: &str, text: &str) -> io::Result<()> {
+fn reply(mut stream: &TcpStream, status: &str, text: &str) -> io::Result<()> {
     write!(stream, "HTTP/1.0 {status}\r\nContent-Type: text/plain\r\n\r\n{text}\n")
 }
 
