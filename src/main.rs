@@ -9,7 +9,10 @@ use std::ffi::OsString;
 use vsrun::act::{run, say};
 use vsrun::decide::cli::{self, Request};
 use vsrun::decide::error::{Error, Result};
-use vsrun::sys::{entry, fd};
+use vsrun::sys::{entry, fd, heap};
+
+#[global_allocator]
+static HEAP: heap::Heap = heap::Heap::new();
 
 /// The C entry. Rust's own start-up is no home for an init: it aborts where 0 to 2 are closed and there is no
 /// /dev/null, and it ignores SIGPIPE, which the server would inherit.

@@ -3,7 +3,7 @@
 use std::os::fd::AsFd;
 
 use crate::act::detach::{Caller, Distance, Keep, detach};
-use crate::act::facts;
+use crate::act::facts::{self, World};
 use crate::act::handler::Handler;
 use crate::act::launch::{Failure, Prepared, Wires, spawn, take_over};
 use crate::act::pidfile::Pidfile;
@@ -26,8 +26,11 @@ use crate::sys::fd;
 /// When the server could not be started. Nothing of the start is left then.
 pub fn run(options: Options) -> Result<u8> {
     let stdin = options.stdin;
-    let facts = facts::read(&options)?;
-    let mut plan = plan(options, &facts)?;
+    let mut plan = {
+        let mut world = World::default();
+        let facts = facts::read(&options, &mut world)?;
+        plan(options, &facts)?
+    };
     wait::reset_dispositions();
     match plan.stay.take() {
         Some(stay) => self::stay(plan, stay, stdin),
@@ -75,7 +78,11 @@ fn prepare_and_become(plan: Plan, stdin: bool, pidfile: &[Option<Pidfile>; 1]) -
         guard(caller, &program, &sink, &voice, pidfile, plan.debug);
     }
     // The words of a failure go to the caller, wherever the server's go by then.
-    let stderr = fd::duplicate(fd::standard(2)).map_err(|why| failed(format_args!("cannot keep standard error"), &why))?;
+    let stderr = match sink {
+        Sink::Same => None,
+        Sink::Files(_) | Sink::Logger(_) => Some(fd::duplicate(fd::standard(2))),
+    };
+    let stderr = stderr.transpose().map_err(|why| failed(format_args!("cannot keep standard error"), &why))?;
     sink.start_orphan()?;
     say_start(&voice, &plan.command);
     let janitor = match own {
@@ -83,7 +90,9 @@ fn prepare_and_become(plan: Plan, stdin: bool, pidfile: &[Option<Pidfile>; 1]) -
         Some(_) | None => None,
     };
     let failure = take_over(&program, &wires(&sink, &voice, own.as_ref(), plan.debug));
-    let _ = fd::install(stderr.as_fd(), 2);
+    if let Some(stderr) = stderr {
+        let _ = fd::install(stderr.as_fd(), 2);
+    }
     if let Some(janitor) = janitor {
         janitor.clean_up();
     }

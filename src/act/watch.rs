@@ -132,7 +132,9 @@ impl Loop<'_> {
             }
             Err(why) => {
                 let why = sys::words(&why);
-                self.error = Some(Error::refused(format!("cannot start a process: {why}")));
+                if self.error.is_none() {
+                    self.error = Some(Error::refused(format!("cannot start a process: {why}")));
+                }
                 self.say(Priority::Warning, format_args!("cannot start a process now: {why}"));
                 Event::NoFork
             }

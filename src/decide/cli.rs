@@ -211,7 +211,18 @@ fn store<T>(slot: &mut Option<T>, name: &str, value: T) -> Result<()> {
 
 /// What lexopt found, in one harmless line.
 fn wrong(error: lexopt::Error) -> Error {
-    Error::usage(format!("{} (see vsrun --help)", Clean(error.to_string().as_bytes())))
+    use lexopt::Error::{MissingValue, UnexpectedOption, UnexpectedValue};
+    let (what, option) = match error {
+        UnexpectedOption(option) => ("unknown option", option),
+        UnexpectedValue { option, .. } => ("a value for an option that takes none,", option),
+        MissingValue { option } => ("a value is missing for", option.unwrap_or_default()),
+        // What only the parser's helpers find, which are not called here.
+        lexopt::Error::UnexpectedArgument(_)
+        | lexopt::Error::ParsingFailed { .. }
+        | lexopt::Error::NonUnicodeValue(_)
+        | lexopt::Error::Custom(_) => ("unexpected argument", String::new()),
+    };
+    Error::usage(format!("{what} {} (see vsrun --help)", Clean(option.as_bytes())))
 }
 
 fn text(value: &[u8]) -> CString {

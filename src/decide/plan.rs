@@ -20,7 +20,7 @@ pub const PATH: &[u8] = b"/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbi
 
 /// How the world is, read once.
 #[derive(Debug, Default)]
-pub struct Facts {
+pub struct Facts<'a> {
     /// The effective user id.
     pub euid: u32,
     /// Whether the kernel lets this process change its ids at all.
@@ -28,9 +28,9 @@ pub struct Facts {
     /// The current directory, where the plan needs it and the kernel can tell it.
     pub cwd: Option<Vec<u8>>,
     /// The bytes of /etc/passwd, empty where there is none.
-    pub passwd: Vec<u8>,
+    pub passwd: &'a [u8],
     /// The bytes of /etc/group, empty where there is none.
-    pub group: Vec<u8>,
+    pub group: &'a [u8],
     /// vsrun's own environment.
     pub env: Environ,
 }
@@ -112,7 +112,7 @@ pub struct Stay {
 ///
 /// # Errors
 /// When the user is unknown or cannot be had, or a path cannot be made absolute.
-pub fn plan(options: Options, facts: &Facts) -> Result<Plan> {
+pub fn plan(options: Options, facts: &Facts<'_>) -> Result<Plan> {
     let identity = identity(&options, facts)?;
     let change = identity.as_ref().filter(|_| facts.euid == 0 && facts.ids == Ids::Free);
     let handler = match options.manager.as_ref().and_then(|managed| managed.handler.as_ref()) {
@@ -141,9 +141,9 @@ pub fn plan(options: Options, facts: &Facts) -> Result<Plan> {
 }
 
 /// Who the server will be. None: who we are.
-fn identity(options: &Options, facts: &Facts) -> Result<Option<Identity>> {
+fn identity(options: &Options, facts: &Facts<'_>) -> Result<Option<Identity>> {
     let Some(login) = &options.user else { return Ok(None) };
-    let identity = account::resolve(login, &facts.passwd, &facts.group)?;
+    let identity = account::resolve(login, facts.passwd, facts.group)?;
     if facts.euid == 0 || facts.euid == identity.uid {
         return match facts.ids {
             Ids::Fixed if facts.euid != identity.uid => {
@@ -159,7 +159,7 @@ fn identity(options: &Options, facts: &Facts) -> Result<Option<Identity>> {
     Err(Error::refused(format!("started using wrong user ID ({is}), expected {expected}")))
 }
 
-fn server(options: &Options, facts: &Facts, identity: Option<&Identity>, change: Option<&Identity>) -> Result<Program> {
+fn server(options: &Options, facts: &Facts<'_>, identity: Option<&Identity>, change: Option<&Identity>) -> Result<Program> {
     let mut env = Environ(facts.env.0.clone());
     if let Some(identity) = identity {
         env.log_in(identity);
@@ -200,7 +200,7 @@ fn server(options: &Options, facts: &Facts, identity: Option<&Identity>, change:
 }
 
 /// Into the root, and then into the working directory inside of it.
-fn directories(options: &Options, facts: &Facts) -> Result<Vec<Step>> {
+fn directories(options: &Options, facts: &Facts<'_>) -> Result<Vec<Step>> {
     let mut steps = Vec::new();
     // A detached manager stands in /, so the caller's directory has to be named.
     let moved = options.background && options.stays();
@@ -241,7 +241,7 @@ fn beside(command: CString, paths: Vec<CString>, argv: Vec<Word>, env: Environ, 
 fn handler(
     path: &CString,
     options: &Options,
-    facts: &Facts,
+    facts: &Facts<'_>,
     identity: Option<&Identity>,
     change: Option<&Identity>,
 ) -> Result<Program> {
@@ -255,7 +255,7 @@ fn handler(
     Ok(beside(path.clone(), vec![full], vec![Cow::Owned(path.clone())], env, change))
 }
 
-fn output(options: &Options, facts: &Facts, identity: Option<&Identity>, change: Option<&Identity>) -> Result<Output> {
+fn output(options: &Options, facts: &Facts<'_>, identity: Option<&Identity>, change: Option<&Identity>) -> Result<Output> {
     if let Some((dir, keep)) = &options.logdir {
         let owner = change.map(|identity| (identity.uid, identity.gid));
         return Ok(Output::Files { dir: dir.clone(), keep: *keep, owner });
@@ -309,7 +309,7 @@ fn search(command: &CString, path: Option<&[u8]>) -> Vec<CString> {
 }
 
 /// The path from the caller's directory on.
-fn absolute(path: &core::ffi::CStr, facts: &Facts) -> Result<CString> {
+fn absolute(path: &core::ffi::CStr, facts: &Facts<'_>) -> Result<CString> {
     let bytes = path.to_bytes();
     if bytes.starts_with(b"/") {
         return Ok(path.into());

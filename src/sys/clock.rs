@@ -1,21 +1,44 @@
 //! The clocks.
 
-use rustix::time::{ClockId, Timespec, clock_gettime};
+use rustix::event::Timespec;
+
+/// The kernel's struct timespec with 64 bits for the seconds, on every machine.
+#[repr(C)]
+#[derive(Default)]
+struct Spec {
+    seconds: i64,
+    nanos: i64,
+}
+
+#[cfg(target_pointer_width = "64")]
+const CLOCK_GETTIME: libc::c_long = libc::SYS_clock_gettime;
+/// The call that will still be right after 2038.
+#[cfg(not(target_pointer_width = "64"))]
+const CLOCK_GETTIME: libc::c_long = libc::SYS_clock_gettime64;
+
+/// Asks the kernel itself: the page of memory that would answer sooner has to be found and mapped first, which costs
+/// more than the few questions of a launcher.
+fn ask(clock: libc::clockid_t) -> Spec {
+    let mut spec = Spec::default();
+    // SAFETY: the structure is the one that this call writes.
+    let _ = unsafe { libc::syscall(CLOCK_GETTIME, clock, &raw mut spec) };
+    spec
+}
 
 /// Milliseconds of the monotonic clock: never set back or forward.
 pub fn monotonic() -> u64 {
-    let now = clock_gettime(ClockId::Monotonic);
-    u64::try_from(now.tv_sec).unwrap_or(0).saturating_mul(1000) + u64::from(millis(&now))
+    let now = ask(libc::CLOCK_MONOTONIC);
+    u64::try_from(now.seconds).unwrap_or(0).saturating_mul(1000) + u64::from(millis(&now))
 }
 
 /// The wall clock: seconds since 1970 (UTC), and milliseconds.
 pub fn wall() -> (i64, u16) {
-    let now = clock_gettime(ClockId::Realtime);
-    (now.tv_sec, millis(&now))
+    let now = ask(libc::CLOCK_REALTIME);
+    (now.seconds, millis(&now))
 }
 
-fn millis(time: &Timespec) -> u16 {
-    u16::try_from(time.tv_nsec / 1_000_000).unwrap_or(0)
+fn millis(spec: &Spec) -> u16 {
+    u16::try_from(spec.nanos / 1_000_000).unwrap_or(0)
 }
 
 /// A length of milliseconds as the kernel wants it.

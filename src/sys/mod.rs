@@ -12,6 +12,7 @@ pub mod clock;
 pub mod dir;
 pub mod entry;
 pub mod fd;
+pub mod heap;
 pub mod identity;
 pub mod lock;
 pub mod process;
