@@ -4,7 +4,7 @@ use alloc::boxed::Box;
 use alloc::ffi::CString;
 use alloc::vec::Vec;
 use std::ffi::OsString;
-use std::os::unix::ffi::OsStrExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 use lexopt::Arg::{Long, Short, Value};
 
@@ -187,26 +187,48 @@ const EMPTY: &str = "is empty";
 const DURATION: &str = "is not a duration: an integer and ms, s, min, h, d or w";
 const WHEN: &str = "is not no, on-failure, on-abort or always";
 
+/// Reads a value from its bytes; None when it is malformed.
+type Reader<T> = fn(&[u8]) -> Option<T>;
+
 /// Stores the value of an option that may be given once.
 fn once<T>(slot: &mut Option<T>, parser: &mut lexopt::Parser, name: &str, read: Reader<T>, not: &str) -> Result<()> {
     let value = value(parser, name, read, not)?;
     store(slot, name, value)
 }
 
-/// Reads a value from its bytes; None when it is malformed.
-type Reader<T> = fn(&[u8]) -> Option<T>;
-
 fn value<T>(parser: &mut lexopt::Parser, name: &str, read: Reader<T>, not: &str) -> Result<T> {
-    let value = parser.value().map_err(|_| Error::usage(format!("option --{name}: a value is missing")))?;
-    let value = value.as_bytes();
-    read(value).ok_or_else(|| Error::usage(format!("option --{name}: '{}' {not}", Clean(value))))
+    let bytes = bytes(parser, name)?;
+    match read(&bytes) {
+        Some(value) => Ok(value),
+        None => Err(malformed(name, &bytes, not)),
+    }
 }
 
 fn store<T>(slot: &mut Option<T>, name: &str, value: T) -> Result<()> {
     match slot.replace(value) {
         None => Ok(()),
-        Some(_) => Err(Error::usage(format!("option --{name} is given twice"))),
+        Some(_) => Err(twice(name)),
     }
+}
+
+// Apart from the above, so that they are in the program once and not once for each type of value.
+
+#[inline(never)]
+fn bytes(parser: &mut lexopt::Parser, name: &str) -> Result<Vec<u8>> {
+    match parser.value() {
+        Ok(value) => Ok(value.into_vec()),
+        Err(_) => Err(Error::usage(format!("option --{name}: a value is missing"))),
+    }
+}
+
+#[inline(never)]
+fn malformed(name: &str, value: &[u8], not: &str) -> Error {
+    Error::usage(format!("option --{name}: '{}' {not}", Clean(value)))
+}
+
+#[inline(never)]
+fn twice(name: &str) -> Error {
+    Error::usage(format!("option --{name} is given twice"))
 }
 
 /// What lexopt found, in one harmless line.

@@ -113,7 +113,7 @@ pub fn seal() -> io::Result<()> {
     match result {
         Ok(_) => Ok(()),
         // Before Linux 5.9 there is no such call, before 5.11 no such flag.
-        Err(_) => each(|number| {
+        Err(_) => each(&|number| {
             // SAFETY: the same for one descriptor.
             let _ = unsafe { libc::fcntl(number, libc::F_SETFD, libc::FD_CLOEXEC) };
         }),
@@ -136,7 +136,7 @@ pub fn close_all_but(spared: Option<RawFd>) -> io::Result<()> {
     let below = if spared > 3 { range(3, spared.unsigned_abs() - 1) } else { Ok(0) };
     match below.and_then(|_| range(spared + 1, libc::c_uint::MAX)) {
         Ok(_) => Ok(()),
-        Err(_) => each(|number| {
+        Err(_) => each(&|number| {
             if number != spared {
                 // SAFETY: as above.
                 let _ = unsafe { libc::close(number) };
@@ -146,7 +146,7 @@ pub fn close_all_but(spared: Option<RawFd>) -> io::Result<()> {
 }
 
 /// Calls for each open descriptor above 2, the slow way: what /proc lists, or every number that is allowed.
-fn each(act: impl Fn(RawFd)) -> io::Result<()> {
+fn each(act: &dyn Fn(RawFd)) -> io::Result<()> {
     if let Ok(proc) = open(c"/proc/self/fd", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()) {
         let mut numbers = [0; 256];
         // Closing while reading would lose entries: a batch is noted, done, and the reading begins anew.
@@ -174,8 +174,7 @@ fn each(act: impl Fn(RawFd)) -> io::Result<()> {
             }
         }
     }
-    // SAFETY: an integer is asked for.
-    let most = unsafe { libc::sysconf(libc::_SC_OPEN_MAX) };
+    let most = rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(u64::MAX);
     // A limit of a thousand million must not take an hour; where one is allowed a million, nobody has more open.
     let most = RawFd::try_from(most).unwrap_or(RawFd::MAX).min(1 << 20);
     (3..most).for_each(act);

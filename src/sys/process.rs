@@ -5,7 +5,7 @@ use core::ffi::{CStr, c_char, c_int};
 use core::fmt;
 use std::io;
 
-use super::check;
+use super::{check, check_long};
 
 /// A process id. For a child of ours it names no stranger until the child has been reaped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,15 +32,17 @@ pub enum Forked {
     Parent(Pid),
 }
 
-/// fork(2). vsrun has one thread, so the child may do whatever the parent may.
+/// fork(2), as the kernel does it: the C library's would run what threads and locks have left for this moment, and
+/// there are none. vsrun has one thread, so the child may do whatever the parent may.
 ///
 /// # Errors
 /// EAGAIN and ENOMEM when the kernel has no process to give.
 pub fn fork() -> io::Result<Forked> {
-    // SAFETY: the program has one thread, so no lock is held by a thread that the child lacks.
-    match check(unsafe { libc::fork() })? {
+    // SAFETY: without flags, stack and pointers, whose order differs from machine to machine, this is fork. The
+    // program has one thread, so no lock is held by a thread that the child lacks.
+    match check_long(unsafe { libc::syscall(libc::SYS_clone, libc::SIGCHLD, 0, 0, 0, 0) })? {
         0 => Ok(Forked::Child),
-        pid => Ok(Forked::Parent(Pid(pid))),
+        pid => Ok(Forked::Parent(Pid(i32::try_from(pid).unwrap_or(0)))),
     }
 }
 
