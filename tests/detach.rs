@@ -24,7 +24,7 @@ fn the_caller_returns_and_the_server_stays() {
         let line = [way.clone(), words!["-p", "pid", "--", place.probe(), "report", &report, "wait"]].concat();
         let caller = place.vsrun(line).start();
         let called = caller.pid();
-        caller.finish().exited(0).silently();
+        caller.finish().exited(0);
         let found = place.report(&report);
         let server = found.number("pid");
         assert_eq!(kit::text(&place.path("pid")), format!("{server}\n"), "the number is the last process's");
@@ -82,10 +82,15 @@ fn a_relative_command_is_the_callers() {
 #[test]
 fn a_manager_keeps_no_descriptor_of_the_caller() {
     let place = Place::new();
-    for output in [words![], words!["-d", "logs", "1"], words!["-s", "tag", "--logger", format!("{} collect /dev/null", place.probe().display())]] {
+    for output in [
+        words![],
+        words!["-d", "logs", "1"],
+        words!["-s", "tag", "--logger", format!("{} collect /dev/null", place.probe().display())],
+    ] {
         let report = place.out("report");
         let own_output = !output.is_empty();
-        let line = [words!["-b", "-m", "-", "-"], output, words!["--", place.probe(), "report", &report, "wait"]].concat();
+        let line =
+            [words!["-b", "-m", "-", "-"], output, words!["--", place.probe(), "report", &report, "wait"]].concat();
         let file = File::open(place.directory()).unwrap();
         let hook = move || [3, 7, 100].into_iter().try_for_each(|to| sys::duplicate(file.as_raw_fd(), to));
         place.vsrun(line).before(hook).finish().exited(0);
@@ -104,7 +109,10 @@ fn a_manager_keeps_no_descriptor_of_the_caller() {
 #[test]
 fn a_caller_that_reads_to_the_end_is_not_kept_waiting() {
     let place = Place::new();
-    for output in [words!["-d", "logs", "1"], words!["-s", "tag", "--logger", format!("{} collect /dev/null", place.probe().display())]] {
+    for output in [
+        words!["-d", "logs", "1"],
+        words!["-s", "tag", "--logger", format!("{} collect /dev/null", place.probe().display())],
+    ] {
         for way in both() {
             let life = place.out("life");
             let (out, out_writer) = sys::pipe();
@@ -131,7 +139,7 @@ fn assert_same_failure(place: &Place, options: Vec<OsString>, command: Vec<OsStr
         foreground.failed(status, &[part]);
         let background = place.vsrun([words!["-b"], line].concat()).finish();
         background.failed(status, &[part]);
-        assert_eq!(foreground.err, background.err);
+        assert_eq!(foreground.complaints(), background.complaints());
         let new: Vec<String> = kit::names(place.directory())
             .into_iter()
             .filter(|name| !before.contains(name) && !name.starts_with('.'))
@@ -192,7 +200,10 @@ fn a_server_that_ends_at_once_was_ready_all_the_same() {
     for way in both() {
         let restart = if way.len() > 1 { words!["--restart", "no"] } else { words![] };
         for _ in 0..10 {
-            place.vsrun([way.clone(), restart.clone(), words!["--", place.probe(), "exit", "3"]].concat()).finish().exited(0);
+            place
+                .vsrun([way.clone(), restart.clone(), words!["--", place.probe(), "exit", "3"]].concat())
+                .finish()
+                .exited(0);
             place.await_nothing_left();
         }
     }
@@ -203,7 +214,8 @@ fn it_outlives_the_callers_terminal() {
     let place = Place::new();
     for way in both() {
         let life = place.out("life");
-        let (call, terminal) = place.vsrun([way, words!["--", place.probe(), "life", &life, "wait"]].concat()).on_terminal();
+        let (call, terminal) =
+            place.vsrun([way, words!["--", place.probe(), "life", &life, "wait"]].concat()).on_terminal();
         call.start().finish().exited(0);
         drop(terminal);
         let server = kit::await_life(&life, 1);

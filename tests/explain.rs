@@ -13,9 +13,9 @@ use std::os::unix::fs::PermissionsExt;
 
 /// Whichever way it is started, the one line has all these parts.
 #[track_caller]
-fn assert_explained(place: &Place, options: &[OsString], command: &str, status: i32, parts: &[&str]) {
+fn assert_explained(place: &Place, options: Vec<OsString>, command: &str, status: i32, parts: &[&str]) {
     for way in kit::ways() {
-        let line = [options, &way, &words!["--", command]].concat();
+        let line = [options.clone(), way, words!["--", command]].concat();
         place.vsrun(line).finish().failed(status, parts);
     }
 }
@@ -23,17 +23,17 @@ fn assert_explained(place: &Place, options: &[OsString], command: &str, status: 
 #[test]
 fn the_file_is_missing() {
     let place = Place::new();
-    assert_explained(&place, &[], "./missing", 127, &["./missing", "No such file"]);
-    assert_explained(&place, &[], "not-in-path", 127, &["not-in-path", "PATH"]);
+    assert_explained(&place, words![], "./missing", 127, &["./missing", "No such file"]);
+    assert_explained(&place, words![], "not-in-path", 127, &["not-in-path", "PATH"]);
 }
 
 #[test]
 fn its_interpreter_is_missing() {
     let place = Place::new();
     place.executable("script", b"#!/no/such/interpreter -x\n");
-    assert_explained(&place, &[], "./script", 127, &["./script", "/no/such/interpreter"]);
+    assert_explained(&place, words![], "./script", 127, &["./script", "/no/such/interpreter"]);
     place.executable("blanks", b"#! \t/no/such/other\n");
-    assert_explained(&place, &[], "./blanks", 127, &["./blanks", "/no/such/other"]);
+    assert_explained(&place, words![], "./blanks", 127, &["./blanks", "/no/such/other"]);
 }
 
 #[test]
@@ -45,7 +45,7 @@ fn its_loader_is_missing_in_this_root() {
     let place = Place::new();
     let jail = place.jail();
     kit::place::copy(&kit::find_tool("sh").unwrap(), &jail.join("sh"));
-    assert_explained(&place, &words!["-r", &jail], "/sh", 127, &["/sh", &loader.unwrap()]);
+    assert_explained(&place, words!["-r", &jail], "/sh", 127, &["/sh", &loader.unwrap()]);
 }
 
 /// The path of the dynamic loader that an ELF file names, found by what it looks like.
@@ -64,7 +64,7 @@ fn it_is_for_another_machine() {
     program[18] = 8;
     program[19] = 0;
     place.executable("foreign", &program);
-    assert_explained(&place, &[], "./foreign", 126, &["./foreign", "machine"]);
+    assert_explained(&place, words![], "./foreign", 126, &["./foreign", "machine"]);
 }
 
 #[test]
@@ -72,16 +72,16 @@ fn it_is_no_program_at_all() {
     let place = Place::new();
     place.executable("text", b"no program\n");
     place.executable("empty", b"");
-    assert_explained(&place, &[], "./text", 126, &["./text"]);
-    assert_explained(&place, &[], "./empty", 126, &["./empty"]);
+    assert_explained(&place, words![], "./text", 126, &["./text"]);
+    assert_explained(&place, words![], "./empty", 126, &["./empty"]);
 }
 
 #[test]
 fn it_may_not_be_executed() {
     let place = Place::new();
     fs::write(place.path("plain"), "").unwrap();
-    assert_explained(&place, &[], "./plain", 126, &["./plain", "Permission denied"]);
-    assert_explained(&place, &[], "./out", 126, &["./out", "directory"]);
+    assert_explained(&place, words![], "./plain", 126, &["./plain", "Permission denied"]);
+    assert_explained(&place, words![], "./out", 126, &["./out", "directory"]);
 }
 
 #[test]
@@ -93,7 +93,7 @@ fn a_directory_on_the_way_is_closed_to_this_user() {
     kit::place::install(&place.probe(), &closed.join("deep/probe"));
     fs::set_permissions(&closed, fs::Permissions::from_mode(0o700)).unwrap();
     let command = closed.join("deep/probe").display().to_string();
-    assert_explained(&place, &words!["-u", "12345"], &command, 126, &[&command, "search"]);
+    assert_explained(&place, words!["-u", "12345"], &command, 126, &[&command, "search"]);
 }
 
 #[test]

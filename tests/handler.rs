@@ -37,17 +37,20 @@ fn it_is_told_all_about_an_exit() {
     manage(&place, words![], words![], words!["at", "1", "exit", "42"]).finish().exited(0);
     let first = kit::lives(&place.out("life"))[0].0.to_string();
     let report = told(&place, 1);
-    assert_told(&report, &[
-        ("EXITED", Some("1")),
-        ("EXITSTATUS", Some("42")),
-        ("TERMSIG", None),
-        ("SIGNAME", None),
-        ("COREDUMP", Some("0")),
-        ("EXPLAIN", Some("exited with status 42")),
-        ("REASON", Some("exit")),
-        ("PID", Some(&first)),
-        ("RESTARTS", Some("0")),
-    ]);
+    assert_told(
+        &report,
+        &[
+            ("EXITED", Some("1")),
+            ("EXITSTATUS", Some("42")),
+            ("TERMSIG", None),
+            ("SIGNAME", None),
+            ("COREDUMP", Some("0")),
+            ("EXPLAIN", Some("exited with status 42")),
+            ("REASON", Some("exit")),
+            ("PID", Some(&first)),
+            ("RESTARTS", Some("0")),
+        ],
+    );
     assert_eq!(report.variable("VSRUN_STRANGE"), None, "nobody else's VSRUN_* gets through");
     assert_eq!(report.variable("KEPT").as_deref(), Some("yes"));
     let number = |name: &str| report.variable(&format!("VSRUN_SERVER_{name}")).unwrap().parse::<u64>().unwrap();
@@ -63,15 +66,18 @@ fn it_is_told_all_about_a_signal() {
         let report = told(&place, life);
         let explained = format!("killed by signal {number}");
         let restarts = (life - 1).to_string();
-        assert_told(&report, &[
-            ("EXITED", Some("0")),
-            ("EXITSTATUS", None),
-            ("TERMSIG", Some(number)),
-            ("COREDUMP", Some("0")),
-            ("EXPLAIN", Some(&explained)),
-            ("REASON", Some("signal")),
-            ("RESTARTS", Some(&restarts)),
-        ]);
+        assert_told(
+            &report,
+            &[
+                ("EXITED", Some("0")),
+                ("EXITSTATUS", None),
+                ("TERMSIG", Some(number)),
+                ("COREDUMP", Some("0")),
+                ("EXPLAIN", Some(&explained)),
+                ("REASON", Some("signal")),
+                ("RESTARTS", Some(&restarts)),
+            ],
+        );
         if name.is_some() {
             assert_told(&report, &[("SIGNAME", name)]);
         }
@@ -84,14 +90,17 @@ fn it_is_told_of_a_core_dump() {
     let alone = place.program(&place.probe(), words!["core", "segv"]).directory(&place.path("out")).finish();
     needs!(kit::available(alone.dumped_core(), "core dumps"));
     manage(&place, words!["-w", place.path("out")], words!["exit", "1"], words!["core", "segv"]).finish().exited(139);
-    assert_told(&told(&place, 1), &[
-        ("EXITED", Some("0")),
-        ("TERMSIG", Some("11")),
-        ("COREDUMP", Some("1")),
-        ("EXPLAIN", Some("dumped core with signal 11")),
-        ("REASON", Some("core")),
-        ("SIGNAME", Some("SIGSEGV")),
-    ]);
+    assert_told(
+        &told(&place, 1),
+        &[
+            ("EXITED", Some("0")),
+            ("TERMSIG", Some("11")),
+            ("COREDUMP", Some("1")),
+            ("EXPLAIN", Some("dumped core with signal 11")),
+            ("REASON", Some("core")),
+            ("SIGNAME", Some("SIGSEGV")),
+        ],
+    );
 }
 
 #[test]
@@ -109,13 +118,18 @@ fn hangups_are_not_counted_as_restarts() {
 #[test]
 fn the_command_is_told_as_a_shell_would_read_it() {
     let place = Place::new();
-    let odd = ["a b", "", "it's", "$HOME", "`x`", "*", "new\nline", "#", "~", "a\\b", "\"", "plain-1.2/3_4:5,6=7@8%9+0"];
+    let odd =
+        ["a b", "", "it's", "$HOME", "`x`", "*", "new\nline", "#", "~", "a\\b", "\"", "plain-1.2/3_4:5,6=7@8%9+0"];
     let mut actions = words!["exit", "1"];
     actions.extend(odd.iter().map(OsString::from));
     let begin = words![place.probe(), "life", place.out("life")];
     manage(&place, words![], words!["exit", "1"], actions.clone()).finish().exited(1);
     let command = told(&place, 1).variable("VSRUN_SERVER_COMMAND").unwrap();
-    assert!(command.starts_with(&format!("{} life {} exit 1 'a b' '' ", place.probe().display(), place.out("life").display())));
+    assert!(command.starts_with(&format!(
+        "{} life {} exit 1 'a b' '' ",
+        place.probe().display(),
+        place.out("life").display()
+    )));
     assert!(command.ends_with(" plain-1.2/3_4:5,6=7@8%9+0"), "{command}");
     // What a shell makes of it is what the server was given.
     needs!(kit::tool("sh"));
@@ -128,11 +142,16 @@ fn the_command_is_told_as_a_shell_would_read_it() {
 
 #[test]
 fn it_is_told_that_a_later_start_failed() {
-    for (mode, status, explained) in [(None, "127", "exited with status 127"), (Some(0o644), "126", "exited with status 126")] {
+    for (mode, status, explained) in
+        [(None, "127", "exited with status 127"), (Some(0o644), "126", "exited with status 126")]
+    {
         let place = Place::new();
         let copy = place.path("server");
         kit::place::copy(&place.probe(), &copy);
-        let handler = place.script("handler", words!["life", place.out("handled"), "at", "2", "report", place.out("told-2"), "at", "2", "exit", "1"]);
+        let handler = place.script(
+            "handler",
+            words!["life", place.out("handled"), "at", "2", "report", place.out("told-2"), "at", "2", "exit", "1"],
+        );
         let line = words!["-m", "-", handler, "--", &copy, "life", place.out("life"), "wait"];
         let manager = place.vsrun(line).start();
         let server = kit::await_life(&place.out("life"), 1);
@@ -142,13 +161,16 @@ fn it_is_told_that_a_later_start_failed() {
         }
         sys::kill(server, libc::SIGKILL);
         manager.finish().exited(status.parse().unwrap());
-        assert_told(&told(&place, 2), &[
-            ("REASON", Some("exec")),
-            ("EXITED", Some("1")),
-            ("EXITSTATUS", Some(status)),
-            ("EXPLAIN", Some(explained)),
-            ("RESTARTS", Some("1")),
-        ]);
+        assert_told(
+            &told(&place, 2),
+            &[
+                ("REASON", Some("exec")),
+                ("EXITED", Some("1")),
+                ("EXITSTATUS", Some(status)),
+                ("EXPLAIN", Some(explained)),
+                ("RESTARTS", Some("1")),
+            ],
+        );
     }
 }
 
@@ -201,9 +223,11 @@ fn its_outputs_are_where_vsruns_own_go() {
 fn its_input_is_the_log_of_this_life() {
     let place = Place::new();
     let heard = place.out("heard");
-    let handler = place.script("handler", words!["life", place.out("handled"), "collect", &heard, "at", "3", "exit", "1"]);
+    let handler =
+        place.script("handler", words!["life", place.out("handled"), "collect", &heard, "at", "3", "exit", "1"]);
     let options = words!["-d", "logs", "1", "--restart-delay", "0", "-m", "-", handler];
-    let actions = words!["life", place.out("life"), "at", "1", "lines", "1", "3", "at", "2", "lines", "4", "5", "exit", "1"];
+    let actions =
+        words!["life", place.out("life"), "at", "1", "lines", "1", "3", "at", "2", "lines", "4", "5", "exit", "1"];
     place.vsrun([options, words!["--", place.probe()], actions].concat()).finish().exited(1);
     // The third life wrote nothing. Each handler read from where its own life began.
     assert_eq!(kit::lines(&heard), ["line 1", "line 2", "line 3", "line 4", "line 5"]);
@@ -234,7 +258,8 @@ fn a_missing_handler_is_an_error_at_the_start() {
     for handler in ["no-such-handler", "no-program", "out"] {
         let handler = place.path(handler);
         for options in [words![], words!["-b"]] {
-            let line = words!["-p", "pid", "-m", "monitor", &handler, "--", place.probe(), "append", place.out("ran"), "x"];
+            let line =
+                words!["-p", "pid", "-m", "monitor", &handler, "--", place.probe(), "append", place.out("ran"), "x"];
             let ended = place.vsrun([options, line].concat()).finish();
             ended.failed(125, &[&handler.display().to_string()]);
             assert!(!place.out("ran").exists() && !place.path("pid").exists() && !place.path("monitor").exists());

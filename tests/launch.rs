@@ -152,7 +152,8 @@ fn without_a_null_device_standard_input_is_an_empty_pipe() {
     for way in kit::ways() {
         for closed in [&[][..], &[0], &[0, 1, 2]] {
             let (report, read) = (place.out("report"), place.out("read"));
-            let actions = words!["--", place.probe(), "report", &report, "collect", &read, "append", place.out("done"), "x"];
+            let actions =
+                words!["--", place.probe(), "report", &report, "collect", &read, "append", place.out("done"), "x"];
             place.vsrun([way.clone(), actions].concat()).within(&mounts).closed(closed).finish().exited(0);
             kit::await_file(&place.out("done"));
             let found = place.report(&report);
@@ -248,7 +249,8 @@ fn the_environment_is_the_callers_and_what_was_added() {
     let place = Place::new();
     for way in kit::ways() {
         let report = place.out("report");
-        let options = words!["-e", "ADDED=a=b c", "-e", "EMPTY=", "-e", "CHANGED=new", "-e", "TWICE=1", "-e", "TWICE=2"];
+        let options =
+            words!["-e", "ADDED=a=b c", "-e", "EMPTY=", "-e", "CHANGED=new", "-e", "TWICE=1", "-e", "TWICE=2"];
         let line = [options, way.clone(), words!["--", place.probe(), "report", &report]].concat();
         place.vsrun(line).env("CHANGED", "old").env("KEPT", "as it was").finish().exited(0);
         let found = place.report(&report);
@@ -303,7 +305,10 @@ fn the_working_directory_is_the_callers_or_the_one_asked_for() {
     let directory = place.directory().display().to_string();
     for way in kit::ways() {
         assert_eq!(place.report_with(way.clone()).one("cwd"), directory);
-        assert_eq!(place.report_with([way.clone(), words!["-w", "out"]].concat()).one("cwd"), format!("{directory}/out"));
+        assert_eq!(
+            place.report_with([way.clone(), words!["-w", "out"]].concat()).one("cwd"),
+            format!("{directory}/out")
+        );
         assert_eq!(place.report_with([way.clone(), words!["-w", "/"]].concat()).one("cwd"), "/");
         let missing = [way, words!["-w", "no-such-place", "--", place.probe()]].concat();
         place.vsrun(missing).finish().failed(125, &["no-such-place"]);

@@ -105,7 +105,10 @@ fn old_files_get_the_next_number_and_keep_it() {
         (&["logfile", "logfile.1"], &["logfile", "logfile.1", "logfile.2", "vsrun.log"]),
         (&["logfile", "logfile.7"], &["logfile", "logfile.7", "logfile.8", "vsrun.log"]),
         (&["logfile", "logfile.9", "logfile.10"], &["logfile", "logfile.10", "logfile.11", "logfile.9", "vsrun.log"]),
-        (&["vsrun.log", "logfile", "vsrun.log.4"], &["logfile", "logfile.1", "vsrun.log", "vsrun.log.4", "vsrun.log.5"]),
+        (
+            &["vsrun.log", "logfile", "vsrun.log.4"],
+            &["logfile", "logfile.1", "vsrun.log", "vsrun.log.4", "vsrun.log.5"],
+        ),
         (&["logfile.3"], &["logfile", "logfile.3", "vsrun.log"]),
     ];
     for (before, after) in table {
@@ -125,7 +128,8 @@ fn old_files_get_the_next_number_and_keep_it() {
 #[test]
 fn names_that_only_look_alike_are_left_alone() {
     let place = Place::new();
-    let strange = ["logfile.old", "logfile.1.gz", "logfile.-5", "logfile.+5", "logfile.", "logfile.5x", "Logfile", "xlogfile.5"];
+    let strange =
+        ["logfile.old", "logfile.1.gz", "logfile.-5", "logfile.+5", "logfile.", "logfile.5x", "Logfile", "xlogfile.5"];
     let more = ["vsrun.log.", "vsrun.log.5~", "vsrun.logfile", "other.log", "logfile5", "logfile. 5"];
     let all: Vec<&str> = strange.into_iter().chain(more).collect();
     let logs = prepared(&place, &all);
@@ -139,7 +143,9 @@ fn names_that_only_look_alike_are_left_alone() {
 
 #[test]
 fn a_number_that_is_too_great_loses_nothing() {
-    for number in ["18446744073709551615", "18446744073709551616", "4294967295", "9223372036854775807", "99999999999999999999999"] {
+    for number in
+        ["18446744073709551615", "18446744073709551616", "4294967295", "9223372036854775807", "99999999999999999999999"]
+    {
         let place = Place::new();
         let name = format!("logfile.{number}");
         let logs = prepared(&place, &["logfile", &name]);
@@ -154,7 +160,9 @@ fn a_number_that_is_too_great_loses_nothing() {
 fn each_unit_of_age_is_its_own() {
     const HOUR: u64 = 3600;
     const DAY: u64 = 24 * HOUR;
-    for (keep, seconds) in [("1h", HOUR), ("36h", 36 * HOUR), ("1", DAY), ("1d", DAY), ("2d", 2 * DAY), ("1w", 7 * DAY), ("1m", 30 * DAY)] {
+    for (keep, seconds) in
+        [("1h", HOUR), ("36h", 36 * HOUR), ("1", DAY), ("1d", DAY), ("2d", 2 * DAY), ("1w", 7 * DAY), ("1m", 30 * DAY)]
+    {
         let place = Place::new();
         let logs = prepared(&place, &["logfile.1", "logfile.2", "vsrun.log.1", "vsrun.log.2", "logfile.3"]);
         for name in ["logfile.1", "vsrun.log.1"] {
@@ -268,7 +276,10 @@ fn make_a_fifo(path: &Path) {
 fn a_hangup_rotates_and_a_crash_does_not() {
     let place = Place::new();
     let logs = place.path("logs");
-    let actions = words!["at", "1", "print", "first", "at", "1", "exit", "1", "at", "2", "print", "second", "at", "3", "print", "third", "wait"];
+    let actions = words![
+        "at", "1", "print", "first", "at", "1", "exit", "1", "at", "2", "print", "second", "at", "3", "print", "third",
+        "wait"
+    ];
     let manager = manage(&place, words!["-d", "logs", "1", "-m", "-", "-"], actions);
     kit::await_true("two lives in one file", || kit::text(&logs.join("logfile")) == "first\nsecond\n");
     manager.signal(libc::SIGHUP);
@@ -331,8 +342,7 @@ fn records_tell_the_story_in_the_form_promised() {
     let manager = manage(&place, words!["-d", "logs", "1", "-m", "-", handler], actions);
     kit::await_life(&place.out("life"), 3);
     let pid = manager.pid();
-    manager.signal(libc::SIGUSR1);
-    kit::await_gone(kit::await_life(&place.out("life"), 3));
+    sys::kill(kit::await_life(&place.out("life"), 3), libc::SIGUSR1);
     kit::await_life(&place.out("life"), 4);
     manager.signal(libc::SIGHUP);
     kit::await_life(&place.out("life"), 5);
@@ -343,7 +353,18 @@ fn records_tell_the_story_in_the_form_promised() {
         assert!(is_record(line), "{line}");
         assert!(line.contains(&format!(" vsrun[{pid}] ")), "{line}");
     }
-    let wanted = ["starting", "exited with status 3", "handler", "restart", "killed by signal 9", "killed by signal 10", "HUP", "rotat", "TERM", "shutdown"];
+    let wanted = [
+        "starting",
+        "exited with status 3",
+        "handler",
+        "restart",
+        "killed by signal 9",
+        "killed by signal 10",
+        "HUP",
+        "rotat",
+        "TERM",
+        "shutdown",
+    ];
     let mut rest = story.iter();
     for part in wanted {
         assert!(rest.any(|line| line.contains(part)), "{part:?} comes in its turn: {story:#?}");
@@ -388,7 +409,8 @@ fn nobody_can_forge_a_record() {
     assert!(ended.err.iter().any(|line| line.contains(escaped)), "{ended:?}");
     for option in [words!["-p", forged], words!["-r", forged], words!["-w", forged], words!["-u", forged]] {
         let line = [option, words!["-p", format!("{forged}/")], words!["--", forged]].concat();
-        let ended = place.vsrun(line[..2].iter().cloned().chain(words!["--", format!("./no-such{forged}")]).collect()).finish();
+        let ended =
+            place.vsrun(line[..2].iter().cloned().chain(words!["--", format!("./no-such{forged}")]).collect()).finish();
         assert_eq!(ended.err.len(), 1, "{ended:?}");
         assert!(ended.err[0].bytes().all(|byte| (b' '..=b'~').contains(&byte)), "{ended:?}");
     }

@@ -41,9 +41,23 @@ fn redis_serves_crashes_and_serves_again() {
     needs!(kit::root(), kit::tool("redis-server"));
     let place = Place::new();
     let socket = place.out("redis.sock");
-    let answered = || ask(UnixStream::connect(&socket), "PING\r\n", "\r\n").is_some_and(|answer| answer.starts_with("+PONG"));
+    let answered =
+        || ask(UnixStream::connect(&socket), "PING\r\n", "\r\n").is_some_and(|answer| answer.starts_with("+PONG"));
     let handler = place.script("handler", words!["report", place.out("told"), "life", place.out("handled")]);
-    let options = words!["-u", format!("{USER}"), "-w", place.path("out"), "-p", "pid", "-d", "logs", "1", "-m", "monitor", handler];
+    let options = words![
+        "-u",
+        format!("{USER}"),
+        "-w",
+        place.path("out"),
+        "-p",
+        "pid",
+        "-d",
+        "logs",
+        "1",
+        "-m",
+        "monitor",
+        handler
+    ];
     let redis = words!["--", "redis-server", "--port", "0", "--unixsocket", &socket, "--save", "", "--daemonize", "no"];
     let manager = place.vsrun([options, redis].concat()).start();
     let first = await_server(&place.path("pid"), 0);
@@ -55,7 +69,7 @@ fn redis_serves_crashes_and_serves_again() {
     kit::await_true("an answer of the next one", || kit::gone(first) && answered());
     let told = place.report(&place.out("told"));
     assert_eq!(told.variable("VSRUN_SERVER_TERMSIG").as_deref(), Some("11"));
-    assert!(kit::text(&place.path("logs/logfile")).contains("Ready to accept connections"));
+    assert!(kit::text(&place.path("logs/logfile")).contains("ready to accept connections"));
     manager.stop().exited(0).silently();
     assert!(kit::gone(second));
     assert!(!place.path("pid").exists() && !place.path("monitor").exists());
@@ -71,10 +85,12 @@ fn a_web_server_in_a_jail_serves_crashes_and_serves_again() {
     std::fs::write(jail.join("index.html"), "the page in the jail\n").unwrap();
     // An address of this test's own: every number in 127/8 is the loopback device.
     let number = sys::pid().cast_unsigned();
-    let address: SocketAddr = format!("127.{}.{}.{}:8080", 1 + (number >> 16) % 250, (number >> 8) & 255, number & 255 | 1).parse().unwrap();
+    let address: SocketAddr =
+        format!("127.{}.{}.{}:8080", 1 + (number >> 16) % 250, (number >> 8) & 255, number & 255 | 1).parse().unwrap();
     let get = "GET /index.html HTTP/1.0\r\n\r\n";
     let answered = || ask(TcpStream::connect(address), get, "jail\n").is_some_and(|answer| answer.contains("200 OK"));
-    let options = words!["-u", format!("{USER}"), "-r", &jail, "-p", "pid", "-d", "logs", "1", "-b", "-m", "monitor", "-"];
+    let options =
+        words!["-u", format!("{USER}"), "-r", &jail, "-p", "pid", "-d", "logs", "1", "-b", "-m", "monitor", "-"];
     let httpd = words!["--", "/busybox", "httpd", "-f", "-vv", "-p", format!("{address}"), "-h", "/"];
     place.vsrun([options, httpd].concat()).finish().exited(0).silently();
     let manager: i32 = kit::text(&place.path("monitor")).trim().parse().unwrap();

@@ -107,13 +107,21 @@ fn a_second_start_is_refused_and_changes_nothing() {
         let first = place.vsrun([options.clone(), line.clone()].concat()).start();
         kit::await_life(&life, 1);
         let pid = kit::text(&file).trim().to_owned();
-        let before = (fs::metadata(&file).unwrap().mtime_nsec(), kit::names(&place.path("logs")), kit::text(&place.path("logs/vsrun.log")));
+        let before = (
+            fs::metadata(&file).unwrap().mtime_nsec(),
+            kit::names(&place.path("logs")),
+            kit::text(&place.path("logs/vsrun.log")),
+        );
         let said = format!("vsrun: already running: {} is locked by pid {pid}", file.display());
         for again in [words![], words!["-m", "-", "-"], words!["-b"], words!["-b", "-m", "-", "-"]] {
             let second = place.vsrun([again, line.clone()].concat()).finish();
-            assert_eq!(second.failed(125, &[]).err[0], said);
+            assert_eq!(*second.failed(125, &[]).complaints()[0], said);
         }
-        let after = (fs::metadata(&file).unwrap().mtime_nsec(), kit::names(&place.path("logs")), kit::text(&place.path("logs/vsrun.log")));
+        let after = (
+            fs::metadata(&file).unwrap().mtime_nsec(),
+            kit::names(&place.path("logs")),
+            kit::text(&place.path("logs/vsrun.log")),
+        );
         assert_eq!(before, after, "{options:?}");
         assert_eq!(kit::text(&file), format!("{pid}\n"));
         assert_eq!(kit::lives(&life).len(), 1, "no second server");
@@ -330,7 +338,7 @@ fn a_relative_path_is_the_callers_also_in_the_background() {
     let place = Place::new();
     let report = place.out("report");
     let line = words!["-b", "-p", "pid", "-m", "monitor", "-", "--", place.probe(), "report", &report, "wait"];
-    place.vsrun(line).finish().exited(0).silently();
+    place.vsrun(line).finish().exited(0);
     let found = place.report(&report);
     assert_eq!(kit::text(&place.path("pid")), format!("{}\n", found.one("pid")));
     assert_eq!(kit::text(&place.path("monitor")), format!("{}\n", found.one("ppid")));

@@ -17,6 +17,15 @@ const CALLS_OF_A_START: usize = 24;
 /// The most anonymous memory of a manager at rest, in KiB.
 const MEMORY_AT_REST: u64 = 32;
 
+/// What cargo builds for tests is not the small program, whose budgets these are; that one is named by VSRUN.
+fn is_small() -> bool {
+    let small = std::env::var_os("VSRUN").is_some();
+    if !small {
+        eprintln!("NOT ASKED: VSRUN names no small program");
+    }
+    small
+}
+
 /// strace, with these options and words, writing to `trace`.
 fn strace(place: &Place, words: Vec<OsString>) -> kit::Call<'_> {
     place.program(&kit::find_tool("strace").unwrap(), [words!["-qq", "-o", place.path("trace")], words].concat())
@@ -32,7 +41,9 @@ fn a_start_needs_few_system_calls() {
     // The first line is strace's own execve of vsrun; the way ends with the one that finds the command.
     let end = trace.iter().skip(1).position(|call| call.starts_with("execve(") && call.ends_with("= 0")).unwrap();
     let calls: Vec<&String> = trace[1..=end].iter().filter(|call| !call.starts_with("rt_sigaction(")).collect();
-    assert!(calls.len() <= CALLS_OF_A_START, "{} calls: {calls:#?}", calls.len());
+    if is_small() {
+        assert!(calls.len() <= CALLS_OF_A_START, "{} calls: {calls:#?}", calls.len());
+    }
 }
 
 /// A manager with both pidfiles and a log directory, whose server waits.
@@ -69,20 +80,24 @@ fn a_manager_at_rest_makes_no_system_call() {
 #[test]
 fn a_manager_holds_no_descriptor_it_does_not_need() {
     let place = Place::new();
+    let handler = place.script("handler", words!["exit", "1"]);
+    let options = words!["-p", "pid", "-m", "monitor", handler, "-d", "logs", "1"];
+    let line = [options, words!["--", place.probe(), "life", place.out("life"), "wait"]].concat();
     let file = std::fs::File::open(place.directory()).unwrap();
-    let line = words!["-p", "pid", "-m", "monitor", "-", "-d", "logs", "1", "--", place.probe(), "life", place.out("life"), "wait"];
-    let manager = place.vsrun(line).before(move || [5, 50].into_iter().try_for_each(|to| sys::duplicate(file.as_raw_fd(), to))).start();
+    let leak = move || [50, 51].into_iter().try_for_each(|to| sys::duplicate(file.as_raw_fd(), to));
+    let manager = place.vsrun(line).before(leak).start();
     kit::await_life(&place.out("life"), 1);
-    let found = process::descriptors(manager.pid());
-    let here = place.directory().display().to_string();
-    let of_the_caller: Vec<_> = found.iter().filter(|(fd, target)| [5, 50].contains(fd) && *target == here).collect();
-    assert!(of_the_caller.is_empty(), "the caller's: {found:?}");
-    // 0-2; two pidfiles and the directories of both; the log directory and its two files; the signals.
-    assert!(found.len() <= 12, "{found:#?}");
-    let mut targets: Vec<&String> = found.iter().filter(|(fd, _)| *fd > 2).map(|(_, target)| target).collect();
-    targets.sort_unstable();
-    for pair in targets.windows(2) {
-        assert!(pair[0] != pair[1] || pair[0] == &here, "one of these is too many: {found:#?}");
+    let mut found = process::descriptors(manager.pid());
+    assert!(found.iter().all(|(fd, _)| *fd < 50), "the caller's: {found:#?}");
+    found.retain(|(fd, _)| *fd > 2);
+    // The directory of each pidfile; of the server's log one to write and one that the handler will read.
+    let needed = ["", "", "/pid", "/monitor", "/logs", "/logs/vsrun.log", "/logs/logfile", "/logs/logfile"];
+    let mut needed = needed.map(|name| format!("{}{name}", place.directory().display())).to_vec();
+    needed.push("anon_inode:[signalfd]".to_owned());
+    for (fd, target) in &found {
+        let index = needed.iter().position(|name| name == target);
+        assert!(index.is_some(), "{fd} is one too many: {found:#?}");
+        needed.remove(index.unwrap());
     }
     manager.stop().exited(0);
 }
@@ -99,11 +114,8 @@ fn a_manager_at_rest_has_little_memory() {
     let place = Place::new();
     let manager = at_rest(&place, words!["-d", "logs", "1"]);
     let found = memory(manager.pid());
-    // What cargo builds for tests is not the small program; that one is named by VSRUN.
-    if std::env::var_os("VSRUN").is_some() {
+    if is_small() {
         assert!(found <= MEMORY_AT_REST, "{found} KiB");
-    } else {
-        eprintln!("NOT ASKED: VSRUN names no small program; this one has {found} KiB");
     }
     manager.stop().exited(0);
 }
@@ -114,7 +126,19 @@ fn two_thousand_restarts_change_neither_descriptors_nor_memory() {
     let place = Place::new();
     let life = place.out("life");
     let options = words!["-p", "pid", "-d", "logs", "1", "--restart-delay", "0", "-m", "monitor", "-"];
-    let actions = words!["life", &life, "at", "2", "await", place.out("gate"), "until", format!("{RESTARTS}"), "exit", "1", "wait"];
+    let actions = words![
+        "life",
+        &life,
+        "at",
+        "2",
+        "await",
+        place.out("gate"),
+        "until",
+        format!("{RESTARTS}"),
+        "exit",
+        "1",
+        "wait"
+    ];
     let manager = place.vsrun([options, words!["--", place.probe()], actions].concat()).start();
     // The second life: everything that a restart needs has been used once.
     kit::await_life(&life, 2);
@@ -144,6 +168,9 @@ fn after_the_first_start_nothing_is_allocated() {
     kit::await_life(&life, 22);
     manager.stop().exited(0);
     tracer.finish();
-    let calls: Vec<String> = kit::lines(&place.path("trace")).into_iter().filter(|call| call.contains("brk(") || call.contains("map(")).collect();
+    let calls: Vec<String> = kit::lines(&place.path("trace"))
+        .into_iter()
+        .filter(|call| call.contains("brk(") || call.contains("map("))
+        .collect();
     assert!(calls.is_empty(), "{calls:#?}");
 }

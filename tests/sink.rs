@@ -42,9 +42,13 @@ fn everything_arrives_at_a_real_syslog_under_its_tag() {
         place.vsrun([way, options, actions].concat()).within(&mounts).finish().exited(3).silently();
         kit::await_true("the last record", || kit::text(&place.out("syslog")).contains("shutdown"));
         let lines = kit::lines(&place.out("syslog"));
-        for part in ["to stdout", "to stderr", "the handler speaks", "starting", "exited with status 3"] {
-            let told = |line: &&String| line.contains("the-tag: ") && line.contains(part);
-            assert_eq!(lines.iter().filter(told).count(), 1, "{part:?} once: {lines:#?}");
+        for text in ["to stdout", "to stderr", "the handler speaks"] {
+            let told = format!(" the-tag: {text}");
+            assert_eq!(lines.iter().filter(|line| line.ends_with(&told)).count(), 1, "{text:?} once: {lines:#?}");
+        }
+        for part in ["starting", "exited with status 3", "shutdown"] {
+            let told = |line: &String| line.contains(" the-tag: ") && line.contains(part);
+            assert!(lines.iter().any(told), "{part:?}: {lines:#?}");
         }
     }
 }
@@ -54,7 +58,8 @@ fn a_server_alone_has_its_lines_logged_too() {
     for way in [words![], words!["-b"]] {
         let place = Place::new();
         let heard = place.out("heard");
-        let options = logger(&place, &format!("collect {} append {} end", heard.display(), place.out("ended").display()));
+        let options =
+            logger(&place, &format!("collect {} append {} end", heard.display(), place.out("ended").display()));
         let line = [options, way, words!["--", place.probe(), "lines", "1", "5000"]].concat();
         place.vsrun(line).finish().exited(0).silently();
         kit::await_file(&place.out("ended"));
@@ -69,7 +74,8 @@ fn the_logger_is_no_child_of_the_server_and_ends_with_it() {
     for way in kit::ways() {
         let (told, report) = (place.out("logger"), place.out("report"));
         let options = logger(&place, &format!("report {} collect /dev/null", told.display()));
-        let line = [options, way.clone(), words!["--", place.probe(), "report", &report, "await", place.out("gate")]].concat();
+        let line =
+            [options, way.clone(), words!["--", place.probe(), "report", &report, "await", place.out("gate")]].concat();
         let running = place.vsrun(line).start();
         let (server, logger) = (place.report(&report), place.report(&told));
         let (pid, logger_pid) = (server.number("pid"), logger.number("pid"));
@@ -99,7 +105,10 @@ fn the_logger_is_the_user_outside_the_jail() {
     let line = [options, words!["-u", "12345:23456", "-r", &jail, "-m", "monitor", "-", "--", "/probe"]].concat();
     place.vsrun(line).before(sys::spoil_signals).finish().exited(0);
     let found = place.report(&told);
-    assert_eq!((found.one("uids"), found.one("gids")), ("12345 12345 12345".to_owned(), "23456 23456 23456".to_owned()));
+    assert_eq!(
+        (found.one("uids"), found.one("gids")),
+        ("12345 12345 12345".to_owned(), "23456 23456 23456".to_owned())
+    );
     assert_eq!(found.groups(), [23456]);
     assert_eq!(found.one("root"), kit::call::identity("/".as_ref()));
     for set in ["ignored", "blocked", "pending"] {
@@ -112,7 +121,11 @@ fn a_logger_that_is_killed_again_and_again_loses_no_line() {
     let place = Place::new();
     let (heard, lives) = (place.out("heard"), place.out("loggers"));
     // It reads byte by byte, so that it takes no line with it when it dies.
-    let actions = format!("life {} until 3 take 100 {heard} until 3 raise 9 collect {heard}", lives.display(), heard = heard.display());
+    let actions = format!(
+        "life {} until 3 take 100 {heard} until 3 raise 9 collect {heard}",
+        lives.display(),
+        heard = heard.display()
+    );
     let options = [logger(&place, &actions), words!["-m", "-", "-", "--", place.probe()]].concat();
     let server = words!["lines", "1", "20000", "exit", "0"];
     place.vsrun([options, server].concat()).finish().exited(0).silently();
@@ -143,9 +156,13 @@ fn a_logger_that_reads_nothing_stops_nobody() {
     let (life, handled) = (place.out("life"), place.out("handled"));
     let handler = place.script("handler", words!["life", &handled]);
     let actions = words!["life", &life, "until", "2", "exit", "1", "lines", "1", "100000", "wait"];
-    let manager = place.vsrun([options, words!["--restart-delay", "0", "-m", "-", handler, "--", place.probe()], actions].concat()).start();
+    let manager = place
+        .vsrun([options, words!["--restart-delay", "0", "-m", "-", handler, "--", place.probe()], actions].concat())
+        .start();
     let third = kit::await_life(&life, 3);
-    kit::await_true("the server to wait for room in the pipe", || process::link(third, "fd/1").starts_with("pipe") && process::state(third) == "S");
+    kit::await_true("the server to wait for room in the pipe", || {
+        process::link(third, "fd/1").starts_with("pipe") && process::state(third) == "S"
+    });
     manager.stop().exited(0);
     assert!(kit::gone(third));
     assert_eq!(kit::lives(&handled).len(), 2);

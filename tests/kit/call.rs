@@ -29,7 +29,8 @@ impl<'place> Call<'place> {
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let (out, err) = (place.path(&format!(".out-{number}")), place.path(&format!(".err-{number}")));
         let mut command = Command::new(program);
-        let (name, value) = place.mark().split_once('=').map(|(name, value)| (name.to_owned(), value.to_owned())).unwrap();
+        let (name, value) =
+            place.mark().split_once('=').map(|(name, value)| (name.to_owned(), value.to_owned())).unwrap();
         command.args(words).env_clear().env("PATH", PATH).env(name, value).current_dir(place.directory());
         command.stdin(Stdio::null()).stdout(File::create(&out).unwrap()).stderr(File::create(&err).unwrap());
         Self { place, command, hooks: Vec::new(), out, err }
@@ -186,14 +187,21 @@ impl Ended {
         self
     }
 
-    /// It ended with this status, and with exactly one line to stderr that has all these parts.
+    /// What vsrun complained of: its lines on stderr without the records of a manager's beginning and end.
+    pub fn complaints(&self) -> Vec<&String> {
+        let record = |line: &str| ["vsrun: starting", "vsrun: shutdown"].iter().any(|begin| line.starts_with(begin));
+        self.err.iter().filter(|line| !record(line)).collect()
+    }
+
+    /// It ended with this status, and with exactly one complaint, which has all these parts.
     #[track_caller]
     pub fn failed(&self, status: i32, parts: &[&str]) -> &Self {
         self.exited(status);
-        assert_eq!(self.err.len(), 1, "one line on stderr: {self:?}");
-        assert!(self.err[0].starts_with("vsrun: "), "who speaks: {self:?}");
+        let complaints = self.complaints();
+        assert_eq!(complaints.len(), 1, "one complaint on stderr: {self:?}");
+        assert!(complaints[0].starts_with("vsrun: "), "who speaks: {self:?}");
         for part in parts {
-            assert!(self.err[0].contains(part), "{part:?} is named: {self:?}");
+            assert!(complaints[0].contains(part), "{part:?} is named: {self:?}");
         }
         self
     }

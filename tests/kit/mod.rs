@@ -93,8 +93,7 @@ pub fn await_file(path: &Path) {
 #[track_caller]
 pub fn await_lines(path: &Path, count: usize) -> Vec<String> {
     let enough = || Some(lines(path)).filter(|lines| lines.len() >= count);
-    let found = await_some(&format!("{count} lines in {}", path.display()), enough);
-    found
+    await_some(&format!("{count} lines in {}", path.display()), enough)
 }
 
 /// The whole lines of a file, none where there is no file.

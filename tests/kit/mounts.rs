@@ -64,7 +64,13 @@ impl Prepared {
             Mount::Bind(from, to) => (from.as_os_str(), to, "", libc::MS_BIND, ""),
             Mount::Again(to, flags) => (OsStr::new("none"), to, "", libc::MS_REMOUNT | libc::MS_BIND | flags, ""),
         };
-        Self { from: string(from), to: string(to.as_os_str()), kind: string(kind.as_ref()), flags, data: string(data.as_ref()) }
+        Self {
+            from: string(from),
+            to: string(to.as_os_str()),
+            kind: string(kind.as_ref()),
+            flags,
+            data: string(data.as_ref()),
+        }
     }
 
     fn perform(&self) -> std::io::Result<()> {

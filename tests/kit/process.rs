@@ -63,6 +63,11 @@ pub fn status(pid: i32, name: &str) -> String {
     found.unwrap_or_else(|| panic!("{pid} has no {name}")).trim().to_owned()
 }
 
+/// The set of signals that wait to be read by the process.
+pub fn pending(pid: i32) -> u64 {
+    u64::from_str_radix(&status(pid, "ShdPnd"), 16).unwrap()
+}
+
 pub fn children(pid: i32) -> Vec<i32> {
     all().into_iter().filter(|child| stat(*child).get(1) == Some(&pid.to_string())).collect()
 }

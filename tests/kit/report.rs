@@ -3,7 +3,6 @@
 use super::text;
 use std::path::Path;
 
-#[derive(Debug)]
 pub struct Report(Vec<(String, Vec<u8>)>);
 
 /// One open descriptor of the reporting process.
@@ -17,6 +16,12 @@ pub struct Descriptor {
     pub identity: String,
     pub rdev: u64,
     pub target: String,
+}
+
+impl std::fmt::Debug for Report {
+    fn fmt(&self, to: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.iter().try_for_each(|(name, value)| writeln!(to, "{name} {}", value.escape_ascii()))
+    }
 }
 
 impl Report {
@@ -61,8 +66,12 @@ impl Report {
     /// The supplementary groups and the effective one, sorted, each once.
     pub fn groups(&self) -> Vec<u32> {
         let effective = self.one("gids").split(' ').nth(1).map(str::to_owned).unwrap();
-        let mut groups: Vec<u32> =
-            self.one("groups").split_whitespace().chain([effective.as_str()]).map(|group| group.parse().unwrap()).collect();
+        let mut groups: Vec<u32> = self
+            .one("groups")
+            .split_whitespace()
+            .chain([effective.as_str()])
+            .map(|group| group.parse().unwrap())
+            .collect();
         groups.sort_unstable();
         groups.dedup();
         groups

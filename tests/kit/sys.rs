@@ -152,8 +152,12 @@ pub fn pipe() -> (File, File) {
     let mut ends = [0; 2];
     // SAFETY: the array has room for both.
     check(unsafe { libc::pipe2(ends.as_mut_ptr(), libc::O_CLOEXEC) }).unwrap();
-    // SAFETY: new descriptors that nobody else owns.
-    unsafe { (File::from(OwnedFd::from_raw_fd(ends[0])), File::from(OwnedFd::from_raw_fd(ends[1]))) }
+    (own(ends[0]), own(ends[1]))
+}
+
+fn own(fd: RawFd) -> File {
+    // SAFETY: new from the kernel, and nobody else's.
+    File::from(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
 /// Both sides of a new pseudo terminal: the keyboard and screen, and what a program has for its descriptors 0-2.
@@ -166,8 +170,7 @@ pub fn pseudo_terminal() -> (File, File) {
         // SAFETY: plain numbers.
         check(unsafe { libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC) }).unwrap();
     }
-    // SAFETY: new descriptors that nobody else owns.
-    unsafe { (File::from(OwnedFd::from_raw_fd(outer)), File::from(OwnedFd::from_raw_fd(inner))) }
+    (own(outer), own(inner))
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -248,11 +251,4 @@ pub fn make_null(path: &Path) -> io::Result<()> {
     let path = c_string(path.as_os_str());
     // SAFETY: the string lives through the call.
     check(unsafe { libc::mknod(path.as_ptr(), libc::S_IFCHR | 0o666, libc::makedev(1, 3)) })
-}
-
-/// Changes how many processes the user of that process may have.
-pub fn limit_processes_of(pid: i32, most: u64) {
-    let limit = libc::rlimit { rlim_cur: most, rlim_max: libc::RLIM_INFINITY };
-    // SAFETY: the limit lives through the call, and no old one is wanted.
-    check(unsafe { libc::prlimit(pid, libc::RLIMIT_NPROC, &raw const limit, std::ptr::null_mut()) }).unwrap();
 }

@@ -24,6 +24,7 @@
 //! | `regain FILE` | tries all ways back to root and writes how each went |
 //! | `push FD FILE` | tries to push a keystroke into the terminal on FD and writes how that went |
 //! | `scribble FD FILE` | tries to write to descriptor FD and writes how that went |
+//! | `processes PID N` | lets the user of process PID have N processes, as far as the hard limit goes |
 //! | `core` | allows core files of any size |
 //! | `segv` | ends by a true memory fault |
 //! | `raise SIGNAL` | sends itself the signal of that number |
@@ -43,7 +44,7 @@ mod report;
 use std::ffi::{CStr, OsString};
 use std::io::ErrorKind;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 type Words = std::vec::IntoIter<OsString>;
 
@@ -67,6 +68,7 @@ enum Action {
     Regain(PathBuf),
     Push(i32, PathBuf),
     Scribble(i32, PathBuf),
+    Processes(i32, u64),
     Core,
     Segv,
     Raise(i32),
@@ -112,6 +114,7 @@ fn next_action(words: &mut Words) -> Option<Action> {
         Some("regain") => Action::Regain(path(words)),
         Some("push") => Action::Push(small(words), path(words)),
         Some("scribble") => Action::Scribble(small(words), path(words)),
+        Some("processes") => Action::Processes(small(words), number(words)),
         Some("core") => Action::Core,
         Some("segv") => Action::Segv,
         Some("raise") => Action::Raise(small(words)),
@@ -142,12 +145,15 @@ fn perform(action: Action, arguments: &[OsString], words: &mut Words, life: &mut
         Action::Take(count, file) => take_lines(count, &file),
         Action::Ignore(signal) => kernel::ignore(signal),
         Action::Signals(file, last) => print_signals(&file, last),
-        Action::Orphans(count, file) => kernel::orphans(count, |pid| append_line(&file, &OsString::from(pid.to_string()))),
+        Action::Orphans(count, file) => {
+            kernel::orphans(count, |pid| append_line(&file, &OsString::from(pid.to_string())))
+        }
         Action::Child(file) => append_line(&file, &OsString::from(kernel::child_that_stays().to_string())),
         Action::Lock(file) => kernel::lock(&file),
         Action::Regain(file) => append(&file, kernel::regain().as_bytes()),
         Action::Push(fd, file) => append_line(&file, &OsString::from(kernel::push_keystroke(fd))),
         Action::Scribble(fd, file) => append_line(&file, &OsString::from(kernel::scribble(fd))),
+        Action::Processes(pid, most) => kernel::limit_processes(pid, most),
         Action::Core => kernel::allow_core(),
         Action::Segv => kernel::memory_fault(),
         Action::Raise(signal) => kernel::raise(signal),
@@ -189,12 +195,12 @@ fn line(text: &OsString) -> Vec<u8> {
     [text.as_bytes(), b"\n"].concat()
 }
 
-fn append_line(file: &PathBuf, text: &OsString) {
+fn append_line(file: &Path, text: &OsString) {
     append(file, &line(text));
 }
 
 /// One write, so that the lines of several processes do not mix.
-fn append(file: &PathBuf, bytes: &[u8]) {
+fn append(file: &Path, bytes: &[u8]) {
     if file.as_os_str() == "-" {
         return kernel::write_all(1, bytes);
     }
@@ -203,24 +209,24 @@ fn append(file: &PathBuf, bytes: &[u8]) {
     kernel::close(fd);
 }
 
-fn write_whole(file: &PathBuf, bytes: &[u8]) {
+fn write_whole(file: &Path, bytes: &[u8]) {
     if file.as_os_str() == "-" {
         return kernel::write_all(1, bytes);
     }
-    let mut draft = file.clone().into_os_string();
+    let mut draft = file.as_os_str().to_owned();
     draft.push(format!(".{}", kernel::pid()));
     let draft = PathBuf::from(draft);
     append(&draft, bytes);
     std::fs::rename(&draft, file).unwrap_or_else(|error| misused(&format!("{}: {error}", file.display())));
 }
 
-fn begin_life(file: &PathBuf) -> u64 {
+fn begin_life(file: &Path) -> u64 {
     append(file, format!("{} {}\n", kernel::pid(), kernel::milliseconds()).as_bytes());
     let lives = std::fs::read(file).unwrap_or_else(|error| misused(&format!("{}: {error}", file.display())));
     lives.iter().filter(|byte| **byte == b'\n').count() as u64
 }
 
-fn copy_some(file: &PathBuf, at_most: usize) -> usize {
+fn copy_some(file: &Path, at_most: usize) -> usize {
     let mut block = vec![0; at_most];
     match kernel::read(0, &mut block) {
         Ok(count) => {
@@ -234,7 +240,7 @@ fn copy_some(file: &PathBuf, at_most: usize) -> usize {
     }
 }
 
-fn take_lines(count: u64, file: &PathBuf) {
+fn take_lines(count: u64, file: &Path) {
     for _ in 0..count {
         let mut line = Vec::new();
         let mut byte = [0];
@@ -249,7 +255,7 @@ fn take_lines(count: u64, file: &PathBuf) {
     }
 }
 
-fn print_signals(file: &PathBuf, last: i32) {
+fn print_signals(file: &Path, last: i32) {
     kernel::block_all();
     append(file, b"ready\n");
     loop {
@@ -261,7 +267,7 @@ fn print_signals(file: &PathBuf, last: i32) {
     }
 }
 
-fn script(file: &PathBuf) -> Words {
+fn script(file: &Path) -> Words {
     let bytes = std::fs::read(file).unwrap_or_else(|error| misused(&format!("{}: {error}", file.display())));
     let words: Vec<OsString> = bytes
         .split(|byte| *byte == b'\n')

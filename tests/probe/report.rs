@@ -29,7 +29,8 @@ pub fn report(arguments: &[OsString]) -> Vec<u8> {
         lines.add("variable", variable);
     }
     for (name, set) in kernel::signal_state() {
-        let members: Vec<String> = (1..=64).filter(|signal| set & bit(*signal) != 0).map(|signal| signal.to_string()).collect();
+        let members: Vec<String> =
+            (1..=64).filter(|signal| set & bit(*signal) != 0).map(|signal| signal.to_string()).collect();
         lines.add(name, members.join(" ").as_bytes());
     }
     lines.add("cwd", &directory());
@@ -134,7 +135,8 @@ fn descriptors(lines: &mut Lines) {
         };
         let target = std::fs::read_link(format!("/proc/self/fd/{fd}"));
         let target = target.map_or_else(|_| OsString::from("?"), |target| target.into_os_string());
-        let mut line = format!("{fd} {access} {cloexec} {kind} {}:{} {} ", found.st_dev, found.st_ino, found.st_rdev).into_bytes();
+        let mut line =
+            format!("{fd} {access} {cloexec} {kind} {}:{} {} ", found.st_dev, found.st_ino, found.st_rdev).into_bytes();
         line.extend_from_slice(target.as_bytes());
         lines.add("fd", &line);
     }
