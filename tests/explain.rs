@@ -81,7 +81,7 @@ fn it_may_not_be_executed() {
     let place = Place::new();
     fs::write(place.path("plain"), "").unwrap();
     assert_explained(&place, words![], "./plain", 126, &["./plain", "Permission denied"]);
-    assert_explained(&place, words![], "./out", 126, &["./out", "directory"]);
+    assert_explained(&place, words![], "./out", 126, &["./out", "Permission denied"]);
 }
 
 #[test]

@@ -323,25 +323,29 @@ fn a_stopped_server_is_not_dead_and_can_end() {
 }
 
 #[test]
-fn term_during_a_pause_ends_it_at_once() {
-    let place = Place::new();
-    let options = words!["--restart", "on-failure", "--restart-delay", "1h"];
-    let manager = manage(&place, options, words!["exit", "1"]);
-    let second = await_life(&place.out("life"), 2);
-    kit::await_true("the second server's end", || process::reaped(second));
-    manager.stop().exited(0);
-    assert_eq!(runs(&place).0, 2);
+fn term_and_int_during_a_pause_end_it_at_once() {
+    for signal in [libc::SIGTERM, libc::SIGINT] {
+        let place = Place::new();
+        let options = words!["--restart", "on-failure", "--restart-delay", "1h"];
+        let manager = manage(&place, options, words!["exit", "1"]);
+        let second = await_life(&place.out("life"), 2);
+        kit::await_true("the second server's end", || process::reaped(second));
+        manager.signal(signal);
+        manager.finish().exited(0);
+        assert_eq!(runs(&place).0, 2);
+    }
 }
 
 #[test]
-fn term_during_the_handler_is_passed_on_and_no_server_follows() {
-    for agrees in ["0", "1"] {
+fn term_and_int_during_the_handler_are_passed_on_and_no_server_follows() {
+    for (signal, agrees) in [(libc::SIGTERM, "0"), (libc::SIGTERM, "1"), (libc::SIGINT, "0")] {
         let place = Place::new();
         let seen = place.out("seen");
         let handler = place.script("handler", words!["signals", &seen, "15", "exit", agrees]);
         let manager = manage(&place, words!["-m", "-", handler], words!["exit", "5"]);
         await_lines(&seen, 1);
-        manager.stop().exited(0);
+        manager.signal(signal);
+        manager.finish().exited(0);
         assert_eq!(kit::lines(&seen)[1], "15");
         assert_eq!(runs(&place).0, 1);
         place.await_nothing_left();
