@@ -18,6 +18,7 @@ fn main() {
     let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets OUT_DIR"));
     let version = env::var("CARGO_PKG_VERSION").expect("cargo sets CARGO_PKG_VERSION");
     fs::write(out.join("help.txt"), help::text()).expect("cannot write help.txt");
+    fs::write(out.join("completion.txt"), help::completion()).expect("cannot write completion.txt");
     fs::write(out.join("vsrun.8"), man::page(&version)).expect("cannot write vsrun.8");
 
     // What `vsrun --version` says about its making.

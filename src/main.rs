@@ -34,6 +34,7 @@ fn start(words: Vec<OsString>) -> Result<u8> {
     fd::whole().map_err(|why| say::failed(format_args!("cannot open standard descriptors"), &why))?;
     match cli::parse(words)? {
         Request::Help => say::out(include_str!(concat!(env!("OUT_DIR"), "/help.txt"))),
+        Request::Completion => say::out(include_str!(concat!(env!("OUT_DIR"), "/completion.txt"))),
         Request::Version => say::out(VERSION),
         Request::Run(options) => run::run(*options),
     }

@@ -8,9 +8,9 @@ use crate::decide::account::Name;
 use crate::decide::cli::Options;
 use crate::decide::environ::Environ;
 use crate::decide::error::Result;
-use crate::decide::plan::{Facts, Ids};
+use crate::decide::plan::{Facts, Ids, Terminal};
 use crate::sys::fd::Contents;
-use crate::sys::{entry, errno, identity};
+use crate::sys::{entry, errno, identity, terminal};
 
 /// What was read, for as long as the plan is made.
 #[derive(Default)]
@@ -36,6 +36,9 @@ pub fn read<'a>(options: &Options, world: &'a mut World) -> Result<Facts<'a>> {
         if facts.euid == 0 && login.user == Name::Number(0) && !identity::may_change_ids() {
             facts.ids = Ids::Fixed;
         }
+    }
+    if options.stays() && options.stdin && terminal::is_ours() {
+        facts.terminal = Terminal::Ours;
     }
     if options.stays() || options.syslog.is_some() {
         facts.cwd = identity::current_dir();

@@ -3,7 +3,7 @@
 use core::fmt::Write;
 use std::os::fd::{BorrowedFd, OwnedFd};
 
-use crate::act::launch::{Failure, Prepared, Wires, spawn};
+use crate::act::launch::{Prepared, Start, Wires, spawn};
 use crate::act::say::failed;
 use crate::decide::error::{Error, Result};
 use crate::decide::exit::Exit;
@@ -83,8 +83,11 @@ impl Handler {
 
     /// The handler has been reaped. Writes why it did not come to run, if it did not.
     pub fn ended(&mut self, why: &mut Text<512>) {
-        if let Some(failure) = self.asked.take().and_then(|(_, report)| Failure::receive(&report)) {
+        let Some((_, report)) = self.asked.take() else { return };
+        if let Start::Failed(failure) = Start::await_end(&report) {
+            let _ = why.write_str(" (");
             let _ = failure.write(&self.program, why);
+            let _ = why.write_str(")");
         }
     }
 }

@@ -14,7 +14,7 @@ use crate::decide::plan::Program;
 use crate::decide::step::Step;
 use crate::sys::process::{Forked, Pid, Words};
 use crate::sys::wait::Mask;
-use crate::sys::{self, errno, fd, identity, process, wait};
+use crate::sys::{self, errno, fd, identity, process, terminal, wait};
 
 /// A program with everything that its start needs in memory: after a fork nothing is allocated.
 pub struct Prepared {
@@ -51,6 +51,21 @@ pub struct Wires<'a> {
     pub pidfile: Option<&'a Pidfile>,
     /// Where each step is told.
     pub debug: Option<&'a Voice>,
+    /// Where the parent is told that the exec is next, and which step failed; `spawn` fills it in.
+    pub report: Option<BorrowedFd<'a>>,
+}
+
+/// Says that all steps but the exec went well: who ends before this byte never was the program.
+const EXEC_IS_NEXT: u8 = b'>';
+
+/// How a start went.
+pub enum Start {
+    /// The program runs, or has run.
+    Done,
+    /// A step failed.
+    Failed(Failure),
+    /// The process was killed on its way.
+    Killed,
 }
 
 /// Why a process did not come to be the program.
@@ -88,7 +103,11 @@ impl Failure {
     }
 
     /// The line for people, written without allocation.
-    pub fn write<const N: usize>(&self, program: &Prepared, text: &mut crate::decide::text::Text<N>) -> core::fmt::Result {
+    pub fn write<const N: usize>(
+        &self,
+        program: &Prepared,
+        text: &mut crate::decide::text::Text<N>,
+    ) -> core::fmt::Result {
         use core::fmt::Write;
         let why = io::Error::from_raw_os_error(self.number);
         let why = sys::words(&why);
@@ -108,11 +127,8 @@ impl Failure {
         let _ = fd::write_all(pipe, message.as_bytes());
     }
 
-    /// Reads the pipe to its end. None: it was closed by an exec that went well, or by death.
-    pub fn receive(pipe: &OwnedFd) -> Option<Self> {
-        let mut message = [0; 300];
-        let count = fd::read_full(pipe.as_fd(), &mut message).ok()?;
-        let [place, a, b, c, d, cause, detail @ ..] = message.get(..count)? else { return None };
+    fn read(message: &[u8]) -> Option<Self> {
+        let [place, a, b, c, d, cause, detail @ ..] = message else { return None };
         let number = i32::from_le_bytes([*a, *b, *c, *d]);
         let mut failure = Self { place: *place, number, cause: Cause::from_number(*cause), detail: Detail::new() };
         failure.detail.push(detail);
@@ -126,6 +142,19 @@ pub struct Launched {
     pub pid: Pid,
     /// Where it tells which step failed; closed when the exec went well.
     pub report: OwnedFd,
+}
+
+impl Start {
+    /// Reads the pipe to its end: the exec closes it, or death.
+    pub fn await_end(report: &OwnedFd) -> Self {
+        let mut message = [0; 300];
+        let count = fd::read_full(report.as_fd(), &mut message).unwrap_or(0);
+        match message.get(..count) {
+            Some([EXEC_IS_NEXT]) => Self::Done,
+            Some([EXEC_IS_NEXT, rest @ ..] | rest) => Failure::read(rest).map_or(Self::Killed, Self::Failed),
+            None => Self::Killed,
+        }
+    }
 }
 
 /// Starts a program as our child.
@@ -165,7 +194,7 @@ pub fn spawn_orphan(program: &Prepared, wires: &Wires<'_>) -> io::Result<OwnedFd
 
 /// The child: becomes the program, or tells why not and is gone.
 fn fail(program: &Prepared, wires: &Wires<'_>, report: &OwnedFd) -> ! {
-    let failure = take_over(program, wires);
+    let failure = take_over(program, &Wires { report: Some(report.as_fd()), ..*wires });
     failure.send(report.as_fd());
     process::leave(failure.code(program))
 }
@@ -194,8 +223,9 @@ fn perform(step: &Step, program: &Prepared, wires: &Wires<'_>, kept: &mut Option
     match step {
         Step::Signals => wait::mask(Mask::None),
         Step::Session => process::new_session(),
-        Step::Terminal => identity::leave_terminal(),
-        Step::Pidfile => match wires.pidfile {
+        Step::Foreground => terminal::take_foreground(),
+        Step::Terminal => terminal::leave_terminal(),
+        Step::Pidfile(_) => match wires.pidfile {
             Some(pidfile) => {
                 pidfile.write(process::id())?;
                 *kept = Some(pidfile.hand_over()?);
@@ -229,7 +259,12 @@ fn perform(step: &Step, program: &Prepared, wires: &Wires<'_>, kept: &mut Option
             fd::seal()?;
             kept.as_ref().map_or(Ok(()), |kept| fd::keep(kept.as_fd()))
         }
-        Step::Exec(_) => Err(execute(program)),
+        Step::Exec(_) => {
+            if let Some(report) = wires.report {
+                fd::write_all(report, &[EXEC_IS_NEXT])?;
+            }
+            Err(execute(program))
+        }
     }
 }
 

@@ -25,13 +25,23 @@ const DIR_MODE: u32 = 0o750;
 /// For parents that had to be made: they stay root's, and the user finds his way through.
 const PARENT_MODE: u32 = 0o755;
 
+/// Whether somebody will read the server's file.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Reading {
+    /// A handler, from the beginning of each life on.
+    Wanted,
+    /// Nobody.
+    Unwanted,
+}
+
 /// An open logdir.
 pub struct Logs {
     dir: Dir,
     keep: Span,
     owner: Option<(u32, u32)>,
     output: OwnedFd,
-    reader: OwnedFd,
+    reader: Option<OwnedFd>,
+    reading: Reading,
     sweep: Time,
 }
 
@@ -41,12 +51,12 @@ impl Logs {
     ///
     /// # Errors
     /// When that cannot be done.
-    pub fn open(path: &CStr, keep: Span, owner: Option<(u32, u32)>) -> Result<(Self, OwnedFd)> {
+    pub fn open(path: &CStr, keep: Span, owner: Option<(u32, u32)>, reading: Reading) -> Result<(Self, OwnedFd)> {
         let fail = |why: io::Error| failed(format_args!("logdir '{}'", Clean(path.to_bytes())), &why);
         let dir = open_or_make(path, owner).map_err(fail)?;
         let records = begin(&dir, RECORDS, None).map_err(fail)?;
-        let (output, reader) = begin_output(&dir, owner).map_err(fail)?;
-        let mut logs = Self { dir, keep, owner, output, reader, sweep: Time::default() };
+        let (output, reader) = begin_output(&dir, owner, reading).map_err(fail)?;
+        let mut logs = Self { dir, keep, owner, output, reader, reading, sweep: Time::default() };
         logs.sweep(Time(clock::monotonic()));
         Ok((logs, records))
     }
@@ -62,9 +72,9 @@ impl Logs {
     }
 
     /// The server's file, to be read from a place on.
-    pub fn read_from(&self, place: u64) -> BorrowedFd<'_> {
-        let _ = dir::seek(self.reader.as_fd(), place);
-        self.reader.as_fd()
+    pub fn read_from(&self, place: u64) -> Option<BorrowedFd<'_>> {
+        let reader = self.reader.as_ref()?.as_fd();
+        dir::seek(reader, place).ok().map(|()| reader)
     }
 
     /// Renames the files and begins new ones. Answers the file for vsrun's own records. Where that fails, the old
@@ -73,7 +83,7 @@ impl Logs {
     /// # Errors
     /// Those of the file system.
     pub fn rotate(&mut self) -> io::Result<OwnedFd> {
-        (self.output, self.reader) = begin_output(&self.dir, self.owner)?;
+        (self.output, self.reader) = begin_output(&self.dir, self.owner, self.reading)?;
         self.sweep(Time(clock::monotonic()));
         begin(&self.dir, RECORDS, None)
     }
@@ -96,13 +106,16 @@ impl Logs {
     }
 }
 
-/// A new file for the server: one descriptor to append to it, one to read it.
-fn begin_output(dir: &Dir, owner: Option<(u32, u32)>) -> io::Result<(OwnedFd, OwnedFd)> {
+/// A new file for the server: one descriptor to append to it, one to read it if that is wanted.
+fn begin_output(dir: &Dir, owner: Option<(u32, u32)>, reading: Reading) -> io::Result<(OwnedFd, Option<OwnedFd>)> {
     for _ in 0..PATIENCE {
         let output = begin(dir, OUTPUT, owner)?;
+        if reading == Reading::Unwanted {
+            return Ok((output, None));
+        }
         let reader = dir.file(c"logfile", How::ReadOnly, 0)?;
         if dir::about(output.as_fd())?.identity == dir::about(reader.as_fd())?.identity {
-            return Ok((output, reader));
+            return Ok((output, Some(reader)));
         }
     }
     Err(io::Error::from_raw_os_error(errno::EEXIST))
@@ -152,7 +165,8 @@ fn open_or_make(path: &CStr, owner: Option<(u32, u32)>) -> io::Result<Dir> {
         result => return result,
     }
     let bytes = path.to_bytes();
-    let bytes = bytes.get(..bytes.len() - bytes.iter().rev().take_while(|byte| **byte == b'/').count()).unwrap_or(bytes);
+    let bytes =
+        bytes.get(..bytes.len() - bytes.iter().rev().take_while(|byte| **byte == b'/').count()).unwrap_or(bytes);
     for (at, _) in bytes.iter().enumerate().filter(|(at, byte)| **byte == b'/' && *at > 0) {
         let parent = word(bytes.get(..at).unwrap_or_default().to_vec());
         if make(&parent)? {

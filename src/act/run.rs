@@ -5,7 +5,8 @@ use std::os::fd::AsFd;
 use crate::act::detach::{Caller, Distance, Keep, detach};
 use crate::act::facts::{self, World};
 use crate::act::handler::Handler;
-use crate::act::launch::{Failure, Prepared, Wires, spawn, take_over};
+use crate::act::launch::{Prepared, Start, Wires, spawn, take_over};
+use crate::act::logs::Reading;
 use crate::act::pidfile::Pidfile;
 use crate::act::say::{Priority, Voice, failed};
 use crate::act::sink::{self, Sink};
@@ -13,12 +14,12 @@ use crate::act::watch::{Watch, watch};
 use crate::decide::cli::Options;
 use crate::decide::error::{Error, Result};
 use crate::decide::event::Ending;
-use crate::decide::exit::{self, Exit};
+use crate::decide::exit;
 use crate::decide::plan::{Plan, Stay, plan};
 use crate::decide::text::Clean;
+use crate::sys::fd;
 use crate::sys::process::{self, Forked};
 use crate::sys::wait::{self, Mask, Signals};
-use crate::sys::fd;
 
 /// Does what the options say. Returns vsrun's exit status, where vsrun did not become the server.
 ///
@@ -70,12 +71,12 @@ fn become_server(plan: Plan, stdin: bool) -> Result<u8> {
 }
 
 fn prepare_and_become(plan: Plan, stdin: bool, pidfile: &[Option<Pidfile>; 1]) -> Result<u8> {
-    let (sink, voice) = sink::open(plan.output)?;
+    let (sink, voice) = sink::open(plan.output, Reading::Unwanted)?;
     let program = Prepared::new(plan.server);
     let [own] = pidfile;
     if plan.background {
         let caller = detach(Distance::Leader, keep(&sink, stdin))?;
-        guard(caller, &program, &sink, &voice, pidfile, plan.debug);
+        guard(caller, &program, &sink, &voice, pidfile, &plan.command, plan.debug);
     }
     // The words of a failure go to the caller, wherever the server's go by then.
     let stderr = match sink {
@@ -128,23 +129,21 @@ fn guard(
     sink: &Sink,
     voice: &Voice,
     pidfile: &[Option<Pidfile>; 1],
+    command: &[u8],
     debug: bool,
 ) -> ! {
     let [own] = pidfile;
     let result = sink.start_orphan().and_then(|()| {
+        say_start(voice, command);
         let launched = spawn(program, &wires(sink, voice, own.as_ref(), debug))
             .map_err(|why| failed(format_args!("cannot start a process"), &why))?;
-        if let Some(failure) = Failure::receive(&launched.report) {
-            let _ = process::reap(launched.pid);
-            return Err(failure.error(program));
-        }
-        if !process::has_ended(launched.pid) {
-            return Ok(());
-        }
-        match process::reap(launched.pid).map(|(word, _)| Exit::from_wait(word)) {
-            Ok(Exit::SUCCESS) => Ok(()),
-            Ok(exit) => Err(Error::refused(format!("the server {exit} at once"))),
-            Err(_) => Err(Error::refused("the server has ended at once")),
+        match Start::await_end(&launched.report) {
+            Start::Done => Ok(()),
+            Start::Failed(failure) => {
+                let _ = process::reap(launched.pid);
+                Err(failure.error(program))
+            }
+            Start::Killed => Err(Error::refused("the server's process was killed before it could be the server")),
         }
     });
     match result {
@@ -233,10 +232,17 @@ fn stay(plan: Plan, stay: Stay, stdin: bool) -> Result<u8> {
 }
 
 /// From the locks to the end. `caller` is left where the start fails and the caller still has to be told.
-fn manage(plan: Plan, stay: Stay, stdin: bool, pidfiles: &mut [Option<Pidfile>; 2], caller: &mut Option<Caller>) -> Result<u8> {
+fn manage(
+    plan: Plan,
+    stay: Stay,
+    stdin: bool,
+    pidfiles: &mut [Option<Pidfile>; 2],
+    caller: &mut Option<Caller>,
+) -> Result<u8> {
     pidfiles.iter().flatten().try_for_each(Pidfile::reserve)?;
     let handler = stay.handler.map(Handler::new).transpose()?;
-    let (mut sink, voice) = sink::open(plan.output)?;
+    let reading = if handler.is_some() { Reading::Wanted } else { Reading::Unwanted };
+    let (mut sink, voice) = sink::open(plan.output, reading)?;
     if plan.background {
         *caller = Some(detach(Distance::Orphan, keep(&sink, stdin))?);
     }
@@ -261,6 +267,9 @@ fn manage(plan: Plan, stay: Stay, stdin: bool, pidfiles: &mut [Option<Pidfile>; 
         caller: caller.take(),
     };
     let (ending, error) = watch(&mut this);
+    if let Some(error) = &error {
+        say_failure(&this.voice, error);
+    }
     this.say_ending(ending);
     let Watch { sink, voice, signals, pidfile, caller: waiting, .. } = this;
     (*server, *caller) = (pidfile, waiting);

@@ -10,8 +10,8 @@ use crate::decide::text::Text;
 use crate::decide::time::Stamp;
 use crate::sys::{self, clock, fd, process};
 
-/// A line is at most what a pipe takes at once.
-type Line = Text<4096>;
+/// A line is at most half of what a pipe takes at once; longer ones are cut.
+type Line = Text<2048>;
 
 /// How grave a record is, in syslog's words.
 #[derive(Clone, Copy)]

@@ -3,8 +3,8 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use crate::act::launch::{Failure, Prepared, Wires, spawn, spawn_orphan};
-use crate::act::logs::Logs;
+use crate::act::launch::{Prepared, Start, Wires, spawn, spawn_orphan};
+use crate::act::logs::{Logs, Reading};
 use crate::act::say::{Priority, Voice, failed};
 use crate::decide::error::{Error, Result};
 use crate::decide::plan::{Output, Program};
@@ -49,11 +49,11 @@ struct Life {
 ///
 /// # Errors
 /// When the logdir cannot be opened, or the logger is nowhere.
-pub fn open(output: Output) -> Result<(Sink, Voice)> {
+pub fn open(output: Output, reading: Reading) -> Result<(Sink, Voice)> {
     match output {
         Output::Same => Ok((Sink::Same, Voice::Plain)),
         Output::Files { dir, keep, owner } => {
-            let (logs, records) = Logs::open(&dir, keep, owner)?;
+            let (logs, records) = Logs::open(&dir, keep, owner, reading)?;
             Ok((Sink::Files(logs), Voice::File(records)))
         }
         Output::Logger(program) => {
@@ -125,10 +125,7 @@ impl Sink {
         let Self::Logger(logger) = self else { return Ok(()) };
         let fail = |why: io::Error| failed(format_args!("cannot start the logger"), &why);
         let report = logger.launch(Time(clock::monotonic())).map_err(fail)?;
-        match Failure::receive(&report) {
-            None => Ok(()),
-            Some(failure) => Err(logger.error(&failure)),
-        }
+        logger.check(&report)
     }
 
     /// Starts the logger as nobody's child, for one who becomes the server.
@@ -139,10 +136,7 @@ impl Sink {
         let Self::Logger(logger) = self else { return Ok(()) };
         let report = spawn_orphan(&logger.program, &logger.wires())
             .map_err(|why| failed(format_args!("cannot start the logger"), &why))?;
-        match Failure::receive(&report) {
-            None => Ok(()),
-            Some(failure) => Err(logger.error(&failure)),
-        }
+        logger.check(&report)
     }
 
     /// When something is to be done here.
@@ -221,8 +215,12 @@ impl Logger {
         self.pause = self.pause.doubled().min(PAUSES.1);
     }
 
-    fn error(&self, failure: &Failure) -> Error {
-        let error = failure.error(&self.program);
-        Error::refused(format!("logger: {}", error.text))
+    /// Waits for the logger's exec.
+    fn check(&self, report: &OwnedFd) -> Result<()> {
+        match Start::await_end(report) {
+            Start::Done => Ok(()),
+            Start::Failed(failure) => Err(Error::refused(format!("logger: {}", failure.error(&self.program).text))),
+            Start::Killed => Err(Error::refused("logger: it was killed before it ran")),
+        }
     }
 }

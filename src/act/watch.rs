@@ -7,14 +7,14 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use crate::act::detach::Caller;
 use crate::act::handler::{Handler, Report};
-use crate::act::launch::{Failure, Launched, Prepared, Wires, spawn};
+use crate::act::launch::{Failure, Launched, Prepared, Start, Wires, spawn};
 use crate::act::pidfile::Pidfile;
 use crate::act::say::{Priority, Voice};
 use crate::act::sink::Sink;
 use crate::decide::error::Error;
 use crate::decide::event::{Action, Ending, Event, Logs, To};
 use crate::decide::exit::{self, Exit};
-use crate::decide::manager::{State, step};
+use crate::decide::manager::{Phase, State, step};
 use crate::decide::policy::Policy;
 use crate::decide::signal::Signal;
 use crate::decide::text::{Clean, Text};
@@ -111,7 +111,10 @@ impl Loop<'_> {
             self.watch.sink.rotate(&mut self.watch.voice);
         }
         let restarts = self.state.restarts();
-        self.say(Priority::Notice, format_args!("restarting the server ({restarts} restarts after unexpected ends)"));
+        match logs {
+            Logs::Rotate => self.say(Priority::Notice, format_args!("restarting the server on request")),
+            Logs::Same => self.say(Priority::Notice, format_args!("restarting the server (restart {restarts})")),
+        }
         self.launch()
     }
 
@@ -127,23 +130,25 @@ impl Loop<'_> {
                 let (usage, uptime) = (Usage::default(), Span::ZERO);
                 self.life = Some(Life { pid, report: Some(report), failure: None, mark, usage, uptime });
                 self.write_pidfile(pid);
-                self.say(Priority::Info, format_args!("started: pid {pid}"));
                 self.wait()
             }
             Err(why) => {
                 let why = sys::words(&why);
-                if self.error.is_none() {
+                if self.is_first() {
                     self.error = Some(Error::refused(format!("cannot start a process: {why}")));
+                } else {
+                    self.say(Priority::Warning, format_args!("cannot start a process now: {why}"));
                 }
-                self.say(Priority::Warning, format_args!("cannot start a process now: {why}"));
                 Event::NoFork
             }
         }
     }
 
     fn write_pidfile(&mut self, pid: Pid) {
-        if let Some(Err(why)) = self.watch.pidfile.as_ref().map(|file| file.write(pid)) {
-            self.say(Priority::Warning, format_args!("cannot write the pidfile: {}", sys::words(&why)));
+        let Some(file) = &self.watch.pidfile else { return };
+        if let Err(why) = file.write(pid) {
+            let (path, why) = (file.path(), sys::words(&why));
+            self.say(Priority::Warning, format_args!("cannot write pidfile '{path}': {why}"));
         }
     }
 
@@ -161,7 +166,7 @@ impl Loop<'_> {
             restarts: self.state.restarts(),
             usage: life.usage,
         };
-        let input = if let Sink::Files(logs) = &watch.sink { Some(logs.read_from(life.mark)) } else { None };
+        let input = if let Sink::Files(logs) = &watch.sink { logs.read_from(life.mark) } else { None };
         match handler.ask(&report, input, watch.sink.handler(&watch.voice)) {
             Ok(()) => self.wait(),
             Err(why) => {
@@ -244,11 +249,18 @@ impl Loop<'_> {
     /// What the server's process tells before it is the server: a failed step; or nothing, and then it is.
     fn hear_report(&mut self) -> Option<Event> {
         let life = self.life.as_mut()?;
-        life.failure = Failure::receive(&life.report.take()?);
-        match &life.failure {
-            None => Some(Event::Ready),
+        match Start::await_end(&life.report.take()?) {
+            Start::Done => {
+                let pid = life.pid;
+                self.say(Priority::Info, format_args!("started: pid {pid}"));
+                Some(Event::Ready)
+            }
             // Its end will tell.
-            Some(_) => None,
+            Start::Failed(failure) => {
+                life.failure = Some(failure);
+                None
+            }
+            Start::Killed => None,
         }
     }
 
@@ -268,7 +280,7 @@ impl Loop<'_> {
             handler.ended(&mut why);
             let why = core::str::from_utf8(why.as_bytes()).unwrap_or_default();
             let verdict = if exit == Exit::SUCCESS { "agrees" } else { "refuses" };
-            self.say(Priority::Notice, format_args!("the handler {verdict}: {exit} {why}"));
+            self.say(Priority::Notice, format_args!("the handler {verdict}: it {exit}{why}"));
             return Reaped::Event(Event::Handled(exit));
         }
         if self.watch.sink.fell(pid, now()) {
@@ -279,27 +291,39 @@ impl Loop<'_> {
 
     /// The server has ended. The number in the pidfile must be gone before the pid can be somebody else's.
     fn reap_server(&mut self, pid: Pid) -> Reaped {
-        if let Some(Err(why)) = self.watch.pidfile.as_ref().map(Pidfile::empty) {
-            self.say(Priority::Warning, format_args!("cannot empty the pidfile: {}", sys::words(&why)));
+        if let Some(file) = &self.watch.pidfile
+            && let Err(why) = file.empty()
+        {
+            let (path, why) = (file.path(), sys::words(&why));
+            self.say(Priority::Warning, format_args!("cannot empty pidfile '{path}': {why}"));
         }
         let Ok((word, usage)) = process::reap(pid) else { return Reaped::Nobody };
         let exit = Exit::from_wait(word);
         let uptime = self.state.uptime(now());
-        let Some(life) = &mut self.life else { return Reaped::Stranger };
-        (life.usage, life.uptime) = (usage, uptime);
+        if let Some(life) = &mut self.life {
+            (life.usage, life.uptime) = (usage, uptime);
+        }
+        let Some(life) = &self.life else { return Reaped::Stranger };
         let Some(failure) = &life.failure else {
             self.say(Priority::Notice, format_args!("the server (pid {pid}) {exit} after {} s", uptime.0 / 1000));
             return Reaped::Event(Event::Fell(exit));
         };
-        let mut text = Text::<512>::new();
-        let _ = failure.write(&self.watch.program, &mut text);
         let code = failure.code(&self.watch.program);
-        if self.watch.caller.is_some() || self.error.is_none() {
+        if self.is_first() {
+            // The caller is told, and in the log it stands at the end.
             self.error = Some(failure.error(&self.watch.program));
+        } else {
+            let mut text = Text::<512>::new();
+            let _ = failure.write(&self.watch.program, &mut text);
+            let text = core::str::from_utf8(text.as_bytes()).unwrap_or_default();
+            self.say(Priority::Err, format_args!("{text}"));
         }
-        let text = core::str::from_utf8(text.as_bytes()).unwrap_or_default();
-        self.say(Priority::Err, format_args!("{text}"));
         Reaped::Event(Event::Failed(code))
+    }
+
+    /// Whether this is the first start, which may fail.
+    fn is_first(&self) -> bool {
+        self.state.phase == Phase::Starting
     }
 
     fn say(&self, priority: Priority, words: core::fmt::Arguments<'_>) {
@@ -325,6 +349,8 @@ impl Watch {
             Ending::Server(_) => "with the server",
             Ending::GaveUp(_) => "after too many restarts",
             Ending::Stopped => "on request",
+            // On standard error, the error itself says it all.
+            Ending::Failed(_) if matches!(self.voice, Voice::Plain) => return,
             Ending::Failed(_) => "without a server",
         };
         let priority = if status == exit::OK { Priority::Info } else { Priority::Err };

@@ -157,12 +157,12 @@ fn groups_of(user: &[u8], group: &[u8]) -> Vec<u32> {
     gids
 }
 
-/// The lines of a file of colon-separated fields that have exactly N of them. Passed over: NIS lines (`+`, `-`),
-/// lines without a name, and lines with a NUL, which no name or path can hold.
+/// The lines of a file of colon-separated fields that have exactly N of them. Passed over: comments (`#`), NIS lines
+/// (`+`, `-`), lines without a name, and lines with a NUL, which no name or path can hold.
 fn lines<const N: usize>(file: &[u8]) -> impl Iterator<Item = [&[u8]; N]> {
     file.split(|byte| *byte == b'\n').filter_map(|line| {
         let line = line.strip_suffix(b"\r").unwrap_or(line);
-        if matches!(line.first(), None | Some(b'+' | b'-' | b':')) || line.contains(&0) {
+        if matches!(line.first(), None | Some(b'#' | b'+' | b'-' | b':')) || line.contains(&0) {
             return None;
         }
         let mut fields = [&[][..]; N];
@@ -181,6 +181,7 @@ mod tests {
 
     const USERS: &[u8] = b"root:x:0:0:root:/root:/bin/bash\n\
         +nis:x:9:9::/:/bin/sh\n\
+        #gone:x:9:9::/:/bin/sh\n\
         web:x:33:44:Web,,,:/srv/www:/usr/sbin/nologin\r\n\
         short:x:50:50\n\
         bad:x:4294967295:7::/:/bin/sh\n\
@@ -192,7 +193,7 @@ mod tests {
         1000:x:0:0:a number as a name:/root:/bin/sh\n\
         last:x:99:98::/l:/bin/l";
     const GROUPS: &[u8] = b"root:x:0:\nwww:x:44:\nlog:x:4:web,last\nssl:x:5:last,web,web\nwebx:x:6:webx\n\
-        bad:x:4294967295:web\n+:::web\ndup:x:4:web\nlast:x:8:web";
+        bad:x:4294967295:web\n# old:x:0:web\n+:::web\ndup:x:4:web\nlast:x:8:web";
 
     fn login(text: &str) -> Identity {
         resolve(&Login::parse(text.as_bytes()).unwrap(), USERS, GROUPS).unwrap()
@@ -246,7 +247,23 @@ mod tests {
 
     #[test]
     fn malformed_logins() {
-        for text in ["", ":", "web:", ":web", "12ab", "-1", "+5", "4294967295", "4294967296", "web:-1", "web:4294967295", "a:b:c", "a b", "0x0", "a/b"] {
+        for text in [
+            "",
+            ":",
+            "web:",
+            ":web",
+            "12ab",
+            "-1",
+            "+5",
+            "4294967295",
+            "4294967296",
+            "web:-1",
+            "web:4294967295",
+            "a:b:c",
+            "a b",
+            "0x0",
+            "a/b",
+        ] {
             assert_eq!(Login::parse(text.as_bytes()), None, "{text}");
         }
         assert_eq!(Login::parse(b"4294967294").unwrap().user, Name::Number(u32::MAX - 1));

@@ -23,6 +23,8 @@ use super::time::Span;
 pub enum Request {
     /// The options.
     Help,
+    /// The options, for a program.
+    Completion,
     /// Who we are.
     Version,
     /// Start a server.
@@ -104,11 +106,13 @@ pub fn parse(argv: Vec<OsString>) -> Result<Request> {
     // Everything after the first `--` is the command's own. No value of an option can be `--`, so the first one is it.
     let mut words = argv.into_iter().skip(1);
     let mut closed = false;
-    let ours: Vec<OsString> = words.by_ref().take_while(|word| {
-        closed = word == "--";
-        !closed
-    })
-    .collect();
+    let ours: Vec<OsString> = words
+        .by_ref()
+        .take_while(|word| {
+            closed = word == "--";
+            !closed
+        })
+        .collect();
 
     let mut options = Options::default();
     if let Some(request) = read(&mut options, &mut lexopt::Parser::from_args(ours))? {
@@ -156,22 +160,47 @@ fn read(options: &mut Options, parser: &mut lexopt::Parser) -> Result<Option<Req
             }
             Long("restart") => once(&mut options.restart, parser, "restart", Restart::parse, WHEN)?,
             Long("success-exit") => {
-                once(&mut options.success_exit, parser, "success-exit", Success::parse, "is no list of statuses and signals")?;
+                once(
+                    &mut options.success_exit,
+                    parser,
+                    "success-exit",
+                    Success::parse,
+                    "is no list of statuses and signals",
+                )?;
             }
             Long("restart-delay") => {
-                once(&mut options.restart_delay, parser, "restart-delay", delay, "is not MIN[:MAX] with MIN at most MAX")?;
+                once(
+                    &mut options.restart_delay,
+                    parser,
+                    "restart-delay",
+                    delay,
+                    "is not MIN[:MAX] with MIN at most MAX",
+                )?;
             }
             Long("restart-limit") => {
-                once(&mut options.restart_limit, parser, "restart-limit", Limit::parse, "is not N/DURATION with N of 1 to 65535")?;
+                once(
+                    &mut options.restart_limit,
+                    parser,
+                    "restart-limit",
+                    Limit::parse,
+                    "is not N/DURATION with N of 1 to 65535",
+                )?;
             }
             Long("handler-timeout") => {
                 once(&mut options.handler_timeout, parser, "handler-timeout", Span::parse, DURATION)?;
             }
             Long("stop-signal") => {
-                once(&mut options.stop_signal, parser, "stop-signal", stop_signal, "is not a signal that ends a server")?;
+                once(
+                    &mut options.stop_signal,
+                    parser,
+                    "stop-signal",
+                    stop_signal,
+                    "is not a signal that ends a server",
+                )?;
             }
             Long("stop-timeout") => once(&mut options.stop_timeout, parser, "stop-timeout", Span::parse, DURATION)?,
             Short('h') | Long("help") => return Ok(Some(Request::Help)),
+            Long("help-completion") => return Ok(Some(Request::Completion)),
             Short('V') | Long("version") => return Ok(Some(Request::Version)),
             Value(word) => {
                 let word = Clean(word.as_bytes());

@@ -65,7 +65,8 @@ mod tests {
 
     #[test]
     fn a_name_stands_once() {
-        let mut env = Environ(vec![Cow::Borrowed(c"A=1"), Cow::Borrowed(c"AB=2"), Cow::Borrowed(c"A=3"), Cow::Borrowed(c"odd")]);
+        let mut env =
+            Environ(vec![Cow::Borrowed(c"A=1"), Cow::Borrowed(c"AB=2"), Cow::Borrowed(c"A=3"), Cow::Borrowed(c"odd")]);
         assert_eq!(env.get(b"A"), Some(&b"1"[..]));
         env.set(b"A", b"4");
         env.put(c"AB=x=y");

@@ -95,7 +95,9 @@ impl Success {
     pub fn contains(&self, exit: Exit) -> bool {
         match exit {
             Exit::Code(OK) => true,
-            Exit::Code(code) => self.codes.get(usize::from(code / 128)).is_some_and(|half| half >> (code % 128) & 1 == 1),
+            Exit::Code(code) => {
+                self.codes.get(usize::from(code / 128)).is_some_and(|half| half >> (code % 128) & 1 == 1)
+            }
             Exit::Signal { signal, .. } => self.signals & signal.bit() != 0,
         }
     }

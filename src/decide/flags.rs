@@ -66,7 +66,7 @@ flags! {
     "cannot be had back, and refuses to start the server otherwise.";
 
     Start ' ' "no-user-checks" []
-    "go on as the current user where USER cannot be had"
+    "go on as who we are where USER is another"
     "Without it, a vsrun that does not run as root and whose effective uid is not USER's ends with 'started using "
     "wrong user ID (N), expected M'. With it, vsrun goes on as the current user, and --user changes nothing.";
 
@@ -81,7 +81,7 @@ flags! {
     "inside.";
 
     Start 'w' "work-dir" ["DIR" "dir"]
-    "the server's working directory, inside its root"
+    "its working directory, inside its root"
     "The server's working directory, entered after the chroot and so inside of it. The default is the caller's "
     "directory; with --logdir, that directory; with --root, always / of the new root.";
 
@@ -177,6 +177,10 @@ flags! {
     Help 'h' "help" []
     "print this text"
     "Print the options and exit.";
+
+    Help ' ' "help-completion" []
+    "print the options for a completion program"
+    "Print the options and the kinds of their values, one option a line, for programs that complete command lines.";
 
     Help 'V' "version" []
     "print the version"

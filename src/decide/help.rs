@@ -41,6 +41,18 @@ pub fn names(flag: &Flag) -> String {
     format!("{short}--{}{values}", flag.long)
 }
 
+/// All of `--help-completion`: a line for each option, then one for the arguments.
+pub fn completion() -> String {
+    let mut text = String::new();
+    for flag in FLAGS {
+        let short = if flag.short == ' ' { String::new() } else { format!("-{},", flag.short) };
+        let kinds: Vec<&str> = flag.values.iter().map(|value| value.kind).collect();
+        let kinds = if kinds.is_empty() { "none".into() } else { kinds.join(" ") };
+        text += &format!("{short}--{} {kinds}\n", flag.long);
+    }
+    text + "command 1 none\n"
+}
+
 fn row(flag: &Flag) -> String {
     let indent = if flag.short == ' ' { "      " } else { "  " };
     let names = format!("{indent}{}", names(flag));

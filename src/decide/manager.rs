@@ -37,8 +37,9 @@ pub struct State {
     shortage: Span,
 }
 
-/// Where the manager is.
+/// Where the manager is. `until` is when it goes on by itself; `exit` is the end of the server that it is all about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the fields' names mean the same in each phase")]
 pub enum Phase {
     /// The first server has been launched and does not count as started yet.
     Starting,
@@ -46,7 +47,7 @@ pub enum Phase {
     Up,
     /// The server has been asked to end; what then.
     Stopping { next: Next, until: Option<Time> },
-    /// The handler runs, because of this end of the server.
+    /// The handler runs.
     Handling { exit: Exit, until: Option<Time>, pause: Pause },
     /// The handler took too long and has been asked to end.
     Refusing { exit: Exit, until: Option<Time> },
@@ -83,8 +84,13 @@ pub enum Pause {
 pub enum Task {
     /// The server.
     Launch,
-    /// The handler, because of this end of the server.
-    Handle { exit: Exit, pause: Pause },
+    /// The handler.
+    Handle {
+        /// The end of the server that it is about.
+        exit: Exit,
+        /// Whether the restart may be put off.
+        pause: Pause,
+    },
 }
 
 impl State {
@@ -169,7 +175,9 @@ fn advance(policy: &Policy, state: &mut State, event: Event, now: Time) -> Actio
         (Phase::Stopping { next: Next::Again, .. }, Fell(_) | Failed(_)) => launch(state, Logs::Rotate, now),
 
         (Phase::Handling { exit, pause, .. }, Handled(Exit::SUCCESS)) => restart(policy, state, exit, pause, now),
-        (Phase::Handling { exit, .. } | Phase::Refusing { exit, .. }, Handled(_)) => finish(state, Ending::Server(exit)),
+        (Phase::Handling { exit, .. } | Phase::Refusing { exit, .. }, Handled(_)) => {
+            finish(state, Ending::Server(exit))
+        }
         (Phase::Handling { exit, .. }, Tick) if due => {
             state.phase = Phase::Refusing { exit, until: grace(policy, now) };
             Action::Send(Signal::TERM, To::Handler)
@@ -217,13 +225,15 @@ fn advance(policy: &Policy, state: &mut State, event: Event, now: Time) -> Actio
         // A server is ready once.
         (Phase::Up, Ready) => Action::Wait,
         // No handler is there to end.
-        (Phase::Starting | Phase::Up | Phase::Stopping { .. } | Phase::Resting { .. } | Phase::Short { .. }, Handled(_)) => {
-            Action::Wait
-        }
+        (
+            Phase::Starting | Phase::Up | Phase::Stopping { .. } | Phase::Resting { .. } | Phase::Short { .. },
+            Handled(_),
+        ) => Action::Wait,
         // No server is there to end, or to hear a signal.
-        (Phase::Handling { .. } | Phase::Refusing { .. } | Phase::Quitting { .. }, Ready | Fell(_) | Failed(_) | Pass(_)) => {
-            Action::Wait
-        }
+        (
+            Phase::Handling { .. } | Phase::Refusing { .. } | Phase::Quitting { .. },
+            Ready | Fell(_) | Failed(_) | Pass(_),
+        ) => Action::Wait,
         (Phase::Resting { .. } | Phase::Short { .. }, Ready | Fell(_) | Failed(_) | Pass(_)) => Action::Wait,
         // Nothing has been launched.
         (Phase::Stopping { .. } | Phase::Refusing { .. } | Phase::Quitting { .. }, NoFork) => Action::Wait,

@@ -25,6 +25,8 @@ pub struct Facts<'a> {
     pub euid: u32,
     /// Whether the kernel lets this process change its ids at all.
     pub ids: Ids,
+    /// Whether descriptor 0 is the terminal that controls this process; asked only where the plan needs it.
+    pub terminal: Terminal,
     /// The current directory, where the plan needs it and the kernel can tell it.
     pub cwd: Option<Vec<u8>>,
     /// The bytes of /etc/passwd, empty where there is none.
@@ -43,6 +45,16 @@ pub enum Ids {
     Free,
     /// It has not, though it may be uid 0.
     Fixed,
+}
+
+/// Whose terminal standard input is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Terminal {
+    /// The one that controls this process.
+    Ours,
+    /// None, or somebody else's.
+    #[default]
+    Other,
 }
 
 /// A program to start: the way there, and the program itself.
@@ -123,11 +135,8 @@ pub fn plan(options: Options, facts: &Facts<'_>) -> Result<Plan> {
     let command = shell_words(options.command.iter().map(|word| word.to_bytes()));
     let server = server(&options, facts, identity.as_ref(), change)?;
     let policy = policy(&options);
-    let stay = options.stays().then(|| Stay {
-        pidfile: options.manager.and_then(|managed| managed.pidfile),
-        handler,
-        policy,
-    });
+    let stay =
+        options.stays().then(|| Stay { pidfile: options.manager.and_then(|managed| managed.pidfile), handler, policy });
     Ok(Plan {
         server,
         command,
@@ -159,7 +168,12 @@ fn identity(options: &Options, facts: &Facts<'_>) -> Result<Option<Identity>> {
     Err(Error::refused(format!("started using wrong user ID ({is}), expected {expected}")))
 }
 
-fn server(options: &Options, facts: &Facts<'_>, identity: Option<&Identity>, change: Option<&Identity>) -> Result<Program> {
+fn server(
+    options: &Options,
+    facts: &Facts<'_>,
+    identity: Option<&Identity>,
+    change: Option<&Identity>,
+) -> Result<Program> {
     let mut env = Environ(facts.env.0.clone());
     if let Some(identity) = identity {
         env.log_in(identity);
@@ -173,16 +187,10 @@ fn server(options: &Options, facts: &Facts<'_>, identity: Option<&Identity>, cha
         *first = Cow::Owned(name.clone());
     }
 
-    let mut steps = vec![Step::Signals];
-    match (options.stays(), options.background) {
-        (true, _) => steps.push(Step::Session),
-        // Detached, it is in the session of a leader that is gone: no terminal is left.
-        (false, true) => {}
-        (false, false) if options.user.is_some() => steps.push(Step::Terminal),
-        (false, false) => {}
-    }
-    if options.pidfile.is_some() && !options.stays() {
-        steps.push(Step::Pidfile);
+    let mut steps = Vec::new();
+    steps.extend(session(options, facts));
+    if let (Some(path), false) = (&options.pidfile, options.stays()) {
+        steps.push(Step::Pidfile(path.clone()));
     }
     if !options.stdin {
         steps.push(Step::Input);
@@ -197,6 +205,21 @@ fn server(options: &Options, facts: &Facts<'_>, identity: Option<&Identity>, cha
     steps.push(Step::Exec(command.clone()));
     let paths = search(&command, env.get(b"PATH"));
     Ok(Program { steps, paths, argv, env })
+}
+
+/// Clean signals, and the right place among sessions and terminals.
+fn session(options: &Options, facts: &Facts<'_>) -> Vec<Step> {
+    match (options.stays(), options.background) {
+        // The one who takes the foreground must still have SIGTTOU blocked. Another user never gets the terminal.
+        (true, false) if options.stdin && facts.terminal == Terminal::Ours && options.user.is_none() => {
+            vec![Step::Foreground, Step::Signals]
+        }
+        (true, _) => vec![Step::Signals, Step::Session],
+        // Detached, it is in the session of a leader that is gone: no terminal is left.
+        (false, true) => vec![Step::Signals],
+        (false, false) if options.user.is_some() => vec![Step::Signals, Step::Terminal],
+        (false, false) => vec![Step::Signals],
+    }
 }
 
 /// Into the root, and then into the working directory inside of it.
@@ -255,7 +278,12 @@ fn handler(
     Ok(beside(path.clone(), vec![full], vec![Cow::Owned(path.clone())], env, change))
 }
 
-fn output(options: &Options, facts: &Facts<'_>, identity: Option<&Identity>, change: Option<&Identity>) -> Result<Output> {
+fn output(
+    options: &Options,
+    facts: &Facts<'_>,
+    identity: Option<&Identity>,
+    change: Option<&Identity>,
+) -> Result<Output> {
     if let Some((dir, keep)) = &options.logdir {
         let owner = change.map(|identity| (identity.uid, identity.gid));
         return Ok(Output::Files { dir: dir.clone(), keep: *keep, owner });
@@ -317,7 +345,8 @@ fn absolute(path: &core::ffi::CStr, facts: &Facts<'_>) -> Result<CString> {
     let Some(cwd) = &facts.cwd else {
         return Err(Error::refused("cannot tell the current directory: give all paths, and --work-dir, from / on"));
     };
-    Ok(if bytes == b"." { word(cwd.clone()) } else { word([cwd, &b"/"[..], bytes].concat()) })
+    let rest = bytes.strip_prefix(b"./").unwrap_or(bytes);
+    Ok(if bytes == b"." { word(cwd.clone()) } else { word([cwd, &b"/"[..], rest].concat()) })
 }
 
 #[cfg(test)]

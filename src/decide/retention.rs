@@ -41,11 +41,22 @@ mod tests {
 
     #[test]
     fn only_our_names_have_a_number() {
-        for (name, of, number) in [("logfile.1", OUTPUT, 1), ("logfile.120", OUTPUT, 120), ("vsrun.log.3", RECORDS, 3)] {
+        for (name, of, number) in [("logfile.1", OUTPUT, 1), ("logfile.120", OUTPUT, 120), ("vsrun.log.3", RECORDS, 3)]
+        {
             assert_eq!(generation(name.as_bytes(), of), Some(number));
             assert_eq!(&renamed(of, number).as_bytes()[..name.len() + 1], [name.as_bytes(), b"\0"].concat());
         }
-        for name in ["logfile", "logfile.", "logfile.0", "logfile.01", "logfile.1.gz", "logfile.-1", "logfile.18446744073709551616", "xlogfile.1", "vsrun.log.1"] {
+        for name in [
+            "logfile",
+            "logfile.",
+            "logfile.0",
+            "logfile.01",
+            "logfile.1.gz",
+            "logfile.-1",
+            "logfile.18446744073709551616",
+            "xlogfile.1",
+            "vsrun.log.1",
+        ] {
             assert_eq!(generation(name.as_bytes(), OUTPUT), None, "{name}");
         }
         assert_eq!(renamed(RECORDS, u64::MAX).as_bytes(), b"vsrun.log.18446744073709551615\0");

@@ -119,7 +119,19 @@ mod tests {
         ] {
             assert_eq!(Signal::parse(text.as_bytes()), Some(Signal(number)), "{text}");
         }
-        for text in ["", "SIG", "0", "65", "-1", "TERMX", "RTMIN+31", "RTMIN-1", "RTMAX-31", "RTMIN+", "RTMIN+99999999999999999999"] {
+        for text in [
+            "",
+            "SIG",
+            "0",
+            "65",
+            "-1",
+            "TERMX",
+            "RTMIN+31",
+            "RTMIN-1",
+            "RTMAX-31",
+            "RTMIN+",
+            "RTMIN+99999999999999999999",
+        ] {
             assert_eq!(Signal::parse(text.as_bytes()), None, "{text}");
         }
     }

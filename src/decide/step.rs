@@ -15,8 +15,10 @@ pub enum Step {
     Session,
     /// Give up the controlling terminal without a new session.
     Terminal,
-    /// Write the pid; keep only a shared lock on a read-only descriptor.
-    Pidfile,
+    /// Write the pid into this file; keep only a shared lock on a read-only descriptor.
+    Pidfile(CString),
+    /// A process group of its own in the foreground of the terminal on descriptor 0.
+    Foreground,
     /// Standard input.
     Input,
     /// Standard output and error.
@@ -55,7 +57,8 @@ impl fmt::Display for Step {
             Self::Signals => f.write_str("unblock the signals"),
             Self::Session => f.write_str("start a session"),
             Self::Terminal => f.write_str("leave the terminal"),
-            Self::Pidfile => f.write_str("write the pidfile"),
+            Self::Pidfile(path) => write!(f, "write pidfile '{}'", Clean(path.to_bytes())),
+            Self::Foreground => f.write_str("take the terminal's foreground"),
             Self::Input => f.write_str("redirect standard input"),
             Self::Output => f.write_str("redirect standard output and error"),
             Self::Root(dir) => write!(f, "change root to '{}'", Clean(dir.to_bytes())),

@@ -150,7 +150,9 @@ mod tests {
         ] {
             assert_eq!(Span::parse(text.as_bytes()), Some(Span(millis)), "{text}");
         }
-        for text in ["", "s", "-1", "+1", "1.5s", "5 s", "5m", "5S", "1y", "18446744073709551616", "18446744073709551615s"] {
+        for text in
+            ["", "s", "-1", "+1", "1.5s", "5 s", "5m", "5S", "1y", "18446744073709551616", "18446744073709551615s"]
+        {
             assert_eq!(Span::parse(text.as_bytes()), None, "{text}");
         }
     }
@@ -158,7 +160,9 @@ mod tests {
     #[test]
     fn keep_counts_days() {
         let day = 86_400_000;
-        for (text, millis) in [("7", 7 * day), ("7d", 7 * day), ("12h", day / 2), ("1w", 7 * day), ("2m", 60 * day), ("0", 0)] {
+        for (text, millis) in
+            [("7", 7 * day), ("7d", 7 * day), ("12h", day / 2), ("1w", 7 * day), ("2m", 60 * day), ("0", 0)]
+        {
             assert_eq!(Span::parse_keep(text.as_bytes()), Some(Span(millis)), "{text}");
         }
         for text in ["1y", "-1", "", "d", "5s", "99999999999999999999", "18446744073709551615m"] {

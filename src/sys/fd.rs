@@ -162,7 +162,8 @@ fn each(act: &dyn Fn(RawFd)) -> io::Result<()> {
                     digit.is_ascii_digit().then(|| sum.saturating_mul(10).saturating_add(i32::from(digit - b'0')))
                 });
                 let (Some(number @ 3..), Some(slot)) = (number, numbers.get_mut(count)) else { continue };
-                let sealed = rustix::io::fcntl_getfd(borrow(number)).is_ok_and(|flags| flags.contains(FdFlags::CLOEXEC));
+                let sealed =
+                    rustix::io::fcntl_getfd(borrow(number)).is_ok_and(|flags| flags.contains(FdFlags::CLOEXEC));
                 if number != proc.as_raw_fd() && !sealed {
                     *slot = number;
                     count += 1;

@@ -95,7 +95,10 @@ unsafe impl GlobalAlloc for Heap {
         let start = old as usize;
         // The last block grows and shrinks where it is. What it leaves behind was written to, so only growth: a
         // block that is handed out must be zero.
-        if start + layout.size() == self.free.get() && size >= layout.size() && start.saturating_add(size) <= self.end.get() {
+        if start + layout.size() == self.free.get()
+            && size >= layout.size()
+            && start.saturating_add(size) <= self.end.get()
+        {
             self.free.set(start + size);
             return old;
         }

@@ -5,14 +5,11 @@
 
 use core::ffi::CStr;
 use std::io;
-use std::os::fd::{AsRawFd, RawFd};
 
-use rustix::fs::{Mode, OFlags, open};
 use rustix::io::Errno;
 use rustix::thread::{Gid, Uid};
 
 use super::check;
-use super::wait::without_hangup;
 
 /// The effective user id.
 pub fn effective_uid() -> u32 {
@@ -139,25 +136,4 @@ fn groups_are(expected: &[u32]) -> io::Result<bool> {
     let found = room.get_mut(..count).unwrap_or_default();
     found.sort_unstable();
     Ok(found == expected)
-}
-
-/// Gives up the controlling terminal, if there is one.
-///
-/// A session's leader that does so has SIGHUP sent to the terminal's foreground group, which may be its own.
-///
-/// # Errors
-/// When there is one and it cannot be given up.
-pub fn leave_terminal() -> io::Result<()> {
-    // SAFETY: the request has no argument.
-    let leave = |fd: RawFd| check(unsafe { libc::ioctl(fd, libc::TIOCNOTTY) });
-    match open(c"/dev/tty", OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOCTTY, Mode::empty()) {
-        Ok(tty) => without_hangup(|| leave(tty.as_raw_fd())).map(drop),
-        // There is none.
-        Err(Errno::NXIO) => Ok(()),
-        // No /dev, or no right to open it: the terminal can only be known by one of these.
-        Err(_) => {
-            without_hangup(|| (0..3).any(|fd| leave(fd).is_ok()));
-            Ok(())
-        }
-    }
 }

@@ -16,6 +16,7 @@ pub mod heap;
 pub mod identity;
 pub mod lock;
 pub mod process;
+pub mod terminal;
 pub mod wait;
 
 /// The result of a call that answers -1 and sets errno.
@@ -47,5 +48,7 @@ pub fn number(error: &io::Error) -> i32 {
 
 /// Kinds of errors that the callers tell apart.
 pub mod errno {
-    pub use libc::{EACCES, EAGAIN, EEXIST, EINTR, EINVAL, EISDIR, ELOOP, ENOENT, ENOMEM, ENOTDIR, ENOTTY, ENXIO, EPERM};
+    pub use libc::{
+        EACCES, EAGAIN, EEXIST, EINTR, EINVAL, EISDIR, ELOOP, ENOENT, ENOMEM, ENOTDIR, ENOTTY, ENXIO, EPERM,
+    };
 }

@@ -219,4 +219,3 @@ pub fn has_ended(child: Pid) -> bool {
 pub fn is_shortage(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::EAGAIN | libc::ENOMEM))
 }
-

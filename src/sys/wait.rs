@@ -44,9 +44,8 @@ pub fn reset_dispositions() {
     let default = [0u64; 4];
     for signal in 1..=64 {
         // SAFETY: the structure is larger than what the kernel reads. KILL and STOP are answered with EINVAL.
-        let _ = unsafe {
-            libc::syscall(libc::SYS_rt_sigaction, signal, &raw const default, core::ptr::null::<u64>(), SET)
-        };
+        let _ =
+            unsafe { libc::syscall(libc::SYS_rt_sigaction, signal, &raw const default, core::ptr::null::<u64>(), SET) };
     }
 }
 
@@ -122,7 +121,7 @@ fn poll(fds: &mut [libc::pollfd], until: Option<&Timespec>) -> io::Result<i32> {
     let mut spec: libc::timespec = unsafe { core::mem::zeroed() };
     let mut pointer = core::ptr::null();
     if let Some(until) = until {
-        spec.tv_sec = until.tv_sec.try_into().unwrap_or(libc::time_t::MAX);
+        spec.tv_sec = until.tv_sec.try_into().unwrap_or(i32::MAX.into());
         spec.tv_nsec = until.tv_nsec.try_into().unwrap_or(0);
         pointer = &raw const spec;
     }
@@ -143,5 +142,7 @@ pub(super) fn without_hangup<T>(act: impl FnOnce() -> T) -> T {
 fn set_hangup(handler: u64) {
     let action = [handler, 0, 0, 0];
     // SAFETY: the structure is larger than what the kernel reads.
-    let _ = unsafe { libc::syscall(libc::SYS_rt_sigaction, libc::SIGHUP, &raw const action, core::ptr::null::<u64>(), SET) };
+    let _ = unsafe {
+        libc::syscall(libc::SYS_rt_sigaction, libc::SIGHUP, &raw const action, core::ptr::null::<u64>(), SET)
+    };
 }

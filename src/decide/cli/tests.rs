@@ -32,7 +32,7 @@ fn every_row_of_the_table_has_an_arm() {
         }
         for name in names {
             let text = match parse_words(&[&name]) {
-                Ok(Request::Help | Request::Version) => continue,
+                Ok(Request::Help | Request::Completion | Request::Version) => continue,
                 Ok(Request::Run(_)) => panic!("no command"),
                 Err(error) => error.text,
             };
@@ -79,7 +79,7 @@ fn help_wins_over_what_follows() {
 #[test]
 fn wrong_words_are_named() {
     let table: &[(&[&str], &str)] = &[
-(&[], "'-- COMMAND' is missing"),
+        (&[], "'-- COMMAND' is missing"),
         (&["--"], "no COMMAND after '--'"),
         (&["true"], "unexpected argument 'true'"),
         (&["-u", "web", "true", "--", "x"], "unexpected argument 'true'"),

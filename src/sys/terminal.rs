@@ -1,0 +1,47 @@
+//! The controlling terminal: given up, or its foreground taken.
+
+use std::io;
+use std::os::fd::{AsRawFd, RawFd};
+
+use rustix::fs::{Mode, OFlags, open};
+use rustix::io::Errno;
+use rustix::process::getpid;
+
+use super::check;
+use super::fd::standard;
+use super::wait::without_hangup;
+
+/// Whether descriptor 0 is the terminal that controls this process.
+pub fn is_ours() -> bool {
+    rustix::termios::tcgetpgrp(standard(0)).is_ok()
+}
+
+/// A process group of our own, in the foreground of the terminal on descriptor 0. SIGTTOU must be blocked.
+///
+/// # Errors
+/// Those of setpgid(2) and tcsetpgrp(3).
+pub fn take_foreground() -> io::Result<()> {
+    rustix::process::setpgid(None, None)?;
+    Ok(rustix::termios::tcsetpgrp(standard(0), getpid())?)
+}
+
+/// Gives up the controlling terminal, if there is one.
+///
+/// A session's leader that does so has SIGHUP sent to the terminal's foreground group, which may be its own.
+///
+/// # Errors
+/// When there is one and it cannot be given up.
+pub fn leave_terminal() -> io::Result<()> {
+    // SAFETY: the request has no argument.
+    let leave = |fd: RawFd| check(unsafe { libc::ioctl(fd, libc::TIOCNOTTY) });
+    match open(c"/dev/tty", OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOCTTY, Mode::empty()) {
+        Ok(tty) => without_hangup(|| leave(tty.as_raw_fd())).map(drop),
+        // There is none.
+        Err(Errno::NXIO) => Ok(()),
+        // No /dev, or no right to open it: the terminal can only be known by one of these.
+        Err(_) => {
+            without_hangup(|| (0..3).any(|fd| leave(fd).is_ok()));
+            Ok(())
+        }
+    }
+}
