@@ -50,6 +50,9 @@ fn manage(place: &Place, options: Vec<OsString>, actions: Vec<OsString>) -> Runn
 #[test]
 fn the_directory_and_its_parents_are_made() {
     for umask in [0, 0o22, 0o77, 0o777] {
+        if umask == 0o777 && sys::user() != 0 {
+            continue; // The parents are as the umask says: closed to all but root.
+        }
         let place = Place::new();
         let line = words!["-d", "a/b/logs", "1", "--", place.probe(), "print", "out", "complain", "err"];
         place.vsrun(line).before(move || sys::umask(umask)).finish().exited(0).silently();

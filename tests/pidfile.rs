@@ -35,7 +35,7 @@ fn start(place: &Place, options: Vec<OsString>) -> Running {
 #[test]
 fn it_holds_the_servers_pid_and_is_for_its_owner_alone() {
     let place = Place::new();
-    for umask in [0, 0o22, 0o77, 0o777] {
+    for umask in [0, 0o22, 0o77, 0o377] {
         let file = place.path(&format!("pid-{umask:o}"));
         let report = place.out(&format!("report-{umask:o}"));
         let line = words!["-p", &file, "--", place.probe(), "report", &report, "wait"];
