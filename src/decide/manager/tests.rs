@@ -1,1 +1,341 @@
+//! Every short history of the manager against what must always hold, and the longer stories one by one.
 
+use super::*;
+use crate::decide::exit::Success;
+use crate::decide::policy::Limit;
+
+const USR1: u64 = 10;
+
+fn policy() -> Policy {
+    Policy {
+        restart: Restart::OnFailure,
+        success: Success::default(),
+        delay: (Span::millis(100), Span::secs(30)),
+        limit: None,
+        handler: Handling::Absent,
+        stop_signal: Signal::TERM,
+        stop_timeout: Some(Span::secs(30)),
+    }
+}
+
+fn killed(number: u64) -> Exit {
+    Exit::Signal { signal: Signal::new(number).unwrap(), core: false }
+}
+
+/// Who lives, as the world knows it, and what has been asked for.
+#[derive(Clone, Copy)]
+struct World {
+    server: bool,
+    handler: bool,
+    /// The last action was a launch, which may fail.
+    forking: bool,
+    stopped: bool,
+    finished: bool,
+}
+
+/// Checks what must hold of an action, and lets the world follow it.
+fn follow(world: &mut World, state: &State, action: Action) {
+    assert!(!world.finished || action == Action::Wait, "an action after the end: {action:?}");
+    world.forking = false;
+    match action {
+        Action::Launch(_) => {
+            assert!(!world.server, "two servers");
+            assert!(!world.handler, "a server beside the handler");
+            assert!(!world.stopped, "a server after a stop");
+            (world.server, world.forking) = (true, true);
+        }
+        Action::Handle(_) => {
+            assert!(!world.server && !world.handler, "a handler beside somebody");
+            assert!(!world.stopped, "a handler after a stop");
+            (world.handler, world.forking) = (true, true);
+        }
+        Action::Send(_, To::Server | To::Group) => assert!(world.server, "a signal to a dead server"),
+        Action::Send(_, To::Handler) => assert!(world.handler, "a signal to a dead handler"),
+        Action::Finish(_) => {
+            assert!(!world.server && !world.handler, "an end that leaves somebody");
+            world.finished = true;
+        }
+        Action::Wait | Action::Announce => {}
+    }
+    let asleep = !world.server && !world.handler && state.deadline().is_none();
+    assert!(world.finished || !asleep, "asleep for ever");
+}
+
+/// The events that can happen in such a world, each with what it changes there.
+fn possible(world: World) -> Vec<(Event, World)> {
+    let World { server, handler, .. } = world;
+    let stopped = World { stopped: true, ..world };
+    let mut events =
+        vec![(Event::Tick, world), (Event::Stop, stopped), (Event::Interrupt, stopped), (Event::Restart, world)];
+    if world.forking {
+        events.push((Event::NoFork, World { server: false, handler: false, ..world }));
+    }
+    if server {
+        let gone = World { server: false, ..world };
+        events.extend(
+            [Event::Fell(Exit::Code(1)), Event::Fell(Exit::SUCCESS), Event::Failed(127)].map(|event| (event, gone)),
+        );
+        events.extend([(Event::Ready, world), (Event::Pass(Signal::new(USR1).unwrap()), world)]);
+    }
+    if handler {
+        let gone = World { handler: false, ..world };
+        events.extend([Event::Handled(Exit::SUCCESS), Event::Handled(Exit::Code(1))].map(|event| (event, gone)));
+    }
+    events
+}
+
+/// Early, due and late.
+fn times(state: &State, event: Event, now: Time) -> Vec<Time> {
+    match (state.deadline(), event) {
+        (Some(until), Event::Tick) => vec![now, until.max(now), until.max(now).after(Span::secs(40))],
+        (Some(until), _) => vec![now.after(Span::millis(1)), until.max(now)],
+        (None, Event::Tick) => vec![now],
+        (None, _) => vec![now.after(Span::millis(1)), now.after(Span::secs(11))],
+    }
+}
+
+fn walk(policy: &Policy, state: &State, world: World, now: Time, depth: usize) -> u64 {
+    let mut count = 1;
+    if depth == 0 {
+        return count;
+    }
+    for (event, after) in possible(world) {
+        for time in times(state, event, now) {
+            let mut world = after;
+            let (next, action) = step(policy, state.clone(), event, time);
+            follow(&mut world, &next, action);
+            if !world.finished {
+                count += walk(policy, &next, world, time, depth - 1);
+            }
+        }
+    }
+    count
+}
+
+#[test]
+fn every_short_history_holds() {
+    let limit = Some(Limit { restarts: 1, within: Span::secs(60) });
+    let start = World { server: true, handler: false, forking: true, stopped: false, finished: false };
+    let policies = [
+        policy(),
+        Policy { handler: Handling::Within(Span::secs(5)), restart: Restart::Always, ..policy() },
+        Policy { handler: Handling::Patient, stop_timeout: None, limit, ..policy() },
+        Policy { delay: (Span::ZERO, Span::ZERO), restart: Restart::OnAbort, limit, ..policy() },
+        Policy { restart: Restart::No, ..policy() },
+    ];
+    let mut count = 0;
+    for policy in &policies {
+        count += walk(policy, &State::new(policy, Time(0)), start, Time(0), 6);
+    }
+    assert!(count > 1_000_000, "only {count} histories");
+}
+
+/// After the end nothing moves.
+#[test]
+fn the_end_is_the_end() {
+    let policy = policy();
+    let (state, action) = step(&policy, State::new(&policy, Time(0)), Event::Failed(127), Time(0));
+    assert_eq!(action, Action::Finish(Ending::Failed(127)));
+    let all = [
+        Event::Tick,
+        Event::Ready,
+        Event::Fell(Exit::Code(1)),
+        Event::Failed(1),
+        Event::Handled(Exit::SUCCESS),
+        Event::NoFork,
+        Event::Stop,
+        Event::Interrupt,
+        Event::Restart,
+        Event::Pass(Signal::TERM),
+    ];
+    for event in all {
+        let (next, action) = step(&policy, state.clone(), event, Time(9));
+        assert_eq!((next.phase, action), (Phase::Done, Action::Wait), "{event:?}");
+    }
+}
+
+/// A manager in the hands of a test.
+struct Story {
+    policy: Policy,
+    state: State,
+    now: Time,
+}
+
+impl Story {
+    fn new(policy: Policy) -> Self {
+        let state = State::new(&policy, Time(0));
+        let mut story = Self { policy, state, now: Time(0) };
+        assert_eq!(story.at(0, Event::Ready), Action::Announce);
+        story
+    }
+
+    /// So many milliseconds later this happens.
+    fn at(&mut self, later: u64, event: Event) -> Action {
+        self.now = self.now.after(Span(later));
+        let (state, action) = step(&self.policy, self.state.clone(), event, self.now);
+        self.state = state;
+        action
+    }
+
+    /// The server falls after so long; answers how long the manager rests.
+    fn fall(&mut self, life: u64) -> u64 {
+        match self.at(life, Event::Fell(Exit::Code(1))) {
+            Action::Launch(Logs::Same) => 0,
+            Action::Wait => {
+                let rest = self.state.deadline().unwrap().since(self.now).0;
+                assert_eq!(self.at(rest, Event::Tick), Action::Launch(Logs::Same));
+                rest
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
+fn pauses_double_and_a_sound_life_ends_them() {
+    let mut story = Story::new(policy());
+    let rests: Vec<u64> = (0..12).map(|_| story.fall(5)).collect();
+    assert_eq!(rests, [0, 100, 200, 400, 800, 1600, 3200, 6400, 12800, 25600, 30000, 30000]);
+    assert_eq!((story.fall(9_999), story.fall(10_000), story.fall(1)), (30_000, 0, 100));
+    assert_eq!(story.state.restarts(), 15);
+
+    let mut short = Story::new(Policy { delay: (Span(10), Span(500)), ..policy() });
+    assert_eq!([short.fall(1), short.fall(1), short.fall(499), short.fall(500)], [0, 10, 20, 0]);
+}
+
+#[test]
+fn a_row_of_falls_of_any_length_is_counted() {
+    let mut story = Story::new(policy());
+    story.state.row = u32::MAX;
+    assert_eq!(story.fall(1), 30_000);
+}
+
+#[test]
+fn a_limit_counts_restarts_within_its_window() {
+    let limit = Some(Limit { restarts: 2, within: Span::secs(60) });
+    let mut story = Story::new(Policy { limit, delay: (Span::ZERO, Span::ZERO), ..policy() });
+    assert_eq!((story.fall(1000), story.fall(1000)), (0, 0));
+    // A restart on request does not count.
+    assert_eq!(story.at(0, Event::Restart), Action::Send(Signal::TERM, To::Server));
+    assert_eq!(story.at(0, Event::Fell(killed(15))), Action::Launch(Logs::Rotate));
+    // The first of the two is 60 s old.
+    assert_eq!(story.fall(59_000), 0);
+    let ending = Ending::GaveUp(Exit::Code(1));
+    assert_eq!(story.at(999, Event::Fell(Exit::Code(1))), Action::Finish(ending));
+    assert_eq!(ending.status(), 1);
+}
+
+#[test]
+fn what_counts_as_unexpected() {
+    use Restart::{Always, No, OnAbort, OnFailure};
+    let success = Success::parse(b"3,SIGUSR2").unwrap();
+    let exits = [Exit::SUCCESS, Exit::Code(3), Exit::Code(1), killed(9), killed(12)];
+    for (restart, restarted) in [
+        (No, [false; 5]),
+        (OnFailure, [false, false, true, true, false]),
+        (OnAbort, [false, false, false, true, false]),
+        (Always, [true; 5]),
+    ] {
+        for (exit, restarted) in exits.into_iter().zip(restarted) {
+            let mut story = Story::new(Policy { restart, success, ..policy() });
+            let action = story.at(1, Event::Fell(exit));
+            let expected = if restarted { Action::Launch(Logs::Same) } else { Action::Finish(Ending::Server(exit)) };
+            assert_eq!(action, expected, "{restart:?} {exit}");
+        }
+    }
+}
+
+#[test]
+fn death_by_a_signal_that_was_passed_on_is_no_accident() {
+    let mut story = Story::new(policy());
+    let signal = Signal::new(USR1).unwrap();
+    assert_eq!(story.at(1, Event::Pass(signal)), Action::Send(signal, To::Server));
+    assert_eq!(story.at(1, Event::Fell(killed(9))), Action::Launch(Logs::Same));
+    // The next life has not been sent it.
+    assert_eq!(story.at(20_000, Event::Fell(killed(USR1))), Action::Launch(Logs::Same));
+    story.at(1, Event::Pass(signal));
+    assert_eq!(story.at(1, Event::Fell(killed(USR1))), Action::Finish(Ending::Server(killed(USR1))));
+}
+
+#[test]
+fn a_stop_is_repeated_harder() {
+    let mut story = Story::new(policy());
+    assert_eq!(story.at(1, Event::Stop), Action::Send(Signal::TERM, To::Server));
+    assert_eq!(story.at(1, Event::Stop), Action::Wait);
+    assert_eq!(story.at(1, Event::Restart), Action::Wait);
+    assert_eq!(story.at(29_997, Event::Tick), Action::Wait);
+    assert_eq!(story.at(1, Event::Tick), Action::Send(Signal::KILL, To::Group));
+    assert_eq!(story.at(30_000, Event::Tick), Action::Send(Signal::KILL, To::Group));
+    assert_eq!(story.at(1, Event::Fell(killed(9))), Action::Finish(Ending::Stopped));
+
+    let mut impatient = Story::new(Policy { stop_timeout: None, ..policy() });
+    assert_eq!(impatient.at(1, Event::Interrupt), Action::Send(Signal::TERM, To::Server));
+    assert_eq!(impatient.state.deadline(), None);
+    assert_eq!(impatient.at(1, Event::Interrupt), Action::Send(Signal::KILL, To::Group));
+}
+
+#[test]
+fn a_stop_wins_over_a_restart() {
+    let mut story = Story::new(policy());
+    assert_eq!(story.at(1, Event::Restart), Action::Send(Signal::TERM, To::Server));
+    assert_eq!(story.at(1, Event::Stop), Action::Wait);
+    assert_eq!(story.at(1, Event::Fell(Exit::Code(1))), Action::Finish(Ending::Stopped));
+}
+
+#[test]
+fn the_handler_decides_and_may_be_too_slow() {
+    let patient = Policy { handler: Handling::Within(Span::secs(5)), ..policy() };
+    let ask = |story: &mut Story| assert_eq!(story.at(1, Event::Fell(Exit::Code(7))), Action::Handle(Exit::Code(7)));
+
+    let mut story = Story::new(patient.clone());
+    ask(&mut story);
+    assert_eq!(story.at(1, Event::Handled(Exit::SUCCESS)), Action::Launch(Logs::Same));
+    ask(&mut story);
+    // Asked for meanwhile: no pause.
+    assert_eq!(story.at(1, Event::Restart), Action::Wait);
+    assert_eq!(story.at(1, Event::Handled(Exit::SUCCESS)), Action::Launch(Logs::Rotate));
+    ask(&mut story);
+    assert_eq!(story.at(1, Event::Handled(killed(9))), Action::Finish(Ending::Server(Exit::Code(7))));
+
+    let mut slow = Story::new(patient.clone());
+    ask(&mut slow);
+    assert_eq!(slow.at(5000, Event::Tick), Action::Send(Signal::TERM, To::Handler));
+    assert_eq!(slow.at(30_000, Event::Tick), Action::Send(Signal::KILL, To::Handler));
+    assert_eq!(slow.at(1, Event::Handled(Exit::SUCCESS)), Action::Finish(Ending::Server(Exit::Code(7))));
+
+    let mut stopped = Story::new(patient);
+    ask(&mut stopped);
+    assert_eq!(stopped.at(1, Event::Stop), Action::Send(Signal::TERM, To::Handler));
+    assert_eq!(stopped.at(1, Event::Interrupt), Action::Send(Signal::KILL, To::Handler));
+    assert_eq!(stopped.at(1, Event::Handled(Exit::SUCCESS)), Action::Finish(Ending::Stopped));
+}
+
+#[test]
+fn a_fork_that_fails_is_tried_again() {
+    let mut story = Story::new(policy());
+    assert_eq!(story.at(1, Event::Fell(Exit::Code(1))), Action::Launch(Logs::Same));
+    for wait in [100, 200, 400, 800, 1600, 3200, 5000, 5000] {
+        assert_eq!(story.at(0, Event::NoFork), Action::Wait);
+        assert_eq!(story.at(wait - 1, Event::Tick), Action::Wait);
+        assert_eq!(story.at(1, Event::Tick), Action::Launch(Logs::Same));
+    }
+    // A life that was begun forgets the shortage.
+    assert_eq!(story.at(1, Event::Fell(Exit::Code(1))), Action::Wait);
+    assert_eq!(story.at(100, Event::Tick), Action::Launch(Logs::Same));
+    assert_eq!(story.at(0, Event::NoFork), Action::Wait);
+    assert_eq!(story.state.deadline().unwrap().since(story.now), Span::millis(100));
+    assert_eq!(story.at(0, Event::Restart), Action::Launch(Logs::Rotate));
+    assert_eq!(story.at(0, Event::NoFork), Action::Wait);
+    assert_eq!(story.at(0, Event::Stop), Action::Finish(Ending::Stopped));
+}
+
+#[test]
+fn a_first_start_that_fails_ends_it() {
+    let policy = policy();
+    for (event, status) in [(Event::Failed(126), 126), (Event::NoFork, 125)] {
+        let (_, action) = step(&policy, State::new(&policy, Time(0)), event, Time(0));
+        assert_eq!(action, Action::Finish(Ending::Failed(status)));
+    }
+    let mut later = Story::new(policy);
+    assert_eq!(later.at(1, Event::Failed(126)), Action::Launch(Logs::Same));
+}

@@ -1,1 +1,193 @@
+//! The order of the steps, without root and without a fork.
 
+use super::*;
+use crate::decide::cli::{self, Request};
+use std::ffi::OsString;
+
+const PASSWD: &[u8] = b"root:x:0:0::/root:/bin/sh\nweb:x:33:44::/srv:/bin/false\n";
+const GROUP: &[u8] = b"web:x:44:\nlog:x:4:web\n";
+
+fn root() -> Facts<'static> {
+    let cwd = Some(b"/home".to_vec());
+    Facts { passwd: PASSWD, group: GROUP, cwd, ..Facts::default() }
+}
+
+fn options(line: &str) -> Options {
+    let words = std::iter::once("vsrun").chain(line.split(' ')).map(OsString::from).collect();
+    match cli::parse(words) {
+        Ok(Request::Run(options)) => *options,
+        other => panic!("{line}: {other:?}"),
+    }
+}
+
+fn made(line: &str, facts: &Facts<'_>) -> Plan {
+    plan(options(line), facts).unwrap()
+}
+
+fn refused(line: &str, facts: &Facts<'_>) -> String {
+    plan(options(line), facts).unwrap_err().text
+}
+
+fn dir(path: &str) -> Step {
+    Step::Dir(CString::new(path).unwrap())
+}
+
+#[test]
+fn privileges_are_dropped_last_and_in_order() {
+    let plan = made("-u web -r /jail -w /srv -p /run/x -d /log 7 --umask 027 -- /bin/httpd", &root());
+    let proof = Step::Proof { uid: 33, gid: 44, groups: vec![4, 44] };
+    assert_eq!(
+        plan.server.steps,
+        [
+            Step::Signals,
+            Step::Terminal,
+            Step::Pidfile(c"/run/x".into()),
+            Step::Input,
+            Step::Output,
+            Step::Root(c"/jail".into()),
+            dir("/"),
+            dir("/srv"),
+            Step::Groups(vec![44, 4]),
+            Step::Gid(44),
+            Step::Uid(33),
+            proof,
+            Step::Umask(0o027),
+            Step::Descriptors,
+            Step::Exec(c"/bin/httpd".into()),
+        ]
+    );
+    assert!(plan.drops);
+}
+
+/// Whatever the options: nothing after the proof but what a user may do, and the exec last.
+#[test]
+fn nothing_of_root_follows_the_proof() {
+    let parts = [
+        "-u web",
+        "-u 33:4",
+        "-r /jail",
+        "-w x",
+        "-p pid",
+        "-b",
+        "-s tag",
+        "-d log 1",
+        "--stdin",
+        "-m - -",
+        "--umask 7",
+    ];
+    for mask in 0u32..1 << parts.len() {
+        let chosen: Vec<&str> =
+            parts.iter().enumerate().filter(|(at, _)| mask >> at & 1 == 1).map(|(_, part)| *part).collect();
+        let both = |a: u32, b: u32| mask >> a & 1 == 1 && mask >> b & 1 == 1;
+        if both(0, 1) || both(6, 7) {
+            continue;
+        }
+        let line = [chosen.join(" "), "-- cmd".into()].join(" ");
+        let plan = made(line.trim(), &root());
+        let steps = &plan.server.steps;
+        assert!(matches!(steps.last(), Some(Step::Exec(_))), "{line}");
+        let place = |wanted: fn(&Step) -> bool| steps.iter().position(wanted);
+        let proof = place(|step| matches!(step, Step::Proof { .. }));
+        assert_eq!(proof.is_some(), line.contains("-u "), "{line}");
+        for step in steps.iter().skip(proof.unwrap_or(steps.len())).skip(1) {
+            assert!(matches!(step, Step::Umask(_) | Step::Descriptors | Step::Exec(_)), "{line}: {step}");
+        }
+        if let Some(root) = place(|step| matches!(step, Step::Root(_))) {
+            assert_eq!(steps[root + 1], dir("/"), "{line}");
+            assert!(proof.is_none_or(|proof| root < proof), "{line}");
+        }
+        // The one who stays holds the pidfile; then the server has nothing of it.
+        let keeps = place(|step| matches!(step, Step::Pidfile(_))).is_some();
+        assert_eq!(keeps, line.contains("-p ") && !line.contains("-m "), "{line}");
+    }
+}
+
+#[test]
+fn the_working_directory() {
+    for (line, expected) in [
+        ("-- x", vec![]),
+        ("-w sub -- x", vec![dir("sub")]),
+        ("-d logs 1 -- x", vec![dir("logs")]),
+        ("-d logs 1 -w sub -- x", vec![dir("sub")]),
+        ("-b -m - - -- x", vec![dir("/home")]),
+        ("-b -m - - -w sub -- x", vec![dir("/home/sub")]),
+        ("-b -m - - -w ./sub -- x", vec![dir("/home/sub")]),
+        ("-b -m - - -d logs 1 -- x", vec![dir("/home/logs")]),
+        ("-m - - -d logs 1 -- x", vec![dir("logs")]),
+        ("-r jail -d logs 1 -- x", vec![Step::Root(c"jail".into()), dir("/")]),
+        ("-b -m - - -r jail -w sub -- x", vec![Step::Root(c"/home/jail".into()), dir("/"), dir("sub")]),
+    ] {
+        let steps = made(line, &root()).server.steps;
+        let found: Vec<Step> = steps.into_iter().filter(|step| matches!(step, Step::Root(_) | Step::Dir(_))).collect();
+        assert_eq!(found, expected, "{line}");
+    }
+    let lost = Facts { cwd: None, ..root() };
+    assert!(refused("-b -m - - -- x", &lost).contains("cannot tell the current directory"));
+    assert!(made("-b -m - - -r /j -- x", &lost).stay.is_some());
+}
+
+#[test]
+fn the_wrong_user() {
+    let web = Facts { euid: 33, ..root() };
+    assert_eq!(refused("-u root -- x", &web), "started using wrong user ID (33), expected 0");
+    for line in ["-u web -- x", "-u 33 -- x", "-u root --no-user-checks -- x"] {
+        let plan = made(line, &web);
+        assert!(!plan.drops && !plan.server.steps.iter().any(|step| matches!(step, Step::Uid(_))), "{line}");
+    }
+    let go_on = made("-u root --no-user-checks -- x", &web);
+    assert_eq!(go_on.server.env.get(b"HOME"), None);
+    // Root in a container without capabilities is still who it is, and can be nobody else.
+    let poor = Facts { ids: Ids::Fixed, ..root() };
+    assert!(!made("-u 0 -- x", &poor).server.steps.iter().any(|step| matches!(step, Step::Groups(_))));
+    assert!(refused("-u web -- x", &poor).contains("cannot become user 33"));
+    assert!(!made("-u root -- x", &root()).drops);
+}
+
+#[test]
+fn environments() {
+    let env =
+        Environ(["VSRUN_SERVER_PID=1", "HOME=/x", "PATH=/p:/q"].map(|e| Cow::Owned(CString::new(e).unwrap())).to_vec());
+    let facts = Facts { env, ..root() };
+    let plan = made("-u web -e A=1 -e HOME=/mine -m - ask -- run it", &facts);
+    let server = &plan.server.env;
+    assert_eq!(
+        (server.get(b"HOME"), server.get(b"USER"), server.get(b"A")),
+        (Some(&b"/mine"[..]), Some(&b"web"[..]), Some(&b"1"[..]))
+    );
+    let handler = plan.stay.unwrap().handler.unwrap();
+    assert_eq!((handler.env.get(b"HOME"), handler.env.get(b"A")), (Some(&b"/srv"[..]), None));
+    assert_eq!(
+        (handler.env.get(b"VSRUN_SERVER_PID"), handler.env.get(b"VSRUN_SERVER_COMMAND")),
+        (None, Some(&b"run it"[..]))
+    );
+    assert_eq!(handler.paths, [CString::from(c"/home/ask")]);
+    assert_eq!(plan.server.paths, [CString::from(c"/p/run"), CString::from(c"/q/run")]);
+}
+
+#[test]
+fn commands_are_searched_as_execvp_does() {
+    let paths = |command: &str, path: Option<&str>| {
+        let found = search(&CString::new(command).unwrap(), path.map(str::as_bytes));
+        found.iter().map(|path| path.to_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(paths("a/b", Some("/bin")), ["a/b"]);
+    assert_eq!(paths("", Some("/bin")), [""]);
+    assert_eq!(paths("x", Some("/bin::/s/")), ["/bin/x", "./x", "/s//x"]);
+    assert_eq!(paths("x", Some("")), ["./x"]);
+    assert_eq!(paths("x", None).first().map(String::as_str), Some("/usr/local/sbin/x"));
+}
+
+/// The terminal is given to an interactive server, and never to another user.
+#[test]
+fn the_terminal() {
+    let facts = Facts { terminal: Terminal::Ours, ..root() };
+    for (line, first) in [
+        ("--restart no --stdin -- sh", [Step::Foreground, Step::Signals]),
+        ("--restart no -- sh", [Step::Signals, Step::Session]),
+        ("--restart no --stdin -u web -- sh", [Step::Signals, Step::Session]),
+        ("--restart no --stdin -b -- sh", [Step::Signals, Step::Session]),
+        ("--stdin -u web -- sh", [Step::Signals, Step::Terminal]),
+    ] {
+        assert_eq!(made(line, &facts).server.steps.get(..2).unwrap(), first, "{line}");
+    }
+}
