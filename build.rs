@@ -1,5 +1,13 @@
 //! Makes the help text and the man page out of the one table of options.
 
+#![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    clippy::expect_used,
+    clippy::print_stdout,
+    reason = "no part of the program: it stops where something is wrong, and speaks to cargo"
+)]
+
 use std::env;
 use std::fs;
 use std::path::PathBuf;

@@ -47,21 +47,38 @@ pub struct Wires<'a> {
     pub output: Option<BorrowedFd<'a>>,
     /// Standard error. None: as it is.
     pub error: Option<BorrowedFd<'a>>,
-    /// The pidfile that the process writes and keeps.
+    /// The pidfile that the process writes.
     pub pidfile: Option<&'a Pidfile>,
+    /// Whether a pidfile that cannot be written ends the start.
+    pub attempt: Attempt,
     /// Where each step is told.
     pub debug: Option<&'a Voice>,
     /// Where the parent is told that the exec is next, and which step failed; `spawn` fills it in.
     pub report: Option<BorrowedFd<'a>>,
 }
 
+/// Which start of the server it is.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+pub enum Attempt {
+    /// The first one, which may fail.
+    #[default]
+    First,
+    /// A restart, which nothing that can be done without holds up.
+    Later,
+}
+
 /// Says that all steps but the exec went well: who ends before this byte never was the program.
 const EXEC_IS_NEXT: u8 = b'>';
+/// The same, but the pidfile could not be written.
+const EXEC_WITHOUT_PIDFILE: u8 = b'?';
 
 /// How a start went.
+#[expect(clippy::large_enum_variant, reason = "one at a time, and a box would allocate")]
 pub enum Start {
     /// The program runs, or has run.
     Done,
+    /// The same, but its pidfile could not be written.
+    WithoutPidfile,
     /// A step failed.
     Failed(Failure),
     /// The process was killed on its way.
@@ -151,7 +168,10 @@ impl Start {
         let count = fd::read_full(report.as_fd(), &mut message).unwrap_or(0);
         match message.get(..count) {
             Some([EXEC_IS_NEXT]) => Self::Done,
-            Some([EXEC_IS_NEXT, rest @ ..] | rest) => Failure::read(rest).map_or(Self::Killed, Self::Failed),
+            Some([EXEC_WITHOUT_PIDFILE]) => Self::WithoutPidfile,
+            Some([EXEC_IS_NEXT | EXEC_WITHOUT_PIDFILE, rest @ ..] | rest) => {
+                Failure::read(rest).map_or(Self::Killed, Self::Failed)
+            }
             None => Self::Killed,
         }
     }
@@ -201,12 +221,12 @@ fn fail(program: &Prepared, wires: &Wires<'_>, report: &OwnedFd) -> ! {
 
 /// Becomes the program in this very process. Returns only when a step failed.
 pub fn take_over(program: &Prepared, wires: &Wires<'_>) -> Failure {
-    let mut kept = None;
+    let mut way = Way { kept: None, marker: EXEC_IS_NEXT };
     for (place, step) in program.steps.iter().enumerate() {
         if let Some(voice) = wires.debug {
             voice.say(Priority::Debug, format_args!("{}: {step}", process::id()));
         }
-        if let Err(why) = perform(step, program, wires, &mut kept) {
+        if let Err(why) = perform(step, program, wires, &mut way) {
             let mut failure = Failure::new(place, &why);
             if let Step::Exec(_) = step {
                 (failure.cause, failure.detail) = explain::explain(&program.paths, &why);
@@ -218,8 +238,16 @@ pub fn take_over(program: &Prepared, wires: &Wires<'_>) -> Failure {
     Failure::new(program.steps.len(), &io::Error::from_raw_os_error(errno::EINVAL))
 }
 
-/// One step. `kept` is the descriptor that the program is to keep.
-fn perform(step: &Step, program: &Prepared, wires: &Wires<'_>, kept: &mut Option<OwnedFd>) -> io::Result<()> {
+/// What one step leaves for a later one.
+struct Way {
+    /// The descriptor that the program is to keep.
+    kept: Option<OwnedFd>,
+    /// What the parent is told before the exec.
+    marker: u8,
+}
+
+/// One step.
+fn perform(step: &Step, program: &Prepared, wires: &Wires<'_>, way: &mut Way) -> io::Result<()> {
     match step {
         Step::Signals => wait::mask(Mask::None),
         Step::Session => process::new_session(),
@@ -228,10 +256,17 @@ fn perform(step: &Step, program: &Prepared, wires: &Wires<'_>, kept: &mut Option
         Step::Pidfile(_) => match wires.pidfile {
             Some(pidfile) => {
                 pidfile.write(process::id())?;
-                *kept = Some(pidfile.hand_over()?);
+                way.kept = Some(pidfile.hand_over()?);
                 Ok(())
             }
             None => Ok(()),
+        },
+        Step::Number(_) => match wires.pidfile.map_or(Ok(()), |pidfile| pidfile.write(process::id())) {
+            Err(_) if wires.attempt == Attempt::Later => {
+                way.marker = EXEC_WITHOUT_PIDFILE;
+                Ok(())
+            }
+            result => result,
         },
         Step::Input => match wires.input {
             Some(input) => fd::install(input, 0),
@@ -257,11 +292,11 @@ fn perform(step: &Step, program: &Prepared, wires: &Wires<'_>, kept: &mut Option
         }
         Step::Descriptors => {
             fd::seal()?;
-            kept.as_ref().map_or(Ok(()), |kept| fd::keep(kept.as_fd()))
+            way.kept.as_ref().map_or(Ok(()), |kept| fd::keep(kept.as_fd()))
         }
         Step::Exec(_) => {
             if let Some(report) = wires.report {
-                fd::write_all(report, &[EXEC_IS_NEXT])?;
+                fd::write_all(report, &[way.marker])?;
             }
             Err(execute(program))
         }

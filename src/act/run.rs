@@ -138,7 +138,7 @@ fn guard(
         let launched = spawn(program, &wires(sink, voice, own.as_ref(), debug))
             .map_err(|why| failed(format_args!("cannot start a process"), &why))?;
         match Start::await_end(&launched.report) {
-            Start::Done => Ok(()),
+            Start::Done | Start::WithoutPidfile => Ok(()),
             Start::Failed(failure) => {
                 let _ = process::reap(launched.pid);
                 Err(failure.error(program))

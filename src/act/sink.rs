@@ -218,7 +218,7 @@ impl Logger {
     /// Waits for the logger's exec.
     fn check(&self, report: &OwnedFd) -> Result<()> {
         match Start::await_end(report) {
-            Start::Done => Ok(()),
+            Start::Done | Start::WithoutPidfile => Ok(()),
             Start::Failed(failure) => Err(Error::refused(format!("logger: {}", failure.error(&self.program).text))),
             Start::Killed => Err(Error::refused("logger: it was killed before it ran")),
         }

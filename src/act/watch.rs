@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use crate::act::detach::Caller;
 use crate::act::handler::{Handler, Report};
-use crate::act::launch::{Failure, Launched, Prepared, Start, Wires, spawn};
+use crate::act::launch::{Attempt, Failure, Launched, Prepared, Start, Wires, spawn};
 use crate::act::pidfile::Pidfile;
 use crate::act::say::{Priority, Voice};
 use crate::act::sink::Sink;
@@ -123,13 +123,14 @@ impl Loop<'_> {
         let watch = &mut *self.watch;
         let output = watch.sink.server(&watch.voice);
         let debug = watch.debug.then_some(&watch.voice);
-        let wires = Wires { output, error: output, debug, ..Wires::default() };
+        let attempt = if self.state.phase == Phase::Starting { Attempt::First } else { Attempt::Later };
+        let pidfile = watch.pidfile.as_ref();
+        let wires = Wires { output, error: output, pidfile, attempt, debug, ..Wires::default() };
         let mark = if let Sink::Files(logs) = &watch.sink { logs.length() } else { 0 };
         match spawn(&watch.program, &wires) {
             Ok(Launched { pid, report }) => {
                 let (usage, uptime) = (Usage::default(), Span::ZERO);
                 self.life = Some(Life { pid, report: Some(report), failure: None, mark, usage, uptime });
-                self.write_pidfile(pid);
                 self.wait()
             }
             Err(why) => {
@@ -144,7 +145,8 @@ impl Loop<'_> {
         }
     }
 
-    fn write_pidfile(&mut self, pid: Pid) {
+    /// Tries once more what the server's process could not do, and says why not.
+    fn write_pidfile(&self, pid: Pid) {
         let Some(file) = &self.watch.pidfile else { return };
         if let Err(why) = file.write(pid) {
             let (path, why) = (file.path(), sys::words(&why));
@@ -249,9 +251,12 @@ impl Loop<'_> {
     /// What the server's process tells before it is the server: a failed step; or nothing, and then it is.
     fn hear_report(&mut self) -> Option<Event> {
         let life = self.life.as_mut()?;
+        let pid = life.pid;
         match Start::await_end(&life.report.take()?) {
-            Start::Done => {
-                let pid = life.pid;
+            start @ (Start::Done | Start::WithoutPidfile) => {
+                if let Start::WithoutPidfile = start {
+                    self.write_pidfile(pid);
+                }
                 self.say(Priority::Info, format_args!("started: pid {pid}"));
                 Some(Event::Ready)
             }

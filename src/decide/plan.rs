@@ -189,8 +189,8 @@ fn server(
 
     let mut steps = Vec::new();
     steps.extend(session(options, facts));
-    if let (Some(path), false) = (&options.pidfile, options.stays()) {
-        steps.push(Step::Pidfile(path.clone()));
+    if let Some(path) = &options.pidfile {
+        steps.push(if options.stays() { Step::Number(path.clone()) } else { Step::Pidfile(path.clone()) });
     }
     if !options.stdin {
         steps.push(Step::Input);

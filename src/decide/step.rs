@@ -17,6 +17,8 @@ pub enum Step {
     Terminal,
     /// Write the pid into this file; keep only a shared lock on a read-only descriptor.
     Pidfile(CString),
+    /// Write the pid into this file, which the one who stays keeps locked.
+    Number(CString),
     /// A process group of its own in the foreground of the terminal on descriptor 0.
     Foreground,
     /// Standard input.
@@ -57,7 +59,7 @@ impl fmt::Display for Step {
             Self::Signals => f.write_str("unblock the signals"),
             Self::Session => f.write_str("start a session"),
             Self::Terminal => f.write_str("leave the terminal"),
-            Self::Pidfile(path) => write!(f, "write pidfile '{}'", Clean(path.to_bytes())),
+            Self::Pidfile(path) | Self::Number(path) => write!(f, "write pidfile '{}'", Clean(path.to_bytes())),
             Self::Foreground => f.write_str("take the terminal's foreground"),
             Self::Input => f.write_str("redirect standard input"),
             Self::Output => f.write_str("redirect standard output and error"),

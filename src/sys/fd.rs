@@ -208,11 +208,9 @@ pub fn write_or_lose(fd: BorrowedFd<'_>, line: &[u8]) {
         return;
     }
     let slices = [io::IoSlice::new(line)];
-    match rustix::io::pwritev2(fd, &slices, u64::MAX, rustix::io::ReadWriteFlags::NOWAIT) {
-        Err(Errno::NOSYS | Errno::OPNOTSUPP | Errno::INVAL | Errno::SPIPE) => {
-            let _ = rustix::io::write(fd, line);
-        }
-        Ok(_) | Err(_) => {}
+    let result = rustix::io::pwritev2(fd, &slices, u64::MAX, rustix::io::ReadWriteFlags::NOWAIT);
+    if let Err(Errno::NOSYS | Errno::OPNOTSUPP | Errno::INVAL | Errno::SPIPE) = result {
+        let _ = rustix::io::write(fd, line);
     }
 }
 

@@ -105,8 +105,9 @@ unsafe impl GlobalAlloc for Heap {
         if size <= layout.size() {
             return old;
         }
-        // SAFETY: the size is not zero, and the alignment was valid before.
-        let new = unsafe { self.alloc(Layout::from_size_align_unchecked(size, layout.align())) };
+        let Ok(longer) = Layout::from_size_align(size, layout.align()) else { return null_mut() };
+        // SAFETY: the size is not zero, since it has grown.
+        let new = unsafe { self.alloc(longer) };
         if !new.is_null() {
             // SAFETY: both blocks are that long at least, and they are two.
             unsafe { core::ptr::copy_nonoverlapping(old, new, layout.size()) };

@@ -24,10 +24,11 @@ pub enum Kind {
 pub fn lock(file: BorrowedFd<'_>, kind: Kind) -> io::Result<()> {
     // SAFETY: all zero is a valid struct flock: the whole file, and the pid that an OFD lock must leave at 0.
     let mut range: libc::flock = unsafe { core::mem::zeroed() };
-    range.l_type = match kind {
-        Kind::Exclusive => libc::F_WRLCK as libc::c_short,
-        Kind::Shared => libc::F_RDLCK as libc::c_short,
+    let kind = match kind {
+        Kind::Exclusive => libc::F_WRLCK,
+        Kind::Shared => libc::F_RDLCK,
     };
+    range.l_type = kind.try_into().unwrap_or_default();
     // SAFETY: the descriptor is open, and the kernel only reads the structure.
     check(unsafe { libc::fcntl(file.as_raw_fd(), libc::F_OFD_SETLK, &raw const range) }).map(drop)
 }

@@ -1,9 +1,10 @@
 //! Waiting: signals blocked and read from a descriptor, and the only place where vsrun sleeps.
 
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd};
 
-use rustix::event::Timespec;
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::Errno;
 
 use super::check_long;
 use super::clock::timespec;
@@ -96,38 +97,32 @@ impl AsFd for Signals {
 }
 
 /// Sleeps until one of the descriptors can be read or is closed at its other end, or until so many milliseconds have
-/// passed. Says which.
+/// passed. Says which. At least one descriptor must be there.
 pub fn next<const N: usize>(fds: [Option<BorrowedFd<'_>>; N], millis: Option<u64>) -> [bool; N] {
-    // The kernel passes over a descriptor of -1.
-    let wanted = |fd: Option<BorrowedFd<'_>>| fd.map_or(-1, |fd| fd.as_raw_fd());
-    let mut polled = fds.map(|fd| libc::pollfd { fd: wanted(fd), events: libc::POLLIN, revents: 0 });
+    let pause = timespec(100);
+    let Some(some) = fds.iter().flatten().next().copied() else {
+        let _ = rustix::thread::nanosleep(&pause);
+        return [false; N];
+    };
+    // In the place of one that is not there another is asked about twice.
+    let mut polled = fds.map(|fd| PollFd::from_borrowed_fd(fd.unwrap_or(some), PollFlags::IN));
     let until = millis.map(timespec);
     loop {
         match poll(&mut polled, until.as_ref()) {
-            Ok(_) => return polled.map(|fd| fd.revents != 0),
-            Err(error) if error.raw_os_error() == Some(libc::EINTR) => {}
+            Ok(_) => break,
+            Err(Errno::INTR) => {}
             Err(_) => {
                 // No memory to wait with: the least that does not spin.
-                let _ = rustix::thread::nanosleep(&timespec(100));
+                let _ = rustix::thread::nanosleep(&pause);
                 return [false; N];
             }
         }
     }
-}
-
-/// ppoll(2), without a change of the signal mask.
-fn poll(fds: &mut [libc::pollfd], until: Option<&Timespec>) -> io::Result<i32> {
-    // SAFETY: all zero is a valid struct timespec, whatever padding the C library gave it.
-    let mut spec: libc::timespec = unsafe { core::mem::zeroed() };
-    let mut pointer = core::ptr::null();
-    if let Some(until) = until {
-        spec.tv_sec = until.tv_sec.try_into().unwrap_or(i32::MAX.into());
-        spec.tv_nsec = until.tv_nsec.try_into().unwrap_or(0);
-        pointer = &raw const spec;
+    let mut ready = [false; N];
+    for ((ready, fd), wanted) in ready.iter_mut().zip(&polled).zip(&fds) {
+        *ready = wanted.is_some() && !fd.revents().is_empty();
     }
-    let count = libc::nfds_t::try_from(fds.len()).unwrap_or(0);
-    // SAFETY: so many structures are there, and the time is null or valid.
-    super::check(unsafe { libc::ppoll(fds.as_mut_ptr(), count, pointer, core::ptr::null()) })
+    ready
 }
 
 /// Ignores SIGHUP while something is done, and sets it to its default afterwards.
