@@ -5,11 +5,11 @@ use core::ffi::CStr;
 
 use crate::act::say::failed;
 use crate::decide::account::Name;
-use crate::decide::cli::Options;
 use crate::decide::environ::Environ;
 use crate::decide::error::Result;
+use crate::decide::options::Options;
 use crate::decide::plan::{Facts, Ids, Terminal};
-use crate::sys::fd::Contents;
+use crate::sys::contents::Contents;
 use crate::sys::{entry, errno, identity, terminal};
 
 /// What was read, for as long as the plan is made.

@@ -3,7 +3,8 @@
 use core::fmt::Write;
 use std::os::fd::{BorrowedFd, OwnedFd};
 
-use crate::act::launch::{Prepared, Start, Wires, spawn};
+use crate::act::launch::{Prepared, Wires, spawn};
+use crate::act::report::Start;
 use crate::act::say::failed;
 use crate::decide::error::{Error, Result};
 use crate::decide::exit::Exit;

@@ -3,8 +3,9 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use crate::act::launch::{Prepared, Start, Wires, spawn, spawn_orphan};
+use crate::act::launch::{Prepared, Wires, spawn, spawn_orphan};
 use crate::act::logs::{Logs, Reading};
+use crate::act::report::Start;
 use crate::act::say::{Priority, Voice, failed};
 use crate::decide::error::{Error, Result};
 use crate::decide::plan::{Output, Program};

@@ -3,24 +3,26 @@
 //! Before the server lives we may fail; afterwards we may not. So nothing here returns an error: what fails is
 //! recorded, and life goes on.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 
 use crate::act::detach::Caller;
 use crate::act::handler::{Handler, Report};
-use crate::act::launch::{Attempt, Failure, Launched, Prepared, Start, Wires, spawn};
+use crate::act::launch::{Attempt, Launched, Prepared, Wires, spawn};
 use crate::act::pidfile::Pidfile;
+use crate::act::report::Failure;
 use crate::act::say::{Priority, Voice};
 use crate::act::sink::Sink;
 use crate::decide::error::Error;
 use crate::decide::event::{Action, Ending, Event, Logs, To};
 use crate::decide::exit::{self, Exit};
-use crate::decide::manager::{Phase, State, step};
+use crate::decide::manager::step;
 use crate::decide::policy::Policy;
 use crate::decide::signal::Signal;
-use crate::decide::text::{Clean, Text};
+use crate::decide::state::{Phase, State};
+use crate::decide::text::Clean;
 use crate::decide::time::{Span, Time};
 use crate::sys::process::{self, Pid, Target, Usage};
-use crate::sys::wait::{self, Signals};
+use crate::sys::wait::Signals;
 use crate::sys::{self, clock};
 
 /// Everything that a manager has.
@@ -48,27 +50,33 @@ pub struct Watch {
 }
 
 /// The server's life that goes on, or has just ended.
-struct Life {
-    pid: Pid,
+pub struct Life {
+    /// Our child.
+    pub pid: Pid,
     /// Tells of a failed step until the exec.
-    report: Option<OwnedFd>,
+    pub report: Option<OwnedFd>,
     /// Why it never came to run.
-    failure: Option<Failure>,
+    pub failure: Option<Failure>,
     /// How long the server's file was at its beginning.
-    mark: u64,
-    usage: Usage,
-    uptime: Span,
+    pub mark: u64,
+    /// What it took, once it has ended.
+    pub usage: Usage,
+    /// How long it lived, once it has ended.
+    pub uptime: Span,
 }
 
 /// The loop's own memory.
-struct Loop<'a> {
-    watch: &'a mut Watch,
-    state: State,
-    life: Option<Life>,
+pub struct Loop<'a> {
+    /// What the manager has.
+    pub watch: &'a mut Watch,
+    /// Where the manager is.
+    pub state: State,
+    /// The server's last life.
+    pub life: Option<Life>,
     /// Whether children may have ended that were not looked at.
-    unreaped: bool,
+    pub unreaped: bool,
     /// Why the first start failed.
-    error: Option<Error>,
+    pub error: Option<Error>,
 }
 
 /// Starts the server and stays with it to the end. Answers how it ended, and why the first start failed, if it did.
@@ -101,7 +109,8 @@ pub fn watch(watch: &mut Watch) -> (Ending, Option<Error>) {
     }
 }
 
-fn now() -> Time {
+/// The monotonic clock.
+pub fn now() -> Time {
     Time(clock::monotonic())
 }
 
@@ -146,7 +155,7 @@ impl Loop<'_> {
     }
 
     /// Tries once more what the server's process could not do, and says why not.
-    fn write_pidfile(&self, pid: Pid) {
+    pub fn write_pidfile(&self, pid: Pid) {
         let Some(file) = &self.watch.pidfile else { return };
         if let Err(why) = file.write(pid) {
             let (path, why) = (file.path(), sys::words(&why));
@@ -193,157 +202,15 @@ impl Loop<'_> {
         }
     }
 
-    /// Sleeps until something happens.
-    fn wait(&mut self) -> Event {
-        loop {
-            if self.unreaped {
-                match self.reap() {
-                    Reaped::Event(event) => return event,
-                    Reaped::Stranger => continue,
-                    Reaped::Nobody => self.unreaped = false,
-                }
-            }
-            if let Some(event) = self.hear_signal() {
-                return event;
-            }
-            if self.unreaped {
-                continue;
-            }
-            let time = now();
-            if self.state.deadline().is_some_and(|until| until <= time) {
-                return Event::Tick;
-            }
-            self.watch.sink.tend(time);
-            let wake = self.state.deadline().into_iter().chain(self.watch.sink.deadline()).min();
-            let report = self.life.as_ref().and_then(|life| life.report.as_ref());
-            let fds = [Some(self.watch.signals.as_fd()), report.map(AsFd::as_fd)];
-            let [_, told] = wait::next(fds, wake.map(|wake| wake.since(time).0));
-            if told && let Some(event) = self.hear_report() {
-                return event;
-            }
-        }
-    }
-
-    /// The next signal that is of any consequence.
-    fn hear_signal(&mut self) -> Option<Event> {
-        while let Some(arrived) = self.watch.signals.next() {
-            let Some(signal) = Signal::new(arrived.signal.into()) else { continue };
-            // A write of our own to a pipe that nobody reads, or beyond a limit, is nobody's request.
-            let own = [Signal::PIPE, Signal::XFSZ].contains(&signal) && process::id().is_sender(arrived.sender);
-            if own {
-                continue;
-            }
-            if signal == Signal::CHLD {
-                self.unreaped = true;
-                return None;
-            }
-            self.say(Priority::Notice, format_args!("received {signal}"));
-            return Some(match signal {
-                Signal::TERM => Event::Stop,
-                Signal::INT => Event::Interrupt,
-                Signal::HUP => Event::Restart,
-                signal => Event::Pass(signal),
-            });
-        }
-        None
-    }
-
-    /// What the server's process tells before it is the server: a failed step; or nothing, and then it is.
-    fn hear_report(&mut self) -> Option<Event> {
-        let life = self.life.as_mut()?;
-        let pid = life.pid;
-        match Start::await_end(&life.report.take()?) {
-            start @ (Start::Done | Start::WithoutPidfile) => {
-                if let Start::WithoutPidfile = start {
-                    self.write_pidfile(pid);
-                }
-                self.say(Priority::Info, format_args!("started: pid {pid}"));
-                Some(Event::Ready)
-            }
-            // Its end will tell.
-            Start::Failed(failure) => {
-                life.failure = Some(failure);
-                None
-            }
-            Start::Killed => None,
-        }
-    }
-
-    /// Looks at one child that has ended.
-    fn reap(&mut self) -> Reaped {
-        let Some(pid) = process::peek() else { return Reaped::Nobody };
-        if self.life.as_ref().is_some_and(|life| life.pid == pid) {
-            if let Some(event) = self.hear_report() {
-                return Reaped::Event(event);
-            }
-            return self.reap_server(pid);
-        }
-        let Ok((word, _)) = process::reap(pid) else { return Reaped::Nobody };
-        let exit = Exit::from_wait(word);
-        if let Some(handler) = self.watch.handler.as_mut().filter(|handler| handler.pid() == Some(pid)) {
-            let mut why = Text::<512>::new();
-            handler.ended(&mut why);
-            let why = core::str::from_utf8(why.as_bytes()).unwrap_or_default();
-            let verdict = if exit == Exit::SUCCESS { "agrees" } else { "refuses" };
-            self.say(Priority::Notice, format_args!("the handler {verdict}: it {exit}{why}"));
-            return Reaped::Event(Event::Handled(exit));
-        }
-        if self.watch.sink.fell(pid, now()) {
-            self.say(Priority::Warning, format_args!("the logger {exit}, and will be started again"));
-        }
-        Reaped::Stranger
-    }
-
-    /// The server has ended. The number in the pidfile must be gone before the pid can be somebody else's.
-    fn reap_server(&mut self, pid: Pid) -> Reaped {
-        if let Some(file) = &self.watch.pidfile
-            && let Err(why) = file.empty()
-        {
-            let (path, why) = (file.path(), sys::words(&why));
-            self.say(Priority::Warning, format_args!("cannot empty pidfile '{path}': {why}"));
-        }
-        let Ok((word, usage)) = process::reap(pid) else { return Reaped::Nobody };
-        let exit = Exit::from_wait(word);
-        let uptime = self.state.uptime(now());
-        if let Some(life) = &mut self.life {
-            (life.usage, life.uptime) = (usage, uptime);
-        }
-        let Some(life) = &self.life else { return Reaped::Stranger };
-        let Some(failure) = &life.failure else {
-            self.say(Priority::Notice, format_args!("the server (pid {pid}) {exit} after {} s", uptime.0 / 1000));
-            return Reaped::Event(Event::Fell(exit));
-        };
-        let code = failure.code(&self.watch.program);
-        if self.is_first() {
-            // The caller is told, and in the log it stands at the end.
-            self.error = Some(failure.error(&self.watch.program));
-        } else {
-            let mut text = Text::<512>::new();
-            let _ = failure.write(&self.watch.program, &mut text);
-            let text = core::str::from_utf8(text.as_bytes()).unwrap_or_default();
-            self.say(Priority::Err, format_args!("{text}"));
-        }
-        Reaped::Event(Event::Failed(code))
-    }
-
     /// Whether this is the first start, which may fail.
-    fn is_first(&self) -> bool {
+    pub fn is_first(&self) -> bool {
         self.state.phase == Phase::Starting
     }
 
-    fn say(&self, priority: Priority, words: core::fmt::Arguments<'_>) {
+    /// Records it.
+    pub fn say(&self, priority: Priority, words: core::fmt::Arguments<'_>) {
         self.watch.voice.say(priority, words);
     }
-}
-
-/// What became of a look at the children.
-enum Reaped {
-    /// The server or the handler has ended.
-    Event(Event),
-    /// Somebody else has.
-    Stranger,
-    /// None has.
-    Nobody,
 }
 
 impl Watch {

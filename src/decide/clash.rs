@@ -1,7 +1,7 @@
 //! What may not stand together on one command line.
 
-use super::cli::Options;
 use super::error::{Error, Result};
+use super::options::Options;
 
 /// Refuses contradictions.
 ///

@@ -3,134 +3,17 @@
 //! One event in, one state and one action out; time is an argument, and no pid enters. A launch that fails is a very
 //! short life. No `_` stands for a phase or an event here, so the compiler lists every pair that a new one brings.
 
-use alloc::vec::Vec;
-
 use super::event::{Action, Ending, Event, Logs, To};
 use super::exit::{Exit, SETUP};
 use super::policy::{Handling, Policy, Restart};
 use super::signal::Signal;
+use super::state::{Next, Pause, Phase, State, Task};
 use super::time::{Span, Time};
 
 /// A life of this length, or of the longest pause where that is shorter, ends a row of falls.
 const SOUND_LIFE: Span = Span::secs(10);
 /// The pauses before a fork that the kernel refused is tried again.
 const SHORTAGE: (Span, Span) = (Span::millis(100), Span::secs(5));
-
-/// All that the manager remembers.
-#[derive(Clone, Debug)]
-pub struct State {
-    /// Where it is.
-    pub phase: Phase,
-    /// Whether the first start has been a success.
-    ready: bool,
-    /// When this life of the server began.
-    since: Time,
-    /// How many ends in a row there were without a sound life in between.
-    row: u32,
-    /// Restarts after unexpected ends.
-    restarts: u64,
-    /// When the last restarts were, as many as the limit asks for; its memory is there from the start.
-    history: Vec<Time>,
-    /// The signals sent on to the server in this life, on request.
-    passed: u64,
-    /// How long to wait when the kernel refuses to fork.
-    shortage: Span,
-}
-
-/// Where the manager is. `until` is when it goes on by itself; `exit` is the end of the server that it is all about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the fields' names mean the same in each phase")]
-pub enum Phase {
-    /// The first server has been launched and does not count as started yet.
-    Starting,
-    /// The server runs.
-    Up,
-    /// The server has been asked to end; what then.
-    Stopping { next: Next, until: Option<Time> },
-    /// The handler runs.
-    Handling { exit: Exit, until: Option<Time>, pause: Pause },
-    /// The handler took too long and has been asked to end.
-    Refusing { exit: Exit, until: Option<Time> },
-    /// The handler has been asked to end, and the manager ends with it.
-    Quitting { until: Option<Time> },
-    /// A pause before a restart.
-    Resting { until: Time },
-    /// The kernel refused to fork; once more then.
-    Short { task: Task, until: Time },
-    /// Over.
-    Done,
-}
-
-/// What follows the server's end on request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Next {
-    /// The manager's own.
-    End,
-    /// A restart.
-    Again,
-}
-
-/// Whether a restart may be put off.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Pause {
-    /// As the row of falls says.
-    Usual,
-    /// Somebody asked for a restart meanwhile.
-    None,
-}
-
-/// What could not be forked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Task {
-    /// The server.
-    Launch,
-    /// The handler.
-    Handle {
-        /// The end of the server that it is about.
-        exit: Exit,
-        /// Whether the restart may be put off.
-        pause: Pause,
-    },
-}
-
-impl State {
-    /// Before the first launch, which is the caller's: as if it had just been done.
-    pub fn new(policy: &Policy, now: Time) -> Self {
-        let room = policy.limit.map_or(0, |limit| usize::from(limit.restarts));
-        Self {
-            phase: Phase::Starting,
-            ready: false,
-            since: now,
-            row: 0,
-            restarts: 0,
-            history: Vec::with_capacity(room),
-            passed: 0,
-            shortage: Span::ZERO,
-        }
-    }
-
-    /// When the state changes by itself.
-    pub fn deadline(&self) -> Option<Time> {
-        match self.phase {
-            Phase::Starting | Phase::Up | Phase::Done => None,
-            Phase::Stopping { until, .. }
-            | Phase::Handling { until, .. }
-            | Phase::Refusing { until, .. }
-            | Phase::Quitting { until } => until,
-            Phase::Resting { until } | Phase::Short { until, .. } => Some(until),
-        }
-    }
-
-    /// Restarts after unexpected ends so far.
-    pub fn restarts(&self) -> u64 {
-        self.restarts
-    }
-
-    /// How long this life of the server has lasted.
-    pub fn uptime(&self, now: Time) -> Span {
-        now.since(self.since)
-    }
-}
 
 /// What follows from an event. The only way on.
 pub fn step(policy: &Policy, mut state: State, event: Event, now: Time) -> (State, Action) {

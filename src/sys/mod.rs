@@ -9,6 +9,7 @@ use core::ffi::{CStr, c_int};
 use std::io;
 
 pub mod clock;
+pub mod contents;
 pub mod dir;
 pub mod entry;
 pub mod fd;

@@ -167,7 +167,7 @@ fn environments() {
 #[test]
 fn commands_are_searched_as_execvp_does() {
     let paths = |command: &str, path: Option<&str>| {
-        let found = search(&CString::new(command).unwrap(), path.map(str::as_bytes));
+        let found = steps::search(&CString::new(command).unwrap(), path.map(str::as_bytes));
         found.iter().map(|path| path.to_str().unwrap().to_owned()).collect::<Vec<_>>()
     };
     assert_eq!(paths("a/b", Some("/bin")), ["a/b"]);

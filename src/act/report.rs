@@ -1,0 +1,117 @@
+//! What a process tells its parent on its way to be a program: which step failed, or that the exec is next.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use crate::act::explain::Detail;
+use crate::act::launch::Prepared;
+use crate::decide::error::Error;
+use crate::decide::exit;
+use crate::decide::image::{Because, Cause};
+use crate::decide::step::Step;
+use crate::sys::{self, errno, fd};
+
+/// Says that all steps but the exec went well: who ends before this byte never was the program.
+pub const EXEC_IS_NEXT: u8 = b'>';
+/// The same, but the pidfile could not be written.
+pub const EXEC_WITHOUT_PIDFILE: u8 = b'?';
+
+/// How a start went.
+#[expect(clippy::large_enum_variant, reason = "one at a time, and a box would allocate")]
+pub enum Start {
+    /// The program runs, or has run.
+    Done,
+    /// The same, but its pidfile could not be written.
+    WithoutPidfile,
+    /// A step failed.
+    Failed(Failure),
+    /// The process was killed on its way.
+    Killed,
+}
+
+/// Why a process did not come to be the program.
+pub struct Failure {
+    /// The step, by its place in the plan.
+    place: u8,
+    number: i32,
+    /// What the file system tells about it.
+    pub cause: Cause,
+    /// The path that it is about.
+    pub detail: Detail,
+}
+
+/// The place of a fork that failed: it is no step of the plan.
+pub const FORK: u8 = u8::MAX;
+
+impl Failure {
+    /// Of the step in that place.
+    pub fn new(place: usize, why: &io::Error) -> Self {
+        let place = u8::try_from(place).unwrap_or(FORK);
+        Self { place, number: sys::number(why), cause: Cause::Plain, detail: Detail::new() }
+    }
+
+    /// vsrun's exit status for it.
+    pub fn code(&self, program: &Prepared) -> u8 {
+        match program.steps().get(usize::from(self.place)) {
+            Some(Step::Exec(_)) if self.number == errno::ENOENT => exit::NOT_FOUND,
+            Some(Step::Exec(_)) => exit::NOT_EXECUTABLE,
+            Some(_) | None => exit::SETUP,
+        }
+    }
+
+    /// The line for people.
+    pub fn error(&self, program: &Prepared) -> Error {
+        let mut text = Detail::new();
+        let _ = self.write(program, &mut text);
+        Error { code: self.code(program), text: String::from_utf8_lossy(text.as_bytes()).into_owned() }
+    }
+
+    /// The line for people, written without allocation.
+    pub fn write<const N: usize>(
+        &self,
+        program: &Prepared,
+        text: &mut crate::decide::text::Text<N>,
+    ) -> core::fmt::Result {
+        use core::fmt::Write;
+        let why = io::Error::from_raw_os_error(self.number);
+        let why = sys::words(&why);
+        match program.steps().get(usize::from(self.place)) {
+            Some(step) => write!(text, "cannot {step}: {why}{}", Because(self.cause, self.detail.as_bytes())),
+            None => write!(text, "cannot start a process: {why}"),
+        }
+    }
+
+    /// The bytes in the pipe: place, number, cause, detail. Fewer than PIPE_BUF, so they arrive together.
+    pub fn send(&self, pipe: BorrowedFd<'_>) {
+        let mut message = crate::decide::text::Text::<300>::new();
+        message.push(&[self.place]);
+        message.push(&self.number.to_le_bytes());
+        message.push(&[self.cause.number()]);
+        message.push(self.detail.as_bytes());
+        let _ = fd::write_all(pipe, message.as_bytes());
+    }
+
+    fn read(message: &[u8]) -> Option<Self> {
+        let [place, a, b, c, d, cause, detail @ ..] = message else { return None };
+        let number = i32::from_le_bytes([*a, *b, *c, *d]);
+        let mut failure = Self { place: *place, number, cause: Cause::from_number(*cause), detail: Detail::new() };
+        failure.detail.push(detail);
+        Some(failure)
+    }
+}
+
+impl Start {
+    /// Reads the pipe to its end: the exec closes it, or death.
+    pub fn await_end(report: &OwnedFd) -> Self {
+        let mut message = [0; 300];
+        let count = fd::read_full(report.as_fd(), &mut message).unwrap_or(0);
+        match message.get(..count) {
+            Some([EXEC_IS_NEXT]) => Self::Done,
+            Some([EXEC_WITHOUT_PIDFILE]) => Self::WithoutPidfile,
+            Some([EXEC_IS_NEXT | EXEC_WITHOUT_PIDFILE, rest @ ..] | rest) => {
+                Failure::read(rest).map_or(Self::Killed, Self::Failed)
+            }
+            None => Self::Killed,
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! What stands on the command line, each value alone.
+
+use alloc::ffi::CString;
+use alloc::vec::Vec;
+
+use super::account::Login;
+use super::exit::Success;
+use super::policy::{Limit, Restart};
+use super::signal::Signal;
+use super::time::Span;
+
+/// What stands on the command line. None: not given.
+#[derive(Debug, Default)]
+pub struct Options {
+    /// `--user`.
+    pub user: Option<Login>,
+    /// `--no-user-checks`.
+    pub no_user_checks: bool,
+    /// `--pidfile`.
+    pub pidfile: Option<CString>,
+    /// `--root`.
+    pub root: Option<CString>,
+    /// `--work-dir`.
+    pub work_dir: Option<CString>,
+    /// The last of `--background` and `--foreground`.
+    pub background: bool,
+    /// `--syslog`.
+    pub syslog: Option<CString>,
+    /// `--logdir`.
+    pub logdir: Option<(CString, Span)>,
+    /// `--logger`, as words.
+    pub logger: Option<Vec<CString>>,
+    /// `--stdin`.
+    pub stdin: bool,
+    /// `--env`, each `NAME=VALUE`.
+    pub env: Vec<CString>,
+    /// `--umask`.
+    pub umask: Option<u32>,
+    /// `--argv0`.
+    pub argv0: Option<CString>,
+    /// `--debug`.
+    pub debug: bool,
+    /// `--manager`.
+    pub manager: Option<Managed>,
+    /// `--restart`.
+    pub restart: Option<Restart>,
+    /// `--success-exit`.
+    pub success_exit: Option<Success>,
+    /// `--restart-delay`, MIN and MAX.
+    pub restart_delay: Option<(Span, Span)>,
+    /// `--restart-limit`.
+    pub restart_limit: Option<Limit>,
+    /// `--handler-timeout`.
+    pub handler_timeout: Option<Span>,
+    /// `--stop-signal`.
+    pub stop_signal: Option<Signal>,
+    /// `--stop-timeout`.
+    pub stop_timeout: Option<Span>,
+    /// COMMAND and its arguments.
+    pub command: Vec<CString>,
+}
+
+/// The two values of `--manager`.
+#[derive(Debug)]
+pub struct Managed {
+    /// MONITOR-PIDFILE.
+    pub pidfile: Option<CString>,
+    /// HANDLER.
+    pub handler: Option<CString>,
+}
+
+impl Options {
+    /// Whether vsrun stays with the server.
+    pub fn stays(&self) -> bool {
+        self.manager.is_some() || self.restart.is_some()
+    }
+}

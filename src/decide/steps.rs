@@ -1,0 +1,145 @@
+//! The steps to a program, in their order. The order is the security.
+
+use alloc::borrow::Cow;
+use alloc::ffi::CString;
+use alloc::vec::Vec;
+
+use super::account::Identity;
+use super::environ::{Environ, Word, word};
+use super::error::{Error, Result};
+use super::options::Options;
+use super::plan::{Facts, Program, Terminal};
+use super::step::Step;
+
+/// Where a command without a slash is looked for when there is no PATH.
+pub const PATH: &[u8] = b"/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// The server: all the way in, and down.
+///
+/// # Errors
+/// When a path cannot be made absolute.
+pub fn server(
+    options: &Options,
+    facts: &Facts<'_>,
+    identity: Option<&Identity>,
+    change: Option<&Identity>,
+) -> Result<Program> {
+    let mut env = Environ(facts.env.0.clone());
+    if let Some(identity) = identity {
+        env.log_in(identity);
+    }
+    for entry in &options.env {
+        env.put(entry);
+    }
+    let command = options.command.first().cloned().unwrap_or_default();
+    let mut argv: Vec<Word> = options.command.iter().cloned().map(Cow::Owned).collect();
+    if let (Some(name), Some(first)) = (&options.argv0, argv.first_mut()) {
+        *first = Cow::Owned(name.clone());
+    }
+
+    let mut steps = Vec::new();
+    steps.extend(session(options, facts));
+    if let Some(path) = &options.pidfile {
+        steps.push(if options.stays() { Step::Number(path.clone()) } else { Step::Pidfile(path.clone()) });
+    }
+    if !options.stdin {
+        steps.push(Step::Input);
+    }
+    if options.syslog.is_some() || options.logdir.is_some() {
+        steps.push(Step::Output);
+    }
+    steps.extend(directories(options, facts)?);
+    steps.extend(change.map(privileges).into_iter().flatten());
+    steps.extend(options.umask.map(Step::Umask));
+    steps.push(Step::Descriptors);
+    steps.push(Step::Exec(command.clone()));
+    let paths = search(&command, env.get(b"PATH"));
+    Ok(Program { steps, paths, argv, env })
+}
+
+/// Clean signals, and the right place among sessions and terminals.
+fn session(options: &Options, facts: &Facts<'_>) -> Vec<Step> {
+    match (options.stays(), options.background) {
+        // The one who takes the foreground must still have SIGTTOU blocked. Another user never gets the terminal.
+        (true, false) if options.stdin && facts.terminal == Terminal::Ours && options.user.is_none() => {
+            vec![Step::Foreground, Step::Signals]
+        }
+        (true, _) => vec![Step::Signals, Step::Session],
+        // Detached, it is in the session of a leader that is gone: no terminal is left.
+        (false, true) => vec![Step::Signals],
+        (false, false) if options.user.is_some() => vec![Step::Signals, Step::Terminal],
+        (false, false) => vec![Step::Signals],
+    }
+}
+
+/// Into the root, and then into the working directory inside of it.
+fn directories(options: &Options, facts: &Facts<'_>) -> Result<Vec<Step>> {
+    let mut steps = Vec::new();
+    // A detached manager stands in /, so the caller's directory has to be named.
+    let moved = options.background && options.stays();
+    if let Some(root) = &options.root {
+        steps.push(Step::Root(if moved { absolute(root, facts)? } else { root.clone() }));
+        steps.push(Step::Dir(c"/".into()));
+    }
+    match (&options.work_dir, &options.root, &options.logdir) {
+        (Some(dir), Some(_), _) => steps.push(Step::Dir(dir.clone())),
+        (Some(dir), None, _) | (None, None, Some((dir, _))) => {
+            steps.push(Step::Dir(if moved { absolute(dir, facts)? } else { dir.clone() }));
+        }
+        (None, Some(_), _) => {}
+        (None, None, None) if moved => steps.push(Step::Dir(absolute(c".", facts)?)),
+        (None, None, None) => {}
+    }
+    Ok(steps)
+}
+
+/// Groups first, while there is still the right to set them; the user id last; then the proof.
+fn privileges(identity: &Identity) -> [Step; 4] {
+    let (uid, gid) = (identity.uid, identity.gid);
+    let mut sorted = identity.groups.clone();
+    sorted.sort_unstable();
+    sorted.dedup();
+    [Step::Groups(identity.groups.clone()), Step::Gid(gid), Step::Uid(uid), Step::Proof { uid, gid, groups: sorted }]
+}
+
+/// A program beside the server, outside of its root: in `/`, as the same user, with nothing but 0 to 2.
+pub fn beside(
+    command: CString,
+    paths: Vec<CString>,
+    argv: Vec<Word>,
+    env: Environ,
+    change: Option<&Identity>,
+) -> Program {
+    let mut steps = vec![Step::Signals, Step::Session, Step::Input, Step::Output, Step::Dir(c"/".into())];
+    steps.extend(change.map(privileges).into_iter().flatten());
+    steps.push(Step::Descriptors);
+    steps.push(Step::Exec(command));
+    Program { steps, paths, argv, env }
+}
+
+/// Where a command may be: itself, when it has a slash, otherwise in each directory of PATH, where an empty one
+/// means the working directory, as in execvp(3).
+pub fn search(command: &CString, path: Option<&[u8]>) -> Vec<CString> {
+    if command.is_empty() || command.to_bytes().contains(&b'/') {
+        return vec![command.clone()];
+    }
+    let dirs = path.unwrap_or(PATH).split(|byte| *byte == b':');
+    dirs.map(|dir| match dir {
+        b"" => word([b"./", command.to_bytes()].concat()),
+        dir => word([dir, b"/", command.to_bytes()].concat()),
+    })
+    .collect()
+}
+
+/// The path from the caller's directory on.
+pub fn absolute(path: &core::ffi::CStr, facts: &Facts<'_>) -> Result<CString> {
+    let bytes = path.to_bytes();
+    if bytes.starts_with(b"/") {
+        return Ok(path.into());
+    }
+    let Some(cwd) = &facts.cwd else {
+        return Err(Error::refused("cannot tell the current directory: give all paths, and --work-dir, from / on"));
+    };
+    let rest = bytes.strip_prefix(b"./").unwrap_or(bytes);
+    Ok(if bytes == b"." { word(cwd.clone()) } else { word([cwd, &b"/"[..], rest].concat()) })
+}

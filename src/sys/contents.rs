@@ -1,0 +1,79 @@
+//! The contents of a file, in memory that is given back.
+
+use core::ffi::CStr;
+use std::io;
+use std::os::fd::AsFd;
+
+use rustix::fs::{Mode, OFlags, open};
+use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous, munmap};
+
+use super::fd::read_full;
+
+/// How much of a file is read without a mapping of its own. Pages that are not touched cost nothing.
+const SMALL: usize = 8192;
+
+/// The contents of a file. The memory of a large one is given back with it.
+#[derive(Default)]
+pub struct Contents {
+    small: Vec<u8>,
+    large: Option<(*mut u8, usize)>,
+    length: usize,
+}
+
+impl core::ops::Deref for Contents {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self.large {
+            // SAFETY: the mapping is ours and at least that long, and nobody writes to it any more.
+            Some((start, _)) => unsafe { core::slice::from_raw_parts(start, self.length) },
+            None => self.small.get(..self.length).unwrap_or_default(),
+        }
+    }
+}
+
+impl Drop for Contents {
+    fn drop(&mut self) {
+        if let Some((start, size)) = self.large {
+            // SAFETY: the mapping is ours, and whoever borrowed from it is gone.
+            let _ = unsafe { munmap(start.cast(), size) };
+        }
+    }
+}
+
+impl Contents {
+    /// Reads a whole file.
+    ///
+    /// # Errors
+    /// Those of open(2), read(2) and mmap(2).
+    pub fn read(path: &CStr) -> io::Result<Self> {
+        let file = open(path, OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOCTTY, Mode::empty())?;
+        let mut contents = Self { small: vec![0; SMALL], ..Self::default() };
+        contents.length = read_full(file.as_fd(), &mut contents.small)?;
+        while contents.length == contents.room() {
+            contents.grow()?;
+            let (start, size) = contents.large.unwrap_or((core::ptr::null_mut(), 0));
+            // SAFETY: the mapping is ours, that long, zeroed by the kernel and borrowed by nobody else.
+            let room = unsafe { core::slice::from_raw_parts_mut(start, size) };
+            contents.length += read_full(file.as_fd(), room.get_mut(contents.length..).unwrap_or_default())?;
+        }
+        Ok(contents)
+    }
+
+    fn room(&self) -> usize {
+        self.large.map_or(self.small.len(), |(_, size)| size)
+    }
+
+    /// Moves what there is into a mapping of eight times the size.
+    fn grow(&mut self) -> io::Result<()> {
+        let size = self.room() * 8;
+        let access = ProtFlags::READ | ProtFlags::WRITE;
+        // SAFETY: a new mapping, wherever the kernel likes.
+        let start = unsafe { mmap_anonymous(core::ptr::null_mut(), size, access, MapFlags::PRIVATE) }?.cast::<u8>();
+        // SAFETY: the new mapping is longer, and another one.
+        unsafe { core::ptr::copy_nonoverlapping(self.as_ptr(), start, self.length) };
+        let length = self.length;
+        *self = Self { small: Vec::new(), large: Some((start, size)), length };
+        Ok(())
+    }
+}
