@@ -1,10 +1,596 @@
-//! The manual page vsrun(8), around the table of options.
+//! The manual page vsrun(8), around the table of options. build.rs writes it.
+//!
+//! The prose is plain text with three marks: `bold` between backquotes (options are bold without them), a line
+//! `= tag` above a paragraph that explains it, and lines indented by four blanks for what is shown as it is typed.
+//! An empty line ends a paragraph. Numbers that the program holds too come from its own constants.
 
 use crate::flags::{Chapter, FLAGS, PARAGRAPHS};
 use crate::help;
 
+#[allow(dead_code, reason = "of these three only the constants are used here")]
+#[path = "../src/decide/exit.rs"]
+mod exit;
+#[allow(dead_code, reason = "exit.rs speaks of signals")]
+#[path = "../src/decide/signal.rs"]
+mod signal;
+#[allow(dead_code, reason = "signal.rs reads numbers")]
+#[path = "../src/decide/time.rs"]
+mod time;
+
+/// When the prose below was last changed.
+const DATE: &str = "2026-11-21";
+
+/// How long a line of the source of the page is.
+const WIDTH: usize = 78;
+
 /// The whole page, in man(7).
 pub fn page(version: &str) -> String {
-    let _ = (version, FLAGS, PARAGRAPHS, Chapter::Start, help::names);
-    String::new()
+    let mut page = format!(".TH VSRUN 8 {DATE} \"vsrun {}\" \"System Administration\"\n", escaped(version));
+    // Options, paths and names are to be found again as they are: no hyphens but their own.
+    page += ".nr HY 0\n.nh\n.ad l\n";
+    for (title, text) in [("NAME", NAME), ("SYNOPSIS", SYNOPSIS), ("DESCRIPTION", DESCRIPTION)] {
+        page += &section(title, text);
+    }
+    page += &options();
+    for (title, text) in [
+        ("DURATIONS AND SIGNALS", DURATIONS_AND_SIGNALS),
+        ("USERS AND GROUPS", USERS_AND_GROUPS),
+        ("PIDFILES", PIDFILES),
+        ("THE MANAGER", THE_MANAGER),
+        ("OUTPUT", OUTPUT),
+        ("BACKGROUND", BACKGROUND),
+        ("THE ORDER OF A START", THE_ORDER_OF_A_START),
+        ("EXIT STATUS", &exit_status()),
+        ("ENVIRONMENT", ENVIRONMENT),
+        ("FILES", FILES),
+        ("EXAMPLES", EXAMPLES),
+        ("NOTES", NOTES),
+        ("SEE ALSO", SEE_ALSO),
+    ] {
+        page += &section(title, text);
+    }
+    page
+}
+
+const NAME: &str = "vsrun - start one server process the right way, and stay to keep it alive if asked";
+
+const SYNOPSIS: &str = "
+    vsrun [OPTION]... -- COMMAND [ARG]...
+    vsrun --help | --version | --help-completion
+";
+
+const DESCRIPTION: &str = "
+`vsrun` starts COMMAND as a server: as the right user, in the right root and working directory, with clean signals
+and file descriptors, with a locked pidfile, with its output in syslog or in files, and, if asked, in the background.
+
+After that `vsrun` either is the server, in the same process, and nothing of `vsrun` is left; or, with an option of
+the chapter Stay below, it stays as the server's parent: it restarts the server when it crashes, passes signals on,
+reaps orphans, and ends with the right exit status. See THE MANAGER.
+
+The word `--` must stand before COMMAND. Everything behind it is the command's own and is passed on byte for byte. An
+option may be written `--name VALUE` or `--name=VALUE`. An option with values may be given once only, unless it says
+that it is repeatable. A mistake on the command line is told in one line on standard error, with exit status 2, and
+nothing has been touched then.
+
+Paths on the command line, but those of --work-dir and COMMAND, are looked up outside the new root, and relative ones
+from the directory in which `vsrun` was called.
+
+The server starts with
+
+= signals
+all at their default action and none blocked;
+
+= descriptors
+0, 1 and 2, and no other one, but for the pidfile's where `vsrun` becomes the server (see PIDFILES). Standard input is
+`/dev/null`, or an empty pipe where that cannot be opened; --stdin leaves it alone. Standard output and error are as
+they were, unless --syslog or --logdir says otherwise;
+
+= environment
+that of `vsrun`, without changes but those of --user and --env;
+
+= all else
+umask (but see --umask), limits, priority and so on: as `vsrun` found them.
+
+A COMMAND without a slash is looked for in the directories of the server's `PATH`, by the server's user and inside the
+new root. Without `PATH` these are /usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin. There is no shell in
+between. When COMMAND cannot be executed, the message says why as far as that can be found out: that the file is
+there, but the interpreter of its `#!` line or its ELF loader is not, and so on.
+";
+
+const DURATIONS_AND_SIGNALS: &str = "
+A duration is an integer and a unit: `ms`, `s`, `min`, `h`, `d` or `w`; without a unit it is seconds. Only KEEP of
+--logdir has units of its own: `h`, `d`, `w` and `m` (30 days); without a unit it is days.
+
+A signal is a name, with or without `SIG` and in any case, or a number from 1 to 64. `RTMIN+n` and `RTMAX-n` are known
+too; `RTMIN` is 34, as for kill(1), and not the kernel's 32.
+";
+
+const USERS_AND_GROUPS: &str = "
+USER and GROUP are looked up in `/etc/passwd` and `/etc/group` of the host, before the chroot. `vsrun` reads these
+files itself: names that only NSS knows (LDAP, systemd) are unknown, and a container without these files needs
+numbers. The first line with the name or number counts. Comments, lines that begin with `+` or `-`, and lines with
+another number of fields are passed over; a user or group whose numbers are malformed is an error. A word of
+`--user` that is no USER[:GROUP] is wrong usage (2); one that nobody knows is a failure (125).
+
+= USER
+A name, or a number that needs no entry. The server gets the gid of the entry and every group of `/etc/group` that
+lists the user. Without an entry, it gets the gid of the same number and no other group.
+
+= USER:GROUP
+The server gets GROUP alone.
+
+The list of supplementary groups always contains the gid. Ids that setresuid(2) or the kernel could misunderstand are
+errors: 4294967295, negative ones, ones that overflow, and `12ab`.
+
+With --user, `HOME`, `USER`, `LOGNAME` and `SHELL` are set: those of the entry, or `/`, the number, and `/bin/sh`. The
+server has no controlling terminal, so that it cannot push keystrokes back into the terminal it was started from.
+
+A `vsrun` that is not root can only stay who it is. If it is USER already, that is no error, and its groups stay as
+they are. If not, it ends with \"started using wrong user ID (N), expected M\"; with --no-user-checks it goes on as
+the current user, and `HOME` and the other variables are left alone.
+
+After the change `vsrun` reads all ids and groups back, tries to become root again, and looks for capabilities. When
+the ids are not as they should be, or when the way back is open, the server is not started.
+";
+
+const PIDFILES: &str = "
+A pidfile holds the pid and a newline, and a lock. The lock tells the truth, not the number: whoever holds it is
+alive. It is an exclusive lock of the open file description (fcntl(2), `F_OFD_SETLK`), which record locks of other
+programs conflict with.
+
+The file is made with mode 0600. One that is there must be a regular file with one link, must belong to `vsrun`'s own
+user or to root, and must not be a symbolic link. It is locked first and written afterwards. When it is locked by
+somebody else, `vsrun` says \"already running: FILE is locked by pid N\" and ends with 125, and nothing was changed. A
+file that nobody has locked is a leftover, whatever it holds, and is overwritten. A file system without locks is an
+error.
+
+= With a manager
+The manager keeps both files open and locked for its whole life, and no other process has them. It writes the server's
+file at each start and empties it when the server has died, before the pid can become somebody else's: so a number in
+a locked file is never a stranger's. Between two lives of the server the file is empty. At its end the manager removes
+both files, also when they lie outside of the server's root. A pidfile that cannot be written at a restart does not
+hold up the restart.
+
+= Without a manager
+The server itself keeps the lock, as a shared one on a descriptor that it cannot write to, and it need not know. The
+file stays when the server has ended. A child of the server that inherits the descriptor and outlives it keeps the
+lock as well.
+
+A signal to a manager that cannot hit a stranger, since pkill(1) looks at the lock first:
+
+    pkill -TERM -L -F /run/web-manager.pid
+";
+
+const THE_MANAGER: &str = "
+With --manager or --restart, `vsrun` stays as the server's parent. The server gets a session and process group of its
+own. With --stdin, in the foreground, with a terminal on descriptor 0 and without --user, it becomes the terminal's
+foreground process group in place of that, so that an interactive program works. With --user it always has a new
+session without a terminal.
+
+A first start that fails ends `vsrun`, with 127, 126 or 125. From then on the manager never gives up for lack of
+memory, descriptors or disk. When there is no process to be had for a restart or for the handler, it tries again after
+100 ms, then twice as long each time, up to 5 s. Its own words are lost rather than waited for.
+
+Processes that become its children, as orphans do when it is PID 1 or their nearest subreaper (which it is), are
+reaped. A server that is stopped (SIGSTOP) is not dead.
+
+.SS How the server ends
+
+= voluntarily
+It exits with 0, or as --success-exit lists. The manager ends with the same status. No handler, no restart.
+
+= unexpectedly
+It exits with another status, or it dies of a signal that did not come from the manager. The handler is run. If it
+exits with 0 the server is restarted; otherwise the manager ends with the server's status, or 128+N for signal N.
+Without a handler the server is restarted. A restart that cannot execute the command any more is an unexpected end
+too, with status 127, 126 or 125.
+
+= by a signal that was passed on
+A signal that somebody sent to the manager, for the server, and that the server died of, was asked for: no handler and
+no restart, and the manager ends with 128+N.
+
+= on request
+After SIGTERM or SIGINT to the manager, however the server ends: the manager ends with 0.
+
+--restart changes that. `on-abort`: only death by a signal is unexpected; another exit status ends the manager.
+`always`: every end but one on request is unexpected. `no`: none is.
+
+.SS The handler
+
+It is a program, without arguments: HANDLER of --manager. It runs as the server's user, outside of the server's root,
+in `/`, in a session of its own, with default signals. It must be there when `vsrun` starts; whether the server's user
+may execute it shows only when it is run. Its output goes where `vsrun`'s own words go. Its standard input is
+`/dev/null`; with --logdir it is the server's logfile, opened where the life that has just ended began, so that a
+`tail -n 20` is about that life.
+
+A status other than 0, a signal, a handler that cannot be executed, and one that --handler-timeout ended all mean: no
+restart. Its environment is `vsrun`'s own, with the user's `HOME` and so on, without any `VSRUN_` variable that was
+there before, and with
+
+= `VSRUN_SERVER_COMMAND`
+the words of the command, joined by blanks, quoted where a shell would need it
+
+= `VSRUN_SERVER_EXPLAIN`
+the end in words: \"exited with status 1\", \"killed by signal 9\" or \"dumped core with signal 11\"
+
+= `VSRUN_SERVER_REASON`
+`exit`, `signal`, `core`, or `exec` when a restart could not start the server
+
+= `VSRUN_SERVER_EXITED`
+1 if it exited, otherwise 0
+
+= `VSRUN_SERVER_EXITSTATUS`
+its exit status; unset if it did not exit
+
+= `VSRUN_SERVER_TERMSIG`
+the number of the signal that ended it; unset if none did
+
+= `VSRUN_SERVER_SIGNAME`
+the name of that signal, such as `SIGSEGV`; unset if none did
+
+= `VSRUN_SERVER_COREDUMP`
+1 if it dumped core, otherwise 0
+
+= `VSRUN_SERVER_PID`
+its pid
+
+= `VSRUN_SERVER_UPTIME`
+how many whole seconds it lived
+
+= `VSRUN_SERVER_RESTARTS`
+how many restarts after unexpected ends there were before
+
+= `VSRUN_SERVER_MAXRSS_KB`
+the most memory it had, in KiB
+
+= `VSRUN_SERVER_CPU_MS`
+the processor time it took, in milliseconds
+
+.SS Signals to the manager
+
+= `SIGTERM`
+Ends the server with the stop signal (--stop-signal), followed by SIGCONT, and then the manager, with 0. If the server
+has not ended when --stop-timeout is over, its process group gets SIGKILL, again and again if need be. SIGTERM wins
+over all else: during a pause the manager ends at once; a handler that runs gets SIGTERM, and SIGKILL after the stop
+timeout; no server is started any more. A second SIGTERM changes nothing.
+
+= `SIGINT`
+The same; when a stop has begun already, the process group gets SIGKILL at once.
+
+= `SIGHUP`
+Ends the server in the same way and starts it again, with new log files (see OUTPUT). No handler, no pause, and no
+count. During a pause the server is started at once. While the handler runs, there will be no pause if it agrees.
+
+= any other
+but SIGKILL, SIGSTOP and SIGCHLD is sent on to the server. When no server is there it is lost.
+
+.SS Pauses
+
+The first unexpected end leads to a restart at once. Ends in a row, without a life of 10 s (or MAX of --restart-delay,
+when that is shorter) in between, wait for MIN, 2 MIN, 4 MIN, and so on up to MAX. Where only MIN is given, MAX is 30 s,
+or MIN when that is longer; with a MIN of 0 there is no pause at all.
+";
+
+const OUTPUT: &str = "
+Without --syslog and --logdir, the output of the server and the handler goes where `vsrun`'s own goes, and `vsrun`'s
+words go to standard error, each line beginning with \"vsrun: \". Where `vsrun` becomes the server, it says nothing
+but errors, unless --debug is given.
+
+.SS --syslog
+
+Output, and `vsrun`'s words with it, goes through a pipe to `logger -t TAG`, or to the command of --logger. It is
+looked for in `vsrun`'s own `PATH` before anything is started, and runs as the server's user outside of its root. It
+ends, by itself, when the last process that writes to it has ended.
+
+A manager keeps the logger alive: it starts it again on the same pipe, after 100 ms, doubling up to 5 s, and a dead
+logger costs the server no signal, and no line but those that the logger had read. At its end the manager waits for
+the logger until it has read everything, 5 s at most. Where `vsrun` becomes the server, nobody restarts the logger.
+
+Whether a syslog daemon listens is not for `vsrun` to know: some loggers end with 0 when none does.
+
+.SS --logdir
+
+`vsrun`'s words go to `DIR/vsrun.log`, where a line reads
+
+    2026-11-21T08:00:12.123Z vsrun[PID] PRIORITY: TEXT
+
+in UTC; the server's output goes to `DIR/logfile`; the handler's goes to `vsrun.log`. When `vsrun` starts, and at each
+restart by SIGHUP, what is there is renamed to `vsrun.log.N` and `logfile.N`, N one more than the highest number of
+that name, and new files are begun: no file is ever replaced, and a renamed file keeps its name. A restart after a
+crash goes on in the same files. A process that outlives such a rotation goes on writing to the file it has open,
+under its new name.
+
+Renamed files that were last written longer ago than KEEP are deleted when `vsrun` starts, and by a manager also at
+each rotation and once an hour. Nothing else in DIR is touched.
+
+A DIR that is made belongs to the server's user and group, with mode 0750; parents that have to be made stay root's
+(or the caller's), with mode 0755. The files have mode 0640, whatever the umask; `logfile` belongs to the server's
+user, `vsrun.log` does not. They are always made anew, so no link that is waiting in DIR is followed.
+
+.SS Records
+
+A record is at most 2 KiB long; what is beyond that is cut off. Control characters and backslashes in what others
+may choose, such as paths and the words of the command, are written as `\\xnn`. A full disk, a full pipe, or a
+standard error that nobody reads costs records, and never stops the manager.
+";
+
+const BACKGROUND: &str = "
+With --background, the caller's process waits until the server has been started, that is, until COMMAND has been
+executed. Only then does it exit, with 0. Whatever goes wrong before, it prints, and it exits with the status that
+`vsrun` would have had in the foreground. Nothing is left running then, and the pidfiles are gone.
+
+The server, and the manager if there is one, are in a new session without a terminal. The manager's working directory
+is `/`; the server's is what it would be in the foreground. No descriptor of the caller stays open: 0 only with
+--stdin, and 1 and 2 only without --syslog and --logdir.
+";
+
+const THE_ORDER_OF_A_START: &str = "
+Each step that fails ends the start, with a message that names the step. --debug shows those of the last paragraph.
+
+First, as the caller: the options are read, then user and group, and from here on every signal has its default action.
+A manager blocks all signals, to read them later, and closes all descriptors above 2. The pidfiles are locked, the
+server's first. The manager looks whether the handler can be executed. The logger is looked for, or the log files are
+begun.
+
+Then `vsrun` detaches, with --background; the manager's pid is written, and the logger is started.
+
+Then, in the process that becomes the server: signals, session and terminal; the pid is written; standard input,
+output and error; chroot, and into its `/`; working directory; groups, gid and uid (real, effective and saved); proof
+that this is so and that there is no way back; umask; every descriptor above 2 closed, but the pidfile's; execve(2).
+So the working directory is entered with the rights of the caller, and COMMAND is found and executed with those of
+the user.
+";
+
+fn exit_status() -> String {
+    let exit::Exit::Code(ok) = exit::Exit::SUCCESS else { return String::new() };
+    let (usage, setup, refused, missing) = (exit::USAGE, exit::SETUP, exit::NOT_EXECUTABLE, exit::NOT_FOUND);
+    format!(
+        "
+= {ok}
+The server ended voluntarily, or was stopped on request; with --background: it has been started.
+
+= {usage}
+Wrong usage. Nothing has been touched.
+
+= {setup}
+`vsrun` could not set it up; also: already running, and wrong user. Everything is undone.
+
+= {refused}
+COMMAND could not be executed: every error of execve(2) but the next one. Everything is undone.
+
+= {missing}
+COMMAND was not found: ENOENT of execve(2), so its interpreter or loader may be what lacks. Everything is undone.
+
+= N
+The server's own exit status.
+
+= 128+N
+Signal N ended the server. (Where `vsrun` became the server, its parent sees the signal itself.)
+
+A server may exit with {usage}, {setup}, {refused} or {missing} itself; then the words on standard error or in the log
+tell which it was. Log files that a failed start has begun stay.
+"
+    )
+}
+
+const ENVIRONMENT: &str = "
+= `PATH`
+where COMMAND is looked for, in the server's environment, and the logger, in `vsrun`'s own
+
+= `HOME`, `USER`, `LOGNAME`, `SHELL`
+set by --user for server, handler and logger
+
+= `VSRUN_SERVER_...`
+what the handler is told, see THE MANAGER
+";
+
+const FILES: &str = "
+= `/etc/passwd`, `/etc/group`
+users and groups; read only for --user, and only names need them
+
+= `/dev/null`, `/dev/tty`
+used where they are there
+
+= `DIR/vsrun.log`, `DIR/vsrun.log.N`
+`vsrun`'s own records, with --logdir
+
+= `DIR/logfile`, `DIR/logfile.N`
+the server's output, with --logdir
+";
+
+const EXAMPLES: &str = "
+As the user www-data, with a pidfile; `vsrun` becomes the server:
+
+    vsrun -u www-data -p /run/httpd.pid -- busybox httpd -f -p 8080 -h /srv/www
+
+In a jail that holds nothing but a static program and its data:
+
+    vsrun -u www-data -r /srv/jail -w /www -- /busybox httpd -f -p 8080
+
+In the background, with the output in syslog:
+
+    vsrun -b -u www-data -p /run/httpd.pid -s httpd -- \\
+        busybox httpd -f -v -p 8080 -h /srv/www
+
+In the background, with the output in files, the old ones kept for two weeks:
+
+    vsrun -b -u redis -p /run/redis.pid -d /var/log/redis 14d -w /var/lib/redis -- \\
+        redis-server --port 6380
+
+Kept alive, with a handler that mails the last lines of each crash:
+
+    vsrun -u redis -m /run/redis-manager.pid /usr/local/sbin/server-died \\
+        -d /var/log/redis 14d -w /var/lib/redis -- redis-server --port 6380
+
+where /usr/local/sbin/server-died is
+
+    #!/bin/sh
+    tail -n 20 | mail -s \"$VSRUN_SERVER_COMMAND: $VSRUN_SERVER_EXPLAIN\" root
+    exit 0 # go on, even if there is no mail
+
+All of it: a jailed server in the background that gives up after five crashes in a minute:
+
+    vsrun -b -u www-data -r /srv/jail -w /www -p /run/httpd.pid \\
+        -m /run/httpd-manager.pid /usr/local/sbin/server-died \\
+        --restart-limit 5/1min -d /var/log/httpd 14d -- \\
+        /busybox httpd -f -v -p 8080
+
+Its new start, with new log files, and its end:
+
+    pkill -HUP -L -F /run/httpd-manager.pid
+    pkill -TERM -L -F /run/httpd-manager.pid
+";
+
+const NOTES: &str = "
+COMMAND has to stay in the foreground. A server that detaches by itself has, for `vsrun`, ended.
+
+The oldest kernel is Linux 3.15, for the locks of pidfiles. Before Linux 5.11, which has close_range(2) with
+`CLOSE_RANGE_CLOEXEC`, descriptors are closed one by one: those that `/proc` lists, or where there is no `/proc`, those
+below the limit, 1048576 at most.
+
+`vsrun` refuses to run set-user-id, set-group-id or with file capabilities.
+
+A manager that is killed with SIGKILL leaves its server running, and its pidfiles unlocked.
+
+--stop-signal takes KILL, but not STOP, CONT or CHLD, which end no server. The stop signal, and the signals that are
+passed on, go to the server's process alone; the SIGKILL of --stop-timeout goes to its process group.
+
+A chroot keeps in what is not root. A server in a jail should have a --user, and a jail should hold neither devices
+nor what belongs to that user and is executed by others.
+";
+
+const SEE_ALSO: &str = "
+chroot(2), execve(2), fcntl(2), prctl(2), setgroups(2), setresuid(2), group(5), passwd(5), capabilities(7), signal(7),
+daemon(1), logger(1), pkill(1), runsv(8), start-stop-daemon(8)
+";
+
+// ------------------------------------------------------------------------------------------------------------------
+// From here on, how it is written in man(7).
+
+/// The chapter of the options, out of their table.
+fn options() -> String {
+    let mut text = String::from(".SH OPTIONS\n");
+    for (chapter, title) in [(Chapter::Start, "Start"), (Chapter::Stay, "Stay"), (Chapter::Help, "Help")] {
+        text += &format!(".SS {title}\n");
+        for (flag, paragraph) in FLAGS.iter().zip(PARAGRAPHS).filter(|(flag, _)| flag.chapter == chapter) {
+            text += &format!(".TP\n{}\n{}", names(&help::names(flag)), filled(paragraph));
+        }
+    }
+    text
+}
+
+/// The names of an option in bold, those of its values in italics.
+fn names(text: &str) -> String {
+    let mut names = String::new();
+    let is_letter = |char: char| char.is_ascii_alphanumeric() || char == '-';
+    let mut rest = text;
+    while let Some(first) = rest.chars().next() {
+        let same = |char: char| is_letter(char) == is_letter(first);
+        let (run, more) = rest.split_at(rest.find(|char| !same(char)).unwrap_or(rest.len()));
+        names += &match first {
+            '-' => format!("\\fB{}\\fR", escaped(run)),
+            _ if is_letter(first) => format!("\\fI{}\\fR", escaped(run)),
+            _ => escaped(run),
+        };
+        rest = more;
+    }
+    names
+}
+
+/// A section out of the prose.
+fn section(title: &str, text: &str) -> String {
+    let mut page = format!(".SH {title}\n");
+    // What stands right under a heading begins a paragraph by itself.
+    let mut headed = true;
+    for block in text.split("\n\n").map(|block| block.trim_matches('\n')).filter(|block| !block.is_empty()) {
+        let gap = if headed { "" } else { ".PP\n" };
+        headed = block.starts_with(".SS ");
+        page += &match block.strip_prefix("= ").and_then(|block| block.split_once('\n')) {
+            Some((tag, text)) => format!(".TP\n{}\n{}", marked(tag), filled(text)),
+            None if headed => format!("{}\n", escaped(block)),
+            None if block.starts_with("    ") => format!("{gap}.RS 4\n.EX\n{}.EE\n.RE\n", shown(block)),
+            None => format!("{gap}{}", filled(block)),
+        };
+    }
+    page
+}
+
+/// Lines as they are.
+fn shown(block: &str) -> String {
+    block.lines().map(|line| control_free(&escaped(line.get(4..).unwrap_or_default()))).collect()
+}
+
+/// A paragraph in lines of a sensible length.
+fn filled(text: &str) -> String {
+    let marked = marked(text);
+    let (mut page, mut line) = (String::new(), String::new());
+    for word in marked.split_whitespace() {
+        if !line.is_empty() && line.len() + 1 + word.len() > WIDTH {
+            page += &control_free(&line);
+            line.clear();
+        }
+        if !line.is_empty() {
+            line.push(' ');
+        }
+        line += word;
+    }
+    page + &control_free(&line)
+}
+
+/// A line that is text and no request, whatever it begins with.
+fn control_free(line: &str) -> String {
+    let text = if line.starts_with('.') { "\\&" } else { "" };
+    format!("{text}{line}\n")
+}
+
+/// Text with what is between backquotes in bold, and options too.
+fn marked(text: &str) -> String {
+    text.split('`').enumerate().map(|(index, part)| if index % 2 == 1 { bold(part) } else { plain(part) }).collect()
+}
+
+fn bold(text: &str) -> String {
+    format!("\\fB{}\\fR", escaped(text))
+}
+
+/// Text outside of backquotes: `-o` and `--option` are bold where they begin a word.
+fn plain(text: &str) -> String {
+    let mut page = String::new();
+    let mut rest = text;
+    while let Some(at) = option_in(rest) {
+        let (before, option) = rest.split_at(at);
+        let end = option.find(|char: char| !char.is_ascii_alphanumeric() && char != '-').unwrap_or(option.len());
+        let (option, after) = option.split_at(end);
+        page += &(escaped(before) + &bold(option));
+        rest = after;
+    }
+    page + &escaped(rest)
+}
+
+/// Where the next option begins.
+fn option_in(text: &str) -> Option<usize> {
+    let begins =
+        |at: usize| text.get(..at).is_some_and(|before| !before.ends_with(|char: char| char.is_alphanumeric()));
+    let is_name = |at: usize| {
+        let name = text.get(at..).unwrap_or_default().trim_start_matches('-');
+        name.starts_with(|char: char| char.is_ascii_alphabetic())
+    };
+    text.match_indices('-').map(|(at, _)| at).find(|at| begins(*at) && is_name(*at))
+}
+
+/// Characters that mean something to roff, or that it would turn into typographical ones.
+fn escaped(text: &str) -> String {
+    let mut page = String::new();
+    for char in text.chars() {
+        match char {
+            '\\' => page += "\\e",
+            '-' => page += "\\-",
+            '\'' => page += "\\(aq",
+            '"' => page += "\\(dq",
+            '`' => page += "\\(ga",
+            '~' => page += "\\(ti",
+            '^' => page += "\\(ha",
+            char => page.push(char),
+        }
+    }
+    page
 }
