@@ -97,7 +97,7 @@ fn a_server_of_its_own_leaves_no_other_process() {
 fn standard_descriptors_are_whole_however_they_were_closed() {
     let place = Place::new();
     for way in kit::ways() {
-        for closed in [&[][..], &[0], &[1], &[2], &[0, 1], &[0, 2], &[1, 2], &[0, 1, 2]] {
+        for closed in kit::CLOSED {
             let report = place.out("report");
             let line = [way.clone(), words!["--", place.probe(), "report", &report]].concat();
             place.vsrun(line).closed(closed).finish().exited(0);

@@ -194,8 +194,12 @@ fn a_fifo_is_refused_without_waiting_for_anybody() {
 
 #[test]
 fn a_device_is_refused() {
+    needs!(kit::root());
     let place = Place::new();
-    assert_refused(&place, Path::new("/dev/null"));
+    // Not the machine's own: a vsrun that fails this test would remove it.
+    let device = place.path("device");
+    sys::make_null(&device).unwrap();
+    assert_refused(&place, &device);
 }
 
 #[test]
@@ -349,16 +353,35 @@ fn a_relative_path_is_the_callers_also_in_the_background() {
 
 #[test]
 fn descriptors_that_were_closed_do_not_become_the_pidfile() {
-    for closed in [&[0][..], &[1], &[2], &[0, 1, 2]] {
-        let place = Place::new();
+    let place = Place::new();
+    for (way, closed) in kit::ways().into_iter().flat_map(|way| kit::CLOSED.map(|closed| (way.clone(), closed))) {
         let (file, report) = (place.path("pid"), place.out("report"));
-        let actions = words!["print", "1", "complain", "2", "report", &report, "wait"];
-        let line = [words!["--debug", "-p", &file, "--", place.probe()], actions].concat();
-        let server = place.vsrun(line).closed(closed).start();
+        let actions = words!["print", "1", "complain", "2", "report", &report, "await", place.out("gate")];
+        let line = [words!["--debug", "-p", &file], way.clone(), words!["--", place.probe()], actions].concat();
+        let running = place.vsrun(line).closed(closed).start();
         let found = place.report(&report);
-        assert_eq!(kit::text(&file), format!("{}\n", server.pid()), "nothing else was written into it");
-        let standard = found.descriptors().into_iter().filter(|fd| fd.number < 3);
-        assert!(standard.into_iter().all(|fd| fd.identity != identity(&file)), "{found:?}");
+        let here = format!("{way:?}, {closed:?}: {found:?}");
+        assert_eq!(kit::text(&file), format!("{}\n", found.one("pid")), "nothing else was written into it, {here}");
+        let mut standard = found.descriptors().into_iter().filter(|fd| fd.number < 3);
+        assert!(standard.all(|fd| fd.identity != identity(&file)), "{here}");
+        fs::write(place.out("gate"), "").unwrap();
+        running.finish().exited(0);
+        place.await_nothing_left();
+        [report, place.out("gate")].iter().for_each(|file| fs::remove_file(file).unwrap());
+    }
+}
+
+#[test]
+fn the_number_is_there_before_the_servers_first_instruction() {
+    for options in [words![], words!["--restart", "on-failure", "--restart-delay", "0"]] {
+        let place = Place::new();
+        let (life, copies) = (place.out("life"), place.out("copies"));
+        let first = words!["-p", "pid", "--", place.probe(), "copy", place.path("pid"), &copies];
+        let then = words!["life", &life, "until", "20", "exit", "1"];
+        let ended = place.vsrun([options.clone(), first, then].concat()).finish();
+        ended.exited(i32::from(options.is_empty()));
+        let pids: Vec<String> = kit::lives(&life).iter().map(|(pid, _)| pid.to_string()).collect();
+        assert_eq!(kit::lines(&copies), pids);
     }
 }
 

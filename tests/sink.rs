@@ -96,6 +96,22 @@ fn the_logger_is_no_child_of_the_server_and_ends_with_it() {
 }
 
 #[test]
+fn each_word_reaches_the_logger_however_the_callers_descriptors_were_closed() {
+    let place = Place::new();
+    let heard = place.out("heard");
+    for (way, closed) in kit::ways().into_iter().flat_map(|way| kit::CLOSED.map(|closed| (way.clone(), closed))) {
+        let options = logger(&place, &format!("collect {}", heard.display()));
+        let words = words!["--", place.probe(), "print", "out", "complain", "err"];
+        place.vsrun([options, way.clone(), words].concat()).closed(closed).finish().exited(0);
+        kit::await_true("both words", || {
+            ["out", "err"].iter().all(|word| kit::lines(&heard).contains(&(*word).to_owned()))
+        });
+        place.await_nothing_left();
+        fs::remove_file(&heard).unwrap();
+    }
+}
+
+#[test]
 fn the_logger_is_the_user_outside_the_jail() {
     needs!(kit::root());
     let place = Place::new();

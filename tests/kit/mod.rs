@@ -47,6 +47,9 @@ pub fn ways() -> [Vec<OsString>; 4] {
     [words![], words!["-m", "-", "-"], words!["-b"], words!["-b", "-m", "-", "-"]]
 }
 
+/// The ways in which a caller may have closed the standard descriptors.
+pub const CLOSED: [&[i32]; 8] = [&[], &[0], &[1], &[2], &[0, 1], &[0, 2], &[1, 2], &[0, 1, 2]];
+
 pub fn root() -> bool {
     available(sys::user() == 0, "root")
 }

@@ -252,3 +252,13 @@ pub fn make_null(path: &Path) -> io::Result<()> {
     // SAFETY: the string lives through the call.
     check(unsafe { libc::mknod(path.as_ptr(), libc::S_IFCHR | 0o666, libc::makedev(1, 3)) })
 }
+
+/// When a file was changed last, in seconds since 1970; of a link itself, not of what it leads to.
+pub fn set_modified(path: &Path, seconds: i64) {
+    let path = c_string(path.as_os_str());
+    let time = libc::timespec { tv_sec: seconds, tv_nsec: 0 };
+    let times = [time, time];
+    // SAFETY: string and times live through the call.
+    check(unsafe { libc::utimensat(libc::AT_FDCWD, path.as_ptr(), times.as_ptr(), libc::AT_SYMLINK_NOFOLLOW) })
+        .unwrap();
+}

@@ -11,6 +11,7 @@
 //! | `at N ACTION` | does ACTION in life N only |
 //! | `until N ACTION` | does ACTION in the lives 1 to N only |
 //! | `append FILE TEXT` | appends TEXT and a newline |
+//! | `copy FROM FILE` | appends what is in FROM |
 //! | `await FILE` | goes on once FILE exists |
 //! | `print TEXT`, `complain TEXT` | a line to standard output, to standard error |
 //! | `lines FROM TO` | prints `line N` for each number, each with one write |
@@ -54,6 +55,7 @@ enum Action {
     At(u64, Box<Action>),
     Until(u64, Box<Action>),
     Append(PathBuf, OsString),
+    Copy(PathBuf, PathBuf),
     Await(PathBuf),
     Print(OsString),
     Complain(OsString),
@@ -100,6 +102,7 @@ fn next_action(words: &mut Words) -> Option<Action> {
         Some("at") => Action::At(number(words), inner(words)),
         Some("until") => Action::Until(number(words), inner(words)),
         Some("append") => Action::Append(path(words), text(words)),
+        Some("copy") => Action::Copy(path(words), path(words)),
         Some("await") => Action::Await(path(words)),
         Some("print") => Action::Print(text(words)),
         Some("complain") => Action::Complain(text(words)),
@@ -133,6 +136,7 @@ fn perform(action: Action, arguments: &[OsString], words: &mut Words, life: &mut
         Action::Until(last, action) if *life <= last => perform(*action, arguments, words, life),
         Action::At(..) | Action::Until(..) => {}
         Action::Append(file, text) => append_line(&file, &text),
+        Action::Copy(from, file) => append(&file, &whole(&from)),
         Action::Await(file) => {
             while !file.exists() {
                 kernel::pause_for_milliseconds(2);
@@ -220,10 +224,13 @@ fn write_whole(file: &Path, bytes: &[u8]) {
     std::fs::rename(&draft, file).unwrap_or_else(|error| misused(&format!("{}: {error}", file.display())));
 }
 
+fn whole(file: &Path) -> Vec<u8> {
+    std::fs::read(file).unwrap_or_else(|error| misused(&format!("{}: {error}", file.display())))
+}
+
 fn begin_life(file: &Path) -> u64 {
     append(file, format!("{} {}\n", kernel::pid(), kernel::milliseconds()).as_bytes());
-    let lives = std::fs::read(file).unwrap_or_else(|error| misused(&format!("{}: {error}", file.display())));
-    lives.iter().filter(|byte| **byte == b'\n').count() as u64
+    whole(file).iter().filter(|byte| **byte == b'\n').count() as u64
 }
 
 fn copy_some(file: &Path, at_most: usize) -> usize {
@@ -268,8 +275,7 @@ fn print_signals(file: &Path, last: i32) {
 }
 
 fn script(file: &Path) -> Words {
-    let bytes = std::fs::read(file).unwrap_or_else(|error| misused(&format!("{}: {error}", file.display())));
-    let words: Vec<OsString> = bytes
+    let words: Vec<OsString> = whole(file)
         .split(|byte| *byte == b'\n')
         .filter(|word| !word.is_empty() && !word.starts_with(b"#!"))
         .map(|word| OsString::from_vec(word.to_vec()))
