@@ -6,9 +6,10 @@
 use core::ffi::{c_char, c_int};
 use std::ffi::OsString;
 
-use vsrun::act::{run, say};
+use vsrun::act::{facts, run, say};
 use vsrun::decide::cli::{self, Request};
 use vsrun::decide::error::{Error, Result};
+use vsrun::decide::words::Words;
 use vsrun::sys::{entry, fd, heap};
 
 #[global_allocator]
@@ -32,11 +33,18 @@ fn start(words: Vec<OsString>) -> Result<u8> {
         return Err(Error::refused("refusing to run set-user-id or with file capabilities"));
     }
     fd::whole().map_err(|why| say::failed(format_args!("cannot open standard descriptors"), &why))?;
-    match cli::parse(words)? {
-        Request::Help => say::out(include_str!(concat!(env!("OUT_DIR"), "/help.txt"))),
-        Request::Completion => say::out(include_str!(concat!(env!("OUT_DIR"), "/completion.txt"))),
-        Request::Version => say::out(VERSION),
-        Request::Run(options) => run::run(*options),
+    let mut words = Words::new(words);
+    loop {
+        return match cli::parse(&words)? {
+            Request::Unread(unread) => {
+                words = facts::read_words(unread)?;
+                continue;
+            }
+            Request::Help => say::out(include_str!(concat!(env!("OUT_DIR"), "/help.txt"))),
+            Request::Completion => say::out(include_str!(concat!(env!("OUT_DIR"), "/completion.txt"))),
+            Request::Version => say::out(VERSION),
+            Request::Run(options) => run::run(*options),
+        };
     }
 }
 

@@ -2,15 +2,29 @@
 
 use alloc::borrow::Cow;
 use core::ffi::CStr;
+use std::os::unix::ffi::OsStrExt;
 
 use crate::act::say::failed;
 use crate::decide::account::Name;
-use crate::decide::environ::Environ;
+use crate::decide::environ::{Environ, word};
 use crate::decide::error::Result;
 use crate::decide::options::Options;
 use crate::decide::plan::{Facts, Ids, Terminal};
+use crate::decide::text::Clean;
+use crate::decide::words::{Unread, Words};
 use crate::sys::contents::Contents;
 use crate::sys::{entry, errno, identity, terminal};
+
+/// The file of `--args`, in its place among the words.
+///
+/// # Errors
+/// When it cannot be read (125), or holds what no argument can (2).
+pub fn read_words(unread: Unread) -> Result<Words> {
+    let path = word(unread.file.as_bytes().to_vec());
+    let contents = Contents::read(&path)
+        .map_err(|why| failed(format_args!("cannot read '{}'", Clean(unread.file.as_bytes())), &why))?;
+    unread.read(&contents)
+}
 
 /// What was read, for as long as the plan is made.
 #[derive(Default)]

@@ -18,6 +18,7 @@ use super::policy::{Limit, Restart};
 use super::signal::Signal;
 use super::text::Clean;
 use super::time::Span;
+use super::words::{Unread, Words};
 
 /// What the caller wants.
 #[derive(Debug)]
@@ -28,42 +29,63 @@ pub enum Request {
     Completion,
     /// Who we are.
     Version,
+    /// The command line goes on in a file.
+    Unread(Unread),
     /// Start a server.
     Run(Box<Options>),
 }
 
-/// Reads argv, the program's name first.
+/// Reads the command line.
 ///
 /// # Errors
-/// Wrong usage, in one line that names the option.
-pub fn parse(argv: Vec<OsString>) -> Result<Request> {
+/// Wrong usage, in one line that names the option, and the file and line where it stands in one.
+pub fn parse(words: &Words) -> Result<Request> {
     // Everything after the first `--` is the command's own. No value of an option can be `--`, so the first one is it.
-    let mut words = argv.into_iter().skip(1);
-    let mut closed = false;
-    let ours: Vec<OsString> = words
-        .by_ref()
-        .take_while(|word| {
-            closed = word == "--";
-            !closed
-        })
-        .collect();
-
+    let end = words.list.iter().position(|word| word == "--");
+    let ours = words.list.get(..end.unwrap_or(words.list.len())).unwrap_or_default();
     let mut options = Options::default();
-    if let Some(request) = read(&mut options, &mut lexopt::Parser::from_args(ours))? {
-        return Ok(request);
+    let mut parser = lexopt::Parser::from_args(ours);
+    let request = read(&mut options, &mut parser);
+    // How many words have been read: in the midst of a word, that word too.
+    let done = ours.len() - parser.try_raw_args().map_or(0, |rest| rest.as_slice().len());
+    let there = |error: Error| Error { text: words.place(done.saturating_sub(1)) + &error.text, ..error };
+    let all = |error: Error| Error { text: words.place(words.list.len()) + &error.text, ..error };
+    match request.map_err(there)? {
+        Some(Found::Request(request)) => return Ok(request),
+        Some(Found::File(_)) if words.has_file() => {
+            return Err(there(Error::usage("option --args within a file of --args")));
+        }
+        Some(Found::File(file)) => return Ok(Request::Unread(words.unread(file, option_before(ours, done), done))),
+        None => {}
     }
-    options.command = words.map(|word| text(word.as_bytes())).collect();
+    let command = end.map_or(&[][..], |end| words.list.get(end + 1..).unwrap_or_default());
+    options.command = command.iter().map(|word| text(word.as_bytes())).collect();
     if options.command.is_empty() {
-        let missing = if closed { "no COMMAND after '--'" } else { "'-- COMMAND' is missing" };
-        return Err(Error::usage(format!("{missing} (see vsrun --help)")));
+        let missing = if end.is_some() { "no COMMAND after '--'" } else { "'-- COMMAND' is missing" };
+        return Err(all(Error::usage(format!("{missing} (see vsrun --help)"))));
     }
-    clash::check(&options)?;
+    clash::check(&options).map_err(all)?;
     Ok(Request::Run(Box::new(options)))
+}
+
+/// Where the option `--args` stands whose value ends before the word `done`: one word before it, or in the same.
+fn option_before(words: &[OsString], done: usize) -> usize {
+    let last = done.saturating_sub(1);
+    let joined = words.get(last).is_some_and(|word| word.as_bytes().starts_with(b"--args="));
+    if joined { last } else { last.saturating_sub(1) }
+}
+
+/// What ends the reading of options before their end.
+enum Found {
+    /// A request of its own.
+    Request(Request),
+    /// `--args`, with its file.
+    File(OsString),
 }
 
 /// Reads the options up to their end, or up to the first that is a request of its own.
 /// The arms stand in the order of the table of options.
-fn read(options: &mut Options, parser: &mut lexopt::Parser) -> Result<Option<Request>> {
+fn read(options: &mut Options, parser: &mut lexopt::Parser) -> Result<Option<Found>> {
     while let Some(arg) = parser.next().map_err(wrong)? {
         match arg {
             Short('u') | Long("user") => {
@@ -133,9 +155,13 @@ fn read(options: &mut Options, parser: &mut lexopt::Parser) -> Result<Option<Req
                 )?;
             }
             Long("stop-timeout") => once(&mut options.stop_timeout, parser, "stop-timeout", Span::parse, DURATION)?,
-            Short('h') | Long("help") => return Ok(Some(Request::Help)),
-            Long("help-completion") => return Ok(Some(Request::Completion)),
-            Short('V') | Long("version") => return Ok(Some(Request::Version)),
+            Long("args") => {
+                let file = value(parser, "args", path, EMPTY)?;
+                return Ok(Some(Found::File(OsString::from_vec(file.into_bytes()))));
+            }
+            Short('h') | Long("help") => return Ok(Some(Found::Request(Request::Help))),
+            Long("help-completion") => return Ok(Some(Found::Request(Request::Completion))),
+            Short('V') | Long("version") => return Ok(Some(Found::Request(Request::Version))),
             Value(word) => {
                 let word = Clean(word.as_bytes());
                 return Err(Error::usage(format!("unexpected argument '{word}': COMMAND stands after '--'")));

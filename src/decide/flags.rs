@@ -134,6 +134,12 @@ flags! {
     "tell each step"
     "Tell each step that vsrun takes.";
 
+    Start ' ' "args" ["FILE" "file"]
+    "read arguments from FILE, one a line"
+    "Read arguments from FILE, one a line, as if they stood in its place: surrounding blanks are cut, empty lines and "
+    "lines that begin with # are left out. Words after FILE on the command line are appended, so they become the "
+    "command's. As the first line may be '#!/sbin/vsrun --args', such a file can be executed: a service in one file.";
+
     Stay 'm' "manager" ["PIDFILE" "file" "HANDLER" "command"]
     "stay, and restart the server when it crashes"
     "Stay and manage the server: restart it after an unexpected end, pass signals on, reap orphans. PIDFILE is the "

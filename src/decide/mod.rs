@@ -22,3 +22,4 @@ pub mod step;
 pub mod steps;
 pub mod text;
 pub mod time;
+pub mod words;

@@ -5,7 +5,7 @@ use crate::decide::exit;
 use crate::decide::flags::FLAGS;
 
 fn parse_words(words: &[&str]) -> Result<Request> {
-    parse(std::iter::once(&"vsrun").chain(words).map(OsString::from).collect())
+    parse(&Words::new(std::iter::once(&"vsrun").chain(words).map(OsString::from).collect()))
 }
 
 fn options(words: &[&str]) -> Options {
@@ -33,7 +33,7 @@ fn every_row_of_the_table_has_an_arm() {
         for name in names {
             let text = match parse_words(&[&name]) {
                 Ok(Request::Help | Request::Completion | Request::Version) => continue,
-                Ok(Request::Run(_)) => panic!("no command"),
+                Ok(Request::Run(_) | Request::Unread(_)) => panic!("{name} alone"),
                 Err(error) => error.text,
             };
             let expected = if flag.values.is_empty() { "'-- COMMAND' is missing" } else { "a value is missing" };
@@ -67,6 +67,40 @@ fn delays_have_a_longest() {
     for (text, delays) in [("0", (0, 0)), ("1min", (60_000, 60_000)), ("0:5", (0, 5000)), ("10ms:20ms", (10, 20))] {
         assert_eq!(delay(text.as_bytes()), Some((Span(delays.0), Span(delays.1))), "{text}");
     }
+}
+
+#[test]
+fn a_file_of_arguments() {
+    let read = |words: &[&str], contents: &str| match parse_words(words) {
+        Ok(Request::Unread(unread)) => parse(&unread.read(contents.as_bytes()).unwrap()),
+        other => panic!("{words:?}: {other:?}"),
+    };
+    for words in [["-b", "--args", "f", "x", "-y"].as_slice(), &["-b", "--args=f", "x", "-y"]] {
+        match read(words, "#!/sbin/vsrun --args\n--user\nweb\n--\n/bin/run\n-f").unwrap() {
+            Request::Run(options) => {
+                assert!(options.background && options.user == Login::parse(b"web"));
+                assert_eq!(options.command, ["/bin/run", "-f", "x", "-y"].map(|word| text(word.as_bytes())));
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    for (contents, says) in [
+        ("--user\nweb\n\n--bogus\n--\nx", "f:4: unknown option --bogus"),
+        ("--user\n12ab\n--\nx", "f:2: option --user: '12ab'"),
+        ("--stop-timeout 5\n--\nx", "f:1: unknown option"),
+        ("--user\n--\nx", "f:1: option --user: a value is missing"),
+        ("-b\n--args\nf\n--\nx", "f:3: option --args within"),
+        ("stray\n--\nx", "f:1: unexpected argument 'stray'"),
+        ("", "f: '-- COMMAND' is missing"),
+        ("--stop-timeout\n5\n--\nx", "f: option --stop-timeout needs"),
+    ] {
+        let error = read(&["--args", "f"], contents).unwrap_err();
+        assert_eq!(error.code, exit::USAGE, "{contents}");
+        assert!(error.text.starts_with(says), "{contents}: {}", error.text);
+    }
+    // What stands behind the command is its own.
+    assert!(matches!(parse_words(&["--", "x", "--args", "f"]), Ok(Request::Run(_))));
+    assert!(refused(&["--args"]).contains("--args: a value is missing"));
 }
 
 #[test]

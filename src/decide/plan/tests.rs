@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::decide::cli::{self, Request};
+use crate::decide::words::Words;
 use std::ffi::OsString;
 
 const PASSWD: &[u8] = b"root:x:0:0::/root:/bin/sh\nweb:x:33:44::/srv:/bin/false\n";
@@ -14,7 +15,7 @@ fn root() -> Facts<'static> {
 
 fn options(line: &str) -> Options {
     let words = std::iter::once("vsrun").chain(line.split(' ')).map(OsString::from).collect();
-    match cli::parse(words) {
+    match cli::parse(&Words::new(words)) {
         Ok(Request::Run(options)) => *options,
         other => panic!("{line}: {other:?}"),
     }

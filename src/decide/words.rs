@@ -1,0 +1,122 @@
+//! The words that are read as options: argv, or argv with the lines of a file of `--args` in it.
+
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+use std::ffi::OsString;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+
+use super::error::{Error, Result};
+use super::text::Clean;
+
+/// The words, the program's own name not among them, and where those of a file stood.
+#[derive(Debug, Default)]
+pub struct Words {
+    /// All of them.
+    pub list: Vec<OsString>,
+    file: Option<File>,
+}
+
+/// A file whose lines are among the words.
+#[derive(Debug)]
+struct File {
+    name: OsString,
+    /// How many words stand before its first.
+    first: usize,
+    /// The number of the line for each of its words.
+    lines: Vec<usize>,
+}
+
+/// A command line that goes on in a file.
+#[derive(Debug)]
+pub struct Unread {
+    before: Vec<OsString>,
+    /// The file.
+    pub file: OsString,
+    after: Vec<OsString>,
+}
+
+impl Words {
+    /// argv as the kernel gave it.
+    pub fn new(argv: Vec<OsString>) -> Self {
+        Self { list: argv.into_iter().skip(1).collect(), file: None }
+    }
+
+    /// What precedes an error about the word in that place: nothing, or the file and its line.
+    pub fn place(&self, word: usize) -> String {
+        let Some(file) = &self.file else { return String::new() };
+        let name = Clean(file.name.as_bytes());
+        match word.checked_sub(file.first).and_then(|word| file.lines.get(word)) {
+            Some(line) => format!("{name}:{line}: "),
+            // What is wrong with the whole of it.
+            None => format!("{name}: "),
+        }
+    }
+
+    /// These words, where `--args FILE` ends at the word before `after`.
+    pub fn unread(&self, file: OsString, option: usize, after: usize) -> Unread {
+        let before = self.list.get(..option).unwrap_or_default().to_vec();
+        Unread { before, file, after: self.list.get(after..).unwrap_or_default().to_vec() }
+    }
+
+    /// Whether the words of a file are among them already.
+    pub fn has_file(&self) -> bool {
+        self.file.is_some()
+    }
+}
+
+impl Unread {
+    /// Puts the lines of the file in their place: one word a line, surrounding blanks cut, empty lines and comments
+    /// left out.
+    ///
+    /// # Errors
+    /// Wrong usage, with file and line, for a NUL, which no argument can hold.
+    pub fn read(self, contents: &[u8]) -> Result<Words> {
+        let first = self.before.len();
+        let mut words = Words { list: self.before, file: None };
+        let mut lines = Vec::new();
+        for (line, number) in contents.split(|byte| *byte == b'\n').zip(1usize..) {
+            let word = line.trim_ascii();
+            if word.is_empty() || word.starts_with(b"#") {
+                continue;
+            }
+            if word.contains(&0) {
+                let file = Clean(self.file.as_bytes());
+                return Err(Error::usage(format!("{file}:{number}: a NUL is no part of an argument")));
+            }
+            words.list.push(OsString::from_vec(word.to_vec()));
+            lines.push(number);
+        }
+        words.list.extend(self.after);
+        words.file = Some(File { name: self.file, first, lines });
+        Ok(words)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn unread(before: &[&str], after: &[&str]) -> Unread {
+        let words = |words: &[&str]| words.iter().map(OsString::from).collect();
+        Unread { before: words(before), file: "f".into(), after: words(after) }
+    }
+
+    #[test]
+    fn lines_stand_in_their_place() {
+        let words =
+            unread(&["-b"], &["more"]).read(b"#!/sbin/vsrun --args\n\n  --user\r\n\tweb a \n # x\n--\n/bin/x").unwrap();
+        assert_eq!(words.list, ["-b", "--user", "web a", "--", "/bin/x", "more"]);
+        let places: Vec<String> = (0..7).map(|word| words.place(word)).collect();
+        assert_eq!(places, ["f: ", "f:3: ", "f:4: ", "f:6: ", "f:7: ", "f: ", "f: "]);
+        assert_eq!(unread(&[], &[]).read(b"").unwrap().list.len(), 0);
+    }
+
+    #[test]
+    fn a_nul_is_found_where_it_stands() {
+        let error = unread(&[], &[]).read(b"--user\nwe\0b\n").unwrap_err();
+        assert!(error.text.starts_with("f:2: "), "{}", error.text);
+        // In a comment nobody minds.
+        assert!(unread(&[], &[]).read(b"# \0\n--\nx").is_ok());
+    }
+}
