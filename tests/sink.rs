@@ -185,6 +185,24 @@ fn a_logger_that_reads_nothing_stops_nobody() {
 }
 
 #[test]
+fn who_stays_waits_until_the_logger_has_written_the_last_line() {
+    let place = Place::new();
+    let (heard, gate, ended, life) = (place.out("heard"), place.out("gate"), place.out("ended"), place.out("life"));
+    let [heard_, gate_, ended_] = [&heard, &gate, &ended].map(|path| path.display().to_string());
+    let options = logger(&place, &format!("await {gate_} collect {heard_} append {ended_} x"));
+    let actions = words!["--", place.probe(), "life", &life, "print", "last words", "exit", "0"];
+    let manager = place.vsrun([options, words!["-m", "-", "-"], actions].concat()).start();
+    let server = kit::await_life(&life, 1);
+    kit::await_true("the server's end, and the manager to wait", || {
+        process::reaped(server) && process::state(manager.pid()) != "R"
+    });
+    fs::write(&gate, "").unwrap();
+    manager.finish().exited(0);
+    assert!(ended.exists(), "the manager left before its logger");
+    assert!(kit::lines(&heard).contains(&"last words".to_owned()));
+}
+
+#[test]
 fn a_missing_logger_is_an_error_and_nothing_is_started() {
     let place = Place::new();
     let empty = place.path("empty");

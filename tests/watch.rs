@@ -10,6 +10,7 @@ mod kit;
 use kit::{Place, Running, await_gone, await_life, await_lines, lives, process, sys, words};
 use std::ffi::OsString;
 use std::fs;
+use std::path::Path;
 
 /// A managed server that does these actions; in each life it writes a line to `life`.
 #[track_caller]
@@ -429,12 +430,25 @@ fn a_signal_without_a_server_is_nobodys() {
     manager.stop().exited(0);
 }
 
+/// The pids of that many orphans, who must have become children of the manager.
+#[track_caller]
+fn orphans_of(manager: &Running, file: &Path, count: usize) -> Vec<i32> {
+    let lines = await_lines(file, count);
+    let mut pids = Vec::new();
+    for line in lines {
+        let (pid, parent) = line.split_once(' ').unwrap();
+        assert_eq!(parent, manager.pid().to_string(), "the orphan's new parent");
+        pids.push(pid.parse().unwrap());
+    }
+    pids
+}
+
 #[test]
 fn orphans_are_reaped() {
     let place = Place::new();
-    let orphans = place.out("orphans");
-    let manager = manage(&place, words!["-m", "-", "-"], words!["orphans", "20", &orphans, "wait"]);
-    let orphans: Vec<i32> = await_lines(&orphans, 20).iter().map(|pid| pid.parse().unwrap()).collect();
+    let file = place.out("orphans");
+    let manager = manage(&place, words!["-m", "-", "-"], words!["orphans", "20", &file, "wait"]);
+    let orphans = orphans_of(&manager, &file, 20);
     kit::await_true("every orphan reaped", || orphans.iter().all(|pid| process::reaped(*pid)));
     assert_eq!(process::children(manager.pid()), [await_life(&place.out("life"), 1)]);
     manager.stop().exited(0);
@@ -443,11 +457,10 @@ fn orphans_are_reaped() {
 #[test]
 fn an_orphans_end_is_not_the_servers() {
     let place = Place::new();
-    let orphans = place.out("orphans");
-    let actions = words!["orphans", "3", &orphans, "append", place.out("on"), "x", "wait"];
-    let manager = manage(&place, words!["-m", "-", handler(&place, "0")], actions);
-    let found = await_lines(&orphans, 3);
-    kit::await_true("every orphan reaped", || found.iter().all(|pid| process::reaped(pid.parse().unwrap())));
+    let file = place.out("orphans");
+    let manager = manage(&place, words!["-m", "-", handler(&place, "0")], words!["orphans", "3", &file, "wait"]);
+    let orphans = orphans_of(&manager, &file, 3);
+    kit::await_true("every orphan reaped", || orphans.iter().all(|pid| process::reaped(*pid)));
     manager.stop().exited(0);
     assert_eq!(runs(&place), (1, 0));
 }

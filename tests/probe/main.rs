@@ -19,7 +19,7 @@
 //! | `take N FILE` | copies N lines of standard input, and reads not one byte more |
 //! | `ignore SIGNAL` | ignores the signal of that number |
 //! | `signals FILE N` | catches every signal and writes its number, after the word `ready`, until signal N has come |
-//! | `orphans N FILE` | leaves N grandchildren without a parent; they write their numbers and end |
+//! | `orphans N FILE` | leaves N grandchildren without a parent; they write `PID PARENT`, whoever that is then, and end |
 //! | `child FILE` | starts a child that stays until it is killed, and writes its number |
 //! | `lock FILE` | takes a classic record lock on FILE, to write |
 //! | `regain FILE` | tries all ways back to root and writes how each went |
@@ -149,9 +149,9 @@ fn perform(action: Action, arguments: &[OsString], words: &mut Words, life: &mut
         Action::Take(count, file) => take_lines(count, &file),
         Action::Ignore(signal) => kernel::ignore(signal),
         Action::Signals(file, last) => print_signals(&file, last),
-        Action::Orphans(count, file) => {
-            kernel::orphans(count, |pid| append_line(&file, &OsString::from(pid.to_string())))
-        }
+        Action::Orphans(count, file) => kernel::orphans(count, |pid, parent| {
+            append(&file, format!("{pid} {parent}\n").as_bytes());
+        }),
         Action::Child(file) => append_line(&file, &OsString::from(kernel::child_that_stays().to_string())),
         Action::Lock(file) => kernel::lock(&file),
         Action::Regain(file) => append(&file, kernel::regain().as_bytes()),
