@@ -50,7 +50,8 @@ fn manage(place: &Place, options: Vec<OsString>, actions: Vec<OsString>) -> Runn
 
 #[test]
 fn the_directory_and_its_parents_are_made() {
-    for umask in [0, 0o22, 0o77, 0o777] {
+    // Only root can enter a directory that it made with the last of these.
+    for umask in [0, 0o22, 0o77, 0o777].into_iter().filter(|umask| *umask != 0o777 || sys::user() == 0) {
         let place = Place::new();
         let line = words!["-d", "a/b/logs", "1", "--", place.probe(), "print", "out", "complain", "err"];
         place.vsrun(line).before(move || sys::umask(umask)).finish().exited(0).silently();
