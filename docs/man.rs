@@ -56,6 +56,7 @@ const NAME: &str = "vsrun - start one server process the right way, and stay to 
 
 const SYNOPSIS: &str = "
     vsrun [OPTION]... -- COMMAND [ARG]...
+    vsrun --args FILE [ARG]...
     vsrun --help | --version | --help-completion
 ";
 
@@ -71,6 +72,9 @@ The word `--` must stand before COMMAND. Everything behind it is the command's o
 option may be written `--name VALUE` or `--name=VALUE`. An option with values may be given once only, unless it says
 that it is repeatable. A mistake on the command line is told in one line on standard error, with exit status 2, and
 nothing has been touched then.
+
+A FILE of --args that cannot be read is a failure (125). What is wrong in it (and that is another --args, too) is told
+with the file and the line.
 
 Paths on the command line, but those of --work-dir and COMMAND, are looked up outside the new root, and relative ones
 from the directory in which `vsrun` was called.
@@ -434,6 +438,29 @@ All of it: a jailed server in the background that gives up after five crashes in
         -m /run/httpd-manager.pid /usr/local/sbin/server-died \\
         --restart-limit 5/1min -d /var/log/httpd 14d -- \\
         /busybox httpd -f -v -p 8080
+
+The same in a file that can be executed, /etc/rc.d/httpd:
+
+    #!/usr/local/sbin/vsrun --args
+    # arguments, one a line
+    --background
+    --user=www-data
+    --root=/srv/jail
+    --work-dir=/www
+    --pidfile=/run/httpd.pid
+    --manager
+    /run/httpd-manager.pid
+    /usr/local/sbin/server-died
+    --restart-limit=5/1min
+    --logdir=/var/log/httpd
+    14d
+    --
+    /busybox
+    httpd
+    -f
+    -v
+    -p
+    8080
 
 Its new start, with new log files, and its end:
 
