@@ -288,7 +288,8 @@ ends, by itself, when the last process that writes to it has ended.
 
 A manager keeps the logger alive: it starts it again on the same pipe, after 100 ms, doubling up to 5 s, and a dead
 logger costs the server no signal, and no line but those that the logger had read. At its end the manager waits for
-the logger until it has read everything, 5 s at most. Where `vsrun` becomes the server, nobody restarts the logger.
+the logger until it has read everything, 5 s at most. Where `vsrun` becomes the server, nobody does all that: a server
+that writes to a dead logger gets SIGPIPE.
 
 Whether a syslog daemon listens is not for `vsrun` to know: some loggers end with 0 when none does.
 
