@@ -2,7 +2,7 @@
 
 use alloc::ffi::CString;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 use crate::act::explain;
 use crate::act::pidfile::Pidfile;
@@ -55,6 +55,8 @@ pub struct Wires<'a> {
     pub pidfile: Option<&'a Pidfile>,
     /// Whether a pidfile that cannot be written ends the start.
     pub attempt: Attempt,
+    /// Where the program says that it is ready, and under which number it has that.
+    pub ready: Option<(BorrowedFd<'a>, RawFd)>,
     /// Where each step is told.
     pub debug: Option<&'a Voice>,
     /// Where the parent is told that the exec is next, and which step failed; `spawn` fills it in.
@@ -116,9 +118,28 @@ pub fn spawn_orphan(program: &Prepared, wires: &Wires<'_>) -> io::Result<OwnedFd
 
 /// The child: becomes the program, or tells why not and is gone.
 fn fail(program: &Prepared, wires: &Wires<'_>, report: &OwnedFd) -> ! {
-    let failure = take_over(program, &Wires { report: Some(report.as_fd()), ..*wires });
-    failure.send(report.as_fd());
+    let failure = match out_of_the_way(report.as_fd(), wires) {
+        Ok(moved) => {
+            let report = moved.as_ref().unwrap_or(report).as_fd();
+            let failure = take_over(program, &Wires { report: Some(report), ..*wires });
+            failure.send(report);
+            failure
+        }
+        Err(why) => {
+            let failure = Failure::new(usize::from(FORK), &why);
+            failure.send(report.as_fd());
+            failure
+        }
+    };
     process::leave(failure.code(program))
+}
+
+/// A descriptor of ours that has the number which the program is to have, moved above it.
+fn out_of_the_way(fd: BorrowedFd<'_>, wires: &Wires<'_>) -> io::Result<Option<OwnedFd>> {
+    match wires.ready {
+        Some((_, number)) if fd.as_raw_fd() == number => fd::duplicate_from(fd, number + 1).map(Some),
+        Some(_) | None => Ok(None),
+    }
 }
 
 /// Becomes the program in this very process. Returns only when a step failed.
@@ -194,7 +215,11 @@ fn perform(step: &Step, program: &Prepared, wires: &Wires<'_>, way: &mut Way) ->
         }
         Step::Descriptors => {
             fd::seal()?;
-            way.kept.as_ref().map_or(Ok(()), |kept| fd::keep(kept.as_fd()))
+            if let Some(kept) = way.kept.take() {
+                let moved = out_of_the_way(kept.as_fd(), wires)?;
+                fd::keep(way.kept.insert(moved.unwrap_or(kept)).as_fd())?;
+            }
+            wires.ready.map_or(Ok(()), |(ready, number)| fd::install(ready, number))
         }
         Step::Exec(_) => {
             if let Some(report) = wires.report {

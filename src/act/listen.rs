@@ -2,13 +2,16 @@
 
 use std::os::fd::AsFd;
 
+use crate::act::ready::Ear;
 use crate::act::report::Start;
 use crate::act::say::Priority;
 use crate::act::watch::{Loop, now};
+use crate::decide::error::Error;
 use crate::decide::event::Event;
 use crate::decide::exit::Exit;
 use crate::decide::signal::Signal;
 use crate::decide::text::Text;
+use crate::decide::traps::Trap;
 use crate::sys::process::{self, Pid};
 use crate::sys::{self, wait};
 
@@ -31,14 +34,25 @@ impl Loop<'_> {
             }
             let time = now();
             if self.state.deadline().is_some_and(|until| until <= time) {
+                if self.is_first() {
+                    self.error = Some(Error::refused("the server was not ready in time"));
+                }
                 return Event::Tick;
             }
             self.watch.sink.tend(time);
             let wake = self.state.deadline().into_iter().chain(self.watch.sink.deadline()).min();
             let report = self.life.as_ref().and_then(|life| life.report.as_ref());
-            let fds = [Some(self.watch.signals.as_fd()), report.map(AsFd::as_fd)];
-            let [_, told] = wait::next(fds, wake.map(|wake| wake.since(time).0));
-            if told && let Some(event) = self.hear_report() {
+            let ready = self.life.as_ref().and_then(|life| life.ready.as_ref());
+            let inbox = self.watch.ear.fd();
+            let fds = [Some(self.watch.signals.as_fd()), report.map(AsFd::as_fd), ready.map(AsFd::as_fd), inbox];
+            let [_, reported, wrote, sent] = wait::next(fds, wake.map(|wake| wake.since(time).0));
+            if reported && let Some(event) = self.hear_report() {
+                return event;
+            }
+            if wrote && let Some(event) = self.hear_pipe() {
+                return event;
+            }
+            if sent && let Some(event) = self.hear_message() {
                 return event;
             }
         }
@@ -58,12 +72,14 @@ impl Loop<'_> {
                 return None;
             }
             self.say(Priority::Notice, format_args!("received {signal}"));
-            return Some(match signal {
-                Signal::TERM => Event::Stop,
-                Signal::INT => Event::Interrupt,
-                Signal::HUP => Event::Restart,
-                signal => Event::Pass(signal),
-            });
+            match self.watch.traps.get(signal) {
+                Trap::Stop if signal == Signal::INT => return Some(Event::Interrupt),
+                Trap::Stop => return Some(Event::Stop),
+                Trap::Restart => return Some(Event::Restart),
+                Trap::Forward(other) => return Some(Event::Pass(other)),
+                Trap::Reopen => self.watch.sink.reopen(&mut self.watch.voice),
+                Trap::Ignore => {}
+            }
         }
         None
     }
@@ -78,7 +94,7 @@ impl Loop<'_> {
                     self.write_pidfile(pid);
                 }
                 self.say(Priority::Info, format_args!("started: pid {pid}"));
-                Some(Event::Ready)
+                matches!(self.watch.ear, Ear::Exec).then_some(Event::Ready)
             }
             // Its end will tell.
             Start::Failed(failure) => {
@@ -89,12 +105,30 @@ impl Loop<'_> {
         }
     }
 
+    /// What the server writes to its ready descriptor.
+    fn hear_pipe(&mut self) -> Option<Event> {
+        let event = Ear::hear_pipe(&mut self.life.as_mut()?.ready)?;
+        if event == Event::Unready && self.is_first() {
+            let words = "the server closed its ready descriptor without a newline";
+            self.error = Some(Error::refused(words));
+        }
+        Some(event)
+    }
+
+    /// What anybody sends to the notify socket.
+    fn hear_message(&mut self) -> Option<Event> {
+        self.watch.ear.hear_message(self.life.as_ref().map(|life| life.pid))
+    }
+
     /// Looks at one child that has ended.
     fn reap(&mut self) -> Reaped {
         let Some(pid) = process::peek() else { return Reaped::Nobody };
         if self.life.as_ref().is_some_and(|life| life.pid == pid) {
-            if let Some(event) = self.hear_report() {
-                return Reaped::Event(event);
+            // What it said before its end comes before its end.
+            while let Some(event) = self.hear_last_words() {
+                if event == Event::Ready {
+                    return Reaped::Event(event);
+                }
             }
             return self.reap_server(pid);
         }
@@ -114,6 +148,11 @@ impl Loop<'_> {
         Reaped::Stranger
     }
 
+    /// What a server that has ended left to be read.
+    fn hear_last_words(&mut self) -> Option<Event> {
+        self.hear_report().or_else(|| self.hear_pipe()).or_else(|| self.hear_message())
+    }
+
     /// The server has ended. The number in the pidfile must be gone before the pid can be somebody else's.
     fn reap_server(&mut self, pid: Pid) -> Reaped {
         if let Some(file) = &self.watch.pidfile
@@ -130,6 +169,9 @@ impl Loop<'_> {
         }
         let Some(life) = &self.life else { return Reaped::Stranger };
         let Some(failure) = &life.failure else {
+            if self.is_first() && self.error.is_none() {
+                self.error = Some(Error::refused(format!("the server {exit} before it was ready")));
+            }
             self.say(Priority::Notice, format_args!("the server (pid {pid}) {exit} after {} s", uptime.0 / 1000));
             return Reaped::Event(Event::Fell(exit));
         };

@@ -88,6 +88,22 @@ impl Logs {
         begin(&self.dir, RECORDS, None)
     }
 
+    /// Opens the file of vsrun's own records anew under its name: somebody may have renamed it.
+    ///
+    /// # Errors
+    /// Those of the file system; EEXIST when it is no file that vsrun would write to.
+    pub fn reopen(&self) -> io::Result<OwnedFd> {
+        match self.dir.file(&word(RECORDS.as_bytes().to_vec()), How::Append, 0) {
+            Ok(file) => {
+                let about = dir::about(file.as_fd())?;
+                let ours = about.regular && about.links == 1;
+                if ours { Ok(file) } else { Err(io::Error::from_raw_os_error(errno::EEXIST)) }
+            }
+            Err(why) if why.raw_os_error() == Some(errno::ENOENT) => begin(&self.dir, RECORDS, None),
+            Err(why) => Err(why),
+        }
+    }
+
     /// When old files are to be looked for again.
     pub fn deadline(&self) -> Time {
         self.sweep

@@ -28,6 +28,14 @@ pub struct Pidfile {
 }
 
 impl Pidfile {
+    /// Claims the file, if there is to be one.
+    ///
+    /// # Errors
+    /// Those of [`Self::claim`].
+    pub fn claim_if(path: Option<&CString>) -> Result<Option<Self>> {
+        path.map(|path| Self::claim(path)).transpose()
+    }
+
     /// Opens and locks the file. What an earlier start left in it stays until `write`.
     ///
     /// # Errors

@@ -1,31 +1,35 @@
 //! Words to people, and records to the log. A message that is lost is never a failure.
 
+use alloc::ffi::CString;
 use core::fmt::{self, Write};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use crate::decide::error::Error;
 use crate::decide::exit;
-use crate::decide::text::Text;
+use crate::decide::options::SyslogUsage;
+use crate::decide::plan::Syslog;
+use crate::decide::text::{Clean, Text};
 use crate::decide::time::Stamp;
+use crate::sys::datagram::Post;
 use crate::sys::{self, clock, fd, process};
 
 /// A line is at most half of what a pipe takes at once; longer ones are cut.
 type Line = Text<2048>;
 
-/// How grave a record is, in syslog's words.
-#[derive(Clone, Copy)]
+/// How grave a record is, in syslog's words and numbers.
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Priority {
-    /// One step more.
-    Debug,
-    /// As it should be.
-    Info,
-    /// Worth a look.
-    Notice,
-    /// Something is wrong, and life goes on.
-    Warning,
     /// It ends here.
-    Err,
+    Err = 3,
+    /// Something is wrong, and life goes on.
+    Warning = 4,
+    /// Worth a look.
+    Notice = 5,
+    /// As it should be.
+    Info = 6,
+    /// One step more.
+    Debug = 7,
 }
 
 impl Priority {
@@ -40,40 +44,105 @@ impl Priority {
     }
 }
 
-/// Where vsrun's own records go.
-pub enum Voice {
-    /// To standard error, as it is.
+/// The place of vsrun's own records.
+pub enum Place {
+    /// Standard error, as it is.
     Plain,
-    /// To the pipe of the logger.
+    /// The pipe of the logger.
     Pipe(OwnedFd),
-    /// To vsrun.log, each with its date.
+    /// vsrun.log, each with its date.
     File(OwnedFd),
 }
 
+/// Which records are wanted on standard error.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Wanted {
+    /// All.
+    All,
+    /// Errors, and steps: of one who becomes the server.
+    Errors,
+}
+
+/// Where vsrun's own records go.
+pub struct Voice {
+    /// Their place.
+    pub place: Place,
+    /// Which of them, where that is standard error.
+    pub wanted: Wanted,
+    /// The system logger, beside the place or instead of it.
+    syslog: Option<Journal>,
+}
+
+/// The system logger: syslog(3), without its library.
+struct Journal {
+    post: Post,
+    tag: CString,
+    usage: SyslogUsage,
+}
+
+/// Where the system logger listens.
+const LOG: &[u8] = b"/dev/log";
+
 impl Voice {
+    /// Records in that place.
+    pub fn new(place: Place) -> Self {
+        Self { place, wanted: Wanted::All, syslog: None }
+    }
+
+    /// Records go to the system logger as well, or only.
+    ///
+    /// # Errors
+    /// When there is no socket to be had.
+    pub fn add_syslog(&mut self, syslog: Option<Syslog>) -> Result<(), Error> {
+        if let Some(Syslog { tag, usage }) = syslog {
+            let post = Post::new(LOG).map_err(|why| failed(format_args!("cannot make a socket for syslog"), &why))?;
+            self.syslog = Some(Journal { post, tag, usage });
+        }
+        Ok(())
+    }
+
     /// Writes a record if that can be done without waiting.
     pub fn say(&self, priority: Priority, words: fmt::Arguments<'_>) {
         let mut line = Line::new();
-        let _ = match self {
-            Self::File(_) => {
+        // Steps are for the one who asked for them.
+        if let Some(journal) = self.syslog.as_ref().filter(|_| priority != Priority::Debug) {
+            const DAEMON: u8 = 3;
+            let (number, tag) = (DAEMON * 8 + priority as u8, Clean(journal.tag.to_bytes()));
+            let _ = write!(line, "<{number}>{tag}[{}]: {words}", process::id());
+            journal.post.send(line.as_bytes());
+            if journal.usage == SyslogUsage::Only {
+                return;
+            }
+            line.clear();
+        }
+        let error = matches!(priority, Priority::Err | Priority::Debug);
+        let _ = match &self.place {
+            Place::Plain if self.wanted == Wanted::Errors && !error => return,
+            Place::File(_) => {
                 let (seconds, millis) = clock::wall();
                 let stamp = Stamp { seconds, millis };
                 write!(line, "{stamp} vsrun[{}] {}: {words}", process::id(), priority.word())
             }
-            Self::Plain | Self::Pipe(_) => match priority {
-                Priority::Debug => write!(line, "vsrun: debug: {words}"),
-                Priority::Info | Priority::Notice | Priority::Warning | Priority::Err => write!(line, "vsrun: {words}"),
-            },
+            Place::Plain | Place::Pipe(_) if priority == Priority::Debug => write!(line, "vsrun: debug: {words}"),
+            Place::Plain | Place::Pipe(_) => write!(line, "vsrun: {words}"),
         };
         line.end_with(b'\n');
         fd::write_or_lose(self.fd(), line.as_bytes());
     }
 
+    /// Records why a start failed, unless the caller is told in the same place.
+    pub fn say_failure(&self, error: &Error) {
+        let told = matches!(self.place, Place::Plain) && self.syslog.is_none();
+        if !told {
+            self.say(Priority::Err, format_args!("{}", error.text));
+        }
+    }
+
     /// The descriptor that the words are written to.
     pub fn fd(&self) -> BorrowedFd<'_> {
-        match self {
-            Self::Plain => fd::standard(2),
-            Self::Pipe(fd) | Self::File(fd) => fd.as_fd(),
+        match &self.place {
+            Place::Plain => fd::standard(2),
+            Place::Pipe(fd) | Place::File(fd) => fd.as_fd(),
         }
     }
 }

@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use crate::act::launch::{Prepared, Wires, spawn, spawn_orphan};
 use crate::act::logs::{Logs, Reading};
 use crate::act::report::Start;
-use crate::act::say::{Priority, Voice, failed};
+use crate::act::say::{Place, Priority, Voice, failed};
 use crate::decide::error::{Error, Result};
 use crate::decide::plan::{Output, Program};
 use crate::decide::time::{Span, Time};
@@ -38,7 +38,8 @@ pub struct Logger {
     pipe: OwnedFd,
     life: Option<Life>,
     pause: Span,
-    again: Time,
+    /// When it is started again. None: never, it is not our child.
+    again: Option<Time>,
 }
 
 struct Life {
@@ -52,17 +53,17 @@ struct Life {
 /// When the logdir cannot be opened, or the logger is nowhere.
 pub fn open(output: Output, reading: Reading) -> Result<(Sink, Voice)> {
     match output {
-        Output::Same => Ok((Sink::Same, Voice::Plain)),
+        Output::Same => Ok((Sink::Same, Voice::new(Place::Plain))),
         Output::Files { dir, keep, owner } => {
             let (logs, records) = Logs::open(&dir, keep, owner, reading)?;
-            Ok((Sink::Files(logs), Voice::File(records)))
+            Ok((Sink::Files(logs), Voice::new(Place::File(records))))
         }
         Output::Logger(program) => {
             find(&program)?;
             let (pipe, write) = fd::pipe().map_err(|why| failed(format_args!("cannot make a pipe"), &why))?;
             let program = Prepared::new(program);
-            let logger = Logger { program, pipe, life: None, pause: PAUSES.0, again: Time::default() };
-            Ok((Sink::Logger(logger), Voice::Pipe(write)))
+            let logger = Logger { program, pipe, life: None, pause: PAUSES.0, again: None };
+            Ok((Sink::Logger(logger), Voice::new(Place::Pipe(write))))
         }
     }
 }
@@ -107,13 +108,28 @@ impl Sink {
             match logs.rotate() {
                 Ok(records) => {
                     voice.say(Priority::Info, format_args!("rotated: this file has been renamed"));
-                    *voice = Voice::File(records);
+                    voice.place = Place::File(records);
                     voice.say(Priority::Info, format_args!("rotated: the files begin anew"));
                 }
                 Err(why) => {
                     let why = crate::sys::words(&why);
                     voice.say(Priority::Warning, format_args!("cannot rotate the log files: {why}; they go on"));
                 }
+            }
+        }
+    }
+
+    /// Opens the file of vsrun's own records anew, if there is one.
+    pub fn reopen(&self, voice: &mut Voice) {
+        let Self::Files(logs) = self else { return };
+        match logs.reopen() {
+            Ok(records) => {
+                voice.place = Place::File(records);
+                voice.say(Priority::Info, format_args!("reopened: the file was opened anew"));
+            }
+            Err(why) => {
+                let why = crate::sys::words(&why);
+                voice.say(Priority::Warning, format_args!("cannot open the log file anew: {why}; the old one goes on"));
             }
         }
     }
@@ -144,7 +160,7 @@ impl Sink {
     pub fn deadline(&self) -> Option<Time> {
         match self {
             Self::Files(logs) => Some(logs.deadline()),
-            Self::Logger(logger) if logger.life.is_none() => Some(logger.again),
+            Self::Logger(logger) if logger.life.is_none() => logger.again,
             Self::Logger(_) | Self::Same => None,
         }
     }
@@ -153,7 +169,7 @@ impl Sink {
     pub fn tend(&mut self, now: Time) {
         match self {
             Self::Files(logs) if logs.deadline() <= now => logs.sweep(now),
-            Self::Logger(logger) if logger.life.is_none() && logger.again <= now => {
+            Self::Logger(logger) if logger.life.is_none() && logger.again.is_some_and(|again| again <= now) => {
                 // Nobody waits for its exec here: what goes wrong shows in its end.
                 if logger.launch(now).is_err() {
                     logger.put_off(now);
@@ -181,7 +197,10 @@ impl Sink {
         let start = Time(clock::monotonic());
         let until = start.after(LAST);
         if let Self::Logger(logger) = &mut self {
-            logger.again = start;
+            if logger.life.is_none() && logger.again.is_none() {
+                return;
+            }
+            logger.again = Some(start);
         }
         while let Self::Logger(logger) = &mut self {
             let now = Time(clock::monotonic());
@@ -212,7 +231,7 @@ impl Logger {
     }
 
     fn put_off(&mut self, now: Time) {
-        self.again = now.after(self.pause);
+        self.again = Some(now.after(self.pause));
         self.pause = self.pause.doubled().min(PAUSES.1);
     }
 

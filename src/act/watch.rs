@@ -3,14 +3,15 @@
 //! Before the server lives we may fail; afterwards we may not. So nothing here returns an error: what fails is
 //! recorded, and life goes on.
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 
 use crate::act::detach::Caller;
 use crate::act::handler::{Handler, Report};
 use crate::act::launch::{Attempt, Launched, Prepared, Wires, spawn};
 use crate::act::pidfile::Pidfile;
+use crate::act::ready::{Ear, Service};
 use crate::act::report::Failure;
-use crate::act::say::{Priority, Voice};
+use crate::act::say::{Place, Priority, Voice};
 use crate::act::sink::Sink;
 use crate::decide::error::Error;
 use crate::decide::event::{Action, Ending, Event, Logs, To};
@@ -18,9 +19,10 @@ use crate::decide::exit::{self, Exit};
 use crate::decide::manager::step;
 use crate::decide::policy::Policy;
 use crate::decide::signal::Signal;
-use crate::decide::state::{Phase, State};
+use crate::decide::state::{Next, Phase, State};
 use crate::decide::text::Clean;
 use crate::decide::time::{Span, Time};
+use crate::decide::traps::Traps;
 use crate::sys::process::{self, Pid, Target, Usage};
 use crate::sys::wait::Signals;
 use crate::sys::{self, clock};
@@ -45,8 +47,25 @@ pub struct Watch {
     pub pidfile: Option<Pidfile>,
     /// The signals that have come.
     pub signals: Signals,
+    /// What each of them does.
+    pub traps: Traps,
+    /// How the server says that it has been started.
+    pub ear: Ear,
+    /// The service manager above us.
+    pub service: Option<Service>,
     /// The one who waits for the server to be started.
     pub caller: Option<Caller>,
+    /// What becomes of us then.
+    pub afterwards: Afterwards,
+}
+
+/// What becomes of vsrun once the server has been started.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Afterwards {
+    /// It stays.
+    Stay,
+    /// It leaves the server alone, with status 0.
+    Leave,
 }
 
 /// The server's life that goes on, or has just ended.
@@ -55,6 +74,8 @@ pub struct Life {
     pub pid: Pid,
     /// Tells of a failed step until the exec.
     pub report: Option<OwnedFd>,
+    /// Where it says that it is ready, until it has.
+    pub ready: Option<OwnedFd>,
     /// Why it never came to run.
     pub failure: Option<Failure>,
     /// How long the server's file was at its beginning.
@@ -87,9 +108,9 @@ pub fn watch(watch: &mut Watch) -> (Ending, Option<Error>) {
     let mut this = Loop { watch, state, life: None, unreaped: false, error: None };
     let mut event = this.launch();
     loop {
-        let time = now();
-        let (next, action) = step(&this.watch.policy, this.state, event, time);
+        let (next, action) = step(&this.watch.policy, this.state, event, now());
         this.state = next;
+        this.tell_service(event);
         event = match action {
             Action::Finish(ending) => return (ending, this.error),
             Action::Launch(logs) => this.relaunch(logs),
@@ -99,9 +120,7 @@ pub fn watch(watch: &mut Watch) -> (Ending, Option<Error>) {
                 this.wait()
             }
             Action::Announce => {
-                if let Some(caller) = this.watch.caller.take() {
-                    caller.ready();
-                }
+                this.announce();
                 this.wait()
             }
             Action::Wait => this.wait(),
@@ -115,6 +134,30 @@ pub fn now() -> Time {
 }
 
 impl Loop<'_> {
+    /// The server has been started: whoever waited for it is told.
+    fn announce(&mut self) {
+        if let Some(caller) = self.watch.caller.take() {
+            caller.ready();
+        }
+        if self.watch.afterwards == Afterwards::Leave {
+            process::leave(exit::OK);
+        }
+        if let Some(service) = &mut self.watch.service {
+            service.ready();
+        }
+    }
+
+    /// Keeps the service manager above us informed.
+    fn tell_service(&mut self, event: Event) {
+        let Some(service) = &mut self.watch.service else { return };
+        match (event, self.state.phase) {
+            (Event::Restart, Phase::Stopping { next: Next::Again, .. }) => service.reloading(),
+            (Event::Stop | Event::Interrupt, _) => service.stopping(),
+            (Event::Ready, Phase::Up) => service.ready_again(),
+            _ => {}
+        }
+    }
+
     fn relaunch(&mut self, logs: Logs) -> Event {
         if logs == Logs::Rotate {
             self.watch.sink.rotate(&mut self.watch.voice);
@@ -129,29 +172,38 @@ impl Loop<'_> {
 
     /// Starts the server.
     fn launch(&mut self) -> Event {
+        let attempt = if self.is_first() { Attempt::First } else { Attempt::Later };
         let watch = &mut *self.watch;
         let output = watch.sink.server(&watch.voice);
         let debug = watch.debug.then_some(&watch.voice);
-        let attempt = if self.state.phase == Phase::Starting { Attempt::First } else { Attempt::Later };
         let pidfile = watch.pidfile.as_ref();
-        let wires = Wires { output, error: output, pidfile, attempt, debug, ..Wires::default() };
+        let (ear, voice) = match watch.ear.pipe() {
+            Ok(Some((read, write, number))) => (Some(read), Some((write, number))),
+            Ok(None) => (None, None),
+            Err(why) => return self.cannot_launch(&why),
+        };
+        let ready = voice.as_ref().map(|(write, number)| (write.as_fd(), *number));
+        let wires = Wires { output, error: output, pidfile, ready, attempt, debug, ..Wires::default() };
         let mark = if let Sink::Files(logs) = &watch.sink { logs.length() } else { 0 };
         match spawn(&watch.program, &wires) {
             Ok(Launched { pid, report }) => {
                 let (usage, uptime) = (Usage::default(), Span::ZERO);
-                self.life = Some(Life { pid, report: Some(report), failure: None, mark, usage, uptime });
+                self.life = Some(Life { pid, report: Some(report), ready: ear, failure: None, mark, usage, uptime });
+                drop(voice);
                 self.wait()
             }
-            Err(why) => {
-                let why = sys::words(&why);
-                if self.is_first() {
-                    self.error = Some(Error::refused(format!("cannot start a process: {why}")));
-                } else {
-                    self.say(Priority::Warning, format_args!("cannot start a process now: {why}"));
-                }
-                Event::NoFork
-            }
+            Err(why) => self.cannot_launch(&why),
         }
+    }
+
+    fn cannot_launch(&mut self, why: &std::io::Error) -> Event {
+        let why = sys::words(why);
+        if self.is_first() {
+            self.error = Some(Error::refused(format!("cannot start a process: {why}")));
+        } else {
+            self.say(Priority::Warning, format_args!("cannot start a process now: {why}"));
+        }
+        Event::NoFork
     }
 
     /// Tries once more what the server's process could not do, and says why not.
@@ -204,7 +256,7 @@ impl Loop<'_> {
 
     /// Whether this is the first start, which may fail.
     pub fn is_first(&self) -> bool {
-        self.state.phase == Phase::Starting
+        matches!(self.state.phase, Phase::Starting { .. })
     }
 
     /// Records it.
@@ -222,7 +274,7 @@ impl Watch {
             Ending::GaveUp(_) => "after too many restarts",
             Ending::Stopped => "on request",
             // On standard error, the error itself says it all.
-            Ending::Failed(_) if matches!(self.voice, Voice::Plain) => return,
+            Ending::Failed(_) if matches!(self.voice.place, Place::Plain) => return,
             Ending::Failed(_) => "without a server",
         };
         let priority = if status == exit::OK { Priority::Info } else { Priority::Err };

@@ -2,6 +2,7 @@
 
 use super::error::{Error, Result};
 use super::options::Options;
+use super::ready::Ready;
 
 /// Refuses contradictions.
 ///
@@ -15,11 +16,24 @@ pub fn check(options: &Options) -> Result<()> {
         ("handler-timeout", options.handler_timeout.is_some()),
         ("stop-signal", options.stop_signal.is_some()),
         ("stop-timeout", options.stop_timeout.is_some()),
+        ("on-signal", !options.on_signal.is_empty()),
     ];
     for (name, given) in stay {
         if given && !options.stays() {
             return wrong(format!("option --{name} needs --manager or --restart"));
         }
+    }
+    for (at, (signal, _)) in options.on_signal.iter().enumerate() {
+        if options.on_signal.iter().take(at).any(|(other, _)| other == signal) {
+            return wrong(format!("option --on-signal: {signal} is given twice"));
+        }
+    }
+    let waits = matches!(options.ready, Some(Ready::Newline(_) | Ready::Notify));
+    if waits && !options.stays() && !options.background {
+        return wrong("option --ready needs somebody to wait: --background, --manager or --restart".into());
+    }
+    if options.ready_timeout.is_some() && !waits {
+        return wrong("option --ready-timeout needs --ready fd:N or --ready notify".into());
     }
     if options.syslog.is_some() && options.logdir.is_some() {
         return wrong("option --syslog excludes --logdir".into());

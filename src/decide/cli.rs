@@ -13,11 +13,13 @@ use super::clash;
 use super::environ::word;
 use super::error::{Error, Result};
 use super::exit::Success;
-use super::options::{Managed, Options};
+use super::options::{Managed, Options, SyslogUsage};
 use super::policy::{Limit, Restart};
+use super::ready::Ready;
 use super::signal::Signal;
 use super::text::Clean;
 use super::time::Span;
+use super::traps;
 use super::words::{Unread, Words};
 
 /// What the caller wants.
@@ -104,6 +106,9 @@ fn read(options: &mut Options, parser: &mut lexopt::Parser) -> Result<Option<Fou
                 store(&mut options.logdir, "logdir", (dir, keep))?;
             }
             Long("logger") => once(&mut options.logger, parser, "logger", words, EMPTY)?,
+            Long("syslog-usage") => {
+                once(&mut options.syslog_usage, parser, "syslog-usage", SyslogUsage::parse, "is not no, yes or only")?;
+            }
             Long("stdin") => options.stdin = true,
             Short('e') | Long("env") => options.env.push(value(parser, "env", assignment, "is not NAME=VALUE")?),
             Long("umask") => once(&mut options.umask, parser, "umask", octal, "is not an octal number of 0 to 777")?,
@@ -155,6 +160,26 @@ fn read(options: &mut Options, parser: &mut lexopt::Parser) -> Result<Option<Fou
                 )?;
             }
             Long("stop-timeout") => once(&mut options.stop_timeout, parser, "stop-timeout", Span::parse, DURATION)?,
+            Long("on-signal") => {
+                options.on_signal.push(value(
+                    parser,
+                    "on-signal",
+                    traps::parse,
+                    "is not SIGNAL=ACTION for a signal that can be trapped",
+                )?);
+            }
+            Long("ready") => {
+                once(
+                    &mut options.ready,
+                    parser,
+                    "ready",
+                    Ready::parse,
+                    "is not exec, notify or fd:N with N of 3 to 65535",
+                )?;
+            }
+            Long("ready-timeout") => {
+                once(&mut options.ready_timeout, parser, "ready-timeout", Span::parse, DURATION)?;
+            }
             Long("args") => {
                 let file = value(parser, "args", path, EMPTY)?;
                 return Ok(Some(Found::File(OsString::from_vec(file.into_bytes()))));

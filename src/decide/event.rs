@@ -10,6 +10,8 @@ pub enum Event {
     Tick,
     /// The server counts as started.
     Ready,
+    /// The server will never say that it is ready.
+    Unready,
     /// The server has ended.
     Fell(Exit),
     /// The server never came to run: vsrun's status for that.

@@ -113,6 +113,12 @@ flags! {
     "With --syslog, run COMMAND in place of 'logger -t TAG'. Its words are split at blanks; there is no quoting. Any "
     "program that reads lines from its standard input will do: svlogd, s6-log, multilog.";
 
+    Start ' ' "syslog-usage" ["WHEN" "choices=no,yes,only"]
+    "vsrun's own records: no syslog, also, only"
+    "Whether vsrun's own records go to the system logger: no (the default), yes, which means there too, or only, which "
+    "means there alone. They are sent to /dev/log, named after the TAG of --syslog or 'vsrun'. Debug records never go "
+    "there. With --syslog and without --logger the records are there already.";
+
     Start ' ' "stdin" []
     "leave the server's standard input as it is"
     "Leave the server's standard input as it is. Without it, it is always /dev/null, or an empty pipe where that "
@@ -179,6 +185,24 @@ flags! {
     "then KILL after that long (30s; 0 = never)"
     "Send SIGKILL to the server's process group when the server has not ended that long after the stop signal. The "
     "default is 30s; 0 means never.";
+
+    Stay ' ' "on-signal" ["SIGNAL=ACTION" "string"]
+    "what a signal to vsrun does (repeatable)"
+    "What is done when SIGNAL comes. ACTION is stop, restart, reopen (open vsrun.log anew under its name), ignore, "
+    "forward or forward:SIGNAL. TERM and INT stop, HUP restarts, every other signal is forwarded unless said otherwise. "
+    "May be given more than once, for different signals.";
+
+    Stay ' ' "ready" ["HOW" "string"]
+    "started when: exec, fd:N or notify"
+    "When the server counts as started: exec (the default), once its exec has succeeded; fd:N, once it has written a "
+    "newline to its descriptor N; notify, once it has sent READY=1 to $NOTIFY_SOCKET, see sd_notify(3). Anything but "
+    "exec needs --background or somebody who stays. A server that ends before, or that closes descriptor N without a "
+    "newline, is a failure: vsrun ends with 125.";
+
+    Stay ' ' "ready-timeout" ["DURATION" "string"]
+    "fail when that takes longer"
+    "Stop the server, and end with 125, when it does not count as started after that long. The default is to wait as "
+    "long as it takes.";
 
     Help 'h' "help" []
     "print this text"

@@ -25,19 +25,22 @@ fn advance(policy: &Policy, state: &mut State, event: Event, now: Time) -> Actio
     use Event::*;
     let due = state.deadline().is_some_and(|until| until <= now);
     match (state.phase, event) {
-        (Phase::Starting, Ready) => {
+        (Phase::Starting { .. }, Ready) => {
             state.ready = true;
             state.phase = Phase::Up;
             Action::Announce
         }
-        (Phase::Starting, Failed(code)) => finish(state, Ending::Failed(code)),
-        (Phase::Starting, NoFork) => finish(state, Ending::Failed(SETUP)),
+        (Phase::Starting { .. }, Failed(code)) => finish(state, Ending::Failed(code)),
+        (Phase::Starting { .. }, NoFork) => finish(state, Ending::Failed(SETUP)),
         (Phase::Up, Failed(code)) => fall(policy, state, Exit::Code(code), now),
         (Phase::Up, NoFork) => shortage(state, Task::Launch, now),
-        (Phase::Starting | Phase::Up, Fell(exit)) => fall(policy, state, exit, now),
-        (Phase::Starting | Phase::Up, Stop | Interrupt) => ask(policy, state, Next::End, now),
-        (Phase::Starting | Phase::Up, Restart) => ask(policy, state, Next::Again, now),
-        (Phase::Starting | Phase::Up | Phase::Stopping { .. }, Pass(signal)) => {
+        (Phase::Starting { .. }, Fell(_)) => finish(state, Ending::Failed(SETUP)),
+        (Phase::Starting { .. }, Unready) => ask(policy, state, Next::Fail, now),
+        (Phase::Starting { .. }, Tick) if due => ask(policy, state, Next::Fail, now),
+        (Phase::Up, Fell(exit)) => fall(policy, state, exit, now),
+        (Phase::Starting { .. } | Phase::Up, Stop | Interrupt) => ask(policy, state, Next::End, now),
+        (Phase::Starting { .. } | Phase::Up, Restart) => ask(policy, state, Next::Again, now),
+        (Phase::Starting { .. } | Phase::Up | Phase::Stopping { .. }, Pass(signal)) => {
             state.passed |= signal.bit();
             Action::Send(signal, To::Server)
         }
@@ -55,7 +58,8 @@ fn advance(policy: &Policy, state: &mut State, event: Event, now: Time) -> Actio
             Action::Wait
         }
         (Phase::Stopping { next: Next::End, .. }, Fell(_) | Failed(_)) => finish(state, Ending::Stopped),
-        (Phase::Stopping { next: Next::Again, .. }, Fell(_) | Failed(_)) => launch(state, Logs::Rotate, now),
+        (Phase::Stopping { next: Next::Again, .. }, Fell(_) | Failed(_)) => launch(policy, state, Logs::Rotate, now),
+        (Phase::Stopping { next: Next::Fail, .. }, Fell(_) | Failed(_)) => finish(state, Ending::Failed(SETUP)),
 
         (Phase::Handling { exit, pause, .. }, Handled(Exit::SUCCESS)) => restart(policy, state, exit, pause, now),
         (Phase::Handling { exit, .. } | Phase::Refusing { exit, .. }, Handled(_)) => {
@@ -88,42 +92,42 @@ fn advance(policy: &Policy, state: &mut State, event: Event, now: Time) -> Actio
         (Phase::Quitting { .. }, Interrupt) => kill_handler(policy, state, now),
         (Phase::Quitting { .. }, Handled(_)) => finish(state, Ending::Stopped),
 
-        (Phase::Resting { .. }, Tick) if due => launch(state, Logs::Same, now),
-        (Phase::Resting { .. }, Restart) => launch(state, Logs::Rotate, now),
+        (Phase::Resting { .. }, Tick) if due => launch(policy, state, Logs::Same, now),
+        (Phase::Resting { .. }, Restart) => launch(policy, state, Logs::Rotate, now),
         (Phase::Resting { .. } | Phase::Short { .. }, Stop | Interrupt) => finish(state, Ending::Stopped),
 
         (Phase::Short { task, .. }, Tick) if due => retry(policy, state, task, now),
-        (Phase::Short { task: Task::Launch, .. }, Restart) => launch(state, Logs::Rotate, now),
+        (Phase::Short { task: Task::Launch, .. }, Restart) => launch(policy, state, Logs::Rotate, now),
         (Phase::Short { task: Task::Handle { exit, .. }, until }, Restart) => {
             state.phase = Phase::Short { task: Task::Handle { exit, pause: Pause::None }, until };
             Action::Wait
         }
 
         // Not yet, or once more.
-        (Phase::Starting | Phase::Up, Tick) => Action::Wait,
-        (Phase::Stopping { .. }, Tick | Restart | Ready) => Action::Wait,
+        (Phase::Starting { .. } | Phase::Up, Tick) => Action::Wait,
+        (Phase::Stopping { .. }, Tick | Restart | Ready | Unready) => Action::Wait,
         (Phase::Handling { .. } | Phase::Resting { .. } | Phase::Short { .. }, Tick) => Action::Wait,
         (Phase::Refusing { .. }, Tick | Restart) => Action::Wait,
         (Phase::Quitting { .. }, Tick | Stop | Restart) => Action::Wait,
-        // A server is ready once.
-        (Phase::Up, Ready) => Action::Wait,
+        // A server is ready once, and later ones need not be.
+        (Phase::Up, Ready | Unready) => Action::Wait,
         // No handler is there to end.
         (
-            Phase::Starting | Phase::Up | Phase::Stopping { .. } | Phase::Resting { .. } | Phase::Short { .. },
+            Phase::Starting { .. } | Phase::Up | Phase::Stopping { .. } | Phase::Resting { .. } | Phase::Short { .. },
             Handled(_),
         ) => Action::Wait,
         // No server is there to end, or to hear a signal.
         (
             Phase::Handling { .. } | Phase::Refusing { .. } | Phase::Quitting { .. },
-            Ready | Fell(_) | Failed(_) | Pass(_),
+            Ready | Unready | Fell(_) | Failed(_) | Pass(_),
         ) => Action::Wait,
-        (Phase::Resting { .. } | Phase::Short { .. }, Ready | Fell(_) | Failed(_) | Pass(_)) => Action::Wait,
+        (Phase::Resting { .. } | Phase::Short { .. }, Ready | Unready | Fell(_) | Failed(_) | Pass(_)) => Action::Wait,
         // Nothing has been launched.
         (Phase::Stopping { .. } | Phase::Refusing { .. } | Phase::Quitting { .. }, NoFork) => Action::Wait,
         (Phase::Resting { .. } | Phase::Short { .. }, NoFork) => Action::Wait,
         (
             Phase::Done,
-            Tick | Ready | Fell(_) | Failed(_) | Handled(_) | NoFork | Stop | Interrupt | Restart | Pass(_),
+            Tick | Ready | Unready | Fell(_) | Failed(_) | Handled(_) | NoFork | Stop | Interrupt | Restart | Pass(_),
         ) => Action::Wait,
     }
 }
@@ -185,8 +189,8 @@ fn restart(policy: &Policy, state: &mut State, exit: Exit, pause: Pause, now: Ti
     state.row = state.row.saturating_add(1);
     state.restarts = state.restarts.saturating_add(1);
     match pause {
-        Pause::None => launch(state, Logs::Rotate, now),
-        Pause::Usual if rest == Span::ZERO => launch(state, Logs::Same, now),
+        Pause::None => launch(policy, state, Logs::Rotate, now),
+        Pause::Usual if rest == Span::ZERO => launch(policy, state, Logs::Same, now),
         Pause::Usual => {
             state.phase = Phase::Resting { until: at };
             Action::Wait
@@ -203,8 +207,9 @@ fn pause_after(policy: &Policy, row: u32) -> Span {
     }
 }
 
-fn launch(state: &mut State, logs: Logs, now: Time) -> Action {
-    state.phase = if state.ready { Phase::Up } else { Phase::Starting };
+fn launch(policy: &Policy, state: &mut State, logs: Logs, now: Time) -> Action {
+    let until = policy.ready_timeout.map(|span| now.after(span));
+    state.phase = if state.ready { Phase::Up } else { Phase::Starting { until } };
     state.since = now;
     state.passed = 0;
     Action::Launch(logs)
@@ -228,7 +233,7 @@ fn shortage(state: &mut State, task: Task, now: Time) -> Action {
 
 fn retry(policy: &Policy, state: &mut State, task: Task, now: Time) -> Action {
     match task {
-        Task::Launch => launch(state, Logs::Same, now),
+        Task::Launch => launch(policy, state, Logs::Same, now),
         Task::Handle { exit, pause } => handle(policy, state, exit, pause, now),
     }
 }

@@ -6,8 +6,10 @@ use alloc::vec::Vec;
 use super::account::Login;
 use super::exit::Success;
 use super::policy::{Limit, Restart};
+use super::ready::Ready;
 use super::signal::Signal;
 use super::time::Span;
+use super::traps::Trap;
 
 /// What stands on the command line. None: not given.
 #[derive(Debug, Default)]
@@ -38,6 +40,14 @@ pub struct Options {
     pub umask: Option<u32>,
     /// `--argv0`.
     pub argv0: Option<CString>,
+    /// `--syslog-usage`.
+    pub syslog_usage: Option<SyslogUsage>,
+    /// `--on-signal`, in the order given.
+    pub on_signal: Vec<(Signal, Trap)>,
+    /// `--ready`.
+    pub ready: Option<Ready>,
+    /// `--ready-timeout`.
+    pub ready_timeout: Option<Span>,
     /// `--debug`.
     pub debug: bool,
     /// `--manager`.
@@ -58,6 +68,29 @@ pub struct Options {
     pub stop_timeout: Option<Span>,
     /// COMMAND and its arguments.
     pub command: Vec<CString>,
+}
+
+/// Whether vsrun's own records go to the system logger.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SyslogUsage {
+    /// No.
+    No,
+    /// Too.
+    Yes,
+    /// And nowhere else.
+    Only,
+}
+
+impl SyslogUsage {
+    /// Reads the value of `--syslog-usage`.
+    pub fn parse(text: &[u8]) -> Option<Self> {
+        match text {
+            b"no" => Some(Self::No),
+            b"yes" => Some(Self::Yes),
+            b"only" => Some(Self::Only),
+            _ => None,
+        }
+    }
 }
 
 /// The two values of `--manager`.

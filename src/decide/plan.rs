@@ -8,13 +8,18 @@ use alloc::vec::Vec;
 use super::account::{self, Identity};
 use super::environ::{Environ, Word};
 use super::error::{Error, Result};
-use super::options::Options;
+use super::options::{Options, SyslogUsage};
 use super::policy::{Handling, Policy, Restart};
+use super::ready::Ready;
 use super::signal::Signal;
 use super::step::Step;
 use super::steps;
 use super::text::shell_words;
 use super::time::Span;
+use super::traps::Traps;
+
+/// Where a server, or vsrun itself, finds the one that it reports to: sd_notify(3).
+pub const NOTIFY_SOCKET: &[u8] = b"NOTIFY_SOCKET";
 
 /// How the world is, read once.
 #[derive(Debug, Default)]
@@ -85,8 +90,25 @@ pub struct Plan {
     pub drops: bool,
     /// Whether each step is told.
     pub debug: bool,
+    /// The rules, for one who stays or waits.
+    pub policy: Policy,
+    /// What a signal to one who stays does.
+    pub traps: Traps,
+    /// When the server counts as started.
+    pub ready: Ready,
+    /// The system logger, for vsrun's own records.
+    pub syslog: Option<Syslog>,
     /// What vsrun does when it stays. None: it becomes the server.
     pub stay: Option<Stay>,
+}
+
+/// How vsrun's own records go to the system logger.
+#[derive(Debug)]
+pub struct Syslog {
+    /// Under which name.
+    pub tag: CString,
+    /// Whether they go elsewhere too.
+    pub usage: SyslogUsage,
 }
 
 /// Where the words of vsrun, server and handler go.
@@ -114,8 +136,8 @@ pub struct Stay {
     pub pidfile: Option<CString>,
     /// Who is asked after an unexpected end.
     pub handler: Option<Program>,
-    /// The rules.
-    pub policy: Policy,
+    /// The service manager that vsrun itself reports to: the NOTIFY_SOCKET that it was given.
+    pub notify: Option<Vec<u8>>,
 }
 
 /// Makes the plan.
@@ -133,8 +155,13 @@ pub fn plan(options: Options, facts: &Facts<'_>) -> Result<Plan> {
     let command = shell_words(options.command.iter().map(|word| word.to_bytes()));
     let server = steps::server(&options, facts, identity.as_ref(), change)?;
     let policy = policy(&options);
-    let stay =
-        options.stays().then(|| Stay { pidfile: options.manager.and_then(|managed| managed.pidfile), handler, policy });
+    let (traps, ready) = (Traps::new(&options.on_signal), options.ready.unwrap_or(Ready::Exec));
+    let syslog = syslog(&options);
+    let notify = facts.env.get(NOTIFY_SOCKET).map(<[u8]>::to_vec);
+    let stay = options.stays().then(|| {
+        let pidfile = options.manager.and_then(|managed| managed.pidfile);
+        Stay { pidfile, handler, notify }
+    });
     Ok(Plan {
         server,
         command,
@@ -143,6 +170,10 @@ pub fn plan(options: Options, facts: &Facts<'_>) -> Result<Plan> {
         background: options.background,
         drops: change.is_some_and(|identity| identity.uid != 0),
         debug: options.debug,
+        policy,
+        traps,
+        ready,
+        syslog,
         stay,
     })
 }
@@ -174,7 +205,7 @@ fn handler(
     change: Option<&Identity>,
 ) -> Result<Program> {
     let mut env = Environ(facts.env.0.clone());
-    env.remove(|name| name.starts_with(b"VSRUN_"));
+    env.remove(|name| name.starts_with(b"VSRUN_") || name == NOTIFY_SOCKET);
     if let Some(identity) = identity {
         env.log_in(identity);
     }
@@ -211,16 +242,27 @@ fn output(
     Ok(Output::Logger(steps::beside(command, paths, argv, env, change)))
 }
 
+/// Where the records have to be sent by vsrun itself: `logger -t TAG` has them already.
+fn syslog(options: &Options) -> Option<Syslog> {
+    let usage = options.syslog_usage.filter(|usage| *usage != SyslogUsage::No)?;
+    if options.syslog.is_some() && options.logger.is_none() {
+        return None;
+    }
+    Some(Syslog { tag: options.syslog.clone().unwrap_or(c"vsrun".into()), usage })
+}
+
 fn policy(options: &Options) -> Policy {
     let handler = match (&options.manager, options.handler_timeout) {
         (Some(managed), timeout) if managed.handler.is_some() => timeout.map_or(Handling::Patient, Handling::Within),
         _ => Handling::Absent,
     };
+    let default = if options.stays() { Restart::OnFailure } else { Restart::No };
     Policy {
-        restart: options.restart.unwrap_or(Restart::OnFailure),
+        restart: options.restart.unwrap_or(default),
         success: options.success_exit.unwrap_or_default(),
         delay: options.restart_delay.unwrap_or((Span::millis(100), Span::secs(30))),
         limit: options.restart_limit,
+        ready_timeout: options.ready_timeout,
         handler,
         stop_signal: options.stop_signal.unwrap_or(Signal::TERM),
         stop_timeout: Some(options.stop_timeout.unwrap_or(Span::secs(30))).filter(|span| *span > Span::ZERO),

@@ -60,6 +60,8 @@ pub struct Policy {
     pub delay: (Span, Span),
     /// When to give up.
     pub limit: Option<Limit>,
+    /// How long the first server may take until it counts as started. None: for ever.
+    pub ready_timeout: Option<Span>,
     /// Whether a handler is asked.
     pub handler: Handling,
     /// What asks the server to end.

@@ -32,7 +32,7 @@ pub struct State {
 #[expect(missing_docs, reason = "the fields' names mean the same in each phase")]
 pub enum Phase {
     /// The first server has been launched and does not count as started yet.
-    Starting,
+    Starting { until: Option<Time> },
     /// The server runs.
     Up,
     /// The server has been asked to end; what then.
@@ -58,6 +58,8 @@ pub enum Next {
     End,
     /// A restart.
     Again,
+    /// The end of a first start that failed.
+    Fail,
 }
 
 /// Whether a restart may be put off.
@@ -88,7 +90,7 @@ impl State {
     pub fn new(policy: &Policy, now: Time) -> Self {
         let room = policy.limit.map_or(0, |limit| usize::from(limit.restarts));
         Self {
-            phase: Phase::Starting,
+            phase: Phase::Starting { until: policy.ready_timeout.map(|span| now.after(span)) },
             ready: false,
             since: now,
             row: 0,
@@ -102,8 +104,9 @@ impl State {
     /// When the state changes by itself.
     pub fn deadline(&self) -> Option<Time> {
         match self.phase {
-            Phase::Starting | Phase::Up | Phase::Done => None,
-            Phase::Stopping { until, .. }
+            Phase::Up | Phase::Done => None,
+            Phase::Starting { until }
+            | Phase::Stopping { until, .. }
             | Phase::Handling { until, .. }
             | Phase::Refusing { until, .. }
             | Phase::Quitting { until } => until,

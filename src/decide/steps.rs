@@ -8,7 +8,7 @@ use super::account::Identity;
 use super::environ::{Environ, Word, word};
 use super::error::{Error, Result};
 use super::options::Options;
-use super::plan::{Facts, Program, Terminal};
+use super::plan::{Facts, NOTIFY_SOCKET, Program, Terminal};
 use super::step::Step;
 
 /// Where a command without a slash is looked for when there is no PATH.
@@ -27,6 +27,10 @@ pub fn server(
     let mut env = Environ(facts.env.0.clone());
     if let Some(identity) = identity {
         env.log_in(identity);
+    }
+    if options.stays() {
+        // vsrun reports there itself.
+        env.remove(|name| name == NOTIFY_SOCKET);
     }
     for entry in &options.env {
         env.put(entry);

@@ -60,6 +60,8 @@ pub enum How {
     New,
     /// Made anew, to write at its end.
     NewAppend,
+    /// To write at its end, when it is there.
+    Append,
 }
 
 impl Dir {
@@ -99,6 +101,7 @@ impl Dir {
             How::Existing => OFlags::RDWR | OFlags::NONBLOCK,
             How::ReadOnly => OFlags::RDONLY | OFlags::NONBLOCK,
             How::New => OFlags::RDWR | OFlags::CREATE | OFlags::EXCL,
+            How::Append => OFlags::WRONLY | OFlags::APPEND | OFlags::NONBLOCK,
             How::NewAppend => OFlags::WRONLY | OFlags::APPEND | OFlags::CREATE | OFlags::EXCL,
         };
         let flags = how | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NOCTTY;

@@ -90,7 +90,15 @@ pub fn install(fd: BorrowedFd<'_>, number: RawFd) -> io::Result<()> {
 /// # Errors
 /// Those of fcntl(2).
 pub fn duplicate(fd: BorrowedFd<'_>) -> io::Result<OwnedFd> {
-    Ok(rustix::io::fcntl_dupfd_cloexec(fd, 3)?)
+    duplicate_from(fd, 3)
+}
+
+/// A second descriptor for the same open file, not below that number and closed at exec.
+///
+/// # Errors
+/// Those of fcntl(2).
+pub fn duplicate_from(fd: BorrowedFd<'_>, lowest: RawFd) -> io::Result<OwnedFd> {
+    Ok(rustix::io::fcntl_dupfd_cloexec(fd, lowest)?)
 }
 
 /// Lets a descriptor live over exec.
@@ -227,6 +235,14 @@ pub fn write_all(fd: BorrowedFd<'_>, mut bytes: &[u8]) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// Reads what is there.
+///
+/// # Errors
+/// Those of read(2).
+pub fn read_some(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<usize> {
+    Ok(rustix::io::read(fd, buffer)?)
 }
 
 /// Reads until the end, or until the buffer is full. Returns how much.

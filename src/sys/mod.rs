@@ -10,6 +10,7 @@ use std::io;
 
 pub mod clock;
 pub mod contents;
+pub mod datagram;
 pub mod dir;
 pub mod entry;
 pub mod fd;

@@ -18,6 +18,11 @@ impl fmt::Display for Pid {
 }
 
 impl Pid {
+    /// The process of that number.
+    pub fn new(number: i32) -> Self {
+        Self(number)
+    }
+
     /// Whether a signal's sender, as the kernel names it, is this process.
     pub fn is_sender(self, sender: u32) -> bool {
         u32::try_from(self.0) == Ok(sender)

@@ -12,6 +12,7 @@ fn policy() -> Policy {
         success: Success::default(),
         delay: (Span::millis(100), Span::secs(30)),
         limit: None,
+        ready_timeout: None,
         handler: Handling::Absent,
         stop_signal: Signal::TERM,
         stop_timeout: Some(Span::secs(30)),
@@ -75,7 +76,11 @@ fn possible(world: World) -> Vec<(Event, World)> {
         events.extend(
             [Event::Fell(Exit::Code(1)), Event::Fell(Exit::SUCCESS), Event::Failed(127)].map(|event| (event, gone)),
         );
-        events.extend([(Event::Ready, world), (Event::Pass(Signal::new(USR1).unwrap()), world)]);
+        events.extend([
+            (Event::Ready, world),
+            (Event::Unready, world),
+            (Event::Pass(Signal::new(USR1).unwrap()), world),
+        ]);
     }
     if handler {
         let gone = World { handler: false, ..world };
@@ -139,6 +144,7 @@ fn the_end_is_the_end() {
     let all = [
         Event::Tick,
         Event::Ready,
+        Event::Unready,
         Event::Fell(Exit::Code(1)),
         Event::Failed(1),
         Event::Handled(Exit::SUCCESS),
@@ -189,6 +195,26 @@ impl Story {
             other => panic!("{other:?}"),
         }
     }
+}
+
+#[test]
+fn a_server_that_is_not_ready_is_stopped_and_is_a_failure() {
+    let policy = Policy { ready_timeout: Some(Span::secs(5)), handler: Handling::Patient, ..policy() };
+    for (later, event) in [(5000, Event::Tick), (1, Event::Unready)] {
+        let state = State::new(&policy, Time(0));
+        let mut story = Story { policy: policy.clone(), state, now: Time(0) };
+        assert_eq!(story.at(0, Event::Tick), Action::Wait);
+        assert_eq!(story.at(later, event), Action::Send(Signal::TERM, To::Server));
+        assert_eq!(story.at(1, Event::Ready), Action::Wait);
+        assert_eq!(story.at(30_000, Event::Tick), Action::Send(Signal::KILL, To::Group));
+        assert_eq!(story.at(1, Event::Fell(Exit::SUCCESS)), Action::Finish(Ending::Failed(125)));
+    }
+    let mut ended = Story { state: State::new(&policy, Time(0)), policy: policy.clone(), now: Time(0) };
+    assert_eq!(ended.at(1, Event::Fell(Exit::SUCCESS)), Action::Finish(Ending::Failed(125)));
+    // Once it was ready, a later life may be as slow as it likes.
+    let mut ready = Story::new(policy);
+    assert_eq!(ready.state.deadline(), None);
+    assert_eq!(ready.at(6000, Event::Unready), Action::Wait);
 }
 
 #[test]

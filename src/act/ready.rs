@@ -1,0 +1,130 @@
+//! How the server says that it has been started, and how vsrun says the same to a service manager above it.
+
+use core::fmt::Write;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use crate::act::say::failed;
+use crate::decide::environ::Environ;
+use crate::decide::error::Result;
+use crate::decide::event::Event;
+use crate::decide::plan::NOTIFY_SOCKET;
+use crate::decide::ready::{Ready, says_ready};
+use crate::decide::text::Text;
+use crate::sys::datagram::{Inbox, Post};
+use crate::sys::process::{self, Pid};
+use crate::sys::{clock, fd};
+
+/// How the server's words are heard, over all its lives.
+pub enum Ear {
+    /// The exec says it.
+    Exec,
+    /// A pipe in each life, to this descriptor.
+    Newline(i32),
+    /// A socket for all lives.
+    Notify(Inbox),
+}
+
+impl Ear {
+    /// Opens what is needed, and tells the server where.
+    ///
+    /// # Errors
+    /// When there is no socket to be had.
+    pub fn open(ready: Ready, env: &mut Environ) -> Result<Self> {
+        Ok(match ready {
+            Ready::Exec => Self::Exec,
+            Ready::Newline(number) => Self::Newline(number),
+            Ready::Notify => {
+                let (inbox, name) =
+                    Inbox::open().map_err(|why| failed(format_args!("cannot make a notify socket"), &why))?;
+                env.set(NOTIFY_SOCKET, &[b"@", &name[..]].concat());
+                Self::Notify(inbox)
+            }
+        })
+    }
+
+    /// For one life: what is heard here, and what the server writes to under which number.
+    ///
+    /// # Errors
+    /// When there is no pipe to be had.
+    pub fn pipe(&self) -> io::Result<Option<(OwnedFd, OwnedFd, i32)>> {
+        match self {
+            Self::Newline(number) => fd::pipe().map(|(read, write)| Some((read, write, *number))),
+            Self::Exec | Self::Notify(_) => Ok(None),
+        }
+    }
+
+    /// The descriptor to wait for beside a pipe.
+    pub fn fd(&self) -> Option<BorrowedFd<'_>> {
+        match self {
+            Self::Notify(inbox) => Some(inbox.as_fd()),
+            Self::Exec | Self::Newline(_) => None,
+        }
+    }
+
+    /// Reads what the server has written into its pipe, and closes it when it has said all.
+    pub fn hear_pipe(pipe: &mut Option<OwnedFd>) -> Option<Event> {
+        let mut words = [0; 64];
+        let count = fd::read_some(pipe.as_ref()?.as_fd(), &mut words).unwrap_or(0);
+        let words = words.get(..count).unwrap_or_default();
+        if words.contains(&b'\n') {
+            *pipe = None;
+            return Some(Event::Ready);
+        }
+        if words.is_empty() {
+            *pipe = None;
+            return Some(Event::Unready);
+        }
+        None
+    }
+
+    /// Reads one message. It counts only when it comes from the server itself.
+    pub fn hear_message(&self, server: Option<Pid>) -> Option<Event> {
+        let Self::Notify(inbox) = self else { return None };
+        let mut buffer = [0; 1024];
+        let (message, sender) = inbox.next(&mut buffer)?;
+        (sender.is_some() && sender == server && says_ready(message)).then_some(Event::Ready)
+    }
+}
+
+/// The service manager above vsrun: sd_notify(3).
+pub struct Service {
+    post: Post,
+    /// Whether it was told that we are on our way to be ready again.
+    reloading: bool,
+}
+
+impl Service {
+    /// The one behind the NOTIFY_SOCKET that vsrun was given. An address that cannot be one is nobody's.
+    pub fn new(address: &[u8]) -> Option<Self> {
+        Post::new(address).ok().map(|post| Self { post, reloading: false })
+    }
+
+    /// The server has been started, or started again on request.
+    pub fn ready(&mut self) {
+        self.reloading = false;
+        let mut message = Text::<64>::new();
+        let _ = write!(message, "READY=1\nMAINPID={}", process::id());
+        self.post.send(message.as_bytes());
+    }
+
+    /// The same, when it was told to wait for it.
+    pub fn ready_again(&mut self) {
+        if self.reloading {
+            self.ready();
+        }
+    }
+
+    /// The server is restarted on request.
+    pub fn reloading(&mut self) {
+        self.reloading = true;
+        let mut message = Text::<64>::new();
+        let _ = write!(message, "RELOADING=1\nMONOTONIC_USEC={}", clock::monotonic().saturating_mul(1000));
+        self.post.send(message.as_bytes());
+    }
+
+    /// It ends.
+    pub fn stopping(&self) {
+        self.post.send(b"STOPPING=1");
+    }
+}

@@ -1,0 +1,135 @@
+//! vsrun stays with the server: for good, or in the background only until it has been started.
+
+use crate::act::detach::{Caller, Distance, Keep, detach};
+use crate::act::handler::Handler;
+use crate::act::launch::Prepared;
+use crate::act::logs::Reading;
+use crate::act::pidfile::Pidfile;
+use crate::act::ready::{Ear, Service};
+use crate::act::say::{Wanted, failed};
+use crate::act::sink::{self, Sink};
+use crate::act::watch::{Afterwards, Watch, watch};
+use crate::decide::error::{Error, Result};
+use crate::decide::event::Ending;
+use crate::decide::plan::Plan;
+use crate::sys::wait::{self, Mask, Signals};
+use crate::sys::{fd, process};
+
+/// The pidfiles of server and manager.
+type Pidfiles = [Option<Pidfile>; 2];
+
+/// From the locks to the end. Answers the exit status.
+///
+/// # Errors
+/// When the server could not be started. Nothing of the start is left then.
+pub fn stay(plan: Plan, stdin: bool) -> Result<u8> {
+    // Whatever signal comes from here on waits until the loop reads it.
+    wait::mask(Mask::All).map_err(|why| failed(format_args!("cannot block the signals"), &why))?;
+    fd::close_all_but(None).map_err(|why| failed(format_args!("cannot close inherited descriptors"), &why))?;
+    let mut caller = None;
+    let mut pidfiles = claim_both(&plan)?;
+    let error = match manage(plan, stdin, &mut pidfiles, &mut caller) {
+        Ok(status) => return Ok(status),
+        Err(error) => error,
+    };
+    release(&pidfiles);
+    match caller {
+        Some(caller) => caller.fail(&error),
+        None => Err(error),
+    }
+}
+
+fn claim_both(plan: &Plan) -> Result<Pidfiles> {
+    let server = Pidfile::claim_if(plan.pidfile.as_ref())?;
+    let path = plan.stay.as_ref().and_then(|stay| stay.pidfile.as_ref());
+    let manager = match (&server, path) {
+        (Some(server), Some(path)) if server.is(path) => {
+            Err(Error::usage("option --pidfile and --manager name the same file"))
+        }
+        (_, path) => Pidfile::claim_if(path),
+    };
+    match manager {
+        Ok(manager) => Ok([server, manager]),
+        Err(error) => {
+            release(&[server, None]);
+            Err(error)
+        }
+    }
+}
+
+fn release(pidfiles: &Pidfiles) {
+    pidfiles.iter().flatten().for_each(Pidfile::release);
+}
+
+/// All but the locks. `caller` is left where the start fails and the caller still has to be told.
+fn manage(mut plan: Plan, stdin: bool, pidfiles: &mut Pidfiles, caller: &mut Option<Caller>) -> Result<u8> {
+    pidfiles.iter().flatten().try_for_each(Pidfile::reserve)?;
+    let (handler, notify, afterwards) = match plan.stay {
+        Some(stay) => (stay.handler, stay.notify, Afterwards::Stay),
+        None => (None, None, Afterwards::Leave),
+    };
+    let handler = handler.map(Handler::new).transpose()?;
+    let reading = if handler.is_some() { Reading::Wanted } else { Reading::Unwanted };
+    let (mut sink, mut voice) = sink::open(plan.output, reading)?;
+    voice.add_syslog(plan.syslog)?;
+    if plan.background {
+        let distance = if afterwards == Afterwards::Stay { Distance::Orphan } else { Distance::Leader };
+        *caller = Some(detach(distance, keep(&sink, stdin))?);
+    }
+    let [server, manager] = pidfiles;
+    if let Some(manager) = manager {
+        manager.write(process::id()).map_err(|why| failed(format_args!("pidfile '{}'", manager.path()), &why))?;
+    }
+    let signals = Signals::open().map_err(|why| failed(format_args!("cannot listen to signals"), &why))?;
+    if afterwards == Afterwards::Stay {
+        process::adopt_orphans();
+        sink.start()?;
+    } else {
+        voice.wanted = Wanted::Errors;
+        sink.start_orphan()?;
+    }
+    let ear = Ear::open(plan.ready, &mut plan.server.env)?;
+
+    let mut this = Watch {
+        policy: plan.policy,
+        program: Prepared::new(plan.server),
+        command: plan.command,
+        handler,
+        sink,
+        voice,
+        debug: plan.debug,
+        pidfile: server.take(),
+        signals,
+        traps: plan.traps,
+        ear,
+        service: notify.and_then(|address| Service::new(&address)),
+        caller: caller.take(),
+        afterwards,
+    };
+    let (ending, error) = watch(&mut this);
+    if let Some(error) = &error {
+        this.voice.say_failure(error);
+    }
+    this.say_ending(ending);
+    let Watch { sink, voice, signals, pidfile, caller: waiting, .. } = this;
+    (*server, *caller) = (pidfile, waiting);
+    let result = match (ending, error) {
+        (Ending::Failed(_), Some(error)) => Err(error),
+        (ending, _) => {
+            release(pidfiles);
+            Ok(ending.status())
+        }
+    };
+    sink.close(voice, &signals);
+    result
+}
+
+/// What a detached process keeps of the caller.
+fn keep(sink: &Sink, stdin: bool) -> Keep {
+    match (sink, stdin) {
+        (Sink::Same, true) => Keep::All,
+        (Sink::Same, false) => Keep::Output,
+        (Sink::Files(_) | Sink::Logger(_), true) => Keep::Input,
+        (Sink::Files(_) | Sink::Logger(_), false) => Keep::Nothing,
+    }
+}

@@ -1,0 +1,63 @@
+//! When a server counts as started, and what it says about itself.
+
+use super::time::number;
+
+/// When a server counts as started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ready {
+    /// Its exec has succeeded.
+    Exec,
+    /// It wrote a newline to this descriptor: s6's protocol.
+    Newline(i32),
+    /// It sent `READY=1` to `$NOTIFY_SOCKET`: sd_notify(3).
+    Notify,
+}
+
+impl Ready {
+    /// Reads `exec`, `fd:N` or `notify`. 0 to 2 are what they are for every program.
+    pub fn parse(text: &[u8]) -> Option<Self> {
+        match text {
+            b"exec" => Some(Self::Exec),
+            b"notify" => Some(Self::Notify),
+            other => {
+                let number = number(other.strip_prefix(b"fd:")?)?;
+                i32::try_from(number).ok().filter(|number| (3..=65_535).contains(number)).map(Self::Newline)
+            }
+        }
+    }
+}
+
+/// Whether a message of sd_notify(3) says that the server is ready. Its lines are `NAME=VALUE`.
+pub fn says_ready(message: &[u8]) -> bool {
+    message.split(|byte| *byte == b'\n').any(|line| line == b"READY=1")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ways_to_be_ready() {
+        for (text, ready) in [
+            ("exec", Ready::Exec),
+            ("notify", Ready::Notify),
+            ("fd:3", Ready::Newline(3)),
+            ("fd:65535", Ready::Newline(65_535)),
+        ] {
+            assert_eq!(Ready::parse(text.as_bytes()), Some(ready));
+        }
+        for text in ["", "fd", "fd:", "fd:0", "fd:2", "fd:-1", "fd:65536", "fd:99999999999999999999", "fd:x", "EXEC"] {
+            assert_eq!(Ready::parse(text.as_bytes()), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn messages() {
+        for message in ["READY=1", "READY=1\n", "STATUS=up\nREADY=1\nMAINPID=7"] {
+            assert!(says_ready(message.as_bytes()), "{message}");
+        }
+        for message in ["", "READY=0", "XREADY=1", "READY=10", "STATUS=READY=1"] {
+            assert!(!says_ready(message.as_bytes()), "{message}");
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! What a signal to the one who stays does.
+
+use super::signal::Signal;
+
+/// What is done when a signal comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trap {
+    /// End the server, then the manager.
+    Stop,
+    /// End the server and start it again.
+    Restart,
+    /// Open vsrun.log anew.
+    Reopen,
+    /// Nothing.
+    Ignore,
+    /// Send this signal to the server.
+    Forward(Signal),
+}
+
+/// What each signal does.
+#[derive(Clone, Debug)]
+pub struct Traps([Trap; 64]);
+
+impl Traps {
+    /// TERM and INT stop, HUP restarts, every other one is forwarded; but for what the caller gave.
+    pub fn new(given: &[(Signal, Trap)]) -> Self {
+        let mut traps = Self([Trap::Ignore; 64]);
+        for (trap, number) in traps.0.iter_mut().zip(1..) {
+            if let Some(signal) = Signal::new(number) {
+                *trap = match signal {
+                    Signal::TERM | Signal::INT => Trap::Stop,
+                    Signal::HUP => Trap::Restart,
+                    other => Trap::Forward(other),
+                };
+                if let Some((_, own)) = given.iter().find(|(own, _)| *own == signal) {
+                    *trap = *own;
+                }
+            }
+        }
+        traps
+    }
+
+    /// What this one does.
+    pub fn get(&self, signal: Signal) -> Trap {
+        self.0.get(usize::from(signal.number()) - 1).copied().unwrap_or(Trap::Ignore)
+    }
+}
+
+/// Reads `SIGNAL=ACTION`. KILL and STOP cannot be trapped, and CHLD tells of children.
+pub fn parse(text: &[u8]) -> Option<(Signal, Trap)> {
+    let sign = text.iter().position(|byte| *byte == b'=')?;
+    let (signal, action) = text.split_at_checked(sign)?;
+    let signal = Signal::parse(signal).filter(|signal| ![Signal::KILL, Signal::STOP, Signal::CHLD].contains(signal))?;
+    let trap = match action.get(1..)? {
+        b"stop" => Trap::Stop,
+        b"restart" => Trap::Restart,
+        b"reopen" => Trap::Reopen,
+        b"ignore" => Trap::Ignore,
+        b"forward" => Trap::Forward(signal),
+        other => Trap::Forward(Signal::parse(other.strip_prefix(b"forward:")?)?),
+    };
+    Some((signal, trap))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn signal(name: &str) -> Signal {
+        Signal::parse(name.as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn defaults_and_what_replaces_them() {
+        let given = ["USR1=reopen", "HUP=forward:USR2", "INT=ignore", "term=forward", "RTMIN+1=stop", "10=reopen"];
+        let given: Vec<_> = given.iter().map(|text| parse(text.as_bytes()).unwrap()).collect();
+        let traps = Traps::new(&given);
+        for (name, trap) in [
+            ("USR1", Trap::Reopen),
+            ("HUP", Trap::Forward(signal("USR2"))),
+            ("INT", Trap::Ignore),
+            ("TERM", Trap::Forward(Signal::TERM)),
+            ("RTMIN+1", Trap::Stop),
+            ("WINCH", Trap::Forward(signal("WINCH"))),
+            ("64", Trap::Forward(signal("64"))),
+        ] {
+            assert_eq!(traps.get(signal(name)), trap, "{name}");
+        }
+        let plain = Traps::new(&[]);
+        assert_eq!(
+            [plain.get(Signal::TERM), plain.get(Signal::INT), plain.get(Signal::HUP)],
+            [Trap::Stop, Trap::Stop, Trap::Restart]
+        );
+    }
+
+    #[test]
+    fn malformed() {
+        for text in [
+            "",
+            "USR1",
+            "USR1=",
+            "USR1=x",
+            "=stop",
+            "KILL=stop",
+            "STOP=ignore",
+            "CHLD=ignore",
+            "USR1=forward:",
+            "USR1=forward:FOO",
+            "USR1=STOP",
+        ] {
+            assert_eq!(parse(text.as_bytes()), None, "{text}");
+        }
+    }
+}
