@@ -45,6 +45,16 @@ pub fn foreground(pid: i32) -> i32 {
     number(pid, 5)
 }
 
+/// Whether any process is just ending: its memory, and with it its environment, goes before its descriptors and locks.
+pub fn any_ends() -> bool {
+    const EXITING: u64 = 0x4;
+    let ends = |stat: &[String]| {
+        let flags: u64 = stat.get(6).and_then(|word| word.parse().ok()).unwrap_or(0);
+        flags & EXITING != 0 && stat[0] != "Z"
+    };
+    all().into_iter().any(|pid| ends(&stat(pid)))
+}
+
 /// The words of `/proc/PID/stat` after the name: state, parent, group, session, terminal and so on.
 fn stat(pid: i32) -> Vec<String> {
     let line = text(Path::new(&format!("/proc/{pid}/stat")));
