@@ -28,6 +28,7 @@ pub fn explain(paths: &[CString], why: &io::Error) -> (Cause, Detail) {
         }
     }
     match paths {
+        [path] if path.is_empty() => (Cause::Plain, Detail::new()),
         [path] if path.to_bytes().contains(&b'/') => way(path),
         _ => (Cause::NotInPath, Detail::new()),
     }

@@ -39,7 +39,7 @@ pub struct World {
 /// When /etc/passwd or /etc/group is there and cannot be read: root guesses nothing.
 pub fn read<'a>(options: &Options, world: &'a mut World) -> Result<Facts<'a>> {
     let env = Environ(entry::environment().into_iter().map(Cow::Borrowed).collect());
-    let mut facts = Facts { euid: identity::effective_uid(), env, ..Facts::default() };
+    let mut facts = Facts { euid: identity::effective_uid(), egid: identity::effective_gid(), env, ..Facts::default() };
     if let Some(login) = &options.user {
         world.passwd = database(c"/etc/passwd")?;
         // A group by number, or none but it, needs no look into the list.
@@ -47,7 +47,8 @@ pub fn read<'a>(options: &Options, world: &'a mut World) -> Result<Facts<'a>> {
             world.group = database(c"/etc/group")?;
         }
         // Whether root is really root matters only where there may be nothing to change.
-        if facts.euid == 0 && login.user == Name::Number(0) && !identity::may_change_ids() {
+        let nobody = matches!(login.user, Name::Number(uid) if uid != 0);
+        if facts.euid == 0 && !nobody && !identity::may_change_ids() {
             facts.ids = Ids::Fixed;
         }
     }

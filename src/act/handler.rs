@@ -4,7 +4,7 @@ use core::fmt::Write;
 use std::os::fd::{BorrowedFd, OwnedFd};
 
 use crate::act::launch::{Prepared, Wires, spawn};
-use crate::act::report::Start;
+use crate::act::report::{Line, Start};
 use crate::act::say::failed;
 use crate::decide::error::{Error, Result};
 use crate::decide::exit::Exit;
@@ -83,7 +83,7 @@ impl Handler {
     }
 
     /// The handler has been reaped. Writes why it did not come to run, if it did not.
-    pub fn ended(&mut self, why: &mut Text<512>) {
+    pub fn ended(&mut self, why: &mut Line) {
         let Some((_, report)) = self.asked.take() else { return };
         if let Start::Failed(failure) = Start::await_end(&report) {
             let _ = why.write_str(" (");

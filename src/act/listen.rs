@@ -3,14 +3,13 @@
 use std::os::fd::AsFd;
 
 use crate::act::ready::Ear;
-use crate::act::report::Start;
+use crate::act::report::{Line, Start};
 use crate::act::say::Priority;
 use crate::act::watch::{Loop, now};
 use crate::decide::error::Error;
 use crate::decide::event::Event;
 use crate::decide::exit::Exit;
 use crate::decide::signal::Signal;
-use crate::decide::text::Text;
 use crate::decide::traps::Trap;
 use crate::sys::process::{self, Pid};
 use crate::sys::{self, wait};
@@ -135,9 +134,9 @@ impl Loop<'_> {
         let Ok((word, _)) = process::reap(pid) else { return Reaped::Nobody };
         let exit = Exit::from_wait(word);
         if let Some(handler) = self.watch.handler.as_mut().filter(|handler| handler.pid() == Some(pid)) {
-            let mut why = Text::<512>::new();
+            let mut why = Line::new();
             handler.ended(&mut why);
-            let why = core::str::from_utf8(why.as_bytes()).unwrap_or_default();
+            let why = why.as_str();
             let verdict = if exit == Exit::SUCCESS { "agrees" } else { "refuses" };
             self.say(Priority::Notice, format_args!("the handler {verdict}: it {exit}{why}"));
             return Reaped::Event(Event::Handled(exit));
@@ -180,10 +179,9 @@ impl Loop<'_> {
             // The caller is told, and in the log it stands at the end.
             self.error = Some(failure.error(&self.watch.program));
         } else {
-            let mut text = Text::<512>::new();
+            let mut text = Line::new();
             let _ = failure.write(&self.watch.program, &mut text);
-            let text = core::str::from_utf8(text.as_bytes()).unwrap_or_default();
-            self.say(Priority::Err, format_args!("{text}"));
+            self.say(Priority::Err, format_args!("{}", text.as_str()));
         }
         Reaped::Event(Event::Failed(code))
     }

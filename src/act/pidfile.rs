@@ -44,6 +44,9 @@ impl Pidfile {
         let shown = Clean(path.to_bytes());
         let fail = |why: &io::Error| failed(format_args!("pidfile '{shown}'"), why);
         let (parent, name) = split(path);
+        if name.is_empty() {
+            return Err(Error::refused(format!("pidfile '{shown}' names a directory")));
+        }
         let dir = Dir::open_path(&parent).map_err(|why| fail(&why))?;
         for _ in 0..PATIENCE {
             let Some((file, made)) = open(&dir, &name).map_err(|why| match why.raw_os_error() {
@@ -125,16 +128,17 @@ impl Pidfile {
         }
     }
 
-    /// Whether both are the same file.
-    pub fn is(&self, other: &CStr) -> bool {
-        let (parent, name) = split(other);
-        Dir::open_path(&parent).is_ok_and(|dir| is_at(&dir, &name, &self.about))
-    }
-
     /// The path as it was given.
     pub fn path(&self) -> Clean<'_> {
         Clean(self.path.to_bytes())
     }
+}
+
+/// Whether two paths are the same name in the same directory.
+pub fn is_same(one: &CStr, other: &CStr) -> bool {
+    let ((dir, name), (other_dir, other_name)) = (split(one), split(other));
+    let place = |dir: &CStr| dir::about_path(dir).map(|about| about.identity).ok();
+    name == other_name && place(&dir).is_some_and(|place_of_one| place(&other_dir) == Some(place_of_one))
 }
 
 /// Read and written by the owner only: who may read it could hold a read lock, and keep the server from starting.

@@ -9,6 +9,7 @@ use crate::decide::error::Error;
 use crate::decide::exit;
 use crate::decide::image::{Because, Cause};
 use crate::decide::step::Step;
+use crate::decide::text::Text;
 use crate::sys::{self, errno, fd};
 
 /// Says that all steps but the exec went well: who ends before this byte never was the program.
@@ -28,6 +29,9 @@ pub enum Start {
     /// The process was killed on its way.
     Killed,
 }
+
+/// A line about a failure, which may name long paths twice.
+pub type Line = Text<1024>;
 
 /// Why a process did not come to be the program.
 pub struct Failure {
@@ -61,17 +65,16 @@ impl Failure {
 
     /// The line for people.
     pub fn error(&self, program: &Prepared) -> Error {
-        let mut text = Detail::new();
+        let mut text = Line::new();
         let _ = self.write(program, &mut text);
-        Error { code: self.code(program), text: String::from_utf8_lossy(text.as_bytes()).into_owned() }
+        Error { code: self.code(program), text: text.as_str().into() }
     }
 
     /// The line for people, written without allocation.
-    pub fn write<const N: usize>(
-        &self,
-        program: &Prepared,
-        text: &mut crate::decide::text::Text<N>,
-    ) -> core::fmt::Result {
+    ///
+    /// # Errors
+    /// None: what does not fit is cut off.
+    pub fn write(&self, program: &Prepared, text: &mut Line) -> core::fmt::Result {
         use core::fmt::Write;
         let why = io::Error::from_raw_os_error(self.number);
         let why = sys::words(&why);
@@ -83,7 +86,7 @@ impl Failure {
 
     /// The bytes in the pipe: place, number, cause, detail. Fewer than PIPE_BUF, so they arrive together.
     pub fn send(&self, pipe: BorrowedFd<'_>) {
-        let mut message = crate::decide::text::Text::<300>::new();
+        let mut message = Text::<300>::new();
         message.push(&[self.place]);
         message.push(&self.number.to_le_bytes());
         message.push(&[self.cause.number()]);

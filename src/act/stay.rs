@@ -4,7 +4,7 @@ use crate::act::detach::{Caller, Distance, Keep, detach};
 use crate::act::handler::Handler;
 use crate::act::launch::Prepared;
 use crate::act::logs::Reading;
-use crate::act::pidfile::Pidfile;
+use crate::act::pidfile::{self, Pidfile};
 use crate::act::ready::{Ear, Service};
 use crate::act::say::{Wanted, failed};
 use crate::act::sink::{self, Sink};
@@ -40,15 +40,14 @@ pub fn stay(plan: Plan, stdin: bool) -> Result<u8> {
 }
 
 fn claim_both(plan: &Plan) -> Result<Pidfiles> {
-    let server = Pidfile::claim_if(plan.pidfile.as_ref())?;
     let path = plan.stay.as_ref().and_then(|stay| stay.pidfile.as_ref());
-    let manager = match (&server, path) {
-        (Some(server), Some(path)) if server.is(path) => {
-            Err(Error::usage("option --pidfile and --manager name the same file"))
-        }
-        (_, path) => Pidfile::claim_if(path),
-    };
-    match manager {
+    if let (Some(server), Some(manager)) = (&plan.pidfile, path)
+        && pidfile::is_same(server, manager)
+    {
+        return Err(Error::usage("options --pidfile and --manager name the same file"));
+    }
+    let server = Pidfile::claim_if(plan.pidfile.as_ref())?;
+    match Pidfile::claim_if(path) {
         Ok(manager) => Ok([server, manager]),
         Err(error) => {
             release(&[server, None]);

@@ -246,7 +246,8 @@ impl Loop<'_> {
             To::Handler => (self.watch.handler.as_ref().and_then(Handler::pid), Target::Group),
         };
         let Some(pid) = pid else { return };
-        self.say(Priority::Notice, format_args!("sending {signal} to pid {pid}"));
+        let whom = if to == To::Group { "the process group of " } else { "" };
+        self.say(Priority::Notice, format_args!("sending {signal} to {whom}pid {pid}"));
         process::send(signal.number(), target(pid));
         if signal == self.watch.policy.stop_signal || signal == Signal::TERM {
             // A stopped process gets no signal but this one and KILL.

@@ -47,7 +47,7 @@ pub fn check(options: &Options) -> Result<()> {
     if let (Some(server), Some(managed)) = (&options.pidfile, &options.manager)
         && managed.pidfile.as_ref() == Some(server)
     {
-        return wrong("option --pidfile and --manager name the same file".into());
+        return wrong("options --pidfile and --manager name the same file".into());
     }
     Ok(())
 }

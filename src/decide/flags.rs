@@ -105,8 +105,8 @@ flags! {
     "Write vsrun's own records to DIR/vsrun.log and the server's output to DIR/logfile. At the start, and at each "
     "restart by SIGHUP, existing files are renamed to vsrun.log.N and logfile.N, N one more than the highest there. "
     "Renamed files older than KEEP are deleted: at the start, at each rotation and once an hour. KEEP is an integer "
-    "and h, d, w or m (30 days); no unit means days. DIR and missing parents are created, mode 0750, and belong to "
-    "USER. Also makes DIR the server's working directory, unless --work-dir or --root says otherwise.";
+    "and h, d, w or m (30 days); no unit means days. DIR is created with mode 0750 and belongs to USER; parents that "
+    "are missing are created with mode 0755. Also makes DIR the server's working directory, unless --work-dir or --root says otherwise.";
 
     Start ' ' "logger" ["COMMAND" "command"]
     "run COMMAND in place of 'logger -t TAG'"
@@ -126,7 +126,7 @@ flags! {
 
     Start 'e' "env" ["NAME=VALUE" "string"]
     "set a variable of the server (repeatable)"
-    "Set a variable of the server's environment. May be given more than once.";
+    "Set a variable of the server's environment. Repeatable.";
 
     Start ' ' "umask" ["OCTAL" "integer"]
     "the server's file mode creation mask"
@@ -190,7 +190,7 @@ flags! {
     "what a signal to vsrun does (repeatable)"
     "What is done when SIGNAL comes. ACTION is stop, restart, reopen (open vsrun.log anew under its name), ignore, "
     "forward or forward:SIGNAL. TERM and INT stop, HUP restarts, every other signal is forwarded unless said otherwise. "
-    "May be given more than once, for different signals.";
+    "Repeatable, for different signals.";
 
     Stay ' ' "ready" ["HOW" "string"]
     "started when: exec, fd:N or notify"

@@ -26,6 +26,8 @@ pub const NOTIFY_SOCKET: &[u8] = b"NOTIFY_SOCKET";
 pub struct Facts<'a> {
     /// The effective user id.
     pub euid: u32,
+    /// The effective group id.
+    pub egid: u32,
     /// Whether the kernel lets this process change its ids at all.
     pub ids: Ids,
     /// Whether descriptor 0 is the terminal that controls this process; asked only where the plan needs it.
@@ -182,6 +184,10 @@ pub fn plan(options: Options, facts: &Facts<'_>) -> Result<Plan> {
 fn identity(options: &Options, facts: &Facts<'_>) -> Result<Option<Identity>> {
     let Some(login) = &options.user else { return Ok(None) };
     let identity = account::resolve(login, facts.passwd, facts.group)?;
+    let other_group = login.group.is_some() && facts.egid != identity.gid;
+    if facts.euid != 0 && facts.euid == identity.uid && other_group {
+        return Err(Error::refused(format!("cannot become group {}: only root can", identity.gid)));
+    }
     if facts.euid == 0 || facts.euid == identity.uid {
         return match facts.ids {
             Ids::Fixed if facts.euid != identity.uid => {

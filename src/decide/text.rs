@@ -21,6 +21,11 @@ impl<const N: usize> Text<N> {
         self.bytes.get(..self.len).unwrap_or_default()
     }
 
+    /// The text so far, up to the first character that was cut in two.
+    pub fn as_str(&self) -> &str {
+        self.as_bytes().utf8_chunks().next().map_or("", |chunk| chunk.valid())
+    }
+
     /// Forgets the text.
     pub fn clear(&mut self) {
         self.len = 0;
@@ -117,6 +122,10 @@ mod tests {
         assert_eq!(text.as_bytes(), b"01234567");
         text.end_with(b'\n');
         assert_eq!(text.as_bytes(), b"0123456\n");
+        assert_eq!(text.as_str(), "0123456\n");
+        text.clear();
+        text.push("abcdefgü".as_bytes());
+        assert_eq!(text.as_str(), "abcdefg");
         text.clear();
         text.push(b"ab");
         text.end_with(0);

@@ -19,6 +19,13 @@ pub fn effective_uid() -> u32 {
     u32::try_from(id).unwrap_or(u32::MAX)
 }
 
+/// The effective group id, in the same way.
+pub fn effective_gid() -> u32 {
+    // SAFETY: getauxval only reads it.
+    let id = unsafe { libc::getauxval(libc::AT_EGID) };
+    u32::try_from(id).unwrap_or(u32::MAX)
+}
+
 /// Whether the process has the capabilities to change its user and groups.
 pub fn may_change_ids() -> bool {
     use rustix::thread::CapabilitySet;

@@ -137,6 +137,9 @@ fn the_wrong_user() {
     }
     let go_on = made("-u root --no-user-checks -- x", &web);
     assert_eq!(go_on.server.env.get(b"HOME"), None);
+    let facts = Facts { egid: 44, ..Facts { euid: 33, ..root() } };
+    assert_eq!(refused("-u web:4 -- x", &facts), "cannot become group 4: only root can");
+    assert!(!made("-u web:44 -- x", &facts).drops);
     // Root in a container without capabilities is still who it is, and can be nobody else.
     let poor = Facts { ids: Ids::Fixed, ..root() };
     assert!(!made("-u 0 -- x", &poor).server.steps.iter().any(|step| matches!(step, Step::Groups(_))));
