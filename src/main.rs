@@ -30,7 +30,7 @@ pub unsafe extern "C" fn main(argc: c_int, argv: *const *const c_char) -> c_int 
 
 fn start(words: Vec<OsString>) -> Result<u8> {
     if entry::is_secure_mode() {
-        return Err(Error::refused("refusing to run set-user-id or with file capabilities"));
+        return Err(Error::refused(format_args!("refusing to run set-user-id or with file capabilities")));
     }
     fd::whole().map_err(|why| say::failed(format_args!("cannot open standard descriptors"), &why))?;
     let mut words = Words::new(words);

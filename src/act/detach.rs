@@ -76,9 +76,9 @@ fn await_answer(answer: &OwnedFd) -> ! {
     let status = match message.get(..count) {
         Some([exit::OK]) => exit::OK,
         Some([code, text @ ..]) if *code != exit::OK => {
-            complain(&Error { code: *code, text: String::from_utf8_lossy(text).into_owned() })
+            complain(&Error::new(*code, format_args!("{}", String::from_utf8_lossy(text))))
         }
-        _ => complain(&Error::refused("the background process ended before the server was started")),
+        _ => complain(&Error::refused(format_args!("the background process ended before the server was started"))),
     };
     process::leave(status)
 }

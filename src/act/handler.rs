@@ -51,7 +51,7 @@ impl Handler {
             let shown = Clean(path.to_bytes());
             let fail = |why| failed(format_args!("cannot execute handler '{shown}'"), &why);
             if !dir::about_path(path).map_err(fail)?.regular {
-                return Err(Error::refused(format!("cannot execute handler '{shown}': not a regular file")));
+                return Err(Error::refused(format_args!("cannot execute handler '{shown}': not a regular file")));
             }
             process::may_execute(path).map_err(fail)?;
         }

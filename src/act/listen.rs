@@ -34,7 +34,7 @@ impl Loop<'_> {
             let time = now();
             if self.state.deadline().is_some_and(|until| until <= time) {
                 if self.is_first() {
-                    self.error = Some(Error::refused("the server was not ready in time"));
+                    self.error = Some(Error::refused(format_args!("the server was not ready in time")));
                 }
                 return Event::Tick;
             }
@@ -109,7 +109,7 @@ impl Loop<'_> {
         let event = Ear::hear_pipe(&mut self.life.as_mut()?.ready)?;
         if event == Event::Unready && self.is_first() {
             let words = "the server closed its ready descriptor without a newline";
-            self.error = Some(Error::refused(words));
+            self.error = Some(Error::refused(format_args!("{words}")));
         }
         Some(event)
     }
@@ -169,7 +169,7 @@ impl Loop<'_> {
         let Some(life) = &self.life else { return Reaped::Stranger };
         let Some(failure) = &life.failure else {
             if self.is_first() && self.error.is_none() {
-                self.error = Some(Error::refused(format!("the server {exit} before it was ready")));
+                self.error = Some(Error::refused(format_args!("the server {exit} before it was ready")));
             }
             self.say(Priority::Notice, format_args!("the server (pid {pid}) {exit} after {} s", uptime.0 / 1000));
             return Reaped::Event(Event::Fell(exit));

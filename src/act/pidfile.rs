@@ -45,12 +45,12 @@ impl Pidfile {
         let fail = |why: &io::Error| failed(format_args!("pidfile '{shown}'"), why);
         let (parent, name) = split(path);
         if name.is_empty() {
-            return Err(Error::refused(format!("pidfile '{shown}' names a directory")));
+            return Err(Error::refused(format_args!("pidfile '{shown}' names a directory")));
         }
         let dir = Dir::open_path(&parent).map_err(|why| fail(&why))?;
         for _ in 0..PATIENCE {
             let Some((file, made)) = open(&dir, &name).map_err(|why| match why.raw_os_error() {
-                Some(errno::ELOOP) => Error::refused(format!("pidfile '{shown}' is a symbolic link")),
+                Some(errno::ELOOP) => Error::refused(format_args!("pidfile '{shown}' is a symbolic link")),
                 _ => fail(&why),
             })?
             else {
@@ -58,7 +58,7 @@ impl Pidfile {
             };
             let about = dir::about(file.as_fd()).map_err(|why| fail(&why))?;
             if let Some(fault) = fault(&about) {
-                return Err(Error::refused(format!("pidfile '{shown}' {fault}")));
+                return Err(Error::refused(format_args!("pidfile '{shown}' {fault}")));
             }
             if let Err(why) = lock(file.as_fd(), Kind::Exclusive) {
                 if matches!(why.raw_os_error(), Some(errno::EAGAIN | errno::EACCES)) {
@@ -77,7 +77,7 @@ impl Pidfile {
                 return Ok(Self { dir, name, path: path.into(), file, about });
             }
         }
-        Err(Error::refused(format!("pidfile '{shown}' does not stay in its place")))
+        Err(Error::refused(format_args!("pidfile '{shown}' does not stay in its place")))
     }
 
     /// Sets aside the space that a number needs, so that `write` will not fail after the server has been started.
@@ -185,10 +185,12 @@ fn running(path: &CStr, file: &OwnedFd) -> Error {
     let count = dir::head(file.as_fd(), &mut buffer).unwrap_or(0);
     let line = buffer.get(..count).unwrap_or_default();
     let pid = line.strip_suffix(b"\n").and_then(crate::decide::time::number);
-    Error::refused(match pid {
-        Some(pid) => format!("already running: {path} is locked by pid {pid}"),
-        None => format!("already running: {path} is locked, and names no pid (a restart may be under way)"),
-    })
+    match pid {
+        Some(pid) => Error::refused(format_args!("already running: {path} is locked by pid {pid}")),
+        None => Error::refused(format_args!(
+            "already running: {path} is locked, and names no pid (a restart may be under way)"
+        )),
+    }
 }
 
 /// The directory and the name in it.

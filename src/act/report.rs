@@ -67,7 +67,7 @@ impl Failure {
     pub fn error(&self, program: &Prepared) -> Error {
         let mut text = Line::new();
         let _ = self.write(program, &mut text);
-        Error { code: self.code(program), text: text.as_str().into() }
+        Error::new(self.code(program), format_args!("{}", text.as_str()))
     }
 
     /// The line for people, written without allocation.

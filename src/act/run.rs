@@ -1,5 +1,6 @@
 //! The story of one run, top to bottom: the plan is made, and vsrun becomes the server or stays with it.
 
+use alloc::boxed::Box;
 use std::os::fd::{AsFd, OwnedFd};
 
 use crate::act::facts::{self, World};
@@ -34,7 +35,7 @@ pub fn run(options: Options) -> Result<u8> {
 }
 
 /// vsrun becomes the server: everything happens in this very process.
-fn become_server(plan: Plan) -> Result<u8> {
+fn become_server(plan: Box<Plan>) -> Result<u8> {
     let pidfile = Pidfile::claim_if(plan.pidfile.as_ref())?;
     let result = prepare_and_become(plan, pidfile.as_ref());
     if let (Err(_), Some(pidfile)) = (&result, &pidfile) {
@@ -43,7 +44,7 @@ fn become_server(plan: Plan) -> Result<u8> {
     result
 }
 
-fn prepare_and_become(plan: Plan, pidfile: Option<&Pidfile>) -> Result<u8> {
+fn prepare_and_become(plan: Box<Plan>, pidfile: Option<&Pidfile>) -> Result<u8> {
     let (sink, mut voice) = sink::open(plan.output, Reading::Unwanted)?;
     voice.wanted = Wanted::Errors;
     voice.add_syslog(plan.syslog)?;

@@ -173,5 +173,5 @@ pub fn out(text: &str) -> Result<u8, Error> {
 
 /// An error of the kernel: what we were doing, and the system's own words.
 pub fn failed(doing: fmt::Arguments<'_>, why: &io::Error) -> Error {
-    Error::refused(format!("{doing}: {}", sys::words(why)))
+    Error::refused(format_args!("{doing}: {}", sys::words(why)))
 }

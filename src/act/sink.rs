@@ -80,7 +80,7 @@ fn find(program: &Program) -> Result<()> {
     let name = program.argv.first().map(|word| word.to_string_lossy()).unwrap_or_default();
     match why {
         Some(why) if program.paths.len() == 1 => Err(failed(format_args!("logger '{name}'"), &why)),
-        _ => Err(Error::refused(format!("logger '{name}' is in no directory of PATH"))),
+        _ => Err(Error::refused(format_args!("logger '{name}' is in no directory of PATH"))),
     }
 }
 
@@ -239,8 +239,10 @@ impl Logger {
     fn check(&self, report: &OwnedFd) -> Result<()> {
         match Start::await_end(report) {
             Start::Done | Start::WithoutPidfile => Ok(()),
-            Start::Failed(failure) => Err(Error::refused(format!("logger: {}", failure.error(&self.program).text))),
-            Start::Killed => Err(Error::refused("logger: it was killed before it ran")),
+            Start::Failed(failure) => {
+                Err(Error::refused(format_args!("logger: {}", failure.error(&self.program).text)))
+            }
+            Start::Killed => Err(Error::refused(format_args!("logger: it was killed before it ran"))),
         }
     }
 }

@@ -1,5 +1,7 @@
 //! vsrun stays with the server: for good, or in the background only until it has been started.
 
+use alloc::boxed::Box;
+
 use crate::act::detach::{Caller, Distance, Keep, detach};
 use crate::act::handler::Handler;
 use crate::act::launch::Prepared;
@@ -22,7 +24,7 @@ type Pidfiles = [Option<Pidfile>; 2];
 ///
 /// # Errors
 /// When the server could not be started. Nothing of the start is left then.
-pub fn stay(plan: Plan, stdin: bool) -> Result<u8> {
+pub fn stay(plan: Box<Plan>, stdin: bool) -> Result<u8> {
     // Whatever signal comes from here on waits until the loop reads it.
     wait::mask(Mask::All).map_err(|why| failed(format_args!("cannot block the signals"), &why))?;
     fd::close_all_but(None).map_err(|why| failed(format_args!("cannot close inherited descriptors"), &why))?;
@@ -44,7 +46,7 @@ fn claim_both(plan: &Plan) -> Result<Pidfiles> {
     if let (Some(server), Some(manager)) = (&plan.pidfile, path)
         && pidfile::is_same(server, manager)
     {
-        return Err(Error::usage("options --pidfile and --manager name the same file"));
+        return Err(Error::usage(format_args!("options --pidfile and --manager name the same file")));
     }
     let server = Pidfile::claim_if(plan.pidfile.as_ref())?;
     match Pidfile::claim_if(path) {
@@ -61,7 +63,7 @@ fn release(pidfiles: &Pidfiles) {
 }
 
 /// All but the locks. `caller` is left where the start fails and the caller still has to be told.
-fn manage(mut plan: Plan, stdin: bool, pidfiles: &mut Pidfiles, caller: &mut Option<Caller>) -> Result<u8> {
+fn manage(mut plan: Box<Plan>, stdin: bool, pidfiles: &mut Pidfiles, caller: &mut Option<Caller>) -> Result<u8> {
     pidfiles.iter().flatten().try_for_each(Pidfile::reserve)?;
     let (handler, notify, afterwards) = match plan.stay {
         Some(stay) => (stay.handler, stay.notify, Afterwards::Stay),

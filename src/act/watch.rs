@@ -199,7 +199,7 @@ impl Loop<'_> {
     fn cannot_launch(&mut self, why: &std::io::Error) -> Event {
         let why = sys::words(why);
         if self.is_first() {
-            self.error = Some(Error::refused(format!("cannot start a process: {why}")));
+            self.error = Some(Error::refused(format_args!("cannot start a process: {why}")));
         } else {
             self.say(Priority::Warning, format_args!("cannot start a process now: {why}"));
         }

@@ -96,7 +96,7 @@ pub fn resolve(login: &Login, passwd: &[u8], group: &[u8]) -> Result<Identity> {
             shell: b"/bin/sh".to_vec(),
         },
         (None, Name::Text(name)) => {
-            return Err(Error::refused(format!("unknown user '{}': not in {PASSWD}", Clean(name))));
+            return Err(Error::refused(format_args!("unknown user '{}': not in {PASSWD}", Clean(name))));
         }
     };
     match &login.group {
@@ -120,7 +120,7 @@ fn find_user(wanted: &Name, passwd: &[u8]) -> Result<Option<Identity>> {
             continue;
         }
         let (Some(uid), Some(gid)) = (id(uid), id(gid)) else {
-            return Err(Error::refused(format!("user '{}' has no valid uid and gid in {PASSWD}", Clean(name))));
+            return Err(Error::refused(format_args!("user '{}' has no valid uid and gid in {PASSWD}", Clean(name))));
         };
         let or = |field: &[u8], default: &[u8]| if field.is_empty() { default.to_vec() } else { field.to_vec() };
         let (home, shell) = (or(home, b"/"), or(shell, b"/bin/sh"));
@@ -138,10 +138,10 @@ fn find_group(wanted: &Name, group: &[u8]) -> Result<u32> {
     for [name, _, gid, _] in lines(group) {
         if name == wanted {
             return id(gid)
-                .ok_or_else(|| Error::refused(format!("group '{}' has no valid gid in {GROUP}", Clean(name))));
+                .ok_or_else(|| Error::refused(format_args!("group '{}' has no valid gid in {GROUP}", Clean(name))));
         }
     }
-    Err(Error::refused(format!("unknown group '{}': not in {GROUP}", Clean(wanted))))
+    Err(Error::refused(format_args!("unknown group '{}': not in {GROUP}", Clean(wanted))))
 }
 
 /// Every group that lists the user, each once. A line without a valid gid gives nothing.
@@ -200,7 +200,7 @@ mod tests {
     }
 
     fn refused(text: &str) -> String {
-        resolve(&Login::parse(text.as_bytes()).unwrap(), USERS, GROUPS).unwrap_err().text
+        resolve(&Login::parse(text.as_bytes()).unwrap(), USERS, GROUPS).unwrap_err().text.clone()
     }
 
     #[test]

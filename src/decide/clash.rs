@@ -1,5 +1,7 @@
 //! What may not stand together on one command line.
 
+use core::fmt;
+
 use super::error::{Error, Result};
 use super::options::Options;
 use super::ready::Ready;
@@ -20,38 +22,38 @@ pub fn check(options: &Options) -> Result<()> {
     ];
     for (name, given) in stay {
         if given && !options.stays() {
-            return wrong(format!("option --{name} needs --manager or --restart"));
+            return wrong(format_args!("option --{name} needs --manager or --restart"));
         }
     }
     for (at, (signal, _)) in options.on_signal.iter().enumerate() {
         if options.on_signal.iter().take(at).any(|(other, _)| other == signal) {
-            return wrong(format!("option --on-signal: {signal} is given twice"));
+            return wrong(format_args!("option --on-signal: {signal} is given twice"));
         }
     }
     let waits = matches!(options.ready, Some(Ready::Newline(_) | Ready::Notify));
     if waits && !options.stays() && !options.background {
-        return wrong("option --ready needs somebody to wait: --background, --manager or --restart".into());
+        return wrong(format_args!("option --ready needs somebody to wait: --background, --manager or --restart"));
     }
     if options.ready_timeout.is_some() && !waits {
-        return wrong("option --ready-timeout needs --ready fd:N or --ready notify".into());
+        return wrong(format_args!("option --ready-timeout needs --ready fd:N or --ready notify"));
     }
     if options.syslog.is_some() && options.logdir.is_some() {
-        return wrong("option --syslog excludes --logdir".into());
+        return wrong(format_args!("option --syslog excludes --logdir"));
     }
     if options.logger.is_some() && options.syslog.is_none() {
-        return wrong("option --logger needs --syslog".into());
+        return wrong(format_args!("option --logger needs --syslog"));
     }
     if options.handler_timeout.is_some() && options.manager.as_ref().is_none_or(|managed| managed.handler.is_none()) {
-        return wrong("option --handler-timeout needs a handler: --manager has none".into());
+        return wrong(format_args!("option --handler-timeout needs a handler: --manager has none"));
     }
     if let (Some(server), Some(managed)) = (&options.pidfile, &options.manager)
         && managed.pidfile.as_ref() == Some(server)
     {
-        return wrong("options --pidfile and --manager name the same file".into());
+        return wrong(format_args!("options --pidfile and --manager name the same file"));
     }
     Ok(())
 }
 
-fn wrong(text: String) -> Result<()> {
+fn wrong(text: fmt::Arguments<'_>) -> Result<()> {
     Err(Error::usage(text))
 }

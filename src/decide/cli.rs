@@ -49,13 +49,13 @@ pub fn parse(words: &Words) -> Result<Request> {
     let mut parser = lexopt::Parser::from_args(ours);
     let request = read(&mut options, &mut parser);
     // How many words have been read: in the midst of a word, that word too.
-    let done = ours.len() - parser.try_raw_args().map_or(0, |rest| rest.as_slice().len());
-    let there = |error: Error| Error { text: words.place(done.saturating_sub(1)) + &error.text, ..error };
-    let all = |error: Error| Error { text: words.place(words.list.len()) + &error.text, ..error };
+    let done = ours.len() - parser.try_raw_args().map_or(0, Iterator::count);
+    let there = |error: Error| error.at(&words.place(done.saturating_sub(1)));
+    let all = |error: Error| error.at(&words.place(words.list.len()));
     match request.map_err(there)? {
         Some(Found::Request(request)) => return Ok(request),
         Some(Found::File(_)) if words.has_file() => {
-            return Err(there(Error::usage("option --args within a file of --args")));
+            return Err(there(Error::usage(format_args!("option --args within a file of --args"))));
         }
         Some(Found::File(file)) => return Ok(Request::Unread(words.unread(file, option_before(ours, done), done))),
         None => {}
@@ -64,7 +64,7 @@ pub fn parse(words: &Words) -> Result<Request> {
     options.command = command.iter().map(|word| text(word.as_bytes())).collect();
     if options.command.is_empty() {
         let missing = if end.is_some() { "no COMMAND after '--'" } else { "'-- COMMAND' is missing" };
-        return Err(all(Error::usage(format!("{missing} (see vsrun --help)"))));
+        return Err(all(Error::usage(format_args!("{missing} (see vsrun --help)"))));
     }
     clash::check(&options).map_err(all)?;
     Ok(Request::Run(Box::new(options)))
@@ -189,7 +189,7 @@ fn read(options: &mut Options, parser: &mut lexopt::Parser) -> Result<Option<Fou
             Short('V') | Long("version") => return Ok(Some(Found::Request(Request::Version))),
             Value(word) => {
                 let word = Clean(word.as_bytes());
-                return Err(Error::usage(format!("unexpected argument '{word}': COMMAND stands after '--'")));
+                return Err(Error::usage(format_args!("unexpected argument '{word}': COMMAND stands after '--'")));
             }
             Short(_) | Long(_) => return Err(wrong(arg.unexpected())),
         }
@@ -231,18 +231,18 @@ fn store<T>(slot: &mut Option<T>, name: &str, value: T) -> Result<()> {
 fn bytes(parser: &mut lexopt::Parser, name: &str) -> Result<Vec<u8>> {
     match parser.value() {
         Ok(value) => Ok(value.into_vec()),
-        Err(_) => Err(Error::usage(format!("option --{name}: a value is missing"))),
+        Err(_) => Err(Error::usage(format_args!("option --{name}: a value is missing"))),
     }
 }
 
 #[inline(never)]
 fn malformed(name: &str, value: &[u8], not: &str) -> Error {
-    Error::usage(format!("option --{name}: '{}' {not}", Clean(value)))
+    Error::usage(format_args!("option --{name}: '{}' {not}", Clean(value)))
 }
 
 #[inline(never)]
 fn twice(name: &str) -> Error {
-    Error::usage(format!("option --{name} is given twice"))
+    Error::usage(format_args!("option --{name} is given twice"))
 }
 
 /// What lexopt found, in one harmless line.
@@ -258,7 +258,7 @@ fn wrong(error: lexopt::Error) -> Error {
         | lexopt::Error::NonUnicodeValue(_)
         | lexopt::Error::Custom(_) => ("unexpected argument", String::new()),
     };
-    Error::usage(format!("{what} {} (see vsrun --help)", Clean(option.as_bytes())))
+    Error::usage(format_args!("{what} {} (see vsrun --help)", Clean(option.as_bytes())))
 }
 
 fn text(value: &[u8]) -> CString {

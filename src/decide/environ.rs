@@ -22,19 +22,19 @@ impl Environ {
 
     /// Gives a name its value, in place of every one it had.
     pub fn set(&mut self, name: &[u8], value: &[u8]) {
-        self.remove(|known| known == name);
+        self.remove(&|known| known == name);
         self.0.push(Cow::Owned(word([name, b"=", value].concat())));
     }
 
     /// Takes an entry `NAME=VALUE`, in place of every one that its name had.
     pub fn put(&mut self, entry: &CStr) {
         let name = name_of(entry.to_bytes());
-        self.remove(|known| known == name);
+        self.remove(&|known| known == name);
         self.0.push(Cow::Owned(entry.into()));
     }
 
     /// Removes the names that the question picks.
-    pub fn remove(&mut self, picked: impl Fn(&[u8]) -> bool) {
+    pub fn remove(&mut self, picked: &dyn Fn(&[u8]) -> bool) {
         self.0.retain(|entry| !picked(name_of(entry.to_bytes())));
     }
 
@@ -72,7 +72,7 @@ mod tests {
         env.put(c"AB=x=y");
         let all: Vec<&CStr> = env.0.iter().map(AsRef::as_ref).collect();
         assert_eq!(all, [c"odd", c"A=4", c"AB=x=y"]);
-        env.remove(|name| name.starts_with(b"A"));
+        env.remove(&|name| name.starts_with(b"A"));
         assert_eq!(env.0.len(), 1);
         assert_eq!(word(b"a\0b".to_vec()).as_c_str(), c"a");
     }

@@ -2,6 +2,7 @@
 //! vsrun becomes the server or stays. The order of the steps is the security; launch.rs performs them blindly.
 
 use alloc::borrow::Cow;
+use alloc::boxed::Box;
 use alloc::ffi::CString;
 use alloc::vec::Vec;
 
@@ -146,7 +147,7 @@ pub struct Stay {
 ///
 /// # Errors
 /// When the user is unknown or cannot be had, or a path cannot be made absolute.
-pub fn plan(options: Options, facts: &Facts<'_>) -> Result<Plan> {
+pub fn plan(options: Options, facts: &Facts<'_>) -> Result<Box<Plan>> {
     let identity = identity(&options, facts)?;
     let change = identity.as_ref().filter(|_| facts.euid == 0 && facts.ids == Ids::Free);
     let handler = match options.manager.as_ref().and_then(|managed| managed.handler.as_ref()) {
@@ -164,7 +165,7 @@ pub fn plan(options: Options, facts: &Facts<'_>) -> Result<Plan> {
         let pidfile = options.manager.and_then(|managed| managed.pidfile);
         Stay { pidfile, handler, notify }
     });
-    Ok(Plan {
+    Ok(Box::new(Plan {
         server,
         command,
         pidfile: options.pidfile,
@@ -177,7 +178,7 @@ pub fn plan(options: Options, facts: &Facts<'_>) -> Result<Plan> {
         ready,
         syslog,
         stay,
-    })
+    }))
 }
 
 /// Who the server will be. None: who we are.
@@ -186,13 +187,14 @@ fn identity(options: &Options, facts: &Facts<'_>) -> Result<Option<Identity>> {
     let identity = account::resolve(login, facts.passwd, facts.group)?;
     let other_group = login.group.is_some() && facts.egid != identity.gid;
     if facts.euid != 0 && facts.euid == identity.uid && other_group {
-        return Err(Error::refused(format!("cannot become group {}: only root can", identity.gid)));
+        return Err(Error::refused(format_args!("cannot become group {}: only root can", identity.gid)));
     }
     if facts.euid == 0 || facts.euid == identity.uid {
         return match facts.ids {
-            Ids::Fixed if facts.euid != identity.uid => {
-                Err(Error::refused(format!("cannot become user {}: root has no capability for it here", identity.uid)))
-            }
+            Ids::Fixed if facts.euid != identity.uid => Err(Error::refused(format_args!(
+                "cannot become user {}: root has no capability for it here",
+                identity.uid
+            ))),
             Ids::Free | Ids::Fixed => Ok(Some(identity)),
         };
     }
@@ -200,7 +202,7 @@ fn identity(options: &Options, facts: &Facts<'_>) -> Result<Option<Identity>> {
         return Ok(None);
     }
     let (is, expected) = (facts.euid, identity.uid);
-    Err(Error::refused(format!("started using wrong user ID ({is}), expected {expected}")))
+    Err(Error::refused(format_args!("started using wrong user ID ({is}), expected {expected}")))
 }
 
 fn handler(
@@ -211,7 +213,7 @@ fn handler(
     change: Option<&Identity>,
 ) -> Result<Program> {
     let mut env = Environ(facts.env.0.clone());
-    env.remove(|name| name.starts_with(b"VSRUN_") || name == NOTIFY_SOCKET);
+    env.remove(&|name| name.starts_with(b"VSRUN_") || name == NOTIFY_SOCKET);
     if let Some(identity) = identity {
         env.log_in(identity);
     }

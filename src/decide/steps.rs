@@ -30,7 +30,7 @@ pub fn server(
     }
     if options.stays() {
         // vsrun reports there itself.
-        env.remove(|name| name == NOTIFY_SOCKET);
+        env.remove(&|name| name == NOTIFY_SOCKET);
     }
     for entry in &options.env {
         env.put(entry);
@@ -142,7 +142,9 @@ pub fn absolute(path: &core::ffi::CStr, facts: &Facts<'_>) -> Result<CString> {
         return Ok(path.into());
     }
     let Some(cwd) = &facts.cwd else {
-        return Err(Error::refused("cannot tell the current directory: give all paths, and --work-dir, from / on"));
+        return Err(Error::refused(format_args!(
+            "cannot tell the current directory: give all paths, and --work-dir, from / on"
+        )));
     };
     let rest = bytes.strip_prefix(b"./").unwrap_or(bytes);
     Ok(if bytes == b"." { word(cwd.clone()) } else { word([cwd, &b"/"[..], rest].concat()) })

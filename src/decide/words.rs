@@ -82,7 +82,7 @@ impl Unread {
             }
             if word.contains(&0) {
                 let file = Clean(self.file.as_bytes());
-                return Err(Error::usage(format!("{file}:{number}: a NUL is no part of an argument")));
+                return Err(Error::usage(format_args!("{file}:{number}: a NUL is no part of an argument")));
             }
             words.list.push(OsString::from_vec(word.to_vec()));
             lines.push(number);

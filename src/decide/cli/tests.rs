@@ -19,7 +19,7 @@ fn refused(words: &[&str]) -> String {
     let error = parse_words(words).unwrap_err();
     assert_eq!(error.code, exit::USAGE, "{words:?}");
     assert!(!error.text.contains('\n'), "{words:?}");
-    error.text
+    error.text.clone()
 }
 
 #[test]
@@ -34,7 +34,7 @@ fn every_row_of_the_table_has_an_arm() {
             let text = match parse_words(&[&name]) {
                 Ok(Request::Help | Request::Completion | Request::Version) => continue,
                 Ok(Request::Run(_) | Request::Unread(_)) => panic!("{name} alone"),
-                Err(error) => error.text,
+                Err(error) => error.text.clone(),
             };
             let expected = if flag.values.is_empty() { "'-- COMMAND' is missing" } else { "a value is missing" };
             assert!(text.contains(expected), "{name}: {text}");
