@@ -34,18 +34,24 @@ pub struct Flag {
     pub long: &'static str,
     /// Its values, in order.
     pub values: &'static [Value],
+    /// Whether it may be given more than once although it has values.
+    pub repeatable: bool,
     /// What it does, for the help text.
     pub line: &'static str,
 }
 
 macro_rules! flags {
-    ($($chapter:ident $short:literal $long:literal [$($name:literal $kind:literal)*] $line:literal $($text:literal)+;)*) => {
+    ($(
+        $chapter:ident $short:literal $long:literal [$($name:literal $kind:literal)*] $($repeatable:ident)?
+        $line:literal $($text:literal)+;
+    )*) => {
         /// All options, in the order of the help text.
         pub const FLAGS: &[Flag] = &[$(Flag {
             chapter: Chapter::$chapter,
             short: $short,
             long: $long,
             values: &[$(Value { name: $name, kind: $kind }),*],
+            repeatable: !concat!($(stringify!($repeatable))?).is_empty(),
             line: $line,
         }),*];
 
@@ -124,7 +130,7 @@ flags! {
     "Leave the server's standard input as it is. Without it, it is always /dev/null, or an empty pipe where that "
     "cannot be opened.";
 
-    Start 'e' "env" ["NAME=VALUE" "string"]
+    Start 'e' "env" ["NAME=VALUE" "string"] repeatable
     "set a variable of the server (repeatable)"
     "Set a variable of the server's environment. Repeatable.";
 
