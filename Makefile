@@ -10,7 +10,11 @@ TESTARGS ?=
 # cargo's own directory, where the environment names one.
 OUT = $(or $(CARGO_TARGET_DIR),target)
 BIN = $(OUT)/$(TARGET)/release/vsrun
+# What the build made besides, and what of it shells read.
+MADE = $(OUT)/$(TARGET)/release/build
 PAGE = $(OUT)/vsrun.8
+COMPLETIONS = $(addprefix $(OUT)/,vsrun.bash _vsrun vsrun.fish)
+SHARE = $(DESTDIR)$(PREFIX)/share
 RUST = .ci/rust
 
 # Plain cargo calls below build for it, too.
@@ -52,14 +56,19 @@ man-check: build man ## is the man page clean?
 	.ci/need check
 	.ci/man-check $(PAGE)
 
-install: $(BIN) $(PAGE) ## into $(DESTDIR)$(PREFIX), binary in sbin and man page
-	install -d $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/share/man/man8
+install: $(BIN) $(PAGE) $(COMPLETIONS) ## into $(DESTDIR)$(PREFIX): binary in sbin, man page, completions
+	install -d $(DESTDIR)$(PREFIX)/sbin $(SHARE)/man/man8
 	install -m 755 $(BIN) $(DESTDIR)$(PREFIX)/sbin/vsrun
-	gzip -9nc $(PAGE) >$(DESTDIR)$(PREFIX)/share/man/man8/vsrun.8.gz
-	chmod 644 $(DESTDIR)$(PREFIX)/share/man/man8/vsrun.8.gz
+	gzip -9nc $(PAGE) >$(SHARE)/man/man8/vsrun.8.gz
+	chmod 644 $(SHARE)/man/man8/vsrun.8.gz
+	install -D -m 644 $(OUT)/vsrun.bash $(SHARE)/bash-completion/completions/vsrun
+	install -D -m 644 $(OUT)/_vsrun $(SHARE)/zsh/site-functions/_vsrun
+	install -D -m 644 $(OUT)/vsrun.fish $(SHARE)/fish/vendor_completions.d/vsrun.fish
 
 uninstall: ## what install did, undone
-	rm -f $(DESTDIR)$(PREFIX)/sbin/vsrun $(DESTDIR)$(PREFIX)/share/man/man8/vsrun.8.gz
+	rm -f $(DESTDIR)$(PREFIX)/sbin/vsrun $(SHARE)/man/man8/vsrun.8.gz
+	rm -f $(SHARE)/bash-completion/completions/vsrun $(SHARE)/zsh/site-functions/_vsrun
+	rm -f $(SHARE)/fish/vendor_completions.d/vsrun.fish
 
 clean: ## everything that was made
 	rm -rf $(OUT)
@@ -71,5 +80,5 @@ help: ## this list
 $(BIN):
 	$(RUST) .ci/build
 
-$(PAGE): $(BIN)
-	.ci/man $(OUT)/$(TARGET)/release/build $@
+$(PAGE) $(COMPLETIONS): $(BIN)
+	.ci/made $(MADE) $@

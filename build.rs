@@ -1,4 +1,4 @@
-//! Makes the help text and the man page out of the one table of options.
+//! Makes the help text, the man page and the completions out of the one table of options.
 
 #![allow(
     clippy::disallowed_methods,
@@ -22,19 +22,26 @@ mod help;
 #[path = "docs/man.rs"]
 mod man;
 
+/// What shells know of the options.
+#[path = "docs/completions.rs"]
+mod completions;
+
 fn main() {
     let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets OUT_DIR"));
     let version = env::var("CARGO_PKG_VERSION").expect("cargo sets CARGO_PKG_VERSION");
     fs::write(out.join("help.txt"), help::text()).expect("cannot write help.txt");
     fs::write(out.join("completion.txt"), help::completion()).expect("cannot write completion.txt");
     fs::write(out.join("vsrun.8"), man::page(&version)).expect("cannot write vsrun.8");
+    fs::write(out.join("vsrun.bash"), completions::bash()).expect("cannot write vsrun.bash");
+    fs::write(out.join("_vsrun"), completions::zsh()).expect("cannot write _vsrun");
+    fs::write(out.join("vsrun.fish"), completions::fish()).expect("cannot write vsrun.fish");
 
     // What `vsrun --version` says about its making.
     let rustc = Command::new(env::var_os("RUSTC").expect("cargo sets RUSTC")).arg("--version").output();
     let rustc = String::from_utf8(rustc.expect("cannot run rustc").stdout).expect("rustc speaks UTF-8");
     println!("cargo::rustc-env=VSRUN_RUSTC={}", rustc.split_whitespace().nth(1).unwrap_or("unknown"));
     println!("cargo::rustc-env=VSRUN_ARCH={}", env::var("CARGO_CFG_TARGET_ARCH").expect("cargo sets the target"));
-    for file in ["build.rs", "src/decide/flags.rs", "src/decide/help.rs", "docs/man.rs"] {
+    for file in ["build.rs", "docs", "src/decide/flags.rs", "src/decide/help.rs"] {
         println!("cargo::rerun-if-changed={file}");
     }
 }
