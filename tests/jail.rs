@@ -7,7 +7,7 @@
 mod kit;
 
 use kit::call::identity;
-use kit::{Mount, Mounts, PLAIN, Place, Report, needs, process, sys, words};
+use kit::{Mount, Mounts, PLAIN, Place, Report, needs, process, words};
 use std::ffi::OsString;
 use std::fs;
 use std::path::PathBuf;
