@@ -6,6 +6,16 @@
 //!
 //! This is a library only so that tests and fuzz targets reach the pure room; the program is `main.rs`.
 
+#![cfg_attr(
+    test,
+    allow(
+        clippy::std_instead_of_core,
+        clippy::wildcard_enum_match_arm,
+        clippy::write_literal,
+        reason = "the unit tests are no part of the program, and may panic at what they do not expect"
+    )
+)]
+
 extern crate alloc;
 
 pub mod act;

@@ -43,7 +43,7 @@ fn start(words: Vec<OsString>) -> Result<u8> {
             Request::Help => say::out(include_str!(concat!(env!("OUT_DIR"), "/help.txt"))),
             Request::Completion => say::out(include_str!(concat!(env!("OUT_DIR"), "/completion.txt"))),
             Request::Version => say::out(VERSION),
-            Request::Run(options) => run::run(*options),
+            Request::Run(options) => run::run(*options)?.live(),
         };
     }
 }

@@ -9,8 +9,8 @@ use crate::act::logs::Reading;
 use crate::act::pidfile::Pidfile;
 use crate::act::say::{Priority, Wanted, failed};
 use crate::act::sink::{self, Sink};
-use crate::act::stay::stay;
-use crate::decide::error::Result;
+use crate::act::stay::{Stayed, stay};
+use crate::decide::error::{Error, Result};
 use crate::decide::exit;
 use crate::decide::options::Options;
 use crate::decide::plan::{Plan, plan};
@@ -19,11 +19,11 @@ use crate::sys::fd;
 use crate::sys::process::{self, Forked};
 use crate::sys::wait::{self, Mask};
 
-/// Does what the options say. Returns vsrun's exit status, where vsrun did not become the server.
+/// Does what the options say. Returns only one who stays: otherwise vsrun has become the server.
 ///
 /// # Errors
 /// When the server could not be started. Nothing of the start is left then.
-pub fn run(options: Options) -> Result<u8> {
+pub fn run(options: Options) -> Result<Box<Stayed>> {
     let stdin = options.stdin;
     let plan = {
         let mut world = World::default();
@@ -31,20 +31,27 @@ pub fn run(options: Options) -> Result<u8> {
         plan(options, &facts)?
     };
     wait::reset_dispositions();
-    if plan.stay.is_some() || plan.background { stay(plan, stdin) } else { become_server(plan) }
+    if plan.stay.is_some() || plan.background { stay(plan, stdin) } else { Err(become_server(plan)) }
 }
 
-/// vsrun becomes the server: everything happens in this very process.
-fn become_server(plan: Box<Plan>) -> Result<u8> {
-    let pidfile = Pidfile::claim_if(plan.pidfile.as_ref())?;
-    let result = prepare_and_become(plan, pidfile.as_ref());
-    if let (Err(_), Some(pidfile)) = (&result, &pidfile) {
+/// vsrun becomes the server: everything happens in this very process. Returns only why it did not.
+fn become_server(plan: Box<Plan>) -> Error {
+    let pidfile = match Pidfile::claim_if(plan.pidfile.as_ref()) {
+        Ok(pidfile) => pidfile,
+        Err(error) => return error,
+    };
+    let error = prepare_and_become(plan, pidfile.as_ref()).unwrap_or_else(|error| error);
+    if let Some(pidfile) = &pidfile {
         pidfile.release();
     }
-    result
+    error
 }
 
-fn prepare_and_become(plan: Box<Plan>, pidfile: Option<&Pidfile>) -> Result<u8> {
+/// Answers why the steps failed.
+///
+/// # Errors
+/// What went wrong before.
+fn prepare_and_become(plan: Box<Plan>, pidfile: Option<&Pidfile>) -> Result<Error> {
     let (sink, mut voice) = sink::open(plan.output, Reading::Unwanted)?;
     voice.wanted = Wanted::Errors;
     voice.add_syslog(plan.syslog)?;
@@ -72,7 +79,7 @@ fn prepare_and_become(plan: Box<Plan>, pidfile: Option<&Pidfile>) -> Result<u8> 
     }
     let error = failure.error(&program);
     voice.say_failure(&error);
-    Err(error)
+    Ok(error)
 }
 
 /// One who keeps the right to remove the pidfile, until the server has been started: the server's own process has lost

@@ -20,24 +20,60 @@ use crate::sys::{fd, process};
 /// The pidfiles of server and manager.
 type Pidfiles = [Option<Pidfile>; 2];
 
-/// From the locks to the end. Answers the exit status.
+/// One who is ready to stay: the locks are held, everything is open, and the server has not been started.
+///
+/// It is handed up to the entry and lives there, so that the stack which the start took can be given back.
+pub struct Stayed {
+    watch: Watch,
+    manager: Option<Pidfile>,
+}
+
+/// From the locks to the moment before the server's start.
 ///
 /// # Errors
-/// When the server could not be started. Nothing of the start is left then.
-pub fn stay(plan: Box<Plan>, stdin: bool) -> Result<u8> {
+/// When the server cannot be started. Nothing of the start is left then.
+pub fn stay(plan: Box<Plan>, stdin: bool) -> Result<Box<Stayed>> {
     // Whatever signal comes from here on waits until the loop reads it.
     wait::mask(Mask::All).map_err(|why| failed(format_args!("cannot block the signals"), &why))?;
     fd::close_all_but(None).map_err(|why| failed(format_args!("cannot close inherited descriptors"), &why))?;
     let mut caller = None;
-    let mut pidfiles = claim_both(&plan)?;
-    let error = match manage(plan, stdin, &mut pidfiles, &mut caller) {
-        Ok(status) => return Ok(status),
+    let pidfiles = claim_both(&plan)?;
+    let error = match prepare(plan, stdin, &pidfiles, &mut caller) {
+        Ok(mut watch) => {
+            let [server, manager] = pidfiles;
+            (watch.pidfile, watch.caller) = (server, caller);
+            return Ok(Box::new(Stayed { watch, manager }));
+        }
         Err(error) => error,
     };
     release(&pidfiles);
     match caller {
         Some(caller) => caller.fail(&error),
         None => Err(error),
+    }
+}
+
+impl Stayed {
+    /// Starts the server and stays to the end. Answers the exit status.
+    ///
+    /// # Errors
+    /// When the first start fails. Nothing of it is left then.
+    pub fn live(self: Box<Self>) -> Result<u8> {
+        let Self { watch: mut this, manager } = *self;
+        let (ending, error) = watch(&mut this);
+        if let Some(error) = &error {
+            this.voice.say_failure(error);
+        }
+        this.say_ending(ending);
+        let Watch { sink, voice, signals, pidfile, caller, .. } = this;
+        let error = error.filter(|_| matches!(ending, Ending::Failed(_)));
+        release(&[pidfile, manager]);
+        sink.close(voice, &signals);
+        match (error, caller) {
+            (None, _) => Ok(ending.status()),
+            (Some(error), Some(caller)) => caller.fail(&error),
+            (Some(error), None) => Err(error),
+        }
     }
 }
 
@@ -62,8 +98,8 @@ fn release(pidfiles: &Pidfiles) {
     pidfiles.iter().flatten().for_each(Pidfile::release);
 }
 
-/// All but the locks. `caller` is left where the start fails and the caller still has to be told.
-fn manage(mut plan: Box<Plan>, stdin: bool, pidfiles: &mut Pidfiles, caller: &mut Option<Caller>) -> Result<u8> {
+/// All but the locks. `caller` is who has to be told, as soon as there is one.
+fn prepare(mut plan: Box<Plan>, stdin: bool, pidfiles: &Pidfiles, caller: &mut Option<Caller>) -> Result<Watch> {
     pidfiles.iter().flatten().try_for_each(Pidfile::reserve)?;
     let (handler, notify, afterwards) = match plan.stay {
         Some(stay) => (stay.handler, stay.notify, Afterwards::Stay),
@@ -77,8 +113,7 @@ fn manage(mut plan: Box<Plan>, stdin: bool, pidfiles: &mut Pidfiles, caller: &mu
         let distance = if afterwards == Afterwards::Stay { Distance::Orphan } else { Distance::Leader };
         *caller = Some(detach(distance, keep(&sink, stdin))?);
     }
-    let [server, manager] = pidfiles;
-    if let Some(manager) = manager {
+    if let [_, Some(manager)] = pidfiles {
         manager.write(process::id()).map_err(|why| failed(format_args!("pidfile '{}'", manager.path()), &why))?;
     }
     let signals = Signals::open().map_err(|why| failed(format_args!("cannot listen to signals"), &why))?;
@@ -91,7 +126,7 @@ fn manage(mut plan: Box<Plan>, stdin: bool, pidfiles: &mut Pidfiles, caller: &mu
     }
     let ear = Ear::open(plan.ready, &mut plan.server.env)?;
 
-    let mut this = Watch {
+    Ok(Watch {
         policy: plan.policy,
         program: Prepared::new(plan.server),
         command: plan.command,
@@ -99,30 +134,14 @@ fn manage(mut plan: Box<Plan>, stdin: bool, pidfiles: &mut Pidfiles, caller: &mu
         sink,
         voice,
         debug: plan.debug,
-        pidfile: server.take(),
+        pidfile: None,
         signals,
         traps: plan.traps,
         ear,
         service: notify.and_then(|address| Service::new(&address)),
-        caller: caller.take(),
+        caller: None,
         afterwards,
-    };
-    let (ending, error) = watch(&mut this);
-    if let Some(error) = &error {
-        this.voice.say_failure(error);
-    }
-    this.say_ending(ending);
-    let Watch { sink, voice, signals, pidfile, caller: waiting, .. } = this;
-    (*server, *caller) = (pidfile, waiting);
-    let result = match (ending, error) {
-        (Ending::Failed(_), Some(error)) => Err(error),
-        (ending, _) => {
-            release(pidfiles);
-            Ok(ending.status())
-        }
-    };
-    sink.close(voice, &signals);
-    result
+    })
 }
 
 /// What a detached process keeps of the caller.

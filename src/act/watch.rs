@@ -25,7 +25,7 @@ use crate::decide::time::{Span, Time};
 use crate::decide::traps::Traps;
 use crate::sys::process::{self, Pid, Target, Usage};
 use crate::sys::wait::Signals;
-use crate::sys::{self, clock};
+use crate::sys::{self, clock, heap};
 
 /// Everything that a manager has.
 pub struct Watch {
@@ -145,6 +145,7 @@ impl Loop<'_> {
         if let Some(service) = &mut self.watch.service {
             service.ready();
         }
+        heap::release_stack();
     }
 
     /// Keeps the service manager above us informed.

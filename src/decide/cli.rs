@@ -1,7 +1,6 @@
 //! The command line: from argv to a request. Each value is checked alone, and nothing is looked at or touched.
 
 use alloc::boxed::Box;
-use alloc::ffi::CString;
 use alloc::vec::Vec;
 use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -10,16 +9,15 @@ use lexopt::Arg::{Long, Short, Value};
 
 use super::account::Login;
 use super::clash;
-use super::environ::word;
 use super::error::{Error, Result};
 use super::exit::Success;
 use super::options::{Managed, Options, SyslogUsage};
 use super::policy::{Limit, Restart};
 use super::ready::Ready;
-use super::signal::Signal;
 use super::text::Clean;
 use super::time::Span;
 use super::traps;
+use super::values::{assignment, delay, octal, path, path_or_dash, stop_signal, text, words as words_of};
 use super::words::{Unread, Words};
 
 /// What the caller wants.
@@ -105,7 +103,7 @@ fn read(options: &mut Options, parser: &mut lexopt::Parser) -> Result<Option<Fou
                 let keep = value(parser, "logdir", Span::parse_keep, "is not KEEP: an integer and h, d, w or m")?;
                 store(&mut options.logdir, "logdir", (dir, keep))?;
             }
-            Long("logger") => once(&mut options.logger, parser, "logger", words, EMPTY)?,
+            Long("logger") => once(&mut options.logger, parser, "logger", words_of, EMPTY)?,
             Long("syslog-usage") => {
                 once(&mut options.syslog_usage, parser, "syslog-usage", SyslogUsage::parse, "is not no, yes or only")?;
             }
@@ -206,8 +204,20 @@ type Reader<T> = fn(&[u8]) -> Option<T>;
 
 /// Stores the value of an option that may be given once.
 fn once<T>(slot: &mut Option<T>, parser: &mut lexopt::Parser, name: &str, read: Reader<T>, not: &str) -> Result<()> {
-    let value = value(parser, name, read, not)?;
-    store(slot, name, value)
+    let bytes = bytes(parser, name)?;
+    if slot.is_some() {
+        return Err(twice(name));
+    }
+    *slot = read(&bytes);
+    if slot.is_some() { Ok(()) } else { Err(malformed(name, &bytes, not)) }
+}
+
+/// The same for an option of two values.
+fn store<T>(slot: &mut Option<T>, name: &str, value: T) -> Result<()> {
+    match slot.replace(value) {
+        None => Ok(()),
+        Some(_) => Err(twice(name)),
+    }
 }
 
 fn value<T>(parser: &mut lexopt::Parser, name: &str, read: Reader<T>, not: &str) -> Result<T> {
@@ -215,13 +225,6 @@ fn value<T>(parser: &mut lexopt::Parser, name: &str, read: Reader<T>, not: &str)
     match read(&bytes) {
         Some(value) => Ok(value),
         None => Err(malformed(name, &bytes, not)),
-    }
-}
-
-fn store<T>(slot: &mut Option<T>, name: &str, value: T) -> Result<()> {
-    match slot.replace(value) {
-        None => Ok(()),
-        Some(_) => Err(twice(name)),
     }
 }
 
@@ -259,52 +262,6 @@ fn wrong(error: lexopt::Error) -> Error {
         | lexopt::Error::Custom(_) => ("unexpected argument", String::new()),
     };
     Error::usage(format_args!("{what} {} (see vsrun --help)", Clean(option.as_bytes())))
-}
-
-fn text(value: &[u8]) -> CString {
-    word(value.to_vec())
-}
-
-fn path(value: &[u8]) -> Option<CString> {
-    (!value.is_empty()).then(|| text(value))
-}
-
-/// A path, or `-` for none.
-fn path_or_dash(value: &[u8]) -> Option<Option<CString>> {
-    if value == b"-" { Some(None) } else { path(value).map(Some) }
-}
-
-fn words(value: &[u8]) -> Option<Vec<CString>> {
-    let words = value.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
-    let words: Vec<CString> = words.map(text).collect();
-    (!words.is_empty()).then_some(words)
-}
-
-fn assignment(value: &[u8]) -> Option<CString> {
-    value.iter().position(|byte| *byte == b'=').filter(|at| *at > 0).map(|_| text(value))
-}
-
-fn octal(value: &[u8]) -> Option<u32> {
-    if value.is_empty() || value.len() > 4 || !value.iter().all(|digit| matches!(digit, b'0'..=b'7')) {
-        return None;
-    }
-    let mask = value.iter().fold(0, |mask, digit| mask << 3 | u32::from(digit - b'0'));
-    (mask <= 0o777).then_some(mask)
-}
-
-fn delay(value: &[u8]) -> Option<(Span, Span)> {
-    let mut halves = value.splitn(2, |byte| *byte == b':');
-    let min = Span::parse(halves.next()?)?;
-    let max = match halves.next() {
-        Some(max) => Span::parse(max)?,
-        None if min == Span::ZERO => Span::ZERO,
-        None => Span::secs(30).max(min),
-    };
-    (min <= max).then_some((min, max))
-}
-
-fn stop_signal(value: &[u8]) -> Option<Signal> {
-    Signal::parse(value).filter(|signal| ![Signal::STOP, Signal::CHLD, Signal::CONT].contains(signal))
 }
 
 #[cfg(test)]

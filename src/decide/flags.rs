@@ -192,7 +192,7 @@ flags! {
     "Send SIGKILL to the server's process group when the server has not ended that long after the stop signal. The "
     "default is 30s; 0 means never.";
 
-    Stay ' ' "on-signal" ["SIGNAL=ACTION" "string"]
+    Stay ' ' "on-signal" ["SIGNAL=ACTION" "string"] repeatable
     "what a signal to vsrun does (repeatable)"
     "What is done when SIGNAL comes. ACTION is stop, restart, reopen (open vsrun.log anew under its name), ignore, "
     "forward or forward:SIGNAL. TERM and INT stop, HUP restarts, every other signal is forwarded unless said otherwise. "

@@ -24,4 +24,5 @@ pub mod steps;
 pub mod text;
 pub mod time;
 pub mod traps;
+pub mod values;
 pub mod words;

@@ -1,0 +1,61 @@
+//! Values of options, from their bytes. None: malformed.
+
+use alloc::ffi::CString;
+use alloc::vec::Vec;
+
+use super::environ::word;
+use super::signal::Signal;
+use super::time::Span;
+
+/// Any bytes.
+pub fn text(value: &[u8]) -> CString {
+    word(value.to_vec())
+}
+
+/// A path, or another text that must not be empty.
+pub fn path(value: &[u8]) -> Option<CString> {
+    (!value.is_empty()).then(|| text(value))
+}
+
+/// A path, or `-` for none.
+pub fn path_or_dash(value: &[u8]) -> Option<Option<CString>> {
+    if value == b"-" { Some(None) } else { path(value).map(Some) }
+}
+
+/// Words, split at blanks; at least one.
+pub fn words(value: &[u8]) -> Option<Vec<CString>> {
+    let words = value.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
+    let words: Vec<CString> = words.map(text).collect();
+    (!words.is_empty()).then_some(words)
+}
+
+/// `NAME=VALUE`, with a name.
+pub fn assignment(value: &[u8]) -> Option<CString> {
+    value.iter().position(|byte| *byte == b'=').filter(|at| *at > 0).map(|_| text(value))
+}
+
+/// A file mode creation mask.
+pub fn octal(value: &[u8]) -> Option<u32> {
+    if value.is_empty() || value.len() > 4 || !value.iter().all(|digit| matches!(digit, b'0'..=b'7')) {
+        return None;
+    }
+    let mask = value.iter().fold(0, |mask, digit| mask << 3 | u32::from(digit - b'0'));
+    (mask <= 0o777).then_some(mask)
+}
+
+/// `MIN[:MAX]`, two durations.
+pub fn delay(value: &[u8]) -> Option<(Span, Span)> {
+    let mut halves = value.splitn(2, |byte| *byte == b':');
+    let min = Span::parse(halves.next()?)?;
+    let max = match halves.next() {
+        Some(max) => Span::parse(max)?,
+        None if min == Span::ZERO => Span::ZERO,
+        None => Span::secs(30).max(min),
+    };
+    (min <= max).then_some((min, max))
+}
+
+/// A signal that can end a server.
+pub fn stop_signal(value: &[u8]) -> Option<Signal> {
+    Signal::parse(value).filter(|signal| ![Signal::STOP, Signal::CHLD, Signal::CONT].contains(signal))
+}
