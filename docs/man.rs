@@ -57,6 +57,7 @@ const NAME: &str = "vsrun - start one server process the right way, and stay to 
 const SYNOPSIS: &str = "
     vsrun [OPTION]... -- COMMAND [ARG]...
     vsrun --args FILE [ARG]...
+    vsrun --status PIDFILE | --stop PIDFILE | --signal SIGNAL PIDFILE
     vsrun --help | --version | --help-completion
 ";
 
@@ -160,9 +161,17 @@ The server itself keeps the lock, as a shared one on a descriptor that it cannot
 file stays when the server has ended. A child of the server that inherits the descriptor and outlives it keeps the
 lock as well.
 
-A signal to a manager that cannot hit a stranger, since pkill(1) looks at the lock first:
+= Control
+--status, --stop and --signal ask the lock who lives, and signal nobody but one who has it: the process that the file
+names must have the file open with the lock on it (`/proc/PID/fdinfo`), or, where the lock is exclusive, its parent
+must. It is held by a descriptor meanwhile (pidfd_open(2)), and lock and number are looked at once more, so that a
+number that has become a stranger's hits nobody: be it stale, of another pid namespace, or kept in the file by what a
+dead server left behind. A file that belongs to neither root nor the caller may name its owner's processes only.
 
-    pkill -TERM -L -F /run/web-manager.pid
+Where `/proc` is not there or does not tell, as it does to root without `CAP_SYS_PTRACE` about other users' processes,
+an exclusive lock's number is believed, but not the number 1; a server without a manager is unknown then. Without
+`/proc`, stop a managed server by its manager's pidfile. Before Linux 5.3, which brought pidfd_open(2), the process is
+looked at again just before it is signalled; without `/proc` too, it is unknown.
 ";
 
 const THE_MANAGER: &str = "
@@ -348,6 +357,7 @@ the user.
 
 fn exit_status() -> String {
     let exit::Exit::Code(ok) = exit::Exit::SUCCESS else { return String::new() };
+    let (dead, absent, unknown) = (exit::DEAD, exit::NOT_RUNNING, exit::UNKNOWN);
     let (usage, setup, refused, missing) = (exit::USAGE, exit::SETUP, exit::NOT_EXECUTABLE, exit::NOT_FOUND);
     format!(
         "
@@ -371,6 +381,9 @@ The server's own exit status.
 
 = 128+N
 Signal N ended the server. (Where `vsrun` became the server, its parent sees the signal itself.)
+
+--status exits with {ok}, {dead}, {absent} or {unknown}, --signal with {ok}, {absent} or {unknown}, and --stop with {ok}
+or {unknown}: see there. {setup} is their failure to do what they know how.
 
 A server may exit with {usage}, {setup}, {refused} or {missing} itself; then the words on standard error or in the log
 tell which it was. Log files that a failed start has begun stay.
@@ -498,7 +511,9 @@ daemon(1), logger(1), pkill(1), runsv(8), start-stop-daemon(8)
 /// The chapter of the options, out of their table.
 fn options() -> String {
     let mut text = String::from(".SH OPTIONS\n");
-    for (chapter, title) in [(Chapter::Start, "Start"), (Chapter::Stay, "Stay"), (Chapter::Help, "Help")] {
+    for (chapter, title) in
+        [(Chapter::Start, "Start"), (Chapter::Stay, "Stay"), (Chapter::Control, "Control"), (Chapter::Help, "Help")]
+    {
         text += &format!(".SS {title}\n");
         for (flag, paragraph) in FLAGS.iter().zip(PARAGRAPHS).filter(|(flag, _)| flag.chapter == chapter) {
             text += &format!(".TP\n{}\n{}", names(&help::names(flag)), filled(paragraph));

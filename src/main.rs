@@ -6,7 +6,7 @@
 use core::ffi::{c_char, c_int};
 use std::ffi::OsString;
 
-use vsrun::act::{facts, run, say};
+use vsrun::act::{control, facts, run, say};
 use vsrun::decide::cli::{self, Request};
 use vsrun::decide::error::{Error, Result};
 use vsrun::decide::words::Words;
@@ -43,6 +43,7 @@ fn start(words: Vec<OsString>) -> Result<u8> {
             Request::Help => say::out(include_str!(concat!(env!("OUT_DIR"), "/help.txt"))),
             Request::Completion => say::out(include_str!(concat!(env!("OUT_DIR"), "/completion.txt"))),
             Request::Version => say::out(VERSION),
+            Request::Control(control) => control::control(&control),
             Request::Run(options) => run::run(*options)?.live(),
         };
     }

@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod control;
 pub mod detach;
 pub mod explain;
 pub mod facts;

@@ -80,12 +80,14 @@ impl Pidfile {
         Err(Error::refused(format_args!("pidfile '{shown}' does not stay in its place")))
     }
 
-    /// Sets aside the space that a number needs, so that `write` will not fail after the server has been started.
+    /// Forgets the number of an earlier start, which may be a stranger's, and sets aside the space that a new one needs,
+    /// so that `write` will not fail after the server has been started.
     ///
     /// # Errors
     /// ENOSPC.
     pub fn reserve(&self) -> Result<()> {
-        dir::reserve(self.file.as_fd(), 16).map_err(|why| failed(format_args!("pidfile '{}'", self.path()), &why))
+        let result = self.empty().and_then(|()| dir::reserve(self.file.as_fd(), 16));
+        result.map_err(|why| failed(format_args!("pidfile '{}'", self.path()), &why))
     }
 
     /// Writes the pid of a process.

@@ -9,11 +9,13 @@ use lexopt::Arg::{Long, Short, Value};
 
 use super::account::Login;
 use super::clash;
+use super::control::{self, Control, Order};
 use super::error::{Error, Result};
 use super::exit::Success;
 use super::options::{Managed, Options, SyslogUsage};
 use super::policy::{Limit, Restart};
 use super::ready::Ready;
+use super::signal::Signal;
 use super::text::Clean;
 use super::time::Span;
 use super::traps;
@@ -31,6 +33,8 @@ pub enum Request {
     Version,
     /// The command line goes on in a file.
     Unread(Unread),
+    /// Ask about a server, or order it about.
+    Control(Control),
     /// Start a server.
     Run(Box<Options>),
 }
@@ -60,11 +64,19 @@ pub fn parse(words: &Words) -> Result<Request> {
     }
     let command = end.map_or(&[][..], |end| words.list.get(end + 1..).unwrap_or_default());
     options.command = command.iter().map(|word| text(word.as_bytes())).collect();
+    request_of(options, end).map_err(all)
+}
+
+/// What these options want, `--` having stood there or not.
+fn request_of(mut options: Options, end: Option<usize>) -> Result<Request> {
+    if let Some(control) = Control::of(&mut options)? {
+        return Ok(Request::Control(control));
+    }
     if options.command.is_empty() {
         let missing = if end.is_some() { "no COMMAND after '--'" } else { "'-- COMMAND' is missing" };
-        return Err(all(Error::usage(format_args!("{missing} (see vsrun --help)"))));
+        return Err(Error::usage(format_args!("{missing} (see vsrun --help)")));
     }
-    clash::check(&options).map_err(all)?;
+    clash::check(&options)?;
     Ok(Request::Run(Box::new(options)))
 }
 
@@ -87,6 +99,7 @@ enum Found {
 /// The arms stand in the order of the table of options.
 fn read(options: &mut Options, parser: &mut lexopt::Parser) -> Result<Option<Found>> {
     while let Some(arg) = parser.next().map_err(wrong)? {
+        options.count += 1;
         match arg {
             Short('u') | Long("user") => {
                 once(&mut options.user, parser, "user", Login::parse, "is not USER[:GROUP]")?;
@@ -182,6 +195,12 @@ fn read(options: &mut Options, parser: &mut lexopt::Parser) -> Result<Option<Fou
                 let file = value(parser, "args", path, EMPTY)?;
                 return Ok(Some(Found::File(OsString::from_vec(file.into_bytes()))));
             }
+            Long("status") => control(options, parser, "status", Order::Status)?,
+            Long("stop") => control(options, parser, "stop", Order::Stop)?,
+            Long("signal") => {
+                let signal = value(parser, "signal", Signal::parse, "is not a signal")?;
+                control(options, parser, "signal", Order::Signal(signal))?;
+            }
             Short('h') | Long("help") => return Ok(Some(Found::Request(Request::Help))),
             Long("help-completion") => return Ok(Some(Found::Request(Request::Completion))),
             Short('V') | Long("version") => return Ok(Some(Found::Request(Request::Version))),
@@ -246,6 +265,12 @@ fn malformed(name: &str, value: &[u8], not: &str) -> Error {
 #[inline(never)]
 fn twice(name: &str) -> Error {
     Error::usage(format_args!("option --{name} is given twice"))
+}
+
+/// Reads the value that is common to the questions and orders.
+fn control(options: &mut Options, parser: &mut lexopt::Parser, name: &str, order: Order) -> Result<()> {
+    let pidfile = value(parser, name, path, EMPTY)?;
+    store(&mut options.control, control::NAMES, (order, pidfile))
 }
 
 /// What lexopt found, in one harmless line.

@@ -8,6 +8,12 @@ use super::signal::Signal;
 pub const OK: u8 = 0;
 /// Wrong usage; nothing has been touched.
 pub const USAGE: u8 = 2;
+/// `--status`: the server is dead, and its pidfile is there.
+pub const DEAD: u8 = 1;
+/// `--status`: the server is not running; `--signal`: there is nobody to signal.
+pub const NOT_RUNNING: u8 = 3;
+/// `--status`, `--stop`, `--signal`: it cannot be known.
+pub const UNKNOWN: u8 = 4;
 /// vsrun could not set it up.
 pub const SETUP: u8 = 125;
 /// The command is there and could not be executed.

@@ -4,6 +4,7 @@ use super::flags::{Chapter, FLAGS, Flag};
 
 const USAGE: &str = "\
 Usage: vsrun [OPTION]... -- COMMAND [ARG]...
+       vsrun --status PIDFILE | --stop PIDFILE | --signal SIGNAL PIDFILE
        vsrun --help | --version
 
 Starts one server process the right way, and stays to keep it alive if asked.
@@ -23,9 +24,12 @@ const COLUMN: usize = 35;
 /// All of `--help`.
 pub fn text() -> String {
     let mut text = String::from(USAGE);
-    for (chapter, title) in
-        [(Chapter::Start, "Start"), (Chapter::Stay, "Stay, and keep the server alive"), (Chapter::Help, "Help")]
-    {
+    for (chapter, title) in [
+        (Chapter::Start, "Start"),
+        (Chapter::Stay, "Stay, and keep the server alive"),
+        (Chapter::Control, "Control: by the pidfile's lock, with no daemon to talk to"),
+        (Chapter::Help, "Help"),
+    ] {
         text += &format!("\n{title}:\n");
         for flag in FLAGS.iter().filter(|flag| flag.chapter == chapter) {
             text += &row(flag);

@@ -5,6 +5,7 @@
 pub mod account;
 pub mod clash;
 pub mod cli;
+pub mod control;
 pub mod environ;
 pub mod error;
 pub mod event;

@@ -4,6 +4,7 @@ use alloc::ffi::CString;
 use alloc::vec::Vec;
 
 use super::account::Login;
+use super::control::Order;
 use super::exit::Success;
 use super::policy::{Limit, Restart};
 use super::ready::Ready;
@@ -66,6 +67,10 @@ pub struct Options {
     pub stop_signal: Option<Signal>,
     /// `--stop-timeout`.
     pub stop_timeout: Option<Span>,
+    /// `--status`, `--stop` or `--signal`, and PIDFILE.
+    pub control: Option<(Order, CString)>,
+    /// How many options there are.
+    pub count: usize,
     /// COMMAND and its arguments.
     pub command: Vec<CString>,
 }

@@ -92,6 +92,15 @@ impl Dir {
         Ok(Self(rustix::fs::open(path, flags, Mode::empty())?))
     }
 
+    /// Opens a directory within, to list it.
+    ///
+    /// # Errors
+    /// Those of open(2).
+    pub fn inner(&self, name: &CStr) -> io::Result<Self> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        Ok(Self(rustix::fs::openat(&self.0, name, flags, Mode::empty())?))
+    }
+
     /// Opens or makes a file, never through a symbolic link, never waiting for the other end of a FIFO.
     ///
     /// # Errors
@@ -114,6 +123,14 @@ impl Dir {
     /// Those of stat(2).
     pub fn about(&self, name: &CStr) -> io::Result<About> {
         Ok(About::new(&rustix::fs::statat(&self.0, name, AtFlags::SYMLINK_NOFOLLOW)?))
+    }
+
+    /// About what a name leads to, links followed.
+    ///
+    /// # Errors
+    /// Those of stat(2).
+    pub fn about_target(&self, name: &CStr) -> io::Result<About> {
+        Ok(About::new(&rustix::fs::statat(&self.0, name, AtFlags::empty())?))
     }
 
     /// Renames a file, never onto another.
@@ -143,7 +160,7 @@ impl Dir {
     ///
     /// # Errors
     /// Those of getdents(2).
-    pub fn each(&self, mut act: impl FnMut(&CStr)) -> io::Result<()> {
+    pub fn each(&self, act: &mut dyn FnMut(&CStr)) -> io::Result<()> {
         rustix::fs::seek(&self.0, rustix::fs::SeekFrom::Start(0))?;
         let mut buffer = [MaybeUninit::uninit(); 2048];
         let mut entries = RawDir::new(&self.0, &mut buffer);
@@ -254,6 +271,15 @@ pub fn seek(file: BorrowedFd<'_>, place: u64) -> io::Result<()> {
 /// Those of open(2).
 pub fn peek(path: &CStr) -> io::Result<OwnedFd> {
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+    Ok(rustix::fs::open(path, flags, Mode::empty())?)
+}
+
+/// Opens a file to look at it, when it is itself and no symbolic link, never waiting for the other end of a FIFO.
+///
+/// # Errors
+/// Those of open(2); ELOOP for a symbolic link.
+pub fn look(path: &CStr) -> io::Result<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::NOFOLLOW;
     Ok(rustix::fs::open(path, flags, Mode::empty())?)
 }
 

@@ -9,7 +9,7 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 use super::check;
 
 /// How a file is locked.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// Nobody else may lock it at all; needs a descriptor that may write.
     Exclusive,
@@ -22,13 +22,32 @@ pub enum Kind {
 /// # Errors
 /// EAGAIN or EACCES when somebody else holds it; EINVAL before Linux 3.15; ENOLCK where the file system has no locks.
 pub fn lock(file: BorrowedFd<'_>, kind: Kind) -> io::Result<()> {
-    // SAFETY: all zero is a valid struct flock: the whole file, and the pid that an OFD lock must leave at 0.
-    let mut range: libc::flock = unsafe { core::mem::zeroed() };
-    let kind = match kind {
+    let range = whole(match kind {
         Kind::Exclusive => libc::F_WRLCK,
         Kind::Shared => libc::F_RDLCK,
-    };
-    range.l_type = kind.try_into().unwrap_or_default();
+    });
     // SAFETY: the descriptor is open, and the kernel only reads the structure.
     check(unsafe { libc::fcntl(file.as_raw_fd(), libc::F_OFD_SETLK, &raw const range) }).map(drop)
+}
+
+/// The lock that others have on the file. Takes none, not even for a moment; a descriptor that may read will do.
+///
+/// # Errors
+/// EINVAL before Linux 3.15; ENOLCK where the file system has no locks.
+pub fn holder(file: BorrowedFd<'_>) -> io::Result<Option<Kind>> {
+    let mut range = whole(libc::F_WRLCK);
+    // SAFETY: the descriptor is open, and the structure is ours to write.
+    check(unsafe { libc::fcntl(file.as_raw_fd(), libc::F_OFD_GETLK, &raw mut range) })?;
+    Ok(match i32::from(range.l_type) {
+        libc::F_UNLCK => None,
+        libc::F_RDLCK => Some(Kind::Shared),
+        _ => Some(Kind::Exclusive),
+    })
+}
+
+fn whole(kind: i32) -> libc::flock {
+    // SAFETY: all zero is a valid struct flock: the whole file, and the pid that an OFD lock must leave at 0.
+    let mut range: libc::flock = unsafe { core::mem::zeroed() };
+    range.l_type = kind.try_into().unwrap_or_default();
+    range
 }

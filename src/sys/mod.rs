@@ -17,6 +17,7 @@ pub mod fd;
 pub mod heap;
 pub mod identity;
 pub mod lock;
+pub mod pidfd;
 pub mod process;
 pub mod terminal;
 pub mod wait;
@@ -33,7 +34,11 @@ fn check_long(result: libc::c_long) -> io::Result<libc::c_long> {
 
 /// The system's words for an error. Unlike `Display` of `io::Error` this allocates nothing.
 pub fn words(error: &io::Error) -> &'static str {
-    let Some(number) = error.raw_os_error() else { return "unknown error" };
+    words_of(number(error))
+}
+
+/// The system's words for the number of an error.
+pub fn words_of(number: i32) -> &'static str {
     // SAFETY: strerror answers a string for every number; vsrun has one thread, so nobody overwrites it meanwhile.
     let text = unsafe { libc::strerror(number) };
     if text.is_null() {
@@ -51,6 +56,6 @@ pub fn number(error: &io::Error) -> i32 {
 /// Kinds of errors that the callers tell apart.
 pub mod errno {
     pub use libc::{
-        EACCES, EAGAIN, EEXIST, EINTR, EINVAL, EISDIR, ELOOP, ENOENT, ENOMEM, ENOTDIR, ENOTTY, ENXIO, EPERM,
+        EACCES, EAGAIN, EEXIST, EINTR, EINVAL, EISDIR, ELOOP, ENOENT, ENOMEM, ENOTDIR, ENOTTY, ENXIO, EPERM, ESRCH,
     };
 }

@@ -99,9 +99,8 @@ impl AsFd for Signals {
 /// Sleeps until one of the descriptors can be read or is closed at its other end, or until so many milliseconds have
 /// passed. Says which. At least one descriptor must be there.
 pub fn next<const N: usize>(fds: [Option<BorrowedFd<'_>>; N], millis: Option<u64>) -> [bool; N] {
-    let pause = timespec(100);
     let Some(some) = fds.iter().flatten().next().copied() else {
-        let _ = rustix::thread::nanosleep(&pause);
+        nap(100);
         return [false; N];
     };
     // In the place of one that is not there another is asked about twice.
@@ -113,7 +112,7 @@ pub fn next<const N: usize>(fds: [Option<BorrowedFd<'_>>; N], millis: Option<u64
             Err(Errno::INTR) => {}
             Err(_) => {
                 // No memory to wait with: the least that does not spin.
-                let _ = rustix::thread::nanosleep(&pause);
+                nap(100);
                 return [false; N];
             }
         }
@@ -123,6 +122,11 @@ pub fn next<const N: usize>(fds: [Option<BorrowedFd<'_>>; N], millis: Option<u64
         *ready = wanted.is_some() && !fd.revents().is_empty();
     }
     ready
+}
+
+/// Sleeps so many milliseconds: for what no descriptor tells.
+pub fn nap(millis: u64) {
+    let _ = rustix::thread::nanosleep(&timespec(millis));
 }
 
 /// Ignores SIGHUP while something is done, and sets it to its default afterwards.

@@ -1,6 +1,7 @@
 //! Every option, every malformed value, every contradiction.
 
 use super::*;
+use crate::decide::control::Order;
 use crate::decide::exit;
 use crate::decide::flags::FLAGS;
 
@@ -33,7 +34,7 @@ fn every_row_of_the_table_has_an_arm() {
         for name in names {
             let text = match parse_words(&[&name]) {
                 Ok(Request::Help | Request::Completion | Request::Version) => continue,
-                Ok(Request::Run(_) | Request::Unread(_)) => panic!("{name} alone"),
+                Ok(Request::Run(_) | Request::Control(_) | Request::Unread(_)) => panic!("{name} alone"),
                 Err(error) => error.text.clone(),
             };
             let expected = if flag.values.is_empty() { "'-- COMMAND' is missing" } else { "a value is missing" };
@@ -147,10 +148,35 @@ fn wrong_words_are_named() {
         (&["--restart", "no", "--handler-timeout", "5", "--", "x"], "--handler-timeout needs a handler"),
         (&["-m", "-", "-", "--handler-timeout", "5", "--", "x"], "--handler-timeout needs a handler"),
         (&["-p", "a", "-m", "a", "-", "--", "x"], "--manager name the same file"),
+        (&["--status"], "--status: a value is missing"),
+        (&["--status", ""], "--status: '' is empty"),
+        (&["--status", "p", "x"], "unexpected argument 'x'"),
+        (&["--status", "p", "--", "x"], "option --status, --stop or --signal stands alone"),
+        (&["--status", "p", "--stop", "p"], "--status, --stop or --signal is given twice"),
+        (&["--status", "p", "--status", "p"], "--status, --stop or --signal is given twice"),
+        (&["--status", "p", "--stop-timeout", "5"], "option --status, --stop or --signal stands alone"),
+        (&["-b", "--stop", "p"], "option --status, --stop or --signal stands alone"),
+        (&["--stop", "p", "--user", "web"], "option --status, --stop or --signal stands alone"),
+        (&["--stop", "p", "--stop-timeout", "x"], "--stop-timeout: 'x'"),
+        (&["--signal", "TERM"], "--signal: a value is missing"),
+        (&["--signal", "0", "p"], "--signal: '0' is not a signal"),
+        (&["--signal", "TERM", "p", "-p", "q"], "option --status, --stop or --signal stands alone"),
         (&["--us\ner", "--", "x"], "--us\\x0aer"),
     ];
     for (words, says) in table {
         let text = refused(words);
         assert!(text.contains(says), "{words:?}: {text}");
     }
+}
+
+#[test]
+fn questions_and_orders_stand_alone() {
+    let control = |words: &[&str]| match parse_words(words) {
+        Ok(Request::Control(control)) => (control.order, control.timeout),
+        other => panic!("{words:?}: {other:?}"),
+    };
+    assert_eq!(control(&["--status", "p"]), (Order::Status, Span::secs(30)));
+    assert_eq!(control(&["--stop=p"]), (Order::Stop, Span::secs(30)));
+    assert_eq!(control(&["--stop-timeout", "2min", "--stop", "p"]), (Order::Stop, Span::secs(120)));
+    assert_eq!(control(&["--signal", "hup", "p"]), (Order::Signal(Signal::HUP), Span::secs(30)));
 }

@@ -1,0 +1,366 @@
+//! Questions and orders about a server that runs, or does not: what a pidfile, its lock and /proc tell together, as
+//! one table of all cases, and how long a stop waits.
+
+use alloc::ffi::CString;
+
+use super::error::{Error, Result};
+use super::exit;
+use super::options::Options;
+use super::signal::Signal;
+use super::time::{Span, Time, number};
+
+/// What is wanted of the server of a pidfile.
+#[derive(Debug)]
+pub struct Control {
+    /// The question or order.
+    pub order: Order,
+    /// PIDFILE.
+    pub pidfile: CString,
+    /// `--stop-timeout`.
+    pub timeout: Span,
+}
+
+/// A question or an order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// `--status`.
+    Status,
+    /// `--stop`.
+    Stop,
+    /// `--signal`.
+    Signal(Signal),
+}
+
+/// The options that are one, as an error names them.
+pub const NAMES: &str = "status, --stop or --signal";
+
+impl Control {
+    /// The request that these options are, if they are one: it stands alone.
+    ///
+    /// # Errors
+    /// Wrong usage, in one line.
+    pub fn of(options: &mut Options) -> Result<Option<Self>> {
+        let Some((order, pidfile)) = options.control.take() else { return Ok(None) };
+        let timed = order == Order::Stop && options.stop_timeout.is_some();
+        if options.count > 1 + usize::from(timed) || !options.command.is_empty() {
+            return Err(Error::usage(format_args!(
+                "option --{NAMES} stands alone: no COMMAND, no options but --stop-timeout"
+            )));
+        }
+        Ok(Some(Self { order, pidfile, timeout: options.stop_timeout.unwrap_or(Span::secs(30)) }))
+    }
+}
+
+/// How a pidfile is locked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lock {
+    /// By nobody.
+    None,
+    /// The kernel does not tell.
+    Hidden,
+    /// By a server that nobody manages, and by whatever inherited its descriptor.
+    Shared,
+    /// By a manager, or by a vsrun that is about to start the server.
+    Exclusive,
+}
+
+/// What stands in a pidfile.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Line {
+    /// Nothing.
+    Empty,
+    /// The number of a process.
+    Pid(i32),
+    /// What no vsrun writes.
+    Other,
+}
+
+impl Line {
+    /// Reads digits and a newline.
+    pub fn parse(bytes: &[u8]) -> Self {
+        match bytes.strip_suffix(b"\n").and_then(number).and_then(|number| i32::try_from(number).ok()) {
+            _ if bytes.is_empty() => Self::Empty,
+            Some(pid @ 1..) => Self::Pid(pid),
+            _ => Self::Other,
+        }
+    }
+}
+
+/// What /proc tells about a process and the lock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hold {
+    /// It has the file open, with the lock on it.
+    Held,
+    /// It has not; or there is no such process, or not for us.
+    Not,
+    /// /proc is not there, or does not tell.
+    Unseen,
+}
+
+/// Who keeps the server alive, so that the end of this process is the end of it all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keeper {
+    /// The process that the file names.
+    Named,
+    /// Its parent.
+    Parent,
+}
+
+/// Why there is nobody to be signalled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Nobody {
+    /// There is no file.
+    NotRunning,
+    /// Nobody has the file locked.
+    Dead,
+    /// A manager lives, and is between two lives of its server.
+    Restarting,
+    /// It cannot be known.
+    Unknown(Why),
+}
+
+/// Why it cannot be known who lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Why {
+    /// An error of the kernel, by its number.
+    Kernel(i32),
+    /// The file is a symbolic link.
+    Link,
+    /// The file is no regular one.
+    Kind,
+    /// The kernel does not tell how the file is locked.
+    Lock,
+    /// The file names no process.
+    NoPid,
+    /// The process that the file names has not got the lock.
+    Stranger,
+    /// /proc does not tell who has the lock.
+    Unseen,
+    /// The process cannot be held, so that its number could become a stranger's.
+    Slippery,
+}
+
+impl Nobody {
+    /// The exit status of `--status`, and the words for it; none for an error of the kernel, which has its own.
+    pub fn words(self) -> (u8, &'static str, &'static str) {
+        let why = match self {
+            Self::NotRunning => return (exit::NOT_RUNNING, "not running", "there is no such file"),
+            Self::Dead => return (exit::DEAD, "dead", "not locked"),
+            Self::Restarting => return (exit::OK, "restarting", "locked, and names no pid"),
+            Self::Unknown(Why::Kernel(_)) => "",
+            Self::Unknown(Why::Link) => "is a symbolic link",
+            Self::Unknown(Why::Kind) => "is not a regular file",
+            Self::Unknown(Why::Lock) => "its lock cannot be asked for",
+            Self::Unknown(Why::NoPid) => "locked, and names no pid",
+            Self::Unknown(Why::Stranger) => "locked, but not by the process that it names",
+            Self::Unknown(Why::Unseen) => "locked, and /proc does not tell by whom",
+            Self::Unknown(Why::Slippery) => "locked, and its process cannot be held on to",
+        };
+        (exit::UNKNOWN, "unknown", why)
+    }
+}
+
+/// Judges a pidfile.
+///
+/// A process is believed when it, or where the lock is exclusive its parent, has the lock. A child of the manager has
+/// it too until its exec, so the parent comes first. Where /proc does not tell, an exclusive lock's number is believed:
+/// a manager empties the file before it can be another's. Init is not signalled on a mere number.
+///
+/// # Errors
+/// When nobody is to be believed.
+pub fn judge(lock: Lock, line: Line, named: Hold, parent: Hold) -> core::result::Result<Keeper, Nobody> {
+    match (lock, line, named, parent) {
+        (Lock::None, ..) => Err(Nobody::Dead),
+        (Lock::Hidden, ..) => Err(Nobody::Unknown(Why::Lock)),
+        (Lock::Exclusive, Line::Empty, ..) => Err(Nobody::Restarting),
+        (Lock::Shared, Line::Empty, ..) | (_, Line::Other, ..) => Err(Nobody::Unknown(Why::NoPid)),
+        (Lock::Exclusive, Line::Pid(_), _, Hold::Held) => Ok(Keeper::Parent),
+        (_, Line::Pid(_), Hold::Held, _) | (Lock::Exclusive, Line::Pid(2..), Hold::Unseen, _) => Ok(Keeper::Named),
+        (_, Line::Pid(_), Hold::Unseen, _) => Err(Nobody::Unknown(Why::Unseen)),
+        (_, Line::Pid(_), Hold::Not, _) => Err(Nobody::Unknown(Why::Stranger)),
+    }
+}
+
+/// The parent of a process, as its `stat` in /proc tells it: the second word after the name, which may hold anything.
+pub fn parent(stat: &[u8]) -> Option<i32> {
+    let end = stat.iter().rposition(|byte| *byte == b')')?;
+    // `) S 1 `
+    let rest = stat.get(end + 4..)?;
+    let length = rest.iter().position(|byte| *byte == b' ')?;
+    i32::try_from(number(rest.get(..length)?)?).ok()
+}
+
+/// What the directories in /proc are good for, as our own `status` there tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sight {
+    /// They tell which descriptors of our namespace's processes have a lock.
+    Locks,
+    /// They tell only what is open: before Linux 4.1, which brought both, what we ask here and what locks there are.
+    Open,
+    /// They are another pid namespace's, so a number there is not the same one's here.
+    Foreign,
+}
+
+impl Sight {
+    /// Reads `status`. In another namespace we have more than one number.
+    pub fn parse(status: &[u8]) -> Self {
+        let Some(own) = after(status, b"\nNSpid:\t") else { return Self::Open };
+        let end = own.iter().find(|byte| !byte.is_ascii_digit());
+        if end == Some(&b'\n') { Self::Locks } else { Self::Foreign }
+    }
+}
+
+/// Whether a descriptor has a lock, as its `fdinfo` tells.
+pub fn has_lock(info: &[u8]) -> bool {
+    after(info, b"\nlock:").is_some()
+}
+
+/// What follows those words.
+fn after<'a>(text: &'a [u8], words: &[u8]) -> Option<&'a [u8]> {
+    let at = text.windows(words.len()).position(|window| window == words)?;
+    text.get(at + words.len()..)
+}
+
+/// How long a stop waits. None: for ever.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Patience {
+    /// When the keeper is killed; a manager never, which kills its server itself.
+    pub kill: Option<Time>,
+    /// When the stop gives up.
+    pub until: Option<Time>,
+}
+
+/// How long a process may take to go after KILL, at the least.
+const DYING: Span = Span::secs(5);
+
+impl Patience {
+    /// For a stop that begins now.
+    pub fn new(lock: Lock, timeout: Span, now: Time) -> Self {
+        if timeout == Span::ZERO {
+            return Self { kill: None, until: None };
+        }
+        let once = now.after(timeout);
+        match lock {
+            Lock::None | Lock::Hidden | Lock::Shared => {
+                Self { kill: Some(once), until: Some(once.after(timeout.max(DYING))) }
+            }
+            Lock::Exclusive => Self { kill: None, until: Some(once.after(timeout)) },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_is_digits_and_a_newline() {
+        for (bytes, line) in [
+            ("", Line::Empty),
+            ("1\n", Line::Pid(1)),
+            ("4194304\n", Line::Pid(4_194_304)),
+            ("2147483647\n", Line::Pid(i32::MAX)),
+        ] {
+            assert_eq!(Line::parse(bytes.as_bytes()), line, "{bytes:?}");
+        }
+        for bytes in
+            ["0\n", "-1\n", "+1\n", " 1\n", "1", "1\n\n", "1\r\n", "1\n2\n", "\n", "x\n", "1x\n", "2147483648\n"]
+        {
+            assert_eq!(Line::parse(bytes.as_bytes()), Line::Other, "{bytes:?}");
+        }
+        assert_eq!(Line::parse(b"99999999999999999999\n"), Line::Other);
+        assert_eq!(Line::parse(b"\0\0\0"), Line::Other);
+    }
+
+    const HOLDS: [Hold; 3] = [Hold::Held, Hold::Not, Hold::Unseen];
+
+    #[test]
+    fn nobody_is_signalled_but_a_holder_or_what_an_exclusive_lock_vouches_for() {
+        for lock in [Lock::None, Lock::Hidden, Lock::Shared, Lock::Exclusive] {
+            for line in [Line::Empty, Line::Pid(1), Line::Pid(2), Line::Other] {
+                for (named, parent) in HOLDS.into_iter().flat_map(|named| HOLDS.map(|parent| (named, parent))) {
+                    let case = (lock, line, named, parent);
+                    let exclusive = lock == Lock::Exclusive;
+                    let judged = judge(lock, line, named, parent);
+                    if judged.is_ok() {
+                        assert!(
+                            ![Lock::None, Lock::Hidden].contains(&lock) && matches!(line, Line::Pid(_)),
+                            "{case:?}"
+                        );
+                    }
+                    match judged {
+                        Ok(Keeper::Parent) => assert!(exclusive && parent == Hold::Held, "{case:?}"),
+                        Ok(Keeper::Named) => {
+                            let vouched = exclusive && named == Hold::Unseen && line != Line::Pid(1);
+                            assert!(named == Hold::Held || vouched, "{case:?}");
+                        }
+                        Err(Nobody::Dead) => assert!(lock == Lock::None, "{case:?}"),
+                        Err(Nobody::Restarting) => assert!(exclusive && line == Line::Empty, "{case:?}"),
+                        Err(Nobody::Unknown(_)) => assert!(lock != Lock::None, "{case:?}"),
+                        Err(Nobody::NotRunning) => panic!("{case:?}: there is a file"),
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_manager_is_the_keeper_of_either_file() {
+        let of = |named, parent| judge(Lock::Exclusive, Line::Pid(7), named, parent);
+        assert_eq!(of(Hold::Not, Hold::Held), Ok(Keeper::Parent), "the server's file");
+        assert_eq!(of(Hold::Unseen, Hold::Held), Ok(Keeper::Parent), "its server is another user's");
+        assert_eq!(of(Hold::Held, Hold::Held), Ok(Keeper::Parent), "a server just before its exec");
+        assert_eq!(of(Hold::Held, Hold::Not), Ok(Keeper::Named), "the manager's own file");
+        assert_eq!(of(Hold::Unseen, Hold::Unseen), Ok(Keeper::Named), "no /proc");
+    }
+
+    #[test]
+    fn a_shared_lock_needs_its_holder() {
+        for parent in HOLDS {
+            let of = |named| judge(Lock::Shared, Line::Pid(7), named, parent);
+            assert_eq!(of(Hold::Held), Ok(Keeper::Named));
+            assert!(matches!(of(Hold::Not), Err(Nobody::Unknown(_))), "what a dead server left behind");
+            assert!(matches!(of(Hold::Unseen), Err(Nobody::Unknown(_))));
+        }
+    }
+
+    #[test]
+    fn a_name_in_stat_may_hold_anything() {
+        for (stat, told) in [
+            ("12 (sh) S 34 12 12 0", Some(34)),
+            ("12 (a) S 1 (b)) Z 34 12", Some(34)),
+            ("12 (a\nb) R 0 0", Some(0)),
+            ("", None),
+            ("12 (cut", None),
+            ("12 (cut) S 3", None),
+        ] {
+            assert_eq!(parent(stat.as_bytes()), told, "{stat:?}");
+        }
+    }
+
+    #[test]
+    fn proc_of_another_namespace_is_known() {
+        for (status, sight) in [
+            ("Name:\tx\nNStgid:\t7\nNSpid:\t7\nNSpgid:\t7\n", Sight::Locks),
+            ("Name:\tx\nNStgid:\t70\t7\nNSpid:\t70\t7\nNSpgid:\t70\t7\n", Sight::Foreign),
+            ("Name:\tx\nPid:\t7\n", Sight::Open),
+            ("", Sight::Open),
+        ] {
+            assert_eq!(Sight::parse(status.as_bytes()), sight, "{status:?}");
+        }
+        assert!(has_lock(b"pos:\t0\nflags:\t02100000\nlock:\t1: OFDLCK ADVISORY  READ -1 08:01:5 0 EOF\n"));
+        assert!(!has_lock(b"pos:\t0\nflags:\t0100000\nmnt_id:\t25\nino:\t5\n"));
+    }
+
+    #[test]
+    fn a_manager_is_never_killed_and_has_twice_the_time() {
+        let at = |secs: u64| Some(Time(secs * 1000));
+        let of = |lock, secs| Patience::new(lock, Span::secs(secs), Time(1000));
+        assert_eq!(of(Lock::Exclusive, 30), Patience { kill: None, until: at(61) });
+        assert_eq!(of(Lock::Shared, 30), Patience { kill: at(31), until: at(61) });
+        assert_eq!(of(Lock::Shared, 1), Patience { kill: at(2), until: at(7) });
+        for lock in [Lock::Shared, Lock::Exclusive] {
+            assert_eq!(of(lock, 0), Patience { kill: None, until: None });
+        }
+    }
+}

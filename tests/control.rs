@@ -1,0 +1,578 @@
+//! Questions and orders about a server: what the lock tells, who is stopped, and who is never signalled.
+
+#![allow(clippy::disallowed_methods, clippy::disallowed_types, clippy::unwrap_used)]
+#![allow(clippy::std_instead_of_core, clippy::std_instead_of_alloc, clippy::indexing_slicing)]
+#![allow(clippy::panic, clippy::print_stderr, missing_docs)]
+
+mod kit;
+
+use kit::sys::Lock;
+use kit::{Call, Ended, Mount, Mounts, PLAIN, Place, Running, needs, process, sys, words};
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::os::unix::fs::{chown, symlink};
+use std::path::{Path, PathBuf};
+
+/// What `--status` says, in its one line, once it is sure that this was its exit status.
+#[track_caller]
+fn status(place: &Place, file: &Path, code: i32) -> String {
+    said(place.vsrun(words!["--status", file]), code)
+}
+
+#[track_caller]
+fn said(call: Call<'_>, code: i32) -> String {
+    let ended = call.finish();
+    ended.exited(code);
+    assert!(ended.err.is_empty() && ended.out.len() == 1, "one line: {ended:?}");
+    ended.out[0].clone()
+}
+
+#[track_caller]
+fn stop(place: &Place, file: &Path) -> Ended {
+    place.vsrun(words!["--stop", file]).finish()
+}
+
+#[track_caller]
+fn signal(place: &Place, name: &str, file: &Path) -> Ended {
+    place.vsrun(words!["--signal", name, file]).finish()
+}
+
+/// None of the three does anything to anybody.
+#[track_caller]
+fn assert_unknown(place: &Place, file: &Path, why: &str) {
+    let line = status(place, file, 4);
+    assert!(line.starts_with("unknown: ") && line.contains(why), "{why:?}: {line}");
+    stop(place, file).failed(4, &[why]);
+    signal(place, "KILL", file).failed(4, &[why]);
+}
+
+/// A server with a pidfile that does these things after it has told its pid. Answers that and vsrun, if it stays.
+#[track_caller]
+fn start(place: &Place, options: Vec<OsString>, actions: Vec<OsString>) -> (i32, Running) {
+    let life = place.out("life");
+    let begun = kit::lives(&life).len();
+    let line = [options, words!["--", place.probe(), "life", &life], actions].concat();
+    let running = place.vsrun(line).start();
+    (kit::await_life(&life, begun + 1), running)
+}
+
+fn running(pid: i32, file: &Path) -> String {
+    format!("running: pid {pid} ({})", file.display())
+}
+
+#[test]
+fn status_tells_what_the_lock_tells() {
+    let place = Place::new();
+    let (file, monitor) = (place.path("pid"), place.path("monitor"));
+    let none = format!("not running: {}: there is no such file", file.display());
+    assert_eq!(status(&place, &file, 3), none);
+    let (pid, server) = start(&place, words!["-p", &file], words!["wait"]);
+    assert_eq!(status(&place, &file, 0), running(pid, &file));
+    server.signal(libc::SIGKILL);
+    server.finish();
+    assert_eq!(status(&place, &file, 1), format!("dead: {}: not locked", file.display()));
+    let (pid, manager) = start(&place, words!["-p", &file, "-m", &monitor, "-"], words!["wait"]);
+    kit::await_true("the number", || kit::text(&file) == format!("{pid}\n"));
+    assert_eq!(status(&place, &file, 0), running(pid, &file));
+    assert_eq!(status(&place, &monitor, 0), running(manager.pid(), &monitor));
+    manager.stop().exited(0);
+    assert_eq!(status(&place, &file, 3), none);
+    assert_eq!(status(&place, &place.path("no/such/pid"), 3).split(':').next(), Some("not running"));
+}
+
+#[test]
+fn a_dead_manager_is_dead_though_its_server_lives() {
+    let place = Place::new();
+    let (file, monitor) = (place.path("pid"), place.path("monitor"));
+    let (pid, manager) = start(&place, words!["-p", &file, "-m", &monitor, "-"], words!["wait"]);
+    manager.signal(libc::SIGKILL);
+    manager.finish();
+    for file in [&file, &monitor] {
+        assert!(status(&place, file, 1).starts_with("dead: "));
+        stop(&place, file).exited(0).silently();
+        signal(&place, "KILL", file).failed(3, &["not locked"]);
+    }
+    assert!(!kit::gone(pid), "a number without a lock is never signalled");
+}
+
+#[test]
+fn between_two_lives_there_is_nobody_to_signal() {
+    let place = Place::new();
+    let (file, monitor) = (place.path("pid"), place.path("monitor"));
+    let options = words!["-p", &file, "-m", &monitor, "-", "--restart-delay", "1h"];
+    let (_, manager) = start(&place, options, words!["exit", "1"]);
+    kit::await_life(&place.out("life"), 2);
+    kit::await_true("the pause", || kit::text(&file).is_empty());
+    assert_eq!(status(&place, &file, 0), format!("restarting: {}: locked, and names no pid", file.display()));
+    assert_eq!(status(&place, &monitor, 0), running(manager.pid(), &monitor));
+    signal(&place, "TERM", &file).failed(3, &["restarting"]);
+    place.vsrun(words!["--stop", &file, "--stop-timeout", "50ms"]).finish().failed(125, &["restarting"]);
+    assert!(manager.lives());
+    stop(&place, &monitor).exited(0).silently();
+    manager.finish().exited(0);
+}
+
+#[test]
+fn a_stop_waits_for_the_next_life() {
+    let place = Place::new();
+    let (file, gate, asked) = (place.path("pid"), place.out("gate"), place.out("asked"));
+    let handler = place.script("handler", words!["append", &asked, "x", "await", &gate]);
+    let (_, manager) = start(&place, words!["-p", &file, "-m", "-", handler], words!["at", "1", "exit", "1", "wait"]);
+    kit::await_file(&asked);
+    let stopping = place.vsrun(words!["--stop", &file]).start();
+    fs::write(&gate, "").unwrap();
+    stopping.finish().exited(0).silently();
+    manager.finish().exited(0);
+    assert_eq!(kit::lives(&place.out("life")).len(), 2);
+}
+
+#[test]
+fn what_is_no_pidfile_is_unknown() {
+    let place = Place::new();
+    let (fifo, link, target) = (place.path("fifo"), place.path("link"), place.path("target"));
+    sys::make_fifo(fifo.as_os_str()).unwrap();
+    fs::write(&target, "").unwrap();
+    symlink(&target, &link).unwrap();
+    assert_unknown(&place, &place.path("out"), "is not a regular file");
+    assert_unknown(&place, &fifo, "is not a regular file");
+    assert_unknown(&place, Path::new("/dev/null"), "is not a regular file");
+    assert_unknown(&place, &link, "is a symbolic link");
+    assert_unknown(&place, &target.join("pid"), "Not a directory");
+}
+
+#[test]
+fn what_cannot_be_read_is_unknown() {
+    needs!(kit::root());
+    let place = Place::plain();
+    let roots = Place::new();
+    let file = roots.path("pid");
+    let (_, server) = start(&roots, words!["-p", &file], words!["wait"]);
+    assert_unknown(&place, &file, "Permission denied");
+    assert!(server.lives());
+}
+
+#[test]
+fn a_locked_file_that_names_no_pid_is_unknown() {
+    let place = Place::new();
+    let file = place.path("pid");
+    for kind in [libc::F_RDLCK, libc::F_WRLCK] {
+        for text in ["0\n", "-1\n", "+7\n", "7", "7\n\n", "1 2\n", "99999999999999999999\n", "pid\n", "\n", "\0\0\0"] {
+            fs::write(&file, text).unwrap();
+            let held = File::options().read(true).write(true).open(&file).unwrap();
+            sys::lock(&held, kind).unwrap();
+            assert!(status(&place, &file, 4).contains("names no pid"), "{text:?}");
+        }
+    }
+    fs::write(&file, "").unwrap();
+    let held = File::open(&file).unwrap();
+    sys::lock(&held, libc::F_RDLCK).unwrap();
+    assert_unknown(&place, &file, "names no pid");
+}
+
+#[test]
+fn the_number_of_another_than_the_holder_is_unknown() {
+    let place = Place::new();
+    let file = place.path("pid");
+    let stranger = place.program(&place.probe(), words!["wait"]).start();
+    for kind in [libc::F_RDLCK, libc::F_WRLCK] {
+        // One that has it open, but not the lock: what a reader of the file would be.
+        let reader = place.program(&place.probe(), words!["wait"]).stdin(File::create(&file).unwrap()).start();
+        for pid in [stranger.pid(), reader.pid(), 1, i32::MAX] {
+            fs::write(&file, format!("{pid}\n")).unwrap();
+            let held = File::options().read(true).write(true).open(&file).unwrap();
+            sys::lock(&held, kind).unwrap();
+            // The parent of both, which is this test, has the lock: so it would be a manager of theirs.
+            if kind == libc::F_WRLCK && [stranger.pid(), reader.pid()].contains(&pid) {
+                continue;
+            }
+            assert_unknown(&place, &file, "not by the process that it names");
+        }
+        assert!(stranger.lives() && reader.lives());
+    }
+}
+
+#[test]
+fn a_stale_number_is_nobodys() {
+    let place = Place::new();
+    let file = place.path("pid");
+    let stranger = place.program(&place.probe(), words!["wait"]).start();
+    fs::write(&file, format!("{}\n", stranger.pid())).unwrap();
+    assert!(status(&place, &file, 1).starts_with("dead: "));
+    stop(&place, &file).exited(0).silently();
+    signal(&place, "KILL", &file).failed(3, &["not locked"]);
+    assert!(stranger.lives());
+    signal(&place, "KILL", &place.path("none")).failed(3, &["not running"]);
+    stop(&place, &place.path("none")).exited(0).silently();
+}
+
+#[test]
+fn either_pidfile_stops_the_whole() {
+    for background in [words![], words!["-b"]] {
+        for manager in [words![], words!["-m", "monitor", "-"]] {
+            for name in ["pid", "monitor"] {
+                let place = Place::new();
+                let options = [words!["-p", "pid"], background.clone(), manager.clone()].concat();
+                let managed = !manager.is_empty();
+                if name == "monitor" && !managed {
+                    continue;
+                }
+                let (pid, vsrun) = start(&place, options, words!["wait"]);
+                let file = place.path(name);
+                if managed {
+                    kit::await_true("the number", || kit::text(&place.path("pid")) == format!("{pid}\n"));
+                }
+                stop(&place, &file).exited(0).silently();
+                assert!(kit::gone(pid), "it is gone when that is said");
+                if managed {
+                    assert!(!place.path("pid").exists() && !place.path("monitor").exists());
+                }
+                vsrun.finish();
+                stop(&place, &file).exited(0).silently();
+                place.await_nothing_left();
+            }
+        }
+    }
+}
+
+#[test]
+fn who_is_stopped_by_a_signal_is_woken_up_to_end() {
+    let place = Place::new();
+    let file = place.path("pid");
+    let (pid, server) = start(&place, words!["-p", &file], words!["wait"]);
+    sys::kill(pid, libc::SIGSTOP);
+    kit::await_true("the stop", || process::state(pid) == "T");
+    assert_eq!(status(&place, &file, 0), running(pid, &file));
+    stop(&place, &file).exited(0);
+    assert_eq!(server.finish().signal(), Some(libc::SIGTERM));
+
+    let (pid, manager) = start(&place, words!["-p", &file, "-m", "-", "-"], words!["wait"]);
+    kit::await_true("the number", || kit::text(&file) == format!("{pid}\n"));
+    for pid in [manager.pid(), pid] {
+        sys::kill(pid, libc::SIGSTOP);
+        kit::await_true("the stop", || process::state(pid) == "T");
+    }
+    stop(&place, &file).exited(0);
+    manager.finish().exited(0);
+}
+
+#[test]
+fn a_server_that_will_not_end_is_killed_and_a_manager_is_not() {
+    let place = Place::new();
+    let file = place.path("pid");
+    let (_, server) = start(&place, words!["-p", &file], words!["ignore", "15", "append", "deaf", "x", "wait"]);
+    kit::await_file(&place.path("deaf"));
+    place.vsrun(words!["--stop-timeout", "50ms", "--stop", &file]).finish().exited(0).silently();
+    assert_eq!(server.finish().signal(), Some(libc::SIGKILL));
+
+    fs::remove_file(place.path("deaf")).unwrap();
+    let options = words!["-p", &file, "-m", "-", "-", "--stop-timeout", "0"];
+    let (pid, manager) = start(&place, options, words!["ignore", "15", "append", "deaf", "x", "wait"]);
+    kit::await_file(&place.path("deaf"));
+    kit::await_true("the number", || kit::text(&file) == format!("{pid}\n"));
+    let ended = place.vsrun(words!["--stop", &file, "--stop-timeout", "50ms"]).finish();
+    ended.failed(125, &["has not ended in time", &manager.pid().to_string()]);
+    assert!(manager.lives() && !kit::gone(pid));
+    sys::kill(pid, libc::SIGKILL);
+    manager.finish().exited(0);
+}
+
+#[test]
+fn a_lock_that_a_dead_servers_child_keeps_is_unknown_and_is_waited_for() {
+    let place = Place::new();
+    let (file, child) = (place.path("pid"), place.out("child"));
+    let (_, server) = start(&place, words!["-p", &file], words!["child", &child, "wait"]);
+    let child: i32 = kit::await_lines(&child, 1)[0].parse().unwrap();
+    let stopping = place.vsrun(words!["--stop", &file]).start();
+    server.finish();
+    assert!(stopping.lives(), "nobody can start yet");
+    assert_unknown(&place, &file, "not by the process that it names");
+    sys::kill(child, libc::SIGKILL);
+    stopping.finish().exited(0).silently();
+    assert!(status(&place, &file, 1).starts_with("dead: "));
+}
+
+#[test]
+fn a_signal_goes_to_the_process_that_is_named() {
+    let place = Place::new();
+    let (file, monitor, log) = (place.path("pid"), place.path("monitor"), place.out("log"));
+    let all = words!["USR1", "sigwinch", "12", "RTMIN+3", "64"];
+    for options in [words!["-p", &file], words!["-p", &file, "-m", &monitor, "-"]] {
+        let _ = fs::remove_file(&log);
+        let (_, server) = start(&place, options, words!["signals", &log, "64"]);
+        kit::await_lines(&log, 1);
+        for name in &all {
+            place.vsrun(words!["--signal", name, &file]).finish().exited(0).silently();
+        }
+        server.finish().exited(0);
+        let mut got = kit::lines(&log);
+        got.sort();
+        assert_eq!(got, ["10", "12", "28", "37", "64", "ready"]);
+    }
+    let (pid, manager) = start(&place, words!["-p", &file, "-m", &monitor, "-"], words!["wait"]);
+    signal(&place, "HUP", &monitor).exited(0);
+    kit::await_life(&place.out("life"), 4);
+    assert!(kit::gone(pid), "what the manager does with a signal is its own");
+    stop(&place, &monitor).exited(0);
+    manager.finish().exited(0);
+}
+
+/// As the shell that is PID 1 of a namespace of its own, with the directory of the test as `$D`.
+#[track_caller]
+fn in_namespace<'a>(place: &'a Place, options: &[&str], script: &str) -> Call<'a> {
+    let path = place.path("script");
+    fs::write(&path, format!("set -u\nD={}\n{script}", place.directory().display())).unwrap();
+    let words = [words!["-pf", "--kill-child"], options.iter().map(OsString::from).collect()].concat();
+    place.program(&unshare(), [words, words!["/bin/sh", path]].concat())
+}
+
+fn unshare() -> PathBuf {
+    kit::find_tool("unshare").unwrap_or_else(|| PathBuf::from("unshare"))
+}
+
+/// A server whose child keeps the lock is killed, and a stranger gets its number: every other time a stranger that
+/// opens the file, which is vsrun itself.
+#[test]
+fn a_number_that_is_used_again_hits_no_stranger() {
+    needs!(kit::root(), kit::tool("unshare"));
+    let place = Place::new();
+    let script = r#"
+        again() { echo $(($1 - 1)) >/proc/sys/kernel/ns_last_pid; }
+        gone() { while kill -0 $1 2>/dev/null; do $D/probe exit 0; done; }
+        fail() { echo "round $round: $*"; exit 1; }
+        round=0
+        while [ $round -lt 500 ]; do
+            round=$((round + 1))
+            rm -f $D/out/child $D/out/up
+            $D/vsrun -b -p $D/pid -- $D/probe child $D/out/child append $D/out/up x wait || fail start
+            while [ ! -e $D/out/up ]; do $D/probe exit 0; done
+            pid=$(cat $D/pid)
+            kill -KILL $pid
+            gone $pid
+            again $pid
+            if [ $((round % 2)) = 0 ]; then
+                $D/probe wait &
+                [ $! = $pid ] || fail "not used again: $! for $pid"
+                for order in "--stop $D/pid" "--signal KILL $D/pid" "--status $D/pid"; do
+                    $D/vsrun $order >/dev/null 2>&1
+                    [ $? = 4 ] || fail "$order: $?"
+                done
+                kill -0 $pid || fail "the stranger is gone"
+                kill -KILL $pid
+            else
+                case $((round % 6)) in 1) order="--stop";; 3) order="--signal KILL";; *) order="--status";; esac
+                $D/vsrun $order $D/pid >/dev/null 2>&1 &
+                [ $! = $pid ] || fail "not used again: $! for $pid"
+                wait $!
+                [ $? = 4 ] || fail "$order as $pid: $?"
+            fi
+            kill -KILL $(cat $D/out/child)
+            gone $(cat $D/out/child)
+            wait
+            echo $round >>$D/out/rounds
+        done
+    "#;
+    let running = in_namespace(&place, &["--mount-proc"], script).start();
+    for rounds in (50..=500).step_by(50) {
+        kit::await_true(&format!("round {rounds}"), || {
+            let (lives, done) = (running.lives(), kit::lines(&place.out("rounds")).len());
+            assert!(lives || done == 500, "it has ended: {:?}", running.out());
+            done >= rounds
+        });
+    }
+    running.finish().exited(0);
+}
+
+/// The server dies, is restarted and stopped while it is asked for: a process of the same user that never has the file
+/// open is hit by nothing.
+#[test]
+fn a_server_that_comes_and_goes_is_all_that_is_hit() {
+    needs!(kit::root(), kit::tool("unshare"));
+    let place = Place::new();
+    let script = r#"
+        echo 400 >/proc/sys/kernel/pid_max 2>/dev/null
+        $D/vsrun -b -p $D/pid -m $D/monitor - --restart-delay 0 -- $D/probe exit 1 2>/dev/null
+        round=0
+        while [ $round -lt 500 ]; do
+            round=$((round + 1))
+            $D/probe wait &
+            $D/vsrun --signal USR1 $D/pid >/dev/null 2>&1
+            code=$?
+            case $code in 0|3) ;; *) echo "round $round: status $code"; exit 1;; esac
+            kill -0 $! || { echo "round $round: the stranger is gone"; exit 1; }
+            kill -KILL $!
+            wait $!
+            echo $round >>$D/out/rounds
+        done
+        $D/vsrun --stop $D/monitor
+    "#;
+    let running = in_namespace(&place, &["--mount-proc"], script).start();
+    for rounds in (50..=500).step_by(50) {
+        kit::await_true(&format!("round {rounds}"), || {
+            let (lives, done) = (running.lives(), kit::lines(&place.out("rounds")).len());
+            assert!(lives || done == 500, "it has ended: {:?}", running.out());
+            done >= rounds
+        });
+    }
+    running.finish().exited(0);
+}
+
+#[test]
+fn a_number_of_another_pid_namespace_hits_nobody() {
+    needs!(kit::root(), kit::tool("unshare"));
+    let place = Place::new();
+    for manager in ["", "-m $D/monitor -"] {
+        let _ = fs::remove_file(place.out("up"));
+        let script = format!("exec $D/vsrun -p $D/pid {manager} -- $D/probe append $D/out/up x wait");
+        let inside = in_namespace(&place, &["--mount-proc"], &script).start();
+        kit::await_file(&place.out("up"));
+        assert_unknown(&place, &place.path("pid"), "not by the process that it names");
+        assert!(inside.lives());
+        inside.signal(libc::SIGKILL);
+        inside.finish();
+        // Its PID 1 is killed by then, and may not have gone.
+        let file = File::options().read(true).write(true).open(place.path("pid")).unwrap();
+        kit::await_true("the end of the lock", || sys::lock_of(&file) == Lock::None);
+    }
+    // The other way round: a namespace where the number is another's, first with its own /proc, then with ours.
+    let file = place.path("pid");
+    let _ = fs::remove_file(place.path("monitor"));
+    for options in [words!["-p", &file], words!["-p", &file, "-m", "-", "-"]] {
+        let (pid, server) = start(&place, options, words!["wait"]);
+        kit::await_true("the number", || kit::text(&file) == format!("{pid}\n"));
+        for proc in [&["--mount-proc"][..], &[]] {
+            let script = r#"
+                pid=$(cat $D/pid)
+                echo $((pid - 1)) >/proc/sys/kernel/ns_last_pid
+                $D/probe wait &
+                [ $! = $pid ] || { echo "it is $! and not $pid"; exit 1; }
+                for order in "--stop $D/pid" "--signal KILL $D/pid" "--status $D/pid"; do
+                    $D/vsrun $order >/dev/null 2>&1
+                    [ $? = 4 ] || { echo "$order: $?"; exit 1; }
+                done
+                kill -0 $pid
+            "#;
+            let ended = in_namespace(&place, proc, script).finish();
+            ended.exited(0);
+            assert!(server.lives());
+        }
+        stop(&place, &file).exited(0);
+        server.finish();
+    }
+}
+
+#[test]
+fn a_plain_user_has_power_over_its_own() {
+    let place = Place::plain();
+    let file = place.path("pid");
+    for options in [words!["-p", &file], words!["-p", &file, "-m", "-", "-"]] {
+        let (pid, server) = start(&place, options, words!["wait"]);
+        kit::await_true("the number", || kit::text(&file) == format!("{pid}\n"));
+        assert_eq!(status(&place, &file, 0), running(pid, &file));
+        stop(&place, &file).exited(0).silently();
+        server.finish();
+    }
+}
+
+#[test]
+fn root_has_power_over_the_servers_of_others_and_is_not_misled_by_them() {
+    needs!(kit::root(), kit::tool("setpriv"));
+    let (place, roots) = (Place::plain(), Place::new());
+    let file = place.path("pid");
+    let (pid, manager) = start(&place, words!["-p", &file, "-m", "-", "-"], words!["wait"]);
+    kit::await_true("the number", || kit::text(&file) == format!("{pid}\n"));
+    assert_eq!(status(&roots, &file, 0), running(pid, &file));
+    stop(&roots, &file).exited(0);
+    manager.finish().exited(0);
+
+    // A user locks a file of its own that names a process of another: also for a root that cannot see whose lock it is.
+    let victim = Place::of_user(12345);
+    let victim = victim.program(&roots.probe(), words!["wait"]).start();
+    fs::write(&file, format!("{}\n", victim.pid())).unwrap();
+    chown(&file, Some(PLAIN), Some(PLAIN)).unwrap();
+    let locked = place.out("locked");
+    let liar = place.program(&place.probe(), words!["lock", &file, "append", &locked, "x", "wait"]).start();
+    kit::await_file(&locked);
+    assert_unknown(&roots, &file, "not by the process that it names");
+    for order in [words!["--stop", &file], words!["--signal", "KILL", &file]] {
+        half_blind(&roots, order).finish().failed(4, &["not by the process that it names"]);
+    }
+    assert!(victim.lives() && liar.lives());
+}
+
+/// Root without the right to look into other users' processes, as in most containers.
+fn half_blind(place: &Place, order: Vec<OsString>) -> Call<'_> {
+    let words = words!["--bounding-set", "-sys_ptrace", "--inh-caps", "-sys_ptrace", place.path("vsrun")];
+    place.program(&kit::find_tool("setpriv").unwrap(), [words, order].concat())
+}
+
+#[test]
+fn where_proc_does_not_tell_an_exclusive_lock_does() {
+    needs!(kit::root(), kit::tool("setpriv"));
+    let place = Place::new();
+    let file = place.path("pid");
+    let user = words!["-u", PLAIN.to_string(), "-p", &file];
+    let life = place.out("life");
+    let line = [user.clone(), words!["-m", "-", "-", "--", place.probe(), "life", &life, "wait"]].concat();
+    let manager = half_blind(&place, line).start();
+    let pid = kit::await_life(&life, 1);
+    assert_eq!(said(half_blind(&place, words!["--status", &file]), 0), running(pid, &file));
+    half_blind(&place, words!["--stop", &file]).finish().exited(0).silently();
+    manager.finish().exited(0);
+    let (_, server) = start(&place, user, words!["wait"]);
+    let line = said(half_blind(&place, words!["--status", &file]), 4);
+    assert!(line.contains("/proc does not tell"), "{line}");
+    stop(&place, &file).exited(0);
+    server.finish();
+
+    let mounts = Mounts::new(&place, &[Mount::Memory(PathBuf::from("/proc"), "")]);
+    let monitor = place.path("monitor");
+    let (pid, manager) = start(&place, words!["-p", &file, "-m", &monitor, "-"], words!["wait"]);
+    kit::await_true("the number", || kit::text(&file) == format!("{pid}\n"));
+    assert_eq!(said(place.vsrun(words!["--status", &file]).within(&mounts), 0), running(pid, &file));
+    let ended = place.vsrun(words!["--stop", &file]).within(&mounts).finish();
+    ended.failed(125, &[&pid.to_string(), "its manager", "goes on"]);
+    place.vsrun(words!["--stop", &monitor]).within(&mounts).finish().exited(0).silently();
+    manager.finish().exited(0);
+    let (pid, server) = start(&place, words!["-p", &file], words!["wait"]);
+    assert!(said(place.vsrun(words!["--status", &file]).within(&mounts), 4).contains("/proc does not tell"));
+    place.vsrun(words!["--stop", &file]).within(&mounts).finish().failed(4, &["/proc does not tell"]);
+    assert!(!kit::gone(pid) && server.lives());
+}
+
+#[test]
+fn a_kernel_without_pidfd_is_served_all_the_same() {
+    needs!(kit::tool("strace"));
+    let place = Place::new();
+    let file = place.path("pid");
+    let without = |order: Vec<OsString>| {
+        let words = words!["-o", "/dev/null", "-e", "inject=pidfd_open:error=ENOSYS", place.path("vsrun")];
+        place.program(&kit::find_tool("strace").unwrap(), [words, order].concat())
+    };
+    for options in [words!["-p", &file], words!["-p", &file, "-m", "-", "-"]] {
+        let (pid, server) = start(&place, options, words!["wait"]);
+        kit::await_true("the number", || kit::text(&file) == format!("{pid}\n"));
+        assert_eq!(said(without(words!["--status", &file]), 0), running(pid, &file));
+        without(words!["--signal", "CONT", &file]).finish().exited(0).silently();
+        without(words!["--stop", &file]).finish().exited(0).silently();
+        server.finish();
+        kit::await_gone(pid);
+    }
+    let _ = fs::remove_file(place.path("deaf"));
+    let (_, server) = start(&place, words!["-p", &file], words!["ignore", "15", "append", "deaf", "x", "wait"]);
+    kit::await_file(&place.path("deaf"));
+    without(words!["--stop", &file, "--stop-timeout", "50ms"]).finish().exited(0).silently();
+    assert_eq!(server.finish().signal(), Some(libc::SIGKILL));
+}
+
+#[test]
+fn a_question_keeps_no_server_from_starting() {
+    let place = Place::new();
+    let file = place.path("pid");
+    fs::write(&file, "").unwrap();
+    let asking: Vec<Running> = (0..8).map(|_| place.vsrun(words!["--status", &file]).start()).collect();
+    for _ in 0..20 {
+        place.vsrun(words!["-p", &file, "--", place.probe()]).finish().exited(0);
+        place.vsrun(words!["--status", &file]).start();
+    }
+    drop(asking);
+}
