@@ -113,7 +113,7 @@ impl Logs {
     pub fn sweep(&mut self, now: Time) {
         self.sweep = now.after(HOUR);
         let (today, _) = clock::wall();
-        let _ = self.dir.each(|name| {
+        let _ = self.dir.each(&mut |name| {
             let ours = [RECORDS, OUTPUT].iter().any(|of| generation(name.to_bytes(), of).is_some());
             if ours && self.dir.about(name).is_ok_and(|file| file.regular && expired(file.mtime, today, self.keep)) {
                 let _ = self.dir.unlink(name);
@@ -159,7 +159,7 @@ fn begin(dir: &Dir, of: &str, owner: Option<(u32, u32)>) -> io::Result<OwnedFd> 
 /// Renames a file to its name and one more than the highest number there.
 fn put_away(dir: &Dir, name: &CStr, of: &str) -> io::Result<()> {
     let mut highest = 0;
-    dir.each(|name| highest = generation(name.to_bytes(), of).unwrap_or(0).max(highest))?;
+    dir.each(&mut |name| highest = generation(name.to_bytes(), of).unwrap_or(0).max(highest))?;
     let full = || io::Error::from_raw_os_error(errno::EEXIST);
     for step in 1..100 {
         let number = highest.checked_add(step).ok_or_else(full)?;

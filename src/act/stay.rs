@@ -2,6 +2,7 @@
 
 use alloc::boxed::Box;
 
+use crate::act::claims::Claims;
 use crate::act::detach::{Caller, Distance, Keep, detach};
 use crate::act::handler::Handler;
 use crate::act::launch::Prepared;
@@ -10,15 +11,13 @@ use crate::act::pidfile::{self, Pidfile};
 use crate::act::ready::{Ear, Service};
 use crate::act::say::{Wanted, failed};
 use crate::act::sink::{self, Sink};
+use crate::act::sockets::{self, Sockets};
 use crate::act::watch::{Afterwards, Watch, watch};
 use crate::decide::error::{Error, Result};
 use crate::decide::event::Ending;
 use crate::decide::plan::Plan;
 use crate::sys::wait::{self, Mask, Signals};
 use crate::sys::{fd, process};
-
-/// The pidfiles of server and manager.
-type Pidfiles = [Option<Pidfile>; 2];
 
 /// From the locks to the end. Answers the exit status.
 ///
@@ -27,21 +26,24 @@ type Pidfiles = [Option<Pidfile>; 2];
 pub fn stay(plan: Box<Plan>, stdin: bool) -> Result<u8> {
     // Whatever signal comes from here on waits until the loop reads it.
     wait::mask(Mask::All).map_err(|why| failed(format_args!("cannot block the signals"), &why))?;
-    fd::close_all_but(None).map_err(|why| failed(format_args!("cannot close inherited descriptors"), &why))?;
+    let numbers = sockets::set_aside(&plan.listen)?;
+    fd::close_all_but(numbers).map_err(|why| failed(format_args!("cannot close inherited descriptors"), &why))?;
     let mut caller = None;
-    let mut pidfiles = claim_both(&plan)?;
-    let error = match manage(plan, stdin, &mut pidfiles, &mut caller) {
+    let mut claims = Claims { sockets: Sockets::default(), pidfiles: claim_both(&plan)? };
+    let bound = claims.bind(&plan.listen);
+    let error = match bound.and_then(|()| manage(plan, stdin, &mut claims, &mut caller)) {
         Ok(status) => return Ok(status),
         Err(error) => error,
     };
-    release(&pidfiles);
+    claims.undo();
     match caller {
         Some(caller) => caller.fail(&error),
         None => Err(error),
     }
 }
 
-fn claim_both(plan: &Plan) -> Result<Pidfiles> {
+/// The pidfiles of server and manager.
+fn claim_both(plan: &Plan) -> Result<[Option<Pidfile>; 2]> {
     let path = plan.stay.as_ref().and_then(|stay| stay.pidfile.as_ref());
     if let (Some(server), Some(manager)) = (&plan.pidfile, path)
         && pidfile::is_same(server, manager)
@@ -52,19 +54,15 @@ fn claim_both(plan: &Plan) -> Result<Pidfiles> {
     match Pidfile::claim_if(path) {
         Ok(manager) => Ok([server, manager]),
         Err(error) => {
-            release(&[server, None]);
+            server.iter().for_each(Pidfile::release);
             Err(error)
         }
     }
 }
 
-fn release(pidfiles: &Pidfiles) {
-    pidfiles.iter().flatten().for_each(Pidfile::release);
-}
-
-/// All but the locks. `caller` is left where the start fails and the caller still has to be told.
-fn manage(mut plan: Box<Plan>, stdin: bool, pidfiles: &mut Pidfiles, caller: &mut Option<Caller>) -> Result<u8> {
-    pidfiles.iter().flatten().try_for_each(Pidfile::reserve)?;
+/// All but the locks and sockets. `caller` is left where the start fails and the caller still has to be told.
+fn manage(mut plan: Box<Plan>, stdin: bool, claims: &mut Claims<2>, caller: &mut Option<Caller>) -> Result<u8> {
+    claims.pidfiles.iter().flatten().try_for_each(Pidfile::reserve)?;
     let (handler, notify, afterwards) = match plan.stay {
         Some(stay) => (stay.handler, stay.notify, Afterwards::Stay),
         None => (None, None, Afterwards::Leave),
@@ -77,7 +75,7 @@ fn manage(mut plan: Box<Plan>, stdin: bool, pidfiles: &mut Pidfiles, caller: &mu
         let distance = if afterwards == Afterwards::Stay { Distance::Orphan } else { Distance::Leader };
         *caller = Some(detach(distance, keep(&sink, stdin))?);
     }
-    let [server, manager] = pidfiles;
+    let [server, manager] = &mut claims.pidfiles;
     if let Some(manager) = manager {
         manager.write(process::id()).map_err(|why| failed(format_args!("pidfile '{}'", manager.path()), &why))?;
     }
@@ -117,7 +115,7 @@ fn manage(mut plan: Box<Plan>, stdin: bool, pidfiles: &mut Pidfiles, caller: &mu
     let result = match (ending, error) {
         (Ending::Failed(_), Some(error)) => Err(error),
         (ending, _) => {
-            release(pidfiles);
+            claims.undo();
             Ok(ending.status())
         }
     };

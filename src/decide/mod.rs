@@ -5,11 +5,13 @@
 pub mod account;
 pub mod clash;
 pub mod cli;
+pub mod endpoint;
 pub mod environ;
 pub mod error;
 pub mod event;
 pub mod exit;
 pub mod flags;
+pub mod holder;
 pub mod image;
 pub mod manager;
 pub mod options;

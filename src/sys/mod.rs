@@ -18,6 +18,7 @@ pub mod heap;
 pub mod identity;
 pub mod lock;
 pub mod process;
+pub mod socket;
 pub mod terminal;
 pub mod wait;
 
@@ -51,6 +52,7 @@ pub fn number(error: &io::Error) -> i32 {
 /// Kinds of errors that the callers tell apart.
 pub mod errno {
     pub use libc::{
-        EACCES, EAGAIN, EEXIST, EINTR, EINVAL, EISDIR, ELOOP, ENOENT, ENOMEM, ENOTDIR, ENOTTY, ENXIO, EPERM,
+        EACCES, EADDRINUSE, EADDRNOTAVAIL, EAFNOSUPPORT, EAGAIN, ECONNREFUSED, EEXIST, EINTR, EINVAL, EISDIR, ELOOP,
+        ENOENT, ENOMEM, ENOTDIR, ENOTTY, ENXIO, EPERM,
     };
 }
