@@ -70,7 +70,8 @@ fn leave(distance: Distance, keep: Keep) -> std::io::Result<()> {
 
 /// The caller's process. It holds nothing but the pipe meanwhile: no lock, no socket.
 fn await_answer(answer: &OwnedFd) -> ! {
-    let _ = fd::close_all_but(Some(answer.as_raw_fd()));
+    let answer_number = answer.as_raw_fd();
+    let _ = fd::close_all_but(answer_number..answer_number + 1);
     let mut message = vec![0; 8192];
     let count = fd::read_full(answer.as_fd(), &mut message).unwrap_or(0);
     let status = match message.get(..count) {

@@ -6,6 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 
 use crate::act::say::failed;
 use crate::decide::account::Name;
+use crate::decide::endpoint::Handed;
 use crate::decide::environ::{Environ, word};
 use crate::decide::error::Result;
 use crate::decide::options::Options;
@@ -13,7 +14,7 @@ use crate::decide::plan::{Facts, Ids, Terminal};
 use crate::decide::text::Clean;
 use crate::decide::words::{Unread, Words};
 use crate::sys::contents::Contents;
-use crate::sys::{entry, errno, identity, terminal};
+use crate::sys::{entry, errno, identity, process, terminal};
 
 /// The file of `--args`, in its place among the words.
 ///
@@ -38,8 +39,10 @@ pub struct World {
 /// # Errors
 /// When /etc/passwd or /etc/group is there and cannot be read: root guesses nothing.
 pub fn read<'a>(options: &Options, world: &'a mut World) -> Result<Facts<'a>> {
-    let env = Environ(entry::environment().into_iter().map(Cow::Borrowed).collect());
-    let mut facts = Facts { euid: identity::effective_uid(), egid: identity::effective_gid(), env, ..Facts::default() };
+    let mut env = Environ(entry::environment().into_iter().map(Cow::Borrowed).collect());
+    let handed = Handed::take(&mut env, format!("{}", process::id()).as_bytes());
+    let (euid, egid) = (identity::effective_uid(), identity::effective_gid());
+    let mut facts = Facts { euid, egid, env, handed, ..Facts::default() };
     if let Some(login) = &options.user {
         world.passwd = database(c"/etc/passwd")?;
         // A group by number, or none but it, needs no look into the list.

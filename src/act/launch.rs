@@ -1,6 +1,7 @@
 //! Starts a program: performs the steps of the plan blindly, one arm each, and tells the parent which one failed.
 
 use alloc::ffi::CString;
+use core::fmt::Write;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
@@ -11,6 +12,7 @@ use crate::act::say::{Priority, Voice};
 use crate::decide::exit;
 use crate::decide::plan::Program;
 use crate::decide::step::Step;
+use crate::decide::text::Text;
 use crate::sys::process::{Forked, Pid, Words};
 use crate::sys::wait::Mask;
 use crate::sys::{errno, fd, identity, process, terminal, wait};
@@ -27,7 +29,11 @@ pub struct Prepared {
 impl Prepared {
     /// Lays the program out.
     pub fn new(program: Program) -> Self {
-        Self::with_slots(program, 0, 0)
+        let late = program.steps.iter().any(|step| matches!(step, Step::Sockets(_)));
+        let mut prepared = Self::with_slots(program, usize::from(late), 24);
+        // Not empty, so that the process on its way can write its pid over it.
+        prepared.env.fill(0, b"LISTEN_PID=");
+        prepared
     }
 
     /// What is done on the way, in order.
@@ -144,7 +150,7 @@ fn out_of_the_way(fd: BorrowedFd<'_>, wires: &Wires<'_>) -> io::Result<Option<Ow
 
 /// Becomes the program in this very process. Returns only when a step failed.
 pub fn take_over(program: &Prepared, wires: &Wires<'_>) -> Failure {
-    let mut way = Way { kept: None, marker: EXEC_IS_NEXT };
+    let mut way = Way { kept: None, sockets: 0, marker: EXEC_IS_NEXT };
     for (place, step) in program.steps.iter().enumerate() {
         if let Some(voice) = wires.debug {
             voice.say(Priority::Debug, format_args!("{}: {step}", process::id()));
@@ -165,6 +171,8 @@ pub fn take_over(program: &Prepared, wires: &Wires<'_>) -> Failure {
 struct Way {
     /// The descriptor that the program is to keep.
     kept: Option<OwnedFd>,
+    /// How many sockets it is to find from descriptor 3 on.
+    sockets: u16,
     /// What the parent is told before the exec.
     marker: u8,
 }
@@ -203,6 +211,13 @@ fn perform(step: &Step, program: &Prepared, wires: &Wires<'_>, way: &mut Way) ->
             }
             Ok(())
         }
+        Step::Sockets(count) => {
+            let mut word = Text::<64>::new();
+            let _ = write!(word, "LISTEN_PID={}", process::id());
+            program.env.rewrite(0, word.as_bytes());
+            way.sockets = *count;
+            Ok(())
+        }
         Step::Root(dir) => identity::change_root(dir),
         Step::Dir(dir) => identity::change_dir(dir),
         Step::Groups(groups) => identity::set_groups(groups),
@@ -215,6 +230,7 @@ fn perform(step: &Step, program: &Prepared, wires: &Wires<'_>, way: &mut Way) ->
         }
         Step::Descriptors => {
             fd::seal()?;
+            fd::keep_first(way.sockets)?;
             if let Some(kept) = way.kept.take() {
                 let moved = out_of_the_way(kept.as_fd(), wires)?;
                 fd::keep(way.kept.insert(moved.unwrap_or(kept)).as_fd())?;

@@ -2,11 +2,14 @@
 
 #![forbid(unsafe_code)]
 
+pub mod claims;
 pub mod control;
 pub mod detach;
 pub mod explain;
 pub mod facts;
 pub mod handler;
+pub mod holder;
+pub mod janitor;
 pub mod launch;
 pub mod listen;
 pub mod logs;
@@ -16,5 +19,6 @@ pub mod report;
 pub mod run;
 pub mod say;
 pub mod sink;
+pub mod sockets;
 pub mod stay;
 pub mod watch;

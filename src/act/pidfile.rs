@@ -176,7 +176,8 @@ fn fault(about: &About) -> Option<&'static str> {
     }
 }
 
-fn is_at(dir: &Dir, name: &CStr, about: &About) -> bool {
+/// Whether the name still names that file.
+pub fn is_at(dir: &Dir, name: &CStr, about: &About) -> bool {
     dir.about(name).is_ok_and(|there| there.identity == about.identity)
 }
 
@@ -196,7 +197,7 @@ fn running(path: &CStr, file: &OwnedFd) -> Error {
 }
 
 /// The directory and the name in it.
-fn split(path: &CStr) -> (CString, CString) {
+pub fn split(path: &CStr) -> (CString, CString) {
     let bytes = path.to_bytes();
     match bytes.iter().rposition(|byte| *byte == b'/') {
         None => (c".".into(), path.into()),

@@ -1,23 +1,24 @@
 //! The story of one run, top to bottom: the plan is made, and vsrun becomes the server or stays with it.
 
 use alloc::boxed::Box;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 
+use crate::act::claims::Claims;
 use crate::act::facts::{self, World};
+use crate::act::janitor::Janitor;
 use crate::act::launch::{Prepared, Wires, take_over};
 use crate::act::logs::Reading;
 use crate::act::pidfile::Pidfile;
 use crate::act::say::{Priority, Wanted, failed};
 use crate::act::sink::{self, Sink};
+use crate::act::sockets::{self, Sockets};
 use crate::act::stay::{Stayed, stay};
 use crate::decide::error::{Error, Result};
-use crate::decide::exit;
 use crate::decide::options::Options;
 use crate::decide::plan::{Plan, plan};
 use crate::decide::text::Clean;
 use crate::sys::fd;
-use crate::sys::process::{self, Forked};
-use crate::sys::wait::{self, Mask};
+use crate::sys::wait;
 
 /// Does what the options say. Returns only one who stays: otherwise vsrun has become the server.
 ///
@@ -36,14 +37,15 @@ pub fn run(options: Options) -> Result<Box<Stayed>> {
 
 /// vsrun becomes the server: everything happens in this very process. Returns only why it did not.
 fn become_server(plan: Box<Plan>) -> Error {
-    let pidfile = match Pidfile::claim_if(plan.pidfile.as_ref()) {
+    let claimed = sockets::set_aside(&plan.listen).and_then(|_| Pidfile::claim_if(plan.pidfile.as_ref()));
+    let pidfile = match claimed {
         Ok(pidfile) => pidfile,
         Err(error) => return error,
     };
-    let error = prepare_and_become(plan, pidfile.as_ref()).unwrap_or_else(|error| error);
-    if let Some(pidfile) = &pidfile {
-        pidfile.release();
-    }
+    let mut claims = Claims { sockets: Sockets::default(), pidfiles: [pidfile] };
+    let bound = claims.bind(&plan.listen);
+    let error = bound.and_then(|()| prepare_and_become(plan, &claims)).unwrap_or_else(|error| error);
+    claims.undo();
     error
 }
 
@@ -51,7 +53,8 @@ fn become_server(plan: Box<Plan>) -> Error {
 ///
 /// # Errors
 /// What went wrong before.
-fn prepare_and_become(plan: Box<Plan>, pidfile: Option<&Pidfile>) -> Result<Error> {
+fn prepare_and_become(plan: Box<Plan>, claims: &Claims<1>) -> Result<Error> {
+    let [pidfile] = &claims.pidfiles;
     let (sink, mut voice) = sink::open(plan.output, Reading::Unwanted)?;
     voice.wanted = Wanted::Errors;
     voice.add_syslog(plan.syslog)?;
@@ -63,14 +66,12 @@ fn prepare_and_become(plan: Box<Plan>, pidfile: Option<&Pidfile>) -> Result<Erro
     let stderr = stderr.transpose().map_err(|why| failed(format_args!("cannot keep standard error"), &why))?;
     sink.start_orphan()?;
     voice.say(Priority::Info, format_args!("starting: {}", Clean(&plan.command)));
-    let janitor = match pidfile {
-        Some(pidfile) if plan.drops => Some(Janitor::hire(pidfile)?),
-        Some(_) | None => None,
-    };
+    let janitor = (plan.drops && !claims.are_none()).then(|| Janitor::hire(|| claims.undo())).transpose()?;
     let program = Prepared::new(plan.server);
     let output = sink.server(&voice);
     let debug = plan.debug.then_some(&voice);
-    let failure = take_over(&program, &Wires { output, error: output, pidfile, debug, ..Wires::default() });
+    let failure =
+        take_over(&program, &Wires { output, error: output, pidfile: pidfile.as_ref(), debug, ..Wires::default() });
     if let Some(stderr) = stderr {
         let _ = fd::install(stderr.as_fd(), 2);
     }
@@ -80,42 +81,4 @@ fn prepare_and_become(plan: Box<Plan>, pidfile: Option<&Pidfile>) -> Result<Erro
     let error = failure.error(&program);
     voice.say_failure(&error);
     Ok(error)
-}
-
-/// One who keeps the right to remove the pidfile, until the server has been started: the server's own process has lost
-/// it by the time its exec fails. It is nobody's child, so that the server will not find it among its own.
-struct Janitor {
-    order: OwnedFd,
-    done: OwnedFd,
-}
-
-impl Janitor {
-    fn hire(pidfile: &Pidfile) -> Result<Self> {
-        let fail = |why| failed(format_args!("cannot prepare for a failure"), &why);
-        let (orders, order) = fd::pipe().map_err(fail)?;
-        let (done, doing) = fd::pipe().map_err(fail)?;
-        match process::fork().map_err(fail)? {
-            Forked::Parent(pid) => {
-                let _ = process::reap(pid);
-                Ok(Self { order, done })
-            }
-            Forked::Child => {
-                let _ = wait::mask(Mask::All);
-                if let Ok(Forked::Child) = process::fork() {
-                    drop(order);
-                    // The end without an order: the exec has gone well.
-                    if fd::read_full(orders.as_fd(), &mut [0]).is_ok_and(|count| count == 1) {
-                        pidfile.release();
-                    }
-                    drop(doing);
-                }
-                process::leave(exit::OK)
-            }
-        }
-    }
-
-    fn clean_up(self) {
-        let _ = fd::write_all(self.order.as_fd(), b"!");
-        let _ = fd::read_full(self.done.as_fd(), &mut [0]);
-    }
 }

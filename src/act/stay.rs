@@ -2,6 +2,7 @@
 
 use alloc::boxed::Box;
 
+use crate::act::claims::Claims;
 use crate::act::detach::{Caller, Distance, Keep, detach};
 use crate::act::handler::Handler;
 use crate::act::launch::Prepared;
@@ -10,6 +11,7 @@ use crate::act::pidfile::{self, Pidfile};
 use crate::act::ready::{Ear, Service};
 use crate::act::say::{Wanted, failed};
 use crate::act::sink::{self, Sink};
+use crate::act::sockets::{self, Sockets};
 use crate::act::watch::{Afterwards, Watch, watch};
 use crate::decide::error::{Error, Result};
 use crate::decide::event::Ending;
@@ -17,15 +19,13 @@ use crate::decide::plan::Plan;
 use crate::sys::wait::{self, Mask, Signals};
 use crate::sys::{fd, process};
 
-/// The pidfiles of server and manager.
-type Pidfiles = [Option<Pidfile>; 2];
-
 /// One who is ready to stay: the locks are held, everything is open, and the server has not been started.
 ///
 /// It is handed up to the entry and lives there, so that the stack which the start took can be given back.
 pub struct Stayed {
     watch: Watch,
-    manager: Option<Pidfile>,
+    /// The server's pidfile is the watch's.
+    claims: Claims<2>,
 }
 
 /// From the locks to the moment before the server's start.
@@ -35,18 +35,20 @@ pub struct Stayed {
 pub fn stay(plan: Box<Plan>, stdin: bool) -> Result<Box<Stayed>> {
     // Whatever signal comes from here on waits until the loop reads it.
     wait::mask(Mask::All).map_err(|why| failed(format_args!("cannot block the signals"), &why))?;
-    fd::close_all_but(None).map_err(|why| failed(format_args!("cannot close inherited descriptors"), &why))?;
+    let numbers = sockets::set_aside(&plan.listen)?;
+    fd::close_all_but(numbers).map_err(|why| failed(format_args!("cannot close inherited descriptors"), &why))?;
     let mut caller = None;
-    let pidfiles = claim_both(&plan)?;
-    let error = match prepare(plan, stdin, &pidfiles, &mut caller) {
+    let mut claims = Claims { sockets: Sockets::default(), pidfiles: claim_both(&plan)? };
+    let bound = claims.bind(&plan.listen);
+    let error = match bound.and_then(|()| prepare(plan, stdin, &claims, &mut caller)) {
         Ok(mut watch) => {
-            let [server, manager] = pidfiles;
-            (watch.pidfile, watch.caller) = (server, caller);
-            return Ok(Box::new(Stayed { watch, manager }));
+            let [server, _] = &mut claims.pidfiles;
+            (watch.pidfile, watch.caller) = (server.take(), caller);
+            return Ok(Box::new(Stayed { watch, claims }));
         }
         Err(error) => error,
     };
-    release(&pidfiles);
+    claims.undo();
     match caller {
         Some(caller) => caller.fail(&error),
         None => Err(error),
@@ -59,7 +61,7 @@ impl Stayed {
     /// # Errors
     /// When the first start fails. Nothing of it is left then.
     pub fn live(self: Box<Self>) -> Result<u8> {
-        let Self { watch: mut this, manager } = *self;
+        let Self { watch: mut this, mut claims } = *self;
         let (ending, error) = watch(&mut this);
         if let Some(error) = &error {
             this.voice.say_failure(error);
@@ -67,7 +69,9 @@ impl Stayed {
         this.say_ending(ending);
         let Watch { sink, voice, signals, pidfile, caller, .. } = this;
         let error = error.filter(|_| matches!(ending, Ending::Failed(_)));
-        release(&[pidfile, manager]);
+        let [server, _] = &mut claims.pidfiles;
+        *server = pidfile;
+        claims.undo();
         sink.close(voice, &signals);
         match (error, caller) {
             (None, _) => Ok(ending.status()),
@@ -77,7 +81,8 @@ impl Stayed {
     }
 }
 
-fn claim_both(plan: &Plan) -> Result<Pidfiles> {
+/// The pidfiles of server and manager.
+fn claim_both(plan: &Plan) -> Result<[Option<Pidfile>; 2]> {
     let path = plan.stay.as_ref().and_then(|stay| stay.pidfile.as_ref());
     if let (Some(server), Some(manager)) = (&plan.pidfile, path)
         && pidfile::is_same(server, manager)
@@ -88,19 +93,15 @@ fn claim_both(plan: &Plan) -> Result<Pidfiles> {
     match Pidfile::claim_if(path) {
         Ok(manager) => Ok([server, manager]),
         Err(error) => {
-            release(&[server, None]);
+            server.iter().for_each(Pidfile::release);
             Err(error)
         }
     }
 }
 
-fn release(pidfiles: &Pidfiles) {
-    pidfiles.iter().flatten().for_each(Pidfile::release);
-}
-
-/// All but the locks. `caller` is who has to be told, as soon as there is one.
-fn prepare(mut plan: Box<Plan>, stdin: bool, pidfiles: &Pidfiles, caller: &mut Option<Caller>) -> Result<Watch> {
-    pidfiles.iter().flatten().try_for_each(Pidfile::reserve)?;
+/// All but the locks and sockets. `caller` is who has to be told, as soon as there is one.
+fn prepare(mut plan: Box<Plan>, stdin: bool, claims: &Claims<2>, caller: &mut Option<Caller>) -> Result<Watch> {
+    claims.pidfiles.iter().flatten().try_for_each(Pidfile::reserve)?;
     let (handler, notify, afterwards) = match plan.stay {
         Some(stay) => (stay.handler, stay.notify, Afterwards::Stay),
         None => (None, None, Afterwards::Leave),
@@ -113,7 +114,7 @@ fn prepare(mut plan: Box<Plan>, stdin: bool, pidfiles: &Pidfiles, caller: &mut O
         let distance = if afterwards == Afterwards::Stay { Distance::Orphan } else { Distance::Leader };
         *caller = Some(detach(distance, keep(&sink, stdin))?);
     }
-    if let [_, Some(manager)] = pidfiles {
+    if let [_, Some(manager)] = &claims.pidfiles {
         manager.write(process::id()).map_err(|why| failed(format_args!("pidfile '{}'", manager.path()), &why))?;
     }
     let signals = Signals::open().map_err(|why| failed(format_args!("cannot listen to signals"), &why))?;

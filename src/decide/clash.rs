@@ -37,11 +37,22 @@ pub fn check(options: &Options) -> Result<()> {
     if options.ready_timeout.is_some() && !waits {
         return wrong(format_args!("option --ready-timeout needs --ready fd:N or --ready notify"));
     }
+    if let Some(Ready::Newline(number)) = options.ready
+        && usize::try_from(number).is_ok_and(|number| number < 3 + options.listen.len())
+        && !options.listen.is_empty()
+    {
+        return wrong(format_args!("option --ready fd:{number} takes the number of a socket"));
+    }
     if options.syslog.is_some() && options.logdir.is_some() {
         return wrong(format_args!("option --syslog excludes --logdir"));
     }
     if options.logger.is_some() && options.syslog.is_none() {
         return wrong(format_args!("option --logger needs --syslog"));
+    }
+    if let Some(bind) = &options.bind
+        && bind.to_bytes().starts_with(b"/") == options.port.is_some()
+    {
+        return wrong(format_args!("option --bind takes --port with an address, and not with a path"));
     }
     if options.handler_timeout.is_some() && options.manager.as_ref().is_none_or(|managed| managed.handler.is_none()) {
         return wrong(format_args!("option --handler-timeout needs a handler: --manager has none"));

@@ -132,6 +132,23 @@ flags! {
     "Leave the server's standard input as it is. Without it, it is always /dev/null, or an empty pipe where that "
     "cannot be opened.";
 
+    Start ' ' "port" ["PORT[/udp]" "integer"]
+    "open a listening socket for the server"
+    "Open a listening socket on PORT, for TCP or, with /udp, for UDP, and hand it to the server as descriptor 3. "
+    "Without --bind it takes connections to every address, of IPv6 and IPv4. See SOCKETS.";
+
+    Start ' ' "bind" ["ADDRESS" "inetaddr"]
+    "on this address only, or at this path"
+    "Listen on ADDRESS only, which is numeric; [::] means both families. A path from / on, without --port, is a Unix "
+    "socket.";
+
+    Start ' ' "listen" ["[NAME=][ADDRESS:]PORT[/udp]" "inetaddr"] repeatable
+    "the same in one word, or /PATH (repeatable)"
+    "Open a listening socket, as --port and --bind do; an IPv6 address stands in brackets. [NAME=]/PATH is a Unix "
+    "socket of mode 0660 that belongs to USER. Repeatable: the server finds the sockets from "
+    "descriptor 3 on, in the order of the command line, and LISTEN_FDS, LISTEN_PID and LISTEN_FDNAMES, where each is "
+    "called NAME, or vsrun. See SOCKETS.";
+
     Start 'e' "env" ["NAME=VALUE" "string"] repeatable
     "set a variable of the server (repeatable)"
     "Set a variable of the server's environment. Repeatable.";

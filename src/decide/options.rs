@@ -35,6 +35,14 @@ pub struct Options {
     pub logger: Option<Vec<CString>>,
     /// `--stdin`.
     pub stdin: bool,
+    /// `--port`.
+    pub port: Option<CString>,
+    /// `--bind`.
+    pub bind: Option<CString>,
+    /// `--listen`, in order; among them the socket of `--port` and `--bind`.
+    pub listen: Vec<CString>,
+    /// How many `--listen` stand before the first of these two.
+    pub joined_at: usize,
     /// `--env`, each `NAME=VALUE`.
     pub env: Vec<CString>,
     /// `--umask`.

@@ -7,6 +7,7 @@ use alloc::ffi::CString;
 use alloc::vec::Vec;
 
 use super::account::{self, Identity};
+use super::endpoint::{Handed, Listen};
 use super::environ::{Environ, Word};
 use super::error::{Error, Result};
 use super::options::{Options, SyslogUsage};
@@ -39,8 +40,10 @@ pub struct Facts<'a> {
     pub passwd: &'a [u8],
     /// The bytes of /etc/group, empty where there is none.
     pub group: &'a [u8],
-    /// vsrun's own environment.
+    /// vsrun's own environment, without what tells of sockets.
     pub env: Environ,
+    /// The sockets that vsrun was given.
+    pub handed: Handed,
 }
 
 /// Whether a process may change its user and groups.
@@ -89,6 +92,8 @@ pub struct Plan {
     pub output: Output,
     /// Whether the caller gets its prompt back.
     pub background: bool,
+    /// The server's sockets.
+    pub listen: Listen,
     /// Whether an undo after the drop of privileges needs somebody who keeps them.
     pub drops: bool,
     /// Whether each step is told.
@@ -171,6 +176,11 @@ pub fn plan(options: Options, facts: &Facts<'_>) -> Result<Box<Plan>> {
         pidfile: options.pidfile,
         output,
         background: options.background,
+        listen: Listen {
+            handed: facts.handed.count,
+            own: options.listen,
+            owner: change.map(|identity| (identity.uid, identity.gid)),
+        },
         drops: change.is_some_and(|identity| identity.uid != 0),
         debug: options.debug,
         policy,

@@ -25,6 +25,8 @@ pub enum Step {
     Input,
     /// Standard output and error.
     Output,
+    /// So many sockets from descriptor 3 on, and `LISTEN_PID`.
+    Sockets(u16),
     /// Change the root directory.
     Root(CString),
     /// Change the working directory.
@@ -63,6 +65,7 @@ impl fmt::Display for Step {
             Self::Foreground => f.write_str("take the terminal's foreground"),
             Self::Input => f.write_str("redirect standard input"),
             Self::Output => f.write_str("redirect standard output and error"),
+            Self::Sockets(count) => write!(f, "hand over the sockets ({count})"),
             Self::Root(dir) => write!(f, "change root to '{}'", Clean(dir.to_bytes())),
             Self::Dir(dir) => write!(f, "change directory to '{}'", Clean(dir.to_bytes())),
             Self::Groups(groups) => write!(f, "set the supplementary groups ({})", groups.len()),

@@ -5,6 +5,7 @@ use alloc::ffi::CString;
 use alloc::vec::Vec;
 
 use super::account::Identity;
+use super::endpoint;
 use super::environ::{Environ, Word, word};
 use super::error::{Error, Result};
 use super::options::Options;
@@ -35,6 +36,7 @@ pub fn server(
     for entry in &options.env {
         env.put(entry);
     }
+    facts.handed.tell(&options.listen, &mut env);
     let command = options.command.first().cloned().unwrap_or_default();
     let mut argv: Vec<Word> = options.command.iter().cloned().map(Cow::Owned).collect();
     if let (Some(name), Some(first)) = (&options.argv0, argv.first_mut()) {
@@ -51,6 +53,10 @@ pub fn server(
     }
     if options.syslog.is_some() || options.logdir.is_some() {
         steps.push(Step::Output);
+    }
+    let sockets = endpoint::count(facts.handed.count, &options.listen);
+    if sockets > 0 {
+        steps.push(Step::Sockets(sockets));
     }
     steps.extend(directories(options, facts)?);
     steps.extend(change.map(privileges).into_iter().flatten());

@@ -20,6 +20,8 @@ pub struct About {
     pub regular: bool,
     /// Whether it is a directory.
     pub directory: bool,
+    /// Whether it is a socket.
+    pub socket: bool,
     /// How many names it has.
     pub links: u64,
     /// Whom it belongs to.
@@ -40,6 +42,7 @@ impl About {
             identity: (stat.st_dev.into(), stat.st_ino.into()),
             regular: kind == FileType::RegularFile,
             directory: kind == FileType::Directory,
+            socket: kind == FileType::Socket,
             links: stat.st_nlink.into(),
             owner: stat.st_uid,
             mode: stat.st_mode & 0o7777,
@@ -56,6 +59,8 @@ pub enum How {
     Existing,
     /// To read, when it is there.
     ReadOnly,
+    /// Only to ask about it, or to give it away, when it is there.
+    Handle,
     /// Made anew, to read and write.
     New,
     /// Made anew, to write at its end.
@@ -109,6 +114,7 @@ impl Dir {
         let how = match how {
             How::Existing => OFlags::RDWR | OFlags::NONBLOCK,
             How::ReadOnly => OFlags::RDONLY | OFlags::NONBLOCK,
+            How::Handle => OFlags::PATH,
             How::New => OFlags::RDWR | OFlags::CREATE | OFlags::EXCL,
             How::Append => OFlags::WRONLY | OFlags::APPEND | OFlags::NONBLOCK,
             How::NewAppend => OFlags::WRONLY | OFlags::APPEND | OFlags::CREATE | OFlags::EXCL,
@@ -156,6 +162,14 @@ impl Dir {
         Ok(rustix::fs::unlinkat(&self.0, name, AtFlags::empty())?)
     }
 
+    /// Where a symbolic link leads, cut to the size of the buffer. Answers how long it is.
+    ///
+    /// # Errors
+    /// Those of readlink(2).
+    pub fn link(&self, name: &CStr, buffer: &mut [u8]) -> io::Result<usize> {
+        Ok(rustix::fs::readlinkat_raw(&self.0, name, buffer)?)
+    }
+
     /// Calls for each name. Allocates nothing.
     ///
     /// # Errors
@@ -201,13 +215,15 @@ pub fn make(path: &CStr, mode: u32) -> io::Result<()> {
     Ok(rustix::fs::mkdir(path, Mode::from_raw_mode(mode))?)
 }
 
-/// Gives a file or directory to a user and group.
+/// Gives whatever is open to a user and group.
 ///
 /// # Errors
 /// Those of chown(2).
 pub fn give(file: BorrowedFd<'_>, uid: u32, gid: u32) -> io::Result<()> {
     use rustix::fs::{Gid, Uid};
-    Ok(rustix::fs::fchown(file, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))?)
+    let (uid, gid) = (Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)));
+    // fchown(2) would not take a handle.
+    Ok(rustix::fs::chownat(file, c"", uid, gid, AtFlags::EMPTY_PATH)?)
 }
 
 /// Sets the permissions of a file, whatever the umask.

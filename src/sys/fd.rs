@@ -1,6 +1,7 @@
 //! Descriptors: made whole, opened, moved, closed.
 
 use core::mem::MaybeUninit;
+use core::ops::Range;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
@@ -12,6 +13,9 @@ use rustix::pipe::{PipeFlags, pipe_with};
 use super::{check, check_long};
 
 const STANDARD: [RawFd; 3] = [0, 1, 2];
+
+/// The first number above them.
+pub const FIRST: RawFd = 3;
 
 /// A borrowed standard descriptor.
 pub fn standard(number: RawFd) -> BorrowedFd<'static> {
@@ -109,6 +113,32 @@ pub fn keep(fd: BorrowedFd<'_>) -> io::Result<()> {
     Ok(fcntl_setfd(fd, FdFlags::empty())?)
 }
 
+/// Makes a number above 2 refer to what a descriptor refers to; closed at exec. It must be nobody's, or one that was
+/// made like this.
+///
+/// # Errors
+/// Those of dup2(2).
+pub fn place(fd: BorrowedFd<'_>, number: RawFd) -> io::Result<()> {
+    install(fd, number)?;
+    seal_one(number)
+}
+
+/// Lets a descriptor end at exec.
+///
+/// # Errors
+/// EBADF when there is none of that number.
+pub fn seal_one(number: RawFd) -> io::Result<()> {
+    Ok(fcntl_setfd(borrow(number), FdFlags::CLOEXEC)?)
+}
+
+/// Lets the first so many descriptors above 2 live over exec.
+///
+/// # Errors
+/// EBADF when one of them is not open.
+pub fn keep_first(count: u16) -> io::Result<()> {
+    (FIRST..FIRST + RawFd::from(count)).try_for_each(|number| keep(borrow(number)))
+}
+
 /// Lets every descriptor above 2 end at exec.
 ///
 /// # Errors
@@ -127,24 +157,23 @@ pub fn seal() -> io::Result<()> {
     }
 }
 
-/// Closes every descriptor above 2, but one.
+/// Closes every descriptor above 2, but these.
 ///
-/// To be called only where no `OwnedFd` is used afterwards: before the first is made, or in a process that does
+/// To be called only where no other `OwnedFd` is used afterwards: before the first is made, or in a process that does
 /// nothing more but wait and leave.
 ///
 /// # Errors
 /// When the descriptors cannot be found out.
-pub fn close_all_but(spared: Option<RawFd>) -> io::Result<()> {
-    let spared = spared.unwrap_or(2).max(2);
+pub fn close_all_but(spared: Range<RawFd>) -> io::Result<()> {
     let range = |first: RawFd, last: libc::c_uint| {
         // SAFETY: see above; the caller owns no descriptor of the range any more.
         check_long(unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) })
     };
-    let below = if spared > 3 { range(3, spared.unsigned_abs() - 1) } else { Ok(0) };
-    match below.and_then(|_| range(spared + 1, libc::c_uint::MAX)) {
+    let below = if spared.start > FIRST { range(FIRST, spared.start.unsigned_abs() - 1) } else { Ok(0) };
+    match below.and_then(|_| range(spared.end, libc::c_uint::MAX)) {
         Ok(_) => Ok(()),
         Err(_) => each(&|number| {
-            if number != spared {
+            if !spared.contains(&number) {
                 // SAFETY: as above.
                 let _ = unsafe { libc::close(number) };
             }

@@ -19,6 +19,7 @@ pub mod identity;
 pub mod lock;
 pub mod pidfd;
 pub mod process;
+pub mod socket;
 pub mod terminal;
 pub mod wait;
 
@@ -56,6 +57,7 @@ pub fn number(error: &io::Error) -> i32 {
 /// Kinds of errors that the callers tell apart.
 pub mod errno {
     pub use libc::{
-        EACCES, EAGAIN, EEXIST, EINTR, EINVAL, EISDIR, ELOOP, ENOENT, ENOMEM, ENOTDIR, ENOTTY, ENXIO, EPERM, ESRCH,
+        EACCES, EADDRINUSE, EADDRNOTAVAIL, EAFNOSUPPORT, EAGAIN, ECONNREFUSED, EEXIST, EINTR, EINVAL, EISDIR, ELOOP,
+        ENOENT, ENOMEM, ENOTDIR, ENOTTY, ENXIO, EPERM, ESRCH,
     };
 }

@@ -1,6 +1,7 @@
 //! Processes: made, turned into programs, signalled, awaited.
 
 use alloc::borrow::Cow;
+use core::cell::Cell;
 use core::ffi::{CStr, c_char, c_int};
 use core::fmt;
 use std::io;
@@ -67,14 +68,15 @@ pub fn leave(status: u8) -> ! {
 /// from start to start.
 pub struct Words {
     fixed: Vec<Cow<'static, CStr>>,
-    slots: Vec<Vec<u8>>,
+    /// Each of its full size, and zeros behind the word.
+    slots: Vec<Vec<Cell<u8>>>,
     pointers: Vec<*const c_char>,
 }
 
 impl Words {
     /// These words, and room for `slots` further ones of up to `size` bytes.
     pub fn new(fixed: Vec<Cow<'static, CStr>>, slots: usize, size: usize) -> Self {
-        let slots = (0..slots).map(|_| Vec::with_capacity(size + 1)).collect::<Vec<_>>();
+        let slots = (0..slots).map(|_| vec![Cell::new(0); size + 1]).collect::<Vec<_>>();
         let pointers = Vec::with_capacity(fixed.len() + slots.len() + 1);
         let mut words = Self { fixed, slots, pointers };
         words.arrange();
@@ -83,20 +85,23 @@ impl Words {
 
     /// Writes the word of one slot, cut to its size; an empty one is left out. Allocates nothing.
     pub fn fill(&mut self, slot: usize, word: &[u8]) {
-        let Some(buffer) = self.slots.get_mut(slot) else { return };
-        buffer.clear();
-        let room = buffer.capacity().saturating_sub(1);
-        buffer.extend(word.iter().take(room).filter(|byte| **byte != 0));
-        if !buffer.is_empty() {
-            buffer.push(0);
-        }
+        self.rewrite(slot, word);
         self.arrange();
+    }
+
+    /// Writes another word over the one of a slot that is not empty: in the process that will be the program, whose
+    /// pid nobody knew before.
+    pub fn rewrite(&self, slot: usize, word: &[u8]) {
+        let Some((_, room)) = self.slots.get(slot).and_then(|buffer| buffer.split_last()) else { return };
+        let bytes = word.iter().copied().filter(|byte| *byte != 0).chain(core::iter::repeat(0));
+        room.iter().zip(bytes).for_each(|(place, byte)| place.set(byte));
     }
 
     fn arrange(&mut self) {
         self.pointers.clear();
         self.pointers.extend(self.fixed.iter().map(|word| word.as_ptr()));
-        self.pointers.extend(self.slots.iter().filter(|word| !word.is_empty()).map(|word| word.as_ptr().cast()));
+        let filled = self.slots.iter().filter(|word| word.first().is_some_and(|byte| byte.get() != 0));
+        self.pointers.extend(filled.map(|word| word.as_ptr().cast()));
         self.pointers.push(core::ptr::null());
     }
 }
@@ -125,9 +130,9 @@ pub fn new_session() -> io::Result<()> {
     Ok(rustix::process::setsid().map(drop)?)
 }
 
-/// Sets the file mode creation mask.
-pub fn set_umask(mask: u32) {
-    rustix::process::umask(rustix::fs::Mode::from_raw_mode(mask));
+/// Sets the file mode creation mask. Answers what it was.
+pub fn set_umask(mask: u32) -> u32 {
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(mask)).as_raw_mode()
 }
 
 /// Lets orphans below this process become its children, as they become those of PID 1. Since Linux 3.4.

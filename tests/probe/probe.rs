@@ -26,6 +26,7 @@
 //! | `push FD FILE` | tries to push a keystroke into the terminal on FD and writes how that went |
 //! | `scribble FD FILE` | tries to write to descriptor FD and writes how that went |
 //! | `processes PID N` | lets the user of process PID have N processes, as far as the hard limit goes |
+//! | `serve FD` | answers every connection to the socket FD with its pid |
 //! | `core` | allows core files of any size |
 //! | `segv` | ends by a true memory fault |
 //! | `raise SIGNAL` | sends itself the signal of that number |
@@ -71,6 +72,7 @@ enum Action {
     Push(i32, PathBuf),
     Scribble(i32, PathBuf),
     Processes(i32, u64),
+    Serve(i32),
     Core,
     Segv,
     Raise(i32),
@@ -118,6 +120,7 @@ fn next_action(words: &mut Words) -> Option<Action> {
         Some("push") => Action::Push(small(words), path(words)),
         Some("scribble") => Action::Scribble(small(words), path(words)),
         Some("processes") => Action::Processes(small(words), number(words)),
+        Some("serve") => Action::Serve(small(words)),
         Some("core") => Action::Core,
         Some("segv") => Action::Segv,
         Some("raise") => Action::Raise(small(words)),
@@ -158,6 +161,7 @@ fn perform(action: Action, arguments: &[OsString], words: &mut Words, life: &mut
         Action::Push(fd, file) => append_line(&file, &OsString::from(kernel::push_keystroke(fd))),
         Action::Scribble(fd, file) => append_line(&file, &OsString::from(kernel::scribble(fd))),
         Action::Processes(pid, most) => kernel::limit_processes(pid, most),
+        Action::Serve(fd) => kernel::serve(fd, format!("{}\n", kernel::pid()).as_bytes()),
         Action::Core => kernel::allow_core(),
         Action::Segv => kernel::memory_fault(),
         Action::Raise(signal) => kernel::raise(signal),

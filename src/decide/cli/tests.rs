@@ -64,6 +64,20 @@ fn values_stand_apart_or_behind_a_sign() {
 }
 
 #[test]
+fn sockets_stand_in_the_order_of_the_line() {
+    for (line, expected) in [
+        ("--port 80 --listen 81", ["80", "81"]),
+        ("--listen 81 --port 80", ["81", "80"]),
+        ("--bind ::1 --listen a=81/udp --port 80", ["[::1]:80", "a=81/udp"]),
+        ("--listen /a --bind /b", ["/a", "/b"]),
+    ] {
+        let words: Vec<&str> = line.split(' ').chain(["--", "x"]).collect();
+        let found: Vec<String> = options(&words).listen.iter().map(|one| one.to_string_lossy().into()).collect();
+        assert_eq!(found, expected, "{line}");
+    }
+}
+
+#[test]
 fn delays_have_a_longest() {
     for (text, delays) in [("0", (0, 0)), ("1min", (60_000, 60_000)), ("0:5", (0, 5000)), ("10ms:20ms", (10, 20))] {
         assert_eq!(delay(text.as_bytes()), Some((Span(delays.0), Span(delays.1))), "{text}");
@@ -133,6 +147,16 @@ fn wrong_words_are_named() {
         (&["-s", "", "--", "x"], "--syslog: '' is empty"),
         (&["-e", "NAME", "--", "x"], "--env: 'NAME' is not"),
         (&["-e", "=x", "--", "x"], "--env"),
+        (&["--port", "0", "--", "x"], "--port: '0' is not PORT"),
+        (&["--port", "65536", "--", "x"], "--port: '65536'"),
+        (&["--port", "-1", "--", "x"], "--port: '-1'"),
+        (&["--port", "80x", "--", "x"], "--port: '80x'"),
+        (&["--port", "80", "--port", "81", "--", "x"], "--port is given twice"),
+        (&["--port", "80", "--bind", "localhost", "--", "x"], "--bind: 'localhost' is not a numeric address"),
+        (&["--bind", "127.0.0.1", "--", "x"], "--bind takes --port with an address"),
+        (&["--bind", "/x", "--port", "80", "--", "x"], "--bind takes --port with an address"),
+        (&["--listen", "a:b=80", "--", "x"], "--listen: 'a:b=80' is not"),
+        (&["--listen", "a\tb=80", "--", "x"], "--listen: 'a\\x09b=80' is not"),
         (&["--umask", "8", "--", "x"], "--umask"),
         (&["--umask", "1000", "--", "x"], "--umask"),
         (&["-s", "t", "-d", "logs", "1", "--", "x"], "--syslog excludes --logdir"),

@@ -35,7 +35,8 @@ fn dir(path: &str) -> Step {
 
 #[test]
 fn privileges_are_dropped_last_and_in_order() {
-    let plan = made("-u web -r /jail -w /srv -p /run/x -d /log 7 --umask 027 -- /bin/httpd", &root());
+    let plan =
+        made("-u web -r /jail -w /srv -p /run/x -d /log 7 --umask 027 --port 80 --listen /s -- /bin/httpd", &root());
     let proof = Step::Proof { uid: 33, gid: 44, groups: vec![4, 44] };
     assert_eq!(
         plan.server.steps,
@@ -45,6 +46,7 @@ fn privileges_are_dropped_last_and_in_order() {
             Step::Pidfile(c"/run/x".into()),
             Step::Input,
             Step::Output,
+            Step::Sockets(2),
             Step::Root(c"/jail".into()),
             dir("/"),
             dir("/srv"),
@@ -58,6 +60,8 @@ fn privileges_are_dropped_last_and_in_order() {
         ]
     );
     assert!(plan.drops);
+    assert_eq!((plan.listen.handed, plan.listen.owner), (0, Some((33, 44))));
+    assert_eq!(plan.server.env.get(b"LISTEN_FDS"), Some(&b"2"[..]));
 }
 
 /// Whatever the options: nothing after the proof but what a user may do, and the exec last.
@@ -75,6 +79,7 @@ fn nothing_of_root_follows_the_proof() {
         "--stdin",
         "-m - -",
         "--umask 7",
+        "--port 80",
     ];
     for mask in 0u32..1 << parts.len() {
         let chosen: Vec<&str> =

@@ -1,0 +1,36 @@
+//! What a start has claimed, and undoes when it fails: pidfiles, and sockets at paths.
+
+use crate::act::pidfile::Pidfile;
+use crate::act::sockets::{Alone, Sockets};
+use crate::decide::endpoint::Listen;
+use crate::decide::error::Result;
+
+/// What has been claimed so far.
+pub struct Claims<const N: usize> {
+    /// The sockets.
+    pub sockets: Sockets,
+    /// The pidfiles.
+    pub pidfiles: [Option<Pidfile>; N],
+}
+
+impl<const N: usize> Claims<N> {
+    /// Opens the sockets. A lock of ours proves that no other instance lives.
+    ///
+    /// # Errors
+    /// When an address cannot be had.
+    pub fn bind(&mut self, listen: &Listen) -> Result<()> {
+        let alone = if self.pidfiles.iter().any(Option::is_some) { Alone::Proved } else { Alone::Unknown };
+        self.sockets.bind(listen, alone)
+    }
+
+    /// Whether there is nothing to undo.
+    pub fn are_none(&self) -> bool {
+        !self.sockets.has_files() && self.pidfiles.iter().all(Option::is_none)
+    }
+
+    /// Removes what was made. The sockets first, while the locks still keep everybody else out.
+    pub fn undo(&self) {
+        self.sockets.remove();
+        self.pidfiles.iter().flatten().for_each(Pidfile::release);
+    }
+}
