@@ -6,14 +6,14 @@ use crate::decide::endpoint::Listen;
 use crate::decide::error::Result;
 
 /// What has been claimed so far.
-pub struct Claims<const N: usize> {
+pub struct Claims {
     /// The sockets.
     pub sockets: Sockets,
-    /// The pidfiles.
-    pub pidfiles: [Option<Pidfile>; N],
+    /// The pidfiles of server and manager.
+    pub pidfiles: [Option<Pidfile>; 2],
 }
 
-impl<const N: usize> Claims<N> {
+impl Claims {
     /// Opens the sockets. A lock of ours proves that no other instance lives.
     ///
     /// # Errors

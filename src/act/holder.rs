@@ -1,10 +1,12 @@
 //! Who has an address that cannot be had, as far as the file system and /proc tell.
 
+use std::os::fd::AsFd;
+
 use crate::decide::endpoint::{Listener, Traffic};
 use crate::decide::environ::word;
 use crate::decide::holder::{Socket, find};
 use crate::decide::text::Clean;
-use crate::sys::contents::Contents;
+use crate::sys::contents::{self, Contents};
 use crate::sys::dir::{self, Dir};
 use crate::sys::{errno, socket};
 
@@ -66,7 +68,7 @@ fn has(pid: &[u8], target: &[u8]) -> bool {
     {
         let _ = descriptors.each(&mut |name| {
             let mut buffer = [0; 64];
-            let count = descriptors.link(name, &mut buffer).unwrap_or(0);
+            let count = contents::link(descriptors.as_fd(), name, &mut buffer).unwrap_or(0);
             has |= buffer.get(..count) == Some(target);
         });
     }

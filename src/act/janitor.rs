@@ -3,6 +3,7 @@
 
 use std::os::fd::{AsFd, OwnedFd};
 
+use crate::act::claims::Claims;
 use crate::act::say::failed;
 use crate::decide::error::Result;
 use crate::decide::exit;
@@ -17,11 +18,11 @@ pub struct Janitor {
 }
 
 impl Janitor {
-    /// Hires one who will do this on order.
+    /// Hires one who will undo these on order.
     ///
     /// # Errors
     /// When the kernel has no process or no descriptor to give.
-    pub fn hire(undo: impl FnOnce()) -> Result<Self> {
+    pub fn hire(claims: &Claims) -> Result<Self> {
         let fail = |why| failed(format_args!("cannot prepare for a failure"), &why);
         let (orders, order) = fd::pipe().map_err(fail)?;
         let (done, doing) = fd::pipe().map_err(fail)?;
@@ -36,7 +37,7 @@ impl Janitor {
                     drop(order);
                     // The end without an order: the exec has gone well.
                     if fd::read_full(orders.as_fd(), &mut [0]).is_ok_and(|count| count == 1) {
-                        undo();
+                        claims.undo();
                     }
                     drop(doing);
                 }

@@ -37,24 +37,27 @@ pub fn run(options: Options) -> Result<Box<Stayed>> {
 
 /// vsrun becomes the server: everything happens in this very process. Returns only why it did not.
 fn become_server(plan: Box<Plan>) -> Error {
-    let claimed = sockets::set_aside(&plan.listen).and_then(|_| Pidfile::claim_if(plan.pidfile.as_ref()));
-    let pidfile = match claimed {
-        Ok(pidfile) => pidfile,
+    let mut claims = match claim(&plan) {
+        Ok(claims) => claims,
         Err(error) => return error,
     };
-    let mut claims = Claims { sockets: Sockets::default(), pidfiles: [pidfile] };
     let bound = claims.bind(&plan.listen);
     let error = bound.and_then(|()| prepare_and_become(plan, &claims)).unwrap_or_else(|error| error);
     claims.undo();
     error
 }
 
+fn claim(plan: &Plan) -> Result<Claims> {
+    sockets::set_aside(&plan.listen)?;
+    Ok(Claims { sockets: Sockets::default(), pidfiles: [Pidfile::claim_if(plan.pidfile.as_ref())?, None] })
+}
+
 /// Answers why the steps failed.
 ///
 /// # Errors
 /// What went wrong before.
-fn prepare_and_become(plan: Box<Plan>, claims: &Claims<1>) -> Result<Error> {
-    let [pidfile] = &claims.pidfiles;
+fn prepare_and_become(plan: Box<Plan>, claims: &Claims) -> Result<Error> {
+    let [pidfile, _] = &claims.pidfiles;
     let (sink, mut voice) = sink::open(plan.output, Reading::Unwanted)?;
     voice.wanted = Wanted::Errors;
     voice.add_syslog(plan.syslog)?;
@@ -66,7 +69,7 @@ fn prepare_and_become(plan: Box<Plan>, claims: &Claims<1>) -> Result<Error> {
     let stderr = stderr.transpose().map_err(|why| failed(format_args!("cannot keep standard error"), &why))?;
     sink.start_orphan()?;
     voice.say(Priority::Info, format_args!("starting: {}", Clean(&plan.command)));
-    let janitor = (plan.drops && !claims.are_none()).then(|| Janitor::hire(|| claims.undo())).transpose()?;
+    let janitor = (plan.drops && !claims.are_none()).then(|| Janitor::hire(claims)).transpose()?;
     let program = Prepared::new(plan.server);
     let output = sink.server(&voice);
     let debug = plan.debug.then_some(&voice);

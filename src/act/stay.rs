@@ -25,7 +25,7 @@ use crate::sys::{fd, process};
 pub struct Stayed {
     watch: Watch,
     /// The server's pidfile is the watch's.
-    claims: Claims<2>,
+    claims: Claims,
 }
 
 /// From the locks to the moment before the server's start.
@@ -100,7 +100,7 @@ fn claim_both(plan: &Plan) -> Result<[Option<Pidfile>; 2]> {
 }
 
 /// All but the locks and sockets. `caller` is who has to be told, as soon as there is one.
-fn prepare(mut plan: Box<Plan>, stdin: bool, claims: &Claims<2>, caller: &mut Option<Caller>) -> Result<Watch> {
+fn prepare(mut plan: Box<Plan>, stdin: bool, claims: &Claims, caller: &mut Option<Caller>) -> Result<Watch> {
     claims.pidfiles.iter().flatten().try_for_each(Pidfile::reserve)?;
     let (handler, notify, afterwards) = match plan.stay {
         Some(stay) => (stay.handler, stay.notify, Afterwards::Stay),

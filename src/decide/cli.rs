@@ -77,9 +77,7 @@ fn request_of(mut options: Options, end: Option<usize>) -> Result<Request> {
         let missing = if end.is_some() { "no COMMAND after '--'" } else { "'-- COMMAND' is missing" };
         return Err(Error::usage(format_args!("{missing} (see vsrun --help)")));
     }
-    if let Some(one) = endpoint::join(options.port.as_ref(), options.bind.as_ref()) {
-        options.listen.insert(options.joined_at, one);
-    }
+    options.join_sockets();
     clash::check(&options)?;
     Ok(Request::Run(Box::new(options)))
 }
@@ -125,11 +123,11 @@ fn read(options: &mut Options, parser: &mut lexopt::Parser) -> Result<Option<Fou
                 once(&mut options.syslog_usage, parser, "syslog-usage", SyslogUsage::parse, "is not no, yes or only")?;
             }
             Long("stdin") => options.stdin = true,
-            Long("port") => once(&mut options.port, parser, "port", endpoint::port, PORT)?,
-            Long("bind") => once(&mut options.bind, parser, "bind", endpoint::bind, ADDRESS)?,
+            Long("port") => once(&mut options.port, parser, "port", endpoint::port, endpoint::PORT)?,
+            Long("bind") => once(&mut options.bind, parser, "bind", endpoint::bind, endpoint::ADDRESS)?,
             Long("listen") => {
                 options.joined_at += usize::from(options.port.is_none() && options.bind.is_none());
-                options.listen.push(value(parser, "listen", endpoint::listen, LISTEN)?);
+                options.listen.push(value(parser, "listen", endpoint::listen, endpoint::LISTEN)?);
             }
             Short('e') | Long("env") => options.env.push(value(parser, "env", assignment, "is not NAME=VALUE")?),
             Long("umask") => once(&mut options.umask, parser, "umask", octal, "is not an octal number of 0 to 777")?,
@@ -225,9 +223,6 @@ fn read(options: &mut Options, parser: &mut lexopt::Parser) -> Result<Option<Fou
 }
 
 const EMPTY: &str = "is empty";
-const PORT: &str = "is not PORT[/udp] with PORT of 1 to 65535";
-const ADDRESS: &str = "is not a numeric address, or a path from / on of at most 107 bytes";
-const LISTEN: &str = "is not [NAME=][ADDRESS:]PORT[/udp], or [NAME=]/PATH of at most 107 bytes";
 const DURATION: &str = "is not a duration: an integer and ms, s, min, h, d or w";
 const WHEN: &str = "is not no, on-failure, on-abort or always";
 

@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 
 use super::account::Login;
 use super::control::Order;
+use super::endpoint;
 use super::exit::Success;
 use super::policy::{Limit, Restart};
 use super::ready::Ready;
@@ -116,6 +117,13 @@ pub struct Managed {
 }
 
 impl Options {
+    /// Puts the socket of `--port` and `--bind` in its place among the others.
+    pub fn join_sockets(&mut self) {
+        if let Some(one) = endpoint::join(self.port.as_ref(), self.bind.as_ref()) {
+            self.listen.insert(self.joined_at, one);
+        }
+    }
+
     /// Whether vsrun stays with the server.
     pub fn stays(&self) -> bool {
         self.manager.is_some() || self.restart.is_some()

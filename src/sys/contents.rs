@@ -1,8 +1,8 @@
-//! The contents of a file, in memory that is given back.
+//! The contents of a file, in memory that is given back; and of a symbolic link.
 
 use core::ffi::CStr;
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 
 use rustix::fs::{Mode, OFlags, open};
 use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous, munmap};
@@ -76,4 +76,12 @@ impl Contents {
         *self = Self { small: Vec::new(), large: Some((start, size)), length };
         Ok(())
     }
+}
+
+/// Where a symbolic link in a directory leads, cut to the size of the buffer. Answers how long it is.
+///
+/// # Errors
+/// Those of readlink(2).
+pub fn link(dir: BorrowedFd<'_>, name: &CStr, buffer: &mut [u8]) -> io::Result<usize> {
+    Ok(rustix::fs::readlinkat_raw(dir, name, buffer)?)
 }

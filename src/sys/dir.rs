@@ -162,14 +162,6 @@ impl Dir {
         Ok(rustix::fs::unlinkat(&self.0, name, AtFlags::empty())?)
     }
 
-    /// Where a symbolic link leads, cut to the size of the buffer. Answers how long it is.
-    ///
-    /// # Errors
-    /// Those of readlink(2).
-    pub fn link(&self, name: &CStr, buffer: &mut [u8]) -> io::Result<usize> {
-        Ok(rustix::fs::readlinkat_raw(&self.0, name, buffer)?)
-    }
-
     /// Calls for each name. Allocates nothing.
     ///
     /// # Errors
