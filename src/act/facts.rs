@@ -40,7 +40,11 @@ pub struct World {
 /// When /etc/passwd or /etc/group is there and cannot be read: root guesses nothing.
 pub fn read<'a>(options: &Options, world: &'a mut World) -> Result<Facts<'a>> {
     let mut env = Environ(entry::environment().into_iter().map(Cow::Borrowed).collect());
-    let handed = Handed::take(&mut env, format!("{}", process::id()).as_bytes());
+    // Our own number is asked for only where somebody has handed something to a number.
+    let handed = match env.get(b"LISTEN_PID") {
+        Some(_) => Handed::take(&mut env, format!("{}", process::id()).as_bytes()),
+        None => Handed::take(&mut env, b""),
+    };
     let (euid, egid) = (identity::effective_uid(), identity::effective_gid());
     let mut facts = Facts { euid, egid, env, handed, ..Facts::default() };
     if let Some(login) = &options.user {
