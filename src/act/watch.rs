@@ -250,7 +250,8 @@ impl Loop<'_> {
         let whom = if to == To::Group { "the process group of " } else { "" };
         self.say(Priority::Notice, format_args!("sending {signal} to {whom}pid {pid}"));
         process::send(signal.number(), target(pid));
-        if signal == self.watch.policy.stop_signal || signal == Signal::TERM {
+        let asks = if to == To::Handler { Signal::TERM } else { self.watch.policy.stop_signal };
+        if signal == asks {
             // A stopped process gets no signal but this one and KILL.
             process::send(Signal::CONT.number(), target(pid));
         }

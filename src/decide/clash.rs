@@ -37,12 +37,6 @@ pub fn check(options: &Options) -> Result<()> {
     if options.ready_timeout.is_some() && !waits {
         return wrong(format_args!("option --ready-timeout needs --ready fd:N or --ready notify"));
     }
-    if let Some(Ready::Newline(number)) = options.ready
-        && usize::try_from(number).is_ok_and(|number| number < 3 + options.listen.len())
-        && !options.listen.is_empty()
-    {
-        return wrong(format_args!("option --ready fd:{number} takes the number of a socket"));
-    }
     if options.syslog.is_some() && options.logdir.is_some() {
         return wrong(format_args!("option --syslog excludes --logdir"));
     }

@@ -7,7 +7,7 @@ use alloc::ffi::CString;
 use alloc::vec::Vec;
 
 use super::account::{self, Identity};
-use super::endpoint::{Handed, Listen};
+use super::endpoint::{self, Handed, Listen};
 use super::environ::{Environ, Word};
 use super::error::{Error, Result};
 use super::options::{Options, SyslogUsage};
@@ -164,6 +164,13 @@ pub fn plan(options: Options, facts: &Facts<'_>) -> Result<Box<Plan>> {
     let server = steps::server(&options, facts, identity.as_ref(), change)?;
     let policy = policy(&options);
     let (traps, ready) = (Traps::new(&options.on_signal), options.ready.unwrap_or(Ready::Exec));
+    let sockets = endpoint::count(facts.handed.count, &options.listen);
+    if let Ready::Newline(number) = ready
+        && sockets > 0
+        && number < 3 + i32::from(sockets)
+    {
+        return Err(Error::usage(format_args!("option --ready fd:{number} takes the number of a socket")));
+    }
     let syslog = syslog(&options);
     let notify = facts.env.get(NOTIFY_SOCKET).map(<[u8]>::to_vec);
     let stay = options.stays().then(|| {

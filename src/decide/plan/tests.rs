@@ -186,6 +186,24 @@ fn commands_are_searched_as_execvp_does() {
     assert_eq!(paths("x", None).first().map(String::as_str), Some("/usr/local/sbin/x"));
 }
 
+#[test]
+fn a_ready_descriptor_is_none_of_the_sockets() {
+    let handed = |count| {
+        let mut handed = Handed::default();
+        handed.count = count;
+        handed
+    };
+    for (line, count) in [("--listen 80 --ready fd:3", 0), ("--ready fd:4", 2), ("--listen 80 --ready fd:5", 2)] {
+        let facts = Facts { handed: handed(count), ..root() };
+        assert!(refused(&format!("-b {line} -- x"), &facts).contains("takes the number of a socket"), "{line}");
+    }
+    assert_eq!(
+        made("-b --listen 80 --ready fd:6 -- x", &Facts { handed: handed(2), ..root() }).ready,
+        Ready::Newline(6)
+    );
+    assert_eq!(made("-b --ready fd:3 -- x", &root()).ready, Ready::Newline(3));
+}
+
 /// The terminal is given to an interactive server, and never to another user.
 #[test]
 fn the_terminal() {
