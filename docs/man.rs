@@ -39,6 +39,8 @@ pub fn page(version: &str) -> String {
         ("THE MANAGER", THE_MANAGER),
         ("OUTPUT", OUTPUT),
         ("BACKGROUND", BACKGROUND),
+        ("READINESS", READINESS),
+        ("SOCKETS", SOCKETS),
         ("THE ORDER OF A START", THE_ORDER_OF_A_START),
         ("EXIT STATUS", &exit_status()),
         ("ENVIRONMENT", ENVIRONMENT),
@@ -86,7 +88,8 @@ The server starts with
 all at their default action and none blocked;
 
 = descriptors
-0, 1 and 2, and no other one, but for the pidfile's where `vsrun` becomes the server (see PIDFILES). Standard input is
+0, 1 and 2, and no other one, but for those that it is to have: the pidfile's where `vsrun` becomes the server (see
+PIDFILES), its sockets, and that of --ready. Standard input is
 `/dev/null`, or an empty pipe where that cannot be opened; --stdin leaves it alone. Standard output and error are as
 they were, unless --syslog or --logdir says otherwise;
 
@@ -131,7 +134,7 @@ With --user, `HOME`, `USER`, `LOGNAME` and `SHELL` are set: those of the entry, 
 server has no controlling terminal, so that it cannot push keystrokes back into the terminal it was started from.
 
 A `vsrun` that is not root can only stay who it is. If it is USER already, that is no error, and its groups stay as
-they are. If not, it ends with \"started using wrong user ID (N), expected M\"; with --no-user-checks it goes on as
+they are; a GROUP that it has not is one. If not, it ends with \"started using wrong user ID (N), expected M\"; with --no-user-checks it goes on as
 the current user, and `HOME` and the other variables are left alone.
 
 After the change `vsrun` reads all ids and groups back, tries to become root again, and looks for capabilities. When
@@ -277,6 +280,11 @@ count. During a pause the server is started at once. While the handler runs, the
 = any other
 but SIGKILL, SIGSTOP and SIGCHLD is sent on to the server. When no server is there it is lost.
 
+--on-signal gives a signal another action. `stop` and `restart` are those of SIGTERM and SIGHUP; `reopen` opens
+`vsrun.log` anew under its name, for programs such as logrotate(8) that rename it (the old file goes on where that
+fails, and no symbolic link is followed); `ignore` does nothing; `forward` sends the signal on, and `forward:SIGNAL`
+another one in its place.
+
 .SS Pauses
 
 The first unexpected end leads to a restart at once. Ends in a row, without a life of 10 s (or MAX of --restart-delay,
@@ -321,6 +329,12 @@ A DIR that is made belongs to the server's user and group, with mode 0750; paren
 (or the caller's), with mode 0755. The files have mode 0640, whatever the umask; `logfile` belongs to the server's
 user, `vsrun.log` does not. They are always made anew, so no link that is waiting in DIR is followed.
 
+.SS --syslog-usage
+
+With `yes`, `vsrun`'s own records (but not the server's output, and no debug records) go to the system logger as well,
+with `only` there alone. They are sent to the socket `/dev/log`, as daemon's, under the TAG of --syslog or as `vsrun`,
+and are lost when nobody listens there. Errors of a start are told to the caller all the same.
+
 .SS Records
 
 A record is at most 2 KiB long; what is beyond that is cut off. Control characters and backslashes in what others
@@ -329,13 +343,54 @@ standard error that nobody reads costs records, and never stops the manager.
 ";
 
 const BACKGROUND: &str = "
-With --background, the caller's process waits until the server has been started, that is, until COMMAND has been
-executed. Only then does it exit, with 0. Whatever goes wrong before, it prints, and it exits with the status that
+With --background, the caller's process waits until the server has been started: until COMMAND has been executed, or
+until the server has said so (see READINESS). Only then does it exit, with 0. Whatever goes wrong before, it prints, and it exits with the status that
 `vsrun` would have had in the foreground. Nothing is left running then, and the pidfiles are gone.
 
 The server, and the manager if there is one, are in a new session without a terminal. The manager's working directory
 is `/`; the server's is what it would be in the foreground. No descriptor of the caller stays open: 0 only with
 --stdin, and 1 and 2 only without --syslog and --logdir.
+";
+
+const READINESS: &str = "
+When the server counts as started is what --ready says.
+
+= `exec`
+Its execve(2) has succeeded.
+
+= `fd:N`
+It has written a newline to its descriptor N, as servers do for s6. A server that closes N without one is a failure.
+0 to 2, and the numbers of its sockets, cannot be N.
+
+= `notify`
+It has sent `READY=1` to the socket that `NOTIFY_SOCKET` names, see sd_notify(3). `vsrun` makes that socket, of an
+abstract name, so it needs no file and is found in every chroot (but not in another network namespace). A message
+counts only when the kernel says that the server's own process has sent it.
+
+A server that ends before it is ready, or that is not ready when --ready-timeout is over, is stopped, and `vsrun` ends
+with 125. That holds for the first start: a later life need not say that it is ready.
+
+A `vsrun` that stays and that was itself given a `NOTIFY_SOCKET` reports there: `READY=1` and `MAINPID` (its own) when
+the server has been started, `RELOADING=1` before a restart by SIGHUP and `READY=1` after it, `STOPPING=1` when it was
+told to end. Server and handler do not see that socket. Where `vsrun` becomes the server, the variable is left alone.
+";
+
+const SOCKETS: &str = "
+The sockets of --listen, --port and --bind are bound, and listen with room for 4096 connections that wait, before
+privileges are dropped and before the server is started. A port below 1024 needs no right of the server's user. The
+server finds them from descriptor 3 on, in the order of the command line, with `LISTEN_FDS`, `LISTEN_PID` (its own pid)
+and `LISTEN_FDNAMES`, as sd_listen_fds(3) reads them. A manager keeps them over all restarts: who connects while there
+is no server waits in the queue and is not refused.
+
+Without an address a port is that of `[::]`, for both families, or of `0.0.0.0` where there is no IPv6. When an address
+is in use, the message names the process that has it, where `/proc` tells.
+
+A Unix socket belongs to the server's user and group, with mode 0660. A path that exists is an error, unless it is a
+socket that nobody listens on any more, and a pidfile lock of ours (--pidfile or --manager) proves that no other
+instance lives: then it is replaced. `vsrun` removes the socket at its end where it stays, and when the start fails.
+
+Sockets that `vsrun`'s own parent handed over in the same way are passed on, before its own, with `LISTEN_PID` set
+right; those without a name are called `unknown`. When they were meant for another pid the variables are removed.
 ";
 
 const THE_ORDER_OF_A_START: &str = "
@@ -344,13 +399,13 @@ Each step that fails ends the start, with a message that names the step. --debug
 First, as the caller: the options are read, then user and group, and from here on every signal has its default action.
 A manager blocks all signals, to read them later, and closes all descriptors above 2. The pidfiles are locked, the
 server's first. The manager looks whether the handler can be executed. The logger is looked for, or the log files are
-begun.
+begun. The sockets have been bound right after the pidfiles.
 
 Then `vsrun` detaches, with --background; the manager's pid is written, and the logger is started.
 
 Then, in the process that becomes the server: signals, session and terminal; the pid is written; standard input,
 output and error; chroot, and into its `/`; working directory; groups, gid and uid (real, effective and saved); proof
-that this is so and that there is no way back; umask; every descriptor above 2 closed, but the pidfile's; execve(2).
+that this is so and that there is no way back; umask; every descriptor above 2 closed, but the pidfile's, the sockets' and that of --ready; execve(2).
 So the working directory is entered with the rights of the caller, and COMMAND is found and executed with those of
 the user.
 ";
@@ -398,6 +453,12 @@ where COMMAND is looked for, in the server's environment, and the logger, in `vs
 = `HOME`, `USER`, `LOGNAME`, `SHELL`
 set by --user for server, handler and logger
 
+= `LISTEN_FDS`, `LISTEN_PID`, `LISTEN_FDNAMES`
+the server's sockets, and those that `vsrun` was given, see SOCKETS
+
+= `NOTIFY_SOCKET`
+where a server, or `vsrun` itself, says that it is ready, see READINESS
+
 = `VSRUN_SERVER_...`
 what the handler is told, see THE MANAGER
 ";
@@ -405,6 +466,9 @@ what the handler is told, see THE MANAGER
 const FILES: &str = "
 = `/etc/passwd`, `/etc/group`
 users and groups; read only for --user, and only names need them
+
+= `/dev/log`
+the system logger, with --syslog-usage
 
 = `/dev/null`, `/dev/tty`
 used where they are there
@@ -478,8 +542,8 @@ The same in a file that can be executed, /etc/rc.d/httpd:
 
 Its new start, with new log files, and its end:
 
-    pkill -HUP -L -F /run/httpd-manager.pid
-    pkill -TERM -L -F /run/httpd-manager.pid
+    vsrun --signal HUP /run/httpd-manager.pid
+    vsrun --stop /run/httpd-manager.pid
 ";
 
 const NOTES: &str = "
@@ -490,6 +554,8 @@ The oldest kernel is Linux 3.15, for the locks of pidfiles. Before Linux 5.11, w
 below the limit, 1048576 at most.
 
 `vsrun` refuses to run set-user-id, set-group-id or with file capabilities.
+
+A caller that is not root and asks for a GROUP it does not have is refused, though USER is who it is.
 
 A manager that is killed with SIGKILL leaves its server running, and its pidfiles unlocked.
 
@@ -502,7 +568,7 @@ nor what belongs to that user and is executed by others.
 
 const SEE_ALSO: &str = "
 chroot(2), execve(2), fcntl(2), prctl(2), setgroups(2), setresuid(2), group(5), passwd(5), capabilities(7), signal(7),
-daemon(1), logger(1), pkill(1), runsv(8), start-stop-daemon(8)
+sd_notify(3), sd_listen_fds(3), daemon(1), logger(1), logrotate(8), runsv(8), start-stop-daemon(8)
 ";
 
 // ------------------------------------------------------------------------------------------------------------------
