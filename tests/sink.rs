@@ -6,7 +6,7 @@
 
 mod kit;
 
-use kit::{Mount, Mounts, Place, needs, process, sys, words};
+use kit::{Mounts, Place, needs, process, sys, words};
 use std::ffi::OsString;
 use std::fs;
 use std::path::Path;
@@ -20,22 +20,12 @@ fn numbered(path: &Path) -> Vec<usize> {
     kit::lines(path).iter().filter_map(|line| line.strip_prefix("line ")?.parse().ok()).collect()
 }
 
-/// A namespace with a `/dev` that has nothing but null, and a syslog daemon in it that writes to `syslog`.
-fn syslog(place: &Place) -> Mounts {
-    let mounts = Mounts::new(place, &[Mount::Memory("/dev".into(), "size=64k,mode=755")]);
-    sys::make_null(&mounts.path("/dev/null".as_ref())).unwrap();
-    let daemon = words!["syslogd", "-n", "-O", place.out("syslog")];
-    place.program(&kit::find_tool("busybox").unwrap(), daemon).within(&mounts).start();
-    kit::await_file(&mounts.path("/dev/log".as_ref()));
-    mounts
-}
-
 #[test]
 fn everything_arrives_at_a_real_syslog_under_its_tag() {
     needs!(kit::root(), kit::tool("busybox"), kit::tool("logger"));
     for way in [words![], words!["-u", "12345"]] {
         let place = Place::new();
-        let mounts = syslog(&place);
+        let mounts = Mounts::with_syslog(&place);
         let handler = place.script("handler", words!["print", "the handler speaks", "exit", "1"]);
         let options = words!["-s", "the-tag", "-m", "-", handler, "--", place.probe()];
         let actions = words!["print", "to stdout", "complain", "to stderr", "exit", "3"];

@@ -1,4 +1,4 @@
-//! Where a server listens: from "[::1]:80/udp" or "/run/x.sock" to an address; and what vsrun's own parent handed in.
+//! Where a server listens: from `[::1]:80/udp` or `/run/x.sock` to an address; and what vsrun's own parent handed in.
 //!
 //! Addresses are numbers: a name would have to be looked up, and may be another tomorrow.
 

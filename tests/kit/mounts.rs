@@ -32,6 +32,24 @@ impl Mounts {
         Self { holder }
     }
 
+    /// A namespace with a `/dev` that has nothing but null, and a syslog daemon in it that writes to `out/syslog`.
+    #[track_caller]
+    pub fn with_syslog(place: &Place) -> Self {
+        let mounts = Self::new(place, &[Mount::Memory("/dev".into(), "size=64k,mode=755")]);
+        sys::make_null(&mounts.path("/dev/null".as_ref())).unwrap();
+        mounts.start_syslog(place);
+        mounts
+    }
+
+    /// The daemon alone.
+    #[track_caller]
+    pub fn start_syslog(&self, place: &Place) -> Running {
+        let daemon = words!["syslogd", "-n", "-O", place.out("syslog")];
+        let daemon = place.program(&super::find_tool("busybox").unwrap(), daemon).within(self).start();
+        super::await_file(&self.path("/dev/log".as_ref()));
+        daemon
+    }
+
     /// A path as it is in the namespace.
     pub fn path(&self, path: &Path) -> PathBuf {
         let root = PathBuf::from(format!("/proc/{}/root", self.holder.pid()));
