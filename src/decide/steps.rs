@@ -59,7 +59,9 @@ pub fn server(
         steps.push(Step::Sockets(sockets));
     }
     steps.extend(directories(options, facts)?);
-    steps.extend(change.map(privileges).into_iter().flatten());
+    if let Some(identity) = change {
+        steps.extend(privileges(identity));
+    }
     steps.extend(options.umask.map(Step::Umask));
     steps.push(Step::Descriptors);
     steps.push(Step::Exec(command.clone()));
@@ -121,7 +123,9 @@ pub fn beside(
     change: Option<&Identity>,
 ) -> Program {
     let mut steps = vec![Step::Signals, Step::Session, Step::Input, Step::Output, Step::Dir(c"/".into())];
-    steps.extend(change.map(privileges).into_iter().flatten());
+    if let Some(identity) = change {
+        steps.extend(privileges(identity));
+    }
     steps.push(Step::Descriptors);
     steps.push(Step::Exec(command));
     Program { steps, paths, argv, env }

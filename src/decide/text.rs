@@ -33,11 +33,7 @@ impl<const N: usize> Text<N> {
 
     /// Appends bytes, as many as fit.
     pub fn push(&mut self, more: &[u8]) {
-        let room = self.bytes.get_mut(self.len..).unwrap_or_default();
-        for (to, from) in room.iter_mut().zip(more) {
-            *to = *from;
-            self.len += 1;
-        }
+        self.len += copy(self.bytes.get_mut(self.len..).unwrap_or_default(), more);
     }
 
     /// Ends the text with that byte, if need be in place of its last one: a newline, or a NUL.
@@ -45,6 +41,16 @@ impl<const N: usize> Text<N> {
         self.len = self.len.min(N.saturating_sub(1));
         self.push(&[byte]);
     }
+}
+
+/// Copies as much as fits, and says how much that was. Apart, so that it is there once and not once for each size.
+#[inline(never)]
+fn copy(to: &mut [u8], from: &[u8]) -> usize {
+    let length = to.len().min(from.len());
+    for (to, from) in to.iter_mut().zip(from) {
+        *to = *from;
+    }
+    length
 }
 
 impl<const N: usize> Default for Text<N> {
