@@ -36,7 +36,9 @@ pub fn page(version: &str) -> String {
         ("DURATIONS AND SIGNALS", DURATIONS_AND_SIGNALS),
         ("USERS AND GROUPS", USERS_AND_GROUPS),
         ("PIDFILES", PIDFILES),
+        ("CONTROL", &control()),
         ("THE MANAGER", THE_MANAGER),
+        ("SIGNALS", SIGNALS),
         ("OUTPUT", OUTPUT),
         ("BACKGROUND", BACKGROUND),
         ("READINESS", READINESS),
@@ -134,8 +136,8 @@ With --user, `HOME`, `USER`, `LOGNAME` and `SHELL` are set: those of the entry, 
 server has no controlling terminal, so that it cannot push keystrokes back into the terminal it was started from.
 
 A `vsrun` that is not root can only stay who it is. If it is USER already, that is no error, and its groups stay as
-they are; a GROUP that it has not is one. If not, it ends with \"started using wrong user ID (N), expected M\"; with --no-user-checks it goes on as
-the current user, and `HOME` and the other variables are left alone.
+they are; a GROUP that it has not is one. If not, it ends with \"started using wrong user ID (N), expected M\"; with
+--no-user-checks it goes on as the current user, and `HOME` and the other variables are left alone.
 
 After the change `vsrun` reads all ids and groups back, tries to become root again, and looks for capabilities. When
 the ids are not as they should be, or when the way back is open, the server is not started.
@@ -163,8 +165,13 @@ hold up the restart.
 The server itself keeps the lock, as a shared one on a descriptor that it cannot write to, and it need not know. The
 file stays when the server has ended. A child of the server that inherits the descriptor and outlives it keeps the
 lock as well.
+";
 
-= Control
+fn control() -> String {
+    let exit::Exit::Code(ok) = exit::Exit::SUCCESS else { return String::new() };
+    let (dead, absent, unknown, setup) = (exit::DEAD, exit::NOT_RUNNING, exit::UNKNOWN, exit::SETUP);
+    format!(
+        "
 --status, --stop and --signal ask the lock who lives, and signal nobody but one who has it: the process that the file
 names must have the file open with the lock on it (`/proc/PID/fdinfo`), or, where the lock is exclusive, its parent
 must. It is held by a descriptor meanwhile (pidfd_open(2)), and lock and number are looked at once more, so that a
@@ -175,7 +182,31 @@ Where `/proc` is not there or does not tell, as it does to root without `CAP_SYS
 an exclusive lock's number is believed, but not the number 1; a server without a manager is unknown then. Without
 `/proc`, stop a managed server by its manager's pidfile. Before Linux 5.3, which brought pidfd_open(2), the process is
 looked at again just before it is signalled; without `/proc` too, it is unknown.
-";
+
+Either pidfile of a managed server will do: --stop goes to the manager and ends the whole, --status tells whether it
+runs, and --signal goes to the process that the file names. There is no one to talk to but the lock, so these options
+work on every server that keeps a pidfile of `vsrun`.
+
+The exit statuses are those of rc scripts:
+
+= {ok}
+--status: it runs, or is between two lives. --signal: the signal was sent. --stop: it is gone, or was not there.
+
+= {dead}
+--status: it is dead, and the file is there.
+
+= {absent}
+--status: it does not run. --signal: there is nobody to get the signal, also between two lives.
+
+= {unknown}
+That cannot be known: the file cannot be read or is no regular file, or a dead server's child has the lock. Nothing
+was sent.
+
+= {setup}
+--stop: it will not go. --signal: the kernel refuses to send it.
+"
+    )
+}
 
 const THE_MANAGER: &str = "
 With --manager or --restart, `vsrun` stays as the server's parent. The server gets a session and process group of its
@@ -262,7 +293,15 @@ the most memory it had, in KiB
 = `VSRUN_SERVER_CPU_MS`
 the processor time it took, in milliseconds
 
-.SS Signals to the manager
+.SS Pauses
+
+The first unexpected end leads to a restart at once. Ends in a row, without a life of 10 s (or MAX of --restart-delay,
+when that is shorter) in between, wait for MIN, 2 MIN, 4 MIN, and so on up to MAX. Where only MIN is given, MAX is 30 s,
+or MIN when that is longer; with a MIN of 0 there is no pause at all.
+";
+
+const SIGNALS: &str = "
+Signals to a manager, unless --on-signal says otherwise:
 
 = `SIGTERM`
 Ends the server with the stop signal (--stop-signal), followed by SIGCONT, and then the manager, with 0. If the server
@@ -280,16 +319,30 @@ count. During a pause the server is started at once. While the handler runs, the
 = any other
 but SIGKILL, SIGSTOP and SIGCHLD is sent on to the server. When no server is there it is lost.
 
---on-signal gives a signal another action. `stop` and `restart` are those of SIGTERM and SIGHUP; `reopen` opens
-`vsrun.log` anew under its name, for programs such as logrotate(8) that rename it (the old file goes on where that
-fails, and no symbolic link is followed); `ignore` does nothing; `forward` sends the signal on, and `forward:SIGNAL`
-another one in its place.
+.SS --on-signal
 
-.SS Pauses
+gives a signal another action, one for each signal. KILL and STOP cannot be trapped, and CHLD tells of children: they
+are errors.
 
-The first unexpected end leads to a restart at once. Ends in a row, without a life of 10 s (or MAX of --restart-delay,
-when that is shorter) in between, wait for MIN, 2 MIN, 4 MIN, and so on up to MAX. Where only MIN is given, MAX is 30 s,
-or MIN when that is longer; with a MIN of 0 there is no pause at all.
+= `stop`
+as SIGTERM does
+
+= `restart`
+as SIGHUP does
+
+= `reopen`
+`vsrun.log` is opened anew under its name, for programs such as logrotate(8) that rename it. The old file goes on
+where that fails, and no symbolic link is followed.
+
+= `ignore`
+nothing
+
+= `forward`, `forward:SIGNAL`
+sends the signal, or another one in its place, on to the server
+
+So `--on-signal HUP=forward` is for a server that reads its configuration again at SIGHUP, and
+`--on-signal TERM=forward:QUIT` lets a server that ends gracefully at SIGQUIT do so; its end is what counts then (see
+THE MANAGER), and no --stop-timeout follows.
 ";
 
 const OUTPUT: &str = "
@@ -332,8 +385,9 @@ user, `vsrun.log` does not. They are always made anew, so no link that is waitin
 .SS --syslog-usage
 
 With `yes`, `vsrun`'s own records (but not the server's output, and no debug records) go to the system logger as well,
-with `only` there alone. They are sent to the socket `/dev/log`, as daemon's, under the TAG of --syslog or as `vsrun`,
-and are lost when nobody listens there. Errors of a start are told to the caller all the same.
+with `only` there alone. They are sent to the socket `/dev/log`, with the facility `daemon`, the priorities that
+`vsrun.log` shows, and the TAG of --syslog or `vsrun`, and `vsrun`'s pid. They are lost when nobody listens there, and
+nobody waits for them. Errors of a start are told to the caller all the same.
 
 .SS Records
 
@@ -344,8 +398,9 @@ standard error that nobody reads costs records, and never stops the manager.
 
 const BACKGROUND: &str = "
 With --background, the caller's process waits until the server has been started: until COMMAND has been executed, or
-until the server has said so (see READINESS). Only then does it exit, with 0. Whatever goes wrong before, it prints, and it exits with the status that
-`vsrun` would have had in the foreground. Nothing is left running then, and the pidfiles are gone.
+until the server has said so (see READINESS). Only then does it exit, with 0. Whatever goes wrong before, it prints, and
+it exits with the status that `vsrun` would have had in the foreground. Nothing is left running then, and the pidfiles
+are gone.
 
 The server, and the manager if there is one, are in a new session without a terminal. The manager's working directory
 is `/`; the server's is what it would be in the foreground. No descriptor of the caller stays open: 0 only with
@@ -360,15 +415,17 @@ Its execve(2) has succeeded.
 
 = `fd:N`
 It has written a newline to its descriptor N, as servers do for s6. A server that closes N without one is a failure.
-0 to 2, and the numbers of its sockets, cannot be N.
+N is 3 to 65535, and none of the numbers of its sockets.
 
 = `notify`
 It has sent `READY=1` to the socket that `NOTIFY_SOCKET` names, see sd_notify(3). `vsrun` makes that socket, of an
 abstract name, so it needs no file and is found in every chroot (but not in another network namespace). A message
 counts only when the kernel says that the server's own process has sent it.
 
-A server that ends before it is ready, or that is not ready when --ready-timeout is over, is stopped, and `vsrun` ends
-with 125. That holds for the first start: a later life need not say that it is ready.
+A server that is not ready when --ready-timeout is over is stopped, and `vsrun` ends with 125; so it does when the
+server ends before it is ready, whatever its exit status was. That holds for the first start: a later life need not say
+that it is ready. Without --background and without somebody who stays there is nobody to wait, and `fd:N` and `notify`
+are wrong usage.
 
 A `vsrun` that stays and that was itself given a `NOTIFY_SOCKET` reports there: `READY=1` and `MAINPID` (its own) when
 the server has been started, `RELOADING=1` before a restart by SIGHUP and `READY=1` after it, `STOPPING=1` when it was
@@ -388,6 +445,7 @@ is in use, the message names the process that has it, where `/proc` tells.
 A Unix socket belongs to the server's user and group, with mode 0660. A path that exists is an error, unless it is a
 socket that nobody listens on any more, and a pidfile lock of ours (--pidfile or --manager) proves that no other
 instance lives: then it is replaced. `vsrun` removes the socket at its end where it stays, and when the start fails.
+Where it becomes the server the socket is left behind, and the next start with that --pidfile replaces it.
 
 Sockets that `vsrun`'s own parent handed over in the same way are passed on, before its own, with `LISTEN_PID` set
 right; those without a name are called `unknown`. When they were meant for another pid the variables are removed.
@@ -397,15 +455,17 @@ const THE_ORDER_OF_A_START: &str = "
 Each step that fails ends the start, with a message that names the step. --debug shows those of the last paragraph.
 
 First, as the caller: the options are read, then user and group, and from here on every signal has its default action.
-A manager blocks all signals, to read them later, and closes all descriptors above 2. The pidfiles are locked, the
-server's first. The manager looks whether the handler can be executed. The logger is looked for, or the log files are
-begun. The sockets have been bound right after the pidfiles.
+A manager blocks all signals, to read them later, and closes all descriptors above 2 but the sockets it was
+given. The pidfiles are locked, the
+server's first, and the sockets are bound. The manager looks whether the handler can be executed. The logger is looked
+for, or the log files are begun.
 
 Then `vsrun` detaches, with --background; the manager's pid is written, and the logger is started.
 
 Then, in the process that becomes the server: signals, session and terminal; the pid is written; standard input,
 output and error; chroot, and into its `/`; working directory; groups, gid and uid (real, effective and saved); proof
-that this is so and that there is no way back; umask; every descriptor above 2 closed, but the pidfile's, the sockets' and that of --ready; execve(2).
+that this is so and that there is no way back; umask; every descriptor above 2 closed, but the pidfile's, the sockets'
+and that of --ready; execve(2).
 So the working directory is entered with the rights of the caller, and COMMAND is found and executed with those of
 the user.
 ";
@@ -437,8 +497,8 @@ The server's own exit status.
 = 128+N
 Signal N ended the server. (Where `vsrun` became the server, its parent sees the signal itself.)
 
---status exits with {ok}, {dead}, {absent} or {unknown}, --signal with {ok}, {absent} or {unknown}, and --stop with {ok}
-or {unknown}: see there. {setup} is their failure to do what they know how.
+--status exits with {ok}, {dead}, {absent} or {unknown}, --signal with {ok}, {absent}, {unknown} or {setup}, and --stop
+with {ok}, {unknown} or {setup}: see CONTROL.
 
 A server may exit with {usage}, {setup}, {refused} or {missing} itself; then the words on standard error or in the log
 tell which it was. Log files that a failed start has begun stay.
@@ -454,10 +514,10 @@ where COMMAND is looked for, in the server's environment, and the logger, in `vs
 set by --user for server, handler and logger
 
 = `LISTEN_FDS`, `LISTEN_PID`, `LISTEN_FDNAMES`
-the server's sockets, and those that `vsrun` was given, see SOCKETS
+the server's sockets, those that `vsrun` was given among them; unset where there are none, see SOCKETS
 
 = `NOTIFY_SOCKET`
-where a server, or `vsrun` itself, says that it is ready, see READINESS
+where a server, or a `vsrun` that stays, says that it is ready; set for the server with --ready `notify`, see READINESS
 
 = `VSRUN_SERVER_...`
 what the handler is told, see THE MANAGER
@@ -540,9 +600,20 @@ The same in a file that can be executed, /etc/rc.d/httpd:
     -p
     8080
 
-Its new start, with new log files, and its end:
+A server that says when it is ready; the command returns then, or after ten seconds with an error:
+
+    vsrun -b -u redis -m /run/redis-manager.pid - --ready notify --ready-timeout 10s \\
+        -w /var/lib/redis -- redis-server --supervised systemd --port 6380
+
+A server that is handed its socket, and a client that calls during a restart waits:
+
+    vsrun -b -u www-data -m /run/app.pid - --listen 80 --ready notify -w /srv/app -- \\
+        gunicorn app:app
+
+The new start of the server above, with new log files, whether it runs, and its end:
 
     vsrun --signal HUP /run/httpd-manager.pid
+    vsrun --status /run/httpd.pid
     vsrun --stop /run/httpd-manager.pid
 ";
 
@@ -556,6 +627,13 @@ below the limit, 1048576 at most.
 `vsrun` refuses to run set-user-id, set-group-id or with file capabilities.
 
 A caller that is not root and asks for a GROUP it does not have is refused, though USER is who it is.
+
+A signal that was passed on, and that the server died of, makes its end neither voluntary nor unexpected: whoever sent
+it asked for it, so there is no handler and no restart, but the status is 128+N.
+
+--ready `fd:N` refuses 0 to 2 and the numbers of sockets: those descriptors are something else to the server already.
+
+A first server that ends before it is ready is a failed start (125), also if it exits with 0.
 
 A manager that is killed with SIGKILL leaves its server running, and its pidfiles unlocked.
 
