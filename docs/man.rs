@@ -387,7 +387,8 @@ user, `vsrun.log` does not. They are always made anew, so no link that is waitin
 With `yes`, `vsrun`'s own records (but not the server's output, and no debug records) go to the system logger as well,
 with `only` there alone. They are sent to the socket `/dev/log`, with the facility `daemon`, the priorities that
 `vsrun.log` shows, and the TAG of --syslog or `vsrun`, and `vsrun`'s pid. They are lost when nobody listens there, and
-nobody waits for them. Errors of a start are told to the caller all the same.
+nobody waits for them. Errors of a start are told to the caller all the same. The `vsrun.log` of --logdir is made even
+with `only`: debug records and the handler's output go there.
 
 .SS Records
 
