@@ -54,6 +54,7 @@ fn what_cannot_be_read_is_125() {
     let place = Place::new();
     place.vsrun(words!["--args", "missing"]).finish().failed(125, &["'missing'", "No such file"]);
     place.vsrun(words!["--args", place.directory()]).finish().failed(125, &["Is a directory"]);
+    place.vsrun(words!["--args", "/dev/zero"]).finish().failed(125, &["/dev/zero", "too large"]);
     needs!(kit::root());
     let other = Place::of_user(PLAIN);
     file(&other, "--\ntrue\n");

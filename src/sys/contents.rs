@@ -66,7 +66,12 @@ impl Contents {
 
     /// Moves what there is into a mapping of eight times the size.
     fn grow(&mut self) -> io::Result<()> {
+        /// No list of users and no file of arguments is longer, but a device may have no end.
+        const MOST: usize = 64 << 20;
         let size = self.room() * 8;
+        if size > MOST {
+            return Err(rustix::io::Errno::FBIG.into());
+        }
         let access = ProtFlags::READ | ProtFlags::WRITE;
         // SAFETY: a new mapping, wherever the kernel likes.
         let start = unsafe { mmap_anonymous(core::ptr::null_mut(), size, access, MapFlags::PRIVATE) }?.cast::<u8>();
