@@ -72,6 +72,46 @@ fn a_server_that_never_says_so_is_a_failure() {
     }
 }
 
+/// A child that outlives the server, and holds its descriptor, holds up nothing.
+#[test]
+fn a_servers_child_with_the_descriptor_is_not_waited_for() {
+    let script = "sleep 1000 & exit 3";
+    for way in [words!["-b", "-m", "keeper", "-"], words!["-m", "keeper", "-"], words!["-b", "-p", "pid"]] {
+        let place = Place::new();
+        let line = [way, words!["--ready", "fd:5"], shell(script)].concat();
+        assert_unready(&place.vsrun(line).finish(), "exited with status 3 before it was ready");
+        assert!(!place.path("pid").exists() && !place.path("keeper").exists());
+    }
+    // In a later life, too.
+    let place = Place::new();
+    let script =
+        format!("echo $$ 0 >>{}; [ -e said ] || echo >&5; : >said; sleep 1000 & exit 3", place.out("life").display());
+    let manager = place.vsrun([words!["-m", "-", "-", "--ready", "fd:5"], shell(&script)].concat()).start();
+    await_life(&place.out("life"), 4);
+    manager.signal(libc::SIGTERM);
+    manager.finish().exited(0);
+}
+
+/// What was said with the last breath was said, wherever it stands.
+#[test]
+fn the_last_words_count() {
+    let place = Place::new();
+    let long = "printf '%01000d\\n' 0 >&5; exit 0";
+    place.vsrun([words!["-m", "-", "-", "--ready", "fd:5"], shell(long)].concat()).finish().exited(0);
+}
+
+/// A failed step is what failed, however the server would have said that it is ready.
+#[test]
+fn a_failed_exec_is_no_silence() {
+    let place = Place::new();
+    for way in [words!["-m", "-", "-"], words!["-b"], words!["-b", "-m", "-", "-"]] {
+        place
+            .vsrun([way, words!["--ready", "fd:5", "--", "./missing"]].concat())
+            .finish()
+            .failed(127, &["'./missing'"]);
+    }
+}
+
 /// One that is deaf to TERM is killed.
 #[test]
 fn a_server_that_is_not_ready_in_time_does_not_stay() {

@@ -93,6 +93,12 @@ impl Loop<'_> {
                     self.write_pidfile(pid);
                 }
                 self.say(Priority::Info, format_args!("started: pid {pid}"));
+                // A later life need not say that it is ready.
+                if !self.is_first()
+                    && let Some(service) = &mut self.watch.service
+                {
+                    service.ready_again();
+                }
                 matches!(self.watch.ear, Ear::Exec).then_some(Event::Ready)
             }
             // Its end will tell.
@@ -106,7 +112,12 @@ impl Loop<'_> {
 
     /// What the server writes to its ready descriptor.
     fn hear_pipe(&mut self) -> Option<Event> {
-        let event = Ear::hear_pipe(&mut self.life.as_mut()?.ready)?;
+        let life = self.life.as_mut()?;
+        let event = Ear::hear_pipe(&mut life.ready)?;
+        // Of a process that never came to be the server, the failed step tells more.
+        if event == Event::Unready && (life.failure.is_some() || life.report.is_some()) {
+            return None;
+        }
         if event == Event::Unready && self.is_first() {
             let words = "the server closed its ready descriptor without a newline";
             self.error = Some(Error::refused(format_args!("{words}")));

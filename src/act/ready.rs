@@ -64,45 +64,64 @@ impl Ear {
 
     /// Reads what the server has written into its pipe, and closes it when it has said all.
     pub fn hear_pipe(pipe: &mut Option<OwnedFd>) -> Option<Event> {
-        let mut words = [0; 64];
-        let count = fd::read_some(pipe.as_ref()?.as_fd(), &mut words).unwrap_or(0);
-        let words = words.get(..count).unwrap_or_default();
-        if words.contains(&b'\n') {
-            *pipe = None;
-            return Some(Event::Ready);
-        }
-        if words.is_empty() {
-            *pipe = None;
-            return Some(Event::Unready);
+        // All that a pipe may hold, and not more: there are others to listen to.
+        for _ in 0..1024 {
+            // A child of a server that has ended may hold the other end, and say nothing.
+            let end = pipe.as_ref().filter(|end| fd::has_news(end.as_fd()))?;
+            let mut words = [0; 64];
+            let count = fd::read_some(end.as_fd(), &mut words).unwrap_or(0);
+            let words = words.get(..count).unwrap_or_default();
+            if words.contains(&b'\n') {
+                *pipe = None;
+                return Some(Event::Ready);
+            }
+            if words.is_empty() {
+                *pipe = None;
+                return Some(Event::Unready);
+            }
         }
         None
     }
 
-    /// Reads one message. It counts only when it comes from the server itself.
+    /// Reads the messages that have come. One counts only when it comes from the server itself.
     pub fn hear_message(&self, server: Option<Pid>) -> Option<Event> {
         let Self::Notify(inbox) = self else { return None };
         let mut buffer = [0; 1024];
-        let (message, sender) = inbox.next(&mut buffer)?;
-        (sender.is_some() && sender == server && says_ready(message)).then_some(Event::Ready)
+        for _ in 0..1024 {
+            let (message, sender) = inbox.next(&mut buffer)?;
+            if sender.is_some() && sender == server && says_ready(message) {
+                return Some(Event::Ready);
+            }
+        }
+        None
     }
 }
 
 /// The service manager above vsrun: sd_notify(3).
 pub struct Service {
     post: Post,
-    /// Whether it was told that we are on our way to be ready again.
-    reloading: bool,
+    /// What it was told last.
+    told: Told,
+}
+
+/// What a service manager was told.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Told {
+    Nothing,
+    Ready,
+    Reloading,
+    Stopping,
 }
 
 impl Service {
     /// The one behind the NOTIFY_SOCKET that vsrun was given. An address that cannot be one is nobody's.
     pub fn new(address: &[u8]) -> Option<Self> {
-        Post::new(address).ok().map(|post| Self { post, reloading: false })
+        Post::new(address).ok().map(|post| Self { post, told: Told::Nothing })
     }
 
     /// The server has been started, or started again on request.
     pub fn ready(&mut self) {
-        self.reloading = false;
+        self.told = Told::Ready;
         let mut message = Text::<64>::new();
         let _ = write!(message, "READY=1\nMAINPID={}", process::id());
         self.post.send(message.as_bytes());
@@ -110,21 +129,27 @@ impl Service {
 
     /// The same, when it was told to wait for it.
     pub fn ready_again(&mut self) {
-        if self.reloading {
+        if self.told == Told::Reloading {
             self.ready();
         }
     }
 
-    /// The server is restarted on request.
+    /// The server is restarted on request, which is news only where it was ready.
     pub fn reloading(&mut self) {
-        self.reloading = true;
+        if self.told != Told::Ready {
+            return;
+        }
+        self.told = Told::Reloading;
         let mut message = Text::<64>::new();
-        let _ = write!(message, "RELOADING=1\nMONOTONIC_USEC={}", clock::monotonic().saturating_mul(1000));
+        let _ = write!(message, "RELOADING=1\nMONOTONIC_USEC={}", clock::monotonic_micros());
         self.post.send(message.as_bytes());
     }
 
     /// It ends.
-    pub fn stopping(&self) {
-        self.post.send(b"STOPPING=1");
+    pub fn stopping(&mut self) {
+        if self.told != Told::Stopping {
+            self.told = Told::Stopping;
+            self.post.send(b"STOPPING=1");
+        }
     }
 }

@@ -80,6 +80,17 @@ struct Journal {
     usage: SyslogUsage,
 }
 
+impl Journal {
+    #[inline(never)]
+    fn send(&self, priority: Priority, words: fmt::Arguments<'_>) {
+        const DAEMON: u8 = 3;
+        let mut line = Line::new();
+        let (number, tag) = (DAEMON * 8 + priority as u8, Clean(self.tag.to_bytes()));
+        let _ = write!(line, "<{number}>{tag}[{}]: {words}", process::id());
+        self.post.send(line.as_bytes());
+    }
+}
+
 /// Where the system logger listens.
 const LOG: &[u8] = b"/dev/log";
 
@@ -106,14 +117,10 @@ impl Voice {
         let mut line = Line::new();
         // Steps are for the one who asked for them.
         if let Some(journal) = self.syslog.as_ref().filter(|_| priority != Priority::Debug) {
-            const DAEMON: u8 = 3;
-            let (number, tag) = (DAEMON * 8 + priority as u8, Clean(journal.tag.to_bytes()));
-            let _ = write!(line, "<{number}>{tag}[{}]: {words}", process::id());
-            journal.post.send(line.as_bytes());
+            journal.send(priority, words);
             if journal.usage == SyslogUsage::Only {
                 return;
             }
-            line.clear();
         }
         let error = matches!(priority, Priority::Err | Priority::Debug);
         let _ = match &self.place {
@@ -132,9 +139,11 @@ impl Voice {
 
     /// Records why a start failed, unless the caller is told in the same place.
     pub fn say_failure(&self, error: &Error) {
-        let told = matches!(self.place, Place::Plain) && self.syslog.is_none();
+        let told = matches!(self.place, Place::Plain);
         if !told {
             self.say(Priority::Err, format_args!("{}", error.text));
+        } else if let Some(journal) = &self.syslog {
+            journal.send(Priority::Err, format_args!("{}", error.text));
         }
     }
 

@@ -154,7 +154,6 @@ impl Loop<'_> {
         match (event, self.state.phase) {
             (Event::Restart, Phase::Stopping { next: Next::Again, .. }) => service.reloading(),
             (Event::Stop | Event::Interrupt, _) => service.stopping(),
-            (Event::Ready, Phase::Up) => service.ready_again(),
             _ => {}
         }
     }

@@ -31,6 +31,12 @@ pub fn monotonic() -> u64 {
     u64::try_from(now.seconds).unwrap_or(0).saturating_mul(1000) + u64::from(millis(&now))
 }
 
+/// The same in microseconds, rounded up.
+pub fn monotonic_micros() -> u64 {
+    let now = ask(libc::CLOCK_MONOTONIC);
+    u64::try_from(now.seconds).unwrap_or(0).saturating_mul(1_000_000) + u64::try_from(now.nanos / 1000).unwrap_or(0) + 1
+}
+
 /// The wall clock: seconds since 1970 (UTC), and milliseconds.
 pub fn wall() -> (i64, u16) {
     let now = ask(libc::CLOCK_REALTIME);

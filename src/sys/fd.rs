@@ -228,6 +228,12 @@ pub fn is_readable(fd: BorrowedFd<'_>) -> bool {
     is_ready(fd, PollFlags::IN)
 }
 
+/// Whether a read would not wait: something is there, or the other end is gone.
+pub fn has_news(fd: BorrowedFd<'_>) -> bool {
+    let mut fds = [PollFd::from_borrowed_fd(fd, PollFlags::IN)];
+    poll(&mut fds, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })).is_ok_and(|ready| ready > 0)
+}
+
 /// What poll(2) can tell without waiting.
 fn is_ready(fd: BorrowedFd<'_>, event: PollFlags) -> bool {
     let mut fds = [PollFd::from_borrowed_fd(fd, event)];
