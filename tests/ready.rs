@@ -6,7 +6,7 @@
 
 mod kit;
 
-use kit::{Ended, Place, await_life, await_some, lives, needs, root, sys, tool, words};
+use kit::{Ended, PLAIN, Place, await_life, await_some, lives, needs, process, root, sys, tool, words};
 use std::ffi::OsString;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
@@ -52,6 +52,199 @@ fn a_newline_on_any_descriptor() {
     }
 }
 
+/// The server has that descriptor and no other of vsrun's, whatever vsrun itself needs besides.
+#[test]
+fn no_other_descriptor_comes_with_it() {
+    let place = Place::new();
+    for number in 3..=20 {
+        for (at, way) in both().into_iter().enumerate() {
+            let (report, ready) = (place.out("report"), format!("fd:{number}"));
+            let server = words!["--", place.probe(), "report", &report, "tell", number.to_string(), "", "wait"];
+            let options = words!["-d", "logs", "1", "--ready", ready, "--ready-timeout", "10"];
+            place.vsrun([way, options, server].concat()).finish().exited(0);
+            let found = place.report(&report);
+            let ours = found.descriptors().into_iter().filter(|fd| !fd.target.ends_with("/pid"));
+            assert_eq!(ours.map(|fd| fd.number).collect::<Vec<_>>(), [0, 1, 2, number]);
+            assert_eq!(found.descriptor(number).unwrap().kind, "pipe");
+            place.vsrun(words!["--stop", if at == 0 { "pid" } else { "keeper" }]).finish().exited(0);
+            std::fs::remove_file(&report).unwrap();
+        }
+    }
+}
+
+#[test]
+fn wrong_words_touch_nothing() {
+    let place = Place::new();
+    for how in ["", "fd", "fd:", "fd:0", "fd:1", "fd:2", "fd:-1", "fd:x", "fd:3x", "fd:65536", "Notify", "exec:3"] {
+        place.vsrun(words!["-b", "-p", "pid", "--ready", how, "--", "true"]).finish().failed(2, &["--ready", how]);
+    }
+    for line in [
+        // Nobody would listen.
+        words!["--ready", "fd:5"],
+        words!["--ready", "notify"],
+        words!["-b", "--ready", "notify", "-f"],
+        words!["-b", "--ready", "exec", "--ready", "exec"],
+        words!["-b", "--ready-timeout", "5"],
+        words!["-b", "--ready", "exec", "--ready-timeout", "5"],
+        words!["-b", "--ready", "fd:5", "--ready-timeout", "5x"],
+        words!["-b", "--ready", "fd:5", "--ready-timeout", ""],
+        words!["-b", "--ready", "fd:5", "--ready-timeout", "5", "--ready-timeout", "5"],
+    ] {
+        place.vsrun([words!["-p", "pid"], line, words!["--", "true"]].concat()).finish().failed(2, &["--ready"]);
+    }
+    assert!(!place.path("pid").exists());
+    place.vsrun(words!["--ready", "exec", "--", "true"]).finish().exited(0);
+}
+
+/// An abstract socket and a descriptor need no file.
+#[test]
+fn in_a_jail_as_somebody_else() {
+    needs!(root());
+    for (ready, says) in [("notify", words!["notify", "READY=1"]), ("fd:7", words!["tell", "7", ""])] {
+        let place = Place::new();
+        let jail = place.jail();
+        for (at, way) in both().into_iter().enumerate() {
+            let options = words!["-u", "12345", "-r", &jail, "--ready", ready, "--ready-timeout", "10"];
+            let server = [words!["--", "/probe"], says.clone(), words!["report", "/out/report", "wait"]].concat();
+            place.vsrun([way, options, server].concat()).finish().exited(0);
+            assert_eq!(place.report(&jail.join("out/report")).one("uids"), "12345 12345 12345");
+            place.vsrun(words!["--stop", if at == 0 { "pid" } else { "keeper" }]).finish().exited(0);
+        }
+    }
+}
+
+#[test]
+fn only_ready_1_means_ready() {
+    let place = Place::new();
+    let nothing = ["READY=0", "XREADY=1", "READY=11", "STATUS=READY=1", "", "\n\n", "STOPPING=1", "MAINPID=1"];
+    let nothing: Vec<_> = nothing.into_iter().flat_map(|text| words!["notify", text]).collect();
+    for said in ["READY=1", "READY=1\n", "STATUS=up\nREADY=1\nMAINPID=7", &format!("READY=1\n{}", "x".repeat(60_000))] {
+        let _ = std::fs::remove_file(place.path("go"));
+        let server =
+            [nothing.clone(), words!["life", "out/life", "await", "go", "notify", said, "life", "out/life", "wait"]];
+        let line = [words!["-b", "-p", "pid", "--ready", "notify", "--", place.probe()], server.concat()].concat();
+        let caller = place.vsrun(line).start();
+        await_life(&place.out("life"), 1);
+        assert!(caller.lives(), "nothing of that is READY=1");
+        std::fs::write(place.path("go"), "").unwrap();
+        caller.finish().exited(0);
+        await_life(&place.out("life"), 2);
+        place.vsrun(words!["--stop", "pid"]).finish().exited(0);
+        std::fs::remove_file(place.out("life")).unwrap();
+    }
+}
+
+/// A manager that was busy reads it all when the server has ended.
+#[test]
+fn what_was_said_with_the_last_breath_was_said() {
+    let status = words!["notify", "STATUS=1", "notify", "STATUS=2", "notify", "STATUS=3", "notify", "READY=1"];
+    for (ready, says) in [
+        ("fd:5", words!["tell", "5", ""]),
+        ("fd:5", words!["tell", "5", "x".repeat(1000)]),
+        ("notify", words!["notify", "READY=1"]),
+        ("notify", status),
+    ] {
+        let place = Place::new();
+        let server = [words!["life", "out/life", "await", "go"], says.clone(), words!["exit", "3"]].concat();
+        let options = words!["-m", "-", "-", "--restart", "no", "--ready", ready, "--", place.probe()];
+        let manager = place.vsrun([options, server].concat()).start();
+        let server = await_life(&place.out("life"), 1);
+        manager.signal(libc::SIGSTOP);
+        kit::await_true("that the manager sleeps", || process::state(manager.pid()) == "T");
+        std::fs::write(place.path("go"), "").unwrap();
+        kit::await_gone(server);
+        manager.signal(libc::SIGCONT);
+        manager.finish().exited(3);
+    }
+}
+
+/// The one who listens hears the server's end all the same.
+#[test]
+fn a_child_that_keeps_the_descriptor_open_keeps_nobody_waiting() {
+    let place = Place::new();
+    for way in [words!["-b"], words!["-b", "-m", "-", "-"], words!["-m", "-", "-"]] {
+        let server = words!["--ready", "fd:5", "--", place.probe(), "child", "out/child", "exit", "3"];
+        assert_unready(&place.vsrun([way, server].concat()).finish(), "exited with status 3 before it was ready");
+    }
+}
+
+#[test]
+fn nor_does_it_in_a_later_life() {
+    let place = Place::new();
+    let options = words!["-m", "-", "-", "--restart-delay", "0", "--ready", "fd:5", "--", place.probe()];
+    let server = words![
+        "life",
+        "out/life",
+        "at",
+        "1",
+        "tell",
+        "5",
+        "",
+        "at",
+        "2",
+        "child",
+        "out/child",
+        "until",
+        "2",
+        "exit",
+        "1",
+        "wait"
+    ];
+    let manager = place.vsrun([options, server].concat()).start();
+    await_life(&place.out("life"), 3);
+    manager.stop().exited(0);
+}
+
+#[test]
+fn one_who_is_asked_to_stop_meanwhile_was_never_ready() {
+    let place = Place::new();
+    let server = words!["--ready", "fd:5", "--", place.probe(), "life", place.out("life"), "wait"];
+    let managed = words!["-p", "pid", "-m", "keeper", "-"];
+    let caller = place.vsrun([words!["-b"], managed.clone(), server.clone()].concat()).start();
+    await_life(&place.out("life"), 1);
+    place.vsrun(words!["--stop", "keeper"]).finish().exited(0);
+    assert_unready(&caller.finish(), "before the server was started");
+    assert_nothing_left(&place);
+    // In the foreground that is no failure: somebody asked for it.
+    let manager = place.vsrun([managed, server].concat()).start();
+    await_life(&place.out("life"), 2);
+    manager.stop().exited(0);
+    assert_nothing_left(&place);
+}
+
+/// What fails before the server is the server has its own status and name, and nothing else is complained of.
+#[test]
+fn a_failed_start_is_not_mistaken_for_a_server_that_is_not_ready() {
+    let place = Place::new();
+    for way in [words![], words!["-b"]] {
+        for stay in [words!["-m", "keeper", "-"], words!["-b"]] {
+            for (rest, status, part) in [
+                (words!["--", "./missing"], 127, "./missing"),
+                (words!["--", "."], 126, "'.'"),
+                (words!["-w", "missing", "--", "true"], 125, "missing"),
+            ] {
+                for ready in ["fd:5", "notify"] {
+                    let options = words!["-p", "pid", "--ready", ready];
+                    let line = [way.clone(), stay.clone(), options, rest.clone()].concat();
+                    place.vsrun(line).finish().failed(status, &[part]);
+                    assert_nothing_left(&place);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_descriptor_beyond_the_limit_is_named() {
+    let place = Place::new();
+    for way in [words!["-b"], words!["-b", "-m", "-", "-"], words!["-m", "-", "-"]] {
+        let line = [way, words!["--ready", "fd:300", "--", "true"]].concat();
+        let ended = place.vsrun(line).before(|| sys::limit_descriptors(256)).finish();
+        ended.failed(125, &["ready"]);
+        place.await_nothing_left();
+    }
+}
+
 #[test]
 fn a_server_that_never_says_so_is_a_failure() {
     for (script, options, says) in [
@@ -69,46 +262,6 @@ fn a_server_that_never_says_so_is_a_failure() {
         let managed = [words!["-m", "keeper", "-", "-d", "logs", "1"], options, shell(script)].concat();
         assert_unready(&place.vsrun(managed).finish(), says);
         assert_nothing_left(&place);
-    }
-}
-
-/// A child that outlives the server, and holds its descriptor, holds up nothing.
-#[test]
-fn a_servers_child_with_the_descriptor_is_not_waited_for() {
-    let script = "sleep 1000 & exit 3";
-    for way in [words!["-b", "-m", "keeper", "-"], words!["-m", "keeper", "-"], words!["-b", "-p", "pid"]] {
-        let place = Place::new();
-        let line = [way, words!["--ready", "fd:5"], shell(script)].concat();
-        assert_unready(&place.vsrun(line).finish(), "exited with status 3 before it was ready");
-        assert!(!place.path("pid").exists() && !place.path("keeper").exists());
-    }
-    // In a later life, too.
-    let place = Place::new();
-    let script =
-        format!("echo $$ 0 >>{}; [ -e said ] || echo >&5; : >said; sleep 1000 & exit 3", place.out("life").display());
-    let manager = place.vsrun([words!["-m", "-", "-", "--ready", "fd:5"], shell(&script)].concat()).start();
-    await_life(&place.out("life"), 4);
-    manager.signal(libc::SIGTERM);
-    manager.finish().exited(0);
-}
-
-/// What was said with the last breath was said, wherever it stands.
-#[test]
-fn the_last_words_count() {
-    let place = Place::new();
-    let long = "printf '%01000d\\n' 0 >&5; exit 0";
-    place.vsrun([words!["-m", "-", "-", "--ready", "fd:5"], shell(long)].concat()).finish().exited(0);
-}
-
-/// A failed step is what failed, however the server would have said that it is ready.
-#[test]
-fn a_failed_exec_is_no_silence() {
-    let place = Place::new();
-    for way in [words!["-m", "-", "-"], words!["-b"], words!["-b", "-m", "-", "-"]] {
-        place
-            .vsrun([way, words!["--ready", "fd:5", "--", "./missing"]].concat())
-            .finish()
-            .failed(127, &["'./missing'"]);
     }
 }
 
@@ -165,12 +318,42 @@ fn a_strangers_word_does_not_count() {
     assert_nothing_left(&place);
 }
 
+#[test]
+fn nor_does_that_of_the_servers_child_or_of_another_user() {
+    let place = Place::new();
+    for way in both() {
+        let script = "./probe notify READY=1; echo >>out/said; exec sleep 1000";
+        let options = words!["--ready", "notify", "--ready-timeout", "300ms"];
+        assert_unready(&place.vsrun([way, options, shell(script)].concat()).finish(), "not ready in time");
+        assert!(place.out("said").exists());
+        assert_nothing_left(&place);
+    }
+    needs!(root());
+    let (place, other) = (Place::new(), Place::of_user(PLAIN));
+    let server = words!["--", place.probe(), "report", place.out("report"), "wait"];
+    let options = words!["-b", "-p", "pid", "--ready", "notify", "--ready-timeout", "1"];
+    let caller = place.vsrun([options, server].concat()).start();
+    let socket = place.report(&place.out("report")).variable("NOTIFY_SOCKET").unwrap();
+    let stranger = other.program(&other.probe(), words!["notify", "READY=1\nMAINPID=1"]);
+    stranger.env("NOTIFY_SOCKET", socket).finish().exited(0);
+    assert_unready(&caller.finish(), "not ready in time");
+    assert_nothing_left(&place);
+}
+
 /// A service manager of the test's own.
 struct Service(UnixDatagram);
 
 impl Service {
     fn at(path: &Path) -> Self {
-        let socket = UnixDatagram::bind(path).unwrap();
+        Self::new(UnixDatagram::bind(path).unwrap())
+    }
+
+    /// At an abstract name, for which `$NOTIFY_SOCKET` has an `@`.
+    fn at_name(name: &str) -> Self {
+        Self::new(UnixDatagram::bind_addr(&SocketAddr::from_abstract_name(name).unwrap()).unwrap())
+    }
+
+    fn new(socket: UnixDatagram) -> Self {
         socket.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
         Self(socket)
     }
@@ -180,6 +363,28 @@ impl Service {
         let mut buffer = [0; 256];
         let count = self.0.recv(&mut buffer).unwrap();
         String::from_utf8_lossy(&buffer[..count]).into_owned()
+    }
+
+    #[track_caller]
+    fn hears_ready(&self, manager: i32) {
+        assert_eq!(self.next(), format!("READY=1\nMAINPID={manager}"));
+    }
+
+    /// The next message is that of a restart. systemd takes one for stale that is older than its own HUP.
+    #[track_caller]
+    fn hears_reloading(&self, since: u64) {
+        let message = self.next();
+        let time = message.strip_prefix("RELOADING=1\nMONOTONIC_USEC=").unwrap_or_else(|| panic!("{message:?}"));
+        let time: u64 = time.parse().unwrap();
+        assert!((since..=sys::monotonic()).contains(&time), "{time} is between {since} and now");
+    }
+
+    #[track_caller]
+    fn hears_nothing_more(&self) {
+        self.0.set_nonblocking(true).unwrap();
+        let more = self.0.recv(&mut [0; 256]);
+        self.0.set_nonblocking(false).unwrap();
+        assert!(more.is_err(), "there is one more message");
     }
 }
 
@@ -209,8 +414,105 @@ fn one_who_stays_reports_to_the_service_manager_itself() {
 fn where_vsrun_becomes_the_server_it_is_left_alone() {
     let place = Place::new();
     let report = place.out("report");
-    place.vsrun(words!["--", place.probe(), "report", &report]).env("NOTIFY_SOCKET", "@name").finish().exited(0);
-    assert_eq!(place.report(&report).variable("NOTIFY_SOCKET").as_deref(), Some("@name"));
+    let fd = words!["-b", "--ready", "fd:5"];
+    for (way, address) in
+        [(words![], "@name"), (words![], "/path"), (words![], ""), (words!["-b"], "@name"), (fd, "/path")]
+    {
+        let line = [way, words!["--", place.probe(), "report", &report, "tell", "5", ""]].concat();
+        place.vsrun(line).env("NOTIFY_SOCKET", address).finish().exited(0);
+        assert_eq!(place.report(&report).variable("NOTIFY_SOCKET").as_deref(), Some(address));
+        std::fs::remove_file(&report).unwrap();
+    }
+}
+
+/// The manager's own pid is told, not the caller's; and the service hears of it when the caller does.
+#[test]
+fn from_the_background_to_an_abstract_name() {
+    let place = Place::new();
+    let name = format!("vsrun-test-{}", sys::pid());
+    let service = Service::at_name(&name);
+    let options = words!["-b", "-m", "keeper", "-", "--ready", "fd:5", "--", place.probe(), "report", "out/report"];
+    let line = [options, words!["await", "go", "tell", "5", "", "wait"]].concat();
+    let caller = place.vsrun(line).env("NOTIFY_SOCKET", format!("@{name}")).start();
+    let found = place.report(&place.out("report"));
+    assert_eq!(found.variable("NOTIFY_SOCKET"), None);
+    service.hears_nothing_more();
+    std::fs::write(place.path("go"), "").unwrap();
+    service.hears_ready(found.number("ppid"));
+    caller.finish().exited(0);
+    place.vsrun(words!["--stop", "keeper"]).finish().exited(0);
+    assert_eq!(service.next(), "STOPPING=1");
+    service.hears_nothing_more();
+}
+
+/// Between the two: the server speaks to vsrun, vsrun to its service manager.
+#[test]
+fn its_own_socket_is_another_than_the_servers() {
+    let place = Place::new();
+    let path = place.path("notify");
+    let service = Service::at(&path);
+    let options = words!["-m", "-", "-", "--ready", "notify", "--", place.probe(), "report", "out/report"];
+    let line = [options, words!["life", "out/life", "notify", "STATUS=x", "notify", "READY=1", "wait"]].concat();
+    let manager = place.vsrun(line).env("NOTIFY_SOCKET", &path).start();
+    service.hears_ready(manager.pid());
+    let socket = place.report(&place.out("report")).variable("NOTIFY_SOCKET").unwrap();
+    assert!(socket.starts_with('@'), "{socket}");
+    for life in 2..5 {
+        let since = sys::monotonic();
+        manager.signal(libc::SIGHUP);
+        service.hears_reloading(since);
+        service.hears_ready(manager.pid());
+        await_life(&place.out("life"), life);
+    }
+    manager.stop().exited(0);
+    assert_eq!(service.next(), "STOPPING=1");
+    service.hears_nothing_more();
+}
+
+/// A restart is over when the server runs again, also where it need not say so.
+#[test]
+fn a_restart_on_request_ends_for_the_service_manager_too() {
+    let place = Place::new();
+    let path = place.path("notify");
+    let service = Service::at(&path);
+    let options = words!["-m", "-", "-", "--ready", "fd:5", "--", place.probe(), "life", "out/life"];
+    let line = [options, words!["at", "1", "tell", "5", "", "wait"]].concat();
+    let manager = place.vsrun(line).env("NOTIFY_SOCKET", &path).start();
+    service.hears_ready(manager.pid());
+    manager.signal(libc::SIGHUP);
+    service.hears_reloading(0);
+    await_life(&place.out("life"), 2);
+    service.hears_ready(manager.pid());
+    manager.stop().exited(0);
+}
+
+#[test]
+fn before_the_first_ready_there_is_nothing_to_reload() {
+    let place = Place::new();
+    let path = place.path("notify");
+    let service = Service::at(&path);
+    let options = words!["-m", "-", "-", "--ready", "fd:5", "--", place.probe(), "life", "out/life"];
+    let line = [options, words!["at", "2", "tell", "5", "", "wait"]].concat();
+    let manager = place.vsrun(line).env("NOTIFY_SOCKET", &path).start();
+    await_life(&place.out("life"), 1);
+    manager.signal(libc::SIGHUP);
+    service.hears_ready(manager.pid());
+    manager.signal(libc::SIGTERM);
+    assert_eq!(service.next(), "STOPPING=1");
+    manager.finish().exited(0);
+    service.hears_nothing_more();
+}
+
+#[test]
+fn a_service_manager_that_is_not_there_disturbs_nothing() {
+    let place = Place::new();
+    let long = format!("/{}", "x".repeat(200));
+    for address in ["", "@", "relative", "/no/such/socket", "/dev/null", &long] {
+        let line = words!["-m", "-", "-", "--", place.probe(), "report", place.out("report")];
+        place.vsrun(line).env("NOTIFY_SOCKET", address).finish().exited(0);
+        assert_eq!(place.report(&place.out("report")).variable("NOTIFY_SOCKET"), None, "{address:?}");
+        std::fs::remove_file(place.out("report")).unwrap();
+    }
 }
 
 /// In the background every failure has the status that it has in the foreground, and one line.
@@ -243,15 +545,51 @@ fn the_background_tells_the_same_truth() {
     }
 }
 
+/// The same for what belongs to somebody else.
+#[test]
+fn nor_does_it_hide_what_others_hold() {
+    needs!(root());
+    let place = Place::plain();
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = format!("127.0.0.1:{}", port.local_addr().unwrap().port());
+    std::fs::write(place.path("file"), "").unwrap();
+    let holder = place.vsrun(words!["-p", "held", "--", place.probe(), "life", "out/life", "wait"]).start();
+    await_life(&place.out("life"), 1);
+    let table: [(Vec<OsString>, &str); 8] = [
+        (words!["-p", "held"], "already running"),
+        (words!["-m", "held", "-"], "already running"),
+        (words!["-m", "/keeper", "-"], "'/keeper'"),
+        (words!["-m", "-", "./missing"], "missing'"),
+        (words!["-m", "-", "./file"], "file'"),
+        (words!["-u", "12345"], "wrong user"),
+        (words!["-d", "/logs", "1"], "/logs"),
+        (words!["--listen", &taken], &taken),
+    ];
+    for (line, part) in table {
+        let line = [line, words!["--", "true"]].concat();
+        let front = place.vsrun(line.clone()).finish();
+        front.failed(125, &[part]);
+        let back = place.vsrun([words!["-b"], line].concat()).finish();
+        back.failed(125, &[part]);
+        assert_eq!(front.complaints(), back.complaints());
+    }
+    assert!(holder.lives());
+}
+
 /// The caller comes back when the server is ready, not before.
 #[test]
 fn the_caller_waits_for_it() {
-    let place = Place::new();
-    let script = "while [ ! -e go ]; do :; done; echo >&3; exec sleep 1000";
-    let caller = place.vsrun([words!["-b", "-p", "pid", "--ready", "fd:3"], shell(script)].concat()).start();
-    await_some("the server's pid", || kit::lines(&place.path("pid")).pop());
-    assert!(caller.lives());
-    std::fs::write(place.path("go"), "").unwrap();
-    caller.finish().exited(0);
-    place.vsrun(words!["--stop", "pid"]).finish().exited(0);
+    for (ready, says) in [("fd:3", words!["tell", "3", ""]), ("notify", words!["notify", "READY=1"])] {
+        let place = Place::new();
+        for way in both() {
+            let server = [words!["--", place.probe(), "await", "go"], says.clone(), words!["wait"]].concat();
+            let caller = place.vsrun([way, words!["--ready", ready], server].concat()).start();
+            await_some("the server's pid", || kit::lines(&place.path("pid")).pop());
+            assert!(caller.lives());
+            std::fs::write(place.path("go"), "").unwrap();
+            caller.finish().exited(0);
+            place.vsrun(words!["--stop", "pid"]).finish().exited(0);
+            std::fs::remove_file(place.path("go")).unwrap();
+        }
+    }
 }

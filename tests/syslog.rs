@@ -8,6 +8,9 @@ mod kit;
 
 use kit::{Mount, Mounts, Place, await_life, needs, sys, words};
 use std::ffi::OsString;
+use std::fs;
+use std::os::unix::net::{UnixDatagram, UnixListener};
+use std::path::{Path, PathBuf};
 
 /// What syslog has got, once there is the record of the end.
 fn at_syslog(place: &Place) -> Vec<String> {
@@ -70,16 +73,172 @@ fn beside_files_and_beside_another_logger() {
     assert!(collected.contains("the server speaks") && !collected.contains("exited with status"), "{collected}");
 }
 
-/// `logger -t TAG` has them already: once is enough.
+/// `logger -t TAG` has them already: once is enough. And steps, which no syslog is to see, stay out of its pipe.
 #[test]
 fn what_goes_through_logger_is_not_said_twice() {
     needs!(kit::root(), kit::tool("busybox"), kit::tool("logger"));
+    for usage in ["yes", "only"] {
+        for way in kit::ways() {
+            let place = Place::new();
+            let mounts = Mounts::with_syslog(&place);
+            let stays = way.iter().any(|word| word == "-m");
+            let foreground = !way.iter().any(|word| word == "-b");
+            let line = words!["-s", "tag", "--syslog-usage", usage, "--debug", "--", place.probe(), "print", "alive"];
+            let ended = place.vsrun([way.clone(), line].concat()).within(&mounts).finish();
+            ended.exited(0);
+            kit::await_true("the server's words", || kit::text(&place.out("syslog")).contains("alive"));
+            let lines = if stays { at_syslog(&place) } else { kit::lines(&place.out("syslog")) };
+            assert!(!has(&lines, "debug"), "{usage} {way:?}: {lines:#?}");
+            if stays {
+                let starts = lines.iter().filter(|line| line.contains("starting: ")).count();
+                assert_eq!(starts, 1, "{usage} {way:?}: {lines:#?}");
+            }
+            assert_eq!(has(&ended.err, "debug: "), foreground, "{usage} {way:?}: {ended:?}");
+            assert!(!foreground || has(&ended.err, "execute "), "the last steps too: {usage} {way:?}: {ended:?}");
+        }
+    }
+}
+
+/// A `/dev` with the null device alone, and the path of the log in it.
+fn without_syslog(place: &Place) -> (Mounts, PathBuf) {
+    let mounts = Mounts::new(place, &[Mount::Memory("/dev".into(), "size=64k,mode=755")]);
+    sys::make_null(&mounts.path("/dev/null".as_ref())).unwrap();
+    let log = mounts.path("/dev/log".as_ref());
+    (mounts, log)
+}
+
+/// Also the records of one who is about to become the server, or about to leave it alone.
+#[test]
+fn a_failed_start_is_at_syslog_and_one_line_to_the_caller() {
+    needs!(kit::root(), kit::tool("busybox"));
+    for usage in ["yes", "only"] {
+        for way in kit::ways() {
+            let place = Place::new();
+            let mounts = Mounts::with_syslog(&place);
+            let line = [way.clone(), words!["--syslog-usage", usage, "--debug", "--", "./missing"]].concat();
+            let ended = place.vsrun(line).within(&mounts).finish();
+            ended.exited(127);
+            let told = ended.err.iter().filter(|line| line.contains("cannot execute './missing'")).count();
+            assert_eq!(told, 1, "{usage} {way:?}: {ended:?}");
+            let why = "cannot execute './missing': No such file";
+            kit::await_true("the reason", || kit::text(&place.out("syslog")).contains(why));
+            let lines = kit::lines(&place.out("syslog"));
+            let reasons: Vec<_> = lines.iter().filter(|line| line.contains(why)).collect();
+            assert!(reasons.len() == 1 && reasons[0].contains("daemon.err vsrun["), "{usage} {way:?}: {lines:#?}");
+            assert!(has(&lines, "starting: ./missing"), "{usage} {way:?}: {lines:#?}");
+            assert!(!has(&lines, "debug"), "{lines:#?}");
+        }
+    }
+}
+
+#[test]
+fn one_who_becomes_the_server_says_that_it_starts() {
+    needs!(kit::root(), kit::tool("busybox"));
     let place = Place::new();
     let mounts = Mounts::with_syslog(&place);
-    let line = words!["-s", "tag", "--syslog-usage", "yes", "--restart", "no", "--", place.probe(), "exit", "3"];
-    place.vsrun(line).within(&mounts).finish().exited(3);
-    let ends = at_syslog(&place).iter().filter(|line| line.contains("exited with status 3")).count();
-    assert_eq!(ends, 1);
+    let jail = place.jail();
+    let options = words!["--syslog-usage", "yes", "-u", "12345", "-r", &jail, "--", "/probe"];
+    let ended = place.vsrun([options, words!["report", "/out/report"]].concat()).within(&mounts).finish();
+    ended.exited(0).silently();
+    let found = place.report(&jail.join("out/report"));
+    assert_eq!(found.descriptor_numbers(), [0, 1, 2], "the socket to syslog is not the server's");
+    let record = format!("daemon.info vsrun[{}]: starting: /probe report", found.number("pid"));
+    kit::await_true(&record, || kit::text(&place.out("syslog")).contains(&record));
+}
+
+/// Each where it belongs: steps in the usual place only.
+#[test]
+fn steps_stay_in_the_usual_place() {
+    needs!(kit::root(), kit::tool("busybox"));
+    for (usage, beside) in [("yes", true), ("only", false)] {
+        let place = Place::new();
+        let mounts = Mounts::with_syslog(&place);
+        let logger = format!("{} collect {}", place.probe().display(), place.out("collected").display());
+        for (output, kept) in [
+            (words!["-d", "logs", "1"], place.path("logs/vsrun.log")),
+            (words!["-s", "tag", "--logger", logger], place.out("collected")),
+        ] {
+            let line = [words!["--syslog-usage", usage], output, server(&place)].concat();
+            place.vsrun(line).within(&mounts).finish().exited(3).silently();
+            let lines = at_syslog(&place);
+            assert!(has(&lines, "exited with status 3") && !has(&lines, "debug"), "{lines:#?}");
+            let kept = kit::lines(&kept);
+            assert_eq!(has(&kept, "exited with status 3"), beside, "{kept:#?}");
+            assert!(has(&kept, "debug: "), "{kept:#?}");
+            fs::remove_file(place.out("syslog")).unwrap();
+            mounts.start_syslog(&place);
+        }
+    }
+}
+
+#[test]
+fn each_record_has_its_priority() {
+    needs!(kit::root(), kit::tool("busybox"));
+    let place = Place::new();
+    let mounts = Mounts::with_syslog(&place);
+    let logger =
+        format!("{} life {} at 1 exit 1 collect /dev/null", place.probe().display(), place.out("loggers").display());
+    let handler = place.script("handler", words!["await", place.out("loggers"), "exit", "1"]);
+    let options = words!["-m", "-", handler, "--syslog-usage", "only", "-s", "tag", "--logger", logger];
+    let server = words!["--", place.probe(), "life", place.out("life"), "wait"];
+    let manager = place.vsrun([options, server].concat()).within(&mounts).start();
+    let pid = await_life(&place.out("life"), 1);
+    kit::await_lines(&place.out("loggers"), 2);
+    sys::kill(pid, libc::SIGABRT);
+    manager.finish().exited(134);
+    let lines = at_syslog(&place);
+    for (priority, part) in [
+        ("info", "starting: "),
+        ("info", "started: pid "),
+        ("warn", "the logger exited with status 1"),
+        ("notice", "signal 6"),
+        ("notice", "the handler refuses"),
+        ("err", "shutdown: "),
+    ] {
+        let begin = format!("daemon.{priority} tag[");
+        let told = lines.iter().any(|line| line.contains(&begin) && line.contains(part));
+        assert!(told, "{priority}: {part:?} in {lines:#?}");
+    }
+}
+
+/// One record is one line, whatever the command is called.
+#[test]
+fn nobody_forges_a_record() {
+    needs!(kit::root(), kit::tool("busybox"));
+    let place = Place::new();
+    let mounts = Mounts::with_syslog(&place);
+    let forged = "x\n<0>kernel: all is lost\x1b[31m";
+    let server = words!["--restart", "no", "--", place.probe(), "append", "/dev/null", forged];
+    let line = [words!["--syslog-usage", "only", "-s", "tag\n<0>forged", "--logger", "sleep 0"], server].concat();
+    place.vsrun(line).within(&mounts).finish().exited(0);
+    let lines = at_syslog(&place);
+    assert!(has(&lines, "x\\x0a<0>kernel: all is lost\\x1b[31m"), "{lines:#?}");
+    assert!(lines.iter().filter(|line| !line.contains("syslogd")).all(|line| line.contains("daemon.")), "{lines:#?}");
+}
+
+/// Nobody is there, or something else, or somebody who does not listen.
+#[test]
+fn a_syslog_that_is_none_disturbs_nothing() {
+    needs!(kit::root());
+    let missing: fn(&Path) = |_| {};
+    let file: fn(&Path) = |log| fs::write(log, "").unwrap();
+    let fifo: fn(&Path) = |log| sys::make_fifo(log.as_os_str()).unwrap();
+    let stream: fn(&Path) = |log| std::mem::forget(UnixListener::bind(log).unwrap());
+    let deaf: fn(&Path) = |log| std::mem::forget(UnixDatagram::bind(log).unwrap());
+    for make in [missing, file, fifo, stream, deaf] {
+        for (usage, heard) in [("yes", true), ("only", false)] {
+            let place = Place::new();
+            let (mounts, log) = without_syslog(&place);
+            make(&log);
+            // Far more records than a socket takes that nobody reads.
+            let options = words!["--syslog-usage", usage, "--restart", "on-failure", "--restart-delay", "0", "--"];
+            let server = words![place.probe(), "life", place.out("life"), "until", "300", "exit", "1", "exit", "0"];
+            let ended = place.vsrun([options, server].concat()).within(&mounts).finish();
+            ended.exited(0);
+            assert_eq!(kit::lives(&place.out("life")).len(), 301);
+            assert_eq!(has(&ended.err, "shutdown"), heard, "{usage}");
+        }
+    }
 }
 
 /// Nobody listens, then somebody does, then another one.

@@ -8,7 +8,7 @@ use crate::act::report::{Line, Start};
 use crate::act::say::failed;
 use crate::decide::error::{Error, Result};
 use crate::decide::exit::Exit;
-use crate::decide::plan::Program;
+use crate::decide::steps::Program;
 use crate::decide::text::{Clean, Text};
 use crate::decide::time::Span;
 use crate::sys::dir;

@@ -10,8 +10,8 @@ use crate::act::pidfile::Pidfile;
 use crate::act::report::{EXEC_IS_NEXT, EXEC_WITHOUT_PIDFILE, FORK, Failure};
 use crate::act::say::{Priority, Voice};
 use crate::decide::exit;
-use crate::decide::plan::Program;
 use crate::decide::step::Step;
+use crate::decide::steps::Program;
 use crate::decide::text::Text;
 use crate::sys::process::{Forked, Pid, Words};
 use crate::sys::wait::Mask;
@@ -235,8 +235,9 @@ fn perform(step: &Step, program: &Prepared, wires: &Wires<'_>, way: &mut Way) ->
                 let moved = out_of_the_way(kept.as_fd(), wires)?;
                 fd::keep(way.kept.insert(moved.unwrap_or(kept)).as_fd())?;
             }
-            wires.ready.map_or(Ok(()), |(ready, number)| fd::install(ready, number))
+            Ok(())
         }
+        Step::Ready(_) => wires.ready.map_or(Ok(()), |(ready, number)| fd::install(ready, number)),
         Step::Exec(_) => {
             if let Some(report) = wires.report {
                 fd::write_all(report, &[way.marker])?;

@@ -9,13 +9,13 @@ use crate::act::janitor::Janitor;
 use crate::act::launch::{Prepared, Wires, take_over};
 use crate::act::logs::Reading;
 use crate::act::pidfile::Pidfile;
-use crate::act::say::{Priority, Wanted, failed};
+use crate::act::say::{self, Priority, Wanted};
 use crate::act::sink::{self, Sink};
 use crate::act::sockets::{self, Sockets};
 use crate::act::stay::{Stayed, stay};
 use crate::decide::error::{Error, Result};
 use crate::decide::options::Options;
-use crate::decide::plan::{Plan, plan};
+use crate::decide::plan::{Debug, Plan, plan};
 use crate::decide::text::Clean;
 use crate::sys::fd;
 use crate::sys::wait;
@@ -61,18 +61,18 @@ fn prepare_and_become(plan: Box<Plan>, claims: &Claims) -> Result<Error> {
     let (sink, mut voice) = sink::open(plan.output, Reading::Unwanted)?;
     voice.wanted = Wanted::Errors;
     voice.add_syslog(plan.syslog)?;
+    voice.keep_apart(plan.debug)?;
     // The words of a failure go to the caller, wherever the server's go by then.
     let stderr = match sink {
         Sink::Same => None,
-        Sink::Files(_) | Sink::Logger(_) => Some(fd::duplicate(fd::standard(2))),
+        Sink::Files(_) | Sink::Logger(_) => Some(say::stderr()?),
     };
-    let stderr = stderr.transpose().map_err(|why| failed(format_args!("cannot keep standard error"), &why))?;
     sink.start_orphan()?;
     voice.say(Priority::Info, format_args!("starting: {}", Clean(&plan.command)));
     let janitor = (plan.drops && !claims.are_none()).then(|| Janitor::hire(claims)).transpose()?;
     let program = Prepared::new(plan.server);
     let output = sink.server(&voice);
-    let debug = plan.debug.then_some(&voice);
+    let debug = (plan.debug != Debug::Off).then_some(&voice);
     let failure =
         take_over(&program, &Wires { output, error: output, pidfile: pidfile.as_ref(), debug, ..Wires::default() });
     if let Some(stderr) = stderr {

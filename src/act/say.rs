@@ -8,7 +8,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use crate::decide::error::Error;
 use crate::decide::exit;
 use crate::decide::options::SyslogUsage;
-use crate::decide::plan::Syslog;
+use crate::decide::plan::{Debug, Syslog};
 use crate::decide::text::{Clean, Text};
 use crate::decide::time::Stamp;
 use crate::sys::datagram::Post;
@@ -71,6 +71,8 @@ pub struct Voice {
     pub wanted: Wanted,
     /// The system logger, beside the place or instead of it.
     syslog: Option<Journal>,
+    /// Standard error as it was, where steps are told there and all else is elsewhere.
+    apart: Option<OwnedFd>,
 }
 
 /// The system logger: syslog(3), without its library.
@@ -97,7 +99,7 @@ const LOG: &[u8] = b"/dev/log";
 impl Voice {
     /// Records in that place.
     pub fn new(place: Place) -> Self {
-        Self { place, wanted: Wanted::All, syslog: None }
+        Self { place, wanted: Wanted::All, syslog: None, apart: None }
     }
 
     /// Records go to the system logger as well, or only.
@@ -108,6 +110,17 @@ impl Voice {
         if let Some(Syslog { tag, usage }) = syslog {
             let post = Post::new(LOG).map_err(|why| failed(format_args!("cannot make a socket for syslog"), &why))?;
             self.syslog = Some(Journal { post, tag, usage });
+        }
+        Ok(())
+    }
+
+    /// Steps are told on what is standard error now, if that is where they belong.
+    ///
+    /// # Errors
+    /// When there is no descriptor to be had.
+    pub fn keep_apart(&mut self, debug: Debug) -> Result<(), Error> {
+        if debug == Debug::Apart {
+            self.apart = Some(stderr()?);
         }
         Ok(())
     }
@@ -123,6 +136,7 @@ impl Voice {
             }
         }
         let error = matches!(priority, Priority::Err | Priority::Debug);
+        let apart = self.apart.as_ref().filter(|_| priority == Priority::Debug);
         let _ = match &self.place {
             Place::Plain if self.wanted == Wanted::Errors && !error => return,
             Place::File(_) => {
@@ -134,7 +148,7 @@ impl Voice {
             Place::Plain | Place::Pipe(_) => write!(line, "vsrun: {words}"),
         };
         line.end_with(b'\n');
-        fd::write_or_lose(self.fd(), line.as_bytes());
+        fd::write_or_lose(apart.map_or(self.fd(), |fd| fd.as_fd()), line.as_bytes());
     }
 
     /// Records why a start failed, unless the caller is told in the same place.
@@ -154,6 +168,14 @@ impl Voice {
             Place::Pipe(fd) | Place::File(fd) => fd.as_fd(),
         }
     }
+}
+
+/// Standard error as it is now, for when it will be something else.
+///
+/// # Errors
+/// When there is no descriptor to be had.
+pub fn stderr() -> Result<OwnedFd, Error> {
+    fd::duplicate(fd::standard(2)).map_err(|why| failed(format_args!("cannot keep standard error"), &why))
 }
 
 /// Tells the caller how it ended, on standard error, and answers the exit status.

@@ -15,7 +15,7 @@ use crate::act::sockets::{self, Sockets};
 use crate::act::watch::{Afterwards, Watch, watch};
 use crate::decide::error::{Error, Result};
 use crate::decide::event::Ending;
-use crate::decide::plan::Plan;
+use crate::decide::plan::{Debug, Plan};
 use crate::sys::wait::{self, Mask, Signals};
 use crate::sys::{fd, process};
 
@@ -114,6 +114,7 @@ fn prepare(mut plan: Box<Plan>, stdin: bool, claims: &Claims, caller: &mut Optio
         let distance = if afterwards == Afterwards::Stay { Distance::Orphan } else { Distance::Leader };
         *caller = Some(detach(distance, keep(&sink, stdin))?);
     }
+    voice.keep_apart(plan.debug)?;
     if let [_, Some(manager)] = &claims.pidfiles {
         manager.write(process::id()).map_err(|why| failed(format_args!("pidfile '{}'", manager.path()), &why))?;
     }
@@ -134,7 +135,7 @@ fn prepare(mut plan: Box<Plan>, stdin: bool, claims: &Claims, caller: &mut Optio
         handler,
         sink,
         voice,
-        debug: plan.debug,
+        debug: plan.debug != Debug::Off,
         pidfile: None,
         signals,
         traps: plan.traps,

@@ -38,8 +38,17 @@ impl Environ {
         self.0.retain(|entry| !picked(name_of(entry.to_bytes())));
     }
 
+    /// A copy for somebody: the environment of who he is. None: of who we are.
+    pub fn of(&self, identity: Option<&Identity>) -> Self {
+        let mut env = self.clone();
+        if let Some(identity) = identity {
+            env.log_in(identity);
+        }
+        env
+    }
+
     /// Sets `HOME`, `USER`, `LOGNAME` and `SHELL`, as login(1) does.
-    pub fn log_in(&mut self, identity: &Identity) {
+    fn log_in(&mut self, identity: &Identity) {
         self.set(b"HOME", &identity.home);
         self.set(b"USER", &identity.name);
         self.set(b"LOGNAME", &identity.name);

@@ -125,7 +125,7 @@ flags! {
     "vsrun's own records: no syslog, also, only"
     "Whether vsrun's own records go to the system logger: no (the default), yes, which means there too, or only, which "
     "means there alone. They are sent to /dev/log, named after the TAG of --syslog or 'vsrun'. Debug records never go "
-    "there. With --syslog and without --logger the records are there already.";
+    "there: with 'logger -t TAG' they go to standard error. With --syslog and without --logger the records are there already.";
 
     Start ' ' "stdin" []
     "leave the server's standard input as it is"

@@ -11,6 +11,7 @@ pub mod environ;
 pub mod error;
 pub mod event;
 pub mod exit;
+pub mod facts;
 pub mod flags;
 pub mod holder;
 pub mod image;

@@ -7,77 +7,17 @@ use alloc::ffi::CString;
 use alloc::vec::Vec;
 
 use super::account::{self, Identity};
-use super::endpoint::{self, Handed, Listen};
-use super::environ::{Environ, Word};
+use super::endpoint::{self, Listen};
 use super::error::{Error, Result};
+use super::facts::{Facts, Ids};
 use super::options::{Options, SyslogUsage};
 use super::policy::{Handling, Policy, Restart};
-use super::ready::Ready;
+use super::ready::{NOTIFY_SOCKET, Ready};
 use super::signal::Signal;
-use super::step::Step;
-use super::steps;
+use super::steps::{self, Program};
 use super::text::shell_words;
 use super::time::Span;
 use super::traps::Traps;
-
-/// Where a server, or vsrun itself, finds the one that it reports to: sd_notify(3).
-pub const NOTIFY_SOCKET: &[u8] = b"NOTIFY_SOCKET";
-
-/// How the world is, read once.
-#[derive(Debug, Default)]
-pub struct Facts<'a> {
-    /// The effective user id.
-    pub euid: u32,
-    /// The effective group id.
-    pub egid: u32,
-    /// Whether the kernel lets this process change its ids at all.
-    pub ids: Ids,
-    /// Whether descriptor 0 is the terminal that controls this process; asked only where the plan needs it.
-    pub terminal: Terminal,
-    /// The current directory, where the plan needs it and the kernel can tell it.
-    pub cwd: Option<Vec<u8>>,
-    /// The bytes of /etc/passwd, empty where there is none.
-    pub passwd: &'a [u8],
-    /// The bytes of /etc/group, empty where there is none.
-    pub group: &'a [u8],
-    /// vsrun's own environment, without what tells of sockets.
-    pub env: Environ,
-    /// The sockets that vsrun was given.
-    pub handed: Handed,
-}
-
-/// Whether a process may change its user and groups.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Ids {
-    /// It has the capabilities for it.
-    #[default]
-    Free,
-    /// It has not, though it may be uid 0.
-    Fixed,
-}
-
-/// Whose terminal standard input is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Terminal {
-    /// The one that controls this process.
-    Ours,
-    /// None, or somebody else's.
-    #[default]
-    Other,
-}
-
-/// A program to start: the way there, and the program itself.
-#[derive(Debug)]
-pub struct Program {
-    /// What is done to the process, in order; the last step is the exec.
-    pub steps: Vec<Step>,
-    /// Where the program may be, in order.
-    pub paths: Vec<CString>,
-    /// Its arguments, its own name first.
-    pub argv: Vec<Word>,
-    /// Its environment.
-    pub env: Environ,
-}
 
 /// All that will be done.
 #[derive(Debug)]
@@ -96,8 +36,8 @@ pub struct Plan {
     pub listen: Listen,
     /// Whether an undo after the drop of privileges needs somebody who keeps them.
     pub drops: bool,
-    /// Whether each step is told.
-    pub debug: bool,
+    /// Whether each step is told, and where.
+    pub debug: Debug,
     /// The rules, for one who stays or waits.
     pub policy: Policy,
     /// What a signal to one who stays does.
@@ -108,6 +48,17 @@ pub struct Plan {
     pub syslog: Option<Syslog>,
     /// What vsrun does when it stays. None: it becomes the server.
     pub stay: Option<Stay>,
+}
+
+/// Where each step is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Debug {
+    /// Nowhere.
+    Off,
+    /// Among the records.
+    Records,
+    /// On standard error: the records are with the system logger, where no step belongs.
+    Apart,
 }
 
 /// How vsrun's own records go to the system logger.
@@ -171,7 +122,7 @@ pub fn plan(options: Options, facts: &Facts<'_>) -> Result<Box<Plan>> {
     {
         return Err(Error::usage(format_args!("option --ready fd:{number} takes the number of a socket")));
     }
-    let syslog = syslog(&options);
+    let (syslog, debug) = (syslog(&options), debug(&options));
     let notify = facts.env.get(NOTIFY_SOCKET).map(<[u8]>::to_vec);
     let stay = options.stays().then(|| {
         let pidfile = options.manager.and_then(|managed| managed.pidfile);
@@ -189,7 +140,7 @@ pub fn plan(options: Options, facts: &Facts<'_>) -> Result<Box<Plan>> {
             owner: change.map(|identity| (identity.uid, identity.gid)),
         },
         drops: change.is_some_and(|identity| identity.uid != 0),
-        debug: options.debug,
+        debug,
         policy,
         traps,
         ready,
@@ -229,11 +180,8 @@ fn handler(
     identity: Option<&Identity>,
     change: Option<&Identity>,
 ) -> Result<Program> {
-    let mut env = Environ(facts.env.0.clone());
+    let mut env = facts.env.of(identity);
     env.remove(&|name| name.starts_with(b"VSRUN_") || name == NOTIFY_SOCKET);
-    if let Some(identity) = identity {
-        env.log_in(identity);
-    }
     env.set(b"VSRUN_SERVER_COMMAND", &shell_words(options.command.iter().map(|word| word.to_bytes())));
     let full = steps::absolute(path, facts)?;
     Ok(steps::beside(path.clone(), vec![full], vec![Cow::Owned(path.clone())], env, change))
@@ -259,10 +207,7 @@ fn output(
     for path in &mut paths {
         *path = steps::absolute(path, facts)?;
     }
-    let mut env = Environ(facts.env.0.clone());
-    if let Some(identity) = identity {
-        env.log_in(identity);
-    }
+    let env = facts.env.of(identity);
     let argv = words.into_iter().map(Cow::Owned).collect();
     Ok(Output::Logger(steps::beside(command, paths, argv, env, change)))
 }
@@ -274,6 +219,16 @@ fn syslog(options: &Options) -> Option<Syslog> {
         return None;
     }
     Some(Syslog { tag: options.syslog.clone().unwrap_or(c"vsrun".into()), usage })
+}
+
+fn debug(options: &Options) -> Debug {
+    match options.syslog_usage {
+        _ if !options.debug => Debug::Off,
+        Some(SyslogUsage::Yes | SyslogUsage::Only) if options.syslog.is_some() && options.logger.is_none() => {
+            Debug::Apart
+        }
+        Some(_) | None => Debug::Records,
+    }
 }
 
 fn policy(options: &Options) -> Policy {

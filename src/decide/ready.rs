@@ -2,6 +2,9 @@
 
 use super::time::number;
 
+/// Where a server, or vsrun itself, finds the one that it reports to: sd_notify(3).
+pub const NOTIFY_SOCKET: &[u8] = b"NOTIFY_SOCKET";
+
 /// When a server counts as started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ready {

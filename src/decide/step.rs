@@ -50,6 +50,8 @@ pub enum Step {
     Umask(u32),
     /// No descriptor above 2 but those that are meant for it.
     Descriptors,
+    /// The end of a pipe, under the number where the program says that it is ready.
+    Ready(i32),
     /// Become the program. The command is named for people: its path may still have to be found.
     Exec(CString),
 }
@@ -74,6 +76,7 @@ impl fmt::Display for Step {
             Self::Proof { uid, .. } => write!(f, "prove that it is user {uid} and nobody else"),
             Self::Umask(mask) => write!(f, "set the umask to {mask:03o}"),
             Self::Descriptors => f.write_str("close the descriptors"),
+            Self::Ready(number) => write!(f, "open descriptor {number} of --ready"),
             Self::Exec(command) => write!(f, "execute '{}'", Clean(command.to_bytes())),
         }
     }

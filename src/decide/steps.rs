@@ -8,12 +8,26 @@ use super::account::Identity;
 use super::endpoint;
 use super::environ::{Environ, Word, word};
 use super::error::{Error, Result};
+use super::facts::{Facts, Terminal};
 use super::options::Options;
-use super::plan::{Facts, NOTIFY_SOCKET, Program, Terminal};
+use super::ready::{NOTIFY_SOCKET, Ready};
 use super::step::Step;
 
 /// Where a command without a slash is looked for when there is no PATH.
 pub const PATH: &[u8] = b"/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// A program to start: the way there, and the program itself.
+#[derive(Debug)]
+pub struct Program {
+    /// What is done to the process, in order; the last step is the exec.
+    pub steps: Vec<Step>,
+    /// Where the program may be, in order.
+    pub paths: Vec<CString>,
+    /// Its arguments, its own name first.
+    pub argv: Vec<Word>,
+    /// Its environment.
+    pub env: Environ,
+}
 
 /// The server: all the way in, and down.
 ///
@@ -25,10 +39,7 @@ pub fn server(
     identity: Option<&Identity>,
     change: Option<&Identity>,
 ) -> Result<Program> {
-    let mut env = Environ(facts.env.0.clone());
-    if let Some(identity) = identity {
-        env.log_in(identity);
-    }
+    let mut env = facts.env.of(identity);
     if options.stays() {
         // vsrun reports there itself.
         env.remove(&|name| name == NOTIFY_SOCKET);
@@ -64,6 +75,9 @@ pub fn server(
     }
     steps.extend(options.umask.map(Step::Umask));
     steps.push(Step::Descriptors);
+    if let Some(Ready::Newline(number)) = options.ready {
+        steps.push(Step::Ready(number));
+    }
     steps.push(Step::Exec(command.clone()));
     let paths = search(&command, env.get(b"PATH"));
     Ok(Program { steps, paths, argv, env })

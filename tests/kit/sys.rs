@@ -262,3 +262,11 @@ pub fn set_modified(path: &Path, seconds: i64) {
     check(unsafe { libc::utimensat(libc::AT_FDCWD, path.as_ptr(), times.as_ptr(), libc::AT_SYMLINK_NOFOLLOW) })
         .unwrap();
 }
+
+/// The monotonic clock, in microseconds.
+pub fn monotonic() -> u64 {
+    let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: `now` lives through the call.
+    check(unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut now) }).unwrap();
+    u64::try_from(now.tv_sec * 1_000_000 + now.tv_nsec / 1000).unwrap()
+}

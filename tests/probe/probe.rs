@@ -14,6 +14,9 @@
 //! | `copy FROM FILE` | appends what is in FROM |
 //! | `await FILE` | goes on once FILE exists |
 //! | `print TEXT`, `complain TEXT` | a line to standard output, to standard error |
+//! | `tell FD TEXT` | writes TEXT and a newline to descriptor FD |
+//! | `close FD` | closes descriptor FD |
+//! | `notify TEXT` | sends TEXT to the socket that `$NOTIFY_SOCKET` names: an abstract one |
 //! | `lines FROM TO` | prints `line N` for each number, each with one write |
 //! | `collect FILE` | copies standard input to FILE until its end |
 //! | `take N FILE` | copies N lines of standard input, and reads not one byte more |
@@ -60,6 +63,9 @@ enum Action {
     Await(PathBuf),
     Print(OsString),
     Complain(OsString),
+    Tell(i32, OsString),
+    Close(i32),
+    Notify(OsString),
     Lines(u64, u64),
     Collect(PathBuf),
     Take(u64, PathBuf),
@@ -108,6 +114,9 @@ fn next_action(words: &mut Words) -> Option<Action> {
         Some("await") => Action::Await(path(words)),
         Some("print") => Action::Print(text(words)),
         Some("complain") => Action::Complain(text(words)),
+        Some("tell") => Action::Tell(small(words), text(words)),
+        Some("close") => Action::Close(small(words)),
+        Some("notify") => Action::Notify(text(words)),
         Some("lines") => Action::Lines(number(words), number(words)),
         Some("collect") => Action::Collect(path(words)),
         Some("take") => Action::Take(number(words), path(words)),
@@ -147,6 +156,9 @@ fn perform(action: Action, arguments: &[OsString], words: &mut Words, life: &mut
         }
         Action::Print(text) => kernel::write_all(1, &line(&text)),
         Action::Complain(text) => kernel::write_all(2, &line(&text)),
+        Action::Tell(fd, text) => kernel::write_all(fd, &line(&text)),
+        Action::Close(fd) => kernel::close(fd),
+        Action::Notify(text) => notify(&text),
         Action::Lines(from, to) => (from..=to).for_each(|n| kernel::write_all(1, format!("line {n}\n").as_bytes())),
         Action::Collect(file) => while copy_some(&file, 4096) > 0 {},
         Action::Take(count, file) => take_lines(count, &file),
@@ -171,6 +183,12 @@ fn perform(action: Action, arguments: &[OsString], words: &mut Words, life: &mut
         },
         Action::Run(file) => *words = script(&file),
     }
+}
+
+fn notify(text: &OsString) {
+    let socket = std::env::var_os("NOTIFY_SOCKET").unwrap_or_else(|| misused("there is no NOTIFY_SOCKET"));
+    let name = socket.as_bytes().strip_prefix(b"@").unwrap_or_else(|| misused(&format!("{socket:?} is no @name")));
+    kernel::send(name, text.as_bytes()).unwrap_or_else(|error| misused(&format!("{socket:?}: {error}")));
 }
 
 fn inner(words: &mut Words) -> Box<Action> {

@@ -2,6 +2,10 @@
 
 use super::*;
 use crate::decide::cli::{self, Request};
+use crate::decide::endpoint::Handed;
+use crate::decide::environ::Environ;
+use crate::decide::facts::Terminal;
+use crate::decide::step::Step;
 use crate::decide::words::Words;
 use std::ffi::OsString;
 
