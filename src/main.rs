@@ -32,7 +32,7 @@ fn start(words: Vec<OsString>) -> Result<u8> {
     if entry::is_secure_mode() {
         return Err(Error::refused(format_args!("refusing to run set-user-id or with file capabilities")));
     }
-    fd::whole().map_err(|why| say::failed(format_args!("cannot open standard descriptors"), &why))?;
+    fd::whole().map_err(|why| say::failed(format_args!("cannot open standard descriptors"), why))?;
     let mut words = Words::new(words);
     loop {
         return match cli::parse(&words)? {

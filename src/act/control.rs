@@ -2,7 +2,6 @@
 //! who has the lock, and a descriptor of the process keeps its number from becoming a stranger's meanwhile.
 
 use core::ffi::CStr;
-use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
 use crate::act::say::{self, failed};
@@ -19,7 +18,7 @@ use crate::decide::time::Time;
 use crate::sys::dir::{self, About, Dir, How};
 use crate::sys::lock::{self, Kind};
 use crate::sys::pidfd::Process;
-use crate::sys::{self, errno, identity, wait};
+use crate::sys::{self, Errno, identity, wait};
 
 /// How often a file that is just being claimed is looked at again.
 const PATIENCE: usize = 20;
@@ -133,13 +132,13 @@ enum Sent {
 fn send(process: Process, signal: Signal) -> Result<Sent> {
     match process.send(signal.number()) {
         Ok(()) => Ok(Sent::Yes),
-        Err(why) if is_gone(&why) => Ok(Sent::Gone),
-        Err(why) => Err(failed(format_args!("cannot send {signal} to pid {}", process.number), &why)),
+        Err(why) if is_gone(why) => Ok(Sent::Gone),
+        Err(why) => Err(failed(format_args!("cannot send {signal} to pid {}", process.number), why)),
     }
 }
 
-fn is_gone(why: &io::Error) -> bool {
-    why.raw_os_error() == Some(errno::ESRCH)
+fn is_gone(why: Errno) -> bool {
+    why == Errno::SRCH
 }
 
 // ------------------------------------------------------------------------------------------------------------------
@@ -168,10 +167,10 @@ type Found<T> = core::result::Result<T, Nobody>;
 impl Pidfile {
     /// Opens the file. It is not changed, and no lock is taken.
     fn open(path: &CStr) -> Found<Self> {
-        let file = dir::look(path).map_err(|why| match why.raw_os_error() {
-            Some(errno::ENOENT) => Nobody::NotRunning,
-            Some(errno::ELOOP) => Nobody::Unknown(Why::Link),
-            number => Nobody::Unknown(Why::Kernel(number.unwrap_or(0))),
+        let file = dir::look(path).map_err(|why| match why {
+            Errno::NOENT => Nobody::NotRunning,
+            Errno::LOOP => Nobody::Unknown(Why::Link),
+            other => Nobody::Unknown(Why::Kernel(other.raw_os_error())),
         })?;
         match dir::about(file.as_fd()) {
             Ok(About { regular: true, identity, owner, .. }) => Ok(Self { file, identity, owner }),
@@ -232,12 +231,12 @@ impl Pidfile {
         let home = word(format!("/proc/{number}").into_bytes());
         let process = match Process::open(number, &home) {
             Ok(process) => process,
-            Err(why) if matches!(why.raw_os_error(), Some(errno::ESRCH | errno::EINVAL)) => return (None, Hold::Not),
+            Err(Errno::SRCH | Errno::INVAL) => return (None, Hold::Not),
             Err(_) => return (None, Hold::Unseen),
         };
         let hold = self.hold(&home, parent);
         // As long as it was not reaped, what was asked by its number was about it.
-        let reaped = process.send(0).is_err_and(|why| is_gone(&why));
+        let reaped = process.send(0).is_err_and(is_gone);
         (Some(process), if reaped { Hold::Not } else { hold })
     }
 
@@ -265,7 +264,7 @@ impl Pidfile {
                     hold = Hold::Held;
                 }
             }
-            Err(why) if hold == Hold::Not && why.raw_os_error() == Some(errno::EACCES) => hold = Hold::Unseen,
+            Err(why) if hold == Hold::Not && why == Errno::ACCESS => hold = Hold::Unseen,
             // Another file; or one that has been closed meanwhile.
             Ok(_) | Err(_) => {}
         });

@@ -6,7 +6,7 @@ use crate::act::say::{complain, failed};
 use crate::decide::error::{Error, Result};
 use crate::decide::exit;
 use crate::sys::process::{self, Forked};
-use crate::sys::{fd, identity};
+use crate::sys::{self, fd, identity};
 
 /// The one who waits for us, until it is told how the start went.
 pub struct Caller(OwnedFd);
@@ -38,7 +38,7 @@ pub enum Keep {
 /// # Errors
 /// When that is not to be had.
 pub fn detach(distance: Distance, keep: Keep) -> Result<Caller> {
-    let fail = |why| failed(format_args!("cannot detach"), &why);
+    let fail = |why| failed(format_args!("cannot detach"), why);
     let (answer, write) = fd::pipe().map_err(fail)?;
     if let Forked::Parent(_) = process::fork().map_err(fail)? {
         await_answer(&answer);
@@ -51,7 +51,7 @@ pub fn detach(distance: Distance, keep: Keep) -> Result<Caller> {
     }
 }
 
-fn leave(distance: Distance, keep: Keep) -> std::io::Result<()> {
+fn leave(distance: Distance, keep: Keep) -> sys::Result<()> {
     process::new_session()?;
     if distance == Distance::Orphan {
         if let Forked::Parent(_) = process::fork()? {

@@ -5,12 +5,11 @@
 
 use alloc::ffi::CString;
 use core::ffi::CStr;
-use std::io;
 use std::os::fd::AsFd;
 
 use crate::decide::image::{Cause, HEAD, HERE, Image, judge};
 use crate::decide::text::Text;
-use crate::sys::{dir, errno, process};
+use crate::sys::{Errno, dir, process};
 
 /// A path that fits into a message; a longer one is cut off.
 pub type Detail = Text<256>;
@@ -19,11 +18,11 @@ pub type Detail = Text<256>;
 const DEPTH: usize = 4;
 
 /// Finds the cause of a failed exec of the first of these paths that is there.
-pub fn explain(paths: &[CString], why: &io::Error) -> (Cause, Detail) {
+pub fn explain(paths: &[CString], why: Errno) -> (Cause, Detail) {
     for path in paths {
         match dir::about_path(path) {
             Ok(_) => return file(path, why, DEPTH),
-            Err(error) if error.raw_os_error() == Some(errno::EACCES) => return way(path),
+            Err(Errno::ACCESS) => return way(path),
             Err(_) => {}
         }
     }
@@ -35,12 +34,12 @@ pub fn explain(paths: &[CString], why: &io::Error) -> (Cause, Detail) {
 }
 
 /// The file is there: what is wrong with it, or with what it needs?
-fn file(path: &CStr, why: &io::Error, depth: usize) -> (Cause, Detail) {
+fn file(path: &CStr, why: Errno, depth: usize) -> (Cause, Detail) {
     let here = |cause| (cause, detail(path.to_bytes()));
     if !dir::about_path(path).is_ok_and(|about| about.regular) {
         return here(Cause::NotAFile);
     }
-    let denied = why.raw_os_error() == Some(errno::EACCES);
+    let denied = why == Errno::ACCESS;
     if denied && process::may_execute(path).is_err() {
         return here(if dir::is_noexec(path) { Cause::Noexec } else { Cause::NotExecutable });
     }
@@ -59,7 +58,7 @@ fn file(path: &CStr, why: &io::Error, depth: usize) -> (Cause, Detail) {
     let there = with_nul(&next);
     let Ok(there) = CStr::from_bytes_until_nul(there.as_bytes()) else { return here(Cause::Plain) };
     match (dir::about_path(there), depth) {
-        (Err(error), _) if error.raw_os_error() == Some(errno::EACCES) => way(there),
+        (Err(error), _) if error == Errno::ACCESS => way(there),
         (Err(_), _) => (cause, next),
         (Ok(_), 0) => here(Cause::Plain),
         (Ok(_), _) => file(there, why, depth - 1),

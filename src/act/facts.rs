@@ -14,7 +14,7 @@ use crate::decide::options::Options;
 use crate::decide::text::Clean;
 use crate::decide::words::{Unread, Words};
 use crate::sys::contents::Contents;
-use crate::sys::{entry, errno, identity, process, terminal};
+use crate::sys::{Errno, entry, identity, process, terminal};
 
 /// The file of `--args`, in its place among the words.
 ///
@@ -23,7 +23,7 @@ use crate::sys::{entry, errno, identity, process, terminal};
 pub fn read_words(unread: Unread) -> Result<Words> {
     let path = word(unread.file.as_bytes().to_vec());
     let contents = Contents::read(&path)
-        .map_err(|why| failed(format_args!("cannot read '{}'", Clean(unread.file.as_bytes())), &why))?;
+        .map_err(|why| failed(format_args!("cannot read '{}'", Clean(unread.file.as_bytes())), why))?;
     unread.read(&contents)
 }
 
@@ -73,7 +73,7 @@ pub fn read<'a>(options: &Options, world: &'a mut World) -> Result<Facts<'a>> {
 fn database(path: &CStr) -> Result<Contents> {
     match Contents::read(path) {
         Ok(bytes) => Ok(bytes),
-        Err(why) if matches!(why.raw_os_error(), Some(errno::ENOENT | errno::ENOTDIR)) => Ok(Contents::default()),
-        Err(why) => Err(failed(format_args!("cannot read {}", path.to_string_lossy()), &why)),
+        Err(Errno::NOENT | Errno::NOTDIR) => Ok(Contents::default()),
+        Err(why) => Err(failed(format_args!("cannot read {}", path.to_string_lossy()), why)),
     }
 }

@@ -11,8 +11,8 @@ use crate::decide::exit::Exit;
 use crate::decide::steps::Program;
 use crate::decide::text::{Clean, Text};
 use crate::decide::time::Span;
-use crate::sys::dir;
 use crate::sys::process::{self, Pid, Usage};
+use crate::sys::{self, dir};
 
 /// The longest variable: `VSRUN_SERVER_EXPLAIN=dumped core with signal 64`.
 type Variable = Text<64>;
@@ -49,7 +49,7 @@ impl Handler {
     pub fn new(program: Program) -> Result<Self> {
         if let Some(path) = program.paths.first() {
             let shown = Clean(path.to_bytes());
-            let fail = |why| failed(format_args!("cannot execute handler '{shown}'"), &why);
+            let fail = |why| failed(format_args!("cannot execute handler '{shown}'"), why);
             if !dir::about_path(path).map_err(fail)?.regular {
                 return Err(Error::refused(format_args!("cannot execute handler '{shown}': not a regular file")));
             }
@@ -68,7 +68,7 @@ impl Handler {
         report: &Report,
         input: Option<BorrowedFd<'_>>,
         output: Option<BorrowedFd<'_>>,
-    ) -> std::io::Result<()> {
+    ) -> sys::Result<()> {
         for slot in 0..VARIABLES {
             self.program.env.fill(slot, variable(slot, report).as_bytes());
         }

@@ -8,7 +8,7 @@ use crate::decide::holder::{Socket, find};
 use crate::decide::text::Clean;
 use crate::sys::contents::{self, Contents};
 use crate::sys::dir::{self, Dir};
-use crate::sys::{errno, socket};
+use crate::sys::{Errno, socket};
 
 /// Who has it: ` (pid 7 has it)`; nothing where nobody can tell.
 pub fn of(listener: &Listener<'_>) -> String {
@@ -38,7 +38,7 @@ pub fn of(listener: &Listener<'_>) -> String {
 pub fn is_dead(listener: &Listener<'_>) -> bool {
     // A call to anything that is no socket is refused with the same words.
     dir::about_path(&listener.path()).is_ok_and(|about| about.socket)
-        && socket::call(&listener.address).is_err_and(|why| why.raw_os_error() == Some(errno::ECONNREFUSED))
+        && socket::call(&listener.address).is_err_and(|why| why == Errno::CONNREFUSED)
 }
 
 /// The first process that has the socket open; its user, where no process can be found.

@@ -23,7 +23,7 @@ impl Janitor {
     /// # Errors
     /// When the kernel has no process or no descriptor to give.
     pub fn hire(claims: &Claims) -> Result<Self> {
-        let fail = |why| failed(format_args!("cannot prepare for a failure"), &why);
+        let fail = |why| failed(format_args!("cannot prepare for a failure"), why);
         let (orders, order) = fd::pipe().map_err(fail)?;
         let (done, doing) = fd::pipe().map_err(fail)?;
         match process::fork().map_err(fail)? {

@@ -2,7 +2,6 @@
 
 use alloc::ffi::CString;
 use core::fmt::Write;
-use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 use crate::act::explain;
@@ -15,7 +14,7 @@ use crate::decide::steps::Program;
 use crate::decide::text::Text;
 use crate::sys::process::{Forked, Pid, Words};
 use crate::sys::wait::Mask;
-use crate::sys::{errno, fd, identity, process, terminal, wait};
+use crate::sys::{self, Errno, fd, identity, process, terminal, wait};
 
 /// A program with everything that its start needs in memory: after a fork nothing is allocated.
 pub struct Prepared {
@@ -91,7 +90,7 @@ pub struct Launched {
 ///
 /// # Errors
 /// When the kernel has no process or no descriptor to give.
-pub fn spawn(program: &Prepared, wires: &Wires<'_>) -> io::Result<Launched> {
+pub fn spawn(program: &Prepared, wires: &Wires<'_>) -> sys::Result<Launched> {
     let (report, write) = fd::pipe()?;
     match process::fork()? {
         Forked::Child => fail(program, wires, &write),
@@ -103,14 +102,14 @@ pub fn spawn(program: &Prepared, wires: &Wires<'_>) -> io::Result<Launched> {
 ///
 /// # Errors
 /// When the kernel has no process or no descriptor to give.
-pub fn spawn_orphan(program: &Prepared, wires: &Wires<'_>) -> io::Result<OwnedFd> {
+pub fn spawn_orphan(program: &Prepared, wires: &Wires<'_>) -> sys::Result<OwnedFd> {
     let (report, write) = fd::pipe()?;
     match process::fork()? {
         Forked::Child => match process::fork() {
             Ok(Forked::Child) => fail(program, wires, &write),
             Ok(Forked::Parent(_)) => process::leave(exit::OK),
             Err(why) => {
-                Failure::new(usize::from(FORK), &why).send(write.as_fd());
+                Failure::new(usize::from(FORK), why).send(write.as_fd());
                 process::leave(exit::SETUP)
             }
         },
@@ -132,7 +131,7 @@ fn fail(program: &Prepared, wires: &Wires<'_>, report: &OwnedFd) -> ! {
             failure
         }
         Err(why) => {
-            let failure = Failure::new(usize::from(FORK), &why);
+            let failure = Failure::new(usize::from(FORK), why);
             failure.send(report.as_fd());
             failure
         }
@@ -141,7 +140,7 @@ fn fail(program: &Prepared, wires: &Wires<'_>, report: &OwnedFd) -> ! {
 }
 
 /// A descriptor of ours that has the number which the program is to have, moved above it.
-fn out_of_the_way(fd: BorrowedFd<'_>, wires: &Wires<'_>) -> io::Result<Option<OwnedFd>> {
+fn out_of_the_way(fd: BorrowedFd<'_>, wires: &Wires<'_>) -> sys::Result<Option<OwnedFd>> {
     match wires.ready {
         Some((_, number)) if fd.as_raw_fd() == number => fd::duplicate_from(fd, number + 1).map(Some),
         Some(_) | None => Ok(None),
@@ -156,15 +155,15 @@ pub fn take_over(program: &Prepared, wires: &Wires<'_>) -> Failure {
             voice.say(Priority::Debug, format_args!("{}: {step}", process::id()));
         }
         if let Err(why) = perform(step, program, wires, &mut way) {
-            let mut failure = Failure::new(place, &why);
+            let mut failure = Failure::new(place, why);
             if let Step::Exec(_) = step {
-                (failure.cause, failure.detail) = explain::explain(&program.paths, &why);
+                (failure.cause, failure.detail) = explain::explain(&program.paths, why);
             }
             return failure;
         }
     }
     // A plan ends with an exec, and an exec that returns has failed.
-    Failure::new(program.steps.len(), &io::Error::from_raw_os_error(errno::EINVAL))
+    Failure::new(program.steps.len(), Errno::INVAL)
 }
 
 /// What one step leaves for a later one.
@@ -178,7 +177,7 @@ struct Way {
 }
 
 /// One step.
-fn perform(step: &Step, program: &Prepared, wires: &Wires<'_>, way: &mut Way) -> io::Result<()> {
+fn perform(step: &Step, program: &Prepared, wires: &Wires<'_>, way: &mut Way) -> sys::Result<()> {
     match step {
         Step::Signals => wait::mask(Mask::None),
         Step::Session => process::new_session(),
@@ -248,13 +247,13 @@ fn perform(step: &Step, program: &Prepared, wires: &Wires<'_>, way: &mut Way) ->
 }
 
 /// Tries the paths as execvp(3) does: what is missing or forbidden is passed over, anything else ends the search.
-fn execute(program: &Prepared) -> io::Error {
-    let mut worst = io::Error::from_raw_os_error(errno::ENOENT);
+fn execute(program: &Prepared) -> Errno {
+    let mut worst = Errno::NOENT;
     for path in &program.paths {
         let why = process::exec(path, &program.argv, &program.env);
-        match why.raw_os_error() {
-            Some(errno::ENOENT | errno::ENOTDIR) if program.paths.len() > 1 => {}
-            Some(errno::EACCES) => worst = why,
+        match why {
+            Errno::NOENT | Errno::NOTDIR if program.paths.len() > 1 => {}
+            Errno::ACCESS => worst = why,
             _ => return why,
         }
     }

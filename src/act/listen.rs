@@ -168,7 +168,7 @@ impl Loop<'_> {
         if let Some(file) = &self.watch.pidfile
             && let Err(why) = file.empty()
         {
-            let (path, why) = (file.path(), sys::words(&why));
+            let (path, why) = (file.path(), sys::words(why));
             self.say(Priority::Warning, format_args!("cannot empty pidfile '{path}': {why}"));
         }
         let Ok((word, usage)) = process::reap(pid) else { return Reaped::Nobody };

@@ -4,7 +4,6 @@
 //! directory that is held open, no link is ever followed, no file ever replaced, and only our own names are touched.
 
 use core::ffi::CStr;
-use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use crate::act::say::failed;
@@ -14,7 +13,7 @@ use crate::decide::retention::{OUTPUT, RECORDS, expired, generation, renamed};
 use crate::decide::text::Clean;
 use crate::decide::time::{Span, Time};
 use crate::sys::dir::{self, Dir, How};
-use crate::sys::{clock, errno};
+use crate::sys::{self, Errno, clock};
 
 /// How often somebody else may put a file in our place before we give up.
 const PATIENCE: usize = 100;
@@ -52,7 +51,7 @@ impl Logs {
     /// # Errors
     /// When that cannot be done.
     pub fn open(path: &CStr, keep: Span, owner: Option<(u32, u32)>, reading: Reading) -> Result<(Self, OwnedFd)> {
-        let fail = |why: io::Error| failed(format_args!("logdir '{}'", Clean(path.to_bytes())), &why);
+        let fail = |why: Errno| failed(format_args!("logdir '{}'", Clean(path.to_bytes())), why);
         let dir = open_or_make(path, owner).map_err(fail)?;
         let records = begin(&dir, RECORDS, None).map_err(fail)?;
         let (output, reader) = begin_output(&dir, owner, reading).map_err(fail)?;
@@ -82,7 +81,7 @@ impl Logs {
     ///
     /// # Errors
     /// Those of the file system.
-    pub fn rotate(&mut self) -> io::Result<OwnedFd> {
+    pub fn rotate(&mut self) -> sys::Result<OwnedFd> {
         (self.output, self.reader) = begin_output(&self.dir, self.owner, self.reading)?;
         self.sweep(Time(clock::monotonic()));
         begin(&self.dir, RECORDS, None)
@@ -92,14 +91,14 @@ impl Logs {
     ///
     /// # Errors
     /// Those of the file system; EEXIST when it is no file that vsrun would write to.
-    pub fn reopen(&self) -> io::Result<OwnedFd> {
+    pub fn reopen(&self) -> sys::Result<OwnedFd> {
         match self.dir.file(&word(RECORDS.as_bytes().to_vec()), How::Append, 0) {
             Ok(file) => {
                 let about = dir::about(file.as_fd())?;
                 let ours = about.regular && about.links == 1;
-                if ours { Ok(file) } else { Err(io::Error::from_raw_os_error(errno::EEXIST)) }
+                if ours { Ok(file) } else { Err(Errno::EXIST) }
             }
-            Err(why) if why.raw_os_error() == Some(errno::ENOENT) => begin(&self.dir, RECORDS, None),
+            Err(Errno::NOENT) => begin(&self.dir, RECORDS, None),
             Err(why) => Err(why),
         }
     }
@@ -123,7 +122,7 @@ impl Logs {
 }
 
 /// A new file for the server: one descriptor to append to it, one to read it if that is wanted.
-fn begin_output(dir: &Dir, owner: Option<(u32, u32)>, reading: Reading) -> io::Result<(OwnedFd, Option<OwnedFd>)> {
+fn begin_output(dir: &Dir, owner: Option<(u32, u32)>, reading: Reading) -> sys::Result<(OwnedFd, Option<OwnedFd>)> {
     for _ in 0..PATIENCE {
         let output = begin(dir, OUTPUT, owner)?;
         if reading == Reading::Unwanted {
@@ -134,11 +133,11 @@ fn begin_output(dir: &Dir, owner: Option<(u32, u32)>, reading: Reading) -> io::R
             return Ok((output, Some(reader)));
         }
     }
-    Err(io::Error::from_raw_os_error(errno::EEXIST))
+    Err(Errno::EXIST)
 }
 
 /// A new file of that name, whatever was there before renamed.
-fn begin(dir: &Dir, of: &str, owner: Option<(u32, u32)>) -> io::Result<OwnedFd> {
+fn begin(dir: &Dir, of: &str, owner: Option<(u32, u32)>) -> sys::Result<OwnedFd> {
     let name = word(of.as_bytes().to_vec());
     for _ in 0..PATIENCE {
         match dir.file(&name, How::NewAppend, FILE_MODE) {
@@ -149,35 +148,35 @@ fn begin(dir: &Dir, of: &str, owner: Option<(u32, u32)>) -> io::Result<OwnedFd> 
                 }
                 return Ok(file);
             }
-            Err(why) if why.raw_os_error() == Some(errno::EEXIST) => put_away(dir, &name, of)?,
+            Err(Errno::EXIST) => put_away(dir, &name, of)?,
             Err(why) => return Err(why),
         }
     }
-    Err(io::Error::from_raw_os_error(errno::EEXIST))
+    Err(Errno::EXIST)
 }
 
 /// Renames a file to its name and one more than the highest number there.
-fn put_away(dir: &Dir, name: &CStr, of: &str) -> io::Result<()> {
+fn put_away(dir: &Dir, name: &CStr, of: &str) -> sys::Result<()> {
     let mut highest = 0;
     dir.each(&mut |name| highest = generation(name.to_bytes(), of).unwrap_or(0).max(highest))?;
-    let full = || io::Error::from_raw_os_error(errno::EEXIST);
+    let full = || Errno::EXIST;
     for step in 1..100 {
         let number = highest.checked_add(step).ok_or_else(full)?;
         let new = renamed(of, number);
         let new = CStr::from_bytes_until_nul(new.as_bytes()).unwrap_or(c"");
         match dir.rename(name, new) {
-            Err(why) if why.raw_os_error() == Some(errno::EEXIST) => {}
+            Err(Errno::EXIST) => {}
             // Somebody else has taken it away: the place is free as well.
-            Err(why) if why.raw_os_error() == Some(errno::ENOENT) => return Ok(()),
+            Err(Errno::NOENT) => return Ok(()),
             result => return result,
         }
     }
     Err(full())
 }
 
-fn open_or_make(path: &CStr, owner: Option<(u32, u32)>) -> io::Result<Dir> {
+fn open_or_make(path: &CStr, owner: Option<(u32, u32)>) -> sys::Result<Dir> {
     match Dir::open(path) {
-        Err(why) if why.raw_os_error() == Some(errno::ENOENT) => {}
+        Err(Errno::NOENT) => {}
         result => return result,
     }
     let bytes = path.to_bytes();
@@ -202,10 +201,10 @@ fn open_or_make(path: &CStr, owner: Option<(u32, u32)>) -> io::Result<Dir> {
 }
 
 /// Makes a directory, closed to others for now. Says whether it was not there yet.
-fn make(path: &CStr) -> io::Result<bool> {
+fn make(path: &CStr) -> sys::Result<bool> {
     match dir::make(path, 0o700) {
         Ok(()) => Ok(true),
-        Err(why) if why.raw_os_error() == Some(errno::EEXIST) => Ok(false),
+        Err(Errno::EXIST) => Ok(false),
         Err(why) => Err(why),
     }
 }

@@ -3,7 +3,6 @@
 use alloc::ffi::CString;
 use core::ffi::CStr;
 use core::fmt::Write;
-use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
 use crate::act::say::failed;
@@ -13,7 +12,7 @@ use crate::decide::text::{Clean, Text};
 use crate::sys::dir::{self, About, Dir, How};
 use crate::sys::lock::{Kind, lock};
 use crate::sys::process::Pid;
-use crate::sys::{errno, identity};
+use crate::sys::{self, Errno, identity};
 
 /// How often a path that changes under our hands is looked at again.
 const PATIENCE: usize = 100;
@@ -42,32 +41,32 @@ impl Pidfile {
     /// When somebody else holds it, or it is not a file that root may trust: nothing was changed then.
     pub fn claim(path: &CStr) -> Result<Self> {
         let shown = Clean(path.to_bytes());
-        let fail = |why: &io::Error| failed(format_args!("pidfile '{shown}'"), why);
+        let fail = |why: Errno| failed(format_args!("pidfile '{shown}'"), why);
         let (parent, name) = split(path);
         if name.is_empty() {
             return Err(Error::refused(format_args!("pidfile '{shown}' names a directory")));
         }
-        let dir = Dir::open_path(&parent).map_err(|why| fail(&why))?;
+        let dir = Dir::open_path(&parent).map_err(fail)?;
         for _ in 0..PATIENCE {
-            let Some((file, made)) = open(&dir, &name).map_err(|why| match why.raw_os_error() {
-                Some(errno::ELOOP) => Error::refused(format_args!("pidfile '{shown}' is a symbolic link")),
-                _ => fail(&why),
+            let Some((file, made)) = open(&dir, &name).map_err(|why| match why {
+                Errno::LOOP => Error::refused(format_args!("pidfile '{shown}' is a symbolic link")),
+                _ => fail(why),
             })?
             else {
                 continue;
             };
-            let about = dir::about(file.as_fd()).map_err(|why| fail(&why))?;
+            let about = dir::about(file.as_fd()).map_err(fail)?;
             if let Some(fault) = fault(&about) {
                 return Err(Error::refused(format_args!("pidfile '{shown}' {fault}")));
             }
             if let Err(why) = lock(file.as_fd(), Kind::Exclusive) {
-                if matches!(why.raw_os_error(), Some(errno::EAGAIN | errno::EACCES)) {
+                if matches!(why, Errno::AGAIN | Errno::ACCESS) {
                     return Err(running(path, &file));
                 }
                 if made {
                     let _ = dir.unlink(&name);
                 }
-                return Err(failed(format_args!("cannot lock pidfile '{shown}'"), &why));
+                return Err(failed(format_args!("cannot lock pidfile '{shown}'"), why));
             }
             // Between open and lock the one who had it may have removed it.
             if is_at(&dir, &name, &about) {
@@ -87,14 +86,14 @@ impl Pidfile {
     /// ENOSPC.
     pub fn reserve(&self) -> Result<()> {
         let result = self.empty().and_then(|()| dir::reserve(self.file.as_fd(), 16));
-        result.map_err(|why| failed(format_args!("pidfile '{}'", self.path()), &why))
+        result.map_err(|why| failed(format_args!("pidfile '{}'", self.path()), why))
     }
 
     /// Writes the pid of a process.
     ///
     /// # Errors
     /// Those of write(2).
-    pub fn write(&self, pid: Pid) -> io::Result<()> {
+    pub fn write(&self, pid: Pid) -> sys::Result<()> {
         let mut line = Text::<16>::new();
         let _ = writeln!(line, "{pid}");
         dir::replace(self.file.as_fd(), line.as_bytes())
@@ -104,7 +103,7 @@ impl Pidfile {
     ///
     /// # Errors
     /// Those of ftruncate(2).
-    pub fn empty(&self) -> io::Result<()> {
+    pub fn empty(&self) -> sys::Result<()> {
         dir::cut(self.file.as_fd(), 0)
     }
 
@@ -113,11 +112,11 @@ impl Pidfile {
     ///
     /// # Errors
     /// When the path names another file meanwhile, or cannot be read.
-    pub fn hand_over(&self) -> io::Result<OwnedFd> {
+    pub fn hand_over(&self) -> sys::Result<OwnedFd> {
         lock(self.file.as_fd(), Kind::Shared)?;
         let second = self.dir.file(&self.name, How::ReadOnly, 0)?;
         if dir::about(second.as_fd())?.identity != self.about.identity {
-            return Err(io::Error::from_raw_os_error(errno::ENOENT));
+            return Err(Errno::NOENT);
         }
         lock(second.as_fd(), Kind::Shared)?;
         Ok(second)
@@ -147,17 +146,17 @@ pub fn is_same(one: &CStr, other: &CStr) -> bool {
 const MODE: u32 = 0o600;
 
 /// Opens the file, or makes it. None: it has come or gone in between. Says whether it was made.
-fn open(dir: &Dir, name: &CStr) -> io::Result<Option<(OwnedFd, bool)>> {
+fn open(dir: &Dir, name: &CStr) -> sys::Result<Option<(OwnedFd, bool)>> {
     let number = match dir.file(name, How::Existing, 0) {
         Ok(file) => return Ok(Some((file, false))),
         Err(why) => why,
     };
-    if number.raw_os_error() != Some(errno::ENOENT) {
+    if number != Errno::NOENT {
         return Err(number);
     }
     match dir.file(name, How::New, MODE) {
         Ok(file) => Ok(Some((file, true))),
-        Err(why) if why.raw_os_error() == Some(errno::EEXIST) => Ok(None),
+        Err(Errno::EXIST) => Ok(None),
         Err(why) => Err(why),
     }
 }

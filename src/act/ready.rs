@@ -1,7 +1,6 @@
 //! How the server says that it has been started, and how vsrun says the same to a service manager above it.
 
 use core::fmt::Write;
-use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use crate::act::say::failed;
@@ -12,7 +11,7 @@ use crate::decide::ready::{NOTIFY_SOCKET, Ready, says_ready};
 use crate::decide::text::Text;
 use crate::sys::datagram::{Inbox, Post};
 use crate::sys::process::{self, Pid};
-use crate::sys::{clock, fd};
+use crate::sys::{self, clock, fd};
 
 /// How the server's words are heard, over all its lives.
 pub enum Ear {
@@ -35,7 +34,7 @@ impl Ear {
             Ready::Newline(number) => Self::Newline(number),
             Ready::Notify => {
                 let (inbox, name) =
-                    Inbox::open().map_err(|why| failed(format_args!("cannot make a notify socket"), &why))?;
+                    Inbox::open().map_err(|why| failed(format_args!("cannot make a notify socket"), why))?;
                 env.set(NOTIFY_SOCKET, &[b"@", &name[..]].concat());
                 Self::Notify(inbox)
             }
@@ -46,7 +45,7 @@ impl Ear {
     ///
     /// # Errors
     /// When there is no pipe to be had.
-    pub fn pipe(&self) -> io::Result<Option<(OwnedFd, OwnedFd, i32)>> {
+    pub fn pipe(&self) -> sys::Result<Option<(OwnedFd, OwnedFd, i32)>> {
         match self {
             Self::Newline(number) => fd::pipe().map(|(read, write)| Some((read, write, *number))),
             Self::Exec | Self::Notify(_) => Ok(None),

@@ -1,6 +1,5 @@
 //! What a process tells its parent on its way to be a program: which step failed, or that the exec is next.
 
-use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use crate::act::explain::Detail;
@@ -10,7 +9,7 @@ use crate::decide::exit;
 use crate::decide::image::{Because, Cause};
 use crate::decide::step::Step;
 use crate::decide::text::Text;
-use crate::sys::{self, errno, fd};
+use crate::sys::{self, Errno, fd};
 
 /// Says that all steps but the exec went well: who ends before this byte never was the program.
 pub const EXEC_IS_NEXT: u8 = b'>';
@@ -37,7 +36,7 @@ pub type Line = Text<1024>;
 pub struct Failure {
     /// The step, by its place in the plan.
     place: u8,
-    number: i32,
+    why: Errno,
     /// What the file system tells about it.
     pub cause: Cause,
     /// The path that it is about.
@@ -49,15 +48,15 @@ pub const FORK: u8 = u8::MAX;
 
 impl Failure {
     /// Of the step in that place.
-    pub fn new(place: usize, why: &io::Error) -> Self {
+    pub fn new(place: usize, why: Errno) -> Self {
         let place = u8::try_from(place).unwrap_or(FORK);
-        Self { place, number: sys::number(why), cause: Cause::Plain, detail: Detail::new() }
+        Self { place, why, cause: Cause::Plain, detail: Detail::new() }
     }
 
     /// vsrun's exit status for it.
     pub fn code(&self, program: &Prepared) -> u8 {
         match program.steps().get(usize::from(self.place)) {
-            Some(Step::Exec(_)) if self.number == errno::ENOENT => exit::NOT_FOUND,
+            Some(Step::Exec(_)) if self.why == Errno::NOENT => exit::NOT_FOUND,
             Some(Step::Exec(_)) => exit::NOT_EXECUTABLE,
             Some(_) | None => exit::SETUP,
         }
@@ -76,8 +75,7 @@ impl Failure {
     /// None: what does not fit is cut off.
     pub fn write(&self, program: &Prepared, text: &mut Line) -> core::fmt::Result {
         use core::fmt::Write;
-        let why = io::Error::from_raw_os_error(self.number);
-        let why = sys::words(&why);
+        let why = sys::words(self.why);
         match program.steps().get(usize::from(self.place)) {
             Some(step) => write!(text, "cannot {step}: {why}{}", Because(self.cause, self.detail.as_bytes())),
             None => write!(text, "cannot start a process: {why}"),
@@ -88,7 +86,7 @@ impl Failure {
     pub fn send(&self, pipe: BorrowedFd<'_>) {
         let mut message = Text::<300>::new();
         message.push(&[self.place]);
-        message.push(&self.number.to_le_bytes());
+        message.push(&self.why.raw_os_error().to_le_bytes());
         message.push(&[self.cause.number()]);
         message.push(self.detail.as_bytes());
         let _ = fd::write_all(pipe, message.as_bytes());
@@ -96,8 +94,8 @@ impl Failure {
 
     fn read(message: &[u8]) -> Option<Self> {
         let [place, a, b, c, d, cause, detail @ ..] = message else { return None };
-        let number = i32::from_le_bytes([*a, *b, *c, *d]);
-        let mut failure = Self { place: *place, number, cause: Cause::from_number(*cause), detail: Detail::new() };
+        let why = Errno::from_raw_os_error(i32::from_le_bytes([*a, *b, *c, *d]));
+        let mut failure = Self { place: *place, why, cause: Cause::from_number(*cause), detail: Detail::new() };
         failure.detail.push(detail);
         Some(failure)
     }

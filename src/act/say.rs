@@ -2,7 +2,6 @@
 
 use alloc::ffi::CString;
 use core::fmt::{self, Write};
-use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use crate::decide::error::Error;
@@ -12,7 +11,7 @@ use crate::decide::plan::{Debug, Syslog};
 use crate::decide::text::{Clean, Text};
 use crate::decide::time::Stamp;
 use crate::sys::datagram::Post;
-use crate::sys::{self, clock, fd, process};
+use crate::sys::{self, Errno, clock, fd, process};
 
 /// A line is at most half of what a pipe takes at once; longer ones are cut.
 type Line = Text<2048>;
@@ -108,7 +107,7 @@ impl Voice {
     /// When there is no socket to be had.
     pub fn add_syslog(&mut self, syslog: Option<Syslog>) -> Result<(), Error> {
         if let Some(Syslog { tag, usage }) = syslog {
-            let post = Post::new(LOG).map_err(|why| failed(format_args!("cannot make a socket for syslog"), &why))?;
+            let post = Post::new(LOG).map_err(|why| failed(format_args!("cannot make a socket for syslog"), why))?;
             self.syslog = Some(Journal { post, tag, usage });
         }
         Ok(())
@@ -175,7 +174,7 @@ impl Voice {
 /// # Errors
 /// When there is no descriptor to be had.
 pub fn stderr() -> Result<OwnedFd, Error> {
-    fd::duplicate(fd::standard(2)).map_err(|why| failed(format_args!("cannot keep standard error"), &why))
+    fd::duplicate(fd::standard(2)).map_err(|why| failed(format_args!("cannot keep standard error"), why))
 }
 
 /// Tells the caller how it ended, on standard error, and answers the exit status.
@@ -198,11 +197,11 @@ pub fn complain(error: &Error) -> u8 {
 /// When it cannot be written: the caller wanted it.
 pub fn out(text: &str) -> Result<u8, Error> {
     fd::write_all(fd::standard(1), text.as_bytes())
-        .map_err(|why| failed(format_args!("cannot write to standard output"), &why))?;
+        .map_err(|why| failed(format_args!("cannot write to standard output"), why))?;
     Ok(exit::OK)
 }
 
 /// An error of the kernel: what we were doing, and the system's own words.
-pub fn failed(doing: fmt::Arguments<'_>, why: &io::Error) -> Error {
+pub fn failed(doing: fmt::Arguments<'_>, why: Errno) -> Error {
     Error::refused(format_args!("{doing}: {}", sys::words(why)))
 }

@@ -1,6 +1,5 @@
 //! Where the server's words go: as they are, to files, or through a pipe to a logger.
 
-use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use crate::act::launch::{Prepared, Wires, spawn, spawn_orphan};
@@ -13,7 +12,7 @@ use crate::decide::steps::Program;
 use crate::decide::time::{Span, Time};
 use crate::sys::process::Pid;
 use crate::sys::wait::Signals;
-use crate::sys::{clock, fd, process, wait};
+use crate::sys::{self, Errno, clock, fd, process, wait};
 
 /// The pauses before a logger that died is started again.
 const PAUSES: (Span, Span) = (Span::millis(100), Span::secs(5));
@@ -61,7 +60,7 @@ pub fn open(output: Output, reading: Reading) -> Result<(Sink, Voice)> {
         }
         Output::Logger(program) => {
             find(&program)?;
-            let (pipe, write) = fd::pipe().map_err(|why| failed(format_args!("cannot make a pipe"), &why))?;
+            let (pipe, write) = fd::pipe().map_err(|why| failed(format_args!("cannot make a pipe"), why))?;
             let program = Prepared::new(program);
             let logger = Logger { program, pipe, life: None, pause: PAUSES.0, again: None };
             Ok((Sink::Logger(logger), Voice::new(Place::Pipe(write))))
@@ -80,7 +79,7 @@ fn find(program: &Program) -> Result<()> {
     }
     let name = program.argv.first().map(|word| word.to_string_lossy()).unwrap_or_default();
     match why {
-        Some(why) if program.paths.len() == 1 => Err(failed(format_args!("logger '{name}'"), &why)),
+        Some(why) if program.paths.len() == 1 => Err(failed(format_args!("logger '{name}'"), why)),
         _ => Err(Error::refused(format_args!("logger '{name}' is in no directory of PATH"))),
     }
 }
@@ -113,7 +112,7 @@ impl Sink {
                     voice.say(Priority::Info, format_args!("rotated: the files begin anew"));
                 }
                 Err(why) => {
-                    let why = crate::sys::words(&why);
+                    let why = crate::sys::words(why);
                     voice.say(Priority::Warning, format_args!("cannot rotate the log files: {why}; they go on"));
                 }
             }
@@ -129,7 +128,7 @@ impl Sink {
                 voice.say(Priority::Info, format_args!("reopened: the file was opened anew"));
             }
             Err(why) => {
-                let why = crate::sys::words(&why);
+                let why = crate::sys::words(why);
                 voice.say(Priority::Warning, format_args!("cannot open the log file anew: {why}; the old one goes on"));
             }
         }
@@ -141,7 +140,7 @@ impl Sink {
     /// When it cannot be executed.
     pub fn start(&mut self) -> Result<()> {
         let Self::Logger(logger) = self else { return Ok(()) };
-        let fail = |why: io::Error| failed(format_args!("cannot start the logger"), &why);
+        let fail = |why: Errno| failed(format_args!("cannot start the logger"), why);
         let report = logger.launch(Time(clock::monotonic())).map_err(fail)?;
         logger.check(&report)
     }
@@ -153,7 +152,7 @@ impl Sink {
     pub fn start_orphan(&self) -> Result<()> {
         let Self::Logger(logger) = self else { return Ok(()) };
         let report = spawn_orphan(&logger.program, &logger.wires())
-            .map_err(|why| failed(format_args!("cannot start the logger"), &why))?;
+            .map_err(|why| failed(format_args!("cannot start the logger"), why))?;
         logger.check(&report)
     }
 
@@ -225,7 +224,7 @@ impl Logger {
         Wires { input: Some(self.pipe.as_fd()), ..Wires::default() }
     }
 
-    fn launch(&mut self, now: Time) -> io::Result<OwnedFd> {
+    fn launch(&mut self, now: Time) -> sys::Result<OwnedFd> {
         let launched = spawn(&self.program, &self.wires())?;
         self.life = Some(Life { pid: launched.pid, since: now });
         Ok(launched.report)

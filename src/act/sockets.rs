@@ -2,7 +2,6 @@
 
 use alloc::ffi::CString;
 use core::ops::Range;
-use std::io;
 use std::os::fd::{AsFd, OwnedFd, RawFd};
 
 use crate::act::holder;
@@ -13,7 +12,7 @@ use crate::decide::error::Result;
 use crate::decide::text::Clean;
 use crate::sys::dir::{self, About, Dir, How};
 use crate::sys::socket::{self, Kind};
-use crate::sys::{errno, fd, identity, process};
+use crate::sys::{self, Errno, fd, identity, process};
 
 /// Whether a lock of ours proves that no other instance lives.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -44,7 +43,7 @@ pub fn set_aside(listen: &Listen) -> Result<Range<RawFd>> {
     let end = fd::FIRST + RawFd::from(endpoint::count(listen.handed, &listen.own));
     for number in fd::FIRST..end {
         let result = if number < own { fd::seal_one(number) } else { fd::place(fd::standard(0), number) };
-        result.map_err(|why| failed(format_args!("cannot use descriptor {number} for a socket"), &why))?;
+        result.map_err(|why| failed(format_args!("cannot use descriptor {number} for a socket"), why))?;
     }
     Ok(fd::FIRST..end)
 }
@@ -58,14 +57,14 @@ impl Sockets {
         let own = listen.own.iter().filter_map(|text| Listener::parse(text.to_bytes()));
         for (number, listener) in (fd::FIRST + RawFd::from(listen.handed)..).zip(own) {
             self.open(&listener, listen.owner, alone, number).map_err(|why| {
-                let holder = if is_taken(&why) { holder::of(&listener) } else { String::new() };
-                failed(format_args!("cannot listen on '{}'{holder}", Clean(listener.text)), &why)
+                let holder = if is_taken(why) { holder::of(&listener) } else { String::new() };
+                failed(format_args!("cannot listen on '{}'{holder}", Clean(listener.text)), why)
             })?;
         }
         Ok(())
     }
 
-    fn open(&mut self, listener: &Listener<'_>, owner: Option<(u32, u32)>, alone: Alone, at: RawFd) -> io::Result<()> {
+    fn open(&mut self, listener: &Listener<'_>, owner: Option<(u32, u32)>, alone: Alone, at: RawFd) -> sys::Result<()> {
         let socket = if listener.is_path() {
             let (socket, file) = at_path(listener, owner, alone)?;
             self.0.push(file);
@@ -95,21 +94,19 @@ impl Sockets {
 }
 
 /// A socket on a port.
-fn on_port(listener: &Listener<'_>) -> io::Result<OwnedFd> {
+fn on_port(listener: &Listener<'_>) -> sys::Result<OwnedFd> {
     let kind = match listener.traffic {
         Traffic::Connections => Kind::Stream,
         Traffic::Packets => Kind::Datagram,
     };
     match (socket::bind(&listener.address, kind), listener.fallback()) {
-        (Err(why), Some(second)) if matches!(why.raw_os_error(), Some(errno::EAFNOSUPPORT | errno::EADDRNOTAVAIL)) => {
-            socket::bind(&second, kind)
-        }
+        (Err(Errno::AFNOSUPPORT | Errno::ADDRNOTAVAIL), Some(second)) => socket::bind(&second, kind),
         (result, _) => result,
     }
 }
 
 /// A socket at a path, for its owner and group: nobody else can call it, not even for a moment.
-fn at_path(listener: &Listener<'_>, owner: Option<(u32, u32)>, alone: Alone) -> io::Result<(OwnedFd, File)> {
+fn at_path(listener: &Listener<'_>, owner: Option<(u32, u32)>, alone: Alone) -> sys::Result<(OwnedFd, File)> {
     let (parent, name) = split(&listener.path());
     let dir = Dir::open_path(&parent)?;
     let make = || {
@@ -119,7 +116,7 @@ fn at_path(listener: &Listener<'_>, owner: Option<(u32, u32)>, alone: Alone) -> 
         made
     };
     let mut made = make();
-    if made.as_ref().is_err_and(is_taken) && alone == Alone::Proved && holder::is_dead(listener) {
+    if made.as_ref().is_err_and(|why| is_taken(*why)) && alone == Alone::Proved && holder::is_dead(listener) {
         dir.unlink(&name)?;
         made = make();
     }
@@ -129,7 +126,7 @@ fn at_path(listener: &Listener<'_>, owner: Option<(u32, u32)>, alone: Alone) -> 
     let handle = dir.file(&name, How::Handle, 0)?;
     let about = dir::about(handle.as_fd())?;
     if !about.socket || about.links > 1 || about.owner != identity::effective_uid() {
-        return Err(io::Error::from_raw_os_error(errno::EEXIST));
+        return Err(Errno::EXIST);
     }
     if let Some((uid, gid)) = owner
         && let Err(why) = dir::give(handle.as_fd(), uid, gid)
@@ -140,6 +137,6 @@ fn at_path(listener: &Listener<'_>, owner: Option<(u32, u32)>, alone: Alone) -> 
     Ok((socket, File { dir, name, about }))
 }
 
-fn is_taken(why: &io::Error) -> bool {
-    why.raw_os_error() == Some(errno::EADDRINUSE)
+fn is_taken(why: Errno) -> bool {
+    why == Errno::ADDRINUSE
 }

@@ -34,9 +34,9 @@ pub struct Stayed {
 /// When the server cannot be started. Nothing of the start is left then.
 pub fn stay(plan: Box<Plan>, stdin: bool) -> Result<Box<Stayed>> {
     // Whatever signal comes from here on waits until the loop reads it.
-    wait::mask(Mask::All).map_err(|why| failed(format_args!("cannot block the signals"), &why))?;
+    wait::mask(Mask::All).map_err(|why| failed(format_args!("cannot block the signals"), why))?;
     let numbers = sockets::set_aside(&plan.listen)?;
-    fd::close_all_but(numbers).map_err(|why| failed(format_args!("cannot close inherited descriptors"), &why))?;
+    fd::close_all_but(numbers).map_err(|why| failed(format_args!("cannot close inherited descriptors"), why))?;
     let mut caller = None;
     let mut claims = Claims { sockets: Sockets::default(), pidfiles: claim_both(&plan)? };
     let bound = claims.bind(&plan.listen);
@@ -116,9 +116,9 @@ fn prepare(mut plan: Box<Plan>, stdin: bool, claims: &Claims, caller: &mut Optio
     }
     voice.keep_apart(plan.debug)?;
     if let [_, Some(manager)] = &claims.pidfiles {
-        manager.write(process::id()).map_err(|why| failed(format_args!("pidfile '{}'", manager.path()), &why))?;
+        manager.write(process::id()).map_err(|why| failed(format_args!("pidfile '{}'", manager.path()), why))?;
     }
-    let signals = Signals::open().map_err(|why| failed(format_args!("cannot listen to signals"), &why))?;
+    let signals = Signals::open().map_err(|why| failed(format_args!("cannot listen to signals"), why))?;
     if afterwards == Afterwards::Stay {
         process::adopt_orphans();
         sink.start()?;

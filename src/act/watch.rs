@@ -25,7 +25,7 @@ use crate::decide::time::{Span, Time};
 use crate::decide::traps::Traps;
 use crate::sys::process::{self, Pid, Target, Usage};
 use crate::sys::wait::Signals;
-use crate::sys::{self, clock, heap};
+use crate::sys::{self, Errno, clock, heap};
 
 /// Everything that a manager has.
 pub struct Watch {
@@ -180,7 +180,7 @@ impl Loop<'_> {
         let (ear, voice) = match watch.ear.pipe() {
             Ok(Some((read, write, number))) => (Some(read), Some((write, number))),
             Ok(None) => (None, None),
-            Err(why) => return self.cannot_launch(&why),
+            Err(why) => return self.cannot_launch(why),
         };
         let ready = voice.as_ref().map(|(write, number)| (write.as_fd(), *number));
         let wires = Wires { output, error: output, pidfile, ready, attempt, debug, ..Wires::default() };
@@ -192,11 +192,11 @@ impl Loop<'_> {
                 drop(voice);
                 self.wait()
             }
-            Err(why) => self.cannot_launch(&why),
+            Err(why) => self.cannot_launch(why),
         }
     }
 
-    fn cannot_launch(&mut self, why: &std::io::Error) -> Event {
+    fn cannot_launch(&mut self, why: Errno) -> Event {
         let why = sys::words(why);
         if self.is_first() {
             self.error = Some(Error::refused(format_args!("cannot start a process: {why}")));
@@ -210,7 +210,7 @@ impl Loop<'_> {
     pub fn write_pidfile(&self, pid: Pid) {
         let Some(file) = &self.watch.pidfile else { return };
         if let Err(why) = file.write(pid) {
-            let (path, why) = (file.path(), sys::words(&why));
+            let (path, why) = (file.path(), sys::words(why));
             self.say(Priority::Warning, format_args!("cannot write pidfile '{path}': {why}"));
         }
     }
@@ -233,7 +233,7 @@ impl Loop<'_> {
         match handler.ask(&report, input, watch.sink.handler(&watch.voice)) {
             Ok(()) => self.wait(),
             Err(why) => {
-                self.say(Priority::Warning, format_args!("cannot start the handler now: {}", sys::words(&why)));
+                self.say(Priority::Warning, format_args!("cannot start the handler now: {}", sys::words(why)));
                 Event::NoFork
             }
         }

@@ -1,12 +1,12 @@
 //! The contents of a file, in memory that is given back; and of a symbolic link.
 
 use core::ffi::CStr;
-use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 
 use rustix::fs::{Mode, OFlags, open};
 use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous, munmap};
 
+use super::Result;
 use super::fd::read_full;
 
 /// How much of a file is read without a mapping of its own. Pages that are not touched cost nothing.
@@ -46,7 +46,7 @@ impl Contents {
     ///
     /// # Errors
     /// Those of open(2), read(2) and mmap(2).
-    pub fn read(path: &CStr) -> io::Result<Self> {
+    pub fn read(path: &CStr) -> Result<Self> {
         let file = open(path, OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOCTTY, Mode::empty())?;
         let mut contents = Self { small: vec![0; SMALL], ..Self::default() };
         contents.length = read_full(file.as_fd(), &mut contents.small)?;
@@ -65,12 +65,12 @@ impl Contents {
     }
 
     /// Moves what there is into a mapping of eight times the size.
-    fn grow(&mut self) -> io::Result<()> {
+    fn grow(&mut self) -> Result<()> {
         /// No list of users and no file of arguments is longer, but a device may have no end.
         const MOST: usize = 64 << 20;
         let size = self.room() * 8;
         if size > MOST {
-            return Err(rustix::io::Errno::FBIG.into());
+            return Err(rustix::io::Errno::FBIG);
         }
         let access = ProtFlags::READ | ProtFlags::WRITE;
         // SAFETY: a new mapping, wherever the kernel likes.
@@ -87,6 +87,6 @@ impl Contents {
 ///
 /// # Errors
 /// Those of readlink(2).
-pub fn link(dir: BorrowedFd<'_>, name: &CStr, buffer: &mut [u8]) -> io::Result<usize> {
-    Ok(rustix::fs::readlinkat_raw(dir, name, buffer)?)
+pub fn link(dir: BorrowedFd<'_>, name: &CStr, buffer: &mut [u8]) -> Result<usize> {
+    rustix::fs::readlinkat_raw(dir, name, buffer)
 }

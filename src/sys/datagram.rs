@@ -1,7 +1,7 @@
 //! Messages over Unix datagram sockets: to a system logger or service manager, and from a server.
 
 use core::mem::MaybeUninit;
-use std::io::{self, IoSliceMut};
+use std::io::IoSliceMut;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::net::{
@@ -9,11 +9,12 @@ use rustix::net::{
     SocketType, bind, getsockname, recvmsg, sendto, socket_with, sockopt,
 };
 
+use super::Result;
 use super::process::Pid;
 
-fn socket() -> io::Result<OwnedFd> {
+fn socket() -> Result<OwnedFd> {
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-    Ok(socket_with(AddressFamily::UNIX, SocketType::DGRAM, flags, None)?)
+    socket_with(AddressFamily::UNIX, SocketType::DGRAM, flags, None)
 }
 
 /// Somebody to whom messages are sent, who may come and go.
@@ -27,7 +28,7 @@ impl Post {
     ///
     /// # Errors
     /// When the path is too long, or there is no socket to be had.
-    pub fn new(address: &[u8]) -> io::Result<Self> {
+    pub fn new(address: &[u8]) -> Result<Self> {
         let address = match address.strip_prefix(b"@") {
             Some(name) => SocketAddrUnix::new_abstract_name(name)?,
             None => SocketAddrUnix::new(address)?,
@@ -49,7 +50,7 @@ impl Inbox {
     ///
     /// # Errors
     /// Those of socket(2) and bind(2).
-    pub fn open() -> io::Result<(Self, Vec<u8>)> {
+    pub fn open() -> Result<(Self, Vec<u8>)> {
         let socket = socket()?;
         sockopt::set_socket_passcred(&socket, true)?;
         bind(&socket, &SocketAddrUnix::new_unnamed())?;

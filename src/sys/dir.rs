@@ -2,11 +2,11 @@
 
 use core::ffi::CStr;
 use core::mem::MaybeUninit;
-use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, RawDir, RenameFlags, Stat};
-use rustix::io::Errno;
+
+use super::{Errno, Result};
 
 /// A directory that stays the same, whatever happens to its path.
 pub struct Dir(OwnedFd);
@@ -74,7 +74,7 @@ impl Dir {
     ///
     /// # Errors
     /// Those of open(2).
-    pub fn open(path: &CStr) -> io::Result<Self> {
+    pub fn open(path: &CStr) -> Result<Self> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         Ok(Self(rustix::fs::open(path, flags, Mode::empty())?))
     }
@@ -83,7 +83,7 @@ impl Dir {
     ///
     /// # Errors
     /// Those of open(2); ENOTDIR for a symbolic link.
-    pub fn open_made(path: &CStr) -> io::Result<Self> {
+    pub fn open_made(path: &CStr) -> Result<Self> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         Ok(Self(rustix::fs::open(path, flags, Mode::empty())?))
     }
@@ -92,7 +92,7 @@ impl Dir {
     ///
     /// # Errors
     /// Those of open(2).
-    pub fn open_path(path: &CStr) -> io::Result<Self> {
+    pub fn open_path(path: &CStr) -> Result<Self> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         Ok(Self(rustix::fs::open(path, flags, Mode::empty())?))
     }
@@ -101,7 +101,7 @@ impl Dir {
     ///
     /// # Errors
     /// Those of open(2).
-    pub fn inner(&self, name: &CStr) -> io::Result<Self> {
+    pub fn inner(&self, name: &CStr) -> Result<Self> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         Ok(Self(rustix::fs::openat(&self.0, name, flags, Mode::empty())?))
     }
@@ -110,7 +110,7 @@ impl Dir {
     ///
     /// # Errors
     /// Those of open(2); ELOOP for a symbolic link.
-    pub fn file(&self, name: &CStr, how: How, mode: u32) -> io::Result<OwnedFd> {
+    pub fn file(&self, name: &CStr, how: How, mode: u32) -> Result<OwnedFd> {
         let how = match how {
             How::Existing => OFlags::RDWR | OFlags::NONBLOCK,
             How::ReadOnly => OFlags::RDONLY | OFlags::NONBLOCK,
@@ -120,14 +120,14 @@ impl Dir {
             How::NewAppend => OFlags::WRONLY | OFlags::APPEND | OFlags::CREATE | OFlags::EXCL,
         };
         let flags = how | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NOCTTY;
-        Ok(rustix::fs::openat(&self.0, name, flags, Mode::from_raw_mode(mode))?)
+        rustix::fs::openat(&self.0, name, flags, Mode::from_raw_mode(mode))
     }
 
     /// About a name, which may be a symbolic link itself.
     ///
     /// # Errors
     /// Those of stat(2).
-    pub fn about(&self, name: &CStr) -> io::Result<About> {
+    pub fn about(&self, name: &CStr) -> Result<About> {
         Ok(About::new(&rustix::fs::statat(&self.0, name, AtFlags::SYMLINK_NOFOLLOW)?))
     }
 
@@ -135,7 +135,7 @@ impl Dir {
     ///
     /// # Errors
     /// Those of stat(2).
-    pub fn about_target(&self, name: &CStr) -> io::Result<About> {
+    pub fn about_target(&self, name: &CStr) -> Result<About> {
         Ok(About::new(&rustix::fs::statat(&self.0, name, AtFlags::empty())?))
     }
 
@@ -143,12 +143,12 @@ impl Dir {
     ///
     /// # Errors
     /// EEXIST when there is one of the new name.
-    pub fn rename(&self, old: &CStr, new: &CStr) -> io::Result<()> {
+    pub fn rename(&self, old: &CStr, new: &CStr) -> Result<()> {
         match rustix::fs::renameat_with(&self.0, old, &self.0, new, RenameFlags::NOREPLACE) {
             // Before Linux 3.15, and where the file system has no such way: link(2) never replaces a file either.
             Err(Errno::NOSYS | Errno::INVAL) => {
                 rustix::fs::linkat(&self.0, old, &self.0, new, AtFlags::empty())?;
-                Ok(rustix::fs::unlinkat(&self.0, old, AtFlags::empty())?)
+                rustix::fs::unlinkat(&self.0, old, AtFlags::empty())
             }
             result => Ok(result?),
         }
@@ -158,15 +158,15 @@ impl Dir {
     ///
     /// # Errors
     /// Those of unlink(2).
-    pub fn unlink(&self, name: &CStr) -> io::Result<()> {
-        Ok(rustix::fs::unlinkat(&self.0, name, AtFlags::empty())?)
+    pub fn unlink(&self, name: &CStr) -> Result<()> {
+        rustix::fs::unlinkat(&self.0, name, AtFlags::empty())
     }
 
     /// Calls for each name. Allocates nothing.
     ///
     /// # Errors
     /// Those of getdents(2).
-    pub fn each(&self, act: &mut dyn FnMut(&CStr)) -> io::Result<()> {
+    pub fn each(&self, act: &mut dyn FnMut(&CStr)) -> Result<()> {
         rustix::fs::seek(&self.0, rustix::fs::SeekFrom::Start(0))?;
         let mut buffer = [MaybeUninit::uninit(); 2048];
         let mut entries = RawDir::new(&self.0, &mut buffer);
@@ -187,7 +187,7 @@ impl AsFd for Dir {
 ///
 /// # Errors
 /// Those of fstat(2).
-pub fn about(file: BorrowedFd<'_>) -> io::Result<About> {
+pub fn about(file: BorrowedFd<'_>) -> Result<About> {
     Ok(About::new(&rustix::fs::fstat(file)?))
 }
 
@@ -195,7 +195,7 @@ pub fn about(file: BorrowedFd<'_>) -> io::Result<About> {
 ///
 /// # Errors
 /// Those of stat(2).
-pub fn about_path(path: &CStr) -> io::Result<About> {
+pub fn about_path(path: &CStr) -> Result<About> {
     Ok(About::new(&rustix::fs::statat(CWD, path, AtFlags::empty())?))
 }
 
@@ -203,36 +203,36 @@ pub fn about_path(path: &CStr) -> io::Result<About> {
 ///
 /// # Errors
 /// Those of mkdir(2).
-pub fn make(path: &CStr, mode: u32) -> io::Result<()> {
-    Ok(rustix::fs::mkdir(path, Mode::from_raw_mode(mode))?)
+pub fn make(path: &CStr, mode: u32) -> Result<()> {
+    rustix::fs::mkdir(path, Mode::from_raw_mode(mode))
 }
 
 /// Gives whatever is open to a user and group.
 ///
 /// # Errors
 /// Those of chown(2).
-pub fn give(file: BorrowedFd<'_>, uid: u32, gid: u32) -> io::Result<()> {
+pub fn give(file: BorrowedFd<'_>, uid: u32, gid: u32) -> Result<()> {
     use rustix::fs::{Gid, Uid};
     let (uid, gid) = (Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)));
     // fchown(2) would not take a handle.
-    Ok(rustix::fs::chownat(file, c"", uid, gid, AtFlags::EMPTY_PATH)?)
+    rustix::fs::chownat(file, c"", uid, gid, AtFlags::EMPTY_PATH)
 }
 
 /// Sets the permissions of a file, whatever the umask.
 ///
 /// # Errors
 /// Those of chmod(2).
-pub fn permit(file: BorrowedFd<'_>, mode: u32) -> io::Result<()> {
-    Ok(rustix::fs::fchmod(file, Mode::from_raw_mode(mode))?)
+pub fn permit(file: BorrowedFd<'_>, mode: u32) -> Result<()> {
+    rustix::fs::fchmod(file, Mode::from_raw_mode(mode))
 }
 
 /// Writes the whole of a small file: first the bytes, then its end, so that a reader never sees it empty.
 ///
 /// # Errors
 /// Those of write(2); fewer bytes written is no space left.
-pub fn replace(file: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<()> {
+pub fn replace(file: BorrowedFd<'_>, bytes: &[u8]) -> Result<()> {
     if rustix::io::pwrite(file, bytes, 0)? < bytes.len() {
-        return Err(Errno::NOSPC.into());
+        return Err(Errno::NOSPC);
     }
     cut(file, bytes.len())
 }
@@ -242,7 +242,7 @@ pub fn replace(file: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<()> {
 ///
 /// # Errors
 /// ENOSPC.
-pub fn reserve(file: BorrowedFd<'_>, length: u64) -> io::Result<()> {
+pub fn reserve(file: BorrowedFd<'_>, length: u64) -> Result<()> {
     match rustix::fs::fallocate(file, rustix::fs::FallocateFlags::KEEP_SIZE, 0, length) {
         Err(Errno::NOSYS | Errno::OPNOTSUPP) => Ok(()),
         result => Ok(result?),
@@ -253,42 +253,42 @@ pub fn reserve(file: BorrowedFd<'_>, length: u64) -> io::Result<()> {
 ///
 /// # Errors
 /// Those of ftruncate(2).
-pub fn cut(file: BorrowedFd<'_>, length: usize) -> io::Result<()> {
-    Ok(rustix::fs::ftruncate(file, u64::try_from(length).unwrap_or(0))?)
+pub fn cut(file: BorrowedFd<'_>, length: usize) -> Result<()> {
+    rustix::fs::ftruncate(file, u64::try_from(length).unwrap_or(0))
 }
 
 /// Reads the beginning of a file, wherever its descriptor stands.
 ///
 /// # Errors
 /// Those of read(2).
-pub fn head(file: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<usize> {
-    Ok(rustix::io::pread(file, buffer, 0)?)
+pub fn head(file: BorrowedFd<'_>, buffer: &mut [u8]) -> Result<usize> {
+    rustix::io::pread(file, buffer, 0)
 }
 
 /// Moves a descriptor to a place in its file.
 ///
 /// # Errors
 /// Those of lseek(2).
-pub fn seek(file: BorrowedFd<'_>, place: u64) -> io::Result<()> {
-    Ok(rustix::fs::seek(file, rustix::fs::SeekFrom::Start(place)).map(drop)?)
+pub fn seek(file: BorrowedFd<'_>, place: u64) -> Result<()> {
+    rustix::fs::seek(file, rustix::fs::SeekFrom::Start(place)).map(drop)
 }
 
 /// Opens a file to look at its first bytes, links followed.
 ///
 /// # Errors
 /// Those of open(2).
-pub fn peek(path: &CStr) -> io::Result<OwnedFd> {
+pub fn peek(path: &CStr) -> Result<OwnedFd> {
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
-    Ok(rustix::fs::open(path, flags, Mode::empty())?)
+    rustix::fs::open(path, flags, Mode::empty())
 }
 
 /// Opens a file to look at it, when it is itself and no symbolic link, never waiting for the other end of a FIFO.
 ///
 /// # Errors
 /// Those of open(2); ELOOP for a symbolic link.
-pub fn look(path: &CStr) -> io::Result<OwnedFd> {
+pub fn look(path: &CStr) -> Result<OwnedFd> {
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::NOFOLLOW;
-    Ok(rustix::fs::open(path, flags, Mode::empty())?)
+    rustix::fs::open(path, flags, Mode::empty())
 }
 
 /// Whether the file system of a path lets no program be executed.

@@ -7,10 +7,10 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{Mode, OFlags, RawDir, open};
-use rustix::io::{Errno, FdFlags, fcntl_setfd};
+use rustix::io::{FdFlags, fcntl_setfd};
 use rustix::pipe::{PipeFlags, pipe_with};
 
-use super::{check, check_long};
+use super::{Errno, Result, check, check_long};
 
 const STANDARD: [RawFd; 3] = [0, 1, 2];
 
@@ -28,7 +28,7 @@ pub fn standard(number: RawFd) -> BorrowedFd<'static> {
 ///
 /// # Errors
 /// When not even a pipe can be made.
-pub fn whole() -> io::Result<()> {
+pub fn whole() -> Result<()> {
     let mut closed = [true; 3];
     {
         let mut fds = STANDARD.map(|number| {
@@ -60,7 +60,7 @@ pub fn whole() -> io::Result<()> {
 ///
 /// # Errors
 /// When not even a pipe can be made.
-pub fn null() -> io::Result<OwnedFd> {
+pub fn null() -> Result<OwnedFd> {
     match open(c"/dev/null", OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOCTTY, Mode::empty()) {
         Ok(fd) => Ok(fd),
         Err(_) => pipe().map(|(read, _)| read),
@@ -71,18 +71,18 @@ pub fn null() -> io::Result<OwnedFd> {
 ///
 /// # Errors
 /// Those of pipe2(2).
-pub fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
-    Ok(pipe_with(PipeFlags::CLOEXEC)?)
+pub fn pipe() -> Result<(OwnedFd, OwnedFd)> {
+    pipe_with(PipeFlags::CLOEXEC)
 }
 
 /// Makes `number` refer to what `fd` refers to, over exec too.
 ///
 /// # Errors
 /// Those of dup2(2).
-pub fn install(fd: BorrowedFd<'_>, number: RawFd) -> io::Result<()> {
+pub fn install(fd: BorrowedFd<'_>, number: RawFd) -> Result<()> {
     if fd.as_raw_fd() == number {
         // dup2(n, n) does nothing, so close-on-exec would stay.
-        return Ok(fcntl_setfd(fd, FdFlags::empty())?);
+        return fcntl_setfd(fd, FdFlags::empty());
     }
     // SAFETY: only the standard descriptors and those that the server will inherit are replaced like this, and no
     // OwnedFd of this program has such a number.
@@ -93,7 +93,7 @@ pub fn install(fd: BorrowedFd<'_>, number: RawFd) -> io::Result<()> {
 ///
 /// # Errors
 /// Those of fcntl(2).
-pub fn duplicate(fd: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+pub fn duplicate(fd: BorrowedFd<'_>) -> Result<OwnedFd> {
     duplicate_from(fd, 3)
 }
 
@@ -101,16 +101,16 @@ pub fn duplicate(fd: BorrowedFd<'_>) -> io::Result<OwnedFd> {
 ///
 /// # Errors
 /// Those of fcntl(2).
-pub fn duplicate_from(fd: BorrowedFd<'_>, lowest: RawFd) -> io::Result<OwnedFd> {
-    Ok(rustix::io::fcntl_dupfd_cloexec(fd, lowest)?)
+pub fn duplicate_from(fd: BorrowedFd<'_>, lowest: RawFd) -> Result<OwnedFd> {
+    rustix::io::fcntl_dupfd_cloexec(fd, lowest)
 }
 
 /// Lets a descriptor live over exec.
 ///
 /// # Errors
 /// Those of fcntl(2).
-pub fn keep(fd: BorrowedFd<'_>) -> io::Result<()> {
-    Ok(fcntl_setfd(fd, FdFlags::empty())?)
+pub fn keep(fd: BorrowedFd<'_>) -> Result<()> {
+    fcntl_setfd(fd, FdFlags::empty())
 }
 
 /// Makes a number above 2 refer to what a descriptor refers to; closed at exec. It must be nobody's, or one that was
@@ -118,7 +118,7 @@ pub fn keep(fd: BorrowedFd<'_>) -> io::Result<()> {
 ///
 /// # Errors
 /// Those of dup2(2).
-pub fn place(fd: BorrowedFd<'_>, number: RawFd) -> io::Result<()> {
+pub fn place(fd: BorrowedFd<'_>, number: RawFd) -> Result<()> {
     install(fd, number)?;
     seal_one(number)
 }
@@ -127,15 +127,15 @@ pub fn place(fd: BorrowedFd<'_>, number: RawFd) -> io::Result<()> {
 ///
 /// # Errors
 /// EBADF when there is none of that number.
-pub fn seal_one(number: RawFd) -> io::Result<()> {
-    Ok(fcntl_setfd(borrow(number), FdFlags::CLOEXEC)?)
+pub fn seal_one(number: RawFd) -> Result<()> {
+    fcntl_setfd(borrow(number), FdFlags::CLOEXEC)
 }
 
 /// Lets the first so many descriptors above 2 live over exec.
 ///
 /// # Errors
 /// EBADF when one of them is not open.
-pub fn keep_first(count: u16) -> io::Result<()> {
+pub fn keep_first(count: u16) -> Result<()> {
     (FIRST..FIRST + RawFd::from(count)).try_for_each(|number| keep(borrow(number)))
 }
 
@@ -143,7 +143,7 @@ pub fn keep_first(count: u16) -> io::Result<()> {
 ///
 /// # Errors
 /// When the descriptors cannot be found out.
-pub fn seal() -> io::Result<()> {
+pub fn seal() -> Result<()> {
     const CLOSE_RANGE_CLOEXEC: libc::c_uint = 4;
     // SAFETY: changes a flag of descriptors, and closes none.
     let result = check_long(unsafe { libc::syscall(libc::SYS_close_range, 3, libc::c_uint::MAX, CLOSE_RANGE_CLOEXEC) });
@@ -164,7 +164,7 @@ pub fn seal() -> io::Result<()> {
 ///
 /// # Errors
 /// When the descriptors cannot be found out.
-pub fn close_all_but(spared: Range<RawFd>) -> io::Result<()> {
+pub fn close_all_but(spared: Range<RawFd>) -> Result<()> {
     let range = |first: RawFd, last: libc::c_uint| {
         // SAFETY: see above; the caller owns no descriptor of the range any more.
         check_long(unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) })
@@ -182,7 +182,7 @@ pub fn close_all_but(spared: Range<RawFd>) -> io::Result<()> {
 }
 
 /// Calls for each open descriptor above 2, the slow way: what /proc lists, or every number that is allowed.
-fn each(act: &dyn Fn(RawFd)) -> io::Result<()> {
+fn each(act: &dyn Fn(RawFd)) -> Result<()> {
     if let Ok(proc) = open(c"/proc/self/fd", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()) {
         let mut numbers = [0; 256];
         // Closing while reading would lose entries: a batch is noted, done, and the reading begins anew.
@@ -260,13 +260,13 @@ pub fn write_or_lose(fd: BorrowedFd<'_>, line: &[u8]) {
 ///
 /// # Errors
 /// Those of write(2); zero bytes written is no space left.
-pub fn write_all(fd: BorrowedFd<'_>, mut bytes: &[u8]) -> io::Result<()> {
+pub fn write_all(fd: BorrowedFd<'_>, mut bytes: &[u8]) -> Result<()> {
     while !bytes.is_empty() {
         match rustix::io::write(fd, bytes) {
-            Ok(0) => return Err(Errno::NOSPC.into()),
+            Ok(0) => return Err(Errno::NOSPC),
             Ok(count) => bytes = bytes.get(count..).unwrap_or_default(),
             Err(Errno::INTR) => {}
-            Err(error) => return Err(error.into()),
+            Err(error) => return Err(error),
         }
     }
     Ok(())
@@ -276,22 +276,22 @@ pub fn write_all(fd: BorrowedFd<'_>, mut bytes: &[u8]) -> io::Result<()> {
 ///
 /// # Errors
 /// Those of read(2).
-pub fn read_some(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<usize> {
-    Ok(rustix::io::read(fd, buffer)?)
+pub fn read_some(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> Result<usize> {
+    rustix::io::read(fd, buffer)
 }
 
 /// Reads until the end, or until the buffer is full. Returns how much.
 ///
 /// # Errors
 /// Those of read(2).
-pub fn read_full(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<usize> {
+pub fn read_full(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> Result<usize> {
     let mut count = 0;
     while let Some(room) = buffer.get_mut(count..).filter(|room| !room.is_empty()) {
         match rustix::io::read(fd, room) {
             Ok(0) => break,
             Ok(more) => count += more,
             Err(Errno::INTR) => {}
-            Err(error) => return Err(error.into()),
+            Err(error) => return Err(error),
         }
     }
     Ok(count)

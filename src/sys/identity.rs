@@ -4,12 +4,10 @@
 //! threads; vsrun has one.
 
 use core::ffi::CStr;
-use std::io;
 
-use rustix::io::Errno;
 use rustix::thread::{Gid, Uid};
 
-use super::check;
+use super::{Errno, Result, check};
 
 /// The effective user id.
 pub fn effective_uid() -> u32 {
@@ -37,16 +35,16 @@ pub fn may_change_ids() -> bool {
 ///
 /// # Errors
 /// Those of chroot(2).
-pub fn change_root(dir: &CStr) -> io::Result<()> {
-    Ok(rustix::process::chroot(dir)?)
+pub fn change_root(dir: &CStr) -> Result<()> {
+    rustix::process::chroot(dir)
 }
 
 /// Changes the working directory.
 ///
 /// # Errors
 /// Those of chdir(2).
-pub fn change_dir(dir: &CStr) -> io::Result<()> {
-    Ok(rustix::process::chdir(dir)?)
+pub fn change_dir(dir: &CStr) -> Result<()> {
+    rustix::process::chdir(dir)
 }
 
 /// The path of the working directory; None when it is gone or outside of the root.
@@ -59,7 +57,7 @@ pub fn current_dir() -> Option<Vec<u8>> {
 ///
 /// # Errors
 /// Those of setgroups(2).
-pub fn set_groups(groups: &[u32]) -> io::Result<()> {
+pub fn set_groups(groups: &[u32]) -> Result<()> {
     // SAFETY: the list has that length; the raw call, since vsrun has one thread.
     super::check_long(unsafe { libc::syscall(SETGROUPS, groups.len(), groups.as_ptr()) }).map(drop)
 }
@@ -73,18 +71,18 @@ const SETGROUPS: libc::c_long = libc::SYS_setgroups;
 ///
 /// # Errors
 /// Those of setresgid(2).
-pub fn set_gid(gid: u32) -> io::Result<()> {
+pub fn set_gid(gid: u32) -> Result<()> {
     let gid = Gid::from_raw(gid);
-    Ok(rustix::thread::set_thread_res_gid(gid, gid, gid)?)
+    rustix::thread::set_thread_res_gid(gid, gid, gid)
 }
 
 /// Sets the real, effective and saved user id.
 ///
 /// # Errors
 /// Those of setresuid(2).
-pub fn set_uid(uid: u32) -> io::Result<()> {
+pub fn set_uid(uid: u32) -> Result<()> {
     let uid = Uid::from_raw(uid);
-    Ok(rustix::thread::set_thread_res_uid(uid, uid, uid)?)
+    rustix::thread::set_thread_res_uid(uid, uid, uid)
 }
 
 /// Reads back all ids and the groups (which must be given sorted), and unless the user is root, tries to become root
@@ -92,7 +90,7 @@ pub fn set_uid(uid: u32) -> io::Result<()> {
 ///
 /// # Errors
 /// EPERM when anything is not as it should be.
-pub fn prove(uid: u32, gid: u32, groups: &[u32]) -> io::Result<()> {
+pub fn prove(uid: u32, gid: u32, groups: &[u32]) -> Result<()> {
     let (mut user, mut group) = ([0; 3], [0; 3]);
     {
         let [real, effective, saved] = &mut user;
@@ -104,7 +102,7 @@ pub fn prove(uid: u32, gid: u32, groups: &[u32]) -> io::Result<()> {
         // SAFETY: the same.
         check(unsafe { libc::getresgid(real, effective, saved) })?;
     }
-    let denied = || Err(Errno::PERM.into());
+    let denied = || Err(Errno::PERM);
     if user != [uid; 3] || group != [gid; 3] || !groups_are(groups)? {
         return denied();
     }
@@ -123,7 +121,7 @@ pub fn prove(uid: u32, gid: u32, groups: &[u32]) -> io::Result<()> {
 }
 
 /// Whether the supplementary groups are these, which are sorted and each there once, as the kernel keeps them.
-fn groups_are(expected: &[u32]) -> io::Result<bool> {
+fn groups_are(expected: &[u32]) -> Result<bool> {
     // Few on the stack: after a fork nothing should allocate. More than that are rare, and one thread can.
     let mut few = [0u32; 64];
     let mut many = Vec::new();
@@ -137,7 +135,7 @@ fn groups_are(expected: &[u32]) -> io::Result<bool> {
     // SAFETY: there is room for that many; more than expected makes the call fail with EINVAL.
     let count = match check(unsafe { libc::getgroups(size, room.as_mut_ptr()) }) {
         Ok(count) => usize::try_from(count).unwrap_or(0),
-        Err(error) if error.raw_os_error() == Some(libc::EINVAL) => return Ok(false),
+        Err(Errno::INVAL) => return Ok(false),
         Err(error) => return Err(error),
     };
     let found = room.get_mut(..count).unwrap_or_default();

@@ -3,10 +3,9 @@
 //! Unlike a classic record lock it lives with the open file: over fork and exec, until its last descriptor is closed,
 //! and not until *any* descriptor of that file is closed. It conflicts with classic locks. Since Linux 3.15.
 
-use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
-use super::check;
+use super::{Result, check};
 
 /// How a file is locked.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -21,7 +20,7 @@ pub enum Kind {
 ///
 /// # Errors
 /// EAGAIN or EACCES when somebody else holds it; EINVAL before Linux 3.15; ENOLCK where the file system has no locks.
-pub fn lock(file: BorrowedFd<'_>, kind: Kind) -> io::Result<()> {
+pub fn lock(file: BorrowedFd<'_>, kind: Kind) -> Result<()> {
     let range = whole(match kind {
         Kind::Exclusive => libc::F_WRLCK,
         Kind::Shared => libc::F_RDLCK,
@@ -34,7 +33,7 @@ pub fn lock(file: BorrowedFd<'_>, kind: Kind) -> io::Result<()> {
 ///
 /// # Errors
 /// EINVAL before Linux 3.15; ENOLCK where the file system has no locks.
-pub fn holder(file: BorrowedFd<'_>) -> io::Result<Option<Kind>> {
+pub fn holder(file: BorrowedFd<'_>) -> Result<Option<Kind>> {
     let mut range = whole(libc::F_WRLCK);
     // SAFETY: the descriptor is open, and the structure is ours to write.
     check(unsafe { libc::fcntl(file.as_raw_fd(), libc::F_OFD_GETLK, &raw mut range) })?;

@@ -1,12 +1,11 @@
 //! The room that asks the kernel. The only one with `unsafe`, the only one that names `rustix` or `libc`.
 //!
-//! It knows nothing of vsrun, and speaks std's words: `io::Error`, `OwnedFd`, `CStr`, numbers. rustix's safe calls
+//! It knows nothing of vsrun, and speaks std's words: `Errno`, `OwnedFd`, `CStr`, numbers. rustix's safe calls
 //! come first; libc is for what rustix does not offer: fork, exec, signal masks, signalfd and OFD locks.
 
 #![allow(unsafe_code)]
 
 use core::ffi::{CStr, c_int};
-use std::io;
 
 pub mod clock;
 pub mod contents;
@@ -23,19 +22,33 @@ pub mod socket;
 pub mod terminal;
 pub mod wait;
 
+pub use rustix::io::Errno;
+
+/// What the kernel answers: a value, or the number of an error. (`std::io::Error` may own memory, so each one that is
+/// dropped would cost a look.)
+pub type Result<T> = core::result::Result<T, Errno>;
+
 /// The result of a call that answers -1 and sets errno.
-fn check(result: c_int) -> io::Result<c_int> {
-    if result == -1 { Err(io::Error::last_os_error()) } else { Ok(result) }
+fn check(result: c_int) -> Result<c_int> {
+    if result == -1 { Err(last()) } else { Ok(result) }
 }
 
 /// The same for a raw system call.
-fn check_long(result: libc::c_long) -> io::Result<libc::c_long> {
-    if result == -1 { Err(io::Error::last_os_error()) } else { Ok(result) }
+fn check_long(result: libc::c_long) -> Result<libc::c_long> {
+    if result == -1 { Err(last()) } else { Ok(result) }
 }
 
-/// The system's words for an error. Unlike `Display` of `io::Error` this allocates nothing.
-pub fn words(error: &io::Error) -> &'static str {
-    words_of(number(error))
+/// What errno says.
+fn last() -> Errno {
+    // SAFETY: asks for the place of the thread's own errno.
+    let place = unsafe { libc::__errno_location() };
+    // SAFETY: it is always there.
+    Errno::from_raw_os_error(unsafe { *place })
+}
+
+/// The system's words for an error.
+pub fn words(error: Errno) -> &'static str {
+    words_of(error.raw_os_error())
 }
 
 /// The system's words for the number of an error.
@@ -47,17 +60,4 @@ pub fn words_of(number: i32) -> &'static str {
     }
     // SAFETY: not null, and with the C locale, the only one that vsrun ever has, a constant.
     unsafe { CStr::from_ptr(text) }.to_str().unwrap_or("unknown error")
-}
-
-/// The number of an error, to be sent through a pipe; 0 where it has none.
-pub fn number(error: &io::Error) -> i32 {
-    error.raw_os_error().unwrap_or(0)
-}
-
-/// Kinds of errors that the callers tell apart.
-pub mod errno {
-    pub use libc::{
-        EACCES, EADDRINUSE, EADDRNOTAVAIL, EAFNOSUPPORT, EAGAIN, ECONNREFUSED, EEXIST, EINTR, EINVAL, EISDIR, ELOOP,
-        ENOENT, ENOMEM, ENOTDIR, ENOTTY, ENXIO, EPERM, ESRCH,
-    };
 }

@@ -2,14 +2,12 @@
 //! held by a descriptor, which never becomes another's.
 
 use core::ffi::{CStr, c_int};
-use std::io;
 use std::os::fd::{BorrowedFd, IntoRawFd, RawFd};
 
 use rustix::fs::{AtFlags, Mode, OFlags, open, statat};
-use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
-use super::{check, check_long};
+use super::{Errno, Result, check, check_long};
 
 /// A process, held until the end of our own, which is near: the descriptor is never closed.
 #[derive(Clone, Copy)]
@@ -27,7 +25,7 @@ impl Process {
     ///
     /// # Errors
     /// ESRCH, or EINVAL for the number of a thread, when there is none; ENOENT without pidfd and /proc.
-    pub fn open(number: i32, home: &CStr) -> io::Result<Self> {
+    pub fn open(number: i32, home: &CStr) -> Result<Self> {
         let pid = Pid::from_raw(number.max(0)).ok_or(Errno::SRCH)?;
         let mut fd = pidfd_open(pid, PidfdFlags::empty());
         let is_home = matches!(fd, Err(Errno::NOSYS | Errno::PERM));
@@ -44,7 +42,7 @@ impl Process {
     ///
     /// # Errors
     /// ESRCH when it has ended and was reaped; EPERM.
-    pub fn send(self, signal: u8) -> io::Result<()> {
+    pub fn send(self, signal: u8) -> Result<()> {
         let signal = c_int::from(signal);
         if self.is_home {
             statat(self.fd(), c"stat", AtFlags::empty()).map_err(|_| Errno::SRCH)?;

@@ -4,9 +4,8 @@ use alloc::borrow::Cow;
 use core::cell::Cell;
 use core::ffi::{CStr, c_char, c_int};
 use core::fmt;
-use std::io;
 
-use super::{check, check_long};
+use super::{Errno, Result, check, check_long, last};
 
 /// A process id. For a child of ours it names no stranger until the child has been reaped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,7 +42,7 @@ pub enum Forked {
 ///
 /// # Errors
 /// EAGAIN and ENOMEM when the kernel has no process to give.
-pub fn fork() -> io::Result<Forked> {
+pub fn fork() -> Result<Forked> {
     // SAFETY: without flags, stack and pointers, whose order differs from machine to machine, this is fork. The
     // program has one thread, so no lock is held by a thread that the child lacks.
     match check_long(unsafe { libc::syscall(libc::SYS_clone, libc::SIGCHLD, 0, 0, 0, 0) })? {
@@ -107,27 +106,27 @@ impl Words {
 }
 
 /// Becomes another program. Returns only when that failed.
-pub fn exec(path: &CStr, argv: &Words, env: &Words) -> io::Error {
+pub fn exec(path: &CStr, argv: &Words, env: &Words) -> Errno {
     // SAFETY: both lists end with a null pointer, and point to C strings that `Words` owns and has not moved.
     unsafe { libc::execve(path.as_ptr(), argv.pointers.as_ptr(), env.pointers.as_ptr()) };
-    io::Error::last_os_error()
+    last()
 }
 
 /// Whether a program is there and we may execute it, by the effective ids.
 ///
 /// # Errors
 /// Those of access(2).
-pub fn may_execute(path: &CStr) -> io::Result<()> {
+pub fn may_execute(path: &CStr) -> Result<()> {
     use rustix::fs::{Access, AtFlags, CWD, accessat};
-    Ok(accessat(CWD, path, Access::EXEC_OK, AtFlags::EACCESS)?)
+    accessat(CWD, path, Access::EXEC_OK, AtFlags::EACCESS)
 }
 
 /// A session and a process group of its own, without a terminal.
 ///
 /// # Errors
 /// EPERM when the process leads a group already.
-pub fn new_session() -> io::Result<()> {
-    Ok(rustix::process::setsid().map(drop)?)
+pub fn new_session() -> Result<()> {
+    rustix::process::setsid().map(drop)
 }
 
 /// Sets the file mode creation mask. Answers what it was.
@@ -192,14 +191,14 @@ pub struct Usage {
 ///
 /// # Errors
 /// ECHILD when it is no child of ours.
-pub fn reap(child: Pid) -> io::Result<(i32, Usage)> {
+pub fn reap(child: Pid) -> Result<(i32, Usage)> {
     let mut status = 0;
     // SAFETY: all zero is a valid struct rusage.
     let mut usage: libc::rusage = unsafe { core::mem::zeroed() };
     loop {
         // SAFETY: both places are ours to write.
         match check(unsafe { libc::wait4(child.0, &raw mut status, 0, &raw mut usage) }) {
-            Err(error) if error.raw_os_error() == Some(libc::EINTR) => {}
+            Err(Errno::INTR) => {}
             Err(error) => return Err(error),
             Ok(_) => break,
         }
@@ -226,6 +225,6 @@ pub fn has_ended(child: Pid) -> bool {
 }
 
 /// Whether the kernel refused for now only: no process or no memory to give.
-pub fn is_shortage(error: &io::Error) -> bool {
-    matches!(error.raw_os_error(), Some(libc::EAGAIN | libc::ENOMEM))
+pub fn is_shortage(error: Errno) -> bool {
+    matches!(error, Errno::AGAIN | Errno::NOMEM)
 }

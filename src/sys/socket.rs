@@ -1,13 +1,12 @@
 //! Sockets that listen, and the question whether anybody listens at a path. Addresses are bytes, as bind(2) takes
 //! them.
 
-use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 
 use rustix::net::sockopt::{set_ipv6_v6only, set_socket_reuseaddr};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
 
-use super::check;
+use super::{Result, check};
 
 /// How many connections may wait for a server; the kernel lowers it to what the system allows.
 const BACKLOG: i32 = 4096;
@@ -25,7 +24,7 @@ pub enum Kind {
 ///
 /// # Errors
 /// Those of socket(2) and bind(2).
-pub fn bind(address: &[u8], kind: Kind) -> io::Result<OwnedFd> {
+pub fn bind(address: &[u8], kind: Kind) -> Result<OwnedFd> {
     let kind = match kind {
         Kind::Stream => SocketType::STREAM,
         Kind::Datagram => SocketType::DGRAM,
@@ -49,15 +48,15 @@ pub fn bind(address: &[u8], kind: Kind) -> io::Result<OwnedFd> {
 ///
 /// # Errors
 /// Those of listen(2).
-pub fn listen(socket: BorrowedFd<'_>) -> io::Result<()> {
-    Ok(rustix::net::listen(socket, BACKLOG)?)
+pub fn listen(socket: BorrowedFd<'_>) -> Result<()> {
+    rustix::net::listen(socket, BACKLOG)
 }
 
 /// Calls whoever listens at an address, and hangs up at once.
 ///
 /// # Errors
 /// ECONNREFUSED when nobody does; EAGAIN when so many are waiting that one more cannot.
-pub fn call(address: &[u8]) -> io::Result<()> {
+pub fn call(address: &[u8]) -> Result<()> {
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     let socket = socket_with(family(address), SocketType::STREAM, flags, None)?;
     // SAFETY: the address is as long as it says.

@@ -1,15 +1,13 @@
 //! The controlling terminal: given up, or its foreground taken.
 
-use std::io;
 use std::os::fd::{AsRawFd, RawFd};
 
 use rustix::fs::{Mode, OFlags, open};
-use rustix::io::Errno;
 use rustix::process::getpid;
 
-use super::check;
 use super::fd::standard;
 use super::wait::without_hangup;
+use super::{Errno, Result, check};
 
 /// Whether descriptor 0 is the terminal that controls this process.
 pub fn is_ours() -> bool {
@@ -20,9 +18,9 @@ pub fn is_ours() -> bool {
 ///
 /// # Errors
 /// Those of setpgid(2) and tcsetpgrp(3).
-pub fn take_foreground() -> io::Result<()> {
+pub fn take_foreground() -> Result<()> {
     rustix::process::setpgid(None, None)?;
-    Ok(rustix::termios::tcsetpgrp(standard(0), getpid())?)
+    rustix::termios::tcsetpgrp(standard(0), getpid())
 }
 
 /// Gives up the controlling terminal, if there is one.
@@ -31,7 +29,7 @@ pub fn take_foreground() -> io::Result<()> {
 ///
 /// # Errors
 /// When there is one and it cannot be given up.
-pub fn leave_terminal() -> io::Result<()> {
+pub fn leave_terminal() -> Result<()> {
     // SAFETY: the request has no argument.
     let leave = |fd: RawFd| check(unsafe { libc::ioctl(fd, libc::TIOCNOTTY) });
     match open(c"/dev/tty", OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOCTTY, Mode::empty()) {

@@ -1,13 +1,11 @@
 //! Waiting: signals blocked and read from a descriptor, and the only place where vsrun sleeps.
 
-use std::io;
 use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd};
 
 use rustix::event::{PollFd, PollFlags, poll};
-use rustix::io::Errno;
 
-use super::check_long;
 use super::clock::timespec;
+use super::{Errno, Result, check_long};
 
 /// The size of the kernel's set of signals, in bytes.
 const SET: usize = 8;
@@ -25,7 +23,7 @@ pub enum Mask {
 ///
 /// # Errors
 /// Those of sigprocmask(2).
-pub fn mask(mask: Mask) -> io::Result<()> {
+pub fn mask(mask: Mask) -> Result<()> {
     let set: u64 = match mask {
         Mask::All => u64::MAX,
         Mask::None => 0,
@@ -67,7 +65,7 @@ impl Signals {
     ///
     /// # Errors
     /// Those of signalfd(2).
-    pub fn open() -> io::Result<Self> {
+    pub fn open() -> Result<Self> {
         let set = u64::MAX;
         let flags = libc::SFD_CLOEXEC | libc::SFD_NONBLOCK;
         // SAFETY: -1 asks for a new descriptor, and the set has the size that is said.
