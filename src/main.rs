@@ -4,11 +4,11 @@
 #![deny(unsafe_code)]
 
 use core::ffi::{c_char, c_int};
-use std::ffi::OsString;
 
 use vsrun::act::{control, facts, run, say};
 use vsrun::decide::cli::{self, Request};
 use vsrun::decide::error::{Error, Result};
+use vsrun::decide::word::Word;
 use vsrun::decide::words::Words;
 use vsrun::sys::{entry, fd, heap};
 
@@ -28,7 +28,7 @@ pub unsafe extern "C" fn main(argc: c_int, argv: *const *const c_char) -> c_int 
     say::outcome(start(words)).into()
 }
 
-fn start(words: Vec<OsString>) -> Result<u8> {
+fn start(words: Vec<Word>) -> Result<u8> {
     if entry::is_secure_mode() {
         return Err(Error::refused(format_args!("refusing to run set-user-id or with file capabilities")));
     }

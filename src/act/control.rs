@@ -9,12 +9,12 @@ use crate::act::watch::now;
 use crate::decide::control::{
     self, Control, Hold, Keeper, Line, Lock, Nobody, Order, Patience, Sight, Why, has_lock, judge,
 };
-use crate::decide::environ::word;
 use crate::decide::error::{Error, Result};
 use crate::decide::exit;
 use crate::decide::signal::Signal;
 use crate::decide::text::Clean;
 use crate::decide::time::Time;
+use crate::decide::word::word;
 use crate::sys::dir::{self, About, Dir, How};
 use crate::sys::lock::{self, Kind};
 use crate::sys::pidfd::Process;
@@ -32,7 +32,7 @@ const PAUSE: u64 = 10;
 #[inline(never)]
 pub fn control(control: &Control) -> Result<u8> {
     let path = Clean(control.pidfile.to_bytes());
-    let file = Pidfile::open(&control.pidfile);
+    let file = Pidfile::open(control.pidfile);
     let found = match &file {
         Ok(file) => find(control, file).map(|server| (file, server)),
         Err(nobody) => Err(*nobody),
@@ -229,12 +229,12 @@ impl Pidfile {
     #[inline(never)]
     fn process(&self, number: i32, parent: Option<&mut i32>) -> (Option<Process>, Hold) {
         let home = word(format!("/proc/{number}").into_bytes());
-        let process = match Process::open(number, &home) {
+        let process = match Process::open(number, home) {
             Ok(process) => process,
             Err(Errno::SRCH | Errno::INVAL) => return (None, Hold::Not),
             Err(_) => return (None, Hold::Unseen),
         };
-        let hold = self.hold(&home, parent);
+        let hold = self.hold(home, parent);
         // As long as it was not reaped, what was asked by its number was about it.
         let reaped = process.send(0).is_err_and(is_gone);
         (Some(process), if reaped { Hold::Not } else { hold })

@@ -3,12 +3,12 @@
 //! "No such file or directory" for a file that is there is the oldest trouble of jails. Nothing here allocates: it
 //! runs after the fork.
 
-use alloc::ffi::CString;
 use core::ffi::CStr;
 use std::os::fd::AsFd;
 
 use crate::decide::image::{Cause, HEAD, HERE, Image, judge};
 use crate::decide::text::Text;
+use crate::decide::word::Word;
 use crate::sys::{Errno, dir, process};
 
 /// A path that fits into a message; a longer one is cut off.
@@ -18,7 +18,7 @@ pub type Detail = Text<256>;
 const DEPTH: usize = 4;
 
 /// Finds the cause of a failed exec of the first of these paths that is there.
-pub fn explain(paths: &[CString], why: Errno) -> (Cause, Detail) {
+pub fn explain(paths: &[Word], why: Errno) -> (Cause, Detail) {
     for path in paths {
         match dir::about_path(path) {
             Ok(_) => return file(path, why, DEPTH),

@@ -1,13 +1,11 @@
 //! Reads the world once, and no more of it than the options need.
 
-use alloc::borrow::Cow;
 use core::ffi::CStr;
-use std::os::unix::ffi::OsStrExt;
 
 use crate::act::say::failed;
 use crate::decide::account::Name;
 use crate::decide::endpoint::Handed;
-use crate::decide::environ::{Environ, word};
+use crate::decide::environ::Environ;
 use crate::decide::error::Result;
 use crate::decide::facts::{Facts, Ids, Terminal};
 use crate::decide::options::Options;
@@ -21,9 +19,8 @@ use crate::sys::{Errno, entry, identity, process, terminal};
 /// # Errors
 /// When it cannot be read (125), or holds what no argument can (2).
 pub fn read_words(unread: Unread) -> Result<Words> {
-    let path = word(unread.file.as_bytes().to_vec());
-    let contents = Contents::read(&path)
-        .map_err(|why| failed(format_args!("cannot read '{}'", Clean(unread.file.as_bytes())), why))?;
+    let contents = Contents::read(unread.file)
+        .map_err(|why| failed(format_args!("cannot read '{}'", Clean(unread.file.to_bytes())), why))?;
     unread.read(&contents)
 }
 
@@ -39,7 +36,7 @@ pub struct World {
 /// # Errors
 /// When /etc/passwd or /etc/group is there and cannot be read: root guesses nothing.
 pub fn read<'a>(options: &Options, world: &'a mut World) -> Result<Facts<'a>> {
-    let mut env = Environ(entry::environment().into_iter().map(Cow::Borrowed).collect());
+    let mut env = Environ(entry::environment());
     // Our own number is asked for only where somebody has handed something to a number.
     let handed = match env.get(b"LISTEN_PID") {
         Some(_) => Handed::take(&mut env, format!("{}", process::id()).as_bytes()),

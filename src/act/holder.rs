@@ -3,9 +3,9 @@
 use std::os::fd::AsFd;
 
 use crate::decide::endpoint::{Listener, Traffic};
-use crate::decide::environ::word;
 use crate::decide::holder::{Socket, find};
 use crate::decide::text::Clean;
+use crate::decide::word::word;
 use crate::sys::contents::{self, Contents};
 use crate::sys::dir::{self, Dir};
 use crate::sys::{Errno, socket};
@@ -17,7 +17,7 @@ pub fn of(listener: &Listener<'_>) -> String {
             Traffic::Connections => [c"/proc/net/tcp6", c"/proc/net/tcp"],
             Traffic::Packets => [c"/proc/net/udp6", c"/proc/net/udp"],
         }
-    } else if dir::about_path(&listener.path()).is_ok_and(|about| !about.socket) {
+    } else if dir::about_path(listener.path()).is_ok_and(|about| !about.socket) {
         return " (what is there is no socket)".into();
     } else if is_dead(listener) {
         return " (a dead server's socket is there, and only the lock of a pidfile lets vsrun remove it)".into();
@@ -37,7 +37,7 @@ pub fn of(listener: &Listener<'_>) -> String {
 /// Whether there is a socket at its path that nobody listens to.
 pub fn is_dead(listener: &Listener<'_>) -> bool {
     // A call to anything that is no socket is refused with the same words.
-    dir::about_path(&listener.path()).is_ok_and(|about| about.socket)
+    dir::about_path(listener.path()).is_ok_and(|about| about.socket)
         && socket::call(&listener.address).is_err_and(|why| why == Errno::CONNREFUSED)
 }
 
@@ -64,7 +64,7 @@ fn process(socket: &Socket<'_>) -> String {
 fn has(pid: &[u8], target: &[u8]) -> bool {
     let mut has = false;
     if pid.first().is_some_and(u8::is_ascii_digit)
-        && let Ok(descriptors) = Dir::open(&word([b"/proc/", pid, b"/fd"].concat()))
+        && let Ok(descriptors) = Dir::open(word([b"/proc/", pid, b"/fd"].concat()))
     {
         let _ = descriptors.each(&mut |name| {
             let mut buffer = [0; 64];

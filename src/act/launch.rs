@@ -1,6 +1,5 @@
 //! Starts a program: performs the steps of the plan blindly, one arm each, and tells the parent which one failed.
 
-use alloc::ffi::CString;
 use core::fmt::Write;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
@@ -12,6 +11,7 @@ use crate::decide::exit;
 use crate::decide::step::Step;
 use crate::decide::steps::Program;
 use crate::decide::text::Text;
+use crate::decide::word::Word;
 use crate::sys::process::{Forked, Pid, Words};
 use crate::sys::wait::Mask;
 use crate::sys::{self, Errno, fd, identity, process, terminal, wait};
@@ -19,7 +19,7 @@ use crate::sys::{self, Errno, fd, identity, process, terminal, wait};
 /// A program with everything that its start needs in memory: after a fork nothing is allocated.
 pub struct Prepared {
     steps: Vec<Step>,
-    paths: Vec<CString>,
+    paths: Vec<Word>,
     argv: Words,
     /// Its environment; the words that change from start to start are filled in before each.
     pub env: Words,

@@ -7,11 +7,11 @@ use core::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use crate::act::say::failed;
-use crate::decide::environ::word;
 use crate::decide::error::Result;
 use crate::decide::retention::{OUTPUT, RECORDS, expired, generation, renamed};
 use crate::decide::text::Clean;
 use crate::decide::time::{Span, Time};
+use crate::decide::word::{Word, word};
 use crate::sys::dir::{self, Dir, How};
 use crate::sys::{self, Errno, clock};
 
@@ -92,7 +92,7 @@ impl Logs {
     /// # Errors
     /// Those of the file system; EEXIST when it is no file that vsrun would write to.
     pub fn reopen(&self) -> sys::Result<OwnedFd> {
-        match self.dir.file(&word(RECORDS.as_bytes().to_vec()), How::Append, 0) {
+        match self.dir.file(RECORDS, How::Append, 0) {
             Ok(file) => {
                 let about = dir::about(file.as_fd())?;
                 let ours = about.regular && about.links == 1;
@@ -128,7 +128,7 @@ fn begin_output(dir: &Dir, owner: Option<(u32, u32)>, reading: Reading) -> sys::
         if reading == Reading::Unwanted {
             return Ok((output, None));
         }
-        let reader = dir.file(c"logfile", How::ReadOnly, 0)?;
+        let reader = dir.file(OUTPUT, How::ReadOnly, 0)?;
         if dir::about(output.as_fd())?.identity == dir::about(reader.as_fd())?.identity {
             return Ok((output, Some(reader)));
         }
@@ -137,10 +137,9 @@ fn begin_output(dir: &Dir, owner: Option<(u32, u32)>, reading: Reading) -> sys::
 }
 
 /// A new file of that name, whatever was there before renamed.
-fn begin(dir: &Dir, of: &str, owner: Option<(u32, u32)>) -> sys::Result<OwnedFd> {
-    let name = word(of.as_bytes().to_vec());
+fn begin(dir: &Dir, of: Word, owner: Option<(u32, u32)>) -> sys::Result<OwnedFd> {
     for _ in 0..PATIENCE {
-        match dir.file(&name, How::NewAppend, FILE_MODE) {
+        match dir.file(of, How::NewAppend, FILE_MODE) {
             Ok(file) => {
                 dir::permit(file.as_fd(), FILE_MODE)?;
                 if let Some((uid, gid)) = owner {
@@ -148,7 +147,7 @@ fn begin(dir: &Dir, of: &str, owner: Option<(u32, u32)>) -> sys::Result<OwnedFd>
                 }
                 return Ok(file);
             }
-            Err(Errno::EXIST) => put_away(dir, &name, of)?,
+            Err(Errno::EXIST) => put_away(dir, of)?,
             Err(why) => return Err(why),
         }
     }
@@ -156,7 +155,7 @@ fn begin(dir: &Dir, of: &str, owner: Option<(u32, u32)>) -> sys::Result<OwnedFd>
 }
 
 /// Renames a file to its name and one more than the highest number there.
-fn put_away(dir: &Dir, name: &CStr, of: &str) -> sys::Result<()> {
+fn put_away(dir: &Dir, of: Word) -> sys::Result<()> {
     let mut highest = 0;
     dir.each(&mut |name| highest = generation(name.to_bytes(), of).unwrap_or(0).max(highest))?;
     let full = || Errno::EXIST;
@@ -164,7 +163,7 @@ fn put_away(dir: &Dir, name: &CStr, of: &str) -> sys::Result<()> {
         let number = highest.checked_add(step).ok_or_else(full)?;
         let new = renamed(of, number);
         let new = CStr::from_bytes_until_nul(new.as_bytes()).unwrap_or(c"");
-        match dir.rename(name, new) {
+        match dir.rename(of, new) {
             Err(Errno::EXIST) => {}
             // Somebody else has taken it away: the place is free as well.
             Err(Errno::NOENT) => return Ok(()),
@@ -184,15 +183,15 @@ fn open_or_make(path: &CStr, owner: Option<(u32, u32)>) -> sys::Result<Dir> {
         bytes.get(..bytes.len() - bytes.iter().rev().take_while(|byte| **byte == b'/').count()).unwrap_or(bytes);
     for (at, _) in bytes.iter().enumerate().filter(|(at, byte)| **byte == b'/' && *at > 0) {
         let parent = word(bytes.get(..at).unwrap_or_default().to_vec());
-        if make(&parent)? {
-            dir::permit(Dir::open_made(&parent)?.as_fd(), PARENT_MODE)?;
+        if make(parent)? {
+            dir::permit(Dir::open_made(parent)?.as_fd(), PARENT_MODE)?;
         }
     }
     let last = word(bytes.to_vec());
-    if !make(&last)? {
-        return Dir::open(&last);
+    if !make(last)? {
+        return Dir::open(last);
     }
-    let dir = Dir::open_made(&last)?;
+    let dir = Dir::open_made(last)?;
     if let Some((uid, gid)) = owner {
         dir::give(dir.as_fd(), uid, gid)?;
     }

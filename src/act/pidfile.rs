@@ -1,14 +1,13 @@
 //! Pidfiles: claimed by a lock, written, emptied, released. The lock tells the truth, not the number.
 
-use alloc::ffi::CString;
 use core::ffi::CStr;
 use core::fmt::Write;
 use std::os::fd::{AsFd, OwnedFd};
 
 use crate::act::say::failed;
-use crate::decide::environ::word;
 use crate::decide::error::{Error, Result};
 use crate::decide::text::{Clean, Text};
+use crate::decide::word::{Word, word};
 use crate::sys::dir::{self, About, Dir, How};
 use crate::sys::lock::{Kind, lock};
 use crate::sys::process::Pid;
@@ -20,8 +19,8 @@ const PATIENCE: usize = 100;
 /// A pidfile that is ours. Whoever drops it leaves it as it is: only `release` removes it.
 pub struct Pidfile {
     dir: Dir,
-    name: CString,
-    path: CString,
+    name: Word,
+    path: Word,
     file: OwnedFd,
     about: About,
 }
@@ -31,24 +30,24 @@ impl Pidfile {
     ///
     /// # Errors
     /// Those of [`Self::claim`].
-    pub fn claim_if(path: Option<&CString>) -> Result<Option<Self>> {
-        path.map(|path| Self::claim(path)).transpose()
+    pub fn claim_if(path: Option<Word>) -> Result<Option<Self>> {
+        path.map(Self::claim).transpose()
     }
 
     /// Opens and locks the file. What an earlier start left in it stays until `write`.
     ///
     /// # Errors
     /// When somebody else holds it, or it is not a file that root may trust: nothing was changed then.
-    pub fn claim(path: &CStr) -> Result<Self> {
+    fn claim(path: Word) -> Result<Self> {
         let shown = Clean(path.to_bytes());
         let fail = |why: Errno| failed(format_args!("pidfile '{shown}'"), why);
         let (parent, name) = split(path);
         if name.is_empty() {
             return Err(Error::refused(format_args!("pidfile '{shown}' names a directory")));
         }
-        let dir = Dir::open_path(&parent).map_err(fail)?;
+        let dir = Dir::open_path(parent).map_err(fail)?;
         for _ in 0..PATIENCE {
-            let Some((file, made)) = open(&dir, &name).map_err(|why| match why {
+            let Some((file, made)) = open(&dir, name).map_err(|why| match why {
                 Errno::LOOP => Error::refused(format_args!("pidfile '{shown}' is a symbolic link")),
                 _ => fail(why),
             })?
@@ -64,16 +63,16 @@ impl Pidfile {
                     return Err(running(path, &file));
                 }
                 if made {
-                    let _ = dir.unlink(&name);
+                    let _ = dir.unlink(name);
                 }
                 return Err(failed(format_args!("cannot lock pidfile '{shown}'"), why));
             }
             // Between open and lock the one who had it may have removed it.
-            if is_at(&dir, &name, &about) {
+            if is_at(&dir, name, &about) {
                 if about.mode != MODE {
                     let _ = dir::permit(file.as_fd(), MODE);
                 }
-                return Ok(Self { dir, name, path: path.into(), file, about });
+                return Ok(Self { dir, name, path, file, about });
             }
         }
         Err(Error::refused(format_args!("pidfile '{shown}' does not stay in its place")))
@@ -114,7 +113,7 @@ impl Pidfile {
     /// When the path names another file meanwhile, or cannot be read.
     pub fn hand_over(&self) -> sys::Result<OwnedFd> {
         lock(self.file.as_fd(), Kind::Shared)?;
-        let second = self.dir.file(&self.name, How::ReadOnly, 0)?;
+        let second = self.dir.file(self.name, How::ReadOnly, 0)?;
         if dir::about(second.as_fd())?.identity != self.about.identity {
             return Err(Errno::NOENT);
         }
@@ -124,8 +123,8 @@ impl Pidfile {
 
     /// Removes the file, if the path still names it, while the lock is held.
     pub fn release(&self) {
-        if is_at(&self.dir, &self.name, &self.about) {
-            let _ = self.dir.unlink(&self.name);
+        if is_at(&self.dir, self.name, &self.about) {
+            let _ = self.dir.unlink(self.name);
         }
     }
 
@@ -136,10 +135,10 @@ impl Pidfile {
 }
 
 /// Whether two paths are the same name in the same directory.
-pub fn is_same(one: &CStr, other: &CStr) -> bool {
+pub fn is_same(one: Word, other: Word) -> bool {
     let ((dir, name), (other_dir, other_name)) = (split(one), split(other));
     let place = |dir: &CStr| dir::about_path(dir).map(|about| about.identity).ok();
-    name == other_name && place(&dir).is_some_and(|place_of_one| place(&other_dir) == Some(place_of_one))
+    name == other_name && place(dir).is_some_and(|place_of_one| place(other_dir) == Some(place_of_one))
 }
 
 /// Read and written by the owner only: who may read it could hold a read lock, and keep the server from starting.
@@ -196,10 +195,10 @@ fn running(path: &CStr, file: &OwnedFd) -> Error {
 }
 
 /// The directory and the name in it.
-pub fn split(path: &CStr) -> (CString, CString) {
+pub fn split(path: Word) -> (Word, Word) {
     let bytes = path.to_bytes();
     match bytes.iter().rposition(|byte| *byte == b'/') {
-        None => (c".".into(), path.into()),
+        None => (c".", path),
         Some(slash) => {
             let (dir, name) = bytes.split_at(slash);
             let dir = if dir.is_empty() { b"/" } else { dir };

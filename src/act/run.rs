@@ -49,7 +49,7 @@ fn become_server(plan: Box<Plan>) -> Error {
 
 fn claim(plan: &Plan) -> Result<Claims> {
     sockets::set_aside(&plan.listen)?;
-    Ok(Claims { sockets: Sockets::default(), pidfiles: [Pidfile::claim_if(plan.pidfile.as_ref())?, None] })
+    Ok(Claims { sockets: Sockets::default(), pidfiles: [Pidfile::claim_if(plan.pidfile)?, None] })
 }
 
 /// Answers why the steps failed.

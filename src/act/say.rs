@@ -1,6 +1,5 @@
 //! Words to people, and records to the log. A message that is lost is never a failure.
 
-use alloc::ffi::CString;
 use core::fmt::{self, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -10,6 +9,7 @@ use crate::decide::options::SyslogUsage;
 use crate::decide::plan::{Debug, Syslog};
 use crate::decide::text::{Clean, Text};
 use crate::decide::time::Stamp;
+use crate::decide::word::Word;
 use crate::sys::datagram::Post;
 use crate::sys::{self, Errno, clock, fd, process};
 
@@ -77,7 +77,7 @@ pub struct Voice {
 /// The system logger: syslog(3), without its library.
 struct Journal {
     post: Post,
-    tag: CString,
+    tag: Word,
     usage: SyslogUsage,
 }
 

@@ -55,7 +55,7 @@ pub fn open(output: Output, reading: Reading) -> Result<(Sink, Voice)> {
     match output {
         Output::Same => Ok((Sink::Same, Voice::new(Place::Plain))),
         Output::Files { dir, keep, owner } => {
-            let (logs, records) = Logs::open(&dir, keep, owner, reading)?;
+            let (logs, records) = Logs::open(dir, keep, owner, reading)?;
             Ok((Sink::Files(logs), Voice::new(Place::File(records))))
         }
         Output::Logger(program) => {

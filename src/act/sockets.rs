@@ -1,6 +1,5 @@
 //! The server's sockets: bound while vsrun still has the right to, and each at its place from descriptor 3 on.
 
-use alloc::ffi::CString;
 use core::ops::Range;
 use std::os::fd::{AsFd, OwnedFd, RawFd};
 
@@ -10,6 +9,7 @@ use crate::act::say::failed;
 use crate::decide::endpoint::{self, Listen, Listener, Traffic};
 use crate::decide::error::Result;
 use crate::decide::text::Clean;
+use crate::decide::word::Word;
 use crate::sys::dir::{self, About, Dir, How};
 use crate::sys::socket::{self, Kind};
 use crate::sys::{self, Errno, fd, identity, process};
@@ -29,7 +29,7 @@ pub struct Sockets(Vec<File>);
 
 struct File {
     dir: Dir,
-    name: CString,
+    name: Word,
     about: About,
 }
 
@@ -86,8 +86,8 @@ impl Sockets {
     /// Removes the files, where the paths still name them.
     pub fn remove(&self) {
         for file in &self.0 {
-            if is_at(&file.dir, &file.name, &file.about) {
-                let _ = file.dir.unlink(&file.name);
+            if is_at(&file.dir, file.name, &file.about) {
+                let _ = file.dir.unlink(file.name);
             }
         }
     }
@@ -107,8 +107,8 @@ fn on_port(listener: &Listener<'_>) -> sys::Result<OwnedFd> {
 
 /// A socket at a path, for its owner and group: nobody else can call it, not even for a moment.
 fn at_path(listener: &Listener<'_>, owner: Option<(u32, u32)>, alone: Alone) -> sys::Result<(OwnedFd, File)> {
-    let (parent, name) = split(&listener.path());
-    let dir = Dir::open_path(&parent)?;
+    let (parent, name) = split(listener.path());
+    let dir = Dir::open_path(parent)?;
     let make = || {
         let umask = process::set_umask(0o117);
         let made = socket::bind(&listener.address, Kind::Stream);
@@ -117,13 +117,13 @@ fn at_path(listener: &Listener<'_>, owner: Option<(u32, u32)>, alone: Alone) -> 
     };
     let mut made = make();
     if made.as_ref().is_err_and(|why| is_taken(*why)) && alone == Alone::Proved && holder::is_dead(listener) {
-        dir.unlink(&name)?;
+        dir.unlink(name)?;
         made = make();
     }
     let socket = made?;
     // Who may write to the directory may have put anything in its place: no link is followed, and nothing is given
     // away but a socket of our own.
-    let handle = dir.file(&name, How::Handle, 0)?;
+    let handle = dir.file(name, How::Handle, 0)?;
     let about = dir::about(handle.as_fd())?;
     if !about.socket || about.links > 1 || about.owner != identity::effective_uid() {
         return Err(Errno::EXIST);
@@ -131,7 +131,7 @@ fn at_path(listener: &Listener<'_>, owner: Option<(u32, u32)>, alone: Alone) -> 
     if let Some((uid, gid)) = owner
         && let Err(why) = dir::give(handle.as_fd(), uid, gid)
     {
-        let _ = dir.unlink(&name);
+        let _ = dir.unlink(name);
         return Err(why);
     }
     Ok((socket, File { dir, name, about }))

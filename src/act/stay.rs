@@ -83,13 +83,13 @@ impl Stayed {
 
 /// The pidfiles of server and manager.
 fn claim_both(plan: &Plan) -> Result<[Option<Pidfile>; 2]> {
-    let path = plan.stay.as_ref().and_then(|stay| stay.pidfile.as_ref());
-    if let (Some(server), Some(manager)) = (&plan.pidfile, path)
+    let path = plan.stay.as_ref().and_then(|stay| stay.pidfile);
+    if let (Some(server), Some(manager)) = (plan.pidfile, path)
         && pidfile::is_same(server, manager)
     {
         return Err(Error::usage(format_args!("options --pidfile and --manager name the same file")));
     }
-    let server = Pidfile::claim_if(plan.pidfile.as_ref())?;
+    let server = Pidfile::claim_if(plan.pidfile)?;
     match Pidfile::claim_if(path) {
         Ok(manager) => Ok([server, manager]),
         Err(error) => {

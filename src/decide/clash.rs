@@ -48,11 +48,11 @@ pub fn check(options: &Options) -> Result<()> {
     {
         return wrong(format_args!("option --bind takes --port with an address, and not with a path"));
     }
-    if options.handler_timeout.is_some() && options.manager.as_ref().is_none_or(|managed| managed.handler.is_none()) {
+    if options.handler_timeout.is_some() && options.manager.is_none_or(|managed| managed.handler.is_none()) {
         return wrong(format_args!("option --handler-timeout needs a handler: --manager has none"));
     }
-    if let (Some(server), Some(managed)) = (&options.pidfile, &options.manager)
-        && managed.pidfile.as_ref() == Some(server)
+    if let (Some(server), Some(managed)) = (options.pidfile, options.manager)
+        && managed.pidfile == Some(server)
     {
         return wrong(format_args!("options --pidfile and --manager name the same file"));
     }

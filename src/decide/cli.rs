@@ -2,7 +2,7 @@
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
-use std::ffi::OsString;
+use std::ffi::OsStr;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 use lexopt::Arg::{Long, Short, Value};
@@ -21,6 +21,7 @@ use super::text::Clean;
 use super::time::Span;
 use super::traps;
 use super::values::{assignment, delay, octal, path, path_or_dash, stop_signal, text, words as words_of};
+use super::word::Word;
 use super::words::{Unread, Words};
 
 /// What the caller wants.
@@ -46,10 +47,10 @@ pub enum Request {
 /// Wrong usage, in one line that names the option, and the file and line where it stands in one.
 pub fn parse(words: &Words) -> Result<Request> {
     // Everything after the first `--` is the command's own. No value of an option can be `--`, so the first one is it.
-    let end = words.list.iter().position(|word| word == "--");
+    let end = words.list.iter().position(|word| *word == c"--");
     let ours = words.list.get(..end.unwrap_or(words.list.len())).unwrap_or_default();
     let mut options = Options::default();
-    let mut parser = lexopt::Parser::from_args(ours);
+    let mut parser = lexopt::Parser::from_args(ours.iter().map(|word| OsStr::from_bytes(word.to_bytes())));
     let request = read(&mut options, &mut parser);
     // How many words have been read: in the midst of a word, that word too.
     let done = ours.len() - parser.try_raw_args().map_or(0, Iterator::count);
@@ -64,7 +65,7 @@ pub fn parse(words: &Words) -> Result<Request> {
         None => {}
     }
     let command = end.map_or(&[][..], |end| words.list.get(end + 1..).unwrap_or_default());
-    options.command = command.iter().map(|word| text(word.as_bytes())).collect();
+    options.command = command.to_vec();
     request_of(options, end).map_err(all)
 }
 
@@ -83,9 +84,9 @@ fn request_of(mut options: Options, end: Option<usize>) -> Result<Request> {
 }
 
 /// Where the option `--args` stands whose value ends before the word `done`: one word before it, or in the same.
-fn option_before(words: &[OsString], done: usize) -> usize {
+fn option_before(words: &[Word], done: usize) -> usize {
     let last = done.saturating_sub(1);
-    let joined = words.get(last).is_some_and(|word| word.as_bytes().starts_with(b"--args="));
+    let joined = words.get(last).is_some_and(|word| word.to_bytes().starts_with(b"--args="));
     if joined { last } else { last.saturating_sub(1) }
 }
 
@@ -94,7 +95,7 @@ enum Found {
     /// A request of its own.
     Request(Request),
     /// `--args`, with its file.
-    File(OsString),
+    File(Word),
 }
 
 /// Reads the options up to their end, or up to the first that is a request of its own.
@@ -201,7 +202,7 @@ fn read(options: &mut Options, parser: &mut lexopt::Parser) -> Result<Option<Fou
             }
             Long("args") => {
                 let file = value(parser, "args", path, EMPTY)?;
-                return Ok(Some(Found::File(OsString::from_vec(file.into_bytes()))));
+                return Ok(Some(Found::File(file)));
             }
             Long("status") => control(options, parser, "status", Order::Status)?,
             Long("stop") => control(options, parser, "stop", Order::Stop)?,

@@ -1,13 +1,12 @@
 //! Questions and orders about a server that runs, or does not: what a pidfile, its lock and /proc tell together, as
 //! one table of all cases, and how long a stop waits.
 
-use alloc::ffi::CString;
-
 use super::error::{Error, Result};
 use super::exit;
 use super::options::Options;
 use super::signal::Signal;
 use super::time::{Span, Time, number};
+use super::word::Word;
 
 /// What is wanted of the server of a pidfile.
 #[derive(Debug)]
@@ -15,7 +14,7 @@ pub struct Control {
     /// The question or order.
     pub order: Order,
     /// PIDFILE.
-    pub pidfile: CString,
+    pub pidfile: Word,
     /// `--stop-timeout`.
     pub timeout: Span,
 }

@@ -2,11 +2,11 @@
 //!
 //! Addresses are numbers: a name would have to be looked up, and may be another tomorrow.
 
-use alloc::ffi::CString;
 use alloc::vec::Vec;
 
-use super::environ::{Environ, word};
+use super::environ::Environ;
 use super::time::number;
+use super::word::{Word, word};
 
 /// What a socket is called that was not given a name.
 const OURS: &[u8] = b"vsrun";
@@ -90,24 +90,24 @@ impl<'a> Listener<'a> {
     }
 
     /// The path.
-    pub fn path(&self) -> CString {
+    pub fn path(&self) -> Word {
         word(self.text.into())
     }
 }
 
 /// Checks the value of `--listen`.
-pub fn listen(text: &[u8]) -> Option<CString> {
+pub fn listen(text: &[u8]) -> Option<Word> {
     Listener::parse(text).map(|_| word(text.into()))
 }
 
 /// Checks the value of `--port`.
-pub fn port(text: &[u8]) -> Option<CString> {
+pub fn port(text: &[u8]) -> Option<Word> {
     let plain = text.first()?.is_ascii_digit() && !text.iter().any(|byte| b"=:".contains(byte));
     listen(text).filter(|_| plain)
 }
 
 /// Checks the value of `--bind`. An address of IPv6 needs no brackets here; it gets them.
-pub fn bind(text: &[u8]) -> Option<CString> {
+pub fn bind(text: &[u8]) -> Option<Word> {
     match text {
         [b'/', ..] => return listen(text),
         [b'[', ip @ .., b']'] => v6(ip).map(drop)?,
@@ -118,10 +118,10 @@ pub fn bind(text: &[u8]) -> Option<CString> {
 }
 
 /// What `--port` and `--bind` say together, in one word.
-pub fn join(port: Option<&CString>, bind: Option<&CString>) -> Option<CString> {
+pub fn join(port: Option<Word>, bind: Option<Word>) -> Option<Word> {
     match (port, bind) {
         (Some(port), Some(bind)) => Some(word([bind.to_bytes(), b":", port.to_bytes()].concat())),
-        (one, other) => one.or(other).cloned(),
+        (one, other) => one.or(other),
     }
 }
 
@@ -201,13 +201,13 @@ pub struct Listen {
     /// How many of them vsrun's parent has handed in; they come first.
     pub handed: u16,
     /// Those that vsrun opens, each to be read by [`Listener::parse`].
-    pub own: Vec<CString>,
+    pub own: Vec<Word>,
     /// User and group that a socket at a path belongs to.
     pub owner: Option<(u32, u32)>,
 }
 
 /// How many sockets that are.
-pub fn count(handed: u16, own: &[CString]) -> u16 {
+pub fn count(handed: u16, own: &[Word]) -> u16 {
     handed.saturating_add(u16::try_from(own.len()).unwrap_or(u16::MAX))
 }
 
@@ -239,7 +239,7 @@ impl Handed {
 
     /// Tells a server's environment of these sockets and of vsrun's own. `LISTEN_PID` is left to the server's
     /// process: nobody else knows it in time.
-    pub fn tell(&self, own: &[CString], env: &mut Environ) {
+    pub fn tell(&self, own: &[Word], env: &mut Environ) {
         let mut names = self.names.clone();
         let own = own.iter().filter_map(|text| Listener::parse(text.to_bytes()));
         own.for_each(|listener| append(&mut names, listener.name));

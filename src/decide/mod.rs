@@ -29,4 +29,5 @@ pub mod text;
 pub mod time;
 pub mod traps;
 pub mod values;
+pub mod word;
 pub mod words;

@@ -1,6 +1,5 @@
 //! What stands on the command line, each value alone.
 
-use alloc::ffi::CString;
 use alloc::vec::Vec;
 
 use super::account::Login;
@@ -12,6 +11,7 @@ use super::ready::Ready;
 use super::signal::Signal;
 use super::time::Span;
 use super::traps::Trap;
+use super::word::Word;
 
 /// What stands on the command line. None: not given.
 #[derive(Debug, Default)]
@@ -21,35 +21,35 @@ pub struct Options {
     /// `--no-user-checks`.
     pub no_user_checks: bool,
     /// `--pidfile`.
-    pub pidfile: Option<CString>,
+    pub pidfile: Option<Word>,
     /// `--root`.
-    pub root: Option<CString>,
+    pub root: Option<Word>,
     /// `--work-dir`.
-    pub work_dir: Option<CString>,
+    pub work_dir: Option<Word>,
     /// The last of `--background` and `--foreground`.
     pub background: bool,
     /// `--syslog`.
-    pub syslog: Option<CString>,
+    pub syslog: Option<Word>,
     /// `--logdir`.
-    pub logdir: Option<(CString, Span)>,
+    pub logdir: Option<(Word, Span)>,
     /// `--logger`, as words.
-    pub logger: Option<Vec<CString>>,
+    pub logger: Option<Vec<Word>>,
     /// `--stdin`.
     pub stdin: bool,
     /// `--port`.
-    pub port: Option<CString>,
+    pub port: Option<Word>,
     /// `--bind`.
-    pub bind: Option<CString>,
+    pub bind: Option<Word>,
     /// `--listen`, in order; among them the socket of `--port` and `--bind`.
-    pub listen: Vec<CString>,
+    pub listen: Vec<Word>,
     /// How many `--listen` stand before the first of these two.
     pub joined_at: usize,
     /// `--env`, each `NAME=VALUE`.
-    pub env: Vec<CString>,
+    pub env: Vec<Word>,
     /// `--umask`.
     pub umask: Option<u32>,
     /// `--argv0`.
-    pub argv0: Option<CString>,
+    pub argv0: Option<Word>,
     /// `--syslog-usage`.
     pub syslog_usage: Option<SyslogUsage>,
     /// `--on-signal`, in the order given.
@@ -77,11 +77,11 @@ pub struct Options {
     /// `--stop-timeout`.
     pub stop_timeout: Option<Span>,
     /// `--status`, `--stop` or `--signal`, and PIDFILE.
-    pub control: Option<(Order, CString)>,
+    pub control: Option<(Order, Word)>,
     /// How many options there are.
     pub count: usize,
     /// COMMAND and its arguments.
-    pub command: Vec<CString>,
+    pub command: Vec<Word>,
 }
 
 /// Whether vsrun's own records go to the system logger.
@@ -108,18 +108,18 @@ impl SyslogUsage {
 }
 
 /// The two values of `--manager`.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Managed {
     /// MONITOR-PIDFILE.
-    pub pidfile: Option<CString>,
+    pub pidfile: Option<Word>,
     /// HANDLER.
-    pub handler: Option<CString>,
+    pub handler: Option<Word>,
 }
 
 impl Options {
     /// Puts the socket of `--port` and `--bind` in its place among the others.
     pub fn join_sockets(&mut self) {
-        if let Some(one) = endpoint::join(self.port.as_ref(), self.bind.as_ref()) {
+        if let Some(one) = endpoint::join(self.port, self.bind) {
             self.listen.insert(self.joined_at, one);
         }
     }

@@ -1,9 +1,7 @@
 //! From what the caller wants and how the world is to what will be done: the steps in their order, and whether
 //! vsrun becomes the server or stays. The order of the steps is the security; launch.rs performs them blindly.
 
-use alloc::borrow::Cow;
 use alloc::boxed::Box;
-use alloc::ffi::CString;
 use alloc::vec::Vec;
 
 use super::account::{self, Identity};
@@ -18,6 +16,7 @@ use super::steps::{self, Program};
 use super::text::shell_words;
 use super::time::Span;
 use super::traps::Traps;
+use super::word::Word;
 
 /// All that will be done.
 #[derive(Debug)]
@@ -27,7 +26,7 @@ pub struct Plan {
     /// The command as a shell would read it.
     pub command: Vec<u8>,
     /// The server's pidfile.
-    pub pidfile: Option<CString>,
+    pub pidfile: Option<Word>,
     /// Where words go.
     pub output: Output,
     /// Whether the caller gets its prompt back.
@@ -65,7 +64,7 @@ pub enum Debug {
 #[derive(Debug)]
 pub struct Syslog {
     /// Under which name.
-    pub tag: CString,
+    pub tag: Word,
     /// Whether they go elsewhere too.
     pub usage: SyslogUsage,
 }
@@ -80,7 +79,7 @@ pub enum Output {
     /// To files.
     Files {
         /// The logdir.
-        dir: CString,
+        dir: Word,
         /// How long renamed files are kept.
         keep: Span,
         /// User and group that a created directory and the server's file belong to.
@@ -92,7 +91,7 @@ pub enum Output {
 #[derive(Debug)]
 pub struct Stay {
     /// The manager's own pidfile.
-    pub pidfile: Option<CString>,
+    pub pidfile: Option<Word>,
     /// Who is asked after an unexpected end.
     pub handler: Option<Program>,
     /// The service manager that vsrun itself reports to: the NOTIFY_SOCKET that it was given.
@@ -106,7 +105,7 @@ pub struct Stay {
 pub fn plan(options: Options, facts: &Facts<'_>) -> Result<Box<Plan>> {
     let identity = identity(&options, facts)?;
     let change = identity.as_ref().filter(|_| facts.euid == 0 && facts.ids == Ids::Free);
-    let handler = match options.manager.as_ref().and_then(|managed| managed.handler.as_ref()) {
+    let handler = match options.manager.and_then(|managed| managed.handler) {
         Some(path) => Some(handler(path, &options, facts, identity.as_ref(), change)?),
         None => None,
     };
@@ -174,7 +173,7 @@ fn identity(options: &Options, facts: &Facts<'_>) -> Result<Option<Identity>> {
 }
 
 fn handler(
-    path: &CString,
+    path: Word,
     options: &Options,
     facts: &Facts<'_>,
     identity: Option<&Identity>,
@@ -184,7 +183,7 @@ fn handler(
     env.remove(&|name| name.starts_with(b"VSRUN_") || name == NOTIFY_SOCKET);
     env.set(b"VSRUN_SERVER_COMMAND", &shell_words(options.command.iter().map(|word| word.to_bytes())));
     let full = steps::absolute(path, facts)?;
-    Ok(steps::beside(path.clone(), vec![full], vec![Cow::Owned(path.clone())], env, change))
+    Ok(steps::beside(path, vec![full], vec![path], env, change))
 }
 
 fn output(
@@ -193,23 +192,22 @@ fn output(
     identity: Option<&Identity>,
     change: Option<&Identity>,
 ) -> Result<Output> {
-    if let Some((dir, keep)) = &options.logdir {
+    if let Some((dir, keep)) = options.logdir {
         let owner = change.map(|identity| (identity.uid, identity.gid));
-        return Ok(Output::Files { dir: dir.clone(), keep: *keep, owner });
+        return Ok(Output::Files { dir, keep, owner });
     }
-    let Some(tag) = &options.syslog else { return Ok(Output::Same) };
+    let Some(tag) = options.syslog else { return Ok(Output::Same) };
     let words = match &options.logger {
         Some(words) => words.clone(),
-        None => vec![c"logger".into(), c"-t".into(), tag.clone()],
+        None => vec![c"logger", c"-t", tag],
     };
-    let command = words.first().cloned().unwrap_or_default();
-    let mut paths = steps::search(&command, facts.env.get(b"PATH"));
+    let command = words.first().copied().unwrap_or_default();
+    let mut paths = steps::search(command, facts.env.get(b"PATH"));
     for path in &mut paths {
         *path = steps::absolute(path, facts)?;
     }
     let env = facts.env.of(identity);
-    let argv = words.into_iter().map(Cow::Owned).collect();
-    Ok(Output::Logger(steps::beside(command, paths, argv, env, change)))
+    Ok(Output::Logger(steps::beside(command, paths, words, env, change)))
 }
 
 /// Where the records have to be sent by vsrun itself: `logger -t TAG` has them already.
@@ -218,7 +216,7 @@ fn syslog(options: &Options) -> Option<Syslog> {
     if options.syslog.is_some() && options.logger.is_none() {
         return None;
     }
-    Some(Syslog { tag: options.syslog.clone().unwrap_or(c"vsrun".into()), usage })
+    Some(Syslog { tag: options.syslog.unwrap_or(c"vsrun"), usage })
 }
 
 fn debug(options: &Options) -> Debug {
@@ -232,7 +230,7 @@ fn debug(options: &Options) -> Debug {
 }
 
 fn policy(options: &Options) -> Policy {
-    let handler = match (&options.manager, options.handler_timeout) {
+    let handler = match (options.manager, options.handler_timeout) {
         (Some(managed), timeout) if managed.handler.is_some() => timeout.map_or(Handling::Patient, Handling::Within),
         _ => Handling::Absent,
     };

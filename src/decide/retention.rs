@@ -2,27 +2,29 @@
 
 use super::text::Text;
 use super::time::number;
+use super::word::Word;
 
 /// vsrun's own records.
-pub const RECORDS: &str = "vsrun.log";
+pub const RECORDS: Word = c"vsrun.log";
 /// The server's output.
-pub const OUTPUT: &str = "logfile";
+pub const OUTPUT: Word = c"logfile";
 
 /// A file name, with a NUL at its end: `vsrun.log.18446744073709551615` is the longest.
 pub type FileName = Text<40>;
 
 /// The number of a renamed file of that name: `logfile.7` of `logfile` is 7. None for any other name, also for
 /// `logfile.07`, which vsrun never writes.
-pub fn generation(name: &[u8], of: &str) -> Option<u64> {
-    let digits = name.strip_prefix(of.as_bytes())?.strip_prefix(b".")?;
+pub fn generation(name: &[u8], of: Word) -> Option<u64> {
+    let digits = name.strip_prefix(of.to_bytes())?.strip_prefix(b".")?;
     number(digits).filter(|_| digits.first() != Some(&b'0'))
 }
 
 /// The name of a renamed file, as [`generation`] reads it.
-pub fn renamed(of: &str, generation: u64) -> FileName {
+pub fn renamed(of: Word, generation: u64) -> FileName {
     use core::fmt::Write;
     let mut name = FileName::new();
-    let _ = write!(name, "{of}.{generation}");
+    name.push(of.to_bytes());
+    let _ = write!(name, ".{generation}");
     name.end_with(0);
     name
 }

@@ -1,10 +1,10 @@
 //! What is done to a process on its way to be the server: one step, one thing, in the order of the plan.
 
-use alloc::ffi::CString;
 use alloc::vec::Vec;
 use core::fmt;
 
 use super::text::Clean;
+use super::word::Word;
 
 /// One thing done to a process. A step that fails is told to the parent by its place in the plan.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,9 +16,9 @@ pub enum Step {
     /// Give up the controlling terminal without a new session.
     Terminal,
     /// Write the pid into this file; keep only a shared lock on a read-only descriptor.
-    Pidfile(CString),
+    Pidfile(Word),
     /// Write the pid into this file, which the one who stays keeps locked.
-    Number(CString),
+    Number(Word),
     /// A process group of its own in the foreground of the terminal on descriptor 0.
     Foreground,
     /// Standard input.
@@ -28,9 +28,9 @@ pub enum Step {
     /// So many sockets from descriptor 3 on, and `LISTEN_PID`.
     Sockets(u16),
     /// Change the root directory.
-    Root(CString),
+    Root(Word),
     /// Change the working directory.
-    Dir(CString),
+    Dir(Word),
     /// Supplementary groups.
     Groups(Vec<u32>),
     /// Real, effective and saved group id.
@@ -53,7 +53,7 @@ pub enum Step {
     /// The end of a pipe, under the number where the program says that it is ready.
     Ready(i32),
     /// Become the program. The command is named for people: its path may still have to be found.
-    Exec(CString),
+    Exec(Word),
 }
 
 impl fmt::Display for Step {

@@ -1,17 +1,16 @@
 //! The steps to a program, in their order. The order is the security.
 
-use alloc::borrow::Cow;
-use alloc::ffi::CString;
 use alloc::vec::Vec;
 
 use super::account::Identity;
 use super::endpoint;
-use super::environ::{Environ, Word, word};
+use super::environ::Environ;
 use super::error::{Error, Result};
 use super::facts::{Facts, Terminal};
 use super::options::Options;
 use super::ready::{NOTIFY_SOCKET, Ready};
 use super::step::Step;
+use super::word::{Word, word};
 
 /// Where a command without a slash is looked for when there is no PATH.
 pub const PATH: &[u8] = b"/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -22,7 +21,7 @@ pub struct Program {
     /// What is done to the process, in order; the last step is the exec.
     pub steps: Vec<Step>,
     /// Where the program may be, in order.
-    pub paths: Vec<CString>,
+    pub paths: Vec<Word>,
     /// Its arguments, its own name first.
     pub argv: Vec<Word>,
     /// Its environment.
@@ -44,20 +43,20 @@ pub fn server(
         // vsrun reports there itself.
         env.remove(&|name| name == NOTIFY_SOCKET);
     }
-    for entry in &options.env {
+    for entry in options.env.iter().copied() {
         env.put(entry);
     }
     facts.handed.tell(&options.listen, &mut env);
-    let command = options.command.first().cloned().unwrap_or_default();
-    let mut argv: Vec<Word> = options.command.iter().cloned().map(Cow::Owned).collect();
-    if let (Some(name), Some(first)) = (&options.argv0, argv.first_mut()) {
-        *first = Cow::Owned(name.clone());
+    let command = options.command.first().copied().unwrap_or_default();
+    let mut argv = options.command.clone();
+    if let (Some(name), Some(first)) = (options.argv0, argv.first_mut()) {
+        *first = name;
     }
 
     let mut steps = Vec::new();
     steps.extend(session(options, facts));
-    if let Some(path) = &options.pidfile {
-        steps.push(if options.stays() { Step::Number(path.clone()) } else { Step::Pidfile(path.clone()) });
+    if let Some(path) = options.pidfile {
+        steps.push(if options.stays() { Step::Number(path) } else { Step::Pidfile(path) });
     }
     if !options.stdin {
         steps.push(Step::Input);
@@ -78,8 +77,8 @@ pub fn server(
     if let Some(Ready::Newline(number)) = options.ready {
         steps.push(Step::Ready(number));
     }
-    steps.push(Step::Exec(command.clone()));
-    let paths = search(&command, env.get(b"PATH"));
+    steps.push(Step::Exec(command));
+    let paths = search(command, env.get(b"PATH"));
     Ok(Program { steps, paths, argv, env })
 }
 
@@ -103,14 +102,14 @@ fn directories(options: &Options, facts: &Facts<'_>) -> Result<Vec<Step>> {
     let mut steps = Vec::new();
     // A detached manager stands in /, so the caller's directory has to be named.
     let moved = options.background && options.stays();
-    if let Some(root) = &options.root {
-        steps.push(Step::Root(if moved { absolute(root, facts)? } else { root.clone() }));
-        steps.push(Step::Dir(c"/".into()));
+    if let Some(root) = options.root {
+        steps.push(Step::Root(if moved { absolute(root, facts)? } else { root }));
+        steps.push(Step::Dir(c"/"));
     }
-    match (&options.work_dir, &options.root, &options.logdir) {
-        (Some(dir), Some(_), _) => steps.push(Step::Dir(dir.clone())),
+    match (options.work_dir, options.root, options.logdir) {
+        (Some(dir), Some(_), _) => steps.push(Step::Dir(dir)),
         (Some(dir), None, _) | (None, None, Some((dir, _))) => {
-            steps.push(Step::Dir(if moved { absolute(dir, facts)? } else { dir.clone() }));
+            steps.push(Step::Dir(if moved { absolute(dir, facts)? } else { dir }));
         }
         (None, Some(_), _) => {}
         (None, None, None) if moved => steps.push(Step::Dir(absolute(c".", facts)?)),
@@ -129,14 +128,8 @@ fn privileges(identity: &Identity) -> [Step; 4] {
 }
 
 /// A program beside the server, outside of its root: in `/`, as the same user, with nothing but 0 to 2.
-pub fn beside(
-    command: CString,
-    paths: Vec<CString>,
-    argv: Vec<Word>,
-    env: Environ,
-    change: Option<&Identity>,
-) -> Program {
-    let mut steps = vec![Step::Signals, Step::Session, Step::Input, Step::Output, Step::Dir(c"/".into())];
+pub fn beside(command: Word, paths: Vec<Word>, argv: Vec<Word>, env: Environ, change: Option<&Identity>) -> Program {
+    let mut steps = vec![Step::Signals, Step::Session, Step::Input, Step::Output, Step::Dir(c"/")];
     if let Some(identity) = change {
         steps.extend(privileges(identity));
     }
@@ -147,9 +140,9 @@ pub fn beside(
 
 /// Where a command may be: itself, when it has a slash, otherwise in each directory of PATH, where an empty one
 /// means the working directory, as in execvp(3).
-pub fn search(command: &CString, path: Option<&[u8]>) -> Vec<CString> {
+pub fn search(command: Word, path: Option<&[u8]>) -> Vec<Word> {
     if command.is_empty() || command.to_bytes().contains(&b'/') {
-        return vec![command.clone()];
+        return vec![command];
     }
     let dirs = path.unwrap_or(PATH).split(|byte| *byte == b':');
     dirs.map(|dir| match dir {
@@ -160,10 +153,10 @@ pub fn search(command: &CString, path: Option<&[u8]>) -> Vec<CString> {
 }
 
 /// The path from the caller's directory on.
-pub fn absolute(path: &core::ffi::CStr, facts: &Facts<'_>) -> Result<CString> {
+pub fn absolute(path: Word, facts: &Facts<'_>) -> Result<Word> {
     let bytes = path.to_bytes();
     if bytes.starts_with(b"/") {
-        return Ok(path.into());
+        return Ok(path);
     }
     let Some(cwd) = &facts.cwd else {
         return Err(Error::refused(format_args!(

@@ -1,36 +1,35 @@
 //! Values of options, from their bytes. None: malformed.
 
-use alloc::ffi::CString;
 use alloc::vec::Vec;
 
-use super::environ::word;
 use super::signal::Signal;
 use super::time::Span;
+use super::word::{Word, word};
 
 /// Any bytes.
-pub fn text(value: &[u8]) -> CString {
+pub fn text(value: &[u8]) -> Word {
     word(value.to_vec())
 }
 
 /// A path, or another text that must not be empty.
-pub fn path(value: &[u8]) -> Option<CString> {
+pub fn path(value: &[u8]) -> Option<Word> {
     (!value.is_empty()).then(|| text(value))
 }
 
 /// A path, or `-` for none.
-pub fn path_or_dash(value: &[u8]) -> Option<Option<CString>> {
+pub fn path_or_dash(value: &[u8]) -> Option<Option<Word>> {
     if value == b"-" { Some(None) } else { path(value).map(Some) }
 }
 
 /// Words, split at blanks; at least one.
-pub fn words(value: &[u8]) -> Option<Vec<CString>> {
+pub fn words(value: &[u8]) -> Option<Vec<Word>> {
     let words = value.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
-    let words: Vec<CString> = words.map(text).collect();
+    let words: Vec<Word> = words.map(text).collect();
     (!words.is_empty()).then_some(words)
 }
 
 /// `NAME=VALUE`, with a name.
-pub fn assignment(value: &[u8]) -> Option<CString> {
+pub fn assignment(value: &[u8]) -> Option<Word> {
     value.iter().position(|byte| *byte == b'=').filter(|at| *at > 0).map(|_| text(value))
 }
 

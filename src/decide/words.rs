@@ -3,24 +3,23 @@
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
-use std::ffi::OsString;
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 use super::error::{Error, Result};
 use super::text::Clean;
+use super::word::{Word, word};
 
 /// The words, the program's own name not among them, and where those of a file stood.
 #[derive(Debug, Default)]
 pub struct Words {
     /// All of them.
-    pub list: Vec<OsString>,
+    pub list: Vec<Word>,
     file: Option<File>,
 }
 
 /// A file whose lines are among the words.
 #[derive(Debug)]
 struct File {
-    name: OsString,
+    name: Word,
     /// How many words stand before its first.
     first: usize,
     /// The number of the line for each of its words.
@@ -30,22 +29,22 @@ struct File {
 /// A command line that goes on in a file.
 #[derive(Debug)]
 pub struct Unread {
-    before: Vec<OsString>,
+    before: Vec<Word>,
     /// The file.
-    pub file: OsString,
-    after: Vec<OsString>,
+    pub file: Word,
+    after: Vec<Word>,
 }
 
 impl Words {
     /// argv as the kernel gave it.
-    pub fn new(argv: Vec<OsString>) -> Self {
+    pub fn new(argv: Vec<Word>) -> Self {
         Self { list: argv.into_iter().skip(1).collect(), file: None }
     }
 
     /// What precedes an error about the word in that place: nothing, or the file and its line.
     pub fn place(&self, word: usize) -> String {
         let Some(file) = &self.file else { return String::new() };
-        let name = Clean(file.name.as_bytes());
+        let name = Clean(file.name.to_bytes());
         match word.checked_sub(file.first).and_then(|word| file.lines.get(word)) {
             Some(line) => format!("{name}:{line}: "),
             // What is wrong with the whole of it.
@@ -54,7 +53,7 @@ impl Words {
     }
 
     /// These words, where `--args FILE` ends at the word before `after`.
-    pub fn unread(&self, file: OsString, option: usize, after: usize) -> Unread {
+    pub fn unread(&self, file: Word, option: usize, after: usize) -> Unread {
         let before = self.list.get(..option).unwrap_or_default().to_vec();
         Unread { before, file, after: self.list.get(after..).unwrap_or_default().to_vec() }
     }
@@ -76,15 +75,15 @@ impl Unread {
         let mut words = Words { list: self.before, file: None };
         let mut lines = Vec::new();
         for (line, number) in contents.split(|byte| *byte == b'\n').zip(1usize..) {
-            let word = line.trim_ascii();
-            if word.is_empty() || word.starts_with(b"#") {
+            let text = line.trim_ascii();
+            if text.is_empty() || text.starts_with(b"#") {
                 continue;
             }
-            if word.contains(&0) {
-                let file = Clean(self.file.as_bytes());
+            if text.contains(&0) {
+                let file = Clean(self.file.to_bytes());
                 return Err(Error::usage(format_args!("{file}:{number}: a NUL is no part of an argument")));
             }
-            words.list.push(OsString::from_vec(word.to_vec()));
+            words.list.push(word(text.to_vec()));
             lines.push(number);
         }
         words.list.extend(self.after);
@@ -98,15 +97,15 @@ mod tests {
     use super::*;
 
     fn unread(before: &[&str], after: &[&str]) -> Unread {
-        let words = |words: &[&str]| words.iter().map(OsString::from).collect();
-        Unread { before: words(before), file: "f".into(), after: words(after) }
+        let words = |words: &[&str]| words.iter().map(|text| word(text.as_bytes().to_vec())).collect();
+        Unread { before: words(before), file: c"f", after: words(after) }
     }
 
     #[test]
     fn lines_stand_in_their_place() {
         let words =
             unread(&["-b"], &["more"]).read(b"#!/sbin/vsrun --args\n\n  --user\r\n\tweb a \n # x\n--\n/bin/x").unwrap();
-        assert_eq!(words.list, ["-b", "--user", "web a", "--", "/bin/x", "more"]);
+        assert_eq!(words.list, [c"-b", c"--user", c"web a", c"--", c"/bin/x", c"more"]);
         let places: Vec<String> = (0..7).map(|word| words.place(word)).collect();
         assert_eq!(places, ["f: ", "f:3: ", "f:4: ", "f:6: ", "f:7: ", "f: ", "f: "]);
         assert_eq!(unread(&[], &[]).read(b"").unwrap().list.len(), 0);

@@ -1,17 +1,14 @@
 //! What the kernel gave to the program: its arguments, its environment, and whether it may be trusted.
 
 use core::ffi::{CStr, c_char, c_int};
-use std::ffi::{OsStr, OsString};
-use std::os::unix::ffi::OsStrExt;
 
 /// The kernel's argv. Rust's own reader is empty without Rust's start-up on musl.
 ///
 /// # Safety
 /// `argv` must be what `main` was given: `argc` valid C strings that live as long as the process.
-pub unsafe fn arguments(argc: c_int, argv: *const *const c_char) -> Vec<OsString> {
+pub unsafe fn arguments(argc: c_int, argv: *const *const c_char) -> Vec<&'static CStr> {
     // SAFETY: the caller's promise is ours.
-    let words = unsafe { strings(argv, usize::try_from(argc).unwrap_or(0)) };
-    words.into_iter().map(|word| OsStr::from_bytes(word.to_bytes()).to_owned()).collect()
+    unsafe { strings(argv, usize::try_from(argc).unwrap_or(0)) }
 }
 
 unsafe extern "C" {

@@ -1,6 +1,5 @@
 //! Processes: made, turned into programs, signalled, awaited.
 
-use alloc::borrow::Cow;
 use core::cell::Cell;
 use core::ffi::{CStr, c_char, c_int};
 use core::fmt;
@@ -66,7 +65,7 @@ pub fn leave(status: u8) -> ! {
 /// Arguments or an environment as execve(2) takes them, made before the fork, with room for some words that change
 /// from start to start.
 pub struct Words {
-    fixed: Vec<Cow<'static, CStr>>,
+    fixed: Vec<&'static CStr>,
     /// Each of its full size, and zeros behind the word.
     slots: Vec<Vec<Cell<u8>>>,
     pointers: Vec<*const c_char>,
@@ -74,7 +73,7 @@ pub struct Words {
 
 impl Words {
     /// These words, and room for `slots` further ones of up to `size` bytes.
-    pub fn new(fixed: Vec<Cow<'static, CStr>>, slots: usize, size: usize) -> Self {
+    pub fn new(fixed: Vec<&'static CStr>, slots: usize, size: usize) -> Self {
         let slots = (0..slots).map(|_| vec![Cell::new(0); size + 1]).collect::<Vec<_>>();
         let pointers = Vec::with_capacity(fixed.len() + slots.len() + 1);
         let mut words = Self { fixed, slots, pointers };

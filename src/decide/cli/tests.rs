@@ -4,9 +4,10 @@ use super::*;
 use crate::decide::control::Order;
 use crate::decide::exit;
 use crate::decide::flags::FLAGS;
+use crate::decide::word::word;
 
 fn parse_words(words: &[&str]) -> Result<Request> {
-    parse(&Words::new(std::iter::once(&"vsrun").chain(words).map(OsString::from).collect()))
+    parse(&Words::new(std::iter::once(&"vsrun").chain(words).map(|text| word(text.as_bytes().to_vec())).collect()))
 }
 
 fn options(words: &[&str]) -> Options {
@@ -60,7 +61,7 @@ fn values_stand_apart_or_behind_a_sign() {
     let managed = options.manager.unwrap();
     assert!(managed.pidfile.is_none() && managed.handler.is_none());
     assert_eq!(options.restart_delay, Some((Span::secs(5), Span::secs(30))));
-    assert_eq!(options.logdir.unwrap().0.as_c_str(), c"logs");
+    assert_eq!(options.logdir.unwrap().0, c"logs");
 }
 
 #[test]

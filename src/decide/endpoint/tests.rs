@@ -1,7 +1,6 @@
 //! Every form of an endpoint, each compared with what core's own reader makes of its address.
 
 use super::*;
-use alloc::borrow::Cow;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// Name, address, port and traffic, read back out of the bytes.
@@ -155,7 +154,7 @@ fn port_and_bind_are_one_socket() {
     ] {
         let port = given_port.map(|text: &str| port(text.as_bytes()).unwrap());
         let bind = given_bind.map(|text: &str| bind(text.as_bytes()).unwrap());
-        assert_eq!(join(port.as_ref(), bind.as_ref()).unwrap().to_bytes(), same.as_bytes());
+        assert_eq!(join(port, bind).unwrap().to_bytes(), same.as_bytes());
         assert!(Listener::parse(same.as_bytes()).is_some(), "{same}");
     }
     for text in ["", "0", "65536", "-1", "80x", "127.0.0.1:80", "/x", "a=80"] {
@@ -167,7 +166,7 @@ fn port_and_bind_are_one_socket() {
 }
 
 fn environ(entries: &[&str]) -> Environ {
-    Environ(entries.iter().map(|entry| Cow::Owned(word(entry.as_bytes().to_vec()))).collect())
+    Environ(entries.iter().map(|entry| word(entry.as_bytes().to_vec())).collect())
 }
 
 #[test]
@@ -188,7 +187,7 @@ fn what_the_parent_handed_in_comes_first() {
         env.put(c"LISTEN_X=mine");
         let handed = Handed::take(&mut env, b"7");
         assert_eq!(env.0.len(), 1, "{given:?}");
-        let own = vec![c"web=80".into()];
+        let own = vec![c"web=80"];
         handed.tell(&own, &mut env);
         assert_eq!(super::count(handed.count, &own), count, "{given:?}");
         assert_eq!(env.get(b"LISTEN_FDS"), Some(format!("{count}").as_bytes()), "{given:?}");

@@ -6,8 +6,8 @@ use crate::decide::endpoint::Handed;
 use crate::decide::environ::Environ;
 use crate::decide::facts::Terminal;
 use crate::decide::step::Step;
+use crate::decide::word::word;
 use crate::decide::words::Words;
-use std::ffi::OsString;
 
 const PASSWD: &[u8] = b"root:x:0:0::/root:/bin/sh\nweb:x:33:44::/srv:/bin/false\n";
 const GROUP: &[u8] = b"web:x:44:\nlog:x:4:web\n";
@@ -18,7 +18,7 @@ fn root() -> Facts<'static> {
 }
 
 fn options(line: &str) -> Options {
-    let words = std::iter::once("vsrun").chain(line.split(' ')).map(OsString::from).collect();
+    let words = std::iter::once("vsrun").chain(line.split(' ')).map(|text| word(text.into())).collect();
     match cli::parse(&Words::new(words)) {
         Ok(Request::Run(options)) => *options,
         other => panic!("{line}: {other:?}"),
@@ -34,7 +34,7 @@ fn refused(line: &str, facts: &Facts<'_>) -> String {
 }
 
 fn dir(path: &str) -> Step {
-    Step::Dir(CString::new(path).unwrap())
+    Step::Dir(word(path.into()))
 }
 
 #[test]
@@ -47,11 +47,11 @@ fn privileges_are_dropped_last_and_in_order() {
         [
             Step::Signals,
             Step::Terminal,
-            Step::Pidfile(c"/run/x".into()),
+            Step::Pidfile(c"/run/x"),
             Step::Input,
             Step::Output,
             Step::Sockets(2),
-            Step::Root(c"/jail".into()),
+            Step::Root(c"/jail"),
             dir("/"),
             dir("/srv"),
             Step::Groups(vec![44, 4]),
@@ -60,7 +60,7 @@ fn privileges_are_dropped_last_and_in_order() {
             proof,
             Step::Umask(0o027),
             Step::Descriptors,
-            Step::Exec(c"/bin/httpd".into()),
+            Step::Exec(c"/bin/httpd"),
         ]
     );
     assert!(plan.drops);
@@ -124,8 +124,8 @@ fn the_working_directory() {
         ("-b -m - - -w ./sub -- x", vec![dir("/home/sub")]),
         ("-b -m - - -d logs 1 -- x", vec![dir("/home/logs")]),
         ("-m - - -d logs 1 -- x", vec![dir("logs")]),
-        ("-r jail -d logs 1 -- x", vec![Step::Root(c"jail".into()), dir("/")]),
-        ("-b -m - - -r jail -w sub -- x", vec![Step::Root(c"/home/jail".into()), dir("/"), dir("sub")]),
+        ("-r jail -d logs 1 -- x", vec![Step::Root(c"jail"), dir("/")]),
+        ("-b -m - - -r jail -w sub -- x", vec![Step::Root(c"/home/jail"), dir("/"), dir("sub")]),
     ] {
         let steps = made(line, &root()).server.steps;
         let found: Vec<Step> = steps.into_iter().filter(|step| matches!(step, Step::Root(_) | Step::Dir(_))).collect();
@@ -158,8 +158,7 @@ fn the_wrong_user() {
 
 #[test]
 fn environments() {
-    let env =
-        Environ(["VSRUN_SERVER_PID=1", "HOME=/x", "PATH=/p:/q"].map(|e| Cow::Owned(CString::new(e).unwrap())).to_vec());
+    let env = Environ(["VSRUN_SERVER_PID=1", "HOME=/x", "PATH=/p:/q"].map(|e| word(e.into())).to_vec());
     let facts = Facts { env, ..root() };
     let plan = made("-u web -e A=1 -e HOME=/mine -m - ask -- run it", &facts);
     let server = &plan.server.env;
@@ -173,14 +172,14 @@ fn environments() {
         (handler.env.get(b"VSRUN_SERVER_PID"), handler.env.get(b"VSRUN_SERVER_COMMAND")),
         (None, Some(&b"run it"[..]))
     );
-    assert_eq!(handler.paths, [CString::from(c"/home/ask")]);
-    assert_eq!(plan.server.paths, [CString::from(c"/p/run"), CString::from(c"/q/run")]);
+    assert_eq!(handler.paths, [c"/home/ask"]);
+    assert_eq!(plan.server.paths, [c"/p/run", c"/q/run"]);
 }
 
 #[test]
 fn commands_are_searched_as_execvp_does() {
     let paths = |command: &str, path: Option<&str>| {
-        let found = steps::search(&CString::new(command).unwrap(), path.map(str::as_bytes));
+        let found = steps::search(word(command.into()), path.map(str::as_bytes));
         found.iter().map(|path| path.to_str().unwrap().to_owned()).collect::<Vec<_>>()
     };
     assert_eq!(paths("a/b", Some("/bin")), ["a/b"]);
