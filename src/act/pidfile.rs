@@ -93,7 +93,7 @@ impl Pidfile {
     /// # Errors
     /// Those of write(2).
     pub fn write(&self, pid: Pid) -> sys::Result<()> {
-        let mut line = Text::<16>::new();
+        let mut line = Text::<64>::new();
         let _ = writeln!(line, "{pid}");
         dir::replace(self.file.as_fd(), line.as_bytes())
     }

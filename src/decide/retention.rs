@@ -10,7 +10,7 @@ pub const RECORDS: Word = c"vsrun.log";
 pub const OUTPUT: Word = c"logfile";
 
 /// A file name, with a NUL at its end: `vsrun.log.18446744073709551615` is the longest.
-pub type FileName = Text<40>;
+pub type FileName = Text<64>;
 
 /// The number of a renamed file of that name: `logfile.7` of `logfile` is 7. None for any other name, also for
 /// `logfile.07`, which vsrun never writes.

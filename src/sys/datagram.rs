@@ -2,15 +2,21 @@
 
 use core::mem::MaybeUninit;
 use std::io::IoSliceMut;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use rustix::net::{
-    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendFlags, SocketAddrUnix, SocketFlags,
-    SocketType, bind, getsockname, recvmsg, sendto, socket_with, sockopt,
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SocketFlags, SocketType, recvmsg, socket_with,
+    sockopt,
 };
 
-use super::Result;
 use super::process::Pid;
+use super::socket::length;
+use super::{Errno, Result, check};
+
+/// The first bytes of a struct sockaddr_un, see unix(7): its family.
+const UNIX: [u8; 2] = AddressFamily::UNIX.as_raw().to_ne_bytes();
+/// The longest path or name, with its NUL.
+const LONGEST: usize = 108;
 
 fn socket() -> Result<OwnedFd> {
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
@@ -20,7 +26,8 @@ fn socket() -> Result<OwnedFd> {
 /// Somebody to whom messages are sent, who may come and go.
 pub struct Post {
     socket: OwnedFd,
-    address: SocketAddrUnix,
+    /// As sendto(2) takes it.
+    address: Vec<u8>,
 }
 
 impl Post {
@@ -29,16 +36,23 @@ impl Post {
     /// # Errors
     /// When the path is too long, or there is no socket to be had.
     pub fn new(address: &[u8]) -> Result<Self> {
-        let address = match address.strip_prefix(b"@") {
-            Some(name) => SocketAddrUnix::new_abstract_name(name)?,
-            None => SocketAddrUnix::new(address)?,
+        if address.len() >= LONGEST {
+            return Err(Errno::NAMETOOLONG);
+        }
+        let address = match address {
+            [b'@', name @ ..] => [&UNIX, &b"\0"[..], name].concat(),
+            path => [&UNIX, path, b"\0"].concat(),
         };
         Ok(Self { socket: socket()?, address })
     }
 
     /// Sends a message, or loses it: nobody waits.
     pub fn send(&self, message: &[u8]) {
-        let _ = sendto(&self.socket, message, SendFlags::DONTWAIT | SendFlags::NOSIGNAL, &self.address);
+        let (socket, flags, address) =
+            (self.socket.as_raw_fd(), libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL, &self.address);
+        let (bytes, to) = (message.as_ptr().cast(), address.as_ptr().cast());
+        // SAFETY: message and address are as long as they say.
+        let _ = unsafe { libc::sendto(socket, bytes, message.len(), flags, to, length(address)) };
     }
 }
 
@@ -53,10 +67,15 @@ impl Inbox {
     pub fn open() -> Result<(Self, Vec<u8>)> {
         let socket = socket()?;
         sockopt::set_socket_passcred(&socket, true)?;
-        bind(&socket, &SocketAddrUnix::new_unnamed())?;
-        let name = SocketAddrUnix::try_from(getsockname(&socket)?)?;
-        let name = name.abstract_name().unwrap_or_default().to_vec();
-        Ok((Self(socket), name))
+        // SAFETY: the address is as long as it says.
+        check(unsafe { libc::bind(socket.as_raw_fd(), UNIX.as_ptr().cast(), length(&UNIX)) })?;
+        let mut name = [0u8; UNIX.len() + LONGEST];
+        let mut size = length(&name);
+        // SAFETY: the room for the address is as long as it says.
+        check(unsafe { libc::getsockname(socket.as_raw_fd(), name.as_mut_ptr().cast(), &raw mut size) })?;
+        // Behind the family, a NUL says that the name is abstract.
+        let name = name.get(UNIX.len() + 1..usize::try_from(size).unwrap_or(0)).unwrap_or_default();
+        Ok((Self(socket), name.to_vec()))
     }
 
     /// The next message, cut to the size of the buffer, and who sent it.

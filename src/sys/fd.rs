@@ -151,8 +151,7 @@ pub fn seal() -> Result<()> {
         Ok(_) => Ok(()),
         // Before Linux 5.9 there is no such call, before 5.11 no such flag.
         Err(_) => each(&|number| {
-            // SAFETY: the same for one descriptor.
-            let _ = unsafe { libc::fcntl(number, libc::F_SETFD, libc::FD_CLOEXEC) };
+            let _ = seal_one(number);
         }),
     }
 }

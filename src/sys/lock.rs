@@ -5,7 +5,13 @@
 
 use std::os::fd::{AsRawFd, BorrowedFd};
 
-use super::{Result, check};
+use super::{Result, check_long};
+
+/// The call that takes a struct flock with 64 bits for the size of a file, the only one that the C library has.
+#[cfg(target_pointer_width = "64")]
+const FCNTL: libc::c_long = libc::SYS_fcntl;
+#[cfg(target_pointer_width = "32")]
+const FCNTL: libc::c_long = libc::SYS_fcntl64;
 
 /// How a file is locked.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -26,7 +32,7 @@ pub fn lock(file: BorrowedFd<'_>, kind: Kind) -> Result<()> {
         Kind::Shared => libc::F_RDLCK,
     });
     // SAFETY: the descriptor is open, and the kernel only reads the structure.
-    check(unsafe { libc::fcntl(file.as_raw_fd(), libc::F_OFD_SETLK, &raw const range) }).map(drop)
+    check_long(unsafe { libc::syscall(FCNTL, file.as_raw_fd(), libc::F_OFD_SETLK, &raw const range) }).map(drop)
 }
 
 /// The lock that others have on the file. Takes none, not even for a moment; a descriptor that may read will do.
@@ -36,7 +42,7 @@ pub fn lock(file: BorrowedFd<'_>, kind: Kind) -> Result<()> {
 pub fn holder(file: BorrowedFd<'_>) -> Result<Option<Kind>> {
     let mut range = whole(libc::F_WRLCK);
     // SAFETY: the descriptor is open, and the structure is ours to write.
-    check(unsafe { libc::fcntl(file.as_raw_fd(), libc::F_OFD_GETLK, &raw mut range) })?;
+    check_long(unsafe { libc::syscall(FCNTL, file.as_raw_fd(), libc::F_OFD_GETLK, &raw mut range) })?;
     Ok(match i32::from(range.l_type) {
         libc::F_UNLCK => None,
         libc::F_RDLCK => Some(Kind::Shared),

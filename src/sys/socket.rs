@@ -68,6 +68,7 @@ fn family(address: &[u8]) -> AddressFamily {
     AddressFamily::from_raw(family)
 }
 
-fn length(address: &[u8]) -> libc::socklen_t {
+/// The length of an address, in the kernel's type.
+pub(super) fn length(address: &[u8]) -> libc::socklen_t {
     libc::socklen_t::try_from(address.len()).unwrap_or(0)
 }
