@@ -2,6 +2,7 @@
 
 use core::ffi::CStr;
 
+use crate::act::env_dir;
 use crate::act::say::failed;
 use crate::decide::account::Name;
 use crate::decide::endpoint::Handed;
@@ -12,7 +13,7 @@ use crate::decide::options::Options;
 use crate::decide::text::Clean;
 use crate::decide::words::{Unread, Words};
 use crate::sys::contents::Contents;
-use crate::sys::{Errno, entry, identity, process, terminal};
+use crate::sys::{Errno, caps, entry, identity, process, terminal};
 
 /// The file of `--args`, in its place among the words.
 ///
@@ -34,8 +35,9 @@ pub struct World {
 /// How the world is, as far as these options ask.
 ///
 /// # Errors
-/// When /etc/passwd or /etc/group is there and cannot be read: root guesses nothing.
+/// When the directory of `--env-dir` cannot be read, or /etc/passwd or /etc/group is there and cannot be read: root guesses nothing.
 pub fn read<'a>(options: &Options, world: &'a mut World) -> Result<Facts<'a>> {
+    let env_dir = options.env_dir.map(env_dir::read).transpose()?.unwrap_or_default();
     let mut env = Environ(entry::environment());
     // Our own number is asked for only where somebody has handed something to a number.
     let handed = match env.get(b"LISTEN_PID") {
@@ -43,7 +45,7 @@ pub fn read<'a>(options: &Options, world: &'a mut World) -> Result<Facts<'a>> {
         None => Handed::take(&mut env, b""),
     };
     let (euid, egid) = (identity::effective_uid(), identity::effective_gid());
-    let mut facts = Facts { euid, egid, env, handed, ..Facts::default() };
+    let mut facts = Facts { euid, egid, env, env_dir, handed, ..Facts::default() };
     if let Some(login) = &options.user {
         world.passwd = database(c"/etc/passwd")?;
         // A group by number, or none but it, needs no look into the list.
@@ -52,7 +54,7 @@ pub fn read<'a>(options: &Options, world: &'a mut World) -> Result<Facts<'a>> {
         }
         // Whether root is really root matters only where there may be nothing to change.
         let nobody = matches!(login.user, Name::Number(uid) if uid != 0);
-        if facts.euid == 0 && !nobody && !identity::may_change_ids() {
+        if facts.euid == 0 && !nobody && !caps::may_change_ids() {
             facts.ids = Ids::Fixed;
         }
     }

@@ -8,13 +8,13 @@ use crate::act::pidfile::Pidfile;
 use crate::act::report::{EXEC_IS_NEXT, EXEC_WITHOUT_PIDFILE, FORK, Failure};
 use crate::act::say::{Priority, Voice};
 use crate::decide::exit;
-use crate::decide::step::Step;
+use crate::decide::step::{Rights, Step};
 use crate::decide::steps::Program;
 use crate::decide::text::Text;
 use crate::decide::word::Word;
 use crate::sys::process::{Forked, Pid, Words};
 use crate::sys::wait::Mask;
-use crate::sys::{self, Errno, fd, identity, process, terminal, wait};
+use crate::sys::{self, Errno, attributes, caps, fd, identity, process, terminal, wait};
 
 /// A program with everything that its start needs in memory: after a fork nothing is allocated.
 pub struct Prepared {
@@ -198,18 +198,16 @@ fn perform(step: &Step, program: &Prepared, wires: &Wires<'_>, way: &mut Way) ->
             }
             result => result,
         },
+        Step::Nice(value) => attributes::set_nice(*value),
+        Step::OomScore(value) => set_oom_score(*value),
+        Step::Limit(limit) => attributes::set_limit(limit.resource, limit.soft, limit.hard),
         Step::Input => match wires.input {
             Some(input) => fd::install(input, 0),
             None => fd::install(fd::null()?.as_fd(), 0),
         },
-        Step::Output => {
-            for (wire, number) in [(wires.output, 1), (wires.error, 2)] {
-                if let Some(wire) = wire {
-                    fd::install(wire, number)?;
-                }
-            }
-            Ok(())
-        }
+        Step::Output => [(wires.output, 1), (wires.error, 2)]
+            .into_iter()
+            .try_for_each(|(wire, number)| wire.map_or(Ok(()), |wire| fd::install(wire, number))),
         Step::Sockets(count) => {
             let mut word = Text::<64>::new();
             let _ = write!(word, "LISTEN_PID={}", process::id());
@@ -221,12 +219,12 @@ fn perform(step: &Step, program: &Prepared, wires: &Wires<'_>, way: &mut Way) ->
         Step::Dir(dir) => identity::change_dir(dir),
         Step::Groups(groups) => identity::set_groups(groups),
         Step::Gid(gid) => identity::set_gid(*gid),
-        Step::Uid(uid) => identity::set_uid(*uid),
+        Step::Uid(uid, rights) => identity::set_uid(*uid, *rights == Rights::Stay),
+        Step::Rights(rights) => caps::give_up(*rights == Rights::Stay),
         Step::Proof { uid, gid, groups } => identity::prove(*uid, *gid, groups),
-        Step::Umask(mask) => {
-            process::set_umask(*mask);
-            Ok(())
-        }
+        Step::Capabilities(chosen) => caps::keep_only(chosen.set),
+        Step::NoNewPrivileges => caps::forbid_new_privileges(),
+        Step::Umask(mask) => process::fix_umask(*mask),
         Step::Descriptors => {
             fd::seal()?;
             fd::keep_first(way.sockets)?;
@@ -244,6 +242,12 @@ fn perform(step: &Step, program: &Prepared, wires: &Wires<'_>, way: &mut Way) ->
             Err(execute(program))
         }
     }
+}
+
+fn set_oom_score(value: i32) -> sys::Result<()> {
+    let mut word = Text::<8>::new();
+    let _ = write!(word, "{value}");
+    attributes::set_oom_score(word.as_bytes())
 }
 
 /// Tries the paths as execvp(3) does: what is missing or forbidden is passed over, anything else ends the search.

@@ -7,7 +7,7 @@
 use alloc::vec::Vec;
 
 use super::error::{Error, Result};
-use super::text::Clean;
+use super::text::{Clean, parts};
 use super::time::number;
 
 /// Where names of users are looked up.
@@ -53,9 +53,9 @@ pub struct Identity {
 impl Login {
     /// Reads `USER[:GROUP]`.
     pub fn parse(text: &[u8]) -> Option<Self> {
-        let mut halves = text.splitn(2, |byte| *byte == b':');
+        let mut halves = parts(text, b':');
         let user = Name::parse(halves.next()?)?;
-        let group = match halves.next() {
+        let group = match halves.rest {
             None => None,
             Some(group) => Some(Name::parse(group)?),
         };
@@ -148,7 +148,7 @@ fn find_group(wanted: &Name, group: &[u8]) -> Result<u32> {
 fn groups_of(user: &[u8], group: &[u8]) -> Vec<u32> {
     let mut gids = Vec::new();
     for [_, _, gid, members] in lines(group) {
-        if members.split(|byte| *byte == b',').any(|member| member == user) {
+        if parts(members, b',').any(|member| member == user) {
             gids.extend(id(gid));
         }
     }
@@ -160,14 +160,14 @@ fn groups_of(user: &[u8], group: &[u8]) -> Vec<u32> {
 /// The lines of a file of colon-separated fields that have exactly N of them. Passed over: comments (`#`), NIS lines
 /// (`+`, `-`), lines without a name, and lines with a NUL, which no name or path can hold.
 fn lines<const N: usize>(file: &[u8]) -> impl Iterator<Item = [&[u8]; N]> {
-    file.split(|byte| *byte == b'\n').filter_map(|line| {
+    parts(file, b'\n').filter_map(|line| {
         let line = line.strip_suffix(b"\r").unwrap_or(line);
         if matches!(line.first(), None | Some(b'#' | b'+' | b'-' | b':')) || line.contains(&0) {
             return None;
         }
         let mut fields = [&[][..]; N];
         let mut count = 0;
-        for field in line.split(|byte| *byte == b':') {
+        for field in parts(line, b':') {
             *fields.get_mut(count)? = field;
             count += 1;
         }

@@ -1,13 +1,13 @@
 //! The command line: from argv to a request. Each value is checked alone, and nothing is looked at or touched.
 
 use alloc::boxed::Box;
-use alloc::vec::Vec;
 use std::ffi::OsStr;
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::ffi::OsStrExt;
 
 use lexopt::Arg::{Long, Short, Value};
 
 use super::account::Login;
+use super::attributes::{self, Capabilities};
 use super::clash;
 use super::control::{self, Control, Order};
 use super::endpoint;
@@ -23,6 +23,7 @@ use super::traps;
 use super::values::{assignment, delay, octal, path, path_or_dash, stop_signal, text, words as words_of};
 use super::word::Word;
 use super::words::{Unread, Words};
+use value::{attribute, once, store, value};
 
 /// What the caller wants.
 #[derive(Debug)]
@@ -131,7 +132,16 @@ fn read(options: &mut Options, parser: &mut lexopt::Parser) -> Result<Option<Fou
                 options.listen.push(value(parser, "listen", endpoint::listen, endpoint::LISTEN)?);
             }
             Short('e') | Long("env") => options.env.push(value(parser, "env", assignment, "is not NAME=VALUE")?),
+            Long("env-dir") => once(&mut options.env_dir, parser, "env-dir", path, EMPTY)?,
+            Long("clear-env") => options.clear_env = true,
             Long("umask") => once(&mut options.umask, parser, "umask", octal, "is not an octal number of 0 to 777")?,
+            Long("nice") => attribute(&mut options.attributes, parser, "nice", attributes::nice, NICE)?,
+            Long("oom-score-adj") => {
+                attribute(&mut options.attributes, parser, "oom-score-adj", attributes::oom_score, OOM_SCORE)?;
+            }
+            Long("limit") => attribute(&mut options.attributes, parser, "limit", attributes::limit, LIMIT)?,
+            Long("no-new-privs") => options.no_new_privs = true,
+            Long("caps") => once(&mut options.caps, parser, "caps", Capabilities::parse, CAPS)?,
             Long("argv0") => once(&mut options.argv0, parser, "argv0", |value| Some(text(value)), EMPTY)?,
             Long("debug") => options.debug = true,
             Short('m') | Long("manager") => {
@@ -225,56 +235,11 @@ fn read(options: &mut Options, parser: &mut lexopt::Parser) -> Result<Option<Fou
 
 const EMPTY: &str = "is empty";
 const DURATION: &str = "is not a duration: an integer and ms, s, min, h, d or w";
+const NICE: &str = "is not an integer of -20 to 19";
+const OOM_SCORE: &str = "is not an integer of -1000 to 1000";
+const LIMIT: &str = "is not NAME=SOFT[:HARD] with a name of prlimit(1) and SOFT at most HARD";
+const CAPS: &str = "is not 'none' or a list of capabilities, without cap_";
 const WHEN: &str = "is not no, on-failure, on-abort or always";
-
-/// Reads a value from its bytes; None when it is malformed.
-type Reader<T> = fn(&[u8]) -> Option<T>;
-
-/// Stores the value of an option that may be given once.
-fn once<T>(slot: &mut Option<T>, parser: &mut lexopt::Parser, name: &str, read: Reader<T>, not: &str) -> Result<()> {
-    let bytes = bytes(parser, name)?;
-    if slot.is_some() {
-        return Err(twice(name));
-    }
-    *slot = read(&bytes);
-    if slot.is_some() { Ok(()) } else { Err(malformed(name, &bytes, not)) }
-}
-
-/// The same for an option of two values.
-fn store<T>(slot: &mut Option<T>, name: &str, value: T) -> Result<()> {
-    match slot.replace(value) {
-        None => Ok(()),
-        Some(_) => Err(twice(name)),
-    }
-}
-
-fn value<T>(parser: &mut lexopt::Parser, name: &str, read: Reader<T>, not: &str) -> Result<T> {
-    let bytes = bytes(parser, name)?;
-    match read(&bytes) {
-        Some(value) => Ok(value),
-        None => Err(malformed(name, &bytes, not)),
-    }
-}
-
-// Apart from the above, so that they are in the program once and not once for each type of value.
-
-#[inline(never)]
-fn bytes(parser: &mut lexopt::Parser, name: &str) -> Result<Vec<u8>> {
-    match parser.value() {
-        Ok(value) => Ok(value.into_vec()),
-        Err(_) => Err(Error::usage(format_args!("option --{name}: a value is missing"))),
-    }
-}
-
-#[inline(never)]
-fn malformed(name: &str, value: &[u8], not: &str) -> Error {
-    Error::usage(format_args!("option --{name}: '{}' {not}", Clean(value)))
-}
-
-#[inline(never)]
-fn twice(name: &str) -> Error {
-    Error::usage(format_args!("option --{name} is given twice"))
-}
 
 /// Reads the value that is common to the questions and orders.
 fn control(options: &mut Options, parser: &mut lexopt::Parser, name: &str, order: Order) -> Result<()> {
@@ -297,6 +262,8 @@ fn wrong(error: lexopt::Error) -> Error {
     };
     Error::usage(format_args!("{what} {} (see vsrun --help)", Clean(option.as_bytes())))
 }
+
+mod value;
 
 #[cfg(test)]
 mod tests;

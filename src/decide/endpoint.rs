@@ -5,6 +5,7 @@
 use alloc::vec::Vec;
 
 use super::environ::Environ;
+use super::text::parts;
 use super::time::number;
 use super::word::{Word, word};
 
@@ -138,7 +139,7 @@ fn v6_address(ip: [u8; 16], port: [u8; 2]) -> Vec<u8> {
 /// An address of IPv4.
 fn v4(text: &[u8]) -> Option<[u8; 4]> {
     let (mut ip, mut count) = (0u32, 0);
-    for part in text.split(|byte| *byte == b'.') {
+    for part in parts(text, b'.') {
         // A zero in front makes it octal for some readers.
         if part.len() > 1 && part.starts_with(b"0") {
             return None;
@@ -159,7 +160,7 @@ fn v6(text: &[u8]) -> Option<[u8; 16]> {
         [b':', ..] | [.., b':'] | [] => return None,
         _ => text,
     };
-    let groups = || inner.split(|byte| *byte == b':');
+    let groups = || parts(inner, b':');
     let count = groups().filter(|group| !group.is_empty()).count();
     let (mut ip, mut gaps) = (0u128, 0);
     for group in groups() {
@@ -228,7 +229,7 @@ impl Handed {
             let count = env.get(b"LISTEN_FDS").and_then(number).and_then(|count| u16::try_from(count).ok());
             handed.count = count.unwrap_or(0);
             let given = env.get(b"LISTEN_FDNAMES").unwrap_or_default();
-            let mut given = given.split(|byte| *byte == b':');
+            let mut given = parts(given, b':');
             for _ in 0..handed.count {
                 append(&mut handed.names, given.next().filter(|name| !name.is_empty()).unwrap_or(STRANGE));
             }

@@ -3,6 +3,7 @@
 use alloc::vec::Vec;
 
 use super::account::Identity;
+use super::text::parts;
 use super::word::{Word, word};
 
 /// An environment.
@@ -21,11 +22,13 @@ impl Environ {
         self.0.push(word([name, b"=", value].concat()));
     }
 
-    /// Takes an entry `NAME=VALUE`, in place of every one that its name had.
+    /// Takes an entry `NAME=VALUE`, in place of every one that its name had; `NAME` alone only unsets it.
     pub fn put(&mut self, entry: Word) {
         let name = name_of(entry.to_bytes());
         self.remove(&|known| known == name);
-        self.0.push(entry);
+        if name.len() < entry.count_bytes() {
+            self.0.push(entry);
+        }
     }
 
     /// Removes the names that the question picks.
@@ -51,8 +54,23 @@ impl Environ {
     }
 }
 
+/// The entry that a file of an `--env-dir` stands for: its first line without the blanks at its end, each NUL in it a
+/// newline; an empty file unsets the name.
+pub fn from_file(name: &[u8], file: &[u8]) -> Word {
+    let mut line = parts(file, b'\n').next().unwrap_or_default();
+    while let [rest @ .., b' ' | b'\t'] = line {
+        line = rest;
+    }
+    let mut entry = name.to_vec();
+    if !file.is_empty() {
+        entry.push(b'=');
+        entry.extend(line.iter().map(|byte| if *byte == 0 { b'\n' } else { *byte }));
+    }
+    word(entry)
+}
+
 fn name_of(entry: &[u8]) -> &[u8] {
-    entry.split(|byte| *byte == b'=').next().unwrap_or(entry)
+    parts(entry, b'=').next().unwrap_or(entry)
 }
 
 #[cfg(test)]
@@ -66,8 +84,25 @@ mod tests {
         env.set(b"A", b"4");
         env.put(c"AB=x=y");
         assert_eq!(env.0, [c"odd", c"A=4", c"AB=x=y"]);
+        env.put(c"AB");
         env.remove(&|name| name.starts_with(b"A"));
         assert_eq!(env.0.len(), 1);
         assert_eq!(word(b"a\0b".to_vec()), c"a");
+    }
+
+    #[test]
+    fn a_file_is_a_variable() {
+        for (file, entry) in [
+            (&b""[..], "A"),
+            (b"\n", "A="),
+            (b" \t", "A="),
+            (b"value", "A=value"),
+            (b" value \t \nmore\n", "A= value"),
+            (b"one\0two\0\nthree", "A=one\ntwo\n"),
+            (b"x=y\r\n", "A=x=y\r"),
+            (b"\nsecond", "A="),
+        ] {
+            assert_eq!(from_file(b"A", file).to_str().unwrap(), entry);
+        }
     }
 }

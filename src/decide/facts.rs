@@ -4,6 +4,7 @@ use alloc::vec::Vec;
 
 use super::endpoint::Handed;
 use super::environ::Environ;
+use super::word::Word;
 
 /// How the world is, read once.
 #[derive(Debug, Default)]
@@ -24,6 +25,8 @@ pub struct Facts<'a> {
     pub group: &'a [u8],
     /// vsrun's own environment, without what tells of sockets.
     pub env: Environ,
+    /// What the files of `--env-dir` say: `NAME=VALUE`, or `NAME` for one that is to be unset.
+    pub env_dir: Vec<Word>,
     /// The sockets that vsrun was given.
     pub handed: Handed,
 }

@@ -153,9 +153,50 @@ flags! {
     "set a variable of the server (repeatable)"
     "Set a variable of the server's environment. Repeatable.";
 
+    Start ' ' "env-dir" ["DIR" "dir"]
+    "set the variables that files in DIR hold"
+    "Set a variable for each file in DIR, as 'chpst -e' and envdir do: its name is the file's, its value the first line "
+    "without blanks at the end, where a NUL stands for a newline; an empty file unsets it. Names that begin with a dot "
+    "and directories are passed over. DIR is read first of all, on the host and with vsrun's own rights, so a file may "
+    "belong to root alone. A symbolic link is followed only within DIR. What cannot be read, is no regular file, is "
+    "longer than 64 KiB or has a '=' in its name ends the start (125). See ENVIRONMENT.";
+
+    Start ' ' "clear-env" []
+    "begin with an empty environment"
+    "Begin with an empty environment in place of vsrun's own; what --user, --env-dir and --env set is added. COMMAND is "
+    "looked up in the server's PATH; where none is set, in /usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin.";
+
     Start ' ' "umask" ["OCTAL" "integer"]
     "the server's file mode creation mask"
     "The server's file mode creation mask, in octal. Without it, vsrun's own is passed on.";
+
+    Start ' ' "nice" ["N" "integer"]
+    "its nice value, -20 (urgent) to 19"
+    "The server's nice value, of -20, the most urgent, to 19; not an increment.";
+
+    Start ' ' "oom-score-adj" ["N" "integer"]
+    "who goes when memory is out: -1000 to 1000"
+    "What the kernel adds to the server's score when memory is out and some process has to go: 1000 chooses it first, "
+    "-1000 never. Needs /proc.";
+
+    Start ' ' "limit" ["NAME=SOFT[:HARD]" "string"] repeatable
+    "limit a resource (repeatable)"
+    "Limit a resource of the server, by the names and in the units of prlimit(1): as, core, cpu, data, fsize, locks, "
+    "memlock, msgqueue, nice, nofile, nproc, rss, rtprio, rttime, sigpending, stack. Each value is a number or "
+    "'unlimited'; without HARD, SOFT is both. Repeatable, for different names.";
+
+    Start ' ' "no-new-privs" []
+    "no set-user-id program gives it more rights"
+    "Set no_new_privs, see prctl(2): no program that the server executes gets rights that the server does not have, "
+    "neither by set-user-id nor by capabilities of its file.";
+
+    Start ' ' "caps" ["LIST" "string"]
+    "keep just these capabilities, or none"
+    "The server keeps exactly the capabilities of LIST: names of capabilities(7) without cap_, in any case, or numbers, "
+    "separated by commas; or none. All others leave the bounding set for good, those of LIST are permitted, effective, "
+    "inheritable and ambient, so that they live on in a server with --user: '-u web --caps net_bind_service' may open "
+    "port 80 and do nothing else of root's. One that cannot be kept, or another that does not go, ends the start (125). "
+    "Needs CAP_SETPCAP. Without --caps, a server with a --user other than root has no capabilities at all.";
 
     Start ' ' "argv0" ["NAME" "string"]
     "the server's argv[0]"

@@ -1,6 +1,7 @@
 //! Who has an address that cannot be had: the lines of /proc/net/tcp, tcp6, udp, udp6 and unix.
 
 use super::endpoint::hex;
+use super::text::parts;
 
 /// A socket, as the kernel lists it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,8 +14,8 @@ pub struct Socket<'a> {
 
 /// The socket in a list that keeps others from an address, which is given as bind(2) takes it.
 pub fn find<'a>(table: &'a [u8], address: &[u8]) -> Option<Socket<'a>> {
-    table.split(|byte| *byte == b'\n').find_map(|line| {
-        let mut words = line.split(|byte| *byte == b' ').filter(|word| !word.is_empty());
+    parts(table, b'\n').find_map(|line| {
+        let mut words = parts(line, b' ').filter(|word| !word.is_empty());
         let mut word = |skip| words.nth(skip);
         if let [_, _, path @ .., 0] = address
             && path.starts_with(b"/")

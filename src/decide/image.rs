@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use super::text::Clean;
+use super::text::{Clean, parts};
 
 /// How much of a file is read to judge it: the ELF header, its program headers and, in practice, the loader's name.
 pub const HEAD: usize = 4096;
@@ -50,7 +50,7 @@ pub const HERE: Machine = Machine {
 /// Judges a file by its first bytes.
 pub fn judge(head: &[u8], here: Machine) -> Image<'_> {
     if let Some(line) = head.strip_prefix(b"#!") {
-        let line = line.split(|byte| *byte == b'\n').next().unwrap_or(line);
+        let line = parts(line, b'\n').next().unwrap_or(line);
         let word = line.split(|byte| matches!(byte, b' ' | b'\t' | 0)).find(|word| !word.is_empty());
         return Image::Script(word.unwrap_or_default());
     }
@@ -97,7 +97,7 @@ impl<'a> Elf<'a> {
             let start = usize::try_from(self.number(header.checked_add(offset)?, size)?).ok()?;
             let length = usize::try_from(self.number(header.checked_add(length)?, size)?).ok()?;
             let path = self.head.get(start..start.checked_add(length)?)?;
-            return path.split(|byte| *byte == 0).next();
+            return parts(path, 0).next();
         }
         None
     }

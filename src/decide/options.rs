@@ -3,12 +3,14 @@
 use alloc::vec::Vec;
 
 use super::account::Login;
+use super::attributes::Capabilities;
 use super::control::Order;
 use super::endpoint;
 use super::exit::Success;
 use super::policy::{Limit, Restart};
 use super::ready::Ready;
 use super::signal::Signal;
+use super::step::Step;
 use super::time::Span;
 use super::traps::Trap;
 use super::word::Word;
@@ -46,8 +48,18 @@ pub struct Options {
     pub joined_at: usize,
     /// `--env`, each `NAME=VALUE`.
     pub env: Vec<Word>,
+    /// `--env-dir`.
+    pub env_dir: Option<Word>,
+    /// `--clear-env`.
+    pub clear_env: bool,
     /// `--umask`.
     pub umask: Option<u32>,
+    /// `--nice`, `--oom-score-adj` and then each `--limit`.
+    pub attributes: Vec<Step>,
+    /// `--no-new-privs`.
+    pub no_new_privs: bool,
+    /// `--caps`.
+    pub caps: Option<Capabilities>,
     /// `--argv0`.
     pub argv0: Option<Word>,
     /// `--syslog-usage`.

@@ -183,7 +183,7 @@ fn handler(
     env.remove(&|name| name.starts_with(b"VSRUN_") || name == NOTIFY_SOCKET);
     env.set(b"VSRUN_SERVER_COMMAND", &shell_words(options.command.iter().map(|word| word.to_bytes())));
     let full = steps::absolute(path, facts)?;
-    Ok(steps::beside(path, vec![full], vec![path], env, change))
+    Ok(steps::beside(path, vec![full], vec![path], env, identity, change))
 }
 
 fn output(
@@ -207,7 +207,7 @@ fn output(
         *path = steps::absolute(path, facts)?;
     }
     let env = facts.env.of(identity);
-    Ok(Output::Logger(steps::beside(command, paths, words, env, change)))
+    Ok(Output::Logger(steps::beside(command, paths, words, env, identity, change)))
 }
 
 /// Where the records have to be sent by vsrun itself: `logger -t TAG` has them already.

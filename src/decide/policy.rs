@@ -2,6 +2,7 @@
 
 use super::exit::Success;
 use super::signal::Signal;
+use super::text::parts;
 use super::time::{Span, number};
 
 /// Which ends of the server lead to a restart.
@@ -42,9 +43,9 @@ pub struct Limit {
 impl Limit {
     /// Reads `N/DURATION`.
     pub fn parse(text: &[u8]) -> Option<Self> {
-        let mut halves = text.splitn(2, |byte| *byte == b'/');
+        let mut halves = parts(text, b'/');
         let restarts = u16::try_from(number(halves.next()?)?).ok()?;
-        let within = Span::parse(halves.next()?)?;
+        let within = Span::parse(halves.rest?)?;
         (restarts > 0 && within > Span::ZERO).then_some(Self { restarts, within })
     }
 }

@@ -1,5 +1,6 @@
 //! When a server counts as started, and what it says about itself.
 
+use super::text::parts;
 use super::time::number;
 
 /// Where a server, or vsrun itself, finds the one that it reports to: sd_notify(3).
@@ -32,7 +33,7 @@ impl Ready {
 
 /// Whether a message of sd_notify(3) says that the server is ready. Its lines are `NAME=VALUE`.
 pub fn says_ready(message: &[u8]) -> bool {
-    message.split(|byte| *byte == b'\n').any(|line| line == b"READY=1")
+    parts(message, b'\n').any(|line| line == b"READY=1")
 }
 
 #[cfg(test)]

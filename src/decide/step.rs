@@ -3,6 +3,7 @@
 use alloc::vec::Vec;
 use core::fmt;
 
+use super::attributes::{Capabilities, ResourceLimit};
 use super::text::Clean;
 use super::word::Word;
 
@@ -21,6 +22,12 @@ pub enum Step {
     Number(Word),
     /// A process group of its own in the foreground of the terminal on descriptor 0.
     Foreground,
+    /// The nice value.
+    Nice(i32),
+    /// What is added to the score by which the kernel chooses when memory is out.
+    OomScore(i32),
+    /// A limit of a resource.
+    Limit(ResourceLimit),
     /// Standard input.
     Input,
     /// Standard output and error.
@@ -36,7 +43,9 @@ pub enum Step {
     /// Real, effective and saved group id.
     Gid(u32),
     /// Real, effective and saved user id.
-    Uid(u32),
+    Uid(u32, Rights),
+    /// No capabilities, neither in force nor inherited.
+    Rights(Rights),
     /// Read all of it back, and fail to become root again.
     Proof {
         /// The only user id.
@@ -46,6 +55,10 @@ pub enum Step {
         /// The supplementary groups, sorted.
         groups: Vec<u32>,
     },
+    /// Exactly these capabilities, in all five sets.
+    Capabilities(Capabilities),
+    /// No program gets more rights than it has.
+    NoNewPrivileges,
     /// The file mode creation mask.
     Umask(u32),
     /// No descriptor above 2 but those that are meant for it.
@@ -54,6 +67,15 @@ pub enum Step {
     Ready(i32),
     /// Become the program. The command is named for people: its path may still have to be found.
     Exec(Word),
+}
+
+/// What becomes of the capabilities when root becomes a user.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rights {
+    /// All are gone.
+    Gone,
+    /// Those that could be had back stay, until some are chosen.
+    Stay,
 }
 
 impl fmt::Display for Step {
@@ -65,6 +87,9 @@ impl fmt::Display for Step {
             Self::Terminal => f.write_str("leave the terminal"),
             Self::Pidfile(path) | Self::Number(path) => write!(f, "write pidfile '{}'", Clean(path.to_bytes())),
             Self::Foreground => f.write_str("take the terminal's foreground"),
+            Self::Nice(value) => write!(f, "set the nice value to {value}"),
+            Self::OomScore(value) => write!(f, "set --oom-score-adj to {value} in /proc/self/oom_score_adj"),
+            Self::Limit(limit) => write!(f, "set --limit {}", Clean(limit.text.to_bytes())),
             Self::Input => f.write_str("redirect standard input"),
             Self::Output => f.write_str("redirect standard output and error"),
             Self::Sockets(count) => write!(f, "hand over the sockets ({count})"),
@@ -72,8 +97,11 @@ impl fmt::Display for Step {
             Self::Dir(dir) => write!(f, "change directory to '{}'", Clean(dir.to_bytes())),
             Self::Groups(groups) => write!(f, "set the supplementary groups ({})", groups.len()),
             Self::Gid(gid) => write!(f, "become group {gid}"),
-            Self::Uid(uid) => write!(f, "become user {uid}"),
+            Self::Uid(uid, _) => write!(f, "become user {uid}"),
+            Self::Rights(_) => f.write_str("give up the capabilities"),
             Self::Proof { uid, .. } => write!(f, "prove that it is user {uid} and nobody else"),
+            Self::Capabilities(caps) => write!(f, "keep just --caps {}", Clean(caps.list.to_bytes())),
+            Self::NoNewPrivileges => f.write_str("set --no-new-privs"),
             Self::Umask(mask) => write!(f, "set the umask to {mask:03o}"),
             Self::Descriptors => f.write_str("close the descriptors"),
             Self::Ready(number) => write!(f, "open descriptor {number} of --ready"),

@@ -9,7 +9,8 @@ use super::error::{Error, Result};
 use super::facts::{Facts, Terminal};
 use super::options::Options;
 use super::ready::{NOTIFY_SOCKET, Ready};
-use super::step::Step;
+use super::step::{Rights, Step};
+use super::text::parts;
 use super::word::{Word, word};
 
 /// Where a command without a slash is looked for when there is no PATH.
@@ -38,12 +39,13 @@ pub fn server(
     identity: Option<&Identity>,
     change: Option<&Identity>,
 ) -> Result<Program> {
-    let mut env = facts.env.of(identity);
+    let nothing = Environ::default();
+    let mut env = if options.clear_env { &nothing } else { &facts.env }.of(identity);
     if options.stays() {
         // vsrun reports there itself.
         env.remove(&|name| name == NOTIFY_SOCKET);
     }
-    for entry in options.env.iter().copied() {
+    for entry in facts.env_dir.iter().chain(&options.env).copied() {
         env.put(entry);
     }
     facts.handed.tell(&options.listen, &mut env);
@@ -58,6 +60,7 @@ pub fn server(
     if let Some(path) = options.pidfile {
         steps.push(if options.stays() { Step::Number(path) } else { Step::Pidfile(path) });
     }
+    steps.extend(options.attributes.iter().cloned());
     if !options.stdin {
         steps.push(Step::Input);
     }
@@ -69,8 +72,12 @@ pub fn server(
         steps.push(Step::Sockets(sockets));
     }
     steps.extend(directories(options, facts)?);
-    if let Some(identity) = change {
-        steps.extend(privileges(identity));
+    privileges(&mut steps, identity, change, if options.caps.is_some() { Rights::Stay } else { Rights::Gone });
+    if let Some(caps) = &options.caps {
+        steps.push(Step::Capabilities(caps.clone()));
+    }
+    if options.no_new_privs {
+        steps.push(Step::NoNewPrivileges);
     }
     steps.extend(options.umask.map(Step::Umask));
     steps.push(Step::Descriptors);
@@ -118,21 +125,37 @@ fn directories(options: &Options, facts: &Facts<'_>) -> Result<Vec<Step>> {
     Ok(steps)
 }
 
-/// Groups first, while there is still the right to set them; the user id last; then the proof.
-fn privileges(identity: &Identity) -> [Step; 4] {
-    let (uid, gid) = (identity.uid, identity.gid);
-    let mut sorted = identity.groups.clone();
-    sorted.sort_unstable();
-    sorted.dedup();
-    [Step::Groups(identity.groups.clone()), Step::Gid(gid), Step::Uid(uid), Step::Proof { uid, gid, groups: sorted }]
+/// Groups first, while there is still the right to set them; the user id last, and with it the capabilities; then the
+/// proof. One who is that user already has only capabilities to lose.
+fn privileges(steps: &mut Vec<Step>, identity: Option<&Identity>, change: Option<&Identity>, rights: Rights) {
+    if let Some(Identity { uid, gid, groups, .. }) = change {
+        steps.push(Step::Groups(groups.clone()));
+        steps.push(Step::Gid(*gid));
+        steps.push(Step::Uid(*uid, rights));
+    }
+    // Root's are its own.
+    if identity.is_some_and(|identity| identity.uid != 0) && (change.is_some() || rights == Rights::Gone) {
+        steps.push(Step::Rights(rights));
+    }
+    if let Some(Identity { uid, gid, groups, .. }) = change {
+        let mut groups = groups.clone();
+        groups.sort_unstable();
+        groups.dedup();
+        steps.push(Step::Proof { uid: *uid, gid: *gid, groups });
+    }
 }
 
 /// A program beside the server, outside of its root: in `/`, as the same user, with nothing but 0 to 2.
-pub fn beside(command: Word, paths: Vec<Word>, argv: Vec<Word>, env: Environ, change: Option<&Identity>) -> Program {
+pub fn beside(
+    command: Word,
+    paths: Vec<Word>,
+    argv: Vec<Word>,
+    env: Environ,
+    identity: Option<&Identity>,
+    change: Option<&Identity>,
+) -> Program {
     let mut steps = vec![Step::Signals, Step::Session, Step::Input, Step::Output, Step::Dir(c"/")];
-    if let Some(identity) = change {
-        steps.extend(privileges(identity));
-    }
+    privileges(&mut steps, identity, change, Rights::Gone);
     steps.push(Step::Descriptors);
     steps.push(Step::Exec(command));
     Program { steps, paths, argv, env }
@@ -144,7 +167,7 @@ pub fn search(command: Word, path: Option<&[u8]>) -> Vec<Word> {
     if command.is_empty() || command.to_bytes().contains(&b'/') {
         return vec![command];
     }
-    let dirs = path.unwrap_or(PATH).split(|byte| *byte == b':');
+    let dirs = parts(path.unwrap_or(PATH), b':');
     dirs.map(|dir| match dir {
         b"" => word([b"./", command.to_bytes()].concat()),
         dir => word([dir, b"/", command.to_bytes()].concat()),

@@ -66,6 +66,30 @@ impl<const N: usize> Write for Text<N> {
     }
 }
 
+/// The parts of a text between marks, as `split` of slices has them; there once and not once for each mark.
+pub struct Parts<'a> {
+    mark: u8,
+    /// What has not been looked at yet, without the mark before it. None: the text had no further mark.
+    pub rest: Option<&'a [u8]>,
+}
+
+/// Splits a text at a mark.
+pub fn parts(text: &[u8], mark: u8) -> Parts<'_> {
+    Parts { mark, rest: Some(text) }
+}
+
+impl<'a> Iterator for Parts<'a> {
+    type Item = &'a [u8];
+
+    #[inline(never)]
+    fn next(&mut self) -> Option<&'a [u8]> {
+        let text = self.rest.take()?;
+        let Some(at) = text.iter().position(|byte| *byte == self.mark) else { return Some(text) };
+        self.rest = text.get(at + 1..);
+        text.get(..at)
+    }
+}
+
 /// Bytes that others may choose, made harmless: control characters, backslashes and what is not UTF-8 as `\xnn`,
 /// so that nobody forges a record.
 pub struct Clean<'a>(pub &'a [u8]);
@@ -136,6 +160,16 @@ mod tests {
         text.push(b"ab");
         text.end_with(0);
         assert_eq!(text.as_bytes(), b"ab\0");
+    }
+
+    #[test]
+    fn parts_are_those_of_split() {
+        for text in [&b""[..], b"a", b",", b"a,", b",a", b"a,b,,c"] {
+            let expected: Vec<&[u8]> = text.split(|byte| *byte == b',').collect();
+            assert_eq!(parts(text, b',').collect::<Vec<_>>(), expected);
+        }
+        let mut halves = parts(b"a=b=c", b'=');
+        assert_eq!((halves.next(), halves.rest), (Some(&b"a"[..]), Some(&b"b=c"[..])));
     }
 
     #[test]

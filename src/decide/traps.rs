@@ -1,6 +1,7 @@
 //! What a signal to the one who stays does.
 
 use super::signal::Signal;
+use super::text::parts;
 
 /// What is done when a signal comes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,10 +49,10 @@ impl Traps {
 
 /// Reads `SIGNAL=ACTION`. KILL and STOP cannot be trapped, and CHLD tells of children.
 pub fn parse(text: &[u8]) -> Option<(Signal, Trap)> {
-    let sign = text.iter().position(|byte| *byte == b'=')?;
-    let (signal, action) = text.split_at_checked(sign)?;
-    let signal = Signal::parse(signal).filter(|signal| ![Signal::KILL, Signal::STOP, Signal::CHLD].contains(signal))?;
-    let trap = match action.get(1..)? {
+    let mut halves = parts(text, b'=');
+    let signal =
+        Signal::parse(halves.next()?).filter(|signal| ![Signal::KILL, Signal::STOP, Signal::CHLD].contains(signal))?;
+    let trap = match halves.rest? {
         b"stop" => Trap::Stop,
         b"restart" => Trap::Restart,
         b"reopen" => Trap::Reopen,

@@ -3,6 +3,7 @@
 use alloc::vec::Vec;
 
 use super::signal::Signal;
+use super::text::parts;
 use super::time::Span;
 use super::word::{Word, word};
 
@@ -44,9 +45,9 @@ pub fn octal(value: &[u8]) -> Option<u32> {
 
 /// `MIN[:MAX]`, two durations.
 pub fn delay(value: &[u8]) -> Option<(Span, Span)> {
-    let mut halves = value.splitn(2, |byte| *byte == b':');
+    let mut halves = parts(value, b':');
     let min = Span::parse(halves.next()?)?;
-    let max = match halves.next() {
+    let max = match halves.rest {
         Some(max) => Span::parse(max)?,
         None if min == Span::ZERO => Span::ZERO,
         None => Span::secs(30).max(min),

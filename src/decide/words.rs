@@ -5,7 +5,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::error::{Error, Result};
-use super::text::Clean;
+use super::text::{Clean, parts};
 use super::word::{Word, word};
 
 /// The words, the program's own name not among them, and where those of a file stood.
@@ -74,7 +74,7 @@ impl Unread {
         let first = self.before.len();
         let mut words = Words { list: self.before, file: None };
         let mut lines = Vec::new();
-        for (line, number) in contents.split(|byte| *byte == b'\n').zip(1usize..) {
+        for (line, number) in parts(contents, b'\n').zip(1usize..) {
             let text = line.trim_ascii();
             if text.is_empty() || text.starts_with(b"#") {
                 continue;

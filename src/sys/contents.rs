@@ -1,9 +1,10 @@
 //! The contents of a file, in memory that is given back; and of a symbolic link.
 
 use core::ffi::CStr;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::{Mode, OFlags, open};
+use rustix::io::Errno;
 use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous, munmap};
 
 use super::Result;
@@ -48,16 +49,28 @@ impl Contents {
     /// Those of open(2), read(2) and mmap(2).
     pub fn read(path: &CStr) -> Result<Self> {
         let file = open(path, OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOCTTY, Mode::empty())?;
-        let mut contents = Self { small: vec![0; SMALL], ..Self::default() };
-        contents.length = read_full(file.as_fd(), &mut contents.small)?;
-        while contents.length == contents.room() {
-            contents.grow()?;
-            let (start, size) = contents.large.unwrap_or((core::ptr::null_mut(), 0));
+        let mut contents = Self::default();
+        contents.refill(file.as_fd())?;
+        Ok(contents)
+    }
+
+    /// Reads a whole open file, in place of what there was.
+    ///
+    /// # Errors
+    /// Those of read(2) and mmap(2).
+    pub fn refill(&mut self, file: BorrowedFd<'_>) -> Result<()> {
+        if self.small.is_empty() {
+            *self = Self { small: vec![0; SMALL], ..Self::default() };
+        }
+        self.length = read_full(file, &mut self.small)?;
+        while self.length == self.room() {
+            self.grow()?;
+            let (start, size) = self.large.unwrap_or((core::ptr::null_mut(), 0));
             // SAFETY: the mapping is ours, that long, zeroed by the kernel and borrowed by nobody else.
             let room = unsafe { core::slice::from_raw_parts_mut(start, size) };
-            contents.length += read_full(file.as_fd(), room.get_mut(contents.length..).unwrap_or_default())?;
+            self.length += read_full(file, room.get_mut(self.length..).unwrap_or_default())?;
         }
-        Ok(contents)
+        Ok(())
     }
 
     fn room(&self) -> usize {
@@ -70,7 +83,7 @@ impl Contents {
         const MOST: usize = 64 << 20;
         let size = self.room() * 8;
         if size > MOST {
-            return Err(rustix::io::Errno::FBIG);
+            return Err(Errno::FBIG);
         }
         let access = ProtFlags::READ | ProtFlags::WRITE;
         // SAFETY: a new mapping, wherever the kernel likes.
@@ -80,6 +93,20 @@ impl Contents {
         let length = self.length;
         *self = Self { small: Vec::new(), large: Some((start, size)), length };
         Ok(())
+    }
+}
+
+/// Opens a file in a directory to read it, never waiting for anybody. A symbolic link is followed as long as it stays
+/// within the directory; before Linux 5.6, never.
+///
+/// # Errors
+/// Those of open(2); EXDEV or ELOOP for a symbolic link.
+pub fn open_beneath(dir: BorrowedFd<'_>, name: &CStr) -> Result<OwnedFd> {
+    use rustix::fs::{ResolveFlags, openat, openat2};
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+    match openat2(dir, name, flags, Mode::empty(), ResolveFlags::BENEATH) {
+        Err(Errno::NOSYS) => openat(dir, name, flags | OFlags::NOFOLLOW, Mode::empty()),
+        result => result,
     }
 }
 

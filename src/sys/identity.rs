@@ -7,7 +7,7 @@ use core::ffi::CStr;
 
 use rustix::thread::{Gid, Uid};
 
-use super::{Errno, Result, check};
+use super::{Errno, Result, caps, check, dir, verified};
 
 /// The effective user id.
 pub fn effective_uid() -> u32 {
@@ -24,27 +24,24 @@ pub fn effective_gid() -> u32 {
     u32::try_from(id).unwrap_or(u32::MAX)
 }
 
-/// Whether the process has the capabilities to change its user and groups.
-pub fn may_change_ids() -> bool {
-    use rustix::thread::CapabilitySet;
-    let needed = CapabilitySet::SETUID | CapabilitySet::SETGID;
-    rustix::thread::capabilities(None).is_ok_and(|sets| sets.effective.contains(needed))
-}
-
 /// Changes the root directory, and nothing else: the working directory stays outside until it is changed too.
 ///
 /// # Errors
-/// Those of chroot(2).
+/// Those of chroot(2); EPERM when the root is still another directory.
 pub fn change_root(dir: &CStr) -> Result<()> {
-    rustix::process::chroot(dir)
+    let there = dir::about_path(dir)?.identity;
+    rustix::process::chroot(dir)?;
+    verified(dir::about_path(c"/")?.identity == there)
 }
 
 /// Changes the working directory.
 ///
 /// # Errors
-/// Those of chdir(2).
+/// Those of chdir(2); EPERM when it is still another one.
 pub fn change_dir(dir: &CStr) -> Result<()> {
-    rustix::process::chdir(dir)
+    let there = dir::about_path(dir)?.identity;
+    rustix::process::chdir(dir)?;
+    verified(dir::about_path(c".")?.identity == there)
 }
 
 /// The path of the working directory; None when it is gone or outside of the root.
@@ -76,22 +73,27 @@ pub fn set_gid(gid: u32) -> Result<()> {
     rustix::thread::set_thread_res_gid(gid, gid, gid)
 }
 
-/// Sets the real, effective and saved user id.
+/// Sets the real, effective and saved user id. From root to a user the kernel takes the capabilities away; the
+/// permitted ones stay if they are still needed.
 ///
 /// # Errors
-/// Those of setresuid(2).
-pub fn set_uid(uid: u32) -> Result<()> {
+/// Those of setresuid(2) and prctl(2).
+pub fn set_uid(uid: u32, permitted_stay: bool) -> Result<()> {
+    if permitted_stay {
+        caps::outlive_root()?;
+    }
     let uid = Uid::from_raw(uid);
     rustix::thread::set_thread_res_uid(uid, uid, uid)
 }
 
 /// Reads back all ids and the groups (which must be given sorted), and unless the user is root, tries to become root
-/// again and looks for capabilities. A kernel, filter or tracer that only said it had changed them is found out.
+/// again. A kernel, filter or tracer that only said it had changed them is found out.
 ///
 /// # Errors
 /// EPERM when anything is not as it should be.
 pub fn prove(uid: u32, gid: u32, groups: &[u32]) -> Result<()> {
-    let (mut user, mut group) = ([0; 3], [0; 3]);
+    // Not the answer that is hoped for, in case that there is none.
+    let (mut user, mut group) = ([!uid; 3], [!gid; 3]);
     {
         let [real, effective, saved] = &mut user;
         // SAFETY: three places for three numbers.
@@ -102,33 +104,20 @@ pub fn prove(uid: u32, gid: u32, groups: &[u32]) -> Result<()> {
         // SAFETY: the same.
         check(unsafe { libc::getresgid(real, effective, saved) })?;
     }
-    let denied = || Err(Errno::PERM);
-    if user != [uid; 3] || group != [gid; 3] || !groups_are(groups)? {
-        return denied();
-    }
-    if uid == 0 {
-        return Ok(());
-    }
+    verified(user == [uid; 3] && group == [gid; 3] && groups_are(groups)?)?;
     let root = Uid::from_raw(0);
-    if rustix::thread::set_thread_res_uid(root, root, root).is_ok() {
-        return denied();
-    }
-    let left = rustix::thread::capabilities(None)?;
-    if !left.effective.is_empty() || !left.permitted.is_empty() {
-        return denied();
-    }
-    Ok(())
+    verified(uid == 0 || rustix::thread::set_thread_res_uid(root, root, root).is_err())
 }
 
 /// Whether the supplementary groups are these, which are sorted and each there once, as the kernel keeps them.
 fn groups_are(expected: &[u32]) -> Result<bool> {
     // Few on the stack: after a fork nothing should allocate. More than that are rare, and one thread can.
-    let mut few = [0u32; 64];
+    let mut few = [u32::MAX; 64];
     let mut many = Vec::new();
     let room = if expected.len() < few.len() {
         &mut few[..]
     } else {
-        many.resize(expected.len() + 1, 0u32);
+        many.resize(expected.len() + 1, u32::MAX);
         &mut many[..]
     };
     let size = i32::try_from(room.len()).unwrap_or(0);

@@ -7,6 +7,8 @@
 
 use core::ffi::{CStr, c_int};
 
+pub mod attributes;
+pub mod caps;
 pub mod clock;
 pub mod contents;
 pub mod datagram;
@@ -44,6 +46,11 @@ fn last() -> Errno {
     let place = unsafe { libc::__errno_location() };
     // SAFETY: it is always there.
     Errno::from_raw_os_error(unsafe { *place })
+}
+
+/// What was read back is what was wanted, or a call has only said that it did something.
+fn verified(is: bool) -> Result<()> {
+    if is { Ok(()) } else { Err(Errno::PERM) }
 }
 
 /// The system's words for an error.

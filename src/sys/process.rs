@@ -4,7 +4,7 @@ use core::cell::Cell;
 use core::ffi::{CStr, c_char, c_int};
 use core::fmt;
 
-use super::{Errno, Result, check, check_long, last};
+use super::{Errno, Result, check, check_long, last, verified};
 
 /// A process id. For a child of ours it names no stranger until the child has been reaped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -125,7 +125,19 @@ pub fn may_execute(path: &CStr) -> Result<()> {
 /// # Errors
 /// EPERM when the process leads a group already.
 pub fn new_session() -> Result<()> {
-    rustix::process::setsid().map(drop)
+    // SAFETY: takes nothing.
+    check(unsafe { libc::setsid() })?;
+    // SAFETY: asks for a number.
+    verified(unsafe { libc::getsid(0) } == id().0)
+}
+
+/// Sets the file mode creation mask for good.
+///
+/// # Errors
+/// EPERM when it was not set.
+pub fn fix_umask(mask: u32) -> Result<()> {
+    set_umask(mask);
+    verified(set_umask(mask) == mask)
 }
 
 /// Sets the file mode creation mask. Answers what it was.

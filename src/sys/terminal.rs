@@ -7,7 +7,7 @@ use rustix::process::getpid;
 
 use super::fd::standard;
 use super::wait::without_hangup;
-use super::{Errno, Result, check};
+use super::{Errno, Result, check, verified};
 
 /// Whether descriptor 0 is the terminal that controls this process.
 pub fn is_ours() -> bool {
@@ -32,8 +32,10 @@ pub fn take_foreground() -> Result<()> {
 pub fn leave_terminal() -> Result<()> {
     // SAFETY: the request has no argument.
     let leave = |fd: RawFd| check(unsafe { libc::ioctl(fd, libc::TIOCNOTTY) });
+    // Nobody leaves twice.
+    let leave = |fd: RawFd| leave(fd).and_then(|_| verified(leave(fd).is_err()));
     match open(c"/dev/tty", OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOCTTY, Mode::empty()) {
-        Ok(tty) => without_hangup(|| leave(tty.as_raw_fd())).map(drop),
+        Ok(tty) => without_hangup(|| leave(tty.as_raw_fd())),
         // There is none.
         Err(Errno::NXIO) => Ok(()),
         // No /dev, or no right to open it: the terminal can only be known by one of these.

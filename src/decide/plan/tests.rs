@@ -1,10 +1,12 @@
 //! The order of the steps, without root and without a fork.
 
 use super::*;
+use crate::decide::attributes::{Capabilities, limit};
 use crate::decide::cli::{self, Request};
 use crate::decide::endpoint::Handed;
 use crate::decide::environ::Environ;
 use crate::decide::facts::Terminal;
+use crate::decide::step::Rights;
 use crate::decide::step::Step;
 use crate::decide::word::word;
 use crate::decide::words::Words;
@@ -41,6 +43,7 @@ fn dir(path: &str) -> Step {
 fn privileges_are_dropped_last_and_in_order() {
     let plan =
         made("-u web -r /jail -w /srv -p /run/x -d /log 7 --umask 027 --port 80 --listen /s -- /bin/httpd", &root());
+    let gone = Rights::Gone;
     let proof = Step::Proof { uid: 33, gid: 44, groups: vec![4, 44] };
     assert_eq!(
         plan.server.steps,
@@ -56,7 +59,8 @@ fn privileges_are_dropped_last_and_in_order() {
             dir("/srv"),
             Step::Groups(vec![44, 4]),
             Step::Gid(44),
-            Step::Uid(33),
+            Step::Uid(33, gone),
+            Step::Rights(gone),
             proof,
             Step::Umask(0o027),
             Step::Descriptors,
@@ -66,6 +70,63 @@ fn privileges_are_dropped_last_and_in_order() {
     assert!(plan.drops);
     assert_eq!((plan.listen.handed, plan.listen.owner), (0, Some((33, 44))));
     assert_eq!(plan.server.env.get(b"LISTEN_FDS"), Some(&b"2"[..]));
+}
+
+/// What the attributes need of root they get before it is gone, and capabilities are chosen when the user is proved.
+#[test]
+fn attributes_stand_in_their_places() {
+    let attributes = "--umask 7 --caps kill --no-new-privs --limit core=0 --limit cpu=1:2 --oom-score-adj 5 --nice -1";
+    let line = format!("{attributes} -u web -r /jail -m - ask -s tag -- x");
+    let plan = made(&line, &root());
+    let chosen = Capabilities::parse(b"kill").unwrap();
+    let [core, cpu] = [&b"core=0"[..], b"cpu=1:2"].map(|value| limit(value).unwrap());
+    assert_eq!(
+        plan.server.steps,
+        [
+            Step::Signals,
+            Step::Session,
+            Step::Nice(-1),
+            Step::OomScore(5),
+            core,
+            cpu,
+            Step::Input,
+            Step::Output,
+            Step::Root(c"/jail".into()),
+            dir("/"),
+            Step::Groups(vec![44, 4]),
+            Step::Gid(44),
+            Step::Uid(33, Rights::Stay),
+            Step::Rights(Rights::Stay),
+            Step::Proof { uid: 33, gid: 44, groups: vec![4, 44] },
+            Step::Capabilities(chosen.clone()),
+            Step::NoNewPrivileges,
+            Step::Umask(7),
+            Step::Descriptors,
+            Step::Exec(c"x".into()),
+        ]
+    );
+    // The handler and the logger have nothing of these, and lose what --user takes.
+    let Output::Logger(logger) = plan.output else { panic!("no logger") };
+    for steps in [plan.stay.unwrap().handler.unwrap().steps, logger.steps] {
+        let [.., uid, rights, proof, descriptors, Step::Exec(_)] = steps.as_slice() else { panic!("{steps:?}") };
+        assert_eq!([uid, rights], [&Step::Uid(33, Rights::Gone), &Step::Rights(Rights::Gone)]);
+        assert!(matches!((proof, descriptors), (Step::Proof { .. }, Step::Descriptors)), "{steps:?}");
+        assert_eq!(steps.len(), 12, "{steps:?}");
+    }
+    // Root has its own, and one who is the user already has only them to lose.
+    let is_about_rights = |step: &Step| matches!(step, Step::Uid(..) | Step::Rights(_) | Step::Capabilities(_));
+    let web = Facts { euid: 33, ..root() };
+    for (line, facts, expected) in [
+        ("-u root -- x", &root(), vec![Step::Uid(0, Rights::Gone)]),
+        ("-u root --caps kill -- x", &root(), vec![Step::Uid(0, Rights::Stay), Step::Capabilities(chosen.clone())]),
+        ("--caps kill -- x", &root(), vec![Step::Capabilities(chosen.clone())]),
+        ("-u web -- x", &web, vec![Step::Rights(Rights::Gone)]),
+        ("-u web --caps kill -- x", &web, vec![Step::Capabilities(chosen.clone())]),
+        ("-- x", &web, vec![]),
+    ] {
+        let steps = made(line, facts).server.steps;
+        assert_eq!(steps.into_iter().filter(is_about_rights).collect::<Vec<_>>(), expected, "{line}");
+    }
 }
 
 /// Whatever the options: nothing after the proof but what a user may do, and the exec last.
@@ -82,7 +143,8 @@ fn nothing_of_root_follows_the_proof() {
         "-d log 1",
         "--stdin",
         "-m - -",
-        "--umask 7",
+        "--umask 7 --nice 1 --limit core=0",
+        "--caps kill --no-new-privs",
         "--port 80",
     ];
     for mask in 0u32..1 << parts.len() {
@@ -100,7 +162,8 @@ fn nothing_of_root_follows_the_proof() {
         let proof = place(|step| matches!(step, Step::Proof { .. }));
         assert_eq!(proof.is_some(), line.contains("-u "), "{line}");
         for step in steps.iter().skip(proof.unwrap_or(steps.len())).skip(1) {
-            assert!(matches!(step, Step::Umask(_) | Step::Descriptors | Step::Exec(_)), "{line}: {step}");
+            let chosen = matches!(step, Step::Capabilities(_) | Step::NoNewPrivileges);
+            assert!(chosen || matches!(step, Step::Umask(_) | Step::Descriptors | Step::Exec(_)), "{line}: {step}");
         }
         if let Some(root) = place(|step| matches!(step, Step::Root(_))) {
             assert_eq!(steps[root + 1], dir("/"), "{line}");
@@ -142,7 +205,7 @@ fn the_wrong_user() {
     assert_eq!(refused("-u root -- x", &web), "started using wrong user ID (33), expected 0");
     for line in ["-u web -- x", "-u 33 -- x", "-u root --no-user-checks -- x"] {
         let plan = made(line, &web);
-        assert!(!plan.drops && !plan.server.steps.iter().any(|step| matches!(step, Step::Uid(_))), "{line}");
+        assert!(!plan.drops && !plan.server.steps.iter().any(|step| matches!(step, Step::Uid(..))), "{line}");
     }
     let go_on = made("-u root --no-user-checks -- x", &web);
     assert_eq!(go_on.server.env.get(b"HOME"), None);
@@ -174,6 +237,32 @@ fn environments() {
     );
     assert_eq!(handler.paths, [c"/home/ask"]);
     assert_eq!(plan.server.paths, [c"/p/run", c"/q/run"]);
+}
+
+#[test]
+fn a_directory_comes_between_the_users_words_and_the_callers() {
+    let own = |entries: &[&str]| entries.iter().map(|entry| CString::new(*entry).unwrap()).collect::<Vec<_>>();
+    let env = Environ(own(&["A=caller", "GONE=caller", "HOME=/x", "PATH=/p"]).into_iter().map(Cow::Owned).collect());
+    let env_dir = own(&["HOME=/dir", "A=dir", "GONE", "B=dir", "SHELL"]);
+    let facts = Facts { env, env_dir, ..root() };
+    let words = |line: &str| {
+        let plan = made(line, &facts);
+        let mut words: Vec<String> = plan.server.env.0.iter().map(|entry| entry.to_str().unwrap().to_owned()).collect();
+        words.sort();
+        (words.join(" "), plan.server.paths.first().unwrap().to_str().unwrap().to_owned())
+    };
+    assert_eq!(
+        words("-u web -e B=e -e SHELL=/e -- x"),
+        ("A=dir B=e HOME=/dir LOGNAME=web PATH=/p SHELL=/e USER=web".into(), "/p/x".into())
+    );
+    assert_eq!(
+        words("--clear-env -u web -- x"),
+        ("A=dir B=dir HOME=/dir LOGNAME=web USER=web".into(), "/usr/local/sbin/x".into())
+    );
+    assert_eq!(words("--clear-env -e PATH=/e -- x"), ("A=dir B=dir HOME=/dir PATH=/e".into(), "/e/x".into()));
+    // The handler is vsrun's, and has vsrun's.
+    let handler = made("--clear-env -m - ask -- x", &Facts { cwd: Some(b"/".to_vec()), ..facts }).stay.unwrap().handler;
+    assert_eq!(handler.unwrap().env.get(b"A"), Some(&b"caller"[..]));
 }
 
 #[test]

@@ -1,0 +1,61 @@
+//! The directory of `--env-dir`: a file for each variable, read on the host before anything else is done.
+
+use alloc::vec::Vec;
+use core::ffi::CStr;
+use std::os::fd::AsFd;
+
+use crate::decide::environ::from_file;
+use crate::decide::error::{Error, Result};
+use crate::decide::text::Clean;
+use crate::decide::word::{Word, word};
+use crate::sys::contents::{self, Contents};
+use crate::sys::dir::{self, Dir};
+use crate::sys::{self, Errno};
+
+/// The longest file that is taken for a variable: half of what the kernel lets any be.
+const MOST: u64 = 64 << 10;
+
+/// Reads the directory: an entry for each name. Names that begin with a dot and directories are passed over.
+///
+/// # Errors
+/// When the directory or one of its files cannot be read, or is nothing that a variable could come from.
+pub fn read(path: Word) -> Result<Vec<Word>> {
+    let fail = |name: &[u8], why: Errno| {
+        let why = match why {
+            Errno::INVAL => "a variable is a regular file of at most 64 KiB without '=' in its name",
+            why => sys::words(why),
+        };
+        Error::refused(format_args!("cannot read --env-dir '{}/{}': {why}", Clean(path.to_bytes()), Clean(name)))
+    };
+    let mut names = Vec::new();
+    let mut note = |name: &CStr| {
+        if !name.to_bytes().starts_with(b".") {
+            names.push(word(name.to_bytes().to_vec()));
+        }
+    };
+    let listed = Dir::open(path).and_then(|dir| dir.each(&mut note).map(|()| dir));
+    let dir = listed.map_err(|why| fail(b"", why))?;
+    let mut contents = Contents::default();
+    let mut entries = Vec::new();
+    for name in names {
+        let is_variable = refill(&mut contents, &dir, name).map_err(|why| fail(name.to_bytes(), why))?;
+        if is_variable {
+            entries.push(from_file(name.to_bytes(), &contents));
+        }
+    }
+    Ok(entries)
+}
+
+/// Reads one file. Answers whether it is one, and no directory; EINVAL for what can be no variable.
+fn refill(contents: &mut Contents, dir: &Dir, name: &CStr) -> sys::Result<bool> {
+    let file = contents::open_beneath(dir.as_fd(), name)?;
+    let about = dir::about(file.as_fd())?;
+    if about.directory {
+        return Ok(false);
+    }
+    if !about.regular || about.size > MOST || name.to_bytes().contains(&b'=') {
+        return Err(Errno::INVAL);
+    }
+    contents.refill(file.as_fd())?;
+    Ok(true)
+}

@@ -1,0 +1,191 @@
+//! Attributes of a process, from the values of options: limits, nice value, out-of-memory score, capabilities.
+
+use core::mem::discriminant;
+
+use super::step::Step;
+use super::text::parts;
+use super::time::number;
+use super::values::text;
+use super::word::Word;
+
+/// prlimit(1)'s names of the resources, in the order of the kernel's numbers.
+const RESOURCES: &[u8] =
+    b"cpu,fsize,data,stack,core,rss,nproc,nofile,memlock,as,locks,sigpending,msgqueue,nice,rtprio,rttime";
+
+/// The names of capabilities(7) without `cap_`, in the order of their numbers, up to those of Linux 5.9; there have
+/// been no others since.
+const CAPABILITIES: &[u8] = b"chown,dac_override,dac_read_search,fowner,fsetid,kill,setgid,setuid,setpcap,\
+linux_immutable,net_bind_service,net_broadcast,net_admin,net_raw,ipc_lock,ipc_owner,sys_module,sys_rawio,sys_chroot,\
+sys_ptrace,sys_pacct,sys_admin,sys_boot,sys_nice,sys_resource,sys_time,sys_tty_config,mknod,lease,audit_write,\
+audit_control,setfcap,mac_override,mac_admin,syslog,wake_alarm,block_suspend,audit_read,perfmon,bpf,checkpoint_restore";
+
+/// A limit of a resource.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ResourceLimit {
+    /// The kernel's number of the resource.
+    pub resource: u8,
+    /// What the process feels. The greatest number is what setrlimit(2) calls unlimited.
+    pub soft: u64,
+    /// How far it may raise that itself.
+    pub hard: u64,
+    /// As it stands on the command line.
+    pub text: Word,
+}
+
+/// Reads `NAME=SOFT[:HARD]`; one number is both.
+pub fn limit(value: &[u8]) -> Option<Step> {
+    let mut halves = parts(value, b'=');
+    let resource = place(RESOURCES, halves.next()?)?;
+    let mut limits = parts(halves.rest?, b':');
+    let soft = bound(limits.next()?)?;
+    let hard = limits.rest.map_or(Some(soft), bound)?;
+    (soft <= hard).then(|| Step::Limit(ResourceLimit { resource, soft, hard, text: text(value) }))
+}
+
+fn bound(text: &[u8]) -> Option<u64> {
+    if text == b"unlimited" { Some(u64::MAX) } else { number(text) }
+}
+
+/// The value of `--caps`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Capabilities {
+    /// A bit for each, as the kernel numbers them.
+    pub set: u64,
+    /// As they stand on the command line.
+    pub list: Word,
+}
+
+impl Capabilities {
+    /// Reads names or numbers, separated by commas, or `none`.
+    pub fn parse(list: &[u8]) -> Option<Self> {
+        let mut set = 0;
+        if list != b"none" {
+            for word in parts(list, b',') {
+                let place = place(CAPABILITIES, word).map_or_else(|| number(word), |place| Some(place.into()))?;
+                set |= 1u64.checked_shl(u32::try_from(place).ok()?)?;
+            }
+        }
+        Some(Self { set, list: text(list) })
+    }
+}
+
+/// Where a name stands in a list, in any case.
+fn place(names: &[u8], wanted: &[u8]) -> Option<u8> {
+    parts(names, b',').zip(0..).find(|(name, _)| name.eq_ignore_ascii_case(wanted)).map(|(_, place)| place)
+}
+
+/// Reads a nice value.
+pub fn nice(value: &[u8]) -> Option<Step> {
+    integer(value, 20, 19).map(Step::Nice)
+}
+
+/// Reads what is added to the kernel's own score when memory is out.
+pub fn oom_score(value: &[u8]) -> Option<Step> {
+    integer(value, 1000, 1000).map(Step::OomScore)
+}
+
+/// An integer from minus one to the other.
+fn integer(value: &[u8], least: i32, most: i32) -> Option<i32> {
+    let digits = value.strip_prefix(b"-");
+    let count = i32::try_from(number(digits.unwrap_or(value))?).ok()?;
+    match digits {
+        Some(_) if count <= least => Some(-count),
+        None if count <= most => Some(count),
+        Some(_) | None => None,
+    }
+}
+
+/// Whether two of the above are about the same attribute.
+pub fn are_rivals(one: &Step, other: &Step) -> bool {
+    match (one, other) {
+        (Step::Limit(one), Step::Limit(other)) => one.resource == other.resource,
+        (one, other) => discriminant(one) == discriminant(other),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn numbers(value: &str) -> Option<(u8, u64, u64)> {
+        let Step::Limit(limit) = limit(value.as_bytes())? else { panic!("{value}") };
+        assert_eq!(limit.text.to_str(), Ok(value));
+        Some((limit.resource, limit.soft, limit.hard))
+    }
+
+    #[test]
+    fn limits_are_named_as_prlimit_names_them() {
+        assert_eq!(numbers("nofile=1024"), Some((7, 1024, 1024)));
+        assert_eq!(numbers("core=0:unlimited"), Some((4, 0, u64::MAX)));
+        assert_eq!(numbers("AS=unlimited"), Some((9, u64::MAX, u64::MAX)));
+        assert_eq!(numbers("cpu=1:2"), Some((0, 1, 2)));
+        assert_eq!(numbers("rttime=1"), Some((15, 1, 1)));
+        for wrong in [
+            "",
+            "nofile",
+            "nofile=",
+            "=1",
+            "nofile=1:",
+            "nofile=:1",
+            "nofile=2:1",
+            "nofile=-1",
+            "nofile=1k",
+            "files=1",
+            "unlimited",
+            "nofile=unlimited:1",
+            "nofile=1:2:3",
+            "nofile=18446744073709551616",
+            "nofile,core=1",
+        ] {
+            assert_eq!(numbers(wrong), None, "{wrong}");
+        }
+    }
+
+    fn caps(list: &str) -> Option<u64> {
+        Capabilities::parse(list.as_bytes()).map(|caps| caps.set)
+    }
+
+    #[test]
+    fn capabilities_have_names_and_numbers() {
+        for (list, set) in [
+            ("none", 0),
+            ("chown", 1),
+            ("net_bind_service", 1 << 10),
+            ("NET_BIND_SERVICE,setuid", 1 << 10 | 1 << 7),
+            ("checkpoint_restore", 1 << 40),
+            ("audit_read", 1 << 37),
+            ("kill,kill", 1 << 5),
+            ("10", 1 << 10),
+            ("63,0", 1 << 63 | 1),
+        ] {
+            assert_eq!(caps(list), Some(set), "{list}");
+        }
+        for wrong in
+            ["", ",", "kill,", ",kill", "kill,,chown", "none,kill", "cap_kill", "64", "-1", "all", "kill chown"]
+        {
+            assert_eq!(caps(wrong), None, "{wrong}");
+        }
+        assert_eq!(CAPABILITIES.split(|byte| *byte == b',').count(), 41);
+    }
+
+    #[test]
+    fn numbers_have_their_ranges() {
+        for (value, expected) in [("-20", Some(-20)), ("0", Some(0)), ("19", Some(19)), ("-0", Some(0))] {
+            assert_eq!(nice(value.as_bytes()), expected.map(Step::Nice));
+        }
+        for wrong in ["-21", "20", "", "-", "+1", "--1", "1.5", "99999999999"] {
+            assert_eq!(nice(wrong.as_bytes()), None, "{wrong}");
+        }
+        for (value, expected) in [("-1000", Some(-1000)), ("1000", Some(1000)), ("1001", None), ("-1001", None)] {
+            assert_eq!(oom_score(value.as_bytes()), expected.map(Step::OomScore));
+        }
+    }
+
+    #[test]
+    fn rivals() {
+        let [one, same, other, nice] =
+            [limit(b"as=1"), limit(b"AS=2"), limit(b"core=1"), nice(b"1")].map(Option::unwrap);
+        assert!(are_rivals(&one, &same) && are_rivals(&nice, &Step::Nice(5)));
+        assert!(!are_rivals(&one, &other) && !are_rivals(&one, &nice));
+    }
+}

@@ -1,0 +1,99 @@
+//! Capabilities: what a process has of root's rights, and what it and its programs can ever have.
+//!
+//! The kernel's own calls, each with an answer in its place that no kernel gives: a filter or tracer that only says it
+//! has answered is found out.
+
+use super::{Result, check, check_long, last, verified};
+
+/// Effective, permitted and inheritable: a bit for each capability, first those of the lower 32, then the others.
+type Sets = [u32; 6];
+
+/// `_LINUX_CAPABILITY_VERSION_3` and this thread.
+const HEADER: [u32; 2] = [0x2008_0522, 0];
+
+/// Whether CAP_SETUID and CAP_SETGID are in force.
+pub fn may_change_ids() -> bool {
+    const BOTH: u32 = 1 << 7 | 1 << 6;
+    get().is_ok_and(|[effective, ..]| effective & BOTH == BOTH)
+}
+
+fn get() -> Result<Sets> {
+    let (mut header, mut sets) = (HEADER, [u32::MAX; 6]);
+    // SAFETY: header and sets as version 3 has them, both ours.
+    check_long(unsafe { libc::syscall(libc::SYS_capget, header.as_mut_ptr(), sets.as_mut_ptr()) })?;
+    Ok(sets)
+}
+
+fn set(sets: &Sets) -> Result<()> {
+    let mut header = HEADER;
+    // SAFETY: as above.
+    check_long(unsafe { libc::syscall(libc::SYS_capset, header.as_mut_ptr(), sets.as_ptr()) })?;
+    verified(get()? == *sets)
+}
+
+/// Lets the permitted capabilities outlive the change from root to a user.
+///
+/// # Errors
+/// Those of prctl(2).
+pub fn outlive_root() -> Result<()> {
+    check(control(libc::PR_SET_KEEPCAPS, 1, 0)).map(drop)
+}
+
+/// Gives up all capabilities: those in force, those that programs would inherit and, unless they are still needed,
+/// those that could be had back. The ambient ones go with them.
+///
+/// # Errors
+/// Those of capset(2); EPERM when they are still there.
+pub fn give_up(permitted_stay: bool) -> Result<()> {
+    let found = get()?;
+    let [_, low, _, _, high, _] = found;
+    let wanted = if permitted_stay { [0, low, 0, 0, high, 0] } else { [0; 6] };
+    if found == wanted { Ok(()) } else { set(&wanted) }
+}
+
+/// Keeps exactly these, in all five sets: bounding, permitted, effective, inheritable and ambient.
+///
+/// # Errors
+/// EINVAL for one that the kernel does not know; EPERM for one that cannot be kept, or another that does not go.
+pub fn keep_only(wanted: u64) -> Result<()> {
+    let [_, low, low_inherited, _, high, high_inherited] = get()?;
+    // In force again, because the bounding set can only be changed with CAP_SETPCAP.
+    set(&[low, low, low_inherited, high, high, high_inherited])?;
+    let stays = |number: i32| number < 64 && wanted >> number & 1 == 1;
+    // No kernel knows number 64: one that says that it is not in the set has not been asked.
+    for number in 0..=64 {
+        if !stays(number) {
+            let _ = control(libc::PR_CAPBSET_DROP, number, 0);
+        }
+        match (control(libc::PR_CAPBSET_READ, number, 0), stays(number)) {
+            (1, true) | (-1, false) => {}
+            (0, false) if number < 64 => {}
+            (-1, true) => return Err(last()),
+            _ => return verified(false),
+        }
+    }
+    let [low, high] = [wanted & 0xffff_ffff, wanted >> 32].map(|half| u32::try_from(half).unwrap_or(0));
+    set(&[low, low, low, high, high, high])?;
+    for number in (0..64).filter(|number| stays(*number)) {
+        check(control(libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_RAISE, number))?;
+        verified(control(libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_IS_SET, number) == 1)?;
+    }
+    Ok(())
+}
+
+/// No program that this process executes gets more rights than it has, by no set-user-id and no capabilities of files.
+///
+/// # Errors
+/// Those of prctl(2).
+pub fn forbid_new_privileges() -> Result<()> {
+    check(control(libc::PR_SET_NO_NEW_PRIVS, 1, 0))?;
+    // The kernel takes no argument here: one that does has not been asked.
+    verified(control(libc::PR_GET_NO_NEW_PRIVS, 0, 0) == 1 && control(libc::PR_GET_NO_NEW_PRIVS, 1, 0) == -1)
+}
+
+/// prctl(2).
+fn control(what: i32, first: i32, second: i32) -> i32 {
+    let wide = |number: i32| libc::c_ulong::from(number.unsigned_abs());
+    // SAFETY: none of these takes a pointer.
+    unsafe { libc::prctl(what, wide(first), wide(second), wide(0), wide(0)) }
+}
