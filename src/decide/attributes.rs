@@ -10,17 +10,17 @@ use super::word::Word;
 
 /// prlimit(1)'s names of the resources, in the order of the kernel's numbers.
 const RESOURCES: &[u8] =
-    b"cpu,fsize,data,stack,core,rss,nproc,nofile,memlock,as,locks,sigpending,msgqueue,nice,rtprio,rttime";
+    b"CPU,FSIZE,DATA,STACK,CORE,RSS,NPROC,NOFILE,MEMLOCK,AS,LOCKS,SIGPENDING,MSGQUEUE,NICE,RTPRIO,RTTIME";
 
 /// The names of capabilities(7) without `cap_`, in the order of their numbers, up to those of Linux 5.9; there have
 /// been no others since.
-const CAPABILITIES: &[u8] = b"chown,dac_override,dac_read_search,fowner,fsetid,kill,setgid,setuid,setpcap,\
-linux_immutable,net_bind_service,net_broadcast,net_admin,net_raw,ipc_lock,ipc_owner,sys_module,sys_rawio,sys_chroot,\
-sys_ptrace,sys_pacct,sys_admin,sys_boot,sys_nice,sys_resource,sys_time,sys_tty_config,mknod,lease,audit_write,\
-audit_control,setfcap,mac_override,mac_admin,syslog,wake_alarm,block_suspend,audit_read,perfmon,bpf,checkpoint_restore";
+const CAPABILITIES: &[u8] = b"CHOWN,DAC_OVERRIDE,DAC_READ_SEARCH,FOWNER,FSETID,KILL,SETGID,SETUID,SETPCAP,\
+LINUX_IMMUTABLE,NET_BIND_SERVICE,NET_BROADCAST,NET_ADMIN,NET_RAW,IPC_LOCK,IPC_OWNER,SYS_MODULE,SYS_RAWIO,SYS_CHROOT,\
+SYS_PTRACE,SYS_PACCT,SYS_ADMIN,SYS_BOOT,SYS_NICE,SYS_RESOURCE,SYS_TIME,SYS_TTY_CONFIG,MKNOD,LEASE,AUDIT_WRITE,\
+AUDIT_CONTROL,SETFCAP,MAC_OVERRIDE,MAC_ADMIN,SYSLOG,WAKE_ALARM,BLOCK_SUSPEND,AUDIT_READ,PERFMON,BPF,CHECKPOINT_RESTORE";
 
 /// A limit of a resource.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ResourceLimit {
     /// The kernel's number of the resource.
     pub resource: u8,
@@ -47,7 +47,7 @@ fn bound(text: &[u8]) -> Option<u64> {
 }
 
 /// The value of `--caps`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Capabilities {
     /// A bit for each, as the kernel numbers them.
     pub set: u64,
@@ -71,7 +71,8 @@ impl Capabilities {
 
 /// Where a name stands in a list, in any case.
 fn place(names: &[u8], wanted: &[u8]) -> Option<u8> {
-    parts(names, b',').zip(0..).find(|(name, _)| name.eq_ignore_ascii_case(wanted)).map(|(_, place)| place)
+    let wanted = wanted.to_ascii_uppercase();
+    parts(names, b',').zip(0..).find(|(name, _)| *name == wanted).map(|(_, place)| place)
 }
 
 /// Reads a nice value.

@@ -54,7 +54,7 @@ pub struct Options {
     pub clear_env: bool,
     /// `--umask`.
     pub umask: Option<u32>,
-    /// `--nice`, `--oom-score-adj` and then each `--limit`.
+    /// `--nice`, `--oom-score-adj` and each `--limit`, in the order given.
     pub attributes: Vec<Step>,
     /// `--no-new-privs`.
     pub no_new_privs: bool,

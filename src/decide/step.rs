@@ -1,6 +1,5 @@
 //! What is done to a process on its way to be the server: one step, one thing, in the order of the plan.
 
-use alloc::vec::Vec;
 use core::fmt;
 
 use super::attributes::{Capabilities, ResourceLimit};
@@ -8,7 +7,7 @@ use super::text::Clean;
 use super::word::Word;
 
 /// One thing done to a process. A step that fails is told to the parent by its place in the plan.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
     /// No signal blocked (all dispositions have been default since vsrun's own start).
     Signals,
@@ -39,7 +38,7 @@ pub enum Step {
     /// Change the working directory.
     Dir(Word),
     /// Supplementary groups.
-    Groups(Vec<u32>),
+    Groups(&'static [u32]),
     /// Real, effective and saved group id.
     Gid(u32),
     /// Real, effective and saved user id.
@@ -53,7 +52,7 @@ pub enum Step {
         /// The only group id.
         gid: u32,
         /// The supplementary groups, sorted.
-        groups: Vec<u32>,
+        groups: &'static [u32],
     },
     /// Exactly these capabilities, in all five sets.
     Capabilities(Capabilities),

@@ -60,7 +60,10 @@ pub fn server(
     if let Some(path) = options.pidfile {
         steps.push(if options.stays() { Step::Number(path) } else { Step::Pidfile(path) });
     }
-    steps.extend(options.attributes.iter().cloned());
+    // Limits last: one of descriptors or files may hinder what the others need.
+    for is_limit in [false, true] {
+        steps.extend(options.attributes.iter().filter(|step| matches!(step, Step::Limit(_)) == is_limit));
+    }
     if !options.stdin {
         steps.push(Step::Input);
     }
@@ -73,9 +76,7 @@ pub fn server(
     }
     steps.extend(directories(options, facts)?);
     privileges(&mut steps, identity, change, if options.caps.is_some() { Rights::Stay } else { Rights::Gone });
-    if let Some(caps) = &options.caps {
-        steps.push(Step::Capabilities(caps.clone()));
-    }
+    steps.extend(options.caps.map(Step::Capabilities));
     if options.no_new_privs {
         steps.push(Step::NoNewPrivileges);
     }
@@ -129,7 +130,7 @@ fn directories(options: &Options, facts: &Facts<'_>) -> Result<Vec<Step>> {
 /// proof. One who is that user already has only capabilities to lose.
 fn privileges(steps: &mut Vec<Step>, identity: Option<&Identity>, change: Option<&Identity>, rights: Rights) {
     if let Some(Identity { uid, gid, groups, .. }) = change {
-        steps.push(Step::Groups(groups.clone()));
+        steps.push(Step::Groups(groups.clone().leak()));
         steps.push(Step::Gid(*gid));
         steps.push(Step::Uid(*uid, rights));
     }
@@ -141,7 +142,7 @@ fn privileges(steps: &mut Vec<Step>, identity: Option<&Identity>, change: Option
         let mut groups = groups.clone();
         groups.sort_unstable();
         groups.dedup();
-        steps.push(Step::Proof { uid: *uid, gid: *gid, groups });
+        steps.push(Step::Proof { uid: *uid, gid: *gid, groups: groups.leak() });
     }
 }
 

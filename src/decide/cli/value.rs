@@ -69,9 +69,7 @@ pub fn attribute(
     if steps.iter().any(|other| are_rivals(other, &step)) {
         return Err(malformed(name, &bytes, "is given twice"));
     }
-    // A limit of descriptors or files may hinder what the others need.
-    let place = if let Step::Limit(_) = step { steps.len() } else { 0 };
-    steps.insert(place, step);
+    steps.push(step);
     Ok(())
 }
 

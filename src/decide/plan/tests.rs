@@ -44,7 +44,7 @@ fn privileges_are_dropped_last_and_in_order() {
     let plan =
         made("-u web -r /jail -w /srv -p /run/x -d /log 7 --umask 027 --port 80 --listen /s -- /bin/httpd", &root());
     let gone = Rights::Gone;
-    let proof = Step::Proof { uid: 33, gid: 44, groups: vec![4, 44] };
+    let proof = Step::Proof { uid: 33, gid: 44, groups: &[4, 44] };
     assert_eq!(
         plan.server.steps,
         [
@@ -57,7 +57,7 @@ fn privileges_are_dropped_last_and_in_order() {
             Step::Root(c"/jail"),
             dir("/"),
             dir("/srv"),
-            Step::Groups(vec![44, 4]),
+            Step::Groups(&[44, 4]),
             Step::Gid(44),
             Step::Uid(33, gone),
             Step::Rights(gone),
@@ -93,12 +93,12 @@ fn attributes_stand_in_their_places() {
             Step::Output,
             Step::Root(c"/jail".into()),
             dir("/"),
-            Step::Groups(vec![44, 4]),
+            Step::Groups(&[44, 4]),
             Step::Gid(44),
             Step::Uid(33, Rights::Stay),
             Step::Rights(Rights::Stay),
-            Step::Proof { uid: 33, gid: 44, groups: vec![4, 44] },
-            Step::Capabilities(chosen.clone()),
+            Step::Proof { uid: 33, gid: 44, groups: &[4, 44] },
+            Step::Capabilities(chosen),
             Step::NoNewPrivileges,
             Step::Umask(7),
             Step::Descriptors,
@@ -118,10 +118,10 @@ fn attributes_stand_in_their_places() {
     let web = Facts { euid: 33, ..root() };
     for (line, facts, expected) in [
         ("-u root -- x", &root(), vec![Step::Uid(0, Rights::Gone)]),
-        ("-u root --caps kill -- x", &root(), vec![Step::Uid(0, Rights::Stay), Step::Capabilities(chosen.clone())]),
-        ("--caps kill -- x", &root(), vec![Step::Capabilities(chosen.clone())]),
+        ("-u root --caps kill -- x", &root(), vec![Step::Uid(0, Rights::Stay), Step::Capabilities(chosen)]),
+        ("--caps kill -- x", &root(), vec![Step::Capabilities(chosen)]),
         ("-u web -- x", &web, vec![Step::Rights(Rights::Gone)]),
-        ("-u web --caps kill -- x", &web, vec![Step::Capabilities(chosen.clone())]),
+        ("-u web --caps kill -- x", &web, vec![Step::Capabilities(chosen)]),
         ("-- x", &web, vec![]),
     ] {
         let steps = made(line, facts).server.steps;
