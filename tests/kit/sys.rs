@@ -74,6 +74,23 @@ pub fn limit_descriptors(most: u64) -> io::Result<()> {
     check(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) })
 }
 
+pub fn limit_core(most: u64) -> io::Result<()> {
+    let limit = libc::rlimit { rlim_cur: most, rlim_max: most };
+    // SAFETY: `limit` lives through the call.
+    check(unsafe { libc::setrlimit(libc::RLIMIT_CORE, &raw const limit) })
+}
+
+/// A network of the caller's own, with nothing in it but a loopback that is down.
+pub fn unshare_network() -> io::Result<()> {
+    // SAFETY: called between fork and exec, in a process of one thread.
+    check(unsafe { libc::unshare(libc::CLONE_NEWNET) })
+}
+
+pub fn set_mode(path: &Path, mode: u32) {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+}
+
 pub fn umask(mask: u32) -> io::Result<()> {
     // SAFETY: a plain number, cannot fail. Called between fork and exec.
     unsafe { libc::umask(mask) };
