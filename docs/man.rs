@@ -96,10 +96,13 @@ PIDFILES), its sockets, and that of --ready. Standard input is
 they were, unless --syslog or --logdir says otherwise;
 
 = environment
-that of `vsrun`, without changes but those of --user and --env;
+that of `vsrun` or, with --clear-env, none; then the variables of --user, those of --env-dir and those of --env, each
+in place of the ones before;
 
 = all else
-umask (but see --umask), limits, priority and so on: as `vsrun` found them.
+umask (but see --umask), limits (--limit), priority (--nice), capabilities (--caps) and so on: as `vsrun` found them.
+With a --user other than root there are no capabilities but those of --caps: none permitted, effective, inheritable or
+ambient, whatever the caller had.
 
 A COMMAND without a slash is looked for in the directories of the server's `PATH`, by the server's user and inside the
 new root. Without `PATH` these are /usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin. There is no shell in
@@ -139,8 +142,13 @@ A `vsrun` that is not root can only stay who it is. If it is USER already, that 
 they are; a GROUP that it has not is one. If not, it ends with \"started using wrong user ID (N), expected M\"; with
 --no-user-checks it goes on as the current user, and `HOME` and the other variables are left alone.
 
-After the change `vsrun` reads all ids and groups back, tries to become root again, and looks for capabilities. When
-the ids are not as they should be, or when the way back is open, the server is not started.
+After the change `vsrun` reads all ids, groups and capabilities back, and tries to become root again. When they are not
+as they should be, or when the way back is open, the server is not started. The same goes for the root and working
+directory, limits, nice value, umask, session and no_new_privs: what a kernel, a filter or a tracer only says it has
+done is found out.
+
+Handler and logger run as USER too, without any capabilities. --limit, --nice, --oom-score-adj, --caps,
+--no-new-privs, --umask and the variables of --env-dir and --env are the server's alone.
 ";
 
 const PIDFILES: &str = "
@@ -455,7 +463,7 @@ right; those without a name are called `unknown`. When they were meant for anoth
 const THE_ORDER_OF_A_START: &str = "
 Each step that fails ends the start, with a message that names the step. --debug shows those of the last paragraph.
 
-First, as the caller: the options are read, then user and group, and from here on every signal has its default action.
+First, as the caller: the options are read, then the directory of --env-dir, then user and group, and from here on every signal has its default action.
 A manager blocks all signals, to read them later, and closes all descriptors above 2 but the sockets it was
 given. The pidfiles are locked, the
 server's first, and the sockets are bound. The manager looks whether the handler can be executed. The logger is looked
@@ -463,12 +471,14 @@ for, or the log files are begun.
 
 Then `vsrun` detaches, with --background; the manager's pid is written, and the logger is started.
 
-Then, in the process that becomes the server: signals, session and terminal; the pid is written; standard input,
-output and error; chroot, and into its `/`; working directory; groups, gid and uid (real, effective and saved); proof
-that this is so and that there is no way back; umask; every descriptor above 2 closed, but the pidfile's, the sockets'
+Then, in the process that becomes the server: signals, session and terminal; the pid is written; nice value, oom
+score, limits; standard input, output and error; chroot, and into its `/`; working directory; groups, gid and uid
+(real, effective and saved), and the capabilities that go with uid 0; proof that this is so and that there is no way
+back; the capabilities of --caps; no_new_privs; umask; every descriptor above 2 closed, but the pidfile's, the sockets'
 and that of --ready; execve(2).
 So the working directory is entered with the rights of the caller, and COMMAND is found and executed with those of
-the user.
+the user. A limit may be raised with the rights of the caller, and holds already for what `vsrun` itself does after it:
+with --limit `nofile=4` it may not have enough to go on.
 ";
 
 fn exit_status() -> String {
@@ -512,7 +522,7 @@ const ENVIRONMENT: &str = "
 where COMMAND is looked for, in the server's environment, and the logger, in `vsrun`'s own
 
 = `HOME`, `USER`, `LOGNAME`, `SHELL`
-set by --user for server, handler and logger
+set by --user for server, handler and logger; --env-dir and --env may change them for the server
 
 = `LISTEN_FDS`, `LISTEN_PID`, `LISTEN_FDNAMES`
 the server's sockets, those that `vsrun` was given among them; unset where there are none, see SOCKETS
@@ -549,6 +559,11 @@ As the user www-data, with a pidfile; `vsrun` becomes the server:
 In a jail that holds nothing but a static program and its data:
 
     vsrun -u www-data -r /srv/jail -w /www -- /busybox httpd -f -p 8080
+
+On port 80 without anything else of root's, with its secrets in files that only root can read, and with limits:
+
+    vsrun -u www-data --caps net_bind_service --no-new-privs --env-dir /etc/web.env \\
+        --limit nofile=65536 --limit core=0 --nice 5 -- webserver
 
 In the background, with the output in syslog:
 
@@ -646,7 +661,7 @@ nor what belongs to that user and is executed by others.
 ";
 
 const SEE_ALSO: &str = "
-chroot(2), execve(2), fcntl(2), prctl(2), setgroups(2), setresuid(2), group(5), passwd(5), capabilities(7), signal(7),
+chroot(2), execve(2), fcntl(2), prctl(2), setgroups(2), setresuid(2), group(5), passwd(5), capabilities(7), prlimit(1), proc(5), signal(7),
 sd_notify(3), sd_listen_fds(3), daemon(1), logger(1), logrotate(8), runsv(8), start-stop-daemon(8)
 ";
 

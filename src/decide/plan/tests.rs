@@ -75,7 +75,7 @@ fn privileges_are_dropped_last_and_in_order() {
 /// What the attributes need of root they get before it is gone, and capabilities are chosen when the user is proved.
 #[test]
 fn attributes_stand_in_their_places() {
-    let attributes = "--umask 7 --caps kill --no-new-privs --limit core=0 --limit cpu=1:2 --oom-score-adj 5 --nice -1";
+    let attributes = "--umask 7 --caps kill --no-new-privs --limit core=0 --nice -1 --limit cpu=1:2 --oom-score-adj 5";
     let line = format!("{attributes} -u web -r /jail -m - ask -s tag -- x");
     let plan = made(&line, &root());
     let chosen = Capabilities::parse(b"kill").unwrap();
@@ -91,7 +91,7 @@ fn attributes_stand_in_their_places() {
             cpu,
             Step::Input,
             Step::Output,
-            Step::Root(c"/jail".into()),
+            Step::Root(c"/jail"),
             dir("/"),
             Step::Groups(&[44, 4]),
             Step::Gid(44),
@@ -102,7 +102,7 @@ fn attributes_stand_in_their_places() {
             Step::NoNewPrivileges,
             Step::Umask(7),
             Step::Descriptors,
-            Step::Exec(c"x".into()),
+            Step::Exec(c"x"),
         ]
     );
     // The handler and the logger have nothing of these, and lose what --user takes.
@@ -241,9 +241,8 @@ fn environments() {
 
 #[test]
 fn a_directory_comes_between_the_users_words_and_the_callers() {
-    let own = |entries: &[&str]| entries.iter().map(|entry| CString::new(*entry).unwrap()).collect::<Vec<_>>();
-    let env = Environ(own(&["A=caller", "GONE=caller", "HOME=/x", "PATH=/p"]).into_iter().map(Cow::Owned).collect());
-    let env_dir = own(&["HOME=/dir", "A=dir", "GONE", "B=dir", "SHELL"]);
+    let env = Environ(vec![c"A=caller", c"GONE=caller", c"HOME=/x", c"PATH=/p"]);
+    let env_dir = vec![c"HOME=/dir", c"A=dir", c"GONE", c"B=dir", c"SHELL"];
     let facts = Facts { env, env_dir, ..root() };
     let words = |line: &str| {
         let plan = made(line, &facts);
