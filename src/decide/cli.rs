@@ -1,9 +1,8 @@
 //! The command line: from argv to a request. Each value is checked alone, and nothing is looked at or touched.
 
 use alloc::boxed::Box;
-use alloc::vec::Vec;
 use std::ffi::OsStr;
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::ffi::OsStrExt;
 
 use lexopt::Arg::{Long, Short, Value};
 
@@ -14,7 +13,7 @@ use super::endpoint;
 use super::error::{Error, Result};
 use super::exit::Success;
 use super::options::{Managed, Options, SyslogUsage};
-use super::policy::{Limit, Restart};
+use super::policy::{AtExit, Limit, Restart};
 use super::ready::Ready;
 use super::signal::Signal;
 use super::text::Clean;
@@ -23,6 +22,7 @@ use super::traps;
 use super::values::{assignment, delay, octal, path, path_or_dash, stop_signal, text, words as words_of};
 use super::word::Word;
 use super::words::{Unread, Words};
+use value::{once, store, value};
 
 /// What the caller wants.
 #[derive(Debug)]
@@ -41,17 +41,18 @@ pub enum Request {
     Run(Box<Options>),
 }
 
-/// Reads the command line.
+/// Reads the command line. `at_exit` is what is to be done at the end, also when that is an error of another option.
 ///
 /// # Errors
 /// Wrong usage, in one line that names the option, and the file and line where it stands in one.
-pub fn parse(words: &Words) -> Result<Request> {
+pub fn parse(words: &Words, at_exit: &mut Option<AtExit>) -> Result<Request> {
     // Everything after the first `--` is the command's own. No value of an option can be `--`, so the first one is it.
     let end = words.list.iter().position(|word| *word == c"--");
     let ours = words.list.get(..end.unwrap_or(words.list.len())).unwrap_or_default();
     let mut options = Options::default();
     let mut parser = lexopt::Parser::from_args(ours.iter().map(|word| OsStr::from_bytes(word.to_bytes())));
     let request = read(&mut options, &mut parser);
+    *at_exit = options.at_exit;
     // How many words have been read: in the midst of a word, that word too.
     let done = ours.len() - parser.try_raw_args().map_or(0, Iterator::count);
     let there = |error: Error| error.at(&words.place(done.saturating_sub(1)));
@@ -139,6 +140,7 @@ fn read(options: &mut Options, parser: &mut lexopt::Parser) -> Result<Option<Fou
                 let handler = value(parser, "manager", path_or_dash, EMPTY)?;
                 store(&mut options.manager, "manager", Managed { pidfile, handler })?;
             }
+            Long("init") => options.init = true,
             Long("restart") => once(&mut options.restart, parser, "restart", Restart::parse, WHEN)?,
             Long("success-exit") => {
                 once(
@@ -188,6 +190,11 @@ fn read(options: &mut Options, parser: &mut lexopt::Parser) -> Result<Option<Fou
                     "is not SIGNAL=ACTION for a signal that can be trapped",
                 )?);
             }
+            Long("group") => options.group = true,
+            Long("linger") => once(&mut options.linger, parser, "linger", Span::parse, DURATION)?,
+            Long("at-exit") => {
+                once(&mut options.at_exit, parser, "at-exit", AtExit::parse, "is not poweroff, reboot or halt")?;
+            }
             Long("ready") => {
                 once(
                     &mut options.ready,
@@ -227,55 +234,6 @@ const EMPTY: &str = "is empty";
 const DURATION: &str = "is not a duration: an integer and ms, s, min, h, d or w";
 const WHEN: &str = "is not no, on-failure, on-abort or always";
 
-/// Reads a value from its bytes; None when it is malformed.
-type Reader<T> = fn(&[u8]) -> Option<T>;
-
-/// Stores the value of an option that may be given once.
-fn once<T>(slot: &mut Option<T>, parser: &mut lexopt::Parser, name: &str, read: Reader<T>, not: &str) -> Result<()> {
-    let bytes = bytes(parser, name)?;
-    if slot.is_some() {
-        return Err(twice(name));
-    }
-    *slot = read(&bytes);
-    if slot.is_some() { Ok(()) } else { Err(malformed(name, &bytes, not)) }
-}
-
-/// The same for an option of two values.
-fn store<T>(slot: &mut Option<T>, name: &str, value: T) -> Result<()> {
-    match slot.replace(value) {
-        None => Ok(()),
-        Some(_) => Err(twice(name)),
-    }
-}
-
-fn value<T>(parser: &mut lexopt::Parser, name: &str, read: Reader<T>, not: &str) -> Result<T> {
-    let bytes = bytes(parser, name)?;
-    match read(&bytes) {
-        Some(value) => Ok(value),
-        None => Err(malformed(name, &bytes, not)),
-    }
-}
-
-// Apart from the above, so that they are in the program once and not once for each type of value.
-
-#[inline(never)]
-fn bytes(parser: &mut lexopt::Parser, name: &str) -> Result<Vec<u8>> {
-    match parser.value() {
-        Ok(value) => Ok(value.into_vec()),
-        Err(_) => Err(Error::usage(format_args!("option --{name}: a value is missing"))),
-    }
-}
-
-#[inline(never)]
-fn malformed(name: &str, value: &[u8], not: &str) -> Error {
-    Error::usage(format_args!("option --{name}: '{}' {not}", Clean(value)))
-}
-
-#[inline(never)]
-fn twice(name: &str) -> Error {
-    Error::usage(format_args!("option --{name} is given twice"))
-}
-
 /// Reads the value that is common to the questions and orders.
 fn control(options: &mut Options, parser: &mut lexopt::Parser, name: &str, order: Order) -> Result<()> {
     let pidfile = value(parser, name, path, EMPTY)?;
@@ -297,6 +255,8 @@ fn wrong(error: lexopt::Error) -> Error {
     };
     Error::usage(format_args!("{what} {} (see vsrun --help)", Clean(option.as_bytes())))
 }
+
+mod value;
 
 #[cfg(test)]
 mod tests;

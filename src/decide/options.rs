@@ -6,7 +6,7 @@ use super::account::Login;
 use super::control::Order;
 use super::endpoint;
 use super::exit::Success;
-use super::policy::{Limit, Restart};
+use super::policy::{AtExit, Limit, Restart};
 use super::ready::Ready;
 use super::signal::Signal;
 use super::time::Span;
@@ -54,6 +54,12 @@ pub struct Options {
     pub syslog_usage: Option<SyslogUsage>,
     /// `--on-signal`, in the order given.
     pub on_signal: Vec<(Signal, Trap)>,
+    /// `--group`.
+    pub group: bool,
+    /// `--linger`.
+    pub linger: Option<Span>,
+    /// `--at-exit`.
+    pub at_exit: Option<AtExit>,
     /// `--ready`.
     pub ready: Option<Ready>,
     /// `--ready-timeout`.
@@ -62,6 +68,8 @@ pub struct Options {
     pub debug: bool,
     /// `--manager`.
     pub manager: Option<Managed>,
+    /// `--init`.
+    pub init: bool,
     /// `--restart`.
     pub restart: Option<Restart>,
     /// `--success-exit`.
@@ -126,6 +134,6 @@ impl Options {
 
     /// Whether vsrun stays with the server.
     pub fn stays(&self) -> bool {
-        self.manager.is_some() || self.restart.is_some()
+        self.init || self.manager.is_some() || self.restart.is_some()
     }
 }

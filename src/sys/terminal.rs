@@ -23,6 +23,11 @@ pub fn take_foreground() -> Result<()> {
     rustix::termios::tcsetpgrp(standard(0), getpid())
 }
 
+/// The terminal's foreground is ours again: nobody else's is left. SIGTTOU must be blocked.
+pub fn take_back() {
+    let _ = rustix::termios::tcsetpgrp(standard(0), rustix::process::getpgrp());
+}
+
 /// Gives up the controlling terminal, if there is one.
 ///
 /// A session's leader that does so has SIGHUP sent to the terminal's foreground group, which may be its own.
