@@ -38,6 +38,7 @@ pub fn page(version: &str) -> String {
         ("PIDFILES", PIDFILES),
         ("CONTROL", &control()),
         ("THE MANAGER", THE_MANAGER),
+        ("INIT", INIT),
         ("SIGNALS", SIGNALS),
         ("OUTPUT", OUTPUT),
         ("BACKGROUND", BACKGROUND),
@@ -217,7 +218,7 @@ was sent.
 }
 
 const THE_MANAGER: &str = "
-With --manager or --restart, `vsrun` stays as the server's parent. The server gets a session and process group of its
+With --manager, --init or --restart, `vsrun` stays as the server's parent. The server gets a session and process group of its
 own. With --stdin, in the foreground, with a terminal on descriptor 0 and without --user, it becomes the terminal's
 foreground process group in place of that, so that an interactive program works. With --user it always has a new
 session without a terminal.
@@ -308,8 +309,47 @@ when that is shorter) in between, wait for MIN, 2 MIN, 4 MIN, and so on up to MA
 or MIN when that is longer; with a MIN of 0 there is no pause at all.
 ";
 
+const INIT: &str = "
+With --init, `vsrun` stays with the server and never restarts it. Every signal of 1 to 64 but SIGKILL, SIGSTOP and
+SIGCHLD is sent on to the server, also SIGTERM, SIGINT and SIGHUP; SIGCONT follows a SIGTERM, so that a server that is
+stopped can end. `vsrun` ends as the server does, with its status or 128+N, on request too. Its own time to end is the
+server's affair: only with --stop-timeout a SIGTERM (or the signal of --stop-signal) that is sent on starts the clock,
+at whose end the server's process group gets SIGKILL. A manager's PIDFILE may be had too, with `-m PIDFILE -`; a
+handler, --restart (but with `no`), --success-exit, --restart-delay, --restart-limit and --handler-timeout contradict.
+
+Session, terminal and orphans are as under THE MANAGER. The server is in a session of its own, and the kernel
+discards SIGTSTP, SIGTTIN and SIGTTOU there unless the server handles them; `--on-signal TSTP=forward:STOP` stops it
+all the same. An interactive shell with --stdin on a terminal has its jobs, and the terminal's foreground is given back
+at the end; `vsrun` itself is not stopped by the terminal.
+
+.SS As PID 1
+
+With --init or as a manager, `vsrun` may be PID 1: of a machine, or of a container. No signal ends it, since all of
+them are blocked and read; no closed or hung up console, no full disk, and once the server runs no lack of memory or
+processes. What it inherits in blocked or ignored signals reaches nobody.
+
+An init that exits makes the kernel panic. --at-exit puts the end of the machine in place of every exit, also of one
+because of an error: from where that option has been read on. Before it the caches of the disks are written back
+(sync(2)); nothing is unmounted. In a container, reboot(2) makes the container's init die of SIGHUP for `reboot`, and
+of SIGINT for `poweroff` and `halt`; without the right to it (CAP_SYS_BOOT) `vsrun` says so, and exits.
+
+.SS Who outlives the server
+
+With --group, the server stays unreaped until the rest of its process group has ended, so that the number of the group
+cannot become a stranger's. The rest gets the stop signal, and SIGKILL after the stop timeout (30s if not given, with
+--init too). With a timeout of 0 it is awaited for ever. A process of the group whose parent has left the group and
+lives is not seen, and is killed at the end. The pidfile is empty meanwhile.
+
+With --linger, at the very end, whatever it is, everybody who is left gets SIGTERM, and SIGKILL when the time is up;
+a SIGINT that comes meanwhile does not wait for that. At most 5 s more are spent on those whom the kernel cannot end.
+PID 1, and only PID 1, signals every process with one kill(2) of -1, so also those who came in from outside. Others
+find their descendants in `/proc`: without it, or with that of another pid namespace, they can only wait until their
+children have ended, or the time is up. The logger is left out; where that cannot be told from the rest, as `/proc` is
+missing, PID 1 asks it too, and starts it again for the last lines.
+";
+
 const SIGNALS: &str = "
-Signals to a manager, unless --on-signal says otherwise:
+Signals to a manager, unless --on-signal says otherwise (with --init, see INIT):
 
 = `SIGTERM`
 Ends the server with the stop signal (--stop-signal), followed by SIGCONT, and then the manager, with 0. If the server

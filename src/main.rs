@@ -8,6 +8,7 @@ use core::ffi::{c_char, c_int};
 use vsrun::act::{control, facts, run, say};
 use vsrun::decide::cli::{self, Request};
 use vsrun::decide::error::{Error, Result};
+use vsrun::decide::policy::AtExit;
 use vsrun::decide::word::Word;
 use vsrun::decide::words::Words;
 use vsrun::sys::{entry, fd, heap};
@@ -25,17 +26,22 @@ static HEAP: heap::Heap = heap::Heap::new();
 pub unsafe extern "C" fn main(argc: c_int, argv: *const *const c_char) -> c_int {
     // SAFETY: the C start-up code gives what the kernel gave.
     let words = unsafe { entry::arguments(argc, argv) };
-    say::outcome(start(words)).into()
+    let mut at_exit = None;
+    let status = say::outcome(start(words, &mut at_exit));
+    if let Some(at_exit) = at_exit {
+        run::end_machine(at_exit);
+    }
+    status.into()
 }
 
-fn start(words: Vec<Word>) -> Result<u8> {
+fn start(words: Vec<Word>, at_exit: &mut Option<AtExit>) -> Result<u8> {
     if entry::is_secure_mode() {
         return Err(Error::refused(format_args!("refusing to run set-user-id or with file capabilities")));
     }
     fd::whole().map_err(|why| say::failed(format_args!("cannot open standard descriptors"), why))?;
     let mut words = Words::new(words);
     loop {
-        return match cli::parse(&words)? {
+        return match cli::parse(&words, at_exit)? {
             Request::Unread(unread) => {
                 words = facts::read_words(unread)?;
                 continue;

@@ -18,8 +18,8 @@ const FLAGS_LIMIT: usize = 500;
 const FUNCTION_LIMIT: usize = 69;
 /// Functions that may be longer: file, name, their own limit, and why.
 const LONG_FUNCTIONS: &[(&str, &str, usize, &str)] = &[
-    ("decide/manager.rs", "advance", 110, "one match over every pair of state and event, a line or two for each"),
-    ("decide/cli.rs", "read", 145, "one match with an arm for each option, in the order of the table"),
+    ("decide/cli.rs", "read", 160, "one match with an arm for each option, in the order of the table"),
+    ("decide/manager.rs", "advance", 140, "one match over every pair of state and event, a line or two for each"),
 ];
 
 /// What main takes from sys: what comes before everything else, the kernel's argv, memory, and descriptors 0 to 2.

@@ -241,8 +241,7 @@ impl Pidfile {
     }
 
     fn hold(&self, home: &CStr, parent: Option<&mut i32>) -> Hold {
-        let Ok(ours) = Dir::open_path(c"/proc/self") else { return Hold::Unseen };
-        let sight = Sight::parse(read(&ours, c"status", &mut [0; 8192]));
+        let Some(sight) = sight() else { return Hold::Unseen };
         if sight == Sight::Foreign {
             return Hold::Not;
         }
@@ -272,8 +271,14 @@ impl Pidfile {
     }
 }
 
+/// What /proc is good for; None where there is none.
+pub fn sight() -> Option<Sight> {
+    let ours = Dir::open_path(c"/proc/self").ok()?;
+    Some(Sight::parse(read(&ours, c"status", &mut [0; 8192])))
+}
+
 /// The beginning of a file in /proc; nothing where it cannot be read.
-fn read<'a>(dir: &Dir, name: &CStr, buffer: &'a mut [u8]) -> &'a [u8] {
+pub fn read<'a>(dir: &Dir, name: &CStr, buffer: &'a mut [u8]) -> &'a [u8] {
     let count = dir.file(name, How::ReadOnly, 0).and_then(|file| dir::head(file.as_fd(), buffer)).unwrap_or(0);
     buffer.get(..count).unwrap_or_default()
 }

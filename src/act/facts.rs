@@ -7,7 +7,7 @@ use crate::act::say::failed;
 use crate::decide::account::Name;
 use crate::decide::endpoint::Handed;
 use crate::decide::environ::Environ;
-use crate::decide::error::Result;
+use crate::decide::error::{Error, Result};
 use crate::decide::facts::{Facts, Ids, Terminal};
 use crate::decide::options::Options;
 use crate::decide::text::Clean;
@@ -35,8 +35,12 @@ pub struct World {
 /// How the world is, as far as these options ask.
 ///
 /// # Errors
-/// When the directory of `--env-dir` cannot be read, or /etc/passwd or /etc/group is there and cannot be read: root guesses nothing.
+/// When only PID 1 may do what is asked for, the directory of `--env-dir` cannot be read, or /etc/passwd or /etc/group
+/// is there and cannot be read: root guesses nothing.
 pub fn read<'a>(options: &Options, world: &'a mut World) -> Result<Facts<'a>> {
+    if options.at_exit.is_some() && !process::is_first() {
+        return Err(Error::refused(format_args!("option --at-exit is for PID 1, and this is not PID 1")));
+    }
     let env_dir = options.env_dir.map(env_dir::read).transpose()?.unwrap_or_default();
     let mut env = Environ(entry::environment());
     // Our own number is asked for only where somebody has handed something to a number.

@@ -3,16 +3,23 @@
 use std::os::fd::AsFd;
 
 use crate::act::ready::Ear;
+use crate::act::remains;
 use crate::act::report::{Line, Start};
 use crate::act::say::Priority;
 use crate::act::watch::{Loop, now};
 use crate::decide::error::Error;
 use crate::decide::event::Event;
+use crate::decide::event::To;
 use crate::decide::exit::Exit;
 use crate::decide::signal::Signal;
+use crate::decide::state::{Next, Phase};
+use crate::decide::time::Span;
 use crate::decide::traps::Trap;
-use crate::sys::process::{self, Pid};
+use crate::sys::process::{self, Pid, Target};
 use crate::sys::{self, wait};
+
+/// How often those are looked at whose end no signal tells.
+const LOOK: Span = Span::millis(100);
 
 impl Loop<'_> {
     /// Sleeps until something happens.
@@ -31,6 +38,10 @@ impl Loop<'_> {
             if self.unreaped {
                 continue;
             }
+            let lingers = matches!(self.state.phase, Phase::Lingering { .. } | Phase::Killing { .. });
+            if lingers && !remains::is_anybody(self.watch.sink.helper()) {
+                return Event::Alone;
+            }
             let time = now();
             if self.state.deadline().is_some_and(|until| until <= time) {
                 if self.is_first() {
@@ -39,12 +50,16 @@ impl Loop<'_> {
                 return Event::Tick;
             }
             self.watch.sink.tend(time);
-            let wake = self.state.deadline().into_iter().chain(self.watch.sink.deadline()).min();
+            // Those have not: they leave a group, or end as somebody else's children.
+            let looks = lingers || self.is_left();
+            let look = looks.then(|| time.after(LOOK));
+            let wake = self.state.deadline().into_iter().chain(self.watch.sink.deadline()).chain(look).min();
             let report = self.life.as_ref().and_then(|life| life.report.as_ref());
             let ready = self.life.as_ref().and_then(|life| life.ready.as_ref());
             let inbox = self.watch.ear.fd();
             let fds = [Some(self.watch.signals.as_fd()), report.map(AsFd::as_fd), ready.map(AsFd::as_fd), inbox];
             let [_, reported, wrote, sent] = wait::next(fds, wake.map(|wake| wake.since(time).0));
+            self.unreaped |= looks;
             if reported && let Some(event) = self.hear_report() {
                 return event;
             }
@@ -132,7 +147,7 @@ impl Loop<'_> {
 
     /// Looks at one child that has ended.
     fn reap(&mut self) -> Reaped {
-        let Some(pid) = process::peek() else { return Reaped::Nobody };
+        let Some(mut pid) = process::peek() else { return Reaped::Nobody };
         if self.life.as_ref().is_some_and(|life| life.pid == pid) {
             // What it said before its end comes before its end.
             while let Some(event) = self.hear_last_words() {
@@ -140,7 +155,18 @@ impl Loop<'_> {
                     return Reaped::Event(event);
                 }
             }
-            return self.reap_server(pid);
+            if !self.is_survived(pid) {
+                return self.reap_server(pid);
+            }
+            if !self.is_left() {
+                self.mourn();
+                return Reaped::Event(Event::Left);
+            }
+            // It stays unreaped, and is named first again and again.
+            match remains::peek_behind(pid) {
+                Some(other) => pid = other,
+                None => return Reaped::Nobody,
+            }
         }
         let Ok((word, _)) = process::reap(pid) else { return Reaped::Nobody };
         let exit = Exit::from_wait(word);
@@ -163,23 +189,51 @@ impl Loop<'_> {
         self.hear_report().or_else(|| self.hear_pipe()).or_else(|| self.hear_message())
     }
 
-    /// The server has ended. The number in the pidfile must be gone before the pid can be somebody else's.
-    fn reap_server(&mut self, pid: Pid) -> Reaped {
+    /// Whether the server has ended, and waits for the rest of its group to be reaped.
+    fn is_left(&self) -> bool {
+        self.life.as_ref().is_some_and(|life| life.left)
+    }
+
+    /// Whether others of the server's group live who have to end with it.
+    fn is_survived(&self, pid: Pid) -> bool {
+        let ran = self.life.as_ref().is_some_and(|life| life.failure.is_none());
+        ran && self.watch.policy.whom == To::Group && process::any_child_lives(Some(pid))
+    }
+
+    /// The server has ended, and is not reaped yet. The number in the pidfile must be gone before the pid can be
+    /// somebody else's.
+    fn mourn(&mut self) {
+        let uptime = self.state.uptime(now());
+        if let Some(life) = &mut self.life {
+            (life.uptime, life.left) = (Some(uptime), true);
+        }
         if let Some(file) = &self.watch.pidfile
             && let Err(why) = file.empty()
         {
             let (path, why) = (file.path(), sys::words(why));
             self.say(Priority::Warning, format_args!("cannot empty pidfile '{path}': {why}"));
         }
+    }
+
+    /// The server has ended, and nobody has to end with it any more.
+    fn reap_server(&mut self, pid: Pid) -> Reaped {
+        if !self.is_left() {
+            self.mourn();
+        }
+        if self.watch.policy.whom == To::Group {
+            // Those who are nobody's orphans, as their parents have left the group alive, are not seen from here.
+            process::send(Signal::KILL.number(), Target::Group(pid));
+        }
         let Ok((word, usage)) = process::reap(pid) else { return Reaped::Nobody };
         let exit = Exit::from_wait(word);
-        let uptime = self.state.uptime(now());
         if let Some(life) = &mut self.life {
-            (life.usage, life.uptime) = (usage, uptime);
+            (life.usage, life.left) = (usage, false);
         }
         let Some(life) = &self.life else { return Reaped::Stranger };
+        let uptime = life.uptime.unwrap_or_default();
         let Some(failure) = &life.failure else {
-            if self.is_first() && self.error.is_none() {
+            let fails = self.is_first() || matches!(self.state.phase, Phase::Stopping { next: Next::Fail, .. });
+            if fails && self.error.is_none() {
                 self.error = Some(Error::refused(format_args!("the server {exit} before it was ready")));
             }
             self.say(Priority::Notice, format_args!("the server (pid {pid}) {exit} after {} s", uptime.0 / 1000));

@@ -16,6 +16,7 @@ pub mod listen;
 pub mod logs;
 pub mod pidfile;
 pub mod ready;
+pub mod remains;
 pub mod report;
 pub mod run;
 pub mod say;

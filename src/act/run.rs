@@ -16,9 +16,10 @@ use crate::act::stay::{Stayed, stay};
 use crate::decide::error::{Error, Result};
 use crate::decide::options::Options;
 use crate::decide::plan::{Debug, Plan, plan};
+use crate::decide::policy::AtExit;
 use crate::decide::text::Clean;
-use crate::sys::fd;
-use crate::sys::wait;
+use crate::sys::power::{self, Power};
+use crate::sys::{fd, process, wait};
 
 /// Does what the options say. Returns only one who stays: otherwise vsrun has become the server.
 ///
@@ -33,6 +34,18 @@ pub fn run(options: Options) -> Result<Box<Stayed>> {
     };
     wait::reset_dispositions();
     if plan.stay.is_some() || plan.background { stay(plan, stdin) } else { Err(become_server(plan)) }
+}
+
+/// In place of an exit of PID 1. Returns where that is not to be had.
+pub fn end_machine(at_exit: AtExit) {
+    if process::is_first() {
+        let why = power::end(match at_exit {
+            AtExit::Poweroff => Power::Off,
+            AtExit::Reboot => Power::Reboot,
+            AtExit::Halt => Power::Halt,
+        });
+        say::complain(&say::failed(format_args!("cannot do what --at-exit says"), why));
+    }
 }
 
 /// vsrun becomes the server: everything happens in this very process. Returns only why it did not.

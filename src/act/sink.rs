@@ -156,6 +156,14 @@ impl Sink {
         logger.check(&report)
     }
 
+    /// The process that serves the sink, and must outlive everybody who writes to it.
+    pub fn helper(&self) -> Option<Pid> {
+        match self {
+            Self::Logger(logger) => logger.life.as_ref().map(|life| life.pid),
+            Self::Same | Self::Files(_) => None,
+        }
+    }
+
     /// When something is to be done here.
     pub fn deadline(&self) -> Option<Time> {
         match self {

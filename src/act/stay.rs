@@ -16,8 +16,9 @@ use crate::act::watch::{Afterwards, Watch, watch};
 use crate::decide::error::{Error, Result};
 use crate::decide::event::Ending;
 use crate::decide::plan::{Debug, Plan};
+use crate::decide::step::Step;
 use crate::sys::wait::{self, Mask, Signals};
-use crate::sys::{fd, process};
+use crate::sys::{fd, process, terminal};
 
 /// One who is ready to stay: the locks are held, everything is open, and the server has not been started.
 ///
@@ -67,6 +68,9 @@ impl Stayed {
             this.voice.say_failure(error);
         }
         this.say_ending(ending);
+        if let Some(Step::Foreground) = this.program.steps().first() {
+            terminal::take_back();
+        }
         let Watch { sink, voice, signals, pidfile, caller, .. } = this;
         let error = error.filter(|_| matches!(ending, Ending::Failed(_)));
         let [server, _] = &mut claims.pidfiles;

@@ -10,6 +10,7 @@ use crate::act::handler::{Handler, Report};
 use crate::act::launch::{Attempt, Launched, Prepared, Wires, spawn};
 use crate::act::pidfile::Pidfile;
 use crate::act::ready::{Ear, Service};
+use crate::act::remains;
 use crate::act::report::Failure;
 use crate::act::say::{Place, Priority, Voice};
 use crate::act::sink::Sink;
@@ -83,7 +84,9 @@ pub struct Life {
     /// What it took, once it has ended.
     pub usage: Usage,
     /// How long it lived, once it has ended.
-    pub uptime: Span,
+    pub uptime: Option<Span>,
+    /// Whether it has ended, and is not reaped because others of its group live: so the group keeps its number.
+    pub left: bool,
 }
 
 /// The loop's own memory.
@@ -187,8 +190,9 @@ impl Loop<'_> {
         let mark = if let Sink::Files(logs) = &watch.sink { logs.length() } else { 0 };
         match spawn(&watch.program, &wires) {
             Ok(Launched { pid, report }) => {
-                let (usage, uptime) = (Usage::default(), Span::ZERO);
-                self.life = Some(Life { pid, report: Some(report), ready: ear, failure: None, mark, usage, uptime });
+                let usage = Usage::default();
+                let (report, ready, uptime) = (Some(report), ear, None);
+                self.life = Some(Life { pid, report, ready, failure: None, mark, usage, uptime, left: false });
                 drop(voice);
                 self.wait()
             }
@@ -225,7 +229,7 @@ impl Loop<'_> {
             exit,
             failed: life.failure.is_some(),
             pid: life.pid,
-            uptime: life.uptime,
+            uptime: life.uptime.unwrap_or_default(),
             restarts: self.state.restarts(),
             usage: life.usage,
         };
@@ -241,6 +245,7 @@ impl Loop<'_> {
 
     fn send(&mut self, signal: Signal, to: To) {
         let (pid, target): (_, fn(Pid) -> Target) = match to {
+            To::All => return self.send_all(signal),
             To::Server => (self.life.as_ref().map(|life| life.pid), Target::Process),
             To::Group => (self.life.as_ref().map(|life| life.pid), Target::Group),
             To::Handler => (self.watch.handler.as_ref().and_then(Handler::pid), Target::Group),
@@ -253,6 +258,15 @@ impl Loop<'_> {
         if signal == asks {
             // A stopped process gets no signal but this one and KILL.
             process::send(Signal::CONT.number(), target(pid));
+        }
+    }
+
+    /// Sends a signal to everybody who is left of the server.
+    pub fn send_all(&self, signal: Signal) {
+        let helper = self.watch.sink.helper();
+        if remains::is_anybody(helper) {
+            self.say(Priority::Notice, format_args!("sending {signal} to every process that is left"));
+            remains::send(signal, helper);
         }
     }
 

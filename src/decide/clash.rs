@@ -4,6 +4,7 @@ use core::fmt;
 
 use super::error::{Error, Result};
 use super::options::Options;
+use super::policy::Restart;
 use super::ready::Ready;
 
 /// Refuses contradictions.
@@ -11,19 +12,31 @@ use super::ready::Ready;
 /// # Errors
 /// Wrong usage, in one line that names both options.
 pub fn check(options: &Options) -> Result<()> {
+    // The first six are about restarts, and an init restarts nothing.
     let stay = [
         ("success-exit", options.success_exit.is_some()),
         ("restart-delay", options.restart_delay.is_some()),
         ("restart-limit", options.restart_limit.is_some()),
         ("handler-timeout", options.handler_timeout.is_some()),
+        ("restart", options.restart.is_some_and(|restart| restart != Restart::No)),
+        ("manager with a handler", options.manager.is_some_and(|managed| managed.handler.is_some())),
         ("stop-signal", options.stop_signal.is_some()),
         ("stop-timeout", options.stop_timeout.is_some()),
         ("on-signal", !options.on_signal.is_empty()),
+        ("group", options.group),
+        ("linger", options.linger.is_some()),
+        ("at-exit", options.at_exit.is_some()),
     ];
-    for (name, given) in stay {
+    for (at, (name, given)) in stay.into_iter().enumerate() {
         if given && !options.stays() {
-            return wrong(format_args!("option --{name} needs --manager or --restart"));
+            return wrong(format_args!("option --{name} needs --manager, --init or --restart"));
         }
+        if given && options.init && at < 6 {
+            return wrong(format_args!("option --init excludes --{name}"));
+        }
+    }
+    if options.at_exit.is_some() && options.background {
+        return wrong(format_args!("option --at-exit excludes --background"));
     }
     for (at, (signal, _)) in options.on_signal.iter().enumerate() {
         if options.on_signal.iter().take(at).any(|(other, _)| other == signal) {
@@ -32,7 +45,9 @@ pub fn check(options: &Options) -> Result<()> {
     }
     let waits = matches!(options.ready, Some(Ready::Newline(_) | Ready::Notify));
     if waits && !options.stays() && !options.background {
-        return wrong(format_args!("option --ready needs somebody to wait: --background, --manager or --restart"));
+        return wrong(format_args!(
+            "option --ready needs somebody to wait: --background, --manager, --init or --restart"
+        ));
     }
     if options.ready_timeout.is_some() && !waits {
         return wrong(format_args!("option --ready-timeout needs --ready fd:N or --ready notify"));

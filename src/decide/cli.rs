@@ -14,7 +14,7 @@ use super::endpoint;
 use super::error::{Error, Result};
 use super::exit::Success;
 use super::options::{Managed, Options, SyslogUsage};
-use super::policy::{Limit, Restart};
+use super::policy::{AtExit, Limit, Restart};
 use super::ready::Ready;
 use super::signal::Signal;
 use super::text::Clean;
@@ -42,17 +42,18 @@ pub enum Request {
     Run(Box<Options>),
 }
 
-/// Reads the command line.
+/// Reads the command line. `at_exit` is what is to be done at the end, also when that is an error of another option.
 ///
 /// # Errors
 /// Wrong usage, in one line that names the option, and the file and line where it stands in one.
-pub fn parse(words: &Words) -> Result<Request> {
+pub fn parse(words: &Words, at_exit: &mut Option<AtExit>) -> Result<Request> {
     // Everything after the first `--` is the command's own. No value of an option can be `--`, so the first one is it.
     let end = words.list.iter().position(|word| *word == c"--");
     let ours = words.list.get(..end.unwrap_or(words.list.len())).unwrap_or_default();
     let mut options = Options::default();
     let mut parser = lexopt::Parser::from_args(ours.iter().map(|word| OsStr::from_bytes(word.to_bytes())));
     let request = read(&mut options, &mut parser);
+    *at_exit = options.at_exit;
     // How many words have been read: in the midst of a word, that word too.
     let done = ours.len() - parser.try_raw_args().map_or(0, Iterator::count);
     let there = |error: Error| error.at(&words.place(done.saturating_sub(1)));
@@ -149,6 +150,7 @@ fn read(options: &mut Options, parser: &mut lexopt::Parser) -> Result<Option<Fou
                 let handler = value(parser, "manager", path_or_dash, EMPTY)?;
                 store(&mut options.manager, "manager", Managed { pidfile, handler })?;
             }
+            Long("init") => options.init = true,
             Long("restart") => once(&mut options.restart, parser, "restart", Restart::parse, WHEN)?,
             Long("success-exit") => {
                 once(
@@ -197,6 +199,11 @@ fn read(options: &mut Options, parser: &mut lexopt::Parser) -> Result<Option<Fou
                     traps::parse,
                     "is not SIGNAL=ACTION for a signal that can be trapped",
                 )?);
+            }
+            Long("group") => options.group = true,
+            Long("linger") => once(&mut options.linger, parser, "linger", Span::parse, DURATION)?,
+            Long("at-exit") => {
+                once(&mut options.at_exit, parser, "at-exit", AtExit::parse, "is not poweroff, reboot or halt")?;
             }
             Long("ready") => {
                 once(

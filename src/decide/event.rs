@@ -14,10 +14,14 @@ pub enum Event {
     Unready,
     /// The server has ended.
     Fell(Exit),
+    /// The server has ended, and others of its group have not: its end will be told when they have.
+    Left,
     /// The server never came to run: vsrun's status for that.
     Failed(u8),
     /// The handler has ended.
     Handled(Exit),
+    /// Nobody is left.
+    Alone,
     /// The kernel had no process to give for the last action.
     NoFork,
     /// A request to end.
@@ -65,6 +69,8 @@ pub enum To {
     Group,
     /// The handler's process group.
     Handler,
+    /// Everybody who is left.
+    All,
 }
 
 /// How the manager ends.

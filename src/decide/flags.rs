@@ -218,6 +218,11 @@ flags! {
     "manager's own, HANDLER a program that is asked after each unexpected end; '-' for either means none. See THE "
     "MANAGER.";
 
+    Stay ' ' "init" []
+    "stay as an init, and end as the server ends"
+    "Stay with the server as an init: forward every signal, TERM, INT and HUP too, reap orphans, and end as the server "
+    "ends, with its exit status or 128 and the number of the signal that ended it. There is no restart. See INIT.";
+
     Stay ' ' "restart" ["WHEN" "choices=no,on-failure,on-abort,always"]
     "which ends of the server lead to a restart"
     "Which ends of the server lead to a restart: no, on-failure (the default), on-abort (only death by a signal) or "
@@ -257,6 +262,23 @@ flags! {
     "What is done when SIGNAL comes. ACTION is stop, restart, reopen (open vsrun.log anew under its name), ignore, "
     "forward or forward:SIGNAL. TERM and INT stop, HUP restarts, every other signal is forwarded unless said otherwise. "
     "Repeatable, for different signals.";
+
+    Stay ' ' "group" []
+    "signals go to the server's whole group"
+    "Send signals to the server's whole process group. What is left of the group when the server has died is ended, by "
+    "the stop signal and, after the stop timeout, SIGKILL, before the handler, a restart or the exit.";
+
+    Stay ' ' "linger" ["DURATION" "string"]
+    "end what is left of the server at the end"
+    "After the server's last end, send SIGTERM to every process that is left below vsrun (as PID 1: to every process), "
+    "but not to the logger; wait until they are gone, DURATION at most, and then kill them. The default is 0: they are "
+    "left alone. See INIT.";
+
+    Stay ' ' "at-exit" ["WHAT" "choices=poweroff,reboot,halt"]
+    "PID 1: do that in place of any exit"
+    "As PID 1, write the disks' caches back and then poweroff, reboot or halt the machine in place of any exit, "
+    "whatever its status: the kernel panics when its init exits. In a container that ends the container. It is an "
+    "error (125) when vsrun is not PID 1.";
 
     Stay ' ' "ready" ["HOW" "string"]
     "started when: exec, fd:N or notify"

@@ -5,7 +5,7 @@
 
 use super::event::{Action, Ending, Event, Logs, To};
 use super::exit::{Exit, SETUP};
-use super::policy::{Handling, Policy, Restart};
+use super::policy::{Handling, Policy, Restart, Role};
 use super::signal::Signal;
 use super::state::{Next, Pause, Phase, State, Task};
 use super::time::{Span, Time};
@@ -14,6 +14,8 @@ use super::time::{Span, Time};
 const SOUND_LIFE: Span = Span::secs(10);
 /// The pauses before a fork that the kernel refused is tried again.
 const SHORTAGE: (Span, Span) = (Span::millis(100), Span::secs(5));
+/// How long those are awaited who were killed at the very end.
+const LAST: Span = Span::secs(5);
 
 /// What follows from an event. The only way on.
 pub fn step(policy: &Policy, mut state: State, event: Event, now: Time) -> (State, Action) {
@@ -30,47 +32,52 @@ fn advance(policy: &Policy, state: &mut State, event: Event, now: Time) -> Actio
             state.phase = Phase::Up;
             Action::Announce
         }
-        (Phase::Starting { .. }, Failed(code)) => finish(state, Ending::Failed(code)),
-        (Phase::Starting { .. }, NoFork) => finish(state, Ending::Failed(SETUP)),
+        (Phase::Starting { .. }, Failed(code)) => finish(policy, state, Ending::Failed(code), now),
+        (Phase::Starting { .. }, NoFork) => finish(policy, state, Ending::Failed(SETUP), now),
         (Phase::Up, Failed(code)) => fall(policy, state, Exit::Code(code), now),
         (Phase::Up, NoFork) => shortage(state, Task::Launch, now),
-        (Phase::Starting { .. }, Fell(_)) => finish(state, Ending::Failed(SETUP)),
+        (Phase::Starting { .. }, Fell(exit)) if policy.role != Role::Manager && state.was_passed(exit) => {
+            finish(policy, state, Ending::Server(exit), now)
+        }
+        (Phase::Starting { .. }, Fell(_)) => finish(policy, state, Ending::Failed(SETUP), now),
+        (Phase::Starting { .. }, Left) => ask(policy, state, Next::Fail, now),
         (Phase::Starting { .. }, Unready) => ask(policy, state, Next::Fail, now),
         (Phase::Starting { .. }, Tick) if due => ask(policy, state, Next::Fail, now),
         (Phase::Up, Fell(exit)) => fall(policy, state, exit, now),
+        (Phase::Up, Left) => ask(policy, state, Next::Fall, now),
         (Phase::Starting { .. } | Phase::Up, Stop | Interrupt) => ask(policy, state, Next::End, now),
         (Phase::Starting { .. } | Phase::Up, Restart) => ask(policy, state, Next::Again, now),
-        (Phase::Starting { .. } | Phase::Up | Phase::Stopping { .. }, Pass(signal)) => {
-            state.passed |= signal.bit();
-            Action::Send(signal, To::Server)
-        }
+        (Phase::Starting { .. } | Phase::Up | Phase::Stopping { .. }, Pass(signal)) => pass(policy, state, signal, now),
 
         (Phase::Stopping { next, .. }, Tick) if due => {
-            state.phase = Phase::Stopping { next, until: grace(policy, now) };
+            state.phase = Phase::Stopping { next, until: policy.grace(now) };
             Action::Send(Signal::KILL, To::Group)
         }
         (Phase::Stopping { next: Next::End, .. }, Interrupt) => {
-            state.phase = Phase::Stopping { next: Next::End, until: grace(policy, now) };
+            state.phase = Phase::Stopping { next: Next::End, until: policy.grace(now) };
             Action::Send(Signal::KILL, To::Group)
         }
         (Phase::Stopping { until, .. }, Stop | Interrupt) => {
             state.phase = Phase::Stopping { next: Next::End, until };
             Action::Wait
         }
-        (Phase::Stopping { next: Next::End, .. }, Fell(_) | Failed(_)) => finish(state, Ending::Stopped),
-        (Phase::Stopping { next: Next::Again, .. }, Fell(_) | Failed(_)) => launch(policy, state, Logs::Rotate, now),
-        (Phase::Stopping { next: Next::Fail, .. }, Fell(_) | Failed(_)) => finish(state, Ending::Failed(SETUP)),
+        (Phase::Stopping { next: Next::Fall, until }, Restart) => {
+            state.phase = Phase::Stopping { next: Next::Again, until };
+            Action::Wait
+        }
+        (Phase::Stopping { next, .. }, Fell(exit)) => ended(policy, state, next, exit, now),
+        (Phase::Stopping { next, .. }, Failed(code)) => ended(policy, state, next, Exit::Code(code), now),
 
         (Phase::Handling { exit, pause, .. }, Handled(Exit::SUCCESS)) => restart(policy, state, exit, pause, now),
         (Phase::Handling { exit, .. } | Phase::Refusing { exit, .. }, Handled(_)) => {
-            finish(state, Ending::Server(exit))
+            finish(policy, state, Ending::Server(exit), now)
         }
         (Phase::Handling { exit, .. }, Tick) if due => {
-            state.phase = Phase::Refusing { exit, until: grace(policy, now) };
+            state.phase = Phase::Refusing { exit, until: policy.grace(now) };
             Action::Send(Signal::TERM, To::Handler)
         }
         (Phase::Handling { .. }, Stop | Interrupt) => {
-            state.phase = Phase::Quitting { until: grace(policy, now) };
+            state.phase = Phase::Quitting { until: policy.grace(now) };
             Action::Send(Signal::TERM, To::Handler)
         }
         (Phase::Handling { exit, until, .. }, Restart) => {
@@ -80,7 +87,7 @@ fn advance(policy: &Policy, state: &mut State, event: Event, now: Time) -> Actio
         (Phase::Handling { exit, pause, .. }, NoFork) => shortage(state, Task::Handle { exit, pause }, now),
 
         (Phase::Refusing { exit, .. }, Tick) if due => {
-            state.phase = Phase::Refusing { exit, until: grace(policy, now) };
+            state.phase = Phase::Refusing { exit, until: policy.grace(now) };
             Action::Send(Signal::KILL, To::Handler)
         }
         (Phase::Refusing { until, .. }, Stop | Interrupt) => {
@@ -90,11 +97,11 @@ fn advance(policy: &Policy, state: &mut State, event: Event, now: Time) -> Actio
 
         (Phase::Quitting { .. }, Tick) if due => kill_handler(policy, state, now),
         (Phase::Quitting { .. }, Interrupt) => kill_handler(policy, state, now),
-        (Phase::Quitting { .. }, Handled(_)) => finish(state, Ending::Stopped),
+        (Phase::Quitting { .. }, Handled(_)) => finish(policy, state, Ending::Stopped, now),
 
         (Phase::Resting { .. }, Tick) if due => launch(policy, state, Logs::Same, now),
         (Phase::Resting { .. }, Restart) => launch(policy, state, Logs::Rotate, now),
-        (Phase::Resting { .. } | Phase::Short { .. }, Stop | Interrupt) => finish(state, Ending::Stopped),
+        (Phase::Resting { .. } | Phase::Short { .. }, Stop | Interrupt) => finish(policy, state, Ending::Stopped, now),
 
         (Phase::Short { task, .. }, Tick) if due => retry(policy, state, task, now),
         (Phase::Short { task: Task::Launch, .. }, Restart) => launch(policy, state, Logs::Rotate, now),
@@ -103,31 +110,47 @@ fn advance(policy: &Policy, state: &mut State, event: Event, now: Time) -> Actio
             Action::Wait
         }
 
+        (Phase::Lingering { ending, .. }, Tick) if due => kill_all(state, ending, now),
+        (Phase::Lingering { ending, .. }, Interrupt) => kill_all(state, ending, now),
+        (Phase::Lingering { ending, .. } | Phase::Killing { ending, .. }, Alone) => over(state, ending),
+        (Phase::Killing { ending, .. }, Tick) if due => over(state, ending),
+
         // Not yet, or once more.
         (Phase::Starting { .. } | Phase::Up, Tick) => Action::Wait,
         (Phase::Stopping { .. }, Tick | Restart | Ready | Unready) => Action::Wait,
         (Phase::Handling { .. } | Phase::Resting { .. } | Phase::Short { .. }, Tick) => Action::Wait,
         (Phase::Refusing { .. }, Tick | Restart) => Action::Wait,
         (Phase::Quitting { .. }, Tick | Stop | Restart) => Action::Wait,
+        (Phase::Lingering { .. }, Tick | Stop | Restart) => Action::Wait,
+        (Phase::Killing { .. }, Tick | Stop | Interrupt | Restart) => Action::Wait,
+        // Its end will be told.
+        (Phase::Stopping { .. }, Left) => Action::Wait,
         // A server is ready once, and later ones need not be.
         (Phase::Up, Ready | Unready) => Action::Wait,
         // No handler is there to end.
         (
             Phase::Starting { .. } | Phase::Up | Phase::Stopping { .. } | Phase::Resting { .. } | Phase::Short { .. },
-            Handled(_),
+            Handled(_) | Alone,
         ) => Action::Wait,
         // No server is there to end, or to hear a signal.
         (
             Phase::Handling { .. } | Phase::Refusing { .. } | Phase::Quitting { .. },
-            Ready | Unready | Fell(_) | Failed(_) | Pass(_),
+            Ready | Unready | Fell(_) | Failed(_) | Left | Alone | Pass(_),
         ) => Action::Wait,
-        (Phase::Resting { .. } | Phase::Short { .. }, Ready | Unready | Fell(_) | Failed(_) | Pass(_)) => Action::Wait,
+        (Phase::Resting { .. } | Phase::Short { .. }, Ready | Unready | Fell(_) | Failed(_) | Left | Pass(_)) => {
+            Action::Wait
+        }
+        (
+            Phase::Lingering { .. } | Phase::Killing { .. },
+            Ready | Unready | Fell(_) | Failed(_) | Left | Handled(_) | Pass(_) | NoFork,
+        ) => Action::Wait,
         // Nothing has been launched.
         (Phase::Stopping { .. } | Phase::Refusing { .. } | Phase::Quitting { .. }, NoFork) => Action::Wait,
         (Phase::Resting { .. } | Phase::Short { .. }, NoFork) => Action::Wait,
         (
             Phase::Done,
-            Tick | Ready | Unready | Fell(_) | Failed(_) | Handled(_) | NoFork | Stop | Interrupt | Restart | Pass(_),
+            Tick | Ready | Unready | Fell(_) | Left | Failed(_) | Handled(_) | Alone | NoFork | Stop | Interrupt
+            | Restart | Pass(_),
         ) => Action::Wait,
     }
 }
@@ -139,7 +162,7 @@ fn fall(policy: &Policy, state: &mut State, exit: Exit, now: Time) -> Action {
         state.row = 0;
     }
     if !unexpected(policy, state, exit) {
-        return finish(state, Ending::Server(exit));
+        return finish(policy, state, Ending::Server(exit), now);
     }
     match policy.handler {
         Handling::Absent => restart(policy, state, exit, Pause::Usual, now),
@@ -147,10 +170,31 @@ fn fall(policy: &Policy, state: &mut State, exit: Exit, now: Time) -> Action {
     }
 }
 
-/// Whether an end of the server leads to a restart. Death by a signal that was passed on to it is what somebody
-/// asked for, and not unexpected.
+/// The server has ended, on request or not, and so has the rest of its group.
+fn ended(policy: &Policy, state: &mut State, next: Next, exit: Exit, now: Time) -> Action {
+    let ending = match (next, policy.role) {
+        (Next::End, Role::Manager) => Ending::Stopped,
+        (Next::End, Role::Init | Role::Guard) => Ending::Server(exit),
+        (Next::Fail, _) => Ending::Failed(SETUP),
+        (Next::Again, _) => return launch(policy, state, Logs::Rotate, now),
+        (Next::Fall, _) => return fall(policy, state, exit, now),
+    };
+    finish(policy, state, ending, now)
+}
+
+/// A signal for the server. One that asks it to end may start the clock.
+fn pass(policy: &Policy, state: &mut State, signal: Signal, now: Time) -> Action {
+    state.passed |= signal.bit();
+    let stops = policy.role == Role::Guard && [Signal::TERM, policy.stop_signal].contains(&signal);
+    if stops && matches!(state.phase, Phase::Starting { .. } | Phase::Up) {
+        state.phase = Phase::Stopping { next: Next::End, until: policy.grace(now) };
+    }
+    Action::Send(signal, policy.whom)
+}
+
+/// Whether an end of the server leads to a restart. What somebody asked for is not unexpected.
 fn unexpected(policy: &Policy, state: &State, exit: Exit) -> bool {
-    let passed = exit.signal().is_some_and(|signal| state.passed & signal.bit() != 0);
+    let passed = state.was_passed(exit);
     match policy.restart {
         Restart::Always => true,
         Restart::No => false,
@@ -172,14 +216,14 @@ fn handle(policy: &Policy, state: &mut State, exit: Exit, pause: Pause, now: Tim
 fn restart(policy: &Policy, state: &mut State, exit: Exit, pause: Pause, now: Time) -> Action {
     state.shortage = Span::ZERO;
     let rest = match pause {
-        Pause::Usual => pause_after(policy, state.row),
+        Pause::Usual => policy.pause_after(state.row),
         Pause::None => Span::ZERO,
     };
     let at = now.after(rest);
     if let Some(limit) = policy.limit {
         let full = state.history.len() >= usize::from(limit.restarts);
         if full && state.history.first().is_some_and(|oldest| at.since(*oldest) < limit.within) {
-            return finish(state, Ending::GaveUp(exit));
+            return finish(policy, state, Ending::GaveUp(exit), now);
         }
         if full {
             state.history.remove(0);
@@ -198,15 +242,6 @@ fn restart(policy: &Policy, state: &mut State, exit: Exit, pause: Pause, now: Ti
     }
 }
 
-/// The first end restarts at once, the next ones after MIN, 2 MIN, 4 MIN, ... MAX.
-fn pause_after(policy: &Policy, row: u32) -> Span {
-    let (min, max) = policy.delay;
-    match row.checked_sub(1) {
-        None => Span::ZERO,
-        Some(doublings) => Span(min.0.saturating_mul(1u64.checked_shl(doublings).unwrap_or(u64::MAX))).min(max),
-    }
-}
-
 fn launch(policy: &Policy, state: &mut State, logs: Logs, now: Time) -> Action {
     let until = policy.ready_timeout.map(|span| now.after(span));
     state.phase = if state.ready { Phase::Up } else { Phase::Starting { until } };
@@ -216,12 +251,12 @@ fn launch(policy: &Policy, state: &mut State, logs: Logs, now: Time) -> Action {
 }
 
 fn ask(policy: &Policy, state: &mut State, next: Next, now: Time) -> Action {
-    state.phase = Phase::Stopping { next, until: grace(policy, now) };
-    Action::Send(policy.stop_signal, To::Server)
+    state.phase = Phase::Stopping { next, until: policy.grace(now) };
+    Action::Send(policy.stop_signal, policy.whom)
 }
 
 fn kill_handler(policy: &Policy, state: &mut State, now: Time) -> Action {
-    state.phase = Phase::Quitting { until: grace(policy, now) };
+    state.phase = Phase::Quitting { until: policy.grace(now) };
     Action::Send(Signal::KILL, To::Handler)
 }
 
@@ -238,14 +273,21 @@ fn retry(policy: &Policy, state: &mut State, task: Task, now: Time) -> Action {
     }
 }
 
-fn finish(state: &mut State, ending: Ending) -> Action {
-    state.phase = Phase::Done;
-    Action::Finish(ending)
+/// No server lives, and none will; perhaps others do.
+fn finish(policy: &Policy, state: &mut State, ending: Ending, now: Time) -> Action {
+    let Some(span) = policy.linger else { return over(state, ending) };
+    state.phase = Phase::Lingering { ending, until: now.after(span) };
+    Action::Send(Signal::TERM, To::All)
 }
 
-/// When what was asked to end is killed, and killed again.
-fn grace(policy: &Policy, now: Time) -> Option<Time> {
-    policy.stop_timeout.map(|span| now.after(span))
+fn kill_all(state: &mut State, ending: Ending, now: Time) -> Action {
+    state.phase = Phase::Killing { ending, until: now.after(LAST) };
+    Action::Send(Signal::KILL, To::All)
+}
+
+fn over(state: &mut State, ending: Ending) -> Action {
+    state.phase = Phase::Done;
+    Action::Finish(ending)
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use super::attributes::Capabilities;
 use super::control::Order;
 use super::endpoint;
 use super::exit::Success;
-use super::policy::{Limit, Restart};
+use super::policy::{AtExit, Limit, Restart};
 use super::ready::Ready;
 use super::signal::Signal;
 use super::step::Step;
@@ -66,6 +66,12 @@ pub struct Options {
     pub syslog_usage: Option<SyslogUsage>,
     /// `--on-signal`, in the order given.
     pub on_signal: Vec<(Signal, Trap)>,
+    /// `--group`.
+    pub group: bool,
+    /// `--linger`.
+    pub linger: Option<Span>,
+    /// `--at-exit`.
+    pub at_exit: Option<AtExit>,
     /// `--ready`.
     pub ready: Option<Ready>,
     /// `--ready-timeout`.
@@ -74,6 +80,8 @@ pub struct Options {
     pub debug: bool,
     /// `--manager`.
     pub manager: Option<Managed>,
+    /// `--init`.
+    pub init: bool,
     /// `--restart`.
     pub restart: Option<Restart>,
     /// `--success-exit`.
@@ -138,6 +146,6 @@ impl Options {
 
     /// Whether vsrun stays with the server.
     pub fn stays(&self) -> bool {
-        self.manager.is_some() || self.restart.is_some()
+        self.init || self.manager.is_some() || self.restart.is_some()
     }
 }

@@ -7,9 +7,10 @@ use alloc::vec::Vec;
 use super::account::{self, Identity};
 use super::endpoint::{self, Listen};
 use super::error::{Error, Result};
+use super::event::To;
 use super::facts::{Facts, Ids};
 use super::options::{Options, SyslogUsage};
-use super::policy::{Handling, Policy, Restart};
+use super::policy::{Handling, Policy, Restart, Role};
 use super::ready::{NOTIFY_SOCKET, Ready};
 use super::signal::Signal;
 use super::steps::{self, Program};
@@ -113,7 +114,7 @@ pub fn plan(options: Options, facts: &Facts<'_>) -> Result<Box<Plan>> {
     let command = shell_words(options.command.iter().map(|word| word.to_bytes()));
     let server = steps::server(&options, facts, identity.as_ref(), change)?;
     let policy = policy(&options);
-    let (traps, ready) = (Traps::new(&options.on_signal), options.ready.unwrap_or(Ready::Exec));
+    let (traps, ready) = (Traps::new(policy.role, &options.on_signal), options.ready.unwrap_or(Ready::Exec));
     let sockets = endpoint::count(facts.handed.count, &options.listen);
     if let Ready::Newline(number) = ready
         && sockets > 0
@@ -234,8 +235,16 @@ fn policy(options: &Options) -> Policy {
         (Some(managed), timeout) if managed.handler.is_some() => timeout.map_or(Handling::Patient, Handling::Within),
         _ => Handling::Absent,
     };
-    let default = if options.stays() { Restart::OnFailure } else { Restart::No };
+    let default = if options.stays() && !options.init { Restart::OnFailure } else { Restart::No };
+    let given = |span: Option<Span>| span.filter(|span| *span > Span::ZERO);
     Policy {
+        role: match given(options.stop_timeout) {
+            _ if !options.init => Role::Manager,
+            Some(_) => Role::Guard,
+            None => Role::Init,
+        },
+        whom: if options.group { To::Group } else { To::Server },
+        linger: given(options.linger),
         restart: options.restart.unwrap_or(default),
         success: options.success_exit.unwrap_or_default(),
         delay: options.restart_delay.unwrap_or((Span::millis(100), Span::secs(30))),
@@ -243,7 +252,7 @@ fn policy(options: &Options) -> Policy {
         ready_timeout: options.ready_timeout,
         handler,
         stop_signal: options.stop_signal.unwrap_or(Signal::TERM),
-        stop_timeout: Some(options.stop_timeout.unwrap_or(Span::secs(30))).filter(|span| *span > Span::ZERO),
+        stop_timeout: given(Some(options.stop_timeout.unwrap_or(Span::secs(30)))),
     }
 }
 

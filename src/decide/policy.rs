@@ -1,9 +1,10 @@
 //! What the manager is told at its start: when to restart, how to ask for an end, and how long that may take.
 
+use super::event::To;
 use super::exit::Success;
 use super::signal::Signal;
 use super::text::parts;
-use super::time::{Span, number};
+use super::time::{Span, Time, number};
 
 /// Which ends of the server lead to a restart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,9 +51,49 @@ impl Limit {
     }
 }
 
+/// What vsrun is to the server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Its manager: a request to end is vsrun's business, and so is the status then.
+    Manager,
+    /// Its init: signals are the server's, and so is the status, whatever the end.
+    Init,
+    /// The same, but a TERM that is forwarded has no more than the stop timeout to work.
+    Guard,
+}
+
+/// What PID 1 does in place of an exit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AtExit {
+    /// Switches the machine off.
+    Poweroff,
+    /// Starts it anew.
+    Reboot,
+    /// Stops it.
+    Halt,
+}
+
+impl AtExit {
+    /// Reads the value of `--at-exit`.
+    pub fn parse(text: &[u8]) -> Option<Self> {
+        match text {
+            b"poweroff" => Some(Self::Poweroff),
+            b"reboot" => Some(Self::Reboot),
+            b"halt" => Some(Self::Halt),
+            _ => None,
+        }
+    }
+}
+
 /// What the manager was told at its start.
 #[derive(Clone, Debug)]
 pub struct Policy {
+    /// What it is to the server.
+    pub role: Role,
+    /// Who gets the server's signals: it alone, or its group, of which nothing outlives it then.
+    pub whom: To,
+    /// How long those have to end that outlive the last server. None: they are left alone.
+    pub linger: Option<Span>,
     /// Which ends lead to a restart.
     pub restart: Restart,
     /// Which ends are voluntary.
@@ -69,6 +110,22 @@ pub struct Policy {
     pub stop_signal: Signal,
     /// How long it may take. None: for ever.
     pub stop_timeout: Option<Span>,
+}
+
+impl Policy {
+    /// The first end restarts at once, the next ones after MIN, 2 MIN, 4 MIN, ... MAX.
+    pub fn pause_after(&self, row: u32) -> Span {
+        let (min, max) = self.delay;
+        match row.checked_sub(1) {
+            None => Span::ZERO,
+            Some(doublings) => Span(min.0.saturating_mul(1u64.checked_shl(doublings).unwrap_or(u64::MAX))).min(max),
+        }
+    }
+
+    /// When what was asked to end is killed, and killed again.
+    pub fn grace(&self, now: Time) -> Option<Time> {
+        self.stop_timeout.map(|span| now.after(span))
+    }
 }
 
 /// Whether there is a handler, and how long it may take.

@@ -2,6 +2,7 @@
 
 use alloc::vec::Vec;
 
+use super::event::Ending;
 use super::exit::Exit;
 use super::policy::Policy;
 use super::time::{Span, Time};
@@ -47,6 +48,10 @@ pub enum Phase {
     Resting { until: Time },
     /// The kernel refused to fork; once more then.
     Short { task: Task, until: Time },
+    /// The server will not live again; who is left of it has been asked to end.
+    Lingering { ending: Ending, until: Time },
+    /// They have been killed.
+    Killing { ending: Ending, until: Time },
     /// Over.
     Done,
 }
@@ -60,6 +65,8 @@ pub enum Next {
     Again,
     /// The end of a first start that failed.
     Fail,
+    /// What follows its end by itself, once the rest of its group has ended too.
+    Fall,
 }
 
 /// Whether a restart may be put off.
@@ -110,8 +117,16 @@ impl State {
             | Phase::Handling { until, .. }
             | Phase::Refusing { until, .. }
             | Phase::Quitting { until } => until,
-            Phase::Resting { until } | Phase::Short { until, .. } => Some(until),
+            Phase::Resting { until }
+            | Phase::Short { until, .. }
+            | Phase::Lingering { until, .. }
+            | Phase::Killing { until, .. } => Some(until),
         }
+    }
+
+    /// Whether it died by a signal that was passed on to it: that is what somebody asked for.
+    pub fn was_passed(&self, exit: Exit) -> bool {
+        exit.signal().is_some_and(|signal| self.passed & signal.bit() != 0)
     }
 
     /// Restarts after unexpected ends so far.

@@ -1,5 +1,6 @@
 //! What a signal to the one who stays does.
 
+use super::policy::Role;
 use super::signal::Signal;
 use super::text::parts;
 
@@ -23,15 +24,15 @@ pub enum Trap {
 pub struct Traps([Trap; 64]);
 
 impl Traps {
-    /// TERM and INT stop, HUP restarts, every other one is forwarded; but for what the caller gave.
-    pub fn new(given: &[(Signal, Trap)]) -> Self {
+    /// A manager's TERM and INT stop, its HUP restarts, every other one is forwarded; but for what the caller gave.
+    pub fn new(role: Role, given: &[(Signal, Trap)]) -> Self {
         let mut traps = Self([Trap::Ignore; 64]);
         for (trap, number) in traps.0.iter_mut().zip(1..) {
             if let Some(signal) = Signal::new(number) {
-                *trap = match signal {
-                    Signal::TERM | Signal::INT => Trap::Stop,
-                    Signal::HUP => Trap::Restart,
-                    other => Trap::Forward(other),
+                *trap = match (role, signal) {
+                    (Role::Manager, Signal::TERM | Signal::INT) => Trap::Stop,
+                    (Role::Manager, Signal::HUP) => Trap::Restart,
+                    (_, other) => Trap::Forward(other),
                 };
                 if let Some((_, own)) = given.iter().find(|(own, _)| *own == signal) {
                     *trap = *own;
@@ -75,7 +76,7 @@ mod tests {
     fn defaults_and_what_replaces_them() {
         let given = ["USR1=reopen", "HUP=forward:USR2", "INT=ignore", "term=forward", "RTMIN+1=stop", "10=reopen"];
         let given: Vec<_> = given.iter().map(|text| parse(text.as_bytes()).unwrap()).collect();
-        let traps = Traps::new(&given);
+        let traps = Traps::new(Role::Manager, &given);
         for (name, trap) in [
             ("USR1", Trap::Reopen),
             ("HUP", Trap::Forward(signal("USR2"))),
@@ -87,11 +88,19 @@ mod tests {
         ] {
             assert_eq!(traps.get(signal(name)), trap, "{name}");
         }
-        let plain = Traps::new(&[]);
+        let plain = Traps::new(Role::Manager, &[]);
         assert_eq!(
             [plain.get(Signal::TERM), plain.get(Signal::INT), plain.get(Signal::HUP)],
             [Trap::Stop, Trap::Stop, Trap::Restart]
         );
+        for role in [Role::Init, Role::Guard] {
+            let init = Traps::new(role, &[parse(b"HUP=restart").unwrap()]);
+            for number in 2..=64 {
+                let signal = Signal::new(number).unwrap();
+                assert_eq!(init.get(signal), Trap::Forward(signal), "{signal}");
+            }
+            assert_eq!(init.get(Signal::HUP), Trap::Restart);
+        }
     }
 
     #[test]

@@ -19,6 +19,7 @@ pub mod heap;
 pub mod identity;
 pub mod lock;
 pub mod pidfd;
+pub mod power;
 pub mod process;
 pub mod socket;
 pub mod terminal;

@@ -2,14 +2,14 @@
 //! held by a descriptor, which never becomes another's.
 
 use core::ffi::{CStr, c_int};
-use std::os::fd::{BorrowedFd, IntoRawFd, RawFd};
+use std::os::fd::{BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 
 use rustix::fs::{AtFlags, Mode, OFlags, open, statat};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use super::{Errno, Result, check, check_long};
 
-/// A process, held until the end of our own, which is near: the descriptor is never closed.
+/// A process, held until the end of our own, which is near, or until it is let go of.
 #[derive(Clone, Copy)]
 pub struct Process {
     /// Its number.
@@ -56,6 +56,12 @@ impl Process {
     /// What can be read once it has ended, if there is such a thing here.
     pub fn end(self) -> Option<BorrowedFd<'static>> {
         (!self.is_home).then(|| self.fd())
+    }
+
+    /// Lets go of it. No copy of this may be used after that.
+    pub fn close(self) {
+        // SAFETY: it came from an OwnedFd that was given up, so it is ours to close.
+        drop(unsafe { OwnedFd::from_raw_fd(self.fd) });
     }
 
     fn fd(self) -> BorrowedFd<'static> {

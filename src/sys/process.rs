@@ -22,6 +22,11 @@ impl Pid {
         Self(number)
     }
 
+    /// Its number.
+    pub fn number(self) -> i32 {
+        self.0
+    }
+
     /// Whether a signal's sender, as the kernel names it, is this process.
     pub fn is_sender(self, sender: u32) -> bool {
         u32::try_from(self.0) == Ok(sender)
@@ -177,16 +182,43 @@ pub fn send(signal: u8, target: Target) {
     let _ = unsafe { libc::kill(pid.0, c_int::from(signal)) };
 }
 
+/// Whether this is PID 1: a machine's init, or that of a pid namespace.
+pub fn is_first() -> bool {
+    id().0 == 1
+}
+
+/// Sends a signal to every other process that there is; 0 only asks whether there are any. Nobody but PID 1 may.
+/// Answers whether there was one.
+pub fn send_all(signal: u8) -> bool {
+    // SAFETY: as PID 1 this is our own machine or container, and the caller ends it.
+    is_first() && check(unsafe { libc::kill(-1, c_int::from(signal)) }).is_ok()
+}
+
 /// A child that has ended and was not reaped, if there is one.
 pub fn peek() -> Option<Pid> {
+    look(libc::P_ALL, 0, libc::WEXITED).ok().filter(|pid| *pid > 0).map(Pid)
+}
+
+/// Whether a child of ours lives, of that process group or of any.
+///
+/// Without WEXITED the kernel passes over those that have ended; and nobody has stopped or not, where none is left.
+pub fn any_child_lives(group: Option<Pid>) -> bool {
+    match group {
+        Some(leader) => look(libc::P_PGID, leader.0, libc::WSTOPPED),
+        None => look(libc::P_ALL, 0, libc::WSTOPPED),
+    }
+    .is_ok()
+}
+
+/// Looks at a child of ours without reaping it. Answers its pid; 0 when there is no such news.
+fn look(kind: libc::idtype_t, id: i32, news: c_int) -> Result<i32> {
     // SAFETY: all zero is a valid siginfo_t.
     let mut info: libc::siginfo_t = unsafe { core::mem::zeroed() };
-    let options = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
+    let (id, options) = (libc::id_t::try_from(id).unwrap_or(0), news | libc::WNOHANG | libc::WNOWAIT);
     // SAFETY: the structure is ours to write.
-    check(unsafe { libc::waitid(libc::P_ALL, 0, &raw mut info, options) }).ok()?;
+    check(unsafe { libc::waitid(kind, id, &raw mut info, options) })?;
     // SAFETY: waitid has filled in the fields of a child, or left all zero.
-    let pid = unsafe { info.si_pid() };
-    (pid > 0).then_some(Pid(pid))
+    Ok(unsafe { info.si_pid() })
 }
 
 /// What a process took.
@@ -223,16 +255,7 @@ pub fn reap(child: Pid) -> Result<(i32, Usage)> {
 
 /// Whether a child of ours has ended. It is not reaped.
 pub fn has_ended(child: Pid) -> bool {
-    // SAFETY: all zero is a valid siginfo_t.
-    let mut info: libc::siginfo_t = unsafe { core::mem::zeroed() };
-    let options = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
-    let id = libc::id_t::try_from(child.0).unwrap_or(0);
-    // SAFETY: the structure is ours to write.
-    match check(unsafe { libc::waitid(libc::P_PID, id, &raw mut info, options) }) {
-        // SAFETY: waitid has filled in the fields of a child, or left all zero.
-        Ok(_) => (unsafe { info.si_pid() }) != 0,
-        Err(_) => true,
-    }
+    !matches!(look(libc::P_PID, child.0, libc::WEXITED), Ok(0))
 }
 
 /// Whether the kernel refused for now only: no process or no memory to give.

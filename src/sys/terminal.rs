@@ -11,7 +11,8 @@ use super::{Errno, Result, check, verified};
 
 /// Whether descriptor 0 is the terminal that controls this process.
 pub fn is_ours() -> bool {
-    rustix::termios::tcgetpgrp(standard(0)).is_ok()
+    // The foreground may be in another pid namespace, where it has no number here.
+    matches!(rustix::termios::tcgetpgrp(standard(0)), Ok(_) | Err(Errno::OPNOTSUPP))
 }
 
 /// A process group of our own, in the foreground of the terminal on descriptor 0. SIGTTOU must be blocked.
@@ -21,6 +22,14 @@ pub fn is_ours() -> bool {
 pub fn take_foreground() -> Result<()> {
     rustix::process::setpgid(None, None)?;
     rustix::termios::tcsetpgrp(standard(0), getpid())
+}
+
+/// The terminal's foreground is ours again: nobody else's is left. SIGTTOU must be blocked.
+pub fn take_back() {
+    // SAFETY: asks for a number, which is 0 where the group is another pid namespace's.
+    let group = unsafe { libc::getpgrp() };
+    // SAFETY: plain numbers; one that is no group of this session is refused.
+    unsafe { libc::tcsetpgrp(0, group) };
 }
 
 /// Gives up the controlling terminal, if there is one.

@@ -165,15 +165,38 @@ pub fn orphans(count: u64, mut tell: impl FnMut(i32, i32)) {
     }
 }
 
+pub fn crowd(count: u64) {
+    for _ in 0..count {
+        let parent = unsafe { libc::fork() };
+        if parent == 0 {
+            if unsafe { libc::fork() } == 0 {
+                loop {
+                    pause();
+                }
+            }
+            leave(0);
+        }
+        unsafe { libc::waitpid(parent, null_mut(), 0) };
+    }
+}
+
+pub fn poke(signal: i32) {
+    unsafe { libc::kill(libc::getppid(), signal) };
+}
+
 pub fn child_that_stays() -> i32 {
+    // None reaches it before it can ignore them.
+    block_all();
     let child = unsafe { libc::fork() };
     if child == 0 {
         ignore(libc::SIGTERM);
         ignore(libc::SIGHUP);
+        unblock_all();
         loop {
             pause();
         }
     }
+    unblock_all();
     child
 }
 

@@ -23,6 +23,8 @@
 //! | `ignore SIGNAL` | ignores the signal of that number |
 //! | `signals FILE N` | catches every signal and writes its number, after the word `ready`, until signal N has come |
 //! | `orphans N FILE` | leaves N grandchildren without a parent; they write `PID PARENT`, whoever that is then, and end |
+//! | `crowd N` | leaves N grandchildren without a parent that stay until a signal ends them |
+//! | `poke SIGNAL` | sends its parent the signal of that number |
 //! | `child FILE` | starts a child that stays until it is killed, and writes its number |
 //! | `lock FILE` | takes a classic record lock on FILE, to write |
 //! | `regain FILE` | tries all ways back to root and writes how each went |
@@ -72,6 +74,8 @@ enum Action {
     Ignore(i32),
     Signals(PathBuf, i32),
     Orphans(u64, PathBuf),
+    Crowd(u64),
+    Poke(i32),
     Child(PathBuf),
     Lock(PathBuf),
     Regain(PathBuf),
@@ -123,6 +127,8 @@ fn next_action(words: &mut Words) -> Option<Action> {
         Some("ignore") => Action::Ignore(small(words)),
         Some("signals") => Action::Signals(path(words), small(words)),
         Some("orphans") => Action::Orphans(number(words), path(words)),
+        Some("crowd") => Action::Crowd(number(words)),
+        Some("poke") => Action::Poke(small(words)),
         Some("child") => Action::Child(path(words)),
         Some("lock") => Action::Lock(path(words)),
         Some("regain") => Action::Regain(path(words)),
@@ -167,6 +173,8 @@ fn perform(action: Action, arguments: &[OsString], words: &mut Words, life: &mut
         Action::Orphans(count, file) => kernel::orphans(count, |pid, parent| {
             append(&file, format!("{pid} {parent}\n").as_bytes());
         }),
+        Action::Crowd(count) => kernel::crowd(count),
+        Action::Poke(signal) => kernel::poke(signal),
         Action::Child(file) => append_line(&file, &OsString::from(kernel::child_that_stays().to_string())),
         Action::Lock(file) => kernel::lock(&file),
         Action::Regain(file) => append(&file, kernel::regain().as_bytes()),

@@ -7,7 +7,8 @@ use crate::decide::flags::FLAGS;
 use crate::decide::word::word;
 
 fn parse_words(words: &[&str]) -> Result<Request> {
-    parse(&Words::new(std::iter::once(&"vsrun").chain(words).map(|text| word(text.as_bytes().to_vec())).collect()))
+    let words = std::iter::once(&"vsrun").chain(words).map(|text| word(text.as_bytes().to_vec())).collect();
+    parse(&Words::new(words), &mut None)
 }
 
 fn options(words: &[&str]) -> Options {
@@ -88,7 +89,7 @@ fn delays_have_a_longest() {
 #[test]
 fn a_file_of_arguments() {
     let read = |words: &[&str], contents: &str| match parse_words(words) {
-        Ok(Request::Unread(unread)) => parse(&unread.read(contents.as_bytes()).unwrap()),
+        Ok(Request::Unread(unread)) => parse(&unread.read(contents.as_bytes()).unwrap(), &mut None),
         other => panic!("{words:?}: {other:?}"),
     };
     for words in [["-b", "--args", "f", "x", "-y"].as_slice(), &["-b", "--args=f", "x", "-y"]] {

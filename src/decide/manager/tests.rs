@@ -8,6 +8,9 @@ const USR1: u64 = 10;
 
 fn policy() -> Policy {
     Policy {
+        role: Role::Manager,
+        whom: To::Server,
+        linger: None,
         restart: Restart::OnFailure,
         success: Success::default(),
         delay: (Span::millis(100), Span::secs(30)),
@@ -27,6 +30,10 @@ fn killed(number: u64) -> Exit {
 #[derive(Clone, Copy)]
 struct World {
     server: bool,
+    /// The server has ended, and others of its group have not.
+    group: bool,
+    /// Everybody who is left has been asked to end.
+    lingering: bool,
     handler: bool,
     /// The last action was a launch, which may fail.
     forking: bool,
@@ -35,36 +42,48 @@ struct World {
 }
 
 /// Checks what must hold of an action, and lets the world follow it.
-fn follow(world: &mut World, state: &State, action: Action) {
+fn follow(world: &mut World, policy: &Policy, state: &State, action: Action) {
     assert!(!world.finished || action == Action::Wait, "an action after the end: {action:?}");
     world.forking = false;
     match action {
         Action::Launch(_) => {
             assert!(!world.server, "two servers");
             assert!(!world.handler, "a server beside the handler");
+            assert!(!world.group, "a server beside the last one's group");
+            assert!(!world.lingering, "a server after the last one");
             assert!(!world.stopped, "a server after a stop");
             (world.server, world.forking) = (true, true);
         }
         Action::Handle(_) => {
-            assert!(!world.server && !world.handler, "a handler beside somebody");
+            assert!(!world.server && !world.handler && !world.group, "a handler beside somebody");
+            assert!(!world.lingering, "a handler after the last server");
             assert!(!world.stopped, "a handler after a stop");
             (world.handler, world.forking) = (true, true);
         }
-        Action::Send(_, To::Server | To::Group) => assert!(world.server, "a signal to a dead server"),
+        Action::Send(signal, to @ (To::Server | To::Group)) => {
+            assert!(world.server || world.group, "a signal to a dead server");
+            assert!(to == To::Group || policy.whom == To::Server, "{signal} to one of the group");
+        }
         Action::Send(_, To::Handler) => assert!(world.handler, "a signal to a dead handler"),
         Action::Finish(_) => {
-            assert!(!world.server && !world.handler, "an end that leaves somebody");
+            assert!(!world.server && !world.handler && !world.group, "an end that leaves somebody");
+            assert!(world.lingering == policy.linger.is_some(), "an end without asking who is left");
             world.finished = true;
+        }
+        Action::Send(signal, To::All) => {
+            assert!(!world.server && !world.handler && !world.group, "somebody is asked twice");
+            assert_eq!(signal, if world.lingering { Signal::KILL } else { Signal::TERM }, "the order of signals");
+            world.lingering = true;
         }
         Action::Wait | Action::Announce => {}
     }
-    let asleep = !world.server && !world.handler && state.deadline().is_none();
+    let asleep = !world.server && !world.handler && !world.group && state.deadline().is_none();
     assert!(world.finished || !asleep, "asleep for ever");
 }
 
 /// The events that can happen in such a world, each with what it changes there.
-fn possible(world: World) -> Vec<(Event, World)> {
-    let World { server, handler, .. } = world;
+fn possible(policy: &Policy, world: World) -> Vec<(Event, World)> {
+    let World { server, handler, group, lingering, .. } = world;
     let stopped = World { stopped: true, ..world };
     let mut events =
         vec![(Event::Tick, world), (Event::Stop, stopped), (Event::Interrupt, stopped), (Event::Restart, world)];
@@ -79,8 +98,19 @@ fn possible(world: World) -> Vec<(Event, World)> {
         events.extend([
             (Event::Ready, world),
             (Event::Unready, world),
-            (Event::Pass(Signal::new(USR1).unwrap()), world),
+            (Event::Pass(Signal::new(if policy.role == Role::Guard { 15 } else { USR1 }).unwrap()), world),
         ]);
+    }
+    if server && policy.whom == To::Group {
+        events.push((Event::Left, World { server: false, group: true, ..world }));
+    }
+    if group {
+        let gone = World { group: false, ..world };
+        events.extend([Event::Fell(Exit::Code(1)), Event::Fell(Exit::SUCCESS)].map(|event| (event, gone)));
+        events.push((Event::Pass(Signal::TERM), world));
+    }
+    if lingering {
+        events.extend([Event::Alone, Event::Pass(Signal::TERM)].map(|event| (event, world)));
     }
     if handler {
         let gone = World { handler: false, ..world };
@@ -104,11 +134,11 @@ fn walk(policy: &Policy, state: &State, world: World, now: Time, depth: usize) -
     if depth == 0 {
         return count;
     }
-    for (event, after) in possible(world) {
+    for (event, after) in possible(policy, world) {
         for time in times(state, event, now) {
             let mut world = after;
             let (next, action) = step(policy, state.clone(), event, time);
-            follow(&mut world, &next, action);
+            follow(&mut world, policy, &next, action);
             if !world.finished {
                 count += walk(policy, &next, world, time, depth - 1);
             }
@@ -120,17 +150,32 @@ fn walk(policy: &Policy, state: &State, world: World, now: Time, depth: usize) -
 #[test]
 fn every_short_history_holds() {
     let limit = Some(Limit { restarts: 1, within: Span::secs(60) });
-    let start = World { server: true, handler: false, forking: true, stopped: false, finished: false };
+    let start = World {
+        server: true,
+        group: false,
+        lingering: false,
+        handler: false,
+        forking: true,
+        stopped: false,
+        finished: false,
+    };
     let policies = [
         policy(),
         Policy { handler: Handling::Within(Span::secs(5)), restart: Restart::Always, ..policy() },
         Policy { handler: Handling::Patient, stop_timeout: None, limit, ..policy() },
         Policy { delay: (Span::ZERO, Span::ZERO), restart: Restart::OnAbort, limit, ..policy() },
         Policy { restart: Restart::No, ..policy() },
+        Policy { restart: Restart::No, role: Role::Init, linger: Some(Span::secs(3)), ..policy() },
+        Policy { restart: Restart::No, role: Role::Guard, whom: To::Group, ..policy() },
+        Policy { whom: To::Group, linger: Some(Span::secs(3)), stop_timeout: None, ..policy() },
+        Policy { whom: To::Group, handler: Handling::Patient, ready_timeout: Some(Span::secs(9)), ..policy() },
     ];
     let mut count = 0;
     for policy in &policies {
-        count += walk(policy, &State::new(policy, Time(0)), start, Time(0), 6);
+        // With others than the server there is so much more that can happen.
+        let alone = policy.whom == To::Server && policy.linger.is_none();
+        let depth = if alone { 6 } else { 5 };
+        count += walk(policy, &State::new(policy, Time(0)), start, Time(0), depth);
     }
     assert!(count > 1_000_000, "only {count} histories");
 }
@@ -146,8 +191,10 @@ fn the_end_is_the_end() {
         Event::Ready,
         Event::Unready,
         Event::Fell(Exit::Code(1)),
+        Event::Left,
         Event::Failed(1),
         Event::Handled(Exit::SUCCESS),
+        Event::Alone,
         Event::NoFork,
         Event::Stop,
         Event::Interrupt,
@@ -364,4 +411,98 @@ fn a_first_start_that_fails_ends_it() {
     }
     let mut later = Story::new(policy);
     assert_eq!(later.at(1, Event::Failed(126)), Action::Launch(Logs::Same));
+}
+
+#[test]
+fn an_init_ends_as_the_server_ends() {
+    let term = Exit::Signal { signal: Signal::TERM, core: false };
+    let init = Policy { restart: Restart::No, role: Role::Init, ..policy() };
+    for exit in [Exit::SUCCESS, Exit::Code(255), killed(9), term] {
+        let mut story = Story::new(init.clone());
+        assert_eq!(story.at(1, Event::Pass(Signal::TERM)), Action::Send(Signal::TERM, To::Server));
+        assert_eq!(story.state.deadline(), None, "no clock unless it was asked for");
+        assert_eq!(story.at(1, Event::Fell(exit)), Action::Finish(Ending::Server(exit)));
+    }
+    // Stopped on request, because the caller gave a signal that meaning.
+    let mut stopped = Story::new(init.clone());
+    assert_eq!(stopped.at(1, Event::Stop), Action::Send(Signal::TERM, To::Server));
+    assert_eq!(stopped.at(1, Event::Fell(Exit::Code(3))), Action::Finish(Ending::Server(Exit::Code(3))));
+    // Before its exec the server dies of what it was sent; of anything else, its start has failed.
+    for (passed, ending) in [(15, Ending::Server(term)), (2, Ending::Failed(125))] {
+        let state = State::new(&init, Time(0));
+        let (state, _) = step(&init, state, Event::Pass(Signal::new(passed).unwrap()), Time(1));
+        assert_eq!(step(&init, state, Event::Fell(term), Time(2)).1, Action::Finish(ending));
+    }
+}
+
+#[test]
+fn a_guard_gives_a_forwarded_stop_its_time() {
+    let guard = Policy { restart: Restart::No, role: Role::Guard, stop_signal: Signal::INT, ..policy() };
+    for signal in [Signal::TERM, Signal::INT] {
+        let mut story = Story::new(guard.clone());
+        assert_eq!(story.at(1, Event::Pass(Signal::HUP)), Action::Send(Signal::HUP, To::Server));
+        assert_eq!(story.state.deadline(), None);
+        assert_eq!(story.at(1, Event::Pass(signal)), Action::Send(signal, To::Server));
+        // Once more: it is forwarded, and the clock goes on.
+        assert_eq!(story.at(20_000, Event::Pass(signal)), Action::Send(signal, To::Server));
+        assert_eq!(story.at(10_000, Event::Tick), Action::Send(Signal::KILL, To::Group));
+        assert_eq!(story.at(1, Event::Fell(killed(9))), Action::Finish(Ending::Server(killed(9))));
+    }
+}
+
+#[test]
+fn the_rest_of_a_group_ends_before_anything_follows() {
+    let grouped = Policy { whom: To::Group, handler: Handling::Patient, ..policy() };
+    let left = |policy: &Policy| {
+        let mut story = Story::new(policy.clone());
+        assert_eq!(story.at(1, Event::Left), Action::Send(Signal::TERM, To::Group));
+        story
+    };
+    let mut slow = left(&grouped);
+    assert_eq!(slow.at(30_000, Event::Tick), Action::Send(Signal::KILL, To::Group));
+    assert_eq!(slow.at(1, Event::Fell(Exit::Code(7))), Action::Handle(Exit::Code(7)));
+    assert_eq!(left(&grouped).at(1, Event::Fell(Exit::SUCCESS)), Action::Finish(Ending::Server(Exit::SUCCESS)));
+
+    let mut restarted = left(&grouped);
+    assert_eq!(restarted.at(1, Event::Restart), Action::Wait);
+    assert_eq!(restarted.at(1, Event::Fell(Exit::Code(7))), Action::Launch(Logs::Rotate));
+
+    let mut stopped = left(&grouped);
+    assert_eq!(stopped.at(1, Event::Interrupt), Action::Wait);
+    assert_eq!(stopped.at(1, Event::Interrupt), Action::Send(Signal::KILL, To::Group));
+    assert_eq!(stopped.at(1, Event::Fell(Exit::Code(7))), Action::Finish(Ending::Stopped));
+
+    // On request the whole group was asked already.
+    let mut asked = Story::new(grouped.clone());
+    assert_eq!(asked.at(1, Event::Stop), Action::Send(Signal::TERM, To::Group));
+    assert_eq!(asked.at(1, Event::Left), Action::Wait);
+    assert_eq!(asked.at(29_999, Event::Tick), Action::Send(Signal::KILL, To::Group));
+    assert_eq!(asked.at(1, Event::Fell(killed(15))), Action::Finish(Ending::Stopped));
+
+    // A first start that has failed.
+    let (state, action) = step(&grouped, State::new(&grouped, Time(0)), Event::Left, Time(1));
+    assert_eq!(action, Action::Send(Signal::TERM, To::Group));
+    let (_, action) = step(&grouped, state, Event::Fell(Exit::SUCCESS), Time(2));
+    assert_eq!(action, Action::Finish(Ending::Failed(125)));
+}
+
+#[test]
+fn who_lingers_is_asked_killed_and_left() {
+    let lingering = Policy { linger: Some(Span::secs(3)), restart: Restart::No, ..policy() };
+    let ending = Ending::Server(Exit::Code(7));
+    let fallen = || {
+        let mut story = Story::new(lingering.clone());
+        assert_eq!(story.at(1, Event::Fell(Exit::Code(7))), Action::Send(Signal::TERM, To::All));
+        story
+    };
+    assert_eq!(fallen().at(1, Event::Alone), Action::Finish(ending));
+    let mut slow = fallen();
+    assert_eq!(slow.at(2999, Event::Stop), Action::Wait);
+    assert_eq!(slow.at(1, Event::Tick), Action::Send(Signal::KILL, To::All));
+    assert_eq!(slow.at(1, Event::Alone), Action::Finish(ending));
+    let mut urgent = fallen();
+    assert_eq!(urgent.at(1, Event::Interrupt), Action::Send(Signal::KILL, To::All));
+    assert_eq!(urgent.at(4999, Event::Interrupt), Action::Wait);
+    // Not even KILL ends who hangs in the kernel.
+    assert_eq!(urgent.at(1, Event::Tick), Action::Finish(ending));
 }

@@ -21,7 +21,7 @@ fn root() -> Facts<'static> {
 
 fn options(line: &str) -> Options {
     let words = std::iter::once("vsrun").chain(line.split(' ')).map(|text| word(text.into())).collect();
-    match cli::parse(&Words::new(words)) {
+    match cli::parse(&Words::new(words), &mut None) {
         Ok(Request::Run(options)) => *options,
         other => panic!("{line}: {other:?}"),
     }

@@ -1,0 +1,28 @@
+//! The machine's own end.
+
+use super::{Errno, last};
+
+/// What becomes of the machine.
+#[derive(Clone, Copy)]
+pub enum Power {
+    /// It is switched off.
+    Off,
+    /// It starts anew.
+    Reboot,
+    /// It stops.
+    Halt,
+}
+
+/// Writes the disks' caches back, and ends the machine; or the container, where this is PID 1 of a pid namespace.
+/// Returns only when the kernel refused.
+pub fn end(power: Power) -> Errno {
+    rustix::fs::sync();
+    let how = match power {
+        Power::Off => libc::RB_POWER_OFF,
+        Power::Reboot => libc::RB_AUTOBOOT,
+        Power::Halt => libc::RB_HALT_SYSTEM,
+    };
+    // SAFETY: a plain number.
+    unsafe { libc::reboot(how) };
+    last()
+}

@@ -1,0 +1,145 @@
+//! A server at a terminal, with `--stdin`: an interactive shell with its jobs, and what is left to the caller.
+
+#![allow(clippy::disallowed_methods, clippy::disallowed_types, clippy::unwrap_used)]
+#![allow(clippy::std_instead_of_core, clippy::std_instead_of_alloc, clippy::indexing_slicing)]
+#![allow(clippy::panic, clippy::print_stderr, missing_docs)]
+
+mod kit;
+
+use kit::terminal::Terminal;
+use kit::{Place, needs, process, sys, words};
+use std::fs::File;
+use std::io::{Read, Write};
+use std::sync::{Arc, Mutex};
+
+/// One who sits at the terminal: types, and reads what is on the screen.
+struct Person {
+    keys: File,
+    screen: Arc<Mutex<String>>,
+}
+
+impl Person {
+    fn at(terminal: &Terminal) -> Self {
+        let (keys, mut side) = (terminal.person.try_clone().unwrap(), terminal.person.try_clone().unwrap());
+        let screen = Arc::new(Mutex::new(String::new()));
+        let seen = Arc::clone(&screen);
+        std::thread::spawn(move || {
+            let mut block = [0; 4096];
+            // An error: nobody has the other side any more.
+            while let Ok(count @ 1..) = side.read(&mut block) {
+                seen.lock().unwrap().push_str(&String::from_utf8_lossy(&block[..count]));
+            }
+        });
+        Self { keys, screen }
+    }
+
+    fn types(&mut self, text: &str) {
+        self.keys.write_all(text.as_bytes()).unwrap();
+    }
+
+    fn screen(&self) -> String {
+        self.screen.lock().unwrap().clone()
+    }
+}
+
+#[test]
+fn a_shell_has_its_jobs() {
+    needs!(kit::root(), kit::tool("busybox"), kit::tool("unshare"));
+    for first in [false, true] {
+        let place = Place::new();
+        let shell = words!["--init", "--stdin", "--", "busybox", "sh", "-i"];
+        let call = if first {
+            let unshare = words!["--pid", "--fork", "--kill-child", "--mount-proc", "--", place.path("vsrun")];
+            place.program(&kit::find_tool("unshare").unwrap(), [unshare, shell].concat())
+        } else {
+            place.vsrun(shell)
+        };
+        let (call, terminal) = call.env("P", place.probe()).env("O", place.path("out")).on_terminal();
+        let called = call.start();
+        let mut person = Person::at(&terminal);
+
+        // What a key sends reaches the job that runs, and neither the shell nor vsrun.
+        person.types("$P signals $O/int 2; $P append $O/log int\n");
+        kit::await_lines(&place.out("int"), 1);
+        person.types("\x03");
+        kit::await_lines(&place.out("log"), 1);
+        assert_eq!(kit::lines(&place.out("int")), ["ready", "2"]);
+
+        person.types("$P life $O/job report $O/report wait\n");
+        let report = place.report(&place.out("report"));
+        kit::await_life(&place.out("job"), 1);
+        let server = kit::await_some("the shell", || {
+            let vsrun = if first { process::children(called.pid()).first().copied()? } else { called.pid() };
+            process::children(vsrun).first().copied()
+        });
+        let job = kit::await_some("the job", || process::children(server).first().copied());
+        assert_eq!(process::foreground(job), process::group(job), "{report:?}");
+        assert_ne!(process::group(job), process::group(server));
+        person.types("\x1a");
+        kit::await_true("the job to stop", || process::state(job) == "T");
+        person.types("jobs >$O/jobs; $P append $O/log stopped; fg\n");
+        kit::await_lines(&place.out("log"), 2);
+        assert!(kit::text(&place.out("jobs")).contains("Stopped"), "{}", person.screen());
+        kit::await_true("the job to go on", || process::state(job) == "S");
+        person.types("\x03");
+        kit::await_gone(job);
+
+        person.types("$P signals $O/size 28; busybox stty size >$O/stty; $P append $O/log size\n");
+        kit::await_lines(&place.out("size"), 1);
+        sys::resize(&terminal.person, 33, 77);
+        kit::await_lines(&place.out("log"), 3);
+        assert_eq!(kit::lines(&place.out("stty")), ["33 77"]);
+        assert!(!person.screen().contains("received"), "vsrun gets nothing of it: {}", person.screen());
+
+        person.types("exit 5\n");
+        called.finish().exited(5);
+    }
+}
+
+/// A caller without job control finds the terminal as it was, once the server is gone.
+#[test]
+fn the_foreground_is_given_back() {
+    needs!(kit::tool("busybox"));
+    let place = Place::new();
+    let script = "$V --init --stdin -- $P exit 3; $P append $O/log $?; $P take 1 $O/line";
+    let call = place.program(&kit::find_tool("busybox").unwrap(), words!["sh", "-c", script]);
+    let call = call.env("V", place.path("vsrun")).env("P", place.probe()).env("O", place.path("out"));
+    let (call, terminal) = call.on_terminal();
+    let called = call.start();
+    let mut person = Person::at(&terminal);
+    assert_eq!(kit::await_lines(&place.out("log"), 1), ["3"]);
+    person.types("hello\n");
+    assert_eq!(kit::await_lines(&place.out("line"), 1), ["hello"], "{}", person.screen());
+    called.finish().exited(0);
+}
+
+#[test]
+fn each_life_has_the_foreground() {
+    let place = Place::new();
+    let server = words!["life", place.out("life"), "at", "1", "exit", "1", "take", "1", place.out("line"), "exit", "0"];
+    let line = [words!["--restart", "on-failure", "--stdin", "--", place.probe()], server].concat();
+    let (call, terminal) = place.vsrun(line).on_terminal();
+    let called = call.start();
+    let mut person = Person::at(&terminal);
+    kit::await_life(&place.out("life"), 2);
+    person.types("hello\n");
+    called.finish().exited(0);
+    assert_eq!(kit::lines(&place.out("line")), ["hello"]);
+}
+
+/// What asks before it stops somebody in the background: writing to a terminal that wants that (`stty tostop`).
+#[test]
+fn records_from_the_background_stop_nobody() {
+    needs!(kit::tool("busybox"));
+    let place = Place::new();
+    let server = words!["--init", "--stdin", "--", "busybox", "sh", "-c", "busybox stty tostop; $P signals $O/seen 12"];
+    let call = place.vsrun(server).env("P", place.probe()).env("O", place.path("out"));
+    let (call, terminal) = call.on_terminal();
+    let called = call.start();
+    let person = Person::at(&terminal);
+    kit::await_lines(&place.out("seen"), 1);
+    called.signal(libc::SIGUSR2);
+    kit::await_true("the record", || person.screen().contains("received SIGUSR2"));
+    assert_ne!(process::state(called.pid()), "T");
+    called.finish().exited(0);
+}
