@@ -104,7 +104,8 @@ umask (but see --umask), limits, priority and so on: as `vsrun` found them.
 A COMMAND without a slash is looked for in the directories of the server's `PATH`, by the server's user and inside the
 new root. Without `PATH` these are /usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin. There is no shell in
 between. When COMMAND cannot be executed, the message says why as far as that can be found out: that the file is
-there, but the interpreter of its `#!` line or its ELF loader is not, and so on.
+there, but the interpreter of its `#!` line or its ELF loader is not, and so on; with --root, also what the path is on
+the host.
 ";
 
 const DURATIONS_AND_SIGNALS: &str = "

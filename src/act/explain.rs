@@ -9,7 +9,7 @@ use std::os::fd::AsFd;
 use crate::decide::image::{Cause, HEAD, HERE, Image, judge};
 use crate::decide::text::Text;
 use crate::decide::word::Word;
-use crate::sys::{Errno, dir, process};
+use crate::sys::{Errno, access, dir};
 
 /// A path that fits into a message; a longer one is cut off.
 pub type Detail = Text<256>;
@@ -21,7 +21,13 @@ const DEPTH: usize = 4;
 pub fn explain(paths: &[Word], why: Errno) -> (Cause, Detail) {
     for path in paths {
         match dir::about_path(path) {
-            Ok(_) => return file(path, why, DEPTH),
+            Ok(_) => {
+                return match file(path, DEPTH) {
+                    // A 32-bit program, and a kernel that takes none.
+                    (Cause::Plain, _) if why == Errno::NOEXEC => (Cause::Foreign, detail(path.to_bytes())),
+                    found => found,
+                };
+            }
             Err(Errno::ACCESS) => return way(path),
             Err(_) => {}
         }
@@ -34,14 +40,13 @@ pub fn explain(paths: &[Word], why: Errno) -> (Cause, Detail) {
 }
 
 /// The file is there: what is wrong with it, or with what it needs?
-fn file(path: &CStr, why: Errno, depth: usize) -> (Cause, Detail) {
+fn file(path: &CStr, depth: usize) -> (Cause, Detail) {
     let here = |cause| (cause, detail(path.to_bytes()));
     if !dir::about_path(path).is_ok_and(|about| about.regular) {
         return here(Cause::NotAFile);
     }
-    let denied = why == Errno::ACCESS;
-    if denied && process::may_execute(path).is_err() {
-        return here(if dir::is_noexec(path) { Cause::Noexec } else { Cause::NotExecutable });
+    if access::may_execute(path).is_err() {
+        return here(if access::is_noexec(path) { Cause::Noexec } else { Cause::NotExecutable });
     }
     let mut head = [0; HEAD];
     let Ok(count) = dir::peek(path).and_then(|file| dir::head(file.as_fd(), &mut head)) else {
@@ -57,16 +62,20 @@ fn file(path: &CStr, why: Errno, depth: usize) -> (Cause, Detail) {
     let next = detail(next);
     let there = with_nul(&next);
     let Ok(there) = CStr::from_bytes_until_nul(there.as_bytes()) else { return here(Cause::Plain) };
-    match (dir::about_path(there), depth) {
-        (Err(error), _) if error == Errno::ACCESS => way(there),
-        (Err(_), _) => (cause, next),
-        (Ok(_), 0) => here(Cause::Plain),
-        (Ok(_), _) => file(there, why, depth - 1),
+    match dir::about_path(there) {
+        Err(Errno::ACCESS) => way(there),
+        Err(_) if access::is_link(there) => (Cause::Dangling, next),
+        Err(_) => (cause, next),
+        Ok(_) if depth == 0 => here(Cause::Plain),
+        Ok(_) => match file(there, depth - 1) {
+            (Cause::Plain, _) => here(Cause::Plain),
+            found => found,
+        },
     }
 }
 
-/// The file is not there, or may not be reached: the first directory on the way that is the reason.
-fn way(path: &CStr) -> (Cause, Detail) {
+/// What is not there, or may not be reached: the first directory on the way that is the reason.
+pub fn way(path: &CStr) -> (Cause, Detail) {
     let bytes = path.to_bytes();
     let slashes = bytes.iter().enumerate().filter(|(at, byte)| **byte == b'/' && *at > 0);
     for (at, _) in slashes {
@@ -76,11 +85,12 @@ fn way(path: &CStr) -> (Cause, Detail) {
         match dir::about_path(name) {
             Err(_) => return (Cause::NoDirectory, dir),
             Ok(about) if !about.directory => return (Cause::NoDirectory, dir),
-            Ok(_) if process::may_execute(name).is_err() => return (Cause::Closed, dir),
+            Ok(_) if access::may_execute(name).is_err() => return (Cause::Closed, dir),
             Ok(_) => {}
         }
     }
-    (Cause::Plain, detail(bytes))
+    let dangling = access::is_link(path) && dir::about_path(path).is_err();
+    (if dangling { Cause::Dangling } else { Cause::Plain }, detail(bytes))
 }
 
 fn detail(bytes: &[u8]) -> Detail {

@@ -158,6 +158,8 @@ pub fn take_over(program: &Prepared, wires: &Wires<'_>) -> Failure {
             let mut failure = Failure::new(place, why);
             if let Step::Exec(_) = step {
                 (failure.cause, failure.detail) = explain::explain(&program.paths, why);
+            } else if let Step::Root(dir) | Step::Dir(dir) = step {
+                (failure.cause, failure.detail) = explain::way(dir);
             }
             return failure;
         }

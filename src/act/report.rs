@@ -77,9 +77,37 @@ impl Failure {
         use core::fmt::Write;
         let why = sys::words(self.why);
         match program.steps().get(usize::from(self.place)) {
-            Some(step) => write!(text, "cannot {step}: {why}{}", Because(self.cause, self.detail.as_bytes())),
+            Some(step) => {
+                let (cause, path, host) = (self.cause, self.detail.as_bytes(), self.host(program));
+                write!(text, "cannot {step}: {why}{}", Because { cause, path, host: host.as_bytes() })
+            }
             None => write!(text, "cannot start a process: {why}"),
         }
+    }
+
+    /// How the path is named outside of the root that the process was in; empty where there is none.
+    fn host(&self, program: &Prepared) -> Line {
+        let (mut host, mut dir) = (Line::new(), &b""[..]);
+        for step in program.steps().iter().take(usize::from(self.place)) {
+            if let Step::Root(root) = step {
+                host.push(root.to_bytes().strip_suffix(b"/").unwrap_or(root.to_bytes()));
+            } else if let Step::Dir(inner) = step {
+                dir = inner.to_bytes();
+            }
+        }
+        let path = self.detail.as_bytes();
+        if host.as_bytes().is_empty() || path.is_empty() {
+            return Line::new();
+        }
+        if !path.starts_with(b"/") {
+            // The root's own directory comes first, so there is one.
+            let slash = if dir.starts_with(b"/") { &b""[..] } else { b"/" };
+            for part in [slash, dir.strip_suffix(b"/").unwrap_or(dir), b"/"] {
+                host.push(part);
+            }
+        }
+        host.push(path);
+        host
     }
 
     /// The bytes in the pipe: place, number, cause, detail. Fewer than PIPE_BUF, so they arrive together.
