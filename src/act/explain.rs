@@ -9,7 +9,7 @@ use std::os::fd::AsFd;
 use crate::decide::image::{Cause, HEAD, HERE, Image, judge};
 use crate::decide::text::Text;
 use crate::decide::word::Word;
-use crate::sys::{Errno, access, dir};
+use crate::sys::{Errno, Result, access, dir};
 
 /// A path that fits into a message; a longer one is cut off.
 pub type Detail = Text<256>;
@@ -36,6 +36,22 @@ pub fn explain(paths: &[Word], why: Errno) -> (Cause, Detail) {
         [path] if path.is_empty() => (Cause::Plain, Detail::new()),
         [path] if path.to_bytes().contains(&b'/') => way(path),
         _ => (Cause::NotInPath, Detail::new()),
+    }
+}
+
+/// Whether a file could be executed, as far as can be told without that.
+///
+/// # Errors
+/// What the exec would answer.
+pub fn examine(path: &CStr) -> Result<()> {
+    access::may_execute(path)?;
+    match file(path, DEPTH).0 {
+        Cause::Plain => Ok(()),
+        Cause::Foreign | Cause::NoFormat => Err(Errno::NOEXEC),
+        Cause::Closed | Cause::NotExecutable | Cause::NotAFile | Cause::Noexec => Err(Errno::ACCESS),
+        Cause::NoInterpreter | Cause::NoLoader | Cause::NoDirectory | Cause::NotInPath | Cause::Dangling => {
+            Err(Errno::NOENT)
+        }
     }
 }
 

@@ -53,9 +53,19 @@ impl Failure {
         Self { place, why, cause: Cause::Plain, detail: Detail::new() }
     }
 
+    /// The step; none when there was no process to take one.
+    pub fn step<'a>(&self, program: &'a Prepared) -> Option<&'a Step> {
+        program.steps().get(usize::from(self.place))
+    }
+
+    /// Its place as a bit; no plan has more than 64 steps.
+    pub fn bit(&self) -> u64 {
+        1 << (self.place & 63)
+    }
+
     /// vsrun's exit status for it.
     pub fn code(&self, program: &Prepared) -> u8 {
-        match program.steps().get(usize::from(self.place)) {
+        match self.step(program) {
             Some(Step::Exec(_)) if self.why == Errno::NOENT => exit::NOT_FOUND,
             Some(Step::Exec(_)) => exit::NOT_EXECUTABLE,
             Some(_) | None => exit::SETUP,
@@ -76,7 +86,7 @@ impl Failure {
     pub fn write(&self, program: &Prepared, text: &mut Line) -> core::fmt::Result {
         use core::fmt::Write;
         let why = sys::words(self.why);
-        match program.steps().get(usize::from(self.place)) {
+        match self.step(program) {
             Some(step) => {
                 let (cause, path, host) = (self.cause, self.detail.as_bytes(), self.host(program));
                 write!(text, "cannot {step}: {why}{}", Because { cause, path, host: host.as_bytes() })

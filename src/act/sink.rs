@@ -69,7 +69,10 @@ pub fn open(output: Output, reading: Reading) -> Result<(Sink, Voice)> {
 }
 
 /// Whether the logger is anywhere that we may execute it.
-fn find(program: &Program) -> Result<()> {
+///
+/// # Errors
+/// When it is not.
+pub fn find(program: &Program) -> Result<()> {
     let mut why = None;
     for path in &program.paths {
         match access::may_execute(path) {

@@ -14,6 +14,14 @@ pub fn may_execute(path: &CStr) -> Result<()> {
     accessat(CWD, path, Access::EXEC_OK, AtFlags::EACCESS)
 }
 
+/// Whether we may make and remove names in a directory.
+///
+/// # Errors
+/// Those of access(2).
+pub fn may_write(dir: &CStr) -> Result<()> {
+    accessat(CWD, dir, Access::WRITE_OK | Access::EXEC_OK, AtFlags::EACCESS)
+}
+
 /// Whether the file system of a path lets no program be executed.
 pub fn is_noexec(path: &CStr) -> bool {
     statvfs(path).is_ok_and(|about| about.f_flag.contains(StatVfsMountFlags::NOEXEC))
