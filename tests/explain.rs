@@ -88,6 +88,19 @@ fn a_directory_on_the_way_is_missing() {
 }
 
 #[test]
+fn a_long_way_is_no_missing_directory() {
+    let place = Place::new();
+    let deep = place.path(&["long"; 100].join("/"));
+    kit::place::make_directory(&deep, 0o755);
+    let command = deep.join("missing").display().to_string();
+    for way in kit::ways() {
+        let ended = place.vsrun([way, words!["--", &command]].concat()).finish();
+        ended.failed(127, &[&command, "No such file"]);
+        assert!(!ended.complaints()[0].contains("there is no directory"), "{ended:?}");
+    }
+}
+
+#[test]
 fn its_interpreter_is_missing() {
     let place = Place::new();
     place.jail();

@@ -5,9 +5,9 @@
 
 use crate::act::launch::{Aim, Prepared, Wires, spawn};
 use crate::act::pidfile::{Pidfile, Purpose};
-use crate::act::report::Start;
+use crate::act::report::{FORK, Failure, Start};
 use crate::act::run::plan_of;
-use crate::act::say::{self, Place, Voice, failed};
+use crate::act::say::{self, Place, Voice};
 use crate::act::sockets::{self, Alone};
 use crate::act::{logs, sink, stay};
 use crate::decide::error::{Error, Result};
@@ -20,6 +20,7 @@ use crate::sys::{dir, process, wait};
 
 /// Says on standard output what would keep a start from going well, a line for each, and ends.
 pub fn check(mut options: Options) -> ! {
+    let voice = Voice::new(Place::Plain);
     let mut findings = Findings { status: exit::OK, debug: None };
     wait::reset_dispositions();
     let plan = loop {
@@ -35,7 +36,7 @@ pub fn check(mut options: Options) -> ! {
         }
     };
     let pidfiles = findings.take("", stay::pidfiles(&plan)).unwrap_or_default();
-    findings.debug = (plan.debug != Debug::Off).then(|| Voice::new(Place::Plain));
+    findings.debug = (plan.debug != Debug::Off).then_some(&voice);
     findings.take("", sockets::set_aside(&plan.listen));
     let mut alone = Alone::Unknown;
     for path in pidfiles.into_iter().flatten() {
@@ -62,7 +63,7 @@ pub fn check(mut options: Options) -> ! {
         }
     }
     if plan.syslog.is_some() && !dir::about_path(c"/dev/log").is_ok_and(|about| about.socket) {
-        tell("warning: there is no socket /dev/log: the records of --syslog-usage would be lost");
+        tell("warning: nobody is at /dev/log for --syslog-usage");
     }
     findings.rehearse("", plan.server, made);
     process::leave(findings.status)
@@ -78,13 +79,13 @@ fn tell(text: &str) {
 }
 
 /// What has been found.
-struct Findings {
+struct Findings<'a> {
     status: u8,
     /// Where each step is told.
-    debug: Option<Voice>,
+    debug: Option<&'a Voice>,
 }
 
-impl Findings {
+impl Findings<'_> {
     /// Tells what was found, and by whom. Only wrong usage is none, and ends it all.
     fn add(&mut self, whose: &str, error: Error) {
         if error.code == exit::USAGE {
@@ -104,14 +105,14 @@ impl Findings {
         let program = Prepared::new(program);
         let mut passed = 0;
         loop {
-            let wires = Wires { aim: Aim::Look { passed }, debug: self.debug.as_ref(), ..Wires::default() };
+            let wires = Wires { aim: Aim::Look { passed }, debug: self.debug, ..Wires::default() };
             let start = match spawn(&program, &wires) {
                 Ok(launched) => {
                     let start = Start::await_end(&launched.report);
                     let _ = process::reap(launched.pid);
                     start
                 }
-                Err(why) => return self.add(whose, failed(format_args!("cannot start a process"), why)),
+                Err(why) => Start::Failed(Failure::new(usize::from(FORK), why)),
             };
             let failure = match start {
                 Start::Done | Start::WithoutPidfile => return,

@@ -172,7 +172,7 @@ pub fn take_over(program: &Prepared, wires: &Wires<'_>) -> Failure {
     let mut way = Way { kept: None, sockets: 0, marker: EXEC_IS_NEXT };
     for (place, step) in program.steps.iter().enumerate() {
         if let Aim::Look { passed } = wires.aim
-            && (passed >> place & 1 == 1 || *step == Step::Foreground)
+            && (passed >> place & 1 == 1 || matches!(step, Step::Foreground))
         {
             // The terminal is not the process's own.
             continue;
@@ -182,10 +182,8 @@ pub fn take_over(program: &Prepared, wires: &Wires<'_>) -> Failure {
         }
         if let Err(why) = perform(step, program, wires, &mut way) {
             let mut failure = Failure::new(place, why);
-            if let Step::Exec(_) = step {
-                (failure.cause, failure.detail) = explain::explain(&program.paths, why);
-            } else if let Step::Root(dir) | Step::Dir(dir) = step {
-                (failure.cause, failure.detail) = explain::way(dir);
+            if let Step::Exec(_) | Step::Root(_) | Step::Dir(_) = step {
+                failure.cause = explain::explain(step, &program.paths, why, &mut failure.detail);
             }
             return failure;
         }

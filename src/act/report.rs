@@ -97,26 +97,25 @@ impl Failure {
 
     /// How the path is named outside of the root that the process was in; empty where there is none.
     fn host(&self, program: &Prepared) -> Line {
-        let (mut host, mut dir) = (Line::new(), &b""[..]);
+        let (mut root, mut dir, path) = (&b""[..], &b""[..], self.detail.as_bytes());
         for step in program.steps().iter().take(usize::from(self.place)) {
-            if let Step::Root(root) = step {
-                host.push(root.to_bytes().strip_suffix(b"/").unwrap_or(root.to_bytes()));
+            if let Step::Root(outer) = step {
+                root = outer.to_bytes();
             } else if let Step::Dir(inner) = step {
                 dir = inner.to_bytes();
             }
         }
-        let path = self.detail.as_bytes();
-        if host.as_bytes().is_empty() || path.is_empty() {
-            return Line::new();
+        if path.starts_with(b"/") {
+            dir = b"";
         }
-        if !path.starts_with(b"/") {
-            // The root's own directory comes first, so there is one.
-            let slash = if dir.starts_with(b"/") { &b""[..] } else { b"/" };
-            for part in [slash, dir.strip_suffix(b"/").unwrap_or(dir), b"/"] {
-                host.push(part);
+        let mut host = Line::new();
+        let parts = [root, b"/", dir, b"/", path].into_iter().filter(|_| !root.is_empty() && !path.is_empty());
+        for byte in parts.flatten() {
+            // Slashes in a row are one.
+            if *byte != b'/' || host.as_bytes().last() != Some(byte) {
+                host.push(&[*byte]);
             }
         }
-        host.push(path);
         host
     }
 

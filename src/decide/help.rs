@@ -5,7 +5,6 @@ use super::flags::{Chapter, FLAGS, Flag};
 const USAGE: &str = "\
 Usage: vsrun [OPTION]... -- COMMAND [ARG]...
        vsrun --status PIDFILE | --stop PIDFILE | --signal SIGNAL PIDFILE
-       vsrun --check [OPTION]... -- COMMAND [ARG]...
        vsrun --help | --version
 
 Starts one server process the right way, and stays to keep it alive if asked.

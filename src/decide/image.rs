@@ -177,10 +177,10 @@ impl fmt::Display for Because<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (before, after) = match self.cause {
             Cause::Plain => ("", ""),
-            Cause::NoInterpreter if self.path.ends_with(b"\r") => {
-                ("the file is there, but its #! line ends with CR LF, and there is no interpreter ", "")
+            Cause::NoInterpreter => {
+                let after = if self.path.ends_with(b"\r") { ", is not: CR LF ends that line" } else { ", is not" };
+                ("the file is there, but the interpreter of its #! line, ", after)
             }
-            Cause::NoInterpreter => ("the file is there, but the interpreter of its #! line, ", ", is not"),
             Cause::NoLoader => ("the file is there, but its ELF loader ", " is not"),
             Cause::NoDirectory => ("there is no directory ", ""),
             Cause::Closed => ("the directory ", " is not searchable for this user"),
