@@ -45,6 +45,7 @@ pub fn page(version: &str) -> String {
         ("READINESS", READINESS),
         ("SOCKETS", SOCKETS),
         ("THE ORDER OF A START", THE_ORDER_OF_A_START),
+        ("CHECK", CHECK),
         ("EXIT STATUS", &exit_status()),
         ("ENVIRONMENT", ENVIRONMENT),
         ("FILES", FILES),
@@ -63,6 +64,7 @@ const SYNOPSIS: &str = "
     vsrun [OPTION]... -- COMMAND [ARG]...
     vsrun --args FILE [ARG]...
     vsrun --status PIDFILE | --stop PIDFILE | --signal SIGNAL PIDFILE
+    vsrun --check [OPTION]... -- COMMAND [ARG]...
     vsrun --help | --version | --help-completion
 ";
 
@@ -108,7 +110,8 @@ ambient, whatever the caller had.
 A COMMAND without a slash is looked for in the directories of the server's `PATH`, by the server's user and inside the
 new root. Without `PATH` these are /usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin. There is no shell in
 between. When COMMAND cannot be executed, the message says why as far as that can be found out: that the file is
-there, but the interpreter of its `#!` line or its ELF loader is not, and so on.
+there, but the interpreter of its `#!` line or its ELF loader is not, and so on; with --root, also what the path is on
+the host.
 ";
 
 const DURATIONS_AND_SIGNALS: &str = "
@@ -519,6 +522,32 @@ and that of --ready; execve(2).
 So the working directory is entered with the rights of the caller, and COMMAND is found and executed with those of
 the user. A limit may be raised with the rights of the caller, and holds already for what `vsrun` itself does after it:
 with --limit `nofile=4` it may not have enough to go on.
+";
+
+const CHECK: &str = "
+With --check, which may stand anywhere among the options and in a FILE of --args, `vsrun` looks for everything that a
+start with the same options would need, at that moment and for the one who asks: so whoever will start the service, as
+a rule root, should check it. It starts nothing, and creates, changes and locks nothing.
+
+Each finding is a line on standard output, in the words in which the start would fail. The exit status is 0 when there
+is none, 125 when there is, and 2 for wrong usage, which is told on standard error as ever. Where a finding hides
+others, as an unknown user or a missing root does, a line says `not checked`; a line that begins with `warning` is no
+finding.
+
+= Outside
+The user; the pidfiles, their directories and locks (a server that is running already is a finding); the
+addresses of the sockets; the logdir; the handler and the logger, as their user would execute them; and /dev/log with
+--syslog-usage. To see whether a port is free, a socket is bound to it for a moment, and
+does not listen.
+
+= Inside
+A child goes the way of the server, step by step, into its root and working directory, as its user, and looks at
+COMMAND, the interpreter of its `#!` line and its ELF loader. A step that fails is told and left out, so that the
+others are found too.
+
+What a start alone can show is not found: that a disk is full, that the user has too many processes, that an address
+is asked for twice, that a program lacks a library or does not like its arguments. A file that its user may execute
+but not read is taken for a program, and one that only binfmt_misc would execute for none.
 ";
 
 fn exit_status() -> String {

@@ -5,7 +5,7 @@
 
 use core::ffi::{c_char, c_int};
 
-use vsrun::act::{control, facts, run, say};
+use vsrun::act::{check, control, facts, run, say};
 use vsrun::decide::cli::{self, Request};
 use vsrun::decide::error::{Error, Result};
 use vsrun::decide::policy::AtExit;
@@ -50,6 +50,7 @@ fn start(words: Vec<Word>, at_exit: &mut Option<AtExit>) -> Result<u8> {
             Request::Completion => say::out(include_str!(concat!(env!("OUT_DIR"), "/completion.txt"))),
             Request::Version => say::out(VERSION),
             Request::Control(control) => control::control(&control),
+            Request::Run(options) if options.check => check::check(*options),
             Request::Run(options) => run::run(*options)?.live(),
         };
     }

@@ -20,20 +20,104 @@ fn assert_explained(place: &Place, options: Vec<OsString>, command: &str, status
     }
 }
 
+/// A user without an entry anywhere, of whom nothing else runs.
+const USER: &str = "1012345";
+
+/// What is in the jail is started from outside, and from inside where only the host's words name the jail; as
+/// whoever runs the test, and as a user. The one line names the parts, and the file as both see it.
+#[track_caller]
+fn assert_explained_everywhere(place: &Place, name: &str, status: i32, parts: &[&str]) {
+    let outside = place.path("jail").join(name).display().to_string();
+    assert_explained(place, words![], &outside, status, &[&[outside.as_str()], parts].concat());
+    needs!(kit::root());
+    assert_explained(place, words!["-u", USER], &outside, status, &[&[outside.as_str()], parts].concat());
+    let inside = format!("/{name}");
+    let host = format!("on the host '{}/", place.path("jail").display());
+    let parts = [&[inside.as_str(), &host], parts].concat();
+    for user in [words![], words!["-u", USER]] {
+        assert_explained(place, [words!["-r", "jail/"], user.clone()].concat(), &inside, status, &parts[..1]);
+        assert_explained(place, [words!["-r", place.path("jail")], user].concat(), &inside, status, &parts);
+    }
+}
+
+/// An ELF file for x86_64, or whatever the probe is for, that asks for this loader.
+fn program_with_loader(place: &Place, loader: &str) -> Vec<u8> {
+    let mut program = fs::read(place.probe()).unwrap()[..64].to_vec();
+    program.resize(64 + 56, 0);
+    program[32..40].copy_from_slice(&64u64.to_le_bytes());
+    program[54..58].copy_from_slice(&[56, 0, 1, 0]);
+    program[64] = 3;
+    program[64 + 8..64 + 16].copy_from_slice(&120u64.to_le_bytes());
+    let size = u64::try_from(loader.len() + 1).unwrap().to_le_bytes();
+    program[64 + 32..64 + 40].copy_from_slice(&size);
+    program[64 + 40..64 + 48].copy_from_slice(&size);
+    program.extend_from_slice(loader.as_bytes());
+    program.push(0);
+    program
+}
+
 #[test]
 fn the_file_is_missing() {
     let place = Place::new();
     assert_explained(&place, words![], "./missing", 127, &["./missing", "No such file"]);
     assert_explained(&place, words![], "not-in-path", 127, &["not-in-path", "PATH"]);
+    place.jail();
+    assert_explained_everywhere(&place, "missing", 127, &["missing'", "No such file"]);
+}
+
+#[test]
+fn the_file_is_a_link_to_what_is_not_there() {
+    let place = Place::new();
+    std::os::unix::fs::symlink("/no/such/file", place.jail().join("link")).unwrap();
+    assert_explained_everywhere(&place, "link", 127, &["link' is a symbolic link to what is not there"]);
+    place.executable("jail/script", format!("#!{}\n", place.path("jail/link").display()).as_bytes());
+    assert_explained(&place, words![], "jail/script", 127, &["link' is a symbolic link to what is not there"]);
+}
+
+#[test]
+fn a_directory_on_the_way_is_missing() {
+    let place = Place::new();
+    let jail = place.jail();
+    place.executable("jail/file", b"");
+    let outside = format!("there is no directory '{}", jail.display());
+    assert_explained(&place, words![], "jail/no/file", 127, &["there is no directory 'jail/no'"]);
+    assert_explained(&place, words![], "jail/file/x", 126, &["there is no directory 'jail/file'"]);
+    assert_explained_everywhere(&place, "no/file", 127, &["there is no directory '", "/no'"]);
+    assert_explained_everywhere(&place, "file/x", 126, &["there is no directory '", "/file'"]);
+    assert_explained(&place, words![], &jail.join("no/x").display().to_string(), 127, &[&outside]);
+}
+
+#[test]
+fn a_long_way_is_no_missing_directory() {
+    let place = Place::new();
+    let deep = place.path(&["long"; 100].join("/"));
+    kit::place::make_directory(&deep, 0o755);
+    let command = deep.join("missing").display().to_string();
+    for way in kit::ways() {
+        let ended = place.vsrun([way, words!["--", &command]].concat()).finish();
+        ended.failed(127, &[&command, "No such file"]);
+        assert!(!ended.complaints()[0].contains("there is no directory"), "{ended:?}");
+    }
 }
 
 #[test]
 fn its_interpreter_is_missing() {
     let place = Place::new();
-    place.executable("script", b"#!/no/such/interpreter -x\n");
-    assert_explained(&place, words![], "./script", 127, &["./script", "/no/such/interpreter"]);
-    place.executable("blanks", b"#! \t/no/such/other\n");
-    assert_explained(&place, words![], "./blanks", 127, &["./blanks", "/no/such/other"]);
+    place.jail();
+    place.executable("jail/script", b"#!/no/such/interpreter -x\n");
+    assert_explained_everywhere(&place, "script", 127, &["script", "'/no/such/interpreter'"]);
+    place.executable("jail/blanks", b"#! \t/no/such/other\n");
+    assert_explained_everywhere(&place, "blanks", 127, &["blanks", "'/no/such/other'"]);
+    place.executable("jail/windows", b"#!/bin/sh\r\necho hello\r\n");
+    assert_explained_everywhere(&place, "windows", 127, &["'/bin/sh\\x0d'", "CR LF"]);
+}
+
+#[test]
+fn its_loader_is_missing() {
+    let place = Place::new();
+    place.jail();
+    place.executable("jail/dynamic", &program_with_loader(&place, "/no/such/ld.so"));
+    assert_explained_everywhere(&place, "dynamic", 127, &["ELF loader '/no/such/ld.so' is not"]);
 }
 
 #[test]
@@ -57,43 +141,116 @@ fn loader_of(program: &[u8]) -> Option<String> {
 }
 
 #[test]
-fn it_is_for_another_machine() {
+fn it_is_for_another_machine_or_class() {
     let place = Place::new();
+    place.jail();
     let mut program = fs::read(place.probe()).unwrap();
     // The machine's number stands at byte 18 of an ELF file; 8 is MIPS.
     program[18] = 8;
     program[19] = 0;
-    place.executable("foreign", &program);
-    assert_explained(&place, words![], "./foreign", 126, &["./foreign", "machine"]);
+    place.executable("jail/foreign", &program);
+    assert_explained_everywhere(&place, "foreign", 126, &["foreign' is a program for another machine"]);
+    // Of 32 bits, at byte 4.
+    program[4] = 1;
+    place.executable("jail/small", &program);
+    assert_explained_everywhere(&place, "small", 126, &["small' is a program for another machine"]);
 }
 
 #[test]
 fn it_is_no_program_at_all() {
     let place = Place::new();
-    place.executable("text", b"no program\n");
-    place.executable("empty", b"");
-    assert_explained(&place, words![], "./text", 126, &["./text"]);
-    assert_explained(&place, words![], "./empty", 126, &["./empty"]);
+    place.jail();
+    place.executable("jail/text", b"no program\n");
+    place.executable("jail/empty", b"");
+    let mut object = fs::read(place.probe()).unwrap();
+    // The type stands at byte 16; 1 is an object file.
+    object[16] = 1;
+    place.executable("jail/object", &object);
+    for name in ["text", "empty", "object"] {
+        assert_explained_everywhere(&place, name, 126, &[&format!("{name}' is neither a program nor a script")]);
+    }
 }
 
 #[test]
 fn it_may_not_be_executed() {
     let place = Place::new();
-    fs::write(place.path("plain"), "").unwrap();
-    assert_explained(&place, words![], "./plain", 126, &["./plain", "Permission denied"]);
-    assert_explained(&place, words![], "./out", 126, &["./out", "Permission denied"]);
+    let jail = place.jail();
+    fs::write(jail.join("plain"), "").unwrap();
+    assert_explained_everywhere(&place, "plain", 126, &["plain' is not executable for this user", "Permission denied"]);
+    assert_explained_everywhere(&place, "out", 126, &["out' is not a regular file", "Permission denied"]);
+    needs!(kit::root());
+    kit::place::copy(&place.probe(), &jail.join("mine"));
+    fs::set_permissions(jail.join("mine"), fs::Permissions::from_mode(0o700)).unwrap();
+    for options in [words!["-u", USER], words!["-u", USER, "-w", "/"]] {
+        let command = jail.join("mine").display().to_string();
+        assert_explained(&place, options, &command, 126, &[&command, "is not executable for this user"]);
+    }
+    let options = words!["-u", USER, "-r", &jail];
+    assert_explained(&place, options, "/mine", 126, &["'/mine' is not executable for this user"]);
 }
 
 #[test]
 fn a_directory_on_the_way_is_closed_to_this_user() {
     needs!(kit::root());
     let place = Place::new();
-    kit::place::make_directory(&place.path("open/closed/deep"), 0o755);
-    let closed = place.path("open/closed");
+    let jail = place.jail();
+    kit::place::make_directory(&jail.join("open/closed/deep"), 0o755);
+    let closed = jail.join("open/closed");
     kit::place::install(&place.probe(), &closed.join("deep/probe"));
     fs::set_permissions(&closed, fs::Permissions::from_mode(0o700)).unwrap();
     let command = closed.join("deep/probe").display().to_string();
-    assert_explained(&place, words!["-u", "12345"], &command, 126, &[&command, "search"]);
+    let names = format!("the directory '{}' is not searchable", closed.display());
+    assert_explained(&place, words!["-u", USER], &command, 126, &[&command, &names]);
+    let host = format!("on the host '{}'", closed.display());
+    let options = words!["-u", USER, "-r", &jail];
+    assert_explained(&place, options, "/open/closed/deep/probe", 126, &["'/open/closed' is not searchable", &host]);
+}
+
+#[test]
+fn somebody_has_it_open_to_write() {
+    let place = Place::new();
+    kit::place::copy(&place.probe(), &place.jail().join("busy"));
+    let _open = fs::OpenOptions::new().append(true).open(place.path("jail/busy")).unwrap();
+    assert_explained_everywhere(&place, "busy", 126, &["Text file busy", "open to write"]);
+}
+
+#[test]
+fn the_user_has_too_many_processes() {
+    needs!(kit::root());
+    let place = Place::new();
+    let jail = place.jail();
+    let user = format!("{}", 1_200_000 + kit::sys::pid() % 100_000);
+    // The limit is on how many there are before.
+    let first = place.out("first");
+    let line = words!["-b", "-u", &user, "--", place.probe(), "life", &first, "wait"];
+    place.vsrun(line).finish().exited(0);
+    kit::await_life(&first, 1);
+    for way in kit::ways() {
+        for (options, command) in [(words![], place.path("probe")), (words!["-r", &jail], "/probe".into())] {
+            let line = [options, way.clone(), words!["-u", &user, "--", command, "exit", "0"]].concat();
+            let ended = place.vsrun(line).before(|| kit::sys::limit_processes(0)).finish();
+            ended.failed(126, &["/probe", "too many processes"]);
+        }
+    }
+    let place = Place::plain();
+    let line = words!["-m", "-", "-", "--", place.probe(), "exit", "0"];
+    let ended = place.vsrun(line).before(|| kit::sys::limit_processes(0)).finish();
+    ended.failed(125, &["cannot start a process", "too many processes"]);
+}
+
+#[test]
+fn its_root_or_working_directory_is_missing() {
+    let place = Place::new();
+    let command = place.probe().display().to_string();
+    assert_explained(&place, words!["-w", "no/dir"], &command, 125, &["no/dir'", "there is no directory '"]);
+    needs!(kit::root());
+    let jail = place.jail();
+    assert_explained(&place, words!["-r", "none/jail"], &command, 125, &["none/jail'", "there is no directory '"]);
+    let host = format!("(on the host '{}/work')", jail.display());
+    assert_explained(&place, words!["-r", &jail, "-w", "work"], &command, 125, &["'work'", &host]);
+    let options = words!["-r", &jail, "-w", "/out"];
+    let host = format!("(on the host '{}/out/./missing')", jail.display());
+    assert_explained(&place, options, "./missing", 127, &["'./missing'", &host]);
 }
 
 #[test]
@@ -109,5 +266,12 @@ fn the_file_system_is_mounted_noexec() {
     for way in kit::ways() {
         let line = [way, words!["--", &command]].concat();
         place.vsrun(line).within(&mounts).finish().failed(126, &[&command.display().to_string(), "noexec"]);
+    }
+    let host = format!("on the host '{}'", command.display());
+    for options in [words!["-u", USER], words!["-r", &disk], words!["-r", &disk, "-u", USER]] {
+        let jailed = options.contains(&OsString::from("-r"));
+        let command = if jailed { "/probe".into() } else { command.clone() };
+        let ended = place.vsrun([options, words!["--", command]].concat()).within(&mounts).finish();
+        ended.failed(126, &["/probe'", "noexec", if jailed { &host } else { "" }]);
     }
 }

@@ -7,9 +7,10 @@ use core::ffi::CStr;
 use std::os::fd::AsFd;
 
 use crate::decide::image::{Cause, HEAD, HERE, Image, judge};
+use crate::decide::step::Step;
 use crate::decide::text::Text;
 use crate::decide::word::Word;
-use crate::sys::{Errno, dir, process};
+use crate::sys::{Errno, Result, access, dir};
 
 /// A path that fits into a message; a longer one is cut off.
 pub type Detail = Text<256>;
@@ -17,80 +18,115 @@ pub type Detail = Text<256>;
 /// How many interpreters of interpreters the kernel follows.
 const DEPTH: usize = 4;
 
-/// Finds the cause of a failed exec of the first of these paths that is there.
-pub fn explain(paths: &[Word], why: Errno) -> (Cause, Detail) {
+/// Finds the cause of a failed exec of the first of these paths that is there, or of a directory not entered; and the
+/// path that it is about.
+pub fn explain(step: &Step, paths: &[Word], why: Errno, about: &mut Detail) -> Cause {
+    if let Step::Root(dir) | Step::Dir(dir) = step {
+        return way(dir, about);
+    }
     for path in paths {
         match dir::about_path(path) {
-            Ok(_) => return file(path, why, DEPTH),
-            Err(Errno::ACCESS) => return way(path),
+            Ok(_) => {
+                let cause = file(path, DEPTH, about);
+                // A 32-bit program, and a kernel that takes none.
+                let refused = cause == Cause::Plain && why == Errno::NOEXEC;
+                return if refused { Cause::Foreign } else { cause };
+            }
+            Err(Errno::ACCESS) => return way(path, about),
             Err(_) => {}
         }
     }
     match paths {
-        [path] if path.is_empty() => (Cause::Plain, Detail::new()),
-        [path] if path.to_bytes().contains(&b'/') => way(path),
-        _ => (Cause::NotInPath, Detail::new()),
+        [path] if path.is_empty() => Cause::Plain,
+        [path] if path.to_bytes().contains(&b'/') => way(path, about),
+        _ => Cause::NotInPath,
+    }
+}
+
+/// Whether a file could be executed, as far as can be told without that.
+///
+/// # Errors
+/// What the exec would answer.
+pub fn examine(path: &CStr) -> Result<()> {
+    access::may_execute(path)?;
+    match file(path, DEPTH, &mut Detail::new()) {
+        Cause::Plain => Ok(()),
+        Cause::Foreign | Cause::NoFormat => Err(Errno::NOEXEC),
+        Cause::Closed | Cause::NotExecutable | Cause::NotAFile | Cause::Noexec => Err(Errno::ACCESS),
+        Cause::NoInterpreter | Cause::NoLoader | Cause::NoDirectory | Cause::NotInPath | Cause::Dangling => {
+            Err(Errno::NOENT)
+        }
     }
 }
 
 /// The file is there: what is wrong with it, or with what it needs?
-fn file(path: &CStr, why: Errno, depth: usize) -> (Cause, Detail) {
-    let here = |cause| (cause, detail(path.to_bytes()));
+fn file(path: &CStr, depth: usize, about: &mut Detail) -> Cause {
+    name(about, path.to_bytes());
     if !dir::about_path(path).is_ok_and(|about| about.regular) {
-        return here(Cause::NotAFile);
+        return Cause::NotAFile;
     }
-    let denied = why == Errno::ACCESS;
-    if denied && process::may_execute(path).is_err() {
-        return here(if dir::is_noexec(path) { Cause::Noexec } else { Cause::NotExecutable });
+    if access::may_execute(path).is_err() {
+        return if access::is_noexec(path) { Cause::Noexec } else { Cause::NotExecutable };
     }
     let mut head = [0; HEAD];
     let Ok(count) = dir::peek(path).and_then(|file| dir::head(file.as_fd(), &mut head)) else {
-        return here(Cause::Plain);
+        return Cause::Plain;
     };
     let (cause, next) = match judge(head.get(..count).unwrap_or_default(), HERE) {
         Image::Script(next) => (Cause::NoInterpreter, next),
         Image::Elf(Some(next)) => (Cause::NoLoader, next),
-        Image::Elf(None) => return here(Cause::Plain),
-        Image::Foreign => return here(Cause::Foreign),
-        Image::Unknown => return here(Cause::NoFormat),
+        Image::Elf(None) => return Cause::Plain,
+        Image::Foreign => return Cause::Foreign,
+        Image::Unknown => return Cause::NoFormat,
     };
-    let next = detail(next);
-    let there = with_nul(&next);
-    let Ok(there) = CStr::from_bytes_until_nul(there.as_bytes()) else { return here(Cause::Plain) };
-    match (dir::about_path(there), depth) {
-        (Err(error), _) if error == Errno::ACCESS => way(there),
-        (Err(_), _) => (cause, next),
-        (Ok(_), 0) => here(Cause::Plain),
-        (Ok(_), _) => file(there, why, depth - 1),
-    }
-}
-
-/// The file is not there, or may not be reached: the first directory on the way that is the reason.
-fn way(path: &CStr) -> (Cause, Detail) {
-    let bytes = path.to_bytes();
-    let slashes = bytes.iter().enumerate().filter(|(at, byte)| **byte == b'/' && *at > 0);
-    for (at, _) in slashes {
-        let dir = detail(bytes.get(..at).unwrap_or_default());
-        let text = with_nul(&dir);
-        let Ok(name) = CStr::from_bytes_until_nul(text.as_bytes()) else { break };
-        match dir::about_path(name) {
-            Err(_) => return (Cause::NoDirectory, dir),
-            Ok(about) if !about.directory => return (Cause::NoDirectory, dir),
-            Ok(_) if process::may_execute(name).is_err() => return (Cause::Closed, dir),
-            Ok(_) => {}
+    let text = with_nul(next);
+    let Ok(there) = CStr::from_bytes_until_nul(text.as_bytes()) else { return Cause::Plain };
+    match dir::about_path(there) {
+        Err(Errno::ACCESS) => way(there, about),
+        Err(_) => {
+            name(about, next);
+            if access::is_link(there) { Cause::Dangling } else { cause }
+        }
+        Ok(_) if depth == 0 => Cause::Plain,
+        Ok(_) => {
+            let cause = file(there, depth - 1, about);
+            if cause == Cause::Plain {
+                name(about, path.to_bytes());
+            }
+            cause
         }
     }
-    (Cause::Plain, detail(bytes))
 }
 
-fn detail(bytes: &[u8]) -> Detail {
-    let mut detail = Detail::new();
-    detail.push(bytes);
-    detail
+/// What is not there, or may not be reached: the first directory on the way that is the reason.
+fn way(path: &CStr, about: &mut Detail) -> Cause {
+    let bytes = path.to_bytes();
+    // A longer name could not be asked about as a whole.
+    let slashes = bytes.iter().enumerate().filter(|(at, byte)| **byte == b'/' && (1..255).contains(at));
+    for (at, _) in slashes {
+        let dir = bytes.get(..at).unwrap_or_default();
+        name(about, dir);
+        let text = with_nul(dir);
+        let Ok(dir) = CStr::from_bytes_until_nul(text.as_bytes()) else { break };
+        if !dir::about_path(dir).is_ok_and(|about| about.directory) {
+            return Cause::NoDirectory;
+        }
+        if access::may_execute(dir).is_err() {
+            return Cause::Closed;
+        }
+    }
+    name(about, bytes);
+    if access::is_link(path) && dir::about_path(path).is_err() { Cause::Dangling } else { Cause::Plain }
 }
 
-fn with_nul(detail: &Detail) -> Detail {
-    let mut text = detail.clone();
+fn name(about: &mut Detail, path: &[u8]) {
+    about.clear();
+    about.push(path);
+}
+
+fn with_nul(path: &[u8]) -> Detail {
+    let mut text = Detail::new();
+    text.push(path);
     text.end_with(0);
     text
 }

@@ -11,8 +11,8 @@ use crate::decide::exit::Exit;
 use crate::decide::steps::Program;
 use crate::decide::text::{Clean, Text};
 use crate::decide::time::Span;
-use crate::sys::process::{self, Pid, Usage};
-use crate::sys::{self, dir};
+use crate::sys::process::{Pid, Usage};
+use crate::sys::{self, access, dir};
 
 /// The longest variable: `VSRUN_SERVER_EXPLAIN=dumped core with signal 64`.
 type Variable = Text<64>;
@@ -53,7 +53,7 @@ impl Handler {
             if !dir::about_path(path).map_err(fail)?.regular {
                 return Err(Error::refused(format_args!("cannot execute handler '{shown}': not a regular file")));
             }
-            process::may_execute(path).map_err(fail)?;
+            access::may_execute(path).map_err(fail)?;
         }
         let program = Prepared::with_slots(program, VARIABLES, 64);
         Ok(Self { program, asked: None })

@@ -40,6 +40,11 @@ impl Prepared {
         &self.steps
     }
 
+    /// Whether the program is found without the working directory.
+    pub fn is_absolute(&self) -> bool {
+        self.paths.iter().all(|path| path.to_bytes().starts_with(b"/"))
+    }
+
     /// The same, with room for so many variables of that size.
     pub fn with_slots(program: Program, slots: usize, size: usize) -> Self {
         let Program { steps, paths, argv, env } = program;
@@ -58,6 +63,8 @@ pub struct Wires<'a> {
     pub error: Option<BorrowedFd<'a>>,
     /// The pidfile that the process writes.
     pub pidfile: Option<&'a Pidfile>,
+    /// What the way is gone for.
+    pub aim: Aim,
     /// Whether a pidfile that cannot be written ends the start.
     pub attempt: Attempt,
     /// Where the program says that it is ready, and under which number it has that.
@@ -66,6 +73,19 @@ pub struct Wires<'a> {
     pub debug: Option<&'a Voice>,
     /// Where the parent is told that the exec is next, and which step failed; `spawn` fills it in.
     pub report: Option<BorrowedFd<'a>>,
+}
+
+/// What the way to a program is gone for.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+pub enum Aim {
+    /// To become the program.
+    #[default]
+    Start,
+    /// To see whether the program could be executed, and leave.
+    Look {
+        /// The places of the steps that are left out, as bits.
+        passed: u64,
+    },
 }
 
 /// Which start of the server it is.
@@ -151,13 +171,19 @@ fn out_of_the_way(fd: BorrowedFd<'_>, wires: &Wires<'_>) -> sys::Result<Option<O
 pub fn take_over(program: &Prepared, wires: &Wires<'_>) -> Failure {
     let mut way = Way { kept: None, sockets: 0, marker: EXEC_IS_NEXT };
     for (place, step) in program.steps.iter().enumerate() {
+        if let Aim::Look { passed } = wires.aim
+            && (passed >> place & 1 == 1 || matches!(step, Step::Foreground))
+        {
+            // The terminal is not the process's own.
+            continue;
+        }
         if let Some(voice) = wires.debug {
             voice.say(Priority::Debug, format_args!("{}: {step}", process::id()));
         }
         if let Err(why) = perform(step, program, wires, &mut way) {
             let mut failure = Failure::new(place, why);
-            if let Step::Exec(_) = step {
-                (failure.cause, failure.detail) = explain::explain(&program.paths, why);
+            if let Step::Exec(_) | Step::Root(_) | Step::Dir(_) = step {
+                failure.cause = explain::explain(step, &program.paths, why, &mut failure.detail);
             }
             return failure;
         }
@@ -239,7 +265,7 @@ fn perform(step: &Step, program: &Prepared, wires: &Wires<'_>, way: &mut Way) ->
             if let Some(report) = wires.report {
                 fd::write_all(report, &[way.marker])?;
             }
-            Err(execute(program))
+            Err(execute(program, wires.aim))
         }
     }
 }
@@ -251,10 +277,16 @@ fn set_oom_score(value: i32) -> sys::Result<()> {
 }
 
 /// Tries the paths as execvp(3) does: what is missing or forbidden is passed over, anything else ends the search.
-fn execute(program: &Prepared) -> Errno {
+fn execute(program: &Prepared, aim: Aim) -> Errno {
     let mut worst = Errno::NOENT;
     for path in &program.paths {
-        let why = process::exec(path, &program.argv, &program.env);
+        let why = match aim {
+            Aim::Start => process::exec(path, &program.argv, &program.env),
+            Aim::Look { .. } => match explain::examine(path) {
+                Ok(()) => process::leave(exit::OK),
+                Err(why) => why,
+            },
+        };
         match why {
             Errno::NOENT | Errno::NOTDIR if program.paths.len() > 1 => {}
             Errno::ACCESS => worst = why,

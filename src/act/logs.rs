@@ -6,6 +6,7 @@
 use core::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use crate::act::pidfile::split;
 use crate::act::say::failed;
 use crate::decide::error::Result;
 use crate::decide::retention::{OUTPUT, RECORDS, expired, generation, renamed};
@@ -13,7 +14,7 @@ use crate::decide::text::Clean;
 use crate::decide::time::{Span, Time};
 use crate::decide::word::{Word, word};
 use crate::sys::dir::{self, Dir, How};
-use crate::sys::{self, Errno, clock};
+use crate::sys::{self, Errno, access, clock};
 
 /// How often somebody else may put a file in our place before we give up.
 const PATIENCE: usize = 100;
@@ -171,6 +172,22 @@ fn put_away(dir: &Dir, of: Word) -> sys::Result<()> {
         }
     }
     Err(full())
+}
+
+/// Whether the directory could be opened, or made, and written to.
+///
+/// # Errors
+/// Those that the start would have.
+pub fn look(path: Word) -> Result<()> {
+    let mut there = path;
+    let result = loop {
+        match Dir::open(there) {
+            Ok(_) => break access::may_write(there),
+            Err(Errno::NOENT) => there = split(there).0,
+            Err(why) => break Err(why),
+        }
+    };
+    result.map_err(|why| failed(format_args!("logdir '{}'", Clean(path.to_bytes())), why))
 }
 
 fn open_or_make(path: &CStr, owner: Option<(u32, u32)>) -> sys::Result<Dir> {

@@ -9,9 +9,9 @@ use crate::decide::error::{Error, Result};
 use crate::decide::text::{Clean, Text};
 use crate::decide::word::{Word, word};
 use crate::sys::dir::{self, About, Dir, How};
-use crate::sys::lock::{Kind, lock};
+use crate::sys::lock::{self, Kind, lock};
 use crate::sys::process::Pid;
-use crate::sys::{self, Errno, identity};
+use crate::sys::{self, Errno, access, identity};
 
 /// How often a path that changes under our hands is looked at again.
 const PATIENCE: usize = 100;
@@ -25,20 +25,30 @@ pub struct Pidfile {
     about: About,
 }
 
+/// What a file is opened for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// To have it.
+    Have,
+    /// Only to see whether it could be had.
+    Look,
+}
+
 impl Pidfile {
     /// Claims the file, if there is to be one.
     ///
     /// # Errors
     /// Those of [`Self::claim`].
     pub fn claim_if(path: Option<Word>) -> Result<Option<Self>> {
-        path.map(Self::claim).transpose()
+        path.map_or(Ok(None), |path| Self::claim(path, Purpose::Have))
     }
 
-    /// Opens and locks the file. What an earlier start left in it stays until `write`.
+    /// Opens and locks the file. What an earlier start left in it stays until `write`. None, and nothing done: it could
+    /// be had, and was only looked at.
     ///
     /// # Errors
     /// When somebody else holds it, or it is not a file that root may trust: nothing was changed then.
-    fn claim(path: Word) -> Result<Self> {
+    pub fn claim(path: Word, purpose: Purpose) -> Result<Option<Self>> {
         let shown = Clean(path.to_bytes());
         let fail = |why: Errno| failed(format_args!("pidfile '{shown}'"), why);
         let (parent, name) = split(path);
@@ -47,18 +57,29 @@ impl Pidfile {
         }
         let dir = Dir::open_path(parent).map_err(fail)?;
         for _ in 0..PATIENCE {
-            let Some((file, made)) = open(&dir, name).map_err(|why| match why {
-                Errno::LOOP => Error::refused(format_args!("pidfile '{shown}' is a symbolic link")),
-                _ => fail(why),
-            })?
-            else {
-                continue;
+            let (file, made) = match open(&dir, name, purpose) {
+                Ok(Some(found)) => found,
+                Ok(None) => continue,
+                Err(Errno::NOENT) if purpose == Purpose::Look => {
+                    return access::may_write(parent).map_err(fail).map(|()| None);
+                }
+                Err(Errno::LOOP) => {
+                    return Err(Error::refused(format_args!("pidfile '{shown}' is a symbolic link")));
+                }
+                Err(why) => return Err(fail(why)),
             };
             let about = dir::about(file.as_fd()).map_err(fail)?;
             if let Some(fault) = fault(&about) {
                 return Err(Error::refused(format_args!("pidfile '{shown}' {fault}")));
             }
-            if let Err(why) = lock(file.as_fd(), Kind::Exclusive) {
+            let locked = match purpose {
+                Purpose::Have => lock(file.as_fd(), Kind::Exclusive),
+                Purpose::Look => match lock::holder(file.as_fd()) {
+                    Ok(Some(_)) => Err(Errno::AGAIN),
+                    result => result.map(drop),
+                },
+            };
+            if let Err(why) = locked {
                 if matches!(why, Errno::AGAIN | Errno::ACCESS) {
                     return Err(running(path, &file));
                 }
@@ -67,12 +88,15 @@ impl Pidfile {
                 }
                 return Err(failed(format_args!("cannot lock pidfile '{shown}'"), why));
             }
+            if purpose == Purpose::Look {
+                return Ok(None);
+            }
             // Between open and lock the one who had it may have removed it.
             if is_at(&dir, name, &about) {
                 if about.mode != MODE {
                     let _ = dir::permit(file.as_fd(), MODE);
                 }
-                return Ok(Self { dir, name, path, file, about });
+                return Ok(Some(Self { dir, name, path, file, about }));
             }
         }
         Err(Error::refused(format_args!("pidfile '{shown}' does not stay in its place")))
@@ -144,14 +168,12 @@ pub fn is_same(one: Word, other: Word) -> bool {
 /// Read and written by the owner only: who may read it could hold a read lock, and keep the server from starting.
 const MODE: u32 = 0o600;
 
-/// Opens the file, or makes it. None: it has come or gone in between. Says whether it was made.
-fn open(dir: &Dir, name: &CStr) -> sys::Result<Option<(OwnedFd, bool)>> {
-    let number = match dir.file(name, How::Existing, 0) {
+/// Opens the file, or makes it to have it. None: it has come or gone in between. Says whether it was made.
+fn open(dir: &Dir, name: &CStr, purpose: Purpose) -> sys::Result<Option<(OwnedFd, bool)>> {
+    match dir.file(name, How::Existing, 0) {
         Ok(file) => return Ok(Some((file, false))),
-        Err(why) => why,
-    };
-    if number != Errno::NOENT {
-        return Err(number);
+        Err(Errno::NOENT) if purpose == Purpose::Have => {}
+        Err(why) => return Err(why),
     }
     match dir.file(name, How::New, MODE) {
         Ok(file) => Ok(Some((file, true))),

@@ -53,9 +53,19 @@ impl Failure {
         Self { place, why, cause: Cause::Plain, detail: Detail::new() }
     }
 
+    /// The step; none when there was no process to take one.
+    pub fn step<'a>(&self, program: &'a Prepared) -> Option<&'a Step> {
+        program.steps().get(usize::from(self.place))
+    }
+
+    /// Its place as a bit; no plan has more than 64 steps.
+    pub fn bit(&self) -> u64 {
+        1 << (self.place & 63)
+    }
+
     /// vsrun's exit status for it.
     pub fn code(&self, program: &Prepared) -> u8 {
-        match program.steps().get(usize::from(self.place)) {
+        match self.step(program) {
             Some(Step::Exec(_)) if self.why == Errno::NOENT => exit::NOT_FOUND,
             Some(Step::Exec(_)) => exit::NOT_EXECUTABLE,
             Some(_) | None => exit::SETUP,
@@ -76,10 +86,37 @@ impl Failure {
     pub fn write(&self, program: &Prepared, text: &mut Line) -> core::fmt::Result {
         use core::fmt::Write;
         let why = sys::words(self.why);
-        match program.steps().get(usize::from(self.place)) {
-            Some(step) => write!(text, "cannot {step}: {why}{}", Because(self.cause, self.detail.as_bytes())),
+        match self.step(program) {
+            Some(step) => {
+                let (cause, path, host) = (self.cause, self.detail.as_bytes(), self.host(program));
+                write!(text, "cannot {step}: {why}{}", Because { cause, path, host: host.as_bytes() })
+            }
             None => write!(text, "cannot start a process: {why}"),
         }
+    }
+
+    /// How the path is named outside of the root that the process was in; empty where there is none.
+    fn host(&self, program: &Prepared) -> Line {
+        let (mut root, mut dir, path) = (&b""[..], &b""[..], self.detail.as_bytes());
+        for step in program.steps().iter().take(usize::from(self.place)) {
+            if let Step::Root(outer) = step {
+                root = outer.to_bytes();
+            } else if let Step::Dir(inner) = step {
+                dir = inner.to_bytes();
+            }
+        }
+        if path.starts_with(b"/") {
+            dir = b"";
+        }
+        let mut host = Line::new();
+        let parts = [root, b"/", dir, b"/", path].into_iter().filter(|_| !root.is_empty() && !path.is_empty());
+        for byte in parts.flatten() {
+            // Slashes in a row are one.
+            if *byte != b'/' || host.as_bytes().last() != Some(byte) {
+                host.push(&[*byte]);
+            }
+        }
+        host
     }
 
     /// The bytes in the pipe: place, number, cause, detail. Fewer than PIPE_BUF, so they arrive together.

@@ -25,13 +25,9 @@ use crate::sys::{fd, process, wait};
 ///
 /// # Errors
 /// When the server could not be started. Nothing of the start is left then.
-pub fn run(options: Options) -> Result<Box<Stayed>> {
+pub fn run(mut options: Options) -> Result<Box<Stayed>> {
     let stdin = options.stdin;
-    let plan = {
-        let mut world = World::default();
-        let facts = facts::read(&options, &mut world)?;
-        plan(options, &facts)?
-    };
+    let plan = plan_of(&mut options)?;
     wait::reset_dispositions();
     if plan.stay.is_some() || plan.background { stay(plan, stdin) } else { Err(become_server(plan)) }
 }
@@ -46,6 +42,16 @@ pub fn end_machine(at_exit: AtExit) {
         });
         say::complain(&say::failed(format_args!("cannot do what --at-exit says"), why));
     }
+}
+
+/// What will be done, the world being as it is.
+///
+/// # Errors
+/// When it cannot be done in this world.
+pub fn plan_of(options: &mut Options) -> Result<Box<Plan>> {
+    let mut world = World::default();
+    let facts = facts::read(options, &mut world)?;
+    plan(options, &facts)
 }
 
 /// vsrun becomes the server: everything happens in this very process. Returns only why it did not.

@@ -12,7 +12,7 @@ use crate::decide::steps::Program;
 use crate::decide::time::{Span, Time};
 use crate::sys::process::Pid;
 use crate::sys::wait::Signals;
-use crate::sys::{self, Errno, clock, fd, process, wait};
+use crate::sys::{self, Errno, access, clock, fd, process, wait};
 
 /// The pauses before a logger that died is started again.
 const PAUSES: (Span, Span) = (Span::millis(100), Span::secs(5));
@@ -69,10 +69,13 @@ pub fn open(output: Output, reading: Reading) -> Result<(Sink, Voice)> {
 }
 
 /// Whether the logger is anywhere that we may execute it.
-fn find(program: &Program) -> Result<()> {
+///
+/// # Errors
+/// When it is not.
+pub fn find(program: &Program) -> Result<()> {
     let mut why = None;
     for path in &program.paths {
-        match process::may_execute(path) {
+        match access::may_execute(path) {
             Ok(()) => return Ok(()),
             Err(error) => why = Some(error),
         }

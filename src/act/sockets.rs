@@ -7,12 +7,12 @@ use crate::act::holder;
 use crate::act::pidfile::{is_at, split};
 use crate::act::say::failed;
 use crate::decide::endpoint::{self, Listen, Listener, Traffic};
-use crate::decide::error::Result;
+use crate::decide::error::{Error, Result};
 use crate::decide::text::Clean;
 use crate::decide::word::Word;
 use crate::sys::dir::{self, About, Dir, How};
 use crate::sys::socket::{self, Kind};
-use crate::sys::{self, Errno, fd, identity, process};
+use crate::sys::{self, Errno, access, fd, identity, process};
 
 /// Whether a lock of ours proves that no other instance lives.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -56,10 +56,7 @@ impl Sockets {
     pub fn bind(&mut self, listen: &Listen, alone: Alone) -> Result<()> {
         let own = listen.own.iter().filter_map(|text| Listener::parse(text.to_bytes()));
         for (number, listener) in (fd::FIRST + RawFd::from(listen.handed)..).zip(own) {
-            self.open(&listener, listen.owner, alone, number).map_err(|why| {
-                let holder = if is_taken(why) { holder::of(&listener) } else { String::new() };
-                failed(format_args!("cannot listen on '{}'{holder}", Clean(listener.text)), why)
-            })?;
+            self.open(&listener, listen.owner, alone, number).map_err(|why| refused(&listener, why))?;
         }
         Ok(())
     }
@@ -91,6 +88,32 @@ impl Sockets {
             }
         }
     }
+}
+
+/// What would keep the sockets from being had; makes none but those on ports, for a moment, and no file.
+pub fn look(listen: &Listen, alone: Alone, tell: &mut dyn FnMut(Error)) {
+    for listener in listen.own.iter().filter_map(|text| Listener::parse(text.to_bytes())) {
+        if let Err(why) = look_at(&listener, alone) {
+            tell(refused(&listener, why));
+        }
+    }
+}
+
+fn look_at(listener: &Listener<'_>, alone: Alone) -> sys::Result<()> {
+    if !listener.is_path() {
+        return on_port(listener).map(drop);
+    }
+    let (parent, name) = split(listener.path());
+    match Dir::open_path(parent)?.about(name) {
+        Ok(_) if alone == Alone::Unknown || !holder::is_dead(listener) => Err(Errno::ADDRINUSE),
+        Ok(_) | Err(Errno::NOENT) => access::may_write(parent),
+        Err(why) => Err(why),
+    }
+}
+
+fn refused(listener: &Listener<'_>, why: Errno) -> Error {
+    let holder = if is_taken(why) { holder::of(listener) } else { String::new() };
+    failed(format_args!("cannot listen on '{}'{holder}", Clean(listener.text)), why)
 }
 
 /// A socket on a port.

@@ -17,6 +17,7 @@ use crate::decide::error::{Error, Result};
 use crate::decide::event::Ending;
 use crate::decide::plan::{Debug, Plan};
 use crate::decide::step::Step;
+use crate::decide::word::Word;
 use crate::sys::wait::{self, Mask, Signals};
 use crate::sys::{fd, process, terminal};
 
@@ -85,16 +86,25 @@ impl Stayed {
     }
 }
 
-/// The pidfiles of server and manager.
-fn claim_both(plan: &Plan) -> Result<[Option<Pidfile>; 2]> {
-    let path = plan.stay.as_ref().and_then(|stay| stay.pidfile);
-    if let (Some(server), Some(manager)) = (plan.pidfile, path)
+/// The paths of the pidfiles of server and manager.
+///
+/// # Errors
+/// Wrong usage when that is the same file.
+pub fn pidfiles(plan: &Plan) -> Result<[Option<Word>; 2]> {
+    let paths = [plan.pidfile, plan.stay.as_ref().and_then(|stay| stay.pidfile)];
+    if let [Some(server), Some(manager)] = paths
         && pidfile::is_same(server, manager)
     {
         return Err(Error::usage(format_args!("options --pidfile and --manager name the same file")));
     }
-    let server = Pidfile::claim_if(plan.pidfile)?;
-    match Pidfile::claim_if(path) {
+    Ok(paths)
+}
+
+/// The pidfiles of server and manager.
+fn claim_both(plan: &Plan) -> Result<[Option<Pidfile>; 2]> {
+    let [server, manager] = pidfiles(plan)?;
+    let server = Pidfile::claim_if(server)?;
+    match Pidfile::claim_if(manager) {
         Ok(manager) => Ok([server, manager]),
         Err(error) => {
             server.iter().for_each(Pidfile::release);

@@ -100,8 +100,7 @@ enum Found {
     File(Word),
 }
 
-/// Reads the options up to their end, or up to the first that is a request of its own.
-/// The arms stand in the order of the table of options.
+/// Reads the options up to their end, or to the first that is a request of its own; the arms in the table's order.
 fn read(options: &mut Options, parser: &mut lexopt::Parser) -> Result<Option<Found>> {
     while let Some(arg) = parser.next().map_err(wrong)? {
         options.count += 1;
@@ -145,6 +144,7 @@ fn read(options: &mut Options, parser: &mut lexopt::Parser) -> Result<Option<Fou
             Long("caps") => once(&mut options.caps, parser, "caps", Capabilities::parse, CAPS)?,
             Long("argv0") => once(&mut options.argv0, parser, "argv0", |value| Some(text(value)), EMPTY)?,
             Long("debug") => options.debug = true,
+            Long("check") => options.check = true,
             Short('m') | Long("manager") => {
                 let pidfile = value(parser, "manager", path_or_dash, EMPTY)?;
                 let handler = value(parser, "manager", path_or_dash, EMPTY)?;

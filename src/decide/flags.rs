@@ -206,6 +206,11 @@ flags! {
     "tell each step"
     "Tell each step that vsrun takes.";
 
+    Start ' ' "check" []
+    "say what would keep it from starting"
+    "Look for everything that a start with these options would need, start nothing, and create and change nothing. "
+    "Each finding is a line on standard output; the exit status is 0 when there is none, and 125 otherwise. See CHECK.";
+
     Start ' ' "args" ["FILE" "file"]
     "read arguments from FILE, one a line"
     "Read arguments from FILE, one a line, as if they stood in its place: surrounding blanks are cut, empty lines and "

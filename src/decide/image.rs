@@ -59,11 +59,13 @@ pub fn judge(head: &[u8], here: Machine) -> Image<'_> {
     }
     let elf = Elf { head, wide: head.get(4) == Some(&2), big: head.get(5) == Some(&2) };
     match (head.get(4), elf.number(18, 2)) {
+        // The type, in either order of bytes: an object file or a core dump is none, nor is less than a header.
+        _ if !matches!(head.get(16).max(head.get(17)), Some(2 | 3)) => Image::Unknown,
         (Some(class), Some(machine)) if *class == here.class && machine == u64::from(here.number) => {
             Image::Elf(elf.loader())
         }
-        // An x86_64 kernel takes 32-bit programs too; whether this one does, the kernel has already answered.
-        (Some(1), Some(3)) if here.number == 62 => Image::Elf(elf.loader()),
+        // Kernels of these machines take 32-bit programs too; whether this one does, only it can tell.
+        (Some(1), Some(machine)) if matches!((here.number, machine), (62, 3) | (183, 40)) => Image::Elf(elf.loader()),
         _ => Image::Foreign,
     }
 }
@@ -129,11 +131,13 @@ pub enum Cause {
     NoFormat,
     /// No directory of PATH has it.
     NotInPath,
+    /// A symbolic link is there; what it leads to is not.
+    Dangling,
 }
 
 impl Cause {
     /// All causes, in the order of their numbers.
-    const ALL: [Self; 11] = [
+    const ALL: [Self; 12] = [
         Self::Plain,
         Self::NoInterpreter,
         Self::NoLoader,
@@ -145,6 +149,7 @@ impl Cause {
         Self::Foreign,
         Self::NoFormat,
         Self::NotInPath,
+        Self::Dangling,
     ];
 
     /// The cause with that number.
@@ -159,26 +164,41 @@ impl Cause {
 }
 
 /// A cause and the path it is about, as words behind the error.
-pub struct Because<'a>(pub Cause, pub &'a [u8]);
+pub struct Because<'a> {
+    /// Why.
+    pub cause: Cause,
+    /// What it is about, as the process saw it.
+    pub path: &'a [u8],
+    /// The same as it is named on the host; empty where that is no other name.
+    pub host: &'a [u8],
+}
 
 impl fmt::Display for Because<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let path = Clean(self.1);
-        match self.0 {
-            Cause::Plain => Ok(()),
+        let (before, after) = match self.cause {
+            Cause::Plain => ("", ""),
             Cause::NoInterpreter => {
-                write!(f, " (the file is there, but the interpreter of its #! line, '{path}', is not)")
+                let after = if self.path.ends_with(b"\r") { ", is not: CR LF ends that line" } else { ", is not" };
+                ("the file is there, but the interpreter of its #! line, ", after)
             }
-            Cause::NoLoader => write!(f, " (the file is there, but its ELF loader '{path}' is not)"),
-            Cause::NoDirectory => write!(f, " (there is no directory '{path}')"),
-            Cause::Closed => write!(f, " (the directory '{path}' is not searchable for this user)"),
-            Cause::NotExecutable => write!(f, " ('{path}' is not executable for this user)"),
-            Cause::NotAFile => write!(f, " ('{path}' is not a regular file)"),
-            Cause::Noexec => write!(f, " (the file system of '{path}' is mounted noexec)"),
-            Cause::Foreign => write!(f, " ('{path}' is a program for another machine)"),
-            Cause::NoFormat => write!(f, " ('{path}' is neither a program nor a script that begins with #!)"),
-            Cause::NotInPath => f.write_str(" (in no directory of the server's PATH)"),
+            Cause::NoLoader => ("the file is there, but its ELF loader ", " is not"),
+            Cause::NoDirectory => ("there is no directory ", ""),
+            Cause::Closed => ("the directory ", " is not searchable for this user"),
+            Cause::NotExecutable => ("", " is not executable for this user"),
+            Cause::NotAFile => ("", " is not a regular file"),
+            Cause::Noexec => ("the file system of ", " is mounted noexec"),
+            Cause::Foreign => ("", " is a program for another machine"),
+            Cause::NoFormat => ("", " is neither a program nor a script that begins with #!"),
+            Cause::NotInPath => return f.write_str(" (in no directory of the server's PATH)"),
+            Cause::Dangling => ("", " is a symbolic link to what is not there"),
+        };
+        if self.cause != Cause::Plain {
+            write!(f, " ({before}'{}'{after})", Clean(self.path))?;
         }
+        if !self.host.is_empty() {
+            write!(f, " (on the host '{}')", Clean(self.host))?;
+        }
+        Ok(())
     }
 }
 
@@ -191,6 +211,7 @@ mod tests {
     fn elf(machine: u8, loader: &[u8]) -> Vec<u8> {
         let mut head = vec![0; 64 + 2 * 56];
         head[..6].copy_from_slice(b"\x7fELF\x02\x01");
+        head[16] = 2;
         head[18] = machine;
         head[32] = 64;
         head[54] = 56;
@@ -226,6 +247,27 @@ mod tests {
         for cut in 0..head.len() {
             judge(&head[..cut], X86_64);
         }
+    }
+
+    #[test]
+    fn what_is_no_executable_is_no_program() {
+        let mut object = elf(62, b"");
+        object[16] = 1;
+        assert_eq!(judge(&object, X86_64), Image::Unknown);
+        assert_eq!(judge(b"\x7fELF\x02\x01", X86_64), Image::Unknown);
+    }
+
+    #[test]
+    fn words_name_the_path_inside_and_outside() {
+        let words =
+            |cause, path: &str, host: &str| Because { cause, path: path.as_bytes(), host: host.as_bytes() }.to_string();
+        assert_eq!(words(Cause::Plain, "/x", ""), "");
+        assert_eq!(words(Cause::Plain, "/x", "/jail/x"), " (on the host '/jail/x')");
+        let text = words(Cause::NoLoader, "/lib/ld", "/jail/lib/ld");
+        assert_eq!(text, " (the file is there, but its ELF loader '/lib/ld' is not) (on the host '/jail/lib/ld')");
+        assert_eq!(words(Cause::Closed, "/x", ""), " (the directory '/x' is not searchable for this user)");
+        assert!(words(Cause::NoInterpreter, "/bin/sh\r", "").contains("CR LF"));
+        assert!(!words(Cause::NoInterpreter, "/bin/sh", "").contains("CR LF"));
     }
 
     #[test]

@@ -78,6 +78,8 @@ pub struct Options {
     pub ready_timeout: Option<Span>,
     /// `--debug`.
     pub debug: bool,
+    /// `--check`.
+    pub check: bool,
     /// `--manager`.
     pub manager: Option<Managed>,
     /// `--init`.

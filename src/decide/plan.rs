@@ -103,17 +103,17 @@ pub struct Stay {
 ///
 /// # Errors
 /// When the user is unknown or cannot be had, or a path cannot be made absolute.
-pub fn plan(options: Options, facts: &Facts<'_>) -> Result<Box<Plan>> {
-    let identity = identity(&options, facts)?;
+pub fn plan(options: &mut Options, facts: &Facts<'_>) -> Result<Box<Plan>> {
+    let identity = identity(options, facts)?;
     let change = identity.as_ref().filter(|_| facts.euid == 0 && facts.ids == Ids::Free);
     let handler = match options.manager.and_then(|managed| managed.handler) {
-        Some(path) => Some(handler(path, &options, facts, identity.as_ref(), change)?),
+        Some(path) => Some(handler(path, options, facts, identity.as_ref(), change)?),
         None => None,
     };
-    let output = output(&options, facts, identity.as_ref(), change)?;
+    let output = output(options, facts, identity.as_ref(), change)?;
     let command = shell_words(options.command.iter().map(|word| word.to_bytes()));
-    let server = steps::server(&options, facts, identity.as_ref(), change)?;
-    let policy = policy(&options);
+    let server = steps::server(options, facts, identity.as_ref(), change)?;
+    let policy = policy(options);
     let (traps, ready) = (Traps::new(policy.role, &options.on_signal), options.ready.unwrap_or(Ready::Exec));
     let sockets = endpoint::count(facts.handed.count, &options.listen);
     if let Ready::Newline(number) = ready
@@ -122,7 +122,7 @@ pub fn plan(options: Options, facts: &Facts<'_>) -> Result<Box<Plan>> {
     {
         return Err(Error::usage(format_args!("option --ready fd:{number} takes the number of a socket")));
     }
-    let (syslog, debug) = (syslog(&options), debug(&options));
+    let (syslog, debug) = (syslog(options), debug(options));
     let notify = facts.env.get(NOTIFY_SOCKET).map(<[u8]>::to_vec);
     let stay = options.stays().then(|| {
         let pidfile = options.manager.and_then(|managed| managed.pidfile);
@@ -136,7 +136,7 @@ pub fn plan(options: Options, facts: &Facts<'_>) -> Result<Box<Plan>> {
         background: options.background,
         listen: Listen {
             handed: facts.handed.count,
-            own: options.listen,
+            own: core::mem::take(&mut options.listen),
             owner: change.map(|identity| (identity.uid, identity.gid)),
         },
         drops: change.is_some_and(|identity| identity.uid != 0),

@@ -290,9 +290,3 @@ pub fn look(path: &CStr) -> Result<OwnedFd> {
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::NOFOLLOW;
     rustix::fs::open(path, flags, Mode::empty())
 }
-
-/// Whether the file system of a path lets no program be executed.
-pub fn is_noexec(path: &CStr) -> bool {
-    use rustix::fs::StatVfsMountFlags;
-    rustix::fs::statvfs(path).is_ok_and(|about| about.f_flag.contains(StatVfsMountFlags::NOEXEC))
-}

@@ -7,6 +7,7 @@
 
 use core::ffi::{CStr, c_int};
 
+pub mod access;
 pub mod attributes;
 pub mod caps;
 pub mod clock;
@@ -59,8 +60,14 @@ pub fn words(error: Errno) -> &'static str {
     words_of(error.raw_os_error())
 }
 
-/// The system's words for the number of an error.
+/// The system's words for the number of an error, and more than those where they tell only the one who knows.
 pub fn words_of(number: i32) -> &'static str {
+    match number {
+        // Of fork, exec and setuid; what else may be tried again is not told to anybody.
+        libc::EAGAIN => return "Resource temporarily unavailable (too many processes)",
+        libc::ETXTBSY => return "Text file busy (somebody has it open to write)",
+        _ => {}
+    }
     // SAFETY: strerror answers a string for every number; vsrun has one thread, so nobody overwrites it meanwhile.
     let text = unsafe { libc::strerror(number) };
     if text.is_null() {

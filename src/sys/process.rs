@@ -116,15 +116,6 @@ pub fn exec(path: &CStr, argv: &Words, env: &Words) -> Errno {
     last()
 }
 
-/// Whether a program is there and we may execute it, by the effective ids.
-///
-/// # Errors
-/// Those of access(2).
-pub fn may_execute(path: &CStr) -> Result<()> {
-    use rustix::fs::{Access, AtFlags, CWD, accessat};
-    accessat(CWD, path, Access::EXEC_OK, AtFlags::EACCESS)
-}
-
 /// A session and a process group of its own, without a terminal.
 ///
 /// # Errors

@@ -28,11 +28,11 @@ fn options(line: &str) -> Options {
 }
 
 fn made(line: &str, facts: &Facts<'_>) -> Plan {
-    *plan(options(line), facts).unwrap()
+    *plan(&mut options(line), facts).unwrap()
 }
 
 fn refused(line: &str, facts: &Facts<'_>) -> String {
-    plan(options(line), facts).unwrap_err().text.clone()
+    plan(&mut options(line), facts).unwrap_err().text.clone()
 }
 
 fn dir(path: &str) -> Step {

@@ -1,0 +1,151 @@
+//! `--check`: looks for everything that a start would need, and starts, makes and changes nothing.
+//!
+//! What vsrun itself does at a start is asked about, with vsrun's own rights. What a process does on its way to be a
+//! program is done, by a child with the very steps of the plan, which at the end looks at the program and leaves.
+
+use crate::act::launch::{Aim, Prepared, Wires, spawn};
+use crate::act::pidfile::{Pidfile, Purpose};
+use crate::act::report::{FORK, Failure, Start};
+use crate::act::run::plan_of;
+use crate::act::say::{self, Place, Voice};
+use crate::act::sockets::{self, Alone};
+use crate::act::{logs, sink, stay};
+use crate::decide::error::{Error, Result};
+use crate::decide::exit;
+use crate::decide::options::Options;
+use crate::decide::plan::{Debug, Output};
+use crate::decide::step::Step;
+use crate::decide::steps::Program;
+use crate::sys::{dir, process, wait};
+
+/// Says on standard output what would keep a start from going well, a line for each, and ends.
+pub fn check(mut options: Options) -> ! {
+    let voice = Voice::new(Place::Plain);
+    let mut findings = Findings { status: exit::OK, debug: None };
+    wait::reset_dispositions();
+    let plan = loop {
+        match plan_of(&mut options) {
+            Ok(plan) => break *plan,
+            Err(error) => {
+                findings.add("", error);
+                tell(UNKNOWN);
+                if options.user.take().is_none() {
+                    process::leave(findings.status);
+                }
+            }
+        }
+    };
+    let pidfiles = findings.take("", stay::pidfiles(&plan)).unwrap_or_default();
+    findings.debug = (plan.debug != Debug::Off).then_some(&voice);
+    findings.take("", sockets::set_aside(&plan.listen));
+    let mut alone = Alone::Unknown;
+    for path in pidfiles.into_iter().flatten() {
+        findings.take("", Pidfile::claim(path, Purpose::Look));
+        alone = Alone::Proved;
+    }
+    sockets::look(&plan.listen, alone, &mut |error| findings.add("", error));
+    if let Some(handler) = plan.stay.and_then(|stay| stay.handler) {
+        findings.rehearse("handler: ", handler, b"");
+    }
+    let mut made = &b""[..];
+    match plan.output {
+        Output::Same => {}
+        Output::Files { dir, .. } => {
+            findings.take("", logs::look(dir));
+            if dir::about_path(dir).is_err() {
+                made = dir.to_bytes().strip_prefix(b"./").unwrap_or(dir.to_bytes());
+            }
+        }
+        Output::Logger(logger) => {
+            if findings.take("", sink::find(&logger)).is_some() {
+                findings.rehearse("logger: ", logger, b"");
+            }
+        }
+    }
+    if plan.syslog.is_some() && !dir::about_path(c"/dev/log").is_ok_and(|about| about.socket) {
+        tell("warning: nobody is at /dev/log for --syslog-usage");
+    }
+    findings.rehearse("", plan.server, made);
+    process::leave(findings.status)
+}
+
+/// What is said where a finding hides others.
+const UNKNOWN: &str = "not checked: what depends on that";
+
+fn tell(text: &str) {
+    if let Err(error) = say::out(&format!("{text}\n")) {
+        process::leave(say::complain(&error));
+    }
+}
+
+/// What has been found.
+struct Findings<'a> {
+    status: u8,
+    /// Where each step is told.
+    debug: Option<&'a Voice>,
+}
+
+impl Findings<'_> {
+    /// Tells what was found, and by whom. Only wrong usage is none, and ends it all.
+    fn add(&mut self, whose: &str, error: Error) {
+        if error.code == exit::USAGE {
+            process::leave(say::complain(&error));
+        }
+        self.status = exit::SETUP;
+        tell(&error.at(whose).text);
+    }
+
+    fn take<T>(&mut self, whose: &str, result: Result<T>) -> Option<T> {
+        result.map_err(|error| self.add(whose, error)).ok()
+    }
+
+    /// Goes the way to a program; and once more without each step that failed, as long as what follows does not
+    /// depend on it. A directory of that name would be made.
+    fn rehearse(&mut self, whose: &str, program: Program, made: &[u8]) {
+        let program = Prepared::new(program);
+        let mut passed = 0;
+        loop {
+            let wires = Wires { aim: Aim::Look { passed }, debug: self.debug, ..Wires::default() };
+            let start = match spawn(&program, &wires) {
+                Ok(launched) => {
+                    let start = Start::await_end(&launched.report);
+                    let _ = process::reap(launched.pid);
+                    start
+                }
+                Err(why) => Start::Failed(Failure::new(usize::from(FORK), why)),
+            };
+            let failure = match start {
+                Start::Done | Start::WithoutPidfile => return,
+                Start::Killed => return self.add(whose, Error::refused(format_args!("it was killed before it ran"))),
+                Start::Failed(failure) => failure,
+            };
+            let step = failure.step(&program);
+            passed |= failure.bit();
+            if let Some(Step::Dir(dir)) = step
+                && !made.is_empty()
+                && dir.to_bytes().ends_with(made)
+            {
+                continue;
+            }
+            self.add(whose, failure.error(&program));
+            match step {
+                Some(Step::Exec(_)) => return,
+                Some(Step::Dir(_)) if program.is_absolute() => {}
+                Some(
+                    Step::Root(_)
+                    | Step::Dir(_)
+                    | Step::Groups(_)
+                    | Step::Gid(_)
+                    | Step::Uid(..)
+                    | Step::Rights(_)
+                    | Step::Proof { .. }
+                    | Step::Capabilities(_),
+                )
+                | None => {
+                    return tell(UNKNOWN);
+                }
+                Some(_) => {}
+            }
+        }
+    }
+}

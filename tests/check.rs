@@ -1,0 +1,400 @@
+//! `--check` finds what a start would fall over, says it in the same words, and leaves no trace.
+
+#![allow(clippy::disallowed_methods, clippy::disallowed_types, clippy::unwrap_used)]
+#![allow(clippy::std_instead_of_core, clippy::std_instead_of_alloc, clippy::indexing_slicing)]
+#![allow(clippy::panic, clippy::print_stderr, missing_docs)]
+
+mod kit;
+
+use kit::{Ended, Mount, Mounts, PLAIN, Place, needs, sys, words};
+use std::ffi::OsString;
+use std::fs;
+use std::net::{Ipv4Addr, TcpListener};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::os::unix::net::UnixListener;
+use std::path::Path;
+
+/// A user without an entry anywhere.
+const USER: &str = "1012346";
+
+/// Everything below a directory, with all that a start could change about it.
+fn tree(directory: &Path) -> Vec<String> {
+    let mut found = Vec::new();
+    for name in kit::names(directory) {
+        let path = directory.join(name);
+        let about = path.symlink_metadata().unwrap();
+        let (mode, owner, group) = (about.mode(), about.uid(), about.gid());
+        let (changed, nanos, size) = (about.ctime(), about.ctime_nsec(), about.len());
+        found.push(format!("{} {mode:o} {owner}:{group} {size} {changed}.{nanos}", path.display()));
+        if about.is_dir() {
+            found.extend(tree(&path));
+        }
+    }
+    found
+}
+
+/// A directory with a jail, a handler and a logger: what a start of `whole` needs.
+fn world(place: &Place) -> std::path::PathBuf {
+    let world = place.path("world");
+    kit::place::make_directory(&world, 0o755);
+    if sys::user() == 0 {
+        std::os::unix::fs::chown(&world, Some(place.user()), Some(place.user())).unwrap();
+    }
+    let jail = place.jail();
+    // A file of its own: somebody else's test may link the one that all share.
+    kit::place::copy(&place.probe(), &jail.join("copy"));
+    fs::rename(jail.join("copy"), jail.join("probe")).unwrap();
+    fs::rename(&jail, world.join("jail")).unwrap();
+    kit::place::copy(&place.probe(), &world.join("handler"));
+    world
+}
+
+/// Options that ask for nearly everything, and are all right.
+fn whole(world: &Path) -> Vec<OsString> {
+    let path = |name: &str| world.join(name);
+    let mut words = words!["-p", path("pid"), "-m", path("monitor"), path("handler"), "-d", path("logs/deep"), "3"];
+    words.extend(words!["--listen", path("socket")]);
+    words.extend(words!["--port", free_port(), "--bind", "127.0.0.1", "--umask", "027", "-e", "A=1", "-b"]);
+    words.extend(words!["--ready", "fd:9", "--syslog-usage", "no"]);
+    words
+}
+
+/// A port that was free just now.
+fn free_port() -> String {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    listener.local_addr().unwrap().port().to_string()
+}
+
+/// What `--check` finds.
+#[track_caller]
+fn findings(place: &Place, options: Vec<OsString>, command: &str) -> Vec<String> {
+    let ended = place.vsrun([words!["--check"], options, words!["--", command]].concat()).finish();
+    let counted = ended.out.iter().any(|line| !line.starts_with("warning: "));
+    ended.exited(if counted { 125 } else { 0 });
+    assert!(ended.err.is_empty(), "{ended:?}");
+    ended.out
+}
+
+/// What a start complains of, without the name of who speaks.
+#[track_caller]
+fn complaint(ended: &Ended) -> String {
+    assert_eq!(ended.complaints().len(), 1, "{ended:?}");
+    ended.complaints()[0].strip_prefix("vsrun: ").unwrap().to_owned()
+}
+
+/// The check finds this one thing, in the words of the start, alone and managed; and neither leaves anything behind.
+#[track_caller]
+fn assert_same(place: &Place, options: Vec<OsString>, command: &str, parts: &[&str]) {
+    for way in [words![], words!["-m", "-", "-"]] {
+        let options = [options.clone(), way].concat();
+        let found = findings(place, options.clone(), command);
+        let ended = place.vsrun([options, words!["--", command, "exit", "0"]].concat()).finish();
+        assert!([Some(125), Some(126), Some(127)].contains(&ended.code()), "{ended:?}, and {found:?}");
+        assert_eq!(found[..1], [complaint(&ended)], "{found:?}");
+        assert!(found.len() == 1 || found[1..] == ["not checked: what depends on that"], "{found:?}");
+        for part in parts {
+            assert!(found[0].contains(part), "{part:?} is named: {found:?}");
+        }
+    }
+}
+
+#[test]
+fn what_is_all_right_is_silent_and_leaves_no_trace() {
+    for place in [Place::new(), Place::plain()] {
+        let world = world(&place);
+        let jailed = place.user() == 0 && sys::user() == 0;
+        let user = if jailed { words!["-u", USER, "-r", world.join("jail")] } else { words![] };
+        let command = if jailed { "/probe".into() } else { place.probe().display().to_string() };
+        let before = tree(&world);
+        let found = findings(&place, [whole(&world), user.clone()].concat(), &command);
+        assert_eq!(found, [""; 0]);
+        assert_eq!(tree(&world), before);
+        let logger = words!["-s", "tag", "--logger", format!("{} collect -", world.join("handler").display())];
+        assert_eq!(findings(&place, [logger, user].concat(), &command), [""; 0]);
+        assert_eq!(tree(&world), before);
+        place.await_nothing_left();
+    }
+}
+
+/// What the kernel sees: no call that makes, changes, locks, listens or signals; one exec, the tracer's of vsrun.
+#[test]
+fn no_call_makes_or_changes_anything() {
+    needs!(kit::tool("strace"), kit::root());
+    let place = Place::new();
+    let world = world(&place);
+    let options = [whole(&world), words!["-u", USER, "-r", world.join("jail"), "-w", "/out"]].concat();
+    let line = [words!["-f", "-qq", "-o", place.path("trace"), place.path("vsrun"), "--check"], options].concat();
+    let strace = kit::find_tool("strace").unwrap();
+    let wrong = [line.clone(), words!["--", "/none"]].concat();
+    place.program(&strace, wrong).finish().exited(125);
+    let mut trace = kit::lines(&place.path("trace"));
+    place.program(&strace, [line, words!["--", "/probe"]].concat()).finish().exited(0).silently();
+    trace.extend(kit::lines(&place.path("trace")));
+    let forbidden = [
+        "mkdir",
+        "mknod",
+        "unlink",
+        "rmdir",
+        "rename",
+        "link",
+        "symlink",
+        "chmod",
+        "fchmod",
+        "chown",
+        "fchown",
+        "lchown",
+        "truncate",
+        "ftruncate",
+        "fallocate",
+        "utime",
+        "setxattr",
+        "listen",
+        "mount",
+        "kill",
+        "pwrite",
+        "sendto",
+        "sendmsg",
+        "creat",
+    ];
+    let call = |line: &str| line.split_whitespace().nth(1).unwrap_or_default().to_owned();
+    for line in &trace {
+        let call = call(line);
+        assert!(!forbidden.iter().any(|name| call.starts_with(name)), "{line}");
+        for part in ["O_CREAT", "F_OFD_SETLK", "F_SETLK", "TIOCSPGRP"] {
+            assert!(!line.contains(part), "{line}");
+        }
+        assert!(!call.starts_with("bind(") || !line.contains("AF_UNIX"), "{line}");
+    }
+    let count = |name: &str| trace.iter().filter(|line| call(line).starts_with(name)).count();
+    assert_eq!(count("execve("), 2, "{trace:#?}");
+    assert!(count("chroot(") > 0 && count("setresuid(") > 0 && count("bind(") > 0, "{trace:#?}");
+    assert_eq!(kit::names(&world), ["handler", "jail"]);
+}
+
+#[test]
+fn all_findings_are_told() {
+    let place = Place::new();
+    let world = world(&place);
+    fs::write(world.join("plain"), "").unwrap();
+    let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    let path = |name: &str| world.join(name).display().to_string();
+    let mut options = words!["-p", path("no/pid"), "-m", path("none/monitor"), path("plain")];
+    options.extend(words![
+        "--port",
+        &port,
+        "--bind",
+        "127.0.0.1",
+        "--listen",
+        path("plain"),
+        "-d",
+        path("plain/d"),
+        "3"
+    ]);
+    options.extend(words!["-w", path("nowhere")]);
+    let before = tree(&world);
+    let found = findings(&place, options.clone(), &path("missing"));
+    let expected = [
+        format!("pidfile '{}': No such file or directory", path("no/pid")),
+        format!("pidfile '{}': No such file or directory", path("none/monitor")),
+        format!("cannot listen on '127.0.0.1:{port}' (pid {} has it): Address in use", sys::pid()),
+        format!("cannot listen on '{}' (what is there is no socket): Address in use", path("plain")),
+        format!("handler: cannot execute '{}': Permission denied (", path("plain")),
+        format!("logdir '{}': Not a directory", path("plain/d")),
+        format!("cannot change directory to '{}': No such file or directory", path("nowhere")),
+        format!("cannot execute '{}': No such file or directory", path("missing")),
+    ];
+    assert_eq!(found.len(), expected.len(), "{found:#?}");
+    for (found, expected) in found.iter().zip(&expected) {
+        assert!(found.starts_with(expected), "{found:?} is not {expected:?}");
+    }
+    assert_eq!(tree(&world), before);
+    // In the background it is told in the same place.
+    assert_eq!(findings(&place, [options, words!["-b"]].concat(), &path("missing")), found);
+    drop(taken);
+}
+
+#[test]
+fn a_command_is_judged_as_by_its_start() {
+    let place = Place::new();
+    let jail = place.jail();
+    place.executable("jail/script", b"#!/no/such/interpreter\n");
+    place.executable("jail/windows", b"#!/bin/sh\r\n");
+    place.executable("jail/text", b"text\n");
+    symlink("/no/such/file", jail.join("link")).unwrap();
+    fs::write(jail.join("plain"), "").unwrap();
+    let mut foreign = fs::read(place.probe()).unwrap();
+    foreign[18] = 8;
+    place.executable("jail/foreign", &foreign);
+    let second = format!("#!{}/script\n", jail.display());
+    place.executable("jail/second", second.as_bytes());
+    for (name, part) in [
+        ("missing", "No such file"),
+        ("no/file", "there is no directory"),
+        ("text/file", "there is no directory"),
+        ("script", "'/no/such/interpreter'"),
+        ("second", "interpreter"),
+        ("windows", "CR LF"),
+        ("text", "neither"),
+        ("link", "symbolic link"),
+        ("plain", "not executable"),
+        ("out", "not a regular file"),
+        ("foreign", "another machine"),
+    ] {
+        let command = jail.join(name).display().to_string();
+        assert_same(&place, words![], &command, &[&command, part]);
+        assert_same(&place, words!["-w", "jail"], &format!("./{name}"), &[name, part]);
+        if sys::user() == 0 {
+            assert_same(&place, words!["-r", &jail, "-u", USER], &format!("/{name}"), &["on the host '", part]);
+        }
+    }
+    assert_same(&place, words![], "not-in-path", &["PATH"]);
+    needs!(kit::root());
+    fs::set_permissions(jail.join("out"), fs::Permissions::from_mode(0o700)).unwrap();
+    kit::place::install(&place.probe(), &jail.join("out/probe"));
+    assert_same(&place, words!["-r", &jail, "-u", USER], "/out/probe", &["'/out' is not searchable"]);
+    assert_eq!(findings(&place, words!["-r", &jail], "/out/probe"), [""; 0]);
+    let shell = fs::canonicalize(kit::find_tool("sh").unwrap()).unwrap();
+    kit::place::copy(&shell, &jail.join("sh"));
+    assert_same(&place, words!["-r", &jail], "/sh", &["ELF loader"]);
+    assert_eq!(findings(&place, words![], &shell.display().to_string()), [""; 0]);
+}
+
+#[test]
+fn pidfiles_and_their_locks_are_judged_as_by_a_start() {
+    let place = Place::new();
+    let command = place.probe().display().to_string();
+    symlink("elsewhere", place.path("link")).unwrap();
+    fs::write(place.path("file"), "").unwrap();
+    fs::hard_link(place.path("file"), place.path("second")).unwrap();
+    assert_same(&place, words!["-p", "no/pid"], &command, &["'no/pid'", "No such file"]);
+    assert_same(&place, words!["-p", "link"], &command, &["symbolic link"]);
+    assert_same(&place, words!["-p", "file"], &command, &["more than one link"]);
+    assert_same(&place, words!["-p", "out"], &command, &["'out'"]);
+    assert_same(&place, words!["-p", "out/"], &command, &["names a directory"]);
+    let life = place.out("life");
+    let server = place.vsrun(words!["-p", "pid", "--", &command, "life", &life, "wait"]).start();
+    let pid = kit::await_life(&life, 1);
+    assert_same(&place, words!["-p", "pid"], &command, &[&format!("already running: pid is locked by pid {pid}")]);
+    assert_eq!(kit::text(&place.path("pid")), format!("{pid}\n"));
+    sys::kill(pid, libc::SIGKILL);
+    server.finish();
+    // Left behind, and nobody's.
+    let before = fs::metadata(place.path("pid")).unwrap();
+    assert_eq!(findings(&place, words!["-p", "pid"], &command), [""; 0]);
+    let after = fs::metadata(place.path("pid")).unwrap();
+    assert_eq!((before.ctime(), before.ctime_nsec(), before.len()), (after.ctime(), after.ctime_nsec(), after.len()));
+}
+
+#[test]
+fn sockets_are_judged_as_by_a_start() {
+    let place = Place::new();
+    let command = place.probe().display().to_string();
+    let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    assert_same(&place, words!["--port", &port], &command, &[&port, "pid ", "Address in use"]);
+    let living = UnixListener::bind(place.path("living")).unwrap();
+    let [living_path, dead] = ["living", "dead"].map(|name| place.path(name));
+    assert_same(&place, words!["--bind", &living_path], &command, &["living", "Address in use"]);
+    assert_same(&place, words!["--bind", &living_path, "-p", "pid"], &command, &["living", "Address in use"]);
+    drop(UnixListener::bind(&dead).unwrap());
+    assert_same(&place, words!["--bind", &dead], &command, &["a dead server's socket"]);
+    assert_eq!(findings(&place, words!["--bind", &dead, "-p", "pid"], &command), [""; 0]);
+    assert!(dead.exists() && !place.path("pid").exists());
+    assert_same(&place, words!["--bind", place.path("no/socket")], &command, &["No such file"]);
+    drop((taken, living));
+    let low = kit::text(Path::new("/proc/sys/net/ipv4/ip_unprivileged_port_start")).trim().parse::<u16>().unwrap();
+    let place = Place::plain();
+    if low > 1 {
+        assert_same(&place, words!["--port", "1"], &place.probe().display().to_string(), &["Permission denied"]);
+    }
+    if sys::user() == 0 {
+        let options = words!["--bind", "/root/socket"];
+        assert_same(&place, options, &place.probe().display().to_string(), &["Permission denied"]);
+    }
+}
+
+#[test]
+fn users_roots_and_outputs_are_judged_as_by_a_start() {
+    let place = Place::new();
+    let command = place.probe().display().to_string();
+    fs::write(place.path("file"), "").unwrap();
+    assert_same(&place, words!["-u", "no-such-user"], &command, &["no-such-user"]);
+    assert_same(&place, words!["-d", "file/logs", "3"], &command, &["Not a directory"]);
+    assert_same(&place, words!["-d", "file", "3", "-w", "."], &command, &["Not a directory"]);
+    assert_same(&place, words!["-s", "tag", "--logger", "no-such-logger"], &command, &["no-such-logger"]);
+    assert_same(&place, words!["-w", "nowhere"], "./probe", &["nowhere"]);
+    let plain = Place::plain();
+    let command = plain.probe().display().to_string();
+    assert_same(&plain, words!["-u", "0"], &command, &["started using wrong user ID"]);
+    if sys::user() == 0 {
+        assert_same(&plain, words!["-r", "/"], &command, &["cannot change root to '/': Operation not permitted"]);
+        assert_same(&plain, words!["-d", "/root/logs/x", "3"], &command, &["Permission denied"]);
+        assert_same(&plain, words!["-p", "/pid"], &command, &["pidfile '/pid': Permission denied"]);
+        assert_same(&place, words!["-r", "nowhere"], "/x", &["cannot change root to 'nowhere'"]);
+        // What root may do, and the user may not.
+        let handler = place.script("handler", words!["exit", "0"]);
+        fs::set_permissions(&handler, fs::Permissions::from_mode(0o700)).unwrap();
+        let options = words!["-m", "-", &handler, "-u", PLAIN.to_string()];
+        let found = findings(&place, options, &place.probe().display().to_string());
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert!(found[0].starts_with("handler: ") && found[0].contains("not executable for this user"), "{found:?}");
+    }
+}
+
+#[test]
+fn a_service_in_a_file_is_checked() {
+    let place = Place::new();
+    let probe = place.probe().display().to_string();
+    let text = format!("#!/sbin/vsrun --args\n-p\npid\n--\n{probe}\nappend\nran\nx\n");
+    fs::write(place.path("service"), &text).unwrap();
+    for line in [words!["--check", "--args", "service"], words!["--check", "--args=service", "more"]] {
+        place.vsrun(line).finish().exited(0).silently();
+    }
+    fs::write(place.path("service"), text.replace("-p\npid", "-p\nno/pid\n--check")).unwrap();
+    assert!(place.vsrun(words!["--args", "service"]).finish().exited(125).out[0].contains("'no/pid'"));
+    assert!(!place.path("ran").exists() && !place.path("pid").exists());
+}
+
+#[test]
+fn wrong_usage_is_no_finding() {
+    let place = Place::new();
+    for line in [
+        words!["--check"],
+        words!["--check", "--"],
+        words!["--check", "--no-such-option", "--", "x"],
+        words!["--check=yes", "--", "x"],
+        words!["--check", "--status", "pid"],
+        words!["--check", "-p", "pid", "-m", "./pid", "-", "--", "x"],
+        words!["--check", "--port", "70000", "--", "x"],
+        words!["--check", "-m", "-", "-", "--ready", "fd:3", "--port", "70", "--", "x"],
+    ] {
+        let ended = place.vsrun(line).finish();
+        ended.failed(2, &[]);
+        assert!(ended.out.is_empty(), "{ended:?}");
+    }
+    let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let ended = place.vsrun(words!["--check", "--", "/no/such"]).stdout(full).finish();
+    ended.failed(125, &["standard output", "No space left"]);
+}
+
+#[test]
+fn steps_are_told_to_who_asks() {
+    let place = Place::new();
+    let ended = place.vsrun(words!["--check", "--debug", "--umask", "022", "--", place.probe()]).finish();
+    ended.exited(0);
+    assert!(ended.out.is_empty() && ended.err.iter().any(|line| line.contains("set the umask to 022")), "{ended:?}");
+}
+
+#[test]
+fn a_missing_system_logger_is_a_warning() {
+    needs!(kit::root(), kit::tool("busybox"));
+    let place = Place::new();
+    let line = words!["--check", "--syslog-usage", "only", "--", place.probe()];
+    let mounts = Mounts::new(&place, &[Mount::Memory("/dev".into(), "size=64k,mode=755")]);
+    let ended = place.vsrun(line.clone()).within(&mounts).finish();
+    ended.exited(0);
+    assert_eq!(ended.out, ["warning: nobody is at /dev/log for --syslog-usage"]);
+    let mounts = Mounts::with_syslog(&place);
+    place.vsrun(line).within(&mounts).finish().exited(0).silently();
+}
