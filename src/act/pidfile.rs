@@ -65,7 +65,9 @@ impl Pidfile {
                 if made {
                     let _ = dir.unlink(name);
                 }
-                return Err(failed(format_args!("cannot lock pidfile '{shown}'"), why));
+                // An older kernel knows no lock that would outlive a fork.
+                let young = if why == Errno::INVAL { " (needs Linux 3.15)" } else { "" };
+                return Err(failed(format_args!("cannot lock pidfile '{shown}'{young}"), why));
             }
             // Between open and lock the one who had it may have removed it.
             if is_at(&dir, name, &about) {
