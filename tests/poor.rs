@@ -147,6 +147,32 @@ fn a_kernel_without_locks_of_open_files_is_an_error_for_pidfiles_only() {
     question("--stop").failed(4, &["pid"]);
 }
 
+/// Whatever is answered in place of a descriptor for the process: a server that lives is never called dead, and
+/// nobody is told that it was stopped while it runs.
+#[test]
+fn without_pidfd_a_living_server_is_never_called_dead() {
+    needs!(kit::root(), filter::filters());
+    for (error, known) in [(libc::ENOSYS, true), (libc::EPERM, true), (libc::EINVAL, false), (libc::EMFILE, false)] {
+        for options in [words!["-p", "pid"], words!["-p", "pid", "-m", "-", "-"]] {
+            let place = Place::new();
+            let (file, life) = (place.path("pid"), place.out("life"));
+            let line = [options, words!["--", place.probe(), "life", &life, "wait"]].concat();
+            let running = place.vsrun(line).start();
+            let pid = kit::await_life(&life, 1);
+            let order = |name: &str| place.vsrun(words![name, &file]).refused(&filter::no_pidfd(error)).finish();
+            order("--status").exited(if known { 0 } else { 4 });
+            if !known {
+                order("--stop").failed(4, &["pid"]);
+                assert!(running.lives() && !kit::gone(pid));
+                continue;
+            }
+            order("--stop").exited(0).silently();
+            running.finish();
+            assert!(kit::gone(pid));
+        }
+    }
+}
+
 // ------------------------------------------------------------------------------------------------------------------
 // A root that has nothing.
 

@@ -41,6 +41,7 @@ const STATX: Numbers = Numbers { x86: 383, x86_64: 332, aarch64: 291 };
 const RENAMEAT2: Numbers = Numbers { x86: 353, x86_64: 316, aarch64: 276 };
 const PWRITEV2: Numbers = Numbers { x86: 379, x86_64: 328, aarch64: 287 };
 const FCNTL: Numbers = Numbers { x86: 221, x86_64: 72, aarch64: 25 };
+const PIDFD_OPEN: Numbers = Numbers { x86: 434, x86_64: 434, aarch64: 434 };
 const CLOSE_RANGE: Numbers = Numbers { x86: 436, x86_64: 436, aarch64: 436 };
 
 /// A host that knows nothing younger than the time when statx was new, and answers so.
@@ -57,6 +58,11 @@ pub fn no_file_locks() -> Vec<Refusal> {
 /// A kernel between Linux 5.9 and 5.11, whose close_range knows no flags.
 pub fn no_close_range_flags() -> Vec<Refusal> {
     vec![Refusal { what: What::Call(CLOSE_RANGE), error: libc::EINVAL }]
+}
+
+/// A filter that lets no process be held by a descriptor.
+pub fn no_pidfd(error: i32) -> Vec<Refusal> {
+    vec![Refusal { what: What::Call(PIDFD_OPEN), error }]
 }
 
 impl Call<'_> {
