@@ -14,6 +14,8 @@ BIN = $(OUT)/$(TARGET)/release/vsrun
 MADE = $(OUT)/$(TARGET)/release/build
 PAGE = $(OUT)/vsrun.8
 COMPLETIONS = $(addprefix $(OUT)/,vsrun.bash _vsrun vsrun.fish)
+# The other machines that `make cross` builds for.
+CROSS ?= aarch64 armv7 i686 riscv64
 SHARE = $(DESTDIR)$(PREFIX)/share
 RUST = .ci/rust
 
@@ -22,11 +24,17 @@ export CARGO_BUILD_TARGET = $(TARGET)
 
 # cargo uses every core by itself, and two cargos only wait for each other.
 .NOTPARALLEL:
-.PHONY: build demo test check fmt clippy doc size man man-check install uninstall clean help
+.PHONY: build cross test-cross demo test check fmt clippy doc size man man-check install uninstall clean help
 
 build: ## the small static binary (this is the default)
 	$(RUST) .ci/build
 	@ls -l $(BIN)
+
+cross: ## the small binary for boards, each with its size (CROSS='aarch64 armv7 i686 riscv64')
+	.ci/cross build $(CROSS)
+
+test-cross: cross ## tests of those under an emulator
+	.ci/cross test $(CROSS)
 
 demo: build ## show what vsrun does, on a small server
 	$(RUST) cargo build --locked --quiet --example hello

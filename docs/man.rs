@@ -50,6 +50,7 @@ pub fn page(version: &str) -> String {
         ("ENVIRONMENT", ENVIRONMENT),
         ("FILES", FILES),
         ("EXAMPLES", EXAMPLES),
+        ("PORTABILITY", PORTABILITY),
         ("NOTES", NOTES),
         ("SEE ALSO", SEE_ALSO),
     ] {
@@ -705,10 +706,6 @@ The new start of the server above, with new log files, whether it runs, and its 
 const NOTES: &str = "
 COMMAND has to stay in the foreground. A server that detaches by itself has, for `vsrun`, ended.
 
-The oldest kernel is Linux 3.15, for the locks of pidfiles. Before Linux 5.11, which has close_range(2) with
-`CLOSE_RANGE_CLOEXEC`, descriptors are closed one by one: those that `/proc` lists, or where there is no `/proc`, those
-below the limit, 1048576 at most.
-
 `vsrun` refuses to run set-user-id, set-group-id or with file capabilities.
 
 A caller that is not root and asks for a GROUP it does not have is refused, though USER is who it is.
@@ -727,6 +724,37 @@ passed on, go to the server's process alone; the SIGKILL of --stop-timeout goes 
 
 A chroot keeps in what is not root. A server in a jail should have a --user, and a jail should hold neither devices
 nor what belongs to that user and is executed by others.
+";
+
+const PORTABILITY: &str = "
+Linux, on x86_64, aarch64, armv7 with hard float, i686 and riscv64. Also on machines of 32 bits times after January 2038
+are right (from Linux 5.1 on, which tells them), and files may be longer than 2 GiB.
+
+The oldest kernel is Linux 3.15, for the locks of pidfiles. On an older one --pidfile and MONITOR-PIDFILE are an error,
+and what needs no pidfile works.
+
+What a younger call does is done in another way where the kernel does not have it, or where the filter of a container
+refuses it, with ENOSYS or, as filters do that are older than the call, with EPERM:
+
+= close_range(2) with `CLOSE_RANGE_CLOEXEC` (Linux 5.11)
+Descriptors are closed one by one: those that `/proc` lists, or where there is no `/proc`, those below the hard limit, at
+least 65536 and at most 1048576.
+
+= pidfd_open(2) (Linux 5.3)
+--stop and --signal hold the process by its directory in `/proc`, and --stop looks ten times a second whether it is
+gone. Where there is no `/proc` either, they signal nobody (4).
+
+= renameat2(2) (where the file system does not know it, too)
+Log files are renamed by link(2) and unlink(2), which replace no file either.
+
+= pwritev2(2) with `RWF_NOWAIT`
+A record is waited for where somebody else has filled the pipe in the same instant.
+
+= statx(2) and clock_gettime64(2), on 32 bits only
+The older calls, which know no time after January 2038.
+
+Nothing is needed of the root: without `/dev/null` the server's standard input is an empty pipe, without `/etc/passwd`
+USER is a number, and on a read-only file system everything works that makes no file.
 ";
 
 const SEE_ALSO: &str = "

@@ -86,7 +86,9 @@ impl Pidfile {
                 if made {
                     let _ = dir.unlink(name);
                 }
-                return Err(failed(format_args!("cannot lock pidfile '{shown}'"), why));
+                // An older kernel knows no lock that would outlive a fork.
+                let young = if why == Errno::INVAL { " (needs Linux 3.15)" } else { "" };
+                return Err(failed(format_args!("cannot lock pidfile '{shown}'{young}"), why));
             }
             if purpose == Purpose::Look {
                 return Ok(None);

@@ -10,19 +10,32 @@ struct Spec {
     nanos: i64,
 }
 
-#[cfg(target_pointer_width = "64")]
-const CLOCK_GETTIME: libc::c_long = libc::SYS_clock_gettime;
-/// The call that will still be right after 2038.
-#[cfg(not(target_pointer_width = "64"))]
-const CLOCK_GETTIME: libc::c_long = libc::SYS_clock_gettime64;
-
 /// Asks the kernel itself: the page of memory that would answer sooner has to be found and mapped first, which costs
 /// more than the few questions of a launcher.
+#[cfg(target_pointer_width = "64")]
 fn ask(clock: libc::clockid_t) -> Spec {
     let mut spec = Spec::default();
     // SAFETY: the structure is the one that this call writes.
-    let _ = unsafe { libc::syscall(CLOCK_GETTIME, clock, &raw mut spec) };
+    let _ = unsafe { libc::syscall(libc::SYS_clock_gettime, clock, &raw mut spec) };
     spec
+}
+
+/// The same by the call that will still be right after 2038; before Linux 5.1, and where a container's filter of system
+/// calls is older than that, by the old one.
+#[cfg(not(target_pointer_width = "64"))]
+fn ask(clock: libc::clockid_t) -> Spec {
+    /// The same number on every machine, since the call is so young.
+    const CLOCK_GETTIME64: libc::c_long = 403;
+    let mut spec = Spec::default();
+    // SAFETY: the structure is the one that this call writes.
+    if unsafe { libc::syscall(CLOCK_GETTIME64, clock, &raw mut spec) } == 0 {
+        return spec;
+    }
+    let mut old = [0i32; 2];
+    // SAFETY: the old structure has two words.
+    let _ = unsafe { libc::syscall(libc::SYS_clock_gettime, clock, old.as_mut_ptr()) };
+    let [seconds, nanos] = old.map(i64::from);
+    Spec { seconds, nanos }
 }
 
 /// Milliseconds of the monotonic clock: never set back or forward.

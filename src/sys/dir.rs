@@ -145,8 +145,9 @@ impl Dir {
     /// EEXIST when there is one of the new name.
     pub fn rename(&self, old: &CStr, new: &CStr) -> Result<()> {
         match rustix::fs::renameat_with(&self.0, old, &self.0, new, RenameFlags::NOREPLACE) {
-            // Before Linux 3.15, and where the file system has no such way: link(2) never replaces a file either.
-            Err(Errno::NOSYS | Errno::INVAL) => {
+            // Before Linux 3.15, where a filter of system calls is older than that (EPERM), and where the file system has
+            // no such way: link(2) never replaces a file either.
+            Err(Errno::NOSYS | Errno::INVAL | Errno::PERM) => {
                 rustix::fs::linkat(&self.0, old, &self.0, new, AtFlags::empty())?;
                 rustix::fs::unlinkat(&self.0, old, AtFlags::empty())
             }

@@ -119,13 +119,15 @@ unsafe impl GlobalAlloc for Heap {
 /// Gives back the part of the stack that was needed deeper down than now: what a start took, and a resting manager does
 /// not need.
 pub fn release_stack() {
-    const PAGE: usize = 4096;
     /// More than any start has taken.
     const DEPTH: usize = 128 * 1024;
     let here = 0u8;
-    let below = (&raw const here as usize) & !(PAGE - 1);
+    // 4 KiB on most machines, up to 64 on some boards, where the kernel gives back whole pages only.
+    // SAFETY: getauxval only reads what the kernel left at the start.
+    let page = usize::try_from(unsafe { libc::getauxval(libc::AT_PAGESZ) }).unwrap_or(0);
+    let below = (&raw const here as usize) & page.wrapping_neg();
     // The page below is spared: the call itself may reach into it.
-    let (from, to) = (below.saturating_sub(DEPTH), below.saturating_sub(PAGE));
+    let (from, to) = (below.saturating_sub(DEPTH), below.saturating_sub(page));
     // SAFETY: the stack grows down, so nothing below that page holds anything that is still needed; what is not mapped
     // is left alone.
     let _ = unsafe { rustix::mm::madvise(from as *mut _, to - from, rustix::mm::Advice::LinuxDontNeed) };

@@ -227,21 +227,22 @@ pub struct Usage {
 /// ECHILD when it is no child of ours.
 pub fn reap(child: Pid) -> Result<(i32, Usage)> {
     let mut status = 0;
-    // SAFETY: all zero is a valid struct rusage.
-    let mut usage: libc::rusage = unsafe { core::mem::zeroed() };
+    // The kernel's struct rusage: user and system time, each in seconds and microseconds, then fourteen counts of which
+    // the first is the memory. All are words of the machine, where a C library's may be wider since 2038 came near.
+    let mut usage = [0 as libc::c_long; 18];
     loop {
-        // SAFETY: both places are ours to write.
-        match check(unsafe { libc::wait4(child.0, &raw mut status, 0, &raw mut usage) }) {
+        // SAFETY: both places are ours to write, and have the size that the kernel writes.
+        let result = unsafe { libc::syscall(libc::SYS_wait4, child.0, &raw mut status, 0, usage.as_mut_ptr()) };
+        match check_long(result) {
             Err(Errno::INTR) => {}
             Err(error) => return Err(error),
             Ok(_) => break,
         }
     }
-    let millis = |time: libc::timeval| {
-        u64::try_from(time.tv_sec).unwrap_or(0) * 1000 + u64::try_from(time.tv_usec / 1000).unwrap_or(0)
-    };
-    let max_rss_kb = u64::try_from(usage.ru_maxrss).unwrap_or(0);
-    Ok((status, Usage { max_rss_kb, cpu_ms: millis(usage.ru_utime) + millis(usage.ru_stime) }))
+    let [seconds, micros, more_seconds, more_micros, max_rss_kb, ..] =
+        usage.map(|word| u64::try_from(word).unwrap_or(0));
+    let cpu_ms = (seconds + more_seconds) * 1000 + micros / 1000 + more_micros / 1000;
+    Ok((status, Usage { max_rss_kb, cpu_ms }))
 }
 
 /// Whether a child of ours has ended. It is not reaped.

@@ -7,6 +7,7 @@
 #![allow(dead_code, unused_macros, unused_imports, reason = "each test file uses its own part of the kit")]
 
 pub mod call;
+pub mod filter;
 pub mod mounts;
 pub mod place;
 pub mod process;

@@ -156,6 +156,12 @@ pub fn built(name: &str) -> PathBuf {
     fs::canonicalize(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
+/// Whether vsrun is made for another machine: what is called is a script then, which calls an emulator. That makes
+/// other system calls than vsrun, and keeps some of the signals behind 31 for itself.
+pub fn emulated() -> bool {
+    !fs::read(built("vsrun")).unwrap().starts_with(b"\x7fELF")
+}
+
 pub fn make_directory(path: &Path, mode: u32) {
     fs::create_dir_all(path).unwrap();
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();

@@ -91,6 +91,13 @@ pub fn set_mode(path: &Path, mode: u32) {
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
 }
 
+/// Lets the kernel ask this program before each system call, also of what the process becomes and starts.
+pub fn filter_calls(program: &mut [libc::sock_filter]) -> io::Result<()> {
+    let program = libc::sock_fprog { len: u16::try_from(program.len()).unwrap_or(0), filter: program.as_mut_ptr() };
+    // SAFETY: the program and its list live through the call.
+    check(unsafe { libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &raw const program) })
+}
+
 pub fn umask(mask: u32) -> io::Result<()> {
     // SAFETY: a plain number, cannot fail. Called between fork and exec.
     unsafe { libc::umask(mask) };

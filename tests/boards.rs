@@ -1,0 +1,153 @@
+//! The whole of it in short: what must hold on every machine that vsrun is built for, also under an emulator, where
+//! only vsrun is emulated and its servers are not (`make test-cross`).
+
+#![allow(clippy::disallowed_methods, clippy::disallowed_types, clippy::unwrap_used)]
+#![allow(clippy::std_instead_of_core, clippy::std_instead_of_alloc, clippy::indexing_slicing)]
+#![allow(clippy::panic, clippy::print_stderr, missing_docs)]
+
+mod kit;
+
+use kit::sys::Lock;
+use kit::{Place, needs, process, sys, words};
+use std::fs;
+use std::io::Read;
+use std::net::{TcpListener, TcpStream};
+
+#[test]
+fn it_becomes_the_server_as_a_user_in_a_jail() {
+    needs!(kit::root());
+    let place = Place::new();
+    let jail = place.jail();
+    let options = words!["-u", "12345:23456", "-p", "pid", "-r", &jail, "-w", "/out", "--umask", "027", "--argv0", "x"];
+    let line = [options, words!["-e", "A=b", "--", "/probe", "report", "/out/report", "exit", "7"]].concat();
+    let call = place.vsrun(line).before(sys::spoil_signals);
+    let running = call.start();
+    let pid = running.pid();
+    running.finish().exited(7).silently();
+    let found = place.report(&jail.join("out/report"));
+    assert_eq!(found.number("pid"), pid, "vsrun has become the server");
+    assert_eq!((found.one("uids"), found.one("gids")), ("12345 12345 12345".into(), "23456 23456 23456".into()));
+    assert_eq!((found.groups(), found.one("umask")), (vec![23456], "23".into()));
+    assert_eq!((found.one("root"), found.one("cwd")), (kit::call::identity(&jail), "/out".into()));
+    assert_eq!((found.one("ignored"), found.one("blocked")), (kept_signals(), String::new()));
+    assert_eq!((found.variable("A").as_deref(), found.variable("HOME").as_deref()), (Some("b"), Some("/")));
+    assert_eq!(found.all("argument")[0], "x");
+    assert_eq!(found.descriptors().len(), 4, "0 to 2 and the pidfile: {found:?}");
+    assert_eq!(kit::text(&place.path("pid")), format!("{pid}\n"));
+}
+
+/// The signals that stay ignored, for an emulator does not let go of them.
+fn kept_signals() -> String {
+    if kit::place::emulated() { "32".into() } else { String::new() }
+}
+
+#[test]
+fn a_pidfile_is_locked_by_the_living_and_by_them_only() {
+    let place = Place::new();
+    let (file, life) = (place.path("pid"), place.out("life"));
+    let line = words!["-p", &file, "--", place.probe(), "life", &life, "wait"];
+    let server = place.vsrun(line.clone()).start();
+    let pid = kit::await_life(&life, 1);
+    assert_eq!((kit::text(&file), sys::lock_of(&fs::File::open(&file).unwrap())), (format!("{pid}\n"), Lock::Shared));
+    place.vsrun(line).finish().failed(125, &["already running", &format!("pid {pid}")]);
+    place.vsrun(words!["--status", &file]).finish().exited(0);
+    place.vsrun(words!["--signal", "KILL", &file]).finish().exited(0).silently();
+    assert_eq!(server.finish().signal(), Some(libc::SIGKILL));
+    place.vsrun(words!["--status", &file]).finish().exited(1);
+    assert_eq!(kit::lives(&life).len(), 1);
+}
+
+#[test]
+fn a_manager_restarts_and_tells_the_handler() {
+    let place = Place::new();
+    let (life, told) = (place.out("life"), place.out("told"));
+    let handler = place.script("handler", words!["report", &told]);
+    let options = words!["-p", "pid", "-m", "monitor", handler, "--restart-delay", "10ms:20ms"];
+    let actions = words!["life", &life, "at", "1", "segv", "until", "3", "exit", "3", "wait"];
+    let manager = place.vsrun([options, words!["--", place.probe()], actions].concat()).start();
+    let pid = kit::await_life(&life, 4);
+    kit::await_true("the number", || kit::text(&place.path("pid")) == format!("{pid}\n"));
+    let found = place.report(&told);
+    let tells = |name: &str| found.variable(&format!("VSRUN_SERVER_{name}")).unwrap_or_default();
+    assert_eq!((tells("EXITED").as_str(), tells("EXITSTATUS").as_str(), tells("REASON").as_str()), ("1", "3", "exit"));
+    assert_eq!(tells("UPTIME"), "0");
+    let small = |name: &str, most: u64| tells(name).parse::<u64>().is_ok_and(|number| number <= most);
+    assert!(small("MAXRSS_KB", 1 << 20) && tells("MAXRSS_KB") != "0" && small("CPU_MS", 20_000), "{found:?}");
+    manager.signal(libc::SIGHUP);
+    kit::await_life(&life, 5);
+    manager.stop().exited(0);
+    assert!(!place.path("pid").exists() && !place.path("monitor").exists());
+}
+
+#[test]
+fn signals_go_to_the_server_and_its_orphans_are_reaped() {
+    let place = Place::new();
+    let (seen, orphans) = (place.out("seen"), place.out("orphans"));
+    let line = words!["-m", "-", "-", "--", place.probe(), "orphans", "9", &orphans, "signals", &seen, "12"];
+    let manager = place.vsrun(line).start();
+    kit::await_lines(&seen, 1);
+    kit::await_lines(&orphans, 9);
+    kit::await_true("the server alone to be left", || process::children(manager.pid()).len() == 1);
+    for (count, signal) in [libc::SIGWINCH, libc::SIGQUIT, 40, 12].into_iter().enumerate() {
+        manager.signal(signal);
+        assert_eq!(kit::await_lines(&seen, count + 2)[count + 1], signal.to_string());
+    }
+    manager.finish().exited(0);
+}
+
+#[test]
+fn in_the_background_it_is_asked_and_stopped() {
+    for options in [words!["-b", "-p", "pid"], words!["-b", "-p", "pid", "-m", "monitor", "-"]] {
+        let place = Place::new();
+        let (file, life) = (place.path("pid"), place.out("life"));
+        let line = [options, words!["--", place.probe(), "life", &life, "wait"]].concat();
+        place.vsrun(line).finish().exited(0);
+        let pid = kit::await_life(&life, 1);
+        let status = place.vsrun(words!["--status", &file]).finish();
+        assert_eq!(status.exited(0).out, [format!("running: pid {pid} ({})", file.display())]);
+        assert_eq!(process::terminal(pid), 0);
+        place.vsrun(words!["--stop", &file]).finish().exited(0).silently();
+        assert!(kit::gone(pid));
+        place.await_nothing_left();
+    }
+    let place = Place::new();
+    let missing = place.path("missing");
+    place.vsrun(words!["-b", "-m", "-", "-", "--", &missing]).finish().failed(127, &["missing"]);
+}
+
+#[test]
+fn output_goes_to_files_that_are_renamed() {
+    let place = Place::new();
+    let logs = place.path("logs");
+    for _ in 0..2 {
+        place.vsrun(words!["-d", "logs", "1h", "--", place.probe(), "print", "x"]).finish().exited(0).silently();
+    }
+    assert_eq!(kit::names(&logs), ["logfile", "logfile.1", "vsrun.log", "vsrun.log.1"]);
+    assert_eq!((kit::text(&logs.join("logfile")), kit::text(&logs.join("logfile.1"))), ("x\n".into(), "x\n".into()));
+}
+
+#[test]
+fn a_socket_is_kept_over_restarts() {
+    let place = Place::new();
+    let life = place.out("life");
+    // Nobody is asked for the port between its being freed here and taken there: on loopback the kernel hands out
+    // others first.
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let options = words!["-m", "-", "-", "--listen", format!("127.0.0.1:{port}")];
+    let actions = words!["life", &life, "at", "1", "exit", "1", "serve", "3"];
+    let manager = place.vsrun([options, words!["--", place.probe()], actions].concat()).start();
+    kit::await_life(&life, 2);
+    let mut answer = String::new();
+    TcpStream::connect(("127.0.0.1", port)).unwrap().read_to_string(&mut answer).unwrap();
+    assert_eq!(answer, format!("{}\n", kit::lives(&life)[1].0));
+    manager.stop().exited(0);
+}
+
+#[test]
+fn what_is_wrong_is_said_in_one_line() {
+    let place = Place::new();
+    place.vsrun(words!["--umask", "9", "--", "x"]).finish().failed(2, &["--umask"]);
+    place.vsrun(words!["-p", "no/where/pid", "--", "x"]).finish().failed(125, &["no/where", "No such file"]);
+    place.vsrun(words!["--", place.path("none")]).finish().failed(127, &["none"]);
+    place.vsrun(words!["--", place.directory()]).finish().failed(126, &["Permission denied"]);
+}
