@@ -6,6 +6,7 @@
 
 #![allow(dead_code, unused_macros, unused_imports, reason = "each test file uses its own part of the kit")]
 
+pub mod bundle;
 pub mod call;
 pub mod mounts;
 pub mod place;
@@ -14,6 +15,7 @@ pub mod report;
 pub mod sys;
 pub mod terminal;
 
+pub use bundle::{Bundle, buildah, containers};
 pub use call::{Call, Ended, Running};
 pub use mounts::{Mount, Mounts};
 pub use place::Place;
