@@ -78,13 +78,19 @@ pub fn await_true(what: &str, mut condition: impl FnMut() -> bool) {
 }
 
 #[track_caller]
-pub fn await_some<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+pub fn await_some<T>(what: &str, look: impl FnMut() -> Option<T>) -> T {
+    await_within(PATIENCE, what, look)
+}
+
+/// Asks for so long at most.
+#[track_caller]
+pub fn await_within<T>(patience: Duration, what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     let since = Instant::now();
     loop {
         if let Some(found) = look() {
             return found;
         }
-        assert!(since.elapsed() < PATIENCE, "this never came: {what}");
+        assert!(since.elapsed() < patience, "this never came: {what}");
         std::thread::sleep(Duration::from_millis(2));
     }
 }
