@@ -71,13 +71,18 @@ impl<'place> Bundle<'place> {
     /// Changes the settings, before the start: the words are `$ARGS.positional`.
     #[track_caller]
     pub fn change(&self, filter: &str, arguments: Vec<OsString>) {
-        let config = self.directory.join("config.json");
+        let config = self.config();
         let out = self.place.path("out");
         let line = words!["--arg", "out", out, filter, &config, "--args", "--"];
         let changed = self.place.path("config.json");
         let call = self.place.program(&super::find_tool("jq").unwrap(), [line, arguments].concat());
         call.stdout(fs::File::create(&changed).unwrap()).finish().exited(0);
         fs::rename(changed, config).unwrap();
+    }
+
+    /// The file with the settings.
+    pub fn config(&self) -> PathBuf {
+        self.directory.join("config.json")
     }
 
     pub fn root(&self) -> PathBuf {
