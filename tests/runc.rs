@@ -7,6 +7,7 @@
 mod kit;
 
 use kit::{Bundle, Place, needs, process, words};
+use std::ffi::OsString;
 use std::io::Write;
 use std::path::Path;
 
@@ -150,6 +151,73 @@ fn a_user_is_changed_where_the_container_may() {
     // The user of the container is no change, and needs nothing.
     bundle.change(".process.user = {uid: 5, gid: 6} | .process.capabilities = {}", words![]);
     bundle.run().finish().exited(0);
+}
+
+#[test]
+fn an_init_ends_as_its_server_does() {
+    needs!(kit::containers());
+    let place = Place::new();
+    let init = |script: Vec<OsString>| [words!["/vsrun", "--init", "--", "/probe"], script].concat();
+    let bundle = Bundle::new(&place, init(words!["signals", "/out/seen", "15", "exit", "6"]));
+    let runc = bundle.start();
+    kit::await_lines(&place.out("seen"), 1);
+    // HUP and INT go through, too; TERM ends nobody who does not want to end.
+    for (count, (name, number)) in [("HUP", "1"), ("INT", "2"), ("WINCH", "28"), ("TERM", "15")].iter().enumerate() {
+        bundle.kill(name);
+        assert_eq!(kit::await_lines(&place.out("seen"), count + 2)[count + 1], *number);
+    }
+    runc.finish().exited(6);
+    Bundle::new(&place, init(words!["segv"])).run().finish().exited(128 + libc::SIGSEGV);
+}
+
+#[test]
+fn nobody_is_left_running_and_nobody_is_killed_by_the_kernel() {
+    needs!(kit::containers());
+    let place = Place::new();
+    // A daemon in a session of its own, whose parent is outside: no child, not of the server's group.
+    let init = words!["/vsrun", "--init", "--linger", "20s", "--", "/probe"];
+    let bundle = Bundle::new(&place, [init, words!["signals", "/out/seen", "15", "exit", "2"]].concat());
+    let runc = bundle.start();
+    kit::await_lines(&place.out("seen"), 1);
+    let daemon = words!["/vsrun", "-b", "-d", "/run/log", "1", "--", "/probe", "signals", "/out/daemon", "15"];
+    let own_end = words!["append", "/out/daemon", "in my own time", "exit", "0"];
+    bundle.exec([daemon, own_end].concat()).finish().exited(0);
+    kit::await_lines(&place.out("daemon"), 1);
+    bundle.kill("TERM");
+    runc.finish().exited(2);
+    assert_eq!(kit::lines(&place.out("daemon")), ["ready", "15", "in my own time"]);
+}
+
+#[test]
+fn a_machine_that_is_a_container_ends_at_poweroff() {
+    needs!(kit::containers());
+    let place = Place::new();
+    // The kernel ends the pid namespace of one who may do it, as by these signals; nothing happens to the machine.
+    let right = ".process.user = {uid: 0, gid: 0} | .process.capabilities = ($ARGS.positional as $caps
+        | {bounding: $caps, effective: $caps, permitted: $caps})";
+    let end = |how: &str, line: Vec<OsString>| {
+        let bundle = Bundle::new(&place, [words!["/vsrun", "--at-exit", how, "--init"], line].concat());
+        bundle.change(right, words!["CAP_SYS_BOOT"]);
+        bundle.run().finish()
+    };
+    let poweroff = 128 + libc::SIGINT;
+    end("poweroff", words!["--", "/probe", "exit", "5"]).exited(poweroff);
+    end("halt", words!["--", "/probe", "segv"]).exited(poweroff);
+    end("reboot", words!["--", "/probe"]).exited(128 + libc::SIGHUP);
+    // Whatever the reason: a real machine's kernel would panic.
+    end("poweroff", words!["--", "/nothing"]).failed(poweroff, &["/nothing"]);
+    end("poweroff", words!["-p", "/nowhere/pid", "--", "/probe"]).failed(poweroff, &["/nowhere"]);
+    end("poweroff", words!["-u", "nobody", "--", "/probe"]).failed(poweroff, &["nobody"]);
+}
+
+#[test]
+fn one_who_may_not_poweroff_says_so() {
+    needs!(kit::containers());
+    let place = Place::new();
+    let line = words!["/vsrun", "--at-exit", "poweroff", "--init", "--", "/probe", "exit", "5"];
+    let ended = Bundle::new(&place, line).run().finish();
+    ended.exited(5);
+    assert!(ended.err.iter().any(|line| line.contains("--at-exit")), "{ended:?}");
 }
 
 #[test]
