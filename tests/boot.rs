@@ -10,7 +10,7 @@
 mod kit;
 
 use kit::{Place, Running, needs, sys, words};
-use std::fs::{self, File, Permissions};
+use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -71,10 +71,12 @@ impl<'place> Initramfs<'place> {
     fn boot(self) -> Machine {
         static ONE: Mutex<()> = Mutex::new(());
         let alone = ONE.lock().unwrap_or_else(PoisonError::into_inner);
-        let archive = self.place.path("initramfs.cpio");
-        let pack = words!["-c", "find . | cpio --quiet -o -H newc"];
-        let call = self.place.program(&kit::find_tool("sh").unwrap(), pack).directory(&self.directory);
-        call.stdout(File::create(&archive).unwrap()).finish().exited(0);
+        // As the example tells people to pack it.
+        let pack =
+            example().lines().find_map(|line| line.strip_prefix("#     find . ").map(|rest| format!("find . {rest}")));
+        let call = self.place.program(&kit::find_tool("sh").unwrap(), words!["-c", pack.unwrap()]);
+        call.directory(&self.directory).finish().exited(0);
+        let archive = self.place.path("initramfs.gz");
         let mut line = words!["-M", "pc", "-accel", "tcg", "-cpu", "qemu64", "-m", "128", "-nodefaults", "-no-reboot"];
         line.extend(words!["-display", "none", "-serial", "stdio", "-kernel", kernel().unwrap(), "-initrd", archive]);
         // A panic of the kernel reboots at once, and a reboot ends this machine: a failed test need not wait.
@@ -82,6 +84,10 @@ impl<'place> Initramfs<'place> {
         let running = self.place.program(&kit::find_tool(QEMU).unwrap(), line).start();
         Machine { running, _alone: alone }
     }
+}
+
+fn example() -> String {
+    kit::text(&Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/machine"))
 }
 
 fn lines(words: &[&str]) -> String {
@@ -141,15 +147,15 @@ fn assert_in_order(said: &[String], parts: &[&str]) {
 fn a_machine_without_a_console_restarts_its_server_and_switches_itself_off() {
     needs!(machines());
     let place = Place::new();
-    let options = ["--user", "100:101", "--at-exit", "poweroff", "--manager", "/manager.pid", "-", "--"];
-    let server = ["/server", "life", "/out/life", "at", "1", "segv", "at", "2", "exit", "3"];
+    let server = ["", "life", "/out/life", "at", "1", "segv", "at", "2", "exit", "3"];
     let end = ["report", "/out/report", "copy", "/out/report", "/serial", "copy", "/out/life", "/serial", "exit", "0"];
-    let initramfs = Initramfs::new(&place, &[&options[..], &server, &end].concat());
+    let initramfs = Initramfs::new(&place, &[]);
+    initramfs.add("init", &[example().trim_end(), &lines(&server), "\n", &lines(&end)].concat());
     kit::place::make_directory(&initramfs.directory.join("out"), 0o777);
     initramfs.without_console();
     let said = initramfs.boot().finish();
-    assert_in_order(&said, &["unable to open an initial console", "ppid 1", "uids 100 100 100", "gids 101 101 101"]);
-    assert_in_order(&said, &["uids 100 100 100", "reboot: Power down"]);
+    assert_in_order(&said, &["unable to open an initial console", "ppid 1", "uids 80 80 80", "gids 80 80 80"]);
+    assert_in_order(&said, &["uids 80 80 80", "reboot: Power down"]);
     let found = |name: &str| said.iter().filter(|line| line.starts_with(name)).cloned().collect::<Vec<_>>();
     let descriptors = found("fd ");
     assert_eq!(descriptors.len(), 3, "0, 1 and 2, although none was open: {descriptors:?}");
