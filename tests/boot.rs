@@ -69,6 +69,12 @@ impl<'place> Initramfs<'place> {
 
     #[track_caller]
     fn boot(self) -> Machine {
+        self.boot_with("")
+    }
+
+    /// With these words behind the kernel's own.
+    #[track_caller]
+    fn boot_with(self, words: &str) -> Machine {
         static ONE: Mutex<()> = Mutex::new(());
         let alone = ONE.lock().unwrap_or_else(PoisonError::into_inner);
         // As the example tells people to pack it.
@@ -80,7 +86,7 @@ impl<'place> Initramfs<'place> {
         let mut line = words!["-M", "pc", "-accel", "tcg", "-cpu", "qemu64", "-m", "128", "-nodefaults", "-no-reboot"];
         line.extend(words!["-display", "none", "-serial", "stdio", "-kernel", kernel().unwrap(), "-initrd", archive]);
         // A panic of the kernel reboots at once, and a reboot ends this machine: a failed test need not wait.
-        line.extend(words!["-append", "console=ttyS0 quiet panic=-1"]);
+        line.extend(words!["-append", format!("console=ttyS0 quiet panic=-1 {words}")]);
         let running = self.place.program(&kit::find_tool(QEMU).unwrap(), line).start();
         Machine { running, _alone: alone }
     }
@@ -173,8 +179,10 @@ fn a_serial_console_is_what_all_speak_on() {
     needs!(machines());
     let place = Place::new();
     let options = ["--at-exit", "reboot", "--restart", "always", "--restart-limit", "2/1min", "--"];
-    let server = ["/server", "print", "I live", "complain", "and die", "exit", "5"];
-    let said = Initramfs::new(&place, &[&options[..], &server].concat()).boot().finish();
+    let server = ["/server", "print", "I live", "complain", "and die"];
+    let said = Initramfs::new(&place, &[&options[..], &server].concat());
+    // The server's last words are on the kernel's command line.
+    let said = said.boot_with("-- exit 5").finish();
     assert_eq!(said.iter().filter(|line| *line == "I live").count(), 3, "{said:#?}");
     assert_eq!(said.iter().filter(|line| *line == "and die").count(), 3, "{said:#?}");
     assert_in_order(&said, &["vsrun: starting", "exited with status 5", "vsrun: ", "reboot: Restarting system"]);

@@ -91,6 +91,27 @@ fn it_restarts_the_server_and_not_the_container() {
 }
 
 #[test]
+fn a_containers_numbers_mean_nobody_outside() {
+    needs!(kit::containers());
+    let place = Place::new();
+    for manager in [words![], words!["-m", "-", "-"]] {
+        let line = [words!["/vsrun", "-p", "/out/pid"], manager, words!["--", "/probe", "signals", "/out/seen", "15"]];
+        let bundle = Bundle::new(&place, line.concat());
+        let runc = bundle.start();
+        kit::await_lines(&place.out("seen"), 1);
+        bundle.exec(words!["/vsrun", "--status", "/out/pid"]).finish().exited(0);
+        // Out here the same number is another process, or none.
+        for ask in [words!["--status"], words!["--signal", "USR1"], words!["--stop"]] {
+            place.vsrun([ask, words![place.out("pid")]].concat()).finish().exited(4);
+        }
+        bundle.exec(words!["/vsrun", "--signal", "15", "/out/pid"]).finish().exited(0);
+        runc.finish().exited(0);
+        assert_eq!(kit::lines(&place.out("seen")), ["ready", "15"]);
+        std::fs::remove_file(place.out("seen")).unwrap();
+    }
+}
+
+#[test]
 fn no_zombie_remains_of_a_hundred_orphans() {
     needs!(kit::containers());
     let place = Place::new();
