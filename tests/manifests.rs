@@ -168,3 +168,47 @@ fn the_kubernetes_manifest_runs_as_it_says() {
     let grace: u64 = manifest(&place, ".spec.template.spec.terminationGracePeriodSeconds")[0].parse().unwrap();
     assert!(pause + seconds(&manifest(&place, &format!("{WEB}.command[]")), "--stop-timeout") < grace);
 }
+
+/// The lines of the README's recipe of that number which begin with this, and on to the end of their block.
+#[track_caller]
+fn recipe(number: u32, begin: &str) -> String {
+    let readme = kit::text(&example("../README.md"));
+    let (_, recipe) = readme.split_once(&format!("\n**{number}. ")).unwrap();
+    let (_, block) = recipe.split_once(&format!("\n    {begin}")).unwrap();
+    let rest = block.lines().skip(1).map_while(|line| line.strip_prefix("    "));
+    [block.lines().next().map(|line| format!("{begin}{line}")).unwrap()]
+        .into_iter()
+        .chain(rest.map(str::to_owned))
+        .collect::<Vec<_>>()
+        .join("\n")
+}
+
+#[test]
+fn the_readmes_recipes_run() {
+    needs!(kit::containers());
+    let place = Place::new();
+    let with_server = |line: Vec<OsString>| {
+        let bundle = Bundle::new(&place, line);
+        kit::place::copy(&kit::place::built("probe"), &bundle.root().join("server"));
+        bundle
+    };
+
+    // 7: the words of ENTRYPOINT, and then those of a `docker run`.
+    let words = recipe(7, "ENTRYPOINT ").replace("ENTRYPOINT ", "");
+    let bundle = with_server(words!["exit", "3"]);
+    bundle.change(&format!(".process.args = {words} + .process.args"), words![]);
+    bundle.run().finish().exited(3);
+
+    // 10: the whole of `/init`. A container ends when it switches its machine off.
+    let init = recipe(10, "#!/vsrun");
+    let bundle = with_server(words!["/init", "report", "/out/report"]);
+    kit::place::write_executable(&bundle.root().join("init"), init.as_bytes());
+    let caps = words!["CAP_SYS_BOOT", "CAP_SETUID", "CAP_SETGID"];
+    bundle.change(
+        ".process.user = {uid: 0, gid: 0} | .root.readonly = false | .process.capabilities = ($ARGS.positional as $caps
+            | {bounding: $caps, effective: $caps, permitted: $caps})",
+        caps,
+    );
+    bundle.run().finish().exited(128 + libc::SIGINT);
+    assert_eq!(place.report(&place.out("report")).one("uids"), "80 80 80");
+}
