@@ -10,6 +10,7 @@ TESTARGS ?=
 # cargo's own directory, where the environment names one.
 OUT = $(or $(CARGO_TARGET_DIR),target)
 BIN = $(OUT)/$(TARGET)/release/vsrun
+IMAGE = $(OUT)/vsrun-image.tar
 # What the build made besides, and what of it shells read.
 MADE = $(OUT)/$(TARGET)/release/build
 PAGE = $(OUT)/vsrun.8
@@ -24,7 +25,7 @@ export CARGO_BUILD_TARGET = $(TARGET)
 
 # cargo uses every core by itself, and two cargos only wait for each other.
 .NOTPARALLEL:
-.PHONY: build cross test-cross demo test check fmt clippy doc size man man-check install uninstall clean help
+.PHONY: build cross test-cross demo test check fmt clippy doc size man man-check image install uninstall clean help
 
 build: ## the small static binary (this is the default)
 	$(RUST) .ci/build
@@ -63,6 +64,11 @@ man: $(PAGE) ## the man page, out of the last build
 man-check: build man ## is the man page clean?
 	.ci/need check
 	.ci/man-check $(PAGE)
+
+image: build ## a container image of vsrun alone, for `docker load`, `podman load` and skopeo
+	.ci/need image
+	.ci/image $(BIN) $(firstword $(subst -, ,$(TARGET))) $(IMAGE)
+	@ls -l $(IMAGE)
 
 install: $(BIN) $(PAGE) $(COMPLETIONS) ## into $(DESTDIR)$(PREFIX): binary in sbin, man page, completions
 	install -d $(DESTDIR)$(PREFIX)/sbin $(SHARE)/man/man8

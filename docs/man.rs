@@ -44,6 +44,8 @@ pub fn page(version: &str) -> String {
         ("BACKGROUND", BACKGROUND),
         ("READINESS", READINESS),
         ("SOCKETS", SOCKETS),
+        ("CONTAINERS", CONTAINERS),
+        ("INITRAMFS", INITRAMFS),
         ("THE ORDER OF A START", THE_ORDER_OF_A_START),
         ("CHECK", CHECK),
         ("EXIT STATUS", &exit_status()),
@@ -502,6 +504,43 @@ Where it becomes the server the socket is left behind, and the next start with t
 
 Sockets that `vsrun`'s own parent handed over in the same way are passed on, before its own, with `LISTEN_PID` set
 right; those without a name are called `unknown`. When they were meant for another pid the variables are removed.
+";
+
+const CONTAINERS: &str = "
+As PID 1 of a container `vsrun` needs no shell, no `/etc`, no `/proc`, no right, and nothing that it could write to
+but the directory of a pidfile, if there is one. The kernel gives PID 1 no signal that it has no handler for, and
+makes every orphan its child: --init and the manager do both jobs.
+
+When PID 1 ends, the kernel kills all others without a word. --linger gives them time before. Whoever stops a
+container does the same to PID 1 after a while (`docker stop` after 10 s, Kubernetes after
+`terminationGracePeriodSeconds`): --stop-timeout and --linger together should be shorter.
+
+--status `FILE` and --signal `HUP FILE`, executed in the container, are a probe and a reload that need no other
+program. FILE has to be on a file system that can be written to, such as a tmpfs on `/run`. Outside of the container,
+its pidfiles have numbers that mean somebody else there; where the outside has a `/proc` that can be read, --status
+answers 4 then, and nothing is signalled.
+
+With --stdin and a terminal, the terminal's foreground is the server's.
+
+A command that is executed in a container and puts a server into the background should have --logdir or --syslog: the
+one who has executed it waits until its output is closed. `runc run` that stays in the foreground passes on every
+signal, also SIGURG, which Go's runtime sends to its own threads; --on-signal `URG=ignore` keeps them off the server.
+";
+
+const INITRAMFS: &str = "
+A file of arguments whose first line is `#!/vsrun --args` is a complete `/init`: the kernel executes it, without a
+shell. What stands behind `--` on the kernel's command line is appended, and so becomes the server's; a word
+`name=value` that the kernel does not know becomes a variable. The kernel opens `/dev/console` as the descriptors 0 to
+2, or leaves them closed where it cannot; `vsrun` puts something in their place.
+
+When the real PID 1 exits, the kernel panics. With --at-exit `vsrun` does not exit, whatever happens after that option has
+been read: it should be the first.
+
+A server that is put into the background in the initramfs (by a script with --background) outlives the change to the
+real root. If the file system of its pidfiles, such as a tmpfs on `/run`, is moved there (`mount --move`), they are
+locked as before, and --status, --signal and --stop work from the real root, with or without `/proc`. But `vsrun` and
+its server remain in the old root, whose files `switch_root` deletes: what lives there goes on, and cannot be
+restarted. It has to be stopped, and started anew in the real root.
 ";
 
 const THE_ORDER_OF_A_START: &str = "

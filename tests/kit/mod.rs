@@ -6,6 +6,7 @@
 
 #![allow(dead_code, unused_macros, unused_imports, reason = "each test file uses its own part of the kit")]
 
+pub mod bundle;
 pub mod call;
 pub mod filter;
 pub mod mounts;
@@ -15,6 +16,7 @@ pub mod report;
 pub mod sys;
 pub mod terminal;
 
+pub use bundle::{Bundle, buildah, containers};
 pub use call::{Call, Ended, Running};
 pub use mounts::{Mount, Mounts};
 pub use place::Place;
@@ -77,13 +79,19 @@ pub fn await_true(what: &str, mut condition: impl FnMut() -> bool) {
 }
 
 #[track_caller]
-pub fn await_some<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+pub fn await_some<T>(what: &str, look: impl FnMut() -> Option<T>) -> T {
+    await_within(PATIENCE, what, look)
+}
+
+/// Asks for so long at most.
+#[track_caller]
+pub fn await_within<T>(patience: Duration, what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     let since = Instant::now();
     loop {
         if let Some(found) = look() {
             return found;
         }
-        assert!(since.elapsed() < PATIENCE, "this never came: {what}");
+        assert!(since.elapsed() < patience, "this never came: {what}");
         std::thread::sleep(Duration::from_millis(2));
     }
 }

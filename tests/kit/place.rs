@@ -179,7 +179,7 @@ pub fn copy(from: &Path, to: &Path) {
     write_executable(to, &fs::read(from).unwrap());
 }
 
-fn write_executable(path: &Path, bytes: &[u8]) {
+pub fn write_executable(path: &Path, bytes: &[u8]) {
     // A child that is forked meanwhile would hold the file open to write, and nobody could execute it (ETXTBSY).
     start_locked(|| fs::write(path, bytes).unwrap());
     fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();

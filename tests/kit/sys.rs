@@ -272,9 +272,14 @@ pub fn fill(writer: &File) {
 
 /// The null device under that name.
 pub fn make_null(path: &Path) -> io::Result<()> {
+    make_character_device(path, 1, 3)
+}
+
+/// The device with these numbers, which every user may write to as far as the umask goes.
+pub fn make_character_device(path: &Path, major: u32, minor: u32) -> io::Result<()> {
     let path = c_string(path.as_os_str());
     // SAFETY: the string lives through the call.
-    check(unsafe { libc::mknod(path.as_ptr(), libc::S_IFCHR | 0o666, libc::makedev(1, 3)) })
+    check(unsafe { libc::mknod(path.as_ptr(), libc::S_IFCHR | 0o666, libc::makedev(major, minor)) })
 }
 
 /// When a file was changed last, in seconds since 1970; of a link itself, not of what it leads to.
