@@ -47,15 +47,22 @@ impl Contents {
     /// # Errors
     /// Those of open(2), read(2) and mmap(2).
     pub fn read(path: &CStr) -> Result<Self> {
-        let file = open(path, OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOCTTY, Mode::empty())?;
+        Self::of(open(path, OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOCTTY, Mode::empty())?.as_fd())
+    }
+
+    /// Reads the rest of an open file.
+    ///
+    /// # Errors
+    /// Those of read(2) and mmap(2).
+    pub fn of(file: BorrowedFd<'_>) -> Result<Self> {
         let mut contents = Self { small: vec![0; SMALL], ..Self::default() };
-        contents.length = read_full(file.as_fd(), &mut contents.small)?;
+        contents.length = read_full(file, &mut contents.small)?;
         while contents.length == contents.room() {
             contents.grow()?;
             let (start, size) = contents.large.unwrap_or((core::ptr::null_mut(), 0));
             // SAFETY: the mapping is ours, that long, zeroed by the kernel and borrowed by nobody else.
             let room = unsafe { core::slice::from_raw_parts_mut(start, size) };
-            contents.length += read_full(file.as_fd(), room.get_mut(contents.length..).unwrap_or_default())?;
+            contents.length += read_full(file, room.get_mut(contents.length..).unwrap_or_default())?;
         }
         Ok(contents)
     }
