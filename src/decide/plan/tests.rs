@@ -54,6 +54,7 @@ fn privileges_are_dropped_last_and_in_order() {
             Step::Root(c"/jail"),
             dir("/"),
             dir("/srv"),
+            Step::Inside(c"/srv"),
             Step::Groups(vec![44, 4]),
             Step::Gid(44),
             Step::Uid(33),
