@@ -128,11 +128,13 @@ fn every_short_history_holds() {
         Policy { delay: (Span::ZERO, Span::ZERO), restart: Restart::OnAbort, limit, ..policy() },
         Policy { restart: Restart::No, ..policy() },
     ];
+    // Miri is some hundred times slower, and looks for something else than the histories' rules.
+    let (depth, at_least) = if cfg!(miri) { (2, 100) } else { (6, 1_000_000) };
     let mut count = 0;
     for policy in &policies {
-        count += walk(policy, &State::new(policy, Time(0)), start, Time(0), 6);
+        count += walk(policy, &State::new(policy, Time(0)), start, Time(0), depth);
     }
-    assert!(count > 1_000_000, "only {count} histories");
+    assert!(count > at_least, "only {count} histories");
 }
 
 /// After the end nothing moves.
