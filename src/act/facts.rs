@@ -70,8 +70,8 @@ pub fn read<'a>(options: &Options, world: &'a mut World) -> Result<Facts<'a>> {
 /// The bytes of a file; nothing where there is no such file. A FIFO in its place is not waited for: it is refused.
 fn database(path: &CStr) -> Result<Contents> {
     let read = |file: OwnedFd| {
-        let regular = dir::about(file.as_fd())?.regular;
-        regular.then(|| Contents::of(file.as_fd())).transpose()
+        let about = dir::about(file.as_fd())?;
+        about.regular.then(|| Contents::of(file.as_fd(), about.size)).transpose()
     };
     let shown = path.to_string_lossy();
     match dir::peek(path).and_then(read) {

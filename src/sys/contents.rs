@@ -47,17 +47,19 @@ impl Contents {
     /// # Errors
     /// Those of open(2), read(2) and mmap(2).
     pub fn read(path: &CStr) -> Result<Self> {
-        Self::of(open(path, OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOCTTY, Mode::empty())?.as_fd())
+        Self::of(open(path, OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOCTTY, Mode::empty())?.as_fd(), 0)
     }
 
-    /// Reads the rest of an open file.
+    /// Reads an open file of that size, so that a small one takes a single call. 0: nobody knows it.
     ///
     /// # Errors
     /// Those of read(2) and mmap(2).
-    pub fn of(file: BorrowedFd<'_>) -> Result<Self> {
-        let mut contents = Self { small: vec![0; SMALL], ..Self::default() };
+    pub fn of(file: BorrowedFd<'_>, size: u64) -> Result<Self> {
+        let size = usize::try_from(size).unwrap_or(0);
+        let room = if size > 0 { size.min(SMALL) } else { SMALL };
+        let mut contents = Self { small: vec![0; room], ..Self::default() };
         contents.length = read_full(file, &mut contents.small)?;
-        while contents.length == contents.room() {
+        while contents.length == contents.room() && contents.length != size {
             contents.grow()?;
             let (start, size) = contents.large.unwrap_or((core::ptr::null_mut(), 0));
             // SAFETY: the mapping is ours, that long, zeroed by the kernel and borrowed by nobody else.
