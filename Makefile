@@ -7,6 +7,10 @@ DESTDIR ?=
 # For cargo test: make test TESTARGS='--test pidfile -- --nocapture'
 TESTARGS ?=
 
+# Seconds for each target of make fuzz, and the targets: all.
+FUZZTIME ?= 60
+FUZZ ?=
+
 # cargo's own directory, where the environment names one.
 OUT = $(or $(CARGO_TARGET_DIR),target)
 BIN = $(OUT)/$(TARGET)/release/vsrun
@@ -25,7 +29,7 @@ export CARGO_BUILD_TARGET = $(TARGET)
 
 # cargo uses every core by itself, and two cargos only wait for each other.
 .NOTPARALLEL:
-.PHONY: build cross test-cross demo test check fmt clippy doc size man man-check image install uninstall clean help
+.PHONY: build cross test-cross demo test check fmt clippy doc fuzz miri size man man-check image install uninstall clean help
 
 build: ## the small static binary (this is the default)
 	$(RUST) .ci/build
@@ -48,12 +52,19 @@ check: fmt clippy size man-check test doc ## the gate: everything that must hold
 
 fmt: ## is the code formatted?
 	$(RUST) cargo fmt --check
+	$(RUST) cargo fmt --check --manifest-path fuzz/Cargo.toml
 
 clippy: ## clippy's warnings are errors
 	$(RUST) cargo clippy --locked --all-targets -- -D warnings
 
 doc: ## rustdoc's warnings are errors
 	RUSTDOCFLAGS="-D warnings" $(RUST) cargo doc --locked --no-deps --document-private-items
+
+fuzz: ## feed the readers with made-up bytes, each for $(FUZZTIME) seconds (FUZZ='...' names the targets)
+	$(RUST) .ci/fuzz $(FUZZTIME) $(FUZZ)
+
+miri: ## the unit tests under Miri, which sees undefined behaviour (takes rustup's nightly)
+	.ci/miri
 
 size: build ## is the binary small and static?
 	.ci/need check

@@ -56,6 +56,6 @@ fn refill(contents: &mut Contents, dir: &Dir, name: &CStr) -> sys::Result<bool> 
     if !about.regular || about.size > MOST || name.to_bytes().contains(&b'=') {
         return Err(Errno::INVAL);
     }
-    contents.refill(file.as_fd())?;
+    contents.refill(file.as_fd(), about.size)?;
     Ok(true)
 }

@@ -50,20 +50,23 @@ impl Contents {
     pub fn read(path: &CStr) -> Result<Self> {
         let file = open(path, OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOCTTY, Mode::empty())?;
         let mut contents = Self::default();
-        contents.refill(file.as_fd())?;
+        contents.refill(file.as_fd(), 0)?;
         Ok(contents)
     }
 
-    /// Reads a whole open file, in place of what there was.
+    /// Reads an open file of that size, in place of what there was. A small one takes a single call where its size is
+    /// known; 0: nobody knows it.
     ///
     /// # Errors
     /// Those of read(2) and mmap(2).
-    pub fn refill(&mut self, file: BorrowedFd<'_>) -> Result<()> {
+    pub fn refill(&mut self, file: BorrowedFd<'_>, size: u64) -> Result<()> {
+        let known = usize::try_from(size).unwrap_or(0);
+        let room = if known > 0 { known.min(SMALL) } else { SMALL };
         if self.small.is_empty() {
             *self = Self { small: vec![0; SMALL], ..Self::default() };
         }
-        self.length = read_full(file, &mut self.small)?;
-        while self.length == self.room() {
+        self.length = read_full(file, self.small.get_mut(..room).unwrap_or_default())?;
+        while self.length == self.room() && self.length != known {
             self.grow()?;
             let (start, size) = self.large.unwrap_or((core::ptr::null_mut(), 0));
             // SAFETY: the mapping is ours, that long, zeroed by the kernel and borrowed by nobody else.
@@ -105,7 +108,7 @@ pub fn open_beneath(dir: BorrowedFd<'_>, name: &CStr) -> Result<OwnedFd> {
     use rustix::fs::{ResolveFlags, openat, openat2};
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
     match openat2(dir, name, flags, Mode::empty(), ResolveFlags::BENEATH) {
-        Err(Errno::NOSYS) => openat(dir, name, flags | OFlags::NOFOLLOW, Mode::empty()),
+        Err(Errno::NOSYS | Errno::PERM) => openat(dir, name, flags | OFlags::NOFOLLOW, Mode::empty()),
         result => result,
     }
 }
