@@ -7,7 +7,7 @@
 mod kit;
 
 use kit::call::identity;
-use kit::{Mount, Mounts, PLAIN, Place, Report, needs, process, words};
+use kit::{Mount, Mounts, PLAIN, Place, Report, needs, process, sys, words};
 use std::ffi::OsString;
 use std::fs;
 use std::path::PathBuf;
@@ -297,6 +297,40 @@ fn a_server_with_a_user_has_no_controlling_terminal() {
         let pushes = kit::lines(&pushed);
         assert_eq!(pushes.len(), 3);
         assert!(pushes.iter().all(|push| push.starts_with("refused")), "{way:?}: a keystroke was {pushes:?}");
+    }
+}
+
+/// What the test above relies on: that the keystroke would have been taken.
+#[test]
+fn a_server_without_a_user_may_push_keystrokes() {
+    needs!(kit::root());
+    let place = Place::new();
+    let pushed = place.out("pushed");
+    let (call, _terminal) = place.vsrun(words!["--stdin", "--", place.probe(), "push", "0", &pushed]).on_terminal();
+    call.finish().exited(0);
+    assert_eq!(kit::text(&pushed), "DONE\n");
+}
+
+/// A record lock survives an exec, and that of an open file a fork: neither may come to the server.
+#[test]
+fn no_lock_of_the_caller_is_left() {
+    for way in kit::ways() {
+        let place = Place::new();
+        let life = place.out("life");
+        let file = place.path("locked");
+        fs::write(&file, "x").unwrap();
+        let locked = file.clone();
+        let lock = move || sys::open_and_lock(&locked);
+        let line = [way, words!["--", place.probe(), "life", &life, "wait"]].concat();
+        let running = place.vsrun(line).before(lock).start();
+        kit::await_life(&life, 1);
+        let found = fs::File::options().read(true).write(true).open(&file).unwrap();
+        kit::await_true("the end of the lock", || sys::lock_of(&found) == sys::Lock::None);
+        assert!(sys::flock_is_free(&found));
+        for pid in place.living() {
+            sys::kill(pid, libc::SIGKILL);
+        }
+        running.finish();
     }
 }
 

@@ -164,6 +164,21 @@ fn a_session_or_terminal_that_was_not_left_is_found_out() {
     assert!(!place.out("ran").exists());
 }
 
+#[test]
+fn descriptors_that_were_not_closed_are_found_out() {
+    needs!(kit::root(), kit::tool("strace"));
+    let place = Place::new();
+    let ran = place.out("ran");
+    let file = fs::File::open(place.directory()).unwrap();
+    for way in [words![], words!["-m", "-", "-"]] {
+        let fd = file.as_raw_fd();
+        let line = [words![place.path("vsrun")], way, words!["--", place.probe(), "append", &ran, "x"]].concat();
+        let call = strace(&place, words!["-e", "inject=close_range:retval=0"], line);
+        call.before(move || sys::duplicate(fd, 77)).finish().failed(125, &["close the descriptors", "not permitted"]);
+        assert!(!ran.exists());
+    }
+}
+
 /// The calls of vsrun itself, up to the exec of the server.
 fn calls(place: &Place) -> Vec<String> {
     let trace = kit::lines(&place.path("trace"));

@@ -14,7 +14,7 @@ use crate::decide::text::Text;
 use crate::decide::word::Word;
 use crate::sys::process::{Forked, Pid, Words};
 use crate::sys::wait::Mask;
-use crate::sys::{self, Errno, attributes, caps, fd, identity, process, terminal, wait};
+use crate::sys::{self, Errno, attributes, canary, caps, fd, identity, process, terminal, wait};
 
 /// A program with everything that its start needs in memory: after a fork nothing is allocated.
 pub struct Prepared {
@@ -169,7 +169,7 @@ fn out_of_the_way(fd: BorrowedFd<'_>, wires: &Wires<'_>) -> sys::Result<Option<O
 
 /// Becomes the program in this very process. Returns only when a step failed.
 pub fn take_over(program: &Prepared, wires: &Wires<'_>) -> Failure {
-    let mut way = Way { kept: None, sockets: 0, marker: EXEC_IS_NEXT };
+    let mut way = Way { kept: None, canary: None, sockets: 0, marker: EXEC_IS_NEXT };
     for (place, step) in program.steps.iter().enumerate() {
         if let Aim::Look { passed } = wires.aim
             && (passed >> place & 1 == 1 || matches!(step, Step::Foreground))
@@ -196,6 +196,8 @@ pub fn take_over(program: &Prepared, wires: &Wires<'_>) -> Failure {
 struct Way {
     /// The descriptor that the program is to keep.
     kept: Option<OwnedFd>,
+    /// A descriptor that is open in vain, to see whether such are closed.
+    canary: Option<OwnedFd>,
     /// How many sockets it is to find from descriptor 3 on.
     sockets: u16,
     /// What the parent is told before the exec.
@@ -229,7 +231,7 @@ fn perform(step: &Step, program: &Prepared, wires: &Wires<'_>, way: &mut Way) ->
         Step::Limit(limit) => attributes::set_limit(limit.resource, limit.soft, limit.hard),
         Step::Input => match wires.input {
             Some(input) => fd::install(input, 0),
-            None => fd::install(fd::null()?.as_fd(), 0),
+            None => canary::install_null().map(|opened| way.canary = Some(opened)),
         },
         Step::Output => [(wires.output, 1), (wires.error, 2)]
             .into_iter()
@@ -254,6 +256,7 @@ fn perform(step: &Step, program: &Prepared, wires: &Wires<'_>, way: &mut Way) ->
         Step::Umask(mask) => process::fix_umask(*mask),
         Step::Descriptors => {
             fd::seal()?;
+            way.canary.take().map_or(Ok(()), canary::look)?;
             fd::keep_first(way.sockets)?;
             if let Some(kept) = way.kept.take() {
                 let moved = out_of_the_way(kept.as_fd(), wires)?;

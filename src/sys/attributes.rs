@@ -40,5 +40,6 @@ pub fn set_oom_score(value: &[u8]) -> Result<()> {
     rustix::io::write(&file, value)?;
     let mut found = [0; 8];
     let count = rustix::io::pread(&file, &mut found, 0)?;
-    verified(found.get(..count).unwrap_or_default().trim_ascii_end() == value)
+    // A newline follows it.
+    verified(count == value.len() + 1 && found.starts_with(value))
 }

@@ -61,7 +61,7 @@ pub fn keep_only(wanted: u64) -> Result<()> {
     set(&[low, low, low_inherited, high, high, high_inherited])?;
     let stays = |number: i32| number < 64 && wanted >> number & 1 == 1;
     // No kernel knows number 64: one that says that it is not in the set has not been asked.
-    for number in 0..=64 {
+    for number in 0..65 {
         if !stays(number) {
             let _ = control(libc::PR_CAPBSET_DROP, number, 0);
         }

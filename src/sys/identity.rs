@@ -29,9 +29,7 @@ pub fn effective_gid() -> u32 {
 /// # Errors
 /// Those of chroot(2); EPERM when the root is still another directory.
 pub fn change_root(dir: &CStr) -> Result<()> {
-    let there = dir::about_path(dir)?.identity;
-    rustix::process::chroot(dir)?;
-    verified(dir::about_path(c"/")?.identity == there)
+    change(dir, c"/", |dir| rustix::process::chroot(dir))
 }
 
 /// Changes the working directory.
@@ -39,9 +37,15 @@ pub fn change_root(dir: &CStr) -> Result<()> {
 /// # Errors
 /// Those of chdir(2); EPERM when it is still another one.
 pub fn change_dir(dir: &CStr) -> Result<()> {
+    change(dir, c".", |dir| rustix::process::chdir(dir))
+}
+
+/// Goes there, and looks whether the place that means it is the same directory then.
+#[inline(never)]
+fn change(dir: &CStr, place: &CStr, go: fn(&CStr) -> Result<()>) -> Result<()> {
     let there = dir::about_path(dir)?.identity;
-    rustix::process::chdir(dir)?;
-    verified(dir::about_path(c".")?.identity == there)
+    go(dir)?;
+    verified(dir::about_path(place)?.identity == there)
 }
 
 /// The path of the working directory; None when it is gone or outside of the root.

@@ -9,6 +9,7 @@ use core::ffi::{CStr, c_int};
 
 pub mod access;
 pub mod attributes;
+pub mod canary;
 pub mod caps;
 pub mod clock;
 pub mod contents;

@@ -247,6 +247,27 @@ pub fn lock(file: &File, kind: i32) -> io::Result<()> {
     check(unsafe { libc::fcntl(file.as_raw_fd(), libc::F_OFD_SETLK, &raw const lock) })
 }
 
+/// Opens a file for good, and takes every kind of lock on it: between fork and exec.
+pub fn open_and_lock(path: &Path) -> io::Result<()> {
+    let file = File::options().read(true).write(true).open(path)?;
+    // SAFETY: plain numbers.
+    check(unsafe { libc::fcntl(file.as_raw_fd(), libc::F_SETFD, 0) })?;
+    let record = whole_file(libc::F_RDLCK);
+    // SAFETY: the lock lives through the call.
+    check(unsafe { libc::fcntl(file.as_raw_fd(), libc::F_SETLK, &raw const record) })?;
+    // SAFETY: plain numbers.
+    check(unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_SH) })?;
+    lock(&file, libc::F_RDLCK)?;
+    std::mem::forget(file);
+    Ok(())
+}
+
+/// Whether nobody has locked the file in the way of BSD.
+pub fn flock_is_free(file: &File) -> bool {
+    // SAFETY: plain numbers.
+    unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) == 0 }
+}
+
 fn whole_file(kind: i32) -> libc::flock {
     libc::flock {
         l_type: i16::try_from(kind).unwrap(),

@@ -1,0 +1,30 @@
+//! A descriptor that would be left open: whether it is closed at exec tells whether the others are.
+
+use std::os::fd::{AsFd, OwnedFd};
+
+use rustix::fs::{Mode, OFlags, open};
+use rustix::io::{FdFlags, fcntl_getfd};
+
+use super::fd::{install, null};
+use super::{Result, verified};
+
+/// Makes standard input `/dev/null`, and answers the descriptor that it was opened as, which stays open over exec.
+/// Where there is no such device, standard input is an empty pipe, and nothing is told by it.
+///
+/// # Errors
+/// When not even a pipe can be made.
+pub fn install_null() -> Result<OwnedFd> {
+    let opened = open(c"/dev/null", OFlags::RDWR | OFlags::NOCTTY, Mode::empty()).or_else(|_| null())?;
+    install(opened.as_fd(), 0)?;
+    Ok(opened)
+}
+
+/// Looks at it after all descriptors were to end at exec, and leaves it to that.
+///
+/// # Errors
+/// EPERM when it would live on.
+pub fn look(canary: OwnedFd) -> Result<()> {
+    let flags = fcntl_getfd(&canary)?;
+    core::mem::forget(canary);
+    verified(flags.contains(FdFlags::CLOEXEC))
+}
