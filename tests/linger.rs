@@ -45,7 +45,7 @@ fn the_rest_of_a_group_ends_before_the_next_life() {
     let script = words!["life", &life, "until", "2", "child", &child, "until", "2", "exit", "7", "wait"];
     let called = place.vsrun([options, words!["--", place.probe()], script].concat()).start();
     kit::await_lines(&child, 1);
-    kit::await_true("the end, told in the pidfile at once", || kit::text(&place.path("server")) == "");
+    kit::await_true("the end, told in the pidfile at once", || kit::text(&place.path("server")).is_empty());
     kit::await_lines(&place.out("asked"), 1);
     let stubborn: i32 = kit::lines(&child)[0].parse().unwrap();
     assert!(gone(stubborn), "the handler runs after the rest of the group");

@@ -19,8 +19,15 @@ const LAST: Span = Span::secs(5);
 
 /// What follows from an event. The only way on.
 pub fn step(policy: &Policy, mut state: State, event: Event, now: Time) -> (State, Action) {
-    let action = advance(policy, &mut state, event, now);
-    (state, action)
+    let lingers = matches!(state.phase, Phase::Lingering { .. } | Phase::Killing { .. });
+    match (advance(policy, &mut state, event, now), policy.linger) {
+        // No server will live again; perhaps others do.
+        (Action::Finish(ending), Some(span)) if !lingers => {
+            state.phase = Phase::Lingering { ending, until: now.after(span) };
+            (state, Action::Send(Signal::TERM, To::All))
+        }
+        (action, _) => (state, action),
+    }
 }
 
 fn advance(policy: &Policy, state: &mut State, event: Event, now: Time) -> Action {
@@ -32,14 +39,14 @@ fn advance(policy: &Policy, state: &mut State, event: Event, now: Time) -> Actio
             state.phase = Phase::Up;
             Action::Announce
         }
-        (Phase::Starting { .. }, Failed(code)) => finish(policy, state, Ending::Failed(code), now),
-        (Phase::Starting { .. }, NoFork) => finish(policy, state, Ending::Failed(SETUP), now),
+        (Phase::Starting { .. }, Failed(code)) => finish(state, Ending::Failed(code)),
+        (Phase::Starting { .. }, NoFork) => finish(state, Ending::Failed(SETUP)),
         (Phase::Up, Failed(code)) => fall(policy, state, Exit::Code(code), now),
         (Phase::Up, NoFork) => shortage(state, Task::Launch, now),
         (Phase::Starting { .. }, Fell(exit)) if policy.role != Role::Manager && state.was_passed(exit) => {
-            finish(policy, state, Ending::Server(exit), now)
+            finish(state, Ending::Server(exit))
         }
-        (Phase::Starting { .. }, Fell(_)) => finish(policy, state, Ending::Failed(SETUP), now),
+        (Phase::Starting { .. }, Fell(_)) => finish(state, Ending::Failed(SETUP)),
         (Phase::Starting { .. }, Left) => ask(policy, state, Next::Fail, now),
         (Phase::Starting { .. }, Unready) => ask(policy, state, Next::Fail, now),
         (Phase::Starting { .. }, Tick) if due => ask(policy, state, Next::Fail, now),
@@ -70,7 +77,7 @@ fn advance(policy: &Policy, state: &mut State, event: Event, now: Time) -> Actio
 
         (Phase::Handling { exit, pause, .. }, Handled(Exit::SUCCESS)) => restart(policy, state, exit, pause, now),
         (Phase::Handling { exit, .. } | Phase::Refusing { exit, .. }, Handled(_)) => {
-            finish(policy, state, Ending::Server(exit), now)
+            finish(state, Ending::Server(exit))
         }
         (Phase::Handling { exit, .. }, Tick) if due => {
             state.phase = Phase::Refusing { exit, until: policy.grace(now) };
@@ -97,11 +104,11 @@ fn advance(policy: &Policy, state: &mut State, event: Event, now: Time) -> Actio
 
         (Phase::Quitting { .. }, Tick) if due => kill_handler(policy, state, now),
         (Phase::Quitting { .. }, Interrupt) => kill_handler(policy, state, now),
-        (Phase::Quitting { .. }, Handled(_)) => finish(policy, state, Ending::Stopped, now),
+        (Phase::Quitting { .. }, Handled(_)) => finish(state, Ending::Stopped),
 
         (Phase::Resting { .. }, Tick) if due => launch(policy, state, Logs::Same, now),
         (Phase::Resting { .. }, Restart) => launch(policy, state, Logs::Rotate, now),
-        (Phase::Resting { .. } | Phase::Short { .. }, Stop | Interrupt) => finish(policy, state, Ending::Stopped, now),
+        (Phase::Resting { .. } | Phase::Short { .. }, Stop | Interrupt) => finish(state, Ending::Stopped),
 
         (Phase::Short { task, .. }, Tick) if due => retry(policy, state, task, now),
         (Phase::Short { task: Task::Launch, .. }, Restart) => launch(policy, state, Logs::Rotate, now),
@@ -112,8 +119,8 @@ fn advance(policy: &Policy, state: &mut State, event: Event, now: Time) -> Actio
 
         (Phase::Lingering { ending, .. }, Tick) if due => kill_all(state, ending, now),
         (Phase::Lingering { ending, .. }, Interrupt) => kill_all(state, ending, now),
-        (Phase::Lingering { ending, .. } | Phase::Killing { ending, .. }, Alone) => over(state, ending),
-        (Phase::Killing { ending, .. }, Tick) if due => over(state, ending),
+        (Phase::Lingering { ending, .. } | Phase::Killing { ending, .. }, Alone) => finish(state, ending),
+        (Phase::Killing { ending, .. }, Tick) if due => finish(state, ending),
 
         // Not yet, or once more.
         (Phase::Starting { .. } | Phase::Up, Tick) => Action::Wait,
@@ -162,7 +169,7 @@ fn fall(policy: &Policy, state: &mut State, exit: Exit, now: Time) -> Action {
         state.row = 0;
     }
     if !unexpected(policy, state, exit) {
-        return finish(policy, state, Ending::Server(exit), now);
+        return finish(state, Ending::Server(exit));
     }
     match policy.handler {
         Handling::Absent => restart(policy, state, exit, Pause::Usual, now),
@@ -179,7 +186,7 @@ fn ended(policy: &Policy, state: &mut State, next: Next, exit: Exit, now: Time) 
         (Next::Again, _) => return launch(policy, state, Logs::Rotate, now),
         (Next::Fall, _) => return fall(policy, state, exit, now),
     };
-    finish(policy, state, ending, now)
+    finish(state, ending)
 }
 
 /// A signal for the server. One that asks it to end may start the clock.
@@ -223,7 +230,7 @@ fn restart(policy: &Policy, state: &mut State, exit: Exit, pause: Pause, now: Ti
     if let Some(limit) = policy.limit {
         let full = state.history.len() >= usize::from(limit.restarts);
         if full && state.history.first().is_some_and(|oldest| at.since(*oldest) < limit.within) {
-            return finish(policy, state, Ending::GaveUp(exit), now);
+            return finish(state, Ending::GaveUp(exit));
         }
         if full {
             state.history.remove(0);
@@ -273,19 +280,12 @@ fn retry(policy: &Policy, state: &mut State, task: Task, now: Time) -> Action {
     }
 }
 
-/// No server lives, and none will; perhaps others do.
-fn finish(policy: &Policy, state: &mut State, ending: Ending, now: Time) -> Action {
-    let Some(span) = policy.linger else { return over(state, ending) };
-    state.phase = Phase::Lingering { ending, until: now.after(span) };
-    Action::Send(Signal::TERM, To::All)
-}
-
 fn kill_all(state: &mut State, ending: Ending, now: Time) -> Action {
     state.phase = Phase::Killing { ending, until: now.after(LAST) };
     Action::Send(Signal::KILL, To::All)
 }
 
-fn over(state: &mut State, ending: Ending) -> Action {
+fn finish(state: &mut State, ending: Ending) -> Action {
     state.phase = Phase::Done;
     Action::Finish(ending)
 }
