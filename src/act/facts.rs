@@ -1,6 +1,7 @@
 //! Reads the world once, and no more of it than the options need.
 
 use core::ffi::CStr;
+use std::os::fd::{AsFd, OwnedFd};
 
 use crate::act::env_dir;
 use crate::act::say::failed;
@@ -13,7 +14,7 @@ use crate::decide::options::Options;
 use crate::decide::text::Clean;
 use crate::decide::words::{Unread, Words};
 use crate::sys::contents::Contents;
-use crate::sys::{Errno, caps, entry, identity, process, terminal};
+use crate::sys::{Errno, caps, dir, entry, identity, process, terminal};
 
 /// The file of `--args`, in its place among the words.
 ///
@@ -72,11 +73,17 @@ pub fn read<'a>(options: &Options, world: &'a mut World) -> Result<Facts<'a>> {
     Ok(facts)
 }
 
-/// The bytes of a file; nothing where there is no such file.
+/// The bytes of a file; nothing where there is no such file. A FIFO in its place is not waited for: it is refused.
 fn database(path: &CStr) -> Result<Contents> {
-    match Contents::read(path) {
-        Ok(bytes) => Ok(bytes),
+    let read = |file: OwnedFd| {
+        let about = dir::about(file.as_fd())?;
+        about.regular.then(|| Contents::of(file.as_fd(), about.size)).transpose()
+    };
+    let shown = path.to_string_lossy();
+    match dir::peek(path).and_then(read) {
+        Ok(Some(bytes)) => Ok(bytes),
+        Ok(None) => Err(Error::refused(format_args!("cannot read {shown}: it is not a regular file"))),
         Err(Errno::NOENT | Errno::NOTDIR) => Ok(Contents::default()),
-        Err(why) => Err(failed(format_args!("cannot read {}", path.to_string_lossy()), why)),
+        Err(why) => Err(failed(format_args!("cannot read {shown}"), why)),
     }
 }

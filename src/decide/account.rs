@@ -85,6 +85,7 @@ fn id(text: &[u8]) -> Option<u32> {
 /// When the user or group is unknown, or its entry is malformed: there is no sensible guess for root to make.
 pub fn resolve(login: &Login, passwd: &[u8], group: &[u8]) -> Result<Identity> {
     let entry = find_user(&login.user, passwd)?;
+    let known = entry.is_some();
     let mut identity = match (entry, &login.user) {
         (Some(entry), _) => entry,
         (None, Name::Number(uid)) => Identity {
@@ -101,7 +102,9 @@ pub fn resolve(login: &Login, passwd: &[u8], group: &[u8]) -> Result<Identity> {
     };
     match &login.group {
         Some(name) => identity.gid = find_group(name, group)?,
-        None => identity.groups = groups_of(&identity.name, group),
+        None if known => identity.groups = groups_of(&identity.name, group),
+        // A member that is written like the number is a name, and somebody else's.
+        None => {}
     }
     let gid = identity.gid;
     identity.groups.retain(|group| *group != gid);
@@ -193,7 +196,7 @@ mod tests {
         1000:x:0:0:a number as a name:/root:/bin/sh\n\
         last:x:99:98::/l:/bin/l";
     const GROUPS: &[u8] = b"root:x:0:\nwww:x:44:\nlog:x:4:web,last\nssl:x:5:last,web,web\nwebx:x:6:webx\n\
-        bad:x:4294967295:web\n# old:x:0:web\n+:::web\ndup:x:4:web\nlast:x:8:web";
+        bad:x:4294967295:web\n# old:x:0:web\n+:::web\ndup:x:4:web\nlast:x:8:web\n0day:x:0:1000,77,web:0";
 
     fn login(text: &str) -> Identity {
         resolve(&Login::parse(text.as_bytes()).unwrap(), USERS, GROUPS).unwrap()
@@ -262,10 +265,106 @@ mod tests {
             "a:b:c",
             "a b",
             "0x0",
+            "0day",
+            "1e3",
+            "1.5",
+            "18446744073709551616",
+            "web:0day",
+            "web:99999999999999999999",
+            " web",
+            "web\n",
+            "web:x\ty",
             "a/b",
         ] {
             assert_eq!(Login::parse(text.as_bytes()), None, "{text}");
         }
         assert_eq!(Login::parse(b"4294967294").unwrap().user, Name::Number(u32::MAX - 1));
+    }
+
+    /// Neither the user's nor the group's file gives a number anything that is written for a name.
+    #[test]
+    fn a_number_is_in_no_list_of_names() {
+        for (uid, text) in [(1000, "1000"), (77, "77"), (77, "0077"), (4_294_967_294, "4294967294")] {
+            let groups = format!("root:x:0:{uid},{text}\nx:x:5:{text}");
+            let found = resolve(&Login::parse(text.as_bytes()).unwrap(), b"77:x:0:0::/:\n", groups.as_bytes()).unwrap();
+            assert_eq!((found.uid, found.gid, found.groups), (uid, uid, vec![uid]), "{text}");
+        }
+        // The login name of a user that is in the file is a name, though it be all digits.
+        let named = resolve(&Login::parse(b"9").unwrap(), b"1000:x:9:9::/:\n", b"x:x:5:1000\n").unwrap();
+        assert_eq!((named.name, named.groups), (b"1000".to_vec(), vec![9, 5]));
+    }
+
+    /// What an id may be in the file: the same as on the command line.
+    #[test]
+    fn ids_of_the_file_are_read_as_strictly() {
+        let ids = ["", " 5", "5 ", "-1", "+5", "0x5", "5a", "5\t", "\u{665}", "4294967295", "4294967296"];
+        for id in ids.into_iter().chain(["18446744073709551616", "99999999999999999999999999999999999999"]) {
+            for (passwd, group, user) in [
+                (format!("a:x:{id}:5::/:\n"), String::new(), "a"),
+                (format!("a:x:5:{id}::/:\n"), String::new(), "a"),
+                ("a:x:5:5::/:\n".to_owned(), format!("a:x:{id}:\n"), "a:a"),
+            ] {
+                let found = resolve(&Login::parse(user.as_bytes()).unwrap(), passwd.as_bytes(), group.as_bytes());
+                let text = found.unwrap_err().text.clone();
+                assert!(text.contains("'a' has no valid") && !text.contains(char::is_control), "{id:?}: {text}");
+            }
+            // As a supplementary group it is passed over: nobody asked for it.
+            let found = resolve(&Login::parse(b"a").unwrap(), b"a:x:5:6::/:", format!("g:x:{id}:a\n").as_bytes());
+            assert_eq!(found.unwrap().groups, [6], "{id:?}");
+        }
+    }
+
+    /// A line that is no entry is none, wherever it stands, and the entry behind it is still found.
+    #[test]
+    fn lines_that_are_no_entry_hide_and_add_nobody() {
+        let long = vec![b'x'; if cfg!(miri) { 1 << 10 } else { 1 << 20 }];
+        let lines: [&[u8]; 19] = [
+            b"",
+            b"\r",
+            b":",
+            b"::::::",
+            b":x:0:0::/:",
+            b"#web:x:0:0::/:",
+            b"+",
+            b"+:::::",
+            b"+web:x:0:0::/:",
+            b"+@netgroup::::::",
+            b"-web:x:0:0::/:",
+            b"web",
+            b"web:x:0:0",
+            b"web:x:0:0::/::",
+            b"web\0:x:0:0::/:",
+            b"web:x:0:0::/\0:",
+            b"\xff\xfe:x:0:0::/:",
+            &long,
+            b"web :x:0:0::/:",
+        ];
+        for line in lines {
+            for end in [&b"\n"[..], b"\r\n", b"\n\n\n"] {
+                let passwd = [line, end, b"web:x:33:44::/w:/s", if end == b"\r\n" { b"\r" } else { b"" }].concat();
+                let group = [b"a:x:7:web", end, line, end, b"b:x:8:web"].concat();
+                let found = resolve(&Login::parse(b"web").unwrap(), &passwd, &group).unwrap();
+                assert_eq!((found.uid, found.groups), (33, vec![44, 7, 8]));
+                assert_eq!((found.home, found.shell), (b"/w".to_vec(), b"/s".to_vec()));
+            }
+        }
+    }
+
+    /// No field is cut, and no list: what the kernel cannot take, the kernel refuses.
+    #[test]
+    fn nothing_is_too_long_to_be_read() {
+        let count = if cfg!(miri) { 700 } else { 70_000 };
+        let group: String = (1..=count).rev().map(|gid| format!("g{gid}:x:{gid}:a,web\n")).collect();
+        let home = "/h".repeat(count as usize);
+        let passwd = format!("x:{home}\nweb:{home}:33:1:{home}:{home}:/s");
+        let found = resolve(&Login::parse(b"web").unwrap(), passwd.as_bytes(), group.as_bytes()).unwrap();
+        assert_eq!(found.groups, (1..=count).collect::<Vec<u32>>());
+        assert_eq!(found.home, home.as_bytes());
+        let listed = format!("g:x:5:{}web", "w,".repeat(count as usize));
+        assert_eq!(resolve(&Login::parse(b"web:g").unwrap(), passwd.as_bytes(), listed.as_bytes()).unwrap().gid, 5);
+        assert_eq!(
+            resolve(&Login::parse(b"web").unwrap(), passwd.as_bytes(), listed.as_bytes()).unwrap().groups,
+            [1, 5]
+        );
     }
 }

@@ -54,6 +54,22 @@ impl Contents {
         Ok(contents)
     }
 
+    /// Reads an open file of that size, so that a small one takes a single call. 0: nobody knows it.
+    ///
+    /// # Errors
+    /// Those of read(2) and mmap(2).
+    pub fn of(file: BorrowedFd<'_>, size: u64) -> Result<Self> {
+        let mut contents = Self::default();
+        match usize::try_from(size) {
+            Ok(size @ 1..SMALL) => {
+                contents.small = vec![0; size];
+                contents.length = read_full(file, &mut contents.small)?;
+            }
+            _ => contents.refill(file)?,
+        }
+        Ok(contents)
+    }
+
     /// Reads a whole open file, in place of what there was.
     ///
     /// # Errors
