@@ -243,6 +243,7 @@ fn perform(step: &Step, program: &Prepared, wires: &Wires<'_>, way: &mut Way) ->
         }
         Step::Root(dir) => identity::change_root(dir),
         Step::Dir(dir) => identity::change_dir(dir),
+        Step::Inside(_) => identity::prove_inside(),
         Step::Groups(groups) => identity::set_groups(groups),
         Step::Gid(gid) => identity::set_gid(*gid),
         Step::Uid(uid, rights) => identity::set_uid(*uid, *rights == Rights::Stay),

@@ -37,6 +37,9 @@ pub enum Step {
     Root(Word),
     /// Change the working directory.
     Dir(Word),
+    /// See that this working directory is inside of the root: a link to one of our own descriptors, which somebody may
+    /// have planted in there, leads out of it (CVE-2024-21626).
+    Inside(Word),
     /// Supplementary groups.
     Groups(&'static [u32]),
     /// Real, effective and saved group id.
@@ -94,6 +97,7 @@ impl fmt::Display for Step {
             Self::Sockets(count) => write!(f, "hand over the sockets ({count})"),
             Self::Root(dir) => write!(f, "change root to '{}'", Clean(dir.to_bytes())),
             Self::Dir(dir) => write!(f, "change directory to '{}'", Clean(dir.to_bytes())),
+            Self::Inside(dir) => write!(f, "prove that '{}' is inside of the root", Clean(dir.to_bytes())),
             Self::Groups(groups) => write!(f, "set the supplementary groups ({})", groups.len()),
             Self::Gid(gid) => write!(f, "become group {gid}"),
             Self::Uid(uid, _) => write!(f, "become user {uid}"),

@@ -115,7 +115,7 @@ fn directories(options: &Options, facts: &Facts<'_>) -> Result<Vec<Step>> {
         steps.push(Step::Dir(c"/"));
     }
     match (options.work_dir, options.root, options.logdir) {
-        (Some(dir), Some(_), _) => steps.push(Step::Dir(dir)),
+        (Some(dir), Some(_), _) => steps.extend([Step::Dir(dir), Step::Inside(dir)]),
         (Some(dir), None, _) | (None, None, Some((dir, _))) => {
             steps.push(Step::Dir(if moved { absolute(dir, facts)? } else { dir }));
         }

@@ -50,6 +50,14 @@ pub fn current_dir() -> Option<Vec<u8>> {
     path.starts_with(b"/").then_some(path)
 }
 
+/// Sees that the working directory is inside of the root.
+///
+/// # Errors
+/// EPERM when it is not, or cannot be told.
+pub fn prove_inside() -> io::Result<()> {
+    current_dir().map(drop).ok_or(Errno::PERM.into())
+}
+
 /// Sets the supplementary groups.
 ///
 /// # Errors

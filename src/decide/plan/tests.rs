@@ -57,6 +57,7 @@ fn privileges_are_dropped_last_and_in_order() {
             Step::Root(c"/jail"),
             dir("/"),
             dir("/srv"),
+            Step::Inside(c"/srv"),
             Step::Groups(&[44, 4]),
             Step::Gid(44),
             Step::Uid(33, gone),
