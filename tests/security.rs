@@ -9,9 +9,11 @@ mod kit;
 
 use kit::call::identity;
 use kit::{Mount, Mounts, Place, needs, sys, words};
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::symlink;
+use std::path::Path;
 
 /// CVE-2024-21626: a working directory that is reached through a descriptor of the launcher's lies outside of the
 /// root, and so does all that the server can find from there. Whoever may write in the jail can plant such a link.
@@ -52,4 +54,127 @@ fn a_working_directory_behind_a_descriptor_of_ours_is_refused() {
     let line = words!["-u", "12345", "-r", &jail, "-w", "/inside", "--", "/probe", "report", "/out/report"];
     place.vsrun(line).within(&mounts).finish().exited(0);
     assert_eq!(place.report(&report).one("here"), identity(&jail.join("out")));
+}
+
+/// CVE-2021-4034: a program that is started without even its own name read on behind the end of its arguments, in the
+/// environment, which the caller chooses.
+#[test]
+fn without_arguments_nothing_else_is_taken_for_one() {
+    let place = Place::new();
+    let program = sys::c_string(place.path("vsrun").as_os_str());
+    let mark = sys::c_string(place.mark().as_ref());
+    for strange in [c"--version", c"--help", c"--", c"--args=/etc/passwd"] {
+        let (program, mark) = (program.clone(), mark.clone());
+        let call = place.vsrun(words![]).before(move || sys::execute_bare(&program, &[strange, &mark]));
+        call.finish().failed(2, &["COMMAND"]);
+    }
+}
+
+/// CVE-2006-2607: setuid(2) failed for a user with too many processes, nobody looked, and the job ran as root. Today's
+/// kernels refuse the execve(2) in its place.
+#[test]
+fn a_user_with_too_many_processes_gets_no_server_of_roots() {
+    needs!(kit::root());
+    let user = 2_000_000 + sys::pid().cast_unsigned() % 100_000;
+    let (place, other) = (Place::new(), Place::of_user(user));
+    let busy = other.program(&other.probe(), words!["append", other.out("there"), "x", "wait"]).start();
+    kit::await_file(&other.out("there"));
+    for way in kit::ways() {
+        let options = words!["-p", "pid", "-u", format!("{user}")];
+        let line = [way.clone(), options, words!["--", place.probe(), "append", place.out("ran"), "x"]].concat();
+        let ended = place.vsrun(line).before(|| sys::limit_processes(1)).finish();
+        assert!(matches!(ended.code(), Some(125..=126)), "{way:?}: {ended:?}");
+        assert!(ended.complaints().iter().any(|line| line.contains("Resource temporarily unavailable")), "{ended:?}");
+        assert!(!place.out("ran").exists() && !place.path("pid").exists(), "{way:?}");
+    }
+    assert!(busy.lives());
+}
+
+/// CVE-2022-0358: the caller's supplementary groups, and a group of root's on what the server makes.
+#[test]
+fn no_group_of_the_callers_is_left_to_server_or_handler() {
+    needs!(kit::root());
+    let place = Place::new();
+    let report = place.out("report");
+    let handler = place.script("handler", words!["report", place.out("handler"), "exit", "1"]);
+    let callers = || sys::set_groups(&[0, 4, 6, 27, 999]).and_then(|()| sys::set_effective_group(4));
+    for way in kit::ways() {
+        let line = [way, words!["-u", "12345", "--", place.probe(), "report", &report]].concat();
+        place.vsrun(line).before(callers).finish().exited(0);
+        let found = place.report(&report);
+        assert_eq!((found.groups(), found.one("gids")), (vec![12345], "12345 12345 12345".into()));
+        fs::remove_file(&report).unwrap();
+        place.await_nothing_left();
+    }
+    let line = words!["-u", "12345:777", "-m", "-", handler, "--", place.probe(), "exit", "1"];
+    place.vsrun(line).before(callers).finish().exited(1);
+    let found = place.report(&place.out("handler"));
+    assert_eq!((found.groups(), found.one("gids")), (vec![777], "777 777 777".into()));
+
+    // In a directory whose group is handed on, a file that is not for that group loses the set-group-id bit.
+    let shared = place.path("shared");
+    fs::create_dir(&shared).unwrap();
+    std::os::unix::fs::chown(&shared, Some(0), Some(4)).unwrap();
+    kit::place::make_directory(&shared, 0o2777);
+    let file = shared.join("made");
+    let line = words!["-u", "12345", "--umask", "0", "--", "sh", "-c", "umask 0; >\"$0\"; chmod 2755 \"$0\"", &file];
+    place.vsrun(line).before(callers).finish().exited(0);
+    use std::os::unix::fs::MetadataExt;
+    let made = fs::metadata(&file).unwrap();
+    assert_eq!((made.uid(), made.mode() & 0o7777), (12345, 0o755), "a program of the group {}", made.gid());
+}
+
+const TOP: &str = env!("CARGO_MANIFEST_DIR");
+
+fn read(path: &str) -> String {
+    fs::read_to_string(Path::new(TOP).join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+/// The words between backquotes.
+fn quoted(text: &str) -> Vec<&str> {
+    text.split('`').skip(1).step_by(2).collect()
+}
+
+/// Whether there is a test of that name: `jail::name` in tests/jail.rs, `decide::account::name` beside the code.
+fn is_a_test(name: &str) -> bool {
+    let Some((place, name)) = name.rsplit_once("::") else { return false };
+    let path = place.replace("::", "/");
+    let files = [format!("tests/{path}.rs"), format!("src/{path}.rs"), format!("src/{path}/tests.rs")];
+    files.iter().filter_map(|file| fs::read_to_string(Path::new(TOP).join(file)).ok()).any(|text| {
+        let found = text.find(&format!("\nfn {name}()")).or_else(|| text.find(&format!("\n    fn {name}()")));
+        // Nothing but other attributes and a comment between `#[test]` and the function.
+        found.is_some_and(|at| text[..at].rsplit("\n\n").next().unwrap_or_default().contains("#[test]"))
+    })
+}
+
+#[test]
+fn every_test_that_security_md_names_is_there() {
+    let text = read("SECURITY.md");
+    let names: Vec<&str> = quoted(&text).into_iter().filter(|word| word.contains("::")).collect();
+    assert!(names.len() > 30, "only {names:?}");
+    let missing: Vec<&&str> = names.iter().filter(|name| !is_a_test(name)).collect();
+    assert!(missing.is_empty(), "SECURITY.md names tests that are not there: {missing:?}");
+    assert!(!is_a_test("jail::assert_is") && !is_a_test("jail::no_such_test") && !is_a_test("nowhere::a"));
+}
+
+#[test]
+fn every_hole_and_every_promise_of_security_md_has_a_test() {
+    let text = read("SECURITY.md");
+    let rows: Vec<&str> = text.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| ---")).collect();
+    for row in &rows {
+        let heading = ["| Hole |", "| Promise |"].iter().any(|heading| row.starts_with(heading));
+        assert!(heading || quoted(row).iter().any(|word| word.contains("::")), "no test: {row}");
+    }
+    let holes: BTreeSet<&str> = rows.iter().filter_map(|row| row.strip_prefix("| CVE-")?.split(' ').next()).collect();
+    assert!(holes.len() >= 12, "{holes:?}");
+    // What the sources and tests mention is in the list.
+    for directory in ["tests", "src/decide", "src/act", "src/sys"] {
+        for entry in fs::read_dir(Path::new(TOP).join(directory)).unwrap() {
+            let path = entry.unwrap().path();
+            for part in kit::text(&path).split("CVE-").skip(1) {
+                let number = part.split(|c: char| !c.is_ascii_digit() && c != '-').next().unwrap().trim_matches('-');
+                assert!(number.len() < 9 || holes.contains(number), "{}: CVE-{number}", path.display());
+            }
+        }
+    }
 }

@@ -47,3 +47,23 @@ pub fn is_secure_mode() -> bool {
     // SAFETY: getauxval only reads what the kernel left at the start.
     (unsafe { libc::getauxval(libc::AT_SECURE) }) != 0
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use core::ptr::null;
+
+    /// Kernels before 5.18 start a program without any argument; the environment lies right behind (CVE-2021-4034).
+    #[test]
+    fn nothing_is_read_behind_the_last_argument() {
+        let memory = [c"vsrun".as_ptr(), c"-b".as_ptr(), null(), c"--help".as_ptr(), null()];
+        for (argc, skipped, count) in [(0, 2, 0), (0, 0, 0), (2, 0, 2), (9, 0, 2), (1, 0, 1), (-1, 0, 0)] {
+            let argv = memory[skipped..].as_ptr();
+            // SAFETY: the list ends with a null pointer, and its strings are constants.
+            let words = unsafe { arguments(argc, argv) };
+            assert_eq!(words, ["vsrun", "-b"][..count], "{argc} from {skipped}");
+        }
+        // SAFETY: a null pointer is an empty list.
+        assert!(unsafe { arguments(1, null()) }.is_empty());
+    }
+}

@@ -91,6 +91,26 @@ pub fn set_mode(path: &Path, mode: u32) {
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
 }
 
+/// Supplementary groups, in no particular order.
+pub fn set_groups(groups: &[u32]) -> io::Result<()> {
+    // SAFETY: the list lives through the call.
+    check(unsafe { libc::setgroups(groups.len(), groups.as_ptr()) })
+}
+
+pub fn set_effective_group(group: u32) -> io::Result<()> {
+    // SAFETY: a plain number.
+    check(unsafe { libc::setegid(group) })
+}
+
+/// Becomes that program, without any argument, not even its own name. Answers only why it did not.
+pub fn execute_bare(program: &CStr, environment: &[&CStr]) -> io::Result<()> {
+    let mut list = [std::ptr::null(); 8];
+    list.iter_mut().zip(environment).for_each(|(place, word)| *place = word.as_ptr());
+    let nothing = [std::ptr::null::<libc::c_char>()];
+    // SAFETY: both lists end with a null pointer, and all strings live through the call.
+    check(unsafe { libc::execve(program.as_ptr(), nothing.as_ptr(), list.as_ptr()) })
+}
+
 pub fn umask(mask: u32) -> io::Result<()> {
     // SAFETY: a plain number, cannot fail. Called between fork and exec.
     unsafe { libc::umask(mask) };

@@ -170,14 +170,16 @@ fn every_short_history_holds() {
         Policy { whom: To::Group, linger: Some(Span::secs(3)), stop_timeout: None, ..policy() },
         Policy { whom: To::Group, handler: Handling::Patient, ready_timeout: Some(Span::secs(9)), ..policy() },
     ];
+    // Miri is some hundred times slower, and looks for something else than the histories' rules.
+    let (most, at_least) = if cfg!(miri) { (2, 100) } else { (6, 1_000_000) };
     let mut count = 0;
     for policy in &policies {
         // With others than the server there is so much more that can happen.
         let alone = policy.whom == To::Server && policy.linger.is_none();
-        let depth = if alone { 6 } else { 5 };
+        let depth = if alone { most } else { most - 1 };
         count += walk(policy, &State::new(policy, Time(0)), start, Time(0), depth);
     }
-    assert!(count > 1_000_000, "only {count} histories");
+    assert!(count > at_least, "only {count} histories");
 }
 
 /// After the end nothing moves.

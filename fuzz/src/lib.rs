@@ -1,0 +1,477 @@
+//! What must hold of the pure room for any bytes: it never panics, what it accepts has one meaning and a canonical
+//! form with the same meaning, and what it refuses it refuses in one line that is safe to print.
+//!
+//! Each function here is a target of cargo-fuzz. Where there is a second opinion to be had (std's addresses, a shell's
+//! quoting, a plain loop over lines), it is asked.
+
+use std::ffi::OsString;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::unix::ffi::OsStringExt;
+
+use vsrun::decide::account::{self, Identity, Login, Name};
+use vsrun::decide::cli::{self, Request};
+use vsrun::decide::endpoint::{self, Handed, Listener, Traffic};
+use vsrun::decide::environ::Environ;
+use vsrun::decide::error::Error;
+use vsrun::decide::exit::Success;
+use vsrun::decide::facts::Facts;
+use vsrun::decide::holder;
+use vsrun::decide::image::{self, Because, Cause, Image, Machine};
+use vsrun::decide::plan::plan;
+use vsrun::decide::policy::Limit;
+use vsrun::decide::ready::{self, Ready};
+use vsrun::decide::retention;
+use vsrun::decide::signal::Signal;
+use vsrun::decide::step::Step;
+use vsrun::decide::steps::Program;
+use vsrun::decide::text::{Clean, Text, shell_words};
+use vsrun::decide::time::{Span, Stamp, number};
+use vsrun::decide::words::Words;
+use vsrun::decide::{traps, values};
+
+/// A login, the bytes of passwd and those of group, with a byte 0xff between them.
+pub fn accounts(data: &[u8]) {
+    let mut parts = data.splitn(3, |byte| *byte == 0xff);
+    let mut part = || parts.next().unwrap_or_default();
+    let (text, passwd, group) = (part(), part(), part());
+    let Some(login) = Login::parse(text) else { return };
+    let rendered =
+        [render(&login.user), login.group.as_ref().map_or(vec![], |name| [b":", &render(name)[..]].concat())];
+    assert_eq!(Login::parse(&rendered.concat()), Some(login.clone()), "the canonical form means the same");
+    match account::resolve(&login, passwd, group) {
+        Err(error) => refused(&error, &[125]),
+        Ok(found) => sound(&login, &found, passwd, group),
+    }
+}
+
+fn render(name: &Name) -> Vec<u8> {
+    match name {
+        Name::Number(number) => {
+            assert_ne!(*number, u32::MAX, "the number that means no change");
+            number.to_string().into_bytes()
+        }
+        Name::Text(text) => {
+            assert!(!matches!(text[0], b'0'..=b'9' | b'-' | b'+'), "a name that looks like a number");
+            text.clone()
+        }
+    }
+}
+
+/// What was found stands in the files, by a reader that is nothing but a loop over lines.
+fn sound(login: &Login, found: &Identity, passwd: &[u8], group: &[u8]) {
+    let ids = [found.uid, found.gid];
+    assert!(ids.iter().chain(&found.groups).all(|id| *id != u32::MAX), "the number that means no change");
+    assert_eq!(found.groups[0], found.gid);
+    let mut sorted = found.groups.clone();
+    sorted.sort_unstable();
+    sorted.dedup();
+    assert_eq!(sorted.len(), found.groups.len(), "a group twice");
+
+    let users = entries(passwd, 7);
+    let (name, number) = match &login.user {
+        Name::Number(number) => (None, Some(*number)),
+        Name::Text(name) => (Some(name), None),
+    };
+    let is = |entry: &&Vec<&[u8]>| match (name, number) {
+        (Some(name), _) => entry[0] == name.as_slice(),
+        (_, number) => id(entry[2]).is_some() && id(entry[2]) == number,
+    };
+    match users.iter().find(is) {
+        Some(entry) => {
+            assert_eq!((id(entry[2]), entry[0]), (Some(found.uid), found.name.as_slice()));
+            if login.group.is_none() {
+                assert_eq!(id(entry[3]), Some(found.gid));
+            }
+        }
+        None => {
+            assert_eq!(number, Some(found.uid), "a name without an entry");
+            assert!(login.group.is_some() || found.gid == found.uid);
+            assert_eq!(found.groups.len(), 1, "a number is in no list of names");
+        }
+    }
+    let groups = entries(group, 4);
+    match &login.group {
+        Some(Name::Number(gid)) => assert_eq!(found.groups, [*gid]),
+        Some(Name::Text(name)) => {
+            let entry = groups.iter().find(|entry| entry[0] == name.as_slice()).unwrap();
+            assert_eq!((Some(found.gid), found.groups.len()), (id(entry[2]), 1));
+        }
+        None => {
+            for gid in &found.groups[1..] {
+                let lists = |entry: &&Vec<&[u8]>| {
+                    id(entry[2]) == Some(*gid) && entry[3].split(|byte| *byte == b',').any(|user| user == found.name)
+                };
+                assert!(groups.iter().any(|entry| lists(&entry)), "group {gid} out of nowhere");
+            }
+        }
+    }
+}
+
+fn entries(file: &[u8], fields: usize) -> Vec<Vec<&[u8]>> {
+    let mut found = Vec::new();
+    for line in file.split(|byte| *byte == b'\n') {
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        let entry: Vec<&[u8]> = line.split(|byte| *byte == b':').collect();
+        let odd = line.is_empty() || b"#+-:".contains(&line[0]) || line.contains(&0);
+        if !odd && entry.len() == fields {
+            found.push(entry);
+        }
+    }
+    found
+}
+
+fn id(text: &[u8]) -> Option<u32> {
+    let plain = !text.is_empty() && text.iter().all(u8::is_ascii_digit);
+    let number = plain.then(|| std::str::from_utf8(text).unwrap().parse().ok()).flatten();
+    number.filter(|number| *number != u32::MAX)
+}
+
+/// argv, with a NUL behind each word, and behind an empty word the contents of every file of `--args`.
+pub fn command_line(data: &[u8]) {
+    let end = data.windows(2).position(|window| window == [0, 0]).unwrap_or(data.len());
+    let file = data.get(end + 2..).unwrap_or_default();
+    let argv = data[..end].split(|byte| *byte == 0).map(|word| OsString::from_vec(word.to_vec()));
+    let words = Words::new([OsString::from("vsrun")].into_iter().chain(argv).collect());
+    match cli::parse(&words) {
+        Err(error) => refused(&error, &[2]),
+        Ok(Request::Unread(unread)) => match unread.read(file) {
+            Err(error) => refused(&error, &[2]),
+            Ok(words) => as_if_they_stood_there(&words),
+        },
+        Ok(request) => wanted(request),
+    }
+}
+
+/// The words of a file mean what they would mean on the command line itself.
+fn as_if_they_stood_there(words: &Words) {
+    let argv = [OsString::from("vsrun")].into_iter().chain(words.list.iter().cloned()).collect();
+    match (cli::parse(words), cli::parse(&Words::new(argv))) {
+        (Err(within), Ok(Request::Unread(_))) => refused(&within, &[2]),
+        (Err(within), Err(without)) => {
+            refused(&within, &[2]);
+            assert!(within.text.ends_with(&without.text), "{} {}", within.text, without.text);
+        }
+        (Ok(within), Ok(without)) => {
+            assert_eq!(format!("{within:?}"), format!("{without:?}"));
+            assert!(!matches!(within, Request::Unread(_)), "a file in a file");
+            wanted(within);
+        }
+        (within, without) => panic!("{within:?} but {without:?}"),
+    }
+}
+
+/// The plan for what is wanted can be made, or is refused; and it drops privileges in the one order.
+fn wanted(request: Request) {
+    let Request::Run(options) = request else { return };
+    let (has_root, has_user, has_dir) = (options.root.is_some(), options.user.is_some(), options.work_dir.is_some());
+    let facts = Facts {
+        cwd: Some(b"/home".to_vec()),
+        passwd: b"root:x:0:0::/root:/bin/sh\nweb:x:33:44::/w:/s\n",
+        group: b"www:x:44:\nlog:x:4:web\n",
+        ..Facts::default()
+    };
+    match plan(*options, &facts) {
+        Err(error) => refused(&error, &[2, 125]),
+        Ok(plan) => {
+            drops_in_order(&plan.server, has_user);
+            if has_root {
+                let place = |wanted: fn(&Step) -> bool| plan.server.steps.iter().position(wanted);
+                let root = place(|step| matches!(step, Step::Root(_))).unwrap();
+                assert!(matches!(plan.server.steps[root + 1], Step::Dir(_)), "no chdir after the chroot");
+                assert_eq!(place(|step| matches!(step, Step::Inside(_))).is_some(), has_dir);
+                assert!(place(|step| matches!(step, Step::Groups(_))).is_none_or(|groups| groups > root));
+            }
+            if let Some(handler) = plan.stay.as_ref().and_then(|stay| stay.handler.as_ref()) {
+                drops_in_order(handler, has_user);
+            }
+        }
+    }
+}
+
+fn drops_in_order(program: &Program, has_user: bool) {
+    let places = |wanted: fn(&Step) -> bool| {
+        let steps = program.steps.iter().enumerate();
+        steps.filter(|(_, step)| wanted(step)).map(|(place, _)| place).collect::<Vec<usize>>()
+    };
+    let order = [
+        places(|step| matches!(step, Step::Groups(_))),
+        places(|step| matches!(step, Step::Gid(_))),
+        places(|step| matches!(step, Step::Uid(_))),
+        places(|step| matches!(step, Step::Proof { .. })),
+        places(|step| matches!(step, Step::Descriptors)),
+        places(|step| matches!(step, Step::Exec(_))),
+    ];
+    let (drop, end) = order.split_at(4);
+    assert!(drop.iter().all(|places| places.len() == usize::from(has_user)), "{order:?}");
+    assert!(end.iter().all(|places| places.len() == 1), "{order:?}");
+    assert!(order.concat().is_sorted(), "{order:?}");
+    assert_eq!(order[5], [program.steps.len() - 1], "the exec is the last step");
+    for step in &program.steps {
+        harmless(&step.to_string());
+    }
+    assert!(!program.paths.is_empty() && !program.argv.is_empty());
+}
+
+/// One value of any option that is a number and a unit, or has one in it.
+pub fn durations(data: &[u8]) {
+    if let Some(span) = Span::parse(data) {
+        assert_eq!(Span::parse(format!("{}ms", span.0).as_bytes()), Some(span), "the canonical form means the same");
+        assert!(data[0].is_ascii_digit() && data.len() < 4096);
+    }
+    if let Some(keep) = Span::parse_keep(data) {
+        assert_eq!(keep.0 % 3_600_000, 0, "whole hours");
+        assert_eq!(Span::parse_keep(format!("{}h", keep.0 / 3_600_000).as_bytes()), Some(keep));
+    }
+    if let Some((min, max)) = values::delay(data) {
+        assert!(min <= max);
+        assert_eq!(values::delay(format!("{}ms:{}ms", min.0, max.0).as_bytes()), Some((min, max)));
+    }
+    if let Some(limit) = Limit::parse(data) {
+        assert!(limit.restarts > 0 && limit.within > Span::ZERO);
+        let text = format!("{}/{}ms", limit.restarts, limit.within.0);
+        let again = Limit::parse(text.as_bytes()).unwrap();
+        assert_eq!((again.restarts, again.within), (limit.restarts, limit.within));
+    }
+    let text = std::str::from_utf8(data).unwrap_or("?");
+    let digits = !data.is_empty() && data.iter().all(u8::is_ascii_digit);
+    assert_eq!(number(data), if digits { text.parse::<u64>().ok() } else { None }, "std reads it so");
+    if let Some(mask) = values::octal(data) {
+        assert_eq!(u32::from_str_radix(text, 8), Ok(mask));
+        assert!(mask <= 0o777);
+    }
+    if let Some(signal) = Signal::parse(data) {
+        let name = signal.to_string();
+        // 32 and 33 are a C library's own, and have no name.
+        let nameless = matches!(signal.number(), 32 | 33);
+        assert!(nameless || Signal::parse(name.as_bytes()) == Some(signal), "{name} means the same");
+    }
+    let _ = (values::stop_signal(data), traps::parse(data), Success::parse(data));
+    if let Some(Ready::Newline(fd)) = Ready::parse(data) {
+        assert!((3..=65_535).contains(&fd));
+    }
+    if let Some((seconds, millis)) = data.split_first_chunk().and_then(|(seconds, rest)| Some((seconds, rest.first()?)))
+    {
+        let seconds = i64::from_le_bytes(*seconds);
+        // As far as a clock goes: the year 292 billion has no room in a date.
+        let stamp = Stamp { seconds: seconds % (1 << 40), millis: u16::from(*millis) };
+        harmless(&stamp.to_string());
+    }
+}
+
+/// One value of `--listen`, `--bind` and `--port`.
+pub fn endpoints(data: &[u8]) {
+    let listener = Listener::parse(data);
+    // A C string holds all of it, or the command line could not have brought it.
+    if data.contains(&0) {
+        return;
+    }
+    if let Some(found) = &listener {
+        let again = [found.name, b"=", found.text].concat();
+        let again = if found.name.is_empty() { found.text.to_vec() } else { again };
+        let again = Listener::parse(&again).unwrap();
+        assert_eq!((again.name, &again.address, again.traffic), (found.name, &found.address, found.traffic));
+        assert!(!found.name.is_empty() && !found.name.contains(&b':') && found.name.len() < 256);
+        assert_eq!(endpoint::listen(data).unwrap().as_bytes(), data);
+        if found.is_path() {
+            assert_eq!((found.path().as_bytes(), found.traffic), (found.text, Traffic::Connections));
+            assert!(found.address.len() <= 110 && found.fallback().is_none());
+        } else {
+            assert_eq!(Some(socket_address(&found.address)), std_reads(found.text), "std reads it so");
+            assert!(found.fallback().is_none_or(|address| socket_address(&address).ip() == Ipv4Addr::UNSPECIFIED));
+        }
+    } else if !data.contains(&b'=') && !data.starts_with(b"/") {
+        assert_eq!(std_reads(data), None, "std would take it");
+    }
+    let (port, bind) = (endpoint::port(data), endpoint::bind(data));
+    if let Some(port) = &port {
+        assert!(listener.is_some());
+        assert!(endpoint::join(Some(port), None).is_some());
+    }
+    if let Some(bind) = bind.filter(|bind| !bind.as_bytes().starts_with(b"/")) {
+        for port in ["1", "65535/udp"] {
+            let joined = endpoint::join(endpoint::port(port.as_bytes()).as_ref(), Some(&bind)).unwrap();
+            assert!(Listener::parse(joined.as_bytes()).is_some(), "{joined:?}");
+        }
+    }
+    handed_in(data);
+}
+
+/// What std says of `[ADDRESS:]PORT[/udp]`, without what vsrun leaves out: zones, and dots in addresses of IPv6.
+fn std_reads(text: &[u8]) -> Option<SocketAddr> {
+    let text = std::str::from_utf8(text).ok()?;
+    let text = text.strip_suffix("/udp").unwrap_or(text);
+    let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let address = match text.parse::<SocketAddr>() {
+        Ok(SocketAddr::V6(_)) if text.contains(['.', '%']) => return None,
+        Ok(address) => address,
+        Err(_) if digits => SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), text.parse().ok()?),
+        Err(_) => return None,
+    };
+    (address.port() > 0).then_some(address)
+}
+
+/// sockaddr_in or sockaddr_in6, read back.
+fn socket_address(bytes: &[u8]) -> SocketAddr {
+    let port = u16::from_be_bytes([bytes[2], bytes[3]]);
+    match (u16::from_ne_bytes([bytes[0], bytes[1]]), bytes.len()) {
+        (2, 16) => SocketAddr::new(IpAddr::V4(<[u8; 4]>::try_from(&bytes[4..8]).unwrap().into()), port),
+        (10, 28) => SocketAddr::new(IpAddr::V6(<[u8; 16]>::try_from(&bytes[8..24]).unwrap().into()), port),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// LISTEN_* of whoever started vsrun: a count, a blank, names.
+fn handed_in(data: &[u8]) {
+    let mut parts = data.splitn(2, |byte| *byte == b' ');
+    let (count, names) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+    let mut env = Environ::default();
+    for (name, value) in [(&b"LISTEN_PID"[..], &b"7"[..]), (b"LISTEN_FDS", count), (b"LISTEN_FDNAMES", names)] {
+        env.set(name, value);
+    }
+    let handed = Handed::take(&mut env, b"7");
+    assert!(env.0.is_empty());
+    handed.tell(&[], &mut env);
+    if handed.count > 0 {
+        assert_eq!(env.get(b"LISTEN_FDS"), Some(handed.count.to_string().as_bytes()));
+        let names = env.get(b"LISTEN_FDNAMES").unwrap();
+        assert_eq!(names.split(|byte| *byte == b':').count(), usize::from(handed.count));
+        assert!(names.split(|byte| *byte == b':').all(|name| !name.is_empty()));
+    } else {
+        assert!(env.0.is_empty());
+    }
+}
+
+/// The first bytes of a file that cannot be executed.
+pub fn images(data: &[u8]) {
+    for here in [image::HERE, Machine { class: 1, number: 40 }, Machine { class: 2, number: 62 }] {
+        match image::judge(data, here) {
+            Image::Script(word) => {
+                assert!(data.starts_with(b"#!") && !word.iter().any(|byte| b" \t\n\0".contains(byte)));
+                harmless(&Because(Cause::NoInterpreter, word).to_string());
+            }
+            Image::Elf(loader) => {
+                assert!(data.starts_with(b"\x7fELF"));
+                let loader = loader.unwrap_or_default();
+                assert!(!loader.contains(&0));
+                harmless(&Because(Cause::NoLoader, loader).to_string());
+            }
+            Image::Foreign => assert!(data.starts_with(b"\x7fELF")),
+            Image::Unknown => assert!(!data.starts_with(b"#!") && !data.starts_with(b"\x7fELF")),
+        }
+    }
+    for number in 0..=u8::MAX {
+        harmless(&Because(Cause::from_number(number), data).to_string());
+    }
+}
+
+/// A list of sockets as the kernel writes it, but by anybody; and what a server writes to the notify socket.
+pub fn kernel_lists(data: &[u8]) {
+    for listener in ["80", "127.0.0.1:8080", "[::1]:8080/udp", "/run/x"] {
+        let listener = Listener::parse(listener.as_bytes()).unwrap();
+        if let Some(found) = holder::find(data, &listener.address) {
+            let within = |part: &[u8]| part.is_empty() || data.windows(part.len()).any(|window| window == part);
+            assert!(within(found.inode) && within(found.uid));
+        }
+        // Not one of its own either.
+        let _ = holder::find(b"", data);
+        let _ = holder::find(&listener.address, data);
+    }
+    let lines = std::str::from_utf8(data).is_ok_and(|text| text.split('\n').any(|line| line == "READY=1"));
+    assert!(!lines || ready::says_ready(data));
+}
+
+/// A name in a logdir, of any kind.
+pub fn log_names(data: &[u8]) {
+    for of in [retention::OUTPUT, retention::RECORDS] {
+        if let Some(generation) = retention::generation(data, of) {
+            let name = retention::renamed(of, generation);
+            assert_eq!(name.as_bytes(), [data, b"\0"].concat(), "only what vsrun writes is its own");
+            assert!(!data.contains(&b'/'));
+        }
+    }
+    let number = data.iter().take(8).fold(0, |sum: u64, byte| sum << 8 | u64::from(*byte));
+    for of in [retention::OUTPUT, retention::RECORDS].iter().filter(|_| number > 0) {
+        let name = retention::renamed(of, number);
+        let name = name.as_bytes().strip_suffix(b"\0").unwrap();
+        assert_eq!(retention::generation(name, of), Some(number));
+    }
+    let time = |at: usize| data.get(at..at + 8).map_or(0, |bytes| i64::from_le_bytes(bytes.try_into().unwrap()));
+    let (mtime, now, keep) = (time(0), time(8), Span(time(16).cast_unsigned()));
+    if retention::expired(mtime, now, keep) {
+        assert!(now > mtime, "a file from the future is young");
+        assert!(retention::expired(mtime.saturating_sub(1), now, keep), "what is older is too old as well");
+    }
+}
+
+/// Words that others choose, on their way into records and command lines.
+pub fn texts(data: &[u8]) {
+    let clean = Clean(data).to_string();
+    assert!(!clean.contains(char::is_control));
+    assert_eq!(unescaped(&clean), data, "nothing is lost, and no two texts look the same");
+    let mut cut = Text::<16>::new();
+    let (first, second) = data.split_at(data.len() / 2);
+    cut.push(first);
+    cut.push(second);
+    assert_eq!(cut.as_bytes(), &data[..data.len().min(16)]);
+    assert!(data.starts_with(cut.as_str().as_bytes()));
+    cut.end_with(b'\n');
+    assert_eq!(cut.as_bytes().last(), Some(&b'\n'));
+
+    let words: Vec<&[u8]> = data.split(|byte| *byte == 0).collect();
+    assert_eq!(shell_reads(&shell_words(words.iter().copied())), words);
+}
+
+fn unescaped(text: &str) -> Vec<u8> {
+    let (mut bytes, mut rest) = (Vec::new(), text.as_bytes());
+    while let [first, after @ ..] = rest {
+        rest = after;
+        match (first, after) {
+            (b'\\', [b'x', high, low, after @ ..]) => {
+                let digits = [*high, *low];
+                assert!(!digits.iter().any(u8::is_ascii_uppercase));
+                bytes.push(u8::from_str_radix(std::str::from_utf8(&digits).unwrap(), 16).unwrap());
+                rest = after;
+            }
+            (b'\\', _) => panic!("a backslash of somebody's own"),
+            _ => bytes.push(*first),
+        }
+    }
+    bytes
+}
+
+/// A line of quoted words as a shell takes it apart.
+fn shell_reads(line: &[u8]) -> Vec<Vec<u8>> {
+    let mut words = vec![Vec::new()];
+    let (mut quoted, mut rest) = (false, line);
+    while let [first, after @ ..] = rest {
+        rest = after;
+        let word = words.last_mut().unwrap();
+        match (first, quoted, after) {
+            (b'\'', _, _) => quoted = !quoted,
+            (_, true, _) => word.push(*first),
+            (b' ', _, _) => words.push(Vec::new()),
+            (b'\\', _, [next, after @ ..]) => {
+                word.push(*next);
+                rest = after;
+            }
+            _ => {
+                assert!(first.is_ascii_alphanumeric() || b"@%+=:,./-_".contains(first), "not quoted: {first}");
+                word.push(*first);
+            }
+        }
+    }
+    assert!(!quoted);
+    words
+}
+
+/// A refusal has one of these exit statuses, and says why.
+fn refused(error: &Error, codes: &[u8]) {
+    assert!(codes.contains(&error.code), "{}: {}", error.code, error.text);
+    assert!(!error.text.trim().is_empty(), "it says nothing");
+    harmless(&error.text);
+}
+
+/// One line that may be shown on any terminal.
+fn harmless(text: &str) {
+    assert!(!text.contains(char::is_control), "{text:?}");
+}
