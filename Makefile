@@ -7,6 +7,10 @@ DESTDIR ?=
 # For cargo test: make test TESTARGS='--test pidfile -- --nocapture'
 TESTARGS ?=
 
+# Seconds for each target of make fuzz, and the targets: all.
+FUZZTIME ?= 60
+FUZZ ?=
+
 # cargo's own directory, where the environment names one.
 OUT = $(or $(CARGO_TARGET_DIR),target)
 BIN = $(OUT)/$(TARGET)/release/vsrun
@@ -22,7 +26,7 @@ export CARGO_BUILD_TARGET = $(TARGET)
 
 # cargo uses every core by itself, and two cargos only wait for each other.
 .NOTPARALLEL:
-.PHONY: build demo test check fmt clippy doc size man man-check install uninstall clean help
+.PHONY: build demo test check fmt clippy doc fuzz miri size man man-check install uninstall clean help
 
 build: ## the small static binary (this is the default)
 	$(RUST) .ci/build
@@ -45,6 +49,12 @@ clippy: ## clippy's warnings are errors
 
 doc: ## rustdoc's warnings are errors
 	RUSTDOCFLAGS="-D warnings" $(RUST) cargo doc --locked --no-deps --document-private-items
+
+fuzz: ## feed the readers with made-up bytes, each for $(FUZZTIME) seconds (FUZZ='...' names the targets)
+	$(RUST) .ci/fuzz $(FUZZTIME) $(FUZZ)
+
+miri: ## the unit tests under Miri, which sees undefined behaviour (takes rustup's nightly)
+	.ci/miri
 
 size: build ## is the binary small and static?
 	.ci/need check

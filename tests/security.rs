@@ -82,7 +82,7 @@ fn a_user_with_too_many_processes_gets_no_server_of_roots() {
     for way in kit::ways() {
         let options = words!["-p", "pid", "-u", format!("{user}")];
         let line = [way.clone(), options, words!["--", place.probe(), "append", place.out("ran"), "x"]].concat();
-        let ended = place.vsrun(line).before(|| sys::limit_processes(1)).finish();
+        let ended = place.vsrun(line).before(|| sys::limit_processes(0)).finish();
         assert!(matches!(ended.code(), Some(125..=126)), "{way:?}: {ended:?}");
         assert!(ended.complaints().iter().any(|line| line.contains("Resource temporarily unavailable")), "{ended:?}");
         assert!(!place.out("ran").exists() && !place.path("pid").exists(), "{way:?}");
@@ -97,7 +97,7 @@ fn no_group_of_the_callers_is_left_to_server_or_handler() {
     let place = Place::new();
     let report = place.out("report");
     let handler = place.script("handler", words!["report", place.out("handler"), "exit", "1"]);
-    let callers = || sys::set_groups(&[0, 4, 6, 27, 999]).and_then(|()| sys::set_effective_group(4));
+    let callers = || sys::set_groups(&[0, 4, 6, 27, 999]).and_then(|()| sys::set_group(4));
     for way in kit::ways() {
         let line = [way, words!["-u", "12345", "--", place.probe(), "report", &report]].concat();
         place.vsrun(line).before(callers).finish().exited(0);

@@ -317,7 +317,7 @@ mod tests {
     /// A line that is no entry is none, wherever it stands, and the entry behind it is still found.
     #[test]
     fn lines_that_are_no_entry_hide_and_add_nobody() {
-        let long = vec![b'x'; if cfg!(miri) { 1 << 10 } else { 1 << 20 }];
+        let long = vec![b'x'; if cfg!(miri) { 1 << 6 } else { 1 << 20 }];
         let lines: [&[u8]; 19] = [
             b"",
             b"\r",
@@ -353,7 +353,7 @@ mod tests {
     /// No field is cut, and no list: what the kernel cannot take, the kernel refuses.
     #[test]
     fn nothing_is_too_long_to_be_read() {
-        let count = if cfg!(miri) { 700 } else { 70_000 };
+        let count = if cfg!(miri) { 70 } else { 70_000 };
         let group: String = (1..=count).rev().map(|gid| format!("g{gid}:x:{gid}:a,web\n")).collect();
         let home = "/h".repeat(count as usize);
         let passwd = format!("x:{home}\nweb:{home}:33:1:{home}:{home}:/s");

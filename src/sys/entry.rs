@@ -61,7 +61,7 @@ mod tests {
             let argv = memory[skipped..].as_ptr();
             // SAFETY: the list ends with a null pointer, and its strings are constants.
             let words = unsafe { arguments(argc, argv) };
-            assert_eq!(words, ["vsrun", "-b"][..count], "{argc} from {skipped}");
+            assert_eq!(words, [c"vsrun", c"-b"][..count], "{argc} from {skipped}");
         }
         // SAFETY: a null pointer is an empty list.
         assert!(unsafe { arguments(1, null()) }.is_empty());

@@ -54,8 +54,8 @@ pub fn current_dir() -> Option<Vec<u8>> {
 ///
 /// # Errors
 /// EPERM when it is not, or cannot be told.
-pub fn prove_inside() -> io::Result<()> {
-    current_dir().map(drop).ok_or(Errno::PERM.into())
+pub fn prove_inside() -> Result<()> {
+    current_dir().map(drop).ok_or(Errno::PERM)
 }
 
 /// Sets the supplementary groups.

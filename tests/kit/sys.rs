@@ -97,9 +97,9 @@ pub fn set_groups(groups: &[u32]) -> io::Result<()> {
     check(unsafe { libc::setgroups(groups.len(), groups.as_ptr()) })
 }
 
-pub fn set_effective_group(group: u32) -> io::Result<()> {
+pub fn set_group(group: u32) -> io::Result<()> {
     // SAFETY: a plain number.
-    check(unsafe { libc::setegid(group) })
+    check(unsafe { libc::setgid(group) })
 }
 
 /// Becomes that program, without any argument, not even its own name. Answers only why it did not.

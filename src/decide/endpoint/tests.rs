@@ -105,7 +105,9 @@ fn parsed_or_path(text: &str) -> Option<Listener<'_>> {
 /// The same addresses as core's reader takes; it takes dots in IPv6 too.
 #[test]
 fn addresses_are_read_as_core_reads_them() {
-    let parts = ["", "0", "1", "00", "01", "9", "255", "256", "-1", "a", "1000"];
+    let parts = ["", "1", "256", "01", "0", "00", "9", "255", "-1", "a", "1000"];
+    // Miri takes a second for what else takes a millisecond.
+    let (parts, rounds, at_least) = if cfg!(miri) { (&parts[..4], 1, 1) } else { (&parts[..], 4, 1000) };
     let mut count = 0;
     let mut check = |text: &str, ours: Option<Vec<u8>>| {
         let theirs: Option<IpAddr> = text.parse().ok();
@@ -128,7 +130,7 @@ fn addresses_are_read_as_core_reads_them() {
     let groups = ["", "0", "1", "f00d", "FFFF", "12345", "g", ":", "0001"];
     let words = |from: &[String]| from.iter().flat_map(|word| groups.map(|group| format!("{word}:{group}"))).collect();
     let mut texts: Vec<String> = groups.map(str::to_owned).to_vec();
-    for _ in 0..4 {
+    for _ in 0..rounds {
         texts = words(&texts);
         for text in &texts {
             check(text, v6(text.as_bytes()).map(|ip| ip.to_vec()));
@@ -140,7 +142,7 @@ fn addresses_are_read_as_core_reads_them() {
     for text in ["1:2:3:4:5:6:7", "1:2:3:4:5:6:7:8:9", "::1:2:3:4:5:6:7:8", "1:2:3:4:5:6:7:8::"] {
         check(text, v6(text.as_bytes()).map(|ip| ip.to_vec()));
     }
-    assert!(count > 1000, "{count} of them are addresses");
+    assert!(count > at_least, "{count} of them are addresses");
 }
 
 #[test]

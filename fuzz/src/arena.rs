@@ -1,0 +1,56 @@
+//! Memory that is given back at once. Words live as long as the process (decide/word.rs): right for a launcher, but
+//! here a process sees millions of command lines, so what one input has left behind is forgotten before the next.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::UnsafeCell;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+
+const SIZE: usize = 64 << 20;
+
+#[repr(align(4096))]
+struct Memory(UnsafeCell<[u8; SIZE]>);
+
+// SAFETY: only the one thread that runs the target allocates from it.
+unsafe impl Sync for Memory {}
+
+static MEMORY: Memory = Memory(UnsafeCell::new([0; SIZE]));
+static USED: AtomicUsize = AtomicUsize::new(0);
+static INSIDE: AtomicBool = AtomicBool::new(false);
+
+struct Arena;
+
+#[global_allocator]
+static ARENA: Arena = Arena;
+
+/// Runs a target; nothing of what it allocates may outlive it.
+pub fn within(target: fn(&[u8]), data: &[u8]) {
+    USED.store(0, Relaxed);
+    INSIDE.store(true, Relaxed);
+    target(data);
+    INSIDE.store(false, Relaxed);
+}
+
+// SAFETY: a piece is handed out once between two resets, is aligned, and lies within the memory; everything else is the
+// system's.
+unsafe impl GlobalAlloc for Arena {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        if INSIDE.load(Relaxed) {
+            let start = USED.load(Relaxed).next_multiple_of(layout.align());
+            if layout.align() <= 4096 && start + layout.size() <= SIZE {
+                USED.store(start + layout.size(), Relaxed);
+                // SAFETY: within the memory, as was just seen.
+                return unsafe { MEMORY.0.get().cast::<u8>().add(start) };
+            }
+        }
+        // SAFETY: the caller's promises are the same.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        let start = MEMORY.0.get().addr();
+        if !(start..start + SIZE).contains(&pointer.addr()) {
+            // SAFETY: not ours, so the system's.
+            unsafe { System.dealloc(pointer, layout) };
+        }
+    }
+}
