@@ -148,7 +148,8 @@ fn nothing_of_root_follows_the_proof() {
         "--caps kill --no-new-privs",
         "--port 80",
     ];
-    for mask in 0u32..1 << parts.len() {
+    // Miri is too slow for all of them.
+    for mask in (0u32..1 << parts.len()).step_by(if cfg!(miri) { 97 } else { 1 }) {
         let chosen: Vec<&str> =
             parts.iter().enumerate().filter(|(at, _)| mask >> at & 1 == 1).map(|(_, part)| *part).collect();
         let both = |a: u32, b: u32| mask >> a & 1 == 1 && mask >> b & 1 == 1;
