@@ -43,6 +43,7 @@ check: fmt clippy size man-check test doc ## the gate: everything that must hold
 
 fmt: ## is the code formatted?
 	$(RUST) cargo fmt --check
+	$(RUST) cargo fmt --check --manifest-path fuzz/Cargo.toml
 
 clippy: ## clippy's warnings are errors
 	$(RUST) cargo clippy --locked --all-targets -- -D warnings
