@@ -6,6 +6,7 @@
 use core::ffi::{c_char, c_int};
 
 use vsrun::act::{check, control, facts, run, say};
+use vsrun::decide::cli::table::COMPLETION;
 use vsrun::decide::cli::{self, Request};
 use vsrun::decide::error::{Error, Result};
 use vsrun::decide::policy::AtExit;
@@ -47,7 +48,7 @@ fn start(words: Vec<Word>, at_exit: &mut Option<AtExit>) -> Result<u8> {
                 continue;
             }
             Request::Help => say::out(include_str!(concat!(env!("OUT_DIR"), "/help.txt"))),
-            Request::Completion => say::out(include_str!(concat!(env!("OUT_DIR"), "/completion.txt"))),
+            Request::Completion => say::out(COMPLETION),
             Request::Version => say::out(VERSION),
             Request::Control(control) => control::control(&control),
             Request::Run(options) if options.check => check::check(*options),

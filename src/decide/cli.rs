@@ -2,17 +2,18 @@
 
 use alloc::boxed::Box;
 use std::ffi::OsStr;
-use std::os::unix::ffi::OsStrExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
-use lexopt::Arg::{Long, Short, Value};
+use lexopt::Arg::Value;
 
 use super::account::Login;
-use super::attributes::{self, Capabilities};
+use super::attributes::{self, Capabilities, are_rivals};
 use super::clash;
-use super::control::{self, Control, Order};
+use super::control::{Control, Order};
 use super::endpoint;
 use super::error::{Error, Result};
 use super::exit::Success;
+use super::flags::Id;
 use super::options::{Managed, Options, SyslogUsage};
 use super::policy::{AtExit, Limit, Restart};
 use super::ready::Ready;
@@ -20,10 +21,10 @@ use super::signal::Signal;
 use super::text::Clean;
 use super::time::Span;
 use super::traps;
-use super::values::{assignment, delay, octal, path, path_or_dash, stop_signal, text, words as words_of};
+use super::values::{assignment, delay, octal, path_or_dash, stop_signal, text, words as words_of};
 use super::word::Word;
 use super::words::{Unread, Words};
-use value::{attribute, once, store, value};
+use table::Row;
 
 /// What the caller wants.
 #[derive(Debug)]
@@ -73,7 +74,7 @@ pub fn parse(words: &Words, at_exit: &mut Option<AtExit>) -> Result<Request> {
 
 /// What these options want, `--` having stood there or not.
 fn request_of(mut options: Options, end: Option<usize>) -> Result<Request> {
-    if let Some(control) = Control::of(&mut options)? {
+    if let Some(control) = Control::of(&options)? {
         return Ok(Request::Control(control));
     }
     if options.command.is_empty() {
@@ -100,158 +101,156 @@ enum Found {
     File(Word),
 }
 
-/// Reads the options up to their end, or to the first that is a request of its own; the arms in the table's order.
+/// Reads the options up to their end, or to the first that is a request of its own.
 fn read(options: &mut Options, parser: &mut lexopt::Parser) -> Result<Option<Found>> {
+    let mut seen = 0;
     while let Some(arg) = parser.next().map_err(wrong)? {
         options.count += 1;
-        match arg {
-            Short('u') | Long("user") => {
-                once(&mut options.user, parser, "user", Login::parse, "is not USER[:GROUP]")?;
+        if let Value(word) = arg {
+            let word = Clean(word.as_bytes());
+            return Err(Error::usage(format_args!("unexpected argument '{word}': COMMAND stands after '--'")));
+        }
+        let Some(row) = Row::find(&arg) else { return Err(wrong(arg.unexpected())) };
+        let mut values = [Vec::new(), Vec::new()];
+        for value in values.iter_mut().take(row.count()) {
+            let Ok(given) = parser.value() else { return Err(row.wrong(format_args!("a value is missing"))) };
+            *value = given.into_vec();
+            if value.is_empty() && row.id != Id::Argv0 {
+                return Err(row.malformed(value, "is empty"));
             }
-            Long("no-user-checks") => options.no_user_checks = true,
-            Short('p') | Long("pidfile") => once(&mut options.pidfile, parser, "pidfile", path, EMPTY)?,
-            Short('r') | Long("root") => once(&mut options.root, parser, "root", path, EMPTY)?,
-            Short('w') | Long("work-dir") => once(&mut options.work_dir, parser, "work-dir", path, EMPTY)?,
-            Short('b') | Long("background") => options.background = true,
-            Short('f') | Long("foreground") => options.background = false,
-            Short('s') | Long("syslog") => once(&mut options.syslog, parser, "syslog", path, EMPTY)?,
-            Short('d') | Long("logdir") => {
-                let dir = value(parser, "logdir", path, EMPTY)?;
-                let keep = value(parser, "logdir", Span::parse_keep, "is not KEEP: an integer and h, d, w or m")?;
-                store(&mut options.logdir, "logdir", (dir, keep))?;
+        }
+        if seen & row.once != 0 {
+            return Err(Error::usage(format_args!("option --{} is given twice", Clean(row.name))));
+        }
+        seen |= row.once;
+        let [value, second] = &values;
+        let malformed = if row.id == Id::Logdir { second } else { value };
+        match take(options, &row, value, second) {
+            Ok(None) => {}
+            Ok(found) => return Ok(found),
+            Err("") => {
+                let (value, choices) = (Clean(malformed), Clean(row.choices()));
+                return Err(row.wrong(format_args!("'{value}' is none of {choices}")));
             }
-            Long("logger") => once(&mut options.logger, parser, "logger", words_of, EMPTY)?,
-            Long("syslog-usage") => {
-                once(&mut options.syslog_usage, parser, "syslog-usage", SyslogUsage::parse, "is not no, yes or only")?;
-            }
-            Long("stdin") => options.stdin = true,
-            Long("port") => once(&mut options.port, parser, "port", endpoint::port, endpoint::PORT)?,
-            Long("bind") => once(&mut options.bind, parser, "bind", endpoint::bind, endpoint::ADDRESS)?,
-            Long("listen") => {
-                options.joined_at += usize::from(options.port.is_none() && options.bind.is_none());
-                options.listen.push(value(parser, "listen", endpoint::listen, endpoint::LISTEN)?);
-            }
-            Short('e') | Long("env") => options.env.push(value(parser, "env", assignment, "is not NAME=VALUE")?),
-            Long("env-dir") => once(&mut options.env_dir, parser, "env-dir", path, EMPTY)?,
-            Long("clear-env") => options.clear_env = true,
-            Long("umask") => once(&mut options.umask, parser, "umask", octal, "is not an octal number of 0 to 777")?,
-            Long("nice") => attribute(&mut options.attributes, parser, "nice", attributes::nice, NICE)?,
-            Long("oom-score-adj") => {
-                attribute(&mut options.attributes, parser, "oom-score-adj", attributes::oom_score, OOM_SCORE)?;
-            }
-            Long("limit") => attribute(&mut options.attributes, parser, "limit", attributes::limit, LIMIT)?,
-            Long("no-new-privs") => options.no_new_privs = true,
-            Long("caps") => once(&mut options.caps, parser, "caps", Capabilities::parse, CAPS)?,
-            Long("argv0") => once(&mut options.argv0, parser, "argv0", |value| Some(text(value)), EMPTY)?,
-            Long("debug") => options.debug = true,
-            Long("check") => options.check = true,
-            Short('m') | Long("manager") => {
-                let pidfile = value(parser, "manager", path_or_dash, EMPTY)?;
-                let handler = value(parser, "manager", path_or_dash, EMPTY)?;
-                store(&mut options.manager, "manager", Managed { pidfile, handler })?;
-            }
-            Long("init") => options.init = true,
-            Long("restart") => once(&mut options.restart, parser, "restart", Restart::parse, WHEN)?,
-            Long("success-exit") => {
-                once(
-                    &mut options.success_exit,
-                    parser,
-                    "success-exit",
-                    Success::parse,
-                    "is no list of statuses and signals",
-                )?;
-            }
-            Long("restart-delay") => {
-                once(
-                    &mut options.restart_delay,
-                    parser,
-                    "restart-delay",
-                    delay,
-                    "is not MIN[:MAX] with MIN at most MAX",
-                )?;
-            }
-            Long("restart-limit") => {
-                once(
-                    &mut options.restart_limit,
-                    parser,
-                    "restart-limit",
-                    Limit::parse,
-                    "is not N/DURATION with N of 1 to 65535",
-                )?;
-            }
-            Long("handler-timeout") => {
-                once(&mut options.handler_timeout, parser, "handler-timeout", Span::parse, DURATION)?;
-            }
-            Long("stop-signal") => {
-                once(
-                    &mut options.stop_signal,
-                    parser,
-                    "stop-signal",
-                    stop_signal,
-                    "is not a signal that ends a server",
-                )?;
-            }
-            Long("stop-timeout") => once(&mut options.stop_timeout, parser, "stop-timeout", Span::parse, DURATION)?,
-            Long("on-signal") => {
-                options.on_signal.push(value(
-                    parser,
-                    "on-signal",
-                    traps::parse,
-                    "is not SIGNAL=ACTION for a signal that can be trapped",
-                )?);
-            }
-            Long("group") => options.group = true,
-            Long("linger") => once(&mut options.linger, parser, "linger", Span::parse, DURATION)?,
-            Long("at-exit") => {
-                once(&mut options.at_exit, parser, "at-exit", AtExit::parse, "is not poweroff, reboot or halt")?;
-            }
-            Long("ready") => {
-                once(
-                    &mut options.ready,
-                    parser,
-                    "ready",
-                    Ready::parse,
-                    "is not exec, notify or fd:N with N of 3 to 65535",
-                )?;
-            }
-            Long("ready-timeout") => {
-                once(&mut options.ready_timeout, parser, "ready-timeout", Span::parse, DURATION)?;
-            }
-            Long("args") => {
-                let file = value(parser, "args", path, EMPTY)?;
-                return Ok(Some(Found::File(file)));
-            }
-            Long("status") => control(options, parser, "status", Order::Status)?,
-            Long("stop") => control(options, parser, "stop", Order::Stop)?,
-            Long("signal") => {
-                let signal = value(parser, "signal", Signal::parse, "is not a signal")?;
-                control(options, parser, "signal", Order::Signal(signal))?;
-            }
-            Short('h') | Long("help") => return Ok(Some(Found::Request(Request::Help))),
-            Long("help-completion") => return Ok(Some(Found::Request(Request::Completion))),
-            Short('V') | Long("version") => return Ok(Some(Found::Request(Request::Version))),
-            Value(word) => {
-                let word = Clean(word.as_bytes());
-                return Err(Error::usage(format_args!("unexpected argument '{word}': COMMAND stands after '--'")));
-            }
-            Short(_) | Long(_) => return Err(wrong(arg.unexpected())),
+            Err(not) => return Err(row.malformed(malformed, not)),
         }
     }
     Ok(None)
 }
 
-const EMPTY: &str = "is empty";
+/// What ends the reading, if this option does; or what is wrong with its value: nothing but that it is none of the
+/// option's choices, where the text is empty.
+type Taken = core::result::Result<Option<Found>, &'static str>;
+
+/// Takes the values of one option. The arms stand in the order of the table.
+fn take(options: &mut Options, row: &Row, value: &[u8], second: &[u8]) -> Taken {
+    let word = || Some(text(value));
+    match row.id {
+        Id::User => return put(&mut options.user, Login::parse(value), "is not USER[:GROUP]"),
+        Id::NoUserChecks => options.no_user_checks = true,
+        Id::Pidfile => options.pidfile = word(),
+        Id::Root => options.root = word(),
+        Id::WorkDir => options.work_dir = word(),
+        Id::Background => options.background = true,
+        Id::Foreground => options.background = false,
+        Id::Syslog => options.syslog = word(),
+        Id::Logdir => {
+            let keep = Span::parse_keep(second).map(|keep| (text(value), keep));
+            return put(&mut options.logdir, keep, "is not KEEP: an integer and h, d, w or m");
+        }
+        Id::Logger => return put(&mut options.logger, words_of(value), "is empty"),
+        Id::SyslogUsage => {
+            const USAGES: [SyslogUsage; 3] = [SyslogUsage::No, SyslogUsage::Yes, SyslogUsage::Only];
+            return put(&mut options.syslog_usage, row.choose(value, &USAGES), "");
+        }
+        Id::Stdin => options.stdin = true,
+        Id::Port => return put(&mut options.port, endpoint::port(value), endpoint::PORT),
+        Id::Bind => return put(&mut options.bind, endpoint::bind(value), endpoint::ADDRESS),
+        Id::Listen => {
+            options.joined_at += usize::from(options.port.is_none() && options.bind.is_none());
+            return push(&mut options.listen, endpoint::listen(value), endpoint::LISTEN);
+        }
+        Id::Env => return push(&mut options.env, assignment(value), "is not NAME=VALUE"),
+        Id::EnvDir => options.env_dir = word(),
+        Id::ClearEnv => options.clear_env = true,
+        Id::Umask => return put(&mut options.umask, octal(value), "is not an octal number of 0 to 777"),
+        Id::Nice => return push(&mut options.attributes, attributes::nice(value), "is not an integer of -20 to 19"),
+        Id::OomScoreAdj => {
+            return push(&mut options.attributes, attributes::oom_score(value), "is not an integer of -1000 to 1000");
+        }
+        Id::Limit => {
+            let limit = attributes::limit(value);
+            if limit.is_some_and(|limit| options.attributes.iter().any(|other| are_rivals(other, &limit))) {
+                return Err("is given twice");
+            }
+            return push(&mut options.attributes, limit, LIMIT);
+        }
+        Id::NoNewPrivs => options.no_new_privs = true,
+        Id::Caps => return put(&mut options.caps, Capabilities::parse(value), CAPS),
+        Id::Argv0 => options.argv0 = word(),
+        Id::Debug => options.debug = true,
+        Id::Check => options.check = true,
+        Id::Manager => {
+            options.manager = Some(Managed { pidfile: path_or_dash(value), handler: path_or_dash(second) });
+        }
+        Id::Init => options.init = true,
+        Id::Restart => {
+            const ENDS: [Restart; 4] = [Restart::No, Restart::OnFailure, Restart::OnAbort, Restart::Always];
+            return put(&mut options.restart, row.choose(value, &ENDS), "");
+        }
+        Id::SuccessExit => {
+            return put(&mut options.success_exit, Success::parse(value), "is no list of statuses and signals");
+        }
+        Id::RestartDelay => {
+            return put(&mut options.restart_delay, delay(value), "is not MIN[:MAX] with MIN at most MAX");
+        }
+        Id::RestartLimit => {
+            return put(&mut options.restart_limit, Limit::parse(value), "is not N/DURATION with N of 1 to 65535");
+        }
+        Id::HandlerTimeout => return put(&mut options.handler_timeout, Span::parse(value), DURATION),
+        Id::StopSignal => {
+            return put(&mut options.stop_signal, stop_signal(value), "is not a signal that ends a server");
+        }
+        Id::StopTimeout => return put(&mut options.stop_timeout, Span::parse(value), DURATION),
+        Id::OnSignal => return push(&mut options.on_signal, traps::parse(value), TRAP),
+        Id::Group => options.group = true,
+        Id::Linger => return put(&mut options.linger, Span::parse(value), DURATION),
+        Id::AtExit => {
+            const ENDS: [AtExit; 3] = [AtExit::Poweroff, AtExit::Reboot, AtExit::Halt];
+            return put(&mut options.at_exit, row.choose(value, &ENDS), "");
+        }
+        Id::Ready => return put(&mut options.ready, Ready::parse(value), READY),
+        Id::ReadyTimeout => return put(&mut options.ready_timeout, Span::parse(value), DURATION),
+        Id::Status => options.control.push((Order::Status, text(value))),
+        Id::Stop => options.control.push((Order::Stop, text(value))),
+        Id::Signal => {
+            let order = Signal::parse(value).map(|signal| (Order::Signal(signal), text(second)));
+            return push(&mut options.control, order, "is not a signal");
+        }
+        Id::Args => return Ok(Some(Found::File(text(value)))),
+        Id::Help => return Ok(Some(Found::Request(Request::Help))),
+        Id::HelpCompletion => return Ok(Some(Found::Request(Request::Completion))),
+        Id::Version => return Ok(Some(Found::Request(Request::Version))),
+    }
+    Ok(None)
+}
+
 const DURATION: &str = "is not a duration: an integer and ms, s, min, h, d or w";
-const NICE: &str = "is not an integer of -20 to 19";
-const OOM_SCORE: &str = "is not an integer of -1000 to 1000";
 const LIMIT: &str = "is not NAME=SOFT[:HARD] with a name of prlimit(1) and SOFT at most HARD";
 const CAPS: &str = "is not 'none' or a list of capabilities, without cap_";
-const WHEN: &str = "is not no, on-failure, on-abort or always";
+const TRAP: &str = "is not SIGNAL=ACTION for a signal that can be trapped";
+const READY: &str = "is not exec, notify or fd:N with N of 3 to 65535";
 
-/// Reads the value that is common to the questions and orders.
-fn control(options: &mut Options, parser: &mut lexopt::Parser, name: &str, order: Order) -> Result<()> {
-    let pidfile = value(parser, name, path, EMPTY)?;
-    store(&mut options.control, control::NAMES, (order, pidfile))
+/// Stores a value that was read. None: it is malformed.
+fn put<T>(slot: &mut Option<T>, value: Option<T>, not: &'static str) -> Taken {
+    *slot = value;
+    if slot.is_some() { Ok(None) } else { Err(not) }
+}
+
+/// The same for an option that may be given again.
+fn push<T>(list: &mut Vec<T>, value: Option<T>, not: &'static str) -> Taken {
+    list.push(value.ok_or(not)?);
+    Ok(None)
 }
 
 /// What lexopt found, in one harmless line.
@@ -270,7 +269,7 @@ fn wrong(error: lexopt::Error) -> Error {
     Error::usage(format_args!("{what} {} (see vsrun --help)", Clean(option.as_bytes())))
 }
 
-mod value;
+pub mod table;
 
 #[cfg(test)]
 mod tests;

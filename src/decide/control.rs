@@ -31,15 +31,19 @@ pub enum Order {
 }
 
 /// The options that are one, as an error names them.
-pub const NAMES: &str = "status, --stop or --signal";
+const NAMES: &str = "status, --stop or --signal";
 
 impl Control {
     /// The request that these options are, if they are one: it stands alone.
     ///
     /// # Errors
     /// Wrong usage, in one line.
-    pub fn of(options: &mut Options) -> Result<Option<Self>> {
-        let Some((order, pidfile)) = options.control.take() else { return Ok(None) };
+    pub fn of(options: &Options) -> Result<Option<Self>> {
+        let (order, pidfile) = match options.control[..] {
+            [] => return Ok(None),
+            [one] => one,
+            _ => return Err(Error::usage(format_args!("option --{NAMES} is given twice"))),
+        };
         let timed = order == Order::Stop && options.stop_timeout.is_some();
         if options.count > 1 + usize::from(timed) || !options.command.is_empty() {
             return Err(Error::usage(format_args!(

@@ -28,6 +28,9 @@ pub struct Value {
 
 /// An option.
 pub struct Flag {
+    /// Which one; the reader of the command line asks.
+    #[allow(dead_code)]
+    pub id: Id,
     /// Where the help text shows it.
     pub chapter: Chapter,
     /// The letter, or a blank.
@@ -44,11 +47,18 @@ pub struct Flag {
 
 macro_rules! flags {
     ($(
-        $chapter:ident $short:literal $long:literal [$($name:literal $kind:literal)*] $($repeatable:ident)?
+        $chapter:ident $id:ident $short:literal $long:literal [$($name:literal $kind:literal)*] $($repeatable:ident)?
         $line:literal $($text:literal)+;
     )*) => {
+        /// Every option by its name, in the order of the help text.
+        #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+        pub enum Id {
+            $(#[doc = concat!("`--", $long, "`.")] $id),*
+        }
+
         /// All options, in the order of the help text.
         pub const FLAGS: &[Flag] = &[$(Flag {
+            id: Id::$id,
             chapter: Chapter::$chapter,
             short: $short,
             long: $long,
@@ -63,7 +73,7 @@ macro_rules! flags {
 }
 
 flags! {
-    Start 'u' "user" ["USER[:GROUP]" "user"]
+    Start User 'u' "user" ["USER[:GROUP]" "user"]
     "run the server as USER"
     "Run the server, and the handler and logger with it, as USER. All digits is a number, never a name, and needs no "
     "passwd entry; a name does not begin with a digit, '-' or '+'. Without :GROUP the server gets the gid of passwd "
@@ -73,42 +83,42 @@ flags! {
     "SHELL=/bin/sh when unknown). The server has no controlling terminal. After the change vsrun proves that uid 0 "
     "cannot be had back, and refuses to start the server otherwise.";
 
-    Start ' ' "no-user-checks" []
+    Start NoUserChecks ' ' "no-user-checks" []
     "go on as who we are where USER is another"
     "Without it, a vsrun that does not run as root and whose effective uid is not USER's ends with 'started using "
     "wrong user ID (N), expected M'. With it, vsrun goes on as the current user, and --user changes nothing.";
 
-    Start 'p' "pidfile" ["FILE" "file"]
+    Start Pidfile 'p' "pidfile" ["FILE" "file"]
     "write and lock the server's pidfile"
     "Write the server's pid into FILE, and keep the file locked as long as vsrun or the server lives: a second start "
     "says who holds it and ends with 125. See PIDFILES.";
 
-    Start 'r' "root" ["DIR" "dir"]
+    Start Root 'r' "root" ["DIR" "dir"]
     "change the server's root directory to DIR"
     "chroot(2) to DIR. All paths on the command line but --work-dir and COMMAND are outside of it; those two are "
     "inside.";
 
-    Start 'w' "work-dir" ["DIR" "dir"]
+    Start WorkDir 'w' "work-dir" ["DIR" "dir"]
     "its working directory, inside its root"
     "The server's working directory, entered after the chroot and so inside of it. The default is the caller's "
     "directory; with --logdir, that directory; with --root, always / of the new root.";
 
-    Start 'b' "background" []
+    Start Background 'b' "background" []
     "detach; exit once the server has been started"
     "Detach from the terminal and the caller. vsrun exits with 0 only when the server has been started, and "
     "otherwise prints the error and exits with the status that it would have had in the foreground.";
 
-    Start 'f' "foreground" []
+    Start Foreground 'f' "foreground" []
     "stay in the foreground (the default)"
     "Stay in the foreground: the default. Cancels an earlier --background.";
 
-    Start 's' "syslog" ["TAG" "string"]
+    Start Syslog 's' "syslog" ["TAG" "string"]
     "send all output to 'logger -t TAG'"
     "Send the output of vsrun, server and handler to 'logger -t TAG'. The logger is looked up in PATH at the start, "
     "runs outside the chroot as USER and reads a pipe. Where vsrun stays, a logger that dies is started again on the "
     "same pipe, and the server notices nothing. Excludes --logdir.";
 
-    Start 'd' "logdir" ["DIR" "dir" "KEEP" "string"]
+    Start Logdir 'd' "logdir" ["DIR" "dir" "KEEP" "string"]
     "write all output to files in DIR"
     "Write vsrun's own records to DIR/vsrun.log and the server's output to DIR/logfile. At the start, and at each "
     "restart by SIGHUP, existing files are renamed to vsrun.log.N and logfile.N, N one more than the highest there. "
@@ -116,44 +126,44 @@ flags! {
     "and h, d, w or m (30 days); no unit means days. DIR is created with mode 0750 and belongs to USER; parents that "
     "are missing are created with mode 0755. Also makes DIR the server's working directory, unless --work-dir or --root says otherwise.";
 
-    Start ' ' "logger" ["COMMAND" "command"]
+    Start Logger ' ' "logger" ["COMMAND" "command"]
     "run COMMAND in place of 'logger -t TAG'"
     "With --syslog, run COMMAND in place of 'logger -t TAG'. Its words are split at blanks; there is no quoting. Any "
     "program that reads lines from its standard input will do: svlogd, s6-log, multilog.";
 
-    Start ' ' "syslog-usage" ["WHEN" "choices=no,yes,only"]
+    Start SyslogUsage ' ' "syslog-usage" ["WHEN" "choices=no,yes,only"]
     "vsrun's own records: no syslog, also, only"
     "Whether vsrun's own records go to the system logger: no (the default), yes, which means there too, or only, which "
     "means there alone. They are sent to /dev/log, named after the TAG of --syslog or 'vsrun'. Debug records never go "
     "there: with 'logger -t TAG' they go to standard error. With --syslog and without --logger the records are there already.";
 
-    Start ' ' "stdin" []
+    Start Stdin ' ' "stdin" []
     "leave the server's standard input as it is"
     "Leave the server's standard input as it is. Without it, it is always /dev/null, or an empty pipe where that "
     "cannot be opened.";
 
-    Start ' ' "port" ["PORT[/udp]" "integer"]
+    Start Port ' ' "port" ["PORT[/udp]" "integer"]
     "open a listening socket for the server"
     "Open a listening socket on PORT, for TCP or, with /udp, for UDP, and hand it to the server as descriptor 3. "
     "Without --bind it takes connections to every address, of IPv6 and IPv4. See SOCKETS.";
 
-    Start ' ' "bind" ["ADDRESS" "inetaddr"]
+    Start Bind ' ' "bind" ["ADDRESS" "inetaddr"]
     "on this address only, or at this path"
     "Listen on ADDRESS only, which is numeric; [::] means both families. A path from / on, without --port, is a Unix "
     "socket.";
 
-    Start ' ' "listen" ["[NAME=][ADDRESS:]PORT[/udp]" "inetaddr"] repeatable
+    Start Listen ' ' "listen" ["[NAME=][ADDRESS:]PORT[/udp]" "inetaddr"] repeatable
     "the same in one word, or /PATH (repeatable)"
     "Open a listening socket, as --port and --bind do; an IPv6 address stands in brackets. [NAME=]/PATH is a Unix "
     "socket of mode 0660 that belongs to USER. Repeatable: the server finds the sockets from "
     "descriptor 3 on, in the order of the command line, and LISTEN_FDS, LISTEN_PID and LISTEN_FDNAMES, where each is "
     "called NAME, or vsrun. See SOCKETS.";
 
-    Start 'e' "env" ["NAME=VALUE" "string"] repeatable
+    Start Env 'e' "env" ["NAME=VALUE" "string"] repeatable
     "set a variable of the server (repeatable)"
     "Set a variable of the server's environment. Repeatable.";
 
-    Start ' ' "env-dir" ["DIR" "dir"]
+    Start EnvDir ' ' "env-dir" ["DIR" "dir"]
     "set the variables that files in DIR hold"
     "Set a variable for each file in DIR, as 'chpst -e' and envdir do: its name is the file's, its value the first line "
     "without blanks at the end, where a NUL stands for a newline; an empty file unsets it. Names that begin with a dot "
@@ -161,36 +171,36 @@ flags! {
     "belong to root alone. A symbolic link is followed only within DIR. What cannot be read, is no regular file, is "
     "longer than 64 KiB or has a '=' in its name ends the start (125). See ENVIRONMENT.";
 
-    Start ' ' "clear-env" []
+    Start ClearEnv ' ' "clear-env" []
     "begin with an empty environment"
     "Begin with an empty environment in place of vsrun's own; what --user, --env-dir and --env set is added. COMMAND is "
     "looked up in the server's PATH; where none is set, in /usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin.";
 
-    Start ' ' "umask" ["OCTAL" "integer"]
+    Start Umask ' ' "umask" ["OCTAL" "integer"]
     "the server's file mode creation mask"
     "The server's file mode creation mask, in octal. Without it, vsrun's own is passed on.";
 
-    Start ' ' "nice" ["N" "integer"]
+    Start Nice ' ' "nice" ["N" "integer"]
     "its nice value, -20 (urgent) to 19"
     "The server's nice value, of -20, the most urgent, to 19; not an increment.";
 
-    Start ' ' "oom-score-adj" ["N" "integer"]
+    Start OomScoreAdj ' ' "oom-score-adj" ["N" "integer"]
     "who goes when memory is out: -1000 to 1000"
     "What the kernel adds to the server's score when memory is out and some process has to go: 1000 chooses it first, "
     "-1000 never. Needs /proc.";
 
-    Start ' ' "limit" ["NAME=SOFT[:HARD]" "string"] repeatable
+    Start Limit ' ' "limit" ["NAME=SOFT[:HARD]" "string"] repeatable
     "limit a resource (repeatable)"
     "Limit a resource of the server, by the names and in the units of prlimit(1): as, core, cpu, data, fsize, locks, "
     "memlock, msgqueue, nice, nofile, nproc, rss, rtprio, rttime, sigpending, stack. Each value is a number or "
     "'unlimited'; without HARD, SOFT is both. Repeatable, for different names.";
 
-    Start ' ' "no-new-privs" []
+    Start NoNewPrivs ' ' "no-new-privs" []
     "no set-user-id program gives it more rights"
     "Set no_new_privs, see prctl(2): no program that the server executes gets rights that the server does not have, "
     "neither by set-user-id nor by capabilities of its file.";
 
-    Start ' ' "caps" ["LIST" "string"]
+    Start Caps ' ' "caps" ["LIST" "string"]
     "keep just these capabilities, or none"
     "The server keeps exactly the capabilities of LIST: names of capabilities(7) without cap_, in any case, or numbers, "
     "separated by commas; or none. All others leave the bounding set for good, those of LIST are permitted, effective, "
@@ -198,106 +208,106 @@ flags! {
     "port 80 and do nothing else of root's. One that cannot be kept, or another that does not go, ends the start (125). "
     "Needs CAP_SETPCAP. Without --caps, a server with a --user other than root has no capabilities at all.";
 
-    Start ' ' "argv0" ["NAME" "string"]
+    Start Argv0 ' ' "argv0" ["NAME" "string"]
     "the server's argv[0]"
     "What the server sees as its own name, argv[0], in place of COMMAND.";
 
-    Start ' ' "debug" []
+    Start Debug ' ' "debug" []
     "tell each step"
     "Tell each step that vsrun takes.";
 
-    Start ' ' "check" []
+    Start Check ' ' "check" []
     "say what would keep it from starting"
     "Look for everything that a start with these options would need, start nothing, and create and change nothing. "
     "Each finding is a line on standard output; the exit status is 0 when there is none, and 125 otherwise. See CHECK.";
 
-    Start ' ' "args" ["FILE" "file"]
+    Start Args ' ' "args" ["FILE" "file"]
     "read arguments from FILE, one a line"
     "Read arguments from FILE, one a line, as if they stood in its place: surrounding blanks are cut, empty lines and "
     "lines that begin with # are left out. Words after FILE on the command line are appended, so they become the "
     "command's. As the first line may be '#!/sbin/vsrun --args', such a file can be executed: a service in one file.";
 
-    Stay 'm' "manager" ["PIDFILE" "file" "HANDLER" "command"]
+    Stay Manager 'm' "manager" ["PIDFILE" "file" "HANDLER" "command"]
     "stay, and restart the server when it crashes"
     "Stay and manage the server: restart it after an unexpected end, pass signals on, reap orphans. PIDFILE is the "
     "manager's own, HANDLER a program that is asked after each unexpected end; '-' for either means none. See THE "
     "MANAGER.";
 
-    Stay ' ' "init" []
+    Stay Init ' ' "init" []
     "stay as an init, and end as the server ends"
     "Stay with the server as an init: forward every signal, TERM, INT and HUP too, reap orphans, and end as the server "
     "ends, with its exit status or 128 and the number of the signal that ended it. There is no restart. See INIT.";
 
-    Stay ' ' "restart" ["WHEN" "choices=no,on-failure,on-abort,always"]
+    Stay Restart ' ' "restart" ["WHEN" "choices=no,on-failure,on-abort,always"]
     "which ends of the server lead to a restart"
     "Which ends of the server lead to a restart: no, on-failure (the default), on-abort (only death by a signal) or "
     "always. Given alone it means '-m - -'.";
 
-    Stay ' ' "success-exit" ["LIST" "string"]
+    Stay SuccessExit ' ' "success-exit" ["LIST" "string"]
     "further voluntary ends: 3,SIGTERM"
     "Further exit statuses and signals that count as a voluntary end, separated by commas.";
 
-    Stay ' ' "restart-delay" ["MIN[:MAX]" "string"]
+    Stay RestartDelay ' ' "restart-delay" ["MIN[:MAX]" "string"]
     "pause before restarts in a row (100ms:30s)"
     "The pause before restarts in a row. The first unexpected end restarts at once; those that follow without a life "
     "of 10 s (or MAX, when that is shorter) in between wait MIN, then twice as long each time, up to MAX. The "
     "default is 100ms:30s; 0 means none.";
 
-    Stay ' ' "restart-limit" ["N/DURATION" "string"]
+    Stay RestartLimit ' ' "restart-limit" ["N/DURATION" "string"]
     "give up beyond N restarts within DURATION"
     "Give up, after the handler has run, when there would be more than N restarts within DURATION. N is 1 to 65535. "
     "The default is never.";
 
-    Stay ' ' "handler-timeout" ["DURATION" "string"]
+    Stay HandlerTimeout ' ' "handler-timeout" ["DURATION" "string"]
     "end a handler that takes longer"
     "Send SIGTERM to a handler that takes longer, SIGKILL after the stop timeout. It counts as a refusal. The default "
     "is to wait as long as it takes.";
 
-    Stay ' ' "stop-signal" ["SIGNAL" "string"]
+    Stay StopSignal ' ' "stop-signal" ["SIGNAL" "string"]
     "the signal that ends the server (TERM)"
     "The signal that asks the server to end, in place of SIGTERM. SIGCONT follows it.";
 
-    Stay ' ' "stop-timeout" ["DURATION" "string"]
+    Stay StopTimeout ' ' "stop-timeout" ["DURATION" "string"]
     "then KILL after that long (30s; 0 = never)"
     "Send SIGKILL to the server's process group when the server has not ended that long after the stop signal. The "
     "default is 30s; 0 means never.";
 
-    Stay ' ' "on-signal" ["SIGNAL=ACTION" "string"] repeatable
+    Stay OnSignal ' ' "on-signal" ["SIGNAL=ACTION" "string"] repeatable
     "what a signal to vsrun does (repeatable)"
     "What is done when SIGNAL comes. ACTION is stop, restart, reopen (open vsrun.log anew under its name), ignore, "
     "forward or forward:SIGNAL. TERM and INT stop, HUP restarts, every other signal is forwarded unless said otherwise. "
     "Repeatable, for different signals.";
 
-    Stay ' ' "group" []
+    Stay Group ' ' "group" []
     "signals go to the server's whole group"
     "Send signals to the server's whole process group. What is left of the group when the server has died is ended, by "
     "the stop signal and, after the stop timeout, SIGKILL, before the handler, a restart or the exit.";
 
-    Stay ' ' "linger" ["DURATION" "string"]
+    Stay Linger ' ' "linger" ["DURATION" "string"]
     "end what is left of the server at the end"
     "After the server's last end, send SIGTERM to every process that is left below vsrun (as PID 1: to every process), "
     "but not to the logger; wait until they are gone, DURATION at most, and then kill them. The default is 0: they are "
     "left alone. See INIT.";
 
-    Stay ' ' "at-exit" ["WHAT" "choices=poweroff,reboot,halt"]
+    Stay AtExit ' ' "at-exit" ["WHAT" "choices=poweroff,reboot,halt"]
     "PID 1: do that in place of any exit"
     "As PID 1, write the disks' caches back and then poweroff, reboot or halt the machine in place of any exit, "
     "whatever its status: the kernel panics when its init exits. In a container that ends the container. It is an "
     "error (125) when vsrun is not PID 1.";
 
-    Stay ' ' "ready" ["HOW" "string"]
+    Stay Ready ' ' "ready" ["HOW" "string"]
     "started when: exec, fd:N or notify"
     "When the server counts as started: exec (the default), once its exec has succeeded; fd:N, once it has written a "
     "newline to its descriptor N; notify, once it has sent READY=1 to $NOTIFY_SOCKET, see sd_notify(3). Anything but "
     "exec needs --background or somebody who stays. A server that ends before, or that closes descriptor N without a "
     "newline, is a failure: vsrun ends with 125.";
 
-    Stay ' ' "ready-timeout" ["DURATION" "string"]
+    Stay ReadyTimeout ' ' "ready-timeout" ["DURATION" "string"]
     "fail when that takes longer"
     "Stop the server, and end with 125, when it does not count as started after that long. The default is to wait as "
     "long as it takes.";
 
-    Control ' ' "status" ["PIDFILE" "file"]
+    Control Status ' ' "status" ["PIDFILE" "file"]
     "say whether the server of PIDFILE runs"
     "Print one line about the server of PIDFILE, and exit with 0 when it runs, which means that its pidfile, or its "
     "manager's, is locked (also when it is between two lives); 1 when it is dead and the file is there; 3 when it is "
@@ -305,7 +315,7 @@ flags! {
     "server left behind. Needs no daemon to talk to: the lock tells the truth. --status, --stop and --signal take no "
     "COMMAND, and no other option but --stop-timeout with --stop.";
 
-    Control ' ' "stop" ["PIDFILE" "file"]
+    Control Stop ' ' "stop" ["PIDFILE" "file"]
     "stop it, and wait until it is gone"
     "Send SIGTERM and SIGCONT to the one who keeps the server of PIDFILE alive, and wait for the end: to the process "
     "that the file names or, where the server is managed, to its manager. So either pidfile stops the whole. Between "
@@ -314,21 +324,21 @@ flags! {
     "time. With a timeout of 0 nothing is killed, and the wait has no end. The exit status is 0 once it is gone, "
     "also when it was not running; 125 when it will not go; 4 as with --status, and then nothing was sent.";
 
-    Control ' ' "signal" ["SIGNAL" "string" "PIDFILE" "file"]
+    Control Signal ' ' "signal" ["SIGNAL" "string" "PIDFILE" "file"]
     "send it a signal, and never to a stranger"
     "Send SIGNAL to the process that PIDFILE names, if it is the one who holds the file's lock, or its manager is: "
     "never to a stranger who got the number. The exit status is 3 when it is not running or between two lives, and 4 "
     "as with --status.";
 
-    Help 'h' "help" []
+    Help Help 'h' "help" []
     "print this text"
     "Print the options and exit.";
 
-    Help ' ' "help-completion" []
+    Help HelpCompletion ' ' "help-completion" []
     "print the options for a completion program"
     "Print the options and the kinds of their values, one option a line, for programs that complete command lines.";
 
-    Help 'V' "version" []
+    Help Version 'V' "version" []
     "print the version"
     "Print the version, the compiler and the system, one line each, and exit.";
 }

@@ -99,7 +99,7 @@ pub struct Options {
     /// `--stop-timeout`.
     pub stop_timeout: Option<Span>,
     /// `--status`, `--stop` or `--signal`, and PIDFILE.
-    pub control: Option<(Order, Word)>,
+    pub control: Vec<(Order, Word)>,
     /// How many options there are.
     pub count: usize,
     /// COMMAND and its arguments.
@@ -115,18 +115,6 @@ pub enum SyslogUsage {
     Yes,
     /// And nowhere else.
     Only,
-}
-
-impl SyslogUsage {
-    /// Reads the value of `--syslog-usage`.
-    pub fn parse(text: &[u8]) -> Option<Self> {
-        match text {
-            b"no" => Some(Self::No),
-            b"yes" => Some(Self::Yes),
-            b"only" => Some(Self::Only),
-            _ => None,
-        }
-    }
 }
 
 /// The two values of `--manager`.

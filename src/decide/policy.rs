@@ -19,19 +19,6 @@ pub enum Restart {
     Always,
 }
 
-impl Restart {
-    /// Reads the value of `--restart`.
-    pub fn parse(text: &[u8]) -> Option<Self> {
-        match text {
-            b"no" => Some(Self::No),
-            b"on-failure" => Some(Self::OnFailure),
-            b"on-abort" => Some(Self::OnAbort),
-            b"always" => Some(Self::Always),
-            _ => None,
-        }
-    }
-}
-
 /// No more than so many restarts within so long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limit {
@@ -71,18 +58,6 @@ pub enum AtExit {
     Reboot,
     /// Stops it.
     Halt,
-}
-
-impl AtExit {
-    /// Reads the value of `--at-exit`.
-    pub fn parse(text: &[u8]) -> Option<Self> {
-        match text {
-            b"poweroff" => Some(Self::Poweroff),
-            b"reboot" => Some(Self::Reboot),
-            b"halt" => Some(Self::Halt),
-            _ => None,
-        }
-    }
 }
 
 /// What the manager was told at its start.

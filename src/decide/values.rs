@@ -12,14 +12,9 @@ pub fn text(value: &[u8]) -> Word {
     word(value.to_vec())
 }
 
-/// A path, or another text that must not be empty.
-pub fn path(value: &[u8]) -> Option<Word> {
-    (!value.is_empty()).then(|| text(value))
-}
-
 /// A path, or `-` for none.
-pub fn path_or_dash(value: &[u8]) -> Option<Option<Word>> {
-    if value == b"-" { Some(None) } else { path(value).map(Some) }
+pub fn path_or_dash(value: &[u8]) -> Option<Word> {
+    (value != b"-").then(|| text(value))
 }
 
 /// Words, split at blanks; at least one.

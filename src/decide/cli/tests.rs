@@ -179,7 +179,7 @@ fn wrong_words_are_named() {
         (&["--status", "p", "x"], "unexpected argument 'x'"),
         (&["--status", "p", "--", "x"], "option --status, --stop or --signal stands alone"),
         (&["--status", "p", "--stop", "p"], "--status, --stop or --signal is given twice"),
-        (&["--status", "p", "--status", "p"], "--status, --stop or --signal is given twice"),
+        (&["--status", "p", "--status", "p"], "--status is given twice"),
         (&["--status", "p", "--stop-timeout", "5"], "option --status, --stop or --signal stands alone"),
         (&["-b", "--stop", "p"], "option --status, --stop or --signal stands alone"),
         (&["--stop", "p", "--user", "web"], "option --status, --stop or --signal stands alone"),
