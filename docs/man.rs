@@ -575,7 +575,7 @@ others, as an unknown user or a missing root does, a line says `not checked`; a 
 finding.
 
 = Outside
-The user; the pidfiles, their directories and locks (a server that is running already is a finding); the
+The user; the directory of --env-dir; the pidfiles, their directories and locks (a server that is running already is a finding); the
 addresses of the sockets; the logdir; the handler and the logger, as their user would execute them; and /dev/log with
 --syslog-usage. To see whether a port is free, a socket is bound to it for a moment, and
 does not listen.
@@ -585,7 +585,7 @@ A child goes the way of the server, step by step, into its root and working dire
 COMMAND, the interpreter of its `#!` line and its ELF loader. A step that fails is told and left out, so that the
 others are found too.
 
-What a start alone can show is not found: that a disk is full, that the user has too many processes, that an address
+What a start alone can show is not found: that it is not PID 1's, with --at-exit; that a disk is full, that the user has too many processes, that an address
 is asked for twice, that a program lacks a library or does not like its arguments. A file that its user may execute
 but not read is taken for a program, and one that only binfmt_misc would execute for none.
 ";

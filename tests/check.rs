@@ -343,6 +343,39 @@ fn users_roots_and_outputs_are_judged_as_by_a_start() {
 }
 
 #[test]
+fn attributes_are_judged_as_by_a_start() {
+    let place = Place::plain();
+    let command = place.probe().display().to_string();
+    fs::create_dir(place.path("out/env")).unwrap();
+    assert_same(&place, words!["--env-dir", "no-dir"], &command, &["--env-dir", "no-dir"]);
+    assert_eq!(findings(&place, words!["--env-dir", "out/env", "--no-new-privs"], &command), [""; 0]);
+    fs::write(place.path("out/env/A"), "a\n").unwrap();
+    fs::create_dir(place.path("out/env/B=C")).unwrap();
+    fs::write(place.path("out/env/B=D"), "d\n").unwrap();
+    assert_same(&place, words!["--env-dir", "out/env"], &command, &["out/env/B=D"]);
+    assert_same(&place, words!["--caps", "net_bind_service"], &command, &["--caps net_bind_service"]);
+    let hard = words!["--nice", "-5", "--limit", "nofile=unlimited", "--oom-score-adj", "-5"];
+    let found = findings(&place, hard, "/no/such");
+    assert_eq!(found.len(), 4, "{found:?}");
+    for (found, part) in found.iter().zip(["nice value", "--oom-score-adj", "--limit nofile", "'/no/such'"]) {
+        assert!(found.starts_with("cannot ") && found.contains(part), "{part:?} is named: {found:?}");
+    }
+}
+
+/// Neither is it PID 1 that asks, nor would it end the machine if it were.
+#[test]
+fn what_is_for_the_end_of_the_machine_ends_no_check() {
+    needs!(kit::root(), kit::tool("unshare"));
+    let place = Place::new();
+    let line = words!["--check", "--init", "--at-exit", "poweroff", "--"];
+    place.vsrun([line.clone(), words![place.probe()]].concat()).finish().exited(0).silently();
+    for (command, status) in [(place.probe(), 0), ("/no/such".into(), 125)] {
+        let line = [words!["-pf", "--kill-child", place.path("vsrun")], line.clone(), words![command]].concat();
+        place.program(&kit::find_tool("unshare").unwrap(), line).finish().exited(status);
+    }
+}
+
+#[test]
 fn a_service_in_a_file_is_checked() {
     let place = Place::new();
     let probe = place.probe().display().to_string();

@@ -219,7 +219,8 @@ fn the_user_has_too_many_processes() {
     needs!(kit::root());
     let place = Place::new();
     let jail = place.jail();
-    let user = format!("{}", 1_200_000 + kit::sys::pid() % 100_000);
+    let user = 1_200_000 + kit::sys::pid().cast_unsigned() % 50_000 * 2;
+    let (user, other) = (format!("{user}"), user + 1);
     // The limit is on how many there are before.
     let first = place.out("first");
     let line = words!["-b", "-u", &user, "--", place.probe(), "life", &first, "wait"];
@@ -232,7 +233,7 @@ fn the_user_has_too_many_processes() {
             ended.failed(126, &["/probe", "too many processes"]);
         }
     }
-    let place = Place::plain();
+    let place = Place::of_user(other);
     let line = words!["-m", "-", "-", "--", place.probe(), "exit", "0"];
     let ended = place.vsrun(line).before(|| kit::sys::limit_processes(0)).finish();
     ended.failed(125, &["cannot start a process", "too many processes"]);

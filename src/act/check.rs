@@ -9,7 +9,7 @@ use crate::act::report::{FORK, Failure, Start};
 use crate::act::run::plan_of;
 use crate::act::say::{self, Place, Voice};
 use crate::act::sockets::{self, Alone};
-use crate::act::{logs, sink, stay};
+use crate::act::{env_dir, logs, sink, stay};
 use crate::decide::error::{Error, Result};
 use crate::decide::exit;
 use crate::decide::options::Options;
@@ -23,6 +23,14 @@ pub fn check(mut options: Options) -> ! {
     let voice = Voice::new(Place::Plain);
     let mut findings = Findings { status: exit::OK, debug: None };
     wait::reset_dispositions();
+    // Who asks is not the PID 1 that will start it.
+    options.at_exit = None;
+    if let Some(dir) = options.env_dir
+        && findings.take("", env_dir::read(dir)).is_none()
+    {
+        options.env_dir = None;
+        tell(UNKNOWN);
+    }
     let plan = loop {
         match plan_of(&mut options) {
             Ok(plan) => break *plan,
@@ -102,6 +110,8 @@ impl Findings<'_> {
     /// Goes the way to a program; and once more without each step that failed, as long as what follows does not
     /// depend on it. A directory of that name would be made.
     fn rehearse(&mut self, whose: &str, program: Program, made: &[u8]) {
+        // Whether it is found without the working directory.
+        let absolute = program.paths.iter().all(|path| path.to_bytes().starts_with(b"/"));
         let program = Prepared::new(program);
         let mut passed = 0;
         loop {
@@ -130,7 +140,7 @@ impl Findings<'_> {
             self.add(whose, failure.error(&program));
             match step {
                 Some(Step::Exec(_)) => return,
-                Some(Step::Dir(_)) if program.is_absolute() => {}
+                Some(Step::Dir(_)) if absolute => {}
                 Some(
                     Step::Root(_)
                     | Step::Dir(_)

@@ -54,7 +54,7 @@ pub fn parse(words: &Words, at_exit: &mut Option<AtExit>) -> Result<Request> {
     let mut options = Options::default();
     let mut parser = lexopt::Parser::from_args(ours.iter().map(|word| OsStr::from_bytes(word.to_bytes())));
     let request = read(&mut options, &mut parser);
-    *at_exit = options.at_exit;
+    *at_exit = options.at_exit.filter(|_| !options.check);
     // How many words have been read: in the midst of a word, that word too.
     let done = ours.len() - parser.try_raw_args().map_or(0, Iterator::count);
     let there = |error: Error| error.at(&words.place(done.saturating_sub(1)));
