@@ -9,7 +9,7 @@ use crate::act::report::{FORK, Failure, Start};
 use crate::act::run::plan_of;
 use crate::act::say::{self, Place, Voice};
 use crate::act::sockets::{self, Alone};
-use crate::act::{logs, sink, stay};
+use crate::act::{env_dir, logs, sink, stay};
 use crate::decide::error::{Error, Result};
 use crate::decide::exit;
 use crate::decide::options::Options;
@@ -23,6 +23,11 @@ pub fn check(mut options: Options) -> ! {
     let voice = Voice::new(Place::Plain);
     let mut findings = Findings { status: exit::OK, debug: None };
     wait::reset_dispositions();
+    if let Some(dir) = options.env_dir
+        && findings.take("", env_dir::read(dir)).is_none()
+    {
+        options.env_dir = None;
+    }
     let plan = loop {
         match plan_of(&mut options) {
             Ok(plan) => break *plan,
