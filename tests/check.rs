@@ -376,6 +376,22 @@ fn what_is_for_the_end_of_the_machine_ends_no_check() {
 }
 
 #[test]
+fn each_finding_is_told_once() {
+    let place = Place::plain();
+    let missing = place.path("missing").display().to_string();
+    let options = words!["--env-dir", &missing, "--nice", "-7", "--limit", "core=0", "--caps", "none"];
+    let line = [words!["--check"], options, words!["--", place.probe()]].concat();
+    let ended = place.vsrun(line).before(|| sys::limit_descriptors(50)).finish();
+    ended.exited(125);
+    let parts = [missing.as_str(), "nice value to -7", "--caps none"];
+    for part in parts {
+        assert_eq!(ended.out.iter().filter(|line| line.contains(part)).count(), 1, "{part}: {ended:?}");
+    }
+    let fine = words!["--check", "--nice", "5", "--limit", "core=0", "--no-new-privs", "--", place.probe()];
+    place.vsrun(fine).finish().exited(0).silently();
+}
+
+#[test]
 fn a_service_in_a_file_is_checked() {
     let place = Place::new();
     let probe = place.probe().display().to_string();

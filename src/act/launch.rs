@@ -222,7 +222,7 @@ fn perform(step: &Step, program: &Prepared, wires: &Wires<'_>, way: &mut Way) ->
             result => result,
         },
         Step::Nice(value) => attributes::set_nice(*value),
-        Step::OomScore(value) => set_oom_score(*value),
+        Step::OomScore(value) => attributes::set_oom_score(value.to_bytes()),
         Step::Limit(limit) => attributes::set_limit(limit.resource, limit.soft, limit.hard),
         Step::Input => match wires.input {
             Some(input) => fd::install(input, 0),
@@ -267,12 +267,6 @@ fn perform(step: &Step, program: &Prepared, wires: &Wires<'_>, way: &mut Way) ->
             Err(execute(program, wires.aim))
         }
     }
-}
-
-fn set_oom_score(value: i32) -> sys::Result<()> {
-    let mut word = Text::<8>::new();
-    let _ = write!(word, "{value}");
-    attributes::set_oom_score(word.as_bytes())
 }
 
 /// Tries the paths as execvp(3) does: what is missing or forbidden is passed over, anything else ends the search.

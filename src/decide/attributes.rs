@@ -6,7 +6,7 @@ use super::step::Step;
 use super::text::parts;
 use super::time::number;
 use super::values::text;
-use super::word::Word;
+use super::word::{Word, word};
 
 /// prlimit(1)'s names of the resources, in the order of the kernel's numbers.
 const RESOURCES: &[u8] =
@@ -82,7 +82,7 @@ pub fn nice(value: &[u8]) -> Option<Step> {
 
 /// Reads what is added to the kernel's own score when memory is out.
 pub fn oom_score(value: &[u8]) -> Option<Step> {
-    integer(value, 1000, 1000).map(Step::OomScore)
+    integer(value, 1000, 1000).map(|value| Step::OomScore(word(format!("{value}").into_bytes())))
 }
 
 /// An integer from minus one to the other.
@@ -177,7 +177,9 @@ mod tests {
         for wrong in ["-21", "20", "", "-", "+1", "--1", "1.5", "99999999999"] {
             assert_eq!(nice(wrong.as_bytes()), None, "{wrong}");
         }
-        for (value, expected) in [("-1000", Some(-1000)), ("1000", Some(1000)), ("1001", None), ("-1001", None)] {
+        for (value, expected) in
+            [("-1000", Some(c"-1000")), ("0010", Some(c"10")), ("-0", Some(c"0")), ("1001", None), ("-1001", None)]
+        {
             assert_eq!(oom_score(value.as_bytes()), expected.map(Step::OomScore));
         }
     }

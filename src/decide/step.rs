@@ -24,7 +24,7 @@ pub enum Step {
     /// The nice value.
     Nice(i32),
     /// What is added to the score by which the kernel chooses when memory is out.
-    OomScore(i32),
+    OomScore(Word),
     /// A limit of a resource.
     Limit(ResourceLimit),
     /// Standard input.
@@ -90,7 +90,9 @@ impl fmt::Display for Step {
             Self::Pidfile(path) | Self::Number(path) => write!(f, "write pidfile '{}'", Clean(path.to_bytes())),
             Self::Foreground => f.write_str("take the terminal's foreground"),
             Self::Nice(value) => write!(f, "set the nice value to {value}"),
-            Self::OomScore(value) => write!(f, "set --oom-score-adj to {value} in /proc/self/oom_score_adj"),
+            Self::OomScore(value) => {
+                write!(f, "set --oom-score-adj to {} in /proc/self/oom_score_adj", Clean(value.to_bytes()))
+            }
             Self::Limit(limit) => write!(f, "set --limit {}", Clean(limit.text.to_bytes())),
             Self::Input => f.write_str("redirect standard input"),
             Self::Output => f.write_str("redirect standard output and error"),

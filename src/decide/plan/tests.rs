@@ -87,7 +87,7 @@ fn attributes_stand_in_their_places() {
             Step::Signals,
             Step::Session,
             Step::Nice(-1),
-            Step::OomScore(5),
+            Step::OomScore(c"5"),
             core,
             cpu,
             Step::Input,
