@@ -326,7 +326,7 @@ handler, --restart (but with `no`), --success-exit, --restart-delay, --restart-l
 Session, terminal and orphans are as under THE MANAGER. The server is in a session of its own, and the kernel
 discards SIGTSTP, SIGTTIN and SIGTTOU there unless the server handles them; `--on-signal TSTP=forward:STOP` stops it
 all the same. An interactive shell with --stdin on a terminal has its jobs, and the terminal's foreground is given back
-at the end; `vsrun` itself is not stopped by the terminal.
+at the end. A server there that the suspend key itself has stopped goes on at once, as nobody else would let it.
 
 .SS As PID 1
 

@@ -143,3 +143,23 @@ fn records_from_the_background_stop_nobody() {
     assert_ne!(process::state(called.pid()), "T");
     called.finish().exited(0);
 }
+
+/// Whoever called vsrun waits for it, and PID 1 has nobody: a server that the key has stopped would be stopped for ever.
+#[test]
+fn the_suspend_key_stops_no_server() {
+    let place = Place::new();
+    let server = words!["life", place.out("life"), "take", "1", place.out("line"), "exit", "4"];
+    let line = [words!["--init", "--stdin", "--", place.probe()], server].concat();
+    let (call, terminal) = place.vsrun(line).on_terminal();
+    let called = call.start();
+    let mut person = Person::at(&terminal);
+    let server = kit::await_life(&place.out("life"), 1);
+    // By any other way it stays stopped.
+    sys::kill(server, libc::SIGSTOP);
+    kit::await_true("the stop", || process::state(server) == "T");
+    sys::kill(server, libc::SIGCONT);
+    person.types("\x1a");
+    person.types("hello\n");
+    called.finish().exited(4);
+    assert_eq!(kit::lines(&place.out("line")), ["hello"]);
+}

@@ -130,8 +130,7 @@ pub fn spawn_orphan(program: &Prepared, wires: &Wires<'_>) -> sys::Result<OwnedF
         },
         Forked::Parent(pid) => {
             drop(write);
-            process::reap(pid)?;
-            Ok(report)
+            process::reap(pid).map(|_| report)
         }
     }
 }

@@ -6,13 +6,14 @@ use crate::act::ready::Ear;
 use crate::act::remains;
 use crate::act::report::{Line, Start};
 use crate::act::say::Priority;
-use crate::act::watch::{Loop, now};
+use crate::act::watch::{Loop, Watch, now};
 use crate::decide::error::Error;
 use crate::decide::event::Event;
 use crate::decide::event::To;
 use crate::decide::exit::Exit;
 use crate::decide::signal::Signal;
 use crate::decide::state::{Next, Phase};
+use crate::decide::step::Step;
 use crate::decide::time::Span;
 use crate::decide::traps::Trap;
 use crate::sys::process::{self, Pid, Target};
@@ -30,6 +31,11 @@ impl Loop<'_> {
                     Reaped::Event(event) => return event,
                     Reaped::Stranger => continue,
                     Reaped::Nobody => self.unreaped = false,
+                }
+                // In a session of its own the key would be nothing to it; and here is nobody who would let it go on.
+                let living = self.life.as_ref().filter(|life| life.uptime.is_none());
+                if let Some(life) = living.filter(|_| self.watch.has_foreground()) {
+                    process::resume(life.pid);
                 }
             }
             if let Some(event) = self.hear_signal() {
@@ -249,6 +255,13 @@ impl Loop<'_> {
             self.say(Priority::Err, format_args!("{}", text.as_str()));
         }
         Reaped::Event(Event::Failed(code))
+    }
+}
+
+impl Watch {
+    /// Whether the server has the terminal's foreground.
+    pub fn has_foreground(&self) -> bool {
+        matches!(self.program.steps().first(), Some(Step::Foreground))
     }
 }
 

@@ -16,7 +16,6 @@ use crate::act::watch::{Afterwards, Watch, watch};
 use crate::decide::error::{Error, Result};
 use crate::decide::event::Ending;
 use crate::decide::plan::{Debug, Plan};
-use crate::decide::step::Step;
 use crate::decide::word::Word;
 use crate::sys::wait::{self, Mask, Signals};
 use crate::sys::{fd, process, terminal};
@@ -69,7 +68,7 @@ impl Stayed {
             this.voice.say_failure(error);
         }
         this.say_ending(ending);
-        if let Some(Step::Foreground) = this.program.steps().first() {
+        if this.has_foreground() {
             terminal::take_back();
         }
         let Watch { sink, voice, signals, pidfile, caller, .. } = this;

@@ -201,15 +201,32 @@ pub fn any_child_lives(group: Option<Pid>) -> bool {
     .is_ok()
 }
 
+/// Lets a child and its group go on that the terminal's suspend key has stopped.
+pub fn resume(child: Pid) {
+    if let Ok(info) = ask(libc::P_PID, child.0, libc::WSTOPPED) {
+        // SAFETY: waitid has filled in the fields of a child, or left all zero.
+        let status = unsafe { info.si_status() };
+        if status == libc::SIGTSTP {
+            // SAFETY: the group of a child of ours that was not reaped.
+            unsafe { libc::kill(-child.0, libc::SIGCONT) };
+        }
+    }
+}
+
 /// Looks at a child of ours without reaping it. Answers its pid; 0 when there is no such news.
 fn look(kind: libc::idtype_t, id: i32, news: c_int) -> Result<i32> {
+    // SAFETY: waitid has filled in the fields of a child, or left all zero.
+    ask(kind, id, news | libc::WNOWAIT).map(|info| unsafe { info.si_pid() })
+}
+
+/// waitid(2), without waiting.
+fn ask(kind: libc::idtype_t, id: i32, news: c_int) -> Result<libc::siginfo_t> {
     // SAFETY: all zero is a valid siginfo_t.
     let mut info: libc::siginfo_t = unsafe { core::mem::zeroed() };
-    let (id, options) = (libc::id_t::try_from(id).unwrap_or(0), news | libc::WNOHANG | libc::WNOWAIT);
+    let (id, options) = (libc::id_t::try_from(id).unwrap_or(0), news | libc::WNOHANG);
     // SAFETY: the structure is ours to write.
     check(unsafe { libc::waitid(kind, id, &raw mut info, options) })?;
-    // SAFETY: waitid has filled in the fields of a child, or left all zero.
-    Ok(unsafe { info.si_pid() })
+    Ok(info)
 }
 
 /// What a process took.

@@ -311,3 +311,25 @@ fn the_terminal() {
         assert_eq!(made(line, &facts).server.steps.get(..2).unwrap(), first, "{line}");
     }
 }
+
+#[test]
+fn what_an_init_is_told() {
+    use crate::decide::policy::Role;
+    let policy = |line: &str| plan(&mut options(&format!("{line} -- x")), &root()).unwrap().policy;
+    for (line, role, timeout) in [
+        ("--init", Role::Init, Some(30)),
+        ("--init --stop-timeout 5", Role::Guard, Some(5)),
+        ("--init --stop-timeout 0", Role::Init, None),
+        ("--restart no", Role::Manager, Some(30)),
+        ("-m - - --stop-timeout 5", Role::Manager, Some(5)),
+    ] {
+        let policy = policy(line);
+        assert_eq!((policy.role, policy.stop_timeout), (role, timeout.map(Span::secs)), "{line}");
+        assert_eq!((policy.whom, policy.linger), (To::Server, None), "{line}");
+    }
+    assert_eq!(policy("--init").restart, Restart::No);
+    let policy = policy("--init --group --linger 3");
+    assert_eq!((policy.whom, policy.linger), (To::Group, Some(Span::secs(3))));
+    let mut none = options("--init --linger 0 -- x");
+    assert_eq!(plan(&mut none, &root()).unwrap().policy.linger, None);
+}
