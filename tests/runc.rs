@@ -228,6 +228,7 @@ fn a_machine_that_is_a_container_ends_at_poweroff() {
     // Whatever the reason: a real machine's kernel would panic.
     end("poweroff", words!["--", "/nothing"]).failed(poweroff, &["/nothing"]);
     end("poweroff", words!["-p", "/nowhere/pid", "--", "/probe"]).failed(poweroff, &["/nowhere"]);
+    end("poweroff", words!["--nonsense"]).failed(poweroff, &["--nonsense"]);
     end("poweroff", words!["-u", "nobody", "--", "/probe"]).failed(poweroff, &["nobody"]);
 }
 

@@ -42,7 +42,7 @@ pub fn send(signal: Signal, helper: Option<Pid>) {
 /// Whether anybody is left but the helper and its own. Where that cannot be known: yes, as long as the helper lives.
 pub fn is_anybody(helper: Option<Pid>) -> bool {
     if helper.is_none() {
-        return if process::is_first() { process::send_all(0) } else { process::any_child_lives(None) };
+        return if has_visitors() { process::send_all(0) } else { process::any_child_lives(None) };
     }
     let mut anybody = false;
     let listed = each(&mut |proc, pid| anybody |= !is_zombie(proc, pid) && is_left(proc, pid, helper));
@@ -90,7 +90,7 @@ fn is_left(proc: &Dir, pid: i32, helper: Option<Pid>) -> bool {
             return true;
         }
         if at <= 0 {
-            return process::is_first();
+            return has_visitors();
         }
         if helper.is_some_and(|helper| helper.number() == at) {
             return false;
@@ -98,6 +98,12 @@ fn is_left(proc: &Dir, pid: i32, helper: Option<Pid>) -> bool {
         at = parent_of(proc, at);
     }
     false
+}
+
+/// Whether there may be processes that are nobody's here: those that came into our container from outside. A machine's
+/// PID 1 sees the kernel's own threads like that, and they are never gone.
+fn has_visitors() -> bool {
+    process::is_first() && !process::sees_threads_of_kernel()
 }
 
 /// Its parent; 0 when that is in another namespace; 1, and so PID 1's affair, when it is gone.

@@ -185,6 +185,13 @@ pub fn send_all(signal: u8) -> bool {
     is_first() && check(unsafe { libc::kill(-1, c_int::from(signal)) }).is_ok()
 }
 
+/// Whether this is the machine's own namespace. There, number 2 is the thread that starts all others of the kernel, and
+/// is in no process group (which reads as 0; so would one of another namespace, in a container).
+pub fn sees_threads_of_kernel() -> bool {
+    // SAFETY: a plain number.
+    (unsafe { libc::getpgid(2) }) == 0
+}
+
 /// A child that has ended and was not reaped, if there is one.
 pub fn peek() -> Option<Pid> {
     look(libc::P_ALL, 0, libc::WEXITED).ok().filter(|pid| *pid > 0).map(Pid)
