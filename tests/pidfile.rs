@@ -391,3 +391,13 @@ fn the_file_goes_when_the_command_cannot_be_executed() {
         assert!(!place.path("pid").exists() && !place.path("monitor").exists());
     }
 }
+
+/// Who would have undone the start ends a moment after a server that ends at once.
+#[test]
+fn a_server_that_has_just_ended_keeps_nobody_out() {
+    needs!(kit::root());
+    let place = Place::new();
+    for _ in 0..60 {
+        place.vsrun(words!["-u", "12345", "-p", "pid", "--", place.probe()]).finish().exited(0).silently();
+    }
+}

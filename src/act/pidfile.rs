@@ -144,6 +144,8 @@ impl Pidfile {
             return Err(Errno::NOENT);
         }
         lock(second.as_fd(), Kind::Shared)?;
+        // The janitor still has the first one when a short-lived server has already ended: it must keep nobody out.
+        lock::unlock(self.file.as_fd())?;
         Ok(second)
     }
 

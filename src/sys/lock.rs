@@ -27,10 +27,25 @@ pub enum Kind {
 /// # Errors
 /// EAGAIN or EACCES when somebody else holds it; EINVAL before Linux 3.15; ENOLCK where the file system has no locks.
 pub fn lock(file: BorrowedFd<'_>, kind: Kind) -> Result<()> {
-    let range = whole(match kind {
-        Kind::Exclusive => libc::F_WRLCK,
-        Kind::Shared => libc::F_RDLCK,
-    });
+    set(
+        file,
+        match kind {
+            Kind::Exclusive => libc::F_WRLCK,
+            Kind::Shared => libc::F_RDLCK,
+        },
+    )
+}
+
+/// Gives up the lock that this open file has, for whoever else has a descriptor of it, too.
+///
+/// # Errors
+/// Those of fcntl(2).
+pub fn unlock(file: BorrowedFd<'_>) -> Result<()> {
+    set(file, libc::F_UNLCK)
+}
+
+fn set(file: BorrowedFd<'_>, kind: i32) -> Result<()> {
+    let range = whole(kind);
     // SAFETY: the descriptor is open, and the kernel only reads the structure.
     check_long(unsafe { libc::syscall(FCNTL, file.as_raw_fd(), libc::F_OFD_SETLK, &raw const range) }).map(drop)
 }
