@@ -12,7 +12,7 @@ pub use arena::within;
 use vsrun::decide::account::{self, Identity, Login, Name};
 use vsrun::decide::cli::{self, Request};
 use vsrun::decide::endpoint::{self, Handed, Listener, Traffic};
-use vsrun::decide::environ::Environ;
+use vsrun::decide::environ::{self, Environ};
 use vsrun::decide::error::Error;
 use vsrun::decide::exit::Success;
 use vsrun::decide::facts::Facts;
@@ -29,7 +29,7 @@ use vsrun::decide::text::{Clean, Text, shell_words};
 use vsrun::decide::time::{Span, Stamp, number};
 use vsrun::decide::word::word;
 use vsrun::decide::words::Words;
-use vsrun::decide::{traps, values};
+use vsrun::decide::{attributes, traps, values};
 
 /// A login, the bytes of passwd and those of group, with a byte 0xff between them.
 pub fn accounts(data: &[u8]) {
@@ -134,7 +134,7 @@ pub fn command_line(data: &[u8]) {
     let file = data.get(end + 2..).unwrap_or_default();
     let argv = data[..end].split(|byte| *byte == 0).map(|text| word(text.to_vec()));
     let words = Words::new([c"vsrun"].into_iter().chain(argv).collect());
-    match cli::parse(&words) {
+    match cli::parse(&words, &mut None) {
         Err(error) => refused(&error, &[2]),
         Ok(Request::Unread(unread)) => match unread.read(file) {
             Err(error) => refused(&error, &[2]),
@@ -147,7 +147,7 @@ pub fn command_line(data: &[u8]) {
 /// The words of a file mean what they would mean on the command line itself.
 fn as_if_they_stood_there(words: &Words) {
     let argv = [c"vsrun"].into_iter().chain(words.list.iter().copied()).collect();
-    match (cli::parse(words), cli::parse(&Words::new(argv))) {
+    match (cli::parse(words, &mut None), cli::parse(&Words::new(argv), &mut None)) {
         (Err(within), Ok(Request::Unread(_))) => refused(&within, &[2]),
         (Err(within), Err(without)) => {
             refused(&within, &[2]);
@@ -164,7 +164,7 @@ fn as_if_they_stood_there(words: &Words) {
 
 /// The plan for what is wanted can be made, or is refused; and it drops privileges in the one order.
 fn wanted(request: Request) {
-    let Request::Run(options) = request else { return };
+    let Request::Run(mut options) = request else { return };
     let (has_root, has_user, has_dir) = (options.root.is_some(), options.user.is_some(), options.work_dir.is_some());
     let facts = Facts {
         cwd: Some(b"/home".to_vec()),
@@ -172,7 +172,7 @@ fn wanted(request: Request) {
         group: b"www:x:44:\nlog:x:4:web\n",
         ..Facts::default()
     };
-    match plan(*options, &facts) {
+    match plan(&mut options, &facts) {
         Err(error) => refused(&error, &[2, 125]),
         Ok(plan) => {
             drops_in_order(&plan.server, has_user);
@@ -198,7 +198,7 @@ fn drops_in_order(program: &Program, has_user: bool) {
     let order = [
         places(|step| matches!(step, Step::Groups(_))),
         places(|step| matches!(step, Step::Gid(_))),
-        places(|step| matches!(step, Step::Uid(_))),
+        places(|step| matches!(step, Step::Uid(..))),
         places(|step| matches!(step, Step::Proof { .. })),
         places(|step| matches!(step, Step::Descriptors)),
         places(|step| matches!(step, Step::Exec(_))),
@@ -248,6 +248,8 @@ pub fn durations(data: &[u8]) {
         assert!(nameless || Signal::parse(name.as_bytes()) == Some(signal), "{name} means the same");
     }
     let _ = (values::stop_signal(data), traps::parse(data), Success::parse(data));
+    let steps = [attributes::limit(data), attributes::nice(data), attributes::oom_score(data)];
+    steps.iter().flatten().for_each(|step| harmless(&step.to_string()));
     if let Some(Ready::Newline(fd)) = Ready::parse(data) {
         assert!((3..=65_535).contains(&fd));
     }
@@ -349,23 +351,45 @@ pub fn images(data: &[u8]) {
         match image::judge(data, here) {
             Image::Script(word) => {
                 assert!(data.starts_with(b"#!") && !word.iter().any(|byte| b" \t\n\0".contains(byte)));
-                harmless(&Because(Cause::NoInterpreter, word).to_string());
+                harmless(&Because { cause: Cause::NoInterpreter, path: word, host: b"" }.to_string());
             }
             Image::Elf(loader) => {
                 assert!(data.starts_with(b"\x7fELF"));
                 let loader = loader.unwrap_or_default();
                 assert!(!loader.contains(&0));
-                harmless(&Because(Cause::NoLoader, loader).to_string());
+                harmless(&Because { cause: Cause::NoLoader, path: loader, host: data }.to_string());
             }
             Image::Foreign => assert!(data.starts_with(b"\x7fELF")),
-            Image::Unknown => assert!(!data.starts_with(b"#!") && !data.starts_with(b"\x7fELF")),
+            Image::Unknown => assert!(!data.starts_with(b"#!")),
         }
     }
     // As many as there are, and one that is none.
     for number in 0..16 {
         let path = &data[..data.len().min(64)];
-        harmless(&Because(Cause::from_number(number), path).to_string());
+        harmless(&Because { cause: Cause::from_number(number), path, host: path }.to_string());
     }
+}
+
+/// A file of `--env-dir`: its name, a NUL, its contents.
+pub fn env_dir(data: &[u8]) {
+    let mut parts = data.splitn(2, |byte| *byte == 0);
+    let (name, file) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+    if name.is_empty() || name.contains(&b'=') {
+        return;
+    }
+    let entry = environ::from_file(name, file);
+    let mut env = Environ::default();
+    env.set(b"OTHER", b"1");
+    env.put(entry);
+    if file.is_empty() {
+        assert_eq!(entry.to_bytes(), name);
+        return;
+    }
+    let line = file.split(|byte| *byte == b'\n').next().unwrap();
+    let end = line.iter().rposition(|byte| !b" \t".contains(byte)).map_or(0, |last| last + 1);
+    let value: Vec<u8> = line[..end].iter().map(|byte| if *byte == 0 { b'\n' } else { *byte }).collect();
+    assert_eq!(env.get(name), Some(&value[..]));
+    assert!(name == b"OTHER" || env.get(b"OTHER") == Some(b"1"), "another variable was changed");
 }
 
 /// A list of sockets as the kernel writes it, but by anybody; and what a server writes to the notify socket.

@@ -208,8 +208,7 @@ fn perform(step: &Step, program: &Prepared, wires: &Wires<'_>, way: &mut Way) ->
         Step::Pidfile(_) => match wires.pidfile {
             Some(pidfile) => {
                 pidfile.write(process::id())?;
-                way.kept = Some(pidfile.hand_over()?);
-                Ok(())
+                pidfile.hand_over().map(|kept| way.kept = Some(kept))
             }
             None => Ok(()),
         },
