@@ -7,6 +7,7 @@ use crate::act::explain;
 use crate::act::pidfile::Pidfile;
 use crate::act::report::{EXEC_IS_NEXT, EXEC_WITHOUT_PIDFILE, FORK, Failure};
 use crate::act::say::{Priority, Voice};
+use crate::act::writer;
 use crate::decide::exit;
 use crate::decide::step::{Rights, Step};
 use crate::decide::steps::Program;
@@ -261,11 +262,11 @@ fn perform(step: &Step, program: &Prepared, wires: &Wires<'_>, way: &mut Way) ->
             Ok(())
         }
         Step::Ready(_) => wires.ready.map_or(Ok(()), |(ready, number)| fd::install(ready, number)),
-        Step::Exec(_) => {
+        Step::Write(_) | Step::Exec(_) => {
             if let Some(report) = wires.report {
                 fd::write_all(report, &[way.marker])?;
             }
-            Err(execute(program, wires.aim))
+            Err(execute(step, program, wires.aim))
         }
     }
 }
@@ -276,8 +277,12 @@ fn set_oom_score(value: i32) -> sys::Result<()> {
     attributes::set_oom_score(word.as_bytes())
 }
 
-/// Tries the paths as execvp(3) does: what is missing or forbidden is passed over, anything else ends the search.
-fn execute(program: &Prepared, aim: Aim) -> Errno {
+/// Tries the paths as execvp(3) does: what is missing or forbidden is passed over, anything else ends the search. The
+/// writer is this program.
+fn execute(step: &Step, program: &Prepared, aim: Aim) -> Errno {
+    if let Step::Write(rules) = step {
+        writer::write(*rules);
+    }
     let mut worst = Errno::NOENT;
     for path in &program.paths {
         let why = match aim {

@@ -178,8 +178,8 @@ impl Loop<'_> {
             self.say(Priority::Notice, format_args!("the handler {verdict}: it {exit}{why}"));
             return Reaped::Event(Event::Handled(exit));
         }
-        if self.watch.sink.fell(pid, now()) {
-            self.say(Priority::Warning, format_args!("the logger {exit}, and will be started again"));
+        if let Some(name) = self.watch.sink.fell(pid, now()) {
+            self.say(Priority::Warning, format_args!("the {name} {exit}, and will be started again"));
         }
         Reaped::Stranger
     }

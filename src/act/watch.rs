@@ -8,6 +8,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use crate::act::detach::Caller;
 use crate::act::handler::{Handler, Report};
 use crate::act::launch::{Attempt, Launched, Prepared, Wires, spawn};
+use crate::act::logs::Mark;
 use crate::act::pidfile::Pidfile;
 use crate::act::ready::{Ear, Service};
 use crate::act::remains;
@@ -79,8 +80,8 @@ pub struct Life {
     pub ready: Option<OwnedFd>,
     /// Why it never came to run.
     pub failure: Option<Failure>,
-    /// How long the server's file was at its beginning.
-    pub mark: u64,
+    /// Where the server's file ended at its beginning.
+    pub mark: Mark,
     /// What it took, once it has ended.
     pub usage: Usage,
     /// How long it lived, once it has ended.
@@ -187,7 +188,7 @@ impl Loop<'_> {
         };
         let ready = voice.as_ref().map(|(write, number)| (write.as_fd(), *number));
         let wires = Wires { output, error: output, pidfile, ready, attempt, debug, ..Wires::default() };
-        let mark = if let Sink::Files(logs) = &watch.sink { logs.length() } else { 0 };
+        let mark = watch.sink.mark();
         match spawn(&watch.program, &wires) {
             Ok(Launched { pid, report }) => {
                 let usage = Usage::default();
@@ -233,8 +234,8 @@ impl Loop<'_> {
             restarts: self.state.restarts(),
             usage: life.usage,
         };
-        let input = if let Sink::Files(logs) = &watch.sink { logs.read_from(life.mark) } else { None };
-        match handler.ask(&report, input, watch.sink.handler(&watch.voice)) {
+        let input = watch.sink.read_from(life.mark);
+        match handler.ask(&report, input.as_ref().map(AsFd::as_fd), watch.sink.handler(&watch.voice)) {
             Ok(()) => self.wait(),
             Err(why) => {
                 self.say(Priority::Warning, format_args!("cannot start the handler now: {}", sys::words(why)));

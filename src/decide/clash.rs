@@ -55,6 +55,12 @@ pub fn check(options: &Options) -> Result<()> {
     if options.syslog.is_some() && options.logdir.is_some() {
         return wrong(format_args!("option --syslog excludes --logdir"));
     }
+    if options.log_size.is_some() && options.logdir.is_none() {
+        return wrong(format_args!("option --log-size needs --logdir"));
+    }
+    if options.log_files.is_some() && options.log_size.is_none() {
+        return wrong(format_args!("option --log-files needs --log-size"));
+    }
     if options.logger.is_some() && options.syslog.is_none() {
         return wrong(format_args!("option --logger needs --syslog"));
     }

@@ -18,9 +18,9 @@ use super::policy::{AtExit, Limit, Restart};
 use super::ready::Ready;
 use super::signal::Signal;
 use super::text::Clean;
-use super::time::Span;
+use super::time::{Span, number};
 use super::traps;
-use super::values::{assignment, delay, octal, path, path_or_dash, stop_signal, text, words as words_of};
+use super::values::{assignment, delay, octal, path, path_or_dash, size, stop_signal, text, words as words_of};
 use super::word::Word;
 use super::words::{Unread, Words};
 use value::{attribute, once, store, value};
@@ -120,6 +120,8 @@ fn read(options: &mut Options, parser: &mut lexopt::Parser) -> Result<Option<Fou
                 let keep = value(parser, "logdir", Span::parse_keep, "is not KEEP: an integer and h, d, w or m")?;
                 store(&mut options.logdir, "logdir", (dir, keep))?;
             }
+            Long("log-size") => once(&mut options.log_size, parser, "log-size", size, SIZE)?,
+            Long("log-files") => once(&mut options.log_files, parser, "log-files", number, "is not a number")?,
             Long("logger") => once(&mut options.logger, parser, "logger", words_of, EMPTY)?,
             Long("syslog-usage") => {
                 once(&mut options.syslog_usage, parser, "syslog-usage", SyslogUsage::parse, "is not no, yes or only")?;
@@ -161,15 +163,7 @@ fn read(options: &mut Options, parser: &mut lexopt::Parser) -> Result<Option<Fou
                     "is no list of statuses and signals",
                 )?;
             }
-            Long("restart-delay") => {
-                once(
-                    &mut options.restart_delay,
-                    parser,
-                    "restart-delay",
-                    delay,
-                    "is not MIN[:MAX] with MIN at most MAX",
-                )?;
-            }
+            Long("restart-delay") => once(&mut options.restart_delay, parser, "restart-delay", delay, DELAY)?,
             Long("restart-limit") => {
                 once(
                     &mut options.restart_limit,
@@ -241,6 +235,8 @@ fn read(options: &mut Options, parser: &mut lexopt::Parser) -> Result<Option<Fou
 }
 
 const EMPTY: &str = "is empty";
+const SIZE: &str = "is not a size: an integer and k, M or G";
+const DELAY: &str = "is not MIN[:MAX] with MIN at most MAX";
 const DURATION: &str = "is not a duration: an integer and ms, s, min, h, d or w";
 const NICE: &str = "is not an integer of -20 to 19";
 const OOM_SCORE: &str = "is not an integer of -1000 to 1000";

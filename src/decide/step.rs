@@ -3,6 +3,7 @@
 use core::fmt;
 
 use super::attributes::{Capabilities, ResourceLimit};
+use super::retention::Rules;
 use super::text::Clean;
 use super::word::Word;
 
@@ -64,6 +65,8 @@ pub enum Step {
     Descriptors,
     /// The end of a pipe, under the number where the program says that it is ready.
     Ready(i32),
+    /// Become the writer of the server's output.
+    Write(Rules),
     /// Become the program. The command is named for people: its path may still have to be found.
     Exec(Word),
 }
@@ -104,6 +107,7 @@ impl fmt::Display for Step {
             Self::Umask(mask) => write!(f, "set the umask to {mask:03o}"),
             Self::Descriptors => f.write_str("close the descriptors"),
             Self::Ready(number) => write!(f, "open descriptor {number} of --ready"),
+            Self::Write(_) => f.write_str("write the log"),
             Self::Exec(command) => write!(f, "execute '{}'", Clean(command.to_bytes())),
         }
     }

@@ -9,6 +9,7 @@ use super::error::{Error, Result};
 use super::facts::{Facts, Terminal};
 use super::options::Options;
 use super::ready::{NOTIFY_SOCKET, Ready};
+use super::retention::Rules;
 use super::step::{Rights, Step};
 use super::text::parts;
 use super::word::{Word, word};
@@ -160,6 +161,14 @@ pub fn beside(
     steps.push(Step::Descriptors);
     steps.push(Step::Exec(command));
     Program { steps, paths, argv, env }
+}
+
+/// vsrun's own writer, beside the server and with the same signals blocked as vsrun.
+pub fn writer(rules: Rules, change: Option<&Identity>) -> Program {
+    let mut steps = vec![Step::Session, Step::Input, Step::Output, Step::Dir(c"/")];
+    privileges(&mut steps, change, change, Rights::Gone);
+    steps.push(Step::Write(rules));
+    Program { steps, paths: Vec::new(), argv: Vec::new(), env: Environ::default() }
 }
 
 /// Where a command may be: itself, when it has a slash, otherwise in each directory of PATH, where an empty one

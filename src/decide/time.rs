@@ -79,7 +79,7 @@ pub fn number(text: &[u8]) -> Option<u64> {
 }
 
 /// The digits at the start as a number, and what follows them. None without digits, or when they overflow.
-fn number_and_unit(text: &[u8]) -> Option<(u64, &[u8])> {
+pub fn number_and_unit(text: &[u8]) -> Option<(u64, &[u8])> {
     let digits = text.iter().take_while(|byte| byte.is_ascii_digit()).count();
     let (digits, unit) = text.split_at_checked(digits)?;
     if digits.is_empty() {

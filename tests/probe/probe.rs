@@ -18,6 +18,7 @@
 //! | `close FD` | closes descriptor FD |
 //! | `notify TEXT` | sends TEXT to the socket that `$NOTIFY_SOCKET` names: an abstract one |
 //! | `lines FROM TO` | prints `line N` for each number, each with one write |
+//! | `flood FROM TO SIZE` | prints the numbered lines of `flood`, which are of many lengths, SIZE bytes with each write |
 //! | `collect FILE` | copies standard input to FILE until its end |
 //! | `take N FILE` | copies N lines of standard input, and reads not one byte more |
 //! | `ignore SIGNAL` | ignores the signal of that number |
@@ -69,6 +70,7 @@ enum Action {
     Close(i32),
     Notify(OsString),
     Lines(u64, u64),
+    Flood(u64, u64, u64),
     Collect(PathBuf),
     Take(u64, PathBuf),
     Ignore(i32),
@@ -122,6 +124,7 @@ fn next_action(words: &mut Words) -> Option<Action> {
         Some("close") => Action::Close(small(words)),
         Some("notify") => Action::Notify(text(words)),
         Some("lines") => Action::Lines(number(words), number(words)),
+        Some("flood") => Action::Flood(number(words), number(words), number(words)),
         Some("collect") => Action::Collect(path(words)),
         Some("take") => Action::Take(number(words), path(words)),
         Some("ignore") => Action::Ignore(small(words)),
@@ -166,6 +169,7 @@ fn perform(action: Action, arguments: &[OsString], words: &mut Words, life: &mut
         Action::Close(fd) => kernel::close(fd),
         Action::Notify(text) => notify(&text),
         Action::Lines(from, to) => (from..=to).for_each(|n| kernel::write_all(1, format!("line {n}\n").as_bytes())),
+        Action::Flood(from, to, size) => flood(from, to, size as usize),
         Action::Collect(file) => while copy_some(&file, 4096) > 0 {},
         Action::Take(count, file) => take_lines(count, &file),
         Action::Ignore(signal) => kernel::ignore(signal),
@@ -197,6 +201,19 @@ fn notify(text: &OsString) {
     let socket = std::env::var_os("NOTIFY_SOCKET").unwrap_or_else(|| misused("there is no NOTIFY_SOCKET"));
     let name = socket.as_bytes().strip_prefix(b"@").unwrap_or_else(|| misused(&format!("{socket:?} is no @name")));
     kernel::send(name, text.as_bytes()).unwrap_or_else(|error| misused(&format!("{socket:?}: {error}")));
+}
+
+fn flood(from: u64, to: u64, size: usize) {
+    let mut bytes = Vec::new();
+    for n in from..=to {
+        bytes.extend(format!("{n} {}\n", "x".repeat(n as usize % 97)).bytes());
+        if bytes.len() >= size || n == to {
+            let rest = if n == to { 0 } else { bytes.len() % size };
+            let whole = bytes.len() - rest;
+            bytes[..whole].chunks(size).for_each(|bytes| kernel::write_all(1, bytes));
+            bytes.drain(..whole);
+        }
+    }
 }
 
 fn inner(words: &mut Words) -> Box<Action> {
