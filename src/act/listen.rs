@@ -47,6 +47,13 @@ impl Loop<'_> {
                 if self.is_first() {
                     self.error = Some(Error::refused(format_args!("the server was not ready in time")));
                 }
+                if self.state.phase == Phase::Up {
+                    // What it has said in time counts, however late we are.
+                    if let Some(event) = self.hear_message() {
+                        return event;
+                    }
+                    self.say(Priority::Warning, format_args!("the server has been silent for too long"));
+                }
                 return Event::Tick;
             }
             self.watch.sink.tend(time);

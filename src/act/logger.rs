@@ -2,7 +2,8 @@
 
 use std::os::fd::{AsFd, OwnedFd};
 
-use crate::act::launch::{Prepared, Wires, spawn};
+use crate::act::launch::{Wires, spawn};
+use crate::act::prepared::Prepared;
 use crate::act::report::Start;
 use crate::act::say::failed;
 use crate::decide::error::{Error, Result};

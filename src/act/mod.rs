@@ -17,6 +17,7 @@ pub mod listen;
 pub mod logger;
 pub mod logs;
 pub mod pidfile;
+pub mod prepared;
 pub mod ready;
 pub mod remains;
 pub mod report;

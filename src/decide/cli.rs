@@ -211,6 +211,7 @@ fn read(options: &mut Options, parser: &mut lexopt::Parser) -> Result<Option<Fou
             Long("ready-timeout") => {
                 once(&mut options.ready_timeout, parser, "ready-timeout", Span::parse, DURATION)?;
             }
+            Long("watchdog") => once(&mut options.watchdog, parser, "watchdog", Span::parse_some, DURATION)?,
             Long("args") => {
                 let file = value(parser, "args", path, EMPTY)?;
                 return Ok(Some(Found::File(file)));

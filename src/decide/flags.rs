@@ -308,6 +308,12 @@ flags! {
     "Stop the server, and end with 125, when it does not count as started after that long. The default is to wait as "
     "long as it takes.";
 
+    Stay ' ' "watchdog" ["DURATION" "string"]
+    "end a server that is silent that long"
+    "With --ready notify: from READY=1 on, a server that does not send WATCHDOG=1 at least that often gets SIGABRT, and "
+    "SIGKILL after the stop timeout. That counts as an unexpected end, however it exits. WATCHDOG_USEC and "
+    "WATCHDOG_PID tell the server; see sd_watchdog_enabled(3).";
+
     Control ' ' "status" ["PIDFILE" "file"]
     "say whether the server of PIDFILE runs"
     "Print one line about the server of PIDFILE, and exit with 0 when it runs, which means that its pidfile, or its "

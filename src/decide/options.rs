@@ -80,6 +80,8 @@ pub struct Options {
     pub ready: Option<Ready>,
     /// `--ready-timeout`.
     pub ready_timeout: Option<Span>,
+    /// `--watchdog`, more than nothing.
+    pub watchdog: Option<Span>,
     /// `--debug`.
     pub debug: bool,
     /// `--check`.

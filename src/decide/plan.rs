@@ -254,6 +254,7 @@ fn policy(options: &Options) -> Policy {
         delay: options.restart_delay.unwrap_or((Span::millis(100), Span::secs(30))),
         limit: options.restart_limit,
         ready_timeout: options.ready_timeout,
+        watchdog: options.watchdog,
         handler,
         stop_signal: options.stop_signal.unwrap_or(Signal::TERM),
         stop_timeout: given(Some(options.stop_timeout.unwrap_or(Span::secs(30)))),

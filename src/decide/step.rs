@@ -34,6 +34,8 @@ pub enum Step {
     Output,
     /// So many sockets from descriptor 3 on, and `LISTEN_PID`.
     Sockets(u16),
+    /// Who is watched: `WATCHDOG_PID`.
+    Watchdog,
     /// Change the root directory.
     Root(Word),
     /// Change the working directory.
@@ -95,6 +97,7 @@ impl fmt::Display for Step {
             Self::Input => f.write_str("redirect standard input"),
             Self::Output => f.write_str("redirect standard output and error"),
             Self::Sockets(count) => write!(f, "hand over the sockets ({count})"),
+            Self::Watchdog => f.write_str("be watched"),
             Self::Root(dir) => write!(f, "change root to '{}'", Clean(dir.to_bytes())),
             Self::Dir(dir) => write!(f, "change directory to '{}'", Clean(dir.to_bytes())),
             Self::Groups(groups) => write!(f, "set the supplementary groups ({})", groups.len()),

@@ -49,6 +49,11 @@ pub fn server(
     for entry in facts.env_dir.iter().chain(&options.env).copied() {
         env.put(entry);
     }
+    if let Some(span) = options.watchdog {
+        // The number follows in each life.
+        env.remove(&|name| name == b"WATCHDOG_PID");
+        env.set(b"WATCHDOG_USEC", format!("{}", span.0.saturating_mul(1000)).as_bytes());
+    }
     facts.handed.tell(&options.listen, &mut env);
     let command = options.command.first().copied().unwrap_or_default();
     let mut argv = options.command.clone();
@@ -75,6 +80,7 @@ pub fn server(
     if sockets > 0 {
         steps.push(Step::Sockets(sockets));
     }
+    steps.extend(options.watchdog.map(|_| Step::Watchdog));
     steps.extend(directories(options, facts)?);
     privileges(&mut steps, identity, change, if options.caps.is_some() { Rights::Stay } else { Rights::Gone });
     steps.extend(options.caps.map(Step::Capabilities));

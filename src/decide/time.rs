@@ -56,6 +56,11 @@ impl Span {
         count.checked_mul(unit).map(Self)
     }
 
+    /// The same, when it is more than nothing.
+    pub fn parse_some(text: &[u8]) -> Option<Self> {
+        Self::parse(text).filter(|span| *span > Self::ZERO)
+    }
+
     /// Reads KEEP of `--logdir`: an integer with `h`, `d`, `w` or `m` (30 days), or without a unit, which means days.
     pub fn parse_keep(text: &[u8]) -> Option<Self> {
         let (count, unit) = number_and_unit(text)?;

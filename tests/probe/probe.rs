@@ -33,6 +33,8 @@
 //! | `scribble FD FILE` | tries to write to descriptor FD and writes how that went |
 //! | `processes PID N` | lets the user of process PID have N processes, as far as the hard limit goes |
 //! | `serve FD` | answers every connection to the socket FD with its pid |
+//! | `nap N` | does nothing for N milliseconds |
+//! | `hoard N` | takes N MiB of memory and uses them |
 //! | `core` | allows core files of any size |
 //! | `segv` | ends by a true memory fault |
 //! | `raise SIGNAL` | sends itself the signal of that number |
@@ -85,6 +87,8 @@ enum Action {
     Scribble(i32, PathBuf),
     Processes(i32, u64),
     Serve(i32),
+    Nap(u64),
+    Hoard(u64),
     Core,
     Segv,
     Raise(i32),
@@ -139,6 +143,8 @@ fn next_action(words: &mut Words) -> Option<Action> {
         Some("scribble") => Action::Scribble(small(words), path(words)),
         Some("processes") => Action::Processes(small(words), number(words)),
         Some("serve") => Action::Serve(small(words)),
+        Some("nap") => Action::Nap(number(words)),
+        Some("hoard") => Action::Hoard(number(words)),
         Some("core") => Action::Core,
         Some("segv") => Action::Segv,
         Some("raise") => Action::Raise(small(words)),
@@ -186,6 +192,8 @@ fn perform(action: Action, arguments: &[OsString], words: &mut Words, life: &mut
         Action::Scribble(fd, file) => append_line(&file, &OsString::from(kernel::scribble(fd))),
         Action::Processes(pid, most) => kernel::limit_processes(pid, most),
         Action::Serve(fd) => kernel::serve(fd, format!("{}\n", kernel::pid()).as_bytes()),
+        Action::Nap(milliseconds) => kernel::pause_for_milliseconds(milliseconds as _),
+        Action::Hoard(count) => std::mem::forget(std::hint::black_box(vec![1_u8; (count as usize) << 20])),
         Action::Core => kernel::allow_core(),
         Action::Segv => kernel::memory_fault(),
         Action::Raise(signal) => kernel::raise(signal),
