@@ -263,7 +263,7 @@ It is a program, without arguments: HANDLER of --manager. It runs as the server'
 in `/`, in a session of its own, with default signals. It must be there when `vsrun` starts; whether the server's user
 may execute it shows only when it is run. Its output goes where `vsrun`'s own words go. Its standard input is
 `/dev/null`; with --logdir it is the server's logfile, opened where the life that has just ended began, so that a
-`tail -n 20` is about that life.
+`tail -n 20` is about that life; see --log-size for one that was rotated since.
 
 A status other than 0, a signal, a handler that cannot be executed, and one that --handler-timeout ended all mean: no
 restart. Its environment is `vsrun`'s own, with the user's `HOME` and so on, without any `VSRUN_` variable that was
@@ -276,7 +276,8 @@ the words of the command, joined by blanks, quoted where a shell would need it
 the end in words: \"exited with status 1\", \"killed by signal 9\" or \"dumped core with signal 11\"
 
 = `VSRUN_SERVER_REASON`
-`exit`, `signal`, `core`, or `exec` when a restart could not start the server
+`exit`, `signal`, `core`; `exec` when a restart could not start the server, `watchdog` when it was ended by --watchdog,
+`oom` when the kernel has killed for lack of memory in `vsrun`'s control group, of version 1 or 2, during its life
 
 = `VSRUN_SERVER_EXITED`
 1 if it exited, otherwise 0
@@ -435,6 +436,24 @@ each rotation and once an hour. Nothing else in DIR is touched.
 A DIR that is made belongs to the server's user and group, with mode 0750; parents that have to be made stay root's
 (or the caller's), with mode 0755. The files have mode 0640, whatever the umask; `logfile` belongs to the server's
 user, `vsrun.log` does not. They are always made anew, so no link that is waiting in DIR is followed.
+
+.SS --log-size
+
+The server writes into a pipe, and a writer, a process of `vsrun`'s own, moves what comes into `logfile`. Before the file
+would become longer than SIZE it is renamed as above, at the end of a line, and a new one is begun: nothing is lost, and
+the server notices nothing. A line that has begun in a file ends in it, so that a file may become longer than SIZE by
+the rest of a line; a line that alone is longer than SIZE is divided only where the file is twice as long. With
+--log-files no more than N renamed files of the server's output stay. KEEP is obeyed at these rotations too, and SIGHUP
+rotates as without a writer.
+
+What has not been written yet is in the pipe, which takes 1 MiB, and never in the writer's memory only. A writer that is
+killed loses no byte; a manager starts it again as it does a logger, and waits for it at its end, 5 s at most. A writer
+whose manager was killed, or that is beside a server without a manager, goes on until the last process that writes has
+ended. It has the rights of --user where DIR belongs to that user, and `vsrun`'s own otherwise, since it has to rename
+files in DIR; it heeds no signal but SIGKILL and, from its manager, SIGHUP. When the disk is full it tries again each
+second; once the pipe is full too, the server waits in its write. Of what a server has written before it ended the
+handler and the next life wait up to half a second, so that `logfile` is complete for them. A handler reads the newest
+file from its beginning, where it was rotated during the life.
 
 .SS --syslog-usage
 

@@ -3,8 +3,9 @@
 //! What vsrun itself does at a start is asked about, with vsrun's own rights. What a process does on its way to be a
 //! program is done, by a child with the very steps of the plan, which at the end looks at the program and leaves.
 
-use crate::act::launch::{Aim, Prepared, Wires, spawn};
+use crate::act::launch::{Aim, Wires, spawn};
 use crate::act::pidfile::{Pidfile, Purpose};
+use crate::act::prepared::Prepared;
 use crate::act::report::{FORK, Failure, Start};
 use crate::act::run::plan_of;
 use crate::act::say::{self, Place, Voice};

@@ -1,13 +1,16 @@
 //! The handler: who is asked after an unexpected end, and what it is told about it.
 
+use core::ffi::CStr;
 use core::fmt::Write;
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use crate::act::launch::{Prepared, Wires, spawn};
+use crate::act::launch::{Wires, spawn};
+use crate::act::prepared::Prepared;
 use crate::act::report::{Line, Start};
 use crate::act::say::failed;
 use crate::decide::error::{Error, Result};
 use crate::decide::exit::Exit;
+use crate::decide::oom;
 use crate::decide::steps::Program;
 use crate::decide::text::{Clean, Text};
 use crate::decide::time::Span;
@@ -22,6 +25,8 @@ const VARIABLES: usize = 12;
 pub struct Handler {
     program: Prepared,
     asked: Option<(Pid, OwnedFd)>,
+    /// Where the kernel counts whom it kills for lack of memory, and its count when this life began.
+    killed: Option<(OwnedFd, u64)>,
 }
 
 /// What there is to tell about the end of a server.
@@ -29,8 +34,8 @@ pub struct Handler {
 pub struct Report {
     /// How it ended.
     pub exit: Exit,
-    /// Whether it never came to run.
-    pub failed: bool,
+    /// Why, where the exit does not tell.
+    pub reason: Option<&'static str>,
     /// Its pid.
     pub pid: Pid,
     /// How long it lived.
@@ -56,7 +61,14 @@ impl Handler {
             access::may_execute(path).map_err(fail)?;
         }
         let program = Prepared::with_slots(program, VARIABLES, 64);
-        Ok(Self { program, asked: None })
+        Ok(Self { program, asked: None, killed: count_of_kills().map(|file| (file, 0)) })
+    }
+
+    /// A life of the server begins.
+    pub fn begin(&mut self) {
+        if let Some((file, before)) = &mut self.killed {
+            *before = read(file, oom::kills).unwrap_or(u64::MAX);
+        }
     }
 
     /// Starts it.
@@ -65,12 +77,17 @@ impl Handler {
     /// When the kernel has no process to give.
     pub fn ask(
         &mut self,
-        report: &Report,
+        mut report: Report,
         input: Option<BorrowedFd<'_>>,
         output: Option<BorrowedFd<'_>>,
     ) -> sys::Result<()> {
+        if let Some((file, before)) = &self.killed
+            && read(file, oom::kills) > Some(*before)
+        {
+            report.reason = report.reason.or(Some("oom"));
+        }
         for slot in 0..VARIABLES {
-            self.program.env.fill(slot, variable(slot, report).as_bytes());
+            self.program.env.fill(slot, variable(slot, &report).as_bytes());
         }
         let launched = spawn(&self.program, &Wires { input, output, error: output, ..Wires::default() })?;
         self.asked = Some((launched.pid, launched.report));
@@ -91,6 +108,22 @@ impl Handler {
             let _ = why.write_str(")");
         }
     }
+}
+
+/// The file with the count, where it can be read.
+fn count_of_kills() -> Option<OwnedFd> {
+    let files = read(&dir::peek(c"/proc/self/cgroup").ok()?, |text| Some(oom::files(text)))?;
+    files.iter().find_map(|path| {
+        let file = dir::peek(CStr::from_bytes_with_nul(path).ok()?).ok()?;
+        read(&file, oom::kills).map(|_| file)
+    })
+}
+
+/// What the beginning of a small file says.
+fn read<T>(file: &OwnedFd, parse: fn(&[u8]) -> Option<T>) -> Option<T> {
+    let mut buffer = [0; 4096];
+    let count = dir::head(file.as_fd(), &mut buffer).ok()?;
+    parse(buffer.get(..count)?)
 }
 
 /// One of the variables; empty when it is unset.
@@ -114,13 +147,12 @@ fn variable(slot: usize, report: &Report) -> Variable {
         9 => write!(text, "VSRUN_SERVER_MAXRSS_KB={}", report.usage.max_rss_kb),
         10 => write!(text, "VSRUN_SERVER_CPU_MS={}", report.usage.cpu_ms),
         _ => {
-            let reason = match exit {
-                _ if report.failed => "exec",
+            let plain = match exit {
                 Exit::Code(_) => "exit",
                 Exit::Signal { core: false, .. } => "signal",
                 Exit::Signal { core: true, .. } => "core",
             };
-            write!(text, "VSRUN_SERVER_REASON={reason}")
+            write!(text, "VSRUN_SERVER_REASON={}", report.reason.unwrap_or(plain))
         }
     };
     text

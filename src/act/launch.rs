@@ -5,47 +5,16 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 use crate::act::explain;
 use crate::act::pidfile::Pidfile;
+use crate::act::prepared::Prepared;
 use crate::act::report::{EXEC_IS_NEXT, EXEC_WITHOUT_PIDFILE, FORK, Failure};
 use crate::act::say::{Priority, Voice};
+use crate::act::writer;
 use crate::decide::exit;
 use crate::decide::step::{Rights, Step};
-use crate::decide::steps::Program;
 use crate::decide::text::Text;
-use crate::decide::word::Word;
-use crate::sys::process::{Forked, Pid, Words};
+use crate::sys::process::{Forked, Pid};
 use crate::sys::wait::Mask;
 use crate::sys::{self, Errno, attributes, canary, caps, fd, identity, process, terminal, wait};
-
-/// A program with everything that its start needs in memory: after a fork nothing is allocated.
-pub struct Prepared {
-    steps: Vec<Step>,
-    paths: Vec<Word>,
-    argv: Words,
-    /// Its environment; the words that change from start to start are filled in before each.
-    pub env: Words,
-}
-
-impl Prepared {
-    /// Lays the program out.
-    pub fn new(program: Program) -> Self {
-        let late = program.steps.iter().any(|step| matches!(step, Step::Sockets(_)));
-        let mut prepared = Self::with_slots(program, usize::from(late), 24);
-        // Not empty, so that the process on its way can write its pid over it.
-        prepared.env.fill(0, b"LISTEN_PID=");
-        prepared
-    }
-
-    /// What is done on the way, in order.
-    pub fn steps(&self) -> &[Step] {
-        &self.steps
-    }
-
-    /// The same, with room for so many variables of that size.
-    pub fn with_slots(program: Program, slots: usize, size: usize) -> Self {
-        let Program { steps, paths, argv, env } = program;
-        Self { steps, paths, argv: Words::new(argv, 0, 0), env: Words::new(env.0, slots, size) }
-    }
-}
 
 /// What a process is connected to.
 #[derive(Clone, Copy, Default)]
@@ -230,10 +199,12 @@ fn perform(step: &Step, program: &Prepared, wires: &Wires<'_>, way: &mut Way) ->
             .into_iter()
             .try_for_each(|(wire, number)| wire.map_or(Ok(()), |wire| fd::install(wire, number))),
         Step::Sockets(count) => {
-            let mut word = Text::<64>::new();
-            let _ = write!(word, "LISTEN_PID={}", process::id());
-            program.env.rewrite(0, word.as_bytes());
             way.sockets = *count;
+            program.name_itself("LISTEN_PID");
+            Ok(())
+        }
+        Step::Watchdog => {
+            program.name_itself("WATCHDOG_PID");
             Ok(())
         }
         Step::Root(dir) => identity::change_root(dir),
@@ -258,17 +229,21 @@ fn perform(step: &Step, program: &Prepared, wires: &Wires<'_>, way: &mut Way) ->
             Ok(())
         }
         Step::Ready(_) => wires.ready.map_or(Ok(()), |(ready, number)| fd::install(ready, number)),
-        Step::Exec(_) => {
+        Step::Write(_) | Step::Exec(_) => {
             if let Some(report) = wires.report {
                 fd::write_all(report, &[way.marker])?;
             }
-            Err(execute(program, wires.aim))
+            Err(execute(step, program, wires.aim))
         }
     }
 }
 
-/// Tries the paths as execvp(3) does: what is missing or forbidden is passed over, anything else ends the search.
-fn execute(program: &Prepared, aim: Aim) -> Errno {
+/// Tries the paths as execvp(3) does: what is missing or forbidden is passed over, anything else ends the search. The
+/// writer is this program.
+fn execute(step: &Step, program: &Prepared, aim: Aim) -> Errno {
+    if let Step::Write(rules) = step {
+        writer::write(*rules);
+    }
     let mut worst = Errno::NOENT;
     for path in &program.paths {
         let why = match aim {

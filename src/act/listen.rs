@@ -53,6 +53,13 @@ impl Loop<'_> {
                 if self.is_first() {
                     self.error = Some(Error::refused(format_args!("the server was not ready in time")));
                 }
+                if self.state.phase == Phase::Up {
+                    // What it has said in time counts, however late we are.
+                    if let Some(event) = self.hear_message() {
+                        return event;
+                    }
+                    self.say(Priority::Warning, format_args!("the server has been silent for too long"));
+                }
                 return Event::Tick;
             }
             self.watch.sink.tend(time);
@@ -184,8 +191,8 @@ impl Loop<'_> {
             self.say(Priority::Notice, format_args!("the handler {verdict}: it {exit}{why}"));
             return Reaped::Event(Event::Handled(exit));
         }
-        if self.watch.sink.fell(pid, now()) {
-            self.say(Priority::Warning, format_args!("the logger {exit}, and will be started again"));
+        if let Some(name) = self.watch.sink.fell(pid, now()) {
+            self.say(Priority::Warning, format_args!("the {name} {exit}, and will be started again"));
         }
         Reaped::Stranger
     }

@@ -6,15 +6,18 @@
 use core::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use crate::act::logger::Logger;
 use crate::act::pidfile::split;
 use crate::act::say::failed;
 use crate::decide::error::Result;
-use crate::decide::retention::{OUTPUT, RECORDS, expired, generation, renamed};
+use crate::decide::retention::{FileName, OUTPUT, RECORDS, Rules, expired, generation, renamed};
+use crate::decide::step::Step;
+use crate::decide::steps::Program;
 use crate::decide::text::Clean;
 use crate::decide::time::{Span, Time};
 use crate::decide::word::{Word, word};
-use crate::sys::dir::{self, Dir, How};
-use crate::sys::{self, Errno, access, clock};
+use crate::sys::dir::{self, About, Dir, How};
+use crate::sys::{self, Errno, access, clock, pipe};
 
 /// How often somebody else may put a file in our place before we give up.
 const PATIENCE: usize = 100;
@@ -25,23 +28,12 @@ const DIR_MODE: u32 = 0o750;
 /// For parents that had to be made: they stay root's, and the user finds his way through.
 const PARENT_MODE: u32 = 0o755;
 
-/// Whether somebody will read the server's file.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Reading {
-    /// A handler, from the beginning of each life on.
-    Wanted,
-    /// Nobody.
-    Unwanted,
-}
-
 /// An open logdir.
 pub struct Logs {
     dir: Dir,
-    keep: Span,
-    owner: Option<(u32, u32)>,
+    rules: Rules,
+    /// The server's file, or the pipe of its writer.
     output: OwnedFd,
-    reader: Option<OwnedFd>,
-    reading: Reading,
     sweep: Time,
 }
 
@@ -51,12 +43,12 @@ impl Logs {
     ///
     /// # Errors
     /// When that cannot be done.
-    pub fn open(path: &CStr, keep: Span, owner: Option<(u32, u32)>, reading: Reading) -> Result<(Self, OwnedFd)> {
+    pub fn open(path: &CStr, rules: Rules) -> Result<(Self, OwnedFd)> {
         let fail = |why: Errno| failed(format_args!("logdir '{}'", Clean(path.to_bytes())), why);
-        let dir = open_or_make(path, owner).map_err(fail)?;
-        let records = begin(&dir, RECORDS, None).map_err(fail)?;
-        let (output, reader) = begin_output(&dir, owner, reading).map_err(fail)?;
-        let mut logs = Self { dir, keep, owner, output, reader, reading, sweep: Time::default() };
+        let dir = open_or_make(path, rules.owner).map_err(fail)?;
+        let records = begin(&dir, RECORDS, How::NewAppend, None).map_err(fail)?;
+        let output = begin(&dir, OUTPUT, How::NewAppend, rules.owner).map_err(fail)?;
+        let mut logs = Self { dir, rules, output, sweep: Time::default() };
         logs.sweep(Time(clock::monotonic()));
         Ok((logs, records))
     }
@@ -66,15 +58,37 @@ impl Logs {
         self.output.as_fd()
     }
 
-    /// How long the server's file is now.
-    pub fn length(&self) -> u64 {
-        dir::about(self.output.as_fd()).map_or(0, |about| about.size)
+    /// Puts a writer between the server and its file. It is one of those who may write to the directory: its owner,
+    /// if that is the server's user.
+    ///
+    /// # Errors
+    /// When the directory cannot be opened once more, or there is no pipe to be had.
+    pub fn add_writer(&mut self, mut program: Program) -> sys::Result<Logger> {
+        let theirs =
+            self.rules.owner.is_none_or(|(uid, _)| dir::about(self.dir.as_fd()).is_ok_and(|dir| dir.owner == uid));
+        if !theirs {
+            program.steps.retain(|step| {
+                !matches!(step, Step::Groups(_) | Step::Gid(_) | Step::Uid(..) | Step::Rights(_) | Step::Proof { .. })
+            });
+        }
+        let (pipe, write) = pipe::wide()?;
+        // Who lists a directory moves its descriptor, so the writer has one of its own.
+        let dir = self.dir.inner(c".")?.0;
+        self.output = write;
+        Ok(Logger::new("writer", program, pipe, Some(dir)))
     }
 
-    /// The server's file, to be read from a place on.
-    pub fn read_from(&self, place: u64) -> Option<BorrowedFd<'_>> {
-        let reader = self.reader.as_ref()?.as_fd();
-        dir::seek(reader, place).ok().map(|()| reader)
+    /// Where the server's file ends now: which file, and how long it is.
+    pub fn mark(&self) -> Mark {
+        self.dir.about(OUTPUT).map_or((0, 0), |about| (about.identity.1, about.size))
+    }
+
+    /// The server's file, to be read from there on; where it is another by now, from its beginning.
+    pub fn read_from(&self, (file, place): Mark) -> sys::Result<OwnedFd> {
+        let (reader, about) = open_ours(&self.dir, OUTPUT, How::ReadOnly)?;
+        dir::seek(reader.as_fd(), if about.identity.1 == file { place } else { 0 })?;
+        // What the user has put in its place must at least be his own.
+        if self.rules.owner.is_none_or(|(uid, _)| about.owner == uid) { Ok(reader) } else { Err(Errno::EXIST) }
     }
 
     /// Renames the files and begins new ones. Answers the file for vsrun's own records. Where that fails, the old
@@ -82,10 +96,16 @@ impl Logs {
     ///
     /// # Errors
     /// Those of the file system.
-    pub fn rotate(&mut self) -> sys::Result<OwnedFd> {
-        (self.output, self.reader) = begin_output(&self.dir, self.owner, self.reading)?;
+    pub fn rotate(&mut self, writer: Option<&Logger>) -> sys::Result<OwnedFd> {
+        match writer {
+            Some(writer) => {
+                put_away(&self.dir, OUTPUT)?;
+                writer.reopen();
+            }
+            None => self.output = begin(&self.dir, OUTPUT, How::NewAppend, self.rules.owner)?,
+        }
         self.sweep(Time(clock::monotonic()));
-        begin(&self.dir, RECORDS, None)
+        begin(&self.dir, RECORDS, How::NewAppend, None)
     }
 
     /// Opens the file of vsrun's own records anew under its name: somebody may have renamed it.
@@ -93,13 +113,9 @@ impl Logs {
     /// # Errors
     /// Those of the file system; EEXIST when it is no file that vsrun would write to.
     pub fn reopen(&self) -> sys::Result<OwnedFd> {
-        match self.dir.file(RECORDS, How::Append, 0) {
-            Ok(file) => {
-                let about = dir::about(file.as_fd())?;
-                let ours = about.regular && about.links == 1;
-                if ours { Ok(file) } else { Err(Errno::EXIST) }
-            }
-            Err(Errno::NOENT) => begin(&self.dir, RECORDS, None),
+        match open_ours(&self.dir, RECORDS, How::Append) {
+            Ok((file, _)) => Ok(file),
+            Err(Errno::NOENT) => begin(&self.dir, RECORDS, How::NewAppend, None),
             Err(why) => Err(why),
         }
     }
@@ -112,35 +128,69 @@ impl Logs {
     /// Deletes renamed files that are too old. Nothing else in the directory is touched.
     pub fn sweep(&mut self, now: Time) {
         self.sweep = now.after(HOUR);
-        let (today, _) = clock::wall();
-        let _ = self.dir.each(&mut |name| {
-            let ours = [RECORDS, OUTPUT].iter().any(|of| generation(name.to_bytes(), of).is_some());
-            if ours && self.dir.about(name).is_ok_and(|file| file.regular && expired(file.mtime, today, self.keep)) {
-                let _ = self.dir.unlink(name);
-            }
-        });
+        sweep(&self.dir, &self.rules);
     }
 }
 
-/// A new file for the server: one descriptor to append to it, one to read it if that is wanted.
-fn begin_output(dir: &Dir, owner: Option<(u32, u32)>, reading: Reading) -> sys::Result<(OwnedFd, Option<OwnedFd>)> {
+/// A place in a server's file: which file of its file system, and how many bytes are before it.
+pub type Mark = (u64, u64);
+
+/// Deletes renamed files that are too old or too many.
+pub fn sweep(dir: &Dir, rules: &Rules) {
+    let (today, _) = clock::wall();
+    // What cannot be deleted is not tried for ever.
     for _ in 0..PATIENCE {
-        let output = begin(dir, OUTPUT, owner)?;
-        if reading == Reading::Unwanted {
-            return Ok((output, None));
-        }
-        let reader = dir.file(OUTPUT, How::ReadOnly, 0)?;
-        if dir::about(output.as_fd())?.identity == dir::about(reader.as_fd())?.identity {
-            return Ok((output, Some(reader)));
+        let (mut count, mut lowest) = (0, u64::MAX);
+        let _ = dir.each(&mut |name| {
+            let output = generation(name.to_bytes(), OUTPUT);
+            let ours = output.is_some() || generation(name.to_bytes(), RECORDS).is_some();
+            let Ok(file) = dir.about(name) else { return };
+            if !ours || !file.regular || (expired(file.mtime, today, rules.keep) && dir.unlink(name).is_ok()) {
+                return;
+            }
+            if let Some(number) = output {
+                (count, lowest) = (count + 1, lowest.min(number));
+            }
+        });
+        if count <= rules.files || dir.unlink(as_name(&renamed(OUTPUT, lowest))).is_err() {
+            return;
         }
     }
-    Err(Errno::EXIST)
+}
+
+/// Opens a file of that name, if it is one that vsrun would write to.
+///
+/// # Errors
+/// Those of the file system; EEXIST when it is none.
+fn open_ours(dir: &Dir, of: Word, how: How) -> sys::Result<(OwnedFd, About)> {
+    let file = dir.file(of, how, 0)?;
+    let about = dir::about(file.as_fd())?;
+    if about.regular && about.links == 1 { Ok((file, about)) } else { Err(Errno::EXIST) }
+}
+
+/// Opens the server's file to write it, or begins a new one.
+///
+/// # Errors
+/// Those of the file system.
+pub fn open_output(dir: &Dir, rules: &Rules) -> sys::Result<OwnedFd> {
+    match open_ours(dir, OUTPUT, How::Existing) {
+        Ok((file, _)) => Ok(file),
+        Err(_) => begin_output(dir, rules),
+    }
+}
+
+/// Begins a new file for the server, to be written by the writer.
+///
+/// # Errors
+/// Those of the file system.
+pub fn begin_output(dir: &Dir, rules: &Rules) -> sys::Result<OwnedFd> {
+    begin(dir, OUTPUT, How::New, rules.owner)
 }
 
 /// A new file of that name, whatever was there before renamed.
-fn begin(dir: &Dir, of: Word, owner: Option<(u32, u32)>) -> sys::Result<OwnedFd> {
+fn begin(dir: &Dir, of: Word, how: How, owner: Option<(u32, u32)>) -> sys::Result<OwnedFd> {
     for _ in 0..PATIENCE {
-        match dir.file(of, How::NewAppend, FILE_MODE) {
+        match dir.file(of, how, FILE_MODE) {
             Ok(file) => {
                 dir::permit(file.as_fd(), FILE_MODE)?;
                 if let Some((uid, gid)) = owner {
@@ -162,9 +212,7 @@ fn put_away(dir: &Dir, of: Word) -> sys::Result<()> {
     let full = || Errno::EXIST;
     for step in 1..100 {
         let number = highest.checked_add(step).ok_or_else(full)?;
-        let new = renamed(of, number);
-        let new = CStr::from_bytes_until_nul(new.as_bytes()).unwrap_or(c"");
-        match dir.rename(of, new) {
+        match dir.rename(of, as_name(&renamed(of, number))) {
             Err(Errno::EXIST) => {}
             // Somebody else has taken it away: the place is free as well.
             Err(Errno::NOENT) => return Ok(()),
@@ -188,6 +236,10 @@ pub fn look(path: Word) -> Result<()> {
         }
     };
     result.map_err(|why| failed(format_args!("logdir '{}'", Clean(path.to_bytes())), why))
+}
+
+fn as_name(name: &FileName) -> &CStr {
+    CStr::from_bytes_until_nul(name.as_bytes()).unwrap_or_default()
 }
 
 fn open_or_make(path: &CStr, owner: Option<(u32, u32)>) -> sys::Result<Dir> {

@@ -7,7 +7,7 @@ use crate::act::say::failed;
 use crate::decide::environ::Environ;
 use crate::decide::error::Result;
 use crate::decide::event::Event;
-use crate::decide::ready::{NOTIFY_SOCKET, Ready, says_ready};
+use crate::decide::ready::{NOTIFY_SOCKET, Ready, news};
 use crate::decide::text::Text;
 use crate::sys::datagram::{Inbox, Post};
 use crate::sys::process::{self, Pid};
@@ -87,8 +87,9 @@ impl Ear {
         let mut buffer = [0; 1024];
         for _ in 0..1024 {
             let (message, sender) = inbox.next(&mut buffer)?;
-            if sender.is_some() && sender == server && says_ready(message) {
-                return Some(Event::Ready);
+            let known = sender.is_some() && sender == server;
+            if let Some(event) = news(message).filter(|_| known) {
+                return Some(event);
             }
         }
         None

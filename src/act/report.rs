@@ -3,7 +3,7 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use crate::act::explain::Detail;
-use crate::act::launch::Prepared;
+use crate::act::prepared::Prepared;
 use crate::decide::error::Error;
 use crate::decide::exit;
 use crate::decide::image::{Because, Cause};

@@ -6,11 +6,11 @@ use std::os::fd::AsFd;
 use crate::act::claims::Claims;
 use crate::act::facts::{self, World};
 use crate::act::janitor::Janitor;
-use crate::act::launch::{Prepared, Wires, take_over};
-use crate::act::logs::Reading;
+use crate::act::launch::{Wires, take_over};
 use crate::act::pidfile::Pidfile;
+use crate::act::prepared::Prepared;
 use crate::act::say::{self, Priority, Wanted};
-use crate::act::sink::{self, Sink};
+use crate::act::sink;
 use crate::act::sockets::{self, Sockets};
 use crate::act::stay::{Stayed, stay};
 use crate::decide::error::{Error, Result};
@@ -77,15 +77,12 @@ fn claim(plan: &Plan) -> Result<Claims> {
 /// What went wrong before.
 fn prepare_and_become(plan: Box<Plan>, claims: &Claims) -> Result<Error> {
     let [pidfile, _] = &claims.pidfiles;
-    let (sink, mut voice) = sink::open(plan.output, Reading::Unwanted)?;
+    let (sink, mut voice) = sink::open(plan.output)?;
     voice.wanted = Wanted::Errors;
     voice.add_syslog(plan.syslog)?;
     voice.keep_apart(plan.debug)?;
     // The words of a failure go to the caller, wherever the server's go by then.
-    let stderr = match sink {
-        Sink::Same => None,
-        Sink::Files(_) | Sink::Logger(_) => Some(say::stderr()?),
-    };
+    let stderr = if sink.is_same() { None } else { Some(say::stderr()?) };
     sink.start_orphan()?;
     voice.say(Priority::Info, format_args!("starting: {}", Clean(&plan.command)));
     let janitor = (plan.drops && !claims.are_none()).then(|| Janitor::hire(claims)).transpose()?;

@@ -1,71 +1,51 @@
 //! Where the server's words go: as they are, to files, or through a pipe to a logger.
 
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{BorrowedFd, OwnedFd};
 
-use crate::act::launch::{Prepared, Wires, spawn, spawn_orphan};
-use crate::act::logs::{Logs, Reading};
-use crate::act::report::Start;
+use crate::act::launch::spawn_orphan;
+use crate::act::logger::Logger;
+use crate::act::logs::{Logs, Mark};
 use crate::act::say::{Place, Priority, Voice, failed};
 use crate::decide::error::{Error, Result};
 use crate::decide::plan::Output;
 use crate::decide::steps::Program;
-use crate::decide::time::{Span, Time};
+use crate::decide::time::Time;
 use crate::sys::process::Pid;
 use crate::sys::wait::Signals;
-use crate::sys::{self, Errno, access, clock, fd, process, wait};
+use crate::sys::{access, clock, fd};
 
-/// The pauses before a logger that died is started again.
-const PAUSES: (Span, Span) = (Span::millis(100), Span::secs(5));
-/// A logger that lived so long was a sound one.
-const SOUND: Span = Span::secs(10);
-/// How long the last lines may take when all is over.
-const LAST: Span = Span::secs(5);
-
-/// Where the server's words go.
-pub enum Sink {
-    /// Where they went before.
-    Same,
+/// Where the server's words go. Without both: where they went before.
+#[derive(Default)]
+pub struct Sink {
     /// To files.
-    Files(Logs),
-    /// To a logger. The write end of its pipe is the voice's.
-    Logger(Logger),
-}
-
-/// A logger that is kept alive, and the read end of its pipe. As long as that is open here, nobody who writes gets a
-/// SIGPIPE, and no line is lost but those that a dying logger had read.
-pub struct Logger {
-    program: Prepared,
-    pipe: OwnedFd,
-    life: Option<Life>,
-    pause: Span,
-    /// When it is started again. None: never, it is not our child.
-    again: Option<Time>,
-}
-
-struct Life {
-    pid: Pid,
-    since: Time,
+    logs: Option<Logs>,
+    /// To a logger, the write end of whose pipe is the voice's; with files, through a writer.
+    logger: Option<Logger>,
 }
 
 /// Opens what the output needs, without any process. Answers the sink, and the voice for vsrun's own records.
 ///
 /// # Errors
 /// When the logdir cannot be opened, or the logger is nowhere.
-pub fn open(output: Output, reading: Reading) -> Result<(Sink, Voice)> {
-    match output {
-        Output::Same => Ok((Sink::Same, Voice::new(Place::Plain))),
-        Output::Files { dir, keep, owner } => {
-            let (logs, records) = Logs::open(dir, keep, owner, reading)?;
-            Ok((Sink::Files(logs), Voice::new(Place::File(records))))
+pub fn open(output: Output) -> Result<(Sink, Voice)> {
+    let fail = |why| failed(format_args!("cannot make a pipe"), why);
+    let mut sink = Sink::default();
+    let place = match output {
+        Output::Same => Place::Plain,
+        Output::Files { dir, rules, writer } => {
+            let (mut logs, records) = Logs::open(dir, rules)?;
+            sink.logger = writer.map(|program| logs.add_writer(program)).transpose().map_err(fail)?;
+            sink.logs = Some(logs);
+            Place::File(records)
         }
         Output::Logger(program) => {
             find(&program)?;
-            let (pipe, write) = fd::pipe().map_err(|why| failed(format_args!("cannot make a pipe"), why))?;
-            let program = Prepared::new(program);
-            let logger = Logger { program, pipe, life: None, pause: PAUSES.0, again: None };
-            Ok((Sink::Logger(logger), Voice::new(Place::Pipe(write))))
+            let (pipe, write) = fd::pipe().map_err(fail)?;
+            sink.logger = Some(Logger::new("logger", program, pipe, None));
+            Place::Pipe(write)
         }
-    }
+    };
+    Ok((sink, Voice::new(place)))
 }
 
 /// Whether the logger is anywhere that we may execute it.
@@ -88,27 +68,45 @@ pub fn find(program: &Program) -> Result<()> {
 }
 
 impl Sink {
+    /// Whether the words go where they went before.
+    pub fn is_same(&self) -> bool {
+        self.logs.is_none() && self.logger.is_none()
+    }
+
     /// Where the server's standard output and error go. None: as they are.
     pub fn server<'a>(&'a self, voice: &'a Voice) -> Option<BorrowedFd<'a>> {
-        match self {
-            Self::Same => None,
-            Self::Files(logs) => Some(logs.output()),
-            Self::Logger(_) => Some(voice.fd()),
-        }
+        self.logs.as_ref().map(Logs::output).or(self.handler(voice))
     }
 
     /// Where the handler's standard output and error go: where vsrun's own words go. None: as they are.
     pub fn handler<'a>(&self, voice: &'a Voice) -> Option<BorrowedFd<'a>> {
-        match self {
-            Self::Same => None,
-            Self::Files(_) | Self::Logger(_) => Some(voice.fd()),
+        if self.is_same() { None } else { Some(voice.fd()) }
+    }
+
+    /// Where the server's file ends now.
+    pub fn mark(&self) -> Mark {
+        self.settle();
+        self.logs.as_ref().map_or((0, 0), Logs::mark)
+    }
+
+    /// The server's file from there on, if there is one.
+    pub fn read_from(&self, mark: Mark) -> Option<OwnedFd> {
+        self.settle();
+        self.logs.as_ref()?.read_from(mark).ok()
+    }
+
+    /// Lets a writer catch up with the server.
+    fn settle(&self) {
+        if let (Some(_), Some(writer)) = (&self.logs, &self.logger) {
+            writer.settle();
         }
     }
 
     /// Begins new files, if there are files.
     pub fn rotate(&mut self, voice: &mut Voice) {
-        if let Self::Files(logs) = self {
-            match logs.rotate() {
+        self.settle();
+        if let Some(logs) = &mut self.logs {
+            match logs.rotate(self.logger.as_ref()) {
                 Ok(records) => {
                     voice.say(Priority::Info, format_args!("rotated: this file has been renamed"));
                     voice.place = Place::File(records);
@@ -124,7 +122,7 @@ impl Sink {
 
     /// Opens the file of vsrun's own records anew, if there is one.
     pub fn reopen(&self, voice: &mut Voice) {
-        let Self::Files(logs) = self else { return };
+        let Some(logs) = &self.logs else { return };
         match logs.reopen() {
             Ok(records) => {
                 voice.place = Place::File(records);
@@ -142,10 +140,9 @@ impl Sink {
     /// # Errors
     /// When it cannot be executed.
     pub fn start(&mut self) -> Result<()> {
-        let Self::Logger(logger) = self else { return Ok(()) };
-        let fail = |why: Errno| failed(format_args!("cannot start the logger"), why);
-        let report = logger.launch(Time(clock::monotonic())).map_err(fail)?;
-        logger.check(&report)
+        let Some(logger) = &mut self.logger else { return Ok(()) };
+        let report = logger.launch(Time(clock::monotonic()));
+        logger.check(report)
     }
 
     /// Starts the logger as nobody's child, for one who becomes the server.
@@ -153,107 +150,48 @@ impl Sink {
     /// # Errors
     /// When it cannot be executed.
     pub fn start_orphan(&self) -> Result<()> {
-        let Self::Logger(logger) = self else { return Ok(()) };
-        let report = spawn_orphan(&logger.program, &logger.wires())
-            .map_err(|why| failed(format_args!("cannot start the logger"), why))?;
-        logger.check(&report)
+        let Some(logger) = &self.logger else { return Ok(()) };
+        logger.check(spawn_orphan(&logger.program, &logger.wires()))
     }
 
     /// The process that serves the sink, and must outlive everybody who writes to it.
     pub fn helper(&self) -> Option<Pid> {
-        match self {
-            Self::Logger(logger) => logger.life.as_ref().map(|life| life.pid),
-            Self::Same | Self::Files(_) => None,
-        }
+        Some(self.logger.as_ref()?.life.as_ref()?.pid)
     }
 
     /// When something is to be done here.
     pub fn deadline(&self) -> Option<Time> {
-        match self {
-            Self::Files(logs) => Some(logs.deadline()),
-            Self::Logger(logger) if logger.life.is_none() => logger.again,
-            Self::Logger(_) | Self::Same => None,
-        }
+        let sweep = self.logs.as_ref().map(Logs::deadline);
+        let again = self.logger.as_ref().and_then(Logger::deadline);
+        if sweep.is_none() || again.is_some_and(|again| sweep > Some(again)) { again } else { sweep }
     }
 
     /// Does what is due.
     pub fn tend(&mut self, now: Time) {
-        match self {
-            Self::Files(logs) if logs.deadline() <= now => logs.sweep(now),
-            Self::Logger(logger) if logger.life.is_none() && logger.again.is_some_and(|again| again <= now) => {
-                // Nobody waits for its exec here: what goes wrong shows in its end.
-                if logger.launch(now).is_err() {
-                    logger.put_off(now);
-                }
-            }
-            Self::Same | Self::Files(_) | Self::Logger(_) => {}
+        if let Some(logs) = &mut self.logs
+            && logs.deadline() <= now
+        {
+            logs.sweep(now);
+        }
+        if let Some(logger) = &mut self.logger {
+            logger.tend(now);
         }
     }
 
-    /// A child of ours has ended and was reaped. Whether it was the logger; then it is started again, later.
-    pub fn fell(&mut self, pid: Pid, now: Time) -> bool {
-        let Self::Logger(logger) = self else { return false };
-        let Some(life) = logger.life.take_if(|life| life.pid == pid) else { return false };
-        if now.since(life.since) >= SOUND {
-            logger.pause = PAUSES.0;
-        }
-        logger.put_off(now);
-        true
+    /// A child of ours has ended and was reaped. If it was the logger or writer, its name; then it is started again,
+    /// later.
+    pub fn fell(&mut self, pid: Pid, now: Time) -> Option<&'static str> {
+        self.logger.as_mut()?.fell(pid, now)
     }
 
     /// Lets the logger end, once it has read all: waits for that, five seconds at most. All other writers of ours must
     /// have gone.
-    pub fn close(mut self, voice: Voice, signals: &Signals) {
+    pub fn close(self, voice: Voice, signals: &Signals) {
         drop(voice);
-        let start = Time(clock::monotonic());
-        let until = start.after(LAST);
-        if let Self::Logger(logger) = &mut self {
-            if logger.life.is_none() && logger.again.is_none() {
-                return;
-            }
-            logger.again = Some(start);
-        }
-        while let Self::Logger(logger) = &mut self {
-            let now = Time(clock::monotonic());
-            if now >= until || (logger.life.is_none() && !fd::is_readable(logger.pipe.as_fd())) {
-                return;
-            }
-            self.tend(now);
-            let wake = self.deadline().unwrap_or(until).min(until);
-            wait::next([Some(signals.as_fd())], Some(wake.since(now).0));
-            while signals.next().is_some() {}
-            while let Some(pid) = process::peek() {
-                let _ = process::reap(pid);
-                self.fell(pid, Time(clock::monotonic()));
-            }
-        }
-    }
-}
-
-impl Logger {
-    fn wires(&self) -> Wires<'_> {
-        Wires { input: Some(self.pipe.as_fd()), ..Wires::default() }
-    }
-
-    fn launch(&mut self, now: Time) -> sys::Result<OwnedFd> {
-        let launched = spawn(&self.program, &self.wires())?;
-        self.life = Some(Life { pid: launched.pid, since: now });
-        Ok(launched.report)
-    }
-
-    fn put_off(&mut self, now: Time) {
-        self.again = Some(now.after(self.pause));
-        self.pause = self.pause.doubled().min(PAUSES.1);
-    }
-
-    /// Waits for the logger's exec.
-    fn check(&self, report: &OwnedFd) -> Result<()> {
-        match Start::await_end(report) {
-            Start::Done | Start::WithoutPidfile => Ok(()),
-            Start::Failed(failure) => {
-                Err(Error::refused(format_args!("logger: {}", failure.error(&self.program).text)))
-            }
-            Start::Killed => Err(Error::refused(format_args!("logger: it was killed before it ran"))),
+        // With it, the end of the pipe that the server had.
+        drop(self.logs);
+        if let Some(logger) = self.logger {
+            logger.close(signals);
         }
     }
 }

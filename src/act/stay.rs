@@ -5,9 +5,8 @@ use alloc::boxed::Box;
 use crate::act::claims::Claims;
 use crate::act::detach::{Caller, Distance, Keep, detach};
 use crate::act::handler::Handler;
-use crate::act::launch::Prepared;
-use crate::act::logs::Reading;
 use crate::act::pidfile::{self, Pidfile};
+use crate::act::prepared::Prepared;
 use crate::act::ready::{Ear, Service};
 use crate::act::say::{Wanted, failed};
 use crate::act::sink::{self, Sink};
@@ -120,8 +119,7 @@ fn prepare(mut plan: Box<Plan>, stdin: bool, claims: &Claims, caller: &mut Optio
         None => (None, None, Afterwards::Leave),
     };
     let handler = handler.map(Handler::new).transpose()?;
-    let reading = if handler.is_some() { Reading::Wanted } else { Reading::Unwanted };
-    let (mut sink, mut voice) = sink::open(plan.output, reading)?;
+    let (mut sink, mut voice) = sink::open(plan.output)?;
     voice.add_syslog(plan.syslog)?;
     if plan.background {
         let distance = if afterwards == Afterwards::Stay { Distance::Orphan } else { Distance::Leader };
@@ -161,10 +159,10 @@ fn prepare(mut plan: Box<Plan>, stdin: bool, claims: &Claims, caller: &mut Optio
 
 /// What a detached process keeps of the caller.
 fn keep(sink: &Sink, stdin: bool) -> Keep {
-    match (sink, stdin) {
-        (Sink::Same, true) => Keep::All,
-        (Sink::Same, false) => Keep::Output,
-        (Sink::Files(_) | Sink::Logger(_), true) => Keep::Input,
-        (Sink::Files(_) | Sink::Logger(_), false) => Keep::Nothing,
+    match (sink.is_same(), stdin) {
+        (true, true) => Keep::All,
+        (true, false) => Keep::Output,
+        (false, true) => Keep::Input,
+        (false, false) => Keep::Nothing,
     }
 }

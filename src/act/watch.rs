@@ -7,8 +7,10 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use crate::act::detach::Caller;
 use crate::act::handler::{Handler, Report};
-use crate::act::launch::{Attempt, Launched, Prepared, Wires, spawn};
+use crate::act::launch::{Attempt, Launched, Wires, spawn};
+use crate::act::logs::Mark;
 use crate::act::pidfile::Pidfile;
+use crate::act::prepared::Prepared;
 use crate::act::ready::{Ear, Service};
 use crate::act::remains;
 use crate::act::report::Failure;
@@ -79,8 +81,8 @@ pub struct Life {
     pub ready: Option<OwnedFd>,
     /// Why it never came to run.
     pub failure: Option<Failure>,
-    /// How long the server's file was at its beginning.
-    pub mark: u64,
+    /// Where the server's file ended at its beginning.
+    pub mark: Mark,
     /// What it took, once it has ended.
     pub usage: Usage,
     /// How long it lived, once it has ended.
@@ -187,7 +189,8 @@ impl Loop<'_> {
         };
         let ready = voice.as_ref().map(|(write, number)| (write.as_fd(), *number));
         let wires = Wires { output, error: output, pidfile, ready, attempt, debug, ..Wires::default() };
-        let mark = if let Sink::Files(logs) = &watch.sink { logs.length() } else { 0 };
+        let mark = watch.sink.mark();
+        watch.handler.iter_mut().for_each(Handler::begin);
         match spawn(&watch.program, &wires) {
             Ok(Launched { pid, report }) => {
                 let usage = Usage::default();
@@ -225,16 +228,11 @@ impl Loop<'_> {
         let (Some(life), Some(handler)) = (&self.life, &mut watch.handler) else {
             return Event::Handled(Exit::SUCCESS);
         };
-        let report = Report {
-            exit,
-            failed: life.failure.is_some(),
-            pid: life.pid,
-            uptime: life.uptime.unwrap_or_default(),
-            restarts: self.state.restarts(),
-            usage: life.usage,
-        };
-        let input = if let Sink::Files(logs) = &watch.sink { logs.read_from(life.mark) } else { None };
-        match handler.ask(&report, input, watch.sink.handler(&watch.voice)) {
+        let reason = life.failure.is_some().then_some("exec").or(self.state.bitten.then_some("watchdog"));
+        let (pid, usage, uptime) = (life.pid, life.usage, life.uptime.unwrap_or_default());
+        let report = Report { exit, reason, pid, uptime, restarts: self.state.restarts(), usage };
+        let input = watch.sink.read_from(life.mark);
+        match handler.ask(report, input.as_ref().map(AsFd::as_fd), watch.sink.handler(&watch.voice)) {
             Ok(()) => self.wait(),
             Err(why) => {
                 self.say(Priority::Warning, format_args!("cannot start the handler now: {}", sys::words(why)));

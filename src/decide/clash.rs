@@ -22,6 +22,7 @@ pub fn check(options: &Options) -> Result<()> {
         ("manager with a handler", options.manager.is_some_and(|managed| managed.handler.is_some())),
         ("stop-signal", options.stop_signal.is_some()),
         ("stop-timeout", options.stop_timeout.is_some()),
+        ("watchdog", options.watchdog.is_some()),
         ("on-signal", !options.on_signal.is_empty()),
         ("group", options.group),
         ("linger", options.linger.is_some()),
@@ -49,14 +50,20 @@ pub fn check(options: &Options) -> Result<()> {
             "option --ready needs somebody to wait: --background, --manager, --init or --restart"
         ));
     }
-    if options.ready_timeout.is_some() && !waits {
-        return wrong(format_args!("option --ready-timeout needs --ready fd:N or --ready notify"));
+    let notifies = options.ready == Some(Ready::Notify);
+    for (name, given, needs, there) in [
+        ("ready-timeout", options.ready_timeout.is_some(), "--ready fd:N or --ready notify", waits),
+        ("watchdog", options.watchdog.is_some(), "--ready notify", notifies),
+        ("log-size", options.log_size.is_some(), "--logdir", options.logdir.is_some()),
+        ("log-files", options.log_files.is_some(), "--log-size", options.log_size.is_some()),
+        ("logger", options.logger.is_some(), "--syslog", options.syslog.is_some()),
+    ] {
+        if given && !there {
+            return wrong(format_args!("option --{name} needs {needs}"));
+        }
     }
     if options.syslog.is_some() && options.logdir.is_some() {
         return wrong(format_args!("option --syslog excludes --logdir"));
-    }
-    if options.logger.is_some() && options.syslog.is_none() {
-        return wrong(format_args!("option --logger needs --syslog"));
     }
     if let Some(bind) = &options.bind
         && bind.to_bytes().starts_with(b"/") == options.port.is_some()

@@ -19,9 +19,9 @@ use super::policy::{AtExit, Limit, Restart};
 use super::ready::Ready;
 use super::signal::Signal;
 use super::text::Clean;
-use super::time::Span;
+use super::time::{Span, number};
 use super::traps;
-use super::values::{assignment, delay, octal, path_or_dash, stop_signal, text, words as words_of};
+use super::values::{assignment, delay, octal, path_or_dash, size, stop_signal, text, words as words_of};
 use super::word::Word;
 use super::words::{Unread, Words};
 use table::Row;
@@ -158,6 +158,8 @@ fn take(options: &mut Options, row: &Row, value: &[u8], second: &[u8]) -> Taken 
             let keep = Span::parse_keep(second).map(|keep| (text(value), keep));
             return put(&mut options.logdir, keep, "is not KEEP: an integer and h, d, w or m");
         }
+        Id::LogSize => return put(&mut options.log_size, size(value), "is not a size: an integer and k, M or G"),
+        Id::LogFiles => return put(&mut options.log_files, number(value), "is not a number"),
         Id::Logger => return put(&mut options.logger, words_of(value), "is empty"),
         Id::SyslogUsage => {
             const USAGES: [SyslogUsage; 3] = [SyslogUsage::No, SyslogUsage::Yes, SyslogUsage::Only];
@@ -221,6 +223,7 @@ fn take(options: &mut Options, row: &Row, value: &[u8], second: &[u8]) -> Taken 
         }
         Id::Ready => return put(&mut options.ready, Ready::parse(value), READY),
         Id::ReadyTimeout => return put(&mut options.ready_timeout, Span::parse(value), DURATION),
+        Id::Watchdog => return put(&mut options.watchdog, Span::parse_some(value), DURATION),
         Id::Status => options.control.push((Order::Status, text(value))),
         Id::Stop => options.control.push((Order::Stop, text(value))),
         Id::Signal => {

@@ -12,6 +12,8 @@ pub enum Event {
     Ready,
     /// The server will never say that it is ready.
     Unready,
+    /// The server says that it lives.
+    Alive,
     /// The server has ended.
     Fell(Exit),
     /// The server has ended, and others of its group have not: its end will be told when they have.

@@ -126,6 +126,17 @@ flags! {
     "and h, d, w or m (30 days); no unit means days. DIR is created with mode 0750 and belongs to USER; parents that "
     "are missing are created with mode 0755. Also makes DIR the server's working directory, unless --work-dir or --root says otherwise.";
 
+    Start LogSize ' ' "log-size" ["SIZE" "string"]
+    "rotate logfile when it is that long"
+    "With --logdir, pass the server's output through a writer, a process of vsrun's own that renames logfile and begins "
+    "a new one at the end of a line, when it would become longer than SIZE: a number of bytes, or with k, M or G. The "
+    "server notices nothing. See OUTPUT.";
+
+    Start LogFiles ' ' "log-files" ["N" "integer"]
+    "keep at most N renamed ones"
+    "With --log-size, keep at most N renamed files of the server's output: the oldest are deleted at each rotation, "
+    "whatever KEEP says of their age.";
+
     Start Logger ' ' "logger" ["COMMAND" "command"]
     "run COMMAND in place of 'logger -t TAG'"
     "With --syslog, run COMMAND in place of 'logger -t TAG'. Its words are split at blanks; there is no quoting. Any "
@@ -306,6 +317,12 @@ flags! {
     "fail when that takes longer"
     "Stop the server, and end with 125, when it does not count as started after that long. The default is to wait as "
     "long as it takes.";
+
+    Stay Watchdog ' ' "watchdog" ["DURATION" "string"]
+    "end a server that is silent that long"
+    "With --ready notify: from READY=1 on, a server that does not send WATCHDOG=1 at least that often gets SIGABRT, and "
+    "SIGKILL after the stop timeout. That counts as an unexpected end, however it exits. WATCHDOG_USEC and "
+    "WATCHDOG_PID tell the server; see sd_watchdog_enabled(3).";
 
     Control Status ' ' "status" ["PIDFILE" "file"]
     "say whether the server of PIDFILE runs"

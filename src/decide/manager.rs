@@ -37,6 +37,7 @@ fn advance(policy: &Policy, state: &mut State, event: Event, now: Time) -> Actio
         (Phase::Starting { .. }, Ready) => {
             state.ready = true;
             state.phase = Phase::Up;
+            state.heed(policy, now);
             Action::Announce
         }
         (Phase::Starting { .. }, Failed(code)) => finish(state, Ending::Failed(code)),
@@ -52,6 +53,10 @@ fn advance(policy: &Policy, state: &mut State, event: Event, now: Time) -> Actio
         (Phase::Starting { .. }, Tick) if due => ask(policy, state, Next::Fail, now),
         (Phase::Up, Fell(exit)) => fall(policy, state, exit, now),
         (Phase::Up, Left) => ask(policy, state, Next::Fall, now),
+        (Phase::Up, Tick) if due => state.bite(policy, now),
+        // A server is ready once, and later ones need not be; but from then on they must not be silent.
+        (Phase::Up, Ready) => state.heed(policy, now),
+        (Phase::Up, Alive) if state.silence.is_some() => state.heed(policy, now),
         (Phase::Starting { .. } | Phase::Up, Stop | Interrupt) => ask(policy, state, Next::End, now),
         (Phase::Starting { .. } | Phase::Up, Restart) => ask(policy, state, Next::Again, now),
         (Phase::Starting { .. } | Phase::Up | Phase::Stopping { .. }, Pass(signal)) => pass(policy, state, signal, now),
@@ -123,8 +128,8 @@ fn advance(policy: &Policy, state: &mut State, event: Event, now: Time) -> Actio
         (Phase::Killing { ending, .. }, Tick) if due => finish(state, ending),
 
         // Not yet, or once more.
-        (Phase::Starting { .. } | Phase::Up, Tick) => Action::Wait,
-        (Phase::Stopping { .. }, Tick | Restart | Ready | Unready) => Action::Wait,
+        (Phase::Starting { .. } | Phase::Up, Tick | Alive) => Action::Wait,
+        (Phase::Stopping { .. }, Tick | Restart | Ready | Unready | Alive) => Action::Wait,
         (Phase::Handling { .. } | Phase::Resting { .. } | Phase::Short { .. }, Tick) => Action::Wait,
         (Phase::Refusing { .. }, Tick | Restart) => Action::Wait,
         (Phase::Quitting { .. }, Tick | Stop | Restart) => Action::Wait,
@@ -132,8 +137,7 @@ fn advance(policy: &Policy, state: &mut State, event: Event, now: Time) -> Actio
         (Phase::Killing { .. }, Tick | Stop | Interrupt | Restart) => Action::Wait,
         // Its end will be told.
         (Phase::Stopping { .. }, Left) => Action::Wait,
-        // A server is ready once, and later ones need not be.
-        (Phase::Up, Ready | Unready) => Action::Wait,
+        (Phase::Up, Unready) => Action::Wait,
         // No handler is there to end.
         (
             Phase::Starting { .. } | Phase::Up | Phase::Stopping { .. } | Phase::Resting { .. } | Phase::Short { .. },
@@ -142,22 +146,23 @@ fn advance(policy: &Policy, state: &mut State, event: Event, now: Time) -> Actio
         // No server is there to end, or to hear a signal.
         (
             Phase::Handling { .. } | Phase::Refusing { .. } | Phase::Quitting { .. },
-            Ready | Unready | Fell(_) | Failed(_) | Left | Alone | Pass(_),
+            Ready | Unready | Alive | Fell(_) | Failed(_) | Left | Alone | Pass(_),
         ) => Action::Wait,
-        (Phase::Resting { .. } | Phase::Short { .. }, Ready | Unready | Fell(_) | Failed(_) | Left | Pass(_)) => {
-            Action::Wait
-        }
+        (
+            Phase::Resting { .. } | Phase::Short { .. },
+            Ready | Unready | Alive | Fell(_) | Failed(_) | Left | Pass(_),
+        ) => Action::Wait,
         (
             Phase::Lingering { .. } | Phase::Killing { .. },
-            Ready | Unready | Fell(_) | Failed(_) | Left | Handled(_) | Pass(_) | NoFork,
+            Ready | Unready | Alive | Fell(_) | Failed(_) | Left | Handled(_) | Pass(_) | NoFork,
         ) => Action::Wait,
         // Nothing has been launched.
         (Phase::Stopping { .. } | Phase::Refusing { .. } | Phase::Quitting { .. }, NoFork) => Action::Wait,
         (Phase::Resting { .. } | Phase::Short { .. }, NoFork) => Action::Wait,
         (
             Phase::Done,
-            Tick | Ready | Unready | Fell(_) | Left | Failed(_) | Handled(_) | Alone | NoFork | Stop | Interrupt
-            | Restart | Pass(_),
+            Tick | Ready | Unready | Alive | Fell(_) | Left | Failed(_) | Handled(_) | Alone | NoFork | Stop
+            | Interrupt | Restart | Pass(_),
         ) => Action::Wait,
     }
 }
@@ -205,6 +210,8 @@ fn unexpected(policy: &Policy, state: &State, exit: Exit) -> bool {
     match policy.restart {
         Restart::Always => true,
         Restart::No => false,
+        // However it took it.
+        Restart::OnFailure | Restart::OnAbort if state.bitten => true,
         Restart::OnFailure => !passed && !policy.success.contains(exit),
         Restart::OnAbort => !passed && !policy.success.contains(exit) && exit.signal().is_some(),
     }
@@ -254,6 +261,7 @@ fn launch(policy: &Policy, state: &mut State, logs: Logs, now: Time) -> Action {
     state.phase = if state.ready { Phase::Up } else { Phase::Starting { until } };
     state.since = now;
     state.passed = 0;
+    (state.silence, state.bitten) = (None, false);
     Action::Launch(logs)
 }
 

@@ -34,6 +34,10 @@ pub struct Options {
     pub syslog: Option<Word>,
     /// `--logdir`.
     pub logdir: Option<(Word, Span)>,
+    /// `--log-size`, in bytes.
+    pub log_size: Option<u64>,
+    /// `--log-files`.
+    pub log_files: Option<u64>,
     /// `--logger`, as words.
     pub logger: Option<Vec<Word>>,
     /// `--stdin`.
@@ -76,6 +80,8 @@ pub struct Options {
     pub ready: Option<Ready>,
     /// `--ready-timeout`.
     pub ready_timeout: Option<Span>,
+    /// `--watchdog`, more than nothing.
+    pub watchdog: Option<Span>,
     /// `--debug`.
     pub debug: bool,
     /// `--check`.

@@ -12,6 +12,7 @@ use super::facts::{Facts, Ids};
 use super::options::{Options, SyslogUsage};
 use super::policy::{Handling, Policy, Restart, Role};
 use super::ready::{NOTIFY_SOCKET, Ready};
+use super::retention::Rules;
 use super::signal::Signal;
 use super::steps::{self, Program};
 use super::text::shell_words;
@@ -81,10 +82,10 @@ pub enum Output {
     Files {
         /// The logdir.
         dir: Word,
-        /// How long renamed files are kept.
-        keep: Span,
-        /// User and group that a created directory and the server's file belong to.
-        owner: Option<(u32, u32)>,
+        /// What is kept there.
+        rules: Rules,
+        /// What is between the server and its file. None: nothing.
+        writer: Option<Program>,
     },
 }
 
@@ -195,7 +196,10 @@ fn output(
 ) -> Result<Output> {
     if let Some((dir, keep)) = options.logdir {
         let owner = change.map(|identity| (identity.uid, identity.gid));
-        return Ok(Output::Files { dir, keep, owner });
+        let files = options.log_files.unwrap_or(u64::MAX);
+        let rules = Rules { keep, owner, size: options.log_size.unwrap_or(u64::MAX), files };
+        let writer = options.log_size.map(|_| steps::writer(rules, change));
+        return Ok(Output::Files { dir, rules, writer });
     }
     let Some(tag) = options.syslog else { return Ok(Output::Same) };
     let words = match &options.logger {
@@ -250,6 +254,7 @@ fn policy(options: &Options) -> Policy {
         delay: options.restart_delay.unwrap_or((Span::millis(100), Span::secs(30))),
         limit: options.restart_limit,
         ready_timeout: options.ready_timeout,
+        watchdog: options.watchdog,
         handler,
         stop_signal: options.stop_signal.unwrap_or(Signal::TERM),
         stop_timeout: given(Some(options.stop_timeout.unwrap_or(Span::secs(30)))),

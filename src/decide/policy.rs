@@ -79,6 +79,8 @@ pub struct Policy {
     pub limit: Option<Limit>,
     /// How long the first server may take until it counts as started. None: for ever.
     pub ready_timeout: Option<Span>,
+    /// How long a server that was ready may say nothing. None: for ever.
+    pub watchdog: Option<Span>,
     /// Whether a handler is asked.
     pub handler: Handling,
     /// What asks the server to end.

@@ -1,5 +1,6 @@
 //! When a server counts as started, and what it says about itself.
 
+use super::event::Event;
 use super::text::parts;
 use super::time::number;
 
@@ -31,9 +32,10 @@ impl Ready {
     }
 }
 
-/// Whether a message of sd_notify(3) says that the server is ready. Its lines are `NAME=VALUE`.
-pub fn says_ready(message: &[u8]) -> bool {
-    parts(message, b'\n').any(|line| line == b"READY=1")
+/// What a message of sd_notify(3) says about the server, if that is anything to us. Its lines are `NAME=VALUE`.
+pub fn news(message: &[u8]) -> Option<Event> {
+    let says = |word: &[u8]| parts(message, b'\n').any(|line| line == word);
+    if says(b"READY=1") { Some(Event::Ready) } else { says(b"WATCHDOG=1").then_some(Event::Alive) }
 }
 
 #[cfg(test)]
@@ -58,10 +60,13 @@ mod tests {
     #[test]
     fn messages() {
         for message in ["READY=1", "READY=1\n", "STATUS=up\nREADY=1\nMAINPID=7"] {
-            assert!(says_ready(message.as_bytes()), "{message}");
+            assert_eq!(news(message.as_bytes()), Some(Event::Ready), "{message}");
         }
-        for message in ["", "READY=0", "XREADY=1", "READY=10", "STATUS=READY=1"] {
-            assert!(!says_ready(message.as_bytes()), "{message}");
+        for message in ["", "READY=0", "XREADY=1", "WATCHDOG=0", "WATCHDOG=trigger", "READY=10", "STATUS=READY=1"] {
+            assert_eq!(news(message.as_bytes()), None, "{message}");
+        }
+        for message in ["WATCHDOG=1", "STATUS=x\nWATCHDOG=1\n"] {
+            assert_eq!(news(message.as_bytes()), Some(Event::Alive), "{message}");
         }
     }
 }

@@ -2,9 +2,10 @@
 
 use alloc::vec::Vec;
 
-use super::event::Ending;
+use super::event::{Action, Ending};
 use super::exit::Exit;
 use super::policy::Policy;
+use super::signal::Signal;
 use super::time::{Span, Time};
 
 /// All that the manager remembers.
@@ -26,6 +27,10 @@ pub struct State {
     pub(super) passed: u64,
     /// How long to wait when the kernel refuses to fork.
     pub(super) shortage: Span,
+    /// Until when the server has to say that it lives, where that matters.
+    pub(super) silence: Option<Time>,
+    /// Whether it has not, in this life.
+    pub bitten: bool,
 }
 
 /// Where the manager is. `until` is when it goes on by itself; `exit` is the end of the server that it is all about.
@@ -105,13 +110,16 @@ impl State {
             history: Vec::with_capacity(room),
             passed: 0,
             shortage: Span::ZERO,
+            silence: None,
+            bitten: false,
         }
     }
 
     /// When the state changes by itself.
     pub fn deadline(&self) -> Option<Time> {
         match self.phase {
-            Phase::Up | Phase::Done => None,
+            Phase::Up => self.silence,
+            Phase::Done => None,
             Phase::Starting { until }
             | Phase::Stopping { until, .. }
             | Phase::Handling { until, .. }
@@ -127,6 +135,19 @@ impl State {
     /// Whether it died by a signal that was passed on to it: that is what somebody asked for.
     pub fn was_passed(&self, exit: Exit) -> bool {
         exit.signal().is_some_and(|signal| self.passed & signal.bit() != 0)
+    }
+
+    /// The server has said that it lives, and has to say so again in time.
+    pub(super) fn heed(&mut self, policy: &Policy, now: Time) -> Action {
+        self.silence = policy.watchdog.map(|span| now.after(span));
+        Action::Wait
+    }
+
+    /// The server has been silent for too long.
+    pub(super) fn bite(&mut self, policy: &Policy, now: Time) -> Action {
+        self.bitten = true;
+        self.phase = Phase::Stopping { next: Next::Fall, until: policy.grace(now) };
+        Action::Send(Signal::ABRT, policy.whom)
     }
 
     /// Restarts after unexpected ends so far.

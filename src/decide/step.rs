@@ -3,6 +3,7 @@
 use core::fmt;
 
 use super::attributes::{Capabilities, ResourceLimit};
+use super::retention::Rules;
 use super::text::Clean;
 use super::word::Word;
 
@@ -33,6 +34,8 @@ pub enum Step {
     Output,
     /// So many sockets from descriptor 3 on, and `LISTEN_PID`.
     Sockets(u16),
+    /// Who is watched: `WATCHDOG_PID`.
+    Watchdog,
     /// Change the root directory.
     Root(Word),
     /// Change the working directory.
@@ -67,6 +70,8 @@ pub enum Step {
     Descriptors,
     /// The end of a pipe, under the number where the program says that it is ready.
     Ready(i32),
+    /// Become the writer of the server's output.
+    Write(Rules),
     /// Become the program. The command is named for people: its path may still have to be found.
     Exec(Word),
 }
@@ -97,6 +102,7 @@ impl fmt::Display for Step {
             Self::Input => f.write_str("redirect standard input"),
             Self::Output => f.write_str("redirect standard output and error"),
             Self::Sockets(count) => write!(f, "hand over the sockets ({count})"),
+            Self::Watchdog => f.write_str("be watched"),
             Self::Root(dir) => write!(f, "change root to '{}'", Clean(dir.to_bytes())),
             Self::Dir(dir) => write!(f, "change directory to '{}'", Clean(dir.to_bytes())),
             Self::Inside(dir) => write!(f, "prove that '{}' is inside of the root", Clean(dir.to_bytes())),
@@ -110,6 +116,7 @@ impl fmt::Display for Step {
             Self::Umask(mask) => write!(f, "set the umask to {mask:03o}"),
             Self::Descriptors => f.write_str("close the descriptors"),
             Self::Ready(number) => write!(f, "open descriptor {number} of --ready"),
+            Self::Write(_) => f.write_str("write the log"),
             Self::Exec(command) => write!(f, "execute '{}'", Clean(command.to_bytes())),
         }
     }

@@ -9,6 +9,7 @@ use super::error::{Error, Result};
 use super::facts::{Facts, Terminal};
 use super::options::Options;
 use super::ready::{NOTIFY_SOCKET, Ready};
+use super::retention::Rules;
 use super::step::{Rights, Step};
 use super::text::parts;
 use super::word::{Word, word};
@@ -48,6 +49,11 @@ pub fn server(
     for entry in facts.env_dir.iter().chain(&options.env).copied() {
         env.put(entry);
     }
+    if let Some(span) = options.watchdog {
+        // The number follows in each life.
+        env.remove(&|name| name == b"WATCHDOG_PID");
+        env.set(b"WATCHDOG_USEC", format!("{}", span.0.saturating_mul(1000)).as_bytes());
+    }
     facts.handed.tell(&options.listen, &mut env);
     let command = options.command.first().copied().unwrap_or_default();
     let mut argv = options.command.clone();
@@ -74,6 +80,7 @@ pub fn server(
     if sockets > 0 {
         steps.push(Step::Sockets(sockets));
     }
+    steps.extend(options.watchdog.map(|_| Step::Watchdog));
     steps.extend(directories(options, facts)?);
     privileges(&mut steps, identity, change, if options.caps.is_some() { Rights::Stay } else { Rights::Gone });
     steps.extend(options.caps.map(Step::Capabilities));
@@ -160,6 +167,14 @@ pub fn beside(
     steps.push(Step::Descriptors);
     steps.push(Step::Exec(command));
     Program { steps, paths, argv, env }
+}
+
+/// vsrun's own writer, beside the server and with the same signals blocked as vsrun.
+pub fn writer(rules: Rules, change: Option<&Identity>) -> Program {
+    let mut steps = vec![Step::Session, Step::Input, Step::Output, Step::Dir(c"/")];
+    privileges(&mut steps, change, change, Rights::Gone);
+    steps.push(Step::Write(rules));
+    Program { steps, paths: Vec::new(), argv: Vec::new(), env: Environ::default() }
 }
 
 /// Where a command may be: itself, when it has a slash, otherwise in each directory of PATH, where an empty one

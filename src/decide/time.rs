@@ -56,6 +56,11 @@ impl Span {
         count.checked_mul(unit).map(Self)
     }
 
+    /// The same, when it is more than nothing.
+    pub fn parse_some(text: &[u8]) -> Option<Self> {
+        Self::parse(text).filter(|span| *span > Self::ZERO)
+    }
+
     /// Reads KEEP of `--logdir`: an integer with `h`, `d`, `w` or `m` (30 days), or without a unit, which means days.
     pub fn parse_keep(text: &[u8]) -> Option<Self> {
         let (count, unit) = number_and_unit(text)?;
@@ -79,7 +84,7 @@ pub fn number(text: &[u8]) -> Option<u64> {
 }
 
 /// The digits at the start as a number, and what follows them. None without digits, or when they overflow.
-fn number_and_unit(text: &[u8]) -> Option<(u64, &[u8])> {
+pub fn number_and_unit(text: &[u8]) -> Option<(u64, &[u8])> {
     let digits = text.iter().take_while(|byte| byte.is_ascii_digit()).count();
     let (digits, unit) = text.split_at_checked(digits)?;
     if digits.is_empty() {

@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 
 use super::signal::Signal;
 use super::text::parts;
-use super::time::Span;
+use super::time::{Span, number_and_unit};
 use super::word::{Word, word};
 
 /// Any bytes.
@@ -36,6 +36,19 @@ pub fn octal(value: &[u8]) -> Option<u32> {
     }
     let mask = value.iter().fold(0, |mask, digit| mask << 3 | u32::from(digit - b'0'));
     (mask <= 0o777).then_some(mask)
+}
+
+/// A number of bytes, at least one: with `k`, `M` or `G` of 1024 each.
+pub fn size(value: &[u8]) -> Option<u64> {
+    let (count, unit) = number_and_unit(value)?;
+    let bits = match unit {
+        b"" => 0,
+        b"k" => 10,
+        b"M" => 20,
+        b"G" => 30,
+        _ => return None,
+    };
+    count.checked_mul(1 << bits).filter(|size| *size > 0)
 }
 
 /// `MIN[:MAX]`, two durations.

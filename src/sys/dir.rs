@@ -9,7 +9,7 @@ use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, RawDir, RenameFlags, Stat
 use super::{Errno, Result};
 
 /// A directory that stays the same, whatever happens to its path.
-pub struct Dir(OwnedFd);
+pub struct Dir(pub OwnedFd);
 
 /// What we ask about a file.
 #[derive(Clone, Copy, PartialEq, Eq)]

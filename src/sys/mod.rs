@@ -21,6 +21,7 @@ pub mod heap;
 pub mod identity;
 pub mod lock;
 pub mod pidfd;
+pub mod pipe;
 pub mod power;
 pub mod process;
 pub mod socket;

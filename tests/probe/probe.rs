@@ -18,6 +18,7 @@
 //! | `close FD` | closes descriptor FD |
 //! | `notify TEXT` | sends TEXT to the socket that `$NOTIFY_SOCKET` names: an abstract one |
 //! | `lines FROM TO` | prints `line N` for each number, each with one write |
+//! | `flood FROM TO SIZE` | prints the numbered lines of `flood`, which are of many lengths, SIZE bytes with each write |
 //! | `collect FILE` | copies standard input to FILE until its end |
 //! | `take N FILE` | copies N lines of standard input, and reads not one byte more |
 //! | `ignore SIGNAL` | ignores the signal of that number |
@@ -32,6 +33,8 @@
 //! | `scribble FD FILE` | tries to write to descriptor FD and writes how that went |
 //! | `processes PID N` | lets the user of process PID have N processes, as far as the hard limit goes |
 //! | `serve FD` | answers every connection to the socket FD with its pid |
+//! | `nap N` | does nothing for N milliseconds |
+//! | `hoard N` | takes N MiB of memory and uses them |
 //! | `core` | allows core files of any size |
 //! | `segv` | ends by a true memory fault |
 //! | `raise SIGNAL` | sends itself the signal of that number |
@@ -69,6 +72,7 @@ enum Action {
     Close(i32),
     Notify(OsString),
     Lines(u64, u64),
+    Flood(u64, u64, u64),
     Collect(PathBuf),
     Take(u64, PathBuf),
     Ignore(i32),
@@ -83,6 +87,8 @@ enum Action {
     Scribble(i32, PathBuf),
     Processes(i32, u64),
     Serve(i32),
+    Nap(u64),
+    Hoard(u64),
     Core,
     Segv,
     Raise(i32),
@@ -122,6 +128,7 @@ fn next_action(words: &mut Words) -> Option<Action> {
         Some("close") => Action::Close(small(words)),
         Some("notify") => Action::Notify(text(words)),
         Some("lines") => Action::Lines(number(words), number(words)),
+        Some("flood") => Action::Flood(number(words), number(words), number(words)),
         Some("collect") => Action::Collect(path(words)),
         Some("take") => Action::Take(number(words), path(words)),
         Some("ignore") => Action::Ignore(small(words)),
@@ -136,6 +143,8 @@ fn next_action(words: &mut Words) -> Option<Action> {
         Some("scribble") => Action::Scribble(small(words), path(words)),
         Some("processes") => Action::Processes(small(words), number(words)),
         Some("serve") => Action::Serve(small(words)),
+        Some("nap") => Action::Nap(number(words)),
+        Some("hoard") => Action::Hoard(number(words)),
         Some("core") => Action::Core,
         Some("segv") => Action::Segv,
         Some("raise") => Action::Raise(small(words)),
@@ -166,6 +175,7 @@ fn perform(action: Action, arguments: &[OsString], words: &mut Words, life: &mut
         Action::Close(fd) => kernel::close(fd),
         Action::Notify(text) => notify(&text),
         Action::Lines(from, to) => (from..=to).for_each(|n| kernel::write_all(1, format!("line {n}\n").as_bytes())),
+        Action::Flood(from, to, size) => flood(from, to, size as usize),
         Action::Collect(file) => while copy_some(&file, 4096) > 0 {},
         Action::Take(count, file) => take_lines(count, &file),
         Action::Ignore(signal) => kernel::ignore(signal),
@@ -182,6 +192,8 @@ fn perform(action: Action, arguments: &[OsString], words: &mut Words, life: &mut
         Action::Scribble(fd, file) => append_line(&file, &OsString::from(kernel::scribble(fd))),
         Action::Processes(pid, most) => kernel::limit_processes(pid, most),
         Action::Serve(fd) => kernel::serve(fd, format!("{}\n", kernel::pid()).as_bytes()),
+        Action::Nap(milliseconds) => kernel::pause_for_milliseconds(milliseconds as _),
+        Action::Hoard(count) => std::mem::forget(std::hint::black_box(vec![1_u8; (count as usize) << 20])),
         Action::Core => kernel::allow_core(),
         Action::Segv => kernel::memory_fault(),
         Action::Raise(signal) => kernel::raise(signal),
@@ -197,6 +209,19 @@ fn notify(text: &OsString) {
     let socket = std::env::var_os("NOTIFY_SOCKET").unwrap_or_else(|| misused("there is no NOTIFY_SOCKET"));
     let name = socket.as_bytes().strip_prefix(b"@").unwrap_or_else(|| misused(&format!("{socket:?} is no @name")));
     kernel::send(name, text.as_bytes()).unwrap_or_else(|error| misused(&format!("{socket:?}: {error}")));
+}
+
+fn flood(from: u64, to: u64, size: usize) {
+    let mut bytes = Vec::new();
+    for n in from..=to {
+        bytes.extend(format!("{n} {}\n", "x".repeat(n as usize % 97)).bytes());
+        if bytes.len() >= size || n == to {
+            let rest = if n == to { 0 } else { bytes.len() % size };
+            let whole = bytes.len() - rest;
+            bytes[..whole].chunks(size).for_each(|bytes| kernel::write_all(1, bytes));
+            bytes.drain(..whole);
+        }
+    }
 }
 
 fn inner(words: &mut Words) -> Box<Action> {

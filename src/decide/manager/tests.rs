@@ -16,6 +16,7 @@ fn policy() -> Policy {
         delay: (Span::millis(100), Span::secs(30)),
         limit: None,
         ready_timeout: None,
+        watchdog: None,
         handler: Handling::Absent,
         stop_signal: Signal::TERM,
         stop_timeout: Some(Span::secs(30)),
@@ -98,6 +99,7 @@ fn possible(policy: &Policy, world: World) -> Vec<(Event, World)> {
         events.extend([
             (Event::Ready, world),
             (Event::Unready, world),
+            (Event::Alive, world),
             (Event::Pass(Signal::new(if policy.role == Role::Guard { 15 } else { USR1 }).unwrap()), world),
         ]);
     }
@@ -169,6 +171,7 @@ fn every_short_history_holds() {
         Policy { restart: Restart::No, role: Role::Guard, whom: To::Group, ..policy() },
         Policy { whom: To::Group, linger: Some(Span::secs(3)), stop_timeout: None, ..policy() },
         Policy { whom: To::Group, handler: Handling::Patient, ready_timeout: Some(Span::secs(9)), ..policy() },
+        Policy { watchdog: Some(Span::secs(3)), restart: Restart::OnAbort, ..policy() },
     ];
     // Miri is some hundred times slower, and looks for something else than the histories' rules.
     let (depth, at_least) = if cfg!(miri) { (2, 100) } else { (6, 1_000_000) };
@@ -192,6 +195,7 @@ fn the_end_is_the_end() {
         Event::Tick,
         Event::Ready,
         Event::Unready,
+        Event::Alive,
         Event::Fell(Exit::Code(1)),
         Event::Left,
         Event::Failed(1),
@@ -507,4 +511,35 @@ fn who_lingers_is_asked_killed_and_left() {
     assert_eq!(urgent.at(4999, Event::Interrupt), Action::Wait);
     // Not even KILL ends who hangs in the kernel.
     assert_eq!(urgent.at(1, Event::Tick), Action::Finish(ending));
+}
+
+#[test]
+fn a_silent_server_is_ended_and_that_is_no_voluntary_end() {
+    let watched = Policy { watchdog: Some(Span::secs(3)), ..policy() };
+    let bite = Action::Send(Signal::ABRT, To::Server);
+    for restart in [Restart::OnFailure, Restart::OnAbort, Restart::Always] {
+        let mut story = Story::new(Policy { restart, ..watched.clone() });
+        assert_eq!(story.at(2999, Event::Alive), Action::Wait);
+        assert_eq!((story.at(2999, Event::Tick), story.at(1, Event::Tick)), (Action::Wait, bite));
+        assert!(story.state.bitten);
+        assert_eq!(story.at(1, Event::Alive), Action::Wait, "too late");
+        assert_eq!(story.at(29_999, Event::Tick), Action::Send(Signal::KILL, To::Group));
+        assert_eq!(story.at(1, Event::Fell(Exit::SUCCESS)), Action::Launch(Logs::Same), "{restart:?}");
+        // The next life is watched from the moment when it is ready, too.
+        assert!(!story.state.bitten);
+        assert_eq!((story.at(900, Event::Alive), story.state.deadline()), (Action::Wait, None));
+        assert_eq!(story.at(1, Event::Ready), Action::Wait);
+        assert_eq!(story.at(3000, Event::Tick), bite);
+        assert_eq!(story.at(1, Event::Fell(killed(6))), Action::Wait, "a pause");
+    }
+    let mut handled = Story::new(Policy { handler: Handling::Patient, ..watched.clone() });
+    assert_eq!(handled.at(3000, Event::Tick), bite);
+    assert_eq!(handled.at(1, Event::Fell(killed(6))), Action::Handle(killed(6)));
+    let mut stopped = Story::new(watched.clone());
+    assert_eq!(stopped.at(3000, Event::Tick), bite);
+    assert_eq!(stopped.at(1, Event::Stop), Action::Wait);
+    assert_eq!(stopped.at(1, Event::Fell(killed(6))), Action::Finish(Ending::Stopped));
+    let mut alone = Story::new(Policy { restart: Restart::No, ..watched });
+    assert_eq!(alone.at(3000, Event::Tick), bite);
+    assert_eq!(alone.at(1, Event::Fell(killed(6))), Action::Finish(Ending::Server(killed(6))));
 }

@@ -1,0 +1,58 @@
+//! A program, laid out in memory for its starts.
+
+use core::fmt::Write;
+
+use crate::decide::step::Step;
+use crate::decide::steps::Program;
+use crate::decide::text::Text;
+use crate::decide::word::Word;
+use crate::sys::process::{self, Words};
+
+/// A program with everything that its start needs in memory: after a fork nothing is allocated.
+pub struct Prepared {
+    /// What is done on the way, in order.
+    pub steps: Vec<Step>,
+    /// Where it may be.
+    pub paths: Vec<Word>,
+    /// Its arguments.
+    pub argv: Words,
+    /// Its environment; the words that change from start to start are filled in before each.
+    pub env: Words,
+}
+
+impl Prepared {
+    /// Lays the program out.
+    pub fn new(program: Program) -> Self {
+        let has = |wanted: fn(&Step) -> bool| program.steps.iter().any(wanted);
+        let late = [has(|step| matches!(step, Step::Sockets(_))), has(|step| matches!(step, Step::Watchdog))];
+        let mut prepared = Self::with_slots(program, late.len(), 24);
+        for (slot, late) in late.into_iter().enumerate() {
+            // Not empty, so that the process on its way can write its pid over it.
+            prepared.env.fill(slot, if late { b"=" } else { b"" });
+        }
+        prepared
+    }
+
+    /// What is done on the way, in order.
+    pub fn steps(&self) -> &[Step] {
+        &self.steps
+    }
+
+    /// Whether the program is found without the working directory.
+    pub fn is_absolute(&self) -> bool {
+        self.paths.iter().all(|path| path.to_bytes().starts_with(b"/"))
+    }
+
+    /// The same, with room for so many variables of that size.
+    pub fn with_slots(program: Program, slots: usize, size: usize) -> Self {
+        let Program { steps, paths, argv, env } = program;
+        Self { steps, paths, argv: Words::new(argv, 0, 0), env: Words::new(env.0, slots, size) }
+    }
+
+    /// A process on its way writes its own pid into its variable for it.
+    pub fn name_itself(&self, name: &str) {
+        let mut word = Text::<64>::new();
+        let _ = write!(word, "{name}={}", process::id());
+        self.env.rewrite(usize::from(name.starts_with('W')), word.as_bytes());
+    }
+}

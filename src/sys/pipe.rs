@@ -1,0 +1,59 @@
+//! What flows through a pipe into a file, without a stop in our memory: whoever moves it may be killed at any time, and
+//! what has not arrived is still in the pipe.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::fs::SeekFrom;
+use rustix::pipe::SpliceFlags;
+
+use super::Result;
+use super::fd::{pipe, read_full};
+
+/// A pipe with room for a mebibyte, if that is to be had, so that those at its ends seldom wait for each other.
+///
+/// # Errors
+/// Those of pipe2(2).
+pub fn wide() -> Result<(OwnedFd, OwnedFd)> {
+    let pipe = pipe()?;
+    let _ = rustix::pipe::fcntl_setpipe_size(&pipe.0, 1 << 20);
+    Ok(pipe)
+}
+
+/// How many bytes are in a pipe.
+pub fn count(pipe: BorrowedFd<'_>) -> u64 {
+    rustix::io::ioctl_fionread(pipe).unwrap_or(0)
+}
+
+/// Moves at most so many bytes, which are there, to the place where the file's descriptor stands.
+///
+/// # Errors
+/// Those of splice(2): EINVAL for a file that is open to append.
+pub fn splice(pipe: BorrowedFd<'_>, file: BorrowedFd<'_>, count: u64) -> Result<usize> {
+    let count = usize::try_from(count).unwrap_or(usize::MAX);
+    rustix::pipe::splice(pipe, None, file, None, count, SpliceFlags::empty())
+}
+
+/// Reads the first bytes of a pipe that is not empty, and leaves them there.
+///
+/// # Errors
+/// Those of pipe2(2) and tee(2).
+pub fn peek(from: BorrowedFd<'_>, buffer: &mut [u8]) -> Result<usize> {
+    let (read, write) = pipe()?;
+    rustix::pipe::tee(from, &write, buffer.len(), SpliceFlags::empty())?;
+    drop(write);
+    read_full(read.as_fd(), buffer)
+}
+
+/// Moves a descriptor to the end of its file. Answers how long that is.
+///
+/// # Errors
+/// Those of lseek(2).
+pub fn to_end(file: BorrowedFd<'_>) -> Result<u64> {
+    rustix::fs::seek(file, SeekFrom::End(0))
+}
+
+/// Whether the byte before a place in a file is the end of a line.
+pub fn is_line_end(file: BorrowedFd<'_>, place: u64) -> bool {
+    let mut byte = [0];
+    rustix::io::pread(file, &mut byte, place.saturating_sub(1)).is_ok() && byte == [b'\n']
+}
