@@ -1,6 +1,5 @@
 //! Starts a program: performs the steps of the plan blindly, one arm each, and tells the parent which one failed.
 
-use core::fmt::Write;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 use crate::act::explain;
@@ -11,7 +10,6 @@ use crate::act::say::{Priority, Voice};
 use crate::act::writer;
 use crate::decide::exit;
 use crate::decide::step::{Rights, Step};
-use crate::decide::text::Text;
 use crate::sys::process::{Forked, Pid};
 use crate::sys::wait::Mask;
 use crate::sys::{self, Errno, attributes, canary, caps, fd, identity, process, terminal, wait};
