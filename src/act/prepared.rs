@@ -38,11 +38,6 @@ impl Prepared {
         &self.steps
     }
 
-    /// Whether the program is found without the working directory.
-    pub fn is_absolute(&self) -> bool {
-        self.paths.iter().all(|path| path.to_bytes().starts_with(b"/"))
-    }
-
     /// The same, with room for so many variables of that size.
     pub fn with_slots(program: Program, slots: usize, size: usize) -> Self {
         let Program { steps, paths, argv, env } = program;
