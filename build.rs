@@ -29,8 +29,7 @@ mod completions;
 fn main() {
     let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets OUT_DIR"));
     let version = env::var("CARGO_PKG_VERSION").expect("cargo sets CARGO_PKG_VERSION");
-    fs::write(out.join("help.txt"), help::text()).expect("cannot write help.txt");
-    fs::write(out.join("completion.txt"), help::completion()).expect("cannot write completion.txt");
+    fs::write(out.join("options.txt"), help::table()).expect("cannot write options.txt");
     fs::write(out.join("vsrun.8"), man::page(&version)).expect("cannot write vsrun.8");
     fs::write(out.join("vsrun.bash"), completions::bash()).expect("cannot write vsrun.bash");
     fs::write(out.join("_vsrun"), completions::zsh()).expect("cannot write _vsrun");

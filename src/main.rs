@@ -6,8 +6,7 @@
 use core::ffi::{c_char, c_int};
 
 use vsrun::act::{check, control, facts, run, say};
-use vsrun::decide::cli::table::COMPLETION;
-use vsrun::decide::cli::{self, Request};
+use vsrun::decide::cli::{self, Request, table};
 use vsrun::decide::error::{Error, Result};
 use vsrun::decide::policy::AtExit;
 use vsrun::decide::word::Word;
@@ -47,9 +46,9 @@ fn start(words: Vec<Word>, at_exit: &mut Option<AtExit>) -> Result<u8> {
                 words = facts::read_words(unread)?;
                 continue;
             }
-            Request::Help => say::out(include_str!(concat!(env!("OUT_DIR"), "/help.txt"))),
-            Request::Completion => say::out(COMPLETION),
-            Request::Version => say::out(VERSION),
+            Request::Help => say::out(&table::help()),
+            Request::Completion => say::out(&table::completion()),
+            Request::Version => say::out(VERSION.as_bytes()),
             Request::Control(control) => control::control(&control),
             Request::Run(options) if options.check => check::check(*options),
             Request::Run(options) => run::run(*options)?.live(),

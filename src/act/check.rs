@@ -82,7 +82,7 @@ pub fn check(mut options: Options) -> ! {
 const UNKNOWN: &str = "not checked: what depends on that";
 
 fn tell(text: &str) {
-    if let Err(error) = say::out(&format!("{text}\n")) {
+    if let Err(error) = say::out(format!("{text}\n").as_bytes()) {
         process::leave(say::complain(&error));
     }
 }

@@ -39,7 +39,7 @@ pub fn control(control: &Control) -> Result<u8> {
     };
     let nobody = match (control.order, found) {
         (Order::Status, Ok((_, server))) => {
-            return say::out(&format!("running: pid {} ({path})\n", server.named.number));
+            return say::out(format!("running: pid {} ({path})\n", server.named.number).as_bytes());
         }
         (Order::Signal(signal), Ok((_, server))) => match send(server.named, signal)? {
             Sent::Yes => return Ok(exit::OK),
@@ -53,12 +53,18 @@ pub fn control(control: &Control) -> Result<u8> {
         (_, Err(nobody)) => nobody,
     };
     let (status, word, why) = nobody.words();
-    let why = if let Nobody::Unknown(Why::Kernel(number)) = nobody { sys::words_of(number) } else { why };
-    let mut text = format!("{word}: {path}: {why}");
+    let mut text = match nobody {
+        Nobody::Unknown(Why::Kernel(number)) => {
+            format!("{word}: {path}: {}", sys::words(Errno::from_raw_os_error(number)))
+        }
+        Nobody::NotRunning | Nobody::Dead | Nobody::Restarting | Nobody::Unknown(_) => {
+            format!("{word}: {path}: {why}")
+        }
+    };
     let code = match (control.order, nobody) {
         (Order::Status, _) => {
             text.push('\n');
-            say::out(&text)?;
+            say::out(text.as_bytes())?;
             return Ok(status);
         }
         (_, Nobody::Unknown(_)) => status,

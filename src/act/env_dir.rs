@@ -4,6 +4,7 @@ use alloc::vec::Vec;
 use core::ffi::CStr;
 use std::os::fd::AsFd;
 
+use crate::act::say::failed;
 use crate::decide::environ::from_file;
 use crate::decide::error::{Error, Result};
 use crate::decide::text::Clean;
@@ -21,11 +22,13 @@ const MOST: u64 = 64 << 10;
 /// When the directory or one of its files cannot be read, or is nothing that a variable could come from.
 pub fn read(path: Word) -> Result<Vec<Word>> {
     let fail = |name: &[u8], why: Errno| {
-        let why = match why {
-            Errno::INVAL => "a variable is a regular file of at most 64 KiB without '=' in its name",
-            why => sys::words(why),
-        };
-        Error::refused(format_args!("cannot read --env-dir '{}/{}': {why}", Clean(path.to_bytes()), Clean(name)))
+        let (dir, name) = (Clean(path.to_bytes()), Clean(name));
+        let doing = format_args!("cannot read --env-dir '{dir}/{name}'");
+        if why == Errno::INVAL {
+            const NOT: &str = "a variable is a regular file of at most 64 KiB without '=' in its name";
+            return Error::refused(format_args!("{doing}: {NOT}"));
+        }
+        failed(doing, why)
     };
     let mut names = Vec::new();
     let mut note = |name: &CStr| {

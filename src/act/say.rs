@@ -195,9 +195,8 @@ pub fn complain(error: &Error) -> u8 {
 ///
 /// # Errors
 /// When it cannot be written: the caller wanted it.
-pub fn out(text: &str) -> Result<u8, Error> {
-    fd::write_all(fd::standard(1), text.as_bytes())
-        .map_err(|why| failed(format_args!("cannot write to standard output"), why))?;
+pub fn out(text: &[u8]) -> Result<u8, Error> {
+    fd::write_all(fd::standard(1), text).map_err(|why| failed(format_args!("cannot write to standard output"), why))?;
     Ok(exit::OK)
 }
 

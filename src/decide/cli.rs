@@ -125,25 +125,42 @@ fn read(options: &mut Options, parser: &mut lexopt::Parser) -> Result<Option<Fou
         seen |= row.once;
         let [value, second] = &values;
         let malformed = if row.id == Id::Logdir { second } else { value };
-        match take(options, &row, value, second) {
-            Ok(None) => {}
-            Ok(found) => return Ok(found),
-            Err("") => {
-                let (value, choices) = (Clean(malformed), Clean(row.choices()));
-                return Err(row.wrong(format_args!("'{value}' is none of {choices}")));
-            }
-            Err(not) => return Err(row.malformed(malformed, not)),
+        let not = take(options, &row, value, second);
+        if not == CHOICE {
+            let (value, choices) = (Clean(malformed), Clean(row.choices()));
+            return Err(row.wrong(format_args!("'{value}' is none of {choices}")));
+        }
+        if not != FINE {
+            return Err(row.malformed(malformed, not));
+        }
+        if let Some(request) = request(row.id, value) {
+            return Ok(Some(request));
         }
     }
     Ok(None)
 }
 
-/// What ends the reading, if this option does; or what is wrong with its value: nothing but that it is none of the
-/// option's choices, where the text is empty.
-type Taken = core::result::Result<Option<Found>, &'static str>;
+/// What ends the reading, if this option does.
+fn request(id: Id, value: &[u8]) -> Option<Found> {
+    if id == Id::Args {
+        return Some(Found::File(text(value)));
+    }
+    if id == Id::Help {
+        return Some(Found::Request(Request::Help));
+    }
+    if id == Id::HelpCompletion {
+        return Some(Found::Request(Request::Completion));
+    }
+    (id == Id::Version).then_some(Found::Request(Request::Version))
+}
 
-/// Takes the values of one option. The arms stand in the order of the table.
-fn take(options: &mut Options, row: &Row, value: &[u8], second: &[u8]) -> Taken {
+/// What is wrong with a value: nothing.
+const FINE: &str = "";
+/// It is none of the option's choices.
+const CHOICE: &str = "?";
+
+/// Takes the values of one option, and says what is wrong with them. The arms stand in the order of the table.
+fn take(options: &mut Options, row: &Row, value: &[u8], second: &[u8]) -> &'static str {
     let word = || Some(text(value));
     match row.id {
         Id::User => return put(&mut options.user, Login::parse(value), "is not USER[:GROUP]"),
@@ -163,7 +180,7 @@ fn take(options: &mut Options, row: &Row, value: &[u8], second: &[u8]) -> Taken 
         Id::Logger => return put(&mut options.logger, words_of(value), "is empty"),
         Id::SyslogUsage => {
             const USAGES: [SyslogUsage; 3] = [SyslogUsage::No, SyslogUsage::Yes, SyslogUsage::Only];
-            return put(&mut options.syslog_usage, row.choose(value, &USAGES), "");
+            return put(&mut options.syslog_usage, row.choose(value, &USAGES), CHOICE);
         }
         Id::Stdin => options.stdin = true,
         Id::Port => return put(&mut options.port, endpoint::port(value), endpoint::PORT),
@@ -183,7 +200,7 @@ fn take(options: &mut Options, row: &Row, value: &[u8], second: &[u8]) -> Taken 
         Id::Limit => {
             let limit = attributes::limit(value);
             if limit.is_some_and(|limit| options.attributes.iter().any(|other| are_rivals(other, &limit))) {
-                return Err("is given twice");
+                return "is given twice";
             }
             return push(&mut options.attributes, limit, LIMIT);
         }
@@ -198,7 +215,7 @@ fn take(options: &mut Options, row: &Row, value: &[u8], second: &[u8]) -> Taken 
         Id::Init => options.init = true,
         Id::Restart => {
             const ENDS: [Restart; 4] = [Restart::No, Restart::OnFailure, Restart::OnAbort, Restart::Always];
-            return put(&mut options.restart, row.choose(value, &ENDS), "");
+            return put(&mut options.restart, row.choose(value, &ENDS), CHOICE);
         }
         Id::SuccessExit => {
             return put(&mut options.success_exit, Success::parse(value), "is no list of statuses and signals");
@@ -219,7 +236,7 @@ fn take(options: &mut Options, row: &Row, value: &[u8], second: &[u8]) -> Taken 
         Id::Linger => return put(&mut options.linger, Span::parse(value), DURATION),
         Id::AtExit => {
             const ENDS: [AtExit; 3] = [AtExit::Poweroff, AtExit::Reboot, AtExit::Halt];
-            return put(&mut options.at_exit, row.choose(value, &ENDS), "");
+            return put(&mut options.at_exit, row.choose(value, &ENDS), CHOICE);
         }
         Id::Ready => return put(&mut options.ready, Ready::parse(value), READY),
         Id::ReadyTimeout => return put(&mut options.ready_timeout, Span::parse(value), DURATION),
@@ -230,12 +247,9 @@ fn take(options: &mut Options, row: &Row, value: &[u8], second: &[u8]) -> Taken 
             let order = Signal::parse(value).map(|signal| (Order::Signal(signal), text(second)));
             return push(&mut options.control, order, "is not a signal");
         }
-        Id::Args => return Ok(Some(Found::File(text(value)))),
-        Id::Help => return Ok(Some(Found::Request(Request::Help))),
-        Id::HelpCompletion => return Ok(Some(Found::Request(Request::Completion))),
-        Id::Version => return Ok(Some(Found::Request(Request::Version))),
+        Id::Args | Id::Help | Id::HelpCompletion | Id::Version => {}
     }
-    Ok(None)
+    FINE
 }
 
 const DURATION: &str = "is not a duration: an integer and ms, s, min, h, d or w";
@@ -245,15 +259,17 @@ const TRAP: &str = "is not SIGNAL=ACTION for a signal that can be trapped";
 const READY: &str = "is not exec, notify or fd:N with N of 3 to 65535";
 
 /// Stores a value that was read. None: it is malformed.
-fn put<T>(slot: &mut Option<T>, value: Option<T>, not: &'static str) -> Taken {
+fn put<T>(slot: &mut Option<T>, value: Option<T>, not: &'static str) -> &'static str {
+    let not = if value.is_some() { FINE } else { not };
     *slot = value;
-    if slot.is_some() { Ok(None) } else { Err(not) }
+    not
 }
 
 /// The same for an option that may be given again.
-fn push<T>(list: &mut Vec<T>, value: Option<T>, not: &'static str) -> Taken {
-    list.push(value.ok_or(not)?);
-    Ok(None)
+fn push<T>(list: &mut Vec<T>, value: Option<T>, not: &'static str) -> &'static str {
+    let Some(value) = value else { return not };
+    list.push(value);
+    FINE
 }
 
 /// What lexopt found, in one harmless line.

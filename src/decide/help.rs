@@ -1,4 +1,5 @@
-//! The help text, out of the table of options. Only build.rs and the tests call this: the program holds the result.
+//! The table of options as the program holds it, for its help text and for the reader of the command line. Only build.rs
+//! calls this.
 
 use super::flags::{Chapter, FLAGS, Flag};
 
@@ -18,11 +19,9 @@ not set it up; 126 COMMAND could not be executed; 127 it was not found.
 The manual page vsrun(8) tells the rest.
 ";
 
-/// How wide the column of option names is.
-const COLUMN: usize = 35;
-
-/// All of `--help`.
-pub fn text() -> String {
+/// The lines of the help text, without the layout. Those of options are `-u,--user`, the kinds of its values, a tab, the
+/// names of its values, a tab, and what it does.
+pub fn table() -> String {
     let mut text = String::from(USAGE);
     for (chapter, title) in [
         (Chapter::Start, "Start"),
@@ -32,10 +31,14 @@ pub fn text() -> String {
     ] {
         text += &format!("\n{title}:\n");
         for flag in FLAGS.iter().filter(|flag| flag.chapter == chapter) {
-            text += &row(flag);
+            let short = if flag.short == ' ' { String::new() } else { format!("-{},", flag.short) };
+            let kinds: Vec<&str> = flag.values.iter().map(|value| value.kind).collect();
+            let kinds = if kinds.is_empty() { "none".into() } else { kinds.join(" ") };
+            let values: Vec<&str> = flag.values.iter().map(|value| value.name).collect();
+            text += &format!("{short}--{} {kinds}\t{}\t{}\n", flag.long, values.join(" "), flag.line);
         }
     }
-    text + STATUS
+    text + STATUS.trim_end()
 }
 
 /// An option as the help text and the man page name it: `-u, --user USER[:GROUP]`.
@@ -43,26 +46,4 @@ pub fn names(flag: &Flag) -> String {
     let short = if flag.short == ' ' { String::new() } else { format!("-{}, ", flag.short) };
     let values: String = flag.values.iter().map(|value| format!(" {}", value.name)).collect();
     format!("{short}--{}{values}", flag.long)
-}
-
-/// All of `--help-completion`: a line for each option, then one for the arguments.
-pub fn completion() -> String {
-    let mut text = String::new();
-    for flag in FLAGS {
-        let short = if flag.short == ' ' { String::new() } else { format!("-{},", flag.short) };
-        let kinds: Vec<&str> = flag.values.iter().map(|value| value.kind).collect();
-        let kinds = if kinds.is_empty() { "none".into() } else { kinds.join(" ") };
-        text += &format!("{short}--{} {kinds}\n", flag.long);
-    }
-    text + "command 1 none\n"
-}
-
-fn row(flag: &Flag) -> String {
-    let indent = if flag.short == ' ' { "      " } else { "  " };
-    let names = format!("{indent}{}", names(flag));
-    if names.len() < COLUMN {
-        format!("{names:COLUMN$}{}\n", flag.line)
-    } else {
-        format!("{names}\n{:COLUMN$}{}\n", "", flag.line)
-    }
 }

@@ -5,7 +5,7 @@
 
 #![allow(unsafe_code)]
 
-use core::ffi::{CStr, c_int};
+use core::ffi::c_int;
 
 pub mod access;
 pub mod attributes;
@@ -16,6 +16,7 @@ pub mod contents;
 pub mod datagram;
 pub mod dir;
 pub mod entry;
+pub mod errno;
 pub mod fd;
 pub mod heap;
 pub mod identity;
@@ -57,24 +58,7 @@ fn verified(is: bool) -> Result<()> {
     if is { Ok(()) } else { Err(Errno::PERM) }
 }
 
-/// The system's words for an error.
-pub fn words(error: Errno) -> &'static str {
-    words_of(error.raw_os_error())
-}
-
-/// The system's words for the number of an error, and more than those where they tell only the one who knows.
-pub fn words_of(number: i32) -> &'static str {
-    match number {
-        // Of fork, exec and setuid; what else may be tried again is not told to anybody.
-        libc::EAGAIN => return "Resource temporarily unavailable (too many processes)",
-        libc::ETXTBSY => return "Text file busy (somebody has it open to write)",
-        _ => {}
-    }
-    // SAFETY: strerror answers a string for every number; vsrun has one thread, so nobody overwrites it meanwhile.
-    let text = unsafe { libc::strerror(number) };
-    if text.is_null() {
-        return "unknown error";
-    }
-    // SAFETY: not null, and with the C locale, the only one that vsrun ever has, a constant.
-    unsafe { CStr::from_ptr(text) }.to_str().unwrap_or("unknown error")
+/// An error in words.
+pub fn words(error: Errno) -> errno::Told {
+    errno::Told(error)
 }

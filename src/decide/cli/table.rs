@@ -1,5 +1,4 @@
-//! The options as the reader of a command line knows them: the lines of `--help-completion`, which are in the program
-//! anyway, one for each option and in the same order as the rows of the table.
+//! The options as the program knows them: one text, of which the help is made and by which the command line is read.
 
 use core::fmt;
 
@@ -9,8 +8,11 @@ use crate::decide::error::Error;
 use crate::decide::flags::{FLAGS, Id};
 use crate::decide::text::{Clean, parts};
 
-/// All of `--help-completion`: `-p,--pidfile file`, `--debug none`, `-d,--logdir dir string`.
-pub const COMPLETION: &str = include_str!(concat!(env!("OUT_DIR"), "/completion.txt"));
+/// The lines of the help text. One of an option is `-u,--user user`, a tab, `USER[:GROUP]`, a tab, and what it does; they
+/// stand in the order of the options.
+const TABLE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/options.txt"));
+/// How wide the column of option names is.
+const COLUMN: usize = 35;
 
 const COUNT: usize = FLAGS.len();
 
@@ -39,6 +41,58 @@ const REPEATABLE: u128 = {
     set
 };
 
+/// The lines of options.
+fn rows() -> impl Iterator<Item = &'static [u8]> {
+    parts(TABLE, b'\n').filter(|line| line.starts_with(b"-"))
+}
+
+/// All of `--help`.
+pub fn help() -> Vec<u8> {
+    let mut text = Vec::new();
+    for line in parts(TABLE, b'\n') {
+        let mut cells = parts(line, b'\t');
+        let (names, values) = (cells.next().unwrap_or_default(), cells.next().unwrap_or_default());
+        let names = match parts(names, b' ').next() {
+            Some(names) if line.starts_with(b"-") => names,
+            _ => {
+                text.extend_from_slice(line);
+                text.push(b'\n');
+                continue;
+            }
+        };
+        let mut start = text.len();
+        text.extend_from_slice(if names.contains(&b',') { b"  " } else { b"      " });
+        for byte in names {
+            text.push(*byte);
+            if *byte == b',' {
+                text.push(b' ');
+            }
+        }
+        if !values.is_empty() {
+            text.push(b' ');
+            text.extend_from_slice(values);
+        }
+        if text.len() >= start + COLUMN {
+            text.push(b'\n');
+            start = text.len();
+        }
+        text.resize(start + COLUMN, b' ');
+        text.extend_from_slice(cells.rest.unwrap_or_default());
+        text.push(b'\n');
+    }
+    text
+}
+
+/// All of `--help-completion`: a line for each option, then one for the arguments.
+pub fn completion() -> Vec<u8> {
+    let mut text = Vec::new();
+    for line in rows().chain([&b"command 1 none"[..]]) {
+        text.extend(parts(line, b'\t').next().unwrap_or_default());
+        text.push(b'\n');
+    }
+    text
+}
+
 /// An option that was found on the command line.
 #[derive(Clone, Copy)]
 pub struct Row {
@@ -56,8 +110,8 @@ impl Row {
     /// The option of that name.
     pub fn find(arg: &Arg<'_>) -> Option<Self> {
         let mut bit = 1;
-        for (line, id) in parts(COMPLETION.as_bytes(), b'\n').zip(IDS) {
-            let mut halves = parts(line, b' ');
+        for (line, id) in rows().zip(IDS) {
+            let mut halves = parts(parts(line, b'\t').next()?, b' ');
             let (names, kinds) = (halves.next()?, halves.rest?);
             let (short, name) = match names {
                 [b'-', letter, b',', b'-', b'-', name @ ..] => (Some(char::from(*letter)), name),
