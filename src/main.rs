@@ -8,6 +8,7 @@ use core::ffi::{c_char, c_int};
 use vsrun::act::{check, control, facts, run, say};
 use vsrun::decide::cli::{self, Request, table};
 use vsrun::decide::error::{Error, Result};
+use vsrun::decide::flags::Id;
 use vsrun::decide::policy::AtExit;
 use vsrun::decide::word::Word;
 use vsrun::decide::words::Words;
@@ -50,7 +51,7 @@ fn start(words: Vec<Word>, at_exit: &mut Option<AtExit>) -> Result<u8> {
             Request::Completion => say::out(&table::completion()),
             Request::Version => say::out(VERSION.as_bytes()),
             Request::Control(control) => control::control(&control),
-            Request::Run(options) if options.check => check::check(*options),
+            Request::Run(options) if options.has(Id::Check) => check::check(*options),
             Request::Run(options) => run::run(*options)?.live(),
         };
     }

@@ -10,6 +10,7 @@ use crate::decide::endpoint::Handed;
 use crate::decide::environ::Environ;
 use crate::decide::error::{Error, Result};
 use crate::decide::facts::{Facts, Ids, Terminal};
+use crate::decide::flags::Id;
 use crate::decide::options::Options;
 use crate::decide::text::Clean;
 use crate::decide::words::{Unread, Words};
@@ -63,7 +64,7 @@ pub fn read<'a>(options: &Options, world: &'a mut World) -> Result<Facts<'a>> {
             facts.ids = Ids::Fixed;
         }
     }
-    if options.stays() && options.stdin && terminal::is_ours() {
+    if options.stays() && options.has(Id::Stdin) && terminal::is_ours() {
         facts.terminal = Terminal::Ours;
     }
     if options.stays() || options.syslog.is_some() {

@@ -14,6 +14,7 @@ use crate::act::sink;
 use crate::act::sockets::{self, Sockets};
 use crate::act::stay::{Stayed, stay};
 use crate::decide::error::{Error, Result};
+use crate::decide::flags::Id;
 use crate::decide::options::Options;
 use crate::decide::plan::{Debug, Plan, plan};
 use crate::decide::policy::AtExit;
@@ -26,7 +27,7 @@ use crate::sys::{fd, process, wait};
 /// # Errors
 /// When the server could not be started. Nothing of the start is left then.
 pub fn run(mut options: Options) -> Result<Box<Stayed>> {
-    let stdin = options.stdin;
+    let stdin = options.has(Id::Stdin);
     let plan = plan_of(&mut options)?;
     wait::reset_dispositions();
     if plan.stay.is_some() || plan.background { stay(plan, stdin) } else { Err(become_server(plan)) }

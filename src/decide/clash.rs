@@ -2,39 +2,54 @@
 
 use core::fmt;
 
+use super::cli::table::{self, Given};
 use super::error::{Error, Result};
+use super::flags::Id;
 use super::options::Options;
 use super::policy::Restart;
 use super::ready::Ready;
+use super::text::Clean;
+
+/// Who stays with the server.
+const KEEPERS: Given = Given::of(&[Id::Manager, Id::Init, Id::Restart]);
+/// What is about restarts: an init restarts nothing.
+const RESTARTS: Given = Given::of(&[Id::SuccessExit, Id::RestartDelay, Id::RestartLimit, Id::HandlerTimeout]);
+
+/// Options that need one of others.
+const NEEDS: &[(Given, Given, &str)] = &[
+    (RESTARTS, KEEPERS, STAYS),
+    (
+        Given::of(&[Id::StopSignal, Id::StopTimeout, Id::Watchdog, Id::OnSignal, Id::Group, Id::Linger, Id::AtExit]),
+        KEEPERS,
+        STAYS,
+    ),
+    (Given::of(&[Id::LogSize]), Given::of(&[Id::Logdir]), "--logdir"),
+    (Given::of(&[Id::LogFiles]), Given::of(&[Id::LogSize]), "--log-size"),
+    (Given::of(&[Id::Logger]), Given::of(&[Id::Syslog]), "--syslog"),
+];
+const STAYS: &str = "--manager, --init or --restart";
 
 /// Refuses contradictions.
 ///
 /// # Errors
 /// Wrong usage, in one line that names both options.
 pub fn check(options: &Options) -> Result<()> {
-    // The first six are about restarts, and an init restarts nothing.
-    let stay = [
-        ("success-exit", options.success_exit.is_some()),
-        ("restart-delay", options.restart_delay.is_some()),
-        ("restart-limit", options.restart_limit.is_some()),
-        ("handler-timeout", options.handler_timeout.is_some()),
-        ("restart", options.restart.is_some_and(|restart| restart != Restart::No)),
-        ("manager with a handler", options.manager.is_some_and(|managed| managed.handler.is_some())),
-        ("stop-signal", options.stop_signal.is_some()),
-        ("stop-timeout", options.stop_timeout.is_some()),
-        ("watchdog", options.watchdog.is_some()),
-        ("on-signal", !options.on_signal.is_empty()),
-        ("group", options.group),
-        ("linger", options.linger.is_some()),
-        ("at-exit", options.at_exit.is_some()),
-    ];
-    for (at, (name, given)) in stay.into_iter().enumerate() {
-        if given && !options.stays() {
-            return wrong(format_args!("option --{name} needs --manager, --init or --restart"));
+    let given = options.given;
+    for (row, id) in table::named() {
+        let name = Clean(row);
+        for (whose, needs, words) in NEEDS {
+            if given.has(id) && whose.has(id) && !given.meets(*needs) {
+                return wrong(format_args!("option --{name} needs {words}"));
+            }
         }
-        if given && options.init && at < 6 {
+        let restarts = RESTARTS.has(id) || id == Id::Restart && options.restart != Some(Restart::No);
+        if options.has(Id::Init) && given.has(id) && restarts {
             return wrong(format_args!("option --init excludes --{name}"));
         }
+    }
+    let has_handler = options.manager.is_some_and(|managed| managed.handler.is_some());
+    if options.has(Id::Init) && has_handler {
+        return wrong(format_args!("option --init excludes --manager with a handler"));
     }
     if options.at_exit.is_some() && options.background {
         return wrong(format_args!("option --at-exit excludes --background"));
@@ -46,23 +61,15 @@ pub fn check(options: &Options) -> Result<()> {
     }
     let waits = matches!(options.ready, Some(Ready::Newline(_) | Ready::Notify));
     if waits && !options.stays() && !options.background {
-        return wrong(format_args!(
-            "option --ready needs somebody to wait: --background, --manager, --init or --restart"
-        ));
+        return wrong(format_args!("option --ready needs somebody to wait: --background, {STAYS}"));
     }
-    let notifies = options.ready == Some(Ready::Notify);
-    for (name, given, needs, there) in [
-        ("ready-timeout", options.ready_timeout.is_some(), "--ready fd:N or --ready notify", waits),
-        ("watchdog", options.watchdog.is_some(), "--ready notify", notifies),
-        ("log-size", options.log_size.is_some(), "--logdir", options.logdir.is_some()),
-        ("log-files", options.log_files.is_some(), "--log-size", options.log_size.is_some()),
-        ("logger", options.logger.is_some(), "--syslog", options.syslog.is_some()),
-    ] {
-        if given && !there {
-            return wrong(format_args!("option --{name} needs {needs}"));
-        }
+    if given.has(Id::ReadyTimeout) && !waits {
+        return wrong(format_args!("option --ready-timeout needs --ready fd:N or --ready notify"));
     }
-    if options.syslog.is_some() && options.logdir.is_some() {
+    if given.has(Id::Watchdog) && options.ready != Some(Ready::Notify) {
+        return wrong(format_args!("option --watchdog needs --ready notify"));
+    }
+    if given.has(Id::Syslog) && given.has(Id::Logdir) {
         return wrong(format_args!("option --syslog excludes --logdir"));
     }
     if let Some(bind) = &options.bind
@@ -70,7 +77,7 @@ pub fn check(options: &Options) -> Result<()> {
     {
         return wrong(format_args!("option --bind takes --port with an address, and not with a path"));
     }
-    if options.handler_timeout.is_some() && options.manager.is_none_or(|managed| managed.handler.is_none()) {
+    if given.has(Id::HandlerTimeout) && !has_handler {
         return wrong(format_args!("option --handler-timeout needs a handler: --manager has none"));
     }
     if let (Some(server), Some(managed)) = (options.pidfile, options.manager)

@@ -54,7 +54,7 @@ pub fn parse(words: &Words, at_exit: &mut Option<AtExit>) -> Result<Request> {
     let mut options = Options::default();
     let mut parser = lexopt::Parser::from_args(ours.iter().map(|word| OsStr::from_bytes(word.to_bytes())));
     let request = read(&mut options, &mut parser);
-    *at_exit = options.at_exit.filter(|_| !options.check);
+    *at_exit = options.at_exit.filter(|_| !options.has(Id::Check));
     // How many words have been read: in the midst of a word, that word too.
     let done = ours.len() - parser.try_raw_args().map_or(0, Iterator::count);
     let there = |error: Error| error.at(&words.place(done.saturating_sub(1)));
@@ -103,7 +103,6 @@ enum Found {
 
 /// Reads the options up to their end, or to the first that is a request of its own.
 fn read(options: &mut Options, parser: &mut lexopt::Parser) -> Result<Option<Found>> {
-    let mut seen = 0;
     while let Some(arg) = parser.next().map_err(wrong)? {
         options.count += 1;
         if let Value(word) = arg {
@@ -119,10 +118,9 @@ fn read(options: &mut Options, parser: &mut lexopt::Parser) -> Result<Option<Fou
                 return Err(row.malformed(value, "is empty"));
             }
         }
-        if seen & row.once != 0 {
+        if options.given.add(row.id) && !row.repeatable {
             return Err(Error::usage(format_args!("option --{} is given twice", Clean(row.name))));
         }
-        seen |= row.once;
         let [value, second] = &values;
         let malformed = if row.id == Id::Logdir { second } else { value };
         let not = take(options, &row, value, second);
@@ -164,7 +162,6 @@ fn take(options: &mut Options, row: &Row, value: &[u8], second: &[u8]) -> &'stat
     let word = || Some(text(value));
     match row.id {
         Id::User => return put(&mut options.user, Login::parse(value), "is not USER[:GROUP]"),
-        Id::NoUserChecks => options.no_user_checks = true,
         Id::Pidfile => options.pidfile = word(),
         Id::Root => options.root = word(),
         Id::WorkDir => options.work_dir = word(),
@@ -182,7 +179,6 @@ fn take(options: &mut Options, row: &Row, value: &[u8], second: &[u8]) -> &'stat
             const USAGES: [SyslogUsage; 3] = [SyslogUsage::No, SyslogUsage::Yes, SyslogUsage::Only];
             return put(&mut options.syslog_usage, row.choose(value, &USAGES), CHOICE);
         }
-        Id::Stdin => options.stdin = true,
         Id::Port => return put(&mut options.port, endpoint::port(value), endpoint::PORT),
         Id::Bind => return put(&mut options.bind, endpoint::bind(value), endpoint::ADDRESS),
         Id::Listen => {
@@ -191,7 +187,6 @@ fn take(options: &mut Options, row: &Row, value: &[u8], second: &[u8]) -> &'stat
         }
         Id::Env => return push(&mut options.env, assignment(value), "is not NAME=VALUE"),
         Id::EnvDir => options.env_dir = word(),
-        Id::ClearEnv => options.clear_env = true,
         Id::Umask => return put(&mut options.umask, octal(value), "is not an octal number of 0 to 777"),
         Id::Nice => return push(&mut options.attributes, attributes::nice(value), "is not an integer of -20 to 19"),
         Id::OomScoreAdj => {
@@ -204,15 +199,11 @@ fn take(options: &mut Options, row: &Row, value: &[u8], second: &[u8]) -> &'stat
             }
             return push(&mut options.attributes, limit, LIMIT);
         }
-        Id::NoNewPrivs => options.no_new_privs = true,
         Id::Caps => return put(&mut options.caps, Capabilities::parse(value), CAPS),
         Id::Argv0 => options.argv0 = word(),
-        Id::Debug => options.debug = true,
-        Id::Check => options.check = true,
         Id::Manager => {
             options.manager = Some(Managed { pidfile: path_or_dash(value), handler: path_or_dash(second) });
         }
-        Id::Init => options.init = true,
         Id::Restart => {
             const ENDS: [Restart; 4] = [Restart::No, Restart::OnFailure, Restart::OnAbort, Restart::Always];
             return put(&mut options.restart, row.choose(value, &ENDS), CHOICE);
@@ -232,7 +223,6 @@ fn take(options: &mut Options, row: &Row, value: &[u8], second: &[u8]) -> &'stat
         }
         Id::StopTimeout => return put(&mut options.stop_timeout, Span::parse(value), DURATION),
         Id::OnSignal => return push(&mut options.on_signal, traps::parse(value), TRAP),
-        Id::Group => options.group = true,
         Id::Linger => return put(&mut options.linger, Span::parse(value), DURATION),
         Id::AtExit => {
             const ENDS: [AtExit; 3] = [AtExit::Poweroff, AtExit::Reboot, AtExit::Halt];
@@ -247,6 +237,10 @@ fn take(options: &mut Options, row: &Row, value: &[u8], second: &[u8]) -> &'stat
             let order = Signal::parse(value).map(|signal| (Order::Signal(signal), text(second)));
             return push(&mut options.control, order, "is not a signal");
         }
+        // That they were given is all there is to them.
+        Id::NoUserChecks | Id::Stdin | Id::ClearEnv | Id::NoNewPrivs | Id::Debug | Id::Check | Id::Init | Id::Group => {
+        }
+        // They end the reading.
         Id::Args | Id::Help | Id::HelpCompletion | Id::Version => {}
     }
     FINE

@@ -4,9 +4,11 @@ use alloc::vec::Vec;
 
 use super::account::Login;
 use super::attributes::Capabilities;
+use super::cli::table::Given;
 use super::control::Order;
 use super::endpoint;
 use super::exit::Success;
+use super::flags::Id;
 use super::policy::{AtExit, Limit, Restart};
 use super::ready::Ready;
 use super::signal::Signal;
@@ -20,8 +22,6 @@ use super::word::Word;
 pub struct Options {
     /// `--user`.
     pub user: Option<Login>,
-    /// `--no-user-checks`.
-    pub no_user_checks: bool,
     /// `--pidfile`.
     pub pidfile: Option<Word>,
     /// `--root`.
@@ -40,8 +40,6 @@ pub struct Options {
     pub log_files: Option<u64>,
     /// `--logger`, as words.
     pub logger: Option<Vec<Word>>,
-    /// `--stdin`.
-    pub stdin: bool,
     /// `--port`.
     pub port: Option<Word>,
     /// `--bind`.
@@ -54,14 +52,10 @@ pub struct Options {
     pub env: Vec<Word>,
     /// `--env-dir`.
     pub env_dir: Option<Word>,
-    /// `--clear-env`.
-    pub clear_env: bool,
     /// `--umask`.
     pub umask: Option<u32>,
     /// `--nice`, `--oom-score-adj` and each `--limit`, in the order given.
     pub attributes: Vec<Step>,
-    /// `--no-new-privs`.
-    pub no_new_privs: bool,
     /// `--caps`.
     pub caps: Option<Capabilities>,
     /// `--argv0`.
@@ -70,8 +64,6 @@ pub struct Options {
     pub syslog_usage: Option<SyslogUsage>,
     /// `--on-signal`, in the order given.
     pub on_signal: Vec<(Signal, Trap)>,
-    /// `--group`.
-    pub group: bool,
     /// `--linger`.
     pub linger: Option<Span>,
     /// `--at-exit`.
@@ -82,14 +74,8 @@ pub struct Options {
     pub ready_timeout: Option<Span>,
     /// `--watchdog`, more than nothing.
     pub watchdog: Option<Span>,
-    /// `--debug`.
-    pub debug: bool,
-    /// `--check`.
-    pub check: bool,
     /// `--manager`.
     pub manager: Option<Managed>,
-    /// `--init`.
-    pub init: bool,
     /// `--restart`.
     pub restart: Option<Restart>,
     /// `--success-exit`.
@@ -106,7 +92,9 @@ pub struct Options {
     pub stop_timeout: Option<Span>,
     /// `--status`, `--stop` or `--signal`, and PIDFILE.
     pub control: Vec<(Order, Word)>,
-    /// How many options there are.
+    /// Which options there are.
+    pub given: Given,
+    /// How many there are.
     pub count: usize,
     /// COMMAND and its arguments.
     pub command: Vec<Word>,
@@ -140,8 +128,13 @@ impl Options {
         }
     }
 
+    /// Whether an option was given.
+    pub fn has(&self, id: Id) -> bool {
+        self.given.has(id)
+    }
+
     /// Whether vsrun stays with the server.
     pub fn stays(&self) -> bool {
-        self.init || self.manager.is_some() || self.restart.is_some()
+        self.has(Id::Init) || self.manager.is_some() || self.restart.is_some()
     }
 }

@@ -9,6 +9,7 @@ use super::endpoint::{self, Listen};
 use super::error::{Error, Result};
 use super::event::To;
 use super::facts::{Facts, Ids};
+use super::flags::Id;
 use super::options::{Options, SyslogUsage};
 use super::policy::{Handling, Policy, Restart, Role};
 use super::ready::{NOTIFY_SOCKET, Ready};
@@ -167,7 +168,7 @@ fn identity(options: &Options, facts: &Facts<'_>) -> Result<Option<Identity>> {
             Ids::Free | Ids::Fixed => Ok(Some(identity)),
         };
     }
-    if options.no_user_checks {
+    if options.has(Id::NoUserChecks) {
         return Ok(None);
     }
     let (is, expected) = (facts.euid, identity.uid);
@@ -226,7 +227,7 @@ fn syslog(options: &Options) -> Option<Syslog> {
 
 fn debug(options: &Options) -> Debug {
     match options.syslog_usage {
-        _ if !options.debug => Debug::Off,
+        _ if !options.has(Id::Debug) => Debug::Off,
         Some(SyslogUsage::Yes | SyslogUsage::Only) if options.syslog.is_some() && options.logger.is_none() => {
             Debug::Apart
         }
@@ -239,15 +240,15 @@ fn policy(options: &Options) -> Policy {
         (Some(managed), timeout) if managed.handler.is_some() => timeout.map_or(Handling::Patient, Handling::Within),
         _ => Handling::Absent,
     };
-    let default = if options.stays() && !options.init { Restart::OnFailure } else { Restart::No };
+    let default = if options.stays() && !options.has(Id::Init) { Restart::OnFailure } else { Restart::No };
     let given = |span: Option<Span>| span.filter(|span| *span > Span::ZERO);
     Policy {
         role: match given(options.stop_timeout) {
-            _ if !options.init => Role::Manager,
+            _ if !options.has(Id::Init) => Role::Manager,
             Some(_) => Role::Guard,
             None => Role::Init,
         },
-        whom: if options.group { To::Group } else { To::Server },
+        whom: if options.has(Id::Group) { To::Group } else { To::Server },
         linger: given(options.linger),
         restart: options.restart.unwrap_or(default),
         success: options.success_exit.unwrap_or_default(),

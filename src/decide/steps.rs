@@ -7,6 +7,7 @@ use super::endpoint;
 use super::environ::Environ;
 use super::error::{Error, Result};
 use super::facts::{Facts, Terminal};
+use super::flags::Id;
 use super::options::Options;
 use super::ready::{NOTIFY_SOCKET, Ready};
 use super::retention::Rules;
@@ -41,7 +42,7 @@ pub fn server(
     change: Option<&Identity>,
 ) -> Result<Program> {
     let nothing = Environ::default();
-    let mut env = if options.clear_env { &nothing } else { &facts.env }.of(identity);
+    let mut env = if options.has(Id::ClearEnv) { &nothing } else { &facts.env }.of(identity);
     if options.stays() {
         // vsrun reports there itself.
         env.remove(&|name| name == NOTIFY_SOCKET);
@@ -70,7 +71,7 @@ pub fn server(
     for is_limit in [false, true] {
         steps.extend(options.attributes.iter().filter(|step| matches!(step, Step::Limit(_)) == is_limit));
     }
-    if !options.stdin {
+    if !options.has(Id::Stdin) {
         steps.push(Step::Input);
     }
     if options.syslog.is_some() || options.logdir.is_some() {
@@ -84,7 +85,7 @@ pub fn server(
     steps.extend(directories(options, facts)?);
     privileges(&mut steps, identity, change, if options.caps.is_some() { Rights::Stay } else { Rights::Gone });
     steps.extend(options.caps.map(Step::Capabilities));
-    if options.no_new_privs {
+    if options.has(Id::NoNewPrivs) {
         steps.push(Step::NoNewPrivileges);
     }
     steps.extend(options.umask.map(Step::Umask));
@@ -101,7 +102,7 @@ pub fn server(
 fn session(options: &Options, facts: &Facts<'_>) -> Vec<Step> {
     match (options.stays(), options.background) {
         // The one who takes the foreground must still have SIGTTOU blocked. Another user never gets the terminal.
-        (true, false) if options.stdin && facts.terminal == Terminal::Ours && options.user.is_none() => {
+        (true, false) if options.has(Id::Stdin) && facts.terminal == Terminal::Ours && options.user.is_none() => {
             vec![Step::Foreground, Step::Signals]
         }
         (true, _) => vec![Step::Signals, Step::Session],

@@ -28,17 +28,52 @@ const IDS: [Id; COUNT] = {
     ids
 };
 
-/// A bit for each option that may be given again.
+/// Some of the options.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Given(u64);
+
+impl Given {
+    /// These.
+    #[allow(clippy::indexing_slicing, reason = "at compile time, where it would be seen")]
+    pub const fn of(ids: &[Id]) -> Self {
+        let (mut set, mut at) = (0, 0);
+        while at < ids.len() {
+            set |= 1 << ids[at] as u64;
+            at += 1;
+        }
+        Self(set)
+    }
+
+    /// Whether this one is among them.
+    pub fn has(self, id: Id) -> bool {
+        self.0 >> id as u64 & 1 != 0
+    }
+
+    /// Whether one of those is among them.
+    pub fn meets(self, others: Self) -> bool {
+        self.0 & others.0 != 0
+    }
+
+    /// Takes it in. Answers whether it was there already.
+    pub fn add(&mut self, id: Id) -> bool {
+        let there = self.has(id);
+        self.0 |= 1 << id as u64;
+        there
+    }
+}
+
+/// Those that may be given again.
 #[allow(clippy::indexing_slicing, reason = "at compile time, where it would be seen")]
-const REPEATABLE: u128 = {
+const REPEATABLE: Given = {
+    assert!(COUNT < 64, "a bit for each option");
     let (mut set, mut at) = (0, 0);
     while at < COUNT {
-        if FLAGS[at].repeatable {
+        if FLAGS[at].repeatable || FLAGS[at].values.is_empty() {
             set |= 1 << at;
         }
         at += 1;
     }
-    set
+    Given(set)
 };
 
 /// The lines of options.
@@ -102,31 +137,36 @@ pub struct Row {
     pub name: &'static [u8],
     /// The kinds of its values, separated by blanks; `none`.
     pub kinds: &'static [u8],
-    /// A bit of its own where it may be given only once.
-    pub once: u128,
+    /// Whether it may be given again.
+    pub repeatable: bool,
+}
+
+/// The long names of all options, in order.
+pub fn named() -> impl Iterator<Item = (&'static [u8], Id)> {
+    rows().filter_map(cut).map(|(_, name, _)| name).zip(IDS)
+}
+
+/// The letter of an option's line, the long name, and the kinds of values.
+fn cut(line: &'static [u8]) -> Option<(Option<char>, &'static [u8], &'static [u8])> {
+    let mut halves = parts(parts(line, b'\t').next()?, b' ');
+    Some(match halves.next()? {
+        [b'-', letter, b',', b'-', b'-', name @ ..] => (Some(char::from(*letter)), name, halves.rest?),
+        names => (None, names.get(2..)?, halves.rest?),
+    })
 }
 
 impl Row {
     /// The option of that name.
     pub fn find(arg: &Arg<'_>) -> Option<Self> {
-        let mut bit = 1;
-        for (line, id) in rows().zip(IDS) {
-            let mut halves = parts(parts(line, b'\t').next()?, b' ');
-            let (names, kinds) = (halves.next()?, halves.rest?);
-            let (short, name) = match names {
-                [b'-', letter, b',', b'-', b'-', name @ ..] => (Some(char::from(*letter)), name),
-                names => (None, names.get(2..)?),
-            };
+        for ((short, name, kinds), id) in rows().filter_map(cut).zip(IDS) {
             let found = match arg {
                 Arg::Short(letter) => short == Some(*letter),
                 Arg::Long(long) => name == long.as_bytes(),
                 Arg::Value(_) => false,
             };
             if found {
-                let once = if kinds == b"none" { 0 } else { bit & !REPEATABLE };
-                return Some(Self { id, name, kinds, once });
+                return Some(Self { id, name, kinds, repeatable: REPEATABLE.has(id) });
             }
-            bit <<= 1;
         }
         None
     }
