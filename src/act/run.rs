@@ -26,6 +26,7 @@ use crate::sys::{fd, process, wait};
 ///
 /// # Errors
 /// When the server could not be started. Nothing of the start is left then.
+#[inline(never)]
 pub fn run(mut options: Options) -> Result<Box<Stayed>> {
     let stdin = options.has(Id::Stdin);
     let plan = plan_of(&mut options)?;
@@ -56,6 +57,7 @@ pub fn plan_of(options: &mut Options) -> Result<Box<Plan>> {
 }
 
 /// vsrun becomes the server: everything happens in this very process. Returns only why it did not.
+#[inline(never)]
 fn become_server(plan: Box<Plan>) -> Error {
     let mut claims = match claim(&plan) {
         Ok(claims) => claims,

@@ -32,6 +32,7 @@ pub struct Stayed {
 ///
 /// # Errors
 /// When the server cannot be started. Nothing of the start is left then.
+#[inline(never)]
 pub fn stay(plan: Box<Plan>, stdin: bool) -> Result<Box<Stayed>> {
     // Whatever signal comes from here on waits until the loop reads it.
     wait::mask(Mask::All).map_err(|why| failed(format_args!("cannot block the signals"), why))?;
@@ -60,6 +61,7 @@ impl Stayed {
     ///
     /// # Errors
     /// When the first start fails. Nothing of it is left then.
+    #[inline(never)]
     pub fn live(self: Box<Self>) -> Result<u8> {
         let Self { watch: mut this, mut claims } = *self;
         let (ending, error) = watch(&mut this);
@@ -112,6 +114,7 @@ fn claim_both(plan: &Plan) -> Result<[Option<Pidfile>; 2]> {
 }
 
 /// All but the locks and sockets. `caller` is who has to be told, as soon as there is one.
+#[inline(never)]
 fn prepare(mut plan: Box<Plan>, stdin: bool, claims: &Claims, caller: &mut Option<Caller>) -> Result<Watch> {
     claims.pidfiles.iter().flatten().try_for_each(Pidfile::reserve)?;
     let (handler, notify, afterwards) = match plan.stay {
