@@ -20,6 +20,7 @@ use crate::decide::steps::Program;
 use crate::sys::{dir, process, wait};
 
 /// Says on standard output what would keep a start from going well, a line for each, and ends.
+#[inline(never)]
 pub fn check(mut options: Options) -> ! {
     let voice = Voice::new(Place::Plain);
     let mut findings = Findings { status: exit::OK, debug: None };
@@ -110,6 +111,7 @@ impl Findings<'_> {
 
     /// Goes the way to a program; and once more without each step that failed, as long as what follows does not
     /// depend on it. A directory of that name would be made.
+    #[inline(never)]
     fn rehearse(&mut self, whose: &str, program: Program, made: &[u8]) {
         // Whether it is found without the working directory.
         let absolute = program.paths.iter().all(|path| path.to_bytes().starts_with(b"/"));

@@ -246,6 +246,7 @@ impl Pidfile {
         (Some(process), if reaped { Hold::Not } else { hold })
     }
 
+    #[inline(never)]
     fn hold(&self, home: &CStr, parent: Option<&mut i32>) -> Hold {
         let Some(sight) = sight() else { return Hold::Unseen };
         if sight == Sight::Foreign {

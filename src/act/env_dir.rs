@@ -20,6 +20,7 @@ const MOST: u64 = 64 << 10;
 ///
 /// # Errors
 /// When the directory or one of its files cannot be read, or is nothing that a variable could come from.
+#[inline(never)]
 pub fn read(path: Word) -> Result<Vec<Word>> {
     let fail = |name: &[u8], why: Errno| {
         let (dir, name) = (Clean(path.to_bytes()), Clean(name));

@@ -20,6 +20,7 @@ const DEPTH: usize = 4;
 
 /// Finds the cause of a failed exec of the first of these paths that is there, or of a directory not entered; and the
 /// path that it is about.
+#[inline(never)]
 pub fn explain(step: &Step, paths: &[Word], why: Errno, about: &mut Detail) -> Cause {
     if let Step::Root(dir) | Step::Dir(dir) = step {
         return way(dir, about);
@@ -60,6 +61,7 @@ pub fn examine(path: &CStr) -> Result<()> {
 }
 
 /// The file is there: what is wrong with it, or with what it needs?
+#[inline(never)]
 fn file(path: &CStr, depth: usize, about: &mut Detail) -> Cause {
     name(about, path.to_bytes());
     if !dir::about_path(path).is_ok_and(|about| about.regular) {

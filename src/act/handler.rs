@@ -1,7 +1,7 @@
 //! The handler: who is asked after an unexpected end, and what it is told about it.
 
 use core::ffi::CStr;
-use core::fmt::Write;
+use core::fmt::{Display, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use crate::act::launch::{Wires, spawn};
@@ -12,7 +12,7 @@ use crate::decide::error::{Error, Result};
 use crate::decide::exit::Exit;
 use crate::decide::oom;
 use crate::decide::steps::Program;
-use crate::decide::text::{Clean, Text};
+use crate::decide::text::{Clean, Text, parts};
 use crate::decide::time::Span;
 use crate::sys::process::{Pid, Usage};
 use crate::sys::{self, access, dir};
@@ -126,6 +126,9 @@ fn read<T>(file: &OwnedFd, parse: fn(&[u8]) -> Option<T>) -> Option<T> {
     parse(buffer.get(..count)?)
 }
 
+/// What the variables tell, each `VSRUN_SERVER_` and this.
+const NAMES: &[u8] = b"UPTIME,EXITED,EXITSTATUS,TERMSIG,COREDUMP,EXPLAIN,PID,RESTARTS,SIGNAME,MAXRSS_KB,CPU_MS,REASON";
+
 /// One of the variables; empty when it is unset.
 fn variable(slot: usize, report: &Report) -> Variable {
     let mut text = Variable::new();
@@ -134,26 +137,32 @@ fn variable(slot: usize, report: &Report) -> Variable {
         Exit::Code(code) => (Some(code), None, false),
         Exit::Signal { signal, core } => (None, Some(signal), core),
     };
-    let _ = match slot {
-        0 => write!(text, "VSRUN_SERVER_UPTIME={}", report.uptime.0 / 1000),
-        1 => write!(text, "VSRUN_SERVER_EXITED={}", u8::from(code.is_some())),
-        2 => code.map_or(Ok(()), |code| write!(text, "VSRUN_SERVER_EXITSTATUS={code}")),
-        3 => signal.map_or(Ok(()), |signal| write!(text, "VSRUN_SERVER_TERMSIG={}", signal.number())),
-        4 => write!(text, "VSRUN_SERVER_COREDUMP={}", u8::from(core)),
-        5 => write!(text, "VSRUN_SERVER_EXPLAIN={exit}"),
-        6 => write!(text, "VSRUN_SERVER_PID={}", report.pid),
-        7 => write!(text, "VSRUN_SERVER_RESTARTS={}", report.restarts),
-        8 => signal.map_or(Ok(()), |signal| write!(text, "VSRUN_SERVER_SIGNAME={signal}")),
-        9 => write!(text, "VSRUN_SERVER_MAXRSS_KB={}", report.usage.max_rss_kb),
-        10 => write!(text, "VSRUN_SERVER_CPU_MS={}", report.usage.cpu_ms),
-        _ => {
-            let plain = match exit {
-                Exit::Code(_) => "exit",
-                Exit::Signal { core: false, .. } => "signal",
-                Exit::Signal { core: true, .. } => "core",
-            };
-            write!(text, "VSRUN_SERVER_REASON={}", report.reason.unwrap_or(plain))
-        }
+    let plain = match exit {
+        Exit::Code(_) => "exit",
+        Exit::Signal { core: false, .. } => "signal",
+        Exit::Signal { core: true, .. } => "core",
     };
+    let (number, words): (u64, Option<&dyn Display>) = match slot {
+        0 => (report.uptime.0 / 1000, None),
+        1 => (code.is_some().into(), None),
+        2 => match code {
+            Some(code) => (code.into(), None),
+            None => return text,
+        },
+        3 | 8 => match &signal {
+            Some(signal) => (signal.number().into(), (slot == 8).then_some(signal)),
+            None => return text,
+        },
+        4 => (core.into(), None),
+        5 => (0, Some(&exit)),
+        6 => (0, Some(&report.pid)),
+        7 => (report.restarts, None),
+        9 => (report.usage.max_rss_kb, None),
+        10 => (report.usage.cpu_ms, None),
+        _ => (0, Some(report.reason.as_ref().unwrap_or(&plain))),
+    };
+    text.push(b"VSRUN_SERVER_");
+    text.push(parts(NAMES, b',').nth(slot).unwrap_or_default());
+    let _ = write!(text, "={}", words.unwrap_or(&number));
     text
 }

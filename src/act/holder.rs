@@ -11,6 +11,7 @@ use crate::sys::dir::{self, Dir};
 use crate::sys::{Errno, socket};
 
 /// Who has it: ` (pid 7 has it)`; nothing where nobody can tell.
+#[inline(never)]
 pub fn of(listener: &Listener<'_>) -> String {
     let tables = if !listener.is_path() {
         match listener.traffic {

@@ -22,6 +22,7 @@ impl Janitor {
     ///
     /// # Errors
     /// When the kernel has no process or no descriptor to give.
+    #[inline(never)]
     pub fn hire(claims: &Claims) -> Result<Self> {
         let fail = |why| failed(format_args!("cannot prepare for a failure"), why);
         let (orders, order) = fd::pipe().map_err(fail)?;

@@ -129,6 +129,7 @@ fn out_of_the_way(fd: BorrowedFd<'_>, wires: &Wires<'_>) -> sys::Result<Option<O
 }
 
 /// Becomes the program in this very process. Returns only when a step failed.
+#[inline(never)]
 pub fn take_over(program: &Prepared, wires: &Wires<'_>) -> Failure {
     let mut way = Way { kept: None, canary: None, sockets: 0, marker: EXEC_IS_NEXT };
     for (place, step) in program.steps.iter().enumerate() {
@@ -166,6 +167,7 @@ struct Way {
 }
 
 /// One step.
+#[inline(never)]
 fn perform(step: &Step, program: &Prepared, wires: &Wires<'_>, way: &mut Way) -> sys::Result<()> {
     match step {
         Step::Signals => wait::mask(Mask::None),
@@ -238,6 +240,7 @@ fn perform(step: &Step, program: &Prepared, wires: &Wires<'_>, way: &mut Way) ->
 
 /// Tries the paths as execvp(3) does: what is missing or forbidden is passed over, anything else ends the search. The
 /// writer is this program.
+#[inline(never)]
 fn execute(step: &Step, program: &Prepared, aim: Aim) -> Errno {
     if let Step::Write(rules) = step {
         writer::write(*rules);

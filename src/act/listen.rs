@@ -24,6 +24,7 @@ const LOOK: Span = Span::millis(100);
 
 impl Loop<'_> {
     /// Sleeps until something happens.
+    #[inline(never)]
     pub fn wait(&mut self) -> Event {
         loop {
             if self.unreaped {
@@ -86,6 +87,7 @@ impl Loop<'_> {
     }
 
     /// The next signal that is of any consequence.
+    #[inline(never)]
     fn hear_signal(&mut self) -> Option<Event> {
         while let Some(arrived) = self.watch.signals.next() {
             let Some(signal) = Signal::new(arrived.signal.into()) else { continue };
@@ -112,6 +114,7 @@ impl Loop<'_> {
     }
 
     /// What the server's process tells before it is the server: a failed step; or nothing, and then it is.
+    #[inline(never)]
     fn hear_report(&mut self) -> Option<Event> {
         let life = self.life.as_mut()?;
         let pid = life.pid;
@@ -159,6 +162,7 @@ impl Loop<'_> {
     }
 
     /// Looks at one child that has ended.
+    #[inline(never)]
     fn reap(&mut self) -> Reaped {
         let Some(mut pid) = process::peek() else { return Reaped::Nobody };
         if self.life.as_ref().is_some_and(|life| life.pid == pid) {
@@ -229,6 +233,7 @@ impl Loop<'_> {
     }
 
     /// The server has ended, and nobody has to end with it any more.
+    #[inline(never)]
     fn reap_server(&mut self, pid: Pid) -> Reaped {
         if !self.is_left() {
             self.mourn();

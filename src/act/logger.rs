@@ -85,6 +85,7 @@ impl Logger {
     }
 
     /// Lets it end, once it has read all: waits for that, five seconds at most. All other writers of ours must have gone.
+    #[inline(never)]
     pub fn close(mut self, signals: &Signals) {
         let start = Time(clock::monotonic());
         let until = start.after(LAST);

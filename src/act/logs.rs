@@ -136,6 +136,7 @@ impl Logs {
 pub type Mark = (u64, u64);
 
 /// Deletes renamed files that are too old or too many.
+#[inline(never)]
 pub fn sweep(dir: &Dir, rules: &Rules) {
     let (today, _) = clock::wall();
     // What cannot be deleted is not tried for ever.
@@ -242,6 +243,7 @@ fn as_name(name: &FileName) -> &CStr {
     CStr::from_bytes_until_nul(name.as_bytes()).unwrap_or_default()
 }
 
+#[inline(never)]
 fn open_or_make(path: &CStr, owner: Option<(u32, u32)>) -> sys::Result<Dir> {
     match Dir::open(path) {
         Err(Errno::NOENT) => {}

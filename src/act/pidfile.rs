@@ -48,6 +48,7 @@ impl Pidfile {
     ///
     /// # Errors
     /// When somebody else holds it, or it is not a file that root may trust: nothing was changed then.
+    #[inline(never)]
     pub fn claim(path: Word, purpose: Purpose) -> Result<Option<Self>> {
         let shown = Clean(path.to_bytes());
         let fail = |why: Errno| failed(format_args!("pidfile '{shown}'"), why);

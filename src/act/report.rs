@@ -96,6 +96,7 @@ impl Failure {
     }
 
     /// How the path is named outside of the root that the process was in; empty where there is none.
+    #[inline(never)]
     fn host(&self, program: &Prepared) -> Line {
         let (mut root, mut dir, path) = (&b""[..], &b""[..], self.detail.as_bytes());
         for step in program.steps().iter().take(usize::from(self.place)) {

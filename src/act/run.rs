@@ -78,6 +78,7 @@ fn claim(plan: &Plan) -> Result<Claims> {
 ///
 /// # Errors
 /// What went wrong before.
+#[inline(never)]
 fn prepare_and_become(plan: Box<Plan>, claims: &Claims) -> Result<Error> {
     let [pidfile, _] = &claims.pidfiles;
     let (sink, mut voice) = sink::open(plan.output)?;

@@ -125,6 +125,7 @@ impl Voice {
     }
 
     /// Writes a record if that can be done without waiting.
+    #[inline(never)]
     pub fn say(&self, priority: Priority, words: fmt::Arguments<'_>) {
         let mut line = Line::new();
         // Steps are for the one who asked for them.

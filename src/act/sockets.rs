@@ -129,6 +129,7 @@ fn on_port(listener: &Listener<'_>) -> sys::Result<OwnedFd> {
 }
 
 /// A socket at a path, for its owner and group: nobody else can call it, not even for a moment.
+#[inline(never)]
 fn at_path(listener: &Listener<'_>, owner: Option<(u32, u32)>, alone: Alone) -> sys::Result<(OwnedFd, File)> {
     let (parent, name) = split(listener.path());
     let dir = Dir::open_path(parent)?;

@@ -106,6 +106,7 @@ pub struct Loop<'a> {
 }
 
 /// Starts the server and stays with it to the end. Answers how it ended, and why the first start failed, if it did.
+#[inline(never)]
 pub fn watch(watch: &mut Watch) -> (Ending, Option<Error>) {
     let command = Clean(&watch.command);
     watch.voice.say(Priority::Info, format_args!("starting: {command}"));
@@ -176,6 +177,7 @@ impl Loop<'_> {
     }
 
     /// Starts the server.
+    #[inline(never)]
     fn launch(&mut self) -> Event {
         let attempt = if self.is_first() { Attempt::First } else { Attempt::Later };
         let watch = &mut *self.watch;

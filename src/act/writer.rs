@@ -37,6 +37,7 @@ struct Writer {
 }
 
 /// This process is the writer, to its end.
+#[inline(never)]
 pub fn write(rules: Rules) -> ! {
     let _ = wait::mask(Mask::All);
     // The locks, above all.
@@ -84,6 +85,7 @@ impl Writer {
     }
 
     /// Moves a part of what is in the pipe into the file, or rotates it. Answers how much may have been moved.
+    #[inline(never)]
     fn move_some(&mut self, input: BorrowedFd<'_>, count: u64) -> sys::Result<usize> {
         let Some(file) = self.file.as_ref().filter(|_| count > 0) else { return Ok(LITTLE) };
         let file = file.as_fd();

@@ -83,6 +83,7 @@ fn id(text: &[u8]) -> Option<u32> {
 ///
 /// # Errors
 /// When the user or group is unknown, or its entry is malformed: there is no sensible guess for root to make.
+#[inline(never)]
 pub fn resolve(login: &Login, passwd: &[u8], group: &[u8]) -> Result<Identity> {
     let entry = find_user(&login.user, passwd)?;
     let known = entry.is_some();

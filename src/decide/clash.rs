@@ -33,6 +33,7 @@ const STAYS: &str = "--manager, --init or --restart";
 ///
 /// # Errors
 /// Wrong usage, in one line that names both options.
+#[inline(never)]
 pub fn check(options: &Options) -> Result<()> {
     let given = options.given;
     for (row, id) in table::named() {

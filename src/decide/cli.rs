@@ -47,6 +47,7 @@ pub enum Request {
 ///
 /// # Errors
 /// Wrong usage, in one line that names the option, and the file and line where it stands in one.
+#[inline(never)]
 pub fn parse(words: &Words, at_exit: &mut Option<AtExit>) -> Result<Request> {
     // Everything after the first `--` is the command's own. No value of an option can be `--`, so the first one is it.
     let end = words.list.iter().position(|word| *word == c"--");
@@ -102,6 +103,7 @@ enum Found {
 }
 
 /// Reads the options up to their end, or to the first that is a request of its own.
+#[inline(never)]
 fn read(options: &mut Options, parser: &mut lexopt::Parser) -> Result<Option<Found>> {
     while let Some(arg) = parser.next().map_err(wrong)? {
         options.count += 1;
@@ -158,6 +160,7 @@ const FINE: &str = "";
 const CHOICE: &str = "?";
 
 /// Takes the values of one option, and says what is wrong with them. The arms stand in the order of the table.
+#[inline(never)]
 fn take(options: &mut Options, row: &Row, value: &[u8], second: &[u8]) -> &'static str {
     let word = || Some(text(value));
     match row.id {

@@ -48,6 +48,7 @@ pub enum Traffic {
 
 impl<'a> Listener<'a> {
     /// Reads it.
+    #[inline(never)]
     pub fn parse(text: &'a [u8]) -> Option<Self> {
         let mut listener = Self { name: OURS, text, address: Vec::new(), traffic: Traffic::Connections };
         if let Some(at) = text.iter().position(|byte| *byte == b'=')
@@ -151,6 +152,7 @@ fn v4(text: &[u8]) -> Option<[u8; 4]> {
 }
 
 /// An address of IPv6, without a zone and without dots.
+#[inline(never)]
 fn v6(text: &[u8]) -> Option<[u8; 16]> {
     // At either end, a gap has one colon more than it has inside.
     let inner = match text {

@@ -48,6 +48,7 @@ pub const HERE: Machine = Machine {
 };
 
 /// Judges a file by its first bytes.
+#[inline(never)]
 pub fn judge(head: &[u8], here: Machine) -> Image<'_> {
     if let Some(line) = head.strip_prefix(b"#!") {
         let line = parts(line, b'\n').next().unwrap_or(line);
@@ -174,6 +175,7 @@ pub struct Because<'a> {
 }
 
 impl fmt::Display for Because<'_> {
+    #[inline(never)]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (before, after) = match self.cause {
             Cause::Plain => ("", ""),

@@ -30,6 +30,7 @@ pub fn step(policy: &Policy, mut state: State, event: Event, now: Time) -> (Stat
     }
 }
 
+#[inline(never)]
 fn advance(policy: &Policy, state: &mut State, event: Event, now: Time) -> Action {
     use Event::*;
     let due = state.deadline().is_some_and(|until| until <= now);
@@ -227,6 +228,7 @@ fn handle(policy: &Policy, state: &mut State, exit: Exit, pause: Pause, now: Tim
 }
 
 /// A restart after an unexpected end, now or after a pause; or the end, when there have been too many.
+#[inline(never)]
 fn restart(policy: &Policy, state: &mut State, exit: Exit, pause: Pause, now: Time) -> Action {
     state.shortage = Span::ZERO;
     let rest = match pause {

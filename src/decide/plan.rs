@@ -105,6 +105,7 @@ pub struct Stay {
 ///
 /// # Errors
 /// When the user is unknown or cannot be had, or a path cannot be made absolute.
+#[inline(never)]
 pub fn plan(options: &mut Options, facts: &Facts<'_>) -> Result<Box<Plan>> {
     let identity = identity(options, facts)?;
     let change = identity.as_ref().filter(|_| facts.euid == 0 && facts.ids == Ids::Free);
@@ -152,6 +153,7 @@ pub fn plan(options: &mut Options, facts: &Facts<'_>) -> Result<Box<Plan>> {
 }
 
 /// Who the server will be. None: who we are.
+#[inline(never)]
 fn identity(options: &Options, facts: &Facts<'_>) -> Result<Option<Identity>> {
     let Some(login) = &options.user else { return Ok(None) };
     let identity = account::resolve(login, facts.passwd, facts.group)?;
@@ -189,6 +191,7 @@ fn handler(
     Ok(steps::beside(path, vec![full], vec![path], env, identity, change))
 }
 
+#[inline(never)]
 fn output(
     options: &Options,
     facts: &Facts<'_>,
@@ -235,6 +238,7 @@ fn debug(options: &Options) -> Debug {
     }
 }
 
+#[inline(never)]
 fn policy(options: &Options) -> Policy {
     let handler = match (options.manager, options.handler_timeout) {
         (Some(managed), timeout) if managed.handler.is_some() => timeout.map_or(Handling::Patient, Handling::Within),

@@ -88,36 +88,59 @@ pub enum Rights {
 impl fmt::Display for Step {
     /// What the step does, to stand behind "cannot".
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (before, what, after) = self.words();
+        write!(f, "{before}{what}{after}")
+    }
+}
+
+/// What a step is done with.
+enum What {
+    Nothing,
+    Text(Word),
+    Number(i64),
+}
+
+impl fmt::Display for What {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Signals => f.write_str("unblock the signals"),
-            Self::Session => f.write_str("start a session"),
-            Self::Terminal => f.write_str("leave the terminal"),
-            Self::Pidfile(path) | Self::Number(path) => write!(f, "write pidfile '{}'", Clean(path.to_bytes())),
-            Self::Foreground => f.write_str("take the terminal's foreground"),
-            Self::Nice(value) => write!(f, "set the nice value to {value}"),
-            Self::OomScore(value) => {
-                write!(f, "set --oom-score-adj to {} in /proc/self/oom_score_adj", Clean(value.to_bytes()))
-            }
-            Self::Limit(limit) => write!(f, "set --limit {}", Clean(limit.text.to_bytes())),
-            Self::Input => f.write_str("redirect standard input"),
-            Self::Output => f.write_str("redirect standard output and error"),
-            Self::Sockets(count) => write!(f, "hand over the sockets ({count})"),
-            Self::Watchdog => f.write_str("be watched"),
-            Self::Root(dir) => write!(f, "change root to '{}'", Clean(dir.to_bytes())),
-            Self::Dir(dir) => write!(f, "change directory to '{}'", Clean(dir.to_bytes())),
-            Self::Inside(dir) => write!(f, "prove that '{}' is inside of the root", Clean(dir.to_bytes())),
-            Self::Groups(groups) => write!(f, "set the supplementary groups ({})", groups.len()),
-            Self::Gid(gid) => write!(f, "become group {gid}"),
-            Self::Uid(uid, _) => write!(f, "become user {uid}"),
-            Self::Rights(_) => f.write_str("give up the capabilities"),
-            Self::Proof { uid, .. } => write!(f, "prove that it is user {uid} and nobody else"),
-            Self::Capabilities(caps) => write!(f, "keep just --caps {}", Clean(caps.list.to_bytes())),
-            Self::NoNewPrivileges => f.write_str("set --no-new-privs"),
-            Self::Umask(mask) => write!(f, "set the umask to {mask:03o}"),
-            Self::Descriptors => f.write_str("close the descriptors"),
-            Self::Ready(number) => write!(f, "open descriptor {number} of --ready"),
-            Self::Write(_) => f.write_str("write the log"),
-            Self::Exec(command) => write!(f, "execute '{}'", Clean(command.to_bytes())),
+            Self::Nothing => Ok(()),
+            Self::Text(text) => Clean(text.to_bytes()).fmt(f),
+            Self::Number(number) => number.fmt(f),
+        }
+    }
+}
+
+impl Step {
+    fn words(&self) -> (&'static str, What, &'static str) {
+        use What::{Nothing, Number, Text};
+        match *self {
+            Self::Signals => ("unblock the signals", Nothing, ""),
+            Self::Session => ("start a session", Nothing, ""),
+            Self::Terminal => ("leave the terminal", Nothing, ""),
+            Self::Pidfile(path) | Self::Number(path) => ("write pidfile '", Text(path), "'"),
+            Self::Foreground => ("take the terminal's foreground", Nothing, ""),
+            Self::Nice(value) => ("set the nice value to ", Number(value.into()), ""),
+            Self::OomScore(value) => ("set --oom-score-adj to ", Text(value), " in /proc/self/oom_score_adj"),
+            Self::Limit(limit) => ("set --limit ", Text(limit.text), ""),
+            Self::Input => ("redirect standard input", Nothing, ""),
+            Self::Output => ("redirect standard output and error", Nothing, ""),
+            Self::Sockets(count) => ("hand over the sockets: ", Number(count.into()), ""),
+            Self::Watchdog => ("be watched", Nothing, ""),
+            Self::Root(dir) => ("change root to '", Text(dir), "'"),
+            Self::Dir(dir) => ("change directory to '", Text(dir), "'"),
+            Self::Inside(dir) => ("prove that '", Text(dir), "' is inside of the root"),
+            Self::Groups(_) => ("set the supplementary groups", Nothing, ""),
+            Self::Gid(gid) => ("become group ", Number(gid.into()), ""),
+            Self::Uid(uid, _) => ("become user ", Number(uid.into()), ""),
+            Self::Rights(_) => ("give up the capabilities", Nothing, ""),
+            Self::Proof { uid, .. } => ("prove that it is user ", Number(uid.into()), " and nobody else"),
+            Self::Capabilities(caps) => ("keep just --caps ", Text(caps.list), ""),
+            Self::NoNewPrivileges => ("set --no-new-privs", Nothing, ""),
+            Self::Umask(_) => ("set the umask", Nothing, ""),
+            Self::Descriptors => ("close the descriptors", Nothing, ""),
+            Self::Ready(number) => ("open descriptor ", Number(number.into()), " of --ready"),
+            Self::Write(_) => ("write the log", Nothing, ""),
+            Self::Exec(command) => ("execute '", Text(command), "'"),
         }
     }
 }

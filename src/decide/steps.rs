@@ -35,6 +35,7 @@ pub struct Program {
 ///
 /// # Errors
 /// When a path cannot be made absolute.
+#[inline(never)]
 pub fn server(
     options: &Options,
     facts: &Facts<'_>,

@@ -118,6 +118,7 @@ fn escape(f: &mut fmt::Formatter<'_>, bytes: &[u8]) -> fmt::Result {
 }
 
 /// The words joined by single spaces, single-quoted where a shell would need it.
+#[inline(never)]
 pub fn shell_words<'a>(words: impl IntoIterator<Item = &'a [u8]>) -> Vec<u8> {
     let mut line = Vec::new();
     for word in words {

@@ -55,6 +55,7 @@ pub fn give_up(permitted_stay: bool) -> Result<()> {
 ///
 /// # Errors
 /// EINVAL for one that the kernel does not know; EPERM for one that cannot be kept, or another that does not go.
+#[inline(never)]
 pub fn keep_only(wanted: u64) -> Result<()> {
     let [_, low, low_inherited, _, high, high_inherited] = get()?;
     // In force again, because the bounding set can only be changed with CAP_SETPCAP.

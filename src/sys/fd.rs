@@ -28,6 +28,7 @@ pub fn standard(number: RawFd) -> BorrowedFd<'static> {
 ///
 /// # Errors
 /// When not even a pipe can be made.
+#[inline(never)]
 pub fn whole() -> Result<()> {
     let mut closed = [true; 3];
     {
@@ -181,6 +182,7 @@ pub fn close_all_but(spared: Range<RawFd>) -> Result<()> {
 }
 
 /// Calls for each open descriptor above 2, the slow way: what /proc lists, or every number that is allowed.
+#[inline(never)]
 fn each(act: &dyn Fn(RawFd)) -> Result<()> {
     if let Ok(proc) = open(c"/proc/self/fd", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()) {
         let mut buffer = [MaybeUninit::uninit(); 1024];

@@ -89,6 +89,7 @@ unsafe impl GlobalAlloc for Heap {
         unsafe { self.alloc(layout) }
     }
 
+    #[inline(never)]
     unsafe fn dealloc(&self, _: *mut u8, _: Layout) {}
 
     unsafe fn realloc(&self, old: *mut u8, layout: Layout, size: usize) -> *mut u8 {

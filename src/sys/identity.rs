@@ -122,6 +122,7 @@ pub fn prove(uid: u32, gid: u32, groups: &[u32]) -> Result<()> {
 }
 
 /// Whether the supplementary groups are these, which are sorted and each there once, as the kernel keeps them.
+#[inline(never)]
 fn groups_are(expected: &[u32]) -> Result<bool> {
     // Few on the stack: after a fork nothing should allocate. More than that are rare, and one thread can.
     let mut few = [u32::MAX; 64];

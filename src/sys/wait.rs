@@ -96,6 +96,7 @@ impl AsFd for Signals {
 
 /// Sleeps until one of the descriptors can be read or is closed at its other end, or until so many milliseconds have
 /// passed. Says which. At least one descriptor must be there.
+#[inline(never)]
 pub fn next<const N: usize>(fds: [Option<BorrowedFd<'_>>; N], millis: Option<u64>) -> [bool; N] {
     let Some(some) = fds.iter().flatten().next().copied() else {
         nap(100);

@@ -82,6 +82,7 @@ fn rows() -> impl Iterator<Item = &'static [u8]> {
 }
 
 /// All of `--help`.
+#[inline(never)]
 pub fn help() -> Vec<u8> {
     let mut text = Vec::new();
     for line in parts(TABLE, b'\n') {
