@@ -432,7 +432,7 @@ fn steps_are_told_to_who_asks() {
     let place = Place::new();
     let ended = place.vsrun(words!["--check", "--debug", "--umask", "022", "--", place.probe()]).finish();
     ended.exited(0);
-    assert!(ended.out.is_empty() && ended.err.iter().any(|line| line.contains("set the umask to 022")), "{ended:?}");
+    assert!(ended.out.is_empty() && ended.err.iter().any(|line| line.contains("set the umask")), "{ended:?}");
 }
 
 #[test]
