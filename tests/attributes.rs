@@ -66,6 +66,20 @@ fn limits_are_what_was_asked_for() {
     }
 }
 
+/// What vsrun itself has open counts too, but it needs no more by then.
+#[test]
+fn a_limit_of_few_descriptors_hinders_no_start() {
+    let place = Place::new();
+    for way in kit::ways() {
+        // The server itself takes two.
+        for most in 5..12 {
+            let options = words!["-d", "logs", "1", "--limit", format!("nofile={most}")];
+            let found = own_file(&place, "limits", [way.clone(), options].concat(), |call| call);
+            assert_eq!(limits(&found, "Max open files")[1], most.to_string());
+        }
+    }
+}
+
 /// Each name sets its own limit, by the kernel's names for them.
 #[test]
 fn every_limit_has_its_name() {

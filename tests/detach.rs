@@ -220,3 +220,26 @@ fn it_outlives_the_callers_terminal() {
         fs::remove_file(&life).unwrap();
     }
 }
+
+/// Nobody has to wait for a server that takes its time: what ends any other program ends the caller.
+#[test]
+fn the_caller_need_not_wait() {
+    let place = Place::new();
+    for way in both() {
+        for signal in [libc::SIGTERM, libc::SIGINT, libc::SIGHUP] {
+            let life = place.out("life");
+            let line = words!["--ready", "fd:3", "--", place.probe(), "life", &life, "wait"];
+            let caller = place.vsrun([way.clone(), line].concat()).start();
+            let server = kit::await_life(&life, 1);
+            sys::kill(caller.pid(), signal);
+            assert_eq!(caller.finish().signal(), Some(signal));
+            assert!(!kit::gone(server), "the start goes on");
+            kit::await_true("the end of the server", || {
+                sys::kill(server, libc::SIGKILL);
+                kit::gone(server)
+            });
+            place.await_nothing_left();
+            fs::remove_file(&life).unwrap();
+        }
+    }
+}

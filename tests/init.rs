@@ -327,9 +327,18 @@ fn the_machine_ends_in_place_of_pid_1() {
             assert_eq!(ended.signal(), Some(signal), "{line:?}: {ended:?}");
         }
     }
-    // What stands before it was wrong already.
-    let line = words!["--no-such-option", "--at-exit", "halt", "--", "true"];
-    call(&place, As::First, line).finish().exited(2);
+    // What stands before it may be wrong already, and more than once.
+    for wrong in [
+        words!["--no-such-option"],
+        words!["word"],
+        words!["--init=yes", "--nice", "x", "--restart", "never"],
+        words!["--nice", "1", "--nice", "1"],
+    ] {
+        let line = [wrong, words!["--at-exit", "halt", "--", "true"]].concat();
+        let ended = call(&place, As::First, line.clone()).finish();
+        assert_eq!(ended.signal(), Some(libc::SIGINT), "{line:?}: {ended:?}");
+        assert_eq!(ended.err.len(), 1, "{ended:?}");
+    }
 }
 
 #[test]

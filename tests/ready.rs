@@ -72,6 +72,17 @@ fn no_other_descriptor_comes_with_it() {
     }
 }
 
+/// A step that is told where the server's descriptor has just come to be would be the newline that it waits for.
+#[test]
+fn no_step_that_is_told_means_ready() {
+    for number in 3..=20 {
+        let place = Place::new();
+        let options = words!["--debug", "-d", "logs", "1", "--restart", "no", "--ready", format!("fd:{number}")];
+        place.vsrun([options, words!["--", place.probe(), "exit", "0"]].concat()).finish().exited(125);
+        assert!(kit::text(&place.path("logs/vsrun.log")).contains(&format!("open descriptor {number} of --ready")));
+    }
+}
+
 #[test]
 fn wrong_words_touch_nothing() {
     let place = Place::new();

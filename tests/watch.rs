@@ -487,3 +487,27 @@ fn many_ends_at_the_same_time_are_all_seen() {
     assert_eq!(runs(&place).0, 6);
     kit::await_true("the end of all", || place.living().is_empty());
 }
+
+/// A file system may let an exec wait, a dead file server for hours: the manager hears all the same.
+#[test]
+fn an_exec_that_takes_its_time_makes_nobody_deaf() {
+    let place = Place::new();
+    let life = place.out("life");
+    let server = place.script("server", words!["life", &life, "until", "1", "exit", "1", "wait"]);
+    for first in [true, false] {
+        let _ = fs::remove_file(&life);
+        let mut held = first.then(|| sys::hold_up(&server));
+        let manager = place.vsrun(words!["--restart-delay", "1s", "--restart", "on-failure", "--", &server]).start();
+        if !first {
+            // The second life is the one that waits, and then nobody has the file open.
+            await_life(&life, 2);
+            held = Some(sys::hold_up(&server));
+            sys::kill(manager.pid(), libc::SIGHUP);
+        }
+        let held = held.unwrap();
+        kit::await_true("an exec that waits", || sys::holds_up_somebody(&held));
+        sys::kill(manager.pid(), libc::SIGTERM);
+        manager.finish().exited(0);
+        drop(held);
+    }
+}

@@ -6,6 +6,7 @@ use crate::act::say::{complain, failed};
 use crate::decide::error::{Error, Result};
 use crate::decide::exit;
 use crate::sys::process::{self, Forked};
+use crate::sys::wait::{self, Mask};
 use crate::sys::{self, fd, identity};
 
 /// The one who waits for us, until it is told how the start went.
@@ -68,8 +69,10 @@ fn leave(distance: Distance, keep: Keep) -> sys::Result<()> {
     Ok(())
 }
 
-/// The caller's process. It holds nothing but the pipe meanwhile: no lock, no socket.
+/// The caller's process. It holds nothing but the pipe meanwhile: no lock, no socket. Whoever is tired of waiting may
+/// end it, as any other program.
 fn await_answer(answer: &OwnedFd) -> ! {
+    let _ = wait::mask(Mask::None);
     let answer_number = answer.as_raw_fd();
     let _ = fd::close_all_but(answer_number..answer_number + 1);
     let mut message = vec![0; 8192];

@@ -139,7 +139,9 @@ pub fn take_over(program: &Prepared, wires: &Wires<'_>) -> Failure {
             // The terminal is not the process's own.
             continue;
         }
-        if let Some(voice) = wires.debug {
+        // By the time of the exec, the server's ready descriptor may be where the steps were told.
+        let lost = matches!(step, Step::Exec(_)).then_some(wires.ready).flatten();
+        if let Some(voice) = wires.debug.filter(|voice| lost.is_none_or(|(_, number)| !voice.tells_steps_at(number))) {
             voice.say(Priority::Debug, format_args!("{}: {step}", process::id()));
         }
         if let Err(why) = perform(step, program, wires, &mut way) {

@@ -1,7 +1,7 @@
 //! Words to people, and records to the log. A message that is lost is never a failure.
 
 use core::fmt::{self, Write};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 use crate::decide::error::Error;
 use crate::decide::exit;
@@ -149,6 +149,11 @@ impl Voice {
         };
         line.end_with(b'\n');
         fd::write_or_lose(apart.map_or(self.fd(), |fd| fd.as_fd()), line.as_bytes());
+    }
+
+    /// Whether steps are told on the descriptor of that number.
+    pub fn tells_steps_at(&self, number: RawFd) -> bool {
+        self.apart.as_ref().map_or(self.fd(), |fd| fd.as_fd()).as_raw_fd() == number
     }
 
     /// Records why a start failed, unless the caller is told in the same place.

@@ -55,9 +55,11 @@ pub fn parse(words: &Words, at_exit: &mut Option<AtExit>) -> Result<Request> {
     let mut options = Options::default();
     let mut parser = lexopt::Parser::from_args(ours.iter().map(|word| OsStr::from_bytes(word.to_bytes())));
     let request = read(&mut options, &mut parser);
-    *at_exit = options.at_exit.filter(|_| !options.has(Id::Check));
     // How many words have been read: in the midst of a word, that word too.
-    let done = ours.len() - parser.try_raw_args().map_or(0, Iterator::count);
+    let done = ours.len() - parser.try_raw_args().map_or(0, |rest| rest.as_slice().len());
+    // PID 1 must not exit for a wrong word before this option either.
+    while request.is_err() && read(&mut options, &mut parser).is_err() {}
+    *at_exit = options.at_exit.filter(|_| !options.has(Id::Check));
     let there = |error: Error| error.at(&words.place(done.saturating_sub(1)));
     let all = |error: Error| error.at(&words.place(words.list.len()));
     match request.map_err(there)? {

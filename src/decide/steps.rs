@@ -68,12 +68,12 @@ pub fn server(
     if let Some(path) = options.pidfile {
         steps.push(if options.stays() { Step::Number(path) } else { Step::Pidfile(path) });
     }
-    // Limits last: one of descriptors or files may hinder what the others need.
-    for is_limit in [false, true] {
-        steps.extend(options.attributes.iter().filter(|step| matches!(step, Step::Limit(_)) == is_limit));
-    }
     if !options.has(Id::Stdin) {
         steps.push(Step::Input);
+    }
+    // Limits last: one of descriptors or files may hinder what the others need. What follows opens nothing.
+    for is_limit in [false, true] {
+        steps.extend(options.attributes.iter().filter(|step| matches!(step, Step::Limit(_)) == is_limit));
     }
     if options.syslog.is_some() || options.logdir.is_some() {
         steps.push(Step::Output);

@@ -43,6 +43,8 @@ pub fn change_dir(dir: &CStr) -> Result<()> {
 /// Goes there, and looks whether the place that means it is the same directory then.
 #[inline(never)]
 fn change(dir: &CStr, place: &CStr, go: fn(&CStr) -> Result<()>) -> Result<()> {
+    // To be asked about does not make an automounter mount, but to be entered does: another directory would be there.
+    let _ = rustix::fs::statvfs(dir);
     let there = dir::about_path(dir)?.identity;
     go(dir)?;
     verified(dir::about_path(place)?.identity == there)

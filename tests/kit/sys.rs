@@ -262,6 +262,21 @@ pub fn open_and_lock(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
+/// Makes everybody else who opens the file wait, until it is dropped, or for as long as the kernel allows (45 s).
+pub fn hold_up(path: &Path) -> File {
+    let file = File::open(path).unwrap();
+    ignore_signal(libc::SIGIO).unwrap();
+    // SAFETY: plain numbers.
+    check(unsafe { libc::fcntl(file.as_raw_fd(), libc::F_SETLEASE, libc::F_WRLCK) }).unwrap();
+    file
+}
+
+/// Whether anybody waits for such a file.
+pub fn holds_up_somebody(file: &File) -> bool {
+    // SAFETY: plain numbers.
+    unsafe { libc::fcntl(file.as_raw_fd(), libc::F_GETLEASE) != libc::F_WRLCK }
+}
+
 /// Whether nobody has locked the file in the way of BSD.
 pub fn flock_is_free(file: &File) -> bool {
     // SAFETY: plain numbers.

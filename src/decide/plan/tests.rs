@@ -86,11 +86,11 @@ fn attributes_stand_in_their_places() {
         [
             Step::Signals,
             Step::Session,
+            Step::Input,
             Step::Nice(-1),
             Step::OomScore(c"5"),
             core,
             cpu,
-            Step::Input,
             Step::Output,
             Step::Root(c"/jail"),
             dir("/"),
