@@ -170,12 +170,25 @@ fn descriptors_that_were_not_closed_are_found_out() {
     let place = Place::new();
     let ran = place.out("ran");
     let file = fs::File::open(place.directory()).unwrap();
-    for way in [words![], words!["-m", "-", "-"]] {
+    for way in kit::ways() {
         let fd = file.as_raw_fd();
         let line = [words![place.path("vsrun")], way, words!["--", place.probe(), "append", &ran, "x"]].concat();
         let call = strace(&place, words!["-e", "inject=close_range:retval=0"], line);
         call.before(move || sys::duplicate(fd, 77)).finish().failed(125, &["close the descriptors", "not permitted"]);
         assert!(!ran.exists());
+    }
+}
+
+#[test]
+fn output_that_still_goes_elsewhere_is_found_out() {
+    needs!(kit::root(), kit::tool("strace"));
+    let place = Place::new();
+    for way in kit::ways() {
+        let line = [words![place.path("vsrun"), "-p", "pid", "-d", place.path("logs"), "1w"], way].concat();
+        let line = [line, words!["--", place.probe(), "append", place.out("ran"), "x"]].concat();
+        strace(&place, words!["-e", "inject=dup2:retval=0"], line).finish().failed(125, &["not permitted"]);
+        assert!(!place.out("ran").exists() && !place.path("pid").exists());
+        place.await_nothing_left();
     }
 }
 

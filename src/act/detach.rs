@@ -34,22 +34,22 @@ pub enum Keep {
     All,
 }
 
-/// Returns in the detached process; the caller's own process waits, says what it is told, and ends.
+/// Returns in the detached process; the caller's own process waits, says what it is told, and ends. `caller` is who
+/// has to be told of an error, too, as soon as there is one.
 ///
 /// # Errors
 /// When that is not to be had.
-pub fn detach(distance: Distance, keep: Keep) -> Result<Caller> {
+pub fn detach(distance: Distance, keep: Keep, caller: &mut Option<Caller>) -> Result<()> {
     let fail = |why| failed(format_args!("cannot detach"), why);
     let (answer, write) = fd::pipe().map_err(fail)?;
     if let Forked::Parent(_) = process::fork().map_err(fail)? {
+        // Its end is told by the pipe's, whatever becomes of the other descriptors.
+        drop(write);
         await_answer(&answer);
     }
     drop(answer);
-    let caller = Caller(write);
-    match leave(distance, keep) {
-        Ok(()) => Ok(caller),
-        Err(why) => caller.fail(&fail(why)),
-    }
+    *caller = Some(Caller(write));
+    leave(distance, keep).map_err(fail)
 }
 
 fn leave(distance: Distance, keep: Keep) -> sys::Result<()> {

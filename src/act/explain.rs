@@ -110,8 +110,10 @@ fn way(path: &CStr, about: &mut Detail) -> Cause {
         name(about, dir);
         let text = with_nul(dir);
         let Ok(dir) = CStr::from_bytes_until_nul(text.as_bytes()) else { break };
-        if !dir::about_path(dir).is_ok_and(|about| about.directory) {
-            return Cause::NoDirectory;
+        match dir::about_path(dir) {
+            Ok(found) if found.directory => {}
+            Ok(_) | Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::NAMETOOLONG) => return Cause::NoDirectory,
+            Err(_) => break,
         }
         if access::may_execute(dir).is_err() {
             return Cause::Closed;

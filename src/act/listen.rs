@@ -229,6 +229,8 @@ impl Loop<'_> {
         }
         if let Some(file) = &self.watch.pidfile
             && let Err(why) = file.empty()
+            // Of a start that fails only the reason is told; and then the file goes.
+            && !self.is_first()
         {
             let (path, why) = (file.path(), sys::words(why));
             self.say(Priority::Warning, format_args!("cannot empty pidfile '{path}': {why}"));

@@ -69,7 +69,11 @@ impl Pidfile {
                 }
                 Err(why) => return Err(fail(why)),
             };
-            let about = dir::about(file.as_fd()).map_err(fail)?;
+            let undo = || made.then(|| dir.unlink(name));
+            let about = dir::about(file.as_fd()).map_err(|why| {
+                undo();
+                fail(why)
+            })?;
             if let Some(fault) = fault(&about) {
                 return Err(Error::refused(format_args!("pidfile '{shown}' {fault}")));
             }
@@ -84,9 +88,7 @@ impl Pidfile {
                 if matches!(why, Errno::AGAIN | Errno::ACCESS) {
                     return Err(running(path, &file));
                 }
-                if made {
-                    let _ = dir.unlink(name);
-                }
+                undo();
                 // An older kernel knows no lock that would outlive a fork.
                 let young = if why == Errno::INVAL { " (needs Linux 3.15)" } else { "" };
                 return Err(failed(format_args!("cannot lock pidfile '{shown}'{young}"), why));

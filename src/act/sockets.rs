@@ -145,20 +145,24 @@ fn at_path(listener: &Listener<'_>, owner: Option<(u32, u32)>, alone: Alone) -> 
         made = make();
     }
     let socket = made?;
-    // Who may write to the directory may have put anything in its place: no link is followed, and nothing is given
-    // away but a socket of our own.
+    let about = hand_over(&dir, name, owner).inspect_err(|why| {
+        // What is not ours stays.
+        if *why != Errno::EXIST {
+            let _ = dir.unlink(name);
+        }
+    })?;
+    Ok((socket, File { dir, name, about }))
+}
+
+/// Gives the file of a new socket to its owner. Who may write to the directory may have put anything in its place: no
+/// link is followed, and nothing is given away but a socket of our own.
+fn hand_over(dir: &Dir, name: Word, owner: Option<(u32, u32)>) -> sys::Result<About> {
     let handle = dir.file(name, How::Handle, 0)?;
     let about = dir::about(handle.as_fd())?;
     if !about.socket || about.links > 1 || about.owner != identity::effective_uid() {
         return Err(Errno::EXIST);
     }
-    if let Some((uid, gid)) = owner
-        && let Err(why) = dir::give(handle.as_fd(), uid, gid)
-    {
-        let _ = dir.unlink(name);
-        return Err(why);
-    }
-    Ok((socket, File { dir, name, about }))
+    owner.map_or(Ok(()), |(uid, gid)| dir::give(handle.as_fd(), uid, gid)).map(|()| about)
 }
 
 fn is_taken(why: Errno) -> bool {

@@ -126,7 +126,7 @@ fn prepare(mut plan: Box<Plan>, stdin: bool, claims: &Claims, caller: &mut Optio
     voice.add_syslog(plan.syslog)?;
     if plan.background {
         let distance = if afterwards == Afterwards::Stay { Distance::Orphan } else { Distance::Leader };
-        *caller = Some(detach(distance, keep(&sink, stdin))?);
+        detach(distance, keep(&sink, stdin), caller)?;
     }
     voice.keep_apart(plan.debug)?;
     if let [_, Some(manager)] = &claims.pidfiles {

@@ -10,7 +10,7 @@ use rustix::fs::{Mode, OFlags, RawDir, open};
 use rustix::io::{FdFlags, fcntl_setfd};
 use rustix::pipe::{PipeFlags, pipe_with};
 
-use super::{Errno, Result, check, check_long};
+use super::{Errno, Result, check, check_long, verified};
 
 const STANDARD: [RawFd; 3] = [0, 1, 2];
 
@@ -79,7 +79,7 @@ pub fn pipe() -> Result<(OwnedFd, OwnedFd)> {
 /// Makes `number` refer to what `fd` refers to, over exec too.
 ///
 /// # Errors
-/// Those of dup2(2).
+/// Those of dup2(2); EPERM when the kernel answers with another number.
 pub fn install(fd: BorrowedFd<'_>, number: RawFd) -> Result<()> {
     if fd.as_raw_fd() == number {
         // dup2(n, n) does nothing, so close-on-exec would stay.
@@ -87,7 +87,7 @@ pub fn install(fd: BorrowedFd<'_>, number: RawFd) -> Result<()> {
     }
     // SAFETY: only the standard descriptors and those that the server will inherit are replaced like this, and no
     // OwnedFd of this program has such a number.
-    check(unsafe { libc::dup2(fd.as_raw_fd(), number) }).map(drop)
+    check(unsafe { libc::dup2(fd.as_raw_fd(), number) }).and_then(|made| verified(made == number))
 }
 
 /// A second descriptor for the same open file, above 2 and closed at exec.
