@@ -681,7 +681,8 @@ with --background is told by the caller's process.
 Most errors read `cannot STEP: WHY`, where STEP is one of THE ORDER OF A START. These want to be explained:
 
 = `already running: FILE is locked by pid N`
-Another instance lives, and nothing was changed. Where the file names nobody, that one is starting, or between two lives.
+Another instance lives, and nothing was changed. Where the file `names no pid`, that one starts just now, or is between
+two lives of its server.
 
 = `started using wrong user ID (N), expected M`
 `vsrun` is neither root nor USER; see --no-user-checks.
@@ -736,7 +737,8 @@ It has died, or the writer of --log-size has. What is in the pipe waits for the 
 The kernel has none to give. It is tried again after 100 ms, and so on up to 5 s.
 
 = `cannot write pidfile 'FILE': WHY`, `cannot empty pidfile 'FILE': WHY` (warning)
-The server runs all the same, but its file does not name it until the next restart.
+Life goes on, with a file that does not name the server, or names the one that has ended; it is tried again at the next
+restart, or when the file is emptied.
 
 = `cannot rotate the log files: WHY; they go on`, `cannot open the log file anew: WHY; the old one goes on` (warning)
 Nothing is lost.
