@@ -100,7 +100,7 @@ flags! {
 
     Start WorkDir 'w' "work-dir" ["DIR" "dir"]
     "its working directory, inside its root"
-    "The server's working directory, entered after the chroot and so inside of it. The default is the caller's "
+    "The server's working directory, entered after the chroot and so inside of it; there a relative DIR begins at the new /. The default is the caller's "
     "directory; with --logdir, that directory; with --root, always / of the new root.";
 
     Start Background 'b' "background" []
@@ -160,7 +160,7 @@ flags! {
 
     Start Bind ' ' "bind" ["ADDRESS" "inetaddr"]
     "on this address only, or at this path"
-    "Listen on ADDRESS only, which is numeric; [::] means both families. A path from / on, without --port, is a Unix "
+    "Listen on ADDRESS only, which is numeric and needs --port; [::] means both families. A path from / on, without --port, is a Unix "
     "socket.";
 
     Start Listen ' ' "listen" ["[NAME=][ADDRESS:]PORT[/udp]" "inetaddr"] repeatable
@@ -352,11 +352,13 @@ flags! {
 
     Help Help 'h' "help" []
     "print this text"
-    "Print the options and exit.";
+    "Print the options and exit, whatever follows on the command line.";
 
     Help HelpCompletion ' ' "help-completion" []
     "print the options for a completion program"
-    "Print the options and the kinds of their values, one option a line, for programs that complete command lines.";
+    "Print the options and the kinds of their values, one option a line, for programs that complete command lines: "
+    "'-p,--pidfile file', '-b,--background none'. Kinds are none, file, dir, integer, string, user, command, inetaddr and "
+    "choices=...; the last line is about the command's own words.";
 
     Help Version 'V' "version" []
     "print the version"
