@@ -14,7 +14,9 @@ FUZZ ?=
 # cargo's own directory, where the environment names one.
 OUT = $(or $(CARGO_TARGET_DIR),target)
 BIN = $(OUT)/$(TARGET)/release/vsrun
+MACHINE = $(firstword $(subst -, ,$(TARGET)))
 IMAGE = $(OUT)/vsrun-image.tar
+DEB = $(OUT)/vsrun-$(MACHINE).deb
 # What the build made besides, and what of it shells read.
 MADE = $(OUT)/$(TARGET)/release/build
 PAGE = $(OUT)/vsrun.8
@@ -29,7 +31,7 @@ export CARGO_BUILD_TARGET = $(TARGET)
 
 # cargo uses every core by itself, and two cargos only wait for each other.
 .NOTPARALLEL:
-.PHONY: build cross test-cross demo test check fmt clippy doc fuzz miri size man man-check image install uninstall clean help
+.PHONY: build cross test-cross demo test check fmt clippy doc fuzz miri size man man-check image deb install uninstall clean help
 
 build: ## the small static binary (this is the default)
 	$(RUST) .ci/build
@@ -78,8 +80,13 @@ man-check: build man ## is the man page clean?
 
 image: build ## a container image of vsrun alone, for `docker load`, `podman load` and skopeo
 	.ci/need image
-	.ci/image $(BIN) $(firstword $(subst -, ,$(TARGET))) $(IMAGE)
+	.ci/image $(BIN) $(MACHINE) $(IMAGE)
 	@ls -l $(IMAGE)
+
+deb: build $(PAGE) $(COMPLETIONS) ## a Debian package, for `apt-get install ./target/vsrun-...deb`
+	.ci/need deb
+	.ci/deb $(BIN) $(MACHINE) $(OUT) $(DEB)
+	@ls -l $(DEB)
 
 install: $(BIN) $(PAGE) $(COMPLETIONS) ## into $(DESTDIR)$(PREFIX): binary in sbin, man page, completions
 	install -d $(DESTDIR)$(PREFIX)/sbin $(SHARE)/man/man8

@@ -49,6 +49,7 @@ pub fn page(version: &str) -> String {
         ("THE ORDER OF A START", THE_ORDER_OF_A_START),
         ("CHECK", CHECK),
         ("EXIT STATUS", &exit_status()),
+        ("MESSAGES", MESSAGES),
         ("ENVIRONMENT", ENVIRONMENT),
         ("FILES", FILES),
         ("EXAMPLES", EXAMPLES),
@@ -202,6 +203,10 @@ Either pidfile of a managed server will do: --stop goes to the manager and ends 
 runs, and --signal goes to the process that the file names. There is no one to talk to but the lock, so these options
 work on every server that keeps a pidfile of `vsrun`.
 
+--status prints `running: pid N (FILE)`, N being the process that the file names; or `restarting`, `dead`, `not running`
+or `unknown`, then `: FILE: ` and the reason. The words before the first colon do not change; --signal and --stop say the
+same on standard error where they signal nobody, but --stop is silent where nobody runs.
+
 The exit statuses are those of rc scripts:
 
 = {ok}
@@ -317,7 +322,7 @@ or MIN when that is longer; with a MIN of 0 there is no pause at all.
 ";
 
 const INIT: &str = "
-With --init, `vsrun` stays with the server and never restarts it. Every signal of 1 to 64 but SIGKILL, SIGSTOP and
+With --init, `vsrun` stays with the server and never restarts it of its own accord. Every signal of 1 to 64 but SIGKILL, SIGSTOP and
 SIGCHLD is sent on to the server, also SIGTERM, SIGINT and SIGHUP; SIGCONT follows a SIGTERM, so that a server that is
 stopped can end. `vsrun` ends as the server does, with its status or 128+N, on request too. Its own time to end is the
 server's affair: only with --stop-timeout a SIGTERM (or the signal of --stop-signal) that is sent on starts the clock,
@@ -616,13 +621,16 @@ fn exit_status() -> String {
     format!(
         "
 = {ok}
-The server ended voluntarily, or was stopped on request; with --background: it has been started.
+The server ended voluntarily, or was stopped on request; with --background: it has been started; with --check: nothing
+was found.
 
 = {usage}
 Wrong usage. Nothing has been touched.
 
 = {setup}
-`vsrun` could not set it up; also: already running, and wrong user. Everything is undone.
+`vsrun` could not set it up; also: already running, wrong user, and a server that was not ready in time or ended before
+(see READINESS). Everything is undone, and nothing is left running. With --check: something was found. Of --help and
+the like: the text could not be written.
 
 = {refused}
 COMMAND could not be executed: every error of execve(2) but the next one. Everything is undone.
@@ -631,10 +639,10 @@ COMMAND could not be executed: every error of execve(2) but the next one. Everyt
 COMMAND was not found: ENOENT of execve(2), so its interpreter or loader may be what lacks. Everything is undone.
 
 = N
-The server's own exit status.
+The server's own exit status; of a manager that gives up, too: because the handler refuses, or by --restart-limit.
 
 = 128+N
-Signal N ended the server. (Where `vsrun` became the server, its parent sees the signal itself.)
+Signal N ended the server, or its last life. (Where `vsrun` became the server, its parent sees the signal itself.)
 
 --status exits with {ok}, {dead}, {absent} or {unknown}, --signal with {ok}, {absent}, {unknown} or {setup}, and --stop
 with {ok}, {unknown} or {setup}: see CONTROL.
@@ -655,11 +663,87 @@ set by --user for server, handler and logger; --env-dir and --env may change the
 = `LISTEN_FDS`, `LISTEN_PID`, `LISTEN_FDNAMES`
 the server's sockets, those that `vsrun` was given among them; unset where there are none, see SOCKETS
 
+= `WATCHDOG_USEC`, `WATCHDOG_PID`
+set for the server with --watchdog: the time in microseconds, and its pid
+
 = `NOTIFY_SOCKET`
 where a server, or a `vsrun` that stays, says that it is ready; set for the server with --ready `notify`, see READINESS
 
 = `VSRUN_SERVER_...`
-what the handler is told, see THE MANAGER
+what the handler is told, see THE MANAGER; `vsrun` itself obeys no variable of that name
+";
+
+const MESSAGES: &str = "
+An error is one line on standard error: `vsrun: `, then what could not be done, to what, and why; what the kernel says
+stands last. Wrong usage begins with the option or, of a file of --args, with `FILE:LINE:`. The error of a start
+with --background is told by the caller's process.
+
+Most errors read `cannot STEP: WHY`, where STEP is one of THE ORDER OF A START. These want to be explained:
+
+= `already running: FILE is locked by pid N`
+Another instance lives, and nothing was changed. Where the file `names no pid`, that one starts just now, or is between
+two lives of its server.
+
+= `started using wrong user ID (N), expected M`
+`vsrun` is neither root nor USER; see --no-user-checks.
+
+= `cannot listen on 'ADDRESS' (pid N has it): WHY`
+The address is in use, by that process where `/proc` tells. Of a Unix socket: see SOCKETS for when a file that is there
+is replaced.
+
+= `cannot execute 'COMMAND': WHY (REASON)`
+REASON is what the file system shows beyond the kernel's WHY.
+
+= `cannot prove that it is user N and nobody else: WHY`
+The kernel, a filter or a tracer has only said that it had changed the user, or there is a way back to root.
+
+= `the server EXPLAIN before it was ready`, `the server was not ready in time`
+The server was started, but see READINESS. The same goes for `the server closed its ready descriptor without a newline`.
+
+= `the background process ended before the server was started`
+Somebody has killed it.
+
+A manager records besides, in the order of a life, with these priorities:
+
+= `starting: COMMAND` (info), `started: pid N` (info)
+The words of the command, as for a shell; and each time that it has been executed.
+
+= `the server (pid N) EXPLAIN after S s` (notice)
+Its end: `exited with status 1`, `killed by signal 9`, `dumped core with signal 11`.
+
+= `the handler agrees: it EXPLAIN`, `the handler refuses: it EXPLAIN` (notice)
+What it has decided, and how it ended.
+
+= `restarting the server (restart N)`, `restarting the server on request` (notice)
+After an unexpected end, number N of them; and because of SIGHUP.
+
+= `received SIGNAL`, `sending SIGNAL to pid N` (notice)
+The signal that came, and the one that was sent; also `to the process group of pid N`, and `to every process that is
+left` for --linger.
+
+= `rotated: this file has been renamed`, `rotated: the files begin anew`, `reopened: the file was opened anew` (info)
+The last record of an old vsrun.log, and the first of a new one.
+
+= `shutdown: WHY, status N` (info, or err where N is not 0)
+WHY is `on request`, `with the server`, `after too many restarts`, or `without a server` where the start failed.
+
+= `the server has been silent for too long` (warning)
+--watchdog ends it now.
+
+= `the logger EXPLAIN, and will be started again` (warning)
+It has died, or the writer of --log-size has. What is in the pipe waits for the next one.
+
+= `cannot start a process now: WHY`, `cannot start the handler now: WHY` (warning)
+The kernel has none to give. It is tried again after 100 ms, and so on up to 5 s.
+
+= `cannot write pidfile 'FILE': WHY`, `cannot empty pidfile 'FILE': WHY` (warning)
+Life goes on, with a file that does not name the server, or names the one that has ended; it is tried again at the next
+restart, or when the file is emptied.
+
+= `cannot rotate the log files: WHY; they go on`, `cannot open the log file anew: WHY; the old one goes on` (warning)
+Nothing is lost.
+
+The steps of --debug are `debug: PID: STEP`.
 ";
 
 const FILES: &str = "
@@ -671,6 +755,16 @@ the system logger, with --syslog-usage
 
 = `/dev/null`, `/dev/tty`
 used where they are there
+
+= PIDFILE, FILE
+the locks and numbers of --pidfile and --manager, see PIDFILES; wherever you say, as a rule in `/run`
+
+= `/proc`
+who has a lock (--status, --stop, --signal) or an address; the descendants of --linger; `/proc/self/oom_score_adj` for
+--oom-score-adj; `/proc/self/fd` before Linux 5.11. Nothing else of `vsrun` needs it
+
+= `/proc/self/cgroup`, `memory.events`, `memory.oom_control`
+below `/sys/fs/cgroup`: whether the kernel has killed for lack of memory, for a manager with a handler
 
 = `DIR/vsrun.log`, `DIR/vsrun.log.N`
 `vsrun`'s own records, with --logdir
@@ -788,7 +882,7 @@ const PORTABILITY: &str = "
 Linux, on x86_64, aarch64, armv7 with hard float, i686 and riscv64. Also on machines of 32 bits times after January 2038
 are right (from Linux 5.1 on, which tells them), and files may be longer than 2 GiB.
 
-The oldest kernel is Linux 3.15, for the locks of pidfiles. On an older one --pidfile and MONITOR-PIDFILE are an error,
+The oldest kernel is Linux 3.15, for the locks of pidfiles. On an older one --pidfile and the PIDFILE of --manager are an error,
 and what needs no pidfile works.
 
 What a younger call does is done in another way where the kernel does not have it, or where the filter of a container
@@ -816,8 +910,9 @@ USER is a number, and on a read-only file system everything works that makes no 
 ";
 
 const SEE_ALSO: &str = "
-chroot(2), execve(2), fcntl(2), prctl(2), setgroups(2), setresuid(2), group(5), passwd(5), capabilities(7), prlimit(1), proc(5), signal(7),
-sd_notify(3), sd_listen_fds(3), daemon(1), logger(1), logrotate(8), runsv(8), start-stop-daemon(8)
+daemon(1), logger(1), prlimit(1), chroot(2), execve(2), fcntl(2), pidfd_open(2), prctl(2), setgroups(2), setresuid(2),
+sd_listen_fds(3), sd_notify(3), sd_watchdog_enabled(3), group(5), passwd(5), proc(5), capabilities(7), cgroups(7),
+signal(7), logrotate(8), runsv(8), start-stop-daemon(8)
 ";
 
 // ------------------------------------------------------------------------------------------------------------------

@@ -49,7 +49,7 @@ const LIES: &[Lie] = &[
     Lie { call: "capget", options: NONE, says: "--caps none" },
     Lie { call: "prctl", options: &["-u", "0:0", "--caps", "none"], says: "--caps none" },
     Lie { call: "prctl", options: &["--no-new-privs"], says: "--no-new-privs" },
-    Lie { call: "setpriority", options: &["--nice", "5"], says: "nice value" },
+    Lie { call: "setpriority", options: &["--nice", "17"], says: "nice value" },
     Lie { call: "prlimit64", options: &["--limit", "core=5"], says: "--limit core=5" },
     Lie { call: "umask", options: &["--umask", "077"], says: "umask" },
 ];

@@ -100,7 +100,7 @@ flags! {
 
     Start WorkDir 'w' "work-dir" ["DIR" "dir"]
     "its working directory, inside its root"
-    "The server's working directory, entered after the chroot and so inside of it. The default is the caller's "
+    "The server's working directory, entered after the chroot and so inside of it; there a relative DIR begins at the new /. The default is the caller's "
     "directory; with --logdir, that directory; with --root, always / of the new root.";
 
     Start Background 'b' "background" []
@@ -129,13 +129,13 @@ flags! {
     Start LogSize ' ' "log-size" ["SIZE" "string"]
     "rotate logfile when it is that long"
     "With --logdir, pass the server's output through a writer, a process of vsrun's own that renames logfile and begins "
-    "a new one at the end of a line, when it would become longer than SIZE: a number of bytes, or with k, M or G. The "
-    "server notices nothing. See OUTPUT.";
+    "a new one at the end of a line, when it would become longer than SIZE: a number of bytes, or with k, M or G: 1024 of them, 1024 k, 1024 M. "
+    "The server notices nothing. See OUTPUT.";
 
     Start LogFiles ' ' "log-files" ["N" "integer"]
     "keep at most N renamed ones"
     "With --log-size, keep at most N renamed files of the server's output: the oldest are deleted at each rotation, "
-    "whatever KEEP says of their age.";
+    "whatever KEEP says of their age. With 0 none is kept.";
 
     Start Logger ' ' "logger" ["COMMAND" "command"]
     "run COMMAND in place of 'logger -t TAG'"
@@ -151,16 +151,16 @@ flags! {
     Start Stdin ' ' "stdin" []
     "leave the server's standard input as it is"
     "Leave the server's standard input as it is. Without it, it is always /dev/null, or an empty pipe where that "
-    "cannot be opened.";
+    "cannot be opened. For an interactive program on a terminal see THE MANAGER.";
 
     Start Port ' ' "port" ["PORT[/udp]" "integer"]
     "open a listening socket for the server"
-    "Open a listening socket on PORT, for TCP or, with /udp, for UDP, and hand it to the server as descriptor 3. "
+    "Open a listening socket on PORT, 1 to 65535, for TCP or, with /udp, for UDP, and hand it to the server as descriptor 3. "
     "Without --bind it takes connections to every address, of IPv6 and IPv4. See SOCKETS.";
 
     Start Bind ' ' "bind" ["ADDRESS" "inetaddr"]
     "on this address only, or at this path"
-    "Listen on ADDRESS only, which is numeric; [::] means both families. A path from / on, without --port, is a Unix "
+    "Listen on ADDRESS only, which is numeric and needs --port; [::] means both families. A path from / on, without --port, is a Unix "
     "socket.";
 
     Start Listen ' ' "listen" ["[NAME=][ADDRESS:]PORT[/udp]" "inetaddr"] repeatable
@@ -172,7 +172,8 @@ flags! {
 
     Start Env 'e' "env" ["NAME=VALUE" "string"] repeatable
     "set a variable of the server (repeatable)"
-    "Set a variable of the server's environment. Repeatable.";
+    "Set a variable of the server's environment, and of nobody else's. Repeatable; of one name the last VALUE counts, which "
+    "may be empty.";
 
     Start EnvDir ' ' "env-dir" ["DIR" "dir"]
     "set the variables that files in DIR hold"
@@ -189,7 +190,7 @@ flags! {
 
     Start Umask ' ' "umask" ["OCTAL" "integer"]
     "the server's file mode creation mask"
-    "The server's file mode creation mask, in octal. Without it, vsrun's own is passed on.";
+    "The server's file mode creation mask, in octal, 0 to 777. Without it, vsrun's own is passed on.";
 
     Start Nice ' ' "nice" ["N" "integer"]
     "its nice value, -20 (urgent) to 19"
@@ -225,7 +226,8 @@ flags! {
 
     Start Debug ' ' "debug" []
     "tell each step"
-    "Tell each step that vsrun takes.";
+    "Tell each step of the process that becomes the server, see THE ORDER OF A START, just before it is taken: on standard "
+    "error or, with --logdir, in vsrun.log; never in syslog.";
 
     Start Check ' ' "check" []
     "say what would keep it from starting"
@@ -266,8 +268,8 @@ flags! {
 
     Stay RestartLimit ' ' "restart-limit" ["N/DURATION" "string"]
     "give up beyond N restarts within DURATION"
-    "Give up, after the handler has run, when there would be more than N restarts within DURATION. N is 1 to 65535. "
-    "The default is never.";
+    "Give up, after the handler has run, when there would be more than N restarts within DURATION, and end as the server "
+    "did. N is 1 to 65535. A restart by SIGHUP does not count. The default is never.";
 
     Stay HandlerTimeout ' ' "handler-timeout" ["DURATION" "string"]
     "end a handler that takes longer"
@@ -281,13 +283,14 @@ flags! {
     Stay StopTimeout ' ' "stop-timeout" ["DURATION" "string"]
     "then KILL after that long (30s; 0 = never)"
     "Send SIGKILL to the server's process group when the server has not ended that long after the stop signal. The "
-    "default is 30s; 0 means never.";
+    "default is 30s; 0 means never. With --init there is none unless it is given, see INIT. With --stop: how long that "
+    "waits.";
 
     Stay OnSignal ' ' "on-signal" ["SIGNAL=ACTION" "string"] repeatable
     "what a signal to vsrun does (repeatable)"
     "What is done when SIGNAL comes. ACTION is stop, restart, reopen (open vsrun.log anew under its name), ignore, "
-    "forward or forward:SIGNAL. TERM and INT stop, HUP restarts, every other signal is forwarded unless said otherwise. "
-    "Repeatable, for different signals.";
+    "forward or forward:SIGNAL. TERM and INT stop, HUP restarts, every other signal is forwarded unless said otherwise; "
+    "with --init all are. Repeatable, for different signals. See SIGNALS.";
 
     Stay Group ' ' "group" []
     "signals go to the server's whole group"
@@ -304,14 +307,14 @@ flags! {
     "PID 1: do that in place of any exit"
     "As PID 1, write the disks' caches back and then poweroff, reboot or halt the machine in place of any exit, "
     "whatever its status: the kernel panics when its init exits. In a container that ends the container. It is an "
-    "error (125) when vsrun is not PID 1.";
+    "error (125) when vsrun is not PID 1, and wrong usage with --background. See INIT.";
 
     Stay Ready ' ' "ready" ["HOW" "string"]
     "started when: exec, fd:N or notify"
     "When the server counts as started: exec (the default), once its exec has succeeded; fd:N, once it has written a "
     "newline to its descriptor N; notify, once it has sent READY=1 to $NOTIFY_SOCKET, see sd_notify(3). Anything but "
     "exec needs --background or somebody who stays. A server that ends before, or that closes descriptor N without a "
-    "newline, is a failure: vsrun ends with 125.";
+    "newline, is a failure: vsrun ends with 125. See READINESS.";
 
     Stay ReadyTimeout ' ' "ready-timeout" ["DURATION" "string"]
     "fail when that takes longer"
@@ -349,11 +352,13 @@ flags! {
 
     Help Help 'h' "help" []
     "print this text"
-    "Print the options and exit.";
+    "Print the options and exit, whatever follows on the command line.";
 
     Help HelpCompletion ' ' "help-completion" []
     "print the options for a completion program"
-    "Print the options and the kinds of their values, one option a line, for programs that complete command lines.";
+    "Print the options and the kinds of their values, one option a line, for programs that complete command lines: "
+    "'-p,--pidfile file', '-b,--background none'. Kinds are none, file, dir, integer, string, user, command, inetaddr and "
+    "choices=...; the last line is about the command's own words.";
 
     Help Version 'V' "version" []
     "print the version"
