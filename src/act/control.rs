@@ -103,7 +103,7 @@ fn stop(control: &Control, file: &Pidfile, server: Server) -> Result<Option<&'st
             wait::nap(PAUSE);
         } else {
             let until = patience.kill.or(patience.until);
-            [ended] = wait::next([keeper.end()], until.map(|until| until.since(now()).0));
+            [ended, ..] = wait::next([keeper.end(), None, None, None], until.map(|until| until.since(now()).0));
         }
         // Its children may have inherited the lock, and nobody can start before they are gone.
         let (lock, line) = file.state();

@@ -100,7 +100,7 @@ impl Logger {
             }
             self.tend(now);
             let wake = self.deadline().unwrap_or(until).min(until);
-            wait::next([Some(signals.as_fd())], Some(wake.since(now).0));
+            wait::next([Some(signals.as_fd()), None, None, None], Some(wake.since(now).0));
             while signals.next().is_some() {}
             while let Some(pid) = process::peek() {
                 let _ = process::reap(pid);

@@ -55,7 +55,8 @@ pub fn write(rules: Rules) -> ! {
         if writer.sweep <= time {
             writer.clean_up();
         }
-        let [news, _] = wait::next([Some(input), Some(signals.as_fd())], Some(writer.sweep.since(time).0));
+        let wake = Some(writer.sweep.since(time).0);
+        let [news, ..] = wait::next([Some(input), Some(signals.as_fd()), None, None], wake);
         // Counted before the signals are looked at: what the next server writes is not among it when the order to
         // rotate, which comes before that, has not been seen.
         let count = pipe::count(input);

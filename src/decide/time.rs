@@ -111,14 +111,13 @@ impl fmt::Display for Stamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (year, month, day) = civil(self.seconds.div_euclid(86_400));
         let second = self.seconds.rem_euclid(86_400);
-        write!(
-            f,
-            "{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}.{:03}Z",
-            second / 3600,
-            second / 60 % 60,
-            second % 60,
-            self.millis
-        )
+        let (hour, minute) = (second / 3600, second / 60 % 60);
+        let parts =
+            [(year, 4), (month, 2), (day, 2), (hour, 2), (minute, 2), (second % 60, 2), (self.millis.into(), 3)];
+        for ((value, width), after) in parts.into_iter().zip("--T::.Z".chars()) {
+            write!(f, "{value:0width$}{after}")?;
+        }
+        Ok(())
     }
 }
 

@@ -94,13 +94,19 @@ impl AsFd for Signals {
     }
 }
 
+/// How many descriptors anybody waits for.
+const MOST: usize = 4;
+
+/// Descriptors to wait for, where they are.
+pub type Waited<'a> = [Option<BorrowedFd<'a>>; MOST];
+
 /// Sleeps until one of the descriptors can be read or is closed at its other end, or until so many milliseconds have
 /// passed. Says which. At least one descriptor must be there.
 #[inline(never)]
-pub fn next<const N: usize>(fds: [Option<BorrowedFd<'_>>; N], millis: Option<u64>) -> [bool; N] {
+pub fn next(fds: Waited<'_>, millis: Option<u64>) -> [bool; MOST] {
     let Some(some) = fds.iter().flatten().next().copied() else {
         nap(100);
-        return [false; N];
+        return [false; MOST];
     };
     // In the place of one that is not there another is asked about twice.
     let mut polled = fds.map(|fd| PollFd::from_borrowed_fd(fd.unwrap_or(some), PollFlags::IN));
@@ -112,11 +118,11 @@ pub fn next<const N: usize>(fds: [Option<BorrowedFd<'_>>; N], millis: Option<u64
             Err(_) => {
                 // No memory to wait with: the least that does not spin.
                 nap(100);
-                return [false; N];
+                return [false; MOST];
             }
         }
     }
-    let mut ready = [false; N];
+    let mut ready = [false; MOST];
     for ((ready, fd), wanted) in ready.iter_mut().zip(&polled).zip(&fds) {
         *ready = wanted.is_some() && !fd.revents().is_empty();
     }
