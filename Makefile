@@ -31,7 +31,7 @@ export CARGO_BUILD_TARGET = $(TARGET)
 
 # cargo uses every core by itself, and two cargos only wait for each other.
 .NOTPARALLEL:
-.PHONY: build cross test-cross demo test check fmt clippy doc fuzz miri size man man-check image deb install uninstall clean help
+.PHONY: build cross test-cross demo test check fmt clippy doc fuzz miri faults soak size man man-check image deb install uninstall clean help
 
 build: ## the small static binary (this is the default)
 	$(RUST) .ci/build
@@ -67,6 +67,13 @@ fuzz: ## feed the readers with made-up bytes, each for $(FUZZTIME) seconds (FUZZ
 
 miri: ## the unit tests under Miri, which sees undefined behaviour (takes rustup's nightly)
 	.ci/miri
+
+faults: build ## every system call fails, one after the other: docs/faults.md (FAULTS_ONLY=jail::chroot tries some)
+	$(if $(FAULTS_ONLY),,FAULTS=all FAULTS_TABLE=$(abspath docs/faults.md)) VSRUN=$(abspath $(BIN)) \
+		$(RUST) .ci/test --test sweep -- --nocapture
+
+soak: build ## ten minutes of crashes, restarts, signals, a clock that is set and a disk that is full
+	SOAK=long VSRUN=$(abspath $(BIN)) $(RUST) .ci/test --test soak -- --nocapture
 
 size: build ## is the binary small and static?
 	.ci/need check

@@ -231,13 +231,9 @@ fn ask(kind: libc::idtype_t, id: i32, news: c_int) -> Result<libc::siginfo_t> {
     // SAFETY: all zero is a valid siginfo_t.
     let mut info: libc::siginfo_t = unsafe { core::mem::zeroed() };
     let (id, options) = (libc::id_t::try_from(id).unwrap_or(0), news | libc::WNOHANG);
-    loop {
-        // SAFETY: the structure is ours to write.
-        match check(unsafe { libc::waitid(kind, id, &raw mut info, options) }) {
-            Err(Errno::INTR) => {}
-            result => return result.map(|_| info),
-        }
-    }
+    // SAFETY: the structure is ours to write.
+    check(unsafe { libc::waitid(kind, id, &raw mut info, options) })?;
+    Ok(info)
 }
 
 /// What a process took.

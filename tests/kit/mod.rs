@@ -8,6 +8,7 @@
 
 pub mod bundle;
 pub mod call;
+pub mod dice;
 pub mod filter;
 pub mod mounts;
 pub mod place;
@@ -15,6 +16,7 @@ pub mod process;
 pub mod report;
 pub mod sys;
 pub mod terminal;
+pub mod tracer;
 
 pub use bundle::{Bundle, buildah, containers};
 pub use call::{Call, Ended, Running};
