@@ -31,7 +31,7 @@ export CARGO_BUILD_TARGET = $(TARGET)
 
 # cargo uses every core by itself, and two cargos only wait for each other.
 .NOTPARALLEL:
-.PHONY: build cross test-cross demo test check fmt clippy doc fuzz miri size man man-check image deb install uninstall clean help
+.PHONY: build cross test-cross demo test check fmt clippy doc fuzz miri bench size man man-check image deb install uninstall clean help
 
 build: ## the small static binary (this is the default)
 	$(RUST) .ci/build
@@ -67,6 +67,9 @@ fuzz: ## feed the readers with made-up bytes, each for $(FUZZTIME) seconds (FUZZ
 
 miri: ## the unit tests under Miri, which sees undefined behaviour (takes rustup's nightly)
 	.ci/miri
+
+bench: build ## measure vsrun beside its peers, and write docs/bench.md (root; QUICK=1 only tries it)
+	benches/run $(BIN)
 
 size: build ## is the binary small and static?
 	.ci/need check
