@@ -264,7 +264,7 @@ fn no_signal_ends_pid_1() {
         let script = script.chain(words!["append", &alive, "x", "wait"]).collect();
         let called = call(&place, As::First, [words![option, "--", place.probe()], script].concat()).start();
         kit::await_file(&alive);
-        called.await_err("received SIGRTMIN+30");
+        called.await_err("sending SIGRTMIN+30");
         assert!(process::state(vsrun(&called, As::First)) != "T");
         assert_eq!(kit::lives(&life).len(), 1);
         assert!(called.lives());

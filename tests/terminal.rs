@@ -139,7 +139,7 @@ fn records_from_the_background_stop_nobody() {
     let person = Person::at(&terminal);
     kit::await_lines(&place.out("seen"), 1);
     called.signal(libc::SIGUSR2);
-    kit::await_true("the record", || person.screen().contains("received SIGUSR2"));
+    kit::await_true("the record", || person.screen().contains("sending SIGUSR2"));
     assert_ne!(process::state(called.pid()), "T");
     called.finish().exited(0);
 }

@@ -100,8 +100,12 @@ impl Loop<'_> {
                 self.unreaped = true;
                 return None;
             }
-            self.say(Priority::Notice, format_args!("received {signal}"));
-            match self.watch.traps.get(signal) {
+            let trap = self.watch.traps.get(signal);
+            // Of one that is passed on the sending is told, once it is done.
+            if !matches!(trap, Trap::Forward(_)) {
+                self.say(Priority::Notice, format_args!("received {signal}"));
+            }
+            match trap {
                 Trap::Stop if signal == Signal::INT => return Some(Event::Interrupt),
                 Trap::Stop => return Some(Event::Stop),
                 Trap::Restart => return Some(Event::Restart),

@@ -252,13 +252,14 @@ impl Loop<'_> {
         };
         let Some(pid) = pid else { return };
         let whom = if to == To::Group { "the process group of " } else { "" };
-        self.say(Priority::Notice, format_args!("sending {signal} to {whom}pid {pid}"));
+        // It is on its way before it is told to anybody else.
         process::send(signal.number(), target(pid));
         let asks = if to == To::Handler { Signal::TERM } else { self.watch.policy.stop_signal };
         if signal == asks {
             // A stopped process gets no signal but this one and KILL.
             process::send(Signal::CONT.number(), target(pid));
         }
+        self.say(Priority::Notice, format_args!("sending {signal} to {whom}pid {pid}"));
     }
 
     /// Sends a signal to everybody who is left of the server.

@@ -235,16 +235,15 @@ fn is_ready(fd: BorrowedFd<'_>, event: PollFlags) -> bool {
 
 /// Writes a line if that can be done without waiting, and loses it otherwise.
 ///
-/// A pipe that is writable takes a line of up to PIPE_BUF at once, but somebody else who writes to it may be faster.
-/// So the kernel is asked not to wait (RWF_NOWAIT), and where it has no such way for this file, or a container's filter
-/// of system calls does not know the question, trusted.
+/// The kernel is asked not to wait (RWF_NOWAIT). Where it has no such way for this file, or a container's filter of
+/// system calls does not know the question, what is writable is trusted: a pipe then takes a line of up to PIPE_BUF at
+/// once, unless somebody else who writes to it is faster.
 pub fn write_or_lose(fd: BorrowedFd<'_>, line: &[u8]) {
-    if !is_ready(fd, PollFlags::OUT) {
-        return;
-    }
     let slices = [io::IoSlice::new(line)];
     let result = rustix::io::pwritev2(fd, &slices, u64::MAX, rustix::io::ReadWriteFlags::NOWAIT);
-    if let Err(Errno::NOSYS | Errno::PERM | Errno::OPNOTSUPP | Errno::INVAL | Errno::SPIPE) = result {
+    if let Err(Errno::NOSYS | Errno::PERM | Errno::OPNOTSUPP | Errno::INVAL | Errno::SPIPE) = result
+        && is_ready(fd, PollFlags::OUT)
+    {
         let _ = rustix::io::write(fd, line);
     }
 }
