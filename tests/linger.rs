@@ -257,3 +257,18 @@ fn a_hundred_are_ended_at_once() {
     place.vsrun(line).finish().exited(2);
     assert_eq!(place.living(), []);
 }
+
+/// One who is stopped hears TERM when it goes on, and not before.
+#[test]
+fn who_is_stopped_can_end_too() {
+    needs!(able());
+    for (in_namespace, with_helper) in [(false, false), (false, true), (true, false), (true, true)] {
+        let place = Place::new();
+        let helper = if with_helper { words!["-d", "logs", "1", "--log-size", "1M"] } else { words![] };
+        let script = "$P raise 19 wait & P=$!; until grep -q '^State:.T' /proc/$P/status; do :; done; exit 7";
+        let line = [words!["--init", "--linger", "1h"], helper, shell(&place, script)].concat();
+        let call = if in_namespace { first(&place, true, line) } else { place.vsrun(line) };
+        call.finish().exited(7);
+        place.await_nothing_left();
+    }
+}

@@ -207,6 +207,10 @@ fn a_missing_logger_is_an_error_and_nothing_is_started() {
             let name = logger.split(' ').next().unwrap();
             place.vsrun(line).env("PATH", &empty).finish().failed(125, &[name]);
         }
+        for logger in ["\x1b[1m", "/\x1b[1m"] {
+            let line = [way.clone(), words!["-s", "tag", "--logger", logger], rest.clone()].concat();
+            place.vsrun(line).finish().failed(125, &["\\x1b[1m'"]);
+        }
         assert!(!place.out("ran").exists() && !place.path("pid").exists());
         place.await_nothing_left();
     }

@@ -19,9 +19,17 @@ use crate::sys::process::{self, Pid};
 /// No chain of parents is longer; one that seems to be has changed while we looked.
 const DEPTH: usize = 4096;
 
-/// Sends a signal to everybody who is left, but for the helper and its own.
+/// Sends a signal to everybody who is left, but for the helper and its own; and behind a TERM, CONT, as one that is
+/// stopped could not end.
 pub fn send(signal: Signal, helper: Option<Pid>) {
-    let signal = signal.number();
+    send_one(signal.number(), helper);
+    if signal == Signal::TERM {
+        send_one(Signal::CONT.number(), helper);
+    }
+}
+
+#[inline(never)]
+fn send_one(signal: u8, helper: Option<Pid>) {
     let all = helper.is_none() && process::send_all(signal);
     if all {
         return;

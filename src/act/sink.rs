@@ -9,6 +9,7 @@ use crate::act::say::{Place, Priority, Voice, failed};
 use crate::decide::error::{Error, Result};
 use crate::decide::plan::Output;
 use crate::decide::steps::Program;
+use crate::decide::text::Clean;
 use crate::decide::time::Time;
 use crate::sys::process::Pid;
 use crate::sys::wait::Signals;
@@ -60,7 +61,7 @@ pub fn find(program: &Program) -> Result<()> {
             Err(error) => why = Some(error),
         }
     }
-    let name = program.argv.first().map(|word| word.to_string_lossy()).unwrap_or_default();
+    let name = Clean(program.argv.first().copied().unwrap_or_default().to_bytes());
     match why {
         Some(why) if program.paths.len() == 1 => Err(failed(format_args!("logger '{name}'"), why)),
         _ => Err(Error::refused(format_args!("logger '{name}' is in no directory of PATH"))),

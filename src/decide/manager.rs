@@ -5,7 +5,7 @@
 
 use super::event::{Action, Ending, Event, Logs, To};
 use super::exit::{Exit, SETUP};
-use super::policy::{Handling, Policy, Restart, Role};
+use super::policy::{Handling, Policy, Role};
 use super::signal::Signal;
 use super::state::{Next, Pause, Phase, State, Task};
 use super::time::{Span, Time};
@@ -115,6 +115,7 @@ fn advance(policy: &Policy, state: &mut State, event: Event, now: Time) -> Actio
         (Phase::Resting { .. }, Tick) if due => launch(policy, state, Logs::Same, now),
         (Phase::Resting { .. }, Restart) => launch(policy, state, Logs::Rotate, now),
         (Phase::Resting { .. } | Phase::Short { .. }, Stop | Interrupt) => finish(state, Ending::Stopped),
+        (Phase::Short { .. }, Pass(signal)) if policy.is_last(signal) => finish(state, Ending::Stopped),
 
         (Phase::Short { task, .. }, Tick) if due => retry(policy, state, task, now),
         (Phase::Short { task: Task::Launch, .. }, Restart) => launch(policy, state, Logs::Rotate, now),
@@ -174,7 +175,7 @@ fn fall(policy: &Policy, state: &mut State, exit: Exit, now: Time) -> Action {
     if now.since(state.since) >= SOUND_LIFE.min(policy.delay.1) {
         state.row = 0;
     }
-    if !unexpected(policy, state, exit) {
+    if !state.is_unexpected(policy, exit) {
         return finish(state, Ending::Server(exit));
     }
     match policy.handler {
@@ -195,27 +196,19 @@ fn ended(policy: &Policy, state: &mut State, next: Next, exit: Exit, now: Time) 
     finish(state, ending)
 }
 
-/// A signal for the server. One that asks it to end may start the clock.
+/// A signal for the server. One that asks it to end may start the clock, and no other server follows.
 fn pass(policy: &Policy, state: &mut State, signal: Signal, now: Time) -> Action {
     state.passed |= signal.bit();
-    let stops = policy.role == Role::Guard && [Signal::TERM, policy.stop_signal].contains(&signal);
+    if let Phase::Stopping { next: Next::Again, until } = state.phase
+        && policy.is_last(signal)
+    {
+        state.phase = Phase::Stopping { next: Next::End, until };
+    }
+    let stops = policy.role == Role::Guard && policy.is_last(signal);
     if stops && matches!(state.phase, Phase::Starting { .. } | Phase::Up) {
         state.phase = Phase::Stopping { next: Next::End, until: policy.grace(now) };
     }
     Action::Send(signal, policy.whom)
-}
-
-/// Whether an end of the server leads to a restart. What somebody asked for is not unexpected.
-fn unexpected(policy: &Policy, state: &State, exit: Exit) -> bool {
-    let passed = state.was_passed(exit);
-    match policy.restart {
-        Restart::Always => true,
-        Restart::No => false,
-        // However it took it.
-        Restart::OnFailure | Restart::OnAbort if state.bitten => true,
-        Restart::OnFailure => !passed && !policy.success.contains(exit),
-        Restart::OnAbort => !passed && !policy.success.contains(exit) && exit.signal().is_some(),
-    }
 }
 
 fn handle(policy: &Policy, state: &mut State, exit: Exit, pause: Pause, now: Time) -> Action {

@@ -99,6 +99,11 @@ impl Policy {
         }
     }
 
+    /// Whether a signal that is sent on to the server asks for the end of it all: an init is not asked itself.
+    pub fn is_last(&self, signal: Signal) -> bool {
+        self.role != Role::Manager && [Signal::TERM, self.stop_signal].contains(&signal)
+    }
+
     /// When what was asked to end is killed, and killed again.
     pub fn grace(&self, now: Time) -> Option<Time> {
         self.stop_timeout.map(|span| now.after(span))

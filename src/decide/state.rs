@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 
 use super::event::{Action, Ending};
 use super::exit::Exit;
-use super::policy::Policy;
+use super::policy::{Policy, Restart};
 use super::signal::Signal;
 use super::time::{Span, Time};
 
@@ -135,6 +135,19 @@ impl State {
     /// Whether it died by a signal that was passed on to it: that is what somebody asked for.
     pub fn was_passed(&self, exit: Exit) -> bool {
         exit.signal().is_some_and(|signal| self.passed & signal.bit() != 0)
+    }
+
+    /// Whether an end of the server leads to a restart. What somebody asked for is not unexpected.
+    pub(super) fn is_unexpected(&self, policy: &Policy, exit: Exit) -> bool {
+        let passed = self.was_passed(exit);
+        match policy.restart {
+            Restart::Always => true,
+            Restart::No => false,
+            // However it took it.
+            Restart::OnFailure | Restart::OnAbort if self.bitten => true,
+            Restart::OnFailure => !passed && !policy.success.contains(exit),
+            Restart::OnAbort => !passed && !policy.success.contains(exit) && exit.signal().is_some(),
+        }
     }
 
     /// The server has said that it lives, and has to say so again in time.

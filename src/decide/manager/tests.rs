@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::decide::exit::Success;
-use crate::decide::policy::Limit;
+use crate::decide::policy::{Limit, Restart};
 
 const USR1: u64 = 10;
 
@@ -438,6 +438,31 @@ fn an_init_ends_as_the_server_ends() {
         let state = State::new(&init, Time(0));
         let (state, _) = step(&init, state, Event::Pass(Signal::new(passed).unwrap()), Time(1));
         assert_eq!(step(&init, state, Event::Fell(term), Time(2)).1, Action::Finish(ending));
+    }
+}
+
+/// With another meaning of a signal an init restarts too; then TERM must not be lost on a server that ends anyway.
+#[test]
+fn after_a_forwarded_term_no_server_is_started() {
+    let init = Policy { restart: Restart::No, role: Role::Init, ..policy() };
+    for (policy, role) in [(&init, Role::Init), (&init, Role::Guard), (&policy(), Role::Manager)] {
+        let policy = Policy { role, ..policy.clone() };
+        let managed = role == Role::Manager;
+        let mut story = Story::new(policy.clone());
+        assert_eq!(story.at(1, Event::Restart), Action::Send(Signal::TERM, To::Server));
+        assert_eq!(story.at(1, Event::Pass(Signal::HUP)), Action::Send(Signal::HUP, To::Server));
+        assert_eq!(story.at(1, Event::Pass(Signal::TERM)), Action::Send(Signal::TERM, To::Server));
+        let over = Action::Finish(Ending::Server(Exit::Code(3)));
+        let next = story.at(1, Event::Fell(Exit::Code(3)));
+        assert_eq!(next, if managed { Action::Launch(Logs::Rotate) } else { over });
+
+        let mut short = Story::new(policy);
+        short.at(1, Event::Restart);
+        assert_eq!(short.at(1, Event::Fell(Exit::Code(3))), Action::Launch(Logs::Rotate));
+        assert_eq!(short.at(0, Event::NoFork), Action::Wait);
+        assert_eq!(short.at(0, Event::Pass(Signal::HUP)), Action::Wait);
+        let next = short.at(0, Event::Pass(Signal::TERM));
+        assert_eq!(next, if managed { Action::Wait } else { Action::Finish(Ending::Stopped) });
     }
 }
 
