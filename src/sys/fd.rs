@@ -269,7 +269,12 @@ pub fn write_all(fd: BorrowedFd<'_>, mut bytes: &[u8]) -> Result<()> {
 /// # Errors
 /// Those of read(2).
 pub fn read_some(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> Result<usize> {
-    rustix::io::read(fd, buffer)
+    loop {
+        match rustix::io::read(fd, &mut *buffer) {
+            Err(Errno::INTR) => {}
+            result => return result,
+        }
+    }
 }
 
 /// Reads until the end, or until the buffer is full. Returns how much.
@@ -279,11 +284,9 @@ pub fn read_some(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> Result<usize> {
 pub fn read_full(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> Result<usize> {
     let mut count = 0;
     while let Some(room) = buffer.get_mut(count..).filter(|room| !room.is_empty()) {
-        match rustix::io::read(fd, room) {
-            Ok(0) => break,
-            Ok(more) => count += more,
-            Err(Errno::INTR) => {}
-            Err(error) => return Err(error),
+        match read_some(fd, room)? {
+            0 => break,
+            more => count += more,
         }
     }
     Ok(count)
