@@ -146,9 +146,13 @@ fn two_thousand_restarts_change_neither_descriptors_nor_memory() {
     let manager = place.vsrun([options, words!["--", place.probe()], actions].concat()).start();
     // The second life: everything that a restart needs has been used once.
     kit::await_life(&life, 2);
+    // The server runs a moment before its manager has heard so.
+    let waits = || !process::descriptors(manager.pid()).iter().any(|(_, target)| target.starts_with("pipe:"));
+    kit::await_true("a manager that waits for nothing but signals", waits);
     let before = (process::descriptors(manager.pid()), memory(manager.pid()));
     std::fs::write(place.out("gate"), "").unwrap();
     kit::await_life(&life, RESTARTS + 1);
+    kit::await_true("a manager that waits for nothing but signals", waits);
     assert_eq!((process::descriptors(manager.pid()), memory(manager.pid())), before);
     manager.stop().exited(0);
     place.await_nothing_left();
