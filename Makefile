@@ -72,7 +72,7 @@ faults: build ## every system call fails, one after the other: docs/faults.md (F
 	$(if $(FAULTS_ONLY),,FAULTS=all FAULTS_TABLE=$(abspath docs/faults.md)) VSRUN=$(abspath $(BIN)) \
 		$(RUST) .ci/test --test sweep -- --nocapture
 
-soak: build ## ten minutes of crashes, restarts, signals, a clock that is set and a disk that is full
+soak: build ## some minutes of crashes, restarts, signals, a clock that is set and a disk that is full
 	SOAK=long VSRUN=$(abspath $(BIN)) $(RUST) .ci/test --test soak -- --nocapture
 
 bench: build ## measure vsrun beside its peers, and write docs/bench.md (root; QUICK=1 only tries it)
