@@ -14,6 +14,7 @@ use vsrun::decide::cli::{self, Request};
 use vsrun::decide::endpoint::{self, Handed, Listener, Traffic};
 use vsrun::decide::environ::{self, Environ};
 use vsrun::decide::error::Error;
+use vsrun::decide::event::Event;
 use vsrun::decide::exit::Success;
 use vsrun::decide::facts::Facts;
 use vsrun::decide::holder;
@@ -404,8 +405,9 @@ pub fn kernel_lists(data: &[u8]) {
         let _ = holder::find(b"", data);
         let _ = holder::find(&listener.address, data);
     }
-    let lines = std::str::from_utf8(data).is_ok_and(|text| text.split('\n').any(|line| line == "READY=1"));
-    assert!(!lines || ready::says_ready(data));
+    let says = |word: &[u8]| data.split(|byte| *byte == b'\n').any(|line| line == word);
+    let said = if says(b"READY=1") { Some(Event::Ready) } else { says(b"WATCHDOG=1").then_some(Event::Alive) };
+    assert_eq!(ready::news(data), said);
 }
 
 /// A name in a logdir, of any kind.
