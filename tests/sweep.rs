@@ -385,7 +385,8 @@ impl Seen<'_> {
                 self.lost(lives)?;
                 let expected = ["the handler agrees", "rotated: "];
                 let unexpected = said.iter().any(|line| !expected.iter().any(|word| line.contains(word)));
-                let again = lives > all || self.err.iter().any(|line| line.contains("with status 12"));
+                let again =
+                    lives > all || self.err.iter().any(|line| line.contains("with status 12")) || self.recorded();
                 Ok(if self.lifted || unexpected || again { Outcome::WentOn } else { Outcome::Same })
             }
             Some(status @ 125..=127) if lives == 0 || self.may_have_lived() => {
@@ -408,6 +409,14 @@ impl Seen<'_> {
     /// In the background the server may have begun to live before the start failed; it has been ended then.
     fn may_have_lived(&self) -> bool {
         matches!(self.scenario.way, Way::Leaves | Way::Daemon)
+    }
+
+    /// Whether vsrun.log tells of anything wrong.
+    fn recorded(&self) -> bool {
+        let text = |name: &String| kit::text(&self.place.path("logs").join(name));
+        let names = kit::names(&self.place.path("logs"));
+        let records: String = names.iter().filter(|name| name.starts_with("vsrun")).map(text).collect();
+        records.contains("] warning: ") || records.contains("] err: ")
     }
 
     fn fails_for_good(&self, calls: &[&str]) -> bool {
@@ -547,7 +556,12 @@ impl Trial {
         } else {
             None
         };
-        wrong.iter().for_each(|wrong| eprintln!("{wrong}"));
+        match &wrong {
+            Some(wrong) => eprintln!("{wrong}"),
+            // Who asks for some of them wants to know.
+            None if std::env::var_os("FAULTS_ONLY").is_some() => eprintln!("{}: {outcome:?} {:?}", self.name(), said()),
+            None => {}
+        }
         Tried { outcome, came: injected > 0, wrong }
     }
 }
