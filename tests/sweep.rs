@@ -142,7 +142,8 @@ impl Scenario {
             let path = self.file(place, &format!("report{life}"));
             path.exists().then(|| Report::read(&path))
         };
-        let names = ["uids", "gids", "groups", "umask", "ignored", "blocked", "pending"];
+        let names =
+            ["uids", "gids", "groups", "capabilities", "no-new-privs", "umask", "ignored", "blocked", "pending"];
         let directory = place.directory().to_str().unwrap().to_owned();
         let root = if self.jailed { place.path("jail") } else { "/".into() };
         let root = kit::call::identity(&root);
@@ -687,7 +688,7 @@ has not come for 0.6 s). Each fault has a run of its own. The calls of what vsru
 After each run: it has ended, or gone on, in time; no process of vsrun was killed by a signal that it was not to get; a
 start that failed has said so in exactly one line, with a status of 125 to 127, and has left no process, no pidfile and no
 socket; a manager whose server lives has gone on, restarted it after its crash and after HUP, and ended at TERM with
-status 0; every life of the server had the ids, groups, root, directory, umask, signals and descriptors that it has
+status 0; every life of the server had the ids, groups, capabilities, root, directory, umask, signals and descriptors that it has
 without faults; and every line that it wrote is in the log.
 
 - *the same*: as without the fault, and not a word about it

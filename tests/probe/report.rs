@@ -22,6 +22,7 @@ pub fn report(arguments: &[OsString]) -> Vec<u8> {
         lines.add(name, number.to_string().as_bytes());
     }
     identity(&mut lines);
+    capabilities(&mut lines);
     for argument in arguments {
         lines.add("argument", argument.as_bytes());
     }
@@ -81,6 +82,27 @@ fn identity(lines: &mut Lines) {
     groups.truncate(usize::try_from(count).unwrap_or(0));
     let groups: Vec<String> = groups.iter().map(u32::to_string).collect();
     lines.add("groups", groups.join(" ").as_bytes());
+}
+
+/// The sets of capabilities as numbers in base 16, and whether there can be no more of them.
+fn capabilities(lines: &mut Lines) {
+    let set = |option: i32, first: i32| {
+        // Both questions answer 1 for a member: the bounding one takes a number, the ambient one takes what and a number.
+        let has = |number: i32| match first {
+            0 => unsafe { libc::prctl(option, number, 0, 0, 0) == 1 },
+            _ => unsafe { libc::prctl(option, first, number, 0, 0) == 1 },
+        };
+        (0..64).fold(0_u64, |set, number| set | u64::from(has(number)) << number)
+    };
+    let bounding = set(libc::PR_CAPBSET_READ, 0);
+    let ambient = set(libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_IS_SET);
+    // Version 3, this process; effective, permitted and inheritable, twice 32 bits.
+    let (header, mut sets) = ([0x2008_0522_u32, 0], [0_u32; 6]);
+    unsafe { libc::syscall(libc::SYS_capget, header.as_ptr(), sets.as_mut_ptr()) };
+    let sets: Vec<String> = sets.iter().map(|set| format!("{set:x}")).collect();
+    lines.add("capabilities", format!("{} {bounding:x} {ambient:x}", sets.join(" ")).as_bytes());
+    let no_more = unsafe { libc::prctl(libc::PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) };
+    lines.add("no-new-privs", no_more.to_string().as_bytes());
 }
 
 fn environment() -> Vec<&'static [u8]> {
