@@ -161,7 +161,7 @@ fn an_interrupt_that_means_something_else_kills_nobody() {
         assert_eq!(await_lines(&place.out("signals"), 3), ["ready", "15", "18"], "a stop is a stop by any name");
         manager.signal(libc::SIGINT);
         if !kills {
-            manager.await_err("received SIGINT");
+            manager.await_err(if action == "INT=forward" { "sending SIGINT" } else { "received SIGINT" });
             manager.signal(libc::SIGQUIT);
         }
         manager.finish().exited(0);
