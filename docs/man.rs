@@ -711,7 +711,7 @@ The words of the command, as for a shell; and each time that it has been execute
 = `the server (pid N) EXPLAIN after S s` (notice)
 Its end: `exited with status 1`, `killed by signal 9`, `dumped core with signal 11`.
 
-= `the handler agrees: it EXPLAIN`, `the handler refuses: it EXPLAIN` (notice)
+= `the handler agrees: EXPLAIN`, `the handler refuses: EXPLAIN` (notice)
 What it has decided, and how it ended.
 
 = `restarting the server (restart N)`, `restarting the server on request` (notice)

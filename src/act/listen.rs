@@ -199,7 +199,7 @@ impl Loop<'_> {
             handler.ended(&mut why);
             let why = why.as_str();
             let verdict = if exit == Exit::SUCCESS { "agrees" } else { "refuses" };
-            self.say(Priority::Notice, format_args!("the handler {verdict}: it {exit}{why}"));
+            self.say(Priority::Notice, format_args!("the handler {verdict}: {exit}{why}"));
             return Reaped::Event(Event::Handled(exit));
         }
         if let Some(name) = self.watch.sink.fell(pid, now()) {
