@@ -148,7 +148,11 @@ impl Voice {
             Place::Plain | Place::Pipe(_) => write!(line, "vsrun: {words}"),
         };
         line.end_with(b'\n');
-        fd::write_or_lose(apart.map_or(self.fd(), |fd| fd.as_fd()), line.as_bytes());
+        let fd = apart.map_or(self.fd(), |fd| fd.as_fd());
+        // A process on its way to the server has SIGPIPE at its default.
+        if priority != Priority::Debug || fd::is_writable(fd) {
+            fd::write_or_lose(fd, line.as_bytes());
+        }
     }
 
     /// Whether steps are told on the descriptor of that number.

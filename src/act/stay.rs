@@ -62,9 +62,9 @@ impl Stayed {
     /// # Errors
     /// When the first start fails. Nothing of it is left then.
     #[inline(never)]
-    pub fn live(self: Box<Self>) -> Result<u8> {
-        let Self { watch: mut this, mut claims } = *self;
-        let (ending, error) = watch(&mut this);
+    pub fn live(mut self: Box<Self>) -> Result<u8> {
+        let this = &mut self.watch;
+        let (ending, error) = watch(this);
         if let Some(error) = &error {
             this.voice.say_failure(error);
         }
@@ -72,7 +72,7 @@ impl Stayed {
         if this.has_foreground() {
             terminal::take_back();
         }
-        let Watch { sink, voice, signals, pidfile, caller, .. } = this;
+        let Self { watch: Watch { sink, voice, signals, pidfile, caller, .. }, mut claims } = *self;
         let error = error.filter(|_| matches!(ending, Ending::Failed(_)));
         let [server, _] = &mut claims.pidfiles;
         *server = pidfile;

@@ -217,7 +217,7 @@ fn borrow(number: RawFd) -> BorrowedFd<'static> {
 
 /// Whether a read would find something now, other than the end.
 pub fn is_readable(fd: BorrowedFd<'_>) -> bool {
-    is_ready(fd, PollFlags::IN)
+    ready(fd, PollFlags::IN).contains(PollFlags::IN)
 }
 
 /// Whether a read would not wait: something is there, or the other end is gone.
@@ -226,11 +226,17 @@ pub fn has_news(fd: BorrowedFd<'_>) -> bool {
     poll(&mut fds, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })).is_ok_and(|ready| ready > 0)
 }
 
+/// Whether a write would not wait, and somebody could read it.
+pub fn is_writable(fd: BorrowedFd<'_>) -> bool {
+    ready(fd, PollFlags::OUT) == PollFlags::OUT
+}
+
 /// What poll(2) can tell without waiting.
-fn is_ready(fd: BorrowedFd<'_>, event: PollFlags) -> bool {
+fn ready(fd: BorrowedFd<'_>, event: PollFlags) -> PollFlags {
     let mut fds = [PollFd::from_borrowed_fd(fd, event)];
-    poll(&mut fds, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })).is_ok()
-        && fds.iter().all(|fd| fd.revents().contains(event))
+    let _ = poll(&mut fds, Some(&Timespec { tv_sec: 0, tv_nsec: 0 }));
+    let [fd] = fds;
+    fd.revents()
 }
 
 /// Writes a line if that can be done without waiting, and loses it otherwise.
@@ -242,7 +248,7 @@ pub fn write_or_lose(fd: BorrowedFd<'_>, line: &[u8]) {
     let slices = [io::IoSlice::new(line)];
     let result = rustix::io::pwritev2(fd, &slices, u64::MAX, rustix::io::ReadWriteFlags::NOWAIT);
     if let Err(Errno::NOSYS | Errno::PERM | Errno::OPNOTSUPP | Errno::INVAL | Errno::SPIPE) = result
-        && is_ready(fd, PollFlags::OUT)
+        && is_writable(fd)
     {
         let _ = rustix::io::write(fd, line);
     }

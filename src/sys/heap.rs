@@ -15,7 +15,8 @@ const FIRST: usize = 64 * 1024;
 /// What it takes at a time when that is used up.
 const MORE: usize = 256 * 1024;
 
-#[repr(align(16))]
+/// At the beginning of a page, so that it takes no part of one more.
+#[repr(align(4096))]
 struct Room(core::cell::UnsafeCell<[u8; FIRST]>);
 
 // SAFETY: only `Heap` uses it, and the program has one thread.
@@ -122,14 +123,16 @@ unsafe impl GlobalAlloc for Heap {
 pub fn release_stack() {
     /// More than any start has taken.
     const DEPTH: usize = 128 * 1024;
+    /// More than the call below takes.
+    const SPARED: usize = 1024;
     let here = 0u8;
     // 4 KiB on most machines, up to 64 on some boards, where the kernel gives back whole pages only.
     // SAFETY: getauxval only reads what the kernel left at the start.
     let page = usize::try_from(unsafe { libc::getauxval(libc::AT_PAGESZ) }).unwrap_or(0);
-    let below = (&raw const here as usize) & page.wrapping_neg();
-    // The page below is spared: the call itself may reach into it.
-    let (from, to) = (below.saturating_sub(DEPTH), below.saturating_sub(page));
-    // SAFETY: the stack grows down, so nothing below that page holds anything that is still needed; what is not mapped
+    // So much is spared: the call itself reaches further down.
+    let to = (&raw const here as usize).saturating_sub(SPARED) & page.wrapping_neg();
+    let from = to.saturating_sub(DEPTH);
+    // SAFETY: the stack grows down, so nothing below that holds anything that is still needed; what is not mapped
     // is left alone.
     let _ = unsafe { rustix::mm::madvise(from as *mut _, to - from, rustix::mm::Advice::LinuxDontNeed) };
 }
