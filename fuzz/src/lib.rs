@@ -229,6 +229,10 @@ pub fn durations(data: &[u8]) {
         assert!(min <= max);
         assert_eq!(values::delay(format!("{}ms:{}ms", min.0, max.0).as_bytes()), Some((min, max)));
     }
+    if let Some(size) = values::size(data) {
+        assert!(size > 0);
+        assert_eq!(values::size(size.to_string().as_bytes()), Some(size));
+    }
     if let Some(limit) = Limit::parse(data) {
         assert!(limit.restarts > 0 && limit.within > Span::ZERO);
         let text = format!("{}/{}ms", limit.restarts, limit.within.0);
