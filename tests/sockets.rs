@@ -10,7 +10,7 @@ use kit::{Call, PLAIN, Place, Report, Running, needs, process, sys, words};
 use std::ffi::OsString;
 use std::fs;
 use std::io::{ErrorKind, Read};
-use std::net::{Ipv4Addr, Ipv6Addr, TcpListener, TcpStream, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, symlink};
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -25,12 +25,23 @@ fn free_port() -> u16 {
     let base = 10_000 + u16::try_from(sys::pid() % 200).unwrap() * 100;
     loop {
         let port = base + NEXT.fetch_add(1, Ordering::Relaxed) % 100;
-        let both = TcpListener::bind((Ipv6Addr::UNSPECIFIED, port)).is_ok()
-            && TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).is_ok();
-        if both && UdpSocket::bind((Ipv6Addr::UNSPECIFIED, port)).is_ok() {
+        if nobody_is_on(port) {
             return port;
         }
     }
+}
+
+/// Whether nobody listens on a port. Somebody is called, and the port not tried out: a program that another thread
+/// starts has for a moment all that is open here, and would still have the port.
+fn nobody_is_on(port: u16) -> bool {
+    [IpAddr::from(Ipv4Addr::LOCALHOST), Ipv6Addr::LOCALHOST.into()].into_iter().all(|ip| {
+        let refused = |socket: UdpSocket| {
+            socket.connect((ip, port)).unwrap();
+            // The answer to the first is told at the second.
+            socket.send(b"").and_then(|_| socket.send(b"")).is_err()
+        };
+        TcpStream::connect((ip, port)).is_err() && UdpSocket::bind((ip, 0)).map_or(true, refused)
+    })
 }
 
 /// What a server of the probe answers: its pid.
@@ -167,7 +178,7 @@ fn packets_too() {
 fn a_low_port_for_an_unprivileged_server() {
     needs!(kit::root());
     let place = Place::new();
-    let port = (600..1000).find(|port| TcpListener::bind((Ipv6Addr::UNSPECIFIED, *port)).is_ok()).unwrap();
+    let port = (600..1000).find(|port| nobody_is_on(*port)).unwrap();
     for way in [words![], words!["-m", "-", "-"]] {
         let life = place.out("life");
         let _ = fs::remove_file(&life);
@@ -292,30 +303,32 @@ fn whatever_else_is_there_stays() {
 #[test]
 fn who_has_a_port_is_named() {
     let place = Place::new();
-    let port = free_port();
-    let text = port.to_string();
     let me = format!("(pid {} has it)", sys::pid());
     let refused = |line: Vec<OsString>| {
         let said = place.vsrun([line, words!["--", "append", "ran", "x"]].concat()).finish();
         said.failed(125, &["cannot listen on", "Address in use", &me]);
     };
-    let v4 = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).unwrap();
-    refused(words!["--port", &text]);
-    refused(words!["--port", &text, "--bind", "127.0.0.1", "-m", "-", "-"]);
-    refused(words!["--port", &text, "--bind", "0.0.0.0", "-b"]);
-    drop(v4);
-    let v6 = TcpListener::bind((Ipv6Addr::LOCALHOST, port)).unwrap();
+    // The second one has the number of a slash in its higher byte: it is no path for that.
+    for port in [free_port(), (0x2f00..0x3000).find(|port| nobody_is_on(*port)).unwrap()] {
+        let text = port.to_string();
+        let _v4 = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).unwrap();
+        refused(words!["--port", &text]);
+        refused(words!["--port", &text, "--bind", "127.0.0.1", "-m", "-", "-"]);
+        refused(words!["--port", &text, "--bind", "0.0.0.0", "-b"]);
+    }
+    let port = free_port();
+    let _v6 = TcpListener::bind((Ipv6Addr::LOCALHOST, port)).unwrap();
     refused(words!["--listen", format!("[::1]:{port}"), "-b", "-m", "-", "-"]);
     refused(words!["--listen", format!("[::]:{port}")]);
-    drop(v6);
-    let udp = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, port)).unwrap();
+    let port = free_port();
+    let _udp = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, port)).unwrap();
     refused(words!["--port", format!("{port}/udp")]);
-    drop(udp);
     if sys::user() == 0 {
         // Whose descriptors cannot be looked at, its user is named.
+        let port = free_port();
         let _held = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).unwrap();
         let plain = Place::plain();
-        let line = words!["--port", &text, "--", "true"];
+        let line = words!["--port", port.to_string(), "--", "true"];
         plain.vsrun(line).finish().failed(125, &["Address in use", "(a process of user 0 has it)"]);
     }
 }

@@ -27,7 +27,7 @@ pub fn of(listener: &Listener<'_>) -> String {
     };
     for table in tables {
         if let Ok(table) = Contents::read(table)
-            && let Some(found) = find(&table, &listener.address)
+            && let Some(found) = find(&table, listener)
         {
             return process(&found);
         }

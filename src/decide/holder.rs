@@ -1,6 +1,6 @@
 //! Who has an address that cannot be had: the lines of /proc/net/tcp, tcp6, udp, udp6 and unix.
 
-use super::endpoint::hex;
+use super::endpoint::{Listener, hex};
 use super::text::parts;
 
 /// A socket, as the kernel lists it.
@@ -12,21 +12,19 @@ pub struct Socket<'a> {
     pub uid: &'a [u8],
 }
 
-/// The socket in a list that keeps others from an address, which is given as bind(2) takes it.
-pub fn find<'a>(table: &'a [u8], address: &[u8]) -> Option<Socket<'a>> {
+/// The socket in a list that keeps others from an address.
+pub fn find<'a>(table: &'a [u8], listener: &Listener<'_>) -> Option<Socket<'a>> {
     parts(table, b'\n').find_map(|line| {
         let mut words = parts(line, b' ').filter(|word| !word.is_empty());
         let mut word = |skip| words.nth(skip);
-        if let [_, _, path @ .., 0] = address
-            && path.starts_with(b"/")
-        {
+        if listener.is_path() {
             // The calls that wait for a server are listed too, in another state.
             let (state, inode) = (word(5)?, word(0)?);
-            return (state == b"01" && word(0)? == path).then_some(Socket { inode, uid: b"" });
+            return (state == b"01" && word(0)? == listener.text).then_some(Socket { inode, uid: b"" });
         }
         let (local, state, uid, inode) = (word(1)?, word(1)?, word(3)?, word(1)?);
         // Listening for TCP, or not connected for UDP.
-        (matches!(state, b"0A" | b"07") && conflict(local, address)?).then_some(Socket { inode, uid })
+        (matches!(state, b"0A" | b"07") && conflict(local, &listener.address)?).then_some(Socket { inode, uid })
     })
 }
 
@@ -44,7 +42,6 @@ fn conflict(local: &[u8], address: &[u8]) -> Option<bool> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::endpoint::Listener;
     use super::*;
 
     const TCP: &[u8] = b"  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n\
@@ -56,7 +53,8 @@ mod tests {
     const TCP6: &[u8] = b"header\n   \
         0: 00000000000000000000000001000000:1F90 00000000000000000000000000000000:0000 0A 0:0 0:0 0 7 0 200 1\n   \
         1: 0000000000000000FFFF00000100007F:1F92 00000000000000000000000000000000:0000 0A 0:0 0:0 0 7 0 201 1\n   \
-        2: 00000000000000000000000000000000:1F93 00000000000000000000000000000000:0000 0A 0:0 0:0 0 7 0 202 1\n";
+        2: 00000000000000000000000000000000:1F93 00000000000000000000000000000000:0000 0A 0:0 0:0 0 7 0 202 1\n   \
+        3: 00000000000000000000000000000000:2F05 00000000000000000000000000000000:0000 0A 0:0 0:0 0 7 0 203 1\n";
     const UNIX: &[u8] = b"Num       RefCount Protocol Flags    Type St Inode Path\n\
         0000000000000000: 00000002 00000000 00010000 0001 03 0 /run/x\n\
         0000000000000000: 00000002 00000000 00010000 0001 01 300 /run/x\n\
@@ -68,8 +66,8 @@ mod tests {
     fn the_kernels_lists_are_read() {
         let on = |table, ip: &str, port: u16| {
             let text = if ip.is_empty() { format!("{port}") } else { format!("{ip}:{port}") };
-            let address = Listener::parse(text.as_bytes()).unwrap().address;
-            find(table, &address).map(|found| core::str::from_utf8(found.inode).unwrap())
+            find(table, &Listener::parse(text.as_bytes()).unwrap())
+                .map(|found| core::str::from_utf8(found.inode).unwrap())
         };
         for (table, ip, port, inode) in [
             (TCP, "", 22, Some("100")),
@@ -84,17 +82,19 @@ mod tests {
             (TCP6, "[::]", 8080, Some("200")),
             (TCP6, "127.0.0.1", 8082, Some("201")),
             (TCP6, "127.0.0.1", 8083, Some("202")),
+            // Its higher byte is a slash.
+            (TCP6, "", 12037, Some("203")),
         ] {
             assert_eq!(on(table, ip, port), inode, "{ip} {port}");
         }
-        let ssh = Listener::parse(b"22").unwrap().address;
+        let ssh = Listener::parse(b"22").unwrap();
         assert_eq!(find(TCP, &ssh), Some(Socket { inode: b"100", uid: b"0" }));
         assert_eq!(find(UNIX, &ssh), None);
     }
 
     #[test]
     fn paths_are_whole() {
-        let at = |path: &[u8]| find(UNIX, &Listener::parse(path).unwrap().address).map(|found| found.inode);
+        let at = |path: &[u8]| find(UNIX, &Listener::parse(path).unwrap()).map(|found| found.inode);
         assert_eq!(at(b"/run/x"), Some(&b"300"[..]));
         assert_eq!(at(b"/x"), None);
         assert_eq!(at(b"/run"), None);
