@@ -5,10 +5,12 @@
 
 use core::ffi::{c_char, c_int};
 
+use vsrun::act::stay::Stayed;
 use vsrun::act::{check, control, facts, run, say};
 use vsrun::decide::cli::{self, Request, table};
 use vsrun::decide::error::{Error, Result};
 use vsrun::decide::flags::Id;
+use vsrun::decide::options::Options;
 use vsrun::decide::policy::AtExit;
 use vsrun::decide::word::Word;
 use vsrun::decide::words::Words;
@@ -28,21 +30,36 @@ pub unsafe extern "C" fn main(argc: c_int, argv: *const *const c_char) -> c_int 
     // SAFETY: the C start-up code gives what the kernel gave.
     let words = unsafe { entry::arguments(argc, argv) };
     let mut at_exit = None;
-    let status = say::outcome(start(words, &mut at_exit));
+    // One who stays does so from here: the stack that the start took can be given back.
+    let status = say::outcome(match start(words, &mut at_exit) {
+        Ok(Started::Stays(stayed)) => stayed.live(),
+        Ok(Started::Done(status)) => Ok(status),
+        Err(error) => Err(error),
+    });
     if let Some(at_exit) = at_exit {
         run::end_machine(at_exit);
     }
     status.into()
 }
 
-fn start(words: Vec<Word>, at_exit: &mut Option<AtExit>) -> Result<u8> {
+/// What is left to do.
+enum Started {
+    /// Nothing: with this exit status.
+    Done(u8),
+    /// To start the server and stay with it.
+    Stays(Box<Stayed>),
+}
+
+#[inline(never)]
+fn start(words: Vec<Word>, at_exit: &mut Option<AtExit>) -> Result<Started> {
     if entry::is_secure_mode() {
         return Err(Error::refused(format_args!("refusing to run set-user-id or with file capabilities")));
     }
     fd::whole().map_err(|why| say::failed(format_args!("cannot open standard descriptors"), why))?;
     let mut words = Words::new(words);
     loop {
-        return match cli::parse(&words, at_exit)? {
+        let mut options = Options::default();
+        let status = match cli::parse(&words, &mut options, at_exit)? {
             Request::Unread(unread) => {
                 words = facts::read_words(unread)?;
                 continue;
@@ -51,9 +68,10 @@ fn start(words: Vec<Word>, at_exit: &mut Option<AtExit>) -> Result<u8> {
             Request::Completion => say::out(&table::completion()),
             Request::Version => say::out(VERSION.as_bytes()),
             Request::Control(control) => control::control(&control),
-            Request::Run(options) if options.has(Id::Check) => check::check(*options),
-            Request::Run(options) => run::run(*options)?.live(),
+            Request::Run if options.has(Id::Check) => check::check(&mut options),
+            Request::Run => return run::run(&mut options).map(Started::Stays),
         };
+        return status.map(Started::Done);
     }
 }
 

@@ -19,6 +19,7 @@ use vsrun::decide::exit::Success;
 use vsrun::decide::facts::Facts;
 use vsrun::decide::holder;
 use vsrun::decide::image::{self, Because, Cause, Image, Machine};
+use vsrun::decide::options::Options;
 use vsrun::decide::plan::plan;
 use vsrun::decide::policy::Limit;
 use vsrun::decide::ready::{self, Ready};
@@ -135,28 +136,33 @@ pub fn command_line(data: &[u8]) {
     let file = data.get(end + 2..).unwrap_or_default();
     let argv = data[..end].split(|byte| *byte == 0).map(|text| word(text.to_vec()));
     let words = Words::new([c"vsrun"].into_iter().chain(argv).collect());
-    match cli::parse(&words, &mut None) {
+    match parse(&words) {
         Err(error) => refused(&error, &[2]),
-        Ok(Request::Unread(unread)) => match unread.read(file) {
+        Ok((Request::Unread(unread), _)) => match unread.read(file) {
             Err(error) => refused(&error, &[2]),
             Ok(words) => as_if_they_stood_there(&words),
         },
-        Ok(request) => wanted(request),
+        Ok(all) => wanted(all),
     }
+}
+
+fn parse(words: &Words) -> Result<(Request, Options), Error> {
+    let mut options = Options::default();
+    cli::parse(words, &mut options, &mut None).map(|request| (request, options))
 }
 
 /// The words of a file mean what they would mean on the command line itself.
 fn as_if_they_stood_there(words: &Words) {
     let argv = [c"vsrun"].into_iter().chain(words.list.iter().copied()).collect();
-    match (cli::parse(words, &mut None), cli::parse(&Words::new(argv), &mut None)) {
-        (Err(within), Ok(Request::Unread(_))) => refused(&within, &[2]),
+    match (parse(words), parse(&Words::new(argv))) {
+        (Err(within), Ok((Request::Unread(_), _))) => refused(&within, &[2]),
         (Err(within), Err(without)) => {
             refused(&within, &[2]);
             assert!(within.text.ends_with(&without.text), "{} {}", within.text, without.text);
         }
         (Ok(within), Ok(without)) => {
             assert_eq!(format!("{within:?}"), format!("{without:?}"));
-            assert!(!matches!(within, Request::Unread(_)), "a file in a file");
+            assert!(!matches!(within.0, Request::Unread(_)), "a file in a file");
             wanted(within);
         }
         (within, without) => panic!("{within:?} but {without:?}"),
@@ -164,8 +170,8 @@ fn as_if_they_stood_there(words: &Words) {
 }
 
 /// The plan for what is wanted can be made, or is refused; and it drops privileges in the one order.
-fn wanted(request: Request) {
-    let Request::Run(mut options) = request else { return };
+fn wanted((request, mut options): (Request, Options)) {
+    let Request::Run = request else { return };
     let (has_root, has_user, has_dir) = (options.root.is_some(), options.user.is_some(), options.work_dir.is_some());
     let facts = Facts {
         cwd: Some(b"/home".to_vec()),

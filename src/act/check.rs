@@ -21,7 +21,7 @@ use crate::sys::{dir, process, wait};
 
 /// Says on standard output what would keep a start from going well, a line for each, and ends.
 #[inline(never)]
-pub fn check(mut options: Options) -> ! {
+pub fn check(options: &mut Options) -> ! {
     let voice = Voice::new(Place::Plain);
     let mut findings = Findings { status: exit::OK, debug: None };
     wait::reset_dispositions();
@@ -34,8 +34,8 @@ pub fn check(mut options: Options) -> ! {
         tell(UNKNOWN);
     }
     let plan = loop {
-        match plan_of(&mut options) {
-            Ok(plan) => break *plan,
+        match plan_of(options) {
+            Ok(plan) => break plan,
             Err(error) => {
                 findings.add("", error);
                 tell(UNKNOWN);

@@ -27,9 +27,9 @@ use crate::sys::{fd, process, wait};
 /// # Errors
 /// When the server could not be started. Nothing of the start is left then.
 #[inline(never)]
-pub fn run(mut options: Options) -> Result<Box<Stayed>> {
+pub fn run(options: &mut Options) -> Result<Box<Stayed>> {
     let stdin = options.has(Id::Stdin);
-    let plan = plan_of(&mut options)?;
+    let plan = plan_of(options)?;
     wait::reset_dispositions();
     if plan.stay.is_some() || plan.background { stay(plan, stdin) } else { Err(become_server(plan)) }
 }
@@ -50,7 +50,7 @@ pub fn end_machine(at_exit: AtExit) {
 ///
 /// # Errors
 /// When it cannot be done in this world.
-pub fn plan_of(options: &mut Options) -> Result<Box<Plan>> {
+pub fn plan_of(options: &mut Options) -> Result<Plan> {
     let mut world = World::default();
     let facts = facts::read(options, &mut world)?;
     plan(options, &facts)
@@ -58,7 +58,7 @@ pub fn plan_of(options: &mut Options) -> Result<Box<Plan>> {
 
 /// vsrun becomes the server: everything happens in this very process. Returns only why it did not.
 #[inline(never)]
-fn become_server(plan: Box<Plan>) -> Error {
+fn become_server(plan: Plan) -> Error {
     let mut claims = match claim(&plan) {
         Ok(claims) => claims,
         Err(error) => return error,
@@ -79,7 +79,7 @@ fn claim(plan: &Plan) -> Result<Claims> {
 /// # Errors
 /// What went wrong before.
 #[inline(never)]
-fn prepare_and_become(plan: Box<Plan>, claims: &Claims) -> Result<Error> {
+fn prepare_and_become(plan: Plan, claims: &Claims) -> Result<Error> {
     let [pidfile, _] = &claims.pidfiles;
     let (sink, mut voice) = sink::open(plan.output)?;
     voice.wanted = Wanted::Errors;

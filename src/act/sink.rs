@@ -1,5 +1,6 @@
 //! Where the server's words go: as they are, to files, or through a pipe to a logger.
 
+use alloc::boxed::Box;
 use std::os::fd::{BorrowedFd, OwnedFd};
 
 use crate::act::launch::spawn_orphan;
@@ -21,7 +22,7 @@ pub struct Sink {
     /// To files.
     logs: Option<Logs>,
     /// To a logger, the write end of whose pipe is the voice's; with files, through a writer.
-    logger: Option<Logger>,
+    logger: Option<Box<Logger>>,
 }
 
 /// Opens what the output needs, without any process. Answers the sink, and the voice for vsrun's own records.
@@ -35,14 +36,14 @@ pub fn open(output: Output) -> Result<(Sink, Voice)> {
         Output::Same => Place::Plain,
         Output::Files { dir, rules, writer } => {
             let (mut logs, records) = Logs::open(dir, rules)?;
-            sink.logger = writer.map(|program| logs.add_writer(program)).transpose().map_err(fail)?;
+            sink.logger = writer.map(|program| logs.add_writer(program)).transpose().map_err(fail)?.map(Box::new);
             sink.logs = Some(logs);
             Place::File(records)
         }
         Output::Logger(program) => {
             find(&program)?;
             let (pipe, write) = fd::pipe().map_err(fail)?;
-            sink.logger = Some(Logger::new("logger", program, pipe, None));
+            sink.logger = Some(Box::new(Logger::new("logger", program, pipe, None)));
             Place::Pipe(write)
         }
     };
@@ -107,7 +108,7 @@ impl Sink {
     pub fn rotate(&mut self, voice: &mut Voice) {
         self.settle();
         if let Some(logs) = &mut self.logs {
-            match logs.rotate(self.logger.as_ref()) {
+            match logs.rotate(self.logger.as_deref()) {
                 Ok(records) => {
                     voice.say(Priority::Info, format_args!("rotated: this file has been renamed"));
                     voice.place = Place::File(records);
@@ -163,7 +164,7 @@ impl Sink {
     /// When something is to be done here.
     pub fn deadline(&self) -> Option<Time> {
         let sweep = self.logs.as_ref().map(Logs::deadline);
-        let again = self.logger.as_ref().and_then(Logger::deadline);
+        let again = self.logger.as_ref().and_then(|logger| logger.deadline());
         if sweep.is_none() || again.is_some_and(|again| sweep > Some(again)) { again } else { sweep }
     }
 

@@ -33,7 +33,7 @@ pub struct Stayed {
 /// # Errors
 /// When the server cannot be started. Nothing of the start is left then.
 #[inline(never)]
-pub fn stay(plan: Box<Plan>, stdin: bool) -> Result<Box<Stayed>> {
+pub fn stay(plan: Plan, stdin: bool) -> Result<Box<Stayed>> {
     // Whatever signal comes from here on waits until the loop reads it.
     wait::mask(Mask::All).map_err(|why| failed(format_args!("cannot block the signals"), why))?;
     let numbers = sockets::set_aside(&plan.listen)?;
@@ -63,16 +63,22 @@ impl Stayed {
     /// When the first start fails. Nothing of it is left then.
     #[inline(never)]
     pub fn live(mut self: Box<Self>) -> Result<u8> {
-        let this = &mut self.watch;
-        let (ending, error) = watch(this);
+        let (ending, error) = watch(&mut self.watch);
+        self.end(ending, error)
+    }
+
+    /// The server's life is over, or never began. On a stack of its own, which is none while the manager rests.
+    #[inline(never)]
+    fn end(self: Box<Self>, ending: Ending, error: Option<Error>) -> Result<u8> {
+        let Self { watch, mut claims } = *self;
         if let Some(error) = &error {
-            this.voice.say_failure(error);
+            watch.voice.say_failure(error);
         }
-        this.say_ending(ending);
-        if this.has_foreground() {
+        watch.say_ending(ending);
+        if watch.has_foreground() {
             terminal::take_back();
         }
-        let Self { watch: Watch { sink, voice, signals, pidfile, caller, .. }, mut claims } = *self;
+        let Watch { sink, voice, signals, pidfile, caller, .. } = watch;
         let error = error.filter(|_| matches!(ending, Ending::Failed(_)));
         let [server, _] = &mut claims.pidfiles;
         *server = pidfile;
@@ -115,13 +121,13 @@ fn claim_both(plan: &Plan) -> Result<[Option<Pidfile>; 2]> {
 
 /// All but the locks and sockets. `caller` is who has to be told, as soon as there is one.
 #[inline(never)]
-fn prepare(mut plan: Box<Plan>, stdin: bool, claims: &Claims, caller: &mut Option<Caller>) -> Result<Watch> {
+fn prepare(mut plan: Plan, stdin: bool, claims: &Claims, caller: &mut Option<Caller>) -> Result<Watch> {
     claims.pidfiles.iter().flatten().try_for_each(Pidfile::reserve)?;
     let (handler, notify, afterwards) = match plan.stay {
         Some(stay) => (stay.handler, stay.notify, Afterwards::Stay),
         None => (None, None, Afterwards::Leave),
     };
-    let handler = handler.map(Handler::new).transpose()?;
+    let handler = handler.map(Handler::new).transpose()?.map(Box::new);
     let (mut sink, mut voice) = sink::open(plan.output)?;
     voice.add_syslog(plan.syslog)?;
     if plan.background {

@@ -3,6 +3,7 @@
 //! Before the server lives we may fail; afterwards we may not. So nothing here returns an error: what fails is
 //! recorded, and life goes on.
 
+use alloc::boxed::Box;
 use std::os::fd::{AsFd, OwnedFd};
 
 use crate::act::detach::Caller;
@@ -39,7 +40,7 @@ pub struct Watch {
     /// The command as a shell would read it.
     pub command: Vec<u8>,
     /// Who is asked after an unexpected end.
-    pub handler: Option<Handler>,
+    pub handler: Option<Box<Handler>>,
     /// Where the server's words go.
     pub sink: Sink,
     /// Where vsrun's own words go.
@@ -108,10 +109,10 @@ pub struct Loop<'a> {
 /// Starts the server and stays with it to the end. Answers how it ended, and why the first start failed, if it did.
 #[inline(never)]
 pub fn watch(watch: &mut Watch) -> (Ending, Option<Error>) {
-    let command = Clean(&watch.command);
-    watch.voice.say(Priority::Info, format_args!("starting: {command}"));
+    watch.voice.say(Priority::Info, format_args!("starting: {}", Clean(&watch.command)));
     let state = State::new(&watch.policy, now());
-    let mut this = Loop { watch, state, life: None, unreaped: false, error: None };
+    // In the heap, so that the stack of a resting manager is short.
+    let mut this = Box::new(Loop { watch, state, life: None, unreaped: false, error: None });
     let mut event = this.launch();
     loop {
         let (next, action) = step(&this.watch.policy, this.state, event, now());
@@ -192,7 +193,7 @@ impl Loop<'_> {
         let ready = voice.as_ref().map(|(write, number)| (write.as_fd(), *number));
         let wires = Wires { output, error: output, pidfile, ready, attempt, debug, ..Wires::default() };
         let mark = watch.sink.mark();
-        watch.handler.iter_mut().for_each(Handler::begin);
+        watch.handler.iter_mut().for_each(|handler| handler.begin());
         match spawn(&watch.program, &wires) {
             Ok(Launched { pid, report }) => {
                 let usage = Usage::default();
@@ -248,7 +249,7 @@ impl Loop<'_> {
             To::All => return self.send_all(signal),
             To::Server => (self.life.as_ref().map(|life| life.pid), Target::Process),
             To::Group => (self.life.as_ref().map(|life| life.pid), Target::Group),
-            To::Handler => (self.watch.handler.as_ref().and_then(Handler::pid), Target::Group),
+            To::Handler => (self.watch.handler.as_deref().and_then(Handler::pid), Target::Group),
         };
         let Some(pid) = pid else { return };
         let whom = if to == To::Group { "the process group of " } else { "" };

@@ -1,6 +1,5 @@
 //! The command line: from argv to a request. Each value is checked alone, and nothing is looked at or touched.
 
-use alloc::boxed::Box;
 use std::ffi::OsStr;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
@@ -40,7 +39,7 @@ pub enum Request {
     /// Ask about a server, or order it about.
     Control(Control),
     /// Start a server.
-    Run(Box<Options>),
+    Run,
 }
 
 /// Reads the command line. `at_exit` is what is to be done at the end, also when that is an error of another option.
@@ -48,17 +47,16 @@ pub enum Request {
 /// # Errors
 /// Wrong usage, in one line that names the option, and the file and line where it stands in one.
 #[inline(never)]
-pub fn parse(words: &Words, at_exit: &mut Option<AtExit>) -> Result<Request> {
+pub fn parse(words: &Words, options: &mut Options, at_exit: &mut Option<AtExit>) -> Result<Request> {
     // Everything after the first `--` is the command's own. No value of an option can be `--`, so the first one is it.
     let end = words.list.iter().position(|word| *word == c"--");
     let ours = words.list.get(..end.unwrap_or(words.list.len())).unwrap_or_default();
-    let mut options = Options::default();
     let mut parser = lexopt::Parser::from_args(ours.iter().map(|word| OsStr::from_bytes(word.to_bytes())));
-    let request = read(&mut options, &mut parser);
+    let request = read(options, &mut parser);
     // How many words have been read: in the midst of a word, that word too.
     let done = ours.len() - parser.try_raw_args().map_or(0, |rest| rest.as_slice().len());
     // PID 1 must not exit for a wrong word before this option either.
-    while request.is_err() && read(&mut options, &mut parser).is_err() {}
+    while request.is_err() && read(options, &mut parser).is_err() {}
     *at_exit = options.at_exit.filter(|_| !options.has(Id::Check));
     let there = |error: Error| error.at(&words.place(done.saturating_sub(1)));
     let all = |error: Error| error.at(&words.place(words.list.len()));
@@ -76,8 +74,8 @@ pub fn parse(words: &Words, at_exit: &mut Option<AtExit>) -> Result<Request> {
 }
 
 /// What these options want, `--` having stood there or not.
-fn request_of(mut options: Options, end: Option<usize>) -> Result<Request> {
-    if let Some(control) = Control::of(&options)? {
+fn request_of(options: &mut Options, end: Option<usize>) -> Result<Request> {
+    if let Some(control) = Control::of(options)? {
         return Ok(Request::Control(control));
     }
     if options.command.is_empty() {
@@ -85,8 +83,8 @@ fn request_of(mut options: Options, end: Option<usize>) -> Result<Request> {
         return Err(Error::usage(format_args!("{missing} (see vsrun --help)")));
     }
     options.join_sockets();
-    clash::check(&options)?;
-    Ok(Request::Run(Box::new(options)))
+    clash::check(options)?;
+    Ok(Request::Run)
 }
 
 /// Where the option `--args` stands whose value ends before the word `done`: one word before it, or in the same.

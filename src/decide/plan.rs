@@ -1,7 +1,6 @@
 //! From what the caller wants and how the world is to what will be done: the steps in their order, and whether
 //! vsrun becomes the server or stays. The order of the steps is the security; launch.rs performs them blindly.
 
-use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use super::account::{self, Identity};
@@ -106,7 +105,7 @@ pub struct Stay {
 /// # Errors
 /// When the user is unknown or cannot be had, or a path cannot be made absolute.
 #[inline(never)]
-pub fn plan(options: &mut Options, facts: &Facts<'_>) -> Result<Box<Plan>> {
+pub fn plan(options: &mut Options, facts: &Facts<'_>) -> Result<Plan> {
     let identity = identity(options, facts)?;
     let change = identity.as_ref().filter(|_| facts.euid == 0 && facts.ids == Ids::Free);
     let handler = match options.manager.and_then(|managed| managed.handler) {
@@ -131,7 +130,7 @@ pub fn plan(options: &mut Options, facts: &Facts<'_>) -> Result<Box<Plan>> {
         let pidfile = options.manager.and_then(|managed| managed.pidfile);
         Stay { pidfile, handler, notify }
     });
-    Ok(Box::new(Plan {
+    Ok(Plan {
         server,
         command,
         pidfile: options.pidfile,
@@ -149,7 +148,7 @@ pub fn plan(options: &mut Options, facts: &Facts<'_>) -> Result<Box<Plan>> {
         ready,
         syslog,
         stay,
-    }))
+    })
 }
 
 /// Who the server will be. None: who we are.

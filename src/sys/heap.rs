@@ -10,13 +10,15 @@ use core::ptr::null_mut;
 
 use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous};
 
-/// What the program has from its start. Pages that are not touched cost nothing.
-const FIRST: usize = 64 * 1024;
+/// What the program has from its start. Pages that are not touched cost nothing. The linker puts the program's few data
+/// before it and the C library's behind it: with such a size, and the size that the program has, these do not lie across
+/// two pages.
+const FIRST: usize = 62 * 1024;
 /// What it takes at a time when that is used up.
 const MORE: usize = 256 * 1024;
+/// No page is smaller.
+const PAGE: usize = 4096;
 
-/// At the beginning of a page, so that it takes no part of one more.
-#[repr(align(4096))]
 struct Room(core::cell::UnsafeCell<[u8; FIRST]>);
 
 // SAFETY: only `Heap` uses it, and the program has one thread.
@@ -24,11 +26,16 @@ unsafe impl Sync for Room {}
 
 static ROOM: Room = Room(core::cell::UnsafeCell::new([0; FIRST]));
 
+unsafe extern "C" {
+    /// The end of all data, says the linker; the rest of its page is nobody's.
+    static _end: u8;
+}
+
 /// Memory for a program with one thread. Not for tests, which have many.
 pub struct Heap {
-    /// The first address that is free, and the end; zero before the first use.
-    free: Cell<usize>,
-    end: Cell<usize>,
+    /// What is free: first what is left of the two pages that are written to anyway, so that a resting manager needs no
+    /// other.
+    free: [Cell<(usize, usize)>; 4],
 }
 
 // SAFETY: the program has one thread: `main.rs` makes the only one, and nothing starts another.
@@ -43,24 +50,38 @@ impl Default for Heap {
 impl Heap {
     /// Nothing taken yet.
     pub const fn new() -> Self {
-        Self { free: Cell::new(0), end: Cell::new(0) }
+        Self { free: [const { Cell::new((0, 0)) }; 4] }
     }
 
     /// Goes on in a place that has room for so much.
     fn refill(&self, size: usize) -> bool {
-        if self.end.get() == 0 && size <= FIRST {
-            let start = ROOM.0.get() as usize;
-            self.free.set(start);
-            self.end.set(start + FIRST);
+        let [behind, tail, head, most] = &self.free;
+        if most.get().1 == 0 {
+            let (start, all) = (ROOM.0.get() as usize, &raw const _end as usize);
+            let (first, end) = (start.next_multiple_of(PAGE), start + FIRST);
+            let last = end & PAGE.wrapping_neg();
+            behind.set((all, all.next_multiple_of(PAGE)));
+            tail.set((last, end));
+            head.set((start, first));
+            most.set((first, last));
             return true;
         }
-        let size = size.max(MORE);
+        let (size, access) = (size.max(MORE), ProtFlags::READ | ProtFlags::WRITE);
         // SAFETY: a new mapping, wherever the kernel likes.
-        let mapped = unsafe { mmap_anonymous(null_mut(), size, ProtFlags::READ | ProtFlags::WRITE, MapFlags::PRIVATE) };
-        let Ok(start) = mapped else { return false };
-        self.free.set(start as usize);
-        self.end.set(start as usize + size);
+        let Ok(start) = (unsafe { mmap_anonymous(null_mut(), size, access, MapFlags::PRIVATE) }) else { return false };
+        most.set((start as usize, start as usize + size));
         true
+    }
+
+    /// Takes so much, at a multiple of a power of two.
+    fn take(&self, layout: Layout) -> Option<usize> {
+        self.free.iter().find_map(|free| {
+            let (start, end) = free.get();
+            let block = start.next_multiple_of(layout.align());
+            let after = block.checked_add(layout.size()).filter(|after| *after <= end)?;
+            free.set((after, end));
+            Some(block)
+        })
     }
 }
 
@@ -68,20 +89,14 @@ impl Heap {
 // layout asks.
 unsafe impl GlobalAlloc for Heap {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        for _ in 0..2 {
-            let start = self.free.get().next_multiple_of(layout.align());
-            if let Some(end) = start.checked_add(layout.size())
-                && start != 0
-                && end <= self.end.get()
-            {
-                self.free.set(end);
-                return start as *mut u8;
+        loop {
+            if let Some(block) = self.take(layout) {
+                return block as *mut u8;
             }
             if !self.refill(layout.size().saturating_add(layout.align())) {
-                break;
+                return null_mut();
             }
         }
-        null_mut()
     }
 
     /// All of it is fresh from the kernel, which gives zeros.
@@ -94,18 +109,17 @@ unsafe impl GlobalAlloc for Heap {
     unsafe fn dealloc(&self, _: *mut u8, _: Layout) {}
 
     unsafe fn realloc(&self, old: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        let start = old as usize;
-        // The last block grows and shrinks where it is. What it leaves behind was written to, so only growth: a
-        // block that is handed out must be zero.
-        if start + layout.size() == self.free.get()
-            && size >= layout.size()
-            && start.saturating_add(size) <= self.end.get()
-        {
-            self.free.set(start + size);
-            return old;
-        }
         if size <= layout.size() {
             return old;
+        }
+        // The last block of a place grows where it is. None shrinks: a block that is handed out must be zero.
+        let (start, after) = (old as usize, (old as usize).saturating_add(size));
+        for free in &self.free {
+            let (next, end) = free.get();
+            if next == start + layout.size() && after <= end {
+                free.set((after, end));
+                return old;
+            }
         }
         let Ok(longer) = Layout::from_size_align(size, layout.align()) else { return null_mut() };
         // SAFETY: the size is not zero, since it has grown.

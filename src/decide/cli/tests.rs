@@ -6,14 +6,19 @@ use crate::decide::exit;
 use crate::decide::flags::FLAGS;
 use crate::decide::word::word;
 
-fn parse_words(words: &[&str]) -> Result<Request> {
+fn parse_all(words: &Words) -> Result<(Request, Options)> {
+    let mut options = Options::default();
+    parse(words, &mut options, &mut None).map(|request| (request, options))
+}
+
+fn parse_words(words: &[&str]) -> Result<(Request, Options)> {
     let words = std::iter::once(&"vsrun").chain(words).map(|text| word(text.as_bytes().to_vec())).collect();
-    parse(&Words::new(words), &mut None)
+    parse_all(&Words::new(words))
 }
 
 fn options(words: &[&str]) -> Options {
     match parse_words(words) {
-        Ok(Request::Run(options)) => *options,
+        Ok((Request::Run, options)) => options,
         other => panic!("{words:?}: {other:?}"),
     }
 }
@@ -35,8 +40,8 @@ fn every_row_of_the_table_has_an_arm() {
         }
         for name in names {
             let text = match parse_words(&[&name]) {
-                Ok(Request::Help | Request::Completion | Request::Version) => continue,
-                Ok(Request::Run(_) | Request::Control(_) | Request::Unread(_)) => panic!("{name} alone"),
+                Ok((Request::Help | Request::Completion | Request::Version, _)) => continue,
+                Ok((Request::Run | Request::Control(_) | Request::Unread(_), _)) => panic!("{name} alone"),
                 Err(error) => error.text.clone(),
             };
             let expected = if flag.values.is_empty() { "'-- COMMAND' is missing" } else { "a value is missing" };
@@ -89,12 +94,12 @@ fn delays_have_a_longest() {
 #[test]
 fn a_file_of_arguments() {
     let read = |words: &[&str], contents: &str| match parse_words(words) {
-        Ok(Request::Unread(unread)) => parse(&unread.read(contents.as_bytes()).unwrap(), &mut None),
+        Ok((Request::Unread(unread), _)) => parse_all(&unread.read(contents.as_bytes()).unwrap()),
         other => panic!("{words:?}: {other:?}"),
     };
     for words in [["-b", "--args", "f", "x", "-y"].as_slice(), &["-b", "--args=f", "x", "-y"]] {
         match read(words, "#!/sbin/vsrun --args\n--user\nweb\n--\n/bin/run\n-f").unwrap() {
-            Request::Run(options) => {
+            (Request::Run, options) => {
                 assert!(options.background && options.user == Login::parse(b"web"));
                 assert_eq!(options.command, ["/bin/run", "-f", "x", "-y"].map(|word| text(word.as_bytes())));
             }
@@ -116,14 +121,14 @@ fn a_file_of_arguments() {
         assert!(error.text.starts_with(says), "{contents}: {}", error.text);
     }
     // What stands behind the command is its own.
-    assert!(matches!(parse_words(&["--", "x", "--args", "f"]), Ok(Request::Run(_))));
+    assert!(matches!(parse_words(&["--", "x", "--args", "f"]), Ok((Request::Run, _))));
     assert!(refused(&["--args"]).contains("--args: a value is missing"));
 }
 
 #[test]
 fn help_wins_over_what_follows() {
-    assert!(matches!(parse_words(&["--help", "--bogus"]), Ok(Request::Help)));
-    assert!(matches!(parse_words(&["-b", "-V", "stray"]), Ok(Request::Version)));
+    assert!(matches!(parse_words(&["--help", "--bogus"]), Ok((Request::Help, _))));
+    assert!(matches!(parse_words(&["-b", "-V", "stray"]), Ok((Request::Version, _))));
     assert!(refused(&["--bogus", "--help"]).contains("--bogus"));
 }
 
@@ -198,7 +203,7 @@ fn wrong_words_are_named() {
 #[test]
 fn questions_and_orders_stand_alone() {
     let control = |words: &[&str]| match parse_words(words) {
-        Ok(Request::Control(control)) => (control.order, control.timeout),
+        Ok((Request::Control(control), _)) => (control.order, control.timeout),
         other => panic!("{words:?}: {other:?}"),
     };
     assert_eq!(control(&["--status", "p"]), (Order::Status, Span::secs(30)));

@@ -21,14 +21,15 @@ fn root() -> Facts<'static> {
 
 fn options(line: &str) -> Options {
     let words = std::iter::once("vsrun").chain(line.split(' ')).map(|text| word(text.into())).collect();
-    match cli::parse(&Words::new(words), &mut None) {
-        Ok(Request::Run(options)) => *options,
+    let mut options = Options::default();
+    match cli::parse(&Words::new(words), &mut options, &mut None) {
+        Ok(Request::Run) => options,
         other => panic!("{line}: {other:?}"),
     }
 }
 
 fn made(line: &str, facts: &Facts<'_>) -> Plan {
-    *plan(&mut options(line), facts).unwrap()
+    plan(&mut options(line), facts).unwrap()
 }
 
 fn refused(line: &str, facts: &Facts<'_>) -> String {
