@@ -1,6 +1,5 @@
 //! Where the server's words go: as they are, to files, or through a pipe to a logger.
 
-use alloc::boxed::Box;
 use std::os::fd::{BorrowedFd, OwnedFd};
 
 use crate::act::launch::spawn_orphan;

@@ -3,7 +3,6 @@
 //! Before the server lives we may fail; afterwards we may not. So nothing here returns an error: what fails is
 //! recorded, and life goes on.
 
-use alloc::boxed::Box;
 use std::os::fd::{AsFd, OwnedFd};
 
 use crate::act::detach::Caller;
