@@ -68,11 +68,11 @@ impl Loop<'_> {
             let looks = lingers || self.is_left();
             let look = looks.then(|| time.after(LOOK));
             let wake = self.state.deadline().into_iter().chain(self.watch.sink.deadline()).chain(look).min();
-            let report = self.life.as_ref().and_then(|life| life.report.as_ref()).map(|(end, _)| end);
+            let report = self.life.as_ref().and_then(|life| life.report.as_ref());
             let ready = self.life.as_ref().and_then(|life| life.ready.as_ref());
             let inbox = self.watch.ear.fd();
-            let fds = [Some(self.watch.signals.as_fd()), report.map(AsFd::as_fd), ready.map(AsFd::as_fd), inbox];
-            let [_, reported, wrote, sent] = wait::next(fds, wake.map(|wake| wake.since(time).0));
+            let fds = [Some(self.watch.signals.as_fd()), ready.map(AsFd::as_fd), inbox, report.map(AsFd::as_fd)];
+            let [_, wrote, sent, reported] = wait::next(fds, wake.map(|wake| wake.since(time).0));
             self.unreaped |= looks;
             if reported && let Some(event) = self.hear_report() {
                 return event;
@@ -122,10 +122,7 @@ impl Loop<'_> {
     fn hear_report(&mut self) -> Option<Event> {
         let life = self.life.as_mut()?;
         let pid = life.pid;
-        let (report, told) = life.report.as_mut()?;
-        let start = Start::hear(report, told)?;
-        life.report = None;
-        match start {
+        match Start::await_end(&life.report.take()?) {
             start @ (Start::Done | Start::WithoutPidfile) => {
                 if let Start::WithoutPidfile = start {
                     self.write_pidfile(pid);

@@ -142,35 +142,15 @@ impl Failure {
 impl Start {
     /// Reads the pipe to its end: the exec closes it, or death.
     pub fn await_end(report: &OwnedFd) -> Self {
-        let mut told = 0;
-        loop {
-            if let Some(start) = Self::hear(report, &mut told) {
-                return start;
+        let mut message = [0; 300];
+        let count = fd::read_full(report.as_fd(), &mut message).unwrap_or(0);
+        match message.get(..count) {
+            Some([EXEC_IS_NEXT]) => Self::Done,
+            Some([EXEC_WITHOUT_PIDFILE]) => Self::WithoutPidfile,
+            Some([EXEC_IS_NEXT | EXEC_WITHOUT_PIDFILE, rest @ ..] | rest) => {
+                Failure::read(rest).map_or(Self::Killed, Self::Failed)
             }
-        }
-    }
-
-    /// Reads what the pipe has now. None: the exec is under way, and may take as long as a file system likes; `told` is
-    /// the byte before it, or 0.
-    pub fn hear(report: &OwnedFd, told: &mut u8) -> Option<Self> {
-        loop {
-            let mut message = [0; 300];
-            let count = fd::read_some(report.as_fd(), &mut message).unwrap_or(0);
-            let failed = |message| Some(Failure::read(message).map_or(Self::Killed, Self::Failed));
-            match (message.get(..count).unwrap_or_default(), *told) {
-                ([], EXEC_IS_NEXT) => return Some(Self::Done),
-                ([], EXEC_WITHOUT_PIDFILE) => return Some(Self::WithoutPidfile),
-                ([byte @ (EXEC_IS_NEXT | EXEC_WITHOUT_PIDFILE), rest @ ..], _) => {
-                    *told = *byte;
-                    if !rest.is_empty() {
-                        return failed(rest);
-                    }
-                }
-                (message, _) => return failed(message),
-            }
-            if !fd::has_news(report.as_fd()) {
-                return None;
-            }
+            None => Self::Killed,
         }
     }
 }

@@ -75,8 +75,8 @@ pub enum Afterwards {
 pub struct Life {
     /// Our child.
     pub pid: Pid,
-    /// Tells of a failed step until the exec; and what it has told.
-    pub report: Option<(OwnedFd, u8)>,
+    /// Tells of a failed step until the exec.
+    pub report: Option<OwnedFd>,
     /// Where it says that it is ready, until it has.
     pub ready: Option<OwnedFd>,
     /// Why it never came to run.
@@ -196,7 +196,7 @@ impl Loop<'_> {
         match spawn(&watch.program, &wires) {
             Ok(Launched { pid, report }) => {
                 let usage = Usage::default();
-                let (report, ready, uptime) = (Some((report, 0)), ear, None);
+                let (report, ready, uptime) = (Some(report), ear, None);
                 self.life = Some(Life { pid, report, ready, failure: None, mark, usage, uptime, left: false });
                 drop(voice);
                 self.wait()

@@ -222,8 +222,7 @@ pub fn is_readable(fd: BorrowedFd<'_>) -> bool {
 
 /// Whether a read would not wait: something is there, or the other end is gone.
 pub fn has_news(fd: BorrowedFd<'_>) -> bool {
-    let mut fds = [PollFd::from_borrowed_fd(fd, PollFlags::IN)];
-    poll(&mut fds, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })).is_ok_and(|ready| ready > 0)
+    !ready(fd, PollFlags::IN).is_empty()
 }
 
 /// Whether a write would not wait, and somebody could read it.

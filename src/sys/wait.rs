@@ -97,7 +97,8 @@ impl AsFd for Signals {
 /// How many descriptors anybody waits for.
 const MOST: usize = 4;
 
-/// Descriptors to wait for, where they are.
+/// Descriptors to wait for, where they are. Of the last one only the closing of its other end is news: what was written
+/// before wakes nobody up.
 pub type Waited<'a> = [Option<BorrowedFd<'a>>; MOST];
 
 /// Sleeps until one of the descriptors can be read or is closed at its other end, or until so many milliseconds have
@@ -110,6 +111,8 @@ pub fn next(fds: Waited<'_>, millis: Option<u64>) -> [bool; MOST] {
     };
     // In the place of one that is not there another is asked about twice.
     let mut polled = fds.map(|fd| PollFd::from_borrowed_fd(fd.unwrap_or(some), PollFlags::IN));
+    // POLLHUP comes without being asked for.
+    polled[MOST - 1] = PollFd::from_borrowed_fd(fds[MOST - 1].unwrap_or(some), PollFlags::empty());
     let until = millis.map(timespec);
     loop {
         match poll(&mut polled, until.as_ref()) {
