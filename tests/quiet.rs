@@ -130,6 +130,9 @@ fn two_thousand_restarts_change_neither_descriptors_nor_memory() {
     let place = Place::new();
     let life = place.out("life");
     let options = words!["-p", "pid", "-d", "logs", "1", "--restart-delay", "0", "-m", "monitor", "-"];
+    // What the server's process does on its way, it does in the manager's memory.
+    let steps = words!["-w", "/", "--umask", "022", "--nice", "1", "--oom-score-adj", "10", "--limit", "core=0"];
+    let options = [options, steps, words!["--no-new-privs", "--listen", place.path("socket")]].concat();
     let actions = words![
         "life",
         &life,

@@ -124,6 +124,37 @@ fn no_group_of_the_callers_is_left_to_server_or_handler() {
     assert_eq!((made.uid(), made.mode() & 0o7777), (12345, 0o755), "a program of the group {}", made.gid());
 }
 
+/// A process that shares memory with root and runs as somebody else is a way to root for whoever can trace it: so the
+/// memory is lent only to one that stays who it is.
+#[test]
+fn who_becomes_somebody_else_has_no_part_of_our_memory() {
+    needs!(kit::root(), kit::tool("strace"));
+    let place = Place::new();
+    let (jail, trace) = (place.jail(), place.path("trace"));
+    let handler = place.script("handler", words!["exit", "1"]);
+    let inside = jail.join("probe");
+    for (lent, options) in [
+        (true, words!["--umask", "022", "--no-new-privs", "-w", "/"]),
+        (false, words!["-u", "12345"]),
+        (false, words!["-u", "0:12345"]),
+        (false, words!["--caps", "kill"]),
+        (false, words!["-u", "12345", "--caps", "kill"]),
+        (false, words!["-r", &jail]),
+    ] {
+        let (stay, server) =
+            (words!["-m", "-", &handler], if options[0] == "-r" { "/probe".into() } else { inside.clone() });
+        let traced = words!["-qq", "-e", "trace=clone,clone3,fork,vfork", "-o", &trace, place.path("vsrun")];
+        let line = [traced, stay, options.clone(), words!["--", server, "exit", "1"]].concat();
+        place.program(&kit::find_tool("strace").unwrap(), line).finish().exited(1);
+        let births: Vec<String> = kit::lines(&trace).into_iter().filter(|line| line.contains("SIGCHLD)")).collect();
+        let (server, of_handler) = (births[0].contains("CLONE_VM"), births[1].contains("CLONE_VM"));
+        assert_eq!(births.len(), 2, "{births:#?}");
+        assert_eq!(server, lent, "{options:?}: {births:#?}");
+        // The handler is not in the jail, and without capabilities only as somebody else.
+        assert_eq!(of_handler, options[0] != "-u", "{options:?}: {births:#?}");
+    }
+}
+
 const TOP: &str = env!("CARGO_MANIFEST_DIR");
 
 fn read(path: &str) -> String {

@@ -511,3 +511,23 @@ fn an_exec_that_takes_its_time_makes_nobody_deaf() {
         drop(held);
     }
 }
+
+/// One that is held up on its way is given up, and another one goes the way, for which the manager need not wait.
+#[test]
+fn one_whose_exec_took_its_time_is_the_server_after_all() {
+    let place = Place::new();
+    let life = place.out("life");
+    let server = place.script("server", words!["life", &life, "wait"]);
+    let held = sys::hold_up(&server);
+    let manager = place.vsrun(words!["--restart", "no", "--", &server]).start();
+    let child = || process::children(manager.pid()).first().copied();
+    // Who has lent its memory sleeps as if it waited for a disk.
+    let lent = || child().filter(|_| process::state(manager.pid()) == "D");
+    let first = kit::await_some("a manager that hears nothing", lent);
+    let second = kit::await_some("another child", || child().filter(|pid| *pid != first));
+    kit::await_true("a manager that hears", || process::state(manager.pid()) == "S");
+    drop(held);
+    assert_eq!(await_life(&life, 1), second);
+    manager.stop().exited(0);
+    assert_eq!(runs(&place).0, 1);
+}

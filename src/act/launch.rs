@@ -10,9 +10,10 @@ use crate::act::say::{Priority, Voice};
 use crate::act::writer;
 use crate::decide::exit;
 use crate::decide::step::{Rights, Step};
+use crate::sys::child::Memory;
 use crate::sys::process::{Forked, Pid};
 use crate::sys::wait::Mask;
-use crate::sys::{self, Errno, attributes, canary, caps, fd, identity, process, terminal, wait};
+use crate::sys::{self, Errno, attributes, canary, caps, child, fd, identity, process, terminal, wait};
 
 /// What a process is connected to.
 #[derive(Clone, Copy, Default)]
@@ -72,12 +73,37 @@ pub struct Launched {
 ///
 /// # Errors
 /// When the kernel has no process or no descriptor to give.
+#[inline(never)]
 pub fn spawn(program: &Prepared, wires: &Wires<'_>) -> sys::Result<Launched> {
-    let (report, write) = fd::pipe()?;
-    match process::fork()? {
-        Forked::Child => fail(program, wires, &write),
-        Forked::Parent(pid) => Ok(Launched { pid, report }),
+    let mut memory = if program.steps.iter().any(needs_memory) { Memory::Own } else { Memory::Ours };
+    loop {
+        let (report, write) = fd::pipe()?;
+        if let Some(pid) = child::start(memory, &|| fail(program, wires, &write))? {
+            return Ok(Launched { pid, report });
+        }
+        // Something lets it wait: another one goes the same way, for which we need not wait.
+        memory = Memory::Own;
     }
+}
+
+/// Whether a process must have memory of its own for a step. It becomes somebody else, or gives up rights that we keep:
+/// whoever may trace it then would get at our memory, and at root (which is why vfork(2) and setuid(2) do not go
+/// together). Or it takes the terminal, which no second one shall do, or becomes no other program. All other steps
+/// write to nothing of ours but the words that are written anew for each start, and allocate nothing.
+fn needs_memory(step: &Step) -> bool {
+    matches!(
+        step,
+        Step::Foreground
+            | Step::Root(_)
+            | Step::Inside(_)
+            | Step::Groups(_)
+            | Step::Gid(_)
+            | Step::Uid(..)
+            | Step::Rights(_)
+            | Step::Proof { .. }
+            | Step::Capabilities(_)
+            | Step::Write(_)
+    )
 }
 
 /// Starts a program that is nobody's child: its parent is gone at once.
@@ -90,10 +116,7 @@ pub fn spawn_orphan(program: &Prepared, wires: &Wires<'_>) -> sys::Result<OwnedF
         Forked::Child => match process::fork() {
             Ok(Forked::Child) => fail(program, wires, &write),
             Ok(Forked::Parent(_)) => process::leave(exit::OK),
-            Err(why) => {
-                Failure::new(usize::from(FORK), why).send(write.as_fd());
-                process::leave(exit::SETUP)
-            }
+            Err(why) => give_up(program, &Failure::new(usize::from(FORK), why), write.as_fd()),
         },
         Forked::Parent(pid) => {
             drop(write);
@@ -104,19 +127,18 @@ pub fn spawn_orphan(program: &Prepared, wires: &Wires<'_>) -> sys::Result<OwnedF
 
 /// The child: becomes the program, or tells why not and is gone.
 fn fail(program: &Prepared, wires: &Wires<'_>, report: &OwnedFd) -> ! {
-    let failure = match out_of_the_way(report.as_fd(), wires) {
+    match out_of_the_way(report.as_fd(), wires) {
         Ok(moved) => {
             let report = moved.as_ref().unwrap_or(report).as_fd();
-            let failure = take_over(program, &Wires { report: Some(report), ..*wires });
-            failure.send(report);
-            failure
+            give_up(program, &take_over(program, &Wires { report: Some(report), ..*wires }), report)
         }
-        Err(why) => {
-            let failure = Failure::new(usize::from(FORK), why);
-            failure.send(report.as_fd());
-            failure
-        }
-    };
+        Err(why) => give_up(program, &Failure::new(usize::from(FORK), why), report.as_fd()),
+    }
+}
+
+/// Tells why not, and is gone.
+fn give_up(program: &Prepared, failure: &Failure, report: BorrowedFd<'_>) -> ! {
+    failure.send(report);
     process::leave(failure.code(program))
 }
 

@@ -210,13 +210,9 @@ pub fn any_child_lives(group: Option<Pid>) -> bool {
 
 /// Lets a child and its group go on that the terminal's suspend key has stopped.
 pub fn resume(child: Pid) {
-    if let Ok(info) = ask(libc::P_PID, child.0, libc::WSTOPPED) {
-        // SAFETY: waitid has filled in the fields of a child, or left all zero.
-        let status = unsafe { info.si_status() };
-        if status == libc::SIGTSTP {
-            // SAFETY: the group of a child of ours that was not reaped.
-            unsafe { libc::kill(-child.0, libc::SIGCONT) };
-        }
+    if has(child, libc::WSTOPPED, (libc::CLD_STOPPED, libc::SIGTSTP)) {
+        // SAFETY: the group of a child of ours that was not reaped.
+        unsafe { libc::kill(-child.0, libc::SIGCONT) };
     }
 }
 
@@ -272,6 +268,18 @@ pub fn reap(child: Pid) -> Result<(i32, Usage)> {
 /// Whether a child of ours has ended. It is not reaped.
 pub fn has_ended(child: Pid) -> bool {
     !matches!(look(libc::P_PID, child.0, libc::WEXITED), Ok(0))
+}
+
+/// Whether that signal has ended a child of ours. It is not reaped.
+pub fn was_ended_by(signal: c_int, child: Pid) -> bool {
+    has(child, libc::WEXITED, (libc::CLD_KILLED, signal))
+}
+
+/// Whether there is such news of a child of ours, and this it is: what happened, and the signal.
+fn has(child: Pid, news: c_int, this: (c_int, c_int)) -> bool {
+    // SAFETY: waitid has filled in the fields of a child, or left all zero.
+    ask(libc::P_PID, child.0, news | libc::WNOWAIT)
+        .is_ok_and(|info| (info.si_code, unsafe { info.si_status() }) == this)
 }
 
 /// Whether the kernel refused for now only: no process or no memory to give.
