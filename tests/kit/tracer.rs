@@ -223,7 +223,8 @@ impl Tracer<'_> {
             && fault.point.call == call
             && !self.watched.lifted.load(Ordering::SeqCst)
         {
-            let is_it = fault.point == point;
+            // The order of two that come at the same time differs from run to run: then it is another fault.
+            let is_it = fault.point == point && kind(pid, first) == fault.on;
             self.armed |= is_it;
             if is_it || self.armed && fault.for_good && kind(pid, first) == fault.on {
                 self.watched.injected.fetch_add(1, Ordering::SeqCst);
