@@ -38,6 +38,13 @@ pub struct Wires<'a> {
     pub report: Option<BorrowedFd<'a>>,
 }
 
+impl Wires<'_> {
+    /// Those of a manager, whose own standard input is `/dev/null`, or the server's by `--stdin`.
+    pub fn resting() -> Self {
+        Self { input: Some(fd::standard(0)), ..Self::default() }
+    }
+}
+
 /// What the way to a program is gone for.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub enum Aim {
@@ -215,10 +222,10 @@ fn perform(step: &Step, program: &Prepared, wires: &Wires<'_>, way: &mut Way) ->
         Step::Nice(value) => attributes::set_nice(*value),
         Step::OomScore(value) => attributes::set_oom_score(value.to_bytes()),
         Step::Limit(limit) => attributes::set_limit(limit.resource, limit.soft, limit.hard),
-        Step::Input => match wires.input {
-            Some(input) => fd::install(input, 0),
-            None => canary::install_null().map(|opened| way.canary = Some(opened)),
-        },
+        Step::Input => {
+            let opened = wires.input.map_or_else(canary::install_null, canary::install);
+            opened.map(|opened| way.canary = Some(opened))
+        }
         Step::Output => [(wires.output, 1), (wires.error, 2)]
             .into_iter()
             .try_for_each(|(wire, number)| wire.map_or(Ok(()), |wire| fd::install(wire, number))),

@@ -17,7 +17,7 @@ use crate::decide::event::Ending;
 use crate::decide::plan::{Debug, Plan};
 use crate::decide::word::Word;
 use crate::sys::wait::{self, Mask, Signals};
-use crate::sys::{fd, process, terminal};
+use crate::sys::{canary, fd, process, terminal};
 
 /// One who is ready to stay: the locks are held, everything is open, and the server has not been started.
 ///
@@ -133,6 +133,10 @@ fn prepare(mut plan: Plan, stdin: bool, claims: &Claims, caller: &mut Option<Cal
     if plan.background {
         let distance = if afterwards == Afterwards::Stay { Distance::Orphan } else { Distance::Leader };
         detach(distance, keep(&sink, stdin), caller)?;
+    }
+    if !stdin {
+        // Once, and not for each life of the server; and whoever writes to our caller's pipe is not kept waiting.
+        canary::install_null().map_err(|why| failed(format_args!("cannot open standard descriptors"), why))?;
     }
     voice.keep_apart(plan.debug)?;
     if let [_, Some(manager)] = &claims.pidfiles {

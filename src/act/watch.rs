@@ -190,7 +190,7 @@ impl Loop<'_> {
             Err(why) => return self.cannot_launch(why),
         };
         let ready = voice.as_ref().map(|(write, number)| (write.as_fd(), *number));
-        let wires = Wires { output, error: output, pidfile, ready, attempt, debug, ..Wires::default() };
+        let wires = Wires { output, error: output, pidfile, ready, attempt, debug, ..Wires::resting() };
         let mark = watch.sink.mark();
         watch.handler.iter_mut().for_each(|handler| handler.begin());
         match spawn(&watch.program, &wires) {

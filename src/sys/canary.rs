@@ -1,12 +1,11 @@
 //! A descriptor that would be left open: whether it is closed at exec tells whether the others are.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::{Mode, OFlags, open};
 use rustix::io::{FdFlags, fcntl_getfd};
 
-use super::fd::{install, null};
-use super::{Result, verified};
+use super::{Result, fd, verified};
 
 /// Makes standard input `/dev/null`, and answers the descriptor that it was opened as, which stays open over exec.
 /// Where there is no such device, standard input is an empty pipe, and nothing is told by it.
@@ -14,9 +13,18 @@ use super::{Result, verified};
 /// # Errors
 /// When not even a pipe can be made.
 pub fn install_null() -> Result<OwnedFd> {
-    let opened = open(c"/dev/null", OFlags::RDWR | OFlags::NOCTTY, Mode::empty()).or_else(|_| null())?;
-    install(opened.as_fd(), 0)?;
+    let opened = open(c"/dev/null", OFlags::RDWR | OFlags::NOCTTY, Mode::empty()).or_else(|_| fd::null())?;
+    fd::install(opened.as_fd(), 0)?;
     Ok(opened)
+}
+
+/// Makes an open file standard input, and answers another descriptor for it, which stays open over exec.
+///
+/// # Errors
+/// Those of dup2(2).
+pub fn install(input: BorrowedFd<'_>) -> Result<OwnedFd> {
+    fd::install(input, 0)?;
+    rustix::io::dup(input)
 }
 
 /// Looks at it after all descriptors were to end at exec, and leaves it to that.
