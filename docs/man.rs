@@ -98,9 +98,9 @@ all at their default action and none blocked;
 
 = descriptors
 0, 1 and 2, and no other one, but for those that it is to have: the pidfile's where `vsrun` becomes the server (see
-PIDFILES), its sockets, and that of --ready. Standard input is
-`/dev/null`, or an empty pipe where that cannot be opened; --stdin leaves it alone. Standard output and error are as
-they were, unless --syslog or --logdir says otherwise;
+PIDFILES), its sockets, and that of --ready. Standard input is `/dev/null`, or an empty pipe where that cannot be
+opened; --stdin leaves it alone. A manager has the same, so that a pipe of the caller's does not stay open in vain.
+Standard output and error are as they were, unless --syslog or --logdir says otherwise;
 
 = environment
 that of `vsrun` or, with --clear-env, none; then the variables of --user, those of --env-dir and those of --env, each

@@ -9,7 +9,7 @@ mod kit;
 
 use kit::{Mount, Mounts, Place, needs, process, sys, words};
 use std::fs::{self, File};
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::PermissionsExt;
 
@@ -124,6 +124,21 @@ fn standard_input_is_null_whatever_the_caller_had() {
         assert!(place.report(&report).descriptor(0).unwrap().is_null());
         assert!(!read.exists(), "it reads as empty");
         fs::remove_file(&report).unwrap();
+    }
+}
+
+#[test]
+fn a_manager_keeps_nobody_waiting_who_writes_to_its_caller() {
+    let place = Place::new();
+    for way in [words!["-m", "-", "-"], words!["--init"]] {
+        let (input, mut typed) = sys::pipe();
+        let line = [way, words!["--", place.probe(), "life", place.out("life"), "wait"]].concat();
+        let running = place.vsrun(line).stdin(input).start();
+        kit::await_life(&place.out("life"), 1);
+        let gone = typed.write_all(b"x").unwrap_err();
+        assert_eq!(gone.kind(), ErrorKind::BrokenPipe);
+        running.stop();
+        fs::remove_file(place.out("life")).unwrap();
     }
 }
 
