@@ -77,6 +77,7 @@ pub fn control(control: &Control) -> Result<u8> {
 }
 
 /// Who has the file now; for a stop, once there is somebody.
+#[inline(never)]
 fn find(control: &Control, file: &Pidfile) -> Found<Server> {
     let until = Patience::new(Lock::Exclusive, control.timeout, now()).until;
     loop {
@@ -172,6 +173,7 @@ type Found<T> = core::result::Result<T, Nobody>;
 
 impl Pidfile {
     /// Opens the file. It is not changed, and no lock is taken.
+    #[inline(never)]
     fn open(path: &CStr) -> Found<Self> {
         let file = dir::look(path).map_err(|why| match why {
             Errno::NOENT => Nobody::NotRunning,
@@ -186,6 +188,7 @@ impl Pidfile {
 
     /// Who has it. A vsrun that is about to start the server has the lock before it writes a number, and one that ends
     /// is gone before its file is: that is given some time.
+    #[inline(never)]
     fn see(&self) -> Found<Server> {
         let mut looks = 0;
         loop {
@@ -204,6 +207,7 @@ impl Pidfile {
         }
     }
 
+    #[inline(never)]
     fn look(&self, (lock, line): (Lock, Line)) -> Found<Server> {
         let number = if let Line::Pid(number) = line { number } else { 0 };
         let mut parent = 0;
@@ -218,6 +222,7 @@ impl Pidfile {
     }
 
     /// The lock, and what stands in the file.
+    #[inline(never)]
     fn state(&self) -> (Lock, Line) {
         let lock = match lock::holder(self.file.as_fd()) {
             Ok(None) => Lock::None,

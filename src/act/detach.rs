@@ -39,6 +39,7 @@ pub enum Keep {
 ///
 /// # Errors
 /// When that is not to be had.
+#[inline(never)]
 pub fn detach(distance: Distance, keep: Keep, caller: &mut Option<Caller>) -> Result<()> {
     let fail = |why| failed(format_args!("cannot detach"), why);
     let (answer, write) = fd::pipe().map_err(fail)?;
@@ -52,6 +53,7 @@ pub fn detach(distance: Distance, keep: Keep, caller: &mut Option<Caller>) -> Re
     leave(distance, keep).map_err(fail)
 }
 
+#[inline(never)]
 fn leave(distance: Distance, keep: Keep) -> sys::Result<()> {
     process::new_session()?;
     if distance == Distance::Orphan {
@@ -71,6 +73,7 @@ fn leave(distance: Distance, keep: Keep) -> sys::Result<()> {
 
 /// The caller's process. It holds nothing but the pipe meanwhile: no lock, no socket. Whoever is tired of waiting may
 /// end it, as any other program.
+#[inline(never)]
 fn await_answer(answer: &OwnedFd) -> ! {
     let _ = wait::mask(Mask::None);
     let answer_number = answer.as_raw_fd();

@@ -51,6 +51,7 @@ impl Handler {
     ///
     /// # Errors
     /// When it cannot be executed.
+    #[inline(never)]
     pub fn new(program: Program) -> Result<Self> {
         if let Some(path) = program.paths.first() {
             let shown = Clean(path.to_bytes());
@@ -75,6 +76,7 @@ impl Handler {
     ///
     /// # Errors
     /// When the kernel has no process to give.
+    #[inline(never)]
     pub fn ask(
         &mut self,
         mut report: Report,
@@ -100,6 +102,7 @@ impl Handler {
     }
 
     /// The handler has been reaped. Writes why it did not come to run, if it did not.
+    #[inline(never)]
     pub fn ended(&mut self, why: &mut Line) {
         let Some((_, report)) = self.asked.take() else { return };
         if let Start::Failed(failure) = Start::await_end(&report) {
@@ -130,6 +133,7 @@ fn read<T>(file: &OwnedFd, parse: fn(&[u8]) -> Option<T>) -> Option<T> {
 const NAMES: &[u8] = b"UPTIME,EXITED,EXITSTATUS,TERMSIG,COREDUMP,EXPLAIN,PID,RESTARTS,SIGNAME,MAXRSS_KB,CPU_MS,REASON";
 
 /// One of the variables; empty when it is unset.
+#[inline(never)]
 fn variable(slot: usize, report: &Report) -> Variable {
     let mut text = Variable::new();
     let exit = report.exit;

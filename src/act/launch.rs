@@ -97,6 +97,7 @@ pub fn spawn(program: &Prepared, wires: &Wires<'_>) -> sys::Result<Launched> {
 /// whoever may trace it then would get at our memory, and at root (which is why vfork(2) and setuid(2) do not go
 /// together). Or it takes the terminal, which no second one shall do, or becomes no other program. All other steps
 /// write to nothing of ours but the words that are written anew for each start, and allocate nothing.
+#[inline(never)]
 fn needs_memory(step: &Step) -> bool {
     matches!(
         step,
@@ -117,6 +118,7 @@ fn needs_memory(step: &Step) -> bool {
 ///
 /// # Errors
 /// When the kernel has no process or no descriptor to give.
+#[inline(never)]
 pub fn spawn_orphan(program: &Prepared, wires: &Wires<'_>) -> sys::Result<OwnedFd> {
     let (report, write) = fd::pipe()?;
     match process::fork()? {
@@ -133,6 +135,7 @@ pub fn spawn_orphan(program: &Prepared, wires: &Wires<'_>) -> sys::Result<OwnedF
 }
 
 /// The child: becomes the program, or tells why not and is gone.
+#[inline(never)]
 fn fail(program: &Prepared, wires: &Wires<'_>, report: &OwnedFd) -> ! {
     match out_of_the_way(report.as_fd(), wires) {
         Ok(moved) => {

@@ -28,6 +28,7 @@ impl Ear {
     ///
     /// # Errors
     /// When there is no socket to be had.
+    #[inline(never)]
     pub fn open(ready: Ready, env: &mut Environ) -> Result<Self> {
         Ok(match ready {
             Ready::Exec => Self::Exec,
@@ -61,6 +62,7 @@ impl Ear {
     }
 
     /// Reads what the server has written into its pipe, and closes it when it has said all.
+    #[inline(never)]
     pub fn hear_pipe(pipe: &mut Option<OwnedFd>) -> Option<Event> {
         // All that a pipe may hold, and not more: there are others to listen to.
         for _ in 0..1024 {
@@ -82,6 +84,7 @@ impl Ear {
     }
 
     /// Reads the messages that have come. One counts only when it comes from the server itself.
+    #[inline(never)]
     pub fn hear_message(&self, server: Option<Pid>) -> Option<Event> {
         let Self::Notify(inbox) = self else { return None };
         let mut buffer = [0; 1024];
@@ -134,6 +137,7 @@ impl Service {
     }
 
     /// The server is restarted on request, which is news only where it was ready.
+    #[inline(never)]
     pub fn reloading(&mut self) {
         if self.told != Told::Ready {
             return;

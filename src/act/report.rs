@@ -48,6 +48,7 @@ pub const FORK: u8 = u8::MAX;
 
 impl Failure {
     /// Of the step in that place.
+    #[inline(never)]
     pub fn new(place: usize, why: Errno) -> Self {
         let place = u8::try_from(place).unwrap_or(FORK);
         Self { place, why, cause: Cause::Plain, detail: Detail::new() }
@@ -64,6 +65,7 @@ impl Failure {
     }
 
     /// vsrun's exit status for it.
+    #[inline(never)]
     pub fn code(&self, program: &Prepared) -> u8 {
         match self.step(program) {
             Some(Step::Exec(_)) if self.why == Errno::NOENT => exit::NOT_FOUND,

@@ -161,6 +161,7 @@ impl Sink {
     }
 
     /// When something is to be done here.
+    #[inline(never)]
     pub fn deadline(&self) -> Option<Time> {
         let sweep = self.logs.as_ref().map(Logs::deadline);
         let again = self.logger.as_ref().and_then(|logger| logger.deadline());

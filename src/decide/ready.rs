@@ -20,6 +20,7 @@ pub enum Ready {
 
 impl Ready {
     /// Reads `exec`, `fd:N` or `notify`. 0 to 2 are what they are for every program.
+    #[inline(never)]
     pub fn parse(text: &[u8]) -> Option<Self> {
         match text {
             b"exec" => Some(Self::Exec),

@@ -115,6 +115,7 @@ fn session(options: &Options, facts: &Facts<'_>) -> Vec<Step> {
 }
 
 /// Into the root, and then into the working directory inside of it.
+#[inline(never)]
 fn directories(options: &Options, facts: &Facts<'_>) -> Result<Vec<Step>> {
     let mut steps = Vec::new();
     // A detached manager stands in /, so the caller's directory has to be named.
@@ -137,6 +138,7 @@ fn directories(options: &Options, facts: &Facts<'_>) -> Result<Vec<Step>> {
 
 /// Groups first, while there is still the right to set them; the user id last, and with it the capabilities; then the
 /// proof. One who is that user already has only capabilities to lose.
+#[inline(never)]
 fn privileges(steps: &mut Vec<Step>, identity: Option<&Identity>, change: Option<&Identity>, rights: Rights) {
     if let Some(Identity { uid, gid, groups, .. }) = change {
         steps.push(Step::Groups(groups.clone().leak()));

@@ -4,18 +4,18 @@ use core::fmt;
 
 use super::Errno;
 
-/// EAGAIN is of fork, exec and setuid: what else may be tried again is not told to anybody. Each behind a NUL and its number, which is the same on every machine that vsrun is built for
-/// (asm-generic/errno.h).
+/// Each behind a NUL and its number, which is the same on every machine that vsrun is built for (asm-generic/errno.h).
+/// EAGAIN is of fork, exec and setuid: what else may be tried again is not told to anybody.
 const WORDS: &str = "\
-\0\x01Operation not permitted\0\x02No such file or directory\0\x03No such process\0\x04Interrupted system call\
+\0\x01Operation not permitted\0\x02No such file or directory\0\x03No such process\
 \0\x05I/O error\0\x06No such device or address\0\x07Argument list too long\0\x08Exec format error\
-\0\x09Bad file descriptor\0\x0aNo child process\0\x0bResource temporarily unavailable (too many processes)\
+\0\x09Bad file descriptor\0\x0bResource temporarily unavailable (too many processes)\
 \0\x0cOut of memory\0\x0dPermission denied\0\x10Resource busy\0\x11File exists\0\x13No such device\
 \0\x14Not a directory\0\x15Is a directory\0\x16Invalid argument\0\x17Too many open files in system\
-\0\x18No file descriptors available\0\x19Not a tty\0\x1aText file busy (somebody has it open to write)\
-\0\x1bFile too large\0\x1cNo space left on device\0\x1eRead-only file system\0\x1fToo many links\0\x20Broken pipe\
+\0\x18No file descriptors available\0\x1aText file busy (somebody has it open to write)\
+\0\x1bFile too large\0\x1cNo space left on device\0\x1eRead-only file system\0\x20Broken pipe\
 \0\x24Filename too long\0\x25No locks available\0\x26Function not implemented\0\x28Symbolic link loop\
-\0\x5aMessage too large\0\x5dProtocol not supported\0\x5eSocket type not supported\0\x5fNot supported\
+\0\x5aMessage too large\0\x5fNot supported\
 \0\x61Address family not supported by protocol\0\x62Address in use\0\x63Address not available\
 \0\x69No buffer space available\0\x6fConnection refused\0\x74Stale file handle\0\x7aQuota exceeded";
 

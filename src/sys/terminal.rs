@@ -38,6 +38,7 @@ pub fn take_back() {
 ///
 /// # Errors
 /// When there is one and it cannot be given up.
+#[inline(never)]
 pub fn leave_terminal() -> Result<()> {
     // SAFETY: the request has no argument.
     let leave = |fd: RawFd| check(unsafe { libc::ioctl(fd, libc::TIOCNOTTY) });
