@@ -141,7 +141,6 @@ pub fn now() -> Time {
 
 impl Loop<'_> {
     /// The server has been started: whoever waited for it is told.
-    #[inline(never)]
     fn announce(&mut self) {
         if let Some(caller) = self.watch.caller.take() {
             caller.ready();
@@ -156,7 +155,6 @@ impl Loop<'_> {
     }
 
     /// Keeps the service manager above us informed.
-    #[inline(never)]
     fn tell_service(&mut self, event: Event) {
         let Some(service) = &mut self.watch.service else { return };
         match (event, self.state.phase) {
@@ -166,7 +164,6 @@ impl Loop<'_> {
         }
     }
 
-    #[inline(never)]
     fn relaunch(&mut self, logs: Logs) -> Event {
         if logs == Logs::Rotate {
             self.watch.sink.rotate(&mut self.watch.voice);
@@ -208,7 +205,6 @@ impl Loop<'_> {
         }
     }
 
-    #[inline(never)]
     fn cannot_launch(&mut self, why: Errno) -> Event {
         let why = sys::words(why);
         if self.is_first() {
@@ -229,7 +225,6 @@ impl Loop<'_> {
     }
 
     /// Starts the handler.
-    #[inline(never)]
     fn ask(&mut self, exit: Exit) -> Event {
         let watch = &mut *self.watch;
         let (Some(life), Some(handler)) = (&self.life, &mut watch.handler) else {
@@ -248,7 +243,6 @@ impl Loop<'_> {
         }
     }
 
-    #[inline(never)]
     fn send(&mut self, signal: Signal, to: To) {
         let (pid, target): (_, fn(Pid) -> Target) = match to {
             To::All => return self.send_all(signal),
@@ -290,7 +284,6 @@ impl Loop<'_> {
 
 impl Watch {
     /// The words at the end.
-    #[inline(never)]
     pub fn say_ending(&self, ending: Ending) {
         let status = ending.status();
         let why = match ending {
