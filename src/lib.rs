@@ -4,9 +4,9 @@
 //! in the order a person would tell the story; `sys` asks the kernel and knows nothing of vsrun. `act` knows the
 //! other two, and these two do not know each other.
 //!
-//! `#[inline(never)]` stands at long functions with a single caller, and at short ones with many. The compiler would put
-//! the first into their callers, whose frames grow until every access needs a longer instruction: measured, that is two
-//! thousand bytes more, and stack that a resting manager keeps.
+//! `#[inline(never)]` stands where measuring says so: mostly at long functions with a single caller, and at short ones
+//! with many. The compiler would put the first into their callers, whose frames grow until every access needs a longer
+//! instruction: that is three thousand bytes more, and stack that a resting manager keeps.
 //!
 //! This is a library only so that tests and fuzz targets reach the pure room; the program is `main.rs`.
 
