@@ -21,17 +21,13 @@ pub enum Distance {
     Orphan,
 }
 
-/// What is kept of the caller's standard descriptors.
+/// Whether standard output and error stay the caller's. Standard input is everybody's own matter.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Keep {
-    /// Nothing.
-    Nothing,
-    /// Standard input.
-    Input,
-    /// Standard output and error.
-    Output,
-    /// All three.
-    All,
+pub enum Output {
+    /// They do.
+    Kept,
+    /// They become `/dev/null`.
+    Null,
 }
 
 /// Returns in the detached process; the caller's own process waits, says what it is told, and ends. `caller` is who
@@ -40,7 +36,7 @@ pub enum Keep {
 /// # Errors
 /// When that is not to be had.
 #[inline(never)]
-pub fn detach(distance: Distance, keep: Keep, caller: &mut Option<Caller>) -> Result<()> {
+pub fn detach(distance: Distance, output: Output, caller: &mut Option<Caller>) -> Result<()> {
     let fail = |why| failed(format_args!("cannot detach"), why);
     let (answer, write) = fd::pipe().map_err(fail)?;
     if let Forked::Parent(_) = process::fork().map_err(fail)? {
@@ -50,11 +46,11 @@ pub fn detach(distance: Distance, keep: Keep, caller: &mut Option<Caller>) -> Re
     }
     drop(answer);
     *caller = Some(Caller(write));
-    leave(distance, keep).map_err(fail)
+    leave(distance, output).map_err(fail)
 }
 
 #[inline(never)]
-fn leave(distance: Distance, keep: Keep) -> sys::Result<()> {
+fn leave(distance: Distance, output: Output) -> sys::Result<()> {
     process::new_session()?;
     if distance == Distance::Orphan {
         if let Forked::Parent(_) = process::fork()? {
@@ -62,11 +58,10 @@ fn leave(distance: Distance, keep: Keep) -> sys::Result<()> {
         }
         identity::change_dir(c"/")?;
     }
-    let null = fd::null()?;
-    for (number, kept) in [(0, Keep::Input), (1, Keep::Output), (2, Keep::Output)] {
-        if keep != kept && keep != Keep::All {
-            fd::install(null.as_fd(), number)?;
-        }
+    if output == Output::Null {
+        let null = fd::null()?;
+        fd::install(null.as_fd(), 1)?;
+        fd::install(null.as_fd(), 2)?;
     }
     Ok(())
 }

@@ -3,13 +3,13 @@
 use alloc::boxed::Box;
 
 use crate::act::claims::Claims;
-use crate::act::detach::{Caller, Distance, Keep, detach};
+use crate::act::detach::{Caller, Distance, Output, detach};
 use crate::act::handler::Handler;
 use crate::act::pidfile::{self, Pidfile};
 use crate::act::prepared::Prepared;
 use crate::act::ready::{Ear, Service};
 use crate::act::say::{Wanted, failed};
-use crate::act::sink::{self, Sink};
+use crate::act::sink;
 use crate::act::sockets::{self, Sockets};
 use crate::act::watch::{Afterwards, Watch, watch};
 use crate::decide::error::{Error, Result};
@@ -132,7 +132,8 @@ fn prepare(mut plan: Plan, stdin: bool, claims: &Claims, caller: &mut Option<Cal
     voice.add_syslog(plan.syslog)?;
     if plan.background {
         let distance = if afterwards == Afterwards::Stay { Distance::Orphan } else { Distance::Leader };
-        detach(distance, keep(&sink, stdin), caller)?;
+        let output = if sink.is_same() { Output::Kept } else { Output::Null };
+        detach(distance, output, caller)?;
     }
     if !stdin {
         // Once, and not for each life of the server; and whoever writes to our caller's pipe is not kept waiting.
@@ -168,14 +169,4 @@ fn prepare(mut plan: Plan, stdin: bool, claims: &Claims, caller: &mut Option<Cal
         caller: None,
         afterwards,
     })
-}
-
-/// What a detached process keeps of the caller.
-fn keep(sink: &Sink, stdin: bool) -> Keep {
-    match (sink.is_same(), stdin) {
-        (true, true) => Keep::All,
-        (true, false) => Keep::Output,
-        (false, true) => Keep::Input,
-        (false, false) => Keep::Nothing,
-    }
 }
