@@ -17,6 +17,9 @@ mod signal;
 #[path = "../src/decide/time.rs"]
 mod time;
 
+#[path = "confinement.rs"]
+mod confinement;
+
 /// When the prose below was last changed.
 const DATE: &str = "2026-11-21";
 
@@ -44,6 +47,7 @@ pub fn page(version: &str) -> String {
         ("BACKGROUND", BACKGROUND),
         ("READINESS", READINESS),
         ("SOCKETS", SOCKETS),
+        ("JAIL WITHOUT ROOT", confinement::JAIL_WITHOUT_ROOT),
         ("CONTAINERS", CONTAINERS),
         ("INITRAMFS", INITRAMFS),
         ("THE ORDER OF A START", THE_ORDER_OF_A_START),
@@ -581,8 +585,8 @@ Then `vsrun` detaches, with --background; the manager's pid is written, and the 
 Then, in the process that becomes the server: signals, session and terminal; the pid is written; nice value, oom
 score, limits; standard input, output and error; chroot, and into its `/`; working directory; groups, gid and uid
 (real, effective and saved), and the capabilities that go with uid 0; proof that this is so and that there is no way
-back; the capabilities of --caps; no_new_privs; umask; every descriptor above 2 closed, but the pidfile's, the sockets'
-and that of --ready; execve(2).
+back; the capabilities of --caps; no_new_privs (also where Landlock needs it); umask; every descriptor above 2 closed, but the pidfile's, the sockets'
+and that of --ready; the rules of Landlock; execve(2).
 So the working directory is entered with the rights of the caller, and COMMAND is found and executed with those of
 the user. A limit may be raised with the rights of the caller, and holds already for what `vsrun` itself does after it:
 with --limit `nofile=4` it may not have enough to go on.
@@ -606,7 +610,8 @@ does not listen.
 
 = Inside
 A child goes the way of the server, step by step, into its root and working directory, as its user, and looks at
-COMMAND, the interpreter of its `#!` line and its ELF loader. A step that fails is told and left out, so that the
+COMMAND, the interpreter of its `#!` line and its ELF loader. Of the rules of Landlock it says which of these no rule
+lets the server execute, and whether the directory of --work-dir is covered. A step that fails is told and left out, so that the
 others are found too.
 
 What a start alone can show is not found: that it is not PID 1's, with --at-exit; that a disk is full, that the user has too many processes, that an address

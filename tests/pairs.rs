@@ -100,6 +100,8 @@ const CHOICES: &[Choice] = &[
     free(&["--caps", "kill"], |server| {
         ["CapEff", "CapPrm", "CapBnd", "CapAmb"].iter().all(|set| process::status(server.pid, set).ends_with("00020"))
     }),
+    free(&["--rwx", "/", "--bind-tcp", "none"], |server| process::status(server.pid, "NoNewPrivs") == "1"),
+    free(&["--scope", "signal", "--connect-tcp", "80"], |server| process::status(server.pid, "NoNewPrivs") == "1"),
     free(&["--argv0", "another"], |server| server.found.all("argument")[0] == "another"),
     free(&["--debug"], |_| true),
     Choice {

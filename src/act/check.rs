@@ -3,10 +3,10 @@
 //! What vsrun itself does at a start is asked about, with vsrun's own rights. What a process does on its way to be a
 //! program is done, by a child with the very steps of the plan, which at the end looks at the program and leaves.
 
-use crate::act::launch::{Aim, Wires, spawn};
+use crate::act::launch::{Wires, spawn};
 use crate::act::pidfile::{Pidfile, Purpose};
 use crate::act::prepared::Prepared;
-use crate::act::report::{FORK, Failure, Start};
+use crate::act::report::{Aim, FORK, Failure, Places, Start};
 use crate::act::run::plan_of;
 use crate::act::say::{self, Place, Voice};
 use crate::act::sockets::{self, Alone};
@@ -116,7 +116,7 @@ impl Findings<'_> {
         // Whether it is found without the working directory.
         let absolute = program.paths.iter().all(|path| path.to_bytes().starts_with(b"/"));
         let program = Prepared::new(program);
-        let mut passed = 0;
+        let mut passed = Places::default();
         loop {
             let wires = Wires { aim: Aim::Look { passed }, debug: self.debug, ..Wires::default() };
             let start = match spawn(&program, &wires) {
@@ -133,7 +133,7 @@ impl Findings<'_> {
                 Start::Failed(failure) => failure,
             };
             let step = failure.step(&program);
-            passed |= failure.bit();
+            failure.mark(&mut passed);
             if let Some(Step::Dir(dir)) = step
                 && !made.is_empty()
                 && dir.to_bytes().ends_with(made)
@@ -152,7 +152,9 @@ impl Findings<'_> {
                     | Step::Uid(..)
                     | Step::Rights(_)
                     | Step::Proof { .. }
-                    | Step::Capabilities(_),
+                    | Step::Capabilities(_)
+                    | Step::Ruleset(_)
+                    | Step::Confine,
                 )
                 | None => {
                     return tell(UNKNOWN);

@@ -6,7 +6,9 @@
 use core::ffi::CStr;
 use std::os::fd::AsFd;
 
+use crate::act::prepared::Prepared;
 use crate::decide::image::{Cause, HEAD, HERE, Image, judge};
+use crate::decide::landlock::Rule;
 use crate::decide::step::Step;
 use crate::decide::text::Text;
 use crate::decide::word::Word;
@@ -18,13 +20,27 @@ pub type Detail = Text<256>;
 /// How many interpreters of interpreters the kernel follows.
 const DEPTH: usize = 4;
 
-/// Finds the cause of a failed exec of the first of these paths that is there, or of a directory not entered; and the
-/// path that it is about.
+/// Finds the cause of a step that failed because of a path, and the path that it is about.
 #[inline(never)]
-pub fn explain(step: &Step, paths: &[Word], why: Errno, about: &mut Detail) -> Cause {
-    if let Step::Root(dir) | Step::Dir(dir) = step {
+pub fn explain(step: &Step, program: &Prepared, why: Errno, about: &mut Detail) -> Cause {
+    if let Step::Root(dir) | Step::Dir(dir) | Step::Allow(Rule::Path(_, dir), _) = step {
         return way(dir, about);
     }
+    if let Step::Covered(dir) = step {
+        name(about, dir.to_bytes());
+        return Cause::UncoveredDir;
+    }
+    if !matches!(step, Step::Exec(_)) {
+        return Cause::Plain;
+    }
+    let cause = of_exec(&program.paths, why, about);
+    let confines = |step: &Step| matches!(step, Step::Ruleset(handled) if handled.files != 0);
+    let refused = cause == Cause::Plain && why == Errno::ACCESS;
+    if refused && program.steps.iter().any(confines) { Cause::Confined } else { cause }
+}
+
+/// The cause of a failed exec of the first of these paths that is there.
+fn of_exec(paths: &[Word], why: Errno, about: &mut Detail) -> Cause {
     for path in paths {
         match dir::about_path(path) {
             Ok(_) => {
@@ -53,10 +69,27 @@ pub fn examine(path: &CStr) -> Result<()> {
     match file(path, DEPTH, &mut Detail::new()) {
         Cause::Plain => Ok(()),
         Cause::Foreign | Cause::NoFormat => Err(Errno::NOEXEC),
-        Cause::Closed | Cause::NotExecutable | Cause::NotAFile | Cause::Noexec => Err(Errno::ACCESS),
+        Cause::Closed
+        | Cause::NotExecutable
+        | Cause::NotAFile
+        | Cause::Noexec
+        | Cause::Uncovered
+        | Cause::UncoveredDir
+        | Cause::Confined => Err(Errno::ACCESS),
         Cause::NoInterpreter | Cause::NoLoader | Cause::NoDirectory | Cause::NotInPath | Cause::Dangling => {
             Err(Errno::NOENT)
         }
+    }
+}
+
+/// Whether Landlock lets a directory be read whose owner and mode do so.
+///
+/// # Errors
+/// EACCES when it does not.
+pub fn is_covered(dir: &CStr) -> Result<()> {
+    match dir::Dir::open(dir) {
+        Err(Errno::ACCESS) if access::may_read(dir).is_ok() => Err(Errno::ACCESS),
+        Ok(_) | Err(_) => Ok(()),
     }
 }
 
@@ -71,8 +104,11 @@ fn file(path: &CStr, depth: usize, about: &mut Detail) -> Cause {
         return if access::is_noexec(path) { Cause::Noexec } else { Cause::NotExecutable };
     }
     let mut head = [0; HEAD];
-    let Ok(count) = dir::peek(path).and_then(|file| dir::head(file.as_fd(), &mut head)) else {
-        return Cause::Plain;
+    let count = match dir::peek(path).and_then(|file| dir::head(file.as_fd(), &mut head)) {
+        Ok(count) => count,
+        // A file that may only be executed, or Landlock, which access(2) does not ask.
+        Err(Errno::ACCESS) if access::may_read(path).is_ok() => return Cause::Uncovered,
+        Err(_) => return Cause::Plain,
     };
     let (cause, next) = match judge(head.get(..count).unwrap_or_default(), HERE) {
         Image::Script(next) => (Cause::NoInterpreter, next),

@@ -11,11 +11,12 @@ use crate::decide::environ::Environ;
 use crate::decide::error::{Error, Result};
 use crate::decide::facts::{Facts, Ids, Terminal};
 use crate::decide::flags::Id;
+use crate::decide::landlock::Kernel;
 use crate::decide::options::Options;
 use crate::decide::text::Clean;
 use crate::decide::words::{Unread, Words};
 use crate::sys::contents::Contents;
-use crate::sys::{Errno, caps, dir, entry, identity, process, terminal};
+use crate::sys::{Errno, caps, dir, entry, identity, landlock, process, terminal};
 
 /// The file of `--args`, in its place among the words.
 ///
@@ -70,6 +71,14 @@ pub fn read<'a>(options: &Options, world: &'a mut World) -> Result<Facts<'a>> {
     }
     if options.stays() || options.syslog.is_some() {
         facts.cwd = identity::current_dir();
+    }
+    if options.confine.is_some() {
+        facts.landlock = match landlock::abi() {
+            Ok(abi) => Kernel::Abi(abi),
+            Err(Errno::NOSYS) => Kernel::Missing,
+            Err(Errno::OPNOTSUPP) => Kernel::Disabled,
+            Err(_) => Kernel::Refused,
+        };
     }
     (facts.passwd, facts.group) = (&world.passwd, &world.group);
     Ok(facts)

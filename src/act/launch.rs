@@ -2,12 +2,12 @@
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
-use crate::act::explain;
 use crate::act::pidfile::Pidfile;
 use crate::act::prepared::Prepared;
-use crate::act::report::{EXEC_IS_NEXT, EXEC_WITHOUT_PIDFILE, FORK, Failure};
+use crate::act::report::{Aim, EXEC_IS_NEXT, EXEC_WITHOUT_PIDFILE, FORK, Failure};
 use crate::act::say::{Priority, Voice};
 use crate::act::writer;
+use crate::act::{confine, explain};
 use crate::decide::exit;
 use crate::decide::step::{Rights, Step};
 use crate::sys::child::Memory;
@@ -43,19 +43,6 @@ impl Wires<'_> {
     pub fn resting() -> Self {
         Self { input: Some(fd::standard(0)), ..Self::default() }
     }
-}
-
-/// What the way to a program is gone for.
-#[derive(Clone, Copy, Default, PartialEq, Eq)]
-pub enum Aim {
-    /// To become the program.
-    #[default]
-    Start,
-    /// To see whether the program could be executed, and leave.
-    Look {
-        /// The places of the steps that are left out, as bits.
-        passed: u64,
-    },
 }
 
 /// Which start of the server it is.
@@ -163,10 +150,10 @@ fn out_of_the_way(fd: BorrowedFd<'_>, wires: &Wires<'_>) -> sys::Result<Option<O
 /// Becomes the program in this very process. Returns only when a step failed.
 #[inline(never)]
 pub fn take_over(program: &Prepared, wires: &Wires<'_>) -> Failure {
-    let mut way = Way { kept: None, canary: None, sockets: 0, marker: EXEC_IS_NEXT };
+    let mut way = Way { marker: EXEC_IS_NEXT, ..Way::default() };
     for (place, step) in program.steps.iter().enumerate() {
         if let Aim::Look { passed } = wires.aim
-            && (passed >> place & 1 == 1 || matches!(step, Step::Foreground))
+            && (passed.has(place) || matches!(step, Step::Foreground))
         {
             // The terminal is not the process's own.
             continue;
@@ -178,9 +165,7 @@ pub fn take_over(program: &Prepared, wires: &Wires<'_>) -> Failure {
         }
         if let Err(why) = perform(step, program, wires, &mut way) {
             let mut failure = Failure::new(place, why);
-            if let Step::Exec(_) | Step::Root(_) | Step::Dir(_) = step {
-                failure.cause = explain::explain(step, &program.paths, why, &mut failure.detail);
-            }
+            failure.cause = explain::explain(step, program, why, &mut failure.detail);
             return failure;
         }
     }
@@ -189,11 +174,14 @@ pub fn take_over(program: &Prepared, wires: &Wires<'_>) -> Failure {
 }
 
 /// What one step leaves for a later one.
+#[derive(Default)]
 struct Way {
     /// The descriptor that the program is to keep.
     kept: Option<OwnedFd>,
     /// A descriptor that is open in vain, to see whether such are closed.
     canary: Option<OwnedFd>,
+    /// The rule set of Landlock that is being made.
+    ruleset: Option<OwnedFd>,
     /// How many sockets it is to find from descriptor 3 on.
     sockets: u16,
     /// What the parent is told before the exec.
@@ -234,13 +222,9 @@ fn perform(step: &Step, program: &Prepared, wires: &Wires<'_>, way: &mut Way) ->
             .try_for_each(|(wire, number)| wire.map_or(Ok(()), |wire| fd::install(wire, number))),
         Step::Sockets(count) => {
             way.sockets = *count;
-            program.name_itself("LISTEN_PID");
-            Ok(())
+            program.name_itself("LISTEN_PID")
         }
-        Step::Watchdog => {
-            program.name_itself("WATCHDOG_PID");
-            Ok(())
-        }
+        Step::Watchdog => program.name_itself("WATCHDOG_PID"),
         Step::Root(dir) => identity::change_root(dir),
         Step::Dir(dir) => identity::change_dir(dir),
         Step::Inside(_) => identity::prove_inside(),
@@ -261,6 +245,9 @@ fn perform(step: &Step, program: &Prepared, wires: &Wires<'_>, way: &mut Way) ->
                 fd::keep(way.kept.insert(moved.unwrap_or(kept)).as_fd())?;
             }
             Ok(())
+        }
+        Step::Ruleset(_) | Step::Allow(..) | Step::Confine | Step::Covered(_) => {
+            confine::perform(step, &mut way.ruleset, wires.aim == Aim::Start)
         }
         Step::Ready(_) => wires.ready.map_or(Ok(()), |(ready, number)| fd::install(ready, number)),
         Step::Write(_) | Step::Exec(_) => {

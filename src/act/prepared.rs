@@ -6,6 +6,7 @@ use crate::decide::step::Step;
 use crate::decide::steps::Program;
 use crate::decide::text::Text;
 use crate::decide::word::Word;
+use crate::sys::Result;
 use crate::sys::process::{self, Words};
 
 /// A program with everything that its start needs in memory: after a fork nothing is allocated.
@@ -45,9 +46,13 @@ impl Prepared {
     }
 
     /// A process on its way writes its own pid into its variable for it.
-    pub fn name_itself(&self, name: &str) {
+    ///
+    /// # Errors
+    /// None: the room for the word is there.
+    pub fn name_itself(&self, name: &str) -> Result<()> {
         let mut word = Text::<64>::new();
         let _ = write!(word, "{name}={}", process::id());
         self.env.rewrite(usize::from(name.starts_with('W')), word.as_bytes());
+        Ok(())
     }
 }

@@ -46,6 +46,30 @@ pub struct Failure {
 /// The place of a fork that failed: it is no step of the plan.
 pub const FORK: u8 = u8::MAX;
 
+/// What the way to a program is gone for.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+pub enum Aim {
+    /// To become the program.
+    #[default]
+    Start,
+    /// To see whether the program could be executed, and leave.
+    Look {
+        /// The places of the steps that are left out.
+        passed: Places,
+    },
+}
+
+/// Places of steps in a plan, a bit for each.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+pub struct Places([u64; 4]);
+
+impl Places {
+    /// Whether this place is among them.
+    pub fn has(&self, place: usize) -> bool {
+        self.0.get(place / 64).is_some_and(|bits| bits >> (place % 64) & 1 == 1)
+    }
+}
+
 impl Failure {
     /// Of the step in that place.
     #[inline(never)]
@@ -59,9 +83,11 @@ impl Failure {
         program.steps().get(usize::from(self.place))
     }
 
-    /// Its place as a bit; no plan has more than 64 steps.
-    pub fn bit(&self) -> u64 {
-        1 << (self.place & 63)
+    /// Adds its place to these.
+    pub fn mark(&self, places: &mut Places) {
+        if let Some(bits) = places.0.get_mut(usize::from(self.place / 64)) {
+            *bits |= 1 << (self.place % 64);
+        }
     }
 
     /// vsrun's exit status for it.

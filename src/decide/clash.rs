@@ -67,6 +67,9 @@ pub fn check(options: &Options) -> Result<()> {
     if given.has(Id::ReadyTimeout) && !waits {
         return wrong(format_args!("option --ready-timeout needs --ready fd:N or --ready notify"));
     }
+    if options.ready == Some(Ready::Notify) && options.confine.hides_abstract() {
+        return wrong(format_args!("option --scope abstract excludes --ready notify: its socket is an abstract one"));
+    }
     if given.has(Id::Watchdog) && options.ready != Some(Ready::Notify) {
         return wrong(format_args!("option --watchdog needs --ready notify"));
     }

@@ -13,6 +13,7 @@ use super::endpoint;
 use super::error::{Error, Result};
 use super::exit::Success;
 use super::flags::Id;
+use super::landlock::{BIND, CONNECT, Reach};
 use super::options::{Managed, Options, SyslogUsage};
 use super::policy::{AtExit, Limit, Restart};
 use super::ready::Ready;
@@ -203,6 +204,13 @@ fn take(options: &mut Options, row: &Row, value: &[u8], second: &[u8]) -> &'stat
             return push(&mut options.attributes, limit, LIMIT);
         }
         Id::Caps => return put(&mut options.caps, Capabilities::parse(value), CAPS),
+        Id::Ro => return options.confine.take_path(Reach::Ro, value),
+        Id::Rox => return options.confine.take_path(Reach::Rox, value),
+        Id::Rw => return options.confine.take_path(Reach::Rw, value),
+        Id::Rwx => return options.confine.take_path(Reach::Rwx, value),
+        Id::BindTcp => return options.confine.take_port(BIND, value),
+        Id::ConnectTcp => return options.confine.take_port(CONNECT, value),
+        Id::Scope => return options.confine.take_scope(value),
         Id::Argv0 => options.argv0 = word(),
         Id::Manager => {
             options.manager = Some(Managed { pidfile: path_or_dash(value), handler: path_or_dash(second) });

@@ -4,6 +4,7 @@ use alloc::vec::Vec;
 
 use super::endpoint::Handed;
 use super::environ::Environ;
+use super::landlock::Kernel;
 use super::word::Word;
 
 /// How the world is, read once.
@@ -27,6 +28,8 @@ pub struct Facts<'a> {
     pub env: Environ,
     /// What the files of `--env-dir` say: `NAME=VALUE`, or `NAME` for one that is to be unset.
     pub env_dir: Vec<Word>,
+    /// What the kernel offers of Landlock, where an option needs it.
+    pub landlock: Kernel,
     /// The sockets that vsrun was given.
     pub handed: Handed,
 }

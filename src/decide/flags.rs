@@ -220,6 +220,44 @@ flags! {
     "port 80 and do nothing else of root's. One that cannot be kept, or another that does not go, ends the start (125). "
     "Needs CAP_SETPCAP. Without --caps, a server with a --user other than root has no capabilities at all.";
 
+    Start Ro ' ' "ro" ["PATH" "file"] repeatable
+    "Landlock: it may read PATH (repeatable)"
+    "Confine the server with Landlock: it may read the file PATH, or all files and directories below the directory "
+    "PATH. As soon as one of --ro, --rox, --rw and --rwx is given, the server and every process that it starts reach "
+    "no file that none of them names, whatever their user. PATH is looked up by the server's process just before the exec: inside its root, "
+    "as its user, a relative one from its working directory on, symbolic links followed. A PATH that is missing is an "
+    "error (125). Needs no privilege, sets no_new_privs, and works in containers. See JAIL WITHOUT ROOT.";
+
+    Start Rox ' ' "rox" ["PATH" "file"] repeatable
+    "it may read and execute PATH (repeatable)"
+    "As --ro, and files may be executed. COMMAND, its interpreter and its ELF loader need this or --rwx; shared "
+    "libraries need --ro only.";
+
+    Start Rw ' ' "rw" ["PATH" "file"] repeatable
+    "it may do all except execute (repeatable)"
+    "As --ro, and files may be written, truncated, made, removed, and moved between directories, directories made and "
+    "removed, and ioctl(2) called on devices. Files may not be executed.";
+
+    Start Rwx ' ' "rwx" ["PATH" "file"] repeatable
+    "it may do all there (repeatable)"
+    "As --rw, and files may be executed.";
+
+    Start BindTcp ' ' "bind-tcp" ["PORT" "string"] repeatable
+    "bind TCP sockets to this port only, or none"
+    "Confine the server with Landlock: it may bind TCP sockets to PORT, 1 to 65535, and to no port that none of these "
+    "options names; 'none' allows no port at all. Repeatable. Sockets of --listen are not affected, and neither is UDP.";
+
+    Start ConnectTcp ' ' "connect-tcp" ["PORT" "string"] repeatable
+    "connect to this TCP port only, or none"
+    "Confine the server with Landlock: it may connect TCP sockets to PORT, 1 to 65535, of any address, and to no port "
+    "that none of these options names; 'none' allows no port at all. Repeatable.";
+
+    Start Scope ' ' "scope" ["LIST" "string"]
+    "keep signal and abstract sockets inside"
+    "Confine the server with Landlock: LIST is signal, abstract or both, separated by a comma. With signal, the server and "
+    "its children send signals only to each other; with abstract, they connect only to abstract Unix sockets of each "
+    "other. Excludes --ready notify for abstract, because that socket is an abstract one of vsrun's.";
+
     Start Argv0 ' ' "argv0" ["NAME" "string"]
     "the server's argv[0]"
     "What the server sees as its own name, argv[0], in place of COMMAND.";

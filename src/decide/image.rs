@@ -134,11 +134,17 @@ pub enum Cause {
     NotInPath,
     /// A symbolic link is there; what it leads to is not.
     Dangling,
+    /// Landlock does not allow it, and no rule covers it that would.
+    Uncovered,
+    /// The same for a directory.
+    UncoveredDir,
+    /// Landlock may be the reason.
+    Confined,
 }
 
 impl Cause {
     /// All causes, in the order of their numbers.
-    const ALL: [Self; 12] = [
+    const ALL: [Self; 15] = [
         Self::Plain,
         Self::NoInterpreter,
         Self::NoLoader,
@@ -151,6 +157,9 @@ impl Cause {
         Self::NoFormat,
         Self::NotInPath,
         Self::Dangling,
+        Self::Uncovered,
+        Self::UncoveredDir,
+        Self::Confined,
     ];
 
     /// The cause with that number.
@@ -193,6 +202,9 @@ impl fmt::Display for Because<'_> {
             Cause::NoFormat => ("", " is neither a program nor a script that begins with #!"),
             Cause::NotInPath => return f.write_str(" (in no directory of the server's PATH)"),
             Cause::Dangling => ("", " is a symbolic link to what is not there"),
+            Cause::Uncovered => ("no --rox or --rwx covers ", ""),
+            Cause::UncoveredDir => ("no --ro, --rox, --rw or --rwx covers ", ""),
+            Cause::Confined => ("no --rox or --rwx covers ", ", its interpreter or its ELF loader"),
         };
         if self.cause != Cause::Plain {
             write!(f, " ({before}'{}'{after})", Clean(self.path))?;

@@ -16,6 +16,7 @@ pub mod facts;
 pub mod flags;
 pub mod holder;
 pub mod image;
+pub mod landlock;
 pub mod manager;
 pub mod oom;
 pub mod options;

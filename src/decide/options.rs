@@ -9,6 +9,7 @@ use super::control::Order;
 use super::endpoint;
 use super::exit::Success;
 use super::flags::Id;
+use super::landlock::Confinement;
 use super::policy::{AtExit, Limit, Restart};
 use super::ready::Ready;
 use super::signal::Signal;
@@ -58,6 +59,8 @@ pub struct Options {
     pub attributes: Vec<Step>,
     /// `--caps`.
     pub caps: Option<Capabilities>,
+    /// `--ro`, `--rox`, `--rw`, `--rwx`, `--bind-tcp`, `--connect-tcp` and `--scope`.
+    pub confine: Confinement,
     /// `--argv0`.
     pub argv0: Option<Word>,
     /// `--syslog-usage`.

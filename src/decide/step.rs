@@ -3,6 +3,7 @@
 use core::fmt;
 
 use super::attributes::{Capabilities, ResourceLimit};
+use super::landlock::{BIND, Handled, Reach, Rule};
 use super::retention::Rules;
 use super::text::Clean;
 use super::word::Word;
@@ -70,6 +71,15 @@ pub enum Step {
     Descriptors,
     /// The end of a pipe, under the number where the program says that it is ready.
     Ready(i32),
+    /// Begin a rule set of Landlock, which handles these rights.
+    Ruleset(Handled),
+    /// Allow one thing in it. The second value is the rights to files that it handles.
+    Allow(Rule, u64),
+    /// Confine the process by the rule set, and close it.
+    Confine,
+    /// See that the rules cover this working directory: in the rehearsal of `--check` only, because a server that does
+    /// not use it works all the same.
+    Covered(Word),
     /// Become the writer of the server's output.
     Write(Rules),
     /// Become the program. The command is named for people: its path may still have to be found.
@@ -139,6 +149,15 @@ impl Step {
             Self::Umask(_) => ("set the umask", Nothing, ""),
             Self::Descriptors => ("close the descriptors", Nothing, ""),
             Self::Ready(number) => ("open descriptor ", Number(number.into()), " of --ready"),
+            Self::Ruleset(_) => ("make a rule set of Landlock", Nothing, ""),
+            Self::Allow(Rule::Path(Reach::Ro, path), _) => ("allow --ro '", Text(path), "'"),
+            Self::Allow(Rule::Path(Reach::Rox, path), _) => ("allow --rox '", Text(path), "'"),
+            Self::Allow(Rule::Path(Reach::Rw, path), _) => ("allow --rw '", Text(path), "'"),
+            Self::Allow(Rule::Path(Reach::Rwx, path), _) => ("allow --rwx '", Text(path), "'"),
+            Self::Allow(Rule::Port(BIND, port), _) => ("allow --bind-tcp ", Number(port.into()), ""),
+            Self::Allow(Rule::Port(_, port), _) => ("allow --connect-tcp ", Number(port.into()), ""),
+            Self::Covered(dir) => ("use the working directory '", Text(dir), "'"),
+            Self::Confine => ("confine the server with Landlock", Nothing, ""),
             Self::Write(_) => ("write the log", Nothing, ""),
             Self::Exec(command) => ("execute '", Text(command), "'"),
         }

@@ -86,7 +86,8 @@ pub fn server(
     steps.extend(directories(options, facts)?);
     privileges(&mut steps, identity, change, if options.caps.is_some() { Rights::Stay } else { Rights::Gone });
     steps.extend(options.caps.map(Step::Capabilities));
-    if options.has(Id::NoNewPrivs) {
+    let confined = options.confine.steps(facts.landlock, options.work_dir)?;
+    if options.has(Id::NoNewPrivs) || !confined.is_empty() {
         steps.push(Step::NoNewPrivileges);
     }
     steps.extend(options.umask.map(Step::Umask));
@@ -94,6 +95,7 @@ pub fn server(
     if let Some(Ready::Newline(number)) = options.ready {
         steps.push(Step::Ready(number));
     }
+    steps.extend(confined);
     steps.push(Step::Exec(command));
     let paths = search(command, env.get(b"PATH"));
     Ok(Program { steps, paths, argv, env })

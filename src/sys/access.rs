@@ -15,6 +15,14 @@ pub fn may_execute(path: &CStr) -> Result<()> {
     accessat(CWD, path, Access::EXEC_OK, AtFlags::empty())
 }
 
+/// Whether the owner and mode of a file or directory let us read it. Landlock is not asked.
+///
+/// # Errors
+/// Those of access(2).
+pub fn may_read(path: &CStr) -> Result<()> {
+    accessat(CWD, path, Access::READ_OK, AtFlags::empty())
+}
+
 /// Whether we may make and remove names in a directory.
 ///
 /// # Errors

@@ -42,6 +42,7 @@ const RENAMEAT2: Numbers = Numbers { x86: 353, x86_64: 316, aarch64: 276 };
 const PWRITEV2: Numbers = Numbers { x86: 379, x86_64: 328, aarch64: 287 };
 const FCNTL: Numbers = Numbers { x86: 221, x86_64: 72, aarch64: 25 };
 const PIDFD_OPEN: Numbers = Numbers { x86: 434, x86_64: 434, aarch64: 434 };
+const LANDLOCK_CREATE_RULESET: Numbers = Numbers { x86: 444, x86_64: 444, aarch64: 444 };
 const CLOSE_RANGE: Numbers = Numbers { x86: 436, x86_64: 436, aarch64: 436 };
 
 /// A host that knows nothing younger than the time when statx was new, and answers so.
@@ -63,6 +64,11 @@ pub fn no_close_range_flags() -> Vec<Refusal> {
 /// A filter that lets no process be held by a descriptor.
 pub fn no_pidfd(error: i32) -> Vec<Refusal> {
     vec![Refusal { what: What::Call(PIDFD_OPEN), error }]
+}
+
+/// A kernel without Landlock (ENOSYS), or with one that was not enabled at boot (EOPNOTSUPP).
+pub fn no_landlock(error: i32) -> Vec<Refusal> {
+    vec![Refusal { what: What::Call(LANDLOCK_CREATE_RULESET), error }]
 }
 
 impl Call<'_> {

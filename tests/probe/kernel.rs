@@ -271,3 +271,13 @@ pub fn send(name: &[u8], message: &[u8]) -> io::Result<()> {
     UnixDatagram::unbound()?.send_to_addr(message, &SocketAddr::from_abstract_name(name)?)?;
     Ok(())
 }
+
+/// Does something in a child, which ends then, and waits for it.
+pub fn forked(act: impl FnOnce()) {
+    let child = unsafe { libc::fork() };
+    if child == 0 {
+        act();
+        leave(0);
+    }
+    unsafe { libc::waitpid(child, null_mut(), 0) };
+}

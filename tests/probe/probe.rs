@@ -39,6 +39,8 @@
 //! | `segv` | ends by a true memory fault |
 //! | `raise SIGNAL` | sends itself the signal of that number |
 //! | `exit N` | ends with that status |
+//! | `try WHAT A [B]` | tries one thing and prints `WHAT A [B]: ok` or the error's name, see `attempt.rs` |
+//! | `forked ACTION` | starts a child that does ACTION and ends, and waits for it |
 //! | `wait` | stays until a signal ends it |
 //! | `run FILE` | goes on with the script in FILE, one word a line; `#!PROBE run` as its first line makes it a program |
 #![no_main]
@@ -48,6 +50,7 @@
 #![allow(clippy::std_instead_of_core, clippy::std_instead_of_alloc, clippy::indexing_slicing)]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::cast_possible_truncation)]
 
+mod attempt;
 mod kernel;
 mod report;
 
@@ -93,6 +96,8 @@ enum Action {
     Segv,
     Raise(i32),
     Exit(i32),
+    Try(OsString, Vec<OsString>),
+    Forked(Box<Action>),
     Wait,
     Run(PathBuf),
 }
@@ -149,6 +154,12 @@ fn next_action(words: &mut Words) -> Option<Action> {
         Some("segv") => Action::Segv,
         Some("raise") => Action::Raise(small(words)),
         Some("exit") => Action::Exit(small(words)),
+        Some("try") => {
+            let what = text(words);
+            let count = attempt::words(&what).unwrap_or_else(|| misused(&format!("unknown attempt {what:?}")));
+            Action::Try(what, (0..count).map(|_| text(words)).collect())
+        }
+        Some("forked") => Action::Forked(inner(words)),
         Some("wait") => Action::Wait,
         Some("run") => Action::Run(path(words)),
         _ => misused(&format!("unknown action {name:?}")),
@@ -198,6 +209,12 @@ fn perform(action: Action, arguments: &[OsString], words: &mut Words, life: &mut
         Action::Segv => kernel::memory_fault(),
         Action::Raise(signal) => kernel::raise(signal),
         Action::Exit(status) => kernel::leave(status),
+        Action::Try(what, with) => {
+            let result = attempt::attempt(&what, &with);
+            let said = [&[what][..], &with].concat().join(&OsString::from(" "));
+            kernel::write_all(1, &[said.as_bytes(), b": ", result.as_bytes(), b"\n"].concat());
+        }
+        Action::Forked(action) => kernel::forked(|| perform(*action, arguments, words, life)),
         Action::Wait => loop {
             kernel::pause();
         },

@@ -1,0 +1,47 @@
+//! Chapters of the manual page about jails without root, control groups and the PID 1 of a machine.
+
+/// Landlock.
+pub const JAIL_WITHOUT_ROOT: &str = "
+A chroot needs root and keeps in only what is not root. Landlock, see landlock(7), needs no privilege: a process gives
+up rights for itself and for every process that it will start. It works as root and as a user, in a user namespace, and
+in a container without any capability (the filters of Docker and Podman allow it). No chroot or user is needed, and both
+may be used with it: then PATHs are those inside the root.
+
+    vsrun --rox /usr/sbin/web --ro /etc/web --rw /var/lib/web \\
+        --bind-tcp 8080 --connect-tcp none --scope signal,abstract -- /usr/sbin/web
+
+= --ro, --rox, --rw, --rwx
+As soon as one of them is given, the server opens, executes, makes, removes and moves files only where a rule allows it.
+For one file the rights of all rules that cover it add up. A file is moved or linked to another directory only where
+both are covered by --rw or --rwx. Descriptors that are open already keep working: standard input, output and error, and
+the sockets of --listen. The rules also refuse mount(2), and tracing of a process that is not confined as well.
+
+What they do not refuse: to change into a directory, to look at the owner, mode and size of a file (stat(2)), to change
+its owner, mode and times (chmod(2), chown(2), utime(2)), and to connect to a Unix socket at a path. Before Linux 6.10
+(ABI 5) ioctl(2) on devices is not confined either. For this it still matters who the server is: use --user.
+
+= --bind-tcp, --connect-tcp
+Each confines its own direction of TCP. UDP and Unix sockets are not confined by them.
+
+= --scope
+Keeps signals, and connections to abstract Unix sockets, inside the server and its children. Then the server cannot
+signal `vsrun` either.
+
+What is confined needs these kernels: files Linux 6.2 (ABI 3), TCP 6.7 (ABI 4), scopes 6.12 (ABI 6). Where the kernel is
+older, has no Landlock, or does not enable it (`lsm=` on its command line), the server is not started (125), and the
+message names the kernel that is needed. Nothing is left out silently. The handler, the logger and the log writer are
+not confined.
+
+.SS The least rules of a server
+
+COMMAND, the interpreter of a `#!` line and the ELF loader need --rox; shared libraries, configuration and data need
+--ro. --check says which of the first three no rule covers, and `ldd` lists the libraries. A dynamic server on Debian
+usually needs
+
+    --rox /usr/sbin/nginx --rox /lib64/ld-linux-x86-64.so.2 --ro /usr/lib --ro /etc/ld.so.cache
+    --ro /etc/nginx --ro /etc/ssl --ro /etc/localtime --rw /dev/null --rw /var/lib/nginx --rw /var/log/nginx
+
+and one that looks up names also `--ro /etc/resolv.conf --ro /etc/hosts --ro /etc/nsswitch.conf` and `--ro /etc/passwd
+--ro /etc/group`. An interpreter needs its library of modules, such as `--ro /usr/lib/python3`, and whoever uses
+`/dev/urandom` or `/proc` has to name them. `strace -f -e trace=file -Z` shows what was refused: EACCES.
+";

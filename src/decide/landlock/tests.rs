@@ -1,0 +1,105 @@
+//! The rules of the options, without a kernel.
+
+use super::*;
+
+fn confinement(paths: &[(Reach, &str)], ports: &[(u64, &str)], scope: &str) -> Confinement {
+    let mut made = Confinement::default();
+    for (reach, path) in paths {
+        assert_eq!(made.take_path(*reach, path.as_bytes()), "");
+    }
+    for (direction, port) in ports {
+        assert_eq!(made.take_port(*direction, port.as_bytes()), "");
+    }
+    if !scope.is_empty() {
+        assert_eq!(made.take_scope(scope.as_bytes()), "");
+    }
+    made
+}
+
+fn handled(made: &Confinement, abi: u32) -> Handled {
+    match made.steps(Kernel::Abi(abi), None).unwrap().first() {
+        Some(Step::Ruleset(handled)) => *handled,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn every_right_the_kernel_knows_is_handled() {
+    let files = confinement(&[(Reach::Ro, "/x")], &[], "");
+    for (abi, rights) in [(3, 0x7fff), (4, 0x7fff), (5, 0xffff), (6, 0xffff), (99, 0xffff)] {
+        assert_eq!(handled(&files, abi), Handled { files: rights, tcp: 0, scope: 0 }, "ABI {abi}");
+    }
+    let tcp = confinement(&[], &[(BIND, "80"), (CONNECT, "none")], "");
+    assert_eq!(handled(&tcp, 4), Handled { files: 0, tcp: 3, scope: 0 });
+    let scopes = confinement(&[], &[], "abstract,signal");
+    assert_eq!(handled(&scopes, 6), Handled { files: 0, tcp: 0, scope: 3 });
+    assert_eq!(handled(&confinement(&[], &[], "signal"), 6).scope, 2);
+    assert!(scopes.hides_abstract() && !confinement(&[], &[], "signal").hides_abstract());
+}
+
+#[test]
+fn each_option_allows_what_its_name_says() {
+    const EXECUTE: u64 = 1;
+    for (reach, old, new) in [
+        (Reach::Ro, 0b1100, 0b1100),
+        (Reach::Rox, 0b1101, 0b1101),
+        (Reach::Rw, 0x7fff & !EXECUTE, 0xffff & !EXECUTE),
+        (Reach::Rwx, 0x7fff, 0xffff),
+    ] {
+        assert_eq!((reach.rights(0x7fff), reach.rights(0xffff)), (old, new), "{reach:?}");
+        assert_eq!(reach.rehearsed() & right::READ_FILE != 0, new & EXECUTE != 0, "{reach:?}");
+        assert_eq!(reach.rehearsed() & !right::READ, 0, "{reach:?}");
+    }
+}
+
+#[test]
+fn rules_keep_their_order_and_confine_comes_after_them() {
+    let made = confinement(&[(Reach::Rox, "/a"), (Reach::Rw, "b")], &[(CONNECT, "443")], "signal");
+    let expected = [
+        Step::Ruleset(Handled { files: 0xffff, tcp: CONNECT, scope: 2 }),
+        Step::Allow(Rule::Path(Reach::Rox, c"/a"), 0xffff),
+        Step::Allow(Rule::Path(Reach::Rw, c"b"), 0xffff),
+        Step::Allow(Rule::Port(CONNECT, 443), 0xffff),
+        Step::Confine,
+        Step::Covered(c"/srv"),
+    ];
+    assert_eq!(made.steps(Kernel::Abi(7), Some(c"/srv")).unwrap(), expected);
+    assert_eq!(Confinement::default().steps(Kernel::Unasked, None).unwrap(), []);
+    // No file is confined, so the work directory needs no rule.
+    let ports = confinement(&[], &[(BIND, "none")], "").steps(Kernel::Abi(7), Some(c"/srv")).unwrap();
+    assert!(matches!(ports[..], [Step::Ruleset(_), Step::Confine]), "{ports:?}");
+}
+
+#[test]
+fn an_older_kernel_is_refused_and_the_needed_one_named() {
+    let files = confinement(&[(Reach::Ro, "/")], &[], "");
+    let tcp = confinement(&[(Reach::Ro, "/")], &[(BIND, "1")], "");
+    let scope = confinement(&[(Reach::Ro, "/")], &[(BIND, "1")], "signal");
+    for (made, abi, release) in [(&files, 3, "Linux 6.2 "), (&tcp, 4, "Linux 6.7 "), (&scope, 6, "Linux 6.12 ")] {
+        assert!(made.steps(Kernel::Abi(abi), None).is_ok());
+        let old = [Kernel::Abi(abi - 1), Kernel::Abi(0), Kernel::Missing, Kernel::Disabled, Kernel::Refused];
+        for kernel in old.into_iter().chain([Kernel::Unasked]) {
+            let error = made.steps(kernel, None).unwrap_err();
+            assert!(error.text.contains(release) && error.code == 125, "{kernel:?}: {}", error.text);
+        }
+    }
+}
+
+#[test]
+fn values_that_mean_nothing_are_refused() {
+    for port in ["0", "65536", "", "x", "80/udp", "-1", "None"] {
+        assert_ne!(Confinement::default().take_port(BIND, port.as_bytes()), "", "{port}");
+    }
+    for scope in ["", "signal,", "signals", "abstract signal", "none"] {
+        assert_ne!(Confinement::default().take_scope(scope.as_bytes()), "", "{scope}");
+    }
+    for both in [["none", "80"], ["80", "none"], ["none", "none"]] {
+        let mut made = Confinement::default();
+        assert_eq!(made.take_port(BIND, both[0].as_bytes()), "");
+        assert_eq!(made.take_port(CONNECT, both[1].as_bytes()), "", "the other direction");
+        assert_ne!(made.take_port(BIND, both[1].as_bytes()), "", "{both:?}");
+    }
+    let mut full = Confinement::default();
+    let wrong = (0..=192).map(|_| full.take_path(Reach::Ro, b"/")).filter(|not| !not.is_empty()).count();
+    assert_eq!(wrong, 1);
+}

@@ -1,0 +1,95 @@
+//! Landlock, by its three system calls: the C libraries have none for them.
+
+use core::ffi::{CStr, c_int};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+
+use rustix::fs::{CWD, Mode, OFlags};
+
+use super::{Errno, Result, check_long, dir, verified};
+
+/// The rights that a rule for a file may name: execute, write, read, truncate, and the ioctls of devices. A rule that
+/// names others is refused by the kernel.
+const OF_FILES: u64 = 1 | 1 << 1 | 1 << 2 | 1 << 14 | 1 << 15;
+
+/// Returns the version of the interface.
+///
+/// # Errors
+/// ENOSYS without it; EOPNOTSUPP where it was not enabled at boot; EPERM where a filter refuses it.
+pub fn abi() -> Result<u32> {
+    const VERSION: c_int = 1;
+    let nothing = core::ptr::null::<u64>();
+    // SAFETY: with this flag the kernel reads no structure.
+    let version = unsafe { libc::syscall(libc::SYS_landlock_create_ruleset, nothing, 0_usize, VERSION) };
+    check_long(version).map(|version| u32::try_from(version).unwrap_or(0))
+}
+
+/// Makes a rule set that handles these rights to files, directions of TCP and scopes.
+///
+/// # Errors
+/// Those of landlock_create_ruleset(2).
+pub fn ruleset(files: u64, tcp: u64, scope: u64) -> Result<OwnedFd> {
+    let attributes = [files, tcp, scope];
+    // An older kernel takes a longer structure if what it does not know is zero.
+    let size = size_of_val(&attributes);
+    // SAFETY: the kernel reads that many bytes.
+    let fd = unsafe { libc::syscall(libc::SYS_landlock_create_ruleset, attributes.as_ptr(), size, 0) };
+    let fd = c_int::try_from(check_long(fd)?).unwrap_or(-1);
+    // Number 0 to 2 are open, so the kernel gives none of them to a new one.
+    verified(fd > 2)?;
+    // SAFETY: it is new, and owned by nothing else. The kernel makes it close at exec.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Allows rights to a file, or to a directory and everything below it. Links are followed.
+///
+/// # Errors
+/// Those of open(2) and landlock_add_rule(2).
+pub fn allow_path(ruleset: BorrowedFd<'_>, path: &CStr, rights: u64) -> Result<()> {
+    /// The kernel's `struct landlock_path_beneath_attr`.
+    #[repr(C, packed)]
+    struct Attributes {
+        rights: u64,
+        parent: c_int,
+    }
+    const PATH_BENEATH: c_int = 1;
+    let file = rustix::fs::openat(CWD, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
+    let directory = dir::about(file.as_fd())?.directory;
+    let rights = if directory { rights } else { rights & OF_FILES };
+    if rights == 0 {
+        // Rights that only directories have: the kernel takes no empty rule.
+        return Ok(());
+    }
+    let attributes = Attributes { rights, parent: file.as_raw_fd() };
+    // SAFETY: the kernel reads this structure.
+    let result = unsafe {
+        libc::syscall(libc::SYS_landlock_add_rule, ruleset.as_raw_fd(), PATH_BENEATH, &raw const attributes, 0)
+    };
+    check_long(result).map(drop)
+}
+
+/// Allows a port in these directions.
+///
+/// # Errors
+/// Those of landlock_add_rule(2).
+pub fn allow_port(ruleset: BorrowedFd<'_>, port: u16, directions: u64) -> Result<()> {
+    const NET_PORT: c_int = 2;
+    let attributes = [directions, u64::from(port)];
+    // SAFETY: the kernel reads these two words.
+    let result =
+        unsafe { libc::syscall(libc::SYS_landlock_add_rule, ruleset.as_raw_fd(), NET_PORT, attributes.as_ptr(), 0) };
+    check_long(result).map(drop)
+}
+
+/// Confines this process, and all that it will start, for good. no_new_privs must be set.
+///
+/// # Errors
+/// Those of landlock_restrict_self(2); EPERM when only the answer says that it was done.
+pub fn restrict(ruleset: BorrowedFd<'_>) -> Result<()> {
+    let call = |flags: u32| {
+        // SAFETY: takes plain numbers.
+        check_long(unsafe { libc::syscall(libc::SYS_landlock_restrict_self, ruleset.as_raw_fd(), flags) })
+    };
+    call(0)?;
+    // The kernel reports to no process how it is confined. But no kernel takes all flags: one that does was not asked.
+    verified(call(u32::MAX) == Err(Errno::INVAL))
+}
