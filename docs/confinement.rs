@@ -45,3 +45,26 @@ and one that looks up names also `--ro /etc/resolv.conf --ro /etc/hosts --ro /et
 --ro /etc/group`. An interpreter needs its library of modules, such as `--ro /usr/lib/python3`, and whoever uses
 `/dev/urandom` or `/proc` has to name them. `strace -f -e trace=file -Z` shows what was refused: EACCES.
 ";
+
+/// Control groups.
+pub const CONTROL_GROUPS: &str = "
+A process can leave its process group, its session and its parent, but not its control group. With --cgroup `DIR` the
+server and all that it starts are in DIR, a directory of a cgroup 2 file system, usually below `/sys/fs/cgroup`. `vsrun`
+makes DIR if it is missing, and not its parent. No process may be in DIR, or in a group below it, at the start. The
+manager, the handler, the logger and the log writer are not in it.
+
+    vsrun -m - - --cgroup /sys/fs/cgroup/web --cgroup-set memory.max=512M --cgroup-set pids.max=200 -- webserver
+
+--cgroup-set writes a control file of DIR before the first start. Where the controller is not enabled, the message names
+it: as root, once, `echo +memory >/sys/fs/cgroup/cgroup.subtree_control`. The kernel does not allow processes in a group
+whose children have controllers, except in the root; see cgroups(7).
+
+Where `vsrun` stays, whatever is left in DIR when the server has ended gets SIGKILL before the next start and before the
+exit, without --linger at once, with it after SIGTERM and that time. It is one write to `cgroup.kill`; before Linux 5.14
+the processes are listed and killed one by one. Where the memory controller is enabled, a server (or a child) that the
+kernel has killed there for lack of memory is reported to the handler with the reason `oom`. At the exit DIR is removed
+if `vsrun` has made it and it is empty. Where `vsrun` becomes the server, nothing of this is done: DIR stays.
+
+A user may do all this in a directory that has been given to it with its files `cgroup.procs`, `cgroup.threads` and
+`cgroup.subtree_control`, if `vsrun` itself is started in a group below it.
+";

@@ -48,6 +48,7 @@ pub fn page(version: &str) -> String {
         ("READINESS", READINESS),
         ("SOCKETS", SOCKETS),
         ("JAIL WITHOUT ROOT", confinement::JAIL_WITHOUT_ROOT),
+        ("CONTROL GROUPS", confinement::CONTROL_GROUPS),
         ("CONTAINERS", CONTAINERS),
         ("INITRAMFS", INITRAMFS),
         ("THE ORDER OF A START", THE_ORDER_OF_A_START),
@@ -577,12 +578,12 @@ Each step that fails ends the start, with a message that names the step. --debug
 First, as the caller: the options are read, then the directory of --env-dir, then user and group, and from here on every signal has its default action.
 A manager blocks all signals, to read them later, and closes all descriptors above 2 but the sockets it was
 given. The pidfiles are locked, the
-server's first, and the sockets are bound. The manager looks whether the handler can be executed. The logger is looked
+server's first, the control group is made and its settings are written, and the sockets are bound. The manager looks whether the handler can be executed. The logger is looked
 for, or the log files are begun.
 
 Then `vsrun` detaches, with --background; the manager's pid is written, and the logger is started.
 
-Then, in the process that becomes the server: signals, session and terminal; the pid is written; nice value, oom
+Then, in the process that becomes the server: its control group; signals, session and terminal; the pid is written; nice value, oom
 score, limits; standard input, output and error; chroot, and into its `/`; working directory; groups, gid and uid
 (real, effective and saved), and the capabilities that go with uid 0; proof that this is so and that there is no way
 back; the capabilities of --caps; no_new_privs (also where Landlock needs it); umask; every descriptor above 2 closed, but the pidfile's, the sockets'

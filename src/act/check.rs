@@ -10,7 +10,7 @@ use crate::act::report::{Aim, FORK, Failure, Places, Start};
 use crate::act::run::plan_of;
 use crate::act::say::{self, Place, Voice};
 use crate::act::sockets::{self, Alone};
-use crate::act::{env_dir, logs, sink, stay};
+use crate::act::{cgroup, env_dir, logs, sink, stay};
 use crate::decide::error::{Error, Result};
 use crate::decide::exit;
 use crate::decide::options::Options;
@@ -47,6 +47,9 @@ pub fn check(options: &mut Options) -> ! {
     };
     let pidfiles = findings.take("", stay::pidfiles(&plan)).unwrap_or_default();
     findings.debug = (plan.debug != Debug::Off).then_some(&voice);
+    if let Some(group) = &plan.cgroup {
+        findings.take("", cgroup::look(group));
+    }
     findings.take("", sockets::set_aside(&plan.listen));
     let mut alone = Alone::Unknown;
     for path in pidfiles.into_iter().flatten() {

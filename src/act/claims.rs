@@ -1,7 +1,9 @@
 //! What a start has claimed, and undoes when it fails: pidfiles, and sockets at paths.
 
+use crate::act::cgroup::Cgroup;
 use crate::act::pidfile::Pidfile;
 use crate::act::sockets::{Alone, Sockets};
+use crate::decide::cgroup::Group;
 use crate::decide::endpoint::Listen;
 use crate::decide::error::Result;
 
@@ -9,28 +11,42 @@ use crate::decide::error::Result;
 pub struct Claims {
     /// The sockets.
     pub sockets: Sockets,
+    /// The server's control group.
+    pub cgroup: Option<Cgroup>,
     /// The pidfiles of server and manager.
     pub pidfiles: [Option<Pidfile>; 2],
 }
 
 impl Claims {
-    /// Opens the sockets. A lock of ours proves that no other instance lives.
+    /// Makes the control group and opens the sockets. A lock of ours proves that no other instance lives.
     ///
     /// # Errors
     /// When an address cannot be had.
-    pub fn bind(&mut self, listen: &Listen) -> Result<()> {
+    pub fn bind(&mut self, listen: &Listen, cgroup: Option<&Group>) -> Result<()> {
+        self.cgroup = cgroup.map(Cgroup::claim).transpose()?;
         let alone = if self.pidfiles.iter().any(Option::is_some) { Alone::Proved } else { Alone::Unknown };
         self.sockets.bind(listen, alone)
     }
 
     /// Whether there is nothing to undo.
     pub fn are_none(&self) -> bool {
-        !self.sockets.has_files() && self.pidfiles.iter().all(Option::is_none)
+        self.cgroup.is_none() && !self.sockets.has_files() && self.pidfiles.iter().all(Option::is_none)
     }
 
     /// Removes what was made. The sockets first, while the locks still keep everybody else out.
     pub fn undo(&self) {
+        self.undo_files();
+        self.undo_group();
+    }
+
+    /// The same without the control group: a process that is in it cannot remove it.
+    pub fn undo_files(&self) {
         self.sockets.remove();
         self.pidfiles.iter().flatten().for_each(Pidfile::release);
+    }
+
+    /// Removes the control group, if it was made.
+    pub fn undo_group(&self) {
+        self.cgroup.iter().for_each(Cgroup::release);
     }
 }

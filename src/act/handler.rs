@@ -65,6 +65,11 @@ impl Handler {
         Ok(Self { program, asked: None, killed: count_of_kills().map(|file| (file, 0)) })
     }
 
+    /// The kernel counts in this file instead.
+    pub fn count_in(&mut self, events: OwnedFd) {
+        self.killed = Some((events, 0));
+    }
+
     /// A life of the server begins.
     pub fn begin(&mut self) {
         if let Some((file, before)) = &mut self.killed {

@@ -38,9 +38,12 @@ impl Janitor {
                     drop(order);
                     // The end without an order: the exec has gone well.
                     if fd::read_full(orders.as_fd(), &mut [0]).is_ok_and(|count| count == 1) {
-                        claims.undo();
+                        claims.undo_files();
+                        drop(doing);
+                        // The end of the one who gave the order: it may be in the control group.
+                        let _ = fd::read_full(orders.as_fd(), &mut [0]);
+                        claims.undo_group();
                     }
-                    drop(doing);
                 }
                 process::leave(exit::OK)
             }

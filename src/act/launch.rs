@@ -2,6 +2,7 @@
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
+use crate::act::cgroup::Cgroup;
 use crate::act::pidfile::Pidfile;
 use crate::act::prepared::Prepared;
 use crate::act::report::{Aim, EXEC_IS_NEXT, EXEC_WITHOUT_PIDFILE, FORK, Failure};
@@ -26,6 +27,8 @@ pub struct Wires<'a> {
     pub error: Option<BorrowedFd<'a>>,
     /// The pidfile that the process writes.
     pub pidfile: Option<&'a Pidfile>,
+    /// The control group that the process enters.
+    pub cgroup: Option<&'a Cgroup>,
     /// What the way is gone for.
     pub aim: Aim,
     /// Whether a pidfile that cannot be written ends the start.
@@ -153,9 +156,9 @@ pub fn take_over(program: &Prepared, wires: &Wires<'_>) -> Failure {
     let mut way = Way { marker: EXEC_IS_NEXT, ..Way::default() };
     for (place, step) in program.steps.iter().enumerate() {
         if let Aim::Look { passed } = wires.aim
-            && (passed.has(place) || matches!(step, Step::Foreground))
+            && (passed.has(place) || matches!(step, Step::Foreground | Step::Cgroup(_)))
         {
-            // The terminal is not the process's own.
+            // The terminal is not the process's own, and the control group is not there yet.
             continue;
         }
         // By the time of the exec, the server's ready descriptor may be where the steps were told.
@@ -192,6 +195,7 @@ struct Way {
 #[inline(never)]
 fn perform(step: &Step, program: &Prepared, wires: &Wires<'_>, way: &mut Way) -> sys::Result<()> {
     match step {
+        Step::Cgroup(_) => wires.cgroup.map_or(Ok(()), Cgroup::enter),
         Step::Signals => wait::mask(Mask::None),
         Step::Session => process::new_session(),
         Step::Foreground => terminal::take_foreground(),

@@ -2,6 +2,7 @@
 
 use std::os::fd::AsFd;
 
+use crate::act::cgroup::Cgroup;
 use crate::act::ready::Ear;
 use crate::act::remains;
 use crate::act::report::{Line, Start};
@@ -249,6 +250,9 @@ impl Loop<'_> {
             process::send(Signal::KILL.number(), Target::Group(pid));
         }
         let Ok((word, usage)) = process::reap(pid) else { return Reaped::Nobody };
+        if self.watch.policy.linger.is_none() {
+            self.watch.cgroup.iter().for_each(Cgroup::kill);
+        }
         let exit = Exit::from_wait(word);
         if let Some(life) = &mut self.life {
             (life.usage, life.left) = (usage, false);
@@ -279,7 +283,7 @@ impl Loop<'_> {
 impl Watch {
     /// Whether the server has the terminal's foreground.
     pub fn has_foreground(&self) -> bool {
-        matches!(self.program.steps().first(), Some(Step::Foreground))
+        self.program.steps().contains(&Step::Foreground)
     }
 }
 

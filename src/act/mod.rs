@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod cgroup;
 pub mod check;
 pub mod claims;
 pub mod confine;

@@ -6,6 +6,7 @@
 use core::ffi::CStr;
 use core::fmt::Write;
 
+use crate::act::cgroup::Cgroup;
 use crate::act::control::{read, sight};
 use crate::decide::control::{Sight, parent};
 use crate::decide::signal::Signal;
@@ -21,8 +22,11 @@ const DEPTH: usize = 4096;
 
 /// Sends a signal to everybody who is left, but for the helper and its own; and behind a TERM, CONT, as one that is
 /// stopped could not end.
-pub fn send(signal: Signal, helper: Option<Pid>) {
+pub fn send(signal: Signal, helper: Option<Pid>, cgroup: Option<&Cgroup>) {
     send_one(signal.number(), helper);
+    if signal == Signal::KILL {
+        cgroup.into_iter().for_each(Cgroup::kill);
+    }
     if signal == Signal::TERM {
         send_one(Signal::CONT.number(), helper);
     }

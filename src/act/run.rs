@@ -63,15 +63,22 @@ fn become_server(plan: Plan) -> Error {
         Ok(claims) => claims,
         Err(error) => return error,
     };
-    let bound = claims.bind(&plan.listen);
-    let error = bound.and_then(|()| prepare_and_become(plan, &claims)).unwrap_or_else(|error| error);
+    let bound = claims.bind(&plan.listen, plan.cgroup.as_ref());
+    let error = match bound.and_then(|()| prepare_and_become(plan, &claims)) {
+        Ok(error) => {
+            // This process may be in it: the janitor removes it once we are gone.
+            claims.cgroup = None;
+            error
+        }
+        Err(error) => error,
+    };
     claims.undo();
     error
 }
 
 fn claim(plan: &Plan) -> Result<Claims> {
     sockets::set_aside(&plan.listen)?;
-    Ok(Claims { sockets: Sockets::default(), pidfiles: [Pidfile::claim_if(plan.pidfile)?, None] })
+    Ok(Claims { sockets: Sockets::default(), cgroup: None, pidfiles: [Pidfile::claim_if(plan.pidfile)?, None] })
 }
 
 /// Answers why the steps failed.
@@ -93,8 +100,8 @@ fn prepare_and_become(plan: Plan, claims: &Claims) -> Result<Error> {
     let program = Prepared::new(plan.server);
     let output = sink.server(&voice);
     let debug = (plan.debug != Debug::Off).then_some(&voice);
-    let failure =
-        take_over(&program, &Wires { output, error: output, pidfile: pidfile.as_ref(), debug, ..Wires::default() });
+    let (pidfile, cgroup) = (pidfile.as_ref(), claims.cgroup.as_ref());
+    let failure = take_over(&program, &Wires { output, error: output, pidfile, cgroup, debug, ..Wires::default() });
     if let Some(stderr) = stderr {
         let _ = fd::install(stderr.as_fd(), 2);
     }

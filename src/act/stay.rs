@@ -2,6 +2,7 @@
 
 use alloc::boxed::Box;
 
+use crate::act::cgroup::Cgroup;
 use crate::act::claims::Claims;
 use crate::act::detach::{Caller, Distance, Output, detach};
 use crate::act::handler::Handler;
@@ -24,7 +25,7 @@ use crate::sys::{canary, fd, process, terminal};
 /// It is handed up to the entry and lives there, so that the stack which the start took can be given back.
 pub struct Stayed {
     watch: Watch,
-    /// The server's pidfile is the watch's.
+    /// The server's pidfile and its control group are the watch's.
     claims: Claims,
 }
 
@@ -39,12 +40,13 @@ pub fn stay(plan: Plan, stdin: bool) -> Result<Box<Stayed>> {
     let numbers = sockets::set_aside(&plan.listen)?;
     fd::close_all_but(numbers).map_err(|why| failed(format_args!("cannot close inherited descriptors"), why))?;
     let mut caller = None;
-    let mut claims = Claims { sockets: Sockets::default(), pidfiles: claim_both(&plan)? };
-    let bound = claims.bind(&plan.listen);
+    let mut claims = Claims { sockets: Sockets::default(), cgroup: None, pidfiles: claim_both(&plan)? };
+    let bound = claims.bind(&plan.listen, plan.cgroup.as_ref());
     let error = match bound.and_then(|()| prepare(plan, stdin, &claims, &mut caller)) {
         Ok(mut watch) => {
             let [server, _] = &mut claims.pidfiles;
             (watch.pidfile, watch.caller) = (server.take(), caller);
+            watch.cgroup = claims.cgroup.take();
             return Ok(Box::new(Stayed { watch, claims }));
         }
         Err(error) => error,
@@ -78,10 +80,10 @@ impl Stayed {
         if watch.has_foreground() {
             terminal::take_back();
         }
-        let Watch { sink, voice, signals, pidfile, caller, .. } = watch;
+        let Watch { sink, voice, signals, pidfile, cgroup, caller, .. } = watch;
         let error = error.filter(|_| matches!(ending, Ending::Failed(_)));
         let [server, _] = &mut claims.pidfiles;
-        *server = pidfile;
+        (*server, claims.cgroup) = (pidfile, cgroup);
         claims.undo();
         sink.close(voice, &signals);
         match (error, caller) {
@@ -127,7 +129,10 @@ fn prepare(mut plan: Plan, stdin: bool, claims: &Claims, caller: &mut Option<Cal
         Some(stay) => (stay.handler, stay.notify, Afterwards::Stay),
         None => (None, None, Afterwards::Leave),
     };
-    let handler = handler.map(Handler::new).transpose()?.map(Box::new);
+    let mut handler = handler.map(Handler::new).transpose()?.map(Box::new);
+    if let (Some(handler), Some(events)) = (&mut handler, claims.cgroup.as_ref().and_then(Cgroup::memory_events)) {
+        handler.count_in(events);
+    }
     let (mut sink, mut voice) = sink::open(plan.output)?;
     voice.add_syslog(plan.syslog)?;
     if plan.background {
@@ -162,6 +167,7 @@ fn prepare(mut plan: Plan, stdin: bool, claims: &Claims, caller: &mut Option<Cal
         voice,
         debug: plan.debug != Debug::Off,
         pidfile: None,
+        cgroup: None,
         signals,
         traps: plan.traps,
         ear,

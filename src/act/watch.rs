@@ -12,10 +12,9 @@ use crate::act::logs::Mark;
 use crate::act::pidfile::Pidfile;
 use crate::act::prepared::Prepared;
 use crate::act::ready::{Ear, Service};
-use crate::act::remains;
-use crate::act::report::Failure;
 use crate::act::say::{Place, Priority, Voice};
 use crate::act::sink::Sink;
+use crate::act::{cgroup::Cgroup, remains, report::Failure};
 use crate::decide::error::Error;
 use crate::decide::event::{Action, Ending, Event, Logs, To};
 use crate::decide::exit::{self, Exit};
@@ -27,8 +26,7 @@ use crate::decide::text::Clean;
 use crate::decide::time::{Span, Time};
 use crate::decide::traps::Traps;
 use crate::sys::process::{self, Pid, Target, Usage};
-use crate::sys::wait::Signals;
-use crate::sys::{self, Errno, clock, heap};
+use crate::sys::{self, Errno, clock, heap, wait::Signals};
 
 /// Everything that a manager has.
 pub struct Watch {
@@ -48,6 +46,8 @@ pub struct Watch {
     pub debug: bool,
     /// The server's pidfile.
     pub pidfile: Option<Pidfile>,
+    /// The server's control group.
+    pub cgroup: Option<Cgroup>,
     /// The signals that have come.
     pub signals: Signals,
     /// What each of them does.
@@ -182,15 +182,15 @@ impl Loop<'_> {
         let attempt = if self.is_first() { Attempt::First } else { Attempt::Later };
         let watch = &mut *self.watch;
         let output = watch.sink.server(&watch.voice);
-        let debug = watch.debug.then_some(&watch.voice);
-        let pidfile = watch.pidfile.as_ref();
+        let (pidfile, cgroup, debug) =
+            (watch.pidfile.as_ref(), watch.cgroup.as_ref(), watch.debug.then_some(&watch.voice));
         let (ear, voice) = match watch.ear.pipe() {
             Ok(Some((read, write, number))) => (Some(read), Some((write, number))),
             Ok(None) => (None, None),
             Err(why) => return self.cannot_launch(why),
         };
         let ready = voice.as_ref().map(|(write, number)| (write.as_fd(), *number));
-        let wires = Wires { output, error: output, pidfile, ready, attempt, debug, ..Wires::resting() };
+        let wires = Wires { output, error: output, pidfile, cgroup, ready, attempt, debug, ..Wires::resting() };
         let mark = watch.sink.mark();
         watch.handler.iter_mut().for_each(|handler| handler.begin());
         match spawn(&watch.program, &wires) {
@@ -267,7 +267,7 @@ impl Loop<'_> {
         let helper = self.watch.sink.helper();
         if remains::is_anybody(helper) {
             self.say(Priority::Notice, format_args!("sending {signal} to every process that is left"));
-            remains::send(signal, helper);
+            remains::send(signal, helper, self.watch.cgroup.as_ref());
         }
     }
 

@@ -23,6 +23,7 @@ const NEEDS: &[(Given, Given, &str)] = &[
         KEEPERS,
         STAYS,
     ),
+    (Given::of(&[Id::CgroupSet]), Given::of(&[Id::Cgroup]), "--cgroup"),
     (Given::of(&[Id::LogSize]), Given::of(&[Id::Logdir]), "--logdir"),
     (Given::of(&[Id::LogFiles]), Given::of(&[Id::LogSize]), "--log-size"),
     (Given::of(&[Id::Logger]), Given::of(&[Id::Syslog]), "--syslog"),

@@ -7,9 +7,7 @@ use lexopt::Arg::Value;
 
 use super::account::Login;
 use super::attributes::{self, Capabilities, are_rivals};
-use super::clash;
 use super::control::{Control, Order};
-use super::endpoint;
 use super::error::{Error, Result};
 use super::exit::Success;
 use super::flags::Id;
@@ -20,10 +18,10 @@ use super::ready::Ready;
 use super::signal::Signal;
 use super::text::Clean;
 use super::time::{Span, number};
-use super::traps;
 use super::values::{assignment, delay, octal, path_or_dash, size, stop_signal, text, words as words_of};
 use super::word::Word;
 use super::words::{Unread, Words};
+use super::{cgroup, clash, endpoint, traps};
 use table::Row;
 
 /// What the caller wants.
@@ -211,6 +209,8 @@ fn take(options: &mut Options, row: &Row, value: &[u8], second: &[u8]) -> &'stat
         Id::BindTcp => return options.confine.take_port(BIND, value),
         Id::ConnectTcp => return options.confine.take_port(CONNECT, value),
         Id::Scope => return options.confine.take_scope(value),
+        Id::Cgroup => options.cgroup = word(),
+        Id::CgroupSet => return push(&mut options.cgroup_set, cgroup::setting(value), "is not FILE=VALUE"),
         Id::Argv0 => options.argv0 = word(),
         Id::Manager => {
             options.manager = Some(Managed { pidfile: path_or_dash(value), handler: path_or_dash(second) });

@@ -258,6 +258,19 @@ flags! {
     "its children send signals only to each other; with abstract, they connect only to abstract Unix sockets of each "
     "other. Excludes --ready notify for abstract, because that socket is an abstract one of vsrun's.";
 
+    Start Cgroup ' ' "cgroup" ["DIR" "dir"]
+    "run the server in this control group"
+    "Run the server in the control group (version 2) of the directory DIR, such as /sys/fs/cgroup/web, which is made if it is missing; "
+    "its parent must be there. The server's process enters it before all other steps. A DIR in which processes are "
+    "already is an error (125). Where vsrun stays, every process that is left in it at the end of a run is killed: at once, or with --linger "
+    "after SIGTERM and that time; and DIR is removed at the exit, if it was made and is empty. See CONTROL GROUPS.";
+
+    Start CgroupSet ' ' "cgroup-set" ["FILE=VALUE" "string"] repeatable
+    "write a control file of it (repeatable)"
+    "Before the server is started, write VALUE to the file FILE in the directory of --cgroup: memory.max=512M, pids.max=100, cpu.weight=50. "
+    "Repeatable, in that order. The controller, the part of FILE before the dot, must be enabled in cgroup.subtree_control "
+    "of the parent.";
+
     Start Argv0 ' ' "argv0" ["NAME" "string"]
     "the server's argv[0]"
     "What the server sees as its own name, argv[0], in place of COMMAND.";

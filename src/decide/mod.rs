@@ -4,6 +4,7 @@
 
 pub mod account;
 pub mod attributes;
+pub mod cgroup;
 pub mod clash;
 pub mod cli;
 pub mod control;

@@ -4,6 +4,7 @@ use alloc::vec::Vec;
 
 use super::account::Login;
 use super::attributes::Capabilities;
+use super::cgroup::Setting;
 use super::cli::table::Given;
 use super::control::Order;
 use super::endpoint;
@@ -61,6 +62,10 @@ pub struct Options {
     pub caps: Option<Capabilities>,
     /// `--ro`, `--rox`, `--rw`, `--rwx`, `--bind-tcp`, `--connect-tcp` and `--scope`.
     pub confine: Confinement,
+    /// `--cgroup`.
+    pub cgroup: Option<Word>,
+    /// `--cgroup-set`, in the order given.
+    pub cgroup_set: Vec<Setting>,
     /// `--argv0`.
     pub argv0: Option<Word>,
     /// `--syslog-usage`.

@@ -4,6 +4,7 @@
 use alloc::vec::Vec;
 
 use super::account::{self, Identity};
+use super::cgroup::Group;
 use super::endpoint::{self, Listen};
 use super::error::{Error, Result};
 use super::event::To;
@@ -35,7 +36,10 @@ pub struct Plan {
     pub background: bool,
     /// The server's sockets.
     pub listen: Listen,
-    /// Whether an undo after the drop of privileges needs somebody who keeps them.
+    /// The server's control group.
+    pub cgroup: Option<Group>,
+    /// Whether an undo after the drop of privileges needs somebody who keeps them, or who is outside of the server's
+    /// control group.
     pub drops: bool,
     /// Whether each step is told, and where.
     pub debug: Debug,
@@ -141,7 +145,8 @@ pub fn plan(options: &mut Options, facts: &Facts<'_>) -> Result<Plan> {
             own: core::mem::take(&mut options.listen),
             owner: change.map(|identity| (identity.uid, identity.gid)),
         },
-        drops: change.is_some_and(|identity| identity.uid != 0),
+        cgroup: options.cgroup.map(|dir| Group { dir, settings: core::mem::take(&mut options.cgroup_set) }),
+        drops: options.cgroup.is_some() || change.is_some_and(|identity| identity.uid != 0),
         debug,
         policy,
         traps,

@@ -11,6 +11,8 @@ use super::word::Word;
 /// One thing done to a process. A step that fails is told to the parent by its place in the plan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
+    /// Enter this control group.
+    Cgroup(Word),
     /// No signal blocked (all dispositions have been default since vsrun's own start).
     Signals,
     /// A session and process group of its own, without a terminal.
@@ -124,6 +126,7 @@ impl Step {
     fn words(&self) -> (&'static str, What, &'static str) {
         use What::{Nothing, Number, Text};
         match *self {
+            Self::Cgroup(dir) => ("enter cgroup '", Text(dir), "'"),
             Self::Signals => ("unblock the signals", Nothing, ""),
             Self::Session => ("start a session", Nothing, ""),
             Self::Terminal => ("leave the terminal", Nothing, ""),

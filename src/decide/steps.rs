@@ -64,6 +64,7 @@ pub fn server(
     }
 
     let mut steps = Vec::new();
+    steps.extend(options.cgroup.map(Step::Cgroup));
     steps.extend(session(options, facts));
     if let Some(path) = options.pidfile {
         steps.push(if options.stays() { Step::Number(path) } else { Step::Pidfile(path) });

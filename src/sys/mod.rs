@@ -11,6 +11,7 @@ pub mod access;
 pub mod attributes;
 pub mod canary;
 pub mod caps;
+pub mod cgroup;
 pub mod child;
 pub mod clock;
 pub mod contents;

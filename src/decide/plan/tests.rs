@@ -334,3 +334,29 @@ fn what_an_init_is_told() {
     let mut none = options("--init --linger 0 -- x");
     assert_eq!(plan(&mut none, &root()).unwrap().policy.linger, None);
 }
+
+/// The control group comes before everything, Landlock after everything, and it needs no_new_privs.
+#[test]
+fn the_control_group_is_entered_first_and_the_rules_come_last() {
+    use crate::decide::landlock::{Handled, Kernel, Reach, Rule};
+    let facts = Facts { landlock: Kernel::Abi(7), ..root() };
+    let plan = made("--cgroup /c --cgroup-set pids.max=9 --ro /x --scope signal -u web --umask 7 -- x", &facts);
+    let steps = &plan.server.steps;
+    assert_eq!(steps.first(), Some(&Step::Cgroup(c"/c")));
+    let last = [
+        Step::NoNewPrivileges,
+        Step::Umask(7),
+        Step::Descriptors,
+        Step::Ruleset(Handled { files: 0xffff, tcp: 0, scope: 2 }),
+        Step::Allow(Rule::Path(Reach::Ro, c"/x"), 0xffff),
+        Step::Confine,
+        Step::Exec(c"x"),
+    ];
+    assert_eq!(steps[steps.len() - last.len()..], last);
+    assert_eq!(plan.cgroup.unwrap().settings, [(c"pids.max", c"9")]);
+    // The handler is neither in the group nor confined.
+    let plan = made("--cgroup /c --ro /x -m - /h -- x", &facts);
+    let handler = plan.stay.unwrap().handler.unwrap();
+    let jailed = |step: &Step| matches!(step, Step::Cgroup(_) | Step::Ruleset(_) | Step::Confine);
+    assert!(!handler.steps.iter().any(jailed), "{:?}", handler.steps);
+}

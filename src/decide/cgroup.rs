@@ -1,0 +1,96 @@
+//! The control group of the server: `--cgroup` and `--cgroup-set`, and what the kernel's files there say.
+
+use alloc::vec::Vec;
+
+use super::text::parts;
+use super::word::{Word, word};
+
+/// What `--cgroup-set` wants: a file of the group and its value.
+pub type Setting = (Word, Word);
+
+/// The group that the server runs in.
+#[derive(Debug)]
+pub struct Group {
+    /// Its directory.
+    pub dir: Word,
+    /// What is written to its files first, in this order.
+    pub settings: Vec<Setting>,
+}
+
+/// Reads `FILE=VALUE`; FILE is a name in the group's directory.
+pub fn setting(text: &[u8]) -> Option<Setting> {
+    let mut halves = parts(text, b'=');
+    let (file, value) = (halves.next()?, halves.rest?);
+    let is_name = !file.is_empty() && !file.starts_with(b".") && !file.contains(&b'/');
+    (is_name && !value.is_empty()).then(|| (word(file.to_vec()), word(value.to_vec())))
+}
+
+/// The parent's path and the last name of a group's path.
+pub fn split(dir: Word) -> (Word, Word) {
+    let mut path = dir.to_bytes();
+    while let [rest @ .., b'/'] = path
+        && !rest.is_empty()
+    {
+        path = rest;
+    }
+    match path.iter().rposition(|byte| *byte == b'/') {
+        None => (c".", word(path.to_vec())),
+        Some(slash) => {
+            let (parent, name) = path.split_at(slash);
+            let parent = if parent.is_empty() { &b"/"[..] } else { parent };
+            (word(parent.to_vec()), word(name.get(1..).unwrap_or_default().to_vec()))
+        }
+    }
+}
+
+/// The controller that a file belongs to. None: it is the group's own.
+pub fn controller(file: &[u8]) -> Option<&[u8]> {
+    parts(file, b'.').next().filter(|name| *name != b"cgroup")
+}
+
+/// Whether a controller is in such a list, as the kernel writes it.
+pub fn lists(list: &[u8], controller: &[u8]) -> bool {
+    list.split(u8::is_ascii_whitespace).any(|name| name == controller)
+}
+
+/// Whether processes are in a group or below it, as its file `cgroup.events` says.
+pub fn is_populated(events: &[u8]) -> bool {
+    events.split(|byte| *byte == b'\n').any(|line| line == b"populated 1")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_name_a_file_of_the_group() {
+        assert_eq!(setting(b"memory.max=512M"), Some((c"memory.max", c"512M")));
+        assert_eq!(setting(b"io.max=8:16 rbps=1"), Some((c"io.max", c"8:16 rbps=1")));
+        for text in ["", "memory.max", "memory.max=", "=1", "../x=1", "a/b=1", ".=1", "..=1"] {
+            assert_eq!(setting(text.as_bytes()), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_path_is_its_parent_and_its_name() {
+        for (path, parent, name) in [
+            (c"/sys/fs/cgroup/web", c"/sys/fs/cgroup", c"web"),
+            (c"/sys/fs/cgroup/web//", c"/sys/fs/cgroup", c"web"),
+            (c"/web", c"/", c"web"),
+            (c"web", c".", c"web"),
+            (c"/", c"/", c""),
+        ] {
+            assert_eq!(split(path), (parent, name), "{path:?}");
+        }
+    }
+
+    #[test]
+    fn the_kernels_lists_are_read() {
+        assert_eq!(controller(b"memory.max"), Some(&b"memory"[..]));
+        assert_eq!(controller(b"cgroup.freeze"), None);
+        assert!(lists(b"cpu memory\n", b"memory") && lists(b"cpu\n", b"cpu"));
+        assert!(!lists(b"cpuset memory\n", b"cpu") && !lists(b"\n", b"cpu"));
+        assert!(is_populated(b"populated 1\nfrozen 0\n") && is_populated(b"frozen 1\npopulated 1\n"));
+        assert!(!is_populated(b"populated 0\nfrozen 1\n") && !is_populated(b""));
+    }
+}

@@ -1,0 +1,54 @@
+//! Control groups of version 2: directories of the kernel's, with files that are read and written whole.
+
+use core::ffi::CStr;
+use std::os::fd::AsFd;
+
+use rustix::fs::{AtFlags, Mode, OFlags, fstatfs, mkdirat, openat, unlinkat};
+
+use super::dir::Dir;
+use super::{Errno, Result, fd};
+
+/// Whether a directory is in a cgroup 2 file system.
+pub fn is_group(dir: &Dir) -> bool {
+    const CGROUP2_SUPER_MAGIC: u64 = 0x6367_7270;
+    #[allow(clippy::useless_conversion, reason = "the type of this field is not the same on every machine")]
+    fstatfs(dir).is_ok_and(|about| u64::try_from(about.f_type) == Ok(CGROUP2_SUPER_MAGIC))
+}
+
+/// Makes a group. Returns whether there was none before.
+///
+/// # Errors
+/// Those of mkdir(2) except EEXIST.
+pub fn make(parent: &Dir, name: &CStr) -> Result<bool> {
+    match mkdirat(parent, name, Mode::from_raw_mode(0o755)) {
+        Ok(()) => Ok(true),
+        Err(Errno::EXIST) => Ok(false),
+        Err(why) => Err(why),
+    }
+}
+
+/// Removes a group.
+///
+/// # Errors
+/// EBUSY while processes or other groups are in it.
+pub fn remove(parent: &Dir, name: &CStr) -> Result<()> {
+    unlinkat(parent, name, AtFlags::REMOVEDIR)
+}
+
+/// Writes a value to a file of a group.
+///
+/// # Errors
+/// ENOENT where the controller of that file is not enabled; those of the controller.
+pub fn write(group: &Dir, file: &CStr, value: &[u8]) -> Result<()> {
+    let file = openat(group, file, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())?;
+    fd::write_all(file.as_fd(), value)
+}
+
+/// Reads a file of a group, as much as there is room for.
+///
+/// # Errors
+/// Those of open(2) and read(2).
+pub fn read(group: &Dir, file: &CStr, buffer: &mut [u8]) -> Result<usize> {
+    let file = openat(group, file, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
+    fd::read_full(file.as_fd(), buffer)
+}
