@@ -68,3 +68,32 @@ if `vsrun` has made it and it is empty. Where `vsrun` becomes the server, nothin
 A user may do all this in a directory that has been given to it with its files `cgroup.procs`, `cgroup.threads` and
 `cgroup.subtree_control`, if `vsrun` itself is started in a group below it.
 ";
+
+/// PID 1 of a machine.
+pub const MACHINE: &str = "
+As the PID 1 of a machine or microVM, `vsrun` may have to do what the first scripts of a distribution do.
+
+= --mount
+Before everything else, so that --limit, names of --user and `/dev/null` are found, `vsrun` mounts what LIST names and
+what is not mounted yet: proc, sysfs and cgroup 2 with nosuid, nodev and noexec; devtmpfs with nosuid, and on it
+`/dev/pts` and `/dev/shm` and the links `fd`, `stdin`, `stdout` and `stderr`; a tmpfs on `/run` (mode 0755) and on `/tmp`
+(mode 1777) with nosuid and nodev. In `/sys/fs/cgroup` it enables all controllers, so that --cgroup-set works.
+
+= Ctrl-Alt-Del
+The kernel would start the machine again at once. As PID 1 of a machine, a `vsrun` that stays takes the keys from it,
+and gets a SIGINT: a manager stops then, and with --at-exit the machine ends.
+
+= Signals
+--on-signal has three actions for PID 1: `poweroff`, `reboot` and `halt`. The server is stopped as by SIGTERM (with --init too; SIGKILL
+after 30 s unless --stop-timeout says otherwise), and then the machine ends like that, whatever --at-exit says. With
+--at-exit these are the defaults: RTMIN+3 halts, RTMIN+4 switches off, RTMIN+5 reboots, as systemd's PID 1 does and
+`systemd-nspawn` and `machinectl` ask for it, and PWR switches off, as LXC asks for it. The commands `poweroff`,
+`reboot` and `halt` of busybox send other signals; for them
+
+    --on-signal USR2=poweroff --on-signal TERM=reboot --on-signal USR1=halt
+
+= The end
+On a machine, file systems of disks are made read-only where nothing is open to be written (which needs `/proc`), and
+the caches are written back. --linger ends the processes that could have something open. A server that mounts disks
+itself should also unmount them.
+";

@@ -51,6 +51,7 @@ pub fn page(version: &str) -> String {
         ("CONTROL GROUPS", confinement::CONTROL_GROUPS),
         ("CONTAINERS", CONTAINERS),
         ("INITRAMFS", INITRAMFS),
+        ("PID 1 OF A MACHINE", confinement::MACHINE),
         ("THE ORDER OF A START", THE_ORDER_OF_A_START),
         ("CHECK", CHECK),
         ("EXIT STATUS", &exit_status()),
@@ -347,7 +348,7 @@ processes. What it inherits in blocked or ignored signals reaches nobody.
 
 An init that exits makes the kernel panic. --at-exit puts the end of the machine in place of every exit, also of one
 because of an error: from where that option has been read on. Before it the caches of the disks are written back
-(sync(2)); nothing is unmounted. In a container, reboot(2) makes the container's init die of SIGHUP for `reboot`, and
+(sync(2)); see PID 1 OF A MACHINE. In a container, reboot(2) makes the container's init die of SIGHUP for `reboot`, and
 of SIGINT for `poweroff` and `halt`; without the right to it (CAP_SYS_BOOT) `vsrun` says so, and exits.
 
 .SS Who outlives the server
@@ -401,6 +402,9 @@ where that fails, and no symbolic link is followed.
 
 = `ignore`
 nothing
+
+= `poweroff`, `reboot`, `halt`
+For PID 1: stop the server, and then end the machine; see PID 1 OF A MACHINE.
 
 = `forward`, `forward:SIGNAL`
 sends the signal, or another one in its place, on to the server

@@ -6,7 +6,7 @@
 use core::ffi::{c_char, c_int};
 
 use vsrun::act::stay::Stayed;
-use vsrun::act::{check, control, facts, run, say};
+use vsrun::act::{check, control, facts, machine, run, say};
 use vsrun::decide::cli::{self, Request, table};
 use vsrun::decide::error::{Error, Result};
 use vsrun::decide::flags::Id;
@@ -32,12 +32,12 @@ pub unsafe extern "C" fn main(argc: c_int, argv: *const *const c_char) -> c_int 
     let mut at_exit = None;
     // One who stays does so from here: the stack that the start took can be given back.
     let status = say::outcome(match start(words, &mut at_exit) {
-        Ok(Started::Stays(stayed)) => stayed.live(),
+        Ok(Started::Stays(stayed)) => stayed.live(&mut at_exit),
         Ok(Started::Done(status)) => Ok(status),
         Err(error) => Err(error),
     });
     if let Some(at_exit) = at_exit {
-        run::end_machine(at_exit);
+        machine::end(at_exit);
     }
     status.into()
 }

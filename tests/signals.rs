@@ -234,8 +234,19 @@ fn one_who_ignores_term_cannot_be_stopped_by_it() {
 fn malformed_actions_touch_nothing() {
     let place = Place::new();
     let untrappable = ["KILL=stop", "sigkill=ignore", "9=forward", "STOP=ignore", "19=stop", "CHLD=ignore", "17=stop"];
-    let malformed =
-        ["", "=", "=stop", "USR1", "USR1=", "USR1=halt", "USR1=Stop", "USR1=stop ", "USR1 =stop", "USR1:stop"];
+    let malformed = [
+        "",
+        "=",
+        "=stop",
+        "USR1",
+        "USR1=",
+        "USR1=off",
+        "USR1=Halt",
+        "USR1=Stop",
+        "USR1=stop ",
+        "USR1 =stop",
+        "USR1:stop",
+    ];
     let numbers =
         ["0=stop", "65=stop", "-1=stop", "RTMIN+31=stop", "USR1=forward:X", "USR1=forward:", "USR1=forward:0"];
     for action in [&untrappable[..], &malformed, &numbers].concat() {

@@ -25,8 +25,6 @@ pub fn check(options: &mut Options) -> ! {
     let voice = Voice::new(Place::Plain);
     let mut findings = Findings { status: exit::OK, debug: None };
     wait::reset_dispositions();
-    // Who asks is not the PID 1 that will start it.
-    options.at_exit = None;
     if let Some(dir) = options.env_dir
         && findings.take("", env_dir::read(dir)).is_none()
     {

@@ -38,13 +38,10 @@ pub struct World {
 /// How the world is, as far as these options ask.
 ///
 /// # Errors
-/// When only PID 1 may do what is asked for, the directory of `--env-dir` cannot be read, or /etc/passwd or /etc/group
+/// When the directory of `--env-dir` cannot be read, or /etc/passwd or /etc/group
 /// is there and cannot be read: root guesses nothing.
 #[inline(never)]
 pub fn read<'a>(options: &Options, world: &'a mut World) -> Result<Facts<'a>> {
-    if options.at_exit.is_some() && !process::is_first() {
-        return Err(Error::refused(format_args!("option --at-exit is for PID 1, and this is not PID 1")));
-    }
     let env_dir = options.env_dir.map(env_dir::read).transpose()?.unwrap_or_default();
     let mut env = Environ(entry::environment());
     // Our own number is asked for only where somebody has handed something to a number.

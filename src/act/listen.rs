@@ -101,14 +101,14 @@ impl Loop<'_> {
                 self.unreaped = true;
                 return None;
             }
-            let trap = self.watch.traps.get(signal);
+            let trap = self.watch.traps.take(signal);
             // Of one that is passed on the sending is told, once it is done.
             if !matches!(trap, Trap::Forward(_)) {
                 self.say(Priority::Notice, format_args!("received {signal}"));
             }
             match trap {
-                Trap::Stop if signal == Signal::INT => return Some(Event::Interrupt),
-                Trap::Stop => return Some(Event::Stop),
+                Trap::Stop | Trap::End(_) if signal == Signal::INT => return Some(Event::Interrupt),
+                Trap::Stop | Trap::End(_) => return Some(Event::Stop),
                 Trap::Restart => return Some(Event::Restart),
                 Trap::Forward(other) => return Some(Event::Pass(other)),
                 Trap::Reopen => self.watch.sink.reopen(&mut self.watch.voice),

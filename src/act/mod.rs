@@ -18,6 +18,7 @@ pub mod launch;
 pub mod listen;
 pub mod logger;
 pub mod logs;
+pub mod machine;
 pub mod pidfile;
 pub mod prepared;
 pub mod ready;

@@ -7,6 +7,7 @@ use crate::act::claims::Claims;
 use crate::act::facts::{self, World};
 use crate::act::janitor::Janitor;
 use crate::act::launch::{Wires, take_over};
+use crate::act::machine;
 use crate::act::pidfile::Pidfile;
 use crate::act::prepared::Prepared;
 use crate::act::say::{self, Priority, Wanted};
@@ -17,10 +18,8 @@ use crate::decide::error::{Error, Result};
 use crate::decide::flags::Id;
 use crate::decide::options::Options;
 use crate::decide::plan::{Debug, Plan, plan};
-use crate::decide::policy::AtExit;
 use crate::decide::text::Clean;
-use crate::sys::power::{self, Power};
-use crate::sys::{fd, process, wait};
+use crate::sys::{fd, wait};
 
 /// Does what the options say. Returns only one who stays: otherwise vsrun has become the server.
 ///
@@ -28,22 +27,11 @@ use crate::sys::{fd, process, wait};
 /// When the server could not be started. Nothing of the start is left then.
 #[inline(never)]
 pub fn run(options: &mut Options) -> Result<Box<Stayed>> {
+    machine::begin(options)?;
     let stdin = options.has(Id::Stdin);
     let plan = plan_of(options)?;
     wait::reset_dispositions();
     if plan.stay.is_some() || plan.background { stay(plan, stdin) } else { Err(become_server(plan)) }
-}
-
-/// In place of an exit of PID 1. Returns where that is not to be had.
-pub fn end_machine(at_exit: AtExit) {
-    if process::is_first() {
-        let why = power::end(match at_exit {
-            AtExit::Poweroff => Power::Off,
-            AtExit::Reboot => Power::Reboot,
-            AtExit::Halt => Power::Halt,
-        });
-        say::complain(&say::failed(format_args!("cannot do what --at-exit says"), why));
-    }
 }
 
 /// What will be done, the world being as it is.

@@ -16,6 +16,7 @@ use crate::act::watch::{Afterwards, Watch, watch};
 use crate::decide::error::{Error, Result};
 use crate::decide::event::Ending;
 use crate::decide::plan::{Debug, Plan};
+use crate::decide::policy::AtExit;
 use crate::decide::word::Word;
 use crate::sys::wait::{self, Mask, Signals};
 use crate::sys::{canary, fd, process, terminal};
@@ -59,13 +60,14 @@ pub fn stay(plan: Plan, stdin: bool) -> Result<Box<Stayed>> {
 }
 
 impl Stayed {
-    /// Starts the server and stays to the end. Answers the exit status.
+    /// Starts the server and stays to the end. Answers the exit status. A signal may have changed how the machine ends.
     ///
     /// # Errors
     /// When the first start fails. Nothing of it is left then.
     #[inline(never)]
-    pub fn live(mut self: Box<Self>) -> Result<u8> {
+    pub fn live(mut self: Box<Self>, at_exit: &mut Option<AtExit>) -> Result<u8> {
         let (ending, error) = watch(&mut self.watch);
+        *at_exit = self.watch.traps.end().or(*at_exit);
         self.end(ending, error)
     }
 

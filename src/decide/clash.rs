@@ -56,6 +56,9 @@ pub fn check(options: &Options) -> Result<()> {
     if options.at_exit.is_some() && options.background {
         return wrong(format_args!("option --at-exit excludes --background"));
     }
+    if options.ends_machine() && options.background {
+        return wrong(format_args!("option --on-signal with poweroff, reboot or halt excludes --background"));
+    }
     for (at, (signal, _)) in options.on_signal.iter().enumerate() {
         if options.on_signal.iter().take(at).any(|(other, _)| other == signal) {
             return wrong(format_args!("option --on-signal: {signal} is given twice"));

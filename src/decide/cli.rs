@@ -9,19 +9,17 @@ use super::account::Login;
 use super::attributes::{self, Capabilities, are_rivals};
 use super::control::{Control, Order};
 use super::error::{Error, Result};
-use super::exit::Success;
 use super::flags::Id;
 use super::landlock::{BIND, CONNECT, Reach};
 use super::options::{Managed, Options, SyslogUsage};
 use super::policy::{AtExit, Limit, Restart};
-use super::ready::Ready;
 use super::signal::Signal;
 use super::text::Clean;
 use super::time::{Span, number};
 use super::values::{assignment, delay, octal, path_or_dash, size, stop_signal, text, words as words_of};
 use super::word::Word;
 use super::words::{Unread, Words};
-use super::{cgroup, clash, endpoint, traps};
+use super::{cgroup, clash, endpoint, exit::Success, mounts::Mounts, ready::Ready, traps};
 use table::Row;
 
 /// What the caller wants.
@@ -239,6 +237,7 @@ fn take(options: &mut Options, row: &Row, value: &[u8], second: &[u8]) -> &'stat
             const ENDS: [AtExit; 3] = [AtExit::Poweroff, AtExit::Reboot, AtExit::Halt];
             return put(&mut options.at_exit, row.choose(value, &ENDS), CHOICE);
         }
+        Id::Mount => return put(&mut options.mounts, Mounts::parse(value), MOUNTS),
         Id::Ready => return put(&mut options.ready, Ready::parse(value), READY),
         Id::ReadyTimeout => return put(&mut options.ready_timeout, Span::parse(value), DURATION),
         Id::Watchdog => return put(&mut options.watchdog, Span::parse_some(value), DURATION),
@@ -261,6 +260,7 @@ const DURATION: &str = "is not a duration: an integer and ms, s, min, h, d or w"
 const LIMIT: &str = "is not NAME=SOFT[:HARD] with a name of prlimit(1) and SOFT at most HARD";
 const CAPS: &str = "is not 'none' or a list of capabilities, without cap_";
 const TRAP: &str = "is not SIGNAL=ACTION for a signal that can be trapped";
+const MOUNTS: &str = "is not a list of proc, sys, dev, run, tmp and cgroup";
 const READY: &str = "is not exec, notify or fd:N with N of 3 to 65535";
 
 /// Stores a value that was read. None: it is malformed.

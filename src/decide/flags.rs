@@ -271,6 +271,13 @@ flags! {
     "Repeatable, in that order. The controller, the part of FILE before the dot, must be enabled in cgroup.subtree_control "
     "of the parent.";
 
+    Start Mount ' ' "mount" ["LIST" "string"]
+    "PID 1: mount proc,sys,dev,run,tmp,cgroup"
+    "As PID 1, and before everything else, mount the file systems of LIST that are not mounted yet, words separated by commas, in any "
+    "order: proc, sys, dev (devtmpfs on /dev, with /dev/pts and /dev/shm), run and tmp (tmpfs), cgroup (version 2, on "
+    "/sys/fs/cgroup, with all controllers enabled). Directories that are missing are made. It is an error (125) when "
+    "vsrun is not PID 1. See PID 1 OF A MACHINE.";
+
     Start Argv0 ' ' "argv0" ["NAME" "string"]
     "the server's argv[0]"
     "What the server sees as its own name, argv[0], in place of COMMAND.";
@@ -340,7 +347,7 @@ flags! {
     Stay OnSignal ' ' "on-signal" ["SIGNAL=ACTION" "string"] repeatable
     "what a signal to vsrun does (repeatable)"
     "What is done when SIGNAL comes. ACTION is stop, restart, reopen (open vsrun.log anew under its name), ignore, "
-    "forward or forward:SIGNAL. TERM and INT stop, HUP restarts, every other signal is forwarded unless said otherwise; "
+    "forward or forward:SIGNAL; and for PID 1 poweroff, reboot and halt: stop the server, and then end the machine like that. TERM and INT stop, HUP restarts, every other signal is forwarded unless said otherwise; "
     "with --init all are. Repeatable, for different signals. See SIGNALS.";
 
     Stay Group ' ' "group" []

@@ -19,6 +19,7 @@ pub mod holder;
 pub mod image;
 pub mod landlock;
 pub mod manager;
+pub mod mounts;
 pub mod oom;
 pub mod options;
 pub mod plan;

@@ -11,6 +11,7 @@ use super::endpoint;
 use super::exit::Success;
 use super::flags::Id;
 use super::landlock::Confinement;
+use super::mounts::Mounts;
 use super::policy::{AtExit, Limit, Restart};
 use super::ready::Ready;
 use super::signal::Signal;
@@ -76,6 +77,8 @@ pub struct Options {
     pub linger: Option<Span>,
     /// `--at-exit`.
     pub at_exit: Option<AtExit>,
+    /// `--mount`.
+    pub mounts: Option<Mounts>,
     /// `--ready`.
     pub ready: Option<Ready>,
     /// `--ready-timeout`.
@@ -139,6 +142,11 @@ impl Options {
     /// Whether an option was given.
     pub fn has(&self, id: Id) -> bool {
         self.given.has(id)
+    }
+
+    /// Whether a signal ends the machine, because `--on-signal` says so.
+    pub fn ends_machine(&self) -> bool {
+        self.on_signal.iter().any(|(_, trap)| matches!(trap, Trap::End(_)))
     }
 
     /// Whether vsrun stays with the server.

@@ -120,7 +120,8 @@ pub fn plan(options: &mut Options, facts: &Facts<'_>) -> Result<Plan> {
     let command = shell_words(options.command.iter().map(|word| word.to_bytes()));
     let server = steps::server(options, facts, identity.as_ref(), change)?;
     let policy = policy(options);
-    let (traps, ready) = (Traps::new(policy.role, &options.on_signal), options.ready.unwrap_or(Ready::Exec));
+    let (traps, ready) =
+        (Traps::new(policy.role, options.at_exit.is_some(), &options.on_signal), options.ready.unwrap_or(Ready::Exec));
     let sockets = endpoint::count(facts.handed.count, &options.listen);
     if let Ready::Newline(number) = ready
         && sockets > 0

@@ -44,6 +44,15 @@ impl Signal {
     /// What a writer gets at its file size limit.
     pub const XFSZ: Self = Self(25);
 
+    /// The power fails: a container's manager asks its PID 1 to end (LXC).
+    pub const PWR: Self = Self(30);
+    /// systemd's PID 1 halts the machine.
+    pub const RTMIN_3: Self = Self(RTMIN + 3);
+    /// systemd's PID 1 switches it off.
+    pub const RTMIN_4: Self = Self(RTMIN + 4);
+    /// systemd's PID 1 starts it again.
+    pub const RTMIN_5: Self = Self(RTMIN + 5);
+
     /// The signal with that number, if there is one.
     pub fn new(number: u64) -> Option<Self> {
         match u8::try_from(number) {

@@ -1,6 +1,6 @@
 //! What a signal to the one who stays does.
 
-use super::policy::Role;
+use super::policy::{AtExit, Role};
 use super::signal::Signal;
 use super::text::parts;
 
@@ -15,21 +15,30 @@ pub enum Trap {
     Reopen,
     /// Nothing.
     Ignore,
+    /// End the server, and then the machine.
+    End(AtExit),
     /// Send this signal to the server.
     Forward(Signal),
 }
 
 /// What each signal does.
 #[derive(Clone, Debug)]
-pub struct Traps([Trap; 64]);
+pub struct Traps {
+    table: [Trap; 64],
+    end: Option<AtExit>,
+}
 
 impl Traps {
-    /// A manager's TERM and INT stop, its HUP restarts, every other one is forwarded; but for what the caller gave.
-    pub fn new(role: Role, given: &[(Signal, Trap)]) -> Self {
-        let mut traps = Self([Trap::Ignore; 64]);
-        for (trap, number) in traps.0.iter_mut().zip(1..) {
+    /// A manager's TERM and INT stop, its HUP restarts, and every other one is forwarded, except where the caller says
+    /// otherwise. The init of a `machine` (`--at-exit`) ends it on the signals of systemd, its nspawn, and LXC.
+    pub fn new(role: Role, machine: bool, given: &[(Signal, Trap)]) -> Self {
+        let mut traps = Self { table: [Trap::Ignore; 64], end: None };
+        for (trap, number) in traps.table.iter_mut().zip(1..) {
             if let Some(signal) = Signal::new(number) {
                 *trap = match (role, signal) {
+                    (_, Signal::RTMIN_3) if machine => Trap::End(AtExit::Halt),
+                    (_, Signal::RTMIN_4 | Signal::PWR) if machine => Trap::End(AtExit::Poweroff),
+                    (_, Signal::RTMIN_5) if machine => Trap::End(AtExit::Reboot),
                     (Role::Manager, Signal::TERM | Signal::INT) => Trap::Stop,
                     (Role::Manager, Signal::HUP) => Trap::Restart,
                     (_, other) => Trap::Forward(other),
@@ -42,9 +51,23 @@ impl Traps {
         traps
     }
 
+    /// What this one does, which has come. Which end of the machine it asks for is kept.
+    pub fn take(&mut self, signal: Signal) -> Trap {
+        let trap = self.get(signal);
+        if let Trap::End(how) = trap {
+            self.end = Some(how);
+        }
+        trap
+    }
+
+    /// How a signal has asked for the machine's end.
+    pub fn end(&self) -> Option<AtExit> {
+        self.end
+    }
+
     /// What this one does.
     pub fn get(&self, signal: Signal) -> Trap {
-        self.0.get(usize::from(signal.number()) - 1).copied().unwrap_or(Trap::Ignore)
+        self.table.get(usize::from(signal.number()) - 1).copied().unwrap_or(Trap::Ignore)
     }
 }
 
@@ -58,6 +81,9 @@ pub fn parse(text: &[u8]) -> Option<(Signal, Trap)> {
         b"restart" => Trap::Restart,
         b"reopen" => Trap::Reopen,
         b"ignore" => Trap::Ignore,
+        b"poweroff" => Trap::End(AtExit::Poweroff),
+        b"reboot" => Trap::End(AtExit::Reboot),
+        b"halt" => Trap::End(AtExit::Halt),
         b"forward" => Trap::Forward(signal),
         other => Trap::Forward(Signal::parse(other.strip_prefix(b"forward:")?)?),
     };
@@ -76,7 +102,7 @@ mod tests {
     fn defaults_and_what_replaces_them() {
         let given = ["USR1=reopen", "HUP=forward:USR2", "INT=ignore", "term=forward", "RTMIN+1=stop", "10=reopen"];
         let given: Vec<_> = given.iter().map(|text| parse(text.as_bytes()).unwrap()).collect();
-        let traps = Traps::new(Role::Manager, &given);
+        let traps = Traps::new(Role::Manager, false, &given);
         for (name, trap) in [
             ("USR1", Trap::Reopen),
             ("HUP", Trap::Forward(signal("USR2"))),
@@ -88,18 +114,37 @@ mod tests {
         ] {
             assert_eq!(traps.get(signal(name)), trap, "{name}");
         }
-        let plain = Traps::new(Role::Manager, &[]);
+        let plain = Traps::new(Role::Manager, false, &[]);
         assert_eq!(
             [plain.get(Signal::TERM), plain.get(Signal::INT), plain.get(Signal::HUP)],
             [Trap::Stop, Trap::Stop, Trap::Restart]
         );
         for role in [Role::Init, Role::Guard] {
-            let init = Traps::new(role, &[parse(b"HUP=restart").unwrap()]);
+            let init = Traps::new(role, false, &[parse(b"HUP=restart").unwrap()]);
             for number in 2..=64 {
                 let signal = Signal::new(number).unwrap();
                 assert_eq!(init.get(signal), Trap::Forward(signal), "{signal}");
             }
             assert_eq!(init.get(Signal::HUP), Trap::Restart);
+        }
+    }
+
+    #[test]
+    fn a_machine_ends_on_the_signals_of_its_kind() {
+        let ends = [("RTMIN+3", AtExit::Halt), ("RTMIN+4", AtExit::Poweroff), ("RTMIN+5", AtExit::Reboot)];
+        for role in [Role::Manager, Role::Init, Role::Guard] {
+            let (machine, other) = (Traps::new(role, true, &[]), Traps::new(role, false, &[]));
+            for (name, end) in ends.into_iter().chain([("PWR", AtExit::Poweroff)]) {
+                assert_eq!(machine.get(signal(name)), Trap::End(end), "{name}");
+                assert_eq!(other.get(signal(name)), Trap::Forward(signal(name)), "{name}");
+            }
+            let different = (1..=64).filter(|number| {
+                let signal = Signal::new(*number).unwrap();
+                machine.get(signal) != other.get(signal)
+            });
+            assert_eq!(different.collect::<Vec<_>>(), [30, 37, 38, 39]);
+            let own = Traps::new(role, true, &[parse(b"PWR=stop").unwrap(), parse(b"USR2=halt").unwrap()]);
+            assert_eq!((own.get(signal("PWR")), own.get(signal("USR2"))), (Trap::Stop, Trap::End(AtExit::Halt)));
         }
     }
 

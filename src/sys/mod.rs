@@ -24,6 +24,7 @@ pub mod heap;
 pub mod identity;
 pub mod landlock;
 pub mod lock;
+pub mod mount;
 pub mod pidfd;
 pub mod pipe;
 pub mod power;

@@ -13,6 +13,13 @@ pub enum Power {
     Halt,
 }
 
+/// Takes Ctrl-Alt-Del from the kernel, which would start the machine anew at once: from now on it sends SIGINT to PID 1.
+/// Returns whether this is a machine: in a container, or without the right to it, nothing is changed.
+pub fn take_ctrl_alt_del() -> bool {
+    // SAFETY: a plain number.
+    (unsafe { libc::reboot(libc::RB_DISABLE_CAD) }) == 0
+}
+
 /// Writes the disks' caches back, and ends the machine; or the container, where this is PID 1 of a pid namespace.
 /// Returns only when the kernel refused.
 pub fn end(power: Power) -> Errno {

@@ -1,0 +1,54 @@
+//! File systems: mounted, and made read-only at the end.
+
+use core::ffi::CStr;
+
+use super::{Result, check, dir};
+
+/// How a file system is mounted; no set-user-id program counts on any.
+#[derive(Clone, Copy)]
+pub struct Flags {
+    /// Whether programs on it may not be executed.
+    pub noexec: bool,
+    /// Whether device files on it may be opened.
+    pub devices: bool,
+}
+
+/// Mounts a file system of that type.
+///
+/// # Errors
+/// Those of mount(2).
+pub fn mount(kind: &CStr, target: &CStr, flags: Flags, data: &CStr) -> Result<()> {
+    let noexec = if flags.noexec { libc::MS_NOEXEC } else { 0 };
+    let nodev = if flags.devices { 0 } else { libc::MS_NODEV };
+    let flags = libc::MS_NOSUID | noexec | nodev;
+    // SAFETY: all are C strings that live through the call.
+    let result = unsafe { libc::mount(kind.as_ptr(), target.as_ptr(), kind.as_ptr(), flags, data.as_ptr().cast()) };
+    check(result).map(drop)
+}
+
+/// Makes a mounted file system read-only: what was written is on the disk then, and the file system is clean.
+///
+/// # Errors
+/// EBUSY while a file on it is open to be written.
+pub fn make_read_only(target: &CStr) -> Result<()> {
+    let nothing = core::ptr::null();
+    // SAFETY: a change of flags reads the target only.
+    let result =
+        unsafe { libc::mount(nothing, target.as_ptr(), nothing, libc::MS_REMOUNT | libc::MS_RDONLY, nothing.cast()) };
+    check(result).map(drop)
+}
+
+/// Whether something is mounted on a directory: then it is on another device than its parent.
+pub fn is_mounted(target: &CStr) -> bool {
+    let device = |path: &CStr| dir::about_path(path).map(|about| about.identity.0);
+    let parent = dir::Dir::open_path(target).and_then(|inner| inner.about_target(c".."));
+    matches!((device(target), parent), (Ok(own), Ok(parent)) if own != parent.identity.0)
+}
+
+/// Makes a symbolic link.
+///
+/// # Errors
+/// Those of symlink(2).
+pub fn link(to: &CStr, path: &CStr) -> Result<()> {
+    rustix::fs::symlink(to, path)
+}
