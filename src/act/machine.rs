@@ -31,6 +31,9 @@ pub fn begin(options: &Options) -> Result<()> {
     } else {
         ""
     };
+    if option.is_empty() && !options.stays() {
+        return Ok(());
+    }
     if !process::is_first() {
         if option.is_empty() {
             return Ok(());
