@@ -42,8 +42,13 @@ usually needs
     --ro /etc/nginx --ro /etc/ssl --ro /etc/localtime --rw /dev/null --rw /var/lib/nginx --rw /var/log/nginx
 
 and one that looks up names also `--ro /etc/resolv.conf --ro /etc/hosts --ro /etc/nsswitch.conf` and `--ro /etc/passwd
---ro /etc/group`. An interpreter needs its library of modules, such as `--ro /usr/lib/python3`, and whoever uses
-`/dev/urandom` or `/proc` has to name them. `strace -f -e trace=file -Z` shows what was refused: EACCES.
+--ro /etc/group`. An interpreter needs its library of modules too; for `python3 -m http.server 8000` in `/srv/www` these are
+
+    --rox /usr/bin/python3 --rox /lib64/ld-linux-x86-64.so.2 --ro /usr/lib/x86_64-linux-gnu --ro /usr/lib/python3.11
+    --ro /etc/ld.so.cache --ro /etc/mime.types --ro /srv/www -w /srv/www --bind-tcp 8000 --connect-tcp none
+
+A server that uses `/dev/urandom` or `/proc` has to name them. `strace -f -e trace=%file -Z` shows what was
+refused: EACCES.
 ";
 
 /// Control groups.

@@ -663,3 +663,40 @@ fn a_confined_root_can_neither_mount_nor_trace_nor_leave() {
     sys::kill(target.pid(), libc::SIGKILL);
     target.finish();
 }
+
+/// The recipe of the manual page: an interpreter with its library, and a directory that it serves.
+#[test]
+fn a_dynamic_server_runs_with_the_least_rules_and_serves_nothing_else() {
+    let python = fs::canonicalize("/usr/bin/python3").unwrap_or_default();
+    let library = Path::new("/usr/lib").join(python.file_name().unwrap_or_default());
+    let there = library.is_dir() && Path::new("/lib64/ld-linux-x86-64.so.2").exists();
+    needs!(landlock(), kit::available(there, "Debian's python3 on x86_64"));
+    let place = Place::new();
+    let www = place.out("www");
+    fs::create_dir(&www).unwrap();
+    fs::write(www.join("page"), "hello\n").unwrap();
+    symlink("/etc/passwd", www.join("secret")).unwrap();
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let mut rules = words!["--rox", &python, "--rox", "/lib64/ld-linux-x86-64.so.2", "--ro", "/etc/ld.so.cache"];
+    rules.extend(words!["--ro", "/usr/lib/x86_64-linux-gnu", "--ro", &library, "--ro", &www, "-w", &www]);
+    rules.extend(words!["--bind-tcp", port.to_string(), "--connect-tcp", "none", "--scope", "signal,abstract"]);
+    if Path::new("/etc/mime.types").exists() {
+        rules.extend(words!["--ro", "/etc/mime.types"]);
+    }
+    let command = words!["--", &python, "-I", "-m", "http.server", "-b", "127.0.0.1", port.to_string()];
+    place.vsrun([words!["--check"], rules.clone(), command.clone()].concat()).finish().exited(0).silently();
+    let server = place.vsrun([words!["--init"], rules, command].concat()).start();
+    let ask = |page: &str| -> Option<String> {
+        use std::io::{Read, Write};
+        let mut stream = std::net::TcpStream::connect(("127.0.0.1", port)).ok()?;
+        write!(stream, "GET /{page} HTTP/1.0\r\n\r\n").ok()?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).ok()?;
+        Some(answer)
+    };
+    let page = kit::await_some("an answer", || ask("page").filter(|answer| !answer.is_empty()));
+    assert!(page.contains(" 200 ") && page.ends_with("hello\n"), "{page}");
+    let secret = ask("secret").unwrap();
+    assert!(secret.contains(" 404 ") && !secret.contains("root:"), "{secret}");
+    server.stop();
+}
