@@ -72,6 +72,8 @@ const SCENARIOS: &[Scenario] = &[
         options: "-p PLACE/pid -m - - --ready fd:5 --ready-timeout 5 --group --linger 1" },
     Scenario { name: "daemon", way: Way::Daemon, jailed: true,
         options: "-b -p PLACE/pid -m PLACE/monitor - -d PLACE/logs 1w -u 12345:23456 -r PLACE/jail" },
+    Scenario { name: "landlock", way: Way::Stays, jailed: false,
+        options: "-p PLACE/pid -m - - -u 12345:23456 --rwx / --bind-tcp 8080 --scope signal" },
     Scenario { name: "init", way: Way::First, jailed: false, options: "--init --linger 1" },
 ];
 
