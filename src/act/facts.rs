@@ -11,6 +11,7 @@ use crate::decide::environ::Environ;
 use crate::decide::error::{Error, Result};
 use crate::decide::facts::{Facts, Ids, Terminal};
 use crate::decide::flags::Id;
+use crate::decide::notify;
 use crate::decide::options::Options;
 use crate::decide::text::Clean;
 use crate::decide::words::{Unread, Words};
@@ -51,8 +52,10 @@ pub fn read<'a>(options: &Options, world: &'a mut World) -> Result<Facts<'a>> {
         Some(_) => Handed::take(&mut env, format!("{}", process::id()).as_bytes()),
         None => Handed::take(&mut env, b""),
     };
+    let ping =
+        env.get(b"WATCHDOG_USEC").and_then(|usec| notify::ping(usec, env.get(b"WATCHDOG_PID"), process::id().number()));
     let (euid, egid) = (identity::effective_uid(), identity::effective_gid());
-    let mut facts = Facts { euid, egid, env, env_dir, handed, ..Facts::default() };
+    let mut facts = Facts { euid, egid, env, env_dir, handed, ping, ..Facts::default() };
     if let Some(login) = &options.user {
         world.passwd = database(c"/etc/passwd")?;
         // A group by number, or none but it, needs no look into the list.

@@ -6,6 +6,7 @@ use crate::act::ready::Ear;
 use crate::act::remains;
 use crate::act::report::{Line, Start};
 use crate::act::say::Priority;
+use crate::act::service::Service;
 use crate::act::watch::{Loop, Watch, now};
 use crate::decide::error::Error;
 use crate::decide::event::Event;
@@ -21,6 +22,8 @@ use crate::sys::{self, wait};
 
 /// How often those are looked at whose end no signal tells.
 const LOOK: Span = Span::millis(100);
+/// How many events a server that has ended may have left: others can send in its name for ever.
+const LAST_WORDS: usize = 64;
 
 impl Loop<'_> {
     /// Sleeps until something happens.
@@ -50,27 +53,23 @@ impl Loop<'_> {
                 return Event::Alone;
             }
             let time = now();
-            if self.state.deadline().is_some_and(|until| until <= time) {
-                if self.is_first() {
-                    self.error = Some(Error::refused(format_args!("the server was not ready in time")));
-                }
-                if self.state.phase == Phase::Up {
-                    // What it has said in time counts, however late we are.
-                    if let Some(event) = self.hear_message() {
-                        return event;
-                    }
-                    self.say(Priority::Warning, format_args!("the server has been silent for too long"));
-                }
-                return Event::Tick;
+            let late = self.state.deadline().is_some_and(|until| until <= time);
+            if late && let Some(event) = self.hear_deadline(time) {
+                return event;
+            }
+            if let Some(service) = &mut self.watch.service {
+                service.tend(time);
             }
             self.watch.sink.tend(time);
             // Those have not: they leave a group, or end as somebody else's children.
             let looks = lingers || self.is_left();
-            let look = looks.then(|| time.after(LOOK));
-            let wake = self.state.deadline().into_iter().chain(self.watch.sink.deadline()).chain(look).min();
+            let look = (looks || late).then(|| time.after(LOOK));
+            let (inbox, pause) = self.watch.ear.fd(time);
+            let above = self.watch.service.as_ref().and_then(Service::deadline);
+            let due = self.state.deadline().filter(|_| !late).into_iter().chain(self.watch.sink.deadline());
+            let wake = due.chain(look).chain(pause).chain(above).min();
             let report = self.life.as_ref().and_then(|life| life.report.as_ref());
             let ready = self.life.as_ref().and_then(|life| life.ready.as_ref());
-            let inbox = self.watch.ear.fd();
             let fds = [Some(self.watch.signals.as_fd()), ready.map(AsFd::as_fd), inbox, report.map(AsFd::as_fd)];
             let [_, wrote, sent, reported] = wait::next(fds, wake.map(|wake| wake.since(time).0));
             self.unreaped |= looks;
@@ -128,12 +127,6 @@ impl Loop<'_> {
                     self.write_pidfile(pid);
                 }
                 self.say(Priority::Info, format_args!("started: pid {pid}"));
-                // A later life need not say that it is ready.
-                if !self.is_first()
-                    && let Some(service) = &mut self.watch.service
-                {
-                    service.ready_again();
-                }
                 matches!(self.watch.ear, Ear::Exec).then_some(Event::Ready)
             }
             // Its end will tell.
@@ -160,20 +153,17 @@ impl Loop<'_> {
         Some(event)
     }
 
-    /// What anybody sends to the notify socket.
-    fn hear_message(&mut self) -> Option<Event> {
-        self.watch.ear.hear_message(self.life.as_ref().map(|life| life.pid))
-    }
-
     /// Looks at one child that has ended.
     #[inline(never)]
     fn reap(&mut self) -> Reaped {
         let Some(mut pid) = process::peek() else { return Reaped::Nobody };
         if self.life.as_ref().is_some_and(|life| life.pid == pid) {
             // What it said before its end comes before its end.
-            while let Some(event) = self.hear_last_words() {
-                if event == Event::Ready {
-                    return Reaped::Event(event);
+            for _ in 0..LAST_WORDS {
+                match self.hear_last_words() {
+                    Some(Event::Ready) => return Reaped::Event(Event::Ready),
+                    Some(_) => {}
+                    None => break,
                 }
             }
             if !self.is_survived(pid) {
@@ -191,6 +181,7 @@ impl Loop<'_> {
         }
         let Ok((word, _)) = process::reap(pid) else { return Reaped::Nobody };
         let exit = Exit::from_wait(word);
+        self.watch.ear.forget(pid);
         if let Some(handler) = self.watch.handler.as_mut().filter(|handler| handler.pid() == Some(pid)) {
             let mut why = Line::new();
             handler.ended(&mut why);

@@ -1,17 +1,18 @@
-//! How the server says that it has been started, and how vsrun says the same to a service manager above it.
+//! How the server says that it has been started.
 
-use core::fmt::Write;
+use alloc::boxed::Box;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use crate::act::notify::Mail;
 use crate::act::say::failed;
 use crate::decide::environ::Environ;
 use crate::decide::error::Result;
 use crate::decide::event::Event;
-use crate::decide::ready::{NOTIFY_SOCKET, Ready, news};
-use crate::decide::text::Text;
-use crate::sys::datagram::{Inbox, Post};
-use crate::sys::process::{self, Pid};
-use crate::sys::{self, clock, fd};
+use crate::decide::ready::{NOTIFY_SOCKET, Ready};
+use crate::decide::time::Time;
+use crate::sys::datagram::Inbox;
+use crate::sys::process::Pid;
+use crate::sys::{self, fd};
 
 /// How the server's words are heard, over all its lives.
 pub enum Ear {
@@ -20,16 +21,16 @@ pub enum Ear {
     /// A pipe in each life, to this descriptor.
     Newline(i32),
     /// A socket for all lives.
-    Notify(Inbox),
+    Notify(Box<Mail>),
 }
 
 impl Ear {
-    /// Opens what is needed, and tells the server where.
+    /// Opens what is needed, and tells the server where. On the notify socket the server's user is trusted.
     ///
     /// # Errors
     /// When there is no socket to be had.
     #[inline(never)]
-    pub fn open(ready: Ready, env: &mut Environ) -> Result<Self> {
+    pub fn open(ready: Ready, user: u32, env: &mut Environ) -> Result<Self> {
         Ok(match ready {
             Ready::Exec => Self::Exec,
             Ready::Newline(number) => Self::Newline(number),
@@ -37,7 +38,7 @@ impl Ear {
                 let (inbox, name) =
                     Inbox::open().map_err(|why| failed(format_args!("cannot make a notify socket"), why))?;
                 env.set(NOTIFY_SOCKET, &[b"@", &name[..]].concat());
-                Self::Notify(inbox)
+                Self::Notify(Box::new(Mail::new(inbox, user)))
             }
         })
     }
@@ -53,11 +54,28 @@ impl Ear {
         }
     }
 
-    /// The descriptor to wait for beside a pipe.
-    pub fn fd(&self) -> Option<BorrowedFd<'_>> {
+    /// The descriptor to wait for beside a pipe, and the end of a pause in which it is not waited for.
+    pub fn fd(&self, now: Time) -> (Option<BorrowedFd<'_>>, Option<Time>) {
         match self {
-            Self::Notify(inbox) => Some(inbox.as_fd()),
-            Self::Exec | Self::Newline(_) => None,
+            Self::Notify(mail) => match mail.pause(now) {
+                None => (Some(mail.inbox.as_fd()), None),
+                pause => (None, pause),
+            },
+            Self::Exec | Self::Newline(_) => (None, None),
+        }
+    }
+
+    /// A run of the server begins.
+    pub fn begin(&mut self) {
+        if let Self::Notify(mail) = self {
+            mail.begin();
+        }
+    }
+
+    /// A child of ours has been reaped.
+    pub fn forget(&mut self, child: Pid) {
+        if let Self::Notify(mail) = self {
+            mail.forget(child);
         }
     }
 
@@ -81,78 +99,5 @@ impl Ear {
             }
         }
         None
-    }
-
-    /// Reads the messages that have come. One counts only when it comes from the server itself.
-    #[inline(never)]
-    pub fn hear_message(&self, server: Option<Pid>) -> Option<Event> {
-        let Self::Notify(inbox) = self else { return None };
-        let mut buffer = [0; 1024];
-        for _ in 0..1024 {
-            let (message, sender) = inbox.next(&mut buffer)?;
-            let known = sender.is_some() && sender == server;
-            if let Some(event) = news(message).filter(|_| known) {
-                return Some(event);
-            }
-        }
-        None
-    }
-}
-
-/// The service manager above vsrun: sd_notify(3).
-pub struct Service {
-    post: Post,
-    /// What it was told last.
-    told: Told,
-}
-
-/// What a service manager was told.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Told {
-    Nothing,
-    Ready,
-    Reloading,
-    Stopping,
-}
-
-impl Service {
-    /// The one behind the NOTIFY_SOCKET that vsrun was given. An address that cannot be one is nobody's.
-    pub fn new(address: &[u8]) -> Option<Self> {
-        Post::new(address).ok().map(|post| Self { post, told: Told::Nothing })
-    }
-
-    /// The server has been started, or started again on request.
-    pub fn ready(&mut self) {
-        self.told = Told::Ready;
-        let mut message = Text::<64>::new();
-        let _ = write!(message, "READY=1\nMAINPID={}", process::id());
-        self.post.send(message.as_bytes());
-    }
-
-    /// The same, when it was told to wait for it.
-    pub fn ready_again(&mut self) {
-        if self.told == Told::Reloading {
-            self.ready();
-        }
-    }
-
-    /// The server is restarted on request, which is news only where it was ready.
-    #[inline(never)]
-    pub fn reloading(&mut self) {
-        if self.told != Told::Ready {
-            return;
-        }
-        self.told = Told::Reloading;
-        let mut message = Text::<64>::new();
-        let _ = write!(message, "RELOADING=1\nMONOTONIC_USEC={}", clock::monotonic_micros());
-        self.post.send(message.as_bytes());
-    }
-
-    /// It ends.
-    pub fn stopping(&mut self) {
-        if self.told != Told::Stopping {
-            self.told = Told::Stopping;
-            self.post.send(b"STOPPING=1");
-        }
     }
 }

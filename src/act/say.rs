@@ -88,7 +88,8 @@ impl Journal {
         let mut line = Line::new();
         let (number, tag) = (DAEMON * 8 + priority as u8, Clean(self.tag.to_bytes()));
         let _ = write!(line, "<{number}>{tag}[{}]: {words}", process::id());
-        self.post.send(line.as_bytes());
+        // A record is lost rather than waited for.
+        let _ = self.post.send(line.as_bytes());
     }
 }
 

@@ -7,8 +7,9 @@ use crate::act::detach::{Caller, Distance, Output, detach};
 use crate::act::handler::Handler;
 use crate::act::pidfile::{self, Pidfile};
 use crate::act::prepared::Prepared;
-use crate::act::ready::{Ear, Service};
+use crate::act::ready::Ear;
 use crate::act::say::{Wanted, failed};
+use crate::act::service::Service;
 use crate::act::sink;
 use crate::act::sockets::{self, Sockets};
 use crate::act::watch::{Afterwards, Watch, watch};
@@ -17,7 +18,7 @@ use crate::decide::event::Ending;
 use crate::decide::plan::{Debug, Plan};
 use crate::decide::word::Word;
 use crate::sys::wait::{self, Mask, Signals};
-use crate::sys::{canary, fd, process, terminal};
+use crate::sys::{canary, fd, identity, process, terminal};
 
 /// One who is ready to stay: the locks are held, everything is open, and the server has not been started.
 ///
@@ -151,7 +152,8 @@ fn prepare(mut plan: Plan, stdin: bool, claims: &Claims, caller: &mut Option<Cal
         voice.wanted = Wanted::Errors;
         sink.start_orphan()?;
     }
-    let ear = Ear::open(plan.ready, &mut plan.server.env)?;
+    let user = plan.listen.owner.map_or_else(identity::effective_uid, |(uid, _)| uid);
+    let ear = Ear::open(plan.ready, user, &mut plan.server.env)?;
 
     Ok(Watch {
         policy: plan.policy,
@@ -165,7 +167,7 @@ fn prepare(mut plan: Plan, stdin: bool, claims: &Claims, caller: &mut Option<Cal
         signals,
         traps: plan.traps,
         ear,
-        service: notify.and_then(|address| Service::new(&address)),
+        service: notify.and_then(|(address, ping)| Service::new(&address, ping)),
         caller: None,
         afterwards,
     })

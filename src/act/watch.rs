@@ -11,10 +11,11 @@ use crate::act::launch::{Attempt, Launched, Wires, spawn};
 use crate::act::logs::Mark;
 use crate::act::pidfile::Pidfile;
 use crate::act::prepared::Prepared;
-use crate::act::ready::{Ear, Service};
+use crate::act::ready::Ear;
 use crate::act::remains;
 use crate::act::report::Failure;
 use crate::act::say::{Place, Priority, Voice};
+use crate::act::service::Service;
 use crate::act::sink::Sink;
 use crate::decide::error::Error;
 use crate::decide::event::{Action, Ending, Event, Logs, To};
@@ -22,7 +23,7 @@ use crate::decide::exit::{self, Exit};
 use crate::decide::manager::step;
 use crate::decide::policy::Policy;
 use crate::decide::signal::Signal;
-use crate::decide::state::{Next, Phase, State};
+use crate::decide::state::{Phase, State};
 use crate::decide::text::Clean;
 use crate::decide::time::{Span, Time};
 use crate::decide::traps::Traps;
@@ -154,16 +155,6 @@ impl Loop<'_> {
         heap::release_stack();
     }
 
-    /// Keeps the service manager above us informed.
-    fn tell_service(&mut self, event: Event) {
-        let Some(service) = &mut self.watch.service else { return };
-        match (event, self.state.phase) {
-            (Event::Restart, Phase::Stopping { next: Next::Again, .. }) => service.reloading(),
-            (Event::Stop | Event::Interrupt, _) => service.stopping(),
-            _ => {}
-        }
-    }
-
     fn relaunch(&mut self, logs: Logs) -> Event {
         if logs == Logs::Rotate {
             self.watch.sink.rotate(&mut self.watch.voice);
@@ -181,6 +172,7 @@ impl Loop<'_> {
     fn launch(&mut self) -> Event {
         let attempt = if self.is_first() { Attempt::First } else { Attempt::Later };
         let watch = &mut *self.watch;
+        watch.ear.begin();
         let output = watch.sink.server(&watch.voice);
         let debug = watch.debug.then_some(&watch.voice);
         let pidfile = watch.pidfile.as_ref();

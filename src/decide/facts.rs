@@ -4,6 +4,7 @@ use alloc::vec::Vec;
 
 use super::endpoint::Handed;
 use super::environ::Environ;
+use super::time::Span;
 use super::word::Word;
 
 /// How the world is, read once.
@@ -29,6 +30,8 @@ pub struct Facts<'a> {
     pub env_dir: Vec<Word>,
     /// The sockets that vsrun was given.
     pub handed: Handed,
+    /// How often the service manager above wants to hear that this process works.
+    pub ping: Option<Span>,
 }
 
 /// Whether a process may change its user and groups.

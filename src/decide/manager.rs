@@ -38,7 +38,7 @@ fn advance(policy: &Policy, state: &mut State, event: Event, now: Time) -> Actio
         (Phase::Starting { .. }, Ready) => {
             state.ready = true;
             state.phase = Phase::Up;
-            state.heed(policy, now);
+            state.heed(now);
             Action::Announce
         }
         (Phase::Starting { .. }, Failed(code)) => finish(state, Ending::Failed(code)),
@@ -56,8 +56,8 @@ fn advance(policy: &Policy, state: &mut State, event: Event, now: Time) -> Actio
         (Phase::Up, Left) => ask(policy, state, Next::Fall, now),
         (Phase::Up, Tick) if due => state.bite(policy, now),
         // A server is ready once, and later ones need not be; but from then on they must not be silent.
-        (Phase::Up, Ready) => state.heed(policy, now),
-        (Phase::Up, Alive) if state.silence.is_some() => state.heed(policy, now),
+        (Phase::Up, Ready) => state.heed(now),
+        (Phase::Up, Alive) if state.silence.is_some() => state.heed(now),
         (Phase::Starting { .. } | Phase::Up, Stop | Interrupt) => ask(policy, state, Next::End, now),
         (Phase::Starting { .. } | Phase::Up, Restart) => ask(policy, state, Next::Again, now),
         (Phase::Starting { .. } | Phase::Up | Phase::Stopping { .. }, Pass(signal)) => pass(policy, state, signal, now),
@@ -256,7 +256,7 @@ fn launch(policy: &Policy, state: &mut State, logs: Logs, now: Time) -> Action {
     state.phase = if state.ready { Phase::Up } else { Phase::Starting { until } };
     state.since = now;
     state.passed = 0;
-    (state.silence, state.bitten) = (None, false);
+    (state.silence, state.watchdog, state.bitten) = (None, policy.watchdog, false);
     Action::Launch(logs)
 }
 

@@ -17,6 +17,7 @@ pub mod flags;
 pub mod holder;
 pub mod image;
 pub mod manager;
+pub mod notify;
 pub mod oom;
 pub mod options;
 pub mod plan;

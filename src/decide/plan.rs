@@ -9,6 +9,7 @@ use super::error::{Error, Result};
 use super::event::To;
 use super::facts::{Facts, Ids};
 use super::flags::Id;
+use super::notify::is_for_us;
 use super::options::{Options, SyslogUsage};
 use super::policy::{Handling, Policy, Restart, Role};
 use super::ready::{NOTIFY_SOCKET, Ready};
@@ -96,8 +97,9 @@ pub struct Stay {
     pub pidfile: Option<Word>,
     /// Who is asked after an unexpected end.
     pub handler: Option<Program>,
-    /// The service manager that vsrun itself reports to: the NOTIFY_SOCKET that it was given.
-    pub notify: Option<Vec<u8>>,
+    /// The service manager that vsrun itself reports to: the NOTIFY_SOCKET that it was given, and how often it wants to
+    /// hear that vsrun works.
+    pub notify: Option<(Vec<u8>, Option<Span>)>,
 }
 
 /// Makes the plan.
@@ -125,7 +127,7 @@ pub fn plan(options: &mut Options, facts: &Facts<'_>) -> Result<Plan> {
         return Err(Error::usage(format_args!("option --ready fd:{number} takes the number of a socket")));
     }
     let (syslog, debug) = (syslog(options), debug(options));
-    let notify = facts.env.get(NOTIFY_SOCKET).map(<[u8]>::to_vec);
+    let notify = facts.env.get(NOTIFY_SOCKET).map(|address| (address.to_vec(), facts.ping));
     let stay = options.stays().then(|| {
         let pidfile = options.manager.and_then(|managed| managed.pidfile);
         Stay { pidfile, handler, notify }
@@ -184,7 +186,7 @@ fn handler(
     change: Option<&Identity>,
 ) -> Result<Program> {
     let mut env = facts.env.of(identity);
-    env.remove(&|name| name.starts_with(b"VSRUN_") || name == NOTIFY_SOCKET);
+    env.remove(&|name| name.starts_with(b"VSRUN_") || is_for_us(name));
     env.set(b"VSRUN_SERVER_COMMAND", &shell_words(options.command.iter().map(|word| word.to_bytes())));
     let full = steps::absolute(path, facts)?;
     Ok(steps::beside(path, vec![full], vec![path], env, identity, change))

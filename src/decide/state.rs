@@ -29,6 +29,8 @@ pub struct State {
     pub(super) shortage: Span,
     /// Until when the server has to say that it lives, where that matters.
     pub(super) silence: Option<Time>,
+    /// The watchdog time of this run: that of `--watchdog`, until the server sets another.
+    pub(super) watchdog: Option<Span>,
     /// Whether it has not, in this life.
     pub bitten: bool,
 }
@@ -111,6 +113,7 @@ impl State {
             passed: 0,
             shortage: Span::ZERO,
             silence: None,
+            watchdog: policy.watchdog,
             bitten: false,
         }
     }
@@ -151,8 +154,8 @@ impl State {
     }
 
     /// The server has said that it lives, and has to say so again in time.
-    pub(super) fn heed(&mut self, policy: &Policy, now: Time) -> Action {
-        self.silence = policy.watchdog.map(|span| now.after(span));
+    pub(super) fn heed(&mut self, now: Time) -> Action {
+        self.silence = self.watchdog.map(|span| now.after(span));
         Action::Wait
     }
 

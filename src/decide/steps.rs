@@ -8,8 +8,9 @@ use super::environ::Environ;
 use super::error::{Error, Result};
 use super::facts::{Facts, Terminal};
 use super::flags::Id;
+use super::notify::is_for_us;
 use super::options::Options;
-use super::ready::{NOTIFY_SOCKET, Ready};
+use super::ready::Ready;
 use super::retention::Rules;
 use super::step::{Rights, Step};
 use super::text::parts;
@@ -46,7 +47,7 @@ pub fn server(
     let mut env = if options.has(Id::ClearEnv) { &nothing } else { &facts.env }.of(identity);
     if options.stays() {
         // vsrun reports there itself.
-        env.remove(&|name| name == NOTIFY_SOCKET);
+        env.remove(&is_for_us);
     }
     for entry in facts.env_dir.iter().chain(&options.env).copied() {
         env.put(entry);

@@ -263,11 +263,3 @@ pub fn serve(fd: i32, words: &[u8]) -> ! {
         close(client);
     }
 }
-
-/// A datagram to the socket of that abstract name.
-pub fn send(name: &[u8], message: &[u8]) -> io::Result<()> {
-    use std::os::linux::net::SocketAddrExt;
-    use std::os::unix::net::{SocketAddr, UnixDatagram};
-    UnixDatagram::unbound()?.send_to_addr(message, &SocketAddr::from_abstract_name(name)?)?;
-    Ok(())
-}

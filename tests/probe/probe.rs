@@ -17,6 +17,9 @@
 //! | `tell FD TEXT` | writes TEXT and a newline to descriptor FD |
 //! | `close FD` | closes descriptor FD |
 //! | `notify TEXT` | sends TEXT to the socket that `$NOTIFY_SOCKET` names: an abstract one |
+//! | `deluge N TEXT` | sends TEXT there N times, as fast as it is read |
+//! | `carry N TEXT` | sends TEXT there N times, each time with 253 descriptors |
+//! | `hang N M` | sends N messages with M descriptors there, each with a socket whose last close sleeps while this process lives |
 //! | `lines FROM TO` | prints `line N` for each number, each with one write |
 //! | `flood FROM TO SIZE` | prints the numbered lines of `flood`, which are of many lengths, SIZE bytes with each write |
 //! | `collect FILE` | copies standard input to FILE until its end |
@@ -49,6 +52,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::cast_possible_truncation)]
 
 mod kernel;
+mod notify;
 mod report;
 
 use std::ffi::{CStr, OsString};
@@ -71,6 +75,9 @@ enum Action {
     Tell(i32, OsString),
     Close(i32),
     Notify(OsString),
+    Deluge(u64, OsString),
+    Carry(u64, OsString),
+    Hang(u64, u64),
     Lines(u64, u64),
     Flood(u64, u64, u64),
     Collect(PathBuf),
@@ -127,6 +134,9 @@ fn next_action(words: &mut Words) -> Option<Action> {
         Some("tell") => Action::Tell(small(words), text(words)),
         Some("close") => Action::Close(small(words)),
         Some("notify") => Action::Notify(text(words)),
+        Some("deluge") => Action::Deluge(number(words), text(words)),
+        Some("carry") => Action::Carry(number(words), text(words)),
+        Some("hang") => Action::Hang(number(words), number(words)),
         Some("lines") => Action::Lines(number(words), number(words)),
         Some("flood") => Action::Flood(number(words), number(words), number(words)),
         Some("collect") => Action::Collect(path(words)),
@@ -173,7 +183,12 @@ fn perform(action: Action, arguments: &[OsString], words: &mut Words, life: &mut
         Action::Complain(text) => kernel::write_all(2, &line(&text)),
         Action::Tell(fd, text) => kernel::write_all(fd, &line(&text)),
         Action::Close(fd) => kernel::close(fd),
-        Action::Notify(text) => notify(&text),
+        Action::Notify(text) => {
+            notify::notify(&text).unwrap_or_else(|error| misused(&format!("NOTIFY_SOCKET: {error}")));
+        }
+        Action::Deluge(count, text) => notify::deluge(count, &text),
+        Action::Carry(count, text) => notify::carry(count, &text),
+        Action::Hang(count, descriptors) => notify::hang(count, descriptors),
         Action::Lines(from, to) => (from..=to).for_each(|n| kernel::write_all(1, format!("line {n}\n").as_bytes())),
         Action::Flood(from, to, size) => flood(from, to, size as usize),
         Action::Collect(file) => while copy_some(&file, 4096) > 0 {},
@@ -203,12 +218,6 @@ fn perform(action: Action, arguments: &[OsString], words: &mut Words, life: &mut
         },
         Action::Run(file) => *words = script(&file),
     }
-}
-
-fn notify(text: &OsString) {
-    let socket = std::env::var_os("NOTIFY_SOCKET").unwrap_or_else(|| misused("there is no NOTIFY_SOCKET"));
-    let name = socket.as_bytes().strip_prefix(b"@").unwrap_or_else(|| misused(&format!("{socket:?} is no @name")));
-    kernel::send(name, text.as_bytes()).unwrap_or_else(|error| misused(&format!("{socket:?}: {error}")));
 }
 
 fn flood(from: u64, to: u64, size: usize) {
