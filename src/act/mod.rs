@@ -22,6 +22,7 @@ pub mod prepared;
 pub mod ready;
 pub mod remains;
 pub mod report;
+pub mod revive;
 pub mod run;
 pub mod say;
 pub mod service;

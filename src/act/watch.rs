@@ -171,6 +171,9 @@ impl Loop<'_> {
     #[inline(never)]
     fn launch(&mut self) -> Event {
         let attempt = if self.is_first() { Attempt::First } else { Attempt::Later };
+        if attempt == Attempt::Later {
+            self.revive_sockets();
+        }
         let watch = &mut *self.watch;
         watch.ear.begin();
         let output = watch.sink.server(&watch.voice);

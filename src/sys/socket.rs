@@ -1,12 +1,13 @@
 //! Sockets that listen, and the question whether anybody listens at a path. Addresses are bytes, as bind(2) takes
 //! them.
 
-use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
-use rustix::net::sockopt::{set_ipv6_v6only, set_socket_reuseaddr};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::net::sockopt::{self, set_ipv6_v6only, set_socket_reuseaddr};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
 
-use super::{Result, check};
+use super::{Errno, Result, check};
 
 /// How many connections may wait for a server; the kernel lowers it to what the system allows.
 const BACKLOG: i32 = 4096;
@@ -59,6 +60,43 @@ pub fn listen(socket: BorrowedFd<'_>) -> Result<()> {
 pub fn call(address: &[u8]) -> Result<()> {
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     let socket = socket_with(family(address), SocketType::STREAM, flags, None)?;
+    connect(socket.as_fd(), address)
+}
+
+/// Lets a socket hear all clients again, whatever another process has done with it. For a listening socket of TCP that was
+/// shut down, and a UDP socket that was connected.
+///
+/// # Errors
+/// ESHUTDOWN for a Unix or UDP socket that was shut down, which cannot be undone; EADDRINUSE where another process listens there
+/// by now; EINVAL for a connection; ENOTSOCK.
+pub fn revive(number: RawFd) -> Result<()> {
+    // SAFETY: for questions and calls about a number that stays ours; a closed one is answered with EBADF.
+    let socket = unsafe { BorrowedFd::borrow_raw(number.max(0)) };
+    if sockopt::socket_type(socket)? == SocketType::DGRAM {
+        disconnect(socket);
+        let mut v6 = [0; 28];
+        v6.iter_mut().zip(AddressFamily::INET6.as_raw().to_ne_bytes()).for_each(|(to, from)| *to = from);
+        // [::1], any port. After a connect(2) to an address of IPv4 the kernel leaves a socket of both families deaf to
+        // IPv6 (seen on Linux 6.18), until it has been connected to one of IPv6. Nothing is sent.
+        (v6[3], v6[23]) = (9, 1);
+        if sockopt::socket_domain(socket) == Ok(AddressFamily::INET6) && connect(socket, &v6).is_ok() {
+            disconnect(socket);
+        }
+    } else if !sockopt::socket_acceptconn(socket)? {
+        return listen(socket);
+    }
+    let mut polled = [PollFd::from_borrowed_fd(socket, PollFlags::empty())];
+    let _ = poll(&mut polled, Some(&Timespec { tv_sec: 0, tv_nsec: 0 }));
+    let [polled] = polled;
+    if polled.revents().contains(PollFlags::HUP) { Err(Errno::SHUTDOWN) } else { Ok(()) }
+}
+
+/// Lets a socket forget its peer.
+fn disconnect(socket: BorrowedFd<'_>) {
+    let _ = connect(socket, &[0; 16]);
+}
+
+fn connect(socket: BorrowedFd<'_>, address: &[u8]) -> Result<()> {
     // SAFETY: the address is as long as it says.
     check(unsafe { libc::connect(socket.as_raw_fd(), address.as_ptr().cast(), length(address)) }).map(drop)
 }

@@ -36,6 +36,9 @@
 //! | `scribble FD FILE` | tries to write to descriptor FD and writes how that went |
 //! | `processes PID N` | lets the user of process PID have N processes, as far as the hard limit goes |
 //! | `serve FD` | answers every connection to the socket FD with its pid |
+//! | `shut FD` | shuts the socket FD down, in both directions |
+//! | `connect FD` | connects the socket FD of UDP to a port of 127.0.0.1 that nothing sends from |
+//! | `receive FD FILE` | appends the next message that comes to the socket FD |
 //! | `nap N` | does nothing for N milliseconds |
 //! | `hoard N` | takes N MiB of memory and uses them |
 //! | `core` | allows core files of any size |
@@ -94,6 +97,9 @@ enum Action {
     Scribble(i32, PathBuf),
     Processes(i32, u64),
     Serve(i32),
+    Shut(i32),
+    Connect(i32),
+    Receive(i32, PathBuf),
     Nap(u64),
     Hoard(u64),
     Core,
@@ -153,6 +159,9 @@ fn next_action(words: &mut Words) -> Option<Action> {
         Some("scribble") => Action::Scribble(small(words), path(words)),
         Some("processes") => Action::Processes(small(words), number(words)),
         Some("serve") => Action::Serve(small(words)),
+        Some("shut") => Action::Shut(small(words)),
+        Some("connect") => Action::Connect(small(words)),
+        Some("receive") => Action::Receive(small(words), path(words)),
         Some("nap") => Action::Nap(number(words)),
         Some("hoard") => Action::Hoard(number(words)),
         Some("core") => Action::Core,
@@ -207,6 +216,9 @@ fn perform(action: Action, arguments: &[OsString], words: &mut Words, life: &mut
         Action::Scribble(fd, file) => append_line(&file, &OsString::from(kernel::scribble(fd))),
         Action::Processes(pid, most) => kernel::limit_processes(pid, most),
         Action::Serve(fd) => kernel::serve(fd, format!("{}\n", kernel::pid()).as_bytes()),
+        Action::Shut(fd) => kernel::shut(fd),
+        Action::Connect(fd) => kernel::connect(fd),
+        Action::Receive(fd, file) => append(&file, &kernel::receive(fd)),
         Action::Nap(milliseconds) => kernel::pause_for_milliseconds(milliseconds as _),
         Action::Hoard(count) => std::mem::forget(std::hint::black_box(vec![1_u8; (count as usize) << 20])),
         Action::Core => kernel::allow_core(),
