@@ -36,10 +36,13 @@ const STAYS: &str = "--manager, --init or --restart";
 #[inline(never)]
 pub fn check(options: &Options) -> Result<()> {
     let given = options.given;
+    let waits = matches!(options.ready, Some(Ready::Newline(_) | Ready::Notify));
     for (row, id) in table::named() {
         let name = Clean(row);
         for (whose, needs, words) in NEEDS {
-            if given.has(id) && whose.has(id) && !given.meets(*needs) {
+            // In the background, these two are for a server that is not ready in time.
+            let late = waits && options.background && matches!(id, Id::StopSignal | Id::StopTimeout);
+            if given.has(id) && whose.has(id) && !given.meets(*needs) && !late {
                 return wrong(format_args!("option --{name} needs {words}"));
             }
         }
@@ -60,7 +63,6 @@ pub fn check(options: &Options) -> Result<()> {
             return wrong(format_args!("option --on-signal: {signal} is given twice"));
         }
     }
-    let waits = matches!(options.ready, Some(Ready::Newline(_) | Ready::Notify));
     if waits && !options.stays() && !options.background {
         return wrong(format_args!("option --ready needs somebody to wait: --background, {STAYS}"));
     }
