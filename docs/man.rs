@@ -499,16 +499,76 @@ N is 3 to 65535, and none of the numbers of its sockets.
 = `notify`
 It has sent `READY=1` to the socket that `NOTIFY_SOCKET` names, see sd_notify(3). `vsrun` makes that socket, of an
 abstract name, so it needs no file and is found in every chroot (but not in another network namespace). A message
-counts only when the kernel says that the server's own process has sent it.
+counts when the kernel says that a process of the server's user, or of root, has sent it. systemd-notify(1) works in a
+shell wrapper around the server.
 
 A server that is not ready when --ready-timeout is over is stopped, and `vsrun` ends with 125; so it does when the
 server ends before it is ready, whatever its exit status was. That holds for the first start: a later life need not say
 that it is ready. Without --background and without somebody who stays there is nobody to wait, and `fd:N` and `notify`
 are wrong usage.
 
-A `vsrun` that stays and that was itself given a `NOTIFY_SOCKET` reports there: `READY=1` and `MAINPID` (its own) when
-the server has been started, `RELOADING=1` before a restart by SIGHUP and `READY=1` after it, `STOPPING=1` when it was
-told to end. Server and handler do not see that socket. Where `vsrun` becomes the server, the variable is left alone.
+.SS What the server may say
+
+All assignments of one message count. With --ready `notify` these have an effect:
+
+= `READY=1`
+The server is ready. From then on --watchdog applies. It also ends a `RELOADING=1`.
+
+= `WATCHDOG=1`, `WATCHDOG=trigger`
+The server works; or it does not, and --watchdog ends it now.
+
+= `WATCHDOG_USEC=N`
+Another time for --watchdog, in microseconds, for this run of the server. 0 turns the watchdog off.
+
+= `EXTEND_TIMEOUT_USEC=N`
+The server needs more time to be ready (--ready-timeout), or to stop on request (--stop-timeout): so many microseconds
+from now. A deadline that is later stays. A server may do that again and again; SIGINT to a `vsrun` that stops kills it
+at once.
+
+= `STOPPING=1`
+The server exits by itself; --watchdog rests.
+
+= `RELOADING=1`
+The server reads its configuration again, until it says `READY=1`. --watchdog goes on. Passed on, with its
+`MONOTONIC_USEC=`.
+
+= `STATUS=TEXT`
+Passed on: the first 240 bytes, with control characters and backslashes as `\\xnn`.
+
+= `BARRIER=1`
+The descriptor that came with it is closed once all messages before it have been handled.
+
+`MAINPID=` and `FDSTORE=1` are not supported. A message that is ignored is recorded with the reason, once for each
+reason in each run of the server. Descriptors that come with a message are closed by a short-lived process, so that one
+whose close sleeps holds up nothing. While other users fill the queue of the socket, a server has twice its watchdog
+time.
+
+.SS What vsrun says to the service manager above it
+
+A `vsrun` that stays and that was itself given a `NOTIFY_SOCKET` reports there:
+
+= `READY=1`, `MAINPID=` (its own pid)
+The server counts as started, for the first time or again after a `RELOADING=1`.
+
+= `RELOADING=1`, `MONOTONIC_USEC=`
+A restart was requested, also during the pause before a restart or while the handler runs. `READY=1` follows when the new
+server is ready in the sense of --ready. A later run of a server that never says so leaves it at that. A restart after a
+crash is not reported.
+
+= `STOPPING=1`
+`vsrun` was asked to stop.
+
+= `STATUS=`, `EXTEND_TIMEOUT_USEC=`, `RELOADING=1`
+What the server has said, see above.
+
+= `WATCHDOG=1`
+Where `WATCHDOG_USEC` is set, and `WATCHDOG_PID` is missing or its own: at half of that time, as long as `vsrun` works,
+also while the server stops or is restarted.
+
+Nothing waits for the service manager. A `READY=1`, `RELOADING=1` or `STOPPING=1` for which its queue has no room is sent
+again every 100 ms. Server and handler have none of `NOTIFY_SOCKET`, `WATCHDOG_USEC` and `WATCHDOG_PID` of the service
+manager above. Where `vsrun` becomes the server, these variables stay as they are: without --background the pid is the
+same, so a `WATCHDOG_PID` is still right.
 ";
 
 const SOCKETS: &str = "
@@ -517,6 +577,9 @@ privileges are dropped and before the server is started. A port below 1024 needs
 server finds them from descriptor 3 on, in the order of the command line, with `LISTEN_FDS`, `LISTEN_PID` (its own pid)
 and `LISTEN_FDNAMES`, as sd_listen_fds(3) reads them. A manager keeps them over all restarts: who connects while there
 is no server waits in the queue and is not refused.
+
+Before each later run of the server, a TCP socket on which the last one has called shutdown(2) listens again, and a UDP
+socket forgets a peer that it was connected to.
 
 Without an address a port is that of `[::]`, for both families, or of `0.0.0.0` where there is no IPv6. When an address
 is in use, the message names the process that has it, where `/proc` tells.
@@ -664,10 +727,12 @@ set by --user for server, handler and logger; --env-dir and --env may change the
 the server's sockets, those that `vsrun` was given among them; unset where there are none, see SOCKETS
 
 = `WATCHDOG_USEC`, `WATCHDOG_PID`
-set for the server with --watchdog: the time in microseconds, and its pid
+set for the server with --watchdog: the time in microseconds, and its pid. Those that a `vsrun` that stays was given are
+for itself: it sends `WATCHDOG=1` to the service manager above, and the server does not get them
 
 = `NOTIFY_SOCKET`
-where a server, or a `vsrun` that stays, says that it is ready; set for the server with --ready `notify`, see READINESS
+where a server, or a `vsrun` that stays, reports that it is ready; set for the server with --ready `notify`, see
+READINESS
 
 = `VSRUN_SERVER_...`
 what the handler is told, see THE MANAGER; `vsrun` itself obeys no variable of that name
@@ -729,6 +794,15 @@ WHY is `on request`, `with the server`, `after too many restarts`, or `without a
 
 = `the server has been silent for too long` (warning)
 --watchdog ends it now.
+
+= `ignored a notify message from pid N (uid N): WHY` (warning)
+WHY is `not the server's user`, `MAINPID and FDSTORE are not supported`, `not a number of microseconds`, or that
+descriptors came with it and eight processes that close earlier ones hang (on a FUSE file system, for example): the
+socket is not read then, and --watchdog rests. A pid of 0 is outside of `vsrun`'s pid namespace.
+
+= `cannot listen again on descriptor N: WHY` (warning)
+The server has shut its socket down, and it cannot be brought back: a Unix socket never can, and a port may have been
+taken by another process meanwhile. Restart `vsrun`.
 
 = `the logger EXPLAIN, and will be started again` (warning)
 It has died, or the writer of --log-size has. What is in the pipe waits for the next one.

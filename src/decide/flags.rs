@@ -278,7 +278,8 @@ flags! {
 
     Stay StopSignal ' ' "stop-signal" ["SIGNAL" "string"]
     "the signal that ends the server (TERM)"
-    "The signal that asks the server to end, in place of SIGTERM. SIGCONT follows it.";
+    "The signal that asks the server to end, in place of SIGTERM. SIGCONT follows it. This option and --stop-timeout are "
+    "also allowed with --background and a --ready other than exec, for a server that is not ready in time.";
 
     Stay StopTimeout ' ' "stop-timeout" ["DURATION" "string"]
     "then KILL after that long (30s; 0 = never)"
@@ -312,7 +313,7 @@ flags! {
     Stay Ready ' ' "ready" ["HOW" "string"]
     "started when: exec, fd:N or notify"
     "When the server counts as started: exec (the default), once its exec has succeeded; fd:N, once it has written a "
-    "newline to its descriptor N; notify, once it has sent READY=1 to $NOTIFY_SOCKET, see sd_notify(3). Anything but "
+    "newline to its descriptor N; notify, once a process of its user has sent READY=1 to $NOTIFY_SOCKET, see sd_notify(3). Anything but "
     "exec needs --background or somebody who stays. A server that ends before, or that closes descriptor N without a "
     "newline, is a failure: vsrun ends with 125. See READINESS.";
 
@@ -325,7 +326,8 @@ flags! {
     "end a server that is silent that long"
     "With --ready notify: from READY=1 on, a server that does not send WATCHDOG=1 at least that often gets SIGABRT, and "
     "SIGKILL after the stop timeout. That counts as an unexpected end, however it exits. WATCHDOG_USEC and "
-    "WATCHDOG_PID tell the server; see sd_watchdog_enabled(3).";
+    "WATCHDOG_PID tell the server; see sd_watchdog_enabled(3). The server may set another time for its run, and WATCHDOG=trigger "
+    "is silence at once: see READINESS.";
 
     Control Status ' ' "status" ["PIDFILE" "file"]
     "say whether the server of PIDFILE runs"
