@@ -250,3 +250,37 @@ fn what_is_ignored_is_recorded_with_the_reason_once_in_each_run() {
     ended.exited(0);
     assert_eq!(ended.err.iter().filter(|line| line.contains("not a number of micro")).count(), 2, "{ended:?}");
 }
+
+/// While the kernel has no process to give, descriptors cannot be closed and no message is read. Nothing is known of the
+/// server then, so its watchdog rests; and a signal is heard all the same.
+#[test]
+fn without_a_process_to_close_descriptors_the_watchdog_rests() {
+    needs!(root());
+    // A user without any other process: the limit counts all of a user's.
+    let place = Place::of_user(3_000_000_000 + sys::pid().unsigned_abs() * 8);
+    let beats: Vec<OsString> = (0..15).flat_map(|_| words!["nap", "100", "notify", "WATCHDOG=1"]).collect();
+    let ready = words!["notify", "READY=1", "await", place.path("go"), "carry", "1", "STATUS=x", "notify"];
+    let rest = words!["WATCHDOG=1", "append", place.out("sent"), "x", "await", place.path("more")];
+    let actions = [ready, rest, beats, words!["append", place.out("said"), "x", "wait"]].concat();
+    let manager = managed(&place, words!["--watchdog", "700ms"], actions).start();
+    await_life(&place.out("life"), 1);
+    let allow = |count: &str| {
+        let line = words!["processes", manager.pid().to_string(), count];
+        place.program(&place.probe(), line).finish().exited(0);
+    };
+    allow("0");
+    std::fs::write(place.path("go"), "").unwrap();
+    kit::await_lines(&place.out("sent"), 1);
+    manager.await_err("descriptors came with it and cannot be closed now");
+    // Twice its watchdog time passes: that is what is tried.
+    std::thread::sleep(std::time::Duration::from_millis(1600));
+    assert!(count(&manager, "silent for too long") == 0, "{:?}", manager.err());
+    std::fs::write(place.path("more"), "").unwrap();
+    allow("1000");
+    kit::await_lines(&place.out("said"), 1);
+    assert_eq!(lives(&place.out("life")).len(), 1);
+    // From then on it is silent, and is found out.
+    await_life(&place.out("life"), 2);
+    allow("0");
+    manager.stop().exited(0);
+}

@@ -182,10 +182,10 @@ impl Loop<'_> {
 
     /// True if the server may have spoken in time, in a message that others keep from us. While they fill the queue, it
     /// has the watchdog time once more: a sender that waits for room gets it in turn. While they keep us from reading,
-    /// nothing is known of the server, and so it is not ended.
+    /// nothing is known of the server, so it is not ended; and it has that time from the moment when we read again.
     fn is_excused(&self, until: Time, time: Time) -> bool {
         let Ear::Notify(mail) = &self.watch.ear else { return false };
-        let twice = until.after(self.watch.policy.watchdog.unwrap_or_default());
-        mail.pause(time).is_some() || mail.crowded && time < twice
+        let more = self.watch.policy.watchdog.unwrap_or_default();
+        (mail.crowded || mail.paused > until) && time < until.max(mail.paused).after(more)
     }
 }
