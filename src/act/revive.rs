@@ -16,11 +16,9 @@ impl Loop<'_> {
     /// Lets the sockets listen again. What cannot be undone is recorded.
     #[inline(never)]
     pub fn revive_sockets(&self) {
-        let count = self.watch.program.steps().iter().find_map(|step| match step {
-            Step::Sockets(count) => Some(*count),
-            _ => None,
-        });
-        for number in fd::FIRST..fd::FIRST + RawFd::from(count.unwrap_or(0)) {
+        let steps = self.watch.program.steps().iter();
+        let mut counts = steps.filter_map(|step| if let Step::Sockets(count) = step { Some(*count) } else { None });
+        for number in fd::FIRST..fd::FIRST + RawFd::from(counts.next().unwrap_or(0)) {
             match socket::revive(number) {
                 // A connection, or no socket at all: what vsrun's parent has handed over.
                 Ok(()) | Err(Errno::INVAL | Errno::NOTSOCK) => {}
