@@ -168,5 +168,6 @@ fn prepare(mut plan: Plan, stdin: bool, claims: &Claims, caller: &mut Option<Cal
         service: notify.and_then(|address| Service::new(&address)),
         caller: None,
         afterwards,
+        moves: plan.moves,
     })
 }

@@ -140,23 +140,6 @@ pub fn keep_first(count: u16) -> Result<()> {
     (FIRST..FIRST + RawFd::from(count)).try_for_each(|number| keep(borrow(number)))
 }
 
-/// Lets every descriptor above 2 end at exec.
-///
-/// # Errors
-/// When the descriptors cannot be found out.
-pub fn seal() -> Result<()> {
-    const CLOSE_RANGE_CLOEXEC: libc::c_uint = 4;
-    // SAFETY: changes a flag of descriptors, and closes none.
-    let result = check_long(unsafe { libc::syscall(libc::SYS_close_range, 3, libc::c_uint::MAX, CLOSE_RANGE_CLOEXEC) });
-    match result {
-        Ok(_) => Ok(()),
-        // Before Linux 5.9 there is no such call, before 5.11 no such flag.
-        Err(_) => each(&|number| {
-            let _ = seal_one(number);
-        }),
-    }
-}
-
 /// Closes every descriptor above 2, but these.
 ///
 /// To be called only where no other `OwnedFd` is used afterwards: before the first is made, or in a process that does
@@ -183,7 +166,7 @@ pub fn close_all_but(spared: Range<RawFd>) -> Result<()> {
 
 /// Calls for each open descriptor above 2, the slow way: what /proc lists, or every number that is allowed.
 #[inline(never)]
-fn each(act: &dyn Fn(RawFd)) -> Result<()> {
+pub(super) fn each(act: &dyn Fn(RawFd)) -> Result<()> {
     if let Ok(proc) = open(c"/proc/self/fd", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()) {
         let mut buffer = [MaybeUninit::uninit(); 1024];
         let mut dir = RawDir::new(&proc, &mut buffer);
@@ -210,7 +193,8 @@ fn each(act: &dyn Fn(RawFd)) -> Result<()> {
     Ok(())
 }
 
-fn borrow(number: RawFd) -> BorrowedFd<'static> {
+/// A descriptor of that number, to ask about; it need not be open.
+pub(super) fn borrow(number: RawFd) -> BorrowedFd<'static> {
     // SAFETY: for a question to the kernel about a number; a closed one is answered with EBADF.
     unsafe { BorrowedFd::borrow_raw(number.max(0)) }
 }
