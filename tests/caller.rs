@@ -97,8 +97,6 @@ fn a_manager_leaves_the_callers_directory_and_its_server_does_not() {
     let lives = place.out("lives");
     let reports = words!["report", place.out("report"), "until", "1", "exit", "3", "wait"];
     let line = words!["-m", "-", "-", "--restart-delay", "0", "-p", "pid", "--", "./probe", "life", &lives];
-    let _ = fs::remove_file(place.path("probe"));
-    kit::place::install(&place.probe(), &place.path("probe"));
     let running = place.vsrun([line, reports].concat()).directory(place.directory()).start();
     kit::await_lines(&lives, 2);
     kit::await_true("the manager's directory", || process::directory(running.pid()) == "/");

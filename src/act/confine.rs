@@ -30,6 +30,17 @@ pub fn close_descriptors(program: &Prepared, wires: &Wires<'_>, way: &mut Way) -
     way.canary.take().map_or(Ok(()), canary::look)
 }
 
+/// Lets every descriptor end at the exec, except 0 to 2 and what the program is to have.
+///
+/// # Errors
+/// EPERM when one would live on.
+pub fn seal_descriptors(way: &mut Way) -> Result<()> {
+    fd::seal()?;
+    way.canary.take().map_or(Ok(()), canary::look_for_end)?;
+    fd::keep_first(way.sockets)?;
+    way.kept.as_ref().map_or(Ok(()), |kept| fd::keep(kept.as_fd()))
+}
+
 /// Opens the number where the program says that it is ready. The number that vsrun had for it is closed.
 ///
 /// # Errors

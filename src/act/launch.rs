@@ -256,6 +256,7 @@ fn perform(step: &Step, program: &Prepared, wires: &Wires<'_>, way: &mut Way) ->
         Step::NoNewPrivileges => caps::forbid_new_privileges(),
         Step::Umask(mask) => process::fix_umask(*mask),
         Step::Descriptors => confine::close_descriptors(program, wires, way),
+        Step::SealDescriptors => confine::seal_descriptors(way),
         Step::Ready(_) => wires.ready.map_or(Ok(()), confine::place_ready),
         Step::Write(_) | Step::Exec(_) => {
             if let Some(report) = wires.report {

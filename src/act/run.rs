@@ -1,6 +1,7 @@
 //! The story of one run, top to bottom: the plan is made, and vsrun becomes the server or stays with it.
 
 use alloc::boxed::Box;
+use std::os::fd::AsFd;
 
 use crate::act::claims::Claims;
 use crate::act::facts::{self, World};
@@ -17,9 +18,10 @@ use crate::decide::flags::Id;
 use crate::decide::options::Options;
 use crate::decide::plan::{Debug, Plan, plan};
 use crate::decide::policy::AtExit;
+use crate::decide::step::Step;
 use crate::decide::text::Clean;
 use crate::sys::power::{self, Power};
-use crate::sys::{process, terminal, wait};
+use crate::sys::{fd, process, terminal, wait};
 
 /// Does what the options say. Returns only one who stays: otherwise vsrun has become the server.
 ///
@@ -91,20 +93,27 @@ fn prepare_and_become(plan: Plan, claims: &Claims) -> Result<Error> {
     voice.keep_apart(plan.debug)?;
     sink.start_orphan()?;
     voice.say(Priority::Info, format_args!("starting: {}", Clean(&plan.command)));
-    // Who starts the server has no descriptor to undo or report anything with by then, except standard error as it is.
-    let alone = claims.are_none() && sink.is_same() && no_syslog;
-    let janitor = (!alone).then(|| Janitor::hire(claims, &voice)).transpose()?;
     let program = Prepared::new(plan.server);
+    // Otherwise what an undo and a report need is closed by the time that a step fails.
+    let keeps = program.steps().contains(&Step::SealDescriptors);
+    let idle = claims.are_none() && sink.is_same() && no_syslog;
+    let janitor = (!keeps && !idle).then(|| Janitor::hire(claims, &voice)).transpose()?;
+    // The words of a failure go to the caller, wherever the server's go by then.
+    let stderr = (keeps && !sink.is_same()).then(say::stderr).transpose()?;
     let output = sink.server(&voice);
     let debug = (plan.debug != Debug::Off).then_some(&voice);
     let pipes = janitor.as_ref().map(Janitor::pipes).unwrap_or_default();
     let dir = sink.dir();
     let wires = Wires { output, error: output, dir, pipes, pidfile: pidfile.as_ref(), debug, ..Wires::default() };
     let error = take_over(&program, &wires).error(&program);
-    // These have been closed already.
     if let Some(janitor) = janitor {
         janitor.clean_up(&error);
     }
+    if let Some(stderr) = stderr {
+        let _ = fd::install(stderr.as_fd(), 2);
+    }
+    voice.say_failure(&error);
+    // Their descriptors may have been closed already.
     core::mem::forget((sink, voice));
     Ok(error)
 }

@@ -150,7 +150,7 @@ impl Loop<'_> {
         }
         self.watch.service.iter_mut().for_each(Service::ready);
         // Else the file system that it was called in could not be unmounted.
-        let _ = self.watch.moves.then(|| identity::change_dir(c"/"));
+        self.watch.moves.then(identity::leave_dir);
         heap::release_stack();
     }
 

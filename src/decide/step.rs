@@ -79,8 +79,10 @@ pub enum Step {
     NoNewPrivileges,
     /// The file mode creation mask.
     Umask(u32),
-    /// No descriptor above 2 but those that are meant for it.
+    /// Close every descriptor above 2 except those that are meant for it.
     Descriptors,
+    /// The same at the exec, for a process that has nothing to hide and may still fail.
+    SealDescriptors,
     /// The end of a pipe, under the number where the program says that it is ready.
     Ready(i32),
     /// Become the writer of the server's output.
@@ -159,7 +161,7 @@ impl Step {
             Self::Capabilities(caps) => ("keep just --caps ", Text(caps.list), ""),
             Self::NoNewPrivileges => ("set --no-new-privs", Nothing, ""),
             Self::Umask(_) => ("set the umask", Nothing, ""),
-            Self::Descriptors => ("close the descriptors", Nothing, ""),
+            Self::Descriptors | Self::SealDescriptors => ("close the descriptors", Nothing, ""),
             Self::Ready(number) => ("open descriptor ", Number(number.into()), " of --ready"),
             Self::Write(_) => ("write the log", Nothing, ""),
             Self::Exec(command) => ("execute '", Text(command), "'"),

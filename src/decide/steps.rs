@@ -83,16 +83,10 @@ pub fn server(
         steps.push(Step::Sockets(sockets));
     }
     steps.extend(options.watchdog.map(|_| Step::Watchdog));
-    // The directories that need a descriptor or the rights of root.
     let (root, inside) = directories(options, facts)?;
-    steps.extend(root.iter().filter(|step| matches!(step, Step::LogDir(_))));
-    // From here on nothing of vsrun or its caller can be reached: a path in the jail, and execve's own, may lead
-    // through /proc/self/fd.
-    steps.push(Step::Descriptors);
-    if let Some(Ready::Newline(number)) = options.ready {
-        steps.push(Step::Ready(number));
-    }
-    steps.extend(root.into_iter().filter(|step| !matches!(step, Step::LogDir(_))));
+    let (early, late) = closing(options, change);
+    let (logdir, root): (Vec<Step>, Vec<Step>) = root.into_iter().partition(|step| matches!(step, Step::LogDir(_)));
+    steps.extend([logdir, early, root].into_iter().flatten());
     privileges(&mut steps, identity, change, if options.caps.is_some() { Rights::Stay } else { Rights::Gone });
     steps.extend(options.caps.map(Step::Capabilities));
     if options.has(Id::NoNewPrivs) {
@@ -100,9 +94,25 @@ pub fn server(
     }
     steps.extend(options.umask.map(Step::Umask));
     steps.extend(inside);
+    steps.extend(late);
     finish(&mut steps, Step::Exec(command));
     let paths = search(command, env.get(b"PATH"));
     Ok(Program { steps, paths, argv, env })
+}
+
+/// The end of the descriptors: before the root and the user are changed, or at the exec.
+///
+/// A path in a jail, and that of execve(2) is one, may lead through /proc/self/fd: from here on there is nothing to find.
+/// Without another root or user there is nothing to protect, and vsrun, as long as it may still fail, keeps what it needs to
+/// undo the start. (A janitor for that would be the child of a server that is PID 1.)
+fn closing(options: &Options, change: Option<&Identity>) -> (Vec<Step>, Vec<Step>) {
+    let becomes = !options.stays() && !options.background;
+    let is_late = becomes && options.root.is_none() && change.is_none();
+    let mut steps = vec![if is_late { Step::SealDescriptors } else { Step::Descriptors }];
+    if let Some(Ready::Newline(number)) = options.ready {
+        steps.push(Step::Ready(number));
+    }
+    if is_late { (Vec::new(), steps) } else { (steps, Vec::new()) }
 }
 
 /// Clean signals, and the right place among sessions and terminals.

@@ -3,7 +3,7 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::{Mode, OFlags, open};
-use rustix::io::fcntl_getfd;
+use rustix::io::{FdFlags, fcntl_getfd};
 
 use super::{Errno, Result, fd, verified};
 
@@ -35,4 +35,14 @@ pub fn look(canary: OwnedFd) -> Result<()> {
     let found = fcntl_getfd(&canary);
     core::mem::forget(canary);
     verified(found == Err(Errno::BADF))
+}
+
+/// Looks at it after all descriptors were to end at exec, and leaves it to that.
+///
+/// # Errors
+/// EPERM when it would live on.
+pub fn look_for_end(canary: OwnedFd) -> Result<()> {
+    let flags = fcntl_getfd(&canary)?;
+    core::mem::forget(canary);
+    verified(flags.contains(FdFlags::CLOEXEC))
 }

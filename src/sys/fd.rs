@@ -140,6 +140,23 @@ pub fn keep_first(count: u16) -> Result<()> {
     (FIRST..FIRST + RawFd::from(count)).try_for_each(|number| keep(borrow(number)))
 }
 
+/// Lets every descriptor above 2 end at exec.
+///
+/// # Errors
+/// When the descriptors cannot be found out.
+pub fn seal() -> Result<()> {
+    const CLOSE_RANGE_CLOEXEC: libc::c_uint = 4;
+    // SAFETY: changes a flag of descriptors, and closes none.
+    let result = check_long(unsafe { libc::syscall(libc::SYS_close_range, 3, libc::c_uint::MAX, CLOSE_RANGE_CLOEXEC) });
+    match result {
+        Ok(_) => Ok(()),
+        // Before Linux 5.9 there is no such call, before 5.11 no such flag.
+        Err(_) => each(&|number| {
+            let _ = seal_one(number);
+        }),
+    }
+}
+
 /// Closes every descriptor above 2, but these.
 ///
 /// To be called only where no other `OwnedFd` is used afterwards: before the first is made, or in a process that does

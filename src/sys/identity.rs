@@ -41,6 +41,11 @@ pub fn change_dir(dir: &CStr) -> Result<()> {
     change(dir, c".", |dir| rustix::process::chdir(dir))
 }
 
+/// Leaves the working directory for `/`, as far as that goes.
+pub fn leave_dir() {
+    let _ = rustix::process::chdir(c"/");
+}
+
 /// Goes there, and looks whether the place that means it is the same directory then.
 #[inline(never)]
 fn change(dir: &CStr, place: &CStr, go: fn(&CStr) -> Result<()>) -> Result<()> {
