@@ -131,7 +131,7 @@ fn no_pipe_or_input_leads_out() {
         let user = words!["-u", "12345", "-r", &jail.root, "-p", "pid"];
         let ready = words!["-m", "monitor", "-", "--ready", "fd:7", "--stdin"];
         let options = [user, logger.clone()].concat();
-        refused(&place, &jail, &words![], options.clone(), "/out/link");
+        refused(&place, &jail, &[], options.clone(), "/out/link");
         refused(&place, &jail, &ready, options, "/out/link");
     }
 }

@@ -89,7 +89,7 @@ fn warn_of_neighbours(plan: &Plan) {
     let logger = if let Output::Logger(logger) = &plan.output { Some(logger) } else { None };
     let mut steps = handler.into_iter().chain(logger).flat_map(|program| &program.steps);
     if let Some(Step::Rights(Rights::Spare(not_these))) = steps.find(|step| matches!(step, Step::Rights(_)))
-        && caps::spare(*not_these).next().is_none()
+        && caps::spare(*not_these).is_none()
     {
         tell("warning: no harmless capability is left for handler and logger: the server can trace them");
     }

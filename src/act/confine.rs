@@ -26,7 +26,7 @@ pub fn close_descriptors(program: &Prepared, wires: &Wires<'_>, way: &mut Way) -
     let [first, second] = wires.pipes;
     let [a, b, c, d, e] = [wires.report, first, second, ready, way.kept.as_ref().map(AsFd::as_fd)]
         .map(|fd| fd.map_or(0..0, close::range_of));
-    close::close_except(&mut [fd::FIRST..fd::FIRST + RawFd::from(way.sockets), a, b, c, d, e])?;
+    close::close_except(&[fd::FIRST..fd::FIRST + RawFd::from(way.sockets), a, b, c, d, e])?;
     way.canary.take().map_or(Ok(()), canary::look)
 }
 

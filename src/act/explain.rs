@@ -108,18 +108,14 @@ fn file(path: &CStr, depth: usize, about: &mut Detail) -> Cause {
 fn here(cause: Cause, about: &mut Detail) -> Cause {
     let mut buffer = [0; 256];
     let Some(dir) = identity::name_current_dir(&mut buffer) else { return cause };
-    let relative = core::mem::replace(about, Detail::new());
-    match cause {
-        Cause::NoDirectory => {
-            about.push(dir);
-            about.push(b"/");
-            about.push(relative.as_bytes().strip_prefix(b"./").unwrap_or(relative.as_bytes()));
-        }
-        Cause::Plain => {
-            about.push(dir);
-            return Cause::NotHere;
-        }
-        _ => *about = relative,
+    if cause == Cause::NoDirectory {
+        let relative = core::mem::take(about);
+        about.push(dir);
+        about.push(b"/");
+        about.push(relative.as_bytes().strip_prefix(b"./").unwrap_or(relative.as_bytes()));
+    } else if cause == Cause::Plain {
+        name(about, dir);
+        return Cause::NotHere;
     }
     cause
 }

@@ -84,35 +84,43 @@ pub fn server(
     }
     steps.extend(options.watchdog.map(|_| Step::Watchdog));
     let (root, inside) = directories(options, facts)?;
-    let (early, late) = closing(options, change);
-    let (logdir, root): (Vec<Step>, Vec<Step>) = root.into_iter().partition(|step| matches!(step, Step::LogDir(_)));
-    steps.extend([logdir, early, root].into_iter().flatten());
+    let has_no_other = options.work_dir.is_none() && options.root.is_none();
+    steps.extend(options.logdir.filter(|_| has_no_other).map(|(dir, _)| Step::LogDir(dir)));
+    let is_late = closes_at_exec(options, change);
+    if !is_late {
+        close(&mut steps, Step::Descriptors, options);
+    }
+    steps.extend_from_slice(&root);
     privileges(&mut steps, identity, change, if options.caps.is_some() { Rights::Stay } else { Rights::Gone });
     steps.extend(options.caps.map(Step::Capabilities));
     if options.has(Id::NoNewPrivs) {
         steps.push(Step::NoNewPrivileges);
     }
     steps.extend(options.umask.map(Step::Umask));
-    steps.extend(inside);
-    steps.extend(late);
+    steps.extend_from_slice(&inside);
+    if is_late {
+        close(&mut steps, Step::SealDescriptors, options);
+    }
     finish(&mut steps, Step::Exec(command));
     let paths = search(command, env.get(b"PATH"));
     Ok(Program { steps, paths, argv, env })
 }
 
-/// The end of the descriptors: before the root and the user are changed, or at the exec.
+/// Whether the descriptors end at the exec only, and not before the root and the user are changed.
 ///
-/// A path in a jail, and that of execve(2) is one, may lead through /proc/self/fd: from here on there is nothing to find.
+/// A path in a jail, and that of execve(2) is one, may lead through /proc/self/fd: after that there is nothing to find.
 /// Without another root or user there is nothing to protect, and vsrun, as long as it may still fail, keeps what it needs to
 /// undo the start. (A janitor for that would be the child of a server that is PID 1.)
-fn closing(options: &Options, change: Option<&Identity>) -> (Vec<Step>, Vec<Step>) {
-    let becomes = !options.stays() && !options.background;
-    let is_late = becomes && options.root.is_none() && change.is_none();
-    let mut steps = vec![if is_late { Step::SealDescriptors } else { Step::Descriptors }];
+fn closes_at_exec(options: &Options, change: Option<&Identity>) -> bool {
+    !options.stays() && !options.background && options.root.is_none() && change.is_none()
+}
+
+#[inline(never)]
+fn close(steps: &mut Vec<Step>, how: Step, options: &Options) {
+    steps.push(how);
     if let Some(Ready::Newline(number)) = options.ready {
         steps.push(Step::Ready(number));
     }
-    if is_late { (Vec::new(), steps) } else { (steps, Vec::new()) }
 }
 
 /// Clean signals, and the right place among sessions and terminals.
@@ -147,7 +155,6 @@ fn directories(options: &Options, facts: &Facts<'_>) -> Result<(Vec<Step>, Vec<S
     match (options.work_dir, options.root, options.logdir) {
         (Some(dir), Some(_), _) => inside.extend([Step::Dir(dir), Step::Inside(dir)]),
         (Some(dir), None, _) => inside.push(Step::Dir(if moved { absolute(dir, facts)? } else { dir })),
-        (None, None, Some((dir, _))) => root.push(Step::LogDir(dir)),
         (None, None, None) if moved => {
             let dir = absolute(c".", facts)?;
             root.push(Step::CallersDir(dir, facts.cwd_identity));

@@ -68,11 +68,12 @@ pub fn give_up(permitted_stay: bool) -> Result<()> {
 /// use for; where a container has neither, CAP_NET_BIND_SERVICE and CAP_AUDIT_WRITE.
 const HARMLESS: [u32; 4] = [35, 36, 10, 29];
 
-/// The harmless capabilities that this process could keep, except those of a set.
-pub fn spare(not_these: u64) -> impl Iterator<Item = u32> {
+/// The harmless capability that this process could keep, if there is one besides those of a set.
+#[inline(never)]
+pub fn spare(not_these: u64) -> Option<u32> {
     let [_, low, _, _, high, _] = get().unwrap_or_default();
     let permitted = (u64::from(high) << 32 | u64::from(low)) & !not_these;
-    HARMLESS.into_iter().filter(move |number| permitted >> number & 1 == 1)
+    HARMLESS.into_iter().find(|number| permitted >> number & 1 == 1)
 }
 
 /// Gives up all capabilities except one harmless one that is not in this set, if there is one: programs inherit it. The
@@ -89,7 +90,7 @@ pub fn keep_spare(not_these: u64) -> Result<()> {
         raise(number.cast_signed())
     };
     // Before Linux 4.3 nothing is ambient.
-    if spare(not_these).next().is_some_and(|number| keep(number).is_ok()) { Ok(()) } else { give_up(false) }
+    if spare(not_these).is_some_and(|number| keep(number).is_ok()) { Ok(()) } else { give_up(false) }
 }
 
 fn raise(number: i32) -> Result<()> {

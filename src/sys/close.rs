@@ -21,20 +21,22 @@ pub fn range_of(fd: BorrowedFd<'_>) -> Range<RawFd> {
 ///
 /// # Errors
 /// When the descriptors cannot be listed; EPERM when one of them is still open.
-pub fn close_except(spared: &mut [Range<RawFd>]) -> Result<()> {
-    spared.sort_unstable_by_key(|range| range.start);
-    let mut first = FIRST;
-    let mut result = Ok(0);
-    let end = RawFd::MAX..RawFd::MAX;
-    for range in spared.iter().chain([&end]) {
-        if range.start > first && result.is_ok() {
-            let last = if range.start == RawFd::MAX { libc::c_uint::MAX } else { (range.start - 1).unsigned_abs() };
-            // SAFETY: closes descriptors that nothing in this process uses any more, see above.
-            result = check_long(unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) });
-        }
-        first = first.max(range.end);
-    }
+#[inline(never)]
+pub fn close_except(spared: &[Range<RawFd>]) -> Result<()> {
     let is_spared = |number: RawFd| spared.iter().any(|range| range.contains(&number));
+    let (mut first, mut result) = (FIRST, Ok(0));
+    while first < RawFd::MAX && result.is_ok() {
+        if is_spared(first) {
+            first += 1;
+            continue;
+        }
+        let starts = spared.iter().filter(|range| !range.is_empty() && range.start > first).map(|range| range.start);
+        let next = starts.min().unwrap_or(RawFd::MAX);
+        let last = if next == RawFd::MAX { libc::c_uint::MAX } else { (next - 1).unsigned_abs() };
+        // SAFETY: closes descriptors that nothing in this process uses any more, see above.
+        result = check_long(unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) });
+        first = next;
+    }
     if result.is_err() {
         // Before Linux 5.9, or in a container whose filter does not know the call.
         each(&|number| {
