@@ -47,6 +47,7 @@ pub fn page(version: &str) -> String {
         ("CONTAINERS", CONTAINERS),
         ("INITRAMFS", INITRAMFS),
         ("THE ORDER OF A START", THE_ORDER_OF_A_START),
+        ("NEIGHBOURS OF THE SERVER", NEIGHBOURS),
         ("CHECK", CHECK),
         ("EXIT STATUS", &exit_status()),
         ("MESSAGES", MESSAGES),
@@ -94,7 +95,8 @@ from the directory in which `vsrun` was called.
 The server starts with
 
 = signals
-all at their default action and none blocked;
+all at their default action and none blocked; only a SIGHUP that was ignored when `vsrun` was called in the foreground, as
+nohup(1) does, stays ignored, in `vsrun` and its helpers too, unless --on-signal `HUP=` says otherwise;
 
 = descriptors
 0, 1 and 2, and no other one, but for those that it is to have: the pidfile's where `vsrun` becomes the server (see
@@ -641,14 +643,67 @@ for, or the log files are begun.
 
 Then `vsrun` detaches, with --background; the manager's pid is written, and the logger is started.
 
-Then, in the process that becomes the server: signals, session and terminal; the pid is written; nice value, oom
-score, limits; standard input, output and error; chroot, and into its `/`; working directory; groups, gid and uid
-(real, effective and saved), and the capabilities that go with uid 0; proof that this is so and that there is no way
-back; the capabilities of --caps; no_new_privs; umask; every descriptor above 2 closed, but the pidfile's, the sockets'
-and that of --ready; execve(2).
-So the working directory is entered with the rights of the caller, and COMMAND is found and executed with those of
-the user. A limit may be raised with the rights of the caller, and holds already for what `vsrun` itself does after it:
+Then, in the process that becomes the server:
+
+= 1.
+signals, session and terminal; the pid is written; nice value, oom score, limits; standard input, output and error; the
+sockets; without --work-dir and --root, the logdir becomes the working directory;
+
+= 2.
+every descriptor above 2 is closed, except those of the pidfile, the sockets and --ready, and a pipe that reports a step
+that fails. So no path that is followed from here on, that of execve(2) included, leads through a descriptor out of the
+root. With --root, a directory among the server's own descriptors is an error. Where the steps of --debug go to
+vsrun.log, which is closed too, those that follow are recorded in advance;
+
+= 3.
+chroot, and into its `/`;
+
+= 4.
+where the user changes: signals are blocked, and a session keyring without root's keys is joined; groups, gid and uid
+(real, effective and saved), after each of which no core can be dumped; the user's own session keyring; the
+capabilities that go with uid 0; proof that this is so and that there is no way back;
+
+= 5.
+the capabilities of --caps; no_new_privs; umask; the directory of --work-dir, and proof that it is inside the root; the
+signals are unblocked; execve(2).
+
+So --work-dir is entered, and COMMAND is found and executed, with the rights of the user. A managed server without
+--work-dir, --root and --logdir starts each time in the directory in which `vsrun` was called, while the manager itself
+moves to `/` and pins no mount. If another directory has that path by then, it is entered with the rights of the user.
+
+A helper that is not executed within 5 s, because its user has stopped it, is killed: at the start that is an error
+(125), later it is started again.
+
+A limit may be raised with the rights of the caller, and holds already for what `vsrun` itself does after it:
 with --limit `nofile=4` it may not have enough to go on.
+";
+
+const NEIGHBOURS: &str = "
+With --user, the server's user is taken to be hostile. The processes that `vsrun` runs beside the server as the same
+user are outside its root:
+
+= handler and logger
+keep one harmless capability that the server does not have: CAP_WAKE_ALARM, else CAP_BLOCK_SUSPEND,
+CAP_NET_BIND_SERVICE or CAP_AUDIT_WRITE. The kernel then lets the server neither trace them nor use their /proc/PID/root,
+cwd, fd and mem, pidfd_getfd(2) or process_vm_readv(2). A program of theirs that grants rights, such as sudo(8) or
+sendmail(8), works as ever. In a container that has none of these four, or before Linux 4.3, handler and logger are not
+protected from the server, and --check says so;
+
+= the log writer
+executes nothing and stays a process that only root can trace.
+
+The server's user can still send them signals, stop or kill them (a logger and a log writer are started again), change
+their limits and priority, and use up the processes and memory that its user may have. Other processes of that user, which
+`vsrun` has not started, are not protected at all: give each server a user of its own.
+
+= terminal
+With --user and without --stdin, a terminal on descriptors 1 and 2 is reopened for writing only. The server can neither
+read keys from it nor make it its own nor push input into it; it can still write to it, and change its settings. Without /proc it
+stays as it is, and --check says so.
+
+= keys
+The server has a session keyring of its own. In a container whose filter refuses keyctl(2) (Docker's does) it keeps the
+one of the container.
 ";
 
 const CHECK: &str = "
@@ -932,7 +987,8 @@ The new start of the server above, with new log files, whether it runs, and its 
 const NOTES: &str = "
 COMMAND has to stay in the foreground. A server that detaches by itself has, for `vsrun`, ended.
 
-`vsrun` refuses to run set-user-id, set-group-id or with file capabilities.
+`vsrun` refuses to run set-user-id, set-group-id or with file capabilities. A transition of a security module, which sets
+AT_SECURE too, is no reason to refuse.
 
 A caller that is not root and asks for a GROUP it does not have is refused, though USER is who it is.
 

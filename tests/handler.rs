@@ -193,7 +193,8 @@ fn it_is_the_user_outside_the_jail_with_nothing_of_the_managers() {
     assert_eq!(report.one("root"), kit::call::identity("/".as_ref()));
     assert_eq!(report.descriptor_numbers(), [0, 1, 2]);
     assert!(report.descriptor(0).unwrap().is_null());
-    for set in ["ignored", "blocked", "caught", "pending"] {
+    assert_eq!(report.one("ignored"), "1", "a SIGHUP that is ignored in the foreground stays so");
+    for set in ["blocked", "caught", "pending"] {
         assert_eq!(report.one(set), "", "{set} signals");
     }
     assert_eq!(report.variable("HOME").as_deref(), Some("/"));

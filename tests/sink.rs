@@ -117,7 +117,8 @@ fn the_logger_is_the_user_outside_the_jail() {
     );
     assert_eq!(found.groups(), [23456]);
     assert_eq!(found.one("root"), kit::call::identity("/".as_ref()));
-    for set in ["ignored", "blocked", "pending"] {
+    assert_eq!(found.one("ignored"), "1", "a SIGHUP that is ignored in the foreground stays so");
+    for set in ["blocked", "pending"] {
         assert_eq!(found.one(set), "", "{set} signals");
     }
 }

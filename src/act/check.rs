@@ -14,17 +14,17 @@ use crate::act::{env_dir, logs, sink, stay};
 use crate::decide::error::{Error, Result};
 use crate::decide::exit;
 use crate::decide::options::Options;
-use crate::decide::plan::{Debug, Output};
-use crate::decide::step::Step;
+use crate::decide::plan::{Debug, Output, Plan};
+use crate::decide::step::{Rights, Step};
 use crate::decide::steps::Program;
-use crate::sys::{dir, process, wait};
+use crate::sys::{caps, dir, process, terminal, wait};
 
 /// Says on standard output what would keep a start from going well, a line for each, and ends.
 #[inline(never)]
 pub fn check(options: &mut Options) -> ! {
     let voice = Voice::new(Place::Plain);
     let mut findings = Findings { status: exit::OK, debug: None };
-    wait::reset_dispositions();
+    wait::reset_dispositions(false);
     // Who asks is not the PID 1 that will start it.
     options.at_exit = None;
     if let Some(dir) = options.env_dir
@@ -54,6 +54,7 @@ pub fn check(options: &mut Options) -> ! {
         alone = Alone::Proved;
     }
     sockets::look(&plan.listen, alone, &mut |error| findings.add("", error));
+    warn_of_neighbours(&plan);
     if let Some(handler) = plan.stay.and_then(|stay| stay.handler) {
         findings.rehearse("handler: ", handler, b"");
     }
@@ -77,6 +78,21 @@ pub fn check(options: &mut Options) -> ! {
     }
     findings.rehearse("", plan.server, made);
     process::leave(findings.status)
+}
+
+/// What is weaker here than elsewhere, and does not keep a start from going well.
+fn warn_of_neighbours(plan: &Plan) {
+    if plan.hides_keys && ![1, 2].map(terminal::write_only).iter().all(|is| *is) {
+        tell("warning: the terminal cannot be reopened for writing only: the server can read its keys");
+    }
+    let handler = plan.stay.as_ref().and_then(|stay| stay.handler.as_ref());
+    let logger = if let Output::Logger(logger) = &plan.output { Some(logger) } else { None };
+    let mut steps = handler.into_iter().chain(logger).flat_map(|program| &program.steps);
+    if let Some(Step::Rights(Rights::Spare(not_these))) = steps.find(|step| matches!(step, Step::Rights(_)))
+        && caps::spare(*not_these).is_none()
+    {
+        tell("warning: no harmless capability is left for handler and logger: the server can trace them");
+    }
 }
 
 /// What is said where a finding hides others.
@@ -121,7 +137,7 @@ impl Findings<'_> {
             let wires = Wires { aim: Aim::Look { passed }, debug: self.debug, ..Wires::default() };
             let start = match spawn(&program, &wires) {
                 Ok(launched) => {
-                    let start = Start::await_end(&launched.report);
+                    let start = Start::await_in_time(&launched.report, launched.pid);
                     let _ = process::reap(launched.pid);
                     start
                 }
@@ -134,7 +150,7 @@ impl Findings<'_> {
             };
             let step = failure.step(&program);
             passed |= failure.bit();
-            if let Some(Step::Dir(dir)) = step
+            if let Some(Step::LogDir(dir)) = step
                 && !made.is_empty()
                 && dir.to_bytes().ends_with(made)
             {
@@ -143,10 +159,14 @@ impl Findings<'_> {
             self.add(whose, failure.error(&program));
             match step {
                 Some(Step::Exec(_)) => return,
-                Some(Step::Dir(_)) if absolute => {}
+                Some(Step::Dir(_) | Step::LogDir(_) | Step::ReplacedDir(_)) if absolute => {}
                 Some(
                     Step::Root(_)
                     | Step::Dir(_)
+                    | Step::LogDir(_)
+                    | Step::CallersDir(..)
+                    | Step::ReplacedDir(_)
+                    | Step::Descriptors
                     | Step::Groups(_)
                     | Step::Gid(_)
                     | Step::Uid(..)

@@ -10,7 +10,7 @@ use crate::decide::image::{Cause, HEAD, HERE, Image, judge};
 use crate::decide::step::Step;
 use crate::decide::text::Text;
 use crate::decide::word::Word;
-use crate::sys::{Errno, Result, access, dir};
+use crate::sys::{Errno, Result, access, dir, identity};
 
 /// A path that fits into a message; a longer one is cut off.
 pub type Detail = Text<256>;
@@ -39,7 +39,8 @@ pub fn explain(step: &Step, paths: &[Word], why: Errno, about: &mut Detail) -> C
     }
     match paths {
         [path] if path.is_empty() => Cause::Plain,
-        [path] if path.to_bytes().contains(&b'/') => way(path, about),
+        [path] if path.to_bytes().starts_with(b"/") => way(path, about),
+        [path] if path.to_bytes().contains(&b'/') => here(way(path, about), about),
         _ => Cause::NotInPath,
     }
 }
@@ -54,9 +55,12 @@ pub fn examine(path: &CStr) -> Result<()> {
         Cause::Plain => Ok(()),
         Cause::Foreign | Cause::NoFormat => Err(Errno::NOEXEC),
         Cause::Closed | Cause::NotExecutable | Cause::NotAFile | Cause::Noexec => Err(Errno::ACCESS),
-        Cause::NoInterpreter | Cause::NoLoader | Cause::NoDirectory | Cause::NotInPath | Cause::Dangling => {
-            Err(Errno::NOENT)
-        }
+        Cause::NoInterpreter
+        | Cause::NoLoader
+        | Cause::NoDirectory
+        | Cause::NotInPath
+        | Cause::NotHere
+        | Cause::Dangling => Err(Errno::NOENT),
     }
 }
 
@@ -98,6 +102,22 @@ fn file(path: &CStr, depth: usize, about: &mut Detail) -> Cause {
             cause
         }
     }
+}
+
+/// A relative path is not there: the question is where it was looked for.
+fn here(cause: Cause, about: &mut Detail) -> Cause {
+    let mut buffer = [0; 256];
+    let Some(dir) = identity::name_current_dir(&mut buffer) else { return cause };
+    if cause == Cause::NoDirectory {
+        let relative = core::mem::take(about);
+        about.push(dir);
+        about.push(b"/");
+        about.push(relative.as_bytes().strip_prefix(b"./").unwrap_or(relative.as_bytes()));
+    } else if cause == Cause::Plain {
+        name(about, dir);
+        return Cause::NotHere;
+    }
+    cause
 }
 
 /// What is not there, or may not be reached: the first directory on the way that is the reason.

@@ -2,20 +2,23 @@
 
 use std::os::fd::{AsFd, OwnedFd};
 
-use crate::act::launch::{Wires, spawn};
+use crate::act::launch::{Wires, give_up, spawn};
 use crate::act::prepared::Prepared;
-use crate::act::report::Start;
+use crate::act::report::{EXEC_IS_NEXT, FORK, Failure, Start};
 use crate::act::say::failed;
 use crate::decide::error::{Error, Result};
+use crate::decide::exit;
 use crate::decide::signal::Signal;
 use crate::decide::steps::Program;
 use crate::decide::time::{Span, Time};
-use crate::sys::process::{Pid, Target};
+use crate::sys::process::{Forked, Pid, Target};
 use crate::sys::wait::Signals;
 use crate::sys::{self, clock, fd, process, wait};
 
 /// The pauses before a logger that died is started again.
 const PAUSES: (Span, Span) = (Span::millis(100), Span::secs(5));
+/// How long it may take to its exec.
+const PATIENCE: Span = Span::secs(5);
 /// A logger that lived so long was a sound one.
 const SOUND: Span = Span::secs(10);
 /// How long the last lines may take when all is over.
@@ -46,6 +49,8 @@ pub struct Life {
     /// Our child.
     pub pid: Pid,
     since: Time,
+    /// Open until its exec.
+    report: Option<OwnedFd>,
 }
 
 impl Logger {
@@ -61,16 +66,35 @@ impl Logger {
         Wires { input: Some(self.pipe.as_fd()), output, error: output, ..Wires::default() }
     }
 
-    /// When it is to be started again.
+    /// When it is to be started again, or must have come to its exec.
     pub fn deadline(&self) -> Option<Time> {
-        if self.life.is_none() { self.again } else { None }
+        match &self.life {
+            None => self.again,
+            Some(life) => life.report.as_ref().map(|_| life.since.after(PATIENCE)),
+        }
     }
 
     /// Starts it again, when that is due.
     pub fn tend(&mut self, now: Time) {
-        // Nobody waits for its exec here: what goes wrong shows in its end.
-        if self.deadline().is_some_and(|again| again <= now) && self.launch(now).is_err() {
-            self.put_off(now);
+        if self.deadline().is_none_or(|until| until > now) {
+            return;
+        }
+        if let Some(life) = &mut self.life {
+            // Its end of the pipe is closed by the exec. A process that its user has stopped before is given up.
+            if let Some(report) = life.report.take()
+                && !wait::for_end(report.as_fd(), 0)
+            {
+                process::send(Signal::KILL.number(), Target::Process(life.pid));
+            }
+        } else {
+            let launched = self.launch(now).map(|report| {
+                if let Some(life) = &mut self.life {
+                    life.report = Some(report);
+                }
+            });
+            if launched.is_err() {
+                self.put_off(now);
+            }
         }
     }
 
@@ -130,7 +154,7 @@ impl Logger {
     /// When the kernel has no process or no descriptor to give.
     pub fn launch(&mut self, now: Time) -> sys::Result<OwnedFd> {
         let launched = spawn(&self.program, &self.wires())?;
-        self.life = Some(Life { pid: launched.pid, since: now });
+        self.life = Some(Life { pid: launched.pid, since: now, report: None });
         Ok(launched.report)
     }
 
@@ -145,13 +169,45 @@ impl Logger {
     /// When it could not be started.
     pub fn check(&self, report: sys::Result<OwnedFd>) -> Result<()> {
         let name = self.name;
-        let report = report.map_err(|why| failed(format_args!("cannot start the {name}"), why))?;
-        match Start::await_end(&report) {
+        let fail = |why| failed(format_args!("cannot start the {name}"), why);
+        let report = report.map_err(fail)?;
+        let start = match &self.life {
+            Some(life) => Start::await_in_time(&report, life.pid),
+            None => Start::await_end(&report),
+        };
+        match start {
             Start::Done | Start::WithoutPidfile => Ok(()),
             Start::Failed(failure) => {
                 Err(Error::refused(format_args!("{name}: {}", failure.error(&self.program).text)))
             }
-            Start::Killed => Err(Error::refused(format_args!("{name}: it was killed before it ran"))),
+            Start::Killed => Err(Error::refused(format_args!("{name}: it was killed, or stopped, before it ran"))),
+        }
+    }
+}
+
+/// Starts a program that is not our child: its parent is gone as soon as its exec is done, or has failed.
+///
+/// # Errors
+/// When the kernel has no process or no descriptor to give.
+#[inline(never)]
+pub fn spawn_orphan(program: &Prepared, wires: &Wires<'_>) -> sys::Result<OwnedFd> {
+    let (report, write) = fd::pipe()?;
+    match process::fork()? {
+        Forked::Child => {
+            let failure = match spawn(program, wires).map(|child| Start::await_in_time(&child.report, child.pid)) {
+                Ok(Start::Done | Start::WithoutPidfile) => {
+                    let _ = fd::write_all(write.as_fd(), &[EXEC_IS_NEXT]);
+                    process::leave(exit::OK)
+                }
+                Ok(Start::Failed(failure)) => failure,
+                Ok(Start::Killed) => process::leave(exit::SETUP),
+                Err(why) => Failure::new(usize::from(FORK), why),
+            };
+            give_up(program, &failure, write.as_fd())
+        }
+        Forked::Parent(pid) => {
+            drop(write);
+            process::reap(pid).map(|_| report)
         }
     }
 }

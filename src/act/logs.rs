@@ -53,6 +53,11 @@ impl Logs {
         Ok((logs, records))
     }
 
+    /// The directory.
+    pub fn dir(&self) -> BorrowedFd<'_> {
+        self.dir.as_fd()
+    }
+
     /// Where the server writes.
     pub fn output(&self) -> BorrowedFd<'_> {
         self.output.as_fd()

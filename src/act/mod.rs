@@ -4,6 +4,7 @@
 
 pub mod check;
 pub mod claims;
+pub mod confine;
 pub mod control;
 pub mod detach;
 pub mod env_dir;

@@ -7,9 +7,11 @@ use crate::act::prepared::Prepared;
 use crate::decide::error::Error;
 use crate::decide::exit;
 use crate::decide::image::{Because, Cause};
+use crate::decide::signal::Signal;
 use crate::decide::step::Step;
 use crate::decide::text::Text;
-use crate::sys::{self, Errno, fd};
+use crate::sys::process::{Pid, Target};
+use crate::sys::{self, Errno, fd, process, wait};
 
 /// Says that all steps but the exec went well: who ends before this byte never was the program.
 pub const EXEC_IS_NEXT: u8 = b'>';
@@ -141,7 +143,19 @@ impl Failure {
     }
 }
 
+/// How long a process may take to its exec where all else waits for it: one that its user has stopped never comes there.
+const PATIENCE: u64 = 5000;
+
 impl Start {
+    /// Reads the pipe to its end, for five seconds at most; then the child is killed, and still has to be reaped.
+    pub fn await_in_time(report: &OwnedFd, child: Pid) -> Self {
+        if wait::for_end(report.as_fd(), PATIENCE) {
+            return Self::await_end(report);
+        }
+        process::send(Signal::KILL.number(), Target::Process(child));
+        Self::Killed
+    }
+
     /// Reads the pipe to its end: the exec closes it, or death.
     pub fn await_end(report: &OwnedFd) -> Self {
         let mut message = [0; 300];

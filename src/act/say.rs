@@ -1,7 +1,7 @@
 //! Words to people, and records to the log. A message that is lost is never a failure.
 
 use core::fmt::{self, Write};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use crate::decide::error::Error;
 use crate::decide::exit;
@@ -156,9 +156,9 @@ impl Voice {
         }
     }
 
-    /// Whether steps are told on the descriptor of that number.
-    pub fn tells_steps_at(&self, number: RawFd) -> bool {
-        self.apart.as_ref().map_or(self.fd(), |fd| fd.as_fd()).as_raw_fd() == number
+    /// Whether steps are told where the server has its standard error: there they can be told to the end.
+    pub fn is_standard_error(&self) -> bool {
+        self.apart.is_none() && !matches!(self.place, Place::File(_))
     }
 
     /// Records why a start failed, unless the caller is told in the same place.

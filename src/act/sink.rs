@@ -2,8 +2,7 @@
 
 use std::os::fd::{BorrowedFd, OwnedFd};
 
-use crate::act::launch::spawn_orphan;
-use crate::act::logger::Logger;
+use crate::act::logger::{Logger, spawn_orphan};
 use crate::act::logs::{Logs, Mark};
 use crate::act::say::{Place, Priority, Voice, failed};
 use crate::decide::error::{Error, Result};
@@ -82,6 +81,11 @@ impl Sink {
     /// Where the handler's standard output and error go: where vsrun's own words go. None: as they are.
     pub fn handler<'a>(&self, voice: &'a Voice) -> Option<BorrowedFd<'a>> {
         if self.is_same() { None } else { Some(voice.fd()) }
+    }
+
+    /// The logdir, if there is one.
+    pub fn dir(&self) -> Option<BorrowedFd<'_>> {
+        self.logs.as_ref().map(Logs::dir)
     }
 
     /// Where the server's file ends now.

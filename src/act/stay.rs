@@ -170,5 +170,6 @@ fn prepare(mut plan: Plan, stdin: bool, claims: &Claims, caller: &mut Option<Cal
         service: notify.and_then(|(address, ping)| Service::new(&address, ping)),
         caller: None,
         afterwards,
+        moves: plan.moves,
     })
 }

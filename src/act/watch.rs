@@ -29,7 +29,7 @@ use crate::decide::time::{Span, Time};
 use crate::decide::traps::Traps;
 use crate::sys::process::{self, Pid, Target, Usage};
 use crate::sys::wait::Signals;
-use crate::sys::{self, Errno, clock, heap};
+use crate::sys::{self, Errno, clock, heap, identity};
 
 /// Everything that a manager has.
 pub struct Watch {
@@ -61,6 +61,8 @@ pub struct Watch {
     pub caller: Option<Caller>,
     /// What becomes of us then.
     pub afterwards: Afterwards,
+    /// Whether it leaves the directory that it was called in.
+    pub moves: bool,
 }
 
 /// What becomes of vsrun once the server has been started.
@@ -143,15 +145,13 @@ pub fn now() -> Time {
 impl Loop<'_> {
     /// The server has been started: whoever waited for it is told.
     fn announce(&mut self) {
-        if let Some(caller) = self.watch.caller.take() {
-            caller.ready();
-        }
+        self.watch.caller.take().into_iter().for_each(Caller::ready);
         if self.watch.afterwards == Afterwards::Leave {
             process::leave(exit::OK);
         }
-        if let Some(service) = &mut self.watch.service {
-            service.ready();
-        }
+        self.watch.service.iter_mut().for_each(Service::ready);
+        // Else the file system that it was called in could not be unmounted.
+        self.watch.moves.then(identity::leave_dir);
         heap::release_stack();
     }
 
@@ -178,14 +178,14 @@ impl Loop<'_> {
         watch.ear.begin();
         let output = watch.sink.server(&watch.voice);
         let debug = watch.debug.then_some(&watch.voice);
-        let pidfile = watch.pidfile.as_ref();
+        let (dir, pidfile) = (watch.sink.dir(), watch.pidfile.as_ref());
         let (ear, voice) = match watch.ear.pipe() {
             Ok(Some((read, write, number))) => (Some(read), Some((write, number))),
             Ok(None) => (None, None),
             Err(why) => return self.cannot_launch(why),
         };
         let ready = voice.as_ref().map(|(write, number)| (write.as_fd(), *number));
-        let wires = Wires { output, error: output, pidfile, ready, attempt, debug, ..Wires::resting() };
+        let wires = Wires { output, error: output, dir, pidfile, ready, attempt, debug, ..Wires::resting() };
         let mark = watch.sink.mark();
         watch.handler.iter_mut().for_each(|handler| handler.begin());
         match spawn(&watch.program, &wires) {

@@ -56,12 +56,14 @@ pub struct Capabilities {
 }
 
 impl Capabilities {
-    /// Reads names or numbers, separated by commas, or `none`.
+    /// Reads names, with or without `CAP_`, or numbers, separated by commas, or `none`.
     pub fn parse(list: &[u8]) -> Option<Self> {
         let mut set = 0;
         if list != b"none" {
             for word in parts(list, b',') {
-                let place = place(CAPABILITIES, word).map_or_else(|| number(word), |place| Some(place.into()))?;
+                let bare = word.split_at_checked(4).filter(|(start, _)| start.eq_ignore_ascii_case(b"CAP_"));
+                let place = place(CAPABILITIES, bare.map_or(word, |(_, name)| name))
+                    .map_or_else(|| number(word), |place| Some(place.into()))?;
                 set |= 1u64.checked_shl(u32::try_from(place).ok()?)?;
             }
         }
@@ -158,12 +160,25 @@ mod tests {
             ("kill,kill", 1 << 5),
             ("10", 1 << 10),
             ("63,0", 1 << 63 | 1),
+            ("CAP_CHOWN,cap_kill", 1 << 5 | 1),
         ] {
             assert_eq!(caps(list), Some(set), "{list}");
         }
-        for wrong in
-            ["", ",", "kill,", ",kill", "kill,,chown", "none,kill", "cap_kill", "64", "-1", "all", "kill chown"]
-        {
+        for wrong in [
+            "",
+            ",",
+            "kill,",
+            ",kill",
+            "kill,,chown",
+            "none,kill",
+            "cap_",
+            "cap_cap_kill",
+            "cap_64x",
+            "64",
+            "-1",
+            "all",
+            "kill chown",
+        ] {
             assert_eq!(caps(wrong), None, "{wrong}");
         }
         assert_eq!(CAPABILITIES.split(|byte| *byte == b',').count(), 41);

@@ -100,7 +100,8 @@ flags! {
 
     Start WorkDir 'w' "work-dir" ["DIR" "dir"]
     "its working directory, inside its root"
-    "The server's working directory, entered after the chroot and so inside of it; there a relative DIR begins at the new /. The default is the caller's "
+    "The server's working directory, entered as USER after the chroot and so inside of it; there a relative DIR begins "
+    "at the new /. The default is the caller's "
     "directory; with --logdir, that directory; with --root, always / of the new root.";
 
     Start Background 'b' "background" []
@@ -214,11 +215,11 @@ flags! {
 
     Start Caps ' ' "caps" ["LIST" "string"]
     "keep just these capabilities, or none"
-    "The server keeps exactly the capabilities of LIST: names of capabilities(7) without cap_, in any case, or numbers, "
+    "The server keeps exactly the capabilities of LIST: names of capabilities(7), with or without CAP_, in any case, or numbers, "
     "separated by commas; or none. All others leave the bounding set for good, those of LIST are permitted, effective, "
     "inheritable and ambient, so that they live on in a server with --user: '-u web --caps net_bind_service' may open "
     "port 80 and do nothing else of root's. One that cannot be kept, or another that does not go, ends the start (125). "
-    "Needs CAP_SETPCAP. Without --caps, a server with a --user other than root has no capabilities at all.";
+    "Needs CAP_SETPCAP, except for none where no capability is left to drop. Without --caps, a server with a --user other than root has no capabilities at all.";
 
     Start Argv0 ' ' "argv0" ["NAME" "string"]
     "the server's argv[0]"

@@ -134,11 +134,13 @@ pub enum Cause {
     NotInPath,
     /// A symbolic link is there; what it leads to is not.
     Dangling,
+    /// A relative path, which leads nowhere from this directory.
+    NotHere,
 }
 
 impl Cause {
     /// All causes, in the order of their numbers.
-    const ALL: [Self; 12] = [
+    const ALL: [Self; 13] = [
         Self::Plain,
         Self::NoInterpreter,
         Self::NoLoader,
@@ -151,6 +153,7 @@ impl Cause {
         Self::NoFormat,
         Self::NotInPath,
         Self::Dangling,
+        Self::NotHere,
     ];
 
     /// The cause with that number.
@@ -192,6 +195,7 @@ impl fmt::Display for Because<'_> {
             Cause::Foreign => ("", " is a program for another machine"),
             Cause::NoFormat => ("", " is neither a program nor a script that begins with #!"),
             Cause::NotInPath => return f.write_str(" (in no directory of the server's PATH)"),
+            Cause::NotHere => ("looked for in the directory ", ""),
             Cause::Dangling => ("", " is a symbolic link to what is not there"),
         };
         if self.cause != Cause::Plain {

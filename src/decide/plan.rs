@@ -18,7 +18,7 @@ use super::signal::Signal;
 use super::steps::{self, Program};
 use super::text::shell_words;
 use super::time::Span;
-use super::traps::Traps;
+use super::traps::{Trap, Traps};
 use super::word::Word;
 
 /// All that will be done.
@@ -50,6 +50,12 @@ pub struct Plan {
     pub syslog: Option<Syslog>,
     /// What vsrun does when it stays. None: it becomes the server.
     pub stay: Option<Stay>,
+    /// Whether it then leaves the directory that it was called in.
+    pub moves: bool,
+    /// Whether a terminal is reopened for writing only: the server is another user, and has no use for its keys.
+    pub hides_keys: bool,
+    /// Whether a SIGHUP that was ignored at the call stays ignored.
+    pub ignores_hangup: bool,
 }
 
 /// Where each step is told.
@@ -110,6 +116,7 @@ pub struct Stay {
 pub fn plan(options: &mut Options, facts: &Facts<'_>) -> Result<Plan> {
     let identity = identity(options, facts)?;
     let change = identity.as_ref().filter(|_| facts.euid == 0 && facts.ids == Ids::Free);
+    let change = change.filter(|identity| !is_same(identity, facts));
     let handler = match options.manager.and_then(|managed| managed.handler) {
         Some(path) => Some(handler(path, options, facts, identity.as_ref(), change)?),
         None => None,
@@ -118,6 +125,10 @@ pub fn plan(options: &mut Options, facts: &Facts<'_>) -> Result<Plan> {
     let command = shell_words(options.command.iter().map(|word| word.to_bytes()));
     let server = steps::server(options, facts, identity.as_ref(), change)?;
     let policy = policy(options);
+    let ignores_hangup = ignores_hangup(options, facts);
+    if ignores_hangup {
+        options.on_signal.push((Signal::HUP, Trap::Ignore));
+    }
     let (traps, ready) = (Traps::new(policy.role, &options.on_signal), options.ready.unwrap_or(Ready::Exec));
     let sockets = endpoint::count(facts.handed.count, &options.listen);
     if let Ready::Newline(number) = ready
@@ -150,7 +161,15 @@ pub fn plan(options: &mut Options, facts: &Facts<'_>) -> Result<Plan> {
         ready,
         syslog,
         stay,
+        moves: steps::moves(options, facts),
+        hides_keys: options.user.is_some() && !options.has(Id::Stdin),
+        ignores_hangup,
     })
+}
+
+/// nohup(1) has said so, and nothing on the command line says otherwise.
+fn ignores_hangup(options: &Options, facts: &Facts<'_>) -> bool {
+    facts.hangup_ignored && !options.background && options.on_signal.iter().all(|(given, _)| *given != Signal::HUP)
 }
 
 /// Who the server will be. None: who we are.
@@ -178,6 +197,18 @@ fn identity(options: &Options, facts: &Facts<'_>) -> Result<Option<Identity>> {
     Err(Error::refused(format_args!("started using wrong user ID ({is}), expected {expected}")))
 }
 
+/// Whether there is nothing to change: then no privilege is needed, as in a user namespace without setgroups(2). Root
+/// needs no group that it does not have.
+fn is_same(identity: &Identity, facts: &Facts<'_>) -> bool {
+    let wanted = |group: &u32| *group == identity.gid || identity.groups.contains(group);
+    facts.euid == identity.uid
+        && facts.egid == identity.gid
+        && facts.groups.as_ref().is_some_and(|groups| {
+            let has = |group: &u32| *group == identity.gid || groups.contains(group);
+            groups.iter().all(wanted) && (identity.uid == 0 || identity.groups.iter().all(has))
+        })
+}
+
 fn handler(
     path: Word,
     options: &Options,
@@ -189,7 +220,7 @@ fn handler(
     env.remove(&|name| name.starts_with(b"VSRUN_") || is_for_us(name));
     env.set(b"VSRUN_SERVER_COMMAND", &shell_words(options.command.iter().map(|word| word.to_bytes())));
     let full = steps::absolute(path, facts)?;
-    Ok(steps::beside(path, vec![full], vec![path], env, identity, change))
+    Ok(steps::beside(path, vec![full], vec![path], env, identity, change, steps::spare(options)))
 }
 
 #[inline(never)]
@@ -217,7 +248,7 @@ fn output(
         *path = steps::absolute(path, facts)?;
     }
     let env = facts.env.of(identity);
-    Ok(Output::Logger(steps::beside(command, paths, words, env, identity, change)))
+    Ok(Output::Logger(steps::beside(command, paths, words, env, identity, change, steps::spare(options))))
 }
 
 /// Where the records have to be sent by vsrun itself: `logger -t TAG` has them already.

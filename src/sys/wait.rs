@@ -36,12 +36,12 @@ pub fn mask(mask: Mask) -> Result<()> {
 }
 
 /// Sets the disposition of every signal to its default, whatever was inherited: ignored ones live over exec, and with
-/// SIGCHLD ignored children vanish unreported.
-pub fn reset_dispositions() {
+/// SIGCHLD ignored children vanish unreported. SIGHUP may be left as it is.
+pub fn reset_dispositions(keep_hangup: bool) {
     // The kernel's struct sigaction (handler, flags, restorer, mask): at most 32 bytes on every machine, and all zero
     // is SIG_DFL.
     let default = [0u64; 4];
-    for signal in 1..=64 {
+    for signal in if keep_hangup { 2 } else { 1 }..=64 {
         // SAFETY: the structure is larger than what the kernel reads. KILL and STOP are answered with EINVAL.
         let _ =
             unsafe { libc::syscall(libc::SYS_rt_sigaction, signal, &raw const default, core::ptr::null::<u64>(), SET) };
@@ -132,24 +132,47 @@ pub fn next(fds: Waited<'_>, millis: Option<u64>) -> [bool; MOST] {
     ready
 }
 
+/// Sleeps until the other end of a pipe is closed, whatever is written before, or until so many milliseconds have passed.
+/// Returns whether it is closed.
+pub fn for_end(pipe: BorrowedFd<'_>, millis: u64) -> bool {
+    let until = super::clock::monotonic() + millis;
+    loop {
+        let rest = timespec(until.saturating_sub(super::clock::monotonic()));
+        match poll(&mut [PollFd::from_borrowed_fd(pipe, PollFlags::empty())], Some(&rest)) {
+            Err(Errno::INTR) => {}
+            result => return result.is_ok_and(|count| count > 0),
+        }
+    }
+}
+
 /// Sleeps so many milliseconds: for what no descriptor tells.
 pub fn nap(millis: u64) {
     let _ = rustix::thread::nanosleep(&timespec(millis));
 }
 
-/// Ignores SIGHUP while something is done, and sets it to its default afterwards.
+/// Ignores SIGHUP while something is done, and sets it to what it was afterwards.
 pub(super) fn without_hangup<T>(act: impl FnOnce() -> T) -> T {
-    // The kernel's struct sigaction has the handler first on every machine that vsrun is built for; SIG_IGN is 1.
-    set_hangup(1);
+    let before = hangup(Some(&[SIG_IGN, 0, 0, 0]));
     let result = act();
-    set_hangup(0);
+    hangup(Some(&before));
     result
 }
 
-fn set_hangup(handler: u64) {
-    let action = [handler, 0, 0, 0];
-    // SAFETY: the structure is larger than what the kernel reads.
-    let _ = unsafe {
-        libc::syscall(libc::SYS_rt_sigaction, libc::SIGHUP, &raw const action, core::ptr::null::<u64>(), SET)
-    };
+/// Whether SIGHUP is ignored.
+pub fn is_hangup_ignored() -> bool {
+    // A 32-bit machine has the flags in the upper half.
+    hangup(None).first().is_some_and(|handler| usize::try_from(*handler & HANDLER) == Ok(1))
+}
+
+/// The kernel's struct sigaction has the handler first on every machine that vsrun is built for.
+const SIG_IGN: u64 = 1;
+const HANDLER: u64 = if cfg!(target_pointer_width = "64") { u64::MAX } else { 0xffff_ffff };
+
+/// Sets what SIGHUP does, if asked to. Returns what it did.
+fn hangup(new: Option<&[u64; 4]>) -> [u64; 4] {
+    let mut old = [0; 4];
+    let new = new.map_or(core::ptr::null(), |new| new.as_ptr());
+    // SAFETY: both structures are larger than what the kernel reads or writes.
+    let _ = unsafe { libc::syscall(libc::SYS_rt_sigaction, libc::SIGHUP, new, old.as_mut_ptr(), SET) };
+    old
 }

@@ -362,3 +362,15 @@ pub fn resize(terminal: &File, rows: u16, columns: u16) {
     // SAFETY: the size lives through the call.
     check(unsafe { libc::ioctl(terminal.as_raw_fd(), libc::TIOCSWINSZ, &raw const size) }).unwrap();
 }
+
+/// A session keyring of its own, with a key of that name.
+pub fn make_key(name: &CStr) -> io::Result<()> {
+    // SAFETY: no name, so a new keyring without one.
+    check_long(unsafe { libc::syscall(libc::SYS_keyctl, 1, 0) })?;
+    // SAFETY: the strings live through the call; -3 is the session keyring.
+    check_long(unsafe { libc::syscall(libc::SYS_add_key, c"user".as_ptr(), name.as_ptr(), c"x".as_ptr(), 1_usize, -3) })
+}
+
+fn check_long(result: libc::c_long) -> io::Result<()> {
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}

@@ -33,6 +33,9 @@
 //! | `lock FILE` | takes a classic record lock on FILE, to write |
 //! | `regain FILE` | tries all ways back to root and writes how each went |
 //! | `push FD FILE` | tries to push a keystroke into the terminal on FD and writes how that went |
+//! | `reach PID FILE` | tries all ways into process PID and writes how each went |
+//! | `terminal FD FILE` | tries what an open terminal is good for and writes how each went |
+//! | `keys NAME FILE` | writes whose the session keyring is, and whether key NAME is found there |
 //! | `scribble FD FILE` | tries to write to descriptor FD and writes how that went |
 //! | `processes PID N` | lets the user of process PID have N processes, as far as the hard limit goes |
 //! | `serve FD` | answers every connection to the socket FD with its pid |
@@ -54,6 +57,7 @@
 #![allow(clippy::std_instead_of_core, clippy::std_instead_of_alloc, clippy::indexing_slicing)]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::cast_possible_truncation)]
 
+mod attack;
 mod kernel;
 mod notify;
 mod report;
@@ -94,6 +98,9 @@ enum Action {
     Lock(PathBuf),
     Regain(PathBuf),
     Push(i32, PathBuf),
+    Reach(i32, PathBuf),
+    Terminal(i32, PathBuf),
+    Keys(OsString, PathBuf),
     Scribble(i32, PathBuf),
     Processes(i32, u64),
     Serve(i32),
@@ -156,6 +163,9 @@ fn next_action(words: &mut Words) -> Option<Action> {
         Some("lock") => Action::Lock(path(words)),
         Some("regain") => Action::Regain(path(words)),
         Some("push") => Action::Push(small(words), path(words)),
+        Some("reach") => Action::Reach(small(words), path(words)),
+        Some("terminal") => Action::Terminal(small(words), path(words)),
+        Some("keys") => Action::Keys(text(words), path(words)),
         Some("scribble") => Action::Scribble(small(words), path(words)),
         Some("processes") => Action::Processes(small(words), number(words)),
         Some("serve") => Action::Serve(small(words)),
@@ -213,6 +223,9 @@ fn perform(action: Action, arguments: &[OsString], words: &mut Words, life: &mut
         Action::Lock(file) => kernel::lock(&file),
         Action::Regain(file) => append(&file, kernel::regain().as_bytes()),
         Action::Push(fd, file) => append_line(&file, &OsString::from(kernel::push_keystroke(fd))),
+        Action::Reach(pid, file) => append(&file, attack::reach(pid).as_bytes()),
+        Action::Terminal(fd, file) => append(&file, attack::terminal(fd).as_bytes()),
+        Action::Keys(name, file) => append(&file, attack::keys(&name.to_string_lossy()).as_bytes()),
         Action::Scribble(fd, file) => append_line(&file, &OsString::from(kernel::scribble(fd))),
         Action::Processes(pid, most) => kernel::limit_processes(pid, most),
         Action::Serve(fd) => kernel::serve(fd, format!("{}\n", kernel::pid()).as_bytes()),
