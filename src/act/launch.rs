@@ -7,7 +7,7 @@ use crate::act::pidfile::Pidfile;
 use crate::act::prepared::Prepared;
 use crate::act::report::{EXEC_IS_NEXT, EXEC_WITHOUT_PIDFILE, FORK, Failure};
 use crate::act::say::{Priority, Voice};
-use crate::act::writer;
+use crate::act::{walk, writer};
 use crate::decide::exit;
 use crate::decide::step::{Rights, Step};
 use crate::sys::child::Memory;
@@ -177,6 +177,7 @@ pub fn take_over(program: &Prepared, wires: &Wires<'_>) -> Failure {
             voice.say(Priority::Debug, format_args!("{}: {step}", process::id()));
         }
         if let Err(why) = perform(step, program, wires, &mut way) {
+            wait::ignore_writes(true);
             let mut failure = Failure::new(place, why);
             if let Step::Exec(_) | Step::Root(_) | Step::Dir(_) = step {
                 failure.cause = explain::explain(step, &program.paths, why, &mut failure.detail);
@@ -241,7 +242,7 @@ fn perform(step: &Step, program: &Prepared, wires: &Wires<'_>, way: &mut Way) ->
             program.name_itself("WATCHDOG_PID");
             Ok(())
         }
-        Step::Root(dir) => identity::change_root(dir),
+        Step::Root(dir) => walk::change_root(dir),
         Step::Dir(dir) => identity::change_dir(dir),
         Step::Inside(_) => identity::prove_inside(),
         Step::Groups(groups) => identity::set_groups(groups),
@@ -279,6 +280,7 @@ fn execute(step: &Step, program: &Prepared, aim: Aim) -> Errno {
     if let Step::Write(rules) = step {
         writer::write(*rules);
     }
+    wait::ignore_writes(false);
     let mut worst = Errno::NOENT;
     for path in &program.paths {
         let why = match aim {

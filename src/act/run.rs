@@ -13,6 +13,7 @@ use crate::act::say::{self, Priority, Wanted};
 use crate::act::sink;
 use crate::act::sockets::{self, Sockets};
 use crate::act::stay::{Stayed, stay};
+use crate::act::walk;
 use crate::decide::error::{Error, Result};
 use crate::decide::flags::Id;
 use crate::decide::options::Options;
@@ -29,8 +30,9 @@ use crate::sys::{fd, process, wait};
 #[inline(never)]
 pub fn run(options: &mut Options) -> Result<Box<Stayed>> {
     let stdin = options.has(Id::Stdin);
-    let plan = plan_of(options)?;
     wait::reset_dispositions();
+    let plan = plan_of(options)?;
+    walk::check_root(options.root)?;
     if plan.stay.is_some() || plan.background { stay(plan, stdin) } else { Err(become_server(plan)) }
 }
 

@@ -155,6 +155,18 @@ impl Voice {
         }
     }
 
+    /// Records a warning in the place of the records, and on standard error where that is another: the place may be the
+    /// trouble.
+    pub fn say_twice(&self, words: fmt::Arguments<'_>) {
+        self.say(Priority::Warning, words);
+        if let Place::File(_) = self.place {
+            let mut line = Line::new();
+            let _ = write!(line, "vsrun: {words}");
+            line.end_with(b'\n');
+            fd::write_or_lose(fd::standard(2), line.as_bytes());
+        }
+    }
+
     /// Whether steps are told on the descriptor of that number.
     pub fn tells_steps_at(&self, number: RawFd) -> bool {
         self.apart.as_ref().map_or(self.fd(), |fd| fd.as_fd()).as_raw_fd() == number

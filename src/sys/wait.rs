@@ -1,5 +1,6 @@
 //! Waiting: signals blocked and read from a descriptor, and the only place where vsrun sleeps.
 
+use core::ffi::c_int;
 use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd};
 
 use rustix::event::{PollFd, PollFlags, poll};
@@ -36,16 +37,31 @@ pub fn mask(mask: Mask) -> Result<()> {
 }
 
 /// Sets the disposition of every signal to its default, whatever was inherited: ignored ones live over exec, and with
-/// SIGCHLD ignored children vanish unreported.
+/// SIGCHLD ignored children vanish unreported. Those that a write of our own may send us stay ignored, so that the
+/// write fails instead; blocked ones are read from [`Signals`] all the same.
 pub fn reset_dispositions() {
-    // The kernel's struct sigaction (handler, flags, restorer, mask): at most 32 bytes on every machine, and all zero
-    // is SIG_DFL.
-    let default = [0u64; 4];
-    for signal in 1..=64 {
-        // SAFETY: the structure is larger than what the kernel reads. KILL and STOP are answered with EINVAL.
-        let _ =
-            unsafe { libc::syscall(libc::SYS_rt_sigaction, signal, &raw const default, core::ptr::null::<u64>(), SET) };
-    }
+    (1..=64).filter(|signal| !OF_WRITES.contains(signal)).for_each(|signal| dispose(signal, DEFAULT));
+    ignore_writes(true);
+}
+
+/// To a pipe that nobody reads, and beyond the limit of file sizes.
+const OF_WRITES: [c_int; 2] = [libc::SIGPIPE, libc::SIGXFSZ];
+/// The handlers that are none, on every machine.
+const DEFAULT: u64 = 0;
+const IGNORED: u64 = 1;
+
+/// Whether a write that cannot be done only fails; otherwise it is the end of the process, as it is for other programs.
+pub fn ignore_writes(ignored: bool) {
+    OF_WRITES.into_iter().for_each(|signal| dispose(signal, if ignored { IGNORED } else { DEFAULT }));
+}
+
+/// Sets the disposition of a signal.
+fn dispose(signal: c_int, handler: u64) {
+    // The kernel's struct sigaction (handler, flags, restorer, mask) is at most 32 bytes long on every machine that vsrun
+    // is built for, and begins with the handler.
+    let action = [handler, 0, 0, 0];
+    // SAFETY: the structure is larger than what the kernel reads. KILL and STOP are answered with EINVAL.
+    let _ = unsafe { libc::syscall(libc::SYS_rt_sigaction, signal, &raw const action, core::ptr::null::<u64>(), SET) };
 }
 
 /// A signal that has come.
@@ -139,17 +155,8 @@ pub fn nap(millis: u64) {
 
 /// Ignores SIGHUP while something is done, and sets it to its default afterwards.
 pub(super) fn without_hangup<T>(act: impl FnOnce() -> T) -> T {
-    // The kernel's struct sigaction has the handler first on every machine that vsrun is built for; SIG_IGN is 1.
-    set_hangup(1);
+    dispose(libc::SIGHUP, IGNORED);
     let result = act();
-    set_hangup(0);
+    dispose(libc::SIGHUP, DEFAULT);
     result
-}
-
-fn set_hangup(handler: u64) {
-    let action = [handler, 0, 0, 0];
-    // SAFETY: the structure is larger than what the kernel reads.
-    let _ = unsafe {
-        libc::syscall(libc::SYS_rt_sigaction, libc::SIGHUP, &raw const action, core::ptr::null::<u64>(), SET)
-    };
 }

@@ -108,7 +108,7 @@ fn attributes_stand_in_their_places() {
         ]
     );
     // The handler and the logger have nothing of these, and lose what --user takes.
-    let Output::Logger(logger) = plan.output else { panic!("no logger") };
+    let Output::Logger(logger, _) = plan.output else { panic!("no logger") };
     for steps in [plan.stay.unwrap().handler.unwrap().steps, logger.steps] {
         let [.., uid, rights, proof, descriptors, Step::Exec(_)] = steps.as_slice() else { panic!("{steps:?}") };
         assert_eq!([uid, rights], [&Step::Uid(33, Rights::Gone), &Step::Rights(Rights::Gone)]);
