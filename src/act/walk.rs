@@ -62,10 +62,11 @@ pub fn to(dir: &CStr, what: &str, path: &CStr) -> Result<Walk> {
 /// # Errors
 /// When it may not. That it cannot be entered is left to the step that does it.
 pub fn check_root(root: Option<Word>) -> Result<()> {
+    let Some(root) = root else { return Ok(()) };
     let mut walk = Walk::begin();
-    match root.map(|root| (root, walk.go_to(root))) {
-        Some((root, Err(why))) if walk.refusal.is_some() => Err(walk.error("root", root, why)),
-        Some(_) | None => Ok(()),
+    match walk.go_to(root) {
+        Err(why) if walk.refusal.is_some() => Err(walk.error("root", root, why)),
+        Err(_) | Ok(()) => Ok(()),
     }
 }
 
