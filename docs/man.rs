@@ -393,8 +393,8 @@ as SIGTERM does
 as SIGHUP does
 
 = `reopen`
-`vsrun.log` is opened anew under its name, for programs such as logrotate(8) that rename it. The old file goes on
-where that fails, and no symbolic link is followed.
+`vsrun.log` is opened again under its name, and so is `logfile` where --log-size is given, for programs such as
+logrotate(8) that rename them: see LOGROTATE. The old file goes on where that fails, and no symbolic link is followed.
 
 = `ignore`
 nothing
@@ -433,16 +433,30 @@ Whether a syslog daemon listens is not for `vsrun` to know: some loggers end wit
 
 in UTC; the server's output goes to `DIR/logfile`; the handler's goes to `vsrun.log`. When `vsrun` starts, and at each
 restart by SIGHUP, what is there is renamed to `vsrun.log.N` and `logfile.N`, N one more than the highest number of
-that name, and new files are begun: no file is ever replaced, and a renamed file keeps its name. A restart after a
-crash goes on in the same files. A process that outlives such a rotation goes on writing to the file it has open,
+that name, and new files are begun: no file is ever replaced, and a renamed file keeps its name. A number is used once
+while a manager lives; `logfile.N.gz` counts as N, and is not deleted; numbers of more than six digits are not `vsrun`'s.
+When 999999 is taken, there is no further rotation, and a warning. A restart after a crash goes on in the same files. A process that outlives such a rotation goes on writing to the file it has open,
 under its new name.
+
+A manager opens the path DIR again at each rotation. Where it leads to another directory by then, the new files are begun
+there; where it cannot be opened, a warning goes to the old `vsrun.log` and to standard error, and the old files go on.
 
 Renamed files that were last written longer ago than KEEP are deleted when `vsrun` starts, and by a manager also at
 each rotation and once an hour. Nothing else in DIR is touched.
 
 A DIR that is made belongs to the server's user and group, with mode 0750; parents that have to be made stay root's
 (or the caller's), with mode 0755. The files have mode 0640, whatever the umask; `logfile` belongs to the server's
-user, `vsrun.log` does not. They are always made anew, so no link that is waiting in DIR is followed.
+user, `vsrun.log` does not. No link that is waiting in DIR is followed, and where others than root (or the caller) may
+write to DIR, no file that is there is written to: it is renamed, and a new one is made.
+
+.SS Directories that root uses
+
+When `vsrun` is root, it goes to DIR, to the directories of pidfiles and Unix sockets, to that of --root and to that of
+--env-dir one component at a time. Once a component belongs to another user than root (or the owner of `/`), every later
+one must belong to that same user, and a symbolic link counts with its own owner: otherwise that user could make root use
+what is not the user's. DIR itself must belong to root or to the server's user; a DIR that is missing is made in a
+directory of a user only if it is to belong to that user. What is refused is told with the component and its owner,
+and nothing has been made. A link of root's own, such as `/var/run`, is followed.
 
 .SS --log-size
 
@@ -461,6 +475,34 @@ files in DIR; it heeds no signal but SIGKILL and, from its manager, SIGHUP. When
 second; once the pipe is full too, the server waits in its write. Of what a server has written before it ended the
 handler and the next life wait up to half a second, so that `logfile` is complete for them. A handler reads the newest
 file from its beginning, where it was rotated during the life.
+
+When the limit of file sizes that `vsrun` was started with (`ulimit -f`) is reached, the next file is begun.
+
+.SS LOGROTATE
+
+`vsrun` rotates by itself, and needs no other program for it. Where logrotate(8) is to do it, give it the option
+`dateext`, so that its names (`logfile-20261125`) are not `vsrun`'s, and `nocreate`; give `vsrun` --log-size with a SIZE
+that is never reached, so that it can open `logfile` again, and --on-signal `USR1=reopen`:
+
+    /var/log/web/vsrun.log /var/log/web/logfile {
+        daily
+        rotate 14
+        dateext
+        nocreate
+        missingok
+        compress
+        delaycompress
+        su root root
+        sharedscripts
+        postrotate
+            vsrun --signal USR1 /run/web-manager.pid
+        endscript
+    }
+
+Without `dateext` both would use the same names in opposite orders: the newest file of logrotate(8) is `logfile.1`, which
+is the oldest of `vsrun`, and so the first that --log-files deletes. A `vsrun` that is told to open its file again and
+finds it renamed to `vsrun.log.1` warns of that. Without --log-size the server itself has `logfile` open: then
+logrotate(8) needs `copytruncate` for it, which loses what is written meanwhile, or a server that is restarted.
 
 .SS --syslog-usage
 
@@ -586,8 +628,9 @@ socket forgets a peer that it was connected to.
 Without an address a port is that of `[::]`, for both families, or of `0.0.0.0` where there is no IPv6. When an address
 is in use, the message names the process that has it, where `/proc` tells.
 
-A Unix socket belongs to the server's user and group, with mode 0660. A path that exists is an error, unless it is a
-socket that nobody listens on any more, and a pidfile lock of ours (--pidfile or --manager) proves that no other
+A Unix socket belongs to the server's user and group, with mode 0660. Root makes it in a directory of its own beside its
+place, gives it to the user there and moves it to its place, so that no user can exchange it. A path that exists is an error, unless it is a
+socket of `vsrun`'s user or the server's that nobody listens on any more, and a pidfile lock of ours (--pidfile or --manager) proves that no other
 instance lives: then it is replaced. `vsrun` removes the socket at its end where it stays, and when the start fails.
 Where it becomes the server the socket is left behind, and the next start with that --pidfile replaces it.
 
@@ -843,6 +886,15 @@ left` for --linger.
 
 = `rotated: this file has been renamed`, `rotated: the files begin anew`, `reopened: the file was opened anew` (info)
 The last record of an old vsrun.log, and the first of a new one.
+
+= `the log directory 'DIR' is another one now: the files begin there` (notice)
+The path of --logdir leads to another directory than before.
+
+= `cannot rotate the log files in 'DIR': WHY; they go on`, `cannot reopen ...` (warning)
+Also on standard error. Where DIR is there again, the next rotation begins new files in it.
+
+= `vsrun.log was renamed to vsrun.log.1 by another program, whose numbers are not vsrun's` (warning)
+See LOGROTATE.
 
 = `shutdown: WHY, status N` (info, or err where N is not 0)
 WHY is `on request`, `with the server`, `after too many restarts`, or `without a server` where the start failed.

@@ -195,12 +195,12 @@ fn all_findings_are_told() {
     let before = tree(&world);
     let found = findings(&place, options.clone(), &path("missing"));
     let expected = [
-        format!("pidfile '{}': No such file or directory", path("no/pid")),
-        format!("pidfile '{}': No such file or directory", path("none/monitor")),
+        format!("cannot use pidfile '{}': No such file or directory", path("no/pid")),
+        format!("cannot use pidfile '{}': No such file or directory", path("none/monitor")),
         format!("cannot listen on '127.0.0.1:{port}' (pid {} has it): Address in use", sys::pid()),
         format!("cannot listen on '{}' (what is there is no socket): Address in use", path("plain")),
         format!("handler: cannot execute '{}': Permission denied (", path("plain")),
-        format!("logdir '{}': Not a directory", path("plain/d")),
+        format!("cannot use logdir '{}': Not a directory", path("plain/d")),
         format!("cannot change directory to '{}': No such file or directory", path("nowhere")),
         format!("cannot execute '{}': No such file or directory", path("missing")),
     ];

@@ -106,7 +106,7 @@ fn what_is_planted_is_not_followed() {
         fs::rename(&log, &moved).unwrap();
         plant(&victim, &log);
         manager.signal(libc::SIGUSR1);
-        await_true("the complaint in the old file", || kit::text(&moved).contains("cannot open the log file anew"));
+        await_true("the complaint in the old file", || kit::text(&moved).contains("cannot reopen the log files"));
         manager.signal(libc::SIGWINCH);
         await_true("the old file to go on", || kit::text(&moved).contains("SIGWINCH"));
         assert_eq!(kit::text(&victim), "precious\n");

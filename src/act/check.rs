@@ -10,7 +10,7 @@ use crate::act::report::{FORK, Failure, Start};
 use crate::act::run::plan_of;
 use crate::act::say::{self, Place, Voice};
 use crate::act::sockets::{self, Alone};
-use crate::act::{env_dir, logs, sink, stay};
+use crate::act::{env_dir, logs, sink, stay, walk};
 use crate::decide::error::{Error, Result};
 use crate::decide::exit;
 use crate::decide::options::Options;
@@ -45,6 +45,7 @@ pub fn check(options: &mut Options) -> ! {
             }
         }
     };
+    findings.take("", walk::check_root(options.root));
     let pidfiles = findings.take("", stay::pidfiles(&plan)).unwrap_or_default();
     findings.debug = (plan.debug != Debug::Off).then_some(&voice);
     findings.take("", sockets::set_aside(&plan.listen));
@@ -61,13 +62,13 @@ pub fn check(options: &mut Options) -> ! {
     let mut made = &b""[..];
     match plan.output {
         Output::Same => {}
-        Output::Files { dir, .. } => {
-            findings.take("", logs::look(dir));
+        Output::Files { dir, rules, .. } => {
+            findings.take("", logs::look(dir, rules.owner));
             if dir::about_path(dir).is_err() {
                 made = dir.to_bytes().strip_prefix(b"./").unwrap_or(dir.to_bytes());
             }
         }
-        Output::Logger(logger) => {
+        Output::Logger(logger, _) => {
             if findings.take("", sink::find(&logger)).is_some() {
                 findings.rehearse("logger: ", logger, b"");
             }
@@ -86,7 +87,7 @@ fn warn_of_neighbours(plan: &Plan) {
         tell("warning: the terminal cannot be reopened for writing only: the server can read its keys");
     }
     let handler = plan.stay.as_ref().and_then(|stay| stay.handler.as_ref());
-    let logger = if let Output::Logger(logger) = &plan.output { Some(logger) } else { None };
+    let logger = if let Output::Logger(logger, _) = &plan.output { Some(logger) } else { None };
     let mut steps = handler.into_iter().chain(logger).flat_map(|program| &program.steps);
     if let Some(Step::Rights(Rights::Spare(not_these))) = steps.find(|step| matches!(step, Step::Rights(_)))
         && caps::spare(*not_these).is_none()

@@ -5,6 +5,7 @@ use core::ffi::CStr;
 use std::os::fd::AsFd;
 
 use crate::act::say::failed;
+use crate::act::walk::{self, Walk};
 use crate::decide::environ::from_file;
 use crate::decide::error::{Error, Result};
 use crate::decide::text::Clean;
@@ -37,12 +38,13 @@ pub fn read(path: Word) -> Result<Vec<Word>> {
             names.push(word(name.to_bytes().to_vec()));
         }
     };
-    let listed = Dir::open(path).and_then(|dir| dir.each(&mut note).map(|()| dir));
+    let walk = walk::to(path, "--env-dir", path)?;
+    let listed = sys::walk::list(walk.fd()).and_then(|dir| dir.each(&mut note).map(|()| dir));
     let dir = listed.map_err(|why| fail(b"", why))?;
     let mut contents = Contents::default();
     let mut entries = Vec::new();
     for name in names {
-        let is_variable = refill(&mut contents, &dir, name).map_err(|why| fail(name.to_bytes(), why))?;
+        let is_variable = refill(&mut contents, &dir, name, &walk).map_err(|why| fail(name.to_bytes(), why))?;
         if is_variable {
             entries.push(from_file(name.to_bytes(), &contents));
         }
@@ -51,11 +53,15 @@ pub fn read(path: Word) -> Result<Vec<Word>> {
 }
 
 /// Reads one file. Answers whether it is one, and no directory; EINVAL for what can be no variable.
-fn refill(contents: &mut Contents, dir: &Dir, name: &CStr) -> sys::Result<bool> {
+fn refill(contents: &mut Contents, dir: &Dir, name: &CStr, walk: &Walk) -> sys::Result<bool> {
     let file = contents::open_beneath(dir.as_fd(), name)?;
     let about = dir::about(file.as_fd())?;
     if about.directory {
         return Ok(false);
+    }
+    // A second name of a file of root's would give its first line to the server.
+    if !walk.admits(&about) {
+        return Err(Errno::PERM);
     }
     if !about.regular || about.size > MOST || name.to_bytes().contains(&b'=') {
         return Err(Errno::INVAL);

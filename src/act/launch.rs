@@ -6,8 +6,7 @@ use crate::act::pidfile::Pidfile;
 use crate::act::prepared::Prepared;
 use crate::act::report::{EXEC_IS_NEXT, EXEC_WITHOUT_PIDFILE, FORK, Failure};
 use crate::act::say::{Place, Priority, Voice};
-use crate::act::writer;
-use crate::act::{confine, explain};
+use crate::act::{confine, explain, walk, writer};
 use crate::decide::exit;
 use crate::decide::step::{Rights, Step};
 use crate::sys::child::Memory;
@@ -170,6 +169,7 @@ pub fn take_over(program: &Prepared, wires: &Wires<'_>) -> Failure {
             }
         }
         if let Err(why) = perform(step, program, wires, &mut way) {
+            wait::ignore_writes(true);
             let mut failure = Failure::new(place, why);
             if let Step::Exec(_) | Step::Root(_) | Step::Dir(_) | Step::ReplacedDir(_) = step {
                 failure.cause = explain::explain(step, &program.paths, why, &mut failure.detail);
@@ -242,7 +242,7 @@ fn perform(step: &Step, program: &Prepared, wires: &Wires<'_>, way: &mut Way) ->
         Step::CallersDir(dir, which) => confine::return_to(dir, *which).map(|is| way.replaced = is),
         Step::ReplacedDir(dir) if way.replaced => identity::change_dir(dir),
         Step::ReplacedDir(_) => Ok(()),
-        Step::Root(dir) => identity::change_root(dir),
+        Step::Root(dir) => walk::change_root(dir),
         Step::Dir(dir) => identity::change_dir(dir),
         Step::Inside(_) => identity::prove_inside(),
         Step::Keyring => keyring::join_own(),
@@ -274,6 +274,7 @@ fn execute(step: &Step, program: &Prepared, aim: Aim) -> Errno {
     if let Step::Write(rules) = step {
         writer::write(*rules);
     }
+    wait::ignore_writes(false);
     let mut worst = Errno::NOENT;
     for path in &program.paths {
         let why = match aim {

@@ -9,6 +9,7 @@ use crate::act::say::failed;
 use crate::decide::error::{Error, Result};
 use crate::decide::exit;
 use crate::decide::signal::Signal;
+use crate::decide::step::Step;
 use crate::decide::steps::Program;
 use crate::decide::time::{Span, Time};
 use crate::sys::process::{Forked, Pid, Target};
@@ -35,8 +36,12 @@ pub struct Logger {
     /// What it is.
     pub program: Prepared,
     pipe: OwnedFd,
-    /// What it has for standard output and error. None: what vsrun has.
+    /// What it has for standard output. None: what vsrun has.
     output: Option<OwnedFd>,
+    /// What it has for standard error when it is started next. None: the same.
+    error: Option<OwnedFd>,
+    /// Of a writer: all of its steps, of which some are left out where the directory is not its user's.
+    steps: Vec<Step>,
     /// Its process.
     pub life: Option<Life>,
     pause: Span,
@@ -57,13 +62,39 @@ impl Logger {
     /// Not started yet.
     pub fn new(name: &'static str, program: Program, pipe: OwnedFd, output: Option<OwnedFd>) -> Self {
         let program = Prepared::new(program);
-        Self { name, program, pipe, output, life: None, pause: PAUSES.0, again: None }
+        Self { name, program, pipe, output, error: None, steps: Vec::new(), life: None, pause: PAUSES.0, again: None }
     }
 
     /// What it is connected to.
     pub fn wires(&self) -> Wires<'_> {
         let output = self.output.as_ref().map(AsFd::as_fd);
-        Wires { input: Some(self.pipe.as_fd()), output, error: output, ..Wires::default() }
+        let error = self.error.as_ref().map_or(output, |error| Some(error.as_fd()));
+        Wires { input: Some(self.pipe.as_fd()), output, error, ..Wires::default() }
+    }
+
+    /// What a writer writes to: a directory, where it is another one, and the file in it that was begun there. It has
+    /// its user's rights, or vsrun's own.
+    pub fn write_to(&mut self, dir: Option<OwnedFd>, file: OwnedFd, as_user: bool) {
+        self.output = dir.or(self.output.take());
+        self.error = Some(file);
+        if self.steps.is_empty() {
+            self.steps.clone_from(&self.program.steps);
+        }
+        // There is room for all of them: nothing is allocated later.
+        let is_users = |step: &Step| {
+            matches!(step, Step::Groups(_) | Step::Gid(_) | Step::Uid(..) | Step::Rights(_) | Step::Proof { .. })
+        };
+        self.program.steps.clear();
+        self.program.steps.extend(self.steps.iter().filter(|step| as_user || !is_users(step)));
+    }
+
+    /// Ends a writer, and starts another one on the same pipe. No byte is lost: what was not moved is in the pipe.
+    pub fn replace(&mut self, now: Time) {
+        if let Some(life) = self.life.take() {
+            process::send(Signal::KILL.number(), Target::Process(life.pid));
+        }
+        self.again = Some(now);
+        self.tend(now);
     }
 
     /// When it is to be started again, or must have come to its exec.
@@ -155,6 +186,8 @@ impl Logger {
     pub fn launch(&mut self, now: Time) -> sys::Result<OwnedFd> {
         let launched = spawn(&self.program, &self.wires())?;
         self.life = Some(Life { pid: launched.pid, since: now, report: None });
+        // It would keep the space of a deleted file.
+        self.error = None;
         Ok(launched.report)
     }
 

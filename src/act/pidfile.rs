@@ -5,6 +5,7 @@ use core::fmt::Write;
 use std::os::fd::{AsFd, OwnedFd};
 
 use crate::act::say::failed;
+use crate::act::walk;
 use crate::decide::error::{Error, Result};
 use crate::decide::text::{Clean, Text};
 use crate::decide::word::{Word, word};
@@ -56,7 +57,8 @@ impl Pidfile {
         if name.is_empty() {
             return Err(Error::refused(format_args!("pidfile '{shown}' names a directory")));
         }
-        let dir = Dir::open_path(parent).map_err(fail)?;
+        let mut walk = walk::to(parent, "pidfile", path)?;
+        let (is_shared, dir) = (walk.is_shared(), walk.take().map_err(fail)?);
         for _ in 0..PATIENCE {
             let (file, made) = match open(&dir, name, purpose) {
                 Ok(Some(found)) => found,
@@ -74,7 +76,7 @@ impl Pidfile {
                 undo();
                 fail(why)
             })?;
-            if let Some(fault) = fault(&about) {
+            if let Some(fault) = fault(&about).or(if is_shared { contents_fault(&file) } else { None }) {
                 return Err(Error::refused(format_args!("pidfile '{shown}' {fault}")));
             }
             let locked = match purpose {
@@ -201,6 +203,17 @@ fn fault(about: &About) -> Option<&'static str> {
     } else {
         None
     }
+}
+
+/// Where others may write, the name may be a second one of any file of root's, whatever the number of its links was at
+/// that moment: nothing is written to one that does not look like a pidfile.
+fn contents_fault(file: &OwnedFd) -> Option<&'static str> {
+    let mut buffer = [0; 32];
+    let count = dir::head(file.as_fd(), &mut buffer).unwrap_or(buffer.len());
+    let text = buffer.get(..count).unwrap_or_default();
+    let number = text.strip_suffix(b"\n").unwrap_or(text);
+    let is_number = count < buffer.len() && number.iter().all(u8::is_ascii_digit);
+    if is_number { None } else { Some("holds something else than a number, in a directory that others may write") }
 }
 
 /// Whether the name still names that file.

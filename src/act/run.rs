@@ -13,6 +13,7 @@ use crate::act::say::{self, Priority, Wanted};
 use crate::act::sink;
 use crate::act::sockets::{self, Sockets};
 use crate::act::stay::{Stayed, stay};
+use crate::act::walk;
 use crate::decide::error::{Error, Result};
 use crate::decide::flags::Id;
 use crate::decide::options::Options;
@@ -30,8 +31,10 @@ use crate::sys::{fd, process, terminal, wait};
 #[inline(never)]
 pub fn run(options: &mut Options) -> Result<Box<Stayed>> {
     let stdin = options.has(Id::Stdin);
+    wait::ignore_writes(true);
     let plan = plan_of(options)?;
     wait::reset_dispositions(plan.ignores_hangup);
+    walk::check_root(options.root)?;
     if plan.hides_keys {
         // Where it cannot be, it stays as it is: --check says so.
         let _ = [1, 2].map(terminal::write_only);

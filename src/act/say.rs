@@ -156,6 +156,18 @@ impl Voice {
         }
     }
 
+    /// Records a warning in the place of the records, and on standard error where that is another: the place may be the
+    /// trouble.
+    pub fn say_twice(&self, words: fmt::Arguments<'_>) {
+        self.say(Priority::Warning, words);
+        if let Place::File(_) = self.place {
+            let mut line = Line::new();
+            let _ = write!(line, "vsrun: {words}");
+            line.end_with(b'\n');
+            fd::write_or_lose(fd::standard(2), line.as_bytes());
+        }
+    }
+
     /// Whether steps are told where the server has its standard error: there they can be told to the end.
     pub fn is_standard_error(&self) -> bool {
         self.apart.is_none() && !matches!(self.place, Place::File(_))

@@ -290,7 +290,7 @@ flags! {
 
     Stay OnSignal ' ' "on-signal" ["SIGNAL=ACTION" "string"] repeatable
     "what a signal to vsrun does (repeatable)"
-    "What is done when SIGNAL comes. ACTION is stop, restart, reopen (open vsrun.log anew under its name), ignore, "
+    "What is done when SIGNAL comes. ACTION is stop, restart, reopen (the log files under their names), ignore, "
     "forward or forward:SIGNAL. TERM and INT stop, HUP restarts, every other signal is forwarded unless said otherwise; "
     "with --init all are. Repeatable, for different signals. See SIGNALS.";
 

@@ -31,6 +31,7 @@ pub mod steps;
 pub mod text;
 pub mod time;
 pub mod traps;
+pub mod trust;
 pub mod values;
 pub mod word;
 pub mod words;

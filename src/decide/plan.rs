@@ -83,12 +83,14 @@ pub struct Syslog {
 pub enum Output {
     /// Where they went before.
     Same,
-    /// To the logger's standard input.
-    Logger(Program),
+    /// To the logger's standard input, a pipe that belongs to this user and group.
+    Logger(Program, Option<(u32, u32)>),
     /// To files.
     Files {
         /// The logdir.
         dir: Word,
+        /// The same from / on, where that can be told.
+        later: Word,
         /// What is kept there.
         rules: Rules,
         /// What is between the server and its file. None: nothing.
@@ -235,7 +237,9 @@ fn output(
         let files = options.log_files.unwrap_or(u64::MAX);
         let rules = Rules { keep, owner, size: options.log_size.unwrap_or(u64::MAX), files };
         let writer = options.log_size.map(|_| steps::writer(rules, change));
-        return Ok(Output::Files { dir, rules, writer });
+        // A manager opens it again, wherever it is by then.
+        let later = steps::absolute(dir, facts).unwrap_or(dir);
+        return Ok(Output::Files { dir, later, rules, writer });
     }
     let Some(tag) = options.syslog else { return Ok(Output::Same) };
     let words = match &options.logger {
@@ -248,7 +252,9 @@ fn output(
         *path = steps::absolute(path, facts)?;
     }
     let env = facts.env.of(identity);
-    Ok(Output::Logger(steps::beside(command, paths, words, env, identity, change, steps::spare(options))))
+    let owner = change.map(|identity| (identity.uid, identity.gid));
+    let program = steps::beside(command, paths, words, env, identity, change, steps::spare(options));
+    Ok(Output::Logger(program, owner))
 }
 
 /// Where the records have to be sent by vsrun itself: `logger -t TAG` has them already.

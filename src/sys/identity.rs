@@ -25,35 +25,35 @@ pub fn effective_gid() -> u32 {
     u32::try_from(id).unwrap_or(u32::MAX)
 }
 
-/// Changes the root directory, and nothing else: the working directory stays outside until it is changed too.
+/// Changes the root directory. The working directory is the same one then, with the name `/`.
 ///
 /// # Errors
-/// Those of chroot(2); EPERM when the root is still another directory.
-pub fn change_root(dir: &CStr) -> Result<()> {
-    change(dir, c"/", |dir| rustix::process::chroot(dir))
+/// Those of fchdir(2) and chroot(2); EPERM when the root is still another directory.
+#[inline(never)]
+pub fn change_root(dir: BorrowedFd<'_>) -> Result<()> {
+    let there = dir::about(dir)?.identity;
+    rustix::process::fchdir(dir)?;
+    rustix::process::chroot(c".")?;
+    verified(dir::about_path(c"/")?.identity == there)
 }
 
 /// Changes the working directory.
 ///
 /// # Errors
 /// Those of chdir(2); EPERM when it is still another one.
-pub fn change_dir(dir: &CStr) -> Result<()> {
-    change(dir, c".", |dir| rustix::process::chdir(dir))
-}
-
 /// Leaves the working directory for `/`, as far as that goes.
 pub fn leave_dir() {
     let _ = rustix::process::chdir(c"/");
 }
 
-/// Goes there, and looks whether the place that means it is the same directory then.
+/// Goes there, and looks whether the working directory is the same directory then.
 #[inline(never)]
-fn change(dir: &CStr, place: &CStr, go: fn(&CStr) -> Result<()>) -> Result<()> {
+pub fn change_dir(dir: &CStr) -> Result<()> {
     // To be asked about does not make an automounter mount, but to be entered does: another directory would be there.
     let _ = rustix::fs::statvfs(dir);
     let there = dir::about_path(dir)?.identity;
-    go(dir)?;
-    verified(dir::about_path(place)?.identity == there)
+    rustix::process::chdir(dir)?;
+    verified(dir::about_path(c".")?.identity == there)
 }
 
 /// Enters a directory that is open.

@@ -28,9 +28,11 @@ pub mod pidfd;
 pub mod pipe;
 pub mod power;
 pub mod process;
+pub mod shared;
 pub mod socket;
 pub mod terminal;
 pub mod wait;
+pub mod walk;
 
 pub use rustix::io::Errno;
 

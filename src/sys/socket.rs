@@ -40,9 +40,25 @@ pub fn bind(address: &[u8], kind: Kind) -> Result<OwnedFd> {
         // Whatever the system's default is.
         set_ipv6_v6only(&socket, false)?;
     }
-    // SAFETY: the address is as long as it says.
-    check(unsafe { libc::bind(socket.as_raw_fd(), address.as_ptr().cast(), length(address)) })?;
+    bind_to(socket.as_fd(), address)?;
     Ok(socket)
+}
+
+/// A Unix socket of connections, which has no address yet.
+///
+/// # Errors
+/// Those of socket(2).
+pub fn unix() -> Result<OwnedFd> {
+    socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)
+}
+
+/// Gives it its address.
+///
+/// # Errors
+/// Those of bind(2).
+pub fn bind_to(socket: BorrowedFd<'_>, address: &[u8]) -> Result<()> {
+    // SAFETY: the address is as long as it says.
+    check(unsafe { libc::bind(socket.as_raw_fd(), address.as_ptr().cast(), length(address)) }).map(drop)
 }
 
 /// Lets connections come.

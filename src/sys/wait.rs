@@ -1,5 +1,6 @@
 //! Waiting: signals blocked and read from a descriptor, and the only place where vsrun sleeps.
 
+use core::ffi::c_int;
 use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd};
 
 use rustix::event::{PollFd, PollFlags, poll};
@@ -36,16 +37,32 @@ pub fn mask(mask: Mask) -> Result<()> {
 }
 
 /// Sets the disposition of every signal to its default, whatever was inherited: ignored ones live over exec, and with
-/// SIGCHLD ignored children vanish unreported. SIGHUP may be left as it is.
+/// SIGCHLD ignored children vanish unreported. SIGHUP may be left as it is. Those that a write of our own may send us stay
+/// ignored, so that the write fails instead; blocked ones are read from [`Signals`] all the same.
 pub fn reset_dispositions(keep_hangup: bool) {
-    // The kernel's struct sigaction (handler, flags, restorer, mask): at most 32 bytes on every machine, and all zero
-    // is SIG_DFL.
-    let default = [0u64; 4];
-    for signal in if keep_hangup { 2 } else { 1 }..=64 {
-        // SAFETY: the structure is larger than what the kernel reads. KILL and STOP are answered with EINVAL.
-        let _ =
-            unsafe { libc::syscall(libc::SYS_rt_sigaction, signal, &raw const default, core::ptr::null::<u64>(), SET) };
-    }
+    let kept = |signal: &c_int| OF_WRITES.contains(signal) || (keep_hangup && *signal == libc::SIGHUP);
+    (1..=64).filter(|signal| !kept(signal)).for_each(|signal| dispose(signal, DEFAULT));
+    ignore_writes(true);
+}
+
+/// To a pipe that nobody reads, and beyond the limit of file sizes.
+const OF_WRITES: [c_int; 2] = [libc::SIGPIPE, libc::SIGXFSZ];
+/// The handlers that are none, on every machine.
+const DEFAULT: u64 = 0;
+const IGNORED: u64 = 1;
+
+/// Whether a write that cannot be done only fails; otherwise it is the end of the process, as it is for other programs.
+pub fn ignore_writes(ignored: bool) {
+    OF_WRITES.into_iter().for_each(|signal| dispose(signal, if ignored { IGNORED } else { DEFAULT }));
+}
+
+/// Sets the disposition of a signal.
+fn dispose(signal: c_int, handler: u64) {
+    // The kernel's struct sigaction (handler, flags, restorer, mask) is at most 32 bytes long on every machine that vsrun
+    // is built for, and begins with the handler.
+    let action = [handler, 0, 0, 0];
+    // SAFETY: the structure is larger than what the kernel reads. KILL and STOP are answered with EINVAL.
+    let _ = unsafe { libc::syscall(libc::SYS_rt_sigaction, signal, &raw const action, core::ptr::null::<u64>(), SET) };
 }
 
 /// A signal that has come.
@@ -152,7 +169,7 @@ pub fn nap(millis: u64) {
 
 /// Ignores SIGHUP while something is done, and sets it to what it was afterwards.
 pub(super) fn without_hangup<T>(act: impl FnOnce() -> T) -> T {
-    let before = hangup(Some(&[SIG_IGN, 0, 0, 0]));
+    let before = hangup(Some(&[IGNORED, 0, 0, 0]));
     let result = act();
     hangup(Some(&before));
     result
@@ -165,7 +182,6 @@ pub fn is_hangup_ignored() -> bool {
 }
 
 /// The kernel's struct sigaction has the handler first on every machine that vsrun is built for.
-const SIG_IGN: u64 = 1;
 const HANDLER: u64 = if cfg!(target_pointer_width = "64") { u64::MAX } else { 0xffff_ffff };
 
 /// Sets what SIGHUP does, if asked to. Returns what it did.

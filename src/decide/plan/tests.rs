@@ -116,7 +116,7 @@ fn attributes_stand_in_their_places() {
         ]
     );
     // The handler and the logger have nothing of these, and lose what --user takes.
-    let Output::Logger(logger) = plan.output else { panic!("no logger") };
+    let Output::Logger(logger, _) = plan.output else { panic!("no logger") };
     for steps in [plan.stay.unwrap().handler.unwrap().steps, logger.steps] {
         let spare = Rights::Spare(chosen.set);
         let [.., uid, Step::Keyring, rights, proof, Step::Signals, Step::Exec(_)] = steps.as_slice() else {
