@@ -425,13 +425,14 @@ pub fn log_names(data: &[u8]) {
             let name = retention::renamed(of, generation);
             assert_eq!(name.as_bytes(), [data, b"\0"].concat(), "only what vsrun writes is its own");
             assert!(!data.contains(&b'/'));
+            assert_eq!(retention::taken(data, of), Some(generation));
         }
     }
-    let number = data.iter().take(8).fold(0, |sum: u64, byte| sum << 8 | u64::from(*byte));
+    let number = data.iter().take(4).fold(0, |sum: u32, byte| sum << 8 | u32::from(*byte));
     for of in [retention::OUTPUT, retention::RECORDS].iter().filter(|_| number > 0) {
         let name = retention::renamed(of, number);
         let name = name.as_bytes().strip_suffix(b"\0").unwrap();
-        assert_eq!(retention::generation(name, of), Some(number));
+        assert_eq!(retention::generation(name, of), Some(number).filter(|number| *number <= retention::LAST));
     }
     let time = |at: usize| data.get(at..at + 8).map_or(0, |bytes| i64::from_le_bytes(bytes.try_into().unwrap()));
     let (mtime, now, keep) = (time(0), time(8), Span(time(16).cast_unsigned()));
