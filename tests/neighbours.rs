@@ -233,9 +233,10 @@ fn no_signal_and_no_core_between_the_change_of_ids_and_the_exec() {
 #[test]
 fn a_helper_that_is_stopped_before_its_exec_is_given_up() {
     needs!(kit::root(), kit::tool("strace"));
-    let logger = |place: &Place| words!["-s", "tag", "--logger", format!("{} collect -", place.probe().display())];
-    let writer = |place: &Place| words!["-d", place.path("logs"), "1", "--log-size", "1M"];
-    let outputs: [(&dyn Fn(&Place) -> Vec<OsString>, &str); 2] = [(&logger, "logger"), (&writer, "writer")];
+    type Output = fn(&Place) -> Vec<OsString>;
+    let logger: Output = |place| words!["-s", "tag", "--logger", format!("{} collect -", place.probe().display())];
+    let writer: Output = |place| words!["-d", place.path("logs"), "1", "--log-size", "1M"];
+    let outputs: [(Output, &str); 2] = [(logger, "logger"), (writer, "writer")];
     let mut all = Vec::new();
     for (output, name) in outputs {
         for way in [words![], words!["-m", "-", "-"], words!["-b"]] {
