@@ -120,7 +120,7 @@ impl Logger {
     /// Lets the writer go on in the file that has the name then.
     pub fn reopen(&self) {
         if let Some(life) = &self.life {
-            process::send(Signal::HUP.number(), Target::Process(life.pid));
+            let _ = process::send(Signal::HUP.number(), Target::Process(life.pid));
         }
     }
 

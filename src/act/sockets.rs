@@ -5,7 +5,8 @@ use std::os::fd::{AsFd, OwnedFd, RawFd};
 
 use crate::act::holder;
 use crate::act::pidfile::{is_at, split};
-use crate::act::say::failed;
+use crate::act::ports;
+use crate::act::say::{because, failed};
 use crate::decide::endpoint::{self, Listen, Listener, Traffic};
 use crate::decide::error::{Error, Result};
 use crate::decide::text::Clean;
@@ -90,19 +91,21 @@ impl Sockets {
     }
 }
 
-/// What would keep the sockets from being had; makes none but those on ports, for a moment, and no file.
+/// What would keep the sockets from being had; makes no file, and takes no port.
 pub fn look(listen: &Listen, alone: Alone, tell: &mut dyn FnMut(Error)) {
     for listener in listen.own.iter().filter_map(|text| Listener::parse(text.to_bytes())) {
-        if let Err(why) = look_at(&listener, alone) {
-            tell(refused(&listener, why));
+        let found = if listener.is_path() {
+            look_at(&listener, alone).err().map(|why| refused(&listener, why))
+        } else {
+            ports::look(&listener)
+        };
+        if let Some(error) = found {
+            tell(error);
         }
     }
 }
 
 fn look_at(listener: &Listener<'_>, alone: Alone) -> sys::Result<()> {
-    if !listener.is_path() {
-        return on_port(listener).map(drop);
-    }
     let (parent, name) = split(listener.path());
     match Dir::open_path(parent)?.about(name) {
         Ok(_) if alone == Alone::Unknown || !holder::is_dead(listener) => Err(Errno::ADDRINUSE),
@@ -111,9 +114,14 @@ fn look_at(listener: &Listener<'_>, alone: Alone) -> sys::Result<()> {
     }
 }
 
-fn refused(listener: &Listener<'_>, why: Errno) -> Error {
-    let holder = if is_taken(why) { holder::of(listener) } else { String::new() };
-    failed(format_args!("cannot listen on '{}'{holder}", Clean(listener.text)), why)
+/// Why a socket cannot be had.
+pub fn refused(listener: &Listener<'_>, why: Errno) -> Error {
+    let reason = match why {
+        Errno::ADDRINUSE => holder::of(listener),
+        Errno::ACCESS if !listener.is_path() => "low ports need CAP_NET_BIND_SERVICE".into(),
+        _ => String::new(),
+    };
+    because(format_args!("cannot listen on '{}'", Clean(listener.text)), why, &reason)
 }
 
 /// A socket on a port.

@@ -3,12 +3,13 @@
 use alloc::boxed::Box;
 
 use crate::act::claims::Claims;
+use crate::act::deliver;
 use crate::act::detach::{Caller, Distance, Output, detach};
 use crate::act::handler::Handler;
 use crate::act::pidfile::{self, Pidfile};
 use crate::act::prepared::Prepared;
 use crate::act::ready::{Ear, Service};
-use crate::act::say::{Wanted, failed};
+use crate::act::say::{Priority, Wanted, failed};
 use crate::act::sink;
 use crate::act::sockets::{self, Sockets};
 use crate::act::watch::{Afterwards, Watch, watch};
@@ -146,6 +147,9 @@ fn prepare(mut plan: Plan, stdin: bool, claims: &Claims, caller: &mut Option<Cal
     let signals = Signals::open().map_err(|why| failed(format_args!("cannot listen to signals"), why))?;
     if afterwards == Afterwards::Stay {
         process::adopt_orphans();
+        if deliver::is_unreachable(&plan.server.steps, &plan.server.paths) {
+            voice.say(Priority::Warning, format_args!("{}", deliver::UNREACHABLE));
+        }
         sink.start()?;
     } else {
         voice.wanted = Wanted::Errors;

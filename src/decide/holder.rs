@@ -1,6 +1,6 @@
-//! Who has an address that cannot be had: the lines of /proc/net/tcp, tcp6, udp, udp6 and unix.
+//! Which socket occupies an address: the lines of /proc/net/tcp, tcp6, udp and udp6, which hold numbers only.
 
-use super::endpoint::{Listener, hex};
+use super::endpoint::{Listener, Traffic, hex};
 use super::text::parts;
 
 /// A socket, as the kernel lists it.
@@ -8,36 +8,50 @@ use super::text::parts;
 pub struct Socket<'a> {
     /// Its inode, by which a process that has it is found.
     pub inode: &'a [u8],
-    /// Whose it is; empty where the list does not tell.
+    /// The user it belongs to.
     pub uid: &'a [u8],
 }
 
 /// The socket in a list that keeps others from an address.
 pub fn find<'a>(table: &'a [u8], listener: &Listener<'_>) -> Option<Socket<'a>> {
-    parts(table, b'\n').find_map(|line| {
+    let socket = |line: &'a [u8]| {
         let mut words = parts(line, b' ').filter(|word| !word.is_empty());
         let mut word = |skip| words.nth(skip);
-        if listener.is_path() {
-            // The calls that wait for a server are listed too, in another state.
-            let (state, inode) = (word(5)?, word(0)?);
-            return (state == b"01" && word(0)? == listener.text).then_some(Socket { inode, uid: b"" });
-        }
         let (local, state, uid, inode) = (word(1)?, word(1)?, word(3)?, word(1)?);
-        // Listening for TCP, or not connected for UDP.
-        (matches!(state, b"0A" | b"07") && conflict(local, &listener.address)?).then_some(Socket { inode, uid })
-    })
+        // Of TCP only what listens counts: with SO_REUSEADDR, connections keep no one from a port. Of UDP, everything.
+        if listener.traffic == Traffic::Connections && state != b"0A" {
+            return None;
+        }
+        overlaps(local, &listener.address)?.then_some(Socket { inode, uid })
+    };
+    parts(table, b'\n').find_map(socket)
 }
 
-/// Whether a local address of the list is on the same port, and either of both addresses covers the other.
-fn conflict(local: &[u8], address: &[u8]) -> Option<bool> {
+/// IPv4 in IPv6: `::ffff:0.0.0.0`, which means every address of IPv4.
+const MAPPED: u128 = 0xffff << 32;
+
+/// Whether a local address of the list is on the same port and excludes ours, by the kernel's own rules
+/// (`inet_rcv_saddr_equal`). Whether a `[::]` is for IPv6 only is not listed: it is taken for both families.
+fn overlaps(local: &[u8], address: &[u8]) -> Option<bool> {
     let (theirs, port) = local.split_at_checked(local.len().checked_sub(5)?)?;
     let [_, _, port_high, port_low] = hex(port.get(1..)?)?.to_be_bytes();
-    // The last four bytes of an address tell enough, and those of IPv4 are the last of the one of IPv6 that it is mapped
-    // to. They are listed as a number of this machine.
-    let theirs = hex(theirs.get(theirs.len().checked_sub(8)?..)?)?.to_ne_bytes();
-    let ours = address.get(if address.len() > 16 { 20..24 } else { 4..8 })?;
-    let covers = theirs == [0; 4] || ours == [0; 4] || ours == theirs;
-    Some(covers && address.get(2..4)? == [port_high, port_low])
+    if address.get(2..4)? != [port_high, port_low] {
+        return Some(false);
+    }
+    // Each 32 bits are listed as a number of this machine.
+    let words = theirs.chunks(8).map(|word| hex(word).map(|number| u32::from_be_bytes(number.to_ne_bytes())));
+    let theirs = joined(words, theirs.len() == 8)?;
+    let bytes = address.get(if address.len() > 16 { 8..24 } else { 4..8 })?;
+    let words = bytes.chunks(4).map(|word| word.first_chunk().map(|word| u32::from_be_bytes(*word)));
+    let ours = joined(words, bytes.len() == 4)?;
+    let are_v4 = ours >> 32 == 0xffff && theirs >> 32 == 0xffff;
+    Some(ours == theirs || ours == 0 || theirs == 0 || are_v4 && [ours, theirs].contains(&MAPPED))
+}
+
+/// Words of 32 bits as one number; a single one is an address of IPv4.
+fn joined(words: impl Iterator<Item = Option<u32>>, is_v4: bool) -> Option<u128> {
+    let start = if is_v4 { 0xffff } else { 0 };
+    words.into_iter().try_fold(start, |sum, word| Some(sum << 32 | u128::from(word?)))
 }
 
 #[cfg(test)]
@@ -55,12 +69,6 @@ mod tests {
         1: 0000000000000000FFFF00000100007F:1F92 00000000000000000000000000000000:0000 0A 0:0 0:0 0 7 0 201 1\n   \
         2: 00000000000000000000000000000000:1F93 00000000000000000000000000000000:0000 0A 0:0 0:0 0 7 0 202 1\n   \
         3: 00000000000000000000000000000000:2F05 00000000000000000000000000000000:0000 0A 0:0 0:0 0 7 0 203 1\n";
-    const UNIX: &[u8] = b"Num       RefCount Protocol Flags    Type St Inode Path\n\
-        0000000000000000: 00000002 00000000 00010000 0001 03 0 /run/x\n\
-        0000000000000000: 00000002 00000000 00010000 0001 01 300 /run/x\n\
-        0000000000000000: 00000003 00000000 00000000 0001 03 301\n\
-        0000000000000000: 00000002 00000000 00010000 0001 01 302 /run/a b\n";
-
     #[test]
     #[cfg(target_endian = "little")]
     fn the_kernels_lists_are_read() {
@@ -89,14 +97,5 @@ mod tests {
         }
         let ssh = Listener::parse(b"22").unwrap();
         assert_eq!(find(TCP, &ssh), Some(Socket { inode: b"100", uid: b"0" }));
-        assert_eq!(find(UNIX, &ssh), None);
-    }
-
-    #[test]
-    fn paths_are_whole() {
-        let at = |path: &[u8]| find(UNIX, &Listener::parse(path).unwrap()).map(|found| found.inode);
-        assert_eq!(at(b"/run/x"), Some(&b"300"[..]));
-        assert_eq!(at(b"/x"), None);
-        assert_eq!(at(b"/run"), None);
     }
 }

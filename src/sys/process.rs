@@ -155,22 +155,25 @@ pub enum Target {
     Group(Pid),
 }
 
-/// Sends a signal. One who has just ended has no use for it any more: that is no error.
-pub fn send(signal: u8, target: Target) {
+/// Sends a signal to a child of ours.
+///
+/// # Errors
+/// EPERM when it belongs to another user; ESRCH when no process of the group is left.
+pub fn send(signal: u8, target: Target) -> Result<()> {
     let (Target::Process(pid) | Target::Group(pid)) = target;
     // 1 and everything below it would be init, ourselves, or everybody.
     if pid.0 <= 1 {
-        return;
+        return Err(Errno::SRCH);
     }
     if let Target::Group(_) = target {
         // SAFETY: the group of a child of ours that was not reaped.
         if check(unsafe { libc::kill(-pid.0, c_int::from(signal)) }).is_ok() {
-            return;
+            return Ok(());
         }
         // It has not come to lead a group yet.
     }
     // SAFETY: a child of ours that was not reaped, so the number is nobody else's.
-    let _ = unsafe { libc::kill(pid.0, c_int::from(signal)) };
+    check(unsafe { libc::kill(pid.0, c_int::from(signal)) }).map(drop)
 }
 
 /// Whether this is PID 1: a machine's init, or that of a pid namespace.
