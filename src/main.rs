@@ -58,7 +58,7 @@ fn start(words: Vec<Word>, at_exit: &mut Option<AtExit>) -> Result<Started> {
     fd::whole().map_err(|why| say::failed(format_args!("cannot open standard descriptors"), why))?;
     let mut words = Words::new(words);
     loop {
-        let mut options = Options::default();
+        let mut options = Options::none();
         let status = match cli::parse(&words, &mut options, at_exit)? {
             Request::Unread(unread) => {
                 words = facts::read_words(unread)?;

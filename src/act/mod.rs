@@ -24,6 +24,7 @@ pub mod prepared;
 pub mod ready;
 pub mod remains;
 pub mod report;
+pub mod reread;
 pub mod run;
 pub mod say;
 pub mod service_file;

@@ -7,9 +7,10 @@ use crate::act::prepared::Prepared;
 use crate::decide::error::Error;
 use crate::decide::exit;
 use crate::decide::image::{Because, Cause};
+use crate::decide::rights::needed;
 use crate::decide::step::Step;
 use crate::decide::text::Text;
-use crate::sys::{self, Errno, fd};
+use crate::sys::{self, Errno, attributes, fd};
 
 /// Says that all steps but the exec went well: who ends before this byte never was the program.
 pub const EXEC_IS_NEXT: u8 = b'>';
@@ -91,7 +92,16 @@ impl Failure {
         match self.step(program) {
             Some(step) => {
                 let (cause, path, host) = (self.cause, self.detail.as_bytes(), self.host(program));
-                write!(text, "cannot {step}: {why}{}", Because { cause, path, host: host.as_bytes() })
+                write!(text, "cannot {step}: {why}{}", Because { cause, path, host: host.as_bytes() })?;
+                let needed = if self.why == Errno::PERM || self.why == Errno::ACCESS { needed(step) } else { "" };
+                match step {
+                    _ if needed.is_empty() || cause != Cause::Plain => Ok(()),
+                    Step::Limit(limit) => {
+                        let most = attributes::hard_limit(limit.resource);
+                        write!(text, " (the hard limit is {most}: more needs {needed})")
+                    }
+                    _ => write!(text, " (needs {needed})"),
+                }
             }
             None => write!(text, "cannot start a process: {why}"),
         }

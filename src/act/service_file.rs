@@ -25,7 +25,7 @@ pub fn resolve(control: Control) -> Result<Control> {
         return Ok(control);
     }
     let words = read_words(Words::default().unread(control.pidfile, 0, 0))?;
-    let mut options = Options::default();
+    let mut options = Options::none();
     let runs = matches!(cli::parse(&words, &mut options, &mut None)?, Request::Run);
     let pidfile = options.manager.and_then(|managed| managed.pidfile).or(options.pidfile).filter(|_| runs);
     let Some(pidfile) = pidfile else {

@@ -159,7 +159,7 @@ fn prepare(mut plan: Plan, stdin: bool, claims: &Claims, caller: &mut Option<Cal
 
     Ok(Watch {
         policy: plan.policy,
-        program: Prepared::new(plan.server),
+        program: Prepared { source: plan.env_source, ..Prepared::new(plan.server) },
         command: plan.command,
         handler,
         sink,

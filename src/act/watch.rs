@@ -13,10 +13,10 @@ use crate::act::logs::Mark;
 use crate::act::pidfile::Pidfile;
 use crate::act::prepared::Prepared;
 use crate::act::ready::{Ear, Service};
-use crate::act::remains;
 use crate::act::report::Failure;
 use crate::act::say::{Place, Priority, Voice};
 use crate::act::sink::Sink;
+use crate::act::{remains, reread};
 use crate::decide::error::Error;
 use crate::decide::event::{Action, Ending, Event, Logs, To};
 use crate::decide::exit::{self, Exit};
@@ -168,13 +168,13 @@ impl Loop<'_> {
     }
 
     fn relaunch(&mut self, logs: Logs) -> Event {
-        if logs == Logs::Rotate {
+        if logs == Logs::Same {
+            let restarts = self.state.restarts();
+            self.say(Priority::Notice, format_args!("restarting the server (restart {restarts})"));
+        } else {
             self.watch.sink.rotate(&mut self.watch.voice);
-        }
-        let restarts = self.state.restarts();
-        match logs {
-            Logs::Rotate => self.say(Priority::Notice, format_args!("restarting the server on request")),
-            Logs::Same => self.say(Priority::Notice, format_args!("restarting the server (restart {restarts})")),
+            reread::reread(self.watch);
+            self.say(Priority::Notice, format_args!("restarting the server on request"));
         }
         self.launch()
     }

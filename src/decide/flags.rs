@@ -181,7 +181,9 @@ flags! {
     "without blanks at the end, where a NUL stands for a newline; an empty file unsets it. Names that begin with a dot "
     "and directories are passed over. DIR is read first of all, on the host and with vsrun's own rights, so a file may "
     "belong to root alone. A symbolic link is followed only within DIR. What cannot be read, is no regular file, is "
-    "longer than 64 KiB or has a '=' in its name ends the start (125). See ENVIRONMENT.";
+    "longer than 128 KiB with its name or has a '=' in its name ends the start (125). DIR is read again at each restart by "
+    "request, and not after a crash; what cannot be read then is recorded, and the previous variables stay. See "
+    "ENVIRONMENT.";
 
     Start ClearEnv ' ' "clear-env" []
     "begin with an empty environment"

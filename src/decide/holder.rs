@@ -27,31 +27,34 @@ pub fn find<'a>(table: &'a [u8], listener: &Listener<'_>) -> Option<Socket<'a>> 
     parts(table, b'\n').find_map(socket)
 }
 
-/// IPv4 in IPv6: `::ffff:0.0.0.0`, which means every address of IPv4.
-const MAPPED: u128 = 0xffff << 32;
+/// An address as four numbers of this machine, as the kernel lists it; one of IPv4 as the IPv6 address that it maps to.
+type Address = [u32; 4];
+
+/// `::ffff:0.0.0.0`, which means every address of IPv4.
+const MAPPED: Address = [0, 0, u32::from_ne_bytes([0, 0, 0xff, 0xff]), 0];
 
 /// Whether a local address of the list is on the same port and excludes ours, by the kernel's own rules
 /// (`inet_rcv_saddr_equal`). Whether a `[::]` is for IPv6 only is not listed: it is taken for both families.
 fn overlaps(local: &[u8], address: &[u8]) -> Option<bool> {
-    let (theirs, port) = local.split_at_checked(local.len().checked_sub(5)?)?;
-    let [_, _, port_high, port_low] = hex(port.get(1..)?)?.to_be_bytes();
-    if address.get(2..4)? != [port_high, port_low] {
-        return Some(false);
-    }
-    // Each 32 bits are listed as a number of this machine.
-    let words = theirs.chunks(8).map(|word| hex(word).map(|number| u32::from_be_bytes(number.to_ne_bytes())));
-    let theirs = joined(words, theirs.len() == 8)?;
+    let mut halves = parts(local, b':');
+    let theirs = address_of(halves.next()?, 8, hex)?;
+    let [_, _, port_high, port_low] = hex(halves.rest?)?.to_be_bytes();
     let bytes = address.get(if address.len() > 16 { 8..24 } else { 4..8 })?;
-    let words = bytes.chunks(4).map(|word| word.first_chunk().map(|word| u32::from_be_bytes(*word)));
-    let ours = joined(words, bytes.len() == 4)?;
-    let are_v4 = ours >> 32 == 0xffff && theirs >> 32 == 0xffff;
-    Some(ours == theirs || ours == 0 || theirs == 0 || are_v4 && [ours, theirs].contains(&MAPPED))
+    let ours = address_of(bytes, 4, |word| word.first_chunk().copied().map(u32::from_ne_bytes))?;
+    let are_v4 = ours.get(..3) == MAPPED.get(..3) && theirs.get(..3) == MAPPED.get(..3);
+    let covers = ours == theirs || [ours, theirs].contains(&[0; 4]) || are_v4 && [ours, theirs].contains(&MAPPED);
+    Some(covers && address.get(2..4)? == [port_high, port_low])
 }
 
-/// Words of 32 bits as one number; a single one is an address of IPv4.
-fn joined(words: impl Iterator<Item = Option<u32>>, is_v4: bool) -> Option<u128> {
-    let start = if is_v4 { 0xffff } else { 0 };
-    words.into_iter().try_fold(start, |sum, word| Some(sum << 32 | u128::from(word?)))
+/// Reads numbers of that many bytes each: four, or one of IPv4.
+#[inline(never)]
+fn address_of(text: &[u8], width: usize, read: fn(&[u8]) -> Option<u32>) -> Option<Address> {
+    let mut address = MAPPED;
+    let skipped = if text.len() == width { 3 } else { 0 };
+    for (place, word) in address.iter_mut().skip(skipped).zip(text.chunks(width)) {
+        *place = read(word)?;
+    }
+    Some(address)
 }
 
 #[cfg(test)]

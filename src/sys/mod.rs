@@ -27,6 +27,7 @@ pub mod pipe;
 pub mod power;
 pub mod process;
 pub mod sender;
+pub mod shared;
 pub mod socket;
 pub mod terminal;
 pub mod wait;
