@@ -37,13 +37,24 @@ pub fn of(listener: &Listener<'_>) -> String {
 /// When /proc does not show the sockets.
 #[inline(never)]
 pub fn on_port(listener: &Listener<'_>) -> sys::Result<Option<String>> {
-    let (six, four) = match listener.traffic {
-        Traffic::Connections => (c"/proc/net/tcp6", c"/proc/net/tcp"),
-        Traffic::Packets => (c"/proc/net/udp6", c"/proc/net/udp"),
+    let tables = match listener.traffic {
+        Traffic::Connections => [c"/proc/net/tcp", c"/proc/net/tcp6"],
+        Traffic::Packets => [c"/proc/net/udp", c"/proc/net/udp6"],
     };
-    // Without IPv6 there is only one.
-    let (four, six) = (Contents::read(four)?, Contents::read(six).unwrap_or_default());
-    Ok([&four, &six].into_iter().find_map(|table| find(table, listener)).map(|socket| process(&socket)))
+    let mut result = Ok(None);
+    for table in tables {
+        match Contents::read(table) {
+            Ok(table) => {
+                if let Some(socket) = find(&table, listener) {
+                    return Ok(Some(process(&socket)));
+                }
+            }
+            // Without IPv6, the table whose name ends with a 6 is missing.
+            Err(Errno::NOENT) if table.to_bytes().ends_with(b"6") => {}
+            Err(why) => result = Err(why),
+        }
+    }
+    result
 }
 
 /// Whether there is a socket at its path that nobody listens to.

@@ -94,14 +94,14 @@ impl Failure {
                 let (cause, path, host) = (self.cause, self.detail.as_bytes(), self.host(program));
                 write!(text, "cannot {step}: {why}{}", Because { cause, path, host: host.as_bytes() })?;
                 let needed = if self.why == Errno::PERM || self.why == Errno::ACCESS { needed(step) } else { "" };
-                match step {
-                    _ if needed.is_empty() || cause != Cause::Plain => Ok(()),
-                    Step::Limit(limit) => {
-                        let most = attributes::hard_limit(limit.resource);
-                        write!(text, " (the hard limit is {most}: more needs {needed})")
-                    }
-                    _ => write!(text, " (needs {needed})"),
+                if needed.is_empty() || cause != Cause::Plain {
+                    return Ok(());
                 }
+                if let Step::Limit(limit) = step {
+                    let most = attributes::hard_limit(limit.resource);
+                    return write!(text, " (the hard limit is {most}: more needs {needed})");
+                }
+                write!(text, " (needs {needed})")
             }
             None => write!(text, "cannot start a process: {why}"),
         }

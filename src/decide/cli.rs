@@ -272,7 +272,7 @@ fn push<T>(list: &mut Vec<T>, value: Option<T>, not: &'static str) -> &'static s
 fn unknown(arg: lexopt::Arg<'_>) -> Error {
     match arg {
         lexopt::Arg::Long(name) => Error::usage(format_args!("{}", Clean(&hints::option(name.as_bytes())))),
-        other => wrong(other.unexpected()),
+        other @ (lexopt::Arg::Short(_) | Value(_)) => wrong(other.unexpected()),
     }
 }
 

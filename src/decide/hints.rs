@@ -60,6 +60,7 @@ pub fn option(name: &[u8]) -> Vec<u8> {
 
 /// What is wrong with the value of an option, given what it is not.
 #[inline(never)]
+#[expect(clippy::wildcard_enum_match_arm, reason = "most options have no list of names")]
 pub fn value(row: &Row, value: &[u8], not: &str) -> Vec<u8> {
     let choices = row.choices();
     if !choices.is_empty() {
@@ -141,6 +142,7 @@ fn trap(value: &[u8]) -> Option<Vec<u8>> {
 
 /// Why a value is not what it should be, where that can be said; empty otherwise.
 #[inline(never)]
+#[expect(clippy::wildcard_enum_match_arm, reason = "the text of most options says enough")]
 fn reason(id: Id, value: &[u8], not: &str) -> Vec<u8> {
     let reason: &[u8] = match id {
         Id::Port | Id::Bind | Id::Listen => address(id, value),

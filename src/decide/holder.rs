@@ -13,18 +13,20 @@ pub struct Socket<'a> {
 }
 
 /// The socket in a list that keeps others from an address.
+#[inline(never)]
 pub fn find<'a>(table: &'a [u8], listener: &Listener<'_>) -> Option<Socket<'a>> {
-    let socket = |line: &'a [u8]| {
-        let mut words = parts(line, b' ').filter(|word| !word.is_empty());
-        let mut word = |skip| words.nth(skip);
-        let (local, state, uid, inode) = (word(1)?, word(1)?, word(3)?, word(1)?);
+    for line in parts(table, b'\n') {
+        let mut words = [&b""[..]; 10];
+        let found = parts(line, b' ').filter(|word| !word.is_empty());
+        words.iter_mut().zip(found).for_each(|(place, word)| *place = word);
+        let [_, local, _, state, _, _, _, uid, _, inode] = words;
         // Of TCP only what listens counts: with SO_REUSEADDR, connections keep no one from a port. Of UDP, everything.
-        if listener.traffic == Traffic::Connections && state != b"0A" {
-            return None;
+        let counts = listener.traffic == Traffic::Packets || state == b"0A";
+        if counts && overlaps(local, &listener.address) == Some(true) {
+            return Some(Socket { inode, uid });
         }
-        overlaps(local, &listener.address)?.then_some(Socket { inode, uid })
-    };
-    parts(table, b'\n').find_map(socket)
+    }
+    None
 }
 
 /// An address as four numbers of this machine, as the kernel lists it; one of IPv4 as the IPv6 address that it maps to.

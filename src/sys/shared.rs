@@ -48,12 +48,11 @@ impl Shared {
         }
         for (place, word) in words.iter().enumerate() {
             let bytes = word.to_bytes_with_nul();
-            // SAFETY: the words fit, as was just computed.
-            let text = unsafe { self.0.add(at) };
-            // SAFETY: there is room for them, and the mapping is another piece of memory.
+            let text = self.0.wrapping_add(at);
+            // SAFETY: the words fit, as was just computed, and the mapping is another piece of memory.
             unsafe { ptr::copy_nonoverlapping(bytes.as_ptr(), text, bytes.len()) };
             // SAFETY: the table has a place for each word.
-            unsafe { self.table().add(place).write(text.cast()) };
+            unsafe { self.table().wrapping_add(place).write(text.cast()) };
             at += bytes.len();
         }
         self.set_number(words.len());
@@ -64,7 +63,7 @@ impl Shared {
     pub fn write_text(&self, text: &[u8]) {
         let length = text.len().min(SIZE - WORD);
         // SAFETY: it is cut to what fits.
-        unsafe { ptr::copy_nonoverlapping(text.as_ptr(), self.0.add(WORD), length) };
+        unsafe { ptr::copy_nonoverlapping(text.as_ptr(), self.0.wrapping_add(WORD), length) };
         self.set_number(length);
     }
 
@@ -72,20 +71,20 @@ impl Shared {
     pub fn text(&self) -> &[u8] {
         let length = self.number().min(SIZE - WORD);
         // SAFETY: it is in the mapping, and the child that wrote it has ended.
-        unsafe { core::slice::from_raw_parts(self.0.add(WORD), length) }
+        unsafe { core::slice::from_raw_parts(self.0.wrapping_add(WORD), length) }
     }
 
     /// The table of pointers.
     pub(super) fn table(&self) -> *mut *const c_char {
-        // SAFETY: the mapping is longer. It begins at a page, so this is aligned.
-        unsafe { self.0.add(WORD) }.cast()
+        // The mapping begins at a page, so this is aligned.
+        self.0.wrapping_add(WORD).cast()
     }
 
     /// Ends the table with these pointers; there was room left for them.
     pub(super) fn end_table(&self, more: impl Iterator<Item = *const c_char>) {
         for (place, pointer) in (self.number()..).zip(more.chain([ptr::null()])) {
             // SAFETY: `write_words` was told how many there can be.
-            unsafe { self.table().add(place).write(pointer) };
+            unsafe { self.table().wrapping_add(place).write(pointer) };
         }
     }
 
