@@ -70,7 +70,7 @@ pub fn value(row: &Row, value: &[u8], not: &str) -> Vec<u8> {
     let found = match row.id {
         Id::StopSignal | Id::Signal => unknown_signal(value),
         Id::SuccessExit => words.find_map(|word| if number(word).is_none() { unknown_signal(word) } else { None }),
-        Id::OnSignal => trap(value),
+        Id::OnSignal => trap(value).map(|text| [b"'", value, b"': ", &text].concat()),
         Id::Limit => words
             .next()
             .and_then(|word| parts(word, b'=').next())
@@ -129,7 +129,7 @@ fn trap(value: &[u8]) -> Option<Vec<u8>> {
     if signal.is_some() {
         return signal;
     }
-    let Some(action) = halves.rest else { return Some([b"'", value, b"': '=ACTION' is missing"].concat()) };
+    let Some(action) = halves.rest else { return Some(b"'=ACTION' is missing".into()) };
     match action.strip_prefix(b"forward:") {
         Some(other) => unknown_signal(other),
         None if place(ACTIONS, action).is_some() => None,
