@@ -194,20 +194,26 @@ fn control() -> String {
 names must have the file open with the lock on it (`/proc/PID/fdinfo`), or, where the lock is exclusive, its parent
 must. It is held by a descriptor meanwhile (pidfd_open(2)), and lock and number are looked at once more, so that a
 number that has become a stranger's hits nobody: be it stale, of another pid namespace, or kept in the file by what a
-dead server left behind. A file that belongs to neither root nor the caller may name its owner's processes only.
+dead server left behind. A file that belongs to neither root nor the caller may name its owner's processes only. A server
+whose first thread has ended is found by its other threads.
 
 Where `/proc` is not there or does not tell, as it does to root without `CAP_SYS_PTRACE` about other users' processes,
-an exclusive lock's number is believed, but not the number 1; a server without a manager is unknown then. Without
-`/proc`, stop a managed server by its manager's pidfile. Before Linux 5.3, which brought pidfd_open(2), the process is
+an exclusive lock's number is believed, except the number 1, and only if the file belongs to root or to the caller and no
+other user can write to it; a server without a manager is unknown then. Without `/proc`, stop a managed server by its
+manager's pidfile. Before Linux 5.3, which brought pidfd_open(2), the process is
 looked at again just before it is signalled; without `/proc` too, it is unknown.
 
 Either pidfile of a managed server will do: --stop goes to the manager and ends the whole, --status tells whether it
-runs, and --signal goes to the process that the file names. There is no one to talk to but the lock, so these options
+runs, and --signal goes to the process that the file names. Between two runs the server's file is empty: --stop then
+searches `/proc` for the process that has that very file open and locked, and stops it at once. A service file, which
+begins with `#!`, may be given in place of its pidfile; the manager's pidfile comes before the server's. There is no one to talk to but the lock, so these options
 work on every server that keeps a pidfile of `vsrun`.
 
---status prints `running: pid N (FILE)`, N being the process that the file names; or `restarting`, `dead`, `not running`
+--status prints `running: pid N (FILE), up 3 h 12 min`, N being the process that the file names; the time since its
+start is there where `/proc` shows it. Otherwise it prints `restarting`, `dead`, `not running`
 or `unknown`, then `: FILE: ` and the reason. The words before the first colon do not change; --signal and --stop say the
-same on standard error where they signal nobody, but --stop is silent where nobody runs.
+same on standard error where they signal no process. --stop of what does not run says `not running: FILE`, and exits with
+{ok}.
 
 The exit statuses are those of rc scripts:
 
@@ -405,6 +411,12 @@ sends the signal, or another one in its place, on to the server
 So `--on-signal HUP=forward` is for a server that reads its configuration again at SIGHUP, and
 `--on-signal TERM=forward:QUIT` lets a server that ends gracefully at SIGQUIT do so; its end is what counts then (see
 THE MANAGER), and no --stop-timeout follows.
+
+A signal to a server of another user needs CAP_KILL, or CAP_SETUID: then it is sent by a short-lived child that has the
+server's user as its real user id, but stays root otherwise, so that this user can neither trace it nor read its memory. So a
+container that starts as root with SETUID and SETGID alone can stop its server. Where neither is there, as with a
+set-user-id COMMAND under a plain user's `vsrun`, a warning says so at the start, and one more when a signal was refused. A
+PID 1 that may not send SIGKILL exits instead, and the kernel ends all others.
 ";
 
 const OUTPUT: &str = "
@@ -762,8 +774,9 @@ finding.
 = Outside
 The user; the directory of --env-dir; the pidfiles, their directories and locks (a server that is running already is a finding); the
 addresses of the sockets; the logdir; the handler and the logger, as their user would execute them; and /dev/log with
---syslog-usage. To see whether a port is free, a socket is bound to it for a moment, and
-does not listen.
+--syslog-usage. Whether a port is free is read from the kernel's lists in `/proc/net`, so that no other program's bind(2)
+fails meanwhile; where they cannot be read, a line says `not checked`. A socket on [::] counts for IPv4 too, although it
+may be for IPv6 only.
 
 = Inside
 A child goes the way of the server, step by step, into its root and working directory, as its user, and looks at
@@ -850,7 +863,14 @@ two lives of its server.
 = `started using wrong user ID (N), expected M`
 `vsrun` is neither root nor USER; see --no-user-checks.
 
-= `cannot listen on 'ADDRESS' (pid N has it): WHY`
+= `already running: FILE is locked by pid N`
+That process has the lock. `not by pid M, which it names` follows where the file names another process: as a rule a server
+that has ended, whose child N has inherited the lock. End that child.
+
+= `cannot send SIGNAL to pid N: Operation not permitted (needs CAP_KILL or CAP_SETUID)`
+The process belongs to another user. This is recorded once. See SIGNALS.
+
+= `cannot listen on 'ADDRESS': WHY (pid N has it)`
 The address is in use, by that process where `/proc` tells. Of a Unix socket: see SOCKETS for when a file that is there
 is replaced.
 

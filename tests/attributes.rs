@@ -451,14 +451,14 @@ fn a_directory_that_cannot_be_read_is_an_error_that_names_it() {
     trouble("A=B", "variables/A=B'");
     sys::make_fifo(inside("FIFO").as_os_str()).unwrap();
     trouble("FIFO", "variables/FIFO'");
-    fs::write(inside("LARGE"), vec![b'x'; 70_000]).unwrap();
+    fs::write(inside("LARGE"), vec![b'x'; 140_000]).unwrap();
     trouble("LARGE", "variables/LARGE'");
     for target in ["/etc/passwd", "../file", "nowhere"] {
         std::os::unix::fs::symlink(target, inside("LINK")).unwrap();
         trouble("LINK", "variables/LINK'");
     }
     let strange = OsString::from_vec(b"new\nline".to_vec());
-    fs::write(Path::new(&directory).join(&strange), vec![0; 70_000]).unwrap();
+    fs::write(Path::new(&directory).join(&strange), vec![0; 140_000]).unwrap();
     attempt(&place, &directory, "variables/new\\x0aline'");
     assert_eq!(strange.as_bytes().len(), 8);
 }

@@ -197,8 +197,8 @@ fn all_findings_are_told() {
     let expected = [
         format!("cannot use pidfile '{}': No such file or directory", path("no/pid")),
         format!("cannot use pidfile '{}': No such file or directory", path("none/monitor")),
-        format!("cannot listen on '127.0.0.1:{port}' (pid {} has it): Address in use", sys::pid()),
-        format!("cannot listen on '{}' (what is there is no socket): Address in use", path("plain")),
+        format!("cannot listen on '127.0.0.1:{port}': Address in use (pid {} has it)", sys::pid()),
+        format!("cannot listen on '{}': Address in use (what is there is no socket)", path("plain")),
         format!("handler: cannot execute '{}': Permission denied (", path("plain")),
         format!("cannot use logdir '{}': Not a directory", path("plain/d")),
         format!("cannot change directory to '{}': No such file or directory", path("nowhere")),

@@ -10,7 +10,7 @@ use crate::act::report::{FORK, Failure, Start};
 use crate::act::run::plan_of;
 use crate::act::say::{self, Place, Voice};
 use crate::act::sockets::{self, Alone};
-use crate::act::{env_dir, logs, sink, stay, walk};
+use crate::act::{deliver, env_dir, logs, sink, stay, walk};
 use crate::decide::error::{Error, Result};
 use crate::decide::exit;
 use crate::decide::options::Options;
@@ -56,6 +56,7 @@ pub fn check(options: &mut Options) -> ! {
     }
     sockets::look(&plan.listen, alone, &mut |error| findings.add("", error));
     warn_of_neighbours(&plan);
+    let stays = plan.stay.is_some();
     if let Some(handler) = plan.stay.and_then(|stay| stay.handler) {
         findings.rehearse("handler: ", handler, b"");
     }
@@ -76,6 +77,9 @@ pub fn check(options: &mut Options) -> ! {
     }
     if plan.syslog.is_some() && !dir::about_path(c"/dev/log").is_ok_and(|about| about.socket) {
         tell("warning: nobody is at /dev/log for --syslog-usage");
+    }
+    if stays && deliver::is_unreachable(&plan.server.steps, &plan.server.paths) {
+        tell(&format!("warning: {}", deliver::UNREACHABLE));
     }
     findings.rehearse("", plan.server, made);
     process::leave(findings.status)
@@ -118,7 +122,10 @@ impl Findings<'_> {
         if error.code == exit::USAGE {
             process::leave(say::complain(&error));
         }
-        self.status = exit::SETUP;
+        // What only could not be checked is no finding.
+        if error.code != exit::OK {
+            self.status = exit::SETUP;
+        }
         tell(&error.at(whose).text);
     }
 
@@ -138,7 +145,7 @@ impl Findings<'_> {
             let wires = Wires { aim: Aim::Look { passed }, debug: self.debug, ..Wires::default() };
             let start = match spawn(&program, &wires) {
                 Ok(launched) => {
-                    let start = Start::await_in_time(&launched.report, launched.pid);
+                    let start = Start::await_in_time(&launched.report, launched.pid, &program);
                     let _ = process::reap(launched.pid);
                     start
                 }

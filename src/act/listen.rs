@@ -2,6 +2,7 @@
 
 use std::os::fd::AsFd;
 
+use crate::act::deliver;
 use crate::act::ready::Ear;
 use crate::act::remains;
 use crate::act::report::{Line, Start};
@@ -17,7 +18,7 @@ use crate::decide::state::{Next, Phase};
 use crate::decide::step::Step;
 use crate::decide::time::Span;
 use crate::decide::traps::Trap;
-use crate::sys::process::{self, Pid, Target};
+use crate::sys::process::{self, Pid};
 use crate::sys::{self, wait};
 
 /// How often those are looked at whose end no signal tells.
@@ -237,7 +238,7 @@ impl Loop<'_> {
         }
         if self.watch.policy.whom == To::Group {
             // Those who are nobody's orphans, as their parents have left the group alive, are not seen from here.
-            process::send(Signal::KILL.number(), Target::Group(pid));
+            deliver::kill_group(pid, &self.watch.program);
         }
         let Ok((word, usage)) = process::reap(pid) else { return Reaped::Nobody };
         let exit = Exit::from_wait(word);

@@ -14,7 +14,7 @@ use crate::decide::retention::{FileName, LAST, Lowest, OUTPUT, RECORDS, Rules, e
 use crate::decide::trust::Trust;
 use crate::decide::word::Word;
 use crate::sys::dir::{self, About, Dir, How};
-use crate::sys::{self, Errno, clock, identity, shared, walk};
+use crate::sys::{self, Errno, clock, counters, identity, walk};
 
 /// How often somebody else may put a file in our place before we give up.
 const PATIENCE: u32 = 100;
@@ -185,7 +185,7 @@ impl Folder {
 
 /// The highest number that has been given to a file of that name.
 fn highest(of: Word) -> &'static AtomicU32 {
-    let [records, output] = shared::counters();
+    let [records, output] = counters::counters();
     if of == RECORDS { records } else { output }
 }
 

@@ -2,6 +2,7 @@
 
 use std::os::fd::{AsFd, OwnedFd};
 
+use crate::act::deliver;
 use crate::act::launch::{Wires, give_up, spawn};
 use crate::act::prepared::Prepared;
 use crate::act::report::{EXEC_IS_NEXT, FORK, Failure, Start};
@@ -12,7 +13,7 @@ use crate::decide::signal::Signal;
 use crate::decide::step::Step;
 use crate::decide::steps::Program;
 use crate::decide::time::{Span, Time};
-use crate::sys::process::{Forked, Pid, Target};
+use crate::sys::process::{Forked, Pid};
 use crate::sys::wait::Signals;
 use crate::sys::{self, clock, fd, process, wait};
 
@@ -91,7 +92,7 @@ impl Logger {
     /// Ends a writer, and starts another one on the same pipe. No byte is lost: what was not moved is in the pipe.
     pub fn replace(&mut self, now: Time) {
         if let Some(life) = self.life.take() {
-            process::send(Signal::KILL.number(), Target::Process(life.pid));
+            deliver::to_child(life.pid, Signal::KILL, &self.program);
         }
         self.again = Some(now);
         self.tend(now);
@@ -115,7 +116,7 @@ impl Logger {
             if let Some(report) = life.report.take()
                 && !wait::for_end(report.as_fd(), 0)
             {
-                process::send(Signal::KILL.number(), Target::Process(life.pid));
+                deliver::to_child(life.pid, Signal::KILL, &self.program);
             }
         } else {
             let launched = self.launch(now).map(|report| {
@@ -175,7 +176,7 @@ impl Logger {
     /// Lets the writer go on in the file that has the name then.
     pub fn reopen(&self) {
         if let Some(life) = &self.life {
-            process::send(Signal::HUP.number(), Target::Process(life.pid));
+            deliver::to_child(life.pid, Signal::HUP, &self.program);
         }
     }
 
@@ -205,7 +206,7 @@ impl Logger {
         let fail = |why| failed(format_args!("cannot start the {name}"), why);
         let report = report.map_err(fail)?;
         let start = match &self.life {
-            Some(life) => Start::await_in_time(&report, life.pid),
+            Some(life) => Start::await_in_time(&report, life.pid, &self.program),
             None => Start::await_end(&report),
         };
         match start {
@@ -227,15 +228,16 @@ pub fn spawn_orphan(program: &Prepared, wires: &Wires<'_>) -> sys::Result<OwnedF
     let (report, write) = fd::pipe()?;
     match process::fork()? {
         Forked::Child => {
-            let failure = match spawn(program, wires).map(|child| Start::await_in_time(&child.report, child.pid)) {
-                Ok(Start::Done | Start::WithoutPidfile) => {
-                    let _ = fd::write_all(write.as_fd(), &[EXEC_IS_NEXT]);
-                    process::leave(exit::OK)
-                }
-                Ok(Start::Failed(failure)) => failure,
-                Ok(Start::Killed) => process::leave(exit::SETUP),
-                Err(why) => Failure::new(usize::from(FORK), why),
-            };
+            let failure =
+                match spawn(program, wires).map(|child| Start::await_in_time(&child.report, child.pid, program)) {
+                    Ok(Start::Done | Start::WithoutPidfile) => {
+                        let _ = fd::write_all(write.as_fd(), &[EXEC_IS_NEXT]);
+                        process::leave(exit::OK)
+                    }
+                    Ok(Start::Failed(failure)) => failure,
+                    Ok(Start::Killed) => process::leave(exit::SETUP),
+                    Err(why) => Failure::new(usize::from(FORK), why),
+                };
             give_up(program, &failure, write.as_fd())
         }
         Forked::Parent(pid) => {

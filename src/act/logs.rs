@@ -13,7 +13,7 @@ use crate::decide::steps::Program;
 use crate::decide::time::{Span, Time};
 use crate::decide::word::Word;
 use crate::sys::dir::{self, How};
-use crate::sys::{self, Errno, access, clock, pipe, shared};
+use crate::sys::{self, Errno, access, clock, counters, pipe};
 
 /// How often old files are looked for.
 pub const HOUR: Span = Span::secs(3600);
@@ -88,7 +88,7 @@ impl Logs {
     /// When the directory cannot be opened once more, or there is no pipe to be had.
     pub fn add_writer(&mut self, program: Program) -> sys::Result<Logger> {
         // Neither it nor the manager uses a number that the other has used.
-        shared::share();
+        counters::share();
         let (pipe, write) = pipe::wide()?;
         // The server may open /dev/stdout, which is this pipe. Where it cannot be given, only that is lost.
         if let Some((uid, gid)) = self.rules.owner {

@@ -4,6 +4,7 @@ use core::ffi::CStr;
 use core::fmt::Write;
 use std::os::fd::{AsFd, OwnedFd};
 
+use crate::act::lookup;
 use crate::act::say::failed;
 use crate::act::walk;
 use crate::decide::error::{Error, Result};
@@ -88,7 +89,7 @@ impl Pidfile {
             };
             if let Err(why) = locked {
                 if matches!(why, Errno::AGAIN | Errno::ACCESS) {
-                    return Err(running(path, &file));
+                    return Err(lookup::running(path, file.as_fd(), &about));
                 }
                 undo();
                 // An older kernel knows no lock that would outlive a fork.
@@ -219,21 +220,6 @@ fn contents_fault(file: &OwnedFd) -> Option<&'static str> {
 /// Whether the name still names that file.
 pub fn is_at(dir: &Dir, name: &CStr, about: &About) -> bool {
     dir.about(name).is_ok_and(|there| there.identity == about.identity)
-}
-
-/// Who has it, as far as the file tells.
-fn running(path: &CStr, file: &OwnedFd) -> Error {
-    let path = Clean(path.to_bytes());
-    let mut buffer = [0; 16];
-    let count = dir::head(file.as_fd(), &mut buffer).unwrap_or(0);
-    let line = buffer.get(..count).unwrap_or_default();
-    let pid = line.strip_suffix(b"\n").and_then(crate::decide::time::number);
-    match pid {
-        Some(pid) => Error::refused(format_args!("already running: {path} is locked by pid {pid}")),
-        None => Error::refused(format_args!(
-            "already running: {path} is locked, and names no pid (a restart may be under way)"
-        )),
-    }
 }
 
 /// The directory and the name in it.

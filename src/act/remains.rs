@@ -7,11 +7,13 @@ use core::ffi::CStr;
 use core::fmt::Write;
 
 use crate::act::control::{read, sight};
+use crate::act::deliver;
 use crate::decide::control::{Sight, parent};
 use crate::decide::signal::Signal;
 use crate::decide::text::Text;
 use crate::decide::time::number;
 use crate::sys;
+use crate::sys::caps;
 use crate::sys::dir::Dir;
 use crate::sys::pidfd::Process;
 use crate::sys::process::{self, Pid};
@@ -30,7 +32,8 @@ pub fn send(signal: Signal, helper: Option<Pid>) {
 
 #[inline(never)]
 fn send_one(signal: u8, helper: Option<Pid>) {
-    let all = helper.is_none() && process::send_all(signal);
+    // Without CAP_KILL it would pass over processes of other users, and say nothing of it.
+    let all = helper.is_none() && caps::may_kill() && process::send_all(signal);
     if all {
         return;
     }
@@ -38,7 +41,7 @@ fn send_one(signal: u8, helper: Option<Pid>) {
         let Ok(process) = hold(pid) else { return };
         // It is held, so it is this one that is looked at, or nobody who can get the signal.
         if is_left(proc, pid, helper) {
-            let _ = process.send(signal);
+            let _ = deliver::to_process(process, signal);
         }
         process.close();
     });

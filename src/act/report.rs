@@ -2,16 +2,18 @@
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use crate::act::deliver;
 use crate::act::explain::Detail;
 use crate::act::prepared::Prepared;
 use crate::decide::error::Error;
 use crate::decide::exit;
 use crate::decide::image::{Because, Cause};
+use crate::decide::rights::needed;
 use crate::decide::signal::Signal;
 use crate::decide::step::Step;
 use crate::decide::text::Text;
-use crate::sys::process::{Pid, Target};
-use crate::sys::{self, Errno, fd, process, wait};
+use crate::sys::process::Pid;
+use crate::sys::{self, Errno, attributes, fd, wait};
 
 /// Says that all steps but the exec went well: who ends before this byte never was the program.
 pub const EXEC_IS_NEXT: u8 = b'>';
@@ -93,7 +95,16 @@ impl Failure {
         match self.step(program) {
             Some(step) => {
                 let (cause, path, host) = (self.cause, self.detail.as_bytes(), self.host(program));
-                write!(text, "cannot {step}: {why}{}", Because { cause, path, host: host.as_bytes() })
+                write!(text, "cannot {step}: {why}{}", Because { cause, path, host: host.as_bytes() })?;
+                let needed = if self.why == Errno::PERM || self.why == Errno::ACCESS { needed(step) } else { "" };
+                if needed.is_empty() || cause != Cause::Plain {
+                    return Ok(());
+                }
+                if let Step::Limit(limit) = step {
+                    let most = attributes::hard_limit(limit.resource);
+                    return write!(text, " (the hard limit is {most}: more needs {needed})");
+                }
+                write!(text, " (needs {needed})")
             }
             None => write!(text, "cannot start a process: {why}"),
         }
@@ -148,11 +159,11 @@ const PATIENCE: u64 = 5000;
 
 impl Start {
     /// Reads the pipe to its end, for five seconds at most; then the child is killed, and still has to be reaped.
-    pub fn await_in_time(report: &OwnedFd, child: Pid) -> Self {
+    pub fn await_in_time(report: &OwnedFd, child: Pid, program: &Prepared) -> Self {
         if wait::for_end(report.as_fd(), PATIENCE) {
             return Self::await_end(report);
         }
-        process::send(Signal::KILL.number(), Target::Process(child));
+        deliver::to_child(child, Signal::KILL, program);
         Self::Killed
     }
 

@@ -223,6 +223,16 @@ pub fn out(text: &[u8]) -> Result<u8, Error> {
     Ok(exit::OK)
 }
 
+/// An error of the kernel with its reason in parentheses, if that is known.
+#[inline(never)]
+pub fn because(doing: fmt::Arguments<'_>, why: Errno, reason: &str) -> Error {
+    let why = sys::words(why);
+    if reason.is_empty() {
+        return Error::refused(format_args!("{doing}: {why}"));
+    }
+    Error::refused(format_args!("{doing}: {why} ({reason})"))
+}
+
 /// An error of the kernel: what we were doing, and the system's own words.
 pub fn failed(doing: fmt::Arguments<'_>, why: Errno) -> Error {
     Error::refused(format_args!("{doing}: {}", sys::words(why)))

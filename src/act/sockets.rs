@@ -5,8 +5,9 @@ use std::os::fd::{AsFd, OwnedFd, RawFd};
 
 use crate::act::holder;
 use crate::act::pidfile::{is_at, split};
+use crate::act::ports;
 use crate::act::private;
-use crate::act::say::failed;
+use crate::act::say::{because, failed};
 use crate::act::walk::Walk;
 use crate::decide::endpoint::{self, Listen, Listener, Traffic};
 use crate::decide::error::{Error, Result};
@@ -60,7 +61,7 @@ impl Sockets {
         for (number, listener) in (fd::FIRST + RawFd::from(listen.handed)..).zip(own) {
             let mut walk = Walk::begin();
             let opened = self.open(&listener, listen.owner, alone, number, &mut walk);
-            opened.map_err(|why| refused(&listener, &walk, why))?;
+            opened.map_err(|why| refused_here(&listener, &walk, why))?;
         }
         Ok(())
     }
@@ -101,20 +102,22 @@ impl Sockets {
     }
 }
 
-/// What would keep the sockets from being had; makes none but those on ports, for a moment, and no file.
+/// What would keep the sockets from being had; makes no file, and takes no port.
 pub fn look(listen: &Listen, alone: Alone, tell: &mut dyn FnMut(Error)) {
     for listener in listen.own.iter().filter_map(|text| Listener::parse(text.to_bytes())) {
-        let mut walk = Walk::begin();
-        if let Err(why) = look_at(&listener, listen.owner, alone, &mut walk) {
-            tell(refused(&listener, &walk, why));
+        let found = if listener.is_path() {
+            let mut walk = Walk::begin();
+            look_at(&listener, listen.owner, alone, &mut walk).err().map(|why| refused_here(&listener, &walk, why))
+        } else {
+            ports::look(&listener)
+        };
+        if let Some(error) = found {
+            tell(error);
         }
     }
 }
 
 fn look_at(listener: &Listener<'_>, owner: Option<(u32, u32)>, alone: Alone, walk: &mut Walk) -> sys::Result<()> {
-    if !listener.is_path() {
-        return on_port(listener).map(drop);
-    }
     let (parent, name) = split(listener.path());
     walk.go_to(parent)?;
     let dir = walk.take()?;
@@ -122,9 +125,22 @@ fn look_at(listener: &Listener<'_>, owner: Option<(u32, u32)>, alone: Alone, wal
     access::may_write(parent)
 }
 
-fn refused(listener: &Listener<'_>, walk: &Walk, why: Errno) -> Error {
-    let holder = if why == Errno::ADDRINUSE { holder::of(listener) } else { String::new() };
-    Error::refused(format_args!("cannot listen on '{}'{holder}: {}", Clean(listener.text), walk.told(why)))
+/// Why a socket cannot be had: what the walk to its path refused, or what the kernel says.
+fn refused_here(listener: &Listener<'_>, walk: &Walk, why: Errno) -> Error {
+    if why == Errno::ADDRINUSE || !listener.is_path() {
+        return refused(listener, why);
+    }
+    Error::refused(format_args!("cannot listen on '{}': {}", Clean(listener.text), walk.told(why)))
+}
+
+/// Why a socket cannot be had.
+pub fn refused(listener: &Listener<'_>, why: Errno) -> Error {
+    let reason = match why {
+        Errno::ADDRINUSE => holder::of(listener),
+        Errno::ACCESS if !listener.is_path() => "low ports need CAP_NET_BIND_SERVICE".into(),
+        _ => String::new(),
+    };
+    because(format_args!("cannot listen on '{}'", Clean(listener.text)), why, &reason)
 }
 
 /// A socket on a port.

@@ -3,12 +3,13 @@
 use alloc::boxed::Box;
 
 use crate::act::claims::Claims;
+use crate::act::deliver;
 use crate::act::detach::{Caller, Distance, Output, detach};
 use crate::act::handler::Handler;
 use crate::act::pidfile::{self, Pidfile};
 use crate::act::prepared::Prepared;
 use crate::act::ready::Ear;
-use crate::act::say::{Wanted, failed};
+use crate::act::say::{Priority, Wanted, failed};
 use crate::act::service::Service;
 use crate::act::sink;
 use crate::act::sockets::{self, Sockets};
@@ -147,6 +148,9 @@ fn prepare(mut plan: Plan, stdin: bool, claims: &Claims, caller: &mut Option<Cal
     let signals = Signals::open().map_err(|why| failed(format_args!("cannot listen to signals"), why))?;
     if afterwards == Afterwards::Stay {
         process::adopt_orphans();
+        if deliver::is_unreachable(&plan.server.steps, &plan.server.paths) {
+            voice.say(Priority::Warning, format_args!("{}", deliver::UNREACHABLE));
+        }
         sink.start()?;
     } else {
         voice.wanted = Wanted::Errors;
@@ -157,7 +161,7 @@ fn prepare(mut plan: Plan, stdin: bool, claims: &Claims, caller: &mut Option<Cal
 
     Ok(Watch {
         policy: plan.policy,
-        program: Prepared::new(plan.server),
+        program: Prepared { source: plan.env_source, ..Prepared::new(plan.server) },
         command: plan.command,
         handler,
         sink,

@@ -5,6 +5,7 @@
 
 use std::os::fd::{AsFd, OwnedFd};
 
+use crate::act::deliver::Reach;
 use crate::act::detach::Caller;
 use crate::act::handler::{Handler, Report};
 use crate::act::launch::{Attempt, Launched, Wires, spawn};
@@ -12,11 +13,11 @@ use crate::act::logs::Mark;
 use crate::act::pidfile::Pidfile;
 use crate::act::prepared::Prepared;
 use crate::act::ready::Ear;
-use crate::act::remains;
 use crate::act::report::Failure;
 use crate::act::say::{Place, Priority, Voice};
 use crate::act::service::Service;
 use crate::act::sink::Sink;
+use crate::act::{remains, reread};
 use crate::decide::error::Error;
 use crate::decide::event::{Action, Ending, Event, Logs, To};
 use crate::decide::exit::{self, Exit};
@@ -106,6 +107,8 @@ pub struct Loop<'a> {
     pub unreaped: bool,
     /// Why the first start failed.
     pub error: Option<Error>,
+    /// Whether signals reach the server.
+    pub reach: Reach,
 }
 
 /// Starts the server and stays with it to the end. Answers how it ended, and why the first start failed, if it did.
@@ -114,7 +117,7 @@ pub fn watch(watch: &mut Watch) -> (Ending, Option<Error>) {
     watch.voice.say(Priority::Info, format_args!("starting: {}", Clean(&watch.command)));
     let state = State::new(&watch.policy, now());
     // In the heap, so that the stack of a resting manager is short.
-    let mut this = Box::new(Loop { watch, state, life: None, unreaped: false, error: None });
+    let mut this = Box::new(Loop { watch, state, life: None, unreaped: false, error: None, reach: Reach::Open });
     let mut event = this.launch();
     loop {
         let (next, action) = step(&this.watch.policy, this.state, event, now());
@@ -126,7 +129,7 @@ pub fn watch(watch: &mut Watch) -> (Ending, Option<Error>) {
             Action::Handle(exit) => this.ask(exit),
             Action::Send(signal, to) => {
                 this.send(signal, to);
-                this.wait()
+                this.after_sending(signal, to).unwrap_or_else(|| this.wait())
             }
             Action::Announce => {
                 this.announce();
@@ -156,13 +159,13 @@ impl Loop<'_> {
     }
 
     fn relaunch(&mut self, logs: Logs) -> Event {
-        if logs == Logs::Rotate {
+        if logs == Logs::Same {
+            let restarts = self.state.restarts();
+            self.say(Priority::Notice, format_args!("restarting the server (restart {restarts})"));
+        } else {
             self.watch.sink.rotate(&mut self.watch.voice);
-        }
-        let restarts = self.state.restarts();
-        match logs {
-            Logs::Rotate => self.say(Priority::Notice, format_args!("restarting the server on request")),
-            Logs::Same => self.say(Priority::Notice, format_args!("restarting the server (restart {restarts})")),
+            reread::reread(self.watch);
+            self.say(Priority::Notice, format_args!("restarting the server on request"));
         }
         self.launch()
     }
@@ -248,13 +251,10 @@ impl Loop<'_> {
         let Some(pid) = pid else { return };
         let whom = if to == To::Group { "the process group of " } else { "" };
         // It is on its way before it is told to anybody else.
-        process::send(signal.number(), target(pid));
         let asks = if to == To::Handler { Signal::TERM } else { self.watch.policy.stop_signal };
-        if signal == asks {
-            // A stopped process gets no signal but this one and KILL.
-            process::send(Signal::CONT.number(), target(pid));
+        if self.deliver(signal, target(pid), signal == asks) == Reach::Open {
+            self.say(Priority::Notice, format_args!("sending {signal} to {whom}pid {pid}"));
         }
-        self.say(Priority::Notice, format_args!("sending {signal} to {whom}pid {pid}"));
     }
 
     /// Sends a signal to everybody who is left of the server.

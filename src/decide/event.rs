@@ -24,6 +24,8 @@ pub enum Event {
     Handled(Exit),
     /// Nobody is left.
     Alone,
+    /// KILL may not be sent to the server, and the kernel will end it if vsrun, as PID 1, exits.
+    Unkillable,
     /// The kernel had no process to give for the last action.
     NoFork,
     /// A request to end.

@@ -35,6 +35,9 @@ pub enum Exit {
     },
 }
 
+/// Killed, without a core dump.
+pub const KILLED: Exit = Exit::Signal { signal: Signal::KILL, core: false };
+
 impl Exit {
     /// Success.
     pub const SUCCESS: Self = Self::Code(OK);

@@ -182,7 +182,9 @@ flags! {
     "without blanks at the end, where a NUL stands for a newline; an empty file unsets it. Names that begin with a dot "
     "and directories are passed over. DIR is read first of all, on the host and with vsrun's own rights, so a file may "
     "belong to root alone. A symbolic link is followed only within DIR. What cannot be read, is no regular file, is "
-    "longer than 64 KiB or has a '=' in its name ends the start (125). See ENVIRONMENT.";
+    "longer than 128 KiB with its name or has a '=' in its name ends the start (125). DIR is read again at each restart by "
+    "request, and not after a crash; what cannot be read then is recorded, and the previous variables stay. See "
+    "ENVIRONMENT.";
 
     Start ClearEnv ' ' "clear-env" []
     "begin with an empty environment"
@@ -335,17 +337,19 @@ flags! {
     "Print one line about the server of PIDFILE, and exit with 0 when it runs, which means that its pidfile, or its "
     "manager's, is locked (also when it is between two lives); 1 when it is dead and the file is there; 3 when it is "
     "not running; 4 when that cannot be known: the file cannot be read, is no regular file, or is held by what a dead "
-    "server left behind. Needs no daemon to talk to: the lock tells the truth. --status, --stop and --signal take no "
+    "server left behind. Needs no daemon to talk to: the lock tells the truth. PIDFILE may be a service file too, which "
+    "begins with '#!': its own pidfile is meant, the manager's before the server's. --status, --stop and --signal take no "
     "COMMAND, and no other option but --stop-timeout with --stop.";
 
     Control Stop ' ' "stop" ["PIDFILE" "file"]
     "stop it, and wait until it is gone"
     "Send SIGTERM and SIGCONT to the one who keeps the server of PIDFILE alive, and wait for the end: to the process "
     "that the file names or, where the server is managed, to its manager. So either pidfile stops the whole. Between "
-    "two lives of the server its file names nobody, and vsrun waits for the next one. A server without a manager that "
+    "two runs of the server its file is empty, and the manager is found by its lock; without /proc, vsrun waits for the "
+    "next run. A server without a manager that "
     "outlives --stop-timeout gets SIGKILL; a manager, which kills its server itself, is only waited for, twice that "
     "time. With a timeout of 0 nothing is killed, and the wait has no end. The exit status is 0 once it is gone, "
-    "also when it was not running; 125 when it will not go; 4 as with --status, and then nothing was sent.";
+    "also when it was not running, which is said on standard error; 125 when it will not go; 4 as with --status, and then nothing was sent.";
 
     Control Signal ' ' "signal" ["SIGNAL" "string" "PIDFILE" "file"]
     "send it a signal, and never to a stranger"

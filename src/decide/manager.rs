@@ -4,7 +4,7 @@
 //! short life. No `_` stands for a phase or an event here, so the compiler lists every pair that a new one brings.
 
 use super::event::{Action, Ending, Event, Logs, To};
-use super::exit::{Exit, SETUP};
+use super::exit::{Exit, KILLED, SETUP};
 use super::policy::{Handling, Policy, Role};
 use super::signal::Signal;
 use super::state::{Next, Pause, Phase, State, Task};
@@ -66,6 +66,9 @@ fn advance(policy: &Policy, state: &mut State, event: Event, now: Time) -> Actio
             state.phase = Phase::Stopping { next, until: policy.grace(now) };
             Action::Send(Signal::KILL, To::Group)
         }
+        // The kernel does it, as soon as a PID 1 has left; so no other server follows.
+        (Phase::Stopping { next: Next::Again | Next::Fall, .. }, Unkillable) => finish(state, Ending::Server(KILLED)),
+        (Phase::Stopping { next, .. }, Unkillable) => ended(policy, state, next, KILLED, now),
         (Phase::Stopping { next: Next::End, .. }, Interrupt) => {
             state.phase = Phase::Stopping { next: Next::End, until: policy.grace(now) };
             Action::Send(Signal::KILL, To::Group)
@@ -130,13 +133,13 @@ fn advance(policy: &Policy, state: &mut State, event: Event, now: Time) -> Actio
         (Phase::Killing { ending, .. }, Tick) if due => finish(state, ending),
 
         // Not yet, or once more.
-        (Phase::Starting { .. } | Phase::Up, Tick | Alive) => Action::Wait,
+        (Phase::Starting { .. } | Phase::Up, Tick | Alive | Unkillable) => Action::Wait,
         (Phase::Stopping { .. }, Tick | Restart | Ready | Unready | Alive) => Action::Wait,
-        (Phase::Handling { .. } | Phase::Resting { .. } | Phase::Short { .. }, Tick) => Action::Wait,
-        (Phase::Refusing { .. }, Tick | Restart) => Action::Wait,
-        (Phase::Quitting { .. }, Tick | Stop | Restart) => Action::Wait,
-        (Phase::Lingering { .. }, Tick | Stop | Restart) => Action::Wait,
-        (Phase::Killing { .. }, Tick | Stop | Interrupt | Restart) => Action::Wait,
+        (Phase::Handling { .. } | Phase::Resting { .. } | Phase::Short { .. }, Tick | Unkillable) => Action::Wait,
+        (Phase::Refusing { .. }, Tick | Restart | Unkillable) => Action::Wait,
+        (Phase::Quitting { .. }, Tick | Stop | Restart | Unkillable) => Action::Wait,
+        (Phase::Lingering { .. }, Tick | Stop | Restart | Unkillable) => Action::Wait,
+        (Phase::Killing { .. }, Tick | Stop | Interrupt | Restart | Unkillable) => Action::Wait,
         // Its end will be told.
         (Phase::Stopping { .. }, Left) => Action::Wait,
         (Phase::Up, Unready) => Action::Wait,
@@ -164,7 +167,7 @@ fn advance(policy: &Policy, state: &mut State, event: Event, now: Time) -> Actio
         (
             Phase::Done,
             Tick | Ready | Unready | Alive | Fell(_) | Left | Failed(_) | Handled(_) | Alone | NoFork | Stop
-            | Interrupt | Restart | Pass(_),
+            | Interrupt | Restart | Pass(_) | Unkillable,
         ) => Action::Wait,
     }
 }

@@ -121,6 +121,12 @@ pub struct Managed {
 }
 
 impl Options {
+    /// None given. Apart, since it is called twice and long.
+    #[inline(never)]
+    pub fn none() -> Self {
+        Self::default()
+    }
+
     /// Puts the socket of `--port` and `--bind` in its place among the others.
     pub fn join_sockets(&mut self) {
         if let Some(one) = endpoint::join(self.port, self.bind) {

@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 
 use super::account::{self, Identity};
 use super::endpoint::{self, Listen};
+use super::environ::Source;
 use super::error::{Error, Result};
 use super::event::To;
 use super::facts::{Facts, Ids};
@@ -16,7 +17,7 @@ use super::ready::{NOTIFY_SOCKET, Ready};
 use super::retention::Rules;
 use super::signal::Signal;
 use super::steps::{self, Program};
-use super::text::shell_words;
+use super::text::{Clean, shell_words};
 use super::time::Span;
 use super::traps::{Trap, Traps};
 use super::word::Word;
@@ -48,6 +49,8 @@ pub struct Plan {
     pub ready: Ready,
     /// The system logger, for vsrun's own records.
     pub syslog: Option<Syslog>,
+    /// Where the server's environment came from, if `--env-dir` is to be read again.
+    pub env_source: Option<Source>,
     /// What vsrun does when it stays. None: it becomes the server.
     pub stay: Option<Stay>,
     /// Whether it then leaves the directory that it was called in.
@@ -126,6 +129,12 @@ pub fn plan(options: &mut Options, facts: &Facts<'_>) -> Result<Plan> {
     let output = output(options, facts, identity.as_ref(), change)?;
     let command = shell_words(options.command.iter().map(|word| word.to_bytes()));
     let server = steps::server(options, facts, identity.as_ref(), change)?;
+    let env_source = options.env_dir.map(|dir| Source {
+        dir,
+        base: steps::base(options, facts, identity.as_ref()),
+        first: facts.env_dir.clone(),
+        given: options.env.clone(),
+    });
     let policy = policy(options);
     let ignores_hangup = ignores_hangup(options, facts);
     if ignores_hangup {
@@ -161,6 +170,7 @@ pub fn plan(options: &mut Options, facts: &Facts<'_>) -> Result<Plan> {
         policy,
         traps,
         ready,
+        env_source,
         syslog,
         stay,
         moves: steps::moves(options, facts),
@@ -195,8 +205,10 @@ fn identity(options: &Options, facts: &Facts<'_>) -> Result<Option<Identity>> {
     if options.has(Id::NoUserChecks) {
         return Ok(None);
     }
-    let (is, expected) = (facts.euid, identity.uid);
-    Err(Error::refused(format_args!("started using wrong user ID ({is}), expected {expected}")))
+    let (is, expected, name) = (facts.euid, identity.uid, Clean(&identity.name));
+    Err(Error::refused(format_args!(
+        "started using wrong user ID ({is}), expected {expected} (only root can become '{name}')"
+    )))
 }
 
 /// Whether there is nothing to change: then no privilege is needed, as in a user namespace without setgroups(2). Root

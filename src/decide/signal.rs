@@ -9,7 +9,7 @@ use super::time::number;
 pub struct Signal(u8);
 
 /// The names of 1 to 31, as on every Linux but alpha, mips, parisc and sparc, for which vsrun is not built.
-const NAMES: [&str; 31] = [
+pub const NAMES: [&str; 31] = [
     "HUP", "INT", "QUIT", "ILL", "TRAP", "ABRT", "BUS", "FPE", "KILL", "USR1", "SEGV", "USR2", "PIPE", "ALRM", "TERM",
     "STKFLT", "CHLD", "CONT", "STOP", "TSTP", "TTIN", "TTOU", "URG", "XCPU", "XFSZ", "VTALRM", "PROF", "WINCH", "IO",
     "PWR", "SYS",

@@ -32,6 +32,17 @@ pub struct Program {
     pub env: Environ,
 }
 
+/// The server's environment before the options that set variables.
+pub fn base(options: &Options, facts: &Facts<'_>, identity: Option<&Identity>) -> Environ {
+    let nothing = Environ::default();
+    let mut env = if options.has(Id::ClearEnv) { &nothing } else { &facts.env }.of(identity);
+    if options.stays() {
+        // vsrun reports there itself.
+        env.remove(&is_for_us);
+    }
+    env
+}
+
 /// The server: all the way in, and down.
 ///
 /// # Errors
@@ -43,12 +54,7 @@ pub fn server(
     identity: Option<&Identity>,
     change: Option<&Identity>,
 ) -> Result<Program> {
-    let nothing = Environ::default();
-    let mut env = if options.has(Id::ClearEnv) { &nothing } else { &facts.env }.of(identity);
-    if options.stays() {
-        // vsrun reports there itself.
-        env.remove(&is_for_us);
-    }
+    let mut env = base(options, facts, identity);
     for entry in facts.env_dir.iter().chain(&options.env).copied() {
         env.put(entry);
     }

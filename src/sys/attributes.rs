@@ -33,6 +33,15 @@ pub fn set_limit(resource: u8, soft: u64, hard: u64) -> Result<()> {
     verified(found == new)
 }
 
+/// The greatest limit of a resource that this process may set without a capability.
+pub fn hard_limit(resource: u8) -> u64 {
+    let (mut found, nothing) = ([0u64; 2], core::ptr::null::<u64>());
+    // SAFETY: the kernel's `struct rlimit64` is these two numbers.
+    let _ = unsafe { libc::syscall(libc::SYS_prlimit64, 0, libc::c_long::from(resource), nothing, found.as_mut_ptr()) };
+    let [_, hard] = found;
+    hard
+}
+
 /// Sets what is added to the process's score when memory is out, given in decimal.
 ///
 /// # Errors

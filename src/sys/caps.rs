@@ -30,6 +30,16 @@ pub fn are_of_the_file(is_root: bool) -> bool {
     (0..64).any(|number| permitted >> number & 1 == 1 && !is_ambient(number))
 }
 
+/// Whether CAP_KILL is in force: signals reach processes of every user.
+pub fn may_kill() -> bool {
+    get().is_ok_and(|[effective, ..]| effective & 1 << 5 != 0)
+}
+
+/// Whether CAP_NET_BIND_SERVICE is in force: ports that are kept for root can be had.
+pub fn may_bind_low_ports() -> bool {
+    get().is_ok_and(|[effective, ..]| effective & 1 << 10 != 0)
+}
+
 fn get() -> Result<Sets> {
     let (mut header, mut sets) = (HEADER, [u32::MAX; 6]);
     // SAFETY: header and sets as version 3 has them, both ours.

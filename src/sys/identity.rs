@@ -138,6 +138,16 @@ pub fn set_uid(uid: u32, permitted_stay: bool) -> Result<()> {
     dump_no_core()
 }
 
+/// Sets the real user id alone; effective and saved id are the effective one.
+///
+/// # Errors
+/// Those of setresuid(2); EPERM when it was not set.
+pub fn set_real_uid(uid: u32) -> Result<()> {
+    let effective = rustix::process::geteuid();
+    rustix::thread::set_thread_res_uid(Uid::from_raw(uid), effective, effective)?;
+    verified(rustix::process::getuid().as_raw() == uid)
+}
+
 /// Reads back all ids and the groups (which must be given sorted), and unless the user is root, tries to become root
 /// again. A kernel, filter or tracer that only said it had changed them is found out.
 ///

@@ -69,14 +69,46 @@ pub fn listen(socket: BorrowedFd<'_>) -> Result<()> {
     rustix::net::listen(socket, BACKLOG)
 }
 
-/// Calls whoever listens at an address, and hangs up at once.
+/// Whether the machine has such an address, and the family of addresses. No port is taken, not even for a moment.
 ///
 /// # Errors
-/// ECONNREFUSED when nobody does; EAGAIN when so many are waiting that one more cannot.
-pub fn call(address: &[u8]) -> Result<()> {
+/// EAFNOSUPPORT and EADDRNOTAVAIL; ENOPROTOOPT before Linux 4.2, where this cannot be asked.
+pub fn try_address(address: &[u8]) -> Result<()> {
+    let socket = socket_with(family(address), SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
+    let (yes, mut address) = (1i32, address.to_vec());
+    if let Some(port) = address.get_mut(2..4) {
+        port.fill(0);
+    }
+    // SAFETY: the option is an int.
+    check(unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::IPPROTO_IP,
+            libc::IP_BIND_ADDRESS_NO_PORT,
+            (&raw const yes).cast(),
+            libc::socklen_t::try_from(size_of_val(&yes)).unwrap_or(0),
+        )
+    })?;
+    // SAFETY: the address is as long as it says.
+    check(unsafe { libc::bind(socket.as_raw_fd(), address.as_ptr().cast(), length(&address)) }).map(drop)
+}
+
+/// Calls the process that listens at an address, and hangs up at once. Returns its pid; 0 if it is in another pid namespace.
+///
+/// # Errors
+/// ECONNREFUSED when no process does; EAGAIN when so many are waiting that one more cannot.
+pub fn call(address: &[u8]) -> Result<i32> {
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     let socket = socket_with(family(address), SocketType::STREAM, flags, None)?;
-    connect(socket.as_fd(), address)
+    connect(socket.as_fd(), address)?;
+    // struct ucred: pid, uid, gid. rustix takes the pid for one that is never 0.
+    let mut peer = [0i32; 3];
+    let mut size = libc::socklen_t::try_from(size_of_val(&peer)).unwrap_or(0);
+    let (level, name, place) = (libc::SOL_SOCKET, libc::SO_PEERCRED, peer.as_mut_ptr());
+    // SAFETY: there is room for the three numbers.
+    check(unsafe { libc::getsockopt(socket.as_raw_fd(), level, name, place.cast(), &raw mut size) })?;
+    let [pid, ..] = peer;
+    Ok(pid)
 }
 
 /// Lets a socket hear all clients again, whatever another process has done with it. For a listening socket of TCP that was

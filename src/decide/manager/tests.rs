@@ -206,6 +206,7 @@ fn the_end_is_the_end() {
         Event::Interrupt,
         Event::Restart,
         Event::Pass(Signal::TERM),
+        Event::Unkillable,
     ];
     for event in all {
         let (next, action) = step(&policy, state.clone(), event, Time(9));
@@ -567,4 +568,27 @@ fn a_silent_server_is_ended_and_that_is_no_voluntary_end() {
     let mut alone = Story::new(Policy { restart: Restart::No, ..watched });
     assert_eq!(alone.at(3000, Event::Tick), bite);
     assert_eq!(alone.at(1, Event::Fell(killed(6))), Action::Finish(Ending::Server(killed(6))));
+}
+
+#[test]
+fn a_server_that_cannot_be_killed_is_left_to_the_kernel() {
+    let at = Time(0);
+    let guard = Policy { role: Role::Guard, ..policy() };
+    let ending = |policy: &Policy, next| {
+        let mut state = State::new(policy, at);
+        state.phase = Phase::Stopping { next, until: None };
+        step(policy, state, Event::Unkillable, at).1
+    };
+    let killed = Ending::Server(killed(9));
+    for (policy, next, expected) in [
+        (policy(), Next::End, Ending::Stopped),
+        (policy(), Next::Again, killed),
+        (policy(), Next::Fall, killed),
+        (policy(), Next::Fail, Ending::Failed(SETUP)),
+        (guard, Next::End, killed),
+    ] {
+        assert_eq!(ending(&policy, next), Action::Finish(expected), "{next:?}");
+    }
+    let up = State { phase: Phase::Up, ..State::new(&policy(), at) };
+    assert_eq!(step(&policy(), up, Event::Unkillable, at).1, Action::Wait);
 }

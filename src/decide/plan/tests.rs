@@ -246,7 +246,10 @@ fn the_working_directory() {
 #[test]
 fn the_wrong_user() {
     let web = Facts { euid: 33, ..root() };
-    assert_eq!(refused("-u root -- x", &web), "started using wrong user ID (33), expected 0");
+    assert_eq!(
+        refused("-u root -- x", &web),
+        "started using wrong user ID (33), expected 0 (only root can become 'root')"
+    );
     for line in ["-u web -- x", "-u 33 -- x", "-u root --no-user-checks -- x"] {
         let plan = made(line, &web);
         assert!(!plan.drops && !plan.server.steps.iter().any(|step| matches!(step, Step::Uid(..))), "{line}");
