@@ -261,7 +261,7 @@ fn a_daemon_may_come_and_go() {
     killed();
     for _ in 0..2 {
         let daemon = mounts.start_syslog(&place);
-        let told = format!("the server (pid {}) killed by signal 9", killed());
+        let told = format!("the server (pid {}) killed by SIGKILL (9)", killed());
         kit::await_true(&told, || kit::text(&place.out("syslog")).contains(&told));
         daemon.stop();
         let _ = std::fs::remove_file(mounts.path("/dev/log".as_ref()));

@@ -83,6 +83,7 @@ fn prepare_and_become(plan: Plan, claims: &Claims) -> Result<Error> {
     let [pidfile, _] = &claims.pidfiles;
     let (sink, mut voice) = sink::open(plan.output)?;
     voice.wanted = Wanted::Errors;
+    voice.quiet = plan.quiet;
     voice.add_syslog(plan.syslog)?;
     voice.keep_apart(plan.debug)?;
     // The words of a failure go to the caller, wherever the server's go by then.

@@ -26,6 +26,7 @@ pub mod pidfd;
 pub mod pipe;
 pub mod power;
 pub mod process;
+pub mod scratch;
 pub mod socket;
 pub mod terminal;
 pub mod wait;

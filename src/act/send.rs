@@ -1,0 +1,37 @@
+//! Signals to the server, its group and the handler.
+
+use crate::act::handler::Handler;
+use crate::act::say::Priority;
+use crate::act::watch::Loop;
+use crate::decide::event::To;
+use crate::decide::signal::Signal;
+use crate::sys::process::{self, Pid, Target};
+
+impl Loop<'_> {
+    /// Sends a signal that ends its recipient, and CONT: a stopped process gets no other signal but KILL.
+    pub fn send(&mut self, signal: Signal, to: To) {
+        if let To::All | To::Remains = to {
+            return self.send_remains(signal, to);
+        }
+        let target = self.forward(signal, to);
+        if let Some(target) = target.filter(|_| signal != Signal::KILL) {
+            process::send(Signal::CONT.number(), target);
+        }
+    }
+
+    /// Sends a signal once and alone. Returns its recipient, if there is one.
+    pub fn forward(&self, signal: Signal, to: To) -> Option<Target> {
+        let (pid, target): (_, fn(Pid) -> Target) = match to {
+            To::Server => (self.life.as_ref().map(|life| life.pid), Target::Process),
+            To::Group => (self.life.as_ref().map(|life| life.pid), Target::Group),
+            To::Handler => (self.watch.handler.as_deref().and_then(Handler::pid), Target::Group),
+            To::All | To::Remains => return None,
+        };
+        let pid = pid?;
+        let whom = if to == To::Group { "the process group of " } else { "" };
+        // It is on its way before a record of it is.
+        process::send(signal.number(), target(pid));
+        self.say(Priority::Notice, format_args!("sending {signal} to {whom}pid {pid}"));
+        Some(target(pid))
+    }
+}
