@@ -362,3 +362,19 @@ pub fn resize(terminal: &File, rows: u16, columns: u16) {
     // SAFETY: the size lives through the call.
     check(unsafe { libc::ioctl(terminal.as_raw_fd(), libc::TIOCSWINSZ, &raw const size) }).unwrap();
 }
+
+/// Traces a process from a thread of its own, until what is returned is dropped. The thread never waits for the
+/// process: so its end is reported to no other process meanwhile.
+pub fn trace_without_waiting(pid: i32) -> std::sync::mpsc::Sender<()> {
+    const PTRACE_SEIZE: libc::c_uint = 0x4206;
+    let (hold, held) = std::sync::mpsc::channel();
+    let (tell, told) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        // SAFETY: plain numbers; with SEIZE the process goes on.
+        let result = unsafe { libc::ptrace(PTRACE_SEIZE as _, pid, 0, 0) };
+        tell.send(check(result as i32)).unwrap();
+        let _ = held.recv();
+    });
+    told.recv().unwrap().unwrap();
+    hold
+}
