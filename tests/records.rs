@@ -85,7 +85,7 @@ fn a_limit_of_file_size_ends_no_manager() {
         let place = Place::new();
         let life = place.out("life");
         let script = format!(
-            "ulimit -f 1; exec {} --restart always --restart-delay 0 -d logs 1 --limit fsize=unlimited -- {} life {} until 30 exit 1 wait",
+            "ulimit -S -f 1; exec {} --restart always --restart-delay 0 -d logs 1 --limit fsize=unlimited -- {} life {} until 30 exit 1 wait",
             place.path("vsrun").display(),
             place.probe().display(),
             life.display()

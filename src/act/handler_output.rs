@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use crate::act::say::{Priority, Voice};
 use crate::decide::text::{Clean, Text};
-use crate::sys::{self, fd};
+use crate::sys::{self, fd, pipe};
 
 /// The longest line; the rest of a longer one is cut off.
 const LONGEST: usize = 500;
@@ -33,7 +33,7 @@ impl HandlerOutput {
     /// # Errors
     /// Those of pipe2(2).
     pub fn open(&mut self) -> sys::Result<OwnedFd> {
-        let (read, write) = fd::pipe_to_us()?;
+        let (read, write) = pipe::to_us()?;
         *self = Self { pipe: Some(read), ..Self::default() };
         Ok(write)
     }

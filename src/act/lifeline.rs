@@ -30,12 +30,12 @@ impl Lifeline {
 
     /// What to wait for.
     pub fn fd(&self) -> Option<BorrowedFd<'_>> {
-        self.pidfd.as_ref().map(AsFd::as_fd)
+        self.pidfd.as_ref().filter(|_| self.counts_at.is_none()).map(AsFd::as_fd)
     }
 
-    /// The pidfd was readable. It would be so again and again.
+    /// The pidfd was readable. It would be so again and again, so it is no longer waited for.
     pub fn note_end(&mut self, now: Time) {
-        (self.pidfd, self.counts_at) = (None, Some(now.after(PATIENCE)));
+        self.counts_at = Some(now.after(PATIENCE));
     }
 
     /// When the end counts.

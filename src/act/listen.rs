@@ -87,8 +87,9 @@ impl Loop<'_> {
             words,
             report.map(AsFd::as_fd),
         ];
-        let [_, wrote, sent, ended, handled, spoke, reported] = wait::next(fds, wake.map(|wake| wake.since(time).0));
-        self.unreaped |= looks || ended || handled;
+        let [told, wrote, sent, ended, handled, spoke, reported] = wait::next(fds, wake.map(|wake| wake.since(time).0));
+        // Usually SIGCHLD has come too, and is read next.
+        self.unreaped |= looks || (!told && (ended || handled));
         if let Some(life) = self.life.as_mut().filter(|_| ended) {
             life.line.note_end(time);
         }

@@ -11,7 +11,7 @@ use crate::decide::ready::{NOTIFY_SOCKET, Ready, news};
 use crate::decide::text::Text;
 use crate::sys::datagram::{Inbox, Post};
 use crate::sys::process::{self, Pid};
-use crate::sys::{self, Errno, clock, fd};
+use crate::sys::{self, Errno, clock, fd, pipe};
 
 /// How the server's words are heard, over all its lives.
 pub enum Ear {
@@ -59,7 +59,7 @@ impl Ear {
     /// When there is no pipe to be had.
     pub fn pipe(&self) -> sys::Result<Option<(OwnedFd, OwnedFd, i32)>> {
         match self {
-            Self::Newline(number) => fd::pipe_to_us().map(|(read, write)| Some((read, write, *number))),
+            Self::Newline(number) => pipe::to_us().map(|(read, write)| Some((read, write, *number))),
             Self::Exec | Self::Notify(_) => Ok(None),
         }
     }

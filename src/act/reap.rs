@@ -1,6 +1,6 @@
 //! Children that have ended: the server, the handler, helpers, orphans.
 
-use crate::act::descendants;
+use crate::act::descendants::{self, Found};
 use crate::act::lifeline::{Lifeline, hidden_exit};
 use crate::act::report::Line;
 use crate::act::say::Priority;
@@ -19,6 +19,7 @@ use crate::sys::{self};
 pub const LOOK: Span = Span::millis(100);
 /// A server that puts itself into the background does so within this time.
 const DAEMONIZES: Span = Span::secs(10);
+const DAEMON: &str = "it has most likely put itself into the background; COMMAND must stay in the foreground";
 
 impl Loop<'_> {
     /// Looks at one child that has ended.
@@ -182,13 +183,20 @@ impl Loop<'_> {
                     self.state.phase,
                     Phase::Stopping { next: Next::Fail, .. } | Phase::Clearing { next: Next::Fail, .. }
                 );
-            if fails && self.error.is_none() {
-                self.error = Some(Error::refused(format_args!("the server {named} before it was ready")));
-            }
             self.say(Priority::Notice, format_args!("the server (pid {pid}) {named} after {lived}"));
+            // A server that puts itself into the background seems to end at once and well, and goes on without a manager.
             let by_itself = matches!(self.state.phase, Phase::Starting { .. } | Phase::Up);
+            let mut found = Found::default();
             if by_itself && exit == Exit::SUCCESS && uptime < DAEMONIZES {
-                self.warn_of_daemon();
+                found = descendants::survey(self.watch.sink.helper());
+            }
+            let daemon = found.count > 0;
+            if daemon {
+                self.say(Priority::Warning, format_args!("the server has left {found} running: {DAEMON}"));
+            }
+            if fails && self.error.is_none() {
+                let (colon, hint) = if daemon { (": ", DAEMON) } else { ("", "") };
+                self.error = Some(Error::refused(format_args!("the server {named} before it was ready{colon}{hint}")));
             }
             return Event::Fell(exit);
         };
@@ -202,16 +210,6 @@ impl Loop<'_> {
             self.say(Priority::Err, format_args!("{}", text.as_str()));
         }
         Event::Failed(code)
-    }
-
-    /// A server that puts itself into the background seems to end at once and well, and goes on without a manager.
-    #[inline(never)]
-    fn warn_of_daemon(&self) {
-        let found = descendants::survey(self.watch.sink.helper());
-        if found.count > 0 {
-            let words = "it has most likely put itself into the background; COMMAND must stay in the foreground";
-            self.say(Priority::Warning, format_args!("the server has left {found} running: {words}"));
-        }
     }
 }
 

@@ -55,10 +55,7 @@ fn advance(policy: &Policy, state: &mut State, event: Event, now: Time) -> Actio
         (Phase::Starting { .. }, Unready) => ask(policy, state, Next::Fail, now),
         (Phase::Starting { .. }, Tick) if due => ask(policy, state, Next::Fail, now),
         (Phase::Up, Fell(exit)) => fall(policy, state, exit, now),
-        (Phase::Up, Left) => {
-            state.end_run(policy, now);
-            clear(policy, state, Next::Fall, None, now)
-        }
+        (Phase::Up, Left) => clear_rest(policy, state, (Next::Fall, None), now),
         (Phase::Up, Tick) if due => state.bite(policy, now),
         // A server is ready once, and later ones need not be; but from then on they must not be silent.
         (Phase::Up, Ready) => state.heed(policy, now),

@@ -1,10 +1,9 @@
 //! Files in a directory that is held open: made, compared, renamed, removed, listed.
 
 use core::ffi::CStr;
-use core::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, RawDir, RenameFlags, Stat};
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, RenameFlags, Stat};
 
 use super::{Errno, Result};
 
@@ -161,38 +160,6 @@ impl Dir {
     /// Those of unlink(2).
     pub fn unlink(&self, name: &CStr) -> Result<()> {
         rustix::fs::unlinkat(&self.0, name, AtFlags::empty())
-    }
-
-    /// Calls for each name from a place on, as long as it is to go on. Returns the place of what follows; None: that was
-    /// all. 0 is the beginning. Allocates nothing.
-    ///
-    /// # Errors
-    /// Those of getdents(2).
-    pub fn some(&self, from: u64, act: &mut dyn FnMut(&CStr) -> bool) -> Result<Option<u64>> {
-        rustix::fs::seek(&self.0, rustix::fs::SeekFrom::Start(from))?;
-        let mut buffer = [MaybeUninit::uninit(); 2048];
-        let mut entries = RawDir::new(&self.0, &mut buffer);
-        while let Some(entry) = entries.next() {
-            let entry = entry?;
-            if !act(entry.file_name()) {
-                return Ok(Some(entry.next_entry_cookie()));
-            }
-        }
-        Ok(None)
-    }
-
-    /// Calls for each name. Allocates nothing.
-    ///
-    /// # Errors
-    /// Those of getdents(2).
-    pub fn each(&self, act: &mut dyn FnMut(&CStr)) -> Result<()> {
-        rustix::fs::seek(&self.0, rustix::fs::SeekFrom::Start(0))?;
-        let mut buffer = [MaybeUninit::uninit(); 2048];
-        let mut entries = RawDir::new(&self.0, &mut buffer);
-        while let Some(entry) = entries.next() {
-            act(entry?.file_name());
-        }
-        Ok(())
     }
 }
 

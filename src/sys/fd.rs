@@ -76,16 +76,6 @@ pub fn pipe() -> Result<(OwnedFd, OwnedFd)> {
     pipe_with(PipeFlags::CLOEXEC)
 }
 
-/// A pipe from a child to us. Reading never blocks, even if the child opens the read end for itself and is faster.
-///
-/// # Errors
-/// Those of pipe2(2) and fcntl(2).
-pub fn pipe_to_us() -> Result<(OwnedFd, OwnedFd)> {
-    let (read, write) = pipe()?;
-    rustix::fs::fcntl_setfl(&read, OFlags::NONBLOCK)?;
-    Ok((read, write))
-}
-
 /// Makes `number` refer to what `fd` refers to, over exec too.
 ///
 /// # Errors

@@ -21,6 +21,7 @@ pub mod errno;
 pub mod fd;
 pub mod heap;
 pub mod identity;
+mod listing;
 pub mod lock;
 pub mod pidfd;
 pub mod pipe;
