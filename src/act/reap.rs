@@ -109,7 +109,13 @@ impl Loop<'_> {
                 Reaped::Stranger | Reaped::Nobody => None,
             };
         }
-        let pid = self.life.as_ref().filter(|life| due(&life.line)).map(|life| life.pid)?;
+        let life = self.life.as_mut().filter(|life| due(&life.line))?;
+        let pid = life.pid;
+        if process::has_ended(pid) {
+            // The tracer has let go of it just now.
+            (life.line, self.unreaped) = (Lifeline::default(), true);
+            return None;
+        }
         let words = "has ended, which a process that traces it hides; its exit status may be unknown";
         self.say(Priority::Warning, format_args!("the server (pid {pid}) {words}"));
         while let Some(event) = self.hear_last_words() {
@@ -134,7 +140,10 @@ impl Loop<'_> {
     /// Whether others of the server's group live who have to end with it.
     fn is_survived(&self, pid: Pid) -> bool {
         let ran = self.life.as_ref().is_some_and(|life| life.failure.is_none());
-        ran && self.watch.policy.whom == To::Group && process::any_child_lives(Some(pid))
+        // A process that hangs in the kernel, or that a tracer keeps, is not awaited for ever.
+        let given_up =
+            matches!(self.state.phase, Phase::Clearing { killed: true, until: Some(until), .. } if until <= now());
+        ran && !given_up && self.watch.policy.whom == To::Group && process::any_child_lives(Some(pid))
     }
 
     /// The server has ended, and is not reaped yet. The number in the pidfile must be gone before the pid can be

@@ -26,6 +26,10 @@ impl Loop<'_> {
         let life = self.life.as_ref();
         let group = life.filter(|life| life.left && self.watch.policy.whom == To::Group).map(|life| life.pid);
         if self.watch.policy.linger.is_some() {
+            if let Some(pid) = group.filter(|_| signal == Signal::KILL) {
+                // One call for the whole group leaves no time to fork; the tree is a list that is old when it is used.
+                process::send(signal.number(), Target::Group(pid));
+            }
             if group.is_none() && self.is_alone(to) {
                 return;
             }

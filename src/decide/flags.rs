@@ -307,14 +307,13 @@ flags! {
     "signals go to the server's whole group"
     "Send signals to the server's whole process group. What is left of the group when the server has ended gets TERM and "
     "CONT, whatever the stop signal is, and SIGKILL after the stop timeout (with --linger: after its DURATION), before "
-    "the handler, a restart or the exit. See WHAT A SERVER LEAVES BEHIND.";
+    "the handler, a restart or the exit. See INIT.";
 
     Stay Linger ' ' "linger" ["DURATION" "string"]
     "end what is left of the server"
     "After every end of the server, before a restart as well as before the exit, send TERM and CONT to every process that "
     "is left below vsrun, except the logger; wait until they have exited, DURATION at most, and then send SIGKILL. As "
-    "PID 1, and only at the exit, every process of the container is included. The default is 0: they are left alone. See "
-    "WHAT A SERVER LEAVES BEHIND.";
+    "PID 1, and only at the exit, every process of the container is included. The default is 0: they are left alone. See INIT.";
 
     Stay AtExit ' ' "at-exit" ["WHAT" "choices=poweroff,reboot,halt"]
     "PID 1: do that in place of any exit"
