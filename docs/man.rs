@@ -761,7 +761,7 @@ left` for --linger.
 = `rotated: this file has been renamed`, `rotated: the files begin anew`, `reopened: the file was opened anew` (info)
 The last record of an old vsrun.log, and the first of a new one.
 
-= `shutdown: WHY, status N` (info; notice where N is not 0; err without a server and after too many restarts)
+= `shutdown: WHY, status N` (info; where N is not 0 notice with --init, otherwise err)
 WHY is `on request`, `with the server`, `after too many restarts`, or `without a server` where the start failed.
 
 = `the server has been silent for too long` (warning)

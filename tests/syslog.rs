@@ -191,7 +191,7 @@ fn each_record_has_its_priority() {
         ("info", "starting: "),
         ("info", "started: pid "),
         ("warn", "the logger exited with status 1"),
-        ("notice", "signal 6"),
+        ("notice", "killed by SIGABRT (6)"),
         ("notice", "the handler refuses"),
         ("err", "shutdown: "),
     ] {

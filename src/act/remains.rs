@@ -66,10 +66,11 @@ impl Loop<'_> {
             if clears && self.is_alone(to) {
                 return true;
             }
-            if clears && self.next_look <= time {
+            // Those that were forked just before the KILL get it now.
+            let killed = matches!(self.state.phase, Phase::Killing { .. } | Phase::Clearing { killed: true, .. });
+            let unsure = killed || self.hides || self.watch.sink.helper().is_some();
+            if clears && unsure && self.next_look <= time {
                 self.next_look = time.after(LOOK);
-                // Those that were forked just before the KILL get it now.
-                let killed = matches!(self.state.phase, Phase::Killing { .. } | Phase::Clearing { killed: true, .. });
                 self.sweep = Sweep::begin(killed.then_some(Signal::KILL), to == To::All && has_visitors());
             }
             return false;

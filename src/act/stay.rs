@@ -17,6 +17,7 @@ use crate::decide::error::{Error, Result};
 use crate::decide::event::Ending;
 use crate::decide::exit;
 use crate::decide::plan::{Debug, Plan};
+use crate::decide::policy::Role;
 use crate::decide::word::Word;
 use crate::sys::wait::{self, Mask, Signals};
 use crate::sys::{canary, fd, process, terminal};
@@ -197,10 +198,10 @@ impl Watch {
             Ending::Failed(_) => "without a server",
         };
         let priority = match ending {
-            // The server's own end is no error of vsrun's, whatever its status.
-            Ending::Server(_) | Ending::Stopped if status == exit::OK => Priority::Info,
-            Ending::Server(_) | Ending::Stopped => Priority::Notice,
-            Ending::GaveUp(_) | Ending::Failed(_) => Priority::Err,
+            _ if status == exit::OK => Priority::Info,
+            // The server's own end is no error of an init's, whatever its status.
+            Ending::Server(_) if self.policy.role != Role::Manager => Priority::Notice,
+            Ending::Server(_) | Ending::Stopped | Ending::GaveUp(_) | Ending::Failed(_) => Priority::Err,
         };
         self.voice.say(priority, format_args!("shutdown: {why}, status {status}"));
     }
