@@ -34,13 +34,14 @@ impl Loop<'_> {
                 return;
             }
             let whole = to == To::All && has_visitors();
-            // A signal of PID 1 to all processes needs no list of them.
-            let all = to == To::All && self.watch.sink.helper().is_none() && process::is_first();
+            // A signal of PID 1 to all processes needs no list of them. On a machine of its own all descend from it.
+            let everyone = to == To::All || !has_visitors();
+            let all = everyone && self.watch.sink.helper().is_none() && process::is_first();
             self.sweep = if all { None } else { Sweep::begin(Some(signal), whole) };
             if self.sweep.is_some() {
                 return;
             }
-            if to == To::All && process::send_all(0) {
+            if everyone && process::send_all(0) {
                 self.say(Priority::Notice, format_args!("sending {signal} to every process that is left"));
                 process::send_all(signal.number());
                 if signal != Signal::KILL {

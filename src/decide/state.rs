@@ -162,10 +162,14 @@ impl State {
 
     /// The end as the exit status shows it: a listed one is a success, unless the watchdog forced it.
     pub(super) fn judge(&self, policy: &Policy, ending: Ending) -> Ending {
-        let judge = |exit| match exit {
-            exit if !policy.success.contains(exit) => exit,
-            _ if self.bitten => Exit::Signal { signal: Signal::ABRT, core: false },
-            _ => Exit::SUCCESS,
+        let judge = |exit| {
+            if !policy.success.contains(exit) {
+                exit
+            } else if self.bitten {
+                Exit::Signal { signal: Signal::ABRT, core: false }
+            } else {
+                Exit::SUCCESS
+            }
         };
         match ending {
             Ending::Server(exit) => Ending::Server(judge(exit)),

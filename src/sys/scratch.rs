@@ -32,15 +32,17 @@ impl Scratch {
     /// Appends a row. What does not fit is left out.
     pub fn push(&mut self, row: Row) {
         if self.len < self.bytes / size_of::<Row>() {
-            // SAFETY: within the mapping, which is aligned to a page and zero where nothing was written.
-            unsafe { self.start.add(self.len).write(row) };
             self.len += 1;
+            // The pages of a new mapping are zero, which is a row too.
+            if let Some(last) = self.rows().last_mut() {
+                *last = row;
+            }
         }
     }
 
     /// The rows so far.
     pub fn rows(&mut self) -> &mut [Row] {
-        // SAFETY: so many rows have been written, and the mapping is ours alone.
+        // SAFETY: so many rows fit into the mapping, which is aligned, zero at first, and ours alone.
         unsafe { core::slice::from_raw_parts_mut(self.start, self.len) }
     }
 }

@@ -372,7 +372,7 @@ pub fn trace_without_waiting(pid: i32) -> std::sync::mpsc::Sender<()> {
     std::thread::spawn(move || {
         // SAFETY: plain numbers; with SEIZE the process goes on.
         let result = unsafe { libc::ptrace(PTRACE_SEIZE as _, pid, 0, 0) };
-        tell.send(check(result as i32)).unwrap();
+        tell.send(check(i32::try_from(result).unwrap())).unwrap();
         let _ = held.recv();
     });
     told.recv().unwrap().unwrap();
