@@ -247,12 +247,17 @@ memory, descriptors or disk. When there is no process to be had for a restart or
 100 ms, then twice as long each time, up to 5 s. Its own words are lost rather than waited for.
 
 Processes that become its children, as orphans do when it is PID 1 or their nearest subreaper (which it is), are
-reaped. A server that is stopped (SIGSTOP) is not dead.
+reaped. A server that is stopped (SIGSTOP) is not dead. A server or handler whose end a tracer hides (the kernel reports
+it only when the tracer lets go) counts as dead after one second, from Linux 5.3 on; where `/proc` does not show how it
+ended, its exit status counts as 255.
+
+In each turn a limited number of children, signals and processes is handled, then the deadlines: orphans that are
+forked in a loop keep no signal and no timeout waiting.
 
 .SS How the server ends
 
 = voluntarily
-It exits with 0, or as --success-exit lists. The manager ends with the same status. No handler, no restart.
+It exits with 0, or ends as --success-exit lists. The manager exits with 0. No handler, no restart.
 
 = unexpectedly
 It exits with another status, or it dies of a signal that did not come from the manager. The handler is run. If it
@@ -260,9 +265,10 @@ exits with 0 the server is restarted; otherwise the manager ends with the server
 Without a handler the server is restarted. A restart that cannot execute the command any more is an unexpected end
 too, with status 127, 126 or 125.
 
-= by a signal that was passed on
-A signal that somebody sent to the manager, for the server, and that the server died of, was asked for: no handler and
-no restart, and the manager ends with 128+N.
+= by a signal that was forwarded
+If that is the stop signal, TERM, INT, QUIT, HUP or KILL, the end was requested: no handler and no restart, and the
+manager exits with 128+N. Any other (USR1, a real-time signal, SEGV) has found a server that does not handle it, which is
+an unexpected end.
 
 = on request
 After SIGTERM or SIGINT to the manager, however the server ends: the manager ends with 0.
@@ -274,7 +280,9 @@ After SIGTERM or SIGINT to the manager, however the server ends: the manager end
 
 It is a program, without arguments: HANDLER of --manager. It runs as the server's user, outside of the server's root,
 in `/`, in a session of its own, with default signals. It must be there when `vsrun` starts; whether the server's user
-may execute it shows only when it is run. Its output goes where `vsrun`'s own words go. Its standard input is
+may execute it shows only when it is run. What it writes to standard output and standard error is read through a pipe and
+recorded, a line each as `handler: LINE`: 500 bytes of a line at most, and 1000 lines of each run. It has no descriptor of
+`vsrun`'s own files. Its standard input is
 `/dev/null`; with --logdir it is the server's logfile, opened where the life that has just ended began, so that a
 `tail -n 20` is about that life; see --log-size for one that was rotated since.
 
@@ -283,7 +291,7 @@ restart. Its environment is `vsrun`'s own, with the user's `HOME` and so on, wit
 there before, and with
 
 = `VSRUN_SERVER_COMMAND`
-the words of the command, joined by blanks, quoted where a shell would need it
+the words of the command, joined by blanks, quoted where a shell would need it, cut to 64 KiB with `...` at the end
 
 = `VSRUN_SERVER_EXPLAIN`
 the end in words: \"exited with status 1\", \"killed by signal 9\" or \"dumped core with signal 11\"
@@ -331,11 +339,12 @@ or MIN when that is longer; with a MIN of 0 there is no pause at all.
 
 const INIT: &str = "
 With --init, `vsrun` stays with the server and never restarts it of its own accord. Every signal of 1 to 64 but SIGKILL, SIGSTOP and
-SIGCHLD is sent on to the server, also SIGTERM, SIGINT and SIGHUP; SIGCONT follows a SIGTERM, so that a server that is
-stopped can end. `vsrun` ends as the server does, with its status or 128+N, on request too. Its own time to end is the
+SIGCHLD is forwarded to the server, once and alone, also SIGTERM, SIGINT and SIGHUP. `vsrun` ends as the server does, with
+its status or 128+N, on request too; with 0 where --success-exit lists that end. Its own time to end is the
 server's affair: only with --stop-timeout a SIGTERM (or the signal of --stop-signal) that is sent on starts the clock,
-at whose end the server's process group gets SIGKILL. A manager's PIDFILE may be had too, with `-m PIDFILE -`; a
-handler, --restart (but with `no`), --success-exit, --restart-delay, --restart-limit and --handler-timeout contradict.
+at whose end the server's process group gets SIGKILL, and then SIGCONT follows it, so that a server that is stopped can
+end. On standard error it reports warnings and errors only, unless --no-quiet is given. A manager's PIDFILE may be had too, with `-m PIDFILE -`; a
+handler, --restart (except `no`), --restart-delay, --restart-limit and --handler-timeout contradict.
 
 Session, terminal and orphans are as under THE MANAGER. The server is in a session of its own, and the kernel
 discards SIGTSTP, SIGTTIN and SIGTTOU there unless the server handles them; `--on-signal TSTP=forward:STOP` stops it
@@ -353,19 +362,29 @@ because of an error: from where that option has been read on. Before it the cach
 (sync(2)); nothing is unmounted. In a container, reboot(2) makes the container's init die of SIGHUP for `reboot`, and
 of SIGINT for `poweroff` and `halt`; without the right to it (CAP_SYS_BOOT) `vsrun` says so, and exits.
 
-.SS Who outlives the server
+.SS What a server leaves behind
+
+Processes that the server has started may outlive it: workers of a master that was killed keep its port, and children of
+their own session are in no group of its. They are ended after every end of the server, before the handler, a restart or
+the exit, with --group (what is left of the server's process group) and with --linger (every descendant of `vsrun`, in
+whatever group or session). They get SIGTERM and SIGCONT, whatever the stop signal is, and SIGKILL after the DURATION of
+--linger or, with --group alone, after the stop timeout (30s if not given, with --init too; with 0 they are awaited for
+ever). After the SIGKILL the manager waits 5 s at most for those that the kernel cannot end. A SIGINT that comes after a
+request to stop does not wait for the time to be up.
 
 With --group, the server stays unreaped until the rest of its process group has ended, so that the number of the group
-cannot become a stranger's. The rest gets the stop signal, and SIGKILL after the stop timeout (30s if not given, with
---init too). With a timeout of 0 it is awaited for ever. A process of the group whose parent has left the group and
-lives is not seen, and is killed at the end. The pidfile is empty meanwhile.
+cannot become another's. A process of the group whose parent has left the group and lives is not seen, and is killed at
+the end. The pidfile is empty meanwhile.
 
-With --linger, at the very end, whatever it is, everybody who is left gets SIGTERM, and SIGKILL when the time is up;
-a SIGINT that comes meanwhile does not wait for that. At most 5 s more are spent on those whom the kernel cannot end.
-PID 1, and only PID 1, signals every process with one kill(2) of -1, so also those who came in from outside. Others
-find their descendants in `/proc`: without it, or with that of another pid namespace, they can only wait until their
+With --linger, the descendants are found in `/proc`, in one pass, some 1000 processes a turn. Between two runs a PID 1
+ends its descendants only; at the exit every process, also those that entered the container from outside. Without `/proc`,
+or with that of another pid namespace, only PID 1 can signal them, at the exit; otherwise `vsrun` can only wait until its
 children have ended, or the time is up. The logger is left out; where that cannot be told from the rest, as `/proc` is
 missing, PID 1 asks it too, and starts it again for the last lines.
+
+Without both options, a warning at the exit says how many processes are left (`vsrun` as PID 1 need not: the kernel ends
+them). A server that exits with 0 within 10 s and leaves processes has most likely put itself into the background: a
+warning says so, with their names, because COMMAND must stay in the foreground.
 ";
 
 const SIGNALS: &str = "
@@ -420,8 +439,9 @@ PID 1 that may not send SIGKILL exits instead, and the kernel ends all others.
 ";
 
 const OUTPUT: &str = "
-Without --syslog and --logdir, the output of the server and the handler goes where `vsrun`'s own goes, and `vsrun`'s
-words go to standard error, each line beginning with \"vsrun: \". Where `vsrun` becomes the server, it says nothing
+Without --syslog and --logdir, the output of the server goes where `vsrun`'s own goes, and `vsrun`'s records go to
+standard error, each line beginning with \"vsrun: \". A terminal there is opened once more for them, so that a terminal
+whose output is stopped does not block a manager; where it cannot be opened, poll(2) decides. Where `vsrun` becomes the server, it says nothing
 but errors, unless --debug is given.
 
 .SS --syslog
@@ -522,7 +542,7 @@ With `yes`, `vsrun`'s own records (but not the server's output, and no debug rec
 with `only` there alone. They are sent to the socket `/dev/log`, with the facility `daemon`, the priorities that
 `vsrun.log` shows, and the TAG of --syslog or `vsrun`, and `vsrun`'s pid. They are lost when nobody listens there, and
 nobody waits for them. Errors of a start are told to the caller all the same. The `vsrun.log` of --logdir is made even
-with `only`: debug records and the handler's output go there.
+with `only`: debug records go there.
 
 .SS Records
 
@@ -813,7 +833,8 @@ COMMAND could not be executed: every error of execve(2) but the next one. Everyt
 COMMAND was not found: ENOENT of execve(2), so its interpreter or loader may be what lacks. Everything is undone.
 
 = N
-The server's own exit status; of a manager that gives up, too: because the handler refuses, or by --restart-limit.
+The server's own exit status; of a manager that gives up, too: because the handler refuses, or by --restart-limit. Where
+--success-exit lists the end, it is 0.
 
 = 128+N
 Signal N ended the server, or its last life. (Where `vsrun` became the server, its parent sees the signal itself.)
@@ -880,7 +901,7 @@ REASON is what the file system shows beyond the kernel's WHY.
 = `cannot prove that it is user N and nobody else: WHY`
 The kernel, a filter or a tracer has only said that it had changed the user, or there is a way back to root.
 
-= `the server EXPLAIN before it was ready`, `the server was not ready in time`
+= `the server END before it was ready`, `the server was not ready in time: --ready HOW, --ready-timeout TIME`
 The server was started, but see READINESS. The same goes for `the server closed its ready descriptor without a newline`.
 
 = `the background process ended before the server was started`
@@ -891,11 +912,27 @@ A manager records besides, in the order of a life, with these priorities:
 = `starting: COMMAND` (info), `started: pid N` (info)
 The words of the command, as for a shell; and each time that it has been executed.
 
-= `the server (pid N) EXPLAIN after S s` (notice)
-Its end: `exited with status 1`, `killed by signal 9`, `dumped core with signal 11`.
+= `the server (pid N) END after TIME` (notice)
+END: `exited with status 1`, `killed by SIGKILL (9)`, `killed by SIGSEGV (11), core dumped`. TIME has one decimal below a
+minute: `12.8 s`, `3 min 5 s`.
 
-= `the handler agrees: EXPLAIN`, `the handler refuses: EXPLAIN` (notice)
+= `the server has left PROCESSES running: ...`, `N processes of the server are left: PROCESSES` (warning)
+See INIT, What a server leaves behind. The first three are named: `pid 12 (nginx)`.
+
+= `the server (pid N) has ended, which a process that traces it hides` (warning)
+The same for the handler. See THE MANAGER.
+
+= `handler: LINE` (notice)
+What the handler writes.
+
+= `the handler agrees: END`, `the handler refuses: END` (notice)
 What it has decided, and how it ended.
+
+= `restarting in TIME (restart N)` (notice)
+A pause begins, see --restart-delay.
+
+= `giving up: --restart-limit allows N restarts within TIME` (err)
+One more would be needed.
 
 = `restarting the server (restart N)`, `restarting the server on request` (notice)
 After an unexpected end, number N of them; and because of SIGHUP.
@@ -916,7 +953,7 @@ Also on standard error. Where DIR is there again, the next rotation begins new f
 = `vsrun.log was renamed to vsrun.log.1 by another program, whose numbers are not vsrun's` (warning)
 See LOGROTATE.
 
-= `shutdown: WHY, status N` (info, or err where N is not 0)
+= `shutdown: WHY, status N` (info; where N is not 0 notice with --init, otherwise err)
 WHY is `on request`, `with the server`, `after too many restarts`, or `without a server` where the start failed.
 
 = `the server has been silent for too long` (warning)
@@ -931,7 +968,7 @@ socket is not read then, and --watchdog rests. A pid of 0 is outside of `vsrun`'
 The server has shut its socket down, and it cannot be brought back: a Unix socket never can, and a port may have been
 taken by another process meanwhile. Restart `vsrun`.
 
-= `the logger EXPLAIN, and will be started again` (warning)
+= `the logger END, and will be started again` (warning)
 It has died, or the writer of --log-size has. What is in the pipe waits for the next one.
 
 = `cannot start a process now: WHY`, `cannot start the handler now: WHY` (warning)
@@ -1063,9 +1100,6 @@ COMMAND has to stay in the foreground. A server that detaches by itself has, for
 AT_SECURE too, is no reason to refuse.
 
 A caller that is not root and asks for a GROUP it does not have is refused, though USER is who it is.
-
-A signal that was passed on, and that the server died of, makes its end neither voluntary nor unexpected: whoever sent
-it asked for it, so there is no handler and no restart, but the status is 128+N.
 
 --ready `fd:N` refuses 0 to 2 and the numbers of sockets: those descriptors are something else to the server already.
 

@@ -22,7 +22,8 @@ const FAULTS_OF_AN_INIT: usize = 14;
 const CALLS_OF_A_SIGNAL: usize = 8;
 /// The same from the server's death until the next one has been started, with pidfiles. Those of
 /// the child are in `tests/quiet.rs`.
-const CALLS_OF_A_RESTART: usize = 30;
+/// A pidfd, opened and closed, shows an end that a tracer hides.
+const CALLS_OF_A_RESTART: usize = 32;
 /// From TERM until it waits for the server's end.
 const CALLS_OF_A_STOP: usize = 11;
 /// From the server's end to its own.

@@ -210,14 +210,15 @@ fn its_outputs_are_where_vsruns_own_go() {
     let handler = place.script("handler", words!["print", "handler's out", "complain", "handler's err", "exit", "1"]);
     let ended = place.vsrun(words!["-m", "-", handler, "--", place.probe(), "exit", "3"]).finish();
     ended.exited(3);
-    assert!([&ended.out, &ended.err].iter().any(|lines| lines.contains(&"handler's out".to_owned())), "{ended:?}");
-    assert!(ended.err.contains(&"handler's err".to_owned()), "{ended:?}");
+    for words in ["vsrun: handler: handler's out", "vsrun: handler: handler's err"] {
+        assert!(ended.err.contains(&words.to_owned()), "{ended:?}");
+    }
 
     let handler = place.path("handler");
     let ended = place.vsrun(words!["-d", "logs", "1", "-m", "-", handler, "--", place.probe(), "exit", "3"]).finish();
     ended.exited(3);
     let log = kit::text(&place.path("logs/vsrun.log"));
-    assert!(log.contains("handler's out\n") && log.contains("handler's err\n"), "{log}");
+    assert!(log.contains("notice: handler: handler's out\n") && log.contains("handler's err\n"), "{log}");
 }
 
 #[test]

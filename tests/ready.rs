@@ -263,7 +263,7 @@ fn a_server_that_never_says_so_is_a_failure() {
         ("exec sleep 1000", words!["--ready", "fd:4", "--ready-timeout", "50ms"], "not ready in time"),
         ("exec sleep 1000", words!["--ready", "notify", "--ready-timeout", "50ms"], "not ready in time"),
         ("exit 3", words!["--ready", "notify"], "exited with status 3 before it was ready"),
-        ("kill -9 $$", words!["--ready", "notify"], "killed by signal 9 before it was ready"),
+        ("kill -9 $$", words!["--ready", "notify"], "killed by SIGKILL (9) before it was ready"),
     ] {
         let place = Place::new();
         for way in both() {

@@ -32,7 +32,7 @@ fn everything_arrives_at_a_real_syslog_under_its_tag() {
         place.vsrun([way, options, actions].concat()).within(&mounts).finish().exited(3).silently();
         kit::await_true("the last record", || kit::text(&place.out("syslog")).contains("shutdown"));
         let lines = kit::lines(&place.out("syslog"));
-        for text in ["to stdout", "to stderr", "the handler speaks"] {
+        for text in ["to stdout", "to stderr", "vsrun: handler: the handler speaks"] {
             let told = format!(" the-tag: {text}");
             assert_eq!(lines.iter().filter(|line| line.ends_with(&told)).count(), 1, "{text:?} once: {lines:#?}");
         }

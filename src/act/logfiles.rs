@@ -179,7 +179,7 @@ impl Folder {
     /// Finds the numbers that are taken: once, and only as many as one turn may look at. A sweep finds the others.
     fn count(&self) -> sys::Result<()> {
         self.dir.rewind()?;
-        self.dir.some(BLOCKS * 8, &mut |name| note(name)).map(drop)
+        self.dir.next_blocks(BLOCKS * 8, &mut |name| note(name)).map(drop)
     }
 }
 
@@ -216,7 +216,7 @@ impl Sweep {
         }
         let (today, _) = clock::wall();
         let dir = &folder.dir;
-        let more = dir.some(BLOCKS, &mut |name| {
+        let more = dir.next_blocks(BLOCKS, &mut |name| {
             note(name);
             let output = generation(name.to_bytes(), OUTPUT);
             let is_ours = output.is_some() || generation(name.to_bytes(), RECORDS).is_some();

@@ -14,6 +14,7 @@
 use crate::act::ready::Ear;
 use crate::act::say::Priority;
 use crate::act::watch::{Loop, now};
+use crate::decide::duration::Duration;
 use crate::decide::error::Error;
 use crate::decide::event::Event;
 use crate::decide::notify::{Ignored, Message, is_trusted, parse};
@@ -169,7 +170,10 @@ impl Loop<'_> {
         }
         let until = self.state.deadline().filter(|until| *until <= time)?;
         if self.is_first() {
-            self.error = Some(Error::refused(format_args!("the server was not ready in time")));
+            let (how, within) = (self.watch.ear.name(), Duration(self.watch.policy.ready_timeout.unwrap_or_default()));
+            let how = how.as_str();
+            let words = "the server was not ready in time";
+            self.error = Some(Error::refused(format_args!("{words}: --ready {how}, --ready-timeout {within}")));
         }
         if self.state.phase == Phase::Up {
             if self.is_excused(until, time) {

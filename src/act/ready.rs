@@ -1,6 +1,8 @@
 //! How the server says that it has been started.
 
 use alloc::boxed::Box;
+use core::fmt::Write;
+use core::fmt::Write;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use crate::act::notify::Mail;
@@ -9,10 +11,11 @@ use crate::decide::environ::Environ;
 use crate::decide::error::Result;
 use crate::decide::event::Event;
 use crate::decide::ready::{NOTIFY_SOCKET, Ready};
+use crate::decide::text::Text;
 use crate::decide::time::Time;
 use crate::sys::datagram::Inbox;
 use crate::sys::process::Pid;
-use crate::sys::{self, fd};
+use crate::sys::{self, Errno, fd, pipe};
 
 /// How the server's words are heard, over all its lives.
 pub enum Ear {
@@ -43,13 +46,24 @@ impl Ear {
         })
     }
 
+    /// The value of `--ready`.
+    pub fn name(&self) -> Text<16> {
+        let mut name = Text::new();
+        let _ = match self {
+            Self::Exec => name.write_str("exec"),
+            Self::Newline(number) => write!(name, "fd:{number}"),
+            Self::Notify(_) => name.write_str("notify"),
+        };
+        name
+    }
+
     /// For one life: what is heard here, and what the server writes to under which number.
     ///
     /// # Errors
     /// When there is no pipe to be had.
     pub fn pipe(&self) -> sys::Result<Option<(OwnedFd, OwnedFd, i32)>> {
         match self {
-            Self::Newline(number) => fd::pipe().map(|(read, write)| Some((read, write, *number))),
+            Self::Newline(number) => pipe::to_us().map(|(read, write)| Some((read, write, *number))),
             Self::Exec | Self::Notify(_) => Ok(None),
         }
     }
@@ -87,7 +101,11 @@ impl Ear {
             // A child of a server that has ended may hold the other end, and say nothing.
             let end = pipe.as_ref().filter(|end| fd::has_news(end.as_fd()))?;
             let mut words = [0; 64];
-            let count = fd::read_some(end.as_fd(), &mut words).unwrap_or(0);
+            let count = match fd::read_some(end.as_fd(), &mut words) {
+                // The server has opened this end too, and was faster.
+                Err(Errno::AGAIN) => return None,
+                result => result.unwrap_or(0),
+            };
             let words = words.get(..count).unwrap_or_default();
             if words.contains(&b'\n') {
                 *pipe = None;

@@ -92,6 +92,7 @@ fn prepare_and_become(plan: Plan, claims: &Claims) -> Result<Error> {
     let (sink, mut voice) = sink::open(plan.output)?;
     voice.wanted = Wanted::Errors;
     let no_syslog = plan.syslog.is_none();
+    voice.quiet = plan.quiet;
     voice.add_syslog(plan.syslog)?;
     voice.keep_apart(plan.debug)?;
     sink.start_orphan()?;

@@ -11,7 +11,7 @@ use crate::decide::text::{Clean, Text};
 use crate::decide::time::Stamp;
 use crate::decide::word::Word;
 use crate::sys::datagram::Post;
-use crate::sys::{self, Errno, clock, fd, process};
+use crate::sys::{self, Errno, clock, fd, process, terminal};
 
 /// A line is at most half of what a pipe takes at once; longer ones are cut.
 type Line = Text<2048>;
@@ -68,10 +68,14 @@ pub struct Voice {
     pub place: Place,
     /// Which of them, where that is standard error.
     pub wanted: Wanted,
+    /// Whether notice and info are left out, wherever the place is.
+    pub quiet: bool,
     /// The system logger, beside the place or instead of it.
     syslog: Option<Journal>,
     /// Standard error as it was, where steps are told there and all else is elsewhere.
     apart: Option<OwnedFd>,
+    /// Standard error once more, where that is a terminal: writing to this description never blocks.
+    terminal: Option<OwnedFd>,
 }
 
 /// The system logger: syslog(3), without its library.
@@ -99,7 +103,7 @@ const LOG: &[u8] = b"/dev/log";
 impl Voice {
     /// Records in that place.
     pub fn new(place: Place) -> Self {
-        Self { place, wanted: Wanted::All, syslog: None, apart: None }
+        Self { place, wanted: Wanted::All, quiet: false, syslog: None, apart: None, terminal: None }
     }
 
     /// Records go to the system logger as well, or only.
@@ -125,9 +129,22 @@ impl Voice {
         Ok(())
     }
 
+    /// Opens standard error once more where it is a terminal. The server can stop the output of a terminal that it
+    /// shares, and then write(2) sleeps: there RWF_NOWAIT has no effect, and O_NONBLOCK belongs to the open file, which
+    /// others use too. Where it cannot be opened, records are written only while that does not block, as far as poll(2)
+    /// can know.
+    pub fn reopen_terminal(&mut self) {
+        if let Place::Plain = self.place {
+            self.terminal = terminal::reopen(fd::standard(2));
+        }
+    }
+
     /// Writes a record if that can be done without waiting.
     #[inline(never)]
     pub fn say(&self, priority: Priority, words: fmt::Arguments<'_>) {
+        if self.quiet && matches!(priority, Priority::Notice | Priority::Info) {
+            return;
+        }
         let mut line = Line::new();
         // Steps are for the one who asked for them.
         if let Some(journal) = self.syslog.as_ref().filter(|_| priority != Priority::Debug) {
@@ -186,7 +203,7 @@ impl Voice {
     /// The descriptor that the words are written to.
     pub fn fd(&self) -> BorrowedFd<'_> {
         match &self.place {
-            Place::Plain => fd::standard(2),
+            Place::Plain => self.terminal.as_ref().map_or(fd::standard(2), |fd| fd.as_fd()),
             Place::Pipe(fd) | Place::File(fd) => fd.as_fd(),
         }
     }

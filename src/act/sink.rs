@@ -81,12 +81,8 @@ impl Sink {
 
     /// Where the server's standard output and error go. None: as they are.
     pub fn server<'a>(&'a self, voice: &'a Voice) -> Option<BorrowedFd<'a>> {
-        self.logs.as_ref().map(Logs::output).or(self.handler(voice))
-    }
-
-    /// Where the handler's standard output and error go: where vsrun's own words go. None: as they are.
-    pub fn handler<'a>(&self, voice: &'a Voice) -> Option<BorrowedFd<'a>> {
-        if self.is_same() { None } else { Some(voice.fd()) }
+        let piped = || if self.is_same() { None } else { Some(voice.fd()) };
+        self.logs.as_ref().map(Logs::output).or_else(piped)
     }
 
     /// The logdir, if there is one.

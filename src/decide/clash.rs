@@ -13,13 +13,22 @@ use super::text::Clean;
 /// Who stays with the server.
 const KEEPERS: Given = Given::of(&[Id::Manager, Id::Init, Id::Restart]);
 /// What is about restarts: an init restarts nothing.
-const RESTARTS: Given = Given::of(&[Id::SuccessExit, Id::RestartDelay, Id::RestartLimit, Id::HandlerTimeout]);
+const RESTARTS: Given = Given::of(&[Id::RestartDelay, Id::RestartLimit, Id::HandlerTimeout]);
 
 /// Options that need one of others.
 const NEEDS: &[(Given, Given, &str)] = &[
     (RESTARTS, KEEPERS, STAYS),
     (
-        Given::of(&[Id::StopSignal, Id::StopTimeout, Id::Watchdog, Id::OnSignal, Id::Group, Id::Linger, Id::AtExit]),
+        Given::of(&[
+            Id::SuccessExit,
+            Id::StopSignal,
+            Id::StopTimeout,
+            Id::Watchdog,
+            Id::OnSignal,
+            Id::Group,
+            Id::Linger,
+            Id::AtExit,
+        ]),
         KEEPERS,
         STAYS,
     ),

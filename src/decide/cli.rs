@@ -166,6 +166,8 @@ fn take(options: &mut Options, row: &Row, value: &[u8], second: &[u8]) -> &'stat
         Id::Pidfile => options.pidfile = word(),
         Id::Root => options.root = word(),
         Id::WorkDir => options.work_dir = word(),
+        Id::Quiet => options.quiet = Some(true),
+        Id::NoQuiet => options.quiet = Some(false),
         Id::Background => options.background = true,
         Id::Foreground => options.background = false,
         Id::Syslog => options.syslog = word(),

@@ -80,6 +80,21 @@ impl fmt::Display for Exit {
     }
 }
 
+/// An end as records show it: `killed by SIGSEGV (11)`.
+pub struct Named(pub Exit);
+
+impl fmt::Display for Named {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Exit::Code(_) => self.0.fmt(f),
+            Exit::Signal { signal, core } => {
+                let core = if core { ", core dumped" } else { "" };
+                write!(f, "killed by {signal} ({}){core}", signal.number())
+            }
+        }
+    }
+}
+
 /// The ends that count as voluntary: status 0, and what `--success-exit` lists.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Success {
@@ -134,6 +149,7 @@ mod tests {
             assert_eq!(core, Exit::Signal { signal, core: true });
             assert_eq!(core.status(), 128 + number);
             assert_eq!(core.to_string(), format!("dumped core with signal {number}"));
+            assert_eq!(Named(core).to_string(), format!("killed by {signal} ({number}), core dumped"));
         }
     }
 

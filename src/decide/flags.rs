@@ -227,6 +227,16 @@ flags! {
     "the server's argv[0]"
     "What the server sees as its own name, argv[0], in place of COMMAND.";
 
+    Start Quiet 'q' "quiet" []
+    "record only warnings and errors"
+    "Write no records of the priorities notice and info: starts, ends, signals, restarts. With --init and without "
+    "--syslog, --logdir, --syslog-usage or --debug that is the default, so that on standard error an init reports only "
+    "warnings and errors. The last of --quiet and --no-quiet counts.";
+
+    Start NoQuiet ' ' "no-quiet" []
+    "record everything, with --init too"
+    "Write all records, also those of an init on standard error. Cancels an earlier --quiet.";
+
     Start Debug ' ' "debug" []
     "tell each step"
     "Tell each step of the process that becomes the server, see THE ORDER OF A START, just before it is taken: on standard "
@@ -261,13 +271,14 @@ flags! {
 
     Stay SuccessExit ' ' "success-exit" ["LIST" "string"]
     "further voluntary ends: 3,SIGTERM"
-    "Further exit statuses and signals that count as a voluntary end, separated by commas.";
+    "Further exit statuses and signals that count as a voluntary end, separated by commas. When vsrun exits because of "
+    "such an end, its own status is 0: with --init too ('--success-exit 143' for Java), and after a handler's refusal.";
 
     Stay RestartDelay ' ' "restart-delay" ["MIN[:MAX]" "string"]
     "pause before restarts in a row (100ms:30s)"
     "The pause before restarts in a row. The first unexpected end restarts at once; those that follow without a life "
     "of 10 s (or MAX, when that is shorter) in between wait MIN, then twice as long each time, up to MAX. The "
-    "default is 100ms:30s; 0 means none.";
+    "default is 100ms:30s; 0 means none. Without MAX they double up to 30 s, or remain at MIN if that is longer.";
 
     Stay RestartLimit ' ' "restart-limit" ["N/DURATION" "string"]
     "give up beyond N restarts within DURATION"
@@ -298,14 +309,15 @@ flags! {
 
     Stay Group ' ' "group" []
     "signals go to the server's whole group"
-    "Send signals to the server's whole process group. What is left of the group when the server has died is ended, by "
-    "the stop signal and, after the stop timeout, SIGKILL, before the handler, a restart or the exit.";
+    "Send signals to the server's whole process group. What is left of the group when the server has ended gets TERM and "
+    "CONT, whatever the stop signal is, and SIGKILL after the stop timeout (with --linger: after its DURATION), before "
+    "the handler, a restart or the exit. See INIT.";
 
     Stay Linger ' ' "linger" ["DURATION" "string"]
-    "end what is left of the server at the end"
-    "After the server's last end, send SIGTERM to every process that is left below vsrun (as PID 1: to every process), "
-    "but not to the logger; wait until they are gone, DURATION at most, and then kill them. The default is 0: they are "
-    "left alone. See INIT.";
+    "end what is left of the server"
+    "After every end of the server, before a restart as well as before the exit, send TERM and CONT to every process that "
+    "is left below vsrun, except the logger; wait until they have exited, DURATION at most, and then send SIGKILL. As "
+    "PID 1, and only at the exit, every process of the container is included. The default is 0: they are left alone. See INIT.";
 
     Stay AtExit ' ' "at-exit" ["WHAT" "choices=poweroff,reboot,halt"]
     "PID 1: do that in place of any exit"

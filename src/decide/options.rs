@@ -60,6 +60,8 @@ pub struct Options {
     pub caps: Option<Capabilities>,
     /// `--argv0`.
     pub argv0: Option<Word>,
+    /// The last of `--quiet` and `--no-quiet`.
+    pub quiet: Option<bool>,
     /// `--syslog-usage`.
     pub syslog_usage: Option<SyslogUsage>,
     /// `--on-signal`, in the order given.
@@ -137,6 +139,13 @@ impl Options {
     /// Whether an option was given.
     pub fn has(&self, id: Id) -> bool {
         self.given.has(id)
+    }
+
+    /// Whether only warnings and errors are recorded: on standard error, an init is silent as long as all is well.
+    pub fn is_quiet(&self) -> bool {
+        const RECORDS: [Id; 3] = [Id::Syslog, Id::Logdir, Id::Debug];
+        let records = RECORDS.into_iter().any(|id| self.has(id)) || self.syslog_usage.is_some();
+        self.quiet.unwrap_or(self.has(Id::Init) && !records)
     }
 
     /// Whether vsrun stays with the server.

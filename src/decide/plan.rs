@@ -41,6 +41,8 @@ pub struct Plan {
     pub drops: bool,
     /// Whether each step is told, and where.
     pub debug: Debug,
+    /// Whether only warnings and errors are recorded.
+    pub quiet: bool,
     /// The rules, for one who stays or waits.
     pub policy: Policy,
     /// What a signal to one who stays does.
@@ -167,6 +169,7 @@ pub fn plan(options: &mut Options, facts: &Facts<'_>) -> Result<Plan> {
         },
         drops: change.is_some_and(|identity| identity.uid != 0),
         debug,
+        quiet: options.is_quiet(),
         policy,
         traps,
         ready,
@@ -232,9 +235,20 @@ fn handler(
 ) -> Result<Program> {
     let mut env = facts.env.of(identity);
     env.remove(&|name| name.starts_with(b"VSRUN_") || is_for_us(name));
-    env.set(b"VSRUN_SERVER_COMMAND", &shell_words(options.command.iter().map(|word| word.to_bytes())));
+    env.set(b"VSRUN_SERVER_COMMAND", &shortened(shell_words(options.command.iter().map(|word| word.to_bytes()))));
     let full = steps::absolute(path, facts)?;
     Ok(steps::beside(path, vec![full], vec![path], env, identity, change, steps::spare(options)))
+}
+
+/// A variable above 128 KiB, and all of them together above some limit, keep a program from being executed (E2BIG): the
+/// handler would never run.
+fn shortened(mut text: Vec<u8>) -> Vec<u8> {
+    const LONGEST: usize = 64 * 1024;
+    if text.len() > LONGEST {
+        text.truncate(LONGEST - 3);
+        text.extend_from_slice(b"...");
+    }
+    text
 }
 
 #[inline(never)]

@@ -27,6 +27,8 @@ impl Signal {
     pub const HUP: Self = Self(1);
     /// The terminal's interrupt.
     pub const INT: Self = Self(2);
+    /// The terminal's quit key.
+    pub const QUIT: Self = Self(3);
     /// Something is wrong with you: leave a core.
     pub const ABRT: Self = Self(6);
     /// End at once; cannot be caught.

@@ -1,10 +1,9 @@
 //! Files in a directory that is held open: made, compared, renamed, removed, listed.
 
 use core::ffi::CStr;
-use core::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, RawDir, Stat};
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, Stat};
 
 use super::{Errno, Result};
 
@@ -144,42 +143,6 @@ impl Dir {
     /// Those of unlink(2).
     pub fn unlink(&self, name: &CStr) -> Result<()> {
         rustix::fs::unlinkat(&self.0, name, AtFlags::empty())
-    }
-
-    /// Calls for each name. Allocates nothing.
-    ///
-    /// # Errors
-    /// Those of getdents(2).
-    pub fn each(&self, act: &mut dyn FnMut(&CStr)) -> Result<()> {
-        self.rewind()?;
-        self.some(usize::MAX, act).map(drop)
-    }
-
-    /// Begins with the first name again.
-    ///
-    /// # Errors
-    /// Those of lseek(2).
-    pub fn rewind(&self) -> Result<()> {
-        rustix::fs::seek(&self.0, rustix::fs::SeekFrom::Start(0)).map(drop)
-    }
-
-    /// Calls for the next names: as many as fit into so many blocks. Returns whether there are more.
-    ///
-    /// # Errors
-    /// Those of getdents(2).
-    pub fn some(&self, mut blocks: usize, act: &mut dyn FnMut(&CStr)) -> Result<bool> {
-        let mut buffer = [MaybeUninit::uninit(); 2048];
-        let mut entries = RawDir::new(&self.0, &mut buffer);
-        while let Some(entry) = entries.next() {
-            act(entry?.file_name());
-            if entries.is_buffer_empty() {
-                blocks -= 1;
-                if blocks == 0 {
-                    return Ok(true);
-                }
-            }
-        }
-        Ok(false)
     }
 }
 

@@ -237,9 +237,15 @@ fn ask(kind: libc::idtype_t, id: i32, news: c_int) -> Result<libc::siginfo_t> {
     // SAFETY: all zero is a valid siginfo_t.
     let mut info: libc::siginfo_t = unsafe { core::mem::zeroed() };
     let (id, options) = (libc::id_t::try_from(id).unwrap_or(0), news | libc::WNOHANG);
-    // SAFETY: the structure is ours to write.
-    check(unsafe { libc::waitid(kind, id, &raw mut info, options) })?;
-    Ok(info)
+    loop {
+        // SAFETY: the structure is ours to write.
+        match check(unsafe { libc::waitid(kind, id, &raw mut info, options) }) {
+            // It does not wait, so no signal interrupts it; but a tracer or a filter can return what it likes, and an
+            // end that is missed here is missed for good.
+            Err(Errno::INTR) => {}
+            result => return result.map(|_| info),
+        }
+    }
 }
 
 /// What a process took.

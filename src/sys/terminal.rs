@@ -1,6 +1,6 @@
 //! The controlling terminal: given up, or its foreground taken.
 
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 use rustix::fs::{Mode, OFlags, open};
 use rustix::process::getpid;
@@ -49,6 +49,27 @@ pub fn write_only(number: RawFd) -> bool {
         super::fd::install(new.as_fd(), number)
     };
     reopen().is_ok() && !is_readable()
+}
+
+/// Opens a terminal once more, for writing that never blocks; the description that others share remains as it is. None:
+/// it is no terminal, or it cannot be opened: its file belongs to another user and it is not the controlling terminal.
+pub fn reopen(fd: BorrowedFd<'_>) -> Option<OwnedFd> {
+    let device = device(fd)?;
+    // Without /proc, a console is found under its own name. A controlling terminal can be opened by every user.
+    [c"/proc/self/fd/2", c"/dev/tty", c"/dev/console"].into_iter().find_map(|path| {
+        let flags = OFlags::WRONLY | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
+        let opened = open(path, flags, Mode::empty()).ok()?;
+        // Another terminal may have the name by now.
+        (self::device(opened.as_fd()) == Some(device)).then_some(opened)
+    })
+}
+
+/// The device number of a terminal, which /dev/tty and /dev/console hide behind their own.
+fn device(fd: BorrowedFd<'_>) -> Option<u32> {
+    let mut number = 0u32;
+    // SAFETY: the request writes one unsigned int.
+    check(unsafe { libc::ioctl(fd.as_raw_fd(), libc::TIOCGDEV as _, &raw mut number) }).ok()?;
+    Some(number)
 }
 
 /// A process group of our own, in the foreground of the terminal on descriptor 0. SIGTTOU must be blocked.

@@ -111,42 +111,43 @@ impl AsFd for Signals {
     }
 }
 
-/// How many descriptors anybody waits for.
-const MOST: usize = 4;
-
-/// Descriptors to wait for, where they are. Of the last one only the closing of its other end is news: what was written
-/// before wakes nobody up.
-pub type Waited<'a> = [Option<BorrowedFd<'a>>; MOST];
+/// The most descriptors that a call waits for.
+const MOST: usize = 8;
 
 /// Sleeps until one of the descriptors can be read or is closed at its other end, or until so many milliseconds have
-/// passed. Says which. At least one descriptor must be there.
+/// passed. Returns which. At least one descriptor must be there. Of the last one only the closing of its other end
+/// counts: what was written before ends no sleep.
+pub fn next<const N: usize>(fds: [Option<BorrowedFd<'_>>; N], millis: Option<u64>) -> [bool; N] {
+    let mut ready = [false; N];
+    sleep(&fds, millis, &mut ready);
+    ready
+}
+
 #[inline(never)]
-pub fn next(fds: Waited<'_>, millis: Option<u64>) -> [bool; MOST] {
-    let Some(some) = fds.iter().flatten().next().copied() else {
-        nap(100);
-        return [false; MOST];
-    };
+fn sleep(fds: &[Option<BorrowedFd<'_>>], millis: Option<u64>, ready: &mut [bool]) {
+    let Some(some) = fds.iter().flatten().next().copied() else { return nap(100) };
     // In the place of one that is not there another is asked about twice.
-    let mut polled = fds.map(|fd| PollFd::from_borrowed_fd(fd.unwrap_or(some), PollFlags::IN));
-    // POLLHUP comes without being asked for.
-    polled[MOST - 1] = PollFd::from_borrowed_fd(fds[MOST - 1].unwrap_or(some), PollFlags::empty());
+    let mut polled = [some; MOST].map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN));
+    let polled = polled.get_mut(..fds.len()).unwrap_or_default();
+    for (polled, fd) in polled.iter_mut().zip(fds) {
+        *polled = PollFd::from_borrowed_fd(fd.unwrap_or(some), PollFlags::IN);
+    }
+    if let Some((polled, fd)) = polled.last_mut().zip(fds.last()) {
+        // POLLHUP comes without being asked for.
+        *polled = PollFd::from_borrowed_fd(fd.unwrap_or(some), PollFlags::empty());
+    }
     let until = millis.map(timespec);
     loop {
-        match poll(&mut polled, until.as_ref()) {
+        match poll(polled, until.as_ref()) {
             Ok(_) => break,
             Err(Errno::INTR) => {}
-            Err(_) => {
-                // No memory to wait with: the least that does not spin.
-                nap(100);
-                return [false; MOST];
-            }
+            // No memory to wait with: the least that does not spin.
+            Err(_) => return nap(100),
         }
     }
-    let mut ready = [false; MOST];
-    for ((ready, fd), wanted) in ready.iter_mut().zip(&polled).zip(&fds) {
+    for ((ready, fd), wanted) in ready.iter_mut().zip(&*polled).zip(fds) {
         *ready = wanted.is_some() && !fd.revents().is_empty();
     }
-    ready
 }
 
 /// Sleeps until the other end of a pipe is closed, whatever is written before, or until so many milliseconds have passed.

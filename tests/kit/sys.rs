@@ -374,3 +374,19 @@ pub fn make_key(name: &CStr) -> io::Result<()> {
 fn check_long(result: libc::c_long) -> io::Result<()> {
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
+
+/// Traces a process from a thread of its own, until what is returned is dropped. The thread never waits for the
+/// process: so its end is reported to no other process meanwhile.
+pub fn trace_without_waiting(pid: i32) -> std::sync::mpsc::Sender<()> {
+    const PTRACE_SEIZE: libc::c_uint = 0x4206;
+    let (hold, held) = std::sync::mpsc::channel();
+    let (tell, told) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        // SAFETY: plain numbers; with SEIZE the process goes on.
+        let result = unsafe { libc::ptrace(PTRACE_SEIZE as _, pid, 0, 0) };
+        tell.send(check(i32::try_from(result).unwrap())).unwrap();
+        let _ = held.recv();
+    });
+    told.recv().unwrap().unwrap();
+    hold
+}
