@@ -2,7 +2,6 @@
 
 use alloc::boxed::Box;
 use core::fmt::Write;
-use core::fmt::Write;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use crate::act::notify::Mail;
