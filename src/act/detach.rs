@@ -78,18 +78,22 @@ fn await_answer(answer: &OwnedFd) -> ! {
     let answer_number = answer.as_raw_fd();
     let _ = fd::close_all_but(answer_number..answer_number + 1);
     let mut message = vec![0; 8192];
-    let mut count = fd::read_full(answer.as_fd(), &mut message);
-    // A read that fails says nothing about the start, which goes on: only the end of the pipe does.
-    for _ in 0..ATTEMPTS {
-        if count.is_err() {
-            wait::nap(PAUSE);
-            count = fd::read_full(answer.as_fd(), &mut message);
+    let (mut count, mut attempts) = (0, ATTEMPTS);
+    while let Some(room) = message.get_mut(count..).filter(|room| !room.is_empty()) {
+        match fd::read_some(answer.as_fd(), room) {
+            Ok(0) => break,
+            Ok(more) => count += more,
+            // A read that fails says nothing about the start, which goes on: only the end of the pipe does.
+            Err(_) if attempts > 0 => {
+                attempts -= 1;
+                wait::nap(PAUSE);
+            }
+            Err(why) => {
+                let words = "cannot read how the start went, so the server may be running";
+                process::leave(complain(&failed(format_args!("{words}"), why)));
+            }
         }
     }
-    let count = count.unwrap_or_else(|why| {
-        let words = "cannot read how the start went, so the server may be running";
-        process::leave(complain(&failed(format_args!("{words}"), why)))
-    });
     let status = match message.get(..count) {
         Some([exit::OK]) => exit::OK,
         Some([code, text @ ..]) if *code != exit::OK => {
