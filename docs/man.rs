@@ -53,6 +53,7 @@ pub fn page(version: &str) -> String {
         ("INITRAMFS", INITRAMFS),
         ("PID 1 OF A MACHINE", confinement::MACHINE),
         ("THE ORDER OF A START", THE_ORDER_OF_A_START),
+        ("NEIGHBOURS OF THE SERVER", NEIGHBOURS),
         ("CHECK", CHECK),
         ("EXIT STATUS", &exit_status()),
         ("MESSAGES", MESSAGES),
@@ -100,7 +101,8 @@ from the directory in which `vsrun` was called.
 The server starts with
 
 = signals
-all at their default action and none blocked;
+all at their default action and none blocked; only a SIGHUP that was ignored when `vsrun` was called in the foreground, as
+nohup(1) does, stays ignored, in `vsrun` and its helpers too, unless --on-signal `HUP=` says otherwise;
 
 = descriptors
 0, 1 and 2, and no other one, but for those that it is to have: the pidfile's where `vsrun` becomes the server (see
@@ -198,20 +200,26 @@ fn control() -> String {
 names must have the file open with the lock on it (`/proc/PID/fdinfo`), or, where the lock is exclusive, its parent
 must. It is held by a descriptor meanwhile (pidfd_open(2)), and lock and number are looked at once more, so that a
 number that has become a stranger's hits nobody: be it stale, of another pid namespace, or kept in the file by what a
-dead server left behind. A file that belongs to neither root nor the caller may name its owner's processes only.
+dead server left behind. A file that belongs to neither root nor the caller may name its owner's processes only. A server
+whose first thread has ended is found by its other threads.
 
 Where `/proc` is not there or does not tell, as it does to root without `CAP_SYS_PTRACE` about other users' processes,
-an exclusive lock's number is believed, but not the number 1; a server without a manager is unknown then. Without
-`/proc`, stop a managed server by its manager's pidfile. Before Linux 5.3, which brought pidfd_open(2), the process is
+an exclusive lock's number is believed, except the number 1, and only if the file belongs to root or to the caller and no
+other user can write to it; a server without a manager is unknown then. Without `/proc`, stop a managed server by its
+manager's pidfile. Before Linux 5.3, which brought pidfd_open(2), the process is
 looked at again just before it is signalled; without `/proc` too, it is unknown.
 
 Either pidfile of a managed server will do: --stop goes to the manager and ends the whole, --status tells whether it
-runs, and --signal goes to the process that the file names. There is no one to talk to but the lock, so these options
+runs, and --signal goes to the process that the file names. Between two runs the server's file is empty: --stop then
+searches `/proc` for the process that has that very file open and locked, and stops it at once. A service file, which
+begins with `#!`, may be given in place of its pidfile; the manager's pidfile comes before the server's. There is no one to talk to but the lock, so these options
 work on every server that keeps a pidfile of `vsrun`.
 
---status prints `running: pid N (FILE)`, N being the process that the file names; or `restarting`, `dead`, `not running`
+--status prints `running: pid N (FILE), up 3 h 12 min`, N being the process that the file names; the time since its
+start is there where `/proc` shows it. Otherwise it prints `restarting`, `dead`, `not running`
 or `unknown`, then `: FILE: ` and the reason. The words before the first colon do not change; --signal and --stop say the
-same on standard error where they signal nobody, but --stop is silent where nobody runs.
+same on standard error where they signal no process. --stop of what does not run says `not running: FILE`, and exits with
+{ok}.
 
 The exit statuses are those of rc scripts:
 
@@ -245,12 +253,17 @@ memory, descriptors or disk. When there is no process to be had for a restart or
 100 ms, then twice as long each time, up to 5 s. Its own words are lost rather than waited for.
 
 Processes that become its children, as orphans do when it is PID 1 or their nearest subreaper (which it is), are
-reaped. A server that is stopped (SIGSTOP) is not dead.
+reaped. A server that is stopped (SIGSTOP) is not dead. A server or handler whose end a tracer hides (the kernel reports
+it only when the tracer lets go) counts as dead after one second, from Linux 5.3 on; where `/proc` does not show how it
+ended, its exit status counts as 255.
+
+In each turn a limited number of children, signals and processes is handled, then the deadlines: orphans that are
+forked in a loop keep no signal and no timeout waiting.
 
 .SS How the server ends
 
 = voluntarily
-It exits with 0, or as --success-exit lists. The manager ends with the same status. No handler, no restart.
+It exits with 0, or ends as --success-exit lists. The manager exits with 0. No handler, no restart.
 
 = unexpectedly
 It exits with another status, or it dies of a signal that did not come from the manager. The handler is run. If it
@@ -258,9 +271,10 @@ exits with 0 the server is restarted; otherwise the manager ends with the server
 Without a handler the server is restarted. A restart that cannot execute the command any more is an unexpected end
 too, with status 127, 126 or 125.
 
-= by a signal that was passed on
-A signal that somebody sent to the manager, for the server, and that the server died of, was asked for: no handler and
-no restart, and the manager ends with 128+N.
+= by a signal that was forwarded
+If that is the stop signal, TERM, INT, QUIT, HUP or KILL, the end was requested: no handler and no restart, and the
+manager exits with 128+N. Any other (USR1, a real-time signal, SEGV) has found a server that does not handle it, which is
+an unexpected end.
 
 = on request
 After SIGTERM or SIGINT to the manager, however the server ends: the manager ends with 0.
@@ -272,7 +286,9 @@ After SIGTERM or SIGINT to the manager, however the server ends: the manager end
 
 It is a program, without arguments: HANDLER of --manager. It runs as the server's user, outside of the server's root,
 in `/`, in a session of its own, with default signals. It must be there when `vsrun` starts; whether the server's user
-may execute it shows only when it is run. Its output goes where `vsrun`'s own words go. Its standard input is
+may execute it shows only when it is run. What it writes to standard output and standard error is read through a pipe and
+recorded, a line each as `handler: LINE`: 500 bytes of a line at most, and 1000 lines of each run. It has no descriptor of
+`vsrun`'s own files. Its standard input is
 `/dev/null`; with --logdir it is the server's logfile, opened where the life that has just ended began, so that a
 `tail -n 20` is about that life; see --log-size for one that was rotated since.
 
@@ -281,7 +297,7 @@ restart. Its environment is `vsrun`'s own, with the user's `HOME` and so on, wit
 there before, and with
 
 = `VSRUN_SERVER_COMMAND`
-the words of the command, joined by blanks, quoted where a shell would need it
+the words of the command, joined by blanks, quoted where a shell would need it, cut to 64 KiB with `...` at the end
 
 = `VSRUN_SERVER_EXPLAIN`
 the end in words: \"exited with status 1\", \"killed by signal 9\" or \"dumped core with signal 11\"
@@ -329,11 +345,12 @@ or MIN when that is longer; with a MIN of 0 there is no pause at all.
 
 const INIT: &str = "
 With --init, `vsrun` stays with the server and never restarts it of its own accord. Every signal of 1 to 64 but SIGKILL, SIGSTOP and
-SIGCHLD is sent on to the server, also SIGTERM, SIGINT and SIGHUP; SIGCONT follows a SIGTERM, so that a server that is
-stopped can end. `vsrun` ends as the server does, with its status or 128+N, on request too. Its own time to end is the
+SIGCHLD is forwarded to the server, once and alone, also SIGTERM, SIGINT and SIGHUP. `vsrun` ends as the server does, with
+its status or 128+N, on request too; with 0 where --success-exit lists that end. Its own time to end is the
 server's affair: only with --stop-timeout a SIGTERM (or the signal of --stop-signal) that is sent on starts the clock,
-at whose end the server's process group gets SIGKILL. A manager's PIDFILE may be had too, with `-m PIDFILE -`; a
-handler, --restart (but with `no`), --success-exit, --restart-delay, --restart-limit and --handler-timeout contradict.
+at whose end the server's process group gets SIGKILL, and then SIGCONT follows it, so that a server that is stopped can
+end. On standard error it reports warnings and errors only, unless --no-quiet is given. A manager's PIDFILE may be had too, with `-m PIDFILE -`; a
+handler, --restart (except `no`), --restart-delay, --restart-limit and --handler-timeout contradict.
 
 Session, terminal and orphans are as under THE MANAGER. The server is in a session of its own, and the kernel
 discards SIGTSTP, SIGTTIN and SIGTTOU there unless the server handles them; `--on-signal TSTP=forward:STOP` stops it
@@ -351,19 +368,29 @@ because of an error: from where that option has been read on. Before it the cach
 (sync(2)); see PID 1 OF A MACHINE. In a container, reboot(2) makes the container's init die of SIGHUP for `reboot`, and
 of SIGINT for `poweroff` and `halt`; without the right to it (CAP_SYS_BOOT) `vsrun` says so, and exits.
 
-.SS Who outlives the server
+.SS What a server leaves behind
+
+Processes that the server has started may outlive it: workers of a master that was killed keep its port, and children of
+their own session are in no group of its. They are ended after every end of the server, before the handler, a restart or
+the exit, with --group (what is left of the server's process group) and with --linger (every descendant of `vsrun`, in
+whatever group or session). They get SIGTERM and SIGCONT, whatever the stop signal is, and SIGKILL after the DURATION of
+--linger or, with --group alone, after the stop timeout (30s if not given, with --init too; with 0 they are awaited for
+ever). After the SIGKILL the manager waits 5 s at most for those that the kernel cannot end. A SIGINT that comes after a
+request to stop does not wait for the time to be up.
 
 With --group, the server stays unreaped until the rest of its process group has ended, so that the number of the group
-cannot become a stranger's. The rest gets the stop signal, and SIGKILL after the stop timeout (30s if not given, with
---init too). With a timeout of 0 it is awaited for ever. A process of the group whose parent has left the group and
-lives is not seen, and is killed at the end. The pidfile is empty meanwhile.
+cannot become another's. A process of the group whose parent has left the group and lives is not seen, and is killed at
+the end. The pidfile is empty meanwhile.
 
-With --linger, at the very end, whatever it is, everybody who is left gets SIGTERM, and SIGKILL when the time is up;
-a SIGINT that comes meanwhile does not wait for that. At most 5 s more are spent on those whom the kernel cannot end.
-PID 1, and only PID 1, signals every process with one kill(2) of -1, so also those who came in from outside. Others
-find their descendants in `/proc`: without it, or with that of another pid namespace, they can only wait until their
+With --linger, the descendants are found in `/proc`, in one pass, some 1000 processes a turn. Between two runs a PID 1
+ends its descendants only; at the exit every process, also those that entered the container from outside. Without `/proc`,
+or with that of another pid namespace, only PID 1 can signal them, at the exit; otherwise `vsrun` can only wait until its
 children have ended, or the time is up. The logger is left out; where that cannot be told from the rest, as `/proc` is
 missing, PID 1 asks it too, and starts it again for the last lines.
+
+Without both options, a warning at the exit says how many processes are left (`vsrun` as PID 1 need not: the kernel ends
+them). A server that exits with 0 within 10 s and leaves processes has most likely put itself into the background: a
+warning says so, with their names, because COMMAND must stay in the foreground.
 ";
 
 const SIGNALS: &str = "
@@ -397,8 +424,8 @@ as SIGTERM does
 as SIGHUP does
 
 = `reopen`
-`vsrun.log` is opened anew under its name, for programs such as logrotate(8) that rename it. The old file goes on
-where that fails, and no symbolic link is followed.
+`vsrun.log` is opened again under its name, and so is `logfile` where --log-size is given, for programs such as
+logrotate(8) that rename them: see LOGROTATE. The old file goes on where that fails, and no symbolic link is followed.
 
 = `ignore`
 nothing
@@ -412,11 +439,18 @@ sends the signal, or another one in its place, on to the server
 So `--on-signal HUP=forward` is for a server that reads its configuration again at SIGHUP, and
 `--on-signal TERM=forward:QUIT` lets a server that ends gracefully at SIGQUIT do so; its end is what counts then (see
 THE MANAGER), and no --stop-timeout follows.
+
+A signal to a server of another user needs CAP_KILL, or CAP_SETUID: then it is sent by a short-lived child that has the
+server's user as its real user id, but stays root otherwise, so that this user can neither trace it nor read its memory. So a
+container that starts as root with SETUID and SETGID alone can stop its server. Where neither is there, as with a
+set-user-id COMMAND under a plain user's `vsrun`, a warning says so at the start, and one more when a signal was refused. A
+PID 1 that may not send SIGKILL exits instead, and the kernel ends all others.
 ";
 
 const OUTPUT: &str = "
-Without --syslog and --logdir, the output of the server and the handler goes where `vsrun`'s own goes, and `vsrun`'s
-words go to standard error, each line beginning with \"vsrun: \". Where `vsrun` becomes the server, it says nothing
+Without --syslog and --logdir, the output of the server goes where `vsrun`'s own goes, and `vsrun`'s records go to
+standard error, each line beginning with \"vsrun: \". A terminal there is opened once more for them, so that a terminal
+whose output is stopped does not block a manager; where it cannot be opened, poll(2) decides. Where `vsrun` becomes the server, it says nothing
 but errors, unless --debug is given.
 
 .SS --syslog
@@ -440,16 +474,30 @@ Whether a syslog daemon listens is not for `vsrun` to know: some loggers end wit
 
 in UTC; the server's output goes to `DIR/logfile`; the handler's goes to `vsrun.log`. When `vsrun` starts, and at each
 restart by SIGHUP, what is there is renamed to `vsrun.log.N` and `logfile.N`, N one more than the highest number of
-that name, and new files are begun: no file is ever replaced, and a renamed file keeps its name. A restart after a
-crash goes on in the same files. A process that outlives such a rotation goes on writing to the file it has open,
+that name, and new files are begun: no file is ever replaced, and a renamed file keeps its name. A number is used once
+while a manager lives; `logfile.N.gz` counts as N, and is not deleted; numbers of more than six digits are not `vsrun`'s.
+When 999999 is taken, there is no further rotation, and a warning. A restart after a crash goes on in the same files. A process that outlives such a rotation goes on writing to the file it has open,
 under its new name.
+
+A manager opens the path DIR again at each rotation. Where it leads to another directory by then, the new files are begun
+there; where it cannot be opened, a warning goes to the old `vsrun.log` and to standard error, and the old files go on.
 
 Renamed files that were last written longer ago than KEEP are deleted when `vsrun` starts, and by a manager also at
 each rotation and once an hour. Nothing else in DIR is touched.
 
 A DIR that is made belongs to the server's user and group, with mode 0750; parents that have to be made stay root's
 (or the caller's), with mode 0755. The files have mode 0640, whatever the umask; `logfile` belongs to the server's
-user, `vsrun.log` does not. They are always made anew, so no link that is waiting in DIR is followed.
+user, `vsrun.log` does not. No link that is waiting in DIR is followed, and where others than root (or the caller) may
+write to DIR, no file that is there is written to: it is renamed, and a new one is made.
+
+.SS Directories that root uses
+
+When `vsrun` is root, it goes to DIR, to the directories of pidfiles and Unix sockets, to that of --root and to that of
+--env-dir one component at a time. Once a component belongs to another user than root (or the owner of `/`), every later
+one must belong to that same user, and a symbolic link counts with its own owner: otherwise that user could make root use
+what is not the user's. DIR itself must belong to root or to the server's user; a DIR that is missing is made in a
+directory of a user only if it is to belong to that user. What is refused is told with the component and its owner,
+and nothing has been made. A link of root's own, such as `/var/run`, is followed.
 
 .SS --log-size
 
@@ -469,13 +517,41 @@ second; once the pipe is full too, the server waits in its write. Of what a serv
 handler and the next life wait up to half a second, so that `logfile` is complete for them. A handler reads the newest
 file from its beginning, where it was rotated during the life.
 
+When the limit of file sizes that `vsrun` was started with (`ulimit -f`) is reached, the next file is begun.
+
+.SS LOGROTATE
+
+`vsrun` rotates by itself, and needs no other program for it. Where logrotate(8) is to do it, give it the option
+`dateext`, so that its names (`logfile-20261125`) are not `vsrun`'s, and `nocreate`; give `vsrun` --log-size with a SIZE
+that is never reached, so that it can open `logfile` again, and --on-signal `USR1=reopen`:
+
+    /var/log/web/vsrun.log /var/log/web/logfile {
+        daily
+        rotate 14
+        dateext
+        nocreate
+        missingok
+        compress
+        delaycompress
+        su root root
+        sharedscripts
+        postrotate
+            vsrun --signal USR1 /run/web-manager.pid
+        endscript
+    }
+
+Without `dateext` both would use the same names in opposite orders: the newest file of logrotate(8) is `logfile.1`, which
+is the oldest of `vsrun`, and so the first that --log-files deletes. A `vsrun` that is told to open its file again and
+finds it renamed to `vsrun.log.1` warns of that. Without --log-size the server itself has `logfile` open: then
+logrotate(8) needs `copytruncate` for it, which loses what is written meanwhile, or a server that is restarted.
+
 .SS --syslog-usage
 
 With `yes`, `vsrun`'s own records (but not the server's output, and no debug records) go to the system logger as well,
 with `only` there alone. They are sent to the socket `/dev/log`, with the facility `daemon`, the priorities that
 `vsrun.log` shows, and the TAG of --syslog or `vsrun`, and `vsrun`'s pid. They are lost when nobody listens there, and
 nobody waits for them. Errors of a start are told to the caller all the same. The `vsrun.log` of --logdir is made even
-with `only`: debug records and the handler's output go there.
+with `only`: debug records go there.
 
 .SS Records
 
@@ -508,16 +584,76 @@ N is 3 to 65535, and none of the numbers of its sockets.
 = `notify`
 It has sent `READY=1` to the socket that `NOTIFY_SOCKET` names, see sd_notify(3). `vsrun` makes that socket, of an
 abstract name, so it needs no file and is found in every chroot (but not in another network namespace). A message
-counts only when the kernel says that the server's own process has sent it.
+counts when the kernel says that a process of the server's user, or of root, has sent it. systemd-notify(1) works in a
+shell wrapper around the server.
 
 A server that is not ready when --ready-timeout is over is stopped, and `vsrun` ends with 125; so it does when the
 server ends before it is ready, whatever its exit status was. That holds for the first start: a later life need not say
 that it is ready. Without --background and without somebody who stays there is nobody to wait, and `fd:N` and `notify`
 are wrong usage.
 
-A `vsrun` that stays and that was itself given a `NOTIFY_SOCKET` reports there: `READY=1` and `MAINPID` (its own) when
-the server has been started, `RELOADING=1` before a restart by SIGHUP and `READY=1` after it, `STOPPING=1` when it was
-told to end. Server and handler do not see that socket. Where `vsrun` becomes the server, the variable is left alone.
+.SS What the server may say
+
+All assignments of one message count. With --ready `notify` these have an effect:
+
+= `READY=1`
+The server is ready. From then on --watchdog applies. It also ends a `RELOADING=1`.
+
+= `WATCHDOG=1`, `WATCHDOG=trigger`
+The server works; or it does not, and --watchdog ends it now.
+
+= `WATCHDOG_USEC=N`
+Another time for --watchdog, in microseconds, for this run of the server. 0 turns the watchdog off.
+
+= `EXTEND_TIMEOUT_USEC=N`
+The server needs more time to be ready (--ready-timeout), or to stop on request (--stop-timeout): so many microseconds
+from now. A deadline that is later stays. A server may do that again and again; SIGINT to a `vsrun` that stops kills it
+at once.
+
+= `STOPPING=1`
+The server exits by itself; --watchdog rests.
+
+= `RELOADING=1`
+The server reads its configuration again, until it says `READY=1`. --watchdog goes on. Passed on, with its
+`MONOTONIC_USEC=`.
+
+= `STATUS=TEXT`
+Passed on: the first 240 bytes, with control characters and backslashes as `\\xnn`.
+
+= `BARRIER=1`
+The descriptor that came with it is closed once all messages before it have been handled.
+
+`MAINPID=` and `FDSTORE=1` are not supported. A message that is ignored is recorded with the reason, once for each
+reason in each run of the server. Descriptors that come with a message are closed by a short-lived process, so that one
+whose close sleeps holds up nothing. While other users fill the queue of the socket, a server has twice its watchdog
+time.
+
+.SS What vsrun says to the service manager above it
+
+A `vsrun` that stays and that was itself given a `NOTIFY_SOCKET` reports there:
+
+= `READY=1`, `MAINPID=` (its own pid)
+The server counts as started, for the first time or again after a `RELOADING=1`.
+
+= `RELOADING=1`, `MONOTONIC_USEC=`
+A restart was requested, also during the pause before a restart or while the handler runs. `READY=1` follows when the new
+server is ready in the sense of --ready. A later run of a server that never says so leaves it at that. A restart after a
+crash is not reported.
+
+= `STOPPING=1`
+`vsrun` was asked to stop.
+
+= `STATUS=`, `EXTEND_TIMEOUT_USEC=`, `RELOADING=1`
+What the server has said, see above.
+
+= `WATCHDOG=1`
+Where `WATCHDOG_USEC` is set, and `WATCHDOG_PID` is missing or its own: at half of that time, as long as `vsrun` works,
+also while the server stops or is restarted.
+
+Nothing waits for the service manager. A `READY=1`, `RELOADING=1` or `STOPPING=1` for which its queue has no room is sent
+again every 100 ms. Server and handler have none of `NOTIFY_SOCKET`, `WATCHDOG_USEC` and `WATCHDOG_PID` of the service
+manager above. Where `vsrun` becomes the server, these variables stay as they are: without --background the pid is the
+same, so a `WATCHDOG_PID` is still right.
 ";
 
 const SOCKETS: &str = "
@@ -527,11 +663,15 @@ server finds them from descriptor 3 on, in the order of the command line, with `
 and `LISTEN_FDNAMES`, as sd_listen_fds(3) reads them. A manager keeps them over all restarts: who connects while there
 is no server waits in the queue and is not refused.
 
+Before each later run of the server, a TCP socket on which the last one has called shutdown(2) listens again, and a UDP
+socket forgets a peer that it was connected to.
+
 Without an address a port is that of `[::]`, for both families, or of `0.0.0.0` where there is no IPv6. When an address
 is in use, the message names the process that has it, where `/proc` tells.
 
-A Unix socket belongs to the server's user and group, with mode 0660. A path that exists is an error, unless it is a
-socket that nobody listens on any more, and a pidfile lock of ours (--pidfile or --manager) proves that no other
+A Unix socket belongs to the server's user and group, with mode 0660. Root makes it in a directory of its own beside its
+place, gives it to the user there and moves it to its place, so that no user can exchange it. A path that exists is an error, unless it is a
+socket of `vsrun`'s user or the server's that nobody listens on any more, and a pidfile lock of ours (--pidfile or --manager) proves that no other
 instance lives: then it is replaced. `vsrun` removes the socket at its end where it stays, and when the start fails.
 Where it becomes the server the socket is left behind, and the next start with that --pidfile replaces it.
 
@@ -587,14 +727,67 @@ for, or the log files are begun.
 
 Then `vsrun` detaches, with --background; the manager's pid is written, and the logger is started.
 
-Then, in the process that becomes the server: its control group; signals, session and terminal; the pid is written; nice value, oom
-score, limits; standard input, output and error; chroot, and into its `/`; working directory; groups, gid and uid
-(real, effective and saved), and the capabilities that go with uid 0; proof that this is so and that there is no way
-back; the capabilities of --caps; no_new_privs (also where Landlock needs it); umask; every descriptor above 2 closed, but the pidfile's, the sockets'
-and that of --ready; the rules of Landlock; execve(2).
-So the working directory is entered with the rights of the caller, and COMMAND is found and executed with those of
-the user. A limit may be raised with the rights of the caller, and holds already for what `vsrun` itself does after it:
+Then, in the process that becomes the server:
+
+= 1.
+the control group of --cgroup; signals, session and terminal; the pid is written; nice value, oom score, limits; standard input, output and error; the
+sockets; without --work-dir and --root, the logdir becomes the working directory;
+
+= 2.
+every descriptor above 2 is closed, except those of the pidfile, the sockets and --ready, and a pipe that reports a step
+that fails. So no path that is followed from here on, that of execve(2) included, leads through a descriptor out of the
+root. With --root, a directory among the server's own descriptors is an error. Where the steps of --debug go to
+vsrun.log, which is closed too, those that follow are recorded in advance;
+
+= 3.
+chroot, and into its `/`;
+
+= 4.
+where the user changes: signals are blocked, and a session keyring without root's keys is joined; groups, gid and uid
+(real, effective and saved), after each of which no core can be dumped; the user's own session keyring; the
+capabilities that go with uid 0; proof that this is so and that there is no way back;
+
+= 5.
+the capabilities of --caps; no_new_privs (also where Landlock needs it); umask; the directory of --work-dir, and proof
+that it is inside the root; the rules of Landlock; the signals are unblocked; execve(2).
+
+So --work-dir is entered, and COMMAND is found and executed, with the rights of the user. A managed server without
+--work-dir, --root and --logdir starts each time in the directory in which `vsrun` was called, while the manager itself
+moves to `/` and pins no mount. If another directory has that path by then, it is entered with the rights of the user.
+
+A helper that is not executed within 5 s, because its user has stopped it, is killed: at the start that is an error
+(125), later it is started again.
+
+A limit may be raised with the rights of the caller, and holds already for what `vsrun` itself does after it:
 with --limit `nofile=4` it may not have enough to go on.
+";
+
+const NEIGHBOURS: &str = "
+With --user, the server's user is taken to be hostile. The processes that `vsrun` runs beside the server as the same
+user are outside its root:
+
+= handler and logger
+keep one harmless capability that the server does not have: CAP_WAKE_ALARM, else CAP_BLOCK_SUSPEND,
+CAP_NET_BIND_SERVICE or CAP_AUDIT_WRITE. The kernel then lets the server neither trace them nor use their /proc/PID/root,
+cwd, fd and mem, pidfd_getfd(2) or process_vm_readv(2). A program of theirs that grants rights, such as sudo(8) or
+sendmail(8), works as ever. In a container that has none of these four, or before Linux 4.3, handler and logger are not
+protected from the server, and --check says so;
+
+= the log writer
+executes nothing and stays a process that only root can trace.
+
+The server's user can still send them signals, stop or kill them (a logger and a log writer are started again), change
+their limits and priority, and use up the processes and memory that its user may have. Other processes of that user, which
+`vsrun` has not started, are not protected at all: give each server a user of its own.
+
+= terminal
+With --user and without --stdin, a terminal on descriptors 1 and 2 is reopened for writing only. The server can neither
+read keys from it nor make it its own nor push input into it; it can still write to it, and change its settings. Without /proc it
+stays as it is, and --check says so.
+
+= keys
+The server has a session keyring of its own. In a container whose filter refuses keyctl(2) (Docker's does) it keeps the
+one of the container.
 ";
 
 const CHECK: &str = "
@@ -610,8 +803,9 @@ finding.
 = Outside
 The user; the directory of --env-dir; the pidfiles, their directories and locks (a server that is running already is a finding); the
 addresses of the sockets; the logdir; the handler and the logger, as their user would execute them; and /dev/log with
---syslog-usage. To see whether a port is free, a socket is bound to it for a moment, and
-does not listen.
+--syslog-usage. Whether a port is free is read from the kernel's lists in `/proc/net`, so that no other program's bind(2)
+fails meanwhile; where they cannot be read, a line says `not checked`. A socket on [::] counts for IPv4 too, although it
+may be for IPv6 only.
 
 = Inside
 A child goes the way of the server, step by step, into its root and working directory, as its user, and looks at
@@ -649,7 +843,8 @@ COMMAND could not be executed: every error of execve(2) but the next one. Everyt
 COMMAND was not found: ENOENT of execve(2), so its interpreter or loader may be what lacks. Everything is undone.
 
 = N
-The server's own exit status; of a manager that gives up, too: because the handler refuses, or by --restart-limit.
+The server's own exit status; of a manager that gives up, too: because the handler refuses, or by --restart-limit. Where
+--success-exit lists the end, it is 0.
 
 = 128+N
 Signal N ended the server, or its last life. (Where `vsrun` became the server, its parent sees the signal itself.)
@@ -674,10 +869,12 @@ set by --user for server, handler and logger; --env-dir and --env may change the
 the server's sockets, those that `vsrun` was given among them; unset where there are none, see SOCKETS
 
 = `WATCHDOG_USEC`, `WATCHDOG_PID`
-set for the server with --watchdog: the time in microseconds, and its pid
+set for the server with --watchdog: the time in microseconds, and its pid. Those that a `vsrun` that stays was given are
+for itself: it sends `WATCHDOG=1` to the service manager above, and the server does not get them
 
 = `NOTIFY_SOCKET`
-where a server, or a `vsrun` that stays, says that it is ready; set for the server with --ready `notify`, see READINESS
+where a server, or a `vsrun` that stays, reports that it is ready; set for the server with --ready `notify`, see
+READINESS
 
 = `VSRUN_SERVER_...`
 what the handler is told, see THE MANAGER; `vsrun` itself obeys no variable of that name
@@ -697,7 +894,14 @@ two lives of its server.
 = `started using wrong user ID (N), expected M`
 `vsrun` is neither root nor USER; see --no-user-checks.
 
-= `cannot listen on 'ADDRESS' (pid N has it): WHY`
+= `already running: FILE is locked by pid N`
+That process has the lock. `not by pid M, which it names` follows where the file names another process: as a rule a server
+that has ended, whose child N has inherited the lock. End that child.
+
+= `cannot send SIGNAL to pid N: Operation not permitted (needs CAP_KILL or CAP_SETUID)`
+The process belongs to another user. This is recorded once. See SIGNALS.
+
+= `cannot listen on 'ADDRESS': WHY (pid N has it)`
 The address is in use, by that process where `/proc` tells. Of a Unix socket: see SOCKETS for when a file that is there
 is replaced.
 
@@ -707,7 +911,7 @@ REASON is what the file system shows beyond the kernel's WHY.
 = `cannot prove that it is user N and nobody else: WHY`
 The kernel, a filter or a tracer has only said that it had changed the user, or there is a way back to root.
 
-= `the server EXPLAIN before it was ready`, `the server was not ready in time`
+= `the server END before it was ready`, `the server was not ready in time: --ready HOW, --ready-timeout TIME`
 The server was started, but see READINESS. The same goes for `the server closed its ready descriptor without a newline`.
 
 = `the background process ended before the server was started`
@@ -718,11 +922,27 @@ A manager records besides, in the order of a life, with these priorities:
 = `starting: COMMAND` (info), `started: pid N` (info)
 The words of the command, as for a shell; and each time that it has been executed.
 
-= `the server (pid N) EXPLAIN after S s` (notice)
-Its end: `exited with status 1`, `killed by signal 9`, `dumped core with signal 11`.
+= `the server (pid N) END after TIME` (notice)
+END: `exited with status 1`, `killed by SIGKILL (9)`, `killed by SIGSEGV (11), core dumped`. TIME has one decimal below a
+minute: `12.8 s`, `3 min 5 s`.
 
-= `the handler agrees: EXPLAIN`, `the handler refuses: EXPLAIN` (notice)
+= `the server has left PROCESSES running: ...`, `N processes of the server are left: PROCESSES` (warning)
+See INIT, What a server leaves behind. The first three are named: `pid 12 (nginx)`.
+
+= `the server (pid N) has ended, which a process that traces it hides` (warning)
+The same for the handler. See THE MANAGER.
+
+= `handler: LINE` (notice)
+What the handler writes.
+
+= `the handler agrees: END`, `the handler refuses: END` (notice)
 What it has decided, and how it ended.
+
+= `restarting in TIME (restart N)` (notice)
+A pause begins, see --restart-delay.
+
+= `giving up: --restart-limit allows N restarts within TIME` (err)
+One more would be needed.
 
 = `restarting the server (restart N)`, `restarting the server on request` (notice)
 After an unexpected end, number N of them; and because of SIGHUP.
@@ -734,13 +954,31 @@ left` for --linger.
 = `rotated: this file has been renamed`, `rotated: the files begin anew`, `reopened: the file was opened anew` (info)
 The last record of an old vsrun.log, and the first of a new one.
 
-= `shutdown: WHY, status N` (info, or err where N is not 0)
+= `the log directory 'DIR' is another one now: the files begin there` (notice)
+The path of --logdir leads to another directory than before.
+
+= `cannot rotate the log files in 'DIR': WHY; they go on`, `cannot reopen ...` (warning)
+Also on standard error. Where DIR is there again, the next rotation begins new files in it.
+
+= `vsrun.log was renamed to vsrun.log.1 by another program, whose numbers are not vsrun's` (warning)
+See LOGROTATE.
+
+= `shutdown: WHY, status N` (info; where N is not 0 notice with --init, otherwise err)
 WHY is `on request`, `with the server`, `after too many restarts`, or `without a server` where the start failed.
 
 = `the server has been silent for too long` (warning)
 --watchdog ends it now.
 
-= `the logger EXPLAIN, and will be started again` (warning)
+= `ignored a notify message from pid N (uid N): WHY` (warning)
+WHY is `not the server's user`, `MAINPID and FDSTORE are not supported`, `not a number of microseconds`, or that
+descriptors came with it and eight processes that close earlier ones hang (on a FUSE file system, for example): the
+socket is not read then, and --watchdog rests. A pid of 0 is outside of `vsrun`'s pid namespace.
+
+= `cannot listen again on descriptor N: WHY` (warning)
+The server has shut its socket down, and it cannot be brought back: a Unix socket never can, and a port may have been
+taken by another process meanwhile. Restart `vsrun`.
+
+= `the logger END, and will be started again` (warning)
 It has died, or the writer of --log-size has. What is in the pipe waits for the next one.
 
 = `cannot start a process now: WHY`, `cannot start the handler now: WHY` (warning)
@@ -868,12 +1106,10 @@ The new start of the server above, with new log files, whether it runs, and its 
 const NOTES: &str = "
 COMMAND has to stay in the foreground. A server that detaches by itself has, for `vsrun`, ended.
 
-`vsrun` refuses to run set-user-id, set-group-id or with file capabilities.
+`vsrun` refuses to run set-user-id, set-group-id or with file capabilities. A transition of a security module, which sets
+AT_SECURE too, is no reason to refuse.
 
 A caller that is not root and asks for a GROUP it does not have is refused, though USER is who it is.
-
-A signal that was passed on, and that the server died of, makes its end neither voluntary nor unexpected: whoever sent
-it asked for it, so there is no handler and no restart, but the status is 128+N.
 
 --ready `fd:N` refuses 0 to 2 and the numbers of sockets: those descriptors are something else to the server already.
 

@@ -6,7 +6,7 @@
 use core::ffi::{c_char, c_int};
 
 use vsrun::act::stay::Stayed;
-use vsrun::act::{check, control, facts, machine, run, say};
+use vsrun::act::{check, control, facts, machine, run, say, service_file};
 use vsrun::decide::cli::{self, Request, table};
 use vsrun::decide::error::{Error, Result};
 use vsrun::decide::flags::Id;
@@ -58,7 +58,7 @@ fn start(words: Vec<Word>, at_exit: &mut Option<AtExit>) -> Result<Started> {
     fd::whole().map_err(|why| say::failed(format_args!("cannot open standard descriptors"), why))?;
     let mut words = Words::new(words);
     loop {
-        let mut options = Options::default();
+        let mut options = Options::none();
         let status = match cli::parse(&words, &mut options, at_exit)? {
             Request::Unread(unread) => {
                 words = facts::read_words(unread)?;
@@ -67,7 +67,7 @@ fn start(words: Vec<Word>, at_exit: &mut Option<AtExit>) -> Result<Started> {
             Request::Help => say::out(&table::help()),
             Request::Completion => say::out(&table::completion()),
             Request::Version => say::out(VERSION.as_bytes()),
-            Request::Control(control) => control::control(&control),
+            Request::Control(control) => control::control(&service_file::resolve(control)?),
             Request::Run if options.has(Id::Check) => check::check(&mut options),
             Request::Run => return run::run(&mut options).map(Started::Stays),
         };

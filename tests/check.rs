@@ -195,12 +195,12 @@ fn all_findings_are_told() {
     let before = tree(&world);
     let found = findings(&place, options.clone(), &path("missing"));
     let expected = [
-        format!("pidfile '{}': No such file or directory", path("no/pid")),
-        format!("pidfile '{}': No such file or directory", path("none/monitor")),
-        format!("cannot listen on '127.0.0.1:{port}' (pid {} has it): Address in use", sys::pid()),
-        format!("cannot listen on '{}' (what is there is no socket): Address in use", path("plain")),
+        format!("cannot use pidfile '{}': No such file or directory", path("no/pid")),
+        format!("cannot use pidfile '{}': No such file or directory", path("none/monitor")),
+        format!("cannot listen on '127.0.0.1:{port}': Address in use (pid {} has it)", sys::pid()),
+        format!("cannot listen on '{}': Address in use (what is there is no socket)", path("plain")),
         format!("handler: cannot execute '{}': Permission denied (", path("plain")),
-        format!("logdir '{}': Not a directory", path("plain/d")),
+        format!("cannot use logdir '{}': Not a directory", path("plain/d")),
         format!("cannot change directory to '{}': No such file or directory", path("nowhere")),
         format!("cannot execute '{}': No such file or directory", path("missing")),
     ];
@@ -331,7 +331,7 @@ fn users_roots_and_outputs_are_judged_as_by_a_start() {
         assert_same(&plain, words!["-r", "/"], &command, &["cannot change root to '/': Operation not permitted"]);
         assert_same(&plain, words!["-d", "/root/logs/x", "3"], &command, &["Permission denied"]);
         assert_same(&plain, words!["-p", "/pid"], &command, &["pidfile '/pid': Permission denied"]);
-        assert_same(&place, words!["-r", "nowhere"], "/x", &["cannot change root to 'nowhere'"]);
+        assert_same(&place, words!["-r", "nowhere"], "/x", &["cannot change root to '", "nowhere': No such file"]);
         // What root may do, and the user may not.
         let handler = place.script("handler", words!["exit", "0"]);
         fs::set_permissions(&handler, fs::Permissions::from_mode(0o700)).unwrap();
@@ -379,11 +379,11 @@ fn what_is_for_the_end_of_the_machine_ends_no_check() {
 fn each_finding_is_told_once() {
     let place = Place::plain();
     let missing = place.path("missing").display().to_string();
-    let options = words!["--env-dir", &missing, "--nice", "-7", "--limit", "core=0", "--caps", "none"];
+    let options = words!["--env-dir", &missing, "--nice", "-7", "--limit", "core=0", "--caps", "kill"];
     let line = [words!["--check"], options, words!["--", place.probe()]].concat();
     let ended = place.vsrun(line).before(|| sys::limit_descriptors(50)).finish();
     ended.exited(125);
-    let parts = [missing.as_str(), "nice value to -7", "--caps none"];
+    let parts = [missing.as_str(), "nice value to -7", "--caps kill"];
     for part in parts {
         assert_eq!(ended.out.iter().filter(|line| line.contains(part)).count(), 1, "{part}: {ended:?}");
     }

@@ -86,7 +86,7 @@ const MALFORMED: &[(&[&str], &[&str])] = &[
     (&["--limit", "nofile=1", "--limit", "NOFILE=2"], &["--limit"]),
     (&["--caps", ""], &["--caps"]),
     (&["--caps", "all"], &["--caps"]),
-    (&["--caps", "cap_kill"], &["--caps"]),
+    (&["--caps", "cap_killer"], &["--caps"]),
     (&["--caps", "kill,"], &["--caps"]),
     (&["--caps", "none,kill"], &["--caps"]),
     (&["--caps", "64"], &["--caps"]),

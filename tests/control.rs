@@ -56,8 +56,19 @@ fn start(place: &Place, options: Vec<OsString>, actions: Vec<OsString>) -> (i32,
     (kit::await_life(&life, begun + 1), running)
 }
 
-fn running(pid: i32, file: &Path) -> String {
-    format!("running: pid {pid} ({})", file.display())
+/// With the time that it has been running, where /proc shows that.
+#[track_caller]
+fn assert_runs(line: &str, pid: i32, file: &Path) {
+    let rest = line.strip_prefix(&format!("running: pid {pid} ({})", file.display()));
+    let rest = rest.unwrap_or_else(|| panic!("pid {pid}: {line}"));
+    assert!(rest.is_empty() || rest.starts_with(", up "), "{line}");
+}
+
+/// It exits with 0 and says that there is nothing to stop.
+#[track_caller]
+fn assert_not_running(ended: &Ended, file: &Path) {
+    ended.exited(0);
+    assert_eq!((ended.out.len(), &ended.err[..]), (0, &[format!("vsrun: not running: {}", file.display())][..]));
 }
 
 #[test]
@@ -67,14 +78,14 @@ fn status_tells_what_the_lock_tells() {
     let none = format!("not running: {}: there is no such file", file.display());
     assert_eq!(status(&place, &file, 3), none);
     let (pid, server) = start(&place, words!["-p", &file], words!["wait"]);
-    assert_eq!(status(&place, &file, 0), running(pid, &file));
+    assert_runs(&status(&place, &file, 0), pid, &file);
     server.signal(libc::SIGKILL);
     server.finish();
     assert_eq!(status(&place, &file, 1), format!("dead: {}: not locked", file.display()));
     let (pid, manager) = start(&place, words!["-p", &file, "-m", &monitor, "-"], words!["wait"]);
     kit::await_true("the number", || kit::text(&file) == format!("{pid}\n"));
-    assert_eq!(status(&place, &file, 0), running(pid, &file));
-    assert_eq!(status(&place, &monitor, 0), running(manager.pid(), &monitor));
+    assert_runs(&status(&place, &file, 0), pid, &file);
+    assert_runs(&status(&place, &monitor, 0), manager.pid(), &monitor);
     manager.stop().exited(0);
     assert_eq!(status(&place, &file, 3), none);
     assert_eq!(status(&place, &place.path("no/such/pid"), 3).split(':').next(), Some("not running"));
@@ -89,7 +100,7 @@ fn a_dead_manager_is_dead_though_its_server_lives() {
     manager.finish();
     for file in [&file, &monitor] {
         assert!(status(&place, file, 1).starts_with("dead: "));
-        stop(&place, file).exited(0).silently();
+        assert_not_running(&stop(&place, file), file);
         signal(&place, "KILL", file).failed(3, &["not locked"]);
     }
     assert!(!kit::gone(pid), "a number without a lock is never signalled");
@@ -104,26 +115,11 @@ fn between_two_lives_there_is_nobody_to_signal() {
     kit::await_life(&place.out("life"), 2);
     kit::await_true("the pause", || kit::text(&file).is_empty());
     assert_eq!(status(&place, &file, 0), format!("restarting: {}: locked, and names no pid", file.display()));
-    assert_eq!(status(&place, &monitor, 0), running(manager.pid(), &monitor));
+    assert_runs(&status(&place, &monitor, 0), manager.pid(), &monitor);
     signal(&place, "TERM", &file).failed(3, &["restarting"]);
-    place.vsrun(words!["--stop", &file, "--stop-timeout", "50ms"]).finish().failed(125, &["restarting"]);
     assert!(manager.lives());
     stop(&place, &monitor).exited(0).silently();
     manager.finish().exited(0);
-}
-
-#[test]
-fn a_stop_waits_for_the_next_life() {
-    let place = Place::new();
-    let (file, gate, asked) = (place.path("pid"), place.out("gate"), place.out("asked"));
-    let handler = place.script("handler", words!["append", &asked, "x", "await", &gate]);
-    let (_, manager) = start(&place, words!["-p", &file, "-m", "-", handler], words!["at", "1", "exit", "1", "wait"]);
-    kit::await_file(&asked);
-    let stopping = place.vsrun(words!["--stop", &file]).start();
-    fs::write(&gate, "").unwrap();
-    stopping.finish().exited(0).silently();
-    manager.finish().exited(0);
-    assert_eq!(kit::lives(&place.out("life")).len(), 2);
 }
 
 #[test]
@@ -198,11 +194,11 @@ fn a_stale_number_is_nobodys() {
     let stranger = place.program(&place.probe(), words!["wait"]).start();
     fs::write(&file, format!("{}\n", stranger.pid())).unwrap();
     assert!(status(&place, &file, 1).starts_with("dead: "));
-    stop(&place, &file).exited(0).silently();
+    assert_not_running(&stop(&place, &file), &file);
     signal(&place, "KILL", &file).failed(3, &["not locked"]);
     assert!(stranger.lives());
     signal(&place, "KILL", &place.path("none")).failed(3, &["not running"]);
-    stop(&place, &place.path("none")).exited(0).silently();
+    assert_not_running(&stop(&place, &place.path("none")), &place.path("none"));
 }
 
 #[test]
@@ -227,7 +223,7 @@ fn either_pidfile_stops_the_whole() {
                     assert!(!place.path("pid").exists() && !place.path("monitor").exists());
                 }
                 vsrun.finish();
-                stop(&place, &file).exited(0).silently();
+                assert_not_running(&stop(&place, &file), &file);
                 place.await_nothing_left();
             }
         }
@@ -241,7 +237,7 @@ fn who_is_stopped_by_a_signal_is_woken_up_to_end() {
     let (pid, server) = start(&place, words!["-p", &file], words!["wait"]);
     sys::kill(pid, libc::SIGSTOP);
     kit::await_true("the stop", || process::state(pid) == "T");
-    assert_eq!(status(&place, &file, 0), running(pid, &file));
+    assert_runs(&status(&place, &file, 0), pid, &file);
     stop(&place, &file).exited(0);
     assert_eq!(server.finish().signal(), Some(libc::SIGTERM));
 
@@ -467,7 +463,7 @@ fn a_plain_user_has_power_over_its_own() {
     for options in [words!["-p", &file], words!["-p", &file, "-m", "-", "-"]] {
         let (pid, server) = start(&place, options, words!["wait"]);
         kit::await_true("the number", || kit::text(&file) == format!("{pid}\n"));
-        assert_eq!(status(&place, &file, 0), running(pid, &file));
+        assert_runs(&status(&place, &file, 0), pid, &file);
         stop(&place, &file).exited(0).silently();
         server.finish();
     }
@@ -480,7 +476,7 @@ fn root_has_power_over_the_servers_of_others_and_is_not_misled_by_them() {
     let file = place.path("pid");
     let (pid, manager) = start(&place, words!["-p", &file, "-m", "-", "-"], words!["wait"]);
     kit::await_true("the number", || kit::text(&file) == format!("{pid}\n"));
-    assert_eq!(status(&roots, &file, 0), running(pid, &file));
+    assert_runs(&status(&roots, &file, 0), pid, &file);
     stop(&roots, &file).exited(0);
     manager.finish().exited(0);
 
@@ -515,7 +511,7 @@ fn where_proc_does_not_tell_an_exclusive_lock_does() {
     let line = [user.clone(), words!["-m", "-", "-", "--", place.probe(), "life", &life, "wait"]].concat();
     let manager = half_blind(&place, line).start();
     let pid = kit::await_life(&life, 1);
-    assert_eq!(said(half_blind(&place, words!["--status", &file]), 0), running(pid, &file));
+    assert_runs(&said(half_blind(&place, words!["--status", &file]), 0), pid, &file);
     half_blind(&place, words!["--stop", &file]).finish().exited(0).silently();
     manager.finish().exited(0);
     let (_, server) = start(&place, user, words!["wait"]);
@@ -528,7 +524,7 @@ fn where_proc_does_not_tell_an_exclusive_lock_does() {
     let monitor = place.path("monitor");
     let (pid, manager) = start(&place, words!["-p", &file, "-m", &monitor, "-"], words!["wait"]);
     kit::await_true("the number", || kit::text(&file) == format!("{pid}\n"));
-    assert_eq!(said(place.vsrun(words!["--status", &file]).within(&mounts), 0), running(pid, &file));
+    assert_runs(&said(place.vsrun(words!["--status", &file]).within(&mounts), 0), pid, &file);
     let ended = place.vsrun(words!["--stop", &file]).within(&mounts).finish();
     ended.failed(125, &[&pid.to_string(), "its manager", "goes on"]);
     place.vsrun(words!["--stop", &monitor]).within(&mounts).finish().exited(0).silently();
@@ -551,7 +547,7 @@ fn a_kernel_without_pidfd_is_served_all_the_same() {
     for options in [words!["-p", &file], words!["-p", &file, "-m", "-", "-"]] {
         let (pid, server) = start(&place, options, words!["wait"]);
         kit::await_true("the number", || kit::text(&file) == format!("{pid}\n"));
-        assert_eq!(said(without(words!["--status", &file]), 0), running(pid, &file));
+        assert_runs(&said(without(words!["--status", &file]), 0), pid, &file);
         without(words!["--signal", "CONT", &file]).finish().exited(0).silently();
         without(words!["--stop", &file]).finish().exited(0).silently();
         server.finish();

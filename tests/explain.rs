@@ -80,8 +80,8 @@ fn a_directory_on_the_way_is_missing() {
     let jail = place.jail();
     place.executable("jail/file", b"");
     let outside = format!("there is no directory '{}", jail.display());
-    assert_explained(&place, words![], "jail/no/file", 127, &["there is no directory 'jail/no'"]);
-    assert_explained(&place, words![], "jail/file/x", 126, &["there is no directory 'jail/file'"]);
+    assert_explained(&place, words![], "jail/no/file", 127, &["there is no directory '/", "/jail/no'"]);
+    assert_explained(&place, words![], "jail/file/x", 126, &["there is no directory '/", "/jail/file'"]);
     assert_explained_everywhere(&place, "no/file", 127, &["there is no directory '", "/no'"]);
     assert_explained_everywhere(&place, "file/x", 126, &["there is no directory '", "/file'"]);
     assert_explained(&place, words![], &jail.join("no/x").display().to_string(), 127, &[&outside]);
@@ -250,7 +250,7 @@ fn its_root_or_working_directory_is_missing() {
     let host = format!("(on the host '{}/work')", jail.display());
     assert_explained(&place, words!["-r", &jail, "-w", "work"], &command, 125, &["'work'", &host]);
     let options = words!["-r", &jail, "-w", "/out"];
-    let host = format!("(on the host '{}/out/./missing')", jail.display());
+    let host = format!("(looked for in the directory '/out') (on the host '{}/out')", jail.display());
     assert_explained(&place, options, "./missing", 127, &["'./missing'", &host]);
 }
 

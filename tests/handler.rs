@@ -193,7 +193,8 @@ fn it_is_the_user_outside_the_jail_with_nothing_of_the_managers() {
     assert_eq!(report.one("root"), kit::call::identity("/".as_ref()));
     assert_eq!(report.descriptor_numbers(), [0, 1, 2]);
     assert!(report.descriptor(0).unwrap().is_null());
-    for set in ["ignored", "blocked", "caught", "pending"] {
+    assert_eq!(report.one("ignored"), "1", "a SIGHUP that is ignored in the foreground stays so");
+    for set in ["blocked", "caught", "pending"] {
         assert_eq!(report.one(set), "", "{set} signals");
     }
     assert_eq!(report.variable("HOME").as_deref(), Some("/"));
@@ -209,14 +210,15 @@ fn its_outputs_are_where_vsruns_own_go() {
     let handler = place.script("handler", words!["print", "handler's out", "complain", "handler's err", "exit", "1"]);
     let ended = place.vsrun(words!["-m", "-", handler, "--", place.probe(), "exit", "3"]).finish();
     ended.exited(3);
-    assert!([&ended.out, &ended.err].iter().any(|lines| lines.contains(&"handler's out".to_owned())), "{ended:?}");
-    assert!(ended.err.contains(&"handler's err".to_owned()), "{ended:?}");
+    for words in ["vsrun: handler: handler's out", "vsrun: handler: handler's err"] {
+        assert!(ended.err.contains(&words.to_owned()), "{ended:?}");
+    }
 
     let handler = place.path("handler");
     let ended = place.vsrun(words!["-d", "logs", "1", "-m", "-", handler, "--", place.probe(), "exit", "3"]).finish();
     ended.exited(3);
     let log = kit::text(&place.path("logs/vsrun.log"));
-    assert!(log.contains("handler's out\n") && log.contains("handler's err\n"), "{log}");
+    assert!(log.contains("notice: handler: handler's out\n") && log.contains("handler's err\n"), "{log}");
 }
 
 #[test]

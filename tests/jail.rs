@@ -338,7 +338,8 @@ fn no_lock_of_the_caller_is_left() {
 fn the_wrong_user_is_refused_with_both_numbers() {
     let place = Place::plain();
     let other = place.user() + 1;
-    let said = format!("vsrun: started using wrong user ID ({}), expected {other}", place.user());
+    let why = format!("(only root can become '{other}')");
+    let said = format!("vsrun: started using wrong user ID ({}), expected {other} {why}", place.user());
     for way in kit::ways() {
         let line = words!["-p", "pid", "-u", format!("{other}"), "--", place.probe(), "append", "ran", "x"];
         let ended = place.vsrun([way, line].concat()).finish();

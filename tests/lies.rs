@@ -231,10 +231,10 @@ fn what_is_on_its_way_is_out_of_the_users_reach() {
     let place = Place::new();
     for way in [words![], words!["-m", "-", "-"]] {
         let ran = place.out("ran");
-        let line = [words![place.path("vsrun"), "-p", "pid"], way, words!["-u", "12345"]].concat();
+        let line = [words![place.path("vsrun"), "-p", "pid"], way, words!["-u", "12345", "--umask", "22"]].concat();
         let line = [line, words!["--", place.probe(), "append", &ran, "x", "wait"]].concat();
-        // It waits where everything but the exec has been done.
-        let slow = words!["-e", "trace=close_range", "-e", "inject=close_range:delay_enter=3000000"];
+        // It waits where the ids have been changed.
+        let slow = words!["-e", "trace=umask", "-e", "inject=umask:delay_enter=3000000"];
         let tracer = strace(&place, slow, line).start();
         let found = kit::await_some("a process that is the user already", || {
             let mut living = place.living().into_iter();

@@ -122,7 +122,7 @@ fn others_are_reaped_while_the_rest_of_a_group_is_awaited() {
     needs!(able());
     let place = Place::new();
     let script = "setsid $P child $O/x life $O/orphan wait & while [ ! -s $O/orphan ]; do :; done; $P child $O/child";
-    let options = words!["--init", "--group", "--stop-timeout", "0"];
+    let options = words!["--init", "--no-quiet", "--group", "--stop-timeout", "0"];
     let called = place.vsrun([options, shell(&place, script)].concat()).start();
     let stubborn = number(&place.out("child"));
     let orphan = kit::await_life(&place.out("orphan"), 1);
@@ -147,7 +147,7 @@ fn who_is_left_is_ended() {
         for (span, stubborn) in [("20s", false), ("100ms", true)] {
             let place = Place::new();
             let script = if stubborn { script } else { &script.replace("child $O/stubborn", "life $O/stubborn") };
-            let line = [words!["--init", "--linger", span], shell(&place, script)].concat();
+            let line = [words!["--init", "--no-quiet", "--linger", span], shell(&place, script)].concat();
             let stranger = place.program(&place.probe(), words!["wait"]).start();
             let called = match how {
                 "child" => place.vsrun(line).start(),

@@ -169,7 +169,7 @@ fn signals_end_the_machine_as_they_say() {
     };
     let place = Place::new();
     // systemd's `halt`, with a server that does not end on TERM: it is killed.
-    let arguments = ["--at-exit", "poweroff", "--stop-timeout", "1s", "--init"];
+    let arguments = ["--at-exit", "poweroff", "--stop-timeout", "1s", "--init", "--no-quiet"];
     let machine = boot(&place, &arguments, &server("37"));
     machine.await_line("reboot: System halted");
     let said = machine.said();
@@ -179,7 +179,11 @@ fn signals_end_the_machine_as_they_say() {
     for (options, kill, end) in [
         (&["--at-exit", "reboot", "-m", "-", "-"][..], "30", "reboot: Power down"),
         (&["--at-exit", "halt", "-m", "-", "-"], "39", "reboot: Restarting system"),
-        (&["--on-signal", "TERM=reboot", "--on-signal", "USR2=poweroff", "--init"], "USR2", "reboot: Power down"),
+        (
+            &["--on-signal", "TERM=reboot", "--on-signal", "USR2=poweroff", "--init", "--no-quiet"],
+            "USR2",
+            "reboot: Power down",
+        ),
     ] {
         let place = Place::new();
         let options = [&["--stop-timeout", "1s"], options].concat();

@@ -102,7 +102,7 @@ fn a_web_server_in_a_jail_serves_crashes_and_serves_again() {
     kit::await_true("the page again", answered);
     assert_eq!(process::status(second, "Uid").split_whitespace().next(), Some("23456"));
     assert!(kit::text(&place.path("logs/logfile")).contains("response:200"));
-    assert!(kit::text(&place.path("logs/vsrun.log")).contains("killed by signal 11"));
+    assert!(kit::text(&place.path("logs/vsrun.log")).contains("killed by SIGSEGV (11)"));
     sys::kill(manager, libc::SIGTERM);
     kit::await_gone(manager);
     assert!(kit::gone(second) && !place.path("pid").exists() && !place.path("monitor").exists());

@@ -144,9 +144,9 @@ fn a_classic_lock_of_somebody_else_counts() {
     let file = place.path("pid");
     fs::write(&file, "4242\n").unwrap();
     let locked = place.out("locked");
-    place.program(&place.probe(), words!["lock", &file, "append", &locked, "x", "wait"]).start();
+    let holder = place.program(&place.probe(), words!["lock", &file, "append", &locked, "x", "wait"]).start();
     kit::await_file(&locked);
-    let said = format!("already running: {} is locked by pid 4242", file.display());
+    let said = format!("already running: {} is locked by pid {}, not by pid 4242", file.display(), holder.pid());
     place.vsrun(words!["-p", &file, "--", place.probe()]).finish().failed(125, &[&said]);
     assert_eq!(kit::text(&file), "4242\n");
 }
@@ -158,7 +158,7 @@ fn a_shared_lock_of_somebody_else_counts() {
     fs::write(&file, "77777\n").unwrap();
     let held = open(&file);
     sys::lock(&held, libc::F_RDLCK).unwrap();
-    let said = format!("already running: {} is locked by pid 77777", file.display());
+    let said = format!("already running: {} is locked by pid {}, not by pid 77777", file.display(), sys::pid());
     place.vsrun(words!["-p", &file, "-m", "-", "-", "--", place.probe()]).finish().failed(125, &[&said]);
     assert_eq!(kit::text(&file), "77777\n");
 }

@@ -106,7 +106,7 @@ fn what_is_planted_is_not_followed() {
         fs::rename(&log, &moved).unwrap();
         plant(&victim, &log);
         manager.signal(libc::SIGUSR1);
-        await_true("the complaint in the old file", || kit::text(&moved).contains("cannot open the log file anew"));
+        await_true("the complaint in the old file", || kit::text(&moved).contains("cannot reopen the log files"));
         manager.signal(libc::SIGWINCH);
         await_true("the old file to go on", || kit::text(&moved).contains("SIGWINCH"));
         assert_eq!(kit::text(&victim), "precious\n");
@@ -174,7 +174,7 @@ fn an_interrupt_that_means_something_else_kills_nobody() {
 /// The manager sent it, so that end is nobody's accident.
 #[test]
 fn a_death_by_a_forwarded_signal_was_asked_for() {
-    for (signal, status) in [("KILL", 137), ("USR2", 140), ("64", 192)] {
+    for (signal, status) in [("KILL", 137), ("HUP", 129), ("INT", 130), ("QUIT", 131), ("TERM", 143)] {
         let place = Place::new();
         let options = words!["-m", "-", "-", "--on-signal", format!("USR1=forward:{signal}")];
         let server = words!["--", place.probe(), "life", place.out("life"), "wait"];
@@ -183,6 +183,23 @@ fn a_death_by_a_forwarded_signal_was_asked_for() {
         manager.signal(libc::SIGUSR1);
         manager.finish().exited(status);
         assert_eq!(lives(&place.out("life")).len(), 1);
+    }
+}
+
+/// A server that a forwarded USR2 ends did not handle it: that is a crash, with a handler and a restart.
+#[test]
+fn a_death_by_a_forwarded_signal_that_asks_for_no_end_is_unexpected() {
+    for signal in ["USR2", "SEGV", "64"] {
+        let place = Place::new();
+        let handler = place.script("handler", words!["append", place.out("asked"), "x", "exit", "0"]);
+        let options = words!["-m", "-", handler, "--on-signal", format!("USR1=forward:{signal}")];
+        let server = words!["--", place.probe(), "life", place.out("life"), "wait"];
+        let manager = place.vsrun([options, server].concat()).start();
+        await_life(&place.out("life"), 1);
+        manager.signal(libc::SIGUSR1);
+        await_life(&place.out("life"), 2);
+        assert_eq!(kit::lines(&place.out("asked")).len(), 1, "{signal}");
+        manager.stop().exited(0);
     }
 }
 

@@ -32,7 +32,7 @@ fn everything_arrives_at_a_real_syslog_under_its_tag() {
         place.vsrun([way, options, actions].concat()).within(&mounts).finish().exited(3).silently();
         kit::await_true("the last record", || kit::text(&place.out("syslog")).contains("shutdown"));
         let lines = kit::lines(&place.out("syslog"));
-        for text in ["to stdout", "to stderr", "the handler speaks"] {
+        for text in ["to stdout", "to stderr", "vsrun: handler: the handler speaks"] {
             let told = format!(" the-tag: {text}");
             assert_eq!(lines.iter().filter(|line| line.ends_with(&told)).count(), 1, "{text:?} once: {lines:#?}");
         }
@@ -117,7 +117,8 @@ fn the_logger_is_the_user_outside_the_jail() {
     );
     assert_eq!(found.groups(), [23456]);
     assert_eq!(found.one("root"), kit::call::identity("/".as_ref()));
-    for set in ["ignored", "blocked", "pending"] {
+    assert_eq!(found.one("ignored"), "1", "a SIGHUP that is ignored in the foreground stays so");
+    for set in ["blocked", "pending"] {
         assert_eq!(found.one(set), "", "{set} signals");
     }
 }

@@ -191,7 +191,7 @@ fn each_record_has_its_priority() {
         ("info", "starting: "),
         ("info", "started: pid "),
         ("warn", "the logger exited with status 1"),
-        ("notice", "signal 6"),
+        ("notice", "killed by SIGABRT (6)"),
         ("notice", "the handler refuses"),
         ("err", "shutdown: "),
     ] {
@@ -261,7 +261,7 @@ fn a_daemon_may_come_and_go() {
     killed();
     for _ in 0..2 {
         let daemon = mounts.start_syslog(&place);
-        let told = format!("the server (pid {}) killed by signal 9", killed());
+        let told = format!("the server (pid {}) killed by SIGKILL (9)", killed());
         kit::await_true(&told, || kit::text(&place.out("syslog")).contains(&told));
         daemon.stop();
         let _ = std::fs::remove_file(mounts.path("/dev/log".as_ref()));

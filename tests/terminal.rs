@@ -132,7 +132,8 @@ fn each_life_has_the_foreground() {
 fn records_from_the_background_stop_nobody() {
     needs!(kit::tool("busybox"));
     let place = Place::new();
-    let server = words!["--init", "--stdin", "--", "busybox", "sh", "-c", "busybox stty tostop; $P signals $O/seen 12"];
+    let script = "busybox stty tostop; $P signals $O/seen 12";
+    let server = words!["--init", "--no-quiet", "--stdin", "--", "busybox", "sh", "-c", script];
     let call = place.vsrun(server).env("P", place.probe()).env("O", place.path("out"));
     let (call, terminal) = call.on_terminal();
     let called = call.start();

@@ -80,18 +80,23 @@ fn a_server_that_says_so_in_time_lives() {
     assert!(!place.out("handled").exists());
 }
 
+/// A shell wrapper's child beats as well as the server itself.
 #[test]
-fn another_process_does_not_speak_for_the_server() {
+fn a_child_of_the_server_speaks_for_it() {
     let place = Place::new();
-    let (life, probe, child) = (place.out("life"), place.probe(), place.out("child"));
-    // Its child beats on, when it itself has fallen silent.
-    fs::write(&child, format!("nap\n50\nnotify\nWATCHDOG=1\nrun\n{}\n", child.display())).unwrap();
-    let [life, probe, child] = [life, probe, child].map(|path| path.display().to_string());
+    let child = place.out("child");
+    let beats = "nap\n100\nnotify\nWATCHDOG=1\n".repeat(20);
+    fs::write(&child, format!("{beats}append\n{}\nwell\nwait\n", place.out("done").display())).unwrap();
+    let [life, probe, child] = [place.out("life"), place.probe(), child].map(|path| path.display().to_string());
     let script = format!(
         "echo $$ 0 >>{life}; [ $(wc -l <{life}) = 1 ] || exit 0; {probe} run {child} & exec {probe} notify READY=1 wait"
     );
-    let line = [watched("300ms"), words!["-m", "-", "-", "--", "/bin/sh", "-c", script]].concat();
-    place.vsrun(line).finish().exited(0);
+    let line = [watched("1s"), words!["-m", "-", "-", "--", "/bin/sh", "-c", script]].concat();
+    let manager = place.vsrun(line).start();
+    kit::await_lines(&place.out("done"), 1);
+    assert_eq!(lives(&place.out("life")).len(), 1, "it lives as long as its child beats");
+    // From then on all are silent.
+    manager.finish().exited(0);
     assert_eq!(lives(&place.out("life")).len(), 2);
 }
 

@@ -216,7 +216,7 @@ fn a_writer_that_is_killed_again_and_again_loses_nothing() {
     }
     let wanted = flood(1, 300_000);
     await_all(&logs, &wanted, "the flood");
-    assert!(kit::text(&logs.join("vsrun.log")).contains("the writer killed by signal 9, and will be started again"));
+    assert!(kit::text(&logs.join("vsrun.log")).contains("the writer killed by SIGKILL (9), and will be started again"));
     fs::write(&gate, "").unwrap();
     manager.finish().exited(0);
     assert_eq!(kit::lives(&place.out("life")).len(), 1, "the server did not notice");

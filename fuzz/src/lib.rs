@@ -14,7 +14,6 @@ use vsrun::decide::cli::{self, Request};
 use vsrun::decide::endpoint::{self, Handed, Listener, Traffic};
 use vsrun::decide::environ::{self, Environ};
 use vsrun::decide::error::Error;
-use vsrun::decide::event::Event;
 use vsrun::decide::exit::Success;
 use vsrun::decide::facts::Facts;
 use vsrun::decide::holder;
@@ -22,7 +21,7 @@ use vsrun::decide::image::{self, Because, Cause, Image, Machine};
 use vsrun::decide::options::Options;
 use vsrun::decide::plan::plan;
 use vsrun::decide::policy::Limit;
-use vsrun::decide::ready::{self, Ready};
+use vsrun::decide::ready::Ready;
 use vsrun::decide::retention;
 use vsrun::decide::signal::Signal;
 use vsrun::decide::step::Step;
@@ -31,7 +30,7 @@ use vsrun::decide::text::{Clean, Text, shell_words};
 use vsrun::decide::time::{Span, Stamp, number};
 use vsrun::decide::word::word;
 use vsrun::decide::words::Words;
-use vsrun::decide::{attributes, traps, values};
+use vsrun::decide::{attributes, notify, traps, values};
 
 /// A login, the bytes of passwd and those of group, with a byte 0xff between them.
 pub fn accounts(data: &[u8]) {
@@ -414,8 +413,9 @@ pub fn kernel_lists(data: &[u8]) {
         assert_eq!(holder::find(b"", &listener), None);
     }
     let says = |word: &[u8]| data.split(|byte| *byte == b'\n').any(|line| line == word);
-    let said = if says(b"READY=1") { Some(Event::Ready) } else { says(b"WATCHDOG=1").then_some(Event::Alive) };
-    assert_eq!(ready::news(data), said);
+    let message = notify::parse(data);
+    assert_eq!((message.ready, message.alive), (says(b"READY=1"), says(b"WATCHDOG=1")));
+    assert!(message.status.is_none_or(|status| !status.contains(&b'\n')));
 }
 
 /// A name in a logdir, of any kind.
@@ -425,13 +425,14 @@ pub fn log_names(data: &[u8]) {
             let name = retention::renamed(of, generation);
             assert_eq!(name.as_bytes(), [data, b"\0"].concat(), "only what vsrun writes is its own");
             assert!(!data.contains(&b'/'));
+            assert_eq!(retention::taken(data, of), Some(generation));
         }
     }
-    let number = data.iter().take(8).fold(0, |sum: u64, byte| sum << 8 | u64::from(*byte));
+    let number = data.iter().take(4).fold(0, |sum: u32, byte| sum << 8 | u32::from(*byte));
     for of in [retention::OUTPUT, retention::RECORDS].iter().filter(|_| number > 0) {
         let name = retention::renamed(of, number);
         let name = name.as_bytes().strip_suffix(b"\0").unwrap();
-        assert_eq!(retention::generation(name, of), Some(number));
+        assert_eq!(retention::generation(name, of), Some(number).filter(|number| *number <= retention::LAST));
     }
     let time = |at: usize| data.get(at..at + 8).map_or(0, |bytes| i64::from_le_bytes(bytes.try_into().unwrap()));
     let (mtime, now, keep) = (time(0), time(8), Span(time(16).cast_unsigned()));

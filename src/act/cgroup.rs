@@ -187,7 +187,7 @@ fn kill_each(dir: &Dir, depth: u32) {
     let count = cgroup::read(dir, c"cgroup.procs", &mut pids).unwrap_or(0);
     for line in pids.get(..count).unwrap_or_default().split(|byte| *byte == b'\n') {
         if let Some(pid) = number(line).and_then(|pid| i32::try_from(pid).ok()) {
-            process::send(Signal::KILL.number(), Target::Process(Pid::new(pid)));
+            let _ = process::send(Signal::KILL.number(), Target::Process(Pid::new(pid)));
         }
     }
     if depth > 0 {

@@ -10,21 +10,21 @@ use crate::act::report::{Aim, FORK, Failure, Places, Start};
 use crate::act::run::plan_of;
 use crate::act::say::{self, Place, Voice};
 use crate::act::sockets::{self, Alone};
-use crate::act::{cgroup, env_dir, logs, sink, stay};
+use crate::act::{cgroup, deliver, env_dir, logs, sink, stay, walk};
 use crate::decide::error::{Error, Result};
 use crate::decide::exit;
 use crate::decide::options::Options;
-use crate::decide::plan::{Debug, Output};
-use crate::decide::step::Step;
+use crate::decide::plan::{Debug, Output, Plan};
+use crate::decide::step::{Rights, Step};
 use crate::decide::steps::Program;
-use crate::sys::{dir, process, wait};
+use crate::sys::{caps, dir, process, terminal, wait};
 
 /// Says on standard output what would keep a start from going well, a line for each, and ends.
 #[inline(never)]
 pub fn check(options: &mut Options) -> ! {
     let voice = Voice::new(Place::Plain);
     let mut findings = Findings { status: exit::OK, debug: None };
-    wait::reset_dispositions();
+    wait::reset_dispositions(false);
     if let Some(dir) = options.env_dir
         && findings.take("", env_dir::read(dir)).is_none()
     {
@@ -43,6 +43,7 @@ pub fn check(options: &mut Options) -> ! {
             }
         }
     };
+    findings.take("", walk::check_root(options.root));
     let pidfiles = findings.take("", stay::pidfiles(&plan)).unwrap_or_default();
     findings.debug = (plan.debug != Debug::Off).then_some(&voice);
     if let Some(group) = &plan.cgroup {
@@ -55,19 +56,21 @@ pub fn check(options: &mut Options) -> ! {
         alone = Alone::Proved;
     }
     sockets::look(&plan.listen, alone, &mut |error| findings.add("", error));
+    warn_of_neighbours(&plan);
+    let stays = plan.stay.is_some();
     if let Some(handler) = plan.stay.and_then(|stay| stay.handler) {
         findings.rehearse("handler: ", handler, b"");
     }
     let mut made = &b""[..];
     match plan.output {
         Output::Same => {}
-        Output::Files { dir, .. } => {
-            findings.take("", logs::look(dir));
+        Output::Files { dir, rules, .. } => {
+            findings.take("", logs::look(dir, rules.owner));
             if dir::about_path(dir).is_err() {
                 made = dir.to_bytes().strip_prefix(b"./").unwrap_or(dir.to_bytes());
             }
         }
-        Output::Logger(logger) => {
+        Output::Logger(logger, _) => {
             if findings.take("", sink::find(&logger)).is_some() {
                 findings.rehearse("logger: ", logger, b"");
             }
@@ -76,8 +79,26 @@ pub fn check(options: &mut Options) -> ! {
     if plan.syslog.is_some() && !dir::about_path(c"/dev/log").is_ok_and(|about| about.socket) {
         tell("warning: nobody is at /dev/log for --syslog-usage");
     }
+    if stays && deliver::is_unreachable(&plan.server.steps, &plan.server.paths) {
+        tell(&format!("warning: {}", deliver::UNREACHABLE));
+    }
     findings.rehearse("", plan.server, made);
     process::leave(findings.status)
+}
+
+/// What is weaker here than elsewhere, and does not keep a start from going well.
+fn warn_of_neighbours(plan: &Plan) {
+    if plan.hides_keys && ![1, 2].map(terminal::write_only).iter().all(|is| *is) {
+        tell("warning: the terminal cannot be reopened for writing only: the server can read its keys");
+    }
+    let handler = plan.stay.as_ref().and_then(|stay| stay.handler.as_ref());
+    let logger = if let Output::Logger(logger, _) = &plan.output { Some(logger) } else { None };
+    let mut steps = handler.into_iter().chain(logger).flat_map(|program| &program.steps);
+    if let Some(Step::Rights(Rights::Spare(not_these))) = steps.find(|step| matches!(step, Step::Rights(_)))
+        && caps::spare(*not_these).is_none()
+    {
+        tell("warning: no harmless capability is left for handler and logger: the server can trace them");
+    }
 }
 
 /// What is said where a finding hides others.
@@ -102,7 +123,10 @@ impl Findings<'_> {
         if error.code == exit::USAGE {
             process::leave(say::complain(&error));
         }
-        self.status = exit::SETUP;
+        // What only could not be checked is no finding.
+        if error.code != exit::OK {
+            self.status = exit::SETUP;
+        }
         tell(&error.at(whose).text);
     }
 
@@ -122,7 +146,7 @@ impl Findings<'_> {
             let wires = Wires { aim: Aim::Look { passed }, debug: self.debug, ..Wires::default() };
             let start = match spawn(&program, &wires) {
                 Ok(launched) => {
-                    let start = Start::await_end(&launched.report);
+                    let start = Start::await_in_time(&launched.report, launched.pid, &program);
                     let _ = process::reap(launched.pid);
                     start
                 }
@@ -135,7 +159,7 @@ impl Findings<'_> {
             };
             let step = failure.step(&program);
             failure.mark(&mut passed);
-            if let Some(Step::Dir(dir)) = step
+            if let Some(Step::LogDir(dir)) = step
                 && !made.is_empty()
                 && dir.to_bytes().ends_with(made)
             {
@@ -144,10 +168,14 @@ impl Findings<'_> {
             self.add(whose, failure.error(&program));
             match step {
                 Some(Step::Exec(_)) => return,
-                Some(Step::Dir(_)) if absolute => {}
+                Some(Step::Dir(_) | Step::LogDir(_) | Step::ReplacedDir(_)) if absolute => {}
                 Some(
                     Step::Root(_)
                     | Step::Dir(_)
+                    | Step::LogDir(_)
+                    | Step::CallersDir(..)
+                    | Step::ReplacedDir(_)
+                    | Step::Descriptors
                     | Step::Groups(_)
                     | Step::Gid(_)
                     | Step::Uid(..)

@@ -1,39 +1,71 @@
-//! Confines the process on its way to the server with Landlock: one rule after the other, and then for good.
+//! What keeps a process on its way to the server from reaching anything that the server is not to have.
 
-use std::os::fd::{AsFd, OwnedFd};
+use core::ffi::CStr;
+use std::os::fd::{AsFd, BorrowedFd, RawFd};
 
-use crate::act::explain;
-use crate::decide::landlock::{Handled, Rule, right};
+use crate::act::launch::{Way, Wires, out_of_the_way};
+use crate::act::prepared::Prepared;
 use crate::decide::step::Step;
-use crate::sys::{Errno, Result, landlock};
+use crate::sys::{Errno, Result, canary, close, dir, fd, identity};
 
-/// One step of it. `ruleset` is the rule set that the steps before have begun. `starts` is false in the rehearsal of
-/// `--check`: files are only opened there, so the right to read one stands for the right to execute it.
+/// Closes every descriptor except 0 to 2, what the program is to have, and the pipes that report a failed step.
+/// Nothing can be reached through a pipe in /proc/self/fd.
 ///
 /// # Errors
-/// Those of the kernel.
-#[inline(never)]
-pub fn perform(step: &Step, ruleset: &mut Option<OwnedFd>, starts: bool) -> Result<()> {
-    if let Step::Ruleset(Handled { files, tcp, scope }) = *step {
-        let files = if starts { files } else { files & right::READ };
-        *ruleset = Some(landlock::ruleset(files, tcp, scope)?);
-        return Ok(());
+/// EPERM when one is still open; EISDIR when one that the program is to have would lead out of its root.
+pub fn close_descriptors(program: &Prepared, wires: &Wires<'_>, way: &mut Way) -> Result<()> {
+    if program.steps.iter().any(|step| matches!(step, Step::Root(_))) {
+        close::hold_no_directory(way.sockets)?;
     }
-    if let Step::Covered(_) = step {
-        return if starts { Ok(()) } else { explain::is_covered(c".") };
+    fd::keep_first(way.sockets)?;
+    if let Some(kept) = way.kept.take() {
+        let moved = out_of_the_way(kept.as_fd(), wires)?;
+        fd::keep(way.kept.insert(moved.unwrap_or(kept)).as_fd())?;
     }
-    // Without one, the step that should have made it was left out.
-    let Some(begun) = ruleset else { return Err(Errno::INVAL) };
-    if let Step::Allow(rule, handled) = *step {
-        return match rule {
-            Rule::Path(reach, path) => {
-                let rights = if starts { reach.rights(handled) } else { reach.rehearsed() };
-                landlock::allow_path(begun.as_fd(), path, rights)
-            }
-            Rule::Port(direction, port) => landlock::allow_port(begun.as_fd(), port, direction),
-        };
+    let ready = wires.ready.map(|(ready, _)| ready);
+    let [first, second] = wires.pipes;
+    let [a, b, c, d, e] = [wires.report, first, second, ready, way.kept.as_ref().map(AsFd::as_fd)]
+        .map(|fd| fd.map_or(0..0, close::range_of));
+    close::close_except(&[fd::FIRST..fd::FIRST + RawFd::from(way.sockets), a, b, c, d, e])?;
+    way.canary.take().map_or(Ok(()), canary::look)
+}
+
+/// Lets every descriptor end at the exec, except 0 to 2 and what the program is to have.
+///
+/// # Errors
+/// EPERM when one would live on.
+pub fn seal_descriptors(way: &mut Way) -> Result<()> {
+    fd::seal()?;
+    way.canary.take().map_or(Ok(()), canary::look_for_end)?;
+    fd::keep_first(way.sockets)?;
+    way.kept.as_ref().map_or(Ok(()), |kept| fd::keep(kept.as_fd()))
+}
+
+/// Opens the number where the program says that it is ready. The number that vsrun had for it is closed.
+///
+/// # Errors
+/// Those of dup2(2) and close(2).
+pub fn place_ready((ready, number): (BorrowedFd<'_>, RawFd)) -> Result<()> {
+    fd::install(ready, number)?;
+    if close::range_of(ready).contains(&number) { Ok(()) } else { close::close(ready) }
+}
+
+/// Goes back to the directory that vsrun was called in, by its path. True: another one has that path now, or the path
+/// cannot be followed, and this process is in `/`. The user may have replaced it to see a directory that is closed to
+/// him; so it is left to be entered with his rights.
+///
+/// # Errors
+/// When not even `/` can be entered.
+pub fn return_to(path: &CStr, which: (u64, u64)) -> Result<bool> {
+    let is_there = || dir::about_path(c".").is_ok_and(|about| about.identity == which);
+    if is_there() {
+        return Ok(false);
     }
-    let result = landlock::restrict(begun.as_fd());
-    *ruleset = None;
-    result
+    match identity::change_dir(path) {
+        Ok(()) if is_there() => Ok(false),
+        Ok(()) | Err(Errno::NOENT | Errno::ACCESS | Errno::NOTDIR | Errno::LOOP | Errno::PERM) => {
+            identity::change_dir(c"/").map(|()| true)
+        }
+        Err(why) => Err(why),
+    }
 }

@@ -1,24 +1,26 @@
-//! Questions and orders about a server that runs: `--status`, `--stop`, `--signal`. The lock tells who lives, /proc
-//! who has the lock, and a descriptor of the process keeps its number from becoming a stranger's meanwhile.
+//! Questions and orders about a server that runs: `--status`, `--stop`, `--signal`. The lock shows whether it runs, /proc
+//! which process has the lock, and a descriptor of the process keeps its number from becoming another process's.
 
 use core::ffi::CStr;
+use core::fmt::Display;
 use std::os::fd::{AsFd, OwnedFd};
 
+use crate::act::deliver;
+use crate::act::lookup::{Locked, of_process};
 use crate::act::say::{self, failed};
 use crate::act::watch::now;
-use crate::decide::control::{
-    self, Control, Hold, Keeper, Line, Lock, Nobody, Order, Patience, Sight, Why, has_lock, judge,
-};
+use crate::decide::control::{self, Control, Hold, Keeper, Line, Lock, Nobody, Order, Patience, Uptime, Why, judge};
 use crate::decide::error::{Error, Result};
 use crate::decide::exit;
 use crate::decide::signal::Signal;
 use crate::decide::text::Clean;
 use crate::decide::time::Time;
-use crate::decide::word::word;
-use crate::sys::dir::{self, About, Dir, How};
+use crate::sys::dir::{self, About};
 use crate::sys::lock::{self, Kind};
 use crate::sys::pidfd::Process;
-use crate::sys::{self, Errno, identity, wait};
+use crate::sys::{self, Errno, clock, wait};
+
+pub use crate::act::lookup::{read, sight};
 
 /// How often a file that is just being claimed is looked at again.
 const PATIENCE: usize = 20;
@@ -28,7 +30,7 @@ const PAUSE: u64 = 10;
 /// Does what is wanted. Answers vsrun's exit status.
 ///
 /// # Errors
-/// When it cannot be done, or it cannot be known to whom.
+/// When it cannot be done, or it cannot be known to which process.
 #[inline(never)]
 pub fn control(control: &Control) -> Result<u8> {
     let path = Clean(control.pidfile.to_bytes());
@@ -39,7 +41,10 @@ pub fn control(control: &Control) -> Result<u8> {
     };
     let nobody = match (control.order, found) {
         (Order::Status, Ok((_, server))) => {
-            return say::out(format!("running: pid {} ({path})\n", server.named.number).as_bytes());
+            let number = server.named.number;
+            let up = of_process(number, c"stat", control::started_at).map(|start| Uptime::since(start, clock::boot()));
+            let up: &dyn Display = up.as_ref().map_or(&"", |up| up);
+            return say::out(format!("running: pid {number} ({path}){up}\n").as_bytes());
         }
         (Order::Signal(signal), Ok((_, server))) => match send(server.named, signal)? {
             Sent::Yes => return Ok(exit::OK),
@@ -55,12 +60,20 @@ pub fn control(control: &Control) -> Result<u8> {
     let (status, word, why) = nobody.words();
     let mut text = match nobody {
         Nobody::Unknown(Why::Kernel(number)) => {
-            format!("{word}: {path}: {}", sys::words(Errno::from_raw_os_error(number)))
+            let why = Errno::from_raw_os_error(number);
+            // It is readable for its owner alone, see `act::pidfile`.
+            let hint = if why == Errno::ACCESS { " (only its owner and root can read it)" } else { "" };
+            format!("{word}: {path}: {}{hint}", sys::words(why))
         }
         Nobody::NotRunning | Nobody::Dead | Nobody::Restarting | Nobody::Unknown(_) => {
             format!("{word}: {path}: {why}")
         }
     };
+    if let (Nobody::Unknown(Why::Stranger), Ok(file)) = (nobody, &file)
+        && let Some(holder) = file.locked.search()
+    {
+        text = format!("{text}: by pid {holder}");
+    }
     let code = match (control.order, nobody) {
         (Order::Status, _) => {
             text.push('\n');
@@ -68,21 +81,30 @@ pub fn control(control: &Control) -> Result<u8> {
             return Ok(status);
         }
         (_, Nobody::Unknown(_)) => status,
-        // It has named nobody in all the time.
+        // It has named no process in all the time.
         (Order::Stop, Nobody::Restarting) => exit::SETUP,
-        (Order::Stop, _) => return Ok(exit::OK),
+        (Order::Stop, _) => {
+            // That is what was wanted; but a mistyped name looks the same.
+            say::complain(&Error::new(exit::OK, format_args!("not running: {path}")));
+            return Ok(exit::OK);
+        }
         (Order::Signal(_), _) => exit::NOT_RUNNING,
     };
     Err(Error::new(code, format_args!("{text}")))
 }
 
-/// Who has the file now; for a stop, once there is somebody.
+/// Who has the file now. For a stop between two runs: the process that has it locked or, where /proc cannot show that, the
+/// next one that the file names.
 #[inline(never)]
 fn find(control: &Control, file: &Pidfile) -> Found<Server> {
     let until = Patience::new(Lock::Exclusive, control.timeout, now()).until;
     loop {
         match file.see() {
-            Err(Nobody::Restarting) if control.order == Order::Stop && !is_over(until) => wait::nap(PAUSE),
+            Err(Nobody::Restarting) if control.order == Order::Stop => match file.holder() {
+                Some(server) => return Ok(server),
+                None if is_over(until) => return Err(Nobody::Restarting),
+                None => wait::nap(PAUSE),
+            },
             seen => return seen,
         }
     }
@@ -130,36 +152,33 @@ fn is_over(until: Option<Time>) -> bool {
     until.is_some_and(|until| until <= now())
 }
 
-/// Whether there was somebody to get a signal.
+/// Whether there was a process to get a signal.
 enum Sent {
     Yes,
     Gone,
 }
 
 fn send(process: Process, signal: Signal) -> Result<Sent> {
-    match process.send(signal.number()) {
+    match deliver::to_process(process, signal.number()) {
         Ok(()) => Ok(Sent::Yes),
-        Err(why) if is_gone(why) => Ok(Sent::Gone),
-        Err(why) => Err(failed(format_args!("cannot send {signal} to pid {}", process.number), why)),
+        Err(Errno::SRCH) => Ok(Sent::Gone),
+        Err(why) => {
+            let (number, missing) = (process.number, deliver::MISSING);
+            Err(failed(format_args!("cannot send {signal} to pid {number} ({missing})"), why))
+        }
     }
-}
-
-fn is_gone(why: Errno) -> bool {
-    why == Errno::SRCH
 }
 
 // ------------------------------------------------------------------------------------------------------------------
 // Looking.
 
-/// A pidfile that is somebody else's.
+/// A pidfile that is another process's.
 struct Pidfile {
     file: OwnedFd,
-    /// Which file it is.
-    identity: (u64, u64),
-    owner: u32,
+    locked: Locked,
 }
 
-/// Somebody who may be signalled.
+/// A process that may be signalled.
 #[derive(Clone, Copy)]
 struct Server {
     lock: Lock,
@@ -181,7 +200,7 @@ impl Pidfile {
             other => Nobody::Unknown(Why::Kernel(other.raw_os_error())),
         })?;
         match dir::about(file.as_fd()) {
-            Ok(About { regular: true, identity, owner, .. }) => Ok(Self { file, identity, owner }),
+            Ok(about @ About { regular: true, .. }) => Ok(Self { file, locked: Locked::new(&about) }),
             Ok(_) | Err(_) => Err(Nobody::Unknown(Why::Kind)),
         }
     }
@@ -211,17 +230,29 @@ impl Pidfile {
     fn look(&self, (lock, line): (Lock, Line)) -> Found<Server> {
         let number = if let Line::Pid(number) = line { number } else { 0 };
         let mut parent = 0;
-        let (named, held) = self.process(number, Some(&mut parent));
-        let (above, above_held) = self.process(parent, None);
+        let (named, held) = self.locked.process(number, Some(&mut parent));
+        let (above, above_held) = self.locked.process(parent, None);
         let keeper = match judge(lock, line, held, above_held)? {
             Keeper::Named => named,
             Keeper::Parent => above,
         };
+        if held == Hold::Unseen && above_held != Hold::Held && !self.locked.trusted {
+            // Its owner could have written any number, and have locked it.
+            return Err(Nobody::Unknown(Why::Untrusted));
+        }
         let (Some(named), Some(keeper)) = (named, keeper) else { return Err(Nobody::Unknown(Why::Slippery)) };
         Ok(Server { lock, named, keeper })
     }
 
-    /// The lock, and what stands in the file.
+    /// The manager whose server does not run now. None: /proc does not show it, or it has gone.
+    #[inline(never)]
+    fn holder(&self) -> Option<Server> {
+        let (process, hold) = self.locked.process(self.locked.search()?, None);
+        let keeper = process.filter(|_| hold == Hold::Held)?;
+        Some(Server { lock: Lock::Exclusive, named: keeper, keeper })
+    }
+
+    /// The lock, and what the file says.
     #[inline(never)]
     fn state(&self) -> (Lock, Line) {
         let lock = match lock::holder(self.file.as_fd()) {
@@ -234,63 +265,4 @@ impl Pidfile {
         let count = dir::head(self.file.as_fd(), &mut line).unwrap_or(0);
         (lock, Line::parse(line.get(..count).unwrap_or_default()))
     }
-
-    /// The process of that number, if there is one, and whether it has the file open, with the lock. Asked for, its
-    /// parent's number too.
-    #[inline(never)]
-    fn process(&self, number: i32, parent: Option<&mut i32>) -> (Option<Process>, Hold) {
-        let home = word(format!("/proc/{number}").into_bytes());
-        let process = match Process::open(number, home) {
-            Ok(process) => process,
-            Err(Errno::SRCH | Errno::INVAL) => return (None, Hold::Not),
-            Err(_) => return (None, Hold::Unseen),
-        };
-        let hold = self.hold(home, parent);
-        // As long as it was not reaped, what was asked by its number was about it.
-        let reaped = process.send(0).is_err_and(is_gone);
-        (Some(process), if reaped { Hold::Not } else { hold })
-    }
-
-    #[inline(never)]
-    fn hold(&self, home: &CStr, parent: Option<&mut i32>) -> Hold {
-        let Some(sight) = sight() else { return Hold::Unseen };
-        if sight == Sight::Foreign {
-            return Hold::Not;
-        }
-        let Ok(home) = Dir::open_path(home) else { return Hold::Unseen };
-        if let Some(parent) = parent {
-            *parent = control::parent(read(&home, c"stat", &mut [0; 512])).unwrap_or(0);
-        }
-        // A file of somebody who is neither root nor we may speak for its owner's processes only.
-        let owner = self.owner;
-        let stranger = || !dir::about(home.as_fd()).is_ok_and(|home| home.owner == owner);
-        if owner != 0 && owner != identity::effective_uid() && stranger() {
-            return Hold::Not;
-        }
-        let (Ok(fds), Ok(infos)) = (home.inner(c"fd"), home.inner(c"fdinfo")) else { return Hold::Unseen };
-        let mut hold = Hold::Not;
-        let listed = fds.each(&mut |fd| match fds.about_target(fd) {
-            Ok(about) if about.identity == self.identity => {
-                if sight == Sight::Open || has_lock(read(&infos, fd, &mut [0; 512])) {
-                    hold = Hold::Held;
-                }
-            }
-            Err(why) if hold == Hold::Not && why == Errno::ACCESS => hold = Hold::Unseen,
-            // Another file; or one that has been closed meanwhile.
-            Ok(_) | Err(_) => {}
-        });
-        if listed.is_ok() { hold } else { Hold::Unseen }
-    }
-}
-
-/// What /proc is good for; None where there is none.
-pub fn sight() -> Option<Sight> {
-    let ours = Dir::open_path(c"/proc/self").ok()?;
-    Some(Sight::parse(read(&ours, c"status", &mut [0; 8192])))
-}
-
-/// The beginning of a file in /proc; nothing where it cannot be read.
-pub fn read<'a>(dir: &Dir, name: &CStr, buffer: &'a mut [u8]) -> &'a [u8] {
-    let count = dir.file(name, How::ReadOnly, 0).and_then(|file| dir::head(file.as_fd(), buffer)).unwrap_or(0);
-    buffer.get(..count).unwrap_or_default()
 }

@@ -66,6 +66,10 @@ fn leave(distance: Distance, output: Output) -> sys::Result<()> {
     Ok(())
 }
 
+/// How often the caller tries to read again what it could not read, and the pauses, in milliseconds.
+const ATTEMPTS: usize = 100;
+const PAUSE: u64 = 10;
+
 /// The caller's process. It holds nothing but the pipe meanwhile: no lock, no socket. Whoever is tired of waiting may
 /// end it, as any other program.
 #[inline(never)]
@@ -74,7 +78,22 @@ fn await_answer(answer: &OwnedFd) -> ! {
     let answer_number = answer.as_raw_fd();
     let _ = fd::close_all_but(answer_number..answer_number + 1);
     let mut message = vec![0; 8192];
-    let count = fd::read_full(answer.as_fd(), &mut message).unwrap_or(0);
+    let (mut count, mut attempts) = (0, ATTEMPTS);
+    while let Some(room) = message.get_mut(count..).filter(|room| !room.is_empty()) {
+        match fd::read_some(answer.as_fd(), room) {
+            Ok(0) => break,
+            Ok(more) => count += more,
+            // A read that fails says nothing about the start, which goes on: only the end of the pipe does.
+            Err(_) if attempts > 0 => {
+                attempts -= 1;
+                wait::nap(PAUSE);
+            }
+            Err(why) => {
+                let words = "cannot read how the start went, so the server may be running";
+                process::leave(complain(&failed(format_args!("{words}"), why)));
+            }
+        }
+    }
     let status = match message.get(..count) {
         Some([exit::OK]) => exit::OK,
         Some([code, text @ ..]) if *code != exit::OK => {

@@ -5,6 +5,7 @@ use core::ffi::CStr;
 use std::os::fd::AsFd;
 
 use crate::act::say::failed;
+use crate::act::walk::{self, Walk};
 use crate::decide::environ::from_file;
 use crate::decide::error::{Error, Result};
 use crate::decide::text::Clean;
@@ -13,8 +14,8 @@ use crate::sys::contents::{self, Contents};
 use crate::sys::dir::{self, Dir};
 use crate::sys::{self, Errno};
 
-/// The longest file that is taken for a variable: half of what the kernel lets any be.
-const MOST: u64 = 64 << 10;
+/// What the kernel lets a variable be, NAME and the NUL at its end counted in (MAX_ARG_STRLEN).
+const MOST: usize = 128 << 10;
 
 /// Reads the directory: an entry for each name. Names that begin with a dot and directories are passed over.
 ///
@@ -26,7 +27,7 @@ pub fn read(path: Word) -> Result<Vec<Word>> {
         let (dir, name) = (Clean(path.to_bytes()), Clean(name));
         let doing = format_args!("cannot read --env-dir '{dir}/{name}'");
         if why == Errno::INVAL {
-            const NOT: &str = "a variable is a regular file of at most 64 KiB without '=' in its name";
+            const NOT: &str = "a variable is a regular file of less than 128 KiB without '=' in its name";
             return Error::refused(format_args!("{doing}: {NOT}"));
         }
         failed(doing, why)
@@ -37,27 +38,36 @@ pub fn read(path: Word) -> Result<Vec<Word>> {
             names.push(word(name.to_bytes().to_vec()));
         }
     };
-    let listed = Dir::open(path).and_then(|dir| dir.each(&mut note).map(|()| dir));
+    let walk = walk::to(path, "--env-dir", path)?;
+    let listed = sys::walk::list(walk.fd()).and_then(|dir| dir.each(&mut note).map(|()| dir));
     let dir = listed.map_err(|why| fail(b"", why))?;
     let mut contents = Contents::default();
     let mut entries = Vec::new();
     for name in names {
-        let is_variable = refill(&mut contents, &dir, name).map_err(|why| fail(name.to_bytes(), why))?;
+        let is_variable = refill(&mut contents, &dir, name, &walk).map_err(|why| fail(name.to_bytes(), why))?;
         if is_variable {
-            entries.push(from_file(name.to_bytes(), &contents));
+            let entry = from_file(name.to_bytes(), &contents);
+            if entry.count_bytes() >= MOST {
+                return Err(fail(name.to_bytes(), Errno::INVAL));
+            }
+            entries.push(entry);
         }
     }
     Ok(entries)
 }
 
 /// Reads one file. Answers whether it is one, and no directory; EINVAL for what can be no variable.
-fn refill(contents: &mut Contents, dir: &Dir, name: &CStr) -> sys::Result<bool> {
+fn refill(contents: &mut Contents, dir: &Dir, name: &CStr, walk: &Walk) -> sys::Result<bool> {
     let file = contents::open_beneath(dir.as_fd(), name)?;
     let about = dir::about(file.as_fd())?;
     if about.directory {
         return Ok(false);
     }
-    if !about.regular || about.size > MOST || name.to_bytes().contains(&b'=') {
+    // A second name of a file of root's would give its first line to the server.
+    if !walk.admits(&about) {
+        return Err(Errno::PERM);
+    }
+    if !about.regular || usize::try_from(about.size).is_ok_and(|size| size > MOST) || name.to_bytes().contains(&b'=') {
         return Err(Errno::INVAL);
     }
     contents.refill(file.as_fd(), about.size)?;

@@ -12,7 +12,7 @@ use crate::decide::landlock::Rule;
 use crate::decide::step::Step;
 use crate::decide::text::Text;
 use crate::decide::word::Word;
-use crate::sys::{Errno, Result, access, dir};
+use crate::sys::{Errno, Result, access, dir, identity};
 
 /// A path that fits into a message; a longer one is cut off.
 pub type Detail = Text<256>;
@@ -23,7 +23,7 @@ const DEPTH: usize = 4;
 /// Finds the cause of a step that failed because of a path, and the path that it is about.
 #[inline(never)]
 pub fn explain(step: &Step, program: &Prepared, why: Errno, about: &mut Detail) -> Cause {
-    if let Step::Root(dir) | Step::Dir(dir) | Step::Allow(Rule::Path(_, dir), _) = step {
+    if let Step::Root(dir) | Step::Dir(dir) | Step::ReplacedDir(dir) | Step::Allow(Rule::Path(_, dir), _) = step {
         return way(dir, about);
     }
     if let Step::Covered(dir) = step {
@@ -55,7 +55,8 @@ fn of_exec(paths: &[Word], why: Errno, about: &mut Detail) -> Cause {
     }
     match paths {
         [path] if path.is_empty() => Cause::Plain,
-        [path] if path.to_bytes().contains(&b'/') => way(path, about),
+        [path] if path.to_bytes().starts_with(b"/") => way(path, about),
+        [path] if path.to_bytes().contains(&b'/') => here(way(path, about), about),
         _ => Cause::NotInPath,
     }
 }
@@ -76,9 +77,12 @@ pub fn examine(path: &CStr) -> Result<()> {
         | Cause::Uncovered
         | Cause::UncoveredDir
         | Cause::Confined => Err(Errno::ACCESS),
-        Cause::NoInterpreter | Cause::NoLoader | Cause::NoDirectory | Cause::NotInPath | Cause::Dangling => {
-            Err(Errno::NOENT)
-        }
+        Cause::NoInterpreter
+        | Cause::NoLoader
+        | Cause::NoDirectory
+        | Cause::NotInPath
+        | Cause::NotHere
+        | Cause::Dangling => Err(Errno::NOENT),
     }
 }
 
@@ -134,6 +138,22 @@ fn file(path: &CStr, depth: usize, about: &mut Detail) -> Cause {
             cause
         }
     }
+}
+
+/// A relative path is not there: the question is where it was looked for.
+fn here(cause: Cause, about: &mut Detail) -> Cause {
+    let mut buffer = [0; 256];
+    let Some(dir) = identity::name_current_dir(&mut buffer) else { return cause };
+    if cause == Cause::NoDirectory {
+        let relative = core::mem::take(about);
+        about.push(dir);
+        about.push(b"/");
+        about.push(relative.as_bytes().strip_prefix(b"./").unwrap_or(relative.as_bytes()));
+    } else if cause == Cause::Plain {
+        name(about, dir);
+        return Cause::NotHere;
+    }
+    cause
 }
 
 /// What is not there, or may not be reached: the first directory on the way that is the reason.

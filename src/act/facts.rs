@@ -12,11 +12,12 @@ use crate::decide::error::{Error, Result};
 use crate::decide::facts::{Facts, Ids, Terminal};
 use crate::decide::flags::Id;
 use crate::decide::landlock::Kernel;
+use crate::decide::notify;
 use crate::decide::options::Options;
 use crate::decide::text::Clean;
 use crate::decide::words::{Unread, Words};
 use crate::sys::contents::Contents;
-use crate::sys::{Errno, caps, dir, entry, identity, landlock, process, terminal};
+use crate::sys::{Errno, caps, dir, entry, identity, landlock, process, terminal, wait};
 
 /// The file of `--args`, in its place among the words.
 ///
@@ -49,10 +50,18 @@ pub fn read<'a>(options: &Options, world: &'a mut World) -> Result<Facts<'a>> {
         Some(_) => Handed::take(&mut env, format!("{}", process::id()).as_bytes()),
         None => Handed::take(&mut env, b""),
     };
+    let ping =
+        env.get(b"WATCHDOG_USEC").and_then(|usec| notify::ping(usec, env.get(b"WATCHDOG_PID"), process::id().number()));
     let (euid, egid) = (identity::effective_uid(), identity::effective_gid());
-    let mut facts = Facts { euid, egid, env, env_dir, handed, ..Facts::default() };
+    let mut facts = Facts { euid, egid, env, env_dir, handed, ping, ..Facts::default() };
     if let Some(login) = &options.user {
-        world.passwd = database(c"/etc/passwd")?;
+        // Where both are numbers, they only give a home directory.
+        let numbers = matches!((&login.user, &login.group), (Name::Number(_), Some(Name::Number(_))));
+        world.passwd = match database(c"/etc/passwd") {
+            Err(_) if numbers => Contents::default(),
+            result => result?,
+        };
+        facts.groups = identity::groups();
         // A group by number, or none but it, needs no look into the list.
         if !matches!(login.group, Some(Name::Number(_))) {
             world.group = database(c"/etc/group")?;
@@ -63,11 +72,17 @@ pub fn read<'a>(options: &Options, world: &'a mut World) -> Result<Facts<'a>> {
             facts.ids = Ids::Fixed;
         }
     }
-    if options.stays() && options.has(Id::Stdin) && terminal::is_ours() {
-        facts.terminal = Terminal::Ours;
+    if options.stays() && options.has(Id::Stdin) {
+        facts.terminal = match terminal::has_foreground() {
+            Some(true) => Terminal::Ours,
+            Some(false) => Terminal::Background,
+            None => Terminal::Other,
+        };
     }
+    facts.hangup_ignored = !options.background && wait::is_hangup_ignored();
     if options.stays() || options.syslog.is_some() {
         facts.cwd = identity::current_dir();
+        facts.cwd_identity = dir::about_path(c".").map(|about| about.identity).unwrap_or_default();
     }
     if options.confine.is_some() {
         facts.landlock = match landlock::abi() {

@@ -4,7 +4,9 @@ use core::ffi::CStr;
 use core::fmt::{Display, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use crate::act::handler_output::HandlerOutput;
 use crate::act::launch::{Wires, spawn};
+use crate::act::lifeline::Lifeline;
 use crate::act::prepared::Prepared;
 use crate::act::report::{Line, Start};
 use crate::act::say::failed;
@@ -25,6 +27,10 @@ const VARIABLES: usize = 12;
 pub struct Handler {
     program: Prepared,
     asked: Option<(Pid, OwnedFd)>,
+    /// Shows the end of the one that runs now, even if a tracer hides it.
+    pub line: Lifeline,
+    /// What it writes.
+    pub output: HandlerOutput,
     /// Where the kernel counts whom it kills for lack of memory, and its count when this life began.
     killed: Option<(OwnedFd, u64)>,
 }
@@ -62,7 +68,8 @@ impl Handler {
             access::may_execute(path).map_err(fail)?;
         }
         let program = Prepared::with_slots(program, VARIABLES, 64);
-        Ok(Self { program, asked: None, killed: count_of_kills().map(|file| (file, 0)) })
+        let (line, output) = (Lifeline::default(), HandlerOutput::default());
+        Ok(Self { program, asked: None, line, output, killed: count_of_kills().map(|file| (file, 0)) })
     }
 
     /// The kernel counts in this file instead.
@@ -82,12 +89,7 @@ impl Handler {
     /// # Errors
     /// When the kernel has no process to give.
     #[inline(never)]
-    pub fn ask(
-        &mut self,
-        mut report: Report,
-        input: Option<BorrowedFd<'_>>,
-        output: Option<BorrowedFd<'_>>,
-    ) -> sys::Result<()> {
+    pub fn ask(&mut self, mut report: Report, input: Option<BorrowedFd<'_>>) -> sys::Result<()> {
         if let Some((file, before)) = &self.killed
             && read(file, oom::kills) > Some(*before)
         {
@@ -96,7 +98,10 @@ impl Handler {
         for slot in 0..VARIABLES {
             self.program.env.fill(slot, variable(slot, &report).as_bytes());
         }
+        let pipe = self.output.open()?;
+        let output = Some(pipe.as_fd());
         let launched = spawn(&self.program, &Wires { input, output, error: output, ..Wires::default() })?;
+        self.line = Lifeline::new(launched.pid);
         self.asked = Some((launched.pid, launched.report));
         Ok(())
     }
@@ -110,6 +115,7 @@ impl Handler {
     #[inline(never)]
     pub fn ended(&mut self, why: &mut Line) {
         let Some((_, report)) = self.asked.take() else { return };
+        self.line = Lifeline::default();
         if let Start::Failed(failure) = Start::await_end(&report) {
             let _ = why.write_str(" (");
             let _ = failure.write(&self.program, why);

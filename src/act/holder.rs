@@ -1,45 +1,67 @@
-//! Who has an address that cannot be had, as far as the file system and /proc tell.
+//! Which process has an address that cannot be had, as far as the kernel and /proc show it.
 
 use std::os::fd::AsFd;
 
+use crate::act::lookup::of_process;
+use crate::decide::control::parent;
 use crate::decide::endpoint::{Listener, Traffic};
 use crate::decide::holder::{Socket, find};
 use crate::decide::text::Clean;
 use crate::decide::word::word;
 use crate::sys::contents::{self, Contents};
 use crate::sys::dir::{self, Dir};
-use crate::sys::{Errno, socket};
+use crate::sys::{self, Errno, socket};
 
-/// Who has it: ` (pid 7 has it)`; nothing where nobody can tell.
+/// Which process has it, and why it cannot be had: `pid 7 has it`; empty where that is not known.
 #[inline(never)]
 pub fn of(listener: &Listener<'_>) -> String {
-    let tables = if !listener.is_path() {
-        match listener.traffic {
-            Traffic::Connections => [c"/proc/net/tcp6", c"/proc/net/tcp"],
-            Traffic::Packets => [c"/proc/net/udp6", c"/proc/net/udp"],
+    if !listener.is_path() {
+        return on_port(listener).ok().flatten().unwrap_or_default();
+    }
+    if dir::about_path(listener.path()).is_ok_and(|about| !about.socket) {
+        return "what is there is no socket".into();
+    }
+    match socket::call(&listener.address) {
+        Err(Errno::CONNREFUSED) => {
+            "a dead server's socket is there, and only the lock of a pidfile lets vsrun remove it".into()
         }
-    } else if dir::about_path(listener.path()).is_ok_and(|about| !about.socket) {
-        return " (what is there is no socket)".into();
-    } else if is_dead(listener) {
-        return " (a dead server's socket is there, and only the lock of a pidfile lets vsrun remove it)".into();
-    } else {
-        [c"/proc/net/unix"; 2]
+        // The kernel's own word: in /proc/net/unix, another socket's path may hold a newline, and forge a line.
+        Ok(pid) if of_process(pid, c"stat", parent).is_some() => format!("pid {pid} has it"),
+        _ => String::new(),
+    }
+}
+
+/// Which process has the port; None where no socket keeps us from it.
+///
+/// # Errors
+/// When /proc does not show the sockets.
+#[inline(never)]
+pub fn on_port(listener: &Listener<'_>) -> sys::Result<Option<String>> {
+    let tables = match listener.traffic {
+        Traffic::Connections => [c"/proc/net/tcp", c"/proc/net/tcp6"],
+        Traffic::Packets => [c"/proc/net/udp", c"/proc/net/udp6"],
     };
+    let mut result = Ok(None);
     for table in tables {
-        if let Ok(table) = Contents::read(table)
-            && let Some(found) = find(&table, listener)
-        {
-            return process(&found);
+        match Contents::read(table) {
+            Ok(table) => {
+                if let Some(socket) = find(&table, listener) {
+                    return Ok(Some(process(&socket)));
+                }
+            }
+            // Without IPv6, the table whose name ends with a 6 is missing.
+            Err(Errno::NOENT) if table.to_bytes().ends_with(b"6") => {}
+            Err(why) => result = Err(why),
         }
     }
-    String::new()
+    result
 }
 
 /// Whether there is a socket at its path that nobody listens to.
 pub fn is_dead(listener: &Listener<'_>) -> bool {
     // A call to anything that is no socket is refused with the same words.
     dir::about_path(listener.path()).is_ok_and(|about| about.socket)
-        && socket::call(&listener.address).is_err_and(|why| why == Errno::CONNREFUSED)
+        && socket::call(&listener.address) == Err(Errno::CONNREFUSED)
 }
 
 /// The first process that has the socket open; its user, where no process can be found.
@@ -55,10 +77,9 @@ fn process(socket: &Socket<'_>) -> String {
     }
     let (what, number) = match &holder {
         Some(pid) => ("pid", &pid[..]),
-        None if socket.uid.is_empty() => return String::new(),
         None => ("a process of user", socket.uid),
     };
-    format!(" ({what} {} has it)", Clean(number))
+    format!("{what} {} has it", Clean(number))
 }
 
 /// Whether one of a process's descriptors leads there.

@@ -1,29 +1,33 @@
-//! One who keeps the right to undo, until the server has been started: the server's own process has lost it by the
-//! time its exec fails.
+//! A process that keeps the rights and descriptors for an undo, until the server has been started: the server's own
+//! process has lost them by the time its exec fails.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use crate::act::claims::Claims;
-use crate::act::say::failed;
-use crate::decide::error::Result;
+use crate::act::say::{Voice, complain, failed};
+use crate::decide::error::{Error, Result};
 use crate::decide::exit;
 use crate::sys::fd;
 use crate::sys::process::{self, Forked};
 use crate::sys::wait::{self, Mask};
 
-/// It is nobody's child, so that the server will not find it among its own.
+/// It is not the server's child, so that the server will not find it among its own.
 pub struct Janitor {
     order: OwnedFd,
     done: OwnedFd,
 }
 
+/// More than any message has.
+const MESSAGE: usize = 4096;
+
 impl Janitor {
-    /// Hires one who will undo these on order.
+    /// Starts the process. If the start fails, it undoes these claims and reports the reason: to its standard error,
+    /// which is the caller's, and among the records.
     ///
     /// # Errors
     /// When the kernel has no process or no descriptor to give.
     #[inline(never)]
-    pub fn hire(claims: &Claims) -> Result<Self> {
+    pub fn hire(claims: &Claims, voice: &Voice) -> Result<Self> {
         let fail = |why| failed(format_args!("cannot prepare for a failure"), why);
         let (orders, order) = fd::pipe().map_err(fail)?;
         let (done, doing) = fd::pipe().map_err(fail)?;
@@ -35,13 +39,17 @@ impl Janitor {
             Forked::Child => {
                 let _ = wait::mask(Mask::All);
                 if let Ok(Forked::Child) = process::fork() {
-                    drop(order);
-                    // The end without an order: the exec has gone well.
-                    if fd::read_full(orders.as_fd(), &mut [0]).is_ok_and(|count| count == 1) {
+                    drop((order, done));
+                    let mut message = vec![0; MESSAGE];
+                    // The end without a message: the exec has gone well.
+                    let count = fd::read_full(orders.as_fd(), &mut message).unwrap_or(0);
+                    if let Some([code, text @ ..]) = message.get(..count) {
                         claims.undo_files();
+                        let error = Error::new(*code, format_args!("{}", String::from_utf8_lossy(text)));
+                        voice.say_failure(&error);
+                        complain(&error);
                         drop(doing);
-                        // The end of the one who gave the order: it may be in the control group.
-                        let _ = fd::read_full(orders.as_fd(), &mut [0]);
+                        // The process that gave the order exits now: it may be in the control group.
                         claims.undo_group();
                     }
                 }
@@ -50,9 +58,18 @@ impl Janitor {
         }
     }
 
-    /// Gives the order, and waits until it is done.
-    pub fn clean_up(self) {
-        let _ = fd::write_all(self.order.as_fd(), b"!");
+    /// What has to stay open until the exec.
+    pub fn pipes(&self) -> [Option<BorrowedFd<'_>>; 2] {
+        [Some(self.order.as_fd()), Some(self.done.as_fd())]
+    }
+
+    /// The start has failed: has it undone and reported, waits for that, and ends this process.
+    pub fn clean_up(self, error: &Error) -> ! {
+        let mut message = vec![error.code];
+        message.extend_from_slice(error.text.as_bytes().get(..MESSAGE - 1).unwrap_or(error.text.as_bytes()));
+        let _ = fd::write_all(self.order.as_fd(), &message);
+        drop(self.order);
         let _ = fd::read_full(self.done.as_fd(), &mut [0]);
+        process::leave(error.code)
     }
 }

@@ -6,15 +6,14 @@ use crate::act::cgroup::Cgroup;
 use crate::act::pidfile::Pidfile;
 use crate::act::prepared::Prepared;
 use crate::act::report::{Aim, EXEC_IS_NEXT, EXEC_WITHOUT_PIDFILE, FORK, Failure};
-use crate::act::say::{Priority, Voice};
-use crate::act::writer;
-use crate::act::{confine, explain};
+use crate::act::say::{Place, Priority, Voice};
+use crate::act::{confine, confinement, explain, walk, writer};
 use crate::decide::exit;
 use crate::decide::step::{Rights, Step};
 use crate::sys::child::Memory;
-use crate::sys::process::{Forked, Pid};
+use crate::sys::process::Pid;
 use crate::sys::wait::Mask;
-use crate::sys::{self, Errno, attributes, canary, caps, child, fd, identity, process, terminal, wait};
+use crate::sys::{self, Errno, attributes, canary, caps, child, fd, identity, keyring, process, terminal, wait};
 
 /// What a process is connected to.
 #[derive(Clone, Copy, Default)]
@@ -25,6 +24,10 @@ pub struct Wires<'a> {
     pub output: Option<BorrowedFd<'a>>,
     /// Standard error. None: as it is.
     pub error: Option<BorrowedFd<'a>>,
+    /// The logdir.
+    pub dir: Option<BorrowedFd<'a>>,
+    /// Pipes of our own that stay open until the exec.
+    pub pipes: [Option<BorrowedFd<'a>>; 2],
     /// The pidfile that the process writes.
     pub pidfile: Option<&'a Pidfile>,
     /// The control group that the process enters.
@@ -92,6 +95,8 @@ fn needs_memory(step: &Step) -> bool {
     matches!(
         step,
         Step::Foreground
+            | Step::BlockSignals
+            | Step::Keyring
             | Step::Root(_)
             | Step::Inside(_)
             | Step::Groups(_)
@@ -102,26 +107,6 @@ fn needs_memory(step: &Step) -> bool {
             | Step::Capabilities(_)
             | Step::Write(_)
     )
-}
-
-/// Starts a program that is nobody's child: its parent is gone at once.
-///
-/// # Errors
-/// When the kernel has no process or no descriptor to give.
-#[inline(never)]
-pub fn spawn_orphan(program: &Prepared, wires: &Wires<'_>) -> sys::Result<OwnedFd> {
-    let (report, write) = fd::pipe()?;
-    match process::fork()? {
-        Forked::Child => match process::fork() {
-            Ok(Forked::Child) => fail(program, wires, &write),
-            Ok(Forked::Parent(_)) => process::leave(exit::OK),
-            Err(why) => give_up(program, &Failure::new(usize::from(FORK), why), write.as_fd()),
-        },
-        Forked::Parent(pid) => {
-            drop(write);
-            process::reap(pid).map(|_| report)
-        }
-    }
 }
 
 /// The child: becomes the program, or tells why not and is gone.
@@ -137,13 +122,13 @@ fn fail(program: &Prepared, wires: &Wires<'_>, report: &OwnedFd) -> ! {
 }
 
 /// Tells why not, and is gone.
-fn give_up(program: &Prepared, failure: &Failure, report: BorrowedFd<'_>) -> ! {
+pub fn give_up(program: &Prepared, failure: &Failure, report: BorrowedFd<'_>) -> ! {
     failure.send(report);
     process::leave(failure.code(program))
 }
 
 /// A descriptor of ours that has the number which the program is to have, moved above it.
-fn out_of_the_way(fd: BorrowedFd<'_>, wires: &Wires<'_>) -> sys::Result<Option<OwnedFd>> {
+pub fn out_of_the_way(fd: BorrowedFd<'_>, wires: &Wires<'_>) -> sys::Result<Option<OwnedFd>> {
     match wires.ready {
         Some((_, number)) if fd.as_raw_fd() == number => fd::duplicate_from(fd, number + 1).map(Some),
         Some(_) | None => Ok(None),
@@ -154,6 +139,7 @@ fn out_of_the_way(fd: BorrowedFd<'_>, wires: &Wires<'_>) -> sys::Result<Option<O
 #[inline(never)]
 pub fn take_over(program: &Prepared, wires: &Wires<'_>) -> Failure {
     let mut way = Way { marker: EXEC_IS_NEXT, ..Way::default() };
+    let (mut voice, stderr) = (wires.debug, Voice::new(Place::Plain));
     for (place, step) in program.steps.iter().enumerate() {
         if let Aim::Look { passed } = wires.aim
             && (passed.has(place) || matches!(step, Step::Foreground | Step::Cgroup(_)))
@@ -161,12 +147,19 @@ pub fn take_over(program: &Prepared, wires: &Wires<'_>) -> Failure {
             // The terminal is not the process's own, and the control group is not there yet.
             continue;
         }
-        // By the time of the exec, the server's ready descriptor may be where the steps were told.
-        let lost = matches!(step, Step::Exec(_)).then_some(wires.ready).flatten();
-        if let Some(voice) = wires.debug.filter(|voice| lost.is_none_or(|(_, number)| !voice.tells_steps_at(number))) {
-            voice.say(Priority::Debug, format_args!("{}: {step}", process::id()));
+        let say = |voice: &Voice, step| voice.say(Priority::Debug, format_args!("{}: {step}", process::id()));
+        if let Some(open) = voice {
+            say(open, step);
+            if matches!(step, Step::Descriptors) {
+                voice = open.is_standard_error().then_some(&stderr);
+                if voice.is_none() {
+                    // It is closed now, so what follows is recorded in advance.
+                    program.steps.iter().skip(place + 1).for_each(|step| say(open, step));
+                }
+            }
         }
         if let Err(why) = perform(step, program, wires, &mut way) {
+            wait::ignore_writes(true);
             let mut failure = Failure::new(place, why);
             failure.cause = explain::explain(step, program, why, &mut failure.detail);
             return failure;
@@ -178,17 +171,19 @@ pub fn take_over(program: &Prepared, wires: &Wires<'_>) -> Failure {
 
 /// What one step leaves for a later one.
 #[derive(Default)]
-struct Way {
+pub struct Way {
     /// The descriptor that the program is to keep.
-    kept: Option<OwnedFd>,
+    pub kept: Option<OwnedFd>,
     /// A descriptor that is open in vain, to see whether such are closed.
-    canary: Option<OwnedFd>,
+    pub canary: Option<OwnedFd>,
     /// The rule set of Landlock that is being made.
     ruleset: Option<OwnedFd>,
     /// How many sockets it is to find from descriptor 3 on.
-    sockets: u16,
+    pub sockets: u16,
     /// What the parent is told before the exec.
     marker: u8,
+    /// Whether the caller's directory is not the one that has its path.
+    pub replaced: bool,
 }
 
 /// One step.
@@ -198,7 +193,9 @@ fn perform(step: &Step, program: &Prepared, wires: &Wires<'_>, way: &mut Way) ->
         Step::Cgroup(_) => wires.cgroup.map_or(Ok(()), Cgroup::enter),
         Step::Signals => wait::mask(Mask::None),
         Step::Session => process::new_session(),
+        Step::BlockSignals => wait::mask(Mask::All),
         Step::Foreground => terminal::take_foreground(),
+        Step::Group => terminal::lead_group(),
         Step::Terminal => terminal::leave_terminal(),
         Step::Pidfile(_) => match wires.pidfile {
             Some(pidfile) => {
@@ -229,31 +226,29 @@ fn perform(step: &Step, program: &Prepared, wires: &Wires<'_>, way: &mut Way) ->
             program.name_itself("LISTEN_PID")
         }
         Step::Watchdog => program.name_itself("WATCHDOG_PID"),
-        Step::Root(dir) => identity::change_root(dir),
+        Step::LogDir(dir) => wires.dir.map_or_else(|| identity::change_dir(dir), identity::enter),
+        Step::CallersDir(dir, which) => confine::return_to(dir, *which).map(|is| way.replaced = is),
+        Step::ReplacedDir(dir) if way.replaced => identity::change_dir(dir),
+        Step::ReplacedDir(_) => Ok(()),
+        Step::Root(dir) => walk::change_root(dir),
         Step::Dir(dir) => identity::change_dir(dir),
         Step::Inside(_) => identity::prove_inside(),
+        Step::Keyring => keyring::join_own(),
         Step::Groups(groups) => identity::set_groups(groups),
         Step::Gid(gid) => identity::set_gid(*gid),
-        Step::Uid(uid, rights) => identity::set_uid(*uid, *rights == Rights::Stay),
+        Step::Uid(uid, rights) => identity::set_uid(*uid, *rights != Rights::Gone),
+        Step::Rights(Rights::Spare(not_these)) => caps::keep_spare(*not_these),
         Step::Rights(rights) => caps::give_up(*rights == Rights::Stay),
         Step::Proof { uid, gid, groups } => identity::prove(*uid, *gid, groups),
         Step::Capabilities(chosen) => caps::keep_only(chosen.set),
         Step::NoNewPrivileges => caps::forbid_new_privileges(),
         Step::Umask(mask) => process::fix_umask(*mask),
-        Step::Descriptors => {
-            fd::seal()?;
-            way.canary.take().map_or(Ok(()), canary::look)?;
-            fd::keep_first(way.sockets)?;
-            if let Some(kept) = way.kept.take() {
-                let moved = out_of_the_way(kept.as_fd(), wires)?;
-                fd::keep(way.kept.insert(moved.unwrap_or(kept)).as_fd())?;
-            }
-            Ok(())
-        }
+        Step::Descriptors => confine::close_descriptors(program, wires, way),
+        Step::SealDescriptors => confine::seal_descriptors(way),
         Step::Ruleset(_) | Step::Allow(..) | Step::Confine | Step::Covered(_) => {
-            confine::perform(step, &mut way.ruleset, wires.aim == Aim::Start)
+            confinement::perform(step, &mut way.ruleset, wires.aim == Aim::Start)
         }
-        Step::Ready(_) => wires.ready.map_or(Ok(()), |(ready, number)| fd::install(ready, number)),
+        Step::Ready(_) => wires.ready.map_or(Ok(()), confine::place_ready),
         Step::Write(_) | Step::Exec(_) => {
             if let Some(report) = wires.report {
                 fd::write_all(report, &[way.marker])?;
@@ -270,6 +265,7 @@ fn execute(step: &Step, program: &Prepared, aim: Aim) -> Errno {
     if let Step::Write(rules) = step {
         writer::write(*rules);
     }
+    wait::ignore_writes(false);
     let mut worst = Errno::NOENT;
     for path in &program.paths {
         let why = match aim {

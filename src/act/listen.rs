@@ -2,95 +2,148 @@
 
 use std::os::fd::AsFd;
 
-use crate::act::cgroup::Cgroup;
 use crate::act::ready::Ear;
-use crate::act::remains;
-use crate::act::report::{Line, Start};
+use crate::act::reap::{LOOK, Reaped};
+use crate::act::report::Start;
 use crate::act::say::Priority;
+use crate::act::service::Service;
 use crate::act::watch::{Loop, Watch, now};
 use crate::decide::error::Error;
 use crate::decide::event::Event;
-use crate::decide::event::To;
-use crate::decide::exit::Exit;
 use crate::decide::signal::Signal;
-use crate::decide::state::{Next, Phase};
 use crate::decide::step::Step;
-use crate::decide::time::Span;
+use crate::decide::time::Time;
 use crate::decide::traps::Trap;
-use crate::sys::process::{self, Pid, Target};
-use crate::sys::{self, wait};
+use crate::sys::process;
+use crate::sys::wait;
 
-/// How often those are looked at whose end no signal tells.
-const LOOK: Span = Span::millis(100);
+/// The most children that are reaped before signals and deadlines are looked at.
+const REAPED_PER_TURN: usize = 64;
+/// The most signals that are read before the deadlines are looked at.
+const SIGNALS_PER_TURN: usize = 64;
 
 impl Loop<'_> {
     /// Sleeps until something happens.
+    ///
+    /// In each turn a limited number of children, signals and processes is handled, and then the deadlines are looked
+    /// at: children that are forked in a loop keep nothing else waiting.
     #[inline(never)]
     pub fn wait(&mut self) -> Event {
+        let mut room = REAPED_PER_TURN;
         loop {
-            if self.unreaped {
+            while self.unreaped && room > 0 {
+                room -= 1;
                 match self.reap() {
                     Reaped::Event(event) => return event,
-                    Reaped::Stranger => continue,
+                    Reaped::Stranger => {}
                     Reaped::Nobody => self.unreaped = false,
                 }
-                // In a session of its own the key would be nothing to it; and here is nobody who would let it go on.
-                let living = self.life.as_ref().filter(|life| life.uptime.is_none());
-                if let Some(life) = living.filter(|_| self.watch.has_foreground()) {
-                    process::resume(life.pid);
-                }
             }
+            self.resume_suspended();
+            let told = self.unreaped;
             if let Some(event) = self.hear_signal() {
                 return event;
             }
-            if self.unreaped {
+            if self.unreaped && !told && room > 0 {
                 continue;
             }
-            let lingers = matches!(self.state.phase, Phase::Lingering { .. } | Phase::Killing { .. });
-            if lingers && !remains::is_anybody(self.watch.sink.helper()) {
+            room = REAPED_PER_TURN;
+            let time = now();
+            if self.search(time) {
+                // A process of another parent's may be in it.
+                self.watch.kill_cgroup();
                 return Event::Alone;
             }
-            let time = now();
-            if self.state.deadline().is_some_and(|until| until <= time) {
-                if self.is_first() {
-                    self.error = Some(Error::refused(format_args!("the server was not ready in time")));
-                }
-                if self.state.phase == Phase::Up {
-                    // What it has said in time counts, however late we are.
-                    if let Some(event) = self.hear_message() {
-                        return event;
-                    }
-                    self.say(Priority::Warning, format_args!("the server has been silent for too long"));
-                }
-                return Event::Tick;
+            if let Some(event) = self.meet_deadlines(time) {
+                return event;
+            }
+            if let Some(service) = &mut self.watch.service {
+                service.tend(time);
             }
             self.watch.sink.tend(time);
-            // Those have not: they leave a group, or end as somebody else's children.
-            let looks = lingers || self.is_left();
-            let look = looks.then(|| time.after(LOOK));
-            let wake = self.state.deadline().into_iter().chain(self.watch.sink.deadline()).chain(look).min();
-            let report = self.life.as_ref().and_then(|life| life.report.as_ref());
-            let ready = self.life.as_ref().and_then(|life| life.ready.as_ref());
-            let inbox = self.watch.ear.fd();
-            let fds = [Some(self.watch.signals.as_fd()), ready.map(AsFd::as_fd), inbox, report.map(AsFd::as_fd)];
-            let [_, wrote, sent, reported] = wait::next(fds, wake.map(|wake| wake.since(time).0));
-            self.unreaped |= looks;
-            if reported && let Some(event) = self.hear_report() {
+            if let Some(event) = self.sleep(time) {
                 return event;
             }
-            if wrote && let Some(event) = self.hear_pipe() {
-                return event;
+        }
+    }
+
+    /// Sleeps, and hears those who woke us.
+    #[inline(never)]
+    fn sleep(&mut self, time: Time) -> Option<Event> {
+        // The ends of some are not reported: they leave a group, or are children of other processes.
+        let looks = self.clears() || self.is_left();
+        let look = looks.then(|| time.after(LOOK));
+        let soon = (self.unreaped || self.sweep.is_some()).then_some(time);
+        // A deadline that has passed and was excused is looked at again soon.
+        let late = self.state.deadline().is_some_and(|until| until <= time);
+        let look = look.or(late.then(|| time.after(LOOK)));
+        let (inbox, pause) = self.watch.ear.fd(time);
+        let above = self.watch.service.as_ref().and_then(Service::deadline);
+        let own = self.state.deadline().filter(|_| !late).into_iter().chain(self.hidden_end());
+        let wake = own.chain(self.watch.sink.deadline()).chain(look).chain(soon).chain(pause).chain(above).min();
+        let (life, handler) = (self.life.as_ref(), self.watch.handler.as_ref());
+        let report = life.and_then(|life| life.report.as_ref());
+        let ready = life.and_then(|life| life.ready.as_ref());
+        let lines = [life.and_then(|life| life.line.fd()), handler.and_then(|handler| handler.line.fd())];
+        let words = handler.and_then(|handler| handler.output.fd());
+        let fds = [
+            Some(self.watch.signals.as_fd()),
+            ready.map(AsFd::as_fd),
+            inbox,
+            lines[0],
+            lines[1],
+            words,
+            report.map(AsFd::as_fd),
+        ];
+        let [told, wrote, sent, ended, handled, spoke, reported] = wait::next(fds, wake.map(|wake| wake.since(time).0));
+        // Usually SIGCHLD has come too, and is read next.
+        self.unreaped |= looks || (!told && (ended || handled));
+        if let Some(life) = self.life.as_mut().filter(|_| ended) {
+            life.line.note_end(time);
+        }
+        if let Some(handler) = &mut self.watch.handler {
+            if handled {
+                handler.line.note_end(time);
             }
-            if sent && let Some(event) = self.hear_message() {
-                return event;
+            if spoke {
+                handler.output.read(&self.watch.voice);
             }
+        }
+        if reported && let Some(event) = self.hear_report() {
+            return Some(event);
+        }
+        if wrote && let Some(event) = self.hear_pipe() {
+            return Some(event);
+        }
+        if sent { self.hear_message() } else { None }
+    }
+
+    /// What is due: the state's own deadline, or an end that is hidden from us.
+    #[inline(never)]
+    fn meet_deadlines(&mut self, time: Time) -> Option<Event> {
+        if self.hidden_end().is_some_and(|until| until <= time)
+            && let Some(event) = self.accept_hidden_end()
+        {
+            return Some(event);
+        }
+        self.state.deadline().filter(|until| *until <= time)?;
+        self.hear_deadline(time)
+    }
+
+    /// The terminal's suspend key has stopped the server, and no shell will resume it.
+    fn resume_suspended(&self) {
+        let living = self.life.as_ref().filter(|life| life.uptime.is_none());
+        if let Some(life) = living.filter(|_| self.watch.has_foreground()) {
+            process::resume(life.pid);
         }
     }
 
     /// The next signal that is of any consequence.
     #[inline(never)]
     fn hear_signal(&mut self) -> Option<Event> {
-        while let Some(arrived) = self.watch.signals.next() {
+        // A signal that is sent without a break does not keep the deadlines waiting.
+        for _ in 0..SIGNALS_PER_TURN {
+            let arrived = self.watch.signals.next()?;
             let Some(signal) = Signal::new(arrived.signal.into()) else { continue };
             // A write of our own to a pipe that nobody reads, or beyond a limit, is nobody's request.
             let own = [Signal::PIPE, Signal::XFSZ].contains(&signal) && process::id().is_sender(arrived.sender);
@@ -98,6 +151,10 @@ impl Loop<'_> {
                 continue;
             }
             if signal == Signal::CHLD {
+                if self.unreaped {
+                    // More children than a turn reaps. Other signals are not kept waiting.
+                    continue;
+                }
                 self.unreaped = true;
                 return None;
             }
@@ -129,12 +186,6 @@ impl Loop<'_> {
                     self.write_pidfile(pid);
                 }
                 self.say(Priority::Info, format_args!("started: pid {pid}"));
-                // A later life need not say that it is ready.
-                if !self.is_first()
-                    && let Some(service) = &mut self.watch.service
-                {
-                    service.ready_again();
-                }
                 matches!(self.watch.ear, Ear::Exec).then_some(Event::Ready)
             }
             // Its end will tell.
@@ -161,122 +212,9 @@ impl Loop<'_> {
         Some(event)
     }
 
-    /// What anybody sends to the notify socket.
-    fn hear_message(&mut self) -> Option<Event> {
-        self.watch.ear.hear_message(self.life.as_ref().map(|life| life.pid))
-    }
-
-    /// Looks at one child that has ended.
-    #[inline(never)]
-    fn reap(&mut self) -> Reaped {
-        let Some(mut pid) = process::peek() else { return Reaped::Nobody };
-        if self.life.as_ref().is_some_and(|life| life.pid == pid) {
-            // What it said before its end comes before its end.
-            while let Some(event) = self.hear_last_words() {
-                if event == Event::Ready {
-                    return Reaped::Event(event);
-                }
-            }
-            if !self.is_survived(pid) {
-                return self.reap_server(pid);
-            }
-            if !self.is_left() {
-                self.mourn();
-                return Reaped::Event(Event::Left);
-            }
-            // It stays unreaped, and is named first again and again.
-            match remains::peek_behind(pid) {
-                Some(other) => pid = other,
-                None => return Reaped::Nobody,
-            }
-        }
-        let Ok((word, _)) = process::reap(pid) else { return Reaped::Nobody };
-        let exit = Exit::from_wait(word);
-        if let Some(handler) = self.watch.handler.as_mut().filter(|handler| handler.pid() == Some(pid)) {
-            let mut why = Line::new();
-            handler.ended(&mut why);
-            let why = why.as_str();
-            let verdict = if exit == Exit::SUCCESS { "agrees" } else { "refuses" };
-            self.say(Priority::Notice, format_args!("the handler {verdict}: {exit}{why}"));
-            return Reaped::Event(Event::Handled(exit));
-        }
-        if let Some(name) = self.watch.sink.fell(pid, now()) {
-            self.say(Priority::Warning, format_args!("the {name} {exit}, and will be started again"));
-        }
-        Reaped::Stranger
-    }
-
     /// What a server that has ended left to be read.
-    fn hear_last_words(&mut self) -> Option<Event> {
+    pub fn hear_last_words(&mut self) -> Option<Event> {
         self.hear_report().or_else(|| self.hear_pipe()).or_else(|| self.hear_message())
-    }
-
-    /// Whether the server has ended, and waits for the rest of its group to be reaped.
-    fn is_left(&self) -> bool {
-        self.life.as_ref().is_some_and(|life| life.left)
-    }
-
-    /// Whether others of the server's group live who have to end with it.
-    fn is_survived(&self, pid: Pid) -> bool {
-        let ran = self.life.as_ref().is_some_and(|life| life.failure.is_none());
-        ran && self.watch.policy.whom == To::Group && process::any_child_lives(Some(pid))
-    }
-
-    /// The server has ended, and is not reaped yet. The number in the pidfile must be gone before the pid can be
-    /// somebody else's.
-    fn mourn(&mut self) {
-        let uptime = self.state.uptime(now());
-        if let Some(life) = &mut self.life {
-            (life.uptime, life.left) = (Some(uptime), true);
-        }
-        if let Some(file) = &self.watch.pidfile
-            && let Err(why) = file.empty()
-            // Of a start that fails only the reason is told; and then the file goes.
-            && !self.is_first()
-        {
-            let (path, why) = (file.path(), sys::words(why));
-            self.say(Priority::Warning, format_args!("cannot empty pidfile '{path}': {why}"));
-        }
-    }
-
-    /// The server has ended, and nobody has to end with it any more.
-    #[inline(never)]
-    fn reap_server(&mut self, pid: Pid) -> Reaped {
-        if !self.is_left() {
-            self.mourn();
-        }
-        if self.watch.policy.whom == To::Group {
-            // Those who are nobody's orphans, as their parents have left the group alive, are not seen from here.
-            process::send(Signal::KILL.number(), Target::Group(pid));
-        }
-        let Ok((word, usage)) = process::reap(pid) else { return Reaped::Nobody };
-        if self.watch.policy.linger.is_none() {
-            self.watch.cgroup.iter().for_each(Cgroup::kill);
-        }
-        let exit = Exit::from_wait(word);
-        if let Some(life) = &mut self.life {
-            (life.usage, life.left) = (usage, false);
-        }
-        let Some(life) = &self.life else { return Reaped::Stranger };
-        let uptime = life.uptime.unwrap_or_default();
-        let Some(failure) = &life.failure else {
-            let fails = self.is_first() || matches!(self.state.phase, Phase::Stopping { next: Next::Fail, .. });
-            if fails && self.error.is_none() {
-                self.error = Some(Error::refused(format_args!("the server {exit} before it was ready")));
-            }
-            self.say(Priority::Notice, format_args!("the server (pid {pid}) {exit} after {} s", uptime.0 / 1000));
-            return Reaped::Event(Event::Fell(exit));
-        };
-        let code = failure.code(&self.watch.program);
-        if self.is_first() {
-            // The caller is told, and in the log it stands at the end.
-            self.error = Some(failure.error(&self.watch.program));
-        } else {
-            let mut text = Line::new();
-            let _ = failure.write(&self.watch.program, &mut text);
-            self.say(Priority::Err, format_args!("{}", text.as_str()));
-        }
-        Reaped::Event(Event::Failed(code))
     }
 }
 
@@ -285,14 +223,4 @@ impl Watch {
     pub fn has_foreground(&self) -> bool {
         self.program.steps().contains(&Step::Foreground)
     }
-}
-
-/// What became of a look at the children.
-enum Reaped {
-    /// The server or the handler has ended.
-    Event(Event),
-    /// Somebody else has.
-    Stranger,
-    /// None has.
-    Nobody,
 }

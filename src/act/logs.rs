@@ -1,40 +1,43 @@
-//! The logdir: made, its files begun anew, the old ones renamed and in the end deleted.
-//!
-//! The directory may belong to the user, who may plant whatever he likes in it. So names are looked up in the
-//! directory that is held open, no link is ever followed, no file ever replaced, and only our own names are touched.
+//! The log directory of a start: its files begun, rotated, opened again, and its path followed.
 
 use core::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use crate::act::logfiles::{Folder, Sweep};
 use crate::act::logger::Logger;
 use crate::act::pidfile::split;
-use crate::act::say::failed;
+use crate::act::walk::Walk;
 use crate::decide::error::Result;
-use crate::decide::retention::{FileName, OUTPUT, RECORDS, Rules, expired, generation, renamed};
-use crate::decide::step::Step;
+use crate::decide::retention::{OUTPUT, RECORDS, Rules, renamed};
 use crate::decide::steps::Program;
-use crate::decide::text::Clean;
 use crate::decide::time::{Span, Time};
-use crate::decide::word::{Word, word};
-use crate::sys::dir::{self, About, Dir, How};
-use crate::sys::{self, Errno, access, clock, pipe};
+use crate::decide::word::Word;
+use crate::sys::dir::{self, How};
+use crate::sys::{self, Errno, access, clock, counters, pipe};
 
-/// How often somebody else may put a file in our place before we give up.
-const PATIENCE: usize = 100;
 /// How often old files are looked for.
-const HOUR: Span = Span::secs(3600);
-const FILE_MODE: u32 = 0o640;
-const DIR_MODE: u32 = 0o750;
-/// For parents that had to be made: they stay root's, and the user finds his way through.
-const PARENT_MODE: u32 = 0o755;
+pub const HOUR: Span = Span::secs(3600);
+/// How many parts of the directory a start looks at.
+const PARTS: usize = 1000;
 
 /// An open logdir.
 pub struct Logs {
-    dir: Dir,
+    /// As it is opened again.
+    path: Word,
+    folder: Folder,
     rules: Rules,
     /// The server's file, or the pipe of its writer.
     output: OwnedFd,
-    sweep: Time,
+    sweep: Sweep,
+    next: Time,
+}
+
+/// What became of an attempt to begin new files.
+pub enum Rotated {
+    /// In the same directory. With the file of vsrun's own records, where that is a new one.
+    Here(Option<OwnedFd>),
+    /// In another directory, to which the path leads now.
+    There(OwnedFd),
 }
 
 impl Logs {
@@ -43,14 +46,29 @@ impl Logs {
     ///
     /// # Errors
     /// When that cannot be done.
-    pub fn open(path: &CStr, rules: Rules) -> Result<(Self, OwnedFd)> {
-        let fail = |why: Errno| failed(format_args!("logdir '{}'", Clean(path.to_bytes())), why);
-        let dir = open_or_make(path, rules.owner).map_err(fail)?;
-        let records = begin(&dir, RECORDS, How::NewAppend, None).map_err(fail)?;
-        let output = begin(&dir, OUTPUT, How::NewAppend, rules.owner).map_err(fail)?;
-        let mut logs = Self { dir, rules, output, sweep: Time::default() };
-        logs.sweep(Time(clock::monotonic()));
+    pub fn open(path: &CStr, later: Word, rules: Rules) -> Result<(Self, OwnedFd)> {
+        let mut walk = Walk::begin();
+        let folder = Folder::open_or_make(path, rules.owner, &mut walk);
+        let begun = folder.and_then(|folder| {
+            let records = folder.begin_at_start(RECORDS, How::NewAppend, How::Append, None)?;
+            let (new, old) = output_is_opened(&rules);
+            let output = folder.begin_at_start(OUTPUT, new, old, rules.owner)?;
+            Ok((folder, records, output))
+        });
+        let (folder, records, output) = begun.map_err(|why| walk.error("logdir", path, why))?;
+        let mut logs =
+            Self { path: later, folder, rules, output, sweep: Sweep::default(), next: Time(clock::monotonic()) };
+        for _ in 0..PARTS {
+            if logs.sweep(Time(clock::monotonic())) {
+                break;
+            }
+        }
         Ok((logs, records))
+    }
+
+    /// The directory.
+    pub fn dir(&self) -> BorrowedFd<'_> {
+        self.folder.dir.as_fd()
     }
 
     /// Where the server writes.
@@ -58,223 +76,160 @@ impl Logs {
         self.output.as_fd()
     }
 
+    /// The path of the directory.
+    pub fn path(&self) -> Word {
+        self.path
+    }
+
     /// Puts a writer between the server and its file. It is one of those who may write to the directory: its owner,
     /// if that is the server's user.
     ///
     /// # Errors
     /// When the directory cannot be opened once more, or there is no pipe to be had.
-    pub fn add_writer(&mut self, mut program: Program) -> sys::Result<Logger> {
-        let theirs =
-            self.rules.owner.is_none_or(|(uid, _)| dir::about(self.dir.as_fd()).is_ok_and(|dir| dir.owner == uid));
-        if !theirs {
-            program.steps.retain(|step| {
-                !matches!(step, Step::Groups(_) | Step::Gid(_) | Step::Uid(..) | Step::Rights(_) | Step::Proof { .. })
-            });
-        }
+    pub fn add_writer(&mut self, program: Program) -> sys::Result<Logger> {
+        // Neither it nor the manager uses a number that the other has used.
+        counters::share();
         let (pipe, write) = pipe::wide()?;
-        // Who lists a directory moves its descriptor, so the writer has one of its own.
-        let dir = self.dir.inner(c".")?.0;
-        self.output = write;
-        Ok(Logger::new("writer", program, pipe, Some(dir)))
+        // The server may open /dev/stdout, which is this pipe. Where it cannot be given, only that is lost.
+        if let Some((uid, gid)) = self.rules.owner {
+            let _ = dir::give(write.as_fd(), uid, gid);
+        }
+        let file = core::mem::replace(&mut self.output, write);
+        let mut writer = Logger::new("writer", program, pipe, Some(self.folder.again()?));
+        writer.write_to(None, file, self.is_users());
+        Ok(writer)
+    }
+
+    /// Whether the directory is the server's user's.
+    fn is_users(&self) -> bool {
+        self.rules.owner.is_none_or(|(uid, _)| self.folder.about.owner == uid)
     }
 
     /// Where the server's file ends now: which file, and how long it is.
     pub fn mark(&self) -> Mark {
-        self.dir.about(OUTPUT).map_or((0, 0), |about| (about.identity.1, about.size))
+        self.folder.dir.about(OUTPUT).map_or((0, 0), |about| (about.identity.1, about.size))
     }
 
     /// The server's file, to be read from there on; where it is another by now, from its beginning.
     pub fn read_from(&self, (file, place): Mark) -> sys::Result<OwnedFd> {
-        let (reader, about) = open_ours(&self.dir, OUTPUT, How::ReadOnly)?;
+        let (reader, about) = self.folder.open_ours(OUTPUT, How::ReadOnly)?;
         dir::seek(reader.as_fd(), if about.identity.1 == file { place } else { 0 })?;
         // What the user has put in its place must at least be his own.
         if self.rules.owner.is_none_or(|(uid, _)| about.owner == uid) { Ok(reader) } else { Err(Errno::EXIST) }
     }
 
-    /// Renames the files and begins new ones. Answers the file for vsrun's own records. Where that fails, the old
+    /// Renames the files and begins new ones, in the directory to which the path leads now. Where that fails, the old
     /// ones go on.
     ///
     /// # Errors
-    /// Those of the file system.
-    pub fn rotate(&mut self, writer: Option<&Logger>) -> sys::Result<OwnedFd> {
+    /// Those of the way there, and of the file system.
+    pub fn rotate(&mut self, writer: Option<&mut Logger>, walk: &mut Walk) -> sys::Result<Rotated> {
+        if let Some(folder) = self.moved(walk)? {
+            return Ok(Rotated::There(self.move_to(folder, writer)?));
+        }
         match writer {
             Some(writer) => {
-                put_away(&self.dir, OUTPUT)?;
+                self.folder.put_away(OUTPUT)?;
                 writer.reopen();
             }
-            None => self.output = begin(&self.dir, OUTPUT, How::NewAppend, self.rules.owner)?,
+            None => self.output = self.folder.begin(OUTPUT, How::NewAppend, self.rules.owner)?,
         }
-        self.sweep(Time(clock::monotonic()));
-        begin(&self.dir, RECORDS, How::NewAppend, None)
+        (self.sweep, self.next) = (Sweep::default(), Time::default());
+        Ok(Rotated::Here(Some(self.folder.begin(RECORDS, How::NewAppend, None)?)))
     }
 
-    /// Opens the file of vsrun's own records anew under its name: somebody may have renamed it.
+    /// Opens the file of vsrun's own records anew under its name: somebody may have renamed it. A writer does the same
+    /// with the server's.
     ///
     /// # Errors
-    /// Those of the file system; EEXIST when it is no file that vsrun would write to.
-    pub fn reopen(&self) -> sys::Result<OwnedFd> {
-        match open_ours(&self.dir, RECORDS, How::Append) {
-            Ok((file, _)) => Ok(file),
-            Err(Errno::NOENT) => begin(&self.dir, RECORDS, How::NewAppend, None),
-            Err(why) => Err(why),
+    /// As those of [`Self::rotate`].
+    pub fn reopen(
+        &mut self,
+        records: BorrowedFd<'_>,
+        writer: Option<&mut Logger>,
+        walk: &mut Walk,
+    ) -> sys::Result<Rotated> {
+        if let Some(folder) = self.moved(walk)? {
+            return Ok(Rotated::There(self.move_to(folder, writer)?));
         }
+        if let Some(writer) = writer {
+            writer.reopen();
+        }
+        if self.folder.is_named(RECORDS, records) {
+            return Ok(Rotated::Here(None));
+        }
+        let records = self.folder.reopen(RECORDS, How::Append, How::NewAppend, None)?;
+        Ok(Rotated::Here(Some(records)))
+    }
+
+    /// Whether another program has renamed a file as vsrun does, but from the other end: what logrotate does without
+    /// `dateext`. It renames all others, too, so that the numbers say nothing any more.
+    pub fn is_renumbered(&self, records: BorrowedFd<'_>) -> bool {
+        let name = renamed(RECORDS, 1);
+        CStr::from_bytes_until_nul(name.as_bytes()).is_ok_and(|name| self.folder.is_named(name, records))
+    }
+
+    /// The directory to which the path leads now, if it is another one.
+    fn moved(&self, walk: &mut Walk) -> sys::Result<Option<Folder>> {
+        let folder = Folder::open(self.path, self.rules.owner, walk)?;
+        Ok(Some(folder).filter(|folder| folder.about.identity != self.folder.about.identity))
+    }
+
+    /// Begins new files there. Answers the one of vsrun's own records.
+    fn move_to(&mut self, folder: Folder, writer: Option<&mut Logger>) -> sys::Result<OwnedFd> {
+        let records = folder.begin(RECORDS, How::NewAppend, None)?;
+        let output = folder.begin(OUTPUT, output_is_opened(&self.rules).0, self.rules.owner)?;
+        let again = folder.again()?;
+        self.folder = folder;
+        match writer {
+            Some(writer) => {
+                writer.write_to(Some(again), output, self.is_users());
+                writer.replace(Time(clock::monotonic()));
+            }
+            None => self.output = output,
+        }
+        (self.sweep, self.next) = (Sweep::default(), Time::default());
+        Ok(records)
     }
 
     /// When old files are to be looked for again.
     pub fn deadline(&self) -> Time {
-        self.sweep
+        self.next
     }
 
-    /// Deletes renamed files that are too old. Nothing else in the directory is touched.
-    pub fn sweep(&mut self, now: Time) {
-        self.sweep = now.after(HOUR);
-        sweep(&self.dir, &self.rules);
+    /// Deletes renamed files that are too old, in a part of the directory. Nothing else in it is touched. Returns
+    /// whether this was the last part.
+    pub fn sweep(&mut self, now: Time) -> bool {
+        let is_last = self.sweep.go_on(&self.folder, &self.rules);
+        if is_last {
+            self.next = now.after(HOUR);
+        }
+        is_last
     }
 }
 
 /// A place in a server's file: which file of its file system, and how many bytes are before it.
 pub type Mark = (u64, u64);
 
-/// Deletes renamed files that are too old or too many.
-#[inline(never)]
-pub fn sweep(dir: &Dir, rules: &Rules) {
-    let (today, _) = clock::wall();
-    // What cannot be deleted is not tried for ever.
-    for _ in 0..PATIENCE {
-        let (mut count, mut lowest) = (0, u64::MAX);
-        let _ = dir.each(&mut |name| {
-            let output = generation(name.to_bytes(), OUTPUT);
-            let ours = output.is_some() || generation(name.to_bytes(), RECORDS).is_some();
-            let Ok(file) = dir.about(name) else { return };
-            if !ours || !file.regular || (expired(file.mtime, today, rules.keep) && dir.unlink(name).is_ok()) {
-                return;
-            }
-            if let Some(number) = output {
-                (count, lowest) = (count + 1, lowest.min(number));
-            }
-        });
-        if count <= rules.files || dir.unlink(as_name(&renamed(OUTPUT, lowest))).is_err() {
-            return;
-        }
-    }
-}
-
-/// Opens a file of that name, if it is one that vsrun would write to.
-///
-/// # Errors
-/// Those of the file system; EEXIST when it is none.
-fn open_ours(dir: &Dir, of: Word, how: How) -> sys::Result<(OwnedFd, About)> {
-    let file = dir.file(of, how, 0)?;
-    let about = dir::about(file.as_fd())?;
-    if about.regular && about.links == 1 { Ok((file, about)) } else { Err(Errno::EXIST) }
-}
-
-/// Opens the server's file to write it, or begins a new one.
-///
-/// # Errors
-/// Those of the file system.
-pub fn open_output(dir: &Dir, rules: &Rules) -> sys::Result<OwnedFd> {
-    match open_ours(dir, OUTPUT, How::Existing) {
-        Ok((file, _)) => Ok(file),
-        Err(_) => begin_output(dir, rules),
-    }
-}
-
-/// Begins a new file for the server, to be written by the writer.
-///
-/// # Errors
-/// Those of the file system.
-pub fn begin_output(dir: &Dir, rules: &Rules) -> sys::Result<OwnedFd> {
-    begin(dir, OUTPUT, How::New, rules.owner)
-}
-
-/// A new file of that name, whatever was there before renamed.
-fn begin(dir: &Dir, of: Word, how: How, owner: Option<(u32, u32)>) -> sys::Result<OwnedFd> {
-    for _ in 0..PATIENCE {
-        match dir.file(of, how, FILE_MODE) {
-            Ok(file) => {
-                dir::permit(file.as_fd(), FILE_MODE)?;
-                if let Some((uid, gid)) = owner {
-                    dir::give(file.as_fd(), uid, gid)?;
-                }
-                return Ok(file);
-            }
-            Err(Errno::EXIST) => put_away(dir, of)?,
-            Err(why) => return Err(why),
-        }
-    }
-    Err(Errno::EXIST)
-}
-
-/// Renames a file to its name and one more than the highest number there.
-fn put_away(dir: &Dir, of: Word) -> sys::Result<()> {
-    let mut highest = 0;
-    dir.each(&mut |name| highest = generation(name.to_bytes(), of).unwrap_or(0).max(highest))?;
-    let full = || Errno::EXIST;
-    for step in 1..100 {
-        let number = highest.checked_add(step).ok_or_else(full)?;
-        match dir.rename(of, as_name(&renamed(of, number))) {
-            Err(Errno::EXIST) => {}
-            // Somebody else has taken it away: the place is free as well.
-            Err(Errno::NOENT) => return Ok(()),
-            result => return result,
-        }
-    }
-    Err(full())
+/// How the server's file is opened when it is new, and when it is there. splice(2), of the writer, takes none that is
+/// open to append.
+fn output_is_opened(rules: &Rules) -> (How, How) {
+    if rules.size == u64::MAX { (How::NewAppend, How::Append) } else { (How::New, How::Existing) }
 }
 
 /// Whether the directory could be opened, or made, and written to.
 ///
 /// # Errors
 /// Those that the start would have.
-pub fn look(path: Word) -> Result<()> {
+pub fn look(path: Word, owner: Option<(u32, u32)>) -> Result<()> {
     let mut there = path;
-    let result = loop {
-        match Dir::open(there) {
-            Ok(_) => break access::may_write(there),
+    loop {
+        let mut walk = Walk::begin();
+        let reached =
+            walk.go_to(there).and_then(|()| if there == path { walk.belongs_to(path, owner) } else { Ok(()) });
+        match reached.and_then(|()| access::may_write(there)) {
             Err(Errno::NOENT) => there = split(there).0,
-            Err(why) => break Err(why),
+            result => return result.map_err(|why| walk.error("logdir", path, why)),
         }
-    };
-    result.map_err(|why| failed(format_args!("logdir '{}'", Clean(path.to_bytes())), why))
-}
-
-fn as_name(name: &FileName) -> &CStr {
-    CStr::from_bytes_until_nul(name.as_bytes()).unwrap_or_default()
-}
-
-#[inline(never)]
-fn open_or_make(path: &CStr, owner: Option<(u32, u32)>) -> sys::Result<Dir> {
-    match Dir::open(path) {
-        Err(Errno::NOENT) => {}
-        result => return result,
-    }
-    let bytes = path.to_bytes();
-    let bytes =
-        bytes.get(..bytes.len() - bytes.iter().rev().take_while(|byte| **byte == b'/').count()).unwrap_or(bytes);
-    for (at, _) in bytes.iter().enumerate().filter(|(at, byte)| **byte == b'/' && *at > 0) {
-        let parent = word(bytes.get(..at).unwrap_or_default().to_vec());
-        if make(parent)? {
-            dir::permit(Dir::open_made(parent)?.as_fd(), PARENT_MODE)?;
-        }
-    }
-    let last = word(bytes.to_vec());
-    if !make(last)? {
-        return Dir::open(last);
-    }
-    let dir = Dir::open_made(last)?;
-    if let Some((uid, gid)) = owner {
-        dir::give(dir.as_fd(), uid, gid)?;
-    }
-    dir::permit(dir.as_fd(), DIR_MODE)?;
-    Ok(dir)
-}
-
-/// Makes a directory, closed to others for now. Says whether it was not there yet.
-fn make(path: &CStr) -> sys::Result<bool> {
-    match dir::make(path, 0o700) {
-        Ok(()) => Ok(true),
-        Err(Errno::EXIST) => Ok(false),
-        Err(why) => Err(why),
     }
 }

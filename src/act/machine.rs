@@ -5,12 +5,12 @@ use core::ffi::CStr;
 use std::os::fd::AsFd;
 
 use crate::act::say::{self, failed};
+use crate::act::walk::Walk;
 use crate::decide::error::{Error, Result};
 use crate::decide::mounts::Mounts;
 use crate::decide::options::Options;
 use crate::decide::policy::AtExit;
 use crate::decide::text::{Clean, Text, parts};
-use crate::decide::word::word;
 use crate::sys::dir::{self, Dir};
 use crate::sys::mount::{self, Flags};
 use crate::sys::power::{self, Power};
@@ -54,7 +54,8 @@ fn mount_all(mounts: Mounts) -> Result<()> {
         if mount::is_mounted(one.target) {
             continue;
         }
-        make_path(one.target);
+        // What cannot be made shows in the mount.
+        let _ = Walk::begin().make_way(one.target, None, 0o755);
         let flags = Flags { noexec: one.noexec, devices: one.devices };
         match mount::mount(one.kind, one.target, flags, one.data) {
             // The kernel has mounted it there itself.
@@ -80,17 +81,6 @@ fn mount_all(mounts: Mounts) -> Result<()> {
         }
     }
     Ok(())
-}
-
-/// Makes a directory and those above it, where they are missing. What cannot be made shows in the mount.
-fn make_path(path: &CStr) {
-    let bytes = path.to_bytes();
-    for (at, byte) in bytes.iter().enumerate().skip(1) {
-        if *byte == b'/' {
-            let _ = dir::make(word(bytes.get(..at).unwrap_or_default().to_vec()), 0o755);
-        }
-    }
-    let _ = dir::make(path, 0o755);
 }
 
 /// Enables every controller for the groups below the root, because there is nobody else who would: --cgroup-set needs

@@ -4,7 +4,9 @@ use core::ffi::CStr;
 use core::fmt::Write;
 use std::os::fd::{AsFd, OwnedFd};
 
+use crate::act::lookup;
 use crate::act::say::failed;
+use crate::act::walk;
 use crate::decide::error::{Error, Result};
 use crate::decide::text::{Clean, Text};
 use crate::decide::word::{Word, word};
@@ -56,7 +58,8 @@ impl Pidfile {
         if name.is_empty() {
             return Err(Error::refused(format_args!("pidfile '{shown}' names a directory")));
         }
-        let dir = Dir::open_path(parent).map_err(fail)?;
+        let mut walk = walk::to(parent, "pidfile", path)?;
+        let (is_shared, dir) = (walk.is_shared(), walk.take().map_err(fail)?);
         for _ in 0..PATIENCE {
             let (file, made) = match open(&dir, name, purpose) {
                 Ok(Some(found)) => found,
@@ -74,7 +77,7 @@ impl Pidfile {
                 undo();
                 fail(why)
             })?;
-            if let Some(fault) = fault(&about) {
+            if let Some(fault) = fault(&about).or(if is_shared { contents_fault(&file) } else { None }) {
                 return Err(Error::refused(format_args!("pidfile '{shown}' {fault}")));
             }
             let locked = match purpose {
@@ -86,7 +89,7 @@ impl Pidfile {
             };
             if let Err(why) = locked {
                 if matches!(why, Errno::AGAIN | Errno::ACCESS) {
-                    return Err(running(path, &file));
+                    return Err(lookup::running(path, file.as_fd(), &about));
                 }
                 undo();
                 // An older kernel knows no lock that would outlive a fork.
@@ -203,24 +206,20 @@ fn fault(about: &About) -> Option<&'static str> {
     }
 }
 
+/// Where others may write, the name may be a second one of any file of root's, whatever the number of its links was at
+/// that moment: nothing is written to one that does not look like a pidfile.
+fn contents_fault(file: &OwnedFd) -> Option<&'static str> {
+    let mut buffer = [0; 32];
+    let count = dir::head(file.as_fd(), &mut buffer).unwrap_or(buffer.len());
+    let text = buffer.get(..count).unwrap_or_default();
+    let number = text.strip_suffix(b"\n").unwrap_or(text);
+    let is_number = count < buffer.len() && number.iter().all(u8::is_ascii_digit);
+    if is_number { None } else { Some("holds something else than a number, in a directory that others may write") }
+}
+
 /// Whether the name still names that file.
 pub fn is_at(dir: &Dir, name: &CStr, about: &About) -> bool {
     dir.about(name).is_ok_and(|there| there.identity == about.identity)
-}
-
-/// Who has it, as far as the file tells.
-fn running(path: &CStr, file: &OwnedFd) -> Error {
-    let path = Clean(path.to_bytes());
-    let mut buffer = [0; 16];
-    let count = dir::head(file.as_fd(), &mut buffer).unwrap_or(0);
-    let line = buffer.get(..count).unwrap_or_default();
-    let pid = line.strip_suffix(b"\n").and_then(crate::decide::time::number);
-    match pid {
-        Some(pid) => Error::refused(format_args!("already running: {path} is locked by pid {pid}")),
-        None => Error::refused(format_args!(
-            "already running: {path} is locked, and names no pid (a restart may be under way)"
-        )),
-    }
 }
 
 /// The directory and the name in it.

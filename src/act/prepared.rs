@@ -2,6 +2,7 @@
 
 use core::fmt::Write;
 
+use crate::decide::environ::Source;
 use crate::decide::step::Step;
 use crate::decide::steps::Program;
 use crate::decide::text::Text;
@@ -19,6 +20,8 @@ pub struct Prepared {
     pub argv: Words,
     /// Its environment; the words that change from start to start are filled in before each.
     pub env: Words,
+    /// Where that came from, if it is made again.
+    pub source: Option<Source>,
 }
 
 impl Prepared {
@@ -42,7 +45,7 @@ impl Prepared {
     /// The same, with room for so many variables of that size.
     pub fn with_slots(program: Program, slots: usize, size: usize) -> Self {
         let Program { steps, paths, argv, env } = program;
-        Self { steps, paths, argv: Words::new(argv, 0, 0), env: Words::new(env.0, slots, size) }
+        Self { steps, paths, argv: Words::new(argv, 0, 0), env: Words::new(env.0, slots, size), source: None }
     }
 
     /// A process on its way writes its own pid into its variable for it.

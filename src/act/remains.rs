@@ -1,144 +1,135 @@
-//! Who is left of a server that has ended: found in /proc, signalled, reaped.
-//!
-//! The kernel tells a parent which of its children have ended, and nobody which ones live. Without /proc, or with
-//! another namespace's, only PID 1 can reach them all, as it may signal everybody.
-
-use core::ffi::CStr;
-use core::fmt::Write;
+//! What is left of a server is asked to exit, killed, and awaited: its process group, its tree, or both.
 
 use crate::act::cgroup::Cgroup;
-use crate::act::control::{read, sight};
-use crate::decide::control::{Sight, parent};
+use crate::act::deliver::{self, Reach};
+use crate::act::descendants::{Sweep, Turn, has_visitors, survey};
+use crate::act::reap::LOOK;
+use crate::act::say::Priority;
+use crate::act::watch::{Loop, Watch};
+use crate::decide::event::To;
 use crate::decide::signal::Signal;
-use crate::decide::text::Text;
-use crate::decide::time::number;
-use crate::sys;
-use crate::sys::dir::Dir;
-use crate::sys::pidfd::Process;
-use crate::sys::process::{self, Pid};
+use crate::decide::state::Phase;
+use crate::decide::time::Time;
+use crate::sys::caps;
+use crate::sys::process::{self, Target};
 
-/// No chain of parents is longer; one that seems to be has changed while we looked.
-const DEPTH: usize = 4096;
+impl Loop<'_> {
+    /// Whether only what is left of the server holds up what follows.
+    pub fn clears(&self) -> bool {
+        matches!(
+            self.state.phase,
+            Phase::Lingering { .. } | Phase::Killing { .. } | Phase::Clearing { exit: Some(_), .. }
+        )
+    }
 
-/// Sends a signal to everybody who is left, but for the helper and its own; and behind a TERM, CONT, as one that is
-/// stopped could not end.
-pub fn send(signal: Signal, helper: Option<Pid>, cgroup: Option<&Cgroup>) {
-    send_one(signal.number(), helper);
-    if signal == Signal::KILL {
-        cgroup.into_iter().for_each(Cgroup::kill);
-    }
-    if signal == Signal::TERM {
-        send_one(Signal::CONT.number(), helper);
-    }
-}
-
-#[inline(never)]
-fn send_one(signal: u8, helper: Option<Pid>) {
-    let all = helper.is_none() && process::send_all(signal);
-    if all {
-        return;
-    }
-    let listed = each(&mut |proc, pid| {
-        let Ok(process) = hold(pid) else { return };
-        // It is held, so it is this one that is looked at, or nobody who can get the signal.
-        if is_left(proc, pid, helper) {
-            let _ = process.send(signal);
+    /// Sends a signal to what is left of the server: at once to a group, in turns of `search` to a tree.
+    #[inline(never)]
+    pub fn send_remains(&mut self, signal: Signal, to: To) {
+        self.sweep = None;
+        if signal == Signal::KILL {
+            self.watch.kill_cgroup();
         }
-        process.close();
-    });
-    if !listed {
-        process::send_all(signal);
-    }
-}
-
-/// Whether anybody is left but the helper and its own. Where that cannot be known: yes, as long as the helper lives.
-pub fn is_anybody(helper: Option<Pid>) -> bool {
-    if helper.is_none() {
-        return if has_visitors() { process::send_all(0) } else { process::any_child_lives(None) };
-    }
-    let mut anybody = false;
-    let listed = each(&mut |proc, pid| anybody |= !is_zombie(proc, pid) && is_left(proc, pid, helper));
-    anybody || !listed
-}
-
-/// Finds a child of ours that has ended, other than this one, which is always the first that the kernel names.
-pub fn peek_behind(first: Pid) -> Option<Pid> {
-    let mut found = None;
-    each(&mut |proc, pid| {
-        let child = Pid::new(pid);
-        if found.is_none()
-            && child != first
-            && parent_of(proc, pid) == process::id().number()
-            && process::has_ended(child)
+        let life = self.life.as_ref();
+        let group = life.filter(|life| life.left && self.watch.policy.whom == To::Group).map(|life| life.pid);
+        if self.watch.policy.linger.is_some() {
+            if let Some(pid) = group.filter(|_| signal == Signal::KILL) {
+                // One call for the whole group leaves no time to fork; the tree is a list that is old when it is used.
+                deliver::kill_group(pid, &self.watch.program);
+            }
+            if group.is_none() && self.is_alone(to) {
+                return;
+            }
+            let whole = to == To::All && has_visitors();
+            // A signal of PID 1 to all processes needs no list of them. On a machine of its own all descend from it.
+            let everyone = to == To::All || !has_visitors();
+            // Without CAP_KILL it would pass over processes of other users, and say nothing of it.
+            let all = everyone && self.watch.sink.helper().is_none() && process::is_first() && caps::may_kill();
+            self.sweep = if all { None } else { Sweep::begin(Some(signal), whole) };
+            if self.sweep.is_some() {
+                return;
+            }
+            if everyone && process::send_all(0) {
+                self.say(Priority::Notice, format_args!("sending {signal} to every process that is left"));
+                process::send_all(signal.number());
+                if signal != Signal::KILL {
+                    process::send_all(Signal::CONT.number());
+                }
+            }
+        }
+        if let Some(pid) = group
+            && self.deliver(signal, Target::Group(pid), signal != Signal::KILL) == Reach::Open
         {
-            found = Some(child);
+            self.say(Priority::Notice, format_args!("sending {signal} to the process group of pid {pid}"));
         }
-    });
-    found
-}
-
-/// Calls for each process but our own. Answers whether /proc could tell. Allocates nothing.
-fn each(act: &mut dyn FnMut(&Dir, i32)) -> bool {
-    let Ok(proc) = Dir::open(c"/proc") else { return false };
-    if matches!(sight(), None | Some(Sight::Foreign)) {
-        return false;
     }
-    let own = process::id().number();
-    let listed = proc.each(&mut |name| {
-        let pid = number(name.to_bytes()).and_then(|number| i32::try_from(number).ok());
-        if let Some(pid) = pid.filter(|pid| *pid != own) {
-            act(&proc, pid);
-        }
-    });
-    listed.is_ok()
-}
 
-/// Whether it is below us, and not below the helper. Below PID 1 is everybody, also who came from elsewhere.
-fn is_left(proc: &Dir, pid: i32, helper: Option<Pid>) -> bool {
-    let own = process::id().number();
-    let mut at = pid;
-    for _ in 0..DEPTH {
-        if at == own {
-            return true;
+    /// Does a limited part of a search for what is left, if there is one to do. Returns whether nothing is left.
+    #[inline(never)]
+    pub fn search(&mut self, time: Time) -> bool {
+        let clears = self.clears();
+        let to = if let Phase::Clearing { .. } = self.state.phase { To::Remains } else { To::All };
+        let Some(sweep) = &mut self.sweep else {
+            if clears && self.is_alone(to) {
+                return true;
+            }
+            // Those that were forked just before the KILL get it now.
+            let killed = matches!(self.state.phase, Phase::Killing { .. } | Phase::Clearing { killed: true, .. });
+            let unsure = killed || self.hides || self.watch.sink.helper().is_some();
+            if clears && unsure && self.next_look <= time {
+                self.next_look = time.after(LOOK);
+                self.sweep = Sweep::begin(killed.then_some(Signal::KILL), to == To::All && has_visitors());
+            }
+            return false;
+        };
+        match sweep.turn(self.watch.sink.helper()) {
+            Turn::More => false,
+            Turn::Listed => {
+                if let Some(signal) = sweep.signal.filter(|_| sweep.found.count > 0) {
+                    self.say(Priority::Notice, format_args!("sending {signal} to every process that is left"));
+                }
+                false
+            }
+            Turn::Done => {
+                let nothing = sweep.found.is_nothing();
+                self.sweep = None;
+                self.next_look = time.after(LOOK);
+                nothing && clears
+            }
         }
-        if at <= 0 {
-            return has_visitors();
-        }
-        if helper.is_some_and(|helper| helper.number() == at) {
+    }
+
+    /// Whether it can be told without a search that nothing is left. A helper is a child too.
+    fn is_alone(&self, to: To) -> bool {
+        if self.watch.sink.helper().is_some() || self.hides {
             return false;
         }
-        at = parent_of(proc, at);
+        if to == To::All && has_visitors() { !process::send_all(0) } else { !process::any_child_lives(None) }
     }
-    false
 }
 
-/// Whether there may be processes that are nobody's here: those that came into our container from outside. A machine's
-/// PID 1 sees the kernel's own threads like that, and they are never gone.
-fn has_visitors() -> bool {
-    process::is_first() && !process::sees_threads_of_kernel()
-}
+impl Watch {
+    /// Kills every process in the server's control group.
+    pub fn kill_cgroup(&self) {
+        self.cgroup.iter().for_each(Cgroup::kill);
+    }
 
-/// Its parent; 0 when that is in another namespace; 1, and so PID 1's affair, when it is gone.
-fn parent_of(proc: &Dir, pid: i32) -> i32 {
-    parent(stat(proc, pid, &mut [0; 512])).unwrap_or(1)
-}
-
-fn is_zombie(proc: &Dir, pid: i32) -> bool {
-    // The state stands behind the name, which may hold anything.
-    let mut buffer = [0; 512];
-    let stat = stat(proc, pid, &mut buffer);
-    let state = stat.iter().rposition(|byte| *byte == b')').and_then(|end| stat.get(end + 2));
-    matches!(state, None | Some(b'Z' | b'X'))
-}
-
-fn stat<'a>(proc: &Dir, pid: i32, buffer: &'a mut [u8]) -> &'a [u8] {
-    let mut name = Text::<32>::new();
-    let _ = write!(name, "{pid}/stat\0");
-    read(proc, CStr::from_bytes_until_nul(name.as_bytes()).unwrap_or_default(), buffer)
-}
-
-fn hold(pid: i32) -> sys::Result<Process> {
-    let mut home = Text::<32>::new();
-    let _ = write!(home, "/proc/{pid}\0");
-    Process::open(pid, CStr::from_bytes_until_nul(home.as_bytes()).unwrap_or_default())
+    /// At the exit: what is left running, where no option is about it.
+    #[inline(never)]
+    pub fn say_remains(&self) {
+        let asked = self.policy.linger.is_some() || self.policy.whom == To::Group;
+        // The kernel ends what a PID 1 leaves.
+        if asked || process::is_first() {
+            return;
+        }
+        let found = survey(self.sink.helper());
+        let (count, more) = (found.count, if found.count > 3 { ", ..." } else { "" });
+        match count {
+            0 => {}
+            1 => self.voice.say(Priority::Warning, format_args!("1 process of the server is left: {found}")),
+            _ => {
+                let words = format_args!("{count} processes of the server are left: {found}{more}");
+                self.voice.say(Priority::Warning, words);
+            }
+        }
+    }
 }

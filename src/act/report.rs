@@ -2,14 +2,18 @@
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use crate::act::deliver;
 use crate::act::explain::Detail;
 use crate::act::prepared::Prepared;
 use crate::decide::error::Error;
 use crate::decide::exit;
 use crate::decide::image::{Because, Cause};
+use crate::decide::rights::needed;
+use crate::decide::signal::Signal;
 use crate::decide::step::Step;
 use crate::decide::text::Text;
-use crate::sys::{self, Errno, fd};
+use crate::sys::process::Pid;
+use crate::sys::{self, Errno, attributes, fd, wait};
 
 /// Says that all steps but the exec went well: who ends before this byte never was the program.
 pub const EXEC_IS_NEXT: u8 = b'>';
@@ -117,7 +121,16 @@ impl Failure {
         match self.step(program) {
             Some(step) => {
                 let (cause, path, host) = (self.cause, self.detail.as_bytes(), self.host(program));
-                write!(text, "cannot {step}: {why}{}", Because { cause, path, host: host.as_bytes() })
+                write!(text, "cannot {step}: {why}{}", Because { cause, path, host: host.as_bytes() })?;
+                let needed = if self.why == Errno::PERM || self.why == Errno::ACCESS { needed(step) } else { "" };
+                if needed.is_empty() || cause != Cause::Plain {
+                    return Ok(());
+                }
+                if let Step::Limit(limit) = step {
+                    let most = attributes::hard_limit(limit.resource);
+                    return write!(text, " (the hard limit is {most}: more needs {needed})");
+                }
+                write!(text, " (needs {needed})")
             }
             None => write!(text, "cannot start a process: {why}"),
         }
@@ -167,7 +180,19 @@ impl Failure {
     }
 }
 
+/// How long a process may take to its exec where all else waits for it: one that its user has stopped never comes there.
+const PATIENCE: u64 = 5000;
+
 impl Start {
+    /// Reads the pipe to its end, for five seconds at most; then the child is killed, and still has to be reaped.
+    pub fn await_in_time(report: &OwnedFd, child: Pid, program: &Prepared) -> Self {
+        if wait::for_end(report.as_fd(), PATIENCE) {
+            return Self::await_end(report);
+        }
+        deliver::to_child(child, Signal::KILL, program);
+        Self::Killed
+    }
+
     /// Reads the pipe to its end: the exec closes it, or death.
     pub fn await_end(report: &OwnedFd) -> Self {
         let mut message = [0; 300];

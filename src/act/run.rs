@@ -14,12 +14,14 @@ use crate::act::say::{self, Priority, Wanted};
 use crate::act::sink;
 use crate::act::sockets::{self, Sockets};
 use crate::act::stay::{Stayed, stay};
+use crate::act::walk;
 use crate::decide::error::{Error, Result};
 use crate::decide::flags::Id;
 use crate::decide::options::Options;
 use crate::decide::plan::{Debug, Plan, plan};
+use crate::decide::step::Step;
 use crate::decide::text::Clean;
-use crate::sys::{fd, wait};
+use crate::sys::{fd, terminal, wait};
 
 /// Does what the options say. Returns only one who stays: otherwise vsrun has become the server.
 ///
@@ -29,8 +31,14 @@ use crate::sys::{fd, wait};
 pub fn run(options: &mut Options) -> Result<Box<Stayed>> {
     machine::begin(options)?;
     let stdin = options.has(Id::Stdin);
+    wait::ignore_writes(true);
     let plan = plan_of(options)?;
-    wait::reset_dispositions();
+    wait::reset_dispositions(plan.ignores_hangup);
+    walk::check_root(options.root)?;
+    if plan.hides_keys {
+        // Where it cannot be, it stays as it is: --check says so.
+        let _ = [1, 2].map(terminal::write_only);
+    }
     if plan.stay.is_some() || plan.background { stay(plan, stdin) } else { Err(become_server(plan)) }
 }
 
@@ -78,25 +86,33 @@ fn prepare_and_become(plan: Plan, claims: &Claims) -> Result<Error> {
     let [pidfile, _] = &claims.pidfiles;
     let (sink, mut voice) = sink::open(plan.output)?;
     voice.wanted = Wanted::Errors;
+    let no_syslog = plan.syslog.is_none();
+    voice.quiet = plan.quiet;
     voice.add_syslog(plan.syslog)?;
     voice.keep_apart(plan.debug)?;
-    // The words of a failure go to the caller, wherever the server's go by then.
-    let stderr = if sink.is_same() { None } else { Some(say::stderr()?) };
     sink.start_orphan()?;
     voice.say(Priority::Info, format_args!("starting: {}", Clean(&plan.command)));
-    let janitor = (plan.drops && !claims.are_none()).then(|| Janitor::hire(claims)).transpose()?;
     let program = Prepared::new(plan.server);
+    // Otherwise what an undo and a report need is closed by the time that a step fails.
+    let keeps = program.steps().contains(&Step::SealDescriptors);
+    let idle = claims.are_none() && sink.is_same() && no_syslog;
+    let janitor = (!keeps && !idle).then(|| Janitor::hire(claims, &voice)).transpose()?;
+    // The words of a failure go to the caller, wherever the server's go by then.
+    let stderr = (keeps && !sink.is_same()).then(say::stderr).transpose()?;
     let output = sink.server(&voice);
     let debug = (plan.debug != Debug::Off).then_some(&voice);
-    let (pidfile, cgroup) = (pidfile.as_ref(), claims.cgroup.as_ref());
-    let failure = take_over(&program, &Wires { output, error: output, pidfile, cgroup, debug, ..Wires::default() });
+    let pipes = janitor.as_ref().map(Janitor::pipes).unwrap_or_default();
+    let (dir, pidfile, cgroup) = (sink.dir(), pidfile.as_ref(), claims.cgroup.as_ref());
+    let wires = Wires { output, error: output, dir, pipes, pidfile, cgroup, debug, ..Wires::default() };
+    let error = take_over(&program, &wires).error(&program);
+    if let Some(janitor) = janitor {
+        janitor.clean_up(&error);
+    }
     if let Some(stderr) = stderr {
         let _ = fd::install(stderr.as_fd(), 2);
     }
-    if let Some(janitor) = janitor {
-        janitor.clean_up();
-    }
-    let error = failure.error(&program);
     voice.say_failure(&error);
+    // Their descriptors may have been closed already.
+    core::mem::forget((sink, voice));
     Ok(error)
 }

@@ -1,7 +1,7 @@
 //! Words to people, and records to the log. A message that is lost is never a failure.
 
 use core::fmt::{self, Write};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use crate::decide::error::Error;
 use crate::decide::exit;
@@ -11,7 +11,7 @@ use crate::decide::text::{Clean, Text};
 use crate::decide::time::Stamp;
 use crate::decide::word::Word;
 use crate::sys::datagram::Post;
-use crate::sys::{self, Errno, clock, fd, process};
+use crate::sys::{self, Errno, clock, fd, process, terminal};
 
 /// A line is at most half of what a pipe takes at once; longer ones are cut.
 type Line = Text<2048>;
@@ -68,10 +68,14 @@ pub struct Voice {
     pub place: Place,
     /// Which of them, where that is standard error.
     pub wanted: Wanted,
+    /// Whether notice and info are left out, wherever the place is.
+    pub quiet: bool,
     /// The system logger, beside the place or instead of it.
     syslog: Option<Journal>,
     /// Standard error as it was, where steps are told there and all else is elsewhere.
     apart: Option<OwnedFd>,
+    /// Standard error once more, where that is a terminal: writing to this description never blocks.
+    terminal: Option<OwnedFd>,
 }
 
 /// The system logger: syslog(3), without its library.
@@ -88,7 +92,8 @@ impl Journal {
         let mut line = Line::new();
         let (number, tag) = (DAEMON * 8 + priority as u8, Clean(self.tag.to_bytes()));
         let _ = write!(line, "<{number}>{tag}[{}]: {words}", process::id());
-        self.post.send(line.as_bytes());
+        // A record is lost rather than waited for.
+        let _ = self.post.send(line.as_bytes());
     }
 }
 
@@ -98,7 +103,7 @@ const LOG: &[u8] = b"/dev/log";
 impl Voice {
     /// Records in that place.
     pub fn new(place: Place) -> Self {
-        Self { place, wanted: Wanted::All, syslog: None, apart: None }
+        Self { place, wanted: Wanted::All, quiet: false, syslog: None, apart: None, terminal: None }
     }
 
     /// Records go to the system logger as well, or only.
@@ -124,9 +129,22 @@ impl Voice {
         Ok(())
     }
 
+    /// Opens standard error once more where it is a terminal. The server can stop the output of a terminal that it
+    /// shares, and then write(2) sleeps: there RWF_NOWAIT has no effect, and O_NONBLOCK belongs to the open file, which
+    /// others use too. Where it cannot be opened, records are written only while that does not block, as far as poll(2)
+    /// can know.
+    pub fn reopen_terminal(&mut self) {
+        if let Place::Plain = self.place {
+            self.terminal = terminal::reopen(fd::standard(2));
+        }
+    }
+
     /// Writes a record if that can be done without waiting.
     #[inline(never)]
     pub fn say(&self, priority: Priority, words: fmt::Arguments<'_>) {
+        if self.quiet && matches!(priority, Priority::Notice | Priority::Info) {
+            return;
+        }
         let mut line = Line::new();
         // Steps are for the one who asked for them.
         if let Some(journal) = self.syslog.as_ref().filter(|_| priority != Priority::Debug) {
@@ -155,9 +173,21 @@ impl Voice {
         }
     }
 
-    /// Whether steps are told on the descriptor of that number.
-    pub fn tells_steps_at(&self, number: RawFd) -> bool {
-        self.apart.as_ref().map_or(self.fd(), |fd| fd.as_fd()).as_raw_fd() == number
+    /// Records a warning in the place of the records, and on standard error where that is another: the place may be the
+    /// trouble.
+    pub fn say_twice(&self, words: fmt::Arguments<'_>) {
+        self.say(Priority::Warning, words);
+        if let Place::File(_) = self.place {
+            let mut line = Line::new();
+            let _ = write!(line, "vsrun: {words}");
+            line.end_with(b'\n');
+            fd::write_or_lose(fd::standard(2), line.as_bytes());
+        }
+    }
+
+    /// Whether steps are told where the server has its standard error: there they can be told to the end.
+    pub fn is_standard_error(&self) -> bool {
+        self.apart.is_none() && !matches!(self.place, Place::File(_))
     }
 
     /// Records why a start failed, unless the caller is told in the same place.
@@ -173,7 +203,7 @@ impl Voice {
     /// The descriptor that the words are written to.
     pub fn fd(&self) -> BorrowedFd<'_> {
         match &self.place {
-            Place::Plain => fd::standard(2),
+            Place::Plain => self.terminal.as_ref().map_or(fd::standard(2), |fd| fd.as_fd()),
             Place::Pipe(fd) | Place::File(fd) => fd.as_fd(),
         }
     }
@@ -208,6 +238,16 @@ pub fn complain(error: &Error) -> u8 {
 pub fn out(text: &[u8]) -> Result<u8, Error> {
     fd::write_all(fd::standard(1), text).map_err(|why| failed(format_args!("cannot write to standard output"), why))?;
     Ok(exit::OK)
+}
+
+/// An error of the kernel with its reason in parentheses, if that is known.
+#[inline(never)]
+pub fn because(doing: fmt::Arguments<'_>, why: Errno, reason: &str) -> Error {
+    let why = sys::words(why);
+    if reason.is_empty() {
+        return Error::refused(format_args!("{doing}: {why}"));
+    }
+    Error::refused(format_args!("{doing}: {why} ({reason})"))
 }
 
 /// An error of the kernel: what we were doing, and the system's own words.

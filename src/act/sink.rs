@@ -1,19 +1,20 @@
 //! Where the server's words go: as they are, to files, or through a pipe to a logger.
 
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use crate::act::launch::spawn_orphan;
-use crate::act::logger::Logger;
-use crate::act::logs::{Logs, Mark};
+use crate::act::logger::{Logger, spawn_orphan};
+use crate::act::logs::{Logs, Mark, Rotated};
 use crate::act::say::{Place, Priority, Voice, failed};
+use crate::act::walk::Walk;
 use crate::decide::error::{Error, Result};
 use crate::decide::plan::Output;
+use crate::decide::retention::LAST;
 use crate::decide::steps::Program;
 use crate::decide::text::Clean;
 use crate::decide::time::Time;
 use crate::sys::process::Pid;
 use crate::sys::wait::Signals;
-use crate::sys::{access, clock, fd};
+use crate::sys::{self, Errno, access, clock, dir, fd};
 
 /// Where the server's words go. Without both: where they went before.
 #[derive(Default)]
@@ -33,15 +34,19 @@ pub fn open(output: Output) -> Result<(Sink, Voice)> {
     let mut sink = Sink::default();
     let place = match output {
         Output::Same => Place::Plain,
-        Output::Files { dir, rules, writer } => {
-            let (mut logs, records) = Logs::open(dir, rules)?;
+        Output::Files { dir, later, rules, writer } => {
+            let (mut logs, records) = Logs::open(dir, later, rules)?;
             sink.logger = writer.map(|program| logs.add_writer(program)).transpose().map_err(fail)?.map(Box::new);
             sink.logs = Some(logs);
             Place::File(records)
         }
-        Output::Logger(program) => {
+        Output::Logger(program, owner) => {
             find(&program)?;
             let (pipe, write) = fd::pipe().map_err(fail)?;
+            // The server may open /dev/stdout, which is this pipe. Where it cannot be given, only that is lost.
+            if let Some((uid, gid)) = owner {
+                let _ = dir::give(write.as_fd(), uid, gid);
+            }
             sink.logger = Some(Box::new(Logger::new("logger", program, pipe, None)));
             Place::Pipe(write)
         }
@@ -76,12 +81,13 @@ impl Sink {
 
     /// Where the server's standard output and error go. None: as they are.
     pub fn server<'a>(&'a self, voice: &'a Voice) -> Option<BorrowedFd<'a>> {
-        self.logs.as_ref().map(Logs::output).or(self.handler(voice))
+        let piped = || if self.is_same() { None } else { Some(voice.fd()) };
+        self.logs.as_ref().map(Logs::output).or_else(piped)
     }
 
-    /// Where the handler's standard output and error go: where vsrun's own words go. None: as they are.
-    pub fn handler<'a>(&self, voice: &'a Voice) -> Option<BorrowedFd<'a>> {
-        if self.is_same() { None } else { Some(voice.fd()) }
+    /// The logdir, if there is one.
+    pub fn dir(&self) -> Option<BorrowedFd<'_>> {
+        self.logs.as_ref().map(Logs::dir)
     }
 
     /// Where the server's file ends now.
@@ -106,33 +112,60 @@ impl Sink {
     /// Begins new files, if there are files.
     pub fn rotate(&mut self, voice: &mut Voice) {
         self.settle();
-        if let Some(logs) = &mut self.logs {
-            match logs.rotate(self.logger.as_deref()) {
-                Ok(records) => {
-                    voice.say(Priority::Info, format_args!("rotated: this file has been renamed"));
-                    voice.place = Place::File(records);
-                    voice.say(Priority::Info, format_args!("rotated: the files begin anew"));
-                }
-                Err(why) => {
-                    let why = crate::sys::words(why);
-                    voice.say(Priority::Warning, format_args!("cannot rotate the log files: {why}; they go on"));
-                }
-            }
-        }
+        let Some(logs) = &mut self.logs else { return };
+        let mut walk = Walk::begin();
+        let result = logs.rotate(self.logger.as_deref_mut(), &mut walk);
+        self.go_on("rotate", result, &walk, voice);
     }
 
-    /// Opens the file of vsrun's own records anew, if there is one.
-    pub fn reopen(&self, voice: &mut Voice) {
-        let Some(logs) = &self.logs else { return };
-        match logs.reopen() {
-            Ok(records) => {
+    /// Opens the files anew under their names, if there are files.
+    pub fn reopen(&mut self, voice: &mut Voice) {
+        let Some(logs) = &mut self.logs else { return };
+        if logs.is_renumbered(voice.fd()) {
+            let words = "vsrun.log was renamed to vsrun.log.1 by another program, whose numbers are not vsrun's";
+            voice.say(Priority::Warning, format_args!("{words}: see LOGROTATE in vsrun(8)"));
+        }
+        let mut walk = Walk::begin();
+        let result = logs.reopen(voice.fd(), self.logger.as_deref_mut(), &mut walk);
+        self.go_on("reopen", result, &walk, voice);
+    }
+
+    /// Goes on in the file of vsrun's own records that was begun, or in the old one.
+    #[inline(never)]
+    fn go_on(&self, doing: &str, result: sys::Result<Rotated>, walk: &Walk, voice: &mut Voice) {
+        let path = Clean(self.logs.as_ref().map_or(c"", Logs::path).to_bytes());
+        match result {
+            Ok(Rotated::Here(None)) => {}
+            Ok(Rotated::Here(Some(records))) => {
+                if doing == "rotate" {
+                    voice.say(Priority::Info, format_args!("rotated: this file has been renamed"));
+                }
                 voice.place = Place::File(records);
-                voice.say(Priority::Info, format_args!("reopened: the file was opened anew"));
+            }
+            Ok(Rotated::There(records)) => {
+                // Also in the old file, which may be gone.
+                let mut new = Some(Place::File(records));
+                loop {
+                    let words = format_args!("the log directory '{path}' is another one now: the files begin there");
+                    voice.say(Priority::Notice, words);
+                    match new.take() {
+                        Some(new) => voice.place = new,
+                        None => break,
+                    }
+                }
+            }
+            Err(Errno::OVERFLOW) => {
+                let words = format_args!("cannot rotate the log files: number {LAST} is taken; they go on");
+                return voice.say(Priority::Warning, words);
             }
             Err(why) => {
-                let why = crate::sys::words(why);
-                voice.say(Priority::Warning, format_args!("cannot open the log file anew: {why}; the old one goes on"));
+                let why = walk.told(why);
+                return voice.say_twice(format_args!("cannot {doing} the log files in '{path}': {why}; they go on"));
             }
+        }
+        match doing {
+            "rotate" => voice.say(Priority::Info, format_args!("rotated: the files begin anew")),
+            _ => voice.say(Priority::Info, format_args!("reopened: the file was opened anew")),
         }
     }
 

@@ -5,14 +5,17 @@ use std::os::fd::{AsFd, OwnedFd, RawFd};
 
 use crate::act::holder;
 use crate::act::pidfile::{is_at, split};
-use crate::act::say::failed;
+use crate::act::ports;
+use crate::act::private;
+use crate::act::say::{because, failed};
+use crate::act::walk::Walk;
 use crate::decide::endpoint::{self, Listen, Listener, Traffic};
 use crate::decide::error::{Error, Result};
 use crate::decide::text::Clean;
 use crate::decide::word::Word;
-use crate::sys::dir::{self, About, Dir, How};
+use crate::sys::dir::{About, Dir};
 use crate::sys::socket::{self, Kind};
-use crate::sys::{self, Errno, access, fd, identity, process};
+use crate::sys::{self, Errno, access, fd, identity};
 
 /// Whether a lock of ours proves that no other instance lives.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -56,14 +59,23 @@ impl Sockets {
     pub fn bind(&mut self, listen: &Listen, alone: Alone) -> Result<()> {
         let own = listen.own.iter().filter_map(|text| Listener::parse(text.to_bytes()));
         for (number, listener) in (fd::FIRST + RawFd::from(listen.handed)..).zip(own) {
-            self.open(&listener, listen.owner, alone, number).map_err(|why| refused(&listener, why))?;
+            let mut walk = Walk::begin();
+            let opened = self.open(&listener, listen.owner, alone, number, &mut walk);
+            opened.map_err(|why| refused_here(&listener, &walk, why))?;
         }
         Ok(())
     }
 
-    fn open(&mut self, listener: &Listener<'_>, owner: Option<(u32, u32)>, alone: Alone, at: RawFd) -> sys::Result<()> {
+    fn open(
+        &mut self,
+        listener: &Listener<'_>,
+        owner: Option<(u32, u32)>,
+        alone: Alone,
+        at: RawFd,
+        walk: &mut Walk,
+    ) -> sys::Result<()> {
         let socket = if listener.is_path() {
-            let (socket, file) = at_path(listener, owner, alone)?;
+            let (socket, file) = at_path(listener, owner, alone, walk)?;
             self.0.push(file);
             socket
         } else {
@@ -90,30 +102,45 @@ impl Sockets {
     }
 }
 
-/// What would keep the sockets from being had; makes none but those on ports, for a moment, and no file.
+/// What would keep the sockets from being had; makes no file, and takes no port.
 pub fn look(listen: &Listen, alone: Alone, tell: &mut dyn FnMut(Error)) {
     for listener in listen.own.iter().filter_map(|text| Listener::parse(text.to_bytes())) {
-        if let Err(why) = look_at(&listener, alone) {
-            tell(refused(&listener, why));
+        let found = if listener.is_path() {
+            let mut walk = Walk::begin();
+            look_at(&listener, listen.owner, alone, &mut walk).err().map(|why| refused_here(&listener, &walk, why))
+        } else {
+            ports::look(&listener)
+        };
+        if let Some(error) = found {
+            tell(error);
         }
     }
 }
 
-fn look_at(listener: &Listener<'_>, alone: Alone) -> sys::Result<()> {
-    if !listener.is_path() {
-        return on_port(listener).map(drop);
-    }
+fn look_at(listener: &Listener<'_>, owner: Option<(u32, u32)>, alone: Alone, walk: &mut Walk) -> sys::Result<()> {
     let (parent, name) = split(listener.path());
-    match Dir::open_path(parent)?.about(name) {
-        Ok(_) if alone == Alone::Unknown || !holder::is_dead(listener) => Err(Errno::ADDRINUSE),
-        Ok(_) | Err(Errno::NOENT) => access::may_write(parent),
-        Err(why) => Err(why),
-    }
+    walk.go_to(parent)?;
+    let dir = walk.take()?;
+    is_dead(&dir, name, listener, owner, alone)?;
+    access::may_write(parent)
 }
 
-fn refused(listener: &Listener<'_>, why: Errno) -> Error {
-    let holder = if is_taken(why) { holder::of(listener) } else { String::new() };
-    failed(format_args!("cannot listen on '{}'{holder}", Clean(listener.text)), why)
+/// Why a socket cannot be had: what the walk to its path refused, or what the kernel says.
+fn refused_here(listener: &Listener<'_>, walk: &Walk, why: Errno) -> Error {
+    if why == Errno::ADDRINUSE || !listener.is_path() {
+        return refused(listener, why);
+    }
+    Error::refused(format_args!("cannot listen on '{}': {}", Clean(listener.text), walk.told(why)))
+}
+
+/// Why a socket cannot be had.
+pub fn refused(listener: &Listener<'_>, why: Errno) -> Error {
+    let reason = match why {
+        Errno::ADDRINUSE => holder::of(listener),
+        Errno::ACCESS if !listener.is_path() => "low ports need CAP_NET_BIND_SERVICE".into(),
+        _ => String::new(),
+    };
+    because(format_args!("cannot listen on '{}'", Clean(listener.text)), why, &reason)
 }
 
 /// A socket on a port.
@@ -130,41 +157,45 @@ fn on_port(listener: &Listener<'_>) -> sys::Result<OwnedFd> {
 
 /// A socket at a path, for its owner and group: nobody else can call it, not even for a moment.
 #[inline(never)]
-fn at_path(listener: &Listener<'_>, owner: Option<(u32, u32)>, alone: Alone) -> sys::Result<(OwnedFd, File)> {
+fn at_path(
+    listener: &Listener<'_>,
+    owner: Option<(u32, u32)>,
+    alone: Alone,
+    walk: &mut Walk,
+) -> sys::Result<(OwnedFd, File)> {
     let (parent, name) = split(listener.path());
-    let dir = Dir::open_path(parent)?;
-    let make = || {
-        let umask = process::set_umask(0o117);
-        let made = socket::bind(&listener.address, Kind::Stream);
-        process::set_umask(umask);
-        made
-    };
-    let mut made = make();
-    if made.as_ref().is_err_and(|why| is_taken(*why)) && alone == Alone::Proved && holder::is_dead(listener) {
+    walk.go_to(parent)?;
+    let dir = walk.take()?;
+    if is_dead(&dir, name, listener, owner, alone)? {
         dir.unlink(name)?;
-        made = make();
     }
-    let socket = made?;
-    let about = hand_over(&dir, name, owner).inspect_err(|why| {
-        // What is not ours stays.
-        if *why != Errno::EXIST {
-            let _ = dir.unlink(name);
-        }
-    })?;
+    let socket = if identity::effective_uid() == 0 {
+        private::bind(listener, &dir, name, owner)?
+    } else {
+        // What is made here is ours anyway, and is given to nobody.
+        private::bind_at(&listener.address)?
+    };
+    let about = dir.about(name)?;
     Ok((socket, File { dir, name, about }))
 }
 
-/// Gives the file of a new socket to its owner. Who may write to the directory may have put anything in its place: no
-/// link is followed, and nothing is given away but a socket of our own.
-fn hand_over(dir: &Dir, name: Word, owner: Option<(u32, u32)>) -> sys::Result<About> {
-    let handle = dir.file(name, How::Handle, 0)?;
-    let about = dir::about(handle.as_fd())?;
-    if !about.socket || about.links > 1 || about.owner != identity::effective_uid() {
-        return Err(Errno::EXIST);
-    }
-    owner.map_or(Ok(()), |(uid, gid)| dir::give(handle.as_fd(), uid, gid)).map(|()| about)
-}
-
-fn is_taken(why: Errno) -> bool {
-    why == Errno::ADDRINUSE
+/// Whether there is a dead socket at a path, of vsrun's user or the server's, which may be removed; otherwise there is
+/// nothing. A lock proves that it is no other instance's that has not come to listen yet.
+///
+/// # Errors
+/// EADDRINUSE for anything else.
+fn is_dead(
+    dir: &Dir,
+    name: Word,
+    listener: &Listener<'_>,
+    owner: Option<(u32, u32)>,
+    alone: Alone,
+) -> sys::Result<bool> {
+    let about = match dir.about(name) {
+        Err(Errno::NOENT) => return Ok(false),
+        result => result?,
+    };
+    let is_ours = about.owner == identity::effective_uid() || owner.is_some_and(|(uid, _)| uid == about.owner);
+    let is_dead = about.socket && is_ours && alone == Alone::Proved && holder::is_dead(listener);
+    if is_dead { Ok(true) } else { Err(Errno::ADDRINUSE) }
 }

@@ -4,22 +4,26 @@ use alloc::boxed::Box;
 
 use crate::act::cgroup::Cgroup;
 use crate::act::claims::Claims;
+use crate::act::deliver;
 use crate::act::detach::{Caller, Distance, Output, detach};
 use crate::act::handler::Handler;
 use crate::act::pidfile::{self, Pidfile};
 use crate::act::prepared::Prepared;
-use crate::act::ready::{Ear, Service};
-use crate::act::say::{Wanted, failed};
+use crate::act::ready::Ear;
+use crate::act::say::{Place, Priority, Wanted, failed};
+use crate::act::service::Service;
 use crate::act::sink;
 use crate::act::sockets::{self, Sockets};
 use crate::act::watch::{Afterwards, Watch, watch};
+use crate::decide::duration::Duration;
 use crate::decide::error::{Error, Result};
 use crate::decide::event::Ending;
+use crate::decide::exit;
 use crate::decide::plan::{Debug, Plan};
-use crate::decide::policy::AtExit;
+use crate::decide::policy::{AtExit, Role};
 use crate::decide::word::Word;
 use crate::sys::wait::{self, Mask, Signals};
-use crate::sys::{canary, fd, process, terminal};
+use crate::sys::{canary, fd, identity, process, terminal};
 
 /// One who is ready to stay: the locks are held, everything is open, and the server has not been started.
 ///
@@ -78,6 +82,7 @@ impl Stayed {
         if let Some(error) = &error {
             watch.voice.say_failure(error);
         }
+        watch.say_remains();
         watch.say_ending(ending);
         if watch.has_foreground() {
             terminal::take_back();
@@ -147,22 +152,29 @@ fn prepare(mut plan: Plan, stdin: bool, claims: &Claims, caller: &mut Option<Cal
         canary::install_null().map_err(|why| failed(format_args!("cannot open standard descriptors"), why))?;
     }
     voice.keep_apart(plan.debug)?;
+    voice.reopen_terminal();
+    voice.quiet = plan.quiet;
     if let [_, Some(manager)] = &claims.pidfiles {
         manager.write(process::id()).map_err(|why| failed(format_args!("pidfile '{}'", manager.path()), why))?;
     }
     let signals = Signals::open().map_err(|why| failed(format_args!("cannot listen to signals"), why))?;
+    // Also one that leaves when the server is ready: then it can tell why a server that daemonizes itself is not.
+    process::adopt_orphans();
     if afterwards == Afterwards::Stay {
-        process::adopt_orphans();
+        if deliver::is_unreachable(&plan.server.steps, &plan.server.paths) {
+            voice.say(Priority::Warning, format_args!("{}", deliver::UNREACHABLE));
+        }
         sink.start()?;
     } else {
         voice.wanted = Wanted::Errors;
         sink.start_orphan()?;
     }
-    let ear = Ear::open(plan.ready, &mut plan.server.env)?;
+    let user = plan.listen.owner.map_or_else(identity::effective_uid, |(uid, _)| uid);
+    let ear = Ear::open(plan.ready, user, &mut plan.server.env)?;
 
     Ok(Watch {
         policy: plan.policy,
-        program: Prepared::new(plan.server),
+        program: Prepared { source: plan.env_source, ..Prepared::new(plan.server) },
         command: plan.command,
         handler,
         sink,
@@ -173,8 +185,38 @@ fn prepare(mut plan: Plan, stdin: bool, claims: &Claims, caller: &mut Option<Cal
         signals,
         traps: plan.traps,
         ear,
-        service: notify.and_then(|address| Service::new(&address)),
+        service: notify.and_then(|(address, ping)| Service::new(&address, ping)),
         caller: None,
         afterwards,
+        moves: plan.moves,
     })
+}
+
+impl Watch {
+    /// The words at the end.
+    fn say_ending(&self, ending: Ending) {
+        let status = ending.status();
+        let why = match ending {
+            Ending::Server(_) => "with the server",
+            Ending::GaveUp(_) => {
+                if let Some(limit) = self.policy.limit {
+                    let (restarts, within) = (limit.restarts, Duration(limit.within));
+                    let words = format_args!("giving up: --restart-limit allows {restarts} restarts within {within}");
+                    self.voice.say(Priority::Err, words);
+                }
+                "after too many restarts"
+            }
+            Ending::Stopped => "on request",
+            // On standard error, the error itself says it all.
+            Ending::Failed(_) if matches!(self.voice.place, Place::Plain) => return,
+            Ending::Failed(_) => "without a server",
+        };
+        let priority = match ending {
+            _ if status == exit::OK => Priority::Info,
+            // The server's own end is no error of an init's, whatever its status.
+            Ending::Server(_) if self.policy.role != Role::Manager => Priority::Notice,
+            Ending::Server(_) | Ending::Stopped | Ending::GaveUp(_) | Ending::Failed(_) => Priority::Err,
+        };
+        self.voice.say(priority, format_args!("shutdown: {why}, status {status}"));
+    }
 }

@@ -5,28 +5,35 @@
 
 use std::os::fd::{AsFd, OwnedFd};
 
+use crate::act::cgroup::Cgroup;
+use crate::act::deliver::Reach;
+use crate::act::descendants::Sweep;
 use crate::act::detach::Caller;
 use crate::act::handler::{Handler, Report};
 use crate::act::launch::{Attempt, Launched, Wires, spawn};
+use crate::act::lifeline::Lifeline;
 use crate::act::logs::Mark;
 use crate::act::pidfile::Pidfile;
 use crate::act::prepared::Prepared;
-use crate::act::ready::{Ear, Service};
-use crate::act::say::{Place, Priority, Voice};
+use crate::act::ready::Ear;
+use crate::act::report::Failure;
+use crate::act::reread;
+use crate::act::say::{Priority, Voice};
+use crate::act::service::Service;
 use crate::act::sink::Sink;
-use crate::act::{cgroup::Cgroup, remains, report::Failure};
+use crate::decide::duration::Duration;
 use crate::decide::error::Error;
-use crate::decide::event::{Action, Ending, Event, Logs, To};
+use crate::decide::event::{Action, Ending, Event, Logs};
 use crate::decide::exit::{self, Exit};
 use crate::decide::manager::step;
 use crate::decide::policy::Policy;
-use crate::decide::signal::Signal;
-use crate::decide::state::{Next, Phase, State};
+use crate::decide::state::{Phase, State};
 use crate::decide::text::Clean;
 use crate::decide::time::{Span, Time};
 use crate::decide::traps::Traps;
-use crate::sys::process::{self, Pid, Target, Usage};
-use crate::sys::{self, Errno, clock, heap, wait::Signals};
+use crate::sys::process::{self, Pid, Usage};
+use crate::sys::wait::Signals;
+use crate::sys::{self, Errno, clock, heap, identity};
 
 /// Everything that a manager has.
 pub struct Watch {
@@ -60,6 +67,8 @@ pub struct Watch {
     pub caller: Option<Caller>,
     /// What becomes of us then.
     pub afterwards: Afterwards,
+    /// Whether it leaves the directory that it was called in.
+    pub moves: bool,
 }
 
 /// What becomes of vsrun once the server has been started.
@@ -77,6 +86,8 @@ pub struct Life {
     pub pid: Pid,
     /// Tells of a failed step until the exec.
     pub report: Option<OwnedFd>,
+    /// Shows its end even if a tracer hides it.
+    pub line: Lifeline,
     /// Where it says that it is ready, until it has.
     pub ready: Option<OwnedFd>,
     /// Why it never came to run.
@@ -101,8 +112,18 @@ pub struct Loop<'a> {
     pub life: Option<Life>,
     /// Whether children may have ended that were not looked at.
     pub unreaped: bool,
+    /// The search for what is left of the server, while there is one.
+    pub sweep: Option<Sweep>,
+    /// When the next search begins.
+    pub next_look: Time,
+    /// Where in /proc, and when, dead children are looked for while the dead server itself is not to be reaped.
+    pub others: (u64, Time),
+    /// Whether a tracer has hidden the end of a child: it may be a child of ours still.
+    pub hides: bool,
     /// Why the first start failed.
     pub error: Option<Error>,
+    /// Whether signals reach the server.
+    pub reach: Reach,
 }
 
 /// Starts the server and stays with it to the end. Answers how it ended, and why the first start failed, if it did.
@@ -111,7 +132,18 @@ pub fn watch(watch: &mut Watch) -> (Ending, Option<Error>) {
     watch.voice.say(Priority::Info, format_args!("starting: {}", Clean(&watch.command)));
     let state = State::new(&watch.policy, now());
     // In the heap, so that the stack of a resting manager is short.
-    let mut this = Box::new(Loop { watch, state, life: None, unreaped: false, error: None });
+    let mut this = Box::new(Loop {
+        watch,
+        state,
+        life: None,
+        unreaped: false,
+        sweep: None,
+        next_look: Time::default(),
+        others: (0, Time::default()),
+        hides: false,
+        error: None,
+        reach: Reach::Open,
+    });
     let mut event = this.launch();
     loop {
         let (next, action) = step(&this.watch.policy, this.state, event, now());
@@ -123,6 +155,15 @@ pub fn watch(watch: &mut Watch) -> (Ending, Option<Error>) {
             Action::Handle(exit) => this.ask(exit),
             Action::Send(signal, to) => {
                 this.send(signal, to);
+                this.after_sending(signal, to).unwrap_or_else(|| this.wait())
+            }
+            Action::Forward(signal, to) => {
+                this.forward(signal, to);
+                this.wait()
+            }
+            Action::Pause(span) => {
+                let (span, restarts) = (Duration(span), this.state.restarts());
+                this.say(Priority::Notice, format_args!("restarting in {span} (restart {restarts})"));
                 this.wait()
             }
             Action::Announce => {
@@ -142,36 +183,24 @@ pub fn now() -> Time {
 impl Loop<'_> {
     /// The server has been started: whoever waited for it is told.
     fn announce(&mut self) {
-        if let Some(caller) = self.watch.caller.take() {
-            caller.ready();
-        }
+        self.watch.caller.take().into_iter().for_each(Caller::ready);
         if self.watch.afterwards == Afterwards::Leave {
             process::leave(exit::OK);
         }
-        if let Some(service) = &mut self.watch.service {
-            service.ready();
-        }
+        self.watch.service.iter_mut().for_each(Service::ready);
+        // Else the file system that it was called in could not be unmounted.
+        self.watch.moves.then(identity::leave_dir);
         heap::release_stack();
     }
 
-    /// Keeps the service manager above us informed.
-    fn tell_service(&mut self, event: Event) {
-        let Some(service) = &mut self.watch.service else { return };
-        match (event, self.state.phase) {
-            (Event::Restart, Phase::Stopping { next: Next::Again, .. }) => service.reloading(),
-            (Event::Stop | Event::Interrupt, _) => service.stopping(),
-            _ => {}
-        }
-    }
-
     fn relaunch(&mut self, logs: Logs) -> Event {
-        if logs == Logs::Rotate {
+        if logs == Logs::Same {
+            let restarts = self.state.restarts();
+            self.say(Priority::Notice, format_args!("restarting the server (restart {restarts})"));
+        } else {
             self.watch.sink.rotate(&mut self.watch.voice);
-        }
-        let restarts = self.state.restarts();
-        match logs {
-            Logs::Rotate => self.say(Priority::Notice, format_args!("restarting the server on request")),
-            Logs::Same => self.say(Priority::Notice, format_args!("restarting the server (restart {restarts})")),
+            reread::reread(self.watch);
+            self.say(Priority::Notice, format_args!("restarting the server on request"));
         }
         self.launch()
     }
@@ -180,24 +209,29 @@ impl Loop<'_> {
     #[inline(never)]
     fn launch(&mut self) -> Event {
         let attempt = if self.is_first() { Attempt::First } else { Attempt::Later };
+        if attempt == Attempt::Later {
+            self.revive_sockets();
+        }
         let watch = &mut *self.watch;
+        watch.ear.begin();
         let output = watch.sink.server(&watch.voice);
-        let (pidfile, cgroup, debug) =
-            (watch.pidfile.as_ref(), watch.cgroup.as_ref(), watch.debug.then_some(&watch.voice));
+        let debug = watch.debug.then_some(&watch.voice);
+        let (dir, pidfile, cgroup) = (watch.sink.dir(), watch.pidfile.as_ref(), watch.cgroup.as_ref());
         let (ear, voice) = match watch.ear.pipe() {
             Ok(Some((read, write, number))) => (Some(read), Some((write, number))),
             Ok(None) => (None, None),
             Err(why) => return self.cannot_launch(why),
         };
         let ready = voice.as_ref().map(|(write, number)| (write.as_fd(), *number));
-        let wires = Wires { output, error: output, pidfile, cgroup, ready, attempt, debug, ..Wires::resting() };
+        let wires = Wires { output, error: output, dir, pidfile, cgroup, ready, attempt, debug, ..Wires::resting() };
         let mark = watch.sink.mark();
         watch.handler.iter_mut().for_each(|handler| handler.begin());
         match spawn(&watch.program, &wires) {
             Ok(Launched { pid, report }) => {
                 let usage = Usage::default();
                 let (report, ready, uptime) = (Some(report), ear, None);
-                self.life = Some(Life { pid, report, ready, failure: None, mark, usage, uptime, left: false });
+                let line = Lifeline::new(pid);
+                self.life = Some(Life { pid, report, line, ready, failure: None, mark, usage, uptime, left: false });
                 drop(voice);
                 self.wait()
             }
@@ -234,40 +268,12 @@ impl Loop<'_> {
         let (pid, usage, uptime) = (life.pid, life.usage, life.uptime.unwrap_or_default());
         let report = Report { exit, reason, pid, uptime, restarts: self.state.restarts(), usage };
         let input = watch.sink.read_from(life.mark);
-        match handler.ask(report, input.as_ref().map(AsFd::as_fd), watch.sink.handler(&watch.voice)) {
+        match handler.ask(report, input.as_ref().map(AsFd::as_fd)) {
             Ok(()) => self.wait(),
             Err(why) => {
                 self.say(Priority::Warning, format_args!("cannot start the handler now: {}", sys::words(why)));
                 Event::NoFork
             }
-        }
-    }
-
-    fn send(&mut self, signal: Signal, to: To) {
-        let (pid, target): (_, fn(Pid) -> Target) = match to {
-            To::All => return self.send_all(signal),
-            To::Server => (self.life.as_ref().map(|life| life.pid), Target::Process),
-            To::Group => (self.life.as_ref().map(|life| life.pid), Target::Group),
-            To::Handler => (self.watch.handler.as_deref().and_then(Handler::pid), Target::Group),
-        };
-        let Some(pid) = pid else { return };
-        let whom = if to == To::Group { "the process group of " } else { "" };
-        // It is on its way before it is told to anybody else.
-        process::send(signal.number(), target(pid));
-        let asks = if to == To::Handler { Signal::TERM } else { self.watch.policy.stop_signal };
-        if signal == asks {
-            // A stopped process gets no signal but this one and KILL.
-            process::send(Signal::CONT.number(), target(pid));
-        }
-        self.say(Priority::Notice, format_args!("sending {signal} to {whom}pid {pid}"));
-    }
-
-    /// Sends a signal to everybody who is left of the server.
-    pub fn send_all(&self, signal: Signal) {
-        let helper = self.watch.sink.helper();
-        if remains::is_anybody(helper) {
-            self.say(Priority::Notice, format_args!("sending {signal} to every process that is left"));
-            remains::send(signal, helper, self.watch.cgroup.as_ref());
         }
     }
 
@@ -279,22 +285,5 @@ impl Loop<'_> {
     /// Records it.
     pub fn say(&self, priority: Priority, words: core::fmt::Arguments<'_>) {
         self.watch.voice.say(priority, words);
-    }
-}
-
-impl Watch {
-    /// The words at the end.
-    pub fn say_ending(&self, ending: Ending) {
-        let status = ending.status();
-        let why = match ending {
-            Ending::Server(_) => "with the server",
-            Ending::GaveUp(_) => "after too many restarts",
-            Ending::Stopped => "on request",
-            // On standard error, the error itself says it all.
-            Ending::Failed(_) if matches!(self.voice.place, Place::Plain) => return,
-            Ending::Failed(_) => "without a server",
-        };
-        let priority = if status == exit::OK { Priority::Info } else { Priority::Err };
-        self.voice.say(priority, format_args!("shutdown: {why}, status {status}"));
     }
 }

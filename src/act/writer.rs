@@ -1,20 +1,21 @@
 //! The writer: a process of vsrun's own between the server and its file, which rotates the file while the server runs.
 //!
-//! It has the pipe for standard input, the logdir for standard output and error, and nothing else of what vsrun had
-//! open. Nothing of what it moves is ever in its memory only: a writer that is killed loses no byte, and what cannot be
+//! It has the pipe for standard input, the logdir for standard output, the file that was begun there for standard
+//! error, and nothing else of what vsrun had open. Nothing of what it moves is ever in its memory only: a writer that is killed loses no byte, and what cannot be
 //! written stays in the pipe. Its one order is SIGHUP; it ends when nobody has the other end of the pipe any more.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use crate::act::logs::{begin_output, open_output, sweep};
+use crate::act::logfiles::{Folder, Sweep};
+use crate::act::logs::HOUR;
 use crate::act::watch::now;
 use crate::decide::exit;
-use crate::decide::retention::{Rules, portion};
+use crate::decide::retention::{OUTPUT, Rules, portion};
 use crate::decide::signal::Signal;
-use crate::decide::time::{Span, Time};
-use crate::sys::dir::Dir;
+use crate::decide::time::Time;
+use crate::sys::dir::{self, Dir, How};
 use crate::sys::wait::{self, Mask, Signals};
-use crate::sys::{self, fd, pipe, process};
+use crate::sys::{self, Errno, fd, pipe, process};
 
 /// How much is looked through for the end of a line when the file is nearly full.
 const WINDOW: usize = 16 * 1024;
@@ -24,16 +25,16 @@ const LITTLE: usize = 32 * 1024;
 const NAP: u64 = 1;
 /// How long what cannot be written waits until it is tried again, in milliseconds.
 const AGAIN: u64 = 1000;
-/// How often old files are looked for.
-const HOUR: Span = Span::secs(3600);
 
 struct Writer {
-    dir: Dir,
+    folder: Folder,
     rules: Rules,
     file: Option<OwnedFd>,
     /// How long the file may become.
     limit: u64,
-    sweep: Time,
+    sweep: Sweep,
+    /// When the sweep begins or goes on.
+    next: Time,
 }
 
 /// This process is the writer, to its end.
@@ -42,20 +43,27 @@ pub fn write(rules: Rules) -> ! {
     let _ = wait::mask(Mask::All);
     // The locks, above all.
     let _ = fd::close_all_but(fd::FIRST..fd::FIRST);
-    let (dir, signals) = loop {
-        if let (Ok(dir), Ok(signals)) = (fd::duplicate(fd::standard(1)), Signals::open()) {
-            break (Dir(dir), signals);
+    let (folder, signals) = loop {
+        let folder = fd::duplicate(fd::standard(1)).and_then(|dir| Folder::given(Dir(dir), &rules));
+        if let (Ok(folder), Ok(signals)) = (folder, Signals::open()) {
+            break (folder, signals);
         }
         wait::nap(AGAIN);
     };
-    let mut writer = Writer { dir, rules, file: None, limit: rules.size, sweep: now().after(HOUR) };
+    // What the manager has begun, unless an earlier writer has put it away.
+    let begun = fd::standard(2);
+    let file = if folder.is_named(OUTPUT, begun) { fd::duplicate(begun).ok() } else { None };
+    // It must not be open once it has been deleted.
+    let _ = fd::install(fd::standard(1), 2);
+    let (sweep, next) = (Sweep::default(), now().after(HOUR));
+    let mut writer = Writer { folder, rules, file, limit: rules.size, sweep, next };
     let input = fd::standard(0);
     loop {
         let time = now();
-        if writer.sweep <= time {
-            writer.clean_up();
+        if writer.next <= time && writer.sweep.go_on(&writer.folder, &writer.rules) {
+            writer.next = time.after(HOUR);
         }
-        let wake = Some(writer.sweep.since(time).0);
+        let wake = Some(writer.next.since(time).0);
         let [news, ..] = wait::next([Some(input), Some(signals.as_fd()), None, None], wake);
         // Counted before the signals are looked at: what the next server writes is not among it when the order to
         // rotate, which comes before that, has not been seen.
@@ -65,12 +73,14 @@ pub fn write(rules: Rules) -> ! {
         }
         while let Some(arrived) = signals.next() {
             if arrived.signal == Signal::HUP.number() {
-                (writer.file, writer.limit) = (None, rules.size);
+                writer.file.take_if(|file| !writer.folder.is_named(OUTPUT, file.as_fd()));
+                writer.limit = rules.size;
             }
         }
         match writer.open().and_then(|()| writer.move_some(input, count)) {
             Ok(moved) if moved < LITTLE => wait::nap(NAP),
             Ok(_) => {}
+            Err(Errno::FBIG) => writer.at_limit(input),
             Err(_) => wait::nap(AGAIN),
         }
     }
@@ -80,7 +90,7 @@ impl Writer {
     /// Opens the file that has the name, if none is open.
     fn open(&mut self) -> sys::Result<()> {
         if self.file.is_none() {
-            self.file = Some(open_output(&self.dir, &self.rules)?);
+            self.file = Some(self.folder.reopen(OUTPUT, How::Existing, How::New, self.rules.owner)?);
         }
         Ok(())
     }
@@ -112,14 +122,18 @@ impl Writer {
     /// Begins a new file. Where that fails, the old one goes on.
     fn rotate(&mut self, size: u64) {
         self.limit = size.saturating_add(self.rules.size);
-        if let Ok(file) = begin_output(&self.dir, &self.rules) {
+        if let Ok(file) = self.folder.begin(OUTPUT, How::New, self.rules.owner) {
             (self.file, self.limit) = (Some(file), self.rules.size);
-            self.clean_up();
+            (self.sweep, self.next) = (Sweep::default(), Time::default());
         }
     }
 
-    fn clean_up(&mut self) {
-        self.sweep = now().after(HOUR);
-        sweep(&self.dir, &self.rules);
+    /// The file has reached the limit of file sizes that vsrun was started with (RLIMIT_FSIZE): the next one begins.
+    /// Where a new file may not have a single byte, what the server writes is thrown away, so that it is not held up.
+    fn at_limit(&mut self, input: BorrowedFd<'_>) {
+        match self.file.as_ref().and_then(|file| dir::about(file.as_fd()).ok()) {
+            Some(about) if about.size > 0 => self.rotate(about.size),
+            Some(_) | None => drop(fd::read_some(input, &mut [0; WINDOW])),
+        }
     }
 }

@@ -9,12 +9,12 @@ use super::values::text;
 use super::word::{Word, word};
 
 /// prlimit(1)'s names of the resources, in the order of the kernel's numbers.
-const RESOURCES: &[u8] =
+pub const RESOURCES: &[u8] =
     b"CPU,FSIZE,DATA,STACK,CORE,RSS,NPROC,NOFILE,MEMLOCK,AS,LOCKS,SIGPENDING,MSGQUEUE,NICE,RTPRIO,RTTIME";
 
 /// The names of capabilities(7) without `cap_`, in the order of their numbers, up to those of Linux 5.9; there have
 /// been no others since.
-const CAPABILITIES: &[u8] = b"CHOWN,DAC_OVERRIDE,DAC_READ_SEARCH,FOWNER,FSETID,KILL,SETGID,SETUID,SETPCAP,\
+pub const CAPABILITIES: &[u8] = b"CHOWN,DAC_OVERRIDE,DAC_READ_SEARCH,FOWNER,FSETID,KILL,SETGID,SETUID,SETPCAP,\
 LINUX_IMMUTABLE,NET_BIND_SERVICE,NET_BROADCAST,NET_ADMIN,NET_RAW,IPC_LOCK,IPC_OWNER,SYS_MODULE,SYS_RAWIO,SYS_CHROOT,\
 SYS_PTRACE,SYS_PACCT,SYS_ADMIN,SYS_BOOT,SYS_NICE,SYS_RESOURCE,SYS_TIME,SYS_TTY_CONFIG,MKNOD,LEASE,AUDIT_WRITE,\
 AUDIT_CONTROL,SETFCAP,MAC_OVERRIDE,MAC_ADMIN,SYSLOG,WAKE_ALARM,BLOCK_SUSPEND,AUDIT_READ,PERFMON,BPF,CHECKPOINT_RESTORE";
@@ -42,7 +42,8 @@ pub fn limit(value: &[u8]) -> Option<Step> {
     (soft <= hard).then(|| Step::Limit(ResourceLimit { resource, soft, hard, text: text(value) }))
 }
 
-fn bound(text: &[u8]) -> Option<u64> {
+/// A number, or `unlimited`.
+pub fn bound(text: &[u8]) -> Option<u64> {
     if text == b"unlimited" { Some(u64::MAX) } else { number(text) }
 }
 
@@ -56,12 +57,14 @@ pub struct Capabilities {
 }
 
 impl Capabilities {
-    /// Reads names or numbers, separated by commas, or `none`.
+    /// Reads names, with or without `CAP_`, or numbers, separated by commas, or `none`.
     pub fn parse(list: &[u8]) -> Option<Self> {
         let mut set = 0;
         if list != b"none" {
             for word in parts(list, b',') {
-                let place = place(CAPABILITIES, word).map_or_else(|| number(word), |place| Some(place.into()))?;
+                let bare = word.split_at_checked(4).filter(|(start, _)| start.eq_ignore_ascii_case(b"CAP_"));
+                let place = place(CAPABILITIES, bare.map_or(word, |(_, name)| name))
+                    .map_or_else(|| number(word), |place| Some(place.into()))?;
                 set |= 1u64.checked_shl(u32::try_from(place).ok()?)?;
             }
         }
@@ -69,8 +72,8 @@ impl Capabilities {
     }
 }
 
-/// Where a name stands in a list, in any case.
-fn place(names: &[u8], wanted: &[u8]) -> Option<u8> {
+/// The place of a name in a list, in any case.
+pub fn place(names: &[u8], wanted: &[u8]) -> Option<u8> {
     let wanted = wanted.to_ascii_uppercase();
     parts(names, b',').zip(0..).find(|(name, _)| *name == wanted).map(|(_, place)| place)
 }
@@ -158,12 +161,25 @@ mod tests {
             ("kill,kill", 1 << 5),
             ("10", 1 << 10),
             ("63,0", 1 << 63 | 1),
+            ("CAP_CHOWN,cap_kill", 1 << 5 | 1),
         ] {
             assert_eq!(caps(list), Some(set), "{list}");
         }
-        for wrong in
-            ["", ",", "kill,", ",kill", "kill,,chown", "none,kill", "cap_kill", "64", "-1", "all", "kill chown"]
-        {
+        for wrong in [
+            "",
+            ",",
+            "kill,",
+            ",kill",
+            "kill,,chown",
+            "none,kill",
+            "cap_",
+            "cap_cap_kill",
+            "cap_64x",
+            "64",
+            "-1",
+            "all",
+            "kill chown",
+        ] {
             assert_eq!(caps(wrong), None, "{wrong}");
         }
         assert_eq!(CAPABILITIES.split(|byte| *byte == b',').count(), 41);

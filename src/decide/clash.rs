@@ -13,13 +13,22 @@ use super::text::Clean;
 /// Who stays with the server.
 const KEEPERS: Given = Given::of(&[Id::Manager, Id::Init, Id::Restart]);
 /// What is about restarts: an init restarts nothing.
-const RESTARTS: Given = Given::of(&[Id::SuccessExit, Id::RestartDelay, Id::RestartLimit, Id::HandlerTimeout]);
+const RESTARTS: Given = Given::of(&[Id::RestartDelay, Id::RestartLimit, Id::HandlerTimeout]);
 
 /// Options that need one of others.
 const NEEDS: &[(Given, Given, &str)] = &[
     (RESTARTS, KEEPERS, STAYS),
     (
-        Given::of(&[Id::StopSignal, Id::StopTimeout, Id::Watchdog, Id::OnSignal, Id::Group, Id::Linger, Id::AtExit]),
+        Given::of(&[
+            Id::SuccessExit,
+            Id::StopSignal,
+            Id::StopTimeout,
+            Id::Watchdog,
+            Id::OnSignal,
+            Id::Group,
+            Id::Linger,
+            Id::AtExit,
+        ]),
         KEEPERS,
         STAYS,
     ),
@@ -37,10 +46,13 @@ const STAYS: &str = "--manager, --init or --restart";
 #[inline(never)]
 pub fn check(options: &Options) -> Result<()> {
     let given = options.given;
+    let waits = matches!(options.ready, Some(Ready::Newline(_) | Ready::Notify));
     for (row, id) in table::named() {
         let name = Clean(row);
         for (whose, needs, words) in NEEDS {
-            if given.has(id) && whose.has(id) && !given.meets(*needs) {
+            // In the background, these two are for a server that is not ready in time.
+            let late = waits && options.background && matches!(id, Id::StopSignal | Id::StopTimeout);
+            if given.has(id) && whose.has(id) && !given.meets(*needs) && !late {
                 return wrong(format_args!("option --{name} needs {words}"));
             }
         }
@@ -64,7 +76,6 @@ pub fn check(options: &Options) -> Result<()> {
             return wrong(format_args!("option --on-signal: {signal} is given twice"));
         }
     }
-    let waits = matches!(options.ready, Some(Ready::Newline(_) | Ready::Notify));
     if waits && !options.stays() && !options.background {
         return wrong(format_args!("option --ready needs somebody to wait: --background, {STAYS}"));
     }

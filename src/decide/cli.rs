@@ -10,6 +10,7 @@ use super::attributes::{self, Capabilities, are_rivals};
 use super::control::{Control, Order};
 use super::error::{Error, Result};
 use super::flags::Id;
+use super::hints;
 use super::landlock::{BIND, CONNECT, Reach};
 use super::options::{Managed, Options, SyslogUsage};
 use super::policy::{AtExit, Limit, Restart};
@@ -106,15 +107,16 @@ fn read(options: &mut Options, parser: &mut lexopt::Parser) -> Result<Option<Fou
         options.count += 1;
         if let Value(word) = arg {
             let word = Clean(word.as_bytes());
-            return Err(Error::usage(format_args!("unexpected argument '{word}': COMMAND stands after '--'")));
+            let what = if options.control.is_empty() { "COMMAND stands after '--'" } else { hints::ONE_PIDFILE };
+            return Err(Error::usage(format_args!("unexpected argument '{word}': {what}")));
         }
-        let Some(row) = Row::find(&arg) else { return Err(wrong(arg.unexpected())) };
+        let Some(row) = Row::find(&arg) else { return Err(unknown(arg)) };
         let mut values = [Vec::new(), Vec::new()];
-        for value in values.iter_mut().take(row.count()) {
-            let Ok(given) = parser.value() else { return Err(row.wrong(format_args!("a value is missing"))) };
+        for (at, value) in values.iter_mut().enumerate().take(row.count()) {
+            let Ok(given) = parser.value() else { return Err(row.wrong(&hints::missing(&row, at))) };
             *value = given.into_vec();
             if value.is_empty() && row.id != Id::Argv0 {
-                return Err(row.malformed(value, "is empty"));
+                return Err(row.wrong(b"'' is empty"));
             }
         }
         if options.given.add(row.id) && !row.repeatable {
@@ -123,12 +125,8 @@ fn read(options: &mut Options, parser: &mut lexopt::Parser) -> Result<Option<Fou
         let [value, second] = &values;
         let malformed = if row.id == Id::Logdir { second } else { value };
         let not = take(options, &row, value, second);
-        if not == CHOICE {
-            let (value, choices) = (Clean(malformed), Clean(row.choices()));
-            return Err(row.wrong(format_args!("'{value}' is none of {choices}")));
-        }
         if not != FINE {
-            return Err(row.malformed(malformed, not));
+            return Err(row.wrong(&hints::value(&row, malformed, not)));
         }
         if let Some(request) = request(row.id, value) {
             return Ok(Some(request));
@@ -165,6 +163,8 @@ fn take(options: &mut Options, row: &Row, value: &[u8], second: &[u8]) -> &'stat
         Id::Pidfile => options.pidfile = word(),
         Id::Root => options.root = word(),
         Id::WorkDir => options.work_dir = word(),
+        Id::Quiet => options.quiet = Some(true),
+        Id::NoQuiet => options.quiet = Some(false),
         Id::Background => options.background = true,
         Id::Foreground => options.background = false,
         Id::Syslog => options.syslog = word(),
@@ -256,7 +256,8 @@ fn take(options: &mut Options, row: &Row, value: &[u8], second: &[u8]) -> &'stat
     FINE
 }
 
-const DURATION: &str = "is not a duration: an integer and ms, s, min, h, d or w";
+/// What is wrong with a malformed duration.
+pub const DURATION: &str = "is not a duration: an integer and ms, s, min, h, d or w";
 const LIMIT: &str = "is not NAME=SOFT[:HARD] with a name of prlimit(1) and SOFT at most HARD";
 const CAPS: &str = "is not 'none' or a list of capabilities, without cap_";
 const TRAP: &str = "is not SIGNAL=ACTION for a signal that can be trapped";
@@ -275,6 +276,14 @@ fn push<T>(list: &mut Vec<T>, value: Option<T>, not: &'static str) -> &'static s
     let Some(value) = value else { return not };
     list.push(value);
     FINE
+}
+
+/// An option that does not exist.
+fn unknown(arg: lexopt::Arg<'_>) -> Error {
+    match arg {
+        lexopt::Arg::Long(name) => Error::usage(format_args!("{}", Clean(&hints::option(name.as_bytes())))),
+        other @ (lexopt::Arg::Short(_) | Value(_)) => wrong(other.unexpected()),
+    }
 }
 
 /// What lexopt found, in one harmless line.

@@ -1,10 +1,13 @@
 //! Questions and orders about a server that runs, or does not: what a pidfile, its lock and /proc tell together, as
 //! one table of all cases, and how long a stop waits.
 
+use core::fmt;
+
 use super::error::{Error, Result};
 use super::exit;
 use super::options::Options;
 use super::signal::Signal;
+use super::text::parts;
 use super::time::{Span, Time, number};
 use super::word::Word;
 
@@ -139,6 +142,8 @@ pub enum Why {
     Stranger,
     /// /proc does not tell who has the lock.
     Unseen,
+    /// /proc does not tell, and the file may have been written and locked by another user.
+    Untrusted,
     /// The process cannot be held, so that its number could become a stranger's.
     Slippery,
 }
@@ -157,6 +162,9 @@ impl Nobody {
             Self::Unknown(Why::NoPid) => "locked, and names no pid",
             Self::Unknown(Why::Stranger) => "locked, but not by the process that it names",
             Self::Unknown(Why::Unseen) => "locked, and /proc does not tell by whom",
+            Self::Unknown(Why::Untrusted) => {
+                "locked, /proc does not tell by which process, and users other than root and the caller can write it"
+            }
             Self::Unknown(Why::Slippery) => "locked, and its process cannot be held on to",
         };
         (exit::UNKNOWN, "unknown", why)
@@ -210,6 +218,43 @@ impl Sight {
         let Some(own) = after(status, b"\nNSpid:\t") else { return Self::Open };
         let end = own.iter().find(|byte| !byte.is_ascii_digit());
         if end == Some(&b'\n') { Self::Locks } else { Self::Foreign }
+    }
+}
+
+/// The real user id of a process, as its `status` tells it. Its name precedes that, with each newline in it escaped.
+pub fn real_user(status: &[u8]) -> Option<u32> {
+    let rest = after(status, b"\nUid:\t")?;
+    let digits = parts(rest, b'\t').next()?;
+    u32::try_from(number(digits)?).ok()
+}
+
+/// When a process started, as its `stat` tells it: in hundredths of a second since the boot, the 20th word after its name.
+pub fn started_at(stat: &[u8]) -> Option<u64> {
+    let end = stat.iter().rposition(|byte| *byte == b')')?;
+    number(parts(stat.get(end + 2..)?, b' ').nth(19)?)
+}
+
+/// How long a process has been running, in seconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Uptime(pub u64);
+
+impl Uptime {
+    /// From its start, in hundredths of a second since the boot, to now, in milliseconds.
+    pub fn since(start: u64, now: u64) -> Self {
+        Self((now / 1000).saturating_sub(start / 100))
+    }
+}
+
+impl fmt::Display for Uptime {
+    /// As `, up 3 h 12 min`: the two greatest units.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [minutes, hours, days] = [60, 3600, 86_400].map(|unit| self.0 / unit);
+        match (days, hours, minutes) {
+            (0, 0, 0) => write!(f, ", up {} s", self.0),
+            (0, 0, _) => write!(f, ", up {minutes} min {} s", self.0 % 60),
+            (0, ..) => write!(f, ", up {hours} h {} min", minutes % 60),
+            _ => write!(f, ", up {days} d {} h", hours % 24),
+        }
     }
 }
 

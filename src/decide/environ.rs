@@ -54,6 +54,45 @@ impl Environ {
     }
 }
 
+/// Where a server's environment came from, to make it again when the files of `--env-dir` have changed.
+#[derive(Debug)]
+pub struct Source {
+    /// The directory.
+    pub dir: Word,
+    /// What there was before it: inherited, and the user's.
+    pub base: Environ,
+    /// What its files said at the start.
+    pub first: Vec<Word>,
+    /// `--env`, which comes after it.
+    pub given: Vec<Word>,
+}
+
+impl Source {
+    /// The environment that follows from what the files say now, where `started` is the one of the start. What `--env` and
+    /// vsrun itself set stays.
+    pub fn renew(&self, started: &[Word], now: &[Word]) -> Environ {
+        // Sets or removes in the server's own process.
+        const LATE: [&[u8]; 2] = [b"LISTEN_PID", b"WATCHDOG_PID"];
+        let named = |list: &[Word], name: &[u8]| list.iter().copied().find(|entry| name_of(entry.to_bytes()) == name);
+        let is_free = |name: &[u8]| {
+            let entry = named(started, name);
+            let is_of_file = entry == named(&self.base.0, name) || entry == named(&self.first, name);
+            named(&self.given, name).is_none() && (entry.is_none() || is_of_file) && !LATE.contains(&name)
+        };
+        let mut env = Environ(started.to_vec());
+        for entry in &self.first {
+            let name = name_of(entry.to_bytes());
+            if is_free(name) {
+                env.put(named(&self.base.0, name).unwrap_or_else(|| word(name.to_vec())));
+            }
+        }
+        for entry in now.iter().copied().filter(|entry| is_free(name_of(entry.to_bytes()))) {
+            env.put(entry);
+        }
+        env
+    }
+}
+
 /// The entry that a file of an `--env-dir` stands for: its first line without the blanks at its end, each NUL in it a
 /// newline; an empty file unsets the name.
 pub fn from_file(name: &[u8], file: &[u8]) -> Word {
@@ -88,6 +127,30 @@ mod tests {
         env.remove(&|name| name.starts_with(b"A"));
         assert_eq!(env.0.len(), 1);
         assert_eq!(word(b"a\0b".to_vec()), c"a");
+    }
+
+    #[test]
+    fn files_that_have_changed_change_only_what_is_theirs() {
+        let source = Source {
+            dir: c"d",
+            base: Environ(vec![c"HOME=/h", c"A=base", c"B=base", c"WATCHDOG_PID=1"]),
+            first: vec![c"A=1", c"N=1", c"E=file", c"S=same", c"L=1", c"HOME"],
+            given: vec![c"E=given", c"S=same"],
+        };
+        let started = [c"B=base", c"A=1", c"N=1", c"E=given", c"S=same", c"L=vsrun", c"NOTIFY_SOCKET=@x"];
+        let of = |now: &[Word]| {
+            let mut env = source.renew(&started, now).0;
+            env.sort_unstable();
+            env
+        };
+        let mut expected = started.to_vec();
+        expected.sort_unstable();
+        assert_eq!(of(&source.first), expected, "nothing has changed");
+        let now = [c"B=2", c"X=3", c"E=4", c"S=5", c"L=6", c"NOTIFY_SOCKET=7", c"WATCHDOG_PID=8"];
+        assert_eq!(
+            of(&now),
+            [c"A=base", c"B=2", c"E=given", c"HOME=/h", c"L=vsrun", c"NOTIFY_SOCKET=@x", c"S=same", c"X=3"]
+        );
     }
 
     #[test]

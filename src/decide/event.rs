@@ -2,6 +2,7 @@
 
 use super::exit::{self, Exit};
 use super::signal::Signal;
+use super::time::Span;
 
 /// What happens to the manager.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +25,8 @@ pub enum Event {
     Handled(Exit),
     /// Nobody is left.
     Alone,
+    /// KILL may not be sent to the server, and the kernel will end it if vsrun, as PID 1, exits.
+    Unkillable,
     /// The kernel had no process to give for the last action.
     NoFork,
     /// A request to end.
@@ -45,8 +48,12 @@ pub enum Action {
     Launch(Logs),
     /// Start the handler, because of this end of the server.
     Handle(Exit),
-    /// Send a signal.
+    /// Send a signal that ends its recipient. CONT follows, because a stopped process would not see it.
     Send(Signal, To),
+    /// Forward a signal to the server, once and alone.
+    Forward(Signal, To),
+    /// Nothing for so long; then the server is restarted.
+    Pause(Span),
     /// Say that the server has been started.
     Announce,
     /// End.
@@ -71,6 +78,8 @@ pub enum To {
     Group,
     /// The handler's process group.
     Handler,
+    /// What is left of a server that has ended: its process group, its tree, or both.
+    Remains,
     /// Everybody who is left.
     All,
 }

@@ -35,6 +35,9 @@ pub enum Exit {
     },
 }
 
+/// Killed, without a core dump.
+pub const KILLED: Exit = Exit::Signal { signal: Signal::KILL, core: false };
+
 impl Exit {
     /// Success.
     pub const SUCCESS: Self = Self::Code(OK);
@@ -73,6 +76,21 @@ impl fmt::Display for Exit {
             Self::Code(code) => write!(f, "exited with status {code}"),
             Self::Signal { signal, core: false } => write!(f, "killed by signal {}", signal.number()),
             Self::Signal { signal, core: true } => write!(f, "dumped core with signal {}", signal.number()),
+        }
+    }
+}
+
+/// An end as records show it: `killed by SIGSEGV (11)`.
+pub struct Named(pub Exit);
+
+impl fmt::Display for Named {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Exit::Code(_) => self.0.fmt(f),
+            Exit::Signal { signal, core } => {
+                let core = if core { ", core dumped" } else { "" };
+                write!(f, "killed by {signal} ({}){core}", signal.number())
+            }
         }
     }
 }
@@ -131,6 +149,7 @@ mod tests {
             assert_eq!(core, Exit::Signal { signal, core: true });
             assert_eq!(core.status(), 128 + number);
             assert_eq!(core.to_string(), format!("dumped core with signal {number}"));
+            assert_eq!(Named(core).to_string(), format!("killed by {signal} ({number}), core dumped"));
         }
     }
 

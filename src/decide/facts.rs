@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 use super::endpoint::Handed;
 use super::environ::Environ;
 use super::landlock::Kernel;
+use super::time::Span;
 use super::word::Word;
 
 /// How the world is, read once.
@@ -20,6 +21,12 @@ pub struct Facts<'a> {
     pub terminal: Terminal,
     /// The current directory, where the plan needs it and the kernel can tell it.
     pub cwd: Option<Vec<u8>>,
+    /// Which directory that is: its device and inode.
+    pub cwd_identity: (u64, u64),
+    /// Whether SIGHUP was ignored when vsrun was called, as nohup(1) does.
+    pub hangup_ignored: bool,
+    /// The supplementary groups, where real, effective and saved ids are the same; asked only with `--user`.
+    pub groups: Option<Vec<u32>>,
     /// The bytes of /etc/passwd, empty where there is none.
     pub passwd: &'a [u8],
     /// The bytes of /etc/group, empty where there is none.
@@ -32,6 +39,8 @@ pub struct Facts<'a> {
     pub landlock: Kernel,
     /// The sockets that vsrun was given.
     pub handed: Handed,
+    /// How often the service manager above wants to hear that this process works.
+    pub ping: Option<Span>,
 }
 
 /// Whether a process may change its user and groups.
@@ -47,8 +56,10 @@ pub enum Ids {
 /// Whose terminal standard input is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Terminal {
-    /// The one that controls this process.
+    /// The one that controls this process, whose group has the foreground.
     Ours,
+    /// The one that controls this process, and another group has the foreground.
+    Background,
     /// None, or somebody else's.
     #[default]
     Other,

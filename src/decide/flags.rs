@@ -100,7 +100,8 @@ flags! {
 
     Start WorkDir 'w' "work-dir" ["DIR" "dir"]
     "its working directory, inside its root"
-    "The server's working directory, entered after the chroot and so inside of it; there a relative DIR begins at the new /. The default is the caller's "
+    "The server's working directory, entered as USER after the chroot and so inside of it; there a relative DIR begins "
+    "at the new /. The default is the caller's "
     "directory; with --logdir, that directory; with --root, always / of the new root.";
 
     Start Background 'b' "background" []
@@ -181,7 +182,9 @@ flags! {
     "without blanks at the end, where a NUL stands for a newline; an empty file unsets it. Names that begin with a dot "
     "and directories are passed over. DIR is read first of all, on the host and with vsrun's own rights, so a file may "
     "belong to root alone. A symbolic link is followed only within DIR. What cannot be read, is no regular file, is "
-    "longer than 64 KiB or has a '=' in its name ends the start (125). See ENVIRONMENT.";
+    "longer than 128 KiB with its name or has a '=' in its name ends the start (125). DIR is read again at each restart by "
+    "request, and not after a crash; what cannot be read then is recorded, and the previous variables stay. See "
+    "ENVIRONMENT.";
 
     Start ClearEnv ' ' "clear-env" []
     "begin with an empty environment"
@@ -214,11 +217,11 @@ flags! {
 
     Start Caps ' ' "caps" ["LIST" "string"]
     "keep just these capabilities, or none"
-    "The server keeps exactly the capabilities of LIST: names of capabilities(7) without cap_, in any case, or numbers, "
+    "The server keeps exactly the capabilities of LIST: names of capabilities(7), with or without CAP_, in any case, or numbers, "
     "separated by commas; or none. All others leave the bounding set for good, those of LIST are permitted, effective, "
     "inheritable and ambient, so that they live on in a server with --user: '-u web --caps net_bind_service' may open "
     "port 80 and do nothing else of root's. One that cannot be kept, or another that does not go, ends the start (125). "
-    "Needs CAP_SETPCAP. Without --caps, a server with a --user other than root has no capabilities at all.";
+    "Needs CAP_SETPCAP, except for none where no capability is left to drop. Without --caps, a server with a --user other than root has no capabilities at all.";
 
     Start Ro ' ' "ro" ["PATH" "file"] repeatable
     "Landlock: it may read PATH (repeatable)"
@@ -282,6 +285,16 @@ flags! {
     "the server's argv[0]"
     "What the server sees as its own name, argv[0], in place of COMMAND.";
 
+    Start Quiet 'q' "quiet" []
+    "record only warnings and errors"
+    "Write no records of the priorities notice and info: starts, ends, signals, restarts. With --init and without "
+    "--syslog, --logdir, --syslog-usage or --debug that is the default, so that on standard error an init reports only "
+    "warnings and errors. The last of --quiet and --no-quiet counts.";
+
+    Start NoQuiet ' ' "no-quiet" []
+    "record everything, with --init too"
+    "Write all records, also those of an init on standard error. Cancels an earlier --quiet.";
+
     Start Debug ' ' "debug" []
     "tell each step"
     "Tell each step of the process that becomes the server, see THE ORDER OF A START, just before it is taken: on standard "
@@ -316,13 +329,14 @@ flags! {
 
     Stay SuccessExit ' ' "success-exit" ["LIST" "string"]
     "further voluntary ends: 3,SIGTERM"
-    "Further exit statuses and signals that count as a voluntary end, separated by commas.";
+    "Further exit statuses and signals that count as a voluntary end, separated by commas. When vsrun exits because of "
+    "such an end, its own status is 0: with --init too ('--success-exit 143' for Java), and after a handler's refusal.";
 
     Stay RestartDelay ' ' "restart-delay" ["MIN[:MAX]" "string"]
     "pause before restarts in a row (100ms:30s)"
     "The pause before restarts in a row. The first unexpected end restarts at once; those that follow without a life "
     "of 10 s (or MAX, when that is shorter) in between wait MIN, then twice as long each time, up to MAX. The "
-    "default is 100ms:30s; 0 means none.";
+    "default is 100ms:30s; 0 means none. Without MAX they double up to 30 s, or remain at MIN if that is longer.";
 
     Stay RestartLimit ' ' "restart-limit" ["N/DURATION" "string"]
     "give up beyond N restarts within DURATION"
@@ -336,7 +350,8 @@ flags! {
 
     Stay StopSignal ' ' "stop-signal" ["SIGNAL" "string"]
     "the signal that ends the server (TERM)"
-    "The signal that asks the server to end, in place of SIGTERM. SIGCONT follows it.";
+    "The signal that asks the server to end, in place of SIGTERM. SIGCONT follows it. This option and --stop-timeout are "
+    "also allowed with --background and a --ready other than exec, for a server that is not ready in time.";
 
     Stay StopTimeout ' ' "stop-timeout" ["DURATION" "string"]
     "then KILL after that long (30s; 0 = never)"
@@ -346,20 +361,21 @@ flags! {
 
     Stay OnSignal ' ' "on-signal" ["SIGNAL=ACTION" "string"] repeatable
     "what a signal to vsrun does (repeatable)"
-    "What is done when SIGNAL comes. ACTION is stop, restart, reopen (open vsrun.log anew under its name), ignore, "
+    "What is done when SIGNAL comes. ACTION is stop, restart, reopen (the log files under their names), ignore, "
     "forward or forward:SIGNAL; and for PID 1 poweroff, reboot and halt: stop the server, and then end the machine like that. TERM and INT stop, HUP restarts, every other signal is forwarded unless said otherwise; "
     "with --init all are. Repeatable, for different signals. See SIGNALS.";
 
     Stay Group ' ' "group" []
     "signals go to the server's whole group"
-    "Send signals to the server's whole process group. What is left of the group when the server has died is ended, by "
-    "the stop signal and, after the stop timeout, SIGKILL, before the handler, a restart or the exit.";
+    "Send signals to the server's whole process group. What is left of the group when the server has ended gets TERM and "
+    "CONT, whatever the stop signal is, and SIGKILL after the stop timeout (with --linger: after its DURATION), before "
+    "the handler, a restart or the exit. See INIT.";
 
     Stay Linger ' ' "linger" ["DURATION" "string"]
-    "end what is left of the server at the end"
-    "After the server's last end, send SIGTERM to every process that is left below vsrun (as PID 1: to every process), "
-    "but not to the logger; wait until they are gone, DURATION at most, and then kill them. The default is 0: they are "
-    "left alone. See INIT.";
+    "end what is left of the server"
+    "After every end of the server, before a restart as well as before the exit, send TERM and CONT to every process that "
+    "is left below vsrun, except the logger; wait until they have exited, DURATION at most, and then send SIGKILL. As "
+    "PID 1, and only at the exit, every process of the container is included. The default is 0: they are left alone. See INIT.";
 
     Stay AtExit ' ' "at-exit" ["WHAT" "choices=poweroff,reboot,halt"]
     "PID 1: do that in place of any exit"
@@ -370,7 +386,7 @@ flags! {
     Stay Ready ' ' "ready" ["HOW" "string"]
     "started when: exec, fd:N or notify"
     "When the server counts as started: exec (the default), once its exec has succeeded; fd:N, once it has written a "
-    "newline to its descriptor N; notify, once it has sent READY=1 to $NOTIFY_SOCKET, see sd_notify(3). Anything but "
+    "newline to its descriptor N; notify, once a process of its user has sent READY=1 to $NOTIFY_SOCKET, see sd_notify(3). Anything but "
     "exec needs --background or somebody who stays. A server that ends before, or that closes descriptor N without a "
     "newline, is a failure: vsrun ends with 125. See READINESS.";
 
@@ -383,24 +399,27 @@ flags! {
     "end a server that is silent that long"
     "With --ready notify: from READY=1 on, a server that does not send WATCHDOG=1 at least that often gets SIGABRT, and "
     "SIGKILL after the stop timeout. That counts as an unexpected end, however it exits. WATCHDOG_USEC and "
-    "WATCHDOG_PID tell the server; see sd_watchdog_enabled(3).";
+    "WATCHDOG_PID tell the server; see sd_watchdog_enabled(3). The server may set another time for its run, and WATCHDOG=trigger "
+    "is silence at once: see READINESS.";
 
     Control Status ' ' "status" ["PIDFILE" "file"]
     "say whether the server of PIDFILE runs"
     "Print one line about the server of PIDFILE, and exit with 0 when it runs, which means that its pidfile, or its "
     "manager's, is locked (also when it is between two lives); 1 when it is dead and the file is there; 3 when it is "
     "not running; 4 when that cannot be known: the file cannot be read, is no regular file, or is held by what a dead "
-    "server left behind. Needs no daemon to talk to: the lock tells the truth. --status, --stop and --signal take no "
+    "server left behind. Needs no daemon to talk to: the lock tells the truth. PIDFILE may be a service file too, which "
+    "begins with '#!': its own pidfile is meant, the manager's before the server's. --status, --stop and --signal take no "
     "COMMAND, and no other option but --stop-timeout with --stop.";
 
     Control Stop ' ' "stop" ["PIDFILE" "file"]
     "stop it, and wait until it is gone"
     "Send SIGTERM and SIGCONT to the one who keeps the server of PIDFILE alive, and wait for the end: to the process "
     "that the file names or, where the server is managed, to its manager. So either pidfile stops the whole. Between "
-    "two lives of the server its file names nobody, and vsrun waits for the next one. A server without a manager that "
+    "two runs of the server its file is empty, and the manager is found by its lock; without /proc, vsrun waits for the "
+    "next run. A server without a manager that "
     "outlives --stop-timeout gets SIGKILL; a manager, which kills its server itself, is only waited for, twice that "
     "time. With a timeout of 0 nothing is killed, and the wait has no end. The exit status is 0 once it is gone, "
-    "also when it was not running; 125 when it will not go; 4 as with --status, and then nothing was sent.";
+    "also when it was not running, which is said on standard error; 125 when it will not go; 4 as with --status, and then nothing was sent.";
 
     Control Signal ' ' "signal" ["SIGNAL" "string" "PIDFILE" "file"]
     "send it a signal, and never to a stranger"

@@ -1,6 +1,6 @@
-//! Who has an address that cannot be had: the lines of /proc/net/tcp, tcp6, udp, udp6 and unix.
+//! Which socket occupies an address: the lines of /proc/net/tcp, tcp6, udp and udp6, which hold numbers only.
 
-use super::endpoint::{Listener, hex};
+use super::endpoint::{Listener, Traffic, hex};
 use super::text::parts;
 
 /// A socket, as the kernel lists it.
@@ -8,36 +8,55 @@ use super::text::parts;
 pub struct Socket<'a> {
     /// Its inode, by which a process that has it is found.
     pub inode: &'a [u8],
-    /// Whose it is; empty where the list does not tell.
+    /// The user it belongs to.
     pub uid: &'a [u8],
 }
 
 /// The socket in a list that keeps others from an address.
+#[inline(never)]
 pub fn find<'a>(table: &'a [u8], listener: &Listener<'_>) -> Option<Socket<'a>> {
-    parts(table, b'\n').find_map(|line| {
-        let mut words = parts(line, b' ').filter(|word| !word.is_empty());
-        let mut word = |skip| words.nth(skip);
-        if listener.is_path() {
-            // The calls that wait for a server are listed too, in another state.
-            let (state, inode) = (word(5)?, word(0)?);
-            return (state == b"01" && word(0)? == listener.text).then_some(Socket { inode, uid: b"" });
+    for line in parts(table, b'\n') {
+        let mut words = [&b""[..]; 10];
+        let found = parts(line, b' ').filter(|word| !word.is_empty());
+        words.iter_mut().zip(found).for_each(|(place, word)| *place = word);
+        let [_, local, _, state, _, _, _, uid, _, inode] = words;
+        // Of TCP only what listens counts: with SO_REUSEADDR, connections keep no one from a port. Of UDP, everything.
+        let counts = listener.traffic == Traffic::Packets || state == b"0A";
+        if counts && overlaps(local, &listener.address) == Some(true) {
+            return Some(Socket { inode, uid });
         }
-        let (local, state, uid, inode) = (word(1)?, word(1)?, word(3)?, word(1)?);
-        // Listening for TCP, or not connected for UDP.
-        (matches!(state, b"0A" | b"07") && conflict(local, &listener.address)?).then_some(Socket { inode, uid })
-    })
+    }
+    None
 }
 
-/// Whether a local address of the list is on the same port, and either of both addresses covers the other.
-fn conflict(local: &[u8], address: &[u8]) -> Option<bool> {
-    let (theirs, port) = local.split_at_checked(local.len().checked_sub(5)?)?;
-    let [_, _, port_high, port_low] = hex(port.get(1..)?)?.to_be_bytes();
-    // The last four bytes of an address tell enough, and those of IPv4 are the last of the one of IPv6 that it is mapped
-    // to. They are listed as a number of this machine.
-    let theirs = hex(theirs.get(theirs.len().checked_sub(8)?..)?)?.to_ne_bytes();
-    let ours = address.get(if address.len() > 16 { 20..24 } else { 4..8 })?;
-    let covers = theirs == [0; 4] || ours == [0; 4] || ours == theirs;
+/// An address as four numbers of this machine, as the kernel lists it; one of IPv4 as the IPv6 address that it maps to.
+type Address = [u32; 4];
+
+/// `::ffff:0.0.0.0`, which means every address of IPv4.
+const MAPPED: Address = [0, 0, u32::from_ne_bytes([0, 0, 0xff, 0xff]), 0];
+
+/// Whether a local address of the list is on the same port and excludes ours, by the kernel's own rules
+/// (`inet_rcv_saddr_equal`). Whether a `[::]` is for IPv6 only is not listed: it is taken for both families.
+fn overlaps(local: &[u8], address: &[u8]) -> Option<bool> {
+    let mut halves = parts(local, b':');
+    let theirs = address_of(halves.next()?, 8, hex)?;
+    let [_, _, port_high, port_low] = hex(halves.rest?)?.to_be_bytes();
+    let bytes = address.get(if address.len() > 16 { 8..24 } else { 4..8 })?;
+    let ours = address_of(bytes, 4, |word| word.first_chunk().copied().map(u32::from_ne_bytes))?;
+    let are_v4 = ours.get(..3) == MAPPED.get(..3) && theirs.get(..3) == MAPPED.get(..3);
+    let covers = ours == theirs || [ours, theirs].contains(&[0; 4]) || are_v4 && [ours, theirs].contains(&MAPPED);
     Some(covers && address.get(2..4)? == [port_high, port_low])
+}
+
+/// Reads numbers of that many bytes each: four, or one of IPv4.
+#[inline(never)]
+fn address_of(text: &[u8], width: usize, read: fn(&[u8]) -> Option<u32>) -> Option<Address> {
+    let mut address = MAPPED;
+    let skipped = if text.len() == width { 3 } else { 0 };
+    for (place, word) in address.iter_mut().skip(skipped).zip(text.chunks(width)) {
+        *place = read(word)?;
+    }
+    Some(address)
 }
 
 #[cfg(test)]
@@ -55,12 +74,6 @@ mod tests {
         1: 0000000000000000FFFF00000100007F:1F92 00000000000000000000000000000000:0000 0A 0:0 0:0 0 7 0 201 1\n   \
         2: 00000000000000000000000000000000:1F93 00000000000000000000000000000000:0000 0A 0:0 0:0 0 7 0 202 1\n   \
         3: 00000000000000000000000000000000:2F05 00000000000000000000000000000000:0000 0A 0:0 0:0 0 7 0 203 1\n";
-    const UNIX: &[u8] = b"Num       RefCount Protocol Flags    Type St Inode Path\n\
-        0000000000000000: 00000002 00000000 00010000 0001 03 0 /run/x\n\
-        0000000000000000: 00000002 00000000 00010000 0001 01 300 /run/x\n\
-        0000000000000000: 00000003 00000000 00000000 0001 03 301\n\
-        0000000000000000: 00000002 00000000 00010000 0001 01 302 /run/a b\n";
-
     #[test]
     #[cfg(target_endian = "little")]
     fn the_kernels_lists_are_read() {
@@ -89,14 +102,5 @@ mod tests {
         }
         let ssh = Listener::parse(b"22").unwrap();
         assert_eq!(find(TCP, &ssh), Some(Socket { inode: b"100", uid: b"0" }));
-        assert_eq!(find(UNIX, &ssh), None);
-    }
-
-    #[test]
-    fn paths_are_whole() {
-        let at = |path: &[u8]| find(UNIX, &Listener::parse(path).unwrap()).map(|found| found.inode);
-        assert_eq!(at(b"/run/x"), Some(&b"300"[..]));
-        assert_eq!(at(b"/x"), None);
-        assert_eq!(at(b"/run"), None);
     }
 }

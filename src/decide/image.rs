@@ -134,6 +134,8 @@ pub enum Cause {
     NotInPath,
     /// A symbolic link is there; what it leads to is not.
     Dangling,
+    /// A relative path, which leads nowhere from this directory.
+    NotHere,
     /// Landlock does not allow it, and no rule covers it that would.
     Uncovered,
     /// The same for a directory.
@@ -144,7 +146,7 @@ pub enum Cause {
 
 impl Cause {
     /// All causes, in the order of their numbers.
-    const ALL: [Self; 15] = [
+    const ALL: [Self; 16] = [
         Self::Plain,
         Self::NoInterpreter,
         Self::NoLoader,
@@ -157,6 +159,7 @@ impl Cause {
         Self::NoFormat,
         Self::NotInPath,
         Self::Dangling,
+        Self::NotHere,
         Self::Uncovered,
         Self::UncoveredDir,
         Self::Confined,
@@ -201,6 +204,7 @@ impl fmt::Display for Because<'_> {
             Cause::Foreign => ("", " is a program for another machine"),
             Cause::NoFormat => ("", " is neither a program nor a script that begins with #!"),
             Cause::NotInPath => return f.write_str(" (in no directory of the server's PATH)"),
+            Cause::NotHere => ("looked for in the directory ", ""),
             Cause::Dangling => ("", " is a symbolic link to what is not there"),
             Cause::Uncovered => ("no --rox or --rwx covers ", ""),
             Cause::UncoveredDir => ("no --ro, --rox, --rw or --rwx covers ", ""),

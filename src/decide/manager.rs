@@ -3,30 +3,32 @@
 //! One event in, one state and one action out; time is an argument, and no pid enters. A launch that fails is a very
 //! short life. No `_` stands for a phase or an event here, so the compiler lists every pair that a new one brings.
 
+use clearing::{Clearing, clear, clear_rest};
+use runs::{launch, recover, restart, retry, shortage};
+
 use super::event::{Action, Ending, Event, Logs, To};
-use super::exit::{Exit, SETUP};
-use super::policy::{Handling, Policy, Role};
+use super::exit::{Exit, KILLED, SETUP};
+use super::policy::{Policy, Role};
 use super::signal::Signal;
 use super::state::{Next, Pause, Phase, State, Task};
 use super::time::{Span, Time};
 
-/// A life of this length, or of the longest pause where that is shorter, ends a row of falls.
-const SOUND_LIFE: Span = Span::secs(10);
-/// The pauses before a fork that the kernel refused is tried again.
-const SHORTAGE: (Span, Span) = (Span::millis(100), Span::secs(5));
 /// How long those are awaited who were killed at the very end.
 const LAST: Span = Span::secs(5);
 
 /// What follows from an event. The only way on.
 pub fn step(policy: &Policy, mut state: State, event: Event, now: Time) -> (State, Action) {
     let lingers = matches!(state.phase, Phase::Lingering { .. } | Phase::Killing { .. });
-    match (advance(policy, &mut state, event, now), policy.linger) {
-        // No server will live again; perhaps others do.
-        (Action::Finish(ending), Some(span)) if !lingers => {
+    let action = advance(policy, &mut state, event, now);
+    let Action::Finish(ending) = action else { return (state, action) };
+    let ending = state.judge(policy, ending);
+    match policy.linger {
+        // There is no further run of the server; other processes may remain.
+        Some(span) if !lingers => {
             state.phase = Phase::Lingering { ending, until: now.after(span) };
             (state, Action::Send(Signal::TERM, To::All))
         }
-        (action, _) => (state, action),
+        Some(_) | None => (state, Action::Finish(ending)),
     }
 }
 
@@ -38,26 +40,26 @@ fn advance(policy: &Policy, state: &mut State, event: Event, now: Time) -> Actio
         (Phase::Starting { .. }, Ready) => {
             state.ready = true;
             state.phase = Phase::Up;
-            state.heed(policy, now);
+            state.heed(now);
             Action::Announce
         }
         (Phase::Starting { .. }, Failed(code)) => finish(state, Ending::Failed(code)),
         (Phase::Starting { .. }, NoFork) => finish(state, Ending::Failed(SETUP)),
         (Phase::Up, Failed(code)) => fall(policy, state, Exit::Code(code), now),
         (Phase::Up, NoFork) => shortage(state, Task::Launch, now),
-        (Phase::Starting { .. }, Fell(exit)) if policy.role != Role::Manager && state.was_passed(exit) => {
+        (Phase::Starting { .. }, Fell(exit)) if policy.role != Role::Manager && state.was_forwarded(exit) => {
             finish(state, Ending::Server(exit))
         }
         (Phase::Starting { .. }, Fell(_)) => finish(state, Ending::Failed(SETUP)),
-        (Phase::Starting { .. }, Left) => ask(policy, state, Next::Fail, now),
+        (Phase::Starting { .. }, Left) => clear(policy, state, Next::Fail, None, now),
         (Phase::Starting { .. }, Unready) => ask(policy, state, Next::Fail, now),
         (Phase::Starting { .. }, Tick) if due => ask(policy, state, Next::Fail, now),
         (Phase::Up, Fell(exit)) => fall(policy, state, exit, now),
-        (Phase::Up, Left) => ask(policy, state, Next::Fall, now),
+        (Phase::Up, Left) => clear_rest(policy, state, (Next::Fall, None), now),
         (Phase::Up, Tick) if due => state.bite(policy, now),
         // A server is ready once, and later ones need not be; but from then on they must not be silent.
-        (Phase::Up, Ready) => state.heed(policy, now),
-        (Phase::Up, Alive) if state.silence.is_some() => state.heed(policy, now),
+        (Phase::Up, Ready) => state.heed(now),
+        (Phase::Up, Alive) if state.silence.is_some() => state.heed(now),
         (Phase::Starting { .. } | Phase::Up, Stop | Interrupt) => ask(policy, state, Next::End, now),
         (Phase::Starting { .. } | Phase::Up, Restart) => ask(policy, state, Next::Again, now),
         (Phase::Starting { .. } | Phase::Up | Phase::Stopping { .. }, Pass(signal)) => pass(policy, state, signal, now),
@@ -66,6 +68,9 @@ fn advance(policy: &Policy, state: &mut State, event: Event, now: Time) -> Actio
             state.phase = Phase::Stopping { next, until: policy.grace(now) };
             Action::Send(Signal::KILL, To::Group)
         }
+        // The kernel does it, as soon as a PID 1 has left; so no other server follows.
+        (Phase::Stopping { next: Next::Again | Next::Fall, .. }, Unkillable) => finish(state, Ending::Server(KILLED)),
+        (Phase::Stopping { next, .. }, Unkillable) => ended(policy, state, next, KILLED, now),
         (Phase::Stopping { next: Next::End, .. }, Interrupt) => {
             state.phase = Phase::Stopping { next: Next::End, until: policy.grace(now) };
             Action::Send(Signal::KILL, To::Group)
@@ -80,6 +85,11 @@ fn advance(policy: &Policy, state: &mut State, event: Event, now: Time) -> Actio
         }
         (Phase::Stopping { next, .. }, Fell(exit)) => ended(policy, state, next, exit, now),
         (Phase::Stopping { next, .. }, Failed(code)) => ended(policy, state, next, Exit::Code(code), now),
+        (Phase::Stopping { next, until }, Left) => clear_rest(policy, state, (next, until), now),
+
+        (Phase::Clearing { next, exit, until, killed }, event) => {
+            Clearing { next, exit, until, killed }.advance(policy, state, event, now)
+        }
 
         (Phase::Handling { exit, pause, .. }, Handled(Exit::SUCCESS)) => restart(policy, state, exit, pause, now),
         (Phase::Handling { exit, .. } | Phase::Refusing { exit, .. }, Handled(_)) => {
@@ -130,15 +140,13 @@ fn advance(policy: &Policy, state: &mut State, event: Event, now: Time) -> Actio
         (Phase::Killing { ending, .. }, Tick) if due => finish(state, ending),
 
         // Not yet, or once more.
-        (Phase::Starting { .. } | Phase::Up, Tick | Alive) => Action::Wait,
+        (Phase::Starting { .. } | Phase::Up, Tick | Alive | Unkillable) => Action::Wait,
         (Phase::Stopping { .. }, Tick | Restart | Ready | Unready | Alive) => Action::Wait,
-        (Phase::Handling { .. } | Phase::Resting { .. } | Phase::Short { .. }, Tick) => Action::Wait,
-        (Phase::Refusing { .. }, Tick | Restart) => Action::Wait,
-        (Phase::Quitting { .. }, Tick | Stop | Restart) => Action::Wait,
-        (Phase::Lingering { .. }, Tick | Stop | Restart) => Action::Wait,
-        (Phase::Killing { .. }, Tick | Stop | Interrupt | Restart) => Action::Wait,
-        // Its end will be told.
-        (Phase::Stopping { .. }, Left) => Action::Wait,
+        (Phase::Handling { .. } | Phase::Resting { .. } | Phase::Short { .. }, Tick | Unkillable) => Action::Wait,
+        (Phase::Refusing { .. }, Tick | Restart | Unkillable) => Action::Wait,
+        (Phase::Quitting { .. }, Tick | Stop | Restart | Unkillable) => Action::Wait,
+        (Phase::Lingering { .. }, Tick | Stop | Restart | Unkillable) => Action::Wait,
+        (Phase::Killing { .. }, Tick | Stop | Interrupt | Restart | Unkillable) => Action::Wait,
         (Phase::Up, Unready) => Action::Wait,
         // No handler is there to end.
         (
@@ -164,34 +172,38 @@ fn advance(policy: &Policy, state: &mut State, event: Event, now: Time) -> Actio
         (
             Phase::Done,
             Tick | Ready | Unready | Alive | Fell(_) | Left | Failed(_) | Handled(_) | Alone | NoFork | Stop
-            | Interrupt | Restart | Pass(_),
+            | Interrupt | Restart | Pass(_) | Unkillable,
         ) => Action::Wait,
     }
 }
 
 /// The server has ended by itself.
 fn fall(policy: &Policy, state: &mut State, exit: Exit, now: Time) -> Action {
-    state.shortage = Span::ZERO;
-    if now.since(state.since) >= SOUND_LIFE.min(policy.delay.1) {
-        state.row = 0;
+    state.end_run(policy, now);
+    if policy.linger.is_some() && state.is_unexpected(policy, exit) {
+        return clear(policy, state, Next::Fall, Some(exit), now);
     }
-    if !state.is_unexpected(policy, exit) {
-        return finish(state, Ending::Server(exit));
-    }
-    match policy.handler {
-        Handling::Absent => restart(policy, state, exit, Pause::Usual, now),
-        Handling::Patient | Handling::Within(_) => handle(policy, state, exit, Pause::Usual, now),
+    cleared(policy, state, Next::Fall, exit, now)
+}
+
+/// The server has ended on request, and so has the rest of its group.
+fn ended(policy: &Policy, state: &mut State, next: Next, exit: Exit, now: Time) -> Action {
+    match next {
+        Next::Fall => fall(policy, state, exit, now),
+        Next::Again if policy.linger.is_some() => clear(policy, state, next, Some(exit), now),
+        Next::Again | Next::End | Next::Fail => cleared(policy, state, next, exit, now),
     }
 }
 
-/// The server has ended, on request or not, and so has the rest of its group.
-fn ended(policy: &Policy, state: &mut State, next: Next, exit: Exit, now: Time) -> Action {
+/// Nothing is left of the server, or nothing that may hold up what follows.
+fn cleared(policy: &Policy, state: &mut State, next: Next, exit: Exit, now: Time) -> Action {
     let ending = match (next, policy.role) {
         (Next::End, Role::Manager) => Ending::Stopped,
         (Next::End, Role::Init | Role::Guard) => Ending::Server(exit),
         (Next::Fail, _) => Ending::Failed(SETUP),
         (Next::Again, _) => return launch(policy, state, Logs::Rotate, now),
-        (Next::Fall, _) => return fall(policy, state, exit, now),
+        (Next::Fall, _) if state.is_unexpected(policy, exit) => return recover(policy, state, exit, now),
+        (Next::Fall, _) => Ending::Server(exit),
     };
     finish(state, ending)
 }
@@ -207,57 +219,9 @@ fn pass(policy: &Policy, state: &mut State, signal: Signal, now: Time) -> Action
     let stops = policy.role == Role::Guard && policy.is_last(signal);
     if stops && matches!(state.phase, Phase::Starting { .. } | Phase::Up) {
         state.phase = Phase::Stopping { next: Next::End, until: policy.grace(now) };
+        return Action::Send(signal, policy.whom);
     }
-    Action::Send(signal, policy.whom)
-}
-
-fn handle(policy: &Policy, state: &mut State, exit: Exit, pause: Pause, now: Time) -> Action {
-    let until = match policy.handler {
-        Handling::Within(span) => Some(now.after(span)),
-        Handling::Absent | Handling::Patient => None,
-    };
-    state.phase = Phase::Handling { exit, until, pause };
-    Action::Handle(exit)
-}
-
-/// A restart after an unexpected end, now or after a pause; or the end, when there have been too many.
-#[inline(never)]
-fn restart(policy: &Policy, state: &mut State, exit: Exit, pause: Pause, now: Time) -> Action {
-    state.shortage = Span::ZERO;
-    let rest = match pause {
-        Pause::Usual => policy.pause_after(state.row),
-        Pause::None => Span::ZERO,
-    };
-    let at = now.after(rest);
-    if let Some(limit) = policy.limit {
-        let full = state.history.len() >= usize::from(limit.restarts);
-        if full && state.history.first().is_some_and(|oldest| at.since(*oldest) < limit.within) {
-            return finish(state, Ending::GaveUp(exit));
-        }
-        if full {
-            state.history.remove(0);
-        }
-        state.history.push(at);
-    }
-    state.row = state.row.saturating_add(1);
-    state.restarts = state.restarts.saturating_add(1);
-    match pause {
-        Pause::None => launch(policy, state, Logs::Rotate, now),
-        Pause::Usual if rest == Span::ZERO => launch(policy, state, Logs::Same, now),
-        Pause::Usual => {
-            state.phase = Phase::Resting { until: at };
-            Action::Wait
-        }
-    }
-}
-
-fn launch(policy: &Policy, state: &mut State, logs: Logs, now: Time) -> Action {
-    let until = policy.ready_timeout.map(|span| now.after(span));
-    state.phase = if state.ready { Phase::Up } else { Phase::Starting { until } };
-    state.since = now;
-    state.passed = 0;
-    (state.silence, state.bitten) = (None, false);
-    Action::Launch(logs)
+    Action::Forward(signal, policy.whom)
 }
 
 fn ask(policy: &Policy, state: &mut State, next: Next, now: Time) -> Action {
@@ -270,19 +234,6 @@ fn kill_handler(policy: &Policy, state: &mut State, now: Time) -> Action {
     Action::Send(Signal::KILL, To::Handler)
 }
 
-fn shortage(state: &mut State, task: Task, now: Time) -> Action {
-    state.shortage = state.shortage.doubled().clamp(SHORTAGE.0, SHORTAGE.1);
-    state.phase = Phase::Short { task, until: now.after(state.shortage) };
-    Action::Wait
-}
-
-fn retry(policy: &Policy, state: &mut State, task: Task, now: Time) -> Action {
-    match task {
-        Task::Launch => launch(policy, state, Logs::Same, now),
-        Task::Handle { exit, pause } => handle(policy, state, exit, pause, now),
-    }
-}
-
 fn kill_all(state: &mut State, ending: Ending, now: Time) -> Action {
     state.phase = Phase::Killing { ending, until: now.after(LAST) };
     Action::Send(Signal::KILL, To::All)
@@ -293,5 +244,7 @@ fn finish(state: &mut State, ending: Ending) -> Action {
     Action::Finish(ending)
 }
 
+mod clearing;
+mod runs;
 #[cfg(test)]
 mod tests;

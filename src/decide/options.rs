@@ -69,6 +69,8 @@ pub struct Options {
     pub cgroup_set: Vec<Setting>,
     /// `--argv0`.
     pub argv0: Option<Word>,
+    /// The last of `--quiet` and `--no-quiet`.
+    pub quiet: Option<bool>,
     /// `--syslog-usage`.
     pub syslog_usage: Option<SyslogUsage>,
     /// `--on-signal`, in the order given.
@@ -132,6 +134,12 @@ pub struct Managed {
 }
 
 impl Options {
+    /// None given. Apart, since it is called twice and long.
+    #[inline(never)]
+    pub fn none() -> Self {
+        Self::default()
+    }
+
     /// Puts the socket of `--port` and `--bind` in its place among the others.
     pub fn join_sockets(&mut self) {
         if let Some(one) = endpoint::join(self.port, self.bind) {
@@ -147,6 +155,13 @@ impl Options {
     /// Whether a signal ends the machine, because `--on-signal` says so.
     pub fn ends_machine(&self) -> bool {
         self.on_signal.iter().any(|(_, trap)| matches!(trap, Trap::End(_)))
+    }
+
+    /// Whether only warnings and errors are recorded: on standard error, an init is silent as long as all is well.
+    pub fn is_quiet(&self) -> bool {
+        const RECORDS: [Id; 3] = [Id::Syslog, Id::Logdir, Id::Debug];
+        let records = RECORDS.into_iter().any(|id| self.has(id)) || self.syslog_usage.is_some();
+        self.quiet.unwrap_or(self.has(Id::Init) && !records)
     }
 
     /// Whether vsrun stays with the server.

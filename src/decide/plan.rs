@@ -6,19 +6,21 @@ use alloc::vec::Vec;
 use super::account::{self, Identity};
 use super::cgroup::Group;
 use super::endpoint::{self, Listen};
+use super::environ::Source;
 use super::error::{Error, Result};
 use super::event::To;
 use super::facts::{Facts, Ids};
 use super::flags::Id;
+use super::notify::is_for_us;
 use super::options::{Options, SyslogUsage};
 use super::policy::{Handling, Policy, Restart, Role};
 use super::ready::{NOTIFY_SOCKET, Ready};
 use super::retention::Rules;
 use super::signal::Signal;
 use super::steps::{self, Program};
-use super::text::shell_words;
+use super::text::{Clean, shell_words};
 use super::time::Span;
-use super::traps::Traps;
+use super::traps::{Trap, Traps};
 use super::word::Word;
 
 /// All that will be done.
@@ -38,11 +40,12 @@ pub struct Plan {
     pub listen: Listen,
     /// The server's control group.
     pub cgroup: Option<Group>,
-    /// Whether an undo after the drop of privileges needs somebody who keeps them, or who is outside of the server's
-    /// control group.
+    /// Whether an undo after the drop of privileges needs somebody who keeps them.
     pub drops: bool,
     /// Whether each step is told, and where.
     pub debug: Debug,
+    /// Whether only warnings and errors are recorded.
+    pub quiet: bool,
     /// The rules, for one who stays or waits.
     pub policy: Policy,
     /// What a signal to one who stays does.
@@ -51,8 +54,16 @@ pub struct Plan {
     pub ready: Ready,
     /// The system logger, for vsrun's own records.
     pub syslog: Option<Syslog>,
+    /// Where the server's environment came from, if `--env-dir` is to be read again.
+    pub env_source: Option<Source>,
     /// What vsrun does when it stays. None: it becomes the server.
     pub stay: Option<Stay>,
+    /// Whether it then leaves the directory that it was called in.
+    pub moves: bool,
+    /// Whether a terminal is reopened for writing only: the server is another user, and has no use for its keys.
+    pub hides_keys: bool,
+    /// Whether a SIGHUP that was ignored at the call stays ignored.
+    pub ignores_hangup: bool,
 }
 
 /// Where each step is told.
@@ -80,12 +91,14 @@ pub struct Syslog {
 pub enum Output {
     /// Where they went before.
     Same,
-    /// To the logger's standard input.
-    Logger(Program),
+    /// To the logger's standard input, a pipe that belongs to this user and group.
+    Logger(Program, Option<(u32, u32)>),
     /// To files.
     Files {
         /// The logdir.
         dir: Word,
+        /// The same from / on, where that can be told.
+        later: Word,
         /// What is kept there.
         rules: Rules,
         /// What is between the server and its file. None: nothing.
@@ -100,8 +113,9 @@ pub struct Stay {
     pub pidfile: Option<Word>,
     /// Who is asked after an unexpected end.
     pub handler: Option<Program>,
-    /// The service manager that vsrun itself reports to: the NOTIFY_SOCKET that it was given.
-    pub notify: Option<Vec<u8>>,
+    /// The service manager that vsrun itself reports to: the NOTIFY_SOCKET that it was given, and how often it wants to
+    /// hear that vsrun works.
+    pub notify: Option<(Vec<u8>, Option<Span>)>,
 }
 
 /// Makes the plan.
@@ -112,6 +126,7 @@ pub struct Stay {
 pub fn plan(options: &mut Options, facts: &Facts<'_>) -> Result<Plan> {
     let identity = identity(options, facts)?;
     let change = identity.as_ref().filter(|_| facts.euid == 0 && facts.ids == Ids::Free);
+    let change = change.filter(|identity| !is_same(identity, facts));
     let handler = match options.manager.and_then(|managed| managed.handler) {
         Some(path) => Some(handler(path, options, facts, identity.as_ref(), change)?),
         None => None,
@@ -119,9 +134,19 @@ pub fn plan(options: &mut Options, facts: &Facts<'_>) -> Result<Plan> {
     let output = output(options, facts, identity.as_ref(), change)?;
     let command = shell_words(options.command.iter().map(|word| word.to_bytes()));
     let server = steps::server(options, facts, identity.as_ref(), change)?;
+    let env_source = options.env_dir.map(|dir| Source {
+        dir,
+        base: steps::base(options, facts, identity.as_ref()),
+        first: facts.env_dir.clone(),
+        given: options.env.clone(),
+    });
     let policy = policy(options);
-    let (traps, ready) =
-        (Traps::new(policy.role, options.at_exit.is_some(), &options.on_signal), options.ready.unwrap_or(Ready::Exec));
+    let ignores_hangup = ignores_hangup(options, facts);
+    if ignores_hangup {
+        options.on_signal.push((Signal::HUP, Trap::Ignore));
+    }
+    let traps = Traps::new(policy.role, options.at_exit.is_some(), &options.on_signal);
+    let ready = options.ready.unwrap_or(Ready::Exec);
     let sockets = endpoint::count(facts.handed.count, &options.listen);
     if let Ready::Newline(number) = ready
         && sockets > 0
@@ -130,7 +155,7 @@ pub fn plan(options: &mut Options, facts: &Facts<'_>) -> Result<Plan> {
         return Err(Error::usage(format_args!("option --ready fd:{number} takes the number of a socket")));
     }
     let (syslog, debug) = (syslog(options), debug(options));
-    let notify = facts.env.get(NOTIFY_SOCKET).map(<[u8]>::to_vec);
+    let notify = facts.env.get(NOTIFY_SOCKET).map(|address| (address.to_vec(), facts.ping));
     let stay = options.stays().then(|| {
         let pidfile = options.manager.and_then(|managed| managed.pidfile);
         Stay { pidfile, handler, notify }
@@ -147,14 +172,24 @@ pub fn plan(options: &mut Options, facts: &Facts<'_>) -> Result<Plan> {
             owner: change.map(|identity| (identity.uid, identity.gid)),
         },
         cgroup: options.cgroup.map(|dir| Group { dir, settings: core::mem::take(&mut options.cgroup_set) }),
-        drops: options.cgroup.is_some() || change.is_some_and(|identity| identity.uid != 0),
+        drops: change.is_some_and(|identity| identity.uid != 0),
         debug,
+        quiet: options.is_quiet(),
         policy,
         traps,
         ready,
+        env_source,
         syslog,
         stay,
+        moves: steps::moves(options, facts),
+        hides_keys: options.user.is_some() && !options.has(Id::Stdin),
+        ignores_hangup,
     })
+}
+
+/// nohup(1) has said so, and nothing on the command line says otherwise.
+fn ignores_hangup(options: &Options, facts: &Facts<'_>) -> bool {
+    facts.hangup_ignored && !options.background && options.on_signal.iter().all(|(given, _)| *given != Signal::HUP)
 }
 
 /// Who the server will be. None: who we are.
@@ -178,8 +213,22 @@ fn identity(options: &Options, facts: &Facts<'_>) -> Result<Option<Identity>> {
     if options.has(Id::NoUserChecks) {
         return Ok(None);
     }
-    let (is, expected) = (facts.euid, identity.uid);
-    Err(Error::refused(format_args!("started using wrong user ID ({is}), expected {expected}")))
+    let (is, expected, name) = (facts.euid, identity.uid, Clean(&identity.name));
+    Err(Error::refused(format_args!(
+        "started using wrong user ID ({is}), expected {expected} (only root can become '{name}')"
+    )))
+}
+
+/// Whether there is nothing to change: then no privilege is needed, as in a user namespace without setgroups(2). Root
+/// needs no group that it does not have.
+fn is_same(identity: &Identity, facts: &Facts<'_>) -> bool {
+    let wanted = |group: &u32| *group == identity.gid || identity.groups.contains(group);
+    facts.euid == identity.uid
+        && facts.egid == identity.gid
+        && facts.groups.as_ref().is_some_and(|groups| {
+            let has = |group: &u32| *group == identity.gid || groups.contains(group);
+            groups.iter().all(wanted) && (identity.uid == 0 || identity.groups.iter().all(has))
+        })
 }
 
 fn handler(
@@ -190,10 +239,21 @@ fn handler(
     change: Option<&Identity>,
 ) -> Result<Program> {
     let mut env = facts.env.of(identity);
-    env.remove(&|name| name.starts_with(b"VSRUN_") || name == NOTIFY_SOCKET);
-    env.set(b"VSRUN_SERVER_COMMAND", &shell_words(options.command.iter().map(|word| word.to_bytes())));
+    env.remove(&|name| name.starts_with(b"VSRUN_") || is_for_us(name));
+    env.set(b"VSRUN_SERVER_COMMAND", &shortened(shell_words(options.command.iter().map(|word| word.to_bytes()))));
     let full = steps::absolute(path, facts)?;
-    Ok(steps::beside(path, vec![full], vec![path], env, identity, change))
+    Ok(steps::beside(path, vec![full], vec![path], env, identity, change, steps::spare(options)))
+}
+
+/// A variable above 128 KiB, and all of them together above some limit, keep a program from being executed (E2BIG): the
+/// handler would never run.
+fn shortened(mut text: Vec<u8>) -> Vec<u8> {
+    const LONGEST: usize = 64 * 1024;
+    if text.len() > LONGEST {
+        text.truncate(LONGEST - 3);
+        text.extend_from_slice(b"...");
+    }
+    text
 }
 
 #[inline(never)]
@@ -208,7 +268,9 @@ fn output(
         let files = options.log_files.unwrap_or(u64::MAX);
         let rules = Rules { keep, owner, size: options.log_size.unwrap_or(u64::MAX), files };
         let writer = options.log_size.map(|_| steps::writer(rules, change));
-        return Ok(Output::Files { dir, rules, writer });
+        // A manager opens it again, wherever it is by then.
+        let later = steps::absolute(dir, facts).unwrap_or(dir);
+        return Ok(Output::Files { dir, later, rules, writer });
     }
     let Some(tag) = options.syslog else { return Ok(Output::Same) };
     let words = match &options.logger {
@@ -221,7 +283,9 @@ fn output(
         *path = steps::absolute(path, facts)?;
     }
     let env = facts.env.of(identity);
-    Ok(Output::Logger(steps::beside(command, paths, words, env, identity, change)))
+    let owner = change.map(|identity| (identity.uid, identity.gid));
+    let program = steps::beside(command, paths, words, env, identity, change, steps::spare(options));
+    Ok(Output::Logger(program, owner))
 }
 
 /// Where the records have to be sent by vsrun itself: `logger -t TAG` has them already.

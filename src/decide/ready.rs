@@ -1,7 +1,5 @@
 //! When a server counts as started, and what it says about itself.
 
-use super::event::Event;
-use super::text::parts;
 use super::time::number;
 
 /// Where a server, or vsrun itself, finds the one that it reports to: sd_notify(3).
@@ -33,12 +31,6 @@ impl Ready {
     }
 }
 
-/// What a message of sd_notify(3) says about the server, if that is anything to us. Its lines are `NAME=VALUE`.
-pub fn news(message: &[u8]) -> Option<Event> {
-    let says = |word: &[u8]| parts(message, b'\n').any(|line| line == word);
-    if says(b"READY=1") { Some(Event::Ready) } else { says(b"WATCHDOG=1").then_some(Event::Alive) }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -55,19 +47,6 @@ mod tests {
         }
         for text in ["", "fd", "fd:", "fd:0", "fd:2", "fd:-1", "fd:65536", "fd:99999999999999999999", "fd:x", "EXEC"] {
             assert_eq!(Ready::parse(text.as_bytes()), None, "{text}");
-        }
-    }
-
-    #[test]
-    fn messages() {
-        for message in ["READY=1", "READY=1\n", "STATUS=up\nREADY=1\nMAINPID=7"] {
-            assert_eq!(news(message.as_bytes()), Some(Event::Ready), "{message}");
-        }
-        for message in ["", "READY=0", "XREADY=1", "WATCHDOG=0", "WATCHDOG=trigger", "READY=10", "STATUS=READY=1"] {
-            assert_eq!(news(message.as_bytes()), None, "{message}");
-        }
-        for message in ["WATCHDOG=1", "STATUS=x\nWATCHDOG=1\n"] {
-            assert_eq!(news(message.as_bytes()), Some(Event::Alive), "{message}");
         }
     }
 }

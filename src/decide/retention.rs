@@ -1,7 +1,7 @@
 //! The names in a logdir: which are ours, which number comes next, which are old enough to go.
 
 use super::text::Text;
-use super::time::{Span, number};
+use super::time::{Span, number_and_unit};
 use super::word::Word;
 
 /// vsrun's own records.
@@ -22,18 +22,63 @@ pub struct Rules {
     pub files: u64,
 }
 
-/// A file name, with a NUL at its end: `vsrun.log.18446744073709551615` is the longest.
+/// A file name, with a NUL at its end.
 pub type FileName = Text<64>;
+
+/// The highest number of a renamed file. Longer ones are dates, or planted to bring the counting to its end.
+pub const LAST: u32 = 999_999;
 
 /// The number of a renamed file of that name: `logfile.7` of `logfile` is 7. None for any other name, also for
 /// `logfile.07`, which vsrun never writes.
-pub fn generation(name: &[u8], of: Word) -> Option<u64> {
-    let digits = name.strip_prefix(of.to_bytes())?.strip_prefix(b".")?;
-    number(digits).filter(|_| digits.first() != Some(&b'0'))
+pub fn generation(name: &[u8], of: Word) -> Option<u32> {
+    match numbered(name, of) {
+        Some((number, b"")) => Some(number),
+        Some(_) | None => None,
+    }
+}
+
+/// The number that a name takes, so that no other file may have it: also `logfile.7.gz` was `logfile.7` once.
+pub fn taken(name: &[u8], of: Word) -> Option<u32> {
+    numbered(name, of).filter(|(_, rest)| rest.is_empty() || rest.starts_with(b".")).map(|(number, _)| number)
+}
+
+/// The number in a name, and what follows it.
+fn numbered(name: &[u8], of: Word) -> Option<(u32, &[u8])> {
+    let rest = name.strip_prefix(of.to_bytes())?.strip_prefix(b".")?;
+    let (number, after) = number_and_unit(rest)?;
+    let is_ours = rest.first() != Some(&b'0') && number <= LAST.into();
+    Some((u32::try_from(number).ok().filter(|_| is_ours)?, after))
+}
+
+/// The lowest of the numbers that were met, as many as are removed in one pass through a directory.
+#[derive(Clone, Debug)]
+pub struct Lowest([u32; 32]);
+
+impl Default for Lowest {
+    fn default() -> Self {
+        Self([u32::MAX; 32])
+    }
+}
+
+impl Lowest {
+    /// Takes a number, and forgets the highest one.
+    pub fn note(&mut self, number: u32) {
+        if let Some(highest) = self.0.iter_mut().max()
+            && number < *highest
+        {
+            *highest = number;
+        }
+    }
+
+    /// Takes the lowest one away.
+    pub fn pop(&mut self) -> Option<u32> {
+        let lowest = self.0.iter_mut().min()?;
+        Some(core::mem::replace(lowest, u32::MAX)).filter(|number| *number < u32::MAX)
+    }
 }
 
 /// The name of a renamed file, as [`generation`] reads it.
-pub fn renamed(of: Word, generation: u64) -> FileName {
+pub fn renamed(of: Word, generation: u32) -> FileName {
     use core::fmt::Write;
     let mut name = FileName::new();
     name.push(of.to_bytes());
@@ -102,13 +147,40 @@ mod tests {
             "logfile.01",
             "logfile.1.gz",
             "logfile.-1",
+            "logfile.1000000",
+            "logfile.20261101",
+            "logfile.18446744073709551615",
             "logfile.18446744073709551616",
             "xlogfile.1",
             "vsrun.log.1",
         ] {
             assert_eq!(generation(name.as_bytes(), OUTPUT), None, "{name}");
         }
-        assert_eq!(renamed(RECORDS, u64::MAX).as_bytes(), b"vsrun.log.18446744073709551615\0");
+        assert_eq!(renamed(RECORDS, LAST).as_bytes(), b"vsrun.log.999999\0");
+    }
+
+    #[test]
+    fn a_number_stays_taken_when_its_file_gets_a_suffix() {
+        for (name, number) in [
+            ("logfile.7", Some(7)),
+            ("logfile.7.gz", Some(7)),
+            ("logfile.999999.", Some(999_999)),
+            ("logfile.7gz", None),
+            ("logfile.7-old", None),
+            ("logfile.20261101.gz", None),
+            ("logfile.gz", None),
+            ("logfile", None),
+        ] {
+            assert_eq!(taken(name.as_bytes(), OUTPUT), number, "{name}");
+        }
+    }
+
+    #[test]
+    fn the_lowest_numbers_come_first() {
+        let mut lowest = Lowest::default();
+        (1..=100).rev().for_each(|number| lowest.note(number));
+        let found: Vec<u32> = core::iter::from_fn(|| lowest.pop()).collect();
+        assert_eq!(found, (1..=32).collect::<Vec<_>>());
     }
 
     #[test]

@@ -9,7 +9,7 @@ use super::time::number;
 pub struct Signal(u8);
 
 /// The names of 1 to 31, as on every Linux but alpha, mips, parisc and sparc, for which vsrun is not built.
-const NAMES: [&str; 31] = [
+pub const NAMES: [&str; 31] = [
     "HUP", "INT", "QUIT", "ILL", "TRAP", "ABRT", "BUS", "FPE", "KILL", "USR1", "SEGV", "USR2", "PIPE", "ALRM", "TERM",
     "STKFLT", "CHLD", "CONT", "STOP", "TSTP", "TTIN", "TTOU", "URG", "XCPU", "XFSZ", "VTALRM", "PROF", "WINCH", "IO",
     "PWR", "SYS",
@@ -27,6 +27,8 @@ impl Signal {
     pub const HUP: Self = Self(1);
     /// The terminal's interrupt.
     pub const INT: Self = Self(2);
+    /// The terminal's quit key.
+    pub const QUIT: Self = Self(3);
     /// Something is wrong with you: leave a core.
     pub const ABRT: Self = Self(6);
     /// End at once; cannot be caught.

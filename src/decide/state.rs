@@ -8,6 +8,9 @@ use super::policy::{Policy, Restart};
 use super::signal::Signal;
 use super::time::{Span, Time};
 
+/// A run of this length, or of the longest pause where that is shorter, ends a series of consecutive failures.
+const SOUND_LIFE: Span = Span::secs(10);
+
 /// All that the manager remembers.
 #[derive(Clone, Debug)]
 pub struct State {
@@ -29,6 +32,8 @@ pub struct State {
     pub(super) shortage: Span,
     /// Until when the server has to say that it lives, where that matters.
     pub(super) silence: Option<Time>,
+    /// The watchdog time of this run: that of `--watchdog`, until the server sets another.
+    pub(super) watchdog: Option<Span>,
     /// Whether it has not, in this life.
     pub bitten: bool,
 }
@@ -43,6 +48,9 @@ pub enum Phase {
     Up,
     /// The server has been asked to end; what then.
     Stopping { next: Next, until: Option<Time> },
+    /// The server has ended. What is left of its group or of its tree has been asked to exit, or has been killed. The
+    /// server's own end is known once the rest of its group has ended.
+    Clearing { next: Next, exit: Option<Exit>, until: Option<Time>, killed: bool },
     /// The handler runs.
     Handling { exit: Exit, until: Option<Time>, pause: Pause },
     /// The handler took too long and has been asked to end.
@@ -111,6 +119,7 @@ impl State {
             passed: 0,
             shortage: Span::ZERO,
             silence: None,
+            watchdog: policy.watchdog,
             bitten: false,
         }
     }
@@ -122,6 +131,7 @@ impl State {
             Phase::Done => None,
             Phase::Starting { until }
             | Phase::Stopping { until, .. }
+            | Phase::Clearing { until, .. }
             | Phase::Handling { until, .. }
             | Phase::Refusing { until, .. }
             | Phase::Quitting { until } => until,
@@ -132,14 +142,48 @@ impl State {
         }
     }
 
-    /// Whether it died by a signal that was passed on to it: that is what somebody asked for.
-    pub fn was_passed(&self, exit: Exit) -> bool {
+    /// Whether a signal ended the server that was forwarded to it in this run.
+    pub fn was_forwarded(&self, exit: Exit) -> bool {
         exit.signal().is_some_and(|signal| self.passed & signal.bit() != 0)
+    }
+
+    /// Whether a forwarded signal asked for this end. A signal that tells a server something else (USR1, a real-time
+    /// signal) and ends it nevertheless has found a server that did not handle it: that is a crash.
+    fn was_requested(&self, policy: &Policy, exit: Exit) -> bool {
+        const REQUESTS: [Signal; 5] = [Signal::TERM, Signal::INT, Signal::QUIT, Signal::HUP, Signal::KILL];
+        self.was_forwarded(exit)
+            && exit.signal().is_some_and(|signal| signal == policy.stop_signal || REQUESTS.contains(&signal))
+    }
+
+    /// The server's run is over. One that was long enough interrupts the series of consecutive failures.
+    pub(super) fn end_run(&mut self, policy: &Policy, now: Time) {
+        self.shortage = Span::ZERO;
+        if now.since(self.since) >= SOUND_LIFE.min(policy.delay.1) {
+            self.row = 0;
+        }
+    }
+
+    /// The end as the exit status shows it: a listed one is a success, unless the watchdog forced it.
+    pub(super) fn judge(&self, policy: &Policy, ending: Ending) -> Ending {
+        let judge = |exit| {
+            if !policy.success.contains(exit) {
+                exit
+            } else if self.bitten {
+                Exit::Signal { signal: Signal::ABRT, core: false }
+            } else {
+                Exit::SUCCESS
+            }
+        };
+        match ending {
+            Ending::Server(exit) => Ending::Server(judge(exit)),
+            Ending::GaveUp(exit) => Ending::GaveUp(judge(exit)),
+            Ending::Stopped | Ending::Failed(_) => ending,
+        }
     }
 
     /// Whether an end of the server leads to a restart. What somebody asked for is not unexpected.
     pub(super) fn is_unexpected(&self, policy: &Policy, exit: Exit) -> bool {
-        let passed = self.was_passed(exit);
+        let passed = self.was_requested(policy, exit);
         match policy.restart {
             Restart::Always => true,
             Restart::No => false,
@@ -151,8 +195,8 @@ impl State {
     }
 
     /// The server has said that it lives, and has to say so again in time.
-    pub(super) fn heed(&mut self, policy: &Policy, now: Time) -> Action {
-        self.silence = policy.watchdog.map(|span| now.after(span));
+    pub(super) fn heed(&mut self, now: Time) -> Action {
+        self.silence = self.watchdog.map(|span| now.after(span));
         Action::Wait
     }
 

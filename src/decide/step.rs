@@ -25,6 +25,8 @@ pub enum Step {
     Number(Word),
     /// A process group of its own in the foreground of the terminal on descriptor 0.
     Foreground,
+    /// A process group of its own, in the background of the terminal.
+    Group,
     /// The nice value.
     Nice(i32),
     /// What is added to the score by which the kernel chooses when memory is out.
@@ -39,6 +41,13 @@ pub enum Step {
     Sockets(u16),
     /// Who is watched: `WATCHDOG_PID`.
     Watchdog,
+    /// The logdir as working directory, through the descriptor that vsrun has of it.
+    LogDir(Word),
+    /// The directory that vsrun was called in, from a manager that has left it: its path, and which one it was. By then
+    /// another one may have that path; that one is left to the next step.
+    CallersDir(Word, (u64, u64)),
+    /// The other directory that has that path, entered with the rights of the server.
+    ReplacedDir(Word),
     /// Change the root directory.
     Root(Word),
     /// Change the working directory.
@@ -46,6 +55,10 @@ pub enum Step {
     /// See that this working directory is inside of the root: a link to one of our own descriptors, which somebody may
     /// have planted in there, leads out of it (CVE-2024-21626).
     Inside(Word),
+    /// Block the signals: the user must not reach the process until the exec.
+    BlockSignals,
+    /// Leave the caller's session keyring for one of its own.
+    Keyring,
     /// Supplementary groups.
     Groups(&'static [u32]),
     /// Real, effective and saved group id.
@@ -69,8 +82,10 @@ pub enum Step {
     NoNewPrivileges,
     /// The file mode creation mask.
     Umask(u32),
-    /// No descriptor above 2 but those that are meant for it.
+    /// Close every descriptor above 2 except those that are meant for it.
     Descriptors,
+    /// The same at the exec, for a process that has nothing to hide and may still fail.
+    SealDescriptors,
     /// The end of a pipe, under the number where the program says that it is ready.
     Ready(i32),
     /// Begin a rule set of Landlock, which handles these rights.
@@ -95,6 +110,9 @@ pub enum Rights {
     Gone,
     /// Those that could be had back stay, until some are chosen.
     Stay,
+    /// All are gone except a harmless one that is not in this set, which the server has: a process with a capability
+    /// that the server does not have cannot be traced by it.
+    Spare(u64),
 }
 
 impl fmt::Display for Step {
@@ -139,6 +157,12 @@ impl Step {
             Self::Output => ("redirect standard output and error", Nothing, ""),
             Self::Sockets(count) => ("hand over the sockets: ", Number(count.into()), ""),
             Self::Watchdog => ("be watched", Nothing, ""),
+            Self::LogDir(dir) | Self::CallersDir(dir, _) | Self::ReplacedDir(dir) => {
+                ("change directory to '", Text(dir), "'")
+            }
+            Self::BlockSignals => ("block the signals", Nothing, ""),
+            Self::Keyring => ("join a session keyring of its own", Nothing, ""),
+            Self::Group => ("lead a process group", Nothing, ""),
             Self::Root(dir) => ("change root to '", Text(dir), "'"),
             Self::Dir(dir) => ("change directory to '", Text(dir), "'"),
             Self::Inside(dir) => ("prove that '", Text(dir), "' is inside of the root"),
@@ -150,7 +174,7 @@ impl Step {
             Self::Capabilities(caps) => ("keep just --caps ", Text(caps.list), ""),
             Self::NoNewPrivileges => ("set --no-new-privs", Nothing, ""),
             Self::Umask(_) => ("set the umask", Nothing, ""),
-            Self::Descriptors => ("close the descriptors", Nothing, ""),
+            Self::Descriptors | Self::SealDescriptors => ("close the descriptors", Nothing, ""),
             Self::Ready(number) => ("open descriptor ", Number(number.into()), " of --ready"),
             Self::Ruleset(_) => ("make a rule set of Landlock", Nothing, ""),
             Self::Allow(Rule::Path(Reach::Ro, path), _) => ("allow --ro '", Text(path), "'"),

@@ -8,8 +8,9 @@ use super::environ::Environ;
 use super::error::{Error, Result};
 use super::facts::{Facts, Terminal};
 use super::flags::Id;
+use super::notify::is_for_us;
 use super::options::Options;
-use super::ready::{NOTIFY_SOCKET, Ready};
+use super::ready::Ready;
 use super::retention::Rules;
 use super::step::{Rights, Step};
 use super::text::parts;
@@ -31,6 +32,17 @@ pub struct Program {
     pub env: Environ,
 }
 
+/// The server's environment before the options that set variables.
+pub fn base(options: &Options, facts: &Facts<'_>, identity: Option<&Identity>) -> Environ {
+    let nothing = Environ::default();
+    let mut env = if options.has(Id::ClearEnv) { &nothing } else { &facts.env }.of(identity);
+    if options.stays() {
+        // vsrun reports there itself.
+        env.remove(&is_for_us);
+    }
+    env
+}
+
 /// The server: all the way in, and down.
 ///
 /// # Errors
@@ -42,12 +54,7 @@ pub fn server(
     identity: Option<&Identity>,
     change: Option<&Identity>,
 ) -> Result<Program> {
-    let nothing = Environ::default();
-    let mut env = if options.has(Id::ClearEnv) { &nothing } else { &facts.env }.of(identity);
-    if options.stays() {
-        // vsrun reports there itself.
-        env.remove(&|name| name == NOTIFY_SOCKET);
-    }
+    let mut env = base(options, facts, identity);
     for entry in facts.env_dir.iter().chain(&options.env).copied() {
         env.put(entry);
     }
@@ -84,7 +91,14 @@ pub fn server(
         steps.push(Step::Sockets(sockets));
     }
     steps.extend(options.watchdog.map(|_| Step::Watchdog));
-    steps.extend(directories(options, facts)?);
+    let (root, inside) = directories(options, facts)?;
+    let has_no_other = options.work_dir.is_none() && options.root.is_none();
+    steps.extend(options.logdir.filter(|_| has_no_other).map(|(dir, _)| Step::LogDir(dir)));
+    let is_late = closes_at_exec(options, change);
+    if !is_late {
+        close(&mut steps, Step::Descriptors, options);
+    }
+    steps.extend_from_slice(&root);
     privileges(&mut steps, identity, change, if options.caps.is_some() { Rights::Stay } else { Rights::Gone });
     steps.extend(options.caps.map(Step::Capabilities));
     let confined = options.confine.steps(facts.landlock, options.work_dir)?;
@@ -92,14 +106,33 @@ pub fn server(
         steps.push(Step::NoNewPrivileges);
     }
     steps.extend(options.umask.map(Step::Umask));
-    steps.push(Step::Descriptors);
+    steps.extend_from_slice(&inside);
+    if is_late {
+        close(&mut steps, Step::SealDescriptors, options);
+    }
+    steps.extend(confined);
+    finish(&mut steps, Step::Exec(command));
+    let paths = search(command, env.get(b"PATH"));
+    Ok(Program { steps, paths, argv, env })
+}
+
+/// Whether the descriptors end at the exec only, and not before the root and the user are changed.
+///
+/// A path in a jail, and that of execve(2) is one, may lead through /proc/self/fd: after that there is nothing to find.
+/// Without another root or user there is nothing to protect, and vsrun, as long as it may still fail, keeps what it needs to
+/// undo the start. (A janitor for that would be the child of a server that is PID 1.) A process in the server's control
+/// group cannot remove it, so there a janitor does.
+fn closes_at_exec(options: &Options, change: Option<&Identity>) -> bool {
+    let keeps_all = options.root.is_none() && options.cgroup.is_none() && change.is_none();
+    keeps_all && !options.stays() && !options.background
+}
+
+#[inline(never)]
+fn close(steps: &mut Vec<Step>, how: Step, options: &Options) {
+    steps.push(how);
     if let Some(Ready::Newline(number)) = options.ready {
         steps.push(Step::Ready(number));
     }
-    steps.extend(confined);
-    steps.push(Step::Exec(command));
-    let paths = search(command, env.get(b"PATH"));
-    Ok(Program { steps, paths, argv, env })
 }
 
 /// Clean signals, and the right place among sessions and terminals.
@@ -109,6 +142,10 @@ fn session(options: &Options, facts: &Facts<'_>) -> Vec<Step> {
         (true, false) if options.has(Id::Stdin) && facts.terminal == Terminal::Ours && options.user.is_none() => {
             vec![Step::Foreground, Step::Signals]
         }
+        // As any other job in the background: it is stopped when it reads, and takes no key from the shell.
+        (true, false) if options.has(Id::Stdin) && facts.terminal == Terminal::Background && options.user.is_none() => {
+            vec![Step::Signals, Step::Group]
+        }
         (true, _) => vec![Step::Signals, Step::Session],
         // Detached, it is in the session of a leader that is gone: no terminal is left.
         (false, true) => vec![Step::Signals],
@@ -117,26 +154,41 @@ fn session(options: &Options, facts: &Facts<'_>) -> Vec<Step> {
     }
 }
 
-/// Into the root, and then into the working directory inside of it.
+/// Two parts: the way into the root, which may need root's rights; and the working directory, which is entered as the
+/// user, who must not be shown a directory that he may not search.
 #[inline(never)]
-fn directories(options: &Options, facts: &Facts<'_>) -> Result<Vec<Step>> {
-    let mut steps = Vec::new();
-    // A detached manager stands in /, so the caller's directory has to be named.
-    let moved = options.background && options.stays();
-    if let Some(root) = options.root {
-        steps.push(Step::Root(if moved { absolute(root, facts)? } else { root }));
-        steps.push(Step::Dir(c"/"));
+fn directories(options: &Options, facts: &Facts<'_>) -> Result<(Vec<Step>, Vec<Step>)> {
+    let (mut root, mut inside) = (Vec::new(), Vec::new());
+    let moved = moves(options, facts);
+    if let Some(dir) = options.root {
+        root.push(Step::Root(if moved { absolute(dir, facts)? } else { dir }));
+        root.push(Step::Dir(c"/"));
     }
     match (options.work_dir, options.root, options.logdir) {
-        (Some(dir), Some(_), _) => steps.extend([Step::Dir(dir), Step::Inside(dir)]),
-        (Some(dir), None, _) | (None, None, Some((dir, _))) => {
-            steps.push(Step::Dir(if moved { absolute(dir, facts)? } else { dir }));
+        (Some(dir), Some(_), _) => inside.extend([Step::Dir(dir), Step::Inside(dir)]),
+        (Some(dir), None, _) => inside.push(Step::Dir(if moved { absolute(dir, facts)? } else { dir })),
+        (None, None, None) if moved => {
+            let dir = absolute(c".", facts)?;
+            root.push(Step::CallersDir(dir, facts.cwd_identity));
+            inside.push(Step::ReplacedDir(dir));
         }
-        (None, Some(_), _) => {}
-        (None, None, None) if moved => steps.push(Step::Dir(absolute(c".", facts)?)),
-        (None, None, None) => {}
+        (None, _, _) => {}
     }
-    Ok(steps)
+    Ok((root, inside))
+}
+
+/// Whether vsrun is in `/` when it starts the server: detached, or at a restart, so that it pins no mount. Where the
+/// caller's directory has no name, it stays there.
+pub fn moves(options: &Options, facts: &Facts<'_>) -> bool {
+    options.stays() && (options.background || facts.cwd.is_some())
+}
+
+/// The last steps. Where the ids were changed, signals have been blocked meanwhile.
+fn finish(steps: &mut Vec<Step>, last: Step) {
+    if steps.contains(&Step::BlockSignals) {
+        steps.push(Step::Signals);
+    }
+    steps.push(last);
 }
 
 /// Groups first, while there is still the right to set them; the user id last, and with it the capabilities; then the
@@ -144,12 +196,16 @@ fn directories(options: &Options, facts: &Facts<'_>) -> Result<Vec<Step>> {
 #[inline(never)]
 fn privileges(steps: &mut Vec<Step>, identity: Option<&Identity>, change: Option<&Identity>, rights: Rights) {
     if let Some(Identity { uid, gid, groups, .. }) = change {
+        // Twice: as root, where no quota can be used up, so that root's keys are gone; and as the user, whose keyring
+        // it then is.
+        steps.extend([Step::BlockSignals, Step::Keyring]);
         steps.push(Step::Groups(groups.clone().leak()));
         steps.push(Step::Gid(*gid));
         steps.push(Step::Uid(*uid, rights));
+        steps.push(Step::Keyring);
     }
     // Root's are its own.
-    if identity.is_some_and(|identity| identity.uid != 0) && (change.is_some() || rights == Rights::Gone) {
+    if identity.is_some_and(|identity| identity.uid != 0) && (change.is_some() || rights != Rights::Stay) {
         steps.push(Step::Rights(rights));
     }
     if let Some(Identity { uid, gid, groups, .. }) = change {
@@ -168,17 +224,18 @@ pub fn beside(
     env: Environ,
     identity: Option<&Identity>,
     change: Option<&Identity>,
+    rights: Rights,
 ) -> Program {
-    let mut steps = vec![Step::Signals, Step::Session, Step::Input, Step::Output, Step::Dir(c"/")];
-    privileges(&mut steps, identity, change, Rights::Gone);
-    steps.push(Step::Descriptors);
-    steps.push(Step::Exec(command));
+    let mut steps = vec![Step::Signals, Step::Session, Step::Input, Step::Output, Step::Descriptors, Step::Dir(c"/")];
+    privileges(&mut steps, identity, change, rights);
+    finish(&mut steps, Step::Exec(command));
     Program { steps, paths, argv, env }
 }
 
 /// vsrun's own writer, beside the server and with the same signals blocked as vsrun.
 pub fn writer(rules: Rules, change: Option<&Identity>) -> Program {
     let mut steps = vec![Step::Session, Step::Input, Step::Output, Step::Dir(c"/")];
+    // It executes nothing, so it stays a process that cannot be traced.
     privileges(&mut steps, change, change, Rights::Gone);
     steps.push(Step::Write(rules));
     Program { steps, paths: Vec::new(), argv: Vec::new(), env: Environ::default() }
@@ -196,6 +253,11 @@ pub fn search(command: Word, path: Option<&[u8]>) -> Vec<Word> {
         dir => word([dir, b"/", command.to_bytes()].concat()),
     })
     .collect()
+}
+
+/// What is left to a process beside the server: one harmless capability that the server does not have.
+pub fn spare(options: &Options) -> Rights {
+    Rights::Spare(options.caps.map_or(0, |caps| caps.set))
 }
 
 /// The path from the caller's directory on.

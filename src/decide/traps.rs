@@ -71,6 +71,9 @@ impl Traps {
     }
 }
 
+/// The actions, for messages; `forward` may name another signal.
+pub const ACTIONS: &[u8] = b"STOP,RESTART,REOPEN,IGNORE,FORWARD";
+
 /// Reads `SIGNAL=ACTION`. KILL and STOP cannot be trapped, and CHLD tells of children.
 pub fn parse(text: &[u8]) -> Option<(Signal, Trap)> {
     let mut halves = parts(text, b'=');

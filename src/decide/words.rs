@@ -73,15 +73,16 @@ impl Unread {
     pub fn read(self, contents: &[u8]) -> Result<Words> {
         let first = self.before.len();
         let mut words = Words { list: self.before, file: None };
-        let mut lines = Vec::new();
+        let (mut lines, mut ends) = (Vec::new(), false);
         for (line, number) in parts(contents, b'\n').zip(1usize..) {
             let text = line.trim_ascii();
             if text.is_empty() || text.starts_with(b"#") {
                 continue;
             }
-            if text.contains(&0) {
+            ends |= text == b"--";
+            if let Some(fault) = fault(text, ends) {
                 let file = Clean(self.file.to_bytes());
-                return Err(Error::usage(format_args!("{file}:{number}: a NUL is no part of an argument")));
+                return Err(Error::usage(format_args!("{file}:{number}: {fault}")));
             }
             words.list.push(word(text.to_vec()));
             lines.push(number);
@@ -89,6 +90,26 @@ impl Unread {
         words.list.extend(self.after);
         words.file = Some(File { name: self.file, first, lines });
         Ok(words)
+    }
+}
+
+/// Why a line is no argument, or surely not the one that was meant. The words of COMMAND, which follow `--`, are
+/// taken as they are.
+fn fault(text: &[u8], of_command: bool) -> Option<&'static str> {
+    let is_quoted = |text: &[u8]| matches!(text, [first @ (b'"' | b'\''), .., last] if first == last);
+    let value = text.iter().position(|byte| *byte == b'=').and_then(|at| text.get(at + 1..));
+    if text.contains(&0) {
+        Some("a NUL is no part of an argument")
+    } else if of_command {
+        None
+    } else if is_quoted(text) || text.starts_with(b"-") && value.is_some_and(is_quoted) {
+        Some("quotes are kept literally: write it without")
+    } else if text.starts_with(b"-") && text.windows(2).any(|pair| pair == b" #") {
+        Some("a comment needs a line of its own")
+    } else if matches!(text, [b'-', b'a'..=b'z', b' ', ..]) {
+        Some("one argument a line: the value goes on the next one")
+    } else {
+        None
     }
 }
 
@@ -109,6 +130,24 @@ mod tests {
         let places: Vec<String> = (0..7).map(|word| words.place(word)).collect();
         assert_eq!(places, ["f: ", "f:3: ", "f:4: ", "f:6: ", "f:7: ", "f: ", "f: "]);
         assert_eq!(unread(&[], &[]).read(b"").unwrap().list.len(), 0);
+    }
+
+    #[test]
+    fn a_line_that_was_surely_not_meant_is_found_where_it_stands() {
+        for (line, fault) in [
+            ("--env=\"A=b c\"", "quotes"),
+            ("'web'", "quotes"),
+            ("--user=root  # the user", "comment"),
+            ("-u root", "one argument"),
+        ] {
+            let error = unread(&[], &[]).read(format!("# x\n{line}\n--\nx").as_bytes()).unwrap_err();
+            assert!(error.text.starts_with("f:2: ") && error.text.contains(fault), "{}", error.text);
+            // What is COMMAND's is its own.
+            assert!(unread(&[], &[]).read(format!("--\n{line}").as_bytes()).is_ok());
+        }
+        for line in ["--env=A=\"b\" c", "A=b # c", "--work-dir=/a b#c", "--pidfile=/x"] {
+            assert!(unread(&[], &[]).read(line.as_bytes()).is_ok(), "{line}");
+        }
     }
 
     #[test]

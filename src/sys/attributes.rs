@@ -1,8 +1,10 @@
 //! Attributes of a process that a program inherits. Each is read back: what only says it was set is found out.
 
-use rustix::fs::{Mode, OFlags, open};
+use std::os::fd::AsFd;
 
-use super::{Result, check_long, verified};
+use rustix::fs::{Mode, OFlags, openat};
+
+use super::{Errno, Result, check_long, verified, walk};
 
 /// Sets the nice value.
 ///
@@ -31,12 +33,27 @@ pub fn set_limit(resource: u8, soft: u64, hard: u64) -> Result<()> {
     verified(found == new)
 }
 
+/// The greatest limit of a resource that this process may set without a capability.
+pub fn hard_limit(resource: u8) -> u64 {
+    let (mut found, nothing) = ([0u64; 2], core::ptr::null::<u64>());
+    // SAFETY: the kernel's `struct rlimit64` is these two numbers.
+    let _ = unsafe { libc::syscall(libc::SYS_prlimit64, 0, libc::c_long::from(resource), nothing, found.as_mut_ptr()) };
+    let [_, hard] = found;
+    hard
+}
+
 /// Sets what is added to the process's score when memory is out, given in decimal.
 ///
 /// # Errors
-/// ENOENT without /proc; EACCES for less than it had, without the right to it.
+/// ENOENT without /proc; ENODEV where that is another file system; EACCES for less than it had, without the right to it.
 pub fn set_oom_score(value: &[u8]) -> Result<()> {
-    let file = open(c"/proc/self/oom_score_adj", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())?;
+    // In a root that somebody has filled, /proc may be a directory, and the name a link to any file.
+    let proc = walk::handle(None, c"/proc")?;
+    if !walk::is_procfs(proc.as_fd())? {
+        return Err(Errno::NODEV);
+    }
+    let flags = OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+    let file = openat(&proc, c"self/oom_score_adj", flags, Mode::empty())?;
     rustix::io::write(&file, value)?;
     let mut found = [0; 8];
     let count = rustix::io::pread(&file, &mut found, 0)?;

@@ -1,11 +1,11 @@
-//! A descriptor that would be left open: whether it is closed at exec tells whether the others are.
+//! A descriptor that is open in vain: whether it has been closed shows whether the others have been.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::{Mode, OFlags, open};
 use rustix::io::{FdFlags, fcntl_getfd};
 
-use super::{Result, fd, verified};
+use super::{Errno, Result, fd, verified};
 
 /// Makes standard input `/dev/null`, and answers the descriptor that it was opened as, which stays open over exec.
 /// Where there is no such device, standard input is an empty pipe, and nothing is told by it.
@@ -27,11 +27,21 @@ pub fn install(input: BorrowedFd<'_>) -> Result<OwnedFd> {
     rustix::io::dup(input)
 }
 
+/// Looks at it after all descriptors but those of the program were to be closed.
+///
+/// # Errors
+/// EPERM when it is still open.
+pub fn look(canary: OwnedFd) -> Result<()> {
+    let found = fcntl_getfd(&canary);
+    core::mem::forget(canary);
+    verified(found == Err(Errno::BADF))
+}
+
 /// Looks at it after all descriptors were to end at exec, and leaves it to that.
 ///
 /// # Errors
 /// EPERM when it would live on.
-pub fn look(canary: OwnedFd) -> Result<()> {
+pub fn look_for_end(canary: OwnedFd) -> Result<()> {
     let flags = fcntl_getfd(&canary)?;
     core::mem::forget(canary);
     verified(flags.contains(FdFlags::CLOEXEC))

@@ -17,6 +17,29 @@ pub fn may_change_ids() -> bool {
     get().is_ok_and(|[effective, ..]| effective & BOTH == BOTH)
 }
 
+/// Whether the program's file has given a capability: one is permitted that the caller cannot have passed on, which only
+/// an ambient one is. Root has all of them without a file, unless SECBIT_NOROOT is set. What cannot be found out counts as
+/// given.
+pub fn are_of_the_file(is_root: bool) -> bool {
+    const SECBIT_NOROOT: i32 = 1;
+    if is_root && control(libc::PR_GET_SECUREBITS, 0, 0) & SECBIT_NOROOT == 0 {
+        return false;
+    }
+    let permitted = get().map_or(u64::MAX, |[_, low, _, _, high, _]| u64::from(high) << 32 | u64::from(low));
+    let is_ambient = |number| control(libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_IS_SET, number) == 1;
+    (0..64).any(|number| permitted >> number & 1 == 1 && !is_ambient(number))
+}
+
+/// Whether CAP_KILL is in force: signals reach processes of every user.
+pub fn may_kill() -> bool {
+    get().is_ok_and(|[effective, ..]| effective & 1 << 5 != 0)
+}
+
+/// Whether CAP_NET_BIND_SERVICE is in force: ports that are kept for root can be had.
+pub fn may_bind_low_ports() -> bool {
+    get().is_ok_and(|[effective, ..]| effective & 1 << 10 != 0)
+}
+
 fn get() -> Result<Sets> {
     let (mut header, mut sets) = (HEADER, [u32::MAX; 6]);
     // SAFETY: header and sets as version 3 has them, both ours.
@@ -51,6 +74,40 @@ pub fn give_up(permitted_stay: bool) -> Result<()> {
     if found == wanted { Ok(()) } else { set(&wanted) }
 }
 
+/// Those that give next to nothing, the best first: CAP_WAKE_ALARM and CAP_BLOCK_SUSPEND, which a server's machine has no
+/// use for; where a container has neither, CAP_NET_BIND_SERVICE and CAP_AUDIT_WRITE.
+const HARMLESS: [u32; 4] = [35, 36, 10, 29];
+
+/// The harmless capability that this process could keep, if there is one besides those of a set.
+#[inline(never)]
+pub fn spare(not_these: u64) -> Option<u32> {
+    let [_, low, _, _, high, _] = get().unwrap_or_default();
+    let permitted = (u64::from(high) << 32 | u64::from(low)) & !not_these;
+    HARMLESS.into_iter().find(|number| permitted >> number & 1 == 1)
+}
+
+/// Gives up all capabilities except one harmless one that is not in this set, if there is one: programs inherit it. The
+/// kernel lets no process trace another one, or use its /proc/PID/root and descriptors, that has a capability which the
+/// first does not have. A program that grants rights (sudo) starts without it.
+///
+/// # Errors
+/// Those of capset(2); EPERM when others are still there.
+pub fn keep_spare(not_these: u64) -> Result<()> {
+    let keep = |number: u32| {
+        let bits = 1u64 << number;
+        let [low, high] = [bits & 0xffff_ffff, bits >> 32].map(|half| u32::try_from(half).unwrap_or(0));
+        set(&[low, low, low, high, high, high])?;
+        raise(number.cast_signed())
+    };
+    // Before Linux 4.3 nothing is ambient.
+    if spare(not_these).is_some_and(|number| keep(number).is_ok()) { Ok(()) } else { give_up(false) }
+}
+
+fn raise(number: i32) -> Result<()> {
+    check(control(libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_RAISE, number))?;
+    verified(control(libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_IS_SET, number) == 1)
+}
+
 /// Keeps exactly these, in all five sets: bounding, permitted, effective, inheritable and ambient.
 ///
 /// # Errors
@@ -58,6 +115,8 @@ pub fn give_up(permitted_stay: bool) -> Result<()> {
 #[inline(never)]
 pub fn keep_only(wanted: u64) -> Result<()> {
     let [_, low, low_inherited, _, high, high_inherited] = get()?;
+    // A plain user has nothing to drop, and may not change the bounding set.
+    let nothing = low == 0 && high == 0 && wanted == 0;
     // In force again, because the bounding set can only be changed with CAP_SETPCAP.
     set(&[low, low, low_inherited, high, high, high_inherited])?;
     let stays = |number: i32| number < 64 && wanted >> number & 1 == 1;
@@ -69,17 +128,14 @@ pub fn keep_only(wanted: u64) -> Result<()> {
         match (control(libc::PR_CAPBSET_READ, number, 0), stays(number)) {
             (1, true) | (-1, false) => {}
             (0, false) if number < 64 => {}
+            (1, false) if nothing && number < 64 => {}
             (-1, true) => return Err(last()),
             _ => return verified(false),
         }
     }
     let [low, high] = [wanted & 0xffff_ffff, wanted >> 32].map(|half| u32::try_from(half).unwrap_or(0));
     set(&[low, low, low, high, high, high])?;
-    for number in (0..64).filter(|number| stays(*number)) {
-        check(control(libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_RAISE, number))?;
-        verified(control(libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_IS_SET, number) == 1)?;
-    }
-    Ok(())
+    (0..64).filter(|number| stays(*number)).try_for_each(raise)
 }
 
 /// No program that this process executes gets more rights than it has, by no set-user-id and no capabilities of files.

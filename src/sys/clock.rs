@@ -40,11 +40,19 @@ fn ask(clock: libc::clockid_t) -> Spec {
 
 /// Milliseconds of the monotonic clock: never set back or forward.
 pub fn monotonic() -> u64 {
-    let now = ask(libc::CLOCK_MONOTONIC);
-    u64::try_from(now.seconds).unwrap_or(0).saturating_mul(1000) + u64::from(millis(&now))
+    in_millis(&ask(libc::CLOCK_MONOTONIC))
 }
 
-/// The same in microseconds, rounded up.
+/// Milliseconds since the boot, in which the kernel counts the age of processes: a suspended machine's time counts.
+pub fn boot() -> u64 {
+    in_millis(&ask(libc::CLOCK_BOOTTIME))
+}
+
+fn in_millis(spec: &Spec) -> u64 {
+    u64::try_from(spec.seconds).unwrap_or(0).saturating_mul(1000) + u64::from(millis(spec))
+}
+
+/// Microseconds of the monotonic clock, rounded up.
 pub fn monotonic_micros() -> u64 {
     let now = ask(libc::CLOCK_MONOTONIC);
     u64::try_from(now.seconds).unwrap_or(0).saturating_mul(1_000_000) + u64::try_from(now.nanos / 1000).unwrap_or(0) + 1

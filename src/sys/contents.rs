@@ -120,3 +120,8 @@ pub fn open_beneath(dir: BorrowedFd<'_>, name: &CStr) -> Result<OwnedFd> {
 pub fn link(dir: BorrowedFd<'_>, name: &CStr, buffer: &mut [u8]) -> Result<usize> {
     rustix::fs::readlinkat_raw(dir, name, buffer)
 }
+
+/// Whether an open file is on a procfs. Where it is not, what its files say may come from anyone.
+pub fn is_procfs(file: BorrowedFd<'_>) -> bool {
+    rustix::fs::fstatfs(file).is_ok_and(|about| about.f_type == rustix::fs::PROC_SUPER_MAGIC)
+}

@@ -1,10 +1,9 @@
 //! Files in a directory that is held open: made, compared, renamed, removed, listed.
 
 use core::ffi::CStr;
-use core::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, RawDir, RenameFlags, Stat};
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, Stat};
 
 use super::{Errno, Result};
 
@@ -12,7 +11,7 @@ use super::{Errno, Result};
 pub struct Dir(pub OwnedFd);
 
 /// What we ask about a file.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub struct About {
     /// Which file it is, on which file system.
     pub identity: (u64, u64),
@@ -79,15 +78,6 @@ impl Dir {
         Ok(Self(rustix::fs::open(path, flags, Mode::empty())?))
     }
 
-    /// The same, for one that was just made: whoever may have put a symbolic link in its place is found out.
-    ///
-    /// # Errors
-    /// Those of open(2); ENOTDIR for a symbolic link.
-    pub fn open_made(path: &CStr) -> Result<Self> {
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        Ok(Self(rustix::fs::open(path, flags, Mode::empty())?))
-    }
-
     /// Opens a directory only to find names in it: needs no right to read it.
     ///
     /// # Errors
@@ -144,15 +134,7 @@ impl Dir {
     /// # Errors
     /// EEXIST when there is one of the new name.
     pub fn rename(&self, old: &CStr, new: &CStr) -> Result<()> {
-        match rustix::fs::renameat_with(&self.0, old, &self.0, new, RenameFlags::NOREPLACE) {
-            // Before Linux 3.15, where a filter of system calls is older than that (EPERM), and where the file system has
-            // no such way: link(2) never replaces a file either.
-            Err(Errno::NOSYS | Errno::INVAL | Errno::PERM) => {
-                rustix::fs::linkat(&self.0, old, &self.0, new, AtFlags::empty())?;
-                rustix::fs::unlinkat(&self.0, old, AtFlags::empty())
-            }
-            result => Ok(result?),
-        }
+        super::walk::move_file(self.as_fd(), old, self, new)
     }
 
     /// Removes a name.
@@ -161,20 +143,6 @@ impl Dir {
     /// Those of unlink(2).
     pub fn unlink(&self, name: &CStr) -> Result<()> {
         rustix::fs::unlinkat(&self.0, name, AtFlags::empty())
-    }
-
-    /// Calls for each name. Allocates nothing.
-    ///
-    /// # Errors
-    /// Those of getdents(2).
-    pub fn each(&self, act: &mut dyn FnMut(&CStr)) -> Result<()> {
-        rustix::fs::seek(&self.0, rustix::fs::SeekFrom::Start(0))?;
-        let mut buffer = [MaybeUninit::uninit(); 2048];
-        let mut entries = RawDir::new(&self.0, &mut buffer);
-        while let Some(entry) = entries.next() {
-            act(entry?.file_name());
-        }
-        Ok(())
     }
 }
 
@@ -192,20 +160,17 @@ pub fn about(file: BorrowedFd<'_>) -> Result<About> {
     Ok(About::new(&rustix::fs::fstat(file)?))
 }
 
+/// The working directory, in place of a descriptor.
+pub fn here() -> BorrowedFd<'static> {
+    CWD
+}
+
 /// About a path, links followed.
 ///
 /// # Errors
 /// Those of stat(2).
 pub fn about_path(path: &CStr) -> Result<About> {
     Ok(About::new(&rustix::fs::statat(CWD, path, AtFlags::empty())?))
-}
-
-/// Makes a directory.
-///
-/// # Errors
-/// Those of mkdir(2).
-pub fn make(path: &CStr, mode: u32) -> Result<()> {
-    rustix::fs::mkdir(path, Mode::from_raw_mode(mode))
 }
 
 /// Gives whatever is open to a user and group.

@@ -41,11 +41,14 @@ unsafe fn strings(mut list: *const *const c_char, most: usize) -> Vec<&'static C
     words
 }
 
-/// Whether the program was started with more rights than its caller has: set-user-id, set-group-id, capabilities of
-/// the file, or a security module's transition (AT_SECURE of getauxval(3)).
+/// Whether the program was started with more rights than its caller has: set-user-id, set-group-id or capabilities of
+/// the file. AT_SECURE of getauxval(3) says so too where a security module has changed the domain, which is no reason to
+/// refuse.
 pub fn is_secure_mode() -> bool {
     // SAFETY: getauxval only reads what the kernel left at the start.
-    (unsafe { libc::getauxval(libc::AT_SECURE) }) != 0
+    let about = |what| unsafe { libc::getauxval(what) };
+    let ids_differ = about(libc::AT_UID) != about(libc::AT_EUID) || about(libc::AT_GID) != about(libc::AT_EGID);
+    about(libc::AT_SECURE) != 0 && (ids_differ || super::caps::are_of_the_file(about(libc::AT_EUID) == 0))
 }
 
 #[cfg(test)]

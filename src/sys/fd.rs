@@ -183,7 +183,7 @@ pub fn close_all_but(spared: Range<RawFd>) -> Result<()> {
 
 /// Calls for each open descriptor above 2, the slow way: what /proc lists, or every number that is allowed.
 #[inline(never)]
-fn each(act: &dyn Fn(RawFd)) -> Result<()> {
+pub(super) fn each(act: &dyn Fn(RawFd)) -> Result<()> {
     if let Ok(proc) = open(c"/proc/self/fd", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()) {
         let mut buffer = [MaybeUninit::uninit(); 1024];
         let mut dir = RawDir::new(&proc, &mut buffer);
@@ -210,7 +210,8 @@ fn each(act: &dyn Fn(RawFd)) -> Result<()> {
     Ok(())
 }
 
-fn borrow(number: RawFd) -> BorrowedFd<'static> {
+/// A descriptor of that number, to ask about; it need not be open.
+pub(super) fn borrow(number: RawFd) -> BorrowedFd<'static> {
     // SAFETY: for a question to the kernel about a number; a closed one is answered with EBADF.
     unsafe { BorrowedFd::borrow_raw(number.max(0)) }
 }

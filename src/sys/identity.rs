@@ -4,6 +4,7 @@
 //! threads; vsrun has one.
 
 use core::ffi::CStr;
+use std::os::fd::BorrowedFd;
 
 use rustix::thread::{Gid, Uid};
 
@@ -24,35 +25,58 @@ pub fn effective_gid() -> u32 {
     u32::try_from(id).unwrap_or(u32::MAX)
 }
 
-/// Changes the root directory, and nothing else: the working directory stays outside until it is changed too.
+/// Changes the root directory. The working directory is the same one then, with the name `/`.
 ///
 /// # Errors
-/// Those of chroot(2); EPERM when the root is still another directory.
-pub fn change_root(dir: &CStr) -> Result<()> {
-    change(dir, c"/", |dir| rustix::process::chroot(dir))
+/// Those of fchdir(2) and chroot(2); EPERM when the root is still another directory.
+#[inline(never)]
+pub fn change_root(dir: BorrowedFd<'_>) -> Result<()> {
+    let there = dir::about(dir)?.identity;
+    rustix::process::fchdir(dir)?;
+    rustix::process::chroot(c".")?;
+    verified(dir::about_path(c"/")?.identity == there)
 }
 
 /// Changes the working directory.
 ///
 /// # Errors
 /// Those of chdir(2); EPERM when it is still another one.
-pub fn change_dir(dir: &CStr) -> Result<()> {
-    change(dir, c".", |dir| rustix::process::chdir(dir))
+/// Leaves the working directory for `/`, as far as that goes.
+pub fn leave_dir() {
+    let _ = rustix::process::chdir(c"/");
 }
 
-/// Goes there, and looks whether the place that means it is the same directory then.
+/// Goes there, and looks whether the working directory is the same directory then.
 #[inline(never)]
-fn change(dir: &CStr, place: &CStr, go: fn(&CStr) -> Result<()>) -> Result<()> {
+pub fn change_dir(dir: &CStr) -> Result<()> {
     // To be asked about does not make an automounter mount, but to be entered does: another directory would be there.
     let _ = rustix::fs::statvfs(dir);
     let there = dir::about_path(dir)?.identity;
-    go(dir)?;
-    verified(dir::about_path(place)?.identity == there)
+    rustix::process::chdir(dir)?;
+    verified(dir::about_path(c".")?.identity == there)
+}
+
+/// Enters a directory that is open.
+///
+/// # Errors
+/// Those of fchdir(2); EPERM when the working directory is still another one.
+pub fn enter(directory: BorrowedFd<'_>) -> Result<()> {
+    rustix::process::fchdir(directory)?;
+    verified(dir::about_path(c".")?.identity == dir::about(directory)?.identity)
 }
 
 /// The path of the working directory; None when it is gone or outside of the root.
 pub fn current_dir() -> Option<Vec<u8>> {
-    let path = rustix::process::getcwd(Vec::new()).ok()?.into_bytes();
+    let mut buffer = [0; 4096];
+    name_current_dir(&mut buffer).map(<[u8]>::to_vec)
+}
+
+/// The same, without memory of its own; None when it does not fit.
+pub fn name_current_dir(buffer: &mut [u8]) -> Option<&[u8]> {
+    // SAFETY: the buffer has that length.
+    let length = super::check_long(unsafe { libc::syscall(libc::SYS_getcwd, buffer.as_mut_ptr(), buffer.len()) });
+    // The length is that with a zero at the end.
+    let path = buffer.get(..usize::try_from(length.ok()?).ok()?.checked_sub(1)?)?;
     path.starts_with(b"/").then_some(path)
 }
 
@@ -61,7 +85,7 @@ pub fn current_dir() -> Option<Vec<u8>> {
 /// # Errors
 /// EPERM when it is not, or cannot be told.
 pub fn prove_inside() -> Result<()> {
-    current_dir().map(drop).ok_or(Errno::PERM)
+    name_current_dir(&mut [0; 4096]).map(drop).ok_or(Errno::PERM)
 }
 
 /// Sets the supplementary groups.
@@ -84,7 +108,20 @@ const SETGROUPS: libc::c_long = libc::SYS_setgroups;
 /// Those of setresgid(2).
 pub fn set_gid(gid: u32) -> Result<()> {
     let gid = Gid::from_raw(gid);
-    rustix::thread::set_thread_res_gid(gid, gid, gid)
+    rustix::thread::set_thread_res_gid(gid, gid, gid)?;
+    dump_no_core()
+}
+
+/// Until the exec, memory of root's is no core file, and no process of the user may trace this one. A change of the ids
+/// leaves that to fs.suid_dumpable, with which 2 would make core files.
+fn dump_no_core() -> Result<()> {
+    let control = |what: i32| {
+        let zero: libc::c_ulong = 0;
+        // SAFETY: neither takes a pointer.
+        check(unsafe { libc::prctl(what, zero, zero, zero, zero) })
+    };
+    control(libc::PR_SET_DUMPABLE)?;
+    verified(control(libc::PR_GET_DUMPABLE) == Ok(0))
 }
 
 /// Sets the real, effective and saved user id. From root to a user the kernel takes the capabilities away; the
@@ -97,7 +134,18 @@ pub fn set_uid(uid: u32, permitted_stay: bool) -> Result<()> {
         caps::outlive_root()?;
     }
     let uid = Uid::from_raw(uid);
-    rustix::thread::set_thread_res_uid(uid, uid, uid)
+    rustix::thread::set_thread_res_uid(uid, uid, uid)?;
+    dump_no_core()
+}
+
+/// Sets the real user id alone; effective and saved id are the effective one.
+///
+/// # Errors
+/// Those of setresuid(2); EPERM when it was not set.
+pub fn set_real_uid(uid: u32) -> Result<()> {
+    let effective = rustix::process::geteuid();
+    rustix::thread::set_thread_res_uid(Uid::from_raw(uid), effective, effective)?;
+    verified(rustix::process::getuid().as_raw() == uid)
 }
 
 /// Reads back all ids and the groups (which must be given sorted), and unless the user is root, tries to become root
@@ -121,6 +169,24 @@ pub fn prove(uid: u32, gid: u32, groups: &[u32]) -> Result<()> {
     verified(user == [uid; 3] && group == [gid; 3] && groups_are(groups)?)?;
     let root = Uid::from_raw(0);
     verified(uid == 0 || rustix::thread::set_thread_res_uid(root, root, root).is_err())
+}
+
+/// The supplementary groups of a process whose real, effective and saved ids are the same.
+pub fn groups() -> Option<Vec<u32>> {
+    let ids = |ask: unsafe extern "C" fn(*mut u32, *mut u32, *mut u32) -> i32| {
+        let [mut real, mut effective, mut saved] = [0, 1, 2];
+        // SAFETY: three places for three numbers.
+        (unsafe { ask(&raw mut real, &raw mut effective, &raw mut saved) }) == 0
+            && real == effective
+            && effective == saved
+    };
+    if !ids(libc::getresuid) || !ids(libc::getresgid) {
+        return None;
+    }
+    let mut few = [0; 64];
+    // SAFETY: there is room for 64; with more of them there is something to change anyway.
+    let count = check(unsafe { libc::getgroups(64, few.as_mut_ptr()) }).ok()?;
+    few.get(..usize::try_from(count).ok()?).map(<[u32]>::to_vec)
 }
 
 /// Whether the supplementary groups are these, which are sorted and each there once, as the kernel keeps them.

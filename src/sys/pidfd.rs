@@ -35,6 +35,12 @@ impl Process {
         Ok(Self { number, fd: fd?.into_raw_fd(), is_home })
     }
 
+    /// A pidfd of a child of ours: readable once it has ended, also where a tracer keeps the kernel from reporting that.
+    /// None before Linux 5.3.
+    pub fn watch(child: super::process::Pid) -> Option<OwnedFd> {
+        pidfd_open(Pid::from_raw(child.number())?, PidfdFlags::empty()).ok()
+    }
+
     /// Sends a signal; 0 only asks whether it is there, dead or alive.
     ///
     /// Without a pidfd the process is looked at just before: between that and kill(2) it would have to end, be reaped,

@@ -19,6 +19,16 @@ pub fn wide() -> Result<(OwnedFd, OwnedFd)> {
     Ok(pipe)
 }
 
+/// A pipe from a child to us. Reading never blocks, even if the child opens the read end for itself and is faster.
+///
+/// # Errors
+/// Those of pipe2(2) and fcntl(2).
+pub fn to_us() -> Result<(OwnedFd, OwnedFd)> {
+    let (read, write) = pipe()?;
+    rustix::fs::fcntl_setfl(&read, rustix::fs::OFlags::NONBLOCK)?;
+    Ok((read, write))
+}
+
 /// How many bytes are in a pipe.
 pub fn count(pipe: BorrowedFd<'_>) -> u64 {
     rustix::io::ioctl_fionread(pipe).unwrap_or(0)

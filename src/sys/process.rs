@@ -4,6 +4,7 @@ use core::cell::Cell;
 use core::ffi::{CStr, c_char, c_int};
 use core::fmt;
 
+use super::shared::Shared;
 use super::{Errno, Result, check, check_long, last, verified};
 
 /// A process id. For a child of ours it names no stranger until the child has been reaped.
@@ -70,10 +71,12 @@ pub fn leave(status: u8) -> ! {
 /// Arguments or an environment as execve(2) takes them, made before the fork, with room for some words that change
 /// from start to start.
 pub struct Words {
-    fixed: Vec<&'static CStr>,
+    pub(super) fixed: Vec<&'static CStr>,
     /// Each of its full size, and zeros behind the word.
-    slots: Vec<Vec<Cell<u8>>>,
-    pointers: Vec<*const c_char>,
+    pub(super) slots: Vec<Vec<Cell<u8>>>,
+    pub(super) pointers: Vec<*const c_char>,
+    /// What has taken the place of the fixed words.
+    pub(super) replaced: Option<Shared>,
 }
 
 impl Words {
@@ -81,7 +84,7 @@ impl Words {
     pub fn new(fixed: Vec<&'static CStr>, slots: usize, size: usize) -> Self {
         let slots = (0..slots).map(|_| vec![Cell::new(0); size + 1]).collect::<Vec<_>>();
         let pointers = Vec::with_capacity(fixed.len() + slots.len() + 1);
-        let mut words = Self { fixed, slots, pointers };
+        let mut words = Self { fixed, slots, pointers, replaced: None };
         words.arrange();
         words
     }
@@ -100,11 +103,15 @@ impl Words {
         room.iter().zip(bytes).for_each(|(place, byte)| place.set(byte));
     }
 
-    fn arrange(&mut self) {
+    pub(super) fn arrange(&mut self) {
+        let filled = self.slots.iter().filter(|word| word.first().is_some_and(|byte| byte.get() != 0));
+        let filled = filled.map(|word| word.as_ptr().cast());
+        if let Some(shared) = &self.replaced {
+            return shared.end_table(filled);
+        }
         self.pointers.clear();
         self.pointers.extend(self.fixed.iter().map(|word| word.as_ptr()));
-        let filled = self.slots.iter().filter(|word| word.first().is_some_and(|byte| byte.get() != 0));
-        self.pointers.extend(filled.map(|word| word.as_ptr().cast()));
+        self.pointers.extend(filled);
         self.pointers.push(core::ptr::null());
     }
 }
@@ -112,7 +119,7 @@ impl Words {
 /// Becomes another program. Returns only when that failed.
 pub fn exec(path: &CStr, argv: &Words, env: &Words) -> Errno {
     // SAFETY: both lists end with a null pointer, and point to C strings that `Words` owns and has not moved.
-    unsafe { libc::execve(path.as_ptr(), argv.pointers.as_ptr(), env.pointers.as_ptr()) };
+    unsafe { libc::execve(path.as_ptr(), argv.table(), env.table()) };
     last()
 }
 
@@ -155,22 +162,25 @@ pub enum Target {
     Group(Pid),
 }
 
-/// Sends a signal. One who has just ended has no use for it any more: that is no error.
-pub fn send(signal: u8, target: Target) {
+/// Sends a signal to a child of ours.
+///
+/// # Errors
+/// EPERM when it belongs to another user; ESRCH when no process of the group is left.
+pub fn send(signal: u8, target: Target) -> Result<()> {
     let (Target::Process(pid) | Target::Group(pid)) = target;
     // 1 and everything below it would be init, ourselves, or everybody.
     if pid.0 <= 1 {
-        return;
+        return Err(Errno::SRCH);
     }
     if let Target::Group(_) = target {
         // SAFETY: the group of a child of ours that was not reaped.
         if check(unsafe { libc::kill(-pid.0, c_int::from(signal)) }).is_ok() {
-            return;
+            return Ok(());
         }
         // It has not come to lead a group yet.
     }
     // SAFETY: a child of ours that was not reaped, so the number is nobody else's.
-    let _ = unsafe { libc::kill(pid.0, c_int::from(signal)) };
+    check(unsafe { libc::kill(pid.0, c_int::from(signal)) }).map(drop)
 }
 
 /// Whether this is PID 1: a machine's init, or that of a pid namespace.
@@ -227,9 +237,15 @@ fn ask(kind: libc::idtype_t, id: i32, news: c_int) -> Result<libc::siginfo_t> {
     // SAFETY: all zero is a valid siginfo_t.
     let mut info: libc::siginfo_t = unsafe { core::mem::zeroed() };
     let (id, options) = (libc::id_t::try_from(id).unwrap_or(0), news | libc::WNOHANG);
-    // SAFETY: the structure is ours to write.
-    check(unsafe { libc::waitid(kind, id, &raw mut info, options) })?;
-    Ok(info)
+    loop {
+        // SAFETY: the structure is ours to write.
+        match check(unsafe { libc::waitid(kind, id, &raw mut info, options) }) {
+            // It does not wait, so no signal interrupts it; but a tracer or a filter can return what it likes, and an
+            // end that is missed here is missed for good.
+            Err(Errno::INTR) => {}
+            result => return result.map(|_| info),
+        }
+    }
 }
 
 /// What a process took.

@@ -1,12 +1,13 @@
 //! Sockets that listen, and the question whether anybody listens at a path. Addresses are bytes, as bind(2) takes
 //! them.
 
-use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
-use rustix::net::sockopt::{set_ipv6_v6only, set_socket_reuseaddr};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::net::sockopt::{self, set_ipv6_v6only, set_socket_reuseaddr};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
 
-use super::{Result, check};
+use super::{Errno, Result, check};
 
 /// How many connections may wait for a server; the kernel lowers it to what the system allows.
 const BACKLOG: i32 = 4096;
@@ -39,9 +40,25 @@ pub fn bind(address: &[u8], kind: Kind) -> Result<OwnedFd> {
         // Whatever the system's default is.
         set_ipv6_v6only(&socket, false)?;
     }
-    // SAFETY: the address is as long as it says.
-    check(unsafe { libc::bind(socket.as_raw_fd(), address.as_ptr().cast(), length(address)) })?;
+    bind_to(socket.as_fd(), address)?;
     Ok(socket)
+}
+
+/// A Unix socket of connections, which has no address yet.
+///
+/// # Errors
+/// Those of socket(2).
+pub fn unix() -> Result<OwnedFd> {
+    socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)
+}
+
+/// Gives it its address.
+///
+/// # Errors
+/// Those of bind(2).
+pub fn bind_to(socket: BorrowedFd<'_>, address: &[u8]) -> Result<()> {
+    // SAFETY: the address is as long as it says.
+    check(unsafe { libc::bind(socket.as_raw_fd(), address.as_ptr().cast(), length(address)) }).map(drop)
 }
 
 /// Lets connections come.
@@ -52,13 +69,82 @@ pub fn listen(socket: BorrowedFd<'_>) -> Result<()> {
     rustix::net::listen(socket, BACKLOG)
 }
 
-/// Calls whoever listens at an address, and hangs up at once.
+/// Whether the machine has such an address, and the family of addresses. No port is taken, not even for a moment.
 ///
 /// # Errors
-/// ECONNREFUSED when nobody does; EAGAIN when so many are waiting that one more cannot.
-pub fn call(address: &[u8]) -> Result<()> {
+/// EAFNOSUPPORT and EADDRNOTAVAIL; ENOPROTOOPT before Linux 4.2, where this cannot be asked.
+pub fn try_address(address: &[u8]) -> Result<()> {
+    let socket = socket_with(family(address), SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
+    let (yes, mut address) = (1i32, address.to_vec());
+    if let Some(port) = address.get_mut(2..4) {
+        port.fill(0);
+    }
+    // SAFETY: the option is an int.
+    check(unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::IPPROTO_IP,
+            libc::IP_BIND_ADDRESS_NO_PORT,
+            (&raw const yes).cast(),
+            libc::socklen_t::try_from(size_of_val(&yes)).unwrap_or(0),
+        )
+    })?;
+    // SAFETY: the address is as long as it says.
+    check(unsafe { libc::bind(socket.as_raw_fd(), address.as_ptr().cast(), length(&address)) }).map(drop)
+}
+
+/// Calls the process that listens at an address, and hangs up at once. Returns its pid; 0 if it is in another pid namespace.
+///
+/// # Errors
+/// ECONNREFUSED when no process does; EAGAIN when so many are waiting that one more cannot.
+pub fn call(address: &[u8]) -> Result<i32> {
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     let socket = socket_with(family(address), SocketType::STREAM, flags, None)?;
+    connect(socket.as_fd(), address)?;
+    // struct ucred: pid, uid, gid. rustix takes the pid for one that is never 0.
+    let mut peer = [0i32; 3];
+    let mut size = libc::socklen_t::try_from(size_of_val(&peer)).unwrap_or(0);
+    let (level, name, place) = (libc::SOL_SOCKET, libc::SO_PEERCRED, peer.as_mut_ptr());
+    // SAFETY: there is room for the three numbers.
+    check(unsafe { libc::getsockopt(socket.as_raw_fd(), level, name, place.cast(), &raw mut size) })?;
+    let [pid, ..] = peer;
+    Ok(pid)
+}
+
+/// Lets a socket hear all clients again, whatever another process has done with it. For a listening socket of TCP that was
+/// shut down, and a UDP socket that was connected.
+///
+/// # Errors
+/// ESHUTDOWN for a Unix or UDP socket that was shut down, which cannot be undone; EADDRINUSE where another process listens there
+/// by now; EINVAL for a connection; ENOTSOCK.
+pub fn revive(number: RawFd) -> Result<()> {
+    // SAFETY: for questions and calls about a number that stays ours; a closed one is answered with EBADF.
+    let socket = unsafe { BorrowedFd::borrow_raw(number.max(0)) };
+    if sockopt::socket_type(socket)? == SocketType::DGRAM {
+        disconnect(socket);
+        let mut v6 = [0; 28];
+        v6.iter_mut().zip(AddressFamily::INET6.as_raw().to_ne_bytes()).for_each(|(to, from)| *to = from);
+        // [::1], any port. After a connect(2) to an address of IPv4 the kernel leaves a socket of both families deaf to
+        // IPv6 (seen on Linux 6.18), until it has been connected to one of IPv6. Nothing is sent.
+        (v6[3], v6[23]) = (9, 1);
+        if sockopt::socket_domain(socket) == Ok(AddressFamily::INET6) && connect(socket, &v6).is_ok() {
+            disconnect(socket);
+        }
+    } else if !sockopt::socket_acceptconn(socket)? {
+        return listen(socket);
+    }
+    let mut polled = [PollFd::from_borrowed_fd(socket, PollFlags::empty())];
+    let _ = poll(&mut polled, Some(&Timespec { tv_sec: 0, tv_nsec: 0 }));
+    let [polled] = polled;
+    if polled.revents().contains(PollFlags::HUP) { Err(Errno::SHUTDOWN) } else { Ok(()) }
+}
+
+/// Lets a socket forget its peer.
+fn disconnect(socket: BorrowedFd<'_>) {
+    let _ = connect(socket, &[0; 16]);
+}
+
+fn connect(socket: BorrowedFd<'_>, address: &[u8]) -> Result<()> {
     // SAFETY: the address is as long as it says.
     check(unsafe { libc::connect(socket.as_raw_fd(), address.as_ptr().cast(), length(address)) }).map(drop)
 }

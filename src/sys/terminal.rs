@@ -1,6 +1,6 @@
 //! The controlling terminal: given up, or its foreground taken.
 
-use std::os::fd::{AsRawFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 use rustix::fs::{Mode, OFlags, open};
 use rustix::process::getpid;
@@ -9,10 +9,67 @@ use super::fd::standard;
 use super::wait::without_hangup;
 use super::{Errno, Result, check, verified};
 
-/// Whether descriptor 0 is the terminal that controls this process.
-pub fn is_ours() -> bool {
-    // The foreground may be in another pid namespace, where it has no number here.
-    matches!(rustix::termios::tcgetpgrp(standard(0)), Ok(_) | Err(Errno::OPNOTSUPP))
+/// Whether this process's group has the foreground of the terminal on descriptor 0. None: that terminal does not control
+/// this process, or is none.
+pub fn has_foreground() -> Option<bool> {
+    let mut group = -1;
+    // SAFETY: the kernel writes one number. It is 0 for a group of an outer pid namespace, as getpgrp(2) is then too.
+    check(unsafe { libc::ioctl(0, libc::TIOCGPGRP, &raw mut group) }).ok()?;
+    // SAFETY: asks for a number.
+    Some(group == unsafe { libc::getpgrp() })
+}
+
+/// A process group of our own.
+///
+/// # Errors
+/// Those of setpgid(2).
+pub fn lead_group() -> Result<()> {
+    rustix::process::setpgid(None, None)
+}
+
+/// Reopens a terminal on this standard descriptor for writing only. Returns whether none is left there that could be read:
+/// false where it cannot be reopened, and stays as it is.
+pub fn write_only(number: RawFd) -> bool {
+    let old = standard(number);
+    let is_readable = || rustix::fs::fcntl_getfl(old).is_ok_and(|flags| (flags & OFlags::ACCMODE) != OFlags::WRONLY);
+    if !rustix::termios::isatty(old) || !is_readable() {
+        return true;
+    }
+    let mut path = *b"/proc/self/fd/0\0";
+    let [.., digit, _] = &mut path;
+    *digit += u8::try_from(number).unwrap_or(0);
+    let flags = OFlags::WRONLY | OFlags::NOCTTY | OFlags::CLOEXEC | OFlags::NONBLOCK;
+    let device = |fd: BorrowedFd<'_>| rustix::fs::fstat(fd).map(|about| about.st_rdev);
+    let reopen = || {
+        let path = core::ffi::CStr::from_bytes_with_nul(&path).map_err(|_| Errno::INVAL)?;
+        let new = open(path, flags, Mode::empty())?;
+        // A root directory without procfs may have anything there.
+        verified(rustix::termios::isatty(&new) && device(new.as_fd())? == device(old)?)?;
+        rustix::fs::fcntl_setfl(&new, rustix::fs::fcntl_getfl(old)? & (OFlags::APPEND | OFlags::NONBLOCK))?;
+        super::fd::install(new.as_fd(), number)
+    };
+    reopen().is_ok() && !is_readable()
+}
+
+/// Opens a terminal once more, for writing that never blocks; the description that others share remains as it is. None:
+/// it is no terminal, or it cannot be opened: its file belongs to another user and it is not the controlling terminal.
+pub fn reopen(fd: BorrowedFd<'_>) -> Option<OwnedFd> {
+    let device = device(fd)?;
+    // Without /proc, a console is found under its own name. A controlling terminal can be opened by every user.
+    [c"/proc/self/fd/2", c"/dev/tty", c"/dev/console"].into_iter().find_map(|path| {
+        let flags = OFlags::WRONLY | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
+        let opened = open(path, flags, Mode::empty()).ok()?;
+        // Another terminal may have the name by now.
+        (self::device(opened.as_fd()) == Some(device)).then_some(opened)
+    })
+}
+
+/// The device number of a terminal, which /dev/tty and /dev/console hide behind their own.
+fn device(fd: BorrowedFd<'_>) -> Option<u32> {
+    let mut number = 0u32;
+    // SAFETY: the request writes one unsigned int.
+    check(unsafe { libc::ioctl(fd.as_raw_fd(), libc::TIOCGDEV as _, &raw mut number) }).ok()?;
+    Some(number)
 }
 
 /// A process group of our own, in the foreground of the terminal on descriptor 0. SIGTTOU must be blocked.

@@ -1,5 +1,6 @@
 //! Waiting: signals blocked and read from a descriptor, and the only place where vsrun sleeps.
 
+use core::ffi::c_int;
 use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd};
 
 use rustix::event::{PollFd, PollFlags, poll};
@@ -36,16 +37,32 @@ pub fn mask(mask: Mask) -> Result<()> {
 }
 
 /// Sets the disposition of every signal to its default, whatever was inherited: ignored ones live over exec, and with
-/// SIGCHLD ignored children vanish unreported.
-pub fn reset_dispositions() {
-    // The kernel's struct sigaction (handler, flags, restorer, mask): at most 32 bytes on every machine, and all zero
-    // is SIG_DFL.
-    let default = [0u64; 4];
-    for signal in 1..=64 {
-        // SAFETY: the structure is larger than what the kernel reads. KILL and STOP are answered with EINVAL.
-        let _ =
-            unsafe { libc::syscall(libc::SYS_rt_sigaction, signal, &raw const default, core::ptr::null::<u64>(), SET) };
-    }
+/// SIGCHLD ignored children vanish unreported. SIGHUP may be left as it is. Those that a write of our own may send us stay
+/// ignored, so that the write fails instead; blocked ones are read from [`Signals`] all the same.
+pub fn reset_dispositions(keep_hangup: bool) {
+    let kept = |signal: &c_int| OF_WRITES.contains(signal) || (keep_hangup && *signal == libc::SIGHUP);
+    (1..=64).filter(|signal| !kept(signal)).for_each(|signal| dispose(signal, DEFAULT));
+    ignore_writes(true);
+}
+
+/// To a pipe that nobody reads, and beyond the limit of file sizes.
+const OF_WRITES: [c_int; 2] = [libc::SIGPIPE, libc::SIGXFSZ];
+/// The handlers that are none, on every machine.
+const DEFAULT: u64 = 0;
+const IGNORED: u64 = 1;
+
+/// Whether a write that cannot be done only fails; otherwise it is the end of the process, as it is for other programs.
+pub fn ignore_writes(ignored: bool) {
+    OF_WRITES.into_iter().for_each(|signal| dispose(signal, if ignored { IGNORED } else { DEFAULT }));
+}
+
+/// Sets the disposition of a signal.
+fn dispose(signal: c_int, handler: u64) {
+    // The kernel's struct sigaction (handler, flags, restorer, mask) is at most 32 bytes long on every machine that vsrun
+    // is built for, and begins with the handler.
+    let action = [handler, 0, 0, 0];
+    // SAFETY: the structure is larger than what the kernel reads. KILL and STOP are answered with EINVAL.
+    let _ = unsafe { libc::syscall(libc::SYS_rt_sigaction, signal, &raw const action, core::ptr::null::<u64>(), SET) };
 }
 
 /// A signal that has come.
@@ -94,42 +111,56 @@ impl AsFd for Signals {
     }
 }
 
-/// How many descriptors anybody waits for.
-const MOST: usize = 4;
-
-/// Descriptors to wait for, where they are. Of the last one only the closing of its other end is news: what was written
-/// before wakes nobody up.
-pub type Waited<'a> = [Option<BorrowedFd<'a>>; MOST];
+/// The most descriptors that a call waits for.
+const MOST: usize = 8;
 
 /// Sleeps until one of the descriptors can be read or is closed at its other end, or until so many milliseconds have
-/// passed. Says which. At least one descriptor must be there.
+/// passed. Returns which. At least one descriptor must be there. Of the last one only the closing of its other end
+/// counts: what was written before ends no sleep.
+pub fn next<const N: usize>(fds: [Option<BorrowedFd<'_>>; N], millis: Option<u64>) -> [bool; N] {
+    let mut ready = [false; N];
+    sleep(&fds, millis, &mut ready);
+    ready
+}
+
 #[inline(never)]
-pub fn next(fds: Waited<'_>, millis: Option<u64>) -> [bool; MOST] {
-    let Some(some) = fds.iter().flatten().next().copied() else {
-        nap(100);
-        return [false; MOST];
-    };
+fn sleep(fds: &[Option<BorrowedFd<'_>>], millis: Option<u64>, ready: &mut [bool]) {
+    let Some(some) = fds.iter().flatten().next().copied() else { return nap(100) };
     // In the place of one that is not there another is asked about twice.
-    let mut polled = fds.map(|fd| PollFd::from_borrowed_fd(fd.unwrap_or(some), PollFlags::IN));
-    // POLLHUP comes without being asked for.
-    polled[MOST - 1] = PollFd::from_borrowed_fd(fds[MOST - 1].unwrap_or(some), PollFlags::empty());
+    let mut polled = [some; MOST].map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN));
+    let polled = polled.get_mut(..fds.len()).unwrap_or_default();
+    for (polled, fd) in polled.iter_mut().zip(fds) {
+        *polled = PollFd::from_borrowed_fd(fd.unwrap_or(some), PollFlags::IN);
+    }
+    if let Some((polled, fd)) = polled.last_mut().zip(fds.last()) {
+        // POLLHUP comes without being asked for.
+        *polled = PollFd::from_borrowed_fd(fd.unwrap_or(some), PollFlags::empty());
+    }
     let until = millis.map(timespec);
     loop {
-        match poll(&mut polled, until.as_ref()) {
+        match poll(polled, until.as_ref()) {
             Ok(_) => break,
             Err(Errno::INTR) => {}
-            Err(_) => {
-                // No memory to wait with: the least that does not spin.
-                nap(100);
-                return [false; MOST];
-            }
+            // No memory to wait with: the least that does not spin.
+            Err(_) => return nap(100),
         }
     }
-    let mut ready = [false; MOST];
-    for ((ready, fd), wanted) in ready.iter_mut().zip(&polled).zip(&fds) {
+    for ((ready, fd), wanted) in ready.iter_mut().zip(&*polled).zip(fds) {
         *ready = wanted.is_some() && !fd.revents().is_empty();
     }
-    ready
+}
+
+/// Sleeps until the other end of a pipe is closed, whatever is written before, or until so many milliseconds have passed.
+/// Returns whether it is closed.
+pub fn for_end(pipe: BorrowedFd<'_>, millis: u64) -> bool {
+    let until = super::clock::monotonic() + millis;
+    loop {
+        let rest = timespec(until.saturating_sub(super::clock::monotonic()));
+        match poll(&mut [PollFd::from_borrowed_fd(pipe, PollFlags::empty())], Some(&rest)) {
+            Err(Errno::INTR) => {}
+            result => return result.is_ok_and(|count| count > 0),
+        }
+    }
 }
 
 /// Sleeps so many milliseconds: for what no descriptor tells.
@@ -137,19 +168,28 @@ pub fn nap(millis: u64) {
     let _ = rustix::thread::nanosleep(&timespec(millis));
 }
 
-/// Ignores SIGHUP while something is done, and sets it to its default afterwards.
+/// Ignores SIGHUP while something is done, and sets it to what it was afterwards.
 pub(super) fn without_hangup<T>(act: impl FnOnce() -> T) -> T {
-    // The kernel's struct sigaction has the handler first on every machine that vsrun is built for; SIG_IGN is 1.
-    set_hangup(1);
+    let before = hangup(Some(&[IGNORED, 0, 0, 0]));
     let result = act();
-    set_hangup(0);
+    hangup(Some(&before));
     result
 }
 
-fn set_hangup(handler: u64) {
-    let action = [handler, 0, 0, 0];
-    // SAFETY: the structure is larger than what the kernel reads.
-    let _ = unsafe {
-        libc::syscall(libc::SYS_rt_sigaction, libc::SIGHUP, &raw const action, core::ptr::null::<u64>(), SET)
-    };
+/// Whether SIGHUP is ignored.
+pub fn is_hangup_ignored() -> bool {
+    // A 32-bit machine has the flags in the upper half.
+    hangup(None).first().is_some_and(|handler| usize::try_from(*handler & HANDLER) == Ok(1))
+}
+
+/// The kernel's struct sigaction has the handler first on every machine that vsrun is built for.
+const HANDLER: u64 = if cfg!(target_pointer_width = "64") { u64::MAX } else { 0xffff_ffff };
+
+/// Sets what SIGHUP does, if asked to. Returns what it did.
+fn hangup(new: Option<&[u64; 4]>) -> [u64; 4] {
+    let mut old = [0; 4];
+    let new = new.map_or(core::ptr::null(), |new| new.as_ptr());
+    // SAFETY: both structures are larger than what the kernel reads or writes.
+    let _ = unsafe { libc::syscall(libc::SYS_rt_sigaction, libc::SIGHUP, new, old.as_mut_ptr(), SET) };
+    old
 }

@@ -362,3 +362,31 @@ pub fn resize(terminal: &File, rows: u16, columns: u16) {
     // SAFETY: the size lives through the call.
     check(unsafe { libc::ioctl(terminal.as_raw_fd(), libc::TIOCSWINSZ, &raw const size) }).unwrap();
 }
+
+/// A session keyring of its own, with a key of that name.
+pub fn make_key(name: &CStr) -> io::Result<()> {
+    // SAFETY: no name, so a new keyring without one.
+    check_long(unsafe { libc::syscall(libc::SYS_keyctl, 1, 0) })?;
+    // SAFETY: the strings live through the call; -3 is the session keyring.
+    check_long(unsafe { libc::syscall(libc::SYS_add_key, c"user".as_ptr(), name.as_ptr(), c"x".as_ptr(), 1_usize, -3) })
+}
+
+fn check_long(result: libc::c_long) -> io::Result<()> {
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// Traces a process from a thread of its own, until what is returned is dropped. The thread never waits for the
+/// process: so its end is reported to no other process meanwhile.
+pub fn trace_without_waiting(pid: i32) -> std::sync::mpsc::Sender<()> {
+    const PTRACE_SEIZE: libc::c_uint = 0x4206;
+    let (hold, held) = std::sync::mpsc::channel();
+    let (tell, told) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        // SAFETY: plain numbers; with SEIZE the process goes on.
+        let result = unsafe { libc::ptrace(PTRACE_SEIZE as _, pid, 0, 0) };
+        tell.send(check(i32::try_from(result).unwrap())).unwrap();
+        let _ = held.recv();
+    });
+    told.recv().unwrap().unwrap();
+    hold
+}

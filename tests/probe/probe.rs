@@ -17,6 +17,9 @@
 //! | `tell FD TEXT` | writes TEXT and a newline to descriptor FD |
 //! | `close FD` | closes descriptor FD |
 //! | `notify TEXT` | sends TEXT to the socket that `$NOTIFY_SOCKET` names: an abstract one |
+//! | `deluge N TEXT` | sends TEXT there N times, as fast as it is read |
+//! | `carry N TEXT` | sends TEXT there N times, each time with 253 descriptors |
+//! | `hang N M` | sends N messages with M descriptors there, each with a socket whose last close sleeps while this process lives |
 //! | `lines FROM TO` | prints `line N` for each number, each with one write |
 //! | `flood FROM TO SIZE` | prints the numbered lines of `flood`, which are of many lengths, SIZE bytes with each write |
 //! | `collect FILE` | copies standard input to FILE until its end |
@@ -30,9 +33,15 @@
 //! | `lock FILE` | takes a classic record lock on FILE, to write |
 //! | `regain FILE` | tries all ways back to root and writes how each went |
 //! | `push FD FILE` | tries to push a keystroke into the terminal on FD and writes how that went |
+//! | `reach PID FILE` | tries all ways into process PID and writes how each went |
+//! | `terminal FD FILE` | tries what an open terminal is good for and writes how each went |
+//! | `keys NAME FILE` | writes whose the session keyring is, and whether key NAME is found there |
 //! | `scribble FD FILE` | tries to write to descriptor FD and writes how that went |
 //! | `processes PID N` | lets the user of process PID have N processes, as far as the hard limit goes |
 //! | `serve FD` | answers every connection to the socket FD with its pid |
+//! | `shut FD` | shuts the socket FD down, in both directions |
+//! | `connect FD` | connects the socket FD of UDP to a port of 127.0.0.1 that nothing sends from |
+//! | `receive FD FILE` | appends the next message that comes to the socket FD |
 //! | `nap N` | does nothing for N milliseconds |
 //! | `hoard N` | takes N MiB of memory and uses them |
 //! | `core` | allows core files of any size |
@@ -50,8 +59,10 @@
 #![allow(clippy::std_instead_of_core, clippy::std_instead_of_alloc, clippy::indexing_slicing)]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::cast_possible_truncation)]
 
+mod attack;
 mod attempt;
 mod kernel;
+mod notify;
 mod report;
 
 use std::ffi::{CStr, OsString};
@@ -74,6 +85,9 @@ enum Action {
     Tell(i32, OsString),
     Close(i32),
     Notify(OsString),
+    Deluge(u64, OsString),
+    Carry(u64, OsString),
+    Hang(u64, u64),
     Lines(u64, u64),
     Flood(u64, u64, u64),
     Collect(PathBuf),
@@ -87,11 +101,18 @@ enum Action {
     Lock(PathBuf),
     Regain(PathBuf),
     Push(i32, PathBuf),
+    Reach(i32, PathBuf),
+    Terminal(i32, PathBuf),
+    Keys(OsString, PathBuf),
     Scribble(i32, PathBuf),
     Processes(i32, u64),
     Serve(i32),
+    Shut(i32),
+    Connect(i32),
+    Receive(i32, PathBuf),
     Nap(u64),
     Hoard(u64),
+    Assume,
     Core,
     Segv,
     Raise(i32),
@@ -132,6 +153,9 @@ fn next_action(words: &mut Words) -> Option<Action> {
         Some("tell") => Action::Tell(small(words), text(words)),
         Some("close") => Action::Close(small(words)),
         Some("notify") => Action::Notify(text(words)),
+        Some("deluge") => Action::Deluge(number(words), text(words)),
+        Some("carry") => Action::Carry(number(words), text(words)),
+        Some("hang") => Action::Hang(number(words), number(words)),
         Some("lines") => Action::Lines(number(words), number(words)),
         Some("flood") => Action::Flood(number(words), number(words), number(words)),
         Some("collect") => Action::Collect(path(words)),
@@ -145,11 +169,18 @@ fn next_action(words: &mut Words) -> Option<Action> {
         Some("lock") => Action::Lock(path(words)),
         Some("regain") => Action::Regain(path(words)),
         Some("push") => Action::Push(small(words), path(words)),
+        Some("reach") => Action::Reach(small(words), path(words)),
+        Some("terminal") => Action::Terminal(small(words), path(words)),
+        Some("keys") => Action::Keys(text(words), path(words)),
         Some("scribble") => Action::Scribble(small(words), path(words)),
         Some("processes") => Action::Processes(small(words), number(words)),
         Some("serve") => Action::Serve(small(words)),
+        Some("shut") => Action::Shut(small(words)),
+        Some("connect") => Action::Connect(small(words)),
+        Some("receive") => Action::Receive(small(words), path(words)),
         Some("nap") => Action::Nap(number(words)),
         Some("hoard") => Action::Hoard(number(words)),
+        Some("assume") => Action::Assume,
         Some("core") => Action::Core,
         Some("segv") => Action::Segv,
         Some("raise") => Action::Raise(small(words)),
@@ -184,7 +215,12 @@ fn perform(action: Action, arguments: &[OsString], words: &mut Words, life: &mut
         Action::Complain(text) => kernel::write_all(2, &line(&text)),
         Action::Tell(fd, text) => kernel::write_all(fd, &line(&text)),
         Action::Close(fd) => kernel::close(fd),
-        Action::Notify(text) => notify(&text),
+        Action::Notify(text) => {
+            notify::notify(&text).unwrap_or_else(|error| misused(&format!("NOTIFY_SOCKET: {error}")));
+        }
+        Action::Deluge(count, text) => notify::deluge(count, &text),
+        Action::Carry(count, text) => notify::carry(count, &text),
+        Action::Hang(count, descriptors) => notify::hang(count, descriptors),
         Action::Lines(from, to) => (from..=to).for_each(|n| kernel::write_all(1, format!("line {n}\n").as_bytes())),
         Action::Flood(from, to, size) => flood(from, to, size as usize),
         Action::Collect(file) => while copy_some(&file, 4096) > 0 {},
@@ -200,11 +236,18 @@ fn perform(action: Action, arguments: &[OsString], words: &mut Words, life: &mut
         Action::Lock(file) => kernel::lock(&file),
         Action::Regain(file) => append(&file, kernel::regain().as_bytes()),
         Action::Push(fd, file) => append_line(&file, &OsString::from(kernel::push_keystroke(fd))),
+        Action::Reach(pid, file) => append(&file, attack::reach(pid).as_bytes()),
+        Action::Terminal(fd, file) => append(&file, attack::terminal(fd).as_bytes()),
+        Action::Keys(name, file) => append(&file, attack::keys(&name.to_string_lossy()).as_bytes()),
         Action::Scribble(fd, file) => append_line(&file, &OsString::from(kernel::scribble(fd))),
         Action::Processes(pid, most) => kernel::limit_processes(pid, most),
         Action::Serve(fd) => kernel::serve(fd, format!("{}\n", kernel::pid()).as_bytes()),
+        Action::Shut(fd) => kernel::shut(fd),
+        Action::Connect(fd) => kernel::connect(fd),
+        Action::Receive(fd, file) => append(&file, &kernel::receive(fd)),
         Action::Nap(milliseconds) => kernel::pause_for_milliseconds(milliseconds as _),
         Action::Hoard(count) => std::mem::forget(std::hint::black_box(vec![1_u8; (count as usize) << 20])),
+        Action::Assume => kernel::assume_effective_user(),
         Action::Core => kernel::allow_core(),
         Action::Segv => kernel::memory_fault(),
         Action::Raise(signal) => kernel::raise(signal),
@@ -220,12 +263,6 @@ fn perform(action: Action, arguments: &[OsString], words: &mut Words, life: &mut
         },
         Action::Run(file) => *words = script(&file),
     }
-}
-
-fn notify(text: &OsString) {
-    let socket = std::env::var_os("NOTIFY_SOCKET").unwrap_or_else(|| misused("there is no NOTIFY_SOCKET"));
-    let name = socket.as_bytes().strip_prefix(b"@").unwrap_or_else(|| misused(&format!("{socket:?} is no @name")));
-    kernel::send(name, text.as_bytes()).unwrap_or_else(|error| misused(&format!("{socket:?}: {error}")));
 }
 
 fn flood(from: u64, to: u64, size: usize) {

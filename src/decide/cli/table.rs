@@ -1,7 +1,5 @@
 //! The options as the program knows them: one text, of which the help is made and by which the command line is read.
 
-use core::fmt;
-
 use lexopt::Arg;
 
 use crate::decide::error::Error;
@@ -30,7 +28,7 @@ const IDS: [Id; COUNT] = {
 
 /// Some of the options.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Given(u64);
+pub struct Given(u128);
 
 impl Given {
     /// These.
@@ -65,7 +63,7 @@ impl Given {
 /// Those that may be given again.
 #[allow(clippy::indexing_slicing, reason = "at compile time, where it would be seen")]
 const REPEATABLE: Given = {
-    assert!(COUNT < 64, "a bit for each option");
+    assert!(COUNT < 128, "a bit for each option");
     let (mut set, mut at) = (0, 0);
     while at < COUNT {
         if FLAGS[at].repeatable || FLAGS[at].values.is_empty() {
@@ -138,6 +136,8 @@ pub struct Row {
     pub name: &'static [u8],
     /// The kinds of its values, separated by blanks; `none`.
     pub kinds: &'static [u8],
+    /// What the help calls its values, separated by blanks.
+    pub values: &'static [u8],
     /// Whether it may be given again.
     pub repeatable: bool,
 }
@@ -159,14 +159,16 @@ fn cut(line: &'static [u8]) -> Option<(Option<char>, &'static [u8], &'static [u8
 impl Row {
     /// The option of that name.
     pub fn find(arg: &Arg<'_>) -> Option<Self> {
-        for ((short, name, kinds), id) in rows().filter_map(cut).zip(IDS) {
+        for (line, id) in rows().zip(IDS) {
+            let (short, name, kinds) = cut(line)?;
             let found = match arg {
                 Arg::Short(letter) => short == Some(*letter),
                 Arg::Long(long) => name == long.as_bytes(),
                 Arg::Value(_) => false,
             };
             if found {
-                return Some(Self { id, name, kinds, repeatable: REPEATABLE.has(id) });
+                let values = parts(line, b'\t').nth(1).unwrap_or_default();
+                return Some(Self { id, name, kinds, values, repeatable: REPEATABLE.has(id) });
             }
         }
         None
@@ -189,13 +191,8 @@ impl Row {
 
     /// Wrong usage of the option.
     #[inline(never)]
-    pub fn wrong(&self, what: fmt::Arguments<'_>) -> Error {
-        Error::usage(format_args!("option --{}: {what}", Clean(self.name)))
-    }
-
-    /// A value that is not what it should be.
-    pub fn malformed(&self, value: &[u8], not: &str) -> Error {
-        self.wrong(format_args!("'{}' {not}", Clean(value)))
+    pub fn wrong(&self, what: &[u8]) -> Error {
+        Error::usage(format_args!("option --{}: {}", Clean(self.name), Clean(what)))
     }
 
     /// What it can be, for an option of few.

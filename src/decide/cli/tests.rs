@@ -44,7 +44,7 @@ fn every_row_of_the_table_has_an_arm() {
                 Ok((Request::Run | Request::Control(_) | Request::Unread(_), _)) => panic!("{name} alone"),
                 Err(error) => error.text.clone(),
             };
-            let expected = if flag.values.is_empty() { "'-- COMMAND' is missing" } else { "a value is missing" };
+            let expected = if flag.values.is_empty() { "'-- COMMAND' is missing" } else { "is missing" };
             assert!(text.contains(expected), "{name}: {text}");
         }
     }
@@ -109,7 +109,7 @@ fn a_file_of_arguments() {
     for (contents, says) in [
         ("--user\nweb\n\n--bogus\n--\nx", "f:4: unknown option --bogus"),
         ("--user\n12ab\n--\nx", "f:2: option --user: '12ab'"),
-        ("--stop-timeout 5\n--\nx", "f:1: unknown option"),
+        ("--stop-timeout 5\n--\nx", "f:1: '--stop-timeout 5' is one argument: write --stop-timeout=5"),
         ("--user\n--\nx", "f:1: option --user: a value is missing"),
         ("-b\n--args\nf\n--\nx", "f:3: option --args within"),
         ("stray\n--\nx", "f:1: unexpected argument 'stray'"),
@@ -143,7 +143,7 @@ fn wrong_words_are_named() {
         (&["-x", "--", "x"], "-x"),
         (&["--debug=yes", "--", "x"], "--debug"),
         (&["-u", "--", "x"], "--user: a value is missing"),
-        (&["-d", "logs", "--", "x"], "--logdir: a value is missing"),
+        (&["-d", "logs", "--", "x"], "--logdir: takes two values, DIR and KEEP: KEEP is missing"),
         (&["-u", "12ab", "--", "x"], "--user: '12ab' is not"),
         (&["-u", "4294967295", "--", "x"], "--user"),
         (&["-u", "-1", "--", "x"], "--user"),
@@ -170,7 +170,7 @@ fn wrong_words_are_named() {
         (&["--logger", "x", "--", "x"], "--logger needs --syslog"),
         (&["-s", "t", "--logger", " ", "--", "x"], "--logger"),
         (&["--stop-timeout", "1", "--", "x"], "--stop-timeout needs --manager"),
-        (&["--restart", "maybe", "--", "x"], "--restart: 'maybe'"),
+        (&["--restart", "maybe", "--", "x"], "--restart: unknown value 'maybe': no, on-failure, on-abort, always"),
         (&["--restart", "no", "--restart-delay", "5:1", "--", "x"], "--restart-delay"),
         (&["--restart", "no", "--restart-limit", "0/5", "--", "x"], "--restart-limit"),
         (&["--restart", "no", "--restart-limit", "5/0", "--", "x"], "--restart-limit"),
@@ -189,7 +189,7 @@ fn wrong_words_are_named() {
         (&["-b", "--stop", "p"], "option --status, --stop or --signal stands alone"),
         (&["--stop", "p", "--user", "web"], "option --status, --stop or --signal stands alone"),
         (&["--stop", "p", "--stop-timeout", "x"], "--stop-timeout: 'x'"),
-        (&["--signal", "TERM"], "--signal: a value is missing"),
+        (&["--signal", "TERM"], "--signal: takes two values, SIGNAL and PIDFILE: PIDFILE is missing"),
         (&["--signal", "0", "p"], "--signal: '0' is not a signal"),
         (&["--signal", "TERM", "p", "-p", "q"], "option --status, --stop or --signal stands alone"),
         (&["--us\ner", "--", "x"], "--us\\x0aer"),

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::decide::exit::Success;
-use crate::decide::policy::{Limit, Restart};
+use crate::decide::policy::{Handling, Limit, Restart};
 
 const USR1: u64 = 10;
 
@@ -33,6 +33,8 @@ struct World {
     server: bool,
     /// The server has ended, and others of its group have not.
     group: bool,
+    /// What is left of the last run has been asked to exit.
+    clearing: bool,
     /// Everybody who is left has been asked to end.
     lingering: bool,
     handler: bool,
@@ -53,7 +55,8 @@ fn follow(world: &mut World, policy: &Policy, state: &State, action: Action) {
             assert!(!world.group, "a server beside the last one's group");
             assert!(!world.lingering, "a server after the last one");
             assert!(!world.stopped, "a server after a stop");
-            (world.server, world.forking) = (true, true);
+            assert!(world.clearing || policy.linger.is_none() || state.restarts == 0, "a run beside remains");
+            (world.server, world.forking, world.clearing) = (true, true, false);
         }
         Action::Handle(_) => {
             assert!(!world.server && !world.handler && !world.group, "a handler beside somebody");
@@ -61,9 +64,18 @@ fn follow(world: &mut World, policy: &Policy, state: &State, action: Action) {
             assert!(!world.stopped, "a handler after a stop");
             (world.handler, world.forking) = (true, true);
         }
-        Action::Send(signal, to @ (To::Server | To::Group)) => {
+        Action::Send(signal, to @ (To::Server | To::Group)) | Action::Forward(signal, to) => {
             assert!(world.server || world.group, "a signal to a dead server");
             assert!(to == To::Group || policy.whom == To::Server, "{signal} to one of the group");
+        }
+        Action::Send(signal, To::Remains) => {
+            assert!(!world.server && !world.handler, "only what outlives the server is cleared away");
+            assert!(!world.lingering, "the last processes are ended once");
+            assert!(world.group || policy.linger.is_some(), "processes are ended that no option is about");
+            // The group may have had TERM as the stop signal.
+            let asked = world.clearing || policy.stop_signal == Signal::TERM && policy.whom == To::Group;
+            assert!(asked || signal == Signal::TERM, "KILL comes after TERM");
+            world.clearing = true;
         }
         Action::Send(_, To::Handler) => assert!(world.handler, "a signal to a dead handler"),
         Action::Finish(_) => {
@@ -76,6 +88,11 @@ fn follow(world: &mut World, policy: &Policy, state: &State, action: Action) {
             assert_eq!(signal, if world.lingering { Signal::KILL } else { Signal::TERM }, "the order of signals");
             world.lingering = true;
         }
+        Action::Pause(span) => {
+            assert!(!world.server && !world.handler && !world.group, "a pause beside a process");
+            assert_eq!(state.phase, Phase::Resting { until: state.deadline().unwrap() });
+            assert!(span > Span::ZERO, "a pause of no length");
+        }
         Action::Wait | Action::Announce => {}
     }
     let asleep = !world.server && !world.handler && !world.group && state.deadline().is_none();
@@ -84,12 +101,13 @@ fn follow(world: &mut World, policy: &Policy, state: &State, action: Action) {
 
 /// The events that can happen in such a world, each with what it changes there.
 fn possible(policy: &Policy, world: World) -> Vec<(Event, World)> {
-    let World { server, handler, group, lingering, .. } = world;
+    let World { server, handler, group, clearing, lingering, .. } = world;
     let stopped = World { stopped: true, ..world };
     let mut events =
         vec![(Event::Tick, world), (Event::Stop, stopped), (Event::Interrupt, stopped), (Event::Restart, world)];
     if world.forking {
-        events.push((Event::NoFork, World { server: false, handler: false, ..world }));
+        let clearing = clearing || policy.linger.is_some();
+        events.push((Event::NoFork, World { server: false, handler: false, clearing, ..world }));
     }
     if server {
         let gone = World { server: false, ..world };
@@ -110,6 +128,9 @@ fn possible(policy: &Policy, world: World) -> Vec<(Event, World)> {
         let gone = World { group: false, ..world };
         events.extend([Event::Fell(Exit::Code(1)), Event::Fell(Exit::SUCCESS)].map(|event| (event, gone)));
         events.push((Event::Pass(Signal::TERM), world));
+    }
+    if clearing && !server && !group && !handler && !lingering {
+        events.extend([Event::Alone, Event::Pass(Signal::TERM)].map(|event| (event, world)));
     }
     if lingering {
         events.extend([Event::Alone, Event::Pass(Signal::TERM)].map(|event| (event, world)));
@@ -155,6 +176,7 @@ fn every_short_history_holds() {
     let start = World {
         server: true,
         group: false,
+        clearing: false,
         lingering: false,
         handler: false,
         forking: true,
@@ -170,6 +192,8 @@ fn every_short_history_holds() {
         Policy { restart: Restart::No, role: Role::Init, linger: Some(Span::secs(3)), ..policy() },
         Policy { restart: Restart::No, role: Role::Guard, whom: To::Group, ..policy() },
         Policy { whom: To::Group, linger: Some(Span::secs(3)), stop_timeout: None, ..policy() },
+        Policy { linger: Some(Span::secs(3)), handler: Handling::Patient, limit, ..policy() },
+        Policy { whom: To::Group, stop_signal: Signal::INT, role: Role::Guard, ..policy() },
         Policy { whom: To::Group, handler: Handling::Patient, ready_timeout: Some(Span::secs(9)), ..policy() },
         Policy { watchdog: Some(Span::secs(3)), restart: Restart::OnAbort, ..policy() },
     ];
@@ -206,6 +230,7 @@ fn the_end_is_the_end() {
         Event::Interrupt,
         Event::Restart,
         Event::Pass(Signal::TERM),
+        Event::Unkillable,
     ];
     for event in all {
         let (next, action) = step(&policy, state.clone(), event, Time(9));
@@ -240,7 +265,7 @@ impl Story {
     fn fall(&mut self, life: u64) -> u64 {
         match self.at(life, Event::Fell(Exit::Code(1))) {
             Action::Launch(Logs::Same) => 0,
-            Action::Wait => {
+            Action::Pause(_) => {
                 let rest = self.state.deadline().unwrap().since(self.now).0;
                 assert_eq!(self.at(rest, Event::Tick), Action::Launch(Logs::Same));
                 rest
@@ -318,22 +343,31 @@ fn what_counts_as_unexpected() {
         for (exit, restarted) in exits.into_iter().zip(restarted) {
             let mut story = Story::new(Policy { restart, success, ..policy() });
             let action = story.at(1, Event::Fell(exit));
-            let expected = if restarted { Action::Launch(Logs::Same) } else { Action::Finish(Ending::Server(exit)) };
+            let ending = Ending::Server(if success.contains(exit) { Exit::SUCCESS } else { exit });
+            let expected = if restarted { Action::Launch(Logs::Same) } else { Action::Finish(ending) };
             assert_eq!(action, expected, "{restart:?} {exit}");
         }
     }
 }
 
 #[test]
-fn death_by_a_signal_that_was_passed_on_is_no_accident() {
+fn death_by_a_forwarded_signal_is_requested_only_if_the_signal_asks_for_an_end() {
+    let winch = Signal::parse(b"WINCH").unwrap();
+    for (number, requested) in
+        [(1, true), (2, true), (3, true), (9, true), (15, true), (28, true), (10, false), (11, false), (40, false)]
+    {
+        let signal = Signal::new(number).unwrap();
+        let mut story = Story::new(Policy { stop_signal: winch, handler: Handling::Patient, ..policy() });
+        assert_eq!(story.at(1, Event::Pass(signal)), Action::Forward(signal, To::Server), "once and alone");
+        let action = story.at(20_000, Event::Fell(killed(number)));
+        let ending = Action::Finish(Ending::Server(killed(number)));
+        assert_eq!(action, if requested { ending } else { Action::Handle(killed(number)) }, "{signal}");
+    }
+    // The next run has not been sent it.
     let mut story = Story::new(policy());
-    let signal = Signal::new(USR1).unwrap();
-    assert_eq!(story.at(1, Event::Pass(signal)), Action::Send(signal, To::Server));
+    story.at(1, Event::Pass(Signal::HUP));
     assert_eq!(story.at(1, Event::Fell(killed(9))), Action::Launch(Logs::Same));
-    // The next life has not been sent it.
-    assert_eq!(story.at(20_000, Event::Fell(killed(USR1))), Action::Launch(Logs::Same));
-    story.at(1, Event::Pass(signal));
-    assert_eq!(story.at(1, Event::Fell(killed(USR1))), Action::Finish(Ending::Server(killed(USR1))));
+    assert_eq!(story.at(20_000, Event::Fell(killed(1))), Action::Launch(Logs::Same));
 }
 
 #[test]
@@ -399,7 +433,7 @@ fn a_fork_that_fails_is_tried_again() {
         assert_eq!(story.at(1, Event::Tick), Action::Launch(Logs::Same));
     }
     // A life that was begun forgets the shortage.
-    assert_eq!(story.at(1, Event::Fell(Exit::Code(1))), Action::Wait);
+    assert_eq!(story.at(1, Event::Fell(Exit::Code(1))), Action::Pause(Span(100)));
     assert_eq!(story.at(100, Event::Tick), Action::Launch(Logs::Same));
     assert_eq!(story.at(0, Event::NoFork), Action::Wait);
     assert_eq!(story.state.deadline().unwrap().since(story.now), Span::millis(100));
@@ -425,7 +459,7 @@ fn an_init_ends_as_the_server_ends() {
     let init = Policy { restart: Restart::No, role: Role::Init, ..policy() };
     for exit in [Exit::SUCCESS, Exit::Code(255), killed(9), term] {
         let mut story = Story::new(init.clone());
-        assert_eq!(story.at(1, Event::Pass(Signal::TERM)), Action::Send(Signal::TERM, To::Server));
+        assert_eq!(story.at(1, Event::Pass(Signal::TERM)), Action::Forward(Signal::TERM, To::Server));
         assert_eq!(story.state.deadline(), None, "no clock unless it was asked for");
         assert_eq!(story.at(1, Event::Fell(exit)), Action::Finish(Ending::Server(exit)));
     }
@@ -450,8 +484,8 @@ fn after_a_forwarded_term_no_server_is_started() {
         let managed = role == Role::Manager;
         let mut story = Story::new(policy.clone());
         assert_eq!(story.at(1, Event::Restart), Action::Send(Signal::TERM, To::Server));
-        assert_eq!(story.at(1, Event::Pass(Signal::HUP)), Action::Send(Signal::HUP, To::Server));
-        assert_eq!(story.at(1, Event::Pass(Signal::TERM)), Action::Send(Signal::TERM, To::Server));
+        assert_eq!(story.at(1, Event::Pass(Signal::HUP)), Action::Forward(Signal::HUP, To::Server));
+        assert_eq!(story.at(1, Event::Pass(Signal::TERM)), Action::Forward(Signal::TERM, To::Server));
         let over = Action::Finish(Ending::Server(Exit::Code(3)));
         let next = story.at(1, Event::Fell(Exit::Code(3)));
         assert_eq!(next, if managed { Action::Launch(Logs::Rotate) } else { over });
@@ -471,11 +505,11 @@ fn a_guard_gives_a_forwarded_stop_its_time() {
     let guard = Policy { restart: Restart::No, role: Role::Guard, stop_signal: Signal::INT, ..policy() };
     for signal in [Signal::TERM, Signal::INT] {
         let mut story = Story::new(guard.clone());
-        assert_eq!(story.at(1, Event::Pass(Signal::HUP)), Action::Send(Signal::HUP, To::Server));
+        assert_eq!(story.at(1, Event::Pass(Signal::HUP)), Action::Forward(Signal::HUP, To::Server));
         assert_eq!(story.state.deadline(), None);
         assert_eq!(story.at(1, Event::Pass(signal)), Action::Send(signal, To::Server));
         // Once more: it is forwarded, and the clock goes on.
-        assert_eq!(story.at(20_000, Event::Pass(signal)), Action::Send(signal, To::Server));
+        assert_eq!(story.at(20_000, Event::Pass(signal)), Action::Forward(signal, To::Server));
         assert_eq!(story.at(10_000, Event::Tick), Action::Send(Signal::KILL, To::Group));
         assert_eq!(story.at(1, Event::Fell(killed(9))), Action::Finish(Ending::Server(killed(9))));
     }
@@ -486,11 +520,12 @@ fn the_rest_of_a_group_ends_before_anything_follows() {
     let grouped = Policy { whom: To::Group, handler: Handling::Patient, ..policy() };
     let left = |policy: &Policy| {
         let mut story = Story::new(policy.clone());
-        assert_eq!(story.at(1, Event::Left), Action::Send(Signal::TERM, To::Group));
+        assert_eq!(story.at(1, Event::Left), Action::Send(Signal::TERM, To::Remains));
         story
     };
     let mut slow = left(&grouped);
-    assert_eq!(slow.at(30_000, Event::Tick), Action::Send(Signal::KILL, To::Group));
+    assert_eq!(slow.at(30_000, Event::Tick), Action::Send(Signal::KILL, To::Remains));
+    assert_eq!(slow.at(5_000, Event::Tick), Action::Send(Signal::KILL, To::Remains), "and again");
     assert_eq!(slow.at(1, Event::Fell(Exit::Code(7))), Action::Handle(Exit::Code(7)));
     assert_eq!(left(&grouped).at(1, Event::Fell(Exit::SUCCESS)), Action::Finish(Ending::Server(Exit::SUCCESS)));
 
@@ -500,19 +535,25 @@ fn the_rest_of_a_group_ends_before_anything_follows() {
 
     let mut stopped = left(&grouped);
     assert_eq!(stopped.at(1, Event::Interrupt), Action::Wait);
-    assert_eq!(stopped.at(1, Event::Interrupt), Action::Send(Signal::KILL, To::Group));
+    assert_eq!(stopped.at(1, Event::Interrupt), Action::Send(Signal::KILL, To::Remains));
     assert_eq!(stopped.at(1, Event::Fell(Exit::Code(7))), Action::Finish(Ending::Stopped));
 
     // On request the whole group was asked already.
     let mut asked = Story::new(grouped.clone());
     assert_eq!(asked.at(1, Event::Stop), Action::Send(Signal::TERM, To::Group));
     assert_eq!(asked.at(1, Event::Left), Action::Wait);
-    assert_eq!(asked.at(29_999, Event::Tick), Action::Send(Signal::KILL, To::Group));
+    assert_eq!(asked.at(29_999, Event::Tick), Action::Send(Signal::KILL, To::Remains));
     assert_eq!(asked.at(1, Event::Fell(killed(15))), Action::Finish(Ending::Stopped));
+
+    // A stop signal of its own is no signal for what is left.
+    let mut own = Story::new(Policy { stop_signal: Signal::INT, ..grouped.clone() });
+    assert_eq!(own.at(1, Event::Restart), Action::Send(Signal::INT, To::Group));
+    assert_eq!(own.at(1, Event::Left), Action::Send(Signal::TERM, To::Remains));
+    assert_eq!(own.at(1, Event::Fell(killed(2))), Action::Launch(Logs::Rotate));
 
     // A first start that has failed.
     let (state, action) = step(&grouped, State::new(&grouped, Time(0)), Event::Left, Time(1));
-    assert_eq!(action, Action::Send(Signal::TERM, To::Group));
+    assert_eq!(action, Action::Send(Signal::TERM, To::Remains));
     let (_, action) = step(&grouped, state, Event::Fell(Exit::SUCCESS), Time(2));
     assert_eq!(action, Action::Finish(Ending::Failed(125)));
 }
@@ -555,7 +596,7 @@ fn a_silent_server_is_ended_and_that_is_no_voluntary_end() {
         assert_eq!((story.at(900, Event::Alive), story.state.deadline()), (Action::Wait, None));
         assert_eq!(story.at(1, Event::Ready), Action::Wait);
         assert_eq!(story.at(3000, Event::Tick), bite);
-        assert_eq!(story.at(1, Event::Fell(killed(6))), Action::Wait, "a pause");
+        assert_eq!(story.at(1, Event::Fell(killed(6))), Action::Pause(Span(100)));
     }
     let mut handled = Story::new(Policy { handler: Handling::Patient, ..watched.clone() });
     assert_eq!(handled.at(3000, Event::Tick), bite);
@@ -567,4 +608,96 @@ fn a_silent_server_is_ended_and_that_is_no_voluntary_end() {
     let mut alone = Story::new(Policy { restart: Restart::No, ..watched });
     assert_eq!(alone.at(3000, Event::Tick), bite);
     assert_eq!(alone.at(1, Event::Fell(killed(6))), Action::Finish(Ending::Server(killed(6))));
+}
+
+#[test]
+fn a_server_that_cannot_be_killed_is_left_to_the_kernel() {
+    let at = Time(0);
+    let guard = Policy { role: Role::Guard, ..policy() };
+    let ending = |policy: &Policy, next| {
+        let mut state = State::new(policy, at);
+        state.phase = Phase::Stopping { next, until: None };
+        step(policy, state, Event::Unkillable, at).1
+    };
+    let killed = Ending::Server(killed(9));
+    for (policy, next, expected) in [
+        (policy(), Next::End, Ending::Stopped),
+        (policy(), Next::Again, killed),
+        (policy(), Next::Fall, killed),
+        (policy(), Next::Fail, Ending::Failed(SETUP)),
+        (guard, Next::End, killed),
+    ] {
+        assert_eq!(ending(&policy, next), Action::Finish(expected), "{next:?}");
+    }
+    let up = State { phase: Phase::Up, ..State::new(&policy(), at) };
+    assert_eq!(step(&policy(), up, Event::Unkillable, at).1, Action::Wait);
+}
+
+#[test]
+fn what_is_left_of_a_run_ends_before_the_next_one() {
+    let linger = Some(Span::secs(3));
+    let term = Action::Send(Signal::TERM, To::Remains);
+    let kill = Action::Send(Signal::KILL, To::Remains);
+    let fallen = |policy: Policy| {
+        let mut story = Story::new(policy);
+        assert_eq!(story.at(1, Event::Fell(Exit::Code(1))), term);
+        story
+    };
+    let lingering = Policy { linger, handler: Handling::Patient, ..policy() };
+    assert_eq!(fallen(lingering.clone()).at(1, Event::Alone), Action::Handle(Exit::Code(1)));
+
+    // The linger time, KILL, and then not even what hangs in the kernel holds up the restart.
+    let mut slow = fallen(Policy { linger, ..policy() });
+    assert_eq!((slow.at(2999, Event::Tick), slow.at(1, Event::Tick)), (Action::Wait, kill));
+    assert_eq!((slow.at(4999, Event::Tick), slow.at(1, Event::Tick)), (Action::Wait, Action::Launch(Logs::Same)));
+
+    // The time that clearing takes makes no short run a long one.
+    assert_eq!(slow.at(5, Event::Fell(Exit::Code(1))), term);
+    slow.now = slow.now.after(Span::secs(20));
+    assert_eq!(slow.at(0, Event::Alone), Action::Pause(Span(100)));
+
+    // A restart by request clears the tree too, and a stop meanwhile ends it all.
+    let mut again = Story::new(lingering.clone());
+    again.at(1, Event::Restart);
+    assert_eq!(again.at(1, Event::Fell(killed(15))), term);
+    assert_eq!(again.at(1, Event::Stop), Action::Wait);
+    assert_eq!(again.at(1, Event::Interrupt), kill);
+    assert_eq!(again.at(1, Event::Alone), Action::Send(Signal::TERM, To::All));
+    assert_eq!(again.at(1, Event::Alone), Action::Finish(Ending::Stopped));
+
+    // With both options the group is awaited first, then the tree: within the same time, and asked once.
+    let mut both = Story::new(Policy { whom: To::Group, ..lingering });
+    assert_eq!(both.at(1, Event::Left), term);
+    assert_eq!(both.at(1000, Event::Fell(Exit::Code(1))), Action::Wait);
+    assert_eq!(both.at(2000, Event::Tick), kill);
+    assert_eq!(both.at(1, Event::Alone), Action::Handle(Exit::Code(1)));
+}
+
+#[test]
+fn a_listed_end_is_a_success_whatever_led_to_the_exit() {
+    let success = Success::parse(b"3,SIGTERM").unwrap();
+    let over = Action::Finish(Ending::Server(Exit::SUCCESS));
+    let init = Policy { role: Role::Init, restart: Restart::No, success, ..policy() };
+    for exit in [Exit::Code(3), killed(15)] {
+        let mut story = Story::new(init.clone());
+        story.at(1, Event::Pass(Signal::TERM));
+        assert_eq!(story.at(1, Event::Fell(exit)), over, "{exit}");
+    }
+    let asking = Policy { handler: Handling::Patient, restart: Restart::Always, success, ..policy() };
+    let mut refused = Story::new(asking.clone());
+    assert_eq!(refused.at(1, Event::Fell(Exit::Code(3))), Action::Handle(Exit::Code(3)));
+    assert_eq!(refused.at(1, Event::Handled(Exit::Code(1))), over);
+
+    let limit = Some(Limit { restarts: 1, within: Span::secs(60) });
+    let mut limited = Story::new(Policy { restart: Restart::Always, success, limit, ..policy() });
+    assert_eq!(limited.at(1, Event::Fell(Exit::Code(3))), Action::Launch(Logs::Same));
+    assert_eq!(limited.at(1, Event::Fell(Exit::Code(3))), Action::Finish(Ending::GaveUp(Exit::SUCCESS)));
+
+    // What the watchdog forced is never a success.
+    let watched = Policy { watchdog: Some(Span::secs(1)), restart: Restart::No, success, ..policy() };
+    for exit in [Exit::SUCCESS, Exit::Code(3)] {
+        let mut silent = Story::new(watched.clone());
+        assert_eq!(silent.at(1000, Event::Tick), Action::Send(Signal::ABRT, To::Server));
+        assert_eq!(silent.at(1, Event::Fell(exit)), Action::Finish(Ending::Server(killed(6))), "{exit}");
+    }
 }

@@ -55,17 +55,21 @@ fn privileges_are_dropped_last_and_in_order() {
             Step::Input,
             Step::Output,
             Step::Sockets(2),
+            Step::Descriptors,
             Step::Root(c"/jail"),
             dir("/"),
-            dir("/srv"),
-            Step::Inside(c"/srv"),
+            Step::BlockSignals,
+            Step::Keyring,
             Step::Groups(&[44, 4]),
             Step::Gid(44),
             Step::Uid(33, gone),
+            Step::Keyring,
             Step::Rights(gone),
             proof,
             Step::Umask(0o027),
-            Step::Descriptors,
+            dir("/srv"),
+            Step::Inside(c"/srv"),
+            Step::Signals,
             Step::Exec(c"/bin/httpd"),
         ]
     );
@@ -93,27 +97,37 @@ fn attributes_stand_in_their_places() {
             core,
             cpu,
             Step::Output,
+            Step::Descriptors,
             Step::Root(c"/jail"),
             dir("/"),
+            Step::BlockSignals,
+            Step::Keyring,
             Step::Groups(&[44, 4]),
             Step::Gid(44),
             Step::Uid(33, Rights::Stay),
+            Step::Keyring,
             Step::Rights(Rights::Stay),
             Step::Proof { uid: 33, gid: 44, groups: &[4, 44] },
             Step::Capabilities(chosen),
             Step::NoNewPrivileges,
             Step::Umask(7),
-            Step::Descriptors,
+            Step::Signals,
             Step::Exec(c"x"),
         ]
     );
     // The handler and the logger have nothing of these, and lose what --user takes.
-    let Output::Logger(logger) = plan.output else { panic!("no logger") };
+    let Output::Logger(logger, _) = plan.output else { panic!("no logger") };
     for steps in [plan.stay.unwrap().handler.unwrap().steps, logger.steps] {
-        let [.., uid, rights, proof, descriptors, Step::Exec(_)] = steps.as_slice() else { panic!("{steps:?}") };
-        assert_eq!([uid, rights], [&Step::Uid(33, Rights::Gone), &Step::Rights(Rights::Gone)]);
-        assert!(matches!((proof, descriptors), (Step::Proof { .. }, Step::Descriptors)), "{steps:?}");
-        assert_eq!(steps.len(), 12, "{steps:?}");
+        let spare = Rights::Spare(chosen.set);
+        let [.., uid, Step::Keyring, rights, proof, Step::Signals, Step::Exec(_)] = steps.as_slice() else {
+            panic!("{steps:?}")
+        };
+        assert_eq!([uid, rights], [&Step::Uid(33, spare), &Step::Rights(spare)]);
+        assert!(matches!(proof, Step::Proof { .. }), "{steps:?}");
+        let place = |wanted: &Step| steps.iter().position(|step| step == wanted).unwrap();
+        assert!(place(&Step::Output) < place(&Step::Descriptors), "{steps:?}");
+        assert!(place(&Step::Descriptors) < place(&Step::BlockSignals), "{steps:?}");
+        assert_eq!(steps.len(), 16, "{steps:?}");
     }
     // Root has its own, and one who is the user already has only them to lose.
     let is_about_rights = |step: &Step| matches!(step, Step::Uid(..) | Step::Rights(_) | Step::Capabilities(_));
@@ -166,7 +180,23 @@ fn nothing_of_root_follows_the_proof() {
         assert_eq!(proof.is_some(), line.contains("-u "), "{line}");
         for step in steps.iter().skip(proof.unwrap_or(steps.len())).skip(1) {
             let chosen = matches!(step, Step::Capabilities(_) | Step::NoNewPrivileges);
-            assert!(chosen || matches!(step, Step::Umask(_) | Step::Descriptors | Step::Exec(_)), "{line}: {step}");
+            // The working directory is entered with the rights of the server.
+            let enters = matches!(step, Step::Dir(_) | Step::Inside(_) | Step::ReplacedDir(_));
+            let last = matches!(step, Step::Umask(_) | Step::Signals | Step::Exec(_));
+            assert!(chosen || enters || last, "{line}: {step}");
+        }
+        // Whatever needs a descriptor comes before they are closed, and the way into a jail after it.
+        let closed = place(|step| matches!(step, Step::Descriptors | Step::SealDescriptors)).unwrap();
+        let protects = ["-u ", "-r ", "-m ", "-b"].iter().any(|option| line.contains(option));
+        assert_eq!(steps.contains(&Step::Descriptors), protects, "{line}");
+        for (at, step) in steps.iter().enumerate() {
+            let opens = matches!(
+                step,
+                Step::Pidfile(_) | Step::Number(_) | Step::Input | Step::Output | Step::Sockets(_) | Step::LogDir(_)
+            );
+            assert!(!opens || at < closed, "{line}: {step}");
+            let enters = matches!(step, Step::Root(_) | Step::Dir(_) | Step::BlockSignals | Step::Groups(_));
+            assert!(!enters || at > closed || !protects, "{line}: {step}");
         }
         if let Some(root) = place(|step| matches!(step, Step::Root(_))) {
             assert_eq!(steps[root + 1], dir("/"), "{line}");
@@ -180,32 +210,46 @@ fn nothing_of_root_follows_the_proof() {
 
 #[test]
 fn the_working_directory() {
+    let callers = vec![Step::CallersDir(c"/home", (0, 0)), Step::ReplacedDir(c"/home")];
     for (line, expected) in [
         ("-- x", vec![]),
         ("-w sub -- x", vec![dir("sub")]),
-        ("-d logs 1 -- x", vec![dir("logs")]),
+        ("-d logs 1 -- x", vec![Step::LogDir(c"logs")]),
         ("-d logs 1 -w sub -- x", vec![dir("sub")]),
-        ("-b -m - - -- x", vec![dir("/home")]),
+        ("-m - - -- x", callers.clone()),
+        ("-b -m - - -- x", callers),
+        ("-b -- x", vec![]),
+        ("-m - - -w sub -- x", vec![dir("/home/sub")]),
         ("-b -m - - -w sub -- x", vec![dir("/home/sub")]),
         ("-b -m - - -w ./sub -- x", vec![dir("/home/sub")]),
-        ("-b -m - - -d logs 1 -- x", vec![dir("/home/logs")]),
-        ("-m - - -d logs 1 -- x", vec![dir("logs")]),
+        ("-b -m - - -d logs 1 -- x", vec![Step::LogDir(c"logs")]),
+        ("-m - - -d logs 1 -- x", vec![Step::LogDir(c"logs")]),
         ("-r jail -d logs 1 -- x", vec![Step::Root(c"jail"), dir("/")]),
         ("-b -m - - -r jail -w sub -- x", vec![Step::Root(c"/home/jail"), dir("/"), dir("sub")]),
     ] {
         let steps = made(line, &root()).server.steps;
-        let found: Vec<Step> = steps.into_iter().filter(|step| matches!(step, Step::Root(_) | Step::Dir(_))).collect();
+        let is_one = |step: &Step| {
+            matches!(step, Step::Root(_) | Step::Dir(_) | Step::LogDir(_))
+                || matches!(step, Step::CallersDir(..) | Step::ReplacedDir(_))
+        };
+        let found: Vec<Step> = steps.into_iter().filter(is_one).collect();
         assert_eq!(found, expected, "{line}");
     }
     let lost = Facts { cwd: None, ..root() };
     assert!(refused("-b -m - - -- x", &lost).contains("cannot tell the current directory"));
     assert!(made("-b -m - - -r /j -- x", &lost).stay.is_some());
+    // In the foreground it stays where it is.
+    let stays = made("-m - - -w sub -- x", &lost);
+    assert!(!stays.moves && stays.server.steps.contains(&dir("sub")));
 }
 
 #[test]
 fn the_wrong_user() {
     let web = Facts { euid: 33, ..root() };
-    assert_eq!(refused("-u root -- x", &web), "started using wrong user ID (33), expected 0");
+    assert_eq!(
+        refused("-u root -- x", &web),
+        "started using wrong user ID (33), expected 0 (only root can become 'root')"
+    );
     for line in ["-u web -- x", "-u 33 -- x", "-u root --no-user-checks -- x"] {
         let plan = made(line, &web);
         assert!(!plan.drops && !plan.server.steps.iter().any(|step| matches!(step, Step::Uid(..))), "{line}");
@@ -298,6 +342,46 @@ fn a_ready_descriptor_is_none_of_the_sockets() {
     assert_eq!(made("-b --ready fd:3 -- x", &root()).ready, Ready::Newline(3));
 }
 
+/// A user who has nothing to change needs no right for it.
+#[test]
+fn the_same_user_and_groups_need_no_privilege() {
+    let with = |egid, groups: Option<&[u32]>| Facts { egid, groups: groups.map(<[u32]>::to_vec), ..root() };
+    for (line, facts, changes) in [
+        ("-u 0 -- x", with(0, Some(&[])), false),
+        ("-u root -- x", with(0, Some(&[0])), false),
+        ("-u root:root -- x", with(0, Some(&[0, 4])), true),
+        ("-u 0 -- x", with(0, Some(&[4])), true),
+        ("-u 0 -- x", with(4, Some(&[])), true),
+        ("-u 0 -- x", with(0, None), true),
+        ("-u 0:4 -- x", with(4, Some(&[])), false),
+        ("-u web -- x", with(0, Some(&[])), true),
+    ] {
+        let facts = Facts { group: b"root:x:0:\n", ..facts };
+        let steps = made(line, &facts).server.steps;
+        assert_eq!(steps.iter().any(|step| matches!(step, Step::Groups(_))), changes, "{line} {facts:?}");
+        assert_eq!(steps.contains(&Step::BlockSignals), changes, "{line}");
+    }
+}
+
+/// nohup(1) has asked for it; the command line and a session of its own have the last word.
+#[test]
+fn an_ignored_hangup_stays_ignored() {
+    let nohup = Facts { hangup_ignored: true, ..root() };
+    for (line, ignored, trap) in [
+        ("-- x", true, Trap::Restart),
+        ("--init -- x", true, Trap::Ignore),
+        ("-m - - -- x", true, Trap::Ignore),
+        ("-m - - --on-signal HUP=restart -- x", false, Trap::Restart),
+        ("-m - - --on-signal HUP=forward -- x", false, Trap::Forward(Signal::HUP)),
+    ] {
+        let plan = made(line, &nohup);
+        assert_eq!(plan.ignores_hangup, ignored, "{line}");
+        assert!(plan.stay.is_none() || plan.traps.get(Signal::HUP) == trap, "{line}");
+    }
+    assert!(!made("-b -m - - -- x", &nohup).ignores_hangup);
+    assert!(!made("-m - - -- x", &root()).ignores_hangup);
+}
+
 /// The terminal is given to an interactive server, and never to another user.
 #[test]
 fn the_terminal() {
@@ -311,6 +395,9 @@ fn the_terminal() {
     ] {
         assert_eq!(made(line, &facts).server.steps.get(..2).unwrap(), first, "{line}");
     }
+    let job = Facts { terminal: Terminal::Background, ..root() };
+    let steps = made("--restart no --stdin -- sh", &job).server.steps;
+    assert_eq!(steps.get(..2).unwrap(), [Step::Signals, Step::Group]);
 }
 
 #[test]
@@ -346,13 +433,17 @@ fn the_control_group_is_entered_first_and_the_rules_come_last() {
     let last = [
         Step::NoNewPrivileges,
         Step::Umask(7),
-        Step::Descriptors,
         Step::Ruleset(Handled { files: 0xffff, tcp: 0, scope: 2 }),
         Step::Allow(Rule::Path(Reach::Ro, c"/x"), 0xffff),
         Step::Confine,
+        Step::Signals,
         Step::Exec(c"x"),
     ];
     assert_eq!(steps[steps.len() - last.len()..], last);
+    assert!(steps.contains(&Step::Descriptors) && !steps.contains(&Step::SealDescriptors));
+    // A process in the group cannot remove it: what undoes a failed start is another one.
+    let lone = made("--cgroup /c -- x", &facts).server.steps;
+    assert!(lone.contains(&Step::Descriptors) && !lone.contains(&Step::SealDescriptors));
     assert_eq!(plan.cgroup.unwrap().settings, [(c"pids.max", c"9")]);
     // The handler is neither in the group nor confined.
     let plan = made("--cgroup /c --ro /x -m - /h -- x", &facts);

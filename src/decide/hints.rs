@@ -1,0 +1,199 @@
+//! Wrong usage in words that help: which word was meant, and what is allowed.
+
+use alloc::vec::Vec;
+
+use super::attributes::{CAPABILITIES, RESOURCES, bound, place};
+use super::cli::DURATION;
+use super::cli::table::{Row, named};
+use super::flags::Id;
+use super::near::near;
+use super::signal::{NAMES, Signal};
+use super::text::parts;
+use super::time::{number, number_and_unit};
+use super::traps::ACTIONS;
+
+/// Other tools' words, and ours.
+const OTHERS: &[u8] = b"chuid=user,setuid=user,uid=user,gid=user,chroot=root,chdir=work-dir,cwd=work-dir,pid=pidfile,\
+make-pidfile=pidfile,environment=env,daemon=background,daemonize=background,detach=background,nodaemon=foreground,\
+config=args,dry-run=check,test=check,ulimit=limit,cap-add=caps,kill=stop,retry=stop-timeout,respawn=restart,\
+exec= COMMAND,start= COMMAND,startas= COMMAND";
+
+/// What is said of an argument after `--status`, `--stop` or `--signal`.
+pub const ONE_PIDFILE: &str = "--status, --stop and --signal take one PIDFILE and no COMMAND";
+
+/// What is said when the value in that place is missing.
+#[inline(never)]
+pub fn missing(row: &Row, at: usize) -> Vec<u8> {
+    let mut names = parts(row.values, b' ');
+    let (first, Some(second)) = (names.next().unwrap_or_default(), names.rest) else {
+        return b"a value is missing".into();
+    };
+    let none: &[u8] = if row.id == Id::Manager { b" ('-' for none)" } else { b"" };
+    let missing = if at == 0 { first } else { second };
+    [b"takes two values, ", first, b" and ", second, none, b": ", missing, b" is missing"].concat()
+}
+
+/// What is said of an option that does not exist: `unknown option --pidfil: did you mean --pidfile?`
+#[inline(never)]
+pub fn option(name: &[u8]) -> Vec<u8> {
+    // A line of a file of --args is one argument, as is a word in quotes.
+    let mut words = parts(name, b' ');
+    let first = words.next().unwrap_or_default();
+    if let Some(rest) = words.rest {
+        return if first.is_empty() {
+            [b"'--", name, b"' is one argument: '--' stands alone, and so does each word of COMMAND"].concat()
+        } else {
+            [b"'--", name, b"' is one argument: write --", first, b"=", rest].concat()
+        };
+    }
+    let other = parts(OTHERS, b',').find_map(|pair| pair.strip_prefix(name)?.strip_prefix(b"="));
+    let mut known = Vec::new();
+    for (name, _) in named() {
+        known.extend_from_slice(name);
+        known.push(b',');
+    }
+    match other.or_else(|| near(name, &known)) {
+        Some(meant) => [b"unknown option --", name, b": did you mean --", meant, b"?"].concat(),
+        None => [b"unknown option --", name, b" (see vsrun --help)"].concat(),
+    }
+}
+
+/// What is wrong with the value of an option, given what it is not.
+#[inline(never)]
+#[expect(clippy::wildcard_enum_match_arm, reason = "most options have no list of names")]
+pub fn value(row: &Row, value: &[u8], not: &str) -> Vec<u8> {
+    let choices = row.choices();
+    if !choices.is_empty() {
+        return unknown(b"value", value, choices, choices);
+    }
+    let mut words = parts(value, b',');
+    let found = match row.id {
+        Id::StopSignal | Id::Signal => unknown_signal(value),
+        Id::SuccessExit => words.find_map(|word| if number(word).is_none() { unknown_signal(word) } else { None }),
+        Id::OnSignal => trap(value).map(|text| [b"'", value, b"': ", &text].concat()),
+        Id::Limit => words
+            .next()
+            .and_then(|word| parts(word, b'=').next())
+            .filter(|name| place(RESOURCES, name).is_none())
+            .map(|name| unknown(b"limit", name, RESOURCES, RESOURCES)),
+        Id::Caps => words
+            .find(|word| number(word).is_none() && place(CAPABILITIES, word).is_none())
+            .map(|word| unknown(b"capability", word, CAPABILITIES, b"none,or names of capabilities(7)")),
+        _ => None,
+    };
+    found.unwrap_or_else(|| {
+        let reason = reason(row.id, value, not);
+        let colon: &[u8] = if reason.is_empty() { b"" } else { b": " };
+        [b"'", value, b"' ", not.as_bytes(), colon, &reason].concat()
+    })
+}
+
+/// An unknown name: the one that was meant, or all that are allowed.
+#[inline(never)]
+fn unknown(what: &[u8], word: &[u8], names: &[u8], all: &[u8]) -> Vec<u8> {
+    let begin = [b"unknown ", what, b" '", word, b"': "].concat();
+    if let Some(meant) = near(word, names) {
+        return [&begin[..], b"did you mean ", &meant.to_ascii_lowercase(), b"?"].concat();
+    }
+    let mut text = begin;
+    for byte in all {
+        text.push(byte.to_ascii_lowercase());
+        if *byte == b',' {
+            text.push(b' ');
+        }
+    }
+    text
+}
+
+/// What is wrong with the name of a signal; None if it is one.
+#[inline(never)]
+fn unknown_signal(word: &[u8]) -> Option<Vec<u8>> {
+    if Signal::parse(word).is_some() {
+        return None;
+    }
+    if number(word).is_some() {
+        return Some([b"'", word, b"' is not a signal: their numbers are 1 to 64"].concat());
+    }
+    let known = NAMES.join(",");
+    let name = word.get(3..).filter(|_| word.to_ascii_uppercase().starts_with(b"SIG")).unwrap_or(word);
+    Some(match near(name, known.as_bytes()) {
+        Some(meant) => [b"unknown signal '", word, b"': did you mean SIG", meant, b"?"].concat(),
+        None => [b"unknown signal '", word, b"' (see kill -l)"].concat(),
+    })
+}
+
+/// What is wrong with `SIGNAL=ACTION`.
+fn trap(value: &[u8]) -> Option<Vec<u8>> {
+    let mut halves = parts(value, b'=');
+    let signal = unknown_signal(halves.next()?);
+    if signal.is_some() {
+        return signal;
+    }
+    let Some(action) = halves.rest else { return Some(b"'=ACTION' is missing".into()) };
+    match action.strip_prefix(b"forward:") {
+        Some(other) => unknown_signal(other),
+        None if place(ACTIONS, action).is_some() => None,
+        None => {
+            let text = unknown(b"action", action, ACTIONS, ACTIONS);
+            Some(if text.ends_with(b"?") { text } else { [&text[..], b", forward:SIGNAL"].concat() })
+        }
+    }
+}
+
+/// Why a value is not what it should be, where that can be said; empty otherwise.
+#[inline(never)]
+#[expect(clippy::wildcard_enum_match_arm, reason = "the text of most options says enough")]
+fn reason(id: Id, value: &[u8], not: &str) -> Vec<u8> {
+    let reason: &[u8] = match id {
+        Id::Port | Id::Bind | Id::Listen => address(id, value),
+        Id::User => match parts(value, b':').find(|name| name.first().is_some_and(u8::is_ascii_digit)) {
+            Some(b"4294967295") => b"that number means 'unchanged' to the kernel",
+            Some(_) => b"a name does not begin with a digit",
+            None => b"",
+        },
+        Id::Limit => match parts(value, b'=').nth(1) {
+            None | Some(b"") => b"a value is missing",
+            Some(values) if parts(values, b':').all(|value| bound(value).is_some()) => b"SOFT is above HARD",
+            Some(_) => b"a value is a number or 'unlimited'",
+        },
+        _ if not == DURATION => return unit(value),
+        _ => b"",
+    };
+    reason.into()
+}
+
+/// The duration that was meant: `5m` is `5min`.
+fn unit(value: &[u8]) -> Vec<u8> {
+    let Some((_, unit)) = number_and_unit(value) else { return Vec::new() };
+    let meant: &[u8] = match unit {
+        [b'm' | b'M'] | [b'm', b'i', ..] => b"min",
+        [b's' | b'S', ..] => b"s",
+        [b'h' | b'H', ..] => b"h",
+        [b'd' | b'D', ..] => b"d",
+        _ => return Vec::new(),
+    };
+    let digits = value.strip_suffix(unit).unwrap_or(value);
+    [b"did you mean ", digits, meant, b"?"].concat()
+}
+
+/// What is wrong with an address or a port.
+fn address(id: Id, value: &[u8]) -> &'static [u8] {
+    let value = value.strip_suffix(b"/udp").unwrap_or(value);
+    let at = value.iter().rposition(|byte| *byte == b':').filter(|_| id != Id::Bind);
+    let host = value.get(..at.unwrap_or(0)).unwrap_or_default();
+    let port = value.get(at.map_or(0, |at| at + 1)..).unwrap_or_default();
+    let host = if id == Id::Bind { value } else { host };
+    if value.contains(&b'/') {
+        b""
+    } else if id != Id::Bind && !number(port).is_some_and(|port| (1..=65535).contains(&port)) {
+        b"a port is 1 to 65535"
+    } else if at.is_some() && matches!(host, b"" | b"*") {
+        b"for every address, write the port alone"
+    } else if at.is_some() && host.contains(&b':') && !host.starts_with(b"[") {
+        b"an IPv6 address needs brackets, as in [::1]:80"
+    } else if host.iter().any(|byte| !byte.is_ascii_digit() && !b".:[]".contains(byte)) {
+        b"an address is numeric, as in 127.0.0.1:80"
+    } else {
+        b""
+    }
+}

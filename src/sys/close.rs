@@ -1,0 +1,96 @@
+//! Closes every descriptor that a program is not to have, and proves it.
+//!
+//! Close-on-exec is too late: execve(2) looks its path up first, and a path in a jail may lead through /proc/self/fd.
+
+use core::ops::Range;
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+use super::fd::{FIRST, borrow, each};
+use super::{Errno, Result, check, check_long, dir, verified};
+
+/// The numbers of one descriptor.
+pub fn range_of(fd: BorrowedFd<'_>) -> Range<RawFd> {
+    fd.as_raw_fd()..fd.as_raw_fd() + 1
+}
+
+/// Closes all descriptors above 2 except those in the ranges, which may be empty and may overlap.
+///
+/// To be called only in a process that uses no other descriptor afterwards, an `OwnedFd` that is dropped later included.
+///
+/// # Errors
+/// When the descriptors cannot be listed; EPERM when one of them is still open.
+#[inline(never)]
+pub fn close_except(spared: &[Range<RawFd>]) -> Result<()> {
+    let is_spared = |number: RawFd| spared.iter().any(|range| range.contains(&number));
+    let (mut first, mut result) = (FIRST, Ok(0));
+    while first < RawFd::MAX && result.is_ok() {
+        if is_spared(first) {
+            first += 1;
+            continue;
+        }
+        let starts = spared.iter().filter(|range| !range.is_empty() && range.start > first).map(|range| range.start);
+        let next = starts.min().unwrap_or(RawFd::MAX);
+        let last = if next == RawFd::MAX { libc::c_uint::MAX } else { (next - 1).unsigned_abs() };
+        // SAFETY: closes descriptors that nothing in this process uses any more, see above.
+        result = check_long(unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) });
+        first = next;
+    }
+    if result.is_err() {
+        // Before Linux 5.9, or in a container whose filter does not know the call.
+        each(&|number| {
+            if !is_spared(number) {
+                // SAFETY: as above.
+                let _ = unsafe { libc::close(number) };
+            }
+        })?;
+    }
+    are_closed(&is_spared)
+}
+
+/// How many descriptors are looked at: those of a manager are among the first.
+const LOOKED_AT: usize = 64;
+
+/// One question about the first descriptors, to which a call that only says it was done has no right reply.
+#[inline(never)]
+fn are_closed(is_spared: &dyn Fn(RawFd) -> bool) -> Result<()> {
+    let mut number = FIRST;
+    let mut fds: [PollFd<'_>; LOOKED_AT] = core::array::from_fn(|_| {
+        number += 1;
+        PollFd::from_borrowed_fd(borrow(number - 1), PollFlags::empty())
+    });
+    match poll(&mut fds, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })) {
+        Ok(_) => {
+            let open =
+                |(fd, number): (&PollFd<'_>, RawFd)| !fd.revents().contains(PollFlags::NVAL) && !is_spared(number);
+            verified(!fds.iter().zip(FIRST..).any(open))
+        }
+        // With a limit of fewer descriptors poll takes no such number; the canary is looked at besides.
+        Err(Errno::INVAL) => Ok(()),
+        Err(why) => Err(why),
+    }
+}
+
+/// Closes one descriptor that must not be used any more.
+///
+/// # Errors
+/// Those of close(2).
+pub fn close(fd: BorrowedFd<'_>) -> Result<()> {
+    // SAFETY: the caller never uses it again.
+    check(unsafe { libc::close(fd.as_raw_fd()) }).map(drop)
+}
+
+/// A descriptor that is lost on purpose: it has been closed, or ends with the process.
+pub fn forget(fd: Option<OwnedFd>) {
+    core::mem::forget(fd);
+}
+
+/// Sees that none of the first descriptors is a directory, which would be a way out of a jail.
+///
+/// # Errors
+/// EISDIR when one is.
+pub fn hold_no_directory(count: u16) -> Result<()> {
+    let is_directory = |number| dir::about(borrow(number)).is_ok_and(|about| about.directory);
+    if (0..FIRST + RawFd::from(count)).any(is_directory) { Err(Errno::ISDIR) } else { Ok(()) }
+}

@@ -1,0 +1,30 @@
+//! Two counters of the process, which it may share with the processes that it forks from then on.
+
+use core::ptr;
+use core::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
+
+use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous};
+
+static OWN: [AtomicU32; 2] = [AtomicU32::new(0), AtomicU32::new(0)];
+static SHARED: AtomicPtr<[AtomicU32; 2]> = AtomicPtr::new(ptr::null_mut());
+
+/// The counters.
+pub fn counters() -> &'static [AtomicU32; 2] {
+    // SAFETY: null, or a mapping that is as long as the two need, zeroed by the kernel and never given back.
+    unsafe { SHARED.load(Ordering::Relaxed).as_ref() }.unwrap_or(&OWN)
+}
+
+/// Lets those who are forked from now on count with us. Where there is no memory for that, each counts alone.
+pub fn share() {
+    let access = ProtFlags::READ | ProtFlags::WRITE;
+    // SAFETY: a new mapping, wherever the kernel likes.
+    if let Ok(page) = unsafe { mmap_anonymous(ptr::null_mut(), 4096, access, MapFlags::SHARED) } {
+        let page = page.cast::<[AtomicU32; 2]>();
+        // SAFETY: as above.
+        let places = unsafe { &*page };
+        for (place, own) in places.iter().zip(counters()) {
+            place.store(own.load(Ordering::Relaxed), Ordering::Relaxed);
+        }
+        SHARED.store(page, Ordering::Relaxed);
+    }
+}

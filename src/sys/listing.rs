@@ -1,0 +1,68 @@
+//! The names in a directory, read without allocation.
+
+use core::ffi::CStr;
+use core::mem::MaybeUninit;
+
+use rustix::fs::RawDir;
+
+use super::Result;
+use super::dir::Dir;
+
+impl Dir {
+    /// Calls for each name from a place on, as long as it is to go on. Returns the place of what follows; None: that was
+    /// all. 0 is the beginning. Allocates nothing.
+    ///
+    /// # Errors
+    /// Those of getdents(2).
+    pub fn some(&self, from: u64, act: &mut dyn FnMut(&CStr) -> bool) -> Result<Option<u64>> {
+        rustix::fs::seek(&self.0, rustix::fs::SeekFrom::Start(from))?;
+        let mut buffer = [MaybeUninit::uninit(); 2048];
+        let mut entries = RawDir::new(&self.0, &mut buffer);
+        while let Some(entry) = entries.next() {
+            let entry = entry?;
+            if !act(entry.file_name()) {
+                return Ok(Some(entry.next_entry_cookie()));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Calls for each name. Allocates nothing.
+    ///
+    /// # Errors
+    /// Those of getdents(2).
+    pub fn each(&self, act: &mut dyn FnMut(&CStr)) -> Result<()> {
+        self.some(0, &mut |name| {
+            act(name);
+            true
+        })
+        .map(drop)
+    }
+
+    /// Begins with the first name again, for [`Self::next_blocks`].
+    ///
+    /// # Errors
+    /// Those of lseek(2).
+    pub fn rewind(&self) -> Result<()> {
+        rustix::fs::seek(&self.0, rustix::fs::SeekFrom::Start(0)).map(drop)
+    }
+
+    /// Calls for the next names: as many as fit into so many blocks. Returns whether there are more.
+    ///
+    /// # Errors
+    /// Those of getdents(2).
+    pub fn next_blocks(&self, mut blocks: usize, act: &mut dyn FnMut(&CStr)) -> Result<bool> {
+        let mut buffer = [MaybeUninit::uninit(); 2048];
+        let mut entries = RawDir::new(&self.0, &mut buffer);
+        while let Some(entry) = entries.next() {
+            act(entry?.file_name());
+            if entries.is_buffer_empty() {
+                blocks -= 1;
+                if blocks == 0 {
+                    return Ok(true);
+                }
+            }
+        }
+        Ok(false)
+    }
+}

@@ -1,0 +1,55 @@
+//! A table that exists only while it is used: the manager allocates nothing and still has to see a whole process tree.
+
+use core::ptr::null_mut;
+
+use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous, munmap};
+
+/// One row: three numbers.
+pub type Row = [i32; 3];
+
+/// The sizes that are tried, in bytes. Pages that are not touched cost nothing; a small address space (RLIMIT_AS) has
+/// room for the last one.
+const SIZES: [usize; 3] = [48 << 20, 3 << 20, 192 << 10];
+
+/// Rows in a mapping of their own, given back when it is dropped.
+pub struct Scratch {
+    start: *mut Row,
+    bytes: usize,
+    len: usize,
+}
+
+impl Scratch {
+    /// An empty table. None: there is no memory.
+    pub fn new() -> Option<Self> {
+        SIZES.into_iter().find_map(|bytes| {
+            let flags = MapFlags::PRIVATE | MapFlags::NORESERVE;
+            // SAFETY: a new mapping, wherever the kernel likes.
+            let start = unsafe { mmap_anonymous(null_mut(), bytes, ProtFlags::READ | ProtFlags::WRITE, flags) };
+            Some(Self { start: start.ok()?.cast(), bytes, len: 0 })
+        })
+    }
+
+    /// Appends a row. What does not fit is left out.
+    pub fn push(&mut self, row: Row) {
+        if self.len < self.bytes / size_of::<Row>() {
+            self.len += 1;
+            // The pages of a new mapping are zero, which is a row too.
+            if let Some(last) = self.rows().last_mut() {
+                *last = row;
+            }
+        }
+    }
+
+    /// The rows so far.
+    pub fn rows(&mut self) -> &mut [Row] {
+        // SAFETY: so many rows fit into the mapping, which is aligned, zero at first, and ours alone.
+        unsafe { core::slice::from_raw_parts_mut(self.start, self.len) }
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        // SAFETY: the mapping is ours, and nothing refers to it any more.
+        let _ = unsafe { munmap(self.start.cast(), self.bytes) };
+    }
+}

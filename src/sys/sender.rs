@@ -1,0 +1,63 @@
+//! kill(2) to another user's process without CAP_KILL.
+//!
+//! kill(2) compares the sender's effective *and real* user id with the real and saved one of the target. So a child with
+//! CAP_SETUID that takes the target's user as its *real* id may signal it. It keeps effective and saved id: so that user
+//! can neither trace it nor read its memory, which is a copy of ours, and we can always end it. All that the user can do is
+//! to stop or kill it; so it is resumed, waited for briefly, and tried again.
+
+use super::process::{self, Forked, Pid, Target};
+use super::wait::{self, Mask};
+use super::{Errno, Result, identity};
+
+/// SIGKILL, the same number on every machine.
+const KILL: u8 = 9;
+/// SIGCONT, on every machine that vsrun is built for.
+const CONT: u8 = 18;
+/// How many children are tried, if the user kills them.
+const ATTEMPTS: usize = 3;
+/// How many times 1 ms a child is waited for; it needs less than one.
+const LOOKS: usize = 100;
+
+/// Calls `send` with that real user id, in a child. The caller waits for 0.3 s at most.
+///
+/// # Errors
+/// Those of `send`; EPERM without CAP_SETUID; ETIMEDOUT when the user stopped or killed each child in time.
+#[inline(never)]
+pub fn send_as(user: u32, send: &dyn Fn() -> Result<()>) -> Result<()> {
+    for _ in 0..ATTEMPTS {
+        let child = match process::fork()? {
+            Forked::Parent(child) => child,
+            Forked::Child => {
+                // No signal of the user's ends it with a core, which would be a copy of our memory.
+                let result = wait::mask(Mask::All).and_then(|()| identity::set_real_uid(user)).and_then(|()| send());
+                process::leave(result.map_or_else(number, |()| 0));
+            }
+        };
+        // A stopped child takes this too, so the wait in `reap` is a short one.
+        for _ in 0..LOOKS {
+            if process::has_ended(child) {
+                break;
+            }
+            let _ = process::send(CONT, Target::Process(child));
+            wait::nap(1);
+        }
+        let _ = process::send(KILL, Target::Process(child));
+        if let Some(result) = outcome(child)? {
+            return result;
+        }
+    }
+    Err(Errno::TIMEDOUT)
+}
+
+/// What a child said by its exit status; None if it was killed.
+fn outcome(child: Pid) -> Result<Option<Result<()>>> {
+    let (status, _) = process::reap(child)?;
+    let [signal, code, ..] = status.to_le_bytes();
+    let said = if code == 0 { Ok(()) } else { Err(Errno::from_raw_os_error(code.into())) };
+    Ok((signal == 0).then_some(said))
+}
+
+/// An error as an exit status: kill(2), setresuid(2) and sigprocmask(2) have small ones only.
+fn number(error: Errno) -> u8 {
+    u8::try_from(error.raw_os_error()).unwrap_or(u8::MAX)
+}

@@ -1,0 +1,124 @@
+//! Memory that a child fills in for us: the words of an environment, made where allocating and blocking do no harm.
+
+use core::ffi::{CStr, c_char};
+use core::ptr;
+
+use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous, munmap};
+
+use super::process::Words;
+use super::{Errno, Result};
+
+/// As much as execve(2) takes for arguments and environment with the usual limit of 8 MiB for the stack. Pages that are
+/// not touched cost nothing.
+const SIZE: usize = 2 << 20;
+/// The words begin with their number, and the table of pointers to them follows.
+const WORD: usize = size_of::<usize>();
+
+/// A mapping that a child shares. It begins with a number, `WORD` bytes wide.
+pub struct Shared(*mut u8);
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        // SAFETY: the mapping is ours, and what borrowed from it has gone.
+        let _ = unsafe { munmap(self.0.cast(), SIZE) };
+    }
+}
+
+impl Shared {
+    /// A new one, all zero.
+    ///
+    /// # Errors
+    /// ENOMEM.
+    pub fn new() -> Result<Self> {
+        let access = ProtFlags::READ | ProtFlags::WRITE;
+        // SAFETY: a new mapping, wherever the kernel likes.
+        Ok(Self(unsafe { mmap_anonymous(ptr::null_mut(), SIZE, access, MapFlags::SHARED) }?.cast()))
+    }
+
+    /// Writes words with a table of pointers to them, which has room for `spare` more. The mapping is at the same place in
+    /// parent and child, so the pointers hold in both.
+    ///
+    /// # Errors
+    /// E2BIG.
+    pub fn write_words(&self, words: &[&CStr], spare: usize) -> Result<()> {
+        let mut at = WORD * (1 + words.len() + spare + 1);
+        let length: usize = words.iter().map(|word| word.count_bytes() + 1).sum();
+        if at + length > SIZE {
+            return Err(Errno::TOOBIG);
+        }
+        for (place, word) in words.iter().enumerate() {
+            let bytes = word.to_bytes_with_nul();
+            let text = self.0.wrapping_add(at);
+            // SAFETY: the words fit, as was just computed, and the mapping is another piece of memory.
+            unsafe { ptr::copy_nonoverlapping(bytes.as_ptr(), text, bytes.len()) };
+            // SAFETY: the table has a place for each word.
+            unsafe { self.table().wrapping_add(place).write(text.cast()) };
+            at += bytes.len();
+        }
+        self.set_number(words.len());
+        Ok(())
+    }
+
+    /// Writes a text.
+    pub fn write_text(&self, text: &[u8]) {
+        let length = text.len().min(SIZE - WORD);
+        // SAFETY: it is cut to what fits.
+        unsafe { ptr::copy_nonoverlapping(text.as_ptr(), self.0.wrapping_add(WORD), length) };
+        self.set_number(length);
+    }
+
+    /// The text that was written.
+    pub fn text(&self) -> &[u8] {
+        let length = self.number().min(SIZE - WORD);
+        // SAFETY: it is in the mapping, and the child that wrote it has ended.
+        unsafe { core::slice::from_raw_parts(self.0.wrapping_add(WORD), length) }
+    }
+
+    /// The table of pointers.
+    pub(super) fn table(&self) -> *mut *const c_char {
+        // The mapping begins at a page, so this is aligned.
+        self.0.wrapping_add(WORD).cast()
+    }
+
+    /// Ends the table with these pointers; there was room left for them.
+    pub(super) fn end_table(&self, more: impl Iterator<Item = *const c_char>) {
+        for (place, pointer) in (self.number()..).zip(more.chain([ptr::null()])) {
+            // SAFETY: `write_words` was told how many there can be.
+            unsafe { self.table().wrapping_add(place).write(pointer) };
+        }
+    }
+
+    fn number(&self) -> usize {
+        // SAFETY: the mapping begins with it.
+        unsafe { self.0.cast::<usize>().read() }
+    }
+
+    fn set_number(&self, number: usize) {
+        // SAFETY: the mapping begins with it.
+        unsafe { self.0.cast::<usize>().write(number) };
+    }
+}
+
+impl Words {
+    /// Puts the words that a child has written in place of the fixed ones, and gives back those that were there before.
+    /// Allocates nothing.
+    pub fn replace(&mut self, shared: Shared) {
+        self.replaced = Some(shared);
+        self.arrange();
+    }
+
+    /// The list, as execve(2) takes it.
+    pub(super) fn table(&self) -> *const *const c_char {
+        self.replaced.as_ref().map_or(self.pointers.as_ptr(), |shared| shared.table().cast_const())
+    }
+
+    /// The fixed words, as they were at first.
+    pub fn fixed(&self) -> &[&'static CStr] {
+        &self.fixed
+    }
+
+    /// How many words may be added to the fixed ones.
+    pub fn spare(&self) -> usize {
+        self.slots.len()
+    }
+}

@@ -1,0 +1,98 @@
+//! Directories opened one component at a time, without following a symbolic link.
+
+use core::ffi::CStr;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, RenameFlags, linkat, mkdirat, openat, renameat_with, unlinkat};
+
+use super::dir::Dir;
+use super::{Errno, Result};
+
+/// `CWD` for a path from the working directory or from `/` on.
+fn at(dir: Option<&OwnedFd>) -> BorrowedFd<'_> {
+    dir.map_or(CWD, AsFd::as_fd)
+}
+
+/// Opens a directory in a directory. O_DIRECTORY lets an automounter mount it, which O_PATH alone does not.
+///
+/// # Errors
+/// Those of open(2); ENOTDIR for a symbolic link.
+pub fn enter(dir: Option<&OwnedFd>, name: &CStr) -> Result<OwnedFd> {
+    openat(at(dir), name, OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())
+}
+
+/// The same, with symbolic links followed by the kernel.
+///
+/// # Errors
+/// Those of open(2).
+pub fn follow(dir: Option<&OwnedFd>, name: &CStr) -> Result<OwnedFd> {
+    openat(at(dir), name, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+}
+
+/// A handle of whatever has that name, also of a symbolic link.
+///
+/// # Errors
+/// Those of open(2).
+pub fn handle(dir: Option<&OwnedFd>, name: &CStr) -> Result<OwnedFd> {
+    openat(at(dir), name, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())
+}
+
+/// Opens the same directory once more, to list it. Each descriptor has a place of its own in the listing.
+///
+/// # Errors
+/// Those of open(2).
+pub fn list(dir: BorrowedFd<'_>) -> Result<Dir> {
+    Ok(Dir(openat(dir, c".", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?))
+}
+
+/// Makes a directory that only its owner may enter.
+///
+/// # Errors
+/// Those of mkdir(2).
+pub fn make(dir: Option<&OwnedFd>, name: &CStr) -> Result<()> {
+    mkdirat(at(dir), name, Mode::RWXU)
+}
+
+/// Removes an empty directory.
+///
+/// # Errors
+/// Those of rmdir(2).
+pub fn remove(dir: Option<&OwnedFd>, name: &CStr) -> Result<()> {
+    unlinkat(at(dir), name, AtFlags::REMOVEDIR)
+}
+
+/// Removes a file.
+///
+/// # Errors
+/// Those of unlink(2).
+pub fn unlink(path: &CStr) -> Result<()> {
+    unlinkat(CWD, path, AtFlags::empty())
+}
+
+/// Moves a file from the working directory into another one, never onto another file.
+///
+/// # Errors
+/// EEXIST when there is one of the new name.
+pub fn move_into(old: &CStr, dir: &Dir, new: &CStr) -> Result<()> {
+    move_file(CWD, old, dir, new)
+}
+
+pub(super) fn move_file(from: BorrowedFd<'_>, old: &CStr, to: &Dir, new: &CStr) -> Result<()> {
+    match renameat_with(from, old, &to.0, new, RenameFlags::NOREPLACE) {
+        // Before Linux 3.15, where a filter of system calls is older than that (EPERM), and where the file system has
+        // no such way: link(2) never replaces a file either.
+        Err(Errno::NOSYS | Errno::INVAL | Errno::PERM) => {
+            linkat(from, old, &to.0, new, AtFlags::empty())?;
+            unlinkat(from, old, AtFlags::empty())
+        }
+        result => Ok(result?),
+    }
+}
+
+/// Whether an open file is the kernel's own: on a proc(5) file system, and no file that looks like one of its.
+///
+/// # Errors
+/// Those of fstatfs(2).
+pub fn is_procfs(file: BorrowedFd<'_>) -> Result<bool> {
+    Ok(rustix::fs::fstatfs(file)?.f_type == rustix::fs::PROC_SUPER_MAGIC)
+}

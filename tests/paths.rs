@@ -1,0 +1,296 @@
+//! The way to the directories that root uses: no user can make it lead to what is not the user's, and the honest ways
+//! still work.
+
+#![allow(clippy::disallowed_methods, clippy::disallowed_types, clippy::unwrap_used)]
+#![allow(clippy::std_instead_of_core, clippy::std_instead_of_alloc, clippy::indexing_slicing)]
+#![allow(clippy::panic, clippy::print_stderr, missing_docs)]
+
+mod kit;
+
+use kit::{Place, needs, sys, words};
+use std::ffi::OsString;
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, lchown, symlink};
+use std::path::{Path, PathBuf};
+
+const USER: u32 = 12345;
+const OTHER: u32 = 12346;
+
+/// A directory of that owner, where it is another than root.
+fn directory(path: &Path, owner: u32) -> PathBuf {
+    kit::place::make_directory(path, 0o755);
+    chown(path, Some(owner), Some(owner)).unwrap();
+    path.to_owned()
+}
+
+/// A symbolic link of that owner.
+fn link(target: &Path, path: &Path, owner: u32) {
+    symlink(target, path).unwrap();
+    lchown(path, Some(owner), Some(owner)).unwrap();
+}
+
+/// Everything below a directory: names, owners and modes.
+fn tree(top: &Path) -> Vec<String> {
+    let mut found = Vec::new();
+    for name in kit::names(top) {
+        let path = top.join(name);
+        let about = fs::symlink_metadata(&path).unwrap();
+        found.push(format!("{} {} {:o}", path.display(), about.uid(), about.mode()));
+        if about.is_dir() {
+            found.extend(tree(&path));
+        }
+    }
+    found
+}
+
+/// Each option that names a directory, or a file in one.
+fn uses(dir: &Path) -> Vec<Vec<OsString>> {
+    vec![
+        words!["-d", dir, "1"],
+        words!["-d", dir.join("new"), "1"],
+        words!["-d", dir.join("new/er"), "1"],
+        words!["-p", dir.join("pid")],
+        words!["-m", dir.join("pid"), "-"],
+        words!["--listen", dir.join("socket")],
+        words!["-r", dir],
+        words!["--env-dir", dir],
+    ]
+}
+
+#[track_caller]
+fn is_refused(place: &Place, victim: &Path, options: Vec<OsString>, parts: &[&str]) {
+    let before = tree(place.directory());
+    let line = [words!["-u", USER.to_string()], options.clone(), words!["--", "/probe", "exit", "0"]].concat();
+    let ended = place.vsrun(line).finish();
+    let mut wanted = vec!["Operation not permitted"];
+    wanted.extend(parts);
+    ended.failed(125, &wanted);
+    let strange = |path: &String| !path.contains("/.out-") && !path.contains("/.err-");
+    let after: Vec<String> = tree(place.directory()).into_iter().filter(strange).collect();
+    let before: Vec<String> = before.into_iter().filter(strange).collect();
+    assert_eq!(after, before, "{options:?} has made nothing");
+    assert_eq!(fs::metadata(victim).unwrap().uid(), 0, "{options:?} has given nothing away");
+}
+
+#[test]
+fn a_link_of_the_users_leads_to_nothing_of_roots() {
+    needs!(kit::root());
+    let place = Place::new();
+    let victim = directory(&place.path("victim"), 0);
+    directory(&place.path("home"), USER);
+    // The directory itself, one before it, and a chain of links.
+    link(&victim, &place.path("home/logs"), USER);
+    link(place.directory(), &place.path("home/up"), USER);
+    link(Path::new("logs"), &place.path("home/again"), USER);
+    link(Path::new("../victim"), &place.path("home/relative"), USER);
+    for name in ["home/logs", "home/up/victim", "home/again", "home/relative", "home/../victim"] {
+        for options in uses(&place.path(name)) {
+            is_refused(&place, &victim, options, &["belongs to user 0", "12345"]);
+        }
+    }
+}
+
+#[test]
+fn a_link_in_a_sticky_directory_is_its_owners() {
+    needs!(kit::root());
+    let place = Place::new();
+    let victim = directory(&place.path("victim"), 0);
+    kit::place::make_directory(&place.path("tmp"), 0o1777);
+    link(&victim, &place.path("tmp/link"), OTHER);
+    directory(&place.path("tmp/others"), OTHER);
+    directory(&place.path("tmp/others/inner"), USER);
+    for options in uses(&place.path("tmp/link")) {
+        is_refused(&place, &victim, options, &["belongs to user 0", "12346"]);
+    }
+    for options in uses(&place.path("tmp/others/inner")) {
+        is_refused(&place, &victim, options, &["'inner' belongs to user 12345", "12346"]);
+    }
+}
+
+/// Where fs.protected_hardlinks is 0, everyone can give a second name to a link of root's.
+#[test]
+fn a_second_name_of_roots_link_is_not_believed_where_others_may_write() {
+    needs!(kit::root());
+    let place = Place::new();
+    let victim = directory(&place.path("victim"), 0);
+    link(&victim, &place.path("current"), 0);
+    kit::place::make_directory(&place.path("tmp"), 0o1777);
+    fs::hard_link(place.path("current"), place.path("tmp/logs")).unwrap();
+    for options in uses(&place.path("tmp/logs")) {
+        is_refused(&place, &victim, options, &["'logs' has a second name"]);
+    }
+}
+
+#[test]
+fn a_directory_is_not_made_for_a_user_in_that_of_another() {
+    needs!(kit::root());
+    let place = Place::new();
+    let home = directory(&place.path("home"), OTHER);
+    is_refused(&place, place.directory(), words!["-d", home.join("logs"), "1"], &["'logs' would be made", "12346"]);
+    is_refused(&place, place.directory(), words!["-d", home.join("a/logs"), "1"], &["'a' would be made", "12346"]);
+    let stranger = directory(&place.path("stranger"), OTHER);
+    is_refused(&place, place.directory(), words!["-d", stranger, "1"], &["'stranger' belongs to user 12346"]);
+}
+
+#[test]
+fn check_finds_it_too() {
+    needs!(kit::root());
+    let place = Place::new();
+    let victim = directory(&place.path("victim"), 0);
+    directory(&place.path("home"), USER);
+    link(&victim, &place.path("home/link"), USER);
+    for options in uses(&place.path("home/link")) {
+        let line = [words!["--check", "-u", USER.to_string()], options, words!["--", place.probe(), "wait"]].concat();
+        let ended = place.vsrun(line).finish();
+        ended.exited(125);
+        assert!(ended.out.iter().any(|line| line.contains("belongs to user 0")), "{ended:?}");
+    }
+    assert!(kit::names(&victim).is_empty());
+}
+
+#[test]
+fn honest_ways_lead_where_they_led() {
+    needs!(kit::root());
+    let place = Place::new();
+    let home = directory(&place.path("home"), USER);
+    directory(&place.path("root"), 0);
+    directory(&place.path("given"), USER);
+    link(&place.path("root"), &place.path("run"), 0);
+    link(Path::new("run"), &place.path("var"), 0);
+    link(Path::new("inner"), &home.join("current"), USER);
+    directory(&home.join("inner"), USER);
+    let cases = ["root", "run", "var", "run/new/er", "given", "home", "home/new", "home/a/b/c", "home/current"];
+    for name in cases.into_iter().chain(["home/current/deep/er", "./root/../given", "home/inner//./x/"]) {
+        for dir in [PathBuf::from(name), place.path(name)] {
+            let server = words!["--", place.probe(), "print", "x"];
+            let line = [words!["-u", USER.to_string(), "-d", &dir, "1"], server].concat();
+            place.vsrun(line).finish().exited(0).silently();
+            assert_eq!(kit::text(&place.path(name).join("logfile")), "x\n", "{name}");
+        }
+    }
+    // What is made in the user's directory is the user's, so that the same way is open next time.
+    for made in ["home/a", "home/a/b", "home/a/b/c"] {
+        assert_eq!(fs::metadata(place.path(made)).unwrap().uid(), USER, "{made}");
+    }
+    assert_eq!(fs::metadata(place.path("root/new")).unwrap().uid(), 0);
+    for dir in ["run", "var", "given", "home", "home/current"].map(|name| place.path(name)) {
+        let line = words!["-u", USER.to_string(), "-p", dir.join("pid"), "--listen", dir.join("socket")];
+        place.vsrun([line, words!["--init", "--", place.probe(), "exit", "0"]].concat()).finish().exited(0);
+        assert!(!dir.join("socket").exists() && !dir.join("pid").exists());
+    }
+}
+
+#[test]
+fn a_jail_whose_content_is_the_users_can_be_entered() {
+    needs!(kit::root());
+    let place = Place::new();
+    let jail = place.jail();
+    for owner in [0, USER] {
+        chown(&jail, Some(owner), Some(owner)).unwrap();
+        link(&jail, &place.path("link"), 0);
+        for root in [jail.clone(), place.path("link"), PathBuf::from("jail"), PathBuf::from("./out/../jail")] {
+            let server = words!["--", "/probe", "print", "in"];
+            let line = [words!["-u", USER.to_string(), "-r", root], server].concat();
+            assert_eq!(place.vsrun(line).finish().exited(0).out, ["in"]);
+        }
+        fs::remove_file(place.path("link")).unwrap();
+    }
+}
+
+/// The text of such a link is not where it leads: that of /proc/PID/root is `/`.
+#[test]
+fn a_link_of_the_kernels_is_followed_by_the_kernel() {
+    needs!(kit::root());
+    let place = Place::new();
+    let jail = place.jail();
+    let other = {
+        let jail = jail.clone();
+        let call = place.program(Path::new("/probe"), words!["wait"]);
+        call.before(move || sys::change_root(jail.as_os_str())).start()
+    };
+    let root = format!("/proc/{}/root", other.pid());
+    let server = words!["--", "/probe", "print", "in"];
+    assert_eq!(place.vsrun([words!["-r", root], server].concat()).finish().exited(0).out, ["in"]);
+    place.vsrun(words!["-d", "/proc/self/cwd/logs", "1", "--", place.probe(), "print", "x"]).finish().exited(0);
+    assert_eq!(kit::text(&place.path("logs/logfile")), "x\n");
+}
+
+#[test]
+fn links_in_a_circle_are_an_error() {
+    let place = Place::new();
+    symlink("b", place.path("a")).unwrap();
+    symlink("a", place.path("b")).unwrap();
+    for options in [words!["-d", "a", "1"], words!["-p", "a/pid"], words!["--env-dir", "b"]] {
+        let line = [options, words!["--", place.probe(), "exit", "0"]].concat();
+        place.vsrun(line).finish().failed(125, &["Symbolic link loop"]);
+    }
+}
+
+#[test]
+fn a_plain_user_has_homes_and_directories_open_to_all() {
+    let place = Place::plain();
+    let shared = place.path("out");
+    kit::place::make_directory(&shared, 0o1777);
+    for dir in [PathBuf::from("a/b"), place.path("c"), shared.join("d"), PathBuf::from(".")] {
+        let server = words!["--", place.probe(), "print", "x"];
+        let line = [words!["-d", &dir, "1", "-p", dir.join("pid")], server].concat();
+        // The pidfile's directory is not made.
+        let _ = fs::create_dir_all(place.directory().join(&dir));
+        let _ = chown(place.directory().join(&dir), Some(place.user()), Some(place.user()));
+        let _ = chown(place.path("a"), Some(place.user()), Some(place.user()));
+        place.vsrun(line).finish().exited(0);
+        assert_eq!(kit::text(&place.directory().join(&dir).join("logfile")), "x\n");
+    }
+}
+
+#[test]
+fn a_directory_that_could_not_be_given_is_removed_again() {
+    needs!(kit::root(), kit::tool("strace"));
+    let place = Place::new();
+    let inject = "inject=fchownat:error=EPERM";
+    let vsrun = words![place.path("vsrun"), "-u", "12345", "-d", "a/b/logs", "1", "--", place.probe(), "exit", "0"];
+    let tracer = words!["-f", "-qq", "-o", "/dev/null", "-e", "trace=fchownat", "-e", inject];
+    let ended = place.program(&kit::find_tool("strace").unwrap(), [tracer, vsrun].concat()).finish();
+    ended.failed(125, &["logdir 'a/b/logs'", "Operation not permitted"]);
+    assert!(!place.path("a").exists());
+}
+
+/// A second name of a file that only root can read, in a directory that the user fills.
+#[test]
+fn a_variable_is_not_read_from_what_is_not_the_directorys_owners() {
+    needs!(kit::root());
+    let place = Place::new();
+    fs::write(place.path("secret"), "secret\n").unwrap();
+    fs::set_permissions(place.path("secret"), fs::Permissions::from_mode(0o600)).unwrap();
+    let line =
+        || words!["-u", USER.to_string(), "--env-dir", "env", "--", place.probe(), "report", place.out("report")];
+    for (owner, mode) in [(USER, 0o755), (0, 0o1777)] {
+        let env = directory(&place.path("env"), owner);
+        fs::set_permissions(&env, fs::Permissions::from_mode(mode)).unwrap();
+        fs::hard_link(place.path("secret"), env.join("NAME")).unwrap();
+        place.vsrun(line()).finish().failed(125, &["env/NAME", "Operation not permitted"]);
+        fs::remove_dir_all(env).unwrap();
+    }
+    let env = directory(&place.path("env"), USER);
+    fs::write(env.join("NAME"), "value\n").unwrap();
+    chown(env.join("NAME"), Some(USER), Some(USER)).unwrap();
+    place.vsrun(line()).finish().exited(0);
+}
+
+#[test]
+fn a_pidfile_where_others_may_write_holds_a_number_or_nothing() {
+    needs!(kit::root());
+    let place = Place::new();
+    kit::place::make_directory(&place.path("tmp"), 0o1777);
+    let pidfile = place.path("tmp/pid");
+    let start = || place.vsrun(words!["-p", &pidfile, "--", place.probe(), "exit", "0"]).finish();
+    for text in ["root:x:0:0\n", "12 34\n", "1234567890123456789012345678901234567890"] {
+        fs::write(&pidfile, text).unwrap();
+        start().failed(125, &["something else than a number"]);
+        assert_eq!(kit::text(&pidfile), text);
+    }
+    for text in ["", "17\n", "17"] {
+        fs::write(&pidfile, text).unwrap();
+        start().exited(0);
+    }
+}
