@@ -258,7 +258,7 @@ fn a_reload_lasts_until_the_new_server_is_ready() {
     fs::write(place.out("ready"), "").unwrap();
     machine.await_property(unit, "ActiveState", "active");
     fs::remove_file(place.out("ready")).unwrap();
-    machine.systemctl(&["reload", unit]).exited(0);
+    machine.systemctl(&["reload", "--no-block", unit]).exited(0);
     kit::await_life(&place.out("life"), 2);
     machine.await_property(unit, "ActiveState", "reloading");
     fs::write(place.out("ready"), "").unwrap();
