@@ -46,6 +46,7 @@ pub fn page(version: &str) -> String {
         ("SOCKETS", SOCKETS),
         ("CONTAINERS", CONTAINERS),
         ("UNDER SYSTEMD", &under_systemd()),
+        ("CAPABILITIES", include_str!("capabilities.txt")),
         ("INITRAMFS", INITRAMFS),
         ("THE ORDER OF A START", THE_ORDER_OF_A_START),
         ("CHECK", CHECK),
