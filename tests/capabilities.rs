@@ -131,7 +131,8 @@ enum Outcome {
     Works,
     /// vsrun has ended, and this was its end.
     Fails(Ended),
-    /// It did not do what it was asked for; these are its records.
+    /// It did not do what it was asked for; these are its records, which a failed test shows.
+    #[allow(dead_code, reason = "shown as part of the whole")]
     Hangs(Vec<String>),
 }
 
@@ -231,6 +232,20 @@ fn an_option_without_a_capability_that_it_needs_names_it() {
     };
     let wrong = try_all(|case, capability| case.needs.contains(&capability), named);
     assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+/// Also for a caller who is not root: it says how far it may go.
+#[test]
+fn a_limit_that_cannot_be_raised_names_the_hard_limit_in_force() {
+    let place = Place::plain();
+    let line = words!["--limit", "nofile=5000:6000", "--", place.probe(), "exit", "0"];
+    let ended = place.vsrun(line).before(|| sys::limit_descriptors(1000)).finish();
+    ended.failed(125, &["--limit nofile=5000:6000", "CAP_SYS_RESOURCE is missing", "the hard limit is 1000"]);
+    // What is not about rights gets no such reason.
+    let line = words!["-r", place.path("nothing"), "--", "/probe"];
+    let ended = place.vsrun(line).finish();
+    ended.exited(125);
+    assert!(!ended.err[0].contains("CAP_"), "{ended:?}");
 }
 
 /// What a caller who may not signal other users' processes can do with a server that has no manager.

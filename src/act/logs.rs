@@ -8,8 +8,8 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use crate::act::logger::Logger;
 use crate::act::pidfile::split;
-use crate::act::say::failed;
-use crate::decide::error::Result;
+use crate::act::rights;
+use crate::decide::error::{Error, Result};
 use crate::decide::retention::{FileName, OUTPUT, RECORDS, Rules, expired, generation, renamed};
 use crate::decide::step::Step;
 use crate::decide::steps::Program;
@@ -44,7 +44,7 @@ impl Logs {
     /// # Errors
     /// When that cannot be done.
     pub fn open(path: &CStr, rules: Rules) -> Result<(Self, OwnedFd)> {
-        let fail = |why: Errno| failed(format_args!("logdir '{}'", Clean(path.to_bytes())), why);
+        let fail = |why: Errno| refused(path, why);
         let dir = open_or_make(path, rules.owner).map_err(fail)?;
         let records = begin(&dir, RECORDS, How::NewAppend, None).map_err(fail)?;
         let output = begin(&dir, OUTPUT, How::NewAppend, rules.owner).map_err(fail)?;
@@ -236,7 +236,12 @@ pub fn look(path: Word) -> Result<()> {
             Err(why) => break Err(why),
         }
     };
-    result.map_err(|why| failed(format_args!("logdir '{}'", Clean(path.to_bytes())), why))
+    result.map_err(|why| refused(path, why))
+}
+
+fn refused(path: &CStr, why: Errno) -> Error {
+    let (shown, reason) = (Clean(path.to_bytes()), rights::missing(why));
+    Error::refused(format_args!("logdir '{shown}': {}{reason}", sys::words(why)))
 }
 
 fn as_name(name: &FileName) -> &CStr {
@@ -263,10 +268,11 @@ fn open_or_make(path: &CStr, owner: Option<(u32, u32)>) -> sys::Result<Dir> {
         return Dir::open(last);
     }
     let dir = Dir::open_made(last)?;
+    // While it is ours: afterwards that takes CAP_FOWNER.
+    dir::permit(dir.as_fd(), DIR_MODE)?;
     if let Some((uid, gid)) = owner {
         dir::give(dir.as_fd(), uid, gid)?;
     }
-    dir::permit(dir.as_fd(), DIR_MODE)?;
     Ok(dir)
 }
 

@@ -21,6 +21,7 @@ pub mod prepared;
 pub mod ready;
 pub mod remains;
 pub mod report;
+pub mod rights;
 pub mod run;
 pub mod say;
 pub mod sink;
