@@ -240,7 +240,7 @@ fn a_limit_that_cannot_be_raised_names_the_hard_limit_in_force() {
     let place = Place::plain();
     let line = words!["--limit", "nofile=5000:6000", "--", place.probe(), "exit", "0"];
     let ended = place.vsrun(line).before(|| sys::limit_descriptors(1000)).finish();
-    ended.failed(125, &["--limit nofile=5000:6000", "CAP_SYS_RESOURCE is missing", "the hard limit is 1000"]);
+    ended.failed(125, &["--limit nofile=5000:6000", "CAP_SYS_RESOURCE", "the hard limit is 1000"]);
     // What is not about rights gets no such reason.
     let line = words!["-r", place.path("nothing"), "--", "/probe"];
     let ended = place.vsrun(line).finish();

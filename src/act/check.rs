@@ -10,7 +10,7 @@ use crate::act::report::{FORK, Failure, Start};
 use crate::act::run::plan_of;
 use crate::act::say::{self, Place, Voice};
 use crate::act::sockets::{self, Alone};
-use crate::act::{env_dir, logs, rights, sink, stay};
+use crate::act::{env_dir, logs, ownership, sink, stay};
 use crate::decide::error::{Error, Result};
 use crate::decide::exit;
 use crate::decide::options::Options;
@@ -54,7 +54,7 @@ pub fn check(options: &mut Options) -> ! {
         alone = Alone::Proved;
     }
     sockets::look(&plan.listen, alone, &mut |error| findings.add("", error));
-    rights::look(&plan, &mut |error| findings.add("", error));
+    ownership::look(&plan, &mut |error| findings.add("", error));
     if let Some(handler) = plan.stay.and_then(|stay| stay.handler) {
         findings.rehearse("handler: ", handler, b"");
     }

@@ -7,8 +7,8 @@ use core::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use crate::act::logger::Logger;
+use crate::act::ownership;
 use crate::act::pidfile::split;
-use crate::act::rights;
 use crate::decide::error::{Error, Result};
 use crate::decide::retention::{FileName, OUTPUT, RECORDS, Rules, expired, generation, renamed};
 use crate::decide::step::Step;
@@ -240,7 +240,7 @@ pub fn look(path: Word) -> Result<()> {
 }
 
 fn refused(path: &CStr, why: Errno) -> Error {
-    let (shown, reason) = (Clean(path.to_bytes()), rights::missing(why));
+    let (shown, reason) = (Clean(path.to_bytes()), ownership::missing(why));
     Error::refused(format_args!("logdir '{shown}': {}{reason}", sys::words(why)))
 }
 

@@ -7,10 +7,9 @@ use crate::act::prepared::Prepared;
 use crate::decide::error::Error;
 use crate::decide::exit;
 use crate::decide::image::{Because, Cause};
-use crate::decide::rights::Missing;
 use crate::decide::step::Step;
 use crate::decide::text::Text;
-use crate::sys::{self, Errno, attributes, caps, fd};
+use crate::sys::{self, Errno, fd};
 
 /// Says that all steps but the exec went well: who ends before this byte never was the program.
 pub const EXEC_IS_NEXT: u8 = b'>';
@@ -92,19 +91,10 @@ impl Failure {
         match self.step(program) {
             Some(step) => {
                 let (cause, path, host) = (self.cause, self.detail.as_bytes(), self.host(program));
-                let because = Because { cause, path, host: host.as_bytes() };
-                write!(text, "cannot {step}: {why}{because}{}", self.missing(step))
+                write!(text, "cannot {step}: {why}{}", Because { cause, path, host: host.as_bytes() })
             }
             None => write!(text, "cannot start a process: {why}"),
         }
-    }
-
-    /// The capability that the step needed and that vsrun does not have, where rights were the reason.
-    fn missing(&self, step: &Step) -> Missing {
-        let rights = matches!(self.why, Errno::PERM | Errno::ACCESS);
-        let capability = step.capability().filter(|needed| rights && !caps::is_permitted(needed.number));
-        let hard_limit = if let Step::Limit(limit) = step { attributes::hard_limit(limit.resource).ok() } else { None };
-        Missing { capability, hard_limit }
     }
 
     /// How the path is named outside of the root that the process was in; empty where there is none.

@@ -4,8 +4,8 @@ use core::ops::Range;
 use std::os::fd::{AsFd, OwnedFd, RawFd};
 
 use crate::act::holder;
+use crate::act::ownership;
 use crate::act::pidfile::{is_at, split};
-use crate::act::rights;
 use crate::act::say::failed;
 use crate::decide::endpoint::{self, Listen, Listener, Traffic};
 use crate::decide::error::{Error, Result};
@@ -114,7 +114,7 @@ fn look_at(listener: &Listener<'_>, alone: Alone) -> sys::Result<()> {
 
 fn refused(listener: &Listener<'_>, why: Errno) -> Error {
     let holder = if is_taken(why) { holder::of(listener) } else { String::new() };
-    let reason = if listener.is_path() { rights::missing(why) } else { "" };
+    let reason = if listener.is_path() { ownership::missing(why) } else { "" };
     Error::refused(format_args!("cannot listen on '{}'{holder}: {}{reason}", Clean(listener.text), sys::words(why)))
 }
 

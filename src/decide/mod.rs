@@ -23,7 +23,6 @@ pub mod plan;
 pub mod policy;
 pub mod ready;
 pub mod retention;
-pub mod rights;
 pub mod signal;
 pub mod state;
 pub mod step;

@@ -31,18 +31,6 @@ pub fn set_limit(resource: u8, soft: u64, hard: u64) -> Result<()> {
     verified(found == new)
 }
 
-/// The hard limit of a resource, by the kernel's number.
-///
-/// # Errors
-/// Those of prlimit(2).
-pub fn hard_limit(resource: u8) -> Result<u64> {
-    let mut found = [0_u64; 2];
-    let (nothing, resource) = (core::ptr::null::<u64>(), libc::c_long::from(resource));
-    // SAFETY: the kernel's `struct rlimit64` is these two numbers.
-    check_long(unsafe { libc::syscall(libc::SYS_prlimit64, 0, resource, nothing, found.as_mut_ptr()) })?;
-    Ok(found[1])
-}
-
 /// Sets what is added to the process's score when memory is out, given in decimal.
 ///
 /// # Errors

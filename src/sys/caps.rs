@@ -17,8 +17,7 @@ pub fn may_change_ids() -> bool {
     get().is_ok_and(|[effective, ..]| effective & BOTH == BOTH)
 }
 
-/// True if this process has that capability of the first 32, or could have it back: while root becomes a user, those that
-/// --caps is to choose from are permitted only.
+/// True if this process has that capability of the first 32, or could have it back.
 pub fn is_permitted(number: u32) -> bool {
     get().is_ok_and(|[_, permitted, ..]| permitted >> number & 1 == 1)
 }

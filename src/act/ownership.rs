@@ -14,8 +14,8 @@ const DAC_OVERRIDE: u32 = 1;
 pub fn missing(why: Errno) -> &'static str {
     let lost = |capability| identity::effective_uid() == 0 && !caps::is_permitted(capability);
     match why {
-        Errno::PERM if lost(CHOWN) => " (CAP_CHOWN is missing)",
-        Errno::ACCESS if lost(DAC_OVERRIDE) => " (CAP_DAC_OVERRIDE is missing)",
+        Errno::PERM if lost(CHOWN) => " (needs CAP_CHOWN)",
+        Errno::ACCESS if lost(DAC_OVERRIDE) => " (needs CAP_DAC_OVERRIDE)",
         _ => "",
     }
 }
