@@ -257,14 +257,14 @@ fn a_control_option_without_kill_says_what_is_missing() {
         [words!["-b", "-p", "pid"], user(), words!["--", place.probe(), "life", place.out("life"), "wait"]].concat();
     place.vsrun(line).finish().exited(0);
     let server = kit::await_life(&place.out("life"), 1);
-    for control in [words!["--stop", "pid"], words!["--signal", "USR1", "pid"]] {
+    for control in [words!["--signal", "CONT", "pid"], words!["--stop", "pid"]] {
         let ended = call(&place, "KILL", control).finish();
         // It may still find a way; otherwise it says what is missing.
         let named = ended.err.iter().any(|line| line.contains("CAP_KILL") || line.contains("not permitted"));
         assert!(ended.code() == Some(0) || ended.code() == Some(125) && named, "{ended:?}");
     }
     place.vsrun(words!["--stop", "pid"]).finish().exited(0);
-    assert!(process::gone(server));
+    kit::await_gone(server);
 }
 
 /// `--check` finds beforehand what a start would miss.

@@ -88,10 +88,10 @@ fn a_simple_service_starts_reloads_survives_crashes_and_stops() {
     assert_eq!(process::status(first, "Uid"), "800\t800\t800\t800");
 
     // `systemctl status` shows both processes, and the records.
-    let status = machine.systemctl(&["status", unit]);
-    let shown = status.exited(0).out.join("\n");
     for part in ["active (running)", "(vsrun)", "busybox httpd -f -p 8080", "vsrun: starting: /bin/busybox httpd"] {
-        assert!(shown.contains(part), "{part:?} in {shown}");
+        // The journal may be a moment behind.
+        let shown = || machine.systemctl(&["status", unit]).exited(0).out.join("\n");
+        kit::await_true(&format!("{part:?} in {}", shown()), || shown().contains(part));
     }
 
     // A crash is vsrun's affair: systemd sees none.
