@@ -31,7 +31,7 @@ export CARGO_BUILD_TARGET = $(TARGET)
 
 # cargo uses every core by itself, and two cargos only wait for each other.
 .NOTPARALLEL:
-.PHONY: build cross test-cross demo test check fmt clippy doc fuzz miri faults soak bench size man man-check image deb install uninstall clean help
+.PHONY: build cross test-cross demo test check fmt clippy doc fuzz miri faults soak field bench size man man-check image deb install uninstall clean help
 
 build: ## the small static binary (this is the default)
 	$(RUST) .ci/build
@@ -74,6 +74,10 @@ faults: build ## every system call fails, one after the other: docs/faults.md (F
 
 soak: build ## some minutes of crashes, restarts, signals, a clock that is set and a disk that is full
 	SOAK=long VSRUN=$(abspath $(BIN)) $(RUST) .ci/test --test soak -- --nocapture
+
+field: build ## real servers from Debian's packages (root; FIELD_SECONDS=120 for the soak among them)
+	.ci/need field
+	FIELD=1 VSRUN=$(abspath $(BIN)) $(RUST) .ci/test --test field -- --nocapture
 
 bench: build ## measure vsrun beside its peers, and write docs/bench.md (root; QUICK=1 only tries it)
 	benches/run $(BIN)

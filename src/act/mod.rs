@@ -24,6 +24,7 @@ pub mod logger;
 pub mod logs;
 pub mod lookup;
 pub mod notify;
+pub mod ownership;
 pub mod pidfile;
 pub mod ports;
 pub mod prepared;
