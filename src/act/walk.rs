@@ -9,6 +9,7 @@ use core::ffi::CStr;
 use core::fmt;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use crate::act::ownership;
 use crate::decide::error::{Error, Result};
 use crate::decide::text::{Clean, Text};
 use crate::decide::trust::{Component, Reason, Refusal, Trust, components};
