@@ -3,8 +3,8 @@
 use core::ffi::CStr;
 use std::os::fd::{AsFd, OwnedFd};
 
-use crate::act::env_dir;
 use crate::act::say::failed;
+use crate::act::{env_dir, env_files};
 use crate::decide::account::Name;
 use crate::decide::endpoint::Handed;
 use crate::decide::environ::Environ;
@@ -12,6 +12,7 @@ use crate::decide::error::{Error, Result};
 use crate::decide::facts::{Facts, Ids, Terminal};
 use crate::decide::flags::Id;
 use crate::decide::options::Options;
+use crate::decide::plan;
 use crate::decide::text::Clean;
 use crate::decide::words::{Unread, Words};
 use crate::sys::contents::Contents;
@@ -72,6 +73,11 @@ pub fn read<'a>(options: &Options, world: &'a mut World) -> Result<Facts<'a>> {
         facts.cwd = identity::current_dir();
     }
     (facts.passwd, facts.group) = (&world.passwd, &world.group);
+    facts.env_files = env_files::read_all(&options.env_files)?;
+    if !options.file_env.is_empty() {
+        let env = plan::environment_before_file_env(options, &facts)?;
+        facts.file_env = env_files::read_named(&options.file_env, &env)?;
+    }
     Ok(facts)
 }
 

@@ -7,6 +7,7 @@ pub mod claims;
 pub mod control;
 pub mod detach;
 pub mod env_dir;
+pub mod env_files;
 pub mod explain;
 pub mod facts;
 pub mod handler;

@@ -17,10 +17,10 @@ use super::options::{Managed, Options, SyslogUsage};
 use super::policy::{AtExit, Limit, Restart};
 use super::ready::Ready;
 use super::signal::Signal;
-use super::text::Clean;
+use super::text::{Clean, parts};
 use super::time::{Span, number};
 use super::traps;
-use super::values::{assignment, delay, octal, path_or_dash, size, stop_signal, text, words as words_of};
+use super::values::{assignment, delay, is_name, octal, path_or_dash, size, stop_signal, text, words as words_of};
 use super::word::Word;
 use super::words::{Unread, Words};
 use table::Row;
@@ -190,6 +190,15 @@ fn take(options: &mut Options, row: &Row, value: &[u8], second: &[u8]) -> &'stat
         }
         Id::Env => return push(&mut options.env, assignment(value), "is not NAME=VALUE"),
         Id::EnvDir => options.env_dir = word(),
+        Id::EnvFile => options.env_files.extend(word()),
+        Id::FileEnv => {
+            for name in parts(value, b',') {
+                if !is_name(name) || options.file_env.iter().any(|other| other.to_bytes() == name) {
+                    return "is not NAME[,NAME]... of different names without '='";
+                }
+                options.file_env.push(text(name));
+            }
+        }
         Id::Umask => return put(&mut options.umask, octal(value), "is not an octal number of 0 to 777"),
         Id::Nice => return push(&mut options.attributes, attributes::nice(value), "is not an integer of -20 to 19"),
         Id::OomScoreAdj => {
@@ -241,8 +250,15 @@ fn take(options: &mut Options, row: &Row, value: &[u8], second: &[u8]) -> &'stat
             return push(&mut options.control, order, "is not a signal");
         }
         // That they were given is all there is to them.
-        Id::NoUserChecks | Id::Stdin | Id::ClearEnv | Id::NoNewPrivs | Id::Debug | Id::Check | Id::Init | Id::Group => {
-        }
+        Id::NoUserChecks
+        | Id::Stdin
+        | Id::ClearEnv
+        | Id::Expand
+        | Id::NoNewPrivs
+        | Id::Debug
+        | Id::Check
+        | Id::Init
+        | Id::Group => {}
         // They end the reading.
         Id::Args | Id::Help | Id::HelpCompletion | Id::Version => {}
     }

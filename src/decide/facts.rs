@@ -27,6 +27,10 @@ pub struct Facts<'a> {
     pub env: Environ,
     /// What the files of `--env-dir` say: `NAME=VALUE`, or `NAME` for one that is to be unset.
     pub env_dir: Vec<Word>,
+    /// The entries of all `--env-file`, in order: `NAME=VALUE`.
+    pub env_files: Vec<Word>,
+    /// The entries of `--file-env`: `NAME=` and the contents of the file.
+    pub file_env: Vec<Word>,
     /// The sockets that vsrun was given.
     pub handed: Handed,
 }

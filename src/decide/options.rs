@@ -52,6 +52,10 @@ pub struct Options {
     pub env: Vec<Word>,
     /// `--env-dir`.
     pub env_dir: Option<Word>,
+    /// `--env-file`, in order.
+    pub env_files: Vec<Word>,
+    /// `--file-env`: the names.
+    pub file_env: Vec<Word>,
     /// `--umask`.
     pub umask: Option<u32>,
     /// `--nice`, `--oom-score-adj` and each `--limit`, in the order given.

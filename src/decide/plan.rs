@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 
 use super::account::{self, Identity};
 use super::endpoint::{self, Listen};
+use super::environ::Environ;
 use super::error::{Error, Result};
 use super::event::To;
 use super::facts::{Facts, Ids};
@@ -13,6 +14,7 @@ use super::options::{Options, SyslogUsage};
 use super::policy::{Handling, Policy, Restart, Role};
 use super::ready::{NOTIFY_SOCKET, Ready};
 use super::retention::Rules;
+use super::server_env;
 use super::signal::Signal;
 use super::steps::{self, Program};
 use super::text::shell_words;
@@ -174,6 +176,14 @@ fn identity(options: &Options, facts: &Facts<'_>) -> Result<Option<Identity>> {
     }
     let (is, expected) = (facts.euid, identity.uid);
     Err(Error::refused(format_args!("started using wrong user ID ({is}), expected {expected}")))
+}
+
+/// The server's environment up to `--file-env`, whose files have to be read before the plan is made.
+///
+/// # Errors
+/// If the user is unknown, or vsrun cannot become that user.
+pub fn environment_before_file_env(options: &Options, facts: &Facts<'_>) -> Result<Environ> {
+    Ok(server_env::before_file_env(options, facts, identity(options, facts)?.as_ref()))
 }
 
 fn handler(

@@ -6,11 +6,13 @@ use super::account::Identity;
 use super::endpoint;
 use super::environ::Environ;
 use super::error::{Error, Result};
+use super::expand;
 use super::facts::{Facts, Terminal};
 use super::flags::Id;
 use super::options::Options;
-use super::ready::{NOTIFY_SOCKET, Ready};
+use super::ready::Ready;
 use super::retention::Rules;
+use super::server_env;
 use super::step::{Rights, Step};
 use super::text::parts;
 use super::word::{Word, word};
@@ -42,23 +44,18 @@ pub fn server(
     identity: Option<&Identity>,
     change: Option<&Identity>,
 ) -> Result<Program> {
-    let nothing = Environ::default();
-    let mut env = if options.has(Id::ClearEnv) { &nothing } else { &facts.env }.of(identity);
-    if options.stays() {
-        // vsrun reports there itself.
-        env.remove(&|name| name == NOTIFY_SOCKET);
-    }
-    for entry in facts.env_dir.iter().chain(&options.env).copied() {
-        env.put(entry);
-    }
+    let mut env = server_env::complete(options, facts, identity);
     if let Some(span) = options.watchdog {
         // The number follows in each life.
         env.remove(&|name| name == b"WATCHDOG_PID");
         env.set(b"WATCHDOG_USEC", format!("{}", span.0.saturating_mul(1000)).as_bytes());
     }
     facts.handed.tell(&options.listen, &mut env);
-    let command = options.command.first().copied().unwrap_or_default();
     let mut argv = options.command.clone();
+    if options.has(Id::Expand) {
+        expand::expand(&mut argv, &env)?;
+    }
+    let command = argv.first().copied().unwrap_or_default();
     if let (Some(name), Some(first)) = (options.argv0, argv.first_mut()) {
         *first = name;
     }
