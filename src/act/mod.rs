@@ -19,6 +19,7 @@ pub mod logger;
 pub mod logs;
 pub mod pidfile;
 pub mod prepared;
+pub mod probe;
 pub mod ready;
 pub mod remains;
 pub mod report;

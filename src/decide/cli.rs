@@ -15,6 +15,7 @@ use super::exit::Success;
 use super::flags::Id;
 use super::options::{Managed, Options, SyslogUsage};
 use super::policy::{AtExit, Limit, Restart};
+use super::probe::{self, Probe, ProbeRequest};
 use super::ready::Ready;
 use super::signal::Signal;
 use super::text::{Clean, parts};
@@ -38,6 +39,8 @@ pub enum Request {
     Unread(Unread),
     /// Ask about a server, or order it about.
     Control(Control),
+    /// Try a probe once.
+    Probe(ProbeRequest),
     /// Start a server.
     Run,
 }
@@ -77,6 +80,9 @@ pub fn parse(words: &Words, options: &mut Options, at_exit: &mut Option<AtExit>)
 fn request_of(options: &mut Options, end: Option<usize>) -> Result<Request> {
     if let Some(control) = Control::of(options)? {
         return Ok(Request::Control(control));
+    }
+    if let Some(request) = ProbeRequest::of(options)? {
+        return Ok(Request::Probe(request));
     }
     if options.command.is_empty() {
         let missing = if end.is_some() { "no COMMAND after '--'" } else { "'-- COMMAND' is missing" };
@@ -249,6 +255,8 @@ fn take(options: &mut Options, row: &Row, value: &[u8], second: &[u8]) -> &'stat
             let order = Signal::parse(value).map(|signal| (Order::Signal(signal), text(second)));
             return push(&mut options.control, order, "is not a signal");
         }
+        Id::Probe => return put(&mut options.probe, Probe::parse(value).map(|_| text(value)), probe::MALFORMED),
+        Id::ProbeTimeout => return put(&mut options.probe_timeout, Span::parse_some(value), DURATION),
         // That they were given is all there is to them.
         Id::NoUserChecks
         | Id::Stdin

@@ -374,6 +374,19 @@ flags! {
     "never to a stranger who got the number. The exit status is 3 when it is not running or between two lives, and 4 "
     "as with --status.";
 
+    Control Probe ' ' "probe" ["PROBE" "string"]
+    "ask a server once whether it works; exit with 0 or 1"
+    "Try PROBE once, and exit with 0 if it succeeds and with 1, and one line of reason on standard error, if it does not. It is meant for the "
+    "health checks of images without a shell: Docker's HEALTHCHECK and Kubernetes' exec probes. PROBE is "
+    "[ADDRESS:]PORT or /SOCKET, which must accept a connection; [http:][ADDRESS:]PORT[/PATH] or [http:]/SOCKET[:/PATH], "
+    "which must answer an HTTP GET with a status of 200 to 399 (the rest of the answer is not read); or exec:/PROGRAM "
+    "[ARG]..., which must exit with 0, its words split at blanks. ADDRESS is numeric, an IPv6 address in "
+    "brackets; without it, the loopback addresses 127.0.0.1 and ::1 are tried in turn. See PROBES.";
+
+    Control ProbeTimeout ' ' "probe-timeout" ["DURATION" "string"]
+    "how long --probe may take (1s)"
+    "With --probe: how long it may take. The default is 1s. A program that takes longer is killed with its process group.";
+
     Help Help 'h' "help" []
     "print this text"
     "Print the options and exit, whatever follows on the command line.";

@@ -23,6 +23,7 @@ pub mod oom;
 pub mod options;
 pub mod plan;
 pub mod policy;
+pub mod probe;
 pub mod ready;
 pub mod retention;
 pub mod server_env;

@@ -96,6 +96,10 @@ pub struct Options {
     pub stop_timeout: Option<Span>,
     /// `--status`, `--stop` or `--signal`, and PIDFILE.
     pub control: Vec<(Order, Word)>,
+    /// `--probe`.
+    pub probe: Option<Word>,
+    /// `--probe-timeout`.
+    pub probe_timeout: Option<Span>,
     /// Which options there are.
     pub given: Given,
     /// How many there are.

@@ -1,12 +1,12 @@
 //! Sockets that listen, and the question whether anybody listens at a path. Addresses are bytes, as bind(2) takes
 //! them.
 
-use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use rustix::net::sockopt::{set_ipv6_v6only, set_socket_reuseaddr};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
 
-use super::{Result, check};
+use super::{Errno, Result, check};
 
 /// How many connections may wait for a server; the kernel lowers it to what the system allows.
 const BACKLOG: i32 = 4096;
@@ -61,6 +61,34 @@ pub fn call(address: &[u8]) -> Result<()> {
     let socket = socket_with(family(address), SocketType::STREAM, flags, None)?;
     // SAFETY: the address is as long as it says.
     check(unsafe { libc::connect(socket.as_raw_fd(), address.as_ptr().cast(), length(address)) }).map(drop)
+}
+
+/// Connects to an address, waiting for so many milliseconds at most. The connection does not block afterwards.
+///
+/// # Errors
+/// Those of connect(2): ETIMEDOUT after that time, EAGAIN at once if a Unix socket's queue of connections is full.
+pub fn connect(address: &[u8], millis: u64) -> Result<OwnedFd> {
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let socket = socket_with(family(address), SocketType::STREAM, flags, None)?;
+    // SAFETY: the address is as long as it says.
+    match check(unsafe { libc::connect(socket.as_raw_fd(), address.as_ptr().cast(), length(address)) }) {
+        Err(Errno::INPROGRESS) => {}
+        result => return result.map(|_| socket),
+    }
+    if !super::fd::await_writable(socket.as_fd(), millis) {
+        return Err(Errno::TIMEDOUT);
+    }
+    rustix::net::sockopt::socket_error(&socket)??;
+    Ok(socket)
+}
+
+/// Sends bytes without waiting, and without SIGPIPE.
+///
+/// # Errors
+/// Those of send(2); EAGAIN if not all of them fit.
+pub fn send(socket: BorrowedFd<'_>, bytes: &[u8]) -> Result<()> {
+    let count = rustix::net::send(socket, bytes, rustix::net::SendFlags::NOSIGNAL)?;
+    if count == bytes.len() { Ok(()) } else { Err(Errno::AGAIN) }
 }
 
 fn family(address: &[u8]) -> AddressFamily {

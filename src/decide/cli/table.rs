@@ -30,7 +30,7 @@ const IDS: [Id; COUNT] = {
 
 /// Some of the options.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Given(u64);
+pub struct Given(u128);
 
 impl Given {
     /// These.
