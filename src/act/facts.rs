@@ -3,7 +3,7 @@
 use core::ffi::CStr;
 use std::os::fd::{AsFd, OwnedFd};
 
-use crate::act::env_dir;
+use crate::act::env_files;
 use crate::act::say::failed;
 use crate::decide::account::Name;
 use crate::decide::endpoint::Handed;
@@ -13,6 +13,7 @@ use crate::decide::facts::{Facts, Ids, Terminal};
 use crate::decide::flags::Id;
 use crate::decide::notify;
 use crate::decide::options::Options;
+use crate::decide::plan;
 use crate::decide::text::Clean;
 use crate::decide::words::{Unread, Words};
 use crate::sys::contents::Contents;
@@ -45,7 +46,6 @@ pub fn read<'a>(options: &Options, world: &'a mut World) -> Result<Facts<'a>> {
     if options.at_exit.is_some() && !process::is_first() {
         return Err(Error::refused(format_args!("option --at-exit is for PID 1, and this is not PID 1")));
     }
-    let env_dir = options.env_dir.map(env_dir::read).transpose()?.unwrap_or_default();
     let mut env = Environ(entry::environment());
     // Our own number is asked for only where somebody has handed something to a number.
     let handed = match env.get(b"LISTEN_PID") {
@@ -55,7 +55,7 @@ pub fn read<'a>(options: &Options, world: &'a mut World) -> Result<Facts<'a>> {
     let ping =
         env.get(b"WATCHDOG_USEC").and_then(|usec| notify::ping(usec, env.get(b"WATCHDOG_PID"), process::id().number()));
     let (euid, egid) = (identity::effective_uid(), identity::effective_gid());
-    let mut facts = Facts { euid, egid, env, env_dir, handed, ping, ..Facts::default() };
+    let mut facts = Facts { euid, egid, env, handed, ping, ..Facts::default() };
     if let Some(login) = &options.user {
         // Where both are numbers, they only give a home directory.
         let numbers = matches!((&login.user, &login.group), (Name::Number(_), Some(Name::Number(_))));
@@ -87,6 +87,10 @@ pub fn read<'a>(options: &Options, world: &'a mut World) -> Result<Facts<'a>> {
         facts.cwd_identity = dir::about_path(c".").map(|about| about.identity).unwrap_or_default();
     }
     (facts.passwd, facts.group) = (&world.passwd, &world.group);
+    if let Some(sources) = options.env_sources() {
+        let base = if sources.names.is_empty() { Environ::default() } else { plan::base_environment(options, &facts)? };
+        facts.env_entries = env_files::read_all(&sources, &base)?;
+    }
     Ok(facts)
 }
 

@@ -28,7 +28,7 @@ const IDS: [Id; COUNT] = {
 
 /// Some of the options.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Given(u64);
+pub struct Given(u128);
 
 impl Given {
     /// These.
@@ -63,7 +63,7 @@ impl Given {
 /// Those that may be given again.
 #[allow(clippy::indexing_slicing, reason = "at compile time, where it would be seen")]
 const REPEATABLE: Given = {
-    assert!(COUNT < 64, "a bit for each option");
+    assert!(COUNT < 128, "a bit for each option");
     let (mut set, mut at) = (0, 0);
     while at < COUNT {
         if FLAGS[at].repeatable || FLAGS[at].values.is_empty() {
