@@ -23,6 +23,8 @@ PAGE = $(OUT)/vsrun.8
 COMPLETIONS = $(addprefix $(OUT)/,vsrun.bash _vsrun vsrun.fish)
 # The other machines that `make cross` builds for.
 CROSS ?= aarch64 armv7 i686 riscv64
+# The machines of make release: all.
+RELEASE ?=
 SHARE = $(DESTDIR)$(PREFIX)/share
 RUST = .ci/rust
 
@@ -31,7 +33,7 @@ export CARGO_BUILD_TARGET = $(TARGET)
 
 # cargo uses every core by itself, and two cargos only wait for each other.
 .NOTPARALLEL:
-.PHONY: build cross test-cross demo test check fmt clippy doc fuzz miri faults soak bench size man man-check image deb install uninstall clean help
+.PHONY: build cross test-cross demo test check fmt clippy doc fuzz miri faults soak field bench size man man-check image deb release reproducible install uninstall clean help
 
 build: ## the small static binary (this is the default)
 	$(RUST) .ci/build
@@ -75,6 +77,10 @@ faults: build ## every system call fails, one after the other: docs/faults.md (F
 soak: build ## some minutes of crashes, restarts, signals, a clock that is set and a disk that is full
 	SOAK=long VSRUN=$(abspath $(BIN)) $(RUST) .ci/test --test soak -- --nocapture
 
+field: build ## real servers from Debian's packages (root; FIELD_SECONDS=120 for the soak among them)
+	.ci/need field
+	FIELD=1 VSRUN=$(abspath $(BIN)) $(RUST) .ci/test --test field -- --nocapture
+
 bench: build ## measure vsrun beside its peers, and write docs/bench.md (root; QUICK=1 only tries it)
 	benches/run $(BIN)
 
@@ -97,6 +103,12 @@ deb: build $(PAGE) $(COMPLETIONS) ## a Debian package, for `apt-get install ./ta
 	.ci/need deb
 	.ci/deb $(BIN) $(MACHINE) $(OUT) $(DEB)
 	@ls -l $(DEB)
+
+release: ## all files of a release: binaries, packages, image index, bills of materials, sums (RELEASE='x86_64 ...')
+	tools/release $(RELEASE)
+
+reproducible: ## make the release twice, in different surroundings, and compare every byte
+	tools/reproducible $(RELEASE)
 
 install: $(BIN) $(PAGE) $(COMPLETIONS) ## into $(DESTDIR)$(PREFIX): binary in sbin, man page, completions
 	install -d $(DESTDIR)$(PREFIX)/sbin $(SHARE)/man/man8

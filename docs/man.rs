@@ -50,6 +50,8 @@ pub fn page(version: &str) -> String {
         ("JAIL WITHOUT ROOT", confinement::JAIL_WITHOUT_ROOT),
         ("CONTROL GROUPS", confinement::CONTROL_GROUPS),
         ("CONTAINERS", CONTAINERS),
+        ("UNDER SYSTEMD", &under_systemd()),
+        ("CAPABILITIES", include_str!("capabilities.txt")),
         ("INITRAMFS", INITRAMFS),
         ("PID 1 OF A MACHINE", confinement::MACHINE),
         ("THE ORDER OF A START", THE_ORDER_OF_A_START),
@@ -699,6 +701,27 @@ A command that is executed in a container and puts a server into the background 
 one who has executed it waits until its output is closed. `runc run` that stays in the foreground passes on every
 signal, also SIGURG, which Go's runtime sends to its own threads; --on-signal `URG=ignore` keeps them off the server.
 ";
+
+/// The chapter about systemd, where a line `< FILE` stands for a file of `examples/systemd`.
+fn under_systemd() -> String {
+    let file = |name: &str| UNITS.iter().find(|(unit, _)| *unit == name).expect("a unit of examples/systemd").1;
+    let text = include_str!("systemd.txt");
+    let lines = text.lines().map(|line| match line.strip_prefix("< ") {
+        // An empty line of the file would end the block.
+        Some(name) => file(name).lines().map(|line| format!("    {line}\n")).collect(),
+        None => format!("{line}\n"),
+    });
+    lines.collect()
+}
+
+/// The units that the chapter shows.
+const UNITS: [(&str, &str); 5] = [
+    ("simple.service", include_str!("../examples/systemd/simple.service")),
+    ("notify.service", include_str!("../examples/systemd/notify.service")),
+    ("activated.socket", include_str!("../examples/systemd/activated.socket")),
+    ("activated.service", include_str!("../examples/systemd/activated.service")),
+    ("forking.service", include_str!("../examples/systemd/forking.service")),
+];
 
 const INITRAMFS: &str = "
 A file of arguments whose first line is `#!/vsrun --args` is a complete `/init`: the kernel executes it, without a

@@ -6,7 +6,7 @@
 use core::ffi::{c_char, c_int};
 
 use vsrun::act::stay::Stayed;
-use vsrun::act::{check, control, facts, machine, run, say, service_file};
+use vsrun::act::{check, control, facts, machine, probe, run, say, service_file};
 use vsrun::decide::cli::{self, Request, table};
 use vsrun::decide::error::{Error, Result};
 use vsrun::decide::flags::Id;
@@ -68,6 +68,7 @@ fn start(words: Vec<Word>, at_exit: &mut Option<AtExit>) -> Result<Started> {
             Request::Completion => say::out(&table::completion()),
             Request::Version => say::out(VERSION.as_bytes()),
             Request::Control(control) => control::control(&service_file::resolve(control)?),
+            Request::Probe(request) => probe::probe(&request),
             Request::Run if options.has(Id::Check) => check::check(&mut options),
             Request::Run => return run::run(&mut options).map(Started::Stays),
         };

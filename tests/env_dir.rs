@@ -103,7 +103,7 @@ fn a_set_that_cannot_be_read_is_recorded_and_the_previous_one_stays() {
         fs::write(server.file(&format!("LONG{number}")), "x".repeat(100_000)).unwrap();
     }
     assert_eq!(value(&server.restart(), "A").as_deref(), Some("1"), "more than an environment can be");
-    server.manager.await_err("it is larger than an environment can be");
+    server.manager.await_err("they are larger than an environment can be");
     fs::remove_dir_all(place.path("env")).unwrap();
     assert_eq!(value(&server.restart(), "A").as_deref(), Some("1"));
     server.manager.await_err("env/': No such file");

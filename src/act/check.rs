@@ -10,7 +10,7 @@ use crate::act::report::{Aim, FORK, Failure, Places, Start};
 use crate::act::run::plan_of;
 use crate::act::say::{self, Place, Voice};
 use crate::act::sockets::{self, Alone};
-use crate::act::{cgroup, deliver, env_dir, logs, sink, stay, walk};
+use crate::act::{cgroup, deliver, env_dir, logs, ownership, sink, stay, walk};
 use crate::decide::error::{Error, Result};
 use crate::decide::exit;
 use crate::decide::options::Options;
@@ -57,6 +57,7 @@ pub fn check(options: &mut Options) -> ! {
     }
     sockets::look(&plan.listen, alone, &mut |error| findings.add("", error));
     warn_of_neighbours(&plan);
+    ownership::look(&plan, &mut |error| findings.add("", error));
     let stays = plan.stay.is_some();
     if let Some(handler) = plan.stay.and_then(|stay| stay.handler) {
         findings.rehearse("handler: ", handler, b"");

@@ -3,7 +3,7 @@
 use core::ffi::CStr;
 use std::os::fd::{AsFd, OwnedFd};
 
-use crate::act::env_dir;
+use crate::act::env_files;
 use crate::act::say::failed;
 use crate::decide::account::Name;
 use crate::decide::endpoint::Handed;
@@ -14,6 +14,7 @@ use crate::decide::flags::Id;
 use crate::decide::landlock::Kernel;
 use crate::decide::notify;
 use crate::decide::options::Options;
+use crate::decide::plan;
 use crate::decide::text::Clean;
 use crate::decide::words::{Unread, Words};
 use crate::sys::contents::Contents;
@@ -43,7 +44,6 @@ pub struct World {
 /// is there and cannot be read: root guesses nothing.
 #[inline(never)]
 pub fn read<'a>(options: &Options, world: &'a mut World) -> Result<Facts<'a>> {
-    let env_dir = options.env_dir.map(env_dir::read).transpose()?.unwrap_or_default();
     let mut env = Environ(entry::environment());
     // Our own number is asked for only where somebody has handed something to a number.
     let handed = match env.get(b"LISTEN_PID") {
@@ -53,7 +53,7 @@ pub fn read<'a>(options: &Options, world: &'a mut World) -> Result<Facts<'a>> {
     let ping =
         env.get(b"WATCHDOG_USEC").and_then(|usec| notify::ping(usec, env.get(b"WATCHDOG_PID"), process::id().number()));
     let (euid, egid) = (identity::effective_uid(), identity::effective_gid());
-    let mut facts = Facts { euid, egid, env, env_dir, handed, ping, ..Facts::default() };
+    let mut facts = Facts { euid, egid, env, handed, ping, ..Facts::default() };
     if let Some(login) = &options.user {
         // Where both are numbers, they only give a home directory.
         let numbers = matches!((&login.user, &login.group), (Name::Number(_), Some(Name::Number(_))));
@@ -93,6 +93,10 @@ pub fn read<'a>(options: &Options, world: &'a mut World) -> Result<Facts<'a>> {
         };
     }
     (facts.passwd, facts.group) = (&world.passwd, &world.group);
+    if let Some(sources) = options.env_sources() {
+        let base = if sources.names.is_empty() { Environ::default() } else { plan::base_environment(options, &facts)? };
+        facts.env_entries = env_files::read_all(&sources, &base)?;
+    }
     Ok(facts)
 }
 

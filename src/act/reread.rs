@@ -1,7 +1,7 @@
-//! `--env-dir` again, at a restart by request: read by a child, since the manager neither allocates nor waits for a file
+//! `--env-file`, `--env-dir` and `--file-env` again, at a restart by request: read by a child, since the manager neither allocates nor waits for a file
 //! server. What the child makes is in memory that both share, and takes the place of what was there before.
 
-use crate::act::env_dir;
+use crate::act::env_files;
 use crate::act::say::Priority;
 use crate::act::watch::Watch;
 use crate::decide::environ::Source;
@@ -26,11 +26,10 @@ pub fn reread(watch: &mut Watch) {
             watch.voice.say(Priority::Warning, format_args!("{why}; the previous variables stay"));
         }
         Err(why) => {
-            let (dir, why) = (Clean(source.dir.to_bytes()), sys::words(why));
-            watch.voice.say(
-                Priority::Warning,
-                format_args!("cannot read --env-dir '{dir}': {why}; the previous variables stay"),
-            );
+            let why = sys::words(why);
+            let words =
+                format_args!("cannot read the files of the environment again: {why}; the previous variables stay");
+            watch.voice.say(Priority::Warning, words);
         }
     }
 }
@@ -41,11 +40,13 @@ fn read(watch: &Watch, source: &Source) -> sys::Result<Result<Shared, Shared>> {
     let child = match process::fork()? {
         Forked::Parent(child) => child,
         Forked::Child => {
-            let words = env_dir::read(source.dir).map(|new| source.renew(env.fixed(), &new));
+            let words = env_files::read_all(&source.sources, &source.base).map(|new| source.renew(env.fixed(), &new));
             let status = match words {
                 Ok(words) if shared.write_words(&words.0, env.spare()).is_ok() => exit::OK,
                 Ok(_) => {
-                    shared.write_text(b"cannot use --env-dir: it is larger than an environment can be");
+                    shared.write_text(
+                        b"cannot use the files of the environment: they are larger than an environment can be",
+                    );
                     exit::SETUP
                 }
                 Err(error) => {

@@ -9,6 +9,7 @@ use core::ffi::CStr;
 use core::fmt;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use crate::act::ownership;
 use crate::decide::error::{Error, Result};
 use crate::decide::text::{Clean, Text};
 use crate::decide::trust::{Component, Reason, Refusal, Trust, components};
@@ -210,10 +211,11 @@ impl Walk {
             make.made.pop();
             return self.refuse(name.to_bytes(), Reason::Replaced);
         }
+        // While it is ours: afterwards that takes CAP_FOWNER.
+        dir::permit(made.as_fd(), if is_last { make.mode } else { PARENT_MODE })?;
         if let Some((uid, gid)) = owner {
             dir::give(made.as_fd(), uid, gid)?;
         }
-        dir::permit(made.as_fd(), if is_last { make.mode } else { PARENT_MODE })?;
         (self.about, self.at) = (dir::about(made.as_fd())?, Some(made.0));
         Ok(())
     }
@@ -286,7 +288,7 @@ impl fmt::Display for Told<'_> {
         sys::words(self.1).fmt(f)?;
         match &self.0.refusal {
             Some(refusal) => write!(f, " ({refusal})"),
-            None => Ok(()),
+            None => f.write_str(ownership::missing(self.1)),
         }
     }
 }

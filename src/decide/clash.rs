@@ -4,6 +4,7 @@ use core::fmt;
 
 use super::cli::table::{self, Given};
 use super::error::{Error, Result};
+use super::expand;
 use super::flags::Id;
 use super::options::Options;
 use super::policy::Restart;
@@ -95,6 +96,9 @@ pub fn check(options: &Options) -> Result<()> {
         && bind.to_bytes().starts_with(b"/") == options.port.is_some()
     {
         return wrong(format_args!("option --bind takes --port with an address, and not with a path"));
+    }
+    if given.has(Id::Expand) {
+        expand::check(&options.command)?;
     }
     if given.has(Id::HandlerTimeout) && !has_handler {
         return wrong(format_args!("option --handler-timeout needs a handler: --manager has none"));

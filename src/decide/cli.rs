@@ -14,10 +14,11 @@ use super::hints;
 use super::landlock::{BIND, CONNECT, Reach};
 use super::options::{Managed, Options, SyslogUsage};
 use super::policy::{AtExit, Limit, Restart};
+use super::probe::{self, Probe, ProbeRequest};
 use super::signal::Signal;
-use super::text::Clean;
+use super::text::{Clean, parts};
 use super::time::{Span, number};
-use super::values::{assignment, delay, octal, path_or_dash, size, stop_signal, text, words as words_of};
+use super::values::{assignment, delay, is_name, octal, path_or_dash, size, stop_signal, text, words as words_of};
 use super::word::Word;
 use super::words::{Unread, Words};
 use super::{cgroup, clash, endpoint, exit::Success, mounts::Mounts, ready::Ready, traps};
@@ -36,6 +37,8 @@ pub enum Request {
     Unread(Unread),
     /// Ask about a server, or order it about.
     Control(Control),
+    /// Try a probe once.
+    Probe(ProbeRequest),
     /// Start a server.
     Run,
 }
@@ -75,6 +78,9 @@ pub fn parse(words: &Words, options: &mut Options, at_exit: &mut Option<AtExit>)
 fn request_of(options: &mut Options, end: Option<usize>) -> Result<Request> {
     if let Some(control) = Control::of(options)? {
         return Ok(Request::Control(control));
+    }
+    if let Some(request) = ProbeRequest::of(options)? {
+        return Ok(Request::Probe(request));
     }
     if options.command.is_empty() {
         let missing = if end.is_some() { "no COMMAND after '--'" } else { "'-- COMMAND' is missing" };
@@ -187,6 +193,15 @@ fn take(options: &mut Options, row: &Row, value: &[u8], second: &[u8]) -> &'stat
         }
         Id::Env => return push(&mut options.env, assignment(value), "is not NAME=VALUE"),
         Id::EnvDir => options.env_dir = word(),
+        Id::EnvFile => options.env_files.extend(word()),
+        Id::FileEnv => {
+            for name in parts(value, b',') {
+                if !is_name(name) || options.file_env.iter().any(|other| other.to_bytes() == name) {
+                    return "is not NAME[,NAME]... of different names without '='";
+                }
+                options.file_env.push(text(name));
+            }
+        }
         Id::Umask => return put(&mut options.umask, octal(value), "is not an octal number of 0 to 777"),
         Id::Nice => return push(&mut options.attributes, attributes::nice(value), "is not an integer of -20 to 19"),
         Id::OomScoreAdj => {
@@ -247,9 +262,18 @@ fn take(options: &mut Options, row: &Row, value: &[u8], second: &[u8]) -> &'stat
             let order = Signal::parse(value).map(|signal| (Order::Signal(signal), text(second)));
             return push(&mut options.control, order, "is not a signal");
         }
+        Id::Probe => return put(&mut options.probe, Probe::parse(value).map(|_| text(value)), probe::MALFORMED),
+        Id::ProbeTimeout => return put(&mut options.probe_timeout, Span::parse_some(value), DURATION),
         // That they were given is all there is to them.
-        Id::NoUserChecks | Id::Stdin | Id::ClearEnv | Id::NoNewPrivs | Id::Debug | Id::Check | Id::Init | Id::Group => {
-        }
+        Id::NoUserChecks
+        | Id::Stdin
+        | Id::ClearEnv
+        | Id::Expand
+        | Id::NoNewPrivs
+        | Id::Debug
+        | Id::Check
+        | Id::Init
+        | Id::Group => {}
         // They end the reading.
         Id::Args | Id::Help | Id::HelpCompletion | Id::Version => {}
     }

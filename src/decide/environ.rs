@@ -54,11 +54,22 @@ impl Environ {
     }
 }
 
-/// Where a server's environment came from, to make it again when the files of `--env-dir` have changed.
+/// The files that a server's environment is made of.
+#[derive(Clone, Debug, Default)]
+pub struct Sources {
+    /// Those of `--env-file`, in order.
+    pub files: Vec<Word>,
+    /// The directory of `--env-dir`.
+    pub dir: Option<Word>,
+    /// The names of `--file-env`.
+    pub names: Vec<Word>,
+}
+
+/// Where a server's environment came from, to make it again when these files have changed.
 #[derive(Debug)]
 pub struct Source {
-    /// The directory.
-    pub dir: Word,
+    /// The files.
+    pub sources: Sources,
     /// What there was before it: inherited, and the user's.
     pub base: Environ,
     /// What its files said at the start.
@@ -108,7 +119,8 @@ pub fn from_file(name: &[u8], file: &[u8]) -> Word {
     word(entry)
 }
 
-fn name_of(entry: &[u8]) -> &[u8] {
+/// The name of an entry.
+pub fn name_of(entry: &[u8]) -> &[u8] {
     parts(entry, b'=').next().unwrap_or(entry)
 }
 
@@ -132,7 +144,7 @@ mod tests {
     #[test]
     fn files_that_have_changed_change_only_what_is_theirs() {
         let source = Source {
-            dir: c"d",
+            sources: Sources { dir: Some(c"d"), ..Sources::default() },
             base: Environ(vec![c"HOME=/h", c"A=base", c"B=base", c"WATCHDOG_PID=1"]),
             first: vec![c"A=1", c"N=1", c"E=file", c"S=same", c"L=1", c"HOME"],
             given: vec![c"E=given", c"S=same"],

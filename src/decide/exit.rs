@@ -10,6 +10,8 @@ pub const OK: u8 = 0;
 pub const USAGE: u8 = 2;
 /// `--status`: the server is dead, and its pidfile is there.
 pub const DEAD: u8 = 1;
+/// `--probe`: the server is not healthy.
+pub const UNHEALTHY: u8 = 1;
 /// `--status`: the server is not running; `--signal`: there is nobody to signal.
 pub const NOT_RUNNING: u8 = 3;
 /// `--status`, `--stop`, `--signal`: it cannot be known.

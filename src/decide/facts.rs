@@ -33,8 +33,9 @@ pub struct Facts<'a> {
     pub group: &'a [u8],
     /// vsrun's own environment, without what tells of sockets.
     pub env: Environ,
-    /// What the files of `--env-dir` say: `NAME=VALUE`, or `NAME` for one that is to be unset.
-    pub env_dir: Vec<Word>,
+    /// What the files of `--env-file`, `--env-dir` and `--file-env` say, a name once: `NAME=VALUE`, or `NAME` for one
+    /// that is to be unset.
+    pub env_entries: Vec<Word>,
     /// What the kernel offers of Landlock, where an option needs it.
     pub landlock: Kernel,
     /// The sockets that vsrun was given.

@@ -186,6 +186,30 @@ flags! {
     "request, and not after a crash; what cannot be read then is recorded, and the previous variables stay. See "
     "ENVIRONMENT.";
 
+    Start EnvFile ' ' "env-file" ["FILE" "file"] repeatable
+    "set the variables of FILE, NAME=VALUE lines (repeatable)"
+    "Set the variables that the lines of FILE define, in Docker's format: NAME=VALUE, where VALUE is literal (no quotes, no "
+    "escapes, no expansion) and goes to the end of the line; empty lines and lines that begin with # are skipped; a NAME "
+    "alone passes on vsrun's own value, also with --clear-env. FILE is read at the start, on the host and with vsrun's own "
+    "rights, so it may belong to root alone. A file that cannot be read or is not a regular file ends the start (125); a line "
+    "without a name, with a blank in the name or with a NUL byte is wrong usage (2), reported with file and line. See ENVIRONMENT.";
+
+    Start FileEnv ' ' "file-env" ["NAME[,NAME]..." "string"] repeatable
+    "set NAME to the contents of the file that NAME_FILE names"
+    "For each NAME: if the variable NAME_FILE is set, set NAME to the contents of the file that it names, without one "
+    "newline at its end, and remove NAME_FILE. This is how the official container images take secrets. The file is read at the "
+    "start, on the host and with vsrun's own rights, so it may belong to root alone. NAME_FILE is looked for after --env-file and --env-dir; "
+    "a --env of NAME wins. It is an error (125) if NAME is set as well, or if the file cannot be read, is not a regular "
+    "file, contains a NUL byte or is longer than 128 KiB. Nothing happens for a NAME whose NAME_FILE is unset. See ENVIRONMENT.";
+
+    Start Expand ' ' "expand" []
+    "replace ${NAME} in COMMAND from the server's environment"
+    "Replace ${NAME} and ${NAME:-WORD} in each word of COMMAND from the server's environment, so that no shell is needed "
+    "for it. ${NAME:-WORD} is WORD if NAME is unset or empty; WORD is literal and ends at the first }. $$ is a dollar "
+    "sign, and a $ before any other character is literal. A value is not expanded again and never split into several words. "
+    "An unset NAME without WORD ends the start (125); any other text in ${...} is wrong usage (2). Records and VSRUN_SERVER_COMMAND show the words "
+    "as they were given.";
+
     Start ClearEnv ' ' "clear-env" []
     "begin with an empty environment"
     "Begin with an empty environment in place of vsrun's own; what --user, --env-dir and --env set is added. COMMAND is "
@@ -426,6 +450,19 @@ flags! {
     "Send SIGNAL to the process that PIDFILE names, if it is the one who holds the file's lock, or its manager is: "
     "never to a stranger who got the number. The exit status is 3 when it is not running or between two lives, and 4 "
     "as with --status.";
+
+    Control Probe ' ' "probe" ["PROBE" "string"]
+    "ask a server once whether it works; exit with 0 or 1"
+    "Try PROBE once, and exit with 0 if it succeeds and with 1, and one line of reason on standard error, if it does not. It is meant for the "
+    "health checks of images without a shell: Docker's HEALTHCHECK and Kubernetes' exec probes. PROBE is "
+    "[ADDRESS:]PORT or /SOCKET, which must accept a connection; [http:][ADDRESS:]PORT[/PATH] or [http:]/SOCKET[:/PATH], "
+    "which must answer an HTTP GET with a status of 200 to 399 (the rest of the answer is not read); or exec:/PROGRAM "
+    "[ARG]..., which must exit with 0, its words split at blanks. ADDRESS is numeric, an IPv6 address in "
+    "brackets; without it, the loopback addresses 127.0.0.1 and ::1 are tried in turn. See PROBES.";
+
+    Control ProbeTimeout ' ' "probe-timeout" ["DURATION" "string"]
+    "how long --probe may take (1s)"
+    "With --probe: how long it may take. The default is 1s. A program that takes longer is killed with its process group.";
 
     Help Help 'h' "help" []
     "print this text"

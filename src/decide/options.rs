@@ -8,6 +8,7 @@ use super::cgroup::Setting;
 use super::cli::table::Given;
 use super::control::Order;
 use super::endpoint;
+use super::environ::Sources;
 use super::exit::Success;
 use super::flags::Id;
 use super::landlock::Confinement;
@@ -55,6 +56,10 @@ pub struct Options {
     pub env: Vec<Word>,
     /// `--env-dir`.
     pub env_dir: Option<Word>,
+    /// `--env-file`, in order.
+    pub env_files: Vec<Word>,
+    /// `--file-env`: the names.
+    pub file_env: Vec<Word>,
     /// `--umask`.
     pub umask: Option<u32>,
     /// `--nice`, `--oom-score-adj` and each `--limit`, in the order given.
@@ -105,6 +110,10 @@ pub struct Options {
     pub stop_timeout: Option<Span>,
     /// `--status`, `--stop` or `--signal`, and PIDFILE.
     pub control: Vec<(Order, Word)>,
+    /// `--probe`.
+    pub probe: Option<Word>,
+    /// `--probe-timeout`.
+    pub probe_timeout: Option<Span>,
     /// Which options there are.
     pub given: Given,
     /// How many there are.
@@ -145,6 +154,13 @@ impl Options {
         if let Some(one) = endpoint::join(self.port, self.bind) {
             self.listen.insert(self.joined_at, one);
         }
+    }
+
+    /// The files that the server's environment is made of, if there are any.
+    pub fn env_sources(&self) -> Option<Sources> {
+        let sources = Sources { files: self.env_files.clone(), dir: self.env_dir, names: self.file_env.clone() };
+        let is_none = sources.files.is_empty() && sources.dir.is_none() && sources.names.is_empty();
+        (!is_none).then_some(sources)
     }
 
     /// Whether an option was given.

@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use super::account::{self, Identity};
 use super::cgroup::Group;
 use super::endpoint::{self, Listen};
-use super::environ::Source;
+use super::environ::{Environ, Source};
 use super::error::{Error, Result};
 use super::event::To;
 use super::facts::{Facts, Ids};
@@ -134,10 +134,10 @@ pub fn plan(options: &mut Options, facts: &Facts<'_>) -> Result<Plan> {
     let output = output(options, facts, identity.as_ref(), change)?;
     let command = shell_words(options.command.iter().map(|word| word.to_bytes()));
     let server = steps::server(options, facts, identity.as_ref(), change)?;
-    let env_source = options.env_dir.map(|dir| Source {
-        dir,
+    let env_source = options.env_sources().map(|sources| Source {
+        sources,
         base: steps::base(options, facts, identity.as_ref()),
-        first: facts.env_dir.clone(),
+        first: facts.env_entries.clone(),
         given: options.env.clone(),
     });
     let policy = policy(options);
@@ -229,6 +229,14 @@ fn is_same(identity: &Identity, facts: &Facts<'_>) -> bool {
             let has = |group: &u32| *group == identity.gid || groups.contains(group);
             groups.iter().all(wanted) && (identity.uid == 0 || identity.groups.iter().all(has))
         })
+}
+
+/// The server's environment before all files, which has to be known before those of `--file-env` are read.
+///
+/// # Errors
+/// If the user is unknown, or vsrun cannot become that user.
+pub fn base_environment(options: &Options, facts: &Facts<'_>) -> Result<Environ> {
+    Ok(steps::base(options, facts, identity(options, facts)?.as_ref()))
 }
 
 fn handler(

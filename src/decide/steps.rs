@@ -6,6 +6,7 @@ use super::account::Identity;
 use super::endpoint;
 use super::environ::Environ;
 use super::error::{Error, Result};
+use super::expand;
 use super::facts::{Facts, Terminal};
 use super::flags::Id;
 use super::notify::is_for_us;
@@ -55,7 +56,7 @@ pub fn server(
     change: Option<&Identity>,
 ) -> Result<Program> {
     let mut env = base(options, facts, identity);
-    for entry in facts.env_dir.iter().chain(&options.env).copied() {
+    for entry in facts.env_entries.iter().chain(&options.env).copied() {
         env.put(entry);
     }
     if let Some(span) = options.watchdog {
@@ -64,8 +65,11 @@ pub fn server(
         env.set(b"WATCHDOG_USEC", format!("{}", span.0.saturating_mul(1000)).as_bytes());
     }
     facts.handed.tell(&options.listen, &mut env);
-    let command = options.command.first().copied().unwrap_or_default();
     let mut argv = options.command.clone();
+    if options.has(Id::Expand) {
+        expand::expand(&mut argv, &env)?;
+    }
+    let command = argv.first().copied().unwrap_or_default();
     if let (Some(name), Some(first)) = (options.argv0, argv.first_mut()) {
         *first = name;
     }

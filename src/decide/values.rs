@@ -29,6 +29,11 @@ pub fn assignment(value: &[u8]) -> Option<Word> {
     value.iter().position(|byte| *byte == b'=').filter(|at| *at > 0).map(|_| text(value))
 }
 
+/// True for bytes that can be the name of a variable.
+pub fn is_name(value: &[u8]) -> bool {
+    !value.is_empty() && !value.contains(&b'=')
+}
+
 /// A file mode creation mask.
 pub fn octal(value: &[u8]) -> Option<u32> {
     if value.is_empty() || value.len() > 4 || !value.iter().all(|digit| matches!(digit, b'0'..=b'7')) {

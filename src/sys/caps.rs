@@ -40,6 +40,11 @@ pub fn may_bind_low_ports() -> bool {
     get().is_ok_and(|[effective, ..]| effective & 1 << 10 != 0)
 }
 
+/// True if this process has that capability of the first 32, or could have it back.
+pub fn is_permitted(number: u32) -> bool {
+    get().is_ok_and(|[_, permitted, ..]| permitted >> number & 1 == 1)
+}
+
 fn get() -> Result<Sets> {
     let (mut header, mut sets) = (HEADER, [u32::MAX; 6]);
     // SAFETY: header and sets as version 3 has them, both ours.

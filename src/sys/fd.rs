@@ -231,6 +231,18 @@ pub fn is_writable(fd: BorrowedFd<'_>) -> bool {
     ready(fd, PollFlags::OUT) == PollFlags::OUT
 }
 
+/// Waits until a write would not block or the connection has failed, for so many milliseconds at most. Returns false if
+/// the time has passed.
+pub fn await_writable(fd: BorrowedFd<'_>, millis: u64) -> bool {
+    let mut fds = [PollFd::from_borrowed_fd(fd, PollFlags::OUT)];
+    loop {
+        match poll(&mut fds, Some(&super::clock::timespec(millis))) {
+            Err(Errno::INTR) => {}
+            result => return result.is_ok_and(|count| count > 0),
+        }
+    }
+}
+
 /// What poll(2) can tell without waiting.
 fn ready(fd: BorrowedFd<'_>, event: PollFlags) -> PollFlags {
     let mut fds = [PollFd::from_borrowed_fd(fd, event)];

@@ -149,6 +149,33 @@ fn connect(socket: BorrowedFd<'_>, address: &[u8]) -> Result<()> {
     check(unsafe { libc::connect(socket.as_raw_fd(), address.as_ptr().cast(), length(address)) }).map(drop)
 }
 
+/// Connects to an address, waiting for so many milliseconds at most. The connection does not block afterwards.
+///
+/// # Errors
+/// Those of connect(2): ETIMEDOUT after that time, EAGAIN at once if a Unix socket's queue of connections is full.
+pub fn connect_within(address: &[u8], millis: u64) -> Result<OwnedFd> {
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let socket = socket_with(family(address), SocketType::STREAM, flags, None)?;
+    match connect(socket.as_fd(), address) {
+        Err(Errno::INPROGRESS) => {}
+        result => return result.map(|()| socket),
+    }
+    if !super::fd::await_writable(socket.as_fd(), millis) {
+        return Err(Errno::TIMEDOUT);
+    }
+    sockopt::socket_error(&socket)??;
+    Ok(socket)
+}
+
+/// Sends bytes without waiting, and without SIGPIPE.
+///
+/// # Errors
+/// Those of send(2); EAGAIN if not all of them fit.
+pub fn send(socket: BorrowedFd<'_>, bytes: &[u8]) -> Result<()> {
+    let count = rustix::net::send(socket, bytes, rustix::net::SendFlags::NOSIGNAL)?;
+    if count == bytes.len() { Ok(()) } else { Err(Errno::AGAIN) }
+}
+
 fn family(address: &[u8]) -> AddressFamily {
     let family = address.first_chunk().copied().map_or(0, u16::from_ne_bytes);
     AddressFamily::from_raw(family)

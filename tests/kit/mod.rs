@@ -10,6 +10,7 @@ pub mod bundle;
 pub mod call;
 pub mod dice;
 pub mod filter;
+pub mod machine;
 pub mod mounts;
 pub mod place;
 pub mod process;
@@ -20,6 +21,7 @@ pub mod tracer;
 
 pub use bundle::{Bundle, buildah, containers};
 pub use call::{Call, Ended, Running};
+pub use machine::{Machine, machines};
 pub use mounts::{Mount, Mounts};
 pub use place::Place;
 pub use process::{await_gone, gone};

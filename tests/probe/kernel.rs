@@ -60,7 +60,7 @@ pub fn pause() {
 }
 
 pub fn pause_for_milliseconds(count: i64) {
-    let span = libc::timespec { tv_sec: 0, tv_nsec: count * 1_000_000 };
+    let span = libc::timespec { tv_sec: (count / 1000) as _, tv_nsec: (count % 1000 * 1_000_000) as _ };
     unsafe { libc::nanosleep(&raw const span, null_mut()) };
 }
 

@@ -41,7 +41,9 @@ fn every_row_of_the_table_has_an_arm() {
         for name in names {
             let text = match parse_words(&[&name]) {
                 Ok((Request::Help | Request::Completion | Request::Version, _)) => continue,
-                Ok((Request::Run | Request::Control(_) | Request::Unread(_), _)) => panic!("{name} alone"),
+                Ok((Request::Run | Request::Control(_) | Request::Probe(_) | Request::Unread(_), _)) => {
+                    panic!("{name} alone")
+                }
                 Err(error) => error.text.clone(),
             };
             let expected = if flag.values.is_empty() { "'-- COMMAND' is missing" } else { "is missing" };

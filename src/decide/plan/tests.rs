@@ -290,7 +290,7 @@ fn environments() {
 fn a_directory_comes_between_the_users_words_and_the_callers() {
     let env = Environ(vec![c"A=caller", c"GONE=caller", c"HOME=/x", c"PATH=/p"]);
     let env_dir = vec![c"HOME=/dir", c"A=dir", c"GONE", c"B=dir", c"SHELL"];
-    let facts = Facts { env, env_dir, ..root() };
+    let facts = Facts { env, env_entries: env_dir, ..root() };
     let words = |line: &str| {
         let plan = made(line, &facts);
         let mut words: Vec<String> = plan.server.env.0.iter().map(|entry| entry.to_str().unwrap().to_owned()).collect();

@@ -1,0 +1,17 @@
+################################################################################
+#
+# vsrun
+#
+################################################################################
+
+VSRUN_VERSION = 0.2.0
+VSRUN_SOURCE = vsrun-$(VSRUN_VERSION).tar.gz
+# VSRUN_SITE: where your project keeps the archives of `make release`.
+VSRUN_LICENSE = MIT or Apache-2.0
+VSRUN_LICENSE_FILES = LICENSE-MIT LICENSE-APACHE
+
+define VSRUN_INSTALL_TARGET_CMDS
+	$(INSTALL) -D -m 0755 $(@D)/target/$(RUSTC_TARGET_NAME)/release/vsrun $(TARGET_DIR)/sbin/vsrun
+endef
+
+$(eval $(cargo-package))
