@@ -169,16 +169,19 @@ fn refused(parent: &Dir, path: Word, file: Word, value: Word, why: Errno) -> Err
 
 /// Whether the controller of a file is enabled for the groups in a parent.
 fn is_enabled(parent: &Dir, file: &[u8]) -> bool {
-    let mut list = [0; 512];
-    let count = cgroup::read(parent, c"cgroup.subtree_control", &mut list).unwrap_or(0);
-    let list = list.get(..count).unwrap_or_default();
-    group::controller(file).is_none_or(|controller| group::lists(list, controller))
+    group::controller(file).is_none_or(|controller| has_part(parent, c"cgroup.subtree_control", b' ', controller))
 }
 
 fn is_populated(dir: &Dir) -> bool {
-    let mut events = [0; 128];
-    let count = cgroup::read(dir, c"cgroup.events", &mut events).unwrap_or(0);
-    group::is_populated(events.get(..count).unwrap_or_default())
+    has_part(dir, c"cgroup.events", b'\n', group::POPULATED)
+}
+
+/// Whether a part of a file of a group is this one.
+#[inline(never)]
+fn has_part(dir: &Dir, file: &CStr, separator: u8, part: &[u8]) -> bool {
+    let mut text = [0; 512];
+    let count = cgroup::read(dir, file, &mut text).unwrap_or(0);
+    group::has_part(text.get(..count).unwrap_or_default(), separator, part)
 }
 
 /// Kills those in a group that its file lists, and those in the groups within.

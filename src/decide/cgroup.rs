@@ -48,14 +48,12 @@ pub fn controller(file: &[u8]) -> Option<&[u8]> {
     parts(file, b'.').next().filter(|name| *name != b"cgroup")
 }
 
-/// Whether a controller is in such a list, as the kernel writes it.
-pub fn lists(list: &[u8], controller: &[u8]) -> bool {
-    list.split(u8::is_ascii_whitespace).any(|name| name == controller)
-}
+/// The line of `cgroup.events` when processes are in a group or below it.
+pub const POPULATED: &[u8] = b"populated 1";
 
-/// Whether processes are in a group or below it, as its file `cgroup.events` says.
-pub fn is_populated(events: &[u8]) -> bool {
-    events.split(|byte| *byte == b'\n').any(|line| line == b"populated 1")
+/// Whether one of the parts of such a file, as the kernel writes it, is this one.
+pub fn has_part(text: &[u8], separator: u8, part: &[u8]) -> bool {
+    text.split(|byte| *byte == separator || *byte == b'\n').any(|other| other == part)
 }
 
 #[cfg(test)]
@@ -88,6 +86,8 @@ mod tests {
     fn the_kernels_lists_are_read() {
         assert_eq!(controller(b"memory.max"), Some(&b"memory"[..]));
         assert_eq!(controller(b"cgroup.freeze"), None);
+        let lists = |text: &[u8], controller| has_part(text, b' ', controller);
+        let is_populated = |text: &[u8]| has_part(text, b'\n', POPULATED);
         assert!(lists(b"cpu memory\n", b"memory") && lists(b"cpu\n", b"cpu"));
         assert!(!lists(b"cpuset memory\n", b"cpu") && !lists(b"\n", b"cpu"));
         assert!(is_populated(b"populated 1\nfrozen 0\n") && is_populated(b"frozen 1\npopulated 1\n"));

@@ -11,7 +11,6 @@ use super::control::{Control, Order};
 use super::error::{Error, Result};
 use super::flags::Id;
 use super::hints;
-use super::landlock::{BIND, CONNECT, Reach};
 use super::options::{Managed, Options, SyslogUsage};
 use super::policy::{AtExit, Limit, Restart};
 use super::probe::{self, Probe, ProbeRequest};
@@ -215,13 +214,9 @@ fn take(options: &mut Options, row: &Row, value: &[u8], second: &[u8]) -> &'stat
             return push(&mut options.attributes, limit, LIMIT);
         }
         Id::Caps => return put(&mut options.caps, Capabilities::parse(value), CAPS),
-        Id::Ro => return options.confine.take_path(Reach::Ro, value),
-        Id::Rox => return options.confine.take_path(Reach::Rox, value),
-        Id::Rw => return options.confine.take_path(Reach::Rw, value),
-        Id::Rwx => return options.confine.take_path(Reach::Rwx, value),
-        Id::BindTcp => return options.confine.take_port(BIND, value),
-        Id::ConnectTcp => return options.confine.take_port(CONNECT, value),
-        Id::Scope => return options.confine.take_scope(value),
+        Id::Ro | Id::Rox | Id::Rw | Id::Rwx | Id::BindTcp | Id::ConnectTcp | Id::Scope => {
+            return options.confine.take(row.id, value);
+        }
         Id::Cgroup => options.cgroup = word(),
         Id::CgroupSet => return push(&mut options.cgroup_set, cgroup::setting(value), "is not FILE=VALUE"),
         Id::Argv0 => options.argv0 = word(),

@@ -6,6 +6,7 @@
 use alloc::vec::Vec;
 
 use super::error::{Error, Result};
+use super::flags::Id;
 use super::step::Step;
 use super::time::number;
 use super::word::{Word, word};
@@ -56,22 +57,25 @@ pub enum Reach {
     Rwx,
 }
 
+/// Which option allows it.
+const REACHES: [(Id, Reach); 4] =
+    [(Id::Ro, Reach::Ro), (Id::Rox, Reach::Rox), (Id::Rw, Reach::Rw), (Id::Rwx, Reach::Rwx)];
+
 impl Reach {
+    fn executes(self) -> bool {
+        matches!(self, Self::Rox | Self::Rwx)
+    }
+
     /// Its rights, of those that the rule set handles.
     pub fn rights(self, handled: u64) -> u64 {
-        handled
-            & match self {
-                Self::Ro => right::READ,
-                Self::Rox => right::READ | right::EXECUTE,
-                Self::Rw => !right::EXECUTE,
-                Self::Rwx => u64::MAX,
-            }
+        let wanted = if matches!(self, Self::Ro | Self::Rox) { right::READ | right::EXECUTE } else { u64::MAX };
+        handled & wanted & if self.executes() { u64::MAX } else { !right::EXECUTE }
     }
 
     /// Its rights in the rehearsal of `--check`, which executes nothing: there the right to read a file stands for the
     /// right to execute it, which can be tried by opening it.
     pub fn rehearsed(self) -> u64 {
-        right::READ_DIR | if matches!(self, Self::Rox | Self::Rwx) { right::READ_FILE } else { 0 }
+        right::READ_DIR | if self.executes() { right::READ_FILE } else { 0 }
     }
 }
 
@@ -114,36 +118,45 @@ pub enum Kernel {
 }
 
 impl Confinement {
-    /// Takes the PATH of `--ro`, `--rox`, `--rw` or `--rwx`. Returns what is wrong with it, or nothing.
-    pub fn take_path(&mut self, reach: Reach, path: &[u8]) -> &'static str {
-        self.take(Rule::Path(reach, word(path.to_vec())))
-    }
-
-    fn take(&mut self, rule: Rule) -> &'static str {
+    /// Takes the value of one of the options. Returns what is wrong with it, or nothing.
+    pub fn take(&mut self, option: Id, value: &[u8]) -> &'static str {
+        if option == Id::Scope {
+            return self.take_scope(value);
+        }
+        let rule = if let Some((_, reach)) = REACHES.iter().find(|(id, _)| *id == option) {
+            Rule::Path(*reach, word(value.to_vec()))
+        } else {
+            let direction = if option == Id::BindTcp { BIND } else { CONNECT };
+            match self.take_port(direction, value) {
+                Ok(port) => Rule::Port(direction, port),
+                Err(wrong) => return wrong,
+            }
+        };
         /// Each rule is a step of the plan, and a step that fails is reported by its place, which is one byte.
         const MOST: usize = 192;
         self.rules.push(rule);
         if self.rules.len() > MOST { "is one rule too many: 192 are allowed" } else { "" }
     }
 
-    /// Takes the value of `--bind-tcp` or `--connect-tcp`. Returns what is wrong with it, or nothing.
-    pub fn take_port(&mut self, direction: u64, value: &[u8]) -> &'static str {
+    /// Reads the value of `--bind-tcp` or `--connect-tcp`.
+    ///
+    /// # Errors
+    /// What is wrong with it; nothing for `none`, which is taken.
+    fn take_port(&mut self, direction: u64, value: &[u8]) -> core::result::Result<u16, &'static str> {
         let before = self.tcp & direction != 0;
         self.tcp |= direction;
         if value == b"none" {
             self.none |= direction;
-            return if before { CONTRADICTION } else { "" };
+            return Err(if before { CONTRADICTION } else { "" });
         }
         if self.none & direction != 0 {
-            return CONTRADICTION;
+            return Err(CONTRADICTION);
         }
-        let port = number(value).and_then(|number| u16::try_from(number).ok()).filter(|port| *port > 0);
-        let Some(port) = port else { return PORT };
-        self.take(Rule::Port(direction, port))
+        let port = number(value).and_then(|number| u16::try_from(number).ok());
+        port.filter(|port| *port > 0).ok_or(PORT)
     }
 
-    /// Takes the value of `--scope`. Returns what is wrong with it, or nothing.
-    pub fn take_scope(&mut self, value: &[u8]) -> &'static str {
+    fn take_scope(&mut self, value: &[u8]) -> &'static str {
         for name in value.split(|byte| *byte == b',') {
             self.scope |= match name {
                 b"signal" => SIGNAL,

@@ -74,8 +74,7 @@ pub fn server(
         *first = name;
     }
 
-    let mut steps = Vec::new();
-    steps.extend(options.cgroup.map(Step::Cgroup));
+    let mut steps: Vec<Step> = options.cgroup.map(Step::Cgroup).into_iter().collect();
     steps.extend(session(options, facts));
     if let Some(path) = options.pidfile {
         steps.push(if options.stays() { Step::Number(path) } else { Step::Pidfile(path) });
