@@ -10,7 +10,7 @@ use crate::act::say::failed;
 use crate::decide::cgroup::{self as group, Group};
 use crate::decide::error::{Error, Result};
 use crate::decide::signal::Signal;
-use crate::decide::text::Clean;
+use crate::decide::text::{Clean, parts};
 use crate::decide::time::number;
 use crate::decide::word::Word;
 use crate::sys::dir::{Dir, How};
@@ -179,16 +179,19 @@ fn is_populated(dir: &Dir) -> bool {
 /// Whether a part of a file of a group is this one.
 #[inline(never)]
 fn has_part(dir: &Dir, file: &CStr, separator: u8, part: &[u8]) -> bool {
-    let mut text = [0; 512];
-    let count = cgroup::read(dir, file, &mut text).unwrap_or(0);
-    group::has_part(text.get(..count).unwrap_or_default(), separator, part)
+    group::has_part(read(dir, file, &mut [0; 512]), separator, part)
+}
+
+/// What a file of a group says, as much as there is room for; nothing where it cannot be read.
+#[inline(never)]
+pub fn read<'a>(dir: &Dir, file: &CStr, room: &'a mut [u8]) -> &'a [u8] {
+    let count = cgroup::read(dir, file, room).unwrap_or(0);
+    room.get(..count).unwrap_or_default()
 }
 
 /// Kills those in a group that its file lists, and those in the groups within.
 fn kill_each(dir: &Dir, depth: u32) {
-    let mut pids = [0; 4096];
-    let count = cgroup::read(dir, c"cgroup.procs", &mut pids).unwrap_or(0);
-    for line in pids.get(..count).unwrap_or_default().split(|byte| *byte == b'\n') {
+    for line in parts(read(dir, c"cgroup.procs", &mut [0; 4096]), b'\n') {
         if let Some(pid) = number(line).and_then(|pid| i32::try_from(pid).ok()) {
             let _ = process::send(Signal::KILL.number(), Target::Process(Pid::new(pid)));
         }

@@ -4,6 +4,7 @@
 use core::ffi::CStr;
 use std::os::fd::AsFd;
 
+use crate::act::cgroup::read;
 use crate::act::say::{self, failed};
 use crate::act::walk::Walk;
 use crate::decide::error::{Error, Result};
@@ -67,7 +68,7 @@ fn mount_all(mounts: Mounts) -> Result<()> {
         }
         if one.target == c"/dev" {
             // What udev would make: programs that log to /dev/stdout need them.
-            for (to, path) in [
+            for (to, path) in &[
                 (c"/proc/self/fd", c"/dev/fd"),
                 (c"fd/0", c"/dev/stdin"),
                 (c"fd/1", c"/dev/stdout"),
@@ -87,10 +88,12 @@ fn mount_all(mounts: Mounts) -> Result<()> {
 /// them.
 fn enable_controllers(root: &CStr) {
     let Ok(root) = Dir::open_path(root) else { return };
-    let mut list = [0; 512];
-    let count = cgroup::read(&root, c"cgroup.controllers", &mut list).unwrap_or(0);
-    for name in list.get(..count).unwrap_or_default().split(u8::is_ascii_whitespace).filter(|name| !name.is_empty()) {
-        let _ = cgroup::write(&root, c"cgroup.subtree_control", &[b"+", name].concat());
+    // The last name ends with a newline, which the kernel passes over.
+    for name in parts(read(&root, c"cgroup.controllers", &mut [0; 512]), b' ') {
+        let mut word = Text::<256>::new();
+        word.push(b"+");
+        word.push(name);
+        let _ = cgroup::write(&root, c"cgroup.subtree_control", word.as_bytes());
     }
 }
 
@@ -116,7 +119,7 @@ fn make_all_read_only() {
     let mut list = [0; 4096];
     let count = dir::peek(c"/proc/self/mounts").and_then(|file| fd::read_full(file.as_fd(), &mut list)).unwrap_or(0);
     let _ = mount::make_read_only(c"/");
-    for line in list.get(..count).unwrap_or_default().split(|byte| *byte == b'\n') {
+    for line in parts(list.get(..count).unwrap_or_default(), b'\n') {
         let mut fields = parts(line, b' ');
         let is_disk = fields.next().is_some_and(|device| device.starts_with(b"/"));
         if let Some(target) = fields.next().filter(|_| is_disk) {

@@ -53,7 +53,7 @@ pub const POPULATED: &[u8] = b"populated 1";
 
 /// Whether one of the parts of such a file, as the kernel writes it, is this one.
 pub fn has_part(text: &[u8], separator: u8, part: &[u8]) -> bool {
-    text.split(|byte| *byte == separator || *byte == b'\n').any(|other| other == part)
+    parts(text, separator).any(|other| other.strip_suffix(b"\n").unwrap_or(other) == part)
 }
 
 #[cfg(test)]

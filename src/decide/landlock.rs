@@ -8,6 +8,7 @@ use alloc::vec::Vec;
 use super::error::{Error, Result};
 use super::flags::Id;
 use super::step::Step;
+use super::text::parts;
 use super::time::number;
 use super::word::{Word, word};
 
@@ -157,7 +158,7 @@ impl Confinement {
     }
 
     fn take_scope(&mut self, value: &[u8]) -> &'static str {
-        for name in value.split(|byte| *byte == b',') {
+        for name in parts(value, b',') {
             self.scope |= match name {
                 b"signal" => SIGNAL,
                 b"abstract" => ABSTRACT,

@@ -2,6 +2,8 @@
 
 use core::ffi::CStr;
 
+use super::text::parts;
+
 /// A choice of them, a bit for each row of [`TABLE`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Mounts(u16);
@@ -47,9 +49,15 @@ impl Mounts {
     /// Reads a list of words, separated by commas.
     pub fn parse(list: &[u8]) -> Option<Self> {
         let mut chosen = 0;
-        for word in list.split(|byte| *byte == b',') {
-            let bits = TABLE.iter().zip(0..).filter(|(mount, _)| mount.word == word).map(|(_, bit)| 1u16 << bit);
-            chosen |= bits.reduce(|all, bit| all | bit)?;
+        for word in parts(list, b',') {
+            let mut bits = 0;
+            for (mount, bit) in TABLE.iter().zip(0..) {
+                bits |= u16::from(mount.word == word) << bit;
+            }
+            if bits == 0 {
+                return None;
+            }
+            chosen |= bits;
         }
         Some(Self(chosen))
     }
