@@ -4,6 +4,7 @@
 //! when its group has been killed.
 
 use core::ffi::CStr;
+use core::fmt;
 use std::os::fd::OwnedFd;
 
 use crate::act::say::failed;
@@ -42,8 +43,7 @@ impl Cgroup {
     #[inline(never)]
     pub fn claim(wanted: &Group) -> Result<Self> {
         let (parent, name) = find(wanted.dir)?;
-        let shown = Clean(wanted.dir.to_bytes());
-        let fail = |why| failed(format_args!("cannot make cgroup '{shown}'"), why);
+        let fail = |why| unusable(wanted.dir, format_args!("{}", sys::words(why)));
         let made = cgroup::make(&parent, name).map_err(fail)?;
         let dir = parent.inner(name).map_err(fail)?;
         let claimed = Self { parent, name, dir, made };
@@ -120,7 +120,7 @@ pub fn look(wanted: &Group) -> Result<()> {
     match parent.inner(name) {
         Ok(dir) if is_populated(&dir) => return Err(in_use(wanted.dir)),
         Err(why) if why != Errno::NOENT => {
-            return Err(failed(format_args!("cannot open cgroup '{}'", Clean(wanted.dir.to_bytes())), why));
+            return Err(unusable(wanted.dir, format_args!("{}", sys::words(why))));
         }
         Ok(_) | Err(_) => {}
     }
@@ -135,21 +135,21 @@ pub fn look(wanted: &Group) -> Result<()> {
 /// The group's parent, and its name there.
 fn find(path: Word) -> Result<(Dir, Word)> {
     let (parent, name) = group::split(path);
-    let shown = Clean(path.to_bytes());
-    let dir = Dir::open_path(parent).map_err(|why| {
-        failed(format_args!("cannot open '{}', the parent of cgroup '{shown}'", Clean(parent.to_bytes())), why)
-    })?;
-    if cgroup::is_group(&dir) {
-        return Ok((dir, name));
+    let above = Clean(parent.to_bytes());
+    match Dir::open_path(parent) {
+        Ok(dir) if cgroup::is_group(&dir) => Ok((dir, name)),
+        Ok(_) => Err(unusable(path, format_args!("'{above}' is not in a cgroup 2 file system"))),
+        Err(why) => Err(unusable(path, format_args!("{} ('{above}')", sys::words(why)))),
     }
-    Err(Error::refused(format_args!(
-        "cannot make cgroup '{shown}': '{}' is not in a cgroup 2 file system",
-        Clean(parent.to_bytes())
-    )))
 }
 
 fn in_use(path: Word) -> Error {
-    Error::refused(format_args!("cannot use cgroup '{}': other processes are in it", Clean(path.to_bytes())))
+    unusable(path, format_args!("other processes are in it"))
+}
+
+#[inline(never)]
+fn unusable(path: Word, why: fmt::Arguments<'_>) -> Error {
+    Error::refused(format_args!("cannot use cgroup '{}': {why}", Clean(path.to_bytes())))
 }
 
 /// Why a setting could not be written.

@@ -221,6 +221,6 @@ impl Loop<'_> {
 impl Watch {
     /// Whether the server has the terminal's foreground.
     pub fn has_foreground(&self) -> bool {
-        self.program.steps().contains(&Step::Foreground)
+        self.program.steps().iter().any(|step| matches!(step, Step::Foreground))
     }
 }
