@@ -140,6 +140,26 @@ fn with_linger_they_are_asked_first() {
     assert!(!parent.child().exists());
 }
 
+/// It is no descendant of vsrun's, so that no search for those finds it.
+#[test]
+fn with_linger_a_process_of_another_parent_is_killed_before_the_next_run_too() {
+    needs!(able());
+    for linger in [words!["--linger", "10s"], words![]] {
+        let (place, parent) = (Place::new(), Parent::new());
+        let life = place.out("life");
+        let line = [words!["--cgroup", parent.child()], linger, words!["-m", "-", "-", "--", place.probe()]].concat();
+        let manager = place.vsrun([line, words!["life", &life, "wait"]].concat()).start();
+        kit::await_life(&life, 1);
+        let joined = place.program(&place.probe(), words!["wait"]).start();
+        fs::write(parent.child().join("cgroup.procs"), joined.pid().to_string()).unwrap();
+        sys::kill(process::children(manager.pid())[0], libc::SIGSEGV);
+        assert_eq!(joined.finish().signal(), Some(libc::SIGKILL));
+        kit::await_life(&life, 2);
+        manager.stop().exited(0);
+        assert!(!parent.child().exists());
+    }
+}
+
 #[test]
 fn a_directory_in_use_or_of_another_kind_is_refused_and_nothing_is_left() {
     needs!(able());
