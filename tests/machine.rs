@@ -270,10 +270,10 @@ fn a_container_gets_its_file_systems_too_and_its_end_is_the_containers() {
 fn a_file_system_that_cannot_be_mounted_is_named() {
     needs!(kit::root(), kit::tool("unshare"));
     let place = Place::new();
+    let jail = place.jail();
+    kit::place::install(&kit::place::built("vsrun"), &jail.join("vsrun"));
     let line = words!["--mount", "proc", "--init", "--", "/probe", "exit", "0"];
-    let setpriv =
-        words!["--pid", "--mount", "--fork", "--kill-child", "--root", place.jail(), "--user", "--", "/vsrun"];
-    kit::place::install(&kit::place::built("vsrun"), &place.jail().join("vsrun"));
+    let setpriv = words!["--pid", "--mount", "--fork", "--kill-child", "--root", jail, "--user", "--", "/vsrun"];
     let ended = place.program(&kit::find_tool("unshare").unwrap(), [setpriv, line].concat()).finish();
     ended.failed(125, &["cannot mount proc on '/proc'"]);
 }

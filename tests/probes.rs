@@ -82,11 +82,9 @@ fn a_server_that_never_answers_is_given_up_in_time() {
         for _ in 0..3 {
             connections.push(listener.accept().unwrap());
         }
-        // A byte now and then does not extend the time.
+        // A byte does not extend the time.
         let (connection, _) = &mut connections[2];
-        while connection.write_all(b"H").is_ok() && connections.len() < 9 {
-            break;
-        }
+        let _ = connection.write_all(b"H");
         connections
     });
     probe(&place, &format!("{port}/"), "100ms").failed(1, &["no answer in time"]);

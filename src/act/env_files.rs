@@ -29,22 +29,22 @@ pub fn read_all(sources: &Sources, base: &Environ) -> Result<Vec<Word>> {
     let own = Environ(entry::environment());
     for path in &sources.files {
         let shown = Clean(path.to_bytes());
-        let contents = read(*path, u64::MAX).map_err(|why| refused(format_args!("--env-file '{shown}'"), why))?;
-        env_file::parse(*path, &contents, &own)?.into_iter().for_each(|entry| add(&mut entries, entry));
+        let contents = read(path, u64::MAX).map_err(|why| refused(format_args!("--env-file '{shown}'"), why))?;
+        env_file::parse(path, &contents, &own)?.into_iter().for_each(|entry| add(&mut entries, entry));
     }
     if let Some(dir) = sources.dir {
         env_dir::read(dir)?.into_iter().for_each(|entry| add(&mut entries, entry));
     }
     let mut env = base.clone();
-    entries.iter().for_each(|entry| env.put(*entry));
+    entries.iter().for_each(|entry| env.put(entry));
     for name in &sources.names {
-        let Some(path) = server_env::file_of(*name, &env)? else { continue };
+        let Some(path) = server_env::file_of(name, &env)? else { continue };
         let doing = format!("'{}' of {}_FILE", Clean(path.to_bytes()), Clean(name.to_bytes()));
         let contents = read(path, LONGEST_VALUE).map_err(|why| refused(format_args!("{doing}"), why))?;
-        let Some(entry) = server_env::entry_of(*name, &contents) else {
+        let Some(entry) = server_env::entry_of(name, &contents) else {
             return Err(Error::refused(format_args!("cannot use {doing}: it contains a NUL byte")));
         };
-        add(&mut entries, server_env::file_variable(*name));
+        add(&mut entries, server_env::file_variable(name));
         add(&mut entries, entry);
     }
     Ok(entries)

@@ -169,6 +169,8 @@ pub fn make_directory(path: &Path, mode: u32) {
 
 /// A link where that is possible: the file must not be changed afterwards.
 pub fn install(from: &Path, to: &Path) {
+    // A copy onto a link would write into what all tests execute.
+    assert!(!to.exists(), "{} is there already", to.display());
     if fs::hard_link(from, to).is_err() {
         copy(from, to);
     }
