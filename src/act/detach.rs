@@ -77,7 +77,7 @@ fn await_answer(answer: &OwnedFd) -> ! {
     let _ = wait::mask(Mask::None);
     let answer_number = answer.as_raw_fd();
     let _ = fd::close_all_but(answer_number..answer_number + 1);
-    let mut message = vec![0; 8192];
+    let mut message = vec![0; MESSAGE];
     let (mut count, mut attempts) = (0, ATTEMPTS);
     while let Some(room) = message.get_mut(count..).filter(|room| !room.is_empty()) {
         match fd::read_some(answer.as_fd(), room) {
@@ -96,12 +96,31 @@ fn await_answer(answer: &OwnedFd) -> ! {
     }
     let status = match message.get(..count) {
         Some([exit::OK]) => exit::OK,
-        Some([code, text @ ..]) if *code != exit::OK => {
-            complain(&Error::new(*code, format_args!("{}", String::from_utf8_lossy(text))))
+        message => {
+            let early = || Error::refused(format_args!("the background process ended before the server was started"));
+            complain(&message.and_then(unpack).unwrap_or_else(early))
         }
-        _ => complain(&Error::refused(format_args!("the background process ended before the server was started"))),
     };
     process::leave(status)
+}
+
+/// More than any message has; a longer one is cut.
+pub const MESSAGE: usize = 8192;
+
+/// Sends an error to the process that tells it, as `unpack` reads it: its status and its text.
+#[inline(never)]
+pub fn pack(error: &Error, pipe: &OwnedFd) {
+    let mut message = vec![error.code];
+    message.extend_from_slice(error.text.as_bytes());
+    message.truncate(MESSAGE);
+    let _ = fd::write_all(pipe.as_fd(), &message);
+}
+
+/// The error in a message. None: there is none.
+#[inline(never)]
+pub fn unpack(message: &[u8]) -> Option<Error> {
+    let (code, text) = message.split_first().filter(|(code, _)| **code != exit::OK)?;
+    Some(Error::new(*code, format_args!("{}", String::from_utf8_lossy(text))))
 }
 
 impl Caller {
@@ -112,9 +131,7 @@ impl Caller {
 
     /// Tells the caller what went wrong, and ends this process with the same status.
     pub fn fail(self, error: &Error) -> ! {
-        let mut message = vec![error.code];
-        message.extend_from_slice(error.text.as_bytes());
-        let _ = fd::write_all(self.0.as_fd(), &message);
+        pack(error, &self.0);
         process::leave(error.code)
     }
 }

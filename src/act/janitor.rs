@@ -4,6 +4,7 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use crate::act::claims::Claims;
+use crate::act::detach::{MESSAGE, pack, unpack};
 use crate::act::say::{Voice, complain, failed};
 use crate::decide::error::{Error, Result};
 use crate::decide::exit;
@@ -16,9 +17,6 @@ pub struct Janitor {
     order: OwnedFd,
     done: OwnedFd,
 }
-
-/// More than any message has.
-const MESSAGE: usize = 4096;
 
 impl Janitor {
     /// Starts the process. If the start fails, it undoes these claims and reports the reason: to its standard error,
@@ -43,9 +41,8 @@ impl Janitor {
                     let mut message = vec![0; MESSAGE];
                     // The end without a message: the exec has gone well.
                     let count = fd::read_full(orders.as_fd(), &mut message).unwrap_or(0);
-                    if let Some([code, text @ ..]) = message.get(..count) {
+                    if let Some(error) = message.get(..count).and_then(unpack) {
                         claims.undo_files();
-                        let error = Error::new(*code, format_args!("{}", String::from_utf8_lossy(text)));
                         voice.say_failure(&error);
                         complain(&error);
                         drop(doing);
@@ -65,9 +62,7 @@ impl Janitor {
 
     /// The start has failed: has it undone and reported, waits for that, and ends this process.
     pub fn clean_up(self, error: &Error) -> ! {
-        let mut message = vec![error.code];
-        message.extend_from_slice(error.text.as_bytes().get(..MESSAGE - 1).unwrap_or(error.text.as_bytes()));
-        let _ = fd::write_all(self.order.as_fd(), &message);
+        pack(error, &self.order);
         drop(self.order);
         let _ = fd::read_full(self.done.as_fd(), &mut [0]);
         process::leave(error.code)

@@ -7,7 +7,7 @@ use crate::act::reap::{LOOK, Reaped};
 use crate::act::report::Start;
 use crate::act::say::Priority;
 use crate::act::service::Service;
-use crate::act::watch::{Loop, Watch, now};
+use crate::act::watch::{Loop, Watch, earliest, now};
 use crate::decide::error::Error;
 use crate::decide::event::Event;
 use crate::decide::signal::Signal;
@@ -79,8 +79,8 @@ impl Loop<'_> {
         let look = look.or(late.then(|| time.after(LOOK)));
         let (inbox, pause) = self.watch.ear.fd(time);
         let above = self.watch.service.as_ref().and_then(Service::deadline);
-        let own = self.state.deadline().filter(|_| !late).into_iter().chain(self.hidden_end());
-        let wake = own.chain(self.watch.sink.deadline()).chain(look).chain(soon).chain(pause).chain(above).min();
+        let own = self.state.deadline().filter(|_| !late);
+        let wake = earliest(&[own, self.hidden_end(), self.watch.sink.deadline(), look, soon, pause, above]);
         let (life, handler) = (self.life.as_ref(), self.watch.handler.as_ref());
         let report = life.and_then(|life| life.report.as_ref());
         let ready = life.and_then(|life| life.ready.as_ref());
@@ -202,10 +202,11 @@ impl Loop<'_> {
         let life = self.life.as_mut()?;
         let event = Ear::hear_pipe(&mut life.ready)?;
         // Of a process that never came to be the server, the failed step tells more.
-        if event == Event::Unready && (life.failure.is_some() || life.report.is_some()) {
+        let unready = matches!(event, Event::Unready);
+        if unready && (life.failure.is_some() || life.report.is_some()) {
             return None;
         }
-        if event == Event::Unready && self.is_first() {
+        if unready && self.is_first() {
             let words = "the server closed its ready descriptor without a newline";
             self.error = Some(Error::refused(format_args!("{words}")));
         }

@@ -68,9 +68,9 @@ impl Loop<'_> {
         }
         let mut pids = [0; 64];
         let (count, next) = descendants::ended_children(server, from, &mut pids);
-        for pid in pids.into_iter().take(count) {
+        for pid in pids.iter().take(count) {
             // The handler does not run now, so none of them is an event.
-            self.reap_one(Pid::new(pid));
+            self.reap_one(Pid::new(*pid));
         }
         self.others = (next.unwrap_or(0), if next.is_some() { time } else { time.after(LOOK) });
         if next.is_some() { Reaped::Stranger } else { Reaped::Nobody }
@@ -193,10 +193,11 @@ impl Loop<'_> {
 
     /// The server's run is over: what is recorded of it, and what it means.
     fn conclude(&mut self, pid: Pid, exit: Exit) -> Event {
-        self.life.iter_mut().for_each(|life| life.left = false);
         if self.watch.policy.linger.is_none() {
             self.watch.kill_cgroup();
         }
+        let Some(life) = &mut self.life else { return Event::Fell(exit) };
+        life.left = false;
         let Some(life) = &self.life else { return Event::Fell(exit) };
         let uptime = life.uptime.unwrap_or_default();
         let Some(failure) = &life.failure else {

@@ -151,11 +151,15 @@ impl Failure {
             dir = b"";
         }
         let mut host = Line::new();
-        let parts = [root, b"/", dir, b"/", path].into_iter().filter(|_| !root.is_empty() && !path.is_empty());
-        for byte in parts.flatten() {
-            // Slashes in a row are one.
-            if *byte != b'/' || host.as_bytes().last() != Some(byte) {
-                host.push(&[*byte]);
+        if root.is_empty() || path.is_empty() {
+            return host;
+        }
+        for part in [root, b"/", dir, b"/", path].iter() {
+            for byte in *part {
+                // Slashes in a row are one.
+                if *byte != b'/' || host.as_bytes().last() != Some(byte) {
+                    host.push(&[*byte]);
+                }
             }
         }
         host

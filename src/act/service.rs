@@ -2,7 +2,7 @@
 
 use core::fmt::{self, Write};
 
-use crate::act::watch::Loop;
+use crate::act::watch::{Loop, earliest};
 use crate::decide::event::Event;
 use crate::decide::notify::Message;
 use crate::decide::state::{Next, Phase};
@@ -91,7 +91,7 @@ impl Service {
 
     /// When something is to be sent.
     pub fn deadline(&self) -> Option<Time> {
-        self.again.into_iter().chain(self.ping.map(|(_, next)| next)).min()
+        earliest(&[self.again, self.ping.map(|(_, next)| next)])
     }
 
     /// Sends what is due: a message for which there was no room, and WATCHDOG=1, as long as the loop turns.

@@ -146,8 +146,8 @@ pub fn watch(watch: &mut Watch) -> (Ending, Option<Error>) {
     });
     let mut event = this.launch();
     loop {
-        let (next, action) = step(&this.watch.policy, this.state, event, now());
-        this.state = next;
+        let Loop { watch, state, .. } = &mut *this;
+        let action = step(&watch.policy, state, event, now());
         this.tell_service(event);
         event = match action {
             Action::Finish(ending) => return (ending, this.error),
@@ -175,6 +175,16 @@ pub fn watch(watch: &mut Watch) -> (Ending, Option<Error>) {
     }
 }
 
+/// The first of these points in time, if there is one.
+#[inline(never)]
+pub fn earliest(times: &[Option<Time>]) -> Option<Time> {
+    let mut first = None;
+    for time in times.iter().flatten() {
+        first = Some(first.unwrap_or(*time).min(*time));
+    }
+    first
+}
+
 /// The monotonic clock.
 pub fn now() -> Time {
     Time(clock::monotonic())
@@ -183,11 +193,15 @@ pub fn now() -> Time {
 impl Loop<'_> {
     /// The server has been started: whoever waited for it is told.
     fn announce(&mut self) {
-        self.watch.caller.take().into_iter().for_each(Caller::ready);
+        if let Some(caller) = self.watch.caller.take() {
+            caller.ready();
+        }
         if self.watch.afterwards == Afterwards::Leave {
             process::leave(exit::OK);
         }
-        self.watch.service.iter_mut().for_each(Service::ready);
+        if let Some(service) = &mut self.watch.service {
+            service.ready();
+        }
         // Else the file system that it was called in could not be unmounted.
         self.watch.moves.then(identity::leave_dir);
         heap::release_stack();
@@ -225,7 +239,9 @@ impl Loop<'_> {
         let ready = voice.as_ref().map(|(write, number)| (write.as_fd(), *number));
         let wires = Wires { output, error: output, dir, pidfile, cgroup, ready, attempt, debug, ..Wires::resting() };
         let mark = watch.sink.mark();
-        watch.handler.iter_mut().for_each(|handler| handler.begin());
+        if let Some(handler) = &mut watch.handler {
+            handler.begin();
+        }
         match spawn(&watch.program, &wires) {
             Ok(Launched { pid, report }) => {
                 let usage = Usage::default();

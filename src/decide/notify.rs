@@ -3,7 +3,7 @@
 use super::event::Event;
 use super::policy::Policy;
 use super::state::{Next, Phase, State};
-use super::text::parts;
+use super::text::{parts, place_of};
 use super::time::{Span, Time, number};
 
 /// The kernel's number for a user that has none in the receiver's user namespace.
@@ -73,19 +73,16 @@ impl Ignored {
     }
 }
 
+/// The names that count, in the order of `Message::assign`. (A match with a byte string for each would be compiled to a
+/// comparison for each byte.)
+const NAMES: &[u8] =
+    b"READY,WATCHDOG,STOPPING,RELOADING,STATUS,MONOTONIC_USEC,WATCHDOG_USEC,EXTEND_TIMEOUT_USEC,FDSTORE,MAINPID";
+
 /// Reads a message: lines of `NAME=VALUE`. Names that vsrun does not know are for others.
 pub fn parse(text: &[u8]) -> Message<'_> {
     let mut message = Message::default();
     for line in parts(text, b'\n') {
-        match line {
-            b"READY=1" => message.ready = true,
-            b"WATCHDOG=1" => message.alive = true,
-            b"WATCHDOG=trigger" => message.trigger = true,
-            b"STOPPING=1" => message.stopping = true,
-            b"RELOADING=1" => message.reloading = true,
-            b"FDSTORE=1" => message.ignored = Some(Ignored::Unsupported),
-            line => message.assign(line),
-        }
+        message.assign(line);
     }
     message
 }
@@ -95,13 +92,22 @@ impl<'a> Message<'a> {
     fn assign(&mut self, line: &'a [u8]) {
         let mut halves = parts(line, b'=');
         let (Some(name), Some(value)) = (halves.next(), halves.rest) else { return };
-        match name {
-            b"STATUS" => self.status = Some(value),
-            b"MAINPID" => self.ignored = Some(Ignored::Unsupported),
-            b"MONOTONIC_USEC" => self.began = number(value).or(self.began),
-            b"WATCHDOG_USEC" => self.watchdog = self.micros(value).or(self.watchdog),
-            b"EXTEND_TIMEOUT_USEC" => self.extend = self.micros(value).or(self.extend),
-            _ => {}
+        let is_one = value == b"1";
+        match place_of(NAMES, name) {
+            Some(0) => self.ready |= is_one,
+            Some(1) => {
+                self.alive |= is_one;
+                self.trigger |= value == b"trigger";
+            }
+            Some(2) => self.stopping |= is_one,
+            Some(3) => self.reloading |= is_one,
+            Some(4) => self.status = Some(value),
+            Some(5) => self.began = number(value).or(self.began),
+            Some(6) => self.watchdog = self.micros(value).or(self.watchdog),
+            Some(7) => self.extend = self.micros(value).or(self.extend),
+            Some(8) if !is_one => {}
+            Some(_) => self.ignored = Some(Ignored::Unsupported),
+            None => {}
         }
     }
 

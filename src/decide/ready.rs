@@ -1,5 +1,6 @@
 //! When a server counts as started, and what it says about itself.
 
+use super::text::place_of;
 use super::time::number;
 
 /// Where a server, or vsrun itself, finds the one that it reports to: sd_notify(3).
@@ -20,11 +21,11 @@ impl Ready {
     /// Reads `exec`, `fd:N` or `notify`. 0 to 2 are what they are for every program.
     #[inline(never)]
     pub fn parse(text: &[u8]) -> Option<Self> {
-        match text {
-            b"exec" => Some(Self::Exec),
-            b"notify" => Some(Self::Notify),
-            other => {
-                let number = number(other.strip_prefix(b"fd:")?)?;
+        match place_of(b"exec,notify", text) {
+            Some(0) => Some(Self::Exec),
+            Some(_) => Some(Self::Notify),
+            None => {
+                let number = number(text.strip_prefix(b"fd:")?)?;
                 i32::try_from(number).ok().filter(|number| (3..=65_535).contains(number)).map(Self::Newline)
             }
         }

@@ -200,6 +200,11 @@ impl State {
         Action::Wait
     }
 
+    /// The same, where that matters.
+    pub(super) fn heed_again(&mut self, now: Time) -> Action {
+        if self.silence.is_some() { self.heed(now) } else { Action::Wait }
+    }
+
     /// The server has been silent for too long.
     pub(super) fn bite(&mut self, policy: &Policy, now: Time) -> Action {
         self.bitten = true;

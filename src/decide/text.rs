@@ -90,6 +90,12 @@ impl<'a> Iterator for Parts<'a> {
     }
 }
 
+/// The place of a word in a list with commas between the words.
+#[inline(never)]
+pub fn place_of(words: &[u8], wanted: &[u8]) -> Option<usize> {
+    parts(words, b',').position(|word| word == wanted)
+}
+
 /// Bytes that others may choose, made harmless: control characters, backslashes and what is not UTF-8 as `\xnn`,
 /// so that nobody forges a record.
 pub struct Clean<'a>(pub &'a [u8]);

@@ -2,7 +2,7 @@
 
 use super::policy::{AtExit, Role};
 use super::signal::Signal;
-use super::text::parts;
+use super::text::{parts, place_of};
 
 /// What is done when a signal comes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,16 +79,17 @@ pub fn parse(text: &[u8]) -> Option<(Signal, Trap)> {
     let mut halves = parts(text, b'=');
     let signal =
         Signal::parse(halves.next()?).filter(|signal| ![Signal::KILL, Signal::STOP, Signal::CHLD].contains(signal))?;
-    let trap = match halves.rest? {
-        b"stop" => Trap::Stop,
-        b"restart" => Trap::Restart,
-        b"reopen" => Trap::Reopen,
-        b"ignore" => Trap::Ignore,
-        b"poweroff" => Trap::End(AtExit::Poweroff),
-        b"reboot" => Trap::End(AtExit::Reboot),
-        b"halt" => Trap::End(AtExit::Halt),
-        b"forward" => Trap::Forward(signal),
-        other => Trap::Forward(Signal::parse(other.strip_prefix(b"forward:")?)?),
+    let action = halves.rest?;
+    let trap = match place_of(b"stop,restart,reopen,ignore,poweroff,reboot,halt,forward", action) {
+        Some(0) => Trap::Stop,
+        Some(1) => Trap::Restart,
+        Some(2) => Trap::Reopen,
+        Some(3) => Trap::Ignore,
+        Some(4) => Trap::End(AtExit::Poweroff),
+        Some(5) => Trap::End(AtExit::Reboot),
+        Some(6) => Trap::End(AtExit::Halt),
+        Some(_) => Trap::Forward(signal),
+        None => Trap::Forward(Signal::parse(action.strip_prefix(b"forward:")?)?),
     };
     Some((signal, trap))
 }

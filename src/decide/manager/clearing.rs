@@ -41,10 +41,9 @@ impl Clearing {
     /// What follows from an event in this phase.
     pub fn advance(self, policy: &Policy, state: &mut State, event: Event, now: Time) -> Action {
         use Event::*;
-        let due = self.until.is_some_and(|until| until <= now);
         match event {
             Fell(exit) if self.exit.is_none() => self.reaped(policy, state, exit, now),
-            Tick if due => match self.exit {
+            Tick => match self.exit {
                 // Not even KILL ends a process that hangs in the kernel.
                 Some(exit) if self.killed => cleared(policy, state, self.next, exit, now),
                 Some(_) | None => self.kill(state, now),
@@ -62,8 +61,9 @@ impl Clearing {
                 }
                 if self.exit.is_none() { Action::Forward(signal, policy.whom) } else { Action::Wait }
             }
-            Tick | Unkillable | Restart | Fell(_) | Failed(_) | Left | Ready | Unready | Alive | Handled(_)
-            | NoFork => Action::Wait,
+            Unkillable | Restart | Fell(_) | Failed(_) | Left | Ready | Unready | Alive | Handled(_) | NoFork => {
+                Action::Wait
+            }
         }
     }
 

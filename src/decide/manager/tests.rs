@@ -23,6 +23,12 @@ fn policy() -> Policy {
     }
 }
 
+/// The same as a pure function: a state is as good a second time.
+fn step(policy: &Policy, mut state: State, event: Event, now: Time) -> (State, Action) {
+    let action = super::step(policy, &mut state, event, now);
+    (state, action)
+}
+
 fn killed(number: u64) -> Exit {
     Exit::Signal { signal: Signal::new(number).unwrap(), core: false }
 }
@@ -152,6 +158,64 @@ fn times(state: &State, event: Event, now: Time) -> Vec<Time> {
     }
 }
 
+/// Whether an event has no effect in a phase. No `_` stands for a phase or an event here, so the compiler lists every
+/// pair that a new one brings; `advance` has one for all of these.
+fn has_no_effect(phase: Phase, event: Event) -> bool {
+    use Event::*;
+    match (phase, event) {
+        // Once more.
+        (Phase::Starting { .. }, Alive) | (Phase::Starting { .. } | Phase::Up, Unkillable) => true,
+        (Phase::Stopping { .. }, Ready | Unready | Alive) => true,
+        (Phase::Handling { .. } | Phase::Resting { .. } | Phase::Short { .. }, Unkillable) => true,
+        (Phase::Refusing { .. }, Restart | Unkillable) => true,
+        (Phase::Quitting { .. }, Stop | Restart | Unkillable) => true,
+        (Phase::Lingering { .. }, Stop | Restart | Unkillable) => true,
+        (Phase::Killing { .. }, Stop | Interrupt | Restart | Unkillable) => true,
+        (Phase::Up, Unready) => true,
+        // No handler is there to end.
+        (
+            Phase::Starting { .. } | Phase::Up | Phase::Stopping { .. } | Phase::Resting { .. } | Phase::Short { .. },
+            Handled(_) | Alone,
+        ) => true,
+        // No server is there to end, or to hear a signal.
+        (
+            Phase::Handling { .. } | Phase::Refusing { .. } | Phase::Quitting { .. },
+            Ready | Unready | Alive | Fell(_) | Failed(_) | Left | Alone | Pass(_),
+        ) => true,
+        (Phase::Resting { .. } | Phase::Short { .. }, Ready | Unready | Alive | Fell(_) | Failed(_) | Left)
+        | (Phase::Resting { .. }, Pass(_)) => true,
+        (
+            Phase::Lingering { .. } | Phase::Killing { .. },
+            Ready | Unready | Alive | Fell(_) | Failed(_) | Left | Handled(_) | Pass(_) | NoFork,
+        ) => true,
+        // Nothing has been launched.
+        (Phase::Stopping { .. } | Phase::Refusing { .. } | Phase::Quitting { .. }, NoFork) => true,
+        (Phase::Resting { .. } | Phase::Short { .. }, NoFork) => true,
+        (
+            Phase::Done,
+            Tick | Ready | Unready | Alive | Fell(_) | Left | Failed(_) | Handled(_) | Alone | NoFork | Stop
+            | Interrupt | Restart | Pass(_) | Unkillable,
+        ) => true,
+        // What has an effect, at least in some states of the phase.
+        (Phase::Starting { .. } | Phase::Up, Ready | Failed(_) | NoFork | Fell(_) | Left | Tick)
+        | (Phase::Starting { .. }, Unready)
+        | (Phase::Up, Alive)
+        | (Phase::Starting { .. } | Phase::Up, Stop | Interrupt | Restart | Pass(_))
+        | (
+            Phase::Stopping { .. },
+            Pass(_) | Tick | Unkillable | Interrupt | Stop | Restart | Fell(_) | Failed(_) | Left,
+        )
+        | (Phase::Clearing { .. }, _)
+        | (Phase::Handling { .. }, Handled(_) | Tick | Stop | Interrupt | Restart | NoFork)
+        | (Phase::Refusing { .. }, Handled(_) | Tick | Stop | Interrupt)
+        | (Phase::Quitting { .. }, Handled(_) | Tick | Interrupt)
+        | (Phase::Resting { .. } | Phase::Short { .. }, Tick | Restart | Stop | Interrupt)
+        | (Phase::Short { .. }, Pass(_))
+        | (Phase::Lingering { .. }, Tick | Interrupt | Alone)
+        | (Phase::Killing { .. }, Tick | Alone) => false,
+    }
+}
+
 fn walk(policy: &Policy, state: &State, world: World, now: Time, depth: usize) -> u64 {
     let mut count = 1;
     if depth == 0 {
@@ -161,6 +225,9 @@ fn walk(policy: &Policy, state: &State, world: World, now: Time, depth: usize) -
         for time in times(state, event, now) {
             let mut world = after;
             let (next, action) = step(policy, state.clone(), event, time);
+            if has_no_effect(state.phase, event) {
+                assert_eq!((next.phase, action), (state.phase, Action::Wait), "{event:?}");
+            }
             follow(&mut world, policy, &next, action);
             if !world.finished {
                 count += walk(policy, &next, world, time, depth - 1);

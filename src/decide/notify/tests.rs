@@ -34,9 +34,7 @@ impl Story {
     }
 
     fn event(&mut self, at: u64, event: Event) -> Action {
-        let (state, action) = step(&self.policy, self.state.clone(), event, Time(at));
-        self.state = state;
-        action
+        step(&self.policy, &mut self.state, event, Time(at))
     }
 
     /// What the manager does after a message.
