@@ -1,7 +1,6 @@
 //! Reads the world once, and no more of it than the options need.
 
 use core::ffi::CStr;
-use std::os::fd::{AsFd, OwnedFd};
 
 use crate::act::env_files;
 use crate::act::say::failed;
@@ -95,18 +94,10 @@ pub fn read<'a>(options: &Options, world: &'a mut World) -> Result<Facts<'a>> {
 }
 
 /// The bytes of a file; nothing where there is no such file. A FIFO in its place is not waited for: it is refused.
-fn database(path: &CStr) -> Result<Contents> {
-    let read = |file: OwnedFd| {
-        let about = dir::about(file.as_fd())?;
-        let mut contents = Contents::default();
-        let read = about.regular.then(|| contents.refill(file.as_fd(), about.size)).transpose()?;
-        Ok(read.map(|()| contents))
-    };
-    let shown = path.to_string_lossy();
-    match dir::peek(path).and_then(read) {
-        Ok(Some(bytes)) => Ok(bytes),
-        Ok(None) => Err(Error::refused(format_args!("cannot read {shown}: it is not a regular file"))),
+fn database(path: &'static CStr) -> Result<Contents> {
+    match env_files::read(path, u64::MAX) {
+        Ok(bytes) => Ok(bytes),
         Err(Errno::NOENT | Errno::NOTDIR) => Ok(Contents::default()),
-        Err(why) => Err(failed(format_args!("cannot read {shown}"), why)),
+        Err(why) => Err(env_files::refused("", path, b"", why)),
     }
 }
