@@ -99,7 +99,7 @@ fn prepare_and_become(plan: Plan, claims: &Claims) -> Result<Error> {
     voice.say(Priority::Info, format_args!("starting: {}", Clean(&plan.command)));
     let program = Prepared::new(plan.server);
     // Otherwise what an undo and a report need is closed by the time that a step fails.
-    let keeps = program.steps().contains(&Step::SealDescriptors);
+    let keeps = program.steps().iter().any(|step| matches!(step, Step::SealDescriptors));
     let idle = claims.are_none() && sink.is_same() && no_syslog;
     let janitor = (!keeps && !idle).then(|| Janitor::hire(claims, &voice)).transpose()?;
     // The words of a failure go to the caller, wherever the server's go by then.

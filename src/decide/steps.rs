@@ -184,7 +184,7 @@ pub fn moves(options: &Options, facts: &Facts<'_>) -> bool {
 
 /// The last steps. Where the ids were changed, signals have been blocked meanwhile.
 fn finish(steps: &mut Vec<Step>, last: Step) {
-    if steps.contains(&Step::BlockSignals) {
+    if steps.iter().any(|step| matches!(step, Step::BlockSignals)) {
         steps.push(Step::Signals);
     }
     steps.push(last);
