@@ -33,8 +33,9 @@ pub fn read_all(sources: &Sources, base: &Environ) -> Result<Vec<Word>> {
 // Apart, since each way out of a function takes the code to give up all that it has.
 #[inline(never)]
 fn add_all(sources: &Sources, base: &Environ, entries: &mut Vec<Word>) -> Result<()> {
+    let mut contents = Contents::default();
     for path in &sources.files {
-        let contents = read(path, u64::MAX).map_err(|why| refused("--env-file '", path, b"'", why))?;
+        read(path, u64::MAX, &mut contents).map_err(|why| refused("--env-file '", path, b"'", why))?;
         env_file::parse(path, &contents, &entry::environment(), entries)?;
     }
     if let Some(dir) = sources.dir {
@@ -48,7 +49,7 @@ fn add_all(sources: &Sources, base: &Environ, entries: &mut Vec<Word>) -> Result
     for name in &sources.names {
         if let Some(path) = server_env::file_of(*name, &env)? {
             let of = [b"' of ", name.to_bytes(), b"_FILE"].concat();
-            let contents = read(path, LONGEST_VALUE).map_err(|why| refused("'", path, &of, why))?;
+            read(path, LONGEST_VALUE, &mut contents).map_err(|why| refused("'", path, &of, why))?;
             let Some(entry) = server_env::entry_of(*name, &contents) else {
                 let (path, of) = (Clean(path.to_bytes()), Clean(&of));
                 return Err(Error::refused(format_args!("cannot use '{path}{of}: it contains a NUL byte")));
@@ -60,20 +61,19 @@ fn add_all(sources: &Sources, base: &Environ, entries: &mut Vec<Word>) -> Result
     Ok(())
 }
 
-/// Reads a regular file. A FIFO is refused and not waited for.
+/// Reads a regular file, in place of what there was. A FIFO is refused and not waited for.
 ///
 /// # Errors
 /// Those of open(2) and read(2); EINVAL for what is no regular file, EFBIG for one of more than `most` bytes.
 #[inline(never)]
-pub fn read(path: &CStr, most: u64) -> sys::Result<Contents> {
+pub fn read(path: &CStr, most: u64, contents: &mut Contents) -> sys::Result<()> {
     let file = dir::peek(path)?;
     let about = dir::about(file.as_fd())?;
     if !about.regular {
         return Err(Errno::INVAL);
     }
-    let mut contents = Contents::default();
     contents.refill(file.as_fd(), about.size)?;
-    if contents.len() as u64 > most { Err(Errno::FBIG) } else { Ok(contents) }
+    if contents.len() as u64 > most { Err(Errno::FBIG) } else { Ok(()) }
 }
 
 /// That a file cannot be read: what comes before its path, that, and what comes after it.

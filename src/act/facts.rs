@@ -22,7 +22,7 @@ use crate::sys::{Errno, caps, dir, entry, identity, process, terminal, wait};
 ///
 /// # Errors
 /// When it cannot be read (125), or holds what no argument can (2).
-pub fn read_words(unread: Unread) -> Result<Words> {
+pub fn read_words(unread: Box<Unread>) -> Result<Words> {
     let contents = Contents::read(unread.file)
         .map_err(|why| failed(format_args!("cannot read '{}'", Clean(unread.file.to_bytes())), why))?;
     unread.read(&contents)
@@ -58,14 +58,14 @@ pub fn read<'a>(options: &Options, world: &'a mut World) -> Result<Facts<'a>> {
     if let Some(login) = &options.user {
         // Where both are numbers, they only give a home directory.
         let numbers = matches!((&login.user, &login.group), (Name::Number(_), Some(Name::Number(_))));
-        world.passwd = match database(c"/etc/passwd") {
-            Err(_) if numbers => Contents::default(),
+        match database(c"/etc/passwd", &mut world.passwd) {
+            Err(_) if numbers => world.passwd = Contents::default(),
             result => result?,
-        };
+        }
         facts.groups = identity::groups();
         // A group by number, or none but it, needs no look into the list.
         if !matches!(login.group, Some(Name::Number(_))) {
-            world.group = database(c"/etc/group")?;
+            database(c"/etc/group", &mut world.group)?;
         }
         // Whether root is really root matters only where there may be nothing to change.
         let nobody = matches!(login.user, Name::Number(uid) if uid != 0);
@@ -94,10 +94,9 @@ pub fn read<'a>(options: &Options, world: &'a mut World) -> Result<Facts<'a>> {
 }
 
 /// The bytes of a file; nothing where there is no such file. A FIFO in its place is not waited for: it is refused.
-fn database(path: &'static CStr) -> Result<Contents> {
-    match env_files::read(path, u64::MAX) {
-        Ok(bytes) => Ok(bytes),
-        Err(Errno::NOENT | Errno::NOTDIR) => Ok(Contents::default()),
+fn database(path: &CStr, contents: &mut Contents) -> Result<()> {
+    match env_files::read(path, u64::MAX, contents) {
+        Ok(()) | Err(Errno::NOENT | Errno::NOTDIR) => Ok(()),
         Err(why) => Err(env_files::refused("", path, b"", why)),
     }
 }

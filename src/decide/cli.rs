@@ -30,7 +30,7 @@ pub enum Request {
     /// Who we are.
     Version,
     /// The command line goes on in a file.
-    Unread(Unread),
+    Unread(Box<Unread>),
     /// Ask about a server, or order it about.
     Control(Control),
     /// Try a probe once.
@@ -121,7 +121,7 @@ fn read(options: &mut Options, parser: &mut lexopt::Parser) -> Result<Option<Fou
                 return Err(row.wrong(b"'' is empty"));
             }
         }
-        if options.given.add(row.id) && !row.repeatable {
+        if options.given.add(row.id) && !row.is_repeatable() {
             return Err(Error::usage(format_args!("option --{} is given twice", Clean(row.name))));
         }
         let [value, second] = &values;

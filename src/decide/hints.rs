@@ -36,7 +36,7 @@ fn fill(text: &str, with: &[&[u8]]) -> Vec<u8> {
 /// What is said when the value in that place is missing.
 #[inline(never)]
 pub fn missing(row: &Row, at: usize) -> Vec<u8> {
-    let mut names = parts(row.values, b' ');
+    let mut names = parts(row.values(), b' ');
     let (first, Some(second)) = (names.next().unwrap_or_default(), names.rest) else {
         return b"a value is missing".into();
     };
@@ -94,7 +94,7 @@ pub fn value(row: &Row, value: &[u8]) -> Vec<u8> {
     };
     found.unwrap_or_else(|| {
         let mut not = Vec::new();
-        unpack(row.not, &mut not);
+        unpack(row.not(), &mut not);
         let reason = reason(row, value);
         fill(if reason.is_empty() { "'%' %" } else { "'%' %: %" }, &[value, &not, &reason])
     })
@@ -174,7 +174,7 @@ fn reason(row: &Row, value: &[u8]) -> Vec<u8> {
             Some(values) if parts(values, b':').all(|value| bound(value).is_some()) => b"SOFT is above HARD",
             Some(_) => b"a value is a number or 'unlimited'",
         },
-        _ if row.values == b"DURATION" => return unit(value),
+        _ if row.values() == b"DURATION" => return unit(value),
         _ => b"",
     };
     reason.into()

@@ -148,12 +148,7 @@ pub struct Row {
     pub name: &'static [u8],
     /// The kinds of its values, separated by blanks; `none`.
     pub kinds: &'static [u8],
-    /// What the help calls its values, separated by blanks.
-    pub values: &'static [u8],
-    /// What a malformed value of it is not, packed.
-    pub not: &'static [u8],
-    /// Whether it may be given again.
-    pub repeatable: bool,
+    line: &'static [u8],
 }
 
 /// The long names of all options, in order.
@@ -181,13 +176,29 @@ impl Row {
                 Arg::Value(_) => false,
             };
             if found {
-                let mut cells = parts(line, b'\t').skip(1);
-                let values = cells.next().unwrap_or_default();
-                let not = cells.nth(1).unwrap_or_default();
-                return Some(Self { id, name, kinds, values, not, repeatable: REPEATABLE.has(id) });
+                return Some(Self { id, name, kinds, line });
             }
         }
         None
+    }
+
+    /// What the help calls its values, separated by blanks.
+    pub fn values(&self) -> &'static [u8] {
+        self.cell(1)
+    }
+
+    /// What a malformed value of it is not, packed.
+    pub fn not(&self) -> &'static [u8] {
+        self.cell(3)
+    }
+
+    fn cell(&self, at: usize) -> &'static [u8] {
+        parts(self.line, b'\t').nth(at).unwrap_or_default()
+    }
+
+    /// Whether it may be given again.
+    pub fn is_repeatable(&self) -> bool {
+        REPEATABLE.has(self.id)
     }
 
     /// How many values it takes.
