@@ -45,16 +45,16 @@ fn add_all(sources: &Sources, base: &Environ, entries: &mut Vec<Word>) -> Result
         return Ok(());
     }
     let mut env = base.clone();
-    entries.iter().for_each(|entry| env.put(*entry));
+    entries.iter().for_each(|entry| env.put(entry));
     for name in &sources.names {
-        if let Some(path) = server_env::file_of(*name, &env)? {
+        if let Some(path) = server_env::file_of(name, &env)? {
             let of = [b"' of ", name.to_bytes(), b"_FILE"].concat();
             read(path, LONGEST_VALUE, &mut contents).map_err(|why| refused("'", path, &of, why))?;
-            let Some(entry) = server_env::entry_of(*name, &contents) else {
+            let Some(entry) = server_env::entry_of(name, &contents) else {
                 let (path, of) = (Clean(path.to_bytes()), Clean(&of));
                 return Err(Error::refused(format_args!("cannot use '{path}{of}: it contains a NUL byte")));
             };
-            add(entries, server_env::file_variable(*name));
+            add(entries, server_env::file_variable(name));
             add(entries, entry);
         }
     }

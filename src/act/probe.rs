@@ -107,7 +107,7 @@ fn execute(words: Vec<Word>, deadline: Time) -> Result<core::result::Result<(), 
     Ok(match Exit::from_wait(status) {
         _ if timed_out => Err(Failed::TimedOut),
         Exit::SUCCESS => Ok(()),
-        exit => Err(Failed::Exited(exit)),
+        exit @ (Exit::Code(_) | Exit::Signal { .. }) => Err(Failed::Exited(exit)),
     })
 }
 

@@ -71,6 +71,7 @@ impl Unread {
     ///
     /// # Errors
     /// Wrong usage, with file and line, for a NUL, which no argument can hold.
+    #[expect(clippy::boxed_local, reason = "it is moved as one pointer")]
     pub fn read(mut self: Box<Self>, contents: &[u8]) -> Result<Words> {
         let first = self.before.len();
         let mut words = Words { list: core::mem::take(&mut self.before), file: None };

@@ -110,11 +110,10 @@ pub fn take(options: &mut Options, row: &Row, value: &[u8], second: &[u8]) -> bo
 
 /// What is ordered, and its pidfile.
 fn order(id: Id, value: &[u8], second: &[u8]) -> Option<(Order, Word)> {
-    Some(match id {
-        Id::Status => (Order::Status, text(value)),
-        Id::Signal => (Order::Signal(Signal::parse(value)?), text(second)),
-        _ => (Order::Stop, text(value)),
-    })
+    if id == Id::Signal {
+        return Some((Order::Signal(Signal::parse(value)?), text(second)));
+    }
+    Some((if id == Id::Status { Order::Status } else { Order::Stop }, text(value)))
 }
 
 /// The place of an option whose value is any word.
