@@ -29,7 +29,7 @@ fn environment_sources_override_each_other_in_the_documented_order() {
         let secret = secret_file(&place, "secret", b"hunter2\n\n");
         fs::create_dir(place.path("env")).unwrap();
         fs::write(place.path("env/D"), "dir").unwrap();
-        fs::write(place.path("env/SECRET_FILE"), &place.path("secret").into_os_string().into_encoded_bytes()).unwrap();
+        fs::write(place.path("env/SECRET_FILE"), place.path("secret").into_os_string().into_encoded_bytes()).unwrap();
         let _ = secret;
         let files = words!["--env-file", first, "--env-file", second, "--env-dir", place.path("env")];
         let options = words!["-u", format!("{PLAIN}"), "--file-env", "SECRET,OTHER", "-e", "A=line"];
