@@ -4,6 +4,7 @@
     clippy::disallowed_methods,
     clippy::disallowed_types,
     clippy::expect_used,
+    clippy::indexing_slicing,
     clippy::print_stdout,
     reason = "no part of the program: it stops where something is wrong, and speaks to cargo"
 )]
@@ -18,6 +19,10 @@ mod flags;
 #[path = "src/decide/help.rs"]
 mod help;
 
+/// The help text in half of its size.
+#[path = "docs/pack.rs"]
+mod pack;
+
 /// The man page around its options.
 #[path = "docs/man.rs"]
 mod man;
@@ -29,7 +34,9 @@ mod completions;
 fn main() {
     let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets OUT_DIR"));
     let version = env::var("CARGO_PKG_VERSION").expect("cargo sets CARGO_PKG_VERSION");
-    fs::write(out.join("options.txt"), help::table()).expect("cannot write options.txt");
+    let (text, pairs) = pack::packed(&help::table());
+    fs::write(out.join("options.txt"), text).expect("cannot write options.txt");
+    fs::write(out.join("pairs"), pairs.concat()).expect("cannot write pairs");
     fs::write(out.join("vsrun.8"), man::page(&version)).expect("cannot write vsrun.8");
     fs::write(out.join("vsrun.bash"), completions::bash()).expect("cannot write vsrun.bash");
     fs::write(out.join("_vsrun"), completions::zsh()).expect("cannot write _vsrun");

@@ -14,7 +14,7 @@ use crate::act::{cgroup, deliver, env_dir, logs, ownership, sink, stay, walk};
 use crate::decide::error::{Error, Result};
 use crate::decide::exit;
 use crate::decide::options::Options;
-use crate::decide::plan::{Debug, Output, Plan};
+use crate::decide::plan::{Debug, Output, Plan, Stay};
 use crate::decide::step::{Rights, Step};
 use crate::decide::steps::Program;
 use crate::sys::{caps, dir, process, terminal, wait};
@@ -26,14 +26,23 @@ pub fn check(options: &mut Options) -> ! {
     let mut findings = Findings { status: exit::OK, debug: None };
     wait::reset_dispositions(false);
     if let Some(dir) = options.env_dir
-        && findings.take("", env_dir::read(dir)).is_none()
+        && !findings.take("", env_dir::read(dir, &mut Vec::new()))
     {
         options.env_dir = None;
         tell(UNKNOWN);
     }
-    let plan = loop {
+    let plan = planned(&mut findings, options);
+    findings.debug = (plan.debug != Debug::Off).then_some(&voice);
+    look(&mut findings, options, plan);
+    process::leave(findings.status)
+}
+
+/// The plan; without the user where that is what keeps it from being made.
+#[inline(never)]
+fn planned(findings: &mut Findings<'_>, options: &mut Options) -> Plan {
+    loop {
         match plan_of(options) {
-            Ok(plan) => break plan,
+            Ok(plan) => return plan,
             Err(error) => {
                 findings.add("", error);
                 tell(UNKNOWN);
@@ -42,24 +51,32 @@ pub fn check(options: &mut Options) -> ! {
                 }
             }
         }
-    };
+    }
+}
+
+/// Looks for all that the plan needs.
+#[inline(never)]
+fn look(findings: &mut Findings<'_>, options: &Options, plan: Plan) {
     findings.take("", walk::check_root(options.root));
-    let pidfiles = findings.take("", stay::pidfiles(&plan)).unwrap_or_default();
-    findings.debug = (plan.debug != Debug::Off).then_some(&voice);
     if let Some(group) = &plan.cgroup {
         findings.take("", cgroup::look(group));
     }
-    findings.take("", sockets::set_aside(&plan.listen));
     let mut alone = Alone::Unknown;
-    for path in pidfiles.into_iter().flatten() {
-        findings.take("", Pidfile::claim(path, Purpose::Look));
-        alone = Alone::Proved;
+    findings.take("", sockets::set_aside(&plan.listen).map(drop));
+    match stay::pidfiles(&plan) {
+        Err(error) => findings.add("", error),
+        Ok(pidfiles) => {
+            for path in pidfiles.into_iter().flatten() {
+                findings.take("", Pidfile::claim(path, Purpose::Look).map(drop));
+                alone = Alone::Proved;
+            }
+        }
     }
     sockets::look(&plan.listen, alone, &mut |error| findings.add("", error));
     warn_of_neighbours(&plan);
     ownership::look(&plan, &mut |error| findings.add("", error));
     let stays = plan.stay.is_some();
-    if let Some(handler) = plan.stay.and_then(|stay| stay.handler) {
+    if let Some(Stay { handler: Some(handler), .. }) = plan.stay {
         findings.rehearse("handler: ", handler, b"");
     }
     let mut made = &b""[..];
@@ -72,7 +89,7 @@ pub fn check(options: &mut Options) -> ! {
             }
         }
         Output::Logger(logger, _) => {
-            if findings.take("", sink::find(&logger)).is_some() {
+            if findings.take("", sink::find(&logger)) {
                 findings.rehearse("logger: ", logger, b"");
             }
         }
@@ -84,7 +101,6 @@ pub fn check(options: &mut Options) -> ! {
         tell(&format!("warning: {}", deliver::UNREACHABLE));
     }
     findings.rehearse("", plan.server, made);
-    process::leave(findings.status)
 }
 
 /// What is weaker here than elsewhere, and does not keep a start from going well.
@@ -131,8 +147,9 @@ impl Findings<'_> {
         tell(&error.at(whose).text);
     }
 
-    fn take<T>(&mut self, whose: &str, result: Result<T>) -> Option<T> {
-        result.map_err(|error| self.add(whose, error)).ok()
+    /// Whether it went well; if not, that is told.
+    fn take(&mut self, whose: &str, result: Result<()>) -> bool {
+        result.map_err(|error| self.add(whose, error)).is_ok()
     }
 
     /// Goes the way to a program; and once more without each step that failed, as long as what follows does not

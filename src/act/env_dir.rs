@@ -8,6 +8,7 @@ use crate::act::say::failed;
 use crate::act::walk::{self, Walk};
 use crate::decide::environ::from_file;
 use crate::decide::error::{Error, Result};
+use crate::decide::server_env::add;
 use crate::decide::text::Clean;
 use crate::decide::word::{Word, word};
 use crate::sys::contents::{self, Contents};
@@ -17,43 +18,46 @@ use crate::sys::{self, Errno};
 /// What the kernel lets a variable be, NAME and the NUL at its end counted in (MAX_ARG_STRLEN).
 const MOST: usize = 128 << 10;
 
-/// Reads the directory: an entry for each name. Names that begin with a dot and directories are passed over.
+/// Reads the directory: adds an entry for each name. Names that begin with a dot and directories are passed over.
 ///
 /// # Errors
 /// When the directory or one of its files cannot be read, or is nothing that a variable could come from.
 #[inline(never)]
-pub fn read(path: Word) -> Result<Vec<Word>> {
-    let fail = |name: &[u8], why: Errno| {
-        let (dir, name) = (Clean(path.to_bytes()), Clean(name));
-        let doing = format_args!("cannot read --env-dir '{dir}/{name}'");
-        if why == Errno::INVAL {
-            const NOT: &str = "a variable is a regular file of less than 128 KiB without '=' in its name";
-            return Error::refused(format_args!("{doing}: {NOT}"));
-        }
-        failed(doing, why)
-    };
+pub fn read(path: Word, entries: &mut Vec<Word>) -> Result<()> {
+    let walk = walk::to(path, "--env-dir", path)?;
+    let mut at = c"";
+    let Err(why) = read_from(&walk, entries, &mut at) else { return Ok(()) };
+    let (dir, name) = (Clean(path.to_bytes()), Clean(at.to_bytes()));
+    let doing = format_args!("cannot read --env-dir '{dir}/{name}'");
+    if why == Errno::INVAL {
+        const NOT: &str = "a variable is a regular file of less than 128 KiB without '=' in its name";
+        return Err(Error::refused(format_args!("{doing}: {NOT}")));
+    }
+    Err(failed(doing, why))
+}
+
+/// Reads the directory that a walk has led to. `at` is the name of the file that is read.
+#[inline(never)]
+fn read_from(walk: &Walk, entries: &mut Vec<Word>, at: &mut Word) -> sys::Result<()> {
+    let dir = sys::walk::list(walk.fd())?;
     let mut names = Vec::new();
-    let mut note = |name: &CStr| {
+    dir.each(&mut |name: &CStr| {
         if !name.to_bytes().starts_with(b".") {
             names.push(word(name.to_bytes().to_vec()));
         }
-    };
-    let walk = walk::to(path, "--env-dir", path)?;
-    let listed = sys::walk::list(walk.fd()).and_then(|dir| dir.each(&mut note).map(|()| dir));
-    let dir = listed.map_err(|why| fail(b"", why))?;
+    })?;
     let mut contents = Contents::default();
-    let mut entries = Vec::new();
     for name in names {
-        let is_variable = refill(&mut contents, &dir, name, &walk).map_err(|why| fail(name.to_bytes(), why))?;
-        if is_variable {
+        *at = name;
+        if refill(&mut contents, &dir, name, walk)? {
             let entry = from_file(name.to_bytes(), &contents);
             if entry.count_bytes() >= MOST {
-                return Err(fail(name.to_bytes(), Errno::INVAL));
+                return Err(Errno::INVAL);
             }
-            entries.push(entry);
+            add(entries, entry);
         }
     }
-    Ok(entries)
+    Ok(())
 }
 
 /// Reads one file. Answers whether it is one, and no directory; EINVAL for what can be no variable.

@@ -1,6 +1,7 @@
 //! The files of `--env-file`, `--env-dir` and `--file-env`, read on the host with vsrun's own rights before the plan is made.
 
 use alloc::vec::Vec;
+use core::ffi::CStr;
 use std::os::fd::AsFd;
 
 use crate::act::env_dir;
@@ -12,7 +13,7 @@ use crate::decide::server_env::{self, add};
 use crate::decide::text::Clean;
 use crate::decide::word::Word;
 use crate::sys::contents::Contents;
-use crate::sys::{Errno, dir, entry};
+use crate::sys::{self, Errno, dir, entry};
 
 /// The longest value of a variable: execve(2) takes strings of up to 128 KiB.
 const LONGEST_VALUE: u64 = 128 << 10;
@@ -26,45 +27,61 @@ const LONGEST_VALUE: u64 = 128 << 10;
 #[inline(never)]
 pub fn read_all(sources: &Sources, base: &Environ) -> Result<Vec<Word>> {
     let mut entries = Vec::new();
-    let own = Environ(entry::environment());
+    add_all(sources, base, &mut entries).map(|()| entries)
+}
+
+// Apart, since each way out of a function takes the code to give up all that it has.
+#[inline(never)]
+fn add_all(sources: &Sources, base: &Environ, entries: &mut Vec<Word>) -> Result<()> {
+    let mut contents = Contents::default();
     for path in &sources.files {
-        let shown = Clean(path.to_bytes());
-        let contents = read(path, u64::MAX).map_err(|why| refused(format_args!("--env-file '{shown}'"), why))?;
-        env_file::parse(path, &contents, &own)?.into_iter().for_each(|entry| add(&mut entries, entry));
+        read(path, u64::MAX, &mut contents).map_err(|why| refused("--env-file '", path, b"'", why))?;
+        env_file::parse(path, &contents, &entry::environment(), entries)?;
     }
     if let Some(dir) = sources.dir {
-        env_dir::read(dir)?.into_iter().for_each(|entry| add(&mut entries, entry));
+        env_dir::read(dir, entries)?;
+    }
+    if sources.names.is_empty() {
+        return Ok(());
     }
     let mut env = base.clone();
     entries.iter().for_each(|entry| env.put(entry));
     for name in &sources.names {
-        let Some(path) = server_env::file_of(name, &env)? else { continue };
-        let doing = format!("'{}' of {}_FILE", Clean(path.to_bytes()), Clean(name.to_bytes()));
-        let contents = read(path, LONGEST_VALUE).map_err(|why| refused(format_args!("{doing}"), why))?;
-        let Some(entry) = server_env::entry_of(name, &contents) else {
-            return Err(Error::refused(format_args!("cannot use {doing}: it contains a NUL byte")));
-        };
-        add(&mut entries, server_env::file_variable(name));
-        add(&mut entries, entry);
+        if let Some(path) = server_env::file_of(name, &env)? {
+            let of = [b"' of ", name.to_bytes(), b"_FILE"].concat();
+            read(path, LONGEST_VALUE, &mut contents).map_err(|why| refused("'", path, &of, why))?;
+            let Some(entry) = server_env::entry_of(name, &contents) else {
+                let (path, of) = (Clean(path.to_bytes()), Clean(&of));
+                return Err(Error::refused(format_args!("cannot use '{path}{of}: it contains a NUL byte")));
+            };
+            add(entries, server_env::file_variable(name));
+            add(entries, entry);
+        }
     }
-    Ok(entries)
+    Ok(())
 }
 
-/// Reads a regular file. A FIFO is refused and not waited for.
-fn read(path: Word, most: u64) -> crate::sys::Result<Contents> {
+/// Reads a regular file, in place of what there was. A FIFO is refused and not waited for.
+///
+/// # Errors
+/// Those of open(2) and read(2); EINVAL for what is no regular file, EFBIG for one of more than `most` bytes.
+#[inline(never)]
+pub fn read(path: &CStr, most: u64, contents: &mut Contents) -> sys::Result<()> {
     let file = dir::peek(path)?;
     let about = dir::about(file.as_fd())?;
     if !about.regular {
         return Err(Errno::INVAL);
     }
-    let mut contents = Contents::default();
     contents.refill(file.as_fd(), about.size)?;
-    if contents.len() as u64 > most { Err(Errno::FBIG) } else { Ok(contents) }
+    if contents.len() as u64 > most { Err(Errno::FBIG) } else { Ok(()) }
 }
 
-fn refused(what: core::fmt::Arguments<'_>, why: Errno) -> Error {
+/// That a file cannot be read: what comes before its path, that, and what comes after it.
+pub fn refused(what: &str, path: &CStr, of: &[u8], why: Errno) -> Error {
+    let (path, of) = (Clean(path.to_bytes()), Clean(of));
+    let doing = format_args!("cannot read {what}{path}{of}");
     match why {
-        Errno::INVAL => Error::refused(format_args!("cannot read {what}: it is not a regular file")),
-        _ => failed(format_args!("cannot read {what}"), why),
+        Errno::INVAL => Error::refused(format_args!("{doing}: it is not a regular file")),
+        _ => failed(doing, why),
     }
 }

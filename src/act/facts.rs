@@ -1,14 +1,13 @@
 //! Reads the world once, and no more of it than the options need.
 
 use core::ffi::CStr;
-use std::os::fd::{AsFd, OwnedFd};
 
 use crate::act::env_files;
 use crate::act::say::failed;
 use crate::decide::account::Name;
 use crate::decide::endpoint::Handed;
 use crate::decide::environ::Environ;
-use crate::decide::error::{Error, Result};
+use crate::decide::error::Result;
 use crate::decide::facts::{Facts, Ids, Terminal};
 use crate::decide::flags::Id;
 use crate::decide::landlock::Kernel;
@@ -24,7 +23,7 @@ use crate::sys::{Errno, caps, dir, entry, identity, landlock, process, terminal,
 ///
 /// # Errors
 /// When it cannot be read (125), or holds what no argument can (2).
-pub fn read_words(unread: Unread) -> Result<Words> {
+pub fn read_words(unread: Box<Unread>) -> Result<Words> {
     let contents = Contents::read(unread.file)
         .map_err(|why| failed(format_args!("cannot read '{}'", Clean(unread.file.to_bytes())), why))?;
     unread.read(&contents)
@@ -57,14 +56,14 @@ pub fn read<'a>(options: &Options, world: &'a mut World) -> Result<Facts<'a>> {
     if let Some(login) = &options.user {
         // Where both are numbers, they only give a home directory.
         let numbers = matches!((&login.user, &login.group), (Name::Number(_), Some(Name::Number(_))));
-        world.passwd = match database(c"/etc/passwd") {
-            Err(_) if numbers => Contents::default(),
+        match database(c"/etc/passwd", &mut world.passwd) {
+            Err(_) if numbers => world.passwd = Contents::default(),
             result => result?,
-        };
+        }
         facts.groups = identity::groups();
         // A group by number, or none but it, needs no look into the list.
         if !matches!(login.group, Some(Name::Number(_))) {
-            world.group = database(c"/etc/group")?;
+            database(c"/etc/group", &mut world.group)?;
         }
         // Whether root is really root matters only where there may be nothing to change.
         let nobody = matches!(login.user, Name::Number(uid) if uid != 0);
@@ -101,18 +100,9 @@ pub fn read<'a>(options: &Options, world: &'a mut World) -> Result<Facts<'a>> {
 }
 
 /// The bytes of a file; nothing where there is no such file. A FIFO in its place is not waited for: it is refused.
-fn database(path: &CStr) -> Result<Contents> {
-    let read = |file: OwnedFd| {
-        let about = dir::about(file.as_fd())?;
-        let mut contents = Contents::default();
-        let read = about.regular.then(|| contents.refill(file.as_fd(), about.size)).transpose()?;
-        Ok(read.map(|()| contents))
-    };
-    let shown = path.to_string_lossy();
-    match dir::peek(path).and_then(read) {
-        Ok(Some(bytes)) => Ok(bytes),
-        Ok(None) => Err(Error::refused(format_args!("cannot read {shown}: it is not a regular file"))),
-        Err(Errno::NOENT | Errno::NOTDIR) => Ok(Contents::default()),
-        Err(why) => Err(failed(format_args!("cannot read {shown}"), why)),
+fn database(path: &CStr, contents: &mut Contents) -> Result<()> {
+    match env_files::read(path, u64::MAX, contents) {
+        Ok(()) | Err(Errno::NOENT | Errno::NOTDIR) => Ok(()),
+        Err(why) => Err(env_files::refused("", path, b"", why)),
     }
 }

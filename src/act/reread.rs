@@ -1,10 +1,11 @@
 //! `--env-file`, `--env-dir` and `--file-env` again, at a restart by request: read by a child, since the manager neither allocates nor waits for a file
 //! server. What the child makes is in memory that both share, and takes the place of what was there before.
 
-use crate::act::env_files;
-use crate::act::say::Priority;
+use crate::act::say::{Priority, failed};
 use crate::act::watch::Watch;
+use crate::act::{confine, env_files};
 use crate::decide::environ::Source;
+use crate::decide::error::Error;
 use crate::decide::exit;
 use crate::decide::signal::Signal;
 use crate::decide::text::Clean;
@@ -40,7 +41,9 @@ fn read(watch: &Watch, source: &Source) -> sys::Result<Result<Shared, Shared>> {
     let child = match process::fork()? {
         Forked::Parent(child) => child,
         Forked::Child => {
-            let words = env_files::read_all(&source.sources, &source.base).map(|new| source.renew(env.fixed(), &new));
+            let words = return_to(source)
+                .and_then(|()| env_files::read_all(&source.sources, &source.base))
+                .map(|new| source.renew(env.fixed(), &new));
             let status = match words {
                 Ok(words) if shared.write_words(&words.0, env.spare()).is_ok() => exit::OK,
                 Ok(_) => {
@@ -71,4 +74,15 @@ fn read(watch: &Watch, source: &Source) -> sys::Result<Result<Shared, Shared>> {
     // A file server that has gone may hold it for ever; the loop reaps it when it ends.
     let _ = process::send(Signal::KILL.number(), Target::Process(child));
     Err(Errno::TIMEDOUT)
+}
+
+/// Goes back to the directory from which the files are looked for, if vsrun has left it.
+fn return_to(source: &Source) -> Result<(), Error> {
+    match source.callers_dir.map(|(dir, which)| (dir, confine::return_to(dir, which))) {
+        None | Some((_, Ok(false))) => Ok(()),
+        Some((dir, why)) => {
+            let doing = format_args!("cannot return to directory '{}'", Clean(dir.to_bytes()));
+            Err(failed(doing, why.err().unwrap_or(Errno::NOENT)))
+        }
+    }
 }

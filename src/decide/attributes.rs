@@ -2,6 +2,7 @@
 
 use core::mem::discriminant;
 
+use super::near::is_same;
 use super::step::Step;
 use super::text::parts;
 use super::time::number;
@@ -62,7 +63,7 @@ impl Capabilities {
         let mut set = 0;
         if list != b"none" {
             for word in parts(list, b',') {
-                let bare = word.split_at_checked(4).filter(|(start, _)| start.eq_ignore_ascii_case(b"CAP_"));
+                let bare = word.split_at_checked(4).filter(|(start, _)| is_same(start, b"CAP_"));
                 let place = place(CAPABILITIES, bare.map_or(word, |(_, name)| name))
                     .map_or_else(|| number(word), |place| Some(place.into()))?;
                 set |= 1u64.checked_shl(u32::try_from(place).ok()?)?;

@@ -5,23 +5,20 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 use lexopt::Arg::Value;
 
-use super::account::Login;
-use super::attributes::{self, Capabilities, are_rivals};
-use super::control::{Control, Order};
+use super::clash;
+use super::control::Control;
 use super::error::{Error, Result};
 use super::flags::Id;
 use super::hints;
-use super::options::{Managed, Options, SyslogUsage};
-use super::policy::{AtExit, Limit, Restart};
-use super::probe::{self, Probe, ProbeRequest};
-use super::signal::Signal;
-use super::text::{Clean, parts};
-use super::time::{Span, number};
-use super::values::{assignment, delay, is_name, octal, path_or_dash, size, stop_signal, text, words as words_of};
+use super::options::Options;
+use super::policy::AtExit;
+use super::probe::ProbeRequest;
+use super::text::Clean;
+use super::values::text;
 use super::word::Word;
 use super::words::{Unread, Words};
-use super::{cgroup, clash, endpoint, exit::Success, mounts::Mounts, ready::Ready, traps};
 use table::Row;
+use take::take;
 
 /// What the caller wants.
 #[derive(Debug)]
@@ -33,7 +30,7 @@ pub enum Request {
     /// Who we are.
     Version,
     /// The command line goes on in a file.
-    Unread(Unread),
+    Unread(Box<Unread>),
     /// Ask about a server, or order it about.
     Control(Control),
     /// Try a probe once.
@@ -124,14 +121,17 @@ fn read(options: &mut Options, parser: &mut lexopt::Parser) -> Result<Option<Fou
                 return Err(row.wrong(b"'' is empty"));
             }
         }
-        if options.given.add(row.id) && !row.repeatable {
+        if options.given.add(row.id) && !row.is_repeatable() {
             return Err(Error::usage(format_args!("option --{} is given twice", Clean(row.name))));
         }
         let [value, second] = &values;
         let malformed = if row.id == Id::Logdir { second } else { value };
-        let not = take(options, &row, value, second);
-        if not != FINE {
-            return Err(row.wrong(&hints::value(&row, malformed, not)));
+        if !take(options, &row, value, second) {
+            let wrong = match options.confine.wrong {
+                "" => hints::value(&row, malformed),
+                wrong => [b"'", &malformed[..], b"' ", wrong.as_bytes()].concat(),
+            };
+            return Err(row.wrong(&wrong));
         }
         if let Some(request) = request(row.id, value) {
             return Ok(Some(request));
@@ -152,149 +152,6 @@ fn request(id: Id, value: &[u8]) -> Option<Found> {
         return Some(Found::Request(Request::Completion));
     }
     (id == Id::Version).then_some(Found::Request(Request::Version))
-}
-
-/// What is wrong with a value: nothing.
-const FINE: &str = "";
-/// It is none of the option's choices.
-const CHOICE: &str = "?";
-
-/// Takes the values of one option, and says what is wrong with them. The arms stand in the order of the table.
-#[inline(never)]
-fn take(options: &mut Options, row: &Row, value: &[u8], second: &[u8]) -> &'static str {
-    let word = || Some(text(value));
-    match row.id {
-        Id::User => return put(&mut options.user, Login::parse(value), "is not USER[:GROUP]"),
-        Id::Pidfile => options.pidfile = word(),
-        Id::Root => options.root = word(),
-        Id::WorkDir => options.work_dir = word(),
-        Id::Quiet => options.quiet = Some(true),
-        Id::NoQuiet => options.quiet = Some(false),
-        Id::Background => options.background = true,
-        Id::Foreground => options.background = false,
-        Id::Syslog => options.syslog = word(),
-        Id::Logdir => {
-            let keep = Span::parse_keep(second).map(|keep| (text(value), keep));
-            return put(&mut options.logdir, keep, "is not KEEP: an integer and h, d, w or m");
-        }
-        Id::LogSize => return put(&mut options.log_size, size(value), "is not a size: an integer and k, M or G"),
-        Id::LogFiles => return put(&mut options.log_files, number(value), "is not a number"),
-        Id::Logger => return put(&mut options.logger, words_of(value), "is empty"),
-        Id::SyslogUsage => {
-            const USAGES: [SyslogUsage; 3] = [SyslogUsage::No, SyslogUsage::Yes, SyslogUsage::Only];
-            return put(&mut options.syslog_usage, row.choose(value, &USAGES), CHOICE);
-        }
-        Id::Port => return put(&mut options.port, endpoint::port(value), endpoint::PORT),
-        Id::Bind => return put(&mut options.bind, endpoint::bind(value), endpoint::ADDRESS),
-        Id::Listen => {
-            options.joined_at += usize::from(options.port.is_none() && options.bind.is_none());
-            return push(&mut options.listen, endpoint::listen(value), endpoint::LISTEN);
-        }
-        Id::Env => return push(&mut options.env, assignment(value), "is not NAME=VALUE"),
-        Id::EnvDir => options.env_dir = word(),
-        Id::EnvFile => options.env_files.extend(word()),
-        Id::FileEnv => {
-            for name in parts(value, b',') {
-                if !is_name(name) || options.file_env.iter().any(|other| other.to_bytes() == name) {
-                    return "is not NAME[,NAME]... of different names without '='";
-                }
-                options.file_env.push(text(name));
-            }
-        }
-        Id::Umask => return put(&mut options.umask, octal(value), "is not an octal number of 0 to 777"),
-        Id::Nice => return push(&mut options.attributes, attributes::nice(value), "is not an integer of -20 to 19"),
-        Id::OomScoreAdj => {
-            return push(&mut options.attributes, attributes::oom_score(value), "is not an integer of -1000 to 1000");
-        }
-        Id::Limit => {
-            let limit = attributes::limit(value);
-            if limit.is_some_and(|limit| options.attributes.iter().any(|other| are_rivals(other, &limit))) {
-                return "is given twice";
-            }
-            return push(&mut options.attributes, limit, LIMIT);
-        }
-        Id::Caps => return put(&mut options.caps, Capabilities::parse(value), CAPS),
-        Id::Ro | Id::Rox | Id::Rw | Id::Rwx | Id::BindTcp | Id::ConnectTcp | Id::Scope => {
-            return options.confine.take(row.id, value);
-        }
-        Id::Cgroup => options.cgroup = word(),
-        Id::CgroupSet => return push(&mut options.cgroup_set, cgroup::setting(value), "is not FILE=VALUE"),
-        Id::Argv0 => options.argv0 = word(),
-        Id::Manager => {
-            options.manager = Some(Managed { pidfile: path_or_dash(value), handler: path_or_dash(second) });
-        }
-        Id::Restart => {
-            const ENDS: [Restart; 4] = [Restart::No, Restart::OnFailure, Restart::OnAbort, Restart::Always];
-            return put(&mut options.restart, row.choose(value, &ENDS), CHOICE);
-        }
-        Id::SuccessExit => {
-            return put(&mut options.success_exit, Success::parse(value), "is no list of statuses and signals");
-        }
-        Id::RestartDelay => {
-            return put(&mut options.restart_delay, delay(value), "is not MIN[:MAX] with MIN at most MAX");
-        }
-        Id::RestartLimit => {
-            return put(&mut options.restart_limit, Limit::parse(value), "is not N/DURATION with N of 1 to 65535");
-        }
-        Id::HandlerTimeout => return put(&mut options.handler_timeout, Span::parse(value), DURATION),
-        Id::StopSignal => {
-            return put(&mut options.stop_signal, stop_signal(value), "is not a signal that ends a server");
-        }
-        Id::StopTimeout => return put(&mut options.stop_timeout, Span::parse(value), DURATION),
-        Id::OnSignal => return push(&mut options.on_signal, traps::parse(value), TRAP),
-        Id::Linger => return put(&mut options.linger, Span::parse(value), DURATION),
-        Id::AtExit => {
-            const ENDS: [AtExit; 3] = [AtExit::Poweroff, AtExit::Reboot, AtExit::Halt];
-            return put(&mut options.at_exit, row.choose(value, &ENDS), CHOICE);
-        }
-        Id::Mount => return put(&mut options.mounts, Mounts::parse(value), MOUNTS),
-        Id::Ready => return put(&mut options.ready, Ready::parse(value), READY),
-        Id::ReadyTimeout => return put(&mut options.ready_timeout, Span::parse(value), DURATION),
-        Id::Watchdog => return put(&mut options.watchdog, Span::parse_some(value), DURATION),
-        Id::Status => options.control.push((Order::Status, text(value))),
-        Id::Stop => options.control.push((Order::Stop, text(value))),
-        Id::Signal => {
-            let order = Signal::parse(value).map(|signal| (Order::Signal(signal), text(second)));
-            return push(&mut options.control, order, "is not a signal");
-        }
-        Id::Probe => return put(&mut options.probe, Probe::parse(value).map(|_| text(value)), probe::MALFORMED),
-        Id::ProbeTimeout => return put(&mut options.probe_timeout, Span::parse_some(value), DURATION),
-        // That they were given is all there is to them.
-        Id::NoUserChecks
-        | Id::Stdin
-        | Id::ClearEnv
-        | Id::Expand
-        | Id::NoNewPrivs
-        | Id::Debug
-        | Id::Check
-        | Id::Init
-        | Id::Group => {}
-        // They end the reading.
-        Id::Args | Id::Help | Id::HelpCompletion | Id::Version => {}
-    }
-    FINE
-}
-
-/// What is wrong with a malformed duration.
-pub const DURATION: &str = "is not a duration: an integer and ms, s, min, h, d or w";
-const LIMIT: &str = "is not NAME=SOFT[:HARD] with a name of prlimit(1) and SOFT at most HARD";
-const CAPS: &str = "is not 'none' or a list of capabilities, without cap_";
-const TRAP: &str = "is not SIGNAL=ACTION for a signal that can be trapped";
-const MOUNTS: &str = "is not a list of proc, sys, dev, run, tmp and cgroup";
-const READY: &str = "is not exec, notify or fd:N with N of 3 to 65535";
-
-/// Stores a value that was read. None: it is malformed.
-fn put<T>(slot: &mut Option<T>, value: Option<T>, not: &'static str) -> &'static str {
-    let not = if value.is_some() { FINE } else { not };
-    *slot = value;
-    not
-}
-
-/// The same for an option that may be given again.
-fn push<T>(list: &mut Vec<T>, value: Option<T>, not: &'static str) -> &'static str {
-    let Some(value) = value else { return not };
-    list.push(value);
-    FINE
 }
 
 /// An option that does not exist.
@@ -322,6 +179,7 @@ fn wrong(error: lexopt::Error) -> Error {
 }
 
 pub mod table;
+mod take;
 
 #[cfg(test)]
 mod tests;

@@ -18,13 +18,6 @@ const LONGEST_PATH: usize = 107;
 /// The longest name.
 const LONGEST_NAME: usize = 255;
 
-/// What is wrong with a malformed value of `--port`.
-pub const PORT: &str = "is not PORT[/udp] with PORT of 1 to 65535";
-/// The same for `--bind`.
-pub const ADDRESS: &str = "is not a numeric address, or a path from / on of at most 107 bytes";
-/// The same for `--listen`.
-pub const LISTEN: &str = "is not [NAME=][ADDRESS:]PORT[/udp], or [NAME=]/PATH of at most 107 bytes";
-
 /// One listening socket, read from `[NAME=][ADDRESS:]PORT[/udp]` or `[NAME=]/PATH`.
 pub struct Listener<'a> {
     /// What the server is told that it is called.

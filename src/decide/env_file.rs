@@ -1,21 +1,22 @@
 //! Files of `--env-file`: lines of `NAME=VALUE` in Docker's format, with literal values.
 
 use alloc::vec::Vec;
+use core::ffi::CStr;
 
-use super::environ::Environ;
+use super::environ::name_of;
 use super::error::{Error, Result};
+use super::server_env::add;
 use super::text::{Clean, parts};
 use super::word::{Word, word};
 
-/// Reads the lines of a file. Blanks before a name, empty lines and lines that begin with `#` are skipped; a `\r` before
+/// Adds the variables of a file. Blanks before a name, empty lines and lines that begin with `#` are skipped; a `\r` before
 /// the end of a line and a byte order mark at the beginning of the file are not part of it. A NAME alone passes on
 /// vsrun's own value, if there is one.
 ///
 /// # Errors
 /// Wrong usage, with file and line, for an empty NAME, a blank in NAME, or a NUL.
-pub fn parse(file: Word, contents: &[u8], own: &Environ) -> Result<Vec<Word>> {
+pub fn parse(file: &CStr, contents: &[u8], own: &[Word], entries: &mut Vec<Word>) -> Result<()> {
     let contents = contents.strip_prefix(b"\xef\xbb\xbf").unwrap_or(contents);
-    let mut entries = Vec::new();
     for (line, number) in parts(contents, b'\n').zip(1usize..) {
         let line = line.strip_suffix(b"\r").unwrap_or(line).trim_ascii_start();
         if line.is_empty() || line.starts_with(b"#") {
@@ -30,16 +31,16 @@ pub fn parse(file: Word, contents: &[u8], own: &Environ) -> Result<Vec<Word>> {
         } else if name.iter().any(u8::is_ascii_whitespace) {
             "a blank in the name before '='"
         } else {
-            match (halves.rest, own.get(name)) {
-                (Some(_), _) => entries.push(word(line.to_vec())),
-                (None, Some(value)) => entries.push(word([name, b"=", value].concat())),
-                (None, None) => {}
+            let is_it = |entry: &&Word| name_of(entry.to_bytes()) == name && name.len() < entry.count_bytes();
+            let passed_on = || own.iter().find(is_it).copied();
+            if let Some(entry) = halves.rest.map(|_| word(line.to_vec())).or_else(passed_on) {
+                add(entries, entry);
             }
             continue;
         };
         return Err(Error::usage(format_args!("{}:{number}: {problem}", Clean(file.to_bytes()))));
     }
-    Ok(entries)
+    Ok(())
 }
 
 #[cfg(test)]
@@ -47,8 +48,8 @@ mod tests {
     use super::*;
 
     fn entries(contents: &[u8]) -> core::result::Result<Vec<String>, String> {
-        let own = Environ(vec![c"OWN=mine", c"X=1"]);
-        let entries = parse(c"f", contents, &own).map_err(|error| error.text.clone())?;
+        let (own, mut entries) = ([c"OWN=mine", c"X=1"], Vec::new());
+        parse(c"f", contents, &own, &mut entries).map_err(|error| error.text.clone())?;
         Ok(entries.iter().map(|entry| entry.to_str().unwrap().to_owned()).collect())
     }
 

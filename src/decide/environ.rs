@@ -65,6 +65,14 @@ pub struct Sources {
     pub names: Vec<Word>,
 }
 
+impl Sources {
+    /// Whether they may depend on the current directory. What a variable names is not known here.
+    pub fn are_relative(&self) -> bool {
+        let is_relative = |path: &Word| !path.to_bytes().starts_with(b"/");
+        !self.names.is_empty() || self.files.iter().any(is_relative) || self.dir.as_ref().is_some_and(is_relative)
+    }
+}
+
 /// Where a server's environment came from, to make it again when these files have changed.
 #[derive(Debug)]
 pub struct Source {
@@ -76,6 +84,9 @@ pub struct Source {
     pub first: Vec<Word>,
     /// `--env`, which comes after it.
     pub given: Vec<Word>,
+    /// The directory from which these files are looked for, and its identity, where a manager leaves it. None: it stays
+    /// there, or each of them is named from `/` on.
+    pub callers_dir: Option<(Word, (u64, u64))>,
 }
 
 impl Source {
@@ -148,6 +159,7 @@ mod tests {
             base: Environ(vec![c"HOME=/h", c"A=base", c"B=base", c"WATCHDOG_PID=1"]),
             first: vec![c"A=1", c"N=1", c"E=file", c"S=same", c"L=1", c"HOME"],
             given: vec![c"E=given", c"S=same"],
+            callers_dir: None,
         };
         let started = [c"B=base", c"A=1", c"N=1", c"E=given", c"S=same", c"L=vsrun", c"NOTIFY_SOCKET=@x"];
         let of = |now: &[Word]| {

@@ -41,13 +41,15 @@ pub struct Flag {
     pub values: &'static [Value],
     /// Whether it may be given more than once although it has values.
     pub repeatable: bool,
+    /// What a malformed value of it is: `is not ...`; empty where the names of its choices say that.
+    pub not: &'static str,
     /// What it does, for the help text.
     pub line: &'static str,
 }
 
 macro_rules! flags {
     ($(
-        $chapter:ident $id:ident $short:literal $long:literal [$($name:literal $kind:literal)*] $($repeatable:ident)?
+        $chapter:ident $id:ident $short:literal $long:literal [$($name:literal $kind:literal)*] $($repeatable:ident)? $(/ $not:literal)?
         $line:literal $($text:literal)+;
     )*) => {
         /// Every option by its name, in the order of the help text.
@@ -64,6 +66,7 @@ macro_rules! flags {
             long: $long,
             values: &[$(Value { name: $name, kind: $kind }),*],
             repeatable: !concat!($(stringify!($repeatable))?).is_empty(),
+            not: concat!($($not)?),
             line: $line,
         }),*];
 
@@ -74,6 +77,7 @@ macro_rules! flags {
 
 flags! {
     Start User 'u' "user" ["USER[:GROUP]" "user"]
+    / "is not USER[:GROUP]"
     "run the server as USER"
     "Run the server, and the handler and logger with it, as USER. All digits is a number, never a name, and needs no "
     "passwd entry; a name does not begin with a digit, '-' or '+'. Without :GROUP the server gets the gid of passwd "
@@ -120,6 +124,7 @@ flags! {
     "same pipe, and the server notices nothing. Excludes --logdir.";
 
     Start Logdir 'd' "logdir" ["DIR" "dir" "KEEP" "string"]
+    / "is not KEEP: an integer and h, d, w or m"
     "write all output to files in DIR"
     "Write vsrun's own records to DIR/vsrun.log and the server's output to DIR/logfile. At the start, and at each "
     "restart by SIGHUP, existing files are renamed to vsrun.log.N and logfile.N, N one more than the highest there. "
@@ -128,17 +133,20 @@ flags! {
     "are missing are created with mode 0755. Also makes DIR the server's working directory, unless --work-dir or --root says otherwise.";
 
     Start LogSize ' ' "log-size" ["SIZE" "string"]
+    / "is not a size: an integer and k, M or G"
     "rotate logfile when it is that long"
     "With --logdir, pass the server's output through a writer, a process of vsrun's own that renames logfile and begins "
     "a new one at the end of a line, when it would become longer than SIZE: a number of bytes, or with k, M or G: 1024 of them, 1024 k, 1024 M. "
     "The server notices nothing. See OUTPUT.";
 
     Start LogFiles ' ' "log-files" ["N" "integer"]
+    / "is not a number"
     "keep at most N renamed ones"
     "With --log-size, keep at most N renamed files of the server's output: the oldest are deleted at each rotation, "
     "whatever KEEP says of their age. With 0 none is kept.";
 
     Start Logger ' ' "logger" ["COMMAND" "command"]
+    / "is empty"
     "run COMMAND in place of 'logger -t TAG'"
     "With --syslog, run COMMAND in place of 'logger -t TAG'. Its words are split at blanks; there is no quoting. Any "
     "program that reads lines from its standard input will do: svlogd, s6-log, multilog.";
@@ -155,16 +163,19 @@ flags! {
     "cannot be opened. For an interactive program on a terminal see THE MANAGER.";
 
     Start Port ' ' "port" ["PORT[/udp]" "integer"]
+    / "is not PORT[/udp] with PORT of 1 to 65535"
     "open a listening socket for the server"
     "Open a listening socket on PORT, 1 to 65535, for TCP or, with /udp, for UDP, and hand it to the server as descriptor 3. "
     "Without --bind it takes connections to every address, of IPv6 and IPv4. See SOCKETS.";
 
     Start Bind ' ' "bind" ["ADDRESS" "inetaddr"]
+    / "is not a numeric address, or a path from / on of at most 107 bytes"
     "on this address only, or at this path"
     "Listen on ADDRESS only, which is numeric and needs --port; [::] means both families. A path from / on, without --port, is a Unix "
     "socket.";
 
     Start Listen ' ' "listen" ["[NAME=][ADDRESS:]PORT[/udp]" "inetaddr"] repeatable
+    / "is not [NAME=][ADDRESS:]PORT[/udp], or [NAME=]/PATH of at most 107 bytes"
     "the same in one word, or /PATH (repeatable)"
     "Open a listening socket, as --port and --bind do; an IPv6 address stands in brackets. [NAME=]/PATH is a Unix "
     "socket of mode 0660 that belongs to USER. Repeatable: the server finds the sockets from "
@@ -172,6 +183,7 @@ flags! {
     "called NAME, or vsrun. See SOCKETS.";
 
     Start Env 'e' "env" ["NAME=VALUE" "string"] repeatable
+    / "is not NAME=VALUE"
     "set a variable of the server (repeatable)"
     "Set a variable of the server's environment, and of nobody else's. Repeatable; of one name the last VALUE counts, which "
     "may be empty.";
@@ -187,7 +199,7 @@ flags! {
     "ENVIRONMENT.";
 
     Start EnvFile ' ' "env-file" ["FILE" "file"] repeatable
-    "set the variables of FILE, NAME=VALUE lines (repeatable)"
+    "set the variables in FILE (repeatable)"
     "Set the variables that the lines of FILE define, in Docker's format: NAME=VALUE, where VALUE is literal (no quotes, no "
     "escapes, no expansion) and goes to the end of the line; empty lines and lines that begin with # are skipped; a NAME "
     "alone passes on vsrun's own value, also with --clear-env. FILE is read at the start, on the host and with vsrun's own "
@@ -195,7 +207,8 @@ flags! {
     "without a name, with a blank in the name or with a NUL byte is wrong usage (2), reported with file and line. See ENVIRONMENT.";
 
     Start FileEnv ' ' "file-env" ["NAME[,NAME]..." "string"] repeatable
-    "set NAME to the contents of the file that NAME_FILE names"
+    / "is not NAME[,NAME]... of different names without '='"
+    "set NAME from the file that NAME_FILE names"
     "For each NAME: if the variable NAME_FILE is set, set NAME to the contents of the file that it names, without one "
     "newline at its end, and remove NAME_FILE. This is how the official container images take secrets. The file is read at the "
     "start, on the host and with vsrun's own rights, so it may belong to root alone. NAME_FILE is looked for after --env-file and --env-dir; "
@@ -203,7 +216,7 @@ flags! {
     "file, contains a NUL byte or is longer than 128 KiB. Nothing happens for a NAME whose NAME_FILE is unset. See ENVIRONMENT.";
 
     Start Expand ' ' "expand" []
-    "replace ${NAME} in COMMAND from the server's environment"
+    "replace ${NAME} in the words of COMMAND"
     "Replace ${NAME} and ${NAME:-WORD} in each word of COMMAND from the server's environment, so that no shell is needed "
     "for it. ${NAME:-WORD} is WORD if NAME is unset or empty; WORD is literal and ends at the first }. $$ is a dollar "
     "sign, and a $ before any other character is literal. A value is not expanded again and never split into several words. "
@@ -216,19 +229,23 @@ flags! {
     "looked up in the server's PATH; where none is set, in /usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin.";
 
     Start Umask ' ' "umask" ["OCTAL" "integer"]
+    / "is not an octal number of 0 to 777"
     "the server's file mode creation mask"
     "The server's file mode creation mask, in octal, 0 to 777. Without it, vsrun's own is passed on.";
 
     Start Nice ' ' "nice" ["N" "integer"]
+    / "is not an integer of -20 to 19"
     "its nice value, -20 (urgent) to 19"
     "The server's nice value, of -20, the most urgent, to 19; not an increment.";
 
     Start OomScoreAdj ' ' "oom-score-adj" ["N" "integer"]
+    / "is not an integer of -1000 to 1000"
     "who goes when memory is out: -1000 to 1000"
     "What the kernel adds to the server's score when memory is out and some process has to go: 1000 chooses it first, "
     "-1000 never. Needs /proc.";
 
     Start Limit ' ' "limit" ["NAME=SOFT[:HARD]" "string"] repeatable
+    / "is not NAME=SOFT[:HARD] with a name of prlimit(1) and SOFT at most HARD"
     "limit a resource (repeatable)"
     "Limit a resource of the server, by the names and in the units of prlimit(1): as, core, cpu, data, fsize, locks, "
     "memlock, msgqueue, nice, nofile, nproc, rss, rtprio, rttime, sigpending, stack. Each value is a number or "
@@ -240,6 +257,7 @@ flags! {
     "neither by set-user-id nor by capabilities of its file.";
 
     Start Caps ' ' "caps" ["LIST" "string"]
+    / "is not 'none' or a list of capabilities, without cap_"
     "keep just these capabilities, or none"
     "The server keeps exactly the capabilities of LIST: names of capabilities(7), with or without CAP_, in any case, or numbers, "
     "separated by commas; or none. All others leave the bounding set for good, those of LIST are permitted, effective, "
@@ -293,12 +311,14 @@ flags! {
     "after SIGTERM and that time; and DIR is removed at the exit, if it was made and is empty. See CONTROL GROUPS.";
 
     Start CgroupSet ' ' "cgroup-set" ["FILE=VALUE" "string"] repeatable
+    / "is not FILE=VALUE"
     "write a control file of it (repeatable)"
     "Before the server is started, write VALUE to the file FILE in the directory of --cgroup: memory.max=512M, pids.max=100, cpu.weight=50. "
     "Repeatable, in that order. The controller, the part of FILE before the dot, must be enabled in cgroup.subtree_control "
     "of the parent.";
 
     Start Mount ' ' "mount" ["LIST" "string"]
+    / "is not a list of proc, sys, dev, run, tmp and cgroup"
     "PID 1: mount proc,sys,dev,run,tmp,cgroup"
     "As PID 1, and before everything else, mount the file systems of LIST that are not mounted yet, words separated by commas, in any "
     "order: proc, sys, dev (devtmpfs on /dev, with /dev/pts and /dev/shm), run and tmp (tmpfs), cgroup (version 2, on "
@@ -352,38 +372,45 @@ flags! {
     "always. Given alone it means '-m - -'.";
 
     Stay SuccessExit ' ' "success-exit" ["LIST" "string"]
+    / "is no list of statuses and signals"
     "further voluntary ends: 3,SIGTERM"
     "Further exit statuses and signals that count as a voluntary end, separated by commas. When vsrun exits because of "
     "such an end, its own status is 0: with --init too ('--success-exit 143' for Java), and after a handler's refusal.";
 
     Stay RestartDelay ' ' "restart-delay" ["MIN[:MAX]" "string"]
+    / "is not MIN[:MAX] with MIN at most MAX"
     "pause before restarts in a row (100ms:30s)"
     "The pause before restarts in a row. The first unexpected end restarts at once; those that follow without a life "
     "of 10 s (or MAX, when that is shorter) in between wait MIN, then twice as long each time, up to MAX. The "
     "default is 100ms:30s; 0 means none. Without MAX they double up to 30 s, or remain at MIN if that is longer.";
 
     Stay RestartLimit ' ' "restart-limit" ["N/DURATION" "string"]
+    / "is not N/DURATION with N of 1 to 65535"
     "give up beyond N restarts within DURATION"
     "Give up, after the handler has run, when there would be more than N restarts within DURATION, and end as the server "
     "did. N is 1 to 65535. A restart by SIGHUP does not count. The default is never.";
 
     Stay HandlerTimeout ' ' "handler-timeout" ["DURATION" "string"]
+    / "is not a duration: an integer and ms, s, min, h, d or w"
     "end a handler that takes longer"
     "Send SIGTERM to a handler that takes longer, SIGKILL after the stop timeout. It counts as a refusal. The default "
     "is to wait as long as it takes.";
 
     Stay StopSignal ' ' "stop-signal" ["SIGNAL" "string"]
+    / "is not a signal that ends a server"
     "the signal that ends the server (TERM)"
     "The signal that asks the server to end, in place of SIGTERM. SIGCONT follows it. This option and --stop-timeout are "
     "also allowed with --background and a --ready other than exec, for a server that is not ready in time.";
 
     Stay StopTimeout ' ' "stop-timeout" ["DURATION" "string"]
+    / "is not a duration: an integer and ms, s, min, h, d or w"
     "then KILL after that long (30s; 0 = never)"
     "Send SIGKILL to the server's process group when the server has not ended that long after the stop signal. The "
     "default is 30s; 0 means never. With --init there is none unless it is given, see INIT. With --stop: how long that "
     "waits.";
 
     Stay OnSignal ' ' "on-signal" ["SIGNAL=ACTION" "string"] repeatable
+    / "is not SIGNAL=ACTION for a signal that can be trapped"
     "what a signal to vsrun does (repeatable)"
     "What is done when SIGNAL comes. ACTION is stop, restart, reopen (the log files under their names), ignore, "
     "forward or forward:SIGNAL; and for PID 1 poweroff, reboot and halt: stop the server, and then end the machine like that. TERM and INT stop, HUP restarts, every other signal is forwarded unless said otherwise; "
@@ -396,6 +423,7 @@ flags! {
     "the handler, a restart or the exit. See INIT.";
 
     Stay Linger ' ' "linger" ["DURATION" "string"]
+    / "is not a duration: an integer and ms, s, min, h, d or w"
     "end what is left of the server"
     "After every end of the server, before a restart as well as before the exit, send TERM and CONT to every process that "
     "is left below vsrun, except the logger; wait until they have exited, DURATION at most, and then send SIGKILL. As "
@@ -408,6 +436,7 @@ flags! {
     "error (125) when vsrun is not PID 1, and wrong usage with --background. See INIT.";
 
     Stay Ready ' ' "ready" ["HOW" "string"]
+    / "is not exec, notify or fd:N with N of 3 to 65535"
     "started when: exec, fd:N or notify"
     "When the server counts as started: exec (the default), once its exec has succeeded; fd:N, once it has written a "
     "newline to its descriptor N; notify, once a process of its user has sent READY=1 to $NOTIFY_SOCKET, see sd_notify(3). Anything but "
@@ -415,11 +444,13 @@ flags! {
     "newline, is a failure: vsrun ends with 125. See READINESS.";
 
     Stay ReadyTimeout ' ' "ready-timeout" ["DURATION" "string"]
+    / "is not a duration: an integer and ms, s, min, h, d or w"
     "fail when that takes longer"
     "Stop the server, and end with 125, when it does not count as started after that long. The default is to wait as "
     "long as it takes.";
 
     Stay Watchdog ' ' "watchdog" ["DURATION" "string"]
+    / "is not a duration: an integer and ms, s, min, h, d or w"
     "end a server that is silent that long"
     "With --ready notify: from READY=1 on, a server that does not send WATCHDOG=1 at least that often gets SIGABRT, and "
     "SIGKILL after the stop timeout. That counts as an unexpected end, however it exits. WATCHDOG_USEC and "
@@ -446,13 +477,15 @@ flags! {
     "also when it was not running, which is said on standard error; 125 when it will not go; 4 as with --status, and then nothing was sent.";
 
     Control Signal ' ' "signal" ["SIGNAL" "string" "PIDFILE" "file"]
+    / "is not a signal"
     "send it a signal, and never to a stranger"
     "Send SIGNAL to the process that PIDFILE names, if it is the one who holds the file's lock, or its manager is: "
     "never to a stranger who got the number. The exit status is 3 when it is not running or between two lives, and 4 "
     "as with --status.";
 
     Control Probe ' ' "probe" ["PROBE" "string"]
-    "ask a server once whether it works; exit with 0 or 1"
+    / "is not [http:][ADDRESS:]PORT[/PATH], [http:]/SOCKET[:/PATH] or exec:/PROGRAM"
+    "ask once whether a server works: 0 or 1"
     "Try PROBE once, and exit with 0 if it succeeds and with 1, and one line of reason on standard error, if it does not. It is meant for the "
     "health checks of images without a shell: Docker's HEALTHCHECK and Kubernetes' exec probes. PROBE is "
     "[ADDRESS:]PORT or /SOCKET, which must accept a connection; [http:][ADDRESS:]PORT[/PATH] or [http:]/SOCKET[:/PATH], "
@@ -461,6 +494,7 @@ flags! {
     "brackets; without it, the loopback addresses 127.0.0.1 and ::1 are tried in turn. See PROBES.";
 
     Control ProbeTimeout ' ' "probe-timeout" ["DURATION" "string"]
+    / "is not a duration: an integer and ms, s, min, h, d or w"
     "how long --probe may take (1s)"
     "With --probe: how long it may take. The default is 1s. A program that takes longer is killed with its process group.";
 

@@ -20,7 +20,7 @@ The manual page vsrun(8) tells the rest.
 ";
 
 /// The lines of the help text, without the layout. Those of options are `-u,--user`, the kinds of its values, a tab, the
-/// names of its values, a tab, and what it does.
+/// names of its values, a tab, what it does and, for one with values, a tab and what a malformed one is not.
 pub fn table() -> String {
     let mut text = String::from(USAGE);
     for (chapter, title) in [
@@ -35,10 +35,14 @@ pub fn table() -> String {
             let kinds: Vec<&str> = flag.values.iter().map(|value| value.kind).collect();
             let kinds = if kinds.is_empty() { "none".into() } else { kinds.join(" ") };
             let values: Vec<&str> = flag.values.iter().map(|value| value.name).collect();
-            text += &format!("{short}--{} {kinds}\t{}\t{}\n", flag.long, values.join(" "), flag.line);
+            text += &format!("{short}--{} {kinds}\t{}\t{}{}\n", flag.long, values.join(" "), flag.line, not(flag));
         }
     }
     text + STATUS.trim_end()
+}
+
+fn not(flag: &Flag) -> String {
+    if flag.not.is_empty() { String::new() } else { format!("\t{}", flag.not) }
 }
 
 /// An option as the help text and the man page name it: `-u, --user USER[:GROUP]`.

@@ -2,9 +2,8 @@
 
 use alloc::vec::Vec;
 
-use super::attributes::{CAPABILITIES, RESOURCES, bound, place};
-use super::cli::DURATION;
-use super::cli::table::{Row, named};
+use super::attributes::{CAPABILITIES, RESOURCES, bound, limit, place};
+use super::cli::table::{Row, named, unpack};
 use super::flags::Id;
 use super::near::near;
 use super::signal::{NAMES, Signal};
@@ -21,16 +20,28 @@ exec= COMMAND,start= COMMAND,startas= COMMAND";
 /// What is said of an argument after `--status`, `--stop` or `--signal`.
 pub const ONE_PIDFILE: &str = "--status, --stop and --signal take one PIDFILE and no COMMAND";
 
+/// A text with one of these in place of each `%`.
+#[inline(never)]
+fn fill(text: &str, with: &[&[u8]]) -> Vec<u8> {
+    let (mut filled, mut with) = (Vec::new(), with.iter());
+    for byte in text.bytes() {
+        match byte {
+            b'%' => filled.extend_from_slice(with.next().copied().unwrap_or_default()),
+            byte => filled.push(byte),
+        }
+    }
+    filled
+}
+
 /// What is said when the value in that place is missing.
 #[inline(never)]
 pub fn missing(row: &Row, at: usize) -> Vec<u8> {
-    let mut names = parts(row.values, b' ');
+    let mut names = parts(row.values(), b' ');
     let (first, Some(second)) = (names.next().unwrap_or_default(), names.rest) else {
         return b"a value is missing".into();
     };
     let none: &[u8] = if row.id == Id::Manager { b" ('-' for none)" } else { b"" };
-    let missing = if at == 0 { first } else { second };
-    [b"takes two values, ", first, b" and ", second, none, b": ", missing, b" is missing"].concat()
+    fill("takes two values, % and %%: % is missing", &[first, second, none, if at == 0 { first } else { second }])
 }
 
 /// What is said of an option that does not exist: `unknown option --pidfil: did you mean --pidfile?`
@@ -41,9 +52,9 @@ pub fn option(name: &[u8]) -> Vec<u8> {
     let first = words.next().unwrap_or_default();
     if let Some(rest) = words.rest {
         return if first.is_empty() {
-            [b"'--", name, b"' is one argument: '--' stands alone, and so does each word of COMMAND"].concat()
+            fill("'--%' is one argument: '--' stands alone, and so does each word of COMMAND", &[name])
         } else {
-            [b"'--", name, b"' is one argument: write --", first, b"=", rest].concat()
+            fill("'--%' is one argument: write --%=%", &[name, first, rest])
         };
     }
     let other = parts(OTHERS, b',').find_map(|pair| pair.strip_prefix(name)?.strip_prefix(b"="));
@@ -53,54 +64,58 @@ pub fn option(name: &[u8]) -> Vec<u8> {
         known.push(b',');
     }
     match other.or_else(|| near(name, &known)) {
-        Some(meant) => [b"unknown option --", name, b": did you mean --", meant, b"?"].concat(),
-        None => [b"unknown option --", name, b" (see vsrun --help)"].concat(),
+        Some(meant) => fill("unknown option --%: did you mean --%?", &[name, meant]),
+        None => fill("unknown option --% (see vsrun --help)", &[name]),
     }
 }
 
-/// What is wrong with the value of an option, given what it is not.
+/// What is wrong with the value of an option that cannot be taken.
 #[inline(never)]
 #[expect(clippy::wildcard_enum_match_arm, reason = "most options have no list of names")]
-pub fn value(row: &Row, value: &[u8], not: &str) -> Vec<u8> {
+pub fn value(row: &Row, value: &[u8]) -> Vec<u8> {
     let choices = row.choices();
     if !choices.is_empty() {
-        return unknown(b"value", value, choices, choices);
+        return unknown("value", value, choices, choices);
     }
     let mut words = parts(value, b',');
     let found = match row.id {
         Id::StopSignal | Id::Signal => unknown_signal(value),
         Id::SuccessExit => words.find_map(|word| if number(word).is_none() { unknown_signal(word) } else { None }),
-        Id::OnSignal => trap(value).map(|text| [b"'", value, b"': ", &text].concat()),
-        Id::Limit => words
-            .next()
-            .and_then(|word| parts(word, b'=').next())
-            .filter(|name| place(RESOURCES, name).is_none())
-            .map(|name| unknown(b"limit", name, RESOURCES, RESOURCES)),
+        Id::OnSignal => trap(value).map(|text| fill("'%': %", &[value, &text])),
+        Id::Limit if limit(value).is_some() => Some(fill("'%' is given twice", &[value])),
+        Id::Limit => {
+            let name = parts(parts(value, b',').next().unwrap_or_default(), b'=').next().unwrap_or_default();
+            place(RESOURCES, name).is_none().then(|| unknown("limit", name, RESOURCES, RESOURCES))
+        }
         Id::Caps => words
             .find(|word| number(word).is_none() && place(CAPABILITIES, word).is_none())
-            .map(|word| unknown(b"capability", word, CAPABILITIES, b"none,or names of capabilities(7)")),
+            .map(|word| unknown("capability", word, CAPABILITIES, b"none,or names of capabilities(7)")),
         _ => None,
     };
     found.unwrap_or_else(|| {
-        let reason = reason(row.id, value, not);
-        let colon: &[u8] = if reason.is_empty() { b"" } else { b": " };
-        [b"'", value, b"' ", not.as_bytes(), colon, &reason].concat()
+        let mut not = Vec::new();
+        unpack(row.not(), &mut not);
+        let reason = reason(row, value);
+        fill(if reason.is_empty() { "'%' %" } else { "'%' %: %" }, &[value, &not, &reason])
     })
 }
 
 /// An unknown name: the one that was meant, or all that are allowed.
 #[inline(never)]
-fn unknown(what: &[u8], word: &[u8], names: &[u8], all: &[u8]) -> Vec<u8> {
-    let begin = [b"unknown ", what, b" '", word, b"': "].concat();
-    if let Some(meant) = near(word, names) {
-        return [&begin[..], b"did you mean ", &meant.to_ascii_lowercase(), b"?"].concat();
+fn unknown(what: &str, word: &[u8], names: &[u8], all: &[u8]) -> Vec<u8> {
+    let meant = near(word, names);
+    let mut text = fill("unknown % '%': ", &[what.as_bytes(), word]);
+    if meant.is_some() {
+        text.extend_from_slice(b"did you mean ");
     }
-    let mut text = begin;
-    for byte in all {
+    for byte in meant.unwrap_or(all) {
         text.push(byte.to_ascii_lowercase());
         if *byte == b',' {
             text.push(b' ');
         }
+    }
+    if meant.is_some() {
+        text.push(b'?');
     }
     text
 }
@@ -112,13 +127,13 @@ fn unknown_signal(word: &[u8]) -> Option<Vec<u8>> {
         return None;
     }
     if number(word).is_some() {
-        return Some([b"'", word, b"' is not a signal: their numbers are 1 to 64"].concat());
+        return Some(fill("'%' is not a signal: their numbers are 1 to 64", &[word]));
     }
     let known = NAMES.join(",");
     let name = word.get(3..).filter(|_| word.to_ascii_uppercase().starts_with(b"SIG")).unwrap_or(word);
     Some(match near(name, known.as_bytes()) {
-        Some(meant) => [b"unknown signal '", word, b"': did you mean SIG", meant, b"?"].concat(),
-        None => [b"unknown signal '", word, b"' (see kill -l)"].concat(),
+        Some(meant) => fill("unknown signal '%': did you mean SIG%?", &[word, meant]),
+        None => fill("unknown signal '%' (see kill -l)", &[word]),
     })
 }
 
@@ -134,8 +149,11 @@ fn trap(value: &[u8]) -> Option<Vec<u8>> {
         Some(other) => unknown_signal(other),
         None if place(ACTIONS, action).is_some() => None,
         None => {
-            let text = unknown(b"action", action, ACTIONS, ACTIONS);
-            Some(if text.ends_with(b"?") { text } else { [&text[..], b", forward:SIGNAL"].concat() })
+            let mut text = unknown("action", action, ACTIONS, ACTIONS);
+            if !text.ends_with(b"?") {
+                text.extend_from_slice(b", forward:SIGNAL");
+            }
+            Some(text)
         }
     }
 }
@@ -143,9 +161,9 @@ fn trap(value: &[u8]) -> Option<Vec<u8>> {
 /// Why a value is not what it should be, where that can be said; empty otherwise.
 #[inline(never)]
 #[expect(clippy::wildcard_enum_match_arm, reason = "the text of most options says enough")]
-fn reason(id: Id, value: &[u8], not: &str) -> Vec<u8> {
-    let reason: &[u8] = match id {
-        Id::Port | Id::Bind | Id::Listen => address(id, value),
+fn reason(row: &Row, value: &[u8]) -> Vec<u8> {
+    let reason: &[u8] = match row.id {
+        Id::Port | Id::Bind | Id::Listen => address(row.id, value),
         Id::User => match parts(value, b':').find(|name| name.first().is_some_and(u8::is_ascii_digit)) {
             Some(b"4294967295") => b"that number means 'unchanged' to the kernel",
             Some(_) => b"a name does not begin with a digit",
@@ -156,7 +174,7 @@ fn reason(id: Id, value: &[u8], not: &str) -> Vec<u8> {
             Some(values) if parts(values, b':').all(|value| bound(value).is_some()) => b"SOFT is above HARD",
             Some(_) => b"a value is a number or 'unlimited'",
         },
-        _ if not == DURATION => return unit(value),
+        _ if row.values() == b"DURATION" => return unit(value),
         _ => b"",
     };
     reason.into()
@@ -165,15 +183,14 @@ fn reason(id: Id, value: &[u8], not: &str) -> Vec<u8> {
 /// The duration that was meant: `5m` is `5min`.
 fn unit(value: &[u8]) -> Vec<u8> {
     let Some((_, unit)) = number_and_unit(value) else { return Vec::new() };
-    let meant: &[u8] = match unit {
-        [b'm' | b'M'] | [b'm', b'i', ..] => b"min",
-        [b's' | b'S', ..] => b"s",
-        [b'h' | b'H', ..] => b"h",
-        [b'd' | b'D', ..] => b"d",
+    let meant: &[u8] = match unit.to_ascii_lowercase().as_slice() {
+        b"m" | [b'm', b'i', ..] => b"min",
+        [b's', ..] => b"s",
+        [b'h', ..] => b"h",
+        [b'd', ..] => b"d",
         _ => return Vec::new(),
     };
-    let digits = value.strip_suffix(unit).unwrap_or(value);
-    [b"did you mean ", digits, meant, b"?"].concat()
+    fill("did you mean %%?", &[value.strip_suffix(unit).unwrap_or(value), meant])
 }
 
 /// What is wrong with an address or a port.

@@ -16,10 +16,9 @@ pub struct Socket<'a> {
 #[inline(never)]
 pub fn find<'a>(table: &'a [u8], listener: &Listener<'_>) -> Option<Socket<'a>> {
     for line in parts(table, b'\n') {
-        let mut words = [&b""[..]; 10];
-        let found = parts(line, b' ').filter(|word| !word.is_empty());
-        words.iter_mut().zip(found).for_each(|(place, word)| *place = word);
-        let [_, local, _, state, _, _, _, uid, _, inode] = words;
+        let mut words = parts(line, b' ').filter(|word| !word.is_empty());
+        let mut after = |skipped| words.nth(skipped).unwrap_or_default();
+        let (local, state, uid, inode) = (after(1), after(1), after(3), after(1));
         // Of TCP only what listens counts: with SO_REUSEADDR, connections keep no one from a port. Of UDP, everything.
         let counts = listener.traffic == Traffic::Packets || state == b"0A";
         if counts && overlaps(local, &listener.address) == Some(true) {
@@ -29,11 +28,9 @@ pub fn find<'a>(table: &'a [u8], listener: &Listener<'_>) -> Option<Socket<'a>> 
     None
 }
 
-/// An address as four numbers of this machine, as the kernel lists it; one of IPv4 as the IPv6 address that it maps to.
-type Address = [u32; 4];
-
-/// `::ffff:0.0.0.0`, which means every address of IPv4.
-const MAPPED: Address = [0, 0, u32::from_ne_bytes([0, 0, 0xff, 0xff]), 0];
+/// `::ffff:0.0.0.0`, which means every address of IPv4, as the kernel lists addresses: four numbers of this machine, the
+/// first one uppermost here.
+const MAPPED: u128 = (u32::from_ne_bytes([0, 0, 0xff, 0xff]) as u128) << 32;
 
 /// Whether a local address of the list is on the same port and excludes ours, by the kernel's own rules
 /// (`inet_rcv_saddr_equal`). Whether a `[::]` is for IPv6 only is not listed: it is taken for both families.
@@ -43,18 +40,18 @@ fn overlaps(local: &[u8], address: &[u8]) -> Option<bool> {
     let [_, _, port_high, port_low] = hex(halves.rest?)?.to_be_bytes();
     let bytes = address.get(if address.len() > 16 { 8..24 } else { 4..8 })?;
     let ours = address_of(bytes, 4, |word| word.first_chunk().copied().map(u32::from_ne_bytes))?;
-    let are_v4 = ours.get(..3) == MAPPED.get(..3) && theirs.get(..3) == MAPPED.get(..3);
-    let covers = ours == theirs || [ours, theirs].contains(&[0; 4]) || are_v4 && [ours, theirs].contains(&MAPPED);
+    let are_v4 = [ours, theirs].iter().all(|address| address >> 32 == MAPPED >> 32);
+    let means_all = |address| address == 0 || are_v4 && address == MAPPED;
+    let covers = ours == theirs || means_all(ours) || means_all(theirs);
     Some(covers && address.get(2..4)? == [port_high, port_low])
 }
 
-/// Reads numbers of that many bytes each: four, or one of IPv4.
+/// Reads numbers of that many bytes each: four, or one of IPv4, as the IPv6 address that it maps to.
 #[inline(never)]
-fn address_of(text: &[u8], width: usize, read: fn(&[u8]) -> Option<u32>) -> Option<Address> {
-    let mut address = MAPPED;
-    let skipped = if text.len() == width { 3 } else { 0 };
-    for (place, word) in address.iter_mut().skip(skipped).zip(text.chunks(width)) {
-        *place = read(word)?;
+fn address_of(text: &[u8], width: usize, read: fn(&[u8]) -> Option<u32>) -> Option<u128> {
+    let mut address = if text.len() == width { MAPPED >> 32 } else { 0 };
+    for word in text.chunks(width) {
+        address = address << 32 | u128::from(read(word)?);
     }
     Some(address)
 }

@@ -100,6 +100,8 @@ pub struct Confinement {
     /// The directions of which no port is allowed.
     none: u64,
     scope: u64,
+    /// What is wrong with the last value; empty if nothing is.
+    pub wrong: &'static str,
 }
 
 /// What the kernel offers.
@@ -119,11 +121,13 @@ pub enum Kernel {
 }
 
 impl Confinement {
-    /// Takes the value of one of the options. Returns what is wrong with it, or nothing.
-    pub fn take(&mut self, option: Id, value: &[u8]) -> &'static str {
-        if option == Id::Scope {
-            return self.take_scope(value);
-        }
+    /// Takes the value of one of the options. False: `wrong` says what is wrong with it.
+    pub fn take(&mut self, option: Id, value: &[u8]) -> bool {
+        self.wrong = if option == Id::Scope { self.take_scope(value) } else { self.take_rule(option, value) };
+        self.wrong.is_empty()
+    }
+
+    fn take_rule(&mut self, option: Id, value: &[u8]) -> &'static str {
         let rule = if let Some((_, reach)) = REACHES.iter().find(|(id, _)| *id == option) {
             Rule::Path(*reach, word(value.to_vec()))
         } else {

@@ -12,8 +12,14 @@ pub fn near<'a>(word: &[u8], known: &'a [u8]) -> Option<&'a [u8]> {
             return Some(found);
         }
     }
-    let begins = |other: &&[u8]| other.get(..word.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(word));
+    let begins = |other: &&[u8]| other.get(..word.len()).is_some_and(|begin| is_same(begin, word));
     parts(known, b',').find(begins).filter(|_| word.len() > 2)
+}
+
+/// Whether two words are the same in any case. (The one of the standard library is made for speed.)
+#[inline(never)]
+pub fn is_same(one: &[u8], other: &[u8]) -> bool {
+    one.len() == other.len() && one.iter().zip(other).all(|(one, other)| one.eq_ignore_ascii_case(other))
 }
 
 /// Whether that many changes at most make one word of the other: a letter too many, missing, wrong, or two exchanged.

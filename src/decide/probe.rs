@@ -12,9 +12,6 @@ use super::time::Span;
 use super::values;
 use super::word::Word;
 
-/// What is wrong with a malformed probe.
-pub const MALFORMED: &str = "is not [http:][ADDRESS:]PORT[/PATH], [http:]/SOCKET[:/PATH] or exec:/PROGRAM";
-
 /// What is asked of a server to see whether it works.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Probe {

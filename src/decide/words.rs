@@ -1,5 +1,6 @@
 //! The words that are read as options: argv, or argv with the lines of a file of `--args` in it.
 
+use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -53,9 +54,9 @@ impl Words {
     }
 
     /// These words, where `--args FILE` ends at the word before `after`.
-    pub fn unread(&self, file: Word, option: usize, after: usize) -> Unread {
+    pub fn unread(&self, file: Word, option: usize, after: usize) -> Box<Unread> {
         let before = self.list.get(..option).unwrap_or_default().to_vec();
-        Unread { before, file, after: self.list.get(after..).unwrap_or_default().to_vec() }
+        Box::new(Unread { before, file, after: self.list.get(after..).unwrap_or_default().to_vec() })
     }
 
     /// Whether the words of a file are among them already.
@@ -70,9 +71,10 @@ impl Unread {
     ///
     /// # Errors
     /// Wrong usage, with file and line, for a NUL, which no argument can hold.
-    pub fn read(self, contents: &[u8]) -> Result<Words> {
+    #[expect(clippy::boxed_local, reason = "it is moved as one pointer")]
+    pub fn read(mut self: Box<Self>, contents: &[u8]) -> Result<Words> {
         let first = self.before.len();
-        let mut words = Words { list: self.before, file: None };
+        let mut words = Words { list: core::mem::take(&mut self.before), file: None };
         let (mut lines, mut ends) = (Vec::new(), false);
         for (line, number) in parts(contents, b'\n').zip(1usize..) {
             let text = line.trim_ascii();
@@ -87,7 +89,7 @@ impl Unread {
             words.list.push(word(text.to_vec()));
             lines.push(number);
         }
-        words.list.extend(self.after);
+        words.list.extend_from_slice(&self.after);
         words.file = Some(File { name: self.file, first, lines });
         Ok(words)
     }
@@ -117,9 +119,9 @@ fn fault(text: &[u8], of_command: bool) -> Option<&'static str> {
 mod tests {
     use super::*;
 
-    fn unread(before: &[&str], after: &[&str]) -> Unread {
+    fn unread(before: &[&str], after: &[&str]) -> Box<Unread> {
         let words = |words: &[&str]| words.iter().map(|text| word(text.as_bytes().to_vec())).collect();
-        Unread { before: words(before), file: c"f", after: words(after) }
+        Box::new(Unread { before: words(before), file: c"f", after: words(after) })
     }
 
     #[test]

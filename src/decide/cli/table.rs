@@ -6,9 +6,11 @@ use crate::decide::error::Error;
 use crate::decide::flags::{FLAGS, Id};
 use crate::decide::text::{Clean, parts};
 
-/// The lines of the help text. One of an option is `-u,--user user`, a tab, `USER[:GROUP]`, a tab, and what it does; they
-/// stand in the order of the options.
+/// The lines of the help text. One of an option is `-u,--user user`, a tab, `USER[:GROUP]`, a tab, what it does, a tab and
+/// what a malformed value is not; they are in the order of the options. The last two and all other lines are packed.
 const TABLE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/options.txt"));
+/// What the bytes from 128 on mean in a packed text: two bytes each.
+const PAIRS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/pairs"));
 /// How wide the column of option names is.
 const COLUMN: usize = 35;
 
@@ -16,7 +18,7 @@ const COUNT: usize = FLAGS.len();
 
 /// The options, in the order of the lines.
 #[allow(clippy::indexing_slicing, reason = "at compile time, where it would be seen")]
-const IDS: [Id; COUNT] = {
+static IDS: [Id; COUNT] = {
     let mut ids = [FLAGS[0].id; COUNT];
     let mut at = 0;
     while at < COUNT {
@@ -89,7 +91,7 @@ pub fn help() -> Vec<u8> {
         let names = match parts(names, b' ').next() {
             Some(names) if line.starts_with(b"-") => names,
             _ => {
-                text.extend_from_slice(line);
+                unpack(line, &mut text);
                 text.push(b'\n');
                 continue;
             }
@@ -111,10 +113,20 @@ pub fn help() -> Vec<u8> {
             start = text.len();
         }
         text.resize(start + COLUMN, b' ');
-        text.extend_from_slice(cells.rest.unwrap_or_default());
+        unpack(cells.next().unwrap_or_default(), &mut text);
         text.push(b'\n');
     }
     text
+}
+
+/// Appends a packed text.
+pub fn unpack(packed: &[u8], text: &mut Vec<u8>) {
+    for byte in packed {
+        match usize::from(*byte).checked_sub(128).and_then(|at| PAIRS.get(2 * at..2 * at + 2)) {
+            Some(pair) => unpack(pair, text),
+            None => text.push(*byte),
+        }
+    }
 }
 
 /// All of `--help-completion`: a line for each option, then one for the arguments.
@@ -136,15 +148,12 @@ pub struct Row {
     pub name: &'static [u8],
     /// The kinds of its values, separated by blanks; `none`.
     pub kinds: &'static [u8],
-    /// What the help calls its values, separated by blanks.
-    pub values: &'static [u8],
-    /// Whether it may be given again.
-    pub repeatable: bool,
+    line: &'static [u8],
 }
 
 /// The long names of all options, in order.
 pub fn named() -> impl Iterator<Item = (&'static [u8], Id)> {
-    rows().filter_map(cut).map(|(_, name, _)| name).zip(IDS)
+    rows().filter_map(cut).map(|(_, name, _)| name).zip(IDS.iter().copied())
 }
 
 /// The letter of an option's line, the long name, and the kinds of values.
@@ -159,7 +168,7 @@ fn cut(line: &'static [u8]) -> Option<(Option<char>, &'static [u8], &'static [u8
 impl Row {
     /// The option of that name.
     pub fn find(arg: &Arg<'_>) -> Option<Self> {
-        for (line, id) in rows().zip(IDS) {
+        for (line, id) in rows().zip(IDS.iter().copied()) {
             let (short, name, kinds) = cut(line)?;
             let found = match arg {
                 Arg::Short(letter) => short == Some(*letter),
@@ -167,11 +176,29 @@ impl Row {
                 Arg::Value(_) => false,
             };
             if found {
-                let values = parts(line, b'\t').nth(1).unwrap_or_default();
-                return Some(Self { id, name, kinds, values, repeatable: REPEATABLE.has(id) });
+                return Some(Self { id, name, kinds, line });
             }
         }
         None
+    }
+
+    /// What the help calls its values, separated by blanks.
+    pub fn values(&self) -> &'static [u8] {
+        self.cell(1)
+    }
+
+    /// What a malformed value of it is not, packed.
+    pub fn not(&self) -> &'static [u8] {
+        self.cell(3)
+    }
+
+    fn cell(&self, at: usize) -> &'static [u8] {
+        parts(self.line, b'\t').nth(at).unwrap_or_default()
+    }
+
+    /// Whether it may be given again.
+    pub fn is_repeatable(&self) -> bool {
+        REPEATABLE.has(self.id)
     }
 
     /// How many values it takes.

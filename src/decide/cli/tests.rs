@@ -1,9 +1,13 @@
 //! Every option, every malformed value, every contradiction.
 
 use super::*;
+use crate::decide::account::Login;
 use crate::decide::control::Order;
 use crate::decide::exit;
 use crate::decide::flags::FLAGS;
+use crate::decide::signal::Signal;
+use crate::decide::time::Span;
+use crate::decide::values::delay;
 use crate::decide::word::word;
 
 fn parse_all(words: &Words) -> Result<(Request, Options)> {

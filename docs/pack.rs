@@ -1,0 +1,39 @@
+//! The help text in half of its size. Only build.rs calls this; the reader is `decide::cli::table::unpack`.
+
+use std::collections::BTreeMap;
+
+/// Byte pair encoding of what people read in these lines: the text, in which a byte of 128 and more is the pair of bytes
+/// in that place of the list. What the parser looks for is left as it is.
+pub fn packed(text: &str) -> (Vec<u8>, Vec<[u8; 2]>) {
+    assert!(text.is_ascii(), "a byte of 128 and more is a pair");
+    // Every second one is packed.
+    let mut pieces: Vec<Vec<u8>> = Vec::new();
+    for line in text.split_inclusive('\n') {
+        let plain = if line.starts_with('-') { line.match_indices('\t').nth(1).map_or(0, |(at, _)| at) } else { 0 };
+        pieces.extend([line[..plain].into(), line[plain..].into()]);
+    }
+    let mut pairs = Vec::new();
+    while pairs.len() < 128 {
+        let mut counts = BTreeMap::new();
+        for piece in pieces.iter().skip(1).step_by(2) {
+            for pair in piece.windows(2).filter(|pair| !pair.iter().any(|byte| b"\n\t".contains(byte))) {
+                *counts.entry([pair[0], pair[1]]).or_insert(0) += 1;
+            }
+        }
+        let Some((pair, _)) = counts.into_iter().filter(|(_, count)| *count > 3).max_by_key(|(_, count)| *count) else {
+            break;
+        };
+        let code = u8::try_from(128 + pairs.len()).expect("there are at most 128");
+        for piece in pieces.iter_mut().skip(1).step_by(2) {
+            let mut at = 0;
+            while at + 1 < piece.len() {
+                if piece[at..at + 2] == pair {
+                    piece.splice(at..at + 2, [code]);
+                }
+                at += 1;
+            }
+        }
+        pairs.push(pair);
+    }
+    (pieces.concat(), pairs)
+}
