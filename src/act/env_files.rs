@@ -5,6 +5,8 @@ use std::os::fd::AsFd;
 
 use crate::act::env_dir;
 use crate::act::say::failed;
+use crate::act::walk::Walk;
+use crate::act::walk_file;
 use crate::decide::env_file;
 use crate::decide::environ::{Environ, Sources};
 use crate::decide::error::{Error, Result};
@@ -12,7 +14,7 @@ use crate::decide::server_env::{self, add};
 use crate::decide::text::Clean;
 use crate::decide::word::Word;
 use crate::sys::contents::Contents;
-use crate::sys::{Errno, dir, entry};
+use crate::sys::{self, Errno, dir, entry};
 
 /// The longest value of a variable: execve(2) takes strings of up to 128 KiB.
 const LONGEST_VALUE: u64 = 128 << 10;
@@ -29,7 +31,7 @@ pub fn read_all(sources: &Sources, base: &Environ) -> Result<Vec<Word>> {
     let own = Environ(entry::environment());
     for path in &sources.files {
         let shown = Clean(path.to_bytes());
-        let contents = read(*path, u64::MAX).map_err(|why| refused(format_args!("--env-file '{shown}'"), why))?;
+        let contents = read(format_args!("--env-file '{shown}'"), *path, u64::MAX)?;
         env_file::parse(*path, &contents, &own)?.into_iter().for_each(|entry| add(&mut entries, entry));
     }
     if let Some(dir) = sources.dir {
@@ -40,7 +42,7 @@ pub fn read_all(sources: &Sources, base: &Environ) -> Result<Vec<Word>> {
     for name in &sources.names {
         let Some(path) = server_env::file_of(*name, &env)? else { continue };
         let doing = format!("'{}' of {}_FILE", Clean(path.to_bytes()), Clean(name.to_bytes()));
-        let contents = read(path, LONGEST_VALUE).map_err(|why| refused(format_args!("{doing}"), why))?;
+        let contents = read(format_args!("{doing}"), path, LONGEST_VALUE)?;
         let Some(entry) = server_env::entry_of(*name, &contents) else {
             return Err(Error::refused(format_args!("cannot use {doing}: it contains a NUL byte")));
         };
@@ -51,8 +53,17 @@ pub fn read_all(sources: &Sources, base: &Environ) -> Result<Vec<Word>> {
 }
 
 /// Reads a regular file. A FIFO is refused and not waited for.
-fn read(path: Word, most: u64) -> crate::sys::Result<Contents> {
-    let file = dir::peek(path)?;
+fn read(what: core::fmt::Arguments<'_>, path: Word, most: u64) -> Result<Contents> {
+    let mut walk = Walk::begin();
+    read_at(&mut walk, path, most).map_err(|why| match why {
+        Errno::INVAL => Error::refused(format_args!("cannot read {what}: it is not a regular file")),
+        _ if walk.refusal.is_some() => Error::refused(format_args!("cannot read {what}: {}", walk.told(why))),
+        _ => failed(format_args!("cannot read {what}"), why),
+    })
+}
+
+fn read_at(walk: &mut Walk, path: Word, most: u64) -> sys::Result<Contents> {
+    let file = walk_file::open(walk, path)?;
     let about = dir::about(file.as_fd())?;
     if !about.regular {
         return Err(Errno::INVAL);
@@ -60,11 +71,4 @@ fn read(path: Word, most: u64) -> crate::sys::Result<Contents> {
     let mut contents = Contents::default();
     contents.refill(file.as_fd(), about.size)?;
     if contents.len() as u64 > most { Err(Errno::FBIG) } else { Ok(contents) }
-}
-
-fn refused(what: core::fmt::Arguments<'_>, why: Errno) -> Error {
-    match why {
-        Errno::INVAL => Error::refused(format_args!("cannot read {what}: it is not a regular file")),
-        _ => failed(format_args!("cannot read {what}"), why),
-    }
 }
