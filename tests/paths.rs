@@ -277,6 +277,52 @@ fn a_variable_is_not_read_from_what_is_not_the_directorys_owners() {
     place.vsrun(line()).finish().exited(0);
 }
 
+/// The lines of such a file go to the server, as what is in `NAME_FILE` does.
+#[test]
+fn an_environment_file_is_not_read_through_what_is_a_users() {
+    needs!(kit::root());
+    let place = Place::new();
+    let closed = directory(&place.path("closed"), 0);
+    fs::set_permissions(&closed, fs::Permissions::from_mode(0o700)).unwrap();
+    let secret = closed.join("secret");
+    fs::write(&secret, "NAME=secret\n").unwrap();
+    fs::set_permissions(&secret, fs::Permissions::from_mode(0o600)).unwrap();
+    let home = directory(&place.path("home"), USER);
+    link(&secret, &home.join("file"), USER);
+    link(&closed, &home.join("dir"), USER);
+    link(Path::new("file"), &home.join("twice"), USER);
+    fs::hard_link(&secret, home.join("second")).unwrap();
+    kit::place::make_directory(&place.path("tmp"), 0o1777);
+    link(&secret, &place.path("tmp/file"), USER);
+    fs::hard_link(&secret, place.path("tmp/second")).unwrap();
+    symlink(home.join("file"), place.path("ours")).unwrap();
+    let server = || words!["--", place.probe(), "report", place.out("report")];
+    let user = USER.to_string();
+    for file in ["home/file", "home/dir/secret", "home/twice", "home/second", "tmp/file", "tmp/second", "ours"] {
+        let line = [words!["-u", &user, "--env-file", file], server()].concat();
+        place.vsrun(line).finish().failed(125, &[file, "Operation not permitted"]);
+        let line = [words!["-u", &user, "--file-env", "NAME"], server()].concat();
+        place.vsrun(line).env("NAME_FILE", file).finish().failed(125, &[file, "Operation not permitted"]);
+        assert!(!place.out("report").exists());
+    }
+    // The name alone, in a working directory of the user's.
+    let line = [words!["-u", &user, "--env-file", "file"], server()].concat();
+    place.vsrun(line).directory(&home).finish().failed(125, &["file", "Operation not permitted"]);
+
+    // The honest ways: root's file, also behind root's link or on a descriptor, and the user's own file.
+    symlink("closed/secret", place.path("link")).unwrap();
+    fs::write(home.join("own"), "NAME=secret\n").unwrap();
+    chown(home.join("own"), Some(USER), Some(USER)).unwrap();
+    link(Path::new("own"), &home.join("link"), USER);
+    for file in ["closed/secret", "./link", "home/own", "home/link", "/dev/stdin"] {
+        let line = words!["-u", &user, "--env-file", file];
+        let call = place.vsrun([line, server()].concat()).stdin(fs::File::open(&secret).unwrap());
+        call.finish().exited(0);
+        assert_eq!(place.report(&place.out("report")).variable("NAME").as_deref(), Some("secret"), "{file}");
+        fs::remove_file(place.out("report")).unwrap();
+    }
+}
+
 #[test]
 fn a_pidfile_where_others_may_write_holds_a_number_or_nothing() {
     needs!(kit::root());

@@ -2,10 +2,12 @@
 
 use alloc::vec::Vec;
 use core::ffi::CStr;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 
 use crate::act::env_dir;
 use crate::act::say::failed;
+use crate::act::walk::Walk;
+use crate::act::walk_file;
 use crate::decide::env_file;
 use crate::decide::environ::{Environ, Sources};
 use crate::decide::error::{Error, Result};
@@ -35,7 +37,7 @@ pub fn read_all(sources: &Sources, base: &Environ) -> Result<Vec<Word>> {
 fn add_all(sources: &Sources, base: &Environ, entries: &mut Vec<Word>) -> Result<()> {
     let mut contents = Contents::default();
     for path in &sources.files {
-        read(path, u64::MAX, &mut contents).map_err(|why| refused("--env-file '", path, b"'", why))?;
+        read_walking(path, u64::MAX, &mut contents, ("--env-file '", b"'"))?;
         env_file::parse(path, &contents, &entry::environment(), entries)?;
     }
     if let Some(dir) = sources.dir {
@@ -49,7 +51,7 @@ fn add_all(sources: &Sources, base: &Environ, entries: &mut Vec<Word>) -> Result
     for name in &sources.names {
         if let Some(path) = server_env::file_of(name, &env)? {
             let of = [b"' of ", name.to_bytes(), b"_FILE"].concat();
-            read(path, LONGEST_VALUE, &mut contents).map_err(|why| refused("'", path, &of, why))?;
+            read_walking(path, LONGEST_VALUE, &mut contents, ("'", &of))?;
             let Some(entry) = server_env::entry_of(name, &contents) else {
                 let (path, of) = (Clean(path.to_bytes()), Clean(&of));
                 return Err(Error::refused(format_args!("cannot use '{path}{of}: it contains a NUL byte")));
@@ -61,13 +63,31 @@ fn add_all(sources: &Sources, base: &Environ, entries: &mut Vec<Word>) -> Result
     Ok(())
 }
 
+/// Reads a regular file, to which root goes by component. `around` is what a message says before and after its path.
+#[inline(never)]
+fn read_walking(path: Word, most: u64, contents: &mut Contents, around: (&str, &[u8])) -> Result<()> {
+    let mut walk = Walk::begin();
+    let result = walk_file::open(&mut walk, path).and_then(|file| fill(&file, most, contents));
+    result.map_err(|why| {
+        let (before, after) = around;
+        if walk.refusal.is_none() {
+            return refused(before, path, after, why);
+        }
+        let (path, after) = (Clean(path.to_bytes()), Clean(after));
+        Error::refused(format_args!("cannot read {before}{path}{after}: {}", walk.told(why)))
+    })
+}
+
 /// Reads a regular file, in place of what there was. A FIFO is refused and not waited for.
 ///
 /// # Errors
 /// Those of open(2) and read(2); EINVAL for what is no regular file, EFBIG for one of more than `most` bytes.
-#[inline(never)]
 pub fn read(path: &CStr, most: u64, contents: &mut Contents) -> sys::Result<()> {
-    let file = dir::peek(path)?;
+    fill(&dir::peek(path)?, most, contents)
+}
+
+#[inline(never)]
+fn fill(file: &OwnedFd, most: u64, contents: &mut Contents) -> sys::Result<()> {
     let about = dir::about(file.as_fd())?;
     if !about.regular {
         return Err(Errno::INVAL);

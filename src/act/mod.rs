@@ -49,5 +49,6 @@ pub mod sink;
 pub mod sockets;
 pub mod stay;
 pub mod walk;
+pub mod walk_file;
 pub mod watch;
 pub mod writer;

@@ -18,7 +18,7 @@ use crate::sys::dir::{self, About, Dir};
 use crate::sys::{self, Errno, contents, identity, walk};
 
 /// How many symbolic links are followed on the way; the kernel's own limit.
-const LINKS: u32 = 40;
+pub(super) const LINKS: u32 = 40;
 /// A directory that has to be made on the way can be passed by the user.
 const PARENT_MODE: u32 = 0o755;
 
@@ -26,13 +26,13 @@ const PARENT_MODE: u32 = 0o755;
 /// function to function, the words took two thousand bytes of code.)
 pub struct Walk {
     /// Whether owners are looked at. Where vsrun is not root, the kernel's own rules are enough.
-    checked: bool,
+    pub(super) checked: bool,
     trust: Trust,
-    links: u32,
-    at: Option<OwnedFd>,
+    pub(super) links: u32,
+    pub(super) at: Option<OwnedFd>,
     /// About the directory that it has led to.
     pub about: About,
-    refusal: Option<Refusal>,
+    pub(super) refusal: Option<Refusal>,
 }
 
 /// What is made on the way.
@@ -115,7 +115,7 @@ impl Walk {
     }
 
     #[inline(never)]
-    fn go(&mut self, path: &[u8], mut make: Option<&mut Make>) -> sys::Result<()> {
+    pub(super) fn go(&mut self, path: &[u8], mut make: Option<&mut Make>) -> sys::Result<()> {
         for (part, is_last) in components(path) {
             if part == b"." && self.at.is_some() {
                 continue;
@@ -173,7 +173,7 @@ impl Walk {
     }
 
     /// Takes a component of the path, which is in the directory where the walk is.
-    fn pass(&mut self, name: &CStr, about: &About) -> sys::Result<()> {
+    pub(super) fn pass(&mut self, name: &CStr, about: &About) -> sys::Result<()> {
         let component = Component { owner: about.owner, links: about.links, shared: self.is_shared() };
         match self.trust.pass(component) {
             Err(reason) if self.checked => self.refuse(name.to_bytes(), reason),

@@ -37,6 +37,16 @@ pub fn handle(dir: Option<&OwnedFd>, name: &CStr) -> Result<OwnedFd> {
     openat(at(dir), name, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())
 }
 
+/// Opens a file to read it, never waiting for the other end of a FIFO.
+///
+/// # Errors
+/// Those of open(2); ELOOP for a symbolic link that is not to be followed.
+pub fn read(dir: Option<&OwnedFd>, name: &CStr, follow: bool) -> Result<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+    let flags = if follow { flags } else { flags | OFlags::NOFOLLOW };
+    openat(at(dir), name, flags, Mode::empty())
+}
+
 /// Opens the same directory once more, to list it. Each descriptor has a place of its own in the listing.
 ///
 /// # Errors

@@ -6,14 +6,14 @@ fn confinement(paths: &[(Reach, &str)], ports: &[(u64, &str)], scope: &str) -> C
     let mut made = Confinement::default();
     for (reach, path) in paths {
         let option = REACHES.iter().find(|(_, other)| other == reach).unwrap().0;
-        assert_eq!(made.take(option, path.as_bytes()), "");
+        assert!(made.take(option, path.as_bytes()));
     }
     for (direction, port) in ports {
         let option = if *direction == BIND { Id::BindTcp } else { Id::ConnectTcp };
-        assert_eq!(made.take(option, port.as_bytes()), "");
+        assert!(made.take(option, port.as_bytes()));
     }
     if !scope.is_empty() {
-        assert_eq!(made.take(Id::Scope, scope.as_bytes()), "");
+        assert!(made.take(Id::Scope, scope.as_bytes()));
     }
     made
 }
@@ -90,18 +90,18 @@ fn an_older_kernel_is_refused_and_the_needed_one_named() {
 #[test]
 fn values_that_mean_nothing_are_refused() {
     for port in ["0", "65536", "", "x", "80/udp", "-1", "None"] {
-        assert_ne!(Confinement::default().take(Id::BindTcp, port.as_bytes()), "", "{port}");
+        assert!(!Confinement::default().take(Id::BindTcp, port.as_bytes()), "{port}");
     }
     for scope in ["", "signal,", "signals", "abstract signal", "none"] {
-        assert_ne!(Confinement::default().take(Id::Scope, scope.as_bytes()), "", "{scope}");
+        assert!(!Confinement::default().take(Id::Scope, scope.as_bytes()), "{scope}");
     }
     for both in [["none", "80"], ["80", "none"], ["none", "none"]] {
         let mut made = Confinement::default();
-        assert_eq!(made.take(Id::BindTcp, both[0].as_bytes()), "");
-        assert_eq!(made.take(Id::ConnectTcp, both[1].as_bytes()), "", "the other direction");
-        assert_ne!(made.take(Id::BindTcp, both[1].as_bytes()), "", "{both:?}");
+        assert!(made.take(Id::BindTcp, both[0].as_bytes()));
+        assert!(made.take(Id::ConnectTcp, both[1].as_bytes()), "the other direction");
+        assert!(!made.take(Id::BindTcp, both[1].as_bytes()), "{both:?}");
     }
     let mut full = Confinement::default();
-    let wrong = (0..=192).map(|_| full.take(Id::Ro, b"/")).filter(|not| !not.is_empty()).count();
+    let wrong = (0..=192).map(|_| full.take(Id::Ro, b"/")).filter(|fine| !fine).count();
     assert_eq!(wrong, 1);
 }
