@@ -164,7 +164,7 @@ impl Loop<'_> {
         if let Some(life) = &mut self.life {
             (life.uptime, life.left, life.line) = (Some(uptime), true, Lifeline::default());
         }
-        if let Some(file) = &self.watch.pidfile
+        if let Some(file) = self.pidfile
             && let Err(why) = file.empty()
             // Of a start that fails only the reason is told; and then the file goes.
             && !self.is_first()

@@ -50,8 +50,6 @@ pub struct Watch {
     pub voice: Voice,
     /// Whether each step is told.
     pub debug: bool,
-    /// The server's pidfile.
-    pub pidfile: Option<Pidfile>,
     /// The signals that have come.
     pub signals: Signals,
     /// What each of them does.
@@ -103,6 +101,8 @@ pub struct Life {
 pub struct Loop<'a> {
     /// What the manager has.
     pub watch: &'a mut Watch,
+    /// The server's pidfile.
+    pub pidfile: Option<&'a Pidfile>,
     /// Where the manager is.
     pub state: State,
     /// The server's last life.
@@ -125,12 +125,13 @@ pub struct Loop<'a> {
 
 /// Starts the server and stays with it to the end. Answers how it ended, and why the first start failed, if it did.
 #[inline(never)]
-pub fn watch(watch: &mut Watch) -> (Ending, Option<Error>) {
+pub fn watch(watch: &mut Watch, pidfile: Option<&Pidfile>) -> (Ending, Option<Error>) {
     watch.voice.say(Priority::Info, format_args!("starting: {}", Clean(&watch.command)));
     let state = State::new(&watch.policy, now());
     // In the heap, so that the stack of a resting manager is short.
     let mut this = Box::new(Loop {
         watch,
+        pidfile,
         state,
         life: None,
         unreaped: false,
@@ -227,7 +228,7 @@ impl Loop<'_> {
         watch.ear.begin();
         let output = watch.sink.server(&watch.voice);
         let debug = watch.debug.then_some(&watch.voice);
-        let (dir, pidfile) = (watch.sink.dir(), watch.pidfile.as_ref());
+        let (dir, pidfile) = (watch.sink.dir(), self.pidfile);
         let (ear, voice) = match watch.ear.pipe() {
             Ok(Some((read, write, number))) => (Some(read), Some((write, number))),
             Ok(None) => (None, None),
@@ -264,7 +265,7 @@ impl Loop<'_> {
 
     /// Tries once more what the server's process could not do, and says why not.
     pub fn write_pidfile(&self, pid: Pid) {
-        let Some(file) = &self.watch.pidfile else { return };
+        let Some(file) = self.pidfile else { return };
         if let Err(why) = file.write(pid) {
             let (path, why) = (file.path(), sys::words(why));
             self.say(Priority::Warning, format_args!("cannot write pidfile '{path}': {why}"));
