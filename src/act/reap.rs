@@ -13,7 +13,6 @@ use crate::decide::exit::{Exit, Named};
 use crate::decide::state::{Next, Phase};
 use crate::decide::time::{Span, Time};
 use crate::sys::process::{self, Pid};
-use crate::sys::{self};
 
 /// How often processes are looked for whose end sends us no signal.
 pub const LOOK: Span = Span::millis(100);
@@ -169,8 +168,7 @@ impl Loop<'_> {
             // Of a start that fails only the reason is told; and then the file goes.
             && !self.is_first()
         {
-            let (path, why) = (file.path(), sys::words(why));
-            self.say(Priority::Warning, format_args!("cannot empty pidfile '{path}': {why}"));
+            self.warn(format_args!("cannot empty pidfile '{}'", file.path()), why);
         }
     }
 

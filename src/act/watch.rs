@@ -17,7 +17,7 @@ use crate::act::prepared::Prepared;
 use crate::act::ready::Ear;
 use crate::act::report::Failure;
 use crate::act::reread;
-use crate::act::say::{Priority, Voice};
+use crate::act::say::{Priority, Voice, failed};
 use crate::act::service::Service;
 use crate::act::sink::Sink;
 use crate::decide::duration::Duration;
@@ -254,11 +254,10 @@ impl Loop<'_> {
     }
 
     fn cannot_launch(&mut self, why: Errno) -> Event {
-        let why = sys::words(why);
         if self.is_first() {
-            self.error = Some(Error::refused(format_args!("cannot start a process: {why}")));
+            self.error = Some(failed(format_args!("cannot start a process"), why));
         } else {
-            self.say(Priority::Warning, format_args!("cannot start a process now: {why}"));
+            self.warn(format_args!("cannot start a process now"), why);
         }
         Event::NoFork
     }
@@ -267,8 +266,7 @@ impl Loop<'_> {
     pub fn write_pidfile(&self, pid: Pid) {
         let Some(file) = self.pidfile else { return };
         if let Err(why) = file.write(pid) {
-            let (path, why) = (file.path(), sys::words(why));
-            self.say(Priority::Warning, format_args!("cannot write pidfile '{path}': {why}"));
+            self.warn(format_args!("cannot write pidfile '{}'", file.path()), why);
         }
     }
 
@@ -285,7 +283,7 @@ impl Loop<'_> {
         match handler.ask(report, input.as_ref().map(AsFd::as_fd)) {
             Ok(()) => self.wait(),
             Err(why) => {
-                self.say(Priority::Warning, format_args!("cannot start the handler now: {}", sys::words(why)));
+                self.warn(format_args!("cannot start the handler now"), why);
                 Event::NoFork
             }
         }
@@ -294,6 +292,12 @@ impl Loop<'_> {
     /// Whether this is the first start, which may fail.
     pub fn is_first(&self) -> bool {
         matches!(self.state.phase, Phase::Starting { .. })
+    }
+
+    /// Records what could not be done, and the system's own words.
+    #[inline(never)]
+    pub fn warn(&self, doing: core::fmt::Arguments<'_>, why: Errno) {
+        self.say(Priority::Warning, format_args!("{doing}: {}", sys::words(why)));
     }
 
     /// Records it.
