@@ -243,7 +243,7 @@ fn stat<'a>(proc: &Dir, pid: i32, buffer: &'a mut [u8]) -> &'a [u8] {
     read(proc, path(&mut Text::new(), format_args!("{pid}/stat\0")), buffer)
 }
 
-fn path<'a>(text: &'a mut Text<64>, words: core::fmt::Arguments<'_>) -> &'a CStr {
+fn path<'a>(text: &'a mut Text<32>, words: core::fmt::Arguments<'_>) -> &'a CStr {
     let _ = text.write_fmt(words);
     CStr::from_bytes_until_nul(text.as_bytes()).unwrap_or_default()
 }
