@@ -52,10 +52,10 @@ impl Loop<'_> {
                 }
             }
         }
-        if let Some(pid) = group {
-            if self.deliver(signal, Target::Group(pid), signal != Signal::KILL) == Reach::Open {
-                self.say_sending(signal, format_args!("the process group of pid {pid}"));
-            }
+        if let Some(pid) = group
+            && self.deliver(signal, Target::Group(pid), signal != Signal::KILL) == Reach::Open
+        {
+            self.say_sending(signal, format_args!("the process group of pid {pid}"));
         }
     }
 

@@ -265,7 +265,7 @@ pub fn reap(child: Pid) -> Result<(i32, Usage)> {
     let mut status = 0;
     // The kernel's struct rusage: user and system time, each in seconds and microseconds, then fourteen counts of which
     // the first is the memory. All are words of the machine, where a C library's may be wider since 2038 came near.
-    let mut usage = [0 as libc::c_ulong; 18];
+    let mut usage = [0 as libc::c_long; 18];
     loop {
         // SAFETY: both places are ours to write, and have the size that the kernel writes.
         let result = unsafe { libc::syscall(libc::SYS_wait4, child.0, &raw mut status, 0, usage.as_mut_ptr()) };
@@ -276,8 +276,9 @@ pub fn reap(child: Pid) -> Result<(i32, Usage)> {
         }
     }
     let [seconds, micros, more_seconds, more_micros, max_rss_kb, ..] = usage;
-    let cpu_ms = (seconds + more_seconds) as u64 * 1000 + (micros + more_micros) as u64 / 1000;
-    Ok((status, Usage { max_rss_kb: max_rss_kb as u64, cpu_ms }))
+    let count = |word: libc::c_long| u64::try_from(word).unwrap_or(0);
+    let cpu_ms = count(seconds + more_seconds) * 1000 + count(micros + more_micros) / 1000;
+    Ok((status, Usage { max_rss_kb: count(max_rss_kb), cpu_ms }))
 }
 
 /// Whether a child of ours has ended. It is not reaped.
