@@ -173,16 +173,6 @@ pub fn watch(watch: &mut Watch, pidfile: Option<&Pidfile>) -> (Ending, Option<Er
     }
 }
 
-/// The first of these points in time, if there is one.
-#[inline(never)]
-pub fn earliest(times: &[Option<Time>]) -> Option<Time> {
-    let mut first = None;
-    for time in times.iter().flatten() {
-        first = Some(first.unwrap_or(*time).min(*time));
-    }
-    first
-}
-
 /// The monotonic clock.
 pub fn now() -> Time {
     Time(clock::monotonic())
