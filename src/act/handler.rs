@@ -148,33 +148,30 @@ const NAMES: &[u8] = b"UPTIME,EXITED,EXITSTATUS,TERMSIG,COREDUMP,EXPLAIN,PID,RES
 fn variable(slot: usize, report: &Report) -> Variable {
     let mut text = Variable::new();
     let exit = report.exit;
-    let (code, signal, core) = match exit {
-        Exit::Code(code) => (Some(code), None, false),
-        Exit::Signal { signal, core } => (None, Some(signal), core),
+    // The number of status or signal, the places that are unset, and the word for REASON.
+    let (number, unset, core, plain) = match exit {
+        Exit::Code(code) => (code, [3, 8], false, "exit"),
+        Exit::Signal { signal, core } => (signal.number(), [2, 2], core, if core { "core" } else { "signal" }),
     };
-    let plain = match exit {
-        Exit::Code(_) => "exit",
-        Exit::Signal { core: false, .. } => "signal",
-        Exit::Signal { core: true, .. } => "core",
+    if unset.contains(&slot) {
+        return text;
+    }
+    let signal = exit.signal();
+    let words: Option<&dyn Display> = match slot {
+        5 => Some(&exit),
+        8 => signal.as_ref().map(|signal| signal as &dyn Display),
+        11 => Some(report.reason.as_ref().unwrap_or(&plain)),
+        _ => None,
     };
-    let (number, words): (u64, Option<&dyn Display>) = match slot {
-        0 => (report.uptime.0 / 1000, None),
-        1 => (code.is_some().into(), None),
-        2 => match code {
-            Some(code) => (code.into(), None),
-            None => return text,
-        },
-        3 | 8 => match &signal {
-            Some(signal) => (signal.number().into(), (slot == 8).then_some(signal)),
-            None => return text,
-        },
-        4 => (core.into(), None),
-        5 => (0, Some(&exit)),
-        6 => (0, Some(&report.pid)),
-        7 => (report.restarts, None),
-        9 => (report.usage.max_rss_kb, None),
-        10 => (report.usage.cpu_ms, None),
-        _ => (0, Some(report.reason.as_ref().unwrap_or(&plain))),
+    let number: u64 = match slot {
+        0 => report.uptime.0 / 1000,
+        1 => signal.is_none().into(),
+        4 => core.into(),
+        6 => u64::try_from(report.pid.number()).unwrap_or(0),
+        7 => report.restarts,
+        9 => report.usage.max_rss_kb,
+        10 => report.usage.cpu_ms,
+        _ => number.into(),
     };
     text.push(b"VSRUN_SERVER_");
     text.push(parts(NAMES, b',').nth(slot).unwrap_or_default());

@@ -7,7 +7,7 @@ use crate::act::reap::{LOOK, Reaped};
 use crate::act::report::Start;
 use crate::act::say::Priority;
 use crate::act::service::Service;
-use crate::act::watch::{Loop, Watch, earliest, now};
+use crate::act::watch::{Loop, Watch, now};
 use crate::decide::error::Error;
 use crate::decide::event::Event;
 use crate::decide::signal::Signal;
@@ -21,6 +21,16 @@ use crate::sys::wait;
 const REAPED_PER_TURN: usize = 64;
 /// The most signals that are read before the deadlines are looked at.
 const SIGNALS_PER_TURN: usize = 64;
+
+/// The first of these points in time, if there is one.
+#[inline(never)]
+pub fn earliest(times: &[Option<Time>]) -> Option<Time> {
+    let mut first = None;
+    for time in times.iter().flatten() {
+        first = Some(first.unwrap_or(*time).min(*time));
+    }
+    first
+}
 
 impl Loop<'_> {
     /// Sleeps until something happens.

@@ -46,7 +46,7 @@ impl Ear {
     }
 
     /// The value of `--ready`.
-    pub fn name(&self) -> Text<16> {
+    pub fn name(&self) -> Text<32> {
         let mut name = Text::new();
         let _ = match self {
             Self::Exec => name.write_str("exec"),

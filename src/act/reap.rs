@@ -13,7 +13,6 @@ use crate::decide::exit::{Exit, Named};
 use crate::decide::state::{Next, Phase};
 use crate::decide::time::{Span, Time};
 use crate::sys::process::{self, Pid};
-use crate::sys::{self};
 
 /// How often processes are looked for whose end sends us no signal.
 pub const LOOK: Span = Span::millis(100);
@@ -164,13 +163,12 @@ impl Loop<'_> {
         if let Some(life) = &mut self.life {
             (life.uptime, life.left, life.line) = (Some(uptime), true, Lifeline::default());
         }
-        if let Some(file) = &self.watch.pidfile
+        if let Some(file) = self.pidfile
             && let Err(why) = file.empty()
             // Of a start that fails only the reason is told; and then the file goes.
             && !self.is_first()
         {
-            let (path, why) = (file.path(), sys::words(why));
-            self.say(Priority::Warning, format_args!("cannot empty pidfile '{path}': {why}"));
+            self.warn(format_args!("cannot empty pidfile '{}'", file.path()), why);
         }
     }
 

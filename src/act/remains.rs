@@ -49,7 +49,7 @@ impl Loop<'_> {
                 return;
             }
             if everyone && process::send_all(0) {
-                self.say(Priority::Notice, format_args!("sending {signal} to every process that is left"));
+                self.say_sending(signal, format_args!("every process that is left"));
                 process::send_all(signal.number());
                 if signal != Signal::KILL {
                     process::send_all(Signal::CONT.number());
@@ -59,7 +59,7 @@ impl Loop<'_> {
         if let Some(pid) = group
             && self.deliver(signal, Target::Group(pid), signal != Signal::KILL) == Reach::Open
         {
-            self.say(Priority::Notice, format_args!("sending {signal} to the process group of pid {pid}"));
+            self.say_sending(signal, format_args!("the process group of pid {pid}"));
         }
     }
 
@@ -85,7 +85,7 @@ impl Loop<'_> {
             Turn::More => false,
             Turn::Listed => {
                 if let Some(signal) = sweep.signal.filter(|_| sweep.found.count > 0) {
-                    self.say(Priority::Notice, format_args!("sending {signal} to every process that is left"));
+                    self.say_sending(signal, format_args!("every process that is left"));
                 }
                 false
             }

@@ -7,10 +7,9 @@
 
 use std::os::fd::RawFd;
 
-use crate::act::say::Priority;
 use crate::act::watch::Loop;
 use crate::decide::step::Step;
-use crate::sys::{self, Errno, fd, socket};
+use crate::sys::{Errno, fd, socket};
 
 impl Loop<'_> {
     /// Lets the sockets listen again. What cannot be undone is recorded.
@@ -22,10 +21,7 @@ impl Loop<'_> {
             match socket::revive(number) {
                 // A connection, or no socket at all: what vsrun's parent has handed over.
                 Ok(()) | Err(Errno::INVAL | Errno::NOTSOCK) => {}
-                Err(why) => {
-                    let why = sys::words(why);
-                    self.say(Priority::Warning, format_args!("cannot listen again on descriptor {number}: {why}"));
-                }
+                Err(why) => self.warn(format_args!("cannot listen again on descriptor {number}"), why),
             }
         }
     }

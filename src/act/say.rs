@@ -162,8 +162,10 @@ impl Voice {
                 let stamp = Stamp { seconds, millis };
                 write!(line, "{stamp} vsrun[{}] {}: {words}", process::id(), priority.word())
             }
-            Place::Plain | Place::Pipe(_) if priority == Priority::Debug => write!(line, "vsrun: debug: {words}"),
-            Place::Plain | Place::Pipe(_) => write!(line, "vsrun: {words}"),
+            Place::Plain | Place::Pipe(_) => {
+                let debug = if priority == Priority::Debug { "debug: " } else { "" };
+                write!(line, "vsrun: {debug}{words}")
+            }
         };
         line.end_with(b'\n');
         let fd = apart.map_or(self.fd(), |fd| fd.as_fd());

@@ -33,7 +33,13 @@ impl Loop<'_> {
         let whom = if to == To::Group { "the process group of " } else { "" };
         // It is on its way before a record of it is.
         if self.deliver(signal, target(pid), resume) == Reach::Open {
-            self.say(Priority::Notice, format_args!("sending {signal} to {whom}pid {pid}"));
+            self.say_sending(signal, format_args!("{whom}pid {pid}"));
         }
+    }
+
+    /// Records that a signal is sent.
+    #[inline(never)]
+    pub fn say_sending(&self, signal: Signal, to: core::fmt::Arguments<'_>) {
+        self.say(Priority::Notice, format_args!("sending {signal} to {to}"));
     }
 }

@@ -2,7 +2,8 @@
 
 use core::fmt::{self, Write};
 
-use crate::act::watch::{Loop, earliest};
+use crate::act::listen::earliest;
+use crate::act::watch::Loop;
 use crate::decide::event::Event;
 use crate::decide::notify::Message;
 use crate::decide::state::{Next, Phase};

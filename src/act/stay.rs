@@ -30,7 +30,7 @@ use crate::sys::{canary, fd, identity, process, terminal};
 /// It is handed up to the entry and lives there, so that the stack which the start took can be given back.
 pub struct Stayed {
     watch: Watch,
-    /// The server's pidfile and its control group are the watch's.
+    /// The control group is the watch's.
     claims: Claims,
 }
 
@@ -49,8 +49,7 @@ pub fn stay(plan: Plan, stdin: bool) -> Result<Box<Stayed>> {
     let bound = claims.bind(&plan.listen, plan.cgroup.as_ref());
     let error = match bound.and_then(|()| prepare(plan, stdin, &claims, &mut caller)) {
         Ok(mut watch) => {
-            let [server, _] = &mut claims.pidfiles;
-            (watch.pidfile, watch.caller) = (server.take(), caller);
+            watch.caller = caller;
             watch.cgroup = claims.cgroup.take();
             return Ok(Box::new(Stayed { watch, claims }));
         }
@@ -70,7 +69,8 @@ impl Stayed {
     /// When the first start fails. Nothing of it is left then.
     #[inline(never)]
     pub fn live(mut self: Box<Self>, at_exit: &mut Option<AtExit>) -> Result<u8> {
-        let (ending, error) = watch(&mut self.watch);
+        let [server, _] = &self.claims.pidfiles;
+        let (ending, error) = watch(&mut self.watch, server.as_ref());
         *at_exit = self.watch.traps.end().or(*at_exit);
         self.end(ending, error)
     }
@@ -78,7 +78,7 @@ impl Stayed {
     /// The server's life is over, or never began. On a stack of its own, which is none while the manager rests.
     #[inline(never)]
     fn end(self: Box<Self>, ending: Ending, error: Option<Error>) -> Result<u8> {
-        let Self { watch, mut claims } = *self;
+        let Self { watch, claims } = *self;
         if let Some(error) = &error {
             watch.voice.say_failure(error);
         }
@@ -87,10 +87,9 @@ impl Stayed {
         if watch.has_foreground() {
             terminal::take_back();
         }
-        let Watch { sink, voice, signals, pidfile, cgroup, caller, .. } = watch;
+        let Watch { sink, voice, signals, cgroup, caller, .. } = watch;
         let error = error.filter(|_| matches!(ending, Ending::Failed(_)));
-        let [server, _] = &mut claims.pidfiles;
-        (*server, claims.cgroup) = (pidfile, cgroup);
+        claims.cgroup = cgroup;
         claims.undo();
         sink.close(voice, &signals);
         match (error, caller) {
@@ -180,7 +179,6 @@ fn prepare(mut plan: Plan, stdin: bool, claims: &Claims, caller: &mut Option<Cal
         sink,
         voice,
         debug: plan.debug != Debug::Off,
-        pidfile: None,
         cgroup: None,
         signals,
         traps: plan.traps,

@@ -18,7 +18,7 @@ use crate::act::prepared::Prepared;
 use crate::act::ready::Ear;
 use crate::act::report::Failure;
 use crate::act::reread;
-use crate::act::say::{Priority, Voice};
+use crate::act::say::{Priority, Voice, failed};
 use crate::act::service::Service;
 use crate::act::sink::Sink;
 use crate::decide::duration::Duration;
@@ -51,8 +51,6 @@ pub struct Watch {
     pub voice: Voice,
     /// Whether each step is told.
     pub debug: bool,
-    /// The server's pidfile.
-    pub pidfile: Option<Pidfile>,
     /// The server's control group.
     pub cgroup: Option<Cgroup>,
     /// The signals that have come.
@@ -106,6 +104,8 @@ pub struct Life {
 pub struct Loop<'a> {
     /// What the manager has.
     pub watch: &'a mut Watch,
+    /// The server's pidfile.
+    pub pidfile: Option<&'a Pidfile>,
     /// Where the manager is.
     pub state: State,
     /// The server's last life.
@@ -128,12 +128,13 @@ pub struct Loop<'a> {
 
 /// Starts the server and stays with it to the end. Answers how it ended, and why the first start failed, if it did.
 #[inline(never)]
-pub fn watch(watch: &mut Watch) -> (Ending, Option<Error>) {
+pub fn watch(watch: &mut Watch, pidfile: Option<&Pidfile>) -> (Ending, Option<Error>) {
     watch.voice.say(Priority::Info, format_args!("starting: {}", Clean(&watch.command)));
     let state = State::new(&watch.policy, now());
     // In the heap, so that the stack of a resting manager is short.
     let mut this = Box::new(Loop {
         watch,
+        pidfile,
         state,
         life: None,
         unreaped: false,
@@ -173,16 +174,6 @@ pub fn watch(watch: &mut Watch) -> (Ending, Option<Error>) {
             Action::Wait => this.wait(),
         };
     }
-}
-
-/// The first of these points in time, if there is one.
-#[inline(never)]
-pub fn earliest(times: &[Option<Time>]) -> Option<Time> {
-    let mut first = None;
-    for time in times.iter().flatten() {
-        first = Some(first.unwrap_or(*time).min(*time));
-    }
-    first
 }
 
 /// The monotonic clock.
@@ -230,7 +221,7 @@ impl Loop<'_> {
         watch.ear.begin();
         let output = watch.sink.server(&watch.voice);
         let debug = watch.debug.then_some(&watch.voice);
-        let (dir, pidfile, cgroup) = (watch.sink.dir(), watch.pidfile.as_ref(), watch.cgroup.as_ref());
+        let (dir, pidfile, cgroup) = (watch.sink.dir(), self.pidfile, watch.cgroup.as_ref());
         let (ear, voice) = match watch.ear.pipe() {
             Ok(Some((read, write, number))) => (Some(read), Some((write, number))),
             Ok(None) => (None, None),
@@ -256,21 +247,19 @@ impl Loop<'_> {
     }
 
     fn cannot_launch(&mut self, why: Errno) -> Event {
-        let why = sys::words(why);
         if self.is_first() {
-            self.error = Some(Error::refused(format_args!("cannot start a process: {why}")));
+            self.error = Some(failed(format_args!("cannot start a process"), why));
         } else {
-            self.say(Priority::Warning, format_args!("cannot start a process now: {why}"));
+            self.warn(format_args!("cannot start a process now"), why);
         }
         Event::NoFork
     }
 
     /// Tries once more what the server's process could not do, and says why not.
     pub fn write_pidfile(&self, pid: Pid) {
-        let Some(file) = &self.watch.pidfile else { return };
+        let Some(file) = self.pidfile else { return };
         if let Err(why) = file.write(pid) {
-            let (path, why) = (file.path(), sys::words(why));
-            self.say(Priority::Warning, format_args!("cannot write pidfile '{path}': {why}"));
+            self.warn(format_args!("cannot write pidfile '{}'", file.path()), why);
         }
     }
 
@@ -287,7 +276,7 @@ impl Loop<'_> {
         match handler.ask(report, input.as_ref().map(AsFd::as_fd)) {
             Ok(()) => self.wait(),
             Err(why) => {
-                self.say(Priority::Warning, format_args!("cannot start the handler now: {}", sys::words(why)));
+                self.warn(format_args!("cannot start the handler now"), why);
                 Event::NoFork
             }
         }
@@ -296,6 +285,12 @@ impl Loop<'_> {
     /// Whether this is the first start, which may fail.
     pub fn is_first(&self) -> bool {
         matches!(self.state.phase, Phase::Starting { .. })
+    }
+
+    /// Records what could not be done, and the system's own words.
+    #[inline(never)]
+    pub fn warn(&self, doing: core::fmt::Arguments<'_>, why: Errno) {
+        self.say(Priority::Warning, format_args!("{doing}: {}", sys::words(why)));
     }
 
     /// Records it.

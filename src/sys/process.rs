@@ -211,11 +211,8 @@ pub fn peek() -> Option<Pid> {
 ///
 /// Without WEXITED the kernel passes over those that have ended; and nobody has stopped or not, where none is left.
 pub fn any_child_lives(group: Option<Pid>) -> bool {
-    match group {
-        Some(leader) => look(libc::P_PGID, leader.0, libc::WSTOPPED),
-        None => look(libc::P_ALL, 0, libc::WSTOPPED),
-    }
-    .is_ok()
+    let (kind, id) = group.map_or((libc::P_ALL, 0), |leader| (libc::P_PGID, leader.0));
+    look(kind, id, libc::WSTOPPED).is_ok()
 }
 
 /// Lets a child and its group go on that the terminal's suspend key has stopped.
@@ -266,19 +263,18 @@ pub fn reap(child: Pid) -> Result<(i32, Usage)> {
     // The kernel's struct rusage: user and system time, each in seconds and microseconds, then fourteen counts of which
     // the first is the memory. All are words of the machine, where a C library's may be wider since 2038 came near.
     let mut usage = [0 as libc::c_long; 18];
-    loop {
+    let _pid = loop {
         // SAFETY: both places are ours to write, and have the size that the kernel writes.
         let result = unsafe { libc::syscall(libc::SYS_wait4, child.0, &raw mut status, 0, usage.as_mut_ptr()) };
         match check_long(result) {
             Err(Errno::INTR) => {}
-            Err(error) => return Err(error),
-            Ok(_) => break,
+            result => break result?,
         }
-    }
-    let [seconds, micros, more_seconds, more_micros, max_rss_kb, ..] =
-        usage.map(|word| u64::try_from(word).unwrap_or(0));
-    let cpu_ms = (seconds + more_seconds) * 1000 + micros / 1000 + more_micros / 1000;
-    Ok((status, Usage { max_rss_kb, cpu_ms }))
+    };
+    let [seconds, micros, more_seconds, more_micros, max_rss_kb, ..] = usage;
+    let count = |word: libc::c_long| u64::try_from(word).unwrap_or(0);
+    let cpu_ms = count(seconds + more_seconds) * 1000 + count(micros + more_micros) / 1000;
+    Ok((status, Usage { max_rss_kb: count(max_rss_kb), cpu_ms }))
 }
 
 /// Whether a child of ours has ended. It is not reaped.

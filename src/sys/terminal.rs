@@ -1,5 +1,6 @@
 //! The controlling terminal: given up, or its foreground taken.
 
+use core::ffi::CStr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 use rustix::fs::{Mode, OFlags, open};
@@ -41,7 +42,7 @@ pub fn write_only(number: RawFd) -> bool {
     let flags = OFlags::WRONLY | OFlags::NOCTTY | OFlags::CLOEXEC | OFlags::NONBLOCK;
     let device = |fd: BorrowedFd<'_>| rustix::fs::fstat(fd).map(|about| about.st_rdev);
     let reopen = || {
-        let path = core::ffi::CStr::from_bytes_with_nul(&path).map_err(|_| Errno::INVAL)?;
+        let path = CStr::from_bytes_with_nul(&path).map_err(|_| Errno::INVAL)?;
         let new = open(path, flags, Mode::empty())?;
         // A root directory without procfs may have anything there.
         verified(rustix::termios::isatty(&new) && device(new.as_fd())? == device(old)?)?;
@@ -54,11 +55,12 @@ pub fn write_only(number: RawFd) -> bool {
 /// Opens a terminal once more, for writing that never blocks; the description that others share remains as it is. None:
 /// it is no terminal, or it cannot be opened: its file belongs to another user and it is not the controlling terminal.
 pub fn reopen(fd: BorrowedFd<'_>) -> Option<OwnedFd> {
+    /// Without /proc, a console is found under its own name. A controlling terminal can be opened by every user.
+    const NAMES: &[&CStr] = &[c"/proc/self/fd/2", c"/dev/tty", c"/dev/console"];
     let device = device(fd)?;
-    // Without /proc, a console is found under its own name. A controlling terminal can be opened by every user.
-    [c"/proc/self/fd/2", c"/dev/tty", c"/dev/console"].into_iter().find_map(|path| {
+    NAMES.iter().find_map(|path| {
         let flags = OFlags::WRONLY | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
-        let opened = open(path, flags, Mode::empty()).ok()?;
+        let opened = open(*path, flags, Mode::empty()).ok()?;
         // Another terminal may have the name by now.
         (self::device(opened.as_fd()) == Some(device)).then_some(opened)
     })

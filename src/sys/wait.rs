@@ -1,12 +1,10 @@
 //! Waiting: signals blocked and read from a descriptor, and the only place where vsrun sleeps.
 
 use core::ffi::c_int;
-use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd};
-
-use rustix::event::{PollFd, PollFlags, poll};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 use super::clock::timespec;
-use super::{Errno, Result, check_long};
+use super::{Errno, Result, check, check_long};
 
 /// The size of the kernel's set of signals, in bytes.
 const SET: usize = 8;
@@ -125,42 +123,46 @@ pub fn next<const N: usize>(fds: [Option<BorrowedFd<'_>>; N], millis: Option<u64
 
 #[inline(never)]
 fn sleep(fds: &[Option<BorrowedFd<'_>>], millis: Option<u64>, ready: &mut [bool]) {
-    let Some(some) = fds.iter().flatten().next().copied() else { return nap(100) };
-    // In the place of one that is not there another is asked about twice.
-    let mut polled = [some; MOST].map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN));
-    let polled = polled.get_mut(..fds.len()).unwrap_or_default();
+    // The kernel passes over a number below zero.
+    let mut polled = [libc::pollfd { fd: -1, events: libc::POLLIN, revents: 0 }; MOST];
     for (polled, fd) in polled.iter_mut().zip(fds) {
-        *polled = PollFd::from_borrowed_fd(fd.unwrap_or(some), PollFlags::IN);
+        polled.fd = fd.map_or(-1, |fd| fd.as_raw_fd());
     }
-    if let Some((polled, fd)) = polled.last_mut().zip(fds.last()) {
+    if let Some(last) = polled.get_mut(fds.len().saturating_sub(1)) {
         // POLLHUP comes without being asked for.
-        *polled = PollFd::from_borrowed_fd(fd.unwrap_or(some), PollFlags::empty());
+        last.events = 0;
     }
-    let until = millis.map(timespec);
+    if fds.iter().all(Option::is_none) {
+        return nap(100);
+    }
+    // SAFETY: all zero is valid; where the machine has small words, some of it is padding.
+    let mut span: libc::timespec = unsafe { core::mem::zeroed() };
+    let until = millis.map(timespec).map_or(core::ptr::null(), |until| {
+        // Longer than 68 years is for ever, too.
+        span.tv_sec = i32::try_from(until.tv_sec).unwrap_or(i32::MAX).into();
+        span.tv_nsec = i32::try_from(until.tv_nsec).unwrap_or(0).into();
+        &raw const span
+    });
     loop {
-        match poll(polled, until.as_ref()) {
+        // SAFETY: so many structures are there, and the kernel writes to them.
+        let result = unsafe { libc::ppoll(polled.as_mut_ptr(), MOST as libc::nfds_t, until, core::ptr::null()) };
+        match check(result) {
             Ok(_) => break,
             Err(Errno::INTR) => {}
             // No memory to wait with: the least that does not spin.
             Err(_) => return nap(100),
         }
     }
-    for ((ready, fd), wanted) in ready.iter_mut().zip(&*polled).zip(fds) {
-        *ready = wanted.is_some() && !fd.revents().is_empty();
+    for (ready, fd) in ready.iter_mut().zip(&polled) {
+        *ready = fd.revents != 0;
     }
 }
 
 /// Sleeps until the other end of a pipe is closed, whatever is written before, or until so many milliseconds have passed.
 /// Returns whether it is closed.
 pub fn for_end(pipe: BorrowedFd<'_>, millis: u64) -> bool {
-    let until = super::clock::monotonic() + millis;
-    loop {
-        let rest = timespec(until.saturating_sub(super::clock::monotonic()));
-        match poll(&mut [PollFd::from_borrowed_fd(pipe, PollFlags::empty())], Some(&rest)) {
-            Err(Errno::INTR) => {}
-            result => return result.is_ok_and(|count| count > 0),
-        }
-    }
+    let [closed] = next([Some(pipe)], Some(millis));
+    closed
 }
 
 /// Sleeps so many milliseconds: for what no descriptor tells.
