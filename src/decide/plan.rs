@@ -1,6 +1,7 @@
 //! From what the caller wants and how the world is to what will be done: the steps in their order, and whether
 //! vsrun becomes the server or stays. The order of the steps is the security; launch.rs performs them blindly.
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use super::account::{self, Identity};
@@ -26,7 +27,7 @@ use super::word::Word;
 #[derive(Debug)]
 pub struct Plan {
     /// The server.
-    pub server: Program,
+    pub server: Box<Program>,
     /// The command as a shell would read it.
     pub command: Vec<u8>,
     /// The server's pidfile.
@@ -89,7 +90,7 @@ pub enum Output {
     /// Where they went before.
     Same,
     /// To the logger's standard input, a pipe that belongs to this user and group.
-    Logger(Program, Option<(u32, u32)>),
+    Logger(Box<Program>, Option<(u32, u32)>),
     /// To files.
     Files {
         /// The logdir.
@@ -99,7 +100,7 @@ pub enum Output {
         /// What is kept there.
         rules: Rules,
         /// What is between the server and its file. None: nothing.
-        writer: Option<Program>,
+        writer: Option<Box<Program>>,
     },
 }
 
@@ -109,7 +110,7 @@ pub struct Stay {
     /// The manager's own pidfile.
     pub pidfile: Option<Word>,
     /// Who is asked after an unexpected end.
-    pub handler: Option<Program>,
+    pub handler: Option<Box<Program>>,
     /// The service manager that vsrun itself reports to: the NOTIFY_SOCKET that it was given, and how often it wants to
     /// hear that vsrun works.
     pub notify: Option<(Vec<u8>, Option<Span>)>,
@@ -240,7 +241,7 @@ fn handler(
     facts: &Facts<'_>,
     identity: Option<&Identity>,
     change: Option<&Identity>,
-) -> Result<Program> {
+) -> Result<Box<Program>> {
     let mut env = facts.env.of(identity);
     env.remove(&|name| name.starts_with(b"VSRUN_") || is_for_us(name));
     env.set(b"VSRUN_SERVER_COMMAND", &shortened(shell_words(options.command.iter().map(|word| word.to_bytes()))));
