@@ -2,16 +2,18 @@
 
 use alloc::vec::Vec;
 
+use super::text::parts;
+
 /// The files that may have the count, out of /proc/self/cgroup, NUL-terminated: those of version 1 and 2, each where
 /// the path leads and at the root of what is mounted, which a container's own is where it has no namespace of it.
 pub fn files(cgroup: &[u8]) -> Vec<Vec<u8>> {
     let mut files = Vec::new();
-    for line in cgroup.split(|byte| *byte == b'\n') {
-        let mut fields = line.splitn(3, |byte| *byte == b':').skip(1);
-        let (Some(controllers), Some(path)) = (fields.next(), fields.next()) else { continue };
+    for line in parts(cgroup, b'\n') {
+        let mut fields = parts(line, b':');
+        let (Some(_), Some(controllers), Some(path)) = (fields.next(), fields.next(), fields.rest) else { continue };
         let (mount, name) = if controllers.is_empty() {
             (&b"/sys/fs/cgroup"[..], &b"/memory.events\0"[..])
-        } else if controllers.split(|byte| *byte == b',').any(|one| one == b"memory") {
+        } else if parts(controllers, b',').any(|one| one == b"memory") {
             (&b"/sys/fs/cgroup/memory"[..], &b"/memory.oom_control\0"[..])
         } else {
             continue;
@@ -23,7 +25,7 @@ pub fn files(cgroup: &[u8]) -> Vec<Vec<u8>> {
 
 /// How many were killed, out of such a file. None: it does not say, as before Linux 4.13.
 pub fn kills(file: &[u8]) -> Option<u64> {
-    let line = file.split(|byte| *byte == b'\n').find_map(|line| line.strip_prefix(b"oom_kill "));
+    let line = parts(file, b'\n').find_map(|line| line.strip_prefix(b"oom_kill "));
     super::time::number(line?)
 }
 

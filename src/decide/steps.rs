@@ -45,17 +45,9 @@ pub fn base(options: &Options, facts: &Facts<'_>, identity: Option<&Identity>) -
     env
 }
 
-/// The server: all the way in, and down.
-///
-/// # Errors
-/// When a path cannot be made absolute.
+/// The server's environment, as far as it is known before its start.
 #[inline(never)]
-pub fn server(
-    options: &Options,
-    facts: &Facts<'_>,
-    identity: Option<&Identity>,
-    change: Option<&Identity>,
-) -> Result<Box<Program>> {
+fn environment(options: &Options, facts: &Facts<'_>, identity: Option<&Identity>) -> Environ {
     let mut env = base(options, facts, identity);
     for entries in [&facts.env_entries, &options.env] {
         for entry in entries {
@@ -68,6 +60,21 @@ pub fn server(
         env.set(b"WATCHDOG_USEC", format!("{}", span.0.saturating_mul(1000)).as_bytes());
     }
     facts.handed.tell(&options.listen, &mut env);
+    env
+}
+
+/// The server: all the way in, and down.
+///
+/// # Errors
+/// When a path cannot be made absolute.
+#[inline(never)]
+pub fn server(
+    options: &Options,
+    facts: &Facts<'_>,
+    identity: Option<&Identity>,
+    change: Option<&Identity>,
+) -> Result<Box<Program>> {
+    let env = environment(options, facts, identity);
     let mut argv = options.command.clone();
     if options.has(Id::Expand) {
         expand::expand(&mut argv, &env)?;
