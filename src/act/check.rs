@@ -155,7 +155,7 @@ impl Findings<'_> {
     /// Goes the way to a program; and once more without each step that failed, as long as what follows does not
     /// depend on it. A directory of that name would be made.
     #[inline(never)]
-    fn rehearse(&mut self, whose: &str, program: Program, made: &[u8]) {
+    fn rehearse(&mut self, whose: &str, program: Box<Program>, made: &[u8]) {
         // Whether it is found without the working directory.
         let absolute = program.paths.iter().all(|path| path.to_bytes().starts_with(b"/"));
         let program = Prepared::new(program);

@@ -58,7 +58,7 @@ impl Handler {
     /// # Errors
     /// When it cannot be executed.
     #[inline(never)]
-    pub fn new(program: Program) -> Result<Self> {
+    pub fn new(program: Box<Program>) -> Result<Self> {
         if let Some(path) = program.paths.first() {
             let shown = Clean(path.to_bytes());
             let fail = |why| failed(format_args!("cannot execute handler '{shown}'"), why);

@@ -61,9 +61,11 @@ pub struct Life {
 
 impl Logger {
     /// Not started yet.
-    pub fn new(name: &'static str, program: Program, pipe: OwnedFd, output: Option<OwnedFd>) -> Self {
+    #[inline(never)]
+    pub fn new(name: &'static str, program: Box<Program>, pipe: OwnedFd, output: Option<OwnedFd>) -> Box<Self> {
         let program = Prepared::new(program);
-        Self { name, program, pipe, output, error: None, steps: Vec::new(), life: None, pause: PAUSES.0, again: None }
+        let (error, steps, life, pause, again) = (None, Vec::new(), None, PAUSES.0, None);
+        Box::new(Self { name, program, pipe, output, error, steps, life, pause, again })
     }
 
     /// What it is connected to.

@@ -46,7 +46,8 @@ impl Logs {
     ///
     /// # Errors
     /// When that cannot be done.
-    pub fn open(path: &CStr, later: Word, rules: Rules) -> Result<(Self, OwnedFd)> {
+    #[inline(never)]
+    pub fn open(path: &CStr, later: Word, rules: Rules) -> Result<(Box<Self>, OwnedFd)> {
         let mut walk = Walk::begin();
         let folder = Folder::open_or_make(path, rules.owner, &mut walk);
         let begun = folder.and_then(|folder| {
@@ -56,8 +57,8 @@ impl Logs {
             Ok((folder, records, output))
         });
         let (folder, records, output) = begun.map_err(|why| walk.error("logdir", path, why))?;
-        let mut logs =
-            Self { path: later, folder, rules, output, sweep: Sweep::default(), next: Time(clock::monotonic()) };
+        let (sweep, next) = (Sweep::default(), Time(clock::monotonic()));
+        let mut logs = Box::new(Self { path: later, folder, rules, output, sweep, next });
         for _ in 0..PARTS {
             if logs.sweep(Time(clock::monotonic())) {
                 break;
@@ -86,7 +87,8 @@ impl Logs {
     ///
     /// # Errors
     /// When the directory cannot be opened once more, or there is no pipe to be had.
-    pub fn add_writer(&mut self, program: Program) -> sys::Result<Logger> {
+    #[inline(never)]
+    pub fn add_writer(&mut self, program: Box<Program>) -> sys::Result<Box<Logger>> {
         // Neither it nor the manager uses a number that the other has used.
         counters::share();
         let (pipe, write) = pipe::wide()?;

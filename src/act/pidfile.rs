@@ -52,62 +52,25 @@ impl Pidfile {
     /// When somebody else holds it, or it is not a file that root may trust: nothing was changed then.
     #[inline(never)]
     pub fn claim(path: Word, purpose: Purpose) -> Result<Option<Self>> {
-        let shown = Clean(path.to_bytes());
-        let fail = |why: Errno| failed(format_args!("pidfile '{shown}'"), why);
         let (parent, name) = split(path);
-        if name.is_empty() {
-            return Err(Error::refused(format_args!("pidfile '{shown}' names a directory")));
-        }
-        let mut walk = walk::to(parent, "pidfile", path)?;
-        let (is_shared, dir) = (walk.is_shared(), walk.take().map_err(fail)?);
-        for _ in 0..PATIENCE {
-            let (file, made) = match open(&dir, name, purpose) {
-                Ok(Some(found)) => found,
-                Ok(None) => continue,
-                Err(Errno::NOENT) if purpose == Purpose::Look => {
-                    return access::may_write(parent).map_err(fail).map(|()| None);
+        let fault = if name.is_empty() {
+            "names a directory"
+        } else {
+            let mut walk = walk::to(parent, "pidfile", path)?;
+            let (is_shared, dir) = (walk.is_shared(), walk.take().map_err(|why| cannot("", path, "", why))?);
+            match take(&dir, name, path, purpose, is_shared) {
+                Ok(Some((file, about))) => return Ok(Some(Self { dir, name, path, file, about })),
+                Ok(None) => return Ok(None),
+                Err(Fault::Missing) if purpose == Purpose::Look => {
+                    let may = access::may_write(parent);
+                    return may.map_err(|why| cannot("", path, "", why)).map(|()| None);
                 }
-                Err(Errno::LOOP) => {
-                    return Err(Error::refused(format_args!("pidfile '{shown}' is a symbolic link")));
-                }
-                Err(why) => return Err(fail(why)),
-            };
-            let undo = || made.then(|| dir.unlink(name));
-            let about = dir::about(file.as_fd()).map_err(|why| {
-                undo();
-                fail(why)
-            })?;
-            if let Some(fault) = fault(&about).or(if is_shared { contents_fault(&file) } else { None }) {
-                return Err(Error::refused(format_args!("pidfile '{shown}' {fault}")));
+                Err(Fault::Missing) => "does not stay in its place",
+                Err(Fault::Is(fault)) => fault,
+                Err(Fault::Told(error)) => return Err(error),
             }
-            let locked = match purpose {
-                Purpose::Have => lock(file.as_fd(), Kind::Exclusive),
-                Purpose::Look => match lock::holder(file.as_fd()) {
-                    Ok(Some(_)) => Err(Errno::AGAIN),
-                    result => result.map(drop),
-                },
-            };
-            if let Err(why) = locked {
-                if matches!(why, Errno::AGAIN | Errno::ACCESS) {
-                    return Err(lookup::running(path, file.as_fd(), &about));
-                }
-                undo();
-                // An older kernel knows no lock that would outlive a fork.
-                let young = if why == Errno::INVAL { " (needs Linux 3.15)" } else { "" };
-                return Err(failed(format_args!("cannot lock pidfile '{shown}'{young}"), why));
-            }
-            if purpose == Purpose::Look {
-                return Ok(None);
-            }
-            // Between open and lock the one who had it may have removed it.
-            if is_at(&dir, name, &about) {
-                if about.mode != MODE {
-                    let _ = dir::permit(file.as_fd(), MODE);
-                }
-                return Ok(Some(Self { dir, name, path, file, about }));
-            }
-        }
-        Err(Error::refused(format_args!("pidfile '{shown}' does not stay in its place")))
+        };
+        Err(Error::refused(format_args!("pidfile '{}' {fault}", Clean(path.to_bytes()))))
     }
 
     /// Forgets the number of an earlier start, which may be a stranger's, and sets aside the space that a new one needs,
@@ -117,7 +80,7 @@ impl Pidfile {
     /// ENOSPC.
     pub fn reserve(&self) -> Result<()> {
         let result = self.empty().and_then(|()| dir::reserve(self.file.as_fd(), 16));
-        result.map_err(|why| failed(format_args!("pidfile '{}'", self.path()), why))
+        result.map_err(|why| cannot("", self.path, "", why))
     }
 
     /// Writes the pid of a process.
@@ -177,6 +140,78 @@ pub fn is_same(one: Word, other: Word) -> bool {
 
 /// Read and written by the owner only: who may read it could hold a read lock, and keep the server from starting.
 const MODE: u32 = 0o600;
+
+/// Why a pidfile is not to be had.
+enum Fault {
+    /// It is not there, or not for long.
+    Missing,
+    /// What is wrong with it.
+    Is(&'static str),
+    /// All of it, in words.
+    Told(Error),
+}
+
+/// What the kernel refuses.
+#[inline(never)]
+fn cannot(doing: &str, path: Word, needs: &str, why: Errno) -> Error {
+    failed(format_args!("{doing}pidfile '{}'{needs}", Clean(path.to_bytes())), why)
+}
+
+/// Opens and locks the file in its directory. None: it could be had, and was only looked at.
+#[inline(never)]
+fn take(
+    dir: &Dir,
+    name: Word,
+    path: Word,
+    purpose: Purpose,
+    is_shared: bool,
+) -> core::result::Result<Option<(OwnedFd, About)>, Fault> {
+    for _ in 0..PATIENCE {
+        let (file, made) = match open(dir, name, purpose) {
+            Ok(Some(found)) => found,
+            Ok(None) => continue,
+            Err(Errno::NOENT) if purpose == Purpose::Look => return Err(Fault::Missing),
+            Err(Errno::LOOP) => return Err(Fault::Is("is a symbolic link")),
+            Err(why) => return Err(Fault::Told(cannot("", path, "", why))),
+        };
+        let fail = |doing: &str, needs: &str, why: Errno| {
+            if made {
+                let _ = dir.unlink(name);
+            }
+            Err(Fault::Told(cannot(doing, path, needs, why)))
+        };
+        let about = match dir::about(file.as_fd()) {
+            Ok(about) => about,
+            Err(why) => return fail("", "", why),
+        };
+        if let Some(fault) = fault(&about).or(if is_shared { contents_fault(&file) } else { None }) {
+            return Err(Fault::Is(fault));
+        }
+        let locked = match purpose {
+            Purpose::Have => lock(file.as_fd(), Kind::Exclusive),
+            Purpose::Look => match lock::holder(file.as_fd()) {
+                Ok(Some(_)) => Err(Errno::AGAIN),
+                result => result.map(drop),
+            },
+        };
+        match locked {
+            Ok(()) if purpose == Purpose::Look => return Ok(None),
+            Ok(()) => {}
+            Err(Errno::AGAIN | Errno::ACCESS) => return Err(Fault::Told(lookup::running(path, file.as_fd(), &about))),
+            // An older kernel knows no lock that would outlive a fork.
+            Err(why @ Errno::INVAL) => return fail("cannot lock ", " (needs Linux 3.15)", why),
+            Err(why) => return fail("cannot lock ", "", why),
+        }
+        // Between open and lock the one who had it may have removed it.
+        if is_at(dir, name, &about) {
+            if about.mode != MODE {
+                let _ = dir::permit(file.as_fd(), MODE);
+            }
+            return Ok(Some((file, about)));
+        }
+    }
+    Err(Fault::Missing)
+}
 
 /// Opens the file, or makes it to have it. None: it has come or gone in between. Says whether it was made.
 fn open(dir: &Dir, name: &CStr, purpose: Purpose) -> sys::Result<Option<(OwnedFd, bool)>> {

@@ -26,7 +26,7 @@ pub struct Prepared {
 
 impl Prepared {
     /// Lays the program out.
-    pub fn new(program: Program) -> Self {
+    pub fn new(program: Box<Program>) -> Self {
         let has = |wanted: fn(&Step) -> bool| program.steps.iter().any(wanted);
         let late = [has(|step| matches!(step, Step::Sockets(_))), has(|step| matches!(step, Step::Watchdog))];
         let mut prepared = Self::with_slots(program, late.len(), 24);
@@ -43,8 +43,8 @@ impl Prepared {
     }
 
     /// The same, with room for so many variables of that size.
-    pub fn with_slots(program: Program, slots: usize, size: usize) -> Self {
-        let Program { steps, paths, argv, env } = program;
+    pub fn with_slots(program: Box<Program>, slots: usize, size: usize) -> Self {
+        let Program { steps, paths, argv, env } = *program;
         Self { steps, paths, argv: Words::new(argv, 0, 0), env: Words::new(env.0, slots, size), source: None }
     }
 

@@ -85,7 +85,7 @@ fn execute(words: Vec<Word>, deadline: Time) -> Result<core::result::Result<(), 
     let signals = Signals::open().map_err(|why| failed(format_args!("cannot listen to signals"), why))?;
     let command = words.first().copied().unwrap_or_default();
     let steps = vec![Step::Signals, Step::Session, Step::Descriptors, Step::Exec(command)];
-    let program = Program { steps, paths: vec![command], argv: words, env: Environ(entry::environment()) };
+    let program = Box::new(Program { steps, paths: vec![command], argv: words, env: Environ(entry::environment()) });
     let program = Prepared::new(program);
     let cannot = |why| failed(format_args!("cannot start a process"), why);
     let child = spawn(&program, &Wires::default()).map_err(cannot)?;

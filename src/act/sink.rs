@@ -20,7 +20,7 @@ use crate::sys::{self, Errno, access, clock, dir, fd};
 #[derive(Default)]
 pub struct Sink {
     /// To files.
-    logs: Option<Logs>,
+    logs: Option<Box<Logs>>,
     /// To a logger, the write end of whose pipe is the voice's; with files, through a writer.
     logger: Option<Box<Logger>>,
 }
@@ -36,7 +36,7 @@ pub fn open(output: Output) -> Result<(Sink, Voice)> {
         Output::Same => Place::Plain,
         Output::Files { dir, later, rules, writer } => {
             let (mut logs, records) = Logs::open(dir, later, rules)?;
-            sink.logger = writer.map(|program| logs.add_writer(program)).transpose().map_err(fail)?.map(Box::new);
+            sink.logger = writer.map(|program| logs.add_writer(program)).transpose().map_err(fail)?;
             sink.logs = Some(logs);
             Place::File(records)
         }
@@ -47,7 +47,7 @@ pub fn open(output: Output) -> Result<(Sink, Voice)> {
             if let Some((uid, gid)) = owner {
                 let _ = dir::give(write.as_fd(), uid, gid);
             }
-            sink.logger = Some(Box::new(Logger::new("logger", program, pipe, None)));
+            sink.logger = Some(Logger::new("logger", program, pipe, None));
             Place::Pipe(write)
         }
     };
@@ -82,18 +82,18 @@ impl Sink {
     /// Where the server's standard output and error go. None: as they are.
     pub fn server<'a>(&'a self, voice: &'a Voice) -> Option<BorrowedFd<'a>> {
         let piped = || if self.is_same() { None } else { Some(voice.fd()) };
-        self.logs.as_ref().map(Logs::output).or_else(piped)
+        self.logs.as_deref().map(Logs::output).or_else(piped)
     }
 
     /// The logdir, if there is one.
     pub fn dir(&self) -> Option<BorrowedFd<'_>> {
-        self.logs.as_ref().map(Logs::dir)
+        self.logs.as_deref().map(Logs::dir)
     }
 
     /// Where the server's file ends now.
     pub fn mark(&self) -> Mark {
         self.settle();
-        self.logs.as_ref().map_or((0, 0), Logs::mark)
+        self.logs.as_deref().map_or((0, 0), Logs::mark)
     }
 
     /// The server's file from there on, if there is one.
@@ -133,7 +133,7 @@ impl Sink {
     /// Goes on in the file of vsrun's own records that was begun, or in the old one.
     #[inline(never)]
     fn go_on(&self, doing: &str, result: sys::Result<Rotated>, walk: &Walk, voice: &mut Voice) {
-        let path = Clean(self.logs.as_ref().map_or(c"", Logs::path).to_bytes());
+        let path = Clean(self.logs.as_deref().map_or(c"", Logs::path).to_bytes());
         match result {
             Ok(Rotated::Here(None)) => {}
             Ok(Rotated::Here(Some(records))) => {
@@ -196,7 +196,7 @@ impl Sink {
     /// When something is to be done here.
     #[inline(never)]
     pub fn deadline(&self) -> Option<Time> {
-        let sweep = self.logs.as_ref().map(Logs::deadline);
+        let sweep = self.logs.as_deref().map(Logs::deadline);
         let again = self.logger.as_ref().and_then(|logger| logger.deadline());
         if sweep.is_none() || again.is_some_and(|again| sweep > Some(again)) { again } else { sweep }
     }

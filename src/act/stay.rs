@@ -78,7 +78,7 @@ impl Stayed {
     /// The server's life is over, or never began. On a stack of its own, which is none while the manager rests.
     #[inline(never)]
     fn end(self: Box<Self>, ending: Ending, error: Option<Error>) -> Result<u8> {
-        let Self { watch, claims } = *self;
+        let Self { watch, mut claims } = *self;
         if let Some(error) = &error {
             watch.voice.say_failure(error);
         }

@@ -1,24 +1,24 @@
 //! From what the caller wants and how the world is to what will be done: the steps in their order, and whether
 //! vsrun becomes the server or stays. The order of the steps is the security; launch.rs performs them blindly.
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 
-use super::account::{self, Identity};
+use super::account::Identity;
 use super::cgroup::Group;
 use super::endpoint::{self, Listen};
 use super::environ::{Environ, Source};
 use super::error::{Error, Result};
-use super::event::To;
 use super::facts::{Facts, Ids};
 use super::flags::Id;
 use super::notify::is_for_us;
 use super::options::{Options, SyslogUsage};
-use super::policy::{Handling, Policy, Restart, Role};
+use super::policy::Policy;
 use super::ready::{NOTIFY_SOCKET, Ready};
 use super::retention::Rules;
 use super::signal::Signal;
 use super::steps::{self, Program};
-use super::text::{Clean, shell_words};
+use super::text::shell_words;
 use super::time::Span;
 use super::traps::{Trap, Traps};
 use super::word::{Word, word};
@@ -27,7 +27,7 @@ use super::word::{Word, word};
 #[derive(Debug)]
 pub struct Plan {
     /// The server.
-    pub server: Program,
+    pub server: Box<Program>,
     /// The command as a shell would read it.
     pub command: Vec<u8>,
     /// The server's pidfile.
@@ -92,7 +92,7 @@ pub enum Output {
     /// Where they went before.
     Same,
     /// To the logger's standard input, a pipe that belongs to this user and group.
-    Logger(Program, Option<(u32, u32)>),
+    Logger(Box<Program>, Option<(u32, u32)>),
     /// To files.
     Files {
         /// The logdir.
@@ -102,7 +102,7 @@ pub enum Output {
         /// What is kept there.
         rules: Rules,
         /// What is between the server and its file. None: nothing.
-        writer: Option<Program>,
+        writer: Option<Box<Program>>,
     },
 }
 
@@ -112,7 +112,7 @@ pub struct Stay {
     /// The manager's own pidfile.
     pub pidfile: Option<Word>,
     /// Who is asked after an unexpected end.
-    pub handler: Option<Program>,
+    pub handler: Option<Box<Program>>,
     /// The service manager that vsrun itself reports to: the NOTIFY_SOCKET that it was given, and how often it wants to
     /// hear that vsrun works.
     pub notify: Option<(Vec<u8>, Option<Span>)>,
@@ -124,9 +124,9 @@ pub struct Stay {
 /// When the user is unknown or cannot be had, or a path cannot be made absolute.
 #[inline(never)]
 pub fn plan(options: &mut Options, facts: &Facts<'_>) -> Result<Plan> {
-    let identity = identity(options, facts)?;
+    let identity = user::identity(options, facts)?;
     let change = identity.as_ref().filter(|_| facts.euid == 0 && facts.ids == Ids::Free);
-    let change = change.filter(|identity| !is_same(identity, facts));
+    let change = change.filter(|identity| !user::is_same(identity, facts));
     let handler = match options.manager.and_then(|managed| managed.handler) {
         Some(path) => Some(handler(path, options, facts, identity.as_ref(), change)?),
         None => None,
@@ -145,7 +145,7 @@ pub fn plan(options: &mut Options, facts: &Facts<'_>) -> Result<Plan> {
         first: facts.env_entries.clone(),
         given: options.env.clone(),
     });
-    let policy = policy(options);
+    let policy = rules::policy(options);
     let ignores_hangup = ignores_hangup(options, facts);
     if ignores_hangup {
         options.on_signal.push((Signal::HUP, Trap::Ignore));
@@ -197,51 +197,12 @@ fn ignores_hangup(options: &Options, facts: &Facts<'_>) -> bool {
     facts.hangup_ignored && !options.background && options.on_signal.iter().all(|(given, _)| *given != Signal::HUP)
 }
 
-/// Who the server will be. None: who we are.
-#[inline(never)]
-fn identity(options: &Options, facts: &Facts<'_>) -> Result<Option<Identity>> {
-    let Some(login) = &options.user else { return Ok(None) };
-    let identity = account::resolve(login, facts.passwd, facts.group)?;
-    let other_group = login.group.is_some() && facts.egid != identity.gid;
-    if facts.euid != 0 && facts.euid == identity.uid && other_group {
-        return Err(Error::refused(format_args!("cannot become group {}: only root can", identity.gid)));
-    }
-    if facts.euid == 0 || facts.euid == identity.uid {
-        return match facts.ids {
-            Ids::Fixed if facts.euid != identity.uid => Err(Error::refused(format_args!(
-                "cannot become user {}: root has no capability for it here",
-                identity.uid
-            ))),
-            Ids::Free | Ids::Fixed => Ok(Some(identity)),
-        };
-    }
-    if options.has(Id::NoUserChecks) {
-        return Ok(None);
-    }
-    let (is, expected, name) = (facts.euid, identity.uid, Clean(&identity.name));
-    Err(Error::refused(format_args!(
-        "started using wrong user ID ({is}), expected {expected} (only root can become '{name}')"
-    )))
-}
-
-/// Whether there is nothing to change: then no privilege is needed, as in a user namespace without setgroups(2). Root
-/// needs no group that it does not have.
-fn is_same(identity: &Identity, facts: &Facts<'_>) -> bool {
-    let wanted = |group: &u32| *group == identity.gid || identity.groups.contains(group);
-    facts.euid == identity.uid
-        && facts.egid == identity.gid
-        && facts.groups.as_ref().is_some_and(|groups| {
-            let has = |group: &u32| *group == identity.gid || groups.contains(group);
-            groups.iter().all(wanted) && (identity.uid == 0 || identity.groups.iter().all(has))
-        })
-}
-
 /// The server's environment before all files, which has to be known before those of `--file-env` are read.
 ///
 /// # Errors
 /// If the user is unknown, or vsrun cannot become that user.
 pub fn base_environment(options: &Options, facts: &Facts<'_>) -> Result<Environ> {
-    Ok(steps::base(options, facts, identity(options, facts)?.as_ref()))
+    Ok(steps::base(options, facts, user::identity(options, facts)?.as_ref()))
 }
 
 fn handler(
@@ -250,7 +211,7 @@ fn handler(
     facts: &Facts<'_>,
     identity: Option<&Identity>,
     change: Option<&Identity>,
-) -> Result<Program> {
+) -> Result<Box<Program>> {
     let mut env = facts.env.of(identity);
     env.remove(&|name| name.starts_with(b"VSRUN_") || is_for_us(name));
     env.set(b"VSRUN_SERVER_COMMAND", &shortened(shell_words(options.command.iter().map(|word| word.to_bytes()))));
@@ -320,33 +281,7 @@ fn debug(options: &Options) -> Debug {
     }
 }
 
-#[inline(never)]
-fn policy(options: &Options) -> Policy {
-    let handler = match (options.manager, options.handler_timeout) {
-        (Some(managed), timeout) if managed.handler.is_some() => timeout.map_or(Handling::Patient, Handling::Within),
-        _ => Handling::Absent,
-    };
-    let default = if options.stays() && !options.has(Id::Init) { Restart::OnFailure } else { Restart::No };
-    let given = |span: Option<Span>| span.filter(|span| *span > Span::ZERO);
-    Policy {
-        role: match given(options.stop_timeout) {
-            _ if !options.has(Id::Init) => Role::Manager,
-            Some(_) => Role::Guard,
-            None => Role::Init,
-        },
-        whom: if options.has(Id::Group) { To::Group } else { To::Server },
-        linger: given(options.linger),
-        restart: options.restart.unwrap_or(default),
-        success: options.success_exit.unwrap_or_default(),
-        delay: options.restart_delay.unwrap_or((Span::millis(100), Span::secs(30))),
-        limit: options.restart_limit,
-        ready_timeout: options.ready_timeout,
-        watchdog: options.watchdog,
-        handler,
-        stop_signal: options.stop_signal.unwrap_or(Signal::TERM),
-        stop_timeout: given(Some(options.stop_timeout.unwrap_or(Span::secs(30)))),
-    }
-}
-
+mod rules;
 #[cfg(test)]
 mod tests;
+mod user;

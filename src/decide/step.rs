@@ -121,75 +121,96 @@ pub enum Rights {
 impl fmt::Display for Step {
     /// What the step does, to stand behind "cannot".
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (before, what, after) = self.words();
-        write!(f, "{before}{what}{after}")
-    }
-}
-
-/// What a step is done with.
-enum What {
-    Nothing,
-    Text(Word),
-    Number(i64),
-}
-
-impl fmt::Display for What {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Nothing => Ok(()),
-            Self::Text(text) => Clean(text.to_bytes()).fmt(f),
-            Self::Number(number) => number.fmt(f),
+        let words = self.words();
+        let (before, after) = words.split_once('*').unwrap_or((words, ""));
+        f.write_str(before)?;
+        match *self {
+            Self::Pidfile(text)
+            | Self::Number(text)
+            | Self::OomScore(text)
+            | Self::LogDir(text)
+            | Self::CallersDir(text, _)
+            | Self::ReplacedDir(text)
+            | Self::Root(text)
+            | Self::Dir(text)
+            | Self::Inside(text)
+            | Self::Exec(text)
+            | Self::Cgroup(text)
+            | Self::Covered(text)
+            | Self::Allow(Rule::Path(_, text), _)
+            | Self::Limit(ResourceLimit { text, .. })
+            | Self::Capabilities(Capabilities { list: text, .. }) => Clean(text.to_bytes()).fmt(f)?,
+            Self::Nice(number) | Self::Ready(number) => number.fmt(f)?,
+            Self::Sockets(number) | Self::Allow(Rule::Port(_, number), _) => number.fmt(f)?,
+            Self::Gid(number) | Self::Uid(number, _) | Self::Proof { uid: number, .. } => number.fmt(f)?,
+            Self::Signals
+            | Self::Ruleset(_)
+            | Self::Confine
+            | Self::Session
+            | Self::Terminal
+            | Self::Foreground
+            | Self::Group
+            | Self::Input
+            | Self::Output
+            | Self::Watchdog
+            | Self::BlockSignals
+            | Self::Keyring
+            | Self::Groups(_)
+            | Self::Rights(_)
+            | Self::NoNewPrivileges
+            | Self::Umask(_)
+            | Self::Descriptors
+            | Self::SealDescriptors
+            | Self::Write(_) => {}
         }
+        f.write_str(after)
     }
 }
 
 impl Step {
-    fn words(&self) -> (&'static str, What, &'static str) {
-        use What::{Nothing, Number, Text};
-        match *self {
-            Self::Cgroup(dir) => ("enter cgroup '", Text(dir), "'"),
-            Self::Signals => ("unblock the signals", Nothing, ""),
-            Self::Session => ("start a session", Nothing, ""),
-            Self::Terminal => ("leave the terminal", Nothing, ""),
-            Self::Pidfile(path) | Self::Number(path) => ("write pidfile '", Text(path), "'"),
-            Self::Foreground => ("take the terminal's foreground", Nothing, ""),
-            Self::Nice(value) => ("set the nice value to ", Number(value.into()), ""),
-            Self::OomScore(value) => ("set --oom-score-adj to ", Text(value), " in /proc/self/oom_score_adj"),
-            Self::Limit(limit) => ("set --limit ", Text(limit.text), ""),
-            Self::Input => ("redirect standard input", Nothing, ""),
-            Self::Output => ("redirect standard output and error", Nothing, ""),
-            Self::Sockets(count) => ("hand over the sockets: ", Number(count.into()), ""),
-            Self::Watchdog => ("be watched", Nothing, ""),
-            Self::LogDir(dir) | Self::CallersDir(dir, _) | Self::ReplacedDir(dir) => {
-                ("change directory to '", Text(dir), "'")
-            }
-            Self::BlockSignals => ("block the signals", Nothing, ""),
-            Self::Keyring => ("join a session keyring of its own", Nothing, ""),
-            Self::Group => ("lead a process group", Nothing, ""),
-            Self::Root(dir) => ("change root to '", Text(dir), "'"),
-            Self::Dir(dir) => ("change directory to '", Text(dir), "'"),
-            Self::Inside(dir) => ("prove that '", Text(dir), "' is inside of the root"),
-            Self::Groups(_) => ("set the supplementary groups", Nothing, ""),
-            Self::Gid(gid) => ("become group ", Number(gid.into()), ""),
-            Self::Uid(uid, _) => ("become user ", Number(uid.into()), ""),
-            Self::Rights(_) => ("give up the capabilities", Nothing, ""),
-            Self::Proof { uid, .. } => ("prove that it is user ", Number(uid.into()), " and nobody else"),
-            Self::Capabilities(caps) => ("keep just --caps ", Text(caps.list), ""),
-            Self::NoNewPrivileges => ("set --no-new-privs", Nothing, ""),
-            Self::Umask(_) => ("set the umask", Nothing, ""),
-            Self::Descriptors | Self::SealDescriptors => ("close the descriptors", Nothing, ""),
-            Self::Ready(number) => ("open descriptor ", Number(number.into()), " of --ready"),
-            Self::Ruleset(_) => ("make a rule set of Landlock", Nothing, ""),
-            Self::Allow(Rule::Path(Reach::Ro, path), _) => ("allow --ro '", Text(path), "'"),
-            Self::Allow(Rule::Path(Reach::Rox, path), _) => ("allow --rox '", Text(path), "'"),
-            Self::Allow(Rule::Path(Reach::Rw, path), _) => ("allow --rw '", Text(path), "'"),
-            Self::Allow(Rule::Path(Reach::Rwx, path), _) => ("allow --rwx '", Text(path), "'"),
-            Self::Allow(Rule::Port(BIND, port), _) => ("allow --bind-tcp ", Number(port.into()), ""),
-            Self::Allow(Rule::Port(_, port), _) => ("allow --connect-tcp ", Number(port.into()), ""),
-            Self::Covered(dir) => ("use the working directory '", Text(dir), "'"),
-            Self::Confine => ("confine the server with Landlock", Nothing, ""),
-            Self::Write(_) => ("write the log", Nothing, ""),
-            Self::Exec(command) => ("execute '", Text(command), "'"),
+    /// What it does, with an asterisk in the place of what it does it with.
+    fn words(&self) -> &'static str {
+        match self {
+            Self::Signals => "unblock the signals",
+            Self::Session => "start a session",
+            Self::Terminal => "leave the terminal",
+            Self::Pidfile(_) | Self::Number(_) => "write pidfile '*'",
+            Self::Foreground => "take the terminal's foreground",
+            Self::Nice(_) => "set the nice value to *",
+            Self::OomScore(_) => "set --oom-score-adj to * in /proc/self/oom_score_adj",
+            Self::Limit(_) => "set --limit *",
+            Self::Input => "redirect standard input",
+            Self::Output => "redirect standard output and error",
+            Self::Sockets(_) => "hand over the sockets: *",
+            Self::Watchdog => "be watched",
+            Self::LogDir(_) | Self::CallersDir(..) | Self::ReplacedDir(_) | Self::Dir(_) => "change directory to '*'",
+            Self::BlockSignals => "block the signals",
+            Self::Keyring => "join a session keyring of its own",
+            Self::Group => "lead a process group",
+            Self::Root(_) => "change root to '*'",
+            Self::Inside(_) => "prove that '*' is inside of the root",
+            Self::Groups(_) => "set the supplementary groups",
+            Self::Gid(_) => "become group *",
+            Self::Uid(..) => "become user *",
+            Self::Rights(_) => "give up the capabilities",
+            Self::Proof { .. } => "prove that it is user * and nobody else",
+            Self::Capabilities(_) => "keep just --caps *",
+            Self::NoNewPrivileges => "set --no-new-privs",
+            Self::Umask(_) => "set the umask",
+            Self::Descriptors | Self::SealDescriptors => "close the descriptors",
+            Self::Ready(_) => "open descriptor * of --ready",
+            Self::Cgroup(_) => "enter cgroup '*'",
+            Self::Ruleset(_) => "make a rule set of Landlock",
+            Self::Allow(Rule::Path(Reach::Ro, _), _) => "allow --ro '*'",
+            Self::Allow(Rule::Path(Reach::Rox, _), _) => "allow --rox '*'",
+            Self::Allow(Rule::Path(Reach::Rw, _), _) => "allow --rw '*'",
+            Self::Allow(Rule::Path(Reach::Rwx, _), _) => "allow --rwx '*'",
+            Self::Allow(Rule::Port(BIND, _), _) => "allow --bind-tcp *",
+            Self::Allow(Rule::Port(..), _) => "allow --connect-tcp *",
+            Self::Covered(_) => "use the working directory '*'",
+            Self::Confine => "confine the server with Landlock",
+            Self::Write(_) => "write the log",
+            Self::Exec(_) => "execute '*'",
         }
     }
 }

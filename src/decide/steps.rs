@@ -1,5 +1,6 @@
 //! The steps to a program, in their order. The order is the security.
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use super::account::Identity;
@@ -44,6 +45,24 @@ pub fn base(options: &Options, facts: &Facts<'_>, identity: Option<&Identity>) -
     env
 }
 
+/// The server's environment, as far as it is known before its start.
+#[inline(never)]
+fn environment(options: &Options, facts: &Facts<'_>, identity: Option<&Identity>) -> Environ {
+    let mut env = base(options, facts, identity);
+    for entries in [&facts.env_entries, &options.env] {
+        for entry in entries {
+            env.put(entry);
+        }
+    }
+    if let Some(span) = options.watchdog {
+        // The number follows in each life.
+        env.remove(&|name| name == b"WATCHDOG_PID");
+        env.set(b"WATCHDOG_USEC", format!("{}", span.0.saturating_mul(1000)).as_bytes());
+    }
+    facts.handed.tell(&options.listen, &mut env);
+    env
+}
+
 /// The server: all the way in, and down.
 ///
 /// # Errors
@@ -54,17 +73,8 @@ pub fn server(
     facts: &Facts<'_>,
     identity: Option<&Identity>,
     change: Option<&Identity>,
-) -> Result<Program> {
-    let mut env = base(options, facts, identity);
-    for entry in facts.env_entries.iter().chain(&options.env).copied() {
-        env.put(entry);
-    }
-    if let Some(span) = options.watchdog {
-        // The number follows in each life.
-        env.remove(&|name| name == b"WATCHDOG_PID");
-        env.set(b"WATCHDOG_USEC", format!("{}", span.0.saturating_mul(1000)).as_bytes());
-    }
-    facts.handed.tell(&options.listen, &mut env);
+) -> Result<Box<Program>> {
+    let env = environment(options, facts, identity);
     let mut argv = options.command.clone();
     if options.has(Id::Expand) {
         expand::expand(&mut argv, &env)?;
@@ -93,30 +103,40 @@ pub fn server(
     if sockets > 0 {
         steps.push(Step::Sockets(sockets));
     }
-    steps.extend(options.watchdog.map(|_| Step::Watchdog));
-    let (root, inside) = directories(options, facts)?;
-    let has_no_other = options.work_dir.is_none() && options.root.is_none();
-    steps.extend(options.logdir.filter(|_| has_no_other).map(|(dir, _)| Step::LogDir(dir)));
+    if options.watchdog.is_some() {
+        steps.push(Step::Watchdog);
+    }
+    if let (Some((dir, _)), None, None) = (options.logdir, options.work_dir, options.root) {
+        steps.push(Step::LogDir(dir));
+    }
     let is_late = closes_at_exec(options, change);
     if !is_late {
         close(&mut steps, Step::Descriptors, options);
     }
-    steps.extend_from_slice(&root);
+    let inside = directories(&mut steps, options, facts)?;
     privileges(&mut steps, identity, change, if options.caps.is_some() { Rights::Stay } else { Rights::Gone });
-    steps.extend(options.caps.map(Step::Capabilities));
+    if let Some(caps) = options.caps {
+        steps.push(Step::Capabilities(caps));
+    }
     let confined = options.confine.steps(facts.landlock, options.work_dir)?;
     if options.has(Id::NoNewPrivs) || !confined.is_empty() {
         steps.push(Step::NoNewPrivileges);
     }
-    steps.extend(options.umask.map(Step::Umask));
-    steps.extend_from_slice(&inside);
+    if let Some(mask) = options.umask {
+        steps.push(Step::Umask(mask));
+    }
+    match inside {
+        Some(dir @ Step::Dir(path)) if options.root.is_some() => steps.extend_from_slice(&[dir, Step::Inside(path)]),
+        Some(step) => steps.push(step),
+        None => {}
+    }
     if is_late {
         close(&mut steps, Step::SealDescriptors, options);
     }
     steps.extend(confined);
     finish(&mut steps, Step::Exec(command));
     let paths = search(command, env.get(b"PATH"));
-    Ok(Program { steps, paths, argv, env })
+    Ok(Box::new(Program { steps, paths, argv, env }))
 }
 
 /// Whether the descriptors end at the exec only, and not before the root and the user are changed.
@@ -140,44 +160,40 @@ fn close(steps: &mut Vec<Step>, how: Step, options: &Options) {
 
 /// Clean signals, and the right place among sessions and terminals.
 fn session(options: &Options, facts: &Facts<'_>) -> Vec<Step> {
-    match (options.stays(), options.background) {
-        // The one who takes the foreground must still have SIGTTOU blocked. Another user never gets the terminal.
-        (true, false) if options.has(Id::Stdin) && facts.terminal == Terminal::Ours && options.user.is_none() => {
-            vec![Step::Foreground, Step::Signals]
-        }
+    // Another user never gets the terminal.
+    let terminal = if options.has(Id::Stdin) && options.user.is_none() { facts.terminal } else { Terminal::Other };
+    let steps: &[Step] = match (options.stays(), options.background, terminal) {
+        // The one who takes the foreground must still have SIGTTOU blocked.
+        (true, false, Terminal::Ours) => &[Step::Foreground, Step::Signals],
         // As any other job in the background: it is stopped when it reads, and takes no key from the shell.
-        (true, false) if options.has(Id::Stdin) && facts.terminal == Terminal::Background && options.user.is_none() => {
-            vec![Step::Signals, Step::Group]
-        }
-        (true, _) => vec![Step::Signals, Step::Session],
+        (true, false, Terminal::Background) => &[Step::Signals, Step::Group],
+        (true, _, _) => &[Step::Signals, Step::Session],
+        (false, false, _) if options.user.is_some() => &[Step::Signals, Step::Terminal],
         // Detached, it is in the session of a leader that is gone: no terminal is left.
-        (false, true) => vec![Step::Signals],
-        (false, false) if options.user.is_some() => vec![Step::Signals, Step::Terminal],
-        (false, false) => vec![Step::Signals],
-    }
+        (false, _, _) => &[Step::Signals],
+    };
+    steps.to_vec()
 }
 
-/// Two parts: the way into the root, which may need root's rights; and the working directory, which is entered as the
-/// user, who must not be shown a directory that he may not search.
+/// Adds the way into the root, which may need root's rights. Answers the step into the working directory, which is
+/// entered as the user, who must not be shown a directory that he may not search.
 #[inline(never)]
-fn directories(options: &Options, facts: &Facts<'_>) -> Result<(Vec<Step>, Vec<Step>)> {
-    let (mut root, mut inside) = (Vec::new(), Vec::new());
+fn directories(steps: &mut Vec<Step>, options: &Options, facts: &Facts<'_>) -> Result<Option<Step>> {
     let moved = moves(options, facts);
+    let full = |dir| if moved { absolute(dir, facts) } else { Ok(dir) };
     if let Some(dir) = options.root {
-        root.push(Step::Root(if moved { absolute(dir, facts)? } else { dir }));
-        root.push(Step::Dir(c"/"));
+        steps.extend_from_slice(&[Step::Root(full(dir)?), Step::Dir(c"/")]);
     }
-    match (options.work_dir, options.root, options.logdir) {
-        (Some(dir), Some(_), _) => inside.extend([Step::Dir(dir), Step::Inside(dir)]),
-        (Some(dir), None, _) => inside.push(Step::Dir(if moved { absolute(dir, facts)? } else { dir })),
+    Ok(match (options.work_dir, options.root, options.logdir) {
+        (Some(dir), Some(_), _) => Some(Step::Dir(dir)),
+        (Some(dir), None, _) => Some(Step::Dir(full(dir)?)),
         (None, None, None) if moved => {
-            let dir = absolute(c".", facts)?;
-            root.push(Step::CallersDir(dir, facts.cwd_identity));
-            inside.push(Step::ReplacedDir(dir));
+            let dir = full(c".")?;
+            steps.push(Step::CallersDir(dir, facts.cwd_identity));
+            Some(Step::ReplacedDir(dir))
         }
-        (None, _, _) => {}
-    }
-    Ok((root, inside))
+        (None, _, _) => None,
+    })
 }
 
 /// Whether vsrun is in `/` when it starts the server: detached, or at a restart, so that it pins no mount. Where the
@@ -201,11 +217,14 @@ fn privileges(steps: &mut Vec<Step>, identity: Option<&Identity>, change: Option
     if let Some(Identity { uid, gid, groups, .. }) = change {
         // Twice: as root, where no quota can be used up, so that root's keys are gone; and as the user, whose keyring
         // it then is.
-        steps.extend([Step::BlockSignals, Step::Keyring]);
-        steps.push(Step::Groups(groups.clone().leak()));
-        steps.push(Step::Gid(*gid));
-        steps.push(Step::Uid(*uid, rights));
-        steps.push(Step::Keyring);
+        steps.extend_from_slice(&[
+            Step::BlockSignals,
+            Step::Keyring,
+            Step::Groups(groups.clone().leak()),
+            Step::Gid(*gid),
+            Step::Uid(*uid, rights),
+            Step::Keyring,
+        ]);
     }
     // Root's are its own.
     if identity.is_some_and(|identity| identity.uid != 0) && (change.is_some() || rights != Rights::Stay) {
@@ -228,20 +247,20 @@ pub fn beside(
     identity: Option<&Identity>,
     change: Option<&Identity>,
     rights: Rights,
-) -> Program {
+) -> Box<Program> {
     let mut steps = vec![Step::Signals, Step::Session, Step::Input, Step::Output, Step::Descriptors, Step::Dir(c"/")];
     privileges(&mut steps, identity, change, rights);
     finish(&mut steps, Step::Exec(command));
-    Program { steps, paths, argv, env }
+    Box::new(Program { steps, paths, argv, env })
 }
 
 /// vsrun's own writer, beside the server and with the same signals blocked as vsrun.
-pub fn writer(rules: Rules, change: Option<&Identity>) -> Program {
+pub fn writer(rules: Rules, change: Option<&Identity>) -> Box<Program> {
     let mut steps = vec![Step::Session, Step::Input, Step::Output, Step::Dir(c"/")];
     // It executes nothing, so it stays a process that cannot be traced.
     privileges(&mut steps, change, change, Rights::Gone);
     steps.push(Step::Write(rules));
-    Program { steps, paths: Vec::new(), argv: Vec::new(), env: Environ::default() }
+    Box::new(Program { steps, paths: Vec::new(), argv: Vec::new(), env: Environ::default() })
 }
 
 /// Where a command may be: itself, when it has a slash, otherwise in each directory of PATH, where an empty one
@@ -250,12 +269,12 @@ pub fn search(command: Word, path: Option<&[u8]>) -> Vec<Word> {
     if command.is_empty() || command.to_bytes().contains(&b'/') {
         return vec![command];
     }
-    let dirs = parts(path.unwrap_or(PATH), b':');
-    dirs.map(|dir| match dir {
-        b"" => word([b"./", command.to_bytes()].concat()),
-        dir => word([dir, b"/", command.to_bytes()].concat()),
-    })
-    .collect()
+    let mut paths = Vec::new();
+    for dir in parts(path.unwrap_or(PATH), b':') {
+        let dir = if dir.is_empty() { b"." } else { dir };
+        paths.push(word([dir, b"/", command.to_bytes()].concat()));
+    }
+    paths
 }
 
 /// What is left to a process beside the server: one harmless capability that the server does not have.

@@ -12,6 +12,10 @@ use rustix::pipe::{PipeFlags, pipe_with};
 
 use super::{Errno, Result, check, check_long, verified};
 
+mod readiness;
+
+pub use readiness::{await_writable, has_news, is_readable, is_writable};
+
 const STANDARD: [RawFd; 3] = [0, 1, 2];
 
 /// The first number above them.
@@ -214,41 +218,6 @@ pub(super) fn each(act: &dyn Fn(RawFd)) -> Result<()> {
 pub(super) fn borrow(number: RawFd) -> BorrowedFd<'static> {
     // SAFETY: for a question to the kernel about a number; a closed one is answered with EBADF.
     unsafe { BorrowedFd::borrow_raw(number.max(0)) }
-}
-
-/// Whether a read would find something now, other than the end.
-pub fn is_readable(fd: BorrowedFd<'_>) -> bool {
-    ready(fd, PollFlags::IN).contains(PollFlags::IN)
-}
-
-/// Whether a read would not wait: something is there, or the other end is gone.
-pub fn has_news(fd: BorrowedFd<'_>) -> bool {
-    !ready(fd, PollFlags::IN).is_empty()
-}
-
-/// Whether a write would not wait, and somebody could read it.
-pub fn is_writable(fd: BorrowedFd<'_>) -> bool {
-    ready(fd, PollFlags::OUT) == PollFlags::OUT
-}
-
-/// Waits until a write would not block or the connection has failed, for so many milliseconds at most. Returns false if
-/// the time has passed.
-pub fn await_writable(fd: BorrowedFd<'_>, millis: u64) -> bool {
-    let mut fds = [PollFd::from_borrowed_fd(fd, PollFlags::OUT)];
-    loop {
-        match poll(&mut fds, Some(&super::clock::timespec(millis))) {
-            Err(Errno::INTR) => {}
-            result => return result.is_ok_and(|count| count > 0),
-        }
-    }
-}
-
-/// What poll(2) can tell without waiting.
-fn ready(fd: BorrowedFd<'_>, event: PollFlags) -> PollFlags {
-    let mut fds = [PollFd::from_borrowed_fd(fd, event)];
-    let _ = poll(&mut fds, Some(&Timespec { tv_sec: 0, tv_nsec: 0 }));
-    let [fd] = fds;
-    fd.revents()
 }
 
 /// Writes a line if that can be done without waiting, and loses it otherwise.

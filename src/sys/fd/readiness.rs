@@ -1,0 +1,42 @@
+//! Whether a read or a write of a descriptor would wait.
+
+use std::os::fd::BorrowedFd;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+use crate::sys::Errno;
+
+/// Whether a read would find something now, other than the end.
+pub fn is_readable(fd: BorrowedFd<'_>) -> bool {
+    ready(fd, PollFlags::IN).contains(PollFlags::IN)
+}
+
+/// Whether a read would not wait: something is there, or the other end is gone.
+pub fn has_news(fd: BorrowedFd<'_>) -> bool {
+    !ready(fd, PollFlags::IN).is_empty()
+}
+
+/// Whether a write would not wait, and somebody could read it.
+pub fn is_writable(fd: BorrowedFd<'_>) -> bool {
+    ready(fd, PollFlags::OUT) == PollFlags::OUT
+}
+
+/// Waits until a write would not block or the connection has failed, for so many milliseconds at most. Returns false if
+/// the time has passed.
+pub fn await_writable(fd: BorrowedFd<'_>, millis: u64) -> bool {
+    let mut fds = [PollFd::from_borrowed_fd(fd, PollFlags::OUT)];
+    loop {
+        match poll(&mut fds, Some(&crate::sys::clock::timespec(millis))) {
+            Err(Errno::INTR) => {}
+            result => return result.is_ok_and(|count| count > 0),
+        }
+    }
+}
+
+/// What poll(2) can tell without waiting.
+fn ready(fd: BorrowedFd<'_>, event: PollFlags) -> PollFlags {
+    let mut fds = [PollFd::from_borrowed_fd(fd, event)];
+    let _ = poll(&mut fds, Some(&Timespec { tv_sec: 0, tv_nsec: 0 }));
+    let [fd] = fds;
+    fd.revents()
+}
