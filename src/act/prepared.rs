@@ -43,6 +43,7 @@ impl Prepared {
     }
 
     /// The same, with room for so many variables of that size.
+    #[allow(clippy::boxed_local, reason = "one word is passed in place of twelve")]
     pub fn with_slots(program: Box<Program>, slots: usize, size: usize) -> Self {
         let Program { steps, paths, argv, env } = *program;
         Self { steps, paths, argv: Words::new(argv, 0, 0), env: Words::new(env.0, slots, size), source: None }
