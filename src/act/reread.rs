@@ -10,7 +10,7 @@ use crate::decide::signal::Signal;
 use crate::decide::text::Clean;
 use crate::sys::process::{self, Forked, Target};
 use crate::sys::shared::Shared;
-use crate::sys::{self, Errno, wait};
+use crate::sys::{self, Errno, identity, wait};
 
 /// How many times 1 ms the child may take.
 const LOOKS: usize = 1000;
@@ -40,6 +40,13 @@ fn read(watch: &Watch, source: &Source) -> sys::Result<Result<Shared, Shared>> {
     let child = match process::fork()? {
         Forked::Parent(child) => child,
         Forked::Child => {
+            // The manager itself is in `/` by now.
+            if source.dir.is_some_and(|dir| identity::change_dir(dir).is_err()) {
+                shared.write_text(
+                    b"cannot read the files of the environment again: the caller's directory cannot be entered",
+                );
+                process::leave(exit::SETUP)
+            }
             let words = env_files::read_all(&source.sources, &source.base).map(|new| source.renew(env.fixed(), &new));
             let status = match words {
                 Ok(words) if shared.write_words(&words.0, env.spare()).is_ok() => exit::OK,

@@ -70,6 +70,8 @@ pub struct Sources {
 pub struct Source {
     /// The files.
     pub sources: Sources,
+    /// The caller's directory, which relative paths begin in. The manager has left it by then.
+    pub dir: Option<Word>,
     /// What there was before it: inherited, and the user's.
     pub base: Environ,
     /// What its files said at the start.
@@ -144,6 +146,7 @@ mod tests {
     #[test]
     fn files_that_have_changed_change_only_what_is_theirs() {
         let source = Source {
+            dir: None,
             sources: Sources { dir: Some(c"d"), ..Sources::default() },
             base: Environ(vec![c"HOME=/h", c"A=base", c"B=base", c"WATCHDOG_PID=1"]),
             first: vec![c"A=1", c"N=1", c"E=file", c"S=same", c"L=1", c"HOME"],

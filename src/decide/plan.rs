@@ -20,7 +20,7 @@ use super::steps::{self, Program};
 use super::text::{Clean, shell_words};
 use super::time::Span;
 use super::traps::{Trap, Traps};
-use super::word::Word;
+use super::word::{Word, word};
 
 /// All that will be done.
 #[derive(Debug)]
@@ -132,6 +132,7 @@ pub fn plan(options: &mut Options, facts: &Facts<'_>) -> Result<Plan> {
     let command = shell_words(options.command.iter().map(|word| word.to_bytes()));
     let server = steps::server(options, facts, identity.as_ref(), change)?;
     let env_source = options.env_sources().map(|sources| Source {
+        dir: facts.cwd.clone().map(word),
         sources,
         base: steps::base(options, facts, identity.as_ref()),
         first: facts.env_entries.clone(),
