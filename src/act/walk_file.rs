@@ -10,7 +10,7 @@ use crate::sys::{self, Errno, contents, dir, walk};
 /// Opens a file to read it, never waiting for the other end of a FIFO.
 ///
 /// # Errors
-/// Those of the system calls; EPERM where root may not use it; EINVAL for the path of a directory.
+/// Those of the system calls; EPERM where root may not use it; EINVAL for what is no regular file.
 pub fn open(walk: &mut Walk, path: &CStr) -> sys::Result<OwnedFd> {
     if walk.checked { open_at(walk, path.to_bytes()) } else { dir::peek(path) }
 }
@@ -37,7 +37,11 @@ fn open_at(walk: &mut Walk, path: &[u8]) -> sys::Result<OwnedFd> {
         // Only a link can be read as one.
         Err(Errno::INVAL | Errno::NOENT) => {
             let file = walk::read(walk.at.as_ref(), name, false)?;
-            walk.pass(name, &dir::about(file.as_fd())?)?;
+            let about = dir::about(file.as_fd())?;
+            if !about.regular {
+                return Err(Errno::INVAL);
+            }
+            walk.pass(name, &about)?;
             return Ok(file);
         }
         result => result?,
