@@ -18,7 +18,7 @@ const FLAGS_LIMIT: usize = 500;
 const FUNCTION_LIMIT: usize = 69;
 /// Functions that may be longer: file, name, their own limit, and why.
 const LONG_FUNCTIONS: &[(&str, &str, usize, &str)] = &[
-    ("decide/cli/take.rs", "take", 95, "one match with an arm for each option, in the order of the table"),
+    ("decide/cli/apply_flag.rs", "apply_flag", 95, "one match with an arm for each option, in the order of the table"),
     ("decide/manager.rs", "advance", 140, "one match over every pair of state and event, a line or two for each"),
 ];
 

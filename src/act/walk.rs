@@ -32,7 +32,7 @@ pub struct Walk {
     pub(super) at: Option<OwnedFd>,
     /// About the directory that it has led to.
     pub about: About,
-    pub(super) refusal: Option<Refusal>,
+    pub refusal: Option<Refusal>,
 }
 
 /// What is made on the way.

@@ -17,8 +17,8 @@ use super::text::Clean;
 use super::values::text;
 use super::word::Word;
 use super::words::{Unread, Words};
+use apply_flag::apply_flag;
 use table::Row;
-use take::take;
 
 /// What the caller wants.
 #[derive(Debug)]
@@ -126,12 +126,12 @@ fn read(options: &mut Options, parser: &mut lexopt::Parser) -> Result<Option<Fou
         }
         let [value, second] = &values;
         let malformed = if row.id == Id::Logdir { second } else { value };
-        if !take(options, &row, value, second) {
-            let wrong = match options.confine.wrong {
+        if !apply_flag(options, &row, value, second) {
+            let problem = match options.confine.wrong {
                 "" => hints::value(&row, malformed),
-                wrong => [b"'", &malformed[..], b"' ", wrong.as_bytes()].concat(),
+                problem => [b"'", &malformed[..], b"' ", problem.as_bytes()].concat(),
             };
-            return Err(row.wrong(&wrong));
+            return Err(row.wrong(&problem));
         }
         if let Some(request) = request(row.id, value) {
             return Ok(Some(request));
@@ -178,8 +178,8 @@ fn wrong(error: lexopt::Error) -> Error {
     Error::usage(format_args!("{what} {} (see vsrun --help)", Clean(option.as_bytes())))
 }
 
+mod apply_flag;
 pub mod table;
-mod take;
 
 #[cfg(test)]
 mod tests;

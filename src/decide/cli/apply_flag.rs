@@ -24,7 +24,7 @@ use crate::decide::word::Word;
 
 /// Takes the values of one option. False: the one that can be malformed is. The arms are in the order of the table.
 #[inline(never)]
-pub fn take(options: &mut Options, row: &Row, value: &[u8], second: &[u8]) -> bool {
+pub fn apply_flag(options: &mut Options, row: &Row, value: &[u8], second: &[u8]) -> bool {
     if let Some(slot) = word_of(options, row.id) {
         *slot = Some(text(value));
         return true;
