@@ -5,15 +5,15 @@
 
 use core::ffi::{c_char, c_int};
 
-use vsrun::act::stay::Stayed;
-use vsrun::act::{check, control, facts, machine, probe, run, say, service_file};
-use vsrun::decide::cli::{self, Request, table};
+use vsrun::act::setup::PreparedSupervisor;
+use vsrun::act::{check, control, system, machine, probe, run, log, service_file};
+use vsrun::decide::parse::{self, Request, lookup};
 use vsrun::decide::error::{Error, Result};
 use vsrun::decide::flags::Id;
 use vsrun::decide::options::Options;
 use vsrun::decide::policy::AtExit;
-use vsrun::decide::word::Word;
-use vsrun::decide::words::Words;
+use vsrun::decide::cstr::StaticCStr;
+use vsrun::decide::args_file::Args;
 use vsrun::sys::{entry, fd, heap};
 
 #[global_allocator]
@@ -31,8 +31,8 @@ pub unsafe extern "C" fn main(argc: c_int, argv: *const *const c_char) -> c_int 
     let words = unsafe { entry::arguments(argc, argv) };
     let mut at_exit = None;
     // One who stays does so from here: the stack that the start took can be given back.
-    let status = say::outcome(match start(words, &mut at_exit) {
-        Ok(Started::Stays(stayed)) => stayed.live(&mut at_exit),
+    let status = log::exit_status(match start(words, &mut at_exit) {
+        Ok(Started::Supervise(stayed)) => stayed.run(&mut at_exit),
         Ok(Started::Done(status)) => Ok(status),
         Err(error) => Err(error),
     });
@@ -47,30 +47,30 @@ enum Started {
     /// Nothing: with this exit status.
     Done(u8),
     /// To start the server and stay with it.
-    Stays(Box<Stayed>),
+    Supervise(Box<PreparedSupervisor>),
 }
 
 #[inline(never)]
-fn start(words: Vec<Word>, at_exit: &mut Option<AtExit>) -> Result<Started> {
+fn start(words: Vec<StaticCStr>, at_exit: &mut Option<AtExit>) -> Result<Started> {
     if entry::is_secure_mode() {
-        return Err(Error::refused(format_args!("refusing to run set-user-id or with file capabilities")));
+        return Err(Error::setup(format_args!("refusing to run set-user-id or with file capabilities")));
     }
-    fd::whole().map_err(|why| say::failed(format_args!("cannot open standard descriptors"), why))?;
-    let mut words = Words::new(words);
+    fd::ensure_stdio_open().map_err(|why| log::os_error(format_args!("cannot open standard descriptors"), why))?;
+    let mut words = Args::new(words);
     loop {
         let mut options = Options::none();
-        let status = match cli::parse(&words, &mut options, at_exit)? {
-            Request::Unread(unread) => {
-                words = facts::read_words(unread)?;
+        let status = match parse::parse(&words, &mut options, at_exit)? {
+            Request::ArgsFile(unread) => {
+                words = system::read_args_file(unread)?;
                 continue;
             }
-            Request::Help => say::out(&table::help()),
-            Request::Completion => say::out(&table::completion()),
-            Request::Version => say::out(VERSION.as_bytes()),
+            Request::Help => log::print(&lookup::help()),
+            Request::Completion => log::print(&lookup::completion()),
+            Request::Version => log::print(VERSION.as_bytes()),
             Request::Control(control) => control::control(&service_file::resolve(control)?),
             Request::Probe(request) => probe::probe(&request),
             Request::Run if options.has(Id::Check) => check::check(&mut options),
-            Request::Run => return run::run(&mut options).map(Started::Stays),
+            Request::Run => return run::run(&mut options).map(Started::Supervise),
         };
         return status.map(Started::Done);
     }

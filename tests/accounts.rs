@@ -7,14 +7,14 @@
 
 mod kit;
 
-use kit::{Ended, Mount, Mounts, Place, Report, needs, sys, words};
+use kit::{Ended, Mount, Mounts, Sandbox, Report, needs, sys, words};
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::PathBuf;
 
 /// A namespace with an `/etc` of the test's own, and the paths of its passwd and group from outside.
-fn own_etc(place: &Place) -> (Mounts, PathBuf, PathBuf) {
+fn own_etc(place: &Sandbox) -> (Mounts, PathBuf, PathBuf) {
     let mounts = Mounts::new(place, &[Mount::Memory("/etc".into(), "size=256m,mode=755")]);
     let path = |name: &str| mounts.path(&PathBuf::from("/etc").join(name));
     let (passwd, group) = (path("passwd"), path("group"));
@@ -22,7 +22,7 @@ fn own_etc(place: &Place) -> (Mounts, PathBuf, PathBuf) {
 }
 
 /// How a start with these options ends, and whether the server ran.
-fn start(place: &Place, mounts: &Mounts, options: Vec<OsString>) -> (Ended, Option<Report>) {
+fn start(place: &Sandbox, mounts: &Mounts, options: Vec<OsString>) -> (Ended, Option<Report>) {
     let report = place.out("report");
     let _ = fs::remove_file(&report);
     let line = [options, words!["--", place.probe(), "report", &report]].concat();
@@ -32,7 +32,7 @@ fn start(place: &Place, mounts: &Mounts, options: Vec<OsString>) -> (Ended, Opti
 }
 
 #[track_caller]
-fn assert_refused(place: &Place, mounts: &Mounts, user: &str, parts: &[&str]) {
+fn assert_refused(place: &Sandbox, mounts: &Mounts, user: &str, parts: &[&str]) {
     let (ended, found) = start(place, mounts, words!["-u", user]);
     ended.failed(125, parts);
     assert!(!ended.err[0].contains(char::is_control), "{ended:?}");
@@ -40,7 +40,7 @@ fn assert_refused(place: &Place, mounts: &Mounts, user: &str, parts: &[&str]) {
 }
 
 #[track_caller]
-fn assert_becomes(place: &Place, mounts: &Mounts, user: &str, ids: (u32, u32), groups: &[u32]) {
+fn assert_becomes(place: &Sandbox, mounts: &Mounts, user: &str, ids: (u32, u32), groups: &[u32]) {
     let (ended, found) = start(place, mounts, words!["-u", user]);
     ended.exited(0);
     let (found, (uid, gid)) = (found.unwrap(), ids);
@@ -52,7 +52,7 @@ fn assert_becomes(place: &Place, mounts: &Mounts, user: &str, ids: (u32, u32), g
 #[test]
 fn an_id_that_means_no_change_is_wrong_usage() {
     needs!(kit::root());
-    let place = Place::new();
+    let place = Sandbox::new();
     for user in ["4294967295", "-1", "0:4294967295", "5:-1", "4294967296", "18446744073709551616", "1:", ":0"] {
         for way in kit::ways() {
             let line = words![format!("--user={user}"), "--", place.probe(), "append", place.out("ran"), "x"];
@@ -65,7 +65,7 @@ fn an_id_that_means_no_change_is_wrong_usage() {
 #[test]
 fn a_name_that_begins_with_a_digit_is_wrong_usage() {
     needs!(kit::root());
-    let place = Place::new();
+    let place = Sandbox::new();
     let (mounts, passwd, group) = own_etc(&place);
     fs::write(passwd, "0day:x:0:0::/:\n0x0:x:0:0::/:\n1e3:x:0:0::/:\nweb:x:5:6::/:\n").unwrap();
     fs::write(group, "0day:x:0:\n").unwrap();
@@ -79,7 +79,7 @@ fn a_name_that_begins_with_a_digit_is_wrong_usage() {
 #[test]
 fn a_number_gets_nothing_that_is_written_for_a_name() {
     needs!(kit::root());
-    let place = Place::new();
+    let place = Sandbox::new();
     let (mounts, passwd, group) = own_etc(&place);
     fs::write(passwd, "1000:x:0:0::/root:/bin/sh\n4294967294:x:0:0::/:\n").unwrap();
     fs::write(group, "root:x:0:1000,01000\ndisk:x:6:web,1000\n1000:x:0:\n7:x:0:\n").unwrap();
@@ -93,7 +93,7 @@ fn a_number_gets_nothing_that_is_written_for_a_name() {
 #[test]
 fn entries_that_name_the_id_of_no_change_are_refused() {
     needs!(kit::root());
-    let place = Place::new();
+    let place = Sandbox::new();
     let (mounts, passwd, group) = own_etc(&place);
     fs::write(passwd, "u:x:4294967295:5::/:\ng:x:5:4294967295::/:\nneg:x:-1:-1::/:\nnil:x:::::\nok:x:7:7::/:").unwrap();
     fs::write(group, "all:x:4294967295:ok\nneg:x:-1:ok\nnil:x::ok\nlast:x:8:ok").unwrap();
@@ -108,7 +108,7 @@ fn entries_that_name_the_id_of_no_change_are_refused() {
 #[test]
 fn lines_of_every_kind_before_the_entry_change_nothing() {
     needs!(kit::root());
-    let place = Place::new();
+    let place = Sandbox::new();
     let (mounts, passwd, group) = own_etc(&place);
     let long = vec![b'x'; 1 << 20];
     let strange: [&[u8]; 14] = [
@@ -141,7 +141,7 @@ fn lines_of_every_kind_before_the_entry_change_nothing() {
 #[test]
 fn as_many_groups_as_the_kernel_takes_and_not_one_less() {
     needs!(kit::root());
-    let place = Place::new();
+    let place = Sandbox::new();
     let (mounts, passwd, group) = own_etc(&place);
     fs::write(passwd, "many:x:33:1::/:\n").unwrap();
     // NGROUPS_MAX; the gid is one of them.
@@ -170,7 +170,7 @@ fn what_is_no_file_is_refused_and_not_waited_for() {
         (|path| symlink(path.file_name().unwrap(), path).unwrap(), "ymbolic link"),
     ];
     for (make, says) in kinds {
-        let place = Place::new();
+        let place = Sandbox::new();
         let (mounts, passwd, group) = own_etc(&place);
         make(&passwd);
         for user in ["web", "5", "5:web"] {
@@ -196,7 +196,7 @@ fn what_is_no_file_is_refused_and_not_waited_for() {
 #[test]
 fn a_fifo_that_somebody_writes_to_is_refused_too() {
     needs!(kit::root());
-    let place = Place::new();
+    let place = Sandbox::new();
     let (mounts, passwd, _) = own_etc(&place);
     sys::make_fifo(passwd.as_os_str()).unwrap();
     let _writer = File::options().read(true).write(true).open(&passwd).unwrap();
@@ -207,7 +207,7 @@ fn a_fifo_that_somebody_writes_to_is_refused_too() {
 #[test]
 fn a_file_without_end_is_refused() {
     needs!(kit::root());
-    let place = Place::new();
+    let place = Sandbox::new();
     let (mounts, passwd, _) = own_etc(&place);
     let file = File::create(&passwd).unwrap();
     file.set_len(1 << 40).unwrap();
@@ -217,7 +217,7 @@ fn a_file_without_end_is_refused() {
 
 #[test]
 fn a_file_that_cannot_be_read_is_refused() {
-    let place = Place::plain();
+    let place = Sandbox::plain();
     needs!(kit::root());
     let (mounts, passwd, group) = own_etc(&place);
     fs::write(&passwd, format!("web:x:{}:{}::/:\n", place.user(), place.user())).unwrap();
@@ -232,7 +232,7 @@ fn a_file_that_cannot_be_read_is_refused() {
 #[test]
 fn what_stands_in_the_jail_changes_nothing() {
     needs!(kit::root(), kit::tool("strace"));
-    let place = Place::new();
+    let place = Sandbox::new();
     let (mounts, passwd, group) = own_etc(&place);
     fs::write(passwd, "web:x:33:44::/w:/s\n").unwrap();
     fs::write(group, "log:x:55:web\n").unwrap();
@@ -281,7 +281,7 @@ fn what_stands_in_the_jail_changes_nothing() {
 #[test]
 fn words_of_the_file_reach_messages_and_environment_harmlessly() {
     needs!(kit::root());
-    let place = Place::new();
+    let place = Sandbox::new();
     let (mounts, passwd, group) = own_etc(&place);
     fs::write(passwd, b"\x1b[31m\x07:x:9:4294967295::/:\nb\x07d:x:10:11::/\x1b[0m:/s=\x01\nPATH=x:x:12:13::/:\n")
         .unwrap();

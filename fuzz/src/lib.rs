@@ -10,27 +10,27 @@ mod arena;
 
 pub use arena::within;
 use vsrun::decide::account::{self, Identity, Login, Name};
-use vsrun::decide::cli::{self, Request};
-use vsrun::decide::endpoint::{self, Handed, Listener, Traffic};
-use vsrun::decide::environ::{self, Environ};
+use vsrun::decide::parse::{self, Request};
+use vsrun::decide::socket_address::{self, InheritedSockets, Listener, Transport};
+use vsrun::decide::env::{self, Env};
 use vsrun::decide::error::Error;
 use vsrun::decide::exit::Success;
-use vsrun::decide::facts::Facts;
-use vsrun::decide::holder;
-use vsrun::decide::image::{self, Because, Cause, Image, Machine};
+use vsrun::decide::host::Host;
+use vsrun::decide::net_table;
+use vsrun::decide::executable::{self, CauseDisplay, Cause, Executable, Machine};
 use vsrun::decide::options::Options;
-use vsrun::decide::plan::plan;
+use vsrun::decide::planner::plan;
 use vsrun::decide::policy::Limit;
-use vsrun::decide::ready::Ready;
-use vsrun::decide::retention;
+use vsrun::decide::readiness::Ready;
+use vsrun::decide::log_name;
 use vsrun::decide::signal::Signal;
 use vsrun::decide::step::Step;
-use vsrun::decide::steps::Program;
-use vsrun::decide::text::{Clean, Text, shell_words};
-use vsrun::decide::time::{Span, Stamp, number};
-use vsrun::decide::word::word;
-use vsrun::decide::words::Words;
-use vsrun::decide::{attributes, notify, traps, values};
+use vsrun::decide::program::Program;
+use vsrun::decide::text::{Escaped, ArrayText, shell_words};
+use vsrun::decide::time::{Span, Timestamp, number};
+use vsrun::decide::cstr::leak_cstr;
+use vsrun::decide::args_file::Args;
+use vsrun::decide::{limits, notify, signal_action, value};
 
 /// A login, the bytes of passwd and those of group, with a byte 0xff between them.
 pub fn accounts(data: &[u8]) {
@@ -133,11 +133,11 @@ fn id(text: &[u8]) -> Option<u32> {
 pub fn command_line(data: &[u8]) {
     let end = data.windows(2).position(|window| window == [0, 0]).unwrap_or(data.len());
     let file = data.get(end + 2..).unwrap_or_default();
-    let argv = data[..end].split(|byte| *byte == 0).map(|text| word(text.to_vec()));
-    let words = Words::new([c"vsrun"].into_iter().chain(argv).collect());
+    let argv = data[..end].split(|byte| *byte == 0).map(|text| leak_cstr(text.to_vec()));
+    let words = Args::new([c"vsrun"].into_iter().chain(argv).collect());
     match parse(&words) {
         Err(error) => refused(&error, &[2]),
-        Ok((Request::Unread(unread), _)) => match unread.read(file) {
+        Ok((Request::ArgsFile(unread), _)) => match unread.insert_lines(file) {
             Err(error) => refused(&error, &[2]),
             Ok(words) => as_if_they_stood_there(&words),
         },
@@ -145,23 +145,23 @@ pub fn command_line(data: &[u8]) {
     }
 }
 
-fn parse(words: &Words) -> Result<(Request, Options), Error> {
+fn parse(words: &Args) -> Result<(Request, Options), Error> {
     let mut options = Options::default();
-    cli::parse(words, &mut options, &mut None).map(|request| (request, options))
+    parse::parse(words, &mut options, &mut None).map(|request| (request, options))
 }
 
 /// The words of a file mean what they would mean on the command line itself.
-fn as_if_they_stood_there(words: &Words) {
+fn as_if_they_stood_there(words: &Args) {
     let argv = [c"vsrun"].into_iter().chain(words.list.iter().copied()).collect();
-    match (parse(words), parse(&Words::new(argv))) {
-        (Err(within), Ok((Request::Unread(_), _))) => refused(&within, &[2]),
+    match (parse(words), parse(&Args::new(argv))) {
+        (Err(within), Ok((Request::ArgsFile(_), _))) => refused(&within, &[2]),
         (Err(within), Err(without)) => {
             refused(&within, &[2]);
             assert!(within.text.ends_with(&without.text), "{} {}", within.text, without.text);
         }
         (Ok(within), Ok(without)) => {
             assert_eq!(format!("{within:?}"), format!("{without:?}"));
-            assert!(!matches!(within.0, Request::Unread(_)), "a file in a file");
+            assert!(!matches!(within.0, Request::ArgsFile(_)), "a file in a file");
             wanted(within);
         }
         (within, without) => panic!("{within:?} but {without:?}"),
@@ -172,11 +172,11 @@ fn as_if_they_stood_there(words: &Words) {
 fn wanted((request, mut options): (Request, Options)) {
     let Request::Run = request else { return };
     let (has_root, has_user, has_dir) = (options.root.is_some(), options.user.is_some(), options.work_dir.is_some());
-    let facts = Facts {
+    let facts = Host {
         cwd: Some(b"/home".to_vec()),
         passwd: b"root:x:0:0::/root:/bin/sh\nweb:x:33:44::/w:/s\n",
         group: b"www:x:44:\nlog:x:4:web\n",
-        ..Facts::default()
+        ..Host::default()
     };
     match plan(&mut options, &facts) {
         Err(error) => refused(&error, &[2, 125]),
@@ -184,12 +184,12 @@ fn wanted((request, mut options): (Request, Options)) {
             drops_in_order(&plan.server, has_user);
             if has_root {
                 let place = |wanted: fn(&Step) -> bool| plan.server.steps.iter().position(wanted);
-                let root = place(|step| matches!(step, Step::Root(_))).unwrap();
-                assert!(matches!(plan.server.steps[root + 1], Step::Dir(_)), "no chdir after the chroot");
-                assert_eq!(place(|step| matches!(step, Step::Inside(_))).is_some(), has_dir);
+                let root = place(|step| matches!(step, Step::Chroot(_))).unwrap();
+                assert!(matches!(plan.server.steps[root + 1], Step::Chdir(_)), "no chdir after the chroot");
+                assert_eq!(place(|step| matches!(step, Step::VerifyCwdInsideRoot(_))).is_some(), has_dir);
                 assert!(place(|step| matches!(step, Step::Groups(_))).is_none_or(|groups| groups > root));
             }
-            if let Some(handler) = plan.stay.as_ref().and_then(|stay| stay.handler.as_ref()) {
+            if let Some(handler) = plan.supervision.as_ref().and_then(|stay| stay.handler.as_ref()) {
                 drops_in_order(handler, has_user);
             }
         }
@@ -205,8 +205,8 @@ fn drops_in_order(program: &Program, has_user: bool) {
         places(|step| matches!(step, Step::Groups(_))),
         places(|step| matches!(step, Step::Gid(_))),
         places(|step| matches!(step, Step::Uid(..))),
-        places(|step| matches!(step, Step::Proof { .. })),
-        places(|step| matches!(step, Step::Descriptors)),
+        places(|step| matches!(step, Step::VerifyCredentials { .. })),
+        places(|step| matches!(step, Step::CloseDescriptors)),
         places(|step| matches!(step, Step::Exec(_))),
     ];
     let (drop, end) = order.split_at(4);
@@ -230,13 +230,13 @@ pub fn durations(data: &[u8]) {
         assert_eq!(keep.0 % 3_600_000, 0, "whole hours");
         assert_eq!(Span::parse_keep(format!("{}h", keep.0 / 3_600_000).as_bytes()), Some(keep));
     }
-    if let Some((min, max)) = values::delay(data) {
+    if let Some((min, max)) = value::delay(data) {
         assert!(min <= max);
-        assert_eq!(values::delay(format!("{}ms:{}ms", min.0, max.0).as_bytes()), Some((min, max)));
+        assert_eq!(value::delay(format!("{}ms:{}ms", min.0, max.0).as_bytes()), Some((min, max)));
     }
-    if let Some(size) = values::size(data) {
+    if let Some(size) = value::size(data) {
         assert!(size > 0);
-        assert_eq!(values::size(size.to_string().as_bytes()), Some(size));
+        assert_eq!(value::size(size.to_string().as_bytes()), Some(size));
     }
     if let Some(limit) = Limit::parse(data) {
         assert!(limit.restarts > 0 && limit.within > Span::ZERO);
@@ -247,7 +247,7 @@ pub fn durations(data: &[u8]) {
     let text = std::str::from_utf8(data).unwrap_or("?");
     let digits = !data.is_empty() && data.iter().all(u8::is_ascii_digit);
     assert_eq!(number(data), if digits { text.parse::<u64>().ok() } else { None }, "std reads it so");
-    if let Some(mask) = values::octal(data) {
+    if let Some(mask) = value::octal(data) {
         assert_eq!(u32::from_str_radix(text, 8), Ok(mask));
         assert!(mask <= 0o777);
     }
@@ -257,8 +257,8 @@ pub fn durations(data: &[u8]) {
         let nameless = matches!(signal.number(), 32 | 33);
         assert!(nameless || Signal::parse(name.as_bytes()) == Some(signal), "{name} means the same");
     }
-    let _ = (values::stop_signal(data), traps::parse(data), Success::parse(data));
-    let steps = [attributes::limit(data), attributes::nice(data), attributes::oom_score(data)];
+    let _ = (value::stop_signal(data), signal_action::parse(data), Success::parse(data));
+    let steps = [limits::limit(data), limits::nice(data), limits::oom_score(data)];
     steps.iter().flatten().for_each(|step| harmless(&step.to_string()));
     if let Some(Ready::Newline(fd)) = Ready::parse(data) {
         assert!((3..=65_535).contains(&fd));
@@ -267,7 +267,7 @@ pub fn durations(data: &[u8]) {
     {
         let seconds = i64::from_le_bytes(*seconds);
         // As far as a clock goes: the year 292 billion has no room in a date.
-        let stamp = Stamp { seconds: seconds % (1 << 40), millis: u16::from(*millis) };
+        let stamp = Timestamp { seconds: seconds % (1 << 40), millis: u16::from(*millis) };
         harmless(&stamp.to_string());
     }
 }
@@ -283,11 +283,11 @@ pub fn endpoints(data: &[u8]) {
         let again = [found.name, b"=", found.text].concat();
         let again = if found.name.is_empty() { found.text.to_vec() } else { again };
         let again = Listener::parse(&again).unwrap();
-        assert_eq!((again.name, &again.address, again.traffic), (found.name, &found.address, found.traffic));
+        assert_eq!((again.name, &again.address, again.transport), (found.name, &found.address, found.transport));
         assert!(!found.name.is_empty() && !found.name.contains(&b':') && found.name.len() < 256);
-        assert_eq!(endpoint::listen(data).unwrap().to_bytes(), data);
+        assert_eq!(socket_address::listen(data).unwrap().to_bytes(), data);
         if found.is_path() {
-            assert_eq!((found.path().to_bytes(), found.traffic), (found.text, Traffic::Connections));
+            assert_eq!((found.path().to_bytes(), found.transport), (found.text, Transport::Stream));
             assert!(found.address.len() <= 110 && found.fallback().is_none());
         } else {
             assert_eq!(Some(socket_address(&found.address)), std_reads(found.text), "std reads it so");
@@ -296,14 +296,14 @@ pub fn endpoints(data: &[u8]) {
     } else if !data.contains(&b'=') && !data.starts_with(b"/") {
         assert_eq!(std_reads(data), None, "std would take it");
     }
-    let (port, bind) = (endpoint::port(data), endpoint::bind(data));
+    let (port, bind) = (socket_address::port(data), socket_address::bind(data));
     if let Some(port) = port {
         assert!(listener.is_some());
-        assert!(endpoint::join(Some(port), None).is_some());
+        assert!(socket_address::join(Some(port), None).is_some());
     }
     if let Some(bind) = bind.filter(|bind| !bind.to_bytes().starts_with(b"/")) {
         for port in ["1", "65535/udp"] {
-            let joined = endpoint::join(endpoint::port(port.as_bytes()), Some(bind)).unwrap();
+            let joined = socket_address::join(socket_address::port(port.as_bytes()), Some(bind)).unwrap();
             assert!(Listener::parse(joined.to_bytes()).is_some(), "{joined:?}");
         }
     }
@@ -338,13 +338,13 @@ fn socket_address(bytes: &[u8]) -> SocketAddr {
 fn handed_in(data: &[u8]) {
     let mut parts = data.splitn(2, |byte| *byte == b' ');
     let (count, names) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
-    let mut env = Environ::default();
+    let mut env = Env::default();
     for (name, value) in [(&b"LISTEN_PID"[..], &b"7"[..]), (b"LISTEN_FDS", count), (b"LISTEN_FDNAMES", names)] {
         env.set(name, value);
     }
-    let handed = Handed::take(&mut env, b"7");
+    let handed = InheritedSockets::take(&mut env, b"7");
     assert!(env.0.is_empty());
-    handed.tell(&[], &mut env);
+    handed.announce(&[], &mut env);
     if handed.count > 0 {
         assert_eq!(env.get(b"LISTEN_FDS"), Some(handed.count.to_string().as_bytes()));
         let names = env.get(b"LISTEN_FDNAMES").unwrap();
@@ -357,26 +357,26 @@ fn handed_in(data: &[u8]) {
 
 /// The first bytes of a file that cannot be executed.
 pub fn images(data: &[u8]) {
-    for here in [image::HERE, Machine { class: 1, number: 40 }, Machine { class: 2, number: 62 }] {
-        match image::judge(data, here) {
-            Image::Script(word) => {
+    for here in [executable::NATIVE, Machine { class: 1, number: 40 }, Machine { class: 2, number: 62 }] {
+        match executable::classify(data, here) {
+            Executable::Script(word) => {
                 assert!(data.starts_with(b"#!") && !word.iter().any(|byte| b" \t\n\0".contains(byte)));
-                harmless(&Because { cause: Cause::NoInterpreter, path: word, host: b"" }.to_string());
+                harmless(&CauseDisplay { cause: Cause::NoInterpreter, path: word, host: b"" }.to_string());
             }
-            Image::Elf(loader) => {
+            Executable::Elf(loader) => {
                 assert!(data.starts_with(b"\x7fELF"));
                 let loader = loader.unwrap_or_default();
                 assert!(!loader.contains(&0));
-                harmless(&Because { cause: Cause::NoLoader, path: loader, host: data }.to_string());
+                harmless(&CauseDisplay { cause: Cause::NoLoader, path: loader, host: data }.to_string());
             }
-            Image::Foreign => assert!(data.starts_with(b"\x7fELF")),
-            Image::Unknown => assert!(!data.starts_with(b"#!")),
+            Executable::Foreign => assert!(data.starts_with(b"\x7fELF")),
+            Executable::Unknown => assert!(!data.starts_with(b"#!")),
         }
     }
     // As many as there are, and one that is none.
     for number in 0..16 {
         let path = &data[..data.len().min(64)];
-        harmless(&Because { cause: Cause::from_number(number), path, host: path }.to_string());
+        harmless(&CauseDisplay { cause: Cause::from_number(number), path, host: path }.to_string());
     }
 }
 
@@ -387,8 +387,8 @@ pub fn env_dir(data: &[u8]) {
     if name.is_empty() || name.contains(&b'=') {
         return;
     }
-    let entry = environ::from_file(name, file);
-    let mut env = Environ::default();
+    let entry = env::from_file(name, file);
+    let mut env = Env::default();
     env.set(b"OTHER", b"1");
     env.put(entry);
     if file.is_empty() {
@@ -406,11 +406,11 @@ pub fn env_dir(data: &[u8]) {
 pub fn kernel_lists(data: &[u8]) {
     for listener in ["80", "127.0.0.1:8080", "[::1]:8080/udp", "/run/x"] {
         let listener = Listener::parse(listener.as_bytes()).unwrap();
-        if let Some(found) = holder::find(data, &listener) {
+        if let Some(found) = net_table::find(data, &listener) {
             let within = |part: &[u8]| part.is_empty() || data.windows(part.len()).any(|window| window == part);
             assert!(within(found.inode) && within(found.uid));
         }
-        assert_eq!(holder::find(b"", &listener), None);
+        assert_eq!(net_table::find(b"", &listener), None);
     }
     let says = |word: &[u8]| data.split(|byte| *byte == b'\n').any(|line| line == word);
     let message = notify::parse(data);
@@ -420,34 +420,34 @@ pub fn kernel_lists(data: &[u8]) {
 
 /// A name in a logdir, of any kind.
 pub fn log_names(data: &[u8]) {
-    for of in [retention::OUTPUT, retention::RECORDS] {
-        if let Some(generation) = retention::generation(data, of) {
-            let name = retention::renamed(of, generation);
+    for of in [log_name::OUTPUT, log_name::RECORDS] {
+        if let Some(generation) = log_name::suffix_number(data, of) {
+            let name = log_name::rotated_name(of, generation);
             assert_eq!(name.as_bytes(), [data, b"\0"].concat(), "only what vsrun writes is its own");
             assert!(!data.contains(&b'/'));
-            assert_eq!(retention::taken(data, of), Some(generation));
+            assert_eq!(log_name::taken(data, of), Some(generation));
         }
     }
     let number = data.iter().take(4).fold(0, |sum: u32, byte| sum << 8 | u32::from(*byte));
-    for of in [retention::OUTPUT, retention::RECORDS].iter().filter(|_| number > 0) {
-        let name = retention::renamed(of, number);
+    for of in [log_name::OUTPUT, log_name::RECORDS].iter().filter(|_| number > 0) {
+        let name = log_name::rotated_name(of, number);
         let name = name.as_bytes().strip_suffix(b"\0").unwrap();
-        assert_eq!(retention::generation(name, of), Some(number).filter(|number| *number <= retention::LAST));
+        assert_eq!(log_name::suffix_number(name, of), Some(number).filter(|number| *number <= log_name::LAST));
     }
     let time = |at: usize| data.get(at..at + 8).map_or(0, |bytes| i64::from_le_bytes(bytes.try_into().unwrap()));
     let (mtime, now, keep) = (time(0), time(8), Span(time(16).cast_unsigned()));
-    if retention::expired(mtime, now, keep) {
+    if log_name::expired(mtime, now, keep) {
         assert!(now > mtime, "a file from the future is young");
-        assert!(retention::expired(mtime.saturating_sub(1), now, keep), "what is older is too old as well");
+        assert!(log_name::expired(mtime.saturating_sub(1), now, keep), "what is older is too old as well");
     }
 }
 
 /// Words that others choose, on their way into records and command lines.
 pub fn texts(data: &[u8]) {
-    let clean = Clean(data).to_string();
+    let clean = Escaped(data).to_string();
     assert!(!clean.contains(char::is_control));
     assert_eq!(unescaped(&clean), data, "nothing is lost, and no two texts look the same");
-    let mut cut = Text::<16>::new();
+    let mut cut = ArrayText::<16>::new();
     let (first, second) = data.split_at(data.len() / 2);
     cut.push(first);
     cut.push(second);

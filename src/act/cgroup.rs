@@ -7,21 +7,21 @@ use core::ffi::CStr;
 use core::fmt;
 use std::os::fd::OwnedFd;
 
-use crate::act::say::failed;
+use crate::act::log::os_error;
 use crate::decide::cgroup::{self as group, Group};
 use crate::decide::error::{Error, Result};
 use crate::decide::signal::Signal;
-use crate::decide::text::{Clean, parts};
+use crate::decide::text::{Escaped, split_byte};
 use crate::decide::time::number;
-use crate::decide::word::Word;
-use crate::sys::dir::{Dir, How};
+use crate::decide::cstr::StaticCStr;
+use crate::sys::dir::{Dir, OpenMode};
 use crate::sys::process::{Pid, Target};
-use crate::sys::{self, Errno, cgroup, process, wait};
+use crate::sys::{self, Errno, cgroup, process, poll};
 
 /// The server's group.
 pub struct Cgroup {
     parent: Dir,
-    name: Word,
+    name: StaticCStr,
     dir: Dir,
     /// Whether it was not there before.
     made: bool,
@@ -43,9 +43,9 @@ impl Cgroup {
     #[inline(never)]
     pub fn claim(wanted: &Group) -> Result<Self> {
         let (parent, name) = find(wanted.dir)?;
-        let fail = |why| unusable(wanted.dir, format_args!("{}", sys::words(why)));
+        let fail = |why| unusable(wanted.dir, format_args!("{}", sys::errno_text(why)));
         let made = cgroup::make(&parent, name).map_err(fail)?;
-        let dir = parent.inner(name).map_err(fail)?;
+        let dir = parent.open_dir(name).map_err(fail)?;
         let claimed = Self { parent, name, dir, made };
         match claimed.prepare(wanted) {
             Ok(()) => Ok(claimed),
@@ -93,7 +93,7 @@ impl Cgroup {
 
     /// The file with the kernel's count of those it has killed for lack of memory, where the controller is enabled.
     pub fn memory_events(&self) -> Option<OwnedFd> {
-        self.dir.file(c"memory.events", How::ReadOnly, 0).ok()
+        self.dir.open_file(c"memory.events", OpenMode::ReadOnly, 0).ok()
     }
 
     /// Removes it if it was not there before and is empty, or will be in a moment.
@@ -106,7 +106,7 @@ impl Cgroup {
             if cgroup::remove(&self.parent, self.name).is_ok() || !is_populated(&self.dir) {
                 break;
             }
-            wait::nap(PAUSE);
+            poll::sleep_ms(PAUSE);
         }
     }
 }
@@ -117,10 +117,10 @@ impl Cgroup {
 /// What `claim` would answer, as far as it can be seen.
 pub fn look(wanted: &Group) -> Result<()> {
     let (parent, name) = find(wanted.dir)?;
-    match parent.inner(name) {
+    match parent.open_dir(name) {
         Ok(dir) if is_populated(&dir) => return Err(in_use(wanted.dir)),
         Err(why) if why != Errno::NOENT => {
-            return Err(unusable(wanted.dir, format_args!("{}", sys::words(why))));
+            return Err(unusable(wanted.dir, format_args!("{}", sys::errno_text(why))));
         }
         Ok(_) | Err(_) => {}
     }
@@ -133,35 +133,35 @@ pub fn look(wanted: &Group) -> Result<()> {
 }
 
 /// The group's parent, and its name there.
-fn find(path: Word) -> Result<(Dir, Word)> {
+fn find(path: StaticCStr) -> Result<(Dir, StaticCStr)> {
     let (parent, name) = group::split(path);
-    let above = Clean(parent.to_bytes());
+    let above = Escaped(parent.to_bytes());
     match Dir::open_path(parent) {
         Ok(dir) if cgroup::is_group(&dir) => Ok((dir, name)),
         Ok(_) => Err(unusable(path, format_args!("'{above}' is not in a cgroup 2 file system"))),
-        Err(why) => Err(unusable(path, format_args!("{} ('{above}')", sys::words(why)))),
+        Err(why) => Err(unusable(path, format_args!("{} ('{above}')", sys::errno_text(why)))),
     }
 }
 
-fn in_use(path: Word) -> Error {
+fn in_use(path: StaticCStr) -> Error {
     unusable(path, format_args!("other processes are in it"))
 }
 
 #[inline(never)]
-fn unusable(path: Word, why: fmt::Arguments<'_>) -> Error {
-    Error::refused(format_args!("cannot use cgroup '{}': {why}", Clean(path.to_bytes())))
+fn unusable(path: StaticCStr, why: fmt::Arguments<'_>) -> Error {
+    Error::setup(format_args!("cannot use cgroup '{}': {why}", Escaped(path.to_bytes())))
 }
 
 /// Why a setting could not be written.
-fn refused(parent: &Dir, path: Word, file: Word, value: Word, why: Errno) -> Error {
+fn refused(parent: &Dir, path: StaticCStr, file: StaticCStr, value: StaticCStr, why: Errno) -> Error {
     let (above, _) = group::split(path);
-    let [path, file, value, above] = [path, file, value, above].map(|word| Clean(word.to_bytes()));
-    let error = failed(format_args!("cannot write '{value}' to '{path}/{file}'"), why);
+    let [path, file, value, above] = [path, file, value, above].map(|word| Escaped(word.to_bytes()));
+    let error = os_error(format_args!("cannot write '{value}' to '{path}/{file}'"), why);
     match group::controller(file.0) {
-        Some(controller) if why == Errno::NOENT && !is_enabled(parent, file.0) => Error::refused(format_args!(
+        Some(controller) if why == Errno::NOENT && !is_enabled(parent, file.0) => Error::setup(format_args!(
             "{} (its controller is not enabled: '+{}' is missing in '{above}/cgroup.subtree_control')",
             error.text,
-            Clean(controller)
+            Escaped(controller)
         )),
         _ => error,
     }
@@ -191,14 +191,14 @@ pub fn read<'a>(dir: &Dir, file: &CStr, room: &'a mut [u8]) -> &'a [u8] {
 
 /// Kills those in a group that its file lists, and those in the groups within.
 fn kill_each(dir: &Dir, depth: u32) {
-    for line in parts(read(dir, c"cgroup.procs", &mut [0; 4096]), b'\n') {
+    for line in split_byte(read(dir, c"cgroup.procs", &mut [0; 4096]), b'\n') {
         if let Some(pid) = number(line).and_then(|pid| i32::try_from(pid).ok()) {
             let _ = process::send(Signal::KILL.number(), Target::Process(Pid::new(pid)));
         }
     }
     if depth > 0 {
-        let _ = dir.each(&mut |name: &CStr| {
-            let inner = if name.to_bytes().starts_with(b".") { Err(Errno::NOENT) } else { dir.inner(name) };
+        let _ = dir.for_each_name(&mut |name: &CStr| {
+            let inner = if name.to_bytes().starts_with(b".") { Err(Errno::NOENT) } else { dir.open_dir(name) };
             if let Ok(inner) = inner {
                 kill_each(&inner, depth - 1);
             }

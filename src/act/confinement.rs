@@ -2,7 +2,7 @@
 
 use std::os::fd::{AsFd, OwnedFd};
 
-use crate::act::explain;
+use crate::act::diagnose;
 use crate::decide::landlock::{Handled, Rule, right};
 use crate::decide::step::Step;
 use crate::sys::{Errno, Result, landlock};
@@ -20,7 +20,7 @@ pub fn perform(step: &Step, ruleset: &mut Option<OwnedFd>, starts: bool) -> Resu
         return Ok(());
     }
     if let Step::Covered(_) = step {
-        return if starts { Ok(()) } else { explain::is_covered(c".") };
+        return if starts { Ok(()) } else { diagnose::is_covered(c".") };
     }
     // Without one, the step that should have made it was left out.
     let Some(begun) = ruleset else { return Err(Errno::INVAL) };

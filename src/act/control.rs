@@ -7,25 +7,25 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use crate::act::deliver;
 use crate::act::lookup::{Locked, of_process};
-use crate::act::say::{self, failed};
-use crate::act::watch::now;
-use crate::decide::control::{self, Control, Hold, Keeper, Line, Lock, Nobody, Order, Patience, Uptime, Why, judge};
+use crate::act::log::{self, os_error};
+use crate::act::supervisor::now;
+use crate::decide::control::{self, Control, LockSeen, Owner, PidfileContents, Lock, NoTarget, Order, StopDeadlines, Uptime, UnknownReason, find_owner};
 use crate::decide::error::{Error, Result};
 use crate::decide::exit;
 use crate::decide::signal::Signal;
-use crate::decide::text::Clean;
+use crate::decide::text::Escaped;
 use crate::decide::time::Time;
-use crate::sys::dir::{self, About};
+use crate::sys::dir::{self, FileStat};
 use crate::sys::lock::{self, Kind};
 use crate::sys::pidfd::Process;
-use crate::sys::{self, Errno, clock, wait};
+use crate::sys::{self, Errno, clock, poll};
 
-pub use crate::act::lookup::{read, sight};
+pub use crate::act::lookup::{read, proc_visibility};
 
 /// How often a file that is just being claimed is looked at again.
-const PATIENCE: usize = 20;
+const ATTEMPTS: usize = 20;
 /// Between two looks at what no descriptor tells, in milliseconds.
-const PAUSE: u64 = 10;
+const PAUSE_MS: u64 = 10;
 
 /// Does what is wanted. Answers vsrun's exit status.
 ///
@@ -33,7 +33,7 @@ const PAUSE: u64 = 10;
 /// When it cannot be done, or it cannot be known to which process.
 #[inline(never)]
 pub fn control(control: &Control) -> Result<u8> {
-    let path = Clean(control.pidfile.to_bytes());
+    let path = Escaped(control.pidfile.to_bytes());
     let file = Pidfile::open(control.pidfile);
     let found = match &file {
         Ok(file) => find(control, file).map(|server| (file, server)),
@@ -44,32 +44,32 @@ pub fn control(control: &Control) -> Result<u8> {
             let number = server.named.number;
             let up = of_process(number, c"stat", control::started_at).map(|start| Uptime::since(start, clock::boot()));
             let up: &dyn Display = up.as_ref().map_or(&"", |up| up);
-            return say::out(format!("running: pid {number} ({path}){up}\n").as_bytes());
+            return log::print(format!("running: pid {number} ({path}){up}\n").as_bytes());
         }
         (Order::Signal(signal), Ok((_, server))) => match send(server.named, signal)? {
             Sent::Yes => return Ok(exit::OK),
-            Sent::Gone => Nobody::Dead,
+            Sent::Gone => NoTarget::Dead,
         },
         (Order::Stop, Ok((file, server))) => {
             return stop(control, file, server)?.map_or(Ok(exit::OK), |why| {
-                Err(Error::refused(format_args!("cannot stop {path}: pid {} {why}", server.keeper.number)))
+                Err(Error::setup(format_args!("cannot stop {path}: pid {} {why}", server.owner.number)))
             });
         }
         (_, Err(nobody)) => nobody,
     };
-    let (status, word, why) = nobody.words();
+    let (status, word, why) = nobody.status_text();
     let mut text = match nobody {
-        Nobody::Unknown(Why::Kernel(number)) => {
+        NoTarget::Unknown(UnknownReason::Kernel(number)) => {
             let why = Errno::from_raw_os_error(number);
             // It is readable for its owner alone, see `act::pidfile`.
             let hint = if why == Errno::ACCESS { " (only its owner and root can read it)" } else { "" };
-            format!("{word}: {path}: {}{hint}", sys::words(why))
+            format!("{word}: {path}: {}{hint}", sys::errno_text(why))
         }
-        Nobody::NotRunning | Nobody::Dead | Nobody::Restarting | Nobody::Unknown(_) => {
+        NoTarget::NotRunning | NoTarget::Dead | NoTarget::Restarting | NoTarget::Unknown(_) => {
             format!("{word}: {path}: {why}")
         }
     };
-    if let (Nobody::Unknown(Why::Stranger), Ok(file)) = (nobody, &file)
+    if let (NoTarget::Unknown(UnknownReason::OtherProcess), Ok(file)) = (nobody, &file)
         && let Some(holder) = file.locked.search()
     {
         text = format!("{text}: by pid {holder}");
@@ -77,15 +77,15 @@ pub fn control(control: &Control) -> Result<u8> {
     let code = match (control.order, nobody) {
         (Order::Status, _) => {
             text.push('\n');
-            say::out(text.as_bytes())?;
+            log::print(text.as_bytes())?;
             return Ok(status);
         }
-        (_, Nobody::Unknown(_)) => status,
+        (_, NoTarget::Unknown(_)) => status,
         // It has named no process in all the time.
-        (Order::Stop, Nobody::Restarting) => exit::SETUP,
+        (Order::Stop, NoTarget::Restarting) => exit::SETUP,
         (Order::Stop, _) => {
             // That is what was wanted; but a mistyped name looks the same.
-            say::complain(&Error::new(exit::OK, format_args!("not running: {path}")));
+            log::print_error(&Error::new(exit::OK, format_args!("not running: {path}")));
             return Ok(exit::OK);
         }
         (Order::Signal(_), _) => exit::NOT_RUNNING,
@@ -97,13 +97,13 @@ pub fn control(control: &Control) -> Result<u8> {
 /// next one that the file names.
 #[inline(never)]
 fn find(control: &Control, file: &Pidfile) -> Found<Server> {
-    let until = Patience::new(Lock::Exclusive, control.timeout, now()).until;
+    let until = StopDeadlines::new(Lock::Exclusive, control.timeout, now()).until;
     loop {
-        match file.see() {
-            Err(Nobody::Restarting) if control.order == Order::Stop => match file.holder() {
+        match file.examine() {
+            Err(NoTarget::Restarting) if control.order == Order::Stop => match file.holder() {
                 Some(server) => return Ok(server),
-                None if is_over(until) => return Err(Nobody::Restarting),
-                None => wait::nap(PAUSE),
+                None if is_over(until) => return Err(NoTarget::Restarting),
+                None => poll::sleep_ms(PAUSE_MS),
             },
             seen => return seen,
         }
@@ -115,26 +115,26 @@ fn find(control: &Control, file: &Pidfile) -> Found<Server> {
 /// Ends it. Answers why it is not gone, if it is not.
 #[inline(never)]
 fn stop(control: &Control, file: &Pidfile, server: Server) -> Result<Option<&'static str>> {
-    let keeper = server.keeper;
-    let mut patience = Patience::new(server.lock, control.timeout, now());
+    let keeper = server.owner;
+    let mut patience = StopDeadlines::new(server.lock, control.timeout, now());
     // One that has ended meanwhile needs no signal; its lock may still be somebody's.
     send(keeper, Signal::TERM)?;
     send(keeper, Signal::CONT)?;
     let mut ended = false;
     loop {
         if ended {
-            wait::nap(PAUSE);
+            poll::sleep_ms(PAUSE_MS);
         } else {
             let until = patience.kill.or(patience.until);
-            [ended, ..] = wait::next([keeper.end(), None, None, None], until.map(|until| until.since(now()).0));
+            [ended, ..] = poll::wait([keeper.exit_fd(), None, None, None], until.map(|until| until.since(now()).0));
         }
         // Its children may have inherited the lock, and nobody can start before they are gone.
         let (lock, line) = file.state();
-        let another = server.lock == Lock::Shared && line != Line::Pid(keeper.number);
-        if (ended || keeper.end().is_none()) && (lock == Lock::None || another) {
+        let another = server.lock == Lock::Shared && line != PidfileContents::Pid(keeper.number);
+        if (ended || keeper.exit_fd().is_none()) && (lock == Lock::None || another) {
             return Ok(None);
         }
-        if ended && lock == Lock::Exclusive && line != Line::Pid(server.named.number) {
+        if ended && lock == Lock::Exclusive && line != PidfileContents::Pid(server.named.number) {
             // It was believed, and was no manager: that takes its number out of the file.
             return Ok(Some("has ended, and its manager, which cannot be seen here, goes on"));
         }
@@ -164,7 +164,7 @@ fn send(process: Process, signal: Signal) -> Result<Sent> {
         Err(Errno::SRCH) => Ok(Sent::Gone),
         Err(why) => {
             let (number, missing) = (process.number, deliver::MISSING);
-            Err(failed(format_args!("cannot send {signal} to pid {number} ({missing})"), why))
+            Err(os_error(format_args!("cannot send {signal} to pid {number} ({missing})"), why))
         }
     }
 }
@@ -185,76 +185,76 @@ struct Server {
     /// The process that the file names.
     named: Process,
     /// The one whose end is the end of it all: the same, or its parent.
-    keeper: Process,
+    owner: Process,
 }
 
-type Found<T> = core::result::Result<T, Nobody>;
+type Found<T> = core::result::Result<T, NoTarget>;
 
 impl Pidfile {
     /// Opens the file. It is not changed, and no lock is taken.
     #[inline(never)]
     fn open(path: &CStr) -> Found<Self> {
-        let file = dir::look(path).map_err(|why| match why {
-            Errno::NOENT => Nobody::NotRunning,
-            Errno::LOOP => Nobody::Unknown(Why::Link),
-            other => Nobody::Unknown(Why::Kernel(other.raw_os_error())),
+        let file = dir::open_nofollow(path).map_err(|why| match why {
+            Errno::NOENT => NoTarget::NotRunning,
+            Errno::LOOP => NoTarget::Unknown(UnknownReason::Link),
+            other => NoTarget::Unknown(UnknownReason::Kernel(other.raw_os_error())),
         })?;
-        match dir::about(file.as_fd()) {
-            Ok(about @ About { regular: true, .. }) => Ok(Self { file, locked: Locked::new(&about) }),
-            Ok(_) | Err(_) => Err(Nobody::Unknown(Why::Kind)),
+        match dir::fstat(file.as_fd()) {
+            Ok(about @ FileStat { regular: true, .. }) => Ok(Self { file, locked: Locked::new(&about) }),
+            Ok(_) | Err(_) => Err(NoTarget::Unknown(UnknownReason::Kind)),
         }
     }
 
     /// Who has it. A vsrun that is about to start the server has the lock before it writes a number, and one that ends
     /// is gone before its file is: that is given some time.
     #[inline(never)]
-    fn see(&self) -> Found<Server> {
+    fn examine(&self) -> Found<Server> {
         let mut looks = 0;
         loop {
             let state = self.state();
-            let seen = self.look(state);
+            let seen = self.identify(state);
             looks += 1;
-            let clear = state.0 != Lock::Exclusive || !matches!(seen, Err(Nobody::Unknown(_)));
+            let clear = state.0 != Lock::Exclusive || !matches!(seen, Err(NoTarget::Unknown(_)));
             // Had the number become another's in between, it would have been taken out of the file before.
             if clear && self.state() == state {
                 return seen;
             }
-            if looks == PATIENCE {
-                return Err(seen.err().unwrap_or(Nobody::Unknown(Why::Stranger)));
+            if looks == ATTEMPTS {
+                return Err(seen.err().unwrap_or(NoTarget::Unknown(UnknownReason::OtherProcess)));
             }
-            wait::nap(PAUSE);
+            poll::sleep_ms(PAUSE_MS);
         }
     }
 
     #[inline(never)]
-    fn look(&self, (lock, line): (Lock, Line)) -> Found<Server> {
-        let number = if let Line::Pid(number) = line { number } else { 0 };
+    fn identify(&self, (lock, line): (Lock, PidfileContents)) -> Found<Server> {
+        let number = if let PidfileContents::Pid(number) = line { number } else { 0 };
         let mut parent = 0;
         let (named, held) = self.locked.process(number, Some(&mut parent));
         let (above, above_held) = self.locked.process(parent, None);
-        let keeper = match judge(lock, line, held, above_held)? {
-            Keeper::Named => named,
-            Keeper::Parent => above,
+        let keeper = match find_owner(lock, line, held, above_held)? {
+            Owner::Named => named,
+            Owner::Parent => above,
         };
-        if held == Hold::Unseen && above_held != Hold::Held && !self.locked.trusted {
+        if held == LockSeen::Unreadable && above_held != LockSeen::Held && !self.locked.trusted {
             // Its owner could have written any number, and have locked it.
-            return Err(Nobody::Unknown(Why::Untrusted));
+            return Err(NoTarget::Unknown(UnknownReason::Untrusted));
         }
-        let (Some(named), Some(keeper)) = (named, keeper) else { return Err(Nobody::Unknown(Why::Slippery)) };
-        Ok(Server { lock, named, keeper })
+        let (Some(named), Some(keeper)) = (named, keeper) else { return Err(NoTarget::Unknown(UnknownReason::NoPidfd)) };
+        Ok(Server { lock, named, owner: keeper })
     }
 
     /// The manager whose server does not run now. None: /proc does not show it, or it has gone.
     #[inline(never)]
     fn holder(&self) -> Option<Server> {
         let (process, hold) = self.locked.process(self.locked.search()?, None);
-        let keeper = process.filter(|_| hold == Hold::Held)?;
-        Some(Server { lock: Lock::Exclusive, named: keeper, keeper })
+        let keeper = process.filter(|_| hold == LockSeen::Held)?;
+        Some(Server { lock: Lock::Exclusive, named: keeper, owner: keeper })
     }
 
     /// The lock, and what the file says.
     #[inline(never)]
-    fn state(&self) -> (Lock, Line) {
+    fn state(&self) -> (Lock, PidfileContents) {
         let lock = match lock::holder(self.file.as_fd()) {
             Ok(None) => Lock::None,
             Ok(Some(Kind::Shared)) => Lock::Shared,
@@ -262,7 +262,7 @@ impl Pidfile {
             Err(_) => Lock::Hidden,
         };
         let mut line = [0; 16];
-        let count = dir::head(self.file.as_fd(), &mut line).unwrap_or(0);
-        (lock, Line::parse(line.get(..count).unwrap_or_default()))
+        let count = dir::pread_start(self.file.as_fd(), &mut line).unwrap_or(0);
+        (lock, PidfileContents::parse(line.get(..count).unwrap_or_default()))
     }
 }

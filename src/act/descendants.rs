@@ -7,11 +7,11 @@
 use core::ffi::CStr;
 use core::fmt::Write;
 
-use crate::act::control::{read, sight};
+use crate::act::control::{read, proc_visibility};
 use crate::act::deliver;
-use crate::decide::control::{Sight, parent};
+use crate::decide::control::{ProcVisibility, parent_pid};
 use crate::decide::signal::Signal;
-use crate::decide::text::{Clean, Text};
+use crate::decide::text::{Escaped, ArrayText};
 use crate::decide::time::number;
 use crate::decide::tree::{self, LOST, OURS, VISITOR};
 use crate::sys::dir::Dir;
@@ -72,7 +72,7 @@ impl Sweep {
     /// Before the first turn. None: /proc shows no processes of ours, or there is no memory for the list.
     #[inline(never)]
     pub fn begin(signal: Option<Signal>, whole: bool) -> Option<Self> {
-        if matches!(sight(), None | Some(Sight::Foreign)) {
+        if matches!(proc_visibility(), None | Some(ProcVisibility::Foreign)) {
             return None;
         }
         let (proc, rows) = (Dir::open(c"/proc").ok()?, Scratch::new()?);
@@ -160,9 +160,9 @@ impl core::fmt::Display for Found {
         let Ok(proc) = Dir::open(c"/proc") else { return Ok(()) };
         for (at, pid) in self.first.iter().take(self.count).enumerate() {
             let mut buffer = [0; 64];
-            let name = read(&proc, path(&mut Text::new(), format_args!("{pid}/comm\0")), &mut buffer);
+            let name = read(&proc, path(&mut ArrayText::new(), format_args!("{pid}/comm\0")), &mut buffer);
             let comma = if at > 0 { ", " } else { "" };
-            write!(f, "{comma}pid {pid} ({})", Clean(name.trim_ascii_end()))?;
+            write!(f, "{comma}pid {pid} ({})", Escaped(name.trim_ascii_end()))?;
         }
         Ok(())
     }
@@ -194,7 +194,7 @@ pub fn ended_children(except: Pid, from: u64, found: &mut [i32]) -> (usize, Opti
         let Some(pid) = as_pid(name).filter(|pid| *pid != except.number()) else { return true };
         let mut buffer = [0; 512];
         let stat = stat(&proc, pid, &mut buffer);
-        let ended = parent(stat) == Some(own) && tree::living(stat).is_none() && process::has_ended(Pid::new(pid));
+        let ended = parent_pid(stat) == Some(own) && tree::living(stat).is_none() && process::has_exited(Pid::new(pid));
         if let Some(place) = found.get_mut(count).filter(|_| ended) {
             *place = pid;
             count += 1;
@@ -207,8 +207,8 @@ pub fn ended_children(except: Pid, from: u64, found: &mut [i32]) -> (usize, Opti
 
 /// Whether there may be processes that came into our container from outside. A machine's PID 1 sees the kernel's own
 /// threads like that, and they never end.
-pub fn has_visitors() -> bool {
-    process::is_first() && !process::sees_threads_of_kernel()
+pub fn has_foreign_processes() -> bool {
+    process::is_pid1() && !process::in_initial_pid_ns()
 }
 
 /// How a process ended that its tracer keeps from being reaped, where /proc shows it.
@@ -223,7 +223,7 @@ fn counts(mark: i32, whole: bool) -> bool {
 /// Sends a signal to a process that was listed with this parent, if it is still the same: it is held, and then looked at
 /// again, so that another process which has got its number gets nothing.
 fn send_one(proc: &Dir, pid: i32, listed: i32, signal: Signal) {
-    let Ok(process) = Process::open(pid, path(&mut Text::new(), format_args!("/proc/{pid}\0"))) else { return };
+    let Ok(process) = Process::open(pid, path(&mut ArrayText::new(), format_args!("/proc/{pid}\0"))) else { return };
     let parent = tree::living(stat(proc, pid, &mut [0; 512]));
     if parent.is_some_and(|parent| parent == listed || parent == process::id().number()) {
         let _ = deliver::to_process(process, signal.number());
@@ -240,10 +240,10 @@ fn as_pid(name: &CStr) -> Option<i32> {
 }
 
 fn stat<'a>(proc: &Dir, pid: i32, buffer: &'a mut [u8]) -> &'a [u8] {
-    read(proc, path(&mut Text::new(), format_args!("{pid}/stat\0")), buffer)
+    read(proc, path(&mut ArrayText::new(), format_args!("{pid}/stat\0")), buffer)
 }
 
-fn path<'a>(text: &'a mut Text<32>, words: core::fmt::Arguments<'_>) -> &'a CStr {
+fn path<'a>(text: &'a mut ArrayText<32>, words: core::fmt::Arguments<'_>) -> &'a CStr {
     let _ = text.write_fmt(words);
     CStr::from_bytes_until_nul(text.as_bytes()).unwrap_or_default()
 }

@@ -4,14 +4,14 @@ use alloc::vec::Vec;
 use core::ffi::CStr;
 use std::os::fd::AsFd;
 
-use crate::act::say::failed;
+use crate::act::log::os_error;
 use crate::act::walk::{self, Walk};
-use crate::decide::environ::from_file;
+use crate::decide::env::from_file;
 use crate::decide::error::{Error, Result};
 use crate::decide::server_env::add;
-use crate::decide::text::Clean;
-use crate::decide::word::{Word, word};
-use crate::sys::contents::{self, Contents};
+use crate::decide::text::Escaped;
+use crate::decide::cstr::{StaticCStr, leak_cstr};
+use crate::sys::file_contents::{self, FileContents};
 use crate::sys::dir::{self, Dir};
 use crate::sys::{self, Errno};
 
@@ -23,30 +23,30 @@ const MOST: usize = 128 << 10;
 /// # Errors
 /// When the directory or one of its files cannot be read, or is nothing that a variable could come from.
 #[inline(never)]
-pub fn read(path: Word, entries: &mut Vec<Word>) -> Result<()> {
+pub fn read(path: StaticCStr, entries: &mut Vec<StaticCStr>) -> Result<()> {
     let walk = walk::to(path, "--env-dir", path)?;
     let mut at = c"";
     let Err(why) = read_from(&walk, entries, &mut at) else { return Ok(()) };
-    let (dir, name) = (Clean(path.to_bytes()), Clean(at.to_bytes()));
+    let (dir, name) = (Escaped(path.to_bytes()), Escaped(at.to_bytes()));
     let doing = format_args!("cannot read --env-dir '{dir}/{name}'");
     if why == Errno::INVAL {
         const NOT: &str = "a variable is a regular file of less than 128 KiB without '=' in its name";
-        return Err(Error::refused(format_args!("{doing}: {NOT}")));
+        return Err(Error::setup(format_args!("{doing}: {NOT}")));
     }
-    Err(failed(doing, why))
+    Err(os_error(doing, why))
 }
 
 /// Reads the directory that a walk has led to. `at` is the name of the file that is read.
 #[inline(never)]
-fn read_from(walk: &Walk, entries: &mut Vec<Word>, at: &mut Word) -> sys::Result<()> {
+fn read_from(walk: &Walk, entries: &mut Vec<StaticCStr>, at: &mut StaticCStr) -> sys::Result<()> {
     let dir = sys::walk::list(walk.fd())?;
     let mut names = Vec::new();
-    dir.each(&mut |name: &CStr| {
+    dir.for_each_name(&mut |name: &CStr| {
         if !name.to_bytes().starts_with(b".") {
-            names.push(word(name.to_bytes().to_vec()));
+            names.push(leak_cstr(name.to_bytes().to_vec()));
         }
     })?;
-    let mut contents = Contents::default();
+    let mut contents = FileContents::default();
     for name in names {
         *at = name;
         if refill(&mut contents, &dir, name, walk)? {
@@ -61,9 +61,9 @@ fn read_from(walk: &Walk, entries: &mut Vec<Word>, at: &mut Word) -> sys::Result
 }
 
 /// Reads one file. Answers whether it is one, and no directory; EINVAL for what can be no variable.
-fn refill(contents: &mut Contents, dir: &Dir, name: &CStr, walk: &Walk) -> sys::Result<bool> {
-    let file = contents::open_beneath(dir.as_fd(), name)?;
-    let about = dir::about(file.as_fd())?;
+fn refill(contents: &mut FileContents, dir: &Dir, name: &CStr, walk: &Walk) -> sys::Result<bool> {
+    let file = file_contents::open_beneath(dir.as_fd(), name)?;
+    let about = dir::fstat(file.as_fd())?;
     if about.directory {
         return Ok(false);
     }

@@ -5,16 +5,16 @@ use core::ffi::CStr;
 use std::os::fd::{AsFd, OwnedFd};
 
 use crate::act::env_dir;
-use crate::act::say::failed;
+use crate::act::log::os_error;
 use crate::act::walk::Walk;
 use crate::act::walk_file;
 use crate::decide::env_file;
-use crate::decide::environ::{Environ, Sources};
+use crate::decide::env::{Env, Sources};
 use crate::decide::error::{Error, Result};
 use crate::decide::server_env::{self, add};
-use crate::decide::text::Clean;
-use crate::decide::word::Word;
-use crate::sys::contents::Contents;
+use crate::decide::text::Escaped;
+use crate::decide::cstr::StaticCStr;
+use crate::sys::file_contents::FileContents;
 use crate::sys::{self, Errno, dir, entry};
 
 /// The longest value of a variable: execve(2) takes strings of up to 128 KiB.
@@ -27,15 +27,15 @@ const LONGEST_VALUE: u64 = 128 << 10;
 /// If one cannot be read or cannot be a value (125), or a file of `--env-file` has a malformed line (2). The contents are
 /// never part of a message.
 #[inline(never)]
-pub fn read_all(sources: &Sources, base: &Environ) -> Result<Vec<Word>> {
+pub fn read_all(sources: &Sources, base: &Env) -> Result<Vec<StaticCStr>> {
     let mut entries = Vec::new();
     add_all(sources, base, &mut entries).map(|()| entries)
 }
 
 // Apart, since each way out of a function takes the code to give up all that it has.
 #[inline(never)]
-fn add_all(sources: &Sources, base: &Environ, entries: &mut Vec<Word>) -> Result<()> {
-    let mut contents = Contents::default();
+fn add_all(sources: &Sources, base: &Env, entries: &mut Vec<StaticCStr>) -> Result<()> {
+    let mut contents = FileContents::default();
     for path in &sources.files {
         read_walking(path, u64::MAX, &mut contents, ("--env-file '", b"'"))?;
         env_file::parse(path, &contents, &entry::environment(), entries)?;
@@ -53,8 +53,8 @@ fn add_all(sources: &Sources, base: &Environ, entries: &mut Vec<Word>) -> Result
             let of = [b"' of ", name.to_bytes(), b"_FILE"].concat();
             read_walking(path, LONGEST_VALUE, &mut contents, ("'", &of))?;
             let Some(entry) = server_env::entry_of(name, &contents) else {
-                let (path, of) = (Clean(path.to_bytes()), Clean(&of));
-                return Err(Error::refused(format_args!("cannot use '{path}{of}: it contains a NUL byte")));
+                let (path, of) = (Escaped(path.to_bytes()), Escaped(&of));
+                return Err(Error::setup(format_args!("cannot use '{path}{of}: it contains a NUL byte")));
             };
             add(entries, server_env::file_variable(name));
             add(entries, entry);
@@ -65,7 +65,7 @@ fn add_all(sources: &Sources, base: &Environ, entries: &mut Vec<Word>) -> Result
 
 /// Reads a regular file, to which root goes by component. `around` is what a message says before and after its path.
 #[inline(never)]
-fn read_walking(path: Word, most: u64, contents: &mut Contents, around: (&str, &[u8])) -> Result<()> {
+fn read_walking(path: StaticCStr, most: u64, contents: &mut FileContents, around: (&str, &[u8])) -> Result<()> {
     let mut walk = Walk::begin();
     let result = walk_file::open(&mut walk, path).and_then(|file| fill(&file, most, contents));
     result.map_err(|why| {
@@ -73,8 +73,8 @@ fn read_walking(path: Word, most: u64, contents: &mut Contents, around: (&str, &
         if walk.refusal.is_none() {
             return refused(before, path, after, why);
         }
-        let (path, after) = (Clean(path.to_bytes()), Clean(after));
-        Error::refused(format_args!("cannot read {before}{path}{after}: {}", walk.told(why)))
+        let (path, after) = (Escaped(path.to_bytes()), Escaped(after));
+        Error::setup(format_args!("cannot read {before}{path}{after}: {}", walk.error_text(why)))
     })
 }
 
@@ -82,13 +82,13 @@ fn read_walking(path: Word, most: u64, contents: &mut Contents, around: (&str, &
 ///
 /// # Errors
 /// Those of open(2) and read(2); EINVAL for what is no regular file, EFBIG for one of more than `most` bytes.
-pub fn read(path: &CStr, most: u64, contents: &mut Contents) -> sys::Result<()> {
-    fill(&dir::peek(path)?, most, contents)
+pub fn read(path: &CStr, most: u64, contents: &mut FileContents) -> sys::Result<()> {
+    fill(&dir::open_readonly(path)?, most, contents)
 }
 
 #[inline(never)]
-fn fill(file: &OwnedFd, most: u64, contents: &mut Contents) -> sys::Result<()> {
-    let about = dir::about(file.as_fd())?;
+fn fill(file: &OwnedFd, most: u64, contents: &mut FileContents) -> sys::Result<()> {
+    let about = dir::fstat(file.as_fd())?;
     if !about.regular {
         return Err(Errno::INVAL);
     }
@@ -98,10 +98,10 @@ fn fill(file: &OwnedFd, most: u64, contents: &mut Contents) -> sys::Result<()> {
 
 /// That a file cannot be read: what comes before its path, that, and what comes after it.
 pub fn refused(what: &str, path: &CStr, of: &[u8], why: Errno) -> Error {
-    let (path, of) = (Clean(path.to_bytes()), Clean(of));
+    let (path, of) = (Escaped(path.to_bytes()), Escaped(of));
     let doing = format_args!("cannot read {what}{path}{of}");
     match why {
-        Errno::INVAL => Error::refused(format_args!("{doing}: it is not a regular file")),
-        _ => failed(doing, why),
+        Errno::INVAL => Error::setup(format_args!("{doing}: it is not a regular file")),
+        _ => os_error(doing, why),
     }
 }

@@ -5,8 +5,8 @@
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use crate::act::say::{Priority, Voice};
-use crate::decide::text::{Clean, Text};
+use crate::act::log::{Priority, Log};
+use crate::decide::text::{Escaped, ArrayText};
 use crate::sys::{self, fd, pipe};
 
 /// The longest line; the rest of a longer one is cut off.
@@ -22,7 +22,7 @@ const READS_AT_END: usize = 64;
 #[derive(Default)]
 pub struct HandlerOutput {
     pipe: Option<OwnedFd>,
-    line: Text<LONGEST>,
+    line: ArrayText<LONGEST>,
     is_cut: bool,
     lines: u32,
 }
@@ -44,18 +44,18 @@ impl HandlerOutput {
     }
 
     /// Records what has been written, up to a limit: a flood does not keep the manager from its other work.
-    pub fn read(&mut self, voice: &Voice) {
+    pub fn read(&mut self, voice: &Log) {
         self.read_some(voice, READS_PER_TURN);
     }
 
     /// The handler has ended: records the rest. Processes that it left behind may go on writing.
-    pub fn read_rest(&mut self, voice: &Voice) {
+    pub fn read_rest(&mut self, voice: &Log) {
         self.read_some(voice, READS_AT_END);
         self.end_line(voice);
     }
 
     #[inline(never)]
-    fn read_some(&mut self, voice: &Voice, most: usize) {
+    fn read_some(&mut self, voice: &Log, most: usize) {
         let mut buffer = [0; 1024];
         for _ in 0..most {
             let Some(pipe) = &self.pipe else { return };
@@ -77,16 +77,16 @@ impl HandlerOutput {
         }
     }
 
-    fn end_line(&mut self, voice: &Voice) {
+    fn end_line(&mut self, voice: &Log) {
         if self.line.as_bytes().is_empty() {
             return;
         }
         self.lines = self.lines.saturating_add(1);
-        let (text, cut) = (Clean(self.line.as_bytes()), if self.is_cut { "..." } else { "" });
+        let (text, cut) = (Escaped(self.line.as_bytes()), if self.is_cut { "..." } else { "" });
         if self.lines <= MOST_LINES {
-            voice.say(Priority::Notice, format_args!("handler: {text}{cut}"));
+            voice.record(Priority::Notice, format_args!("handler: {text}{cut}"));
         } else if self.lines == MOST_LINES + 1 {
-            voice.say(Priority::Warning, format_args!("further output of the handler is not recorded"));
+            voice.record(Priority::Warning, format_args!("further output of the handler is not recorded"));
         }
         self.line.clear();
         self.is_cut = false;

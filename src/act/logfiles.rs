@@ -10,14 +10,14 @@ use core::sync::atomic::{AtomicU32, Ordering};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use crate::act::walk::Walk;
-use crate::decide::retention::{FileName, LAST, Lowest, OUTPUT, RECORDS, Rules, expired, generation, renamed, taken};
+use crate::decide::log_name::{FileName, LAST, Lowest, OUTPUT, RECORDS, LogPolicy, expired, suffix_number, rotated_name, taken};
 use crate::decide::trust::Trust;
-use crate::decide::word::Word;
-use crate::sys::dir::{self, About, Dir, How};
-use crate::sys::{self, Errno, clock, counters, identity, walk};
+use crate::decide::cstr::StaticCStr;
+use crate::sys::dir::{self, FileStat, Dir, OpenMode};
+use crate::sys::{self, Errno, clock, counters, credentials, walk};
 
 /// How often somebody else may put a file in our place before we give up.
-const PATIENCE: u32 = 100;
+const ATTEMPTS: u32 = 100;
 /// How much of a directory is looked at in one turn: 16 blocks have about 800 names.
 const BLOCKS: usize = 16;
 /// How often a directory is looked through for what is to be deleted.
@@ -30,7 +30,7 @@ pub struct Folder {
     /// To find names in it, and to list it.
     pub dir: Dir,
     /// About it.
-    pub about: About,
+    pub about: FileStat,
     /// Whether others may make and remove names in it.
     shared: bool,
 }
@@ -64,8 +64,8 @@ impl Folder {
     ///
     /// # Errors
     /// Those of fstat(2).
-    pub fn given(dir: Dir, rules: &Rules) -> sys::Result<Self> {
-        let (about, own) = (dir::about(dir.as_fd())?, identity::effective_uid());
+    pub fn given(dir: Dir, rules: &LogPolicy) -> sys::Result<Self> {
+        let (about, own) = (dir::fstat(dir.as_fd())?, credentials::effective_uid());
         let shared = Trust::new(own, own).is_shared(about.owner, about.mode);
         Ok(Self { dir, about, shared: shared && rules.owner.is_none_or(|(uid, _)| uid != about.owner) })
     }
@@ -80,14 +80,14 @@ impl Folder {
 
     /// Whether a name is that of an open file.
     pub fn is_named(&self, name: &CStr, file: BorrowedFd<'_>) -> bool {
-        self.dir.about(name).is_ok_and(|there| dir::about(file).is_ok_and(|file| file.identity == there.identity))
+        self.dir.stat(name).is_ok_and(|there| dir::fstat(file).is_ok_and(|file| file.id == there.id))
     }
 
     /// Opens the file of that name to go on in it, where nobody could have planted it; otherwise begins a new one.
     ///
     /// # Errors
     /// Those of the file system; EEXIST when it is no file that vsrun would write to.
-    pub fn reopen(&self, of: Word, how: How, fresh: How, owner: Option<(u32, u32)>) -> sys::Result<OwnedFd> {
+    pub fn reopen(&self, of: StaticCStr, how: OpenMode, fresh: OpenMode, owner: Option<(u32, u32)>) -> sys::Result<OwnedFd> {
         if !self.shared {
             match self.open_ours(of, how) {
                 Err(Errno::NOENT) => {}
@@ -101,9 +101,9 @@ impl Folder {
     ///
     /// # Errors
     /// Those of the file system; EEXIST when it is none.
-    pub fn open_ours(&self, of: Word, how: How) -> sys::Result<(OwnedFd, About)> {
-        let file = self.dir.file(of, how, 0)?;
-        let about = dir::about(file.as_fd())?;
+    pub fn open_ours(&self, of: StaticCStr, how: OpenMode) -> sys::Result<(OwnedFd, FileStat)> {
+        let file = self.dir.open_file(of, how, 0)?;
+        let about = dir::fstat(file.as_fd())?;
         if about.regular && about.links == 1 { Ok((file, about)) } else { Err(Errno::EXIST) }
     }
 
@@ -112,7 +112,7 @@ impl Folder {
     ///
     /// # Errors
     /// Those of the file system.
-    pub fn begin_at_start(&self, of: Word, how: How, old: How, owner: Option<(u32, u32)>) -> sys::Result<OwnedFd> {
+    pub fn begin_at_start(&self, of: StaticCStr, how: OpenMode, old: OpenMode, owner: Option<(u32, u32)>) -> sys::Result<OwnedFd> {
         match self.begin(of, how, owner) {
             Err(Errno::OVERFLOW) if !self.shared => self.open_ours(of, old).map(|(file, _)| file),
             Err(Errno::OVERFLOW) => {
@@ -127,17 +127,17 @@ impl Folder {
     ///
     /// # Errors
     /// Those of the file system; EOVERFLOW when all numbers are taken.
-    pub fn begin(&self, of: Word, how: How, owner: Option<(u32, u32)>) -> sys::Result<OwnedFd> {
-        for _ in 0..PATIENCE {
-            match self.dir.file(of, how, FILE_MODE) {
+    pub fn begin(&self, of: StaticCStr, how: OpenMode, owner: Option<(u32, u32)>) -> sys::Result<OwnedFd> {
+        for _ in 0..ATTEMPTS {
+            match self.dir.open_file(of, how, FILE_MODE) {
                 Ok(file) => {
-                    dir::permit(file.as_fd(), FILE_MODE)?;
+                    dir::fchmod(file.as_fd(), FILE_MODE)?;
                     if let Some((uid, gid)) = owner {
-                        dir::give(file.as_fd(), uid, gid)?;
+                        dir::fchown(file.as_fd(), uid, gid)?;
                     }
                     return Ok(file);
                 }
-                Err(Errno::EXIST) => self.put_away(of)?,
+                Err(Errno::EXIST) => self.move_aside(of)?,
                 Err(why) => return Err(why),
             }
         }
@@ -148,7 +148,7 @@ impl Folder {
     ///
     /// # Errors
     /// Those of the file system; EOVERFLOW when all numbers are taken.
-    pub fn put_away(&self, of: Word) -> sys::Result<()> {
+    pub fn move_aside(&self, of: StaticCStr) -> sys::Result<()> {
         let highest = highest(of);
         if highest.load(Ordering::Relaxed) == 0 {
             self.count()?;
@@ -164,9 +164,9 @@ impl Folder {
     }
 
     /// Renames a file to its name and the first free number from that one on. Returns the number.
-    fn rename(&self, of: Word, first: u32) -> sys::Result<u32> {
-        for number in first..first.saturating_add(PATIENCE) {
-            match self.dir.rename(of, as_name(&renamed(of, number))) {
+    fn rename(&self, of: StaticCStr, first: u32) -> sys::Result<u32> {
+        for number in first..first.saturating_add(ATTEMPTS) {
+            match self.dir.rename(of, as_name(&rotated_name(of, number))) {
                 Err(Errno::EXIST) => {}
                 // Somebody else has taken it away: the place is free as well.
                 Ok(()) | Err(Errno::NOENT) => return Ok(number),
@@ -184,7 +184,7 @@ impl Folder {
 }
 
 /// The highest number that has been given to a file of that name.
-fn highest(of: Word) -> &'static AtomicU32 {
+fn highest(of: StaticCStr) -> &'static AtomicU32 {
     let [records, output] = counters::counters();
     if of == RECORDS { records } else { output }
 }
@@ -210,7 +210,7 @@ pub struct Sweep {
 impl Sweep {
     /// Looks at the next part. Returns whether it was the last.
     #[inline(never)]
-    pub fn go_on(&mut self, folder: &Folder, rules: &Rules) -> bool {
+    pub fn go_on(&mut self, folder: &Folder, rules: &LogPolicy) -> bool {
         if self.pass == 0 {
             self.begin(folder);
         }
@@ -218,12 +218,12 @@ impl Sweep {
         let dir = &folder.dir;
         let more = dir.next_blocks(BLOCKS, &mut |name| {
             note(name);
-            let output = generation(name.to_bytes(), OUTPUT);
-            let is_ours = output.is_some() || generation(name.to_bytes(), RECORDS).is_some();
+            let output = suffix_number(name.to_bytes(), OUTPUT);
+            let is_ours = output.is_some() || suffix_number(name.to_bytes(), RECORDS).is_some();
             if !is_ours {
                 return;
             }
-            let Ok(file) = dir.about(name) else { return };
+            let Ok(file) = dir.stat(name) else { return };
             if !file.regular || (expired(file.mtime, today, rules.keep) && dir.unlink(name).is_ok()) {
                 return;
             }
@@ -238,7 +238,7 @@ impl Sweep {
         while self.count > rules.files
             && let Some(number) = self.lowest.pop()
         {
-            if dir.unlink(as_name(&renamed(OUTPUT, number))).is_err() {
+            if dir.unlink(as_name(&rotated_name(OUTPUT, number))).is_err() {
                 // What cannot be deleted is not tried for ever.
                 self.pass = PASSES;
                 break;

@@ -5,13 +5,13 @@ use core::ffi::CStr;
 use std::os::fd::AsFd;
 
 use crate::act::cgroup::read;
-use crate::act::say::{self, failed};
+use crate::act::log::{self, os_error};
 use crate::act::walk::Walk;
 use crate::decide::error::{Error, Result};
 use crate::decide::mounts::Mounts;
 use crate::decide::options::Options;
 use crate::decide::policy::AtExit;
-use crate::decide::text::{Clean, Text, parts};
+use crate::decide::text::{Escaped, ArrayText, split_byte};
 use crate::sys::dir::{self, Dir};
 use crate::sys::mount::{self, Flags};
 use crate::sys::power::{self, Power};
@@ -32,19 +32,19 @@ pub fn begin(options: &Options) -> Result<()> {
     } else {
         ""
     };
-    if option.is_empty() && !options.stays() {
+    if option.is_empty() && !options.is_supervised() {
         return Ok(());
     }
-    if !process::is_first() {
+    if !process::is_pid1() {
         if option.is_empty() {
             return Ok(());
         }
-        return Err(Error::refused(format_args!("option {option} is for PID 1, and this is not PID 1")));
+        return Err(Error::setup(format_args!("option {option} is for PID 1, and this is not PID 1")));
     }
     if let Some(mounts) = options.mounts {
         mount_all(mounts)?;
     }
-    if options.stays() {
+    if options.is_supervised() {
         power::take_ctrl_alt_del();
     }
     Ok(())
@@ -62,8 +62,8 @@ fn mount_all(mounts: Mounts) -> Result<()> {
             // The kernel has mounted it there itself.
             Ok(()) | Err(Errno::BUSY) => {}
             Err(why) => {
-                let (kind, target) = (Clean(one.kind.to_bytes()), Clean(one.target.to_bytes()));
-                return Err(failed(format_args!("cannot mount {kind} on '{target}'"), why));
+                let (kind, target) = (Escaped(one.kind.to_bytes()), Escaped(one.target.to_bytes()));
+                return Err(os_error(format_args!("cannot mount {kind} on '{target}'"), why));
             }
         }
         if one.target == c"/dev" {
@@ -89,8 +89,8 @@ fn mount_all(mounts: Mounts) -> Result<()> {
 fn enable_controllers(root: &CStr) {
     let Ok(root) = Dir::open_path(root) else { return };
     // The last name ends with a newline, which the kernel passes over.
-    for name in parts(read(&root, c"cgroup.controllers", &mut [0; 512]), b' ') {
-        let mut word = Text::<256>::new();
+    for name in split_byte(read(&root, c"cgroup.controllers", &mut [0; 512]), b' ') {
+        let mut word = ArrayText::<256>::new();
         word.push(b"+");
         word.push(name);
         let _ = cgroup::write(&root, c"cgroup.subtree_control", word.as_bytes());
@@ -99,17 +99,17 @@ fn enable_controllers(root: &CStr) {
 
 /// In place of an exit of PID 1. Returns where that is not to be had.
 pub fn end(at_exit: AtExit) {
-    if process::is_first() {
+    if process::is_pid1() {
         // In a container, the file systems are those of the host.
         if power::take_ctrl_alt_del() {
             make_all_read_only();
         }
-        let why = power::end(match at_exit {
+        let why = power::reboot(match at_exit {
             AtExit::Poweroff => Power::Off,
             AtExit::Reboot => Power::Reboot,
             AtExit::Halt => Power::Halt,
         });
-        say::complain(&failed(format_args!("cannot do what --at-exit says"), why));
+        log::print_error(&os_error(format_args!("cannot do what --at-exit says"), why));
     }
 }
 
@@ -117,13 +117,13 @@ pub fn end(at_exit: AtExit) {
 /// next start. Allocates nothing.
 fn make_all_read_only() {
     let mut list = [0; 4096];
-    let count = dir::peek(c"/proc/self/mounts").and_then(|file| fd::read_full(file.as_fd(), &mut list)).unwrap_or(0);
+    let count = dir::open_readonly(c"/proc/self/mounts").and_then(|file| fd::read_full(file.as_fd(), &mut list)).unwrap_or(0);
     let _ = mount::make_read_only(c"/");
-    for line in parts(list.get(..count).unwrap_or_default(), b'\n') {
-        let mut fields = parts(line, b' ');
+    for line in split_byte(list.get(..count).unwrap_or_default(), b'\n') {
+        let mut fields = split_byte(line, b' ');
         let is_disk = fields.next().is_some_and(|device| device.starts_with(b"/"));
         if let Some(target) = fields.next().filter(|_| is_disk) {
-            let mut path = Text::<256>::new();
+            let mut path = ArrayText::<256>::new();
             path.push(target);
             path.end_with(0);
             let _ = mount::make_read_only(CStr::from_bytes_until_nul(path.as_bytes()).unwrap_or_default());

@@ -11,17 +11,17 @@
 //! them systemd-notify, which waits until the one that it has sent is closed: that is the proof that the messages before
 //! it have been handled, and so they have been here, since the next message is looked at only after the last one.
 
-use crate::act::ready::Ear;
-use crate::act::say::Priority;
-use crate::act::watch::{Loop, now};
+use crate::act::readiness::Readiness;
+use crate::act::log::Priority;
+use crate::act::supervisor::{Supervisor, now};
 use crate::decide::duration::Duration;
 use crate::decide::error::Error;
 use crate::decide::event::Event;
 use crate::decide::notify::{Ignored, Message, is_trusted, parse};
 use crate::decide::state::Phase;
 use crate::decide::time::{Span, Time};
-use crate::sys::child::{self, Memory};
-use crate::sys::datagram::{Inbox, Sender};
+use crate::sys::clone::{self, Memory};
+use crate::sys::datagram::{NotifySocket, Sender};
 use crate::sys::process::{self, Pid};
 
 /// How many messages are read in one turn of the loop. The kernel queues 10 (net.unix.max_dgram_qlen).
@@ -36,7 +36,7 @@ const PAUSE: Span = Span::millis(100);
 /// The notify socket, over all runs of the server.
 pub struct Mail {
     /// The socket.
-    pub inbox: Inbox,
+    pub inbox: NotifySocket,
     /// The server's user.
     user: u32,
     /// The children that close descriptors and have not been reaped.
@@ -51,7 +51,7 @@ pub struct Mail {
 
 impl Mail {
     /// Nothing has come yet.
-    pub fn new(inbox: Inbox, user: u32) -> Self {
+    pub fn new(inbox: NotifySocket, user: u32) -> Self {
         Self { inbox, user, closers: [None; CLOSERS], paused: Time(0), crowded: false, recorded: 0 }
     }
 
@@ -78,7 +78,7 @@ impl Mail {
         }
         // Most have exited when the next message is looked at.
         for closer in &mut self.closers {
-            if let Some(child) = closer.take_if(|child| process::has_ended(*child)) {
+            if let Some(child) = closer.take_if(|child| process::has_exited(*child)) {
                 let _ = process::reap(child);
             }
         }
@@ -98,34 +98,34 @@ impl Mail {
 
 /// Starts the child that takes the first message, and exits. In a function of its own: the child uses our stack.
 #[inline(never)]
-fn close(inbox: &Inbox) -> Option<Pid> {
-    child::start(Memory::Ours, &|| inbox.swallow()).ok().flatten()
+fn close(inbox: &NotifySocket) -> Option<Pid> {
+    clone::start(Memory::Shared, &|| inbox.swallow()).ok().flatten()
 }
 
-impl Loop<'_> {
+impl Supervisor<'_> {
     /// Reads the messages that have come, up to one that is an event.
     #[inline(never)]
-    pub fn hear_message(&mut self) -> Option<Event> {
+    pub fn read_notify(&mut self) -> Option<Event> {
         let time = now();
-        let Ear::Notify(mail) = &mut self.watch.ear else { return None };
+        let Readiness::Notify(mail) = &mut self.config.readiness else { return None };
         mail.crowded = false;
         if mail.pause(time).is_some() {
             return None;
         }
         for _ in 0..TURN {
-            if let Some(event) = self.hear_one(time)? {
+            if let Some(event) = self.read_one(time)? {
                 return Some(event);
             }
         }
-        if let Ear::Notify(mail) = &mut self.watch.ear {
+        if let Readiness::Notify(mail) = &mut self.config.readiness {
             mail.crowded = true;
         }
         None
     }
 
     /// Reads one message, and does what it says. None: there is none, or it cannot be taken now.
-    fn hear_one(&mut self, time: Time) -> Option<Option<Event>> {
-        let Ear::Notify(mail) = &mut self.watch.ear else { return None };
+    fn read_one(&mut self, time: Time) -> Option<Option<Event>> {
+        let Readiness::Notify(mail) = &mut self.config.readiness else { return None };
         let mut buffer = [0; LONGEST];
         let letter = mail.inbox.peek(&mut buffer)?;
         let sender = letter.sender;
@@ -139,10 +139,10 @@ impl Loop<'_> {
             return Some(None);
         }
         let message: Message<'_> = parse(letter.text);
-        if let Some(service) = &mut self.watch.service {
+        if let Some(service) = &mut self.config.service_manager {
             service.pass_on(&message);
         }
-        let event = message.apply(&self.watch.policy, &mut self.state, time);
+        let event = message.apply(&self.config.policy, &mut self.state, time);
         if let Some(why) = message.ignored {
             self.record_ignored(sender, why);
         }
@@ -152,34 +152,34 @@ impl Loop<'_> {
     /// Records that a message has no effect: each reason once in a run, so that no sender can fill the log.
     #[inline(never)]
     fn record_ignored(&mut self, Sender { pid, uid }: Sender, why: Ignored) {
-        if let Ear::Notify(mail) = &mut self.watch.ear
+        if let Readiness::Notify(mail) = &mut self.config.readiness
             && mail.recorded & why.bit() == 0
         {
             mail.recorded |= why.bit();
             let why = why.words();
-            self.say(Priority::Warning, format_args!("ignored a notify message from pid {pid} (uid {uid}): {why}"));
+            self.record(Priority::Warning, format_args!("ignored a notify message from pid {pid} (uid {uid}): {why}"));
         }
     }
 
     /// A deadline has passed. Returns what follows; None if it has been moved, or holds no longer.
     #[inline(never)]
-    pub fn hear_deadline(&mut self, time: Time) -> Option<Event> {
+    pub fn on_deadline(&mut self, time: Time) -> Option<Event> {
         // What the server has said in time counts, however late we are.
-        if let Some(event) = self.hear_message() {
+        if let Some(event) = self.read_notify() {
             return Some(event);
         }
         let until = self.state.deadline().filter(|until| *until <= time)?;
-        if self.is_first() {
-            let (how, within) = (self.watch.ear.name(), Duration(self.watch.policy.ready_timeout.unwrap_or_default()));
+        if self.is_first_start() {
+            let (how, within) = (self.config.readiness.name(), Duration(self.config.policy.ready_timeout.unwrap_or_default()));
             let how = how.as_str();
             let words = "the server was not ready in time";
-            self.error = Some(Error::refused(format_args!("{words}: --ready {how}, --ready-timeout {within}")));
+            self.error = Some(Error::setup(format_args!("{words}: --ready {how}, --ready-timeout {within}")));
         }
-        if self.state.phase == Phase::Up {
+        if self.state.phase == Phase::Running {
             if self.is_excused(until, time) {
                 return None;
             }
-            self.say(Priority::Warning, format_args!("the server has been silent for too long"));
+            self.record(Priority::Warning, format_args!("the server has been silent for too long"));
         }
         Some(Event::Tick)
     }
@@ -188,8 +188,8 @@ impl Loop<'_> {
     /// has the watchdog time once more: a sender that waits for room gets it in turn. While they keep us from reading,
     /// nothing is known of the server, so it is not ended; and it has that time from the moment when we read again.
     fn is_excused(&self, until: Time, time: Time) -> bool {
-        let Ear::Notify(mail) = &self.watch.ear else { return false };
-        let more = self.watch.policy.watchdog.unwrap_or_default();
+        let Readiness::Notify(mail) = &self.config.readiness else { return false };
+        let more = self.config.policy.watchdog.unwrap_or_default();
         (mail.crowded || mail.paused > until) && time < until.max(mail.paused).after(more)
     }
 }

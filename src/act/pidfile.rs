@@ -5,44 +5,44 @@ use core::fmt::Write;
 use std::os::fd::{AsFd, OwnedFd};
 
 use crate::act::lookup;
-use crate::act::say::failed;
+use crate::act::log::os_error;
 use crate::act::walk;
 use crate::decide::error::{Error, Result};
-use crate::decide::text::{Clean, Text};
-use crate::decide::word::{Word, word};
-use crate::sys::dir::{self, About, Dir, How};
+use crate::decide::text::{Escaped, ArrayText};
+use crate::decide::cstr::{StaticCStr, leak_cstr};
+use crate::sys::dir::{self, FileStat, Dir, OpenMode};
 use crate::sys::lock::{self, Kind, lock};
 use crate::sys::process::Pid;
-use crate::sys::{self, Errno, access, identity};
+use crate::sys::{self, Errno, access, credentials};
 
 /// How often a path that changes under our hands is looked at again.
-const PATIENCE: usize = 100;
+const ATTEMPTS: usize = 100;
 
 /// A pidfile that is ours. Whoever drops it leaves it as it is: only `release` removes it.
 pub struct Pidfile {
     dir: Dir,
-    name: Word,
-    path: Word,
+    name: StaticCStr,
+    path: StaticCStr,
     file: OwnedFd,
-    about: About,
+    stat: FileStat,
 }
 
 /// What a file is opened for.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
     /// To have it.
-    Have,
+    Acquire,
     /// Only to see whether it could be had.
-    Look,
+    Check,
 }
 
 impl Pidfile {
     /// Claims the file, if there is to be one.
     ///
     /// # Errors
-    /// Those of [`Self::claim`].
-    pub fn claim_if(path: Option<Word>) -> Result<Option<Self>> {
-        path.map_or(Ok(None), |path| Self::claim(path, Purpose::Have))
+    /// Those of [`Self::acquire`].
+    pub fn acquire_if(path: Option<StaticCStr>) -> Result<Option<Self>> {
+        path.map_or(Ok(None), |path| Self::acquire(path, Purpose::Acquire))
     }
 
     /// Opens and locks the file. What an earlier start left in it stays until `write`. None, and nothing done: it could
@@ -51,7 +51,7 @@ impl Pidfile {
     /// # Errors
     /// When somebody else holds it, or it is not a file that root may trust: nothing was changed then.
     #[inline(never)]
-    pub fn claim(path: Word, purpose: Purpose) -> Result<Option<Self>> {
+    pub fn acquire(path: StaticCStr, purpose: Purpose) -> Result<Option<Self>> {
         let (parent, name) = split(path);
         let fault = if name.is_empty() {
             "names a directory"
@@ -59,9 +59,9 @@ impl Pidfile {
             let mut walk = walk::to(parent, "pidfile", path)?;
             let (is_shared, dir) = (walk.is_shared(), walk.take().map_err(|why| cannot("", path, "", why))?);
             match take(&dir, name, path, purpose, is_shared) {
-                Ok(Some((file, about))) => return Ok(Some(Self { dir, name, path, file, about })),
+                Ok(Some((file, about))) => return Ok(Some(Self { dir, name, path, file, stat: about })),
                 Ok(None) => return Ok(None),
-                Err(Fault::Missing) if purpose == Purpose::Look => {
+                Err(Fault::Missing) if purpose == Purpose::Check => {
                     let may = access::may_write(parent);
                     return may.map_err(|why| cannot("", path, "", why)).map(|()| None);
                 }
@@ -70,7 +70,7 @@ impl Pidfile {
                 Err(Fault::Told(error)) => return Err(error),
             }
         };
-        Err(Error::refused(format_args!("pidfile '{}' {fault}", Clean(path.to_bytes()))))
+        Err(Error::setup(format_args!("pidfile '{}' {fault}", Escaped(path.to_bytes()))))
     }
 
     /// Forgets the number of an earlier start, which may be a stranger's, and sets aside the space that a new one needs,
@@ -79,7 +79,7 @@ impl Pidfile {
     /// # Errors
     /// ENOSPC.
     pub fn reserve(&self) -> Result<()> {
-        let result = self.empty().and_then(|()| dir::reserve(self.file.as_fd(), 16));
+        let result = self.empty().and_then(|()| dir::fallocate(self.file.as_fd(), 16));
         result.map_err(|why| cannot("", self.path, "", why))
     }
 
@@ -88,9 +88,9 @@ impl Pidfile {
     /// # Errors
     /// Those of write(2).
     pub fn write(&self, pid: Pid) -> sys::Result<()> {
-        let mut line = Text::<64>::new();
+        let mut line = ArrayText::<64>::new();
         let _ = writeln!(line, "{pid}");
-        dir::replace(self.file.as_fd(), line.as_bytes())
+        dir::overwrite(self.file.as_fd(), line.as_bytes())
     }
 
     /// Says that nobody is there.
@@ -98,7 +98,7 @@ impl Pidfile {
     /// # Errors
     /// Those of ftruncate(2).
     pub fn empty(&self) -> sys::Result<()> {
-        dir::cut(self.file.as_fd(), 0)
+        dir::ftruncate(self.file.as_fd(), 0)
     }
 
     /// Makes the lock one that the server may keep: a shared one, on a second descriptor that cannot write. The first
@@ -106,10 +106,10 @@ impl Pidfile {
     ///
     /// # Errors
     /// When the path names another file meanwhile, or cannot be read.
-    pub fn hand_over(&self) -> sys::Result<OwnedFd> {
+    pub fn share_lock(&self) -> sys::Result<OwnedFd> {
         lock(self.file.as_fd(), Kind::Shared)?;
-        let second = self.dir.file(self.name, How::ReadOnly, 0)?;
-        if dir::about(second.as_fd())?.identity != self.about.identity {
+        let second = self.dir.open_file(self.name, OpenMode::ReadOnly, 0)?;
+        if dir::fstat(second.as_fd())?.id != self.stat.id {
             return Err(Errno::NOENT);
         }
         lock(second.as_fd(), Kind::Shared)?;
@@ -120,21 +120,21 @@ impl Pidfile {
 
     /// Removes the file, if the path still names it, while the lock is held.
     pub fn release(&self) {
-        if is_at(&self.dir, self.name, &self.about) {
+        if is_at(&self.dir, self.name, &self.stat) {
             let _ = self.dir.unlink(self.name);
         }
     }
 
     /// The path as it was given.
-    pub fn path(&self) -> Clean<'_> {
-        Clean(self.path.to_bytes())
+    pub fn path(&self) -> Escaped<'_> {
+        Escaped(self.path.to_bytes())
     }
 }
 
 /// Whether two paths are the same name in the same directory.
-pub fn is_same(one: Word, other: Word) -> bool {
+pub fn is_same(one: StaticCStr, other: StaticCStr) -> bool {
     let ((dir, name), (other_dir, other_name)) = (split(one), split(other));
-    let place = |dir: &CStr| dir::about_path(dir).map(|about| about.identity).ok();
+    let place = |dir: &CStr| dir::stat_path(dir).map(|about| about.id).ok();
     name == other_name && place(dir).is_some_and(|place_of_one| place(other_dir) == Some(place_of_one))
 }
 
@@ -153,24 +153,24 @@ enum Fault {
 
 /// What the kernel refuses.
 #[inline(never)]
-fn cannot(doing: &str, path: Word, needs: &str, why: Errno) -> Error {
-    failed(format_args!("{doing}pidfile '{}'{needs}", Clean(path.to_bytes())), why)
+fn cannot(doing: &str, path: StaticCStr, needs: &str, why: Errno) -> Error {
+    os_error(format_args!("{doing}pidfile '{}'{needs}", Escaped(path.to_bytes())), why)
 }
 
 /// Opens and locks the file in its directory. None: it could be had, and was only looked at.
 #[inline(never)]
 fn take(
     dir: &Dir,
-    name: Word,
-    path: Word,
+    name: StaticCStr,
+    path: StaticCStr,
     purpose: Purpose,
     is_shared: bool,
-) -> core::result::Result<Option<(OwnedFd, About)>, Fault> {
-    for _ in 0..PATIENCE {
+) -> core::result::Result<Option<(OwnedFd, FileStat)>, Fault> {
+    for _ in 0..ATTEMPTS {
         let (file, made) = match open(dir, name, purpose) {
             Ok(Some(found)) => found,
             Ok(None) => continue,
-            Err(Errno::NOENT) if purpose == Purpose::Look => return Err(Fault::Missing),
+            Err(Errno::NOENT) if purpose == Purpose::Check => return Err(Fault::Missing),
             Err(Errno::LOOP) => return Err(Fault::Is("is a symbolic link")),
             Err(why) => return Err(Fault::Told(cannot("", path, "", why))),
         };
@@ -180,24 +180,24 @@ fn take(
             }
             Err(Fault::Told(cannot(doing, path, needs, why)))
         };
-        let about = match dir::about(file.as_fd()) {
+        let about = match dir::fstat(file.as_fd()) {
             Ok(about) => about,
             Err(why) => return fail("", "", why),
         };
-        if let Some(fault) = fault(&about).or(if is_shared { contents_fault(&file) } else { None }) {
+        if let Some(fault) = untrusted_reason(&about).or(if is_shared { contents_fault(&file) } else { None }) {
             return Err(Fault::Is(fault));
         }
         let locked = match purpose {
-            Purpose::Have => lock(file.as_fd(), Kind::Exclusive),
-            Purpose::Look => match lock::holder(file.as_fd()) {
+            Purpose::Acquire => lock(file.as_fd(), Kind::Exclusive),
+            Purpose::Check => match lock::holder(file.as_fd()) {
                 Ok(Some(_)) => Err(Errno::AGAIN),
                 result => result.map(drop),
             },
         };
         match locked {
-            Ok(()) if purpose == Purpose::Look => return Ok(None),
+            Ok(()) if purpose == Purpose::Check => return Ok(None),
             Ok(()) => {}
-            Err(Errno::AGAIN | Errno::ACCESS) => return Err(Fault::Told(lookup::running(path, file.as_fd(), &about))),
+            Err(Errno::AGAIN | Errno::ACCESS) => return Err(Fault::Told(lookup::already_running(path, file.as_fd(), &about))),
             // An older kernel knows no lock that would outlive a fork.
             Err(why @ Errno::INVAL) => return fail("cannot lock ", " (needs Linux 3.15)", why),
             Err(why) => return fail("cannot lock ", "", why),
@@ -205,7 +205,7 @@ fn take(
         // Between open and lock the one who had it may have removed it.
         if is_at(dir, name, &about) {
             if about.mode != MODE {
-                let _ = dir::permit(file.as_fd(), MODE);
+                let _ = dir::fchmod(file.as_fd(), MODE);
             }
             return Ok(Some((file, about)));
         }
@@ -215,12 +215,12 @@ fn take(
 
 /// Opens the file, or makes it to have it. None: it has come or gone in between. Says whether it was made.
 fn open(dir: &Dir, name: &CStr, purpose: Purpose) -> sys::Result<Option<(OwnedFd, bool)>> {
-    match dir.file(name, How::Existing, 0) {
+    match dir.open_file(name, OpenMode::Existing, 0) {
         Ok(file) => return Ok(Some((file, false))),
-        Err(Errno::NOENT) if purpose == Purpose::Have => {}
+        Err(Errno::NOENT) if purpose == Purpose::Acquire => {}
         Err(why) => return Err(why),
     }
-    match dir.file(name, How::New, MODE) {
+    match dir.open_file(name, OpenMode::New, MODE) {
         Ok(file) => Ok(Some((file, true))),
         Err(Errno::EXIST) => Ok(None),
         Err(why) => Err(why),
@@ -228,8 +228,8 @@ fn open(dir: &Dir, name: &CStr, purpose: Purpose) -> sys::Result<Option<(OwnedFd
 }
 
 /// Why root should not trust such a file.
-fn fault(about: &About) -> Option<&'static str> {
-    let owner = identity::effective_uid();
+fn untrusted_reason(about: &FileStat) -> Option<&'static str> {
+    let owner = credentials::effective_uid();
     if !about.regular {
         Some("is not a regular file")
     } else if about.links > 1 {
@@ -245,7 +245,7 @@ fn fault(about: &About) -> Option<&'static str> {
 /// that moment: nothing is written to one that does not look like a pidfile.
 fn contents_fault(file: &OwnedFd) -> Option<&'static str> {
     let mut buffer = [0; 32];
-    let count = dir::head(file.as_fd(), &mut buffer).unwrap_or(buffer.len());
+    let count = dir::pread_start(file.as_fd(), &mut buffer).unwrap_or(buffer.len());
     let text = buffer.get(..count).unwrap_or_default();
     let number = text.strip_suffix(b"\n").unwrap_or(text);
     let is_number = count < buffer.len() && number.iter().all(u8::is_ascii_digit);
@@ -253,19 +253,19 @@ fn contents_fault(file: &OwnedFd) -> Option<&'static str> {
 }
 
 /// Whether the name still names that file.
-pub fn is_at(dir: &Dir, name: &CStr, about: &About) -> bool {
-    dir.about(name).is_ok_and(|there| there.identity == about.identity)
+pub fn is_at(dir: &Dir, name: &CStr, about: &FileStat) -> bool {
+    dir.stat(name).is_ok_and(|there| there.id == about.id)
 }
 
 /// The directory and the name in it.
-pub fn split(path: Word) -> (Word, Word) {
+pub fn split(path: StaticCStr) -> (StaticCStr, StaticCStr) {
     let bytes = path.to_bytes();
     match bytes.iter().rposition(|byte| *byte == b'/') {
         None => (c".", path),
         Some(slash) => {
             let (dir, name) = bytes.split_at(slash);
             let dir = if dir.is_empty() { b"/" } else { dir };
-            (word(dir.to_vec()), word(name.get(1..).unwrap_or_default().to_vec()))
+            (leak_cstr(dir.to_vec()), leak_cstr(name.get(1..).unwrap_or_default().to_vec()))
         }
     }
 }

@@ -10,12 +10,12 @@ use core::fmt::Write;
 use std::os::fd::{AsFd, OwnedFd};
 
 use crate::act::walk::is_new;
-use crate::decide::endpoint::Listener;
-use crate::decide::text::Text;
-use crate::decide::word::{Word, word};
+use crate::decide::socket_address::Listener;
+use crate::decide::text::ArrayText;
+use crate::decide::cstr::{StaticCStr, leak_cstr};
 use crate::sys::dir::{self, Dir};
 use crate::sys::process::{self, Forked};
-use crate::sys::{self, Errno, clock, identity, socket, walk};
+use crate::sys::{self, Errno, clock, credentials, socket, walk};
 
 /// A socket that its owner and group may call, whatever the umask.
 ///
@@ -38,9 +38,9 @@ fn bind_closed(socket: &OwnedFd, address: &[u8]) -> sys::Result<()> {
 /// # Errors
 /// EADDRINUSE when the name is taken, and those of the calls that it takes.
 #[inline(never)]
-pub fn bind(listener: &Listener<'_>, dir: &Dir, name: Word, owner: Option<(u32, u32)>) -> sys::Result<OwnedFd> {
+pub fn bind(listener: &Listener<'_>, dir: &Dir, name: StaticCStr, owner: Option<(u32, u32)>) -> sys::Result<OwnedFd> {
     let socket = socket::unix()?;
-    let mut private = Text::<64>::new();
+    let mut private = ArrayText::<64>::new();
     let _ = write!(private, ".vsrun-{}-{}", process::id(), clock::monotonic());
     private.end_with(0);
     let private = CStr::from_bytes_until_nul(private.as_bytes()).unwrap_or_default();
@@ -59,7 +59,7 @@ fn make_and_move(
     listener: &Listener<'_>,
     dir: &Dir,
     private: &CStr,
-    name: Word,
+    name: StaticCStr,
     owner: Option<(u32, u32)>,
 ) -> sys::Result<()> {
     let private = walk::list(walk::enter(Some(&dir.0), private)?.as_fd())?;
@@ -70,7 +70,7 @@ fn make_and_move(
         Forked::Child => {
             let result = inside(socket, listener, &private.0, dir, name, owner);
             let number = result.map_or_else(Errno::raw_os_error, |()| 0);
-            process::leave(u8::try_from(number).unwrap_or(u8::MAX))
+            process::exit(u8::try_from(number).unwrap_or(u8::MAX))
         }
         Forked::Parent(pid) => match process::reap(pid)? {
             (0, _) => Ok(()),
@@ -87,11 +87,11 @@ fn inside(
     listener: &Listener<'_>,
     private: &OwnedFd,
     dir: &Dir,
-    name: Word,
+    name: StaticCStr,
     owner: Option<(u32, u32)>,
 ) -> sys::Result<()> {
     let path = listener.path().to_bytes();
-    let as_root = identity::change_root(private.as_fd());
+    let as_root = credentials::change_root(private.as_fd());
     if as_root.is_err() {
         let family = listener.address.get(..2).unwrap_or_default();
         bind_closed(socket, &[family, name.to_bytes_with_nul()].concat())?;
@@ -99,18 +99,18 @@ fn inside(
     }
     let parents = || (1..path.len()).filter(|at| path.get(*at) == Some(&b'/'));
     for at in parents() {
-        let _ = walk::make(None, word(path.get(..at).unwrap_or_default().to_vec()));
+        let _ = walk::make(None, leak_cstr(path.get(..at).unwrap_or_default().to_vec()));
     }
     let result = bind_closed(socket, &listener.address).and_then(|()| give_and_move(listener.path(), dir, name, owner));
     for at in parents().rev() {
-        let _ = walk::remove(None, word(path.get(..at).unwrap_or_default().to_vec()));
+        let _ = walk::remove(None, leak_cstr(path.get(..at).unwrap_or_default().to_vec()));
     }
     result
 }
 
-fn give_and_move(made: &CStr, dir: &Dir, name: Word, owner: Option<(u32, u32)>) -> sys::Result<()> {
+fn give_and_move(made: &CStr, dir: &Dir, name: StaticCStr, owner: Option<(u32, u32)>) -> sys::Result<()> {
     let given = match owner {
-        Some((uid, gid)) => walk::handle(None, made).and_then(|made| dir::give(made.as_fd(), uid, gid)),
+        Some((uid, gid)) => walk::handle(None, made).and_then(|made| dir::fchown(made.as_fd(), uid, gid)),
         None => Ok(()),
     };
     given.and_then(|()| walk::move_into(made, dir, name)).inspect_err(|_| {

@@ -5,24 +5,24 @@ use alloc::vec::Vec;
 use core::fmt;
 use std::os::fd::{AsFd, OwnedFd};
 
-use crate::act::launch::{Wires, spawn};
-use crate::act::prepared::Prepared;
-use crate::act::report::Start;
-use crate::act::say::failed;
-use crate::act::watch::now;
-use crate::decide::environ::Environ;
+use crate::act::spawn::{ChildIo, spawn};
+use crate::act::exec_image::ExecImage;
+use crate::act::outcome::StartOutcome;
+use crate::act::log::os_error;
+use crate::act::supervisor::now;
+use crate::decide::env::Env;
 use crate::decide::error::{Error, Result};
 use crate::decide::exit::{self, Exit};
 use crate::decide::probe::{Answer, Probe, ProbeRequest, STATUS_LINE, answer};
 use crate::decide::signal::Signal;
 use crate::decide::step::Step;
-use crate::decide::steps::Program;
-use crate::decide::text::Clean;
+use crate::decide::program::Program;
+use crate::decide::text::Escaped;
 use crate::decide::time::{Span, Time};
-use crate::decide::word::Word;
+use crate::decide::cstr::StaticCStr;
 use crate::sys::process::{self, Target};
-use crate::sys::wait::{Mask, Signals};
-use crate::sys::{self, Errno, entry, fd, socket, wait};
+use crate::sys::poll::{Mask, Signals};
+use crate::sys::{self, Errno, entry, fd, socket, poll};
 
 /// Pause before a Unix socket is tried again whose queue of connections is full: the kernel reports that at once.
 const RETRY_PAUSE: Span = Span::millis(10);
@@ -47,7 +47,7 @@ pub enum Failed {
 impl fmt::Display for Failed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::System(why) => write!(f, "{}", sys::words(*why)),
+            Self::System(why) => write!(f, "{}", sys::errno_text(*why)),
             Self::TimedOut => f.write_str("no answer in time"),
             Self::Closed => f.write_str("the connection was closed without an answer"),
             Self::Status(status) => write!(f, "HTTP status {status}"),
@@ -72,36 +72,36 @@ pub fn probe(request: &ProbeRequest) -> Result<u8> {
     match result {
         Ok(()) => Ok(exit::OK),
         Err(why) => {
-            let text = Clean(request.text.to_bytes());
+            let text = Escaped(request.text.to_bytes());
             Err(Error::new(exit::UNHEALTHY, format_args!("probe '{text}' failed: {why}")))
         }
     }
 }
 
 /// Runs a program in a session of its own and waits for its end.
-fn execute(words: Vec<Word>, deadline: Time) -> Result<core::result::Result<(), Failed>> {
-    wait::reset_dispositions(false);
-    wait::mask(Mask::All).map_err(|why| failed(format_args!("cannot block the signals"), why))?;
-    let signals = Signals::open().map_err(|why| failed(format_args!("cannot listen to signals"), why))?;
+fn execute(words: Vec<StaticCStr>, deadline: Time) -> Result<core::result::Result<(), Failed>> {
+    poll::reset_dispositions(false);
+    poll::set_mask(Mask::All).map_err(|why| os_error(format_args!("cannot block the signals"), why))?;
+    let signals = Signals::open().map_err(|why| os_error(format_args!("cannot listen to signals"), why))?;
     let command = words.first().copied().unwrap_or_default();
-    let steps = vec![Step::Signals, Step::Session, Step::Descriptors, Step::Exec(command)];
-    let program = Box::new(Program { steps, paths: vec![command], argv: words, env: Environ(entry::environment()) });
-    let program = Prepared::new(program);
-    let cannot = |why| failed(format_args!("cannot start a process"), why);
-    let child = spawn(&program, &Wires::default()).map_err(cannot)?;
+    let steps = vec![Step::UnblockSignals, Step::Setsid, Step::CloseDescriptors, Step::Exec(command)];
+    let program = Box::new(Program { steps, paths: vec![command], argv: words, env: Env(entry::environment()) });
+    let program = ExecImage::new(program);
+    let cannot = |why| os_error(format_args!("cannot start a process"), why);
+    let child = spawn(&program, &ChildIo::default()).map_err(cannot)?;
     let mut timed_out = false;
-    while !process::has_ended(child.pid) {
+    while !process::has_exited(child.pid) {
         let left = if timed_out { None } else { left(deadline).ok() };
         timed_out |= left.is_none();
         if timed_out {
             let _ = process::send(Signal::KILL.number(), Target::Group(child.pid));
             let _ = process::send(Signal::KILL.number(), Target::Process(child.pid));
         }
-        wait::next([Some(signals.as_fd()), None, None, None], left);
+        poll::wait([Some(signals.as_fd()), None, None, None], left);
         while signals.next().is_some() {}
     }
     let (status, _) = process::reap(child.pid).map_err(cannot)?;
-    if let Start::Failed(failure) = Start::await_end(&child.report) {
+    if let StartOutcome::Failed(failure) = StartOutcome::await_end(&child.report) {
         return Err(Error::new(exit::UNHEALTHY, format_args!("probe failed: {}", failure.error(&program).text)));
     }
     Ok(match Exit::from_wait(status) {
@@ -137,7 +137,7 @@ fn open(address: &[u8], deadline: Time) -> core::result::Result<OwnedFd, Failed>
         match socket::connect_within(address, left(deadline)?) {
             Ok(connection) => return Ok(connection),
             Err(Errno::TIMEDOUT) => return Err(Failed::TimedOut),
-            Err(Errno::AGAIN) => wait::nap(RETRY_PAUSE.0),
+            Err(Errno::AGAIN) => poll::sleep_ms(RETRY_PAUSE.0),
             Err(why) => return Err(Failed::System(why)),
         }
     }
@@ -156,7 +156,7 @@ fn exchange(connection: &OwnedFd, request: &[u8], deadline: Time) -> core::resul
             Answer::Status(status) => return Err(Failed::Status(status)),
             Answer::Other => return Err(Failed::NotHttp),
         }
-        let [readable, ..] = wait::next([Some(connection.as_fd()), None, None, None], Some(left(deadline)?));
+        let [readable, ..] = poll::wait([Some(connection.as_fd()), None, None, None], Some(left(deadline)?));
         if !readable {
             continue;
         }

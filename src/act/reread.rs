@@ -1,42 +1,42 @@
 //! `--env-file`, `--env-dir` and `--file-env` again, at a restart by request: read by a child, since the manager neither allocates nor waits for a file
 //! server. What the child makes is in memory that both share, and takes the place of what was there before.
 
-use crate::act::say::{Priority, failed};
-use crate::act::watch::Watch;
+use crate::act::log::{Priority, os_error};
+use crate::act::supervisor::SupervisorConfig;
 use crate::act::{confine, env_files};
-use crate::decide::environ::Source;
+use crate::decide::env::Source;
 use crate::decide::error::Error;
 use crate::decide::exit;
 use crate::decide::signal::Signal;
-use crate::decide::text::Clean;
+use crate::decide::text::Escaped;
 use crate::sys::process::{self, Forked, Target};
 use crate::sys::shared::Shared;
-use crate::sys::{self, Errno, wait};
+use crate::sys::{self, Errno, poll};
 
 /// How many times 1 ms the child may take.
 const LOOKS: usize = 1000;
 
 /// Reads the directory again. What cannot be read is recorded, and the previous variables stay.
 #[inline(never)]
-pub fn reread(watch: &mut Watch) {
+pub fn reread(watch: &mut SupervisorConfig) {
     let Some(source) = &watch.program.source else { return };
     match read(watch, source) {
         Ok(Ok(shared)) => watch.program.env.replace(shared),
         Ok(Err(shared)) => {
-            let why = Clean(shared.text());
-            watch.voice.say(Priority::Warning, format_args!("{why}; the previous variables stay"));
+            let why = Escaped(shared.text());
+            watch.log.record(Priority::Warning, format_args!("{why}; the previous variables stay"));
         }
         Err(why) => {
-            let why = sys::words(why);
+            let why = sys::errno_text(why);
             let words =
                 format_args!("cannot read the files of the environment again: {why}; the previous variables stay");
-            watch.voice.say(Priority::Warning, words);
+            watch.log.record(Priority::Warning, words);
         }
     }
 }
 
 /// The new environment, or why there is none in words.
-fn read(watch: &Watch, source: &Source) -> sys::Result<Result<Shared, Shared>> {
+fn read(watch: &SupervisorConfig, source: &Source) -> sys::Result<Result<Shared, Shared>> {
     let (shared, env) = (Shared::new()?, &watch.program.env);
     let child = match process::fork()? {
         Forked::Parent(child) => child,
@@ -57,11 +57,11 @@ fn read(watch: &Watch, source: &Source) -> sys::Result<Result<Shared, Shared>> {
                     exit::SETUP
                 }
             };
-            process::leave(status)
+            process::exit(status)
         }
     };
     for _ in 0..LOOKS {
-        if process::has_ended(child) {
+        if process::has_exited(child) {
             let (status, _) = process::reap(child)?;
             return match status {
                 0 => Ok(Ok(shared)),
@@ -69,7 +69,7 @@ fn read(watch: &Watch, source: &Source) -> sys::Result<Result<Shared, Shared>> {
                 _ => Ok(Err(shared)),
             };
         }
-        wait::nap(1);
+        poll::sleep_ms(1);
     }
     // A file server that has gone may hold it for ever; the loop reaps it when it ends.
     let _ = process::send(Signal::KILL.number(), Target::Process(child));
@@ -81,8 +81,8 @@ fn return_to(source: &Source) -> Result<(), Error> {
     match source.callers_dir.map(|(dir, which)| (dir, confine::return_to(dir, which))) {
         None | Some((_, Ok(false))) => Ok(()),
         Some((dir, why)) => {
-            let doing = format_args!("cannot return to directory '{}'", Clean(dir.to_bytes()));
-            Err(failed(doing, why.err().unwrap_or(Errno::NOENT)))
+            let doing = format_args!("cannot return to directory '{}'", Escaped(dir.to_bytes()));
+            Err(os_error(doing, why.err().unwrap_or(Errno::NOENT)))
         }
     }
 }

@@ -7,16 +7,16 @@
 
 use std::os::fd::RawFd;
 
-use crate::act::watch::Loop;
+use crate::act::supervisor::Supervisor;
 use crate::decide::step::Step;
 use crate::sys::{Errno, fd, socket};
 
-impl Loop<'_> {
+impl Supervisor<'_> {
     /// Lets the sockets listen again. What cannot be undone is recorded.
     #[inline(never)]
     pub fn revive_sockets(&self) {
-        let steps = self.watch.program.steps().iter();
-        let mut counts = steps.filter_map(|step| if let Step::Sockets(count) = step { Some(*count) } else { None });
+        let steps = self.config.program.steps().iter();
+        let mut counts = steps.filter_map(|step| if let Step::PassSockets(count) = step { Some(*count) } else { None });
         for number in fd::FIRST..fd::FIRST + RawFd::from(counts.next().unwrap_or(0)) {
             match socket::revive(number) {
                 // A connection, or no socket at all: what vsrun's parent has handed over.

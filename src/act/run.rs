@@ -3,64 +3,64 @@
 use alloc::boxed::Box;
 use std::os::fd::AsFd;
 
-use crate::act::claims::Claims;
-use crate::act::facts::{self, World};
-use crate::act::janitor::Janitor;
-use crate::act::launch::{Wires, take_over};
+use crate::act::start_resources::StartResources;
+use crate::act::system::{self, AccountFiles};
+use crate::act::cleanup::CleanupHelper;
+use crate::act::spawn::{ChildIo, apply_and_exec};
 use crate::act::machine;
 use crate::act::pidfile::Pidfile;
-use crate::act::prepared::Prepared;
-use crate::act::say::{self, Priority, Wanted};
-use crate::act::sink;
+use crate::act::exec_image::ExecImage;
+use crate::act::log::{self, Priority, Verbosity};
+use crate::act::server_output;
 use crate::act::sockets::{self, Sockets};
-use crate::act::stay::{Stayed, stay};
+use crate::act::setup::{PreparedSupervisor, set_up};
 use crate::act::walk;
 use crate::decide::error::{Error, Result};
 use crate::decide::flags::Id;
 use crate::decide::options::Options;
-use crate::decide::plan::{Debug, Plan, plan};
+use crate::decide::planner::{StepTrace, Plan, plan};
 use crate::decide::step::Step;
-use crate::decide::text::Clean;
-use crate::sys::{fd, terminal, wait};
+use crate::decide::text::Escaped;
+use crate::sys::{fd, terminal, poll};
 
 /// Does what the options say. Returns only one who stays: otherwise vsrun has become the server.
 ///
 /// # Errors
 /// When the server could not be started. Nothing of the start is left then.
 #[inline(never)]
-pub fn run(options: &mut Options) -> Result<Box<Stayed>> {
+pub fn run(options: &mut Options) -> Result<Box<PreparedSupervisor>> {
     machine::begin(options)?;
     let stdin = options.has(Id::Stdin);
-    wait::ignore_writes(true);
-    let plan = plan_of(options)?;
-    wait::reset_dispositions(plan.ignores_hangup);
+    poll::ignore_writes(true);
+    let plan = make_plan(options)?;
+    poll::reset_dispositions(plan.ignores_hangup);
     walk::check_root(options.root)?;
     if plan.hides_keys {
         // Where it cannot be, it stays as it is: --check says so.
         let _ = [1, 2].map(terminal::write_only);
     }
-    if plan.stay.is_some() || plan.background { stay(plan, stdin) } else { Err(become_server(plan)) }
+    if plan.supervision.is_some() || plan.background { set_up(plan, stdin) } else { Err(exec_server(plan)) }
 }
 
 /// What will be done, the world being as it is.
 ///
 /// # Errors
 /// When it cannot be done in this world.
-pub fn plan_of(options: &mut Options) -> Result<Plan> {
-    let mut world = World::default();
-    let facts = facts::read(options, &mut world)?;
+pub fn make_plan(options: &mut Options) -> Result<Plan> {
+    let mut world = AccountFiles::default();
+    let facts = system::read(options, &mut world)?;
     plan(options, &facts)
 }
 
 /// vsrun becomes the server: everything happens in this very process. Returns only why it did not.
 #[inline(never)]
-fn become_server(plan: Plan) -> Error {
-    let mut claims = match claim(&plan) {
+fn exec_server(plan: Plan) -> Error {
+    let mut claims = match acquire(&plan) {
         Ok(claims) => claims,
         Err(error) => return error,
     };
-    let bound = claims.bind(&plan.listen, plan.cgroup.as_ref());
-    let error = match bound.and_then(|()| prepare_and_become(plan, &claims)) {
+    let bound = claims.bind(&plan.sockets, plan.cgroup.as_ref());
+    let error = match bound.and_then(|()| prepare_and_exec(plan, &claims)) {
         Ok(error) => {
             // This process may be in it: the janitor removes it once we are gone.
             claims.cgroup = None;
@@ -68,13 +68,13 @@ fn become_server(plan: Plan) -> Error {
         }
         Err(error) => error,
     };
-    claims.undo();
+    claims.release();
     error
 }
 
-fn claim(plan: &Plan) -> Result<Claims> {
-    sockets::set_aside(&plan.listen)?;
-    Ok(Claims { sockets: Sockets::default(), cgroup: None, pidfiles: [Pidfile::claim_if(plan.pidfile)?, None] })
+fn acquire(plan: &Plan) -> Result<StartResources> {
+    sockets::reserve_fds(&plan.sockets)?;
+    Ok(StartResources { sockets: Sockets::default(), cgroup: None, pidfiles: [Pidfile::acquire_if(plan.pidfile)?, None] })
 }
 
 /// Answers why the steps failed.
@@ -82,36 +82,36 @@ fn claim(plan: &Plan) -> Result<Claims> {
 /// # Errors
 /// What went wrong before.
 #[inline(never)]
-fn prepare_and_become(plan: Plan, claims: &Claims) -> Result<Error> {
+fn prepare_and_exec(plan: Plan, claims: &StartResources) -> Result<Error> {
     let [pidfile, _] = &claims.pidfiles;
-    let (sink, mut voice) = sink::open(plan.output)?;
-    voice.wanted = Wanted::Errors;
+    let (sink, mut voice) = server_output::open(plan.output)?;
+    voice.verbosity = Verbosity::Errors;
     let no_syslog = plan.syslog.is_none();
     voice.quiet = plan.quiet;
     voice.add_syslog(plan.syslog)?;
-    voice.keep_apart(plan.debug)?;
+    voice.separate_trace(plan.debug)?;
     sink.start_orphan()?;
-    voice.say(Priority::Info, format_args!("starting: {}", Clean(&plan.command)));
-    let program = Prepared::new(plan.server);
+    voice.record(Priority::Info, format_args!("starting: {}", Escaped(&plan.command)));
+    let program = ExecImage::new(plan.server);
     // Otherwise what an undo and a report need is closed by the time that a step fails.
     let keeps = program.steps().iter().any(|step| matches!(step, Step::SealDescriptors));
-    let idle = claims.are_none() && sink.is_same() && no_syslog;
-    let janitor = (!keeps && !idle).then(|| Janitor::hire(claims, &voice)).transpose()?;
+    let idle = claims.is_empty() && sink.is_inherited() && no_syslog;
+    let janitor = (!keeps && !idle).then(|| CleanupHelper::spawn(claims, &voice)).transpose()?;
     // The words of a failure go to the caller, wherever the server's go by then.
-    let stderr = (keeps && !sink.is_same()).then(say::stderr).transpose()?;
+    let stderr = (keeps && !sink.is_inherited()).then(log::stderr).transpose()?;
     let output = sink.server(&voice);
-    let debug = (plan.debug != Debug::Off).then_some(&voice);
-    let pipes = janitor.as_ref().map(Janitor::pipes).unwrap_or_default();
+    let debug = (plan.debug != StepTrace::Off).then_some(&voice);
+    let pipes = janitor.as_ref().map(CleanupHelper::pipes).unwrap_or_default();
     let (dir, pidfile, cgroup) = (sink.dir(), pidfile.as_ref(), claims.cgroup.as_ref());
-    let wires = Wires { output, error: output, dir, pipes, pidfile, cgroup, debug, ..Wires::default() };
-    let error = take_over(&program, &wires).error(&program);
+    let wires = ChildIo { output, error: output, dir, pipes, pidfile, cgroup, debug, ..ChildIo::default() };
+    let error = apply_and_exec(&program, &wires).error(&program);
     if let Some(janitor) = janitor {
-        janitor.clean_up(&error);
+        janitor.run(&error);
     }
     if let Some(stderr) = stderr {
-        let _ = fd::install(stderr.as_fd(), 2);
+        let _ = fd::dup_onto(stderr.as_fd(), 2);
     }
-    voice.say_failure(&error);
+    voice.record_failure(&error);
     // Their descriptors may have been closed already.
     core::mem::forget((sink, voice));
     Ok(error)

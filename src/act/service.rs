@@ -2,14 +2,14 @@
 
 use core::fmt::{self, Write};
 
-use crate::act::listen::earliest;
-use crate::act::watch::Loop;
+use crate::act::events::earliest;
+use crate::act::supervisor::Supervisor;
 use crate::decide::event::Event;
 use crate::decide::notify::Message;
-use crate::decide::state::{Next, Phase};
-use crate::decide::text::{Clean, Text};
+use crate::decide::state::{AfterStop, Phase};
+use crate::decide::text::{Escaped, ArrayText};
 use crate::decide::time::{Span, Time};
-use crate::sys::datagram::Post;
+use crate::sys::datagram::DatagramSender;
 use crate::sys::process;
 use crate::sys::{Errno, clock};
 
@@ -19,10 +19,10 @@ const STATUS: usize = 240;
 const AGAIN: Span = Span::millis(100);
 
 /// The service manager above vsrun.
-pub struct Service {
-    post: Post,
+pub struct ServiceManager {
+    sender: DatagramSender,
     /// What it was told last.
-    told: Told,
+    state: NotifyState,
     /// When that is sent again, because there was no room for it.
     again: Option<Time>,
     /// How often it wants a WATCHDOG=1, and when the next one is due.
@@ -31,44 +31,44 @@ pub struct Service {
 
 /// What a service manager was told.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Told {
+enum NotifyState {
     Nothing,
     Ready,
     Reloading,
     Stopping,
 }
 
-impl Service {
+impl ServiceManager {
     /// The one at the NOTIFY_SOCKET that vsrun was given, which wants a WATCHDOG=1 so often. None: the address cannot be
     /// one.
     pub fn new(address: &[u8], ping: Option<Span>) -> Option<Self> {
-        let post = Post::new(address).ok()?;
-        Some(Self { post, told: Told::Nothing, again: None, ping: ping.map(|span| (span, Time(0))) })
+        let post = DatagramSender::new(address).ok()?;
+        Some(Self { sender: post, state: NotifyState::Nothing, again: None, ping: ping.map(|span| (span, Time(0))) })
     }
 
     /// The server has been started.
     pub fn ready(&mut self) {
-        self.tell(Told::Ready);
+        self.report(NotifyState::Ready);
     }
 
     /// The server is ready again: that ends a restart by request, or its own reload.
     pub fn ready_again(&mut self) {
-        if self.told == Told::Reloading {
-            self.tell(Told::Ready);
+        if self.state == NotifyState::Reloading {
+            self.report(NotifyState::Ready);
         }
     }
 
     /// The server is restarted on request. Before it was ready that is no news.
     pub fn reloading(&mut self) {
-        if matches!(self.told, Told::Ready | Told::Reloading) {
-            self.tell(Told::Reloading);
+        if matches!(self.state, NotifyState::Ready | NotifyState::Reloading) {
+            self.report(NotifyState::Reloading);
         }
     }
 
     /// It ends.
     pub fn stopping(&mut self) {
-        if self.told != Told::Stopping {
-            self.tell(Told::Stopping);
+        if self.state != NotifyState::Stopping {
+            self.report(NotifyState::Stopping);
         }
     }
 
@@ -77,16 +77,16 @@ impl Service {
     #[inline(never)]
     pub fn pass_on(&mut self, message: &Message<'_>) {
         if let Some(status) = message.status {
-            let status = Clean(status.get(..STATUS).unwrap_or(status));
+            let status = Escaped(status.get(..STATUS).unwrap_or(status));
             let _ = self.send(format_args!("STATUS={status}"));
         }
         if let Some(span) = message.extend {
             let micros = span.0.saturating_mul(1000);
             let _ = self.send(format_args!("EXTEND_TIMEOUT_USEC={micros}"));
         }
-        if message.reloading && matches!(self.told, Told::Ready | Told::Reloading) {
-            self.told = Told::Reloading;
-            self.tell_at(message.began.unwrap_or_else(clock::monotonic_micros));
+        if message.reloading && matches!(self.state, NotifyState::Ready | NotifyState::Reloading) {
+            self.state = NotifyState::Reloading;
+            self.report_at(message.began.unwrap_or_else(clock::monotonic_micros));
         }
     }
 
@@ -97,9 +97,9 @@ impl Service {
 
     /// Sends what is due: a message for which there was no room, and WATCHDOG=1, as long as the loop turns.
     #[inline(never)]
-    pub fn tend(&mut self, now: Time) {
+    pub fn run_due(&mut self, now: Time) {
         if self.again.is_some_and(|again| again <= now) {
-            self.tell(self.told);
+            self.report(self.state);
         }
         if let Some((span, next)) = self.ping
             && next <= now
@@ -109,40 +109,40 @@ impl Service {
         }
     }
 
-    fn tell(&mut self, told: Told) {
-        self.told = told;
-        self.tell_at(clock::monotonic_micros());
+    fn report(&mut self, told: NotifyState) {
+        self.state = told;
+        self.report_at(clock::monotonic_micros());
     }
 
     /// Sends what it is told now. A service manager whose queue is full for the moment gets it later.
     #[inline(never)]
-    fn tell_at(&mut self, micros: u64) {
-        let sent = match self.told {
-            Told::Nothing => Ok(()),
-            Told::Ready => self.send(format_args!("READY=1\nMAINPID={}", process::id())),
-            Told::Reloading => self.send(format_args!("RELOADING=1\nMONOTONIC_USEC={micros}")),
-            Told::Stopping => self.send(format_args!("STOPPING=1")),
+    fn report_at(&mut self, micros: u64) {
+        let sent = match self.state {
+            NotifyState::Nothing => Ok(()),
+            NotifyState::Ready => self.send(format_args!("READY=1\nMAINPID={}", process::id())),
+            NotifyState::Reloading => self.send(format_args!("RELOADING=1\nMONOTONIC_USEC={micros}")),
+            NotifyState::Stopping => self.send(format_args!("STOPPING=1")),
         };
         let full = matches!(sent, Err(Errno::AGAIN | Errno::NOBUFS | Errno::NOMEM));
         self.again = full.then(|| Time(clock::monotonic()).after(AGAIN));
     }
 
     fn send(&self, words: fmt::Arguments<'_>) -> Result<(), Errno> {
-        let mut message = Text::<1024>::new();
+        let mut message = ArrayText::<1024>::new();
         let _ = message.write_fmt(words);
-        self.post.send(message.as_bytes())
+        self.sender.send(message.as_bytes())
     }
 }
 
-impl Loop<'_> {
+impl Supervisor<'_> {
     /// Reports what has just happened, if that concerns the service manager.
-    pub fn tell_service(&mut self, event: Event) {
-        let Some(service) = &mut self.watch.service else { return };
+    pub fn notify_service_manager(&mut self, event: Event) {
+        let Some(service) = &mut self.config.service_manager else { return };
         match (event, self.state.phase) {
             // Also in a pause, and while the handler runs; but not where no server will follow.
-            (Event::Restart, Phase::Stopping { next: Next::Again, .. })
-            | (Event::Restart, Phase::Up | Phase::Handling { .. } | Phase::Short { .. }) => service.reloading(),
-            (Event::Ready, Phase::Up) => service.ready_again(),
+            (Event::Restart, Phase::Stopping { next: AfterStop::Restart, .. })
+            | (Event::Restart, Phase::Running | Phase::HandlerRunning { .. } | Phase::ForkRetry { .. }) => service.reloading(),
+            (Event::Ready, Phase::Running) => service.ready_again(),
             (Event::Stop | Event::Interrupt, _) => service.stopping(),
             _ => {}
         }

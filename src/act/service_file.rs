@@ -2,13 +2,13 @@
 
 use std::os::fd::AsFd;
 
-use crate::act::facts::read_words;
-use crate::decide::cli::{self, Request};
+use crate::act::system::read_args_file;
+use crate::decide::parse::{self, Request};
 use crate::decide::control::Control;
 use crate::decide::error::{Error, Result};
 use crate::decide::options::Options;
-use crate::decide::text::Clean;
-use crate::decide::words::Words;
+use crate::decide::text::Escaped;
+use crate::decide::args_file::Args;
 use crate::sys::dir;
 
 /// The same order, about the pidfile that a service file names: the manager's before the server's. A file that does not
@@ -20,16 +20,16 @@ use crate::sys::dir;
 pub fn resolve(control: Control) -> Result<Control> {
     let mut head = [0; 2];
     // Links are followed here: a pidfile is opened again without that.
-    let read = dir::peek(control.pidfile).and_then(|file| dir::head(file.as_fd(), &mut head));
+    let read = dir::open_readonly(control.pidfile).and_then(|file| dir::pread_start(file.as_fd(), &mut head));
     if read.is_err() || head != *b"#!" {
         return Ok(control);
     }
-    let words = read_words(Words::default().unread(control.pidfile, 0, 0))?;
+    let words = read_args_file(Args::default().split_at_file(control.pidfile, 0, 0))?;
     let mut options = Options::none();
-    let runs = matches!(cli::parse(&words, &mut options, &mut None)?, Request::Run);
+    let runs = matches!(parse::parse(&words, &mut options, &mut None)?, Request::Run);
     let pidfile = options.manager.and_then(|managed| managed.pidfile).or(options.pidfile).filter(|_| runs);
     let Some(pidfile) = pidfile else {
-        let path = Clean(control.pidfile.to_bytes());
+        let path = Escaped(control.pidfile.to_bytes());
         return Err(Error::usage(format_args!(
             "service file '{path}' has no pidfile: no --pidfile, no --manager PIDFILE"
         )));

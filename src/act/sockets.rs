@@ -3,25 +3,25 @@
 use core::ops::Range;
 use std::os::fd::{AsFd, OwnedFd, RawFd};
 
-use crate::act::holder;
+use crate::act::socket_owner;
 use crate::act::pidfile::{is_at, split};
 use crate::act::ports;
 use crate::act::private;
-use crate::act::say::{because, failed};
+use crate::act::log::{because, os_error};
 use crate::act::walk::Walk;
-use crate::decide::endpoint::{self, Listen, Listener, Traffic};
+use crate::decide::socket_address::{self, ServerSockets, Listener, Transport};
 use crate::decide::error::{Error, Result};
-use crate::decide::text::Clean;
-use crate::decide::word::Word;
-use crate::sys::dir::{About, Dir};
+use crate::decide::text::Escaped;
+use crate::decide::cstr::StaticCStr;
+use crate::sys::dir::{FileStat, Dir};
 use crate::sys::socket::{self, Kind};
-use crate::sys::{self, Errno, access, fd, identity};
+use crate::sys::{self, Errno, access, fd, credentials};
 
 /// Whether a lock of ours proves that no other instance lives.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Alone {
+pub enum Exclusive {
     /// One does.
-    Proved,
+    Proven,
     /// Nobody knows.
     Unknown,
 }
@@ -32,8 +32,8 @@ pub struct Sockets(Vec<File>);
 
 struct File {
     dir: Dir,
-    name: Word,
-    about: About,
+    name: StaticCStr,
+    stat: FileStat,
 }
 
 /// Sets aside the numbers that the server will find its sockets at. Whatever is opened later is above, so that no
@@ -41,12 +41,12 @@ struct File {
 ///
 /// # Errors
 /// When a socket that vsrun's parent speaks of is not there, or vsrun may not have that many descriptors.
-pub fn set_aside(listen: &Listen) -> Result<Range<RawFd>> {
-    let own = fd::FIRST + RawFd::from(listen.handed);
-    let end = fd::FIRST + RawFd::from(endpoint::count(listen.handed, &listen.own));
+pub fn reserve_fds(listen: &ServerSockets) -> Result<Range<RawFd>> {
+    let own = fd::FIRST + RawFd::from(listen.inherited);
+    let end = fd::FIRST + RawFd::from(socket_address::count(listen.inherited, &listen.own));
     for number in fd::FIRST..end {
-        let result = if number < own { fd::seal_one(number) } else { fd::place(fd::standard(0), number) };
-        result.map_err(|why| failed(format_args!("cannot use descriptor {number} for a socket"), why))?;
+        let result = if number < own { fd::set_cloexec(number) } else { fd::dup_onto_cloexec(fd::standard(0), number) };
+        result.map_err(|why| os_error(format_args!("cannot use descriptor {number} for a socket"), why))?;
     }
     Ok(fd::FIRST..end)
 }
@@ -56,9 +56,9 @@ impl Sockets {
     ///
     /// # Errors
     /// When an address cannot be had. `remove` then removes what has been made.
-    pub fn bind(&mut self, listen: &Listen, alone: Alone) -> Result<()> {
+    pub fn bind(&mut self, listen: &ServerSockets, alone: Exclusive) -> Result<()> {
         let own = listen.own.iter().filter_map(|text| Listener::parse(text.to_bytes()));
-        for (number, listener) in (fd::FIRST + RawFd::from(listen.handed)..).zip(own) {
+        for (number, listener) in (fd::FIRST + RawFd::from(listen.inherited)..).zip(own) {
             let mut walk = Walk::begin();
             let opened = self.open(&listener, listen.owner, alone, number, &mut walk);
             opened.map_err(|why| refused_here(&listener, &walk, why))?;
@@ -70,7 +70,7 @@ impl Sockets {
         &mut self,
         listener: &Listener<'_>,
         owner: Option<(u32, u32)>,
-        alone: Alone,
+        alone: Exclusive,
         at: RawFd,
         walk: &mut Walk,
     ) -> sys::Result<()> {
@@ -81,10 +81,10 @@ impl Sockets {
         } else {
             on_port(listener)?
         };
-        if listener.traffic == Traffic::Connections {
+        if listener.transport == Transport::Stream {
             socket::listen(socket.as_fd())?;
         }
-        fd::place(socket.as_fd(), at)
+        fd::dup_onto_cloexec(socket.as_fd(), at)
     }
 
     /// Whether there is anything to remove.
@@ -95,7 +95,7 @@ impl Sockets {
     /// Removes the files, where the paths still name them.
     pub fn remove(&self) {
         for file in &self.0 {
-            if is_at(&file.dir, file.name, &file.about) {
+            if is_at(&file.dir, file.name, &file.stat) {
                 let _ = file.dir.unlink(file.name);
             }
         }
@@ -103,11 +103,11 @@ impl Sockets {
 }
 
 /// What would keep the sockets from being had; makes no file, and takes no port.
-pub fn look(listen: &Listen, alone: Alone, tell: &mut dyn FnMut(Error)) {
+pub fn check(listen: &ServerSockets, alone: Exclusive, tell: &mut dyn FnMut(Error)) {
     for listener in listen.own.iter().filter_map(|text| Listener::parse(text.to_bytes())) {
         let found = if listener.is_path() {
             let mut walk = Walk::begin();
-            look_at(&listener, listen.owner, alone, &mut walk).err().map(|why| refused_here(&listener, &walk, why))
+            check_one(&listener, listen.owner, alone, &mut walk).err().map(|why| refused_here(&listener, &walk, why))
         } else {
             ports::look(&listener)
         };
@@ -117,7 +117,7 @@ pub fn look(listen: &Listen, alone: Alone, tell: &mut dyn FnMut(Error)) {
     }
 }
 
-fn look_at(listener: &Listener<'_>, owner: Option<(u32, u32)>, alone: Alone, walk: &mut Walk) -> sys::Result<()> {
+fn check_one(listener: &Listener<'_>, owner: Option<(u32, u32)>, alone: Exclusive, walk: &mut Walk) -> sys::Result<()> {
     let (parent, name) = split(listener.path());
     walk.go_to(parent)?;
     let dir = walk.take()?;
@@ -128,26 +128,26 @@ fn look_at(listener: &Listener<'_>, owner: Option<(u32, u32)>, alone: Alone, wal
 /// Why a socket cannot be had: what the walk to its path refused, or what the kernel says.
 fn refused_here(listener: &Listener<'_>, walk: &Walk, why: Errno) -> Error {
     if why == Errno::ADDRINUSE || !listener.is_path() {
-        return refused(listener, why);
+        return bind_error(listener, why);
     }
-    Error::refused(format_args!("cannot listen on '{}': {}", Clean(listener.text), walk.told(why)))
+    Error::setup(format_args!("cannot listen on '{}': {}", Escaped(listener.text), walk.error_text(why)))
 }
 
 /// Why a socket cannot be had.
-pub fn refused(listener: &Listener<'_>, why: Errno) -> Error {
+pub fn bind_error(listener: &Listener<'_>, why: Errno) -> Error {
     let reason = match why {
-        Errno::ADDRINUSE => holder::of(listener),
+        Errno::ADDRINUSE => socket_owner::describe(listener),
         Errno::ACCESS if !listener.is_path() => "low ports need CAP_NET_BIND_SERVICE".into(),
         _ => String::new(),
     };
-    because(format_args!("cannot listen on '{}'", Clean(listener.text)), why, &reason)
+    because(format_args!("cannot listen on '{}'", Escaped(listener.text)), why, &reason)
 }
 
 /// A socket on a port.
 fn on_port(listener: &Listener<'_>) -> sys::Result<OwnedFd> {
-    let kind = match listener.traffic {
-        Traffic::Connections => Kind::Stream,
-        Traffic::Packets => Kind::Datagram,
+    let kind = match listener.transport {
+        Transport::Stream => Kind::Stream,
+        Transport::Datagram => Kind::Datagram,
     };
     match (socket::bind(&listener.address, kind), listener.fallback()) {
         (Err(Errno::AFNOSUPPORT | Errno::ADDRNOTAVAIL), Some(second)) => socket::bind(&second, kind),
@@ -160,7 +160,7 @@ fn on_port(listener: &Listener<'_>) -> sys::Result<OwnedFd> {
 fn at_path(
     listener: &Listener<'_>,
     owner: Option<(u32, u32)>,
-    alone: Alone,
+    alone: Exclusive,
     walk: &mut Walk,
 ) -> sys::Result<(OwnedFd, File)> {
     let (parent, name) = split(listener.path());
@@ -169,14 +169,14 @@ fn at_path(
     if is_dead(&dir, name, listener, owner, alone)? {
         dir.unlink(name)?;
     }
-    let socket = if identity::effective_uid() == 0 {
+    let socket = if credentials::effective_uid() == 0 {
         private::bind(listener, &dir, name, owner)?
     } else {
         // What is made here is ours anyway, and is given to nobody.
         private::bind_at(&listener.address)?
     };
-    let about = dir.about(name)?;
-    Ok((socket, File { dir, name, about }))
+    let about = dir.stat(name)?;
+    Ok((socket, File { dir, name, stat: about }))
 }
 
 /// Whether there is a dead socket at a path, of vsrun's user or the server's, which may be removed; otherwise there is
@@ -186,16 +186,16 @@ fn at_path(
 /// EADDRINUSE for anything else.
 fn is_dead(
     dir: &Dir,
-    name: Word,
+    name: StaticCStr,
     listener: &Listener<'_>,
     owner: Option<(u32, u32)>,
-    alone: Alone,
+    alone: Exclusive,
 ) -> sys::Result<bool> {
-    let about = match dir.about(name) {
+    let about = match dir.stat(name) {
         Err(Errno::NOENT) => return Ok(false),
         result => result?,
     };
-    let is_ours = about.owner == identity::effective_uid() || owner.is_some_and(|(uid, _)| uid == about.owner);
-    let is_dead = about.socket && is_ours && alone == Alone::Proved && holder::is_dead(listener);
+    let is_ours = about.owner == credentials::effective_uid() || owner.is_some_and(|(uid, _)| uid == about.owner);
+    let is_dead = about.socket && is_ours && alone == Exclusive::Proven && socket_owner::is_dead(listener);
     if is_dead { Ok(true) } else { Err(Errno::ADDRINUSE) }
 }

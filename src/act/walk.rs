@@ -11,11 +11,11 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use crate::act::ownership;
 use crate::decide::error::{Error, Result};
-use crate::decide::text::{Clean, Text};
+use crate::decide::text::{Escaped, ArrayText};
 use crate::decide::trust::{Component, Reason, Refusal, Trust, components};
-use crate::decide::word::{Word, word};
-use crate::sys::dir::{self, About, Dir};
-use crate::sys::{self, Errno, contents, identity, walk};
+use crate::decide::cstr::{StaticCStr, leak_cstr};
+use crate::sys::dir::{self, FileStat, Dir};
+use crate::sys::{self, Errno, file_contents, credentials, walk};
 
 /// How many symbolic links are followed on the way; the kernel's own limit.
 pub(super) const LINKS: u32 = 40;
@@ -31,7 +31,7 @@ pub struct Walk {
     pub(super) links: u32,
     pub(super) at: Option<OwnedFd>,
     /// About the directory that it has led to.
-    pub about: About,
+    pub about: FileStat,
     pub refusal: Option<Refusal>,
 }
 
@@ -42,7 +42,7 @@ pub struct Make {
     /// The mode of the last directory.
     pub mode: u32,
     /// What has been made: in which directory, under which name.
-    made: Vec<(Option<OwnedFd>, Word)>,
+    made: Vec<(Option<OwnedFd>, StaticCStr)>,
 }
 
 /// Goes to a directory.
@@ -62,7 +62,7 @@ pub fn to(dir: &CStr, what: &str, path: &CStr) -> Result<Walk> {
 ///
 /// # Errors
 /// When it may not. That it cannot be entered is left to the step that does it.
-pub fn check_root(root: Option<Word>) -> Result<()> {
+pub fn check_root(root: Option<StaticCStr>) -> Result<()> {
     let Some(root) = root else { return Ok(()) };
     let mut walk = Walk::begin();
     match walk.go_to(root) {
@@ -78,16 +78,16 @@ pub fn check_root(root: Option<Word>) -> Result<()> {
 pub fn change_root(path: &CStr) -> sys::Result<()> {
     let mut walk = Walk::begin();
     walk.go_to(path)?;
-    identity::change_root(walk.fd())
+    credentials::change_root(walk.fd())
 }
 
 impl Walk {
     /// At its beginning.
     pub fn begin() -> Self {
-        let own = identity::effective_uid();
+        let own = credentials::effective_uid();
         let checked = own == 0;
-        let top = if checked { dir::about_path(c"/").map_or(own, |top| top.owner) } else { own };
-        Self { checked, trust: Trust::new(own, top), links: 0, at: None, about: About::default(), refusal: None }
+        let top = if checked { dir::stat_path(c"/").map_or(own, |top| top.owner) } else { own };
+        Self { checked, trust: Trust::new(own, top), links: 0, at: None, about: FileStat::default(), refusal: None }
     }
 
     /// Goes to a directory.
@@ -126,7 +126,7 @@ impl Walk {
             if part.len() > 255 {
                 return Err(Errno::NAMETOOLONG);
             }
-            let mut name = Text::<256>::new();
+            let mut name = ArrayText::<256>::new();
             name.push(part);
             name.end_with(0);
             let name = CStr::from_bytes_until_nul(name.as_bytes()).unwrap_or_default();
@@ -143,9 +143,9 @@ impl Walk {
 
     /// Takes a directory that has been opened.
     fn arrive(&mut self, name: &CStr, dir: OwnedFd) -> sys::Result<()> {
-        let about = dir::about(dir.as_fd())?;
+        let about = dir::fstat(dir.as_fd())?;
         // The number of a directory's links is not that of its names.
-        self.pass(name, &About { links: 1, ..about })?;
+        self.pass(name, &FileStat { links: 1, ..about })?;
         (self.at, self.about) = (Some(dir), about);
         Ok(())
     }
@@ -155,12 +155,12 @@ impl Walk {
     fn link(&mut self, name: &CStr) -> sys::Result<()> {
         let link = walk::handle(self.at.as_ref(), name)?;
         let mut target = [0; 4096];
-        let length = match contents::link(link.as_fd(), c"", &mut target) {
+        let length = match file_contents::read_link(link.as_fd(), c"", &mut target) {
             // Only a link can be read as one.
             Err(Errno::INVAL | Errno::NOENT) => return Err(Errno::NOTDIR),
             result => result?,
         };
-        self.pass(name, &dir::about(link.as_fd())?)?;
+        self.pass(name, &dir::fstat(link.as_fd())?)?;
         self.links += 1;
         if self.links > LINKS {
             return Err(Errno::LOOP);
@@ -173,7 +173,7 @@ impl Walk {
     }
 
     /// Takes a component of the path, which is in the directory where the walk is.
-    pub(super) fn pass(&mut self, name: &CStr, about: &About) -> sys::Result<()> {
+    pub(super) fn pass(&mut self, name: &CStr, about: &FileStat) -> sys::Result<()> {
         let component = Component { owner: about.owner, links: about.links, shared: self.is_shared() };
         match self.trust.pass(component) {
             Err(reason) if self.checked => self.refuse(name.to_bytes(), reason),
@@ -183,7 +183,7 @@ impl Walk {
 
     #[inline(never)]
     fn refuse(&mut self, name: &[u8], reason: Reason) -> sys::Result<()> {
-        let mut shown = Text::new();
+        let mut shown = ArrayText::new();
         shown.push(name);
         self.refusal = Some(Refusal { name: shown, reason });
         Err(Errno::PERM)
@@ -205,18 +205,18 @@ impl Walk {
             result => result?,
         }
         let made = walk::enter(self.at.as_ref(), name);
-        make.made.push((self.at.take(), word(name.to_bytes().to_vec())));
+        make.made.push((self.at.take(), leak_cstr(name.to_bytes().to_vec())));
         let made = walk::list(made?.as_fd())?;
         if self.checked && !is_new(&made)? {
             make.made.pop();
             return self.refuse(name.to_bytes(), Reason::Replaced);
         }
         // While it is ours: afterwards that takes CAP_FOWNER.
-        dir::permit(made.as_fd(), if is_last { make.mode } else { PARENT_MODE })?;
+        dir::fchmod(made.as_fd(), if is_last { make.mode } else { PARENT_MODE })?;
         if let Some((uid, gid)) = owner {
-            dir::give(made.as_fd(), uid, gid)?;
+            dir::fchown(made.as_fd(), uid, gid)?;
         }
-        (self.about, self.at) = (dir::about(made.as_fd())?, Some(made.0));
+        (self.about, self.at) = (dir::fstat(made.as_fd())?, Some(made.0));
         Ok(())
     }
 
@@ -239,7 +239,7 @@ impl Walk {
     }
 
     /// Whether a file in it may be read for its owner's sake: no user has put there what is another's.
-    pub fn admits(&self, file: &About) -> bool {
+    pub fn admits(&self, file: &FileStat) -> bool {
         let component = Component { owner: file.owner, links: file.links, shared: self.is_shared() };
         !self.checked || { self.trust }.pass(component).is_ok()
     }
@@ -258,14 +258,14 @@ impl Walk {
     }
 
     /// Why it has led nowhere.
-    pub fn told(&self, why: Errno) -> Told<'_> {
-        Told(self, why)
+    pub fn error_text(&self, why: Errno) -> WalkError<'_> {
+        WalkError(self, why)
     }
 
     /// The line for people.
     #[inline(never)]
     pub fn error(&self, what: &str, path: &CStr, why: Errno) -> Error {
-        Error::refused(format_args!("cannot use {what} '{}': {}", Clean(path.to_bytes()), self.told(why)))
+        Error::setup(format_args!("cannot use {what} '{}': {}", Escaped(path.to_bytes()), self.error_text(why)))
     }
 }
 
@@ -274,18 +274,18 @@ impl Walk {
 /// # Errors
 /// Those of getdents(2).
 pub fn is_new(made: &Dir) -> sys::Result<bool> {
-    let about = dir::about(made.as_fd())?;
+    let about = dir::fstat(made.as_fd())?;
     let mut is_empty = true;
-    made.each(&mut |name| is_empty &= matches!(name.to_bytes(), b"." | b".."))?;
-    Ok(is_empty && about.owner == identity::effective_uid() && about.mode & 0o077 == 0)
+    made.for_each_name(&mut |name| is_empty &= matches!(name.to_bytes(), b"." | b".."))?;
+    Ok(is_empty && about.owner == credentials::effective_uid() && about.mode & 0o077 == 0)
 }
 
 /// What is told of a walk that has failed.
-pub struct Told<'a>(&'a Walk, Errno);
+pub struct WalkError<'a>(&'a Walk, Errno);
 
-impl fmt::Display for Told<'_> {
+impl fmt::Display for WalkError<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        sys::words(self.1).fmt(f)?;
+        sys::errno_text(self.1).fmt(f)?;
         match &self.0.refusal {
             Some(refusal) => write!(f, " ({refusal})"),
             None => f.write_str(ownership::missing(self.1)),

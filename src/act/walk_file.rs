@@ -4,15 +4,15 @@ use core::ffi::CStr;
 use std::os::fd::{AsFd, OwnedFd};
 
 use crate::act::walk::{LINKS, Walk};
-use crate::decide::text::Text;
-use crate::sys::{self, Errno, contents, dir, walk};
+use crate::decide::text::ArrayText;
+use crate::sys::{self, Errno, file_contents, dir, walk};
 
 /// Opens a file to read it, never waiting for the other end of a FIFO.
 ///
 /// # Errors
 /// Those of the system calls; EPERM where root may not use it; EINVAL for what is no regular file.
 pub fn open(walk: &mut Walk, path: &CStr) -> sys::Result<OwnedFd> {
-    if walk.checked { open_at(walk, path.to_bytes()) } else { dir::peek(path) }
+    if walk.checked { open_at(walk, path.to_bytes()) } else { dir::open_readonly(path) }
 }
 
 #[inline(never)]
@@ -27,17 +27,17 @@ fn open_at(walk: &mut Walk, path: &[u8]) -> sys::Result<OwnedFd> {
     }
     // Of a name alone, the owner of the working directory counts too.
     walk.go(if way.is_empty() { b"." } else { way }, None)?;
-    let mut name = Text::<256>::new();
+    let mut name = ArrayText::<256>::new();
     name.push(last);
     name.end_with(0);
     let name = CStr::from_bytes_until_nul(name.as_bytes()).unwrap_or_default();
     let there = walk::handle(walk.at.as_ref(), name)?;
     let mut target = [0; 4096];
-    let length = match contents::link(there.as_fd(), c"", &mut target) {
+    let length = match file_contents::read_link(there.as_fd(), c"", &mut target) {
         // Only a link can be read as one.
         Err(Errno::INVAL | Errno::NOENT) => {
             let file = walk::read(walk.at.as_ref(), name, false)?;
-            let about = dir::about(file.as_fd())?;
+            let about = dir::fstat(file.as_fd())?;
             if !about.regular {
                 return Err(Errno::INVAL);
             }
@@ -46,7 +46,7 @@ fn open_at(walk: &mut Walk, path: &[u8]) -> sys::Result<OwnedFd> {
         }
         result => result?,
     };
-    walk.pass(name, &dir::about(there.as_fd())?)?;
+    walk.pass(name, &dir::fstat(there.as_fd())?)?;
     walk.links += 1;
     if walk.links > LINKS {
         return Err(Errno::LOOP);

@@ -7,7 +7,7 @@
 use alloc::vec::Vec;
 
 use super::error::{Error, Result};
-use super::text::{Clean, parts};
+use super::text::{Escaped, split_byte};
 use super::time::number;
 
 /// Where names of users are looked up.
@@ -53,7 +53,7 @@ pub struct Identity {
 impl Login {
     /// Reads `USER[:GROUP]`.
     pub fn parse(text: &[u8]) -> Option<Self> {
-        let mut halves = parts(text, b':');
+        let mut halves = split_byte(text, b':');
         let user = Name::parse(halves.next()?)?;
         let group = match halves.rest {
             None => None,
@@ -98,7 +98,7 @@ pub fn resolve(login: &Login, passwd: &[u8], group: &[u8]) -> Result<Identity> {
             shell: b"/bin/sh".to_vec(),
         },
         (None, Name::Text(name)) => {
-            return Err(Error::refused(format_args!("unknown user '{}': not in {PASSWD}", Clean(name))));
+            return Err(Error::setup(format_args!("unknown user '{}': not in {PASSWD}", Escaped(name))));
         }
     };
     match &login.group {
@@ -124,7 +124,7 @@ fn find_user(wanted: &Name, passwd: &[u8]) -> Result<Option<Identity>> {
             continue;
         }
         let (Some(uid), Some(gid)) = (id(uid), id(gid)) else {
-            return Err(Error::refused(format_args!("user '{}' has no valid uid and gid in {PASSWD}", Clean(name))));
+            return Err(Error::setup(format_args!("user '{}' has no valid uid and gid in {PASSWD}", Escaped(name))));
         };
         let or = |field: &[u8], default: &[u8]| if field.is_empty() { default.to_vec() } else { field.to_vec() };
         let (home, shell) = (or(home, b"/"), or(shell, b"/bin/sh"));
@@ -142,17 +142,17 @@ fn find_group(wanted: &Name, group: &[u8]) -> Result<u32> {
     for [name, _, gid, _] in lines(group) {
         if name == wanted {
             return id(gid)
-                .ok_or_else(|| Error::refused(format_args!("group '{}' has no valid gid in {GROUP}", Clean(name))));
+                .ok_or_else(|| Error::setup(format_args!("group '{}' has no valid gid in {GROUP}", Escaped(name))));
         }
     }
-    Err(Error::refused(format_args!("unknown group '{}': not in {GROUP}", Clean(wanted))))
+    Err(Error::setup(format_args!("unknown group '{}': not in {GROUP}", Escaped(wanted))))
 }
 
 /// Every group that lists the user, each once. A line without a valid gid gives nothing.
 fn groups_of(user: &[u8], group: &[u8]) -> Vec<u32> {
     let mut gids = Vec::new();
     for [_, _, gid, members] in lines(group) {
-        if parts(members, b',').any(|member| member == user) {
+        if split_byte(members, b',').any(|member| member == user) {
             gids.extend(id(gid));
         }
     }
@@ -164,14 +164,14 @@ fn groups_of(user: &[u8], group: &[u8]) -> Vec<u32> {
 /// The lines of a file of colon-separated fields that have exactly N of them. Passed over: comments (`#`), NIS lines
 /// (`+`, `-`), lines without a name, and lines with a NUL, which no name or path can hold.
 fn lines<const N: usize>(file: &[u8]) -> impl Iterator<Item = [&[u8]; N]> {
-    parts(file, b'\n').filter_map(|line| {
+    split_byte(file, b'\n').filter_map(|line| {
         let line = line.strip_suffix(b"\r").unwrap_or(line);
         if matches!(line.first(), None | Some(b'#' | b'+' | b'-' | b':')) || line.contains(&0) {
             return None;
         }
         let mut fields = [&[][..]; N];
         let mut count = 0;
-        for field in parts(line, b':') {
+        for field in split_byte(line, b':') {
             *fields.get_mut(count)? = field;
             count += 1;
         }

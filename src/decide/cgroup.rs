@@ -2,31 +2,31 @@
 
 use alloc::vec::Vec;
 
-use super::text::parts;
-use super::word::{Word, word};
+use super::text::split_byte;
+use super::cstr::{StaticCStr, leak_cstr};
 
 /// What `--cgroup-set` wants: a file of the group and its value.
-pub type Setting = (Word, Word);
+pub type Setting = (StaticCStr, StaticCStr);
 
 /// The group that the server runs in.
 #[derive(Debug)]
 pub struct Group {
     /// Its directory.
-    pub dir: Word,
+    pub dir: StaticCStr,
     /// What is written to its files first, in this order.
     pub settings: Vec<Setting>,
 }
 
 /// Reads `FILE=VALUE`; FILE is a name in the group's directory.
 pub fn setting(text: &[u8]) -> Option<Setting> {
-    let mut halves = parts(text, b'=');
+    let mut halves = split_byte(text, b'=');
     let (file, value) = (halves.next()?, halves.rest?);
     let is_name = !file.is_empty() && !file.starts_with(b".") && !file.contains(&b'/');
-    (is_name && !value.is_empty()).then(|| (word(file.to_vec()), word(value.to_vec())))
+    (is_name && !value.is_empty()).then(|| (leak_cstr(file.to_vec()), leak_cstr(value.to_vec())))
 }
 
 /// The parent's path and the last name of a group's path.
-pub fn split(dir: Word) -> (Word, Word) {
+pub fn split(dir: StaticCStr) -> (StaticCStr, StaticCStr) {
     let mut path = dir.to_bytes();
     while let [rest @ .., b'/'] = path
         && !rest.is_empty()
@@ -34,18 +34,18 @@ pub fn split(dir: Word) -> (Word, Word) {
         path = rest;
     }
     match path.iter().rposition(|byte| *byte == b'/') {
-        None => (c".", word(path.to_vec())),
+        None => (c".", leak_cstr(path.to_vec())),
         Some(slash) => {
             let (parent, name) = path.split_at(slash);
             let parent = if parent.is_empty() { &b"/"[..] } else { parent };
-            (word(parent.to_vec()), word(name.get(1..).unwrap_or_default().to_vec()))
+            (leak_cstr(parent.to_vec()), leak_cstr(name.get(1..).unwrap_or_default().to_vec()))
         }
     }
 }
 
 /// The controller that a file belongs to. None: it is the group's own.
 pub fn controller(file: &[u8]) -> Option<&[u8]> {
-    parts(file, b'.').next().filter(|name| *name != b"cgroup")
+    split_byte(file, b'.').next().filter(|name| *name != b"cgroup")
 }
 
 /// The line of `cgroup.events` when processes are in a group or below it.
@@ -53,7 +53,7 @@ pub const POPULATED: &[u8] = b"populated 1";
 
 /// Whether one of the parts of such a file, as the kernel writes it, is this one.
 pub fn has_part(text: &[u8], separator: u8, part: &[u8]) -> bool {
-    parts(text, separator).any(|other| other.strip_suffix(b"\n").unwrap_or(other) == part)
+    split_byte(text, separator).any(|other| other.strip_suffix(b"\n").unwrap_or(other) == part)
 }
 
 #[cfg(test)]

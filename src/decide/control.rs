@@ -7,9 +7,9 @@ use super::error::{Error, Result};
 use super::exit;
 use super::options::Options;
 use super::signal::Signal;
-use super::text::parts;
+use super::text::split_byte;
 use super::time::{Span, Time, number};
-use super::word::Word;
+use super::cstr::StaticCStr;
 
 /// What is wanted of the server of a pidfile.
 #[derive(Debug)]
@@ -17,7 +17,7 @@ pub struct Control {
     /// The question or order.
     pub order: Order,
     /// PIDFILE.
-    pub pidfile: Word,
+    pub pidfile: StaticCStr,
     /// `--stop-timeout`.
     pub timeout: Span,
 }
@@ -41,7 +41,7 @@ impl Control {
     ///
     /// # Errors
     /// Wrong usage, in one line.
-    pub fn of(options: &Options) -> Result<Option<Self>> {
+    pub fn from_options(options: &Options) -> Result<Option<Self>> {
         let (order, pidfile) = match options.control[..] {
             [] => return Ok(None),
             [one] => one,
@@ -72,7 +72,7 @@ pub enum Lock {
 
 /// What stands in a pidfile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Line {
+pub enum PidfileContents {
     /// Nothing.
     Empty,
     /// The number of a process.
@@ -81,7 +81,7 @@ pub enum Line {
     Other,
 }
 
-impl Line {
+impl PidfileContents {
     /// Reads digits and a newline.
     pub fn parse(bytes: &[u8]) -> Self {
         match bytes.strip_suffix(b"\n").and_then(number).and_then(|number| i32::try_from(number).ok()) {
@@ -94,18 +94,18 @@ impl Line {
 
 /// What /proc tells about a process and the lock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Hold {
+pub enum LockSeen {
     /// It has the file open, with the lock on it.
     Held,
     /// It has not; or there is no such process, or not for us.
-    Not,
+    NotHeld,
     /// /proc is not there, or does not tell.
-    Unseen,
+    Unreadable,
 }
 
 /// Who keeps the server alive, so that the end of this process is the end of it all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Keeper {
+pub enum Owner {
     /// The process that the file names.
     Named,
     /// Its parent.
@@ -114,7 +114,7 @@ pub enum Keeper {
 
 /// Why there is nobody to be signalled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Nobody {
+pub enum NoTarget {
     /// There is no file.
     NotRunning,
     /// Nobody has the file locked.
@@ -122,12 +122,12 @@ pub enum Nobody {
     /// A manager lives, and is between two lives of its server.
     Restarting,
     /// It cannot be known.
-    Unknown(Why),
+    Unknown(UnknownReason),
 }
 
 /// Why it cannot be known who lives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Why {
+pub enum UnknownReason {
     /// An error of the kernel, by its number.
     Kernel(i32),
     /// The file is a symbolic link.
@@ -139,33 +139,33 @@ pub enum Why {
     /// The file names no process.
     NoPid,
     /// The process that the file names has not got the lock.
-    Stranger,
+    OtherProcess,
     /// /proc does not tell who has the lock.
     Unseen,
     /// /proc does not tell, and the file may have been written and locked by another user.
     Untrusted,
     /// The process cannot be held, so that its number could become a stranger's.
-    Slippery,
+    NoPidfd,
 }
 
-impl Nobody {
+impl NoTarget {
     /// The exit status of `--status`, and the words for it; none for an error of the kernel, which has its own.
-    pub fn words(self) -> (u8, &'static str, &'static str) {
+    pub fn status_text(self) -> (u8, &'static str, &'static str) {
         let why = match self {
             Self::NotRunning => return (exit::NOT_RUNNING, "not running", "there is no such file"),
             Self::Dead => return (exit::DEAD, "dead", "not locked"),
             Self::Restarting => return (exit::OK, "restarting", "locked, and names no pid"),
-            Self::Unknown(Why::Kernel(_)) => "",
-            Self::Unknown(Why::Link) => "is a symbolic link",
-            Self::Unknown(Why::Kind) => "is not a regular file",
-            Self::Unknown(Why::Lock) => "its lock cannot be asked for",
-            Self::Unknown(Why::NoPid) => "locked, and names no pid",
-            Self::Unknown(Why::Stranger) => "locked, but not by the process that it names",
-            Self::Unknown(Why::Unseen) => "locked, and /proc does not tell by whom",
-            Self::Unknown(Why::Untrusted) => {
+            Self::Unknown(UnknownReason::Kernel(_)) => "",
+            Self::Unknown(UnknownReason::Link) => "is a symbolic link",
+            Self::Unknown(UnknownReason::Kind) => "is not a regular file",
+            Self::Unknown(UnknownReason::Lock) => "its lock cannot be asked for",
+            Self::Unknown(UnknownReason::NoPid) => "locked, and names no pid",
+            Self::Unknown(UnknownReason::OtherProcess) => "locked, but not by the process that it names",
+            Self::Unknown(UnknownReason::Unseen) => "locked, and /proc does not tell by whom",
+            Self::Unknown(UnknownReason::Untrusted) => {
                 "locked, /proc does not tell by which process, and users other than root and the caller can write it"
             }
-            Self::Unknown(Why::Slippery) => "locked, and its process cannot be held on to",
+            Self::Unknown(UnknownReason::NoPidfd) => "locked, and its process cannot be held on to",
         };
         (exit::UNKNOWN, "unknown", why)
     }
@@ -179,21 +179,21 @@ impl Nobody {
 ///
 /// # Errors
 /// When nobody is to be believed.
-pub fn judge(lock: Lock, line: Line, named: Hold, parent: Hold) -> core::result::Result<Keeper, Nobody> {
+pub fn find_owner(lock: Lock, line: PidfileContents, named: LockSeen, parent: LockSeen) -> core::result::Result<Owner, NoTarget> {
     match (lock, line, named, parent) {
-        (Lock::None, ..) => Err(Nobody::Dead),
-        (Lock::Hidden, ..) => Err(Nobody::Unknown(Why::Lock)),
-        (Lock::Exclusive, Line::Empty, ..) => Err(Nobody::Restarting),
-        (Lock::Shared, Line::Empty, ..) | (_, Line::Other, ..) => Err(Nobody::Unknown(Why::NoPid)),
-        (Lock::Exclusive, Line::Pid(_), _, Hold::Held) => Ok(Keeper::Parent),
-        (_, Line::Pid(_), Hold::Held, _) | (Lock::Exclusive, Line::Pid(2..), Hold::Unseen, _) => Ok(Keeper::Named),
-        (_, Line::Pid(_), Hold::Unseen, _) => Err(Nobody::Unknown(Why::Unseen)),
-        (_, Line::Pid(_), Hold::Not, _) => Err(Nobody::Unknown(Why::Stranger)),
+        (Lock::None, ..) => Err(NoTarget::Dead),
+        (Lock::Hidden, ..) => Err(NoTarget::Unknown(UnknownReason::Lock)),
+        (Lock::Exclusive, PidfileContents::Empty, ..) => Err(NoTarget::Restarting),
+        (Lock::Shared, PidfileContents::Empty, ..) | (_, PidfileContents::Other, ..) => Err(NoTarget::Unknown(UnknownReason::NoPid)),
+        (Lock::Exclusive, PidfileContents::Pid(_), _, LockSeen::Held) => Ok(Owner::Parent),
+        (_, PidfileContents::Pid(_), LockSeen::Held, _) | (Lock::Exclusive, PidfileContents::Pid(2..), LockSeen::Unreadable, _) => Ok(Owner::Named),
+        (_, PidfileContents::Pid(_), LockSeen::Unreadable, _) => Err(NoTarget::Unknown(UnknownReason::Unseen)),
+        (_, PidfileContents::Pid(_), LockSeen::NotHeld, _) => Err(NoTarget::Unknown(UnknownReason::OtherProcess)),
     }
 }
 
 /// The parent of a process, as its `stat` in /proc tells it: the second word after the name, which may hold anything.
-pub fn parent(stat: &[u8]) -> Option<i32> {
+pub fn parent_pid(stat: &[u8]) -> Option<i32> {
     let end = stat.iter().rposition(|byte| *byte == b')')?;
     // `) S 1 `
     let rest = stat.get(end + 4..)?;
@@ -203,7 +203,7 @@ pub fn parent(stat: &[u8]) -> Option<i32> {
 
 /// What the directories in /proc are good for, as our own `status` there tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Sight {
+pub enum ProcVisibility {
     /// They tell which descriptors of our namespace's processes have a lock.
     Locks,
     /// They tell only what is open: before Linux 4.1, which brought both, what we ask here and what locks there are.
@@ -212,10 +212,10 @@ pub enum Sight {
     Foreign,
 }
 
-impl Sight {
+impl ProcVisibility {
     /// Reads `status`. In another namespace we have more than one number.
     pub fn parse(status: &[u8]) -> Self {
-        let Some(own) = after(status, b"\nNSpid:\t") else { return Self::Open };
+        let Some(own) = value_after(status, b"\nNSpid:\t") else { return Self::Open };
         let end = own.iter().find(|byte| !byte.is_ascii_digit());
         if end == Some(&b'\n') { Self::Locks } else { Self::Foreign }
     }
@@ -223,15 +223,15 @@ impl Sight {
 
 /// The real user id of a process, as its `status` tells it. Its name precedes that, with each newline in it escaped.
 pub fn real_user(status: &[u8]) -> Option<u32> {
-    let rest = after(status, b"\nUid:\t")?;
-    let digits = parts(rest, b'\t').next()?;
+    let rest = value_after(status, b"\nUid:\t")?;
+    let digits = split_byte(rest, b'\t').next()?;
     u32::try_from(number(digits)?).ok()
 }
 
 /// When a process started, as its `stat` tells it: in hundredths of a second since the boot, the 20th word after its name.
 pub fn started_at(stat: &[u8]) -> Option<u64> {
     let end = stat.iter().rposition(|byte| *byte == b')')?;
-    number(parts(stat.get(end + 2..)?, b' ').nth(19)?)
+    number(split_byte(stat.get(end + 2..)?, b' ').nth(19)?)
 }
 
 /// How long a process has been running, in seconds.
@@ -260,18 +260,18 @@ impl fmt::Display for Uptime {
 
 /// Whether a descriptor has a lock, as its `fdinfo` tells.
 pub fn has_lock(info: &[u8]) -> bool {
-    after(info, b"\nlock:").is_some()
+    value_after(info, b"\nlock:").is_some()
 }
 
 /// What follows those words.
-fn after<'a>(text: &'a [u8], words: &[u8]) -> Option<&'a [u8]> {
+fn value_after<'a>(text: &'a [u8], words: &[u8]) -> Option<&'a [u8]> {
     let at = text.windows(words.len()).position(|window| window == words)?;
     text.get(at + words.len()..)
 }
 
 /// How long a stop waits. None: for ever.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Patience {
+pub struct StopDeadlines {
     /// When the keeper is killed; a manager never, which kills its server itself.
     pub kill: Option<Time>,
     /// When the stop gives up.
@@ -279,9 +279,9 @@ pub struct Patience {
 }
 
 /// How long a process may take to go after KILL, at the least.
-const DYING: Span = Span::secs(5);
+const KILL_WAIT: Span = Span::secs(5);
 
-impl Patience {
+impl StopDeadlines {
     /// For a stop that begins now.
     pub fn new(lock: Lock, timeout: Span, now: Time) -> Self {
         if timeout == Span::ZERO {
@@ -290,7 +290,7 @@ impl Patience {
         let once = now.after(timeout);
         match lock {
             Lock::None | Lock::Hidden | Lock::Shared => {
-                Self { kill: Some(once), until: Some(once.after(timeout.max(DYING))) }
+                Self { kill: Some(once), until: Some(once.after(timeout.max(KILL_WAIT))) }
             }
             Lock::Exclusive => Self { kill: None, until: Some(once.after(timeout)) },
         }
@@ -304,48 +304,48 @@ mod tests {
     #[test]
     fn a_line_is_digits_and_a_newline() {
         for (bytes, line) in [
-            ("", Line::Empty),
-            ("1\n", Line::Pid(1)),
-            ("4194304\n", Line::Pid(4_194_304)),
-            ("2147483647\n", Line::Pid(i32::MAX)),
+            ("", PidfileContents::Empty),
+            ("1\n", PidfileContents::Pid(1)),
+            ("4194304\n", PidfileContents::Pid(4_194_304)),
+            ("2147483647\n", PidfileContents::Pid(i32::MAX)),
         ] {
-            assert_eq!(Line::parse(bytes.as_bytes()), line, "{bytes:?}");
+            assert_eq!(PidfileContents::parse(bytes.as_bytes()), line, "{bytes:?}");
         }
         for bytes in
             ["0\n", "-1\n", "+1\n", " 1\n", "1", "1\n\n", "1\r\n", "1\n2\n", "\n", "x\n", "1x\n", "2147483648\n"]
         {
-            assert_eq!(Line::parse(bytes.as_bytes()), Line::Other, "{bytes:?}");
+            assert_eq!(PidfileContents::parse(bytes.as_bytes()), PidfileContents::Other, "{bytes:?}");
         }
-        assert_eq!(Line::parse(b"99999999999999999999\n"), Line::Other);
-        assert_eq!(Line::parse(b"\0\0\0"), Line::Other);
+        assert_eq!(PidfileContents::parse(b"99999999999999999999\n"), PidfileContents::Other);
+        assert_eq!(PidfileContents::parse(b"\0\0\0"), PidfileContents::Other);
     }
 
-    const HOLDS: [Hold; 3] = [Hold::Held, Hold::Not, Hold::Unseen];
+    const HOLDS: [LockSeen; 3] = [LockSeen::Held, LockSeen::NotHeld, LockSeen::Unreadable];
 
     #[test]
     fn nobody_is_signalled_but_a_holder_or_what_an_exclusive_lock_vouches_for() {
         for lock in [Lock::None, Lock::Hidden, Lock::Shared, Lock::Exclusive] {
-            for line in [Line::Empty, Line::Pid(1), Line::Pid(2), Line::Other] {
+            for line in [PidfileContents::Empty, PidfileContents::Pid(1), PidfileContents::Pid(2), PidfileContents::Other] {
                 for (named, parent) in HOLDS.into_iter().flat_map(|named| HOLDS.map(|parent| (named, parent))) {
                     let case = (lock, line, named, parent);
                     let exclusive = lock == Lock::Exclusive;
-                    let judged = judge(lock, line, named, parent);
+                    let judged = find_owner(lock, line, named, parent);
                     if judged.is_ok() {
                         assert!(
-                            ![Lock::None, Lock::Hidden].contains(&lock) && matches!(line, Line::Pid(_)),
+                            ![Lock::None, Lock::Hidden].contains(&lock) && matches!(line, PidfileContents::Pid(_)),
                             "{case:?}"
                         );
                     }
                     match judged {
-                        Ok(Keeper::Parent) => assert!(exclusive && parent == Hold::Held, "{case:?}"),
-                        Ok(Keeper::Named) => {
-                            let vouched = exclusive && named == Hold::Unseen && line != Line::Pid(1);
-                            assert!(named == Hold::Held || vouched, "{case:?}");
+                        Ok(Owner::Parent) => assert!(exclusive && parent == LockSeen::Held, "{case:?}"),
+                        Ok(Owner::Named) => {
+                            let vouched = exclusive && named == LockSeen::Unreadable && line != PidfileContents::Pid(1);
+                            assert!(named == LockSeen::Held || vouched, "{case:?}");
                         }
-                        Err(Nobody::Dead) => assert!(lock == Lock::None, "{case:?}"),
-                        Err(Nobody::Restarting) => assert!(exclusive && line == Line::Empty, "{case:?}"),
-                        Err(Nobody::Unknown(_)) => assert!(lock != Lock::None, "{case:?}"),
-                        Err(Nobody::NotRunning) => panic!("{case:?}: there is a file"),
+                        Err(NoTarget::Dead) => assert!(lock == Lock::None, "{case:?}"),
+                        Err(NoTarget::Restarting) => assert!(exclusive && line == PidfileContents::Empty, "{case:?}"),
+                        Err(NoTarget::Unknown(_)) => assert!(lock != Lock::None, "{case:?}"),
+                        Err(NoTarget::NotRunning) => panic!("{case:?}: there is a file"),
                     }
                 }
             }
@@ -354,21 +354,21 @@ mod tests {
 
     #[test]
     fn the_manager_is_the_keeper_of_either_file() {
-        let of = |named, parent| judge(Lock::Exclusive, Line::Pid(7), named, parent);
-        assert_eq!(of(Hold::Not, Hold::Held), Ok(Keeper::Parent), "the server's file");
-        assert_eq!(of(Hold::Unseen, Hold::Held), Ok(Keeper::Parent), "its server is another user's");
-        assert_eq!(of(Hold::Held, Hold::Held), Ok(Keeper::Parent), "a server just before its exec");
-        assert_eq!(of(Hold::Held, Hold::Not), Ok(Keeper::Named), "the manager's own file");
-        assert_eq!(of(Hold::Unseen, Hold::Unseen), Ok(Keeper::Named), "no /proc");
+        let of = |named, parent| find_owner(Lock::Exclusive, PidfileContents::Pid(7), named, parent);
+        assert_eq!(of(LockSeen::NotHeld, LockSeen::Held), Ok(Owner::Parent), "the server's file");
+        assert_eq!(of(LockSeen::Unreadable, LockSeen::Held), Ok(Owner::Parent), "its server is another user's");
+        assert_eq!(of(LockSeen::Held, LockSeen::Held), Ok(Owner::Parent), "a server just before its exec");
+        assert_eq!(of(LockSeen::Held, LockSeen::NotHeld), Ok(Owner::Named), "the manager's own file");
+        assert_eq!(of(LockSeen::Unreadable, LockSeen::Unreadable), Ok(Owner::Named), "no /proc");
     }
 
     #[test]
     fn a_shared_lock_needs_its_holder() {
         for parent in HOLDS {
-            let of = |named| judge(Lock::Shared, Line::Pid(7), named, parent);
-            assert_eq!(of(Hold::Held), Ok(Keeper::Named));
-            assert!(matches!(of(Hold::Not), Err(Nobody::Unknown(_))), "what a dead server left behind");
-            assert!(matches!(of(Hold::Unseen), Err(Nobody::Unknown(_))));
+            let of = |named| find_owner(Lock::Shared, PidfileContents::Pid(7), named, parent);
+            assert_eq!(of(LockSeen::Held), Ok(Owner::Named));
+            assert!(matches!(of(LockSeen::NotHeld), Err(NoTarget::Unknown(_))), "what a dead server left behind");
+            assert!(matches!(of(LockSeen::Unreadable), Err(NoTarget::Unknown(_))));
         }
     }
 
@@ -382,19 +382,19 @@ mod tests {
             ("12 (cut", None),
             ("12 (cut) S 3", None),
         ] {
-            assert_eq!(parent(stat.as_bytes()), told, "{stat:?}");
+            assert_eq!(parent_pid(stat.as_bytes()), told, "{stat:?}");
         }
     }
 
     #[test]
     fn proc_of_another_namespace_is_known() {
         for (status, sight) in [
-            ("Name:\tx\nNStgid:\t7\nNSpid:\t7\nNSpgid:\t7\n", Sight::Locks),
-            ("Name:\tx\nNStgid:\t70\t7\nNSpid:\t70\t7\nNSpgid:\t70\t7\n", Sight::Foreign),
-            ("Name:\tx\nPid:\t7\n", Sight::Open),
-            ("", Sight::Open),
+            ("Name:\tx\nNStgid:\t7\nNSpid:\t7\nNSpgid:\t7\n", ProcVisibility::Locks),
+            ("Name:\tx\nNStgid:\t70\t7\nNSpid:\t70\t7\nNSpgid:\t70\t7\n", ProcVisibility::Foreign),
+            ("Name:\tx\nPid:\t7\n", ProcVisibility::Open),
+            ("", ProcVisibility::Open),
         ] {
-            assert_eq!(Sight::parse(status.as_bytes()), sight, "{status:?}");
+            assert_eq!(ProcVisibility::parse(status.as_bytes()), sight, "{status:?}");
         }
         assert!(has_lock(b"pos:\t0\nflags:\t02100000\nlock:\t1: OFDLCK ADVISORY  READ -1 08:01:5 0 EOF\n"));
         assert!(!has_lock(b"pos:\t0\nflags:\t0100000\nmnt_id:\t25\nino:\t5\n"));
@@ -403,12 +403,12 @@ mod tests {
     #[test]
     fn a_manager_is_never_killed_and_has_twice_the_time() {
         let at = |secs: u64| Some(Time(secs * 1000));
-        let of = |lock, secs| Patience::new(lock, Span::secs(secs), Time(1000));
-        assert_eq!(of(Lock::Exclusive, 30), Patience { kill: None, until: at(61) });
-        assert_eq!(of(Lock::Shared, 30), Patience { kill: at(31), until: at(61) });
-        assert_eq!(of(Lock::Shared, 1), Patience { kill: at(2), until: at(7) });
+        let of = |lock, secs| StopDeadlines::new(lock, Span::secs(secs), Time(1000));
+        assert_eq!(of(Lock::Exclusive, 30), StopDeadlines { kill: None, until: at(61) });
+        assert_eq!(of(Lock::Shared, 30), StopDeadlines { kill: at(31), until: at(61) });
+        assert_eq!(of(Lock::Shared, 1), StopDeadlines { kill: at(2), until: at(7) });
         for lock in [Lock::Shared, Lock::Exclusive] {
-            assert_eq!(of(lock, 0), Patience { kill: None, until: None });
+            assert_eq!(of(lock, 0), StopDeadlines { kill: None, until: None });
         }
     }
 }

@@ -3,11 +3,11 @@
 use alloc::vec::Vec;
 use core::ffi::CStr;
 
-use super::environ::name_of;
+use super::env::name_of;
 use super::error::{Error, Result};
 use super::server_env::add;
-use super::text::{Clean, parts};
-use super::word::{Word, word};
+use super::text::{Escaped, split_byte};
+use super::cstr::{StaticCStr, leak_cstr};
 
 /// Adds the variables of a file. Blanks before a name, empty lines and lines that begin with `#` are skipped; a `\r` before
 /// the end of a line and a byte order mark at the beginning of the file are not part of it. A NAME alone passes on
@@ -15,14 +15,14 @@ use super::word::{Word, word};
 ///
 /// # Errors
 /// Wrong usage, with file and line, for an empty NAME, a blank in NAME, or a NUL.
-pub fn parse(file: &CStr, contents: &[u8], own: &[Word], entries: &mut Vec<Word>) -> Result<()> {
+pub fn parse(file: &CStr, contents: &[u8], own: &[StaticCStr], entries: &mut Vec<StaticCStr>) -> Result<()> {
     let contents = contents.strip_prefix(b"\xef\xbb\xbf").unwrap_or(contents);
-    for (line, number) in parts(contents, b'\n').zip(1usize..) {
+    for (line, number) in split_byte(contents, b'\n').zip(1usize..) {
         let line = line.strip_suffix(b"\r").unwrap_or(line).trim_ascii_start();
         if line.is_empty() || line.starts_with(b"#") {
             continue;
         }
-        let mut halves = parts(line, b'=');
+        let mut halves = split_byte(line, b'=');
         let name = halves.next().unwrap_or_default();
         let problem = if line.contains(&0) {
             "a NUL byte cannot be part of a variable"
@@ -31,14 +31,14 @@ pub fn parse(file: &CStr, contents: &[u8], own: &[Word], entries: &mut Vec<Word>
         } else if name.iter().any(u8::is_ascii_whitespace) {
             "a blank in the name before '='"
         } else {
-            let is_it = |entry: &&Word| name_of(entry.to_bytes()) == name && name.len() < entry.count_bytes();
+            let is_it = |entry: &&StaticCStr| name_of(entry.to_bytes()) == name && name.len() < entry.count_bytes();
             let passed_on = || own.iter().find(is_it).copied();
-            if let Some(entry) = halves.rest.map(|_| word(line.to_vec())).or_else(passed_on) {
+            if let Some(entry) = halves.rest.map(|_| leak_cstr(line.to_vec())).or_else(passed_on) {
                 add(entries, entry);
             }
             continue;
         };
-        return Err(Error::usage(format_args!("{}:{number}: {problem}", Clean(file.to_bytes()))));
+        return Err(Error::usage(format_args!("{}:{number}: {problem}", Escaped(file.to_bytes()))));
     }
     Ok(())
 }

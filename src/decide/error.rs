@@ -9,11 +9,11 @@ use super::exit;
 
 /// A failure that ends vsrun. One word wide: nearly every function may answer one, and nearly none does.
 #[derive(Debug)]
-pub struct Error(Box<Words>);
+pub struct Error(Box<ErrorInner>);
 
 /// What an error says. The text tells what we were doing, to what, and why not.
 #[derive(Debug)]
-pub struct Words {
+pub struct ErrorInner {
     /// The exit status, one of those in [`exit`].
     pub code: u8,
     /// One line, without `vsrun:` before it and without a full stop.
@@ -21,9 +21,9 @@ pub struct Words {
 }
 
 impl Deref for Error {
-    type Target = Words;
+    type Target = ErrorInner;
 
-    fn deref(&self) -> &Words {
+    fn deref(&self) -> &ErrorInner {
         &self.0
     }
 }
@@ -32,7 +32,7 @@ impl Error {
     /// With that exit status.
     #[inline(never)]
     pub fn new(code: u8, text: fmt::Arguments<'_>) -> Self {
-        Self(Box::new(Words { code, text: alloc::fmt::format(text) }))
+        Self(Box::new(ErrorInner { code, text: alloc::fmt::format(text) }))
     }
 
     /// Wrong usage: the caller wrote something that cannot be meant. Nothing has been touched.
@@ -41,7 +41,7 @@ impl Error {
     }
 
     /// vsrun refuses, for a reason of its own.
-    pub fn refused(text: fmt::Arguments<'_>) -> Self {
+    pub fn setup(text: fmt::Arguments<'_>) -> Self {
         Self::new(exit::SETUP, text)
     }
 

@@ -12,23 +12,23 @@ pub enum Event {
     /// The server counts as started.
     Ready,
     /// The server will never say that it is ready.
-    Unready,
+    NotReady,
     /// The server says that it lives.
-    Alive,
+    Heartbeat,
     /// The server has ended.
-    Fell(Exit),
+    Exited(Exit),
     /// The server has ended, and others of its group have not: its end will be told when they have.
-    Left,
+    LeaderExited,
     /// The server never came to run: vsrun's status for that.
-    Failed(u8),
+    ExecFailed(u8),
     /// The handler has ended.
-    Handled(Exit),
+    HandlerExited(Exit),
     /// Nobody is left.
-    Alone,
+    NoneLeft,
     /// KILL may not be sent to the server, and the kernel will end it if vsrun, as PID 1, exits.
     Unkillable,
     /// The kernel had no process to give for the last action.
-    NoFork,
+    ForkFailed,
     /// A request to end.
     Stop,
     /// The same, and at once when it is the second.
@@ -36,7 +36,7 @@ pub enum Event {
     /// A request to restart the server.
     Restart,
     /// A signal for the server.
-    Pass(Signal),
+    Forward(Signal),
 }
 
 /// What the manager does next. Waiting follows each of them but a launch, which may fail at once.
@@ -45,33 +45,33 @@ pub enum Action {
     /// Nothing.
     Wait,
     /// Start the server.
-    Launch(Logs),
+    Launch(LogFiles),
     /// Start the handler, because of this end of the server.
-    Handle(Exit),
+    RunHandler(Exit),
     /// Send a signal that ends its recipient. CONT follows, because a stopped process would not see it.
-    Send(Signal, To),
+    Send(Signal, Recipient),
     /// Forward a signal to the server, once and alone.
-    Forward(Signal, To),
+    Forward(Signal, Recipient),
     /// Nothing for so long; then the server is restarted.
     Pause(Span),
     /// Say that the server has been started.
-    Announce,
+    ReportReady,
     /// End.
     Finish(Ending),
 }
 
 /// What happens to the log files between two lives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Logs {
+pub enum LogFiles {
     /// The same go on.
-    Same,
+    Keep,
     /// They are rotated.
     Rotate,
 }
 
 /// Who gets a signal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum To {
+pub enum Recipient {
     /// The server.
     Server,
     /// The server's whole process group.

@@ -6,10 +6,10 @@
 
 use alloc::vec::Vec;
 
-use super::environ::Environ;
+use super::env::Env;
 use super::error::{Error, Result};
-use super::text::{Clean, parts};
-use super::word::{Word, word};
+use super::text::{Escaped, split_byte};
+use super::cstr::{StaticCStr, leak_cstr};
 
 /// A part of a word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,7 +27,7 @@ fn split_piece(text: &[u8]) -> Option<(Piece<'_>, &[u8])> {
     match tail {
         [b'$', b'{', ..] if !head.is_empty() => Some((Piece::Literal(head), tail)),
         [b'$', b'{', tail @ ..] => {
-            let mut halves = parts(tail, b'}');
+            let mut halves = split_byte(tail, b'}');
             let (inside, rest) = (halves.next()?, halves.rest?);
             let length = inside.iter().position(|byte| !is_name_byte(*byte)).unwrap_or(inside.len());
             let (name, after) = inside.split_at_checked(length)?;
@@ -55,7 +55,7 @@ fn is_name_byte(byte: u8) -> bool {
 ///
 /// # Errors
 /// Wrong usage for the first malformed word.
-pub fn check(words: &[Word]) -> Result<()> {
+pub fn check(words: &[StaticCStr]) -> Result<()> {
     for word in words {
         let mut rest = word.to_bytes();
         while !rest.is_empty() {
@@ -64,7 +64,7 @@ pub fn check(words: &[Word]) -> Result<()> {
                 None => {
                     return Err(Error::usage(format_args!(
                         "option --expand: '{}' is malformed: write ${{NAME}}, ${{NAME:-WORD}}, or $$ for a dollar sign",
-                        Clean(word.to_bytes())
+                        Escaped(word.to_bytes())
                     )));
                 }
             };
@@ -77,7 +77,7 @@ pub fn check(words: &[Word]) -> Result<()> {
 ///
 /// # Errors
 /// If a variable is unset and has no WORD.
-pub fn expand(words: &mut [Word], env: &Environ) -> Result<()> {
+pub fn expand(words: &mut [StaticCStr], env: &Env) -> Result<()> {
     for text in words.iter_mut().filter(|text| text.to_bytes().contains(&b'$')) {
         let mut expanded = Vec::new();
         let mut rest = text.to_bytes();
@@ -93,15 +93,15 @@ pub fn expand(words: &mut [Word], env: &Environ) -> Result<()> {
             let Some(value) = value else { return Err(unset(piece)) };
             expanded.extend_from_slice(value);
         }
-        *text = word(expanded);
+        *text = leak_cstr(expanded);
     }
     Ok(())
 }
 
 fn unset(piece: Piece<'_>) -> Error {
     let (Piece::Literal(name) | Piece::Variable { name, .. }) = piece;
-    let name = Clean(name);
-    Error::refused(format_args!(
+    let name = Escaped(name);
+    Error::setup(format_args!(
         "cannot expand '${{{name}}}': the server's environment does not set {name} (set it, or write ${{{name}:-WORD}})"
     ))
 }
@@ -111,8 +111,8 @@ mod tests {
     use super::*;
 
     fn expanded(text: &str) -> core::result::Result<String, String> {
-        let env = Environ(vec![c"A=one", c"B_2=two words", c"EMPTY=", c"MONEY=$A ${A} $$", c"_=x"]);
-        let mut words = [word(text.as_bytes().to_vec())];
+        let env = Env(vec![c"A=one", c"B_2=two words", c"EMPTY=", c"MONEY=$A ${A} $$", c"_=x"]);
+        let mut words = [leak_cstr(text.as_bytes().to_vec())];
         check(&words).and_then(|()| expand(&mut words, &env)).map_err(|error| error.text.clone())?;
         Ok(words[0].to_str().unwrap().to_owned())
     }

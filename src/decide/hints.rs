@@ -2,14 +2,14 @@
 
 use alloc::vec::Vec;
 
-use super::attributes::{CAPABILITIES, RESOURCES, bound, limit, place};
-use super::cli::table::{Row, named, unpack};
+use super::limits::{CAPABILITIES, RESOURCES, bound, limit, place};
+use super::parse::lookup::{FlagRow, long_names, unpack};
 use super::flags::Id;
-use super::near::near;
+use super::suggestions::near;
 use super::signal::{NAMES, Signal};
-use super::text::parts;
+use super::text::split_byte;
 use super::time::{number, number_and_unit};
-use super::traps::ACTIONS;
+use super::signal_action::ACTIONS;
 
 /// Other tools' words, and ours.
 const OTHERS: &[u8] = b"chuid=user,setuid=user,uid=user,gid=user,chroot=root,chdir=work-dir,cwd=work-dir,pid=pidfile,\
@@ -35,8 +35,8 @@ fn fill(text: &str, with: &[&[u8]]) -> Vec<u8> {
 
 /// What is said when the value in that place is missing.
 #[inline(never)]
-pub fn missing(row: &Row, at: usize) -> Vec<u8> {
-    let mut names = parts(row.values(), b' ');
+pub fn missing(row: &FlagRow, at: usize) -> Vec<u8> {
+    let mut names = split_byte(row.values(), b' ');
     let (first, Some(second)) = (names.next().unwrap_or_default(), names.rest) else {
         return b"a value is missing".into();
     };
@@ -48,7 +48,7 @@ pub fn missing(row: &Row, at: usize) -> Vec<u8> {
 #[inline(never)]
 pub fn option(name: &[u8]) -> Vec<u8> {
     // A line of a file of --args is one argument, as is a word in quotes.
-    let mut words = parts(name, b' ');
+    let mut words = split_byte(name, b' ');
     let first = words.next().unwrap_or_default();
     if let Some(rest) = words.rest {
         return if first.is_empty() {
@@ -57,9 +57,9 @@ pub fn option(name: &[u8]) -> Vec<u8> {
             fill("'--%' is one argument: write --%=%", &[name, first, rest])
         };
     }
-    let other = parts(OTHERS, b',').find_map(|pair| pair.strip_prefix(name)?.strip_prefix(b"="));
+    let other = split_byte(OTHERS, b',').find_map(|pair| pair.strip_prefix(name)?.strip_prefix(b"="));
     let mut known = Vec::new();
-    for (name, _) in named() {
+    for (name, _) in long_names() {
         known.extend_from_slice(name);
         known.push(b',');
     }
@@ -72,19 +72,19 @@ pub fn option(name: &[u8]) -> Vec<u8> {
 /// What is wrong with the value of an option that cannot be taken.
 #[inline(never)]
 #[expect(clippy::wildcard_enum_match_arm, reason = "most options have no list of names")]
-pub fn value(row: &Row, value: &[u8]) -> Vec<u8> {
+pub fn value(row: &FlagRow, value: &[u8]) -> Vec<u8> {
     let choices = row.choices();
     if !choices.is_empty() {
         return unknown("value", value, choices, choices);
     }
-    let mut words = parts(value, b',');
+    let mut words = split_byte(value, b',');
     let found = match row.id {
         Id::StopSignal | Id::Signal => unknown_signal(value),
         Id::SuccessExit => words.find_map(|word| if number(word).is_none() { unknown_signal(word) } else { None }),
         Id::OnSignal => trap(value).map(|text| fill("'%': %", &[value, &text])),
         Id::Limit if limit(value).is_some() => Some(fill("'%' is given twice", &[value])),
         Id::Limit => {
-            let name = parts(parts(value, b',').next().unwrap_or_default(), b'=').next().unwrap_or_default();
+            let name = split_byte(split_byte(value, b',').next().unwrap_or_default(), b'=').next().unwrap_or_default();
             place(RESOURCES, name).is_none().then(|| unknown("limit", name, RESOURCES, RESOURCES))
         }
         Id::Caps => words
@@ -139,7 +139,7 @@ fn unknown_signal(word: &[u8]) -> Option<Vec<u8>> {
 
 /// What is wrong with `SIGNAL=ACTION`.
 fn trap(value: &[u8]) -> Option<Vec<u8>> {
-    let mut halves = parts(value, b'=');
+    let mut halves = split_byte(value, b'=');
     let signal = unknown_signal(halves.next()?);
     if signal.is_some() {
         return signal;
@@ -161,17 +161,17 @@ fn trap(value: &[u8]) -> Option<Vec<u8>> {
 /// Why a value is not what it should be, where that can be said; empty otherwise.
 #[inline(never)]
 #[expect(clippy::wildcard_enum_match_arm, reason = "the text of most options says enough")]
-fn reason(row: &Row, value: &[u8]) -> Vec<u8> {
+fn reason(row: &FlagRow, value: &[u8]) -> Vec<u8> {
     let reason: &[u8] = match row.id {
         Id::Port | Id::Bind | Id::Listen => address(row.id, value),
-        Id::User => match parts(value, b':').find(|name| name.first().is_some_and(u8::is_ascii_digit)) {
+        Id::User => match split_byte(value, b':').find(|name| name.first().is_some_and(u8::is_ascii_digit)) {
             Some(b"4294967295") => b"that number means 'unchanged' to the kernel",
             Some(_) => b"a name does not begin with a digit",
             None => b"",
         },
-        Id::Limit => match parts(value, b'=').nth(1) {
+        Id::Limit => match split_byte(value, b'=').nth(1) {
             None | Some(b"") => b"a value is missing",
-            Some(values) if parts(values, b':').all(|value| bound(value).is_some()) => b"SOFT is above HARD",
+            Some(values) if split_byte(values, b':').all(|value| bound(value).is_some()) => b"SOFT is above HARD",
             Some(_) => b"a value is a number or 'unlimited'",
         },
         _ if row.values() == b"DURATION" => return unit(value),

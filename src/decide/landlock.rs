@@ -8,9 +8,9 @@ use alloc::vec::Vec;
 use super::error::{Error, Result};
 use super::flags::Id;
 use super::step::Step;
-use super::text::parts;
+use super::text::split_byte;
 use super::time::number;
-use super::word::{Word, word};
+use super::cstr::{StaticCStr, leak_cstr};
 
 /// A right to a file or directory.
 pub mod right {
@@ -40,7 +40,7 @@ const SIGNAL: u64 = 2;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rule {
     /// Rights to a file, or to a directory and everything below it.
-    Path(Reach, Word),
+    Path(Reach, StaticCStr),
     /// A direction, and the port.
     Port(u64, u16),
 }
@@ -129,7 +129,7 @@ impl Confinement {
 
     fn take_rule(&mut self, option: Id, value: &[u8]) -> &'static str {
         let rule = if let Some((_, reach)) = REACHES.iter().find(|(id, _)| *id == option) {
-            Rule::Path(*reach, word(value.to_vec()))
+            Rule::Path(*reach, leak_cstr(value.to_vec()))
         } else {
             let direction = if option == Id::BindTcp { BIND } else { CONNECT };
             match self.take_port(direction, value) {
@@ -162,7 +162,7 @@ impl Confinement {
     }
 
     fn take_scope(&mut self, value: &[u8]) -> &'static str {
-        for name in parts(value, b',') {
+        for name in split_byte(value, b',') {
             self.scope |= match name {
                 b"signal" => SIGNAL,
                 b"abstract" => ABSTRACT,
@@ -187,7 +187,7 @@ impl Confinement {
     /// # Errors
     /// When the kernel cannot do all of it.
     #[inline(never)]
-    pub fn steps(&self, kernel: Kernel, work_dir: Option<Word>) -> Result<Vec<Step>> {
+    pub fn steps(&self, kernel: Kernel, work_dir: Option<StaticCStr>) -> Result<Vec<Step>> {
         if !self.is_some() {
             return Ok(Vec::new());
         }
@@ -218,7 +218,7 @@ impl Confinement {
             Kernel::Disabled => "Landlock is not enabled: 'landlock' is missing in lsm= of the kernel's command line",
             Kernel::Refused => "a filter of system calls refuses it",
         };
-        Err(Error::refused(format_args!("cannot use Landlock: {what} Linux {release} (ABI {needed}): {why}")))
+        Err(Error::setup(format_args!("cannot use Landlock: {what} Linux {release} (ABI {needed}): {why}")))
     }
 }
 

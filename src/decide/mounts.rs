@@ -2,7 +2,7 @@
 
 use core::ffi::CStr;
 
-use super::text::parts;
+use super::text::split_byte;
 
 /// A choice of them, a bit for each row of [`TABLE`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -49,7 +49,7 @@ impl Mounts {
     /// Reads a list of words, separated by commas.
     pub fn parse(list: &[u8]) -> Option<Self> {
         let mut chosen = 0;
-        for word in parts(list, b',') {
+        for word in split_byte(list, b',') {
             let mut bits = 0;
             for (mount, bit) in TABLE.iter().zip(0..) {
                 bits |= u16::from(mount.word == word) << bit;

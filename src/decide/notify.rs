@@ -2,8 +2,8 @@
 
 use super::event::Event;
 use super::policy::Policy;
-use super::state::{Next, Phase, State};
-use super::text::{parts, place_of};
+use super::state::{AfterStop, Phase, State};
+use super::text::{split_byte, place_of};
 use super::time::{Span, Time, number};
 
 /// The kernel's number for a user that has none in the receiver's user namespace.
@@ -81,7 +81,7 @@ const NAMES: &[u8] =
 /// Reads a message: lines of `NAME=VALUE`. Names that vsrun does not know are for others.
 pub fn parse(text: &[u8]) -> Message<'_> {
     let mut message = Message::default();
-    for line in parts(text, b'\n') {
+    for line in split_byte(text, b'\n') {
         message.assign(line);
     }
     message
@@ -90,7 +90,7 @@ pub fn parse(text: &[u8]) -> Message<'_> {
 impl<'a> Message<'a> {
     #[inline(never)]
     fn assign(&mut self, line: &'a [u8]) {
-        let mut halves = parts(line, b'=');
+        let mut halves = split_byte(line, b'=');
         let (Some(name), Some(value)) = (halves.next(), halves.rest) else { return };
         let is_one = value == b"1";
         match place_of(NAMES, name) {
@@ -128,7 +128,7 @@ impl<'a> Message<'a> {
     pub fn apply(&self, policy: &Policy, state: &mut State, now: Time) -> Option<Event> {
         if let Some(span) = self.extend
             && let Phase::Starting { until: Some(until) }
-            | Phase::Stopping { next: Next::End | Next::Again, until: Some(until) } = &mut state.phase
+            | Phase::Stopping { next: AfterStop::Finish | AfterStop::Restart, until: Some(until) } = &mut state.phase
         {
             *until = (*until).max(now.after(span));
         }
@@ -137,17 +137,17 @@ impl<'a> Message<'a> {
         {
             state.watchdog = Some(span).filter(|span| *span > Span::ZERO);
             // Where the watchdog is armed, the new time begins now.
-            state.silence = state.silence.and(state.watchdog).map(|span| now.after(span));
+            state.watchdog_deadline = state.watchdog_deadline.and(state.watchdog).map(|span| now.after(span));
         }
         if self.trigger {
-            state.silence = state.silence.map(|_| now);
+            state.watchdog_deadline = state.watchdog_deadline.map(|_| now);
         }
         if self.stopping {
-            state.silence = None;
+            state.watchdog_deadline = None;
         }
         match self {
             Self { ready: true, .. } => Some(Event::Ready),
-            Self { alive: true, trigger: false, .. } => Some(Event::Alive),
+            Self { alive: true, trigger: false, .. } => Some(Event::Heartbeat),
             Self { .. } => None,
         }
     }
@@ -156,7 +156,7 @@ impl<'a> Message<'a> {
 /// True for a variable by which the service manager above speaks to vsrun. Where vsrun stays, no process below it has
 /// them: a server that found them would take its own watchdog for the one above.
 pub fn is_for_us(name: &[u8]) -> bool {
-    [super::ready::NOTIFY_SOCKET, b"WATCHDOG_USEC", b"WATCHDOG_PID"].contains(&name)
+    [super::readiness::NOTIFY_SOCKET, b"WATCHDOG_USEC", b"WATCHDOG_PID"].contains(&name)
 }
 
 /// How often vsrun has to send `WATCHDOG=1`: at half of `WATCHDOG_USEC`, if `WATCHDOG_PID` is missing or ours.

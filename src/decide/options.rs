@@ -3,23 +3,23 @@
 use alloc::vec::Vec;
 
 use super::account::Login;
-use super::attributes::Capabilities;
+use super::limits::Capabilities;
 use super::cgroup::Setting;
-use super::cli::table::Given;
+use super::parse::lookup::FlagSet;
 use super::control::Order;
-use super::endpoint;
-use super::environ::Sources;
+use super::socket_address;
+use super::env::Sources;
 use super::exit::Success;
 use super::flags::Id;
 use super::landlock::Confinement;
 use super::mounts::Mounts;
 use super::policy::{AtExit, Limit, Restart};
-use super::ready::Ready;
+use super::readiness::Ready;
 use super::signal::Signal;
 use super::step::Step;
 use super::time::Span;
-use super::traps::Trap;
-use super::word::Word;
+use super::signal_action::SignalAction;
+use super::cstr::StaticCStr;
 
 /// What stands on the command line. None: not given.
 #[derive(Debug, Default)]
@@ -27,39 +27,39 @@ pub struct Options {
     /// `--user`.
     pub user: Option<Login>,
     /// `--pidfile`.
-    pub pidfile: Option<Word>,
+    pub pidfile: Option<StaticCStr>,
     /// `--root`.
-    pub root: Option<Word>,
+    pub root: Option<StaticCStr>,
     /// `--work-dir`.
-    pub work_dir: Option<Word>,
+    pub work_dir: Option<StaticCStr>,
     /// The last of `--background` and `--foreground`.
     pub background: bool,
     /// `--syslog`.
-    pub syslog: Option<Word>,
+    pub syslog: Option<StaticCStr>,
     /// `--logdir`.
-    pub logdir: Option<(Word, Span)>,
+    pub logdir: Option<(StaticCStr, Span)>,
     /// `--log-size`, in bytes.
     pub log_size: Option<u64>,
     /// `--log-files`.
     pub log_files: Option<u64>,
     /// `--logger`, as words.
-    pub logger: Option<Vec<Word>>,
+    pub logger: Option<Vec<StaticCStr>>,
     /// `--port`.
-    pub port: Option<Word>,
+    pub port: Option<StaticCStr>,
     /// `--bind`.
-    pub bind: Option<Word>,
+    pub bind: Option<StaticCStr>,
     /// `--listen`, in order; among them the socket of `--port` and `--bind`.
-    pub listen: Vec<Word>,
+    pub listen: Vec<StaticCStr>,
     /// How many `--listen` stand before the first of these two.
     pub joined_at: usize,
     /// `--env`, each `NAME=VALUE`.
-    pub env: Vec<Word>,
+    pub env: Vec<StaticCStr>,
     /// `--env-dir`.
-    pub env_dir: Option<Word>,
+    pub env_dir: Option<StaticCStr>,
     /// `--env-file`, in order.
-    pub env_files: Vec<Word>,
+    pub env_files: Vec<StaticCStr>,
     /// `--file-env`: the names.
-    pub file_env: Vec<Word>,
+    pub file_env: Vec<StaticCStr>,
     /// `--umask`.
     pub umask: Option<u32>,
     /// `--nice`, `--oom-score-adj` and each `--limit`, in the order given.
@@ -69,17 +69,17 @@ pub struct Options {
     /// `--ro`, `--rox`, `--rw`, `--rwx`, `--bind-tcp`, `--connect-tcp` and `--scope`.
     pub confine: Confinement,
     /// `--cgroup`.
-    pub cgroup: Option<Word>,
+    pub cgroup: Option<StaticCStr>,
     /// `--cgroup-set`, in the order given.
     pub cgroup_set: Vec<Setting>,
     /// `--argv0`.
-    pub argv0: Option<Word>,
+    pub argv0: Option<StaticCStr>,
     /// The last of `--quiet` and `--no-quiet`.
     pub quiet: Option<bool>,
     /// `--syslog-usage`.
     pub syslog_usage: Option<SyslogUsage>,
     /// `--on-signal`, in the order given.
-    pub on_signal: Vec<(Signal, Trap)>,
+    pub on_signal: Vec<(Signal, SignalAction)>,
     /// `--linger`.
     pub linger: Option<Span>,
     /// `--at-exit`.
@@ -109,17 +109,17 @@ pub struct Options {
     /// `--stop-timeout`.
     pub stop_timeout: Option<Span>,
     /// `--status`, `--stop` or `--signal`, and PIDFILE.
-    pub control: Vec<(Order, Word)>,
+    pub control: Vec<(Order, StaticCStr)>,
     /// `--probe`.
-    pub probe: Option<Word>,
+    pub probe: Option<StaticCStr>,
     /// `--probe-timeout`.
     pub probe_timeout: Option<Span>,
     /// Which options there are.
-    pub given: Given,
+    pub given: FlagSet,
     /// How many there are.
     pub count: usize,
     /// COMMAND and its arguments.
-    pub command: Vec<Word>,
+    pub command: Vec<StaticCStr>,
 }
 
 /// Whether vsrun's own records go to the system logger.
@@ -137,9 +137,9 @@ pub enum SyslogUsage {
 #[derive(Clone, Copy, Debug)]
 pub struct Managed {
     /// MONITOR-PIDFILE.
-    pub pidfile: Option<Word>,
+    pub pidfile: Option<StaticCStr>,
     /// HANDLER.
-    pub handler: Option<Word>,
+    pub handler: Option<StaticCStr>,
 }
 
 impl Options {
@@ -151,7 +151,7 @@ impl Options {
 
     /// Puts the socket of `--port` and `--bind` in its place among the others.
     pub fn join_sockets(&mut self) {
-        if let Some(one) = endpoint::join(self.port, self.bind) {
+        if let Some(one) = socket_address::join(self.port, self.bind) {
             self.listen.insert(self.joined_at, one);
         }
     }
@@ -165,12 +165,12 @@ impl Options {
 
     /// Whether an option was given.
     pub fn has(&self, id: Id) -> bool {
-        self.given.has(id)
+        self.given.contains(id)
     }
 
     /// Whether a signal ends the machine, because `--on-signal` says so.
     pub fn ends_machine(&self) -> bool {
-        self.on_signal.iter().any(|(_, trap)| matches!(trap, Trap::End(_)))
+        self.on_signal.iter().any(|(_, trap)| matches!(trap, SignalAction::End(_)))
     }
 
     /// Whether only warnings and errors are recorded: on standard error, an init is silent as long as all is well.
@@ -181,7 +181,7 @@ impl Options {
     }
 
     /// Whether vsrun stays with the server.
-    pub fn stays(&self) -> bool {
+    pub fn is_supervised(&self) -> bool {
         self.has(Id::Init) || self.manager.is_some() || self.restart.is_some()
     }
 }

@@ -1,9 +1,9 @@
 //! What the manager is told at its start: when to restart, how to ask for an end, and how long that may take.
 
-use super::event::To;
+use super::event::Recipient;
 use super::exit::Success;
 use super::signal::Signal;
-use super::text::parts;
+use super::text::split_byte;
 use super::time::{Span, Time, number};
 
 /// Which ends of the server lead to a restart.
@@ -31,7 +31,7 @@ pub struct Limit {
 impl Limit {
     /// Reads `N/DURATION`.
     pub fn parse(text: &[u8]) -> Option<Self> {
-        let mut halves = parts(text, b'/');
+        let mut halves = split_byte(text, b'/');
         let restarts = u16::try_from(number(halves.next()?)?).ok()?;
         let within = Span::parse(halves.rest?)?;
         (restarts > 0 && within > Span::ZERO).then_some(Self { restarts, within })
@@ -46,7 +46,7 @@ pub enum Role {
     /// Its init: signals are the server's, and so is the status, whatever the end.
     Init,
     /// The same, but a TERM that is forwarded has no more than the stop timeout to work.
-    Guard,
+    InitWithTimeout,
 }
 
 /// What PID 1 does in place of an exit.
@@ -66,7 +66,7 @@ pub struct Policy {
     /// What it is to the server.
     pub role: Role,
     /// Who gets the server's signals: it alone, or its group, of which nothing outlives it then.
-    pub whom: To,
+    pub signal_scope: Recipient,
     /// How long those have to end that outlive the last server. None: they are left alone.
     pub linger: Option<Span>,
     /// Which ends lead to a restart.
@@ -100,12 +100,12 @@ impl Policy {
     }
 
     /// Whether a signal that is sent on to the server asks for the end of it all: an init is not asked itself.
-    pub fn is_last(&self, signal: Signal) -> bool {
+    pub fn ends_service(&self, signal: Signal) -> bool {
         self.role != Role::Manager && [Signal::TERM, self.stop_signal].contains(&signal)
     }
 
     /// When what was asked to end is killed, and killed again.
-    pub fn grace(&self, now: Time) -> Option<Time> {
+    pub fn stop_deadline(&self, now: Time) -> Option<Time> {
         self.stop_timeout.map(|span| now.after(span))
     }
 }
@@ -116,7 +116,7 @@ pub enum Handling {
     /// None: as if it had exited with 0.
     Absent,
     /// As long as it takes.
-    Patient,
+    NoTimeout,
     /// So long.
     Within(Span),
 }

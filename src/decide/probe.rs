@@ -5,12 +5,12 @@
 
 use alloc::vec::Vec;
 
-use super::endpoint::{Listener, Traffic};
+use super::socket_address::{Listener, Transport};
 use super::error::{Error, Result};
 use super::options::Options;
 use super::time::Span;
-use super::values;
-use super::word::Word;
+use super::value;
+use super::cstr::StaticCStr;
 
 /// What is asked of a server to see whether it works.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,14 +23,14 @@ pub enum Probe {
         request: Option<Vec<u8>>,
     },
     /// A program, healthy if it exits with 0: its words, the first of them a path.
-    Exec(Vec<Word>),
+    Exec(Vec<StaticCStr>),
 }
 
 impl Probe {
     /// Reads a probe.
     pub fn parse(text: &[u8]) -> Option<Self> {
         if let Some(command) = text.strip_prefix(b"exec:") {
-            return values::words(command).filter(|_| command.starts_with(b"/")).map(Self::Exec);
+            return value::split_words(command).filter(|_| command.starts_with(b"/")).map(Self::Exec);
         }
         let (http, rest) = match text.strip_prefix(b"http:") {
             Some(rest) => (true, rest),
@@ -70,7 +70,7 @@ impl Probe {
 #[derive(Debug)]
 pub struct ProbeRequest {
     /// The probe as the caller wrote it.
-    pub text: Word,
+    pub text: StaticCStr,
     /// How long it may take.
     pub timeout: Span,
 }
@@ -102,7 +102,7 @@ impl ProbeRequest {
 fn addresses(text: &[u8]) -> Option<(Vec<Vec<u8>>, &[u8])> {
     let parse = |text: &[u8]| {
         let listener = Listener::parse(text)?;
-        (listener.traffic == Traffic::Connections && listener.text.len() == text.len()).then_some(listener.address)
+        (listener.transport == Transport::Stream && listener.text.len() == text.len()).then_some(listener.address)
     };
     if text.starts_with(b"/") {
         return Some((vec![parse(text)?], b"localhost"));

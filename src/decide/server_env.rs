@@ -3,41 +3,41 @@
 
 use alloc::vec::Vec;
 
-use super::environ::{Environ, name_of};
+use super::env::{Env, name_of};
 use super::error::{Error, Result};
-use super::text::Clean;
-use super::word::{Word, word};
+use super::text::Escaped;
+use super::cstr::{StaticCStr, leak_cstr};
 
 /// Adds an entry to a list in which each name is kept once: the last one counts, also if it only unsets the name.
-pub fn add(entries: &mut Vec<Word>, entry: Word) {
+pub fn add(entries: &mut Vec<StaticCStr>, entry: StaticCStr) {
     entries.retain(|other| name_of(other.to_bytes()) != name_of(entry.to_bytes()));
     entries.push(entry);
 }
 
 /// The variable that names the file of NAME.
-pub fn file_variable(name: Word) -> Word {
-    word([name.to_bytes(), b"_FILE"].concat())
+pub fn file_variable(name: StaticCStr) -> StaticCStr {
+    leak_cstr([name.to_bytes(), b"_FILE"].concat())
 }
 
 /// The file that `--file-env NAME` has to read: the value of `NAME_FILE`, if that is set.
 ///
 /// # Errors
 /// If both NAME and `NAME_FILE` are set: which of them is meant is not for us to guess.
-pub fn file_of(name: Word, env: &Environ) -> Result<Option<Word>> {
+pub fn file_of(name: StaticCStr, env: &Env) -> Result<Option<StaticCStr>> {
     let variable = file_variable(name);
     let Some(path) = env.get(variable.to_bytes()) else { return Ok(None) };
     if env.get(name.to_bytes()).is_some() {
-        let (name, variable) = (Clean(name.to_bytes()), Clean(variable.to_bytes()));
-        return Err(Error::refused(format_args!("option --file-env: both {name} and {variable} are set")));
+        let (name, variable) = (Escaped(name.to_bytes()), Escaped(variable.to_bytes()));
+        return Err(Error::setup(format_args!("option --file-env: both {name} and {variable} are set")));
     }
-    Ok(Some(word(path.to_vec())))
+    Ok(Some(leak_cstr(path.to_vec())))
 }
 
 /// The entry `NAME=VALUE` for the contents of such a file. One newline at the end is not part of the value. None if the
 /// contents cannot be a value: they have a NUL byte.
-pub fn entry_of(name: Word, contents: &[u8]) -> Option<Word> {
+pub fn entry_of(name: StaticCStr, contents: &[u8]) -> Option<StaticCStr> {
     let value = contents.strip_suffix(b"\n").unwrap_or(contents);
-    (!value.contains(&0)).then(|| word([name.to_bytes(), b"=", value].concat()))
+    (!value.contains(&0)).then(|| leak_cstr([name.to_bytes(), b"=", value].concat()))
 }
 
 #[cfg(test)]

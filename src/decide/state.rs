@@ -9,7 +9,7 @@ use super::signal::Signal;
 use super::time::{Span, Time};
 
 /// A run of this length, or of the longest pause where that is shorter, ends a series of consecutive failures.
-const SOUND_LIFE: Span = Span::secs(10);
+const STABLE_UPTIME: Span = Span::secs(10);
 
 /// All that the manager remembers.
 #[derive(Clone, Debug)]
@@ -19,23 +19,23 @@ pub struct State {
     /// Whether the first start has been a success.
     pub(super) ready: bool,
     /// When this life of the server began.
-    pub(super) since: Time,
+    pub(super) started_at: Time,
     /// How many ends in a row there were without a sound life in between.
-    pub(super) row: u32,
+    pub(super) consecutive_failures: u32,
     /// Restarts after unexpected ends.
     pub(super) restarts: u64,
     /// When the last restarts were, as many as the limit asks for; its memory is there from the start.
     pub(super) history: Vec<Time>,
     /// The signals sent on to the server in this life, on request.
-    pub(super) passed: u64,
+    pub(super) forwarded: u64,
     /// How long to wait when the kernel refuses to fork.
-    pub(super) shortage: Span,
+    pub(super) fork_backoff: Span,
     /// Until when the server has to say that it lives, where that matters.
-    pub(super) silence: Option<Time>,
+    pub(super) watchdog_deadline: Option<Time>,
     /// The watchdog time of this run: that of `--watchdog`, until the server sets another.
     pub(super) watchdog: Option<Span>,
     /// Whether it has not, in this life.
-    pub bitten: bool,
+    pub watchdog_fired: bool,
 }
 
 /// Where the manager is. `until` is when it goes on by itself; `exit` is the end of the server that it is all about.
@@ -45,59 +45,59 @@ pub enum Phase {
     /// The first server has been launched and does not count as started yet.
     Starting { until: Option<Time> },
     /// The server runs.
-    Up,
+    Running,
     /// The server has been asked to end; what then.
-    Stopping { next: Next, until: Option<Time> },
+    Stopping { next: AfterStop, until: Option<Time> },
     /// The server has ended. What is left of its group or of its tree has been asked to exit, or has been killed. The
     /// server's own end is known once the rest of its group has ended.
-    Clearing { next: Next, exit: Option<Exit>, until: Option<Time>, killed: bool },
+    Clearing { next: AfterStop, exit: Option<Exit>, until: Option<Time>, killed: bool },
     /// The handler runs.
-    Handling { exit: Exit, until: Option<Time>, pause: Pause },
+    HandlerRunning { exit: Exit, until: Option<Time>, pause: Pause },
     /// The handler took too long and has been asked to end.
-    Refusing { exit: Exit, until: Option<Time> },
+    HandlerTimedOut { exit: Exit, until: Option<Time> },
     /// The handler has been asked to end, and the manager ends with it.
-    Quitting { until: Option<Time> },
+    HandlerStopping { until: Option<Time> },
     /// A pause before a restart.
-    Resting { until: Time },
+    Backoff { until: Time },
     /// The kernel refused to fork; once more then.
-    Short { task: Task, until: Time },
+    ForkRetry { task: ForkTask, until: Time },
     /// The server will not live again; who is left of it has been asked to end.
-    Lingering { ending: Ending, until: Time },
+    DrainingRemaining { ending: Ending, until: Time },
     /// They have been killed.
-    Killing { ending: Ending, until: Time },
+    KillingRemaining { ending: Ending, until: Time },
     /// Over.
     Done,
 }
 
 /// What follows the server's end on request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Next {
+pub enum AfterStop {
     /// The manager's own.
-    End,
+    Finish,
     /// A restart.
-    Again,
+    Restart,
     /// The end of a first start that failed.
-    Fail,
+    FailStart,
     /// What follows its end by itself, once the rest of its group has ended too.
-    Fall,
+    HandleExit,
 }
 
 /// Whether a restart may be put off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pause {
     /// As the row of falls says.
-    Usual,
+    Backoff,
     /// Somebody asked for a restart meanwhile.
     None,
 }
 
 /// What could not be forked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Task {
+pub enum ForkTask {
     /// The server.
     Launch,
     /// The handler.
-    Handle {
+    RunHandler {
         /// The end of the server that it is about.
         exit: Exit,
         /// Whether the restart may be put off.
@@ -112,39 +112,39 @@ impl State {
         Self {
             phase: Phase::Starting { until: policy.ready_timeout.map(|span| now.after(span)) },
             ready: false,
-            since: now,
-            row: 0,
+            started_at: now,
+            consecutive_failures: 0,
             restarts: 0,
             history: Vec::with_capacity(room),
-            passed: 0,
-            shortage: Span::ZERO,
-            silence: None,
+            forwarded: 0,
+            fork_backoff: Span::ZERO,
+            watchdog_deadline: None,
             watchdog: policy.watchdog,
-            bitten: false,
+            watchdog_fired: false,
         }
     }
 
     /// When the state changes by itself.
     pub fn deadline(&self) -> Option<Time> {
         match self.phase {
-            Phase::Up => self.silence,
+            Phase::Running => self.watchdog_deadline,
             Phase::Done => None,
             Phase::Starting { until }
             | Phase::Stopping { until, .. }
             | Phase::Clearing { until, .. }
-            | Phase::Handling { until, .. }
-            | Phase::Refusing { until, .. }
-            | Phase::Quitting { until } => until,
-            Phase::Resting { until }
-            | Phase::Short { until, .. }
-            | Phase::Lingering { until, .. }
-            | Phase::Killing { until, .. } => Some(until),
+            | Phase::HandlerRunning { until, .. }
+            | Phase::HandlerTimedOut { until, .. }
+            | Phase::HandlerStopping { until } => until,
+            Phase::Backoff { until }
+            | Phase::ForkRetry { until, .. }
+            | Phase::DrainingRemaining { until, .. }
+            | Phase::KillingRemaining { until, .. } => Some(until),
         }
     }
 
     /// Whether a signal ended the server that was forwarded to it in this run.
     pub fn was_forwarded(&self, exit: Exit) -> bool {
-        exit.signal().is_some_and(|signal| self.passed & signal.bit() != 0)
+        exit.signal().is_some_and(|signal| self.forwarded & signal.bit() != 0)
     }
 
     /// Whether a forwarded signal asked for this end. A signal that tells a server something else (USR1, a real-time
@@ -157,9 +157,9 @@ impl State {
 
     /// The server's run is over. One that was long enough interrupts the series of consecutive failures.
     pub(super) fn end_run(&mut self, policy: &Policy, now: Time) {
-        self.shortage = Span::ZERO;
-        if now.since(self.since) >= SOUND_LIFE.min(policy.delay.1) {
-            self.row = 0;
+        self.fork_backoff = Span::ZERO;
+        if now.since(self.started_at) >= STABLE_UPTIME.min(policy.delay.1) {
+            self.consecutive_failures = 0;
         }
     }
 
@@ -168,7 +168,7 @@ impl State {
         let judge = |exit| {
             if !policy.success.contains(exit) {
                 exit
-            } else if self.bitten {
+            } else if self.watchdog_fired {
                 Exit::Signal { signal: Signal::ABRT, core: false }
             } else {
                 Exit::SUCCESS
@@ -188,28 +188,28 @@ impl State {
             Restart::Always => true,
             Restart::No => false,
             // However it took it.
-            Restart::OnFailure | Restart::OnAbort if self.bitten => true,
+            Restart::OnFailure | Restart::OnAbort if self.watchdog_fired => true,
             Restart::OnFailure => !passed && !policy.success.contains(exit),
             Restart::OnAbort => !passed && !policy.success.contains(exit) && exit.signal().is_some(),
         }
     }
 
     /// The server has said that it lives, and has to say so again in time.
-    pub(super) fn heed(&mut self, now: Time) -> Action {
-        self.silence = self.watchdog.map(|span| now.after(span));
+    pub(super) fn arm_watchdog(&mut self, now: Time) -> Action {
+        self.watchdog_deadline = self.watchdog.map(|span| now.after(span));
         Action::Wait
     }
 
     /// The same, where that matters.
     pub(super) fn heed_again(&mut self, now: Time) -> Action {
-        if self.silence.is_some() { self.heed(now) } else { Action::Wait }
+        if self.watchdog_deadline.is_some() { self.arm_watchdog(now) } else { Action::Wait }
     }
 
     /// The server has been silent for too long.
-    pub(super) fn bite(&mut self, policy: &Policy, now: Time) -> Action {
-        self.bitten = true;
-        self.phase = Phase::Stopping { next: Next::Fall, until: policy.grace(now) };
-        Action::Send(Signal::ABRT, policy.whom)
+    pub(super) fn on_watchdog(&mut self, policy: &Policy, now: Time) -> Action {
+        self.watchdog_fired = true;
+        self.phase = Phase::Stopping { next: AfterStop::HandleExit, until: policy.stop_deadline(now) };
+        Action::Send(Signal::ABRT, policy.signal_scope)
     }
 
     /// Restarts after unexpected ends so far.
@@ -219,6 +219,6 @@ impl State {
 
     /// How long this life of the server has lasted.
     pub fn uptime(&self, now: Time) -> Span {
-        now.since(self.since)
+        now.since(self.started_at)
     }
 }

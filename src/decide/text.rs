@@ -5,12 +5,12 @@ use core::fmt::{self, Write};
 
 /// A text of at most N bytes that never allocates. What does not fit is cut off.
 #[derive(Clone)]
-pub struct Text<const N: usize> {
+pub struct ArrayText<const N: usize> {
     bytes: [u8; N],
     len: usize,
 }
 
-impl<const N: usize> Text<N> {
+impl<const N: usize> ArrayText<N> {
     /// An empty text.
     pub fn new() -> Self {
         Self { bytes: [0; N], len: 0 }
@@ -53,13 +53,13 @@ fn copy(to: &mut [u8], from: &[u8]) -> usize {
     length
 }
 
-impl<const N: usize> Default for Text<N> {
+impl<const N: usize> Default for ArrayText<N> {
     fn default() -> Self {
         Self::new()
     }
 }
 
-impl<const N: usize> Write for Text<N> {
+impl<const N: usize> Write for ArrayText<N> {
     fn write_str(&mut self, more: &str) -> fmt::Result {
         self.push(more.as_bytes());
         Ok(())
@@ -67,18 +67,18 @@ impl<const N: usize> Write for Text<N> {
 }
 
 /// The parts of a text between marks, as `split` of slices has them; there once and not once for each mark.
-pub struct Parts<'a> {
+pub struct SplitByte<'a> {
     mark: u8,
     /// What has not been looked at yet, without the mark before it. None: the text had no further mark.
     pub rest: Option<&'a [u8]>,
 }
 
 /// Splits a text at a mark.
-pub fn parts(text: &[u8], mark: u8) -> Parts<'_> {
-    Parts { mark, rest: Some(text) }
+pub fn split_byte(text: &[u8], mark: u8) -> SplitByte<'_> {
+    SplitByte { mark, rest: Some(text) }
 }
 
-impl<'a> Iterator for Parts<'a> {
+impl<'a> Iterator for SplitByte<'a> {
     type Item = &'a [u8];
 
     #[inline(never)]
@@ -93,14 +93,14 @@ impl<'a> Iterator for Parts<'a> {
 /// The place of a word in a list with commas between the words.
 #[inline(never)]
 pub fn place_of(words: &[u8], wanted: &[u8]) -> Option<usize> {
-    parts(words, b',').position(|word| word == wanted)
+    split_byte(words, b',').position(|word| word == wanted)
 }
 
 /// Bytes that others may choose, made harmless: control characters, backslashes and what is not UTF-8 as `\xnn`,
 /// so that nobody forges a record.
-pub struct Clean<'a>(pub &'a [u8]);
+pub struct Escaped<'a>(pub &'a [u8]);
 
-impl fmt::Display for Clean<'_> {
+impl fmt::Display for Escaped<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for chunk in self.0.utf8_chunks() {
             for char in chunk.valid().chars() {
@@ -154,7 +154,7 @@ mod tests {
 
     #[test]
     fn a_text_is_cut_and_never_overflows() {
-        let mut text = Text::<8>::new();
+        let mut text = ArrayText::<8>::new();
         write!(text, "{}", "0123456789").unwrap();
         assert_eq!(text.as_bytes(), b"01234567");
         text.end_with(b'\n');
@@ -173,9 +173,9 @@ mod tests {
     fn parts_are_those_of_split() {
         for text in [&b""[..], b"a", b",", b"a,", b",a", b"a,b,,c"] {
             let expected: Vec<&[u8]> = text.split(|byte| *byte == b',').collect();
-            assert_eq!(parts(text, b',').collect::<Vec<_>>(), expected);
+            assert_eq!(split_byte(text, b',').collect::<Vec<_>>(), expected);
         }
-        let mut halves = parts(b"a=b=c", b'=');
+        let mut halves = split_byte(b"a=b=c", b'=');
         assert_eq!((halves.next(), halves.rest), (Some(&b"a"[..]), Some(&b"b=c"[..])));
     }
 
@@ -188,7 +188,7 @@ mod tests {
             ("grün\u{85}".as_bytes(), "grün\\xc2\\x85"),
             (b"\xff\xc3", "\\xff\\xc3"),
         ] {
-            assert_eq!(Clean(bytes).to_string(), text);
+            assert_eq!(Escaped(bytes).to_string(), text);
         }
     }
 

@@ -99,14 +99,14 @@ pub fn number_and_unit(text: &[u8]) -> Option<(u64, &[u8])> {
 
 /// A point on the wall clock, for records: seconds since 1970 (UTC) and milliseconds.
 #[derive(Clone, Copy)]
-pub struct Stamp {
+pub struct Timestamp {
     /// Seconds since 1970-01-01T00:00:00Z; before it, negative.
     pub seconds: i64,
     /// Milliseconds within the second.
     pub millis: u16,
 }
 
-impl fmt::Display for Stamp {
+impl fmt::Display for Timestamp {
     /// As `2026-11-21T08:00:12.123Z`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (year, month, day) = civil(self.seconds.div_euclid(86_400));
@@ -186,7 +186,7 @@ mod tests {
             (4_107_542_400, "2100-03-01T00:00:00.007Z"),
             (-1, "1969-12-31T23:59:59.007Z"),
         ] {
-            assert_eq!(Stamp { seconds, millis: 7 }.to_string(), text);
+            assert_eq!(Timestamp { seconds, millis: 7 }.to_string(), text);
         }
     }
 }

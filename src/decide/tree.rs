@@ -1,6 +1,6 @@
 //! Which processes descend from which: a list of processes with their parents, marked in linear time.
 
-use super::control::parent;
+use super::control::parent_pid;
 use super::time::number;
 
 /// A process: its number, its parent's, and its mark. The list is in the order of the numbers, as /proc lists them.
@@ -72,7 +72,7 @@ pub fn living(stat: &[u8]) -> Option<i32> {
     if dead && words.nth(16).and_then(number).is_none_or(|threads| threads < 2) {
         return None;
     }
-    parent(stat)
+    parent_pid(stat)
 }
 
 /// How a process ended that has not been reaped, in the form of wait(2): the 52nd word of its `stat`. The kernel shows 0

@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use super::text::{Clean, Text};
+use super::text::{Escaped, ArrayText};
 
 /// What has been met on the way along a path.
 #[derive(Clone, Copy, Debug)]
@@ -92,14 +92,14 @@ pub enum Reason {
 #[derive(Clone)]
 pub struct Refusal {
     /// Its name.
-    pub name: Text<64>,
+    pub name: ArrayText<64>,
     /// Why.
     pub reason: Reason,
 }
 
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "'{}' ", Clean(self.name.as_bytes()))?;
+        write!(f, "'{}' ", Escaped(self.name.as_bytes()))?;
         match self.reason {
             Reason::Owner { owner, before } => {
                 write!(f, "belongs to user {owner}, and the path to it leads through what belongs to user {before}")

@@ -38,5 +38,5 @@ pub fn is_noexec(path: &CStr) -> bool {
 
 /// Whether a path names a symbolic link.
 pub fn is_link(path: &CStr) -> bool {
-    super::contents::link(CWD, path, &mut [0]).is_ok()
+    super::file_contents::read_link(CWD, path, &mut [0]).is_ok()
 }

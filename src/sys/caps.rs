@@ -3,7 +3,7 @@
 //! The kernel's own calls, each with an answer in its place that no kernel gives: a filter or tracer that only says it
 //! has answered is found out.
 
-use super::{Result, check, check_long, last, verified};
+use super::{Result, cvt, cvt_long, last, ensure};
 
 /// Effective, permitted and inheritable: a bit for each capability, first those of the lower 32, then the others.
 type Sets = [u32; 6];
@@ -48,23 +48,23 @@ pub fn is_permitted(number: u32) -> bool {
 fn get() -> Result<Sets> {
     let (mut header, mut sets) = (HEADER, [u32::MAX; 6]);
     // SAFETY: header and sets as version 3 has them, both ours.
-    check_long(unsafe { libc::syscall(libc::SYS_capget, header.as_mut_ptr(), sets.as_mut_ptr()) })?;
+    cvt_long(unsafe { libc::syscall(libc::SYS_capget, header.as_mut_ptr(), sets.as_mut_ptr()) })?;
     Ok(sets)
 }
 
 fn set(sets: &Sets) -> Result<()> {
     let mut header = HEADER;
     // SAFETY: as above.
-    check_long(unsafe { libc::syscall(libc::SYS_capset, header.as_mut_ptr(), sets.as_ptr()) })?;
-    verified(get()? == *sets)
+    cvt_long(unsafe { libc::syscall(libc::SYS_capset, header.as_mut_ptr(), sets.as_ptr()) })?;
+    ensure(get()? == *sets)
 }
 
 /// Lets the permitted capabilities outlive the change from root to a user.
 ///
 /// # Errors
 /// Those of prctl(2).
-pub fn outlive_root() -> Result<()> {
-    check(control(libc::PR_SET_KEEPCAPS, 1, 0)).map(drop)
+pub fn set_keepcaps() -> Result<()> {
+    cvt(control(libc::PR_SET_KEEPCAPS, 1, 0)).map(drop)
 }
 
 /// Gives up all capabilities: those in force, those that programs would inherit and, unless they are still needed,
@@ -72,7 +72,7 @@ pub fn outlive_root() -> Result<()> {
 ///
 /// # Errors
 /// Those of capset(2); EPERM when they are still there.
-pub fn give_up(permitted_stay: bool) -> Result<()> {
+pub fn drop_capabilities(permitted_stay: bool) -> Result<()> {
     let found = get()?;
     let [_, low, _, _, high, _] = found;
     let wanted = if permitted_stay { [0, low, 0, 0, high, 0] } else { [0; 6] };
@@ -105,12 +105,12 @@ pub fn keep_spare(not_these: u64) -> Result<()> {
         raise(number.cast_signed())
     };
     // Before Linux 4.3 nothing is ambient.
-    if spare(not_these).is_some_and(|number| keep(number).is_ok()) { Ok(()) } else { give_up(false) }
+    if spare(not_these).is_some_and(|number| keep(number).is_ok()) { Ok(()) } else { drop_capabilities(false) }
 }
 
 fn raise(number: i32) -> Result<()> {
-    check(control(libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_RAISE, number))?;
-    verified(control(libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_IS_SET, number) == 1)
+    cvt(control(libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_RAISE, number))?;
+    ensure(control(libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_IS_SET, number) == 1)
 }
 
 /// Keeps exactly these, in all five sets: bounding, permitted, effective, inheritable and ambient.
@@ -135,7 +135,7 @@ pub fn keep_only(wanted: u64) -> Result<()> {
             (0, false) if number < 64 => {}
             (1, false) if nothing && number < 64 => {}
             (-1, true) => return Err(last()),
-            _ => return verified(false),
+            _ => return ensure(false),
         }
     }
     let [low, high] = [wanted & 0xffff_ffff, wanted >> 32].map(|half| u32::try_from(half).unwrap_or(0));
@@ -148,9 +148,9 @@ pub fn keep_only(wanted: u64) -> Result<()> {
 /// # Errors
 /// Those of prctl(2).
 pub fn forbid_new_privileges() -> Result<()> {
-    check(control(libc::PR_SET_NO_NEW_PRIVS, 1, 0))?;
+    cvt(control(libc::PR_SET_NO_NEW_PRIVS, 1, 0))?;
     // The kernel takes no argument here: one that does has not been asked.
-    verified(control(libc::PR_GET_NO_NEW_PRIVS, 0, 0) == 1 && control(libc::PR_GET_NO_NEW_PRIVS, 1, 0) == -1)
+    ensure(control(libc::PR_GET_NO_NEW_PRIVS, 0, 0) == 1 && control(libc::PR_GET_NO_NEW_PRIVS, 1, 0) == -1)
 }
 
 /// prctl(2).

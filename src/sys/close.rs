@@ -7,8 +7,8 @@ use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use super::fd::{FIRST, borrow, each};
-use super::{Errno, Result, check, check_long, dir, verified};
+use super::fd::{FIRST, borrow, for_each_open};
+use super::{Errno, Result, cvt, cvt_long, dir, ensure};
 
 /// The numbers of one descriptor.
 pub fn range_of(fd: BorrowedFd<'_>) -> Range<RawFd> {
@@ -34,12 +34,12 @@ pub fn close_except(spared: &[Range<RawFd>]) -> Result<()> {
         let next = starts.min().unwrap_or(RawFd::MAX);
         let last = if next == RawFd::MAX { libc::c_uint::MAX } else { (next - 1).unsigned_abs() };
         // SAFETY: closes descriptors that nothing in this process uses any more, see above.
-        result = check_long(unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) });
+        result = cvt_long(unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) });
         first = next;
     }
     if result.is_err() {
         // Before Linux 5.9, or in a container whose filter does not know the call.
-        each(&|number| {
+        for_each_open(&|number| {
             if !is_spared(number) {
                 // SAFETY: as above.
                 let _ = unsafe { libc::close(number) };
@@ -64,7 +64,7 @@ fn are_closed(is_spared: &dyn Fn(RawFd) -> bool) -> Result<()> {
         Ok(_) => {
             let open =
                 |(fd, number): (&PollFd<'_>, RawFd)| !fd.revents().contains(PollFlags::NVAL) && !is_spared(number);
-            verified(!fds.iter().zip(FIRST..).any(open))
+            ensure(!fds.iter().zip(FIRST..).any(open))
         }
         // With a limit of fewer descriptors poll takes no such number; the canary is looked at besides.
         Err(Errno::INVAL) => Ok(()),
@@ -78,7 +78,7 @@ fn are_closed(is_spared: &dyn Fn(RawFd) -> bool) -> Result<()> {
 /// Those of close(2).
 pub fn close(fd: BorrowedFd<'_>) -> Result<()> {
     // SAFETY: the caller never uses it again.
-    check(unsafe { libc::close(fd.as_raw_fd()) }).map(drop)
+    cvt(unsafe { libc::close(fd.as_raw_fd()) }).map(drop)
 }
 
 /// A descriptor that is lost on purpose: it has been closed, or ends with the process.
@@ -91,6 +91,6 @@ pub fn forget(fd: Option<OwnedFd>) {
 /// # Errors
 /// EISDIR when one is.
 pub fn hold_no_directory(count: u16) -> Result<()> {
-    let is_directory = |number| dir::about(borrow(number)).is_ok_and(|about| about.directory);
+    let is_directory = |number| dir::fstat(borrow(number)).is_ok_and(|about| about.directory);
     if (0..FIRST + RawFd::from(count)).any(is_directory) { Err(Errno::ISDIR) } else { Ok(()) }
 }

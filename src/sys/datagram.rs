@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with, sockopt};
 
 use super::socket::length;
-use super::{Errno, Result, check};
+use super::{Errno, Result, cvt};
 
 /// The first bytes of a struct sockaddr_un, see unix(7): its family.
 const UNIX: [u8; 2] = AddressFamily::UNIX.as_raw().to_ne_bytes();
@@ -19,13 +19,13 @@ fn socket() -> Result<OwnedFd> {
 }
 
 /// Somebody to whom messages are sent, who may come and go.
-pub struct Post {
+pub struct DatagramSender {
     socket: OwnedFd,
     /// As sendto(2) takes it.
     address: Vec<u8>,
 }
 
-impl Post {
+impl DatagramSender {
     /// To the socket of that path, or of that abstract name behind an `@`.
     ///
     /// # Errors
@@ -56,7 +56,7 @@ impl Post {
 }
 
 /// A socket of an abstract name, which needs no file and works in every chroot. The kernel names each message's sender.
-pub struct Inbox(OwnedFd);
+pub struct NotifySocket(OwnedFd);
 
 /// The sender of a message, as the kernel names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,7 +68,7 @@ pub struct Sender {
 }
 
 /// The first message of the queue, which is still there.
-pub struct Letter<'a> {
+pub struct Datagram<'a> {
     /// Its text. Of one that is longer than the buffer, the lines that are whole.
     pub text: &'a [u8],
     /// The process that has sent it.
@@ -87,7 +87,7 @@ struct Control {
     credentials: libc::ucred,
 }
 
-impl Inbox {
+impl NotifySocket {
     /// Opens it under a name that the kernel chooses. Returns that name, without the `@`.
     ///
     /// # Errors
@@ -96,11 +96,11 @@ impl Inbox {
         let socket = socket()?;
         sockopt::set_socket_passcred(&socket, true)?;
         // SAFETY: the address is as long as it says.
-        check(unsafe { libc::bind(socket.as_raw_fd(), UNIX.as_ptr().cast(), length(&UNIX)) })?;
+        cvt(unsafe { libc::bind(socket.as_raw_fd(), UNIX.as_ptr().cast(), length(&UNIX)) })?;
         let mut name = [0u8; UNIX.len() + LONGEST];
         let mut size = length(&name);
         // SAFETY: the room for the address is as long as it says.
-        check(unsafe { libc::getsockname(socket.as_raw_fd(), name.as_mut_ptr().cast(), &raw mut size) })?;
+        cvt(unsafe { libc::getsockname(socket.as_raw_fd(), name.as_mut_ptr().cast(), &raw mut size) })?;
         // After the family, a NUL says that the name is abstract.
         let name = name.get(UNIX.len() + 1..usize::try_from(size).unwrap_or(0)).unwrap_or_default();
         Ok((Self(socket), name.to_vec()))
@@ -109,7 +109,7 @@ impl Inbox {
     /// Looks at the first message. It stays in the queue, and so do its descriptors: there is no room for them here, and
     /// what the kernel drops is a second reference to each, never the last one. So nothing is closed, and no sender can
     /// make this call sleep.
-    pub fn peek<'a>(&self, buffer: &'a mut [u8]) -> Option<Letter<'a>> {
+    pub fn peek<'a>(&self, buffer: &'a mut [u8]) -> Option<Datagram<'a>> {
         // SAFETY: all zero is valid for both structures.
         let (mut control, mut message): (Control, libc::msghdr) = unsafe { core::mem::zeroed() };
         let mut part = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
@@ -128,7 +128,7 @@ impl Inbox {
         let named = header.cmsg_level == libc::SOL_SOCKET && header.cmsg_type == libc::SCM_CREDENTIALS;
         // No user has the number that means "unchanged".
         let sender = Sender { pid: credentials.pid, uid: if named { credentials.uid } else { u32::MAX } };
-        Some(Letter { text, sender, carries: message.msg_flags & libc::MSG_CTRUNC != 0 })
+        Some(Datagram { text, sender, carries: message.msg_flags & libc::MSG_CTRUNC != 0 })
     }
 
     /// Takes the first message out of the queue. It must have come without descriptors.
@@ -148,8 +148,8 @@ impl Inbox {
         const MOST: usize = 253;
         // The number that getrlimit(2) has for descriptors. What finds no number is closed at once, by a process that
         // does not exit yet; the second after which child.rs ends it is for a low limit that cannot be raised.
-        let _ = super::attributes::set_limit(7, 1 << 16, 1 << 16);
-        let _ = super::wait::mask(super::wait::Mask::None);
+        let _ = super::limits::set_limit(7, 1 << 16, 1 << 16);
+        let _ = super::poll::set_mask(super::poll::Mask::None);
         let mut control = [const { MaybeUninit::<u64>::uninit() }; MOST / 2 + 16];
         // SAFETY: all zero is valid.
         let mut message: libc::msghdr = unsafe { core::mem::zeroed() };
@@ -158,11 +158,11 @@ impl Inbox {
         let flags = libc::MSG_DONTWAIT | libc::MSG_CMSG_CLOEXEC;
         // SAFETY: the control messages have the room that is said.
         unsafe { libc::recvmsg(self.0.as_raw_fd(), &raw mut message, flags) };
-        super::process::leave(0)
+        super::process::exit(0)
     }
 }
 
-impl AsFd for Inbox {
+impl AsFd for NotifySocket {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
     }

@@ -12,9 +12,9 @@ pub struct Dir(pub OwnedFd);
 
 /// What we ask about a file.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
-pub struct About {
+pub struct FileStat {
     /// Which file it is, on which file system.
-    pub identity: (u64, u64),
+    pub id: (u64, u64),
     /// Whether it is a regular file.
     pub regular: bool,
     /// Whether it is a directory.
@@ -33,12 +33,12 @@ pub struct About {
     pub mtime: i64,
 }
 
-impl About {
+impl FileStat {
     fn new(stat: &Stat) -> Self {
         let kind = FileType::from_raw_mode(stat.st_mode);
         #[allow(clippy::useless_conversion, reason = "the width of these fields is not the same on every machine")]
         Self {
-            identity: (stat.st_dev.into(), stat.st_ino.into()),
+            id: (stat.st_dev.into(), stat.st_ino.into()),
             regular: kind == FileType::RegularFile,
             directory: kind == FileType::Directory,
             socket: kind == FileType::Socket,
@@ -53,13 +53,13 @@ impl About {
 
 /// How a file is opened.
 #[derive(Clone, Copy)]
-pub enum How {
+pub enum OpenMode {
     /// To read and write, when it is there.
     Existing,
     /// To read, when it is there.
     ReadOnly,
     /// Only to ask about it, or to give it away, when it is there.
-    Handle,
+    PathOnly,
     /// Made anew, to read and write.
     New,
     /// Made anew, to write at its end.
@@ -91,7 +91,7 @@ impl Dir {
     ///
     /// # Errors
     /// Those of open(2).
-    pub fn inner(&self, name: &CStr) -> Result<Self> {
+    pub fn open_dir(&self, name: &CStr) -> Result<Self> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         Ok(Self(rustix::fs::openat(&self.0, name, flags, Mode::empty())?))
     }
@@ -100,14 +100,14 @@ impl Dir {
     ///
     /// # Errors
     /// Those of open(2); ELOOP for a symbolic link.
-    pub fn file(&self, name: &CStr, how: How, mode: u32) -> Result<OwnedFd> {
+    pub fn open_file(&self, name: &CStr, how: OpenMode, mode: u32) -> Result<OwnedFd> {
         let how = match how {
-            How::Existing => OFlags::RDWR | OFlags::NONBLOCK,
-            How::ReadOnly => OFlags::RDONLY | OFlags::NONBLOCK,
-            How::Handle => OFlags::PATH,
-            How::New => OFlags::RDWR | OFlags::CREATE | OFlags::EXCL,
-            How::Append => OFlags::WRONLY | OFlags::APPEND | OFlags::NONBLOCK,
-            How::NewAppend => OFlags::WRONLY | OFlags::APPEND | OFlags::CREATE | OFlags::EXCL,
+            OpenMode::Existing => OFlags::RDWR | OFlags::NONBLOCK,
+            OpenMode::ReadOnly => OFlags::RDONLY | OFlags::NONBLOCK,
+            OpenMode::PathOnly => OFlags::PATH,
+            OpenMode::New => OFlags::RDWR | OFlags::CREATE | OFlags::EXCL,
+            OpenMode::Append => OFlags::WRONLY | OFlags::APPEND | OFlags::NONBLOCK,
+            OpenMode::NewAppend => OFlags::WRONLY | OFlags::APPEND | OFlags::CREATE | OFlags::EXCL,
         };
         let flags = how | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NOCTTY;
         rustix::fs::openat(&self.0, name, flags, Mode::from_raw_mode(mode))
@@ -117,16 +117,16 @@ impl Dir {
     ///
     /// # Errors
     /// Those of stat(2).
-    pub fn about(&self, name: &CStr) -> Result<About> {
-        Ok(About::new(&rustix::fs::statat(&self.0, name, AtFlags::SYMLINK_NOFOLLOW)?))
+    pub fn stat(&self, name: &CStr) -> Result<FileStat> {
+        Ok(FileStat::new(&rustix::fs::statat(&self.0, name, AtFlags::SYMLINK_NOFOLLOW)?))
     }
 
     /// About what a name leads to, links followed.
     ///
     /// # Errors
     /// Those of stat(2).
-    pub fn about_target(&self, name: &CStr) -> Result<About> {
-        Ok(About::new(&rustix::fs::statat(&self.0, name, AtFlags::empty())?))
+    pub fn stat_target(&self, name: &CStr) -> Result<FileStat> {
+        Ok(FileStat::new(&rustix::fs::statat(&self.0, name, AtFlags::empty())?))
     }
 
     /// Renames a file, never onto another.
@@ -156,8 +156,8 @@ impl AsFd for Dir {
 ///
 /// # Errors
 /// Those of fstat(2).
-pub fn about(file: BorrowedFd<'_>) -> Result<About> {
-    Ok(About::new(&rustix::fs::fstat(file)?))
+pub fn fstat(file: BorrowedFd<'_>) -> Result<FileStat> {
+    Ok(FileStat::new(&rustix::fs::fstat(file)?))
 }
 
 /// The working directory, in place of a descriptor.
@@ -169,15 +169,15 @@ pub fn here() -> BorrowedFd<'static> {
 ///
 /// # Errors
 /// Those of stat(2).
-pub fn about_path(path: &CStr) -> Result<About> {
-    Ok(About::new(&rustix::fs::statat(CWD, path, AtFlags::empty())?))
+pub fn stat_path(path: &CStr) -> Result<FileStat> {
+    Ok(FileStat::new(&rustix::fs::statat(CWD, path, AtFlags::empty())?))
 }
 
 /// Gives whatever is open to a user and group.
 ///
 /// # Errors
 /// Those of chown(2).
-pub fn give(file: BorrowedFd<'_>, uid: u32, gid: u32) -> Result<()> {
+pub fn fchown(file: BorrowedFd<'_>, uid: u32, gid: u32) -> Result<()> {
     use rustix::fs::{Gid, Uid};
     let (uid, gid) = (Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)));
     // fchown(2) would not take a handle.
@@ -188,7 +188,7 @@ pub fn give(file: BorrowedFd<'_>, uid: u32, gid: u32) -> Result<()> {
 ///
 /// # Errors
 /// Those of chmod(2).
-pub fn permit(file: BorrowedFd<'_>, mode: u32) -> Result<()> {
+pub fn fchmod(file: BorrowedFd<'_>, mode: u32) -> Result<()> {
     rustix::fs::fchmod(file, Mode::from_raw_mode(mode))
 }
 
@@ -196,11 +196,11 @@ pub fn permit(file: BorrowedFd<'_>, mode: u32) -> Result<()> {
 ///
 /// # Errors
 /// Those of write(2); fewer bytes written is no space left.
-pub fn replace(file: BorrowedFd<'_>, bytes: &[u8]) -> Result<()> {
+pub fn overwrite(file: BorrowedFd<'_>, bytes: &[u8]) -> Result<()> {
     if rustix::io::pwrite(file, bytes, 0)? < bytes.len() {
         return Err(Errno::NOSPC);
     }
-    cut(file, bytes.len())
+    ftruncate(file, bytes.len())
 }
 
 /// Sets disk space aside for the beginning of a file, without a change of its length. File systems that cannot say
@@ -208,7 +208,7 @@ pub fn replace(file: BorrowedFd<'_>, bytes: &[u8]) -> Result<()> {
 ///
 /// # Errors
 /// ENOSPC.
-pub fn reserve(file: BorrowedFd<'_>, length: u64) -> Result<()> {
+pub fn fallocate(file: BorrowedFd<'_>, length: u64) -> Result<()> {
     match rustix::fs::fallocate(file, rustix::fs::FallocateFlags::KEEP_SIZE, 0, length) {
         Err(Errno::NOSYS | Errno::OPNOTSUPP) => Ok(()),
         result => Ok(result?),
@@ -219,7 +219,7 @@ pub fn reserve(file: BorrowedFd<'_>, length: u64) -> Result<()> {
 ///
 /// # Errors
 /// Those of ftruncate(2).
-pub fn cut(file: BorrowedFd<'_>, length: usize) -> Result<()> {
+pub fn ftruncate(file: BorrowedFd<'_>, length: usize) -> Result<()> {
     rustix::fs::ftruncate(file, u64::try_from(length).unwrap_or(0))
 }
 
@@ -227,7 +227,7 @@ pub fn cut(file: BorrowedFd<'_>, length: usize) -> Result<()> {
 ///
 /// # Errors
 /// Those of read(2).
-pub fn head(file: BorrowedFd<'_>, buffer: &mut [u8]) -> Result<usize> {
+pub fn pread_start(file: BorrowedFd<'_>, buffer: &mut [u8]) -> Result<usize> {
     rustix::io::pread(file, buffer, 0)
 }
 
@@ -243,7 +243,7 @@ pub fn seek(file: BorrowedFd<'_>, place: u64) -> Result<()> {
 ///
 /// # Errors
 /// Those of open(2).
-pub fn peek(path: &CStr) -> Result<OwnedFd> {
+pub fn open_readonly(path: &CStr) -> Result<OwnedFd> {
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
     rustix::fs::open(path, flags, Mode::empty())
 }
@@ -252,7 +252,7 @@ pub fn peek(path: &CStr) -> Result<OwnedFd> {
 ///
 /// # Errors
 /// Those of open(2); ELOOP for a symbolic link.
-pub fn look(path: &CStr) -> Result<OwnedFd> {
+pub fn open_nofollow(path: &CStr) -> Result<OwnedFd> {
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::NOFOLLOW;
     rustix::fs::open(path, flags, Mode::empty())
 }

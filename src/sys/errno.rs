@@ -6,7 +6,7 @@ use super::Errno;
 
 /// Each behind a NUL and its number, which is the same on every machine that vsrun is built for (asm-generic/errno.h).
 /// EAGAIN is of fork, exec and setuid: what else may be tried again is not told to anybody.
-const WORDS: &str = "\
+const TEXTS: &str = "\
 \0\x01Operation not permitted\0\x02No such file or directory\0\x03No such process\
 \0\x05I/O error\0\x06No such device or address\0\x07Argument list too long\0\x08Exec format error\
 \0\x09Bad file descriptor\0\x0bResource temporarily unavailable (too many processes)\
@@ -21,13 +21,13 @@ const WORDS: &str = "\
 
 /// An error, to be shown: in words, or by its number.
 #[derive(Clone, Copy)]
-pub struct Told(pub Errno);
+pub struct ErrnoText(pub Errno);
 
-impl fmt::Display for Told {
+impl fmt::Display for ErrnoText {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let number = self.0.raw_os_error();
         let is_it = |text: &&str| text.bytes().next().map(i32::from) == Some(number);
-        match WORDS.split('\0').find(is_it).and_then(|text| text.get(1..)) {
+        match TEXTS.split('\0').find(is_it).and_then(|text| text.get(1..)) {
             Some(words) => f.write_str(words),
             None => write!(f, "error {number}"),
         }
@@ -48,7 +48,7 @@ mod tests {
             (Errno::DQUOT, "Quota exceeded"),
             (Errno::OWNERDEAD, "error 130"),
         ] {
-            assert_eq!(Told(error).to_string(), words);
+            assert_eq!(ErrnoText(error).to_string(), words);
         }
     }
 }

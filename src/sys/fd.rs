@@ -10,7 +10,7 @@ use rustix::fs::{Mode, OFlags, RawDir, open};
 use rustix::io::{FdFlags, fcntl_setfd};
 use rustix::pipe::{PipeFlags, pipe_with};
 
-use super::{Errno, Result, check, check_long, verified};
+use super::{Errno, Result, cvt, cvt_long, ensure};
 
 mod readiness;
 
@@ -33,7 +33,7 @@ pub fn standard(number: RawFd) -> BorrowedFd<'static> {
 /// # Errors
 /// When not even a pipe can be made.
 #[inline(never)]
-pub fn whole() -> Result<()> {
+pub fn ensure_stdio_open() -> Result<()> {
     let mut closed = [true; 3];
     {
         let mut fds = STANDARD.map(|number| {
@@ -48,12 +48,12 @@ pub fn whole() -> Result<()> {
     for (number, closed) in STANDARD.into_iter().zip(closed) {
         if closed {
             // The lowest free number is this one, or one above 2 when the pipe took two; then it is moved.
-            let fd = null()?;
+            let fd = open_null()?;
             if fd.as_raw_fd() == number {
                 fcntl_setfd(&fd, FdFlags::empty())?;
                 core::mem::forget(fd);
             } else {
-                install(fd.as_fd(), number)?;
+                dup_onto(fd.as_fd(), number)?;
             }
         }
     }
@@ -65,7 +65,7 @@ pub fn whole() -> Result<()> {
 ///
 /// # Errors
 /// When not even a pipe can be made.
-pub fn null() -> Result<OwnedFd> {
+pub fn open_null() -> Result<OwnedFd> {
     match open(c"/dev/null", OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOCTTY, Mode::empty()) {
         Ok(fd) => Ok(fd),
         Err(_) => pipe().map(|(read, _)| read),
@@ -84,14 +84,14 @@ pub fn pipe() -> Result<(OwnedFd, OwnedFd)> {
 ///
 /// # Errors
 /// Those of dup2(2); EPERM when the kernel answers with another number.
-pub fn install(fd: BorrowedFd<'_>, number: RawFd) -> Result<()> {
+pub fn dup_onto(fd: BorrowedFd<'_>, number: RawFd) -> Result<()> {
     if fd.as_raw_fd() == number {
         // dup2(n, n) does nothing, so close-on-exec would stay.
         return fcntl_setfd(fd, FdFlags::empty());
     }
     // SAFETY: only the standard descriptors and those that the server will inherit are replaced like this, and no
     // OwnedFd of this program has such a number.
-    check(unsafe { libc::dup2(fd.as_raw_fd(), number) }).and_then(|made| verified(made == number))
+    cvt(unsafe { libc::dup2(fd.as_raw_fd(), number) }).and_then(|made| ensure(made == number))
 }
 
 /// A second descriptor for the same open file, above 2 and closed at exec.
@@ -114,7 +114,7 @@ pub fn duplicate_from(fd: BorrowedFd<'_>, lowest: RawFd) -> Result<OwnedFd> {
 ///
 /// # Errors
 /// Those of fcntl(2).
-pub fn keep(fd: BorrowedFd<'_>) -> Result<()> {
+pub fn clear_cloexec(fd: BorrowedFd<'_>) -> Result<()> {
     fcntl_setfd(fd, FdFlags::empty())
 }
 
@@ -123,16 +123,16 @@ pub fn keep(fd: BorrowedFd<'_>) -> Result<()> {
 ///
 /// # Errors
 /// Those of dup2(2).
-pub fn place(fd: BorrowedFd<'_>, number: RawFd) -> Result<()> {
-    install(fd, number)?;
-    seal_one(number)
+pub fn dup_onto_cloexec(fd: BorrowedFd<'_>, number: RawFd) -> Result<()> {
+    dup_onto(fd, number)?;
+    set_cloexec(number)
 }
 
 /// Lets a descriptor end at exec.
 ///
 /// # Errors
 /// EBADF when there is none of that number.
-pub fn seal_one(number: RawFd) -> Result<()> {
+pub fn set_cloexec(number: RawFd) -> Result<()> {
     fcntl_setfd(borrow(number), FdFlags::CLOEXEC)
 }
 
@@ -140,23 +140,23 @@ pub fn seal_one(number: RawFd) -> Result<()> {
 ///
 /// # Errors
 /// EBADF when one of them is not open.
-pub fn keep_first(count: u16) -> Result<()> {
-    (FIRST..FIRST + RawFd::from(count)).try_for_each(|number| keep(borrow(number)))
+pub fn clear_cloexec_first(count: u16) -> Result<()> {
+    (FIRST..FIRST + RawFd::from(count)).try_for_each(|number| clear_cloexec(borrow(number)))
 }
 
 /// Lets every descriptor above 2 end at exec.
 ///
 /// # Errors
 /// When the descriptors cannot be found out.
-pub fn seal() -> Result<()> {
+pub fn cloexec_all() -> Result<()> {
     const CLOSE_RANGE_CLOEXEC: libc::c_uint = 4;
     // SAFETY: changes a flag of descriptors, and closes none.
-    let result = check_long(unsafe { libc::syscall(libc::SYS_close_range, 3, libc::c_uint::MAX, CLOSE_RANGE_CLOEXEC) });
+    let result = cvt_long(unsafe { libc::syscall(libc::SYS_close_range, 3, libc::c_uint::MAX, CLOSE_RANGE_CLOEXEC) });
     match result {
         Ok(_) => Ok(()),
         // Before Linux 5.9 there is no such call, before 5.11 no such flag.
-        Err(_) => each(&|number| {
-            let _ = seal_one(number);
+        Err(_) => for_each_open(&|number| {
+            let _ = set_cloexec(number);
         }),
     }
 }
@@ -168,15 +168,15 @@ pub fn seal() -> Result<()> {
 ///
 /// # Errors
 /// When the descriptors cannot be found out.
-pub fn close_all_but(spared: Range<RawFd>) -> Result<()> {
+pub fn close_all_except(spared: Range<RawFd>) -> Result<()> {
     let range = |first: RawFd, last: libc::c_uint| {
         // SAFETY: see above; the caller owns no descriptor of the range any more.
-        check_long(unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) })
+        cvt_long(unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) })
     };
     let below = if spared.start > FIRST { range(FIRST, spared.start.unsigned_abs() - 1) } else { Ok(0) };
     match below.and_then(|_| range(spared.end, libc::c_uint::MAX)) {
         Ok(_) => Ok(()),
-        Err(_) => each(&|number| {
+        Err(_) => for_each_open(&|number| {
             if !spared.contains(&number) {
                 // SAFETY: as above.
                 let _ = unsafe { libc::close(number) };
@@ -187,7 +187,7 @@ pub fn close_all_but(spared: Range<RawFd>) -> Result<()> {
 
 /// Calls for each open descriptor above 2, the slow way: what /proc lists, or every number that is allowed.
 #[inline(never)]
-pub(super) fn each(act: &dyn Fn(RawFd)) -> Result<()> {
+pub(super) fn for_each_open(act: &dyn Fn(RawFd)) -> Result<()> {
     if let Ok(proc) = open(c"/proc/self/fd", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()) {
         let mut buffer = [MaybeUninit::uninit(); 1024];
         let mut dir = RawDir::new(&proc, &mut buffer);
@@ -225,7 +225,7 @@ pub(super) fn borrow(number: RawFd) -> BorrowedFd<'static> {
 /// The kernel is asked not to wait (RWF_NOWAIT). Where it has no such way for this file, or a container's filter of
 /// system calls does not know the question, what is writable is trusted: a pipe then takes a line of up to PIPE_BUF at
 /// once, unless somebody else who writes to it is faster.
-pub fn write_or_lose(fd: BorrowedFd<'_>, line: &[u8]) {
+pub fn write_or_drop(fd: BorrowedFd<'_>, line: &[u8]) {
     let slices = [io::IoSlice::new(line)];
     let result = rustix::io::pwritev2(fd, &slices, u64::MAX, rustix::io::ReadWriteFlags::NOWAIT);
     if let Err(Errno::NOSYS | Errno::PERM | Errno::OPNOTSUPP | Errno::INVAL | Errno::SPIPE) = result

@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 use rustix::fs::{CWD, Mode, OFlags};
 
-use super::{Errno, Result, check_long, dir, verified};
+use super::{Errno, Result, cvt_long, dir, ensure};
 
 /// The rights that a rule for a file may name: execute, write, read, truncate, and the ioctls of devices. A rule that
 /// names others is refused by the kernel.
@@ -20,7 +20,7 @@ pub fn abi() -> Result<u32> {
     let nothing = core::ptr::null::<u64>();
     // SAFETY: with this flag the kernel reads no structure.
     let version = unsafe { libc::syscall(libc::SYS_landlock_create_ruleset, nothing, 0_usize, VERSION) };
-    check_long(version).map(|version| u32::try_from(version).unwrap_or(0))
+    cvt_long(version).map(|version| u32::try_from(version).unwrap_or(0))
 }
 
 /// Makes a rule set that handles these rights to files, directions of TCP and scopes.
@@ -33,9 +33,9 @@ pub fn ruleset(files: u64, tcp: u64, scope: u64) -> Result<OwnedFd> {
     let size = size_of_val(&attributes);
     // SAFETY: the kernel reads that many bytes.
     let fd = unsafe { libc::syscall(libc::SYS_landlock_create_ruleset, attributes.as_ptr(), size, 0) };
-    let fd = c_int::try_from(check_long(fd)?).unwrap_or(-1);
+    let fd = c_int::try_from(cvt_long(fd)?).unwrap_or(-1);
     // Number 0 to 2 are open, so the kernel gives none of them to a new one.
-    verified(fd > 2)?;
+    ensure(fd > 2)?;
     // SAFETY: it is new, and owned by nothing else. The kernel makes it close at exec.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
@@ -53,7 +53,7 @@ pub fn allow_path(ruleset: BorrowedFd<'_>, path: &CStr, rights: u64) -> Result<(
     }
     const PATH_BENEATH: c_int = 1;
     let file = rustix::fs::openat(CWD, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
-    let directory = dir::about(file.as_fd())?.directory;
+    let directory = dir::fstat(file.as_fd())?.directory;
     let rights = if directory { rights } else { rights & OF_FILES };
     if rights == 0 {
         // Rights that only directories have: the kernel takes no empty rule.
@@ -64,7 +64,7 @@ pub fn allow_path(ruleset: BorrowedFd<'_>, path: &CStr, rights: u64) -> Result<(
     let result = unsafe {
         libc::syscall(libc::SYS_landlock_add_rule, ruleset.as_raw_fd(), PATH_BENEATH, &raw const attributes, 0)
     };
-    check_long(result).map(drop)
+    cvt_long(result).map(drop)
 }
 
 /// Allows a port in these directions.
@@ -77,7 +77,7 @@ pub fn allow_port(ruleset: BorrowedFd<'_>, port: u16, directions: u64) -> Result
     // SAFETY: the kernel reads these two words.
     let result =
         unsafe { libc::syscall(libc::SYS_landlock_add_rule, ruleset.as_raw_fd(), NET_PORT, attributes.as_ptr(), 0) };
-    check_long(result).map(drop)
+    cvt_long(result).map(drop)
 }
 
 /// Confines this process, and all that it will start, for good. no_new_privs must be set.
@@ -87,9 +87,9 @@ pub fn allow_port(ruleset: BorrowedFd<'_>, port: u16, directions: u64) -> Result
 pub fn restrict(ruleset: BorrowedFd<'_>) -> Result<()> {
     let call = |flags: u32| {
         // SAFETY: takes plain numbers.
-        check_long(unsafe { libc::syscall(libc::SYS_landlock_restrict_self, ruleset.as_raw_fd(), flags) })
+        cvt_long(unsafe { libc::syscall(libc::SYS_landlock_restrict_self, ruleset.as_raw_fd(), flags) })
     };
     call(0)?;
     // The kernel reports to no process how it is confined. But no kernel takes all flags: one that does was not asked.
-    verified(call(u32::MAX) == Err(Errno::INVAL))
+    ensure(call(u32::MAX) == Err(Errno::INVAL))
 }

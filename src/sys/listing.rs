@@ -31,7 +31,7 @@ impl Dir {
     ///
     /// # Errors
     /// Those of getdents(2).
-    pub fn each(&self, act: &mut dyn FnMut(&CStr)) -> Result<()> {
+    pub fn for_each_name(&self, act: &mut dyn FnMut(&CStr)) -> Result<()> {
         self.some(0, &mut |name| {
             act(name);
             true

@@ -5,7 +5,7 @@
 
 use std::os::fd::{AsRawFd, BorrowedFd};
 
-use super::{Result, check_long};
+use super::{Result, cvt_long};
 
 /// The call that takes a struct flock with 64 bits for the size of a file, the only one that the C library has.
 #[cfg(target_pointer_width = "64")]
@@ -45,9 +45,9 @@ pub fn unlock(file: BorrowedFd<'_>) -> Result<()> {
 }
 
 fn set(file: BorrowedFd<'_>, kind: i32) -> Result<()> {
-    let range = whole(kind);
+    let range = whole_file(kind);
     // SAFETY: the descriptor is open, and the kernel only reads the structure.
-    check_long(unsafe { libc::syscall(FCNTL, file.as_raw_fd(), libc::F_OFD_SETLK, &raw const range) }).map(drop)
+    cvt_long(unsafe { libc::syscall(FCNTL, file.as_raw_fd(), libc::F_OFD_SETLK, &raw const range) }).map(drop)
 }
 
 /// The lock that others have on the file. Takes none, not even for a moment; a descriptor that may read will do.
@@ -55,9 +55,9 @@ fn set(file: BorrowedFd<'_>, kind: i32) -> Result<()> {
 /// # Errors
 /// EINVAL before Linux 3.15; ENOLCK where the file system has no locks.
 pub fn holder(file: BorrowedFd<'_>) -> Result<Option<Kind>> {
-    let mut range = whole(libc::F_WRLCK);
+    let mut range = whole_file(libc::F_WRLCK);
     // SAFETY: the descriptor is open, and the structure is ours to write.
-    check_long(unsafe { libc::syscall(FCNTL, file.as_raw_fd(), libc::F_OFD_GETLK, &raw mut range) })?;
+    cvt_long(unsafe { libc::syscall(FCNTL, file.as_raw_fd(), libc::F_OFD_GETLK, &raw mut range) })?;
     Ok(match i32::from(range.l_type) {
         libc::F_UNLCK => None,
         libc::F_RDLCK => Some(Kind::Shared),
@@ -65,7 +65,7 @@ pub fn holder(file: BorrowedFd<'_>) -> Result<Option<Kind>> {
     })
 }
 
-fn whole(kind: i32) -> libc::flock {
+fn whole_file(kind: i32) -> libc::flock {
     // SAFETY: all zero is a valid struct flock: the whole file, and the pid that an OFD lock must leave at 0.
     let mut range: libc::flock = unsafe { core::mem::zeroed() };
     range.l_type = kind.try_into().unwrap_or_default();

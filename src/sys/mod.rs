@@ -8,14 +8,14 @@
 use core::ffi::c_int;
 
 pub mod access;
-pub mod attributes;
-pub mod canary;
+pub mod limits;
+pub mod cloexec_probe;
 pub mod caps;
 pub mod cgroup;
-pub mod child;
+pub mod clone;
 pub mod clock;
 pub mod close;
-pub mod contents;
+pub mod file_contents;
 pub mod counters;
 pub mod datagram;
 pub mod dir;
@@ -23,7 +23,7 @@ pub mod entry;
 pub mod errno;
 pub mod fd;
 pub mod heap;
-pub mod identity;
+pub mod credentials;
 pub mod keyring;
 pub mod landlock;
 mod listing;
@@ -38,7 +38,7 @@ pub mod sender;
 pub mod shared;
 pub mod socket;
 pub mod terminal;
-pub mod wait;
+pub mod poll;
 pub mod walk;
 
 pub use rustix::io::Errno;
@@ -48,12 +48,12 @@ pub use rustix::io::Errno;
 pub type Result<T> = core::result::Result<T, Errno>;
 
 /// The result of a call that answers -1 and sets errno.
-fn check(result: c_int) -> Result<c_int> {
+fn cvt(result: c_int) -> Result<c_int> {
     if result == -1 { Err(last()) } else { Ok(result) }
 }
 
 /// The same for a raw system call.
-fn check_long(result: libc::c_long) -> Result<libc::c_long> {
+fn cvt_long(result: libc::c_long) -> Result<libc::c_long> {
     if result == -1 { Err(last()) } else { Ok(result) }
 }
 
@@ -66,11 +66,11 @@ fn last() -> Errno {
 }
 
 /// What was read back is what was wanted, or a call has only said that it did something.
-fn verified(is: bool) -> Result<()> {
+fn ensure(is: bool) -> Result<()> {
     if is { Ok(()) } else { Err(Errno::PERM) }
 }
 
 /// An error in words.
-pub fn words(error: Errno) -> errno::Told {
-    errno::Told(error)
+pub fn errno_text(error: Errno) -> errno::ErrnoText {
+    errno::ErrnoText(error)
 }

@@ -2,7 +2,7 @@
 
 use core::ffi::CStr;
 
-use super::{Result, check, dir};
+use super::{Result, cvt, dir};
 
 /// How a file system is mounted; no set-user-id program counts on any.
 #[derive(Clone, Copy)]
@@ -23,7 +23,7 @@ pub fn mount(kind: &CStr, target: &CStr, flags: Flags, data: &CStr) -> Result<()
     let flags = libc::MS_NOSUID | noexec | nodev;
     // SAFETY: all are C strings that live through the call.
     let result = unsafe { libc::mount(kind.as_ptr(), target.as_ptr(), kind.as_ptr(), flags, data.as_ptr().cast()) };
-    check(result).map(drop)
+    cvt(result).map(drop)
 }
 
 /// Makes a mounted file system read-only: what was written is on the disk then, and the file system is clean.
@@ -35,14 +35,14 @@ pub fn make_read_only(target: &CStr) -> Result<()> {
     // SAFETY: a change of flags reads the target only.
     let result =
         unsafe { libc::mount(nothing, target.as_ptr(), nothing, libc::MS_REMOUNT | libc::MS_RDONLY, nothing.cast()) };
-    check(result).map(drop)
+    cvt(result).map(drop)
 }
 
 /// Whether something is mounted on a directory: then it is on another device than its parent.
 pub fn is_mounted(target: &CStr) -> bool {
-    let device = |path: &CStr| dir::about_path(path).map(|about| about.identity.0);
-    let parent = dir::Dir::open_path(target).and_then(|inner| inner.about_target(c".."));
-    matches!((device(target), parent), (Ok(own), Ok(parent)) if own != parent.identity.0)
+    let device = |path: &CStr| dir::stat_path(path).map(|about| about.id.0);
+    let parent = dir::Dir::open_path(target).and_then(|inner| inner.stat_target(c".."));
+    matches!((device(target), parent), (Ok(own), Ok(parent)) if own != parent.id.0)
 }
 
 /// Makes a symbolic link.

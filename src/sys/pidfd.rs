@@ -7,7 +7,7 @@ use std::os::fd::{BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 use rustix::fs::{AtFlags, Mode, OFlags, open, statat};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
-use super::{Errno, Result, check, check_long};
+use super::{Errno, Result, cvt, cvt_long};
 
 /// A process, held until the end of our own, which is near, or until it is let go of.
 #[derive(Clone, Copy)]
@@ -16,7 +16,7 @@ pub struct Process {
     pub number: i32,
     fd: RawFd,
     /// Whether that is no pidfd.
-    is_home: bool,
+    is_proc_dir: bool,
 }
 
 impl Process {
@@ -32,7 +32,7 @@ impl Process {
         if is_home {
             fd = open(home, OFlags::PATH | OFlags::CLOEXEC, Mode::empty());
         }
-        Ok(Self { number, fd: fd?.into_raw_fd(), is_home })
+        Ok(Self { number, fd: fd?.into_raw_fd(), is_proc_dir: is_home })
     }
 
     /// A pidfd of a child of ours: readable once it has ended, also where a tracer keeps the kernel from reporting that.
@@ -50,18 +50,18 @@ impl Process {
     /// ESRCH when it has ended and was reaped; EPERM.
     pub fn send(self, signal: u8) -> Result<()> {
         let signal = c_int::from(signal);
-        if self.is_home {
+        if self.is_proc_dir {
             statat(self.fd(), c"stat", AtFlags::empty()).map_err(|_| Errno::SRCH)?;
             // SAFETY: a positive number, so one process.
-            return check(unsafe { libc::kill(self.number, signal) }).map(drop);
+            return cvt(unsafe { libc::kill(self.number, signal) }).map(drop);
         }
         // SAFETY: the descriptor is open, and without a siginfo_t this is kill(2).
-        check_long(unsafe { libc::syscall(libc::SYS_pidfd_send_signal, self.fd, signal, 0, 0) }).map(drop)
+        cvt_long(unsafe { libc::syscall(libc::SYS_pidfd_send_signal, self.fd, signal, 0, 0) }).map(drop)
     }
 
     /// What can be read once it has ended, if there is such a thing here.
-    pub fn end(self) -> Option<BorrowedFd<'static>> {
-        (!self.is_home).then(|| self.fd())
+    pub fn exit_fd(self) -> Option<BorrowedFd<'static>> {
+        (!self.is_proc_dir).then(|| self.fd())
     }
 
     /// Lets go of it. No copy of this may be used after that.

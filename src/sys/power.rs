@@ -22,7 +22,7 @@ pub fn take_ctrl_alt_del() -> bool {
 
 /// Writes the disks' caches back, and ends the machine; or the container, where this is PID 1 of a pid namespace.
 /// Returns only when the kernel refused.
-pub fn end(power: Power) -> Errno {
+pub fn reboot(power: Power) -> Errno {
     rustix::fs::sync();
     let how = match power {
         Power::Off => libc::RB_POWER_OFF,

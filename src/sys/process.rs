@@ -5,7 +5,7 @@ use core::ffi::{CStr, c_char, c_int};
 use core::fmt;
 
 use super::shared::Shared;
-use super::{Errno, Result, check, check_long, last, verified};
+use super::{Errno, Result, cvt, cvt_long, last, ensure};
 
 /// A process id. For a child of ours it names no stranger until the child has been reaped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,7 +50,7 @@ pub enum Forked {
 pub fn fork() -> Result<Forked> {
     // SAFETY: without flags, stack and pointers, whose order differs from machine to machine, this is fork. The
     // program has one thread, so no lock is held by a thread that the child lacks.
-    match check_long(unsafe { libc::syscall(libc::SYS_clone, libc::SIGCHLD, 0, 0, 0, 0) })? {
+    match cvt_long(unsafe { libc::syscall(libc::SYS_clone, libc::SIGCHLD, 0, 0, 0, 0) })? {
         0 => Ok(Forked::Child),
         pid => Ok(Forked::Parent(Pid(i32::try_from(pid).unwrap_or(0)))),
     }
@@ -63,14 +63,14 @@ pub fn id() -> Pid {
 }
 
 /// Ends the process, without anything that runs at an exit.
-pub fn leave(status: u8) -> ! {
+pub fn exit(status: u8) -> ! {
     // SAFETY: never returns, and nothing of this program is to be done at exit.
     unsafe { libc::_exit(c_int::from(status)) }
 }
 
 /// Arguments or an environment as execve(2) takes them, made before the fork, with room for some words that change
 /// from start to start.
-pub struct Words {
+pub struct ExecArray {
     pub(super) fixed: Vec<&'static CStr>,
     /// Each of its full size, and zeros behind the word.
     pub(super) slots: Vec<Vec<Cell<u8>>>,
@@ -79,7 +79,7 @@ pub struct Words {
     pub(super) replaced: Option<Shared>,
 }
 
-impl Words {
+impl ExecArray {
     /// These words, and room for `slots` further ones of up to `size` bytes.
     pub fn new(fixed: Vec<&'static CStr>, slots: usize, size: usize) -> Self {
         let slots = (0..slots).map(|_| vec![Cell::new(0); size + 1]).collect::<Vec<_>>();
@@ -117,7 +117,7 @@ impl Words {
 }
 
 /// Becomes another program. Returns only when that failed.
-pub fn exec(path: &CStr, argv: &Words, env: &Words) -> Errno {
+pub fn exec(path: &CStr, argv: &ExecArray, env: &ExecArray) -> Errno {
     // SAFETY: both lists end with a null pointer, and point to C strings that `Words` owns and has not moved.
     unsafe { libc::execve(path.as_ptr(), argv.table(), env.table()) };
     last()
@@ -127,11 +127,11 @@ pub fn exec(path: &CStr, argv: &Words, env: &Words) -> Errno {
 ///
 /// # Errors
 /// EPERM when the process leads a group already.
-pub fn new_session() -> Result<()> {
+pub fn setsid() -> Result<()> {
     // SAFETY: takes nothing.
-    check(unsafe { libc::setsid() })?;
+    cvt(unsafe { libc::setsid() })?;
     // SAFETY: asks for a number.
-    verified(unsafe { libc::getsid(0) } == id().0)
+    ensure(unsafe { libc::getsid(0) } == id().0)
 }
 
 /// Sets the file mode creation mask for good.
@@ -140,7 +140,7 @@ pub fn new_session() -> Result<()> {
 /// EPERM when it was not set.
 pub fn fix_umask(mask: u32) -> Result<()> {
     set_umask(mask);
-    verified(set_umask(mask) == mask)
+    ensure(set_umask(mask) == mask)
 }
 
 /// Sets the file mode creation mask. Answers what it was.
@@ -149,7 +149,7 @@ pub fn set_umask(mask: u32) -> u32 {
 }
 
 /// Lets orphans below this process become its children, as they become those of PID 1. Since Linux 3.4.
-pub fn adopt_orphans() {
+pub fn set_subreaper() {
     let _ = rustix::process::set_child_subreaper(Some(rustix::process::getpid()));
 }
 
@@ -174,37 +174,37 @@ pub fn send(signal: u8, target: Target) -> Result<()> {
     }
     if let Target::Group(_) = target {
         // SAFETY: the group of a child of ours that was not reaped.
-        if check(unsafe { libc::kill(-pid.0, c_int::from(signal)) }).is_ok() {
+        if cvt(unsafe { libc::kill(-pid.0, c_int::from(signal)) }).is_ok() {
             return Ok(());
         }
         // It has not come to lead a group yet.
     }
     // SAFETY: a child of ours that was not reaped, so the number is nobody else's.
-    check(unsafe { libc::kill(pid.0, c_int::from(signal)) }).map(drop)
+    cvt(unsafe { libc::kill(pid.0, c_int::from(signal)) }).map(drop)
 }
 
 /// Whether this is PID 1: a machine's init, or that of a pid namespace.
-pub fn is_first() -> bool {
+pub fn is_pid1() -> bool {
     id().0 == 1
 }
 
 /// Sends a signal to every other process that there is; 0 only asks whether there are any. Nobody but PID 1 may.
 /// Answers whether there was one.
-pub fn send_all(signal: u8) -> bool {
+pub fn kill_all(signal: u8) -> bool {
     // SAFETY: as PID 1 this is our own machine or container, and the caller ends it.
-    is_first() && check(unsafe { libc::kill(-1, c_int::from(signal)) }).is_ok()
+    is_pid1() && cvt(unsafe { libc::kill(-1, c_int::from(signal)) }).is_ok()
 }
 
 /// Whether this is the machine's own namespace. There, number 2 is the thread that starts all others of the kernel, and
 /// is in no process group (which reads as 0; so would one of another namespace, in a container).
-pub fn sees_threads_of_kernel() -> bool {
+pub fn in_initial_pid_ns() -> bool {
     // SAFETY: a plain number.
     (unsafe { libc::getpgid(2) }) == 0
 }
 
 /// A child that has ended and was not reaped, if there is one.
-pub fn peek() -> Option<Pid> {
-    look(libc::P_ALL, 0, libc::WEXITED).ok().filter(|pid| *pid > 0).map(Pid)
+pub fn any_exited() -> Option<Pid> {
+    waitid_peek(libc::P_ALL, 0, libc::WEXITED).ok().filter(|pid| *pid > 0).map(Pid)
 }
 
 /// Whether a child of ours lives, of that process group or of any.
@@ -212,31 +212,31 @@ pub fn peek() -> Option<Pid> {
 /// Without WEXITED the kernel passes over those that have ended; and nobody has stopped or not, where none is left.
 pub fn any_child_lives(group: Option<Pid>) -> bool {
     let (kind, id) = group.map_or((libc::P_ALL, 0), |leader| (libc::P_PGID, leader.0));
-    look(kind, id, libc::WSTOPPED).is_ok()
+    waitid_peek(kind, id, libc::WSTOPPED).is_ok()
 }
 
 /// Lets a child and its group go on that the terminal's suspend key has stopped.
-pub fn resume(child: Pid) {
-    if has(child, libc::WSTOPPED, (libc::CLD_STOPPED, libc::SIGTSTP)) {
+pub fn continue_stopped(child: Pid) {
+    if has_status(child, libc::WSTOPPED, (libc::CLD_STOPPED, libc::SIGTSTP)) {
         // SAFETY: the group of a child of ours that was not reaped.
         unsafe { libc::kill(-child.0, libc::SIGCONT) };
     }
 }
 
 /// Looks at a child of ours without reaping it. Answers its pid; 0 when there is no such news.
-fn look(kind: libc::idtype_t, id: i32, news: c_int) -> Result<i32> {
+fn waitid_peek(kind: libc::idtype_t, id: i32, news: c_int) -> Result<i32> {
     // SAFETY: waitid has filled in the fields of a child, or left all zero.
-    ask(kind, id, news | libc::WNOWAIT).map(|info| unsafe { info.si_pid() })
+    waitid(kind, id, news | libc::WNOWAIT).map(|info| unsafe { info.si_pid() })
 }
 
 /// waitid(2), without waiting.
-fn ask(kind: libc::idtype_t, id: i32, news: c_int) -> Result<libc::siginfo_t> {
+fn waitid(kind: libc::idtype_t, id: i32, news: c_int) -> Result<libc::siginfo_t> {
     // SAFETY: all zero is a valid siginfo_t.
     let mut info: libc::siginfo_t = unsafe { core::mem::zeroed() };
     let (id, options) = (libc::id_t::try_from(id).unwrap_or(0), news | libc::WNOHANG);
     loop {
         // SAFETY: the structure is ours to write.
-        match check(unsafe { libc::waitid(kind, id, &raw mut info, options) }) {
+        match cvt(unsafe { libc::waitid(kind, id, &raw mut info, options) }) {
             // It does not wait, so no signal interrupts it; but a tracer or a filter can return what it likes, and an
             // end that is missed here is missed for good.
             Err(Errno::INTR) => {}
@@ -266,7 +266,7 @@ pub fn reap(child: Pid) -> Result<(i32, Usage)> {
     let _pid = loop {
         // SAFETY: both places are ours to write, and have the size that the kernel writes.
         let result = unsafe { libc::syscall(libc::SYS_wait4, child.0, &raw mut status, 0, usage.as_mut_ptr()) };
-        match check_long(result) {
+        match cvt_long(result) {
             Err(Errno::INTR) => {}
             result => break result?,
         }
@@ -278,23 +278,23 @@ pub fn reap(child: Pid) -> Result<(i32, Usage)> {
 }
 
 /// Whether a child of ours has ended. It is not reaped.
-pub fn has_ended(child: Pid) -> bool {
-    !matches!(look(libc::P_PID, child.0, libc::WEXITED), Ok(0))
+pub fn has_exited(child: Pid) -> bool {
+    !matches!(waitid_peek(libc::P_PID, child.0, libc::WEXITED), Ok(0))
 }
 
 /// Whether that signal has ended a child of ours. It is not reaped.
-pub fn was_ended_by(signal: c_int, child: Pid) -> bool {
-    has(child, libc::WEXITED, (libc::CLD_KILLED, signal))
+pub fn was_killed_by(signal: c_int, child: Pid) -> bool {
+    has_status(child, libc::WEXITED, (libc::CLD_KILLED, signal))
 }
 
 /// Whether there is such news of a child of ours, and this it is: what happened, and the signal.
-fn has(child: Pid, news: c_int, this: (c_int, c_int)) -> bool {
+fn has_status(child: Pid, news: c_int, this: (c_int, c_int)) -> bool {
     // SAFETY: waitid has filled in the fields of a child, or left all zero.
-    ask(libc::P_PID, child.0, news | libc::WNOWAIT)
+    waitid(libc::P_PID, child.0, news | libc::WNOWAIT)
         .is_ok_and(|info| (info.si_code, unsafe { info.si_status() }) == this)
 }
 
 /// Whether the kernel refused for now only: no process or no memory to give.
-pub fn is_shortage(error: Errno) -> bool {
+pub fn is_out_of_resources(error: Errno) -> bool {
     matches!(error, Errno::AGAIN | Errno::NOMEM)
 }

@@ -6,8 +6,8 @@
 //! to stop or kill it; so it is resumed, waited for briefly, and tried again.
 
 use super::process::{self, Forked, Pid, Target};
-use super::wait::{self, Mask};
-use super::{Errno, Result, identity};
+use super::poll::{self, Mask};
+use super::{Errno, Result, credentials};
 
 /// SIGKILL, the same number on every machine.
 const KILL: u8 = 9;
@@ -29,17 +29,17 @@ pub fn send_as(user: u32, send: &dyn Fn() -> Result<()>) -> Result<()> {
             Forked::Parent(child) => child,
             Forked::Child => {
                 // No signal of the user's ends it with a core, which would be a copy of our memory.
-                let result = wait::mask(Mask::All).and_then(|()| identity::set_real_uid(user)).and_then(|()| send());
-                process::leave(result.map_or_else(number, |()| 0));
+                let result = poll::set_mask(Mask::All).and_then(|()| credentials::set_real_uid(user)).and_then(|()| send());
+                process::exit(result.map_or_else(number, |()| 0));
             }
         };
         // A stopped child takes this too, so the wait in `reap` is a short one.
         for _ in 0..LOOKS {
-            if process::has_ended(child) {
+            if process::has_exited(child) {
                 break;
             }
             let _ = process::send(CONT, Target::Process(child));
-            wait::nap(1);
+            poll::sleep_ms(1);
         }
         let _ = process::send(KILL, Target::Process(child));
         if let Some(result) = outcome(child)? {

@@ -5,7 +5,7 @@ use core::ptr;
 
 use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous, munmap};
 
-use super::process::Words;
+use super::process::ExecArray;
 use super::{Errno, Result};
 
 /// As much as execve(2) takes for arguments and environment with the usual limit of 8 MiB for the stack. Pages that are
@@ -99,7 +99,7 @@ impl Shared {
     }
 }
 
-impl Words {
+impl ExecArray {
     /// Puts the words that a child has written in place of the fixed ones, and gives back those that were there before.
     /// Allocates nothing.
     pub fn replace(&mut self, shared: Shared) {

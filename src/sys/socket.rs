@@ -7,7 +7,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::sockopt::{self, set_ipv6_v6only, set_socket_reuseaddr};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
 
-use super::{Errno, Result, check};
+use super::{Errno, Result, cvt};
 
 /// How many connections may wait for a server; the kernel lowers it to what the system allows.
 const BACKLOG: i32 = 4096;
@@ -58,7 +58,7 @@ pub fn unix() -> Result<OwnedFd> {
 /// Those of bind(2).
 pub fn bind_to(socket: BorrowedFd<'_>, address: &[u8]) -> Result<()> {
     // SAFETY: the address is as long as it says.
-    check(unsafe { libc::bind(socket.as_raw_fd(), address.as_ptr().cast(), length(address)) }).map(drop)
+    cvt(unsafe { libc::bind(socket.as_raw_fd(), address.as_ptr().cast(), length(address)) }).map(drop)
 }
 
 /// Lets connections come.
@@ -80,7 +80,7 @@ pub fn try_address(address: &[u8]) -> Result<()> {
         port.fill(0);
     }
     // SAFETY: the option is an int.
-    check(unsafe {
+    cvt(unsafe {
         libc::setsockopt(
             socket.as_raw_fd(),
             libc::IPPROTO_IP,
@@ -90,14 +90,14 @@ pub fn try_address(address: &[u8]) -> Result<()> {
         )
     })?;
     // SAFETY: the address is as long as it says.
-    check(unsafe { libc::bind(socket.as_raw_fd(), address.as_ptr().cast(), length(&address)) }).map(drop)
+    cvt(unsafe { libc::bind(socket.as_raw_fd(), address.as_ptr().cast(), length(&address)) }).map(drop)
 }
 
 /// Calls the process that listens at an address, and hangs up at once. Returns its pid; 0 if it is in another pid namespace.
 ///
 /// # Errors
 /// ECONNREFUSED when no process does; EAGAIN when so many are waiting that one more cannot.
-pub fn call(address: &[u8]) -> Result<i32> {
+pub fn try_connect(address: &[u8]) -> Result<i32> {
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     let socket = socket_with(family(address), SocketType::STREAM, flags, None)?;
     connect(socket.as_fd(), address)?;
@@ -106,7 +106,7 @@ pub fn call(address: &[u8]) -> Result<i32> {
     let mut size = libc::socklen_t::try_from(size_of_val(&peer)).unwrap_or(0);
     let (level, name, place) = (libc::SOL_SOCKET, libc::SO_PEERCRED, peer.as_mut_ptr());
     // SAFETY: there is room for the three numbers.
-    check(unsafe { libc::getsockopt(socket.as_raw_fd(), level, name, place.cast(), &raw mut size) })?;
+    cvt(unsafe { libc::getsockopt(socket.as_raw_fd(), level, name, place.cast(), &raw mut size) })?;
     let [pid, ..] = peer;
     Ok(pid)
 }
@@ -146,7 +146,7 @@ fn disconnect(socket: BorrowedFd<'_>) {
 
 fn connect(socket: BorrowedFd<'_>, address: &[u8]) -> Result<()> {
     // SAFETY: the address is as long as it says.
-    check(unsafe { libc::connect(socket.as_raw_fd(), address.as_ptr().cast(), length(address)) }).map(drop)
+    cvt(unsafe { libc::connect(socket.as_raw_fd(), address.as_ptr().cast(), length(address)) }).map(drop)
 }
 
 /// Connects to an address, waiting for so many milliseconds at most. The connection does not block afterwards.

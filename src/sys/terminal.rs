@@ -7,15 +7,15 @@ use rustix::fs::{Mode, OFlags, open};
 use rustix::process::getpid;
 
 use super::fd::standard;
-use super::wait::without_hangup;
-use super::{Errno, Result, check, verified};
+use super::poll::without_hangup;
+use super::{Errno, Result, cvt, ensure};
 
 /// Whether this process's group has the foreground of the terminal on descriptor 0. None: that terminal does not control
 /// this process, or is none.
 pub fn has_foreground() -> Option<bool> {
     let mut group = -1;
     // SAFETY: the kernel writes one number. It is 0 for a group of an outer pid namespace, as getpgrp(2) is then too.
-    check(unsafe { libc::ioctl(0, libc::TIOCGPGRP, &raw mut group) }).ok()?;
+    cvt(unsafe { libc::ioctl(0, libc::TIOCGPGRP, &raw mut group) }).ok()?;
     // SAFETY: asks for a number.
     Some(group == unsafe { libc::getpgrp() })
 }
@@ -45,9 +45,9 @@ pub fn write_only(number: RawFd) -> bool {
         let path = CStr::from_bytes_with_nul(&path).map_err(|_| Errno::INVAL)?;
         let new = open(path, flags, Mode::empty())?;
         // A root directory without procfs may have anything there.
-        verified(rustix::termios::isatty(&new) && device(new.as_fd())? == device(old)?)?;
+        ensure(rustix::termios::isatty(&new) && device(new.as_fd())? == device(old)?)?;
         rustix::fs::fcntl_setfl(&new, rustix::fs::fcntl_getfl(old)? & (OFlags::APPEND | OFlags::NONBLOCK))?;
-        super::fd::install(new.as_fd(), number)
+        super::fd::dup_onto(new.as_fd(), number)
     };
     reopen().is_ok() && !is_readable()
 }
@@ -70,7 +70,7 @@ pub fn reopen(fd: BorrowedFd<'_>) -> Option<OwnedFd> {
 fn device(fd: BorrowedFd<'_>) -> Option<u32> {
     let mut number = 0u32;
     // SAFETY: the request writes one unsigned int.
-    check(unsafe { libc::ioctl(fd.as_raw_fd(), libc::TIOCGDEV as _, &raw mut number) }).ok()?;
+    cvt(unsafe { libc::ioctl(fd.as_raw_fd(), libc::TIOCGDEV as _, &raw mut number) }).ok()?;
     Some(number)
 }
 
@@ -84,7 +84,7 @@ pub fn take_foreground() -> Result<()> {
 }
 
 /// The terminal's foreground is ours again: nobody else's is left. SIGTTOU must be blocked.
-pub fn take_back() {
+pub fn reclaim_foreground() {
     // SAFETY: asks for a number, which is 0 where the group is another pid namespace's.
     let group = unsafe { libc::getpgrp() };
     // SAFETY: plain numbers; one that is no group of this session is refused.
@@ -98,11 +98,11 @@ pub fn take_back() {
 /// # Errors
 /// When there is one and it cannot be given up.
 #[inline(never)]
-pub fn leave_terminal() -> Result<()> {
+pub fn detach() -> Result<()> {
     // SAFETY: the request has no argument.
-    let leave = |fd: RawFd| check(unsafe { libc::ioctl(fd, libc::TIOCNOTTY) });
+    let leave = |fd: RawFd| cvt(unsafe { libc::ioctl(fd, libc::TIOCNOTTY) });
     // Nobody leaves twice.
-    let leave = |fd: RawFd| leave(fd).and_then(|_| verified(leave(fd).is_err()));
+    let leave = |fd: RawFd| leave(fd).and_then(|_| ensure(leave(fd).is_err()));
     match open(c"/dev/tty", OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOCTTY, Mode::empty()) {
         Ok(tty) => without_hangup(|| leave(tty.as_raw_fd())),
         // There is none.

@@ -3,14 +3,14 @@
 //! The settings are those of `runc spec`, changed by a filter of jq's. A container sees the test's `out` under `/out`
 //! and has a `/run` of its own; all else is read-only.
 
-use super::{Call, Ended, Place, Running, process, text, words};
+use super::{Call, Ended, Sandbox, Running, process, text, words};
 use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 pub struct Bundle<'place> {
-    place: &'place Place,
+    place: &'place Sandbox,
     directory: PathBuf,
     id: String,
 }
@@ -24,14 +24,14 @@ const MOUNTS: &str = r#".mounts += [
     {destination: "/run", type: "tmpfs", source: "tmpfs", options: ["nosuid", "nodev", "mode=1777", "size=64k"]}]"#;
 
 /// Where runc keeps what it knows of its containers.
-fn state(place: &Place) -> PathBuf {
+fn state(place: &Sandbox) -> PathBuf {
     place.path("runc")
 }
 
 impl<'place> Bundle<'place> {
     /// Runs these words as PID 1 in a root directory that has vsrun and the probe, and nothing else.
     #[track_caller]
-    pub fn new(place: &'place Place, line: Vec<OsString>) -> Self {
+    pub fn new(place: &'place Sandbox, line: Vec<OsString>) -> Self {
         let bundle = Self::empty(place, "bundle");
         let root = bundle.directory.join("rootfs");
         fs::create_dir_all(&root).unwrap();
@@ -46,7 +46,7 @@ impl<'place> Bundle<'place> {
 
     /// What `umoci unpack` makes of an image (`LAYOUT:TAG`): it says itself what is run, and as whom.
     #[track_caller]
-    pub fn of_image(place: &'place Place, image: &str) -> Self {
+    pub fn of_image(place: &'place Sandbox, image: &str) -> Self {
         let bundle = Self::empty(place, "unpacked");
         let unpack = words!["unpack", "--image", image, &bundle.directory];
         place.program(&super::find_tool("umoci").unwrap(), unpack).finish().exited(0);
@@ -54,7 +54,7 @@ impl<'place> Bundle<'place> {
         bundle.finished()
     }
 
-    fn empty(place: &'place Place, kind: &str) -> Self {
+    fn empty(place: &'place Sandbox, kind: &str) -> Self {
         static COUNT: AtomicUsize = AtomicUsize::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let id = format!("{}-{number}", place.directory().file_name().unwrap().display());
@@ -156,7 +156,7 @@ pub fn containers() -> bool {
 
 /// Ends a call of buildah, whose images all lie in the place; it asks no registry.
 #[track_caller]
-pub fn buildah(place: &Place, line: Vec<OsString>) -> Ended {
+pub fn buildah(place: &Sandbox, line: Vec<OsString>) -> Ended {
     let store = words!["--root", place.path("store"), "--runroot", place.path("store-run"), "--storage-driver", "vfs"];
     place.program(&super::find_tool("buildah").unwrap(), [store, line].concat()).finish()
 }

@@ -1,6 +1,6 @@
 //! Starting a program, and what becomes of it.
 
-use super::{Place, await_some, await_true, lines, process, sys};
+use super::{Sandbox, await_some, await_true, lines, process, sys};
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
 use std::io;
@@ -16,7 +16,7 @@ pub const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:
 type Hook = Box<dyn FnMut() -> io::Result<()> + Send + Sync>;
 
 pub struct Call<'place> {
-    place: &'place Place,
+    place: &'place Sandbox,
     command: Command,
     hooks: Vec<Hook>,
     out: PathBuf,
@@ -24,7 +24,7 @@ pub struct Call<'place> {
 }
 
 impl<'place> Call<'place> {
-    pub fn new(place: &'place Place, program: &Path, words: Vec<OsString>) -> Self {
+    pub fn new(place: &'place Sandbox, program: &Path, words: Vec<OsString>) -> Self {
         static COUNT: AtomicUsize = AtomicUsize::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let (out, err) = (place.path(&format!(".out-{number}")), place.path(&format!(".err-{number}")));

@@ -1,8 +1,8 @@
 //! Numbers that look drawn, and are the same for the same seed (xorshift64*).
 
-pub struct Dice(u64);
+pub struct Rng(u64);
 
-impl Dice {
+impl Rng {
     pub fn new(seed: u64) -> Self {
         Self(seed ^ 0x9e37_79b9_7f4a_7c15)
     }

@@ -4,7 +4,7 @@
 //! vsrun and the probe are in its `/usr/local`, which has nothing else; `/out` is the test's `out`. There is no bus and
 //! no login: commands enter the namespaces of its PID 1, and `systemctl` speaks to that over its private socket.
 
-use super::{Call, Ended, Place, Running, process, sys, text, words};
+use super::{Call, Ended, Sandbox, Running, process, sys, text, words};
 use std::ffi::OsString;
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -21,7 +21,7 @@ const GROUP: &str = "root:x:0:\nweb:x:800:\nredis:x:801:\nnogroup:x:65534:\n";
 const POWER_OFF: i32 = 38;
 
 pub struct Machine<'place> {
-    place: &'place Place,
+    place: &'place Sandbox,
     directory: PathBuf,
     group: PathBuf,
     running: Option<Running>,
@@ -48,7 +48,7 @@ fn control_groups() -> Option<PathBuf> {
 impl<'place> Machine<'place> {
     /// Boots, and returns when systemd has nothing left to start.
     #[track_caller]
-    pub fn boot(place: &'place Place) -> Self {
+    pub fn boot(place: &'place Sandbox) -> Self {
         let directory = place.path("machine");
         lay_out(place, &directory);
         let name = place.directory().file_name().unwrap().to_owned();
@@ -208,7 +208,7 @@ fn remove_groups(group: &Path) {
 }
 
 /// The files of a machine's own.
-fn lay_out(place: &Place, root: &Path) {
+fn lay_out(place: &Sandbox, root: &Path) {
     for name in ["etc/systemd/system", "etc/systemd/journald.conf.d", "usr", "var/lib/redis", "srv/www", "out"] {
         fs::create_dir_all(root.join(name)).unwrap();
     }

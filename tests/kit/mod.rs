@@ -23,7 +23,7 @@ pub use bundle::{Bundle, buildah, containers};
 pub use call::{Call, Ended, Running};
 pub use machine::{Machine, machines};
 pub use mounts::{Mount, Mounts};
-pub use place::Place;
+pub use place::Sandbox;
 pub use process::{await_gone, gone};
 pub use report::{Descriptor, Report};
 

@@ -1,6 +1,6 @@
 //! A mount namespace of the test's own: another `/etc/passwd`, no `/dev/null`, a file system that is full.
 
-use super::{Call, Place, Running, sys, words};
+use super::{Call, Sandbox, Running, sys, words};
 use std::ffi::{CString, OsStr};
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -21,7 +21,7 @@ pub struct Mounts {
 
 impl Mounts {
     #[track_caller]
-    pub fn new(place: &Place, mounts: &[Mount]) -> Self {
+    pub fn new(place: &Sandbox, mounts: &[Mount]) -> Self {
         let prepared: Vec<Prepared> = mounts.iter().map(Prepared::new).collect();
         let ready = place.path(".mounted");
         let call = place.program(&place.probe(), words!["append", "-", "mounted", "wait"]);
@@ -34,7 +34,7 @@ impl Mounts {
 
     /// A namespace with a `/dev` that has nothing but null, and a syslog daemon in it that writes to `out/syslog`.
     #[track_caller]
-    pub fn with_syslog(place: &Place) -> Self {
+    pub fn with_syslog(place: &Sandbox) -> Self {
         let mounts = Self::new(place, &[Mount::Memory("/dev".into(), "size=64k,mode=755")]);
         sys::make_null(&mounts.path("/dev/null".as_ref())).unwrap();
         mounts.start_syslog(place);
@@ -43,7 +43,7 @@ impl Mounts {
 
     /// The daemon alone.
     #[track_caller]
-    pub fn start_syslog(&self, place: &Place) -> Running {
+    pub fn start_syslog(&self, place: &Sandbox) -> Running {
         let daemon = words!["syslogd", "-n", "-O", place.out("syslog")];
         let daemon = place.program(&super::find_tool("busybox").unwrap(), daemon).within(self).start();
         super::await_file(&self.path("/dev/log".as_ref()));

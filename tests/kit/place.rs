@@ -9,13 +9,13 @@ use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-pub struct Place {
+pub struct Sandbox {
     directory: PathBuf,
     /// The user and group that vsrun is called as, and that `directory` belongs to.
     user: u32,
 }
 
-impl Place {
+impl Sandbox {
     pub fn new() -> Self {
         Self::of_user(sys::user())
     }
@@ -130,7 +130,7 @@ impl Place {
     }
 }
 
-impl Drop for Place {
+impl Drop for Sandbox {
     fn drop(&mut self) {
         // A parent may start a child while we look: ask until nobody answers.
         for _ in 0..1000 {

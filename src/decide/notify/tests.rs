@@ -1,14 +1,14 @@
 use super::*;
-use crate::decide::event::{Action, To};
+use crate::decide::event::{Action, Recipient};
 use crate::decide::exit::Success;
-use crate::decide::manager::step;
+use crate::decide::transition::next;
 use crate::decide::policy::{Handling, Restart, Role};
 use crate::decide::signal::Signal;
 
 fn policy() -> Policy {
     Policy {
         role: Role::Manager,
-        whom: To::Server,
+        signal_scope: Recipient::Server,
         linger: None,
         restart: Restart::OnFailure,
         success: Success::default(),
@@ -34,11 +34,11 @@ impl Story {
     }
 
     fn event(&mut self, at: u64, event: Event) -> Action {
-        step(&self.policy, &mut self.state, event, Time(at))
+        next(&self.policy, &mut self.state, event, Time(at))
     }
 
     /// What the manager does after a message.
-    fn hear(&mut self, at: u64, text: &str) -> Action {
+    fn receive(&mut self, at: u64, text: &str) -> Action {
         let event = parse(text.as_bytes()).apply(&self.policy, &mut self.state, Time(at));
         event.map_or(Action::Wait, |event| self.event(at, event))
     }
@@ -96,74 +96,74 @@ fn the_servers_user_and_root_are_trusted_and_no_other() {
 #[test]
 fn a_server_may_take_more_time_to_be_ready_and_not_less() {
     let mut story = Story::new(policy());
-    story.hear(1000, "EXTEND_TIMEOUT_USEC=1000000");
+    story.receive(1000, "EXTEND_TIMEOUT_USEC=1000000");
     assert_eq!(story.deadline(), Some(5000));
-    story.hear(1000, "EXTEND_TIMEOUT_USEC=10000000");
+    story.receive(1000, "EXTEND_TIMEOUT_USEC=10000000");
     assert_eq!(story.deadline(), Some(11_000));
     assert_eq!(story.event(10_999, Event::Tick), Action::Wait);
-    assert_eq!(story.event(11_000, Event::Tick), Action::Send(Signal::TERM, To::Server));
+    assert_eq!(story.event(11_000, Event::Tick), Action::Send(Signal::TERM, Recipient::Server));
     // It has had its time.
-    story.hear(11_001, "EXTEND_TIMEOUT_USEC=90000000");
+    story.receive(11_001, "EXTEND_TIMEOUT_USEC=90000000");
     assert_eq!(story.deadline(), Some(41_000));
     let mut endless = Story::new(Policy { ready_timeout: None, ..policy() });
-    endless.hear(0, "EXTEND_TIMEOUT_USEC=1");
+    endless.receive(0, "EXTEND_TIMEOUT_USEC=1");
     assert_eq!(endless.deadline(), None);
 }
 
 #[test]
 fn a_server_may_take_more_time_to_stop_but_not_where_it_was_silent() {
     let mut story = Story::new(policy());
-    assert_eq!(story.hear(0, "READY=1"), Action::Announce);
+    assert_eq!(story.receive(0, "READY=1"), Action::ReportReady);
     story.event(1, Event::Stop);
-    story.hear(20_000, "EXTEND_TIMEOUT_USEC=60000000");
+    story.receive(20_000, "EXTEND_TIMEOUT_USEC=60000000");
     assert_eq!(story.event(79_999, Event::Tick), Action::Wait);
-    assert_eq!(story.event(80_000, Event::Tick), Action::Send(Signal::KILL, To::Group));
+    assert_eq!(story.event(80_000, Event::Tick), Action::Send(Signal::KILL, Recipient::Group));
     let mut silent = Story::new(policy());
-    silent.hear(0, "READY=1");
-    assert_eq!(silent.event(3000, Event::Tick), Action::Send(Signal::ABRT, To::Server));
-    silent.hear(3001, "EXTEND_TIMEOUT_USEC=60000000");
-    assert_eq!(silent.event(33_000, Event::Tick), Action::Send(Signal::KILL, To::Group));
+    silent.receive(0, "READY=1");
+    assert_eq!(silent.event(3000, Event::Tick), Action::Send(Signal::ABRT, Recipient::Server));
+    silent.receive(3001, "EXTEND_TIMEOUT_USEC=60000000");
+    assert_eq!(silent.event(33_000, Event::Tick), Action::Send(Signal::KILL, Recipient::Group));
 }
 
 #[test]
 fn the_watchdog_time_is_the_servers_to_change_in_this_run() {
     let mut story = Story::new(policy());
     // Before it is ready there is no deadline, and the new time is that of later.
-    story.hear(0, "WATCHDOG_USEC=7000000");
+    story.receive(0, "WATCHDOG_USEC=7000000");
     assert_eq!(story.deadline(), Some(5000));
-    story.hear(1, "READY=1");
+    story.receive(1, "READY=1");
     assert_eq!(story.deadline(), Some(7001));
-    story.hear(2, "WATCHDOG_USEC=9000000");
+    story.receive(2, "WATCHDOG_USEC=9000000");
     assert_eq!(story.deadline(), Some(9002));
-    story.hear(3, "WATCHDOG=1");
+    story.receive(3, "WATCHDOG=1");
     assert_eq!(story.deadline(), Some(9003));
-    story.hear(4, "WATCHDOG_USEC=0");
+    story.receive(4, "WATCHDOG_USEC=0");
     assert_eq!(story.deadline(), None);
-    story.hear(5, "WATCHDOG=1");
+    story.receive(5, "WATCHDOG=1");
     assert_eq!(story.deadline(), None);
     // The next run begins with the time of the option.
-    story.event(6, Event::Fell(crate::decide::exit::Exit::Code(1)));
-    story.hear(7, "READY=1");
+    story.event(6, Event::Exited(crate::decide::exit::Exit::Code(1)));
+    story.receive(7, "READY=1");
     assert_eq!(story.deadline(), Some(3007));
     // Without a watchdog there is none to change.
     let mut none = Story::new(Policy { watchdog: None, ..policy() });
-    none.hear(0, "READY=1\nWATCHDOG_USEC=1");
-    none.hear(0, "WATCHDOG=trigger");
+    none.receive(0, "READY=1\nWATCHDOG_USEC=1");
+    none.receive(0, "WATCHDOG=trigger");
     assert_eq!(none.deadline(), None);
 }
 
 #[test]
 fn a_trigger_is_silence_at_once_and_a_server_that_stops_may_be_silent() {
     let mut story = Story::new(policy());
-    assert_eq!(story.hear(0, "WATCHDOG=trigger"), Action::Wait, "it is not ready yet");
-    story.hear(0, "READY=1");
-    story.hear(100, "WATCHDOG=1\nWATCHDOG=trigger");
-    assert_eq!(story.event(100, Event::Tick), Action::Send(Signal::ABRT, To::Server));
+    assert_eq!(story.receive(0, "WATCHDOG=trigger"), Action::Wait, "it is not ready yet");
+    story.receive(0, "READY=1");
+    story.receive(100, "WATCHDOG=1\nWATCHDOG=trigger");
+    assert_eq!(story.event(100, Event::Tick), Action::Send(Signal::ABRT, Recipient::Server));
     let mut stops = Story::new(policy());
-    stops.hear(0, "READY=1");
-    stops.hear(1, "STOPPING=1");
+    stops.receive(0, "READY=1");
+    stops.receive(1, "STOPPING=1");
     assert_eq!(stops.deadline(), None);
-    stops.hear(2, "WATCHDOG=1");
+    stops.receive(2, "WATCHDOG=1");
     assert_eq!(stops.deadline(), None);
 }
 

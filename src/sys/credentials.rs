@@ -1,0 +1,214 @@
+//! Who a process is, and the proof that it is nobody else any more.
+//!
+//! The kernel's own calls and not the C library's: those mask signals around each call on musl, and change all
+//! threads; vsrun has one.
+
+use core::ffi::CStr;
+use std::os::fd::BorrowedFd;
+
+use rustix::thread::{Gid, Uid};
+
+use super::{Errno, Result, caps, cvt, dir, ensure};
+
+/// The effective user id.
+pub fn effective_uid() -> u32 {
+    // What the kernel left at the start, so that no question is needed: vsrun changes its ids only on the way to exec.
+    // SAFETY: getauxval only reads it.
+    let id = unsafe { libc::getauxval(libc::AT_EUID) };
+    u32::try_from(id).unwrap_or(u32::MAX)
+}
+
+/// The effective group id, in the same way.
+pub fn effective_gid() -> u32 {
+    // SAFETY: getauxval only reads it.
+    let id = unsafe { libc::getauxval(libc::AT_EGID) };
+    u32::try_from(id).unwrap_or(u32::MAX)
+}
+
+/// Changes the root directory. The working directory is the same one then, with the name `/`.
+///
+/// # Errors
+/// Those of fchdir(2) and chroot(2); EPERM when the root is still another directory.
+#[inline(never)]
+pub fn change_root(dir: BorrowedFd<'_>) -> Result<()> {
+    let there = dir::fstat(dir)?.id;
+    rustix::process::fchdir(dir)?;
+    rustix::process::chroot(c".")?;
+    ensure(dir::stat_path(c"/")?.id == there)
+}
+
+/// Changes the working directory.
+///
+/// # Errors
+/// Those of chdir(2); EPERM when it is still another one.
+/// Leaves the working directory for `/`, as far as that goes.
+pub fn leave_dir() {
+    let _ = rustix::process::chdir(c"/");
+}
+
+/// Goes there, and looks whether the working directory is the same directory then.
+#[inline(never)]
+pub fn change_dir(dir: &CStr) -> Result<()> {
+    // To be asked about does not make an automounter mount, but to be entered does: another directory would be there.
+    let _ = rustix::fs::statvfs(dir);
+    let there = dir::stat_path(dir)?.id;
+    rustix::process::chdir(dir)?;
+    ensure(dir::stat_path(c".")?.id == there)
+}
+
+/// Enters a directory that is open.
+///
+/// # Errors
+/// Those of fchdir(2); EPERM when the working directory is still another one.
+pub fn enter(directory: BorrowedFd<'_>) -> Result<()> {
+    rustix::process::fchdir(directory)?;
+    ensure(dir::stat_path(c".")?.id == dir::fstat(directory)?.id)
+}
+
+/// The path of the working directory; None when it is gone or outside of the root.
+pub fn current_dir() -> Option<Vec<u8>> {
+    let mut buffer = [0; 4096];
+    name_current_dir(&mut buffer).map(<[u8]>::to_vec)
+}
+
+/// The same, without memory of its own; None when it does not fit.
+pub fn name_current_dir(buffer: &mut [u8]) -> Option<&[u8]> {
+    // SAFETY: the buffer has that length.
+    let length = super::cvt_long(unsafe { libc::syscall(libc::SYS_getcwd, buffer.as_mut_ptr(), buffer.len()) });
+    // The length is that with a zero at the end.
+    let path = buffer.get(..usize::try_from(length.ok()?).ok()?.checked_sub(1)?)?;
+    path.starts_with(b"/").then_some(path)
+}
+
+/// Sees that the working directory is inside of the root.
+///
+/// # Errors
+/// EPERM when it is not, or cannot be told.
+pub fn verify_cwd_inside_root() -> Result<()> {
+    name_current_dir(&mut [0; 4096]).map(drop).ok_or(Errno::PERM)
+}
+
+/// Sets the supplementary groups.
+///
+/// # Errors
+/// Those of setgroups(2).
+pub fn set_groups(groups: &[u32]) -> Result<()> {
+    // SAFETY: the list has that length; the raw call, since vsrun has one thread.
+    super::cvt_long(unsafe { libc::syscall(SETGROUPS, groups.len(), groups.as_ptr()) }).map(drop)
+}
+
+#[cfg(any(target_arch = "arm", target_arch = "x86"))]
+const SETGROUPS: libc::c_long = libc::SYS_setgroups32;
+#[cfg(not(any(target_arch = "arm", target_arch = "x86")))]
+const SETGROUPS: libc::c_long = libc::SYS_setgroups;
+
+/// Sets the real, effective and saved group id.
+///
+/// # Errors
+/// Those of setresgid(2).
+pub fn set_gid(gid: u32) -> Result<()> {
+    let gid = Gid::from_raw(gid);
+    rustix::thread::set_thread_res_gid(gid, gid, gid)?;
+    dump_no_core()
+}
+
+/// Until the exec, memory of root's is no core file, and no process of the user may trace this one. A change of the ids
+/// leaves that to fs.suid_dumpable, with which 2 would make core files.
+fn dump_no_core() -> Result<()> {
+    let control = |what: i32| {
+        let zero: libc::c_ulong = 0;
+        // SAFETY: neither takes a pointer.
+        cvt(unsafe { libc::prctl(what, zero, zero, zero, zero) })
+    };
+    control(libc::PR_SET_DUMPABLE)?;
+    ensure(control(libc::PR_GET_DUMPABLE) == Ok(0))
+}
+
+/// Sets the real, effective and saved user id. From root to a user the kernel takes the capabilities away; the
+/// permitted ones stay if they are still needed.
+///
+/// # Errors
+/// Those of setresuid(2) and prctl(2).
+pub fn set_uid(uid: u32, permitted_stay: bool) -> Result<()> {
+    if permitted_stay {
+        caps::set_keepcaps()?;
+    }
+    let uid = Uid::from_raw(uid);
+    rustix::thread::set_thread_res_uid(uid, uid, uid)?;
+    dump_no_core()
+}
+
+/// Sets the real user id alone; effective and saved id are the effective one.
+///
+/// # Errors
+/// Those of setresuid(2); EPERM when it was not set.
+pub fn set_real_uid(uid: u32) -> Result<()> {
+    let effective = rustix::process::geteuid();
+    rustix::thread::set_thread_res_uid(Uid::from_raw(uid), effective, effective)?;
+    ensure(rustix::process::getuid().as_raw() == uid)
+}
+
+/// Reads back all ids and the groups (which must be given sorted), and unless the user is root, tries to become root
+/// again. A kernel, filter or tracer that only said it had changed them is found out.
+///
+/// # Errors
+/// EPERM when anything is not as it should be.
+pub fn verify(uid: u32, gid: u32, groups: &[u32]) -> Result<()> {
+    // Not the answer that is hoped for, in case that there is none.
+    let (mut user, mut group) = ([!uid; 3], [!gid; 3]);
+    {
+        let [real, effective, saved] = &mut user;
+        // SAFETY: three places for three numbers.
+        cvt(unsafe { libc::getresuid(real, effective, saved) })?;
+    }
+    {
+        let [real, effective, saved] = &mut group;
+        // SAFETY: the same.
+        cvt(unsafe { libc::getresgid(real, effective, saved) })?;
+    }
+    ensure(user == [uid; 3] && group == [gid; 3] && groups_are(groups)?)?;
+    let root = Uid::from_raw(0);
+    ensure(uid == 0 || rustix::thread::set_thread_res_uid(root, root, root).is_err())
+}
+
+/// The supplementary groups of a process whose real, effective and saved ids are the same.
+pub fn groups() -> Option<Vec<u32>> {
+    let ids = |ask: unsafe extern "C" fn(*mut u32, *mut u32, *mut u32) -> i32| {
+        let [mut real, mut effective, mut saved] = [0, 1, 2];
+        // SAFETY: three places for three numbers.
+        (unsafe { ask(&raw mut real, &raw mut effective, &raw mut saved) }) == 0
+            && real == effective
+            && effective == saved
+    };
+    if !ids(libc::getresuid) || !ids(libc::getresgid) {
+        return None;
+    }
+    let mut few = [0; 64];
+    // SAFETY: there is room for 64; with more of them there is something to change anyway.
+    let count = cvt(unsafe { libc::getgroups(64, few.as_mut_ptr()) }).ok()?;
+    few.get(..usize::try_from(count).ok()?).map(<[u32]>::to_vec)
+}
+
+/// Whether the supplementary groups are these, which are sorted and each there once, as the kernel keeps them.
+#[inline(never)]
+fn groups_are(expected: &[u32]) -> Result<bool> {
+    // Few on the stack: after a fork nothing should allocate. More than that are rare, and one thread can.
+    let mut few = [u32::MAX; 64];
+    let mut many = Vec::new();
+    let room = if expected.len() < few.len() {
+        &mut few[..]
+    } else {
+        many.resize(expected.len() + 1, u32::MAX);
+        &mut many[..]
+    };
+    let size = i32::try_from(room.len()).unwrap_or(0);
+    // SAFETY: there is room for that many; more than expected makes the call fail with EINVAL.
+    let count = match cvt(unsafe { libc::getgroups(size, room.as_mut_ptr()) }) {
+        Ok(count) => usize::try_from(count).unwrap_or(0),
+        Err(Errno::INVAL) => return Ok(false),
+        Err(error) => return Err(error),
+    };
+    let found = room.get_mut(..count).unwrap_or_default();
+    found.sort_unstable();
+    Ok(found == expected)
+}

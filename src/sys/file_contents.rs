@@ -1,0 +1,127 @@
+//! The contents of a file, in memory that is given back; and of a symbolic link.
+
+use core::ffi::CStr;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::fs::{Mode, OFlags, open};
+use rustix::io::Errno;
+use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous, munmap};
+
+use super::Result;
+use super::fd::read_full;
+
+/// How much of a file is read without a mapping of its own. Pages that are not touched cost nothing.
+const SMALL: usize = 8192;
+
+/// The contents of a file. The memory of a large one is given back with it.
+#[derive(Default)]
+pub struct FileContents {
+    small: Vec<u8>,
+    large: Option<(*mut u8, usize)>,
+    length: usize,
+}
+
+impl core::ops::Deref for FileContents {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self.large {
+            // SAFETY: the mapping is ours and at least that long, and nobody writes to it any more.
+            Some((start, _)) => unsafe { core::slice::from_raw_parts(start, self.length) },
+            None => self.small.get(..self.length).unwrap_or_default(),
+        }
+    }
+}
+
+impl Drop for FileContents {
+    fn drop(&mut self) {
+        if let Some((start, size)) = self.large {
+            // SAFETY: the mapping is ours, and whoever borrowed from it is gone.
+            let _ = unsafe { munmap(start.cast(), size) };
+        }
+    }
+}
+
+impl FileContents {
+    /// Reads a whole file.
+    ///
+    /// # Errors
+    /// Those of open(2), read(2) and mmap(2).
+    pub fn read(path: &CStr) -> Result<Self> {
+        let file = open(path, OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOCTTY, Mode::empty())?;
+        let mut contents = Self::default();
+        contents.refill(file.as_fd(), 0)?;
+        Ok(contents)
+    }
+
+    /// Reads an open file of that size, in place of what there was. A small one takes a single call where its size is
+    /// known; 0: nobody knows it.
+    ///
+    /// # Errors
+    /// Those of read(2) and mmap(2).
+    pub fn refill(&mut self, file: BorrowedFd<'_>, size: u64) -> Result<()> {
+        let known = usize::try_from(size).unwrap_or(0);
+        let room = if known > 0 { known.min(SMALL) } else { SMALL };
+        if self.small.is_empty() {
+            *self = Self { small: vec![0; SMALL], ..Self::default() };
+        }
+        self.length = read_full(file, self.small.get_mut(..room).unwrap_or_default())?;
+        while self.length == self.room() && self.length != known {
+            self.grow()?;
+            let (start, size) = self.large.unwrap_or((core::ptr::null_mut(), 0));
+            // SAFETY: the mapping is ours, that long, zeroed by the kernel and borrowed by nobody else.
+            let room = unsafe { core::slice::from_raw_parts_mut(start, size) };
+            self.length += read_full(file, room.get_mut(self.length..).unwrap_or_default())?;
+        }
+        Ok(())
+    }
+
+    fn room(&self) -> usize {
+        self.large.map_or(self.small.len(), |(_, size)| size)
+    }
+
+    /// Moves what there is into a mapping of eight times the size.
+    fn grow(&mut self) -> Result<()> {
+        /// No list of users and no file of arguments is longer, but a device may have no end.
+        const MOST: usize = 64 << 20;
+        let size = self.room() * 8;
+        if size > MOST {
+            return Err(Errno::FBIG);
+        }
+        let access = ProtFlags::READ | ProtFlags::WRITE;
+        // SAFETY: a new mapping, wherever the kernel likes.
+        let start = unsafe { mmap_anonymous(core::ptr::null_mut(), size, access, MapFlags::PRIVATE) }?.cast::<u8>();
+        // SAFETY: the new mapping is longer, and another one.
+        unsafe { core::ptr::copy_nonoverlapping(self.as_ptr(), start, self.length) };
+        let length = self.length;
+        *self = Self { small: Vec::new(), large: Some((start, size)), length };
+        Ok(())
+    }
+}
+
+/// Opens a file in a directory to read it, never waiting for anybody. A symbolic link is followed as long as it stays
+/// within the directory; before Linux 5.6, never.
+///
+/// # Errors
+/// Those of open(2); EXDEV or ELOOP for a symbolic link.
+pub fn open_beneath(dir: BorrowedFd<'_>, name: &CStr) -> Result<OwnedFd> {
+    use rustix::fs::{ResolveFlags, openat, openat2};
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+    match openat2(dir, name, flags, Mode::empty(), ResolveFlags::BENEATH) {
+        Err(Errno::NOSYS | Errno::PERM) => openat(dir, name, flags | OFlags::NOFOLLOW, Mode::empty()),
+        result => result,
+    }
+}
+
+/// Where a symbolic link in a directory leads, cut to the size of the buffer. Answers how long it is.
+///
+/// # Errors
+/// Those of readlink(2).
+pub fn read_link(dir: BorrowedFd<'_>, name: &CStr, buffer: &mut [u8]) -> Result<usize> {
+    rustix::fs::readlinkat_raw(dir, name, buffer)
+}
+
+/// Whether an open file is on a procfs. Where it is not, what its files say may come from anyone.
+pub fn is_procfs(file: BorrowedFd<'_>) -> bool {
+    rustix::fs::fstatfs(file).is_ok_and(|about| about.f_type == rustix::fs::PROC_SUPER_MAGIC)
+}

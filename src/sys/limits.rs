@@ -1,0 +1,62 @@
+//! Attributes of a process that a program inherits. Each is read back: what only says it was set is found out.
+
+use std::os::fd::AsFd;
+
+use rustix::fs::{Mode, OFlags, openat};
+
+use super::{Errno, Result, cvt_long, ensure, walk};
+
+/// Sets the nice value.
+///
+/// # Errors
+/// EACCES when that would be more urgent than is allowed.
+pub fn set_nice(value: i32) -> Result<()> {
+    rustix::process::setpriority_process(None, value)?;
+    ensure(rustix::process::getpriority_process(None)? == value)
+}
+
+/// Sets the limits of a resource, by the kernel's number.
+///
+/// # Errors
+/// Those of prlimit(2).
+pub fn set_limit(resource: u8, soft: u64, hard: u64) -> Result<()> {
+    // decide knows the names in this order.
+    const { assert!(libc::RLIMIT_NOFILE == 7 && libc::RLIMIT_AS == 9 && libc::RLIMIT_RTTIME == 15) }
+    const { assert!(libc::RLIMIT_RSS == 5 && libc::RLIMIT_NPROC == 6 && libc::RLIMIT_MEMLOCK == 8) }
+    let (new, mut found) = ([soft, hard], [!soft, !hard]);
+    let nothing = core::ptr::null_mut::<u64>();
+    let resource = libc::c_long::from(resource);
+    // SAFETY: the kernel's `struct rlimit64` is these two numbers.
+    cvt_long(unsafe { libc::syscall(libc::SYS_prlimit64, 0, resource, new.as_ptr(), nothing) })?;
+    // SAFETY: the same.
+    cvt_long(unsafe { libc::syscall(libc::SYS_prlimit64, 0, resource, nothing, found.as_mut_ptr()) })?;
+    ensure(found == new)
+}
+
+/// The greatest limit of a resource that this process may set without a capability.
+pub fn hard_limit(resource: u8) -> u64 {
+    let (mut found, nothing) = ([0u64; 2], core::ptr::null::<u64>());
+    // SAFETY: the kernel's `struct rlimit64` is these two numbers.
+    let _ = unsafe { libc::syscall(libc::SYS_prlimit64, 0, libc::c_long::from(resource), nothing, found.as_mut_ptr()) };
+    let [_, hard] = found;
+    hard
+}
+
+/// Sets what is added to the process's score when memory is out, given in decimal.
+///
+/// # Errors
+/// ENOENT without /proc; ENODEV where that is another file system; EACCES for less than it had, without the right to it.
+pub fn set_oom_score(value: &[u8]) -> Result<()> {
+    // In a root that somebody has filled, /proc may be a directory, and the name a link to any file.
+    let proc = walk::handle(None, c"/proc")?;
+    if !walk::is_procfs(proc.as_fd())? {
+        return Err(Errno::NODEV);
+    }
+    let flags = OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+    let file = openat(&proc, c"self/oom_score_adj", flags, Mode::empty())?;
+    rustix::io::write(&file, value)?;
+    let mut found = [0; 8];
+    let count = rustix::io::pread(&file, &mut found, 0)?;
+    // A newline follows it.
+    ensure(count == value.len() + 1 && found.starts_with(value))
+}
