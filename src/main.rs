@@ -28,10 +28,10 @@ static HEAP: heap::Heap = heap::Heap::new();
 #[allow(unsafe_code, reason = "the entry: its name, and the kernel's argv")]
 pub unsafe extern "C" fn main(argc: c_int, argv: *const *const c_char) -> c_int {
     // SAFETY: the C start-up code gives what the kernel gave.
-    let words = unsafe { entry::arguments(argc, argv) };
+    let args = unsafe { entry::arguments(argc, argv) };
     let mut at_exit = None;
     // One who stays does so from here: the stack that the start took can be given back.
-    let status = log::exit_status(match start(words, &mut at_exit) {
+    let status = log::exit_status(match start(args, &mut at_exit) {
         Ok(Started::Supervise(stayed)) => stayed.run(&mut at_exit),
         Ok(Started::Done(status)) => Ok(status),
         Err(error) => Err(error),
@@ -51,17 +51,17 @@ enum Started {
 }
 
 #[inline(never)]
-fn start(words: Vec<StaticCStr>, at_exit: &mut Option<AtExit>) -> Result<Started> {
+fn start(args: Vec<StaticCStr>, at_exit: &mut Option<AtExit>) -> Result<Started> {
     if entry::is_secure_mode() {
         return Err(Error::setup(format_args!("refusing to run set-user-id or with file capabilities")));
     }
     fd::ensure_stdio_open().map_err(|why| log::os_error(format_args!("cannot open standard descriptors"), why))?;
-    let mut words = Args::new(words);
+    let mut args = Args::new(args);
     loop {
         let mut options = Options::none();
-        let status = match parse::parse(&words, &mut options, at_exit)? {
+        let status = match parse::parse(&args, &mut options, at_exit)? {
             Request::ArgsFile(unread) => {
-                words = system::read_args_file(unread)?;
+                args = system::read_args_file(unread)?;
                 continue;
             }
             Request::Help => log::print(&lookup::help()),

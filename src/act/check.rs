@@ -22,7 +22,7 @@ use crate::sys::{caps, dir, process, terminal, poll};
 /// Says on standard output what would keep a start from going well, a line for each, and ends.
 #[inline(never)]
 pub fn check(options: &mut Options) -> ! {
-    let voice = Log::new(LogTarget::Plain);
+    let log = Log::new(LogTarget::Plain);
     let mut findings = Findings { status: exit::OK, debug: None };
     poll::reset_dispositions(false);
     if let Some(dir) = options.env_dir
@@ -32,7 +32,7 @@ pub fn check(options: &mut Options) -> ! {
         print(UNKNOWN);
     }
     let plan = planned(&mut findings, options);
-    findings.debug = (plan.debug != StepTrace::Off).then_some(&voice);
+    findings.debug = (plan.debug != StepTrace::Off).then_some(&log);
     look(&mut findings, options, plan);
     process::exit(findings.status)
 }
@@ -161,8 +161,8 @@ impl Findings<'_> {
         let program = ExecImage::new(program);
         let mut passed = Places::default();
         loop {
-            let wires = ChildIo { mode: Mode::DryRun { passed }, debug: self.debug, ..ChildIo::default() };
-            let start = match spawn(&program, &wires) {
+            let io = ChildIo { mode: Mode::DryRun { passed }, debug: self.debug, ..ChildIo::default() };
+            let start = match spawn(&program, &io) {
                 Ok(launched) => {
                     let start = StartOutcome::await_in_time(&launched.report, launched.pid, &program);
                     let _ = process::reap(launched.pid);

@@ -25,7 +25,7 @@ impl CleanupHelper {
     /// # Errors
     /// When the kernel has no process or no descriptor to give.
     #[inline(never)]
-    pub fn spawn(claims: &StartResources, voice: &Log) -> Result<Self> {
+    pub fn spawn(resources: &StartResources, log: &Log) -> Result<Self> {
         let fail = |why| os_error(format_args!("cannot prepare for a failure"), why);
         let (orders, order) = fd::pipe().map_err(fail)?;
         let (done, doing) = fd::pipe().map_err(fail)?;
@@ -42,12 +42,12 @@ impl CleanupHelper {
                     // The end without a message: the exec has gone well.
                     let count = fd::read_full(orders.as_fd(), &mut message).unwrap_or(0);
                     if let Some(error) = message.get(..count).and_then(unpack) {
-                        claims.undo_files();
-                        voice.record_failure(&error);
+                        resources.undo_files();
+                        log.record_failure(&error);
                         print_error(&error);
                         drop(doing);
                         // The process that gave the order exits now: it may be in the control group.
-                        claims.undo_group();
+                        resources.undo_group();
                     }
                 }
                 process::exit(exit::OK)

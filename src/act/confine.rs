@@ -13,18 +13,18 @@ use crate::sys::{Errno, Result, cloexec_probe, close, dir, fd, credentials};
 ///
 /// # Errors
 /// EPERM when one is still open; EISDIR when one that the program is to have would lead out of its root.
-pub fn close_descriptors(program: &ExecImage, wires: &ChildIo<'_>, way: &mut ExecState) -> Result<()> {
+pub fn close_descriptors(program: &ExecImage, io: &ChildIo<'_>, way: &mut ExecState) -> Result<()> {
     if program.steps.iter().any(|step| matches!(step, Step::Chroot(_))) {
         close::hold_no_directory(way.sockets)?;
     }
     fd::clear_cloexec_first(way.sockets)?;
     if let Some(kept) = way.kept.take() {
-        let moved = move_off_fd(kept.as_fd(), wires)?;
+        let moved = move_off_fd(kept.as_fd(), io)?;
         fd::clear_cloexec(way.kept.insert(moved.unwrap_or(kept)).as_fd())?;
     }
-    let ready = wires.ready.map(|(ready, _)| ready);
-    let [first, second] = wires.pipes;
-    let [a, b, c, d, e] = [wires.report, first, second, ready, way.kept.as_ref().map(AsFd::as_fd)]
+    let ready = io.ready.map(|(ready, _)| ready);
+    let [first, second] = io.pipes;
+    let [a, b, c, d, e] = [io.report, first, second, ready, way.kept.as_ref().map(AsFd::as_fd)]
         .map(|fd| fd.map_or(0..0, close::range_of));
     close::close_except(&[fd::FIRST..fd::FIRST + RawFd::from(way.sockets), a, b, c, d, e])?;
     way.cloexec_probe.take().map_or(Ok(()), cloexec_probe::verify)

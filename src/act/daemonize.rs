@@ -36,7 +36,7 @@ pub enum Output {
 /// # Errors
 /// When that is not to be had.
 #[inline(never)]
-pub fn daemonize(distance: SessionRole, output: Output, caller: &mut Option<WaitingParent>) -> Result<()> {
+pub fn daemonize(distance: SessionRole, output: Output, waiting_parent: &mut Option<WaitingParent>) -> Result<()> {
     let fail = |why| os_error(format_args!("cannot detach"), why);
     let (answer, write) = fd::pipe().map_err(fail)?;
     if let Forked::Parent(_) = process::fork().map_err(fail)? {
@@ -45,7 +45,7 @@ pub fn daemonize(distance: SessionRole, output: Output, caller: &mut Option<Wait
         await_report(&answer);
     }
     drop(answer);
-    *caller = Some(WaitingParent(write));
+    *waiting_parent = Some(WaitingParent(write));
     leave_session(distance, output).map_err(fail)
 }
 

@@ -168,12 +168,12 @@ impl Supervisor<'_> {
                 self.unreaped = true;
                 return None;
             }
-            let trap = self.config.signal_table.take(signal);
+            let action = self.config.signal_table.take(signal);
             // Of one that is passed on the sending is told, once it is done.
-            if !matches!(trap, SignalAction::Forward(_)) {
+            if !matches!(action, SignalAction::Forward(_)) {
                 self.record(Priority::Notice, format_args!("received {signal}"));
             }
-            match trap {
+            match action {
                 SignalAction::Stop | SignalAction::End(_) if signal == Signal::INT => return Some(Event::Interrupt),
                 SignalAction::Stop | SignalAction::End(_) => return Some(Event::Stop),
                 SignalAction::Restart => return Some(Event::Restart),

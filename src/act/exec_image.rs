@@ -29,12 +29,12 @@ impl ExecImage {
     pub fn new(program: Box<Program>) -> Self {
         let has = |wanted: fn(&Step) -> bool| program.steps.iter().any(wanted);
         let late = [has(|step| matches!(step, Step::PassSockets(_))), has(|step| matches!(step, Step::SetWatchdogPid))];
-        let mut prepared = Self::with_slots(program, late.len(), 24);
+        let mut image = Self::with_slots(program, late.len(), 24);
         for (slot, late) in late.into_iter().enumerate() {
             // Not empty, so that the process on its way can write its pid over it.
-            prepared.env.fill(slot, if late { b"=" } else { b"" });
+            image.env.fill(slot, if late { b"=" } else { b"" });
         }
-        prepared
+        image
     }
 
     /// What is done on the way, in order.

@@ -44,18 +44,18 @@ impl HandlerOutput {
     }
 
     /// Records what has been written, up to a limit: a flood does not keep the manager from its other work.
-    pub fn read(&mut self, voice: &Log) {
-        self.read_some(voice, READS_PER_TURN);
+    pub fn read(&mut self, log: &Log) {
+        self.read_some(log, READS_PER_TURN);
     }
 
     /// The handler has ended: records the rest. Processes that it left behind may go on writing.
-    pub fn read_rest(&mut self, voice: &Log) {
-        self.read_some(voice, READS_AT_END);
-        self.end_line(voice);
+    pub fn read_rest(&mut self, log: &Log) {
+        self.read_some(log, READS_AT_END);
+        self.end_line(log);
     }
 
     #[inline(never)]
-    fn read_some(&mut self, voice: &Log, most: usize) {
+    fn read_some(&mut self, log: &Log, most: usize) {
         let mut buffer = [0; 1024];
         for _ in 0..most {
             let Some(pipe) = &self.pipe else { return };
@@ -63,11 +63,11 @@ impl HandlerOutput {
             let Ok(count) = fd::read_some(pipe.as_fd(), &mut buffer) else { return };
             if count == 0 {
                 self.pipe = None;
-                return self.end_line(voice);
+                return self.end_line(log);
             }
             for byte in buffer.get(..count).unwrap_or_default() {
                 if *byte == b'\n' {
-                    self.end_line(voice);
+                    self.end_line(log);
                 } else if self.line.as_bytes().len() < LONGEST {
                     self.line.push(&[*byte]);
                 } else {
@@ -77,16 +77,16 @@ impl HandlerOutput {
         }
     }
 
-    fn end_line(&mut self, voice: &Log) {
+    fn end_line(&mut self, log: &Log) {
         if self.line.as_bytes().is_empty() {
             return;
         }
         self.lines = self.lines.saturating_add(1);
         let (text, cut) = (Escaped(self.line.as_bytes()), if self.is_cut { "..." } else { "" });
         if self.lines <= MOST_LINES {
-            voice.record(Priority::Notice, format_args!("handler: {text}{cut}"));
+            log.record(Priority::Notice, format_args!("handler: {text}{cut}"));
         } else if self.lines == MOST_LINES + 1 {
-            voice.record(Priority::Warning, format_args!("further output of the handler is not recorded"));
+            log.record(Priority::Warning, format_args!("further output of the handler is not recorded"));
         }
         self.line.clear();
         self.is_cut = false;

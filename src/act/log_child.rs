@@ -226,12 +226,12 @@ impl LogChild {
 /// # Errors
 /// When the kernel has no process or no descriptor to give.
 #[inline(never)]
-pub fn spawn_orphan(program: &ExecImage, wires: &ChildIo<'_>) -> sys::Result<OwnedFd> {
+pub fn spawn_orphan(program: &ExecImage, io: &ChildIo<'_>) -> sys::Result<OwnedFd> {
     let (report, write) = fd::pipe()?;
     match process::fork()? {
         Forked::Child => {
             let failure =
-                match spawn(program, wires).map(|child| StartOutcome::await_in_time(&child.report, child.pid, program)) {
+                match spawn(program, io).map(|child| StartOutcome::await_in_time(&child.report, child.pid, program)) {
                     Ok(StartOutcome::Done | StartOutcome::WithoutPidfile) => {
                         let _ = fd::write_all(write.as_fd(), &[EXEC_IS_NEXT]);
                         process::exit(exit::OK)

@@ -48,27 +48,27 @@ pub fn run(options: &mut Options) -> Result<Box<PreparedSupervisor>> {
 /// When it cannot be done in this world.
 pub fn make_plan(options: &mut Options) -> Result<Plan> {
     let mut world = AccountFiles::default();
-    let facts = system::read(options, &mut world)?;
-    plan(options, &facts)
+    let host = system::read(options, &mut world)?;
+    plan(options, &host)
 }
 
 /// vsrun becomes the server: everything happens in this very process. Returns only why it did not.
 #[inline(never)]
 fn exec_server(plan: Plan) -> Error {
-    let mut claims = match acquire(&plan) {
-        Ok(claims) => claims,
+    let mut resources = match acquire(&plan) {
+        Ok(resources) => resources,
         Err(error) => return error,
     };
-    let bound = claims.bind(&plan.sockets, plan.cgroup.as_ref());
-    let error = match bound.and_then(|()| prepare_and_exec(plan, &claims)) {
+    let bound = resources.bind(&plan.sockets, plan.cgroup.as_ref());
+    let error = match bound.and_then(|()| prepare_and_exec(plan, &resources)) {
         Ok(error) => {
             // This process may be in it: the janitor removes it once we are gone.
-            claims.cgroup = None;
+            resources.cgroup = None;
             error
         }
         Err(error) => error,
     };
-    claims.release();
+    resources.release();
     error
 }
 
@@ -82,37 +82,37 @@ fn acquire(plan: &Plan) -> Result<StartResources> {
 /// # Errors
 /// What went wrong before.
 #[inline(never)]
-fn prepare_and_exec(plan: Plan, claims: &StartResources) -> Result<Error> {
-    let [pidfile, _] = &claims.pidfiles;
-    let (sink, mut voice) = server_output::open(plan.output)?;
-    voice.verbosity = Verbosity::Errors;
+fn prepare_and_exec(plan: Plan, resources: &StartResources) -> Result<Error> {
+    let [pidfile, _] = &resources.pidfiles;
+    let (sink, mut log) = server_output::open(plan.output)?;
+    log.verbosity = Verbosity::Errors;
     let no_syslog = plan.syslog.is_none();
-    voice.quiet = plan.quiet;
-    voice.add_syslog(plan.syslog)?;
-    voice.separate_trace(plan.debug)?;
+    log.quiet = plan.quiet;
+    log.add_syslog(plan.syslog)?;
+    log.separate_trace(plan.debug)?;
     sink.start_orphan()?;
-    voice.record(Priority::Info, format_args!("starting: {}", Escaped(&plan.command)));
+    log.record(Priority::Info, format_args!("starting: {}", Escaped(&plan.command)));
     let program = ExecImage::new(plan.server);
     // Otherwise what an undo and a report need is closed by the time that a step fails.
     let keeps = program.steps().iter().any(|step| matches!(step, Step::SealDescriptors));
-    let idle = claims.is_empty() && sink.is_inherited() && no_syslog;
-    let janitor = (!keeps && !idle).then(|| CleanupHelper::spawn(claims, &voice)).transpose()?;
+    let idle = resources.is_empty() && sink.is_inherited() && no_syslog;
+    let helper = (!keeps && !idle).then(|| CleanupHelper::spawn(resources, &log)).transpose()?;
     // The words of a failure go to the caller, wherever the server's go by then.
     let stderr = (keeps && !sink.is_inherited()).then(log::stderr).transpose()?;
-    let output = sink.server(&voice);
-    let debug = (plan.debug != StepTrace::Off).then_some(&voice);
-    let pipes = janitor.as_ref().map(CleanupHelper::pipes).unwrap_or_default();
-    let (dir, pidfile, cgroup) = (sink.dir(), pidfile.as_ref(), claims.cgroup.as_ref());
-    let wires = ChildIo { output, error: output, dir, pipes, pidfile, cgroup, debug, ..ChildIo::default() };
-    let error = apply_and_exec(&program, &wires).error(&program);
-    if let Some(janitor) = janitor {
-        janitor.run(&error);
+    let output = sink.server(&log);
+    let debug = (plan.debug != StepTrace::Off).then_some(&log);
+    let pipes = helper.as_ref().map(CleanupHelper::pipes).unwrap_or_default();
+    let (dir, pidfile, cgroup) = (sink.dir(), pidfile.as_ref(), resources.cgroup.as_ref());
+    let io = ChildIo { output, error: output, dir, pipes, pidfile, cgroup, debug, ..ChildIo::default() };
+    let error = apply_and_exec(&program, &io).error(&program);
+    if let Some(helper) = helper {
+        helper.run(&error);
     }
     if let Some(stderr) = stderr {
         let _ = fd::dup_onto(stderr.as_fd(), 2);
     }
-    voice.record_failure(&error);
+    log.record_failure(&error);
     // Their descriptors may have been closed already.
-    core::mem::forget((sink, voice));
+    core::mem::forget((sink, log));
     Ok(error)
 }

@@ -80,8 +80,8 @@ impl ServerOutput {
     }
 
     /// Where the server's standard output and error go. None: as they are.
-    pub fn server<'a>(&'a self, voice: &'a Log) -> Option<BorrowedFd<'a>> {
-        let piped = || if self.is_inherited() { None } else { Some(voice.fd()) };
+    pub fn server<'a>(&'a self, log: &'a Log) -> Option<BorrowedFd<'a>> {
+        let piped = || if self.is_inherited() { None } else { Some(log.fd()) };
         self.logs.as_deref().map(LogDir::output).or_else(piped)
     }
 
@@ -110,62 +110,62 @@ impl ServerOutput {
     }
 
     /// Begins new files, if there are files.
-    pub fn rotate(&mut self, voice: &mut Log) {
+    pub fn rotate(&mut self, log: &mut Log) {
         self.drain();
         let Some(logs) = &mut self.logs else { return };
         let mut walk = Walk::begin();
         let result = logs.rotate(self.child.as_deref_mut(), &mut walk);
-        self.go_on("rotate", result, &walk, voice);
+        self.go_on("rotate", result, &walk, log);
     }
 
     /// Opens the files anew under their names, if there are files.
-    pub fn reopen(&mut self, voice: &mut Log) {
+    pub fn reopen(&mut self, log: &mut Log) {
         let Some(logs) = &mut self.logs else { return };
-        if logs.is_renumbered(voice.fd()) {
+        if logs.is_renumbered(log.fd()) {
             let words = "vsrun.log was renamed to vsrun.log.1 by another program, whose numbers are not vsrun's";
-            voice.record(Priority::Warning, format_args!("{words}: see LOGROTATE in vsrun(8)"));
+            log.record(Priority::Warning, format_args!("{words}: see LOGROTATE in vsrun(8)"));
         }
         let mut walk = Walk::begin();
-        let result = logs.reopen(voice.fd(), self.child.as_deref_mut(), &mut walk);
-        self.go_on("reopen", result, &walk, voice);
+        let result = logs.reopen(log.fd(), self.child.as_deref_mut(), &mut walk);
+        self.go_on("reopen", result, &walk, log);
     }
 
     /// Goes on in the file of vsrun's own records that was begun, or in the old one.
     #[inline(never)]
-    fn go_on(&self, doing: &str, result: sys::Result<Rotated>, walk: &Walk, voice: &mut Log) {
+    fn go_on(&self, doing: &str, result: sys::Result<Rotated>, walk: &Walk, log: &mut Log) {
         let path = Escaped(self.logs.as_deref().map_or(c"", LogDir::path).to_bytes());
         match result {
             Ok(Rotated::Here(None)) => {}
             Ok(Rotated::Here(Some(records))) => {
                 if doing == "rotate" {
-                    voice.record(Priority::Info, format_args!("rotated: this file has been renamed"));
+                    log.record(Priority::Info, format_args!("rotated: this file has been renamed"));
                 }
-                voice.target = LogTarget::File(records);
+                log.target = LogTarget::File(records);
             }
             Ok(Rotated::There(records)) => {
                 // Also in the old file, which may be gone.
                 let mut new = Some(LogTarget::File(records));
                 loop {
                     let words = format_args!("the log directory '{path}' is another one now: the files begin there");
-                    voice.record(Priority::Notice, words);
+                    log.record(Priority::Notice, words);
                     match new.take() {
-                        Some(new) => voice.target = new,
+                        Some(new) => log.target = new,
                         None => break,
                     }
                 }
             }
             Err(Errno::OVERFLOW) => {
                 let words = format_args!("cannot rotate the log files: number {LAST} is taken; they go on");
-                return voice.record(Priority::Warning, words);
+                return log.record(Priority::Warning, words);
             }
             Err(why) => {
                 let why = walk.error_text(why);
-                return voice.record_twice(format_args!("cannot {doing} the log files in '{path}': {why}; they go on"));
+                return log.record_twice(format_args!("cannot {doing} the log files in '{path}': {why}; they go on"));
             }
         }
         match doing {
-            "rotate" => voice.record(Priority::Info, format_args!("rotated: the files begin anew")),
-            _ => voice.record(Priority::Info, format_args!("reopened: the file was opened anew")),
+            "rotate" => log.record(Priority::Info, format_args!("rotated: the files begin anew")),
+            _ => log.record(Priority::Info, format_args!("reopened: the file was opened anew")),
         }
     }
 
@@ -221,8 +221,8 @@ impl ServerOutput {
 
     /// Lets the logger end, once it has read all: waits for that, five seconds at most. All other writers of ours must
     /// have gone.
-    pub fn close(self, voice: Log, signals: &Signals) {
-        drop(voice);
+    pub fn close(self, log: Log, signals: &Signals) {
+        drop(log);
         // With it, the end of the pipe that the server had.
         drop(self.logs);
         if let Some(logger) = self.child {

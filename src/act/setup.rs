@@ -87,11 +87,11 @@ impl PreparedSupervisor {
         if watch.has_foreground() {
             terminal::reclaim_foreground();
         }
-        let SupervisorConfig { output: sink, log: voice, signals, cgroup, waiting_parent: caller, .. } = watch;
+        let SupervisorConfig { output: sink, log, signals, cgroup, waiting_parent: caller, .. } = watch;
         let error = error.filter(|_| matches!(ending, Ending::Failed(_)));
         claims.cgroup = cgroup;
         claims.release();
-        sink.close(voice, &signals);
+        sink.close(log, &signals);
         match (error, caller) {
             (None, _) => Ok(ending.status()),
             (Some(error), Some(caller)) => caller.fail(&error),
@@ -139,8 +139,8 @@ fn prepare(mut plan: Plan, stdin: bool, claims: &StartResources, caller: &mut Op
     if let (Some(handler), Some(events)) = (&mut handler, claims.cgroup.as_ref().and_then(Cgroup::memory_events)) {
         handler.count_in(events);
     }
-    let (mut sink, mut voice) = server_output::open(plan.output)?;
-    voice.add_syslog(plan.syslog)?;
+    let (mut sink, mut log) = server_output::open(plan.output)?;
+    log.add_syslog(plan.syslog)?;
     if plan.background {
         let distance = if afterwards == AfterStart::Stay { SessionRole::Orphan } else { SessionRole::Leader };
         let output = if sink.is_inherited() { Output::Keep } else { Output::Null };
@@ -150,9 +150,9 @@ fn prepare(mut plan: Plan, stdin: bool, claims: &StartResources, caller: &mut Op
         // Once, and not for each life of the server; and whoever writes to our caller's pipe is not kept waiting.
         cloexec_probe::install_null().map_err(|why| os_error(format_args!("cannot open standard descriptors"), why))?;
     }
-    voice.separate_trace(plan.debug)?;
-    voice.reopen_terminal();
-    voice.quiet = plan.quiet;
+    log.separate_trace(plan.debug)?;
+    log.reopen_terminal();
+    log.quiet = plan.quiet;
     if let [_, Some(manager)] = &claims.pidfiles {
         manager.write(process::id()).map_err(|why| os_error(format_args!("pidfile '{}'", manager.path()), why))?;
     }
@@ -161,15 +161,15 @@ fn prepare(mut plan: Plan, stdin: bool, claims: &StartResources, caller: &mut Op
     process::set_subreaper();
     if afterwards == AfterStart::Stay {
         if deliver::is_unreachable(&plan.server.steps, &plan.server.paths) {
-            voice.record(Priority::Warning, format_args!("{}", deliver::UNREACHABLE));
+            log.record(Priority::Warning, format_args!("{}", deliver::UNREACHABLE));
         }
         sink.start()?;
     } else {
-        voice.verbosity = Verbosity::Errors;
+        log.verbosity = Verbosity::Errors;
         sink.start_orphan()?;
     }
     let user = plan.sockets.owner.map_or_else(credentials::effective_uid, |(uid, _)| uid);
-    let ear = Readiness::open(plan.ready, user, &mut plan.server.env)?;
+    let readiness = Readiness::open(plan.ready, user, &mut plan.server.env)?;
 
     Ok(SupervisorConfig {
         policy: plan.policy,
@@ -177,12 +177,12 @@ fn prepare(mut plan: Plan, stdin: bool, claims: &StartResources, caller: &mut Op
         command: plan.command,
         handler,
         output: sink,
-        log: voice,
+        log,
         debug: plan.debug != StepTrace::Off,
         cgroup: None,
         signals,
         signal_table: plan.signal_table,
-        readiness: ear,
+        readiness,
         service_manager: notify.and_then(|(address, ping)| ServiceManager::new(&address, ping)),
         waiting_parent: None,
         after_start: afterwards,

@@ -74,11 +74,11 @@ pub struct Spawned {
 /// # Errors
 /// When the kernel has no process or no descriptor to give.
 #[inline(never)]
-pub fn spawn(program: &ExecImage, wires: &ChildIo<'_>) -> sys::Result<Spawned> {
+pub fn spawn(program: &ExecImage, io: &ChildIo<'_>) -> sys::Result<Spawned> {
     let mut memory = if program.steps.iter().any(needs_own_memory) { Memory::Own } else { Memory::Shared };
     loop {
         let (report, write) = fd::pipe()?;
-        if let Some(pid) = clone::start(memory, &|| child_main(program, wires, &write))? {
+        if let Some(pid) = clone::start(memory, &|| child_main(program, io, &write))? {
             return Ok(Spawned { pid, report });
         }
         // Something lets it wait: another one goes the same way, for which we need not wait.
@@ -111,11 +111,11 @@ fn needs_own_memory(step: &Step) -> bool {
 
 /// The child: becomes the program, or tells why not and is gone.
 #[inline(never)]
-fn child_main(program: &ExecImage, wires: &ChildIo<'_>, report: &OwnedFd) -> ! {
-    match move_off_fd(report.as_fd(), wires) {
+fn child_main(program: &ExecImage, io: &ChildIo<'_>, report: &OwnedFd) -> ! {
+    match move_off_fd(report.as_fd(), io) {
         Ok(moved) => {
             let report = moved.as_ref().unwrap_or(report).as_fd();
-            report_and_exit(program, &apply_and_exec(program, &ChildIo { report: Some(report), ..*wires }), report)
+            report_and_exit(program, &apply_and_exec(program, &ChildIo { report: Some(report), ..*io }), report)
         }
         Err(why) => report_and_exit(program, &StepFailure::new(usize::from(FORK), why), report.as_fd()),
     }
@@ -128,8 +128,8 @@ pub fn report_and_exit(program: &ExecImage, failure: &StepFailure, report: Borro
 }
 
 /// A descriptor of ours that has the number which the program is to have, moved above it.
-pub fn move_off_fd(fd: BorrowedFd<'_>, wires: &ChildIo<'_>) -> sys::Result<Option<OwnedFd>> {
-    match wires.ready {
+pub fn move_off_fd(fd: BorrowedFd<'_>, io: &ChildIo<'_>) -> sys::Result<Option<OwnedFd>> {
+    match io.ready {
         Some((_, number)) if fd.as_raw_fd() == number => fd::duplicate_from(fd, number + 1).map(Some),
         Some(_) | None => Ok(None),
     }
@@ -137,28 +137,28 @@ pub fn move_off_fd(fd: BorrowedFd<'_>, wires: &ChildIo<'_>) -> sys::Result<Optio
 
 /// Becomes the program in this very process. Returns only when a step failed.
 #[inline(never)]
-pub fn apply_and_exec(program: &ExecImage, wires: &ChildIo<'_>) -> StepFailure {
+pub fn apply_and_exec(program: &ExecImage, io: &ChildIo<'_>) -> StepFailure {
     let mut way = ExecState { marker: EXEC_IS_NEXT, ..ExecState::default() };
-    let (mut voice, stderr) = (wires.debug, Log::new(LogTarget::Plain));
+    let (mut log, stderr) = (io.debug, Log::new(LogTarget::Plain));
     for (place, step) in program.steps.iter().enumerate() {
-        if let Mode::DryRun { passed } = wires.mode
+        if let Mode::DryRun { passed } = io.mode
             && (passed.has(place) || matches!(step, Step::TakeForeground | Step::Cgroup(_)))
         {
             // The terminal is not the process's own, and the control group is not there yet.
             continue;
         }
-        let say = |voice: &Log, step| voice.record(Priority::Debug, format_args!("{}: {step}", process::id()));
-        if let Some(open) = voice {
+        let say = |log: &Log, step| log.record(Priority::Debug, format_args!("{}: {step}", process::id()));
+        if let Some(open) = log {
             say(open, step);
             if matches!(step, Step::CloseDescriptors) {
-                voice = open.is_standard_error().then_some(&stderr);
-                if voice.is_none() {
+                log = open.is_standard_error().then_some(&stderr);
+                if log.is_none() {
                     // It is closed now, so what follows is recorded in advance.
                     program.steps.iter().skip(place + 1).for_each(|step| say(open, step));
                 }
             }
         }
-        if let Err(why) = apply_step(step, program, wires, &mut way) {
+        if let Err(why) = apply_step(step, program, io, &mut way) {
             poll::ignore_writes(true);
             let mut failure = StepFailure::new(place, why);
             failure.cause = diagnose::diagnose(step, program, why, &mut failure.detail);
@@ -188,24 +188,24 @@ pub struct ExecState {
 
 /// One step.
 #[inline(never)]
-fn apply_step(step: &Step, program: &ExecImage, wires: &ChildIo<'_>, way: &mut ExecState) -> sys::Result<()> {
+fn apply_step(step: &Step, program: &ExecImage, io: &ChildIo<'_>, way: &mut ExecState) -> sys::Result<()> {
     match step {
-        Step::Cgroup(_) => wires.cgroup.map_or(Ok(()), Cgroup::enter),
+        Step::Cgroup(_) => io.cgroup.map_or(Ok(()), Cgroup::enter),
         Step::UnblockSignals => poll::set_mask(Mask::None),
         Step::Setsid => process::setsid(),
         Step::BlockSignals => poll::set_mask(Mask::All),
         Step::TakeForeground => terminal::take_foreground(),
         Step::Group => terminal::lead_group(),
         Step::DropTerminal => terminal::detach(),
-        Step::KeepPidfileLock(_) => match wires.pidfile {
+        Step::KeepPidfileLock(_) => match io.pidfile {
             Some(pidfile) => {
                 pidfile.write(process::id())?;
                 pidfile.share_lock().map(|kept| way.kept = Some(kept))
             }
             None => Ok(()),
         },
-        Step::WriteManagedPid(_) => match wires.pidfile.map_or(Ok(()), |pidfile| pidfile.write(process::id())) {
-            Err(_) if wires.attempt == Attempt::Later => {
+        Step::WriteManagedPid(_) => match io.pidfile.map_or(Ok(()), |pidfile| pidfile.write(process::id())) {
+            Err(_) if io.attempt == Attempt::Later => {
                 way.marker = EXEC_WITHOUT_PIDFILE;
                 Ok(())
             }
@@ -215,10 +215,10 @@ fn apply_step(step: &Step, program: &ExecImage, wires: &ChildIo<'_>, way: &mut E
         Step::OomScore(value) => limits::set_oom_score(value.to_bytes()),
         Step::Limit(limit) => limits::set_limit(limit.resource, limit.soft, limit.hard),
         Step::Input => {
-            let opened = wires.input.map_or_else(cloexec_probe::install_null, cloexec_probe::install);
+            let opened = io.input.map_or_else(cloexec_probe::install_null, cloexec_probe::install);
             opened.map(|opened| way.cloexec_probe = Some(opened))
         }
-        Step::Output => [(wires.output, 1), (wires.error, 2)]
+        Step::Output => [(io.output, 1), (io.error, 2)]
             .into_iter()
             .try_for_each(|(wire, number)| wire.map_or(Ok(()), |wire| fd::dup_onto(wire, number))),
         Step::PassSockets(count) => {
@@ -226,7 +226,7 @@ fn apply_step(step: &Step, program: &ExecImage, wires: &ChildIo<'_>, way: &mut E
             program.set_own_pid("LISTEN_PID")
         }
         Step::SetWatchdogPid => program.set_own_pid("WATCHDOG_PID"),
-        Step::LogDir(dir) => wires.dir.map_or_else(|| credentials::change_dir(dir), credentials::enter),
+        Step::LogDir(dir) => io.dir.map_or_else(|| credentials::change_dir(dir), credentials::enter),
         Step::CallersDir(dir, which) => confine::return_to(dir, *which).map(|is| way.replaced = is),
         Step::ReplacedDir(dir) if way.replaced => credentials::change_dir(dir),
         Step::ReplacedDir(_) => Ok(()),
@@ -243,17 +243,17 @@ fn apply_step(step: &Step, program: &ExecImage, wires: &ChildIo<'_>, way: &mut E
         Step::Capabilities(chosen) => caps::keep_only(chosen.set),
         Step::NoNewPrivileges => caps::forbid_new_privileges(),
         Step::Umask(mask) => process::fix_umask(*mask),
-        Step::CloseDescriptors => confine::close_descriptors(program, wires, way),
+        Step::CloseDescriptors => confine::close_descriptors(program, io, way),
         Step::SealDescriptors => confine::cloexec_descriptors(way),
         Step::Ruleset(_) | Step::Allow(..) | Step::Confine | Step::Covered(_) => {
-            confinement::perform(step, &mut way.ruleset, wires.mode == Mode::Exec)
+            confinement::perform(step, &mut way.ruleset, io.mode == Mode::Exec)
         }
-        Step::Ready(_) => wires.ready.map_or(Ok(()), confine::place_ready),
+        Step::Ready(_) => io.ready.map_or(Ok(()), confine::place_ready),
         Step::RunLogRotator(_) | Step::Exec(_) => {
-            if let Some(report) = wires.report {
+            if let Some(report) = io.report {
                 fd::write_all(report, &[way.marker])?;
             }
-            Err(try_exec(step, program, wires.mode))
+            Err(try_exec(step, program, io.mode))
         }
     }
 }

@@ -222,24 +222,24 @@ impl Supervisor<'_> {
         let output = watch.output.server(&watch.log);
         let debug = watch.debug.then_some(&watch.log);
         let (dir, pidfile, cgroup) = (watch.output.dir(), self.pidfile, watch.cgroup.as_ref());
-        let (ear, voice) = match watch.readiness.pipe() {
+        let (readiness, log) = match watch.readiness.pipe() {
             Ok(Some((read, write, number))) => (Some(read), Some((write, number))),
             Ok(None) => (None, None),
             Err(why) => return self.cannot_launch(why),
         };
-        let ready = voice.as_ref().map(|(write, number)| (write.as_fd(), *number));
-        let wires = ChildIo { output, error: output, dir, pidfile, cgroup, ready, attempt, debug, ..ChildIo::none() };
+        let ready = log.as_ref().map(|(write, number)| (write.as_fd(), *number));
+        let io = ChildIo { output, error: output, dir, pidfile, cgroup, ready, attempt, debug, ..ChildIo::none() };
         let mark = watch.output.mark();
         if let Some(handler) = &mut watch.handler {
             handler.begin();
         }
-        match spawn(&watch.program, &wires) {
+        match spawn(&watch.program, &io) {
             Ok(Spawned { pid, report }) => {
                 let usage = Usage::default();
-                let (report, ready, uptime) = (Some(report), ear, None);
+                let (report, ready, uptime) = (Some(report), readiness, None);
                 let line = Lifeline::new(pid);
                 self.server = Some(ServerProcess { pid, report, line, ready, failure: None, mark, usage, uptime, left: false });
-                drop(voice);
+                drop(log);
                 self.next_event()
             }
             Err(why) => self.cannot_launch(why),

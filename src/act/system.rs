@@ -52,7 +52,7 @@ pub fn read<'a>(options: &Options, world: &'a mut AccountFiles) -> Result<Host<'
     let ping =
         env.get(b"WATCHDOG_USEC").and_then(|usec| notify::ping(usec, env.get(b"WATCHDOG_PID"), process::id().number()));
     let (euid, egid) = (credentials::effective_uid(), credentials::effective_gid());
-    let mut facts = Host { euid, egid, env, inherited: handed, ping, ..Host::default() };
+    let mut host = Host { euid, egid, env, inherited: handed, ping, ..Host::default() };
     if let Some(login) = &options.user {
         // Where both are numbers, they only give a home directory.
         let numbers = matches!((&login.user, &login.group), (Name::Number(_), Some(Name::Number(_))));
@@ -60,43 +60,43 @@ pub fn read<'a>(options: &Options, world: &'a mut AccountFiles) -> Result<Host<'
             Err(_) if numbers => world.passwd = FileContents::default(),
             result => result?,
         }
-        facts.groups = credentials::groups();
+        host.groups = credentials::groups();
         // A group by number, or none but it, needs no look into the list.
         if !matches!(login.group, Some(Name::Number(_))) {
             database(c"/etc/group", &mut world.group)?;
         }
         // Whether root is really root matters only where there may be nothing to change.
         let nobody = matches!(login.user, Name::Number(uid) if uid != 0);
-        if facts.euid == 0 && !nobody && !caps::may_change_ids() {
-            facts.can_change_ids = CanChangeIds::No;
+        if host.euid == 0 && !nobody && !caps::may_change_ids() {
+            host.can_change_ids = CanChangeIds::No;
         }
     }
     if options.is_supervised() && options.has(Id::Stdin) {
-        facts.terminal = match terminal::has_foreground() {
+        host.terminal = match terminal::has_foreground() {
             Some(true) => Terminal::Controlling,
             Some(false) => Terminal::Background,
             None => Terminal::NotControlling,
         };
     }
-    facts.hangup_ignored = !options.background && poll::is_hangup_ignored();
+    host.hangup_ignored = !options.background && poll::is_hangup_ignored();
     if options.is_supervised() || options.syslog.is_some() {
-        facts.cwd = credentials::current_dir();
-        facts.cwd_identity = dir::stat_path(c".").map(|about| about.id).unwrap_or_default();
+        host.cwd = credentials::current_dir();
+        host.cwd_identity = dir::stat_path(c".").map(|about| about.id).unwrap_or_default();
     }
     if options.confine.is_some() {
-        facts.landlock = match landlock::abi() {
+        host.landlock = match landlock::abi() {
             Ok(abi) => Kernel::Abi(abi),
             Err(Errno::NOSYS) => Kernel::Missing,
             Err(Errno::OPNOTSUPP) => Kernel::Disabled,
             Err(_) => Kernel::Refused,
         };
     }
-    (facts.passwd, facts.group) = (&world.passwd, &world.group);
+    (host.passwd, host.group) = (&world.passwd, &world.group);
     if let Some(sources) = options.env_sources() {
-        let base = if sources.names.is_empty() { Env::default() } else { planner::base_environment(options, &facts)? };
-        facts.env_entries = env_files::read_all(&sources, &base)?;
+        let base = if sources.names.is_empty() { Env::default() } else { planner::base_environment(options, &host)? };
+        host.env_entries = env_files::read_all(&sources, &base)?;
     }
-    Ok(facts)
+    Ok(host)
 }
 
 /// The bytes of a file; nothing where there is no such file. A FIFO in its place is not waited for: it is refused.

@@ -170,7 +170,7 @@ impl Options {
 
     /// Whether a signal ends the machine, because `--on-signal` says so.
     pub fn ends_machine(&self) -> bool {
-        self.on_signal.iter().any(|(_, trap)| matches!(trap, SignalAction::End(_)))
+        self.on_signal.iter().any(|(_, action)| matches!(action, SignalAction::End(_)))
     }
 
     /// Whether only warnings and errors are recorded: on standard error, an init is silent as long as all is well.

@@ -123,36 +123,36 @@ pub struct Supervision {
 /// # Errors
 /// When the user is unknown or cannot be had, or a path cannot be made absolute.
 #[inline(never)]
-pub fn plan(options: &mut Options, facts: &Host<'_>) -> Result<Plan> {
-    let identity = user::identity(options, facts)?;
-    let change = identity.as_ref().filter(|_| facts.euid == 0 && facts.can_change_ids == CanChangeIds::Yes);
-    let change = change.filter(|identity| !user::is_same(identity, facts));
+pub fn plan(options: &mut Options, host: &Host<'_>) -> Result<Plan> {
+    let identity = user::identity(options, host)?;
+    let change = identity.as_ref().filter(|_| host.euid == 0 && host.can_change_ids == CanChangeIds::Yes);
+    let change = change.filter(|identity| !user::is_same(identity, host));
     let handler = match options.manager.and_then(|managed| managed.handler) {
-        Some(path) => Some(handler(path, options, facts, identity.as_ref(), change)?),
+        Some(path) => Some(handler(path, options, host, identity.as_ref(), change)?),
         None => None,
     };
-    let output = output(options, facts, identity.as_ref(), change)?;
+    let output = output(options, host, identity.as_ref(), change)?;
     let command = shell_words(options.command.iter().map(|word| word.to_bytes()));
-    let server = program::server(options, facts, identity.as_ref(), change)?;
+    let server = program::server(options, host, identity.as_ref(), change)?;
     let env_source = options.env_sources().map(|sources| Source {
-        callers_dir: facts
+        callers_dir: host
             .cwd
             .as_ref()
             .filter(|_| options.is_supervised() && sources.are_relative())
-            .map(|dir| (leak_cstr(dir.clone()), facts.cwd_identity)),
+            .map(|dir| (leak_cstr(dir.clone()), host.cwd_identity)),
         sources,
-        base: program::base(options, facts, identity.as_ref()),
-        first: facts.env_entries.clone(),
+        base: program::base(options, host, identity.as_ref()),
+        first: host.env_entries.clone(),
         given: options.env.clone(),
     });
     let policy = rules::policy(options);
-    let ignores_hangup = ignores_hangup(options, facts);
+    let ignores_hangup = ignores_hangup(options, host);
     if ignores_hangup {
         options.on_signal.push((Signal::HUP, SignalAction::Ignore));
     }
-    let traps = SignalTable::new(policy.role, options.at_exit.is_some(), &options.on_signal);
+    let signal_table = SignalTable::new(policy.role, options.at_exit.is_some(), &options.on_signal);
     let ready = options.ready.unwrap_or(Ready::Exec);
-    let sockets = socket_address::count(facts.inherited.count, &options.listen);
+    let sockets = socket_address::count(host.inherited.count, &options.listen);
     if let Ready::Newline(number) = ready
         && sockets > 0
         && number < 3 + i32::from(sockets)
@@ -160,7 +160,7 @@ pub fn plan(options: &mut Options, facts: &Host<'_>) -> Result<Plan> {
         return Err(Error::usage(format_args!("option --ready fd:{number} takes the number of a socket")));
     }
     let (syslog, debug) = (syslog(options), step_trace(options));
-    let notify = facts.env.get(NOTIFY_SOCKET).map(|address| (address.to_vec(), facts.ping));
+    let notify = host.env.get(NOTIFY_SOCKET).map(|address| (address.to_vec(), host.ping));
     let stay = options.is_supervised().then(|| {
         let pidfile = options.manager.and_then(|managed| managed.pidfile);
         Supervision { pidfile, handler, notify }
@@ -172,7 +172,7 @@ pub fn plan(options: &mut Options, facts: &Host<'_>) -> Result<Plan> {
         output,
         background: options.background,
         sockets: ServerSockets {
-            inherited: facts.inherited.count,
+            inherited: host.inherited.count,
             own: core::mem::take(&mut options.listen),
             owner: change.map(|identity| (identity.uid, identity.gid)),
         },
@@ -181,41 +181,41 @@ pub fn plan(options: &mut Options, facts: &Host<'_>) -> Result<Plan> {
         debug,
         quiet: options.is_quiet(),
         policy,
-        signal_table: traps,
+        signal_table,
         ready,
         env_source,
         syslog,
         supervision: stay,
-        moves: program::moves(options, facts),
+        moves: program::moves(options, host),
         hides_keys: options.user.is_some() && !options.has(Id::Stdin),
         ignores_hangup,
     })
 }
 
 /// nohup(1) has said so, and nothing on the command line says otherwise.
-fn ignores_hangup(options: &Options, facts: &Host<'_>) -> bool {
-    facts.hangup_ignored && !options.background && options.on_signal.iter().all(|(given, _)| *given != Signal::HUP)
+fn ignores_hangup(options: &Options, host: &Host<'_>) -> bool {
+    host.hangup_ignored && !options.background && options.on_signal.iter().all(|(given, _)| *given != Signal::HUP)
 }
 
 /// The server's environment before all files, which has to be known before those of `--file-env` are read.
 ///
 /// # Errors
 /// If the user is unknown, or vsrun cannot become that user.
-pub fn base_environment(options: &Options, facts: &Host<'_>) -> Result<Env> {
-    Ok(program::base(options, facts, user::identity(options, facts)?.as_ref()))
+pub fn base_environment(options: &Options, host: &Host<'_>) -> Result<Env> {
+    Ok(program::base(options, host, user::identity(options, host)?.as_ref()))
 }
 
 fn handler(
     path: StaticCStr,
     options: &Options,
-    facts: &Host<'_>,
+    host: &Host<'_>,
     identity: Option<&Identity>,
     change: Option<&Identity>,
 ) -> Result<Box<Program>> {
-    let mut env = facts.env.for_identity(identity);
+    let mut env = host.env.for_identity(identity);
     env.remove(&|name| name.starts_with(b"VSRUN_") || is_for_us(name));
     env.set(b"VSRUN_SERVER_COMMAND", &shortened(shell_words(options.command.iter().map(|word| word.to_bytes()))));
-    let full = program::absolute(path, facts)?;
+    let full = program::absolute(path, host)?;
     Ok(program::helper_program(path, vec![full], vec![path], env, identity, change, program::spare(options)))
 }
 
@@ -233,7 +233,7 @@ fn shortened(mut text: Vec<u8>) -> Vec<u8> {
 #[inline(never)]
 fn output(
     options: &Options,
-    facts: &Host<'_>,
+    host: &Host<'_>,
     identity: Option<&Identity>,
     change: Option<&Identity>,
 ) -> Result<Output> {
@@ -243,7 +243,7 @@ fn output(
         let rules = LogPolicy { keep, owner, size: options.log_size.unwrap_or(u64::MAX), files };
         let writer = options.log_size.map(|_| program::rotator(rules, change));
         // A manager opens it again, wherever it is by then.
-        let later = program::absolute(dir, facts).unwrap_or(dir);
+        let later = program::absolute(dir, host).unwrap_or(dir);
         return Ok(Output::Files { dir, later, rules, writer });
     }
     let Some(tag) = options.syslog else { return Ok(Output::Inherit) };
@@ -252,11 +252,11 @@ fn output(
         None => vec![c"logger", c"-t", tag],
     };
     let command = words.first().copied().unwrap_or_default();
-    let mut paths = program::search(command, facts.env.get(b"PATH"));
+    let mut paths = program::search(command, host.env.get(b"PATH"));
     for path in &mut paths {
-        *path = program::absolute(path, facts)?;
+        *path = program::absolute(path, host)?;
     }
-    let env = facts.env.for_identity(identity);
+    let env = host.env.for_identity(identity);
     let owner = change.map(|identity| (identity.uid, identity.gid));
     let program = program::helper_program(command, paths, words, env, identity, change, program::spare(options));
     Ok(Output::Logger(program, owner))

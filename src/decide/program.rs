@@ -35,9 +35,9 @@ pub struct Program {
 }
 
 /// The server's environment before the options that set variables.
-pub fn base(options: &Options, facts: &Host<'_>, identity: Option<&Identity>) -> Env {
+pub fn base(options: &Options, host: &Host<'_>, identity: Option<&Identity>) -> Env {
     let nothing = Env::default();
-    let mut env = if options.has(Id::ClearEnv) { &nothing } else { &facts.env }.for_identity(identity);
+    let mut env = if options.has(Id::ClearEnv) { &nothing } else { &host.env }.for_identity(identity);
     if options.is_supervised() {
         // vsrun reports there itself.
         env.remove(&is_for_us);
@@ -47,9 +47,9 @@ pub fn base(options: &Options, facts: &Host<'_>, identity: Option<&Identity>) ->
 
 /// The server's environment, as far as it is known before its start.
 #[inline(never)]
-fn environment(options: &Options, facts: &Host<'_>, identity: Option<&Identity>) -> Env {
-    let mut env = base(options, facts, identity);
-    for entries in [&facts.env_entries, &options.env] {
+fn environment(options: &Options, host: &Host<'_>, identity: Option<&Identity>) -> Env {
+    let mut env = base(options, host, identity);
+    for entries in [&host.env_entries, &options.env] {
         for entry in entries {
             env.put(entry);
         }
@@ -59,7 +59,7 @@ fn environment(options: &Options, facts: &Host<'_>, identity: Option<&Identity>)
         env.remove(&|name| name == b"WATCHDOG_PID");
         env.set(b"WATCHDOG_USEC", format!("{}", span.0.saturating_mul(1000)).as_bytes());
     }
-    facts.inherited.announce(&options.listen, &mut env);
+    host.inherited.announce(&options.listen, &mut env);
     env
 }
 
@@ -70,11 +70,11 @@ fn environment(options: &Options, facts: &Host<'_>, identity: Option<&Identity>)
 #[inline(never)]
 pub fn server(
     options: &Options,
-    facts: &Host<'_>,
+    host: &Host<'_>,
     identity: Option<&Identity>,
     change: Option<&Identity>,
 ) -> Result<Box<Program>> {
-    let env = environment(options, facts, identity);
+    let env = environment(options, host, identity);
     let mut argv = options.command.clone();
     if options.has(Id::Expand) {
         expand::expand(&mut argv, &env)?;
@@ -85,7 +85,7 @@ pub fn server(
     }
 
     let mut steps: Vec<Step> = options.cgroup.map(Step::Cgroup).into_iter().collect();
-    steps.extend(session(options, facts));
+    steps.extend(session(options, host));
     if let Some(path) = options.pidfile {
         steps.push(if options.is_supervised() { Step::WriteManagedPid(path) } else { Step::KeepPidfileLock(path) });
     }
@@ -99,7 +99,7 @@ pub fn server(
     if options.syslog.is_some() || options.logdir.is_some() {
         steps.push(Step::Output);
     }
-    let sockets = socket_address::count(facts.inherited.count, &options.listen);
+    let sockets = socket_address::count(host.inherited.count, &options.listen);
     if sockets > 0 {
         steps.push(Step::PassSockets(sockets));
     }
@@ -113,12 +113,12 @@ pub fn server(
     if !is_late {
         close(&mut steps, Step::CloseDescriptors, options);
     }
-    let inside = directories(&mut steps, options, facts)?;
+    let inside = directories(&mut steps, options, host)?;
     privileges(&mut steps, identity, change, if options.caps.is_some() { KeepPermitted::Yes } else { KeepPermitted::No });
     if let Some(caps) = options.caps {
         steps.push(Step::Capabilities(caps));
     }
-    let confined = options.confine.steps(facts.landlock, options.work_dir)?;
+    let confined = options.confine.steps(host.landlock, options.work_dir)?;
     if options.has(Id::NoNewPrivs) || !confined.is_empty() {
         steps.push(Step::NoNewPrivileges);
     }
@@ -159,9 +159,9 @@ fn close(steps: &mut Vec<Step>, how: Step, options: &Options) {
 }
 
 /// Clean signals, and the right place among sessions and terminals.
-fn session(options: &Options, facts: &Host<'_>) -> Vec<Step> {
+fn session(options: &Options, host: &Host<'_>) -> Vec<Step> {
     // Another user never gets the terminal.
-    let terminal = if options.has(Id::Stdin) && options.user.is_none() { facts.terminal } else { Terminal::NotControlling };
+    let terminal = if options.has(Id::Stdin) && options.user.is_none() { host.terminal } else { Terminal::NotControlling };
     let steps: &[Step] = match (options.is_supervised(), options.background, terminal) {
         // The one who takes the foreground must still have SIGTTOU blocked.
         (true, false, Terminal::Controlling) => &[Step::TakeForeground, Step::UnblockSignals],
@@ -178,9 +178,9 @@ fn session(options: &Options, facts: &Host<'_>) -> Vec<Step> {
 /// Adds the way into the root, which may need root's rights. Answers the step into the working directory, which is
 /// entered as the user, who must not be shown a directory that he may not search.
 #[inline(never)]
-fn directories(steps: &mut Vec<Step>, options: &Options, facts: &Host<'_>) -> Result<Option<Step>> {
-    let moved = moves(options, facts);
-    let full = |dir| if moved { absolute(dir, facts) } else { Ok(dir) };
+fn directories(steps: &mut Vec<Step>, options: &Options, host: &Host<'_>) -> Result<Option<Step>> {
+    let moved = moves(options, host);
+    let full = |dir| if moved { absolute(dir, host) } else { Ok(dir) };
     if let Some(dir) = options.root {
         steps.extend_from_slice(&[Step::Chroot(full(dir)?), Step::Chdir(c"/")]);
     }
@@ -189,7 +189,7 @@ fn directories(steps: &mut Vec<Step>, options: &Options, facts: &Host<'_>) -> Re
         (Some(dir), None, _) => Some(Step::Chdir(full(dir)?)),
         (None, None, None) if moved => {
             let dir = full(c".")?;
-            steps.push(Step::CallersDir(dir, facts.cwd_identity));
+            steps.push(Step::CallersDir(dir, host.cwd_identity));
             Some(Step::ReplacedDir(dir))
         }
         (None, _, _) => None,
@@ -198,8 +198,8 @@ fn directories(steps: &mut Vec<Step>, options: &Options, facts: &Host<'_>) -> Re
 
 /// Whether vsrun is in `/` when it starts the server: detached, or at a restart, so that it pins no mount. Where the
 /// caller's directory has no name, it stays there.
-pub fn moves(options: &Options, facts: &Host<'_>) -> bool {
-    options.is_supervised() && (options.background || facts.cwd.is_some())
+pub fn moves(options: &Options, host: &Host<'_>) -> bool {
+    options.is_supervised() && (options.background || host.cwd.is_some())
 }
 
 /// The last steps. Where the ids were changed, signals have been blocked meanwhile.
@@ -283,12 +283,12 @@ pub fn spare(options: &Options) -> KeepPermitted {
 }
 
 /// The path from the caller's directory on.
-pub fn absolute(path: StaticCStr, facts: &Host<'_>) -> Result<StaticCStr> {
+pub fn absolute(path: StaticCStr, host: &Host<'_>) -> Result<StaticCStr> {
     let bytes = path.to_bytes();
     if bytes.starts_with(b"/") {
         return Ok(path);
     }
-    let Some(cwd) = &facts.cwd else {
+    let Some(cwd) = &host.cwd else {
         return Err(Error::setup(format_args!(
             "cannot tell the current directory: give all paths, and --work-dir, from / on"
         )));

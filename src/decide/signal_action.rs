@@ -32,10 +32,10 @@ impl SignalTable {
     /// A manager's TERM and INT stop, its HUP restarts, and every other one is forwarded, except where the caller says
     /// otherwise. The init of a `machine` (`--at-exit`) ends it on the signals of systemd, its nspawn, and LXC.
     pub fn new(role: Role, machine: bool, given: &[(Signal, SignalAction)]) -> Self {
-        let mut traps = Self { table: [SignalAction::Ignore; 64], end: None };
-        for (trap, number) in traps.table.iter_mut().zip(1..) {
+        let mut signal_table = Self { table: [SignalAction::Ignore; 64], end: None };
+        for (action, number) in signal_table.table.iter_mut().zip(1..) {
             if let Some(signal) = Signal::new(number) {
-                *trap = match (role, signal) {
+                *action = match (role, signal) {
                     (_, Signal::RTMIN_3) if machine => SignalAction::End(AtExit::Halt),
                     (_, Signal::RTMIN_4 | Signal::PWR) if machine => SignalAction::End(AtExit::Poweroff),
                     (_, Signal::RTMIN_5) if machine => SignalAction::End(AtExit::Reboot),
@@ -44,20 +44,20 @@ impl SignalTable {
                     (_, other) => SignalAction::Forward(other),
                 };
                 if let Some((_, own)) = given.iter().find(|(own, _)| *own == signal) {
-                    *trap = *own;
+                    *action = *own;
                 }
             }
         }
-        traps
+        signal_table
     }
 
     /// What this one does, which has come. Which end of the machine it asks for is kept.
     pub fn take(&mut self, signal: Signal) -> SignalAction {
-        let trap = self.get(signal);
-        if let SignalAction::End(how) = trap {
+        let action = self.get(signal);
+        if let SignalAction::End(how) = action {
             self.end = Some(how);
         }
-        trap
+        action
     }
 
     /// How a signal has asked for the machine's end.
@@ -80,7 +80,7 @@ pub fn parse(text: &[u8]) -> Option<(Signal, SignalAction)> {
     let signal =
         Signal::parse(halves.next()?).filter(|signal| ![Signal::KILL, Signal::STOP, Signal::CHLD].contains(signal))?;
     let action = halves.rest?;
-    let trap = match place_of(b"stop,restart,reopen,ignore,poweroff,reboot,halt,forward", action) {
+    let action = match place_of(b"stop,restart,reopen,ignore,poweroff,reboot,halt,forward", action) {
         Some(0) => SignalAction::Stop,
         Some(1) => SignalAction::Restart,
         Some(2) => SignalAction::Reopen,
@@ -91,7 +91,7 @@ pub fn parse(text: &[u8]) -> Option<(Signal, SignalAction)> {
         Some(_) => SignalAction::Forward(signal),
         None => SignalAction::Forward(Signal::parse(action.strip_prefix(b"forward:")?)?),
     };
-    Some((signal, trap))
+    Some((signal, action))
 }
 
 #[cfg(test)]
@@ -106,8 +106,8 @@ mod tests {
     fn defaults_and_what_replaces_them() {
         let given = ["USR1=reopen", "HUP=forward:USR2", "INT=ignore", "term=forward", "RTMIN+1=stop", "10=reopen"];
         let given: Vec<_> = given.iter().map(|text| parse(text.as_bytes()).unwrap()).collect();
-        let traps = SignalTable::new(Role::Manager, false, &given);
-        for (name, trap) in [
+        let signal_table = SignalTable::new(Role::Manager, false, &given);
+        for (name, action) in [
             ("USR1", SignalAction::Reopen),
             ("HUP", SignalAction::Forward(signal("USR2"))),
             ("INT", SignalAction::Ignore),
@@ -116,7 +116,7 @@ mod tests {
             ("WINCH", SignalAction::Forward(signal("WINCH"))),
             ("64", SignalAction::Forward(signal("64"))),
         ] {
-            assert_eq!(traps.get(signal(name)), trap, "{name}");
+            assert_eq!(signal_table.get(signal(name)), action, "{name}");
         }
         let plain = SignalTable::new(Role::Manager, false, &[]);
         assert_eq!(

@@ -30,12 +30,12 @@ fn options(line: &str) -> Options {
     }
 }
 
-fn made(line: &str, facts: &Host<'_>) -> Plan {
-    plan(&mut options(line), facts).unwrap()
+fn made(line: &str, host: &Host<'_>) -> Plan {
+    plan(&mut options(line), host).unwrap()
 }
 
-fn refused(line: &str, facts: &Host<'_>) -> String {
-    plan(&mut options(line), facts).unwrap_err().text.clone()
+fn refused(line: &str, host: &Host<'_>) -> String {
+    plan(&mut options(line), host).unwrap_err().text.clone()
 }
 
 fn dir(path: &str) -> Step {
@@ -134,7 +134,7 @@ fn attributes_stand_in_their_places() {
     // Root has its own, and one who is the user already has only them to lose.
     let is_about_rights = |step: &Step| matches!(step, Step::Uid(..) | Step::DropCapabilities(_) | Step::Capabilities(_));
     let web = Host { euid: 33, ..root() };
-    for (line, facts, expected) in [
+    for (line, host, expected) in [
         ("-u root -- x", &root(), vec![Step::Uid(0, KeepPermitted::No)]),
         ("-u root --caps kill -- x", &root(), vec![Step::Uid(0, KeepPermitted::Yes), Step::Capabilities(chosen)]),
         ("--caps kill -- x", &root(), vec![Step::Capabilities(chosen)]),
@@ -142,7 +142,7 @@ fn attributes_stand_in_their_places() {
         ("-u web --caps kill -- x", &web, vec![Step::Capabilities(chosen)]),
         ("-- x", &web, vec![]),
     ] {
-        let steps = made(line, facts).server.steps;
+        let steps = made(line, host).server.steps;
         assert_eq!(steps.into_iter().filter(is_about_rights).collect::<Vec<_>>(), expected, "{line}");
     }
 }
@@ -258,9 +258,9 @@ fn the_wrong_user() {
     }
     let go_on = made("-u root --no-user-checks -- x", &web);
     assert_eq!(go_on.server.env.get(b"HOME"), None);
-    let facts = Host { egid: 44, ..Host { euid: 33, ..root() } };
-    assert_eq!(refused("-u web:4 -- x", &facts), "cannot become group 4: only root can");
-    assert!(!made("-u web:44 -- x", &facts).cleanup_needs_privileges);
+    let host = Host { egid: 44, ..Host { euid: 33, ..root() } };
+    assert_eq!(refused("-u web:4 -- x", &host), "cannot become group 4: only root can");
+    assert!(!made("-u web:44 -- x", &host).cleanup_needs_privileges);
     // Root in a container without capabilities is still who it is, and can be nobody else.
     let poor = Host { can_change_ids: CanChangeIds::No, ..root() };
     assert!(!made("-u 0 -- x", &poor).server.steps.iter().any(|step| matches!(step, Step::Groups(_))));
@@ -271,8 +271,8 @@ fn the_wrong_user() {
 #[test]
 fn environments() {
     let env = Env(["VSRUN_SERVER_PID=1", "HOME=/x", "PATH=/p:/q"].map(|e| leak_cstr(e.into())).to_vec());
-    let facts = Host { env, ..root() };
-    let plan = made("-u web -e A=1 -e HOME=/mine -m - ask -- run it", &facts);
+    let host = Host { env, ..root() };
+    let plan = made("-u web -e A=1 -e HOME=/mine -m - ask -- run it", &host);
     let server = &plan.server.env;
     assert_eq!(
         (server.get(b"HOME"), server.get(b"USER"), server.get(b"A")),
@@ -292,9 +292,9 @@ fn environments() {
 fn a_directory_comes_between_the_users_words_and_the_callers() {
     let env = Env(vec![c"A=caller", c"GONE=caller", c"HOME=/x", c"PATH=/p"]);
     let env_dir = vec![c"HOME=/dir", c"A=dir", c"GONE", c"B=dir", c"SHELL"];
-    let facts = Host { env, env_entries: env_dir, ..root() };
+    let host = Host { env, env_entries: env_dir, ..root() };
     let words = |line: &str| {
-        let plan = made(line, &facts);
+        let plan = made(line, &host);
         let mut words: Vec<String> = plan.server.env.0.iter().map(|entry| entry.to_str().unwrap().to_owned()).collect();
         words.sort();
         (words.join(" "), plan.server.paths.first().unwrap().to_str().unwrap().to_owned())
@@ -309,7 +309,7 @@ fn a_directory_comes_between_the_users_words_and_the_callers() {
     );
     assert_eq!(words("--clear-env -e PATH=/e -- x"), ("A=dir B=dir HOME=/dir PATH=/e".into(), "/e/x".into()));
     // The handler is vsrun's, and has vsrun's.
-    let handler = made("--clear-env -m - ask -- x", &Host { cwd: Some(b"/".to_vec()), ..facts }).supervision.unwrap().handler;
+    let handler = made("--clear-env -m - ask -- x", &Host { cwd: Some(b"/".to_vec()), ..host }).supervision.unwrap().handler;
     assert_eq!(handler.unwrap().env.get(b"A"), Some(&b"caller"[..]));
 }
 
@@ -334,8 +334,8 @@ fn a_ready_descriptor_is_none_of_the_sockets() {
         handed
     };
     for (line, count) in [("--listen 80 --ready fd:3", 0), ("--ready fd:4", 2), ("--listen 80 --ready fd:5", 2)] {
-        let facts = Host { inherited: handed(count), ..root() };
-        assert!(refused(&format!("-b {line} -- x"), &facts).contains("takes the number of a socket"), "{line}");
+        let host = Host { inherited: handed(count), ..root() };
+        assert!(refused(&format!("-b {line} -- x"), &host).contains("takes the number of a socket"), "{line}");
     }
     assert_eq!(
         made("-b --listen 80 --ready fd:6 -- x", &Host { inherited: handed(2), ..root() }).ready,
@@ -348,7 +348,7 @@ fn a_ready_descriptor_is_none_of_the_sockets() {
 #[test]
 fn the_same_user_and_groups_need_no_privilege() {
     let with = |egid, groups: Option<&[u32]>| Host { egid, groups: groups.map(<[u32]>::to_vec), ..root() };
-    for (line, facts, changes) in [
+    for (line, host, changes) in [
         ("-u 0 -- x", with(0, Some(&[])), false),
         ("-u root -- x", with(0, Some(&[0])), false),
         ("-u root:root -- x", with(0, Some(&[0, 4])), true),
@@ -358,9 +358,9 @@ fn the_same_user_and_groups_need_no_privilege() {
         ("-u 0:4 -- x", with(4, Some(&[])), false),
         ("-u web -- x", with(0, Some(&[])), true),
     ] {
-        let facts = Host { group: b"root:x:0:\n", ..facts };
-        let steps = made(line, &facts).server.steps;
-        assert_eq!(steps.iter().any(|step| matches!(step, Step::Groups(_))), changes, "{line} {facts:?}");
+        let host = Host { group: b"root:x:0:\n", ..host };
+        let steps = made(line, &host).server.steps;
+        assert_eq!(steps.iter().any(|step| matches!(step, Step::Groups(_))), changes, "{line} {host:?}");
         assert_eq!(steps.contains(&Step::BlockSignals), changes, "{line}");
     }
 }
@@ -369,7 +369,7 @@ fn the_same_user_and_groups_need_no_privilege() {
 #[test]
 fn an_ignored_hangup_stays_ignored() {
     let nohup = Host { hangup_ignored: true, ..root() };
-    for (line, ignored, trap) in [
+    for (line, ignored, action) in [
         ("-- x", true, SignalAction::Restart),
         ("--init -- x", true, SignalAction::Ignore),
         ("-m - - -- x", true, SignalAction::Ignore),
@@ -378,7 +378,7 @@ fn an_ignored_hangup_stays_ignored() {
     ] {
         let plan = made(line, &nohup);
         assert_eq!(plan.ignores_hangup, ignored, "{line}");
-        assert!(plan.supervision.is_none() || plan.signal_table.get(Signal::HUP) == trap, "{line}");
+        assert!(plan.supervision.is_none() || plan.signal_table.get(Signal::HUP) == action, "{line}");
     }
     assert!(!made("-b -m - - -- x", &nohup).ignores_hangup);
     assert!(!made("-m - - -- x", &root()).ignores_hangup);
@@ -387,7 +387,7 @@ fn an_ignored_hangup_stays_ignored() {
 /// The terminal is given to an interactive server, and never to another user.
 #[test]
 fn the_terminal() {
-    let facts = Host { terminal: Terminal::Controlling, ..root() };
+    let host = Host { terminal: Terminal::Controlling, ..root() };
     for (line, first) in [
         ("--restart no --stdin -- sh", [Step::TakeForeground, Step::UnblockSignals]),
         ("--restart no -- sh", [Step::UnblockSignals, Step::Setsid]),
@@ -395,7 +395,7 @@ fn the_terminal() {
         ("--restart no --stdin -b -- sh", [Step::UnblockSignals, Step::Setsid]),
         ("--stdin -u web -- sh", [Step::UnblockSignals, Step::DropTerminal]),
     ] {
-        assert_eq!(made(line, &facts).server.steps.get(..2).unwrap(), first, "{line}");
+        assert_eq!(made(line, &host).server.steps.get(..2).unwrap(), first, "{line}");
     }
     let job = Host { terminal: Terminal::Background, ..root() };
     let steps = made("--restart no --stdin -- sh", &job).server.steps;
@@ -428,8 +428,8 @@ fn what_an_init_is_told() {
 #[test]
 fn the_control_group_is_entered_first_and_the_rules_come_last() {
     use crate::decide::landlock::{Handled, Kernel, Reach, Rule};
-    let facts = Host { landlock: Kernel::Abi(7), ..root() };
-    let plan = made("--cgroup /c --cgroup-set pids.max=9 --ro /x --scope signal -u web --umask 7 -- x", &facts);
+    let host = Host { landlock: Kernel::Abi(7), ..root() };
+    let plan = made("--cgroup /c --cgroup-set pids.max=9 --ro /x --scope signal -u web --umask 7 -- x", &host);
     let steps = &plan.server.steps;
     assert_eq!(steps.first(), Some(&Step::Cgroup(c"/c")));
     let last = [
@@ -444,11 +444,11 @@ fn the_control_group_is_entered_first_and_the_rules_come_last() {
     assert_eq!(steps[steps.len() - last.len()..], last);
     assert!(steps.contains(&Step::CloseDescriptors) && !steps.contains(&Step::SealDescriptors));
     // A process in the group cannot remove it: what undoes a failed start is another one.
-    let lone = made("--cgroup /c -- x", &facts).server.steps;
+    let lone = made("--cgroup /c -- x", &host).server.steps;
     assert!(lone.contains(&Step::CloseDescriptors) && !lone.contains(&Step::SealDescriptors));
     assert_eq!(plan.cgroup.unwrap().settings, [(c"pids.max", c"9")]);
     // The handler is neither in the group nor confined.
-    let plan = made("--cgroup /c --ro /x -m - /h -- x", &facts);
+    let plan = made("--cgroup /c --ro /x -m - /h -- x", &host);
     let handler = plan.supervision.unwrap().handler.unwrap();
     let jailed = |step: &Step| matches!(step, Step::Cgroup(_) | Step::Ruleset(_) | Step::Confine);
     assert!(!handler.steps.iter().any(jailed), "{:?}", handler.steps);
