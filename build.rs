@@ -14,9 +14,9 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 
-#[path = "src/decide/flags.rs"]
+#[path = "src/logic/cli/flags.rs"]
 mod flags;
-#[path = "src/decide/help.rs"]
+#[path = "src/logic/help.rs"]
 mod help;
 
 /// The help text in half of its size.
@@ -47,7 +47,7 @@ fn main() {
     let rustc = String::from_utf8(rustc.expect("cannot run rustc").stdout).expect("rustc speaks UTF-8");
     println!("cargo::rustc-env=VSRUN_RUSTC={}", rustc.split_whitespace().nth(1).unwrap_or("unknown"));
     println!("cargo::rustc-env=VSRUN_ARCH={}", env::var("CARGO_CFG_TARGET_ARCH").expect("cargo sets the target"));
-    for file in ["build.rs", "docs", "src/decide/flags.rs", "src/decide/help.rs"] {
+    for file in ["build.rs", "docs", "src/logic/cli/flags.rs", "src/logic/help.rs"] {
         println!("cargo::rerun-if-changed={file}");
     }
 }

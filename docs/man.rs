@@ -8,13 +8,13 @@ use crate::flags::{Chapter, FLAGS, PARAGRAPHS};
 use crate::help;
 
 #[allow(dead_code, reason = "of these three only the constants are used here")]
-#[path = "../src/decide/exit.rs"]
+#[path = "../src/logic/base/exit.rs"]
 mod exit;
 #[allow(dead_code, reason = "exit.rs speaks of signals")]
-#[path = "../src/decide/signal.rs"]
+#[path = "../src/logic/base/signal.rs"]
 mod signal;
 #[allow(dead_code, reason = "signal.rs reads numbers")]
-#[path = "../src/decide/time.rs"]
+#[path = "../src/logic/base/time.rs"]
 mod time;
 
 #[path = "confinement.rs"]

@@ -1,4 +1,4 @@
-//! The help text in half of its size. Only build.rs calls this; the reader is `decide::cli::table::unpack`.
+//! The help text in half of its size. Only build.rs calls this; the reader is `logic::cli::parse::table::unpack`.
 
 use std::collections::BTreeMap;
 

@@ -22,6 +22,6 @@
 
 extern crate alloc;
 
-pub mod act;
-pub mod decide;
+pub mod logic;
+pub mod runtime;
 pub mod sys;

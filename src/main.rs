@@ -1,19 +1,22 @@
-//! vsrun, the program: the way in. What it does stands in `act::run`.
+//! vsrun, the program: the way in. What it does stands in `runtime::run`.
 
 #![no_main]
 #![deny(unsafe_code)]
 
 use core::ffi::{c_char, c_int};
 
-use vsrun::act::setup::PreparedSupervisor;
-use vsrun::act::{check, control, system, machine, probe, run, log, service_file};
-use vsrun::decide::parse::{self, Request, lookup};
-use vsrun::decide::error::{Error, Result};
-use vsrun::decide::flags::Id;
-use vsrun::decide::options::Options;
-use vsrun::decide::policy::AtExit;
-use vsrun::decide::cstr::StaticCStr;
-use vsrun::decide::args_file::Args;
+use vsrun::runtime::supervise::setup::PreparedSupervisor;
+use vsrun::runtime::{check, control, machine, probe, run, service_file};
+use vsrun::runtime::host::system;
+use vsrun::runtime::report::log;
+use vsrun::logic::cli::parse::{self, Request};
+use vsrun::logic::cli::lookup;
+use vsrun::logic::base::error::{Error, Result};
+use vsrun::logic::cli::flags::Id;
+use vsrun::logic::cli::options::Options;
+use vsrun::logic::supervisor::policy::AtExit;
+use vsrun::logic::base::cstr::StaticCStr;
+use vsrun::logic::cli::args_file::Args;
 use vsrun::sys::{entry, fd, heap};
 
 #[global_allocator]

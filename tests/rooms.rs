@@ -18,8 +18,8 @@ const FLAGS_LIMIT: usize = 500;
 const FUNCTION_LIMIT: usize = 69;
 /// Functions that may be longer: file, name, their own limit, and why.
 const LONG_FUNCTIONS: &[(&str, &str, usize, &str)] = &[
-    ("decide/cli/apply_flag.rs", "apply_flag", 95, "one match with an arm for each option, in the order of the table"),
-    ("decide/manager.rs", "advance", 140, "one match over every pair of state and event, a line or two for each"),
+    ("logic/cli/parse/apply_flag.rs", "apply_flag", 95, "one match with an arm for each option, in the order of the table"),
+    ("logic/supervisor/transition.rs", "advance", 140, "one match over every pair of state and event, a line or two for each"),
 ];
 
 /// What main takes from sys: what comes before everything else, the kernel's argv, memory, and descriptors 0 to 2.
@@ -118,10 +118,10 @@ fn every_exception_is_still_needed() {
 #[test]
 fn the_table_of_options_is_read_by_build_rs_too_and_so_imports_nothing() {
     let build = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("build.rs")).unwrap();
-    assert!(build.contains("src/decide/flags.rs"), "build.rs does not read src/decide/flags.rs");
-    let flags = File::read(&sources(), "decide/flags.rs");
+    assert!(build.contains("src/logic/cli/flags.rs"), "build.rs does not read src/logic/cli/flags.rs");
+    let flags = File::read(&sources(), "logic/cli/flags.rs");
     let import = flags.words.iter().find(|word| ["use", "crate", "super"].contains(&word.text.as_str()));
-    assert!(import.is_none(), "src/decide/flags.rs imports: {import:?}");
+    assert!(import.is_none(), "src/logic/cli/flags.rs imports: {import:?}");
 }
 
 // The rules. Each takes a file and gives a line for everything that is wrong in it.
@@ -194,7 +194,7 @@ fn outcries(file: &File) -> Vec<String> {
 }
 
 fn file_length(file: &File) -> Vec<String> {
-    let limit = if file.is("decide/flags.rs") { FLAGS_LIMIT } else { FILE_LIMIT };
+    let limit = if file.is("logic/cli/flags.rs") { FLAGS_LIMIT } else { FILE_LIMIT };
     let length = file.text.lines().count() - file.test_lines;
     (length > limit).then(|| file.at(1, &format!("{length} lines, more than {limit}"))).into_iter().collect()
 }
@@ -471,38 +471,38 @@ fn every_rule_sees_the_line_that_breaks_it() {
     let long = format!("//! x\nfn long() {{\n{}}}\n", "    step();\n".repeat(68));
     let endless = "//! x\n".repeat(FILE_LIMIT + 1);
     let bad: &[(Rule, &str, &str, &str)] = &[
-        (unsafe_code, "act/run.rs", "fn f() {\n    unsafe { g() }\n}", "src/act/run.rs:2: unsafe outside of sys"),
-        (unsafe_code, "decide/cli.rs", "unsafe impl Send for X {}", ":1: unsafe"),
+        (unsafe_code, "runtime/run.rs", "fn f() {\n    unsafe { g() }\n}", "src/runtime/run.rs:2: unsafe outside of sys"),
+        (unsafe_code, "logic/cli/parse.rs", "unsafe impl Send for X {}", ":1: unsafe"),
         (unsafe_code, "lib.rs", "#[unsafe(no_mangle)]", ":1: unsafe"),
         (unsafe_code, "main.rs", "#[unsafe(no_mangle)]\nfn main() { unsafe { a() };\nunsafe { b() } }", ":3: unsafe"),
         (unsafe_code, "main.rs", "#[unsafe(no_mangle)]\n#[unsafe(link_section)]", ":2: unsafe"),
-        (kernel_crates, "act/run.rs", "use rustix::fs;", "rustix outside of sys"),
-        (kernel_crates, "decide/signal.rs", "const TERM: i32 = libc::SIGTERM;", "libc outside of sys"),
-        (doors, "decide/plan.rs", "use crate::act::say;", "decide knows crate::act::say"),
-        (doors, "decide/plan.rs", "use crate::{sys::fd, decide::cli};", "decide knows crate::sys::fd"),
-        (doors, "decide/plan/table.rs", "use super::super::super::act;", "decide knows super"),
-        (doors, "decide/plan.rs", "fn f() { vsrun::sys::clock::now() }", "decide knows vsrun::sys::clock::now"),
+        (kernel_crates, "runtime/run.rs", "use rustix::fs;", "rustix outside of sys"),
+        (kernel_crates, "logic/base/signal.rs", "const TERM: i32 = libc::SIGTERM;", "libc outside of sys"),
+        (doors, "logic/plan/planner.rs", "use crate::act::say;", "decide knows crate::act::say"),
+        (doors, "logic/plan/planner.rs", "use crate::{sys::fd, decide::cli};", "decide knows crate::sys::fd"),
+        (doors, "logic/plan/planner/table.rs", "use super::super::super::act;", "decide knows super"),
+        (doors, "logic/plan/planner.rs", "fn f() { vsrun::sys::clock::now() }", "decide knows vsrun::sys::clock::now"),
         (doors, "sys/fd.rs", "use crate::decide::{error::Error, time};", "sys knows crate::decide::error::Error"),
         (doors, "sys/fd.rs", "use crate::{self as root, act};", "sys knows crate::act"),
         (main_and_sys, "main.rs", "use vsrun::{act, sys::{entry, wait}};", "main takes vsrun::sys::wait"),
         (main_and_sys, "main.rs", "fn f() { sys::clock::now() }", "main takes sys::clock::now"),
         (foreign_services, "sys/clock.rs", "use std::time::{Duration, Instant};", ":1: std::time::Instant"),
-        (foreign_services, "act/facts.rs", "use std::{\n    ffi::OsStr,\n    env::{self},\n};", ":3: std::env::self"),
-        (foreign_services, "act/facts.rs", "fn f() { let _ = ::std::fs::read(\"x\"); }", "std::fs::read"),
-        (foreign_services, "act/facts.rs", "use std::fs as files;", "std::fs"),
-        (foreign_services, "act/facts.rs", "use ::std::net::TcpStream;", "std::net::TcpStream"),
-        (outcries, "act/run.rs", "fn f() {\n    println!(\"{}\", 1);\n}", ":2: println!"),
-        (outcries, "act/run.rs", "fn f() { todo!() }", "todo!"),
-        (outcries, "act/run.rs", "fn f() { x\n    .unwrap() }", ":2: .unwrap()"),
-        (outcries, "act/run.rs", "fn f() { x.expect(\"y\") }", ".expect()"),
-        (outcries, "act/run.rs", "#[cfg(not(test))]\nfn f() { panic!() }", ":2: panic!"),
-        (outcries, "act/run.rs", "#[cfg(test)]\nmod tests { fn f() {} }\nfn g() { panic!() }", ":3: panic!"),
-        (outcries, "act/run.rs", "#[cfg(test)]\nmod tests;\nfn g() { panic!() }", ":3: panic!"),
-        (outcries, "act/run.rs", "const C: char = '\"'; fn f() { panic!() } const D: char = '\"';", "panic!"),
-        (outcries, "act/run.rs", "fn f<'a>(x: &'a str) { panic!() }", "panic!"),
-        (outcries, "act/run.rs", "const C: &str = r#\"a\"b\"#; fn f() { panic!() } // \"", "panic!"),
-        (file_length, "act/run.rs", &endless, "301 lines, more than 300"),
-        (function_length, "act/run.rs", &long, "src/act/run.rs:2: long has 70 lines"),
+        (foreign_services, "runtime/host/system.rs", "use std::{\n    ffi::OsStr,\n    env::{self},\n};", ":3: std::env::self"),
+        (foreign_services, "runtime/host/system.rs", "fn f() { let _ = ::std::fs::read(\"x\"); }", "std::fs::read"),
+        (foreign_services, "runtime/host/system.rs", "use std::fs as files;", "std::fs"),
+        (foreign_services, "runtime/host/system.rs", "use ::std::net::TcpStream;", "std::net::TcpStream"),
+        (outcries, "runtime/run.rs", "fn f() {\n    println!(\"{}\", 1);\n}", ":2: println!"),
+        (outcries, "runtime/run.rs", "fn f() { todo!() }", "todo!"),
+        (outcries, "runtime/run.rs", "fn f() { x\n    .unwrap() }", ":2: .unwrap()"),
+        (outcries, "runtime/run.rs", "fn f() { x.expect(\"y\") }", ".expect()"),
+        (outcries, "runtime/run.rs", "#[cfg(not(test))]\nfn f() { panic!() }", ":2: panic!"),
+        (outcries, "runtime/run.rs", "#[cfg(test)]\nmod tests { fn f() {} }\nfn g() { panic!() }", ":3: panic!"),
+        (outcries, "runtime/run.rs", "#[cfg(test)]\nmod tests;\nfn g() { panic!() }", ":3: panic!"),
+        (outcries, "runtime/run.rs", "const C: char = '\"'; fn f() { panic!() } const D: char = '\"';", "panic!"),
+        (outcries, "runtime/run.rs", "fn f<'a>(x: &'a str) { panic!() }", "panic!"),
+        (outcries, "runtime/run.rs", "const C: &str = r#\"a\"b\"#; fn f() { panic!() } // \"", "panic!"),
+        (file_length, "runtime/run.rs", &endless, "301 lines, more than 300"),
+        (function_length, "runtime/run.rs", &long, "src/runtime/run.rs:2: long has 70 lines"),
     ];
     for (rule, path, text, complaint) in bad {
         let found = rule(&File::new(path, (*text).to_owned()));
@@ -515,13 +515,13 @@ fn the_rules_let_pass_what_only_looks_wrong() {
     let good = [
         ("sys/lock.rs", "use rustix::fs;\nfn f() { unsafe { libc::fork() } }"),
         ("main.rs", "#[unsafe(no_mangle)]\nunsafe extern \"C\" fn main() { unsafe { sys::entry::start() } }"),
-        ("act/run.rs", "//! unsafe libc println!()\n/* std::fs /* panic!() */ todo!() */ fn f() {}"),
-        ("act/run.rs", "const A: &str = \"unsafe \\\" libc::x println!()\"; const B: &[u8] = br##\"todo!() \"# \"##;"),
-        ("act/run.rs", "fn f() { x.unwrap_or(1); y.expect_word; }\nuse crate::{sys::fd, decide::cli};"),
-        ("act/run.rs", "#[cfg(test)]\nmod tests {\n    use std::fs;\n    fn f() { fs::read(\"x\").unwrap(); }\n}"),
-        ("act/run.rs", "#[cfg(test)]\n#[path = \"x.rs\"]\nmod tests { fn f() { panic!() } }"),
-        ("decide/plan.rs", "use super::action::Act; use std::ffi::OsString; fn act(sys: u8) -> u8 { sys }"),
-        ("decide/flags.rs", "fn f(x: fn(u8) -> [u8; 3]) {}"),
+        ("runtime/run.rs", "//! unsafe libc println!()\n/* std::fs /* panic!() */ todo!() */ fn f() {}"),
+        ("runtime/run.rs", "const A: &str = \"unsafe \\\" libc::x println!()\"; const B: &[u8] = br##\"todo!() \"# \"##;"),
+        ("runtime/run.rs", "fn f() { x.unwrap_or(1); y.expect_word; }\nuse crate::{sys::fd, decide::cli};"),
+        ("runtime/run.rs", "#[cfg(test)]\nmod tests {\n    use std::fs;\n    fn f() { fs::read(\"x\").unwrap(); }\n}"),
+        ("runtime/run.rs", "#[cfg(test)]\n#[path = \"x.rs\"]\nmod tests { fn f() { panic!() } }"),
+        ("logic/plan/planner.rs", "use super::action::Act; use std::ffi::OsString; fn act(sys: u8) -> u8 { sys }"),
+        ("logic/cli/flags.rs", "fn f(x: fn(u8) -> [u8; 3]) {}"),
     ];
     let rules =
         [unsafe_code, kernel_crates, doors, main_and_sys, foreign_services, outcries, file_length, function_length];
@@ -535,7 +535,7 @@ fn the_rules_let_pass_what_only_looks_wrong() {
 #[test]
 fn lines_of_tests_do_not_count() {
     let tests = "    fn f() {}\n".repeat(FILE_LIMIT);
-    let file = File::new("act/run.rs", format!("//! x\nfn f() {{}}\n\n#[cfg(test)]\nmod tests {{\n{tests}}}\n"));
+    let file = File::new("runtime/run.rs", format!("//! x\nfn f() {{}}\n\n#[cfg(test)]\nmod tests {{\n{tests}}}\n"));
     assert_eq!(file_length(&file), Vec::<String>::new());
     assert_eq!(file.test_lines, FILE_LIMIT + 3);
 }

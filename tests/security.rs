@@ -169,7 +169,7 @@ fn quoted(text: &str) -> Vec<&str> {
     text.split('`').skip(1).step_by(2).collect()
 }
 
-/// Whether there is a test of that name: `jail::name` in tests/jail.rs, `decide::account::name` beside the code.
+/// Whether there is a test of that name: `jail::name` in tests/jail.rs, `logic::plan::account::name` beside the code.
 fn is_a_test(name: &str) -> bool {
     let Some((place, name)) = name.rsplit_once("::") else { return false };
     let path = place.replace("::", "/");

@@ -1,4 +1,4 @@
-//! Memory that is given back at once. Words live as long as the process (decide/word.rs): right for a launcher, but
+//! Memory that is given back at once. Words live as long as the process (logic/base/cstr.rs): right for a launcher, but
 //! here a process sees millions of command lines, so what one input has left behind is forgotten before the next.
 
 use std::alloc::{GlobalAlloc, Layout, System};

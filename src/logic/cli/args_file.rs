@@ -1,0 +1,162 @@
+//! The words that are read as options: argv, or argv with the lines of a file of `--args` in it.
+
+use alloc::boxed::Box;
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use crate::logic::base::error::{Error, Result};
+use crate::logic::base::text::{Escaped, split_byte};
+use crate::logic::base::cstr::{leak_cstr, StaticCStr};
+
+/// The words, the program's own name not among them, and where those of a file stood.
+#[derive(Debug, Default)]
+pub struct Args {
+    /// All of them.
+    pub list: Vec<StaticCStr>,
+    file: Option<File>,
+}
+
+/// A file whose lines are among the words.
+#[derive(Debug)]
+struct File {
+    name: StaticCStr,
+    /// How many words stand before its first.
+    first: usize,
+    /// The number of the line for each of its words.
+    lines: Vec<usize>,
+}
+
+/// A command line that goes on in a file.
+#[derive(Debug)]
+pub struct PendingArgsFile {
+    before: Vec<StaticCStr>,
+    /// The file.
+    pub file: StaticCStr,
+    after: Vec<StaticCStr>,
+}
+
+impl Args {
+    /// argv as the kernel gave it.
+    pub fn new(argv: Vec<StaticCStr>) -> Self {
+        Self { list: argv.into_iter().skip(1).collect(), file: None }
+    }
+
+    /// What precedes an error about the word in that place: nothing, or the file and its line.
+    pub fn location(&self, word: usize) -> String {
+        let Some(file) = &self.file else { return String::new() };
+        let name = Escaped(file.name.to_bytes());
+        match word.checked_sub(file.first).and_then(|word| file.lines.get(word)) {
+            Some(line) => format!("{name}:{line}: "),
+            // What is wrong with the whole of it.
+            None => format!("{name}: "),
+        }
+    }
+
+    /// These words, where `--args FILE` ends at the word before `after`.
+    pub fn split_at_file(&self, file: StaticCStr, option: usize, after: usize) -> Box<PendingArgsFile> {
+        let before = self.list.get(..option).unwrap_or_default().to_vec();
+        Box::new(PendingArgsFile { before, file, after: self.list.get(after..).unwrap_or_default().to_vec() })
+    }
+
+    /// Whether the words of a file are among them already.
+    pub fn has_file(&self) -> bool {
+        self.file.is_some()
+    }
+}
+
+impl PendingArgsFile {
+    /// Puts the lines of the file in their place: one word a line, surrounding blanks cut, empty lines and comments
+    /// left out.
+    ///
+    /// # Errors
+    /// Wrong usage, with file and line, for a NUL, which no argument can hold.
+    #[expect(clippy::boxed_local, reason = "it is moved as one pointer")]
+    pub fn insert_lines(mut self: Box<Self>, contents: &[u8]) -> Result<Args> {
+        let first = self.before.len();
+        let mut words = Args { list: core::mem::take(&mut self.before), file: None };
+        let (mut lines, mut ends) = (Vec::new(), false);
+        for (line, number) in split_byte(contents, b'\n').zip(1usize..) {
+            let text = line.trim_ascii();
+            if text.is_empty() || text.starts_with(b"#") {
+                continue;
+            }
+            ends |= text == b"--";
+            if let Some(fault) = fault(text, ends) {
+                let file = Escaped(self.file.to_bytes());
+                return Err(Error::usage(format_args!("{file}:{number}: {fault}")));
+            }
+            words.list.push(leak_cstr(text.to_vec()));
+            lines.push(number);
+        }
+        words.list.extend_from_slice(&self.after);
+        words.file = Some(File { name: self.file, first, lines });
+        Ok(words)
+    }
+}
+
+/// Why a line is no argument, or surely not the one that was meant. The words of COMMAND, which follow `--`, are
+/// taken as they are.
+fn fault(text: &[u8], of_command: bool) -> Option<&'static str> {
+    let is_quoted = |text: &[u8]| matches!(text, [first @ (b'"' | b'\''), .., last] if first == last);
+    let value = text.iter().position(|byte| *byte == b'=').and_then(|at| text.get(at + 1..));
+    if text.contains(&0) {
+        Some("a NUL is no part of an argument")
+    } else if of_command {
+        None
+    } else if is_quoted(text) || text.starts_with(b"-") && value.is_some_and(is_quoted) {
+        Some("quotes are kept literally: write it without")
+    } else if text.starts_with(b"-") && text.windows(2).any(|pair| pair == b" #") {
+        Some("a comment needs a line of its own")
+    } else if matches!(text, [b'-', b'a'..=b'z', b' ', ..]) {
+        Some("one argument a line: the value goes on the next one")
+    } else {
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn unread(before: &[&str], after: &[&str]) -> Box<PendingArgsFile> {
+        let words = |words: &[&str]| words.iter().map(|text| leak_cstr(text.as_bytes().to_vec())).collect();
+        Box::new(PendingArgsFile { before: words(before), file: c"f", after: words(after) })
+    }
+
+    #[test]
+    fn lines_stand_in_their_place() {
+        let words =
+            unread(&["-b"], &["more"]).insert_lines(b"#!/sbin/vsrun --args\n\n  --user\r\n\tweb a \n # x\n--\n/bin/x").unwrap();
+        assert_eq!(words.list, [c"-b", c"--user", c"web a", c"--", c"/bin/x", c"more"]);
+        let places: Vec<String> = (0..7).map(|word| words.location(word)).collect();
+        assert_eq!(places, ["f: ", "f:3: ", "f:4: ", "f:6: ", "f:7: ", "f: ", "f: "]);
+        assert_eq!(unread(&[], &[]).insert_lines(b"").unwrap().list.len(), 0);
+    }
+
+    #[test]
+    fn a_line_that_was_surely_not_meant_is_found_where_it_stands() {
+        for (line, fault) in [
+            ("--env=\"A=b c\"", "quotes"),
+            ("'web'", "quotes"),
+            ("--user=root  # the user", "comment"),
+            ("-u root", "one argument"),
+        ] {
+            let error = unread(&[], &[]).insert_lines(format!("# x\n{line}\n--\nx").as_bytes()).unwrap_err();
+            assert!(error.text.starts_with("f:2: ") && error.text.contains(fault), "{}", error.text);
+            // What is COMMAND's is its own.
+            assert!(unread(&[], &[]).insert_lines(format!("--\n{line}").as_bytes()).is_ok());
+        }
+        for line in ["--env=A=\"b\" c", "A=b # c", "--work-dir=/a b#c", "--pidfile=/x"] {
+            assert!(unread(&[], &[]).insert_lines(line.as_bytes()).is_ok(), "{line}");
+        }
+    }
+
+    #[test]
+    fn a_nul_is_found_where_it_stands() {
+        let error = unread(&[], &[]).insert_lines(b"--user\nwe\0b\n").unwrap_err();
+        assert!(error.text.starts_with("f:2: "), "{}", error.text);
+        // In a comment nobody minds.
+        assert!(unread(&[], &[]).insert_lines(b"# \0\n--\nx").is_ok());
+    }
+}

@@ -1,0 +1,116 @@
+//! What may not stand together on one command line.
+
+use core::fmt;
+
+use super::lookup::{self, FlagSet};
+use crate::logic::base::error::{Error, Result};
+use crate::logic::plan::expand;
+use super::flags::Id;
+use super::options::Options;
+use crate::logic::supervisor::policy::Restart;
+use crate::logic::supervisor::readiness::Ready;
+use crate::logic::base::text::Escaped;
+
+/// Who stays with the server.
+const SUPERVISION: FlagSet = FlagSet::of(&[Id::Manager, Id::Init, Id::Restart]);
+/// What is about restarts: an init restarts nothing.
+const RESTART_OPTIONS: FlagSet = FlagSet::of(&[Id::RestartDelay, Id::RestartLimit, Id::HandlerTimeout]);
+
+/// Options that need one of others.
+const REQUIREMENTS: &[(FlagSet, FlagSet, &str)] = &[
+    (RESTART_OPTIONS, SUPERVISION, SUPERVISION_NAMES),
+    (
+        FlagSet::of(&[
+            Id::SuccessExit,
+            Id::StopSignal,
+            Id::StopTimeout,
+            Id::Watchdog,
+            Id::OnSignal,
+            Id::Group,
+            Id::Linger,
+            Id::AtExit,
+        ]),
+        SUPERVISION,
+        SUPERVISION_NAMES,
+    ),
+    (FlagSet::of(&[Id::CgroupSet]), FlagSet::of(&[Id::Cgroup]), "--cgroup"),
+    (FlagSet::of(&[Id::LogSize]), FlagSet::of(&[Id::Logdir]), "--logdir"),
+    (FlagSet::of(&[Id::LogFiles]), FlagSet::of(&[Id::LogSize]), "--log-size"),
+    (FlagSet::of(&[Id::Logger]), FlagSet::of(&[Id::Syslog]), "--syslog"),
+];
+const SUPERVISION_NAMES: &str = "--manager, --init or --restart";
+
+/// Refuses contradictions.
+///
+/// # Errors
+/// Wrong usage, in one line that names both options.
+#[inline(never)]
+pub fn reject_conflicts(options: &Options) -> Result<()> {
+    let given = options.given;
+    let waits = matches!(options.ready, Some(Ready::Newline(_) | Ready::Notify));
+    for (row, id) in lookup::long_names() {
+        let name = Escaped(row);
+        for (whose, needs, words) in REQUIREMENTS {
+            // In the background, these two are for a server that is not ready in time.
+            let late = waits && options.background && matches!(id, Id::StopSignal | Id::StopTimeout);
+            if given.contains(id) && whose.contains(id) && !given.intersects(*needs) && !late {
+                return usage_error(format_args!("option --{name} needs {words}"));
+            }
+        }
+        let restarts = RESTART_OPTIONS.contains(id) || id == Id::Restart && options.restart != Some(Restart::No);
+        if options.has(Id::Init) && given.contains(id) && restarts {
+            return usage_error(format_args!("option --init excludes --{name}"));
+        }
+    }
+    let has_handler = options.manager.is_some_and(|managed| managed.handler.is_some());
+    if options.has(Id::Init) && has_handler {
+        return usage_error(format_args!("option --init excludes --manager with a handler"));
+    }
+    if options.at_exit.is_some() && options.background {
+        return usage_error(format_args!("option --at-exit excludes --background"));
+    }
+    if options.ends_machine() && options.background {
+        return usage_error(format_args!("option --on-signal with poweroff, reboot or halt excludes --background"));
+    }
+    for (at, (signal, _)) in options.on_signal.iter().enumerate() {
+        if options.on_signal.iter().take(at).any(|(other, _)| other == signal) {
+            return usage_error(format_args!("option --on-signal: {signal} is given twice"));
+        }
+    }
+    if waits && !options.is_supervised() && !options.background {
+        return usage_error(format_args!("option --ready needs somebody to wait: --background, {SUPERVISION_NAMES}"));
+    }
+    if given.contains(Id::ReadyTimeout) && !waits {
+        return usage_error(format_args!("option --ready-timeout needs --ready fd:N or --ready notify"));
+    }
+    if options.ready == Some(Ready::Notify) && options.confine.hides_abstract() {
+        return usage_error(format_args!("option --scope abstract excludes --ready notify: its socket is an abstract one"));
+    }
+    if given.contains(Id::Watchdog) && options.ready != Some(Ready::Notify) {
+        return usage_error(format_args!("option --watchdog needs --ready notify"));
+    }
+    if given.contains(Id::Syslog) && given.contains(Id::Logdir) {
+        return usage_error(format_args!("option --syslog excludes --logdir"));
+    }
+    if let Some(bind) = &options.bind
+        && bind.to_bytes().starts_with(b"/") == options.port.is_some()
+    {
+        return usage_error(format_args!("option --bind takes --port with an address, and not with a path"));
+    }
+    if given.contains(Id::Expand) {
+        expand::check(&options.command)?;
+    }
+    if given.contains(Id::HandlerTimeout) && !has_handler {
+        return usage_error(format_args!("option --handler-timeout needs a handler: --manager has none"));
+    }
+    if let (Some(server), Some(managed)) = (options.pidfile, options.manager)
+        && managed.pidfile == Some(server)
+    {
+        return usage_error(format_args!("options --pidfile and --manager name the same file"));
+    }
+    Ok(())
+}
+
+fn usage_error(text: fmt::Arguments<'_>) -> Result<()> {
+    Err(Error::usage(text))
+}

@@ -1,0 +1,216 @@
+//! Wrong usage in words that help: which word was meant, and what is allowed.
+
+use alloc::vec::Vec;
+
+use crate::logic::plan::limits::{bound, CAPABILITIES, limit, place, RESOURCES};
+use super::lookup::{FlagRow, long_names, unpack};
+use super::flags::Id;
+use super::suggestions::near;
+use crate::logic::base::signal::{NAMES, Signal};
+use crate::logic::base::text::split_byte;
+use crate::logic::base::time::{number, number_and_unit};
+use crate::logic::supervisor::signal_action::ACTIONS;
+
+/// Other tools' words, and ours.
+const OTHERS: &[u8] = b"chuid=user,setuid=user,uid=user,gid=user,chroot=root,chdir=work-dir,cwd=work-dir,pid=pidfile,\
+make-pidfile=pidfile,environment=env,daemon=background,daemonize=background,detach=background,nodaemon=foreground,\
+config=args,dry-run=check,test=check,ulimit=limit,cap-add=caps,kill=stop,retry=stop-timeout,respawn=restart,\
+exec= COMMAND,start= COMMAND,startas= COMMAND";
+
+/// What is said of an argument after `--status`, `--stop` or `--signal`.
+pub const ONE_PIDFILE: &str = "--status, --stop and --signal take one PIDFILE and no COMMAND";
+
+/// A text with one of these in place of each `%`.
+#[inline(never)]
+fn fill(text: &str, with: &[&[u8]]) -> Vec<u8> {
+    let (mut filled, mut with) = (Vec::new(), with.iter());
+    for byte in text.bytes() {
+        match byte {
+            b'%' => filled.extend_from_slice(with.next().copied().unwrap_or_default()),
+            byte => filled.push(byte),
+        }
+    }
+    filled
+}
+
+/// What is said when the value in that place is missing.
+#[inline(never)]
+pub fn missing(row: &FlagRow, at: usize) -> Vec<u8> {
+    let mut names = split_byte(row.values(), b' ');
+    let (first, Some(second)) = (names.next().unwrap_or_default(), names.rest) else {
+        return b"a value is missing".into();
+    };
+    let none: &[u8] = if row.id == Id::Manager { b" ('-' for none)" } else { b"" };
+    fill("takes two values, % and %%: % is missing", &[first, second, none, if at == 0 { first } else { second }])
+}
+
+/// What is said of an option that does not exist: `unknown option --pidfil: did you mean --pidfile?`
+#[inline(never)]
+pub fn option(name: &[u8]) -> Vec<u8> {
+    // A line of a file of --args is one argument, as is a word in quotes.
+    let mut words = split_byte(name, b' ');
+    let first = words.next().unwrap_or_default();
+    if let Some(rest) = words.rest {
+        return if first.is_empty() {
+            fill("'--%' is one argument: '--' stands alone, and so does each word of COMMAND", &[name])
+        } else {
+            fill("'--%' is one argument: write --%=%", &[name, first, rest])
+        };
+    }
+    let other = split_byte(OTHERS, b',').find_map(|pair| pair.strip_prefix(name)?.strip_prefix(b"="));
+    let mut known = Vec::new();
+    for (name, _) in long_names() {
+        known.extend_from_slice(name);
+        known.push(b',');
+    }
+    match other.or_else(|| near(name, &known)) {
+        Some(meant) => fill("unknown option --%: did you mean --%?", &[name, meant]),
+        None => fill("unknown option --% (see vsrun --help)", &[name]),
+    }
+}
+
+/// What is wrong with the value of an option that cannot be taken.
+#[inline(never)]
+#[expect(clippy::wildcard_enum_match_arm, reason = "most options have no list of names")]
+pub fn value(row: &FlagRow, value: &[u8]) -> Vec<u8> {
+    let choices = row.choices();
+    if !choices.is_empty() {
+        return unknown("value", value, choices, choices);
+    }
+    let mut words = split_byte(value, b',');
+    let found = match row.id {
+        Id::StopSignal | Id::Signal => unknown_signal(value),
+        Id::SuccessExit => words.find_map(|word| if number(word).is_none() { unknown_signal(word) } else { None }),
+        Id::OnSignal => trap(value).map(|text| fill("'%': %", &[value, &text])),
+        Id::Limit if limit(value).is_some() => Some(fill("'%' is given twice", &[value])),
+        Id::Limit => {
+            let name = split_byte(split_byte(value, b',').next().unwrap_or_default(), b'=').next().unwrap_or_default();
+            place(RESOURCES, name).is_none().then(|| unknown("limit", name, RESOURCES, RESOURCES))
+        }
+        Id::Caps => words
+            .find(|word| number(word).is_none() && place(CAPABILITIES, word).is_none())
+            .map(|word| unknown("capability", word, CAPABILITIES, b"none,or names of capabilities(7)")),
+        _ => None,
+    };
+    found.unwrap_or_else(|| {
+        let mut not = Vec::new();
+        unpack(row.not(), &mut not);
+        let reason = reason(row, value);
+        fill(if reason.is_empty() { "'%' %" } else { "'%' %: %" }, &[value, &not, &reason])
+    })
+}
+
+/// An unknown name: the one that was meant, or all that are allowed.
+#[inline(never)]
+fn unknown(what: &str, word: &[u8], names: &[u8], all: &[u8]) -> Vec<u8> {
+    let meant = near(word, names);
+    let mut text = fill("unknown % '%': ", &[what.as_bytes(), word]);
+    if meant.is_some() {
+        text.extend_from_slice(b"did you mean ");
+    }
+    for byte in meant.unwrap_or(all) {
+        text.push(byte.to_ascii_lowercase());
+        if *byte == b',' {
+            text.push(b' ');
+        }
+    }
+    if meant.is_some() {
+        text.push(b'?');
+    }
+    text
+}
+
+/// What is wrong with the name of a signal; None if it is one.
+#[inline(never)]
+fn unknown_signal(word: &[u8]) -> Option<Vec<u8>> {
+    if Signal::parse(word).is_some() {
+        return None;
+    }
+    if number(word).is_some() {
+        return Some(fill("'%' is not a signal: their numbers are 1 to 64", &[word]));
+    }
+    let known = NAMES.join(",");
+    let name = word.get(3..).filter(|_| word.to_ascii_uppercase().starts_with(b"SIG")).unwrap_or(word);
+    Some(match near(name, known.as_bytes()) {
+        Some(meant) => fill("unknown signal '%': did you mean SIG%?", &[word, meant]),
+        None => fill("unknown signal '%' (see kill -l)", &[word]),
+    })
+}
+
+/// What is wrong with `SIGNAL=ACTION`.
+fn trap(value: &[u8]) -> Option<Vec<u8>> {
+    let mut halves = split_byte(value, b'=');
+    let signal = unknown_signal(halves.next()?);
+    if signal.is_some() {
+        return signal;
+    }
+    let Some(action) = halves.rest else { return Some(b"'=ACTION' is missing".into()) };
+    match action.strip_prefix(b"forward:") {
+        Some(other) => unknown_signal(other),
+        None if place(ACTIONS, action).is_some() => None,
+        None => {
+            let mut text = unknown("action", action, ACTIONS, ACTIONS);
+            if !text.ends_with(b"?") {
+                text.extend_from_slice(b", forward:SIGNAL");
+            }
+            Some(text)
+        }
+    }
+}
+
+/// Why a value is not what it should be, where that can be said; empty otherwise.
+#[inline(never)]
+#[expect(clippy::wildcard_enum_match_arm, reason = "the text of most options says enough")]
+fn reason(row: &FlagRow, value: &[u8]) -> Vec<u8> {
+    let reason: &[u8] = match row.id {
+        Id::Port | Id::Bind | Id::Listen => address(row.id, value),
+        Id::User => match split_byte(value, b':').find(|name| name.first().is_some_and(u8::is_ascii_digit)) {
+            Some(b"4294967295") => b"that number means 'unchanged' to the kernel",
+            Some(_) => b"a name does not begin with a digit",
+            None => b"",
+        },
+        Id::Limit => match split_byte(value, b'=').nth(1) {
+            None | Some(b"") => b"a value is missing",
+            Some(values) if split_byte(values, b':').all(|value| bound(value).is_some()) => b"SOFT is above HARD",
+            Some(_) => b"a value is a number or 'unlimited'",
+        },
+        _ if row.values() == b"DURATION" => return unit(value),
+        _ => b"",
+    };
+    reason.into()
+}
+
+/// The duration that was meant: `5m` is `5min`.
+fn unit(value: &[u8]) -> Vec<u8> {
+    let Some((_, unit)) = number_and_unit(value) else { return Vec::new() };
+    let meant: &[u8] = match unit.to_ascii_lowercase().as_slice() {
+        b"m" | [b'm', b'i', ..] => b"min",
+        [b's', ..] => b"s",
+        [b'h', ..] => b"h",
+        [b'd', ..] => b"d",
+        _ => return Vec::new(),
+    };
+    fill("did you mean %%?", &[value.strip_suffix(unit).unwrap_or(value), meant])
+}
+
+/// What is wrong with an address or a port.
+fn address(id: Id, value: &[u8]) -> &'static [u8] {
+    let value = value.strip_suffix(b"/udp").unwrap_or(value);
+    let at = value.iter().rposition(|byte| *byte == b':').filter(|_| id != Id::Bind);
+    let host = value.get(..at.unwrap_or(0)).unwrap_or_default();
+    let port = value.get(at.map_or(0, |at| at + 1)..).unwrap_or_default();
+    let host = if id == Id::Bind { value } else { host };
+    if value.contains(&b'/') {
+        b""
+    } else if id != Id::Bind && !number(port).is_some_and(|port| (1..=65535).contains(&port)) {
+        b"a port is 1 to 65535"
+    } else if at.is_some() && matches!(host, b"" | b"*") {
+        b"for every address, write the port alone"
+    } else if at.is_some() && host.contains(&b':') && !host.starts_with(b"[") {
+        b"an IPv6 address needs brackets, as in [::1]:80"
+    } else if host.iter().any(|byte| !byte.is_ascii_digit() && !b".:[]".contains(byte)) {
+        b"an address is numeric, as in 127.0.0.1:80"
+    } else {
+        b""
+    }
+}

@@ -1,0 +1,11 @@
+//! The command line: the table of options, its parser, and what it refuses.
+
+pub mod args_file;
+pub(crate) mod conflicts;
+pub mod flags;
+pub(crate) mod hints;
+pub mod lookup;
+pub mod options;
+pub mod parse;
+pub(crate) mod suggestions;
+pub mod value;

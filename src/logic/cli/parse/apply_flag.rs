@@ -1,0 +1,166 @@
+//! The values of each option: what is kept of them.
+
+use alloc::vec::Vec;
+
+use crate::logic::cli::lookup::FlagRow;
+use crate::logic::plan::account::Login;
+use crate::logic::plan::limits::{self, Capabilities, set_the_same};
+use crate::logic::formats::cgroup;
+use crate::logic::control::Order;
+use crate::logic::plan::socket_address;
+use crate::logic::base::exit::Success;
+use crate::logic::cli::flags::Id;
+use crate::logic::formats::mounts::Mounts;
+use crate::logic::cli::options::{Managed, Options, SyslogUsage};
+use crate::logic::supervisor::policy::{AtExit, Limit, Restart};
+use crate::logic::supervisor::probe::Probe;
+use crate::logic::supervisor::readiness::Ready;
+use crate::logic::base::signal::Signal;
+use crate::logic::base::text::split_byte;
+use crate::logic::base::time::{number, Span};
+use crate::logic::supervisor::signal_action;
+use crate::logic::cli::value::{assignment, delay, is_name, octal, path_or_dash, size, split_words, stop_signal, text};
+use crate::logic::base::cstr::StaticCStr;
+
+/// Takes the values of one option. False: the one that can be malformed is. The arms are in the order of the table.
+#[inline(never)]
+pub fn apply_flag(options: &mut Options, row: &FlagRow, value: &[u8], second: &[u8]) -> bool {
+    if let Some(slot) = word_of(options, row.id) {
+        *slot = Some(text(value));
+        return true;
+    }
+    if let Some(slot) = span_of(options, row.id) {
+        let may_be_zero = !matches!(row.id, Id::Watchdog | Id::ProbeTimeout);
+        return put(slot, Span::parse(value).filter(|span| may_be_zero || *span > Span::ZERO));
+    }
+    match row.id {
+        Id::User => return put(&mut options.user, Login::parse(value)),
+        Id::Quiet | Id::NoQuiet => options.quiet = Some(row.id == Id::Quiet),
+        Id::Background | Id::Foreground => options.background = row.id == Id::Background,
+        Id::Logdir => {
+            return put(&mut options.logdir, Span::parse_keep(second).map(|keep| (text(value), keep)));
+        }
+        Id::LogSize => return put(&mut options.log_size, size(value)),
+        Id::LogFiles => return put(&mut options.log_files, number(value)),
+        Id::Logger => return put(&mut options.logger, split_words(value)),
+        Id::SyslogUsage => {
+            const USAGES: [SyslogUsage; 3] = [SyslogUsage::No, SyslogUsage::Yes, SyslogUsage::Only];
+            return put(&mut options.syslog_usage, row.choose(value, &USAGES));
+        }
+        Id::Port => return put(&mut options.port, socket_address::port(value)),
+        Id::Bind => return put(&mut options.bind, socket_address::bind(value)),
+        Id::Listen => {
+            options.joined_at += usize::from(options.port.is_none() && options.bind.is_none());
+            return push(&mut options.listen, socket_address::listen(value));
+        }
+        Id::Env => return push(&mut options.env, assignment(value)),
+        Id::EnvFile => options.env_files.push(text(value)),
+        Id::FileEnv => {
+            for name in split_byte(value, b',') {
+                if !is_name(name) || options.file_env.iter().any(|other| other.to_bytes() == name) {
+                    return false;
+                }
+                options.file_env.push(text(name));
+            }
+        }
+        Id::Umask => return put(&mut options.umask, octal(value)),
+        Id::Nice => return push(&mut options.attributes, limits::nice(value)),
+        Id::OomScoreAdj => return push(&mut options.attributes, limits::oom_score(value)),
+        Id::Limit => {
+            let limit = limits::limit(value);
+            let twice = limit.is_some_and(|limit| options.attributes.iter().any(|other| set_the_same(other, &limit)));
+            return !twice && push(&mut options.attributes, limit);
+        }
+        Id::Caps => return put(&mut options.caps, Capabilities::parse(value)),
+        Id::Manager => {
+            options.manager = Some(Managed { pidfile: path_or_dash(value), handler: path_or_dash(second) });
+        }
+        Id::Restart => {
+            const ENDS: [Restart; 4] = [Restart::No, Restart::OnFailure, Restart::OnAbort, Restart::Always];
+            return put(&mut options.restart, row.choose(value, &ENDS));
+        }
+        Id::SuccessExit => return put(&mut options.success_exit, Success::parse(value)),
+        Id::RestartDelay => return put(&mut options.restart_delay, delay(value)),
+        Id::RestartLimit => return put(&mut options.restart_limit, Limit::parse(value)),
+        Id::StopSignal => return put(&mut options.stop_signal, stop_signal(value)),
+        Id::OnSignal => return push(&mut options.on_signal, signal_action::parse(value)),
+        Id::AtExit => {
+            const ENDS: [AtExit; 3] = [AtExit::Poweroff, AtExit::Reboot, AtExit::Halt];
+            return put(&mut options.at_exit, row.choose(value, &ENDS));
+        }
+        Id::Ready => return put(&mut options.ready, Ready::parse(value)),
+        Id::Status | Id::Stop | Id::Signal => return push(&mut options.control, order(row.id, value, second)),
+        Id::Probe => return put(&mut options.probe, Probe::parse(value).map(|_| text(value))),
+        Id::Ro | Id::Rox | Id::Rw | Id::Rwx | Id::BindTcp | Id::ConnectTcp | Id::Scope => {
+            return options.confine.take(row.id, value);
+        }
+        Id::CgroupSet => return push(&mut options.cgroup_set, cgroup::setting(value)),
+        Id::Mount => return put(&mut options.mounts, Mounts::parse(value)),
+        // Taken above.
+        Id::Pidfile | Id::Root | Id::WorkDir | Id::Syslog | Id::EnvDir | Id::Argv0 | Id::Cgroup => {}
+        Id::HandlerTimeout | Id::StopTimeout | Id::Linger | Id::ReadyTimeout | Id::Watchdog | Id::ProbeTimeout => {}
+        // That they were given is all there is to them.
+        Id::NoUserChecks
+        | Id::Stdin
+        | Id::ClearEnv
+        | Id::Expand
+        | Id::NoNewPrivs
+        | Id::Debug
+        | Id::Check
+        | Id::Init
+        | Id::Group => {}
+        // They end the reading.
+        Id::Args | Id::Help | Id::HelpCompletion | Id::Version => {}
+    }
+    true
+}
+
+/// What is ordered, and its pidfile.
+fn order(id: Id, value: &[u8], second: &[u8]) -> Option<(Order, StaticCStr)> {
+    if id == Id::Signal {
+        return Some((Order::Signal(Signal::parse(value)?), text(second)));
+    }
+    Some((if id == Id::Status { Order::Status } else { Order::Stop }, text(value)))
+}
+
+/// The place of an option whose value is any word.
+#[expect(clippy::wildcard_enum_match_arm, reason = "most options have another kind of value")]
+fn word_of(options: &mut Options, id: Id) -> Option<&mut Option<StaticCStr>> {
+    Some(match id {
+        Id::Pidfile => &mut options.pidfile,
+        Id::Root => &mut options.root,
+        Id::WorkDir => &mut options.work_dir,
+        Id::Syslog => &mut options.syslog,
+        Id::EnvDir => &mut options.env_dir,
+        Id::Argv0 => &mut options.argv0,
+        Id::Cgroup => &mut options.cgroup,
+        _ => return None,
+    })
+}
+
+/// The place of an option whose value is a duration.
+#[expect(clippy::wildcard_enum_match_arm, reason = "most options have another kind of value")]
+fn span_of(options: &mut Options, id: Id) -> Option<&mut Option<Span>> {
+    Some(match id {
+        Id::HandlerTimeout => &mut options.handler_timeout,
+        Id::StopTimeout => &mut options.stop_timeout,
+        Id::Linger => &mut options.linger,
+        Id::ReadyTimeout => &mut options.ready_timeout,
+        Id::Watchdog => &mut options.watchdog,
+        Id::ProbeTimeout => &mut options.probe_timeout,
+        _ => return None,
+    })
+}
+
+/// Stores a value that was read. False: it is malformed.
+fn put<T>(slot: &mut Option<T>, value: Option<T>) -> bool {
+    *slot = value;
+    slot.is_some()
+}
+
+/// The same for an option that may be given again.
+fn push<T>(list: &mut Vec<T>, value: Option<T>) -> bool {
+    let Some(value) = value else { return false };
+    list.push(value);
+    true
+}

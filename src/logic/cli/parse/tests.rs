@@ -1,0 +1,219 @@
+//! Every option, every malformed value, every contradiction.
+
+use super::*;
+use crate::logic::plan::account::Login;
+use crate::logic::control::Order;
+use crate::logic::base::exit;
+use crate::logic::cli::flags::FLAGS;
+use crate::logic::base::signal::Signal;
+use crate::logic::base::time::Span;
+use crate::logic::cli::value::delay;
+use crate::logic::base::cstr::leak_cstr;
+
+fn parse_all(words: &Args) -> Result<(Request, Options)> {
+    let mut options = Options::default();
+    parse(words, &mut options, &mut None).map(|request| (request, options))
+}
+
+fn parse_words(words: &[&str]) -> Result<(Request, Options)> {
+    let words = std::iter::once(&"vsrun").chain(words).map(|text| leak_cstr(text.as_bytes().to_vec())).collect();
+    parse_all(&Args::new(words))
+}
+
+fn options(words: &[&str]) -> Options {
+    match parse_words(words) {
+        Ok((Request::Run, options)) => options,
+        other => panic!("{words:?}: {other:?}"),
+    }
+}
+
+fn refused(words: &[&str]) -> String {
+    let error = parse_words(words).unwrap_err();
+    assert_eq!(error.code, exit::USAGE, "{words:?}");
+    assert!(!error.text.contains('\n'), "{words:?}");
+    error.text.clone()
+}
+
+#[test]
+fn every_row_of_the_table_has_an_arm() {
+    for flag in FLAGS {
+        let long = format!("--{}", flag.long);
+        let mut names = vec![long.clone()];
+        if flag.short != ' ' {
+            names.push(format!("-{}", flag.short));
+        }
+        for name in names {
+            let text = match parse_words(&[&name]) {
+                Ok((Request::Help | Request::Completion | Request::Version, _)) => continue,
+                Ok((Request::Run | Request::Control(_) | Request::Probe(_) | Request::ArgsFile(_), _)) => {
+                    panic!("{name} alone")
+                }
+                Err(error) => error.text.clone(),
+            };
+            let expected = if flag.values.is_empty() { "'-- COMMAND' is missing" } else { "is missing" };
+            assert!(text.contains(expected), "{name}: {text}");
+        }
+    }
+}
+
+#[test]
+fn the_command_is_its_own() {
+    let options = options(&["-b", "-f", "--", "--", "-u", "--help"]);
+    assert_eq!(options.command, ["--", "-u", "--help"].map(|word| text(word.as_bytes())));
+    assert!(!options.background && options.user.is_none());
+}
+
+#[test]
+fn values_stand_apart_or_behind_a_sign() {
+    for words in [["-u", "web"].as_slice(), &["-uweb"], &["--user=web"], &["--user", "web"]] {
+        let words: Vec<&str> = words.iter().copied().chain(["--", "x"]).collect();
+        assert_eq!(options(&words).user, Login::parse(b"web"), "{words:?}");
+    }
+    let options = options(&["-m", "-", "-", "--restart-delay", "5", "-d", "logs", "2w", "--", "x"]);
+    let managed = options.manager.unwrap();
+    assert!(managed.pidfile.is_none() && managed.handler.is_none());
+    assert_eq!(options.restart_delay, Some((Span::secs(5), Span::secs(30))));
+    assert_eq!(options.logdir.unwrap().0, c"logs");
+}
+
+#[test]
+fn sockets_stand_in_the_order_of_the_line() {
+    for (line, expected) in [
+        ("--port 80 --listen 81", ["80", "81"]),
+        ("--listen 81 --port 80", ["81", "80"]),
+        ("--bind ::1 --listen a=81/udp --port 80", ["[::1]:80", "a=81/udp"]),
+        ("--listen /a --bind /b", ["/a", "/b"]),
+    ] {
+        let words: Vec<&str> = line.split(' ').chain(["--", "x"]).collect();
+        let found: Vec<String> = options(&words).listen.iter().map(|one| one.to_string_lossy().into()).collect();
+        assert_eq!(found, expected, "{line}");
+    }
+}
+
+#[test]
+fn delays_have_a_longest() {
+    for (text, delays) in [("0", (0, 0)), ("1min", (60_000, 60_000)), ("0:5", (0, 5000)), ("10ms:20ms", (10, 20))] {
+        assert_eq!(delay(text.as_bytes()), Some((Span(delays.0), Span(delays.1))), "{text}");
+    }
+}
+
+#[test]
+fn a_file_of_arguments() {
+    let read = |words: &[&str], contents: &str| match parse_words(words) {
+        Ok((Request::ArgsFile(unread), _)) => parse_all(&unread.insert_lines(contents.as_bytes()).unwrap()),
+        other => panic!("{words:?}: {other:?}"),
+    };
+    for words in [["-b", "--args", "f", "x", "-y"].as_slice(), &["-b", "--args=f", "x", "-y"]] {
+        match read(words, "#!/sbin/vsrun --args\n--user\nweb\n--\n/bin/run\n-f").unwrap() {
+            (Request::Run, options) => {
+                assert!(options.background && options.user == Login::parse(b"web"));
+                assert_eq!(options.command, ["/bin/run", "-f", "x", "-y"].map(|word| text(word.as_bytes())));
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    for (contents, says) in [
+        ("--user\nweb\n\n--bogus\n--\nx", "f:4: unknown option --bogus"),
+        ("--user\n12ab\n--\nx", "f:2: option --user: '12ab'"),
+        ("--stop-timeout 5\n--\nx", "f:1: '--stop-timeout 5' is one argument: write --stop-timeout=5"),
+        ("--user\n--\nx", "f:1: option --user: a value is missing"),
+        ("-b\n--args\nf\n--\nx", "f:3: option --args within"),
+        ("stray\n--\nx", "f:1: unexpected argument 'stray'"),
+        ("", "f: '-- COMMAND' is missing"),
+        ("--stop-timeout\n5\n--\nx", "f: option --stop-timeout needs"),
+    ] {
+        let error = read(&["--args", "f"], contents).unwrap_err();
+        assert_eq!(error.code, exit::USAGE, "{contents}");
+        assert!(error.text.starts_with(says), "{contents}: {}", error.text);
+    }
+    // What stands behind the command is its own.
+    assert!(matches!(parse_words(&["--", "x", "--args", "f"]), Ok((Request::Run, _))));
+    assert!(refused(&["--args"]).contains("--args: a value is missing"));
+}
+
+#[test]
+fn help_wins_over_what_follows() {
+    assert!(matches!(parse_words(&["--help", "--bogus"]), Ok((Request::Help, _))));
+    assert!(matches!(parse_words(&["-b", "-V", "stray"]), Ok((Request::Version, _))));
+    assert!(refused(&["--bogus", "--help"]).contains("--bogus"));
+}
+
+#[test]
+fn wrong_words_are_named() {
+    let table: &[(&[&str], &str)] = &[
+        (&[], "'-- COMMAND' is missing"),
+        (&["--"], "no COMMAND after '--'"),
+        (&["true"], "unexpected argument 'true'"),
+        (&["-u", "web", "true", "--", "x"], "unexpected argument 'true'"),
+        (&["--bogus", "--", "x"], "--bogus"),
+        (&["-x", "--", "x"], "-x"),
+        (&["--debug=yes", "--", "x"], "--debug"),
+        (&["-u", "--", "x"], "--user: a value is missing"),
+        (&["-d", "logs", "--", "x"], "--logdir: takes two values, DIR and KEEP: KEEP is missing"),
+        (&["-u", "12ab", "--", "x"], "--user: '12ab' is not"),
+        (&["-u", "4294967295", "--", "x"], "--user"),
+        (&["-u", "-1", "--", "x"], "--user"),
+        (&["-u", "a", "-u", "b", "--", "x"], "--user is given twice"),
+        (&["-d", "logs", "1y", "--", "x"], "--logdir: '1y'"),
+        (&["-d", "logs", "-1", "--", "x"], "--logdir: '-1'"),
+        (&["-d", "logs", "99999999999999999999", "--", "x"], "--logdir"),
+        (&["-s", "", "--", "x"], "--syslog: '' is empty"),
+        (&["-e", "NAME", "--", "x"], "--env: 'NAME' is not"),
+        (&["-e", "=x", "--", "x"], "--env"),
+        (&["--port", "0", "--", "x"], "--port: '0' is not PORT"),
+        (&["--port", "65536", "--", "x"], "--port: '65536'"),
+        (&["--port", "-1", "--", "x"], "--port: '-1'"),
+        (&["--port", "80x", "--", "x"], "--port: '80x'"),
+        (&["--port", "80", "--port", "81", "--", "x"], "--port is given twice"),
+        (&["--port", "80", "--bind", "localhost", "--", "x"], "--bind: 'localhost' is not a numeric address"),
+        (&["--bind", "127.0.0.1", "--", "x"], "--bind takes --port with an address"),
+        (&["--bind", "/x", "--port", "80", "--", "x"], "--bind takes --port with an address"),
+        (&["--listen", "a:b=80", "--", "x"], "--listen: 'a:b=80' is not"),
+        (&["--listen", "a\tb=80", "--", "x"], "--listen: 'a\\x09b=80' is not"),
+        (&["--umask", "8", "--", "x"], "--umask"),
+        (&["--umask", "1000", "--", "x"], "--umask"),
+        (&["-s", "t", "-d", "logs", "1", "--", "x"], "--syslog excludes --logdir"),
+        (&["--logger", "x", "--", "x"], "--logger needs --syslog"),
+        (&["-s", "t", "--logger", " ", "--", "x"], "--logger"),
+        (&["--stop-timeout", "1", "--", "x"], "--stop-timeout needs --manager"),
+        (&["--restart", "maybe", "--", "x"], "--restart: unknown value 'maybe': no, on-failure, on-abort, always"),
+        (&["--restart", "no", "--restart-delay", "5:1", "--", "x"], "--restart-delay"),
+        (&["--restart", "no", "--restart-limit", "0/5", "--", "x"], "--restart-limit"),
+        (&["--restart", "no", "--restart-limit", "5/0", "--", "x"], "--restart-limit"),
+        (&["--restart", "no", "--restart-limit", "5", "--", "x"], "--restart-limit"),
+        (&["--restart", "no", "--stop-signal", "STOP", "--", "x"], "--stop-signal: 'STOP'"),
+        (&["--restart", "no", "--handler-timeout", "5", "--", "x"], "--handler-timeout needs a handler"),
+        (&["-m", "-", "-", "--handler-timeout", "5", "--", "x"], "--handler-timeout needs a handler"),
+        (&["-p", "a", "-m", "a", "-", "--", "x"], "--manager name the same file"),
+        (&["--status"], "--status: a value is missing"),
+        (&["--status", ""], "--status: '' is empty"),
+        (&["--status", "p", "x"], "unexpected argument 'x'"),
+        (&["--status", "p", "--", "x"], "option --status, --stop or --signal stands alone"),
+        (&["--status", "p", "--stop", "p"], "--status, --stop or --signal is given twice"),
+        (&["--status", "p", "--status", "p"], "--status is given twice"),
+        (&["--status", "p", "--stop-timeout", "5"], "option --status, --stop or --signal stands alone"),
+        (&["-b", "--stop", "p"], "option --status, --stop or --signal stands alone"),
+        (&["--stop", "p", "--user", "web"], "option --status, --stop or --signal stands alone"),
+        (&["--stop", "p", "--stop-timeout", "x"], "--stop-timeout: 'x'"),
+        (&["--signal", "TERM"], "--signal: takes two values, SIGNAL and PIDFILE: PIDFILE is missing"),
+        (&["--signal", "0", "p"], "--signal: '0' is not a signal"),
+        (&["--signal", "TERM", "p", "-p", "q"], "option --status, --stop or --signal stands alone"),
+        (&["--us\ner", "--", "x"], "--us\\x0aer"),
+    ];
+    for (words, says) in table {
+        let text = refused(words);
+        assert!(text.contains(says), "{words:?}: {text}");
+    }
+}
+
+#[test]
+fn questions_and_orders_stand_alone() {
+    let control = |words: &[&str]| match parse_words(words) {
+        Ok((Request::Control(control), _)) => (control.order, control.timeout),
+        other => panic!("{words:?}: {other:?}"),
+    };
+    assert_eq!(control(&["--status", "p"]), (Order::Status, Span::secs(30)));
+    assert_eq!(control(&["--stop=p"]), (Order::Stop, Span::secs(30)));
+    assert_eq!(control(&["--stop-timeout", "2min", "--stop", "p"]), (Order::Stop, Span::secs(120)));
+    assert_eq!(control(&["--signal", "hup", "p"]), (Order::Signal(Signal::HUP), Span::secs(30)));
+}

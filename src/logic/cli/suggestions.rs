@@ -1,0 +1,76 @@
+//! Which known word was meant by an unknown one.
+
+use crate::logic::base::text::split_byte;
+
+/// The known word, of a list separated by commas, that is nearest to `word` in any case: one that differs in one or two
+/// places, or begins with it.
+#[inline(never)]
+pub fn near<'a>(word: &[u8], known: &'a [u8]) -> Option<&'a [u8]> {
+    // Of short words, two changes make any other.
+    for changes in 1..=word.len().min(8) / 3 {
+        if let Some(found) = split_byte(known, b',').find(|other| differs(word, other, changes)) {
+            return Some(found);
+        }
+    }
+    let begins = |other: &&[u8]| other.get(..word.len()).is_some_and(|begin| is_same(begin, word));
+    split_byte(known, b',').find(begins).filter(|_| word.len() > 2)
+}
+
+/// Whether two words are the same in any case. (The one of the standard library is made for speed.)
+#[inline(never)]
+pub fn is_same(one: &[u8], other: &[u8]) -> bool {
+    one.len() == other.len() && one.iter().zip(other).all(|(one, other)| one.eq_ignore_ascii_case(other))
+}
+
+/// Whether that many changes at most make one word of the other: a letter too many, missing, wrong, or two exchanged.
+fn differs(one: &[u8], other: &[u8], changes: usize) -> bool {
+    let (Some((first, rest)), Some((second, tail))) = (one.split_first(), other.split_first()) else {
+        return one.len().max(other.len()) <= changes;
+    };
+    if first.eq_ignore_ascii_case(second) {
+        return differs(rest, tail, changes);
+    }
+    if changes == 0 {
+        return false;
+    }
+    let exchanged = match (rest, tail) {
+        ([third, rest @ ..], [fourth, tail @ ..]) => {
+            third.eq_ignore_ascii_case(second) && fourth.eq_ignore_ascii_case(first) && differs(rest, tail, changes - 1)
+        }
+        _ => false,
+    };
+    exchanged
+        || differs(rest, tail, changes - 1)
+        || differs(rest, other, changes - 1)
+        || differs(one, tail, changes - 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_nearest_word_is_found_and_no_far_one() {
+        let known = b"user,pidfile,root,work-dir,log-size,logdir,TERM,HUP,as,no";
+        for (word, meant) in [
+            ("usre", Some("user")),
+            ("uesr", Some("user")),
+            ("users", Some("user")),
+            ("pidfil", Some("pidfile")),
+            ("pidf", Some("pidfile")),
+            ("pid-file", Some("pidfile")),
+            ("workdir", Some("work-dir")),
+            ("logdri", Some("logdir")),
+            ("TREM", Some("TERM")),
+            ("HPU", Some("HUP")),
+            ("a", None),
+            ("", None),
+            ("x", None),
+            ("fo", None),
+            ("nothing", None),
+            ("quite-another", None),
+        ] {
+            assert_eq!(near(word.as_bytes(), known), meant.map(str::as_bytes), "{word}");
+        }
+    }
+}

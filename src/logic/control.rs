@@ -1,0 +1,414 @@
+//! Questions and orders about a server that runs, or does not: what a pidfile, its lock and /proc tell together, as
+//! one table of all cases, and how long a stop waits.
+
+use core::fmt;
+
+use crate::logic::base::error::{Error, Result};
+use crate::logic::base::exit;
+use crate::logic::cli::options::Options;
+use crate::logic::base::signal::Signal;
+use crate::logic::base::text::split_byte;
+use crate::logic::base::time::{number, Span, Time};
+use crate::logic::base::cstr::StaticCStr;
+
+/// What is wanted of the server of a pidfile.
+#[derive(Debug)]
+pub struct Control {
+    /// The question or order.
+    pub order: Order,
+    /// PIDFILE.
+    pub pidfile: StaticCStr,
+    /// `--stop-timeout`.
+    pub timeout: Span,
+}
+
+/// A question or an order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// `--status`.
+    Status,
+    /// `--stop`.
+    Stop,
+    /// `--signal`.
+    Signal(Signal),
+}
+
+/// The options that are one, as an error names them.
+const NAMES: &str = "status, --stop or --signal";
+
+impl Control {
+    /// The request that these options are, if they are one: it stands alone.
+    ///
+    /// # Errors
+    /// Wrong usage, in one line.
+    pub fn from_options(options: &Options) -> Result<Option<Self>> {
+        let (order, pidfile) = match options.control[..] {
+            [] => return Ok(None),
+            [one] => one,
+            _ => return Err(Error::usage(format_args!("option --{NAMES} is given twice"))),
+        };
+        let timed = order == Order::Stop && options.stop_timeout.is_some();
+        if options.count > 1 + usize::from(timed) || !options.command.is_empty() {
+            return Err(Error::usage(format_args!(
+                "option --{NAMES} stands alone: no COMMAND, no options but --stop-timeout"
+            )));
+        }
+        Ok(Some(Self { order, pidfile, timeout: options.stop_timeout.unwrap_or(Span::secs(30)) }))
+    }
+}
+
+/// How a pidfile is locked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lock {
+    /// By nobody.
+    None,
+    /// The kernel does not tell.
+    Hidden,
+    /// By a server that nobody manages, and by whatever inherited its descriptor.
+    Shared,
+    /// By a manager, or by a vsrun that is about to start the server.
+    Exclusive,
+}
+
+/// What stands in a pidfile.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PidfileContents {
+    /// Nothing.
+    Empty,
+    /// The number of a process.
+    Pid(i32),
+    /// What no vsrun writes.
+    Other,
+}
+
+impl PidfileContents {
+    /// Reads digits and a newline.
+    pub fn parse(bytes: &[u8]) -> Self {
+        match bytes.strip_suffix(b"\n").and_then(number).and_then(|number| i32::try_from(number).ok()) {
+            _ if bytes.is_empty() => Self::Empty,
+            Some(pid @ 1..) => Self::Pid(pid),
+            _ => Self::Other,
+        }
+    }
+}
+
+/// What /proc tells about a process and the lock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LockSeen {
+    /// It has the file open, with the lock on it.
+    Held,
+    /// It has not; or there is no such process, or not for us.
+    NotHeld,
+    /// /proc is not there, or does not tell.
+    Unreadable,
+}
+
+/// Who keeps the server alive, so that the end of this process is the end of it all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Owner {
+    /// The process that the file names.
+    Named,
+    /// Its parent.
+    Parent,
+}
+
+/// Why there is nobody to be signalled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoTarget {
+    /// There is no file.
+    NotRunning,
+    /// Nobody has the file locked.
+    Dead,
+    /// A manager lives, and is between two lives of its server.
+    Restarting,
+    /// It cannot be known.
+    Unknown(UnknownReason),
+}
+
+/// Why it cannot be known who lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UnknownReason {
+    /// An error of the kernel, by its number.
+    Kernel(i32),
+    /// The file is a symbolic link.
+    Link,
+    /// The file is no regular one.
+    Kind,
+    /// The kernel does not tell how the file is locked.
+    Lock,
+    /// The file names no process.
+    NoPid,
+    /// The process that the file names has not got the lock.
+    OtherProcess,
+    /// /proc does not tell who has the lock.
+    Unseen,
+    /// /proc does not tell, and the file may have been written and locked by another user.
+    Untrusted,
+    /// The process cannot be held, so that its number could become a stranger's.
+    NoPidfd,
+}
+
+impl NoTarget {
+    /// The exit status of `--status`, and the words for it; none for an error of the kernel, which has its own.
+    pub fn status_text(self) -> (u8, &'static str, &'static str) {
+        let why = match self {
+            Self::NotRunning => return (exit::NOT_RUNNING, "not running", "there is no such file"),
+            Self::Dead => return (exit::DEAD, "dead", "not locked"),
+            Self::Restarting => return (exit::OK, "restarting", "locked, and names no pid"),
+            Self::Unknown(UnknownReason::Kernel(_)) => "",
+            Self::Unknown(UnknownReason::Link) => "is a symbolic link",
+            Self::Unknown(UnknownReason::Kind) => "is not a regular file",
+            Self::Unknown(UnknownReason::Lock) => "its lock cannot be asked for",
+            Self::Unknown(UnknownReason::NoPid) => "locked, and names no pid",
+            Self::Unknown(UnknownReason::OtherProcess) => "locked, but not by the process that it names",
+            Self::Unknown(UnknownReason::Unseen) => "locked, and /proc does not tell by whom",
+            Self::Unknown(UnknownReason::Untrusted) => {
+                "locked, /proc does not tell by which process, and users other than root and the caller can write it"
+            }
+            Self::Unknown(UnknownReason::NoPidfd) => "locked, and its process cannot be held on to",
+        };
+        (exit::UNKNOWN, "unknown", why)
+    }
+}
+
+/// Judges a pidfile.
+///
+/// A process is believed when it, or where the lock is exclusive its parent, has the lock. A child of the manager has
+/// it too until its exec, so the parent comes first. Where /proc does not tell, an exclusive lock's number is believed:
+/// a manager empties the file before it can be another's. Init is not signalled on a mere number.
+///
+/// # Errors
+/// When nobody is to be believed.
+pub fn find_owner(lock: Lock, line: PidfileContents, named: LockSeen, parent: LockSeen) -> core::result::Result<Owner, NoTarget> {
+    match (lock, line, named, parent) {
+        (Lock::None, ..) => Err(NoTarget::Dead),
+        (Lock::Hidden, ..) => Err(NoTarget::Unknown(UnknownReason::Lock)),
+        (Lock::Exclusive, PidfileContents::Empty, ..) => Err(NoTarget::Restarting),
+        (Lock::Shared, PidfileContents::Empty, ..) | (_, PidfileContents::Other, ..) => Err(NoTarget::Unknown(UnknownReason::NoPid)),
+        (Lock::Exclusive, PidfileContents::Pid(_), _, LockSeen::Held) => Ok(Owner::Parent),
+        (_, PidfileContents::Pid(_), LockSeen::Held, _) | (Lock::Exclusive, PidfileContents::Pid(2..), LockSeen::Unreadable, _) => Ok(Owner::Named),
+        (_, PidfileContents::Pid(_), LockSeen::Unreadable, _) => Err(NoTarget::Unknown(UnknownReason::Unseen)),
+        (_, PidfileContents::Pid(_), LockSeen::NotHeld, _) => Err(NoTarget::Unknown(UnknownReason::OtherProcess)),
+    }
+}
+
+/// The parent of a process, as its `stat` in /proc tells it: the second word after the name, which may hold anything.
+pub fn parent_pid(stat: &[u8]) -> Option<i32> {
+    let end = stat.iter().rposition(|byte| *byte == b')')?;
+    // `) S 1 `
+    let rest = stat.get(end + 4..)?;
+    let length = rest.iter().position(|byte| *byte == b' ')?;
+    i32::try_from(number(rest.get(..length)?)?).ok()
+}
+
+/// What the directories in /proc are good for, as our own `status` there tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProcVisibility {
+    /// They tell which descriptors of our namespace's processes have a lock.
+    Locks,
+    /// They tell only what is open: before Linux 4.1, which brought both, what we ask here and what locks there are.
+    Open,
+    /// They are another pid namespace's, so a number there is not the same one's here.
+    Foreign,
+}
+
+impl ProcVisibility {
+    /// Reads `status`. In another namespace we have more than one number.
+    pub fn parse(status: &[u8]) -> Self {
+        let Some(own) = value_after(status, b"\nNSpid:\t") else { return Self::Open };
+        let end = own.iter().find(|byte| !byte.is_ascii_digit());
+        if end == Some(&b'\n') { Self::Locks } else { Self::Foreign }
+    }
+}
+
+/// The real user id of a process, as its `status` tells it. Its name precedes that, with each newline in it escaped.
+pub fn real_user(status: &[u8]) -> Option<u32> {
+    let rest = value_after(status, b"\nUid:\t")?;
+    let digits = split_byte(rest, b'\t').next()?;
+    u32::try_from(number(digits)?).ok()
+}
+
+/// When a process started, as its `stat` tells it: in hundredths of a second since the boot, the 20th word after its name.
+pub fn started_at(stat: &[u8]) -> Option<u64> {
+    let end = stat.iter().rposition(|byte| *byte == b')')?;
+    number(split_byte(stat.get(end + 2..)?, b' ').nth(19)?)
+}
+
+/// How long a process has been running, in seconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Uptime(pub u64);
+
+impl Uptime {
+    /// From its start, in hundredths of a second since the boot, to now, in milliseconds.
+    pub fn since(start: u64, now: u64) -> Self {
+        Self((now / 1000).saturating_sub(start / 100))
+    }
+}
+
+impl fmt::Display for Uptime {
+    /// As `, up 3 h 12 min`: the two greatest units.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [minutes, hours, days] = [60, 3600, 86_400].map(|unit| self.0 / unit);
+        match (days, hours, minutes) {
+            (0, 0, 0) => write!(f, ", up {} s", self.0),
+            (0, 0, _) => write!(f, ", up {minutes} min {} s", self.0 % 60),
+            (0, ..) => write!(f, ", up {hours} h {} min", minutes % 60),
+            _ => write!(f, ", up {days} d {} h", hours % 24),
+        }
+    }
+}
+
+/// Whether a descriptor has a lock, as its `fdinfo` tells.
+pub fn has_lock(info: &[u8]) -> bool {
+    value_after(info, b"\nlock:").is_some()
+}
+
+/// What follows those words.
+fn value_after<'a>(text: &'a [u8], words: &[u8]) -> Option<&'a [u8]> {
+    let at = text.windows(words.len()).position(|window| window == words)?;
+    text.get(at + words.len()..)
+}
+
+/// How long a stop waits. None: for ever.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StopDeadlines {
+    /// When the keeper is killed; a manager never, which kills its server itself.
+    pub kill: Option<Time>,
+    /// When the stop gives up.
+    pub until: Option<Time>,
+}
+
+/// How long a process may take to go after KILL, at the least.
+const KILL_WAIT: Span = Span::secs(5);
+
+impl StopDeadlines {
+    /// For a stop that begins now.
+    pub fn new(lock: Lock, timeout: Span, now: Time) -> Self {
+        if timeout == Span::ZERO {
+            return Self { kill: None, until: None };
+        }
+        let once = now.after(timeout);
+        match lock {
+            Lock::None | Lock::Hidden | Lock::Shared => {
+                Self { kill: Some(once), until: Some(once.after(timeout.max(KILL_WAIT))) }
+            }
+            Lock::Exclusive => Self { kill: None, until: Some(once.after(timeout)) },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_is_digits_and_a_newline() {
+        for (bytes, line) in [
+            ("", PidfileContents::Empty),
+            ("1\n", PidfileContents::Pid(1)),
+            ("4194304\n", PidfileContents::Pid(4_194_304)),
+            ("2147483647\n", PidfileContents::Pid(i32::MAX)),
+        ] {
+            assert_eq!(PidfileContents::parse(bytes.as_bytes()), line, "{bytes:?}");
+        }
+        for bytes in
+            ["0\n", "-1\n", "+1\n", " 1\n", "1", "1\n\n", "1\r\n", "1\n2\n", "\n", "x\n", "1x\n", "2147483648\n"]
+        {
+            assert_eq!(PidfileContents::parse(bytes.as_bytes()), PidfileContents::Other, "{bytes:?}");
+        }
+        assert_eq!(PidfileContents::parse(b"99999999999999999999\n"), PidfileContents::Other);
+        assert_eq!(PidfileContents::parse(b"\0\0\0"), PidfileContents::Other);
+    }
+
+    const HOLDS: [LockSeen; 3] = [LockSeen::Held, LockSeen::NotHeld, LockSeen::Unreadable];
+
+    #[test]
+    fn nobody_is_signalled_but_a_holder_or_what_an_exclusive_lock_vouches_for() {
+        for lock in [Lock::None, Lock::Hidden, Lock::Shared, Lock::Exclusive] {
+            for line in [PidfileContents::Empty, PidfileContents::Pid(1), PidfileContents::Pid(2), PidfileContents::Other] {
+                for (named, parent) in HOLDS.into_iter().flat_map(|named| HOLDS.map(|parent| (named, parent))) {
+                    let case = (lock, line, named, parent);
+                    let exclusive = lock == Lock::Exclusive;
+                    let judged = find_owner(lock, line, named, parent);
+                    if judged.is_ok() {
+                        assert!(
+                            ![Lock::None, Lock::Hidden].contains(&lock) && matches!(line, PidfileContents::Pid(_)),
+                            "{case:?}"
+                        );
+                    }
+                    match judged {
+                        Ok(Owner::Parent) => assert!(exclusive && parent == LockSeen::Held, "{case:?}"),
+                        Ok(Owner::Named) => {
+                            let vouched = exclusive && named == LockSeen::Unreadable && line != PidfileContents::Pid(1);
+                            assert!(named == LockSeen::Held || vouched, "{case:?}");
+                        }
+                        Err(NoTarget::Dead) => assert!(lock == Lock::None, "{case:?}"),
+                        Err(NoTarget::Restarting) => assert!(exclusive && line == PidfileContents::Empty, "{case:?}"),
+                        Err(NoTarget::Unknown(_)) => assert!(lock != Lock::None, "{case:?}"),
+                        Err(NoTarget::NotRunning) => panic!("{case:?}: there is a file"),
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_manager_is_the_keeper_of_either_file() {
+        let of = |named, parent| find_owner(Lock::Exclusive, PidfileContents::Pid(7), named, parent);
+        assert_eq!(of(LockSeen::NotHeld, LockSeen::Held), Ok(Owner::Parent), "the server's file");
+        assert_eq!(of(LockSeen::Unreadable, LockSeen::Held), Ok(Owner::Parent), "its server is another user's");
+        assert_eq!(of(LockSeen::Held, LockSeen::Held), Ok(Owner::Parent), "a server just before its exec");
+        assert_eq!(of(LockSeen::Held, LockSeen::NotHeld), Ok(Owner::Named), "the manager's own file");
+        assert_eq!(of(LockSeen::Unreadable, LockSeen::Unreadable), Ok(Owner::Named), "no /proc");
+    }
+
+    #[test]
+    fn a_shared_lock_needs_its_holder() {
+        for parent in HOLDS {
+            let of = |named| find_owner(Lock::Shared, PidfileContents::Pid(7), named, parent);
+            assert_eq!(of(LockSeen::Held), Ok(Owner::Named));
+            assert!(matches!(of(LockSeen::NotHeld), Err(NoTarget::Unknown(_))), "what a dead server left behind");
+            assert!(matches!(of(LockSeen::Unreadable), Err(NoTarget::Unknown(_))));
+        }
+    }
+
+    #[test]
+    fn a_name_in_stat_may_hold_anything() {
+        for (stat, told) in [
+            ("12 (sh) S 34 12 12 0", Some(34)),
+            ("12 (a) S 1 (b)) Z 34 12", Some(34)),
+            ("12 (a\nb) R 0 0", Some(0)),
+            ("", None),
+            ("12 (cut", None),
+            ("12 (cut) S 3", None),
+        ] {
+            assert_eq!(parent_pid(stat.as_bytes()), told, "{stat:?}");
+        }
+    }
+
+    #[test]
+    fn proc_of_another_namespace_is_known() {
+        for (status, sight) in [
+            ("Name:\tx\nNStgid:\t7\nNSpid:\t7\nNSpgid:\t7\n", ProcVisibility::Locks),
+            ("Name:\tx\nNStgid:\t70\t7\nNSpid:\t70\t7\nNSpgid:\t70\t7\n", ProcVisibility::Foreign),
+            ("Name:\tx\nPid:\t7\n", ProcVisibility::Open),
+            ("", ProcVisibility::Open),
+        ] {
+            assert_eq!(ProcVisibility::parse(status.as_bytes()), sight, "{status:?}");
+        }
+        assert!(has_lock(b"pos:\t0\nflags:\t02100000\nlock:\t1: OFDLCK ADVISORY  READ -1 08:01:5 0 EOF\n"));
+        assert!(!has_lock(b"pos:\t0\nflags:\t0100000\nmnt_id:\t25\nino:\t5\n"));
+    }
+
+    #[test]
+    fn a_manager_is_never_killed_and_has_twice_the_time() {
+        let at = |secs: u64| Some(Time(secs * 1000));
+        let of = |lock, secs| StopDeadlines::new(lock, Span::secs(secs), Time(1000));
+        assert_eq!(of(Lock::Exclusive, 30), StopDeadlines { kill: None, until: at(61) });
+        assert_eq!(of(Lock::Shared, 30), StopDeadlines { kill: at(31), until: at(61) });
+        assert_eq!(of(Lock::Shared, 1), StopDeadlines { kill: at(2), until: at(7) });
+        for lock in [Lock::Shared, Lock::Exclusive] {
+            assert_eq!(of(lock, 0), StopDeadlines { kill: None, until: None });
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! The control group of the server: `--cgroup` and `--cgroup-set`, and what the kernel's files there say.
+
+use alloc::vec::Vec;
+
+use crate::logic::base::text::split_byte;
+use crate::logic::base::cstr::{leak_cstr, StaticCStr};
+
+/// What `--cgroup-set` wants: a file of the group and its value.
+pub type Setting = (StaticCStr, StaticCStr);
+
+/// The group that the server runs in.
+#[derive(Debug)]
+pub struct Group {
+    /// Its directory.
+    pub dir: StaticCStr,
+    /// What is written to its files first, in this order.
+    pub settings: Vec<Setting>,
+}
+
+/// Reads `FILE=VALUE`; FILE is a name in the group's directory.
+pub fn setting(text: &[u8]) -> Option<Setting> {
+    let mut halves = split_byte(text, b'=');
+    let (file, value) = (halves.next()?, halves.rest?);
+    let is_name = !file.is_empty() && !file.starts_with(b".") && !file.contains(&b'/');
+    (is_name && !value.is_empty()).then(|| (leak_cstr(file.to_vec()), leak_cstr(value.to_vec())))
+}
+
+/// The parent's path and the last name of a group's path.
+pub fn split(dir: StaticCStr) -> (StaticCStr, StaticCStr) {
+    let mut path = dir.to_bytes();
+    while let [rest @ .., b'/'] = path
+        && !rest.is_empty()
+    {
+        path = rest;
+    }
+    match path.iter().rposition(|byte| *byte == b'/') {
+        None => (c".", leak_cstr(path.to_vec())),
+        Some(slash) => {
+            let (parent, name) = path.split_at(slash);
+            let parent = if parent.is_empty() { &b"/"[..] } else { parent };
+            (leak_cstr(parent.to_vec()), leak_cstr(name.get(1..).unwrap_or_default().to_vec()))
+        }
+    }
+}
+
+/// The controller that a file belongs to. None: it is the group's own.
+pub fn controller(file: &[u8]) -> Option<&[u8]> {
+    split_byte(file, b'.').next().filter(|name| *name != b"cgroup")
+}
+
+/// The line of `cgroup.events` when processes are in a group or below it.
+pub const POPULATED: &[u8] = b"populated 1";
+
+/// Whether one of the parts of such a file, as the kernel writes it, is this one.
+pub fn has_part(text: &[u8], separator: u8, part: &[u8]) -> bool {
+    split_byte(text, separator).any(|other| other.strip_suffix(b"\n").unwrap_or(other) == part)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_name_a_file_of_the_group() {
+        assert_eq!(setting(b"memory.max=512M"), Some((c"memory.max", c"512M")));
+        assert_eq!(setting(b"io.max=8:16 rbps=1"), Some((c"io.max", c"8:16 rbps=1")));
+        for text in ["", "memory.max", "memory.max=", "=1", "../x=1", "a/b=1", ".=1", "..=1"] {
+            assert_eq!(setting(text.as_bytes()), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_path_is_its_parent_and_its_name() {
+        for (path, parent, name) in [
+            (c"/sys/fs/cgroup/web", c"/sys/fs/cgroup", c"web"),
+            (c"/sys/fs/cgroup/web//", c"/sys/fs/cgroup", c"web"),
+            (c"/web", c"/", c"web"),
+            (c"web", c".", c"web"),
+            (c"/", c"/", c""),
+        ] {
+            assert_eq!(split(path), (parent, name), "{path:?}");
+        }
+    }
+
+    #[test]
+    fn the_kernels_lists_are_read() {
+        assert_eq!(controller(b"memory.max"), Some(&b"memory"[..]));
+        assert_eq!(controller(b"cgroup.freeze"), None);
+        let lists = |text: &[u8], controller| has_part(text, b' ', controller);
+        let is_populated = |text: &[u8]| has_part(text, b'\n', POPULATED);
+        assert!(lists(b"cpu memory\n", b"memory") && lists(b"cpu\n", b"cpu"));
+        assert!(!lists(b"cpuset memory\n", b"cpu") && !lists(b"\n", b"cpu"));
+        assert!(is_populated(b"populated 1\nfrozen 0\n") && is_populated(b"frozen 1\npopulated 1\n"));
+        assert!(!is_populated(b"populated 0\nfrozen 1\n") && !is_populated(b""));
+    }
+}

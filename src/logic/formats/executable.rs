@@ -1,0 +1,298 @@
+//! Why a file cannot be executed, as far as its first bytes tell; and the words for each cause.
+
+use core::fmt;
+
+use crate::logic::base::text::{Escaped, split_byte};
+
+/// How much of a file is read to judge it: the ELF header, its program headers and, in practice, the loader's name.
+pub const HEADER_SIZE: usize = 4096;
+
+/// What the first bytes of a file say it is.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Executable<'a> {
+    /// A script: what stands behind its `#!`.
+    Script(&'a [u8]),
+    /// A program for this machine, with the loader that it asks for.
+    Elf(Option<&'a [u8]>),
+    /// A program for another machine.
+    Foreign,
+    /// Neither.
+    Unknown,
+}
+
+/// The ELF class and machine of this very program: what the kernel takes without being asked twice.
+#[derive(Clone, Copy, Debug)]
+pub struct Machine {
+    /// 1 for 32 bits, 2 for 64.
+    pub class: u8,
+    /// `e_machine` of elf(5).
+    pub number: u16,
+}
+
+/// The machine this program was built for.
+pub const NATIVE: Machine = Machine {
+    class: if cfg!(target_pointer_width = "64") { 2 } else { 1 },
+    number: if cfg!(target_arch = "x86_64") {
+        62
+    } else if cfg!(target_arch = "x86") {
+        3
+    } else if cfg!(target_arch = "aarch64") {
+        183
+    } else if cfg!(target_arch = "arm") {
+        40
+    } else if cfg!(target_arch = "riscv64") {
+        243
+    } else {
+        0
+    },
+};
+
+/// Judges a file by its first bytes.
+#[inline(never)]
+pub fn classify(head: &[u8], here: Machine) -> Executable<'_> {
+    if let Some(line) = head.strip_prefix(b"#!") {
+        let line = split_byte(line, b'\n').next().unwrap_or(line);
+        let word = line.split(|byte| matches!(byte, b' ' | b'\t' | 0)).find(|word| !word.is_empty());
+        return Executable::Script(word.unwrap_or_default());
+    }
+    if !head.starts_with(b"\x7fELF") {
+        return Executable::Unknown;
+    }
+    let elf = Elf { head, wide: head.get(4) == Some(&2), big: head.get(5) == Some(&2) };
+    match (head.get(4), elf.number(18, 2)) {
+        // The type, in either order of bytes: an object file or a core dump is none, nor is less than a header.
+        _ if !matches!(head.get(16).max(head.get(17)), Some(2 | 3)) => Executable::Unknown,
+        (Some(class), Some(machine)) if *class == here.class && machine == u64::from(here.number) => {
+            Executable::Elf(elf.loader())
+        }
+        // Kernels of these machines take 32-bit programs too; whether this one does, only it can tell.
+        (Some(1), Some(machine)) if matches!((here.number, machine), (62, 3) | (183, 40)) => Executable::Elf(elf.loader()),
+        _ => Executable::Foreign,
+    }
+}
+
+/// The fields of an ELF file, see elf(5).
+struct Elf<'a> {
+    head: &'a [u8],
+    wide: bool,
+    big: bool,
+}
+
+impl<'a> Elf<'a> {
+    fn number(&self, at: u64, size: u64) -> Option<u64> {
+        let at = usize::try_from(at).ok()?;
+        let bytes = self.head.get(at..at.checked_add(usize::try_from(size).ok()?)?)?;
+        let add = |sum: u64, byte: &u8| sum << 8 | u64::from(*byte);
+        Some(if self.big { bytes.iter().fold(0, add) } else { bytes.iter().rev().fold(0, add) })
+    }
+
+    /// The path in the PT_INTERP program header.
+    fn loader(&self) -> Option<&'a [u8]> {
+        let (offset, entry, count, size) = if self.wide { (32, 54, 56, 8) } else { (28, 42, 44, 4) };
+        let (table, entry, count) = (self.number(offset, size)?, self.number(entry, 2)?, self.number(count, 2)?);
+        for index in 0..count {
+            let header = table.checked_add(index.checked_mul(entry)?)?;
+            const PT_INTERP: u64 = 3;
+            if self.number(header, 4)? != PT_INTERP {
+                continue;
+            }
+            let (offset, length) = if self.wide { (8, 32) } else { (4, 16) };
+            let start = usize::try_from(self.number(header.checked_add(offset)?, size)?).ok()?;
+            let length = usize::try_from(self.number(header.checked_add(length)?, size)?).ok()?;
+            let path = self.head.get(start..start.checked_add(length)?)?;
+            return split_byte(path, 0).next();
+        }
+        None
+    }
+}
+
+/// Why an exec failed, as far as the file system tells. The number travels through the pipe to the parent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Cause {
+    /// Nothing more than the error itself is known.
+    Plain,
+    /// The file is there; the interpreter of its `#!` line is not.
+    NoInterpreter,
+    /// The file is there; the ELF loader it asks for is not.
+    NoLoader,
+    /// A directory on the way is missing.
+    NoDirectory,
+    /// A directory on the way may not be searched.
+    Closed,
+    /// The file has no permission to be executed by this user.
+    NotExecutable,
+    /// It is a directory or device.
+    NotAFile,
+    /// The file system is mounted noexec.
+    Noexec,
+    /// A program for another machine.
+    Foreign,
+    /// Neither a program nor a script with `#!`.
+    NoFormat,
+    /// No directory of PATH has it.
+    NotInPath,
+    /// A symbolic link is there; what it leads to is not.
+    Dangling,
+    /// A relative path, which leads nowhere from this directory.
+    NotHere,
+    /// Landlock does not allow it, and no rule covers it that would.
+    Uncovered,
+    /// The same for a directory.
+    UncoveredDir,
+    /// Landlock may be the reason.
+    Confined,
+}
+
+impl Cause {
+    /// All causes, in the order of their numbers.
+    const ALL: [Self; 16] = [
+        Self::Plain,
+        Self::NoInterpreter,
+        Self::NoLoader,
+        Self::NoDirectory,
+        Self::Closed,
+        Self::NotExecutable,
+        Self::NotAFile,
+        Self::Noexec,
+        Self::Foreign,
+        Self::NoFormat,
+        Self::NotInPath,
+        Self::Dangling,
+        Self::NotHere,
+        Self::Uncovered,
+        Self::UncoveredDir,
+        Self::Confined,
+    ];
+
+    /// The cause with that number.
+    pub fn from_number(number: u8) -> Self {
+        Self::ALL.get(usize::from(number)).copied().unwrap_or(Self::Plain)
+    }
+
+    /// Its number.
+    pub fn number(self) -> u8 {
+        self as u8
+    }
+}
+
+/// A cause and the path it is about, as words behind the error.
+pub struct CauseDisplay<'a> {
+    /// Why.
+    pub cause: Cause,
+    /// What it is about, as the process saw it.
+    pub path: &'a [u8],
+    /// The same as it is named on the host; empty where that is no other name.
+    pub host: &'a [u8],
+}
+
+impl fmt::Display for CauseDisplay<'_> {
+    #[inline(never)]
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (before, after) = match self.cause {
+            Cause::Plain => ("", ""),
+            Cause::NoInterpreter => {
+                let after = if self.path.ends_with(b"\r") { ", is not: CR LF ends that line" } else { ", is not" };
+                ("the file is there, but the interpreter of its #! line, ", after)
+            }
+            Cause::NoLoader => ("the file is there, but its ELF loader ", " is not"),
+            Cause::NoDirectory => ("there is no directory ", ""),
+            Cause::Closed => ("the directory ", " is not searchable for this user"),
+            Cause::NotExecutable => ("", " is not executable for this user"),
+            Cause::NotAFile => ("", " is not a regular file"),
+            Cause::Noexec => ("the file system of ", " is mounted noexec"),
+            Cause::Foreign => ("", " is a program for another machine"),
+            Cause::NoFormat => ("", " is neither a program nor a script that begins with #!"),
+            Cause::NotInPath => return f.write_str(" (in no directory of the server's PATH)"),
+            Cause::NotHere => ("looked for in the directory ", ""),
+            Cause::Dangling => ("", " is a symbolic link to what is not there"),
+            Cause::Uncovered => ("no --rox or --rwx covers ", ""),
+            Cause::UncoveredDir => ("no --ro, --rox, --rw or --rwx covers ", ""),
+            Cause::Confined => ("no --rox or --rwx covers ", ", its interpreter or its ELF loader"),
+        };
+        if self.cause != Cause::Plain {
+            write!(f, " ({before}'{}'{after})", Escaped(self.path))?;
+        }
+        if !self.host.is_empty() {
+            write!(f, " (on the host '{}')", Escaped(self.host))?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const X86_64: Machine = Machine { class: 2, number: 62 };
+
+    fn elf(machine: u8, loader: &[u8]) -> Vec<u8> {
+        let mut head = vec![0; 64 + 2 * 56];
+        head[..6].copy_from_slice(b"\x7fELF\x02\x01");
+        head[16] = 2;
+        head[18] = machine;
+        head[32] = 64;
+        head[54] = 56;
+        head[56] = 2;
+        let interp = 64 + 56;
+        head[interp] = 3;
+        head[interp + 8] = u8::try_from(64 + 2 * 56).unwrap();
+        head[interp + 32] = u8::try_from(loader.len()).unwrap();
+        head.extend_from_slice(loader);
+        head
+    }
+
+    #[test]
+    fn scripts_name_their_interpreter() {
+        for (head, word) in [
+            (&b"#!/bin/sh\necho"[..], &b"/bin/sh"[..]),
+            (b"#! /usr/bin/env python3\n", b"/usr/bin/env"),
+            (b"#!\t/x -a", b"/x"),
+            (b"#!\n/bin/sh", b""),
+            (b"#!/bin/sh\r\n", b"/bin/sh\r"),
+        ] {
+            assert_eq!(classify(head, X86_64), Executable::Script(word));
+        }
+        assert_eq!(classify(b"echo hello\n", X86_64), Executable::Unknown);
+        assert_eq!(classify(b"", X86_64), Executable::Unknown);
+    }
+
+    #[test]
+    fn programs_name_their_loader() {
+        let head = elf(62, b"/lib64/ld-linux.so\0");
+        assert_eq!(classify(&head, X86_64), Executable::Elf(Some(b"/lib64/ld-linux.so")));
+        assert_eq!(classify(&elf(183, b"/lib/ld\0"), X86_64), Executable::Foreign);
+        for cut in 0..head.len() {
+            classify(&head[..cut], X86_64);
+        }
+    }
+
+    #[test]
+    fn what_is_no_executable_is_no_program() {
+        let mut object = elf(62, b"");
+        object[16] = 1;
+        assert_eq!(classify(&object, X86_64), Executable::Unknown);
+        assert_eq!(classify(b"\x7fELF\x02\x01", X86_64), Executable::Unknown);
+    }
+
+    #[test]
+    fn words_name_the_path_inside_and_outside() {
+        let words =
+            |cause, path: &str, host: &str| CauseDisplay { cause, path: path.as_bytes(), host: host.as_bytes() }.to_string();
+        assert_eq!(words(Cause::Plain, "/x", ""), "");
+        assert_eq!(words(Cause::Plain, "/x", "/jail/x"), " (on the host '/jail/x')");
+        let text = words(Cause::NoLoader, "/lib/ld", "/jail/lib/ld");
+        assert_eq!(text, " (the file is there, but its ELF loader '/lib/ld' is not) (on the host '/jail/lib/ld')");
+        assert_eq!(words(Cause::Closed, "/x", ""), " (the directory '/x' is not searchable for this user)");
+        assert!(words(Cause::NoInterpreter, "/bin/sh\r", "").contains("CR LF"));
+        assert!(!words(Cause::NoInterpreter, "/bin/sh", "").contains("CR LF"));
+    }
+
+    #[test]
+    fn causes_keep_their_numbers() {
+        for (cause, number) in Cause::ALL.into_iter().zip(0u8..) {
+            assert_eq!((cause.number(), Cause::from_number(number)), (number, cause));
+        }
+        assert_eq!(Cause::from_number(200), Cause::Plain);
+    }
+}

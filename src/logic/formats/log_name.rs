@@ -1,0 +1,195 @@
+//! The names in a logdir: which are ours, which number comes next, which are old enough to go.
+
+use crate::logic::base::text::ArrayText;
+use crate::logic::base::time::{number_and_unit, Span};
+use crate::logic::base::cstr::StaticCStr;
+
+/// vsrun's own records.
+pub const RECORDS: StaticCStr = c"vsrun.log";
+/// The server's output.
+pub const OUTPUT: StaticCStr = c"logfile";
+
+/// What is to be kept, and how.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LogPolicy {
+    /// How long renamed files are kept.
+    pub keep: Span,
+    /// User and group that a created directory and the server's file belong to.
+    pub owner: Option<(u32, u32)>,
+    /// How long the server's file may become, in bytes, where a writer takes care of it.
+    pub size: u64,
+    /// How many of its renamed files are kept.
+    pub files: u64,
+}
+
+/// A file name, with a NUL at its end.
+pub type FileName = ArrayText<64>;
+
+/// The highest number of a renamed file. Longer ones are dates, or planted to bring the counting to its end.
+pub const LAST: u32 = 999_999;
+
+/// The number of a renamed file of that name: `logfile.7` of `logfile` is 7. None for any other name, also for
+/// `logfile.07`, which vsrun never writes.
+pub fn suffix_number(name: &[u8], of: StaticCStr) -> Option<u32> {
+    match numbered(name, of) {
+        Some((number, b"")) => Some(number),
+        Some(_) | None => None,
+    }
+}
+
+/// The number that a name takes, so that no other file may have it: also `logfile.7.gz` was `logfile.7` once.
+pub fn taken(name: &[u8], of: StaticCStr) -> Option<u32> {
+    numbered(name, of).filter(|(_, rest)| rest.is_empty() || rest.starts_with(b".")).map(|(number, _)| number)
+}
+
+/// The number in a name, and what follows it.
+fn numbered(name: &[u8], of: StaticCStr) -> Option<(u32, &[u8])> {
+    let rest = name.strip_prefix(of.to_bytes())?.strip_prefix(b".")?;
+    let (number, after) = number_and_unit(rest)?;
+    let is_ours = rest.first() != Some(&b'0') && number <= LAST.into();
+    Some((u32::try_from(number).ok().filter(|_| is_ours)?, after))
+}
+
+/// The lowest of the numbers that were met, as many as are removed in one pass through a directory.
+#[derive(Clone, Debug)]
+pub struct Lowest([u32; 32]);
+
+impl Default for Lowest {
+    fn default() -> Self {
+        Self([u32::MAX; 32])
+    }
+}
+
+impl Lowest {
+    /// Takes a number, and forgets the highest one.
+    pub fn note(&mut self, number: u32) {
+        if let Some(highest) = self.0.iter_mut().max()
+            && number < *highest
+        {
+            *highest = number;
+        }
+    }
+
+    /// Takes the lowest one away.
+    pub fn pop(&mut self) -> Option<u32> {
+        let lowest = self.0.iter_mut().min()?;
+        Some(core::mem::replace(lowest, u32::MAX)).filter(|number| *number < u32::MAX)
+    }
+}
+
+/// The name of a renamed file, as [`suffix_number`] reads it.
+pub fn rotated_name(of: StaticCStr, generation: u32) -> FileName {
+    use core::fmt::Write;
+    let mut name = FileName::new();
+    name.push(of.to_bytes());
+    let _ = write!(name, ".{generation}");
+    name.end_with(0);
+    name
+}
+
+/// Whether a renamed file last written at `mtime` is older than `keep` (all in seconds of the wall clock, `keep` in
+/// milliseconds). A file from the future is young: the clock may have been set back.
+pub fn expired(mtime: i64, now: i64, keep: Span) -> bool {
+    let age = now.saturating_sub(mtime);
+    u64::try_from(age).is_ok_and(|age| age > keep.0 / 1000)
+}
+
+/// How much of what a server has written goes into a file that has room for `rest` more bytes: up to the last end of
+/// a line. None: the file is to be rotated first. Where a line is `open`, because it has begun in this file or has
+/// the file for itself, it goes on up to its end, which may be beyond.
+pub fn bytes_for_file(bytes: &[u8], rest: u64, open: bool) -> Option<usize> {
+    let room = usize::try_from(rest).unwrap_or(usize::MAX).min(bytes.len());
+    let head = bytes.get(..room).unwrap_or_default();
+    let is_end = |byte: &u8| *byte == b'\n';
+    let end = |at| at + 1;
+    match head.iter().rposition(is_end) {
+        Some(at) => Some(end(at)),
+        None => open.then(|| bytes.iter().position(is_end).map_or(bytes.len(), end)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_kept_together() {
+        for (bytes, rest, open, portion_) in [
+            ("one\ntwo\nthree\n", 100, false, Some(14)),
+            ("one\ntwo\nthree\n", 13, false, Some(8)),
+            ("one\ntwo\nthree\n", 8, false, Some(8)),
+            ("one\ntwo\nthree\n", 7, false, Some(4)),
+            ("one\ntwo\nthree\n", 4, true, Some(4)),
+            ("one\ntwo\nthree\n", 3, false, None),
+            ("one\ntwo\nthree\n", 0, false, None),
+            ("one\ntwo\nthree\n", 3, true, Some(4)),
+            ("one\ntwo\nthree\n", 0, true, Some(4)),
+            ("\n\n", 1, false, Some(1)),
+            ("no end", 3, true, Some(6)),
+            ("no end", 3, false, None),
+            ("no end", u64::MAX, true, Some(6)),
+        ] {
+            assert_eq!(bytes_for_file(bytes.as_bytes(), rest, open), portion_, "{bytes:?} {rest} {open}");
+        }
+    }
+
+    #[test]
+    fn only_our_names_have_a_number() {
+        for (name, of, number) in [("logfile.1", OUTPUT, 1), ("logfile.120", OUTPUT, 120), ("vsrun.log.3", RECORDS, 3)]
+        {
+            assert_eq!(suffix_number(name.as_bytes(), of), Some(number));
+            assert_eq!(&rotated_name(of, number).as_bytes()[..name.len() + 1], [name.as_bytes(), b"\0"].concat());
+        }
+        for name in [
+            "logfile",
+            "logfile.",
+            "logfile.0",
+            "logfile.01",
+            "logfile.1.gz",
+            "logfile.-1",
+            "logfile.1000000",
+            "logfile.20261101",
+            "logfile.18446744073709551615",
+            "logfile.18446744073709551616",
+            "xlogfile.1",
+            "vsrun.log.1",
+        ] {
+            assert_eq!(suffix_number(name.as_bytes(), OUTPUT), None, "{name}");
+        }
+        assert_eq!(rotated_name(RECORDS, LAST).as_bytes(), b"vsrun.log.999999\0");
+    }
+
+    #[test]
+    fn a_number_stays_taken_when_its_file_gets_a_suffix() {
+        for (name, number) in [
+            ("logfile.7", Some(7)),
+            ("logfile.7.gz", Some(7)),
+            ("logfile.999999.", Some(999_999)),
+            ("logfile.7gz", None),
+            ("logfile.7-old", None),
+            ("logfile.20261101.gz", None),
+            ("logfile.gz", None),
+            ("logfile", None),
+        ] {
+            assert_eq!(taken(name.as_bytes(), OUTPUT), number, "{name}");
+        }
+    }
+
+    #[test]
+    fn the_lowest_numbers_come_first() {
+        let mut lowest = Lowest::default();
+        (1..=100).rev().for_each(|number| lowest.note(number));
+        let found: Vec<u32> = core::iter::from_fn(|| lowest.pop()).collect();
+        assert_eq!(found, (1..=32).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn age_is_counted_and_the_future_is_young() {
+        let day = Span::parse_keep(b"1").unwrap();
+        assert!(expired(0, 86_401, day));
+        assert!(!expired(0, 86_400, day));
+        assert!(!expired(1_000_000, 0, day));
+        assert!(expired(i64::MIN, i64::MAX, day));
+        assert!(!expired(10, 10, Span::ZERO));
+    }
+}

@@ -1,0 +1,10 @@
+//! Bytes that others wrote: tables of `/proc`, executables, names of log files.
+
+pub(crate) mod cgroup;
+pub(crate) mod env_file;
+pub mod executable;
+pub mod log_name;
+pub(crate) mod memory_events;
+pub(crate) mod mounts;
+pub mod net_table;
+pub(crate) mod tree;

@@ -1,0 +1,87 @@
+//! The file systems that a machine's PID 1 mounts: `--mount`.
+
+use core::ffi::CStr;
+
+use crate::logic::base::text::split_byte;
+
+/// A choice of them, a bit for each row of [`TABLE`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Mounts(u16);
+
+/// A file system, where it belongs, and how it is mounted.
+#[derive(Debug)]
+pub struct Mount {
+    /// Its word in the list.
+    word: &'static [u8],
+    /// Its type.
+    pub kind: &'static CStr,
+    /// Where.
+    pub target: &'static CStr,
+    /// Whether programs on it may not be executed.
+    pub noexec: bool,
+    /// Whether device files on it may be opened.
+    pub devices: bool,
+    /// Its own options.
+    pub data: &'static CStr,
+}
+
+/// In this order, so that the mount points of later ones are there: those in `/dev` and `/sys` are the file systems'
+/// own. No set-user-id program counts on any of them.
+pub const TABLE: [Mount; 8] = [
+    Mount { word: b"proc", kind: c"proc", target: c"/proc", noexec: true, devices: false, data: c"" },
+    Mount { word: b"sys", kind: c"sysfs", target: c"/sys", noexec: true, devices: false, data: c"" },
+    Mount { word: b"dev", kind: c"devtmpfs", target: c"/dev", noexec: false, devices: true, data: c"mode=755" },
+    Mount {
+        word: b"dev",
+        kind: c"devpts",
+        target: c"/dev/pts",
+        noexec: true,
+        devices: true,
+        data: c"gid=5,mode=620,ptmxmode=666",
+    },
+    Mount { word: b"dev", kind: c"tmpfs", target: c"/dev/shm", noexec: false, devices: false, data: c"mode=1777" },
+    Mount { word: b"run", kind: c"tmpfs", target: c"/run", noexec: false, devices: false, data: c"mode=755" },
+    Mount { word: b"tmp", kind: c"tmpfs", target: c"/tmp", noexec: false, devices: false, data: c"mode=1777" },
+    Mount { word: b"cgroup", kind: c"cgroup2", target: c"/sys/fs/cgroup", noexec: true, devices: false, data: c"" },
+];
+
+impl Mounts {
+    /// Reads a list of words, separated by commas.
+    pub fn parse(list: &[u8]) -> Option<Self> {
+        let mut chosen = 0;
+        for word in split_byte(list, b',') {
+            let mut bits = 0;
+            for (mount, bit) in TABLE.iter().zip(0..) {
+                bits |= u16::from(mount.word == word) << bit;
+            }
+            if bits == 0 {
+                return None;
+            }
+            chosen |= bits;
+        }
+        Some(Self(chosen))
+    }
+
+    /// The file systems, in their order.
+    pub fn list(self) -> impl Iterator<Item = &'static Mount> {
+        TABLE.iter().zip(0..).filter(move |(_, bit)| self.0 >> bit & 1 == 1).map(|(mount, _)| mount)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_names_file_systems_in_any_order() {
+        let targets = |list: &str| Mounts::parse(list.as_bytes()).unwrap().list().map(|mount| mount.target).collect();
+        let all: Vec<&CStr> = targets("cgroup,tmp,dev,run,proc,sys,proc");
+        let expected = [c"/proc", c"/sys", c"/dev", c"/dev/pts", c"/dev/shm", c"/run", c"/tmp", c"/sys/fs/cgroup"];
+        assert_eq!(all, expected);
+        let one: Vec<&CStr> = targets("run");
+        assert_eq!(one, [c"/run"]);
+        for list in ["", "proc,", "procs", "proc sys", "/proc", "devpts"] {
+            assert_eq!(Mounts::parse(list.as_bytes()), None, "{list}");
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! Which socket occupies an address: the lines of /proc/net/tcp, tcp6, udp and udp6, which hold numbers only.
+
+use crate::logic::plan::socket_address::{hex, Listener, Transport};
+use crate::logic::base::text::split_byte;
+
+/// A socket, as the kernel lists it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Socket<'a> {
+    /// Its inode, by which a process that has it is found.
+    pub inode: &'a [u8],
+    /// The user it belongs to.
+    pub uid: &'a [u8],
+}
+
+/// The socket in a list that keeps others from an address.
+#[inline(never)]
+pub fn find<'a>(table: &'a [u8], listener: &Listener<'_>) -> Option<Socket<'a>> {
+    for line in split_byte(table, b'\n') {
+        let mut words = split_byte(line, b' ').filter(|word| !word.is_empty());
+        let mut after = |skipped| words.nth(skipped).unwrap_or_default();
+        let (local, state, uid, inode) = (after(1), after(1), after(3), after(1));
+        // Of TCP only what listens counts: with SO_REUSEADDR, connections keep no one from a port. Of UDP, everything.
+        let counts = listener.transport == Transport::Datagram || state == b"0A";
+        if counts && overlaps(local, &listener.address) == Some(true) {
+            return Some(Socket { inode, uid });
+        }
+    }
+    None
+}
+
+/// `::ffff:0.0.0.0`, which means every address of IPv4, as the kernel lists addresses: four numbers of this machine, the
+/// first one uppermost here.
+const MAPPED: u128 = (u32::from_ne_bytes([0, 0, 0xff, 0xff]) as u128) << 32;
+
+/// Whether a local address of the list is on the same port and excludes ours, by the kernel's own rules
+/// (`inet_rcv_saddr_equal`). Whether a `[::]` is for IPv6 only is not listed: it is taken for both families.
+fn overlaps(local: &[u8], address: &[u8]) -> Option<bool> {
+    let mut halves = split_byte(local, b':');
+    let theirs = address_of(halves.next()?, 8, hex)?;
+    let [_, _, port_high, port_low] = hex(halves.rest?)?.to_be_bytes();
+    let bytes = address.get(if address.len() > 16 { 8..24 } else { 4..8 })?;
+    let ours = address_of(bytes, 4, |word| word.first_chunk().copied().map(u32::from_ne_bytes))?;
+    let are_v4 = [ours, theirs].iter().all(|address| address >> 32 == MAPPED >> 32);
+    let means_all = |address| address == 0 || are_v4 && address == MAPPED;
+    let covers = ours == theirs || means_all(ours) || means_all(theirs);
+    Some(covers && address.get(2..4)? == [port_high, port_low])
+}
+
+/// Reads numbers of that many bytes each: four, or one of IPv4, as the IPv6 address that it maps to.
+#[inline(never)]
+fn address_of(text: &[u8], width: usize, read: fn(&[u8]) -> Option<u32>) -> Option<u128> {
+    let mut address = if text.len() == width { MAPPED >> 32 } else { 0 };
+    for word in text.chunks(width) {
+        address = address << 32 | u128::from(read(word)?);
+    }
+    Some(address)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TCP: &[u8] = b"  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n\
+        \x20  0: 00000000:0016 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 100 1 x 100 0 0 10 0\n\
+        \x20  1: 0100007F:1F90 0100007F:9999 01 00000000:00000000 00:00000000 00000000    33        0 101 1 x 100 0 0 10 0\n\
+        \x20  2: 0100007F:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000    33        0 102 1 x 100 0 0 10 0\n\
+        \x20  3: 0200007F:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000    34        0 103 1 x 100 0 0 10 0\n\
+        \x20  4: 0100007F:1F91 0100007F:9999 06 00000000:00000000 03:00000000 00000000     0        0 0 3 x\n";
+    const TCP6: &[u8] = b"header\n   \
+        0: 00000000000000000000000001000000:1F90 00000000000000000000000000000000:0000 0A 0:0 0:0 0 7 0 200 1\n   \
+        1: 0000000000000000FFFF00000100007F:1F92 00000000000000000000000000000000:0000 0A 0:0 0:0 0 7 0 201 1\n   \
+        2: 00000000000000000000000000000000:1F93 00000000000000000000000000000000:0000 0A 0:0 0:0 0 7 0 202 1\n   \
+        3: 00000000000000000000000000000000:2F05 00000000000000000000000000000000:0000 0A 0:0 0:0 0 7 0 203 1\n";
+    #[test]
+    #[cfg(target_endian = "little")]
+    fn the_kernels_lists_are_read() {
+        let on = |table, ip: &str, port: u16| {
+            let text = if ip.is_empty() { format!("{port}") } else { format!("{ip}:{port}") };
+            find(table, &Listener::parse(text.as_bytes()).unwrap())
+                .map(|found| core::str::from_utf8(found.inode).unwrap())
+        };
+        for (table, ip, port, inode) in [
+            (TCP, "", 22, Some("100")),
+            (TCP, "127.0.0.1", 22, Some("100")),
+            (TCP, "127.0.0.1", 8080, Some("102")),
+            (TCP, "127.0.0.2", 8080, Some("103")),
+            (TCP, "127.0.0.3", 8080, None),
+            (TCP, "0.0.0.0", 8081, None),
+            (TCP, "", 23, None),
+            (TCP6, "[::1]", 8080, Some("200")),
+            (TCP6, "[::2]", 8080, None),
+            (TCP6, "[::]", 8080, Some("200")),
+            (TCP6, "127.0.0.1", 8082, Some("201")),
+            (TCP6, "127.0.0.1", 8083, Some("202")),
+            // Its higher byte is a slash.
+            (TCP6, "", 12037, Some("203")),
+        ] {
+            assert_eq!(on(table, ip, port), inode, "{ip} {port}");
+        }
+        let ssh = Listener::parse(b"22").unwrap();
+        assert_eq!(find(TCP, &ssh), Some(Socket { inode: b"100", uid: b"0" }));
+    }
+}

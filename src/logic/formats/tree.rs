@@ -1,0 +1,140 @@
+//! Which processes descend from which: a list of processes with their parents, marked in linear time.
+
+use crate::logic::control::parent_pid;
+use crate::logic::base::time::number;
+
+/// A process: its number, its parent's, and its mark. The list is in the order of the numbers, as /proc lists them.
+pub type Row = [i32; 3];
+
+/// Not marked yet.
+const NEW: i32 = 0;
+/// It descends from us.
+pub const OURS: i32 = 1;
+/// It descends from the helper.
+const OTHER: i32 = 2;
+/// It came into our pid namespace from outside: the parent of one of its ancestors has no number here.
+pub const VISITOR: i32 = 3;
+/// An ancestor has ended while the list was made. The next list shows whose child the process is now.
+pub const LOST: i32 = 4;
+/// It is on the way from a process up to its first ancestor with a mark.
+const PASSED: i32 = 5;
+
+/// Marks every row. Each is visited twice at most, however long the chains of parents are: a search of the ancestors
+/// for each process would be quadratic, and a server could keep its manager busy with a chain of children.
+pub fn mark(rows: &mut [Row], own: i32, helper: Option<i32>) {
+    for first in 0..rows.len() {
+        let verdict = verdict(rows, first, own, helper);
+        let mut at = Some(first);
+        while let Some([_, parent, mark]) = at.and_then(|at| rows.get_mut(at))
+            && *mark == PASSED
+        {
+            *mark = verdict;
+            let parent = *parent;
+            at = find(rows, parent);
+        }
+    }
+}
+
+/// The mark of a row's nearest ancestor that has one.
+fn verdict(rows: &mut [Row], first: usize, own: i32, helper: Option<i32>) -> i32 {
+    let mut at = Some(first);
+    while let Some([pid, parent, mark]) = at.and_then(|at| rows.get_mut(at)) {
+        match *mark {
+            NEW => *mark = PASSED,
+            // A number was used again while the list was made, and closes a circle.
+            PASSED => return LOST,
+            mark => return mark,
+        }
+        if helper == Some(*pid) {
+            return OTHER;
+        }
+        match *parent {
+            0 => return VISITOR,
+            parent if parent == own => return OURS,
+            parent => at = find(rows, parent),
+        }
+    }
+    LOST
+}
+
+fn find(rows: &[Row], wanted: i32) -> Option<usize> {
+    rows.binary_search_by_key(&wanted, |[pid, ..]| *pid).ok()
+}
+
+/// The parent of a living process, as its `stat` in /proc tells it. A process whose first thread has ended lives as long
+/// as one of its other threads does.
+pub fn living(stat: &[u8]) -> Option<i32> {
+    // The state comes after the name, which may hold anything.
+    let end = stat.iter().rposition(|byte| *byte == b')')?;
+    let mut words = stat.get(end + 2..)?.split(|byte| *byte == b' ');
+    let dead = matches!(words.next()?, b"Z" | b"X");
+    // The number of threads is the 18th word from the state on.
+    if dead && words.nth(16).and_then(number).is_none_or(|threads| threads < 2) {
+        return None;
+    }
+    parent_pid(stat)
+}
+
+/// How a process ended that has not been reaped, in the form of wait(2): the 52nd word of its `stat`. The kernel shows 0
+/// to a process that may not trace it, so 0 says nothing.
+pub fn exit_word(stat: &[u8]) -> Option<i32> {
+    let end = stat.iter().rposition(|byte| *byte == b')')?;
+    let word = stat.get(end + 2..)?.trim_ascii_end().split(|byte| *byte == b' ').nth(49)?;
+    number(word).and_then(|word| i32::try_from(word).ok()).filter(|word| *word != 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn marks(rows: &[(i32, i32)], helper: Option<i32>) -> Vec<i32> {
+        let mut rows: Vec<Row> = rows.iter().map(|(pid, parent)| [*pid, *parent, NEW]).collect();
+        mark(&mut rows, 10, helper);
+        rows.iter().map(|[.., mark]| *mark).collect()
+    }
+
+    #[test]
+    fn each_process_is_assigned_to_its_ancestor() {
+        let rows = [(1, 0), (2, 1), (11, 10), (12, 11), (20, 10), (21, 20), (22, 12), (30, 0), (31, 30), (40, 39)];
+        let expected = [VISITOR, VISITOR, OURS, OURS, OTHER, OTHER, OURS, VISITOR, VISITOR, LOST];
+        assert_eq!(marks(&rows, Some(20)), expected);
+        assert_eq!(marks(&rows, None)[4..6], [OURS, OURS]);
+        // A child that has a lower number than its parent, and numbers that form a circle.
+        assert_eq!(marks(&[(5, 12), (12, 10)], None), [OURS, OURS]);
+        assert_eq!(marks(&[(5, 6), (6, 7), (7, 5), (8, 7)], None), [LOST; 4]);
+    }
+
+    #[test]
+    fn a_long_chain_takes_linear_time() {
+        let chain: Vec<(i32, i32)> = (11..200_011).map(|pid| (pid, pid - 1)).collect();
+        let upwards: Vec<(i32, i32)> =
+            (11..200_011).map(|pid| (pid, if pid == 200_010 { 10 } else { pid + 1 })).collect();
+        for rows in [chain, upwards] {
+            let count = if cfg!(miri) { 50 } else { rows.len() };
+            let rows = &rows[rows.len() - count..];
+            let expected = if rows[0].1 == 10 || rows[rows.len() - 1].1 == 10 { OURS } else { LOST };
+            assert!(marks(rows, None).iter().all(|mark| *mark == expected));
+        }
+    }
+
+    #[test]
+    fn a_process_lives_as_long_as_one_of_its_threads() {
+        let stat = |state: &str, threads: u32| {
+            let rest = "7 0 -1 4228300 1 2 3 4 5 6 7 8 20 0";
+            format!("12 (a) Z (b) {state} 34 7 {rest} {threads} 0 99\n").into_bytes()
+        };
+        for (state, threads, parent) in
+            [("S", 1, Some(34)), ("Z", 1, None), ("Z", 0, None), ("X", 1, None), ("Z", 3, Some(34)), ("T", 1, Some(34))]
+        {
+            assert_eq!(living(&stat(state, threads)), parent, "{state} {threads}");
+        }
+        assert_eq!((living(b""), living(b"1 (x"), living(b"1 (x) Z")), (None, None, None));
+    }
+
+    #[test]
+    fn the_exit_word_is_the_last_one() {
+        let stat = |word: &str| format!("12 (x) Z {} {word}\n", ["0"; 48].join(" ")).into_bytes();
+        assert_eq!(exit_word(&stat("1792")), Some(1792));
+        assert_eq!((exit_word(&stat("0")), exit_word(b"12 (x) Z 1"), exit_word(b"")), (None, None, None));
+    }
+}

@@ -1,0 +1,371 @@
+//! Users and groups: from "user:group" and the bytes of passwd(5) and group(5) to an identity.
+//!
+//! Our own reader: a static binary has no NSS, and what a library might load from inside a jail is nothing that
+//! root should run (CVE-2025-32463). Numbers are never names and names never numbers (CVE-2016-3697), and the
+//! number that means "leave as it is" to setresuid(2) is no number here (CVE-2019-14287).
+
+use alloc::vec::Vec;
+
+use crate::logic::base::error::{Error, Result};
+use crate::logic::base::text::{Escaped, split_byte};
+use crate::logic::base::time::number;
+
+/// Where names of users are looked up.
+pub const PASSWD: &str = "/etc/passwd";
+/// Where names of groups are looked up.
+pub const GROUP: &str = "/etc/group";
+
+/// A user or group as the command line names it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Name {
+    /// All digits.
+    Number(u32),
+    /// Anything else that is a name.
+    Text(Vec<u8>),
+}
+
+/// What stands behind `--user`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Login {
+    /// USER.
+    pub user: Name,
+    /// GROUP, if given.
+    pub group: Option<Name>,
+}
+
+/// Who the server will be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// Real, effective and saved user id.
+    pub uid: u32,
+    /// Real, effective and saved group id.
+    pub gid: u32,
+    /// Supplementary groups, the gid among them.
+    pub groups: Vec<u32>,
+    /// Login name; the number where there is none.
+    pub name: Vec<u8>,
+    /// Home directory, `/` when unknown.
+    pub home: Vec<u8>,
+    /// Login shell, `/bin/sh` when unknown.
+    pub shell: Vec<u8>,
+}
+
+impl Login {
+    /// Reads `USER[:GROUP]`.
+    pub fn parse(text: &[u8]) -> Option<Self> {
+        let mut halves = split_byte(text, b':');
+        let user = Name::parse(halves.next()?)?;
+        let group = match halves.rest {
+            None => None,
+            Some(group) => Some(Name::parse(group)?),
+        };
+        Some(Self { user, group })
+    }
+}
+
+impl Name {
+    fn parse(text: &[u8]) -> Option<Self> {
+        match text.first()? {
+            b'-' | b'+' => None,
+            b'0'..=b'9' => id(text).map(Self::Number),
+            _ if text.iter().any(|byte| matches!(byte, b':' | b'/' | 0..=b' ' | 0x7f)) => None,
+            _ => Some(Self::Text(text.to_vec())),
+        }
+    }
+}
+
+/// A user or group id: 0 to 4294967294.
+fn id(text: &[u8]) -> Option<u32> {
+    u32::try_from(number(text)?).ok().filter(|id| *id != u32::MAX)
+}
+
+/// Finds the login in the bytes of passwd and group.
+///
+/// # Errors
+/// When the user or group is unknown, or its entry is malformed: there is no sensible guess for root to make.
+#[inline(never)]
+pub fn resolve(login: &Login, passwd: &[u8], group: &[u8]) -> Result<Identity> {
+    let entry = find_user(&login.user, passwd)?;
+    let known = entry.is_some();
+    let mut identity = match (entry, &login.user) {
+        (Some(entry), _) => entry,
+        (None, Name::Number(uid)) => Identity {
+            uid: *uid,
+            gid: *uid,
+            groups: Vec::new(),
+            name: format!("{uid}").into_bytes(),
+            home: b"/".to_vec(),
+            shell: b"/bin/sh".to_vec(),
+        },
+        (None, Name::Text(name)) => {
+            return Err(Error::setup(format_args!("unknown user '{}': not in {PASSWD}", Escaped(name))));
+        }
+    };
+    match &login.group {
+        Some(name) => identity.gid = find_group(name, group)?,
+        None if known => identity.groups = groups_of(&identity.name, group),
+        // A member that is written like the number is a name, and somebody else's.
+        None => {}
+    }
+    let gid = identity.gid;
+    identity.groups.retain(|group| *group != gid);
+    identity.groups.insert(0, gid);
+    Ok(identity)
+}
+
+/// The first line of passwd with that name or number.
+fn find_user(wanted: &Name, passwd: &[u8]) -> Result<Option<Identity>> {
+    for [name, _, uid, gid, _, home, shell] in lines(passwd) {
+        let found = match wanted {
+            Name::Text(text) => text == name,
+            Name::Number(number) => id(uid) == Some(*number),
+        };
+        if !found {
+            continue;
+        }
+        let (Some(uid), Some(gid)) = (id(uid), id(gid)) else {
+            return Err(Error::setup(format_args!("user '{}' has no valid uid and gid in {PASSWD}", Escaped(name))));
+        };
+        let or = |field: &[u8], default: &[u8]| if field.is_empty() { default.to_vec() } else { field.to_vec() };
+        let (home, shell) = (or(home, b"/"), or(shell, b"/bin/sh"));
+        return Ok(Some(Identity { uid, gid, groups: Vec::new(), name: name.to_vec(), home, shell }));
+    }
+    Ok(None)
+}
+
+/// The gid of a group that the command line names.
+fn find_group(wanted: &Name, group: &[u8]) -> Result<u32> {
+    let wanted = match wanted {
+        Name::Number(gid) => return Ok(*gid),
+        Name::Text(text) => text,
+    };
+    for [name, _, gid, _] in lines(group) {
+        if name == wanted {
+            return id(gid)
+                .ok_or_else(|| Error::setup(format_args!("group '{}' has no valid gid in {GROUP}", Escaped(name))));
+        }
+    }
+    Err(Error::setup(format_args!("unknown group '{}': not in {GROUP}", Escaped(wanted))))
+}
+
+/// Every group that lists the user, each once. A line without a valid gid gives nothing.
+fn groups_of(user: &[u8], group: &[u8]) -> Vec<u32> {
+    let mut gids = Vec::new();
+    for [_, _, gid, members] in lines(group) {
+        if split_byte(members, b',').any(|member| member == user) {
+            gids.extend(id(gid));
+        }
+    }
+    gids.sort_unstable();
+    gids.dedup();
+    gids
+}
+
+/// The lines of a file of colon-separated fields that have exactly N of them. Passed over: comments (`#`), NIS lines
+/// (`+`, `-`), lines without a name, and lines with a NUL, which no name or path can hold.
+fn lines<const N: usize>(file: &[u8]) -> impl Iterator<Item = [&[u8]; N]> {
+    split_byte(file, b'\n').filter_map(|line| {
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        if matches!(line.first(), None | Some(b'#' | b'+' | b'-' | b':')) || line.contains(&0) {
+            return None;
+        }
+        let mut fields = [&[][..]; N];
+        let mut count = 0;
+        for field in split_byte(line, b':') {
+            *fields.get_mut(count)? = field;
+            count += 1;
+        }
+        (count == N).then_some(fields)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const USERS: &[u8] = b"root:x:0:0:root:/root:/bin/bash\n\
+        +nis:x:9:9::/:/bin/sh\n\
+        #gone:x:9:9::/:/bin/sh\n\
+        web:x:33:44:Web,,,:/srv/www:/usr/sbin/nologin\r\n\
+        short:x:50:50\n\
+        bad:x:4294967295:7::/:/bin/sh\n\
+        empty:x::7::/:/bin/sh\n\
+        half:x:12ab:7::/:/bin/sh\n\
+        nul\0:x:60:60::/:/bin/sh\n\
+        bare:x:70:70:::\n\
+        web:x:0:0:evil twin:/root:/bin/sh\n\
+        1000:x:0:0:a number as a name:/root:/bin/sh\n\
+        last:x:99:98::/l:/bin/l";
+    const GROUPS: &[u8] = b"root:x:0:\nwww:x:44:\nlog:x:4:web,last\nssl:x:5:last,web,web\nwebx:x:6:webx\n\
+        bad:x:4294967295:web\n# old:x:0:web\n+:::web\ndup:x:4:web\nlast:x:8:web\n0day:x:0:1000,77,web:0";
+
+    fn login(text: &str) -> Identity {
+        resolve(&Login::parse(text.as_bytes()).unwrap(), USERS, GROUPS).unwrap()
+    }
+
+    fn refused(text: &str) -> String {
+        resolve(&Login::parse(text.as_bytes()).unwrap(), USERS, GROUPS).unwrap_err().text.clone()
+    }
+
+    #[test]
+    fn a_name_brings_all_its_groups() {
+        let web = login("web");
+        assert_eq!((web.uid, web.gid, web.groups), (33, 44, vec![44, 4, 5, 8]));
+        assert_eq!((web.home, web.shell), (b"/srv/www".to_vec(), b"/usr/sbin/nologin".to_vec()));
+        let last = login("last");
+        assert_eq!((last.uid, last.gid, last.groups, last.shell), (99, 98, vec![98, 4, 5], b"/bin/l".to_vec()));
+    }
+
+    #[test]
+    fn a_group_stands_alone() {
+        for (text, gid) in [("web:log", 4), ("33:log", 4), ("web:7", 7), ("77:7", 7)] {
+            assert_eq!((login(text).gid, login(text).groups), (gid, vec![gid]), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_number_is_never_a_name() {
+        let unknown = login("1000");
+        assert_eq!((unknown.uid, unknown.gid, unknown.groups), (1000, 1000, vec![1000]));
+        assert_eq!((unknown.name, unknown.home, unknown.shell), (b"1000".to_vec(), b"/".to_vec(), b"/bin/sh".to_vec()));
+        assert_eq!((login("33").gid, login("33").groups, login("33").name), (44, vec![44, 4, 5, 8], b"web".to_vec()));
+        assert_eq!(login("0").name, b"root");
+        assert_eq!((login("bare").home, login("bare").shell), (b"/".to_vec(), b"/bin/sh".to_vec()));
+    }
+
+    #[test]
+    fn what_cannot_be_known_is_refused() {
+        for (text, says) in [
+            ("nobody", "unknown user 'nobody'"),
+            ("short", "unknown user 'short'"),
+            ("nis", "unknown user 'nis'"),
+            ("bad", "no valid uid"),
+            ("empty", "no valid uid"),
+            ("half", "no valid uid"),
+            ("web:nogroup", "unknown group 'nogroup'"),
+            ("web:bad", "no valid gid"),
+        ] {
+            assert!(refused(text).contains(says), "{text}: {}", refused(text));
+        }
+    }
+
+    #[test]
+    fn malformed_logins() {
+        for text in [
+            "",
+            ":",
+            "web:",
+            ":web",
+            "12ab",
+            "-1",
+            "+5",
+            "4294967295",
+            "4294967296",
+            "web:-1",
+            "web:4294967295",
+            "a:b:c",
+            "a b",
+            "0x0",
+            "0day",
+            "1e3",
+            "1.5",
+            "18446744073709551616",
+            "web:0day",
+            "web:99999999999999999999",
+            " web",
+            "web\n",
+            "web:x\ty",
+            "a/b",
+        ] {
+            assert_eq!(Login::parse(text.as_bytes()), None, "{text}");
+        }
+        assert_eq!(Login::parse(b"4294967294").unwrap().user, Name::Number(u32::MAX - 1));
+    }
+
+    /// Neither the user's nor the group's file gives a number anything that is written for a name.
+    #[test]
+    fn a_number_is_in_no_list_of_names() {
+        for (uid, text) in [(1000, "1000"), (77, "77"), (77, "0077"), (4_294_967_294, "4294967294")] {
+            let groups = format!("root:x:0:{uid},{text}\nx:x:5:{text}");
+            let found = resolve(&Login::parse(text.as_bytes()).unwrap(), b"77:x:0:0::/:\n", groups.as_bytes()).unwrap();
+            assert_eq!((found.uid, found.gid, found.groups), (uid, uid, vec![uid]), "{text}");
+        }
+        // The login name of a user that is in the file is a name, though it be all digits.
+        let named = resolve(&Login::parse(b"9").unwrap(), b"1000:x:9:9::/:\n", b"x:x:5:1000\n").unwrap();
+        assert_eq!((named.name, named.groups), (b"1000".to_vec(), vec![9, 5]));
+    }
+
+    /// What an id may be in the file: the same as on the command line.
+    #[test]
+    fn ids_of_the_file_are_read_as_strictly() {
+        let ids = ["", " 5", "5 ", "-1", "+5", "0x5", "5a", "5\t", "\u{665}", "4294967295", "4294967296"];
+        for id in ids.into_iter().chain(["18446744073709551616", "99999999999999999999999999999999999999"]) {
+            for (passwd, group, user) in [
+                (format!("a:x:{id}:5::/:\n"), String::new(), "a"),
+                (format!("a:x:5:{id}::/:\n"), String::new(), "a"),
+                ("a:x:5:5::/:\n".to_owned(), format!("a:x:{id}:\n"), "a:a"),
+            ] {
+                let found = resolve(&Login::parse(user.as_bytes()).unwrap(), passwd.as_bytes(), group.as_bytes());
+                let text = found.unwrap_err().text.clone();
+                assert!(text.contains("'a' has no valid") && !text.contains(char::is_control), "{id:?}: {text}");
+            }
+            // As a supplementary group it is passed over: nobody asked for it.
+            let found = resolve(&Login::parse(b"a").unwrap(), b"a:x:5:6::/:", format!("g:x:{id}:a\n").as_bytes());
+            assert_eq!(found.unwrap().groups, [6], "{id:?}");
+        }
+    }
+
+    /// A line that is no entry is none, wherever it stands, and the entry behind it is still found.
+    #[test]
+    fn lines_that_are_no_entry_hide_and_add_nobody() {
+        let long = vec![b'x'; if cfg!(miri) { 1 << 6 } else { 1 << 20 }];
+        let lines: [&[u8]; 19] = [
+            b"",
+            b"\r",
+            b":",
+            b"::::::",
+            b":x:0:0::/:",
+            b"#web:x:0:0::/:",
+            b"+",
+            b"+:::::",
+            b"+web:x:0:0::/:",
+            b"+@netgroup::::::",
+            b"-web:x:0:0::/:",
+            b"web",
+            b"web:x:0:0",
+            b"web:x:0:0::/::",
+            b"web\0:x:0:0::/:",
+            b"web:x:0:0::/\0:",
+            b"\xff\xfe:x:0:0::/:",
+            &long,
+            b"web :x:0:0::/:",
+        ];
+        for line in lines {
+            for end in [&b"\n"[..], b"\r\n", b"\n\n\n"] {
+                let passwd = [line, end, b"web:x:33:44::/w:/s", if end == b"\r\n" { b"\r" } else { b"" }].concat();
+                let group = [b"a:x:7:web", end, line, end, b"b:x:8:web"].concat();
+                let found = resolve(&Login::parse(b"web").unwrap(), &passwd, &group).unwrap();
+                assert_eq!((found.uid, found.groups), (33, vec![44, 7, 8]));
+                assert_eq!((found.home, found.shell), (b"/w".to_vec(), b"/s".to_vec()));
+            }
+        }
+    }
+
+    /// No field is cut, and no list: what the kernel cannot take, the kernel refuses.
+    #[test]
+    fn nothing_is_too_long_to_be_read() {
+        let count = if cfg!(miri) { 70 } else { 70_000 };
+        let group: String = (1..=count).rev().map(|gid| format!("g{gid}:x:{gid}:a,web\n")).collect();
+        let home = "/h".repeat(count as usize);
+        let passwd = format!("x:{home}\nweb:{home}:33:1:{home}:{home}:/s");
+        let found = resolve(&Login::parse(b"web").unwrap(), passwd.as_bytes(), group.as_bytes()).unwrap();
+        assert_eq!(found.groups, (1..=count).collect::<Vec<u32>>());
+        assert_eq!(found.home, home.as_bytes());
+        let listed = format!("g:x:5:{}web", "w,".repeat(count as usize));
+        assert_eq!(resolve(&Login::parse(b"web:g").unwrap(), passwd.as_bytes(), listed.as_bytes()).unwrap().gid, 5);
+        assert_eq!(
+            resolve(&Login::parse(b"web").unwrap(), passwd.as_bytes(), listed.as_bytes()).unwrap().groups,
+            [1, 5]
+        );
+    }
+}

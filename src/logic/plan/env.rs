@@ -1,0 +1,195 @@
+//! Environments: lists of `NAME=VALUE`, in which a name stands once.
+
+use alloc::vec::Vec;
+
+use super::account::Identity;
+use crate::logic::base::text::split_byte;
+use crate::logic::base::cstr::{leak_cstr, StaticCStr};
+
+/// An environment.
+#[derive(Clone, Debug, Default)]
+pub struct Env(pub Vec<StaticCStr>);
+
+impl Env {
+    /// The value of a name.
+    pub fn get(&self, name: &[u8]) -> Option<&'static [u8]> {
+        self.0.iter().find_map(|entry| entry.to_bytes().strip_prefix(name)?.strip_prefix(b"="))
+    }
+
+    /// Gives a name its value, in place of every one it had.
+    pub fn set(&mut self, name: &[u8], value: &[u8]) {
+        self.remove(&|known| known == name);
+        self.0.push(leak_cstr([name, b"=", value].concat()));
+    }
+
+    /// Takes an entry `NAME=VALUE`, in place of every one that its name had; `NAME` alone only unsets it.
+    pub fn put(&mut self, entry: StaticCStr) {
+        let name = name_of(entry.to_bytes());
+        self.remove(&|known| known == name);
+        if name.len() < entry.count_bytes() {
+            self.0.push(entry);
+        }
+    }
+
+    /// Removes the names that the question picks.
+    pub fn remove(&mut self, picked: &dyn Fn(&[u8]) -> bool) {
+        self.0.retain(|entry| !picked(name_of(entry.to_bytes())));
+    }
+
+    /// A copy for somebody: the environment of who he is. None: of who we are.
+    pub fn for_identity(&self, identity: Option<&Identity>) -> Self {
+        let mut env = self.clone();
+        if let Some(identity) = identity {
+            env.set_login_vars(identity);
+        }
+        env
+    }
+
+    /// Sets `HOME`, `USER`, `LOGNAME` and `SHELL`, as login(1) does.
+    fn set_login_vars(&mut self, identity: &Identity) {
+        self.set(b"HOME", &identity.home);
+        self.set(b"USER", &identity.name);
+        self.set(b"LOGNAME", &identity.name);
+        self.set(b"SHELL", &identity.shell);
+    }
+}
+
+/// The files that a server's environment is made of.
+#[derive(Clone, Debug, Default)]
+pub struct Sources {
+    /// Those of `--env-file`, in order.
+    pub files: Vec<StaticCStr>,
+    /// The directory of `--env-dir`.
+    pub dir: Option<StaticCStr>,
+    /// The names of `--file-env`.
+    pub names: Vec<StaticCStr>,
+}
+
+impl Sources {
+    /// Whether they may depend on the current directory. What a variable names is not known here.
+    pub fn are_relative(&self) -> bool {
+        let is_relative = |path: &StaticCStr| !path.to_bytes().starts_with(b"/");
+        !self.names.is_empty() || self.files.iter().any(is_relative) || self.dir.as_ref().is_some_and(is_relative)
+    }
+}
+
+/// Where a server's environment came from, to make it again when these files have changed.
+#[derive(Debug)]
+pub struct Source {
+    /// The files.
+    pub sources: Sources,
+    /// What there was before it: inherited, and the user's.
+    pub base: Env,
+    /// What its files said at the start.
+    pub first: Vec<StaticCStr>,
+    /// `--env`, which comes after it.
+    pub given: Vec<StaticCStr>,
+    /// The directory from which these files are looked for, and its identity, where a manager leaves it. None: it stays
+    /// there, or each of them is named from `/` on.
+    pub callers_dir: Option<(StaticCStr, (u64, u64))>,
+}
+
+impl Source {
+    /// The environment that follows from what the files say now, where `started` is the one of the start. What `--env` and
+    /// vsrun itself set stays.
+    pub fn renew(&self, started: &[StaticCStr], now: &[StaticCStr]) -> Env {
+        // Sets or removes in the server's own process.
+        const LATE: [&[u8]; 2] = [b"LISTEN_PID", b"WATCHDOG_PID"];
+        let named = |list: &[StaticCStr], name: &[u8]| list.iter().copied().find(|entry| name_of(entry.to_bytes()) == name);
+        let is_free = |name: &[u8]| {
+            let entry = named(started, name);
+            let is_of_file = entry == named(&self.base.0, name) || entry == named(&self.first, name);
+            named(&self.given, name).is_none() && (entry.is_none() || is_of_file) && !LATE.contains(&name)
+        };
+        let mut env = Env(started.to_vec());
+        for entry in &self.first {
+            let name = name_of(entry.to_bytes());
+            if is_free(name) {
+                env.put(named(&self.base.0, name).unwrap_or_else(|| leak_cstr(name.to_vec())));
+            }
+        }
+        for entry in now.iter().copied().filter(|entry| is_free(name_of(entry.to_bytes()))) {
+            env.put(entry);
+        }
+        env
+    }
+}
+
+/// The entry that a file of an `--env-dir` stands for: its first line without the blanks at its end, each NUL in it a
+/// newline; an empty file unsets the name.
+pub fn from_file(name: &[u8], file: &[u8]) -> StaticCStr {
+    let mut line = split_byte(file, b'\n').next().unwrap_or_default();
+    while let [rest @ .., b' ' | b'\t'] = line {
+        line = rest;
+    }
+    let mut entry = name.to_vec();
+    if !file.is_empty() {
+        entry.push(b'=');
+        entry.extend(line.iter().map(|byte| if *byte == 0 { b'\n' } else { *byte }));
+    }
+    leak_cstr(entry)
+}
+
+/// The name of an entry.
+pub fn name_of(entry: &[u8]) -> &[u8] {
+    split_byte(entry, b'=').next().unwrap_or(entry)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_stands_once() {
+        let mut env = Env(vec![c"A=1", c"AB=2", c"A=3", c"odd"]);
+        assert_eq!(env.get(b"A"), Some(&b"1"[..]));
+        env.set(b"A", b"4");
+        env.put(c"AB=x=y");
+        assert_eq!(env.0, [c"odd", c"A=4", c"AB=x=y"]);
+        env.put(c"AB");
+        env.remove(&|name| name.starts_with(b"A"));
+        assert_eq!(env.0.len(), 1);
+        assert_eq!(leak_cstr(b"a\0b".to_vec()), c"a");
+    }
+
+    #[test]
+    fn files_that_have_changed_change_only_what_is_theirs() {
+        let source = Source {
+            sources: Sources { dir: Some(c"d"), ..Sources::default() },
+            base: Env(vec![c"HOME=/h", c"A=base", c"B=base", c"WATCHDOG_PID=1"]),
+            first: vec![c"A=1", c"N=1", c"E=file", c"S=same", c"L=1", c"HOME"],
+            given: vec![c"E=given", c"S=same"],
+            callers_dir: None,
+        };
+        let started = [c"B=base", c"A=1", c"N=1", c"E=given", c"S=same", c"L=vsrun", c"NOTIFY_SOCKET=@x"];
+        let of = |now: &[StaticCStr]| {
+            let mut env = source.renew(&started, now).0;
+            env.sort_unstable();
+            env
+        };
+        let mut expected = started.to_vec();
+        expected.sort_unstable();
+        assert_eq!(of(&source.first), expected, "nothing has changed");
+        let now = [c"B=2", c"X=3", c"E=4", c"S=5", c"L=6", c"NOTIFY_SOCKET=7", c"WATCHDOG_PID=8"];
+        assert_eq!(
+            of(&now),
+            [c"A=base", c"B=2", c"E=given", c"HOME=/h", c"L=vsrun", c"NOTIFY_SOCKET=@x", c"S=same", c"X=3"]
+        );
+    }
+
+    #[test]
+    fn a_file_is_a_variable() {
+        for (file, entry) in [
+            (&b""[..], "A"),
+            (b"\n", "A="),
+            (b" \t", "A="),
+            (b"value", "A=value"),
+            (b" value \t \nmore\n", "A= value"),
+            (b"one\0two\0\nthree", "A=one\ntwo\n"),
+            (b"x=y\r\n", "A=x=y\r"),
+            (b"\nsecond", "A="),
+        ] {
+            assert_eq!(from_file(b"A", file).to_str().unwrap(), entry);
+        }
+    }
+}

@@ -1,0 +1,229 @@
+//! Landlock: what the server may still reach, from the options to the rules that the kernel gets. See landlock(7).
+//!
+//! The numbers are the kernel's own (linux/landlock.h). A right that is *handled* is refused wherever no rule allows it,
+//! so a rule set handles all rights that the running kernel knows, and nothing is weaker than the options say.
+
+use alloc::vec::Vec;
+
+use crate::logic::base::error::{Error, Result};
+use crate::logic::cli::flags::Id;
+use super::step::Step;
+use crate::logic::base::text::split_byte;
+use crate::logic::base::time::number;
+use crate::logic::base::cstr::{leak_cstr, StaticCStr};
+
+/// A right to a file or directory.
+pub mod right {
+    /// Execute a file.
+    pub const EXECUTE: u64 = 1;
+    /// Read a file, list a directory.
+    pub const READ: u64 = 1 << 2 | 1 << 3;
+    /// List a directory.
+    pub const READ_DIR: u64 = 1 << 3;
+    /// Read a file.
+    pub const READ_FILE: u64 = 1 << 2;
+    /// All rights of Linux 6.2 (ABI 3): moves between directories (REFER) and truncation are among them.
+    pub const ALL: u64 = (1 << 15) - 1;
+    /// The ioctls of devices, since Linux 6.10 (ABI 5).
+    pub const IOCTL_DEV: u64 = 1 << 15;
+}
+
+/// A direction of TCP, as a bit.
+pub const BIND: u64 = 1;
+/// The other one.
+pub const CONNECT: u64 = 2;
+/// Scopes: abstract Unix sockets and signals.
+const ABSTRACT: u64 = 1;
+const SIGNAL: u64 = 2;
+
+/// One thing that a rule set allows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rule {
+    /// Rights to a file, or to a directory and everything below it.
+    Path(Reach, StaticCStr),
+    /// A direction, and the port.
+    Port(u64, u16),
+}
+
+/// What `--ro`, `--rox`, `--rw` and `--rwx` allow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// To read.
+    Ro,
+    /// To read and execute.
+    Rox,
+    /// Everything except execution.
+    Rw,
+    /// Everything.
+    Rwx,
+}
+
+/// Which option allows it.
+const REACHES: [(Id, Reach); 4] =
+    [(Id::Ro, Reach::Ro), (Id::Rox, Reach::Rox), (Id::Rw, Reach::Rw), (Id::Rwx, Reach::Rwx)];
+
+impl Reach {
+    fn executes(self) -> bool {
+        matches!(self, Self::Rox | Self::Rwx)
+    }
+
+    /// Its rights, of those that the rule set handles.
+    pub fn rights(self, handled: u64) -> u64 {
+        let wanted = if matches!(self, Self::Ro | Self::Rox) { right::READ | right::EXECUTE } else { u64::MAX };
+        handled & wanted & if self.executes() { u64::MAX } else { !right::EXECUTE }
+    }
+
+    /// Its rights in the rehearsal of `--check`, which executes nothing: there the right to read a file stands for the
+    /// right to execute it, which can be tried by opening it.
+    pub fn rehearsed(self) -> u64 {
+        right::READ_DIR | if self.executes() { right::READ_FILE } else { 0 }
+    }
+}
+
+/// What a rule set handles.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Handled {
+    /// Rights to files.
+    pub files: u64,
+    /// Directions of TCP.
+    pub tcp: u64,
+    /// Scopes.
+    pub scope: u64,
+}
+
+/// What the options say.
+#[derive(Debug, Default)]
+pub struct Confinement {
+    rules: Vec<Rule>,
+    /// The directions that are confined.
+    tcp: u64,
+    /// The directions of which no port is allowed.
+    none: u64,
+    scope: u64,
+    /// What is wrong with the last value; empty if nothing is.
+    pub wrong: &'static str,
+}
+
+/// What the kernel offers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Kernel {
+    /// Not asked, because no option needs it.
+    #[default]
+    Unasked,
+    /// This version of the interface.
+    Abi(u32),
+    /// The system has no such call.
+    Missing,
+    /// It was not enabled when the system was booted.
+    Disabled,
+    /// The call was refused.
+    Refused,
+}
+
+impl Confinement {
+    /// Takes the value of one of the options. False: `wrong` says what is wrong with it.
+    pub fn take(&mut self, option: Id, value: &[u8]) -> bool {
+        self.wrong = if option == Id::Scope { self.take_scope(value) } else { self.take_rule(option, value) };
+        self.wrong.is_empty()
+    }
+
+    fn take_rule(&mut self, option: Id, value: &[u8]) -> &'static str {
+        let rule = if let Some((_, reach)) = REACHES.iter().find(|(id, _)| *id == option) {
+            Rule::Path(*reach, leak_cstr(value.to_vec()))
+        } else {
+            let direction = if option == Id::BindTcp { BIND } else { CONNECT };
+            match self.take_port(direction, value) {
+                Ok(port) => Rule::Port(direction, port),
+                Err(wrong) => return wrong,
+            }
+        };
+        /// Each rule is a step of the plan, and a step that fails is reported by its place, which is one byte.
+        const MOST: usize = 192;
+        self.rules.push(rule);
+        if self.rules.len() > MOST { "is one rule too many: 192 are allowed" } else { "" }
+    }
+
+    /// Reads the value of `--bind-tcp` or `--connect-tcp`.
+    ///
+    /// # Errors
+    /// What is wrong with it; nothing for `none`, which is taken.
+    fn take_port(&mut self, direction: u64, value: &[u8]) -> core::result::Result<u16, &'static str> {
+        let before = self.tcp & direction != 0;
+        self.tcp |= direction;
+        if value == b"none" {
+            self.none |= direction;
+            return Err(if before { CONTRADICTION } else { "" });
+        }
+        if self.none & direction != 0 {
+            return Err(CONTRADICTION);
+        }
+        let port = number(value).and_then(|number| u16::try_from(number).ok());
+        port.filter(|port| *port > 0).ok_or(PORT)
+    }
+
+    fn take_scope(&mut self, value: &[u8]) -> &'static str {
+        for name in split_byte(value, b',') {
+            self.scope |= match name {
+                b"signal" => SIGNAL,
+                b"abstract" => ABSTRACT,
+                _ => return "is not a list of signal and abstract",
+            };
+        }
+        ""
+    }
+
+    /// Whether there is anything to confine.
+    pub fn is_some(&self) -> bool {
+        self.tcp | self.scope != 0 || !self.rules.is_empty()
+    }
+
+    /// Whether abstract sockets outside cannot be reached.
+    pub fn hides_abstract(&self) -> bool {
+        self.scope & ABSTRACT != 0
+    }
+
+    /// The steps that confine the process, in their order. `work_dir` is that of `--work-dir`.
+    ///
+    /// # Errors
+    /// When the kernel cannot do all of it.
+    #[inline(never)]
+    pub fn steps(&self, kernel: Kernel, work_dir: Option<StaticCStr>) -> Result<Vec<Step>> {
+        if !self.is_some() {
+            return Ok(Vec::new());
+        }
+        let files = self.rules.iter().any(|rule| matches!(rule, Rule::Path(..)));
+        let (needed, release, what) = match (self.scope, self.tcp) {
+            (0, 0) => (3, "6.2", "--ro, --rox, --rw and --rwx need"),
+            (0, _) => (4, "6.7", "--bind-tcp and --connect-tcp need"),
+            _ => (6, "6.12", "--scope needs"),
+        };
+        let why = match kernel {
+            Kernel::Abi(abi) if abi >= needed => {
+                let device = if abi >= 5 { right::IOCTL_DEV } else { 0 };
+                let files = if files { right::ALL | device } else { 0 };
+                let handled = Handled { files, tcp: self.tcp, scope: self.scope };
+                // Pushed one by one: chained iterators took 700 bytes more.
+                let mut steps = vec![Step::Ruleset(handled)];
+                for rule in &self.rules {
+                    steps.push(Step::Allow(*rule, handled.files));
+                }
+                steps.push(Step::Confine);
+                if let Some(dir) = work_dir.filter(|_| handled.files != 0) {
+                    steps.push(Step::Covered(dir));
+                }
+                return Ok(steps);
+            }
+            Kernel::Abi(_) | Kernel::Unasked => "this kernel is older",
+            Kernel::Missing => "this kernel has no Landlock",
+            Kernel::Disabled => "Landlock is not enabled: 'landlock' is missing in lsm= of the kernel's command line",
+            Kernel::Refused => "a filter of system calls refuses it",
+        };
+        Err(Error::setup(format_args!("cannot use Landlock: {what} Linux {release} (ABI {needed}): {why}")))
+    }
+}
+
+const CONTRADICTION: &str = "is given beside another one: 'none' means no port at all";
+const PORT: &str = "is not 'none' or a port of 1 to 65535";
+
+#[cfg(test)]
+mod tests;

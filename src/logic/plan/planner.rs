@@ -1,0 +1,287 @@
+//! From what the caller wants and how the world is to what will be done: the steps in their order, and whether
+//! vsrun becomes the server or stays. The order of the steps is the security; launch.rs performs them blindly.
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+
+use super::account::Identity;
+use crate::logic::formats::cgroup::Group;
+use super::socket_address::{self, ServerSockets};
+use super::env::{Env, Source};
+use crate::logic::base::error::{Error, Result};
+use super::host::{CanChangeIds, Host};
+use crate::logic::cli::flags::Id;
+use crate::logic::supervisor::notify::is_for_us;
+use crate::logic::cli::options::{Options, SyslogUsage};
+use crate::logic::supervisor::policy::Policy;
+use crate::logic::supervisor::readiness::{NOTIFY_SOCKET, Ready};
+use crate::logic::formats::log_name::LogPolicy;
+use crate::logic::base::signal::Signal;
+use super::program::{self, Program};
+use crate::logic::base::text::shell_words;
+use crate::logic::base::time::Span;
+use crate::logic::supervisor::signal_action::{SignalAction, SignalTable};
+use crate::logic::base::cstr::{leak_cstr, StaticCStr};
+
+/// All that will be done.
+#[derive(Debug)]
+pub struct Plan {
+    /// The server.
+    pub server: Box<Program>,
+    /// The command as a shell would read it.
+    pub command: Vec<u8>,
+    /// The server's pidfile.
+    pub pidfile: Option<StaticCStr>,
+    /// Where words go.
+    pub output: Output,
+    /// Whether the caller gets its prompt back.
+    pub background: bool,
+    /// The server's sockets.
+    pub sockets: ServerSockets,
+    /// The server's control group.
+    pub cgroup: Option<Group>,
+    /// Whether an undo after the drop of privileges needs somebody who keeps them.
+    pub cleanup_needs_privileges: bool,
+    /// Whether each step is told, and where.
+    pub debug: StepTrace,
+    /// Whether only warnings and errors are recorded.
+    pub quiet: bool,
+    /// The rules, for one who stays or waits.
+    pub policy: Policy,
+    /// What a signal to one who stays does.
+    pub signal_table: SignalTable,
+    /// When the server counts as started.
+    pub ready: Ready,
+    /// The system logger, for vsrun's own records.
+    pub syslog: Option<SyslogOptions>,
+    /// Where the server's environment came from, if `--env-dir` is to be read again.
+    pub env_source: Option<Source>,
+    /// What vsrun does when it stays. None: it becomes the server.
+    pub supervision: Option<Supervision>,
+    /// Whether it then leaves the directory that it was called in.
+    pub moves: bool,
+    /// Whether a terminal is reopened for writing only: the server is another user, and has no use for its keys.
+    pub hides_keys: bool,
+    /// Whether a SIGHUP that was ignored at the call stays ignored.
+    pub ignores_hangup: bool,
+}
+
+/// Where each step is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StepTrace {
+    /// Nowhere.
+    Off,
+    /// Among the records.
+    InRecords,
+    /// On standard error: the records are with the system logger, where no step belongs.
+    Separate,
+}
+
+/// How vsrun's own records go to the system logger.
+#[derive(Debug)]
+pub struct SyslogOptions {
+    /// Under which name.
+    pub tag: StaticCStr,
+    /// Whether they go elsewhere too.
+    pub usage: SyslogUsage,
+}
+
+/// Where the words of vsrun, server and handler go.
+#[derive(Debug)]
+pub enum Output {
+    /// Where they went before.
+    Inherit,
+    /// To the logger's standard input, a pipe that belongs to this user and group.
+    Logger(Box<Program>, Option<(u32, u32)>),
+    /// To files.
+    Files {
+        /// The logdir.
+        dir: StaticCStr,
+        /// The same from / on, where that can be told.
+        later: StaticCStr,
+        /// What is kept there.
+        rules: LogPolicy,
+        /// What is between the server and its file. None: nothing.
+        writer: Option<Box<Program>>,
+    },
+}
+
+/// What vsrun does when it stays.
+#[derive(Debug)]
+pub struct Supervision {
+    /// The manager's own pidfile.
+    pub pidfile: Option<StaticCStr>,
+    /// Who is asked after an unexpected end.
+    pub handler: Option<Box<Program>>,
+    /// The service manager that vsrun itself reports to: the NOTIFY_SOCKET that it was given, and how often it wants to
+    /// hear that vsrun works.
+    pub notify: Option<(Vec<u8>, Option<Span>)>,
+}
+
+/// Makes the plan.
+///
+/// # Errors
+/// When the user is unknown or cannot be had, or a path cannot be made absolute.
+#[inline(never)]
+pub fn plan(options: &mut Options, host: &Host<'_>) -> Result<Plan> {
+    let identity = user::identity(options, host)?;
+    let change = identity.as_ref().filter(|_| host.euid == 0 && host.can_change_ids == CanChangeIds::Yes);
+    let change = change.filter(|identity| !user::is_same(identity, host));
+    let handler = match options.manager.and_then(|managed| managed.handler) {
+        Some(path) => Some(handler(path, options, host, identity.as_ref(), change)?),
+        None => None,
+    };
+    let output = output(options, host, identity.as_ref(), change)?;
+    let command = shell_words(options.command.iter().map(|word| word.to_bytes()));
+    let server = program::server(options, host, identity.as_ref(), change)?;
+    let env_source = options.env_sources().map(|sources| Source {
+        callers_dir: host
+            .cwd
+            .as_ref()
+            .filter(|_| options.is_supervised() && sources.are_relative())
+            .map(|dir| (leak_cstr(dir.clone()), host.cwd_identity)),
+        sources,
+        base: program::base(options, host, identity.as_ref()),
+        first: host.env_entries.clone(),
+        given: options.env.clone(),
+    });
+    let policy = rules::policy(options);
+    let ignores_hangup = ignores_hangup(options, host);
+    if ignores_hangup {
+        options.on_signal.push((Signal::HUP, SignalAction::Ignore));
+    }
+    let signal_table = SignalTable::new(policy.role, options.at_exit.is_some(), &options.on_signal);
+    let ready = options.ready.unwrap_or(Ready::Exec);
+    let sockets = socket_address::count(host.inherited.count, &options.listen);
+    if let Ready::Newline(number) = ready
+        && sockets > 0
+        && number < 3 + i32::from(sockets)
+    {
+        return Err(Error::usage(format_args!("option --ready fd:{number} takes the number of a socket")));
+    }
+    let (syslog, debug) = (syslog(options), step_trace(options));
+    let notify = host.env.get(NOTIFY_SOCKET).map(|address| (address.to_vec(), host.ping));
+    let stay = options.is_supervised().then(|| {
+        let pidfile = options.manager.and_then(|managed| managed.pidfile);
+        Supervision { pidfile, handler, notify }
+    });
+    Ok(Plan {
+        server,
+        command,
+        pidfile: options.pidfile,
+        output,
+        background: options.background,
+        sockets: ServerSockets {
+            inherited: host.inherited.count,
+            own: core::mem::take(&mut options.listen),
+            owner: change.map(|identity| (identity.uid, identity.gid)),
+        },
+        cgroup: options.cgroup.map(|dir| Group { dir, settings: core::mem::take(&mut options.cgroup_set) }),
+        cleanup_needs_privileges: change.is_some_and(|identity| identity.uid != 0),
+        debug,
+        quiet: options.is_quiet(),
+        policy,
+        signal_table,
+        ready,
+        env_source,
+        syslog,
+        supervision: stay,
+        moves: program::moves(options, host),
+        hides_keys: options.user.is_some() && !options.has(Id::Stdin),
+        ignores_hangup,
+    })
+}
+
+/// nohup(1) has said so, and nothing on the command line says otherwise.
+fn ignores_hangup(options: &Options, host: &Host<'_>) -> bool {
+    host.hangup_ignored && !options.background && options.on_signal.iter().all(|(given, _)| *given != Signal::HUP)
+}
+
+/// The server's environment before all files, which has to be known before those of `--file-env` are read.
+///
+/// # Errors
+/// If the user is unknown, or vsrun cannot become that user.
+pub fn base_environment(options: &Options, host: &Host<'_>) -> Result<Env> {
+    Ok(program::base(options, host, user::identity(options, host)?.as_ref()))
+}
+
+fn handler(
+    path: StaticCStr,
+    options: &Options,
+    host: &Host<'_>,
+    identity: Option<&Identity>,
+    change: Option<&Identity>,
+) -> Result<Box<Program>> {
+    let mut env = host.env.for_identity(identity);
+    env.remove(&|name| name.starts_with(b"VSRUN_") || is_for_us(name));
+    env.set(b"VSRUN_SERVER_COMMAND", &shortened(shell_words(options.command.iter().map(|word| word.to_bytes()))));
+    let full = program::absolute(path, host)?;
+    Ok(program::helper_program(path, vec![full], vec![path], env, identity, change, program::spare(options)))
+}
+
+/// A variable above 128 KiB, and all of them together above some limit, keep a program from being executed (E2BIG): the
+/// handler would never run.
+fn shortened(mut text: Vec<u8>) -> Vec<u8> {
+    const LONGEST: usize = 64 * 1024;
+    if text.len() > LONGEST {
+        text.truncate(LONGEST - 3);
+        text.extend_from_slice(b"...");
+    }
+    text
+}
+
+#[inline(never)]
+fn output(
+    options: &Options,
+    host: &Host<'_>,
+    identity: Option<&Identity>,
+    change: Option<&Identity>,
+) -> Result<Output> {
+    if let Some((dir, keep)) = options.logdir {
+        let owner = change.map(|identity| (identity.uid, identity.gid));
+        let files = options.log_files.unwrap_or(u64::MAX);
+        let rules = LogPolicy { keep, owner, size: options.log_size.unwrap_or(u64::MAX), files };
+        let writer = options.log_size.map(|_| program::rotator(rules, change));
+        // A manager opens it again, wherever it is by then.
+        let later = program::absolute(dir, host).unwrap_or(dir);
+        return Ok(Output::Files { dir, later, rules, writer });
+    }
+    let Some(tag) = options.syslog else { return Ok(Output::Inherit) };
+    let words = match &options.logger {
+        Some(words) => words.clone(),
+        None => vec![c"logger", c"-t", tag],
+    };
+    let command = words.first().copied().unwrap_or_default();
+    let mut paths = program::search(command, host.env.get(b"PATH"));
+    for path in &mut paths {
+        *path = program::absolute(path, host)?;
+    }
+    let env = host.env.for_identity(identity);
+    let owner = change.map(|identity| (identity.uid, identity.gid));
+    let program = program::helper_program(command, paths, words, env, identity, change, program::spare(options));
+    Ok(Output::Logger(program, owner))
+}
+
+/// Where the records have to be sent by vsrun itself: `logger -t TAG` has them already.
+fn syslog(options: &Options) -> Option<SyslogOptions> {
+    let usage = options.syslog_usage.filter(|usage| *usage != SyslogUsage::No)?;
+    if options.syslog.is_some() && options.logger.is_none() {
+        return None;
+    }
+    Some(SyslogOptions { tag: options.syslog.unwrap_or(c"vsrun"), usage })
+}
+
+fn step_trace(options: &Options) -> StepTrace {
+    match options.syslog_usage {
+        _ if !options.has(Id::Debug) => StepTrace::Off,
+        Some(SyslogUsage::Yes | SyslogUsage::Only) if options.syslog.is_some() && options.logger.is_none() => {
+            StepTrace::Separate
+        }
+        Some(_) | None => StepTrace::InRecords,
+    }
+}
+
+mod rules;
+#[cfg(test)]
+mod tests;
+mod user;

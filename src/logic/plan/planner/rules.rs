@@ -1,0 +1,37 @@
+//! The rules of a manager: what the options say, and what holds where they say nothing.
+
+use crate::logic::supervisor::event::Recipient;
+use crate::logic::cli::flags::Id;
+use crate::logic::cli::options::Options;
+use crate::logic::supervisor::policy::{Handling, Policy, Restart, Role};
+use crate::logic::base::signal::Signal;
+use crate::logic::base::time::Span;
+
+/// The rules that the options make.
+#[inline(never)]
+pub fn policy(options: &Options) -> Policy {
+    let handler = match (options.manager, options.handler_timeout) {
+        (Some(managed), timeout) if managed.handler.is_some() => timeout.map_or(Handling::NoTimeout, Handling::Within),
+        _ => Handling::Absent,
+    };
+    let default = if options.is_supervised() && !options.has(Id::Init) { Restart::OnFailure } else { Restart::No };
+    let given = |span: Option<Span>| span.filter(|span| *span > Span::ZERO);
+    Policy {
+        role: match given(options.stop_timeout) {
+            _ if !options.has(Id::Init) => Role::Manager,
+            Some(_) => Role::InitWithTimeout,
+            None => Role::Init,
+        },
+        signal_scope: if options.has(Id::Group) { Recipient::Group } else { Recipient::Server },
+        linger: given(options.linger),
+        restart: options.restart.unwrap_or(default),
+        success: options.success_exit.unwrap_or_default(),
+        delay: options.restart_delay.unwrap_or((Span::millis(100), Span::secs(30))),
+        limit: options.restart_limit,
+        ready_timeout: options.ready_timeout,
+        watchdog: options.watchdog,
+        handler,
+        stop_signal: options.stop_signal.unwrap_or(Signal::TERM),
+        stop_timeout: given(Some(options.stop_timeout.unwrap_or(Span::secs(30)))),
+    }
+}

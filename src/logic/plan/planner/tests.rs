@@ -1,0 +1,455 @@
+//! The order of the steps, without root and without a fork.
+
+use super::*;
+use crate::logic::plan::limits::{Capabilities, limit};
+use crate::logic::cli::parse::{self, Request};
+use crate::logic::plan::socket_address::InheritedSockets;
+use crate::logic::plan::env::Env;
+use crate::logic::supervisor::event::Recipient;
+use crate::logic::plan::host::Terminal;
+use crate::logic::supervisor::policy::Restart;
+use crate::logic::plan::step::KeepPermitted;
+use crate::logic::plan::step::Step;
+use crate::logic::base::cstr::leak_cstr;
+use crate::logic::cli::args_file::Args;
+
+const PASSWD: &[u8] = b"root:x:0:0::/root:/bin/sh\nweb:x:33:44::/srv:/bin/false\n";
+const GROUP: &[u8] = b"web:x:44:\nlog:x:4:web\n";
+
+fn root() -> Host<'static> {
+    let cwd = Some(b"/home".to_vec());
+    Host { passwd: PASSWD, group: GROUP, cwd, ..Host::default() }
+}
+
+fn options(line: &str) -> Options {
+    let words = std::iter::once("vsrun").chain(line.split(' ')).map(|text| leak_cstr(text.into())).collect();
+    let mut options = Options::default();
+    match parse::parse(&Args::new(words), &mut options, &mut None) {
+        Ok(Request::Run) => options,
+        other => panic!("{line}: {other:?}"),
+    }
+}
+
+fn made(line: &str, host: &Host<'_>) -> Plan {
+    plan(&mut options(line), host).unwrap()
+}
+
+fn refused(line: &str, host: &Host<'_>) -> String {
+    plan(&mut options(line), host).unwrap_err().text.clone()
+}
+
+fn dir(path: &str) -> Step {
+    Step::Chdir(leak_cstr(path.into()))
+}
+
+#[test]
+fn privileges_are_dropped_last_and_in_order() {
+    let plan =
+        made("-u web -r /jail -w /srv -p /run/x -d /log 7 --umask 027 --port 80 --listen /s -- /bin/httpd", &root());
+    let gone = KeepPermitted::No;
+    let proof = Step::VerifyCredentials { uid: 33, gid: 44, groups: &[4, 44] };
+    assert_eq!(
+        plan.server.steps,
+        [
+            Step::UnblockSignals,
+            Step::DropTerminal,
+            Step::KeepPidfileLock(c"/run/x"),
+            Step::Input,
+            Step::Output,
+            Step::PassSockets(2),
+            Step::CloseDescriptors,
+            Step::Chroot(c"/jail"),
+            dir("/"),
+            Step::BlockSignals,
+            Step::Keyring,
+            Step::Groups(&[44, 4]),
+            Step::Gid(44),
+            Step::Uid(33, gone),
+            Step::Keyring,
+            Step::DropCapabilities(gone),
+            proof,
+            Step::Umask(0o027),
+            dir("/srv"),
+            Step::VerifyCwdInsideRoot(c"/srv"),
+            Step::UnblockSignals,
+            Step::Exec(c"/bin/httpd"),
+        ]
+    );
+    assert!(plan.cleanup_needs_privileges);
+    assert_eq!((plan.sockets.inherited, plan.sockets.owner), (0, Some((33, 44))));
+    assert_eq!(plan.server.env.get(b"LISTEN_FDS"), Some(&b"2"[..]));
+}
+
+/// What the attributes need of root they get before it is gone, and capabilities are chosen when the user is proved.
+#[test]
+fn attributes_stand_in_their_places() {
+    let attributes = "--umask 7 --caps kill --no-new-privs --limit core=0 --nice -1 --limit cpu=1:2 --oom-score-adj 5";
+    let line = format!("{attributes} -u web -r /jail -m - ask -s tag -- x");
+    let plan = made(&line, &root());
+    let chosen = Capabilities::parse(b"kill").unwrap();
+    let [core, cpu] = [&b"core=0"[..], b"cpu=1:2"].map(|value| limit(value).unwrap());
+    assert_eq!(
+        plan.server.steps,
+        [
+            Step::UnblockSignals,
+            Step::Setsid,
+            Step::Input,
+            Step::Nice(-1),
+            Step::OomScore(c"5"),
+            core,
+            cpu,
+            Step::Output,
+            Step::CloseDescriptors,
+            Step::Chroot(c"/jail"),
+            dir("/"),
+            Step::BlockSignals,
+            Step::Keyring,
+            Step::Groups(&[44, 4]),
+            Step::Gid(44),
+            Step::Uid(33, KeepPermitted::Yes),
+            Step::Keyring,
+            Step::DropCapabilities(KeepPermitted::Yes),
+            Step::VerifyCredentials { uid: 33, gid: 44, groups: &[4, 44] },
+            Step::Capabilities(chosen),
+            Step::NoNewPrivileges,
+            Step::Umask(7),
+            Step::UnblockSignals,
+            Step::Exec(c"x"),
+        ]
+    );
+    // The handler and the logger have nothing of these, and lose what --user takes.
+    let Output::Logger(logger, _) = plan.output else { panic!("no logger") };
+    for steps in [plan.supervision.unwrap().handler.unwrap().steps, logger.steps] {
+        let spare = KeepPermitted::Spare(chosen.set);
+        let [.., uid, Step::Keyring, rights, proof, Step::UnblockSignals, Step::Exec(_)] = steps.as_slice() else {
+            panic!("{steps:?}")
+        };
+        assert_eq!([uid, rights], [&Step::Uid(33, spare), &Step::DropCapabilities(spare)]);
+        assert!(matches!(proof, Step::VerifyCredentials { .. }), "{steps:?}");
+        let place = |wanted: &Step| steps.iter().position(|step| step == wanted).unwrap();
+        assert!(place(&Step::Output) < place(&Step::CloseDescriptors), "{steps:?}");
+        assert!(place(&Step::CloseDescriptors) < place(&Step::BlockSignals), "{steps:?}");
+        assert_eq!(steps.len(), 16, "{steps:?}");
+    }
+    // Root has its own, and one who is the user already has only them to lose.
+    let is_about_rights = |step: &Step| matches!(step, Step::Uid(..) | Step::DropCapabilities(_) | Step::Capabilities(_));
+    let web = Host { euid: 33, ..root() };
+    for (line, host, expected) in [
+        ("-u root -- x", &root(), vec![Step::Uid(0, KeepPermitted::No)]),
+        ("-u root --caps kill -- x", &root(), vec![Step::Uid(0, KeepPermitted::Yes), Step::Capabilities(chosen)]),
+        ("--caps kill -- x", &root(), vec![Step::Capabilities(chosen)]),
+        ("-u web -- x", &web, vec![Step::DropCapabilities(KeepPermitted::No)]),
+        ("-u web --caps kill -- x", &web, vec![Step::Capabilities(chosen)]),
+        ("-- x", &web, vec![]),
+    ] {
+        let steps = made(line, host).server.steps;
+        assert_eq!(steps.into_iter().filter(is_about_rights).collect::<Vec<_>>(), expected, "{line}");
+    }
+}
+
+/// Whatever the options: nothing after the proof but what a user may do, and the exec last.
+#[test]
+fn nothing_of_root_follows_the_proof() {
+    let parts = [
+        "-u web",
+        "-u 33:4",
+        "-r /jail",
+        "-w x",
+        "-p pid",
+        "-b",
+        "-s tag",
+        "-d log 1",
+        "--stdin",
+        "-m - -",
+        "--umask 7 --nice 1 --limit core=0",
+        "--caps kill --no-new-privs",
+        "--port 80",
+    ];
+    // Miri is too slow for all of them.
+    for mask in (0u32..1 << parts.len()).step_by(if cfg!(miri) { 1499 } else { 1 }) {
+        let chosen: Vec<&str> =
+            parts.iter().enumerate().filter(|(at, _)| mask >> at & 1 == 1).map(|(_, part)| *part).collect();
+        let both = |a: u32, b: u32| mask >> a & 1 == 1 && mask >> b & 1 == 1;
+        if both(0, 1) || both(6, 7) {
+            continue;
+        }
+        let line = [chosen.join(" "), "-- cmd".into()].join(" ");
+        let plan = made(line.trim(), &root());
+        let steps = &plan.server.steps;
+        assert!(matches!(steps.last(), Some(Step::Exec(_))), "{line}");
+        let place = |wanted: fn(&Step) -> bool| steps.iter().position(wanted);
+        let proof = place(|step| matches!(step, Step::VerifyCredentials { .. }));
+        assert_eq!(proof.is_some(), line.contains("-u "), "{line}");
+        for step in steps.iter().skip(proof.unwrap_or(steps.len())).skip(1) {
+            let chosen = matches!(step, Step::Capabilities(_) | Step::NoNewPrivileges);
+            // The working directory is entered with the rights of the server.
+            let enters = matches!(step, Step::Chdir(_) | Step::VerifyCwdInsideRoot(_) | Step::ReplacedDir(_));
+            let last = matches!(step, Step::Umask(_) | Step::UnblockSignals | Step::Exec(_));
+            assert!(chosen || enters || last, "{line}: {step}");
+        }
+        // Whatever needs a descriptor comes before they are closed, and the way into a jail after it.
+        let closed = place(|step| matches!(step, Step::CloseDescriptors | Step::SealDescriptors)).unwrap();
+        let protects = ["-u ", "-r ", "-m ", "-b"].iter().any(|option| line.contains(option));
+        assert_eq!(steps.contains(&Step::CloseDescriptors), protects, "{line}");
+        for (at, step) in steps.iter().enumerate() {
+            let opens = matches!(
+                step,
+                Step::KeepPidfileLock(_) | Step::WriteManagedPid(_) | Step::Input | Step::Output | Step::PassSockets(_) | Step::LogDir(_)
+            );
+            assert!(!opens || at < closed, "{line}: {step}");
+            let enters = matches!(step, Step::Chroot(_) | Step::Chdir(_) | Step::BlockSignals | Step::Groups(_));
+            assert!(!enters || at > closed || !protects, "{line}: {step}");
+        }
+        if let Some(root) = place(|step| matches!(step, Step::Chroot(_))) {
+            assert_eq!(steps[root + 1], dir("/"), "{line}");
+            assert!(proof.is_none_or(|proof| root < proof), "{line}");
+        }
+        // The one who stays holds the pidfile; then the server has nothing of it.
+        let keeps = place(|step| matches!(step, Step::KeepPidfileLock(_))).is_some();
+        assert_eq!(keeps, line.contains("-p ") && !line.contains("-m "), "{line}");
+    }
+}
+
+#[test]
+fn the_working_directory() {
+    let callers = vec![Step::CallersDir(c"/home", (0, 0)), Step::ReplacedDir(c"/home")];
+    for (line, expected) in [
+        ("-- x", vec![]),
+        ("-w sub -- x", vec![dir("sub")]),
+        ("-d logs 1 -- x", vec![Step::LogDir(c"logs")]),
+        ("-d logs 1 -w sub -- x", vec![dir("sub")]),
+        ("-m - - -- x", callers.clone()),
+        ("-b -m - - -- x", callers),
+        ("-b -- x", vec![]),
+        ("-m - - -w sub -- x", vec![dir("/home/sub")]),
+        ("-b -m - - -w sub -- x", vec![dir("/home/sub")]),
+        ("-b -m - - -w ./sub -- x", vec![dir("/home/sub")]),
+        ("-b -m - - -d logs 1 -- x", vec![Step::LogDir(c"logs")]),
+        ("-m - - -d logs 1 -- x", vec![Step::LogDir(c"logs")]),
+        ("-r jail -d logs 1 -- x", vec![Step::Chroot(c"jail"), dir("/")]),
+        ("-b -m - - -r jail -w sub -- x", vec![Step::Chroot(c"/home/jail"), dir("/"), dir("sub")]),
+    ] {
+        let steps = made(line, &root()).server.steps;
+        let is_one = |step: &Step| {
+            matches!(step, Step::Chroot(_) | Step::Chdir(_) | Step::LogDir(_))
+                || matches!(step, Step::CallersDir(..) | Step::ReplacedDir(_))
+        };
+        let found: Vec<Step> = steps.into_iter().filter(is_one).collect();
+        assert_eq!(found, expected, "{line}");
+    }
+    let lost = Host { cwd: None, ..root() };
+    assert!(refused("-b -m - - -- x", &lost).contains("cannot tell the current directory"));
+    assert!(made("-b -m - - -r /j -- x", &lost).supervision.is_some());
+    // In the foreground it stays where it is.
+    let stays = made("-m - - -w sub -- x", &lost);
+    assert!(!stays.moves && stays.server.steps.contains(&dir("sub")));
+}
+
+#[test]
+fn the_wrong_user() {
+    let web = Host { euid: 33, ..root() };
+    assert_eq!(
+        refused("-u root -- x", &web),
+        "started using wrong user ID (33), expected 0 (only root can become 'root')"
+    );
+    for line in ["-u web -- x", "-u 33 -- x", "-u root --no-user-checks -- x"] {
+        let plan = made(line, &web);
+        assert!(!plan.cleanup_needs_privileges && !plan.server.steps.iter().any(|step| matches!(step, Step::Uid(..))), "{line}");
+    }
+    let go_on = made("-u root --no-user-checks -- x", &web);
+    assert_eq!(go_on.server.env.get(b"HOME"), None);
+    let host = Host { egid: 44, ..Host { euid: 33, ..root() } };
+    assert_eq!(refused("-u web:4 -- x", &host), "cannot become group 4: only root can");
+    assert!(!made("-u web:44 -- x", &host).cleanup_needs_privileges);
+    // Root in a container without capabilities is still who it is, and can be nobody else.
+    let poor = Host { can_change_ids: CanChangeIds::No, ..root() };
+    assert!(!made("-u 0 -- x", &poor).server.steps.iter().any(|step| matches!(step, Step::Groups(_))));
+    assert!(refused("-u web -- x", &poor).contains("cannot become user 33"));
+    assert!(!made("-u root -- x", &root()).cleanup_needs_privileges);
+}
+
+#[test]
+fn environments() {
+    let env = Env(["VSRUN_SERVER_PID=1", "HOME=/x", "PATH=/p:/q"].map(|e| leak_cstr(e.into())).to_vec());
+    let host = Host { env, ..root() };
+    let plan = made("-u web -e A=1 -e HOME=/mine -m - ask -- run it", &host);
+    let server = &plan.server.env;
+    assert_eq!(
+        (server.get(b"HOME"), server.get(b"USER"), server.get(b"A")),
+        (Some(&b"/mine"[..]), Some(&b"web"[..]), Some(&b"1"[..]))
+    );
+    let handler = plan.supervision.unwrap().handler.unwrap();
+    assert_eq!((handler.env.get(b"HOME"), handler.env.get(b"A")), (Some(&b"/srv"[..]), None));
+    assert_eq!(
+        (handler.env.get(b"VSRUN_SERVER_PID"), handler.env.get(b"VSRUN_SERVER_COMMAND")),
+        (None, Some(&b"run it"[..]))
+    );
+    assert_eq!(handler.paths, [c"/home/ask"]);
+    assert_eq!(plan.server.paths, [c"/p/run", c"/q/run"]);
+}
+
+#[test]
+fn a_directory_comes_between_the_users_words_and_the_callers() {
+    let env = Env(vec![c"A=caller", c"GONE=caller", c"HOME=/x", c"PATH=/p"]);
+    let env_dir = vec![c"HOME=/dir", c"A=dir", c"GONE", c"B=dir", c"SHELL"];
+    let host = Host { env, env_entries: env_dir, ..root() };
+    let words = |line: &str| {
+        let plan = made(line, &host);
+        let mut words: Vec<String> = plan.server.env.0.iter().map(|entry| entry.to_str().unwrap().to_owned()).collect();
+        words.sort();
+        (words.join(" "), plan.server.paths.first().unwrap().to_str().unwrap().to_owned())
+    };
+    assert_eq!(
+        words("-u web -e B=e -e SHELL=/e -- x"),
+        ("A=dir B=e HOME=/dir LOGNAME=web PATH=/p SHELL=/e USER=web".into(), "/p/x".into())
+    );
+    assert_eq!(
+        words("--clear-env -u web -- x"),
+        ("A=dir B=dir HOME=/dir LOGNAME=web USER=web".into(), "/usr/local/sbin/x".into())
+    );
+    assert_eq!(words("--clear-env -e PATH=/e -- x"), ("A=dir B=dir HOME=/dir PATH=/e".into(), "/e/x".into()));
+    // The handler is vsrun's, and has vsrun's.
+    let handler = made("--clear-env -m - ask -- x", &Host { cwd: Some(b"/".to_vec()), ..host }).supervision.unwrap().handler;
+    assert_eq!(handler.unwrap().env.get(b"A"), Some(&b"caller"[..]));
+}
+
+#[test]
+fn commands_are_searched_as_execvp_does() {
+    let paths = |command: &str, path: Option<&str>| {
+        let found = program::search(leak_cstr(command.into()), path.map(str::as_bytes));
+        found.iter().map(|path| path.to_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(paths("a/b", Some("/bin")), ["a/b"]);
+    assert_eq!(paths("", Some("/bin")), [""]);
+    assert_eq!(paths("x", Some("/bin::/s/")), ["/bin/x", "./x", "/s//x"]);
+    assert_eq!(paths("x", Some("")), ["./x"]);
+    assert_eq!(paths("x", None).first().map(String::as_str), Some("/usr/local/sbin/x"));
+}
+
+#[test]
+fn a_ready_descriptor_is_none_of_the_sockets() {
+    let handed = |count| {
+        let mut handed = InheritedSockets::default();
+        handed.count = count;
+        handed
+    };
+    for (line, count) in [("--listen 80 --ready fd:3", 0), ("--ready fd:4", 2), ("--listen 80 --ready fd:5", 2)] {
+        let host = Host { inherited: handed(count), ..root() };
+        assert!(refused(&format!("-b {line} -- x"), &host).contains("takes the number of a socket"), "{line}");
+    }
+    assert_eq!(
+        made("-b --listen 80 --ready fd:6 -- x", &Host { inherited: handed(2), ..root() }).ready,
+        Ready::Newline(6)
+    );
+    assert_eq!(made("-b --ready fd:3 -- x", &root()).ready, Ready::Newline(3));
+}
+
+/// A user who has nothing to change needs no right for it.
+#[test]
+fn the_same_user_and_groups_need_no_privilege() {
+    let with = |egid, groups: Option<&[u32]>| Host { egid, groups: groups.map(<[u32]>::to_vec), ..root() };
+    for (line, host, changes) in [
+        ("-u 0 -- x", with(0, Some(&[])), false),
+        ("-u root -- x", with(0, Some(&[0])), false),
+        ("-u root:root -- x", with(0, Some(&[0, 4])), true),
+        ("-u 0 -- x", with(0, Some(&[4])), true),
+        ("-u 0 -- x", with(4, Some(&[])), true),
+        ("-u 0 -- x", with(0, None), true),
+        ("-u 0:4 -- x", with(4, Some(&[])), false),
+        ("-u web -- x", with(0, Some(&[])), true),
+    ] {
+        let host = Host { group: b"root:x:0:\n", ..host };
+        let steps = made(line, &host).server.steps;
+        assert_eq!(steps.iter().any(|step| matches!(step, Step::Groups(_))), changes, "{line} {host:?}");
+        assert_eq!(steps.contains(&Step::BlockSignals), changes, "{line}");
+    }
+}
+
+/// nohup(1) has asked for it; the command line and a session of its own have the last word.
+#[test]
+fn an_ignored_hangup_stays_ignored() {
+    let nohup = Host { hangup_ignored: true, ..root() };
+    for (line, ignored, action) in [
+        ("-- x", true, SignalAction::Restart),
+        ("--init -- x", true, SignalAction::Ignore),
+        ("-m - - -- x", true, SignalAction::Ignore),
+        ("-m - - --on-signal HUP=restart -- x", false, SignalAction::Restart),
+        ("-m - - --on-signal HUP=forward -- x", false, SignalAction::Forward(Signal::HUP)),
+    ] {
+        let plan = made(line, &nohup);
+        assert_eq!(plan.ignores_hangup, ignored, "{line}");
+        assert!(plan.supervision.is_none() || plan.signal_table.get(Signal::HUP) == action, "{line}");
+    }
+    assert!(!made("-b -m - - -- x", &nohup).ignores_hangup);
+    assert!(!made("-m - - -- x", &root()).ignores_hangup);
+}
+
+/// The terminal is given to an interactive server, and never to another user.
+#[test]
+fn the_terminal() {
+    let host = Host { terminal: Terminal::Controlling, ..root() };
+    for (line, first) in [
+        ("--restart no --stdin -- sh", [Step::TakeForeground, Step::UnblockSignals]),
+        ("--restart no -- sh", [Step::UnblockSignals, Step::Setsid]),
+        ("--restart no --stdin -u web -- sh", [Step::UnblockSignals, Step::Setsid]),
+        ("--restart no --stdin -b -- sh", [Step::UnblockSignals, Step::Setsid]),
+        ("--stdin -u web -- sh", [Step::UnblockSignals, Step::DropTerminal]),
+    ] {
+        assert_eq!(made(line, &host).server.steps.get(..2).unwrap(), first, "{line}");
+    }
+    let job = Host { terminal: Terminal::Background, ..root() };
+    let steps = made("--restart no --stdin -- sh", &job).server.steps;
+    assert_eq!(steps.get(..2).unwrap(), [Step::UnblockSignals, Step::Group]);
+}
+
+#[test]
+fn what_an_init_is_told() {
+    use crate::logic::supervisor::policy::Role;
+    let policy = |line: &str| plan(&mut options(&format!("{line} -- x")), &root()).unwrap().policy;
+    for (line, role, timeout) in [
+        ("--init", Role::Init, Some(30)),
+        ("--init --stop-timeout 5", Role::InitWithTimeout, Some(5)),
+        ("--init --stop-timeout 0", Role::Init, None),
+        ("--restart no", Role::Manager, Some(30)),
+        ("-m - - --stop-timeout 5", Role::Manager, Some(5)),
+    ] {
+        let policy = policy(line);
+        assert_eq!((policy.role, policy.stop_timeout), (role, timeout.map(Span::secs)), "{line}");
+        assert_eq!((policy.signal_scope, policy.linger), (Recipient::Server, None), "{line}");
+    }
+    assert_eq!(policy("--init").restart, Restart::No);
+    let policy = policy("--init --group --linger 3");
+    assert_eq!((policy.signal_scope, policy.linger), (Recipient::Group, Some(Span::secs(3))));
+    let mut none = options("--init --linger 0 -- x");
+    assert_eq!(plan(&mut none, &root()).unwrap().policy.linger, None);
+}
+
+/// The control group comes before everything, Landlock after everything, and it needs no_new_privs.
+#[test]
+fn the_control_group_is_entered_first_and_the_rules_come_last() {
+    use crate::logic::plan::landlock::{Handled, Kernel, Reach, Rule};
+    let host = Host { landlock: Kernel::Abi(7), ..root() };
+    let plan = made("--cgroup /c --cgroup-set pids.max=9 --ro /x --scope signal -u web --umask 7 -- x", &host);
+    let steps = &plan.server.steps;
+    assert_eq!(steps.first(), Some(&Step::Cgroup(c"/c")));
+    let last = [
+        Step::NoNewPrivileges,
+        Step::Umask(7),
+        Step::Ruleset(Handled { files: 0xffff, tcp: 0, scope: 2 }),
+        Step::Allow(Rule::Path(Reach::Ro, c"/x"), 0xffff),
+        Step::Confine,
+        Step::UnblockSignals,
+        Step::Exec(c"x"),
+    ];
+    assert_eq!(steps[steps.len() - last.len()..], last);
+    assert!(steps.contains(&Step::CloseDescriptors) && !steps.contains(&Step::SealDescriptors));
+    // A process in the group cannot remove it: what undoes a failed start is another one.
+    let lone = made("--cgroup /c -- x", &host).server.steps;
+    assert!(lone.contains(&Step::CloseDescriptors) && !lone.contains(&Step::SealDescriptors));
+    assert_eq!(plan.cgroup.unwrap().settings, [(c"pids.max", c"9")]);
+    // The handler is neither in the group nor confined.
+    let plan = made("--cgroup /c --ro /x -m - /h -- x", &host);
+    let handler = plan.supervision.unwrap().handler.unwrap();
+    let jailed = |step: &Step| matches!(step, Step::Cgroup(_) | Step::Ruleset(_) | Step::Confine);
+    assert!(!handler.steps.iter().any(jailed), "{:?}", handler.steps);
+}

@@ -1,0 +1,47 @@
+//! The user and groups that the server is to have.
+
+use crate::logic::plan::account::{self, Identity};
+use crate::logic::base::error::{Error, Result};
+use crate::logic::plan::host::{CanChangeIds, Host};
+use crate::logic::cli::flags::Id;
+use crate::logic::cli::options::Options;
+use crate::logic::base::text::Escaped;
+
+/// Who the server will be. None: who we are.
+#[inline(never)]
+pub fn identity(options: &Options, host: &Host<'_>) -> Result<Option<Identity>> {
+    let Some(login) = &options.user else { return Ok(None) };
+    let identity = account::resolve(login, host.passwd, host.group)?;
+    let other_group = login.group.is_some() && host.egid != identity.gid;
+    if host.euid != 0 && host.euid == identity.uid && other_group {
+        return Err(Error::setup(format_args!("cannot become group {}: only root can", identity.gid)));
+    }
+    if host.euid == 0 || host.euid == identity.uid {
+        return match host.can_change_ids {
+            CanChangeIds::No if host.euid != identity.uid => Err(Error::setup(format_args!(
+                "cannot become user {}: root has no capability for it here",
+                identity.uid
+            ))),
+            CanChangeIds::Yes | CanChangeIds::No => Ok(Some(identity)),
+        };
+    }
+    if options.has(Id::NoUserChecks) {
+        return Ok(None);
+    }
+    let (is, expected, name) = (host.euid, identity.uid, Escaped(&identity.name));
+    Err(Error::setup(format_args!(
+        "started using wrong user ID ({is}), expected {expected} (only root can become '{name}')"
+    )))
+}
+
+/// Whether there is nothing to change: then no privilege is needed, as in a user namespace without setgroups(2). Root
+/// needs no group that it does not have.
+pub fn is_same(identity: &Identity, host: &Host<'_>) -> bool {
+    let wanted = |group: &u32| *group == identity.gid || identity.groups.contains(group);
+    host.euid == identity.uid
+        && host.egid == identity.gid
+        && host.groups.as_ref().is_some_and(|groups| {
+            let has = |group: &u32| *group == identity.gid || groups.contains(group);
+            groups.iter().all(wanted) && (identity.uid == 0 || identity.groups.iter().all(has))
+        })
+}

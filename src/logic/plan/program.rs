@@ -1,0 +1,298 @@
+//! The steps to a program, in their order. The order is the security.
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+
+use super::account::Identity;
+use super::socket_address;
+use super::env::Env;
+use crate::logic::base::error::{Error, Result};
+use super::expand;
+use super::host::{Host, Terminal};
+use crate::logic::cli::flags::Id;
+use crate::logic::supervisor::notify::is_for_us;
+use crate::logic::cli::options::Options;
+use crate::logic::supervisor::readiness::Ready;
+use crate::logic::formats::log_name::LogPolicy;
+use super::step::{KeepPermitted, Step};
+use crate::logic::base::text::split_byte;
+use crate::logic::base::cstr::{leak_cstr, StaticCStr};
+
+/// Where a command without a slash is looked for when there is no PATH.
+pub const PATH: &[u8] = b"/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// A program to start: the way there, and the program itself.
+#[derive(Debug)]
+pub struct Program {
+    /// What is done to the process, in order; the last step is the exec.
+    pub steps: Vec<Step>,
+    /// Where the program may be, in order.
+    pub paths: Vec<StaticCStr>,
+    /// Its arguments, its own name first.
+    pub argv: Vec<StaticCStr>,
+    /// Its environment.
+    pub env: Env,
+}
+
+/// The server's environment before the options that set variables.
+pub fn base(options: &Options, host: &Host<'_>, identity: Option<&Identity>) -> Env {
+    let nothing = Env::default();
+    let mut env = if options.has(Id::ClearEnv) { &nothing } else { &host.env }.for_identity(identity);
+    if options.is_supervised() {
+        // vsrun reports there itself.
+        env.remove(&is_for_us);
+    }
+    env
+}
+
+/// The server's environment, as far as it is known before its start.
+#[inline(never)]
+fn environment(options: &Options, host: &Host<'_>, identity: Option<&Identity>) -> Env {
+    let mut env = base(options, host, identity);
+    for entries in [&host.env_entries, &options.env] {
+        for entry in entries {
+            env.put(entry);
+        }
+    }
+    if let Some(span) = options.watchdog {
+        // The number follows in each life.
+        env.remove(&|name| name == b"WATCHDOG_PID");
+        env.set(b"WATCHDOG_USEC", format!("{}", span.0.saturating_mul(1000)).as_bytes());
+    }
+    host.inherited.announce(&options.listen, &mut env);
+    env
+}
+
+/// The server: all the way in, and down.
+///
+/// # Errors
+/// When a path cannot be made absolute.
+#[inline(never)]
+pub fn server(
+    options: &Options,
+    host: &Host<'_>,
+    identity: Option<&Identity>,
+    change: Option<&Identity>,
+) -> Result<Box<Program>> {
+    let env = environment(options, host, identity);
+    let mut argv = options.command.clone();
+    if options.has(Id::Expand) {
+        expand::expand(&mut argv, &env)?;
+    }
+    let command = argv.first().copied().unwrap_or_default();
+    if let (Some(name), Some(first)) = (options.argv0, argv.first_mut()) {
+        *first = name;
+    }
+
+    let mut steps: Vec<Step> = options.cgroup.map(Step::Cgroup).into_iter().collect();
+    steps.extend(session(options, host));
+    if let Some(path) = options.pidfile {
+        steps.push(if options.is_supervised() { Step::WriteManagedPid(path) } else { Step::KeepPidfileLock(path) });
+    }
+    if !options.has(Id::Stdin) {
+        steps.push(Step::Input);
+    }
+    // Limits last: one of descriptors or files may hinder what the others need. What follows opens nothing.
+    for is_limit in [false, true] {
+        steps.extend(options.attributes.iter().filter(|step| matches!(step, Step::Limit(_)) == is_limit));
+    }
+    if options.syslog.is_some() || options.logdir.is_some() {
+        steps.push(Step::Output);
+    }
+    let sockets = socket_address::count(host.inherited.count, &options.listen);
+    if sockets > 0 {
+        steps.push(Step::PassSockets(sockets));
+    }
+    if options.watchdog.is_some() {
+        steps.push(Step::SetWatchdogPid);
+    }
+    if let (Some((dir, _)), None, None) = (options.logdir, options.work_dir, options.root) {
+        steps.push(Step::LogDir(dir));
+    }
+    let is_late = closes_at_exec(options, change);
+    if !is_late {
+        close(&mut steps, Step::CloseDescriptors, options);
+    }
+    let inside = directories(&mut steps, options, host)?;
+    privileges(&mut steps, identity, change, if options.caps.is_some() { KeepPermitted::Yes } else { KeepPermitted::No });
+    if let Some(caps) = options.caps {
+        steps.push(Step::Capabilities(caps));
+    }
+    let confined = options.confine.steps(host.landlock, options.work_dir)?;
+    if options.has(Id::NoNewPrivs) || !confined.is_empty() {
+        steps.push(Step::NoNewPrivileges);
+    }
+    if let Some(mask) = options.umask {
+        steps.push(Step::Umask(mask));
+    }
+    match inside {
+        Some(dir @ Step::Chdir(path)) if options.root.is_some() => steps.extend_from_slice(&[dir, Step::VerifyCwdInsideRoot(path)]),
+        Some(step) => steps.push(step),
+        None => {}
+    }
+    if is_late {
+        close(&mut steps, Step::SealDescriptors, options);
+    }
+    steps.extend(confined);
+    finish(&mut steps, Step::Exec(command));
+    let paths = search(command, env.get(b"PATH"));
+    Ok(Box::new(Program { steps, paths, argv, env }))
+}
+
+/// Whether the descriptors end at the exec only, and not before the root and the user are changed.
+///
+/// A path in a jail, and that of execve(2) is one, may lead through /proc/self/fd: after that there is nothing to find.
+/// Without another root or user there is nothing to protect, and vsrun, as long as it may still fail, keeps what it needs to
+/// undo the start. (A janitor for that would be the child of a server that is PID 1.) A process in the server's control
+/// group cannot remove it, so there a janitor does.
+fn closes_at_exec(options: &Options, change: Option<&Identity>) -> bool {
+    let keeps_all = options.root.is_none() && options.cgroup.is_none() && change.is_none();
+    keeps_all && !options.is_supervised() && !options.background
+}
+
+#[inline(never)]
+fn close(steps: &mut Vec<Step>, how: Step, options: &Options) {
+    steps.push(how);
+    if let Some(Ready::Newline(number)) = options.ready {
+        steps.push(Step::Ready(number));
+    }
+}
+
+/// Clean signals, and the right place among sessions and terminals.
+fn session(options: &Options, host: &Host<'_>) -> Vec<Step> {
+    // Another user never gets the terminal.
+    let terminal = if options.has(Id::Stdin) && options.user.is_none() { host.terminal } else { Terminal::NotControlling };
+    let steps: &[Step] = match (options.is_supervised(), options.background, terminal) {
+        // The one who takes the foreground must still have SIGTTOU blocked.
+        (true, false, Terminal::Controlling) => &[Step::TakeForeground, Step::UnblockSignals],
+        // As any other job in the background: it is stopped when it reads, and takes no key from the shell.
+        (true, false, Terminal::Background) => &[Step::UnblockSignals, Step::Group],
+        (true, _, _) => &[Step::UnblockSignals, Step::Setsid],
+        (false, false, _) if options.user.is_some() => &[Step::UnblockSignals, Step::DropTerminal],
+        // Detached, it is in the session of a leader that is gone: no terminal is left.
+        (false, _, _) => &[Step::UnblockSignals],
+    };
+    steps.to_vec()
+}
+
+/// Adds the way into the root, which may need root's rights. Answers the step into the working directory, which is
+/// entered as the user, who must not be shown a directory that he may not search.
+#[inline(never)]
+fn directories(steps: &mut Vec<Step>, options: &Options, host: &Host<'_>) -> Result<Option<Step>> {
+    let moved = moves(options, host);
+    let full = |dir| if moved { absolute(dir, host) } else { Ok(dir) };
+    if let Some(dir) = options.root {
+        steps.extend_from_slice(&[Step::Chroot(full(dir)?), Step::Chdir(c"/")]);
+    }
+    Ok(match (options.work_dir, options.root, options.logdir) {
+        (Some(dir), Some(_), _) => Some(Step::Chdir(dir)),
+        (Some(dir), None, _) => Some(Step::Chdir(full(dir)?)),
+        (None, None, None) if moved => {
+            let dir = full(c".")?;
+            steps.push(Step::CallersDir(dir, host.cwd_identity));
+            Some(Step::ReplacedDir(dir))
+        }
+        (None, _, _) => None,
+    })
+}
+
+/// Whether vsrun is in `/` when it starts the server: detached, or at a restart, so that it pins no mount. Where the
+/// caller's directory has no name, it stays there.
+pub fn moves(options: &Options, host: &Host<'_>) -> bool {
+    options.is_supervised() && (options.background || host.cwd.is_some())
+}
+
+/// The last steps. Where the ids were changed, signals have been blocked meanwhile.
+fn finish(steps: &mut Vec<Step>, last: Step) {
+    if steps.iter().any(|step| matches!(step, Step::BlockSignals)) {
+        steps.push(Step::UnblockSignals);
+    }
+    steps.push(last);
+}
+
+/// Groups first, while there is still the right to set them; the user id last, and with it the capabilities; then the
+/// proof. One who is that user already has only capabilities to lose.
+#[inline(never)]
+fn privileges(steps: &mut Vec<Step>, identity: Option<&Identity>, change: Option<&Identity>, rights: KeepPermitted) {
+    if let Some(Identity { uid, gid, groups, .. }) = change {
+        // Twice: as root, where no quota can be used up, so that root's keys are gone; and as the user, whose keyring
+        // it then is.
+        steps.extend_from_slice(&[
+            Step::BlockSignals,
+            Step::Keyring,
+            Step::Groups(groups.clone().leak()),
+            Step::Gid(*gid),
+            Step::Uid(*uid, rights),
+            Step::Keyring,
+        ]);
+    }
+    // Root's are its own.
+    if identity.is_some_and(|identity| identity.uid != 0) && (change.is_some() || rights != KeepPermitted::Yes) {
+        steps.push(Step::DropCapabilities(rights));
+    }
+    if let Some(Identity { uid, gid, groups, .. }) = change {
+        let mut groups = groups.clone();
+        groups.sort_unstable();
+        groups.dedup();
+        steps.push(Step::VerifyCredentials { uid: *uid, gid: *gid, groups: groups.leak() });
+    }
+}
+
+/// A program beside the server, outside of its root: in `/`, as the same user, with nothing but 0 to 2.
+pub fn helper_program(
+    command: StaticCStr,
+    paths: Vec<StaticCStr>,
+    argv: Vec<StaticCStr>,
+    env: Env,
+    identity: Option<&Identity>,
+    change: Option<&Identity>,
+    rights: KeepPermitted,
+) -> Box<Program> {
+    let mut steps = vec![Step::UnblockSignals, Step::Setsid, Step::Input, Step::Output, Step::CloseDescriptors, Step::Chdir(c"/")];
+    privileges(&mut steps, identity, change, rights);
+    finish(&mut steps, Step::Exec(command));
+    Box::new(Program { steps, paths, argv, env })
+}
+
+/// vsrun's own writer, beside the server and with the same signals blocked as vsrun.
+pub fn rotator(rules: LogPolicy, change: Option<&Identity>) -> Box<Program> {
+    let mut steps = vec![Step::Setsid, Step::Input, Step::Output, Step::Chdir(c"/")];
+    // It executes nothing, so it stays a process that cannot be traced.
+    privileges(&mut steps, change, change, KeepPermitted::No);
+    steps.push(Step::RunLogRotator(rules));
+    Box::new(Program { steps, paths: Vec::new(), argv: Vec::new(), env: Env::default() })
+}
+
+/// Where a command may be: itself, when it has a slash, otherwise in each directory of PATH, where an empty one
+/// means the working directory, as in execvp(3).
+pub fn search(command: StaticCStr, path: Option<&[u8]>) -> Vec<StaticCStr> {
+    if command.is_empty() || command.to_bytes().contains(&b'/') {
+        return vec![command];
+    }
+    let mut paths = Vec::new();
+    for dir in split_byte(path.unwrap_or(PATH), b':') {
+        let dir = if dir.is_empty() { b"." } else { dir };
+        paths.push(leak_cstr([dir, b"/", command.to_bytes()].concat()));
+    }
+    paths
+}
+
+/// What is left to a process beside the server: one harmless capability that the server does not have.
+pub fn spare(options: &Options) -> KeepPermitted {
+    KeepPermitted::Spare(options.caps.map_or(0, |caps| caps.set))
+}
+
+/// The path from the caller's directory on.
+pub fn absolute(path: StaticCStr, host: &Host<'_>) -> Result<StaticCStr> {
+    let bytes = path.to_bytes();
+    if bytes.starts_with(b"/") {
+        return Ok(path);
+    }
+    let Some(cwd) = &host.cwd else {
+        return Err(Error::setup(format_args!(
+            "cannot tell the current directory: give all paths, and --work-dir, from / on"
+        )));
+    };
+    let rest = bytes.strip_prefix(b"./").unwrap_or(bytes);
+    Ok(if bytes == b"." { leak_cstr(cwd.clone()) } else { leak_cstr([cwd, &b"/"[..], rest].concat()) })
+}

@@ -1,0 +1,64 @@
+//! `--file-env`, and the order in which the files of a server's environment override each other: those of `--env-file`,
+//! those of `--env-dir`, those of `--file-env`.
+
+use alloc::vec::Vec;
+
+use super::env::{Env, name_of};
+use crate::logic::base::error::{Error, Result};
+use crate::logic::base::text::Escaped;
+use crate::logic::base::cstr::{leak_cstr, StaticCStr};
+
+/// Adds an entry to a list in which each name is kept once: the last one counts, also if it only unsets the name.
+pub fn add(entries: &mut Vec<StaticCStr>, entry: StaticCStr) {
+    entries.retain(|other| name_of(other.to_bytes()) != name_of(entry.to_bytes()));
+    entries.push(entry);
+}
+
+/// The variable that names the file of NAME.
+pub fn file_variable(name: StaticCStr) -> StaticCStr {
+    leak_cstr([name.to_bytes(), b"_FILE"].concat())
+}
+
+/// The file that `--file-env NAME` has to read: the value of `NAME_FILE`, if that is set.
+///
+/// # Errors
+/// If both NAME and `NAME_FILE` are set: which of them is meant is not for us to guess.
+pub fn file_of(name: StaticCStr, env: &Env) -> Result<Option<StaticCStr>> {
+    let variable = file_variable(name);
+    let Some(path) = env.get(variable.to_bytes()) else { return Ok(None) };
+    if env.get(name.to_bytes()).is_some() {
+        let (name, variable) = (Escaped(name.to_bytes()), Escaped(variable.to_bytes()));
+        return Err(Error::setup(format_args!("option --file-env: both {name} and {variable} are set")));
+    }
+    Ok(Some(leak_cstr(path.to_vec())))
+}
+
+/// The entry `NAME=VALUE` for the contents of such a file. One newline at the end is not part of the value. None if the
+/// contents cannot be a value: they have a NUL byte.
+pub fn entry_of(name: StaticCStr, contents: &[u8]) -> Option<StaticCStr> {
+    let value = contents.strip_suffix(b"\n").unwrap_or(contents);
+    (!value.contains(&0)).then(|| leak_cstr([name.to_bytes(), b"=", value].concat()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_entry_of_a_name_counts() {
+        let mut entries = Vec::new();
+        for entry in [c"A=1", c"B=1", c"A", c"AB=2", c"B=2"] {
+            add(&mut entries, entry);
+        }
+        assert_eq!(entries, [c"A", c"AB=2", c"B=2"]);
+    }
+
+    #[test]
+    fn a_secret_loses_one_newline() {
+        for (contents, entry) in
+            [(&b"x\n"[..], Some(c"N=x")), (b"x\n\n", Some(c"N=x\n")), (b"", Some(c"N=")), (b"x\0", None)]
+        {
+            assert_eq!(entry_of(c"N", contents), entry);
+        }
+    }
+}

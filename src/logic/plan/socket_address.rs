@@ -1,0 +1,265 @@
+//! Where a server listens: from `[::1]:80/udp` or `/run/x.sock` to an address; and what vsrun's own parent handed in.
+//!
+//! Addresses are numbers: a name would have to be looked up, and may be another tomorrow.
+
+use alloc::vec::Vec;
+
+use super::env::Env;
+use crate::logic::base::text::split_byte;
+use crate::logic::base::time::number;
+use crate::logic::base::cstr::{leak_cstr, StaticCStr};
+
+/// What a socket is called that was not given a name.
+const DEFAULT_NAME: &[u8] = b"vsrun";
+/// What one is called that vsrun's parent handed in without a name.
+const UNKNOWN_NAME: &[u8] = b"unknown";
+/// The longest path of a socket: the kernel has room for 108 bytes, the last of them a NUL.
+const LONGEST_PATH: usize = 107;
+/// The longest name.
+const LONGEST_NAME: usize = 255;
+
+/// One listening socket, read from `[NAME=][ADDRESS:]PORT[/udp]` or `[NAME=]/PATH`.
+pub struct Listener<'a> {
+    /// What the server is told that it is called.
+    pub name: &'a [u8],
+    /// Where it listens, as the caller wrote it.
+    pub text: &'a [u8],
+    /// The same as bind(2) takes it.
+    pub address: Vec<u8>,
+    /// What comes there.
+    pub transport: Transport,
+}
+
+/// What comes to a socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transport {
+    /// Connections.
+    Stream,
+    /// Packets, of UDP.
+    Datagram,
+}
+
+impl<'a> Listener<'a> {
+    /// Reads it.
+    #[inline(never)]
+    pub fn parse(text: &'a [u8]) -> Option<Self> {
+        let mut listener = Self { name: DEFAULT_NAME, text, address: Vec::new(), transport: Transport::Stream };
+        if let Some(at) = text.iter().position(|byte| *byte == b'=')
+            && !text.starts_with(b"/")
+        {
+            (listener.name, listener.text) = (valid_name(text.get(..at)?)?, text.get(at + 1..)?);
+        }
+        let text = listener.text;
+        if text.starts_with(b"/") {
+            listener.address = [&1u16.to_ne_bytes()[..], text, b"\0"].concat();
+            return (text.len() <= LONGEST_PATH).then_some(listener);
+        }
+        let mut rest = text;
+        if let Some(shorter) = text.strip_suffix(b"/udp") {
+            (rest, listener.transport) = (shorter, Transport::Datagram);
+        }
+        // The last colon: those of IPv6 stand in brackets.
+        let digits = rest.rsplit(|byte| *byte == b':').next()?;
+        let port = u16::try_from(number(digits)?).ok().filter(|port| *port > 0)?.to_be_bytes();
+        match rest.get(..rest.len() - digits.len())? {
+            [] => listener.address = v6_address([0; 16], port),
+            [b'[', ip @ .., b']', b':'] => listener.address = v6_address(v6(ip)?, port),
+            [ip @ .., _] => listener.address = v4_address(v4(ip)?, port),
+        }
+        Some(listener)
+    }
+
+    /// What will do where there is no IPv6 and no ADDRESS was given.
+    pub fn fallback(&self) -> Option<Vec<u8>> {
+        match self.address.as_slice() {
+            [_, _, high, low, ..] if self.text.first()?.is_ascii_digit() && !self.text.contains(&b':') => {
+                Some(v4_address([0; 4], [*high, *low]))
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether it is a path.
+    pub fn is_path(&self) -> bool {
+        self.text.starts_with(b"/")
+    }
+
+    /// The path.
+    pub fn path(&self) -> StaticCStr {
+        leak_cstr(self.text.into())
+    }
+}
+
+/// Checks the value of `--listen`.
+pub fn listen(text: &[u8]) -> Option<StaticCStr> {
+    Listener::parse(text).map(|_| leak_cstr(text.into()))
+}
+
+/// Checks the value of `--port`.
+pub fn port(text: &[u8]) -> Option<StaticCStr> {
+    let plain = text.first()?.is_ascii_digit() && !text.iter().any(|byte| b"=:".contains(byte));
+    listen(text).filter(|_| plain)
+}
+
+/// Checks the value of `--bind`. An address of IPv6 needs no brackets here; it gets them.
+pub fn bind(text: &[u8]) -> Option<StaticCStr> {
+    match text {
+        [b'/', ..] => return listen(text),
+        [b'[', ip @ .., b']'] => v6(ip).map(drop)?,
+        _ if text.contains(&b':') => return v6(text).map(|_| leak_cstr([b"[", text, b"]"].concat())),
+        _ => v4(text).map(drop)?,
+    }
+    Some(leak_cstr(text.into()))
+}
+
+/// What `--port` and `--bind` say together, in one word.
+pub fn join(port: Option<StaticCStr>, bind: Option<StaticCStr>) -> Option<StaticCStr> {
+    match (port, bind) {
+        (Some(port), Some(bind)) => Some(leak_cstr([bind.to_bytes(), b":", port.to_bytes()].concat())),
+        (one, other) => one.or(other),
+    }
+}
+
+/// sockaddr_in.
+fn v4_address(ip: [u8; 4], port: [u8; 2]) -> Vec<u8> {
+    [&2u16.to_ne_bytes()[..], &port, &ip, &[0; 8]].concat()
+}
+
+/// sockaddr_in6.
+fn v6_address(ip: [u8; 16], port: [u8; 2]) -> Vec<u8> {
+    [&10u16.to_ne_bytes()[..], &port, &[0; 4], &ip, &[0; 4]].concat()
+}
+
+/// An address of IPv4.
+fn v4(text: &[u8]) -> Option<[u8; 4]> {
+    let (mut ip, mut count) = (0u32, 0);
+    for part in split_byte(text, b'.') {
+        // A zero in front makes it octal for some readers.
+        if part.len() > 1 && part.starts_with(b"0") {
+            return None;
+        }
+        ip = ip << 8 | u32::from(u8::try_from(number(part)?).ok()?);
+        count += 1;
+    }
+    (count == 4).then(|| ip.to_be_bytes())
+}
+
+/// An address of IPv6, without a zone and without dots.
+#[inline(never)]
+fn v6(text: &[u8]) -> Option<[u8; 16]> {
+    // At either end, a gap has one colon more than it has inside.
+    let inner = match text {
+        b"::" => return Some([0; 16]),
+        [b':', b':', ..] => text.get(1..)?,
+        [rest @ .., b':'] if rest.ends_with(b":") => rest,
+        [b':', ..] | [.., b':'] | [] => return None,
+        _ => text,
+    };
+    let groups = || split_byte(inner, b':');
+    let count = groups().filter(|group| !group.is_empty()).count();
+    let (mut ip, mut gaps) = (0u128, 0);
+    for group in groups() {
+        if group.is_empty() {
+            gaps += 1;
+            (count..8).for_each(|_| ip <<= 16);
+        } else {
+            ip = ip << 16 | u128::from(hex(group).filter(|_| group.len() <= 4)?);
+        }
+    }
+    matches!((gaps, count), (0, 8) | (1, 0..=7)).then(|| ip.to_be_bytes())
+}
+
+/// A hexadecimal number of up to eight digits.
+pub fn hex(text: &[u8]) -> Option<u32> {
+    if text.is_empty() || text.len() > 8 {
+        return None;
+    }
+    text.iter().try_fold(0, |sum, digit| {
+        let digit = match digit {
+            b'0'..=b'9' => digit - b'0',
+            b'a'..=b'f' => digit - b'a' + 10,
+            b'A'..=b'F' => digit - b'A' + 10,
+            _ => return None,
+        };
+        Some(sum << 4 | u32::from(digit))
+    })
+}
+
+/// A name as `LISTEN_FDNAMES` can carry it.
+fn valid_name(name: &[u8]) -> Option<&[u8]> {
+    let fits = name.iter().all(|byte| matches!(byte, b' '..=b'~') && *byte != b':');
+    (fits && matches!(name.len(), 1..=LONGEST_NAME)).then_some(name)
+}
+
+/// All sockets that the server gets, from descriptor 3 on.
+#[derive(Debug, Default)]
+pub struct ServerSockets {
+    /// How many of them vsrun's parent has handed in; they come first.
+    pub inherited: u16,
+    /// Those that vsrun opens, each to be read by [`Listener::parse`].
+    pub own: Vec<StaticCStr>,
+    /// User and group that a socket at a path belongs to.
+    pub owner: Option<(u32, u32)>,
+}
+
+/// How many sockets that are.
+pub fn count(handed: u16, own: &[StaticCStr]) -> u16 {
+    handed.saturating_add(u16::try_from(own.len()).unwrap_or(u16::MAX))
+}
+
+/// The sockets that vsrun's parent has handed in.
+#[derive(Debug, Default)]
+pub struct InheritedSockets {
+    /// How many, from descriptor 3 on.
+    pub count: u16,
+    /// Their names, with a colon behind each.
+    names: Vec<u8>,
+}
+
+impl InheritedSockets {
+    /// Takes `LISTEN_*` out of an environment. What was meant for another pid than this one is nothing for us.
+    pub fn take(env: &mut Env, pid: &[u8]) -> Self {
+        let mut handed = Self::default();
+        if env.get(b"LISTEN_PID") == Some(pid) {
+            let count = env.get(b"LISTEN_FDS").and_then(number).and_then(|count| u16::try_from(count).ok());
+            handed.count = count.unwrap_or(0);
+            let given = env.get(b"LISTEN_FDNAMES").unwrap_or_default();
+            let mut given = split_byte(given, b':');
+            for _ in 0..handed.count {
+                push_name(&mut handed.names, given.next().filter(|name| !name.is_empty()).unwrap_or(UNKNOWN_NAME));
+            }
+        }
+        unset(env);
+        handed
+    }
+
+    /// Tells a server's environment of these sockets and of vsrun's own. `LISTEN_PID` is left to the server's
+    /// process: nobody else knows it in time.
+    pub fn announce(&self, own: &[StaticCStr], env: &mut Env) {
+        let mut names = self.names.clone();
+        let own = own.iter().filter_map(|text| Listener::parse(text.to_bytes()));
+        own.for_each(|listener| push_name(&mut names, listener.name));
+        let count = names.iter().filter(|byte| **byte == b':').count();
+        if count > 0 {
+            names.pop();
+            unset(env);
+            env.set(b"LISTEN_FDS", format!("{count}").as_bytes());
+            env.set(b"LISTEN_FDNAMES", &names);
+        }
+    }
+}
+
+/// The variables of the protocol; the last one, of systemd 258, would need a descriptor of the server's process.
+const NAMES: [&[u8]; 4] = [b"LISTEN_PID", b"LISTEN_FDS", b"LISTEN_FDNAMES", b"LISTEN_PIDFDID"];
+
+fn unset(env: &mut Env) {
+    env.remove(&|name| NAMES.contains(&name));
+}
+
+fn push_name(names: &mut Vec<u8>, name: &[u8]) {
+    names.extend_from_slice(name);
+    names.push(b':');
+}
+
+#[cfg(test)]
+mod tests;

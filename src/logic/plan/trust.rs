@@ -1,0 +1,192 @@
+//! Which directories root may use: a path must not lead from what belongs to a user to what belongs to another.
+
+use core::fmt;
+
+use crate::logic::base::text::{ArrayText, Escaped};
+
+/// What has been met on the way along a path.
+#[derive(Clone, Copy, Debug)]
+pub struct Trust {
+    /// vsrun's own user.
+    own: u32,
+    /// The owner of `/`, who can replace everything. It is not root in a user namespace that shows the host's files.
+    top: u32,
+    /// The first owner that was neither of them nor root.
+    other: Option<u32>,
+}
+
+/// One component of a path, as far as it matters here.
+#[derive(Clone, Copy, Debug)]
+pub struct Component {
+    /// The user whom it belongs to.
+    pub owner: u32,
+    /// How many names it has.
+    pub links: u64,
+    /// Whether others may write to the directory that it is in.
+    pub shared: bool,
+}
+
+impl Trust {
+    /// At the beginning of a path.
+    pub fn new(own: u32, top: u32) -> Self {
+        Self { own, top, other: None }
+    }
+
+    /// Whether a user is root, vsrun's own user or the owner of `/`.
+    pub fn is_own(&self, owner: u32) -> bool {
+        owner == 0 || owner == self.own || owner == self.top
+    }
+
+    /// Whether others than these may make and remove names in a directory.
+    pub fn is_shared(&self, owner: u32, mode: u32) -> bool {
+        mode & 0o022 != 0 || !self.is_own(owner)
+    }
+
+    /// The user to whom everything belongs from here on, if the path has led to such a one.
+    pub fn other(&self) -> Option<u32> {
+        self.other
+    }
+
+    /// Takes one component of a path.
+    ///
+    /// # Errors
+    /// When it must not be there: a user could have made the path lead to what is not his.
+    pub fn pass(&mut self, component: Component) -> Result<(), Reason> {
+        let Component { owner, links, shared } = component;
+        match self.other {
+            Some(before) if before != owner => return Err(Reason::Owner { owner, before }),
+            Some(_) => {}
+            None if self.is_own(owner) => {
+                // Where fs.protected_hardlinks is 0, everyone may give a second name to a symbolic link of root's.
+                if shared && links > 1 {
+                    return Err(Reason::SecondName);
+                }
+            }
+            None => self.other = Some(owner),
+        }
+        Ok(())
+    }
+}
+
+/// Why a component must not be there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// It is reached through what belongs to another user.
+    Owner {
+        /// The user whom it belongs to.
+        owner: u32,
+        /// The user whom a component before it belongs to.
+        before: u32,
+    },
+    /// It would have to be made in a directory of this user's, and belong to another.
+    Made(u32),
+    /// The log directory belongs to this user, who has nothing to do with it.
+    Stranger(u32),
+    /// It has more than one name, and others may have given it the one in the path.
+    SecondName,
+    /// It was put in the place of the directory that was just made.
+    Replaced,
+}
+
+/// A component that must not be there.
+#[derive(Clone)]
+pub struct Refusal {
+    /// Its name.
+    pub name: ArrayText<64>,
+    /// Why.
+    pub reason: Reason,
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "'{}' ", Escaped(self.name.as_bytes()))?;
+        match self.reason {
+            Reason::Owner { owner, before } => {
+                write!(f, "belongs to user {owner}, and the path to it leads through what belongs to user {before}")
+            }
+            Reason::Made(before) => write!(f, "would be made in a directory that belongs to user {before}"),
+            Reason::Stranger(owner) => write!(f, "belongs to user {owner}, which is not the server's user"),
+            Reason::SecondName => f.write_str("has a second name, and is in a directory that others may write"),
+            Reason::Replaced => f.write_str("was replaced while it was made"),
+        }
+    }
+}
+
+/// The components of a path: the first `/` and then one name after the other. The bool says whether it is the last.
+pub fn components(path: &[u8]) -> impl Iterator<Item = (&[u8], bool)> {
+    let top = path.starts_with(b"/").then_some(&b"/"[..]);
+    let first = if top.is_none() { Some(&b"."[..]) } else { top };
+    let names = path.split(|byte| *byte == b'/').filter(|name| !name.is_empty() && *name != b".");
+    let count = names.clone().count();
+    let all = first.into_iter().chain(names);
+    all.enumerate().map(move |(at, name)| (name, at == count))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn walk(owners: &[u32]) -> Result<(), Reason> {
+        let mut trust = Trust::new(0, 0);
+        owners.iter().try_for_each(|owner| trust.pass(Component { owner: *owner, links: 9, shared: false }))
+    }
+
+    #[test]
+    fn a_path_never_leaves_what_belongs_to_a_user() {
+        for owners in [&[0, 0, 0][..], &[0, 7], &[0, 7, 7, 7], &[7, 7], &[]] {
+            assert_eq!(walk(owners), Ok(()), "{owners:?}");
+        }
+        for (owners, owner, before) in [(&[0, 7, 0][..], 0, 7), (&[0, 7, 8], 8, 7), (&[7, 0, 7], 0, 7)] {
+            assert_eq!(walk(owners), Err(Reason::Owner { owner, before }), "{owners:?}");
+        }
+    }
+
+    #[test]
+    fn the_owner_of_everything_is_trusted() {
+        // `unshare -r`: the host's root is shown as 65534.
+        let mut trust = Trust::new(0, 65534);
+        for owner in [65534, 65534, 0, 65534] {
+            assert_eq!(trust.pass(Component { owner, links: 1, shared: true }), Ok(()));
+        }
+        let mut trust = Trust::new(5, 0);
+        for owner in [0, 5, 0, 5, 7] {
+            assert_eq!(trust.pass(Component { owner, links: 1, shared: true }), Ok(()));
+        }
+        assert_eq!(trust.other(), Some(7));
+    }
+
+    #[test]
+    fn a_second_name_where_others_may_write_is_refused() {
+        for (links, shared, result) in [(1, true, Ok(())), (2, false, Ok(())), (2, true, Err(Reason::SecondName))] {
+            assert_eq!(Trust::new(0, 0).pass(Component { owner: 0, links, shared }), result);
+        }
+    }
+
+    #[test]
+    fn a_directory_is_shared_when_others_may_write_to_it() {
+        let trust = Trust::new(5, 0);
+        for (owner, mode, shared) in
+            [(0, 0o755, false), (5, 0o700, false), (7, 0o700, true), (0, 0o1777, true), (0, 0o775, true)]
+        {
+            assert_eq!(trust.is_shared(owner, mode), shared, "{owner} {mode:o}");
+        }
+    }
+
+    #[test]
+    fn components_begin_with_the_place_that_the_path_starts_from() {
+        for (path, found) in [
+            ("/", &["/"][..]),
+            ("/a", &["/", "a"]),
+            ("//a//./b/", &["/", "a", "b"]),
+            ("a/../b", &[".", "a", "..", "b"]),
+            ("./a", &[".", "a"]),
+            (".", &["."]),
+            ("", &["."]),
+        ] {
+            let names: Vec<_> = components(path.as_bytes()).map(|(name, _)| name).collect();
+            assert_eq!(names, found.iter().map(|name| name.as_bytes()).collect::<Vec<_>>(), "{path}");
+            let last: Vec<_> = components(path.as_bytes()).map(|(_, last)| last).collect();
+            assert!(last.iter().rev().skip(1).all(|last| !last) && last.ends_with(&[true]), "{path}");
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! The messages of sd_notify(3), from the server to vsrun and from vsrun to the service manager above it.
+
+use super::event::Event;
+use super::policy::Policy;
+use super::state::{AfterStop, Phase, State};
+use crate::logic::base::text::{place_of, split_byte};
+use crate::logic::base::time::{number, Span, Time};
+
+/// The kernel's number for a user that has none in the receiver's user namespace.
+const OVERFLOW: u32 = 65_534;
+
+/// True if a message from this process may speak for the server.
+///
+/// Its user decides, not its pid: `READY=1` comes from a child as often as from the server itself (systemd-notify, a
+/// shell wrapper). A process outside of our namespaces has pid 0, and all users that have no number here share one,
+/// which may be the server's.
+pub fn is_trusted(pid: i32, uid: u32, server: u32) -> bool {
+    uid == 0 || uid == server && (pid > 0 || uid != OVERFLOW)
+}
+
+/// What one message says. Several assignments in one message all count; of two values for one name, the last.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Message<'a> {
+    /// `READY=1`.
+    pub ready: bool,
+    /// `WATCHDOG=1`.
+    pub alive: bool,
+    /// `WATCHDOG=trigger`: as if the server had been silent for too long.
+    pub trigger: bool,
+    /// `STOPPING=1`: the server exits by itself, and need not send `WATCHDOG=1` meanwhile.
+    pub stopping: bool,
+    /// `RELOADING=1`: the server reads its configuration again, until the next `READY=1`.
+    pub reloading: bool,
+    /// `MONOTONIC_USEC=`: when that began, in microseconds.
+    pub began: Option<u64>,
+    /// `WATCHDOG_USEC=`: the new watchdog time. Zero turns the watchdog off.
+    pub watchdog: Option<Span>,
+    /// `EXTEND_TIMEOUT_USEC=`: how long from now the server may still take to be ready or to stop.
+    pub extend: Option<Span>,
+    /// `STATUS=`: a line for people.
+    pub status: Option<&'a [u8]>,
+    /// Why the message, or a part of it, has no effect.
+    pub ignored: Option<Ignored>,
+}
+
+/// Why a message is ignored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ignored {
+    /// Its sender is neither the server's user nor root.
+    Stranger,
+    /// It holds a name that vsrun does not support.
+    Unsupported,
+    /// It holds a value that cannot be read.
+    Malformed,
+    /// Descriptors came with it, and closing those that came before hangs.
+    Hanging,
+}
+
+impl Ignored {
+    /// The reason, for a record.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Stranger => "not the server's user",
+            Self::Unsupported => "MAINPID and FDSTORE are not supported",
+            Self::Malformed => "not a number of microseconds",
+            Self::Hanging => "descriptors came with it and cannot be closed now; no message is read meanwhile",
+        }
+    }
+
+    /// A bit of its own.
+    pub fn bit(self) -> u8 {
+        1 << self as u8
+    }
+}
+
+/// The names that count, in the order of `Message::assign`. (A match with a byte string for each would be compiled to a
+/// comparison for each byte.)
+const NAMES: &[u8] =
+    b"READY,WATCHDOG,STOPPING,RELOADING,STATUS,MONOTONIC_USEC,WATCHDOG_USEC,EXTEND_TIMEOUT_USEC,FDSTORE,MAINPID";
+
+/// Reads a message: lines of `NAME=VALUE`. Names that vsrun does not know are for others.
+pub fn parse(text: &[u8]) -> Message<'_> {
+    let mut message = Message::default();
+    for line in split_byte(text, b'\n') {
+        message.assign(line);
+    }
+    message
+}
+
+impl<'a> Message<'a> {
+    #[inline(never)]
+    fn assign(&mut self, line: &'a [u8]) {
+        let mut halves = split_byte(line, b'=');
+        let (Some(name), Some(value)) = (halves.next(), halves.rest) else { return };
+        let is_one = value == b"1";
+        match place_of(NAMES, name) {
+            Some(0) => self.ready |= is_one,
+            Some(1) => {
+                self.alive |= is_one;
+                self.trigger |= value == b"trigger";
+            }
+            Some(2) => self.stopping |= is_one,
+            Some(3) => self.reloading |= is_one,
+            Some(4) => self.status = Some(value),
+            Some(5) => self.began = number(value).or(self.began),
+            Some(6) => self.watchdog = self.micros(value).or(self.watchdog),
+            Some(7) => self.extend = self.micros(value).or(self.extend),
+            Some(8) if !is_one => {}
+            Some(_) => self.ignored = Some(Ignored::Unsupported),
+            None => {}
+        }
+    }
+
+    /// A length in microseconds, rounded up: a server that asks for less than a millisecond gets one.
+    fn micros(&mut self, value: &[u8]) -> Option<Span> {
+        let micros = number(value);
+        if micros.is_none() {
+            self.ignored = Some(Ignored::Malformed);
+        }
+        micros.map(|micros| Span(micros.div_ceil(1000)))
+    }
+
+    /// What the manager makes of it. Deadlines change at once; what else follows is an event for `manager::step`.
+    ///
+    /// A server may ask for more time, not for an earlier end; and not for more time where vsrun ends it because it was
+    /// silent, or not ready in time.
+    #[inline(never)]
+    pub fn apply(&self, policy: &Policy, state: &mut State, now: Time) -> Option<Event> {
+        if let Some(span) = self.extend
+            && let Phase::Starting { until: Some(until) }
+            | Phase::Stopping { next: AfterStop::Finish | AfterStop::Restart, until: Some(until) } = &mut state.phase
+        {
+            *until = (*until).max(now.after(span));
+        }
+        if policy.watchdog.is_some()
+            && let Some(span) = self.watchdog
+        {
+            state.watchdog = Some(span).filter(|span| *span > Span::ZERO);
+            // Where the watchdog is armed, the new time begins now.
+            state.watchdog_deadline = state.watchdog_deadline.and(state.watchdog).map(|span| now.after(span));
+        }
+        if self.trigger {
+            state.watchdog_deadline = state.watchdog_deadline.map(|_| now);
+        }
+        if self.stopping {
+            state.watchdog_deadline = None;
+        }
+        match self {
+            Self { ready: true, .. } => Some(Event::Ready),
+            Self { alive: true, trigger: false, .. } => Some(Event::Heartbeat),
+            Self { .. } => None,
+        }
+    }
+}
+
+/// True for a variable by which the service manager above speaks to vsrun. Where vsrun stays, no process below it has
+/// them: a server that found them would take its own watchdog for the one above.
+pub fn is_for_us(name: &[u8]) -> bool {
+    [super::readiness::NOTIFY_SOCKET, b"WATCHDOG_USEC", b"WATCHDOG_PID"].contains(&name)
+}
+
+/// How often vsrun has to send `WATCHDOG=1`: at half of `WATCHDOG_USEC`, if `WATCHDOG_PID` is missing or ours.
+pub fn ping(usec: &[u8], pid: Option<&[u8]>, own: i32) -> Option<Span> {
+    let is_ours = pid.is_none_or(|pid| number(pid) == u64::try_from(own).ok());
+    let micros = number(usec).filter(|micros| is_ours && *micros > 0)?;
+    Some(Span((micros / 2000).max(1)))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,178 @@
+use super::*;
+use crate::logic::supervisor::event::{Action, Recipient};
+use crate::logic::base::exit::Success;
+use crate::logic::supervisor::transition::next;
+use crate::logic::supervisor::policy::{Handling, Restart, Role};
+use crate::logic::base::signal::Signal;
+
+fn policy() -> Policy {
+    Policy {
+        role: Role::Manager,
+        signal_scope: Recipient::Server,
+        linger: None,
+        restart: Restart::OnFailure,
+        success: Success::default(),
+        delay: (Span::ZERO, Span::ZERO),
+        limit: None,
+        ready_timeout: Some(Span::secs(5)),
+        watchdog: Some(Span::secs(3)),
+        handler: Handling::Absent,
+        stop_signal: Signal::TERM,
+        stop_timeout: Some(Span::secs(30)),
+    }
+}
+
+/// A manager to which messages and events come, at a time in milliseconds.
+struct Story {
+    policy: Policy,
+    state: State,
+}
+
+impl Story {
+    fn new(policy: Policy) -> Self {
+        Self { state: State::new(&policy, Time(0)), policy }
+    }
+
+    fn event(&mut self, at: u64, event: Event) -> Action {
+        next(&self.policy, &mut self.state, event, Time(at))
+    }
+
+    /// What the manager does after a message.
+    fn receive(&mut self, at: u64, text: &str) -> Action {
+        let event = parse(text.as_bytes()).apply(&self.policy, &mut self.state, Time(at));
+        event.map_or(Action::Wait, |event| self.event(at, event))
+    }
+
+    fn deadline(&self) -> Option<u64> {
+        self.state.deadline().map(|time| time.0)
+    }
+}
+
+#[test]
+fn every_assignment_of_a_message_counts() {
+    let message = parse(b"READY=1\nSTATUS=up = well\nX_OWN=1\nWATCHDOG=1\nWATCHDOG_USEC=2500\nEXTEND_TIMEOUT_USEC=1\n");
+    let expected = Message {
+        ready: true,
+        alive: true,
+        status: Some(b"up = well"),
+        watchdog: Some(Span(3)),
+        extend: Some(Span(1)),
+        ..Message::default()
+    };
+    assert_eq!(message, expected);
+    let reload = Message { reloading: true, began: Some(77), ..Message::default() };
+    assert_eq!(parse(b"RELOADING=1\nMONOTONIC_USEC=77"), reload);
+    assert_eq!(parse(b"STOPPING=1\nSTATUS="), Message { stopping: true, status: Some(b""), ..Message::default() });
+    for nothing in ["", "\n\n", "READY=0", "READY=10", "XREADY=1", "READY", "BARRIER=1", "WATCHDOG=0", "ERRNO=2", "="] {
+        assert_eq!(parse(nothing.as_bytes()), Message::default(), "{nothing}");
+    }
+    assert!(!parse(b"STATUS=READY=1").ready);
+}
+
+#[test]
+fn what_cannot_be_read_or_done_has_a_reason() {
+    for (text, why) in [
+        ("MAINPID=7", Ignored::Unsupported),
+        ("READY=1\nFDSTORE=1\nFDNAME=x", Ignored::Unsupported),
+        ("WATCHDOG_USEC=", Ignored::Malformed),
+        ("WATCHDOG_USEC=-1", Ignored::Malformed),
+        ("EXTEND_TIMEOUT_USEC=5s", Ignored::Malformed),
+        ("WATCHDOG_USEC=99999999999999999999", Ignored::Malformed),
+    ] {
+        assert_eq!(parse(text.as_bytes()).ignored, Some(why), "{text}");
+    }
+    let bits = [Ignored::Stranger, Ignored::Unsupported, Ignored::Malformed, Ignored::Hanging].map(Ignored::bit);
+    assert_eq!(bits.iter().fold(0, |all, bit| all | bit).count_ones(), 4);
+}
+
+#[test]
+fn the_servers_user_and_root_are_trusted_and_no_other() {
+    assert!(is_trusted(7, 1000, 1000) && is_trusted(7, 0, 1000) && is_trusted(0, 1000, 1000) && is_trusted(0, 0, 0));
+    assert!(!is_trusted(7, 1001, 1000) && !is_trusted(7, 1000, 0) && !is_trusted(7, u32::MAX, 1000));
+    // From outside all users without a number here have the same one.
+    assert!(is_trusted(7, OVERFLOW, OVERFLOW) && !is_trusted(0, OVERFLOW, OVERFLOW));
+}
+
+#[test]
+fn a_server_may_take_more_time_to_be_ready_and_not_less() {
+    let mut story = Story::new(policy());
+    story.receive(1000, "EXTEND_TIMEOUT_USEC=1000000");
+    assert_eq!(story.deadline(), Some(5000));
+    story.receive(1000, "EXTEND_TIMEOUT_USEC=10000000");
+    assert_eq!(story.deadline(), Some(11_000));
+    assert_eq!(story.event(10_999, Event::Tick), Action::Wait);
+    assert_eq!(story.event(11_000, Event::Tick), Action::Send(Signal::TERM, Recipient::Server));
+    // It has had its time.
+    story.receive(11_001, "EXTEND_TIMEOUT_USEC=90000000");
+    assert_eq!(story.deadline(), Some(41_000));
+    let mut endless = Story::new(Policy { ready_timeout: None, ..policy() });
+    endless.receive(0, "EXTEND_TIMEOUT_USEC=1");
+    assert_eq!(endless.deadline(), None);
+}
+
+#[test]
+fn a_server_may_take_more_time_to_stop_but_not_where_it_was_silent() {
+    let mut story = Story::new(policy());
+    assert_eq!(story.receive(0, "READY=1"), Action::ReportReady);
+    story.event(1, Event::Stop);
+    story.receive(20_000, "EXTEND_TIMEOUT_USEC=60000000");
+    assert_eq!(story.event(79_999, Event::Tick), Action::Wait);
+    assert_eq!(story.event(80_000, Event::Tick), Action::Send(Signal::KILL, Recipient::Group));
+    let mut silent = Story::new(policy());
+    silent.receive(0, "READY=1");
+    assert_eq!(silent.event(3000, Event::Tick), Action::Send(Signal::ABRT, Recipient::Server));
+    silent.receive(3001, "EXTEND_TIMEOUT_USEC=60000000");
+    assert_eq!(silent.event(33_000, Event::Tick), Action::Send(Signal::KILL, Recipient::Group));
+}
+
+#[test]
+fn the_watchdog_time_is_the_servers_to_change_in_this_run() {
+    let mut story = Story::new(policy());
+    // Before it is ready there is no deadline, and the new time is that of later.
+    story.receive(0, "WATCHDOG_USEC=7000000");
+    assert_eq!(story.deadline(), Some(5000));
+    story.receive(1, "READY=1");
+    assert_eq!(story.deadline(), Some(7001));
+    story.receive(2, "WATCHDOG_USEC=9000000");
+    assert_eq!(story.deadline(), Some(9002));
+    story.receive(3, "WATCHDOG=1");
+    assert_eq!(story.deadline(), Some(9003));
+    story.receive(4, "WATCHDOG_USEC=0");
+    assert_eq!(story.deadline(), None);
+    story.receive(5, "WATCHDOG=1");
+    assert_eq!(story.deadline(), None);
+    // The next run begins with the time of the option.
+    story.event(6, Event::Exited(crate::logic::base::exit::Exit::Code(1)));
+    story.receive(7, "READY=1");
+    assert_eq!(story.deadline(), Some(3007));
+    // Without a watchdog there is none to change.
+    let mut none = Story::new(Policy { watchdog: None, ..policy() });
+    none.receive(0, "READY=1\nWATCHDOG_USEC=1");
+    none.receive(0, "WATCHDOG=trigger");
+    assert_eq!(none.deadline(), None);
+}
+
+#[test]
+fn a_trigger_is_silence_at_once_and_a_server_that_stops_may_be_silent() {
+    let mut story = Story::new(policy());
+    assert_eq!(story.receive(0, "WATCHDOG=trigger"), Action::Wait, "it is not ready yet");
+    story.receive(0, "READY=1");
+    story.receive(100, "WATCHDOG=1\nWATCHDOG=trigger");
+    assert_eq!(story.event(100, Event::Tick), Action::Send(Signal::ABRT, Recipient::Server));
+    let mut stops = Story::new(policy());
+    stops.receive(0, "READY=1");
+    stops.receive(1, "STOPPING=1");
+    assert_eq!(stops.deadline(), None);
+    stops.receive(2, "WATCHDOG=1");
+    assert_eq!(stops.deadline(), None);
+}
+
+#[test]
+fn the_service_manager_is_pinged_at_half_of_its_time() {
+    assert_eq!(ping(b"30000000", None, 7), Some(Span::secs(15)));
+    assert_eq!(ping(b"30000000", Some(b"7"), 7), Some(Span::secs(15)));
+    assert_eq!(ping(b"1", Some(b"7"), 7), Some(Span(1)));
+    for (usec, pid) in [("30000000", "8"), ("30000000", ""), ("0", "7"), ("", "7"), ("x", "7"), ("-5", "7")] {
+        assert_eq!(ping(usec.as_bytes(), Some(pid.as_bytes()), 7), None, "{usec} {pid}");
+    }
+}

@@ -1,0 +1,242 @@
+//! Probes: from `8080/health` to what is asked of a server, and from the first bytes of an answer to a verdict.
+//!
+//! A probe is `[http:][ADDRESS:]PORT[/PATH]`, `[http:]/SOCKET[:/PATH]` or `exec:/PROGRAM [ARG]...`. With a PATH, or
+//! with `http:`, it is an HTTP/1.1 GET (RFC 9112) of which only the status line is read.
+
+use alloc::vec::Vec;
+
+use crate::logic::plan::socket_address::{Listener, Transport};
+use crate::logic::base::error::{Error, Result};
+use crate::logic::cli::options::Options;
+use crate::logic::base::time::Span;
+use crate::logic::cli::value;
+use crate::logic::base::cstr::StaticCStr;
+
+/// What is asked of a server to see whether it works.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Probe {
+    /// A connection to the first of these addresses that accepts one, each as connect(2) takes it.
+    Connect {
+        /// At least one.
+        addresses: Vec<Vec<u8>>,
+        /// What is sent, if an HTTP answer is wanted.
+        request: Option<Vec<u8>>,
+    },
+    /// A program, healthy if it exits with 0: its words, the first of them a path.
+    Exec(Vec<StaticCStr>),
+}
+
+impl Probe {
+    /// Reads a probe.
+    pub fn parse(text: &[u8]) -> Option<Self> {
+        if let Some(command) = text.strip_prefix(b"exec:") {
+            return value::split_words(command).filter(|_| command.starts_with(b"/")).map(Self::Exec);
+        }
+        let (http, rest) = match text.strip_prefix(b"http:") {
+            Some(rest) => (true, rest),
+            None => (false, text),
+        };
+        let (address, path) = if rest.starts_with(b"/") {
+            match rest.windows(2).position(|pair| pair == b":/") {
+                Some(colon) => (rest.get(..colon)?, rest.get(colon + 1..)),
+                None => (rest, None),
+            }
+        } else {
+            match rest.iter().position(|byte| *byte == b'/') {
+                Some(slash) => (rest.get(..slash)?, rest.get(slash..)),
+                None => (rest, None),
+            }
+        };
+        let path = path.or(http.then_some(&b"/"[..]));
+        // A blank or a control character would end the request line.
+        if path.is_some_and(|path| path.iter().any(|byte| matches!(byte, 0..=b' ' | 0x7f))) {
+            return None;
+        }
+        let (addresses, host) = addresses(address)?;
+        let request = path.map(|path| {
+            let tail = b"\r\nUser-Agent: vsrun\r\nAccept: */*\r\nConnection: close\r\n\r\n";
+            [b"GET ", path, b" HTTP/1.1\r\nHost: ", host, tail].concat()
+        });
+        Some(Self::Connect { addresses, request })
+    }
+
+    /// True if the kernel alone may answer this probe: it accepts a connection to a listening socket before its server does.
+    pub fn is_bare_connection(&self) -> bool {
+        matches!(self, Self::Connect { request: None, .. })
+    }
+}
+
+/// What `--probe` asks for.
+#[derive(Debug)]
+pub struct ProbeRequest {
+    /// The probe as the caller wrote it.
+    pub text: StaticCStr,
+    /// How long it may take.
+    pub timeout: Span,
+}
+
+impl ProbeRequest {
+    /// The request that these options are, if `--probe` is among them: it allows no other option except
+    /// `--probe-timeout`.
+    ///
+    /// # Errors
+    /// Wrong usage, in one line.
+    pub fn of(options: &Options) -> Result<Option<Self>> {
+        let Some(text) = options.probe else {
+            return match options.probe_timeout {
+                Some(_) => Err(Error::usage(format_args!("option --probe-timeout needs --probe"))),
+                None => Ok(None),
+            };
+        };
+        let timed = usize::from(options.probe_timeout.is_some());
+        if options.count > 1 + timed || !options.command.is_empty() {
+            return Err(Error::usage(format_args!(
+                "option --probe takes no COMMAND, and no option except --probe-timeout"
+            )));
+        }
+        Ok(Some(Self { text, timeout: options.probe_timeout.unwrap_or(Span::secs(1)) }))
+    }
+}
+
+/// The addresses of `[ADDRESS:]PORT` or `/SOCKET`, and what an HTTP request calls the host.
+fn addresses(text: &[u8]) -> Option<(Vec<Vec<u8>>, &[u8])> {
+    let parse = |text: &[u8]| {
+        let listener = Listener::parse(text)?;
+        (listener.transport == Transport::Stream && listener.text.len() == text.len()).then_some(listener.address)
+    };
+    if text.starts_with(b"/") {
+        return Some((vec![parse(text)?], b"localhost"));
+    }
+    if text.contains(&b':') {
+        return Some((vec![parse(text)?], text));
+    }
+    // A server may listen on one family only.
+    let loopback = |host: &[u8]| parse(&[host, text].concat());
+    Some((vec![loopback(b"127.0.0.1:")?, loopback(b"[::1]:")?], b"localhost"))
+}
+
+/// What the first bytes of an answer say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// Not enough yet.
+    Incomplete,
+    /// Status 200 to 399.
+    Healthy,
+    /// Another status.
+    Status(u16),
+    /// Not HTTP.
+    Other,
+}
+
+/// Bytes of a status line that decide: `HTTP/1.1 200`.
+pub const STATUS_LINE: usize = 12;
+
+/// Reads the beginning of an answer.
+pub fn answer(bytes: &[u8]) -> Answer {
+    const PATTERN: &[u8; STATUS_LINE] = b"HTTP/1.# ###";
+    let fits = |(byte, wanted): (&u8, &u8)| if *wanted == b'#' { byte.is_ascii_digit() } else { byte == wanted };
+    if !bytes.iter().zip(PATTERN).all(fits) {
+        return Answer::Other;
+    }
+    let Some(digits) = bytes.get(STATUS_LINE - 3..STATUS_LINE) else { return Answer::Incomplete };
+    match digits.iter().fold(0, |status, digit| status * 10 + u16::from(digit - b'0')) {
+        200..=399 => Answer::Healthy,
+        status => Answer::Status(status),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn connect(text: &str) -> (usize, Option<String>) {
+        match Probe::parse(text.as_bytes()) {
+            Some(Probe::Connect { addresses, request }) => {
+                let request = request.map(|bytes| String::from_utf8(bytes).unwrap());
+                (addresses.len(), request.map(|text| text.split_inclusive("\r\n").take(2).collect()))
+            }
+            other => panic!("{text}: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn every_form_is_read() {
+        let get = |path: &str, host: &str| Some(format!("GET {path} HTTP/1.1\r\nHost: {host}\r\n"));
+        for (text, count, request) in [
+            ("80", 2, None),
+            ("127.0.0.1:80", 1, None),
+            ("[::1]:80", 1, None),
+            ("/run/x.sock", 1, None),
+            ("80/", 2, get("/", "localhost")),
+            ("http:80", 2, get("/", "localhost")),
+            ("http:80/a?b=c#d", 2, get("/a?b=c#d", "localhost")),
+            ("10.0.0.1:8080/health", 1, get("/health", "10.0.0.1:8080")),
+            ("[::1]:80//x:/y", 1, get("//x:/y", "[::1]:80")),
+            ("http:/run/x.sock", 1, get("/", "localhost")),
+            ("/run/x.sock:/ready", 1, get("/ready", "localhost")),
+            ("http:/run/x:y.sock:/r:/s", 1, get("/r:/s", "localhost")),
+        ] {
+            assert_eq!(connect(text), (count, request), "{text}");
+        }
+        assert_eq!(Probe::parse(b"exec:/bin/redis-cli  ping"), Some(Probe::Exec(vec![c"/bin/redis-cli", c"ping"])));
+    }
+
+    #[test]
+    fn malformed_probes_are_refused() {
+        for text in [
+            "",
+            "x",
+            "0",
+            "65536",
+            "80/udp x",
+            "localhost:80",
+            "localhost/x",
+            "http:",
+            "exec:",
+            "exec:true",
+            "exec: /x",
+            ":80",
+            "80:",
+            "a=80",
+            "x=/run/s",
+            "80/a b",
+            "80/a\r\nHost: x",
+            "80/\0",
+            "::1:80",
+            "[::1]",
+            "1.2.3:80",
+            "https:80",
+            "HTTP:80",
+            "/run/x.sock:/a\tb",
+            "*:80",
+        ] {
+            let parsed = Probe::parse(text.as_bytes());
+            assert!(parsed.is_none(), "{text}: {parsed:?}");
+        }
+        let long = format!("/{}", "x".repeat(108));
+        assert_eq!(Probe::parse(long.as_bytes()), None);
+    }
+
+    #[test]
+    fn a_status_line_is_judged_as_soon_as_it_is_there() {
+        for (bytes, expected) in [
+            (&b""[..], Answer::Incomplete),
+            (b"H", Answer::Incomplete),
+            (b"HTTP/1.1 20", Answer::Incomplete),
+            (b"HTTP/1.1 200", Answer::Healthy),
+            (b"HTTP/1.0 204 No Content\r\n", Answer::Healthy),
+            (b"HTTP/1.1 302 Found\r\n", Answer::Healthy),
+            (b"HTTP/1.1 399", Answer::Healthy),
+            (b"HTTP/1.1 400", Answer::Status(400)),
+            (b"HTTP/1.1 503 x", Answer::Status(503)),
+            (b"HTTP/1.1 100", Answer::Status(100)),
+            (b"HTTP/1.1 999", Answer::Status(999)),
+            (b"HTTP/2 200", Answer::Other),
+            (b"220 smtp", Answer::Other),
+            (b"HTTP/1.1 2x0", Answer::Other),
+            (b"\0", Answer::Other),
+        ] {
+            assert_eq!(answer(bytes), expected, "{:?}", bytes.escape_ascii().to_string());
+        }
+    }
+}

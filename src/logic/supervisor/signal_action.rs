@@ -1,0 +1,173 @@
+//! What a signal to the one who stays does.
+
+use super::policy::{AtExit, Role};
+use crate::logic::base::signal::Signal;
+use crate::logic::base::text::{place_of, split_byte};
+
+/// What is done when a signal comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SignalAction {
+    /// End the server, then the manager.
+    Stop,
+    /// End the server and start it again.
+    Restart,
+    /// Open vsrun.log anew.
+    Reopen,
+    /// Nothing.
+    Ignore,
+    /// End the server, and then the machine.
+    End(AtExit),
+    /// Send this signal to the server.
+    Forward(Signal),
+}
+
+/// What each signal does.
+#[derive(Clone, Debug)]
+pub struct SignalTable {
+    table: [SignalAction; 64],
+    end: Option<AtExit>,
+}
+
+impl SignalTable {
+    /// A manager's TERM and INT stop, its HUP restarts, and every other one is forwarded, except where the caller says
+    /// otherwise. The init of a `machine` (`--at-exit`) ends it on the signals of systemd, its nspawn, and LXC.
+    pub fn new(role: Role, machine: bool, given: &[(Signal, SignalAction)]) -> Self {
+        let mut signal_table = Self { table: [SignalAction::Ignore; 64], end: None };
+        for (action, number) in signal_table.table.iter_mut().zip(1..) {
+            if let Some(signal) = Signal::new(number) {
+                *action = match (role, signal) {
+                    (_, Signal::RTMIN_3) if machine => SignalAction::End(AtExit::Halt),
+                    (_, Signal::RTMIN_4 | Signal::PWR) if machine => SignalAction::End(AtExit::Poweroff),
+                    (_, Signal::RTMIN_5) if machine => SignalAction::End(AtExit::Reboot),
+                    (Role::Manager, Signal::TERM | Signal::INT) => SignalAction::Stop,
+                    (Role::Manager, Signal::HUP) => SignalAction::Restart,
+                    (_, other) => SignalAction::Forward(other),
+                };
+                if let Some((_, own)) = given.iter().find(|(own, _)| *own == signal) {
+                    *action = *own;
+                }
+            }
+        }
+        signal_table
+    }
+
+    /// What this one does, which has come. Which end of the machine it asks for is kept.
+    pub fn take(&mut self, signal: Signal) -> SignalAction {
+        let action = self.get(signal);
+        if let SignalAction::End(how) = action {
+            self.end = Some(how);
+        }
+        action
+    }
+
+    /// How a signal has asked for the machine's end.
+    pub fn end(&self) -> Option<AtExit> {
+        self.end
+    }
+
+    /// What this one does.
+    pub fn get(&self, signal: Signal) -> SignalAction {
+        self.table.get(usize::from(signal.number()) - 1).copied().unwrap_or(SignalAction::Ignore)
+    }
+}
+
+/// The actions, for messages; `forward` may name another signal.
+pub const ACTIONS: &[u8] = b"STOP,RESTART,REOPEN,IGNORE,FORWARD";
+
+/// Reads `SIGNAL=ACTION`. KILL and STOP cannot be trapped, and CHLD tells of children.
+pub fn parse(text: &[u8]) -> Option<(Signal, SignalAction)> {
+    let mut halves = split_byte(text, b'=');
+    let signal =
+        Signal::parse(halves.next()?).filter(|signal| ![Signal::KILL, Signal::STOP, Signal::CHLD].contains(signal))?;
+    let action = halves.rest?;
+    let action = match place_of(b"stop,restart,reopen,ignore,poweroff,reboot,halt,forward", action) {
+        Some(0) => SignalAction::Stop,
+        Some(1) => SignalAction::Restart,
+        Some(2) => SignalAction::Reopen,
+        Some(3) => SignalAction::Ignore,
+        Some(4) => SignalAction::End(AtExit::Poweroff),
+        Some(5) => SignalAction::End(AtExit::Reboot),
+        Some(6) => SignalAction::End(AtExit::Halt),
+        Some(_) => SignalAction::Forward(signal),
+        None => SignalAction::Forward(Signal::parse(action.strip_prefix(b"forward:")?)?),
+    };
+    Some((signal, action))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn signal(name: &str) -> Signal {
+        Signal::parse(name.as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn defaults_and_what_replaces_them() {
+        let given = ["USR1=reopen", "HUP=forward:USR2", "INT=ignore", "term=forward", "RTMIN+1=stop", "10=reopen"];
+        let given: Vec<_> = given.iter().map(|text| parse(text.as_bytes()).unwrap()).collect();
+        let signal_table = SignalTable::new(Role::Manager, false, &given);
+        for (name, action) in [
+            ("USR1", SignalAction::Reopen),
+            ("HUP", SignalAction::Forward(signal("USR2"))),
+            ("INT", SignalAction::Ignore),
+            ("TERM", SignalAction::Forward(Signal::TERM)),
+            ("RTMIN+1", SignalAction::Stop),
+            ("WINCH", SignalAction::Forward(signal("WINCH"))),
+            ("64", SignalAction::Forward(signal("64"))),
+        ] {
+            assert_eq!(signal_table.get(signal(name)), action, "{name}");
+        }
+        let plain = SignalTable::new(Role::Manager, false, &[]);
+        assert_eq!(
+            [plain.get(Signal::TERM), plain.get(Signal::INT), plain.get(Signal::HUP)],
+            [SignalAction::Stop, SignalAction::Stop, SignalAction::Restart]
+        );
+        for role in [Role::Init, Role::InitWithTimeout] {
+            let init = SignalTable::new(role, false, &[parse(b"HUP=restart").unwrap()]);
+            for number in 2..=64 {
+                let signal = Signal::new(number).unwrap();
+                assert_eq!(init.get(signal), SignalAction::Forward(signal), "{signal}");
+            }
+            assert_eq!(init.get(Signal::HUP), SignalAction::Restart);
+        }
+    }
+
+    #[test]
+    fn a_machine_ends_on_the_signals_of_its_kind() {
+        let ends = [("RTMIN+3", AtExit::Halt), ("RTMIN+4", AtExit::Poweroff), ("RTMIN+5", AtExit::Reboot)];
+        for role in [Role::Manager, Role::Init, Role::InitWithTimeout] {
+            let (machine, other) = (SignalTable::new(role, true, &[]), SignalTable::new(role, false, &[]));
+            for (name, end) in ends.into_iter().chain([("PWR", AtExit::Poweroff)]) {
+                assert_eq!(machine.get(signal(name)), SignalAction::End(end), "{name}");
+                assert_eq!(other.get(signal(name)), SignalAction::Forward(signal(name)), "{name}");
+            }
+            let different = (1..=64).filter(|number| {
+                let signal = Signal::new(*number).unwrap();
+                machine.get(signal) != other.get(signal)
+            });
+            assert_eq!(different.collect::<Vec<_>>(), [30, 37, 38, 39]);
+            let own = SignalTable::new(role, true, &[parse(b"PWR=stop").unwrap(), parse(b"USR2=halt").unwrap()]);
+            assert_eq!((own.get(signal("PWR")), own.get(signal("USR2"))), (SignalAction::Stop, SignalAction::End(AtExit::Halt)));
+        }
+    }
+
+    #[test]
+    fn malformed() {
+        for text in [
+            "",
+            "USR1",
+            "USR1=",
+            "USR1=x",
+            "=stop",
+            "KILL=stop",
+            "STOP=ignore",
+            "CHLD=ignore",
+            "USR1=forward:",
+            "USR1=forward:FOO",
+            "USR1=STOP",
+        ] {
+            assert_eq!(parse(text.as_bytes()), None, "{text}");
+        }
+    }
+}

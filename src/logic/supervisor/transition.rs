@@ -1,0 +1,228 @@
+//! The manager: what to do next when something happens to the server. One pure function, [`next`].
+//!
+//! One event in, the next state and one action out; time is an argument, and no pid enters. A launch that fails is a very
+//! short life. The pairs of state and event that have no effect are listed in the tests: a new one does not compile there.
+
+use super::transition::clearing::{clear, clear_rest, Clearing};
+use super::transition::runs::{fork_failed, launch, recover, restart, retry_fork};
+
+use super::event::{Action, Ending, Event, LogFiles, Recipient};
+use crate::logic::base::exit::{Exit, KILLED, SETUP};
+use super::policy::{Policy, Role};
+use crate::logic::base::signal::Signal;
+use super::state::{AfterStop, ForkTask, Pause, Phase, State};
+use crate::logic::base::time::{Span, Time};
+
+/// How long those are awaited who were killed at the very end.
+const KILL_WAIT: Span = Span::secs(5);
+
+/// What follows from an event. The only way on.
+pub fn next(policy: &Policy, state: &mut State, event: Event, now: Time) -> Action {
+    let lingers = matches!(state.phase, Phase::DrainingRemaining { .. } | Phase::KillingRemaining { .. });
+    let linger = policy.linger.filter(|_| !lingers);
+    let action = next_action(policy, state, event, now);
+    let Action::Finish(ending) = action else { return action };
+    let ending = state.judge(policy, ending);
+    match linger {
+        // There is no further run of the server; other processes may remain.
+        Some(span) => {
+            state.phase = Phase::DrainingRemaining { ending, until: now.after(span) };
+            Action::Send(Signal::TERM, Recipient::All)
+        }
+        None => Action::Finish(ending),
+    }
+}
+
+#[inline(never)]
+fn next_action(policy: &Policy, state: &mut State, event: Event, now: Time) -> Action {
+    use Event::*;
+    // Before its deadline, a state knows no tick. So no arm has that as a condition, which would keep the others apart.
+    if matches!(event, Tick) && state.deadline().is_none_or(|until| until > now) {
+        return Action::Wait;
+    }
+    let grace = policy.stop_deadline(now);
+    match (state.phase, event) {
+        (Phase::Starting { .. }, Ready) => {
+            state.ready = true;
+            state.phase = Phase::Running;
+            state.arm_watchdog(now);
+            Action::ReportReady
+        }
+        (Phase::Starting { .. }, ExecFailed(code)) => finish(state, Ending::Failed(code)),
+        (Phase::Starting { .. }, ForkFailed) => finish(state, Ending::Failed(SETUP)),
+        (Phase::Running, ExecFailed(code)) => on_exit(policy, state, Exit::Code(code), now),
+        (Phase::Running, ForkFailed) => fork_failed(state, ForkTask::Launch, now),
+        (Phase::Starting { .. }, Exited(exit)) => {
+            let is_own = policy.role != Role::Manager && state.was_forwarded(exit);
+            finish(state, if is_own { Ending::Server(exit) } else { Ending::Failed(SETUP) })
+        }
+        (Phase::Starting { .. }, LeaderExited) => clear(policy, state, AfterStop::FailStart, None, now),
+        (Phase::Starting { .. }, NotReady) => stop(policy, state, AfterStop::FailStart, now),
+        (Phase::Starting { .. }, Tick) => stop(policy, state, AfterStop::FailStart, now),
+        (Phase::Running, Exited(exit)) => on_exit(policy, state, exit, now),
+        (Phase::Running, LeaderExited) => clear_rest(policy, state, (AfterStop::HandleExit, None), now),
+        (Phase::Running, Tick) => state.on_watchdog(policy, now),
+        // A server is ready once, and later ones need not be; but from then on they must not be silent.
+        (Phase::Running, Ready) => state.arm_watchdog(now),
+        (Phase::Running, Heartbeat) => state.heed_again(now),
+        (Phase::Starting { .. } | Phase::Running, Stop | Interrupt) => stop(policy, state, AfterStop::Finish, now),
+        (Phase::Starting { .. } | Phase::Running, Restart) => stop(policy, state, AfterStop::Restart, now),
+        (Phase::Starting { .. } | Phase::Running | Phase::Stopping { .. }, Forward(signal)) => forward(policy, state, signal, now),
+
+        (Phase::Stopping { next, .. }, Tick) => {
+            state.phase = Phase::Stopping { next, until: grace };
+            Action::Send(Signal::KILL, Recipient::Group)
+        }
+        // The kernel does it, as soon as a PID 1 has left; so no other server follows.
+        (Phase::Stopping { next: AfterStop::Restart | AfterStop::HandleExit, .. }, Unkillable) => finish(state, Ending::Server(KILLED)),
+        (Phase::Stopping { next, .. }, Unkillable) => after_stop(policy, state, next, KILLED, now),
+        (Phase::Stopping { next: AfterStop::Finish, .. }, Interrupt) => {
+            state.phase = Phase::Stopping { next: AfterStop::Finish, until: grace };
+            Action::Send(Signal::KILL, Recipient::Group)
+        }
+        (Phase::Stopping { until, .. }, Stop | Interrupt) => {
+            state.phase = Phase::Stopping { next: AfterStop::Finish, until };
+            Action::Wait
+        }
+        (Phase::Stopping { next: AfterStop::HandleExit, until }, Restart) => {
+            state.phase = Phase::Stopping { next: AfterStop::Restart, until };
+            Action::Wait
+        }
+        (Phase::Stopping { next, .. }, Exited(exit)) => after_stop(policy, state, next, exit, now),
+        (Phase::Stopping { next, .. }, ExecFailed(code)) => after_stop(policy, state, next, Exit::Code(code), now),
+        (Phase::Stopping { next, until }, LeaderExited) => clear_rest(policy, state, (next, until), now),
+
+        (Phase::Clearing { next, exit, until, killed }, event) => {
+            Clearing { next, exit, until, killed }.advance(policy, state, event, now)
+        }
+
+        (Phase::HandlerRunning { exit, pause, .. }, HandlerExited(Exit::SUCCESS)) => restart(policy, state, exit, pause, now),
+        (Phase::HandlerRunning { exit, .. } | Phase::HandlerTimedOut { exit, .. }, HandlerExited(_)) => {
+            finish(state, Ending::Server(exit))
+        }
+        (Phase::HandlerRunning { exit, .. }, Tick) => {
+            state.phase = Phase::HandlerTimedOut { exit, until: grace };
+            Action::Send(Signal::TERM, Recipient::Handler)
+        }
+        (Phase::HandlerRunning { .. }, Stop | Interrupt) => {
+            state.phase = Phase::HandlerStopping { until: grace };
+            Action::Send(Signal::TERM, Recipient::Handler)
+        }
+        (Phase::HandlerRunning { exit, until, .. }, Restart) => {
+            state.phase = Phase::HandlerRunning { exit, until, pause: Pause::None };
+            Action::Wait
+        }
+        (Phase::HandlerRunning { exit, pause, .. }, ForkFailed) => fork_failed(state, ForkTask::RunHandler { exit, pause }, now),
+
+        (Phase::HandlerTimedOut { exit, .. }, Tick) => {
+            state.phase = Phase::HandlerTimedOut { exit, until: grace };
+            Action::Send(Signal::KILL, Recipient::Handler)
+        }
+        (Phase::HandlerTimedOut { until, .. }, Stop | Interrupt) => {
+            state.phase = Phase::HandlerStopping { until };
+            Action::Wait
+        }
+
+        (Phase::HandlerStopping { .. }, Tick) => kill_handler(policy, state, now),
+        (Phase::HandlerStopping { .. }, Interrupt) => kill_handler(policy, state, now),
+        (Phase::HandlerStopping { .. }, HandlerExited(_)) => finish(state, Ending::Stopped),
+
+        (Phase::Backoff { .. }, Tick) => launch(policy, state, LogFiles::Keep, now),
+        (Phase::Backoff { .. }, Restart) => launch(policy, state, LogFiles::Rotate, now),
+        (Phase::Backoff { .. } | Phase::ForkRetry { .. }, Stop | Interrupt) => finish(state, Ending::Stopped),
+        (Phase::ForkRetry { .. }, Forward(signal)) => {
+            if policy.ends_service(signal) {
+                finish(state, Ending::Stopped)
+            } else {
+                Action::Wait
+            }
+        }
+
+        (Phase::ForkRetry { task, .. }, Tick) => retry_fork(policy, state, task, now),
+        (Phase::ForkRetry { task: ForkTask::Launch, .. }, Restart) => launch(policy, state, LogFiles::Rotate, now),
+        (Phase::ForkRetry { task: ForkTask::RunHandler { exit, .. }, until }, Restart) => {
+            state.phase = Phase::ForkRetry { task: ForkTask::RunHandler { exit, pause: Pause::None }, until };
+            Action::Wait
+        }
+
+        (Phase::DrainingRemaining { ending, .. }, Tick) => kill_all(state, ending, now),
+        (Phase::DrainingRemaining { ending, .. }, Interrupt) => kill_all(state, ending, now),
+        (Phase::DrainingRemaining { ending, .. } | Phase::KillingRemaining { ending, .. }, NoneLeft) => finish(state, ending),
+        (Phase::KillingRemaining { ending, .. }, Tick) => finish(state, ending),
+
+        // The tests list them.
+        _ => Action::Wait,
+    }
+}
+
+/// The server has ended by itself.
+fn on_exit(policy: &Policy, state: &mut State, exit: Exit, now: Time) -> Action {
+    state.end_run(policy, now);
+    if policy.linger.is_some() && state.is_unexpected(policy, exit) {
+        return clear(policy, state, AfterStop::HandleExit, Some(exit), now);
+    }
+    cleared(policy, state, AfterStop::HandleExit, exit, now)
+}
+
+/// The server has ended on request, and so has the rest of its group.
+fn after_stop(policy: &Policy, state: &mut State, next: AfterStop, exit: Exit, now: Time) -> Action {
+    match next {
+        AfterStop::HandleExit => on_exit(policy, state, exit, now),
+        AfterStop::Restart if policy.linger.is_some() => clear(policy, state, next, Some(exit), now),
+        AfterStop::Restart | AfterStop::Finish | AfterStop::FailStart => cleared(policy, state, next, exit, now),
+    }
+}
+
+/// Nothing is left of the server, or nothing that may hold up what follows.
+fn cleared(policy: &Policy, state: &mut State, next: AfterStop, exit: Exit, now: Time) -> Action {
+    let ending = match (next, policy.role) {
+        (AfterStop::Finish, Role::Manager) => Ending::Stopped,
+        (AfterStop::Finish, Role::Init | Role::InitWithTimeout) => Ending::Server(exit),
+        (AfterStop::FailStart, _) => Ending::Failed(SETUP),
+        (AfterStop::Restart, _) => return launch(policy, state, LogFiles::Rotate, now),
+        (AfterStop::HandleExit, _) if state.is_unexpected(policy, exit) => return recover(policy, state, exit, now),
+        (AfterStop::HandleExit, _) => Ending::Server(exit),
+    };
+    finish(state, ending)
+}
+
+/// A signal for the server. One that asks it to end may start the clock, and no other server follows.
+fn forward(policy: &Policy, state: &mut State, signal: Signal, now: Time) -> Action {
+    state.forwarded |= signal.bit();
+    if let Phase::Stopping { next: AfterStop::Restart, until } = state.phase
+        && policy.ends_service(signal)
+    {
+        state.phase = Phase::Stopping { next: AfterStop::Finish, until };
+    }
+    let stops = policy.role == Role::InitWithTimeout && policy.ends_service(signal);
+    if stops && matches!(state.phase, Phase::Starting { .. } | Phase::Running) {
+        state.phase = Phase::Stopping { next: AfterStop::Finish, until: policy.stop_deadline(now) };
+        return Action::Send(signal, policy.signal_scope);
+    }
+    Action::Forward(signal, policy.signal_scope)
+}
+
+fn stop(policy: &Policy, state: &mut State, next: AfterStop, now: Time) -> Action {
+    state.phase = Phase::Stopping { next, until: policy.stop_deadline(now) };
+    Action::Send(policy.stop_signal, policy.signal_scope)
+}
+
+fn kill_handler(policy: &Policy, state: &mut State, now: Time) -> Action {
+    state.phase = Phase::HandlerStopping { until: policy.stop_deadline(now) };
+    Action::Send(Signal::KILL, Recipient::Handler)
+}
+
+fn kill_all(state: &mut State, ending: Ending, now: Time) -> Action {
+    state.phase = Phase::KillingRemaining { ending, until: now.after(KILL_WAIT) };
+    Action::Send(Signal::KILL, Recipient::All)
+}
+
+fn finish(state: &mut State, ending: Ending) -> Action {
+    state.phase = Phase::Done;
+    Action::Finish(ending)
+}
+
+mod clearing;
+mod runs;
+#[cfg(test)]
+mod tests;

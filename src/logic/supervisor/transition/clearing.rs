@@ -1,0 +1,93 @@
+//! The phase between the server's end and what follows it: the rest of its group and its other descendants exit.
+
+use super::{KILL_WAIT, cleared};
+use crate::logic::supervisor::event::{Action, Event, Recipient};
+use crate::logic::base::exit::Exit;
+use crate::logic::supervisor::policy::Policy;
+use crate::logic::base::signal::Signal;
+use crate::logic::supervisor::state::{AfterStop, Phase, State};
+use crate::logic::base::time::Time;
+
+/// The fields of the phase of that name.
+#[derive(Clone, Copy)]
+pub(super) struct Clearing {
+    pub next: AfterStop,
+    pub exit: Option<Exit>,
+    pub until: Option<Time>,
+    pub killed: bool,
+}
+
+/// Asks what is left of the server to exit. `exit` is None as long as the rest of the group keeps the server's own end
+/// from being reaped.
+pub(super) fn clear(policy: &Policy, state: &mut State, next: AfterStop, exit: Option<Exit>, now: Time) -> Action {
+    let until = policy.linger.map_or(policy.stop_deadline(now), |span| Some(now.after(span)));
+    Clearing { next, exit, until, killed: false }.enter(state);
+    Action::Send(Signal::TERM, Recipient::Remains)
+}
+
+/// The same for the rest of the group of a server that vsrun itself has stopped.
+pub(super) fn clear_rest(policy: &Policy, state: &mut State, (next, until): (AfterStop, Option<Time>), now: Time) -> Action {
+    if next == AfterStop::HandleExit {
+        state.end_run(policy, now);
+    } else if policy.stop_signal == Signal::TERM && policy.linger.is_none() {
+        // The whole group has got it already. A second TERM makes some programs exit without their clean-up.
+        Clearing { next, exit: None, until, killed: false }.enter(state);
+        return Action::Wait;
+    }
+    clear(policy, state, next, None, now)
+}
+
+impl Clearing {
+    /// What follows from an event in this phase.
+    pub fn advance(self, policy: &Policy, state: &mut State, event: Event, now: Time) -> Action {
+        use Event::*;
+        match event {
+            Exited(exit) if self.exit.is_none() => self.reaped(policy, state, exit, now),
+            Tick => match self.exit {
+                // Not even KILL ends a process that hangs in the kernel.
+                Some(exit) if self.killed => cleared(policy, state, self.next, exit, now),
+                Some(_) | None => self.kill(state, now),
+            },
+            NoneLeft => match self.exit {
+                Some(exit) => cleared(policy, state, self.next, exit, now),
+                None => Action::Wait,
+            },
+            Interrupt if self.next == AfterStop::Finish => self.kill(state, now),
+            Stop | Interrupt => Self { next: AfterStop::Finish, ..self }.enter(state),
+            Restart if self.next == AfterStop::HandleExit => Self { next: AfterStop::Restart, ..self }.enter(state),
+            Forward(signal) => {
+                if policy.ends_service(signal) {
+                    Self { next: AfterStop::Finish, ..self }.enter(state);
+                }
+                if self.exit.is_none() { Action::Forward(signal, policy.signal_scope) } else { Action::Wait }
+            }
+            Unkillable | Restart | Exited(_) | ExecFailed(_) | LeaderExited | Ready | NotReady | Heartbeat | HandlerExited(_) | ForkFailed => {
+                Action::Wait
+            }
+        }
+    }
+
+    /// The rest of the group has ended, and the server itself is reaped. Other descendants may remain.
+    fn reaped(self, policy: &Policy, state: &mut State, exit: Exit, now: Time) -> Action {
+        let goes_on = match self.next {
+            AfterStop::Restart => true,
+            AfterStop::HandleExit => state.is_unexpected(policy, exit),
+            AfterStop::Finish | AfterStop::FailStart => false,
+        };
+        if goes_on && policy.linger.is_some() {
+            return Self { exit: Some(exit), ..self }.enter(state);
+        }
+        cleared(policy, state, self.next, exit, now)
+    }
+
+    fn kill(self, state: &mut State, now: Time) -> Action {
+        Self { until: Some(now.after(KILL_WAIT)), killed: true, ..self }.enter(state);
+        Action::Send(Signal::KILL, Recipient::Remains)
+    }
+
+    fn enter(self, state: &mut State) -> Action {
+        let Self { next, exit, until, killed } = self;
+        state.phase = Phase::Clearing { next, exit, until, killed };
+        Action::Wait
+    }
+}

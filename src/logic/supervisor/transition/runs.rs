@@ -1,0 +1,81 @@
+//! How the next run begins: the handler, the restart with its pause and limit, the launch, and a launch that the kernel
+//! refused.
+
+use super::finish;
+use crate::logic::supervisor::event::{Action, Ending, LogFiles};
+use crate::logic::base::exit::Exit;
+use crate::logic::supervisor::policy::{Handling, Policy};
+use crate::logic::supervisor::state::{ForkTask, Pause, Phase, State};
+use crate::logic::base::time::{Span, Time};
+
+/// The pauses before a fork that the kernel refused is tried again.
+const FORK_BACKOFF: (Span, Span) = (Span::millis(100), Span::secs(5));
+/// After an unexpected end: the handler, or the restart.
+pub(super) fn recover(policy: &Policy, state: &mut State, exit: Exit, now: Time) -> Action {
+    match policy.handler {
+        Handling::Absent => restart(policy, state, exit, Pause::Backoff, now),
+        Handling::NoTimeout | Handling::Within(_) => run_handler(policy, state, exit, Pause::Backoff, now),
+    }
+}
+
+pub(super) fn run_handler(policy: &Policy, state: &mut State, exit: Exit, pause: Pause, now: Time) -> Action {
+    let until = match policy.handler {
+        Handling::Within(span) => Some(now.after(span)),
+        Handling::Absent | Handling::NoTimeout => None,
+    };
+    state.phase = Phase::HandlerRunning { exit, until, pause };
+    Action::RunHandler(exit)
+}
+
+/// A restart after an unexpected end, now or after a pause; or the end, when there have been too many.
+#[inline(never)]
+pub(super) fn restart(policy: &Policy, state: &mut State, exit: Exit, pause: Pause, now: Time) -> Action {
+    state.fork_backoff = Span::ZERO;
+    let rest = match pause {
+        Pause::Backoff => policy.pause_after(state.consecutive_failures),
+        Pause::None => Span::ZERO,
+    };
+    let at = now.after(rest);
+    if let Some(limit) = policy.limit {
+        let full = state.history.len() >= usize::from(limit.restarts);
+        if full && state.history.first().is_some_and(|oldest| at.since(*oldest) < limit.within) {
+            return finish(state, Ending::GaveUp(exit));
+        }
+        if full {
+            state.history.remove(0);
+        }
+        state.history.push(at);
+    }
+    state.consecutive_failures = state.consecutive_failures.saturating_add(1);
+    state.restarts = state.restarts.saturating_add(1);
+    match pause {
+        Pause::None => launch(policy, state, LogFiles::Rotate, now),
+        Pause::Backoff if rest == Span::ZERO => launch(policy, state, LogFiles::Keep, now),
+        Pause::Backoff => {
+            state.phase = Phase::Backoff { until: at };
+            Action::Pause(rest)
+        }
+    }
+}
+
+pub(super) fn launch(policy: &Policy, state: &mut State, logs: LogFiles, now: Time) -> Action {
+    let until = policy.ready_timeout.map(|span| now.after(span));
+    state.phase = if state.ready { Phase::Running } else { Phase::Starting { until } };
+    state.started_at = now;
+    state.forwarded = 0;
+    (state.watchdog_deadline, state.watchdog, state.watchdog_fired) = (None, policy.watchdog, false);
+    Action::Launch(logs)
+}
+
+pub(super) fn fork_failed(state: &mut State, task: ForkTask, now: Time) -> Action {
+    state.fork_backoff = state.fork_backoff.doubled().clamp(FORK_BACKOFF.0, FORK_BACKOFF.1);
+    state.phase = Phase::ForkRetry { task, until: now.after(state.fork_backoff) };
+    Action::Wait
+}
+
+pub(super) fn retry_fork(policy: &Policy, state: &mut State, task: ForkTask, now: Time) -> Action {
+    match task {
+        ForkTask::Launch => launch(policy, state, LogFiles::Keep, now),
+        ForkTask::RunHandler { exit, pause } => run_handler(policy, state, exit, pause, now),
+    }
+}

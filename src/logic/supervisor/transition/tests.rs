@@ -1,0 +1,770 @@
+//! Every short history of the manager against what must always hold, and the longer stories one by one.
+
+use super::*;
+use crate::logic::base::exit::Success;
+use crate::logic::supervisor::policy::{Handling, Limit, Restart};
+
+const USR1: u64 = 10;
+
+fn policy() -> Policy {
+    Policy {
+        role: Role::Manager,
+        signal_scope: Recipient::Server,
+        linger: None,
+        restart: Restart::OnFailure,
+        success: Success::default(),
+        delay: (Span::millis(100), Span::secs(30)),
+        limit: None,
+        ready_timeout: None,
+        watchdog: None,
+        handler: Handling::Absent,
+        stop_signal: Signal::TERM,
+        stop_timeout: Some(Span::secs(30)),
+    }
+}
+
+/// The same as a pure function: a state is as good a second time.
+fn step(policy: &Policy, mut state: State, event: Event, now: Time) -> (State, Action) {
+    let action = super::next(policy, &mut state, event, now);
+    (state, action)
+}
+
+fn killed(number: u64) -> Exit {
+    Exit::Signal { signal: Signal::new(number).unwrap(), core: false }
+}
+
+/// Who lives, as the world knows it, and what has been asked for.
+#[derive(Clone, Copy)]
+struct World {
+    server: bool,
+    /// The server has ended, and others of its group have not.
+    group: bool,
+    /// What is left of the last run has been asked to exit.
+    clearing: bool,
+    /// Everybody who is left has been asked to end.
+    lingering: bool,
+    handler: bool,
+    /// The last action was a launch, which may fail.
+    forking: bool,
+    stopped: bool,
+    finished: bool,
+}
+
+/// Checks what must hold of an action, and lets the world follow it.
+fn follow(world: &mut World, policy: &Policy, state: &State, action: Action) {
+    assert!(!world.finished || action == Action::Wait, "an action after the end: {action:?}");
+    world.forking = false;
+    match action {
+        Action::Launch(_) => {
+            assert!(!world.server, "two servers");
+            assert!(!world.handler, "a server beside the handler");
+            assert!(!world.group, "a server beside the last one's group");
+            assert!(!world.lingering, "a server after the last one");
+            assert!(!world.stopped, "a server after a stop");
+            assert!(world.clearing || policy.linger.is_none() || state.restarts == 0, "a run beside remains");
+            (world.server, world.forking, world.clearing) = (true, true, false);
+        }
+        Action::RunHandler(_) => {
+            assert!(!world.server && !world.handler && !world.group, "a handler beside somebody");
+            assert!(!world.lingering, "a handler after the last server");
+            assert!(!world.stopped, "a handler after a stop");
+            (world.handler, world.forking) = (true, true);
+        }
+        Action::Send(signal, to @ (Recipient::Server | Recipient::Group)) | Action::Forward(signal, to) => {
+            assert!(world.server || world.group, "a signal to a dead server");
+            assert!(to == Recipient::Group || policy.signal_scope == Recipient::Server, "{signal} to one of the group");
+        }
+        Action::Send(signal, Recipient::Remains) => {
+            assert!(!world.server && !world.handler, "only what outlives the server is cleared away");
+            assert!(!world.lingering, "the last processes are ended once");
+            assert!(world.group || policy.linger.is_some(), "processes are ended that no option is about");
+            // The group may have had TERM as the stop signal.
+            let asked = world.clearing || policy.stop_signal == Signal::TERM && policy.signal_scope == Recipient::Group;
+            assert!(asked || signal == Signal::TERM, "KILL comes after TERM");
+            world.clearing = true;
+        }
+        Action::Send(_, Recipient::Handler) => assert!(world.handler, "a signal to a dead handler"),
+        Action::Finish(_) => {
+            assert!(!world.server && !world.handler && !world.group, "an end that leaves somebody");
+            assert!(world.lingering == policy.linger.is_some(), "an end without asking who is left");
+            world.finished = true;
+        }
+        Action::Send(signal, Recipient::All) => {
+            assert!(!world.server && !world.handler && !world.group, "somebody is asked twice");
+            assert_eq!(signal, if world.lingering { Signal::KILL } else { Signal::TERM }, "the order of signals");
+            world.lingering = true;
+        }
+        Action::Pause(span) => {
+            assert!(!world.server && !world.handler && !world.group, "a pause beside a process");
+            assert_eq!(state.phase, Phase::Backoff { until: state.deadline().unwrap() });
+            assert!(span > Span::ZERO, "a pause of no length");
+        }
+        Action::Wait | Action::ReportReady => {}
+    }
+    let asleep = !world.server && !world.handler && !world.group && state.deadline().is_none();
+    assert!(world.finished || !asleep, "asleep for ever");
+}
+
+/// The events that can happen in such a world, each with what it changes there.
+fn possible(policy: &Policy, world: World) -> Vec<(Event, World)> {
+    let World { server, handler, group, clearing, lingering, .. } = world;
+    let stopped = World { stopped: true, ..world };
+    let mut events =
+        vec![(Event::Tick, world), (Event::Stop, stopped), (Event::Interrupt, stopped), (Event::Restart, world)];
+    if world.forking {
+        let clearing = clearing || policy.linger.is_some();
+        events.push((Event::ForkFailed, World { server: false, handler: false, clearing, ..world }));
+    }
+    if server {
+        let gone = World { server: false, ..world };
+        events.extend(
+            [Event::Exited(Exit::Code(1)), Event::Exited(Exit::SUCCESS), Event::ExecFailed(127)].map(|event| (event, gone)),
+        );
+        events.extend([
+            (Event::Ready, world),
+            (Event::NotReady, world),
+            (Event::Heartbeat, world),
+            (Event::Forward(Signal::new(if policy.role == Role::InitWithTimeout { 15 } else { USR1 }).unwrap()), world),
+        ]);
+    }
+    if server && policy.signal_scope == Recipient::Group {
+        events.push((Event::LeaderExited, World { server: false, group: true, ..world }));
+    }
+    if group {
+        let gone = World { group: false, ..world };
+        events.extend([Event::Exited(Exit::Code(1)), Event::Exited(Exit::SUCCESS)].map(|event| (event, gone)));
+        events.push((Event::Forward(Signal::TERM), world));
+    }
+    if clearing && !server && !group && !handler && !lingering {
+        events.extend([Event::NoneLeft, Event::Forward(Signal::TERM)].map(|event| (event, world)));
+    }
+    if lingering {
+        events.extend([Event::NoneLeft, Event::Forward(Signal::TERM)].map(|event| (event, world)));
+    }
+    if handler {
+        let gone = World { handler: false, ..world };
+        events.extend([Event::HandlerExited(Exit::SUCCESS), Event::HandlerExited(Exit::Code(1))].map(|event| (event, gone)));
+    }
+    events
+}
+
+/// Early, due and late.
+fn times(state: &State, event: Event, now: Time) -> Vec<Time> {
+    match (state.deadline(), event) {
+        (Some(until), Event::Tick) => vec![now, until.max(now), until.max(now).after(Span::secs(40))],
+        (Some(until), _) => vec![now.after(Span::millis(1)), until.max(now)],
+        (None, Event::Tick) => vec![now],
+        (None, _) => vec![now.after(Span::millis(1)), now.after(Span::secs(11))],
+    }
+}
+
+/// Whether an event has no effect in a phase. No `_` stands for a phase or an event here, so the compiler lists every
+/// pair that a new one brings; `advance` has one for all of these.
+fn has_no_effect(phase: Phase, event: Event) -> bool {
+    use Event::*;
+    match (phase, event) {
+        // Once more.
+        (Phase::Starting { .. }, Heartbeat) | (Phase::Starting { .. } | Phase::Running, Unkillable) => true,
+        (Phase::Stopping { .. }, Ready | NotReady | Heartbeat) => true,
+        (Phase::HandlerRunning { .. } | Phase::Backoff { .. } | Phase::ForkRetry { .. }, Unkillable) => true,
+        (Phase::HandlerTimedOut { .. }, Restart | Unkillable) => true,
+        (Phase::HandlerStopping { .. }, Stop | Restart | Unkillable) => true,
+        (Phase::DrainingRemaining { .. }, Stop | Restart | Unkillable) => true,
+        (Phase::KillingRemaining { .. }, Stop | Interrupt | Restart | Unkillable) => true,
+        (Phase::Running, NotReady) => true,
+        // No handler is there to end.
+        (
+            Phase::Starting { .. } | Phase::Running | Phase::Stopping { .. } | Phase::Backoff { .. } | Phase::ForkRetry { .. },
+            HandlerExited(_) | NoneLeft,
+        ) => true,
+        // No server is there to end, or to hear a signal.
+        (
+            Phase::HandlerRunning { .. } | Phase::HandlerTimedOut { .. } | Phase::HandlerStopping { .. },
+            Ready | NotReady | Heartbeat | Exited(_) | ExecFailed(_) | LeaderExited | NoneLeft | Forward(_),
+        ) => true,
+        (Phase::Backoff { .. } | Phase::ForkRetry { .. }, Ready | NotReady | Heartbeat | Exited(_) | ExecFailed(_) | LeaderExited)
+        | (Phase::Backoff { .. }, Forward(_)) => true,
+        (
+            Phase::DrainingRemaining { .. } | Phase::KillingRemaining { .. },
+            Ready | NotReady | Heartbeat | Exited(_) | ExecFailed(_) | LeaderExited | HandlerExited(_) | Forward(_) | ForkFailed,
+        ) => true,
+        // Nothing has been launched.
+        (Phase::Stopping { .. } | Phase::HandlerTimedOut { .. } | Phase::HandlerStopping { .. }, ForkFailed) => true,
+        (Phase::Backoff { .. } | Phase::ForkRetry { .. }, ForkFailed) => true,
+        (
+            Phase::Done,
+            Tick | Ready | NotReady | Heartbeat | Exited(_) | LeaderExited | ExecFailed(_) | HandlerExited(_) | NoneLeft | ForkFailed | Stop
+            | Interrupt | Restart | Forward(_) | Unkillable,
+        ) => true,
+        // What has an effect, at least in some states of the phase.
+        (Phase::Starting { .. } | Phase::Running, Ready | ExecFailed(_) | ForkFailed | Exited(_) | LeaderExited | Tick)
+        | (Phase::Starting { .. }, NotReady)
+        | (Phase::Running, Heartbeat)
+        | (Phase::Starting { .. } | Phase::Running, Stop | Interrupt | Restart | Forward(_))
+        | (
+            Phase::Stopping { .. },
+            Forward(_) | Tick | Unkillable | Interrupt | Stop | Restart | Exited(_) | ExecFailed(_) | LeaderExited,
+        )
+        | (Phase::Clearing { .. }, _)
+        | (Phase::HandlerRunning { .. }, HandlerExited(_) | Tick | Stop | Interrupt | Restart | ForkFailed)
+        | (Phase::HandlerTimedOut { .. }, HandlerExited(_) | Tick | Stop | Interrupt)
+        | (Phase::HandlerStopping { .. }, HandlerExited(_) | Tick | Interrupt)
+        | (Phase::Backoff { .. } | Phase::ForkRetry { .. }, Tick | Restart | Stop | Interrupt)
+        | (Phase::ForkRetry { .. }, Forward(_))
+        | (Phase::DrainingRemaining { .. }, Tick | Interrupt | NoneLeft)
+        | (Phase::KillingRemaining { .. }, Tick | NoneLeft) => false,
+    }
+}
+
+fn walk(policy: &Policy, state: &State, world: World, now: Time, depth: usize) -> u64 {
+    let mut count = 1;
+    if depth == 0 {
+        return count;
+    }
+    for (event, after) in possible(policy, world) {
+        for time in times(state, event, now) {
+            let mut world = after;
+            let (next, action) = step(policy, state.clone(), event, time);
+            if has_no_effect(state.phase, event) {
+                assert_eq!((next.phase, action), (state.phase, Action::Wait), "{event:?}");
+            }
+            follow(&mut world, policy, &next, action);
+            if !world.finished {
+                count += walk(policy, &next, world, time, depth - 1);
+            }
+        }
+    }
+    count
+}
+
+#[test]
+fn every_short_history_holds() {
+    let limit = Some(Limit { restarts: 1, within: Span::secs(60) });
+    let start = World {
+        server: true,
+        group: false,
+        clearing: false,
+        lingering: false,
+        handler: false,
+        forking: true,
+        stopped: false,
+        finished: false,
+    };
+    let policies = [
+        policy(),
+        Policy { handler: Handling::Within(Span::secs(5)), restart: Restart::Always, ..policy() },
+        Policy { handler: Handling::NoTimeout, stop_timeout: None, limit, ..policy() },
+        Policy { delay: (Span::ZERO, Span::ZERO), restart: Restart::OnAbort, limit, ..policy() },
+        Policy { restart: Restart::No, ..policy() },
+        Policy { restart: Restart::No, role: Role::Init, linger: Some(Span::secs(3)), ..policy() },
+        Policy { restart: Restart::No, role: Role::InitWithTimeout, signal_scope: Recipient::Group, ..policy() },
+        Policy { signal_scope: Recipient::Group, linger: Some(Span::secs(3)), stop_timeout: None, ..policy() },
+        Policy { linger: Some(Span::secs(3)), handler: Handling::NoTimeout, limit, ..policy() },
+        Policy { signal_scope: Recipient::Group, stop_signal: Signal::INT, role: Role::InitWithTimeout, ..policy() },
+        Policy { signal_scope: Recipient::Group, handler: Handling::NoTimeout, ready_timeout: Some(Span::secs(9)), ..policy() },
+        Policy { watchdog: Some(Span::secs(3)), restart: Restart::OnAbort, ..policy() },
+    ];
+    // Miri is some hundred times slower, and looks for something else than the histories' rules.
+    let (depth, at_least) = if cfg!(miri) { (2, 100) } else { (6, 1_000_000) };
+    let mut count = 0;
+    for policy in &policies {
+        // With others than the server there is so much more that can happen.
+        let alone = policy.signal_scope == Recipient::Server && policy.linger.is_none();
+        let depth = if alone { depth } else { depth - 1 };
+        count += walk(policy, &State::new(policy, Time(0)), start, Time(0), depth);
+    }
+    assert!(count > at_least, "only {count} histories");
+}
+
+/// After the end nothing moves.
+#[test]
+fn the_end_is_the_end() {
+    let policy = policy();
+    let (state, action) = step(&policy, State::new(&policy, Time(0)), Event::ExecFailed(127), Time(0));
+    assert_eq!(action, Action::Finish(Ending::Failed(127)));
+    let all = [
+        Event::Tick,
+        Event::Ready,
+        Event::NotReady,
+        Event::Heartbeat,
+        Event::Exited(Exit::Code(1)),
+        Event::LeaderExited,
+        Event::ExecFailed(1),
+        Event::HandlerExited(Exit::SUCCESS),
+        Event::NoneLeft,
+        Event::ForkFailed,
+        Event::Stop,
+        Event::Interrupt,
+        Event::Restart,
+        Event::Forward(Signal::TERM),
+        Event::Unkillable,
+    ];
+    for event in all {
+        let (next, action) = step(&policy, state.clone(), event, Time(9));
+        assert_eq!((next.phase, action), (Phase::Done, Action::Wait), "{event:?}");
+    }
+}
+
+/// A manager in the hands of a test.
+struct Story {
+    policy: Policy,
+    state: State,
+    now: Time,
+}
+
+impl Story {
+    fn new(policy: Policy) -> Self {
+        let state = State::new(&policy, Time(0));
+        let mut story = Self { policy, state, now: Time(0) };
+        assert_eq!(story.at(0, Event::Ready), Action::ReportReady);
+        story
+    }
+
+    /// So many milliseconds later this happens.
+    fn at(&mut self, later: u64, event: Event) -> Action {
+        self.now = self.now.after(Span(later));
+        let (state, action) = step(&self.policy, self.state.clone(), event, self.now);
+        self.state = state;
+        action
+    }
+
+    /// The server falls after so long; answers how long the manager rests.
+    fn fall(&mut self, life: u64) -> u64 {
+        match self.at(life, Event::Exited(Exit::Code(1))) {
+            Action::Launch(LogFiles::Keep) => 0,
+            Action::Pause(_) => {
+                let rest = self.state.deadline().unwrap().since(self.now).0;
+                assert_eq!(self.at(rest, Event::Tick), Action::Launch(LogFiles::Keep));
+                rest
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_server_that_is_not_ready_is_stopped_and_is_a_failure() {
+    let policy = Policy { ready_timeout: Some(Span::secs(5)), handler: Handling::NoTimeout, ..policy() };
+    for (later, event) in [(5000, Event::Tick), (1, Event::NotReady)] {
+        let state = State::new(&policy, Time(0));
+        let mut story = Story { policy: policy.clone(), state, now: Time(0) };
+        assert_eq!(story.at(0, Event::Tick), Action::Wait);
+        assert_eq!(story.at(later, event), Action::Send(Signal::TERM, Recipient::Server));
+        assert_eq!(story.at(1, Event::Ready), Action::Wait);
+        assert_eq!(story.at(30_000, Event::Tick), Action::Send(Signal::KILL, Recipient::Group));
+        assert_eq!(story.at(1, Event::Exited(Exit::SUCCESS)), Action::Finish(Ending::Failed(125)));
+    }
+    let mut ended = Story { state: State::new(&policy, Time(0)), policy: policy.clone(), now: Time(0) };
+    assert_eq!(ended.at(1, Event::Exited(Exit::SUCCESS)), Action::Finish(Ending::Failed(125)));
+    // Once it was ready, a later life may be as slow as it likes.
+    let mut ready = Story::new(policy);
+    assert_eq!(ready.state.deadline(), None);
+    assert_eq!(ready.at(6000, Event::NotReady), Action::Wait);
+}
+
+#[test]
+fn pauses_double_and_a_sound_life_ends_them() {
+    let mut story = Story::new(policy());
+    let rests: Vec<u64> = (0..12).map(|_| story.fall(5)).collect();
+    assert_eq!(rests, [0, 100, 200, 400, 800, 1600, 3200, 6400, 12800, 25600, 30000, 30000]);
+    assert_eq!((story.fall(9_999), story.fall(10_000), story.fall(1)), (30_000, 0, 100));
+    assert_eq!(story.state.restarts(), 15);
+
+    let mut short = Story::new(Policy { delay: (Span(10), Span(500)), ..policy() });
+    assert_eq!([short.fall(1), short.fall(1), short.fall(499), short.fall(500)], [0, 10, 20, 0]);
+}
+
+#[test]
+fn a_row_of_falls_of_any_length_is_counted() {
+    let mut story = Story::new(policy());
+    story.state.consecutive_failures = u32::MAX;
+    assert_eq!(story.fall(1), 30_000);
+}
+
+#[test]
+fn a_limit_counts_restarts_within_its_window() {
+    let limit = Some(Limit { restarts: 2, within: Span::secs(60) });
+    let mut story = Story::new(Policy { limit, delay: (Span::ZERO, Span::ZERO), ..policy() });
+    assert_eq!((story.fall(1000), story.fall(1000)), (0, 0));
+    // A restart on request does not count.
+    assert_eq!(story.at(0, Event::Restart), Action::Send(Signal::TERM, Recipient::Server));
+    assert_eq!(story.at(0, Event::Exited(killed(15))), Action::Launch(LogFiles::Rotate));
+    // The first of the two is 60 s old.
+    assert_eq!(story.fall(59_000), 0);
+    let ending = Ending::GaveUp(Exit::Code(1));
+    assert_eq!(story.at(999, Event::Exited(Exit::Code(1))), Action::Finish(ending));
+    assert_eq!(ending.status(), 1);
+}
+
+#[test]
+fn what_counts_as_unexpected() {
+    use Restart::{Always, No, OnAbort, OnFailure};
+    let success = Success::parse(b"3,SIGUSR2").unwrap();
+    let exits = [Exit::SUCCESS, Exit::Code(3), Exit::Code(1), killed(9), killed(12)];
+    for (restart, restarted) in [
+        (No, [false; 5]),
+        (OnFailure, [false, false, true, true, false]),
+        (OnAbort, [false, false, false, true, false]),
+        (Always, [true; 5]),
+    ] {
+        for (exit, restarted) in exits.into_iter().zip(restarted) {
+            let mut story = Story::new(Policy { restart, success, ..policy() });
+            let action = story.at(1, Event::Exited(exit));
+            let ending = Ending::Server(if success.contains(exit) { Exit::SUCCESS } else { exit });
+            let expected = if restarted { Action::Launch(LogFiles::Keep) } else { Action::Finish(ending) };
+            assert_eq!(action, expected, "{restart:?} {exit}");
+        }
+    }
+}
+
+#[test]
+fn death_by_a_forwarded_signal_is_requested_only_if_the_signal_asks_for_an_end() {
+    let winch = Signal::parse(b"WINCH").unwrap();
+    for (number, requested) in
+        [(1, true), (2, true), (3, true), (9, true), (15, true), (28, true), (10, false), (11, false), (40, false)]
+    {
+        let signal = Signal::new(number).unwrap();
+        let mut story = Story::new(Policy { stop_signal: winch, handler: Handling::NoTimeout, ..policy() });
+        assert_eq!(story.at(1, Event::Forward(signal)), Action::Forward(signal, Recipient::Server), "once and alone");
+        let action = story.at(20_000, Event::Exited(killed(number)));
+        let ending = Action::Finish(Ending::Server(killed(number)));
+        assert_eq!(action, if requested { ending } else { Action::RunHandler(killed(number)) }, "{signal}");
+    }
+    // The next run has not been sent it.
+    let mut story = Story::new(policy());
+    story.at(1, Event::Forward(Signal::HUP));
+    assert_eq!(story.at(1, Event::Exited(killed(9))), Action::Launch(LogFiles::Keep));
+    assert_eq!(story.at(20_000, Event::Exited(killed(1))), Action::Launch(LogFiles::Keep));
+}
+
+#[test]
+fn a_stop_is_repeated_harder() {
+    let mut story = Story::new(policy());
+    assert_eq!(story.at(1, Event::Stop), Action::Send(Signal::TERM, Recipient::Server));
+    assert_eq!(story.at(1, Event::Stop), Action::Wait);
+    assert_eq!(story.at(1, Event::Restart), Action::Wait);
+    assert_eq!(story.at(29_997, Event::Tick), Action::Wait);
+    assert_eq!(story.at(1, Event::Tick), Action::Send(Signal::KILL, Recipient::Group));
+    assert_eq!(story.at(30_000, Event::Tick), Action::Send(Signal::KILL, Recipient::Group));
+    assert_eq!(story.at(1, Event::Exited(killed(9))), Action::Finish(Ending::Stopped));
+
+    let mut impatient = Story::new(Policy { stop_timeout: None, ..policy() });
+    assert_eq!(impatient.at(1, Event::Interrupt), Action::Send(Signal::TERM, Recipient::Server));
+    assert_eq!(impatient.state.deadline(), None);
+    assert_eq!(impatient.at(1, Event::Interrupt), Action::Send(Signal::KILL, Recipient::Group));
+}
+
+#[test]
+fn a_stop_wins_over_a_restart() {
+    let mut story = Story::new(policy());
+    assert_eq!(story.at(1, Event::Restart), Action::Send(Signal::TERM, Recipient::Server));
+    assert_eq!(story.at(1, Event::Stop), Action::Wait);
+    assert_eq!(story.at(1, Event::Exited(Exit::Code(1))), Action::Finish(Ending::Stopped));
+}
+
+#[test]
+fn the_handler_decides_and_may_be_too_slow() {
+    let patient = Policy { handler: Handling::Within(Span::secs(5)), ..policy() };
+    let ask = |story: &mut Story| assert_eq!(story.at(1, Event::Exited(Exit::Code(7))), Action::RunHandler(Exit::Code(7)));
+
+    let mut story = Story::new(patient.clone());
+    ask(&mut story);
+    assert_eq!(story.at(1, Event::HandlerExited(Exit::SUCCESS)), Action::Launch(LogFiles::Keep));
+    ask(&mut story);
+    // Asked for meanwhile: no pause.
+    assert_eq!(story.at(1, Event::Restart), Action::Wait);
+    assert_eq!(story.at(1, Event::HandlerExited(Exit::SUCCESS)), Action::Launch(LogFiles::Rotate));
+    ask(&mut story);
+    assert_eq!(story.at(1, Event::HandlerExited(killed(9))), Action::Finish(Ending::Server(Exit::Code(7))));
+
+    let mut slow = Story::new(patient.clone());
+    ask(&mut slow);
+    assert_eq!(slow.at(5000, Event::Tick), Action::Send(Signal::TERM, Recipient::Handler));
+    assert_eq!(slow.at(30_000, Event::Tick), Action::Send(Signal::KILL, Recipient::Handler));
+    assert_eq!(slow.at(1, Event::HandlerExited(Exit::SUCCESS)), Action::Finish(Ending::Server(Exit::Code(7))));
+
+    let mut stopped = Story::new(patient);
+    ask(&mut stopped);
+    assert_eq!(stopped.at(1, Event::Stop), Action::Send(Signal::TERM, Recipient::Handler));
+    assert_eq!(stopped.at(1, Event::Interrupt), Action::Send(Signal::KILL, Recipient::Handler));
+    assert_eq!(stopped.at(1, Event::HandlerExited(Exit::SUCCESS)), Action::Finish(Ending::Stopped));
+}
+
+#[test]
+fn a_fork_that_fails_is_tried_again() {
+    let mut story = Story::new(policy());
+    assert_eq!(story.at(1, Event::Exited(Exit::Code(1))), Action::Launch(LogFiles::Keep));
+    for wait in [100, 200, 400, 800, 1600, 3200, 5000, 5000] {
+        assert_eq!(story.at(0, Event::ForkFailed), Action::Wait);
+        assert_eq!(story.at(wait - 1, Event::Tick), Action::Wait);
+        assert_eq!(story.at(1, Event::Tick), Action::Launch(LogFiles::Keep));
+    }
+    // A life that was begun forgets the shortage.
+    assert_eq!(story.at(1, Event::Exited(Exit::Code(1))), Action::Pause(Span(100)));
+    assert_eq!(story.at(100, Event::Tick), Action::Launch(LogFiles::Keep));
+    assert_eq!(story.at(0, Event::ForkFailed), Action::Wait);
+    assert_eq!(story.state.deadline().unwrap().since(story.now), Span::millis(100));
+    assert_eq!(story.at(0, Event::Restart), Action::Launch(LogFiles::Rotate));
+    assert_eq!(story.at(0, Event::ForkFailed), Action::Wait);
+    assert_eq!(story.at(0, Event::Stop), Action::Finish(Ending::Stopped));
+}
+
+#[test]
+fn a_first_start_that_fails_ends_it() {
+    let policy = policy();
+    for (event, status) in [(Event::ExecFailed(126), 126), (Event::ForkFailed, 125)] {
+        let (_, action) = step(&policy, State::new(&policy, Time(0)), event, Time(0));
+        assert_eq!(action, Action::Finish(Ending::Failed(status)));
+    }
+    let mut later = Story::new(policy);
+    assert_eq!(later.at(1, Event::ExecFailed(126)), Action::Launch(LogFiles::Keep));
+}
+
+#[test]
+fn an_init_ends_as_the_server_ends() {
+    let term = Exit::Signal { signal: Signal::TERM, core: false };
+    let init = Policy { restart: Restart::No, role: Role::Init, ..policy() };
+    for exit in [Exit::SUCCESS, Exit::Code(255), killed(9), term] {
+        let mut story = Story::new(init.clone());
+        assert_eq!(story.at(1, Event::Forward(Signal::TERM)), Action::Forward(Signal::TERM, Recipient::Server));
+        assert_eq!(story.state.deadline(), None, "no clock unless it was asked for");
+        assert_eq!(story.at(1, Event::Exited(exit)), Action::Finish(Ending::Server(exit)));
+    }
+    // Stopped on request, because the caller gave a signal that meaning.
+    let mut stopped = Story::new(init.clone());
+    assert_eq!(stopped.at(1, Event::Stop), Action::Send(Signal::TERM, Recipient::Server));
+    assert_eq!(stopped.at(1, Event::Exited(Exit::Code(3))), Action::Finish(Ending::Server(Exit::Code(3))));
+    // Before its exec the server dies of what it was sent; of anything else, its start has failed.
+    for (passed, ending) in [(15, Ending::Server(term)), (2, Ending::Failed(125))] {
+        let state = State::new(&init, Time(0));
+        let (state, _) = step(&init, state, Event::Forward(Signal::new(passed).unwrap()), Time(1));
+        assert_eq!(step(&init, state, Event::Exited(term), Time(2)).1, Action::Finish(ending));
+    }
+}
+
+/// With another meaning of a signal an init restarts too; then TERM must not be lost on a server that ends anyway.
+#[test]
+fn after_a_forwarded_term_no_server_is_started() {
+    let init = Policy { restart: Restart::No, role: Role::Init, ..policy() };
+    for (policy, role) in [(&init, Role::Init), (&init, Role::InitWithTimeout), (&policy(), Role::Manager)] {
+        let policy = Policy { role, ..policy.clone() };
+        let managed = role == Role::Manager;
+        let mut story = Story::new(policy.clone());
+        assert_eq!(story.at(1, Event::Restart), Action::Send(Signal::TERM, Recipient::Server));
+        assert_eq!(story.at(1, Event::Forward(Signal::HUP)), Action::Forward(Signal::HUP, Recipient::Server));
+        assert_eq!(story.at(1, Event::Forward(Signal::TERM)), Action::Forward(Signal::TERM, Recipient::Server));
+        let over = Action::Finish(Ending::Server(Exit::Code(3)));
+        let next = story.at(1, Event::Exited(Exit::Code(3)));
+        assert_eq!(next, if managed { Action::Launch(LogFiles::Rotate) } else { over });
+
+        let mut short = Story::new(policy);
+        short.at(1, Event::Restart);
+        assert_eq!(short.at(1, Event::Exited(Exit::Code(3))), Action::Launch(LogFiles::Rotate));
+        assert_eq!(short.at(0, Event::ForkFailed), Action::Wait);
+        assert_eq!(short.at(0, Event::Forward(Signal::HUP)), Action::Wait);
+        let next = short.at(0, Event::Forward(Signal::TERM));
+        assert_eq!(next, if managed { Action::Wait } else { Action::Finish(Ending::Stopped) });
+    }
+}
+
+#[test]
+fn a_guard_gives_a_forwarded_stop_its_time() {
+    let guard = Policy { restart: Restart::No, role: Role::InitWithTimeout, stop_signal: Signal::INT, ..policy() };
+    for signal in [Signal::TERM, Signal::INT] {
+        let mut story = Story::new(guard.clone());
+        assert_eq!(story.at(1, Event::Forward(Signal::HUP)), Action::Forward(Signal::HUP, Recipient::Server));
+        assert_eq!(story.state.deadline(), None);
+        assert_eq!(story.at(1, Event::Forward(signal)), Action::Send(signal, Recipient::Server));
+        // Once more: it is forwarded, and the clock goes on.
+        assert_eq!(story.at(20_000, Event::Forward(signal)), Action::Forward(signal, Recipient::Server));
+        assert_eq!(story.at(10_000, Event::Tick), Action::Send(Signal::KILL, Recipient::Group));
+        assert_eq!(story.at(1, Event::Exited(killed(9))), Action::Finish(Ending::Server(killed(9))));
+    }
+}
+
+#[test]
+fn the_rest_of_a_group_ends_before_anything_follows() {
+    let grouped = Policy { signal_scope: Recipient::Group, handler: Handling::NoTimeout, ..policy() };
+    let left = |policy: &Policy| {
+        let mut story = Story::new(policy.clone());
+        assert_eq!(story.at(1, Event::LeaderExited), Action::Send(Signal::TERM, Recipient::Remains));
+        story
+    };
+    let mut slow = left(&grouped);
+    assert_eq!(slow.at(30_000, Event::Tick), Action::Send(Signal::KILL, Recipient::Remains));
+    assert_eq!(slow.at(5_000, Event::Tick), Action::Send(Signal::KILL, Recipient::Remains), "and again");
+    assert_eq!(slow.at(1, Event::Exited(Exit::Code(7))), Action::RunHandler(Exit::Code(7)));
+    assert_eq!(left(&grouped).at(1, Event::Exited(Exit::SUCCESS)), Action::Finish(Ending::Server(Exit::SUCCESS)));
+
+    let mut restarted = left(&grouped);
+    assert_eq!(restarted.at(1, Event::Restart), Action::Wait);
+    assert_eq!(restarted.at(1, Event::Exited(Exit::Code(7))), Action::Launch(LogFiles::Rotate));
+
+    let mut stopped = left(&grouped);
+    assert_eq!(stopped.at(1, Event::Interrupt), Action::Wait);
+    assert_eq!(stopped.at(1, Event::Interrupt), Action::Send(Signal::KILL, Recipient::Remains));
+    assert_eq!(stopped.at(1, Event::Exited(Exit::Code(7))), Action::Finish(Ending::Stopped));
+
+    // On request the whole group was asked already.
+    let mut asked = Story::new(grouped.clone());
+    assert_eq!(asked.at(1, Event::Stop), Action::Send(Signal::TERM, Recipient::Group));
+    assert_eq!(asked.at(1, Event::LeaderExited), Action::Wait);
+    assert_eq!(asked.at(29_999, Event::Tick), Action::Send(Signal::KILL, Recipient::Remains));
+    assert_eq!(asked.at(1, Event::Exited(killed(15))), Action::Finish(Ending::Stopped));
+
+    // A stop signal of its own is no signal for what is left.
+    let mut own = Story::new(Policy { stop_signal: Signal::INT, ..grouped.clone() });
+    assert_eq!(own.at(1, Event::Restart), Action::Send(Signal::INT, Recipient::Group));
+    assert_eq!(own.at(1, Event::LeaderExited), Action::Send(Signal::TERM, Recipient::Remains));
+    assert_eq!(own.at(1, Event::Exited(killed(2))), Action::Launch(LogFiles::Rotate));
+
+    // A first start that has failed.
+    let (state, action) = step(&grouped, State::new(&grouped, Time(0)), Event::LeaderExited, Time(1));
+    assert_eq!(action, Action::Send(Signal::TERM, Recipient::Remains));
+    let (_, action) = step(&grouped, state, Event::Exited(Exit::SUCCESS), Time(2));
+    assert_eq!(action, Action::Finish(Ending::Failed(125)));
+}
+
+#[test]
+fn who_lingers_is_asked_killed_and_left() {
+    let lingering = Policy { linger: Some(Span::secs(3)), restart: Restart::No, ..policy() };
+    let ending = Ending::Server(Exit::Code(7));
+    let fallen = || {
+        let mut story = Story::new(lingering.clone());
+        assert_eq!(story.at(1, Event::Exited(Exit::Code(7))), Action::Send(Signal::TERM, Recipient::All));
+        story
+    };
+    assert_eq!(fallen().at(1, Event::NoneLeft), Action::Finish(ending));
+    let mut slow = fallen();
+    assert_eq!(slow.at(2999, Event::Stop), Action::Wait);
+    assert_eq!(slow.at(1, Event::Tick), Action::Send(Signal::KILL, Recipient::All));
+    assert_eq!(slow.at(1, Event::NoneLeft), Action::Finish(ending));
+    let mut urgent = fallen();
+    assert_eq!(urgent.at(1, Event::Interrupt), Action::Send(Signal::KILL, Recipient::All));
+    assert_eq!(urgent.at(4999, Event::Interrupt), Action::Wait);
+    // Not even KILL ends who hangs in the kernel.
+    assert_eq!(urgent.at(1, Event::Tick), Action::Finish(ending));
+}
+
+#[test]
+fn a_silent_server_is_ended_and_that_is_no_voluntary_end() {
+    let watched = Policy { watchdog: Some(Span::secs(3)), ..policy() };
+    let bite = Action::Send(Signal::ABRT, Recipient::Server);
+    for restart in [Restart::OnFailure, Restart::OnAbort, Restart::Always] {
+        let mut story = Story::new(Policy { restart, ..watched.clone() });
+        assert_eq!(story.at(2999, Event::Heartbeat), Action::Wait);
+        assert_eq!((story.at(2999, Event::Tick), story.at(1, Event::Tick)), (Action::Wait, bite));
+        assert!(story.state.watchdog_fired);
+        assert_eq!(story.at(1, Event::Heartbeat), Action::Wait, "too late");
+        assert_eq!(story.at(29_999, Event::Tick), Action::Send(Signal::KILL, Recipient::Group));
+        assert_eq!(story.at(1, Event::Exited(Exit::SUCCESS)), Action::Launch(LogFiles::Keep), "{restart:?}");
+        // The next life is watched from the moment when it is ready, too.
+        assert!(!story.state.watchdog_fired);
+        assert_eq!((story.at(900, Event::Heartbeat), story.state.deadline()), (Action::Wait, None));
+        assert_eq!(story.at(1, Event::Ready), Action::Wait);
+        assert_eq!(story.at(3000, Event::Tick), bite);
+        assert_eq!(story.at(1, Event::Exited(killed(6))), Action::Pause(Span(100)));
+    }
+    let mut handled = Story::new(Policy { handler: Handling::NoTimeout, ..watched.clone() });
+    assert_eq!(handled.at(3000, Event::Tick), bite);
+    assert_eq!(handled.at(1, Event::Exited(killed(6))), Action::RunHandler(killed(6)));
+    let mut stopped = Story::new(watched.clone());
+    assert_eq!(stopped.at(3000, Event::Tick), bite);
+    assert_eq!(stopped.at(1, Event::Stop), Action::Wait);
+    assert_eq!(stopped.at(1, Event::Exited(killed(6))), Action::Finish(Ending::Stopped));
+    let mut alone = Story::new(Policy { restart: Restart::No, ..watched });
+    assert_eq!(alone.at(3000, Event::Tick), bite);
+    assert_eq!(alone.at(1, Event::Exited(killed(6))), Action::Finish(Ending::Server(killed(6))));
+}
+
+#[test]
+fn a_server_that_cannot_be_killed_is_left_to_the_kernel() {
+    let at = Time(0);
+    let guard = Policy { role: Role::InitWithTimeout, ..policy() };
+    let ending = |policy: &Policy, next| {
+        let mut state = State::new(policy, at);
+        state.phase = Phase::Stopping { next, until: None };
+        step(policy, state, Event::Unkillable, at).1
+    };
+    let killed = Ending::Server(killed(9));
+    for (policy, next, expected) in [
+        (policy(), AfterStop::Finish, Ending::Stopped),
+        (policy(), AfterStop::Restart, killed),
+        (policy(), AfterStop::HandleExit, killed),
+        (policy(), AfterStop::FailStart, Ending::Failed(SETUP)),
+        (guard, AfterStop::Finish, killed),
+    ] {
+        assert_eq!(ending(&policy, next), Action::Finish(expected), "{next:?}");
+    }
+    let up = State { phase: Phase::Running, ..State::new(&policy(), at) };
+    assert_eq!(step(&policy(), up, Event::Unkillable, at).1, Action::Wait);
+}
+
+#[test]
+fn what_is_left_of_a_run_ends_before_the_next_one() {
+    let linger = Some(Span::secs(3));
+    let term = Action::Send(Signal::TERM, Recipient::Remains);
+    let kill = Action::Send(Signal::KILL, Recipient::Remains);
+    let fallen = |policy: Policy| {
+        let mut story = Story::new(policy);
+        assert_eq!(story.at(1, Event::Exited(Exit::Code(1))), term);
+        story
+    };
+    let lingering = Policy { linger, handler: Handling::NoTimeout, ..policy() };
+    assert_eq!(fallen(lingering.clone()).at(1, Event::NoneLeft), Action::RunHandler(Exit::Code(1)));
+
+    // The linger time, KILL, and then not even what hangs in the kernel holds up the restart.
+    let mut slow = fallen(Policy { linger, ..policy() });
+    assert_eq!((slow.at(2999, Event::Tick), slow.at(1, Event::Tick)), (Action::Wait, kill));
+    assert_eq!((slow.at(4999, Event::Tick), slow.at(1, Event::Tick)), (Action::Wait, Action::Launch(LogFiles::Keep)));
+
+    // The time that clearing takes makes no short run a long one.
+    assert_eq!(slow.at(5, Event::Exited(Exit::Code(1))), term);
+    slow.now = slow.now.after(Span::secs(20));
+    assert_eq!(slow.at(0, Event::NoneLeft), Action::Pause(Span(100)));
+
+    // A restart by request clears the tree too, and a stop meanwhile ends it all.
+    let mut again = Story::new(lingering.clone());
+    again.at(1, Event::Restart);
+    assert_eq!(again.at(1, Event::Exited(killed(15))), term);
+    assert_eq!(again.at(1, Event::Stop), Action::Wait);
+    assert_eq!(again.at(1, Event::Interrupt), kill);
+    assert_eq!(again.at(1, Event::NoneLeft), Action::Send(Signal::TERM, Recipient::All));
+    assert_eq!(again.at(1, Event::NoneLeft), Action::Finish(Ending::Stopped));
+
+    // With both options the group is awaited first, then the tree: within the same time, and asked once.
+    let mut both = Story::new(Policy { signal_scope: Recipient::Group, ..lingering });
+    assert_eq!(both.at(1, Event::LeaderExited), term);
+    assert_eq!(both.at(1000, Event::Exited(Exit::Code(1))), Action::Wait);
+    assert_eq!(both.at(2000, Event::Tick), kill);
+    assert_eq!(both.at(1, Event::NoneLeft), Action::RunHandler(Exit::Code(1)));
+}
+
+#[test]
+fn a_listed_end_is_a_success_whatever_led_to_the_exit() {
+    let success = Success::parse(b"3,SIGTERM").unwrap();
+    let over = Action::Finish(Ending::Server(Exit::SUCCESS));
+    let init = Policy { role: Role::Init, restart: Restart::No, success, ..policy() };
+    for exit in [Exit::Code(3), killed(15)] {
+        let mut story = Story::new(init.clone());
+        story.at(1, Event::Forward(Signal::TERM));
+        assert_eq!(story.at(1, Event::Exited(exit)), over, "{exit}");
+    }
+    let asking = Policy { handler: Handling::NoTimeout, restart: Restart::Always, success, ..policy() };
+    let mut refused = Story::new(asking.clone());
+    assert_eq!(refused.at(1, Event::Exited(Exit::Code(3))), Action::RunHandler(Exit::Code(3)));
+    assert_eq!(refused.at(1, Event::HandlerExited(Exit::Code(1))), over);
+
+    let limit = Some(Limit { restarts: 1, within: Span::secs(60) });
+    let mut limited = Story::new(Policy { restart: Restart::Always, success, limit, ..policy() });
+    assert_eq!(limited.at(1, Event::Exited(Exit::Code(3))), Action::Launch(LogFiles::Keep));
+    assert_eq!(limited.at(1, Event::Exited(Exit::Code(3))), Action::Finish(Ending::GaveUp(Exit::SUCCESS)));
+
+    // What the watchdog forced is never a success.
+    let watched = Policy { watchdog: Some(Span::secs(1)), restart: Restart::No, success, ..policy() };
+    for exit in [Exit::SUCCESS, Exit::Code(3)] {
+        let mut silent = Story::new(watched.clone());
+        assert_eq!(silent.at(1000, Event::Tick), Action::Send(Signal::ABRT, Recipient::Server));
+        assert_eq!(silent.at(1, Event::Exited(exit)), Action::Finish(Ending::Server(killed(6))), "{exit}");
+    }
+}

@@ -1,0 +1,217 @@
+//! `--check`: looks for everything that a start would need, and starts, makes and changes nothing.
+//!
+//! What vsrun itself does at a start is asked about, with vsrun's own rights. What a process does on its way to be a
+//! program is done, by a child with the very steps of the plan, which at the end looks at the program and leaves.
+
+use crate::runtime::start::spawn::{ChildIo, spawn};
+use crate::runtime::resources::pidfile::{Pidfile, Purpose};
+use crate::runtime::start::exec_image::ExecImage;
+use crate::runtime::start::outcome::{FORK, Mode, Places, StartOutcome, StepFailure};
+use crate::runtime::run::make_plan;
+use crate::runtime::report::log::{self, Log, LogTarget};
+use crate::runtime::resources::sockets::{self, Exclusive};
+use crate::runtime::resources::{cgroup, ownership, walk};
+use crate::runtime::start::deliver;
+use crate::runtime::host::env_dir;
+use crate::runtime::output::{logdir, server_output};
+use crate::runtime::supervise::setup;
+use crate::logic::base::error::{Error, Result};
+use crate::logic::base::exit;
+use crate::logic::cli::options::Options;
+use crate::logic::plan::planner::{Output, Plan, StepTrace, Supervision};
+use crate::logic::plan::step::{KeepPermitted, Step};
+use crate::logic::plan::program::Program;
+use crate::sys::{caps, dir, process, terminal, poll};
+
+/// Says on standard output what would keep a start from going well, a line for each, and ends.
+#[inline(never)]
+pub fn check(options: &mut Options) -> ! {
+    let log = Log::new(LogTarget::Plain);
+    let mut findings = Findings { status: exit::OK, debug: None };
+    poll::reset_dispositions(false);
+    if let Some(dir) = options.env_dir
+        && !findings.take("", env_dir::read(dir, &mut Vec::new()))
+    {
+        options.env_dir = None;
+        print(UNKNOWN);
+    }
+    let plan = planned(&mut findings, options);
+    findings.debug = (plan.debug != StepTrace::Off).then_some(&log);
+    look(&mut findings, options, plan);
+    process::exit(findings.status)
+}
+
+/// The plan; without the user where that is what keeps it from being made.
+#[inline(never)]
+fn planned(findings: &mut Findings<'_>, options: &mut Options) -> Plan {
+    loop {
+        match make_plan(options) {
+            Ok(plan) => return plan,
+            Err(error) => {
+                findings.add("", error);
+                print(UNKNOWN);
+                if options.user.take().is_none() {
+                    process::exit(findings.status);
+                }
+            }
+        }
+    }
+}
+
+/// Looks for all that the plan needs.
+#[inline(never)]
+fn look(findings: &mut Findings<'_>, options: &Options, plan: Plan) {
+    findings.take("", walk::check_root(options.root));
+    if let Some(group) = &plan.cgroup {
+        findings.take("", cgroup::look(group));
+    }
+    let mut alone = Exclusive::Unknown;
+    findings.take("", sockets::reserve_fds(&plan.sockets).map(drop));
+    match setup::pidfiles(&plan) {
+        Err(error) => findings.add("", error),
+        Ok(pidfiles) => {
+            for path in pidfiles.into_iter().flatten() {
+                findings.take("", Pidfile::acquire(path, Purpose::Check).map(drop));
+                alone = Exclusive::Proven;
+            }
+        }
+    }
+    sockets::check(&plan.sockets, alone, &mut |error| findings.add("", error));
+    warn_of_neighbours(&plan);
+    ownership::look(&plan, &mut |error| findings.add("", error));
+    let stays = plan.supervision.is_some();
+    if let Some(Supervision { handler: Some(handler), .. }) = plan.supervision {
+        findings.dry_run("handler: ", handler, b"");
+    }
+    let mut made = &b""[..];
+    match plan.output {
+        Output::Inherit => {}
+        Output::Files { dir, rules, .. } => {
+            findings.take("", logdir::check(dir, rules.owner));
+            if dir::stat_path(dir).is_err() {
+                made = dir.to_bytes().strip_prefix(b"./").unwrap_or(dir.to_bytes());
+            }
+        }
+        Output::Logger(logger, _) => {
+            if findings.take("", server_output::find_program(&logger)) {
+                findings.dry_run("logger: ", logger, b"");
+            }
+        }
+    }
+    if plan.syslog.is_some() && !dir::stat_path(c"/dev/log").is_ok_and(|about| about.socket) {
+        print("warning: nobody is at /dev/log for --syslog-usage");
+    }
+    if stays && deliver::is_unreachable(&plan.server.steps, &plan.server.paths) {
+        print(&format!("warning: {}", deliver::UNREACHABLE));
+    }
+    findings.dry_run("", plan.server, made);
+}
+
+/// What is weaker here than elsewhere, and does not keep a start from going well.
+fn warn_of_neighbours(plan: &Plan) {
+    if plan.hides_keys && ![1, 2].map(terminal::write_only).iter().all(|is| *is) {
+        print("warning: the terminal cannot be reopened for writing only: the server can read its keys");
+    }
+    let handler = plan.supervision.as_ref().and_then(|stay| stay.handler.as_ref());
+    let logger = if let Output::Logger(logger, _) = &plan.output { Some(logger) } else { None };
+    let mut steps = handler.into_iter().chain(logger).flat_map(|program| &program.steps);
+    if let Some(Step::DropCapabilities(KeepPermitted::Spare(not_these))) = steps.find(|step| matches!(step, Step::DropCapabilities(_)))
+        && caps::spare(*not_these).is_none()
+    {
+        print("warning: no harmless capability is left for handler and logger: the server can trace them");
+    }
+}
+
+/// What is said where a finding hides others.
+const UNKNOWN: &str = "not checked: what depends on that";
+
+fn print(text: &str) {
+    if let Err(error) = log::print(format!("{text}\n").as_bytes()) {
+        process::exit(log::print_error(&error));
+    }
+}
+
+/// What has been found.
+struct Findings<'a> {
+    status: u8,
+    /// Where each step is told.
+    debug: Option<&'a Log>,
+}
+
+impl Findings<'_> {
+    /// Tells what was found, and by whom. Only wrong usage is none, and ends it all.
+    fn add(&mut self, whose: &str, error: Error) {
+        if error.code == exit::USAGE {
+            process::exit(log::print_error(&error));
+        }
+        // What only could not be checked is no finding.
+        if error.code != exit::OK {
+            self.status = exit::SETUP;
+        }
+        print(&error.at(whose).text);
+    }
+
+    /// Whether it went well; if not, that is told.
+    fn take(&mut self, whose: &str, result: Result<()>) -> bool {
+        result.map_err(|error| self.add(whose, error)).is_ok()
+    }
+
+    /// Goes the way to a program; and once more without each step that failed, as long as what follows does not
+    /// depend on it. A directory of that name would be made.
+    #[inline(never)]
+    fn dry_run(&mut self, whose: &str, program: Box<Program>, made: &[u8]) {
+        // Whether it is found without the working directory.
+        let absolute = program.paths.iter().all(|path| path.to_bytes().starts_with(b"/"));
+        let program = ExecImage::new(program);
+        let mut passed = Places::default();
+        loop {
+            let io = ChildIo { mode: Mode::DryRun { passed }, debug: self.debug, ..ChildIo::default() };
+            let start = match spawn(&program, &io) {
+                Ok(launched) => {
+                    let start = StartOutcome::await_in_time(&launched.report, launched.pid, &program);
+                    let _ = process::reap(launched.pid);
+                    start
+                }
+                Err(why) => StartOutcome::Failed(StepFailure::new(usize::from(FORK), why)),
+            };
+            let failure = match start {
+                StartOutcome::Done | StartOutcome::WithoutPidfile => return,
+                StartOutcome::Killed => return self.add(whose, Error::setup(format_args!("it was killed before it ran"))),
+                StartOutcome::Failed(failure) => failure,
+            };
+            let step = failure.step(&program);
+            failure.mark(&mut passed);
+            if let Some(Step::LogDir(dir)) = step
+                && !made.is_empty()
+                && dir.to_bytes().ends_with(made)
+            {
+                continue;
+            }
+            self.add(whose, failure.error(&program));
+            match step {
+                Some(Step::Exec(_)) => return,
+                Some(Step::Chdir(_) | Step::LogDir(_) | Step::ReplacedDir(_)) if absolute => {}
+                Some(
+                    Step::Chroot(_)
+                    | Step::Chdir(_)
+                    | Step::LogDir(_)
+                    | Step::CallersDir(..)
+                    | Step::ReplacedDir(_)
+                    | Step::CloseDescriptors
+                    | Step::Groups(_)
+                    | Step::Gid(_)
+                    | Step::Uid(..)
+                    | Step::DropCapabilities(_)
+                    | Step::VerifyCredentials { .. }
+                    | Step::Capabilities(_)
+                    | Step::Ruleset(_)
+                    | Step::Confine,
+                )
+                | None => {
+                    return print(UNKNOWN);
+                }
+                Some(_) => {}
+            }
+        }
+    }
+}

@@ -1,0 +1,268 @@
+//! Questions and orders about a server that runs: `--status`, `--stop`, `--signal`. The lock shows whether it runs, /proc
+//! which process has the lock, and a descriptor of the process keeps its number from becoming another process's.
+
+use core::ffi::CStr;
+use core::fmt::Display;
+use std::os::fd::{AsFd, OwnedFd};
+
+use crate::runtime::start::deliver;
+use crate::runtime::resources::lookup::{Locked, of_process};
+use crate::runtime::report::log::{self, os_error};
+use crate::runtime::supervise::supervisor::now;
+use crate::logic::control::{self, Control, find_owner, Lock, LockSeen, NoTarget, Order, Owner, PidfileContents, StopDeadlines, UnknownReason, Uptime};
+use crate::logic::base::error::{Error, Result};
+use crate::logic::base::exit;
+use crate::logic::base::signal::Signal;
+use crate::logic::base::text::Escaped;
+use crate::logic::base::time::Time;
+use crate::sys::dir::{self, FileStat};
+use crate::sys::lock::{self, Kind};
+use crate::sys::pidfd::Process;
+use crate::sys::{self, Errno, clock, poll};
+
+pub use crate::runtime::resources::lookup::{proc_visibility, read};
+
+/// How often a file that is just being claimed is looked at again.
+const ATTEMPTS: usize = 20;
+/// Between two looks at what no descriptor tells, in milliseconds.
+const PAUSE_MS: u64 = 10;
+
+/// Does what is wanted. Answers vsrun's exit status.
+///
+/// # Errors
+/// When it cannot be done, or it cannot be known to which process.
+#[inline(never)]
+pub fn control(control: &Control) -> Result<u8> {
+    let path = Escaped(control.pidfile.to_bytes());
+    let file = Pidfile::open(control.pidfile);
+    let found = match &file {
+        Ok(file) => find(control, file).map(|server| (file, server)),
+        Err(nobody) => Err(*nobody),
+    };
+    let nobody = match (control.order, found) {
+        (Order::Status, Ok((_, server))) => {
+            let number = server.named.number;
+            let up = of_process(number, c"stat", control::started_at).map(|start| Uptime::since(start, clock::boot()));
+            let up: &dyn Display = up.as_ref().map_or(&"", |up| up);
+            return log::print(format!("running: pid {number} ({path}){up}\n").as_bytes());
+        }
+        (Order::Signal(signal), Ok((_, server))) => match send(server.named, signal)? {
+            Sent::Yes => return Ok(exit::OK),
+            Sent::Gone => NoTarget::Dead,
+        },
+        (Order::Stop, Ok((file, server))) => {
+            return stop(control, file, server)?.map_or(Ok(exit::OK), |why| {
+                Err(Error::setup(format_args!("cannot stop {path}: pid {} {why}", server.owner.number)))
+            });
+        }
+        (_, Err(nobody)) => nobody,
+    };
+    let (status, word, why) = nobody.status_text();
+    let mut text = match nobody {
+        NoTarget::Unknown(UnknownReason::Kernel(number)) => {
+            let why = Errno::from_raw_os_error(number);
+            // It is readable for its owner alone, see `runtime::resources::pidfile`.
+            let hint = if why == Errno::ACCESS { " (only its owner and root can read it)" } else { "" };
+            format!("{word}: {path}: {}{hint}", sys::errno_text(why))
+        }
+        NoTarget::NotRunning | NoTarget::Dead | NoTarget::Restarting | NoTarget::Unknown(_) => {
+            format!("{word}: {path}: {why}")
+        }
+    };
+    if let (NoTarget::Unknown(UnknownReason::OtherProcess), Ok(file)) = (nobody, &file)
+        && let Some(holder) = file.locked.search()
+    {
+        text = format!("{text}: by pid {holder}");
+    }
+    let code = match (control.order, nobody) {
+        (Order::Status, _) => {
+            text.push('\n');
+            log::print(text.as_bytes())?;
+            return Ok(status);
+        }
+        (_, NoTarget::Unknown(_)) => status,
+        // It has named no process in all the time.
+        (Order::Stop, NoTarget::Restarting) => exit::SETUP,
+        (Order::Stop, _) => {
+            // That is what was wanted; but a mistyped name looks the same.
+            log::print_error(&Error::new(exit::OK, format_args!("not running: {path}")));
+            return Ok(exit::OK);
+        }
+        (Order::Signal(_), _) => exit::NOT_RUNNING,
+    };
+    Err(Error::new(code, format_args!("{text}")))
+}
+
+/// Who has the file now. For a stop between two runs: the process that has it locked or, where /proc cannot show that, the
+/// next one that the file names.
+#[inline(never)]
+fn find(control: &Control, file: &Pidfile) -> Found<Server> {
+    let until = StopDeadlines::new(Lock::Exclusive, control.timeout, now()).until;
+    loop {
+        match file.examine() {
+            Err(NoTarget::Restarting) if control.order == Order::Stop => match file.holder() {
+                Some(server) => return Ok(server),
+                None if is_over(until) => return Err(NoTarget::Restarting),
+                None => poll::sleep_ms(PAUSE_MS),
+            },
+            seen => return seen,
+        }
+    }
+}
+
+// Apart from the above, since each way out of a function takes the code to give up all that it has.
+
+/// Ends it. Answers why it is not gone, if it is not.
+#[inline(never)]
+fn stop(control: &Control, file: &Pidfile, server: Server) -> Result<Option<&'static str>> {
+    let keeper = server.owner;
+    let mut patience = StopDeadlines::new(server.lock, control.timeout, now());
+    // One that has ended meanwhile needs no signal; its lock may still be somebody's.
+    send(keeper, Signal::TERM)?;
+    send(keeper, Signal::CONT)?;
+    let mut ended = false;
+    loop {
+        if ended {
+            poll::sleep_ms(PAUSE_MS);
+        } else {
+            let until = patience.kill.or(patience.until);
+            [ended, ..] = poll::wait([keeper.exit_fd(), None, None, None], until.map(|until| until.since(now()).0));
+        }
+        // Its children may have inherited the lock, and nobody can start before they are gone.
+        let (lock, line) = file.state();
+        let another = server.lock == Lock::Shared && line != PidfileContents::Pid(keeper.number);
+        if (ended || keeper.exit_fd().is_none()) && (lock == Lock::None || another) {
+            return Ok(None);
+        }
+        if ended && lock == Lock::Exclusive && line != PidfileContents::Pid(server.named.number) {
+            // It was believed, and was no manager: that takes its number out of the file.
+            return Ok(Some("has ended, and its manager, which cannot be seen here, goes on"));
+        }
+        if is_over(patience.kill) {
+            patience.kill = None;
+            send(keeper, Signal::KILL)?;
+        } else if is_over(patience.until) {
+            return Ok(Some(if ended { "has ended, but the file is still locked" } else { "has not ended in time" }));
+        }
+    }
+}
+
+/// Whether that point in time has come.
+fn is_over(until: Option<Time>) -> bool {
+    until.is_some_and(|until| until <= now())
+}
+
+/// Whether there was a process to get a signal.
+enum Sent {
+    Yes,
+    Gone,
+}
+
+fn send(process: Process, signal: Signal) -> Result<Sent> {
+    match deliver::to_process(process, signal.number()) {
+        Ok(()) => Ok(Sent::Yes),
+        Err(Errno::SRCH) => Ok(Sent::Gone),
+        Err(why) => {
+            let (number, missing) = (process.number, deliver::MISSING);
+            Err(os_error(format_args!("cannot send {signal} to pid {number} ({missing})"), why))
+        }
+    }
+}
+
+// ------------------------------------------------------------------------------------------------------------------
+// Looking.
+
+/// A pidfile that is another process's.
+struct Pidfile {
+    file: OwnedFd,
+    locked: Locked,
+}
+
+/// A process that may be signalled.
+#[derive(Clone, Copy)]
+struct Server {
+    lock: Lock,
+    /// The process that the file names.
+    named: Process,
+    /// The one whose end is the end of it all: the same, or its parent.
+    owner: Process,
+}
+
+type Found<T> = core::result::Result<T, NoTarget>;
+
+impl Pidfile {
+    /// Opens the file. It is not changed, and no lock is taken.
+    #[inline(never)]
+    fn open(path: &CStr) -> Found<Self> {
+        let file = dir::open_nofollow(path).map_err(|why| match why {
+            Errno::NOENT => NoTarget::NotRunning,
+            Errno::LOOP => NoTarget::Unknown(UnknownReason::Link),
+            other => NoTarget::Unknown(UnknownReason::Kernel(other.raw_os_error())),
+        })?;
+        match dir::fstat(file.as_fd()) {
+            Ok(about @ FileStat { regular: true, .. }) => Ok(Self { file, locked: Locked::new(&about) }),
+            Ok(_) | Err(_) => Err(NoTarget::Unknown(UnknownReason::Kind)),
+        }
+    }
+
+    /// Who has it. A vsrun that is about to start the server has the lock before it writes a number, and one that ends
+    /// is gone before its file is: that is given some time.
+    #[inline(never)]
+    fn examine(&self) -> Found<Server> {
+        let mut looks = 0;
+        loop {
+            let state = self.state();
+            let seen = self.identify(state);
+            looks += 1;
+            let clear = state.0 != Lock::Exclusive || !matches!(seen, Err(NoTarget::Unknown(_)));
+            // Had the number become another's in between, it would have been taken out of the file before.
+            if clear && self.state() == state {
+                return seen;
+            }
+            if looks == ATTEMPTS {
+                return Err(seen.err().unwrap_or(NoTarget::Unknown(UnknownReason::OtherProcess)));
+            }
+            poll::sleep_ms(PAUSE_MS);
+        }
+    }
+
+    #[inline(never)]
+    fn identify(&self, (lock, line): (Lock, PidfileContents)) -> Found<Server> {
+        let number = if let PidfileContents::Pid(number) = line { number } else { 0 };
+        let mut parent = 0;
+        let (named, held) = self.locked.process(number, Some(&mut parent));
+        let (above, above_held) = self.locked.process(parent, None);
+        let keeper = match find_owner(lock, line, held, above_held)? {
+            Owner::Named => named,
+            Owner::Parent => above,
+        };
+        if held == LockSeen::Unreadable && above_held != LockSeen::Held && !self.locked.trusted {
+            // Its owner could have written any number, and have locked it.
+            return Err(NoTarget::Unknown(UnknownReason::Untrusted));
+        }
+        let (Some(named), Some(keeper)) = (named, keeper) else { return Err(NoTarget::Unknown(UnknownReason::NoPidfd)) };
+        Ok(Server { lock, named, owner: keeper })
+    }
+
+    /// The manager whose server does not run now. None: /proc does not show it, or it has gone.
+    #[inline(never)]
+    fn holder(&self) -> Option<Server> {
+        let (process, hold) = self.locked.process(self.locked.search()?, None);
+        let keeper = process.filter(|_| hold == LockSeen::Held)?;
+        Some(Server { lock: Lock::Exclusive, named: keeper, owner: keeper })
+    }
+
+    /// The lock, and what the file says.
+    #[inline(never)]
+    fn state(&self) -> (Lock, PidfileContents) {
+        let lock = match lock::holder(self.file.as_fd()) {
+            Ok(None) => Lock::None,
+            Ok(Some(Kind::Shared)) => Lock::Shared,
+            Ok(Some(Kind::Exclusive)) => Lock::Exclusive,
+            Err(_) => Lock::Hidden,
+        };
+        let mut line = [0; 16];
+        let count = dir::pread_start(self.file.as_fd(), &mut line).unwrap_or(0);
+        (lock, PidfileContents::parse(line.get(..count).unwrap_or_default()))
+    }
+}

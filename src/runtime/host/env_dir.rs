@@ -1,0 +1,79 @@
+//! The directory of `--env-dir`: a file for each variable, read on the host before anything else is done.
+
+use alloc::vec::Vec;
+use core::ffi::CStr;
+use std::os::fd::AsFd;
+
+use crate::runtime::report::log::os_error;
+use crate::runtime::resources::walk::{self, Walk};
+use crate::logic::plan::env::from_file;
+use crate::logic::base::error::{Error, Result};
+use crate::logic::plan::server_env::add;
+use crate::logic::base::text::Escaped;
+use crate::logic::base::cstr::{leak_cstr, StaticCStr};
+use crate::sys::file_contents::{self, FileContents};
+use crate::sys::dir::{self, Dir};
+use crate::sys::{self, Errno};
+
+/// What the kernel lets a variable be, NAME and the NUL at its end counted in (MAX_ARG_STRLEN).
+const MOST: usize = 128 << 10;
+
+/// Reads the directory: adds an entry for each name. Names that begin with a dot and directories are passed over.
+///
+/// # Errors
+/// When the directory or one of its files cannot be read, or is nothing that a variable could come from.
+#[inline(never)]
+pub fn read(path: StaticCStr, entries: &mut Vec<StaticCStr>) -> Result<()> {
+    let walk = walk::to(path, "--env-dir", path)?;
+    let mut at = c"";
+    let Err(why) = read_from(&walk, entries, &mut at) else { return Ok(()) };
+    let (dir, name) = (Escaped(path.to_bytes()), Escaped(at.to_bytes()));
+    let doing = format_args!("cannot read --env-dir '{dir}/{name}'");
+    if why == Errno::INVAL {
+        const NOT: &str = "a variable is a regular file of less than 128 KiB without '=' in its name";
+        return Err(Error::setup(format_args!("{doing}: {NOT}")));
+    }
+    Err(os_error(doing, why))
+}
+
+/// Reads the directory that a walk has led to. `at` is the name of the file that is read.
+#[inline(never)]
+fn read_from(walk: &Walk, entries: &mut Vec<StaticCStr>, at: &mut StaticCStr) -> sys::Result<()> {
+    let dir = sys::walk::list(walk.fd())?;
+    let mut names = Vec::new();
+    dir.for_each_name(&mut |name: &CStr| {
+        if !name.to_bytes().starts_with(b".") {
+            names.push(leak_cstr(name.to_bytes().to_vec()));
+        }
+    })?;
+    let mut contents = FileContents::default();
+    for name in names {
+        *at = name;
+        if refill(&mut contents, &dir, name, walk)? {
+            let entry = from_file(name.to_bytes(), &contents);
+            if entry.count_bytes() >= MOST {
+                return Err(Errno::INVAL);
+            }
+            add(entries, entry);
+        }
+    }
+    Ok(())
+}
+
+/// Reads one file. Answers whether it is one, and no directory; EINVAL for what can be no variable.
+fn refill(contents: &mut FileContents, dir: &Dir, name: &CStr, walk: &Walk) -> sys::Result<bool> {
+    let file = file_contents::open_beneath(dir.as_fd(), name)?;
+    let about = dir::fstat(file.as_fd())?;
+    if about.directory {
+        return Ok(false);
+    }
+    // A second name of a file of root's would give its first line to the server.
+    if !walk.admits(&about) {
+        return Err(Errno::PERM);
+    }
+    if !about.regular || usize::try_from(about.size).is_ok_and(|size| size > MOST) || name.to_bytes().contains(&b'=') {
+        return Err(Errno::INVAL);
+    }
+    contents.refill(file.as_fd(), about.size)?;
+    Ok(true)
+}

@@ -1,0 +1,107 @@
+//! The files of `--env-file`, `--env-dir` and `--file-env`, read on the host with vsrun's own rights before the plan is made.
+
+use alloc::vec::Vec;
+use core::ffi::CStr;
+use std::os::fd::{AsFd, OwnedFd};
+
+use super::env_dir;
+use crate::runtime::report::log::os_error;
+use crate::runtime::resources::walk::Walk;
+use crate::runtime::resources::walk_file;
+use crate::logic::formats::env_file;
+use crate::logic::plan::env::{Env, Sources};
+use crate::logic::base::error::{Error, Result};
+use crate::logic::plan::server_env::{self, add};
+use crate::logic::base::text::Escaped;
+use crate::logic::base::cstr::StaticCStr;
+use crate::sys::file_contents::FileContents;
+use crate::sys::{self, Errno, dir, entry};
+
+/// The longest value of a variable: execve(2) takes strings of up to 128 KiB.
+const LONGEST_VALUE: u64 = 128 << 10;
+
+/// Reads all files that a server's environment is made of: an entry for each name. `base` is what the environment was
+/// before.
+///
+/// # Errors
+/// If one cannot be read or cannot be a value (125), or a file of `--env-file` has a malformed line (2). The contents are
+/// never part of a message.
+#[inline(never)]
+pub fn read_all(sources: &Sources, base: &Env) -> Result<Vec<StaticCStr>> {
+    let mut entries = Vec::new();
+    add_all(sources, base, &mut entries).map(|()| entries)
+}
+
+// Apart, since each way out of a function takes the code to give up all that it has.
+#[inline(never)]
+fn add_all(sources: &Sources, base: &Env, entries: &mut Vec<StaticCStr>) -> Result<()> {
+    let mut contents = FileContents::default();
+    for path in &sources.files {
+        read_walking(path, u64::MAX, &mut contents, ("--env-file '", b"'"))?;
+        env_file::parse(path, &contents, &entry::environment(), entries)?;
+    }
+    if let Some(dir) = sources.dir {
+        env_dir::read(dir, entries)?;
+    }
+    if sources.names.is_empty() {
+        return Ok(());
+    }
+    let mut env = base.clone();
+    entries.iter().for_each(|entry| env.put(entry));
+    for name in &sources.names {
+        if let Some(path) = server_env::file_of(name, &env)? {
+            let of = [b"' of ", name.to_bytes(), b"_FILE"].concat();
+            read_walking(path, LONGEST_VALUE, &mut contents, ("'", &of))?;
+            let Some(entry) = server_env::entry_of(name, &contents) else {
+                let (path, of) = (Escaped(path.to_bytes()), Escaped(&of));
+                return Err(Error::setup(format_args!("cannot use '{path}{of}: it contains a NUL byte")));
+            };
+            add(entries, server_env::file_variable(name));
+            add(entries, entry);
+        }
+    }
+    Ok(())
+}
+
+/// Reads a regular file, to which root goes by component. `around` is what a message says before and after its path.
+#[inline(never)]
+fn read_walking(path: StaticCStr, most: u64, contents: &mut FileContents, around: (&str, &[u8])) -> Result<()> {
+    let mut walk = Walk::begin();
+    let result = walk_file::open(&mut walk, path).and_then(|file| fill(&file, most, contents));
+    result.map_err(|why| {
+        let (before, after) = around;
+        if walk.refusal.is_none() {
+            return refused(before, path, after, why);
+        }
+        let (path, after) = (Escaped(path.to_bytes()), Escaped(after));
+        Error::setup(format_args!("cannot read {before}{path}{after}: {}", walk.error_text(why)))
+    })
+}
+
+/// Reads a regular file, in place of what there was. A FIFO is refused and not waited for.
+///
+/// # Errors
+/// Those of open(2) and read(2); EINVAL for what is no regular file, EFBIG for one of more than `most` bytes.
+pub fn read(path: &CStr, most: u64, contents: &mut FileContents) -> sys::Result<()> {
+    fill(&dir::open_readonly(path)?, most, contents)
+}
+
+#[inline(never)]
+fn fill(file: &OwnedFd, most: u64, contents: &mut FileContents) -> sys::Result<()> {
+    let about = dir::fstat(file.as_fd())?;
+    if !about.regular {
+        return Err(Errno::INVAL);
+    }
+    contents.refill(file.as_fd(), about.size)?;
+    if contents.len() as u64 > most { Err(Errno::FBIG) } else { Ok(()) }
+}
+
+/// That a file cannot be read: what comes before its path, that, and what comes after it.
+pub fn refused(what: &str, path: &CStr, of: &[u8], why: Errno) -> Error {
+    let (path, of) = (Escaped(path.to_bytes()), Escaped(of));
+    let doing = format_args!("cannot read {what}{path}{of}");
+    match why {
+        Errno::INVAL => Error::setup(format_args!("{doing}: it is not a regular file")),
+        _ => os_error(doing, why),
+    }
+}

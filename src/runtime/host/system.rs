@@ -1,0 +1,108 @@
+//! Reads the world once, and no more of it than the options need.
+
+use core::ffi::CStr;
+
+use super::env_files;
+use crate::runtime::report::log::os_error;
+use crate::logic::plan::account::Name;
+use crate::logic::plan::socket_address::InheritedSockets;
+use crate::logic::plan::env::Env;
+use crate::logic::base::error::Result;
+use crate::logic::plan::host::{CanChangeIds, Host, Terminal};
+use crate::logic::cli::flags::Id;
+use crate::logic::plan::landlock::Kernel;
+use crate::logic::supervisor::notify;
+use crate::logic::cli::options::Options;
+use crate::logic::plan::planner;
+use crate::logic::base::text::Escaped;
+use crate::logic::cli::args_file::{Args, PendingArgsFile};
+use crate::sys::file_contents::FileContents;
+use crate::sys::{Errno, caps, dir, entry, credentials, landlock, process, terminal, poll};
+
+/// The file of `--args`, in its place among the words.
+///
+/// # Errors
+/// When it cannot be read (125), or holds what no argument can (2).
+pub fn read_args_file(unread: Box<PendingArgsFile>) -> Result<Args> {
+    let contents = FileContents::read(unread.file)
+        .map_err(|why| os_error(format_args!("cannot read '{}'", Escaped(unread.file.to_bytes())), why))?;
+    unread.insert_lines(&contents)
+}
+
+/// What was read, for as long as the plan is made.
+#[derive(Default)]
+pub struct AccountFiles {
+    passwd: FileContents,
+    group: FileContents,
+}
+
+/// How the world is, as far as these options ask.
+///
+/// # Errors
+/// When the directory of `--env-dir` cannot be read, or /etc/passwd or /etc/group
+/// is there and cannot be read: root guesses nothing.
+#[inline(never)]
+pub fn read<'a>(options: &Options, world: &'a mut AccountFiles) -> Result<Host<'a>> {
+    let mut env = Env(entry::environment());
+    // Our own number is asked for only where somebody has handed something to a number.
+    let handed = match env.get(b"LISTEN_PID") {
+        Some(_) => InheritedSockets::take(&mut env, format!("{}", process::id()).as_bytes()),
+        None => InheritedSockets::take(&mut env, b""),
+    };
+    let ping =
+        env.get(b"WATCHDOG_USEC").and_then(|usec| notify::ping(usec, env.get(b"WATCHDOG_PID"), process::id().number()));
+    let (euid, egid) = (credentials::effective_uid(), credentials::effective_gid());
+    let mut host = Host { euid, egid, env, inherited: handed, ping, ..Host::default() };
+    if let Some(login) = &options.user {
+        // Where both are numbers, they only give a home directory.
+        let numbers = matches!((&login.user, &login.group), (Name::Number(_), Some(Name::Number(_))));
+        match database(c"/etc/passwd", &mut world.passwd) {
+            Err(_) if numbers => world.passwd = FileContents::default(),
+            result => result?,
+        }
+        host.groups = credentials::groups();
+        // A group by number, or none but it, needs no look into the list.
+        if !matches!(login.group, Some(Name::Number(_))) {
+            database(c"/etc/group", &mut world.group)?;
+        }
+        // Whether root is really root matters only where there may be nothing to change.
+        let nobody = matches!(login.user, Name::Number(uid) if uid != 0);
+        if host.euid == 0 && !nobody && !caps::may_change_ids() {
+            host.can_change_ids = CanChangeIds::No;
+        }
+    }
+    if options.is_supervised() && options.has(Id::Stdin) {
+        host.terminal = match terminal::has_foreground() {
+            Some(true) => Terminal::Controlling,
+            Some(false) => Terminal::Background,
+            None => Terminal::NotControlling,
+        };
+    }
+    host.hangup_ignored = !options.background && poll::is_hangup_ignored();
+    if options.is_supervised() || options.syslog.is_some() {
+        host.cwd = credentials::current_dir();
+        host.cwd_identity = dir::stat_path(c".").map(|about| about.id).unwrap_or_default();
+    }
+    if options.confine.is_some() {
+        host.landlock = match landlock::abi() {
+            Ok(abi) => Kernel::Abi(abi),
+            Err(Errno::NOSYS) => Kernel::Missing,
+            Err(Errno::OPNOTSUPP) => Kernel::Disabled,
+            Err(_) => Kernel::Refused,
+        };
+    }
+    (host.passwd, host.group) = (&world.passwd, &world.group);
+    if let Some(sources) = options.env_sources() {
+        let base = if sources.names.is_empty() { Env::default() } else { planner::base_environment(options, &host)? };
+        host.env_entries = env_files::read_all(&sources, &base)?;
+    }
+    Ok(host)
+}
+
+/// The bytes of a file; nothing where there is no such file. A FIFO in its place is not waited for: it is refused.
+fn database(path: &CStr, contents: &mut FileContents) -> Result<()> {
+    match env_files::read(path, u64::MAX, contents) {
+        Ok(()) | Err(Errno::NOENT | Errno::NOTDIR) => Ok(()),
+        Err(why) => Err(env_files::refused("", path, b"", why)),
+    }
+}

@@ -1,0 +1,132 @@
+//! What PID 1 of a machine does around the server's life: it mounts what is missing, takes Ctrl-Alt-Del from the
+//! kernel, and ends the machine.
+
+use core::ffi::CStr;
+use std::os::fd::AsFd;
+
+use crate::runtime::resources::cgroup::read;
+use crate::runtime::report::log::{self, os_error};
+use crate::runtime::resources::walk::Walk;
+use crate::logic::base::error::{Error, Result};
+use crate::logic::formats::mounts::Mounts;
+use crate::logic::cli::options::Options;
+use crate::logic::supervisor::policy::AtExit;
+use crate::logic::base::text::{ArrayText, Escaped, split_byte};
+use crate::sys::dir::{self, Dir};
+use crate::sys::mount::{self, Flags};
+use crate::sys::power::{self, Power};
+use crate::sys::{Errno, cgroup, fd, process};
+
+/// Does what only PID 1 may: before everything else, so that all else finds the file systems.
+///
+/// # Errors
+/// When this is not PID 1, or a file system cannot be mounted.
+#[inline(never)]
+pub fn begin(options: &Options) -> Result<()> {
+    let option = if options.mounts.is_some() {
+        "--mount"
+    } else if options.at_exit.is_some() {
+        "--at-exit"
+    } else if options.ends_machine() {
+        "--on-signal with poweroff, reboot or halt"
+    } else {
+        ""
+    };
+    if option.is_empty() && !options.is_supervised() {
+        return Ok(());
+    }
+    if !process::is_pid1() {
+        if option.is_empty() {
+            return Ok(());
+        }
+        return Err(Error::setup(format_args!("option {option} is for PID 1, and this is not PID 1")));
+    }
+    if let Some(mounts) = options.mounts {
+        mount_all(mounts)?;
+    }
+    if options.is_supervised() {
+        power::take_ctrl_alt_del();
+    }
+    Ok(())
+}
+
+fn mount_all(mounts: Mounts) -> Result<()> {
+    for one in mounts.list() {
+        if mount::is_mounted(one.target) {
+            continue;
+        }
+        // What cannot be made shows in the mount.
+        let _ = Walk::begin().make_way(one.target, None, 0o755);
+        let flags = Flags { noexec: one.noexec, devices: one.devices };
+        match mount::mount(one.kind, one.target, flags, one.data) {
+            // The kernel has mounted it there itself.
+            Ok(()) | Err(Errno::BUSY) => {}
+            Err(why) => {
+                let (kind, target) = (Escaped(one.kind.to_bytes()), Escaped(one.target.to_bytes()));
+                return Err(os_error(format_args!("cannot mount {kind} on '{target}'"), why));
+            }
+        }
+        if one.target == c"/dev" {
+            // What udev would make: programs that log to /dev/stdout need them.
+            for (to, path) in &[
+                (c"/proc/self/fd", c"/dev/fd"),
+                (c"fd/0", c"/dev/stdin"),
+                (c"fd/1", c"/dev/stdout"),
+                (c"fd/2", c"/dev/stderr"),
+            ] {
+                let _ = mount::link(to, path);
+            }
+        }
+        if one.kind == c"cgroup2" {
+            enable_controllers(one.target);
+        }
+    }
+    Ok(())
+}
+
+/// Enables every controller for the groups below the root, because there is nobody else who would: --cgroup-set needs
+/// them.
+fn enable_controllers(root: &CStr) {
+    let Ok(root) = Dir::open_path(root) else { return };
+    // The last name ends with a newline, which the kernel passes over.
+    for name in split_byte(read(&root, c"cgroup.controllers", &mut [0; 512]), b' ') {
+        let mut word = ArrayText::<256>::new();
+        word.push(b"+");
+        word.push(name);
+        let _ = cgroup::write(&root, c"cgroup.subtree_control", word.as_bytes());
+    }
+}
+
+/// In place of an exit of PID 1. Returns where that is not to be had.
+pub fn end(at_exit: AtExit) {
+    if process::is_pid1() {
+        // In a container, the file systems are those of the host.
+        if power::take_ctrl_alt_del() {
+            make_all_read_only();
+        }
+        let why = power::reboot(match at_exit {
+            AtExit::Poweroff => Power::Off,
+            AtExit::Reboot => Power::Reboot,
+            AtExit::Halt => Power::Halt,
+        });
+        log::print_error(&os_error(format_args!("cannot do what --at-exit says"), why));
+    }
+}
+
+/// Makes the file systems of disks read-only, where nothing is open to be written any more: so they are clean at the
+/// next start. Allocates nothing.
+fn make_all_read_only() {
+    let mut list = [0; 4096];
+    let count = dir::open_readonly(c"/proc/self/mounts").and_then(|file| fd::read_full(file.as_fd(), &mut list)).unwrap_or(0);
+    let _ = mount::make_read_only(c"/");
+    for line in split_byte(list.get(..count).unwrap_or_default(), b'\n') {
+        let mut fields = split_byte(line, b' ');
+        let is_disk = fields.next().is_some_and(|device| device.starts_with(b"/"));
+        if let Some(target) = fields.next().filter(|_| is_disk) {
+            let mut path = ArrayText::<256>::new();
+            path.push(target);
+            path.end_with(0);
+            let _ = mount::make_read_only(CStr::from_bytes_until_nul(path.as_bytes()).unwrap_or_default());
+        }
+    }
+}

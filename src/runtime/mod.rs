@@ -1,0 +1,16 @@
+//! The layer of effects: it asks `logic` what to do, and does it by `sys`.
+
+#![forbid(unsafe_code)]
+
+pub mod check;
+pub mod control;
+pub mod host;
+pub mod machine;
+pub(crate) mod output;
+pub mod probe;
+pub mod report;
+pub(crate) mod resources;
+pub mod run;
+pub mod service_file;
+pub(crate) mod start;
+pub mod supervise;

@@ -1,0 +1,250 @@
+//! A process between the server and where its words are kept: a logger, or vsrun's own writer.
+
+use std::os::fd::{AsFd, OwnedFd};
+
+use crate::runtime::start::deliver;
+use crate::runtime::start::spawn::{ChildIo, report_and_exit, spawn};
+use crate::runtime::start::exec_image::ExecImage;
+use crate::runtime::start::outcome::{EXEC_IS_NEXT, FORK, StartOutcome, StepFailure};
+use crate::runtime::report::log::os_error;
+use crate::logic::base::error::{Error, Result};
+use crate::logic::base::exit;
+use crate::logic::base::signal::Signal;
+use crate::logic::plan::step::Step;
+use crate::logic::plan::program::Program;
+use crate::logic::base::time::{Span, Time};
+use crate::sys::process::{Forked, Pid};
+use crate::sys::poll::Signals;
+use crate::sys::{self, clock, fd, process, poll};
+
+/// The pauses before a logger that died is started again.
+const RETRY_DELAYS: (Span, Span) = (Span::millis(100), Span::secs(5));
+/// How long it may take to its exec.
+const PATIENCE: Span = Span::secs(5);
+/// A logger that lived so long was a sound one.
+const STABLE_UPTIME: Span = Span::secs(10);
+/// How long the last lines may take when all is over.
+const CLOSE_WAIT: Span = Span::secs(5);
+
+/// How long the server's last lines may take to its file where somebody is to read them.
+const DRAIN_WAIT: Span = Span::millis(500);
+
+/// A logger, or our own writer, that is kept alive, and the read end of its pipe. As long as that is open here, nobody
+/// who writes gets a SIGPIPE, and no line is lost but those that a dying logger had read.
+pub struct LogChild {
+    /// What it is called.
+    name: &'static str,
+    /// What it is.
+    pub program: ExecImage,
+    pipe: OwnedFd,
+    /// What it has for standard output. None: what vsrun has.
+    output: Option<OwnedFd>,
+    /// What it has for standard error when it is started next. None: the same.
+    error: Option<OwnedFd>,
+    /// Of a writer: all of its steps, of which some are left out where the directory is not its user's.
+    steps: Vec<Step>,
+    /// Its process.
+    pub running: Option<Running>,
+    pause: Span,
+    /// When it is started again. None: never, it is not our child.
+    retry_at: Option<Time>,
+}
+
+/// A process that is this logger.
+pub struct Running {
+    /// Our child.
+    pub pid: Pid,
+    since: Time,
+    /// Open until its exec.
+    report: Option<OwnedFd>,
+}
+
+impl LogChild {
+    /// Not started yet.
+    #[inline(never)]
+    pub fn new(name: &'static str, program: Box<Program>, pipe: OwnedFd, output: Option<OwnedFd>) -> Box<Self> {
+        let program = ExecImage::new(program);
+        let (error, steps, life, pause, again) = (None, Vec::new(), None, RETRY_DELAYS.0, None);
+        Box::new(Self { name, program, pipe, output, error, steps, running: life, pause, retry_at: again })
+    }
+
+    /// What it is connected to.
+    pub fn io(&self) -> ChildIo<'_> {
+        let output = self.output.as_ref().map(AsFd::as_fd);
+        let error = self.error.as_ref().map_or(output, |error| Some(error.as_fd()));
+        ChildIo { input: Some(self.pipe.as_fd()), output, error, ..ChildIo::default() }
+    }
+
+    /// What a writer writes to: a directory, where it is another one, and the file in it that was begun there. It has
+    /// its user's rights, or vsrun's own.
+    pub fn write_to(&mut self, dir: Option<OwnedFd>, file: OwnedFd, as_user: bool) {
+        self.output = dir.or(self.output.take());
+        self.error = Some(file);
+        if self.steps.is_empty() {
+            self.steps.clone_from(&self.program.steps);
+        }
+        // There is room for all of them: nothing is allocated later.
+        let is_users = |step: &Step| {
+            matches!(step, Step::Groups(_) | Step::Gid(_) | Step::Uid(..) | Step::DropCapabilities(_) | Step::VerifyCredentials { .. })
+        };
+        self.program.steps.clear();
+        self.program.steps.extend(self.steps.iter().filter(|step| as_user || !is_users(step)));
+    }
+
+    /// Ends a writer, and starts another one on the same pipe. No byte is lost: what was not moved is in the pipe.
+    pub fn replace(&mut self, now: Time) {
+        if let Some(life) = self.running.take() {
+            deliver::to_child(life.pid, Signal::KILL, &self.program);
+        }
+        self.retry_at = Some(now);
+        self.run_due(now);
+    }
+
+    /// When it is to be started again, or must have come to its exec.
+    pub fn deadline(&self) -> Option<Time> {
+        match &self.running {
+            None => self.retry_at,
+            Some(life) => life.report.as_ref().map(|_| life.since.after(PATIENCE)),
+        }
+    }
+
+    /// Starts it again, when that is due.
+    pub fn run_due(&mut self, now: Time) {
+        if self.deadline().is_none_or(|until| until > now) {
+            return;
+        }
+        if let Some(life) = &mut self.running {
+            // Its end of the pipe is closed by the exec. A process that its user has stopped before is given up.
+            if let Some(report) = life.report.take()
+                && !poll::for_end(report.as_fd(), 0)
+            {
+                deliver::to_child(life.pid, Signal::KILL, &self.program);
+            }
+        } else {
+            let launched = self.launch(now).map(|report| {
+                if let Some(life) = &mut self.running {
+                    life.report = Some(report);
+                }
+            });
+            if launched.is_err() {
+                self.schedule_retry(now);
+            }
+        }
+    }
+
+    /// A child of ours has ended and was reaped. If it is this one, its name; then it is started again, later.
+    pub fn on_exit(&mut self, pid: Pid, now: Time) -> Option<&'static str> {
+        let life = self.running.take_if(|life| life.pid == pid)?;
+        if now.since(life.since) >= STABLE_UPTIME {
+            self.pause = RETRY_DELAYS.0;
+        }
+        self.schedule_retry(now);
+        Some(self.name)
+    }
+
+    /// Lets it end, once it has read all: waits for that, five seconds at most. All other writers of ours must have gone.
+    #[inline(never)]
+    pub fn close(mut self, signals: &Signals) {
+        let start = Time(clock::monotonic());
+        let until = start.after(CLOSE_WAIT);
+        if self.running.is_none() && self.retry_at.is_none() {
+            return;
+        }
+        self.retry_at = Some(start);
+        loop {
+            let now = Time(clock::monotonic());
+            if now >= until || (self.running.is_none() && !fd::is_readable(self.pipe.as_fd())) {
+                return;
+            }
+            self.run_due(now);
+            let wake = self.deadline().unwrap_or(until).min(until);
+            poll::wait([Some(signals.as_fd()), None, None, None], Some(wake.since(now).0));
+            while signals.next().is_some() {}
+            while let Some(pid) = process::any_exited() {
+                let _ = process::reap(pid);
+                self.on_exit(pid, Time(clock::monotonic()));
+            }
+        }
+    }
+
+    /// Lets a living writer write what is in its pipe. Waits for that as long as is no harm to anybody.
+    pub fn drain(&self) {
+        let until = clock::monotonic() + DRAIN_WAIT.0;
+        while self.running.is_some() && fd::is_readable(self.pipe.as_fd()) && clock::monotonic() < until {
+            poll::sleep_ms(1);
+        }
+    }
+
+    /// Lets the writer go on in the file that has the name then.
+    pub fn reopen(&self) {
+        if let Some(life) = &self.running {
+            deliver::to_child(life.pid, Signal::HUP, &self.program);
+        }
+    }
+
+    /// Starts it as our child.
+    ///
+    /// # Errors
+    /// When the kernel has no process or no descriptor to give.
+    pub fn launch(&mut self, now: Time) -> sys::Result<OwnedFd> {
+        let launched = spawn(&self.program, &self.io())?;
+        self.running = Some(Running { pid: launched.pid, since: now, report: None });
+        // It would keep the space of a deleted file.
+        self.error = None;
+        Ok(launched.report)
+    }
+
+    fn schedule_retry(&mut self, now: Time) {
+        self.retry_at = Some(now.after(self.pause));
+        self.pause = self.pause.doubled().min(RETRY_DELAYS.1);
+    }
+
+    /// Waits for its exec.
+    ///
+    /// # Errors
+    /// When it could not be started.
+    pub fn check(&self, report: sys::Result<OwnedFd>) -> Result<()> {
+        let name = self.name;
+        let fail = |why| os_error(format_args!("cannot start the {name}"), why);
+        let report = report.map_err(fail)?;
+        let start = match &self.running {
+            Some(life) => StartOutcome::await_in_time(&report, life.pid, &self.program),
+            None => StartOutcome::await_end(&report),
+        };
+        match start {
+            StartOutcome::Done | StartOutcome::WithoutPidfile => Ok(()),
+            StartOutcome::Failed(failure) => {
+                Err(Error::setup(format_args!("{name}: {}", failure.error(&self.program).text)))
+            }
+            StartOutcome::Killed => Err(Error::setup(format_args!("{name}: it was killed, or stopped, before it ran"))),
+        }
+    }
+}
+
+/// Starts a program that is not our child: its parent is gone as soon as its exec is done, or has failed.
+///
+/// # Errors
+/// When the kernel has no process or no descriptor to give.
+#[inline(never)]
+pub fn spawn_orphan(program: &ExecImage, io: &ChildIo<'_>) -> sys::Result<OwnedFd> {
+    let (report, write) = fd::pipe()?;
+    match process::fork()? {
+        Forked::Child => {
+            let failure =
+                match spawn(program, io).map(|child| StartOutcome::await_in_time(&child.report, child.pid, program)) {
+                    Ok(StartOutcome::Done | StartOutcome::WithoutPidfile) => {
+                        let _ = fd::write_all(write.as_fd(), &[EXEC_IS_NEXT]);
+                        process::exit(exit::OK)
+                    }
+                    Ok(StartOutcome::Failed(failure)) => failure,
+                    Ok(StartOutcome::Killed) => process::exit(exit::SETUP),
+                    Err(why) => StepFailure::new(usize::from(FORK), why),
+                };
+            report_and_exit(program, &failure, write.as_fd())
+        }
+        Forked::Parent(pid) => {
+            drop(write);
+            process::reap(pid).map(|_| report)
+        }
+    }
+}

@@ -1,0 +1,264 @@
+//! The files of one log directory: begun, renamed, opened again, and in the end deleted.
+//!
+//! The directory may belong to the user, who may plant whatever he likes in it. So names are looked up in the
+//! directory that is held open, no link is followed, no file is ever replaced, and only our own names are touched.
+//! Where others may write, no existing file is opened to write to it: a check of its owner or links proves nothing,
+//! since both may change right after. And no turn of a process that has other things to do looks at all of it.
+
+use core::ffi::CStr;
+use core::sync::atomic::{AtomicU32, Ordering};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use crate::runtime::resources::walk::Walk;
+use crate::logic::formats::log_name::{expired, FileName, LAST, LogPolicy, Lowest, OUTPUT, RECORDS, rotated_name, suffix_number, taken};
+use crate::logic::plan::trust::Trust;
+use crate::logic::base::cstr::StaticCStr;
+use crate::sys::dir::{self, FileStat, Dir, OpenMode};
+use crate::sys::{self, Errno, clock, counters, credentials, walk};
+
+/// How often somebody else may put a file in our place before we give up.
+const ATTEMPTS: u32 = 100;
+/// How much of a directory is looked at in one turn: 16 blocks have about 800 names.
+const BLOCKS: usize = 16;
+/// How often a directory is looked through for what is to be deleted.
+const PASSES: u8 = 100;
+const FILE_MODE: u32 = 0o640;
+const DIR_MODE: u32 = 0o750;
+
+/// An open log directory.
+pub struct Folder {
+    /// To find names in it, and to list it.
+    pub dir: Dir,
+    /// About it.
+    pub about: FileStat,
+    /// Whether others may make and remove names in it.
+    shared: bool,
+}
+
+impl Folder {
+    /// Opens the directory, and makes it if need be.
+    ///
+    /// # Errors
+    /// When it cannot be had, or root may not use it.
+    pub fn open_or_make(path: &CStr, owner: Option<(u32, u32)>, walk: &mut Walk) -> sys::Result<Self> {
+        walk.make_way(path, owner, DIR_MODE)?;
+        Self::reached(path, owner, walk)
+    }
+
+    /// Opens the directory.
+    ///
+    /// # Errors
+    /// When it cannot be had, or root may not use it.
+    pub fn open(path: &CStr, owner: Option<(u32, u32)>, walk: &mut Walk) -> sys::Result<Self> {
+        walk.go_to(path)?;
+        Self::reached(path, owner, walk)
+    }
+
+    fn reached(path: &CStr, owner: Option<(u32, u32)>, walk: &mut Walk) -> sys::Result<Self> {
+        walk.belongs_to(path, owner)?;
+        Ok(Self { dir: walk::list(walk.fd())?, about: walk.about, shared: walk.is_shared() })
+    }
+
+    /// The directory that a log writer was given. Where it is the user's, so is the writer: it may do no more than the
+    /// user can.
+    ///
+    /// # Errors
+    /// Those of fstat(2).
+    pub fn given(dir: Dir, rules: &LogPolicy) -> sys::Result<Self> {
+        let (about, own) = (dir::fstat(dir.as_fd())?, credentials::effective_uid());
+        let shared = Trust::new(own, own).is_shared(about.owner, about.mode);
+        Ok(Self { dir, about, shared: shared && rules.owner.is_none_or(|(uid, _)| uid != about.owner) })
+    }
+
+    /// Opens the directory once more: who lists it moves its descriptor.
+    ///
+    /// # Errors
+    /// Those of open(2).
+    pub fn again(&self) -> sys::Result<OwnedFd> {
+        walk::list(self.dir.as_fd()).map(|dir| dir.0)
+    }
+
+    /// Whether a name is that of an open file.
+    pub fn is_named(&self, name: &CStr, file: BorrowedFd<'_>) -> bool {
+        self.dir.stat(name).is_ok_and(|there| dir::fstat(file).is_ok_and(|file| file.id == there.id))
+    }
+
+    /// Opens the file of that name to go on in it, where nobody could have planted it; otherwise begins a new one.
+    ///
+    /// # Errors
+    /// Those of the file system; EEXIST when it is no file that vsrun would write to.
+    pub fn reopen(&self, of: StaticCStr, how: OpenMode, fresh: OpenMode, owner: Option<(u32, u32)>) -> sys::Result<OwnedFd> {
+        if !self.shared {
+            match self.open_ours(of, how) {
+                Err(Errno::NOENT) => {}
+                result => return result.map(|(file, _)| file),
+            }
+        }
+        self.begin(of, fresh, owner)
+    }
+
+    /// Opens a file of that name, if it is a file with one name.
+    ///
+    /// # Errors
+    /// Those of the file system; EEXIST when it is none.
+    pub fn open_ours(&self, of: StaticCStr, how: OpenMode) -> sys::Result<(OwnedFd, FileStat)> {
+        let file = self.dir.open_file(of, how, 0)?;
+        let about = dir::fstat(file.as_fd())?;
+        if about.regular && about.links == 1 { Ok((file, about)) } else { Err(Errno::EXIST) }
+    }
+
+    /// The same as [`Self::begin`], for a start, which must not fail because all numbers are taken: then the file goes
+    /// on, or gets a name that is not counted.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub fn begin_at_start(&self, of: StaticCStr, how: OpenMode, old: OpenMode, owner: Option<(u32, u32)>) -> sys::Result<OwnedFd> {
+        match self.begin(of, how, owner) {
+            Err(Errno::OVERFLOW) if !self.shared => self.open_ours(of, old).map(|(file, _)| file),
+            Err(Errno::OVERFLOW) => {
+                self.rename(of, LAST + 1)?;
+                self.begin(of, how, owner)
+            }
+            result => result,
+        }
+    }
+
+    /// A new file of that name, whatever was there before renamed.
+    ///
+    /// # Errors
+    /// Those of the file system; EOVERFLOW when all numbers are taken.
+    pub fn begin(&self, of: StaticCStr, how: OpenMode, owner: Option<(u32, u32)>) -> sys::Result<OwnedFd> {
+        for _ in 0..ATTEMPTS {
+            match self.dir.open_file(of, how, FILE_MODE) {
+                Ok(file) => {
+                    dir::fchmod(file.as_fd(), FILE_MODE)?;
+                    if let Some((uid, gid)) = owner {
+                        dir::fchown(file.as_fd(), uid, gid)?;
+                    }
+                    return Ok(file);
+                }
+                Err(Errno::EXIST) => self.move_aside(of)?,
+                Err(why) => return Err(why),
+            }
+        }
+        Err(Errno::EXIST)
+    }
+
+    /// Renames a file to its name and one more than the highest number.
+    ///
+    /// # Errors
+    /// Those of the file system; EOVERFLOW when all numbers are taken.
+    pub fn move_aside(&self, of: StaticCStr) -> sys::Result<()> {
+        let highest = highest(of);
+        if highest.load(Ordering::Relaxed) == 0 {
+            self.count()?;
+        }
+        // A number is used once, also when its file is gone.
+        let next = highest.load(Ordering::Relaxed).saturating_add(1);
+        if next > LAST {
+            return Err(Errno::OVERFLOW);
+        }
+        let number = self.rename(of, next)?;
+        highest.fetch_max(number, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Renames a file to its name and the first free number from that one on. Returns the number.
+    fn rename(&self, of: StaticCStr, first: u32) -> sys::Result<u32> {
+        for number in first..first.saturating_add(ATTEMPTS) {
+            match self.dir.rename(of, as_name(&rotated_name(of, number))) {
+                Err(Errno::EXIST) => {}
+                // Somebody else has taken it away: the place is free as well.
+                Ok(()) | Err(Errno::NOENT) => return Ok(number),
+                Err(why) => return Err(why),
+            }
+        }
+        Err(Errno::EXIST)
+    }
+
+    /// Finds the numbers that are taken: once, and only as many as one turn may look at. A sweep finds the others.
+    fn count(&self) -> sys::Result<()> {
+        self.dir.rewind()?;
+        self.dir.next_blocks(BLOCKS * 8, &mut |name| note(name)).map(drop)
+    }
+}
+
+/// The highest number that has been given to a file of that name.
+fn highest(of: StaticCStr) -> &'static AtomicU32 {
+    let [records, output] = counters::counters();
+    if of == RECORDS { records } else { output }
+}
+
+/// Takes note of the number in a name.
+fn note(name: &CStr) {
+    for of in [RECORDS, OUTPUT] {
+        if let Some(number) = taken(name.to_bytes(), of) {
+            highest(of).fetch_max(number, Ordering::Relaxed);
+        }
+    }
+}
+
+/// A look through a log directory for renamed files that are too old or too many, a part at a time.
+#[derive(Default)]
+pub struct Sweep {
+    /// Which pass it is; 0 for none.
+    pass: u8,
+    count: u64,
+    lowest: Lowest,
+}
+
+impl Sweep {
+    /// Looks at the next part. Returns whether it was the last.
+    #[inline(never)]
+    pub fn go_on(&mut self, folder: &Folder, rules: &LogPolicy) -> bool {
+        if self.pass == 0 {
+            self.begin(folder);
+        }
+        let (today, _) = clock::wall();
+        let dir = &folder.dir;
+        let more = dir.next_blocks(BLOCKS, &mut |name| {
+            note(name);
+            let output = suffix_number(name.to_bytes(), OUTPUT);
+            let is_ours = output.is_some() || suffix_number(name.to_bytes(), RECORDS).is_some();
+            if !is_ours {
+                return;
+            }
+            let Ok(file) = dir.stat(name) else { return };
+            if !file.regular || (expired(file.mtime, today, rules.keep) && dir.unlink(name).is_ok()) {
+                return;
+            }
+            if let Some(number) = output {
+                self.count += 1;
+                self.lowest.note(number);
+            }
+        });
+        if more == Ok(true) {
+            return false;
+        }
+        while self.count > rules.files
+            && let Some(number) = self.lowest.pop()
+        {
+            if dir.unlink(as_name(&rotated_name(OUTPUT, number))).is_err() {
+                // What cannot be deleted is not tried for ever.
+                self.pass = PASSES;
+                break;
+            }
+            self.count -= 1;
+        }
+        if more.is_err() || self.count <= rules.files || self.pass >= PASSES {
+            self.pass = 0;
+            return true;
+        }
+        self.begin(folder);
+        false
+    }
+
+    fn begin(&mut self, folder: &Folder) {
+        *self = Self { pass: self.pass + 1, ..Self::default() };
+        let _ = folder.dir.rewind();
+    }
+}
+
+fn as_name(name: &FileName) -> &CStr {
+    CStr::from_bytes_until_nul(name.as_bytes()).unwrap_or_default()
+}

@@ -1,0 +1,139 @@
+//! The writer: a process of vsrun's own between the server and its file, which rotates the file while the server runs.
+//!
+//! It has the pipe for standard input, the logdir for standard output, the file that was begun there for standard
+//! error, and nothing else of what vsrun had open. Nothing of what it moves is ever in its memory only: a writer that is killed loses no byte, and what cannot be
+//! written stays in the pipe. Its one order is SIGHUP; it ends when nobody has the other end of the pipe any more.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use super::logfiles::{Folder, Sweep};
+use super::logdir::HOUR;
+use crate::runtime::supervise::supervisor::now;
+use crate::logic::base::exit;
+use crate::logic::formats::log_name::{bytes_for_file, LogPolicy, OUTPUT};
+use crate::logic::base::signal::Signal;
+use crate::logic::base::time::Time;
+use crate::sys::dir::{self, Dir, OpenMode};
+use crate::sys::poll::{self, Mask, Signals};
+use crate::sys::{self, Errno, fd, pipe, process};
+
+/// How much is looked through for the end of a line when the file is nearly full.
+const WINDOW: usize = 16 * 1024;
+/// Who finds less than that sleeps a little: many small writes are then moved in one.
+const LITTLE: usize = 32 * 1024;
+/// That little, in milliseconds.
+const POLL_MS: u64 = 1;
+/// How long what cannot be written waits until it is tried again, in milliseconds.
+const RETRY_MS: u64 = 1000;
+
+struct Rotator {
+    folder: Folder,
+    policy: LogPolicy,
+    file: Option<OwnedFd>,
+    /// How long the file may become.
+    limit: u64,
+    sweep: Sweep,
+    /// When the sweep begins or goes on.
+    next: Time,
+}
+
+/// This process is the writer, to its end.
+#[inline(never)]
+pub fn run(rules: LogPolicy) -> ! {
+    let _ = poll::set_mask(Mask::All);
+    // The locks, above all.
+    let _ = fd::close_all_except(fd::FIRST..fd::FIRST);
+    let (folder, signals) = loop {
+        let folder = fd::duplicate(fd::standard(1)).and_then(|dir| Folder::given(Dir(dir), &rules));
+        if let (Ok(folder), Ok(signals)) = (folder, Signals::open()) {
+            break (folder, signals);
+        }
+        poll::sleep_ms(RETRY_MS);
+    };
+    // What the manager has begun, unless an earlier writer has put it away.
+    let begun = fd::standard(2);
+    let file = if folder.is_named(OUTPUT, begun) { fd::duplicate(begun).ok() } else { None };
+    // It must not be open once it has been deleted.
+    let _ = fd::dup_onto(fd::standard(1), 2);
+    let (sweep, next) = (Sweep::default(), now().after(HOUR));
+    let mut writer = Rotator { folder, policy: rules, file, limit: rules.size, sweep, next };
+    let input = fd::standard(0);
+    loop {
+        let time = now();
+        if writer.next <= time && writer.sweep.go_on(&writer.folder, &writer.policy) {
+            writer.next = time.after(HOUR);
+        }
+        let wake = Some(writer.next.since(time).0);
+        let [news, ..] = poll::wait([Some(input), Some(signals.as_fd()), None, None], wake);
+        // Counted before the signals are looked at: what the next server writes is not among it when the order to
+        // rotate, which comes before that, has not been seen.
+        let count = pipe::count(input);
+        if news && count == 0 {
+            process::exit(exit::OK);
+        }
+        while let Some(arrived) = signals.next() {
+            if arrived.signal == Signal::HUP.number() {
+                writer.file.take_if(|file| !writer.folder.is_named(OUTPUT, file.as_fd()));
+                writer.limit = rules.size;
+            }
+        }
+        match writer.open().and_then(|()| writer.splice_some(input, count)) {
+            Ok(moved) if moved < LITTLE => poll::sleep_ms(POLL_MS),
+            Ok(_) => {}
+            Err(Errno::FBIG) => writer.at_limit(input),
+            Err(_) => poll::sleep_ms(RETRY_MS),
+        }
+    }
+}
+
+impl Rotator {
+    /// Opens the file that has the name, if none is open.
+    fn open(&mut self) -> sys::Result<()> {
+        if self.file.is_none() {
+            self.file = Some(self.folder.reopen(OUTPUT, OpenMode::Existing, OpenMode::New, self.policy.owner)?);
+        }
+        Ok(())
+    }
+
+    /// Moves a part of what is in the pipe into the file, or rotates it. Answers how much may have been moved.
+    #[inline(never)]
+    fn splice_some(&mut self, input: BorrowedFd<'_>, count: u64) -> sys::Result<usize> {
+        let Some(file) = self.file.as_ref().filter(|_| count > 0) else { return Ok(LITTLE) };
+        let file = file.as_fd();
+        // At the end, wherever that is: somebody may have cut the file.
+        let size = pipe::to_end(file)?;
+        let rest = self.limit.saturating_sub(size);
+        let far = rest.saturating_sub(WINDOW as u64);
+        if count <= rest || far > 0 {
+            return pipe::splice(input, file, if count <= rest { count } else { far });
+        }
+        let mut window = [0; WINDOW];
+        let length = pipe::peek(input, &mut window)?;
+        let open = size == 0 || (size / 2 < self.limit && !pipe::is_line_end(file, size));
+        match bytes_for_file(window.get(..length).unwrap_or_default(), rest, open) {
+            Some(count) => pipe::splice(input, file, count as u64).map(|_| LITTLE),
+            None => {
+                self.rotate(size);
+                Ok(LITTLE)
+            }
+        }
+    }
+
+    /// Begins a new file. Where that fails, the old one goes on.
+    fn rotate(&mut self, size: u64) {
+        self.limit = size.saturating_add(self.policy.size);
+        if let Ok(file) = self.folder.begin(OUTPUT, OpenMode::New, self.policy.owner) {
+            (self.file, self.limit) = (Some(file), self.policy.size);
+            (self.sweep, self.next) = (Sweep::default(), Time::default());
+        }
+    }
+
+    /// The file has reached the limit of file sizes that vsrun was started with (RLIMIT_FSIZE): the next one begins.
+    /// Where a new file may not have a single byte, what the server writes is thrown away, so that it is not held up.
+    fn at_limit(&mut self, input: BorrowedFd<'_>) {
+        match self.file.as_ref().and_then(|file| dir::fstat(file.as_fd()).ok()) {
+            Some(about) if about.size > 0 => self.rotate(about.size),
+            Some(_) | None => drop(fd::read_some(input, &mut [0; WINDOW])),
+        }
+    }
+}

@@ -1,0 +1,232 @@
+//! Where the server's words go: as they are, to files, or through a pipe to a logger.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use super::log_child::{LogChild, spawn_orphan};
+use super::logdir::{LogDir, Mark, Rotated};
+use crate::runtime::report::log::{Log, LogTarget, os_error, Priority};
+use crate::runtime::resources::walk::Walk;
+use crate::logic::base::error::{Error, Result};
+use crate::logic::plan::planner::Output;
+use crate::logic::formats::log_name::LAST;
+use crate::logic::plan::program::Program;
+use crate::logic::base::text::Escaped;
+use crate::logic::base::time::Time;
+use crate::sys::process::Pid;
+use crate::sys::poll::Signals;
+use crate::sys::{self, Errno, access, clock, dir, fd};
+
+/// Where the server's words go. Without both: where they went before.
+#[derive(Default)]
+pub struct ServerOutput {
+    /// To files.
+    logs: Option<Box<LogDir>>,
+    /// To a logger, the write end of whose pipe is the voice's; with files, through a writer.
+    child: Option<Box<LogChild>>,
+}
+
+/// Opens what the output needs, without any process. Answers the sink, and the voice for vsrun's own records.
+///
+/// # Errors
+/// When the logdir cannot be opened, or the logger is nowhere.
+pub fn open(output: Output) -> Result<(ServerOutput, Log)> {
+    let fail = |why| os_error(format_args!("cannot make a pipe"), why);
+    let mut sink = ServerOutput::default();
+    let place = match output {
+        Output::Inherit => LogTarget::Plain,
+        Output::Files { dir, later, rules, writer } => {
+            let (mut logs, records) = LogDir::open(dir, later, rules)?;
+            sink.child = writer.map(|program| logs.add_rotator(program)).transpose().map_err(fail)?;
+            sink.logs = Some(logs);
+            LogTarget::File(records)
+        }
+        Output::Logger(program, owner) => {
+            find_program(&program)?;
+            let (pipe, write) = fd::pipe().map_err(fail)?;
+            // The server may open /dev/stdout, which is this pipe. Where it cannot be given, only that is lost.
+            if let Some((uid, gid)) = owner {
+                let _ = dir::fchown(write.as_fd(), uid, gid);
+            }
+            sink.child = Some(LogChild::new("logger", program, pipe, None));
+            LogTarget::Pipe(write)
+        }
+    };
+    Ok((sink, Log::new(place)))
+}
+
+/// Whether the logger is anywhere that we may execute it.
+///
+/// # Errors
+/// When it is not.
+pub fn find_program(program: &Program) -> Result<()> {
+    let mut why = None;
+    for path in &program.paths {
+        match access::may_execute(path) {
+            Ok(()) => return Ok(()),
+            Err(error) => why = Some(error),
+        }
+    }
+    let name = Escaped(program.argv.first().copied().unwrap_or_default().to_bytes());
+    match why {
+        Some(why) if program.paths.len() == 1 => Err(os_error(format_args!("logger '{name}'"), why)),
+        _ => Err(Error::setup(format_args!("logger '{name}' is in no directory of PATH"))),
+    }
+}
+
+impl ServerOutput {
+    /// Whether the words go where they went before.
+    pub fn is_inherited(&self) -> bool {
+        self.logs.is_none() && self.child.is_none()
+    }
+
+    /// Where the server's standard output and error go. None: as they are.
+    pub fn server<'a>(&'a self, log: &'a Log) -> Option<BorrowedFd<'a>> {
+        let piped = || if self.is_inherited() { None } else { Some(log.fd()) };
+        self.logs.as_deref().map(LogDir::output).or_else(piped)
+    }
+
+    /// The logdir, if there is one.
+    pub fn dir(&self) -> Option<BorrowedFd<'_>> {
+        self.logs.as_deref().map(LogDir::dir)
+    }
+
+    /// Where the server's file ends now.
+    pub fn mark(&self) -> Mark {
+        self.drain();
+        self.logs.as_deref().map_or((0, 0), LogDir::mark)
+    }
+
+    /// The server's file from there on, if there is one.
+    pub fn read_from(&self, mark: Mark) -> Option<OwnedFd> {
+        self.drain();
+        self.logs.as_ref()?.read_from(mark).ok()
+    }
+
+    /// Lets a writer catch up with the server.
+    fn drain(&self) {
+        if let (Some(_), Some(writer)) = (&self.logs, &self.child) {
+            writer.drain();
+        }
+    }
+
+    /// Begins new files, if there are files.
+    pub fn rotate(&mut self, log: &mut Log) {
+        self.drain();
+        let Some(logs) = &mut self.logs else { return };
+        let mut walk = Walk::begin();
+        let result = logs.rotate(self.child.as_deref_mut(), &mut walk);
+        self.go_on("rotate", result, &walk, log);
+    }
+
+    /// Opens the files anew under their names, if there are files.
+    pub fn reopen(&mut self, log: &mut Log) {
+        let Some(logs) = &mut self.logs else { return };
+        if logs.is_renumbered(log.fd()) {
+            let words = "vsrun.log was renamed to vsrun.log.1 by another program, whose numbers are not vsrun's";
+            log.record(Priority::Warning, format_args!("{words}: see LOGROTATE in vsrun(8)"));
+        }
+        let mut walk = Walk::begin();
+        let result = logs.reopen(log.fd(), self.child.as_deref_mut(), &mut walk);
+        self.go_on("reopen", result, &walk, log);
+    }
+
+    /// Goes on in the file of vsrun's own records that was begun, or in the old one.
+    #[inline(never)]
+    fn go_on(&self, doing: &str, result: sys::Result<Rotated>, walk: &Walk, log: &mut Log) {
+        let path = Escaped(self.logs.as_deref().map_or(c"", LogDir::path).to_bytes());
+        match result {
+            Ok(Rotated::Here(None)) => {}
+            Ok(Rotated::Here(Some(records))) => {
+                if doing == "rotate" {
+                    log.record(Priority::Info, format_args!("rotated: this file has been renamed"));
+                }
+                log.target = LogTarget::File(records);
+            }
+            Ok(Rotated::There(records)) => {
+                // Also in the old file, which may be gone.
+                let mut new = Some(LogTarget::File(records));
+                loop {
+                    let words = format_args!("the log directory '{path}' is another one now: the files begin there");
+                    log.record(Priority::Notice, words);
+                    match new.take() {
+                        Some(new) => log.target = new,
+                        None => break,
+                    }
+                }
+            }
+            Err(Errno::OVERFLOW) => {
+                let words = format_args!("cannot rotate the log files: number {LAST} is taken; they go on");
+                return log.record(Priority::Warning, words);
+            }
+            Err(why) => {
+                let why = walk.error_text(why);
+                return log.record_twice(format_args!("cannot {doing} the log files in '{path}': {why}; they go on"));
+            }
+        }
+        match doing {
+            "rotate" => log.record(Priority::Info, format_args!("rotated: the files begin anew")),
+            _ => log.record(Priority::Info, format_args!("reopened: the file was opened anew")),
+        }
+    }
+
+    /// Starts the logger as our child, for one who stays.
+    ///
+    /// # Errors
+    /// When it cannot be executed.
+    pub fn start(&mut self) -> Result<()> {
+        let Some(logger) = &mut self.child else { return Ok(()) };
+        let report = logger.launch(Time(clock::monotonic()));
+        logger.check(report)
+    }
+
+    /// Starts the logger as nobody's child, for one who becomes the server.
+    ///
+    /// # Errors
+    /// When it cannot be executed.
+    pub fn start_orphan(&self) -> Result<()> {
+        let Some(logger) = &self.child else { return Ok(()) };
+        logger.check(spawn_orphan(&logger.program, &logger.io()))
+    }
+
+    /// The process that serves the sink, and must outlive everybody who writes to it.
+    pub fn helper(&self) -> Option<Pid> {
+        Some(self.child.as_ref()?.running.as_ref()?.pid)
+    }
+
+    /// When something is to be done here.
+    #[inline(never)]
+    pub fn deadline(&self) -> Option<Time> {
+        let sweep = self.logs.as_deref().map(LogDir::deadline);
+        let again = self.child.as_ref().and_then(|logger| logger.deadline());
+        if sweep.is_none() || again.is_some_and(|again| sweep > Some(again)) { again } else { sweep }
+    }
+
+    /// Does what is due.
+    pub fn run_due(&mut self, now: Time) {
+        if let Some(logs) = &mut self.logs
+            && logs.deadline() <= now
+        {
+            logs.sweep(now);
+        }
+        if let Some(logger) = &mut self.child {
+            logger.run_due(now);
+        }
+    }
+
+    /// A child of ours has ended and was reaped. If it was the logger or writer, its name; then it is started again,
+    /// later.
+    pub fn on_exit(&mut self, pid: Pid, now: Time) -> Option<&'static str> {
+        self.child.as_mut()?.on_exit(pid, now)
+    }
+
+    /// Lets the logger end, once it has read all: waits for that, five seconds at most. All other writers of ours must
+    /// have gone.
+    pub fn close(self, log: Log, signals: &Signals) {
+        drop(log);
+        // With it, the end of the pipe that the server had.
+        drop(self.logs);
+        if let Some(logger) = self.child {
+            logger.close(signals);
+        }
+    }
+}

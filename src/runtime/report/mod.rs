@@ -1,0 +1,3 @@
+//! vsrun's own records and errors.
+
+pub mod log;

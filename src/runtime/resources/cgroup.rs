@@ -1,0 +1,207 @@
+//! The control group of the server: made, entered, emptied, removed.
+//!
+//! A process can leave its process group and its session, but not its control group: so nothing of a server is left
+//! when its group has been killed.
+
+use core::ffi::CStr;
+use core::fmt;
+use std::os::fd::OwnedFd;
+
+use crate::runtime::report::log::os_error;
+use crate::logic::formats::cgroup::{Group, self as group};
+use crate::logic::base::error::{Error, Result};
+use crate::logic::base::signal::Signal;
+use crate::logic::base::text::{Escaped, split_byte};
+use crate::logic::base::time::number;
+use crate::logic::base::cstr::StaticCStr;
+use crate::sys::dir::{Dir, OpenMode};
+use crate::sys::process::{Pid, Target};
+use crate::sys::{self, Errno, cgroup, process, poll};
+
+/// The server's group.
+pub struct Cgroup {
+    parent: Dir,
+    name: StaticCStr,
+    dir: Dir,
+    /// Whether it was not there before.
+    made: bool,
+}
+
+/// How often, and with which pauses in milliseconds, the end of killed processes is looked at before a group is
+/// removed: a second at most.
+const LOOKS: u32 = 100;
+const PAUSE: u64 = 10;
+/// How deep groups within the group are searched, and how often, where the kernel has no `cgroup.kill`.
+const DEPTH: u32 = 16;
+const ROUNDS: u32 = 100;
+
+impl Cgroup {
+    /// Makes the group or finds it empty, and writes its settings.
+    ///
+    /// # Errors
+    /// When it cannot be had or other processes are in it. Nothing is left then.
+    #[inline(never)]
+    pub fn claim(wanted: &Group) -> Result<Self> {
+        let (parent, name) = find(wanted.dir)?;
+        let fail = |why| unusable(wanted.dir, format_args!("{}", sys::errno_text(why)));
+        let made = cgroup::make(&parent, name).map_err(fail)?;
+        let dir = parent.open_dir(name).map_err(fail)?;
+        let claimed = Self { parent, name, dir, made };
+        match claimed.prepare(wanted) {
+            Ok(()) => Ok(claimed),
+            Err(error) => {
+                claimed.release();
+                Err(error)
+            }
+        }
+    }
+
+    fn prepare(&self, wanted: &Group) -> Result<()> {
+        if is_populated(&self.dir) {
+            return Err(in_use(wanted.dir));
+        }
+        for (file, value) in &wanted.settings {
+            if let Err(why) = cgroup::write(&self.dir, file, value.to_bytes()) {
+                return Err(refused(&self.parent, wanted.dir, file, value, why));
+            }
+        }
+        Ok(())
+    }
+
+    /// This process enters it.
+    ///
+    /// # Errors
+    /// Those of the kernel; EPERM when only the answer says that it was done.
+    pub fn enter(&self) -> sys::Result<()> {
+        cgroup::write(&self.dir, c"cgroup.procs", b"0")?;
+        // It was empty, so this is us.
+        if is_populated(&self.dir) { Ok(()) } else { Err(Errno::PERM) }
+    }
+
+    /// Kills every process in it. Allocates nothing, and waits for none.
+    pub fn kill(&self) {
+        // Since Linux 5.14. It reaches processes that are just being forked, too.
+        if cgroup::write(&self.dir, c"cgroup.kill", b"1").is_err() {
+            for _ in 0..ROUNDS {
+                if !is_populated(&self.dir) {
+                    break;
+                }
+                kill_each(&self.dir, DEPTH);
+            }
+        }
+    }
+
+    /// The file with the kernel's count of those it has killed for lack of memory, where the controller is enabled.
+    pub fn memory_events(&self) -> Option<OwnedFd> {
+        self.dir.open_file(c"memory.events", OpenMode::ReadOnly, 0).ok()
+    }
+
+    /// Removes it if it was not there before and is empty, or will be in a moment.
+    pub fn release(&self) {
+        if !self.made {
+            return;
+        }
+        for _ in 0..LOOKS {
+            // Those that were killed may take a moment. Groups that the server has made in it stay, and so does it.
+            if cgroup::remove(&self.parent, self.name).is_ok() || !is_populated(&self.dir) {
+                break;
+            }
+            poll::sleep_ms(PAUSE);
+        }
+    }
+}
+
+/// For `--check`: looks at what `claim` would need, and makes nothing.
+///
+/// # Errors
+/// What `claim` would answer, as far as it can be seen.
+pub fn look(wanted: &Group) -> Result<()> {
+    let (parent, name) = find(wanted.dir)?;
+    match parent.open_dir(name) {
+        Ok(dir) if is_populated(&dir) => return Err(in_use(wanted.dir)),
+        Err(why) if why != Errno::NOENT => {
+            return Err(unusable(wanted.dir, format_args!("{}", sys::errno_text(why))));
+        }
+        Ok(_) | Err(_) => {}
+    }
+    for (file, value) in &wanted.settings {
+        if !is_enabled(&parent, file.to_bytes()) {
+            return Err(refused(&parent, wanted.dir, file, value, Errno::NOENT));
+        }
+    }
+    Ok(())
+}
+
+/// The group's parent, and its name there.
+fn find(path: StaticCStr) -> Result<(Dir, StaticCStr)> {
+    let (parent, name) = group::split(path);
+    let above = Escaped(parent.to_bytes());
+    match Dir::open_path(parent) {
+        Ok(dir) if cgroup::is_group(&dir) => Ok((dir, name)),
+        Ok(_) => Err(unusable(path, format_args!("'{above}' is not in a cgroup 2 file system"))),
+        Err(why) => Err(unusable(path, format_args!("{} ('{above}')", sys::errno_text(why)))),
+    }
+}
+
+fn in_use(path: StaticCStr) -> Error {
+    unusable(path, format_args!("other processes are in it"))
+}
+
+#[inline(never)]
+fn unusable(path: StaticCStr, why: fmt::Arguments<'_>) -> Error {
+    Error::setup(format_args!("cannot use cgroup '{}': {why}", Escaped(path.to_bytes())))
+}
+
+/// Why a setting could not be written.
+fn refused(parent: &Dir, path: StaticCStr, file: StaticCStr, value: StaticCStr, why: Errno) -> Error {
+    let (above, _) = group::split(path);
+    let [path, file, value, above] = [path, file, value, above].map(|word| Escaped(word.to_bytes()));
+    let error = os_error(format_args!("cannot write '{value}' to '{path}/{file}'"), why);
+    match group::controller(file.0) {
+        Some(controller) if why == Errno::NOENT && !is_enabled(parent, file.0) => Error::setup(format_args!(
+            "{} (its controller is not enabled: '+{}' is missing in '{above}/cgroup.subtree_control')",
+            error.text,
+            Escaped(controller)
+        )),
+        _ => error,
+    }
+}
+
+/// Whether the controller of a file is enabled for the groups in a parent.
+fn is_enabled(parent: &Dir, file: &[u8]) -> bool {
+    group::controller(file).is_none_or(|controller| has_part(parent, c"cgroup.subtree_control", b' ', controller))
+}
+
+fn is_populated(dir: &Dir) -> bool {
+    has_part(dir, c"cgroup.events", b'\n', group::POPULATED)
+}
+
+/// Whether a part of a file of a group is this one.
+#[inline(never)]
+fn has_part(dir: &Dir, file: &CStr, separator: u8, part: &[u8]) -> bool {
+    group::has_part(read(dir, file, &mut [0; 512]), separator, part)
+}
+
+/// What a file of a group says, as much as there is room for; nothing where it cannot be read.
+#[inline(never)]
+pub fn read<'a>(dir: &Dir, file: &CStr, room: &'a mut [u8]) -> &'a [u8] {
+    let count = cgroup::read(dir, file, room).unwrap_or(0);
+    room.get(..count).unwrap_or_default()
+}
+
+/// Kills those in a group that its file lists, and those in the groups within.
+fn kill_each(dir: &Dir, depth: u32) {
+    for line in split_byte(read(dir, c"cgroup.procs", &mut [0; 4096]), b'\n') {
+        if let Some(pid) = number(line).and_then(|pid| i32::try_from(pid).ok()) {
+            let _ = process::send(Signal::KILL.number(), Target::Process(Pid::new(pid)));
+        }
+    }
+    if depth > 0 {
+        let _ = dir.for_each_name(&mut |name: &CStr| {
+            let inner = if name.to_bytes().starts_with(b".") { Err(Errno::NOENT) } else { dir.open_dir(name) };
+            if let Ok(inner) = inner {
+                kill_each(&inner, depth - 1);
+            }
+        });
+    }
+}

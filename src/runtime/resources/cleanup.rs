@@ -1,0 +1,70 @@
+//! A process that keeps the rights and descriptors for an undo, until the server has been started: the server's own
+//! process has lost them by the time its exec fails.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use super::start_resources::StartResources;
+use crate::runtime::start::daemonize::{MESSAGE, pack, unpack};
+use crate::runtime::report::log::{Log, os_error, print_error};
+use crate::logic::base::error::{Error, Result};
+use crate::logic::base::exit;
+use crate::sys::fd;
+use crate::sys::process::{self, Forked};
+use crate::sys::poll::{self, Mask};
+
+/// It is not the server's child, so that the server will not find it among its own.
+pub struct CleanupHelper {
+    order: OwnedFd,
+    done: OwnedFd,
+}
+
+impl CleanupHelper {
+    /// Starts the process. If the start fails, it undoes these claims and reports the reason: to its standard error,
+    /// which is the caller's, and among the records.
+    ///
+    /// # Errors
+    /// When the kernel has no process or no descriptor to give.
+    #[inline(never)]
+    pub fn spawn(resources: &StartResources, log: &Log) -> Result<Self> {
+        let fail = |why| os_error(format_args!("cannot prepare for a failure"), why);
+        let (orders, order) = fd::pipe().map_err(fail)?;
+        let (done, doing) = fd::pipe().map_err(fail)?;
+        match process::fork().map_err(fail)? {
+            Forked::Parent(pid) => {
+                let _ = process::reap(pid);
+                Ok(Self { order, done })
+            }
+            Forked::Child => {
+                let _ = poll::set_mask(Mask::All);
+                if let Ok(Forked::Child) = process::fork() {
+                    drop((order, done));
+                    let mut message = vec![0; MESSAGE];
+                    // The end without a message: the exec has gone well.
+                    let count = fd::read_full(orders.as_fd(), &mut message).unwrap_or(0);
+                    if let Some(error) = message.get(..count).and_then(unpack) {
+                        resources.undo_files();
+                        log.record_failure(&error);
+                        print_error(&error);
+                        drop(doing);
+                        // The process that gave the order exits now: it may be in the control group.
+                        resources.undo_group();
+                    }
+                }
+                process::exit(exit::OK)
+            }
+        }
+    }
+
+    /// What has to stay open until the exec.
+    pub fn pipes(&self) -> [Option<BorrowedFd<'_>>; 2] {
+        [Some(self.order.as_fd()), Some(self.done.as_fd())]
+    }
+
+    /// The start has failed: has it undone and reported, waits for that, and ends this process.
+    pub fn run(self, error: &Error) -> ! {
+        pack(error, &self.order);
+        drop(self.order);
+        let _ = fd::read_full(self.done.as_fd(), &mut [0]);
+        process::exit(error.code)
+    }
+}

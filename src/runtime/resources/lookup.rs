@@ -1,0 +1,183 @@
+//! The processes that have a pidfile open and locked, as /proc tells it.
+
+use core::ffi::CStr;
+use core::fmt::{self, Write};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use crate::logic::control::{self, has_lock, LockSeen, PidfileContents, ProcVisibility};
+use crate::logic::base::error::Error;
+use crate::logic::base::text::{ArrayText, Escaped};
+use crate::logic::base::time::number;
+use crate::sys::file_contents;
+use crate::sys::dir::{self, FileStat, Dir, OpenMode};
+use crate::sys::pidfd::Process;
+use crate::sys::{Errno, credentials};
+
+/// A file that may be locked.
+#[derive(Clone, Copy)]
+pub struct Locked {
+    /// Which file it is.
+    identity: (u64, u64),
+    owner: u32,
+    /// Whether it can only be written by root and by our own user.
+    pub trusted: bool,
+}
+
+impl Locked {
+    /// The file that this was asked about.
+    pub fn new(about: &FileStat) -> Self {
+        let trusted = [0, credentials::effective_uid()].contains(&about.owner) && about.mode & 0o022 == 0;
+        Self { identity: about.id, owner: about.owner, trusted }
+    }
+
+    /// The process of that number, if there is one, and whether it has the file open, with the lock; and its parent's
+    /// number, if that is asked for.
+    #[inline(never)]
+    pub fn process(&self, number: i32, parent: Option<&mut i32>) -> (Option<Process>, LockSeen) {
+        let home = path(number);
+        let home = CStr::from_bytes_until_nul(home.as_bytes()).unwrap_or_default();
+        let process = match Process::open(number, home) {
+            Ok(process) => process,
+            Err(Errno::SRCH | Errno::INVAL) => return (None, LockSeen::NotHeld),
+            Err(_) => return (None, LockSeen::Unreadable),
+        };
+        let hold = self.lock_seen(home, parent);
+        // As long as it was not reaped, what was asked by its number was about it.
+        let reaped = process.send(0) == Err(Errno::SRCH);
+        (Some(process), if reaped { LockSeen::NotHeld } else { hold })
+    }
+
+    #[inline(never)]
+    fn lock_seen(&self, home: &CStr, parent: Option<&mut i32>) -> LockSeen {
+        let Some(sight) = proc_visibility() else { return LockSeen::Unreadable };
+        if sight == ProcVisibility::Foreign {
+            return LockSeen::NotHeld;
+        }
+        let Ok(home) = Dir::open_path(home) else { return LockSeen::Unreadable };
+        if let Some(parent) = parent {
+            *parent = control::parent_pid(read(&home, c"stat", &mut [0; 512])).unwrap_or(0);
+        }
+        self.hold_of(&home, sight)
+    }
+
+    /// Whether a process has the file open, with the lock. Its first thread may have ended while others live; then only
+    /// those have descriptors.
+    #[inline(never)]
+    fn hold_of(&self, home: &Dir, sight: ProcVisibility) -> LockSeen {
+        // A file of a user who is neither root nor we may speak for that user's processes only.
+        let owner = self.owner;
+        let stranger = || !dir::fstat(home.as_fd()).is_ok_and(|home| home.owner == owner);
+        if owner != 0 && owner != credentials::effective_uid() && stranger() {
+            return LockSeen::NotHeld;
+        }
+        let hold = self.hold_of_thread(home, sight);
+        if hold != LockSeen::NotHeld {
+            return hold;
+        }
+        let Ok(threads) = home.open_dir(c"task") else { return hold };
+        let mut found = hold;
+        let _ = threads.for_each_name(&mut |name| {
+            if found == LockSeen::NotHeld
+                && is_number(name)
+                && let Ok(thread) = threads.open_dir(name)
+            {
+                found = self.hold_of_thread(&thread, sight);
+            }
+        });
+        found
+    }
+
+    fn hold_of_thread(&self, home: &Dir, sight: ProcVisibility) -> LockSeen {
+        let (Ok(fds), Ok(infos)) = (home.open_dir(c"fd"), home.open_dir(c"fdinfo")) else { return LockSeen::Unreadable };
+        let mut hold = LockSeen::NotHeld;
+        let listed = fds.for_each_name(&mut |fd| match fds.stat_target(fd) {
+            Ok(about) if about.id == self.identity => {
+                if sight == ProcVisibility::Open || has_lock(read(&infos, fd, &mut [0; 512])) {
+                    hold = LockSeen::Held;
+                }
+            }
+            Err(why) if hold == LockSeen::NotHeld && why == Errno::ACCESS => hold = LockSeen::Unreadable,
+            // Another file; or one that has been closed meanwhile.
+            Ok(_) | Err(_) => {}
+        });
+        if listed.is_ok() { hold } else { LockSeen::Unreadable }
+    }
+
+    /// Searches all processes for those that have the file open, with the lock. Returns the one whose parent has not: a
+    /// manager, where a child of its own still has its descriptors. None: there is none, or /proc does not tell.
+    #[inline(never)]
+    pub fn search(&self) -> Option<i32> {
+        let sight = proc_visibility().filter(|sight| *sight != ProcVisibility::Foreign)?;
+        let proc = Dir::open(c"/proc").ok()?;
+        let mut found: Vec<(i32, i32)> = Vec::new();
+        let _ = proc.for_each_name(&mut |name| {
+            if let Some(pid) = number(name.to_bytes()).and_then(|pid| i32::try_from(pid).ok())
+                && let Ok(home) = proc.open_dir(name)
+                && self.hold_of(&home, sight) == LockSeen::Held
+            {
+                found.push((pid, control::parent_pid(read(&home, c"stat", &mut [0; 512])).unwrap_or(0)));
+            }
+        });
+        let is_first = |(_, parent): &&(i32, i32)| !found.iter().any(|(pid, _)| pid == parent);
+        found.iter().find(is_first).map(|(pid, _)| *pid)
+    }
+}
+
+/// Why a pidfile cannot be had, and which process has it locked. The number in it may be that of a dead server whose lock a
+/// child inherited.
+#[inline(never)]
+pub fn already_running(path: &CStr, file: BorrowedFd<'_>, about: &FileStat) -> Error {
+    let path = Escaped(path.to_bytes());
+    let mut buffer = [0; 16];
+    let count = dir::pread_start(file, &mut buffer).unwrap_or(0);
+    let locked = Locked::new(about);
+    let refused = |words: fmt::Arguments<'_>| Error::setup(format_args!("already running: {path} is locked{words}"));
+    let PidfileContents::Pid(pid) = PidfileContents::parse(buffer.get(..count).unwrap_or_default()) else {
+        return refused(format_args!(", and names no pid (a restart may be under way)"));
+    };
+    let mut parent = 0;
+    let (_, hold) = locked.process(pid, Some(&mut parent));
+    // Another namespace's /proc shows nothing of it.
+    let sees = proc_visibility().is_some_and(|sight| sight != ProcVisibility::Foreign);
+    if hold != LockSeen::NotHeld || !sees || locked.process(parent, None).1 != LockSeen::NotHeld {
+        return refused(format_args!(" by pid {pid}"));
+    }
+    match locked.search() {
+        Some(holder) => refused(format_args!(" by pid {holder}, not by pid {pid}, which it names")),
+        None => refused(format_args!(", but not by pid {pid}, which it names")),
+    }
+}
+
+/// The directory of a process in /proc, with a NUL after it.
+fn path(pid: i32) -> ArrayText<32> {
+    let mut home = ArrayText::new();
+    let _ = write!(home, "/proc/{pid}\0");
+    home
+}
+
+fn is_number(name: &CStr) -> bool {
+    number(name.to_bytes()).is_some()
+}
+
+/// What a parser finds in a file of a process's directory in /proc.
+pub fn of_process<T>(pid: i32, file: &CStr, parse: fn(&[u8]) -> Option<T>) -> Option<T> {
+    let home = path(pid);
+    let home = Dir::open_path(CStr::from_bytes_until_nul(home.as_bytes()).ok()?).ok()?;
+    parse(read(&home, file, &mut [0; 1024]))
+}
+
+/// What /proc is good for; None where there is none.
+pub fn proc_visibility() -> Option<ProcVisibility> {
+    let ours = Dir::open_path(c"/proc/self").ok()?;
+    // Any directory could have such names.
+    if !file_contents::is_procfs(ours.as_fd()) {
+        return None;
+    }
+    Some(ProcVisibility::parse(read(&ours, c"status", &mut [0; 8192])))
+}
+
+/// The beginning of a file in /proc; nothing where it cannot be read.
+pub fn read<'a>(dir: &Dir, name: &CStr, buffer: &'a mut [u8]) -> &'a [u8] {
+    let count = dir.open_file(name, OpenMode::ReadOnly, 0).and_then(|file: OwnedFd| dir::pread_start(file.as_fd(), buffer)).unwrap_or(0);
+    buffer.get(..count).unwrap_or_default()
+}

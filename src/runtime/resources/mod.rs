@@ -1,0 +1,14 @@
+//! What a start takes and a failed start gives back: pidfiles and sockets.
+
+pub(crate) mod cgroup;
+pub(crate) mod cleanup;
+pub(crate) mod lookup;
+pub(crate) mod ownership;
+pub(crate) mod pidfile;
+pub(crate) mod ports;
+pub(crate) mod private;
+pub(crate) mod socket_owner;
+pub(crate) mod sockets;
+pub(crate) mod start_resources;
+pub(crate) mod walk;
+pub(crate) mod walk_file;

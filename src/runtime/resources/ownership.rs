@@ -1,0 +1,45 @@
+//! What root is missing where it gives files to the server's user, and writes where that user may: the reasons for errors,
+//! and what --check finds beforehand.
+
+use crate::logic::plan::socket_address::Listener;
+use crate::logic::base::error::Error;
+use crate::logic::plan::planner::{Output, Plan};
+use crate::sys::{self, Errno, caps, dir, credentials};
+
+/// The capabilities' numbers.
+const CHOWN: u32 = 0;
+const DAC_OVERRIDE: u32 = 1;
+
+/// The reason for an error about a file, where a capability that root usually has is missing; empty where none is.
+pub fn missing(why: Errno) -> &'static str {
+    let lost = |capability| credentials::effective_uid() == 0 && !caps::is_permitted(capability);
+    match why {
+        Errno::PERM if lost(CHOWN) => " (needs CAP_CHOWN)",
+        Errno::ACCESS if lost(DAC_OVERRIDE) => " (needs CAP_DAC_OVERRIDE)",
+        _ => "",
+    }
+}
+
+/// What a start would not be allowed to do with the files that it makes for another user.
+pub fn look(plan: &Plan, tell: &mut dyn FnMut(Error)) {
+    let mut add = |why| {
+        let reason = missing(why);
+        if !reason.is_empty() {
+            tell(Error::setup(format_args!("cannot give files to the server's user: {}{reason}", sys::errno_text(why))));
+        }
+    };
+    let other = |owner: Option<(u32, u32)>| owner.is_some_and(|(uid, _)| uid != credentials::effective_uid());
+    let is_path = |text: &[u8]| Listener::parse(text).is_some_and(|listener| listener.is_path());
+    let socket = other(plan.sockets.owner) && plan.sockets.own.iter().any(|text| is_path(text.to_bytes()));
+    let logs = matches!(&plan.output, Output::Files { rules, .. } if other(rules.owner));
+    if socket || logs {
+        add(Errno::PERM);
+    }
+    // A logdir that is there is asked about with access(2); one that is made belongs to that user.
+    if let Output::Files { dir, .. } = &plan.output
+        && logs
+        && dir::stat_path(dir).is_err()
+    {
+        add(Errno::ACCESS);
+    }
+}

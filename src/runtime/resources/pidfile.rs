@@ -1,0 +1,271 @@
+//! Pidfiles: claimed by a lock, written, emptied, released. The lock tells the truth, not the number.
+
+use core::ffi::CStr;
+use core::fmt::Write;
+use std::os::fd::{AsFd, OwnedFd};
+
+use super::lookup;
+use crate::runtime::report::log::os_error;
+use super::walk;
+use crate::logic::base::error::{Error, Result};
+use crate::logic::base::text::{ArrayText, Escaped};
+use crate::logic::base::cstr::{leak_cstr, StaticCStr};
+use crate::sys::dir::{self, FileStat, Dir, OpenMode};
+use crate::sys::lock::{self, Kind, lock};
+use crate::sys::process::Pid;
+use crate::sys::{self, Errno, access, credentials};
+
+/// How often a path that changes under our hands is looked at again.
+const ATTEMPTS: usize = 100;
+
+/// A pidfile that is ours. Whoever drops it leaves it as it is: only `release` removes it.
+pub struct Pidfile {
+    dir: Dir,
+    name: StaticCStr,
+    path: StaticCStr,
+    file: OwnedFd,
+    stat: FileStat,
+}
+
+/// What a file is opened for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// To have it.
+    Acquire,
+    /// Only to see whether it could be had.
+    Check,
+}
+
+impl Pidfile {
+    /// Claims the file, if there is to be one.
+    ///
+    /// # Errors
+    /// Those of [`Self::acquire`].
+    pub fn acquire_if(path: Option<StaticCStr>) -> Result<Option<Self>> {
+        path.map_or(Ok(None), |path| Self::acquire(path, Purpose::Acquire))
+    }
+
+    /// Opens and locks the file. What an earlier start left in it stays until `write`. None, and nothing done: it could
+    /// be had, and was only looked at.
+    ///
+    /// # Errors
+    /// When somebody else holds it, or it is not a file that root may trust: nothing was changed then.
+    #[inline(never)]
+    pub fn acquire(path: StaticCStr, purpose: Purpose) -> Result<Option<Self>> {
+        let (parent, name) = split(path);
+        let fault = if name.is_empty() {
+            "names a directory"
+        } else {
+            let mut walk = walk::to(parent, "pidfile", path)?;
+            let (is_shared, dir) = (walk.is_shared(), walk.take().map_err(|why| cannot("", path, "", why))?);
+            match take(&dir, name, path, purpose, is_shared) {
+                Ok(Some((file, about))) => return Ok(Some(Self { dir, name, path, file, stat: about })),
+                Ok(None) => return Ok(None),
+                Err(Fault::Missing) if purpose == Purpose::Check => {
+                    let may = access::may_write(parent);
+                    return may.map_err(|why| cannot("", path, "", why)).map(|()| None);
+                }
+                Err(Fault::Missing) => "does not stay in its place",
+                Err(Fault::Is(fault)) => fault,
+                Err(Fault::Told(error)) => return Err(error),
+            }
+        };
+        Err(Error::setup(format_args!("pidfile '{}' {fault}", Escaped(path.to_bytes()))))
+    }
+
+    /// Forgets the number of an earlier start, which may be a stranger's, and sets aside the space that a new one needs,
+    /// so that `write` will not fail after the server has been started.
+    ///
+    /// # Errors
+    /// ENOSPC.
+    pub fn reserve(&self) -> Result<()> {
+        let result = self.empty().and_then(|()| dir::fallocate(self.file.as_fd(), 16));
+        result.map_err(|why| cannot("", self.path, "", why))
+    }
+
+    /// Writes the pid of a process.
+    ///
+    /// # Errors
+    /// Those of write(2).
+    pub fn write(&self, pid: Pid) -> sys::Result<()> {
+        let mut line = ArrayText::<64>::new();
+        let _ = writeln!(line, "{pid}");
+        dir::overwrite(self.file.as_fd(), line.as_bytes())
+    }
+
+    /// Says that nobody is there.
+    ///
+    /// # Errors
+    /// Those of ftruncate(2).
+    pub fn empty(&self) -> sys::Result<()> {
+        dir::ftruncate(self.file.as_fd(), 0)
+    }
+
+    /// Makes the lock one that the server may keep: a shared one, on a second descriptor that cannot write. The first
+    /// one must be closed by the exec.
+    ///
+    /// # Errors
+    /// When the path names another file meanwhile, or cannot be read.
+    pub fn share_lock(&self) -> sys::Result<OwnedFd> {
+        lock(self.file.as_fd(), Kind::Shared)?;
+        let second = self.dir.open_file(self.name, OpenMode::ReadOnly, 0)?;
+        if dir::fstat(second.as_fd())?.id != self.stat.id {
+            return Err(Errno::NOENT);
+        }
+        lock(second.as_fd(), Kind::Shared)?;
+        // The janitor still has the first one when a short-lived server has already ended: it must keep nobody out.
+        lock::unlock(self.file.as_fd())?;
+        Ok(second)
+    }
+
+    /// Removes the file, if the path still names it, while the lock is held.
+    pub fn release(&self) {
+        if is_at(&self.dir, self.name, &self.stat) {
+            let _ = self.dir.unlink(self.name);
+        }
+    }
+
+    /// The path as it was given.
+    pub fn path(&self) -> Escaped<'_> {
+        Escaped(self.path.to_bytes())
+    }
+}
+
+/// Whether two paths are the same name in the same directory.
+pub fn is_same(one: StaticCStr, other: StaticCStr) -> bool {
+    let ((dir, name), (other_dir, other_name)) = (split(one), split(other));
+    let place = |dir: &CStr| dir::stat_path(dir).map(|about| about.id).ok();
+    name == other_name && place(dir).is_some_and(|place_of_one| place(other_dir) == Some(place_of_one))
+}
+
+/// Read and written by the owner only: who may read it could hold a read lock, and keep the server from starting.
+const MODE: u32 = 0o600;
+
+/// Why a pidfile is not to be had.
+enum Fault {
+    /// It is not there, or not for long.
+    Missing,
+    /// What is wrong with it.
+    Is(&'static str),
+    /// All of it, in words.
+    Told(Error),
+}
+
+/// What the kernel refuses.
+#[inline(never)]
+fn cannot(doing: &str, path: StaticCStr, needs: &str, why: Errno) -> Error {
+    os_error(format_args!("{doing}pidfile '{}'{needs}", Escaped(path.to_bytes())), why)
+}
+
+/// Opens and locks the file in its directory. None: it could be had, and was only looked at.
+#[inline(never)]
+fn take(
+    dir: &Dir,
+    name: StaticCStr,
+    path: StaticCStr,
+    purpose: Purpose,
+    is_shared: bool,
+) -> core::result::Result<Option<(OwnedFd, FileStat)>, Fault> {
+    for _ in 0..ATTEMPTS {
+        let (file, made) = match open(dir, name, purpose) {
+            Ok(Some(found)) => found,
+            Ok(None) => continue,
+            Err(Errno::NOENT) if purpose == Purpose::Check => return Err(Fault::Missing),
+            Err(Errno::LOOP) => return Err(Fault::Is("is a symbolic link")),
+            Err(why) => return Err(Fault::Told(cannot("", path, "", why))),
+        };
+        let fail = |doing: &str, needs: &str, why: Errno| {
+            if made {
+                let _ = dir.unlink(name);
+            }
+            Err(Fault::Told(cannot(doing, path, needs, why)))
+        };
+        let about = match dir::fstat(file.as_fd()) {
+            Ok(about) => about,
+            Err(why) => return fail("", "", why),
+        };
+        if let Some(fault) = untrusted_reason(&about).or(if is_shared { contents_fault(&file) } else { None }) {
+            return Err(Fault::Is(fault));
+        }
+        let locked = match purpose {
+            Purpose::Acquire => lock(file.as_fd(), Kind::Exclusive),
+            Purpose::Check => match lock::holder(file.as_fd()) {
+                Ok(Some(_)) => Err(Errno::AGAIN),
+                result => result.map(drop),
+            },
+        };
+        match locked {
+            Ok(()) if purpose == Purpose::Check => return Ok(None),
+            Ok(()) => {}
+            Err(Errno::AGAIN | Errno::ACCESS) => return Err(Fault::Told(lookup::already_running(path, file.as_fd(), &about))),
+            // An older kernel knows no lock that would outlive a fork.
+            Err(why @ Errno::INVAL) => return fail("cannot lock ", " (needs Linux 3.15)", why),
+            Err(why) => return fail("cannot lock ", "", why),
+        }
+        // Between open and lock the one who had it may have removed it.
+        if is_at(dir, name, &about) {
+            if about.mode != MODE {
+                let _ = dir::fchmod(file.as_fd(), MODE);
+            }
+            return Ok(Some((file, about)));
+        }
+    }
+    Err(Fault::Missing)
+}
+
+/// Opens the file, or makes it to have it. None: it has come or gone in between. Says whether it was made.
+fn open(dir: &Dir, name: &CStr, purpose: Purpose) -> sys::Result<Option<(OwnedFd, bool)>> {
+    match dir.open_file(name, OpenMode::Existing, 0) {
+        Ok(file) => return Ok(Some((file, false))),
+        Err(Errno::NOENT) if purpose == Purpose::Acquire => {}
+        Err(why) => return Err(why),
+    }
+    match dir.open_file(name, OpenMode::New, MODE) {
+        Ok(file) => Ok(Some((file, true))),
+        Err(Errno::EXIST) => Ok(None),
+        Err(why) => Err(why),
+    }
+}
+
+/// Why root should not trust such a file.
+fn untrusted_reason(about: &FileStat) -> Option<&'static str> {
+    let owner = credentials::effective_uid();
+    if !about.regular {
+        Some("is not a regular file")
+    } else if about.links > 1 {
+        Some("has more than one link")
+    } else if about.owner != 0 && about.owner != owner {
+        Some("belongs to somebody else")
+    } else {
+        None
+    }
+}
+
+/// Where others may write, the name may be a second one of any file of root's, whatever the number of its links was at
+/// that moment: nothing is written to one that does not look like a pidfile.
+fn contents_fault(file: &OwnedFd) -> Option<&'static str> {
+    let mut buffer = [0; 32];
+    let count = dir::pread_start(file.as_fd(), &mut buffer).unwrap_or(buffer.len());
+    let text = buffer.get(..count).unwrap_or_default();
+    let number = text.strip_suffix(b"\n").unwrap_or(text);
+    let is_number = count < buffer.len() && number.iter().all(u8::is_ascii_digit);
+    if is_number { None } else { Some("holds something else than a number, in a directory that others may write") }
+}
+
+/// Whether the name still names that file.
+pub fn is_at(dir: &Dir, name: &CStr, about: &FileStat) -> bool {
+    dir.stat(name).is_ok_and(|there| there.id == about.id)
+}
+
+/// The directory and the name in it.
+pub fn split(path: StaticCStr) -> (StaticCStr, StaticCStr) {
+    let bytes = path.to_bytes();
+    match bytes.iter().rposition(|byte| *byte == b'/') {
+        None => (c".", path),
+        Some(slash) => {
+            let (dir, name) = bytes.split_at(slash);
+            let dir = if dir.is_empty() { b"/" } else { dir };
+            (leak_cstr(dir.to_vec()), leak_cstr(name.get(1..).unwrap_or_default().to_vec()))
+        }
+    }
+}

@@ -1,0 +1,44 @@
+//! `--check` of a port: what would keep bind(2) from it, found without a bind that could make another program's fail.
+
+use super::socket_owner;
+use super::sockets::bind_error;
+use crate::logic::plan::socket_address::Listener;
+use crate::logic::base::error::Error;
+use crate::logic::base::exit;
+use crate::logic::base::text::Escaped;
+use crate::logic::base::time::number;
+use crate::sys::file_contents::FileContents;
+use crate::sys::{self, Errno, caps, socket};
+
+/// What would keep the socket from being bound; status 0 for what cannot be known.
+#[inline(never)]
+pub fn look(listener: &Listener<'_>) -> Option<Error> {
+    let unknown = |why: &str| {
+        let text = Escaped(listener.text);
+        Some(Error::new(exit::OK, format_args!("not checked: whether '{text}' is free: {why}")))
+    };
+    let address = match socket::try_address(&listener.address) {
+        Err(Errno::AFNOSUPPORT | Errno::ADDRNOTAVAIL) if let Some(second) = listener.fallback() => {
+            socket::try_address(&second)
+        }
+        result => result,
+    };
+    match address.and_then(|()| may_bind(&listener.address)) {
+        Ok(()) => {}
+        Err(Errno::NOPROTOOPT) => return unknown("that needs Linux 4.2"),
+        Err(why) => return Some(bind_error(listener, why)),
+    }
+    match socket_owner::on_port(listener) {
+        Ok(None) => None,
+        Ok(Some(_)) => Some(bind_error(listener, Errno::ADDRINUSE)),
+        Err(_) => unknown("/proc/net cannot be read"),
+    }
+}
+
+/// Whether we may have the port.
+fn may_bind(address: &[u8]) -> sys::Result<()> {
+    let first = FileContents::read(c"/proc/sys/net/ipv4/ip_unprivileged_port_start").ok();
+    let first = first.and_then(|text| number(text.trim_ascii_end())).unwrap_or(1024);
+    let port = address.get(2..4).and_then(<[u8]>::first_chunk).map_or(0, |port| u16::from_be_bytes(*port));
+    if u64::from(port) < first && !caps::may_bind_low_ports() { Err(Errno::ACCESS) } else { Ok(()) }
+}

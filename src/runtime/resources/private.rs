@@ -1,0 +1,119 @@
+//! A Unix socket, made where no other user can reach it, given to its owner, and then moved to its place.
+//!
+//! bind(2) takes a path, so a socket that it makes in a directory of the user's can be exchanged before it is given
+//! away: for a second name of another socket of root's, whose number of links proves nothing. And the directories of
+//! the path can be exchanged, too. In a directory of its own the socket is what it seems to be, and all of the rest is
+//! done by descriptor.
+
+use core::ffi::CStr;
+use core::fmt::Write;
+use std::os::fd::{AsFd, OwnedFd};
+
+use super::walk::is_new;
+use crate::logic::plan::socket_address::Listener;
+use crate::logic::base::text::ArrayText;
+use crate::logic::base::cstr::{leak_cstr, StaticCStr};
+use crate::sys::dir::{self, Dir};
+use crate::sys::process::{self, Forked};
+use crate::sys::{self, Errno, clock, credentials, socket, walk};
+
+/// A socket that its owner and group may call, whatever the umask.
+///
+/// # Errors
+/// Those of socket(2) and bind(2).
+pub fn bind_at(address: &[u8]) -> sys::Result<OwnedFd> {
+    let socket = socket::unix()?;
+    bind_closed(&socket, address).map(|()| socket)
+}
+
+fn bind_closed(socket: &OwnedFd, address: &[u8]) -> sys::Result<()> {
+    let umask = process::set_umask(0o117);
+    let bound = socket::bind_to(socket.as_fd(), address);
+    process::set_umask(umask);
+    bound
+}
+
+/// A socket of that name in a directory, given to its owner.
+///
+/// # Errors
+/// EADDRINUSE when the name is taken, and those of the calls that it takes.
+#[inline(never)]
+pub fn bind(listener: &Listener<'_>, dir: &Dir, name: StaticCStr, owner: Option<(u32, u32)>) -> sys::Result<OwnedFd> {
+    let socket = socket::unix()?;
+    let mut private = ArrayText::<64>::new();
+    let _ = write!(private, ".vsrun-{}-{}", process::id(), clock::monotonic());
+    private.end_with(0);
+    let private = CStr::from_bytes_until_nul(private.as_bytes()).unwrap_or_default();
+    walk::make(Some(&dir.0), private)?;
+    let result = make_and_move(&socket, listener, dir, private, name, owner);
+    let _ = walk::remove(Some(&dir.0), private);
+    match result {
+        Err(Errno::EXIST) => Err(Errno::ADDRINUSE),
+        result => result.map(|()| socket),
+    }
+}
+
+/// In a process of its own, which has a root and a working directory of its own.
+fn make_and_move(
+    socket: &OwnedFd,
+    listener: &Listener<'_>,
+    dir: &Dir,
+    private: &CStr,
+    name: StaticCStr,
+    owner: Option<(u32, u32)>,
+) -> sys::Result<()> {
+    let private = walk::list(walk::enter(Some(&dir.0), private)?.as_fd())?;
+    if !is_new(&private)? {
+        return Err(Errno::AGAIN);
+    }
+    match process::fork()? {
+        Forked::Child => {
+            let result = inside(socket, listener, &private.0, dir, name, owner);
+            let number = result.map_or_else(Errno::raw_os_error, |()| 0);
+            process::exit(u8::try_from(number).unwrap_or(u8::MAX))
+        }
+        Forked::Parent(pid) => match process::reap(pid)? {
+            (0, _) => Ok(()),
+            (word, _) if word & 0x7f == 0 => Err(Errno::from_raw_os_error(word >> 8)),
+            _ => Err(Errno::INTR),
+        },
+    }
+}
+
+/// The private directory becomes the root, so that the address of the socket is the path that the server and everybody
+/// else knows it by. Where chroot(2) is not to be had, the address is the name alone.
+fn inside(
+    socket: &OwnedFd,
+    listener: &Listener<'_>,
+    private: &OwnedFd,
+    dir: &Dir,
+    name: StaticCStr,
+    owner: Option<(u32, u32)>,
+) -> sys::Result<()> {
+    let path = listener.path().to_bytes();
+    let as_root = credentials::change_root(private.as_fd());
+    if as_root.is_err() {
+        let family = listener.address.get(..2).unwrap_or_default();
+        bind_closed(socket, &[family, name.to_bytes_with_nul()].concat())?;
+        return give_and_move(name, dir, name, owner);
+    }
+    let parents = || (1..path.len()).filter(|at| path.get(*at) == Some(&b'/'));
+    for at in parents() {
+        let _ = walk::make(None, leak_cstr(path.get(..at).unwrap_or_default().to_vec()));
+    }
+    let result = bind_closed(socket, &listener.address).and_then(|()| give_and_move(listener.path(), dir, name, owner));
+    for at in parents().rev() {
+        let _ = walk::remove(None, leak_cstr(path.get(..at).unwrap_or_default().to_vec()));
+    }
+    result
+}
+
+fn give_and_move(made: &CStr, dir: &Dir, name: StaticCStr, owner: Option<(u32, u32)>) -> sys::Result<()> {
+    let given = match owner {
+        Some((uid, gid)) => walk::handle(None, made).and_then(|made| dir::fchown(made.as_fd(), uid, gid)),
+        None => Ok(()),
+    };
+    given.and_then(|()| walk::move_into(made, dir, name)).inspect_err(|_| {
+        let _ = walk::unlink(made);
+    })
+}

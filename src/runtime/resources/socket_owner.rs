@@ -1,0 +1,98 @@
+//! Which process has an address that cannot be had, as far as the kernel and /proc show it.
+
+use std::os::fd::AsFd;
+
+use super::lookup::of_process;
+use crate::logic::control::parent_pid;
+use crate::logic::plan::socket_address::{Listener, Transport};
+use crate::logic::formats::net_table::{find, Socket};
+use crate::logic::base::text::Escaped;
+use crate::logic::base::cstr::leak_cstr;
+use crate::sys::file_contents::{self, FileContents};
+use crate::sys::dir::{self, Dir};
+use crate::sys::{self, Errno, socket};
+
+/// Which process has it, and why it cannot be had: `pid 7 has it`; empty where that is not known.
+#[inline(never)]
+pub fn describe(listener: &Listener<'_>) -> String {
+    if !listener.is_path() {
+        return on_port(listener).ok().flatten().unwrap_or_default();
+    }
+    if dir::stat_path(listener.path()).is_ok_and(|about| !about.socket) {
+        return "what is there is no socket".into();
+    }
+    match socket::try_connect(&listener.address) {
+        Err(Errno::CONNREFUSED) => {
+            "a dead server's socket is there, and only the lock of a pidfile lets vsrun remove it".into()
+        }
+        // The kernel's own word: in /proc/net/unix, another socket's path may hold a newline, and forge a line.
+        Ok(pid) if of_process(pid, c"stat", parent_pid).is_some() => format!("pid {pid} has it"),
+        _ => String::new(),
+    }
+}
+
+/// Which process has the port; None where no socket keeps us from it.
+///
+/// # Errors
+/// When /proc does not show the sockets.
+#[inline(never)]
+pub fn on_port(listener: &Listener<'_>) -> sys::Result<Option<String>> {
+    let tables = match listener.transport {
+        Transport::Stream => [c"/proc/net/tcp", c"/proc/net/tcp6"],
+        Transport::Datagram => [c"/proc/net/udp", c"/proc/net/udp6"],
+    };
+    let mut result = Ok(None);
+    for table in tables {
+        match FileContents::read(table) {
+            Ok(table) => {
+                if let Some(socket) = find(&table, listener) {
+                    return Ok(Some(process(&socket)));
+                }
+            }
+            // Without IPv6, the table whose name ends with a 6 is missing.
+            Err(Errno::NOENT) if table.to_bytes().ends_with(b"6") => {}
+            Err(why) => result = Err(why),
+        }
+    }
+    result
+}
+
+/// Whether there is a socket at its path that nobody listens to.
+pub fn is_dead(listener: &Listener<'_>) -> bool {
+    // A call to anything that is no socket is refused with the same words.
+    dir::stat_path(listener.path()).is_ok_and(|about| about.socket)
+        && socket::try_connect(&listener.address) == Err(Errno::CONNREFUSED)
+}
+
+/// The first process that has the socket open; its user, where no process can be found.
+fn process(socket: &Socket<'_>) -> String {
+    let target = [b"socket:[", socket.inode, b"]"].concat();
+    let mut holder = None;
+    if let Ok(proc) = Dir::open(c"/proc") {
+        let _ = proc.for_each_name(&mut |pid| {
+            if holder.is_none() && has_socket(pid.to_bytes(), &target) {
+                holder = Some(pid.to_bytes().to_vec());
+            }
+        });
+    }
+    let (what, number) = match &holder {
+        Some(pid) => ("pid", &pid[..]),
+        None => ("a process of user", socket.uid),
+    };
+    format!("{what} {} has it", Escaped(number))
+}
+
+/// Whether one of a process's descriptors leads there.
+fn has_socket(pid: &[u8], target: &[u8]) -> bool {
+    let mut has = false;
+    if pid.first().is_some_and(u8::is_ascii_digit)
+        && let Ok(descriptors) = Dir::open(leak_cstr([b"/proc/", pid, b"/fd"].concat()))
+    {
+        let _ = descriptors.for_each_name(&mut |name| {
+            let mut buffer = [0; 64];
+            let count = file_contents::read_link(descriptors.as_fd(), name, &mut buffer).unwrap_or(0);
+            has |= buffer.get(..count) == Some(target);
+        });
+    }
+    has
+}

@@ -1,0 +1,52 @@
+//! What a start has claimed, and undoes when it fails: pidfiles, and sockets at paths.
+
+use super::cgroup::Cgroup;
+use super::pidfile::Pidfile;
+use super::sockets::{Exclusive, Sockets};
+use crate::logic::formats::cgroup::Group;
+use crate::logic::plan::socket_address::ServerSockets;
+use crate::logic::base::error::Result;
+
+/// What has been claimed so far.
+pub struct StartResources {
+    /// The sockets.
+    pub sockets: Sockets,
+    /// The server's control group.
+    pub cgroup: Option<Cgroup>,
+    /// The pidfiles of server and manager.
+    pub pidfiles: [Option<Pidfile>; 2],
+}
+
+impl StartResources {
+    /// Makes the control group and opens the sockets. A lock of ours proves that no other instance lives.
+    ///
+    /// # Errors
+    /// When an address cannot be had.
+    pub fn bind(&mut self, listen: &ServerSockets, cgroup: Option<&Group>) -> Result<()> {
+        self.cgroup = cgroup.map(Cgroup::claim).transpose()?;
+        let alone = if self.pidfiles.iter().any(Option::is_some) { Exclusive::Proven } else { Exclusive::Unknown };
+        self.sockets.bind(listen, alone)
+    }
+
+    /// Whether there is nothing to undo.
+    pub fn is_empty(&self) -> bool {
+        self.cgroup.is_none() && !self.sockets.has_files() && self.pidfiles.iter().all(Option::is_none)
+    }
+
+    /// Removes what was made. The sockets first, while the locks still keep everybody else out.
+    pub fn release(&self) {
+        self.undo_files();
+        self.undo_group();
+    }
+
+    /// The same without the control group: a process that is in it cannot remove it.
+    pub fn undo_files(&self) {
+        self.sockets.remove();
+        self.pidfiles.iter().flatten().for_each(Pidfile::release);
+    }
+
+    /// Removes the control group, if it was made.
+    pub fn undo_group(&self) {
+        self.cgroup.iter().for_each(Cgroup::release);
+    }
+}

@@ -1,0 +1,59 @@
+//! The way to a file whose contents go to the server: no user can make root read what is not the user's.
+
+use core::ffi::CStr;
+use std::os::fd::{AsFd, OwnedFd};
+
+use super::walk::{LINKS, Walk};
+use crate::logic::base::text::ArrayText;
+use crate::sys::{self, Errno, file_contents, dir, walk};
+
+/// Opens a file to read it, never waiting for the other end of a FIFO.
+///
+/// # Errors
+/// Those of the system calls; EPERM where root may not use it; EINVAL for what is no regular file.
+pub fn open(walk: &mut Walk, path: &CStr) -> sys::Result<OwnedFd> {
+    if walk.checked { open_at(walk, path.to_bytes()) } else { dir::open_readonly(path) }
+}
+
+#[inline(never)]
+fn open_at(walk: &mut Walk, path: &[u8]) -> sys::Result<OwnedFd> {
+    let start = path.iter().rposition(|byte| *byte == b'/').map_or(0, |at| at + 1);
+    let (way, last) = path.split_at_checked(start).unwrap_or_default();
+    match last {
+        b"" if path.is_empty() => return Err(Errno::NOENT),
+        b"" | b"." | b".." => return Err(Errno::INVAL),
+        _ if last.len() > 255 => return Err(Errno::NAMETOOLONG),
+        _ => {}
+    }
+    // Of a name alone, the owner of the working directory counts too.
+    walk.go(if way.is_empty() { b"." } else { way }, None)?;
+    let mut name = ArrayText::<256>::new();
+    name.push(last);
+    name.end_with(0);
+    let name = CStr::from_bytes_until_nul(name.as_bytes()).unwrap_or_default();
+    let there = walk::handle(walk.at.as_ref(), name)?;
+    let mut target = [0; 4096];
+    let length = match file_contents::read_link(there.as_fd(), c"", &mut target) {
+        // Only a link can be read as one.
+        Err(Errno::INVAL | Errno::NOENT) => {
+            let file = walk::read(walk.at.as_ref(), name, false)?;
+            let about = dir::fstat(file.as_fd())?;
+            if !about.regular {
+                return Err(Errno::INVAL);
+            }
+            walk.pass(name, &about)?;
+            return Ok(file);
+        }
+        result => result?,
+    };
+    walk.pass(name, &dir::fstat(there.as_fd())?)?;
+    walk.links += 1;
+    if walk.links > LINKS {
+        return Err(Errno::LOOP);
+    }
+    // A link of /proc leads where its text only seems to lead.
+    if walk::is_procfs(there.as_fd())? {
+        return walk::read(walk.at.as_ref(), name, true);
+    }
+    open_at(walk, target.get(..length).unwrap_or_default())
+}

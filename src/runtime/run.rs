@@ -1,0 +1,118 @@
+//! The story of one run, top to bottom: the plan is made, and vsrun becomes the server or stays with it.
+
+use alloc::boxed::Box;
+use std::os::fd::AsFd;
+
+use crate::runtime::resources::start_resources::StartResources;
+use crate::runtime::host::system::{self, AccountFiles};
+use crate::runtime::resources::cleanup::CleanupHelper;
+use crate::runtime::start::spawn::{apply_and_exec, ChildIo};
+use crate::runtime::machine;
+use crate::runtime::resources::pidfile::Pidfile;
+use crate::runtime::start::exec_image::ExecImage;
+use crate::runtime::report::log::{self, Priority, Verbosity};
+use crate::runtime::output::server_output;
+use crate::runtime::resources::sockets::{self, Sockets};
+use crate::runtime::supervise::setup::{PreparedSupervisor, set_up};
+use crate::runtime::resources::walk;
+use crate::logic::base::error::{Error, Result};
+use crate::logic::cli::flags::Id;
+use crate::logic::cli::options::Options;
+use crate::logic::plan::planner::{plan, Plan, StepTrace};
+use crate::logic::plan::step::Step;
+use crate::logic::base::text::Escaped;
+use crate::sys::{fd, terminal, poll};
+
+/// Does what the options say. Returns only one who stays: otherwise vsrun has become the server.
+///
+/// # Errors
+/// When the server could not be started. Nothing of the start is left then.
+#[inline(never)]
+pub fn run(options: &mut Options) -> Result<Box<PreparedSupervisor>> {
+    machine::begin(options)?;
+    let stdin = options.has(Id::Stdin);
+    poll::ignore_writes(true);
+    let plan = make_plan(options)?;
+    poll::reset_dispositions(plan.ignores_hangup);
+    walk::check_root(options.root)?;
+    if plan.hides_keys {
+        // Where it cannot be, it stays as it is: --check says so.
+        let _ = [1, 2].map(terminal::write_only);
+    }
+    if plan.supervision.is_some() || plan.background { set_up(plan, stdin) } else { Err(exec_server(plan)) }
+}
+
+/// What will be done, the world being as it is.
+///
+/// # Errors
+/// When it cannot be done in this world.
+pub fn make_plan(options: &mut Options) -> Result<Plan> {
+    let mut world = AccountFiles::default();
+    let host = system::read(options, &mut world)?;
+    plan(options, &host)
+}
+
+/// vsrun becomes the server: everything happens in this very process. Returns only why it did not.
+#[inline(never)]
+fn exec_server(plan: Plan) -> Error {
+    let mut resources = match acquire(&plan) {
+        Ok(resources) => resources,
+        Err(error) => return error,
+    };
+    let bound = resources.bind(&plan.sockets, plan.cgroup.as_ref());
+    let error = match bound.and_then(|()| prepare_and_exec(plan, &resources)) {
+        Ok(error) => {
+            // This process may be in it: the janitor removes it once we are gone.
+            resources.cgroup = None;
+            error
+        }
+        Err(error) => error,
+    };
+    resources.release();
+    error
+}
+
+fn acquire(plan: &Plan) -> Result<StartResources> {
+    sockets::reserve_fds(&plan.sockets)?;
+    Ok(StartResources { sockets: Sockets::default(), cgroup: None, pidfiles: [Pidfile::acquire_if(plan.pidfile)?, None] })
+}
+
+/// Answers why the steps failed.
+///
+/// # Errors
+/// What went wrong before.
+#[inline(never)]
+fn prepare_and_exec(plan: Plan, resources: &StartResources) -> Result<Error> {
+    let [pidfile, _] = &resources.pidfiles;
+    let (sink, mut log) = server_output::open(plan.output)?;
+    log.verbosity = Verbosity::Errors;
+    let no_syslog = plan.syslog.is_none();
+    log.quiet = plan.quiet;
+    log.add_syslog(plan.syslog)?;
+    log.separate_trace(plan.debug)?;
+    sink.start_orphan()?;
+    log.record(Priority::Info, format_args!("starting: {}", Escaped(&plan.command)));
+    let program = ExecImage::new(plan.server);
+    // Otherwise what an undo and a report need is closed by the time that a step fails.
+    let keeps = program.steps().iter().any(|step| matches!(step, Step::SealDescriptors));
+    let idle = resources.is_empty() && sink.is_inherited() && no_syslog;
+    let helper = (!keeps && !idle).then(|| CleanupHelper::spawn(resources, &log)).transpose()?;
+    // The words of a failure go to the caller, wherever the server's go by then.
+    let stderr = (keeps && !sink.is_inherited()).then(log::stderr).transpose()?;
+    let output = sink.server(&log);
+    let debug = (plan.debug != StepTrace::Off).then_some(&log);
+    let pipes = helper.as_ref().map(CleanupHelper::pipes).unwrap_or_default();
+    let (dir, pidfile, cgroup) = (sink.dir(), pidfile.as_ref(), resources.cgroup.as_ref());
+    let io = ChildIo { output, error: output, dir, pipes, pidfile, cgroup, debug, ..ChildIo::default() };
+    let error = apply_and_exec(&program, &io).error(&program);
+    if let Some(helper) = helper {
+        helper.run(&error);
+    }
+    if let Some(stderr) = stderr {
+        let _ = fd::dup_onto(stderr.as_fd(), 2);
+    }
+    log.record_failure(&error);
+    // Their descriptors may have been closed already.
+    core::mem::forget((sink, log));
+    Ok(error)
+}

@@ -1,0 +1,38 @@
+//! A service file in place of a pidfile: `--status /etc/web` finds the pidfile that `/etc/web` itself names.
+
+use std::os::fd::AsFd;
+
+use crate::runtime::host::system::read_args_file;
+use crate::logic::cli::parse::{self, Request};
+use crate::logic::control::Control;
+use crate::logic::base::error::{Error, Result};
+use crate::logic::cli::options::Options;
+use crate::logic::base::text::Escaped;
+use crate::logic::cli::args_file::Args;
+use crate::sys::dir;
+
+/// The same order, about the pidfile that a service file names: the manager's before the server's. A file that does not
+/// begin with `#!` is a pidfile itself.
+///
+/// # Errors
+/// Wrong usage when the file is no valid service file, or names no pidfile.
+#[inline(never)]
+pub fn resolve(control: Control) -> Result<Control> {
+    let mut head = [0; 2];
+    // Links are followed here: a pidfile is opened again without that.
+    let read = dir::open_readonly(control.pidfile).and_then(|file| dir::pread_start(file.as_fd(), &mut head));
+    if read.is_err() || head != *b"#!" {
+        return Ok(control);
+    }
+    let words = read_args_file(Args::default().split_at_file(control.pidfile, 0, 0))?;
+    let mut options = Options::none();
+    let runs = matches!(parse::parse(&words, &mut options, &mut None)?, Request::Run);
+    let pidfile = options.manager.and_then(|managed| managed.pidfile).or(options.pidfile).filter(|_| runs);
+    let Some(pidfile) = pidfile else {
+        let path = Escaped(control.pidfile.to_bytes());
+        return Err(Error::usage(format_args!(
+            "service file '{path}' has no pidfile: no --pidfile, no --manager PIDFILE"
+        )));
+    };
+    Ok(Control { pidfile, ..control })
+}

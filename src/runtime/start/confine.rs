@@ -1,0 +1,71 @@
+//! What keeps a process on its way to the server from reaching anything that the server is not to have.
+
+use core::ffi::CStr;
+use std::os::fd::{AsFd, BorrowedFd, RawFd};
+
+use super::spawn::{ChildIo, ExecState, move_off_fd};
+use super::exec_image::ExecImage;
+use crate::logic::plan::step::Step;
+use crate::sys::{Errno, Result, cloexec_probe, close, dir, fd, credentials};
+
+/// Closes every descriptor except 0 to 2, what the program is to have, and the pipes that report a failed step.
+/// Nothing can be reached through a pipe in /proc/self/fd.
+///
+/// # Errors
+/// EPERM when one is still open; EISDIR when one that the program is to have would lead out of its root.
+pub fn close_descriptors(program: &ExecImage, io: &ChildIo<'_>, way: &mut ExecState) -> Result<()> {
+    if program.steps.iter().any(|step| matches!(step, Step::Chroot(_))) {
+        close::hold_no_directory(way.sockets)?;
+    }
+    fd::clear_cloexec_first(way.sockets)?;
+    if let Some(kept) = way.kept.take() {
+        let moved = move_off_fd(kept.as_fd(), io)?;
+        fd::clear_cloexec(way.kept.insert(moved.unwrap_or(kept)).as_fd())?;
+    }
+    let ready = io.ready.map(|(ready, _)| ready);
+    let [first, second] = io.pipes;
+    let [a, b, c, d, e] = [io.report, first, second, ready, way.kept.as_ref().map(AsFd::as_fd)]
+        .map(|fd| fd.map_or(0..0, close::range_of));
+    close::close_except(&[fd::FIRST..fd::FIRST + RawFd::from(way.sockets), a, b, c, d, e])?;
+    way.cloexec_probe.take().map_or(Ok(()), cloexec_probe::verify)
+}
+
+/// Lets every descriptor end at the exec, except 0 to 2 and what the program is to have.
+///
+/// # Errors
+/// EPERM when one would live on.
+pub fn cloexec_descriptors(way: &mut ExecState) -> Result<()> {
+    fd::cloexec_all()?;
+    way.cloexec_probe.take().map_or(Ok(()), cloexec_probe::look_for_end)?;
+    fd::clear_cloexec_first(way.sockets)?;
+    way.kept.as_ref().map_or(Ok(()), |kept| fd::clear_cloexec(kept.as_fd()))
+}
+
+/// Opens the number where the program says that it is ready. The number that vsrun had for it is closed.
+///
+/// # Errors
+/// Those of dup2(2) and close(2).
+pub fn place_ready((ready, number): (BorrowedFd<'_>, RawFd)) -> Result<()> {
+    fd::dup_onto(ready, number)?;
+    if close::range_of(ready).contains(&number) { Ok(()) } else { close::close(ready) }
+}
+
+/// Goes back to the directory that vsrun was called in, by its path. True: another one has that path now, or the path
+/// cannot be followed, and this process is in `/`. The user may have replaced it to see a directory that is closed to
+/// him; so it is left to be entered with his rights.
+///
+/// # Errors
+/// When not even `/` can be entered.
+pub fn return_to(path: &CStr, which: (u64, u64)) -> Result<bool> {
+    let is_there = || dir::stat_path(c".").is_ok_and(|about| about.id == which);
+    if is_there() {
+        return Ok(false);
+    }
+    match credentials::change_dir(path) {
+        Ok(()) if is_there() => Ok(false),
+        Ok(()) | Err(Errno::NOENT | Errno::ACCESS | Errno::NOTDIR | Errno::LOOP | Errno::PERM) => {
+            credentials::change_dir(c"/").map(|()| true)
+        }
+        Err(why) => Err(why),
+    }
+}

@@ -1,0 +1,137 @@
+//! Leaves the caller and its terminal; the one who called waits for the truth.
+
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+
+use crate::runtime::report::log::{os_error, print_error};
+use crate::logic::base::error::{Error, Result};
+use crate::logic::base::exit;
+use crate::sys::process::{self, Forked};
+use crate::sys::poll::{self, Mask};
+use crate::sys::{self, fd, credentials};
+
+/// The one who waits for us, until it is told how the start went.
+pub struct WaitingParent(OwnedFd);
+
+/// How far away we go.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum SessionRole {
+    /// We lead the new session: for one who will be gone soon.
+    Leader,
+    /// Our parent led it, so that no terminal we open becomes ours.
+    Orphan,
+}
+
+/// Whether standard output and error stay the caller's. Standard input is everybody's own matter.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Output {
+    /// They do.
+    Keep,
+    /// They become `/dev/null`.
+    Null,
+}
+
+/// Returns in the detached process; the caller's own process waits, says what it is told, and ends. `caller` is who
+/// has to be told of an error, too, as soon as there is one.
+///
+/// # Errors
+/// When that is not to be had.
+#[inline(never)]
+pub fn daemonize(distance: SessionRole, output: Output, waiting_parent: &mut Option<WaitingParent>) -> Result<()> {
+    let fail = |why| os_error(format_args!("cannot detach"), why);
+    let (answer, write) = fd::pipe().map_err(fail)?;
+    if let Forked::Parent(_) = process::fork().map_err(fail)? {
+        // Its end is told by the pipe's, whatever becomes of the other descriptors.
+        drop(write);
+        await_report(&answer);
+    }
+    drop(answer);
+    *waiting_parent = Some(WaitingParent(write));
+    leave_session(distance, output).map_err(fail)
+}
+
+#[inline(never)]
+fn leave_session(distance: SessionRole, output: Output) -> sys::Result<()> {
+    process::setsid()?;
+    if distance == SessionRole::Orphan {
+        if let Forked::Parent(_) = process::fork()? {
+            process::exit(exit::OK);
+        }
+        credentials::change_dir(c"/")?;
+    }
+    if output == Output::Null {
+        let null = fd::open_null()?;
+        fd::dup_onto(null.as_fd(), 1)?;
+        fd::dup_onto(null.as_fd(), 2)?;
+    }
+    Ok(())
+}
+
+/// How often the caller tries to read again what it could not read, and the pauses, in milliseconds.
+const ATTEMPTS: usize = 100;
+const PAUSE: u64 = 10;
+
+/// The caller's process. It holds nothing but the pipe meanwhile: no lock, no socket. Whoever is tired of waiting may
+/// end it, as any other program.
+#[inline(never)]
+fn await_report(answer: &OwnedFd) -> ! {
+    let _ = poll::set_mask(Mask::None);
+    let answer_number = answer.as_raw_fd();
+    let _ = fd::close_all_except(answer_number..answer_number + 1);
+    let mut message = vec![0; MESSAGE];
+    let (mut count, mut attempts) = (0, ATTEMPTS);
+    while let Some(room) = message.get_mut(count..).filter(|room| !room.is_empty()) {
+        match fd::read_some(answer.as_fd(), room) {
+            Ok(0) => break,
+            Ok(more) => count += more,
+            // A read that fails says nothing about the start, which goes on: only the end of the pipe does.
+            Err(_) if attempts > 0 => {
+                attempts -= 1;
+                poll::sleep_ms(PAUSE);
+            }
+            Err(why) => {
+                let words = "cannot read how the start went, so the server may be running";
+                process::exit(print_error(&os_error(format_args!("{words}"), why)));
+            }
+        }
+    }
+    let status = match message.get(..count) {
+        Some([exit::OK]) => exit::OK,
+        message => {
+            let early = || Error::setup(format_args!("the background process ended before the server was started"));
+            print_error(&message.and_then(unpack).unwrap_or_else(early))
+        }
+    };
+    process::exit(status)
+}
+
+/// More than any message has; a longer one is cut.
+pub const MESSAGE: usize = 8192;
+
+/// Sends an error to the process that tells it, as `unpack` reads it: its status and its text.
+#[inline(never)]
+pub fn pack(error: &Error, pipe: &OwnedFd) {
+    let mut message = vec![error.code];
+    message.extend_from_slice(error.text.as_bytes());
+    message.truncate(MESSAGE);
+    let _ = fd::write_all(pipe.as_fd(), &message);
+}
+
+/// The error in a message. None: there is none.
+#[inline(never)]
+pub fn unpack(message: &[u8]) -> Option<Error> {
+    let (code, text) = message.split_first().filter(|(code, _)| **code != exit::OK)?;
+    Some(Error::new(*code, format_args!("{}", String::from_utf8_lossy(text))))
+}
+
+impl WaitingParent {
+    /// Tells the caller that the server has been started.
+    pub fn ready(self) {
+        let _ = fd::write_all(self.0.as_fd(), &[exit::OK]);
+    }
+
+    /// Tells the caller what went wrong, and ends this process with the same status.
+    pub fn fail(self, error: &Error) -> ! {
+        pack(error, &self.0);
+        process::exit(error.code)
+    }
+}

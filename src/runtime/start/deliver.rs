@@ -1,0 +1,123 @@
+//! Signals to processes of other users, with CAP_KILL or without it.
+//!
+//! A container often has SETUID and SETGID, and no KILL: then vsrun could start a server as another user, and never
+//! stop it. So what kill(2) refuses is sent by a short-lived child that takes the target's user (`sys::sender`).
+
+use crate::runtime::resources::lookup::of_process;
+use super::exec_image::ExecImage;
+use crate::runtime::report::log::Priority;
+use crate::runtime::supervise::supervisor::Supervisor;
+use crate::logic::control;
+use crate::logic::supervisor::event::{Event, Recipient};
+use crate::logic::base::signal::Signal;
+use crate::logic::plan::step::Step;
+use crate::logic::base::cstr::StaticCStr;
+use crate::sys::dir;
+use crate::sys::pidfd::Process;
+use crate::sys::process::{self, Pid, Target};
+use crate::sys::{self, Errno, caps, credentials, sender};
+
+/// What is missing when a signal can be sent neither way.
+pub const MISSING: &str = "needs CAP_KILL or CAP_SETUID";
+/// What `--check` and the start say of a COMMAND that signals will not reach.
+pub const UNREACHABLE: &str = "COMMAND is set-user-id: signals to it may need CAP_KILL or CAP_SETUID";
+
+/// Sends a signal to a process, as its own user if need be.
+///
+/// # Errors
+/// ESRCH when it has gone; EPERM when neither way is open; ETIMEDOUT when its user prevented it.
+pub fn to_process(process: Process, signal: u8) -> sys::Result<()> {
+    deliver(process.number, None, &|| process.send(signal))
+}
+
+/// Calls `send`, with the rights that it needs for process `pid` and its group, which belong to `user` if that is known.
+///
+/// # Errors
+/// Those of `send`, and of `sender::send_as`.
+#[inline(never)]
+pub fn deliver(pid: i32, user: Option<u32>, send: &dyn Fn() -> sys::Result<()>) -> sys::Result<()> {
+    let other = user.filter(|user| *user != credentials::effective_uid() && !caps::may_kill());
+    if let Some(user) = other {
+        // At once: kill(2) succeeds for a group if a single process of it is ours, and the others get nothing.
+        let sent = sender::send_as(user, send);
+        if sent != Err(Errno::PERM) {
+            return sent;
+        }
+    }
+    match send() {
+        Err(Errno::PERM) => {
+            let user = of_process(pid, c"status", control::real_user);
+            user.map_or(Err(Errno::PERM), |user| sender::send_as(user, send))
+        }
+        result => result,
+    }
+}
+
+/// Whether a signal has reached the server, as far as that is known.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Reach {
+    /// It has, or no attempt has failed yet.
+    Open,
+    /// It has not, and that was recorded.
+    Refused,
+}
+
+impl Supervisor<'_> {
+    /// Sends a signal to the server or the handler; SIGCONT follows if `resume`. Records once why that is impossible.
+    #[inline(never)]
+    pub fn deliver(&mut self, signal: Signal, target: Target, resume: bool) -> Reach {
+        let (Target::Process(pid) | Target::Group(pid)) = target;
+        let user = user_of(&self.config.program);
+        let sent = deliver(pid.number(), user, &|| {
+            process::send(signal.number(), target)?;
+            // A stopped process gets no signal except this one and KILL.
+            if resume { process::send(Signal::CONT.number(), target) } else { Ok(()) }
+        });
+        match sent {
+            Ok(()) | Err(Errno::SRCH) => self.reach = Reach::Open,
+            Err(why) => {
+                if self.reach == Reach::Open {
+                    let why = sys::errno_text(why);
+                    self.record(Priority::Warning, format_args!("cannot send {signal} to pid {pid}: {why} ({MISSING})"));
+                }
+                self.reach = Reach::Refused;
+            }
+        }
+        self.reach
+    }
+
+    /// What follows a signal that was sent. A PID 1 that cannot kill its server leaves, so that the kernel does it.
+    pub fn after_sending(&mut self, signal: Signal, to: Recipient) -> Option<Event> {
+        let in_vain = signal == Signal::KILL && to != Recipient::Handler && self.reach == Reach::Refused;
+        (in_vain && process::is_pid1()).then_some(Event::Unkillable)
+    }
+}
+
+/// The user that the way to this program leads to. None: vsrun's own.
+pub fn user_of(program: &ExecImage) -> Option<u32> {
+    program.steps().iter().find_map(|step| if let Step::Uid(user, _) = step { Some(*user) } else { None })
+}
+
+/// Sends a signal to a child of ours that was started as this program, with the rights that it needs. A child that has
+/// ended needs none.
+pub fn to_child(child: Pid, signal: Signal, program: &ExecImage) {
+    let send = || process::send(signal.number(), Target::Process(child));
+    let _ = deliver(child.number(), user_of(program), &send);
+}
+
+/// Ends the rest of a process group whose leader, a child of ours, has ended and was not reaped.
+pub fn kill_group(leader: Pid, program: &ExecImage) {
+    let kill = || process::send(Signal::KILL.number(), Target::Group(leader));
+    let _ = deliver(leader.number(), user_of(program), &kill);
+}
+
+/// Whether signals may not reach a server, because its file is set-user-id: if it makes that user its real one too, as
+/// sudo(8) does. (A server with `--user` is started with CAP_SETUID, so signals reach it.)
+pub fn is_unreachable(steps: &[Step], paths: &[StaticCStr]) -> bool {
+    let hidden = steps.iter().any(|step| matches!(step, Step::Chroot(_) | Step::NoNewPrivileges));
+    if hidden || caps::may_kill() || caps::may_change_ids() {
+        return false;
+    }
+    let found = paths.iter().find_map(|path| dir::stat_path(path).ok());
+    found.is_some_and(|file| file.mode & 0o4000 != 0 && file.owner != credentials::effective_uid())
+}

@@ -1,0 +1,192 @@
+//! Why an exec failed: looked at by the one whose exec it was, in the same root and as the same user.
+//!
+//! "No such file or directory" for a file that is there is the oldest trouble of jails. Nothing here allocates: it
+//! runs after the fork.
+
+use core::ffi::CStr;
+use std::os::fd::AsFd;
+
+use super::exec_image::ExecImage;
+use crate::logic::formats::executable::{Cause, classify, Executable, HEADER_SIZE, NATIVE};
+use crate::logic::plan::landlock::Rule;
+use crate::logic::plan::step::Step;
+use crate::logic::base::text::ArrayText;
+use crate::logic::base::cstr::StaticCStr;
+use crate::sys::{Errno, Result, access, dir, credentials};
+
+/// A path that fits into a message; a longer one is cut off.
+pub type Detail = ArrayText<256>;
+
+/// How many interpreters of interpreters the kernel follows.
+const DEPTH: usize = 4;
+
+/// Finds the cause of a step that failed because of a path, and the path that it is about.
+#[inline(never)]
+pub fn diagnose(step: &Step, program: &ExecImage, why: Errno, about: &mut Detail) -> Cause {
+    if let Step::Chroot(dir) | Step::Chdir(dir) | Step::ReplacedDir(dir) | Step::Allow(Rule::Path(_, dir), _) = step {
+        return diagnose_path(dir, about);
+    }
+    if let Step::Covered(dir) = step {
+        push_name(about, dir.to_bytes());
+        return Cause::UncoveredDir;
+    }
+    if !matches!(step, Step::Exec(_)) {
+        return Cause::Plain;
+    }
+    let cause = of_exec(&program.paths, why, about);
+    let confines = |step: &Step| matches!(step, Step::Ruleset(handled) if handled.files != 0);
+    let refused = cause == Cause::Plain && why == Errno::ACCESS;
+    if refused && program.steps.iter().any(confines) { Cause::Confined } else { cause }
+}
+
+/// The cause of a failed exec of the first of these paths that is there.
+fn of_exec(paths: &[StaticCStr], why: Errno, about: &mut Detail) -> Cause {
+    for path in paths {
+        match dir::stat_path(path) {
+            Ok(_) => {
+                let cause = diagnose_file(path, DEPTH, about);
+                // A 32-bit program, and a kernel that takes none.
+                let refused = cause == Cause::Plain && why == Errno::NOEXEC;
+                return if refused { Cause::Foreign } else { cause };
+            }
+            Err(Errno::ACCESS) => return diagnose_path(path, about),
+            Err(_) => {}
+        }
+    }
+    match paths {
+        [path] if path.is_empty() => Cause::Plain,
+        [path] if path.to_bytes().starts_with(b"/") => diagnose_path(path, about),
+        [path] if path.to_bytes().contains(&b'/') => here(diagnose_path(path, about), about),
+        _ => Cause::NotInPath,
+    }
+}
+
+/// Whether a file could be executed, as far as can be told without that.
+///
+/// # Errors
+/// What the exec would answer.
+pub fn examine(path: &CStr) -> Result<()> {
+    access::may_execute(path)?;
+    match diagnose_file(path, DEPTH, &mut Detail::new()) {
+        Cause::Plain => Ok(()),
+        Cause::Foreign | Cause::NoFormat => Err(Errno::NOEXEC),
+        Cause::Closed
+        | Cause::NotExecutable
+        | Cause::NotAFile
+        | Cause::Noexec
+        | Cause::Uncovered
+        | Cause::UncoveredDir
+        | Cause::Confined => Err(Errno::ACCESS),
+        Cause::NoInterpreter
+        | Cause::NoLoader
+        | Cause::NoDirectory
+        | Cause::NotInPath
+        | Cause::NotHere
+        | Cause::Dangling => Err(Errno::NOENT),
+    }
+}
+
+/// Whether Landlock lets a directory be read whose owner and mode do so.
+///
+/// # Errors
+/// EACCES when it does not.
+pub fn is_covered(dir: &CStr) -> Result<()> {
+    match dir::Dir::open(dir) {
+        Err(Errno::ACCESS) if access::may_read(dir).is_ok() => Err(Errno::ACCESS),
+        Ok(_) | Err(_) => Ok(()),
+    }
+}
+
+/// The file is there: what is wrong with it, or with what it needs?
+#[inline(never)]
+fn diagnose_file(path: &CStr, depth: usize, about: &mut Detail) -> Cause {
+    push_name(about, path.to_bytes());
+    if !dir::stat_path(path).is_ok_and(|about| about.regular) {
+        return Cause::NotAFile;
+    }
+    if access::may_execute(path).is_err() {
+        return if access::is_noexec(path) { Cause::Noexec } else { Cause::NotExecutable };
+    }
+    let mut head = [0; HEADER_SIZE];
+    let count = match dir::open_readonly(path).and_then(|file| dir::pread_start(file.as_fd(), &mut head)) {
+        Ok(count) => count,
+        // A file that may only be executed, or Landlock, which access(2) does not ask.
+        Err(Errno::ACCESS) if access::may_read(path).is_ok() => return Cause::Uncovered,
+        Err(_) => return Cause::Plain,
+    };
+    let (cause, next) = match classify(head.get(..count).unwrap_or_default(), NATIVE) {
+        Executable::Script(next) => (Cause::NoInterpreter, next),
+        Executable::Elf(Some(next)) => (Cause::NoLoader, next),
+        Executable::Elf(None) => return Cause::Plain,
+        Executable::Foreign => return Cause::Foreign,
+        Executable::Unknown => return Cause::NoFormat,
+    };
+    let text = with_nul(next);
+    let Ok(there) = CStr::from_bytes_until_nul(text.as_bytes()) else { return Cause::Plain };
+    match dir::stat_path(there) {
+        Err(Errno::ACCESS) => diagnose_path(there, about),
+        Err(_) => {
+            push_name(about, next);
+            if access::is_link(there) { Cause::Dangling } else { cause }
+        }
+        Ok(_) if depth == 0 => Cause::Plain,
+        Ok(_) => {
+            let cause = diagnose_file(there, depth - 1, about);
+            if cause == Cause::Plain {
+                push_name(about, path.to_bytes());
+            }
+            cause
+        }
+    }
+}
+
+/// A relative path is not there: the question is where it was looked for.
+fn here(cause: Cause, about: &mut Detail) -> Cause {
+    let mut buffer = [0; 256];
+    let Some(dir) = credentials::name_current_dir(&mut buffer) else { return cause };
+    if cause == Cause::NoDirectory {
+        let relative = core::mem::take(about);
+        about.push(dir);
+        about.push(b"/");
+        about.push(relative.as_bytes().strip_prefix(b"./").unwrap_or(relative.as_bytes()));
+    } else if cause == Cause::Plain {
+        push_name(about, dir);
+        return Cause::NotHere;
+    }
+    cause
+}
+
+/// What is not there, or may not be reached: the first directory on the way that is the reason.
+fn diagnose_path(path: &CStr, about: &mut Detail) -> Cause {
+    let bytes = path.to_bytes();
+    // A longer name could not be asked about as a whole.
+    let slashes = bytes.iter().enumerate().filter(|(at, byte)| **byte == b'/' && (1..255).contains(at));
+    for (at, _) in slashes {
+        let dir = bytes.get(..at).unwrap_or_default();
+        push_name(about, dir);
+        let text = with_nul(dir);
+        let Ok(dir) = CStr::from_bytes_until_nul(text.as_bytes()) else { break };
+        match dir::stat_path(dir) {
+            Ok(found) if found.directory => {}
+            Ok(_) | Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::NAMETOOLONG) => return Cause::NoDirectory,
+            Err(_) => break,
+        }
+        if access::may_execute(dir).is_err() {
+            return Cause::Closed;
+        }
+    }
+    push_name(about, bytes);
+    if access::is_link(path) && dir::stat_path(path).is_err() { Cause::Dangling } else { Cause::Plain }
+}
+
+fn push_name(about: &mut Detail, path: &[u8]) {
+    about.clear();
+    about.push(path);
+}
+
+fn with_nul(path: &[u8]) -> Detail {
+    let mut text = Detail::new();
+    text.push(path);
+    text.end_with(0);
+    text
+}

@@ -1,0 +1,10 @@
+//! Starting a program: child, exec, and the report of a step that failed.
+
+pub(crate) mod confine;
+pub(crate) mod confinement;
+pub(crate) mod daemonize;
+pub(crate) mod deliver;
+pub(crate) mod diagnose;
+pub(crate) mod exec_image;
+pub(crate) mod outcome;
+pub(crate) mod spawn;

@@ -1,0 +1,213 @@
+//! What a process tells its parent on its way to be a program: which step failed, or that the exec is next.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use super::deliver;
+use super::diagnose::Detail;
+use super::exec_image::ExecImage;
+use crate::logic::base::error::Error;
+use crate::logic::base::exit;
+use crate::logic::formats::executable::{Cause, CauseDisplay};
+use crate::logic::plan::rights::needed;
+use crate::logic::base::signal::Signal;
+use crate::logic::plan::step::Step;
+use crate::logic::base::text::ArrayText;
+use crate::sys::process::Pid;
+use crate::sys::{self, Errno, limits, fd, poll};
+
+/// Says that all steps but the exec went well: who ends before this byte never was the program.
+pub const EXEC_IS_NEXT: u8 = b'>';
+/// The same, but the pidfile could not be written.
+pub const EXEC_WITHOUT_PIDFILE: u8 = b'?';
+
+/// How a start went.
+#[expect(clippy::large_enum_variant, reason = "one at a time, and a box would allocate")]
+pub enum StartOutcome {
+    /// The program runs, or has run.
+    Done,
+    /// The same, but its pidfile could not be written.
+    WithoutPidfile,
+    /// A step failed.
+    Failed(StepFailure),
+    /// The process was killed on its way.
+    Killed,
+}
+
+/// A line about a failure, which may name long paths twice.
+pub type ErrorText = ArrayText<1024>;
+
+/// Why a process did not come to be the program.
+pub struct StepFailure {
+    /// The step, by its place in the plan.
+    place: u8,
+    why: Errno,
+    /// What the file system tells about it.
+    pub cause: Cause,
+    /// The path that it is about.
+    pub detail: Detail,
+}
+
+/// The place of a fork that failed: it is no step of the plan.
+pub const FORK: u8 = u8::MAX;
+
+/// What the way to a program is gone for.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+pub enum Mode {
+    /// To become the program.
+    #[default]
+    Exec,
+    /// To see whether the program could be executed, and leave.
+    DryRun {
+        /// The places of the steps that are left out.
+        passed: Places,
+    },
+}
+
+/// Places of steps in a plan, a bit for each.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+pub struct Places([u64; 4]);
+
+impl Places {
+    /// Whether this place is among them.
+    pub fn has(&self, place: usize) -> bool {
+        self.0.get(place / 64).is_some_and(|bits| bits >> (place % 64) & 1 == 1)
+    }
+}
+
+impl StepFailure {
+    /// Of the step in that place.
+    #[inline(never)]
+    pub fn new(place: usize, why: Errno) -> Self {
+        let place = u8::try_from(place).unwrap_or(FORK);
+        Self { place, why, cause: Cause::Plain, detail: Detail::new() }
+    }
+
+    /// The step; none when there was no process to take one.
+    pub fn step<'a>(&self, program: &'a ExecImage) -> Option<&'a Step> {
+        program.steps().get(usize::from(self.place))
+    }
+
+    /// Adds its place to these.
+    pub fn mark(&self, places: &mut Places) {
+        if let Some(bits) = places.0.get_mut(usize::from(self.place / 64)) {
+            *bits |= 1 << (self.place % 64);
+        }
+    }
+
+    /// vsrun's exit status for it.
+    #[inline(never)]
+    pub fn code(&self, program: &ExecImage) -> u8 {
+        match self.step(program) {
+            Some(Step::Exec(_)) if self.why == Errno::NOENT => exit::NOT_FOUND,
+            Some(Step::Exec(_)) => exit::NOT_EXECUTABLE,
+            Some(_) | None => exit::SETUP,
+        }
+    }
+
+    /// The line for people.
+    pub fn error(&self, program: &ExecImage) -> Error {
+        let mut text = ErrorText::new();
+        let _ = self.write(program, &mut text);
+        Error::new(self.code(program), format_args!("{}", text.as_str()))
+    }
+
+    /// The line for people, written without allocation.
+    ///
+    /// # Errors
+    /// None: what does not fit is cut off.
+    pub fn write(&self, program: &ExecImage, text: &mut ErrorText) -> core::fmt::Result {
+        use core::fmt::Write;
+        let why = sys::errno_text(self.why);
+        match self.step(program) {
+            Some(step) => {
+                let (cause, path, host) = (self.cause, self.detail.as_bytes(), self.host(program));
+                write!(text, "cannot {step}: {why}{}", CauseDisplay { cause, path, host: host.as_bytes() })?;
+                let needed = if self.why == Errno::PERM || self.why == Errno::ACCESS { needed(step) } else { "" };
+                if needed.is_empty() || cause != Cause::Plain {
+                    return Ok(());
+                }
+                if let Step::Limit(limit) = step {
+                    let most = limits::hard_limit(limit.resource);
+                    return write!(text, " (the hard limit is {most}: more needs {needed})");
+                }
+                write!(text, " (needs {needed})")
+            }
+            None => write!(text, "cannot start a process: {why}"),
+        }
+    }
+
+    /// How the path is named outside of the root that the process was in; empty where there is none.
+    #[inline(never)]
+    fn host(&self, program: &ExecImage) -> ErrorText {
+        let (mut root, mut dir, path) = (&b""[..], &b""[..], self.detail.as_bytes());
+        for step in program.steps().iter().take(usize::from(self.place)) {
+            if let Step::Chroot(outer) = step {
+                root = outer.to_bytes();
+            } else if let Step::Chdir(inner) = step {
+                dir = inner.to_bytes();
+            }
+        }
+        if path.starts_with(b"/") {
+            dir = b"";
+        }
+        let mut host = ErrorText::new();
+        if root.is_empty() || path.is_empty() {
+            return host;
+        }
+        for part in [root, b"/", dir, b"/", path].iter() {
+            for byte in *part {
+                // Slashes in a row are one.
+                if *byte != b'/' || host.as_bytes().last() != Some(byte) {
+                    host.push(&[*byte]);
+                }
+            }
+        }
+        host
+    }
+
+    /// The bytes in the pipe: place, number, cause, detail. Fewer than PIPE_BUF, so they arrive together.
+    pub fn send(&self, pipe: BorrowedFd<'_>) {
+        let mut message = ArrayText::<300>::new();
+        message.push(&[self.place]);
+        message.push(&self.why.raw_os_error().to_le_bytes());
+        message.push(&[self.cause.number()]);
+        message.push(self.detail.as_bytes());
+        let _ = fd::write_all(pipe, message.as_bytes());
+    }
+
+    fn read(message: &[u8]) -> Option<Self> {
+        let [place, a, b, c, d, cause, detail @ ..] = message else { return None };
+        let why = Errno::from_raw_os_error(i32::from_le_bytes([*a, *b, *c, *d]));
+        let mut failure = Self { place: *place, why, cause: Cause::from_number(*cause), detail: Detail::new() };
+        failure.detail.push(detail);
+        Some(failure)
+    }
+}
+
+/// How long a process may take to its exec where all else waits for it: one that its user has stopped never comes there.
+const PATIENCE: u64 = 5000;
+
+impl StartOutcome {
+    /// Reads the pipe to its end, for five seconds at most; then the child is killed, and still has to be reaped.
+    pub fn await_in_time(report: &OwnedFd, child: Pid, program: &ExecImage) -> Self {
+        if poll::for_end(report.as_fd(), PATIENCE) {
+            return Self::await_end(report);
+        }
+        deliver::to_child(child, Signal::KILL, program);
+        Self::Killed
+    }
+
+    /// Reads the pipe to its end: the exec closes it, or death.
+    pub fn await_end(report: &OwnedFd) -> Self {
+        let mut message = [0; 300];
+        let count = fd::read_full(report.as_fd(), &mut message).unwrap_or(0);
+        match message.get(..count) {
+            Some([EXEC_IS_NEXT]) => Self::Done,
+            Some([EXEC_WITHOUT_PIDFILE]) => Self::WithoutPidfile,
+            Some([EXEC_IS_NEXT | EXEC_WITHOUT_PIDFILE, rest @ ..] | rest) => {
+                StepFailure::read(rest).map_or(Self::Killed, Self::Failed)
+            }
+            None => Self::Killed,
+        }
+    }
+}

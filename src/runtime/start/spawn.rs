@@ -1,0 +1,287 @@
+//! Starts a program: performs the steps of the plan blindly, one arm each, and tells the parent which one failed.
+
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+
+use crate::runtime::resources::cgroup::Cgroup;
+use crate::runtime::resources::pidfile::Pidfile;
+use super::exec_image::ExecImage;
+use super::outcome::{EXEC_IS_NEXT, EXEC_WITHOUT_PIDFILE, FORK, Mode, StepFailure};
+use crate::runtime::report::log::{Log, LogTarget, Priority};
+use super::{confine, confinement, diagnose};
+use crate::runtime::resources::walk;
+use crate::runtime::output::rotator;
+use crate::logic::base::exit;
+use crate::logic::plan::step::{KeepPermitted, Step};
+use crate::sys::clone::Memory;
+use crate::sys::process::Pid;
+use crate::sys::poll::Mask;
+use crate::sys::{self, Errno, limits, cloexec_probe, caps, clone, fd, credentials, keyring, process, terminal, poll};
+
+/// What a process is connected to.
+#[derive(Clone, Copy, Default)]
+pub struct ChildIo<'a> {
+    /// Standard input. None: `/dev/null`.
+    pub input: Option<BorrowedFd<'a>>,
+    /// Standard output. None: as it is.
+    pub output: Option<BorrowedFd<'a>>,
+    /// Standard error. None: as it is.
+    pub error: Option<BorrowedFd<'a>>,
+    /// The logdir.
+    pub dir: Option<BorrowedFd<'a>>,
+    /// Pipes of our own that stay open until the exec.
+    pub pipes: [Option<BorrowedFd<'a>>; 2],
+    /// The pidfile that the process writes.
+    pub pidfile: Option<&'a Pidfile>,
+    /// The control group that the process enters.
+    pub cgroup: Option<&'a Cgroup>,
+    /// What the way is gone for.
+    pub mode: Mode,
+    /// Whether a pidfile that cannot be written ends the start.
+    pub attempt: Attempt,
+    /// Where the program says that it is ready, and under which number it has that.
+    pub ready: Option<(BorrowedFd<'a>, RawFd)>,
+    /// Where each step is told.
+    pub debug: Option<&'a Log>,
+    /// Where the parent is told that the exec is next, and which step failed; `spawn` fills it in.
+    pub report: Option<BorrowedFd<'a>>,
+}
+
+impl ChildIo<'_> {
+    /// Those of a manager, whose own standard input is `/dev/null`, or the server's by `--stdin`.
+    pub fn none() -> Self {
+        Self { input: Some(fd::standard(0)), ..Self::default() }
+    }
+}
+
+/// Which start of the server it is.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+pub enum Attempt {
+    /// The first one, which may fail.
+    #[default]
+    First,
+    /// A restart, which nothing that can be done without holds up.
+    Later,
+}
+
+/// A process on its way to be the program.
+pub struct Spawned {
+    /// Our child.
+    pub pid: Pid,
+    /// Where it tells which step failed; closed when the exec went well.
+    pub report: OwnedFd,
+}
+
+/// Starts a program as our child.
+///
+/// # Errors
+/// When the kernel has no process or no descriptor to give.
+#[inline(never)]
+pub fn spawn(program: &ExecImage, io: &ChildIo<'_>) -> sys::Result<Spawned> {
+    let mut memory = if program.steps.iter().any(needs_own_memory) { Memory::Own } else { Memory::Shared };
+    loop {
+        let (report, write) = fd::pipe()?;
+        if let Some(pid) = clone::start(memory, &|| child_main(program, io, &write))? {
+            return Ok(Spawned { pid, report });
+        }
+        // Something lets it wait: another one goes the same way, for which we need not wait.
+        memory = Memory::Own;
+    }
+}
+
+/// Whether a process must have memory of its own for a step. It becomes somebody else, or gives up rights that we keep:
+/// whoever may trace it then would get at our memory, and at root (which is why vfork(2) and setuid(2) do not go
+/// together). Or it takes the terminal, which no second one shall do, or becomes no other program. All other steps
+/// write to nothing of ours but the words that are written anew for each start, and allocate nothing.
+#[inline(never)]
+fn needs_own_memory(step: &Step) -> bool {
+    matches!(
+        step,
+        Step::TakeForeground
+            | Step::BlockSignals
+            | Step::Keyring
+            | Step::Chroot(_)
+            | Step::VerifyCwdInsideRoot(_)
+            | Step::Groups(_)
+            | Step::Gid(_)
+            | Step::Uid(..)
+            | Step::DropCapabilities(_)
+            | Step::VerifyCredentials { .. }
+            | Step::Capabilities(_)
+            | Step::RunLogRotator(_)
+    )
+}
+
+/// The child: becomes the program, or tells why not and is gone.
+#[inline(never)]
+fn child_main(program: &ExecImage, io: &ChildIo<'_>, report: &OwnedFd) -> ! {
+    match move_off_fd(report.as_fd(), io) {
+        Ok(moved) => {
+            let report = moved.as_ref().unwrap_or(report).as_fd();
+            report_and_exit(program, &apply_and_exec(program, &ChildIo { report: Some(report), ..*io }), report)
+        }
+        Err(why) => report_and_exit(program, &StepFailure::new(usize::from(FORK), why), report.as_fd()),
+    }
+}
+
+/// Tells why not, and is gone.
+pub fn report_and_exit(program: &ExecImage, failure: &StepFailure, report: BorrowedFd<'_>) -> ! {
+    failure.send(report);
+    process::exit(failure.code(program))
+}
+
+/// A descriptor of ours that has the number which the program is to have, moved above it.
+pub fn move_off_fd(fd: BorrowedFd<'_>, io: &ChildIo<'_>) -> sys::Result<Option<OwnedFd>> {
+    match io.ready {
+        Some((_, number)) if fd.as_raw_fd() == number => fd::duplicate_from(fd, number + 1).map(Some),
+        Some(_) | None => Ok(None),
+    }
+}
+
+/// Becomes the program in this very process. Returns only when a step failed.
+#[inline(never)]
+pub fn apply_and_exec(program: &ExecImage, io: &ChildIo<'_>) -> StepFailure {
+    let mut way = ExecState { marker: EXEC_IS_NEXT, ..ExecState::default() };
+    let (mut log, stderr) = (io.debug, Log::new(LogTarget::Plain));
+    for (place, step) in program.steps.iter().enumerate() {
+        if let Mode::DryRun { passed } = io.mode
+            && (passed.has(place) || matches!(step, Step::TakeForeground | Step::Cgroup(_)))
+        {
+            // The terminal is not the process's own, and the control group is not there yet.
+            continue;
+        }
+        let say = |log: &Log, step| log.record(Priority::Debug, format_args!("{}: {step}", process::id()));
+        if let Some(open) = log {
+            say(open, step);
+            if matches!(step, Step::CloseDescriptors) {
+                log = open.is_standard_error().then_some(&stderr);
+                if log.is_none() {
+                    // It is closed now, so what follows is recorded in advance.
+                    program.steps.iter().skip(place + 1).for_each(|step| say(open, step));
+                }
+            }
+        }
+        if let Err(why) = apply_step(step, program, io, &mut way) {
+            poll::ignore_writes(true);
+            let mut failure = StepFailure::new(place, why);
+            failure.cause = diagnose::diagnose(step, program, why, &mut failure.detail);
+            return failure;
+        }
+    }
+    // A plan ends with an exec, and an exec that returns has failed.
+    StepFailure::new(program.steps.len(), Errno::INVAL)
+}
+
+/// What one step leaves for a later one.
+#[derive(Default)]
+pub struct ExecState {
+    /// The descriptor that the program is to keep.
+    pub kept: Option<OwnedFd>,
+    /// A descriptor that is open in vain, to see whether such are closed.
+    pub cloexec_probe: Option<OwnedFd>,
+    /// The rule set of Landlock that is being made.
+    ruleset: Option<OwnedFd>,
+    /// How many sockets it is to find from descriptor 3 on.
+    pub sockets: u16,
+    /// What the parent is told before the exec.
+    marker: u8,
+    /// Whether the caller's directory is not the one that has its path.
+    pub replaced: bool,
+}
+
+/// One step.
+#[inline(never)]
+fn apply_step(step: &Step, program: &ExecImage, io: &ChildIo<'_>, way: &mut ExecState) -> sys::Result<()> {
+    match step {
+        Step::Cgroup(_) => io.cgroup.map_or(Ok(()), Cgroup::enter),
+        Step::UnblockSignals => poll::set_mask(Mask::None),
+        Step::Setsid => process::setsid(),
+        Step::BlockSignals => poll::set_mask(Mask::All),
+        Step::TakeForeground => terminal::take_foreground(),
+        Step::Group => terminal::lead_group(),
+        Step::DropTerminal => terminal::detach(),
+        Step::KeepPidfileLock(_) => match io.pidfile {
+            Some(pidfile) => {
+                pidfile.write(process::id())?;
+                pidfile.share_lock().map(|kept| way.kept = Some(kept))
+            }
+            None => Ok(()),
+        },
+        Step::WriteManagedPid(_) => match io.pidfile.map_or(Ok(()), |pidfile| pidfile.write(process::id())) {
+            Err(_) if io.attempt == Attempt::Later => {
+                way.marker = EXEC_WITHOUT_PIDFILE;
+                Ok(())
+            }
+            result => result,
+        },
+        Step::Nice(value) => limits::set_nice(*value),
+        Step::OomScore(value) => limits::set_oom_score(value.to_bytes()),
+        Step::Limit(limit) => limits::set_limit(limit.resource, limit.soft, limit.hard),
+        Step::Input => {
+            let opened = io.input.map_or_else(cloexec_probe::install_null, cloexec_probe::install);
+            opened.map(|opened| way.cloexec_probe = Some(opened))
+        }
+        Step::Output => [(io.output, 1), (io.error, 2)]
+            .into_iter()
+            .try_for_each(|(wire, number)| wire.map_or(Ok(()), |wire| fd::dup_onto(wire, number))),
+        Step::PassSockets(count) => {
+            way.sockets = *count;
+            program.set_own_pid("LISTEN_PID")
+        }
+        Step::SetWatchdogPid => program.set_own_pid("WATCHDOG_PID"),
+        Step::LogDir(dir) => io.dir.map_or_else(|| credentials::change_dir(dir), credentials::enter),
+        Step::CallersDir(dir, which) => confine::return_to(dir, *which).map(|is| way.replaced = is),
+        Step::ReplacedDir(dir) if way.replaced => credentials::change_dir(dir),
+        Step::ReplacedDir(_) => Ok(()),
+        Step::Chroot(dir) => walk::change_root(dir),
+        Step::Chdir(dir) => credentials::change_dir(dir),
+        Step::VerifyCwdInsideRoot(_) => credentials::verify_cwd_inside_root(),
+        Step::Keyring => keyring::join_own(),
+        Step::Groups(groups) => credentials::set_groups(groups),
+        Step::Gid(gid) => credentials::set_gid(*gid),
+        Step::Uid(uid, rights) => credentials::set_uid(*uid, *rights != KeepPermitted::No),
+        Step::DropCapabilities(KeepPermitted::Spare(not_these)) => caps::keep_spare(*not_these),
+        Step::DropCapabilities(rights) => caps::drop_capabilities(*rights == KeepPermitted::Yes),
+        Step::VerifyCredentials { uid, gid, groups } => credentials::verify(*uid, *gid, groups),
+        Step::Capabilities(chosen) => caps::keep_only(chosen.set),
+        Step::NoNewPrivileges => caps::forbid_new_privileges(),
+        Step::Umask(mask) => process::fix_umask(*mask),
+        Step::CloseDescriptors => confine::close_descriptors(program, io, way),
+        Step::SealDescriptors => confine::cloexec_descriptors(way),
+        Step::Ruleset(_) | Step::Allow(..) | Step::Confine | Step::Covered(_) => {
+            confinement::perform(step, &mut way.ruleset, io.mode == Mode::Exec)
+        }
+        Step::Ready(_) => io.ready.map_or(Ok(()), confine::place_ready),
+        Step::RunLogRotator(_) | Step::Exec(_) => {
+            if let Some(report) = io.report {
+                fd::write_all(report, &[way.marker])?;
+            }
+            Err(try_exec(step, program, io.mode))
+        }
+    }
+}
+
+/// Tries the paths as execvp(3) does: what is missing or forbidden is passed over, anything else ends the search. The
+/// writer is this program.
+#[inline(never)]
+fn try_exec(step: &Step, program: &ExecImage, aim: Mode) -> Errno {
+    if let Step::RunLogRotator(rules) = step {
+        rotator::run(*rules);
+    }
+    poll::ignore_writes(false);
+    let mut worst = Errno::NOENT;
+    for path in &program.paths {
+        let why = match aim {
+            Mode::Exec => process::exec(path, &program.argv, &program.env),
+            Mode::DryRun { .. } => match diagnose::examine(path) {
+                Ok(()) => process::exit(exit::OK),
+                Err(why) => why,
+            },
+        };
+        match why {
+            Errno::NOENT | Errno::NOTDIR if program.paths.len() > 1 => {}
+            Errno::ACCESS => worst = why,
+            _ => return why,
+        }
+    }
+    worst
+}

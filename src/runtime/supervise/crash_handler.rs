@@ -1,0 +1,180 @@
+//! The handler: who is asked after an unexpected end, and what it is told about it.
+
+use core::ffi::CStr;
+use core::fmt::{Display, Write};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use super::handler_output::HandlerOutput;
+use crate::runtime::start::spawn::{ChildIo, spawn};
+use super::lifeline::Lifeline;
+use crate::runtime::start::exec_image::ExecImage;
+use crate::runtime::start::outcome::{ErrorText, StartOutcome};
+use crate::runtime::report::log::os_error;
+use crate::logic::base::error::{Error, Result};
+use crate::logic::base::exit::Exit;
+use crate::logic::formats::memory_events;
+use crate::logic::plan::program::Program;
+use crate::logic::base::text::{ArrayText, Escaped, split_byte};
+use crate::logic::base::time::Span;
+use crate::sys::process::{Pid, Usage};
+use crate::sys::{self, access, dir};
+
+/// The longest variable: `VSRUN_SERVER_EXPLAIN=dumped core with signal 64`.
+type Variable = ArrayText<64>;
+const VARIABLES: usize = 12;
+
+/// A handler that can be asked again and again.
+pub struct Handler {
+    program: ExecImage,
+    asked: Option<(Pid, OwnedFd)>,
+    /// Shows the end of the one that runs now, even if a tracer hides it.
+    pub line: Lifeline,
+    /// What it writes.
+    pub output: HandlerOutput,
+    /// Where the kernel counts whom it kills for lack of memory, and its count when this life began.
+    killed: Option<(OwnedFd, u64)>,
+}
+
+/// What there is to tell about the end of a server.
+#[derive(Clone, Copy)]
+pub struct CrashReport {
+    /// How it ended.
+    pub exit: Exit,
+    /// Why, where the exit does not tell.
+    pub reason: Option<&'static str>,
+    /// Its pid.
+    pub pid: Pid,
+    /// How long it lived.
+    pub uptime: Span,
+    /// Restarts before.
+    pub restarts: u64,
+    /// What it took.
+    pub usage: Usage,
+}
+
+impl Handler {
+    /// Prepares a handler, once it is sure that it is there.
+    ///
+    /// # Errors
+    /// When it cannot be executed.
+    #[inline(never)]
+    pub fn new(program: Box<Program>) -> Result<Self> {
+        if let Some(path) = program.paths.first() {
+            let shown = Escaped(path.to_bytes());
+            let fail = |why| os_error(format_args!("cannot execute handler '{shown}'"), why);
+            if !dir::stat_path(path).map_err(fail)?.regular {
+                return Err(Error::setup(format_args!("cannot execute handler '{shown}': not a regular file")));
+            }
+            access::may_execute(path).map_err(fail)?;
+        }
+        let program = ExecImage::with_slots(program, VARIABLES, 64);
+        let (line, output) = (Lifeline::default(), HandlerOutput::default());
+        Ok(Self { program, asked: None, line, output, killed: count_of_kills().map(|file| (file, 0)) })
+    }
+
+    /// The kernel counts in this file instead.
+    pub fn count_in(&mut self, events: OwnedFd) {
+        self.killed = Some((events, 0));
+    }
+
+    /// A life of the server begins.
+    pub fn begin(&mut self) {
+        if let Some((file, before)) = &mut self.killed {
+            *before = read(file, memory_events::kills).unwrap_or(u64::MAX);
+        }
+    }
+
+    /// Starts it.
+    ///
+    /// # Errors
+    /// When the kernel has no process to give.
+    #[inline(never)]
+    pub fn spawn(&mut self, mut report: CrashReport, input: Option<BorrowedFd<'_>>) -> sys::Result<()> {
+        if let Some((file, before)) = &self.killed
+            && read(file, memory_events::kills) > Some(*before)
+        {
+            report.reason = report.reason.or(Some("oom"));
+        }
+        for slot in 0..VARIABLES {
+            self.program.env.fill(slot, variable(slot, &report).as_bytes());
+        }
+        let pipe = self.output.open()?;
+        let output = Some(pipe.as_fd());
+        let launched = spawn(&self.program, &ChildIo { input, output, error: output, ..ChildIo::default() })?;
+        self.line = Lifeline::new(launched.pid);
+        self.asked = Some((launched.pid, launched.report));
+        Ok(())
+    }
+
+    /// The handler that runs now.
+    pub fn pid(&self) -> Option<Pid> {
+        self.asked.as_ref().map(|(pid, _)| *pid)
+    }
+
+    /// The handler has been reaped. Writes why it did not come to run, if it did not.
+    #[inline(never)]
+    pub fn on_exit(&mut self, why: &mut ErrorText) {
+        let Some((_, report)) = self.asked.take() else { return };
+        self.line = Lifeline::default();
+        if let StartOutcome::Failed(failure) = StartOutcome::await_end(&report) {
+            let _ = why.write_str(" (");
+            let _ = failure.write(&self.program, why);
+            let _ = why.write_str(")");
+        }
+    }
+}
+
+/// The file with the count, where it can be read.
+fn count_of_kills() -> Option<OwnedFd> {
+    let files = read(&dir::open_readonly(c"/proc/self/cgroup").ok()?, |text| Some(memory_events::files(text)))?;
+    files.iter().find_map(|path| {
+        let file = dir::open_readonly(CStr::from_bytes_with_nul(path).ok()?).ok()?;
+        read(&file, memory_events::kills).map(|_| file)
+    })
+}
+
+/// What the beginning of a small file says.
+fn read<T>(file: &OwnedFd, parse: fn(&[u8]) -> Option<T>) -> Option<T> {
+    let mut buffer = [0; 4096];
+    let count = dir::pread_start(file.as_fd(), &mut buffer).ok()?;
+    parse(buffer.get(..count)?)
+}
+
+/// What the variables tell, each `VSRUN_SERVER_` and this.
+const NAMES: &[u8] = b"UPTIME,EXITED,EXITSTATUS,TERMSIG,COREDUMP,EXPLAIN,PID,RESTARTS,SIGNAME,MAXRSS_KB,CPU_MS,REASON";
+
+/// One of the variables; empty when it is unset.
+#[inline(never)]
+fn variable(slot: usize, report: &CrashReport) -> Variable {
+    let mut text = Variable::new();
+    let exit = report.exit;
+    // The number of status or signal, the places that are unset, and the word for REASON.
+    let (number, unset, core, plain) = match exit {
+        Exit::Code(code) => (code, [3, 8], false, "exit"),
+        Exit::Signal { signal, core } => (signal.number(), [2, 2], core, if core { "core" } else { "signal" }),
+    };
+    if unset.contains(&slot) {
+        return text;
+    }
+    let signal = exit.signal();
+    let words: Option<&dyn Display> = match slot {
+        5 => Some(&exit),
+        8 => signal.as_ref().map(|signal| signal as &dyn Display),
+        11 => Some(report.reason.as_ref().unwrap_or(&plain)),
+        _ => None,
+    };
+    let number: u64 = match slot {
+        0 => report.uptime.0 / 1000,
+        1 => signal.is_none().into(),
+        4 => core.into(),
+        6 => u64::try_from(report.pid.number()).unwrap_or(0),
+        7 => report.restarts,
+        9 => report.usage.max_rss_kb,
+        10 => report.usage.cpu_ms,
+        _ => number.into(),
+    };
+    text.push(b"VSRUN_SERVER_");
+    text.push(split_byte(NAMES, b',').nth(slot).unwrap_or_default());
+    let _ = write!(text, "={}", words.unwrap_or(&number));
+    text
+}

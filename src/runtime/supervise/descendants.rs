@@ -1,0 +1,249 @@
+//! What is left of a server that has ended: found in /proc, counted, signalled.
+//!
+//! The kernel tells a parent which of its children have ended, and nothing lists which ones live except /proc. A server
+//! may leave any number of processes in any shape, so a sweep is one pass over /proc, in turns of limited length:
+//! between them the manager handles signals and deadlines.
+
+use core::ffi::CStr;
+use core::fmt::Write;
+
+use crate::runtime::control::{proc_visibility, read};
+use crate::runtime::start::deliver;
+use crate::logic::control::{parent_pid, ProcVisibility};
+use crate::logic::base::signal::Signal;
+use crate::logic::base::text::{ArrayText, Escaped};
+use crate::logic::base::time::number;
+use crate::logic::formats::tree::{self, LOST, OURS, VISITOR};
+use crate::sys::dir::Dir;
+use crate::sys::pidfd::Process;
+use crate::sys::process::{self, Pid};
+use crate::sys::scratch::Scratch;
+
+/// The most processes that are read in a turn: some 10 ms.
+const LISTED_PER_TURN: usize = 1024;
+/// The most processes that are signalled in a turn.
+const SENT_PER_TURN: usize = 256;
+/// The most turns of a survey, which is one turn of the manager's.
+const TURNS_OF_SURVEY: usize = 8;
+
+/// A pass over all processes.
+pub struct Sweep {
+    /// What is sent to each that is found. None: they are counted.
+    pub signal: Option<Signal>,
+    /// Whether processes count that came into our container from outside.
+    whole: bool,
+    proc: Dir,
+    rows: Scratch,
+    stage: Stage,
+    /// What has been found, once everything is listed.
+    pub found: Found,
+}
+
+enum Stage {
+    /// Processes are read, from this place in /proc on.
+    Listing { from: u64 },
+    /// Those that count are signalled, from this row on.
+    Sending { at: usize },
+}
+
+/// What a sweep has found.
+#[derive(Clone, Copy, Default)]
+pub struct Found {
+    /// How many processes are left.
+    pub count: usize,
+    /// The first of them.
+    pub first: [i32; 3],
+    /// Whether some may be left whose parent ended meanwhile.
+    is_unsure: bool,
+}
+
+/// What a turn has achieved.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Turn {
+    /// There is more to do.
+    More,
+    /// All processes are listed: the next turn sends signals.
+    Listed,
+    /// The sweep is over.
+    Done,
+}
+
+impl Sweep {
+    /// Before the first turn. None: /proc shows no processes of ours, or there is no memory for the list.
+    #[inline(never)]
+    pub fn begin(signal: Option<Signal>, whole: bool) -> Option<Self> {
+        if matches!(proc_visibility(), None | Some(ProcVisibility::Foreign)) {
+            return None;
+        }
+        let (proc, rows) = (Dir::open(c"/proc").ok()?, Scratch::new()?);
+        Some(Self { signal, whole, proc, rows, stage: Stage::Listing { from: 0 }, found: Found::default() })
+    }
+
+    /// Does a limited part of the work. The helper and its own are left out.
+    #[inline(never)]
+    pub fn turn(&mut self, helper: Option<Pid>) -> Turn {
+        match self.stage {
+            Stage::Listing { from } => {
+                if let Some(from) = self.list(from) {
+                    self.stage = Stage::Listing { from };
+                    return Turn::More;
+                }
+                tree::mark(self.rows.rows(), process::id().number(), helper.map(Pid::number));
+                self.tally();
+                self.stage = Stage::Sending { at: 0 };
+                if self.signal.is_some() { Turn::Listed } else { Turn::Done }
+            }
+            Stage::Sending { at } => self.send(at),
+        }
+    }
+
+    /// Reads some processes. Returns where the next ones are.
+    fn list(&mut self, from: u64) -> Option<u64> {
+        let Self { proc, rows, .. } = self;
+        let own = process::id().number();
+        let mut count = 0;
+        let next = proc.some(from, &mut |name| {
+            if let Some(pid) = as_pid(name)
+                && pid != own
+            {
+                count += 1;
+                if let Some(parent) = tree::living(stat(proc, pid, &mut [0; 512])) {
+                    rows.push([pid, parent, 0]);
+                }
+            }
+            count < LISTED_PER_TURN
+        });
+        next.ok().flatten()
+    }
+
+    fn tally(&mut self) {
+        let Self { whole, rows, found, .. } = self;
+        for [pid, _, mark] in rows.rows() {
+            if counts(*mark, *whole) {
+                if let Some(place) = found.first.get_mut(found.count) {
+                    *place = *pid;
+                }
+                found.count += 1;
+            }
+            found.is_unsure |= *mark == LOST;
+        }
+    }
+
+    fn send(&mut self, mut at: usize) -> Turn {
+        let Self { signal: Some(signal), whole, proc, rows, stage, .. } = self else { return Turn::Done };
+        let mut sent = 0;
+        while let Some([pid, parent, mark]) = rows.rows().get(at).copied() {
+            if counts(mark, *whole) {
+                send_one(proc, pid, parent, *signal);
+                sent += 1;
+            }
+            at += 1;
+            if sent == SENT_PER_TURN {
+                *stage = Stage::Sending { at };
+                return Turn::More;
+            }
+        }
+        Turn::Done
+    }
+}
+
+impl Found {
+    /// Whether no process is left.
+    pub fn is_nothing(&self) -> bool {
+        self.count == 0 && !self.is_unsure
+    }
+}
+
+impl core::fmt::Display for Found {
+    /// `pid 12 (nginx), pid 13 (nginx)`.
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        let Ok(proc) = Dir::open(c"/proc") else { return Ok(()) };
+        for (at, pid) in self.first.iter().take(self.count).enumerate() {
+            let mut buffer = [0; 64];
+            let name = read(&proc, path(&mut ArrayText::new(), format_args!("{pid}/comm\0")), &mut buffer);
+            let comma = if at > 0 { ", " } else { "" };
+            write!(f, "{comma}pid {pid} ({})", Escaped(name.trim_ascii_end()))?;
+        }
+        Ok(())
+    }
+}
+
+/// What is left below us now, if that can be found out in a short time.
+#[inline(never)]
+pub fn survey(helper: Option<Pid>) -> Found {
+    if helper.is_none() && !process::any_child_lives(None) {
+        return Found::default();
+    }
+    let Some(mut sweep) = Sweep::begin(None, false) else { return Found::default() };
+    for _ in 0..TURNS_OF_SURVEY {
+        if sweep.turn(helper) == Turn::Done {
+            return sweep.found;
+        }
+    }
+    Found::default()
+}
+
+/// Ended children of ours except for one, as many as there is room for: the kernel always names that one first. Returns
+/// how many, and where in /proc to go on.
+#[inline(never)]
+pub fn ended_children(except: Pid, from: u64, found: &mut [i32]) -> (usize, Option<u64>) {
+    let Ok(proc) = Dir::open(c"/proc") else { return (0, None) };
+    let own = process::id().number();
+    let (mut looked_at, mut count) = (0, 0);
+    let next = proc.some(from, &mut |name| {
+        let Some(pid) = as_pid(name).filter(|pid| *pid != except.number()) else { return true };
+        let mut buffer = [0; 512];
+        let stat = stat(&proc, pid, &mut buffer);
+        let ended = parent_pid(stat) == Some(own) && tree::living(stat).is_none() && process::has_exited(Pid::new(pid));
+        if let Some(place) = found.get_mut(count).filter(|_| ended) {
+            *place = pid;
+            count += 1;
+        }
+        looked_at += 1;
+        count < found.len() && looked_at < LISTED_PER_TURN
+    });
+    (count, next.ok().flatten())
+}
+
+/// Whether there may be processes that came into our container from outside. A machine's PID 1 sees the kernel's own
+/// threads like that, and they never end.
+pub fn has_foreign_processes() -> bool {
+    process::is_pid1() && !process::in_initial_pid_ns()
+}
+
+/// How a process ended that its tracer keeps from being reaped, where /proc shows it.
+pub fn exit_word(pid: Pid) -> Option<i32> {
+    tree::exit_word(stat(&Dir::open(c"/proc").ok()?, pid.number(), &mut [0; 1024]))
+}
+
+fn counts(mark: i32, whole: bool) -> bool {
+    mark == OURS || (whole && mark == VISITOR)
+}
+
+/// Sends a signal to a process that was listed with this parent, if it is still the same: it is held, and then looked at
+/// again, so that another process which has got its number gets nothing.
+fn send_one(proc: &Dir, pid: i32, listed: i32, signal: Signal) {
+    let Ok(process) = Process::open(pid, path(&mut ArrayText::new(), format_args!("/proc/{pid}\0"))) else { return };
+    let parent = tree::living(stat(proc, pid, &mut [0; 512]));
+    if parent.is_some_and(|parent| parent == listed || parent == process::id().number()) {
+        let _ = deliver::to_process(process, signal.number());
+        if signal != Signal::KILL {
+            // A stopped process could not exit.
+            let _ = deliver::to_process(process, Signal::CONT.number());
+        }
+    }
+    process.close();
+}
+
+fn as_pid(name: &CStr) -> Option<i32> {
+    i32::try_from(number(name.to_bytes())?).ok()
+}
+
+fn stat<'a>(proc: &Dir, pid: i32, buffer: &'a mut [u8]) -> &'a [u8] {
+    read(proc, path(&mut ArrayText::new(), format_args!("{pid}/stat\0")), buffer)
+}
+
+fn path<'a>(text: &'a mut ArrayText<32>, words: core::fmt::Arguments<'_>) -> &'a CStr {
+    let _ = text.write_fmt(words);
+    CStr::from_bytes_until_nul(text.as_bytes()).unwrap_or_default()
+}

@@ -1,0 +1,237 @@
+//! What happens to a manager: signals, ends of children, words of a process on its way. The manager's only sleep.
+
+use std::os::fd::AsFd;
+
+use super::readiness::Readiness;
+use super::reap::{POLL_INTERVAL, Reaped};
+use crate::runtime::start::outcome::StartOutcome;
+use crate::runtime::report::log::Priority;
+use super::service::ServiceManager;
+use super::supervisor::{now, Supervisor, SupervisorConfig};
+use crate::logic::base::error::Error;
+use crate::logic::supervisor::event::Event;
+use crate::logic::base::signal::Signal;
+use crate::logic::plan::step::Step;
+use crate::logic::base::time::Time;
+use crate::logic::supervisor::signal_action::SignalAction;
+use crate::sys::process;
+use crate::sys::poll;
+
+/// The most children that are reaped before signals and deadlines are looked at.
+const REAPED_PER_TURN: usize = 64;
+/// The most signals that are read before the deadlines are looked at.
+const SIGNALS_PER_TURN: usize = 64;
+
+/// The first of these points in time, if there is one.
+#[inline(never)]
+pub fn earliest(times: &[Option<Time>]) -> Option<Time> {
+    let mut first = None;
+    for time in times.iter().flatten() {
+        first = Some(first.unwrap_or(*time).min(*time));
+    }
+    first
+}
+
+impl Supervisor<'_> {
+    /// Sleeps until something happens.
+    ///
+    /// In each turn a limited number of children, signals and processes is handled, and then the deadlines are looked
+    /// at: children that are forked in a loop keep nothing else waiting.
+    #[inline(never)]
+    pub fn next_event(&mut self) -> Event {
+        let mut room = REAPED_PER_TURN;
+        loop {
+            while self.unreaped && room > 0 {
+                room -= 1;
+                match self.reap() {
+                    Reaped::Event(event) => return event,
+                    Reaped::Other => {}
+                    Reaped::None => self.unreaped = false,
+                }
+            }
+            self.resume_suspended();
+            let told = self.unreaped;
+            if let Some(event) = self.next_signal() {
+                return event;
+            }
+            if self.unreaped && !told && room > 0 {
+                continue;
+            }
+            room = REAPED_PER_TURN;
+            let time = now();
+            if self.search(time) {
+                // A process of another parent's may be in it.
+                self.config.kill_cgroup();
+                return Event::NoneLeft;
+            }
+            if let Some(event) = self.meet_deadlines(time) {
+                return event;
+            }
+            if let Some(service) = &mut self.config.service_manager {
+                service.run_due(time);
+            }
+            self.config.output.run_due(time);
+            if let Some(event) = self.sleep(time) {
+                return event;
+            }
+        }
+    }
+
+    /// Sleeps, and hears those who woke us.
+    #[inline(never)]
+    fn sleep(&mut self, time: Time) -> Option<Event> {
+        // The ends of some are not reported: they leave a group, or are children of other processes.
+        let looks = self.clears() || self.any_left();
+        let look = looks.then(|| time.after(POLL_INTERVAL));
+        let soon = (self.unreaped || self.sweep.is_some()).then_some(time);
+        // A deadline that has passed and was excused is looked at again soon.
+        let late = self.state.deadline().is_some_and(|until| until <= time);
+        let look = look.or(late.then(|| time.after(POLL_INTERVAL)));
+        let (inbox, pause) = self.config.readiness.fd(time);
+        let above = self.config.service_manager.as_ref().and_then(ServiceManager::deadline);
+        let own = self.state.deadline().filter(|_| !late);
+        let wake = earliest(&[own, self.hidden_end(), self.config.output.deadline(), look, soon, pause, above]);
+        let (life, handler) = (self.server.as_ref(), self.config.handler.as_ref());
+        let report = life.and_then(|life| life.report.as_ref());
+        let ready = life.and_then(|life| life.ready.as_ref());
+        let lines = [life.and_then(|life| life.line.fd()), handler.and_then(|handler| handler.line.fd())];
+        let words = handler.and_then(|handler| handler.output.fd());
+        let fds = [
+            Some(self.config.signals.as_fd()),
+            ready.map(AsFd::as_fd),
+            inbox,
+            lines[0],
+            lines[1],
+            words,
+            report.map(AsFd::as_fd),
+        ];
+        let [told, wrote, sent, ended, handled, spoke, reported] = poll::wait(fds, wake.map(|wake| wake.since(time).0));
+        // Usually SIGCHLD has come too, and is read next.
+        self.unreaped |= looks || (!told && (ended || handled));
+        if let Some(life) = self.server.as_mut().filter(|_| ended) {
+            life.line.note_end(time);
+        }
+        if let Some(handler) = &mut self.config.handler {
+            if handled {
+                handler.line.note_end(time);
+            }
+            if spoke {
+                handler.output.read(&self.config.log);
+            }
+        }
+        if reported && let Some(event) = self.read_start_outcome() {
+            return Some(event);
+        }
+        if wrote && let Some(event) = self.read_ready_pipe() {
+            return Some(event);
+        }
+        if sent { self.read_notify() } else { None }
+    }
+
+    /// What is due: the state's own deadline, or an end that is hidden from us.
+    #[inline(never)]
+    fn meet_deadlines(&mut self, time: Time) -> Option<Event> {
+        if self.hidden_end().is_some_and(|until| until <= time)
+            && let Some(event) = self.accept_hidden_end()
+        {
+            return Some(event);
+        }
+        self.state.deadline().filter(|until| *until <= time)?;
+        self.on_deadline(time)
+    }
+
+    /// The terminal's suspend key has stopped the server, and no shell will resume it.
+    fn resume_suspended(&self) {
+        let living = self.server.as_ref().filter(|life| life.uptime.is_none());
+        if let Some(life) = living.filter(|_| self.config.has_foreground()) {
+            process::continue_stopped(life.pid);
+        }
+    }
+
+    /// The next signal that is of any consequence.
+    #[inline(never)]
+    fn next_signal(&mut self) -> Option<Event> {
+        // A signal that is sent without a break does not keep the deadlines waiting.
+        for _ in 0..SIGNALS_PER_TURN {
+            let arrived = self.config.signals.next()?;
+            let Some(signal) = Signal::new(arrived.signal.into()) else { continue };
+            // A write of our own to a pipe that nobody reads, or beyond a limit, is nobody's request.
+            let own = [Signal::PIPE, Signal::XFSZ].contains(&signal) && process::id().is_sender(arrived.sender);
+            if own {
+                continue;
+            }
+            if signal == Signal::CHLD {
+                if self.unreaped {
+                    // More children than a turn reaps. Other signals are not kept waiting.
+                    continue;
+                }
+                self.unreaped = true;
+                return None;
+            }
+            let action = self.config.signal_table.take(signal);
+            // Of one that is passed on the sending is told, once it is done.
+            if !matches!(action, SignalAction::Forward(_)) {
+                self.record(Priority::Notice, format_args!("received {signal}"));
+            }
+            match action {
+                SignalAction::Stop | SignalAction::End(_) if signal == Signal::INT => return Some(Event::Interrupt),
+                SignalAction::Stop | SignalAction::End(_) => return Some(Event::Stop),
+                SignalAction::Restart => return Some(Event::Restart),
+                SignalAction::Forward(other) => return Some(Event::Forward(other)),
+                SignalAction::Reopen => self.config.output.reopen(&mut self.config.log),
+                SignalAction::Ignore => {}
+            }
+        }
+        None
+    }
+
+    /// What the server's process tells before it is the server: a failed step; or nothing, and then it is.
+    #[inline(never)]
+    fn read_start_outcome(&mut self) -> Option<Event> {
+        let life = self.server.as_mut()?;
+        let pid = life.pid;
+        match StartOutcome::await_end(&life.report.take()?) {
+            start @ (StartOutcome::Done | StartOutcome::WithoutPidfile) => {
+                if let StartOutcome::WithoutPidfile = start {
+                    self.write_pidfile(pid);
+                }
+                self.record(Priority::Info, format_args!("started: pid {pid}"));
+                matches!(self.config.readiness, Readiness::Exec).then_some(Event::Ready)
+            }
+            // Its end will tell.
+            StartOutcome::Failed(failure) => {
+                life.failure = Some(failure);
+                None
+            }
+            StartOutcome::Killed => None,
+        }
+    }
+
+    /// What the server writes to its ready descriptor.
+    fn read_ready_pipe(&mut self) -> Option<Event> {
+        let life = self.server.as_mut()?;
+        let event = Readiness::read_pipe(&mut life.ready)?;
+        // Of a process that never came to be the server, the failed step tells more.
+        let unready = matches!(event, Event::NotReady);
+        if unready && (life.failure.is_some() || life.report.is_some()) {
+            return None;
+        }
+        if unready && self.is_first_start() {
+            let words = "the server closed its ready descriptor without a newline";
+            self.error = Some(Error::setup(format_args!("{words}")));
+        }
+        Some(event)
+    }
+
+    /// What a server that has ended left to be read.
+    pub fn drain_before_exit(&mut self) -> Option<Event> {
+        self.read_start_outcome().or_else(|| self.read_ready_pipe()).or_else(|| self.read_notify())
+    }
+}
+
+impl SupervisorConfig {
+    /// Whether the server has the terminal's foreground.
+    pub fn has_foreground(&self) -> bool {
+        self.program.steps().iter().any(|step| matches!(step, Step::TakeForeground))
+    }
+}

@@ -1,0 +1,94 @@
+//! The handler's output: lines from a pipe, which become records of vsrun's own.
+//!
+//! The handler runs as the server's user. If it had vsrun.log itself, it or a process that it leaves behind could
+//! truncate the file or forge records.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use crate::runtime::report::log::{Log, Priority};
+use crate::logic::base::text::{ArrayText, Escaped};
+use crate::sys::{self, fd, pipe};
+
+/// The longest line; the rest of a longer one is cut off.
+const LONGEST: usize = 500;
+/// The most lines of one run of the handler that are recorded.
+const MOST_LINES: u32 = 1000;
+/// The most reads in a turn.
+const READS_PER_TURN: usize = 4;
+/// Enough reads to empty a pipe.
+const READS_AT_END: usize = 64;
+
+/// The read end of the handler's pipe, until all writers have closed it or the next handler starts.
+#[derive(Default)]
+pub struct HandlerOutput {
+    pipe: Option<OwnedFd>,
+    line: ArrayText<LONGEST>,
+    is_cut: bool,
+    lines: u32,
+}
+
+impl HandlerOutput {
+    /// A new pipe. Returns the handler's end.
+    ///
+    /// # Errors
+    /// Those of pipe2(2).
+    pub fn open(&mut self) -> sys::Result<OwnedFd> {
+        let (read, write) = pipe::to_us()?;
+        *self = Self { pipe: Some(read), ..Self::default() };
+        Ok(write)
+    }
+
+    /// What to wait for.
+    pub fn fd(&self) -> Option<BorrowedFd<'_>> {
+        self.pipe.as_ref().map(AsFd::as_fd)
+    }
+
+    /// Records what has been written, up to a limit: a flood does not keep the manager from its other work.
+    pub fn read(&mut self, log: &Log) {
+        self.read_some(log, READS_PER_TURN);
+    }
+
+    /// The handler has ended: records the rest. Processes that it left behind may go on writing.
+    pub fn read_rest(&mut self, log: &Log) {
+        self.read_some(log, READS_AT_END);
+        self.end_line(log);
+    }
+
+    #[inline(never)]
+    fn read_some(&mut self, log: &Log, most: usize) {
+        let mut buffer = [0; 1024];
+        for _ in 0..most {
+            let Some(pipe) = &self.pipe else { return };
+            // The descriptor does not block: the handler can open the other end for reading and be faster.
+            let Ok(count) = fd::read_some(pipe.as_fd(), &mut buffer) else { return };
+            if count == 0 {
+                self.pipe = None;
+                return self.end_line(log);
+            }
+            for byte in buffer.get(..count).unwrap_or_default() {
+                if *byte == b'\n' {
+                    self.end_line(log);
+                } else if self.line.as_bytes().len() < LONGEST {
+                    self.line.push(&[*byte]);
+                } else {
+                    self.is_cut = true;
+                }
+            }
+        }
+    }
+
+    fn end_line(&mut self, log: &Log) {
+        if self.line.as_bytes().is_empty() {
+            return;
+        }
+        self.lines = self.lines.saturating_add(1);
+        let (text, cut) = (Escaped(self.line.as_bytes()), if self.is_cut { "..." } else { "" });
+        if self.lines <= MOST_LINES {
+            log.record(Priority::Notice, format_args!("handler: {text}{cut}"));
+        } else if self.lines == MOST_LINES + 1 {
+            log.record(Priority::Warning, format_args!("further output of the handler is not recorded"));
+        }
+        self.line.clear();
+        self.is_cut = false;
+    }
+}

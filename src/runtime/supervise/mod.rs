@@ -1,0 +1,17 @@
+//! The loop of a supervisor: events in, actions out.
+
+pub(crate) mod crash_handler;
+pub(crate) mod descendants;
+pub(crate) mod events;
+pub(crate) mod handler_output;
+pub(crate) mod lifeline;
+pub(crate) mod notify;
+pub(crate) mod readiness;
+pub(crate) mod reap;
+pub(crate) mod remaining;
+pub(crate) mod reread;
+pub(crate) mod revive;
+pub(crate) mod send;
+pub(crate) mod service;
+pub mod setup;
+pub(crate) mod supervisor;

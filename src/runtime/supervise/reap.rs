@@ -1,0 +1,246 @@
+//! Children that have ended: the server, the handler, helpers, orphans.
+
+use crate::runtime::start::deliver;
+use super::descendants::{self, Found};
+use super::lifeline::{hidden_exit, Lifeline};
+use crate::runtime::start::outcome::ErrorText;
+use crate::runtime::report::log::Priority;
+use super::supervisor::{now, Supervisor};
+use crate::logic::base::duration::Duration;
+use crate::logic::base::error::Error;
+use crate::logic::supervisor::event::{Event, Recipient};
+use crate::logic::base::exit::{Exit, Named};
+use crate::logic::supervisor::state::{AfterStop, Phase};
+use crate::logic::base::time::{Span, Time};
+use crate::sys::process::{self, Pid};
+
+/// How often processes are looked for whose end sends us no signal.
+pub const POLL_INTERVAL: Span = Span::millis(100);
+/// The most events that a server which has ended may have left: other processes can send in its name for ever.
+const LAST_WORDS: usize = 64;
+/// A server that puts itself into the background does so within this time.
+const DAEMONIZES: Span = Span::secs(10);
+const DAEMON: &str = "it has most likely put itself into the background; COMMAND must stay in the foreground";
+
+impl Supervisor<'_> {
+    /// Looks at one child that has ended.
+    #[inline(never)]
+    pub fn reap(&mut self) -> Reaped {
+        let Some(pid) = process::any_exited() else { return Reaped::None };
+        if self.server.as_ref().is_some_and(|life| life.pid == pid) {
+            // What it said before its end comes before its end.
+            if self.read_ready_at_exit() {
+                return Reaped::Event(Event::Ready);
+            }
+            if !self.has_survivors(pid) {
+                return self.reap_server(pid);
+            }
+            if !self.any_left() {
+                self.on_server_exit();
+                return Reaped::Event(Event::LeaderExited);
+            }
+            return self.reap_others(pid);
+        }
+        self.reap_one(pid)
+    }
+
+    /// Reads what a server that has ended has left. Returns whether it became ready.
+    fn read_ready_at_exit(&mut self) -> bool {
+        for _ in 0..LAST_WORDS {
+            match self.drain_before_exit() {
+                Some(Event::Ready) => return true,
+                Some(_) => {}
+                None => return false,
+            }
+        }
+        false
+    }
+
+    /// While the dead server keeps the number of its group, it is the first child that the kernel names, and the others
+    /// have to be found in /proc. A group that forks in a loop would have them looked for without a break; so that is
+    /// done some times a second, and each time for a limited number.
+    fn reap_others(&mut self, server: Pid) -> Reaped {
+        let (from, due) = self.others;
+        let time = now();
+        if time < due {
+            return Reaped::None;
+        }
+        let mut pids = [0; 64];
+        let (count, next) = descendants::ended_children(server, from, &mut pids);
+        for pid in pids.iter().take(count) {
+            // The handler does not run now, so none of them is an event.
+            self.reap_one(Pid::new(*pid));
+        }
+        self.others = (next.unwrap_or(0), if next.is_some() { time } else { time.after(POLL_INTERVAL) });
+        if next.is_some() { Reaped::Other } else { Reaped::None }
+    }
+
+    fn reap_one(&mut self, pid: Pid) -> Reaped {
+        let Ok((word, _)) = process::reap(pid) else { return Reaped::None };
+        let exit = Exit::from_wait(word);
+        self.config.readiness.forget(pid);
+        if self.config.handler.as_ref().is_some_and(|handler| handler.pid() == Some(pid)) {
+            return self.handled(exit);
+        }
+        if let Some(name) = self.config.output.on_exit(pid, now()) {
+            self.record(Priority::Warning, format_args!("the {name} {}, and will be started again", Named(exit)));
+        }
+        Reaped::Other
+    }
+
+    /// The handler has ended.
+    fn handled(&mut self, exit: Exit) -> Reaped {
+        let mut why = ErrorText::new();
+        if let Some(handler) = &mut self.config.handler {
+            handler.output.read_rest(&self.config.log);
+            handler.on_exit(&mut why);
+        }
+        let (verdict, why) = (if exit == Exit::SUCCESS { "agrees" } else { "refuses" }, why.as_str());
+        self.record(Priority::Notice, format_args!("the handler {verdict}: {}{why}", Named(exit)));
+        Reaped::Event(Event::HandlerExited(exit))
+    }
+
+    /// When an end counts that the kernel does not report.
+    pub fn hidden_end(&self) -> Option<Time> {
+        let server = self.server.as_ref().and_then(|life| life.line.deadline());
+        server.or_else(|| self.config.handler.as_ref().and_then(|handler| handler.line.deadline()))
+    }
+
+    /// An end that the kernel does not report, because a tracer keeps the process. It is reaped when the tracer has let
+    /// go; until then its number remains its own.
+    #[inline(never)]
+    pub fn accept_hidden_end(&mut self) -> Option<Event> {
+        let time = now();
+        let due = |line: &Lifeline| line.deadline().is_some_and(|deadline| deadline <= time);
+        if let Some(pid) =
+            self.config.handler.as_ref().filter(|handler| due(&handler.line)).and_then(|handler| handler.pid())
+        {
+            self.record(Priority::Warning, format_args!("the handler has ended, which a process that traces it hides"));
+            return match self.handled(hidden_exit(pid)) {
+                Reaped::Event(event) => Some(event),
+                Reaped::Other | Reaped::None => None,
+            };
+        }
+        let life = self.server.as_mut().filter(|life| due(&life.line))?;
+        let pid = life.pid;
+        if process::has_exited(pid) {
+            // The tracer has let go of it just now.
+            (life.line, self.unreaped) = (Lifeline::default(), true);
+            return None;
+        }
+        let words = "has ended, which a process that traces it hides; its exit status may be unknown";
+        self.record(Priority::Warning, format_args!("the server (pid {pid}) {words}"));
+        if self.read_ready_at_exit() {
+            return Some(Event::Ready);
+        }
+        self.on_server_exit();
+        self.hides = true;
+        if self.config.policy.signal_scope == Recipient::Group {
+            // It cannot be seen whether others of the group live. The number is the group's until the server is reaped.
+            deliver::kill_group(pid, &self.config.program);
+        }
+        Some(self.conclude(pid, hidden_exit(pid)))
+    }
+
+    /// Whether the server has ended, and waits for the rest of its group to be reaped.
+    pub fn any_left(&self) -> bool {
+        self.server.as_ref().is_some_and(|life| life.left)
+    }
+
+    /// Whether others of the server's group live who have to end with it.
+    fn has_survivors(&self, pid: Pid) -> bool {
+        let ran = self.server.as_ref().is_some_and(|life| life.failure.is_none());
+        // A process that hangs in the kernel, or that a tracer keeps, is not awaited for ever.
+        let given_up =
+            matches!(self.state.phase, Phase::Clearing { killed: true, until: Some(until), .. } if until <= now());
+        ran && !given_up && self.config.policy.signal_scope == Recipient::Group && process::any_child_lives(Some(pid))
+    }
+
+    /// The server has ended, and is not reaped yet. The number in the pidfile must be gone before the pid can be
+    /// somebody else's.
+    fn on_server_exit(&mut self) {
+        let uptime = self.state.uptime(now());
+        if let Some(life) = &mut self.server {
+            (life.uptime, life.left, life.line) = (Some(uptime), true, Lifeline::default());
+        }
+        if let Some(file) = self.pidfile
+            && let Err(why) = file.empty()
+            // Of a start that fails only the reason is told; and then the file goes.
+            && !self.is_first_start()
+        {
+            self.warn(format_args!("cannot empty pidfile '{}'", file.path()), why);
+        }
+    }
+
+    /// The server has ended, and nobody has to end with it any more.
+    #[inline(never)]
+    fn reap_server(&mut self, pid: Pid) -> Reaped {
+        if !self.any_left() {
+            self.on_server_exit();
+        }
+        if self.config.policy.signal_scope == Recipient::Group {
+            // Those who are nobody's orphans, as their parents have left the group alive, are not seen from here.
+            deliver::kill_group(pid, &self.config.program);
+        }
+        let Ok((word, usage)) = process::reap(pid) else { return Reaped::None };
+        if let Some(life) = &mut self.server {
+            life.usage = usage;
+        }
+        Reaped::Event(self.conclude(pid, Exit::from_wait(word)))
+    }
+
+    /// The server's run is over: what is recorded of it, and what it means.
+    fn conclude(&mut self, pid: Pid, exit: Exit) -> Event {
+        if self.config.policy.linger.is_none() {
+            self.config.kill_cgroup();
+        }
+        let Some(life) = &mut self.server else { return Event::Exited(exit) };
+        life.left = false;
+        let Some(life) = &self.server else { return Event::Exited(exit) };
+        let uptime = life.uptime.unwrap_or_default();
+        let Some(failure) = &life.failure else {
+            let (named, lived) = (Named(exit), Duration(uptime));
+            let fails = self.is_first_start()
+                || matches!(
+                    self.state.phase,
+                    Phase::Stopping { next: AfterStop::FailStart, .. } | Phase::Clearing { next: AfterStop::FailStart, .. }
+                );
+            self.record(Priority::Notice, format_args!("the server (pid {pid}) {named} after {lived}"));
+            // A server that puts itself into the background seems to end at once and well, and goes on without a manager.
+            let by_itself = matches!(self.state.phase, Phase::Starting { .. } | Phase::Running);
+            let mut found = Found::default();
+            if by_itself && exit == Exit::SUCCESS && uptime < DAEMONIZES {
+                found = descendants::survey(self.config.output.helper());
+            }
+            let daemon = found.count > 0;
+            if daemon {
+                self.record(Priority::Warning, format_args!("the server has left {found} running: {DAEMON}"));
+            }
+            if fails && self.error.is_none() {
+                let (colon, hint) = if daemon { (": ", DAEMON) } else { ("", "") };
+                self.error = Some(Error::setup(format_args!("the server {named} before it was ready{colon}{hint}")));
+            }
+            return Event::Exited(exit);
+        };
+        let code = failure.code(&self.config.program);
+        if self.is_first_start() {
+            // The caller is told, and in the log it stands at the end.
+            self.error = Some(failure.error(&self.config.program));
+        } else {
+            let mut text = ErrorText::new();
+            let _ = failure.write(&self.config.program, &mut text);
+            self.record(Priority::Err, format_args!("{}", text.as_str()));
+        }
+        Event::ExecFailed(code)
+    }
+}
+
+/// What became of a look at the children.
+pub enum Reaped {
+    /// The server or the handler has ended.
+    Event(Event),
+    /// Somebody else has.
+    Other,
+    /// None has.
+    None,
+}

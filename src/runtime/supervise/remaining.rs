@@ -1,0 +1,135 @@
+//! What is left of a server is asked to exit, killed, and awaited: its process group, its tree, or both.
+
+use crate::runtime::resources::cgroup::Cgroup;
+use crate::runtime::start::deliver::{self, Reach};
+use super::descendants::{has_foreign_processes, survey, Sweep, Turn};
+use super::reap::POLL_INTERVAL;
+use crate::runtime::report::log::Priority;
+use super::supervisor::{Supervisor, SupervisorConfig};
+use crate::logic::supervisor::event::Recipient;
+use crate::logic::base::signal::Signal;
+use crate::logic::supervisor::state::Phase;
+use crate::logic::base::time::Time;
+use crate::sys::caps;
+use crate::sys::process::{self, Target};
+
+impl Supervisor<'_> {
+    /// Whether only what is left of the server holds up what follows.
+    pub fn clears(&self) -> bool {
+        matches!(
+            self.state.phase,
+            Phase::DrainingRemaining { .. } | Phase::KillingRemaining { .. } | Phase::Clearing { exit: Some(_), .. }
+        )
+    }
+
+    /// Sends a signal to what is left of the server: at once to a group, in turns of `search` to a tree.
+    #[inline(never)]
+    pub fn send_remains(&mut self, signal: Signal, to: Recipient) {
+        self.sweep = None;
+        if signal == Signal::KILL {
+            self.config.kill_cgroup();
+        }
+        let life = self.server.as_ref();
+        let group = life.filter(|life| life.left && self.config.policy.signal_scope == Recipient::Group).map(|life| life.pid);
+        if self.config.policy.linger.is_some() {
+            if let Some(pid) = group.filter(|_| signal == Signal::KILL) {
+                // One call for the whole group leaves no time to fork; the tree is a list that is old when it is used.
+                deliver::kill_group(pid, &self.config.program);
+            }
+            if group.is_none() && self.is_alone(to) {
+                return;
+            }
+            let whole = to == Recipient::All && has_foreign_processes();
+            // A signal of PID 1 to all processes needs no list of them. On a machine of its own all descend from it.
+            let everyone = to == Recipient::All || !has_foreign_processes();
+            // Without CAP_KILL it would pass over processes of other users, and say nothing of it.
+            let all = everyone && self.config.output.helper().is_none() && process::is_pid1() && caps::may_kill();
+            self.sweep = if all { None } else { Sweep::begin(Some(signal), whole) };
+            if self.sweep.is_some() {
+                return;
+            }
+            if everyone && process::kill_all(0) {
+                self.say_sending(signal, format_args!("every process that is left"));
+                process::kill_all(signal.number());
+                if signal != Signal::KILL {
+                    process::kill_all(Signal::CONT.number());
+                }
+            }
+        }
+        if let Some(pid) = group
+            && self.deliver(signal, Target::Group(pid), signal != Signal::KILL) == Reach::Open
+        {
+            self.say_sending(signal, format_args!("the process group of pid {pid}"));
+        }
+    }
+
+    /// Does a limited part of a search for what is left, if there is one to do. Returns whether nothing is left.
+    #[inline(never)]
+    pub fn search(&mut self, time: Time) -> bool {
+        let clears = self.clears();
+        let to = if let Phase::Clearing { .. } = self.state.phase { Recipient::Remains } else { Recipient::All };
+        let Some(sweep) = &mut self.sweep else {
+            if clears && self.is_alone(to) {
+                return true;
+            }
+            // Those that were forked just before the KILL get it now.
+            let killed = matches!(self.state.phase, Phase::KillingRemaining { .. } | Phase::Clearing { killed: true, .. });
+            let unsure = killed || self.hides || self.config.output.helper().is_some();
+            if clears && unsure && self.next_look <= time {
+                self.next_look = time.after(POLL_INTERVAL);
+                self.sweep = Sweep::begin(killed.then_some(Signal::KILL), to == Recipient::All && has_foreign_processes());
+            }
+            return false;
+        };
+        match sweep.turn(self.config.output.helper()) {
+            Turn::More => false,
+            Turn::Listed => {
+                if let Some(signal) = sweep.signal.filter(|_| sweep.found.count > 0) {
+                    self.say_sending(signal, format_args!("every process that is left"));
+                }
+                false
+            }
+            Turn::Done => {
+                let nothing = sweep.found.is_nothing();
+                self.sweep = None;
+                self.next_look = time.after(POLL_INTERVAL);
+                nothing && clears
+            }
+        }
+    }
+
+    /// Whether it can be told without a search that nothing is left. A helper is a child too.
+    fn is_alone(&self, to: Recipient) -> bool {
+        if self.config.output.helper().is_some() || self.hides {
+            return false;
+        }
+        if to == Recipient::All && has_foreign_processes() { !process::kill_all(0) } else { !process::any_child_lives(None) }
+    }
+}
+
+impl SupervisorConfig {
+    /// Kills every process in the server's control group.
+    pub fn kill_cgroup(&self) {
+        self.cgroup.iter().for_each(Cgroup::kill);
+    }
+
+    /// At the exit: what is left running, where no option is about it.
+    #[inline(never)]
+    pub fn record_remaining(&self) {
+        let asked = self.policy.linger.is_some() || self.policy.signal_scope == Recipient::Group;
+        // The kernel ends what a PID 1 leaves.
+        if asked || process::is_pid1() {
+            return;
+        }
+        let found = survey(self.output.helper());
+        let (count, more) = (found.count, if found.count > 3 { ", ..." } else { "" });
+        match count {
+            0 => {}
+            1 => self.log.record(Priority::Warning, format_args!("1 process of the server is left: {found}")),
+            _ => {
+                let words = format_args!("{count} processes of the server are left: {found}{more}");
+                self.log.record(Priority::Warning, words);
+            }
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! `--env-file`, `--env-dir` and `--file-env` again, at a restart by request: read by a child, since the manager neither allocates nor waits for a file
+//! server. What the child makes is in memory that both share, and takes the place of what was there before.
+
+use crate::runtime::report::log::{os_error, Priority};
+use super::supervisor::SupervisorConfig;
+use crate::runtime::start::confine;
+use crate::runtime::host::env_files;
+use crate::logic::plan::env::Source;
+use crate::logic::base::error::Error;
+use crate::logic::base::exit;
+use crate::logic::base::signal::Signal;
+use crate::logic::base::text::Escaped;
+use crate::sys::process::{self, Forked, Target};
+use crate::sys::shared::Shared;
+use crate::sys::{self, Errno, poll};
+
+/// How many times 1 ms the child may take.
+const LOOKS: usize = 1000;
+
+/// Reads the directory again. What cannot be read is recorded, and the previous variables stay.
+#[inline(never)]
+pub fn reread(watch: &mut SupervisorConfig) {
+    let Some(source) = &watch.program.source else { return };
+    match read(watch, source) {
+        Ok(Ok(shared)) => watch.program.env.replace(shared),
+        Ok(Err(shared)) => {
+            let why = Escaped(shared.text());
+            watch.log.record(Priority::Warning, format_args!("{why}; the previous variables stay"));
+        }
+        Err(why) => {
+            let why = sys::errno_text(why);
+            let words =
+                format_args!("cannot read the files of the environment again: {why}; the previous variables stay");
+            watch.log.record(Priority::Warning, words);
+        }
+    }
+}
+
+/// The new environment, or why there is none in words.
+fn read(watch: &SupervisorConfig, source: &Source) -> sys::Result<Result<Shared, Shared>> {
+    let (shared, env) = (Shared::new()?, &watch.program.env);
+    let child = match process::fork()? {
+        Forked::Parent(child) => child,
+        Forked::Child => {
+            let words = return_to(source)
+                .and_then(|()| env_files::read_all(&source.sources, &source.base))
+                .map(|new| source.renew(env.fixed(), &new));
+            let status = match words {
+                Ok(words) if shared.write_words(&words.0, env.spare()).is_ok() => exit::OK,
+                Ok(_) => {
+                    shared.write_text(
+                        b"cannot use the files of the environment: they are larger than an environment can be",
+                    );
+                    exit::SETUP
+                }
+                Err(error) => {
+                    shared.write_text(error.text.as_bytes());
+                    exit::SETUP
+                }
+            };
+            process::exit(status)
+        }
+    };
+    for _ in 0..LOOKS {
+        if process::has_exited(child) {
+            let (status, _) = process::reap(child)?;
+            return match status {
+                0 => Ok(Ok(shared)),
+                _ if shared.text().is_empty() => Err(Errno::CANCELED),
+                _ => Ok(Err(shared)),
+            };
+        }
+        poll::sleep_ms(1);
+    }
+    // A file server that has gone may hold it for ever; the loop reaps it when it ends.
+    let _ = process::send(Signal::KILL.number(), Target::Process(child));
+    Err(Errno::TIMEDOUT)
+}
+
+/// Goes back to the directory from which the files are looked for, if vsrun has left it.
+fn return_to(source: &Source) -> Result<(), Error> {
+    match source.callers_dir.map(|(dir, which)| (dir, confine::return_to(dir, which))) {
+        None | Some((_, Ok(false))) => Ok(()),
+        Some((dir, why)) => {
+            let doing = format_args!("cannot return to directory '{}'", Escaped(dir.to_bytes()));
+            Err(os_error(doing, why.err().unwrap_or(Errno::NOENT)))
+        }
+    }
+}

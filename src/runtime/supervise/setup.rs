@@ -1,0 +1,220 @@
+//! vsrun stays with the server: for good, or in the background only until it has been started.
+
+use alloc::boxed::Box;
+
+use crate::runtime::resources::cgroup::Cgroup;
+use crate::runtime::resources::start_resources::StartResources;
+use crate::runtime::start::deliver;
+use crate::runtime::start::daemonize::{daemonize, Output, SessionRole, WaitingParent};
+use super::crash_handler::Handler;
+use crate::runtime::resources::pidfile::{self, Pidfile};
+use crate::runtime::start::exec_image::ExecImage;
+use super::readiness::Readiness;
+use crate::runtime::report::log::{LogTarget, os_error, Priority, Verbosity};
+use super::service::ServiceManager;
+use crate::runtime::output::server_output;
+use crate::runtime::resources::sockets::{self, Sockets};
+use super::supervisor::{AfterStart, supervise, SupervisorConfig};
+use crate::logic::base::duration::Duration;
+use crate::logic::base::error::{Error, Result};
+use crate::logic::supervisor::event::Ending;
+use crate::logic::base::exit;
+use crate::logic::plan::planner::{Plan, StepTrace};
+use crate::logic::supervisor::policy::{AtExit, Role};
+use crate::logic::base::cstr::StaticCStr;
+use crate::sys::poll::{self, Mask, Signals};
+use crate::sys::{cloexec_probe, fd, credentials, process, terminal};
+
+/// One who is ready to stay: the locks are held, everything is open, and the server has not been started.
+///
+/// It is handed up to the entry and lives there, so that the stack which the start took can be given back.
+pub struct PreparedSupervisor {
+    config: SupervisorConfig,
+    /// The control group is the watch's.
+    resources: StartResources,
+}
+
+/// From the locks to the moment before the server's start.
+///
+/// # Errors
+/// When the server cannot be started. Nothing of the start is left then.
+#[inline(never)]
+pub fn set_up(plan: Plan, stdin: bool) -> Result<Box<PreparedSupervisor>> {
+    // Whatever signal comes from here on waits until the loop reads it.
+    poll::set_mask(Mask::All).map_err(|why| os_error(format_args!("cannot block the signals"), why))?;
+    let numbers = sockets::reserve_fds(&plan.sockets)?;
+    fd::close_all_except(numbers).map_err(|why| os_error(format_args!("cannot close inherited descriptors"), why))?;
+    let mut caller = None;
+    let mut claims = StartResources { sockets: Sockets::default(), cgroup: None, pidfiles: acquire_both(&plan)? };
+    let bound = claims.bind(&plan.sockets, plan.cgroup.as_ref());
+    let error = match bound.and_then(|()| prepare(plan, stdin, &claims, &mut caller)) {
+        Ok(mut watch) => {
+            watch.waiting_parent = caller;
+            watch.cgroup = claims.cgroup.take();
+            return Ok(Box::new(PreparedSupervisor { config: watch, resources: claims }));
+        }
+        Err(error) => error,
+    };
+    claims.release();
+    match caller {
+        Some(caller) => caller.fail(&error),
+        None => Err(error),
+    }
+}
+
+impl PreparedSupervisor {
+    /// Starts the server and stays to the end. Answers the exit status. A signal may have changed how the machine ends.
+    ///
+    /// # Errors
+    /// When the first start fails. Nothing of it is left then.
+    #[inline(never)]
+    pub fn run(mut self: Box<Self>, at_exit: &mut Option<AtExit>) -> Result<u8> {
+        let [server, _] = &self.resources.pidfiles;
+        let (ending, error) = supervise(&mut self.config, server.as_ref());
+        *at_exit = self.config.signal_table.end().or(*at_exit);
+        self.finish(ending, error)
+    }
+
+    /// The server's life is over, or never began. On a stack of its own, which is none while the manager rests.
+    #[inline(never)]
+    fn finish(self: Box<Self>, ending: Ending, error: Option<Error>) -> Result<u8> {
+        let Self { config: watch, resources: mut claims } = *self;
+        if let Some(error) = &error {
+            watch.log.record_failure(error);
+        }
+        watch.record_remaining();
+        watch.record_ending(ending);
+        if watch.has_foreground() {
+            terminal::reclaim_foreground();
+        }
+        let SupervisorConfig { output: sink, log, signals, cgroup, waiting_parent: caller, .. } = watch;
+        let error = error.filter(|_| matches!(ending, Ending::Failed(_)));
+        claims.cgroup = cgroup;
+        claims.release();
+        sink.close(log, &signals);
+        match (error, caller) {
+            (None, _) => Ok(ending.status()),
+            (Some(error), Some(caller)) => caller.fail(&error),
+            (Some(error), None) => Err(error),
+        }
+    }
+}
+
+/// The paths of the pidfiles of server and manager.
+///
+/// # Errors
+/// Wrong usage when that is the same file.
+pub fn pidfiles(plan: &Plan) -> Result<[Option<StaticCStr>; 2]> {
+    let paths = [plan.pidfile, plan.supervision.as_ref().and_then(|stay| stay.pidfile)];
+    if let [Some(server), Some(manager)] = paths
+        && pidfile::is_same(server, manager)
+    {
+        return Err(Error::usage(format_args!("options --pidfile and --manager name the same file")));
+    }
+    Ok(paths)
+}
+
+/// The pidfiles of server and manager.
+fn acquire_both(plan: &Plan) -> Result<[Option<Pidfile>; 2]> {
+    let [server, manager] = pidfiles(plan)?;
+    let server = Pidfile::acquire_if(server)?;
+    match Pidfile::acquire_if(manager) {
+        Ok(manager) => Ok([server, manager]),
+        Err(error) => {
+            server.iter().for_each(Pidfile::release);
+            Err(error)
+        }
+    }
+}
+
+/// All but the locks and sockets. `caller` is who has to be told, as soon as there is one.
+#[inline(never)]
+fn prepare(mut plan: Plan, stdin: bool, claims: &StartResources, caller: &mut Option<WaitingParent>) -> Result<SupervisorConfig> {
+    claims.pidfiles.iter().flatten().try_for_each(Pidfile::reserve)?;
+    let (handler, notify, afterwards) = match plan.supervision {
+        Some(stay) => (stay.handler, stay.notify, AfterStart::Stay),
+        None => (None, None, AfterStart::Leave),
+    };
+    let mut handler = handler.map(Handler::new).transpose()?.map(Box::new);
+    if let (Some(handler), Some(events)) = (&mut handler, claims.cgroup.as_ref().and_then(Cgroup::memory_events)) {
+        handler.count_in(events);
+    }
+    let (mut sink, mut log) = server_output::open(plan.output)?;
+    log.add_syslog(plan.syslog)?;
+    if plan.background {
+        let distance = if afterwards == AfterStart::Stay { SessionRole::Orphan } else { SessionRole::Leader };
+        let output = if sink.is_inherited() { Output::Keep } else { Output::Null };
+        daemonize(distance, output, caller)?;
+    }
+    if !stdin {
+        // Once, and not for each life of the server; and whoever writes to our caller's pipe is not kept waiting.
+        cloexec_probe::install_null().map_err(|why| os_error(format_args!("cannot open standard descriptors"), why))?;
+    }
+    log.separate_trace(plan.debug)?;
+    log.reopen_terminal();
+    log.quiet = plan.quiet;
+    if let [_, Some(manager)] = &claims.pidfiles {
+        manager.write(process::id()).map_err(|why| os_error(format_args!("pidfile '{}'", manager.path()), why))?;
+    }
+    let signals = Signals::open().map_err(|why| os_error(format_args!("cannot listen to signals"), why))?;
+    // Also one that leaves when the server is ready: then it can tell why a server that daemonizes itself is not.
+    process::set_subreaper();
+    if afterwards == AfterStart::Stay {
+        if deliver::is_unreachable(&plan.server.steps, &plan.server.paths) {
+            log.record(Priority::Warning, format_args!("{}", deliver::UNREACHABLE));
+        }
+        sink.start()?;
+    } else {
+        log.verbosity = Verbosity::Errors;
+        sink.start_orphan()?;
+    }
+    let user = plan.sockets.owner.map_or_else(credentials::effective_uid, |(uid, _)| uid);
+    let readiness = Readiness::open(plan.ready, user, &mut plan.server.env)?;
+
+    Ok(SupervisorConfig {
+        policy: plan.policy,
+        program: ExecImage { source: plan.env_source, ..ExecImage::new(plan.server) },
+        command: plan.command,
+        handler,
+        output: sink,
+        log,
+        debug: plan.debug != StepTrace::Off,
+        cgroup: None,
+        signals,
+        signal_table: plan.signal_table,
+        readiness,
+        service_manager: notify.and_then(|(address, ping)| ServiceManager::new(&address, ping)),
+        waiting_parent: None,
+        after_start: afterwards,
+        moves: plan.moves,
+    })
+}
+
+impl SupervisorConfig {
+    /// The words at the end.
+    fn record_ending(&self, ending: Ending) {
+        let status = ending.status();
+        let why = match ending {
+            Ending::Server(_) => "with the server",
+            Ending::GaveUp(_) => {
+                if let Some(limit) = self.policy.limit {
+                    let (restarts, within) = (limit.restarts, Duration(limit.within));
+                    let words = format_args!("giving up: --restart-limit allows {restarts} restarts within {within}");
+                    self.log.record(Priority::Err, words);
+                }
+                "after too many restarts"
+            }
+            Ending::Stopped => "on request",
+            // On standard error, the error itself says it all.
+            Ending::Failed(_) if matches!(self.log.target, LogTarget::Plain) => return,
+            Ending::Failed(_) => "without a server",
+        };
+        let priority = match ending {
+            _ if status == exit::OK => Priority::Info,
+            // The server's own end is no error of an init's, whatever its status.
+            Ending::Server(_) if self.policy.role != Role::Manager => Priority::Notice,
+            Ending::Server(_) | Ending::Stopped | Ending::GaveUp(_) | Ending::Failed(_) => Priority::Err,
+        };
+        self.log.record(priority, format_args!("shutdown: {why}, status {status}"));
+    }
+}
