@@ -1,0 +1,538 @@
+//! The architecture, as a test: it reads the sources and says where a line stands in the wrong room.
+//!
+//! The reader knows no grammar. It cuts a file into words and marks, without comments, literals and test parts, and
+//! the rules look for sequences of these. That is enough for what the rules ask, and it can be read in one go; the
+//! last tests show each rule a line that breaks it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Lines of a file, code and docs, without its tests.
+const FILE_LIMIT: usize = 300;
+/// The table of options is one long list with a paragraph for each: it is read by looking up, not from top to bottom.
+const FLAGS_LIMIT: usize = 500;
+/// Lines of a function, from `fn` to the closing brace.
+const FUNCTION_LIMIT: usize = 69;
+/// Functions that may be longer: file, name, their own limit, and why.
+const LONG_FUNCTIONS: &[(&str, &str, usize, &str)] = &[
+    ("logic/cli/parse/apply_flag.rs", "apply_flag", 95, "one match with an arm for each option, in the order of the table"),
+    ("logic/supervisor/transition.rs", "advance", 140, "one match over every pair of state and event, a line or two for each"),
+];
+
+/// What main takes from sys: what comes before everything else, the kernel's argv, memory, and descriptors 0 to 2.
+const MAIN_TAKES: &[&str] = &["entry", "heap", "fd"];
+
+/// What of std is made for another kind of process: one with std's start-up, threads, and files of its own.
+const FOREIGN: &[&str] = &[
+    "std::env",
+    "std::fs",
+    "std::net",
+    "std::process",
+    "std::thread",
+    "std::os::unix::fs",
+    "std::os::unix::net",
+    "std::os::unix::process",
+    "std::time::Instant",
+    "std::time::SystemTime",
+];
+
+/// Macros that print by std's locked and buffered streams, or that end in a panic: PID 1 must not.
+const MACROS: &[&str] =
+    &["dbg", "eprint", "eprintln", "panic", "print", "println", "todo", "unimplemented", "unreachable"];
+
+/// Methods that panic.
+const METHODS: &[&str] = &["expect", "expect_err", "unwrap", "unwrap_err"];
+
+#[test]
+fn every_file_says_at_its_head_what_it_is_for() {
+    hold(|file| {
+        (!file.text.starts_with("//! ")).then(|| file.at(1, "the first line is no //! comment")).into_iter().collect()
+    });
+}
+
+#[test]
+fn unsafe_is_only_in_sys_and_in_the_entry() {
+    hold(unsafe_code);
+}
+
+#[test]
+fn the_other_rooms_forbid_unsafe() {
+    for room in ["decide", "act"] {
+        let head = fs::read_to_string(sources().join(room).join("mod.rs")).unwrap();
+        assert!(head.contains("#![forbid(unsafe_code)]"), "src/{room}/mod.rs does not forbid unsafe code");
+    }
+}
+
+#[test]
+fn only_sys_names_rustix_and_libc() {
+    hold(kernel_crates);
+}
+
+#[test]
+fn decide_and_sys_know_no_other_room() {
+    hold(doors);
+}
+
+#[test]
+fn main_takes_only_the_beginning_from_sys() {
+    hold(main_and_sys);
+}
+
+#[test]
+fn the_services_of_std_are_not_used() {
+    hold(foreign_services);
+}
+
+#[test]
+fn nothing_panics_and_nothing_is_printed_by_std() {
+    hold(outcries);
+}
+
+#[test]
+fn files_are_short() {
+    hold(file_length);
+}
+
+#[test]
+fn functions_are_short() {
+    hold(function_length);
+}
+
+#[test]
+fn every_exception_is_still_needed() {
+    let files = read(&sources());
+    for (path, name, limit, reason) in LONG_FUNCTIONS {
+        let file = files.iter().find(|file| file.path == *path).unwrap_or_else(|| panic!("no src/{path}"));
+        let length = file.functions().iter().find(|function| function.name == *name).map(|function| function.length);
+        let needed = length.is_some_and(|length| length > FUNCTION_LIMIT && length <= *limit);
+        assert!(
+            needed && !reason.is_empty(),
+            "src/{path}: {name} has {length:?} lines: its exception is to be looked at"
+        );
+    }
+}
+
+#[test]
+fn the_table_of_options_is_read_by_build_rs_too_and_so_imports_nothing() {
+    let build = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("build.rs")).unwrap();
+    assert!(build.contains("src/logic/cli/flags.rs"), "build.rs does not read src/logic/cli/flags.rs");
+    let flags = File::read(&sources(), "logic/cli/flags.rs");
+    let import = flags.words.iter().find(|word| ["use", "crate", "super"].contains(&word.text.as_str()));
+    assert!(import.is_none(), "src/logic/cli/flags.rs imports: {import:?}");
+}
+
+// The rules. Each takes a file and gives a line for everything that is wrong in it.
+
+fn unsafe_code(file: &File) -> Vec<String> {
+    if file.in_room("sys") {
+        return Vec::new();
+    }
+    // The entry: its name, its being called by C only, and its call of `sys::entry`, which reads the kernel's argv.
+    let mut allowed = if file.is("main.rs") { vec!["(", "extern", "{"] } else { Vec::new() };
+    let mut wrong = Vec::new();
+    for found in file.find(&["unsafe"]) {
+        match allowed.iter().position(|next| *next == file.text_after(found, 1)) {
+            Some(once) => drop(allowed.remove(once)),
+            None => wrong.push(file.at(file.words[found].line, "unsafe outside of sys")),
+        }
+    }
+    wrong
+}
+
+fn kernel_crates(file: &File) -> Vec<String> {
+    let mut wrong = Vec::new();
+    for name in ["libc", "rustix"].iter().filter(|_| !file.in_room("sys")) {
+        wrong.extend(file.lines_with(&[name], &format!("{name} outside of sys")));
+    }
+    wrong
+}
+
+fn doors(file: &File) -> Vec<String> {
+    let (room, closed) = match file.path.split('/').next() {
+        Some("decide") => ("decide", ["act", "sys"]),
+        Some("sys") => ("sys", ["act", "decide"]),
+        _ => return Vec::new(),
+    };
+    file.paths(&["crate", "super", "vsrun"])
+        .into_iter()
+        .filter(|(_, path)| {
+            let mut steps = path.split("::").filter(|step| !["crate", "super", "vsrun", "self"].contains(step));
+            steps.next().is_some_and(|step| closed.contains(&step))
+        })
+        .map(|(line, path)| file.at(line, &format!("{room} knows {path}")))
+        .collect()
+}
+
+fn main_and_sys(file: &File) -> Vec<String> {
+    if !file.is("main.rs") {
+        return Vec::new();
+    }
+    let paths = file.paths(&["vsrun", "crate", "sys"]).into_iter();
+    paths
+        .filter(|(_, path)| {
+            path.split("::").skip_while(|step| *step != "sys").nth(1).is_some_and(|step| !MAIN_TAKES.contains(&step))
+        })
+        .map(|(line, path)| file.at(line, &format!("main takes {path}")))
+        .collect()
+}
+
+fn foreign_services(file: &File) -> Vec<String> {
+    let paths = file.paths(&["std"]).into_iter();
+    paths
+        .filter(|(_, path)| FOREIGN.iter().any(|foreign| path == foreign || path.starts_with(&format!("{foreign}::"))))
+        .map(|(line, path)| file.at(line, &path))
+        .collect()
+}
+
+fn outcries(file: &File) -> Vec<String> {
+    let macros = MACROS.iter().flat_map(|name| file.lines_with(&[name, "!"], &format!("{name}!")));
+    let methods = METHODS.iter().flat_map(|name| file.lines_with(&[".", name, "("], &format!(".{name}()")));
+    macros.chain(methods).collect()
+}
+
+fn file_length(file: &File) -> Vec<String> {
+    let limit = if file.is("logic/cli/flags.rs") { FLAGS_LIMIT } else { FILE_LIMIT };
+    let length = file.text.lines().count() - file.test_lines;
+    (length > limit).then(|| file.at(1, &format!("{length} lines, more than {limit}"))).into_iter().collect()
+}
+
+fn function_length(file: &File) -> Vec<String> {
+    let limit = |name: &str| {
+        let exception = LONG_FUNCTIONS.iter().find(|exception| file.is(exception.0) && exception.1 == name);
+        exception.map_or(FUNCTION_LIMIT, |exception| exception.2)
+    };
+    let functions = file.functions().into_iter();
+    functions
+        .filter(|function| function.length > limit(&function.name))
+        .map(|function| file.at(function.line, &format!("{} has {} lines", function.name, function.length)))
+        .collect()
+}
+
+// The files.
+
+fn sources() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("src")
+}
+
+/// Fails with everything that a rule finds wrong in the sources.
+fn hold(rule: impl Fn(&File) -> Vec<String>) {
+    let files = read(&sources());
+    assert!(files.iter().any(|file| file.is("main.rs")), "no sources found in {}", sources().display());
+    let wrong: Vec<String> = files.iter().flat_map(rule).collect();
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// All Rust files below a directory, but those that are nothing but tests.
+fn read(top: &Path) -> Vec<File> {
+    let (mut files, mut directories) = (Vec::new(), vec![top.to_path_buf()]);
+    while let Some(directory) = directories.pop() {
+        for entry in fs::read_dir(directory).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                directories.push(path);
+            } else if path.extension().is_some_and(|end| end == "rs") && path.file_name().unwrap() != "tests.rs" {
+                files.push(File::read(top, path.strip_prefix(top).unwrap().to_str().unwrap()));
+            }
+        }
+    }
+    files
+}
+
+struct File {
+    /// Below `src`.
+    path: String,
+    text: String,
+    /// Without comments, literals, and what is compiled for tests only.
+    words: Vec<Word>,
+    test_lines: usize,
+}
+
+/// A name, keyword or number, `::`, or any other single mark.
+#[derive(Debug)]
+struct Word {
+    text: String,
+    line: usize,
+}
+
+struct Function {
+    name: String,
+    line: usize,
+    length: usize,
+}
+
+impl File {
+    fn read(top: &Path, path: &str) -> Self {
+        Self::new(path, fs::read_to_string(top.join(path)).unwrap())
+    }
+
+    fn new(path: &str, text: String) -> Self {
+        let (words, test_lines) = without_tests(words(&text));
+        Self { path: path.to_owned(), text, words, test_lines }
+    }
+
+    fn is(&self, path: &str) -> bool {
+        self.path == path
+    }
+
+    fn in_room(&self, room: &str) -> bool {
+        self.path.split('/').next() == Some(room)
+    }
+
+    fn at(&self, line: usize, what: &str) -> String {
+        format!("src/{}:{line}: {what}", self.path)
+    }
+
+    /// Where these words stand, one after the other.
+    fn find(&self, sequence: &[&str]) -> Vec<usize> {
+        let starts = self.words.windows(sequence.len()).enumerate();
+        starts.filter(|(_, window)| window.iter().map(|word| &word.text).eq(sequence)).map(|(start, _)| start).collect()
+    }
+
+    /// A complaint for each place where these words stand.
+    fn lines_with(&self, sequence: &[&str], what: &str) -> Vec<String> {
+        self.find(sequence).into_iter().map(|start| self.at(self.words[start].line, what)).collect()
+    }
+
+    fn text_after(&self, start: usize, words: usize) -> &str {
+        self.words.get(start + words).map_or("", |word| &word.text)
+    }
+
+    /// Each path that begins with one of these names, `use` trees written out, with its line.
+    fn paths(&self, roots: &[&str]) -> Vec<(usize, String)> {
+        let mut found = Vec::new();
+        for (start, word) in self.words.iter().enumerate() {
+            // `other::std` is no path of std; `::std` is.
+            let inner = start > 1
+                && self.words[start - 1].text == "::"
+                && self.words[start - 2].text != "use"
+                && is_name(&self.words[start - 2].text);
+            if !inner && roots.contains(&word.text.as_str()) {
+                self.branches(start, "", &mut found);
+            }
+        }
+        found
+    }
+
+    /// Writes out the tree that begins at a word: `a::{b, c::d}` is `a::b` and `a::c::d`. Gives the word behind it.
+    fn branches(&self, start: usize, before: &str, found: &mut Vec<(usize, String)>) -> usize {
+        let path = format!("{before}{}", self.words[start].text);
+        if self.text_after(start, 1) != "::" {
+            found.push((self.words[start].line, path));
+            return start + 1;
+        }
+        if self.text_after(start, 2) != "{" {
+            return self.branches(start + 2, &format!("{path}::"), found);
+        }
+        let mut next = start + 3;
+        while next < self.words.len() && self.words[next].text != "}" {
+            // Between two branches: a comma, or `as` and another name.
+            let separator = [",", "as"].contains(&self.words[next].text.as_str());
+            next = if separator { next + 1 } else { self.branches(next, &format!("{path}::"), found) };
+        }
+        next + 1
+    }
+
+    /// Every function with a body.
+    fn functions(&self) -> Vec<Function> {
+        let mut functions = Vec::new();
+        for start in self.find(&["fn"]).into_iter().filter(|start| is_name(self.text_after(*start, 1))) {
+            let Some(end) = item_end(&self.words, start) else { continue };
+            if self.words[end].text == "}" {
+                let line = self.words[start].line;
+                let length = self.words[end].line - line + 1;
+                functions.push(Function { name: self.words[start + 1].text.clone(), line, length });
+            }
+        }
+        functions
+    }
+}
+
+fn is_name(word: &str) -> bool {
+    word.starts_with(|first: char| first.is_alphabetic() || first == '_')
+}
+
+/// The last word of the item that begins here: its `;`, or the brace that closes its body.
+fn item_end(words: &[Word], start: usize) -> Option<usize> {
+    let mut depth = 0;
+    for (at, word) in words.iter().enumerate().skip(start) {
+        match word.text.as_str() {
+            "(" | "[" | "{" => depth += 1,
+            ")" | "]" => depth -= 1,
+            "}" if depth == 1 => return Some(at),
+            "}" => depth -= 1,
+            ";" if depth == 0 => return Some(at),
+            _ => {}
+        }
+    }
+    None
+}
+
+/// Takes out every item behind `#[cfg(test)]`, and tells how many lines that were.
+fn without_tests(mut words: Vec<Word>) -> (Vec<Word>, usize) {
+    const MARK: [&str; 7] = ["#", "[", "cfg", "(", "test", ")", "]"];
+    let mut lines = 0;
+    while let Some(start) = words.windows(MARK.len()).position(|window| window.iter().map(|word| &word.text).eq(MARK)) {
+        let end = item_end(&words, start + MARK.len()).unwrap_or(words.len() - 1);
+        lines += words[end].line - words[start].line + 1;
+        words.drain(start..=end);
+    }
+    (words, lines)
+}
+
+// The reader.
+
+fn words(text: &str) -> Vec<Word> {
+    let (mut found, mut rest, mut line) = (Vec::new(), text, 1);
+    while !rest.is_empty() {
+        let skipped = blank(rest).or_else(|| comment(rest)).or_else(|| literal(rest));
+        let length = skipped.unwrap_or_else(|| word(rest));
+        let (taken, after) = rest.split_at(length);
+        if skipped.is_none() {
+            found.push(Word { text: taken.to_owned(), line });
+        }
+        line += taken.matches('\n').count();
+        rest = after;
+    }
+    found
+}
+
+// Each of these tells how long the thing is that the text begins with, if it does.
+
+fn blank(text: &str) -> Option<usize> {
+    let length = text.find(|c: char| !c.is_whitespace()).unwrap_or(text.len());
+    (length > 0).then_some(length)
+}
+
+fn comment(text: &str) -> Option<usize> {
+    if text.starts_with("//") {
+        return Some(text.find('\n').unwrap_or(text.len()));
+    }
+    let mut depth = 0;
+    let mut at = 0;
+    // Rust's comments nest.
+    while text.starts_with("/*") {
+        match &text[at..] {
+            rest if rest.starts_with("/*") => (depth, at) = (depth + 1, at + 2),
+            rest if rest.starts_with("*/") => (depth, at) = (depth - 1, at + 2),
+            rest => at += rest.chars().next().map_or(1, char::len_utf8),
+        }
+        if depth == 0 || at >= text.len() {
+            return Some(at);
+        }
+    }
+    None
+}
+
+fn literal(text: &str) -> Option<usize> {
+    let prefix = ["br", "cr", "b", "c", "r", ""].into_iter().find(|prefix| {
+        let rest =
+            text.strip_prefix(prefix).unwrap_or(" ").trim_start_matches(if prefix.ends_with('r') { "#" } else { "\0" });
+        rest.starts_with('"') || (["b", ""].contains(prefix) && rest.starts_with('\''))
+    })?;
+    let rest = &text[prefix.len()..];
+    if prefix.ends_with('r') {
+        let hashes = &rest[..rest.find('"')?];
+        let close = format!("\"{hashes}");
+        let body = hashes.len() + 1;
+        return Some(prefix.len() + body + rest[body..].find(&close)? + close.len());
+    }
+    let quote = rest.chars().next()?;
+    let mut characters = rest.char_indices().skip(1);
+    if quote == '\'' && !rest.starts_with("'\\") && rest.chars().nth(2) != Some('\'') {
+        return None; // a lifetime
+    }
+    while let Some((at, character)) = characters.next() {
+        match character {
+            '\\' => drop(characters.next()),
+            _ if character == quote => return Some(prefix.len() + at + 1),
+            _ => {}
+        }
+    }
+    None
+}
+
+fn word(text: &str) -> usize {
+    let name = text.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(text.len());
+    match name {
+        0 if text.starts_with("::") => 2,
+        0 => text.chars().next().map_or(1, char::len_utf8),
+        _ => name,
+    }
+}
+
+// The rules can fail.
+
+#[test]
+fn every_rule_sees_the_line_that_breaks_it() {
+    type Rule = fn(&File) -> Vec<String>;
+    let long = format!("//! x\nfn long() {{\n{}}}\n", "    step();\n".repeat(68));
+    let endless = "//! x\n".repeat(FILE_LIMIT + 1);
+    let bad: &[(Rule, &str, &str, &str)] = &[
+        (unsafe_code, "runtime/run.rs", "fn f() {\n    unsafe { g() }\n}", "src/runtime/run.rs:2: unsafe outside of sys"),
+        (unsafe_code, "logic/cli/parse.rs", "unsafe impl Send for X {}", ":1: unsafe"),
+        (unsafe_code, "lib.rs", "#[unsafe(no_mangle)]", ":1: unsafe"),
+        (unsafe_code, "main.rs", "#[unsafe(no_mangle)]\nfn main() { unsafe { a() };\nunsafe { b() } }", ":3: unsafe"),
+        (unsafe_code, "main.rs", "#[unsafe(no_mangle)]\n#[unsafe(link_section)]", ":2: unsafe"),
+        (kernel_crates, "runtime/run.rs", "use rustix::fs;", "rustix outside of sys"),
+        (kernel_crates, "logic/base/signal.rs", "const TERM: i32 = libc::SIGTERM;", "libc outside of sys"),
+        (doors, "logic/plan/planner.rs", "use crate::act::say;", "decide knows crate::act::say"),
+        (doors, "logic/plan/planner.rs", "use crate::{sys::fd, decide::cli};", "decide knows crate::sys::fd"),
+        (doors, "logic/plan/planner/table.rs", "use super::super::super::act;", "decide knows super"),
+        (doors, "logic/plan/planner.rs", "fn f() { vsrun::sys::clock::now() }", "decide knows vsrun::sys::clock::now"),
+        (doors, "sys/fd.rs", "use crate::decide::{error::Error, time};", "sys knows crate::decide::error::Error"),
+        (doors, "sys/fd.rs", "use crate::{self as root, act};", "sys knows crate::act"),
+        (main_and_sys, "main.rs", "use vsrun::{act, sys::{entry, wait}};", "main takes vsrun::sys::wait"),
+        (main_and_sys, "main.rs", "fn f() { sys::clock::now() }", "main takes sys::clock::now"),
+        (foreign_services, "sys/clock.rs", "use std::time::{Duration, Instant};", ":1: std::time::Instant"),
+        (foreign_services, "runtime/host/system.rs", "use std::{\n    ffi::OsStr,\n    env::{self},\n};", ":3: std::env::self"),
+        (foreign_services, "runtime/host/system.rs", "fn f() { let _ = ::std::fs::read(\"x\"); }", "std::fs::read"),
+        (foreign_services, "runtime/host/system.rs", "use std::fs as files;", "std::fs"),
+        (foreign_services, "runtime/host/system.rs", "use ::std::net::TcpStream;", "std::net::TcpStream"),
+        (outcries, "runtime/run.rs", "fn f() {\n    println!(\"{}\", 1);\n}", ":2: println!"),
+        (outcries, "runtime/run.rs", "fn f() { todo!() }", "todo!"),
+        (outcries, "runtime/run.rs", "fn f() { x\n    .unwrap() }", ":2: .unwrap()"),
+        (outcries, "runtime/run.rs", "fn f() { x.expect(\"y\") }", ".expect()"),
+        (outcries, "runtime/run.rs", "#[cfg(not(test))]\nfn f() { panic!() }", ":2: panic!"),
+        (outcries, "runtime/run.rs", "#[cfg(test)]\nmod tests { fn f() {} }\nfn g() { panic!() }", ":3: panic!"),
+        (outcries, "runtime/run.rs", "#[cfg(test)]\nmod tests;\nfn g() { panic!() }", ":3: panic!"),
+        (outcries, "runtime/run.rs", "const C: char = '\"'; fn f() { panic!() } const D: char = '\"';", "panic!"),
+        (outcries, "runtime/run.rs", "fn f<'a>(x: &'a str) { panic!() }", "panic!"),
+        (outcries, "runtime/run.rs", "const C: &str = r#\"a\"b\"#; fn f() { panic!() } // \"", "panic!"),
+        (file_length, "runtime/run.rs", &endless, "301 lines, more than 300"),
+        (function_length, "runtime/run.rs", &long, "src/runtime/run.rs:2: long has 70 lines"),
+    ];
+    for (rule, path, text, complaint) in bad {
+        let found = rule(&File::new(path, (*text).to_owned()));
+        assert!(found.iter().any(|line| line.contains(complaint)), "{text:?}: {found:?} has no {complaint:?}");
+    }
+}
+
+#[test]
+fn the_rules_let_pass_what_only_looks_wrong() {
+    let good = [
+        ("sys/lock.rs", "use rustix::fs;\nfn f() { unsafe { libc::fork() } }"),
+        ("main.rs", "#[unsafe(no_mangle)]\nunsafe extern \"C\" fn main() { unsafe { sys::entry::start() } }"),
+        ("runtime/run.rs", "//! unsafe libc println!()\n/* std::fs /* panic!() */ todo!() */ fn f() {}"),
+        ("runtime/run.rs", "const A: &str = \"unsafe \\\" libc::x println!()\"; const B: &[u8] = br##\"todo!() \"# \"##;"),
+        ("runtime/run.rs", "fn f() { x.unwrap_or(1); y.expect_word; }\nuse crate::{sys::fd, decide::cli};"),
+        ("runtime/run.rs", "#[cfg(test)]\nmod tests {\n    use std::fs;\n    fn f() { fs::read(\"x\").unwrap(); }\n}"),
+        ("runtime/run.rs", "#[cfg(test)]\n#[path = \"x.rs\"]\nmod tests { fn f() { panic!() } }"),
+        ("logic/plan/planner.rs", "use super::action::Act; use std::ffi::OsString; fn act(sys: u8) -> u8 { sys }"),
+        ("logic/cli/flags.rs", "fn f(x: fn(u8) -> [u8; 3]) {}"),
+    ];
+    let rules =
+        [unsafe_code, kernel_crates, doors, main_and_sys, foreign_services, outcries, file_length, function_length];
+    for (path, text) in good {
+        let file = File::new(path, text.to_owned());
+        let found: Vec<String> = rules.iter().flat_map(|rule| rule(&file)).collect();
+        assert!(found.is_empty(), "{text:?}: {found:?}");
+    }
+}
+
+#[test]
+fn lines_of_tests_do_not_count() {
+    let tests = "    fn f() {}\n".repeat(FILE_LIMIT);
+    let file = File::new("runtime/run.rs", format!("//! x\nfn f() {{}}\n\n#[cfg(test)]\nmod tests {{\n{tests}}}\n"));
+    assert_eq!(file_length(&file), Vec::<String>::new());
+    assert_eq!(file.test_lines, FILE_LIMIT + 3);
+}

@@ -1,0 +1,257 @@
+//! A real machine: QEMU boots a real kernel, whose `/init` is vsrun with a file of arguments, and nothing else is there.
+//!
+//! There is no shell, no `/proc`, no `/etc`, no `/dev/null`, no `$PATH`; what vsrun and its server say goes to the
+//! serial line. One machine at a time: each wants a processor for three seconds.
+
+use crate::harness::{self, Sandbox, Running, needs, sys, words};
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+const QEMU: &str = "qemu-system-x86_64";
+
+/// How long an emulated machine may take; it needs three seconds where nothing else runs.
+const BOOT: Duration = Duration::from_secs(60);
+
+/// Whether machines can be run here, and the kernel for them is or can be had.
+fn machines() -> bool {
+    harness::available(cfg!(target_arch = "x86_64"), "an x86_64")
+        && harness::root()
+        && harness::tool("cpio")
+        && harness::tool(QEMU)
+        && harness::available(kernel().is_some(), "a kernel (.ci/kernel)")
+}
+
+fn kernel() -> Option<PathBuf> {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join(".ci/kernel");
+    let said = std::process::Command::new(script).output().unwrap();
+    said.status.success().then(|| PathBuf::from(String::from_utf8(said.stdout).unwrap().trim()))
+}
+
+/// What the machine finds in its memory: vsrun, a server, and these arguments as `/init`.
+struct Initramfs<'place> {
+    sandbox: &'place Sandbox,
+    directory: PathBuf,
+}
+
+impl<'place> Initramfs<'place> {
+    fn new(sandbox: &'place Sandbox, arguments: &[&str]) -> Self {
+        let directory = sandbox.path("initramfs");
+        fs::create_dir_all(directory.join("dev")).unwrap();
+        harness::sandbox::copy(&harness::sandbox::built("vsrun"), &directory.join("vsrun"));
+        harness::sandbox::copy(&harness::sandbox::built("probe"), &directory.join("server"));
+        let initramfs = Self { sandbox, directory };
+        initramfs
+            .add("init", &format!("#!/vsrun --args\n# No blank line and no comment counts.\n\n{}\n", lines(arguments)));
+        // The console is the first serial line; this name for it is there even where the console is not.
+        let serial = initramfs.directory.join("serial");
+        sys::make_character_device(&serial, 4, 64).unwrap();
+        fs::set_permissions(serial, Permissions::from_mode(0o666)).unwrap();
+        initramfs
+    }
+
+    fn add(&self, name: &str, text: &str) {
+        harness::sandbox::write_executable(&self.directory.join(name), text.as_bytes());
+    }
+
+    /// Takes away what the kernel opens as descriptors 0 to 2 of `/init` (it makes a `/dev/console` of its own).
+    fn without_console(&self) {
+        symlink("/nowhere", self.directory.join("dev/console")).unwrap();
+    }
+
+    #[track_caller]
+    fn boot(self) -> Machine {
+        self.boot_with("")
+    }
+
+    /// With these words behind the kernel's own.
+    #[track_caller]
+    fn boot_with(self, words: &str) -> Machine {
+        static ONE: Mutex<()> = Mutex::new(());
+        let alone = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+        // As the example tells people to pack it.
+        let pack =
+            example().lines().find_map(|line| line.strip_prefix("#     find . ").map(|rest| format!("find . {rest}")));
+        let call = self.sandbox.program(&harness::find_tool("sh").unwrap(), words!["-c", pack.unwrap()]);
+        call.directory(&self.directory).finish().exited(0);
+        let archive = self.sandbox.path("initramfs.gz");
+        let mut line = words!["-M", "pc", "-accel", "tcg", "-cpu", "qemu64", "-m", "128", "-nodefaults", "-no-reboot"];
+        line.extend(words!["-display", "none", "-serial", "stdio", "-kernel", kernel().unwrap(), "-initrd", archive]);
+        // A panic of the kernel reboots at once, and a reboot ends this machine: a failed test need not wait.
+        line.extend(words!["-append", format!("console=ttyS0 quiet panic=-1 {words}")]);
+        let running = self.sandbox.program(&harness::find_tool(QEMU).unwrap(), line).start();
+        Machine { running, _alone: alone }
+    }
+}
+
+fn example() -> String {
+    harness::text(&Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/machine"))
+}
+
+fn lines(words: &[&str]) -> String {
+    words.join("\n")
+}
+
+struct Machine {
+    running: Running,
+    _alone: MutexGuard<'static, ()>,
+}
+
+impl Machine {
+    /// What came over the serial line so far.
+    fn said(&self) -> Vec<String> {
+        self.running.out().iter().map(|line| line.trim_end().to_owned()).collect()
+    }
+
+    #[track_caller]
+    fn await_line(&self, part: &str) {
+        harness::await_within(BOOT, part, || self.said().iter().any(|line| line.contains(part)).then_some(()));
+    }
+
+    /// What it has said until it switched itself off.
+    #[track_caller]
+    fn finish(self) -> Vec<String> {
+        harness::await_within(BOOT, "the end of the machine", || (!self.running.lives()).then_some(()));
+        let said = self.said();
+        assert_no_panic(&said);
+        said
+    }
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("what the machine has said: {:#?}", self.said());
+        }
+    }
+}
+
+/// No line of the kernel's about an end of PID 1.
+#[track_caller]
+fn assert_no_panic(said: &[String]) {
+    assert!(!said.iter().any(|line| line.contains("Attempted to kill init") || line.contains("panic")), "{said:#?}");
+}
+
+/// All of these, in this order.
+#[track_caller]
+fn assert_in_order(said: &[String], parts: &[&str]) {
+    let mut rest = said.iter();
+    for part in parts {
+        assert!(rest.any(|line| line.contains(part)), "{part:?}, and before it what comes before, in {said:#?}");
+    }
+}
+
+#[test]
+fn a_machine_without_a_console_restarts_its_server_and_switches_itself_off() {
+    needs!(machines());
+    let sandbox = Sandbox::new();
+    let server = ["", "life", "/out/life", "at", "1", "segv", "at", "2", "exit", "3"];
+    let end = ["report", "/out/report", "copy", "/out/report", "/serial", "copy", "/out/life", "/serial", "exit", "0"];
+    let initramfs = Initramfs::new(&sandbox, &[]);
+    initramfs.add("init", &[example().trim_end(), &lines(&server), "\n", &lines(&end)].concat());
+    harness::sandbox::make_directory(&initramfs.directory.join("out"), 0o777);
+    initramfs.without_console();
+    let said = initramfs.boot().finish();
+    assert_in_order(&said, &["unable to open an initial console", "ppid 1", "uids 80 80 80", "gids 80 80 80"]);
+    assert_in_order(&said, &["uids 80 80 80", "reboot: Power down"]);
+    let found = |name: &str| said.iter().filter(|line| line.starts_with(name)).cloned().collect::<Vec<_>>();
+    let descriptors = found("fd ");
+    assert_eq!(descriptors.len(), 3, "0, 1 and 2, although none was open: {descriptors:?}");
+    assert!(descriptors.iter().zip(0..).all(|(line, fd)| line.starts_with(&format!("fd {fd} "))), "{descriptors:?}");
+    assert_eq!(found("variable PATH"), Vec::<String>::new());
+    assert_eq!(found("ignored"), ["ignored"], "no signal");
+    assert_eq!(found("blocked"), ["blocked"], "no signal");
+    let numbers = |line: &str| line.split(' ').all(|word| word.parse::<u64>().is_ok());
+    let lives = said.iter().filter(|line| numbers(line));
+    assert_eq!(lives.count(), 3, "{said:#?}");
+}
+
+#[test]
+fn a_serial_console_is_what_all_speak_on() {
+    needs!(machines());
+    let sandbox = Sandbox::new();
+    let options = ["--at-exit", "reboot", "--restart", "always", "--restart-limit", "2/1min", "--linger", "1s", "--"];
+    let server = ["/server", "print", "I live", "complain", "and die", "child", "/children"];
+    let said = Initramfs::new(&sandbox, &[&options[..], &server].concat());
+    // The server's last words are on the kernel's command line.
+    let said = said.boot_with("-- exit 5").finish();
+    assert_eq!(said.iter().filter(|line| *line == "I live").count(), 3, "{said:#?}");
+    assert_eq!(said.iter().filter(|line| *line == "and die").count(), 3, "{said:#?}");
+    // The three children that the lives have left do not listen to TERM.
+    assert_in_order(&said, &["exited with status 5", "sending SIGTERM to every process", "sending SIGKILL to every"]);
+    assert_in_order(&said, &["sending SIGKILL to every process", "vsrun: shutdown", "reboot: Restarting system"]);
+}
+
+#[test]
+fn a_machine_whose_server_cannot_be_started_says_so_and_halts() {
+    needs!(machines());
+    let sandbox = Sandbox::new();
+    let machine = Initramfs::new(&sandbox, &["--at-exit", "halt", "--init", "--", "/nothing"]).boot();
+    machine.await_line("reboot: System halted");
+    assert_no_panic(&machine.said());
+    assert_in_order(&machine.said(), &["vsrun: cannot execute '/nothing'", "reboot: System halted"]);
+}
+
+/// The first stage, in the initramfs: a server in the background, and then the real root takes the initramfs' place.
+const HANDOVER: &str = "#!/busybox sh
+set -e
+/busybox mkdir /run /real
+/busybox mount -t tmpfs none /run
+/vsrun -b -u 100:100 -w /run -p /run/server.pid -m /run/manager.pid - -- \\
+    /server life life signals seen 15
+while ! test -s /run/seen; do /busybox usleep 10000; done
+/busybox mount -t tmpfs none /real
+/busybox cp /busybox /vsrun /stage2 /real
+/busybox mkdir /real/run /real/proc
+/busybox mount --move /run /real/run
+exec /busybox switch_root /real /vsrun --at-exit poweroff --init --linger 10min \\
+    --syslog second --logger '/busybox cat' -- /stage2
+";
+
+/// The second stage, in the real root. The server is of a root that is no more.
+const STAGE2: &str = "#!/busybox sh
+started() {
+    read -r before </run/server.pid
+    /vsrun --status /run/server.pid
+    /vsrun --status /run/manager.pid
+    echo \"status $?\"
+    /vsrun -p /run/server.pid -- /busybox echo two of them
+    echo \"second start $?\"
+}
+test -e /server || echo \"the initramfs is gone\"
+started
+/busybox mount -t proc none /proc
+started
+echo \"root of the server: $(/busybox ls \"/proc/$before/root\")\"
+/vsrun --signal USR1 /run/server.pid
+echo \"signal $?\"
+while ! /busybox grep -q 10 /run/seen; do /busybox usleep 10000; done
+/vsrun --stop /run/manager.pid
+echo \"stop $?\"
+/vsrun --status /run/server.pid
+echo \"status $?\"
+/busybox grep -c . /run/life
+echo \"left: $(cd /run && echo *)\"
+exit 7
+";
+
+#[test]
+fn a_server_outlives_the_initramfs() {
+    needs!(machines(), harness::tool("busybox"));
+    let sandbox = Sandbox::new();
+    let initramfs = Initramfs::new(&sandbox, &["--", "/handover"]);
+    harness::sandbox::copy(&harness::find_tool("busybox").unwrap(), &initramfs.directory.join("busybox"));
+    initramfs.add("handover", HANDOVER);
+    initramfs.add("stage2", STAGE2);
+    let said = initramfs.boot().finish();
+    let running = ["running: pid", "running: pid", "status 0", "already running", "second start 125"];
+    assert_in_order(&said, &[&["the initramfs is gone"][..], &running, &running].concat());
+    assert_in_order(&said, &["root of the server: ", "signal 0", "stop 0", "status 3", "left: life seen"]);
+    assert_in_order(&said, &["left: life seen", "reboot: Power down"]);
+    for never in ["two of them", "every process that is left"] {
+        // The kernel's own threads are nobody who would be left.
+        assert!(!said.iter().any(|line| line.contains(never)), "{never}: {said:#?}");
+    }
+}

@@ -1,0 +1,211 @@
+//! What a server and its manager take over from the caller, and what not: hang-ups, the directory, the terminal's
+//! foreground, rights that are not needed.
+
+use crate::harness::{self, Mount, Mounts, Sandbox, needs, process, sys, words};
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, chown, symlink};
+use std::path::PathBuf;
+
+const USER: u32 = 12345;
+
+/// nohup(1) and vsrun's own option both have a say; the option has the last one.
+#[test]
+fn a_hangup_that_the_caller_ignores_ends_neither_vsrun_nor_server() {
+    for (way, ends) in [
+        (words!["--init"], false),
+        (words!["-m", "-", "-"], false),
+        (words!["-m", "-", "-", "--on-signal", "HUP=stop"], true),
+    ] {
+        let sandbox = Sandbox::new();
+        let ready = sandbox.out("ready");
+        let line = [way.clone(), words!["--", sandbox.probe(), "append", &ready, "x", "wait"]].concat();
+        let running = sandbox.vsrun(line).before(|| sys::ignore_signal(libc::SIGHUP)).start();
+        harness::await_file(&ready);
+        let server = process::children(running.pid())[0];
+        if ends {
+            running.signal(libc::SIGHUP);
+            running.finish().exited(0);
+            continue;
+        }
+        sys::kill(server, libc::SIGHUP);
+        running.signal(libc::SIGHUP);
+        // What comes after it is looked at after it.
+        running.signal(libc::SIGTERM);
+        let ended = running.finish();
+        assert_eq!(harness::lines(&ready).len(), 1, "one life: {ended:?}");
+        assert!(matches!(ended.code(), Some(0 | 143)), "{way:?}: {ended:?}");
+    }
+    // A server alone.
+    let sandbox = Sandbox::new();
+    let line = words!["--", sandbox.probe(), "raise", "1", "exit", "7"];
+    sandbox.vsrun(line.clone()).before(|| sys::ignore_signal(libc::SIGHUP)).finish().exited(7);
+    assert_eq!(sandbox.vsrun(line).finish().signal(), Some(libc::SIGHUP));
+}
+
+#[test]
+fn two_numbers_need_no_account_files() {
+    needs!(harness::root());
+    let sandbox = Sandbox::new();
+    let none = sandbox.path("none");
+    harness::sandbox::make_directory(&none, 0o755);
+    let file = |name: &str| PathBuf::from("/etc").join(name);
+    fs::write(sandbox.path("group"), "").unwrap();
+    // A directory where the file should be cannot be read.
+    let fifo = sandbox.path("fifo");
+    sys::make_fifo(fifo.as_os_str()).unwrap();
+    let binds = [Mount::Bind(fifo.clone(), file("passwd")), Mount::Bind(fifo, file("group"))];
+    let mounts = Mounts::new(&sandbox, &binds);
+    let report = sandbox.out("report");
+    let line = words!["-u", "33:44", "--", sandbox.probe(), "report", &report];
+    sandbox.vsrun(line).within(&mounts).finish().exited(0);
+    assert_eq!(sandbox.report(&report).one("uids"), "33 33 33");
+    let line = words!["-u", "33", "--", sandbox.probe()];
+    sandbox.vsrun(line).within(&mounts).finish().failed(125, &["cannot read /etc/passwd"]);
+}
+
+/// Without setgroups(2), as in a user namespace of a plain user.
+#[test]
+fn a_user_that_changes_nothing_needs_no_privilege() {
+    needs!(harness::root(), harness::tool("strace"));
+    let sandbox = Sandbox::new();
+    let report = sandbox.out("report");
+    for way in harness::ways() {
+        let refuse = words!["-f", "-qq", "-o", sandbox.path("trace"), "-e", "inject=setgroups:error=EPERM"];
+        let line = [refuse, words![sandbox.path("vsrun")], way, words!["-u", "0:0"]].concat();
+        let line = [line, words!["--", sandbox.probe(), "report", &report]].concat();
+        let call = sandbox.program(&harness::find_tool("strace").unwrap(), line);
+        call.before(|| sys::set_groups(&[0])).finish().exited(0);
+        assert_eq!(sandbox.report(&report).one("uids"), "0 0 0");
+        fs::remove_file(&report).unwrap();
+        assert!(!harness::text(&sandbox.path("trace")).contains("setgroups"), "not even tried");
+    }
+    // With a group to drop there is something to change.
+    let line = words!["-u", "0:0", "--", sandbox.probe(), "report", &report];
+    sandbox.vsrun(line).before(|| sys::set_groups(&[0, 44])).finish().exited(0);
+    assert_eq!(sandbox.report(&report).groups(), [0]);
+}
+
+#[test]
+fn a_manager_leaves_the_callers_directory_and_its_server_does_not() {
+    let sandbox = Sandbox::new();
+    let lives = sandbox.out("lives");
+    let reports = words!["report", sandbox.out("report"), "until", "1", "exit", "3", "wait"];
+    let line = words!["-m", "-", "-", "--restart-delay", "0", "-p", "pid", "--", "./probe", "life", &lives];
+    let running = sandbox.vsrun([line, reports].concat()).directory(sandbox.directory()).start();
+    harness::await_lines(&lives, 2);
+    harness::await_true("the manager's directory", || process::directory(running.pid()) == "/");
+    let server = harness::await_life(&lives, 2);
+    assert_eq!(process::directory(server), sandbox.directory().display().to_string());
+    running.stop();
+    assert!(!sandbox.path("pid").exists());
+}
+
+/// The user has replaced the directory by a link to one that it may not search.
+#[test]
+fn no_restart_shows_the_server_a_directory_that_is_closed_to_it() {
+    needs!(harness::root());
+    for work_dir in [false, true] {
+        let sandbox = Sandbox::new();
+        let (secret, own) = (sandbox.path("secret"), sandbox.path("own"));
+        harness::sandbox::make_directory(&secret, 0o700);
+        harness::sandbox::make_directory(&own, 0o755);
+        harness::sandbox::make_directory(&own.join("here"), 0o755);
+        for dir in [&own, &own.join("here")] {
+            chown(dir, Some(USER), Some(USER)).unwrap();
+        }
+        let (report, go) = (sandbox.out("report"), sandbox.out("go"));
+        let here = own.join("here");
+        let options = if work_dir { words!["-w", &here] } else { words![] };
+        let action = words!["--", sandbox.probe(), "report", &report, "await", &go, "exit", "3"];
+        let user = words!["-u", USER.to_string(), "-m", "-", "-", "--restart-limit", "1/1h", "--restart-delay", "0"];
+        let running = sandbox.vsrun([user, options, action].concat()).directory(&here).start();
+        assert_eq!(sandbox.report(&report).one("cwd"), here.display().to_string());
+        fs::remove_file(&report).unwrap();
+        fs::rename(&here, own.join("away")).unwrap();
+        symlink(&secret, &here).unwrap();
+        fs::write(&go, "").unwrap();
+        running.await_err("cannot change directory");
+        let ended = running.finish();
+        assert!(ended.err.iter().any(|line| line.contains("Permission denied")), "{ended:?}");
+        assert!(!report.exists(), "-w {work_dir}: it was started there");
+    }
+}
+
+/// A directory that only root can reach is the server's all the same where it was root who called from there.
+#[test]
+fn a_directory_that_only_the_caller_can_reach_stays_the_servers() {
+    needs!(harness::root());
+    let sandbox = Sandbox::new();
+    let inner = sandbox.path("closed/inner");
+    harness::sandbox::make_directory(&inner, 0o755);
+    fs::set_permissions(sandbox.path("closed"), fs::Permissions::from_mode(0o700)).unwrap();
+    for way in harness::ways() {
+        let report = sandbox.out("report");
+        let line = [way.clone(), words!["-u", USER.to_string(), "--", sandbox.probe(), "report", &report]].concat();
+        sandbox.vsrun(line).directory(&inner).finish().exited(0);
+        assert_eq!(sandbox.report(&report).one("here"), harness::call::identity(&inner), "{way:?}");
+        fs::remove_file(&report).unwrap();
+        // What is named is entered with the user's rights.
+        let line = [way, words!["-u", USER.to_string(), "-w", &inner, "--", sandbox.probe(), "report", &report]].concat();
+        sandbox.vsrun(line).finish().failed(125, &["change directory", "not searchable for this user"]);
+        assert!(!report.exists());
+    }
+    let check = words!["--check", "-u", USER.to_string(), "-w", &inner, "--", sandbox.probe()];
+    let ended = sandbox.vsrun(check).finish();
+    ended.exited(125);
+    assert!(ended.out[0].contains("cannot change directory to"), "{ended:?}");
+}
+
+#[test]
+fn a_logdir_is_entered_where_its_user_may_not() {
+    needs!(harness::root());
+    let sandbox = Sandbox::new();
+    harness::sandbox::make_directory(&sandbox.path("closed"), 0o700);
+    for way in harness::ways() {
+        let report = sandbox.out("report");
+        let options = words!["-u", USER.to_string(), "-d", sandbox.path("closed/logs"), "1"];
+        sandbox.vsrun([way, options, words!["--", sandbox.probe(), "report", &report]].concat()).finish().exited(0);
+        assert_eq!(sandbox.report(&report).one("here"), harness::call::identity(&sandbox.path("closed/logs")));
+        fs::remove_file(&report).unwrap();
+    }
+}
+
+#[test]
+fn a_relative_command_that_is_missing_names_the_directory() {
+    let sandbox = Sandbox::new();
+    let dir = fs::canonicalize(sandbox.directory()).unwrap().display().to_string();
+    for way in harness::ways() {
+        let line = [way.clone(), words!["--", "./missing"]].concat();
+        let ended = sandbox.vsrun(line).finish();
+        ended.exited(127);
+        let says = |part: &str| ended.err.iter().any(|line| line.contains(part));
+        assert!(says(&format!("(looked for in the directory '{dir}')")), "{way:?}: {ended:?}");
+        let line = [way.clone(), words!["-d", "logs", "1", "--", "bin/server"]].concat();
+        let ended = sandbox.vsrun(line).finish();
+        ended.exited(127);
+        let told = format!("there is no directory '{dir}/logs/bin'");
+        assert!(ended.err.iter().any(|line| line.contains(&told)), "{way:?}: {ended:?}");
+    }
+}
+
+/// As `cat &` in a shell: the terminal stays the shell's.
+#[test]
+fn a_job_in_the_background_does_not_take_the_terminal() {
+    needs!(harness::tool("bash"));
+    let sandbox = Sandbox::new();
+    let ready = sandbox.out("ready");
+    let (vsrun, probe) = (sandbox.path("vsrun"), sandbox.probe());
+    let job = format!("{} --init --stdin -- {} append {} x wait", vsrun.display(), probe.display(), ready.display());
+    let script = format!("set -m; {job} & echo $! > {}; wait; wait", sandbox.out("pid").display());
+    let bash = sandbox.program(&harness::find_tool("bash").unwrap(), words!["-c", script]);
+    let (call, _terminal) = bash.on_terminal();
+    let shell = call.start();
+    harness::await_file(&ready);
+    let job: i32 = harness::await_lines(&sandbox.out("pid"), 1)[0].parse().unwrap();
+    assert_eq!(process::foreground(shell.pid()), process::group(shell.pid()));
+    let server = process::children(job)[0];
+    assert_eq!((process::group(server), process::session(server)), (server, process::session(shell.pid())));
+    for pid in [server, job, shell.pid()] {
+        sys::kill(pid, libc::SIGKILL);
+    }
+}

@@ -1,0 +1,315 @@
+//! The server's control group: it is in it from its first instruction on, and nothing of it is left there afterwards.
+
+use crate::harness::{self, Sandbox, needs, process, sys, words};
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// Where version 2 is mounted.
+fn mounted() -> Option<PathBuf> {
+    let mounts = harness::text(Path::new("/proc/mounts"));
+    let kind = |line: &&str| line.split(' ').nth(2) == Some("cgroup2");
+    mounts.lines().find(kind).and_then(|line| line.split(' ').nth(1)).map(PathBuf::from)
+}
+
+/// A group of the test's own that is a parent for others, and is removed with all that is in it.
+struct Parent(PathBuf);
+
+impl Parent {
+    fn new() -> Self {
+        static COUNT: AtomicUsize = AtomicUsize::new(0);
+        let name = format!("vsrun-{}-{}", sys::pid(), COUNT.fetch_add(1, Ordering::Relaxed));
+        let parent = Self(mounted().unwrap().join(name));
+        remove(&parent.0);
+        fs::create_dir(&parent.0).unwrap();
+        parent
+    }
+
+    fn child(&self) -> PathBuf {
+        self.0.join("web")
+    }
+}
+
+impl Drop for Parent {
+    fn drop(&mut self) {
+        remove(&self.0);
+    }
+}
+
+fn remove(group: &Path) {
+    for name in harness::names(group) {
+        if group.join(&name).is_dir() {
+            remove(&group.join(&name));
+        }
+    }
+    let _ = fs::write(group.join("cgroup.kill"), "1");
+    for _ in 0..1000 {
+        if fs::remove_dir(group).is_ok() || !group.exists() {
+            break;
+        }
+        std::thread::yield_now();
+    }
+}
+
+fn able() -> bool {
+    harness::root() && harness::available(mounted().is_some(), "a cgroup 2 file system")
+}
+
+/// The group that a process is in, as a path of the file system.
+fn group_of(pid: i32) -> PathBuf {
+    let text = harness::text(Path::new(&format!("/proc/{pid}/cgroup")));
+    let name = text.lines().find_map(|line| line.strip_prefix("0::/")).unwrap().to_owned();
+    mounted().unwrap().join(name)
+}
+
+fn processes(group: &Path) -> usize {
+    harness::lines(&group.join("cgroup.procs")).len()
+}
+
+#[test]
+fn the_server_is_in_it_and_vsrun_is_not() {
+    needs!(able());
+    for way in harness::ways() {
+        for user in [words![], words!["-u", "7:7"]] {
+            let (sandbox, parent) = (Sandbox::new(), Parent::new());
+            let report = sandbox.out("report");
+            let line = [words!["-p", "pid", "--cgroup", parent.child()], user, way.clone()].concat();
+            let line = [line, words!["--", sandbox.probe(), "report", &report, "wait"]].concat();
+            let called = sandbox.vsrun(line).start();
+            let server = sandbox.report(&report).number("pid");
+            assert_eq!(group_of(server), parent.child(), "{way:?}");
+            assert_eq!(
+                sandbox.report(&report).descriptors().iter().filter(|fd| fd.number > 2).count(),
+                usize::from(!way.contains(&"-m".into()))
+            );
+            let stays = way.contains(&"-m".into());
+            if stays {
+                assert_ne!(group_of(process::parent(server)), parent.child());
+            }
+            sys::kill(if stays { process::parent(server) } else { server }, libc::SIGTERM);
+            called.finish();
+            sandbox.await_nothing_left();
+            // What stays has removed it; what became the server could not.
+            assert_eq!(parent.child().exists(), !stays, "{way:?}");
+        }
+    }
+}
+
+#[test]
+fn what_has_left_group_and_session_is_killed_before_the_next_run_and_at_the_end() {
+    needs!(able(), harness::tool("setsid"));
+    let (sandbox, parent) = (Sandbox::new(), Parent::new());
+    let (life, children) = (sandbox.out("life"), sandbox.out("children"));
+    // `child` ignores TERM and HUP; and `crowd` makes orphans.
+    let script = words!["child", &children, "crowd", "5", "life", &life, "at", "1", "segv", "wait"];
+    let line = [words!["--cgroup", parent.child(), "-m", "-", "-", "--", sandbox.probe()], script].concat();
+    let manager = sandbox.vsrun(line).start();
+    harness::await_life(&life, 2);
+    let first: i32 = harness::await_lines(&children, 2)[0].parse().unwrap();
+    harness::await_true("the first run's processes gone", || process::gone(first) && processes(&parent.child()) <= 7);
+    assert_eq!(harness::lives(&life).len(), 2);
+    manager.stop().exited(0);
+    sandbox.await_nothing_left();
+    assert!(!parent.child().exists());
+}
+
+#[test]
+fn with_linger_they_are_asked_first() {
+    needs!(able());
+    let (sandbox, parent) = (Sandbox::new(), Parent::new());
+    let seen = sandbox.out("seen");
+    let script = words!["forked", "forked", "child", sandbox.out("child"), "signals", &seen, "15"];
+    let line = words!["--cgroup", parent.child(), "--linger", "10s", "-m", "-", "-", "--", sandbox.probe()];
+    let called = sandbox.vsrun([line, script].concat()).start();
+    harness::await_lines(&seen, 1);
+    called.signal(libc::SIGTERM);
+    harness::await_file(&sandbox.out("child"));
+    let stubborn: i32 = harness::await_lines(&sandbox.out("child"), 1)[0].parse().unwrap();
+    called.await_err("sending SIGTERM to every process");
+    assert!(!process::gone(stubborn), "it ignores TERM, and has time");
+    called.signal(libc::SIGINT);
+    called.finish();
+    sandbox.await_nothing_left();
+    assert!(!parent.child().exists());
+}
+
+/// It is no descendant of vsrun's, so that no search for those finds it.
+#[test]
+fn with_linger_a_process_of_another_parent_is_killed_before_the_next_run_too() {
+    needs!(able());
+    for linger in [words!["--linger", "10s"], words![]] {
+        let (sandbox, parent) = (Sandbox::new(), Parent::new());
+        let life = sandbox.out("life");
+        let line = [words!["--cgroup", parent.child()], linger, words!["-m", "-", "-", "--", sandbox.probe()]].concat();
+        let manager = sandbox.vsrun([line, words!["life", &life, "wait"]].concat()).start();
+        harness::await_life(&life, 1);
+        let joined = sandbox.program(&sandbox.probe(), words!["wait"]).start();
+        fs::write(parent.child().join("cgroup.procs"), joined.pid().to_string()).unwrap();
+        sys::kill(process::children(manager.pid())[0], libc::SIGSEGV);
+        assert_eq!(joined.finish().signal(), Some(libc::SIGKILL));
+        harness::await_life(&life, 2);
+        manager.stop().exited(0);
+        assert!(!parent.child().exists());
+    }
+}
+
+#[test]
+fn a_directory_in_use_or_of_another_kind_is_refused_and_nothing_is_left() {
+    needs!(able());
+    let (sandbox, parent) = (Sandbox::new(), Parent::new());
+    let holder =
+        words!["--cgroup", parent.child(), "--init", "--", sandbox.probe(), "append", sandbox.out("up"), "x", "wait"];
+    let holder = sandbox.vsrun(holder).start();
+    harness::await_file(&sandbox.out("up"));
+    let v1 = Path::new("/sys/fs/cgroup/cpu/vsrun-test").to_owned();
+    let mut cases = vec![
+        (parent.child(), "other processes are in it"),
+        (parent.0.clone(), "other processes are in it"),
+        (parent.0.join("no/where"), "No such file or directory"),
+        (sandbox.out("plain"), "is not in a cgroup 2 file system"),
+    ];
+    if v1.parent().unwrap().is_dir() {
+        cases.push((v1, "is not in a cgroup 2 file system"));
+    }
+    for (group, says) in cases {
+        for way in harness::ways() {
+            let line = [
+                words!["-p", "pid", "--cgroup", &group],
+                way,
+                words!["--", sandbox.probe(), "append", sandbox.out("ran"), "x"],
+            ];
+            sandbox.vsrun(line.concat()).finish().failed(125, &["cgroup '", says]);
+            assert!(!sandbox.out("ran").exists() && !sandbox.path("pid").exists());
+        }
+        let check = sandbox.vsrun(words!["--check", "--cgroup", &group, "--", sandbox.probe()]).finish();
+        assert!(check.exited(125).out[0].contains(says), "{check:?}");
+    }
+    assert!(!sandbox.out("plain").exists());
+    holder.stop();
+    let before = harness::names(&parent.0);
+    sandbox.vsrun(words!["--check", "--cgroup", parent.child(), "--", sandbox.probe()]).finish().exited(0).silently();
+    assert_eq!(harness::names(&parent.0), before, "--check makes none");
+}
+
+#[test]
+fn a_start_that_fails_removes_the_group_that_it_made() {
+    needs!(able());
+    for way in harness::ways() {
+        for user in [words![], words!["-u", "7:7"]] {
+            let (sandbox, parent) = (Sandbox::new(), Parent::new());
+            let line =
+                [words!["-p", "pid", "--cgroup", parent.child()], user, way.clone(), words!["--", "/nothing"]].concat();
+            sandbox.vsrun(line.clone()).finish().exited(127);
+            harness::await_true("no group", || !parent.child().exists());
+            sandbox.await_nothing_left();
+            // One that was there stays.
+            fs::create_dir(parent.child()).unwrap();
+            sandbox.vsrun(line).finish().exited(127);
+            sandbox.await_nothing_left();
+            assert!(parent.child().exists());
+        }
+    }
+}
+
+#[test]
+fn settings_are_written_before_the_server_runs() {
+    needs!(able());
+    let (sandbox, parent) = (Sandbox::new(), Parent::new());
+    let out = sandbox.out("settings");
+    let sets = words!["--cgroup-set", "cgroup.max.depth=3", "--cgroup-set", "cgroup.max.descendants=5"];
+    let line = [words!["--cgroup", parent.child()], sets, words!["--init", "--", sandbox.probe()]].concat();
+    let copies =
+        ["cgroup.max.depth", "cgroup.max.descendants"].map(|name| words!["copy", parent.child().join(name), &out]);
+    sandbox.vsrun([line, copies.concat()].concat()).finish().exited(0);
+    assert_eq!(harness::lines(&out), ["3", "5"]);
+    for (set, says) in [
+        ("memory.max=1M", "'+memory' is missing in '"),
+        ("hugetlb.2MB.max=0", "'+hugetlb' is missing in '"),
+        ("cgroup.max.depth=x", "Invalid argument"),
+        ("cgroup.nothing=1", "No such file or directory"),
+    ] {
+        let line = words!["--cgroup", parent.child(), "--cgroup-set", set, "--init", "--", sandbox.probe()];
+        sandbox.vsrun(line).finish().failed(125, &["cannot write '", says]);
+        assert!(!parent.child().exists(), "{set}");
+    }
+    let line = words!["--check", "--cgroup", parent.child(), "--cgroup-set", "memory.max=1M", "--", sandbox.probe()];
+    assert!(sandbox.vsrun(line).finish().exited(125).out[0].contains("'+memory' is missing in '"));
+    // A controller that is enabled.
+    let root = mounted().unwrap();
+    if fs::write(root.join("cgroup.subtree_control"), "+hugetlb").is_ok()
+        && fs::write(parent.0.join("cgroup.subtree_control"), "+hugetlb").is_ok()
+    {
+        let line =
+            words!["--cgroup", parent.child(), "--cgroup-set", "hugetlb.2MB.max=0", "--init", "--", sandbox.probe()];
+        let out = sandbox.out("limit");
+        sandbox.vsrun([line, words!["copy", parent.child().join("hugetlb.2MB.max"), &out]].concat()).finish().exited(0);
+        assert_eq!(harness::lines(&out), ["0"]);
+    }
+    drop(parent);
+    let _ = fs::write(root.join("cgroup.subtree_control"), "-hugetlb");
+}
+
+#[test]
+fn groups_that_the_server_makes_are_emptied_with_it() {
+    needs!(able(), harness::tool("sh"));
+    for hidden in [false, true] {
+        let (sandbox, parent) = (Sandbox::new(), Parent::new());
+        // A kernel of before 5.14 has no cgroup.kill: here it is hidden behind a file that cannot be written.
+        let group = parent.child();
+        let script =
+            "mkdir inner inner/most; sleep 1000 & echo $! >inner/most/cgroup.procs; echo up >UP; exec sleep 1000";
+        let script = script.replace("UP", sandbox.out("up").to_str().unwrap());
+        let line = words!["--cgroup", &group, "-w", &group, "--init", "--", "/bin/sh", "-c", script];
+        let call = if hidden {
+            let mount = format!("mount --bind /proc/version {} && exec \"$@\"", group.join("cgroup.kill").display());
+            let unshare = words!["--mount", "sh", "-c", mount, "sh", sandbox.path("vsrun")];
+            sandbox.program(&harness::find_tool("unshare").unwrap(), [unshare, line].concat())
+        } else {
+            sandbox.vsrun(line)
+        };
+        fs::create_dir(&group).unwrap();
+        let called = call.start();
+        harness::await_lines(&sandbox.out("up"), 1);
+        assert_eq!(processes(&group.join("inner/most")), 1);
+        let keeper = harness::await_some("a keeper", || {
+            let keeper = process::parent(harness::lines(&group.join("cgroup.procs"))[0].parse().ok()?);
+            Some(keeper)
+        });
+        sys::kill(keeper, libc::SIGTERM);
+        called.finish();
+        sandbox.await_nothing_left();
+        assert_eq!(processes(&group.join("inner/most")), 0);
+    }
+}
+
+#[test]
+fn a_user_may_do_it_in_a_directory_of_its_own() {
+    needs!(able());
+    let (sandbox, parent) = (Sandbox::plain(), Parent::new());
+    let start = parent.0.join("start");
+    fs::create_dir(&start).unwrap();
+    for path in [parent.0.clone(), parent.0.join("cgroup.procs"), parent.0.join("cgroup.subtree_control")] {
+        std::os::unix::fs::chown(path, Some(sandbox.user()), Some(sandbox.user())).unwrap();
+    }
+    let out = sandbox.out("cgroup");
+    let line = words!["--cgroup", parent.child(), "--init", "--", sandbox.probe(), "copy", "/proc/self/cgroup", &out];
+    let enter = move || fs::write(start.join("cgroup.procs"), "0");
+    sandbox.vsrun(line).before(enter).finish().exited(0);
+    assert!(harness::text(&out).trim().ends_with("/web"), "{}", harness::text(&out));
+    assert!(!parent.child().exists());
+}
+
+#[test]
+fn wrong_usage_is_named() {
+    let sandbox = Sandbox::new();
+    for (line, says) in [
+        (words!["--cgroup-set", "pids.max=1"], "--cgroup-set needs --cgroup"),
+        (words!["--cgroup", "x", "--cgroup-set", "pids.max"], "FILE=VALUE"),
+        (words!["--cgroup", "x", "--cgroup-set", "../pids.max=1"], "FILE=VALUE"),
+        (words!["--cgroup", "x", "--cgroup", "y"], "given twice"),
+    ] {
+        let line: Vec<OsString> = [line, words!["--", sandbox.probe()]].concat();
+        sandbox.vsrun(line).finish().failed(2, &[says]);
+    }
+}

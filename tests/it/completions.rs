@@ -1,0 +1,339 @@
+//! What bash, zsh and fish answer when somebody presses Tab. The shells are real and sit at a terminal of the test's own.
+
+use crate::harness::{self, Sandbox, needs, words};
+use std::ffi::OsString;
+use std::fs;
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+
+/// A line, and the answers for its last word; of `--name=value` and `user:group` only what is behind the mark.
+type Row = (&'static str, &'static [&'static str]);
+
+const ROWS: &[Row] = &[
+    // Options, and the end of them.
+    ("--resta", &["--restart", "--restart-delay", "--restart-limit"]),
+    ("-b --pidf", &["--pidfile"]),
+    ("--nonsense", &[]),
+    // Values, behind a blank, `=`, and a cluster of letters.
+    ("-p a", &["a file", "abc"]),
+    ("-p a\\ f", &["a file"]),
+    ("-bp ab", &["abc"]),
+    ("--pidfile=ab", &["abc"]),
+    ("-r s", &["sub"]),
+    ("--root=s", &["sub"]),
+    ("-b --work-dir sub/", &["sub/inner"]),
+    ("-u roo", &["root"]),
+    ("-u root:daem", &["daemon"]),
+    ("--user=root:daem", &["daemon"]),
+    ("--restart ", &["always", "no", "on-abort", "on-failure"]),
+    ("--restart=on-", &["on-abort", "on-failure"]),
+    ("--stop-signal TER", &["TERM"]),
+    ("--logger zz-", &["zz-one", "zz-two"]),
+    // What nobody can guess.
+    ("--umask 0", &[]),
+    ("-s a", &[]),
+    ("--restart-delay ", &[]),
+    // Options with two values.
+    ("-m a", &["a file", "abc"]),
+    ("-m abc zz-", &["zz-one", "zz-two"]),
+    ("--manager=abc zz-", &["zz-one", "zz-two"]),
+    ("-m abc - --pidf", &["--pidfile"]),
+    ("-d s", &["sub"]),
+    ("-d sub ", &[]),
+    ("-d sub 7d --pidf", &["--pidfile"]),
+    // What follows the file of arguments may be an option or the command's.
+    ("--args a", &["a file", "abc"]),
+    ("--args abc ab", &["abc"]),
+    ("--args=abc --pidf", &["--pidfile"]),
+    // The command's line.
+    ("-- zz-", &["zz-one", "zz-two"]),
+    ("-p abc -- zz-t", &["zz-two"]),
+    ("-m abc - -- zz-two ab", &["abc"]),
+    ("-- zz-two --pidf", &[]),
+    ("-- zz-two -p ab", &["abc"]),
+];
+
+/// Where the shell knows how zz-one is completed.
+const COMMAND: &[Row] = &[("-b -- zz-one ", &["mine", "other"]), ("-b -- zz-one m", &["mine"])];
+
+/// Where the shell looks at what is there already.
+const GIVEN: &[Row] = &[("-p abc --pidf", &[]), ("-bp abc --pidf", &[]), ("--pidfile=abc --pidf", &[])];
+
+#[test]
+fn bash_answers() {
+    needs!(harness::tool("bash"));
+    let sandbox = ready();
+    let registered = format!("source {}; complete -p vsrun", made("vsrun.bash").display());
+    let ended = sandbox.program(&tool("bash"), words!["-c", registered]).finish();
+    ended.exited(0);
+    assert_eq!(ended.out, ["complete -F _vsrun vsrun"]);
+
+    let bash = |lines: &[String]| ask_bash(&sandbox, "", lines);
+    hold(&[ROWS, GIVEN].concat(), &bash);
+    hold_all_options(&sandbox, &bash);
+}
+
+#[test]
+fn bash_answers_with_what_else_completes_there() {
+    let package = Path::new("/usr/share/bash-completion/bash_completion");
+    needs!(harness::tool("bash"), harness::available(package.is_file(), "bash-completion"));
+    let sandbox = ready();
+    let rc = format!("source {}; complete -W 'mine other' zz-one", package.display());
+    hold(&[ROWS, GIVEN, COMMAND].concat(), &|lines| ask_bash(&sandbox, &rc, lines));
+}
+
+#[test]
+fn zsh_answers() {
+    needs!(harness::tool("zsh"));
+    let sandbox = ready();
+    let zsh = |lines: &[String]| ask_zsh(&sandbox, lines);
+    hold(&[ROWS, GIVEN, COMMAND].concat(), &zsh);
+    hold_all_options(&sandbox, &zsh);
+}
+
+#[test]
+fn fish_answers() {
+    needs!(harness::tool("fish"));
+    let sandbox = ready();
+    let fish = |lines: &[String]| ask_fish(&sandbox, lines);
+    hold(&[ROWS, COMMAND].concat(), &fish);
+    hold_all_options(&sandbox, &fish);
+}
+
+/// Every row's answers are right.
+#[track_caller]
+fn hold(rows: &[Row], ask: &dyn Fn(&[String]) -> Vec<Vec<String>>) {
+    let lines: Vec<String> = rows.iter().map(|(line, _)| format!("vsrun {line}")).collect();
+    let answers = ask(&lines);
+    assert_eq!(answers.len(), rows.len(), "{answers:?}");
+    let wrong: Vec<String> = rows
+        .iter()
+        .zip(answers)
+        .map(|(row, answers)| (row, normal(answers)))
+        .filter(|(row, answers)| answers != row.1)
+        .map(|(row, answers)| format!("{:?} has {answers:?} and not {:?}", row.0, row.1))
+        .collect();
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// Every option that vsrun has is offered, and a repeatable one again.
+#[track_caller]
+fn hold_all_options(sandbox: &Sandbox, ask: &dyn Fn(&[String]) -> Vec<Vec<String>>) {
+    let answers = ask(&["vsrun -".into(), "vsrun --".into(), "vsrun -e A=1 --en".into()]);
+    for option in options(sandbox) {
+        for name in option.split(' ').next().unwrap().split(',') {
+            assert!(answers[0].iter().any(|answer| answer == name), "no {name} in {:?}", answers[0]);
+            let long = name.starts_with("--");
+            assert!(!long || answers[1].iter().any(|answer| answer == name), "no {name} in {:?}", answers[1]);
+        }
+    }
+    assert!(answers[2].iter().any(|answer| answer == "--env"), "{answers:?}");
+}
+
+/// The lines of `--help-completion` but the last.
+fn options(sandbox: &Sandbox) -> Vec<String> {
+    let mut lines = sandbox.vsrun(words!["--help-completion"]).finish().exited(0).out.clone();
+    assert_eq!(lines.pop().as_deref(), Some("command 1 none"));
+    lines
+}
+
+/// Sorted, once each, without the slash of a directory and what stands before a mark.
+fn normal(answers: Vec<String>) -> Vec<String> {
+    let value = |answer: &String| {
+        let answer = answer.trim_end_matches('/');
+        answer.rsplit(['=', ':']).next().unwrap_or(answer).to_owned()
+    };
+    let mut answers: Vec<String> = answers.iter().map(value).collect();
+    answers.sort();
+    answers.dedup();
+    answers
+}
+
+// The shells.
+
+/// A place with files, directories and commands to complete.
+fn ready() -> Sandbox {
+    let sandbox = Sandbox::new();
+    for directory in ["bin", "here/sub/inner", "zsh"] {
+        fs::create_dir_all(sandbox.path(directory)).unwrap();
+    }
+    for file in ["a file", "abc", "sum"] {
+        fs::write(sandbox.path("here").join(file), "").unwrap();
+    }
+    for command in ["bin/zz-one", "bin/zz-two"] {
+        sandbox.executable(command, b"#!/bin/sh\n");
+    }
+    sandbox
+}
+
+fn ask_bash(sandbox: &Sandbox, rc: &str, lines: &[String]) -> Vec<Vec<String>> {
+    // Meta-* puts all answers into the line.
+    let rc = format!("{rc}\n{}\nsource {}\nPROMPT_COMMAND='>../ready'\n", note(), made("vsrun.bash").display());
+    fs::write(sandbox.path("bashrc"), rc).unwrap();
+    let call = words!["--noprofile", "--rcfile", sandbox.path("bashrc"), "-i"];
+    press(sandbox, "bash", call, "\x1b*", lines)
+}
+
+fn ask_zsh(sandbox: &Sandbox, lines: &[String]) -> Vec<Vec<String>> {
+    fs::copy(made("_vsrun"), sandbox.path("zsh/_vsrun")).unwrap();
+    let rc = format!(
+        "fpath=($ZDOTDIR $fpath)\nautoload -U compinit\ncompinit -u -D\n{}\n\
+         zz() {{ compadd mine other }}\ncompdef zz zz-one\n\
+         all() {{ _main_complete; compstate[insert]=all; compstate[list]= }}\nzle -C all complete-word all\n\
+         bindkey '^T' all\nzle-line-init() {{ >../ready }}\nzle -N zle-line-init\n",
+        note()
+    );
+    fs::write(sandbox.path("zsh/.zshrc"), rc).unwrap();
+    press(sandbox, "zsh", words!["-d", "-i"], "\x14", lines)
+}
+
+/// The answers as they stand in the line: vsrun is a function that notes its last words.
+fn press(sandbox: &Sandbox, shell: &str, call: Vec<OsString>, key: &str, lines: &[String]) -> Vec<Vec<String>> {
+    for file in ["ready", "answers"] {
+        let _ = fs::remove_file(sandbox.path(file));
+    }
+    let call = sandbox.program(&tool(shell), call).directory(&sandbox.path("here"));
+    let call = call.env("PATH", path(sandbox)).env("ZDOTDIR", sandbox.path("zsh")).env("HOME", sandbox.directory());
+    let (call, terminal) = call.env("TERM", "dumb").on_terminal();
+    let running = call.start();
+    let mut person = terminal.person;
+    let mut eyes = person.try_clone().unwrap();
+    // The terminal is read to its end, or the shell would wait for it.
+    let reader = std::thread::spawn(move || while eyes.read(&mut [0; 4096]).is_ok_and(|count| count > 0) {});
+    harness::await_file(&sandbox.path("ready"));
+    for line in lines {
+        writeln!(person, "{line}{key}").unwrap();
+    }
+    person.write_all(b"exit 0\n").unwrap();
+    running.finish().exited(0);
+    reader.join().unwrap();
+    let noted = harness::lines(&sandbox.path("answers"));
+    lines.iter().zip(noted).map(|(line, noted)| added(line, &noted)).collect()
+}
+
+/// A function in place of vsrun. Its words are told apart by a mark that is in no file's name.
+fn note() -> &'static str {
+    "vsrun() { { printf '%s|' \"$@\"; echo; } >>../answers; }"
+}
+
+/// The noted words from the typed line's last one on. Where there was no answer, that is what was typed.
+fn added(line: &str, noted: &str) -> Vec<String> {
+    let typed: Vec<&str> = line.split(' ').collect();
+    // A blank behind a backslash ends no word.
+    let ends = typed.iter().filter(|word| !word.ends_with('\\')).count();
+    let words: Vec<String> = noted.trim_end_matches('|').split('|').skip(ends - 2).map(str::to_owned).collect();
+    let last = typed.last().copied().unwrap_or_default();
+    if words.iter().eq([last]) || words.concat().is_empty() { Vec::new() } else { words }
+}
+
+fn ask_fish(sandbox: &Sandbox, lines: &[String]) -> Vec<Vec<String>> {
+    let ask = |line: &String| {
+        let script = format!(
+            "source {}; complete -c zz-one -f -a 'mine other'; complete -C '{}'",
+            made("vsrun.fish").display(),
+            line.replace('\\', "\\\\"),
+        );
+        let call = sandbox.program(&tool("fish"), words!["-c", script]).directory(&sandbox.path("here"));
+        let ended = call.env("PATH", path(sandbox)).env("HOME", sandbox.directory()).finish();
+        ended.exited(0);
+        assert!(ended.err.is_empty(), "{ended:?}");
+        ended.out.iter().map(|answer| answer.split('\t').next().unwrap().to_owned()).collect()
+    };
+    lines.iter().map(ask).collect()
+}
+
+fn path(sandbox: &Sandbox) -> String {
+    format!("{}:{}", sandbox.path("bin").display(), harness::call::PATH)
+}
+
+fn tool(name: &str) -> PathBuf {
+    harness::find_tool(name).unwrap()
+}
+
+/// What build.rs wrote.
+fn made(name: &str) -> PathBuf {
+    Path::new(env!("OUT_DIR")).join(name)
+}
+
+// The same for other programs, and where all of it goes.
+
+#[test]
+fn help_completion_has_a_line_for_each_option() {
+    let sandbox = Sandbox::new();
+    let lines = options(&sandbox);
+    for line in ["-p,--pidfile file", "-b,--background none", "--umask integer", "-d,--logdir dir string"] {
+        assert!(lines.iter().any(|found| found == line), "{line:?} is in {lines:?}");
+    }
+    for line in ["-m,--manager file command", "--restart choices=no,on-failure,on-abort,always", "-u,--user user"] {
+        assert!(lines.iter().any(|found| found == line), "{line:?} is in {lines:?}");
+    }
+    let plain = ["none", "file", "dir", "integer", "string", "user", "command", "inetaddr"];
+    let mut names = Vec::new();
+    for line in &lines {
+        let (all, kinds) = line.split_once(' ').unwrap_or_else(|| panic!("{line:?}"));
+        for kind in kinds.split(' ') {
+            let choices =
+                kind.strip_prefix("choices=").is_some_and(|words| words.split(',').all(|word| !word.is_empty()));
+            assert!(plain.contains(&kind) || choices, "{line:?}");
+        }
+        assert!(all.split(',').next_back().unwrap().starts_with("--"), "{line:?}");
+        names.extend(all.split(',').map(str::to_owned));
+    }
+    let help = sandbox.vsrun(words!["--help"]).finish().out;
+    let shown = help.iter().filter(|line| line.starts_with("  ")).flat_map(|line| {
+        let names = line.split_whitespace().map(|word| word.trim_end_matches(','));
+        names.take_while(|word| word.starts_with('-')).map(str::to_owned).collect::<Vec<_>>()
+    });
+    assert_eq!(shown.collect::<Vec<_>>(), names, "the help text has the same options");
+}
+
+#[test]
+fn everything_is_installed_where_the_conventions_say_and_removed_again() {
+    needs!(harness::tool("make"));
+    let sandbox = Sandbox::new();
+    fs::create_dir(sandbox.path("made")).unwrap();
+    let make = |target: &str| {
+        let build = Path::new(env!("OUT_DIR")).ancestors().nth(2).unwrap();
+        let set = |name: &str, path: &Path| format!("{name}={}", path.display());
+        let call = words![
+            "-s",
+            "-C",
+            env!("CARGO_MANIFEST_DIR"),
+            target,
+            "PREFIX=/usr",
+            set("DESTDIR", &sandbox.path("root")),
+            set("OUT", &sandbox.path("made")),
+            set("BIN", &sandbox.path("vsrun")),
+            set("MADE", build)
+        ];
+        sandbox.program(&tool("make"), call).finish().exited(0).silently();
+    };
+    make("install");
+    let installed = [
+        ("usr/sbin/vsrun", "vsrun", 0o755),
+        ("usr/share/man/man8/vsrun.8.gz", "", 0o644),
+        ("usr/share/bash-completion/completions/vsrun", "made/vsrun.bash", 0o644),
+        ("usr/share/zsh/site-functions/_vsrun", "made/_vsrun", 0o644),
+        ("usr/share/fish/vendor_completions.d/vsrun.fish", "made/vsrun.fish", 0o644),
+    ];
+    assert_eq!(files(&sandbox.path("root")).len(), installed.len());
+    for (file, from, mode) in installed {
+        use std::os::unix::fs::PermissionsExt;
+        let path = sandbox.path("root").join(file);
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o7777, mode, "{file}");
+        if !from.is_empty() {
+            assert_eq!(fs::read(&path).unwrap(), fs::read(sandbox.path(from)).unwrap(), "{file}");
+        }
+    }
+    for (name, made) in [("vsrun.bash", made("vsrun.bash")), ("_vsrun", made("_vsrun"))] {
+        assert_eq!(fs::read(sandbox.path("made").join(name)).unwrap(), fs::read(made).unwrap(), "{name}");
+    }
+    make("uninstall");
+    assert_eq!(files(&sandbox.path("root")), Vec::<PathBuf>::new());
+}
+
+/// All files below a directory.
+fn files(top: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(top).unwrap().map(|entry| entry.unwrap().path());
+    entries.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] }).collect()
+}

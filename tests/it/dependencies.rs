@@ -1,0 +1,97 @@
+//! What stands in the binary besides vsrun: three packages and what they bring, and under which licences.
+//!
+//! cargo itself tells, from the lock file and without the network.
+
+use std::collections::BTreeSet;
+use std::process::Command;
+
+/// What vsrun itself asks for. A fourth one needs a reason that outweighs that everybody must trust it.
+const DIRECT: &[&str] = &["lexopt", "libc", "rustix"];
+
+/// What comes with them: rustix's flags and its numbers of the kernel's interface.
+const BROUGHT_ALONG: &[&str] = &["bitflags", "linux-raw-sys"];
+
+/// Licences that allow what ours allow. Of the ones joined by OR, one has to be here.
+const LICENCES: &[&str] = &["Apache-2.0", "MIT"];
+
+#[test]
+fn vsrun_asks_for_three_packages() {
+    assert_eq!(names(&tree(&["--edges=normal,build", "--depth=1"])), set(&[DIRECT, &["vsrun"]]));
+}
+
+#[test]
+fn the_three_bring_only_what_is_known() {
+    assert_eq!(names(&tree(&["--edges=normal,build"])), set(&[DIRECT, BROUGHT_ALONG, &["vsrun"]]));
+}
+
+#[test]
+fn all_of_it_comes_from_the_registry() {
+    for package in tree(&["--edges=all"]) {
+        // cargo shows where a package comes from only when that is not crates.io: a directory, a repository.
+        let sandbox = package.sandbox.filter(|_| package.name != "vsrun");
+        assert_eq!(sandbox, None, "{} does not come from the registry", package.name);
+    }
+}
+
+#[test]
+fn all_of_it_may_be_used_as_vsrun_may() {
+    let packages = tree(&["--edges=all"]);
+    assert!(packages.len() > DIRECT.len(), "cargo shows only {packages:?}");
+    for Package { name, licence, .. } in packages {
+        assert!(is_allowed(&licence), "{name} is under {licence:?}, which has none of {LICENCES:?} to choose");
+    }
+}
+
+#[test]
+fn licences_are_read_as_they_are_written() {
+    for allowed in ["MIT", "MIT OR Apache-2.0", "Unlicense/MIT", "Apache-2.0 WITH LLVM-exception OR MIT"] {
+        assert!(is_allowed(allowed), "{allowed:?}");
+    }
+    for refused in ["", "GPL-3.0", "MIT AND GPL-3.0", "GPL-2.0 OR MPL-2.0", "(MIT OR Apache-2.0) AND Unicode-3.0"] {
+        assert!(!is_allowed(refused), "{refused:?}");
+    }
+}
+
+/// Whether one of the licences to choose from is in the list. What is not a plain choice is for a person to read.
+fn is_allowed(licence: &str) -> bool {
+    !licence.contains(" AND ")
+        && licence.split(" OR ").flat_map(|part| part.split('/')).any(|one| LICENCES.contains(&one))
+}
+
+#[derive(Debug)]
+struct Package {
+    name: String,
+    sandbox: Option<String>,
+    licence: String,
+}
+
+/// What `cargo tree` shows for the static target, whatever machine this is.
+fn tree(options: &[&str]) -> Vec<Package> {
+    let output = Command::new(env!("CARGO"))
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .args(["tree", "--locked", "--offline", "--target=x86_64-unknown-linux-musl"])
+        .args(["--prefix=none", "--no-dedupe", "--format={p}|{l}"])
+        .args(options)
+        .output()
+        .expect("cargo, which built this test, runs");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "cargo tree: {}", String::from_utf8_lossy(&output.stderr));
+    text.lines().filter(|line| line.contains('|')).map(package).collect()
+}
+
+/// Reads a line of the tree: `rustix v1.1.6|Apache-2.0 OR MIT`, or `vsrun v0.1.0 (/the/project)|MIT`.
+fn package(line: &str) -> Package {
+    let (package, licence) = line.split_once('|').expect("the format has a bar");
+    let mut words = package.splitn(3, ' ');
+    let name = words.next().expect("a package has a name").to_owned();
+    let sandbox = words.nth(1).map(str::to_owned).filter(|sandbox| sandbox != "(proc-macro)");
+    Package { name, sandbox, licence: licence.to_owned() }
+}
+
+fn names(packages: &[Package]) -> BTreeSet<&str> {
+    packages.iter().map(|package| package.name.as_str()).collect()
+}
+
+fn set<'a>(lists: &[&[&'a str]]) -> BTreeSet<&'a str> {
+    lists.iter().flat_map(|list| list.iter().copied()).collect()
+}

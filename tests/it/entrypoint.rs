@@ -1,0 +1,220 @@
+//! What replaces an entrypoint script: environment files, secrets from files, variables in the command.
+
+use crate::harness::{self, PLAIN, Sandbox, needs, words};
+use std::ffi::OsString;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+/// A file in the test's directory that only its owner can read.
+fn secret_file(sandbox: &Sandbox, name: &str, bytes: &[u8]) -> OsString {
+    let path = sandbox.path(name);
+    fs::write(&path, bytes).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+    path.into_os_string()
+}
+
+#[test]
+fn environment_sources_override_each_other_in_the_documented_order() {
+    needs!(harness::root());
+    for way in harness::ways() {
+        let sandbox = Sandbox::new();
+        let first = secret_file(&sandbox, "first", b"# comment\nA=first\nB=first\nHOME=/first\nD=first\nOWN\nUNSET\n");
+        let second = secret_file(&sandbox, "second", b"B=second # literal\r\nC=\"quoted\"\nSECRET_FILE=/nonexistent\n");
+        let secret = secret_file(&sandbox, "secret", b"hunter2\n\n");
+        fs::create_dir(sandbox.path("env")).unwrap();
+        fs::write(sandbox.path("env/D"), "dir").unwrap();
+        fs::write(sandbox.path("env/SECRET_FILE"), sandbox.path("secret").into_os_string().into_encoded_bytes()).unwrap();
+        let _ = secret;
+        let files = words!["--env-file", first, "--env-file", second, "--env-dir", sandbox.path("env")];
+        let options = words!["-u", format!("{PLAIN}"), "--file-env", "SECRET,OTHER", "-e", "A=line"];
+        let report = sandbox.out("report");
+        let command = words!["--", sandbox.probe(), "report", &report];
+        sandbox.vsrun([way, files, options, command].concat()).env("OWN", "mine").finish().exited(0);
+        let found = sandbox.report(&report);
+        let variable = |name: &str| found.variable(name);
+        assert_eq!(variable("A").as_deref(), Some("line"));
+        assert_eq!(variable("B").as_deref(), Some("second # literal"));
+        assert_eq!(variable("C").as_deref(), Some("\"quoted\""));
+        assert_eq!(variable("D").as_deref(), Some("dir"));
+        assert_eq!(variable("HOME").as_deref(), Some("/first"));
+        assert_eq!(variable("OWN").as_deref(), Some("mine"));
+        assert_eq!(variable("UNSET"), None);
+        assert_eq!(variable("SECRET").as_deref(), Some("hunter2\n"), "one newline is cut");
+        assert_eq!((variable("SECRET_FILE"), variable("OTHER")), (None, None));
+    }
+}
+
+#[test]
+fn a_name_alone_passes_a_value_on_through_a_cleared_environment() {
+    let sandbox = Sandbox::new();
+    let file = secret_file(&sandbox, "file", b"OWN\nGONE\n");
+    let report = sandbox.out("report");
+    let line = words!["--clear-env", "--env-file", file, "-e", sandbox.mark(), "--", sandbox.probe(), "report", &report];
+    sandbox.vsrun(line).env("OWN", "a = b").env("OTHER", "x").finish().exited(0);
+    let found = sandbox.report(&report);
+    assert_eq!(found.variable("OWN").as_deref(), Some("a = b"));
+    assert_eq!((found.variable("OTHER"), found.variable("GONE")), (None, None));
+}
+
+#[test]
+fn a_line_of_an_env_file_wins_over_a_secret_that_it_replaces() {
+    let sandbox = Sandbox::new();
+    let secret = secret_file(&sandbox, "secret", b"from the file");
+    let report = sandbox.out("report");
+    let line = words!["--file-env", "PASSWORD", "-e", "PASSWORD=x", "--", sandbox.probe(), "report", &report];
+    sandbox.vsrun(line).env("PASSWORD_FILE", &secret).finish().exited(0);
+    let found = sandbox.report(&report);
+    assert_eq!((found.variable("PASSWORD").as_deref(), found.variable("PASSWORD_FILE")), (Some("x"), None));
+}
+
+#[test]
+fn malformed_environment_files_are_wrong_usage_with_file_and_line() {
+    let sandbox = Sandbox::new();
+    for (text, line, reason) in [
+        (&b"A=1\n=2\n"[..], 2, "name before '=' is missing"),
+        (b"=", 1, "name before '=' is missing"),
+        (b"\xef\xbb\xbf=1", 1, "name before '=' is missing"),
+        (b"\n\n  =x", 3, "name before '=' is missing"),
+        (b"=\n=", 1, "name before '=' is missing"),
+        (b"A=\0", 1, "NUL byte"),
+        (b"\0=1", 1, "NUL byte"),
+        (b"A=1\nB=2\nC=3\n\0\n", 4, "NUL byte"),
+        (b"A=1\r\nB\0=\r\n", 2, "NUL byte"),
+        (b"export A=1", 1, "blank in the name"),
+        (b"A =1", 1, "blank in the name"),
+        (b"A\t=1", 1, "blank in the name"),
+        (b"A B", 1, "blank in the name"),
+        (b"set -e", 1, "blank in the name"),
+        (b"A=1\nif true; then", 2, "blank in the name"),
+        (b"A\x0c=1", 1, "blank in the name"),
+    ] {
+        let file = secret_file(&sandbox, "file", text);
+        let expected = format!("{}:{line}: ", file.to_str().unwrap());
+        for way in harness::ways() {
+            let line = [way, words!["-p", "pid", "--env-file", &file, "--", sandbox.probe(), "exit", "0"]].concat();
+            sandbox.vsrun(line).finish().failed(2, &[&expected, reason]);
+            assert!(!sandbox.path("pid").exists());
+        }
+    }
+}
+
+#[test]
+fn malformed_expansions_are_wrong_usage_and_unset_names_are_errors() {
+    let sandbox = Sandbox::new();
+    for word in [
+        "${}", "${", "${A", "${A-x}", "${A:x}", "${A:?x}", "${A:+x}", "${1}", "${1A}", "${A B}", "${A.B}", "${-}",
+        "${:-x}", "${@}", "${#A}", "${!A}", "${A%x}", "${A/x/y}", "${A[0]}", "x${A}y${", "$$${", "${ A}", "${A }",
+        "${\n}",
+    ] {
+        let line = words!["-p", "pid", "--expand", "--", sandbox.probe(), "exit", word];
+        sandbox.vsrun(line).env("A", "1").finish().failed(2, &["option --expand: '", "is malformed: write ${NAME}"]);
+        assert!(!sandbox.path("pid").exists());
+    }
+    for word in ["${NO}", "a${A}b${NO}", "${_}", "${NO}${A"].iter().take(3) {
+        let line = words!["-p", "pid", "--expand", "--", sandbox.probe(), "exit", word];
+        sandbox.vsrun(line).env("A", "1").without_env("_").finish().failed(125, &["cannot expand '${", "}'"]);
+        assert!(!sandbox.path("pid").exists());
+    }
+}
+
+#[test]
+fn words_are_expanded_and_never_split() {
+    for way in harness::ways() {
+        let sandbox = Sandbox::new();
+        let report = sandbox.out("report");
+        let arguments = words!["${TWO}", "$${TWO}", "${NO:-else where}", "-p${PORT}", "$HOME", "${EMPTY}", "$"];
+        let line = [
+            way,
+            words!["--expand", "-e", "TWO=a  b", "--", "${PROBE}", "report", "${OUT}/report", "exit", "0"],
+            arguments,
+        ];
+        let call = sandbox.vsrun(line.concat()).env("PROBE", sandbox.probe()).env("OUT", sandbox.out(""));
+        call.env("PORT", "80").env("EMPTY", "").finish().exited(0);
+        let found = sandbox.report(&report);
+        let words = found.all("argument");
+        assert_eq!(&words[words.len() - 7..], ["a  b", "${TWO}", "else where", "-p80", "$HOME", "", "$"]);
+    }
+}
+
+#[test]
+fn expansion_is_off_without_the_option() {
+    let sandbox = Sandbox::new();
+    let found = {
+        let report = sandbox.out("report");
+        let line = words!["--", sandbox.probe(), "report", &report, "exit", "0", "${A}", "${", "$$"];
+        sandbox.vsrun(line).finish().exited(0);
+        sandbox.report(&report)
+    };
+    let words = found.all("argument");
+    assert_eq!(&words[words.len() - 3..], ["${A}", "${", "$$"]);
+}
+
+#[test]
+fn what_cannot_be_read_ends_the_start_and_is_named() {
+    let sandbox = Sandbox::new();
+    let fifo = sandbox.path("fifo");
+    harness::sys::make_fifo(fifo.as_os_str()).unwrap();
+    let directory = sandbox.directory().to_owned();
+    for (path, reason) in [
+        (sandbox.path("missing"), "No such file or directory"),
+        (fifo, "not a regular file"),
+        (directory, "not a regular file"),
+        ("/dev/zero".into(), "not a regular file"),
+    ] {
+        let line = words!["-p", "pid", "--env-file", &path, "--", sandbox.probe(), "exit", "0"];
+        sandbox.vsrun(line).finish().failed(125, &["cannot read --env-file '", reason]);
+        let line = words!["-p", "pid", "--file-env", "TOKEN", "--", sandbox.probe(), "exit", "0"];
+        sandbox.vsrun(line).env("TOKEN_FILE", &path).finish().failed(125, &["cannot read '", "TOKEN_FILE", reason]);
+        assert!(!sandbox.path("pid").exists());
+    }
+    let nul = secret_file(&sandbox, "nul", b"geheim\0geheim");
+    let long = secret_file(&sandbox, "long", &vec![b'x'; (128 << 10) + 1]);
+    for (path, reason) in [(nul, "contains a NUL byte"), (long, "File too large")] {
+        let line = words!["--file-env", "TOKEN", "--", sandbox.probe(), "exit", "0"];
+        let ended = sandbox.vsrun(line).env("TOKEN_FILE", &path).finish();
+        ended.failed(125, &["TOKEN_FILE", reason]);
+    }
+    let file = secret_file(&sandbox, "file", b"x");
+    let line = words!["--file-env", "TOKEN", "--", sandbox.probe(), "exit", "0"];
+    let call = sandbox.vsrun(line).env("TOKEN_FILE", &file).env("TOKEN", "y");
+    call.finish().failed(125, &["option --file-env: both TOKEN and TOKEN_FILE are set"]);
+}
+
+#[test]
+fn malformed_lists_of_names_are_wrong_usage() {
+    let sandbox = Sandbox::new();
+    for list in ["", ",", "A,", ",A", "A,A", "A=B", "A,,B", "="] {
+        let line = words!["--file-env", list, "--", "/bin/true"];
+        sandbox.vsrun(line).finish().failed(2, &["option --file-env: '"]);
+    }
+    sandbox.vsrun(words!["--file-env", "A", "--file-env", "B,A", "--", "/bin/true"]).finish().failed(2, &["--file-env"]);
+}
+
+/// Nothing of a secret reaches a record, a debug line, the handler, or what `--check` prints.
+#[test]
+fn secrets_reach_the_server_and_nothing_else() {
+    const SECRET: &str = "pl4nted-s3cret";
+    let sandbox = Sandbox::new();
+    let file = secret_file(&sandbox, "file", format!("PASSWORD={SECRET}\n").as_bytes());
+    let token = secret_file(&sandbox, "token", SECRET.as_bytes());
+    let handler = sandbox.script("handler", words!["report", sandbox.out("handler"), "exit", "1"]);
+    let options =
+        words!["--debug", "--env-file", &file, "--file-env", "TOKEN", "--expand", "-d", sandbox.path("logs"), "1"];
+    let command = words!["--", sandbox.probe(), "exit", "3", "${PASSWORD}${TOKEN}"];
+    let run = [words!["-m", "-", &handler], options.clone(), command.clone()].concat();
+    let ended = sandbox.vsrun(run).env("TOKEN_FILE", &token).finish();
+    ended.exited(3);
+    harness::await_file(&sandbox.out("handler"));
+    let check = [words!["--check"], options, command].concat();
+    let checked = sandbox.vsrun(check).env("TOKEN_FILE", &token).finish();
+    let logs = fs::read_dir(sandbox.path("logs")).unwrap().map(|entry| harness::text(&entry.unwrap().path()));
+    for text in logs.chain([
+        harness::text(&sandbox.out("handler")),
+        ended.err.join("\n"),
+        ended.out.join("\n"),
+        checked.out.join("\n"),
+        checked.err.join("\n"),
+    ]) {
+        assert!(!text.contains(SECRET), "{text}");
+    }
+}

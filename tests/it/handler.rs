@@ -1,0 +1,305 @@
+//! The termination handler: what it is told, who it is, and how its answer is taken.
+
+use crate::harness::{self, Sandbox, Report, Running, needs, sys, words};
+use std::ffi::OsString;
+use std::fs;
+
+/// A managed server that does these actions; its handler writes a report in each of its lives, and then `last`.
+fn manage(sandbox: &Sandbox, options: Vec<OsString>, last: Vec<OsString>, actions: Vec<OsString>) -> Running {
+    let told = |life: &str| words!["at", life, "report", sandbox.out(&format!("told-{life}"))];
+    let words = [words!["life", sandbox.out("handled")], told("1"), told("2"), told("3"), last].concat();
+    let handler = sandbox.script("handler", words);
+    let line = [options, words!["-m", "-", handler, "--", sandbox.probe(), "life", sandbox.out("life")], actions].concat();
+    sandbox.vsrun(line).env("VSRUN_SERVER_TERMSIG", "99").env("VSRUN_STRANGE", "1").env("KEPT", "yes").start()
+}
+
+#[track_caller]
+fn told(sandbox: &Sandbox, life: u32) -> Report {
+    sandbox.report(&sandbox.out(&format!("told-{life}")))
+}
+
+#[track_caller]
+fn assert_told(report: &Report, wanted: &[(&str, Option<&str>)]) {
+    for (name, value) in wanted {
+        assert_eq!(report.variable(&format!("VSRUN_SERVER_{name}")).as_deref(), *value, "{name}");
+    }
+}
+
+#[test]
+fn it_is_told_all_about_an_exit() {
+    let sandbox = Sandbox::new();
+    manage(&sandbox, words![], words![], words!["at", "1", "exit", "42"]).finish().exited(0);
+    let first = harness::lives(&sandbox.out("life"))[0].0.to_string();
+    let report = told(&sandbox, 1);
+    assert_told(
+        &report,
+        &[
+            ("EXITED", Some("1")),
+            ("EXITSTATUS", Some("42")),
+            ("TERMSIG", None),
+            ("SIGNAME", None),
+            ("COREDUMP", Some("0")),
+            ("EXPLAIN", Some("exited with status 42")),
+            ("REASON", Some("exit")),
+            ("PID", Some(&first)),
+            ("RESTARTS", Some("0")),
+        ],
+    );
+    assert_eq!(report.variable("VSRUN_STRANGE"), None, "nobody else's VSRUN_* gets through");
+    assert_eq!(report.variable("KEPT").as_deref(), Some("yes"));
+    let number = |name: &str| report.variable(&format!("VSRUN_SERVER_{name}")).unwrap().parse::<u64>().unwrap();
+    assert!(number("UPTIME") < 20 && number("MAXRSS_KB") > 0 && number("CPU_MS") < 20_000, "{report:?}");
+}
+
+#[test]
+fn it_is_told_all_about_a_signal() {
+    let sandbox = Sandbox::new();
+    let actions = words!["at", "1", "raise", "11", "at", "2", "raise", "9", "at", "3", "raise", "35"];
+    manage(&sandbox, words!["--restart-delay", "0"], words![], actions).finish().exited(0);
+    for (life, number, name) in [(1, "11", Some("SIGSEGV")), (2, "9", Some("SIGKILL")), (3, "35", None)] {
+        let report = told(&sandbox, life);
+        let explained = format!("killed by signal {number}");
+        let restarts = (life - 1).to_string();
+        assert_told(
+            &report,
+            &[
+                ("EXITED", Some("0")),
+                ("EXITSTATUS", None),
+                ("TERMSIG", Some(number)),
+                ("COREDUMP", Some("0")),
+                ("EXPLAIN", Some(&explained)),
+                ("REASON", Some("signal")),
+                ("RESTARTS", Some(&restarts)),
+            ],
+        );
+        if name.is_some() {
+            assert_told(&report, &[("SIGNAME", name)]);
+        }
+    }
+}
+
+#[test]
+fn it_is_told_of_a_core_dump() {
+    let sandbox = Sandbox::new();
+    let alone = sandbox.program(&sandbox.probe(), words!["core", "segv"]).directory(&sandbox.path("out")).finish();
+    needs!(harness::available(alone.dumped_core(), "core dumps"));
+    manage(&sandbox, words!["-w", sandbox.path("out")], words!["exit", "1"], words!["core", "segv"]).finish().exited(139);
+    assert_told(
+        &told(&sandbox, 1),
+        &[
+            ("EXITED", Some("0")),
+            ("TERMSIG", Some("11")),
+            ("COREDUMP", Some("1")),
+            ("EXPLAIN", Some("dumped core with signal 11")),
+            ("REASON", Some("core")),
+            ("SIGNAME", Some("SIGSEGV")),
+        ],
+    );
+}
+
+#[test]
+fn hangups_are_not_counted_as_restarts() {
+    let sandbox = Sandbox::new();
+    let manager = manage(&sandbox, words![], words!["exit", "1"], words!["at", "3", "exit", "1", "wait"]);
+    for life in 1..3 {
+        harness::await_life(&sandbox.out("life"), life);
+        manager.signal(libc::SIGHUP);
+    }
+    manager.finish().exited(1);
+    assert_told(&told(&sandbox, 1), &[("RESTARTS", Some("0"))]);
+}
+
+#[test]
+fn the_command_is_told_as_a_shell_would_read_it() {
+    let sandbox = Sandbox::new();
+    let odd =
+        ["a b", "", "it's", "$HOME", "`x`", "*", "new\nline", "#", "~", "a\\b", "\"", "plain-1.2/3_4:5,6=7@8%9+0"];
+    let mut actions = words!["exit", "1"];
+    actions.extend(odd.iter().map(OsString::from));
+    let begin = words![sandbox.probe(), "life", sandbox.out("life")];
+    manage(&sandbox, words![], words!["exit", "1"], actions.clone()).finish().exited(1);
+    let command = told(&sandbox, 1).variable("VSRUN_SERVER_COMMAND").unwrap();
+    assert!(command.starts_with(&format!(
+        "{} life {} exit 1 'a b' '' ",
+        sandbox.probe().display(),
+        sandbox.out("life").display()
+    )));
+    assert!(command.ends_with(" plain-1.2/3_4:5,6=7@8%9+0"), "{command}");
+    // What a shell makes of it is what the server was given.
+    needs!(harness::tool("sh"));
+    let script = format!("set -f; set -- {command}; for word; do printf '%s\\0' \"$word\"; done");
+    let ended = sandbox.program(&harness::find_tool("sh").unwrap(), words!["-c", format!("({script}) >read")]).finish();
+    ended.exited(0);
+    let wanted: Vec<String> = [begin, actions].concat().iter().map(|word| word.to_str().unwrap().to_owned()).collect();
+    assert_eq!(harness::text(&sandbox.path("read")).trim_end_matches('\0'), wanted.join("\0"));
+}
+
+#[test]
+fn it_is_told_that_a_later_start_failed() {
+    for (mode, status, explained) in
+        [(None, "127", "exited with status 127"), (Some(0o644), "126", "exited with status 126")]
+    {
+        let sandbox = Sandbox::new();
+        let copy = sandbox.path("server");
+        harness::sandbox::copy(&sandbox.probe(), &copy);
+        let handler = sandbox.script(
+            "handler",
+            words!["life", sandbox.out("handled"), "at", "2", "report", sandbox.out("told-2"), "at", "2", "exit", "1"],
+        );
+        let line = words!["-m", "-", handler, "--", &copy, "life", sandbox.out("life"), "wait"];
+        let manager = sandbox.vsrun(line).start();
+        let server = harness::await_life(&sandbox.out("life"), 1);
+        match mode {
+            None => fs::remove_file(&copy).unwrap(),
+            Some(mode) => fs::set_permissions(&copy, std::os::unix::fs::PermissionsExt::from_mode(mode)).unwrap(),
+        }
+        sys::kill(server, libc::SIGKILL);
+        manager.finish().exited(status.parse().unwrap());
+        assert_told(
+            &told(&sandbox, 2),
+            &[
+                ("REASON", Some("exec")),
+                ("EXITED", Some("1")),
+                ("EXITSTATUS", Some(status)),
+                ("EXPLAIN", Some(explained)),
+                ("RESTARTS", Some("1")),
+            ],
+        );
+    }
+}
+
+#[test]
+fn it_is_the_user_outside_the_jail_with_nothing_of_the_managers() {
+    needs!(harness::root());
+    let sandbox = Sandbox::new();
+    let jail = sandbox.jail();
+    let handler = sandbox.script("handler", words!["report", sandbox.out("told-1"), "exit", "1"]);
+    let options = words!["-u", "12345:23456", "-r", &jail, "-p", "pid", "-m", "monitor", handler, "-e", "ONLY=server"];
+    let line = [options, words!["--", "/probe", "exit", "3"]].concat();
+    let (input, _typed) = sys::pipe();
+    let call = sandbox.vsrun(line).stdin(input).env("HOME", "/root").before(sys::spoil_signals);
+    call.finish().exited(3);
+    let report = told(&sandbox, 1);
+    assert_eq!(report.one("uids"), "12345 12345 12345");
+    assert_eq!(report.one("gids"), "23456 23456 23456");
+    assert_eq!(report.groups(), [23456]);
+    assert_eq!(report.one("cwd"), "/");
+    assert_eq!(report.one("root"), harness::call::identity("/".as_ref()));
+    assert_eq!(report.descriptor_numbers(), [0, 1, 2]);
+    assert!(report.descriptor(0).unwrap().is_null());
+    assert_eq!(report.one("ignored"), "1", "a SIGHUP that is ignored in the foreground stays so");
+    for set in ["blocked", "caught", "pending"] {
+        assert_eq!(report.one(set), "", "{set} signals");
+    }
+    assert_eq!(report.variable("HOME").as_deref(), Some("/"));
+    assert_eq!(report.variable("SHELL").as_deref(), Some("/bin/sh"));
+    assert_eq!(report.variable("ONLY"), None, "-e is for the server alone");
+    let script = sandbox.path("handler").display().to_string();
+    assert_eq!(report.all("argument").last(), Some(&script), "the path alone, no arguments");
+}
+
+#[test]
+fn its_outputs_are_where_vsruns_own_go() {
+    let sandbox = Sandbox::new();
+    let handler = sandbox.script("handler", words!["print", "handler's out", "complain", "handler's err", "exit", "1"]);
+    let ended = sandbox.vsrun(words!["-m", "-", handler, "--", sandbox.probe(), "exit", "3"]).finish();
+    ended.exited(3);
+    for words in ["vsrun: handler: handler's out", "vsrun: handler: handler's err"] {
+        assert!(ended.err.contains(&words.to_owned()), "{ended:?}");
+    }
+
+    let handler = sandbox.path("handler");
+    let ended = sandbox.vsrun(words!["-d", "logs", "1", "-m", "-", handler, "--", sandbox.probe(), "exit", "3"]).finish();
+    ended.exited(3);
+    let log = harness::text(&sandbox.path("logs/vsrun.log"));
+    assert!(log.contains("notice: handler: handler's out\n") && log.contains("handler's err\n"), "{log}");
+}
+
+#[test]
+fn its_input_is_the_log_of_this_life() {
+    let sandbox = Sandbox::new();
+    let heard = sandbox.out("heard");
+    let handler =
+        sandbox.script("handler", words!["life", sandbox.out("handled"), "collect", &heard, "at", "3", "exit", "1"]);
+    let options = words!["-d", "logs", "1", "--restart-delay", "0", "-m", "-", handler];
+    let actions =
+        words!["life", sandbox.out("life"), "at", "1", "lines", "1", "3", "at", "2", "lines", "4", "5", "exit", "1"];
+    sandbox.vsrun([options, words!["--", sandbox.probe()], actions].concat()).finish().exited(1);
+    // The third life wrote nothing. Each handler read from where its own life began.
+    assert_eq!(harness::lines(&heard), ["line 1", "line 2", "line 3", "line 4", "line 5"]);
+    assert_eq!(harness::lines(&sandbox.path("logs/logfile")).len(), 5);
+}
+
+#[test]
+fn refusing_ends_with_the_servers_status() {
+    let table = [
+        (words!["exit", "1"], words!["exit", "5"], 5),
+        (words!["exit", "255"], words!["raise", "6"], 134),
+        (words!["raise", "9"], words!["exit", "7"], 7),
+        (words!["raise", "15"], words!["raise", "10"], 138),
+    ];
+    for (answer, end, status) in table {
+        let sandbox = Sandbox::new();
+        manage(&sandbox, words![], answer, end).finish().exited(status);
+        assert_eq!(harness::lives(&sandbox.out("handled")).len(), 1);
+        assert_eq!(harness::lives(&sandbox.out("life")).len(), 1);
+        sandbox.await_nothing_left();
+    }
+}
+
+#[test]
+fn a_missing_handler_is_an_error_at_the_start() {
+    let sandbox = Sandbox::new();
+    fs::write(sandbox.path("no-program"), "").unwrap();
+    for handler in ["no-such-handler", "no-program", "out"] {
+        let handler = sandbox.path(handler);
+        for options in [words![], words!["-b"]] {
+            let line =
+                words!["-p", "pid", "-m", "monitor", &handler, "--", sandbox.probe(), "append", sandbox.out("ran"), "x"];
+            let ended = sandbox.vsrun([options, line].concat()).finish();
+            ended.failed(125, &[&handler.display().to_string()]);
+            assert!(!sandbox.out("ran").exists() && !sandbox.path("pid").exists() && !sandbox.path("monitor").exists());
+        }
+    }
+}
+
+#[test]
+fn a_handler_that_is_gone_when_needed_refuses() {
+    let sandbox = Sandbox::new();
+    let manager = manage(&sandbox, words![], words![], words!["await", sandbox.out("gate"), "exit", "6"]);
+    harness::await_life(&sandbox.out("life"), 1);
+    fs::remove_file(sandbox.path("handler")).unwrap();
+    fs::write(sandbox.out("gate"), "").unwrap();
+    manager.finish().exited(6);
+    assert_eq!(harness::lives(&sandbox.out("life")).len(), 1);
+}
+
+#[test]
+fn a_handler_that_takes_too_long_refuses() {
+    for deaf in [words![], words!["ignore", "15"]] {
+        let sandbox = Sandbox::new();
+        let options = words!["--handler-timeout", "50ms", "--stop-timeout", "50ms"];
+        let answer = [deaf, words!["append", sandbox.out("began"), "x", "wait"]].concat();
+        manage(&sandbox, options, answer, words!["exit", "4"]).finish().exited(4);
+        assert_eq!(harness::lives(&sandbox.out("life")).len(), 1);
+        sandbox.await_nothing_left();
+    }
+}
+
+#[test]
+fn a_handler_that_exits_0_too_late_refuses() {
+    let sandbox = Sandbox::new();
+    let seen = sandbox.out("seen");
+    let options = words!["--handler-timeout", "50ms", "--stop-timeout", "1h"];
+    manage(&sandbox, options, words!["signals", &seen, "15", "exit", "0"], words!["exit", "4"]).finish().exited(4);
+    assert_eq!(harness::lines(&seen), ["ready", "15"]);
+    assert_eq!(harness::lives(&sandbox.out("life")).len(), 1);
+}
+
+#[test]
+fn a_handler_in_time_is_not_hurried() {
+    let sandbox = Sandbox::new();
+    let options = words!["--handler-timeout", "1h"];
+    manage(&sandbox, options, words![], words!["at", "1", "exit", "4"]).finish().exited(0);
+    assert_eq!(harness::lives(&sandbox.out("life")).len(), 2);
+}

@@ -1,0 +1,78 @@
+//! What the handler writes becomes records of vsrun's own.
+
+use crate::harness::{self, Sandbox, await_life, needs, process, words};
+use std::ffi::OsString;
+
+/// A manager of a server that exits with 3 at once, with this handler.
+fn run(sandbox: &Sandbox, options: Vec<OsString>, handler: Vec<OsString>) -> harness::call::Ended {
+    let handler = sandbox.script("handler", handler);
+    sandbox.vsrun([options, words!["-m", "-", handler, "--", sandbox.probe(), "exit", "3"]].concat()).finish()
+}
+
+#[test]
+fn its_lines_are_escaped_and_cut() {
+    let sandbox = Sandbox::new();
+    let long = "y".repeat(700);
+    let script = words!["print", "a\x1b[2Jb\\c", "print", long, "print", "last", "exit", "1"];
+    let ended = run(&sandbox, words![], script);
+    ended.exited(3);
+    let said: Vec<&str> = ended.err.iter().filter_map(|line| line.strip_prefix("vsrun: handler: ")).collect();
+    assert_eq!(said[0], "a\\x1b[2Jb\\x5cc");
+    assert_eq!(said[1], format!("{}...", "y".repeat(500)));
+    assert_eq!(said[2..], ["last"]);
+    let at = |part: &str| ended.err.iter().position(|line| line.contains(part));
+    assert!(at("handler: last") < at("the handler refuses"), "{ended:?}");
+}
+
+/// It holds nothing but its pipe and the log that it may read, and a flood of lines is cut off.
+#[test]
+fn it_holds_no_file_of_vsruns_and_may_not_flood() {
+    let sandbox = Sandbox::new();
+    let report = sandbox.out("report");
+    let script = words!["report", &report, "lines", "1", "2000", "exit", "1"];
+    run(&sandbox, words!["-d", "logs", "1"], script).exited(3);
+    let log = harness::text(&sandbox.path("logs/vsrun.log"));
+    assert!(!log.contains("handler: line 1001\n") && log.contains("handler: line 1000\n"), "{log}");
+    assert!(log.contains("warning: further output of the handler is not recorded"), "{log}");
+    let report = sandbox.report(&report);
+    assert_eq!(report.descriptor_numbers(), [0, 1, 2]);
+    assert!(harness::lines(&report_path(&sandbox)).iter().all(|line| !line.contains("vsrun.log")));
+}
+
+fn report_path(sandbox: &Sandbox) -> std::path::PathBuf {
+    sandbox.out("report")
+}
+
+/// What the handler leaves behind may keep its pipe; the manager lets go of it with the next one.
+#[test]
+fn many_handlers_leave_no_descriptor() {
+    needs!(harness::tool("busybox"));
+    let sandbox = Sandbox::new();
+    let script = format!("#!/bin/sh\n{} sleep 30 &\necho asked\n", harness::find_tool("busybox").unwrap().display());
+    let handler = sandbox.executable("handler", script.as_bytes());
+    let life = sandbox.out("life");
+    let options = words!["-m", "-", handler, "--restart-delay", "0"];
+    let line = [options, words!["--", sandbox.probe(), "life", &life, "until", "40", "exit", "3", "wait"]].concat();
+    let manager = sandbox.vsrun(line).start();
+    await_life(&life, 41);
+    harness::await_true("the last server", || {
+        manager.err().iter().filter(|line| line.ends_with("handler: asked")).count() == 40
+    });
+    let open = process::descriptors(manager.pid());
+    assert!(open.len() < 12, "{open:?}");
+    manager.stop().exited(0);
+}
+
+/// A variable above 128 KiB would keep the kernel from executing it, which would count as a refusal.
+#[test]
+fn a_very_long_command_is_cut_for_it() {
+    let sandbox = Sandbox::new();
+    let report = sandbox.out("report");
+    let handler = sandbox.script("handler", words!["report", &report, "exit", "1"]);
+    let words = std::iter::repeat_n(OsString::from("x".repeat(1000)), 300);
+    let line = words!["-m", "-", handler, "--", sandbox.probe(), "exit", "3"].into_iter().chain(words).collect();
+    sandbox.vsrun(line).finish().exited(3);
+    let command = sandbox.report(&report).variable("VSRUN_SERVER_COMMAND").unwrap();
+    assert_eq!(command.len(), 64 * 1024);
+    assert!(command.ends_with("xxx..."));
+}

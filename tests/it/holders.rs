@@ -1,0 +1,229 @@
+//! Which process has a pidfile: between two runs, after its first thread, behind a dead server, without /proc.
+
+use crate::harness::{self, Mount, Mounts, PLAIN, Sandbox, needs, sys, words};
+use std::fs::{self, File};
+use std::os::unix::fs::{PermissionsExt, chown, symlink};
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+#[test]
+fn either_pidfile_stops_a_manager_at_once_between_two_runs() {
+    for background in [words![], words!["-b"]] {
+        let sandbox = Sandbox::new();
+        let (file, life) = (sandbox.path("pid"), sandbox.out("life"));
+        let options = [words!["-p", &file, "-m", "monitor", "-", "--restart-delay", "1h"], background].concat();
+        let line = [options, words!["--", sandbox.probe(), "life", &life, "exit", "1"]].concat();
+        let manager = sandbox.vsrun(line).start();
+        harness::await_life(&life, 2);
+        harness::await_true("the pause", || harness::text(&file).is_empty());
+        let since = Instant::now();
+        sandbox.vsrun(words!["--stop", &file]).finish().exited(0).silently();
+        assert!(since.elapsed() < Duration::from_secs(10), "it waits for no run");
+        assert!(!file.exists() && !sandbox.path("monitor").exists());
+        manager.finish().exited(0);
+        sandbox.await_nothing_left();
+        assert_eq!(harness::lives(&life).len(), 2);
+    }
+}
+
+#[test]
+fn a_manager_is_stopped_while_its_handler_runs() {
+    let sandbox = Sandbox::new();
+    let (file, asked) = (sandbox.path("pid"), sandbox.out("asked"));
+    let handler = sandbox.script("handler", words!["append", &asked, "x", "wait"]);
+    let line = words!["-p", &file, "-m", "-", handler, "--", sandbox.probe(), "exit", "1"];
+    let manager = sandbox.vsrun(line).start();
+    harness::await_file(&asked);
+    sandbox.vsrun(words!["--stop", &file]).finish().exited(0).silently();
+    manager.finish().exited(0);
+}
+
+#[test]
+fn without_proc_a_stop_between_two_runs_waits_for_the_next() {
+    needs!(harness::root());
+    let sandbox = Sandbox::new();
+    let mounts = Mounts::new(&sandbox, &[Mount::Memory(PathBuf::from("/proc"), "")]);
+    let (file, gate, asked) = (sandbox.path("pid"), sandbox.out("gate"), sandbox.out("asked"));
+    let handler = sandbox.script("handler", words!["append", &asked, "x", "await", &gate]);
+    let life = sandbox.out("life");
+    let line =
+        words!["-p", &file, "-m", "-", handler, "--", sandbox.probe(), "life", &life, "at", "1", "exit", "1", "wait"];
+    let manager = sandbox.vsrun(line).start();
+    harness::await_file(&asked);
+    let stop = sandbox.vsrun(words!["--stop", &file, "--stop-timeout", "50ms"]).within(&mounts).finish();
+    stop.failed(125, &["restarting"]);
+    assert!(manager.lives());
+    fs::write(&gate, "").unwrap();
+    harness::await_life(&life, 2);
+    sandbox.vsrun(words!["--stop", &file]).finish().exited(0);
+    manager.finish().exited(0);
+}
+
+#[test]
+fn a_server_whose_first_thread_has_ended_is_seen_and_stopped() {
+    needs!(harness::tool("python3"));
+    let sandbox = Sandbox::new();
+    let (file, up) = (sandbox.path("pid"), sandbox.path("up"));
+    let program = "import ctypes, sys, threading, time\n\
+        threading.Thread(target=lambda: (time.sleep(0.1), open(sys.argv[1], 'w').close(), time.sleep(600))).start()\n\
+        ctypes.CDLL(None).pthread_exit(None)";
+    for manager in [words![], words!["-m", "-", "-"]] {
+        let python = words!["--", harness::find_tool("python3").unwrap(), "-c", program, &up];
+        let server = sandbox.vsrun([words!["-p", &file], manager, python].concat()).start();
+        harness::await_file(&up);
+        let pid: i32 = harness::text(&file).trim().parse().unwrap();
+        harness::await_true("the end of its first thread", || harness::process::state(pid) == "Z");
+        let status = sandbox.vsrun(words!["--status", &file]).finish();
+        status.exited(0);
+        assert!(status.out[0].starts_with(&format!("running: pid {pid} (")), "{status:?}");
+        sandbox.vsrun(words!["--signal", "CONT", &file]).finish().exited(0).silently();
+        sandbox.vsrun(words!["--stop", &file]).finish().exited(0).silently();
+        server.finish();
+        fs::remove_file(&up).unwrap();
+    }
+}
+
+#[test]
+fn a_second_start_names_the_process_that_has_the_lock() {
+    let sandbox = Sandbox::new();
+    let (file, child, life) = (sandbox.path("pid"), sandbox.out("child"), sandbox.out("life"));
+    let line = words!["-p", &file, "--", sandbox.probe(), "life", &life, "child", &child, "wait"];
+    let server = sandbox.vsrun(line).start();
+    let child: i32 = harness::await_lines(&child, 1)[0].parse().unwrap();
+    let pid = harness::await_life(&life, 1);
+    let start = || sandbox.vsrun(words!["-p", &file, "--", sandbox.probe()]).finish();
+    start().failed(125, &[&format!("is locked by pid {pid}")]);
+    server.signal(libc::SIGKILL);
+    server.finish();
+    start().failed(125, &[&format!("is locked by pid {child}, not by pid {pid}, which it names")]);
+    let check = sandbox.vsrun(words!["--check", "-p", &file, "--", sandbox.probe()]).finish();
+    check.exited(125);
+    assert!(check.out[0].contains(&format!("by pid {child},")), "{check:?}");
+    let status = sandbox.vsrun(words!["--status", &file]).finish();
+    status.exited(4);
+    assert!(status.out[0].contains(&format!("by pid {child}")), "{status:?}");
+    // The number is used again by a process that has nothing to do with it.
+    let stranger = sandbox.program(&sandbox.probe(), words!["wait"]).start();
+    fs::write(&file, format!("{}\n", stranger.pid())).unwrap();
+    start().failed(125, &[&format!("by pid {child}, not by pid {}", stranger.pid())]);
+    sys::kill(child, libc::SIGKILL);
+    harness::await_gone(child);
+    start().exited(0);
+    assert!(stranger.lives());
+}
+
+/// A user locks a file of its own that names a process of root's, and /proc shows nothing of that.
+#[test]
+fn without_proc_only_pidfiles_of_root_and_of_the_caller_are_believed() {
+    needs!(harness::root());
+    let (sandbox, roots) = (Sandbox::plain(), Sandbox::new());
+    let victim = roots.program(&roots.probe(), words!["wait"]).start();
+    let mounts = Mounts::new(&roots, &[Mount::Memory(PathBuf::from("/proc"), "")]);
+    let file = sandbox.path("pid");
+    for (owner, mode) in [(PLAIN, 0o600), (0, 0o666), (0, 0o660)] {
+        fs::write(&file, format!("{}\n", victim.pid())).unwrap();
+        chown(&file, Some(owner), Some(PLAIN)).unwrap();
+        fs::set_permissions(&file, fs::Permissions::from_mode(mode)).unwrap();
+        let locked = sandbox.out("locked");
+        let _ = fs::remove_file(&locked);
+        let liar = sandbox.program(&sandbox.probe(), words!["lock", &file, "append", &locked, "x", "wait"]).start();
+        harness::await_file(&locked);
+        for order in [words!["--stop", &file], words!["--signal", "KILL", &file]] {
+            roots.vsrun(order).within(&mounts).finish().failed(4, &["users other than root and the caller"]);
+        }
+        assert!(victim.lives() && liar.lives());
+        liar.signal(libc::SIGKILL);
+        liar.finish();
+    }
+    // root's own is still believed.
+    let (own, life) = (roots.path("pid"), roots.out("life"));
+    let line = words!["-p", &own, "-m", roots.path("monitor"), "-", "--", roots.probe(), "life", &life, "wait"];
+    let manager = roots.vsrun(line).start();
+    harness::await_life(&life, 1);
+    roots.vsrun(words!["--stop", roots.path("monitor")]).within(&mounts).finish().exited(0).silently();
+    manager.finish().exited(0);
+}
+
+/// A directory that only looks like /proc says nothing.
+#[test]
+fn a_directory_in_place_of_proc_is_not_believed() {
+    needs!(harness::root());
+    let sandbox = Sandbox::new();
+    let (fake, file) = (sandbox.path("fake"), sandbox.path("pid"));
+    let victim = sandbox.program(&sandbox.probe(), words!["wait"]).start();
+    for home in ["self".to_owned(), victim.pid().to_string()] {
+        fs::create_dir_all(fake.join(&home).join("fd")).unwrap();
+        fs::create_dir_all(fake.join(&home).join("fdinfo")).unwrap();
+        fs::write(fake.join(&home).join("fdinfo/3"), "pos: 0\nlock:\t1: OFDLCK\n").unwrap();
+        symlink(&file, fake.join(&home).join("fd/3")).unwrap();
+    }
+    fs::write(&file, format!("{}\n", victim.pid())).unwrap();
+    let held = File::open(&file).unwrap();
+    sys::lock(&held, libc::F_RDLCK).unwrap();
+    let mounts = Mounts::new(&sandbox, &[Mount::Bind(fake, PathBuf::from("/proc"))]);
+    sandbox.vsrun(words!["--stop", &file]).within(&mounts).finish().failed(4, &["/proc does not tell"]);
+    assert!(victim.lives());
+}
+
+#[test]
+fn status_says_how_long_it_has_been_running() {
+    let sandbox = Sandbox::new();
+    let (file, life) = (sandbox.path("pid"), sandbox.out("life"));
+    let server = sandbox.vsrun(words!["-p", &file, "--", sandbox.probe(), "life", &life, "wait"]).start();
+    let pid = harness::await_life(&life, 1);
+    let status = sandbox.vsrun(words!["--status", &file]).finish();
+    let begin = format!("running: pid {pid} ({}), up ", file.display());
+    let up = status.exited(0).out[0].strip_prefix(&begin).unwrap_or_else(|| panic!("{status:?}")).to_owned();
+    let seconds: u64 = up.strip_suffix(" s").unwrap().parse().unwrap();
+    assert!(seconds < 20, "{up}");
+    drop(server);
+}
+
+#[test]
+fn a_stop_of_what_does_not_run_says_so_and_is_a_success() {
+    let sandbox = Sandbox::new();
+    for file in [sandbox.path("none"), sandbox.path("no/such"), sandbox.path("stale")] {
+        fs::write(sandbox.path("stale"), "1\n").unwrap();
+        let stop = sandbox.vsrun(words!["--stop", &file]).finish();
+        stop.exited(0);
+        assert_eq!((stop.out.len(), &stop.err[..]), (0, &[format!("vsrun: not running: {}", file.display())][..]));
+    }
+}
+
+#[test]
+fn a_service_file_stands_for_its_pidfile() {
+    let sandbox = Sandbox::new();
+    let (file, monitor, life) = (sandbox.path("pid"), sandbox.path("monitor"), sandbox.out("life"));
+    let text = format!(
+        "#!{} --args\n# a server\n--pidfile={}\n--manager\n{}\n-\n--\n{}\nlife\n{}\nwait\n",
+        sandbox.path("vsrun").display(),
+        file.display(),
+        monitor.display(),
+        sandbox.probe().display(),
+        life.display()
+    );
+    let service = sandbox.executable("web", text.as_bytes());
+    let manager = sandbox.program(&service, words![]).start();
+    let pid = harness::await_life(&life, 1);
+    harness::await_true("the number", || harness::text(&file) == format!("{pid}\n"));
+    // A link to it, as in rc directories.
+    symlink(&service, sandbox.path("S20web")).unwrap();
+    let status = sandbox.vsrun(words!["--status", sandbox.path("S20web")]).finish();
+    let first = format!("running: pid {} ({})", manager.pid(), monitor.display());
+    assert!(status.exited(0).out[0].starts_with(&first), "the manager's comes first: {status:?}");
+    sandbox.vsrun(words!["--signal", "HUP", &service]).finish().exited(0).silently();
+    harness::await_life(&life, 2);
+    sandbox.vsrun(words!["--stop", &service]).finish().exited(0).silently();
+    manager.finish().exited(0);
+    let status = sandbox.vsrun(words!["--status", &service]).finish();
+    assert!(status.exited(3).out[0].contains(&monitor.display().to_string()), "{status:?}");
+
+    let only = sandbox.executable("only", format!("#!x\n-p\n{}\n--\n/bin/x\n", file.display()).as_bytes());
+    assert!(sandbox.vsrun(words!["--status", only]).finish().exited(3).out[0].contains(&file.display().to_string()));
+    let none = sandbox.executable("none", b"#!x\n-m\n-\n-\n--\n/bin/x\n");
+    sandbox.vsrun(words!["--stop", none]).finish().failed(2, &["has no pidfile"]);
+    let help = sandbox.executable("help", b"#!x\n--help\n");
+    sandbox.vsrun(words!["--stop", help]).finish().failed(2, &["has no pidfile"]);
+    let wrong = sandbox.executable("wrong", b"#!x\n--nosuch\n--\n/bin/x\n");
+    sandbox.vsrun(words!["--stop", wrong]).finish().failed(2, &[":2:", "nosuch"]);
+}

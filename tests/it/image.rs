@@ -1,0 +1,68 @@
+//! The container image of `make image`: small, the same each time, and what docker and podman take.
+
+use crate::harness::{self, Bundle, Sandbox, needs, words};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// The image of the vsrun that is tested.
+#[track_caller]
+fn image(sandbox: &Sandbox, name: &str) -> PathBuf {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join(".ci/image");
+    let file = sandbox.path(name);
+    let line = words![sandbox.path("vsrun"), std::env::consts::ARCH, &file];
+    sandbox.program(&script, line).finish().exited(0);
+    file
+}
+
+/// The layout in that archive.
+#[track_caller]
+fn unpacked(sandbox: &Sandbox, archive: &Path) -> PathBuf {
+    let layout = sandbox.path("layout");
+    fs::create_dir(&layout).unwrap();
+    let line = words!["-C", &layout, "-xf", archive];
+    sandbox.program(&harness::find_tool("tar").unwrap(), line).finish().exited(0).silently();
+    layout
+}
+
+#[test]
+fn it_holds_vsrun_alone_and_runs() {
+    needs!(harness::containers(), harness::tool("umoci"));
+    let sandbox = Sandbox::new();
+    let archive = image(&sandbox, "image.tar");
+    let layout = unpacked(&sandbox, &archive);
+    let bundle = Bundle::of_image(&sandbox, &format!("{}:latest", layout.display()));
+    assert_eq!(harness::names(&bundle.root()), ["vsrun"]);
+    let ours = fs::read(sandbox.path("vsrun")).unwrap();
+    assert!(fs::read(bundle.root().join("vsrun")).unwrap() == ours, "the bytes of vsrun");
+    assert!(fs::metadata(&archive).unwrap().len() < ours.len() as u64 + 16384, "little is added");
+
+    let help = bundle.run().finish();
+    assert_eq!(help.exited(0).out, sandbox.vsrun(words!["--help"]).finish().out);
+    bundle.change(".process.args = [\"/vsrun\", \"--restart\", \"no\", \"--\", \"/vsrun\", \"--version\"]", words![]);
+    let version = bundle.run().finish();
+    assert_eq!(version.exited(0).out[0], concat!("vsrun ", env!("CARGO_PKG_VERSION")));
+}
+
+#[test]
+fn the_same_binary_gives_the_same_image() {
+    needs!(harness::tool("umoci"), harness::tool("jq"));
+    let sandbox = Sandbox::plain();
+    let bytes = ["first", "second"].map(|name| fs::read(image(&sandbox, name)).unwrap());
+    assert!(bytes[0] == bytes[1], "the bytes of two images");
+}
+
+#[test]
+fn others_read_it_under_its_name() {
+    needs!(harness::root(), harness::tool("buildah"), harness::tool("umoci"), harness::tool("jq"));
+    let sandbox = Sandbox::new();
+    let archive = image(&sandbox, "image.tar");
+    let mut found = Vec::new();
+    // What Docker writes, and what Podman prefers: both are in there.
+    for kind in ["docker-archive", "oci-archive"] {
+        let source = format!("{kind}:{}", archive.display());
+        found.push(harness::buildah(&sandbox, words!["pull", "--quiet", source]).exited(0).out.clone());
+    }
+    assert_eq!(found[0], found[1]);
+    let named = harness::buildah(&sandbox, words!["inspect", "--type", "image", "vsrun:latest"]).exited(0).out.concat();
+    assert!(named.contains(&found[0][0]), "{named}");
+}

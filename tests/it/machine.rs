@@ -1,0 +1,273 @@
+//! PID 1 of a machine: file systems that it mounts, Ctrl-Alt-Del, and the signals that end the machine. In QEMU where
+//! it takes a machine, in a pid namespace where that is enough.
+
+use crate::harness::{self, Sandbox, Running, needs, process, sys, words};
+use std::ffi::OsString;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+const QEMU: &str = "qemu-system-x86_64";
+/// How long an emulated machine may take; it needs three seconds where nothing else runs.
+const BOOT: Duration = Duration::from_secs(60);
+
+fn machines() -> bool {
+    harness::available(cfg!(target_arch = "x86_64"), "an x86_64")
+        && harness::root()
+        && harness::tool("cpio")
+        && harness::tool("busybox")
+        && harness::tool(QEMU)
+        && harness::available(kernel().is_some(), "a kernel (.ci/kernel)")
+}
+
+fn kernel() -> Option<PathBuf> {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join(".ci/kernel");
+    let said = std::process::Command::new(script).output().unwrap();
+    said.status.success().then(|| PathBuf::from(String::from_utf8(said.stdout).unwrap().trim()))
+}
+
+/// A machine that runs, and what it says on its serial line.
+struct Machine {
+    running: Running,
+    _alone: MutexGuard<'static, ()>,
+}
+
+/// Boots an initramfs with vsrun, the probe, busybox and `/server`, a shell script; these arguments are `/init`.
+#[track_caller]
+fn boot(sandbox: &Sandbox, arguments: &[&str], server: &str) -> Machine {
+    static ONE: Mutex<()> = Mutex::new(());
+    let alone = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let directory = sandbox.path("initramfs");
+    fs::create_dir_all(&directory).unwrap();
+    harness::sandbox::copy(&harness::sandbox::built("vsrun"), &directory.join("vsrun"));
+    harness::sandbox::copy(&harness::sandbox::built("probe"), &directory.join("probe"));
+    harness::sandbox::copy(&harness::find_tool("busybox").unwrap(), &directory.join("busybox"));
+    let init = format!("#!/vsrun --args\n{}\n--\n/server\n", arguments.join("\n"));
+    harness::sandbox::write_executable(&directory.join("init"), init.as_bytes());
+    let server = format!("#!/busybox sh\nPATH=/bin\n/busybox mkdir /bin\n/busybox --install -s /bin\n{server}\n");
+    harness::sandbox::write_executable(&directory.join("server"), server.as_bytes());
+    let serial = directory.join("serial");
+    sys::make_character_device(&serial, 4, 64).unwrap();
+    fs::set_permissions(serial, Permissions::from_mode(0o666)).unwrap();
+    let pack = words!["-c", "find . | cpio -o -H newc 2>/dev/null | gzip >../initramfs.gz"];
+    sandbox.program(&harness::find_tool("sh").unwrap(), pack).directory(&directory).finish().exited(0);
+    let mut line = words!["-M", "pc", "-accel", "tcg", "-cpu", "qemu64", "-m", "256", "-nodefaults", "-no-reboot"];
+    line.extend(words!["-display", "none", "-serial", "stdio", "-kernel", kernel().unwrap()]);
+    line.extend(words!["-initrd", sandbox.path("initramfs.gz"), "-append", "console=ttyS0 quiet panic=-1"]);
+    let running = sandbox.program(&harness::find_tool(QEMU).unwrap(), line).start();
+    Machine { running, _alone: alone }
+}
+
+impl Machine {
+    fn said(&self) -> Vec<String> {
+        self.running.out().iter().map(|line| line.trim_end().to_owned()).collect()
+    }
+
+    #[track_caller]
+    fn await_line(&self, part: &str) {
+        harness::await_within(BOOT, part, || self.said().iter().any(|line| line.contains(part)).then_some(()));
+    }
+
+    /// What it has said until it switched itself off.
+    #[track_caller]
+    fn finish(self) -> Vec<String> {
+        harness::await_within(BOOT, "the end of the machine", || (!self.running.lives()).then_some(()));
+        self.said()
+    }
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("what the machine has said: {:#?}", self.said());
+        }
+    }
+}
+
+#[track_caller]
+fn assert_in_order(said: &[String], parts: &[&str]) {
+    assert!(!said.iter().any(|line| line.contains("Attempted to kill init")), "{said:#?}");
+    let mut rest = said.iter();
+    for part in parts {
+        assert!(rest.any(|line| line.contains(part)), "{part:?}, and before it what comes before, in {said:#?}");
+    }
+}
+
+#[test]
+fn the_file_systems_are_mounted_with_the_usual_options_once() {
+    needs!(machines());
+    let sandbox = Sandbox::new();
+    let arguments = ["--at-exit", "poweroff", "--mount", "cgroup,tmp,run,dev,sys,proc", "--init"];
+    let server = "cat /proc/mounts; ls -ld /tmp /run /dev/shm; echo fd $(readlink /dev/fd); echo err >/dev/stderr
+        cat /sys/fs/cgroup/cgroup.subtree_control; ls /dev/ptmx /dev/null; exit 0";
+    let said = boot(&sandbox, &arguments, server).finish();
+    let mount = |target: &str| {
+        let lines: Vec<_> = said.iter().filter(|line| line.split(' ').nth(1) == Some(target)).collect();
+        assert_eq!(lines.len(), 1, "{target}: {said:#?}");
+        lines[0].split(' ').skip(2).take(2).collect::<Vec<_>>().join(" ")
+    };
+    for (target, begin) in [
+        ("/proc", "proc rw,nosuid,nodev,noexec"),
+        ("/sys", "sysfs rw,nosuid,nodev,noexec"),
+        ("/dev", "devtmpfs rw,nosuid"),
+        ("/dev/pts", "devpts rw,nosuid,noexec"),
+        ("/dev/shm", "tmpfs rw,nosuid,nodev"),
+        ("/run", "tmpfs rw,nosuid,nodev"),
+        ("/tmp", "tmpfs rw,nosuid,nodev"),
+        ("/sys/fs/cgroup", "cgroup2 rw,nosuid,nodev,noexec"),
+    ] {
+        assert!(mount(target).starts_with(begin), "{target}: {}", mount(target));
+    }
+    assert_in_order(&said, &["fd /proc/self/fd", "err", "memory", "/dev/ptmx", "reboot: Power down"]);
+    assert_eq!(said.iter().filter(|line| line.starts_with("drwxrwxrwt")).count(), 2, "{said:#?}");
+}
+
+#[test]
+fn a_server_that_is_killed_for_lack_of_memory_in_its_group_is_reported_as_oom() {
+    needs!(machines());
+    let sandbox = Sandbox::new();
+    let mounts = ["--at-exit", "poweroff", "--mount", "proc,sys,dev,cgroup", "-m", "-", "/handler"];
+    let group = ["--cgroup", "/sys/fs/cgroup/web", "--cgroup-set", "memory.max=20M", "--linger", "1s"];
+    let directory = sandbox.path("initramfs");
+    fs::create_dir_all(&directory).unwrap();
+    let handler = "#!/busybox sh\n/busybox env >/dev/console\nexit 1\n";
+    harness::sandbox::write_executable(&directory.join("handler"), handler.as_bytes());
+    let said =
+        boot(&sandbox, &[&mounts[..], &group].concat(), "cat /proc/self/cgroup; exec /probe hoard 100 wait").finish();
+    assert_in_order(&said, &["0::/web", "VSRUN_SERVER_REASON=oom"]);
+    assert_in_order(&said, &["shutdown", "reboot: Power down"]);
+}
+
+/// The kernel's own answer to the keys would be a reboot without a word. (Debian's kernel for clouds has no driver for
+/// the keyboard of QEMU, so that the keys themselves cannot be pressed here: the signal is what they send then.)
+#[test]
+fn ctrl_alt_del_is_taken_from_the_kernel() {
+    needs!(machines());
+    let sandbox = Sandbox::new();
+    let arguments = ["--at-exit", "poweroff", "--mount", "proc,dev", "-m", "-", "-"];
+    let server = "trap 'echo the server ends; exit 0' TERM; echo keys $(cat /proc/sys/kernel/ctrl-alt-del)
+        kill -INT $(cat /proc/sys/kernel/cad_pid); while :; do sleep 1000 & wait; done";
+    let said = boot(&sandbox, &arguments, server).finish();
+    let parts = ["keys 0", "received SIGINT", "sending SIGTERM", "the server ends", "on request", "reboot: Power down"];
+    assert_in_order(&said, &parts);
+}
+
+/// Each signal of an init's, from the server itself, with --init and with a manager.
+#[test]
+fn signals_end_the_machine_as_they_say() {
+    needs!(machines());
+    let server = |kill: &str| {
+        format!("trap 'echo the server ends' TERM; echo up; kill -{kill} 1; while :; do sleep 1000 & wait; done")
+    };
+    let sandbox = Sandbox::new();
+    // systemd's `halt`, with a server that does not end on TERM: it is killed.
+    let arguments = ["--at-exit", "poweroff", "--stop-timeout", "1s", "--init", "--no-quiet"];
+    let machine = boot(&sandbox, &arguments, &server("37"));
+    machine.await_line("reboot: System halted");
+    let said = machine.said();
+    assert_in_order(&said, &["up", "received SIGRTMIN+3", "sending SIGTERM", "the server ends", "sending SIGKILL"]);
+    drop(machine);
+    // LXC's power failure, and busybox' own: USR2 is its poweroff, TERM its reboot, USR1 its halt.
+    for (options, kill, end) in [
+        (&["--at-exit", "reboot", "-m", "-", "-"][..], "30", "reboot: Power down"),
+        (&["--at-exit", "halt", "-m", "-", "-"], "39", "reboot: Restarting system"),
+        (
+            &["--on-signal", "TERM=reboot", "--on-signal", "USR2=poweroff", "--init", "--no-quiet"],
+            "USR2",
+            "reboot: Power down",
+        ),
+    ] {
+        let sandbox = Sandbox::new();
+        let options = [&["--stop-timeout", "1s"], options].concat();
+        let said = boot(&sandbox, &options, &server(kill)).finish();
+        assert_in_order(&said, &["up", "received SIG", "the server ends", "shutdown", end]);
+    }
+}
+
+#[test]
+fn none_of_it_is_for_another_than_pid_1() {
+    let sandbox = Sandbox::new();
+    for (line, says) in [
+        (words!["--mount", "proc"], "--mount"),
+        (words!["-m", "-", "-", "--mount", "run,tmp"], "--mount"),
+        (words!["--init", "--on-signal", "USR2=poweroff"], "--on-signal with poweroff"),
+        (words!["-m", "-", "-", "--on-signal", "USR1=halt"], "--on-signal with poweroff"),
+        (words!["-m", "-", "-", "--on-signal", "TERM=reboot"], "--on-signal with poweroff"),
+    ] {
+        let line = [line, words!["--", sandbox.probe(), "append", sandbox.out("ran"), "x"]].concat();
+        sandbox.vsrun(line.clone()).finish().failed(125, &[says, "PID 1"]);
+        // --check is asked by another process than the one that will start it.
+        sandbox.vsrun([words!["--check"], line].concat()).finish().exited(0).silently();
+        assert!(!sandbox.out("ran").exists());
+    }
+    for (line, says) in [
+        (words!["--mount", "proc,usb"], "proc, sys, dev, run, tmp and cgroup"),
+        (words!["--mount", "proc", "--mount", "sys"], "given twice"),
+        (words!["-b", "-m", "-", "-", "--on-signal", "USR2=poweroff"], "--background"),
+        (words!["--init", "--on-signal", "USR2=off"], "--on-signal"),
+    ] {
+        sandbox.vsrun([line, words!["--", sandbox.probe()]].concat()).finish().failed(2, &[says]);
+    }
+}
+
+/// A container of its own mounts and pids, as root; the directory is its root.
+fn container(sandbox: &Sandbox, line: Vec<OsString>) -> harness::Call<'_> {
+    let unshare = words!["--pid", "--mount", "--fork", "--kill-child", "--root", sandbox.path("jail"), "--", "/vsrun"];
+    sandbox.program(&harness::find_tool("unshare").unwrap(), [unshare, line].concat())
+}
+
+#[test]
+fn a_container_gets_its_file_systems_too_and_its_end_is_the_containers() {
+    needs!(harness::root(), harness::tool("unshare"));
+    let sandbox = Sandbox::new();
+    let jail = sandbox.jail();
+    harness::sandbox::install(&harness::sandbox::built("vsrun"), &jail.join("vsrun"));
+    let out = jail.join("out/mounts");
+    for stay in [words![], words!["--init"]] {
+        let line =
+            [words!["--mount", "proc,run,tmp"], stay, words!["--", "/probe", "copy", "/proc/mounts", "/out/mounts"]];
+        container(&sandbox, line.concat()).finish().exited(0);
+        let mounts = harness::text(&out);
+        for part in ["proc /proc proc rw,nosuid,nodev,noexec", "tmpfs /run tmpfs rw,nosuid,nodev", "tmpfs /tmp tmpfs"] {
+            assert!(mounts.contains(part), "{part}: {mounts}");
+        }
+        fs::remove_file(&out).unwrap();
+    }
+    // A signal ends the container; the host's keys and file systems are not touched.
+    let writable = fs::write(sandbox.path("before"), "");
+    let line = words![
+        "--at-exit",
+        "halt",
+        "--mount",
+        "proc",
+        "--stop-timeout",
+        "1s",
+        "--init",
+        "--",
+        "/probe",
+        "signals",
+        "/out/seen",
+        "64"
+    ];
+    let outside = container(&sandbox, line).start();
+    harness::await_lines(&jail.join("out/seen"), 1);
+    let first = harness::await_some("PID 1", || process::children(outside.pid()).first().copied());
+    sys::kill(first, libc::SIGPWR);
+    assert_eq!(harness::await_lines(&jail.join("out/seen"), 2)[1], "15", "the stop signal, and not PWR");
+    outside.finish();
+    assert!(writable.is_ok() && fs::write(sandbox.path("after"), "").is_ok());
+}
+
+#[test]
+fn a_file_system_that_cannot_be_mounted_is_named() {
+    needs!(harness::root(), harness::tool("unshare"));
+    let sandbox = Sandbox::new();
+    let jail = sandbox.jail();
+    harness::sandbox::install(&harness::sandbox::built("vsrun"), &jail.join("vsrun"));
+    let line = words!["--mount", "proc", "--init", "--", "/probe", "exit", "0"];
+    let setpriv = words!["--pid", "--mount", "--fork", "--kill-child", "--root", jail, "--user", "--", "/vsrun"];
+    let ended = sandbox.program(&harness::find_tool("unshare").unwrap(), [setpriv, line].concat()).finish();
+    ended.failed(125, &["cannot mount proc on '/proc'"]);
+}

@@ -1,0 +1,280 @@
+//! What comes to the notify socket: the server's own messages of all kinds, and those of hostile senders.
+
+use crate::harness::{self, PLAIN, Sandbox, Running, await_life, lives, needs, process, root, sys, tool, words};
+use std::ffi::OsString;
+use std::time::Instant;
+
+/// A managed server that writes its lives and its state, and then does these actions.
+fn managed<'place>(sandbox: &'place Sandbox, options: Vec<OsString>, actions: Vec<OsString>) -> harness::Call<'place> {
+    let line = words!["-m", "-", "-", "--restart-delay", "0", "--ready", "notify"];
+    let server = words!["--", sandbox.probe(), "report", sandbox.out("report"), "life", sandbox.out("life")];
+    sandbox.vsrun([line, options, server, actions].concat())
+}
+
+/// The address of the notify socket.
+fn socket(sandbox: &Sandbox) -> String {
+    sandbox.report(&sandbox.out("report")).variable("NOTIFY_SOCKET").unwrap()
+}
+
+/// Another user, who knows the address.
+fn stranger(other: &Sandbox, socket: &str, actions: Vec<OsString>) -> Running {
+    other.program(&other.probe(), actions).env("NOTIFY_SOCKET", socket).start()
+}
+
+/// So many lines of the manager hold this.
+fn count(manager: &Running, part: &str) -> usize {
+    manager.err().iter().filter(|line| line.contains(part)).count()
+}
+
+/// Lets a manager sleep while something is done, so that its messages wait.
+fn while_stopped(manager: &Running, act: impl FnOnce()) {
+    manager.signal(libc::SIGSTOP);
+    harness::await_true("that the manager is stopped", || process::state(manager.pid()) == "T");
+    act();
+    manager.signal(libc::SIGCONT);
+}
+
+/// Sockets whose close sleeps, from another user: they hold up neither the messages of the server nor a signal.
+#[test]
+fn descriptors_of_a_stranger_that_cannot_be_closed_hold_up_nothing() {
+    needs!(root());
+    let (sandbox, other) = (Sandbox::new(), Sandbox::of_user(PLAIN));
+    let actions = words!["await", sandbox.path("go"), "notify", "READY=1", "append", sandbox.out("said"), "x", "wait"];
+    let manager = managed(&sandbox, words!["-u", "12345", "--ready-timeout", "20"], actions).start();
+    let server = await_life(&sandbox.out("life"), 1);
+    let address = socket(&sandbox);
+    let actions = words!["hang", "9", "1", "append", other.out("sent"), "x", "wait"];
+    let mut hostile = None;
+    while_stopped(&manager, || {
+        hostile = Some(stranger(&other, &address, actions));
+        harness::await_lines(&other.out("sent"), 1);
+    });
+    manager.await_err("ignored a notify message from pid");
+    std::fs::write(sandbox.path("go"), "").unwrap();
+    harness::await_lines(&sandbox.out("said"), 1);
+    let begin = Instant::now();
+    sys::kill(server, libc::SIGKILL);
+    await_life(&sandbox.out("life"), 2);
+    manager.stop().exited(0);
+    assert!(begin.elapsed().as_secs() < 10);
+    assert!(hostile.is_some_and(|sender| sender.lives()));
+}
+
+/// The same from the server itself, which is taken to be hostile too.
+#[test]
+fn descriptors_of_the_server_that_cannot_be_closed_hold_up_nothing() {
+    for options in [words![], words!["--group"], words!["--linger", "1s"]] {
+        let sandbox = Sandbox::new();
+        let hangs = words!["await", sandbox.path("go"), "hang", "9", "1", "append", sandbox.out("sent"), "x"];
+        let actions = [hangs, words!["notify", "READY=1", "append", sandbox.out("said"), "x", "wait"]].concat();
+        let manager = managed(&sandbox, options, actions).start();
+        await_life(&sandbox.out("life"), 1);
+        while_stopped(&manager, || {
+            std::fs::write(sandbox.path("go"), "").unwrap();
+            harness::await_lines(&sandbox.out("sent"), 1);
+        });
+        harness::await_lines(&sandbox.out("said"), 1);
+        let begin = Instant::now();
+        manager.stop().exited(0);
+        assert!(begin.elapsed().as_secs() < 10);
+        sandbox.await_nothing_left();
+    }
+}
+
+/// Descriptors that find no number are closed before the child exits. It is ended after a second, and takes no harm
+/// from others.
+#[test]
+fn a_low_limit_of_descriptors_only_slows_it_down() {
+    let sandbox = Sandbox::plain();
+    let hangs = words!["await", sandbox.path("go"), "hang", "1", "60", "append", sandbox.out("sent")];
+    let actions = [hangs, words!["x", "notify", "READY=1", "append", sandbox.out("said"), "x", "wait"]].concat();
+    let manager = managed(&sandbox, words![], actions).before(|| sys::limit_descriptors(40)).start();
+    await_life(&sandbox.out("life"), 1);
+    while_stopped(&manager, || {
+        std::fs::write(sandbox.path("go"), "").unwrap();
+        harness::await_lines(&sandbox.out("sent"), 1);
+    });
+    harness::await_lines(&sandbox.out("said"), 1);
+    let begin = Instant::now();
+    manager.stop().exited(0);
+    assert!(begin.elapsed().as_secs() < 10);
+}
+
+#[test]
+fn a_flood_of_descriptors_leaves_nothing_open_and_no_process() {
+    needs!(root());
+    let (sandbox, other) = (Sandbox::new(), Sandbox::of_user(PLAIN));
+    let actions = words!["notify", "READY=1", "append", sandbox.out("said"), "x", "wait"];
+    let manager = managed(&sandbox, words!["-u", "12345"], actions).start();
+    harness::await_lines(&sandbox.out("said"), 1);
+    let before = process::descriptors(manager.pid());
+    stranger(&other, &socket(&sandbox), words!["carry", "2000", "READY=1"]).finish().exited(0);
+    harness::await_true("the manager to sleep", || process::state(manager.pid()) == "S");
+    assert_eq!(process::descriptors(manager.pid()), before);
+    harness::await_true("the end of each child", || process::children(manager.pid()).len() == 1);
+    assert_eq!(count(&manager, "ignored a notify message"), 1, "one record in each run");
+    manager.stop().exited(0);
+}
+
+/// Four processes of another user fill the queue without a pause.
+#[test]
+fn a_flood_of_messages_lets_a_live_server_live_and_a_signal_through() {
+    needs!(root());
+    let (sandbox, other) = (Sandbox::new(), Sandbox::of_user(PLAIN));
+    let beats: Vec<OsString> = (0..12).flat_map(|_| words!["nap", "200", "notify", "WATCHDOG=1"]).collect();
+    let actions = [words!["notify", "READY=1"], beats, words!["append", sandbox.out("said"), "x", "wait"]].concat();
+    let manager = managed(&sandbox, words!["-u", "12345", "--watchdog", "1s", "--stop-timeout", "5s"], actions).start();
+    await_life(&sandbox.out("life"), 1);
+    let address = socket(&sandbox);
+    let flood = words!["deluge", "100000000", "STOPPING=1\nWATCHDOG=trigger\nREADY=1"];
+    let hostile: Vec<Running> = (0..4).map(|_| stranger(&other, &address, flood.clone())).collect();
+    harness::await_lines(&sandbox.out("said"), 1);
+    assert_eq!(lives(&sandbox.out("life")).len(), 1, "a message of the server was lost or late");
+    // A server that is silent is found out all the same.
+    await_life(&sandbox.out("life"), 2);
+    manager.await_err("silent for too long");
+    let begin = Instant::now();
+    manager.stop().exited(0);
+    assert!(begin.elapsed().as_secs() < 10);
+    hostile.into_iter().for_each(|one| drop(one.finish()));
+}
+
+/// A process of the server's user that never pauses starves neither signals nor the end of the server.
+#[test]
+fn a_flood_of_the_server_itself_starves_nothing() {
+    let sandbox = Sandbox::new();
+    let flood = sandbox.script("flood", words!["deluge", "100000000", "WATCHDOG=1\nSTATUS=x"]);
+    let script = format!("{0} & {0} & {0} & exec {1} notify READY=1 wait", flood.display(), sandbox.probe().display());
+    let line = words!["-m", "-", "-", "--ready", "notify", "--watchdog", "1s", "--restart", "no"];
+    let manager = sandbox.vsrun([line, words!["--", "/bin/sh", "-c", script]].concat()).start();
+    manager.await_err("started");
+    let begin = Instant::now();
+    manager.stop().exited(0);
+    assert!(begin.elapsed().as_secs() < 10);
+}
+
+/// What systemd's own tool sends; its barrier waits until all messages before it have been handled.
+#[test]
+fn systemd_notify_works_as_it_is() {
+    needs!(tool("systemd-notify"));
+    let sandbox = Sandbox::new();
+    let said = sandbox.out("said");
+    let script = format!(
+        "echo $$ 0 >>{}; systemd-notify --ready --status=up && echo ready >>{}; exec sleep 1000",
+        sandbox.out("life").display(),
+        said.display()
+    );
+    let options = words!["-b", "-m", "keeper", "-", "--ready", "notify", "--ready-timeout", "10"];
+    sandbox.vsrun([options, words!["--", "/bin/sh", "-c", script]].concat()).finish().exited(0);
+    assert_eq!(harness::await_lines(&said, 1), ["ready"]);
+    sandbox.vsrun(words!["--stop", "keeper"]).finish().exited(0);
+}
+
+#[test]
+fn a_server_may_ask_for_more_time_to_be_ready_and_to_stop() {
+    let sandbox = Sandbox::new();
+    let more = words!["notify", "EXTEND_TIMEOUT_USEC=20000000"];
+    let late = words!["nap", "700", "notify", "READY=1", "signals", sandbox.out("seen"), "15"];
+    let slow = words!["nap", "700", "exit", "0"];
+    let options = words!["--ready-timeout", "300ms", "--stop-timeout", "300ms"];
+    let manager = managed(&sandbox, options, [more.clone(), late, more, slow].concat()).start();
+    harness::await_lines(&sandbox.out("seen"), 1);
+    manager.signal(libc::SIGTERM);
+    let ended = manager.finish();
+    ended.exited(0);
+    assert!(!ended.err.iter().any(|line| line.contains("SIGKILL")), "{ended:?}");
+}
+
+#[test]
+fn a_server_may_change_its_watchdog_or_fire_it() {
+    let sandbox = Sandbox::new();
+    let actions = words![
+        "at",
+        "1",
+        "notify",
+        "WATCHDOG_USEC=60000000\nREADY=1",
+        "at",
+        "1",
+        "nap",
+        "600",
+        "at",
+        "1",
+        "notify",
+        "WATCHDOG=trigger",
+        "at",
+        "2",
+        "notify",
+        "READY=1\nSTOPPING=1",
+        "at",
+        "2",
+        "notify",
+        "STOPPING=1",
+        "at",
+        "2",
+        "nap",
+        "600",
+        "at",
+        "2",
+        "exit",
+        "0",
+        "wait"
+    ];
+    let ended = managed(&sandbox, words!["--watchdog", "200ms"], actions).finish();
+    ended.exited(0);
+    let lives = lives(&sandbox.out("life"));
+    assert_eq!(lives.len(), 2);
+    assert!(lives[1].1 - lives[0].1 >= 600, "the new watchdog time counts");
+}
+
+#[test]
+fn what_is_ignored_is_recorded_with_the_reason_once_in_each_run() {
+    let sandbox = Sandbox::new();
+    let ignored = words!["notify", "MAINPID=1", "notify", "FDSTORE=1", "notify", "EXTEND_TIMEOUT_USEC=5s"];
+    let actions = [ignored, words!["notify", "READY=1", "at", "2", "exit", "0", "wait"]].concat();
+    let manager = managed(&sandbox, words![], actions).start();
+    let server = await_life(&sandbox.out("life"), 1);
+    manager.await_err("microseconds");
+    for reason in ["MAINPID and FDSTORE are not supported", "not a number of microseconds"] {
+        let record = format!("ignored a notify message from pid {server} (uid {}): {reason}", sys::user());
+        assert_eq!(count(&manager, &record), 1, "{:?}", manager.err());
+    }
+    harness::await_true("READY=1", || process::state(manager.pid()) == "S");
+    sys::kill(server, libc::SIGKILL);
+    let ended = manager.finish();
+    ended.exited(0);
+    assert_eq!(ended.err.iter().filter(|line| line.contains("not a number of micro")).count(), 2, "{ended:?}");
+}
+
+/// While the kernel has no process to give, descriptors cannot be closed and no message is read. Nothing is known of the
+/// server then, so its watchdog rests; and a signal is heard all the same.
+#[test]
+fn without_a_process_to_close_descriptors_the_watchdog_rests() {
+    needs!(root());
+    // A user without any other process: the limit counts all of a user's.
+    let sandbox = Sandbox::of_user(3_000_000_000 + sys::pid().unsigned_abs() * 8);
+    let beats: Vec<OsString> = (0..15).flat_map(|_| words!["nap", "100", "notify", "WATCHDOG=1"]).collect();
+    let ready = words!["notify", "READY=1", "await", sandbox.path("go"), "carry", "1", "STATUS=x", "notify"];
+    let rest = words!["WATCHDOG=1", "append", sandbox.out("sent"), "x", "await", sandbox.path("more")];
+    let actions = [ready, rest, beats, words!["append", sandbox.out("said"), "x", "wait"]].concat();
+    let manager = managed(&sandbox, words!["--watchdog", "700ms"], actions).start();
+    await_life(&sandbox.out("life"), 1);
+    let allow = |count: &str| {
+        let line = words!["processes", manager.pid().to_string(), count];
+        sandbox.program(&sandbox.probe(), line).finish().exited(0);
+    };
+    allow("0");
+    std::fs::write(sandbox.path("go"), "").unwrap();
+    harness::await_lines(&sandbox.out("sent"), 1);
+    manager.await_err("descriptors came with it and cannot be closed now");
+    // Twice its watchdog time passes: that is what is tried.
+    std::thread::sleep(std::time::Duration::from_millis(1600));
+    assert!(count(&manager, "silent for too long") == 0, "{:?}", manager.err());
+    std::fs::write(sandbox.path("more"), "").unwrap();
+    allow("1000");
+    harness::await_lines(&sandbox.out("said"), 1);
+    assert_eq!(lives(&sandbox.out("life")).len(), 1);
+    // From then on it is silent, and is found out.
+    await_life(&sandbox.out("life"), 2);
+    allow("0");
+    manager.stop().exited(0);
+}

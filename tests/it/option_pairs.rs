@@ -1,0 +1,241 @@
+//! Each option beside each other one, in the four ways to run a server: both have their effect, `--check` finds nothing
+//! wrong and makes nothing, and at the end nothing is left.
+
+use crate::harness::{self, PLAIN, Sandbox, Report, needs, process, sys, words};
+use std::ffi::OsString;
+use std::fs;
+use std::path::PathBuf;
+
+/// A server that runs, and what it has said about itself.
+struct Server<'a> {
+    sandbox: &'a Sandbox,
+    found: &'a Report,
+    pid: i32,
+    stays: bool,
+}
+
+impl Server<'_> {
+    fn proc(&self, name: &str) -> String {
+        harness::text(&PathBuf::from(format!("/proc/{}/{name}", self.pid)))
+    }
+
+    fn fd(&self, number: i32) -> harness::Descriptor {
+        self.found.descriptor(number).unwrap_or_else(|| panic!("descriptor {number}: {:?}", self.found))
+    }
+}
+
+struct Choice {
+    words: &'static [&'static str],
+    /// One of a kind only; none for "".
+    kind: &'static str,
+    /// Whether it needs somebody who stays, or who waits at least.
+    needs: Needs,
+    has_effect: fn(&Server<'_>) -> bool,
+}
+
+#[derive(PartialEq, Eq)]
+enum Needs {
+    Nothing,
+    Waits,
+    Stays,
+}
+
+const fn free(words: &'static [&'static str], has_effect: fn(&Server<'_>) -> bool) -> Choice {
+    Choice { words, kind: "", needs: Needs::Nothing, has_effect }
+}
+
+const CHOICES: &[Choice] = &[
+    free(&["-u", "65534"], |server| {
+        server.found.one("uids") == "65534 65534 65534" && server.found.groups() == [PLAIN]
+    }),
+    free(&["-r", "jail"], |server| server.found.one("root") == harness::call::identity(&server.sandbox.path("jail"))),
+    free(&["-w", "out"], |server| server.found.one("cwd").ends_with("/out")),
+    free(&["-p", "pid"], |server| {
+        let (path, number) = (server.sandbox.path("pid"), format!("{}\n", server.pid));
+        let file = harness::call::identity(&path);
+        // Who becomes the server leaves it the lock.
+        harness::text(&path) == number && server.found.descriptors().iter().any(|fd| fd.identity == file) != server.stays
+    }),
+    Choice {
+        words: &["-d", "logs", "1"],
+        kind: "output",
+        needs: Needs::Nothing,
+        has_effect: |server| {
+            let file = harness::call::identity(&server.sandbox.path("logs/logfile"));
+            [1, 2].iter().all(|number| server.fd(*number).identity == file)
+        },
+    },
+    Choice {
+        words: &["-d", "logs", "1", "--log-size", "1k", "--log-files", "3"],
+        kind: "output",
+        needs: Needs::Nothing,
+        has_effect: |server| server.fd(1).kind == "pipe" && server.sandbox.path("logs/logfile").exists(),
+    },
+    Choice {
+        words: &["-s", "tag", "--logger", "./probe collect /dev/null"],
+        kind: "output",
+        needs: Needs::Nothing,
+        has_effect: |server| server.fd(2).kind == "pipe" && server.fd(2).identity == server.fd(1).identity,
+    },
+    free(&["--stdin"], |server| server.fd(0).kind == "pipe"),
+    free(&["--listen", "SOCKET"], |server| {
+        server.fd(3).kind == "socket"
+            && server.found.variable("LISTEN_FDS").as_deref() == Some("1")
+            && server.found.variable("LISTEN_PID") == Some(server.pid.to_string())
+    }),
+    free(&["-e", "ONE=1"], |server| server.found.variable("ONE").as_deref() == Some("1")),
+    free(&["--env-dir", "variables"], |server| server.found.variable("TWO").as_deref() == Some("2")),
+    free(&["--clear-env"], |server| server.found.variable("LANG").is_none()),
+    free(&["--umask", "027"], |server| server.found.number("umask") == 0o27),
+    free(&["--nice", "5"], |server| server.proc("stat").rsplit_once(") ").unwrap().1.split(' ').nth(16) == Some("5")),
+    free(&["--oom-score-adj", "500"], |server| server.proc("oom_score_adj") == "500\n"),
+    free(&["--limit", "nofile=20"], |server| server.proc("limits").contains("Max open files            20 ")),
+    free(&["--no-new-privs"], |server| process::status(server.pid, "NoNewPrivs") == "1"),
+    free(&["--caps", "kill"], |server| {
+        ["CapEff", "CapPrm", "CapBnd", "CapAmb"].iter().all(|set| process::status(server.pid, set).ends_with("00020"))
+    }),
+    free(&["--rwx", "/", "--bind-tcp", "none"], |server| process::status(server.pid, "NoNewPrivs") == "1"),
+    free(&["--scope", "signal", "--connect-tcp", "80"], |server| process::status(server.pid, "NoNewPrivs") == "1"),
+    free(&["--argv0", "another"], |server| server.found.all("argument")[0] == "another"),
+    free(&["--debug"], |_| true),
+    Choice {
+        words: &["--ready", "fd:7"],
+        kind: "ready",
+        needs: Needs::Waits,
+        has_effect: |server| server.fd(7).kind == "pipe",
+    },
+    Choice {
+        words: &["--ready", "notify", "--ready-timeout", "20"],
+        kind: "ready",
+        needs: Needs::Waits,
+        has_effect: |server| server.found.variable("NOTIFY_SOCKET").is_some_and(|name| name.starts_with('@')),
+    },
+    Choice {
+        words: &["--ready", "notify", "--watchdog", "1h"],
+        kind: "ready",
+        needs: Needs::Stays,
+        has_effect: |server| server.found.variable("WATCHDOG_PID") == Some(server.pid.to_string()),
+    },
+    Choice {
+        words: &["-m", "keeper", "-"],
+        kind: "",
+        needs: Needs::Stays,
+        has_effect: |server| harness::text(&server.sandbox.path("keeper")) == format!("{}\n", process::parent(server.pid)),
+    },
+    Choice { words: &["--group"], kind: "", needs: Needs::Stays, has_effect: |_| true },
+    Choice { words: &["--linger", "20"], kind: "", needs: Needs::Stays, has_effect: |_| true },
+    Choice { words: &["--stop-signal", "USR2"], kind: "", needs: Needs::Stays, has_effect: |_| true },
+];
+
+/// The visible names in the test's directory.
+fn names(sandbox: &Sandbox) -> Vec<String> {
+    let mut names = harness::names(sandbox.directory());
+    names.retain(|name| !name.starts_with('.'));
+    names
+}
+
+/// A place that has what the choices speak of.
+fn furnished() -> Sandbox {
+    let sandbox = Sandbox::new();
+    sandbox.jail();
+    harness::sandbox::make_directory(&sandbox.path("variables"), 0o755);
+    fs::write(sandbox.path("variables/TWO"), "2\n").unwrap();
+    sandbox
+}
+
+/// Starts a server with both, looks, and ends it.
+#[track_caller]
+fn try_both(sandbox: &Sandbox, way: &[&str], both: [&Choice; 2]) {
+    let given: Vec<&str> = way.iter().chain(both[0].words).chain(both[1].words).copied().collect();
+    let has = |word: &str| given.contains(&word);
+    let before = names(sandbox);
+    let (report, place_of_report, probe) = if has("-r") {
+        (PathBuf::from("/out/report"), sandbox.path("jail/out/report"), "/probe".into())
+    } else {
+        (sandbox.out("report"), sandbox.out("report"), sandbox.probe())
+    };
+    let say = [("fd:7", words!["tell", "7", ""]), ("notify", words!["notify", "READY=1"])];
+    let say = say.into_iter().filter(|(option, _)| has(option)).flat_map(|(_, actions)| actions);
+    let command: Vec<OsString> = words!["--", probe, "report", report].into_iter().chain(say).collect();
+    // By its mark a process is found that a failing test leaves.
+    let mark = if has("--clear-env") { words!["-e", sandbox.mark()] } else { words![] };
+    let socket = sandbox.path("socket");
+    let word = |word: &&str| if *word == "SOCKET" { socket.clone().into() } else { OsString::from(word) };
+    let line = [given.iter().map(word).collect(), mark, command, words!["wait"]].concat();
+
+    let check = sandbox.vsrun([words!["--check"], line.clone()].concat()).finish();
+    assert!(check.code() == Some(0) && check.out.is_empty(), "--check {given:?}: {check:?}");
+    assert_eq!(names(sandbox), before, "--check {given:?}");
+
+    let (input, _writer) = sys::pipe();
+    let called = sandbox.vsrun(line).env("LANG", "C").stdin(input).start();
+    let (caller, background, stays) = (called.pid(), has("-b"), has("--restart"));
+    let called = if background {
+        let ended = called.finish();
+        assert_eq!(ended.code(), Some(0), "{given:?}: {ended:?}");
+        None
+    } else {
+        Some(called)
+    };
+    let found = sandbox.report(&place_of_report);
+    let server = Server { sandbox, found: &found, pid: found.number("pid"), stays };
+    for choice in both {
+        assert!((choice.has_effect)(&server), "{:?} among {given:?}: {found:?}", choice.words);
+    }
+    let keeper = if stays { process::parent(server.pid) } else { server.pid };
+    assert_eq!(keeper == caller, !background, "{given:?}");
+    sys::kill(keeper, libc::SIGTERM);
+    if let Some(called) = called {
+        let ended = called.finish();
+        let expected = if stays { (Some(0), None) } else { (None, Some(libc::SIGTERM)) };
+        assert_eq!((ended.code(), ended.signal()), expected, "{given:?}: {ended:?}");
+    }
+    sandbox.await_nothing_left();
+    let _ = fs::remove_dir_all(sandbox.path("logs"));
+    if !stays {
+        // Nobody is there who would.
+        let _ = fs::remove_file(sandbox.path("pid"));
+        let _ = fs::remove_file(socket);
+    }
+    fs::remove_file(place_of_report).unwrap();
+    assert_eq!(names(sandbox), before, "{given:?}");
+}
+
+#[track_caller]
+fn try_all(way: &[&str]) {
+    needs!(harness::root());
+    let sandbox = furnished();
+    let able = |choice: &&Choice| match choice.needs {
+        Needs::Nothing => true,
+        Needs::Waits => !way.is_empty(),
+        Needs::Stays => way.contains(&"--restart"),
+    };
+    let choices: Vec<&Choice> = CHOICES.iter().filter(able).collect();
+    for (at, one) in choices.iter().enumerate() {
+        for other in &choices[..at] {
+            if one.kind.is_empty() || one.kind != other.kind {
+                try_both(&sandbox, way, [one, other]);
+            }
+        }
+    }
+}
+
+#[test]
+fn of_one_who_becomes_the_server() {
+    try_all(&[]);
+}
+
+#[test]
+fn of_one_who_becomes_the_server_in_the_background() {
+    try_all(&["-b"]);
+}
+
+#[test]
+fn of_one_who_stays() {
+    try_all(&["--restart", "no"]);
+}
+
+#[test]
+fn of_one_who_stays_in_the_background() {
+    try_all(&["-b", "--restart", "no"]);
+}

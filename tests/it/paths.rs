@@ -1,0 +1,336 @@
+//! The way to the directories that root uses: no user can make it lead to what is not the user's, and the honest ways
+//! still work.
+
+use crate::harness::{self, Sandbox, needs, sys, words};
+use std::ffi::OsString;
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, lchown, symlink};
+use std::path::{Path, PathBuf};
+
+const USER: u32 = 12345;
+const OTHER: u32 = 12346;
+
+/// A directory of that owner, where it is another than root.
+fn directory(path: &Path, owner: u32) -> PathBuf {
+    harness::sandbox::make_directory(path, 0o755);
+    chown(path, Some(owner), Some(owner)).unwrap();
+    path.to_owned()
+}
+
+/// A symbolic link of that owner.
+fn link(target: &Path, path: &Path, owner: u32) {
+    symlink(target, path).unwrap();
+    lchown(path, Some(owner), Some(owner)).unwrap();
+}
+
+/// Everything below a directory: names, owners and modes.
+fn tree(top: &Path) -> Vec<String> {
+    let mut found = Vec::new();
+    for name in harness::names(top) {
+        let path = top.join(name);
+        let about = fs::symlink_metadata(&path).unwrap();
+        found.push(format!("{} {} {:o}", path.display(), about.uid(), about.mode()));
+        if about.is_dir() {
+            found.extend(tree(&path));
+        }
+    }
+    found
+}
+
+/// Each option that names a directory, or a file in one.
+fn uses(dir: &Path) -> Vec<Vec<OsString>> {
+    vec![
+        words!["-d", dir, "1"],
+        words!["-d", dir.join("new"), "1"],
+        words!["-d", dir.join("new/er"), "1"],
+        words!["-p", dir.join("pid")],
+        words!["-m", dir.join("pid"), "-"],
+        words!["--listen", dir.join("socket")],
+        words!["-r", dir],
+        words!["--env-dir", dir],
+    ]
+}
+
+#[track_caller]
+fn is_refused(sandbox: &Sandbox, victim: &Path, options: Vec<OsString>, parts: &[&str]) {
+    let before = tree(sandbox.directory());
+    let line = [words!["-u", USER.to_string()], options.clone(), words!["--", "/probe", "exit", "0"]].concat();
+    let ended = sandbox.vsrun(line).finish();
+    let mut wanted = vec!["Operation not permitted"];
+    wanted.extend(parts);
+    ended.failed(125, &wanted);
+    let strange = |path: &String| !path.contains("/.out-") && !path.contains("/.err-");
+    let after: Vec<String> = tree(sandbox.directory()).into_iter().filter(strange).collect();
+    let before: Vec<String> = before.into_iter().filter(strange).collect();
+    assert_eq!(after, before, "{options:?} has made nothing");
+    assert_eq!(fs::metadata(victim).unwrap().uid(), 0, "{options:?} has given nothing away");
+}
+
+#[test]
+fn a_link_of_the_users_leads_to_nothing_of_roots() {
+    needs!(harness::root());
+    let sandbox = Sandbox::new();
+    let victim = directory(&sandbox.path("victim"), 0);
+    directory(&sandbox.path("home"), USER);
+    // The directory itself, one before it, and a chain of links.
+    link(&victim, &sandbox.path("home/logs"), USER);
+    link(sandbox.directory(), &sandbox.path("home/up"), USER);
+    link(Path::new("logs"), &sandbox.path("home/again"), USER);
+    link(Path::new("../victim"), &sandbox.path("home/relative"), USER);
+    for name in ["home/logs", "home/up/victim", "home/again", "home/relative", "home/../victim"] {
+        for options in uses(&sandbox.path(name)) {
+            is_refused(&sandbox, &victim, options, &["belongs to user 0", "12345"]);
+        }
+    }
+}
+
+#[test]
+fn a_link_in_a_sticky_directory_is_its_owners() {
+    needs!(harness::root());
+    let sandbox = Sandbox::new();
+    let victim = directory(&sandbox.path("victim"), 0);
+    harness::sandbox::make_directory(&sandbox.path("tmp"), 0o1777);
+    link(&victim, &sandbox.path("tmp/link"), OTHER);
+    directory(&sandbox.path("tmp/others"), OTHER);
+    directory(&sandbox.path("tmp/others/inner"), USER);
+    for options in uses(&sandbox.path("tmp/link")) {
+        is_refused(&sandbox, &victim, options, &["belongs to user 0", "12346"]);
+    }
+    for options in uses(&sandbox.path("tmp/others/inner")) {
+        is_refused(&sandbox, &victim, options, &["'inner' belongs to user 12345", "12346"]);
+    }
+}
+
+/// Where fs.protected_hardlinks is 0, everyone can give a second name to a link of root's.
+#[test]
+fn a_second_name_of_roots_link_is_not_believed_where_others_may_write() {
+    needs!(harness::root());
+    let sandbox = Sandbox::new();
+    let victim = directory(&sandbox.path("victim"), 0);
+    link(&victim, &sandbox.path("current"), 0);
+    harness::sandbox::make_directory(&sandbox.path("tmp"), 0o1777);
+    fs::hard_link(sandbox.path("current"), sandbox.path("tmp/logs")).unwrap();
+    for options in uses(&sandbox.path("tmp/logs")) {
+        is_refused(&sandbox, &victim, options, &["'logs' has a second name"]);
+    }
+}
+
+#[test]
+fn a_directory_is_not_made_for_a_user_in_that_of_another() {
+    needs!(harness::root());
+    let sandbox = Sandbox::new();
+    let home = directory(&sandbox.path("home"), OTHER);
+    is_refused(&sandbox, sandbox.directory(), words!["-d", home.join("logs"), "1"], &["'logs' would be made", "12346"]);
+    is_refused(&sandbox, sandbox.directory(), words!["-d", home.join("a/logs"), "1"], &["'a' would be made", "12346"]);
+    let stranger = directory(&sandbox.path("stranger"), OTHER);
+    is_refused(&sandbox, sandbox.directory(), words!["-d", stranger, "1"], &["'stranger' belongs to user 12346"]);
+}
+
+#[test]
+fn check_finds_it_too() {
+    needs!(harness::root());
+    let sandbox = Sandbox::new();
+    let victim = directory(&sandbox.path("victim"), 0);
+    directory(&sandbox.path("home"), USER);
+    link(&victim, &sandbox.path("home/link"), USER);
+    for options in uses(&sandbox.path("home/link")) {
+        let line = [words!["--check", "-u", USER.to_string()], options, words!["--", sandbox.probe(), "wait"]].concat();
+        let ended = sandbox.vsrun(line).finish();
+        ended.exited(125);
+        assert!(ended.out.iter().any(|line| line.contains("belongs to user 0")), "{ended:?}");
+    }
+    assert!(harness::names(&victim).is_empty());
+}
+
+#[test]
+fn honest_ways_lead_where_they_led() {
+    needs!(harness::root());
+    let sandbox = Sandbox::new();
+    let home = directory(&sandbox.path("home"), USER);
+    directory(&sandbox.path("root"), 0);
+    directory(&sandbox.path("given"), USER);
+    link(&sandbox.path("root"), &sandbox.path("run"), 0);
+    link(Path::new("run"), &sandbox.path("var"), 0);
+    link(Path::new("inner"), &home.join("current"), USER);
+    directory(&home.join("inner"), USER);
+    let cases = ["root", "run", "var", "run/new/er", "given", "home", "home/new", "home/a/b/c", "home/current"];
+    for name in cases.into_iter().chain(["home/current/deep/er", "./root/../given", "home/inner//./x/"]) {
+        for dir in [PathBuf::from(name), sandbox.path(name)] {
+            let server = words!["--", sandbox.probe(), "print", "x"];
+            let line = [words!["-u", USER.to_string(), "-d", &dir, "1"], server].concat();
+            sandbox.vsrun(line).finish().exited(0).silently();
+            assert_eq!(harness::text(&sandbox.path(name).join("logfile")), "x\n", "{name}");
+        }
+    }
+    // What is made in the user's directory is the user's, so that the same way is open next time.
+    for made in ["home/a", "home/a/b", "home/a/b/c"] {
+        assert_eq!(fs::metadata(sandbox.path(made)).unwrap().uid(), USER, "{made}");
+    }
+    assert_eq!(fs::metadata(sandbox.path("root/new")).unwrap().uid(), 0);
+    for dir in ["run", "var", "given", "home", "home/current"].map(|name| sandbox.path(name)) {
+        let line = words!["-u", USER.to_string(), "-p", dir.join("pid"), "--listen", dir.join("socket")];
+        sandbox.vsrun([line, words!["--init", "--", sandbox.probe(), "exit", "0"]].concat()).finish().exited(0);
+        assert!(!dir.join("socket").exists() && !dir.join("pid").exists());
+    }
+}
+
+#[test]
+fn a_jail_whose_content_is_the_users_can_be_entered() {
+    needs!(harness::root());
+    let sandbox = Sandbox::new();
+    let jail = sandbox.jail();
+    for owner in [0, USER] {
+        chown(&jail, Some(owner), Some(owner)).unwrap();
+        link(&jail, &sandbox.path("link"), 0);
+        for root in [jail.clone(), sandbox.path("link"), PathBuf::from("jail"), PathBuf::from("./out/../jail")] {
+            let server = words!["--", "/probe", "print", "in"];
+            let line = [words!["-u", USER.to_string(), "-r", root], server].concat();
+            assert_eq!(sandbox.vsrun(line).finish().exited(0).out, ["in"]);
+        }
+        fs::remove_file(sandbox.path("link")).unwrap();
+    }
+}
+
+/// The text of such a link is not where it leads: that of /proc/PID/root is `/`.
+#[test]
+fn a_link_of_the_kernels_is_followed_by_the_kernel() {
+    needs!(harness::root());
+    let sandbox = Sandbox::new();
+    let jail = sandbox.jail();
+    let other = {
+        let jail = jail.clone();
+        let call = sandbox.program(Path::new("/probe"), words!["wait"]);
+        call.before(move || sys::change_root(jail.as_os_str())).start()
+    };
+    let root = format!("/proc/{}/root", other.pid());
+    let server = words!["--", "/probe", "print", "in"];
+    assert_eq!(sandbox.vsrun([words!["-r", root], server].concat()).finish().exited(0).out, ["in"]);
+    sandbox.vsrun(words!["-d", "/proc/self/cwd/logs", "1", "--", sandbox.probe(), "print", "x"]).finish().exited(0);
+    assert_eq!(harness::text(&sandbox.path("logs/logfile")), "x\n");
+}
+
+#[test]
+fn links_in_a_circle_are_an_error() {
+    let sandbox = Sandbox::new();
+    symlink("b", sandbox.path("a")).unwrap();
+    symlink("a", sandbox.path("b")).unwrap();
+    for options in [words!["-d", "a", "1"], words!["-p", "a/pid"], words!["--env-dir", "b"]] {
+        let line = [options, words!["--", sandbox.probe(), "exit", "0"]].concat();
+        sandbox.vsrun(line).finish().failed(125, &["Symbolic link loop"]);
+    }
+}
+
+#[test]
+fn a_plain_user_has_homes_and_directories_open_to_all() {
+    let sandbox = Sandbox::plain();
+    let shared = sandbox.path("out");
+    harness::sandbox::make_directory(&shared, 0o1777);
+    for dir in [PathBuf::from("a/b"), sandbox.path("c"), shared.join("d"), PathBuf::from(".")] {
+        let server = words!["--", sandbox.probe(), "print", "x"];
+        let line = [words!["-d", &dir, "1", "-p", dir.join("pid")], server].concat();
+        // The pidfile's directory is not made.
+        let _ = fs::create_dir_all(sandbox.directory().join(&dir));
+        let _ = chown(sandbox.directory().join(&dir), Some(sandbox.user()), Some(sandbox.user()));
+        let _ = chown(sandbox.path("a"), Some(sandbox.user()), Some(sandbox.user()));
+        sandbox.vsrun(line).finish().exited(0);
+        assert_eq!(harness::text(&sandbox.directory().join(&dir).join("logfile")), "x\n");
+    }
+}
+
+#[test]
+fn a_directory_that_could_not_be_given_is_removed_again() {
+    needs!(harness::root(), harness::tool("strace"));
+    let sandbox = Sandbox::new();
+    let inject = "inject=fchownat:error=EPERM";
+    let vsrun = words![sandbox.path("vsrun"), "-u", "12345", "-d", "a/b/logs", "1", "--", sandbox.probe(), "exit", "0"];
+    let tracer = words!["-f", "-qq", "-o", "/dev/null", "-e", "trace=fchownat", "-e", inject];
+    let ended = sandbox.program(&harness::find_tool("strace").unwrap(), [tracer, vsrun].concat()).finish();
+    ended.failed(125, &["logdir 'a/b/logs'", "Operation not permitted"]);
+    assert!(!sandbox.path("a").exists());
+}
+
+/// A second name of a file that only root can read, in a directory that the user fills.
+#[test]
+fn a_variable_is_not_read_from_what_is_not_the_directorys_owners() {
+    needs!(harness::root());
+    let sandbox = Sandbox::new();
+    fs::write(sandbox.path("secret"), "secret\n").unwrap();
+    fs::set_permissions(sandbox.path("secret"), fs::Permissions::from_mode(0o600)).unwrap();
+    let line =
+        || words!["-u", USER.to_string(), "--env-dir", "env", "--", sandbox.probe(), "report", sandbox.out("report")];
+    for (owner, mode) in [(USER, 0o755), (0, 0o1777)] {
+        let env = directory(&sandbox.path("env"), owner);
+        fs::set_permissions(&env, fs::Permissions::from_mode(mode)).unwrap();
+        fs::hard_link(sandbox.path("secret"), env.join("NAME")).unwrap();
+        sandbox.vsrun(line()).finish().failed(125, &["env/NAME", "Operation not permitted"]);
+        fs::remove_dir_all(env).unwrap();
+    }
+    let env = directory(&sandbox.path("env"), USER);
+    fs::write(env.join("NAME"), "value\n").unwrap();
+    chown(env.join("NAME"), Some(USER), Some(USER)).unwrap();
+    sandbox.vsrun(line()).finish().exited(0);
+}
+
+/// The lines of such a file go to the server, as what is in `NAME_FILE` does.
+#[test]
+fn an_environment_file_is_not_read_through_what_is_a_users() {
+    needs!(harness::root());
+    let sandbox = Sandbox::new();
+    let closed = directory(&sandbox.path("closed"), 0);
+    fs::set_permissions(&closed, fs::Permissions::from_mode(0o700)).unwrap();
+    let secret = closed.join("secret");
+    fs::write(&secret, "NAME=secret\n").unwrap();
+    fs::set_permissions(&secret, fs::Permissions::from_mode(0o600)).unwrap();
+    let home = directory(&sandbox.path("home"), USER);
+    link(&secret, &home.join("file"), USER);
+    link(&closed, &home.join("dir"), USER);
+    link(Path::new("file"), &home.join("twice"), USER);
+    fs::hard_link(&secret, home.join("second")).unwrap();
+    harness::sandbox::make_directory(&sandbox.path("tmp"), 0o1777);
+    link(&secret, &sandbox.path("tmp/file"), USER);
+    fs::hard_link(&secret, sandbox.path("tmp/second")).unwrap();
+    symlink(home.join("file"), sandbox.path("ours")).unwrap();
+    let server = || words!["--", sandbox.probe(), "report", sandbox.out("report")];
+    let user = USER.to_string();
+    for file in ["home/file", "home/dir/secret", "home/twice", "home/second", "tmp/file", "tmp/second", "ours"] {
+        let line = [words!["-u", &user, "--env-file", file], server()].concat();
+        sandbox.vsrun(line).finish().failed(125, &[file, "Operation not permitted"]);
+        let line = [words!["-u", &user, "--file-env", "NAME"], server()].concat();
+        sandbox.vsrun(line).env("NAME_FILE", file).finish().failed(125, &[file, "Operation not permitted"]);
+        assert!(!sandbox.out("report").exists());
+    }
+    // The name alone, in a working directory of the user's.
+    let line = [words!["-u", &user, "--env-file", "file"], server()].concat();
+    sandbox.vsrun(line).directory(&home).finish().failed(125, &["file", "Operation not permitted"]);
+
+    // The honest ways: root's file, also behind root's link or on a descriptor, and the user's own file.
+    symlink("closed/secret", sandbox.path("link")).unwrap();
+    fs::write(home.join("own"), "NAME=secret\n").unwrap();
+    chown(home.join("own"), Some(USER), Some(USER)).unwrap();
+    link(Path::new("own"), &home.join("link"), USER);
+    for file in ["closed/secret", "./link", "home/own", "home/link", "/dev/stdin"] {
+        let line = words!["-u", &user, "--env-file", file];
+        let call = sandbox.vsrun([line, server()].concat()).stdin(fs::File::open(&secret).unwrap());
+        call.finish().exited(0);
+        assert_eq!(sandbox.report(&sandbox.out("report")).variable("NAME").as_deref(), Some("secret"), "{file}");
+        fs::remove_file(sandbox.out("report")).unwrap();
+    }
+}
+
+#[test]
+fn a_pidfile_where_others_may_write_holds_a_number_or_nothing() {
+    needs!(harness::root());
+    let sandbox = Sandbox::new();
+    harness::sandbox::make_directory(&sandbox.path("tmp"), 0o1777);
+    let pidfile = sandbox.path("tmp/pid");
+    let start = || sandbox.vsrun(words!["-p", &pidfile, "--", sandbox.probe(), "exit", "0"]).finish();
+    for text in ["root:x:0:0\n", "12 34\n", "1234567890123456789012345678901234567890"] {
+        fs::write(&pidfile, text).unwrap();
+        start().failed(125, &["something else than a number"]);
+        assert_eq!(harness::text(&pidfile), text);
+    }
+    for text in ["", "17\n", "17"] {
+        fs::write(&pidfile, text).unwrap();
+        start().exited(0);
+    }
+}

@@ -1,0 +1,173 @@
+//! `--probe`: one question to a real server, an exit status of 0 or 1, and one line of reason.
+
+use crate::harness::{self, Ended, Sandbox, needs, words};
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, Ipv6Addr, TcpListener};
+use std::os::unix::net::UnixListener;
+use std::thread;
+use std::time::{Duration, Instant};
+
+fn probe(sandbox: &Sandbox, probe: &str, timeout: &str) -> Ended {
+    sandbox.vsrun(words!["--probe", probe, "--probe-timeout", timeout]).finish()
+}
+
+/// A server on the loopback address that answers one connection with these parts, each sent by itself.
+fn http(parts: &'static [&'static str]) -> (u16, thread::JoinHandle<String>) {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let server = thread::spawn(move || {
+        let (mut connection, _) = listener.accept().unwrap();
+        connection.set_nodelay(true).unwrap();
+        let mut request = Vec::new();
+        while !request.ends_with(b"\r\n\r\n") {
+            let mut byte = [0];
+            connection.read_exact(&mut byte).unwrap();
+            request.push(byte[0]);
+        }
+        for part in parts {
+            // A probe that has seen the status line does not read on.
+            let _ = connection.write_all(part.as_bytes());
+        }
+        String::from_utf8(request).unwrap()
+    });
+    (port, server)
+}
+
+#[test]
+fn a_status_of_200_to_399_is_healthy_and_nothing_else() {
+    let sandbox = Sandbox::new();
+    for (parts, reason) in [
+        (&["HTTP/1.1 200 OK\r\n\r\nbody"][..], None),
+        (&["HTTP/1.1 302 Found\r\nLocation: /elsewhere\r\n\r\n"], None),
+        (&["H", "T", "T", "P", "/", "1", ".", "0", " ", "2", "0", "4"], None),
+        (&["HTTP/1.1 404 Not Found\r\n\r\n"], Some("HTTP status 404")),
+        (&["HTTP/1.1 503 Service Unavailable\r\n\r\n"], Some("HTTP status 503")),
+        (&["220 mail ESMTP\r\n"], Some("the answer is not HTTP")),
+        (&["HTTP/1.1 20"], Some("closed without an answer")),
+        (&[], Some("closed without an answer")),
+    ] {
+        let (port, server) = http(parts);
+        let ended = probe(&sandbox, &format!("{port}/health?x=1"), "20s");
+        match reason {
+            None => {
+                ended.exited(0).silently();
+            }
+            Some(reason) => {
+                ended.failed(1, &[&format!("probe '{port}/health?x=1' failed: "), reason]);
+            }
+        }
+        let request = server.join().unwrap();
+        assert!(request.starts_with("GET /health?x=1 HTTP/1.1\r\nHost: localhost\r\n"), "{request}");
+    }
+}
+
+#[test]
+fn a_server_that_never_answers_is_given_up_in_time() {
+    let sandbox = Sandbox::new();
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let since = Instant::now();
+    probe(&sandbox, &format!("http:127.0.0.1:{port}"), "100ms").failed(1, &["no answer in time"]);
+    assert!(since.elapsed() >= Duration::from_millis(100));
+    // The kernel accepts the connection for it.
+    probe(&sandbox, &format!("127.0.0.1:{port}"), "20s").exited(0).silently();
+    let slow = thread::spawn(move || {
+        let mut connections = Vec::new();
+        for _ in 0..3 {
+            connections.push(listener.accept().unwrap());
+        }
+        // A byte does not extend the time.
+        let (connection, _) = &mut connections[2];
+        let _ = connection.write_all(b"H");
+        connections
+    });
+    probe(&sandbox, &format!("{port}/"), "100ms").failed(1, &["no answer in time"]);
+    drop(slow.join().unwrap());
+}
+
+#[test]
+fn both_loopback_addresses_are_tried() {
+    let sandbox = Sandbox::new();
+    let listener = TcpListener::bind((Ipv6Addr::LOCALHOST, 0)).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    probe(&sandbox, &format!("{port}"), "20s").exited(0);
+    probe(&sandbox, &format!("[::1]:{port}"), "20s").exited(0);
+    probe(&sandbox, &format!("127.0.0.1:{port}"), "20s").failed(1, &["Connection refused"]);
+    drop(listener);
+    probe(&sandbox, &format!("{port}"), "20s").failed(1, &["Connection refused"]);
+}
+
+#[test]
+fn a_unix_socket_is_asked_like_a_port() {
+    let sandbox = Sandbox::new();
+    let path = sandbox.out("socket");
+    let text = path.to_str().unwrap().to_owned();
+    probe(&sandbox, &text, "20s").failed(1, &["No such file or directory"]);
+    let listener = UnixListener::bind(&path).unwrap();
+    probe(&sandbox, &text, "20s").exited(0).silently();
+    let server = thread::spawn(move || {
+        // The connection of the probe above, and the one below.
+        let _ = listener.accept().unwrap();
+        let (mut connection, _) = listener.accept().unwrap();
+        let mut request = [0; 16];
+        connection.read_exact(&mut request).unwrap();
+        connection.write_all(b"HTTP/1.1 200 OK\r\n\r\n").unwrap();
+        String::from_utf8(request.to_vec()).unwrap()
+    });
+    probe(&sandbox, &format!("{text}:/ready"), "20s").exited(0).silently();
+    assert_eq!(server.join().unwrap(), "GET /ready HTTP/");
+    // A listener that is gone leaves its name.
+    probe(&sandbox, &text, "20s").failed(1, &["Connection refused"]);
+}
+
+#[test]
+fn a_program_is_healthy_if_it_exits_with_0() {
+    let sandbox = Sandbox::new();
+    let program = sandbox.probe();
+    let program = program.to_str().unwrap();
+    probe(&sandbox, &format!("exec:{program} exit 0"), "20s").exited(0).silently();
+    probe(&sandbox, &format!("exec:{program} exit 3"), "20s").failed(1, &["exited with status 3"]);
+    probe(&sandbox, "exec:/no/such/program", "20s").failed(1, &["cannot execute '/no/such/program'"]);
+    let since = Instant::now();
+    probe(&sandbox, &format!("exec:{program} wait"), "100ms").failed(1, &["no answer in time"]);
+    assert!(since.elapsed() < Duration::from_secs(20));
+    sandbox.await_nothing_left();
+}
+
+#[test]
+fn a_real_web_server_is_asked() {
+    needs!(harness::tool("busybox"));
+    let sandbox = Sandbox::new();
+    std::fs::write(sandbox.out("index.html"), "x").unwrap();
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    drop(listener);
+    let line = words!["httpd", "-f", "-p", format!("127.0.0.1:{port}"), "-h", sandbox.out("")];
+    let server = sandbox.program(&harness::find_tool("busybox").unwrap(), line).start();
+    harness::await_true("a healthy server", || probe(&sandbox, &format!("{port}/index.html"), "5s").code() == Some(0));
+    probe(&sandbox, &format!("{port}/missing"), "20s").failed(1, &["HTTP status 404"]);
+    server.signal(libc::SIGTERM);
+    server.finish();
+}
+
+#[test]
+fn malformed_probes_are_wrong_usage() {
+    let sandbox = Sandbox::new();
+    for text in
+        ["", "x", "0", "65536", "localhost:80", "::1:80", "https:80", "exec:true", "80/a b", "80/udp\n", "http:", ":80"]
+    {
+        sandbox.vsrun(words!["--probe", text]).finish().failed(2, &["option --probe: '"]);
+    }
+    for line in [
+        words!["--probe", "80", "--", "/bin/true"],
+        words!["--probe", "80", "-p", "x"],
+        words!["--probe-timeout", "1s", "--probe", "80", "--status", "x"],
+    ] {
+        sandbox.vsrun(line).finish().failed(2, &["option --"]);
+    }
+    sandbox
+        .vsrun(words!["--probe-timeout", "1s", "--", "/bin/true"])
+        .finish()
+        .failed(2, &["--probe-timeout needs --probe"]);
+    sandbox.vsrun(words!["--probe", "80", "--probe-timeout", "0"]).finish().failed(2, &["--probe-timeout"]);
+}

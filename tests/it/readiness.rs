@@ -1,0 +1,608 @@
+//! When a server counts as started, and what vsrun says to a service manager above it.
+
+use crate::harness::{self, Ended, PLAIN, Sandbox, await_life, await_some, lives, needs, process, root, sys, tool, words};
+use std::ffi::OsString;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{SocketAddr, UnixDatagram};
+use std::path::Path;
+use std::time::Duration;
+
+/// In the background, become or managed; each with a pidfile.
+fn both() -> [Vec<OsString>; 2] {
+    [words!["-b", "-p", "pid"], words!["-b", "-p", "pid", "-m", "keeper", "-"]]
+}
+
+fn shell(script: &str) -> Vec<OsString> {
+    words!["--", "/bin/sh", "-c", script]
+}
+
+/// It ended with 125, and the last thing it said was why.
+#[track_caller]
+fn assert_unready(ended: &Ended, says: &str) {
+    let last = ended.exited(125).complaints().pop().unwrap().clone();
+    assert!(last.contains(says), "{ended:?}");
+}
+
+#[track_caller]
+fn assert_nothing_left(sandbox: &Sandbox) {
+    sandbox.await_nothing_left();
+    assert!(!sandbox.path("pid").exists() && !sandbox.path("keeper").exists(), "{:?}", harness::names(sandbox.directory()));
+}
+
+/// Every number works, whatever vsrun itself has opened there.
+#[test]
+fn a_newline_on_any_descriptor() {
+    for number in 3..20 {
+        let sandbox = Sandbox::new();
+        for (at, way) in both().into_iter().enumerate() {
+            let script = format!("echo before >>out/{at}; echo >&{number}; exec sleep 1000");
+            // dash has no name for a descriptor above 9.
+            let script = if number > 9 { script.replace("echo >&", "echo >/proc/self/fd/") } else { script };
+            let ready = format!("fd:{number}");
+            sandbox.vsrun([way, words!["--ready", ready], shell(&script)].concat()).finish().exited(0);
+            assert_eq!(harness::lines(&sandbox.out(&at.to_string())), ["before"], "it waited for fd {number}");
+            sandbox.vsrun(words!["--stop", if at == 0 { "pid" } else { "keeper" }]).finish().exited(0);
+        }
+    }
+}
+
+/// The server has that descriptor and no other of vsrun's, whatever vsrun itself needs besides.
+#[test]
+fn no_other_descriptor_comes_with_it() {
+    let sandbox = Sandbox::new();
+    for number in 3..=20 {
+        for (at, way) in both().into_iter().enumerate() {
+            let (report, ready) = (sandbox.out("report"), format!("fd:{number}"));
+            let server = words!["--", sandbox.probe(), "report", &report, "tell", number.to_string(), "", "wait"];
+            let options = words!["-d", "logs", "1", "--ready", ready, "--ready-timeout", "10"];
+            sandbox.vsrun([way, options, server].concat()).finish().exited(0);
+            let found = sandbox.report(&report);
+            let ours = found.descriptors().into_iter().filter(|fd| !fd.target.ends_with("/pid"));
+            assert_eq!(ours.map(|fd| fd.number).collect::<Vec<_>>(), [0, 1, 2, number]);
+            assert_eq!(found.descriptor(number).unwrap().kind, "pipe");
+            sandbox.vsrun(words!["--stop", if at == 0 { "pid" } else { "keeper" }]).finish().exited(0);
+            std::fs::remove_file(&report).unwrap();
+        }
+    }
+}
+
+/// A step that is told where the server's descriptor has just come to be would be the newline that it waits for.
+#[test]
+fn no_step_that_is_told_means_ready() {
+    for number in 3..=20 {
+        let sandbox = Sandbox::new();
+        let options = words!["--debug", "-d", "logs", "1", "--restart", "no", "--ready", format!("fd:{number}")];
+        sandbox.vsrun([options, words!["--", sandbox.probe(), "exit", "0"]].concat()).finish().exited(125);
+        assert!(harness::text(&sandbox.path("logs/vsrun.log")).contains(&format!("open descriptor {number} of --ready")));
+    }
+}
+
+#[test]
+fn wrong_words_touch_nothing() {
+    let sandbox = Sandbox::new();
+    for how in ["", "fd", "fd:", "fd:0", "fd:1", "fd:2", "fd:-1", "fd:x", "fd:3x", "fd:65536", "Notify", "exec:3"] {
+        sandbox.vsrun(words!["-b", "-p", "pid", "--ready", how, "--", "true"]).finish().failed(2, &["--ready", how]);
+    }
+    for line in [
+        // Nobody would listen.
+        words!["--ready", "fd:5"],
+        words!["--ready", "notify"],
+        words!["-b", "--ready", "notify", "-f"],
+        words!["-b", "--ready", "exec", "--ready", "exec"],
+        words!["-b", "--ready-timeout", "5"],
+        words!["-b", "--ready", "exec", "--ready-timeout", "5"],
+        words!["-b", "--ready", "fd:5", "--ready-timeout", "5x"],
+        words!["-b", "--ready", "fd:5", "--ready-timeout", ""],
+        words!["-b", "--ready", "fd:5", "--ready-timeout", "5", "--ready-timeout", "5"],
+    ] {
+        sandbox.vsrun([words!["-p", "pid"], line, words!["--", "true"]].concat()).finish().failed(2, &["--ready"]);
+    }
+    assert!(!sandbox.path("pid").exists());
+    sandbox.vsrun(words!["--ready", "exec", "--", "true"]).finish().exited(0);
+}
+
+/// An abstract socket and a descriptor need no file.
+#[test]
+fn in_a_jail_as_somebody_else() {
+    needs!(root());
+    for (ready, says) in [("notify", words!["notify", "READY=1"]), ("fd:7", words!["tell", "7", ""])] {
+        let sandbox = Sandbox::new();
+        let jail = sandbox.jail();
+        for (at, way) in both().into_iter().enumerate() {
+            let options = words!["-u", "12345", "-r", &jail, "--ready", ready, "--ready-timeout", "10"];
+            let server = [words!["--", "/probe"], says.clone(), words!["report", "/out/report", "wait"]].concat();
+            sandbox.vsrun([way, options, server].concat()).finish().exited(0);
+            assert_eq!(sandbox.report(&jail.join("out/report")).one("uids"), "12345 12345 12345");
+            sandbox.vsrun(words!["--stop", if at == 0 { "pid" } else { "keeper" }]).finish().exited(0);
+        }
+    }
+}
+
+#[test]
+fn only_ready_1_means_ready() {
+    let sandbox = Sandbox::new();
+    let nothing = ["READY=0", "XREADY=1", "READY=11", "STATUS=READY=1", "", "\n\n", "STOPPING=1", "MAINPID=1"];
+    let nothing: Vec<_> = nothing.into_iter().flat_map(|text| words!["notify", text]).collect();
+    for said in ["READY=1", "READY=1\n", "STATUS=up\nREADY=1\nMAINPID=7", &format!("READY=1\n{}", "x".repeat(60_000))] {
+        let _ = std::fs::remove_file(sandbox.path("go"));
+        let server =
+            [nothing.clone(), words!["life", "out/life", "await", "go", "notify", said, "life", "out/life", "wait"]];
+        let line = [words!["-b", "-p", "pid", "--ready", "notify", "--", sandbox.probe()], server.concat()].concat();
+        let caller = sandbox.vsrun(line).start();
+        await_life(&sandbox.out("life"), 1);
+        assert!(caller.lives(), "nothing of that is READY=1");
+        std::fs::write(sandbox.path("go"), "").unwrap();
+        caller.finish().exited(0);
+        await_life(&sandbox.out("life"), 2);
+        sandbox.vsrun(words!["--stop", "pid"]).finish().exited(0);
+        std::fs::remove_file(sandbox.out("life")).unwrap();
+    }
+}
+
+/// A manager that was busy reads it all when the server has ended.
+#[test]
+fn what_was_said_with_the_last_breath_was_said() {
+    let status = words!["notify", "STATUS=1", "notify", "STATUS=2", "notify", "STATUS=3", "notify", "READY=1"];
+    for (ready, says) in [
+        ("fd:5", words!["tell", "5", ""]),
+        ("fd:5", words!["tell", "5", "x".repeat(1000)]),
+        ("notify", words!["notify", "READY=1"]),
+        ("notify", status),
+    ] {
+        let sandbox = Sandbox::new();
+        let server = [words!["life", "out/life", "await", "go"], says.clone(), words!["exit", "3"]].concat();
+        let options = words!["-m", "-", "-", "--restart", "no", "--ready", ready, "--", sandbox.probe()];
+        let manager = sandbox.vsrun([options, server].concat()).start();
+        let server = await_life(&sandbox.out("life"), 1);
+        manager.signal(libc::SIGSTOP);
+        harness::await_true("that the manager sleeps", || process::state(manager.pid()) == "T");
+        std::fs::write(sandbox.path("go"), "").unwrap();
+        harness::await_gone(server);
+        manager.signal(libc::SIGCONT);
+        manager.finish().exited(3);
+    }
+}
+
+/// The one who listens hears the server's end all the same.
+#[test]
+fn a_child_that_keeps_the_descriptor_open_keeps_nobody_waiting() {
+    let sandbox = Sandbox::new();
+    for way in [words!["-b"], words!["-b", "-m", "-", "-"], words!["-m", "-", "-"]] {
+        let server = words!["--ready", "fd:5", "--", sandbox.probe(), "child", "out/child", "exit", "3"];
+        assert_unready(&sandbox.vsrun([way, server].concat()).finish(), "exited with status 3 before it was ready");
+    }
+}
+
+#[test]
+fn nor_does_it_in_a_later_life() {
+    let sandbox = Sandbox::new();
+    let options = words!["-m", "-", "-", "--restart-delay", "0", "--ready", "fd:5", "--", sandbox.probe()];
+    let server = words![
+        "life",
+        "out/life",
+        "at",
+        "1",
+        "tell",
+        "5",
+        "",
+        "at",
+        "2",
+        "child",
+        "out/child",
+        "until",
+        "2",
+        "exit",
+        "1",
+        "wait"
+    ];
+    let manager = sandbox.vsrun([options, server].concat()).start();
+    await_life(&sandbox.out("life"), 3);
+    manager.stop().exited(0);
+}
+
+#[test]
+fn one_who_is_asked_to_stop_meanwhile_was_never_ready() {
+    let sandbox = Sandbox::new();
+    let server = words!["--ready", "fd:5", "--", sandbox.probe(), "life", sandbox.out("life"), "wait"];
+    let managed = words!["-p", "pid", "-m", "keeper", "-"];
+    let caller = sandbox.vsrun([words!["-b"], managed.clone(), server.clone()].concat()).start();
+    await_life(&sandbox.out("life"), 1);
+    sandbox.vsrun(words!["--stop", "keeper"]).finish().exited(0);
+    assert_unready(&caller.finish(), "before the server was started");
+    assert_nothing_left(&sandbox);
+    // In the foreground that is no failure: somebody asked for it.
+    let manager = sandbox.vsrun([managed, server].concat()).start();
+    await_life(&sandbox.out("life"), 2);
+    manager.stop().exited(0);
+    assert_nothing_left(&sandbox);
+}
+
+/// What fails before the server is the server has its own status and name, and nothing else is complained of.
+#[test]
+fn a_failed_start_is_not_mistaken_for_a_server_that_is_not_ready() {
+    let sandbox = Sandbox::new();
+    for way in [words![], words!["-b"]] {
+        for stay in [words!["-m", "keeper", "-"], words!["-b"]] {
+            for (rest, status, part) in [
+                (words!["--", "./missing"], 127, "./missing"),
+                (words!["--", "."], 126, "'.'"),
+                (words!["-w", "missing", "--", "true"], 125, "missing"),
+            ] {
+                for ready in ["fd:5", "notify"] {
+                    let options = words!["-p", "pid", "--ready", ready];
+                    let line = [way.clone(), stay.clone(), options, rest.clone()].concat();
+                    sandbox.vsrun(line).finish().failed(status, &[part]);
+                    assert_nothing_left(&sandbox);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_descriptor_beyond_the_limit_is_named() {
+    let sandbox = Sandbox::new();
+    for way in [words!["-b"], words!["-b", "-m", "-", "-"], words!["-m", "-", "-"]] {
+        let line = [way, words!["--ready", "fd:300", "--", "true"]].concat();
+        let ended = sandbox.vsrun(line).before(|| sys::limit_descriptors(256)).finish();
+        ended.failed(125, &["ready"]);
+        sandbox.await_nothing_left();
+    }
+}
+
+#[test]
+fn a_server_that_never_says_so_is_a_failure() {
+    for (script, options, says) in [
+        ("exec 4>&-; exec sleep 1000", words!["--ready", "fd:4"], "without a newline"),
+        ("exec sleep 1000", words!["--ready", "fd:4", "--ready-timeout", "50ms"], "not ready in time"),
+        ("exec sleep 1000", words!["--ready", "notify", "--ready-timeout", "50ms"], "not ready in time"),
+        ("exit 3", words!["--ready", "notify"], "exited with status 3 before it was ready"),
+        ("kill -9 $$", words!["--ready", "notify"], "killed by SIGKILL (9) before it was ready"),
+    ] {
+        let sandbox = Sandbox::new();
+        for way in both() {
+            assert_unready(&sandbox.vsrun([way, options.clone(), shell(script)].concat()).finish(), says);
+            assert_nothing_left(&sandbox);
+        }
+        let managed = [words!["-m", "keeper", "-", "-d", "logs", "1"], options, shell(script)].concat();
+        assert_unready(&sandbox.vsrun(managed).finish(), says);
+        assert_nothing_left(&sandbox);
+    }
+}
+
+/// One that is deaf to TERM is killed.
+#[test]
+fn a_server_that_is_not_ready_in_time_does_not_stay() {
+    let sandbox = Sandbox::new();
+    let options =
+        words!["-b", "-m", "keeper", "-", "--ready", "fd:3", "--ready-timeout", "50ms", "--stop-timeout", "50ms"];
+    let server = words!["--", sandbox.probe(), "ignore", "15", "wait"];
+    assert_unready(&sandbox.vsrun([options, server].concat()).finish(), "not ready in time");
+    assert_nothing_left(&sandbox);
+}
+
+#[test]
+fn later_lives_need_not_say_it_again() {
+    let sandbox = Sandbox::new();
+    let script =
+        format!("echo $$ 0 >>{}; [ -e said ] || echo >&3; : >said; exec sleep 1000", sandbox.out("life").display());
+    let line = [words!["-b", "-m", "keeper", "-", "--ready", "fd:3", "--ready-timeout", "5"], shell(&script)].concat();
+    sandbox.vsrun(line).finish().exited(0);
+    sys::kill(await_life(&sandbox.out("life"), 1), libc::SIGKILL);
+    let second = await_life(&sandbox.out("life"), 2);
+    assert!(!harness::gone(second));
+    sandbox.vsrun(words!["--stop", "keeper"]).finish().exited(0);
+    assert_eq!(lives(&sandbox.out("life")).len(), 2);
+}
+
+#[test]
+fn the_real_systemd_notify() {
+    needs!(root(), tool("systemd-notify"));
+    let sandbox = Sandbox::new();
+    for way in both() {
+        let script = "echo said >>out/said; systemd-notify --ready; exec sleep 1000";
+        sandbox.vsrun([way.clone(), words!["--ready", "notify"], shell(script)].concat()).finish().exited(0);
+        assert!(sandbox.out("said").exists());
+        sandbox.vsrun(words!["--stop", if way.contains(&"-m".into()) { "keeper" } else { "pid" }]).finish().exited(0);
+        std::fs::remove_file(sandbox.out("said")).unwrap();
+    }
+}
+
+/// The socket is no secret, but the kernel names the user of each sender.
+#[test]
+fn a_message_of_another_user_does_not_count() {
+    needs!(root());
+    let (sandbox, other) = (Sandbox::new(), Sandbox::of_user(PLAIN));
+    for options in [words!["-m", "keeper", "-"], words!["-b", "-p", "pid"], words!["-u", "12345", "-m", "keeper", "-"]]
+    {
+        let server = words!["--", sandbox.probe(), "report", sandbox.out("report"), "wait"];
+        let options = [options, words!["--ready", "notify", "--ready-timeout", "1"]].concat();
+        let caller = sandbox.vsrun([options, server].concat()).start();
+        let socket = sandbox.report(&sandbox.out("report")).variable("NOTIFY_SOCKET").unwrap();
+        let stranger = other.program(&other.probe(), words!["notify", "READY=1\nMAINPID=1"]);
+        stranger.env("NOTIFY_SOCKET", socket).finish().exited(0);
+        assert_unready(&caller.finish(), "not ready in time");
+        assert_nothing_left(&sandbox);
+        std::fs::remove_file(sandbox.out("report")).unwrap();
+    }
+}
+
+/// `READY=1` comes from a child as often as from the server itself; and root may always speak.
+#[test]
+fn a_message_of_a_child_or_of_root_counts() {
+    let sandbox = Sandbox::new();
+    for way in both() {
+        let stop = if way.contains(&"-m".into()) { "keeper" } else { "pid" };
+        let options = words!["--ready", "notify", "--ready-timeout", "10"];
+        let script = "./probe notify READY=1; exec sleep 1000";
+        sandbox.vsrun([way, options, shell(script)].concat()).finish().exited(0);
+        sandbox.vsrun(words!["--stop", stop]).finish().exited(0);
+    }
+    needs!(root());
+    let server = words!["--", sandbox.probe(), "report", sandbox.out("report"), "wait"];
+    let options = words!["-b", "-u", "12345", "-m", "keeper", "-", "--ready", "notify", "--ready-timeout", "10"];
+    let caller = sandbox.vsrun([options, server].concat()).start();
+    let name = sandbox.report(&sandbox.out("report")).variable("NOTIFY_SOCKET").unwrap();
+    let address = SocketAddr::from_abstract_name(name.strip_prefix('@').unwrap()).unwrap();
+    UnixDatagram::unbound().unwrap().send_to_addr(b"READY=1", &address).unwrap();
+    caller.finish().exited(0);
+    sandbox.vsrun(words!["--stop", "keeper"]).finish().exited(0);
+}
+
+/// A service manager of the test's own.
+struct Service(UnixDatagram);
+
+impl Service {
+    fn at(path: &Path) -> Self {
+        Self::new(UnixDatagram::bind(path).unwrap())
+    }
+
+    /// At an abstract name, for which `$NOTIFY_SOCKET` has an `@`.
+    fn at_name(name: &str) -> Self {
+        Self::new(UnixDatagram::bind_addr(&SocketAddr::from_abstract_name(name).unwrap()).unwrap())
+    }
+
+    fn new(socket: UnixDatagram) -> Self {
+        socket.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        Self(socket)
+    }
+
+    #[track_caller]
+    fn next(&self) -> String {
+        let mut buffer = [0; 256];
+        let count = self.0.recv(&mut buffer).unwrap();
+        String::from_utf8_lossy(&buffer[..count]).into_owned()
+    }
+
+    #[track_caller]
+    fn hears_ready(&self, manager: i32) {
+        assert_eq!(self.next(), format!("READY=1\nMAINPID={manager}"));
+    }
+
+    /// The next message is that of a restart. systemd takes one for stale that is older than its own HUP.
+    #[track_caller]
+    fn hears_reloading(&self, since: u64) {
+        let message = self.next();
+        let time = message.strip_prefix("RELOADING=1\nMONOTONIC_USEC=").unwrap_or_else(|| panic!("{message:?}"));
+        let time: u64 = time.parse().unwrap();
+        assert!((since..=sys::monotonic()).contains(&time), "{time} is between {since} and now");
+    }
+
+    #[track_caller]
+    fn hears_nothing_more(&self) {
+        self.0.set_nonblocking(true).unwrap();
+        let more = self.0.recv(&mut [0; 256]);
+        self.0.set_nonblocking(false).unwrap();
+        assert!(more.is_err(), "there is one more message");
+    }
+}
+
+#[test]
+fn one_who_stays_reports_to_the_service_manager_itself() {
+    let sandbox = Sandbox::new();
+    let path = sandbox.path("notify");
+    let service = Service::at(&path);
+    let handler = sandbox.script("handler", words!["report", sandbox.out("handled")]);
+    let server = words!["--", sandbox.probe(), "life", sandbox.out("life"), "report", sandbox.out("report"), "wait"];
+    let manager = sandbox.vsrun([words!["-m", "-", handler], server].concat()).env("NOTIFY_SOCKET", &path).start();
+    let ready = format!("READY=1\nMAINPID={}", manager.pid());
+    assert_eq!(service.next(), ready);
+    assert_eq!(sandbox.report(&sandbox.out("report")).variable("NOTIFY_SOCKET"), None, "the server does not see it");
+    sys::kill(await_life(&sandbox.out("life"), 1), libc::SIGSEGV);
+    await_life(&sandbox.out("life"), 2);
+    assert_eq!(sandbox.report(&sandbox.out("handled")).variable("NOTIFY_SOCKET"), None, "nor does the handler");
+    manager.signal(libc::SIGHUP);
+    assert!(service.next().starts_with("RELOADING=1\nMONOTONIC_USEC="));
+    assert_eq!(service.next(), ready, "a crash says nothing, a restart on request is over");
+    manager.signal(libc::SIGTERM);
+    assert_eq!(service.next(), "STOPPING=1");
+    manager.finish().exited(0);
+}
+
+#[test]
+fn where_vsrun_becomes_the_server_it_is_left_alone() {
+    let sandbox = Sandbox::new();
+    let report = sandbox.out("report");
+    let fd = words!["-b", "--ready", "fd:5"];
+    for (way, address) in
+        [(words![], "@name"), (words![], "/path"), (words![], ""), (words!["-b"], "@name"), (fd, "/path")]
+    {
+        let line = [way, words!["--", sandbox.probe(), "report", &report, "tell", "5", ""]].concat();
+        sandbox.vsrun(line).env("NOTIFY_SOCKET", address).finish().exited(0);
+        assert_eq!(sandbox.report(&report).variable("NOTIFY_SOCKET").as_deref(), Some(address));
+        std::fs::remove_file(&report).unwrap();
+    }
+}
+
+/// The manager's own pid is told, not the caller's; and the service hears of it when the caller does.
+#[test]
+fn from_the_background_to_an_abstract_name() {
+    let sandbox = Sandbox::new();
+    let name = format!("vsrun-test-{}", sys::pid());
+    let service = Service::at_name(&name);
+    let options = words!["-b", "-m", "keeper", "-", "--ready", "fd:5", "--", sandbox.probe(), "report", "out/report"];
+    let line = [options, words!["await", "go", "tell", "5", "", "wait"]].concat();
+    let caller = sandbox.vsrun(line).env("NOTIFY_SOCKET", format!("@{name}")).start();
+    let found = sandbox.report(&sandbox.out("report"));
+    assert_eq!(found.variable("NOTIFY_SOCKET"), None);
+    service.hears_nothing_more();
+    std::fs::write(sandbox.path("go"), "").unwrap();
+    service.hears_ready(found.number("ppid"));
+    caller.finish().exited(0);
+    sandbox.vsrun(words!["--stop", "keeper"]).finish().exited(0);
+    assert_eq!(service.next(), "STOPPING=1");
+    service.hears_nothing_more();
+}
+
+/// Between the two: the server speaks to vsrun, vsrun to its service manager.
+#[test]
+fn its_own_socket_is_another_than_the_servers() {
+    let sandbox = Sandbox::new();
+    let path = sandbox.path("notify");
+    let service = Service::at(&path);
+    let options = words!["-m", "-", "-", "--ready", "notify", "--", sandbox.probe(), "report", "out/report"];
+    let line = [options, words!["life", "out/life", "notify", "STATUS=x", "notify", "READY=1", "wait"]].concat();
+    let manager = sandbox.vsrun(line).env("NOTIFY_SOCKET", &path).start();
+    assert_eq!(service.next(), "STATUS=x");
+    service.hears_ready(manager.pid());
+    let socket = sandbox.report(&sandbox.out("report")).variable("NOTIFY_SOCKET").unwrap();
+    assert!(socket.starts_with('@'), "{socket}");
+    for life in 2..5 {
+        let since = sys::monotonic();
+        manager.signal(libc::SIGHUP);
+        service.hears_reloading(since);
+        assert_eq!(service.next(), "STATUS=x");
+        service.hears_ready(manager.pid());
+        await_life(&sandbox.out("life"), life);
+    }
+    manager.stop().exited(0);
+    assert_eq!(service.next(), "STOPPING=1");
+    service.hears_nothing_more();
+}
+
+/// A restart is over when the new server is ready, not when it is executed.
+#[test]
+fn a_restart_on_request_ends_for_the_service_manager_too() {
+    let sandbox = Sandbox::new();
+    let path = sandbox.path("notify");
+    let service = Service::at(&path);
+    let options = words!["-m", "-", "-", "--ready", "fd:5", "--", sandbox.probe(), "life", "out/life"];
+    let line = [options, words!["at", "2", "await", "go", "tell", "5", "", "wait"]].concat();
+    let manager = sandbox.vsrun(line).env("NOTIFY_SOCKET", &path).start();
+    service.hears_ready(manager.pid());
+    manager.signal(libc::SIGHUP);
+    service.hears_reloading(0);
+    await_life(&sandbox.out("life"), 2);
+    service.hears_nothing_more();
+    std::fs::write(sandbox.path("go"), "").unwrap();
+    service.hears_ready(manager.pid());
+    manager.stop().exited(0);
+}
+
+#[test]
+fn before_the_first_ready_there_is_nothing_to_reload() {
+    let sandbox = Sandbox::new();
+    let path = sandbox.path("notify");
+    let service = Service::at(&path);
+    let options = words!["-m", "-", "-", "--ready", "fd:5", "--", sandbox.probe(), "life", "out/life"];
+    let line = [options, words!["at", "2", "tell", "5", "", "wait"]].concat();
+    let manager = sandbox.vsrun(line).env("NOTIFY_SOCKET", &path).start();
+    await_life(&sandbox.out("life"), 1);
+    manager.signal(libc::SIGHUP);
+    service.hears_ready(manager.pid());
+    manager.signal(libc::SIGTERM);
+    assert_eq!(service.next(), "STOPPING=1");
+    manager.finish().exited(0);
+    service.hears_nothing_more();
+}
+
+#[test]
+fn a_service_manager_that_is_not_there_disturbs_nothing() {
+    let sandbox = Sandbox::new();
+    let long = format!("/{}", "x".repeat(200));
+    for address in ["", "@", "relative", "/no/such/socket", "/dev/null", &long] {
+        let line = words!["-m", "-", "-", "--", sandbox.probe(), "report", sandbox.out("report")];
+        sandbox.vsrun(line).env("NOTIFY_SOCKET", address).finish().exited(0);
+        assert_eq!(sandbox.report(&sandbox.out("report")).variable("NOTIFY_SOCKET"), None, "{address:?}");
+        std::fs::remove_file(sandbox.out("report")).unwrap();
+    }
+}
+
+/// In the background every failure has the status that it has in the foreground, and one line.
+#[test]
+fn the_background_tells_the_same_truth() {
+    let sandbox = Sandbox::new();
+    sandbox.executable("script", b"#!/no/such/interpreter\n");
+    let table: [(Vec<OsString>, &str); 9] = [
+        (words!["-u", "nosuchuser", "--", "true"], "nosuchuser"),
+        (words!["-r", "missing", "--", "true"], "missing'"),
+        (words!["-w", "missing", "--", "true"], "missing'"),
+        (words!["-p", "missing/pid", "--", "true"], "'missing/pid'"),
+        (words!["-d", "script", "1", "--", "true"], "'script'"),
+        (words!["-s", "tag", "--logger", "./missing", "--", "true"], "./missing"),
+        (words!["--", "missing"], "'missing'"),
+        (words!["--", "./script"], "interpreter"),
+        (words!["--", "."], "'.'"),
+    ];
+    for (line, part) in table {
+        if line[0] == "-r" && !root() {
+            continue;
+        }
+        for stay in [words![], words!["-m", "-", "-"]] {
+            let front = sandbox.vsrun([stay.clone(), line.clone()].concat()).finish();
+            let back = sandbox.vsrun([words!["-b"], stay, line.clone()].concat()).finish();
+            back.failed(front.code().unwrap(), &[part]);
+            assert_ne!(back.code(), Some(0));
+        }
+        sandbox.await_nothing_left();
+    }
+}
+
+/// The same for what belongs to somebody else.
+#[test]
+fn nor_does_it_hide_what_others_hold() {
+    needs!(root());
+    let sandbox = Sandbox::plain();
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = format!("127.0.0.1:{}", port.local_addr().unwrap().port());
+    std::fs::write(sandbox.path("file"), "").unwrap();
+    let holder = sandbox.vsrun(words!["-p", "held", "--", sandbox.probe(), "life", "out/life", "wait"]).start();
+    await_life(&sandbox.out("life"), 1);
+    let table: [(Vec<OsString>, &str); 8] = [
+        (words!["-p", "held"], "already running"),
+        (words!["-m", "held", "-"], "already running"),
+        (words!["-m", "/keeper", "-"], "'/keeper'"),
+        (words!["-m", "-", "./missing"], "missing'"),
+        (words!["-m", "-", "./file"], "file'"),
+        (words!["-u", "12345"], "wrong user"),
+        (words!["-d", "/logs", "1"], "/logs"),
+        (words!["--listen", &taken], &taken),
+    ];
+    for (line, part) in table {
+        let line = [line, words!["--", "true"]].concat();
+        let front = sandbox.vsrun(line.clone()).finish();
+        front.failed(125, &[part]);
+        let back = sandbox.vsrun([words!["-b"], line].concat()).finish();
+        back.failed(125, &[part]);
+        assert_eq!(front.complaints(), back.complaints());
+    }
+    assert!(holder.lives());
+}
+
+/// The caller comes back when the server is ready, not before.
+#[test]
+fn the_caller_waits_for_it() {
+    for (ready, says) in [("fd:3", words!["tell", "3", ""]), ("notify", words!["notify", "READY=1"])] {
+        let sandbox = Sandbox::new();
+        for way in both() {
+            let server = [words!["--", sandbox.probe(), "await", "go"], says.clone(), words!["wait"]].concat();
+            let caller = sandbox.vsrun([way, words!["--ready", ready], server].concat()).start();
+            await_some("the server's pid", || harness::lines(&sandbox.path("pid")).pop());
+            assert!(caller.lives());
+            std::fs::write(sandbox.path("go"), "").unwrap();
+            caller.finish().exited(0);
+            sandbox.vsrun(words!["--stop", "pid"]).finish().exited(0);
+            std::fs::remove_file(sandbox.path("go")).unwrap();
+        }
+    }
+}

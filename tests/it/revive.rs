@@ -1,0 +1,138 @@
+//! Sockets that survive what their servers do to them.
+
+use crate::harness::{self, Sandbox, Running, await_life, sys, words};
+use std::ffi::OsString;
+use std::io::Read;
+use std::net::{Ipv4Addr, Ipv6Addr, TcpListener, TcpStream, UdpSocket};
+use std::os::fd::AsRawFd;
+use std::os::unix::net::UnixStream;
+
+/// A port that is free for both protocols, outside of those that the kernel gives away, and of those of other tests.
+fn free_port() -> u16 {
+    let base = 30_200 + u16::try_from(sys::pid() % 100).unwrap() * 20;
+    (base..base + 20)
+        .find(|port| {
+            let v6 = Ipv6Addr::UNSPECIFIED;
+            TcpListener::bind((v6, *port)).is_ok() && UdpSocket::bind((v6, *port)).is_ok()
+        })
+        .unwrap()
+}
+
+/// A managed server that writes its lives and does these actions.
+fn start(sandbox: &Sandbox, options: Vec<OsString>, actions: Vec<OsString>) -> Running {
+    let life = sandbox.out("life");
+    let server = words!["--", sandbox.probe(), "life", &life];
+    let manager =
+        sandbox.vsrun([words!["-m", "-", "-", "--restart-delay", "0"], options, server, actions].concat()).start();
+    await_life(&life, 2);
+    manager
+}
+
+/// Also where it has that number already, and would be closed at exec.
+fn as_descriptor_3(number: i32) -> std::io::Result<()> {
+    sys::duplicate(number, 60)?;
+    sys::duplicate(60, 3)
+}
+
+fn pid_of(mut from: impl Read) -> i32 {
+    let mut text = String::new();
+    from.read_to_string(&mut text).unwrap();
+    text.trim().parse().unwrap()
+}
+
+/// The run after the one that has shut it down, and that after the next.
+#[test]
+fn a_listening_socket_that_was_shut_down_listens_again() {
+    let sandbox = Sandbox::new();
+    let port = free_port();
+    for address in [format!("{port}"), format!("127.0.0.1:{port}")] {
+        let actions = words!["at", "1", "shut", "3", "at", "1", "exit", "1", "serve", "3"];
+        let manager = start(&sandbox, words!["--listen", address], actions);
+        let server = await_life(&sandbox.out("life"), 2);
+        harness::await_true("an answer", || {
+            TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok_and(|stream| pid_of(stream) == server)
+        });
+        manager.stop().exited(0);
+        std::fs::remove_file(sandbox.out("life")).unwrap();
+    }
+}
+
+/// One that vsrun was given by its own parent.
+#[test]
+fn so_does_an_inherited_one() {
+    let sandbox = Sandbox::new();
+    let port = free_port();
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).unwrap();
+    let script = "LISTEN_PID=$$ LISTEN_FDS=1 exec \"$@\"";
+    let life = sandbox.out("life");
+    let vsrun = words!["-c", script, "sh", sandbox.path("vsrun"), "-m", "-", "-", "--restart-delay", "0", "--"];
+    let server = words![sandbox.probe(), "life", &life, "at", "1", "shut", "3", "at", "1", "exit", "1", "serve", "3"];
+    let number = listener.as_raw_fd();
+    let call = sandbox.program("/bin/sh".as_ref(), [vsrun, server].concat());
+    let manager = call.before(move || as_descriptor_3(number)).start();
+    drop(listener);
+    let server = await_life(&life, 2);
+    harness::await_true("an answer", || {
+        TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok_and(|stream| pid_of(stream) == server)
+    });
+    manager.stop().exited(0);
+}
+
+/// With its peer it would hear nothing of others.
+#[test]
+fn a_udp_socket_that_was_connected_hears_everyone_again() {
+    let sandbox = Sandbox::new();
+    let port = free_port();
+    let heard = sandbox.out("heard");
+    for (address, senders) in [
+        (format!("{port}/udp"), vec!["127.0.0.1:0", "[::1]:0"]),
+        (format!("127.0.0.1:{port}/udp"), vec!["127.0.0.1:0"]),
+    ] {
+        let receives: Vec<OsString> = senders.iter().flat_map(|_| words!["receive", "3", &heard]).collect();
+        let actions = [words!["at", "1", "connect", "3", "at", "1", "exit", "1"], receives, words!["wait"]].concat();
+        let manager = start(&sandbox, words!["--listen", address], actions);
+        for (count, sender) in senders.iter().enumerate() {
+            let socket = UdpSocket::bind(sender).unwrap();
+            let target = (socket.local_addr().unwrap().ip(), port);
+            socket.send_to(format!("from {sender}\n").as_bytes(), target).unwrap();
+            assert_eq!(harness::await_lines(&heard, count + 1)[count], format!("from {sender}"));
+        }
+        manager.stop().exited(0);
+        std::fs::remove_file(sandbox.out("life")).unwrap();
+        std::fs::remove_file(&heard).unwrap();
+    }
+}
+
+/// The kernel has no way back for a Unix socket; then at least a record says so, and the manager goes on.
+#[test]
+fn what_cannot_be_undone_is_recorded() {
+    let sandbox = Sandbox::new();
+    let path = sandbox.path("socket");
+    let actions = words!["at", "1", "shut", "3", "at", "1", "exit", "1", "wait"];
+    let manager = start(&sandbox, words!["--listen", &path], actions);
+    manager.await_err("cannot listen again on descriptor 3");
+    assert!(UnixStream::connect(&path).is_err());
+    manager.stop().exited(0);
+}
+
+/// A connection that vsrun was given is no listening socket, and is left alone.
+#[test]
+fn a_connection_stays_one() {
+    let sandbox = Sandbox::new();
+    let (near, mut far) = UnixStream::pair().unwrap();
+    let script = "LISTEN_PID=$$ LISTEN_FDS=1 exec \"$@\"";
+    let vsrun = words!["-c", script, "sh", sandbox.path("vsrun"), "-m", "-", "-", "--restart-delay", "0", "--"];
+    let server =
+        words![sandbox.probe(), "life", sandbox.out("life"), "tell", "3", "here", "until", "2", "exit", "1", "wait"];
+    let number = near.as_raw_fd();
+    let call = sandbox.program("/bin/sh".as_ref(), [vsrun, server].concat());
+    let manager = call.before(move || as_descriptor_3(number)).start();
+    await_life(&sandbox.out("life"), 3);
+    let mut block = [0; 15];
+    far.read_exact(&mut block).unwrap();
+    assert_eq!(&block, b"here\nhere\nhere\n");
+    let ended = manager.stop();
+    ended.exited(0);
+    assert!(!ended.err.iter().any(|line| line.contains("cannot listen")), "{ended:?}");
+    drop(near);
+}

@@ -1,0 +1,208 @@
+//! The known holes of this class of program, each tried on vsrun. SECURITY.md is the list of them, and names the
+//! tests; the last test here holds it to that.
+
+use crate::harness::call::identity;
+use crate::harness::{self, Mount, Mounts, Sandbox, needs, sys, words};
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+
+/// CVE-2024-21626: a working directory that is reached through a descriptor of the launcher's lies outside of the
+/// root, and so does all that the server can find from there. Whoever may write in the jail can plant such a link.
+#[test]
+fn a_working_directory_behind_a_descriptor_of_ours_is_refused() {
+    needs!(harness::root());
+    let sandbox = Sandbox::new();
+    let jail = sandbox.jail();
+    harness::sandbox::make_directory(&jail.join("proc"), 0o755);
+    let mounts = Mounts::new(&sandbox, &[Mount::Bind("/proc".into(), jail.join("proc"))]);
+    let host = File::open("/").unwrap();
+    let report = jail.join("out/report");
+    let mut closed = 0;
+    for way in harness::ways() {
+        for number in 0..24 {
+            let link = jail.join("out/link");
+            let _ = fs::remove_file(&link);
+            symlink(format!("/proc/self/fd/{number}"), &link).unwrap();
+            for dir in ["/out/link", &format!("/proc/self/fd/{number}")] {
+                let fd = host.as_raw_fd();
+                let options = words!["-p", "pid", "-u", "12345", "-r", &jail, "-w", dir];
+                let line = [way.clone(), options, words!["--", "/probe", "report", "/out/report"]].concat();
+                let call = sandbox.vsrun(line).within(&mounts).before(move || sys::duplicate(fd, 20));
+                let ended = call.finish();
+                if ended.code() == Some(0) {
+                    let found = sandbox.report(&report);
+                    panic!("{way:?} -w {dir}: the server is in {} ({})", found.one("cwd"), found.one("here"));
+                }
+                ended.failed(125, &[dir]);
+                let says = |part| ended.err.iter().any(|line| line.contains(part));
+                assert!(says("No such file") || says("Not a directory"), "{way:?} {dir}: {ended:?}");
+                closed += usize::from(says("No such file"));
+                assert!(!report.exists(), "{way:?} {dir}");
+            }
+        }
+    }
+    // Of 0 to 2 none is a directory, nor is the pipe of the report; all others have been closed before.
+    assert!(closed >= 4 * 2 * (24 - 3 - 3), "{closed} links lead to nothing");
+    // A link that stays in the jail is one like any other.
+    symlink("/out", jail.join("inside")).unwrap();
+    let line = words!["-u", "12345", "-r", &jail, "-w", "/inside", "--", "/probe", "report", "/out/report"];
+    sandbox.vsrun(line).within(&mounts).finish().exited(0);
+    assert_eq!(sandbox.report(&report).one("here"), identity(&jail.join("out")));
+}
+
+/// CVE-2021-4034: a program that is started without even its own name read on behind the end of its arguments, in the
+/// environment, which the caller chooses.
+#[test]
+fn without_arguments_nothing_else_is_taken_for_one() {
+    let sandbox = Sandbox::new();
+    let program = sys::c_string(sandbox.path("vsrun").as_os_str());
+    let mark = sys::c_string(sandbox.mark().as_ref());
+    for strange in [c"--version", c"--help", c"--", c"--args=/etc/passwd"] {
+        let (program, mark) = (program.clone(), mark.clone());
+        let call = sandbox.vsrun(words![]).before(move || sys::execute_bare(&program, &[strange, &mark]));
+        call.finish().failed(2, &["COMMAND"]);
+    }
+}
+
+/// CVE-2006-2607: setuid(2) failed for a user with too many processes, nobody looked, and the job ran as root. Today's
+/// kernels refuse the execve(2) in its place.
+#[test]
+fn a_user_with_too_many_processes_gets_no_server_of_roots() {
+    needs!(harness::root());
+    let user = 2_000_000 + sys::pid().cast_unsigned() % 100_000;
+    let (sandbox, other) = (Sandbox::new(), Sandbox::of_user(user));
+    let busy = other.program(&other.probe(), words!["append", other.out("there"), "x", "wait"]).start();
+    harness::await_file(&other.out("there"));
+    for way in harness::ways() {
+        let options = words!["-p", "pid", "-u", format!("{user}")];
+        let line = [way.clone(), options, words!["--", sandbox.probe(), "append", sandbox.out("ran"), "x"]].concat();
+        let ended = sandbox.vsrun(line).before(|| sys::limit_processes(0)).finish();
+        assert!(matches!(ended.code(), Some(125..=126)), "{way:?}: {ended:?}");
+        assert!(ended.complaints().iter().any(|line| line.contains("Resource temporarily unavailable")), "{ended:?}");
+        assert!(!sandbox.out("ran").exists() && !sandbox.path("pid").exists(), "{way:?}");
+    }
+    assert!(busy.lives());
+}
+
+/// CVE-2022-0358: the caller's supplementary groups, and a group of root's on what the server makes.
+#[test]
+fn no_group_of_the_callers_is_left_to_server_or_handler() {
+    needs!(harness::root());
+    let sandbox = Sandbox::new();
+    let report = sandbox.out("report");
+    let handler = sandbox.script("handler", words!["report", sandbox.out("handler"), "exit", "1"]);
+    let callers = || sys::set_groups(&[0, 4, 6, 27, 999]).and_then(|()| sys::set_group(4));
+    for way in harness::ways() {
+        let line = [way, words!["-u", "12345", "--", sandbox.probe(), "report", &report]].concat();
+        sandbox.vsrun(line).before(callers).finish().exited(0);
+        let found = sandbox.report(&report);
+        assert_eq!((found.groups(), found.one("gids")), (vec![12345], "12345 12345 12345".into()));
+        fs::remove_file(&report).unwrap();
+        sandbox.await_nothing_left();
+    }
+    let line = words!["-u", "12345:777", "-m", "-", handler, "--", sandbox.probe(), "exit", "1"];
+    sandbox.vsrun(line).before(callers).finish().exited(1);
+    let found = sandbox.report(&sandbox.out("handler"));
+    assert_eq!((found.groups(), found.one("gids")), (vec![777], "777 777 777".into()));
+
+    // In a directory whose group is handed on, a file that is not for that group loses the set-group-id bit.
+    let shared = sandbox.path("shared");
+    fs::create_dir(&shared).unwrap();
+    std::os::unix::fs::chown(&shared, Some(0), Some(4)).unwrap();
+    harness::sandbox::make_directory(&shared, 0o2777);
+    let file = shared.join("made");
+    let line = words!["-u", "12345", "--umask", "0", "--", "sh", "-c", "umask 0; >\"$0\"; chmod 2755 \"$0\"", &file];
+    sandbox.vsrun(line).before(callers).finish().exited(0);
+    use std::os::unix::fs::MetadataExt;
+    let made = fs::metadata(&file).unwrap();
+    assert_eq!((made.uid(), made.mode() & 0o7777), (12345, 0o755), "a program of the group {}", made.gid());
+}
+
+/// A process that shares memory with root and runs as somebody else is a way to root for whoever can trace it: so the
+/// memory is lent only to one that stays who it is.
+#[test]
+fn who_becomes_somebody_else_has_no_part_of_our_memory() {
+    needs!(harness::root(), harness::tool("strace"));
+    let sandbox = Sandbox::new();
+    let (jail, trace) = (sandbox.jail(), sandbox.path("trace"));
+    let handler = sandbox.script("handler", words!["exit", "1"]);
+    let inside = jail.join("probe");
+    for (lent, options) in [
+        (true, words!["--umask", "022", "--no-new-privs", "-w", "/"]),
+        (false, words!["-u", "12345"]),
+        (false, words!["-u", "0:12345"]),
+        (false, words!["--caps", "kill"]),
+        (false, words!["-u", "12345", "--caps", "kill"]),
+        (false, words!["-r", &jail]),
+    ] {
+        let (stay, server) =
+            (words!["-m", "-", &handler], if options[0] == "-r" { "/probe".into() } else { inside.clone() });
+        let traced = words!["-qq", "-e", "trace=clone,clone3,fork,vfork", "-o", &trace, sandbox.path("vsrun")];
+        let line = [traced, stay, options.clone(), words!["--", server, "exit", "1"]].concat();
+        sandbox.program(&harness::find_tool("strace").unwrap(), line).finish().exited(1);
+        let births: Vec<String> = harness::lines(&trace).into_iter().filter(|line| line.contains("SIGCHLD)")).collect();
+        let (server, of_handler) = (births[0].contains("CLONE_VM"), births[1].contains("CLONE_VM"));
+        assert_eq!(births.len(), 2, "{births:#?}");
+        assert_eq!(server, lent, "{options:?}: {births:#?}");
+        // The handler is not in the jail, and without capabilities only as somebody else.
+        assert_eq!(of_handler, options[0] != "-u", "{options:?}: {births:#?}");
+    }
+}
+
+const TOP: &str = env!("CARGO_MANIFEST_DIR");
+
+fn read(path: &str) -> String {
+    fs::read_to_string(Path::new(TOP).join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+/// The words between backquotes.
+fn quoted(text: &str) -> Vec<&str> {
+    text.split('`').skip(1).step_by(2).collect()
+}
+
+/// Whether there is a test of that name: `jail::name` in tests/jail.rs, `logic::plan::account::name` beside the code.
+fn is_a_test(name: &str) -> bool {
+    let Some((sandbox, name)) = name.rsplit_once("::") else { return false };
+    let path = sandbox.replace("::", "/");
+    let files = [format!("tests/{path}.rs"), format!("src/{path}.rs"), format!("src/{path}/tests.rs")];
+    files.iter().filter_map(|file| fs::read_to_string(Path::new(TOP).join(file)).ok()).any(|text| {
+        let found = text.find(&format!("\nfn {name}()")).or_else(|| text.find(&format!("\n    fn {name}()")));
+        // Nothing but other attributes and a comment between `#[test]` and the function.
+        found.is_some_and(|at| text[..at].rsplit("\n\n").next().unwrap_or_default().contains("#[test]"))
+    })
+}
+
+#[test]
+fn every_test_that_security_md_names_is_there() {
+    let text = read("SECURITY.md");
+    let names: Vec<&str> = quoted(&text).into_iter().filter(|word| word.contains("::")).collect();
+    assert!(names.len() > 30, "only {names:?}");
+    let missing: Vec<&&str> = names.iter().filter(|name| !is_a_test(name)).collect();
+    assert!(missing.is_empty(), "SECURITY.md names tests that are not there: {missing:?}");
+    assert!(!is_a_test("jail::assert_is") && !is_a_test("jail::no_such_test") && !is_a_test("nowhere::a"));
+}
+
+#[test]
+fn every_hole_and_every_promise_of_security_md_has_a_test() {
+    let text = read("SECURITY.md");
+    let rows: Vec<&str> = text.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| ---")).collect();
+    for row in &rows {
+        let heading = ["| Hole |", "| Promise |"].iter().any(|heading| row.starts_with(heading));
+        assert!(heading || quoted(row).iter().any(|word| word.contains("::")), "no test: {row}");
+    }
+    let holes: BTreeSet<&str> = rows.iter().filter_map(|row| row.strip_prefix("| CVE-")?.split(' ').next()).collect();
+    assert!(holes.len() >= 12, "{holes:?}");
+    // What the sources and tests mention is in the list.
+    for directory in ["tests", "src/decide", "src/act", "src/sys"] {
+        for entry in fs::read_dir(Path::new(TOP).join(directory)).unwrap() {
+            let path = entry.unwrap().path();
+            for part in harness::text(&path).split("CVE-").skip(1) {
+                let number = part.split(|c: char| !c.is_ascii_digit() && c != '-').next().unwrap().trim_matches('-');
+                assert!(number.len() < 9 || holes.contains(number), "{}: CVE-{number}", path.display());
+            }
+        }
+    }
+}

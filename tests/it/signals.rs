@@ -1,0 +1,281 @@
+//! What a signal to vsrun does when it was told so.
+
+use crate::harness::{self, Sandbox, Running, await_life, await_lines, await_true, lives, needs, process, sys, words};
+use std::ffi::OsString;
+use std::fs;
+use std::os::unix::fs::{MetadataExt, symlink};
+use std::path::Path;
+
+/// A managed server that writes each signal it gets, until it gets QUIT.
+fn manage(sandbox: &Sandbox, options: Vec<OsString>) -> Running {
+    let server = words!["--", sandbox.probe(), "life", sandbox.out("life"), "signals", sandbox.out("signals"), "3"];
+    let manager = sandbox.vsrun([words!["-m", "keeper", "-"], options, server].concat()).start();
+    await_lines(&sandbox.out("signals"), 1);
+    manager
+}
+
+#[test]
+fn each_action() {
+    let sandbox = Sandbox::new();
+    let options =
+        ["USR1=forward:USR2", "HUP=forward", "WINCH=ignore", "RTMIN+1=restart", "INT=forward", "TERM=forward"];
+    let options = options.into_iter().flat_map(|option| words!["--on-signal", option]).collect();
+    let manager = manage(&sandbox, [options, words!["--on-signal", "ALRM=stop", "--stop-signal", "QUIT"]].concat());
+    for (sent, seen) in [(10, "12"), (1, "1"), (2, "2"), (15, "15")] {
+        let before = harness::lines(&sandbox.out("signals")).len();
+        manager.signal(sent);
+        assert_eq!(await_lines(&sandbox.out("signals"), before + 1)[before], seen);
+    }
+    // An ignored signal leaves no trace; what is sent after it arrives all the same.
+    manager.signal(libc::SIGWINCH);
+    manager.signal(libc::SIGUSR1);
+    let seen = await_lines(&sandbox.out("signals"), 6);
+    assert_eq!(seen[5], "12", "{seen:?}");
+    manager.signal(35);
+    await_life(&sandbox.out("life"), 2);
+    await_true("that the second life listens", || {
+        harness::lines(&sandbox.out("signals")).iter().filter(|l| *l == "ready").count() == 2
+    });
+    manager.signal(libc::SIGALRM);
+    manager.finish().exited(0);
+    assert_eq!(lives(&sandbox.out("life")).len(), 2);
+    sandbox.await_nothing_left();
+}
+
+#[test]
+fn records_go_on_in_a_new_file_after_a_renaming() {
+    let sandbox = Sandbox::new();
+    let manager = manage(&sandbox, words!["-d", "logs", "1", "--on-signal", "USR1=reopen"]);
+    let log = sandbox.path("logs/vsrun.log");
+    fs::rename(&log, sandbox.path("logs/rotated")).unwrap();
+    manager.signal(libc::SIGUSR1);
+    await_true("the new file", || harness::text(&log).contains("reopened"));
+    manager.signal(libc::SIGWINCH);
+    await_true("records in it", || harness::text(&log).contains("SIGWINCH"));
+    assert!(!harness::text(&sandbox.path("logs/rotated")).contains("SIGWINCH"));
+    // The file that is there is gone on with.
+    manager.signal(libc::SIGUSR1);
+    await_true("the second opening", || harness::text(&log).matches("reopened").count() == 2);
+}
+
+/// logrotate without `create`: the new file is vsrun's as the first one was.
+#[test]
+fn the_new_file_is_made_like_the_first() {
+    needs!(harness::root());
+    let sandbox = Sandbox::new();
+    let options = words!["-u", "12345", "-d", "logs", "1", "--on-signal", "USR1=reopen"];
+    let server = words!["--", sandbox.probe(), "life", sandbox.out("life"), "wait"];
+    let line = [words!["-m", "-", "-"], options, server].concat();
+    let manager = sandbox.vsrun(line).before(|| sys::umask(0o777)).start();
+    await_true("the server", || {
+        sandbox.path("logs/vsrun.log").exists() && harness::lines(&sandbox.path("logs/vsrun.log")).len() > 1
+    });
+    let log = sandbox.path("logs/vsrun.log");
+    let kind = || fs::metadata(&log).map(|found| (found.mode(), found.uid(), found.gid()));
+    let first = kind().unwrap();
+    for _ in 0..2 {
+        fs::remove_file(&log).unwrap();
+        manager.signal(libc::SIGUSR1);
+        await_true("the new file", || harness::text(&log).contains("reopened"));
+        assert_eq!(kind().unwrap(), first);
+    }
+    assert_eq!(harness::names(&sandbox.path("logs")), ["logfile", "vsrun.log"]);
+    manager.stop().exited(0);
+    assert!(harness::text(&log).contains("shutdown"));
+}
+
+/// What the user of the directory may have put where vsrun.log was: nothing of it is written to, or waited for.
+#[test]
+fn what_is_planted_is_not_followed() {
+    let link: fn(&Path, &Path) = |victim, log| symlink(victim, log).unwrap();
+    let hard: fn(&Path, &Path) = |victim, log| fs::hard_link(victim, log).unwrap();
+    let nowhere: fn(&Path, &Path) = |victim, log| symlink(victim.with_extension("new"), log).unwrap();
+    let fifo: fn(&Path, &Path) = |_, log| sys::make_fifo(log.as_os_str()).unwrap();
+    let directory: fn(&Path, &Path) = |_, log| fs::create_dir(log).unwrap();
+    for plant in [link, hard, nowhere, fifo, directory] {
+        let sandbox = Sandbox::new();
+        let manager = manage(&sandbox, words!["-d", "logs", "1", "--on-signal", "USR1=reopen"]);
+        let (log, moved, victim) = (sandbox.path("logs/vsrun.log"), sandbox.path("logs/moved"), sandbox.path("victim"));
+        fs::write(&victim, "precious\n").unwrap();
+        fs::rename(&log, &moved).unwrap();
+        plant(&victim, &log);
+        manager.signal(libc::SIGUSR1);
+        await_true("the complaint in the old file", || harness::text(&moved).contains("cannot reopen the log files"));
+        manager.signal(libc::SIGWINCH);
+        await_true("the old file to go on", || harness::text(&moved).contains("SIGWINCH"));
+        assert_eq!(harness::text(&victim), "precious\n");
+        assert!(!victim.with_extension("new").exists());
+    }
+}
+
+#[test]
+fn without_files_there_is_nothing_to_reopen() {
+    let sandbox = Sandbox::new();
+    let logger = format!("{} collect /dev/null", sandbox.probe().display());
+    for output in [words![], words!["-s", "tag", "--logger", logger]] {
+        let manager = manage(&sandbox, [output, words!["--on-signal", "USR1=reopen"]].concat());
+        manager.signal(libc::SIGUSR1);
+        manager.signal(libc::SIGQUIT);
+        manager.finish().exited(0);
+        assert_eq!(harness::lines(&sandbox.out("signals")), ["ready", "3"]);
+        fs::remove_file(sandbox.out("signals")).unwrap();
+    }
+}
+
+/// Every signal that can be trapped, its default or not.
+#[test]
+fn each_signal_can_be_given_away() {
+    for action in ["forward:USR2", "ignore"] {
+        let sandbox = Sandbox::new();
+        let all = (1..=64).filter(|signal| ![9, 17, 19].contains(signal));
+        let options = all.clone().flat_map(|signal| words!["--on-signal", format!("{signal}={action}")]);
+        let manager = manage(&sandbox, options.chain(words!["--restart", "no"]).collect());
+        for (signal, count) in all.zip(2..) {
+            manager.signal(signal);
+            if action == "ignore" {
+                await_true("the manager to have read it", || process::pending(manager.pid()) == 0);
+            } else {
+                assert_eq!(await_lines(&sandbox.out("signals"), count)[count - 1], "12", "{signal}");
+            }
+        }
+        sys::kill(await_life(&sandbox.out("life"), 1), libc::SIGKILL);
+        manager.finish().exited(137);
+        assert_eq!(harness::lines(&sandbox.out("signals")).len(), if action == "ignore" { 1 } else { 62 });
+        assert_eq!(lives(&sandbox.out("life")).len(), 1);
+    }
+}
+
+/// What a second INT does by default, no other action does.
+#[test]
+fn an_interrupt_that_means_something_else_kills_nobody() {
+    for (action, kills) in [("INT=stop", true), ("INT=forward", false), ("INT=restart", false), ("INT=ignore", false)] {
+        let sandbox = Sandbox::new();
+        let manager = manage(&sandbox, words!["--stop-timeout", "0", "--on-signal", action, "--on-signal", "USR1=stop"]);
+        manager.signal(libc::SIGUSR1);
+        assert_eq!(await_lines(&sandbox.out("signals"), 3), ["ready", "15", "18"], "a stop is a stop by any name");
+        manager.signal(libc::SIGINT);
+        if !kills {
+            manager.await_err(if action == "INT=forward" { "sending SIGINT" } else { "received SIGINT" });
+            manager.signal(libc::SIGQUIT);
+        }
+        manager.finish().exited(0);
+        let seen = harness::lines(&sandbox.out("signals"));
+        assert_eq!(seen.contains(&"3".to_owned()), !kills, "{action}: it had its own time: {seen:?}");
+        assert_eq!(lives(&sandbox.out("life")).len(), 1);
+    }
+}
+
+/// The manager sent it, so that end is nobody's accident.
+#[test]
+fn a_death_by_a_forwarded_signal_was_asked_for() {
+    for (signal, status) in [("KILL", 137), ("HUP", 129), ("INT", 130), ("QUIT", 131), ("TERM", 143)] {
+        let sandbox = Sandbox::new();
+        let options = words!["-m", "-", "-", "--on-signal", format!("USR1=forward:{signal}")];
+        let server = words!["--", sandbox.probe(), "life", sandbox.out("life"), "wait"];
+        let manager = sandbox.vsrun([options, server].concat()).start();
+        await_life(&sandbox.out("life"), 1);
+        manager.signal(libc::SIGUSR1);
+        manager.finish().exited(status);
+        assert_eq!(lives(&sandbox.out("life")).len(), 1);
+    }
+}
+
+/// A server that a forwarded USR2 ends did not handle it: that is a crash, with a handler and a restart.
+#[test]
+fn a_death_by_a_forwarded_signal_that_asks_for_no_end_is_unexpected() {
+    for signal in ["USR2", "SEGV", "64"] {
+        let sandbox = Sandbox::new();
+        let handler = sandbox.script("handler", words!["append", sandbox.out("asked"), "x", "exit", "0"]);
+        let options = words!["-m", "-", handler, "--on-signal", format!("USR1=forward:{signal}")];
+        let server = words!["--", sandbox.probe(), "life", sandbox.out("life"), "wait"];
+        let manager = sandbox.vsrun([options, server].concat()).start();
+        await_life(&sandbox.out("life"), 1);
+        manager.signal(libc::SIGUSR1);
+        await_life(&sandbox.out("life"), 2);
+        assert_eq!(harness::lines(&sandbox.out("asked")).len(), 1, "{signal}");
+        manager.stop().exited(0);
+    }
+}
+
+#[test]
+fn a_server_can_be_stopped_and_continued() {
+    let sandbox = Sandbox::new();
+    let options = words!["-m", "-", "-", "--on-signal", "TSTP=forward:STOP", "--on-signal", "USR1=forward:CONT"];
+    let server = words!["--", sandbox.probe(), "life", sandbox.out("life"), "wait"];
+    let manager = sandbox.vsrun([options, server].concat()).start();
+    let pid = await_life(&sandbox.out("life"), 1);
+    manager.signal(libc::SIGTSTP);
+    await_true("that the server sleeps", || process::state(pid) == "T");
+    manager.signal(libc::SIGUSR1);
+    await_true("that it goes on", || process::state(pid) == "S");
+    manager.stop().exited(0);
+}
+
+/// Between two lives there is a pause that would never end.
+#[test]
+fn stop_and_restart_have_other_names_during_a_pause_too() {
+    let sandbox = Sandbox::new();
+    let options = words!["--restart-delay", "1h", "--on-signal", "USR1=restart", "--on-signal", "USR2=stop"];
+    let server = words!["--", sandbox.probe(), "life", sandbox.out("life"), "exit", "1"];
+    let manager = sandbox.vsrun([words!["-m", "-", "-", "-d", "logs", "1"], options, server].concat()).start();
+    let pause = |life| await_true("a pause", || process::reaped(await_life(&sandbox.out("life"), life)));
+    pause(2);
+    manager.signal(libc::SIGUSR1);
+    pause(3);
+    assert!(sandbox.path("logs/vsrun.log.1").exists(), "rotated as by HUP");
+    manager.signal(libc::SIGUSR2);
+    manager.finish().exited(0);
+    assert_eq!(lives(&sandbox.out("life")).len(), 3);
+}
+
+#[test]
+fn one_who_ignores_term_cannot_be_stopped_by_it() {
+    let sandbox = Sandbox::new();
+    let manager = manage(&sandbox, words!["--on-signal", "TERM=ignore"]);
+    sandbox.vsrun(words!["--stop", "keeper", "--stop-timeout", "50ms"]).finish().failed(125, &["keeper"]);
+    assert!(manager.lives() && process::children(manager.pid()).len() == 1);
+    manager.signal(libc::SIGINT);
+    await_lines(&sandbox.out("signals"), 3);
+    manager.signal(libc::SIGINT);
+    manager.finish().exited(0);
+    sandbox.await_nothing_left();
+}
+
+#[test]
+fn malformed_actions_touch_nothing() {
+    let sandbox = Sandbox::new();
+    let untrappable = ["KILL=stop", "sigkill=ignore", "9=forward", "STOP=ignore", "19=stop", "CHLD=ignore", "17=stop"];
+    let malformed = [
+        "",
+        "=",
+        "=stop",
+        "USR1",
+        "USR1=",
+        "USR1=off",
+        "USR1=Halt",
+        "USR1=Stop",
+        "USR1=stop ",
+        "USR1 =stop",
+        "USR1:stop",
+    ];
+    let numbers =
+        ["0=stop", "65=stop", "-1=stop", "RTMIN+31=stop", "USR1=forward:X", "USR1=forward:", "USR1=forward:0"];
+    for action in [&untrappable[..], &malformed, &numbers].concat() {
+        let line = words!["-m", "keeper", "-", "--on-signal", action, "--", "true"];
+        sandbox.vsrun(line).finish().failed(2, &["--on-signal", action]);
+    }
+    for (first, second, name) in [
+        ("USR1=stop", "10=ignore", "SIGUSR1"),
+        ("USR1=stop", "sigusr1=stop", "SIGUSR1"),
+        ("35=ignore", "RTMIN+1=ignore", "SIGRTMIN+1"),
+        ("IO=ignore", "POLL=ignore", "SIGIO"),
+    ] {
+        let twice = words!["-m", "keeper", "-", "--on-signal", first, "--on-signal", second, "--", "true"];
+        sandbox.vsrun(twice).finish().failed(2, &["--on-signal", name, "twice"]);
+    }
+    for nobody_stays in [words![], words!["-b"]] {
+        let line = [nobody_stays, words!["--on-signal", "USR1=stop", "--", "true"]].concat();
+        sandbox.vsrun(line).finish().failed(2, &["--on-signal"]);
+    }
+    assert!(!sandbox.path("keeper").exists());
+}

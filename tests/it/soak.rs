@@ -1,0 +1,334 @@
+//! The long run: many managers, restarts, signals, starts and stops, a clock that is set and a disk that is full. Nothing
+//! is lost, and nothing grows.
+//!
+//! `cargo test` runs it short; `make soak` runs it long (`SOAK=long`). What is drawn is drawn by `$SOAK_SEED`.
+
+use crate::harness::rng::Rng;
+use crate::harness::tracer::{self, Watched};
+use crate::harness::{self, Mount, Mounts, Sandbox, Running, needs, process, sys, words};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// Much is waited for here, on a machine that has much to do.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// So many where it is short, and where it is long.
+fn times(short: usize, long: usize) -> usize {
+    if std::env::var("SOAK").is_ok_and(|value| value == "long") { long } else { short }
+}
+
+/// Numbers of this test's own, which are the same for the same seed.
+fn rng(test: u64) -> Rng {
+    let seed = std::env::var("SOAK_SEED").ok().and_then(|text| text.parse().ok()).unwrap_or(1);
+    eprintln!("SOAK_SEED={seed}");
+    Rng::new(seed * 100 + test)
+}
+
+/// What must not grow: the open descriptors, and the memory that is nobody else's, in kB.
+#[derive(Debug)]
+struct Size {
+    descriptors: Vec<String>,
+    memory: u64,
+}
+
+impl Size {
+    fn of(pid: i32) -> Self {
+        // The numbers change with each rotation, and so do the numbers of pipes.
+        let kind = |(_, target): (i32, String)| target.split([':', ' ']).next().unwrap().to_owned();
+        let mut descriptors: Vec<String> = process::descriptors(pid).into_iter().map(kind).collect();
+        descriptors.sort();
+        let smaps = harness::text(Path::new(&format!("/proc/{pid}/smaps_rollup")));
+        let line = smaps.lines().find_map(|line| line.strip_prefix("Anonymous:")).unwrap();
+        Self { descriptors, memory: line.split_whitespace().next().unwrap().parse().unwrap() }
+    }
+
+    /// That of a manager which is in the middle of nothing.
+    #[track_caller]
+    fn at_rest(pid: i32) -> Self {
+        harness::await_some("a manager at rest", || {
+            let before = Self::of(pid);
+            std::thread::sleep(Duration::from_millis(50));
+            let after = Self::of(pid);
+            (before.descriptors == after.descriptors && process::state(pid) == "S").then_some(after)
+        })
+    }
+
+    /// Waits until it is no more again: but for two pages, of the stack and of the data, that a rare event has touched
+    /// for the first time. What grows with each event has more by now.
+    #[track_caller]
+    fn await_same(&self, pid: i32) {
+        let mut found = Self::of(pid);
+        let since = Instant::now();
+        while found.descriptors != self.descriptors || found.memory > self.memory + 8 {
+            assert!(since.elapsed() < PATIENCE, "{found:?} in place of {self:?}");
+            std::thread::sleep(Duration::from_millis(10));
+            found = Self::of(pid);
+        }
+    }
+}
+
+#[track_caller]
+fn await_count(what: &str, file: &Path, count: usize) {
+    let length = || fs::metadata(file).map_or(0, |about| about.len());
+    harness::await_within(PATIENCE * 10, what, || (length() >= count as u64).then_some(()));
+}
+
+/// The lines of a server in all files of a logdir, the oldest first.
+fn logged(logs: &Path) -> Vec<String> {
+    let number = |name: &str| name.strip_prefix("logfile.").map_or(Some(usize::MAX), |number| number.parse().ok());
+    let mut files: Vec<(usize, PathBuf)> = harness::names(logs)
+        .iter()
+        .filter(|name| name.starts_with("logfile"))
+        .filter_map(|name| Some((number(name)?, logs.join(name))))
+        .collect();
+    files.sort();
+    files.iter().flat_map(|(_, path)| harness::lines(path)).collect()
+}
+
+// ------------------------------------------------------------------------------------------------------------------
+
+#[test]
+fn one_server_is_restarted_again_and_again() {
+    let sandbox = Sandbox::new();
+    let (count, ran) = (times(2000, 10_000), sandbox.out("ran"));
+    let handler = sandbox.script("handler", words!["exit", "0"]);
+    let options = words!["-p", "pid", "-m", "monitor", handler, "--restart-delay", "0", "-d", sandbox.path("logs"), "1w"];
+    let actions =
+        words!["--", sandbox.probe(), "print", "hello", "append", &ran, "", "await", sandbox.out("gate"), "exit", "3"];
+    let manager = sandbox.vsrun([options, actions].concat()).start();
+    let gate = sandbox.out("gate");
+    // The server waits at the gate while its manager is looked at.
+    let sizes = [count / 10, count].map(|lives| {
+        fs::write(&gate, "").unwrap();
+        await_count("the lives", &ran, lives);
+        fs::remove_file(&gate).unwrap();
+        let since = |_| fs::metadata(&ran).unwrap().len();
+        harness::await_true("a server that waits", || {
+            since(0) == {
+                std::thread::sleep(Duration::from_millis(100));
+                since(1)
+            }
+        });
+        Size::at_rest(manager.pid())
+    });
+    sizes[0].await_same(manager.pid());
+    manager.stop().exited(0);
+    sandbox.await_nothing_left();
+    let lives = fs::metadata(&ran).unwrap().len();
+    assert_eq!(logged(&sandbox.path("logs")).len() as u64, lives, "lines, and lives");
+    let told = harness::lines(&sandbox.path("logs/vsrun.log")).iter().filter(|line| line.contains("started: pid")).count();
+    assert_eq!(told as u64, lives, "records, and lives");
+    assert!(!sandbox.path("pid").exists() && !sandbox.path("monitor").exists());
+}
+
+/// Signals of one number merge, but those from 34 on are counted by the kernel.
+#[test]
+fn every_one_of_many_signals_arrives() {
+    let mut rng = rng(2);
+    let sandbox = Sandbox::new();
+    let (count, heard) = (times(10_000, 100_000), sandbox.out("heard"));
+    let line = words!["-m", "-", "-", "--", sandbox.probe(), "signals", &heard, "15"];
+    let manager = sandbox.vsrun(line).stderr(fs::File::options().write(true).open("/dev/null").unwrap()).start();
+    harness::await_lines(&heard, 1);
+    let begun = Size::at_rest(manager.pid());
+    let mut sent = [0_usize; 65];
+    let mut length = "ready\n".len();
+    for at in 1..=count {
+        // 35 to 64: two digits each.
+        let signal = 35 + rng.below(30);
+        sent[signal] += 1;
+        length += 3;
+        manager.signal(i32::try_from(signal).unwrap());
+        if at % 500 == 0 || at == count {
+            await_count("the signals so far", &heard, length);
+        }
+    }
+    begun.await_same(manager.pid());
+    manager.stop().exited(0);
+    let mut found = [0; 65];
+    harness::lines(&heard).iter().filter_map(|line| line.parse::<usize>().ok()).for_each(|signal| found[signal] += 1);
+    found[15] = 0;
+    assert_eq!(found, sent);
+}
+
+#[test]
+fn many_starts_and_stops_in_the_background_leave_nothing() {
+    let mut rng = rng(3);
+    let sandbox = Sandbox::new();
+    for round in 0..times(200, 1000) {
+        let managed = rng.below(2) == 0;
+        let options = if managed { words!["-m", "monitor", "-"] } else { words![] };
+        let lived = sandbox.out("lived");
+        let line = [words!["-b", "-p", "pid"], options, words!["--", sandbox.probe(), "life", &lived, "wait"]].concat();
+        sandbox.vsrun(line).finish().exited(0);
+        let pid = harness::await_life(&lived, 1);
+        assert_eq!(harness::text(&sandbox.path("pid")), format!("{pid}\n"), "round {round}");
+        sandbox.vsrun(words!["--status", "pid"]).finish().exited(0);
+        let other = if managed && rng.below(2) == 0 { "monitor" } else { "pid" };
+        sandbox.vsrun(words!["--stop", other]).finish().exited(0).silently();
+        sandbox.await_nothing_left();
+        assert!(!managed || !sandbox.path("pid").exists() && !sandbox.path("monitor").exists(), "round {round}");
+        fs::remove_file(&lived).unwrap();
+    }
+}
+
+/// A manager among many, and where its server's words go.
+struct One {
+    sandbox: Sandbox,
+    manager: Option<Running>,
+    begun: Size,
+}
+
+impl One {
+    /// Every life writes 40 lines, says so, and then waits for its end.
+    fn start(number: usize) -> Self {
+        let sandbox = Sandbox::new();
+        let (life, done) = (sandbox.out("life"), sandbox.out("done"));
+        let logs = words!["-d", sandbox.path("logs"), "1w"];
+        let rotated = if number.is_multiple_of(2) { words!["--log-size", "1k"] } else { words![] };
+        let options = words!["-p", "pid", "-m", "monitor", "-", "--restart-delay", "0"];
+        let actions = words!["--", sandbox.probe(), "life", &life, "lines", "1", "40", "append", &done, "x", "wait"];
+        let manager = sandbox.vsrun([options, logs, rotated, actions].concat()).start();
+        // Each way of a restart has been gone once.
+        for lives in 1..=3 {
+            harness::await_within(PATIENCE, "the first lives", || (harness::lines(&done).len() >= lives).then_some(()));
+            match lives {
+                1 => sys::kill(harness::lives(&life)[0].0, libc::SIGKILL),
+                2 => manager.signal(libc::SIGHUP),
+                _ => {}
+            }
+        }
+        let begun = Size::at_rest(manager.pid());
+        Self { sandbox, manager: Some(manager), begun }
+    }
+
+    fn pid(&self) -> i32 {
+        self.manager.as_ref().unwrap().pid()
+    }
+
+    /// Something happens to it.
+    fn disturb(&self, rng: &mut Rng) {
+        let Some((server, _)) = harness::lives(&self.sandbox.out("life")).last().copied() else { return };
+        // Only what is named in the file and is a child of its manager is sure to be no stranger.
+        let server = (!process::gone(server) && process::parent(server) == self.pid()).then_some(server);
+        match (rng.below(4), server) {
+            (0, _) => sys::kill(self.pid(), libc::SIGHUP),
+            (1, Some(server)) => sys::kill(server, libc::SIGSEGV),
+            (_, Some(server)) => sys::kill(server, libc::SIGKILL),
+            (_, None) => {}
+        }
+    }
+
+    /// Ends it, and looks at what it has left.
+    fn finish(&mut self) {
+        self.begun.await_same(self.pid());
+        self.manager.take().unwrap().stop().exited(0);
+        self.sandbox.await_nothing_left();
+        assert!(!self.sandbox.path("pid").exists() && !self.sandbox.path("monitor").exists());
+        let (lives, done) = (harness::lives(&self.sandbox.out("life")).len(), harness::lines(&self.sandbox.out("done")).len());
+        let (mut begun, mut whole, mut last) = (0, 0, 0);
+        for line in logged(&self.sandbox.path("logs")) {
+            let number: usize = line.strip_prefix("line ").unwrap().parse().unwrap();
+            assert!(number == 1 || number == last + 1, "{number} after {last}");
+            (begun, whole, last) = (begun + usize::from(number == 1), whole + usize::from(number == 40), number);
+        }
+        assert!(begun <= lives && whole >= done, "{begun} of {lives} lives, {whole} whole ones where {done} said so");
+    }
+}
+
+#[test]
+fn many_managers_of_servers_that_crash_lose_nothing_and_do_not_grow() {
+    let mut rng = rng(4);
+    let count = times(40, 200);
+    let mut all: Vec<One> = (0..count).map(One::start).collect();
+    for _ in 0..times(20, 100) * count {
+        all[rng.below(count)].disturb(&mut rng);
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    all.iter_mut().for_each(One::finish);
+}
+
+/// The machine's clock is everybody's, so only what vsrun is told is changed.
+#[test]
+fn a_clock_that_is_set_back_and_forward_changes_nothing() {
+    needs!(harness::root(), tracer::can_trace());
+    let mut rng = rng(5);
+    let sandbox = Sandbox::new();
+    let (life, logs) = (sandbox.out("life"), sandbox.path("logs"));
+    let options = words!["-m", "-", "-", "--restart-delay", "10ms:20ms", "-d", &logs, "52w"];
+    let call = sandbox.vsrun([options, words!["--", sandbox.probe(), "life", &life, "print", "x", "wait"]].concat());
+    let watched = Watched::default();
+    let trace = std::thread::scope(|scope| {
+        let tracing = scope.spawn(|| tracer::trace(call, &sandbox.path("vsrun"), None, &watched));
+        let mut lives = 1;
+        let mut begun = None;
+        for round in 0..times(150, 1000) {
+            let server = harness::await_life(&life, lives);
+            let manager = watched.pid("vsrun").unwrap();
+            if round == 20 {
+                begun = Some(Size::at_rest(manager));
+            }
+            // Between a century ago and one ahead; in between it is right again.
+            let years = i64::try_from(rng.below(200)).unwrap() - 100;
+            watched.set_clock(if round % 3 == 0 { 0 } else { years * 365 * 86_400 });
+            if rng.below(8) == 0 {
+                sys::kill(manager, libc::SIGHUP);
+            } else {
+                sys::kill(server, libc::SIGKILL);
+            }
+            lives += 1;
+        }
+        harness::await_life(&life, lives);
+        watched.set_clock(0);
+        let manager = watched.pid("vsrun").unwrap();
+        begun.unwrap().await_same(manager);
+        sys::kill(manager, libc::SIGTERM);
+        tracing.join().unwrap()
+    });
+    assert_eq!(trace.status, Some(0));
+    let records = harness::lines(&logs.join("vsrun.log"));
+    assert!(records.last().unwrap().ends_with("shutdown: on request, status 0"), "{records:?}");
+    assert!(records.iter().all(|line| line.contains(" vsrun[")), "{records:?}");
+}
+
+#[test]
+fn a_disk_that_is_full_now_and_then_loses_nothing() {
+    needs!(harness::root());
+    let mut rng = rng(6);
+    let sandbox = Sandbox::new();
+    let disk = sandbox.path("disk");
+    harness::sandbox::make_directory(&disk, 0o755);
+    let mounts = Mounts::new(&sandbox, &[Mount::Memory(disk.clone(), "size=4m")]);
+    let (filler, logs, gate) = (mounts.path(&disk.join("filler")), mounts.path(&disk.join("logs")), sandbox.out("gate"));
+    let rounds = times(8, 60);
+    let mut actions = words!["--", sandbox.probe()];
+    for round in 0..rounds {
+        let from = 1 + round * 1500;
+        actions.extend(words!["await", sandbox.out(&format!("gate{round}"))]);
+        actions.extend(words!["lines", format!("{from}"), format!("{}", from + 1499)]);
+    }
+    actions.extend(words!["append", &gate, "x", "wait"]);
+    let options = words!["-m", "-", "-", "-d", disk.join("logs"), "1w", "--log-size", "100k", "-p", disk.join("pid")];
+    let manager = sandbox.vsrun([options, actions].concat()).within(&mounts).start();
+    harness::await_true("the logdir", || logs.join("logfile").exists());
+    let begun = Size::at_rest(manager.pid());
+    for round in 0..rounds {
+        // All of the room, or all but some pages.
+        let mut file = fs::File::create(&filler).unwrap();
+        while std::io::Write::write(&mut file, &[b'x'; 4096]).is_ok_and(|count| count == 4096) {}
+        let length = file.metadata().unwrap().len();
+        file.set_len(length - 4096 * rng.below(3) as u64).unwrap();
+        fs::write(sandbox.out(&format!("gate{round}")), "").unwrap();
+        harness::await_true("a writer that has something to do", || {
+            logged(&logs).len() > round * 1500 || rng.below(200) == 0
+        });
+        fs::remove_file(&filler).unwrap();
+    }
+    harness::await_file(&gate);
+    let wanted: Vec<String> = (1..=rounds * 1500).map(|number| format!("line {number}")).collect();
+    harness::await_within(PATIENCE, "the last line", || (logged(&logs).len() >= wanted.len()).then_some(()));
+    assert!(logged(&logs) == wanted, "every line once, in its order");
+    begun.await_same(manager.pid());
+    manager.stop().exited(0);
+}

@@ -1,0 +1,476 @@
+//! Sockets: what the server finds, who may call, what is refused, and that nobody is while there is no server.
+
+use crate::harness::{self, Call, PLAIN, Sandbox, Report, Running, needs, process, sys, words};
+use std::ffi::OsString;
+use std::fs;
+use std::io::{ErrorKind, Read};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, TcpListener, TcpStream, UdpSocket};
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::{FileTypeExt, MetadataExt, symlink};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
+
+/// A port that nobody listens on, for either protocol, and that no other test gets: not one of those that the kernel
+/// gives to whoever wants any.
+fn free_port() -> u16 {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    // Test programs run at the same time, each with its own part.
+    let base = 10_000 + u16::try_from(sys::pid() % 200).unwrap() * 100;
+    loop {
+        let port = base + NEXT.fetch_add(1, Ordering::Relaxed) % 100;
+        if nobody_is_on(port) {
+            return port;
+        }
+    }
+}
+
+/// Whether nobody listens on a port. Somebody is called, and the port not tried out: a program that another thread
+/// starts has for a moment all that is open here, and would still have the port.
+fn nobody_is_on(port: u16) -> bool {
+    [IpAddr::from(Ipv4Addr::LOCALHOST), Ipv6Addr::LOCALHOST.into()].into_iter().all(|ip| {
+        let refused = |socket: UdpSocket| {
+            socket.connect((ip, port)).unwrap();
+            // The answer to the first is told at the second.
+            socket.send(b"").and_then(|_| socket.send(b"")).is_err()
+        };
+        TcpStream::connect((ip, port)).is_err() && UdpSocket::bind((ip, 0)).map_or(true, refused)
+    })
+}
+
+/// What a server of the probe answers: its pid.
+#[track_caller]
+fn answer(mut from: impl Read) -> i32 {
+    let mut text = String::new();
+    from.read_to_string(&mut text).unwrap();
+    text.trim().parse().unwrap_or_else(|_| panic!("{text:?} is no pid"))
+}
+
+fn call(port: u16) -> std::io::Result<TcpStream> {
+    TcpStream::connect((Ipv4Addr::LOCALHOST, port))
+}
+
+/// A manager whose server answers on descriptor 3.
+#[track_caller]
+fn serve(sandbox: &Sandbox, options: Vec<OsString>) -> Running {
+    let life = sandbox.out("life");
+    let actions = words!["--", sandbox.probe(), "life", &life, "serve", "3"];
+    let manager = sandbox.vsrun([words!["--restart-delay", "0"], options, actions].concat()).start();
+    harness::await_life(&life, 1);
+    manager
+}
+
+/// What a server started with these options finds; it has ended.
+#[track_caller]
+fn report(sandbox: &Sandbox, options: Vec<OsString>) -> Report {
+    let file = sandbox.out("report");
+    let _ = fs::remove_file(&file);
+    sandbox.vsrun([options, words!["--", sandbox.probe(), "report", &file]].concat()).finish().exited(0);
+    sandbox.report(&file)
+}
+
+/// The sockets from descriptor 3 on, by what the environment says of them; there is nothing else above 2.
+#[track_caller]
+fn sockets(found: &Report, names: &str) -> Vec<String> {
+    let count = names.split(':').count();
+    assert_eq!(found.variable("LISTEN_FDS"), Some(count.to_string()), "{found:?}");
+    assert_eq!(found.variable("LISTEN_PID"), Some(found.one("pid")), "{found:?}");
+    assert_eq!(found.variable("LISTEN_FDNAMES").as_deref(), Some(names), "{found:?}");
+    let all = found.descriptors();
+    let given: Vec<_> = all.iter().filter(|fd| (3..3 + i32::try_from(count).unwrap()).contains(&fd.number)).collect();
+    assert_eq!(given.len(), count, "{found:?}");
+    assert!(given.iter().all(|fd| fd.kind == "socket" && fd.kept), "{found:?}");
+    given.iter().map(|fd| fd.target.clone()).collect()
+}
+
+#[test]
+fn the_server_finds_its_sockets_from_3_on() {
+    for way in harness::ways() {
+        let sandbox = Sandbox::new();
+        let [a, b, c] = [free_port(), free_port(), free_port()].map(|port| port.to_string());
+        let path = sandbox.path("socket");
+        let options = words!["--listen", format!("web={a}"), "--port", b, "--bind", "127.0.0.1", "--listen", &path];
+        let more = words!["--listen", format!("dns=[::1]:{c}/udp"), "-p", "pid"];
+        let found = report(&sandbox, [way.clone(), options, more].concat());
+        assert_eq!(sockets(&found, "web:vsrun:vsrun:dns").len(), 4);
+        let rest: Vec<i32> = found.descriptor_numbers().into_iter().filter(|number| *number > 6).collect();
+        // One who becomes the server leaves it the lock, above the sockets.
+        let becomes = !way.contains(&"-m".into());
+        assert_eq!(rest.len(), usize::from(becomes), "{way:?}: {found:?}");
+        sandbox.await_nothing_left();
+        assert_eq!(path.exists(), becomes, "{way:?}: who stays removes its socket");
+    }
+}
+
+#[test]
+fn without_an_address_it_is_both_families() {
+    let sandbox = Sandbox::new();
+    let port = free_port();
+    let manager = serve(&sandbox, words!["-m", "-", "-", "--port", port.to_string()]);
+    let server = harness::lives(&sandbox.out("life"))[0].0;
+    assert_eq!(answer(call(port).unwrap()), server);
+    assert_eq!(answer(TcpStream::connect((Ipv6Addr::LOCALHOST, port)).unwrap()), server);
+    let wide = process::descriptors(manager.pid()).into_iter().filter(|(fd, to)| *fd == 3 && to.starts_with("socket:"));
+    assert_eq!(wide.count(), 1, "the manager keeps it where it is");
+    manager.stop().exited(0);
+    assert_eq!(call(port).unwrap_err().kind(), ErrorKind::ConnectionRefused);
+}
+
+#[test]
+fn an_address_is_that_one_only() {
+    let sandbox = Sandbox::new();
+    for (address, other) in [("127.0.0.2", "[::1]"), ("::1", "127.0.0.1"), ("[::1]", "127.0.0.1")] {
+        let port = free_port();
+        let _ = fs::remove_file(sandbox.out("life"));
+        let manager = serve(&sandbox, words!["-m", "-", "-", "--bind", address, "--port", port.to_string()]);
+        let whole = if address.starts_with(':') { format!("[{address}]:{port}") } else { format!("{address}:{port}") };
+        answer(TcpStream::connect(whole).unwrap());
+        assert_eq!(TcpStream::connect(format!("{other}:{port}")).unwrap_err().kind(), ErrorKind::ConnectionRefused);
+        manager.stop().exited(0);
+    }
+}
+
+#[test]
+fn where_there_is_no_ipv6_it_is_ipv4() {
+    needs!(harness::tool("strace"));
+    let sandbox = Sandbox::new();
+    let port = free_port();
+    let strace = harness::find_tool("strace").unwrap();
+    let faults = words!["-qq", "-o", "/dev/null", "-e", "inject=socket:error=EAFNOSUPPORT:when=1"];
+    let line = words![sandbox.path("vsrun"), "--port", port.to_string(), "--", sandbox.probe(), "serve", "3"];
+    let server = sandbox.program(&strace, [faults.clone(), line].concat()).start();
+    let client = harness::await_some("a server", || call(port).ok());
+    answer(client);
+    assert!(TcpStream::connect((Ipv6Addr::LOCALHOST, port)).is_err());
+    server.signal(libc::SIGKILL);
+    // One who asked for an address of IPv6 gets no other.
+    let line = words![sandbox.path("vsrun"), "--listen", format!("[::1]:{}", free_port()), "--", "true"];
+    sandbox.program(&strace, [faults, line].concat()).finish().failed(125, &["cannot listen on '[::1]:"]);
+}
+
+#[test]
+fn packets_too() {
+    let sandbox = Sandbox::new();
+    let port = free_port();
+    let options = words!["-m", "-", "-", "--listen", format!("{port}/udp"), "--", sandbox.probe(), "life", "out/life"];
+    let manager = sandbox.vsrun([options, words!["wait"]].concat()).start();
+    harness::await_life(&sandbox.out("life"), 1);
+    let client = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    client.connect((Ipv4Addr::LOCALHOST, port)).unwrap();
+    client.set_nonblocking(true).unwrap();
+    client.send(b"x").unwrap();
+    assert_eq!(client.recv(&mut [0]).unwrap_err().kind(), ErrorKind::WouldBlock, "somebody is there");
+    // Two servers on one port would each get some of the packets.
+    let line = words!["--port", format!("{port}/udp"), "--", "true"];
+    sandbox.vsrun(line).finish().failed(125, &["Address in use", &format!("pid {}", manager.pid())]);
+    manager.stop().exited(0);
+    client.send(b"x").unwrap();
+    assert_eq!(client.recv(&mut [0]).unwrap_err().kind(), ErrorKind::ConnectionRefused);
+}
+
+#[test]
+fn a_low_port_for_an_unprivileged_server() {
+    needs!(harness::root());
+    let sandbox = Sandbox::new();
+    let port = (600..1000).find(|port| nobody_is_on(*port)).unwrap();
+    for way in [words![], words!["-m", "-", "-"]] {
+        let life = sandbox.out("life");
+        let _ = fs::remove_file(&life);
+        let line = words!["-u", PLAIN.to_string(), "--port", port.to_string(), "--", sandbox.probe(), "life", &life];
+        let server = sandbox.vsrun([way, line, words!["serve", "3"]].concat()).start();
+        let pid = harness::await_life(&life, 1);
+        assert_eq!(answer(call(port).unwrap()), pid);
+        assert_eq!(process::status(pid, "Uid").split_whitespace().next(), Some("65534"));
+        server.signal(libc::SIGTERM);
+        server.finish();
+    }
+}
+
+#[test]
+fn a_path_is_for_the_user_and_group() {
+    needs!(harness::root());
+    for umask in [0, 0o77] {
+        let sandbox = Sandbox::new();
+        let path = sandbox.out("socket");
+        let life = sandbox.out("life");
+        let line = words!["-u", "65534:65533", "-m", "-", "-", "--bind", &path, "--", sandbox.probe(), "life", &life];
+        let line = [line, words!["report", sandbox.out("report"), "serve", "3"]].concat();
+        let manager = sandbox.vsrun(line).before(move || sys::umask(umask)).start();
+        let found = sandbox.report(&sandbox.out("report"));
+        assert_eq!(found.number("umask"), i32::try_from(umask).unwrap(), "the server's own is as it was");
+        let about = fs::symlink_metadata(&path).unwrap();
+        assert!(about.file_type().is_socket());
+        assert_eq!((about.mode() & 0o7777, about.uid(), about.gid()), (0o660, 65534, 65533));
+        assert_eq!(answer(UnixStream::connect(&path).unwrap()), harness::lives(&life)[0].0);
+        manager.stop().exited(0);
+        assert!(!path.exists(), "removed at the end");
+    }
+}
+
+#[test]
+fn a_failed_start_leaves_no_socket() {
+    let plain = if sys::user() == 0 { words!["-u", PLAIN.to_string()] } else { words![] };
+    for way in harness::ways() {
+        let sandbox = Sandbox::new();
+        let port = free_port().to_string();
+        let path = sandbox.out("socket");
+        let options = [way, plain.clone(), words!["--listen", &path, "--listen", &port]].concat();
+        for (more, command, status) in [
+            (words![], "/nonexistent", 127),
+            (words!["-p", "pid"], "/nonexistent", 127),
+            (words![], "/dev", 126),
+            (words!["-w", "/nonexistent"], "true", 125),
+            (words!["-s", "tag", "--logger", "/nonexistent"], "true", 125),
+            (words!["--listen", "127.0.0.1:1", "--listen", "127.0.0.1:1"], "true", 125),
+        ] {
+            sandbox.vsrun([options.clone(), more, words!["--", command]].concat()).finish().exited(status);
+            assert!(path.symlink_metadata().is_err(), "{options:?} {command}");
+            assert!(!sandbox.path("pid").exists(), "{options:?} {command}");
+        }
+        assert!(sandbox.living().is_empty());
+    }
+}
+
+/// A socket at that path whose owner is gone.
+fn leave_dead_socket(path: &Path) {
+    drop(UnixListener::bind(path).unwrap());
+}
+
+#[test]
+fn a_dead_socket_is_removed_under_a_lock_only() {
+    let sandbox = Sandbox::new();
+    let path = sandbox.path("socket");
+    leave_dead_socket(&path);
+    let before = fs::symlink_metadata(&path).unwrap().ino();
+    for way in harness::ways() {
+        let line = [way, words!["--bind", &path, "--", "true"]].concat();
+        sandbox.vsrun(line).finish().failed(125, &["cannot listen on", "Address in use", "dead server's socket"]);
+        assert_eq!(fs::symlink_metadata(&path).unwrap().ino(), before);
+    }
+    for locks in [words!["-p", "pid"], words!["-m", "monitor", "-"], words!["-p", "pid", "-m", "-", "-"]] {
+        if !path.exists() {
+            leave_dead_socket(&path);
+        }
+        let life = sandbox.out("life");
+        let _ = fs::remove_file(&life);
+        let line = words!["--bind", &path, "--", sandbox.probe(), "life", &life, "serve", "3"];
+        let server = sandbox.vsrun([locks, line].concat()).start();
+        let pid = harness::await_life(&life, 1);
+        assert_eq!(answer(UnixStream::connect(&path).unwrap()), pid);
+        server.signal(libc::SIGTERM);
+        server.finish();
+    }
+}
+
+#[test]
+fn whatever_else_is_there_stays() {
+    let sandbox = Sandbox::new();
+    let path = sandbox.path("taken");
+    let refused = |parts: &[&str]| {
+        for way in harness::ways() {
+            let line = [way, words!["-p", "pid", "--bind", &path, "--", "true"]].concat();
+            sandbox
+                .vsrun(line)
+                .finish()
+                .failed(125, &[&[&path.display().to_string()[..], "Address in use"], parts].concat());
+        }
+    };
+    fs::write(&path, "mine").unwrap();
+    refused(&["no socket"]);
+    assert_eq!(harness::text(&path), "mine");
+    fs::remove_file(&path).unwrap();
+
+    fs::create_dir(&path).unwrap();
+    refused(&["no socket"]);
+    fs::remove_dir(&path).unwrap();
+
+    symlink("nowhere", &path).unwrap();
+    refused(&[]);
+    assert!(path.is_symlink() && !sandbox.path("nowhere").exists());
+    fs::remove_file(&path).unwrap();
+
+    let live = UnixListener::bind(&path).unwrap();
+    refused(&[&format!("pid {}", sys::pid())]);
+    drop(live);
+}
+
+#[test]
+fn who_has_a_port_is_named() {
+    let sandbox = Sandbox::new();
+    let me = format!("(pid {} has it)", sys::pid());
+    let refused = |line: Vec<OsString>| {
+        let said = sandbox.vsrun([line, words!["--", "append", "ran", "x"]].concat()).finish();
+        said.failed(125, &["cannot listen on", "Address in use", &me]);
+    };
+    // The second one has the number of a slash in its higher byte: it is no path for that.
+    for port in [free_port(), (0x2f00..0x3000).find(|port| nobody_is_on(*port)).unwrap()] {
+        let text = port.to_string();
+        let _v4 = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).unwrap();
+        refused(words!["--port", &text]);
+        refused(words!["--port", &text, "--bind", "127.0.0.1", "-m", "-", "-"]);
+        refused(words!["--port", &text, "--bind", "0.0.0.0", "-b"]);
+    }
+    let port = free_port();
+    let _v6 = TcpListener::bind((Ipv6Addr::LOCALHOST, port)).unwrap();
+    refused(words!["--listen", format!("[::1]:{port}"), "-b", "-m", "-", "-"]);
+    refused(words!["--listen", format!("[::]:{port}")]);
+    let port = free_port();
+    let _udp = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, port)).unwrap();
+    refused(words!["--port", format!("{port}/udp")]);
+    if sys::user() == 0 {
+        // Whose descriptors cannot be looked at, its user is named.
+        let port = free_port();
+        let _held = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).unwrap();
+        let plain = Sandbox::plain();
+        let line = words!["--port", port.to_string(), "--", "true"];
+        plain.vsrun(line).finish().failed(125, &["Address in use", "(a process of user 0 has it)"]);
+    }
+}
+
+#[test]
+fn nobody_is_refused_while_servers_die() {
+    let sandbox = Sandbox::new();
+    let (port, life) = (free_port(), sandbox.out("life"));
+    let manager = serve(&sandbox, words!["-m", "-", "-", "--port", port.to_string()]);
+    let done = AtomicBool::new(false);
+    let client = || {
+        let (mut calls, mut answered) = (0, 0);
+        while calls < 2000 || !done.load(Ordering::Relaxed) {
+            let mut connection = call(port).unwrap_or_else(|error| panic!("call {calls}: {error}"));
+            // A server may die while it answers: then the line breaks, and that is another thing.
+            answered += u32::from(connection.read_to_string(&mut String::new()).is_ok_and(|count| count > 0));
+            calls += 1;
+        }
+        (calls, answered)
+    };
+    let (calls, answered) = std::thread::scope(|scope| {
+        let client = scope.spawn(client);
+        for restart in 0..60 {
+            let server = harness::await_life(&life, restart + 1);
+            if restart % 6 == 5 { manager.signal(libc::SIGHUP) } else { sys::kill(server, libc::SIGKILL) }
+        }
+        harness::await_life(&life, 61);
+        done.store(true, Ordering::Relaxed);
+        client.join().unwrap()
+    });
+    assert!(calls >= 2000 && answered + 60 >= calls, "{answered} of {calls} calls were answered");
+    manager.stop().exited(0);
+}
+
+#[test]
+fn a_call_while_the_server_is_down_is_answered_later() {
+    let sandbox = Sandbox::new();
+    let (port, life, again) = (free_port(), sandbox.out("life"), sandbox.out("again"));
+    let asked = sandbox.out("asked");
+    let handler = sandbox.script("handler", words!["append", &asked, "x", "await", &again]);
+    let line = words!["-m", "-", handler, "--port", port.to_string(), "--", sandbox.probe(), "life", &life];
+    let manager = sandbox.vsrun([line, words!["at", "1", "raise", "9", "serve", "3"]].concat()).start();
+    harness::await_file(&asked);
+    let clients: Vec<TcpStream> = (0..20).map(|_| call(port).unwrap()).collect();
+    assert_eq!(harness::lives(&life).len(), 1, "there is no server");
+    fs::write(&again, "").unwrap();
+    let second = harness::await_life(&life, 2);
+    clients.into_iter().for_each(|client| assert_eq!(answer(client), second));
+    manager.stop().exited(0);
+}
+
+/// A call of vsrun by a parent that hands in these sockets, as systemd does: LISTEN_PID is vsrun's own.
+fn handed_in<'a>(sandbox: &'a Sandbox, sockets: &[i32], variables: &str, line: Vec<OsString>) -> Call<'a> {
+    let script = format!("{variables} exec \"$0\" \"$@\"");
+    let sockets = sockets.to_vec();
+    sandbox.program(Path::new("/bin/sh"), [words!["-c", script, sandbox.path("vsrun")], line].concat()).before(move || {
+        // First out of the way, then each to its place.
+        sockets.iter().zip(50..).try_for_each(|(from, to)| sys::duplicate(*from, to))?;
+        sockets.iter().zip(3..).zip(50..).try_for_each(|((_, to), from)| sys::duplicate(from, to))
+    })
+}
+
+#[test]
+fn what_was_handed_in_is_handed_on_first() {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let other = UnixListener::bind_addr(&std::os::unix::net::SocketAddr::from_pathname("").unwrap()).unwrap();
+    let given = [listener.as_raw_fd(), other.as_raw_fd()];
+    for way in harness::ways() {
+        for (variables, names) in [
+            ("LISTEN_PID=$$ LISTEN_FDS=2 LISTEN_FDNAMES=a:b", "a:b"),
+            ("LISTEN_PID=$$ LISTEN_FDS=2", "unknown:unknown"),
+            ("LISTEN_PID=$$ LISTEN_FDS=1 LISTEN_FDNAMES=a", "a"),
+        ] {
+            let sandbox = Sandbox::new();
+            let file = sandbox.out("report");
+            for own in [None, Some(free_port())] {
+                let listen = own.map_or(words![], |port| words!["--listen", format!("own={port}")]);
+                let line = [way.clone(), listen, words!["-p", "pid", "--", sandbox.probe(), "report", &file]].concat();
+                handed_in(&sandbox, &given, variables, line).finish().exited(0);
+                let found = sandbox.report(&file);
+                let names = if own.is_some() { format!("{names}:own") } else { names.to_owned() };
+                let targets = sockets(&found, &names);
+                let mine = process::descriptors(sys::pid());
+                let first = mine.iter().find(|(fd, _)| *fd == given[0]).unwrap();
+                assert_eq!(targets[0], first.1, "the one that was handed in");
+                fs::remove_file(&file).unwrap();
+                sandbox.await_nothing_left();
+            }
+        }
+    }
+}
+
+#[test]
+fn what_is_meant_for_somebody_else_is_not() {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    for way in harness::ways() {
+        let sandbox = Sandbox::new();
+        let file = sandbox.out("report");
+        let line = [way.clone(), words!["--", sandbox.probe(), "report", &file]].concat();
+        let variables = "LISTEN_PID=1 LISTEN_FDS=1 LISTEN_FDNAMES=a";
+        handed_in(&sandbox, &[listener.as_raw_fd()], variables, line).finish().exited(0);
+        let found = sandbox.report(&file);
+        for name in ["LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"] {
+            assert_eq!(found.variable(name), None, "{way:?}");
+        }
+        assert_eq!(found.descriptor_numbers(), [0, 1, 2], "{way:?}");
+        // A parent that promises more than it gives.
+        let line = [way, words!["-p", "pid", "--", "true"]].concat();
+        let said = handed_in(&sandbox, &[listener.as_raw_fd()], "LISTEN_PID=$$ LISTEN_FDS=2", line).finish();
+        said.failed(125, &["descriptor 4", "Bad file descriptor"]);
+        assert!(!sandbox.path("pid").exists());
+    }
+}
+
+/// systemd's own library reads what vsrun says, and Python's web server, which knows nothing of vsrun, serves.
+#[test]
+fn real_servers_understand_it() {
+    needs!(harness::tool("python3"));
+    let python = harness::find_tool("python3").unwrap();
+    let library = "import ctypes; ctypes.CDLL('libsystemd.so.0')";
+    let sandbox = Sandbox::new();
+    needs!(harness::available(
+        sandbox.program(&python, words!["-c", library]).finish().code() == Some(0),
+        "libsystemd.so.0 (Debian: libsystemd0)"
+    ));
+    let port = free_port();
+    let server = format!(
+        "{library}
+import http.server, socket, sys
+names = ctypes.POINTER(ctypes.c_char_p)()
+library = ctypes.CDLL('libsystemd.so.0')
+count = library.sd_listen_fds_with_names(1, ctypes.byref(names))
+assert [names[n] for n in range(count)] == [b'web', b'local'], count
+assert library.sd_is_socket_inet(3, 0, socket.SOCK_STREAM, 1, {port}) == 1
+assert library.sd_is_socket_unix(4, socket.SOCK_STREAM, 1, sys.argv[1].encode(), 0) == 1
+server = http.server.HTTPServer(('', 0), http.server.SimpleHTTPRequestHandler, False)
+server.socket = socket.socket(fileno=3)
+server.serve_forever()
+"
+    );
+    let path = sandbox.path("local");
+    let options =
+        words!["--restart", "no", "--listen", format!("web={port}"), "--listen", format!("local={}", path.display())];
+    let manager = sandbox.vsrun([options, words!["--", &python, "-c", server, &path]].concat()).start();
+    let mut client = harness::await_some("a server", || call(port).ok());
+    std::io::Write::write_all(&mut client, b"GET /out HTTP/1.0\r\n\r\n").unwrap();
+    let mut page = String::new();
+    client.read_to_string(&mut page).unwrap();
+    assert!(page.starts_with("HTTP/1.0 301"), "{page} {:?}", manager.err());
+    manager.stop().exited(0);
+}

@@ -1,0 +1,275 @@
+//! What a vsrun that stays says to the service manager above it, message by message.
+
+use crate::harness::{self, Call, Sandbox, Running, await_life, needs, sys, tool, words};
+use std::ffi::OsString;
+use std::os::unix::net::UnixDatagram;
+use std::time::{Duration, Instant};
+
+/// The service manager: the messages in their order.
+struct Above {
+    sandbox: Sandbox,
+    socket: UnixDatagram,
+}
+
+impl Above {
+    fn new() -> Self {
+        let sandbox = Sandbox::new();
+        let socket = UnixDatagram::bind(sandbox.path("notify")).unwrap();
+        socket.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        Self { sandbox, socket }
+    }
+
+    /// vsrun with these options, and a server that writes its lives and does these actions.
+    fn vsrun(&self, options: Vec<OsString>, actions: Vec<OsString>) -> Call<'_> {
+        let server = words!["--", self.sandbox.probe(), "life", self.sandbox.out("life")];
+        self.sandbox.vsrun([options, server, actions].concat()).env("NOTIFY_SOCKET", self.sandbox.path("notify"))
+    }
+
+    #[track_caller]
+    fn next(&self) -> String {
+        let mut buffer = [0; 2048];
+        let count = self.socket.recv(&mut buffer).unwrap();
+        String::from_utf8_lossy(&buffer[..count]).into_owned()
+    }
+
+    /// The next messages are these. A time of the monotonic clock is written as T, the pid of vsrun as %.
+    #[track_caller]
+    fn hears(&self, manager: &Running, messages: &[&str]) {
+        for message in messages {
+            let expected = message.replace('%', &manager.pid().to_string());
+            let found = self.next();
+            let found = match found.split_once("MONOTONIC_USEC=") {
+                Some((before, time)) if expected.ends_with('T') => {
+                    let time: u64 = time.parse().unwrap();
+                    assert!(time <= sys::monotonic() && time > sys::monotonic() - 30_000_000, "{time} is not now");
+                    format!("{before}MONOTONIC_USEC=T")
+                }
+                _ => found,
+            };
+            assert_eq!(found, expected, "of {messages:?}");
+        }
+    }
+
+    #[track_caller]
+    fn hears_nothing_more(&self) {
+        self.socket.set_nonblocking(true).unwrap();
+        let more = self.socket.recv(&mut [0; 2048]);
+        self.socket.set_nonblocking(false).unwrap();
+        assert!(more.is_err(), "there is one more message");
+    }
+}
+
+const READY: &str = "READY=1\nMAINPID=%";
+const RELOADING: &str = "RELOADING=1\nMONOTONIC_USEC=T";
+
+#[test]
+fn a_restart_is_over_when_the_new_server_is_ready() {
+    let above = Above::new();
+    let go = above.sandbox.path("go");
+    for (ready, says) in [(words!["fd:5"], words!["tell", "5", ""]), (words!["notify"], words!["notify", "READY=1"])] {
+        let actions = [words!["at", "2", "await", &go], says, words!["wait"]].concat();
+        let manager = above.vsrun([words!["-m", "-", "-", "--ready"], ready].concat(), actions).start();
+        above.hears(&manager, &[READY]);
+        manager.signal(libc::SIGHUP);
+        above.hears(&manager, &[RELOADING]);
+        await_life(&above.sandbox.out("life"), 2);
+        above.hears_nothing_more();
+        std::fs::write(&go, "").unwrap();
+        above.hears(&manager, &[READY]);
+        manager.stop().exited(0);
+        assert_eq!(above.next(), "STOPPING=1");
+        above.hears_nothing_more();
+        std::fs::remove_file(&go).unwrap();
+        std::fs::remove_file(above.sandbox.out("life")).unwrap();
+    }
+}
+
+#[test]
+fn a_new_server_that_dies_before_it_is_ready_does_not_end_a_restart() {
+    let above = Above::new();
+    let actions =
+        words!["at", "2", "exit", "1", "at", "3", "await", above.sandbox.path("go"), "notify", "READY=1", "wait"];
+    let options = words!["-m", "-", "-", "--ready", "notify", "--restart-delay", "0"];
+    let manager = above.vsrun(options, actions).start();
+    above.hears(&manager, &[READY]);
+    manager.signal(libc::SIGHUP);
+    above.hears(&manager, &[RELOADING]);
+    await_life(&above.sandbox.out("life"), 3);
+    above.hears_nothing_more();
+    std::fs::write(above.sandbox.path("go"), "").unwrap();
+    above.hears(&manager, &[READY]);
+    manager.stop().exited(0);
+}
+
+#[test]
+fn a_request_in_a_pause_or_beside_the_handler_is_answered_at_once() {
+    let above = Above::new();
+    let actions = words!["at", "1", "await", above.sandbox.path("die"), "until", "2", "exit", "1", "wait"];
+    let manager = above.vsrun(words!["--restart", "on-failure", "--restart-delay", "1h"], actions).start();
+    above.hears(&manager, &[READY]);
+    std::fs::write(above.sandbox.path("die"), "").unwrap();
+    // The second end is followed by the pause.
+    await_life(&above.sandbox.out("life"), 2);
+    harness::await_true("the pause", || harness::process::children(manager.pid()).is_empty());
+    manager.signal(libc::SIGHUP);
+    above.hears(&manager, &[RELOADING, READY]);
+    await_life(&above.sandbox.out("life"), 3);
+    manager.stop().exited(0);
+    assert_eq!(above.next(), "STOPPING=1");
+
+    let above = Above::new();
+    let asked = above.sandbox.out("asked");
+    let handler = above.sandbox.script("handler", words!["append", &asked, "x", "await", above.sandbox.path("agree")]);
+    let manager = above.vsrun(words!["-m", "-", handler], words!["at", "1", "exit", "1", "wait"]).start();
+    above.hears(&manager, &[READY]);
+    harness::await_lines(&asked, 1);
+    manager.signal(libc::SIGHUP);
+    above.hears(&manager, &[RELOADING]);
+    above.hears_nothing_more();
+    std::fs::write(above.sandbox.path("agree"), "").unwrap();
+    above.hears(&manager, &[READY]);
+    manager.stop().exited(0);
+    assert_eq!(above.next(), "STOPPING=1");
+    above.hears_nothing_more();
+}
+
+#[test]
+fn what_the_server_says_is_passed_on_and_a_crash_is_not() {
+    let above = Above::new();
+    let long = format!("STATUS={}", "x".repeat(1500));
+    let actions = words![
+        "notify",
+        "STATUS=half\tway\\\nEXTEND_TIMEOUT_USEC=30000000\nWATCHDOG=1",
+        "notify",
+        "READY=1\nSTATUS=up",
+        "notify",
+        &long,
+        "notify",
+        "RELOADING=1\nMONOTONIC_USEC=77",
+        "notify",
+        "READY=1",
+        "notify",
+        "READY=1\nBARRIER=1",
+        "notify",
+        "STOPPING=1",
+        "at",
+        "1",
+        "exit",
+        "1",
+        "wait"
+    ];
+    let options = words!["-m", "-", "-", "--restart-delay", "0", "--ready", "notify"];
+    let manager = above.vsrun(options, actions).start();
+    let cut = format!("STATUS={}", "x".repeat(240));
+    let first = ["STATUS=half\\x09way\\x5c", "EXTEND_TIMEOUT_USEC=30000000", "STATUS=up", READY, &cut];
+    above.hears(&manager, &first);
+    above.hears(&manager, &["RELOADING=1\nMONOTONIC_USEC=77", READY]);
+    // The next run says the same, and is no news but for that.
+    above.hears(&manager, &[first[0], first[1], first[2], first[4], "RELOADING=1\nMONOTONIC_USEC=77", READY]);
+    above.hears_nothing_more();
+    manager.stop().exited(0);
+    assert_eq!(above.next(), "STOPPING=1");
+}
+
+/// A watchdog above is for vsrun: it is told at half of its time that vsrun works, whatever the server does.
+#[test]
+fn the_watchdog_above_is_fed_and_not_inherited() {
+    let above = Above::new();
+    let report = above.sandbox.out("report");
+    for pid in [None, Some(())] {
+        let actions = words!["report", &report, "ignore", "15", "wait"];
+        let options = words!["-m", "-", "-", "--stop-timeout", "700ms"];
+        let mut call = above.vsrun(options, actions).env("WATCHDOG_USEC", "200000");
+        if pid.is_some() {
+            // Its own pid, which only a shell in between can know.
+            let line = words!["-c", "WATCHDOG_PID=$$ exec \"$@\"", "sh", above.sandbox.path("vsrun")];
+            let server = words!["--", above.sandbox.probe(), "report", &report, "ignore", "15", "wait"];
+            let options = words!["-m", "-", "-", "--stop-timeout", "700ms"];
+            let sh = above.sandbox.program("/bin/sh".as_ref(), [line, options, server].concat());
+            call = sh.env("NOTIFY_SOCKET", above.sandbox.path("notify")).env("WATCHDOG_USEC", "200000");
+        }
+        let begin = Instant::now();
+        let manager = call.start();
+        let found = above.sandbox.report(&report);
+        for name in ["WATCHDOG_USEC", "WATCHDOG_PID", "NOTIFY_SOCKET"] {
+            assert_eq!(found.variable(name), None, "{name}");
+        }
+        let mut pings = 0;
+        while pings < 10 {
+            match above.next().as_str() {
+                "WATCHDOG=1" => pings += 1,
+                other => assert!(other.starts_with("READY=1"), "{other}"),
+            }
+        }
+        assert!(begin.elapsed() >= Duration::from_millis(900), "ten in {:?}", begin.elapsed());
+        // Also while the server takes its time to end.
+        manager.signal(libc::SIGTERM);
+        while above.next() != "STOPPING=1" {}
+        (0..5).for_each(|_| assert_eq!(above.next(), "WATCHDOG=1"));
+        manager.finish().exited(0);
+        above.socket.set_nonblocking(true).unwrap();
+        while above.socket.recv(&mut [0; 64]).is_ok() {}
+        above.socket.set_nonblocking(false).unwrap();
+        std::fs::remove_file(&report).unwrap();
+    }
+}
+
+#[test]
+fn a_watchdog_of_another_process_is_not_fed() {
+    let above = Above::new();
+    for (usec, pid) in [("20000", "1"), ("0", ""), ("often", "x")] {
+        let manager = above
+            .vsrun(words!["-m", "-", "-"], words!["nap", "200", "exit", "0"])
+            .env("WATCHDOG_USEC", usec)
+            .env("WATCHDOG_PID", pid)
+            .start();
+        above.hears(&manager, &[READY]);
+        manager.finish().exited(0);
+        above.hears_nothing_more();
+    }
+}
+
+#[test]
+fn where_vsrun_becomes_the_server_all_is_left_to_it() {
+    let above = Above::new();
+    let report = above.sandbox.out("report");
+    let call = above.vsrun(words![], words!["report", &report]).env("WATCHDOG_USEC", "5").env("WATCHDOG_PID", "7");
+    call.finish().exited(0);
+    let found = above.sandbox.report(&report);
+    assert_eq!(found.variable("WATCHDOG_USEC").as_deref(), Some("5"));
+    assert_eq!(found.variable("WATCHDOG_PID").as_deref(), Some("7"));
+    assert!(found.variable("NOTIFY_SOCKET").is_some());
+}
+
+/// The queue of a service manager that is busy is full for the moment.
+#[test]
+fn ready_is_sent_again_where_there_was_no_room() {
+    let above = Above::new();
+    let sender = UnixDatagram::unbound().unwrap();
+    sender.set_nonblocking(true).unwrap();
+    let mut count = 0;
+    while sender.send_to(b"X=1", above.sandbox.path("notify")).is_ok() {
+        count += 1;
+    }
+    let manager = above.vsrun(words!["-m", "-", "-"], words!["wait"]).start();
+    await_life(&above.sandbox.out("life"), 1);
+    manager.await_err("started");
+    (0..count).for_each(|_| assert_eq!(above.next(), "X=1"));
+    above.hears(&manager, &[READY]);
+    manager.stop().exited(0);
+    assert_eq!(above.next(), "STOPPING=1");
+    above.hears_nothing_more();
+}
+
+/// systemd's own tool, from a shell wrapper, through vsrun to the service manager.
+#[test]
+fn systemd_notify_reaches_the_service_manager() {
+    needs!(tool("systemd-notify"));
+    let above = Above::new();
+    let script = "systemd-notify --ready --status='all is well'; exec sleep 1000";
+    let line = words!["-m", "-", "-", "--ready", "notify", "--", "/bin/sh", "-c", script];
+    let manager = above.sandbox.vsrun(line).env("NOTIFY_SOCKET", above.sandbox.path("notify")).start();
+    above.hears(&manager, &["STATUS=all is well", READY]);
+    manager.stop().exited(0);
+    assert_eq!(above.next(), "STOPPING=1");
+}

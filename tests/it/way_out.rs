@@ -1,0 +1,196 @@
+//! A jail whose content belongs to a hostile user, with /proc in it: no path that execve(2) follows leads out through a
+//! descriptor, because by then there is none.
+
+use crate::harness::{self, Mount, Mounts, Sandbox, needs, sys, words};
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+
+/// More than vsrun has open.
+const NUMBERS: std::ops::Range<i32> = 0..24;
+
+struct Jail {
+    root: PathBuf,
+    mounts: Mounts,
+    /// The way from a descriptor of any directory to a program outside.
+    outside: Vec<PathBuf>,
+}
+
+/// /proc is in the jail twice: in its place, and behind a link.
+fn jail(sandbox: &Sandbox) -> Jail {
+    let root = sandbox.jail();
+    harness::sandbox::make_directory(&root.join("proc"), 0o755);
+    let mounts = Mounts::new(sandbox, &[Mount::Bind("/proc".into(), root.join("proc"))]);
+    let outside = sandbox.path("outside");
+    harness::sandbox::make_directory(&outside, 0o755);
+    harness::sandbox::install(&sandbox.probe(), &outside.join("server"));
+    let up = Path::new("../../../../../../../..");
+    let outside = NUMBERS
+        .map(|number| {
+            let host = outside.strip_prefix("/").unwrap();
+            Path::new("/proc/self/fd").join(number.to_string()).join(up).join(host)
+        })
+        .collect();
+    Jail { root, mounts, outside }
+}
+
+/// All that vsrun can have open at a start.
+fn options(sandbox: &Sandbox, jail: &Jail) -> Vec<OsString> {
+    let logs = words!["-d", sandbox.path("logs"), "1", "--listen", sandbox.path("socket"), "-p", "pid"];
+    [logs, words!["-u", "12345", "-r", &jail.root]].concat()
+}
+
+fn refused(sandbox: &Sandbox, jail: &Jail, way: &[OsString], options: Vec<OsString>, command: &str) {
+    let host = File::open("/").unwrap();
+    let fd = host.as_raw_fd();
+    let report = jail.root.join("out/report");
+    let line = [way.to_vec(), options, words!["--", command, "report", "/out/report"]].concat();
+    let call = sandbox.vsrun(line).within(&jail.mounts).before(move || sys::duplicate(fd, 20));
+    let ended = call.finish();
+    assert!(matches!(ended.code(), Some(126 | 127)), "{way:?} {command}: {ended:?}");
+    assert!(!report.exists(), "{way:?} {command}: a program of the host has run");
+    assert!(!sandbox.path("pid").exists() && !sandbox.path("socket").exists(), "{way:?} {command}");
+}
+
+#[test]
+fn no_command_leads_out_through_a_descriptor() {
+    needs!(harness::root());
+    let sandbox = Sandbox::new();
+    let jail = jail(&sandbox);
+    let (link, dir) = (jail.root.join("out/link"), jail.root.join("out/dir"));
+    for way in harness::ways() {
+        for outside in &jail.outside {
+            let _ = (fs::remove_file(&link), fs::remove_file(&dir));
+            symlink(outside.join("server"), &link).unwrap();
+            symlink(outside, &dir).unwrap();
+            refused(&sandbox, &jail, &way, options(&sandbox, &jail), "/out/link");
+            refused(&sandbox, &jail, &way, options(&sandbox, &jail), "/out/dir/server");
+        }
+    }
+}
+
+#[test]
+fn no_entry_of_path_leads_out_through_a_descriptor() {
+    needs!(harness::root());
+    let sandbox = Sandbox::new();
+    let jail = jail(&sandbox);
+    let path = jail.outside.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(":");
+    for way in harness::ways() {
+        let options = [options(&sandbox, &jail), words!["-e", format!("PATH={path}")]].concat();
+        refused(&sandbox, &jail, &way, options, "server");
+    }
+}
+
+#[test]
+fn no_interpreter_leads_out_through_a_descriptor() {
+    needs!(harness::root());
+    let sandbox = Sandbox::new();
+    let jail = jail(&sandbox);
+    let link = jail.root.join("out/i");
+    sandbox.executable("jail/script", b"#!/out/i report /out/report\n");
+    let shell = fs::canonicalize(harness::find_tool("sh").unwrap()).unwrap();
+    let mut program = fs::read(shell).unwrap();
+    let loader = program.windows(12).position(|bytes| bytes == b"/lib64/ld-li").unwrap();
+    program[loader..loader + 7].copy_from_slice(b"/out/i\0");
+    sandbox.executable("jail/program", &program);
+    for way in harness::ways() {
+        for outside in &jail.outside {
+            let _ = fs::remove_file(&link);
+            symlink(outside.join("server"), &link).unwrap();
+            for command in ["/script", "/program"] {
+                refused(&sandbox, &jail, &way, options(&sandbox, &jail), command);
+            }
+        }
+    }
+    // In its place, each of them would have run.
+    fs::remove_file(&link).unwrap();
+    symlink("/probe", &link).unwrap();
+    let line = words!["-u", "12345", "-r", &jail.root, "--", "/script"];
+    sandbox.vsrun(line).within(&jail.mounts).finish().exited(99);
+}
+
+/// With a logger, a ready descriptor and the standard input of the caller.
+#[test]
+fn no_pipe_or_input_leads_out() {
+    needs!(harness::root());
+    let sandbox = Sandbox::new();
+    let jail = jail(&sandbox);
+    let link = jail.root.join("out/link");
+    let logger = words!["-s", "tag", "--logger", format!("{} collect -", sandbox.probe().display())];
+    for outside in &jail.outside {
+        let _ = fs::remove_file(&link);
+        symlink(outside.join("server"), &link).unwrap();
+        let user = words!["-u", "12345", "-r", &jail.root, "-p", "pid"];
+        let ready = words!["-m", "monitor", "-", "--ready", "fd:7", "--stdin"];
+        let options = [user, logger.clone()].concat();
+        refused(&sandbox, &jail, &[], options.clone(), "/out/link");
+        refused(&sandbox, &jail, &ready, options, "/out/link");
+    }
+}
+
+/// What the server is to have may be a way out too.
+#[test]
+fn a_directory_among_the_servers_descriptors_is_refused() {
+    needs!(harness::root());
+    let sandbox = Sandbox::new();
+    let jail = sandbox.jail();
+    let ran = jail.join("out/ran");
+    for way in [words![], words!["--init"]] {
+        for number in 0..3 {
+            let host = File::open("/").unwrap();
+            let line = words!["--stdin", "-u", "12345", "-r", &jail, "--", "/probe", "append", "/out/ran", "x"];
+            let call = sandbox.vsrun([way.clone(), line].concat());
+            let fd = host.as_raw_fd();
+            call.before(move || sys::duplicate(fd, number)).finish().exited(125);
+            assert!(!ran.exists(), "{way:?} {number}");
+        }
+    }
+    // Without a root of its own it is nothing special.
+    let host = File::open("/").unwrap();
+    let line = words!["--stdin", "--", sandbox.probe(), "append", &ran, "x"];
+    sandbox.vsrun(line).stdin(host).finish().exited(0);
+}
+
+/// A jail with /proc is a jail like any other, and the server has what it was promised.
+#[test]
+fn a_jail_with_proc_works() {
+    needs!(harness::root());
+    let sandbox = Sandbox::new();
+    let jail = jail(&sandbox);
+    for way in harness::ways() {
+        let report = jail.root.join("out/report");
+        let line = words!["-w", "/out", "--", "/proc/self/cwd/../probe", "report", "/out/report"];
+        let line = [way.clone(), options(&sandbox, &jail), line].concat();
+        sandbox.vsrun(line).within(&jail.mounts).finish().exited(0);
+        let found = sandbox.report(&report);
+        assert_eq!(found.one("cwd"), "/out");
+        // A server alone keeps the pidfile's lock.
+        let expected: &[i32] = if way.contains(&"-m".into()) { &[0, 1, 2, 3] } else { &[0, 1, 2, 3, 4] };
+        assert_eq!(found.descriptor_numbers().len(), expected.len(), "{way:?}: {:?}", found.descriptor_numbers());
+        fs::remove_file(&report).unwrap();
+        // In the background it may still be on its way out.
+        harness::await_true("the end of the server", || sandbox.living().len() == 1);
+    }
+}
+
+/// What fails after the descriptors were closed is undone and reported all the same.
+#[test]
+fn a_start_that_fails_late_is_undone_and_reported_to_the_caller() {
+    let sandbox = Sandbox::new();
+    for way in harness::ways() {
+        for output in [words![], words!["-d", sandbox.path("logs"), "1"]] {
+            let options = words!["-p", "pid", "--listen", sandbox.path("socket"), "--", "/no/such/program"];
+            let line = [way.clone(), output, options].concat();
+            let ended = sandbox.vsrun(line).finish();
+            ended.exited(127);
+            let told = ended.err.iter().filter(|line| line.contains("cannot execute '/no/such/program'")).count();
+            assert_eq!(told, 1, "{ended:?}");
+            assert!(!sandbox.path("pid").exists() && !sandbox.path("socket").exists(), "{way:?}");
+        }
+    }
+    let records = harness::text(&sandbox.path("logs/vsrun.log"));
+    assert!(records.contains("cannot execute '/no/such/program'"), "{records}");
+    sandbox.await_nothing_left();
+}
