@@ -1,10 +1,10 @@
-# vsrun. Every target installs, or asks for, what it lacks; the work is done by the scripts in .ci.
+# vsrun. Every target installs, or asks for, what it lacks; the work is done by the scripts in tools.
 
 # The machine's own kind, statically linked. Another: make TARGET=aarch64-unknown-linux-musl
 TARGET ?= $(shell uname -m)-unknown-linux-musl
 PREFIX ?= /usr/local
 DESTDIR ?=
-# For cargo test: make test TESTARGS='--test pidfile -- --nocapture'
+# For cargo test: make test TESTARGS='pidfile:: -- --nocapture'
 TESTARGS ?=
 
 # Seconds for each target of make fuzz, and the targets: all.
@@ -26,7 +26,7 @@ CROSS ?= aarch64 armv7 i686 riscv64
 # The machines of make release: all.
 RELEASE ?=
 SHARE = $(DESTDIR)$(PREFIX)/share
-RUST = .ci/rust
+RUST = tools/rust
 
 # Plain cargo calls below build for it, too.
 export CARGO_BUILD_TARGET = $(TARGET)
@@ -36,21 +36,21 @@ export CARGO_BUILD_TARGET = $(TARGET)
 .PHONY: build cross test-cross demo test check fmt clippy doc fuzz miri faults soak field bench size man man-check image deb release reproducible install uninstall clean help
 
 build: ## the small static binary (this is the default)
-	$(RUST) .ci/build
+	$(RUST) tools/build
 	@ls -l $(BIN)
 
 cross: ## the small binary for boards, each with its size (CROSS='aarch64 armv7 i686 riscv64')
-	.ci/cross build $(CROSS)
+	tools/cross build $(CROSS)
 
 test-cross: cross ## tests of those under an emulator
-	.ci/cross test $(CROSS)
+	tools/cross test $(CROSS)
 
 demo: build ## show what vsrun does, on a small server
 	$(RUST) cargo build --locked --quiet --example hello
 	examples/demo.sh $(BIN) $(OUT)/$(TARGET)/debug/examples/hello
 
 test: build ## all tests, of the small binary (TESTARGS='...' goes to cargo test)
-	VSRUN=$(abspath $(BIN)) $(RUST) .ci/test $(TESTARGS)
+	VSRUN=$(abspath $(BIN)) $(RUST) tools/test $(TESTARGS)
 
 check: fmt clippy size man-check test doc ## the gate: everything that must hold before a change is taken
 
@@ -59,49 +59,49 @@ fmt: ## is the code formatted?
 	$(RUST) cargo fmt --check --manifest-path fuzz/Cargo.toml
 
 clippy: ## clippy's warnings are errors
-	$(RUST) cargo clippy --locked --all-targets -- -D warnings
+	$(RUST) cargo clippy --locked --all-targets --features test-server -- -D warnings
 
 doc: ## rustdoc's warnings are errors
 	RUSTDOCFLAGS="-D warnings" $(RUST) cargo doc --locked --no-deps --document-private-items
 
 fuzz: ## feed the readers with made-up bytes, each for $(FUZZTIME) seconds (FUZZ='...' names the targets)
-	$(RUST) .ci/fuzz $(FUZZTIME) $(FUZZ)
+	$(RUST) tools/fuzz $(FUZZTIME) $(FUZZ)
 
 miri: ## the unit tests under Miri, which sees undefined behaviour (takes rustup's nightly)
-	.ci/miri
+	tools/miri
 
 faults: build ## every system call fails, one after the other: docs/faults.md (FAULTS_ONLY=jail::chroot tries some)
 	$(if $(FAULTS_ONLY),,FAULTS=all FAULTS_TABLE=$(abspath docs/faults.md)) VSRUN=$(abspath $(BIN)) \
-		$(RUST) .ci/test --test sweep -- --nocapture
+		$(RUST) tools/test --test it fault_injection:: -- --nocapture
 
 soak: build ## some minutes of crashes, restarts, signals, a clock that is set and a disk that is full
-	SOAK=long VSRUN=$(abspath $(BIN)) $(RUST) .ci/test --test soak -- --nocapture
+	SOAK=long VSRUN=$(abspath $(BIN)) $(RUST) tools/test --test it soak:: -- --nocapture
 
 field: build ## real servers from Debian's packages (root; FIELD_SECONDS=120 for the soak among them)
-	.ci/need field
-	FIELD=1 VSRUN=$(abspath $(BIN)) $(RUST) .ci/test --test field -- --nocapture
+	tools/need field
+	FIELD=1 VSRUN=$(abspath $(BIN)) $(RUST) tools/test --test it field:: -- --nocapture
 
 bench: build ## measure vsrun beside its peers, and write docs/bench.md (root; QUICK=1 only tries it)
 	benches/run $(BIN)
 
 size: build ## is the binary small and static?
-	.ci/need check
-	.ci/size $(BIN)
+	tools/need check
+	tools/size $(BIN)
 
 man: $(PAGE) ## the man page, out of the last build
 
 man-check: build man ## is the man page clean?
-	.ci/need check
-	.ci/man-check $(PAGE)
+	tools/need check
+	tools/man-check $(PAGE)
 
 image: build ## a container image of vsrun alone, for `docker load`, `podman load` and skopeo
-	.ci/need image
-	.ci/image $(BIN) $(MACHINE) $(IMAGE)
+	tools/need image
+	tools/image $(BIN) $(MACHINE) $(IMAGE)
 	@ls -l $(IMAGE)
 
 deb: build $(PAGE) $(COMPLETIONS) ## a Debian package, for `apt-get install ./target/vsrun-...deb`
-	.ci/need deb
-	.ci/deb $(BIN) $(MACHINE) $(OUT) $(DEB)
+	tools/need deb
+	tools/deb $(BIN) $(MACHINE) $(OUT) $(DEB)
 	@ls -l $(DEB)
 
 release: ## all files of a release: binaries, packages, image index, bills of materials, sums (RELEASE='x86_64 ...')
@@ -132,7 +132,7 @@ help: ## this list
 
 # `sudo make install` after `make` builds nothing: root may have no Rust, and should not need one.
 $(BIN):
-	$(RUST) .ci/build
+	$(RUST) tools/build
 
 $(PAGE) $(COMPLETIONS): $(BIN)
-	.ci/made $(MADE) $@
+	tools/made $(MADE) $@

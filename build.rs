@@ -16,19 +16,19 @@ use std::process::Command;
 
 #[path = "src/logic/cli/flags.rs"]
 mod flags;
-#[path = "src/logic/help.rs"]
+#[path = "build/help.rs"]
 mod help;
 
 /// The help text in half of its size.
-#[path = "docs/pack.rs"]
+#[path = "build/pack.rs"]
 mod pack;
 
 /// The man page around its options.
-#[path = "docs/man.rs"]
+#[path = "build/man.rs"]
 mod man;
 
 /// What shells know of the options.
-#[path = "docs/completions.rs"]
+#[path = "build/completions.rs"]
 mod completions;
 
 fn main() {
@@ -47,7 +47,7 @@ fn main() {
     let rustc = String::from_utf8(rustc.expect("cannot run rustc").stdout).expect("rustc speaks UTF-8");
     println!("cargo::rustc-env=VSRUN_RUSTC={}", rustc.split_whitespace().nth(1).unwrap_or("unknown"));
     println!("cargo::rustc-env=VSRUN_ARCH={}", env::var("CARGO_CFG_TARGET_ARCH").expect("cargo sets the target"));
-    for file in ["build.rs", "docs", "src/logic/cli/flags.rs", "src/logic/help.rs"] {
+    for file in ["build.rs", "build", "src/logic"] {
         println!("cargo::rerun-if-changed={file}");
     }
 }

@@ -294,7 +294,3 @@ fn has_status(child: Pid, news: c_int, this: (c_int, c_int)) -> bool {
         .is_ok_and(|info| (info.si_code, unsafe { info.si_status() }) == this)
 }
 
-/// Whether the kernel refused for now only: no process or no memory to give.
-pub fn is_out_of_resources(error: Errno) -> bool {
-    matches!(error, Errno::AGAIN | Errno::NOMEM)
-}

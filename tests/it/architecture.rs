@@ -1,4 +1,4 @@
-//! The architecture, as a test: it reads the sources and says where a line stands in the wrong room.
+//! The architecture, as a test: it reads the sources and says where a line stands in the wrong layer.
 //!
 //! The reader knows no grammar. It cuts a file into words and marks, without comments, literals and test parts, and
 //! the rules look for sequences of these. That is enough for what the rules ask, and it can be read in one go; the
@@ -16,7 +16,7 @@ const FUNCTION_LIMIT: usize = 69;
 /// Functions that may be longer: file, name, their own limit, and why.
 const LONG_FUNCTIONS: &[(&str, &str, usize, &str)] = &[
     ("logic/cli/parse/apply_flag.rs", "apply_flag", 95, "one match with an arm for each option, in the order of the table"),
-    ("logic/supervisor/transition.rs", "advance", 140, "one match over every pair of state and event, a line or two for each"),
+    ("logic/supervisor/transition.rs", "next_action", 155, "one match over every pair of state and event, a line or two for each"),
 ];
 
 /// What main takes from sys: what comes before everything else, the kernel's argv, memory, and descriptors 0 to 2.
@@ -56,10 +56,10 @@ fn unsafe_is_only_in_sys_and_in_the_entry() {
 }
 
 #[test]
-fn the_other_rooms_forbid_unsafe() {
-    for room in ["decide", "act"] {
-        let head = fs::read_to_string(sources().join(room).join("mod.rs")).unwrap();
-        assert!(head.contains("#![forbid(unsafe_code)]"), "src/{room}/mod.rs does not forbid unsafe code");
+fn the_other_layers_forbid_unsafe() {
+    for layer in ["logic", "runtime"] {
+        let head = fs::read_to_string(sources().join(layer).join("mod.rs")).unwrap();
+        assert!(head.contains("#![forbid(unsafe_code)]"), "src/{layer}/mod.rs does not forbid unsafe code");
     }
 }
 
@@ -69,7 +69,7 @@ fn only_sys_names_rustix_and_libc() {
 }
 
 #[test]
-fn decide_and_sys_know_no_other_room() {
+fn decide_and_sys_know_no_other_layer() {
     hold(doors);
 }
 
@@ -124,7 +124,7 @@ fn the_table_of_options_is_read_by_build_rs_too_and_so_imports_nothing() {
 // The rules. Each takes a file and gives a line for everything that is wrong in it.
 
 fn unsafe_code(file: &File) -> Vec<String> {
-    if file.in_room("sys") {
+    if file.in_layer("sys") {
         return Vec::new();
     }
     // The entry: its name, its being called by C only, and its call of `sys::entry`, which reads the kernel's argv.
@@ -141,16 +141,16 @@ fn unsafe_code(file: &File) -> Vec<String> {
 
 fn kernel_crates(file: &File) -> Vec<String> {
     let mut wrong = Vec::new();
-    for name in ["libc", "rustix"].iter().filter(|_| !file.in_room("sys")) {
+    for name in ["libc", "rustix"].iter().filter(|_| !file.in_layer("sys")) {
         wrong.extend(file.lines_with(&[name], &format!("{name} outside of sys")));
     }
     wrong
 }
 
 fn doors(file: &File) -> Vec<String> {
-    let (room, closed) = match file.path.split('/').next() {
-        Some("decide") => ("decide", ["act", "sys"]),
-        Some("sys") => ("sys", ["act", "decide"]),
+    let (layer, closed) = match file.path.split('/').next() {
+        Some("logic") => ("logic", ["runtime", "sys"]),
+        Some("sys") => ("sys", ["runtime", "logic"]),
         _ => return Vec::new(),
     };
     file.paths(&["crate", "super", "vsrun"])
@@ -159,7 +159,7 @@ fn doors(file: &File) -> Vec<String> {
             let mut steps = path.split("::").filter(|step| !["crate", "super", "vsrun", "self"].contains(step));
             steps.next().is_some_and(|step| closed.contains(&step))
         })
-        .map(|(line, path)| file.at(line, &format!("{room} knows {path}")))
+        .map(|(line, path)| file.at(line, &format!("{layer} knows {path}")))
         .collect()
 }
 
@@ -274,8 +274,8 @@ impl File {
         self.path == path
     }
 
-    fn in_room(&self, room: &str) -> bool {
-        self.path.split('/').next() == Some(room)
+    fn in_layer(&self, layer: &str) -> bool {
+        self.path.split('/').next() == Some(layer)
     }
 
     fn at(&self, line: usize, what: &str) -> String {
@@ -475,13 +475,13 @@ fn every_rule_sees_the_line_that_breaks_it() {
         (unsafe_code, "main.rs", "#[unsafe(no_mangle)]\n#[unsafe(link_section)]", ":2: unsafe"),
         (kernel_crates, "runtime/run.rs", "use rustix::fs;", "rustix outside of sys"),
         (kernel_crates, "logic/base/signal.rs", "const TERM: i32 = libc::SIGTERM;", "libc outside of sys"),
-        (doors, "logic/plan/planner.rs", "use crate::act::say;", "decide knows crate::act::say"),
-        (doors, "logic/plan/planner.rs", "use crate::{sys::fd, decide::cli};", "decide knows crate::sys::fd"),
-        (doors, "logic/plan/planner/table.rs", "use super::super::super::act;", "decide knows super"),
-        (doors, "logic/plan/planner.rs", "fn f() { vsrun::sys::clock::now() }", "decide knows vsrun::sys::clock::now"),
-        (doors, "sys/fd.rs", "use crate::decide::{error::Error, time};", "sys knows crate::decide::error::Error"),
-        (doors, "sys/fd.rs", "use crate::{self as root, act};", "sys knows crate::act"),
-        (main_and_sys, "main.rs", "use vsrun::{act, sys::{entry, wait}};", "main takes vsrun::sys::wait"),
+        (doors, "logic/plan/planner.rs", "use crate::runtime::say;", "logic knows crate::runtime::say"),
+        (doors, "logic/plan/planner.rs", "use crate::{sys::fd, logic::cli};", "logic knows crate::sys::fd"),
+        (doors, "logic/plan/planner/table.rs", "use super::super::super::runtime;", "logic knows super"),
+        (doors, "logic/plan/planner.rs", "fn f() { vsrun::sys::clock::now() }", "logic knows vsrun::sys::clock::now"),
+        (doors, "sys/fd.rs", "use crate::logic::{error::Error, time};", "sys knows crate::logic::error::Error"),
+        (doors, "sys/fd.rs", "use crate::{self as root, runtime};", "sys knows crate::runtime"),
+        (main_and_sys, "main.rs", "use vsrun::{runtime, sys::{entry, wait}};", "main takes vsrun::sys::wait"),
         (main_and_sys, "main.rs", "fn f() { sys::clock::now() }", "main takes sys::clock::now"),
         (foreign_services, "sys/clock.rs", "use std::time::{Duration, Instant};", ":1: std::time::Instant"),
         (foreign_services, "runtime/host/system.rs", "use std::{\n    ffi::OsStr,\n    env::{self},\n};", ":3: std::env::self"),
@@ -514,10 +514,10 @@ fn the_rules_let_pass_what_only_looks_wrong() {
         ("main.rs", "#[unsafe(no_mangle)]\nunsafe extern \"C\" fn main() { unsafe { sys::entry::start() } }"),
         ("runtime/run.rs", "//! unsafe libc println!()\n/* std::fs /* panic!() */ todo!() */ fn f() {}"),
         ("runtime/run.rs", "const A: &str = \"unsafe \\\" libc::x println!()\"; const B: &[u8] = br##\"todo!() \"# \"##;"),
-        ("runtime/run.rs", "fn f() { x.unwrap_or(1); y.expect_word; }\nuse crate::{sys::fd, decide::cli};"),
+        ("runtime/run.rs", "fn f() { x.unwrap_or(1); y.expect_word; }\nuse crate::{sys::fd, logic::cli};"),
         ("runtime/run.rs", "#[cfg(test)]\nmod tests {\n    use std::fs;\n    fn f() { fs::read(\"x\").unwrap(); }\n}"),
         ("runtime/run.rs", "#[cfg(test)]\n#[path = \"x.rs\"]\nmod tests { fn f() { panic!() } }"),
-        ("logic/plan/planner.rs", "use super::action::Act; use std::ffi::OsString; fn act(sys: u8) -> u8 { sys }"),
+        ("logic/plan/planner.rs", "use super::action::Act; use std::ffi::OsString; fn runtime(sys: u8) -> u8 { sys }"),
         ("logic/cli/flags.rs", "fn f(x: fn(u8) -> [u8; 3]) {}"),
     ];
     let rules =

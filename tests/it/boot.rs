@@ -21,11 +21,11 @@ fn machines() -> bool {
         && harness::root()
         && harness::tool("cpio")
         && harness::tool(QEMU)
-        && harness::available(kernel().is_some(), "a kernel (.ci/kernel)")
+        && harness::available(kernel().is_some(), "a kernel (tools/kernel)")
 }
 
 fn kernel() -> Option<PathBuf> {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join(".ci/kernel");
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tools/kernel");
     let said = std::process::Command::new(script).output().unwrap();
     said.status.success().then(|| PathBuf::from(String::from_utf8(said.stdout).unwrap().trim()))
 }

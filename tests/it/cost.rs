@@ -1,5 +1,5 @@
 //! What the small binary may cost on its main ways, in numbers that a kernel counts and that are the same on a busy
-//! machine: system calls and page faults. `tests/quiet.rs` has those of a manager at rest, `.ci/size` the bytes.
+//! machine: system calls and page faults. `tests/it/cost_at_rest.rs` has those of a manager at rest, `tools/size` the bytes.
 //!
 //! Times are `make bench`'s. A budget has a little room above what was found; raise one only with the reason in the
 //! commit.
@@ -15,7 +15,7 @@ const FAULTS_OF_AN_INIT: usize = 14;
 /// System calls of a manager to pass a signal on, and be at rest again.
 const CALLS_OF_A_SIGNAL: usize = 8;
 /// The same from the server's death until the next one has been started, with pidfiles. Those of
-/// the child are in `tests/quiet.rs`.
+/// the child are in `tests/it/cost_at_rest.rs`.
 /// A pidfd, opened and closed, shows an end that a tracer hides.
 const CALLS_OF_A_RESTART: usize = 32;
 /// From TERM until it waits for the server's end.

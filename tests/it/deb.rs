@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 /// The package of the vsrun that is tested, with the documents of this build.
 #[track_caller]
 fn package(sandbox: &Sandbox, name: &str) -> PathBuf {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join(".ci/deb");
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tools/deb");
     let file = sandbox.path(name);
     let line = words![sandbox.path("vsrun"), std::env::consts::ARCH, env!("OUT_DIR"), &file];
     let call = sandbox.program(&script, line).env("DEBFULLNAME", "A Builder").env("DEBEMAIL", "builder@debian.org");

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 /// The image of the vsrun that is tested.
 #[track_caller]
 fn image(sandbox: &Sandbox, name: &str) -> PathBuf {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join(".ci/image");
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tools/image");
     let file = sandbox.path(name);
     let line = words![sandbox.path("vsrun"), std::env::consts::ARCH, &file];
     sandbox.program(&script, line).finish().exited(0);

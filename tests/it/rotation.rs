@@ -442,7 +442,7 @@ fn wrong_usage() {
     assert!(!sandbox.path("logs").exists() && !sandbox.out("ran").exists());
 }
 
-/// On demand: `cargo test --release --test writer -- --ignored`.
+/// On demand: `cargo test --release --test it rotation:: -- --ignored`.
 #[test]
 #[ignore = "a gibibyte, with hangups and killed writers: on demand"]
 fn a_gibibyte() {

@@ -163,11 +163,11 @@ fn quoted(text: &str) -> Vec<&str> {
     text.split('`').skip(1).step_by(2).collect()
 }
 
-/// Whether there is a test of that name: `jail::name` in tests/jail.rs, `logic::plan::account::name` beside the code.
+/// Whether there is a test of that name: `jail::name` in tests/it/jail.rs, `logic::plan::account::name` beside the code.
 fn is_a_test(name: &str) -> bool {
     let Some((sandbox, name)) = name.rsplit_once("::") else { return false };
     let path = sandbox.replace("::", "/");
-    let files = [format!("tests/{path}.rs"), format!("src/{path}.rs"), format!("src/{path}/tests.rs")];
+    let files = [format!("tests/it/{path}.rs"), format!("src/{path}.rs"), format!("src/{path}/tests.rs")];
     files.iter().filter_map(|file| fs::read_to_string(Path::new(TOP).join(file)).ok()).any(|text| {
         let found = text.find(&format!("\nfn {name}()")).or_else(|| text.find(&format!("\n    fn {name}()")));
         // Nothing but other attributes and a comment between `#[test]` and the function.
@@ -196,13 +196,15 @@ fn every_hole_and_every_promise_of_security_md_has_a_test() {
     let holes: BTreeSet<&str> = rows.iter().filter_map(|row| row.strip_prefix("| CVE-")?.split(' ').next()).collect();
     assert!(holes.len() >= 12, "{holes:?}");
     // What the sources and tests mention is in the list.
-    for directory in ["tests", "src/decide", "src/act", "src/sys"] {
-        for entry in fs::read_dir(Path::new(TOP).join(directory)).unwrap() {
-            let path = entry.unwrap().path();
-            for part in harness::text(&path).split("CVE-").skip(1) {
-                let number = part.split(|c: char| !c.is_ascii_digit() && c != '-').next().unwrap().trim_matches('-');
-                assert!(number.len() < 9 || holes.contains(number), "{}: CVE-{number}", path.display());
-            }
+    let mut entries = vec![Path::new(TOP).join("tests"), Path::new(TOP).join("src")];
+    while let Some(path) = entries.pop() {
+        if path.is_dir() {
+            entries.extend(fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path()));
+            continue;
+        }
+        for part in harness::text(&path).split("CVE-").skip(1) {
+            let number = part.split(|c: char| !c.is_ascii_digit() && c != '-').next().unwrap().trim_matches('-');
+            assert!(number.len() < 9 || holes.contains(number), "{}: CVE-{number}", path.display());
         }
     }
 }

@@ -40,7 +40,6 @@ pub struct State {
 
 /// Where the manager is. `until` is when it goes on by itself; `exit` is the end of the server that it is all about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the fields' names mean the same in each phase")]
 pub enum Phase {
     /// The first server has been launched and does not count as started yet.
     Starting { until: Option<Time> },

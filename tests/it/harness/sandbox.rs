@@ -148,10 +148,10 @@ impl Drop for Sandbox {
 
 /// Where cargo has put what it built for this test.
 pub fn built(name: &str) -> PathBuf {
-    let cargos = PathBuf::from(env!("CARGO_BIN_EXE_vsrun"));
-    let path = match name {
-        "vsrun" => std::env::var_os("VSRUN").map_or(cargos, PathBuf::from),
-        _ => cargos.parent().unwrap().join("examples").join(name),
+    let path = match (name, option_env!("CARGO_BIN_EXE_probe")) {
+        ("vsrun", _) => std::env::var_os("VSRUN").map_or(env!("CARGO_BIN_EXE_vsrun").into(), PathBuf::from),
+        (_, Some(server)) => PathBuf::from(server),
+        (_, None) => panic!("the tests need `--features test-server`: see tools/test"),
     };
     fs::canonicalize(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }

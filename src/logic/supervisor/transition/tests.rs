@@ -681,9 +681,9 @@ fn a_silent_server_is_ended_and_that_is_no_voluntary_end() {
 fn a_server_that_cannot_be_killed_is_left_to_the_kernel() {
     let at = Time(0);
     let guard = Policy { role: Role::InitWithTimeout, ..policy() };
-    let ending = |policy: &Policy, next| {
+    let ending = |policy: &Policy, after| {
         let mut state = State::new(policy, at);
-        state.phase = Phase::Stopping { next, until: None };
+        state.phase = Phase::Stopping { next: after, until: None };
         step(policy, state, Event::Unkillable, at).1
     };
     let killed = Ending::Server(killed(9));

@@ -1,0 +1,343 @@
+//! The manual page vsrun(8), around the table of options. build.rs writes it.
+//!
+//! The prose is plain text with three marks: `bold` between backquotes (options are bold without them), a line
+//! `= tag` above a paragraph that explains it, and lines indented by four blanks for what is shown as it is typed.
+//! An empty line ends a paragraph. Numbers that the program holds too come from its own constants.
+
+use crate::flags::{Chapter, FLAGS, PARAGRAPHS};
+use crate::help;
+
+#[allow(dead_code, reason = "of these three only the constants are used here")]
+#[path = "../src/logic/base/exit.rs"]
+mod exit;
+#[allow(dead_code, reason = "exit.rs speaks of signals")]
+#[path = "../src/logic/base/signal.rs"]
+mod signal;
+#[allow(dead_code, reason = "signal.rs reads numbers")]
+#[path = "../src/logic/base/time.rs"]
+mod time;
+
+#[path = "confinement.rs"]
+mod confinement;
+
+/// When the prose below was last changed.
+const DATE: &str = "2026-11-21";
+
+/// How long a line of the source of the page is.
+const WIDTH: usize = 78;
+
+/// The whole page, in man(7).
+pub fn page(version: &str) -> String {
+    let mut page = format!(".TH VSRUN 8 {DATE} \"vsrun {}\" \"System Administration\"\n", escaped(version));
+    // Options, paths and names are to be found again as they are: no hyphens but their own.
+    page += ".nr HY 0\n.nh\n.ad l\n";
+    for (title, text) in [("NAME", NAME), ("SYNOPSIS", SYNOPSIS), ("DESCRIPTION", DESCRIPTION)] {
+        page += &section(title, text);
+    }
+    page += &options();
+    for (title, text) in [
+        ("DURATIONS AND SIGNALS", DURATIONS_AND_SIGNALS),
+        ("USERS AND GROUPS", USERS_AND_GROUPS),
+        ("PIDFILES", PIDFILES),
+        ("CONTROL", &control()),
+        ("THE MANAGER", THE_MANAGER),
+        ("INIT", INIT),
+        ("SIGNALS", SIGNALS),
+        ("OUTPUT", OUTPUT),
+        ("BACKGROUND", BACKGROUND),
+        ("READINESS", READINESS),
+        ("SOCKETS", SOCKETS),
+        ("JAIL WITHOUT ROOT", confinement::JAIL_WITHOUT_ROOT),
+        ("CONTROL GROUPS", confinement::CONTROL_GROUPS),
+        ("CONTAINERS", CONTAINERS),
+        ("UNDER SYSTEMD", &under_systemd()),
+        ("CAPABILITIES", include_str!("man/capabilities.txt")),
+        ("INITRAMFS", INITRAMFS),
+        ("PID 1 OF A MACHINE", confinement::MACHINE),
+        ("THE ORDER OF A START", THE_ORDER_OF_A_START),
+        ("NEIGHBOURS OF THE SERVER", NEIGHBOURS),
+        ("CHECK", CHECK),
+        ("EXIT STATUS", &exit_status()),
+        ("MESSAGES", MESSAGES),
+        ("ENVIRONMENT", ENVIRONMENT),
+        ("FILES", FILES),
+        ("EXAMPLES", EXAMPLES),
+        ("PORTABILITY", PORTABILITY),
+        ("NOTES", NOTES),
+        ("SEE ALSO", SEE_ALSO),
+    ] {
+        page += &section(title, text);
+    }
+    page
+}
+
+const NAME: &str = "vsrun - start one server process the right way, and stay to keep it alive if asked";
+
+const SYNOPSIS: &str = include_str!("man/synopsis.txt");
+const DESCRIPTION: &str = include_str!("man/description.txt");
+const DURATIONS_AND_SIGNALS: &str = include_str!("man/durations-and-signals.txt");
+const USERS_AND_GROUPS: &str = include_str!("man/users-and-groups.txt");
+const PIDFILES: &str = include_str!("man/pidfiles.txt");
+fn control() -> String {
+    let exit::Exit::Code(ok) = exit::Exit::SUCCESS else { return String::new() };
+    let (dead, absent, unknown, setup) = (exit::DEAD, exit::NOT_RUNNING, exit::UNKNOWN, exit::SETUP);
+    format!(
+        "
+--status, --stop and --signal ask the lock who lives, and signal nobody but one who has it: the process that the file
+names must have the file open with the lock on it (`/proc/PID/fdinfo`), or, where the lock is exclusive, its parent
+must. It is held by a descriptor meanwhile (pidfd_open(2)), and lock and number are looked at once more, so that a
+number that has become a stranger's hits nobody: be it stale, of another pid namespace, or kept in the file by what a
+dead server left behind. A file that belongs to neither root nor the caller may name its owner's processes only. A server
+whose first thread has ended is found by its other threads.
+
+Where `/proc` is not there or does not tell, as it does to root without `CAP_SYS_PTRACE` about other users' processes,
+an exclusive lock's number is believed, except the number 1, and only if the file belongs to root or to the caller and no
+other user can write to it; a server without a manager is unknown then. Without `/proc`, stop a managed server by its
+manager's pidfile. Before Linux 5.3, which brought pidfd_open(2), the process is
+looked at again just before it is signalled; without `/proc` too, it is unknown.
+
+Either pidfile of a managed server will do: --stop goes to the manager and ends the whole, --status tells whether it
+runs, and --signal goes to the process that the file names. Between two runs the server's file is empty: --stop then
+searches `/proc` for the process that has that very file open and locked, and stops it at once. A service file, which
+begins with `#!`, may be given in place of its pidfile; the manager's pidfile comes before the server's. There is no one to talk to but the lock, so these options
+work on every server that keeps a pidfile of `vsrun`.
+
+--status prints `running: pid N (FILE), up 3 h 12 min`, N being the process that the file names; the time since its
+start is there where `/proc` shows it. Otherwise it prints `restarting`, `dead`, `not running`
+or `unknown`, then `: FILE: ` and the reason. The words before the first colon do not change; --signal and --stop say the
+same on standard error where they signal no process. --stop of what does not run says `not running: FILE`, and exits with
+{ok}.
+
+The exit statuses are those of rc scripts:
+
+= {ok}
+--status: it runs, or is between two lives. --signal: the signal was sent. --stop: it is gone, or was not there.
+
+= {dead}
+--status: it is dead, and the file is there.
+
+= {absent}
+--status: it does not run. --signal: there is nobody to get the signal, also between two lives.
+
+= {unknown}
+That cannot be known: the file cannot be read or is no regular file, or a dead server's child has the lock. Nothing
+was sent.
+
+= {setup}
+--stop: it will not go. --signal: the kernel refuses to send it.
+"
+    )
+}
+
+const THE_MANAGER: &str = include_str!("man/the-manager.txt");
+const INIT: &str = include_str!("man/init.txt");
+const SIGNALS: &str = include_str!("man/signals.txt");
+const OUTPUT: &str = include_str!("man/output.txt");
+const BACKGROUND: &str = include_str!("man/background.txt");
+const READINESS: &str = include_str!("man/readiness.txt");
+const SOCKETS: &str = include_str!("man/sockets.txt");
+const CONTAINERS: &str = include_str!("man/containers.txt");
+/// The chapter about systemd, where a line `< FILE` stands for a file of `examples/systemd`.
+fn under_systemd() -> String {
+    let file = |name: &str| UNITS.iter().find(|(unit, _)| *unit == name).expect("a unit of examples/systemd").1;
+    let text = include_str!("man/systemd.txt");
+    let lines = text.lines().map(|line| match line.strip_prefix("< ") {
+        // An empty line of the file would end the block.
+        Some(name) => file(name).lines().map(|line| format!("    {line}\n")).collect(),
+        None => format!("{line}\n"),
+    });
+    lines.collect()
+}
+
+/// The units that the chapter shows.
+const UNITS: [(&str, &str); 5] = [
+    ("simple.service", include_str!("../examples/systemd/simple.service")),
+    ("notify.service", include_str!("../examples/systemd/notify.service")),
+    ("activated.socket", include_str!("../examples/systemd/activated.socket")),
+    ("activated.service", include_str!("../examples/systemd/activated.service")),
+    ("forking.service", include_str!("../examples/systemd/forking.service")),
+];
+
+const INITRAMFS: &str = include_str!("man/initramfs.txt");
+const THE_ORDER_OF_A_START: &str = include_str!("man/the-order-of-a-start.txt");
+const NEIGHBOURS: &str = include_str!("man/neighbours.txt");
+const CHECK: &str = include_str!("man/check.txt");
+fn exit_status() -> String {
+    let exit::Exit::Code(ok) = exit::Exit::SUCCESS else { return String::new() };
+    let (dead, absent, unknown) = (exit::DEAD, exit::NOT_RUNNING, exit::UNKNOWN);
+    let (usage, setup, refused, missing) = (exit::USAGE, exit::SETUP, exit::NOT_EXECUTABLE, exit::NOT_FOUND);
+    format!(
+        "
+= {ok}
+The server ended voluntarily, or was stopped on request; with --background: it has been started; with --check: nothing
+was found.
+
+= {usage}
+Wrong usage. Nothing has been touched.
+
+= {setup}
+`vsrun` could not set it up; also: already running, wrong user, and a server that was not ready in time or ended before
+(see READINESS). Everything is undone, and nothing is left running. With --check: something was found. Of --help and
+the like: the text could not be written.
+
+= {refused}
+COMMAND could not be executed: every error of execve(2) but the next one. Everything is undone.
+
+= {missing}
+COMMAND was not found: ENOENT of execve(2), so its interpreter or loader may be what lacks. Everything is undone.
+
+= N
+The server's own exit status; of a manager that gives up, too: because the handler refuses, or by --restart-limit. Where
+--success-exit lists the end, it is 0.
+
+= 128+N
+Signal N ended the server, or its last life. (Where `vsrun` became the server, its parent sees the signal itself.)
+
+--status exits with {ok}, {dead}, {absent} or {unknown}, --signal with {ok}, {absent}, {unknown} or {setup}, and --stop
+with {ok}, {unknown} or {setup}: see CONTROL.
+
+A server may exit with {usage}, {setup}, {refused} or {missing} itself; then the words on standard error or in the log
+tell which it was. Log files that a failed start has begun stay.
+"
+    )
+}
+
+const ENVIRONMENT: &str = include_str!("man/environment.txt");
+const MESSAGES: &str = include_str!("man/messages.txt");
+const FILES: &str = include_str!("man/files.txt");
+const EXAMPLES: &str = include_str!("man/examples.txt");
+const NOTES: &str = include_str!("man/notes.txt");
+const PORTABILITY: &str = include_str!("man/portability.txt");
+const SEE_ALSO: &str = include_str!("man/see-also.txt");
+// ------------------------------------------------------------------------------------------------------------------
+// From here on, how it is written in man(7).
+
+/// The chapter of the options, out of their table.
+fn options() -> String {
+    let mut text = String::from(".SH OPTIONS\n");
+    for (chapter, title) in
+        [(Chapter::Start, "Start"), (Chapter::Stay, "Stay"), (Chapter::Control, "Control"), (Chapter::Help, "Help")]
+    {
+        text += &format!(".SS {title}\n");
+        for (flag, paragraph) in FLAGS.iter().zip(PARAGRAPHS).filter(|(flag, _)| flag.chapter == chapter) {
+            text += &format!(".TP\n{}\n{}", names(&help::names(flag)), filled(paragraph));
+        }
+    }
+    text
+}
+
+/// The names of an option in bold, those of its values in italics.
+fn names(text: &str) -> String {
+    let mut names = String::new();
+    let is_letter = |char: char| char.is_ascii_alphanumeric() || char == '-';
+    let mut rest = text;
+    while let Some(first) = rest.chars().next() {
+        let same = |char: char| is_letter(char) == is_letter(first);
+        let (run, more) = rest.split_at(rest.find(|char| !same(char)).unwrap_or(rest.len()));
+        names += &match first {
+            '-' => format!("\\fB{}\\fR", escaped(run)),
+            _ if is_letter(first) => format!("\\fI{}\\fR", escaped(run)),
+            _ => escaped(run),
+        };
+        rest = more;
+    }
+    names
+}
+
+/// A section out of the prose.
+fn section(title: &str, text: &str) -> String {
+    let mut page = format!(".SH {title}\n");
+    // What stands right under a heading begins a paragraph by itself.
+    let mut headed = true;
+    for block in text.split("\n\n").map(|block| block.trim_matches('\n')).filter(|block| !block.is_empty()) {
+        let gap = if headed { "" } else { ".PP\n" };
+        headed = block.starts_with(".SS ");
+        page += &match block.strip_prefix("= ").and_then(|block| block.split_once('\n')) {
+            Some((tag, text)) => format!(".TP\n{}\n{}", marked(tag), filled(text)),
+            None if headed => format!("{}\n", escaped(block)),
+            None if block.starts_with("    ") => format!("{gap}.RS 4\n.EX\n{}.EE\n.RE\n", shown(block)),
+            None => format!("{gap}{}", filled(block)),
+        };
+    }
+    page
+}
+
+/// Lines as they are.
+fn shown(block: &str) -> String {
+    block.lines().map(|line| control_free(&escaped(line.get(4..).unwrap_or_default()))).collect()
+}
+
+/// A paragraph in lines of a sensible length.
+fn filled(text: &str) -> String {
+    let marked = marked(text);
+    let (mut page, mut line) = (String::new(), String::new());
+    for word in marked.split_whitespace() {
+        if !line.is_empty() && line.len() + 1 + word.len() > WIDTH {
+            page += &control_free(&line);
+            line.clear();
+        }
+        if !line.is_empty() {
+            line.push(' ');
+        }
+        line += word;
+    }
+    page + &control_free(&line)
+}
+
+/// A line that is text and no request, whatever it begins with.
+fn control_free(line: &str) -> String {
+    let text = if line.starts_with('.') { "\\&" } else { "" };
+    format!("{text}{line}\n")
+}
+
+/// Text with what is between backquotes in bold, and options too.
+fn marked(text: &str) -> String {
+    text.split('`').enumerate().map(|(index, part)| if index % 2 == 1 { bold(part) } else { plain(part) }).collect()
+}
+
+fn bold(text: &str) -> String {
+    format!("\\fB{}\\fR", escaped(text))
+}
+
+/// Text outside of backquotes: `-o` and `--option` are bold where they begin a word.
+fn plain(text: &str) -> String {
+    let mut page = String::new();
+    let mut rest = text;
+    while let Some(at) = option_in(rest) {
+        let (before, option) = rest.split_at(at);
+        let end = option.find(|char: char| !char.is_ascii_alphanumeric() && char != '-').unwrap_or(option.len());
+        let (option, after) = option.split_at(end);
+        page += &(escaped(before) + &bold(option));
+        rest = after;
+    }
+    page + &escaped(rest)
+}
+
+/// Where the next option begins.
+fn option_in(text: &str) -> Option<usize> {
+    let begins =
+        |at: usize| text.get(..at).is_some_and(|before| !before.ends_with(|char: char| char.is_alphanumeric()));
+    let is_name = |at: usize| {
+        let name = text.get(at..).unwrap_or_default().trim_start_matches('-');
+        name.starts_with(|char: char| char.is_ascii_alphabetic())
+    };
+    text.match_indices('-').map(|(at, _)| at).find(|at| begins(*at) && is_name(*at))
+}
+
+/// Characters that mean something to roff, or that it would turn into typographical ones.
+fn escaped(text: &str) -> String {
+    let mut page = String::new();
+    for char in text.chars() {
+        match char {
+            '\\' => page += "\\e",
+            '-' => page += "\\-",
+            '\'' => page += "\\(aq",
+            '"' => page += "\\(dq",
+            '`' => page += "\\(ga",
+            '~' => page += "\\(ti",
+            '^' => page += "\\(ha",
+            char => page.push(char),
+        }
+    }
+    page
+}
