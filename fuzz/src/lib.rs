@@ -11,7 +11,8 @@ mod arena;
 pub use arena::within;
 use vsrun::logic::plan::account::{self, Identity, Login, Name};
 use vsrun::logic::cli::parse::{self, Request};
-use vsrun::logic::plan::socket_address::{self, InheritedSockets, Listener, Transport};
+use vsrun::logic::plan::socket_address::{self, Listener, Transport};
+use vsrun::logic::plan::socket_activation::InheritedSockets;
 use vsrun::logic::plan::env::{self, Env};
 use vsrun::logic::base::error::Error;
 use vsrun::logic::base::exit::Success;
@@ -260,7 +261,7 @@ pub fn durations(data: &[u8]) {
         assert!(nameless || Signal::parse(name.as_bytes()) == Some(signal), "{name} means the same");
     }
     let _ = (value::stop_signal(data), signal_action::parse(data), Success::parse(data));
-    let steps = [limits::limit(data), limits::nice(data), limits::oom_score(data)];
+    let steps = [value::limit(data), value::nice(data), value::oom_score(data)];
     steps.iter().flatten().for_each(|step| harmless(&step.to_string()));
     if let Some(Ready::Newline(fd)) = Ready::parse(data) {
         assert!((3..=65_535).contains(&fd));

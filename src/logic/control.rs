@@ -1,61 +1,13 @@
 //! Questions and orders about a server that runs, or does not: what a pidfile, its lock and /proc tell together, as
 //! one table of all cases, and how long a stop waits.
 
+use crate::logic::formats::proc::{value_after};
 use core::fmt;
 
-use crate::logic::base::error::{Error, Result};
+use crate::logic::base::error::Result;
 use crate::logic::base::exit;
-use crate::logic::cli::options::Options;
-use crate::logic::base::signal::Signal;
 use crate::logic::base::text::split_byte;
 use crate::logic::base::time::{number, Span, Time};
-use crate::logic::base::cstr::StaticCStr;
-
-/// What is wanted of the server of a pidfile.
-#[derive(Debug)]
-pub struct Control {
-    /// The question or order.
-    pub order: Order,
-    /// PIDFILE.
-    pub pidfile: StaticCStr,
-    /// `--stop-timeout`.
-    pub timeout: Span,
-}
-
-/// A question or an order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Order {
-    /// `--status`.
-    Status,
-    /// `--stop`.
-    Stop,
-    /// `--signal`.
-    Signal(Signal),
-}
-
-/// The options that are one, as an error names them.
-const NAMES: &str = "status, --stop or --signal";
-
-impl Control {
-    /// The request that these options are, if they are one: it stands alone.
-    ///
-    /// # Errors
-    /// Wrong usage, in one line.
-    pub fn from_options(options: &Options) -> Result<Option<Self>> {
-        let (order, pidfile) = match options.control[..] {
-            [] => return Ok(None),
-            [one] => one,
-            _ => return Err(Error::usage(format_args!("option --{NAMES} is given twice"))),
-        };
-        let timed = order == Order::Stop && options.stop_timeout.is_some();
-        if options.count > 1 + usize::from(timed) || !options.command.is_empty() {
-            return Err(Error::usage(format_args!(
-                "option --{NAMES} stands alone: no COMMAND, no options but --stop-timeout"
-            )));
-        }
-        Ok(Some(Self { order, pidfile, timeout: options.stop_timeout.unwrap_or(Span::secs(30)) }))
-    }
-}
 
 /// How a pidfile is locked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -192,35 +144,6 @@ pub fn find_owner(lock: Lock, line: PidfileContents, named: LockSeen, parent: Lo
     }
 }
 
-/// The parent of a process, as its `stat` in /proc tells it: the second word after the name, which may hold anything.
-pub fn parent_pid(stat: &[u8]) -> Option<i32> {
-    let end = stat.iter().rposition(|byte| *byte == b')')?;
-    // `) S 1 `
-    let rest = stat.get(end + 4..)?;
-    let length = rest.iter().position(|byte| *byte == b' ')?;
-    i32::try_from(number(rest.get(..length)?)?).ok()
-}
-
-/// What the directories in /proc are good for, as our own `status` there tells.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ProcVisibility {
-    /// They tell which descriptors of our namespace's processes have a lock.
-    Locks,
-    /// They tell only what is open: before Linux 4.1, which brought both, what we ask here and what locks there are.
-    Open,
-    /// They are another pid namespace's, so a number there is not the same one's here.
-    Foreign,
-}
-
-impl ProcVisibility {
-    /// Reads `status`. In another namespace we have more than one number.
-    pub fn parse(status: &[u8]) -> Self {
-        let Some(own) = value_after(status, b"\nNSpid:\t") else { return Self::Open };
-        let end = own.iter().find(|byte| !byte.is_ascii_digit());
-        if end == Some(&b'\n') { Self::Locks } else { Self::Foreign }
-    }
-}
-
 /// The real user id of a process, as its `status` tells it. Its name precedes that, with each newline in it escaped.
 pub fn real_user(status: &[u8]) -> Option<u32> {
     let rest = value_after(status, b"\nUid:\t")?;
@@ -256,17 +179,6 @@ impl fmt::Display for Uptime {
             _ => write!(f, ", up {days} d {} h", hours % 24),
         }
     }
-}
-
-/// Whether a descriptor has a lock, as its `fdinfo` tells.
-pub fn has_lock(info: &[u8]) -> bool {
-    value_after(info, b"\nlock:").is_some()
-}
-
-/// What follows those words.
-fn value_after<'a>(text: &'a [u8], words: &[u8]) -> Option<&'a [u8]> {
-    let at = text.windows(words.len()).position(|window| window == words)?;
-    text.get(at + words.len()..)
 }
 
 /// How long a stop waits. None: for ever.
@@ -372,35 +284,7 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_name_in_stat_may_hold_anything() {
-        for (stat, told) in [
-            ("12 (sh) S 34 12 12 0", Some(34)),
-            ("12 (a) S 1 (b)) Z 34 12", Some(34)),
-            ("12 (a\nb) R 0 0", Some(0)),
-            ("", None),
-            ("12 (cut", None),
-            ("12 (cut) S 3", None),
-        ] {
-            assert_eq!(parent_pid(stat.as_bytes()), told, "{stat:?}");
-        }
-    }
-
-    #[test]
-    fn proc_of_another_namespace_is_known() {
-        for (status, sight) in [
-            ("Name:\tx\nNStgid:\t7\nNSpid:\t7\nNSpgid:\t7\n", ProcVisibility::Locks),
-            ("Name:\tx\nNStgid:\t70\t7\nNSpid:\t70\t7\nNSpgid:\t70\t7\n", ProcVisibility::Foreign),
-            ("Name:\tx\nPid:\t7\n", ProcVisibility::Open),
-            ("", ProcVisibility::Open),
-        ] {
-            assert_eq!(ProcVisibility::parse(status.as_bytes()), sight, "{status:?}");
-        }
-        assert!(has_lock(b"pos:\t0\nflags:\t02100000\nlock:\t1: OFDLCK ADVISORY  READ -1 08:01:5 0 EOF\n"));
-        assert!(!has_lock(b"pos:\t0\nflags:\t0100000\nmnt_id:\t25\nino:\t5\n"));
-    }
-
-    #[test]
+            #[test]
     fn a_manager_is_never_killed_and_has_twice_the_time() {
         let at = |secs: u64| Some(Time(secs * 1000));
         let of = |lock, secs| StopDeadlines::new(lock, Span::secs(secs), Time(1000));

@@ -3,7 +3,8 @@
 //! What vsrun itself does at a start is asked about, with vsrun's own rights. What a process does on its way to be a
 //! program is done, by a child with the very steps of the plan, which at the end looks at the program and leaves.
 
-use crate::runtime::start::spawn::{ChildIo, spawn};
+use crate::runtime::start::spawn::spawn;
+use crate::runtime::start::child_io::ChildIo;
 use crate::runtime::resources::pidfile::{Pidfile, Purpose};
 use crate::runtime::start::exec_image::ExecImage;
 use crate::runtime::start::outcome::{FORK, Mode, Places, StartOutcome, StepFailure};

@@ -8,8 +8,10 @@ use std::os::fd::{AsFd, OwnedFd};
 use crate::runtime::start::deliver;
 use crate::runtime::resources::lookup::{Locked, of_process};
 use crate::runtime::report::log::{self, os_error};
-use crate::runtime::supervise::supervisor::now;
-use crate::logic::control::{self, Control, find_owner, Lock, LockSeen, NoTarget, Order, Owner, PidfileContents, StopDeadlines, UnknownReason, Uptime};
+use crate::runtime::host::clock::now;
+use crate::logic::control::{self, find_owner, Lock, LockSeen, NoTarget, Owner, PidfileContents, StopDeadlines, UnknownReason, Uptime};
+use crate::logic::cli::control::Control;
+use crate::logic::cli::options::Order;
 use crate::logic::base::error::{Error, Result};
 use crate::logic::base::exit;
 use crate::logic::base::signal::Signal;
@@ -20,7 +22,7 @@ use crate::sys::lock::{self, Kind};
 use crate::sys::pidfd::Process;
 use crate::sys::{self, Errno, clock, poll};
 
-pub use crate::runtime::resources::lookup::{proc_visibility, read};
+use crate::runtime::resources::lookup::{proc_visibility, read};
 
 /// How often a file that is just being claimed is looked at again.
 const ATTEMPTS: usize = 20;

@@ -5,11 +5,12 @@ use alloc::vec::Vec;
 use core::fmt;
 use std::os::fd::{AsFd, OwnedFd};
 
-use crate::runtime::start::spawn::{ChildIo, spawn};
+use crate::runtime::start::spawn::spawn;
+use crate::runtime::start::child_io::ChildIo;
 use crate::runtime::start::exec_image::ExecImage;
 use crate::runtime::start::outcome::StartOutcome;
 use crate::runtime::report::log::os_error;
-use crate::runtime::supervise::supervisor::now;
+use crate::runtime::host::clock::now;
 use crate::logic::plan::env::Env;
 use crate::logic::base::error::{Error, Result};
 use crate::logic::base::exit::{self, Exit};

@@ -4,7 +4,7 @@ use std::os::fd::AsFd;
 
 use crate::runtime::host::system::read_args_file;
 use crate::logic::cli::parse::{self, Request};
-use crate::logic::control::Control;
+use crate::logic::cli::control::Control;
 use crate::logic::base::error::{Error, Result};
 use crate::logic::cli::options::Options;
 use crate::logic::base::text::Escaped;

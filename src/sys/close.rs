@@ -81,11 +81,6 @@ pub fn close(fd: BorrowedFd<'_>) -> Result<()> {
     cvt(unsafe { libc::close(fd.as_raw_fd()) }).map(drop)
 }
 
-/// A descriptor that is lost on purpose: it has been closed, or ends with the process.
-pub fn forget(fd: Option<OwnedFd>) {
-    core::mem::forget(fd);
-}
-
 /// Sees that none of the first descriptors is a directory, which would be a way out of a jail.
 ///
 /// # Errors

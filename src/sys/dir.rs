@@ -1,5 +1,9 @@
 //! Files in a directory that is held open: made, compared, renamed, removed, listed.
 
+use rustix::fs::RenameFlags;
+use rustix::fs::linkat;
+use rustix::fs::renameat_with;
+use rustix::fs::unlinkat;
 use core::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -58,8 +62,6 @@ pub enum OpenMode {
     Existing,
     /// To read, when it is there.
     ReadOnly,
-    /// Only to ask about it, or to give it away, when it is there.
-    PathOnly,
     /// Made anew, to read and write.
     New,
     /// Made anew, to write at its end.
@@ -104,7 +106,6 @@ impl Dir {
         let how = match how {
             OpenMode::Existing => OFlags::RDWR | OFlags::NONBLOCK,
             OpenMode::ReadOnly => OFlags::RDONLY | OFlags::NONBLOCK,
-            OpenMode::PathOnly => OFlags::PATH,
             OpenMode::New => OFlags::RDWR | OFlags::CREATE | OFlags::EXCL,
             OpenMode::Append => OFlags::WRONLY | OFlags::APPEND | OFlags::NONBLOCK,
             OpenMode::NewAppend => OFlags::WRONLY | OFlags::APPEND | OFlags::CREATE | OFlags::EXCL,
@@ -134,7 +135,7 @@ impl Dir {
     /// # Errors
     /// EEXIST when there is one of the new name.
     pub fn rename(&self, old: &CStr, new: &CStr) -> Result<()> {
-        super::walk::move_file(self.as_fd(), old, self, new)
+        crate::sys::dir::move_file(self.as_fd(), old, self, new)
     }
 
     /// Removes a name.
@@ -255,4 +256,16 @@ pub fn open_readonly(path: &CStr) -> Result<OwnedFd> {
 pub fn open_nofollow(path: &CStr) -> Result<OwnedFd> {
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::NOFOLLOW;
     rustix::fs::open(path, flags, Mode::empty())
+}
+
+pub fn move_file(from: BorrowedFd<'_>, old: &CStr, to: &Dir, new: &CStr) -> Result<()> {
+    match renameat_with(from, old, &to.0, new, RenameFlags::NOREPLACE) {
+        // Before Linux 3.15, where a filter of system calls is older than that (EPERM), and where the file system has
+        // no such way: link(2) never replaces a file either.
+        Err(Errno::NOSYS | Errno::INVAL | Errno::PERM) => {
+            linkat(from, old, &to.0, new, AtFlags::empty())?;
+            unlinkat(from, old, AtFlags::empty())
+        }
+        result => Ok(result?),
+    }
 }

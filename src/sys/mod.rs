@@ -7,6 +7,7 @@
 
 use core::ffi::c_int;
 
+pub(crate) mod exec;
 pub(crate) mod access;
 pub(crate) mod limits;
 pub(crate) mod cloexec_probe;

@@ -4,8 +4,11 @@ use core::cell::Cell;
 use core::ffi::{CStr, c_char, c_int};
 use core::fmt;
 
-use super::shared::Shared;
-use super::{Errno, Result, cvt, cvt_long, last, ensure};
+use super::Errno;
+use super::Result;
+use super::cvt;
+use super::cvt_long;
+use super::ensure;
 
 /// A process id. For a child of ours it names no stranger until the child has been reaped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,61 +69,6 @@ pub fn id() -> Pid {
 pub fn exit(status: u8) -> ! {
     // SAFETY: never returns, and nothing of this program is to be done at exit.
     unsafe { libc::_exit(c_int::from(status)) }
-}
-
-/// Arguments or an environment as execve(2) takes them, made before the fork, with room for some words that change
-/// from start to start.
-pub struct ExecArray {
-    pub(super) fixed: Vec<&'static CStr>,
-    /// Each of its full size, and zeros behind the word.
-    pub(super) slots: Vec<Vec<Cell<u8>>>,
-    pub(super) pointers: Vec<*const c_char>,
-    /// What has taken the place of the fixed words.
-    pub(super) replaced: Option<Shared>,
-}
-
-impl ExecArray {
-    /// These words, and room for `slots` further ones of up to `size` bytes.
-    pub fn new(fixed: Vec<&'static CStr>, slots: usize, size: usize) -> Self {
-        let slots = (0..slots).map(|_| vec![Cell::new(0); size + 1]).collect::<Vec<_>>();
-        let pointers = Vec::with_capacity(fixed.len() + slots.len() + 1);
-        let mut words = Self { fixed, slots, pointers, replaced: None };
-        words.arrange();
-        words
-    }
-
-    /// Writes the word of one slot, cut to its size; an empty one is left out. Allocates nothing.
-    pub fn fill(&mut self, slot: usize, word: &[u8]) {
-        self.rewrite(slot, word);
-        self.arrange();
-    }
-
-    /// Writes another word over the one of a slot that is not empty: in the process that will be the program, whose
-    /// pid nobody knew before.
-    pub fn rewrite(&self, slot: usize, word: &[u8]) {
-        let Some((_, room)) = self.slots.get(slot).and_then(|buffer| buffer.split_last()) else { return };
-        let bytes = word.iter().copied().filter(|byte| *byte != 0).chain(core::iter::repeat(0));
-        room.iter().zip(bytes).for_each(|(place, byte)| place.set(byte));
-    }
-
-    pub(super) fn arrange(&mut self) {
-        let filled = self.slots.iter().filter(|word| word.first().is_some_and(|byte| byte.get() != 0));
-        let filled = filled.map(|word| word.as_ptr().cast());
-        if let Some(shared) = &self.replaced {
-            return shared.end_table(filled);
-        }
-        self.pointers.clear();
-        self.pointers.extend(self.fixed.iter().map(|word| word.as_ptr()));
-        self.pointers.extend(filled);
-        self.pointers.push(core::ptr::null());
-    }
-}
-
-/// Becomes another program. Returns only when that failed.
-pub fn exec(path: &CStr, argv: &ExecArray, env: &ExecArray) -> Errno {
-    // SAFETY: both lists end with a null pointer, and point to C strings that `Words` owns and has not moved.
-    unsafe { libc::execve(path.as_ptr(), argv.table(), env.table()) };
-    last()
 }
 
 /// A session and a process group of its own, without a terminal.

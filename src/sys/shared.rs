@@ -5,7 +5,6 @@ use core::ptr;
 
 use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous, munmap};
 
-use super::process::ExecArray;
 use super::{Errno, Result};
 
 /// As much as execve(2) takes for arguments and environment with the usual limit of 8 MiB for the stack. Pages that are
@@ -99,26 +98,3 @@ impl Shared {
     }
 }
 
-impl ExecArray {
-    /// Puts the words that a child has written in place of the fixed ones, and gives back those that were there before.
-    /// Allocates nothing.
-    pub fn replace(&mut self, shared: Shared) {
-        self.replaced = Some(shared);
-        self.arrange();
-    }
-
-    /// The list, as execve(2) takes it.
-    pub(super) fn table(&self) -> *const *const c_char {
-        self.replaced.as_ref().map_or(self.pointers.as_ptr(), |shared| shared.table().cast_const())
-    }
-
-    /// The fixed words, as they were at first.
-    pub fn fixed(&self) -> &[&'static CStr] {
-        &self.fixed
-    }
-
-    /// How many words may be added to the fixed ones.
-    pub fn spare(&self) -> usize {
-        self.slots.len()
-    }
-}

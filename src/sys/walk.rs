@@ -1,12 +1,13 @@
 //! Directories opened one component at a time, without following a symbolic link.
 
+use crate::sys::dir::{move_file};
 use core::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, RenameFlags, linkat, mkdirat, openat, renameat_with, unlinkat};
 
 use super::dir::Dir;
-use super::{Errno, Result};
+use super::Result;
 
 /// `CWD` for a path from the working directory or from `/` on.
 fn at(dir: Option<&OwnedFd>) -> BorrowedFd<'_> {
@@ -85,18 +86,6 @@ pub fn unlink(path: &CStr) -> Result<()> {
 /// EEXIST when there is one of the new name.
 pub fn move_into(old: &CStr, dir: &Dir, new: &CStr) -> Result<()> {
     move_file(CWD, old, dir, new)
-}
-
-pub(super) fn move_file(from: BorrowedFd<'_>, old: &CStr, to: &Dir, new: &CStr) -> Result<()> {
-    match renameat_with(from, old, &to.0, new, RenameFlags::NOREPLACE) {
-        // Before Linux 3.15, where a filter of system calls is older than that (EPERM), and where the file system has
-        // no such way: link(2) never replaces a file either.
-        Err(Errno::NOSYS | Errno::INVAL | Errno::PERM) => {
-            linkat(from, old, &to.0, new, AtFlags::empty())?;
-            unlinkat(from, old, AtFlags::empty())
-        }
-        result => Ok(result?),
-    }
 }
 
 /// Whether an open file is the kernel's own: on a proc(5) file system, and no file that looks like one of its.

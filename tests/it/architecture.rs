@@ -4,6 +4,7 @@
 //! the rules look for sequences of these. That is enough for what the rules ask, and it can be read in one go; the
 //! last tests show each rule a line that breaks it.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -74,6 +75,37 @@ fn decide_and_sys_know_no_other_layer() {
 }
 
 #[test]
+fn no_module_imports_itself_through_others() {
+    let files = read(&sources());
+    let mut left = imports(&files);
+    assert!(left.len() > 50, "only {} modules in {}", left.len(), sources().display());
+    // Modules that import nothing of what is left belong to no circle.
+    while let Some(done) = left.iter().find(|(_, imported)| imported.is_empty()).map(|(module, _)| module.clone()) {
+        left.remove(&done);
+        for imported in left.values_mut() {
+            imported.remove(&done);
+        }
+    }
+    assert!(left.is_empty(), "in a circle, or above one: {left:#?}");
+}
+
+#[test]
+fn folders_of_runtime_use_only_those_below_them() {
+    for (module, imported) in imports(&read(&sources())) {
+        let folder = |module: &str| {
+            let name = module.strip_prefix("runtime::")?.split_once("::")?.0.to_owned();
+            let place = RUNTIME_FOLDERS.iter().position(|folder| *folder == name);
+            Some(place.unwrap_or_else(|| panic!("src/runtime/{name} has no place in the order of folders")))
+        };
+        let Some(here) = folder(&module) else { continue };
+        for other in imported {
+            let top = other.starts_with("runtime::") && folder(&other).is_none();
+            assert!(!top && folder(&other).is_none_or(|there| there <= here), "{module} imports {other}");
+        }
+    }
+}
+
+#[test]
 fn main_takes_only_the_beginning_from_sys() {
     hold(main_and_sys);
 }
@@ -119,6 +151,36 @@ fn the_table_of_options_is_read_by_build_rs_too_and_so_imports_nothing() {
     let flags = File::read(&sources(), "logic/cli/flags.rs");
     let import = flags.words.iter().find(|word| ["use", "crate", "super"].contains(&word.text.as_str()));
     assert!(import.is_none(), "src/logic/cli/flags.rs imports: {import:?}");
+}
+
+/// The folders of `runtime`, each of which may use those before it.
+const RUNTIME_FOLDERS: &[&str] = &["report", "resources", "host", "start", "output", "supervise"];
+
+/// What each module imports of the others, tests left out. Those that only declare modules are left out, too.
+fn imports(files: &[File]) -> BTreeMap<String, BTreeSet<String>> {
+    let plain = |path: &str| path.trim_end_matches(".rs").replace('/', "::");
+    let all: BTreeSet<String> = files.iter().map(|file| plain(&file.path)).collect();
+    // A file in the folder of another file is a part of it: `a/b/c.rs` of `a/b.rs`.
+    let unit = |module: &str| match module.rsplit_once("::") {
+        Some((parent, _)) if all.contains(parent) => parent.to_owned(),
+        _ => module.to_owned(),
+    };
+    let mut found = BTreeMap::new();
+    for file in files.iter().filter(|file| file.path.contains('/') && !file.path.ends_with("/mod.rs")) {
+        let own = plain(&file.path);
+        let module = unit(&own);
+        let here: Vec<&str> = own.split("::").collect();
+        let imported: &mut BTreeSet<String> = found.entry(module.clone()).or_default();
+        for (_, path) in file.paths(&["crate", "super"]) {
+            let steps: Vec<&str> = path.split("::").collect();
+            let up = steps.iter().filter(|step| **step == "super").count();
+            let mut whole = if up > 0 { here[..here.len().saturating_sub(up)].to_vec() } else { Vec::new() };
+            whole.extend(steps.iter().filter(|step| !["super", "crate", "self"].contains(step)));
+            let known = (1..=whole.len()).rev().map(|length| whole[..length].join("::")).find(|path| all.contains(path));
+            imported.extend(known.map(|known| unit(&known)).filter(|known| *known != module));
+        }
+    }
+    found
 }
 
 // The rules. Each takes a file and gives a line for everything that is wrong in it.

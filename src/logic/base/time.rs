@@ -1,5 +1,6 @@
 //! Points in time and lengths of time, as types, so that no bare number carries a hidden unit.
 
+
 use core::fmt;
 
 /// A point on the monotonic clock, in milliseconds.
@@ -134,6 +135,16 @@ fn civil(day: i64) -> (i64, i64, i64) {
     let month = if march < 10 { march + 3 } else { march - 9 };
     let year = era * 400 + year + i64::from(month <= 2);
     (year, month, day - (153 * march + 2) / 5 + 1)
+}
+
+/// The first of these points in time, if there is one.
+#[inline(never)]
+pub fn earliest(times: &[Option<Time>]) -> Option<Time> {
+    let mut first = None;
+    for time in times.iter().flatten() {
+        first = Some(first.unwrap_or(*time).min(*time));
+    }
+    first
 }
 
 #[cfg(test)]

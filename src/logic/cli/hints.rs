@@ -2,7 +2,8 @@
 
 use alloc::vec::Vec;
 
-use crate::logic::plan::limits::{bound, CAPABILITIES, limit, place, RESOURCES};
+use crate::logic::plan::limits::{CAPABILITIES, place};
+use super::value::{bound, limit, RESOURCES};
 use super::lookup::{FlagRow, long_names, unpack};
 use super::flags::Id;
 use super::suggestions::near;

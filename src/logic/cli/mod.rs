@@ -1,5 +1,6 @@
 //! The command line: the table of options, its parser, and what it refuses.
 
+pub(crate) mod control;
 pub mod args_file;
 pub(crate) mod conflicts;
 pub mod flags;

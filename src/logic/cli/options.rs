@@ -1,12 +1,12 @@
 //! What stands on the command line, each value alone.
 
+
 use alloc::vec::Vec;
 
 use crate::logic::plan::account::Login;
 use crate::logic::plan::limits::Capabilities;
 use crate::logic::formats::cgroup::Setting;
 use super::lookup::FlagSet;
-use crate::logic::control::Order;
 use crate::logic::plan::socket_address;
 use crate::logic::plan::env::Sources;
 use crate::logic::base::exit::Success;
@@ -184,4 +184,15 @@ impl Options {
     pub fn is_supervised(&self) -> bool {
         self.has(Id::Init) || self.manager.is_some() || self.restart.is_some()
     }
+}
+
+/// A question or an order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// `--status`.
+    Status,
+    /// `--stop`.
+    Stop,
+    /// `--signal`.
+    Signal(Signal),
 }

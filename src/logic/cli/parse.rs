@@ -6,7 +6,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use lexopt::Arg::Value;
 
 use super::conflicts;
-use crate::logic::control::Control;
+use super::control::Control;
 use crate::logic::base::error::{Error, Result};
 use super::flags::Id;
 use super::hints;
@@ -17,7 +17,6 @@ use crate::logic::base::text::Escaped;
 use super::value::text;
 use crate::logic::base::cstr::StaticCStr;
 use super::args_file::{Args, PendingArgsFile};
-use super::parse::apply_flag::apply_flag;
 use super::lookup::FlagRow;
 
 /// What the caller wants.

@@ -1,5 +1,10 @@
 //! Values of options, from their bytes. None: malformed.
 
+use core::mem::discriminant;
+use crate::logic::plan::step::Step;
+use crate::logic::base::time::number;
+use crate::logic::plan::limits::ResourceLimit;
+use crate::logic::plan::limits::place;
 use alloc::vec::Vec;
 
 use crate::logic::base::signal::Signal;
@@ -71,4 +76,114 @@ pub fn delay(value: &[u8]) -> Option<(Span, Span)> {
 /// A signal that can end a server.
 pub fn stop_signal(value: &[u8]) -> Option<Signal> {
     Signal::parse(value).filter(|signal| ![Signal::STOP, Signal::CHLD, Signal::CONT].contains(signal))
+}
+
+/// prlimit(1)'s names of the resources, in the order of the kernel's numbers.
+pub const RESOURCES: &[u8] =
+    b"CPU,FSIZE,DATA,STACK,CORE,RSS,NPROC,NOFILE,MEMLOCK,AS,LOCKS,SIGPENDING,MSGQUEUE,NICE,RTPRIO,RTTIME";
+
+/// Reads `NAME=SOFT[:HARD]`; one number is both.
+pub fn limit(value: &[u8]) -> Option<Step> {
+    let mut halves = split_byte(value, b'=');
+    let resource = place(RESOURCES, halves.next()?)?;
+    let mut limits = split_byte(halves.rest?, b':');
+    let soft = bound(limits.next()?)?;
+    let hard = limits.rest.map_or(Some(soft), bound)?;
+    (soft <= hard).then(|| Step::Limit(ResourceLimit { resource, soft, hard, text: text(value) }))
+}
+
+/// A number, or `unlimited`.
+pub fn bound(text: &[u8]) -> Option<u64> {
+    if text == b"unlimited" { Some(u64::MAX) } else { number(text) }
+}
+
+/// Reads a nice value.
+pub fn nice(value: &[u8]) -> Option<Step> {
+    integer(value, 20, 19).map(Step::Nice)
+}
+
+/// Reads what is added to the kernel's own score when memory is out.
+pub fn oom_score(value: &[u8]) -> Option<Step> {
+    integer(value, 1000, 1000).map(|value| Step::OomScore(leak_cstr(format!("{value}").into_bytes())))
+}
+
+/// An integer from minus one to the other.
+pub fn integer(value: &[u8], least: i32, most: i32) -> Option<i32> {
+    let digits = value.strip_prefix(b"-");
+    let count = i32::try_from(number(digits.unwrap_or(value))?).ok()?;
+    match digits {
+        Some(_) if count <= least => Some(-count),
+        None if count <= most => Some(count),
+        Some(_) | None => None,
+    }
+}
+
+/// Whether two of the above are about the same attribute.
+pub fn set_the_same(one: &Step, other: &Step) -> bool {
+    match (one, other) {
+        (Step::Limit(one), Step::Limit(other)) => one.resource == other.resource,
+        (one, other) => discriminant(one) == discriminant(other),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn numbers(value: &str) -> Option<(u8, u64, u64)> {
+        let Step::Limit(limit) = limit(value.as_bytes())? else { panic!("{value}") };
+        assert_eq!(limit.text.to_str(), Ok(value));
+        Some((limit.resource, limit.soft, limit.hard))
+    }
+
+    #[test]
+    fn limits_are_named_as_prlimit_names_them() {
+        assert_eq!(numbers("nofile=1024"), Some((7, 1024, 1024)));
+        assert_eq!(numbers("core=0:unlimited"), Some((4, 0, u64::MAX)));
+        assert_eq!(numbers("AS=unlimited"), Some((9, u64::MAX, u64::MAX)));
+        assert_eq!(numbers("cpu=1:2"), Some((0, 1, 2)));
+        assert_eq!(numbers("rttime=1"), Some((15, 1, 1)));
+        for wrong in [
+            "",
+            "nofile",
+            "nofile=",
+            "=1",
+            "nofile=1:",
+            "nofile=:1",
+            "nofile=2:1",
+            "nofile=-1",
+            "nofile=1k",
+            "files=1",
+            "unlimited",
+            "nofile=unlimited:1",
+            "nofile=1:2:3",
+            "nofile=18446744073709551616",
+            "nofile,core=1",
+        ] {
+            assert_eq!(numbers(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn numbers_have_their_ranges() {
+        for (value, expected) in [("-20", Some(-20)), ("0", Some(0)), ("19", Some(19)), ("-0", Some(0))] {
+            assert_eq!(nice(value.as_bytes()), expected.map(Step::Nice));
+        }
+        for wrong in ["-21", "20", "", "-", "+1", "--1", "1.5", "99999999999"] {
+            assert_eq!(nice(wrong.as_bytes()), None, "{wrong}");
+        }
+        for (value, expected) in
+            [("-1000", Some(c"-1000")), ("0010", Some(c"10")), ("-0", Some(c"0")), ("1001", None), ("-1001", None)]
+        {
+            assert_eq!(oom_score(value.as_bytes()), expected.map(Step::OomScore));
+        }
+    }
+
+    #[test]
+    fn rivals() {
+        let [one, same, other, nice] =
+            [limit(b"as=1"), limit(b"AS=2"), limit(b"core=1"), nice(b"1")].map(Option::unwrap);
+        assert!(set_the_same(&one, &same) && set_the_same(&nice, &Step::Nice(5)));
+        assert!(!set_the_same(&one, &other) && !set_the_same(&one, &nice));
+    }
 }

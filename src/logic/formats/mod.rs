@@ -1,5 +1,6 @@
 //! Bytes that others wrote: tables of `/proc`, executables, names of log files.
 
+pub(crate) mod proc;
 pub(crate) mod cgroup;
 pub(crate) mod env_file;
 pub mod executable;

@@ -1,6 +1,6 @@
 //! Which processes descend from which: a list of processes with their parents, marked in linear time.
 
-use crate::logic::control::parent_pid;
+use super::proc::parent_pid;
 use crate::logic::base::time::number;
 
 /// A process: its number, its parent's, and its mark. The list is in the order of the numbers, as /proc lists them.

@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 
-use super::socket_address::InheritedSockets;
+use super::socket_activation::InheritedSockets;
 use super::env::Env;
 use super::landlock::Kernel;
 use crate::logic::base::time::Span;

@@ -1,5 +1,7 @@
 //! From options and host to a plan: the steps of a start, in their order.
 
+pub(crate) mod landlock_rules;
+pub mod socket_activation;
 pub mod account;
 pub mod env;
 pub(crate) mod expand;

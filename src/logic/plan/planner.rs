@@ -1,12 +1,14 @@
 //! From what the caller wants and how the world is to what will be done: the steps in their order, and whether
 //! vsrun becomes the server or stays. The order of the steps is the security; launch.rs performs them blindly.
 
+use crate::logic::plan::socket_activation;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use super::account::Identity;
 use crate::logic::formats::cgroup::Group;
-use super::socket_address::{self, ServerSockets};
+use super::socket_address;
+use super::socket_activation::ServerSockets;
 use super::env::{Env, Source};
 use crate::logic::base::error::{Error, Result};
 use super::host::{CanChangeIds, Host};
@@ -152,7 +154,7 @@ pub fn plan(options: &mut Options, host: &Host<'_>) -> Result<Plan> {
     }
     let signal_table = SignalTable::new(policy.role, options.at_exit.is_some(), &options.on_signal);
     let ready = options.ready.unwrap_or(Ready::Exec);
-    let sockets = socket_address::count(host.inherited.count, &options.listen);
+    let sockets = socket_activation::count(host.inherited.count, &options.listen);
     if let Ready::Newline(number) = ready
         && sockets > 0
         && number < 3 + i32::from(sockets)

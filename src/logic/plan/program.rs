@@ -1,5 +1,6 @@
 //! The steps to a program, in their order. The order is the security.
 
+use crate::logic::plan::socket_activation;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
@@ -89,9 +90,7 @@ pub fn server(
     if let Some(path) = options.pidfile {
         steps.push(if options.is_supervised() { Step::WriteManagedPid(path) } else { Step::KeepPidfileLock(path) });
     }
-    if !options.has(Id::Stdin) {
-        steps.push(Step::Input);
-    }
+    steps.extend((!options.has(Id::Stdin)).then_some(Step::Input));
     // Limits last: one of descriptors or files may hinder what the others need. What follows opens nothing.
     for is_limit in [false, true] {
         steps.extend(options.attributes.iter().filter(|step| matches!(step, Step::Limit(_)) == is_limit));
@@ -99,7 +98,7 @@ pub fn server(
     if options.syslog.is_some() || options.logdir.is_some() {
         steps.push(Step::Output);
     }
-    let sockets = socket_address::count(host.inherited.count, &options.listen);
+    let sockets = socket_activation::count(host.inherited.count, &options.listen);
     if sockets > 0 {
         steps.push(Step::PassSockets(sockets));
     }
@@ -114,7 +113,8 @@ pub fn server(
         close(&mut steps, Step::CloseDescriptors, options);
     }
     let inside = directories(&mut steps, options, host)?;
-    privileges(&mut steps, identity, change, if options.caps.is_some() { KeepPermitted::Yes } else { KeepPermitted::No });
+    let keep = if options.caps.is_some() { KeepPermitted::Yes } else { KeepPermitted::No };
+    privileges(&mut steps, identity, change, keep);
     if let Some(caps) = options.caps {
         steps.push(Step::Capabilities(caps));
     }

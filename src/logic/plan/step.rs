@@ -3,7 +3,7 @@
 use core::fmt;
 
 use super::limits::{Capabilities, ResourceLimit};
-use super::landlock::{BIND, Handled, Reach, Rule};
+use super::landlock_rules::{BIND, Handled, Reach, Rule};
 use crate::logic::formats::log_name::LogPolicy;
 use crate::logic::base::text::Escaped;
 use crate::logic::base::cstr::StaticCStr;

@@ -59,11 +59,6 @@ impl Probe {
         });
         Some(Self::Connect { addresses, request })
     }
-
-    /// True if the kernel alone may answer this probe: it accepts a connection to a listening socket before its server does.
-    pub fn is_bare_connection(&self) -> bool {
-        matches!(self, Self::Connect { request: None, .. })
-    }
 }
 
 /// What `--probe` asks for.

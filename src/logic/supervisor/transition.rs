@@ -36,101 +36,102 @@ pub fn next(policy: &Policy, state: &mut State, event: Event, now: Time) -> Acti
 #[inline(never)]
 fn next_action(policy: &Policy, state: &mut State, event: Event, now: Time) -> Action {
     use Event::*;
+    use Phase::{Backoff, DrainingRemaining, ForkRetry, HandlerRunning, HandlerStopping, HandlerTimedOut, KillingRemaining, Running, Starting, Stopping};
     // Before its deadline, a state knows no tick. So no arm has that as a condition, which would keep the others apart.
     if matches!(event, Tick) && state.deadline().is_none_or(|until| until > now) {
         return Action::Wait;
     }
     let grace = policy.stop_deadline(now);
     match (state.phase, event) {
-        (Phase::Starting { .. }, Ready) => {
+        (Starting { .. }, Ready) => {
             state.ready = true;
-            state.phase = Phase::Running;
+            state.phase = Running;
             state.arm_watchdog(now);
             Action::ReportReady
         }
-        (Phase::Starting { .. }, ExecFailed(code)) => finish(state, Ending::Failed(code)),
-        (Phase::Starting { .. }, ForkFailed) => finish(state, Ending::Failed(SETUP)),
-        (Phase::Running, ExecFailed(code)) => on_exit(policy, state, Exit::Code(code), now),
-        (Phase::Running, ForkFailed) => fork_failed(state, ForkTask::Launch, now),
-        (Phase::Starting { .. }, Exited(exit)) => {
+        (Starting { .. }, ExecFailed(code)) => finish(state, Ending::Failed(code)),
+        (Starting { .. }, ForkFailed) => finish(state, Ending::Failed(SETUP)),
+        (Running, ExecFailed(code)) => on_exit(policy, state, Exit::Code(code), now),
+        (Running, ForkFailed) => fork_failed(state, ForkTask::Launch, now),
+        (Starting { .. }, Exited(exit)) => {
             let is_own = policy.role != Role::Manager && state.was_forwarded(exit);
             finish(state, if is_own { Ending::Server(exit) } else { Ending::Failed(SETUP) })
         }
-        (Phase::Starting { .. }, LeaderExited) => clear(policy, state, AfterStop::FailStart, None, now),
-        (Phase::Starting { .. }, NotReady) => stop(policy, state, AfterStop::FailStart, now),
-        (Phase::Starting { .. }, Tick) => stop(policy, state, AfterStop::FailStart, now),
-        (Phase::Running, Exited(exit)) => on_exit(policy, state, exit, now),
-        (Phase::Running, LeaderExited) => clear_rest(policy, state, (AfterStop::HandleExit, None), now),
-        (Phase::Running, Tick) => state.on_watchdog(policy, now),
+        (Starting { .. }, LeaderExited) => clear(policy, state, AfterStop::FailStart, None, now),
+        (Starting { .. }, NotReady) => stop(policy, state, AfterStop::FailStart, now),
+        (Starting { .. }, Tick) => stop(policy, state, AfterStop::FailStart, now),
+        (Running, Exited(exit)) => on_exit(policy, state, exit, now),
+        (Running, LeaderExited) => clear_rest(policy, state, (AfterStop::HandleExit, None), now),
+        (Running, Tick) => state.on_watchdog(policy, now),
         // A server is ready once, and later ones need not be; but from then on they must not be silent.
-        (Phase::Running, Ready) => state.arm_watchdog(now),
-        (Phase::Running, Heartbeat) => state.heed_again(now),
-        (Phase::Starting { .. } | Phase::Running, Stop | Interrupt) => stop(policy, state, AfterStop::Finish, now),
-        (Phase::Starting { .. } | Phase::Running, Restart) => stop(policy, state, AfterStop::Restart, now),
-        (Phase::Starting { .. } | Phase::Running | Phase::Stopping { .. }, Forward(signal)) => forward(policy, state, signal, now),
+        (Running, Ready) => state.arm_watchdog(now),
+        (Running, Heartbeat) => state.heed_again(now),
+        (Starting { .. } | Running, Stop | Interrupt) => stop(policy, state, AfterStop::Finish, now),
+        (Starting { .. } | Running, Restart) => stop(policy, state, AfterStop::Restart, now),
+        (Starting { .. } | Running | Stopping { .. }, Forward(signal)) => forward(policy, state, signal, now),
 
-        (Phase::Stopping { next, .. }, Tick) => {
-            state.phase = Phase::Stopping { next, until: grace };
+        (Stopping { next, .. }, Tick) => {
+            state.phase = Stopping { next, until: grace };
             Action::Send(Signal::KILL, Recipient::Group)
         }
         // The kernel does it, as soon as a PID 1 has left; so no other server follows.
-        (Phase::Stopping { next: AfterStop::Restart | AfterStop::HandleExit, .. }, Unkillable) => finish(state, Ending::Server(KILLED)),
-        (Phase::Stopping { next, .. }, Unkillable) => after_stop(policy, state, next, KILLED, now),
-        (Phase::Stopping { next: AfterStop::Finish, .. }, Interrupt) => {
-            state.phase = Phase::Stopping { next: AfterStop::Finish, until: grace };
+        (Stopping { next: AfterStop::Restart | AfterStop::HandleExit, .. }, Unkillable) => finish(state, Ending::Server(KILLED)),
+        (Stopping { next, .. }, Unkillable) => after_stop(policy, state, next, KILLED, now),
+        (Stopping { next: AfterStop::Finish, .. }, Interrupt) => {
+            state.phase = Stopping { next: AfterStop::Finish, until: grace };
             Action::Send(Signal::KILL, Recipient::Group)
         }
-        (Phase::Stopping { until, .. }, Stop | Interrupt) => {
-            state.phase = Phase::Stopping { next: AfterStop::Finish, until };
+        (Stopping { until, .. }, Stop | Interrupt) => {
+            state.phase = Stopping { next: AfterStop::Finish, until };
             Action::Wait
         }
-        (Phase::Stopping { next: AfterStop::HandleExit, until }, Restart) => {
-            state.phase = Phase::Stopping { next: AfterStop::Restart, until };
+        (Stopping { next: AfterStop::HandleExit, until }, Restart) => {
+            state.phase = Stopping { next: AfterStop::Restart, until };
             Action::Wait
         }
-        (Phase::Stopping { next, .. }, Exited(exit)) => after_stop(policy, state, next, exit, now),
-        (Phase::Stopping { next, .. }, ExecFailed(code)) => after_stop(policy, state, next, Exit::Code(code), now),
-        (Phase::Stopping { next, until }, LeaderExited) => clear_rest(policy, state, (next, until), now),
+        (Stopping { next, .. }, Exited(exit)) => after_stop(policy, state, next, exit, now),
+        (Stopping { next, .. }, ExecFailed(code)) => after_stop(policy, state, next, Exit::Code(code), now),
+        (Stopping { next, until }, LeaderExited) => clear_rest(policy, state, (next, until), now),
 
         (Phase::Clearing { next, exit, until, killed }, event) => {
             Clearing { next, exit, until, killed }.advance(policy, state, event, now)
         }
 
-        (Phase::HandlerRunning { exit, pause, .. }, HandlerExited(Exit::SUCCESS)) => restart(policy, state, exit, pause, now),
-        (Phase::HandlerRunning { exit, .. } | Phase::HandlerTimedOut { exit, .. }, HandlerExited(_)) => {
+        (HandlerRunning { exit, pause, .. }, HandlerExited(Exit::SUCCESS)) => restart(policy, state, exit, pause, now),
+        (HandlerRunning { exit, .. } | HandlerTimedOut { exit, .. }, HandlerExited(_)) => {
             finish(state, Ending::Server(exit))
         }
-        (Phase::HandlerRunning { exit, .. }, Tick) => {
-            state.phase = Phase::HandlerTimedOut { exit, until: grace };
+        (HandlerRunning { exit, .. }, Tick) => {
+            state.phase = HandlerTimedOut { exit, until: grace };
             Action::Send(Signal::TERM, Recipient::Handler)
         }
-        (Phase::HandlerRunning { .. }, Stop | Interrupt) => {
-            state.phase = Phase::HandlerStopping { until: grace };
+        (HandlerRunning { .. }, Stop | Interrupt) => {
+            state.phase = HandlerStopping { until: grace };
             Action::Send(Signal::TERM, Recipient::Handler)
         }
-        (Phase::HandlerRunning { exit, until, .. }, Restart) => {
-            state.phase = Phase::HandlerRunning { exit, until, pause: Pause::None };
+        (HandlerRunning { exit, until, .. }, Restart) => {
+            state.phase = HandlerRunning { exit, until, pause: Pause::None };
             Action::Wait
         }
-        (Phase::HandlerRunning { exit, pause, .. }, ForkFailed) => fork_failed(state, ForkTask::RunHandler { exit, pause }, now),
+        (HandlerRunning { exit, pause, .. }, ForkFailed) => fork_failed(state, ForkTask::RunHandler { exit, pause }, now),
 
-        (Phase::HandlerTimedOut { exit, .. }, Tick) => {
-            state.phase = Phase::HandlerTimedOut { exit, until: grace };
+        (HandlerTimedOut { exit, .. }, Tick) => {
+            state.phase = HandlerTimedOut { exit, until: grace };
             Action::Send(Signal::KILL, Recipient::Handler)
         }
-        (Phase::HandlerTimedOut { until, .. }, Stop | Interrupt) => {
-            state.phase = Phase::HandlerStopping { until };
+        (HandlerTimedOut { until, .. }, Stop | Interrupt) => {
+            state.phase = HandlerStopping { until };
             Action::Wait
         }
 
-        (Phase::HandlerStopping { .. }, Tick) => kill_handler(policy, state, now),
-        (Phase::HandlerStopping { .. }, Interrupt) => kill_handler(policy, state, now),
-        (Phase::HandlerStopping { .. }, HandlerExited(_)) => finish(state, Ending::Stopped),
+        (HandlerStopping { .. }, Tick) => kill_handler(policy, state, now),
+        (HandlerStopping { .. }, Interrupt) => kill_handler(policy, state, now),
+        (HandlerStopping { .. }, HandlerExited(_)) => finish(state, Ending::Stopped),
 
-        (Phase::Backoff { .. }, Tick) => launch(policy, state, LogFiles::Keep, now),
-        (Phase::Backoff { .. }, Restart) => launch(policy, state, LogFiles::Rotate, now),
-        (Phase::Backoff { .. } | Phase::ForkRetry { .. }, Stop | Interrupt) => finish(state, Ending::Stopped),
-        (Phase::ForkRetry { .. }, Forward(signal)) => {
+        (Backoff { .. }, Tick) => launch(policy, state, LogFiles::Keep, now),
+        (Backoff { .. }, Restart) => launch(policy, state, LogFiles::Rotate, now),
+        (Backoff { .. } | ForkRetry { .. }, Stop | Interrupt) => finish(state, Ending::Stopped),
+        (ForkRetry { .. }, Forward(signal)) => {
             if policy.ends_service(signal) {
                 finish(state, Ending::Stopped)
             } else {
@@ -138,17 +139,17 @@ fn next_action(policy: &Policy, state: &mut State, event: Event, now: Time) -> A
             }
         }
 
-        (Phase::ForkRetry { task, .. }, Tick) => retry_fork(policy, state, task, now),
-        (Phase::ForkRetry { task: ForkTask::Launch, .. }, Restart) => launch(policy, state, LogFiles::Rotate, now),
-        (Phase::ForkRetry { task: ForkTask::RunHandler { exit, .. }, until }, Restart) => {
-            state.phase = Phase::ForkRetry { task: ForkTask::RunHandler { exit, pause: Pause::None }, until };
+        (ForkRetry { task, .. }, Tick) => retry_fork(policy, state, task, now),
+        (ForkRetry { task: ForkTask::Launch, .. }, Restart) => launch(policy, state, LogFiles::Rotate, now),
+        (ForkRetry { task: ForkTask::RunHandler { exit, .. }, until }, Restart) => {
+            state.phase = ForkRetry { task: ForkTask::RunHandler { exit, pause: Pause::None }, until };
             Action::Wait
         }
 
-        (Phase::DrainingRemaining { ending, .. }, Tick) => kill_all(state, ending, now),
-        (Phase::DrainingRemaining { ending, .. }, Interrupt) => kill_all(state, ending, now),
-        (Phase::DrainingRemaining { ending, .. } | Phase::KillingRemaining { ending, .. }, NoneLeft) => finish(state, ending),
-        (Phase::KillingRemaining { ending, .. }, Tick) => finish(state, ending),
+        (DrainingRemaining { ending, .. }, Tick) => kill_all(state, ending, now),
+        (DrainingRemaining { ending, .. }, Interrupt) => kill_all(state, ending, now),
+        (DrainingRemaining { ending, .. } | KillingRemaining { ending, .. }, NoneLeft) => finish(state, ending),
+        (KillingRemaining { ending, .. }, Tick) => finish(state, ending),
 
         // The tests list them.
         _ => Action::Wait,

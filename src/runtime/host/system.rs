@@ -5,7 +5,7 @@ use core::ffi::CStr;
 use super::env_files;
 use crate::runtime::report::log::os_error;
 use crate::logic::plan::account::Name;
-use crate::logic::plan::socket_address::InheritedSockets;
+use crate::logic::plan::socket_activation::InheritedSockets;
 use crate::logic::plan::env::Env;
 use crate::logic::base::error::Result;
 use crate::logic::plan::host::{CanChangeIds, Host, Terminal};

@@ -3,7 +3,8 @@
 use std::os::fd::{AsFd, OwnedFd};
 
 use crate::runtime::start::deliver;
-use crate::runtime::start::spawn::{ChildIo, report_and_exit, spawn};
+use crate::runtime::start::spawn::{report_and_exit, spawn};
+use crate::runtime::start::child_io::ChildIo;
 use crate::runtime::start::exec_image::ExecImage;
 use crate::runtime::start::outcome::{EXEC_IS_NEXT, FORK, StartOutcome, StepFailure};
 use crate::runtime::report::log::os_error;
@@ -72,7 +73,8 @@ impl LogChild {
     pub fn io(&self) -> ChildIo<'_> {
         let output = self.output.as_ref().map(AsFd::as_fd);
         let error = self.error.as_ref().map_or(output, |error| Some(error.as_fd()));
-        ChildIo { input: Some(self.pipe.as_fd()), output, error, ..ChildIo::default() }
+        let rotator: fn(_) -> ! = super::rotator::run;
+        ChildIo { input: Some(self.pipe.as_fd()), output, error, rotator: Some(rotator), ..ChildIo::default() }
     }
 
     /// What a writer writes to: a directory, where it is another one, and the file in it that was begun there. It has

@@ -1,5 +1,6 @@
 //! The log directory of a start: its files begun, rotated, opened again, and its path followed.
 
+use crate::runtime::output::logfiles::{HOUR};
 use core::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -10,13 +11,11 @@ use crate::runtime::resources::walk::Walk;
 use crate::logic::base::error::Result;
 use crate::logic::formats::log_name::{LogPolicy, OUTPUT, RECORDS, rotated_name};
 use crate::logic::plan::program::Program;
-use crate::logic::base::time::{Span, Time};
+use crate::logic::base::time::Time;
 use crate::logic::base::cstr::StaticCStr;
 use crate::sys::dir::{self, OpenMode};
 use crate::sys::{self, Errno, access, clock, counters, pipe};
 
-/// How often old files are looked for.
-pub const HOUR: Span = Span::secs(3600);
 /// How many parts of the directory a start looks at.
 const PARTS: usize = 1000;
 

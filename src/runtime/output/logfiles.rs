@@ -5,6 +5,7 @@
 //! Where others may write, no existing file is opened to write to it: a check of its owner or links proves nothing,
 //! since both may change right after. And no turn of a process that has other things to do looks at all of it.
 
+use crate::logic::base::time::Span;
 use core::ffi::CStr;
 use core::sync::atomic::{AtomicU32, Ordering};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -262,3 +263,6 @@ impl Sweep {
 fn as_name(name: &FileName) -> &CStr {
     CStr::from_bytes_until_nul(name.as_bytes()).unwrap_or_default()
 }
+
+/// How often old files are looked for.
+pub const HOUR: Span = Span::secs(3600);

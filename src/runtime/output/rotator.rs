@@ -7,8 +7,8 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use super::logfiles::{Folder, Sweep};
-use super::logdir::HOUR;
-use crate::runtime::supervise::supervisor::now;
+use super::logfiles::HOUR;
+use crate::runtime::host::clock::now;
 use crate::logic::base::exit;
 use crate::logic::formats::log_name::{bytes_for_file, LogPolicy, OUTPUT};
 use crate::logic::base::signal::Signal;

@@ -4,7 +4,7 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use super::start_resources::StartResources;
-use crate::runtime::start::daemonize::{MESSAGE, pack, unpack};
+use crate::runtime::report::error_message::{MESSAGE, pack, unpack};
 use crate::runtime::report::log::{Log, os_error, print_error};
 use crate::logic::base::error::{Error, Result};
 use crate::logic::base::exit;

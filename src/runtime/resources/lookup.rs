@@ -1,10 +1,12 @@
 //! The processes that have a pidfile open and locked, as /proc tells it.
 
+use crate::logic::formats::proc;
 use core::ffi::CStr;
 use core::fmt::{self, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use crate::logic::control::{self, has_lock, LockSeen, PidfileContents, ProcVisibility};
+use crate::logic::control::{self, LockSeen, PidfileContents};
+use crate::logic::formats::proc::{has_lock, ProcVisibility};
 use crate::logic::base::error::Error;
 use crate::logic::base::text::{ArrayText, Escaped};
 use crate::logic::base::time::number;
@@ -55,7 +57,7 @@ impl Locked {
         }
         let Ok(home) = Dir::open_path(home) else { return LockSeen::Unreadable };
         if let Some(parent) = parent {
-            *parent = control::parent_pid(read(&home, c"stat", &mut [0; 512])).unwrap_or(0);
+            *parent = proc::parent_pid(read(&home, c"stat", &mut [0; 512])).unwrap_or(0);
         }
         self.hold_of(&home, sight)
     }
@@ -115,7 +117,7 @@ impl Locked {
                 && let Ok(home) = proc.open_dir(name)
                 && self.hold_of(&home, sight) == LockSeen::Held
             {
-                found.push((pid, control::parent_pid(read(&home, c"stat", &mut [0; 512])).unwrap_or(0)));
+                found.push((pid, proc::parent_pid(read(&home, c"stat", &mut [0; 512])).unwrap_or(0)));
             }
         });
         let is_first = |(_, parent): &&(i32, i32)| !found.iter().any(|(pid, _)| pid == parent);

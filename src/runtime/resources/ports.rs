@@ -1,7 +1,7 @@
 //! `--check` of a port: what would keep bind(2) from it, found without a bind that could make another program's fail.
 
+use crate::runtime::report::log::because;
 use super::socket_owner;
-use super::sockets::bind_error;
 use crate::logic::plan::socket_address::Listener;
 use crate::logic::base::error::Error;
 use crate::logic::base::exit;
@@ -41,4 +41,14 @@ fn may_bind(address: &[u8]) -> sys::Result<()> {
     let first = first.and_then(|text| number(text.trim_ascii_end())).unwrap_or(1024);
     let port = address.get(2..4).and_then(<[u8]>::first_chunk).map_or(0, |port| u16::from_be_bytes(*port));
     if u64::from(port) < first && !caps::may_bind_low_ports() { Err(Errno::ACCESS) } else { Ok(()) }
+}
+
+/// Why a socket cannot be had.
+pub fn bind_error(listener: &Listener<'_>, why: Errno) -> Error {
+    let reason = match why {
+        Errno::ADDRINUSE => socket_owner::describe(listener),
+        Errno::ACCESS if !listener.is_path() => "low ports need CAP_NET_BIND_SERVICE".into(),
+        _ => String::new(),
+    };
+    because(format_args!("cannot listen on '{}'", Escaped(listener.text)), why, &reason)
 }

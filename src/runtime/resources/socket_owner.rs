@@ -3,7 +3,7 @@
 use std::os::fd::AsFd;
 
 use super::lookup::of_process;
-use crate::logic::control::parent_pid;
+use crate::logic::formats::proc::parent_pid;
 use crate::logic::plan::socket_address::{Listener, Transport};
 use crate::logic::formats::net_table::{find, Socket};
 use crate::logic::base::text::Escaped;

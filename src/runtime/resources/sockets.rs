@@ -1,5 +1,7 @@
 //! The server's sockets: bound while vsrun still has the right to, and each at its place from descriptor 3 on.
 
+use crate::logic::plan::socket_activation;
+use crate::runtime::resources::ports::{bind_error};
 use core::ops::Range;
 use std::os::fd::{AsFd, OwnedFd, RawFd};
 
@@ -7,9 +9,11 @@ use super::socket_owner;
 use super::pidfile::{is_at, split};
 use super::ports;
 use super::private;
-use crate::runtime::report::log::{because, os_error};
+use crate::runtime::report::log::os_error;
 use super::walk::Walk;
-use crate::logic::plan::socket_address::{self, Listener, ServerSockets, Transport};
+use crate::logic::plan::socket_address::Listener;
+use crate::logic::plan::socket_address::Transport;
+use crate::logic::plan::socket_activation::ServerSockets;
 use crate::logic::base::error::{Error, Result};
 use crate::logic::base::text::Escaped;
 use crate::logic::base::cstr::StaticCStr;
@@ -43,7 +47,7 @@ struct File {
 /// When a socket that vsrun's parent speaks of is not there, or vsrun may not have that many descriptors.
 pub fn reserve_fds(listen: &ServerSockets) -> Result<Range<RawFd>> {
     let own = fd::FIRST + RawFd::from(listen.inherited);
-    let end = fd::FIRST + RawFd::from(socket_address::count(listen.inherited, &listen.own));
+    let end = fd::FIRST + RawFd::from(socket_activation::count(listen.inherited, &listen.own));
     for number in fd::FIRST..end {
         let result = if number < own { fd::set_cloexec(number) } else { fd::dup_onto_cloexec(fd::standard(0), number) };
         result.map_err(|why| os_error(format_args!("cannot use descriptor {number} for a socket"), why))?;
@@ -131,16 +135,6 @@ fn refused_here(listener: &Listener<'_>, walk: &Walk, why: Errno) -> Error {
         return bind_error(listener, why);
     }
     Error::setup(format_args!("cannot listen on '{}': {}", Escaped(listener.text), walk.error_text(why)))
-}
-
-/// Why a socket cannot be had.
-pub fn bind_error(listener: &Listener<'_>, why: Errno) -> Error {
-    let reason = match why {
-        Errno::ADDRINUSE => socket_owner::describe(listener),
-        Errno::ACCESS if !listener.is_path() => "low ports need CAP_NET_BIND_SERVICE".into(),
-        _ => String::new(),
-    };
-    because(format_args!("cannot listen on '{}'", Escaped(listener.text)), why, &reason)
 }
 
 /// A socket on a port.

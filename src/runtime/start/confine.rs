@@ -3,7 +3,7 @@
 use core::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd, RawFd};
 
-use super::spawn::{ChildIo, ExecState, move_off_fd};
+use super::child_io::{ChildIo, ExecState, move_off_fd};
 use super::exec_image::ExecImage;
 use crate::logic::plan::step::Step;
 use crate::sys::{Errno, Result, cloexec_probe, close, dir, fd, credentials};

@@ -1,5 +1,6 @@
 //! Leaves the caller and its terminal; the one who called waits for the truth.
 
+use crate::runtime::report::error_message::{MESSAGE, pack, unpack};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 use crate::runtime::report::log::{os_error, print_error};
@@ -102,25 +103,6 @@ fn await_report(answer: &OwnedFd) -> ! {
         }
     };
     process::exit(status)
-}
-
-/// More than any message has; a longer one is cut.
-pub const MESSAGE: usize = 8192;
-
-/// Sends an error to the process that tells it, as `unpack` reads it: its status and its text.
-#[inline(never)]
-pub fn pack(error: &Error, pipe: &OwnedFd) {
-    let mut message = vec![error.code];
-    message.extend_from_slice(error.text.as_bytes());
-    message.truncate(MESSAGE);
-    let _ = fd::write_all(pipe.as_fd(), &message);
-}
-
-/// The error in a message. None: there is none.
-#[inline(never)]
-pub fn unpack(message: &[u8]) -> Option<Error> {
-    let (code, text) = message.split_first().filter(|(code, _)| **code != exit::OK)?;
-    Some(Error::new(*code, format_args!("{}", String::from_utf8_lossy(text))))
 }
 
 impl WaitingParent {

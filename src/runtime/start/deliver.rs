@@ -5,10 +5,7 @@
 
 use crate::runtime::resources::lookup::of_process;
 use super::exec_image::ExecImage;
-use crate::runtime::report::log::Priority;
-use crate::runtime::supervise::supervisor::Supervisor;
 use crate::logic::control;
-use crate::logic::supervisor::event::{Event, Recipient};
 use crate::logic::base::signal::Signal;
 use crate::logic::plan::step::Step;
 use crate::logic::base::cstr::StaticCStr;
@@ -60,37 +57,6 @@ pub enum Reach {
     Open,
     /// It has not, and that was recorded.
     Refused,
-}
-
-impl Supervisor<'_> {
-    /// Sends a signal to the server or the handler; SIGCONT follows if `resume`. Records once why that is impossible.
-    #[inline(never)]
-    pub fn deliver(&mut self, signal: Signal, target: Target, resume: bool) -> Reach {
-        let (Target::Process(pid) | Target::Group(pid)) = target;
-        let user = user_of(&self.config.program);
-        let sent = deliver(pid.number(), user, &|| {
-            process::send(signal.number(), target)?;
-            // A stopped process gets no signal except this one and KILL.
-            if resume { process::send(Signal::CONT.number(), target) } else { Ok(()) }
-        });
-        match sent {
-            Ok(()) | Err(Errno::SRCH) => self.reach = Reach::Open,
-            Err(why) => {
-                if self.reach == Reach::Open {
-                    let why = sys::errno_text(why);
-                    self.record(Priority::Warning, format_args!("cannot send {signal} to pid {pid}: {why} ({MISSING})"));
-                }
-                self.reach = Reach::Refused;
-            }
-        }
-        self.reach
-    }
-
-    /// What follows a signal that was sent. A PID 1 that cannot kill its server leaves, so that the kernel does it.
-    pub fn after_sending(&mut self, signal: Signal, to: Recipient) -> Option<Event> {
-        let in_vain = signal == Signal::KILL && to != Recipient::Handler && self.reach == Reach::Refused;
-        (in_vain && process::is_pid1()).then_some(Event::Unkillable)
-    }
 }
 
 /// The user that the way to this program leads to. None: vsrun's own.

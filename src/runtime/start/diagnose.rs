@@ -8,7 +8,7 @@ use std::os::fd::AsFd;
 
 use super::exec_image::ExecImage;
 use crate::logic::formats::executable::{Cause, classify, Executable, HEADER_SIZE, NATIVE};
-use crate::logic::plan::landlock::Rule;
+use crate::logic::plan::landlock_rules::Rule;
 use crate::logic::plan::step::Step;
 use crate::logic::base::text::ArrayText;
 use crate::logic::base::cstr::StaticCStr;

@@ -8,7 +8,8 @@ use crate::logic::plan::program::Program;
 use crate::logic::base::text::ArrayText;
 use crate::logic::base::cstr::StaticCStr;
 use crate::sys::Result;
-use crate::sys::process::{self, ExecArray};
+use crate::sys::process;
+use crate::sys::exec::ExecArray;
 
 /// A program with everything that its start needs in memory: after a fork nothing is allocated.
 pub struct ExecImage {

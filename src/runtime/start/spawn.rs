@@ -1,67 +1,21 @@
 //! Starts a program: performs the steps of the plan blindly, one arm each, and tells the parent which one failed.
 
+use crate::sys::exec;
+use crate::runtime::start::child_io::{ChildIo, Attempt, ExecState, move_off_fd};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 use crate::runtime::resources::cgroup::Cgroup;
-use crate::runtime::resources::pidfile::Pidfile;
 use super::exec_image::ExecImage;
 use super::outcome::{EXEC_IS_NEXT, EXEC_WITHOUT_PIDFILE, FORK, Mode, StepFailure};
 use crate::runtime::report::log::{Log, LogTarget, Priority};
 use super::{confine, confinement, diagnose};
 use crate::runtime::resources::walk;
-use crate::runtime::output::rotator;
 use crate::logic::base::exit;
 use crate::logic::plan::step::{KeepPermitted, Step};
 use crate::sys::clone::Memory;
 use crate::sys::process::Pid;
 use crate::sys::poll::Mask;
 use crate::sys::{self, Errno, limits, cloexec_probe, caps, clone, fd, credentials, keyring, process, terminal, poll};
-
-/// What a process is connected to.
-#[derive(Clone, Copy, Default)]
-pub struct ChildIo<'a> {
-    /// Standard input. None: `/dev/null`.
-    pub input: Option<BorrowedFd<'a>>,
-    /// Standard output. None: as it is.
-    pub output: Option<BorrowedFd<'a>>,
-    /// Standard error. None: as it is.
-    pub error: Option<BorrowedFd<'a>>,
-    /// The logdir.
-    pub dir: Option<BorrowedFd<'a>>,
-    /// Pipes of our own that stay open until the exec.
-    pub pipes: [Option<BorrowedFd<'a>>; 2],
-    /// The pidfile that the process writes.
-    pub pidfile: Option<&'a Pidfile>,
-    /// The control group that the process enters.
-    pub cgroup: Option<&'a Cgroup>,
-    /// What the way is gone for.
-    pub mode: Mode,
-    /// Whether a pidfile that cannot be written ends the start.
-    pub attempt: Attempt,
-    /// Where the program says that it is ready, and under which number it has that.
-    pub ready: Option<(BorrowedFd<'a>, RawFd)>,
-    /// Where each step is told.
-    pub debug: Option<&'a Log>,
-    /// Where the parent is told that the exec is next, and which step failed; `spawn` fills it in.
-    pub report: Option<BorrowedFd<'a>>,
-}
-
-impl ChildIo<'_> {
-    /// Those of a manager, whose own standard input is `/dev/null`, or the server's by `--stdin`.
-    pub fn none() -> Self {
-        Self { input: Some(fd::standard(0)), ..Self::default() }
-    }
-}
-
-/// Which start of the server it is.
-#[derive(Clone, Copy, Default, PartialEq, Eq)]
-pub enum Attempt {
-    /// The first one, which may fail.
-    #[default]
-    First,
-    /// A restart, which nothing that can be done without holds up.
-    Later,
-}
 
 /// A process on its way to be the program.
 pub struct Spawned {
@@ -129,14 +83,6 @@ pub fn report_and_exit(program: &ExecImage, failure: &StepFailure, report: Borro
     process::exit(failure.code(program))
 }
 
-/// A descriptor of ours that has the number which the program is to have, moved above it.
-pub fn move_off_fd(fd: BorrowedFd<'_>, io: &ChildIo<'_>) -> sys::Result<Option<OwnedFd>> {
-    match io.ready {
-        Some((_, number)) if fd.as_raw_fd() == number => fd::duplicate_from(fd, number + 1).map(Some),
-        Some(_) | None => Ok(None),
-    }
-}
-
 /// Becomes the program in this very process. Returns only when a step failed.
 #[inline(never)]
 pub fn apply_and_exec(program: &ExecImage, io: &ChildIo<'_>) -> StepFailure {
@@ -169,23 +115,6 @@ pub fn apply_and_exec(program: &ExecImage, io: &ChildIo<'_>) -> StepFailure {
     }
     // A plan ends with an exec, and an exec that returns has failed.
     StepFailure::new(program.steps.len(), Errno::INVAL)
-}
-
-/// What one step leaves for a later one.
-#[derive(Default)]
-pub struct ExecState {
-    /// The descriptor that the program is to keep.
-    pub kept: Option<OwnedFd>,
-    /// A descriptor that is open in vain, to see whether such are closed.
-    pub cloexec_probe: Option<OwnedFd>,
-    /// The rule set of Landlock that is being made.
-    ruleset: Option<OwnedFd>,
-    /// How many sockets it is to find from descriptor 3 on.
-    pub sockets: u16,
-    /// What the parent is told before the exec.
-    marker: u8,
-    /// Whether the caller's directory is not the one that has its path.
-    pub replaced: bool,
 }
 
 /// One step.
@@ -255,7 +184,7 @@ fn apply_step(step: &Step, program: &ExecImage, io: &ChildIo<'_>, way: &mut Exec
             if let Some(report) = io.report {
                 fd::write_all(report, &[way.marker])?;
             }
-            Err(try_exec(step, program, io.mode))
+            Err(try_exec(step, program, io))
         }
     }
 }
@@ -263,15 +192,15 @@ fn apply_step(step: &Step, program: &ExecImage, io: &ChildIo<'_>, way: &mut Exec
 /// Tries the paths as execvp(3) does: what is missing or forbidden is passed over, anything else ends the search. The
 /// writer is this program.
 #[inline(never)]
-fn try_exec(step: &Step, program: &ExecImage, aim: Mode) -> Errno {
-    if let Step::RunLogRotator(rules) = step {
-        rotator::run(*rules);
+fn try_exec(step: &Step, program: &ExecImage, io: &ChildIo<'_>) -> Errno {
+    if let (Step::RunLogRotator(policy), Some(run)) = (step, io.rotator) {
+        run(*policy);
     }
     poll::ignore_writes(false);
     let mut worst = Errno::NOENT;
     for path in &program.paths {
-        let why = match aim {
-            Mode::Exec => process::exec(path, &program.argv, &program.env),
+        let why = match io.mode {
+            Mode::Exec => exec::exec(path, &program.argv, &program.env),
             Mode::DryRun { .. } => match diagnose::examine(path) {
                 Ok(()) => process::exit(exit::OK),
                 Err(why) => why,

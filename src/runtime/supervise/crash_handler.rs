@@ -5,7 +5,8 @@ use core::fmt::{Display, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use super::handler_output::HandlerOutput;
-use crate::runtime::start::spawn::{ChildIo, spawn};
+use crate::runtime::start::spawn::spawn;
+use crate::runtime::start::child_io::ChildIo;
 use super::lifeline::Lifeline;
 use crate::runtime::start::exec_image::ExecImage;
 use crate::runtime::start::outcome::{ErrorText, StartOutcome};

@@ -7,9 +7,9 @@
 use core::ffi::CStr;
 use core::fmt::Write;
 
-use crate::runtime::control::{proc_visibility, read};
+use crate::runtime::resources::lookup::{proc_visibility, read};
 use crate::runtime::start::deliver;
-use crate::logic::control::{parent_pid, ProcVisibility};
+use crate::logic::formats::proc::{parent_pid, ProcVisibility};
 use crate::logic::base::signal::Signal;
 use crate::logic::base::text::{ArrayText, Escaped};
 use crate::logic::base::time::number;

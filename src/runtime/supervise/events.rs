@@ -1,5 +1,6 @@
 //! What happens to a manager: signals, ends of children, words of a process on its way. The manager's only sleep.
 
+use crate::logic::base::time::{earliest};
 use std::os::fd::AsFd;
 
 use super::readiness::Readiness;
@@ -7,7 +8,9 @@ use super::reap::{POLL_INTERVAL, Reaped};
 use crate::runtime::start::outcome::StartOutcome;
 use crate::runtime::report::log::Priority;
 use super::service::ServiceManager;
-use super::supervisor::{now, Supervisor, SupervisorConfig};
+use super::supervisor::Supervisor;
+use crate::runtime::host::clock::now;
+use super::config::SupervisorConfig;
 use crate::logic::base::error::Error;
 use crate::logic::supervisor::event::Event;
 use crate::logic::base::signal::Signal;
@@ -21,16 +24,6 @@ use crate::sys::poll;
 const REAPED_PER_TURN: usize = 64;
 /// The most signals that are read before the deadlines are looked at.
 const SIGNALS_PER_TURN: usize = 64;
-
-/// The first of these points in time, if there is one.
-#[inline(never)]
-pub fn earliest(times: &[Option<Time>]) -> Option<Time> {
-    let mut first = None;
-    for time in times.iter().flatten() {
-        first = Some(first.unwrap_or(*time).min(*time));
-    }
-    first
-}
 
 impl Supervisor<'_> {
     /// Sleeps until something happens.

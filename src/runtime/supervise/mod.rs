@@ -1,5 +1,8 @@
 //! The loop of a supervisor: events in, actions out.
 
+pub(crate) mod config;
+pub(crate) mod service_events;
+pub(crate) mod mailbox;
 pub(crate) mod crash_handler;
 pub(crate) mod descendants;
 pub(crate) mod events;

@@ -4,7 +4,7 @@ use alloc::boxed::Box;
 use core::fmt::Write;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use super::notify::Mail;
+use super::mailbox::Mail;
 use crate::runtime::report::log::os_error;
 use crate::logic::plan::env::Env;
 use crate::logic::base::error::Result;

@@ -2,7 +2,7 @@
 //! server. What the child makes is in memory that both share, and takes the place of what was there before.
 
 use crate::runtime::report::log::{os_error, Priority};
-use super::supervisor::SupervisorConfig;
+use super::config::SupervisorConfig;
 use crate::runtime::start::confine;
 use crate::runtime::host::env_files;
 use crate::logic::plan::env::Source;

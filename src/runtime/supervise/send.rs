@@ -1,5 +1,13 @@
 //! Signals to the server, its group and the handler.
 
+use crate::logic::supervisor::event::Event;
+use crate::sys::pidfd::Process;
+use crate::sys::process;
+use crate::sys;
+use crate::sys::Errno;
+use crate::runtime::start::deliver::MISSING;
+use crate::runtime::start::deliver::deliver;
+use crate::runtime::start::deliver::user_of;
 use crate::runtime::start::deliver::Reach;
 use super::crash_handler::Handler;
 use crate::runtime::report::log::Priority;
@@ -41,5 +49,36 @@ impl Supervisor<'_> {
     #[inline(never)]
     pub fn say_sending(&self, signal: Signal, to: core::fmt::Arguments<'_>) {
         self.record(Priority::Notice, format_args!("sending {signal} to {to}"));
+    }
+}
+
+impl Supervisor<'_> {
+    /// Sends a signal to the server or the handler; SIGCONT follows if `resume`. Records once why that is impossible.
+    #[inline(never)]
+    pub fn deliver(&mut self, signal: Signal, target: Target, resume: bool) -> Reach {
+        let (Target::Process(pid) | Target::Group(pid)) = target;
+        let user = user_of(&self.config.program);
+        let sent = deliver(pid.number(), user, &|| {
+            process::send(signal.number(), target)?;
+            // A stopped process gets no signal except this one and KILL.
+            if resume { process::send(Signal::CONT.number(), target) } else { Ok(()) }
+        });
+        match sent {
+            Ok(()) | Err(Errno::SRCH) => self.reach = Reach::Open,
+            Err(why) => {
+                if self.reach == Reach::Open {
+                    let why = sys::errno_text(why);
+                    self.record(Priority::Warning, format_args!("cannot send {signal} to pid {pid}: {why} ({MISSING})"));
+                }
+                self.reach = Reach::Refused;
+            }
+        }
+        self.reach
+    }
+
+    /// What follows a signal that was sent. A PID 1 that cannot kill its server leaves, so that the kernel does it.
+    pub fn after_sending(&mut self, signal: Signal, to: Recipient) -> Option<Event> {
+        let in_vain = signal == Signal::KILL && to != Recipient::Handler && self.reach == Reach::Refused;
+        (in_vain && process::is_pid1()).then_some(Event::Unkillable)
     }
 }

@@ -2,11 +2,8 @@
 
 use core::fmt::{self, Write};
 
-use super::events::earliest;
-use super::supervisor::Supervisor;
-use crate::logic::supervisor::event::Event;
+use crate::logic::base::time::earliest;
 use crate::logic::supervisor::notify::Message;
-use crate::logic::supervisor::state::{AfterStop, Phase};
 use crate::logic::base::text::{ArrayText, Escaped};
 use crate::logic::base::time::{Span, Time};
 use crate::sys::datagram::DatagramSender;
@@ -134,17 +131,3 @@ impl ServiceManager {
     }
 }
 
-impl Supervisor<'_> {
-    /// Reports what has just happened, if that concerns the service manager.
-    pub fn notify_service_manager(&mut self, event: Event) {
-        let Some(service) = &mut self.config.service_manager else { return };
-        match (event, self.state.phase) {
-            // Also in a pause, and while the handler runs; but not where no server will follow.
-            (Event::Restart, Phase::Stopping { next: AfterStop::Restart, .. })
-            | (Event::Restart, Phase::Running | Phase::HandlerRunning { .. } | Phase::ForkRetry { .. }) => service.reloading(),
-            (Event::Ready, Phase::Running) => service.ready_again(),
-            (Event::Stop | Event::Interrupt, _) => service.stopping(),
-            _ => {}
-        }
-    }
-}

@@ -3,80 +3,35 @@
 //! Before the server lives we may fail; afterwards we may not. So nothing here returns an error: what fails is
 //! recorded, and life goes on.
 
+use crate::runtime::supervise::config::{SupervisorConfig, AfterStart};
+use crate::runtime::host::clock::{now};
 use std::os::fd::{AsFd, OwnedFd};
 
-use crate::runtime::resources::cgroup::Cgroup;
 use crate::runtime::start::deliver::Reach;
 use super::descendants::Sweep;
-use crate::runtime::start::daemonize::WaitingParent;
-use super::crash_handler::{CrashReport, Handler};
-use crate::runtime::start::spawn::{Attempt, ChildIo, spawn, Spawned};
+use super::crash_handler::CrashReport;
+use crate::runtime::start::spawn::{spawn, Spawned};
+use crate::runtime::start::child_io::{Attempt, ChildIo};
 use super::lifeline::Lifeline;
 use crate::runtime::output::logdir::Mark;
 use crate::runtime::resources::pidfile::Pidfile;
-use crate::runtime::start::exec_image::ExecImage;
-use super::readiness::Readiness;
 use crate::runtime::start::outcome::StepFailure;
 use super::reread;
-use crate::runtime::report::log::{Log, os_error, Priority};
-use super::service::ServiceManager;
-use crate::runtime::output::server_output::ServerOutput;
+use crate::runtime::report::log::os_error;
+use crate::runtime::report::log::Priority;
 use crate::logic::base::duration::Duration;
 use crate::logic::base::error::Error;
 use crate::logic::supervisor::event::{Action, Ending, Event, LogFiles};
 use crate::logic::base::exit::{self, Exit};
 use crate::logic::supervisor::transition::next;
-use crate::logic::supervisor::policy::Policy;
 use crate::logic::supervisor::state::{Phase, State};
 use crate::logic::base::text::Escaped;
 use crate::logic::base::time::{Span, Time};
-use crate::logic::supervisor::signal_action::SignalTable;
 use crate::sys::process::{self, Pid, Usage};
-use crate::sys::poll::Signals;
-use crate::sys::{self, Errno, clock, heap, credentials};
-
-/// Everything that a manager has.
-pub struct SupervisorConfig {
-    /// The rules.
-    pub policy: Policy,
-    /// The server, ready to be started.
-    pub program: ExecImage,
-    /// The command as a shell would read it.
-    pub command: Vec<u8>,
-    /// Who is asked after an unexpected end.
-    pub handler: Option<Box<Handler>>,
-    /// Where the server's words go.
-    pub output: ServerOutput,
-    /// Where vsrun's own words go.
-    pub log: Log,
-    /// Whether each step is told.
-    pub debug: bool,
-    /// The server's control group.
-    pub cgroup: Option<Cgroup>,
-    /// The signals that have come.
-    pub signals: Signals,
-    /// What each of them does.
-    pub signal_table: SignalTable,
-    /// How the server says that it has been started.
-    pub readiness: Readiness,
-    /// The service manager above us.
-    pub service_manager: Option<ServiceManager>,
-    /// The one who waits for the server to be started.
-    pub waiting_parent: Option<WaitingParent>,
-    /// What becomes of us then.
-    pub after_start: AfterStart,
-    /// Whether it leaves the directory that it was called in.
-    pub moves: bool,
-}
-
-/// What becomes of vsrun once the server has been started.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub enum AfterStart {
-    /// It stays.
-    Stay,
-    /// It leaves the server alone, with status 0.
-    Leave,
-}
+use crate::sys;
+use crate::sys::Errno;
+use crate::sys::heap;
+use crate::sys::credentials;
 
 /// The server's life that goes on, or has just ended.
 pub struct ServerProcess {
@@ -174,11 +129,6 @@ pub fn supervise(watch: &mut SupervisorConfig, pidfile: Option<&Pidfile>) -> (En
             Action::Wait => this.next_event(),
         };
     }
-}
-
-/// The monotonic clock.
-pub fn now() -> Time {
-    Time(clock::monotonic())
 }
 
 impl Supervisor<'_> {

@@ -1,12 +1,14 @@
 //! The values of each option: what is kept of them.
 
+use crate::logic::cli::value;
 use alloc::vec::Vec;
 
 use crate::logic::cli::lookup::FlagRow;
 use crate::logic::plan::account::Login;
-use crate::logic::plan::limits::{self, Capabilities, set_the_same};
+use crate::logic::plan::limits::{self, Capabilities};
+use crate::logic::cli::value::set_the_same;
 use crate::logic::formats::cgroup;
-use crate::logic::control::Order;
+use crate::logic::cli::options::Order;
 use crate::logic::plan::socket_address;
 use crate::logic::base::exit::Success;
 use crate::logic::cli::flags::Id;
@@ -64,10 +66,10 @@ pub fn apply_flag(options: &mut Options, row: &FlagRow, value: &[u8], second: &[
             }
         }
         Id::Umask => return put(&mut options.umask, octal(value)),
-        Id::Nice => return push(&mut options.attributes, limits::nice(value)),
-        Id::OomScoreAdj => return push(&mut options.attributes, limits::oom_score(value)),
+        Id::Nice => return push(&mut options.attributes, value::nice(value)),
+        Id::OomScoreAdj => return push(&mut options.attributes, value::oom_score(value)),
         Id::Limit => {
-            let limit = limits::limit(value);
+            let limit = value::limit(value);
             let twice = limit.is_some_and(|limit| options.attributes.iter().any(|other| set_the_same(other, &limit)));
             return !twice && push(&mut options.attributes, limit);
         }

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::logic::plan::account::Login;
-use crate::logic::control::Order;
+use crate::logic::cli::options::Order;
 use crate::logic::base::exit;
 use crate::logic::cli::flags::FLAGS;
 use crate::logic::base::signal::Signal;

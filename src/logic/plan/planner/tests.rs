@@ -1,9 +1,10 @@
 //! The order of the steps, without root and without a fork.
 
 use super::*;
-use crate::logic::plan::limits::{Capabilities, limit};
+use crate::logic::plan::limits::Capabilities;
+use crate::logic::cli::value::limit;
 use crate::logic::cli::parse::{self, Request};
-use crate::logic::plan::socket_address::InheritedSockets;
+use crate::logic::plan::socket_activation::InheritedSockets;
 use crate::logic::plan::env::Env;
 use crate::logic::supervisor::event::Recipient;
 use crate::logic::plan::host::Terminal;
@@ -427,7 +428,8 @@ fn what_an_init_is_told() {
 /// The control group comes before everything, Landlock after everything, and it needs no_new_privs.
 #[test]
 fn the_control_group_is_entered_first_and_the_rules_come_last() {
-    use crate::logic::plan::landlock::{Handled, Kernel, Reach, Rule};
+    use crate::logic::plan::landlock::Kernel;
+    use crate::logic::plan::landlock_rules::{Handled, Reach, Rule};
     let host = Host { landlock: Kernel::Abi(7), ..root() };
     let plan = made("--cgroup /c --cgroup-set pids.max=9 --ro /x --scope signal -u web --umask 7 -- x", &host);
     let steps = &plan.server.steps;

@@ -1,6 +1,9 @@
 //! Every form of an endpoint, each compared with what core's own reader makes of its address.
 
 use super::*;
+use crate::logic::plan::env::Env;
+
+use crate::logic::plan::socket_activation::{InheritedSockets, count};
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// Name, address, port and traffic, read back out of the bytes.
@@ -191,7 +194,7 @@ fn what_the_parent_handed_in_comes_first() {
         assert_eq!(env.0.len(), 1, "{given:?}");
         let own = vec![c"web=80"];
         handed.announce(&own, &mut env);
-        assert_eq!(super::count(handed.count, &own), count, "{given:?}");
+        assert_eq!(crate::logic::plan::socket_activation::count(handed.count, &own), count, "{given:?}");
         assert_eq!(env.get(b"LISTEN_FDS"), Some(format!("{count}").as_bytes()), "{given:?}");
         assert_eq!(env.get(b"LISTEN_FDNAMES"), Some(names.as_bytes()), "{given:?}");
         assert_eq!(env.get(b"LISTEN_PID"), None, "{given:?}");

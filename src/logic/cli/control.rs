@@ -1,0 +1,43 @@
+//! The requests about a running server: `--status`, `--stop`, `--signal`.
+
+use crate::logic::cli::options::Order;
+use crate::logic::base::error::Error;
+use crate::logic::base::error::Result;
+use crate::logic::cli::options::Options;
+use crate::logic::base::time::Span;
+use crate::logic::base::cstr::StaticCStr;
+
+/// What is wanted of the server of a pidfile.
+#[derive(Debug)]
+pub struct Control {
+    /// The question or order.
+    pub order: Order,
+    /// PIDFILE.
+    pub pidfile: StaticCStr,
+    /// `--stop-timeout`.
+    pub timeout: Span,
+}
+
+/// The options that are one, as an error names them.
+pub const NAMES: &str = "status, --stop or --signal";
+
+impl Control {
+    /// The request that these options are, if they are one: it stands alone.
+    ///
+    /// # Errors
+    /// Wrong usage, in one line.
+    pub fn from_options(options: &Options) -> Result<Option<Self>> {
+        let (order, pidfile) = match options.control[..] {
+            [] => return Ok(None),
+            [one] => one,
+            _ => return Err(Error::usage(format_args!("option --{NAMES} is given twice"))),
+        };
+        let timed = order == Order::Stop && options.stop_timeout.is_some();
+        if options.count > 1 + usize::from(timed) || !options.command.is_empty() {
+            return Err(Error::usage(format_args!(
+                "option --{NAMES} stands alone: no COMMAND, no options but --stop-timeout"
+            )));
+        }
+        Ok(Some(Self { order, pidfile, timeout: options.stop_timeout.unwrap_or(Span::secs(30)) }))
+    }
+}

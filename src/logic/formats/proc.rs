@@ -1,0 +1,76 @@
+//! Files of `/proc` about a process.
+
+use crate::logic::base::time::number;
+
+/// The parent of a process, as its `stat` in /proc tells it: the second word after the name, which may hold anything.
+pub fn parent_pid(stat: &[u8]) -> Option<i32> {
+    let end = stat.iter().rposition(|byte| *byte == b')')?;
+    // `) S 1 `
+    let rest = stat.get(end + 4..)?;
+    let length = rest.iter().position(|byte| *byte == b' ')?;
+    i32::try_from(number(rest.get(..length)?)?).ok()
+}
+
+/// What the directories in /proc are good for, as our own `status` there tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProcVisibility {
+    /// They tell which descriptors of our namespace's processes have a lock.
+    Locks,
+    /// They tell only what is open: before Linux 4.1, which brought both, what we ask here and what locks there are.
+    Open,
+    /// They are another pid namespace's, so a number there is not the same one's here.
+    Foreign,
+}
+
+impl ProcVisibility {
+    /// Reads `status`. In another namespace we have more than one number.
+    pub fn parse(status: &[u8]) -> Self {
+        let Some(own) = value_after(status, b"\nNSpid:\t") else { return Self::Open };
+        let end = own.iter().find(|byte| !byte.is_ascii_digit());
+        if end == Some(&b'\n') { Self::Locks } else { Self::Foreign }
+    }
+}
+
+/// Whether a descriptor has a lock, as its `fdinfo` tells.
+pub fn has_lock(info: &[u8]) -> bool {
+    value_after(info, b"\nlock:").is_some()
+}
+
+/// What follows those words.
+pub fn value_after<'a>(text: &'a [u8], words: &[u8]) -> Option<&'a [u8]> {
+    let at = text.windows(words.len()).position(|window| window == words)?;
+    text.get(at + words.len()..)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_in_stat_may_hold_anything() {
+        for (stat, told) in [
+            ("12 (sh) S 34 12 12 0", Some(34)),
+            ("12 (a) S 1 (b)) Z 34 12", Some(34)),
+            ("12 (a\nb) R 0 0", Some(0)),
+            ("", None),
+            ("12 (cut", None),
+            ("12 (cut) S 3", None),
+        ] {
+            assert_eq!(parent_pid(stat.as_bytes()), told, "{stat:?}");
+        }
+    }
+
+    #[test]
+    fn proc_of_another_namespace_is_known() {
+        for (status, sight) in [
+            ("Name:\tx\nNStgid:\t7\nNSpid:\t7\nNSpgid:\t7\n", ProcVisibility::Locks),
+            ("Name:\tx\nNStgid:\t70\t7\nNSpid:\t70\t7\nNSpgid:\t70\t7\n", ProcVisibility::Foreign),
+            ("Name:\tx\nPid:\t7\n", ProcVisibility::Open),
+            ("", ProcVisibility::Open),
+        ] {
+            assert_eq!(ProcVisibility::parse(status.as_bytes()), sight, "{status:?}");
+        }
+        assert!(has_lock(b"pos:\t0\nflags:\t02100000\nlock:\t1: OFDLCK ADVISORY  READ -1 08:01:5 0 EOF\n"));
+        assert!(!has_lock(b"pos:\t0\nflags:\t0100000\nmnt_id:\t25\nino:\t5\n"));
+    }
+}

@@ -1,0 +1,88 @@
+//! Becoming another program: execve(2), and what it takes.
+
+
+use core::cell::Cell;
+use core::ffi::CStr;
+use core::ffi::c_char;
+use crate::sys::shared::Shared;
+use crate::sys::Errno;
+use crate::sys::last;
+
+/// Arguments or an environment as execve(2) takes them, made before the fork, with room for some words that change
+/// from start to start.
+pub struct ExecArray {
+    pub(super) fixed: Vec<&'static CStr>,
+    /// Each of its full size, and zeros behind the word.
+    pub(super) slots: Vec<Vec<Cell<u8>>>,
+    pub(super) pointers: Vec<*const c_char>,
+    /// What has taken the place of the fixed words.
+    pub(super) replaced: Option<Shared>,
+}
+
+impl ExecArray {
+    /// These words, and room for `slots` further ones of up to `size` bytes.
+    pub fn new(fixed: Vec<&'static CStr>, slots: usize, size: usize) -> Self {
+        let slots = (0..slots).map(|_| vec![Cell::new(0); size + 1]).collect::<Vec<_>>();
+        let pointers = Vec::with_capacity(fixed.len() + slots.len() + 1);
+        let mut words = Self { fixed, slots, pointers, replaced: None };
+        words.arrange();
+        words
+    }
+
+    /// Writes the word of one slot, cut to its size; an empty one is left out. Allocates nothing.
+    pub fn fill(&mut self, slot: usize, word: &[u8]) {
+        self.rewrite(slot, word);
+        self.arrange();
+    }
+
+    /// Writes another word over the one of a slot that is not empty: in the process that will be the program, whose
+    /// pid nobody knew before.
+    pub fn rewrite(&self, slot: usize, word: &[u8]) {
+        let Some((_, room)) = self.slots.get(slot).and_then(|buffer| buffer.split_last()) else { return };
+        let bytes = word.iter().copied().filter(|byte| *byte != 0).chain(core::iter::repeat(0));
+        room.iter().zip(bytes).for_each(|(place, byte)| place.set(byte));
+    }
+
+    pub(super) fn arrange(&mut self) {
+        let filled = self.slots.iter().filter(|word| word.first().is_some_and(|byte| byte.get() != 0));
+        let filled = filled.map(|word| word.as_ptr().cast());
+        if let Some(shared) = &self.replaced {
+            return shared.end_table(filled);
+        }
+        self.pointers.clear();
+        self.pointers.extend(self.fixed.iter().map(|word| word.as_ptr()));
+        self.pointers.extend(filled);
+        self.pointers.push(core::ptr::null());
+    }
+}
+
+/// Becomes another program. Returns only when that failed.
+pub fn exec(path: &CStr, argv: &ExecArray, env: &ExecArray) -> Errno {
+    // SAFETY: both lists end with a null pointer, and point to C strings that `Words` owns and has not moved.
+    unsafe { libc::execve(path.as_ptr(), argv.table(), env.table()) };
+    last()
+}
+
+impl ExecArray {
+    /// Puts the words that a child has written in place of the fixed ones, and gives back those that were there before.
+    /// Allocates nothing.
+    pub fn replace(&mut self, shared: Shared) {
+        self.replaced = Some(shared);
+        self.arrange();
+    }
+
+    /// The list, as execve(2) takes it.
+    pub(super) fn table(&self) -> *const *const c_char {
+        self.replaced.as_ref().map_or(self.pointers.as_ptr(), |shared| shared.table().cast_const())
+    }
+
+    /// The fixed words, as they were at first.
+    pub fn fixed(&self) -> &[&'static CStr] {
+        &self.fixed
+    }
+
+    /// How many words may be added to the fixed ones.
+    pub fn spare(&self) -> usize {
+        self.slots.len()
+    }
+}
