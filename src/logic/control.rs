@@ -235,7 +235,7 @@ mod tests {
     const HOLDS: [LockSeen; 3] = [LockSeen::Held, LockSeen::NotHeld, LockSeen::Unreadable];
 
     #[test]
-    fn nobody_is_signalled_but_a_holder_or_what_an_exclusive_lock_vouches_for() {
+    fn only_a_holder_or_what_an_exclusive_lock_vouches_for_is_signalled() {
         for lock in [Lock::None, Lock::Hidden, Lock::Shared, Lock::Exclusive] {
             for line in [PidfileContents::Empty, PidfileContents::Pid(1), PidfileContents::Pid(2), PidfileContents::Other] {
                 for (named, parent) in HOLDS.into_iter().flat_map(|named| HOLDS.map(|parent| (named, parent))) {

@@ -58,7 +58,7 @@ mod tests {
 
     /// Kernels before 5.18 start a program without any argument; the environment lies right behind (CVE-2021-4034).
     #[test]
-    fn nothing_is_read_behind_the_last_argument() {
+    fn nothing_is_read_after_the_last_argument() {
         let memory = [c"vsrun".as_ptr(), c"-b".as_ptr(), null(), c"--help".as_ptr(), null()];
         for (argc, skipped, count) in [(0, 2, 0), (0, 0, 0), (2, 0, 2), (9, 0, 2), (1, 0, 1), (-1, 0, 0)] {
             let argv = memory[skipped..].as_ptr();

@@ -188,7 +188,7 @@ fn what_is_no_file_is_refused_and_not_waited_for() {
 }
 
 #[test]
-fn a_fifo_that_somebody_writes_to_is_refused_too() {
+fn a_fifo_with_a_writer_is_refused_too() {
     needs!(harness::root());
     let sandbox = Sandbox::new();
     let (mounts, passwd, _) = own_etc(&sandbox);
@@ -224,7 +224,7 @@ fn a_file_that_cannot_be_read_is_refused() {
 }
 
 #[test]
-fn what_stands_in_the_jail_changes_nothing() {
+fn contents_of_the_jail_change_nothing() {
     needs!(harness::root(), harness::tool("strace"));
     let sandbox = Sandbox::new();
     let (mounts, passwd, group) = own_etc(&sandbox);

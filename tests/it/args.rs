@@ -29,7 +29,7 @@ fn lines_are_arguments_and_further_words_are_the_commands() {
 }
 
 #[test]
-fn words_before_it_stand_before_its_lines() {
+fn words_before_it_come_before_its_lines() {
     let sandbox = Sandbox::new();
     let text = format!("-f\n--\n{}\nexit\n3\n", sandbox.probe().display());
     // The later of the two counts.
@@ -38,7 +38,7 @@ fn words_before_it_stand_before_its_lines() {
 
 /// Where the words stand makes one command line of them.
 #[test]
-fn the_file_stands_where_its_option_stood() {
+fn the_lines_of_the_file_replace_its_option() {
     let sandbox = Sandbox::new();
     let probe = sandbox.probe().display().to_string();
     let said = |words: Vec<OsString>| {
@@ -167,7 +167,7 @@ fn what_cannot_be_read_is_125() {
 }
 
 #[test]
-fn a_malformed_name_is_told_in_one_line() {
+fn a_malformed_name_is_reported_in_one_line() {
     let sandbox = Sandbox::new();
     sandbox.vsrun(words!["--args"]).finish().failed(2, &["--args"]);
     sandbox.vsrun(words!["--args", ""]).finish().failed(2, &["--args"]);

@@ -185,7 +185,7 @@ fn a_serial_console_is_what_all_speak_on() {
 }
 
 #[test]
-fn a_machine_whose_server_cannot_be_started_says_so_and_halts() {
+fn a_machine_without_a_startable_server_reports_it_and_halts() {
     needs!(machines());
     let sandbox = Sandbox::new();
     let machine = Initramfs::new(&sandbox, &["--at-exit", "halt", "--init", "--", "/nothing"]).boot();

@@ -166,7 +166,7 @@ fn no_call_makes_or_changes_anything() {
 }
 
 #[test]
-fn all_findings_are_told() {
+fn all_findings_are_reported() {
     let sandbox = Sandbox::new();
     let world = world(&sandbox);
     fs::write(world.join("plain"), "").unwrap();
@@ -370,7 +370,7 @@ fn what_is_for_the_end_of_the_machine_ends_no_check() {
 }
 
 #[test]
-fn each_finding_is_told_once() {
+fn each_finding_is_reported_once() {
     let sandbox = Sandbox::plain();
     let missing = sandbox.path("missing").display().to_string();
     let options = words!["--env-dir", &missing, "--nice", "-7", "--limit", "core=0", "--caps", "kill"];
@@ -422,7 +422,7 @@ fn wrong_usage_is_no_finding() {
 }
 
 #[test]
-fn steps_are_told_to_who_asks() {
+fn steps_are_shown_on_request() {
     let sandbox = Sandbox::new();
     let ended = sandbox.vsrun(words!["--check", "--debug", "--umask", "022", "--", sandbox.probe()]).finish();
     ended.exited(0);

@@ -338,7 +338,7 @@ const OPTIONS: &str = "-u --user --no-user-checks -p --pidfile -r --root -w --wo
     --restart-delay --restart-limit --handler-timeout --stop-signal --stop-timeout --debug -h --help -V --version";
 
 #[test]
-fn help_and_version_win_over_what_follows_but_not_over_what_stands_before() {
+fn help_and_version_win_over_what_follows_but_not_over_what_precedes() {
     let sandbox = Sandbox::new();
     for row in
         [words!["--help", "bogus"], words!["--help", "--nonsense"], words!["-b", "--version", "-x"], words!["-V", "-h"]]

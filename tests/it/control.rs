@@ -66,7 +66,7 @@ fn assert_not_running(ended: &Ended, file: &Path) {
 }
 
 #[test]
-fn status_tells_what_the_lock_tells() {
+fn status_reports_what_the_lock_shows() {
     let sandbox = Sandbox::new();
     let (file, monitor) = (sandbox.path("pid"), sandbox.path("monitor"));
     let none = format!("not running: {}: there is no such file", file.display());
@@ -101,7 +101,7 @@ fn a_dead_manager_is_dead_though_its_server_lives() {
 }
 
 #[test]
-fn between_two_lives_there_is_nobody_to_signal() {
+fn between_two_starts_there_is_no_process_to_signal() {
     let sandbox = Sandbox::new();
     let (file, monitor) = (sandbox.path("pid"), sandbox.path("monitor"));
     let options = words!["-p", &file, "-m", &monitor, "-", "--restart-delay", "1h"];
@@ -225,7 +225,7 @@ fn either_pidfile_stops_the_whole() {
 }
 
 #[test]
-fn who_is_stopped_by_a_signal_is_woken_up_to_end() {
+fn a_server_stopped_by_a_signal_is_continued_to_end() {
     let sandbox = Sandbox::new();
     let file = sandbox.path("pid");
     let (pid, server) = start(&sandbox, words!["-p", &file], words!["wait"]);
@@ -407,7 +407,7 @@ fn a_server_that_comes_and_goes_is_all_that_is_hit() {
 }
 
 #[test]
-fn a_number_of_another_pid_namespace_hits_nobody() {
+fn a_pid_of_another_namespace_signals_no_process() {
     needs!(harness::root(), harness::tool("unshare"));
     let sandbox = Sandbox::new();
     for manager in ["", "-m $D/monitor -"] {

@@ -52,7 +52,7 @@ fn a_pidfile_is_locked_by_the_living_and_by_them_only() {
 }
 
 #[test]
-fn a_manager_restarts_and_tells_the_handler() {
+fn a_manager_restarts_and_informs_the_handler() {
     let sandbox = Sandbox::new();
     let (life, told) = (sandbox.out("life"), sandbox.out("told"));
     let handler = sandbox.script("handler", words!["report", &told]);

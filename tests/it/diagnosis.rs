@@ -201,7 +201,7 @@ fn a_directory_on_the_way_is_closed_to_this_user() {
 }
 
 #[test]
-fn somebody_has_it_open_to_write() {
+fn another_process_has_it_open_to_write() {
     let sandbox = Sandbox::new();
     harness::sandbox::copy(&sandbox.probe(), &sandbox.jail().join("busy"));
     let _open = fs::OpenOptions::new().append(true).open(sandbox.path("jail/busy")).unwrap();

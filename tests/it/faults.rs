@@ -73,7 +73,7 @@ fn a_start_that_cannot_fork_fails() {
 }
 
 #[test]
-fn a_stderr_that_nobody_reads_or_has_stops_no_manager() {
+fn a_stderr_without_a_reader_stops_no_manager() {
     for read in [true, false] {
         let sandbox = Sandbox::new();
         let life = sandbox.out("life");

@@ -26,7 +26,7 @@ fn assert_told(report: &Report, wanted: &[(&str, Option<&str>)]) {
 }
 
 #[test]
-fn it_is_told_all_about_an_exit() {
+fn it_learns_all_about_an_exit() {
     let sandbox = Sandbox::new();
     manage(&sandbox, words![], words![], words!["at", "1", "exit", "42"]).finish().exited(0);
     let first = harness::lives(&sandbox.out("life"))[0].0.to_string();
@@ -52,7 +52,7 @@ fn it_is_told_all_about_an_exit() {
 }
 
 #[test]
-fn it_is_told_all_about_a_signal() {
+fn it_learns_all_about_a_signal() {
     let sandbox = Sandbox::new();
     let actions = words!["at", "1", "raise", "11", "at", "2", "raise", "9", "at", "3", "raise", "35"];
     manage(&sandbox, words!["--restart-delay", "0"], words![], actions).finish().exited(0);
@@ -79,7 +79,7 @@ fn it_is_told_all_about_a_signal() {
 }
 
 #[test]
-fn it_is_told_of_a_core_dump() {
+fn it_learns_of_a_core_dump() {
     let sandbox = Sandbox::new();
     let alone = sandbox.program(&sandbox.probe(), words!["core", "segv"]).directory(&sandbox.path("out")).finish();
     needs!(harness::available(alone.dumped_core(), "core dumps"));
@@ -110,7 +110,7 @@ fn hangups_are_not_counted_as_restarts() {
 }
 
 #[test]
-fn the_command_is_told_as_a_shell_would_read_it() {
+fn the_command_is_passed_as_a_shell_would_read_it() {
     let sandbox = Sandbox::new();
     let odd =
         ["a b", "", "it's", "$HOME", "`x`", "*", "new\nline", "#", "~", "a\\b", "\"", "plain-1.2/3_4:5,6=7@8%9+0"];
@@ -135,7 +135,7 @@ fn the_command_is_told_as_a_shell_would_read_it() {
 }
 
 #[test]
-fn it_is_told_that_a_later_start_failed() {
+fn it_learns_that_a_later_start_failed() {
     for (mode, status, explained) in
         [(None, "127", "exited with status 127"), (Some(0o644), "126", "exited with status 126")]
     {

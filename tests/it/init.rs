@@ -267,7 +267,7 @@ fn no_signal_ends_pid_1() {
 
 /// The console is hung up while PID 1 has something to say.
 #[test]
-fn a_console_that_is_gone_ends_nobody() {
+fn a_console_that_is_gone_ends_no_process() {
     needs!(able());
     let sandbox = Sandbox::new();
     let seen = sandbox.out("seen");

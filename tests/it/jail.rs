@@ -114,7 +114,7 @@ fn the_users_words_replace_the_callers_and_e_has_the_last_word() {
 }
 
 #[test]
-fn strange_lines_make_nobody_root() {
+fn strange_lines_give_no_user_root() {
     needs!(harness::root());
     let sandbox = Sandbox::new();
     let long = "x".repeat(100_000);
@@ -267,7 +267,7 @@ fn there_is_no_way_back_to_root() {
 }
 
 #[test]
-fn root_stays_root_when_nobody_else_was_asked_for() {
+fn root_stays_root_when_no_other_user_was_asked_for() {
     needs!(harness::root());
     let sandbox = Sandbox::new();
     let found = sandbox.report_with(words!["-u", "0"]);

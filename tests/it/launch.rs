@@ -122,7 +122,7 @@ fn standard_input_is_null_whatever_the_caller_had() {
 }
 
 #[test]
-fn a_manager_keeps_nobody_waiting_who_writes_to_its_caller() {
+fn a_manager_blocks_no_writer_to_its_caller() {
     let sandbox = Sandbox::new();
     for way in [words!["-m", "-", "-"], words!["--init"]] {
         let (input, mut typed) = sys::pipe();
@@ -341,7 +341,7 @@ fn a_managed_server_leads_a_session_and_a_group_of_its_own() {
 }
 
 #[test]
-fn debug_tells_each_step_and_nothing_else_does() {
+fn debug_shows_each_step_and_nothing_else_does() {
     let sandbox = Sandbox::new();
     sandbox.vsrun(words!["--", sandbox.probe()]).finish().exited(0).silently();
     let told = sandbox.vsrun(words!["--debug", "-w", "/", "--", sandbox.probe()]).finish();

@@ -389,7 +389,7 @@ fn each_word_finds_its_file_however_the_callers_descriptors_were_closed() {
 }
 
 #[test]
-fn on_stderr_the_same_story_is_told() {
+fn on_stderr_the_records_are_the_same() {
     let sandbox = Sandbox::new();
     let handler = sandbox.script("handler", words!["exit", "1"]);
     let ended = manage(&sandbox, words!["-m", "-", handler], words!["exit", "3"]).finish();
@@ -402,7 +402,7 @@ fn on_stderr_the_same_story_is_told() {
 }
 
 #[test]
-fn nobody_can_forge_a_record() {
+fn no_record_can_be_forged() {
     let forged = "x\n2026-11-21T08:00:12.123Z vsrun[1] info: forged\r\x1b[31m\\x0a\x07\x7f";
     let escaped = "x\\x0a2026-11-21T08:00:12.123Z vsrun[1] info: forged\\x0d\\x1b[31m\\x5cx0a\\x07\\x7f";
     let sandbox = Sandbox::new();
@@ -428,7 +428,7 @@ fn nobody_can_forge_a_record() {
 }
 
 #[test]
-fn a_full_disk_stops_nobody() {
+fn a_full_disk_stops_no_process() {
     needs!(harness::root());
     let sandbox = Sandbox::new();
     let disk = sandbox.path("disk");

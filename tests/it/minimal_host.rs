@@ -250,7 +250,7 @@ fn in_a_bare_root_that_is_read_only_every_error_names_what_is_lacking() {
 }
 
 #[test]
-fn in_a_bare_root_on_an_old_host_nothing_leaks_and_nobody_is_believed_blindly() {
+fn in_a_bare_root_on_an_old_host_nothing_leaks_and_nothing_is_trusted_blindly() {
     needs!(harness::root(), filter::filters());
     for host in old_hosts() {
         let sandbox = Sandbox::new();

@@ -221,21 +221,21 @@ fn try_all(way: &[&str]) {
 }
 
 #[test]
-fn of_one_who_becomes_the_server() {
+fn without_a_supervisor() {
     try_all(&[]);
 }
 
 #[test]
-fn of_one_who_becomes_the_server_in_the_background() {
+fn without_a_supervisor_in_the_background() {
     try_all(&["-b"]);
 }
 
 #[test]
-fn of_one_who_stays() {
+fn with_a_supervisor() {
     try_all(&["--restart", "no"]);
 }
 
 #[test]
-fn of_one_who_stays_in_the_background() {
+fn with_a_supervisor_in_the_background() {
     try_all(&["-b", "--restart", "no"]);
 }

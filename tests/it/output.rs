@@ -151,7 +151,7 @@ fn a_logger_that_ends_by_itself_is_started_again() {
 }
 
 #[test]
-fn a_logger_that_reads_nothing_stops_nobody() {
+fn a_logger_that_reads_nothing_stops_no_process() {
     let sandbox = Sandbox::new();
     let options = logger(&sandbox, "wait");
     let (life, handled) = (sandbox.out("life"), sandbox.out("handled"));
@@ -170,7 +170,7 @@ fn a_logger_that_reads_nothing_stops_nobody() {
 }
 
 #[test]
-fn who_stays_waits_until_the_logger_has_written_the_last_line() {
+fn a_supervisor_waits_until_the_logger_has_written_the_last_line() {
     let sandbox = Sandbox::new();
     let (heard, gate, ended, life) = (sandbox.out("heard"), sandbox.out("gate"), sandbox.out("ended"), sandbox.out("life"));
     let [heard_, gate_, ended_] = [&heard, &gate, &ended].map(|path| path.display().to_string());

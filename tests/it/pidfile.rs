@@ -63,7 +63,7 @@ fn a_server_alone_keeps_one_descriptor_that_cannot_write() {
 }
 
 #[test]
-fn a_manager_holds_both_locks_and_nobody_else_has_a_descriptor() {
+fn a_manager_holds_both_locks_and_no_other_process_has_a_descriptor() {
     let sandbox = Sandbox::new();
     let (pid, monitor) = (sandbox.path("pid"), sandbox.path("monitor"));
     let (server, handler) = (sandbox.out("server"), sandbox.out("handler"));
@@ -133,7 +133,7 @@ fn a_monitor_pidfile_is_locked_like_the_other() {
 }
 
 #[test]
-fn a_classic_lock_of_somebody_else_counts() {
+fn a_classic_lock_of_another_process_counts() {
     let sandbox = Sandbox::new();
     let file = sandbox.path("pid");
     fs::write(&file, "4242\n").unwrap();
@@ -146,7 +146,7 @@ fn a_classic_lock_of_somebody_else_counts() {
 }
 
 #[test]
-fn a_shared_lock_of_somebody_else_counts() {
+fn a_shared_lock_of_another_process_counts() {
     let sandbox = Sandbox::new();
     let file = sandbox.path("pid");
     fs::write(&file, "77777\n").unwrap();
@@ -176,7 +176,7 @@ fn a_directory_is_refused() {
 }
 
 #[test]
-fn a_fifo_is_refused_without_waiting_for_anybody() {
+fn a_fifo_is_refused_without_blocking() {
     let sandbox = Sandbox::new();
     let fifo = sandbox.path("fifo");
     sys::make_fifo(fifo.as_os_str()).unwrap();
@@ -217,7 +217,7 @@ fn a_file_with_a_second_name_is_refused() {
 }
 
 #[test]
-fn a_file_of_somebody_else_is_refused() {
+fn a_file_of_another_user_is_refused() {
     needs!(harness::root());
     let sandbox = Sandbox::new();
     let file = sandbox.path("file");
@@ -388,7 +388,7 @@ fn the_file_goes_when_the_command_cannot_be_executed() {
 
 /// Who would have undone the start ends a moment after a server that ends at once.
 #[test]
-fn a_server_that_has_just_ended_keeps_nobody_out() {
+fn a_server_that_has_just_ended_does_not_block_the_next() {
     needs!(harness::root());
     let sandbox = Sandbox::new();
     for _ in 0..60 {

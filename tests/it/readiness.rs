@@ -68,7 +68,7 @@ fn no_other_descriptor_comes_with_it() {
 
 /// A step that is told where the server's descriptor has just come to be would be the newline that it waits for.
 #[test]
-fn no_step_that_is_told_means_ready() {
+fn no_reported_step_means_ready() {
     for number in 3..=20 {
         let sandbox = Sandbox::new();
         let options = words!["--debug", "-d", "logs", "1", "--restart", "no", "--ready", format!("fd:{number}")];
@@ -103,7 +103,7 @@ fn wrong_words_touch_nothing() {
 
 /// An abstract socket and a descriptor need no file.
 #[test]
-fn in_a_jail_as_somebody_else() {
+fn in_a_jail_as_another_user() {
     needs!(root());
     for (ready, says) in [("notify", words!["notify", "READY=1"]), ("fd:7", words!["tell", "7", ""])] {
         let sandbox = Sandbox::new();
@@ -165,7 +165,7 @@ fn what_was_said_with_the_last_breath_was_said() {
 
 /// The one who listens hears the server's end all the same.
 #[test]
-fn a_child_that_keeps_the_descriptor_open_keeps_nobody_waiting() {
+fn a_child_that_keeps_the_descriptor_open_delays_nothing() {
     let sandbox = Sandbox::new();
     for way in [words!["-b"], words!["-b", "-m", "-", "-"], words!["-m", "-", "-"]] {
         let server = words!["--ready", "fd:5", "--", sandbox.probe(), "child", "out/child", "exit", "3"];
@@ -201,7 +201,7 @@ fn nor_does_it_in_a_later_life() {
 }
 
 #[test]
-fn one_who_is_asked_to_stop_meanwhile_was_never_ready() {
+fn a_server_stopped_before_it_was_ready_was_never_ready() {
     let sandbox = Sandbox::new();
     let server = words!["--ready", "fd:5", "--", sandbox.probe(), "life", sandbox.out("life"), "wait"];
     let managed = words!["-p", "pid", "-m", "keeper", "-"];
@@ -398,7 +398,7 @@ impl Service {
 }
 
 #[test]
-fn one_who_stays_reports_to_the_service_manager_itself() {
+fn a_supervisor_reports_to_the_service_manager_itself() {
     let sandbox = Sandbox::new();
     let path = sandbox.path("notify");
     let service = Service::at(&path);
@@ -530,7 +530,7 @@ fn a_service_manager_that_is_not_there_disturbs_nothing() {
 
 /// In the background every failure has the status that it has in the foreground, and one line.
 #[test]
-fn the_background_tells_the_same_truth() {
+fn the_background_reports_the_same() {
     let sandbox = Sandbox::new();
     sandbox.executable("script", b"#!/no/such/interpreter\n");
     let table: [(Vec<OsString>, &str); 9] = [

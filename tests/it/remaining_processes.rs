@@ -132,7 +132,7 @@ fn others_are_reaped_while_the_rest_of_a_group_is_awaited() {
 }
 
 #[test]
-fn who_is_left_is_ended() {
+fn remaining_processes_are_ended() {
     needs!(able());
     // A daemon of its own session, its child, which ignores TERM, and one below a process that lives on.
     let script = "setsid $P life $O/daemon wait & setsid sh -c '$P life $O/deep wait & wait' & setsid $P child \
@@ -157,7 +157,7 @@ fn who_is_left_is_ended() {
 }
 
 #[test]
-fn who_is_left_is_left_alone_without_the_option() {
+fn remaining_processes_are_left_alone_without_the_option() {
     needs!(able());
     for options in [words![], words!["--linger", "0"]] {
         let sandbox = Sandbox::new();
@@ -168,7 +168,7 @@ fn who_is_left_is_left_alone_without_the_option() {
 }
 
 #[test]
-fn a_failed_start_leaves_nobody_either() {
+fn a_failed_start_leaves_no_process_either() {
     needs!(able());
     let sandbox = Sandbox::new();
     let options = words!["--init", "--linger", "20s", "--ready", "fd:3"];
@@ -181,7 +181,7 @@ fn a_failed_start_leaves_nobody_either() {
 
 /// Who came into the container from outside is no child of PID 1, and ends with the rest.
 #[test]
-fn who_came_in_from_outside_is_ended() {
+fn processes_from_outside_are_ended() {
     needs!(able(), harness::tool("nsenter"));
     for proc in [false, true] {
         let sandbox = Sandbox::new();
@@ -254,7 +254,7 @@ fn a_hundred_are_ended_at_once() {
 
 /// One who is stopped hears TERM when it goes on, and not before.
 #[test]
-fn who_is_stopped_can_end_too() {
+fn stopped_processes_can_end_too() {
     needs!(able());
     for (in_namespace, with_helper) in [(false, false), (false, true), (true, false), (true, true)] {
         let sandbox = Sandbox::new();

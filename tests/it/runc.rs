@@ -85,7 +85,7 @@ fn it_restarts_the_server_and_not_the_container() {
 }
 
 #[test]
-fn a_containers_numbers_mean_nobody_outside() {
+fn a_containers_pids_mean_no_process_outside() {
     needs!(harness::containers());
     let sandbox = Sandbox::new();
     for manager in [words![], words!["-m", "-", "-"]] {
@@ -186,7 +186,7 @@ fn an_init_ends_as_its_server_does() {
 }
 
 #[test]
-fn nobody_is_left_running_and_nobody_is_killed_by_the_kernel() {
+fn no_process_is_left_running_and_none_is_killed_by_the_kernel() {
     needs!(harness::containers());
     let sandbox = Sandbox::new();
     // A daemon in a session of its own, whose parent is outside: no child, not of the server's group.
@@ -227,7 +227,7 @@ fn a_machine_that_is_a_container_ends_at_poweroff() {
 }
 
 #[test]
-fn one_who_may_not_poweroff_says_so() {
+fn a_poweroff_that_is_not_permitted_is_reported() {
     needs!(harness::containers());
     let sandbox = Sandbox::new();
     let line = words!["/vsrun", "--at-exit", "poweroff", "--init", "--", "/probe", "exit", "5"];

@@ -12,7 +12,7 @@ use std::path::Path;
 /// CVE-2024-21626: a working directory that is reached through a descriptor of the launcher's lies outside of the
 /// root, and so does all that the server can find from there. Whoever may write in the jail can plant such a link.
 #[test]
-fn a_working_directory_behind_a_descriptor_of_ours_is_refused() {
+fn a_working_directory_through_a_descriptor_of_ours_is_refused() {
     needs!(harness::root());
     let sandbox = Sandbox::new();
     let jail = sandbox.jail();
@@ -124,7 +124,7 @@ fn no_group_of_the_callers_is_left_to_server_or_handler() {
 /// A process that shares memory with root and runs as somebody else is a way to root for whoever can trace it: so the
 /// memory is lent only to one that stays who it is.
 #[test]
-fn who_becomes_somebody_else_has_no_part_of_our_memory() {
+fn a_child_that_changes_user_shares_no_memory_with_us() {
     needs!(harness::root(), harness::tool("strace"));
     let sandbox = Sandbox::new();
     let (jail, trace) = (sandbox.jail(), sandbox.path("trace"));

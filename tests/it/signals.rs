@@ -147,7 +147,7 @@ fn each_signal_can_be_given_away() {
 
 /// What a second INT does by default, no other action does.
 #[test]
-fn an_interrupt_that_means_something_else_kills_nobody() {
+fn an_interrupt_that_means_something_else_kills_no_process() {
     for (action, kills) in [("INT=stop", true), ("INT=forward", false), ("INT=restart", false), ("INT=ignore", false)] {
         let sandbox = Sandbox::new();
         let manager = manage(&sandbox, words!["--stop-timeout", "0", "--on-signal", action, "--on-signal", "USR1=stop"]);
@@ -229,7 +229,7 @@ fn stop_and_restart_have_other_names_during_a_pause_too() {
 }
 
 #[test]
-fn one_who_ignores_term_cannot_be_stopped_by_it() {
+fn a_server_that_ignores_term_cannot_be_stopped_by_it() {
     let sandbox = Sandbox::new();
     let manager = manage(&sandbox, words!["--on-signal", "TERM=ignore"]);
     sandbox.vsrun(words!["--stop", "keeper", "--stop-timeout", "50ms"]).finish().failed(125, &["keeper"]);

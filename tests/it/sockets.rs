@@ -295,7 +295,7 @@ fn whatever_else_is_there_stays() {
 }
 
 #[test]
-fn who_has_a_port_is_named() {
+fn the_holder_of_a_port_is_named() {
     let sandbox = Sandbox::new();
     let me = format!("(pid {} has it)", sys::pid());
     let refused = |line: Vec<OsString>| {
@@ -328,7 +328,7 @@ fn who_has_a_port_is_named() {
 }
 
 #[test]
-fn nobody_is_refused_while_servers_die() {
+fn no_connection_is_refused_while_servers_die() {
     let sandbox = Sandbox::new();
     let (port, life) = (free_port(), sandbox.out("life"));
     let manager = serve(&sandbox, words!["-m", "-", "-", "--port", port.to_string()]);
@@ -416,7 +416,7 @@ fn what_was_handed_in_is_handed_on_first() {
 }
 
 #[test]
-fn what_is_meant_for_somebody_else_is_not() {
+fn what_is_meant_for_another_process_is_not() {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     for way in harness::ways() {
         let sandbox = Sandbox::new();

@@ -484,7 +484,7 @@ fn many_ends_at_the_same_time_are_all_seen() {
 
 /// A file system may let an exec wait, a dead file server for hours: the manager hears all the same.
 #[test]
-fn an_exec_that_takes_its_time_makes_nobody_deaf() {
+fn a_slow_exec_delays_no_signal() {
     let sandbox = Sandbox::new();
     let life = sandbox.out("life");
     let server = sandbox.script("server", words!["life", &life, "until", "1", "exit", "1", "wait"]);
@@ -508,7 +508,7 @@ fn an_exec_that_takes_its_time_makes_nobody_deaf() {
 
 /// One that is held up on its way is given up, and another one goes the way, for which the manager need not wait.
 #[test]
-fn one_whose_exec_took_its_time_is_the_server_after_all() {
+fn a_child_with_a_slow_exec_is_the_server_after_all() {
     let sandbox = Sandbox::new();
     let life = sandbox.out("life");
     let server = sandbox.script("server", words!["life", &life, "wait"]);

@@ -126,7 +126,7 @@ fn a_failed_start_is_at_syslog_and_one_line_to_the_caller() {
 }
 
 #[test]
-fn one_who_becomes_the_server_says_that_it_starts() {
+fn a_vsrun_that_becomes_the_server_records_its_start() {
     needs!(harness::root(), harness::tool("busybox"));
     let sandbox = Sandbox::new();
     let mounts = Mounts::with_syslog(&sandbox);
@@ -197,7 +197,7 @@ fn each_record_has_its_priority() {
 
 /// One record is one line, whatever the command is called.
 #[test]
-fn nobody_forges_a_record() {
+fn no_record_is_forged() {
     needs!(harness::root(), harness::tool("busybox"));
     let sandbox = Sandbox::new();
     let mounts = Mounts::with_syslog(&sandbox);

@@ -123,7 +123,7 @@ fn each_life_has_the_foreground() {
 
 /// What asks before it stops somebody in the background: writing to a terminal that wants that (`stty tostop`).
 #[test]
-fn records_from_the_background_stop_nobody() {
+fn records_from_the_background_stop_no_process() {
     needs!(harness::tool("busybox"));
     let sandbox = Sandbox::new();
     let script = "busybox stty tostop; $P signals $O/seen 12";

@@ -95,7 +95,7 @@ fn a_child_of_the_server_speaks_for_it() {
 }
 
 #[test]
-fn it_is_told_how_often_it_has_to_say_so() {
+fn it_learns_how_often_to_report() {
     let sandbox = Sandbox::new();
     let reports = [sandbox.out("first"), sandbox.out("second")];
     let actions = words![
@@ -217,7 +217,7 @@ impl Drop for Group {
 }
 
 #[test]
-fn the_kernels_own_killing_is_told() {
+fn the_kernels_own_killing_is_reported() {
     needs!(harness::root());
     let Some(group) = Group::new() else {
         eprintln!("CANNOT RUN: no control group for memory can be made here; the test above has files in place of it");

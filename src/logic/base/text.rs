@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_forges_a_record() {
+    fn no_record_is_forged() {
         for (bytes, text) in [
             (&b"plain /bin/x"[..], "plain /bin/x"),
             (b"a\nb", "a\\x0ab"),

@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_stand_in_their_place() {
+    fn lines_are_in_their_place() {
         let words =
             unread(&["-b"], &["more"]).insert_lines(b"#!/sbin/vsrun --args\n\n  --user\r\n\tweb a \n # x\n--\n/bin/x").unwrap();
         assert_eq!(words.list, [c"-b", c"--user", c"web a", c"--", c"/bin/x", c"more"]);
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn a_nul_is_found_where_it_stands() {
+    fn a_nul_is_reported_with_its_line() {
         let error = unread(&[], &[]).insert_lines(b"--user\nwe\0b\n").unwrap_err();
         assert!(error.text.starts_with("f:2: "), "{}", error.text);
         // In a comment nobody minds.

@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn a_group_stands_alone() {
+    fn a_group_needs_no_user() {
         for (text, gid) in [("web:log", 4), ("33:log", 4), ("web:7", 7), ("77:7", 7)] {
             assert_eq!((login(text).gid, login(text).groups), (gid, vec![gid]), "{text}");
         }
@@ -317,7 +317,7 @@ mod tests {
 
     /// A line that is no entry is none, wherever it stands, and the entry behind it is still found.
     #[test]
-    fn lines_that_are_no_entry_hide_and_add_nobody() {
+    fn lines_that_are_no_entry_hide_and_add_no_user() {
         let long = vec![b'x'; if cfg!(miri) { 1 << 6 } else { 1 << 20 }];
         let lines: [&[u8]; 19] = [
             b"",

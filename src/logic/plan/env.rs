@@ -140,7 +140,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_stands_once() {
+    fn a_name_occurs_once() {
         let mut env = Env(vec![c"A=1", c"AB=2", c"A=3", c"odd"]);
         assert_eq!(env.get(b"A"), Some(&b"1"[..]));
         env.set(b"A", b"4");

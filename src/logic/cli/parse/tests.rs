@@ -64,7 +64,7 @@ fn the_command_is_its_own() {
 }
 
 #[test]
-fn values_stand_apart_or_behind_a_sign() {
+fn values_follow_a_blank_or_a_sign() {
     for words in [["-u", "web"].as_slice(), &["-uweb"], &["--user=web"], &["--user", "web"]] {
         let words: Vec<&str> = words.iter().copied().chain(["--", "x"]).collect();
         assert_eq!(options(&words).user, Login::parse(b"web"), "{words:?}");
@@ -77,7 +77,7 @@ fn values_stand_apart_or_behind_a_sign() {
 }
 
 #[test]
-fn sockets_stand_in_the_order_of_the_line() {
+fn sockets_are_in_the_order_of_the_line() {
     for (line, expected) in [
         ("--port 80 --listen 81", ["80", "81"]),
         ("--listen 81 --port 80", ["81", "80"]),
@@ -207,7 +207,7 @@ fn wrong_words_are_named() {
 }
 
 #[test]
-fn questions_and_orders_stand_alone() {
+fn requests_exclude_all_other_options() {
     let control = |words: &[&str]| match parse_words(words) {
         Ok((Request::Control(control), _)) => (control.order, control.timeout),
         other => panic!("{words:?}: {other:?}"),

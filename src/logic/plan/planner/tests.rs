@@ -83,7 +83,7 @@ fn privileges_are_dropped_last_and_in_order() {
 
 /// What the attributes need of root they get before it is gone, and capabilities are chosen when the user is proved.
 #[test]
-fn attributes_stand_in_their_places() {
+fn attributes_are_set_in_their_places() {
     let attributes = "--umask 7 --caps kill --no-new-privs --limit core=0 --nice -1 --limit cpu=1:2 --oom-score-adj 5";
     let line = format!("{attributes} -u web -r /jail -m - ask -s tag -- x");
     let plan = made(&line, &root());
@@ -404,7 +404,7 @@ fn the_terminal() {
 }
 
 #[test]
-fn what_an_init_is_told() {
+fn the_policy_of_an_init() {
     use crate::logic::supervisor::policy::Role;
     let policy = |line: &str| plan(&mut options(&format!("{line} -- x")), &root()).unwrap().policy;
     for (line, role, timeout) in [

@@ -626,7 +626,7 @@ fn the_rest_of_a_group_ends_before_anything_follows() {
 }
 
 #[test]
-fn who_lingers_is_asked_killed_and_left() {
+fn remaining_processes_are_asked_killed_and_left() {
     let lingering = Policy { linger: Some(Span::secs(3)), restart: Restart::No, ..policy() };
     let ending = Ending::Server(Exit::Code(7));
     let fallen = || {
