@@ -1,6 +1,6 @@
 //! The completions for bash, zsh and fish, out of the table of options. build.rs writes them.
 //!
-//! What is the same for any options stands in three frames, each in its shell's own language; here are the lines that
+//! What is the same for any options is in three frames, each in its shell's own language; here are the lines that
 //! fill them: what each option takes.
 
 use crate::flags::{FLAGS, Flag, Value};

@@ -1,4 +1,4 @@
-//! vsrun, the program: the way in. What it does stands in `runtime::run`.
+//! vsrun, the program: its entry point. What it does is in `runtime::run`.
 
 #![no_main]
 #![deny(unsafe_code)]
@@ -22,7 +22,7 @@ use vsrun::sys::{entry, fd, heap};
 #[global_allocator]
 static HEAP: heap::Heap = heap::Heap::new();
 
-/// The C entry. Rust's own start-up is no home for an init: it aborts where 0 to 2 are closed and there is no
+/// The C entry. Rust's own start-up does not fit an init: it aborts where 0 to 2 are closed and there is no
 /// /dev/null, and it ignores SIGPIPE, which the server would inherit.
 ///
 /// # Safety
@@ -33,7 +33,7 @@ pub unsafe extern "C" fn main(argc: c_int, argv: *const *const c_char) -> c_int 
     // SAFETY: the C start-up code gives what the kernel gave.
     let args = unsafe { entry::arguments(argc, argv) };
     let mut at_exit = None;
-    // One who stays does so from here: the stack that the start took can be given back.
+    // The supervisor runs from here: the stack that the start took can be given back.
     let status = log::exit_status(match start(args, &mut at_exit) {
         Ok(Started::Supervise(stayed)) => stayed.run(&mut at_exit),
         Ok(Started::Done(status)) => Ok(status),
@@ -45,11 +45,11 @@ pub unsafe extern "C" fn main(argc: c_int, argv: *const *const c_char) -> c_int 
     status.into()
 }
 
-/// What is left to do.
+/// The result of `start`.
 enum Started {
-    /// Nothing: with this exit status.
+    /// Everything is done; exit with this status.
     Done(u8),
-    /// To start the server and stay with it.
+    /// Start the server and supervise it.
     Supervise(Box<PreparedSupervisor>),
 }
 

@@ -1,4 +1,4 @@
-//! What must hold of the pure room for any bytes: it never panics, what it accepts has one meaning and a canonical
+//! What must hold of the pure layer for any bytes: it never panics, what it accepts has one meaning and a canonical
 //! form with the same meaning, and what it refuses it refuses in one line that is safe to print.
 //!
 //! Each function here is a target of cargo-fuzz. Where there is a second opinion to be had (std's addresses, a shell's
@@ -63,7 +63,7 @@ fn render(name: &Name) -> Vec<u8> {
     }
 }
 
-/// What was found stands in the files, by a reader that is nothing but a loop over lines.
+/// What was found is in the files, by a reader that is nothing but a loop over lines.
 fn sound(login: &Login, found: &Identity, passwd: &[u8], group: &[u8]) {
     let ids = [found.uid, found.gid];
     assert!(ids.iter().chain(&found.groups).all(|id| *id != u32::MAX), "the number that means no change");
@@ -337,7 +337,7 @@ fn socket_address(bytes: &[u8]) -> SocketAddr {
     }
 }
 
-/// LISTEN_* of whoever started vsrun: a count, a blank, names.
+/// LISTEN_* of the process that started vsrun: a count, a blank, names.
 fn handed_in(data: &[u8]) {
     let mut parts = data.splitn(2, |byte| *byte == b' ');
     let (count, names) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());

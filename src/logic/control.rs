@@ -12,17 +12,17 @@ use crate::logic::base::time::{number, Span, Time};
 /// How a pidfile is locked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lock {
-    /// By nobody.
+    /// Not locked.
     None,
     /// The kernel does not tell.
     Hidden,
-    /// By a server that nobody manages, and by whatever inherited its descriptor.
+    /// By an unsupervised server, and by any process that inherited its descriptor.
     Shared,
     /// By a manager, or by a vsrun that is about to start the server.
     Exclusive,
 }
 
-/// What stands in a pidfile.
+/// What is in a pidfile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PidfileContents {
     /// Nothing.
@@ -55,7 +55,7 @@ pub enum LockSeen {
     Unreadable,
 }
 
-/// Who keeps the server alive, so that the end of this process is the end of it all.
+/// The process that keeps the server alive: when it exits, the server is not restarted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Owner {
     /// The process that the file names.
@@ -64,12 +64,12 @@ pub enum Owner {
     Parent,
 }
 
-/// Why there is nobody to be signalled.
+/// Why there is no process to signal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NoTarget {
     /// There is no file.
     NotRunning,
-    /// Nobody has the file locked.
+    /// No process has the file locked.
     Dead,
     /// A manager lives, and is between two lives of its server.
     Restarting,
@@ -77,14 +77,14 @@ pub enum NoTarget {
     Unknown(UnknownReason),
 }
 
-/// Why it cannot be known who lives.
+/// Why it cannot be determined which process is alive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UnknownReason {
     /// An error of the kernel, by its number.
     Kernel(i32),
     /// The file is a symbolic link.
     Link,
-    /// The file is no regular one.
+    /// The file is not a regular one.
     Kind,
     /// The kernel does not tell how the file is locked.
     Lock,
@@ -92,7 +92,7 @@ pub enum UnknownReason {
     NoPid,
     /// The process that the file names has not got the lock.
     OtherProcess,
-    /// /proc does not tell who has the lock.
+    /// /proc does not show which process has the lock.
     Unseen,
     /// /proc does not tell, and the file may have been written and locked by another user.
     Untrusted,
@@ -130,7 +130,7 @@ impl NoTarget {
 /// a manager empties the file before it can be another's. Init is not signalled on a mere number.
 ///
 /// # Errors
-/// When nobody is to be believed.
+/// If the contents cannot be trusted.
 pub fn find_owner(lock: Lock, line: PidfileContents, named: LockSeen, parent: LockSeen) -> core::result::Result<Owner, NoTarget> {
     match (lock, line, named, parent) {
         (Lock::None, ..) => Err(NoTarget::Dead),
@@ -151,7 +151,8 @@ pub fn real_user(status: &[u8]) -> Option<u32> {
     u32::try_from(number(digits)?).ok()
 }
 
-/// When a process started, as its `stat` tells it: in hundredths of a second since the boot, the 20th word after its name.
+/// When a process started, as its `stat` tells it: in hundredths of a second since the boot, the 20th word after its
+/// name.
 pub fn started_at(stat: &[u8]) -> Option<u64> {
     let end = stat.iter().rposition(|byte| *byte == b')')?;
     number(split_byte(stat.get(end + 2..)?, b' ').nth(19)?)

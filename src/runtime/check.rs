@@ -135,12 +135,12 @@ fn print(text: &str) {
 /// What has been found.
 struct Findings<'a> {
     status: u8,
-    /// Where each step is told.
+    /// Where each step is recorded.
     debug: Option<&'a Log>,
 }
 
 impl Findings<'_> {
-    /// Tells what was found, and by whom. Only wrong usage is none, and ends it all.
+    /// Prints what was found, and for which program. Wrong usage is no finding, and ends the check.
     fn add(&mut self, whose: &str, error: Error) {
         if error.code == exit::USAGE {
             process::exit(log::print_error(&error));

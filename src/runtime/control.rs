@@ -1,5 +1,5 @@
-//! Questions and orders about a server that runs: `--status`, `--stop`, `--signal`. The lock shows whether it runs, /proc
-//! which process has the lock, and a descriptor of the process keeps its number from becoming another process's.
+//! Questions and orders about a server that runs: `--status`, `--stop`, `--signal`. The lock shows whether it runs,
+//! /proc which process has the lock, and a descriptor of the process keeps its number from becoming another process's.
 
 use core::ffi::CStr;
 use core::fmt::Display;
@@ -29,7 +29,7 @@ const ATTEMPTS: usize = 20;
 /// Between two looks at what no descriptor tells, in milliseconds.
 const PAUSE_MS: u64 = 10;
 
-/// Does what is wanted. Answers vsrun's exit status.
+/// Does what is wanted. Returns vsrun's exit status.
 ///
 /// # Errors
 /// When it cannot be done, or it cannot be known to which process.
@@ -95,8 +95,8 @@ pub fn control(control: &Control) -> Result<u8> {
     Err(Error::new(code, format_args!("{text}")))
 }
 
-/// Who has the file now. For a stop between two runs: the process that has it locked or, where /proc cannot show that, the
-/// next one that the file names.
+/// Who has the file now. For a stop between two runs: the process that has it locked or, where /proc cannot show that,
+/// the next one that the file names.
 #[inline(never)]
 fn find(control: &Control, file: &Pidfile) -> Found<Server> {
     let until = StopDeadlines::new(Lock::Exclusive, control.timeout, now()).until;
@@ -114,12 +114,12 @@ fn find(control: &Control, file: &Pidfile) -> Found<Server> {
 
 // Apart from the above, since each way out of a function takes the code to give up all that it has.
 
-/// Ends it. Answers why it is not gone, if it is not.
+/// Ends it. Returns why it is not gone, if it is not.
 #[inline(never)]
 fn stop(control: &Control, file: &Pidfile, server: Server) -> Result<Option<&'static str>> {
     let keeper = server.owner;
     let mut patience = StopDeadlines::new(server.lock, control.timeout, now());
-    // One that has ended meanwhile needs no signal; its lock may still be somebody's.
+    // A process that exited meanwhile needs no signal; its lock may be held by another.
     send(keeper, Signal::TERM)?;
     send(keeper, Signal::CONT)?;
     let mut ended = false;
@@ -130,7 +130,7 @@ fn stop(control: &Control, file: &Pidfile, server: Server) -> Result<Option<&'st
             let until = patience.kill.or(patience.until);
             [ended, ..] = poll::wait([keeper.exit_fd(), None, None, None], until.map(|until| until.since(now()).0));
         }
-        // Its children may have inherited the lock, and nobody can start before they are gone.
+        // Its children may have inherited the lock, and no server can start before they are gone.
         let (lock, line) = file.state();
         let another = server.lock == Lock::Shared && line != PidfileContents::Pid(keeper.number);
         if (ended || keeper.exit_fd().is_none()) && (lock == Lock::None || another) {
@@ -186,7 +186,7 @@ struct Server {
     lock: Lock,
     /// The process that the file names.
     named: Process,
-    /// The one whose end is the end of it all: the same, or its parent.
+    /// The process that keeps the server alive: the same, or its parent.
     owner: Process,
 }
 
@@ -207,7 +207,7 @@ impl Pidfile {
         }
     }
 
-    /// Who has it. A vsrun that is about to start the server has the lock before it writes a number, and one that ends
+    /// The holder. A vsrun that is about to start the server has the lock before it writes a number, and one that ends
     /// is gone before its file is: that is given some time.
     #[inline(never)]
     fn examine(&self) -> Found<Server> {

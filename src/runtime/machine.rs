@@ -84,8 +84,8 @@ fn mount_all(mounts: Mounts) -> Result<()> {
     Ok(())
 }
 
-/// Enables every controller for the groups below the root, because there is nobody else who would: --cgroup-set needs
-/// them.
+/// Enables every controller for the groups below the root, because there is no other process that would: --cgroup-set
+/// needs them.
 fn enable_controllers(root: &CStr) {
     let Ok(root) = Dir::open_path(root) else { return };
     // The last name ends with a newline, which the kernel passes over.

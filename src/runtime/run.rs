@@ -24,7 +24,7 @@ use crate::logic::plan::step::Step;
 use crate::logic::base::text::Escaped;
 use crate::sys::{fd, terminal, poll};
 
-/// Does what the options say. Returns only one who stays: otherwise vsrun has become the server.
+/// Does what the options say. Returns only a supervisor: otherwise vsrun has become the server.
 ///
 /// # Errors
 /// When the server could not be started. Nothing of the start is left then.
@@ -63,7 +63,7 @@ fn exec_server(plan: Plan) -> Error {
     let bound = resources.bind(&plan.sockets, plan.cgroup.as_ref());
     let error = match bound.and_then(|()| prepare_and_exec(plan, &resources)) {
         Ok(error) => {
-            // This process may be in it: the janitor removes it once we are gone.
+            // This process may be in it: the cleanup helper removes it once we are gone.
             resources.cgroup = None;
             error
         }
@@ -78,7 +78,7 @@ fn acquire(plan: &Plan) -> Result<StartResources> {
     Ok(StartResources { sockets: Sockets::default(), cgroup: None, pidfiles: [Pidfile::acquire_if(plan.pidfile)?, None] })
 }
 
-/// Answers why the steps failed.
+/// Returns why the steps failed.
 ///
 /// # Errors
 /// What went wrong before.

@@ -7,7 +7,7 @@ use rustix::io::{FdFlags, fcntl_getfd};
 
 use super::{Errno, Result, fd, ensure};
 
-/// Makes standard input `/dev/null`, and answers the descriptor that it was opened as, which stays open over exec.
+/// Makes standard input `/dev/null`, and returns the descriptor that it was opened as, which stays open over exec.
 /// Where there is no such device, standard input is an empty pipe, and nothing is told by it.
 ///
 /// # Errors

@@ -1,9 +1,9 @@
 //! A child on its way to another program: in memory of its own, or in ours.
 //!
 //! To copy a process's memory, page tables and all, is a fifth of what a restart takes, and the exec throws the copy
-//! away. So posix_spawn(3) lets the child have the parent's own memory while the parent sleeps. We do the same, but for
-//! no more than a second: a file server that is gone, or an automounter, may let a child wait for hours, and one who
-//! sleeps hears no signal.
+//! away. So posix_spawn(3) lets the child have the parent's own memory while the parent sleeps. We do the same except
+//! for no more than a second: a file server that is gone, or an automounter, may let a child wait for hours, and a
+//! parent that sleeps hears no signal.
 
 use core::ffi::{c_int, c_void};
 
@@ -39,7 +39,7 @@ pub enum Memory {
 /// EAGAIN and ENOMEM when the kernel has no process to give.
 pub fn start<F: Fn()>(memory: Memory, child: &F) -> Result<Option<Pid>> {
     extern "C" fn enter<F: Fn()>(with: *mut c_void) -> c_int {
-        // SAFETY: made from a reference below, by one who sleeps, or of whose memory this is a copy.
+        // SAFETY: made from a reference below, by a parent that sleeps, or of whose memory this is a copy.
         let (memory, child) = unsafe { &*with.cast::<(Memory, &F)>() };
         if *memory == Memory::Shared {
             arm_timer();
@@ -52,9 +52,9 @@ pub fn start<F: Fn()>(memory: Memory, child: &F) -> Result<Option<Pid>> {
     let with = (memory, child);
     let stack = (&raw const with).cast::<c_void>().wrapping_byte_sub(SPARED).cast_mut();
     let begin = clock::monotonic();
-    // SAFETY: the stack grows down, so the child has a part of it that is nobody's, and as much of it as any call of
+    // SAFETY: the stack grows down, so the child has an unused part of it, and as much of it as any call of
     // ours; it never returns from `enter`. The program has one thread, which sleeps while the child runs in the same
-    // memory: so it finds all as we left it, and so do we, but for what it has written in turn.
+    // memory: so it finds all as we left it, and so do we except for what it has written in turn.
     let pid =
         unsafe { __clone(enter::<F>, stack, libc::SIGCHLD | memory as c_int, (&raw const with).cast_mut().cast()) };
     if pid < 0 {
@@ -72,7 +72,7 @@ pub fn start<F: Fn()>(memory: Memory, child: &F) -> Result<Option<Pid>> {
 const VFORK_LIMIT_MS: u64 = 1000;
 
 /// Ends this process by SIGALRM, once that is not blocked, unless it is another program in time: an exec takes a
-/// process's timers away, other than what alarm(2) has set. Where there is no timer to be had, it is not.
+/// process's timers away, other than what alarm(2) has set. Where there is no timer available, it is not.
 fn arm_timer() {
     let mut timer = 0;
     // SAFETY: the kernel writes an int; no event asked for means SIGALRM.
@@ -89,7 +89,7 @@ fn exceeded_limit(child: Pid, begin: u64) -> bool {
     if clock::monotonic() < begin + VFORK_LIMIT_MS {
         return false;
     }
-    // Who dies gives back our memory first, and is no zombie yet.
+    // A dying child releases our memory before it becomes waitable, so give it a moment.
     poll::sleep_ms(VFORK_LIMIT_MS / 10);
     process::was_killed_by(libc::SIGALRM, child)
 }

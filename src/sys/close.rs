@@ -17,7 +17,8 @@ pub fn range_of(fd: BorrowedFd<'_>) -> Range<RawFd> {
 
 /// Closes all descriptors above 2 except those in the ranges, which may be empty and may overlap.
 ///
-/// To be called only in a process that uses no other descriptor afterwards, an `OwnedFd` that is dropped later included.
+/// To be called only in a process that uses no other descriptor afterwards, an `OwnedFd` that is dropped later
+/// included.
 ///
 /// # Errors
 /// When the descriptors cannot be listed; EPERM when one of them is still open.
@@ -66,7 +67,7 @@ fn are_closed(is_spared: &dyn Fn(RawFd) -> bool) -> Result<()> {
                 |(fd, number): (&PollFd<'_>, RawFd)| !fd.revents().contains(PollFlags::NVAL) && !is_spared(number);
             ensure(!fds.iter().zip(FIRST..).any(open))
         }
-        // With a limit of fewer descriptors poll takes no such number; the canary is looked at besides.
+        // With a limit of fewer descriptors poll takes no such number; the probe is looked at besides.
         Err(Errno::INVAL) => Ok(()),
         Err(why) => Err(why),
     }

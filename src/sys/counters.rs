@@ -14,7 +14,7 @@ pub fn counters() -> &'static [AtomicU32; 2] {
     unsafe { SHARED.load(Ordering::Relaxed).as_ref() }.unwrap_or(&OWN)
 }
 
-/// Lets those who are forked from now on count with us. Where there is no memory for that, each counts alone.
+/// Lets those that are forked from now on count with us. Where there is no memory for that, each counts alone.
 pub fn share() {
     let access = ProtFlags::READ | ProtFlags::WRITE;
     // SAFETY: a new mapping, wherever the kernel likes.

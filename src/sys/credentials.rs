@@ -1,4 +1,4 @@
-//! Who a process is, and the proof that it is nobody else any more.
+//! The credentials of a process, and the proof that no other ones are left.
 //!
 //! The kernel's own calls and not the C library's: those mask signals around each call on musl, and change all
 //! threads; vsrun has one.

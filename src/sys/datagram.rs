@@ -18,7 +18,7 @@ fn socket() -> Result<OwnedFd> {
     socket_with(AddressFamily::UNIX, SocketType::DGRAM, flags, None)
 }
 
-/// Somebody to whom messages are sent, who may come and go.
+/// A receiver of messages, which may come and go.
 pub struct DatagramSender {
     socket: OwnedFd,
     /// As sendto(2) takes it.
@@ -29,7 +29,7 @@ impl DatagramSender {
     /// To the socket of that path, or of that abstract name behind an `@`.
     ///
     /// # Errors
-    /// When the path is too long, or there is no socket to be had.
+    /// When the path is too long, or there is no socket available.
     pub fn new(address: &[u8]) -> Result<Self> {
         if address.len() >= LONGEST {
             return Err(Errno::NAMETOOLONG);
@@ -106,9 +106,9 @@ impl NotifySocket {
         Ok((Self(socket), name.to_vec()))
     }
 
-    /// Looks at the first message. It stays in the queue, and so do its descriptors: there is no room for them here, and
-    /// what the kernel drops is a second reference to each, never the last one. So nothing is closed, and no sender can
-    /// make this call sleep.
+    /// Looks at the first message. It stays in the queue, and so do its descriptors: there is no room for them here,
+    /// and what the kernel drops is a second reference to each, never the last one. So nothing is closed, and no sender
+    /// can make this call sleep.
     pub fn peek<'a>(&self, buffer: &'a mut [u8]) -> Option<Datagram<'a>> {
         // SAFETY: all zero is valid for both structures.
         let (mut control, mut message): (Control, libc::msghdr) = unsafe { core::mem::zeroed() };
@@ -140,9 +140,9 @@ impl NotifySocket {
     /// Takes the first message out of the queue, with its descriptors, and exits. For a child that has our memory and
     /// descriptors of its own: see child.rs.
     ///
-    /// The last close of a file can sleep for as long as its owner likes: a TCP socket with SO_LINGER and unsent data, a
-    /// file of FUSE or NFS. The kernel gives our memory back, and lets us go on, before it closes the descriptors of a
-    /// process that exits; and for such a process a socket does not linger.
+    /// The last close of a file can sleep for as long as its owner likes: a TCP socket with SO_LINGER and unsent data,
+    /// a file of FUSE or NFS. The kernel gives our memory back, and lets us go on, before it closes the descriptors of
+    /// a process that exits; and for such a process a socket does not linger.
     pub fn swallow(&self) -> ! {
         /// The kernel lets no message have more descriptors (SCM_MAX_FD).
         const MOST: usize = 253;

@@ -27,7 +27,7 @@ pub struct FileStat {
     pub socket: bool,
     /// How many names it has.
     pub links: u64,
-    /// Whom it belongs to.
+    /// The owner's uid.
     pub owner: u32,
     /// Its permissions.
     pub mode: u32,
@@ -62,9 +62,9 @@ pub enum OpenMode {
     Existing,
     /// To read, when it is there.
     ReadOnly,
-    /// Made anew, to read and write.
+    /// Made again, to read and write.
     New,
-    /// Made anew, to write at its end.
+    /// Made again, to write at its end.
     NewAppend,
     /// To write at its end, when it is there.
     Append,

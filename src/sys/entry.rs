@@ -18,7 +18,7 @@ unsafe extern "C" {
 
 /// The environment that the process was started with. vsrun never changes its own.
 pub fn environment() -> Vec<&'static CStr> {
-    // SAFETY: the C start-up code has set it, and nobody in this program writes to it.
+    // SAFETY: the C start-up code has set it, and nothing in this program writes to it.
     let words = unsafe { environ };
     // SAFETY: environ(7) is a list of C strings that ends with a null pointer, and lives as long as the process.
     unsafe { strings(words, usize::MAX) }
@@ -42,8 +42,8 @@ unsafe fn strings(mut list: *const *const c_char, most: usize) -> Vec<&'static C
 }
 
 /// Whether the program was started with more rights than its caller has: set-user-id, set-group-id or capabilities of
-/// the file. AT_SECURE of getauxval(3) says so too where a security module has changed the domain, which is no reason to
-/// refuse.
+/// the file. AT_SECURE of getauxval(3) says so too where a security module has changed the domain, which is no reason
+/// to refuse.
 pub fn is_secure_mode() -> bool {
     // SAFETY: getauxval only reads what the kernel left at the start.
     let about = |what| unsafe { libc::getauxval(what) };

@@ -5,7 +5,7 @@ use core::fmt;
 use super::Errno;
 
 /// Each behind a NUL and its number, which is the same on every machine that vsrun is built for (asm-generic/errno.h).
-/// EAGAIN is of fork, exec and setuid: what else may be tried again is not told to anybody.
+/// EAGAIN comes from fork, exec and setuid here: other calls that may be repeated are not reported.
 const TEXTS: &str = "\
 \0\x01Operation not permitted\0\x02No such file or directory\0\x03No such process\
 \0\x05I/O error\0\x06No such device or address\0\x07Argument list too long\0\x08Exec format error\

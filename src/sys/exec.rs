@@ -36,7 +36,7 @@ impl ExecArray {
     }
 
     /// Writes another word over the one of a slot that is not empty: in the process that will be the program, whose
-    /// pid nobody knew before.
+    /// pid was not known before.
     pub fn rewrite(&self, slot: usize, word: &[u8]) {
         let Some((_, room)) = self.slots.get(slot).and_then(|buffer| buffer.split_last()) else { return };
         let bytes = word.iter().copied().filter(|byte| *byte != 0).chain(core::iter::repeat(0));

@@ -118,7 +118,7 @@ pub fn clear_cloexec(fd: BorrowedFd<'_>) -> Result<()> {
     fcntl_setfd(fd, FdFlags::empty())
 }
 
-/// Makes a number above 2 refer to what a descriptor refers to; closed at exec. It must be nobody's, or one that was
+/// Makes a number above 2 refer to what a descriptor refers to; closed at exec. It must be unused, or one that was
 /// made like this.
 ///
 /// # Errors
@@ -208,7 +208,7 @@ pub(super) fn for_each_open(act: &dyn Fn(RawFd)) -> Result<()> {
     }
     // The limit that can be lowered no more, and much at least: what was opened before it was lowered is still there.
     let most = rustix::process::getrlimit(rustix::process::Resource::Nofile).maximum;
-    // A limit of a thousand million must not take an hour; where one is allowed a million, nobody has more open.
+    // A limit of a thousand million must not take an hour; where a million are allowed, no process has more open.
     let most = most.unwrap_or(u64::MAX).clamp(1 << 16, 1 << 20);
     (FIRST..RawFd::try_from(most).unwrap_or(RawFd::MAX)).for_each(act);
     Ok(())
@@ -224,7 +224,7 @@ pub(super) fn borrow(number: RawFd) -> BorrowedFd<'static> {
 ///
 /// The kernel is asked not to wait (RWF_NOWAIT). Where it has no such way for this file, or a container's filter of
 /// system calls does not know the question, what is writable is trusted: a pipe then takes a line of up to PIPE_BUF at
-/// once, unless somebody else who writes to it is faster.
+/// once, unless another writer is faster.
 pub fn write_or_drop(fd: BorrowedFd<'_>, line: &[u8]) {
     let slices = [io::IoSlice::new(line)];
     let result = rustix::io::pwritev2(fd, &slices, u64::MAX, rustix::io::ReadWriteFlags::NOWAIT);

@@ -26,7 +26,7 @@ impl core::ops::Deref for FileContents {
 
     fn deref(&self) -> &[u8] {
         match self.large {
-            // SAFETY: the mapping is ours and at least that long, and nobody writes to it any more.
+            // SAFETY: the mapping is ours and at least that long, and nothing writes to it any more.
             Some((start, _)) => unsafe { core::slice::from_raw_parts(start, self.length) },
             None => self.small.get(..self.length).unwrap_or_default(),
         }
@@ -36,7 +36,7 @@ impl core::ops::Deref for FileContents {
 impl Drop for FileContents {
     fn drop(&mut self) {
         if let Some((start, size)) = self.large {
-            // SAFETY: the mapping is ours, and whoever borrowed from it is gone.
+            // SAFETY: the mapping is ours, and no borrow of it is left.
             let _ = unsafe { munmap(start.cast(), size) };
         }
     }
@@ -55,7 +55,7 @@ impl FileContents {
     }
 
     /// Reads an open file of that size, in place of what there was. A small one takes a single call where its size is
-    /// known; 0: nobody knows it.
+    /// known; 0: unknown.
     ///
     /// # Errors
     /// Those of read(2) and mmap(2).
@@ -69,7 +69,7 @@ impl FileContents {
         while self.length == self.room() && self.length != known {
             self.grow()?;
             let (start, size) = self.large.unwrap_or((core::ptr::null_mut(), 0));
-            // SAFETY: the mapping is ours, that long, zeroed by the kernel and borrowed by nobody else.
+            // SAFETY: the mapping is ours, that long, zeroed by the kernel and not borrowed elsewhere.
             let room = unsafe { core::slice::from_raw_parts_mut(start, size) };
             self.length += read_full(file, room.get_mut(self.length..).unwrap_or_default())?;
         }
@@ -99,7 +99,7 @@ impl FileContents {
     }
 }
 
-/// Opens a file in a directory to read it, never waiting for anybody. A symbolic link is followed as long as it stays
+/// Opens a file in a directory to read it, without ever blocking. A symbolic link is followed as long as it stays
 /// within the directory; before Linux 5.6, never.
 ///
 /// # Errors
@@ -113,7 +113,7 @@ pub fn open_beneath(dir: BorrowedFd<'_>, name: &CStr) -> Result<OwnedFd> {
     }
 }
 
-/// Where a symbolic link in a directory leads, cut to the size of the buffer. Answers how long it is.
+/// Where a symbolic link in a directory leads, cut to the size of the buffer. Returns how long it is.
 ///
 /// # Errors
 /// Those of readlink(2).

@@ -11,8 +11,8 @@ use core::ptr::null_mut;
 use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous};
 
 /// What the program has from its start. Pages that are not touched cost nothing. The linker puts the program's few data
-/// before it and the C library's behind it: with such a size, and the size that the program has, these do not lie across
-/// two pages.
+/// before it and the C library's behind it: with such a size, and the size that the program has, these do not lie
+/// across two pages.
 const FIRST: usize = 62 * 1024;
 /// What it takes at a time when that is used up.
 const MORE: usize = 256 * 1024;
@@ -27,7 +27,7 @@ unsafe impl Sync for Room {}
 static ROOM: Room = Room(core::cell::UnsafeCell::new([0; FIRST]));
 
 unsafe extern "C" {
-    /// The end of all data, says the linker; the rest of its page is nobody's.
+    /// The end of all data, set by the linker; the rest of its page is unused.
     static _end: u8;
 }
 

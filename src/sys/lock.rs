@@ -16,7 +16,7 @@ const FCNTL: libc::c_long = libc::SYS_fcntl64;
 /// How a file is locked.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// Nobody else may lock it at all; needs a descriptor that may write.
+    /// No other lock is possible; needs a descriptor that may write.
     Exclusive,
     /// Others may share it; needs a descriptor that may read.
     Shared,
@@ -25,7 +25,7 @@ pub enum Kind {
 /// Locks the whole file, without waiting; or changes the kind of the lock that this open file has.
 ///
 /// # Errors
-/// EAGAIN or EACCES when somebody else holds it; EINVAL before Linux 3.15; ENOLCK where the file system has no locks.
+/// EAGAIN or EACCES when another process holds it; EINVAL before Linux 3.15; ENOLCK where the file system has no locks.
 pub fn lock(file: BorrowedFd<'_>, kind: Kind) -> Result<()> {
     set(
         file,
@@ -36,7 +36,7 @@ pub fn lock(file: BorrowedFd<'_>, kind: Kind) -> Result<()> {
     )
 }
 
-/// Gives up the lock that this open file has, for whoever else has a descriptor of it, too.
+/// Gives up the lock of this open file, for every process with a descriptor of it.
 ///
 /// # Errors
 /// Those of fcntl(2).

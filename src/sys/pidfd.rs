@@ -1,4 +1,4 @@
-//! Processes that are not our children. A number is anybody's as soon as its process has been reaped; so a process is
+//! Processes that are not our children. A pid may be reused as soon as its process has been reaped; so a process is
 //! held by a descriptor, which never becomes another's.
 
 use core::ffi::{CStr, c_int};
@@ -35,8 +35,8 @@ impl Process {
         Ok(Self { number, fd: fd?.into_raw_fd(), is_proc_dir: is_home })
     }
 
-    /// A pidfd of a child of ours: readable once it has ended, also where a tracer keeps the kernel from reporting that.
-    /// None before Linux 5.3.
+    /// A pidfd of a child of ours: readable once it has ended, also where a tracer keeps the kernel from reporting
+    /// that. None before Linux 5.3.
     pub fn watch(child: super::process::Pid) -> Option<OwnedFd> {
         pidfd_open(Pid::from_raw(child.number())?, PidfdFlags::empty()).ok()
     }

@@ -1,5 +1,5 @@
-//! What flows through a pipe into a file, without a stop in our memory: whoever moves it may be killed at any time, and
-//! what has not arrived is still in the pipe.
+//! What flows through a pipe into a file, without a stop in our memory: the process that moves it may be killed at any
+//! time, and what has not arrived is still in the pipe.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -54,7 +54,7 @@ pub fn peek(from: BorrowedFd<'_>, buffer: &mut [u8]) -> Result<usize> {
     read_full(read.as_fd(), buffer)
 }
 
-/// Moves a descriptor to the end of its file. Answers how long that is.
+/// Moves a descriptor to the end of its file. Returns how long that is.
 ///
 /// # Errors
 /// Those of lseek(2).

@@ -35,8 +35,8 @@ pub fn set_mask(mask: Mask) -> Result<()> {
 }
 
 /// Sets the disposition of every signal to its default, whatever was inherited: ignored ones live over exec, and with
-/// SIGCHLD ignored children vanish unreported. SIGHUP may be left as it is. Those that a write of our own may send us stay
-/// ignored, so that the write fails instead; blocked ones are read from [`Signals`] all the same.
+/// SIGCHLD ignored children vanish unreported. SIGHUP may be left as it is. Those that a write of our own may send us
+/// stay ignored, so that the write fails instead; blocked ones are read from [`Signals`] all the same.
 pub fn reset_dispositions(keep_hangup: bool) {
     let kept = |signal: &c_int| OF_WRITES.contains(signal) || (keep_hangup && *signal == libc::SIGHUP);
     (1..=64).filter(|signal| !kept(signal)).for_each(|signal| dispose(signal, DEFAULT));
@@ -56,8 +56,8 @@ pub fn ignore_writes(ignored: bool) {
 
 /// Sets the disposition of a signal.
 fn dispose(signal: c_int, handler: u64) {
-    // The kernel's struct sigaction (handler, flags, restorer, mask) is at most 32 bytes long on every machine that vsrun
-    // is built for, and begins with the handler.
+    // The kernel's struct sigaction (handler, flags, restorer, mask) is at most 32 bytes long on every machine that
+    // vsrun is built for, and begins with the handler.
     let action = [handler, 0, 0, 0];
     // SAFETY: the structure is larger than what the kernel reads. KILL and STOP are answered with EINVAL.
     let _ = unsafe { libc::syscall(libc::SYS_rt_sigaction, signal, &raw const action, core::ptr::null::<u64>(), SET) };
@@ -68,7 +68,7 @@ fn dispose(signal: c_int, handler: u64) {
 pub struct SignalInfo {
     /// Its number.
     pub signal: u8,
-    /// Who sent it; 0 for the kernel and for senders outside of our pid namespace.
+    /// The sender's pid; 0 for the kernel and for senders outside of our pid namespace.
     pub sender: u32,
 }
 
@@ -158,8 +158,8 @@ fn sleep(fds: &[Option<BorrowedFd<'_>>], millis: Option<u64>, ready: &mut [bool]
     }
 }
 
-/// Sleeps until the other end of a pipe is closed, whatever is written before, or until so many milliseconds have passed.
-/// Returns whether it is closed.
+/// Sleeps until the other end of a pipe is closed, whatever is written before, or until so many milliseconds have
+/// passed. Returns whether it is closed.
 pub fn for_end(pipe: BorrowedFd<'_>, millis: u64) -> bool {
     let [closed] = wait([Some(pipe)], Some(millis));
     closed

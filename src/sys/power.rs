@@ -7,14 +7,14 @@ use super::{Errno, last};
 pub enum Power {
     /// It is switched off.
     Off,
-    /// It starts anew.
+    /// It starts again.
     Reboot,
     /// It stops.
     Halt,
 }
 
-/// Takes Ctrl-Alt-Del from the kernel, which would start the machine anew at once: from now on it sends SIGINT to PID 1.
-/// Returns whether this is a machine: in a container, or without the right to it, nothing is changed.
+/// Takes Ctrl-Alt-Del from the kernel, which would start the machine again at once: from now on it sends SIGINT to PID
+/// 1. Returns whether this is a machine: in a container, or without the right to it, nothing is changed.
 pub fn take_ctrl_alt_del() -> bool {
     // SAFETY: a plain number.
     (unsafe { libc::reboot(libc::RB_DISABLE_CAD) }) == 0

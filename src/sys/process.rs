@@ -91,7 +91,7 @@ pub fn fix_umask(mask: u32) -> Result<()> {
     ensure(set_umask(mask) == mask)
 }
 
-/// Sets the file mode creation mask. Answers what it was.
+/// Sets the file mode creation mask. Returns what it was.
 pub fn set_umask(mask: u32) -> u32 {
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(mask)).as_raw_mode()
 }
@@ -101,7 +101,7 @@ pub fn set_subreaper() {
     let _ = rustix::process::set_child_subreaper(Some(rustix::process::getpid()));
 }
 
-/// Who gets a signal.
+/// The recipient of a signal.
 #[derive(Clone, Copy)]
 pub enum Target {
     /// One process.
@@ -116,7 +116,7 @@ pub enum Target {
 /// EPERM when it belongs to another user; ESRCH when no process of the group is left.
 pub fn send(signal: u8, target: Target) -> Result<()> {
     let (Target::Process(pid) | Target::Group(pid)) = target;
-    // 1 and everything below it would be init, ourselves, or everybody.
+    // 1 and everything below it would be init, ourselves, or every process.
     if pid.0 <= 1 {
         return Err(Errno::SRCH);
     }
@@ -127,7 +127,7 @@ pub fn send(signal: u8, target: Target) -> Result<()> {
         }
         // It has not come to lead a group yet.
     }
-    // SAFETY: a child of ours that was not reaped, so the number is nobody else's.
+    // SAFETY: a child of ours that was not reaped, so the pid cannot have been reused.
     cvt(unsafe { libc::kill(pid.0, c_int::from(signal)) }).map(drop)
 }
 
@@ -136,8 +136,8 @@ pub fn is_pid1() -> bool {
     id().0 == 1
 }
 
-/// Sends a signal to every other process that there is; 0 only asks whether there are any. Nobody but PID 1 may.
-/// Answers whether there was one.
+/// Sends a signal to every other process that there is; 0 only asks whether there are any. Only PID 1 may.
+/// Returns whether there was one.
 pub fn kill_all(signal: u8) -> bool {
     // SAFETY: as PID 1 this is our own machine or container, and the caller ends it.
     is_pid1() && cvt(unsafe { libc::kill(-1, c_int::from(signal)) }).is_ok()
@@ -171,7 +171,7 @@ pub fn continue_stopped(child: Pid) {
     }
 }
 
-/// Looks at a child of ours without reaping it. Answers its pid; 0 when there is no such news.
+/// Looks at a child of ours without reaping it. Returns its pid; 0 when there is no such news.
 fn waitid_peek(kind: libc::idtype_t, id: i32, news: c_int) -> Result<i32> {
     // SAFETY: waitid has filled in the fields of a child, or left all zero.
     waitid(kind, id, news | libc::WNOWAIT).map(|info| unsafe { info.si_pid() })
@@ -202,7 +202,7 @@ pub struct Usage {
     pub cpu_ms: u64,
 }
 
-/// Waits for a child to end, and forgets it. Answers the status word of wait(2).
+/// Waits for a child to end, and forgets it. Returns the status word of wait(2).
 ///
 /// # Errors
 /// ECHILD when it is no child of ours.

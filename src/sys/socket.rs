@@ -1,4 +1,4 @@
-//! Sockets that listen, and the question whether anybody listens at a path. Addresses are bytes, as bind(2) takes
+//! Sockets that listen, and whether a path has a listener. Addresses are bytes, as bind(2) takes
 //! them.
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
@@ -33,7 +33,7 @@ pub fn bind(address: &[u8], kind: Kind) -> Result<OwnedFd> {
     let family = family(address);
     let socket = socket_with(family, kind, SocketFlags::CLOEXEC, None)?;
     if kind == SocketType::STREAM {
-        // What is left of old connections keeps nobody from the port. For packets it would let two servers share it.
+        // Remains of old connections do not block the port. For packets it would let two servers share it.
         set_socket_reuseaddr(&socket, true)?;
     }
     if family == AddressFamily::INET6 {
@@ -93,7 +93,8 @@ pub fn try_address(address: &[u8]) -> Result<()> {
     cvt(unsafe { libc::bind(socket.as_raw_fd(), address.as_ptr().cast(), length(&address)) }).map(drop)
 }
 
-/// Calls the process that listens at an address, and hangs up at once. Returns its pid; 0 if it is in another pid namespace.
+/// Calls the process that listens at an address, and hangs up at once. Returns its pid; 0 if it is in another pid
+/// namespace.
 ///
 /// # Errors
 /// ECONNREFUSED when no process does; EAGAIN when so many are waiting that one more cannot.
@@ -111,12 +112,12 @@ pub fn try_connect(address: &[u8]) -> Result<i32> {
     Ok(pid)
 }
 
-/// Lets a socket hear all clients again, whatever another process has done with it. For a listening socket of TCP that was
-/// shut down, and a UDP socket that was connected.
+/// Lets a socket hear all clients again, whatever another process has done with it. For a listening socket of TCP that
+/// was shut down, and a UDP socket that was connected.
 ///
 /// # Errors
-/// ESHUTDOWN for a Unix or UDP socket that was shut down, which cannot be undone; EADDRINUSE where another process listens there
-/// by now; EINVAL for a connection; ENOTSOCK.
+/// ESHUTDOWN for a Unix or UDP socket that was shut down, which cannot be undone; EADDRINUSE where another process
+/// listens there by now; EINVAL for a connection; ENOTSOCK.
 pub fn revive(number: RawFd) -> Result<()> {
     // SAFETY: for questions and calls about a number that stays ours; a closed one is answered with EBADF.
     let socket = unsafe { BorrowedFd::borrow_raw(number.max(0)) };

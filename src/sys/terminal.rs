@@ -10,8 +10,8 @@ use super::fd::standard;
 use super::poll::without_hangup;
 use super::{Errno, Result, cvt, ensure};
 
-/// Whether this process's group has the foreground of the terminal on descriptor 0. None: that terminal does not control
-/// this process, or is none.
+/// Whether this process's group has the foreground of the terminal on descriptor 0. None: that terminal does not
+/// control this process, or is none.
 pub fn has_foreground() -> Option<bool> {
     let mut group = -1;
     // SAFETY: the kernel writes one number. It is 0 for a group of an outer pid namespace, as getpgrp(2) is then too.
@@ -28,8 +28,8 @@ pub fn lead_group() -> Result<()> {
     rustix::process::setpgid(None, None)
 }
 
-/// Reopens a terminal on this standard descriptor for writing only. Returns whether none is left there that could be read:
-/// false where it cannot be reopened, and stays as it is.
+/// Reopens a terminal on this standard descriptor for writing only. Returns whether none is left there that could be
+/// read: false where it cannot be reopened, and stays as it is.
 pub fn write_only(number: RawFd) -> bool {
     let old = standard(number);
     let is_readable = || rustix::fs::fcntl_getfl(old).is_ok_and(|flags| (flags & OFlags::ACCMODE) != OFlags::WRONLY);
@@ -83,7 +83,7 @@ pub fn take_foreground() -> Result<()> {
     rustix::termios::tcsetpgrp(standard(0), getpid())
 }
 
-/// The terminal's foreground is ours again: nobody else's is left. SIGTTOU must be blocked.
+/// Makes our process group the terminal's foreground again. SIGTTOU must be blocked.
 pub fn reclaim_foreground() {
     // SAFETY: asks for a number, which is 0 where the group is another pid namespace's.
     let group = unsafe { libc::getpgrp() };
@@ -101,7 +101,7 @@ pub fn reclaim_foreground() {
 pub fn detach() -> Result<()> {
     // SAFETY: the request has no argument.
     let leave = |fd: RawFd| cvt(unsafe { libc::ioctl(fd, libc::TIOCNOTTY) });
-    // Nobody leaves twice.
+    // A second TIOCNOTTY must fail; if not, the first was faked.
     let leave = |fd: RawFd| leave(fd).and_then(|_| ensure(leave(fd).is_err()));
     match open(c"/dev/tty", OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOCTTY, Mode::empty()) {
         Ok(tty) => without_hangup(|| leave(tty.as_raw_fd())),

@@ -40,7 +40,7 @@ fn assert_unknown(sandbox: &Sandbox, file: &Path, why: &str) {
     signal(sandbox, "KILL", file).failed(4, &[why]);
 }
 
-/// A server with a pidfile that does these things after it has told its pid. Answers that and vsrun, if it stays.
+/// A server with a pidfile that does these things after it has told its pid. Returns that and vsrun, if it stays.
 #[track_caller]
 fn start(sandbox: &Sandbox, options: Vec<OsString>, actions: Vec<OsString>) -> (i32, Running) {
     let life = sandbox.out("life");

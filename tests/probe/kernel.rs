@@ -260,7 +260,7 @@ pub fn c_string(file: &Path) -> CString {
     CString::new(file.as_os_str().as_bytes()).unwrap_or_default()
 }
 
-/// Answers every connection with these words, and hangs up.
+/// Returns every connection with these words, and hangs up.
 pub fn serve(fd: i32, words: &[u8]) -> ! {
     loop {
         let client = unsafe { libc::accept4(fd, null_mut(), null_mut(), libc::SOCK_CLOEXEC) };

@@ -12,7 +12,7 @@ pub const USAGE: u8 = 2;
 pub const DEAD: u8 = 1;
 /// `--probe`: the server is not healthy.
 pub const UNHEALTHY: u8 = 1;
-/// `--status`: the server is not running; `--signal`: there is nobody to signal.
+/// `--status`: the server is not running; `--signal`: there is no process to signal.
 pub const NOT_RUNNING: u8 = 3;
 /// `--status`, `--stop`, `--signal`: it cannot be known.
 pub const UNKNOWN: u8 = 4;

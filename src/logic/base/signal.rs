@@ -33,7 +33,7 @@ impl Signal {
     pub const ABRT: Self = Self(6);
     /// End at once; cannot be caught.
     pub const KILL: Self = Self(9);
-    /// What a writer gets when nobody reads.
+    /// What a writer gets when the reader is gone.
     pub const PIPE: Self = Self(13);
     /// End, please.
     pub const TERM: Self = Self(15);
@@ -95,7 +95,7 @@ impl Signal {
     }
 }
 
-/// What stands behind `RTMIN` or `RTMAX`: nothing, or the sign and a number.
+/// What is behind `RTMIN` or `RTMAX`: nothing, or the sign and a number.
 fn offset(text: &[u8], sign: &[u8]) -> Option<u64> {
     if text.is_empty() { Some(0) } else { number(text.strip_prefix(sign)?) }
 }

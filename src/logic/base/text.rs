@@ -97,7 +97,7 @@ pub fn place_of(words: &[u8], wanted: &[u8]) -> Option<usize> {
 }
 
 /// Bytes that others may choose, made harmless: control characters, backslashes and what is not UTF-8 as `\xnn`,
-/// so that nobody forges a record.
+/// so that no record can be forged.
 pub struct Escaped<'a>(pub &'a [u8]);
 
 impl fmt::Display for Escaped<'_> {

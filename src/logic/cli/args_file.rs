@@ -21,7 +21,7 @@ pub struct Args {
 #[derive(Debug)]
 struct File {
     name: StaticCStr,
-    /// How many words stand before its first.
+    /// How many words are before its first.
     first: usize,
     /// The number of the line for each of its words.
     lines: Vec<usize>,
@@ -156,7 +156,7 @@ mod tests {
     fn a_nul_is_reported_with_its_line() {
         let error = unread(&[], &[]).insert_lines(b"--user\nwe\0b\n").unwrap_err();
         assert!(error.text.starts_with("f:2: "), "{}", error.text);
-        // In a comment nobody minds.
+        // In a comment a NUL is harmless.
         assert!(unread(&[], &[]).insert_lines(b"# \0\n--\nx").is_ok());
     }
 }

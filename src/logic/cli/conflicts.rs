@@ -11,7 +11,7 @@ use crate::logic::supervisor::policy::Restart;
 use crate::logic::supervisor::readiness::Ready;
 use crate::logic::base::text::Escaped;
 
-/// Who stays with the server.
+/// Options that make vsrun a supervisor.
 const SUPERVISION: FlagSet = FlagSet::of(&[Id::Manager, Id::Init, Id::Restart]);
 /// What is about restarts: an init restarts nothing.
 const RESTART_OPTIONS: FlagSet = FlagSet::of(&[Id::RestartDelay, Id::RestartLimit, Id::HandlerTimeout]);

@@ -1,4 +1,4 @@
-//! The table of options: every option stands here once, and in the parser.
+//! The table of options: every option is here once, and in the parser.
 //!
 //! build.rs reads this file too, so it imports nothing. It makes the help text, the man page and the completions out
 //! of the table, so no option has a second list. The paragraphs are apart from the rows: only build.rs and the tests

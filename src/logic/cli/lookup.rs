@@ -6,8 +6,9 @@ use crate::logic::base::error::Error;
 use super::flags::{FLAGS, Id};
 use crate::logic::base::text::{Escaped, split_byte};
 
-/// The lines of the help text. One of an option is `-u,--user user`, a tab, `USER[:GROUP]`, a tab, what it does, a tab and
-/// what a malformed value is not; they are in the order of the options. The last two and all other lines are packed.
+/// The lines of the help text. One of an option is `-u,--user user`, a tab, `USER[:GROUP]`, a tab, what it does, a tab
+/// and what a malformed value is not; they are in the order of the options. The last two and all other lines are
+/// packed.
 const TABLE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/options.txt"));
 /// What the bytes from 128 on mean in a packed text: two bytes each.
 const PAIRS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/pairs"));
@@ -54,7 +55,7 @@ impl FlagSet {
         self.0 & others.0 != 0
     }
 
-    /// Takes it in. Answers whether it was there already.
+    /// Takes it in. Returns whether it was there already.
     pub fn insert(&mut self, id: Id) -> bool {
         let there = self.contains(id);
         self.0 |= 1 << id as u64;

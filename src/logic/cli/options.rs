@@ -1,4 +1,4 @@
-//! What stands on the command line, each value alone.
+//! What is on the command line, each value alone.
 
 
 use alloc::vec::Vec;
@@ -21,7 +21,7 @@ use crate::logic::base::time::Span;
 use crate::logic::supervisor::signal_action::SignalAction;
 use crate::logic::base::cstr::StaticCStr;
 
-/// What stands on the command line. None: not given.
+/// What is on the command line. None: not given.
 #[derive(Debug, Default)]
 pub struct Options {
     /// `--user`.
@@ -50,7 +50,7 @@ pub struct Options {
     pub bind: Option<StaticCStr>,
     /// `--listen`, in order; among them the socket of `--port` and `--bind`.
     pub listen: Vec<StaticCStr>,
-    /// How many `--listen` stand before the first of these two.
+    /// How many `--listen` are before the first of these two.
     pub joined_at: usize,
     /// `--env`, each `NAME=VALUE`.
     pub env: Vec<StaticCStr>,

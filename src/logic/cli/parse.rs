@@ -26,7 +26,7 @@ pub enum Request {
     Help,
     /// The options, for a program.
     Completion,
-    /// Who we are.
+    /// Our own ids.
     Version,
     /// The command line goes on in a file.
     ArgsFile(Box<PendingArgsFile>),
@@ -41,7 +41,7 @@ pub enum Request {
 /// Reads the command line. `at_exit` is what is to be done at the end, also when that is an error of another option.
 ///
 /// # Errors
-/// Wrong usage, in one line that names the option, and the file and line where it stands in one.
+/// Wrong usage, in one line that names the option, and the file and line where it is in one.
 #[inline(never)]
 pub fn parse(words: &Args, options: &mut Options, at_exit: &mut Option<AtExit>) -> Result<Request> {
     // Everything after the first `--` is the command's own. No value of an option can be `--`, so the first one is it.

@@ -10,7 +10,7 @@ pub const HEADER_SIZE: usize = 4096;
 /// What the first bytes of a file say it is.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Executable<'a> {
-    /// A script: what stands behind its `#!`.
+    /// A script: what is behind its `#!`.
     Script(&'a [u8]),
     /// A program for this machine, with the loader that it asks for.
     Elf(Option<&'a [u8]>),

@@ -24,7 +24,7 @@ pub enum Name {
     Text(Vec<u8>),
 }
 
-/// What stands behind `--user`.
+/// What is behind `--user`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Login {
     /// USER.
@@ -33,7 +33,7 @@ pub struct Login {
     pub group: Option<Name>,
 }
 
-/// Who the server will be.
+/// The server's user and groups.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
     /// Real, effective and saved user id.
@@ -104,7 +104,7 @@ pub fn resolve(login: &Login, passwd: &[u8], group: &[u8]) -> Result<Identity> {
     match &login.group {
         Some(name) => identity.gid = find_group(name, group)?,
         None if known => identity.groups = groups_of(&identity.name, group),
-        // A member that is written like the number is a name, and somebody else's.
+        // A group member spelled with digits is a user name, not this uid.
         None => {}
     }
     let gid = identity.gid;
@@ -309,7 +309,7 @@ mod tests {
                 let text = found.unwrap_err().text.clone();
                 assert!(text.contains("'a' has no valid") && !text.contains(char::is_control), "{id:?}: {text}");
             }
-            // As a supplementary group it is passed over: nobody asked for it.
+            // As a supplementary group it is skipped: it was not asked for.
             let found = resolve(&Login::parse(b"a").unwrap(), b"a:x:5:6::/:", format!("g:x:{id}:a\n").as_bytes());
             assert_eq!(found.unwrap().groups, [6], "{id:?}");
         }

@@ -36,7 +36,7 @@ impl Env {
         self.0.retain(|entry| !picked(name_of(entry.to_bytes())));
     }
 
-    /// A copy for somebody: the environment of who he is. None: of who we are.
+    /// A copy for this identity. `None`: unchanged.
     pub fn for_identity(&self, identity: Option<&Identity>) -> Self {
         let mut env = self.clone();
         if let Some(identity) = identity {
@@ -90,8 +90,8 @@ pub struct Source {
 }
 
 impl Source {
-    /// The environment that follows from what the files say now, where `started` is the one of the start. What `--env` and
-    /// vsrun itself set stays.
+    /// The environment that follows from what the files say now, where `started` is the one of the start. What `--env`
+    /// and vsrun itself set stays.
     pub fn renew(&self, started: &[StaticCStr], now: &[StaticCStr]) -> Env {
         // Sets or removes in the server's own process.
         const LATE: [&[u8]; 2] = [b"LISTEN_PID", b"WATCHDOG_PID"];

@@ -31,7 +31,7 @@ pub struct Host<'a> {
     pub passwd: &'a [u8],
     /// The bytes of /etc/group, empty where there is none.
     pub group: &'a [u8],
-    /// vsrun's own environment, without what tells of sockets.
+    /// vsrun's own environment, without what reports sockets.
     pub env: Env,
     /// What the files of `--env-file`, `--env-dir` and `--file-env` say, a name once: `NAME=VALUE`, or `NAME` for one
     /// that is to be unset.
@@ -54,14 +54,14 @@ pub enum CanChangeIds {
     No,
 }
 
-/// Whose terminal standard input is.
+/// Whether standard input is the controlling terminal.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Terminal {
     /// The one that controls this process, whose group has the foreground.
     Controlling,
     /// The one that controls this process, and another group has the foreground.
     Background,
-    /// None, or somebody else's.
+    /// No terminal, or not the controlling one.
     #[default]
     NotControlling,
 }

@@ -24,7 +24,7 @@ pub struct ResourceLimit {
     pub soft: u64,
     /// How far it may raise that itself.
     pub hard: u64,
-    /// As it stands on the command line.
+    /// As it is on the command line.
     pub text: StaticCStr,
 }
 
@@ -33,7 +33,7 @@ pub struct ResourceLimit {
 pub struct Capabilities {
     /// A bit for each, as the kernel numbers them.
     pub set: u64,
-    /// As they stand on the command line.
+    /// As they are on the command line.
     pub list: StaticCStr,
 }
 

@@ -42,15 +42,15 @@ pub struct Plan {
     pub sockets: ServerSockets,
     /// The server's control group.
     pub cgroup: Option<Group>,
-    /// Whether an undo after the drop of privileges needs somebody who keeps them.
+    /// Whether a cleanup after the drop of privileges needs a helper that keeps them.
     pub cleanup_needs_privileges: bool,
     /// Whether each step is told, and where.
     pub debug: StepTrace,
     /// Whether only warnings and errors are recorded.
     pub quiet: bool,
-    /// The rules, for one who stays or waits.
+    /// The rules, for a vsrun that supervises or waits.
     pub policy: Policy,
-    /// What a signal to one who stays does.
+    /// What a signal to the supervisor does.
     pub signal_table: SignalTable,
     /// When the server counts as started.
     pub ready: Ready,
@@ -68,7 +68,7 @@ pub struct Plan {
     pub ignores_hangup: bool,
 }
 
-/// Where each step is told.
+/// Where each step is recorded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StepTrace {
     /// Nowhere.
@@ -113,7 +113,7 @@ pub enum Output {
 pub struct Supervision {
     /// The manager's own pidfile.
     pub pidfile: Option<StaticCStr>,
-    /// Who is asked after an unexpected end.
+    /// The crash handler, which is asked after an unexpected exit.
     pub handler: Option<Box<Program>>,
     /// The service manager that vsrun itself reports to: the NOTIFY_SOCKET that it was given, and how often it wants to
     /// hear that vsrun works.

@@ -142,9 +142,9 @@ pub fn server(
 /// Whether the descriptors end at the exec only, and not before the root and the user are changed.
 ///
 /// A path in a jail, and that of execve(2) is one, may lead through /proc/self/fd: after that there is nothing to find.
-/// Without another root or user there is nothing to protect, and vsrun, as long as it may still fail, keeps what it needs to
-/// undo the start. (A janitor for that would be the child of a server that is PID 1.) A process in the server's control
-/// group cannot remove it, so there a janitor does.
+/// Without another root or user there is nothing to protect, and vsrun, as long as it may still fail, keeps what it
+/// needs to undo the start. (A cleanup helper for that would be the child of a server that is PID 1.) A process in the
+/// server's control group cannot remove it, so there a cleanup helper does.
 fn closes_at_exec(options: &Options, change: Option<&Identity>) -> bool {
     let keeps_all = options.root.is_none() && options.cgroup.is_none() && change.is_none();
     keeps_all && !options.is_supervised() && !options.background
@@ -163,7 +163,7 @@ fn session(options: &Options, host: &Host<'_>) -> Vec<Step> {
     // Another user never gets the terminal.
     let terminal = if options.has(Id::Stdin) && options.user.is_none() { host.terminal } else { Terminal::NotControlling };
     let steps: &[Step] = match (options.is_supervised(), options.background, terminal) {
-        // The one who takes the foreground must still have SIGTTOU blocked.
+        // The process that takes the foreground must still have SIGTTOU blocked.
         (true, false, Terminal::Controlling) => &[Step::TakeForeground, Step::UnblockSignals],
         // As any other job in the background: it is stopped when it reads, and takes no key from the shell.
         (true, false, Terminal::Background) => &[Step::UnblockSignals, Step::Group],
@@ -175,7 +175,7 @@ fn session(options: &Options, host: &Host<'_>) -> Vec<Step> {
     steps.to_vec()
 }
 
-/// Adds the way into the root, which may need root's rights. Answers the step into the working directory, which is
+/// Adds the way into the root, which may need root's rights. Returns the step into the working directory, which is
 /// entered as the user, who must not be shown a directory that he may not search.
 #[inline(never)]
 fn directories(steps: &mut Vec<Step>, options: &Options, host: &Host<'_>) -> Result<Option<Step>> {
@@ -211,7 +211,7 @@ fn finish(steps: &mut Vec<Step>, last: Step) {
 }
 
 /// Groups first, while there is still the right to set them; the user id last, and with it the capabilities; then the
-/// proof. One who is that user already has only capabilities to lose.
+/// proof. A process that is that user already has only capabilities to lose.
 #[inline(never)]
 fn privileges(steps: &mut Vec<Step>, identity: Option<&Identity>, change: Option<&Identity>, rights: KeepPermitted) {
     if let Some(Identity { uid, gid, groups, .. }) = change {
@@ -254,7 +254,7 @@ pub fn helper_program(
     Box::new(Program { steps, paths, argv, env })
 }
 
-/// vsrun's own writer, beside the server and with the same signals blocked as vsrun.
+/// vsrun's own rotator, beside the server and with the same signals blocked as vsrun.
 pub fn rotator(rules: LogPolicy, change: Option<&Identity>) -> Box<Program> {
     let mut steps = vec![Step::Setsid, Step::Input, Step::Output, Step::Chdir(c"/")];
     // It executes nothing, so it stays a process that cannot be traced.

@@ -53,7 +53,7 @@ impl InheritedSockets {
     }
 
     /// Tells a server's environment of these sockets and of vsrun's own. `LISTEN_PID` is left to the server's
-    /// process: nobody else knows it in time.
+    /// process: no other process knows it in time.
     pub fn announce(&self, own: &[StaticCStr], env: &mut Env) {
         let mut names = self.names.clone();
         let own = own.iter().filter_map(|text| Listener::parse(text.to_bytes()));

@@ -18,7 +18,7 @@ const LONGEST_NAME: usize = 255;
 
 /// One listening socket, read from `[NAME=][ADDRESS:]PORT[/udp]` or `[NAME=]/PATH`.
 pub struct Listener<'a> {
-    /// What the server is told that it is called.
+    /// What the server learns that it is called.
     pub name: &'a [u8],
     /// Where it listens, as the caller wrote it.
     pub text: &'a [u8],
@@ -56,7 +56,7 @@ impl<'a> Listener<'a> {
         if let Some(shorter) = text.strip_suffix(b"/udp") {
             (rest, listener.transport) = (shorter, Transport::Datagram);
         }
-        // The last colon: those of IPv6 stand in brackets.
+        // The last colon: those of IPv6 are in brackets.
         let digits = rest.rsplit(|byte| *byte == b':').next()?;
         let port = u16::try_from(number(digits)?).ok().filter(|port| *port > 0)?.to_be_bytes();
         match rest.get(..rest.len() - digits.len())? {

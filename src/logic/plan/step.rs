@@ -24,7 +24,7 @@ pub enum Step {
     DropTerminal,
     /// Write the pid into this file; keep only a shared lock on a read-only descriptor.
     KeepPidfileLock(StaticCStr),
-    /// Write the pid into this file, which the one who stays keeps locked.
+    /// Write the pid into this file, which the supervisor keeps locked.
     WriteManagedPid(StaticCStr),
     /// A process group of its own in the foreground of the terminal on descriptor 0.
     TakeForeground,
@@ -42,7 +42,7 @@ pub enum Step {
     Output,
     /// So many sockets from descriptor 3 on, and `LISTEN_PID`.
     PassSockets(u16),
-    /// Who is watched: `WATCHDOG_PID`.
+    /// The watched process, in `WATCHDOG_PID`.
     SetWatchdogPid,
     /// The logdir as working directory, through the descriptor that vsrun has of it.
     LogDir(StaticCStr),
@@ -55,8 +55,8 @@ pub enum Step {
     Chroot(StaticCStr),
     /// Change the working directory.
     Chdir(StaticCStr),
-    /// See that this working directory is inside of the root: a link to one of our own descriptors, which somebody may
-    /// have planted in there, leads out of it (CVE-2024-21626).
+    /// See that this working directory is inside of the root: a link to one of our own descriptors, which another
+    /// process may have planted in there, leads out of it (CVE-2024-21626).
     VerifyCwdInsideRoot(StaticCStr),
     /// Block the signals: the user must not reach the process until the exec.
     BlockSignals,
@@ -100,7 +100,7 @@ pub enum Step {
     /// See that the rules cover this working directory: in the rehearsal of `--check` only, because a server that does
     /// not use it works all the same.
     Covered(StaticCStr),
-    /// Become the writer of the server's output.
+    /// Become the rotator of the server's output.
     RunLogRotator(LogPolicy),
     /// Become the program. The command is named for people: its path may still have to be found.
     Exec(StaticCStr),
@@ -119,7 +119,7 @@ pub enum KeepPermitted {
 }
 
 impl fmt::Display for Step {
-    /// What the step does, to stand behind "cannot".
+    /// What the step does, to are behind "cannot".
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let words = self.description();
         let (before, after) = words.split_once('*').unwrap_or((words, ""));

@@ -7,31 +7,31 @@ use crate::logic::base::time::Span;
 /// What happens to the manager.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// Nothing but the time.
+    /// Only the deadline has passed.
     Tick,
     /// The server counts as started.
     Ready,
-    /// The server will never say that it is ready.
+    /// The server will never report that it is ready.
     NotReady,
-    /// The server says that it lives.
+    /// The server reports that it is alive.
     Heartbeat,
     /// The server has ended.
     Exited(Exit),
     /// The server has ended, and others of its group have not: its end will be told when they have.
     LeaderExited,
-    /// The server never came to run: vsrun's status for that.
+    /// The server was never executed: vsrun's exit status for that.
     ExecFailed(u8),
     /// The handler has ended.
     HandlerExited(Exit),
-    /// Nobody is left.
+    /// No process is left.
     NoneLeft,
     /// KILL may not be sent to the server, and the kernel will end it if vsrun, as PID 1, exits.
     Unkillable,
-    /// The kernel had no process to give for the last action.
+    /// fork(2) failed for the last action.
     ForkFailed,
-    /// A request to end.
+    /// A request to stop.
     Stop,
-    /// The same, and at once when it is the second.
+    /// A request to stop, and to kill if it is the second.
     Interrupt,
     /// A request to restart the server.
     Restart,
@@ -63,13 +63,13 @@ pub enum Action {
 /// What happens to the log files between two lives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogFiles {
-    /// The same go on.
+    /// The same files are continued.
     Keep,
     /// They are rotated.
     Rotate,
 }
 
-/// Who gets a signal.
+/// The recipient of a signal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Recipient {
     /// The server.
@@ -80,11 +80,11 @@ pub enum Recipient {
     Handler,
     /// What is left of a server that has ended: its process group, its tree, or both.
     Remains,
-    /// Everybody who is left.
+    /// Every remaining process.
     All,
 }
 
-/// How the manager ends.
+/// How the manager exits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending {
     /// As the server did.

@@ -49,12 +49,12 @@ pub enum Role {
     InitWithTimeout,
 }
 
-/// What PID 1 does in place of an exit.
+/// What PID 1 does instead of exiting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AtExit {
     /// Switches the machine off.
     Poweroff,
-    /// Starts it anew.
+    /// Reboots it.
     Reboot,
     /// Stops it.
     Halt,
@@ -65,7 +65,7 @@ pub enum AtExit {
 pub struct Policy {
     /// What it is to the server.
     pub role: Role,
-    /// Who gets the server's signals: it alone, or its group, of which nothing outlives it then.
+    /// The recipient of the server's signals: it alone, or its group, of which nothing outlives it then.
     pub signal_scope: Recipient,
     /// How long those have to end that outlive the last server. None: they are left alone.
     pub linger: Option<Span>,
@@ -115,8 +115,8 @@ impl Policy {
 pub enum Handling {
     /// None: as if it had exited with 0.
     Absent,
-    /// As long as it takes.
+    /// Without a limit.
     NoTimeout,
-    /// So long.
+    /// At most this long.
     Within(Span),
 }

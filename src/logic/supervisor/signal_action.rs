@@ -1,4 +1,4 @@
-//! What a signal to the one who stays does.
+//! What a signal to the supervisor does.
 
 use super::policy::{AtExit, Role};
 use crate::logic::base::signal::Signal;
@@ -11,7 +11,7 @@ pub enum SignalAction {
     Stop,
     /// End the server and start it again.
     Restart,
-    /// Open vsrun.log anew.
+    /// Reopen vsrun.log.
     Reopen,
     /// Nothing.
     Ignore,
@@ -74,7 +74,7 @@ impl SignalTable {
 /// The actions, for messages; `forward` may name another signal.
 pub const ACTIONS: &[u8] = b"STOP,RESTART,REOPEN,IGNORE,FORWARD";
 
-/// Reads `SIGNAL=ACTION`. KILL and STOP cannot be trapped, and CHLD tells of children.
+/// Reads `SIGNAL=ACTION`. KILL and STOP cannot be trapped, and CHLD reports children.
 pub fn parse(text: &[u8]) -> Option<(Signal, SignalAction)> {
     let mut halves = split_byte(text, b'=');
     let signal =

@@ -11,7 +11,7 @@ use crate::logic::base::time::{Span, Time};
 /// A run of this length, or of the longest pause where that is shorter, ends a series of consecutive failures.
 const STABLE_UPTIME: Span = Span::secs(10);
 
-/// All that the manager remembers.
+/// Everything that the manager remembers.
 #[derive(Clone, Debug)]
 pub struct State {
     /// Where it is.
@@ -20,7 +20,7 @@ pub struct State {
     pub(super) ready: bool,
     /// When this life of the server began.
     pub(super) started_at: Time,
-    /// How many ends in a row there were without a sound life in between.
+    /// Unexpected exits in a row without a stable run in between.
     pub(super) consecutive_failures: u32,
     /// Restarts after unexpected ends.
     pub(super) restarts: u64,
@@ -30,11 +30,11 @@ pub struct State {
     pub(super) forwarded: u64,
     /// How long to wait when the kernel refuses to fork.
     pub(super) fork_backoff: Span,
-    /// Until when the server has to say that it lives, where that matters.
+    /// When the watchdog fires, if one is armed.
     pub(super) watchdog_deadline: Option<Time>,
     /// The watchdog time of this run: that of `--watchdog`, until the server sets another.
     pub(super) watchdog: Option<Span>,
-    /// Whether it has not, in this life.
+    /// Whether the watchdog has fired for this server process.
     pub watchdog_fired: bool,
 }
 
@@ -60,7 +60,7 @@ pub enum Phase {
     Backoff { until: Time },
     /// The kernel refused to fork; once more then.
     ForkRetry { task: ForkTask, until: Time },
-    /// The server will not live again; who is left of it has been asked to end.
+    /// The server will not be restarted; its remaining processes have been asked to exit.
     DrainingRemaining { ending: Ending, until: Time },
     /// They have been killed.
     KillingRemaining { ending: Ending, until: Time },
@@ -86,7 +86,7 @@ pub enum AfterStop {
 pub enum Pause {
     /// As the row of falls says.
     Backoff,
-    /// Somebody asked for a restart meanwhile.
+    /// A restart was requested meanwhile.
     None,
 }
 
@@ -180,7 +180,7 @@ impl State {
         }
     }
 
-    /// Whether an end of the server leads to a restart. What somebody asked for is not unexpected.
+    /// Whether an exit of the server leads to a restart. A requested end is not unexpected.
     pub(super) fn is_unexpected(&self, policy: &Policy, exit: Exit) -> bool {
         let passed = self.was_requested(policy, exit);
         match policy.restart {

@@ -1,7 +1,8 @@
 //! The manager: what to do next when something happens to the server. One pure function, [`next`].
 //!
-//! One event in, the next state and one action out; time is an argument, and no pid enters. A launch that fails is a very
-//! short life. The pairs of state and event that have no effect are listed in the tests: a new one does not compile there.
+//! One event in, the next state and one action out; time is an argument, and no pid enters. A launch that fails is a
+//! very short life. The pairs of state and event that have no effect are listed in the tests: a new one does not
+//! compile there.
 
 use super::transition::clearing::{clear, clear_rest, Clearing};
 use super::transition::runs::{fork_failed, launch, recover, restart, retry_fork};
@@ -13,7 +14,7 @@ use crate::logic::base::signal::Signal;
 use super::state::{AfterStop, ForkTask, Pause, Phase, State};
 use crate::logic::base::time::{Span, Time};
 
-/// How long those are awaited who were killed at the very end.
+/// How long to wait for processes that were killed at the very end.
 const KILL_WAIT: Span = Span::secs(5);
 
 /// What follows from an event. The only way on.

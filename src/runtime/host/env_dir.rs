@@ -60,7 +60,7 @@ fn read_from(walk: &Walk, entries: &mut Vec<StaticCStr>, at: &mut StaticCStr) ->
     Ok(())
 }
 
-/// Reads one file. Answers whether it is one, and no directory; EINVAL for what can be no variable.
+/// Reads one file. Returns whether it is one, and no directory; EINVAL for what can be no variable.
 fn refill(contents: &mut FileContents, dir: &Dir, name: &CStr, walk: &Walk) -> sys::Result<bool> {
     let file = file_contents::open_beneath(dir.as_fd(), name)?;
     let about = dir::fstat(file.as_fd())?;

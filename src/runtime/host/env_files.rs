@@ -1,4 +1,5 @@
-//! The files of `--env-file`, `--env-dir` and `--file-env`, read on the host with vsrun's own rights before the plan is made.
+//! The files of `--env-file`, `--env-dir` and `--file-env`, read on the host with vsrun's own rights before the plan is
+//! made.
 
 use alloc::vec::Vec;
 use core::ffi::CStr;
@@ -24,8 +25,8 @@ const LONGEST_VALUE: u64 = 128 << 10;
 /// before.
 ///
 /// # Errors
-/// If one cannot be read or cannot be a value (125), or a file of `--env-file` has a malformed line (2). The contents are
-/// never part of a message.
+/// If one cannot be read or cannot be a value (125), or a file of `--env-file` has a malformed line (2). The contents
+/// are never part of a message.
 #[inline(never)]
 pub fn read_all(sources: &Sources, base: &Env) -> Result<Vec<StaticCStr>> {
     let mut entries = Vec::new();
@@ -81,7 +82,7 @@ fn read_walking(path: StaticCStr, most: u64, contents: &mut FileContents, around
 /// Reads a regular file, in place of what there was. A FIFO is refused and not waited for.
 ///
 /// # Errors
-/// Those of open(2) and read(2); EINVAL for what is no regular file, EFBIG for one of more than `most` bytes.
+/// Those of open(2) and read(2); EINVAL for what is not a regular file, EFBIG for one of more than `most` bytes.
 pub fn read(path: &CStr, most: u64, contents: &mut FileContents) -> sys::Result<()> {
     fill(&dir::open_readonly(path)?, most, contents)
 }

@@ -44,7 +44,7 @@ pub struct AccountFiles {
 #[inline(never)]
 pub fn read<'a>(options: &Options, world: &'a mut AccountFiles) -> Result<Host<'a>> {
     let mut env = Env(entry::environment());
-    // Our own number is asked for only where somebody has handed something to a number.
+    // The pid is read only if sockets were passed to one.
     let handed = match env.get(b"LISTEN_PID") {
         Some(_) => InheritedSockets::take(&mut env, format!("{}", process::id()).as_bytes()),
         None => InheritedSockets::take(&mut env, b""),
@@ -61,7 +61,7 @@ pub fn read<'a>(options: &Options, world: &'a mut AccountFiles) -> Result<Host<'
             result => result?,
         }
         host.groups = credentials::groups();
-        // A group by number, or none but it, needs no look into the list.
+        // A numeric group needs no lookup in /etc/group.
         if !matches!(login.group, Some(Name::Number(_))) {
             database(c"/etc/group", &mut world.group)?;
         }

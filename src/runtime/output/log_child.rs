@@ -1,4 +1,4 @@
-//! A process between the server and where its words are kept: a logger, or vsrun's own writer.
+//! A process between the server and where its words are kept: a logger, or vsrun's own rotator.
 
 use std::os::fd::{AsFd, OwnedFd};
 
@@ -27,11 +27,11 @@ const STABLE_UPTIME: Span = Span::secs(10);
 /// How long the last lines may take when all is over.
 const CLOSE_WAIT: Span = Span::secs(5);
 
-/// How long the server's last lines may take to its file where somebody is to read them.
+/// How long the server's last lines may take to its file before the crash handler reads them.
 const DRAIN_WAIT: Span = Span::millis(500);
 
-/// A logger, or our own writer, that is kept alive, and the read end of its pipe. As long as that is open here, nobody
-/// who writes gets a SIGPIPE, and no line is lost but those that a dying logger had read.
+/// A logger, or our own rotator, that is kept alive, and the read end of its pipe. As long as that is open here, no
+/// writer gets a SIGPIPE, and no line is lost except those that a dying logger had read.
 pub struct LogChild {
     /// What it is called.
     name: &'static str,
@@ -144,7 +144,8 @@ impl LogChild {
         Some(self.name)
     }
 
-    /// Lets it end, once it has read all: waits for that, five seconds at most. All other writers of ours must have gone.
+    /// Lets it end, once it has read all: waits for that, five seconds at most. All other writers of ours must have
+    /// gone.
     #[inline(never)]
     pub fn close(mut self, signals: &Signals) {
         let start = Time(clock::monotonic());
@@ -169,7 +170,7 @@ impl LogChild {
         }
     }
 
-    /// Lets a living writer write what is in its pipe. Waits for that as long as is no harm to anybody.
+    /// Lets a running rotator write what is in its pipe, and waits for that for at most `DRAIN_WAIT`.
     pub fn drain(&self) {
         let until = clock::monotonic() + DRAIN_WAIT.0;
         while self.running.is_some() && fd::is_readable(self.pipe.as_fd()) && clock::monotonic() < until {
@@ -177,7 +178,7 @@ impl LogChild {
         }
     }
 
-    /// Lets the writer go on in the file that has the name then.
+    /// Lets the rotator go on in the file that has the name then.
     pub fn reopen(&self) {
         if let Some(life) = &self.running {
             deliver::to_child(life.pid, Signal::HUP, &self.program);

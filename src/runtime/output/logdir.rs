@@ -40,7 +40,7 @@ pub enum Rotated {
 }
 
 impl LogDir {
-    /// Opens the directory, makes it if need be, renames what is there, and begins new files. Answers the logs, and
+    /// Opens the directory, makes it if need be, renames what is there, and begins new files. Returns the logs, and
     /// the file for vsrun's own records.
     ///
     /// # Errors
@@ -81,11 +81,11 @@ impl LogDir {
         self.path
     }
 
-    /// Puts a writer between the server and its file. It is one of those who may write to the directory: its owner,
+    /// Puts a rotator between the server and its file. It runs as a user that may write to the directory: its owner,
     /// if that is the server's user.
     ///
     /// # Errors
-    /// When the directory cannot be opened once more, or there is no pipe to be had.
+    /// When the directory cannot be opened once more, or there is no pipe available.
     #[inline(never)]
     pub fn add_rotator(&mut self, program: Box<Program>) -> sys::Result<Box<LogChild>> {
         // Neither it nor the manager uses a number that the other has used.
@@ -139,7 +139,7 @@ impl LogDir {
         Ok(Rotated::Here(Some(self.folder.begin(RECORDS, OpenMode::NewAppend, None)?)))
     }
 
-    /// Opens the file of vsrun's own records anew under its name: somebody may have renamed it. A writer does the same
+    /// Reopens the file of vsrun's own records by its name: another process may have renamed it. A writer does the same
     /// with the server's.
     ///
     /// # Errors
@@ -176,7 +176,7 @@ impl LogDir {
         Ok(Some(folder).filter(|folder| folder.about.id != self.folder.about.id))
     }
 
-    /// Begins new files there. Answers the one of vsrun's own records.
+    /// Begins new files there. Returns the one of vsrun's own records.
     fn move_to(&mut self, folder: Folder, writer: Option<&mut LogChild>) -> sys::Result<OwnedFd> {
         let records = folder.begin(RECORDS, OpenMode::NewAppend, None)?;
         let output = folder.begin(OUTPUT, output_is_opened(&self.policy).0, self.policy.owner)?;
@@ -212,7 +212,7 @@ impl LogDir {
 /// A place in a server's file: which file of its file system, and how many bytes are before it.
 pub type Mark = (u64, u64);
 
-/// How the server's file is opened when it is new, and when it is there. splice(2), of the writer, takes none that is
+/// How the server's file is opened when it is new, and when it is there. splice(2), of the rotator, takes none that is
 /// open to append.
 fn output_is_opened(rules: &LogPolicy) -> (OpenMode, OpenMode) {
     if rules.size == u64::MAX { (OpenMode::NewAppend, OpenMode::Append) } else { (OpenMode::New, OpenMode::Existing) }

@@ -1,6 +1,6 @@
 //! The files of one log directory: begun, renamed, opened again, and in the end deleted.
 //!
-//! The directory may belong to the user, who may plant whatever he likes in it. So names are looked up in the
+//! The directory may belong to the user, who may plant anything in it. So names are looked up in the
 //! directory that is held open, no link is followed, no file is ever replaced, and only our own names are touched.
 //! Where others may write, no existing file is opened to write to it: a check of its owner or links proves nothing,
 //! since both may change right after. And no turn of a process that has other things to do looks at all of it.
@@ -17,7 +17,7 @@ use crate::logic::base::cstr::StaticCStr;
 use crate::sys::dir::{self, FileStat, Dir, OpenMode};
 use crate::sys::{self, Errno, clock, counters, credentials, walk};
 
-/// How often somebody else may put a file in our place before we give up.
+/// How often another process may create a file under our name before we give up.
 const ATTEMPTS: u32 = 100;
 /// How much of a directory is looked at in one turn: 16 blocks have about 800 names.
 const BLOCKS: usize = 16;
@@ -60,7 +60,7 @@ impl Folder {
         Ok(Self { dir: walk::list(walk.fd())?, about: walk.about, shared: walk.is_shared() })
     }
 
-    /// The directory that a log writer was given. Where it is the user's, so is the writer: it may do no more than the
+    /// The directory that a log writer was given. Where it is the user's, so is the rotator: it may do no more than the
     /// user can.
     ///
     /// # Errors
@@ -169,7 +169,7 @@ impl Folder {
         for number in first..first.saturating_add(ATTEMPTS) {
             match self.dir.rename(of, as_name(&rotated_name(of, number))) {
                 Err(Errno::EXIST) => {}
-                // Somebody else has taken it away: the place is free as well.
+                // Another process has removed it: the name is free as well.
                 Ok(()) | Err(Errno::NOENT) => return Ok(number),
                 Err(why) => return Err(why),
             }

@@ -1,8 +1,9 @@
-//! The writer: a process of vsrun's own between the server and its file, which rotates the file while the server runs.
+//! The rotator: a process of vsrun's own between the server and its file, which rotates the file while the server runs.
 //!
 //! It has the pipe for standard input, the logdir for standard output, the file that was begun there for standard
-//! error, and nothing else of what vsrun had open. Nothing of what it moves is ever in its memory only: a writer that is killed loses no byte, and what cannot be
-//! written stays in the pipe. Its one order is SIGHUP; it ends when nobody has the other end of the pipe any more.
+//! error, and nothing else of what vsrun had open. Nothing of what it moves is ever in its memory only: a writer that
+//! is killed loses no byte, and what cannot be written stays in the pipe. SIGHUP asks for a rotation; it exits when the
+//! last writer of the pipe is gone.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -19,11 +20,11 @@ use crate::sys::{self, Errno, fd, pipe, process};
 
 /// How much is looked through for the end of a line when the file is nearly full.
 const WINDOW: usize = 16 * 1024;
-/// Who finds less than that sleeps a little: many small writes are then moved in one.
+/// With less than that it sleeps a little: many small writes are then moved in one.
 const LITTLE: usize = 32 * 1024;
 /// That little, in milliseconds.
 const POLL_MS: u64 = 1;
-/// How long what cannot be written waits until it is tried again, in milliseconds.
+/// Delay before retrying a failed write, in milliseconds.
 const RETRY_MS: u64 = 1000;
 
 struct Rotator {
@@ -37,7 +38,7 @@ struct Rotator {
     next: Time,
 }
 
-/// This process is the writer, to its end.
+/// This process is the rotator, to its end.
 #[inline(never)]
 pub fn run(rules: LogPolicy) -> ! {
     let _ = poll::set_mask(Mask::All);
@@ -95,12 +96,12 @@ impl Rotator {
         Ok(())
     }
 
-    /// Moves a part of what is in the pipe into the file, or rotates it. Answers how much may have been moved.
+    /// Moves a part of what is in the pipe into the file, or rotates it. Returns how much may have been moved.
     #[inline(never)]
     fn splice_some(&mut self, input: BorrowedFd<'_>, count: u64) -> sys::Result<usize> {
         let Some(file) = self.file.as_ref().filter(|_| count > 0) else { return Ok(LITTLE) };
         let file = file.as_fd();
-        // At the end, wherever that is: somebody may have cut the file.
+        // At the end, wherever that is: another process may have truncated the file.
         let size = pipe::to_end(file)?;
         let rest = self.limit.saturating_sub(size);
         let far = rest.saturating_sub(WINDOW as u64);

@@ -21,11 +21,11 @@ use crate::sys::{self, Errno, access, clock, dir, fd};
 pub struct ServerOutput {
     /// To files.
     logs: Option<Box<LogDir>>,
-    /// To a logger, the write end of whose pipe is the voice's; with files, through a writer.
+    /// To a logger, whose pipe the log writes to; with files, through a rotator.
     child: Option<Box<LogChild>>,
 }
 
-/// Opens what the output needs, without any process. Answers the sink, and the voice for vsrun's own records.
+/// Opens what the output needs, without any process. Returns the sink, and the voice for vsrun's own records.
 ///
 /// # Errors
 /// When the logdir cannot be opened, or the logger is nowhere.
@@ -118,7 +118,7 @@ impl ServerOutput {
         self.go_on("rotate", result, &walk, log);
     }
 
-    /// Opens the files anew under their names, if there are files.
+    /// Opens the files again under their names, if there are files.
     pub fn reopen(&mut self, log: &mut Log) {
         let Some(logs) = &mut self.logs else { return };
         if logs.is_renumbered(log.fd()) {
@@ -169,7 +169,7 @@ impl ServerOutput {
         }
     }
 
-    /// Starts the logger as our child, for one who stays.
+    /// Starts the logger as our child, for a supervisor.
     ///
     /// # Errors
     /// When it cannot be executed.
@@ -179,7 +179,7 @@ impl ServerOutput {
         logger.check(report)
     }
 
-    /// Starts the logger as nobody's child, for one who becomes the server.
+    /// Starts the logger as an orphan, for a vsrun that becomes the server.
     ///
     /// # Errors
     /// When it cannot be executed.
@@ -188,7 +188,7 @@ impl ServerOutput {
         logger.check(spawn_orphan(&logger.program, &logger.io()))
     }
 
-    /// The process that serves the sink, and must outlive everybody who writes to it.
+    /// The process that serves the output, and must outlive every process that writes to it.
     pub fn helper(&self) -> Option<Pid> {
         Some(self.child.as_ref()?.running.as_ref()?.pid)
     }
@@ -201,7 +201,7 @@ impl ServerOutput {
         if sweep.is_none() || again.is_some_and(|again| sweep > Some(again)) { again } else { sweep }
     }
 
-    /// Does what is due.
+    /// Runs the sweep and restarts the log process if their deadline has passed.
     pub fn run_due(&mut self, now: Time) {
         if let Some(logs) = &mut self.logs
             && logs.deadline() <= now

@@ -58,7 +58,7 @@ pub enum LogTarget {
 pub enum Verbosity {
     /// All.
     All,
-    /// Errors, and steps: of one who becomes the server.
+    /// Errors and steps: of a vsrun that becomes the server.
     Errors,
 }
 
@@ -109,7 +109,7 @@ impl Log {
     /// Records go to the system logger as well, or only.
     ///
     /// # Errors
-    /// When there is no socket to be had.
+    /// When there is no socket available.
     pub fn add_syslog(&mut self, syslog: Option<SyslogOptions>) -> Result<(), Error> {
         if let Some(SyslogOptions { tag, usage }) = syslog {
             let post = DatagramSender::new(LOG).map_err(|why| os_error(format_args!("cannot make a socket for syslog"), why))?;
@@ -121,7 +121,7 @@ impl Log {
     /// Steps are told on what is standard error now, if that is where they belong.
     ///
     /// # Errors
-    /// When there is no descriptor to be had.
+    /// When there is no descriptor available.
     pub fn separate_trace(&mut self, debug: StepTrace) -> Result<(), Error> {
         if debug == StepTrace::Separate {
             self.trace = Some(stderr()?);
@@ -146,7 +146,7 @@ impl Log {
             return;
         }
         let mut line = RecordBuf::new();
-        // Steps are for the one who asked for them.
+        // Steps are for the user that asked for them.
         if let Some(journal) = self.syslog.as_ref().filter(|_| priority != Priority::Debug) {
             journal.send(priority, words);
             if journal.usage == SyslogUsage::Only {
@@ -214,12 +214,12 @@ impl Log {
 /// Standard error as it is now, for when it will be something else.
 ///
 /// # Errors
-/// When there is no descriptor to be had.
+/// When there is no descriptor available.
 pub fn stderr() -> Result<OwnedFd, Error> {
     fd::duplicate(fd::standard(2)).map_err(|why| os_error(format_args!("cannot keep standard error"), why))
 }
 
-/// Tells the caller how it ended, on standard error, and answers the exit status.
+/// Tells the caller how it ended, on standard error, and returns the exit status.
 pub fn exit_status(outcome: Result<u8, Error>) -> u8 {
     match outcome {
         Ok(status) => status,
@@ -227,7 +227,7 @@ pub fn exit_status(outcome: Result<u8, Error>) -> u8 {
     }
 }
 
-/// Tells the caller an error, on standard error, and answers its exit status. This one may wait: nobody is served yet.
+/// Prints an error to standard error and returns its exit status. May block: no server runs yet.
 pub fn print_error(error: &Error) -> u8 {
     let _ = fd::write_all(fd::standard(2), format!("vsrun: {}\n", error.text).as_bytes());
     error.code

@@ -18,7 +18,7 @@ use crate::sys::{self, Errno, access, credentials};
 /// How often a path that changes under our hands is looked at again.
 const ATTEMPTS: usize = 100;
 
-/// A pidfile that is ours. Whoever drops it leaves it as it is: only `release` removes it.
+/// A pidfile that is ours. Dropping it leaves the file as it is: only `release` removes it.
 pub struct Pidfile {
     dir: Dir,
     name: StaticCStr,
@@ -49,7 +49,7 @@ impl Pidfile {
     /// be had, and was only looked at.
     ///
     /// # Errors
-    /// When somebody else holds it, or it is not a file that root may trust: nothing was changed then.
+    /// When another process holds it, or root must not trust the file: nothing was changed then.
     #[inline(never)]
     pub fn acquire(path: StaticCStr, purpose: Purpose) -> Result<Option<Self>> {
         let (parent, name) = split(path);
@@ -73,8 +73,8 @@ impl Pidfile {
         Err(Error::setup(format_args!("pidfile '{}' {fault}", Escaped(path.to_bytes()))))
     }
 
-    /// Forgets the number of an earlier start, which may be a stranger's, and sets aside the space that a new one needs,
-    /// so that `write` will not fail after the server has been started.
+    /// Forgets the number of an earlier start, which may be a stranger's, and sets aside the space that a new one
+    /// needs, so that `write` will not fail after the server has been started.
     ///
     /// # Errors
     /// ENOSPC.
@@ -93,7 +93,7 @@ impl Pidfile {
         dir::overwrite(self.file.as_fd(), line.as_bytes())
     }
 
-    /// Says that nobody is there.
+    /// Empties the file: no server runs.
     ///
     /// # Errors
     /// Those of ftruncate(2).
@@ -113,7 +113,8 @@ impl Pidfile {
             return Err(Errno::NOENT);
         }
         lock(second.as_fd(), Kind::Shared)?;
-        // The janitor still has the first one when a short-lived server has already ended: it must keep nobody out.
+        // The cleanup helper still has the first one when a short-lived server has already ended: it must not lock
+        // anyone out.
         lock::unlock(self.file.as_fd())?;
         Ok(second)
     }
@@ -138,7 +139,8 @@ pub fn is_same(one: StaticCStr, other: StaticCStr) -> bool {
     name == other_name && place(dir).is_some_and(|place_of_one| place(other_dir) == Some(place_of_one))
 }
 
-/// Read and written by the owner only: who may read it could hold a read lock, and keep the server from starting.
+/// Read and written by the owner only: a process that may read it could hold a read lock, and keep the server from
+/// starting.
 const MODE: u32 = 0o600;
 
 /// Why a pidfile is not to be had.
@@ -202,7 +204,7 @@ fn take(
             Err(why @ Errno::INVAL) => return fail("cannot lock ", " (needs Linux 3.15)", why),
             Err(why) => return fail("cannot lock ", "", why),
         }
-        // Between open and lock the one who had it may have removed it.
+        // Between open and lock, the previous holder may have removed it.
         if is_at(dir, name, &about) {
             if about.mode != MODE {
                 let _ = dir::fchmod(file.as_fd(), MODE);

@@ -57,9 +57,9 @@ pub fn on_port(listener: &Listener<'_>) -> sys::Result<Option<String>> {
     result
 }
 
-/// Whether there is a socket at its path that nobody listens to.
+/// Whether there is a socket at its path without a listener.
 pub fn is_dead(listener: &Listener<'_>) -> bool {
-    // A call to anything that is no socket is refused with the same words.
+    // connect(2) to a non-socket also fails with ECONNREFUSED, so check the type first.
     dir::stat_path(listener.path()).is_ok_and(|about| about.socket)
         && socket::try_connect(&listener.address) == Err(Errno::CONNREFUSED)
 }

@@ -26,11 +26,11 @@ use crate::sys::{self, Errno, access, fd, credentials};
 pub enum Exclusive {
     /// One does.
     Proven,
-    /// Nobody knows.
+    /// Unknown.
     Unknown,
 }
 
-/// The files of sockets at paths. Whoever drops this leaves them: only `remove` removes them.
+/// The files of sockets at paths. Dropping this leaves them: only `remove` removes them.
 #[derive(Default)]
 pub struct Sockets(Vec<File>);
 
@@ -41,7 +41,7 @@ struct File {
 }
 
 /// Sets aside the numbers that the server will find its sockets at. Whatever is opened later is above, so that no
-/// process has to move anything on its way to the server. Answers these numbers.
+/// process has to move anything on its way to the server. Returns these numbers.
 ///
 /// # Errors
 /// When a socket that vsrun's parent speaks of is not there, or vsrun may not have that many descriptors.
@@ -149,7 +149,7 @@ fn on_port(listener: &Listener<'_>) -> sys::Result<OwnedFd> {
     }
 }
 
-/// A socket at a path, for its owner and group: nobody else can call it, not even for a moment.
+/// A socket at a path, for its owner and group: no other user can connect to it, not even for a moment.
 #[inline(never)]
 fn at_path(
     listener: &Listener<'_>,

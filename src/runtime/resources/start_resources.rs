@@ -33,7 +33,7 @@ impl StartResources {
         self.cgroup.is_none() && !self.sockets.has_files() && self.pidfiles.iter().all(Option::is_none)
     }
 
-    /// Removes what was made. The sockets first, while the locks still keep everybody else out.
+    /// Removes what was made. The sockets first, while the locks still keep other starts out.
     pub fn release(&self) {
         self.undo_files();
         self.undo_group();

@@ -10,7 +10,7 @@ use crate::sys::{self, Errno, file_contents, dir, walk};
 /// Opens a file to read it, never waiting for the other end of a FIFO.
 ///
 /// # Errors
-/// Those of the system calls; EPERM where root may not use it; EINVAL for what is no regular file.
+/// Those of the system calls; EPERM where root may not use it; EINVAL for what is not a regular file.
 pub fn open(walk: &mut Walk, path: &CStr) -> sys::Result<OwnedFd> {
     if walk.checked { open_at(walk, path.to_bytes()) } else { dir::open_readonly(path) }
 }

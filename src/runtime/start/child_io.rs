@@ -30,21 +30,21 @@ pub struct ChildIo<'a> {
     pub pidfile: Option<&'a Pidfile>,
     /// The control group that the process enters.
     pub cgroup: Option<&'a Cgroup>,
-    /// What the way is gone for.
+    /// Whether the program is to be executed, or only checked.
     pub mode: Mode,
     /// Whether a pidfile that cannot be written ends the start.
     pub attempt: Attempt,
     /// Where the program says that it is ready, and under which number it has that.
     pub ready: Option<(BorrowedFd<'a>, RawFd)>,
-    /// Where each step is told.
+    /// Where each step is recorded.
     pub debug: Option<&'a Log>,
-    /// Where the parent is told that the exec is next, and which step failed; `spawn` fills it in.
+    /// Where the child reports that the exec is next, or which step failed; `spawn` fills it in.
     pub report: Option<BorrowedFd<'a>>,
     /// The body of the log rotator, which is this program and not another: `Step::RunLogRotator` calls it.
     pub rotator: Option<fn(LogPolicy) -> !>,}
 
 impl ChildIo<'_> {
-    /// Those of a manager, whose own standard input is `/dev/null`, or the server's by `--stdin`.
+    /// For a supervisor: its own standard input is `/dev/null`, or the server's by `--stdin`.
     pub fn none() -> Self {
         Self { input: Some(fd::standard(0)), ..Self::default() }
     }

@@ -1,4 +1,4 @@
-//! Leaves the caller and its terminal; the one who called waits for the truth.
+//! Detaches from the caller and its terminal; the calling process waits for the outcome.
 
 use crate::runtime::report::error_message::{MESSAGE, pack, unpack};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -10,19 +10,19 @@ use crate::sys::process::{self, Forked};
 use crate::sys::poll::{self, Mask};
 use crate::sys::{self, fd, credentials};
 
-/// The one who waits for us, until it is told how the start went.
+/// The parent process that waits until the outcome of the start is reported.
 pub struct WaitingParent(OwnedFd);
 
 /// How far away we go.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum SessionRole {
-    /// We lead the new session: for one who will be gone soon.
+    /// We lead the new session: for a process that will exit soon.
     Leader,
     /// Our parent led it, so that no terminal we open becomes ours.
     Orphan,
 }
 
-/// Whether standard output and error stay the caller's. Standard input is everybody's own matter.
+/// Whether standard output and error stay the caller's. Standard input is each caller's own matter.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Output {
     /// They do.
@@ -31,7 +31,7 @@ pub enum Output {
     Null,
 }
 
-/// Returns in the detached process; the caller's own process waits, says what it is told, and ends. `caller` is who
+/// Returns in the detached process; the calling process waits, prints the outcome, and exits. `caller` is the one
 /// has to be told of an error, too, as soon as there is one.
 ///
 /// # Errors
@@ -71,8 +71,8 @@ fn leave_session(distance: SessionRole, output: Output) -> sys::Result<()> {
 const ATTEMPTS: usize = 100;
 const PAUSE: u64 = 10;
 
-/// The caller's process. It holds nothing but the pipe meanwhile: no lock, no socket. Whoever is tired of waiting may
-/// end it, as any other program.
+/// The caller's process. It holds nothing but the pipe meanwhile: no lock, no socket. A caller that is tired of waiting
+/// may end it, as any other program.
 #[inline(never)]
 fn await_report(answer: &OwnedFd) -> ! {
     let _ = poll::set_mask(Mask::None);

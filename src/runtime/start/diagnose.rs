@@ -1,4 +1,4 @@
-//! Why an exec failed: looked at by the one whose exec it was, in the same root and as the same user.
+//! Why an exec failed: examined by the failing process itself, in the same root and as the same user.
 //!
 //! "No such file or directory" for a file that is there is the oldest trouble of jails. Nothing here allocates: it
 //! runs after the fork.

@@ -15,7 +15,7 @@ use crate::logic::base::text::ArrayText;
 use crate::sys::process::Pid;
 use crate::sys::{self, Errno, limits, fd, poll};
 
-/// Says that all steps but the exec went well: who ends before this byte never was the program.
+/// Reports that all steps except the exec succeeded: a process that exits before this byte never was the program.
 pub const EXEC_IS_NEXT: u8 = b'>';
 /// The same, but the pidfile could not be written.
 pub const EXEC_WITHOUT_PIDFILE: u8 = b'?';
@@ -50,10 +50,10 @@ pub struct StepFailure {
 /// The place of a fork that failed: it is no step of the plan.
 pub const FORK: u8 = u8::MAX;
 
-/// What the way to a program is gone for.
+/// What the steps are applied for.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub enum Mode {
-    /// To become the program.
+    /// To execute the program.
     #[default]
     Exec,
     /// To see whether the program could be executed, and leave.
@@ -184,7 +184,8 @@ impl StepFailure {
     }
 }
 
-/// How long a process may take to its exec where all else waits for it: one that its user has stopped never comes there.
+/// How long a process may take to its exec where all else waits for it: one that its user has stopped never comes
+/// there.
 const PATIENCE: u64 = 5000;
 
 impl StartOutcome {

@@ -1,4 +1,4 @@
-//! Starts a program: performs the steps of the plan blindly, one arm each, and tells the parent which one failed.
+//! Starts a program: applies the steps of the plan blindly, one arm each, and reports to the parent which one failed.
 
 use crate::sys::exec;
 use crate::runtime::start::child_io::{ChildIo, Attempt, ExecState, move_off_fd};
@@ -37,15 +37,15 @@ pub fn spawn(program: &ExecImage, io: &ChildIo<'_>) -> sys::Result<Spawned> {
         if let Some(pid) = clone::start(memory, &|| child_main(program, io, &write))? {
             return Ok(Spawned { pid, report });
         }
-        // Something lets it wait: another one goes the same way, for which we need not wait.
+        // The child exceeded the one-second vfork limit; retry with fork, which does not block the supervisor.
         memory = Memory::Own;
     }
 }
 
-/// Whether a process must have memory of its own for a step. It becomes somebody else, or gives up rights that we keep:
-/// whoever may trace it then would get at our memory, and at root (which is why vfork(2) and setuid(2) do not go
+/// True if the step must not run in shared memory (CLONE_VM): it changes credentials or drops rights that we keep, so
+/// a tracer of the child could then reach our memory, and root's (which is why vfork(2) and setuid(2) do not go
 /// together). Or it takes the terminal, which no second one shall do, or becomes no other program. All other steps
-/// write to nothing of ours but the words that are written anew for each start, and allocate nothing.
+/// write to nothing of ours but the words that are written again for each start, and allocate nothing.
 #[inline(never)]
 fn needs_own_memory(step: &Step) -> bool {
     matches!(

@@ -20,7 +20,7 @@ pub struct SupervisorConfig {
     pub program: ExecImage,
     /// The command as a shell would read it.
     pub command: Vec<u8>,
-    /// Who is asked after an unexpected end.
+    /// The crash handler, which is asked after an unexpected exit.
     pub handler: Option<Box<Handler>>,
     /// Where the server's words go.
     pub output: ServerOutput,
@@ -38,7 +38,7 @@ pub struct SupervisorConfig {
     pub readiness: Readiness,
     /// The service manager above us.
     pub service_manager: Option<ServiceManager>,
-    /// The one who waits for the server to be started.
+    /// The parent that waits for the server to be started.
     pub waiting_parent: Option<WaitingParent>,
     /// What becomes of us then.
     pub after_start: AfterStart,

@@ -1,4 +1,4 @@
-//! The handler: who is asked after an unexpected end, and what it is told about it.
+//! The crash handler: started after an unexpected exit, with the facts about it in its environment.
 
 use core::ffi::CStr;
 use core::fmt::{Display, Write};
@@ -32,7 +32,7 @@ pub struct Handler {
     pub line: Lifeline,
     /// What it writes.
     pub output: HandlerOutput,
-    /// Where the kernel counts whom it kills for lack of memory, and its count when this life began.
+    /// The kernel's counter of out-of-memory kills, and its value when this server process started.
     killed: Option<(OwnedFd, u64)>,
 }
 

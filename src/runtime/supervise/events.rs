@@ -70,7 +70,7 @@ impl Supervisor<'_> {
         }
     }
 
-    /// Sleeps, and hears those who woke us.
+    /// Sleeps, and hears those that woke us.
     #[inline(never)]
     fn sleep(&mut self, time: Time) -> Option<Event> {
         // The ends of some are not reported: they leave a group, or are children of other processes.
@@ -148,7 +148,7 @@ impl Supervisor<'_> {
         for _ in 0..SIGNALS_PER_TURN {
             let arrived = self.config.signals.next()?;
             let Some(signal) = Signal::new(arrived.signal.into()) else { continue };
-            // A write of our own to a pipe that nobody reads, or beyond a limit, is nobody's request.
+            // SIGPIPE and SIGXFSZ come from writes of our own (closed pipe, size limit): they are no requests.
             let own = [Signal::PIPE, Signal::XFSZ].contains(&signal) && process::id().is_sender(arrived.sender);
             if own {
                 continue;

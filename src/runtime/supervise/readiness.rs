@@ -30,7 +30,7 @@ impl Readiness {
     /// Opens what is needed, and tells the server where. On the notify socket the server's user is trusted.
     ///
     /// # Errors
-    /// When there is no socket to be had.
+    /// When there is no socket available.
     #[inline(never)]
     pub fn open(ready: Ready, user: u32, env: &mut Env) -> Result<Self> {
         Ok(match ready {
@@ -59,7 +59,7 @@ impl Readiness {
     /// For one life: what is heard here, and what the server writes to under which number.
     ///
     /// # Errors
-    /// When there is no pipe to be had.
+    /// When there is no pipe available.
     pub fn pipe(&self) -> sys::Result<Option<(OwnedFd, OwnedFd, i32)>> {
         match self {
             Self::Newline(number) => pipe::to_us().map(|(read, write)| Some((read, write, *number))),

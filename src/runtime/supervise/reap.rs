@@ -148,7 +148,7 @@ impl Supervisor<'_> {
         self.server.as_ref().is_some_and(|life| life.left)
     }
 
-    /// Whether others of the server's group live who have to end with it.
+    /// Whether other processes of the server's group are alive that have to end with it.
     fn has_survivors(&self, pid: Pid) -> bool {
         let ran = self.server.as_ref().is_some_and(|life| life.failure.is_none());
         // A process that hangs in the kernel, or that a tracer keeps, is not awaited for ever.
@@ -158,7 +158,7 @@ impl Supervisor<'_> {
     }
 
     /// The server has ended, and is not reaped yet. The number in the pidfile must be gone before the pid can be
-    /// somebody else's.
+    /// another process's.
     fn on_server_exit(&mut self) {
         let uptime = self.state.uptime(now());
         if let Some(life) = &mut self.server {
@@ -173,14 +173,14 @@ impl Supervisor<'_> {
         }
     }
 
-    /// The server has ended, and nobody has to end with it any more.
+    /// The server has ended, and no other process has to end with it any more.
     #[inline(never)]
     fn reap_server(&mut self, pid: Pid) -> Reaped {
         if !self.any_left() {
             self.on_server_exit();
         }
         if self.config.policy.signal_scope == Recipient::Group {
-            // Those who are nobody's orphans, as their parents have left the group alive, are not seen from here.
+            // Not seen from here: processes that are no orphans, because a parent left the group alive.
             deliver::kill_group(pid, &self.config.program);
         }
         let Ok((word, usage)) = process::reap(pid) else { return Reaped::None };
@@ -207,7 +207,8 @@ impl Supervisor<'_> {
                     Phase::Stopping { next: AfterStop::FailStart, .. } | Phase::Clearing { next: AfterStop::FailStart, .. }
                 );
             self.record(Priority::Notice, format_args!("the server (pid {pid}) {named} after {lived}"));
-            // A server that puts itself into the background seems to end at once and well, and goes on without a manager.
+            // A server that puts itself into the background seems to end at once and well, and goes on without a
+            // manager.
             let by_itself = matches!(self.state.phase, Phase::Starting { .. } | Phase::Running);
             let mut found = Found::default();
             if by_itself && exit == Exit::SUCCESS && uptime < DAEMONIZES {
@@ -225,7 +226,7 @@ impl Supervisor<'_> {
         };
         let code = failure.code(&self.config.program);
         if self.is_first_start() {
-            // The caller is told, and in the log it stands at the end.
+            // The caller is told, and in the log it is at the end.
             self.error = Some(failure.error(&self.config.program));
         } else {
             let mut text = ErrorText::new();
@@ -240,7 +241,7 @@ impl Supervisor<'_> {
 pub enum Reaped {
     /// The server or the handler has ended.
     Event(Event),
-    /// Somebody else has.
+    /// Another process has.
     Other,
     /// None has.
     None,

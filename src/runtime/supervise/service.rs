@@ -36,8 +36,8 @@ enum NotifyState {
 }
 
 impl ServiceManager {
-    /// The one at the NOTIFY_SOCKET that vsrun was given, which wants a WATCHDOG=1 so often. None: the address cannot be
-    /// one.
+    /// The one at the NOTIFY_SOCKET that vsrun was given, which wants a WATCHDOG=1 so often. None: the address cannot
+    /// be one.
     pub fn new(address: &[u8], ping: Option<Span>) -> Option<Self> {
         let post = DatagramSender::new(address).ok()?;
         Some(Self { sender: post, state: NotifyState::Nothing, again: None, ping: ping.map(|span| (span, Time(0))) })
@@ -111,7 +111,7 @@ impl ServiceManager {
         self.report_at(clock::monotonic_micros());
     }
 
-    /// Sends what it is told now. A service manager whose queue is full for the moment gets it later.
+    /// Sends what it learns now. A service manager whose queue is full for the moment gets it later.
     #[inline(never)]
     fn report_at(&mut self, micros: u64) {
         let sent = match self.state {

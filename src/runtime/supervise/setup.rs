@@ -26,7 +26,7 @@ use crate::logic::base::cstr::StaticCStr;
 use crate::sys::poll::{self, Mask, Signals};
 use crate::sys::{cloexec_probe, fd, credentials, process, terminal};
 
-/// One who is ready to stay: the locks are held, everything is open, and the server has not been started.
+/// Ready to supervise: the locks are held, everything is open, and the server has not been started.
 ///
 /// It is handed up to the entry and lives there, so that the stack which the start took can be given back.
 pub struct PreparedSupervisor {
@@ -64,7 +64,7 @@ pub fn set_up(plan: Plan, stdin: bool) -> Result<Box<PreparedSupervisor>> {
 }
 
 impl PreparedSupervisor {
-    /// Starts the server and stays to the end. Answers the exit status. A signal may have changed how the machine ends.
+    /// Starts the server and stays to the end. Returns the exit status. A signal may have changed how the machine ends.
     ///
     /// # Errors
     /// When the first start fails. Nothing of it is left then.
@@ -128,7 +128,7 @@ fn acquire_both(plan: &Plan) -> Result<[Option<Pidfile>; 2]> {
     }
 }
 
-/// All but the locks and sockets. `caller` is who has to be told, as soon as there is one.
+/// Everything except the locks and sockets. `caller` is the parent that waits, as soon as there is one.
 #[inline(never)]
 fn prepare(mut plan: Plan, stdin: bool, claims: &StartResources, caller: &mut Option<WaitingParent>) -> Result<SupervisorConfig> {
     claims.pidfiles.iter().flatten().try_for_each(Pidfile::reserve)?;
@@ -148,7 +148,7 @@ fn prepare(mut plan: Plan, stdin: bool, claims: &StartResources, caller: &mut Op
         daemonize(distance, output, caller)?;
     }
     if !stdin {
-        // Once, and not for each life of the server; and whoever writes to our caller's pipe is not kept waiting.
+        // Once, and not for each server process; and a writer to our caller's pipe is not kept waiting.
         cloexec_probe::install_null().map_err(|why| os_error(format_args!("cannot open standard descriptors"), why))?;
     }
     log.separate_trace(plan.debug)?;

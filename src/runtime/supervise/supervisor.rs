@@ -81,7 +81,7 @@ pub struct Supervisor<'a> {
     pub reach: Reach,
 }
 
-/// Starts the server and stays with it to the end. Answers how it ended, and why the first start failed, if it did.
+/// Starts the server and stays with it to the end. Returns how it ended, and why the first start failed, if it did.
 #[inline(never)]
 pub fn supervise(watch: &mut SupervisorConfig, pidfile: Option<&Pidfile>) -> (Ending, Option<Error>) {
     watch.log.record(Priority::Info, format_args!("starting: {}", Escaped(&watch.command)));
@@ -132,7 +132,7 @@ pub fn supervise(watch: &mut SupervisorConfig, pidfile: Option<&Pidfile>) -> (En
 }
 
 impl Supervisor<'_> {
-    /// The server has been started: whoever waited for it is told.
+    /// The server has been started: reports it to the parent that waits.
     fn report_ready(&mut self) {
         if let Some(caller) = self.config.waiting_parent.take() {
             caller.ready();

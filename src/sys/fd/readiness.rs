@@ -16,7 +16,7 @@ pub fn has_news(fd: BorrowedFd<'_>) -> bool {
     !ready(fd, PollFlags::IN).is_empty()
 }
 
-/// Whether a write would not wait, and somebody could read it.
+/// True if a write would not block and the reader still exists.
 pub fn is_writable(fd: BorrowedFd<'_>) -> bool {
     ready(fd, PollFlags::OUT) == PollFlags::OUT
 }

@@ -109,7 +109,7 @@ pub fn set_group(group: u32) -> io::Result<()> {
     check(unsafe { libc::setgid(group) })
 }
 
-/// Becomes that program, without any argument, not even its own name. Answers only why it did not.
+/// Becomes that program, without any argument, not even its own name. Returns only why it did not.
 pub fn execute_bare(program: &CStr, environment: &[&CStr]) -> io::Result<()> {
     let mut list = [std::ptr::null(); 8];
     list.iter_mut().zip(environment).for_each(|(sandbox, word)| *sandbox = word.as_ptr());

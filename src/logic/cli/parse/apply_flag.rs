@@ -101,7 +101,7 @@ pub fn apply_flag(options: &mut Options, row: &FlagRow, value: &[u8], second: &[
         // Taken above.
         Id::Pidfile | Id::Root | Id::WorkDir | Id::Syslog | Id::EnvDir | Id::Argv0 | Id::Cgroup => {}
         Id::HandlerTimeout | Id::StopTimeout | Id::Linger | Id::ReadyTimeout | Id::Watchdog | Id::ProbeTimeout => {}
-        // That they were given is all there is to them.
+        // Switches: recorded in `given` only.
         Id::NoUserChecks
         | Id::Stdin
         | Id::ClearEnv

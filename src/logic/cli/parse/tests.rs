@@ -126,7 +126,7 @@ fn a_file_of_arguments() {
         assert_eq!(error.code, exit::USAGE, "{contents}");
         assert!(error.text.starts_with(says), "{contents}: {}", error.text);
     }
-    // What stands behind the command is its own.
+    // What is behind the command is its own.
     assert!(matches!(parse_words(&["--", "x", "--args", "f"]), Ok((Request::Run, _))));
     assert!(refused(&["--args"]).contains("--args: a value is missing"));
 }

@@ -132,7 +132,7 @@ fn attributes_are_set_in_their_places() {
         assert!(place(&Step::CloseDescriptors) < place(&Step::BlockSignals), "{steps:?}");
         assert_eq!(steps.len(), 16, "{steps:?}");
     }
-    // Root has its own, and one who is the user already has only them to lose.
+    // Root has its own, and one that is the user already has only them to lose.
     let is_about_rights = |step: &Step| matches!(step, Step::Uid(..) | Step::DropCapabilities(_) | Step::Capabilities(_));
     let web = Host { euid: 33, ..root() };
     for (line, host, expected) in [
@@ -205,7 +205,7 @@ fn nothing_of_root_follows_the_proof() {
             assert_eq!(steps[root + 1], dir("/"), "{line}");
             assert!(proof.is_none_or(|proof| root < proof), "{line}");
         }
-        // The one who stays holds the pidfile; then the server has nothing of it.
+        // The supervisor holds the pidfile; then the server has nothing of it.
         let keeps = place(|step| matches!(step, Step::KeepPidfileLock(_))).is_some();
         assert_eq!(keeps, line.contains("-p ") && !line.contains("-m "), "{line}");
     }
@@ -262,7 +262,7 @@ fn the_wrong_user() {
     let host = Host { egid: 44, ..Host { euid: 33, ..root() } };
     assert_eq!(refused("-u web:4 -- x", &host), "cannot become group 4: only root can");
     assert!(!made("-u web:44 -- x", &host).cleanup_needs_privileges);
-    // Root in a container without capabilities is still who it is, and can be nobody else.
+    // Root in a container without capabilities is still who it is, and can be no other process.
     let poor = Host { can_change_ids: CanChangeIds::No, ..root() };
     assert!(!made("-u 0 -- x", &poor).server.steps.iter().any(|step| matches!(step, Step::Groups(_))));
     assert!(refused("-u web -- x", &poor).contains("cannot become user 33"));

@@ -7,7 +7,7 @@ use crate::logic::cli::flags::Id;
 use crate::logic::cli::options::Options;
 use crate::logic::base::text::Escaped;
 
-/// Who the server will be. None: who we are.
+/// The server's user and groups. `None`: they stay.
 #[inline(never)]
 pub fn identity(options: &Options, host: &Host<'_>) -> Result<Option<Identity>> {
     let Some(login) = &options.user else { return Ok(None) };
