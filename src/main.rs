@@ -5,18 +5,18 @@
 
 use core::ffi::{c_char, c_int};
 
-use vsrun::runtime::supervise::setup::PreparedSupervisor;
-use vsrun::runtime::{check, control, machine, probe, run, service_file};
+use vsrun::logic::base::cstr::StaticCStr;
+use vsrun::logic::base::error::{Error, Result};
+use vsrun::logic::cli::args_file::Args;
+use vsrun::logic::cli::flags::Id;
+use vsrun::logic::cli::lookup;
+use vsrun::logic::cli::options::Options;
+use vsrun::logic::cli::parse::{self, Request};
+use vsrun::logic::supervisor::policy::AtExit;
 use vsrun::runtime::host::system;
 use vsrun::runtime::report::log;
-use vsrun::logic::cli::parse::{self, Request};
-use vsrun::logic::cli::lookup;
-use vsrun::logic::base::error::{Error, Result};
-use vsrun::logic::cli::flags::Id;
-use vsrun::logic::cli::options::Options;
-use vsrun::logic::supervisor::policy::AtExit;
-use vsrun::logic::base::cstr::StaticCStr;
-use vsrun::logic::cli::args_file::Args;
+use vsrun::runtime::supervise::setup::PreparedSupervisor;
+use vsrun::runtime::{check, control, machine, probe, run, service_file};
 use vsrun::sys::{entry, fd, heap};
 
 #[global_allocator]

@@ -1,13 +1,13 @@
 //! Questions and orders about a server that runs, or does not: what a pidfile, its lock and /proc tell together, as
 //! one table of all cases, and how long a stop waits.
 
-use crate::logic::formats::proc::{value_after};
+use crate::logic::formats::proc::value_after;
 use core::fmt;
 
 use crate::logic::base::error::Result;
 use crate::logic::base::exit;
 use crate::logic::base::text::split_byte;
-use crate::logic::base::time::{number, Span, Time};
+use crate::logic::base::time::{Span, Time, number};
 
 /// How a pidfile is locked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -131,14 +131,22 @@ impl NoTarget {
 ///
 /// # Errors
 /// If the contents cannot be trusted.
-pub fn find_owner(lock: Lock, line: PidfileContents, named: LockSeen, parent: LockSeen) -> core::result::Result<Owner, NoTarget> {
+pub fn find_owner(
+    lock: Lock,
+    line: PidfileContents,
+    named: LockSeen,
+    parent: LockSeen,
+) -> core::result::Result<Owner, NoTarget> {
     match (lock, line, named, parent) {
         (Lock::None, ..) => Err(NoTarget::Dead),
         (Lock::Hidden, ..) => Err(NoTarget::Unknown(UnknownReason::Lock)),
         (Lock::Exclusive, PidfileContents::Empty, ..) => Err(NoTarget::Restarting),
-        (Lock::Shared, PidfileContents::Empty, ..) | (_, PidfileContents::Other, ..) => Err(NoTarget::Unknown(UnknownReason::NoPid)),
+        (Lock::Shared, PidfileContents::Empty, ..) | (_, PidfileContents::Other, ..) => {
+            Err(NoTarget::Unknown(UnknownReason::NoPid))
+        }
         (Lock::Exclusive, PidfileContents::Pid(_), _, LockSeen::Held) => Ok(Owner::Parent),
-        (_, PidfileContents::Pid(_), LockSeen::Held, _) | (Lock::Exclusive, PidfileContents::Pid(2..), LockSeen::Unreadable, _) => Ok(Owner::Named),
+        (_, PidfileContents::Pid(_), LockSeen::Held, _)
+        | (Lock::Exclusive, PidfileContents::Pid(2..), LockSeen::Unreadable, _) => Ok(Owner::Named),
         (_, PidfileContents::Pid(_), LockSeen::Unreadable, _) => Err(NoTarget::Unknown(UnknownReason::Unseen)),
         (_, PidfileContents::Pid(_), LockSeen::NotHeld, _) => Err(NoTarget::Unknown(UnknownReason::OtherProcess)),
     }
@@ -238,7 +246,9 @@ mod tests {
     #[test]
     fn only_a_holder_or_what_an_exclusive_lock_vouches_for_is_signalled() {
         for lock in [Lock::None, Lock::Hidden, Lock::Shared, Lock::Exclusive] {
-            for line in [PidfileContents::Empty, PidfileContents::Pid(1), PidfileContents::Pid(2), PidfileContents::Other] {
+            for line in
+                [PidfileContents::Empty, PidfileContents::Pid(1), PidfileContents::Pid(2), PidfileContents::Other]
+            {
                 for (named, parent) in HOLDS.into_iter().flat_map(|named| HOLDS.map(|parent| (named, parent))) {
                     let case = (lock, line, named, parent);
                     let exclusive = lock == Lock::Exclusive;
@@ -285,7 +295,7 @@ mod tests {
         }
     }
 
-            #[test]
+    #[test]
     fn a_manager_is_never_killed_and_has_twice_the_time() {
         let at = |secs: u64| Some(Time(secs * 1000));
         let of = |lock, secs| StopDeadlines::new(lock, Span::secs(secs), Time(1000));

@@ -3,26 +3,26 @@
 //! What vsrun itself does at a start is asked about, with vsrun's own rights. What a process does on its way to be a
 //! program is done, by a child with the very steps of the plan, which at the end looks at the program and leaves.
 
-use crate::runtime::start::spawn::spawn;
-use crate::runtime::start::child_io::ChildIo;
-use crate::runtime::resources::pidfile::{Pidfile, Purpose};
-use crate::runtime::start::exec_image::ExecImage;
-use crate::runtime::start::outcome::{FORK, Mode, Places, StartOutcome, StepFailure};
-use crate::runtime::run::make_plan;
-use crate::runtime::report::log::{self, Log, LogTarget};
-use crate::runtime::resources::sockets::{self, Exclusive};
-use crate::runtime::resources::{cgroup, ownership, walk};
-use crate::runtime::start::deliver;
-use crate::runtime::host::env_dir;
-use crate::runtime::output::{logdir, server_output};
-use crate::runtime::supervise::setup;
 use crate::logic::base::error::{Error, Result};
 use crate::logic::base::exit;
 use crate::logic::cli::options::Options;
 use crate::logic::plan::planner::{Output, Plan, StepTrace, Supervision};
-use crate::logic::plan::step::{KeepPermitted, Step};
 use crate::logic::plan::program::Program;
-use crate::sys::{caps, dir, process, terminal, poll};
+use crate::logic::plan::step::{KeepPermitted, Step};
+use crate::runtime::host::env_dir;
+use crate::runtime::output::{logdir, server_output};
+use crate::runtime::report::log::{self, Log, LogTarget};
+use crate::runtime::resources::pidfile::{Pidfile, Purpose};
+use crate::runtime::resources::sockets::{self, Exclusive};
+use crate::runtime::resources::{cgroup, ownership, walk};
+use crate::runtime::run::make_plan;
+use crate::runtime::start::child_io::ChildIo;
+use crate::runtime::start::deliver;
+use crate::runtime::start::exec_image::ExecImage;
+use crate::runtime::start::outcome::{FORK, Mode, Places, StartOutcome, StepFailure};
+use crate::runtime::start::spawn::spawn;
+use crate::runtime::supervise::setup;
+use crate::sys::{caps, dir, poll, process, terminal};
 
 /// Says on standard output what would keep a start from going well, a line for each, and ends.
 #[inline(never)]
@@ -116,7 +116,8 @@ fn warn_of_neighbours(plan: &Plan) {
     let handler = plan.supervision.as_ref().and_then(|stay| stay.handler.as_ref());
     let logger = if let Output::Logger(logger, _) = &plan.output { Some(logger) } else { None };
     let mut steps = handler.into_iter().chain(logger).flat_map(|program| &program.steps);
-    if let Some(Step::DropCapabilities(KeepPermitted::Spare(not_these))) = steps.find(|step| matches!(step, Step::DropCapabilities(_)))
+    if let Some(Step::DropCapabilities(KeepPermitted::Spare(not_these))) =
+        steps.find(|step| matches!(step, Step::DropCapabilities(_)))
         && caps::spare(*not_these).is_none()
     {
         print("warning: no harmless capability is left for handler and logger: the server can trace them");
@@ -177,7 +178,9 @@ impl Findings<'_> {
             };
             let failure = match start {
                 StartOutcome::Done | StartOutcome::WithoutPidfile => return,
-                StartOutcome::Killed => return self.add(whose, Error::setup(format_args!("it was killed before it ran"))),
+                StartOutcome::Killed => {
+                    return self.add(whose, Error::setup(format_args!("it was killed before it ran")));
+                }
                 StartOutcome::Failed(failure) => failure,
             };
             let step = failure.step(&program);

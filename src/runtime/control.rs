@@ -5,18 +5,20 @@ use core::ffi::CStr;
 use core::fmt::Display;
 use std::os::fd::{AsFd, OwnedFd};
 
-use crate::runtime::start::deliver;
-use crate::runtime::resources::lookup::{Locked, of_process};
-use crate::runtime::report::log::{self, os_error};
-use crate::runtime::host::clock::now;
-use crate::logic::control::{self, find_owner, Lock, LockSeen, NoTarget, Owner, PidfileContents, StopDeadlines, UnknownReason, Uptime};
-use crate::logic::cli::control::Control;
-use crate::logic::cli::options::Order;
 use crate::logic::base::error::{Error, Result};
 use crate::logic::base::exit;
 use crate::logic::base::signal::Signal;
 use crate::logic::base::text::Escaped;
 use crate::logic::base::time::Time;
+use crate::logic::cli::control::Control;
+use crate::logic::cli::options::Order;
+use crate::logic::control::{
+    self, Lock, LockSeen, NoTarget, Owner, PidfileContents, StopDeadlines, UnknownReason, Uptime, find_owner,
+};
+use crate::runtime::host::clock::now;
+use crate::runtime::report::log::{self, os_error};
+use crate::runtime::resources::lookup::{Locked, of_process};
+use crate::runtime::start::deliver;
 use crate::sys::dir::{self, FileStat};
 use crate::sys::lock::{self, Kind};
 use crate::sys::pidfd::Process;
@@ -242,7 +244,9 @@ impl Pidfile {
             // Its owner could have written any number, and have locked it.
             return Err(NoTarget::Unknown(UnknownReason::Untrusted));
         }
-        let (Some(named), Some(keeper)) = (named, keeper) else { return Err(NoTarget::Unknown(UnknownReason::NoPidfd)) };
+        let (Some(named), Some(keeper)) = (named, keeper) else {
+            return Err(NoTarget::Unknown(UnknownReason::NoPidfd));
+        };
         Ok(Server { lock, named, owner: keeper })
     }
 

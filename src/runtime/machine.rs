@@ -4,14 +4,14 @@
 use core::ffi::CStr;
 use std::os::fd::AsFd;
 
-use crate::runtime::resources::cgroup::read;
-use crate::runtime::report::log::{self, os_error};
-use crate::runtime::resources::walk::Walk;
 use crate::logic::base::error::{Error, Result};
-use crate::logic::formats::mounts::Mounts;
-use crate::logic::cli::options::Options;
-use crate::logic::supervisor::policy::AtExit;
 use crate::logic::base::text::{ArrayText, Escaped, split_byte};
+use crate::logic::cli::options::Options;
+use crate::logic::formats::mounts::Mounts;
+use crate::logic::supervisor::policy::AtExit;
+use crate::runtime::report::log::{self, os_error};
+use crate::runtime::resources::cgroup::read;
+use crate::runtime::resources::walk::Walk;
 use crate::sys::dir::{self, Dir};
 use crate::sys::mount::{self, Flags};
 use crate::sys::power::{self, Power};
@@ -117,7 +117,8 @@ pub fn end(at_exit: AtExit) {
 /// next start. Allocates nothing.
 fn make_all_read_only() {
     let mut list = [0; 4096];
-    let count = dir::open_readonly(c"/proc/self/mounts").and_then(|file| fd::read_full(file.as_fd(), &mut list)).unwrap_or(0);
+    let count =
+        dir::open_readonly(c"/proc/self/mounts").and_then(|file| fd::read_full(file.as_fd(), &mut list)).unwrap_or(0);
     let _ = mount::make_read_only(c"/");
     for line in split_byte(list.get(..count).unwrap_or_default(), b'\n') {
         let mut fields = split_byte(line, b' ');

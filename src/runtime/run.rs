@@ -3,26 +3,26 @@
 use alloc::boxed::Box;
 use std::os::fd::AsFd;
 
-use crate::runtime::resources::start_resources::StartResources;
-use crate::runtime::host::system::{self, AccountFiles};
-use crate::runtime::resources::cleanup::CleanupHelper;
-use crate::runtime::start::spawn::apply_and_exec;
-use crate::runtime::start::child_io::ChildIo;
-use crate::runtime::machine;
-use crate::runtime::resources::pidfile::Pidfile;
-use crate::runtime::start::exec_image::ExecImage;
-use crate::runtime::report::log::{self, Priority, Verbosity};
-use crate::runtime::output::server_output;
-use crate::runtime::resources::sockets::{self, Sockets};
-use crate::runtime::supervise::setup::{PreparedSupervisor, set_up};
-use crate::runtime::resources::walk;
 use crate::logic::base::error::{Error, Result};
+use crate::logic::base::text::Escaped;
 use crate::logic::cli::flags::Id;
 use crate::logic::cli::options::Options;
-use crate::logic::plan::planner::{plan, Plan, StepTrace};
+use crate::logic::plan::planner::{Plan, StepTrace, plan};
 use crate::logic::plan::step::Step;
-use crate::logic::base::text::Escaped;
-use crate::sys::{fd, terminal, poll};
+use crate::runtime::host::system::{self, AccountFiles};
+use crate::runtime::machine;
+use crate::runtime::output::server_output;
+use crate::runtime::report::log::{self, Priority, Verbosity};
+use crate::runtime::resources::cleanup::CleanupHelper;
+use crate::runtime::resources::pidfile::Pidfile;
+use crate::runtime::resources::sockets::{self, Sockets};
+use crate::runtime::resources::start_resources::StartResources;
+use crate::runtime::resources::walk;
+use crate::runtime::start::child_io::ChildIo;
+use crate::runtime::start::exec_image::ExecImage;
+use crate::runtime::start::spawn::apply_and_exec;
+use crate::runtime::supervise::setup::{PreparedSupervisor, set_up};
+use crate::sys::{fd, poll, terminal};
 
 /// Does what the options say. Returns only a supervisor: otherwise vsrun has become the server.
 ///
@@ -75,7 +75,11 @@ fn exec_server(plan: Plan) -> Error {
 
 fn acquire(plan: &Plan) -> Result<StartResources> {
     sockets::reserve_fds(&plan.sockets)?;
-    Ok(StartResources { sockets: Sockets::default(), cgroup: None, pidfiles: [Pidfile::acquire_if(plan.pidfile)?, None] })
+    Ok(StartResources {
+        sockets: Sockets::default(),
+        cgroup: None,
+        pidfiles: [Pidfile::acquire_if(plan.pidfile)?, None],
+    })
 }
 
 /// Returns why the steps failed.

@@ -2,13 +2,13 @@
 
 use std::os::fd::AsFd;
 
-use crate::runtime::host::system::read_args_file;
-use crate::logic::cli::parse::{self, Request};
-use crate::logic::cli::control::Control;
 use crate::logic::base::error::{Error, Result};
-use crate::logic::cli::options::Options;
 use crate::logic::base::text::Escaped;
 use crate::logic::cli::args_file::Args;
+use crate::logic::cli::control::Control;
+use crate::logic::cli::options::Options;
+use crate::logic::cli::parse::{self, Request};
+use crate::runtime::host::system::read_args_file;
 use crate::sys::dir;
 
 /// The same order, about the pidfile that a service file names: the manager's before the server's. A file that does not

@@ -3,7 +3,7 @@
 //! The kernel's own calls, each with an answer in its place that no kernel gives: a filter or tracer that only says it
 //! has answered is found out.
 
-use super::{Result, cvt, cvt_long, last, ensure};
+use super::{Result, cvt, cvt_long, ensure, last};
 
 /// Effective, permitted and inheritable: a bit for each capability, first those of the lower 32, then the others.
 type Sets = [u32; 6];

@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{Mode, OFlags, open};
 use rustix::io::{FdFlags, fcntl_getfd};
 
-use super::{Errno, Result, fd, ensure};
+use super::{Errno, Result, ensure, fd};
 
 /// Makes standard input `/dev/null`, and returns the descriptor that it was opened as, which stays open over exec.
 /// Where there is no such device, standard input is an empty pipe, and nothing is told by it.

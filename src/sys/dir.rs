@@ -1,10 +1,10 @@
 //! Files in a directory that is held open: made, compared, renamed, removed, listed.
 
+use core::ffi::CStr;
 use rustix::fs::RenameFlags;
 use rustix::fs::linkat;
 use rustix::fs::renameat_with;
 use rustix::fs::unlinkat;
-use core::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, Stat};

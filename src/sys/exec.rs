@@ -1,12 +1,11 @@
 //! Becoming another program: execve(2), and what it takes.
 
-
+use crate::sys::Errno;
+use crate::sys::last;
+use crate::sys::shared::Shared;
 use core::cell::Cell;
 use core::ffi::CStr;
 use core::ffi::c_char;
-use crate::sys::shared::Shared;
-use crate::sys::Errno;
-use crate::sys::last;
 
 /// Arguments or an environment as execve(2) takes them, made before the fork, with room for some words that change
 /// from start to start.

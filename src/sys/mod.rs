@@ -7,31 +7,32 @@
 
 use core::ffi::c_int;
 
-pub(crate) mod exec;
 pub(crate) mod access;
-pub(crate) mod limits;
-pub(crate) mod cloexec_probe;
 pub(crate) mod caps;
 pub(crate) mod cgroup;
-pub(crate) mod clone;
 pub(crate) mod clock;
+pub(crate) mod cloexec_probe;
+pub(crate) mod clone;
 pub(crate) mod close;
-pub(crate) mod file_contents;
 pub(crate) mod counters;
+pub(crate) mod credentials;
 pub(crate) mod datagram;
 pub(crate) mod dir;
 pub mod entry;
 pub(crate) mod errno;
+pub(crate) mod exec;
 pub mod fd;
+pub(crate) mod file_contents;
 pub mod heap;
-pub(crate) mod credentials;
 pub(crate) mod keyring;
 pub(crate) mod landlock;
+pub(crate) mod limits;
 mod listing;
 pub(crate) mod lock;
 pub(crate) mod mount;
 pub(crate) mod pidfd;
 pub(crate) mod pipe;
+pub(crate) mod poll;
 pub(crate) mod power;
 pub(crate) mod process;
 pub(crate) mod scratch;
@@ -39,7 +40,6 @@ pub(crate) mod sender;
 pub(crate) mod shared;
 pub(crate) mod socket;
 pub(crate) mod terminal;
-pub(crate) mod poll;
 pub(crate) mod walk;
 
 pub use rustix::io::Errno;

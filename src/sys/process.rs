@@ -241,4 +241,3 @@ fn has_status(child: Pid, news: c_int, this: (c_int, c_int)) -> bool {
     waitid(libc::P_PID, child.0, news | libc::WNOWAIT)
         .is_ok_and(|info| (info.si_code, unsafe { info.si_status() }) == this)
 }
-

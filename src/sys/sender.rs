@@ -5,8 +5,8 @@
 //! can neither trace it nor read its memory, which is a copy of ours, and we can always end it. All that the user can do is
 //! to stop or kill it; so it is resumed, waited for briefly, and tried again.
 
-use super::process::{self, Forked, Pid, Target};
 use super::poll::{self, Mask};
+use super::process::{self, Forked, Pid, Target};
 use super::{Errno, Result, credentials};
 
 /// SIGKILL, the same number on every machine.
@@ -29,7 +29,8 @@ pub fn send_as(user: u32, send: &dyn Fn() -> Result<()>) -> Result<()> {
             Forked::Parent(child) => child,
             Forked::Child => {
                 // No signal of the user's ends it with a core, which would be a copy of our memory.
-                let result = poll::set_mask(Mask::All).and_then(|()| credentials::set_real_uid(user)).and_then(|()| send());
+                let result =
+                    poll::set_mask(Mask::All).and_then(|()| credentials::set_real_uid(user)).and_then(|()| send());
                 process::exit(result.map_or_else(number, |()| 0));
             }
         };

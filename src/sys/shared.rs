@@ -97,4 +97,3 @@ impl Shared {
         unsafe { self.0.cast::<usize>().write(number) };
     }
 }
-

@@ -1,13 +1,13 @@
 //! Directories opened one component at a time, without following a symbolic link.
 
-use crate::sys::dir::{move_file};
+use crate::sys::dir::move_file;
 use core::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, RenameFlags, linkat, mkdirat, openat, renameat_with, unlinkat};
 
-use super::dir::Dir;
 use super::Result;
+use super::dir::Dir;
 
 /// `CWD` for a path from the working directory or from `/` on.
 fn at(dir: Option<&OwnedFd>) -> BorrowedFd<'_> {

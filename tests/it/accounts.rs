@@ -1,7 +1,7 @@
 //! Accounts under torture: whatever stands in, or in place of, `/etc/passwd` and `/etc/group`, nobody becomes more
 //! than was asked for, and nothing waits for ever.
 
-use crate::harness::{self, Ended, Mount, Mounts, Sandbox, Report, needs, sys, words};
+use crate::harness::{self, Ended, Mount, Mounts, Report, Sandbox, needs, sys, words};
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::os::unix::fs::{PermissionsExt, symlink};

@@ -16,8 +16,18 @@ const FLAGS_LIMIT: usize = 500;
 const FUNCTION_LIMIT: usize = 69;
 /// Functions that may be longer: file, name, their own limit, and why.
 const LONG_FUNCTIONS: &[(&str, &str, usize, &str)] = &[
-    ("logic/cli/parse/apply_flag.rs", "apply_flag", 95, "one match with an arm for each option, in the order of the table"),
-    ("logic/supervisor/transition.rs", "next_action", 155, "one match over every pair of state and event, a line or two for each"),
+    (
+        "logic/cli/parse/apply_flag.rs",
+        "apply_flag",
+        95,
+        "one match with an arm for each option, in the order of the table",
+    ),
+    (
+        "logic/supervisor/transition.rs",
+        "next_action",
+        155,
+        "one match over every pair of state and event, a line or two for each",
+    ),
 ];
 
 /// What main takes from sys: what comes before everything else, the kernel's argv, memory, and descriptors 0 to 2.
@@ -176,7 +186,8 @@ fn imports(files: &[File]) -> BTreeMap<String, BTreeSet<String>> {
             let up = steps.iter().filter(|step| **step == "super").count();
             let mut whole = if up > 0 { here[..here.len().saturating_sub(up)].to_vec() } else { Vec::new() };
             whole.extend(steps.iter().filter(|step| !["super", "crate", "self"].contains(step)));
-            let known = (1..=whole.len()).rev().map(|length| whole[..length].join("::")).find(|path| all.contains(path));
+            let known =
+                (1..=whole.len()).rev().map(|length| whole[..length].join("::")).find(|path| all.contains(path));
             imported.extend(known.map(|known| unit(&known)).filter(|known| *known != module));
         }
     }
@@ -530,7 +541,12 @@ fn every_rule_sees_the_line_that_breaks_it() {
     let long = format!("//! x\nfn long() {{\n{}}}\n", "    step();\n".repeat(68));
     let endless = "//! x\n".repeat(FILE_LIMIT + 1);
     let bad: &[(Rule, &str, &str, &str)] = &[
-        (unsafe_code, "runtime/run.rs", "fn f() {\n    unsafe { g() }\n}", "src/runtime/run.rs:2: unsafe outside of sys"),
+        (
+            unsafe_code,
+            "runtime/run.rs",
+            "fn f() {\n    unsafe { g() }\n}",
+            "src/runtime/run.rs:2: unsafe outside of sys",
+        ),
         (unsafe_code, "logic/cli/parse.rs", "unsafe impl Send for X {}", ":1: unsafe"),
         (unsafe_code, "lib.rs", "#[unsafe(no_mangle)]", ":1: unsafe"),
         (unsafe_code, "main.rs", "#[unsafe(no_mangle)]\nfn main() { unsafe { a() };\nunsafe { b() } }", ":3: unsafe"),
@@ -546,7 +562,12 @@ fn every_rule_sees_the_line_that_breaks_it() {
         (main_and_sys, "main.rs", "use vsrun::{runtime, sys::{entry, wait}};", "main takes vsrun::sys::wait"),
         (main_and_sys, "main.rs", "fn f() { sys::clock::now() }", "main takes sys::clock::now"),
         (foreign_services, "sys/clock.rs", "use std::time::{Duration, Instant};", ":1: std::time::Instant"),
-        (foreign_services, "runtime/host/system.rs", "use std::{\n    ffi::OsStr,\n    env::{self},\n};", ":3: std::env::self"),
+        (
+            foreign_services,
+            "runtime/host/system.rs",
+            "use std::{\n    ffi::OsStr,\n    env::{self},\n};",
+            ":3: std::env::self",
+        ),
         (foreign_services, "runtime/host/system.rs", "fn f() { let _ = ::std::fs::read(\"x\"); }", "std::fs::read"),
         (foreign_services, "runtime/host/system.rs", "use std::fs as files;", "std::fs"),
         (foreign_services, "runtime/host/system.rs", "use ::std::net::TcpStream;", "std::net::TcpStream"),
@@ -575,7 +596,10 @@ fn the_rules_let_pass_what_only_looks_wrong() {
         ("sys/lock.rs", "use rustix::fs;\nfn f() { unsafe { libc::fork() } }"),
         ("main.rs", "#[unsafe(no_mangle)]\nunsafe extern \"C\" fn main() { unsafe { sys::entry::start() } }"),
         ("runtime/run.rs", "//! unsafe libc println!()\n/* std::fs /* panic!() */ todo!() */ fn f() {}"),
-        ("runtime/run.rs", "const A: &str = \"unsafe \\\" libc::x println!()\"; const B: &[u8] = br##\"todo!() \"# \"##;"),
+        (
+            "runtime/run.rs",
+            "const A: &str = \"unsafe \\\" libc::x println!()\"; const B: &[u8] = br##\"todo!() \"# \"##;",
+        ),
         ("runtime/run.rs", "fn f() { x.unwrap_or(1); y.expect_word; }\nuse crate::{sys::fd, logic::cli};"),
         ("runtime/run.rs", "#[cfg(test)]\nmod tests {\n    use std::fs;\n    fn f() { fs::read(\"x\").unwrap(); }\n}"),
         ("runtime/run.rs", "#[cfg(test)]\n#[path = \"x.rs\"]\nmod tests { fn f() { panic!() } }"),

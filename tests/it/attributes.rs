@@ -12,7 +12,12 @@ const BIND: u64 = 1 << 10;
 
 /// A file of `/proc/self`, as the server that was started with these options read it.
 #[track_caller]
-fn own_file(sandbox: &Sandbox, name: &str, options: Vec<OsString>, prepare: impl FnOnce(Call<'_>) -> Call<'_>) -> String {
+fn own_file(
+    sandbox: &Sandbox,
+    name: &str,
+    options: Vec<OsString>,
+    prepare: impl FnOnce(Call<'_>) -> Call<'_>,
+) -> String {
     let out = sandbox.out("copy");
     let _ = fs::remove_file(&out);
     let actions = words!["--", sandbox.probe(), "copy", format!("/proc/self/{name}"), &out];
@@ -245,7 +250,8 @@ fn a_server_with_one_capability_may_open_port_80_and_do_nothing_else_of_roots() 
     assert_ne!(refused.code(), Some(0));
     assert!(refused.err.iter().any(|line| line.contains("ermission denied")), "{refused:?}");
     let running = sandbox.vsrun(line(words!["--caps", "net_bind_service"])).before(sys::unshare_network).start();
-    let listens = |name: &str| harness::text(Path::new(&format!("/proc/{}/net/{name}", running.pid()))).contains(":0050 ");
+    let listens =
+        |name: &str| harness::text(Path::new(&format!("/proc/{}/net/{name}", running.pid()))).contains(":0050 ");
     harness::await_true("port 80", || listens("tcp") || listens("tcp6"));
     assert_eq!(SETS.map(|name| process::status(running.pid(), name)), ["0000000000000400"; 5]);
     running.signal(libc::SIGKILL);

@@ -40,7 +40,8 @@ fn the_root_and_the_working_directory_may_be_mounted_on_entry() {
     harness::sandbox::make_directory(&there, 0o755);
     let (python, report) = (harness::find_tool("python3").unwrap(), sandbox.out("report"));
     let automounter = words!["--mount", "--", python, "-c", AUTOMOUNTER, &there, sandbox.path("vsrun")];
-    let call = |line| sandbox.program(&harness::find_tool("unshare").unwrap(), [automounter.clone(), line].concat()).finish();
+    let call =
+        |line| sandbox.program(&harness::find_tool("unshare").unwrap(), [automounter.clone(), line].concat()).finish();
     call(words!["-w", &there, "--", sandbox.probe(), "report", &report]).exited(0);
     assert_eq!(sandbox.report(&report).one("cwd"), there.display().to_string());
     // There is no program in it, but that is found out inside.

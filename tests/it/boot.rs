@@ -3,7 +3,7 @@
 //! There is no shell, no `/proc`, no `/etc`, no `/dev/null`, no `$PATH`; what vsrun and its server say goes to the
 //! serial line. One machine at a time: each wants a processor for three seconds.
 
-use crate::harness::{self, Sandbox, Running, needs, sys, words};
+use crate::harness::{self, Running, Sandbox, needs, sys, words};
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};

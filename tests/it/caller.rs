@@ -146,7 +146,8 @@ fn a_directory_that_only_the_caller_can_reach_stays_the_servers() {
         assert_eq!(sandbox.report(&report).one("here"), harness::call::identity(&inner), "{way:?}");
         fs::remove_file(&report).unwrap();
         // What is named is entered with the user's rights.
-        let line = [way, words!["-u", USER.to_string(), "-w", &inner, "--", sandbox.probe(), "report", &report]].concat();
+        let line =
+            [way, words!["-u", USER.to_string(), "-w", &inner, "--", sandbox.probe(), "report", &report]].concat();
         sandbox.vsrun(line).finish().failed(125, &["change directory", "not searchable for this user"]);
         assert!(!report.exists());
     }

@@ -81,7 +81,8 @@ const CASES: [Case; 19] = [
         name: "--user and --syslog",
         needs: IDS,
         options: |sandbox| {
-            [user(), words!["-s", "tag", "--logger", format!("{} collect /dev/null", sandbox.probe().display())]].concat()
+            [user(), words!["-s", "tag", "--logger", format!("{} collect /dev/null", sandbox.probe().display())]]
+                .concat()
         },
     },
     Case {
@@ -247,8 +248,8 @@ fn a_limit_that_cannot_be_raised_names_the_hard_limit_in_force() {
 fn a_control_option_without_kill_says_what_is_missing() {
     needs!(harness::root(), harness::tool("setpriv"));
     let sandbox = Sandbox::new();
-    let line =
-        [words!["-b", "-p", "pid"], user(), words!["--", sandbox.probe(), "life", sandbox.out("life"), "wait"]].concat();
+    let line = [words!["-b", "-p", "pid"], user(), words!["--", sandbox.probe(), "life", sandbox.out("life"), "wait"]]
+        .concat();
     sandbox.vsrun(line).finish().exited(0);
     let server = harness::await_life(&sandbox.out("life"), 1);
     for control in [words!["--signal", "CONT", "pid"], words!["--stop", "pid"]] {

@@ -228,7 +228,8 @@ fn complaint(sandbox: &Sandbox, line: Vec<OsString>, spellings: &[&str]) -> Opti
     let before = harness::names(sandbox.directory());
     let shown = format!("{line:?}");
     let ended = sandbox.vsrun(line).finish();
-    let new: Vec<String> = harness::names(sandbox.directory()).into_iter().filter(|name| !before.contains(name)).collect();
+    let new: Vec<String> =
+        harness::names(sandbox.directory()).into_iter().filter(|name| !before.contains(name)).collect();
     let new: Vec<&String> = new.iter().filter(|name| !name.starts_with('.')).collect();
     let one_line = ended.err.len() == 1 && ended.err[0].starts_with("vsrun: ");
     let named = spellings.iter().any(|spelling| ended.err.iter().any(|line| line.contains(spelling)));
@@ -284,7 +285,8 @@ fn bytes_that_are_no_text_are_refused_in_one_clean_line() {
         (b"--restart=\x07", "--restart"),
     ];
     for (word, part) in rows {
-        let ended = sandbox.vsrun(vec![OsString::from_vec(word.to_vec()), "--".into(), sandbox.probe().into()]).finish();
+        let ended =
+            sandbox.vsrun(vec![OsString::from_vec(word.to_vec()), "--".into(), sandbox.probe().into()]).finish();
         ended.failed(2, &[part]);
         assert!(!ended.err[0].contains(char::is_control), "printable: {ended:?}");
     }
@@ -297,7 +299,10 @@ fn unknown_accounts_are_no_wrong_usage() {
         let line = words!["-p", "pid", "-d", "logs", "1", "-u", account, "--", sandbox.probe(), "append", "ran", "x"];
         sandbox.vsrun(line).finish().failed(125, &[unknown]);
         assert_eq!(
-            harness::names(sandbox.directory()).iter().filter(|name| ["pid", "logs", "ran"].contains(&name.as_str())).count(),
+            harness::names(sandbox.directory())
+                .iter()
+                .filter(|name| ["pid", "logs", "ran"].contains(&name.as_str()))
+                .count(),
             0
         );
     }
@@ -307,7 +312,11 @@ fn unknown_accounts_are_no_wrong_usage() {
 fn the_error_line_may_get_lost_but_not_the_status() {
     let sandbox = Sandbox::new();
     sandbox.vsrun(words!["--nonsense"]).closed(&[0, 1, 2]).finish().exited(2);
-    sandbox.vsrun(words!["--nonsense"]).stderr(File::options().write(true).open("/dev/full").unwrap()).finish().exited(2);
+    sandbox
+        .vsrun(words!["--nonsense"])
+        .stderr(File::options().write(true).open("/dev/full").unwrap())
+        .finish()
+        .exited(2);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! PID 1 of a container that has nothing: no shell, no `/etc`, no `/proc`, no `/dev`.
 
-use crate::harness::{self, Sandbox, Running, needs, process, sys, words};
+use crate::harness::{self, Running, Sandbox, needs, process, sys, words};
 use std::ffi::OsString;
 use std::path::PathBuf;
 

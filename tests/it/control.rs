@@ -1,7 +1,7 @@
 //! Questions and orders about a server: what the lock tells, who is stopped, and who is never signalled.
 
 use crate::harness::sys::Lock;
-use crate::harness::{self, Call, Ended, Mount, Mounts, PLAIN, Sandbox, Running, needs, process, sys, words};
+use crate::harness::{self, Call, Ended, Mount, Mounts, PLAIN, Running, Sandbox, needs, process, sys, words};
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::os::unix::fs::{chown, symlink};

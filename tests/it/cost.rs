@@ -4,7 +4,7 @@
 //! Times are `make bench`'s. A budget has a little room above what was found; raise one only with the reason in the
 //! commit.
 
-use crate::harness::{self, Sandbox, Running, needs, process, sys, words};
+use crate::harness::{self, Running, Sandbox, needs, process, sys, words};
 use std::ffi::OsString;
 use std::path::Path;
 

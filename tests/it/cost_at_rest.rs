@@ -1,6 +1,6 @@
 //! What vsrun costs, in numbers that a kernel counts: system calls, descriptors, memory.
 
-use crate::harness::{self, Sandbox, Running, needs, process, sys, words};
+use crate::harness::{self, Running, Sandbox, needs, process, sys, words};
 use std::ffi::OsString;
 use std::os::fd::AsRawFd;
 use std::path::Path;
@@ -22,7 +22,8 @@ fn is_small() -> bool {
 
 /// strace, with these options and words, writing to `trace`.
 fn strace(sandbox: &Sandbox, words: Vec<OsString>) -> harness::Call<'_> {
-    sandbox.program(&harness::find_tool("strace").unwrap(), [words!["-qq", "-o", sandbox.path("trace")], words].concat())
+    sandbox
+        .program(&harness::find_tool("strace").unwrap(), [words!["-qq", "-o", sandbox.path("trace")], words].concat())
 }
 
 #[test]

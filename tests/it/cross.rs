@@ -42,7 +42,10 @@ fn a_pidfile_is_locked_by_the_living_and_by_them_only() {
     let line = words!["-p", &file, "--", sandbox.probe(), "life", &life, "wait"];
     let server = sandbox.vsrun(line.clone()).start();
     let pid = harness::await_life(&life, 1);
-    assert_eq!((harness::text(&file), sys::lock_of(&fs::File::open(&file).unwrap())), (format!("{pid}\n"), Lock::Shared));
+    assert_eq!(
+        (harness::text(&file), sys::lock_of(&fs::File::open(&file).unwrap())),
+        (format!("{pid}\n"), Lock::Shared)
+    );
     sandbox.vsrun(line).finish().failed(125, &["already running", &format!("pid {pid}")]);
     sandbox.vsrun(words!["--status", &file]).finish().exited(0);
     sandbox.vsrun(words!["--signal", "KILL", &file]).finish().exited(0).silently();
@@ -118,7 +121,10 @@ fn output_goes_to_files_that_are_renamed() {
         sandbox.vsrun(words!["-d", "logs", "1h", "--", sandbox.probe(), "print", "x"]).finish().exited(0).silently();
     }
     assert_eq!(harness::names(&logs), ["logfile", "logfile.1", "vsrun.log", "vsrun.log.1"]);
-    assert_eq!((harness::text(&logs.join("logfile")), harness::text(&logs.join("logfile.1"))), ("x\n".into(), "x\n".into()));
+    assert_eq!(
+        (harness::text(&logs.join("logfile")), harness::text(&logs.join("logfile.1"))),
+        ("x\n".into(), "x\n".into())
+    );
 }
 
 #[test]

@@ -108,8 +108,11 @@ fn what_is_left_below_vsrun_is_reached_too() {
     let sandbox = Sandbox::new();
     let orphans = sandbox.out("orphans");
     let options = [user(), words!["-m", "-", "-", "--linger", "10s", "--", sandbox.probe()]].concat();
-    let manager =
-        with_caps(&sandbox, IDS, [options, words!["child", &orphans, "append", sandbox.out("up"), "x", "wait"]].concat());
+    let manager = with_caps(
+        &sandbox,
+        IDS,
+        [options, words!["child", &orphans, "append", sandbox.out("up"), "x", "wait"]].concat(),
+    );
     let manager = manager.start();
     harness::await_file(&sandbox.out("up"));
     let child: i32 = harness::await_lines(&orphans, 1)[0].parse().unwrap();

@@ -170,7 +170,12 @@ fn it_may_not_be_executed() {
     let sandbox = Sandbox::new();
     let jail = sandbox.jail();
     fs::write(jail.join("plain"), "").unwrap();
-    assert_explained_everywhere(&sandbox, "plain", 126, &["plain' is not executable for this user", "Permission denied"]);
+    assert_explained_everywhere(
+        &sandbox,
+        "plain",
+        126,
+        &["plain' is not executable for this user", "Permission denied"],
+    );
     assert_explained_everywhere(&sandbox, "out", 126, &["out' is not a regular file", "Permission denied"]);
     needs!(harness::root());
     harness::sandbox::copy(&sandbox.probe(), &jail.join("mine"));

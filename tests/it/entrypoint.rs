@@ -23,7 +23,8 @@ fn environment_sources_override_each_other_in_the_documented_order() {
         let secret = secret_file(&sandbox, "secret", b"hunter2\n\n");
         fs::create_dir(sandbox.path("env")).unwrap();
         fs::write(sandbox.path("env/D"), "dir").unwrap();
-        fs::write(sandbox.path("env/SECRET_FILE"), sandbox.path("secret").into_os_string().into_encoded_bytes()).unwrap();
+        fs::write(sandbox.path("env/SECRET_FILE"), sandbox.path("secret").into_os_string().into_encoded_bytes())
+            .unwrap();
         let _ = secret;
         let files = words!["--env-file", first, "--env-file", second, "--env-dir", sandbox.path("env")];
         let options = words!["-u", format!("{PLAIN}"), "--file-env", "SECRET,OTHER", "-e", "A=line"];
@@ -49,7 +50,8 @@ fn a_name_alone_passes_a_value_on_through_a_cleared_environment() {
     let sandbox = Sandbox::new();
     let file = secret_file(&sandbox, "file", b"OWN\nGONE\n");
     let report = sandbox.out("report");
-    let line = words!["--clear-env", "--env-file", file, "-e", sandbox.mark(), "--", sandbox.probe(), "report", &report];
+    let line =
+        words!["--clear-env", "--env-file", file, "-e", sandbox.mark(), "--", sandbox.probe(), "report", &report];
     sandbox.vsrun(line).env("OWN", "a = b").env("OTHER", "x").finish().exited(0);
     let found = sandbox.report(&report);
     assert_eq!(found.variable("OWN").as_deref(), Some("a = b"));
@@ -187,7 +189,10 @@ fn malformed_lists_of_names_are_wrong_usage() {
         let line = words!["--file-env", list, "--", "/bin/true"];
         sandbox.vsrun(line).finish().failed(2, &["option --file-env: '"]);
     }
-    sandbox.vsrun(words!["--file-env", "A", "--file-env", "B,A", "--", "/bin/true"]).finish().failed(2, &["--file-env"]);
+    sandbox
+        .vsrun(words!["--file-env", "A", "--file-env", "B,A", "--", "/bin/true"])
+        .finish()
+        .failed(2, &["--file-env"]);
 }
 
 /// Nothing of a secret reaches a record, a debug line, the handler, or what `--check` prints.

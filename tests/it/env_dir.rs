@@ -1,6 +1,6 @@
 //! `--env-dir` read again: at each restart by request, and at no other.
 
-use crate::harness::{self, Sandbox, Report, Running, process, sys, words};
+use crate::harness::{self, Report, Running, Sandbox, process, sys, words};
 use std::ffi::OsString;
 use std::fs;
 use std::path::PathBuf;

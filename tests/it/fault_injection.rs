@@ -6,7 +6,7 @@
 
 use crate::harness::rng::Rng;
 use crate::harness::tracer::{self, Fault, Point, Trace, Watched};
-use crate::harness::{self, Call, Sandbox, Report, needs, sys, words};
+use crate::harness::{self, Call, Report, Sandbox, needs, sys, words};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::fmt::Write as _;

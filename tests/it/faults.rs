@@ -1,6 +1,6 @@
 //! Faults that are real: no process to be had, a full disk, a stderr that nobody reads, a kernel that says no.
 
-use crate::harness::{self, Mount, Mounts, Sandbox, Report, Running, needs, process, sys, words};
+use crate::harness::{self, Mount, Mounts, Report, Running, Sandbox, needs, process, sys, words};
 use std::ffi::OsString;
 use std::fs;
 use std::path::Path;
@@ -275,8 +275,11 @@ fn a_kernel_without_newer_calls_is_served_all_the_same() {
         assert_eq!(found.descriptors().len(), 4, "{name}: {found:?}");
         fs::remove_file(&report).unwrap();
     }
-    let (ended, _) =
-        trace(&sandbox, words!["-f", "-e", "inject=close_range:error=ENOSYS"], line_with_proc_hidden(&sandbox, &report));
+    let (ended, _) = trace(
+        &sandbox,
+        words!["-f", "-e", "inject=close_range:error=ENOSYS"],
+        line_with_proc_hidden(&sandbox, &report),
+    );
     ended.exited(0);
     assert_eq!(sandbox.report(&report).descriptor_numbers(), [0, 1, 2]);
 }

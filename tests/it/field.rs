@@ -5,7 +5,7 @@
 //! the place is lost: what a test has started is found as descendants of its manager, and ended by number.
 
 use crate::harness::rng::Rng;
-use crate::harness::{self, Ended, Sandbox, Running, needs, process, sys, words};
+use crate::harness::{self, Ended, Running, Sandbox, needs, process, sys, words};
 use std::cell::RefCell;
 use std::ffi::OsString;
 use std::fs;
@@ -216,7 +216,8 @@ impl<'place> Service<'place> {
     fn start(sandbox: &'place Sandbox, kind: Kind, options: Vec<OsString>) -> Self {
         let port = free_port();
         let command = [words!["--", program(kind.program).unwrap()], (kind.words)(sandbox, port)].concat();
-        let base = words!["-m", sandbox.path("manager.pid"), "-", "-p", sandbox.path("pid"), "--stop-signal", kind.stop];
+        let base =
+            words!["-m", sandbox.path("manager.pid"), "-", "-p", sandbox.path("pid"), "--stop-signal", kind.stop];
         let manager = sandbox.vsrun([base, options, (kind.options)(sandbox), command].concat()).start();
         let service = Self { sandbox, kind, port, manager, seen: RefCell::default() };
         service.await_serving(LATER);

@@ -1,6 +1,6 @@
 //! The termination handler: what it is told, who it is, and how its answer is taken.
 
-use crate::harness::{self, Sandbox, Report, Running, needs, sys, words};
+use crate::harness::{self, Report, Running, Sandbox, needs, sys, words};
 use std::ffi::OsString;
 use std::fs;
 
@@ -9,7 +9,8 @@ fn manage(sandbox: &Sandbox, options: Vec<OsString>, last: Vec<OsString>, action
     let told = |life: &str| words!["at", life, "report", sandbox.out(&format!("told-{life}"))];
     let words = [words!["life", sandbox.out("handled")], told("1"), told("2"), told("3"), last].concat();
     let handler = sandbox.script("handler", words);
-    let line = [options, words!["-m", "-", handler, "--", sandbox.probe(), "life", sandbox.out("life")], actions].concat();
+    let line =
+        [options, words!["-m", "-", handler, "--", sandbox.probe(), "life", sandbox.out("life")], actions].concat();
     sandbox.vsrun(line).env("VSRUN_SERVER_TERMSIG", "99").env("VSRUN_STRANGE", "1").env("KEPT", "yes").start()
 }
 
@@ -83,7 +84,9 @@ fn it_learns_of_a_core_dump() {
     let sandbox = Sandbox::new();
     let alone = sandbox.program(&sandbox.probe(), words!["core", "segv"]).directory(&sandbox.path("out")).finish();
     needs!(harness::available(alone.dumped_core(), "core dumps"));
-    manage(&sandbox, words!["-w", sandbox.path("out")], words!["exit", "1"], words!["core", "segv"]).finish().exited(139);
+    manage(&sandbox, words!["-w", sandbox.path("out")], words!["exit", "1"], words!["core", "segv"])
+        .finish()
+        .exited(139);
     assert_told(
         &told(&sandbox, 1),
         &[
@@ -209,7 +212,8 @@ fn its_outputs_are_where_vsruns_own_go() {
     }
 
     let handler = sandbox.path("handler");
-    let ended = sandbox.vsrun(words!["-d", "logs", "1", "-m", "-", handler, "--", sandbox.probe(), "exit", "3"]).finish();
+    let ended =
+        sandbox.vsrun(words!["-d", "logs", "1", "-m", "-", handler, "--", sandbox.probe(), "exit", "3"]).finish();
     ended.exited(3);
     let log = harness::text(&sandbox.path("logs/vsrun.log"));
     assert!(log.contains("notice: handler: handler's out\n") && log.contains("handler's err\n"), "{log}");
@@ -254,8 +258,18 @@ fn a_missing_handler_is_an_error_at_the_start() {
     for handler in ["no-such-handler", "no-program", "out"] {
         let handler = sandbox.path(handler);
         for options in [words![], words!["-b"]] {
-            let line =
-                words!["-p", "pid", "-m", "monitor", &handler, "--", sandbox.probe(), "append", sandbox.out("ran"), "x"];
+            let line = words![
+                "-p",
+                "pid",
+                "-m",
+                "monitor",
+                &handler,
+                "--",
+                sandbox.probe(),
+                "append",
+                sandbox.out("ran"),
+                "x"
+            ];
             let ended = sandbox.vsrun([options, line].concat()).finish();
             ended.failed(125, &[&handler.display().to_string()]);
             assert!(!sandbox.out("ran").exists() && !sandbox.path("pid").exists() && !sandbox.path("monitor").exists());

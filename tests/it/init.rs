@@ -1,6 +1,6 @@
 //! vsrun as an init, for a server that it never restarts: as PID 1 of a pid namespace, and as anybody's child.
 
-use crate::harness::{self, Call, Sandbox, Running, needs, process, sys, words};
+use crate::harness::{self, Call, Running, Sandbox, needs, process, sys, words};
 use std::ffi::OsString;
 
 /// The two places of an init.
@@ -292,7 +292,8 @@ fn pid_1_restarts_with_every_descriptor_closed() {
     needs!(able());
     let sandbox = Sandbox::new();
     let life = sandbox.out("life");
-    let line = words!["--restart", "on-failure", "--", sandbox.probe(), "life", &life, "until", "3", "exit", "1", "wait"];
+    let line =
+        words!["--restart", "on-failure", "--", sandbox.probe(), "life", &life, "until", "3", "exit", "1", "wait"];
     let called = call(&sandbox, As::First, line).closed(&[0, 1, 2]).start();
     harness::await_life(&life, 4);
     sys::kill(vsrun(&called, As::First), libc::SIGTERM);

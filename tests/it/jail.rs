@@ -1,7 +1,7 @@
 //! Who and where the server is: ids, groups, root, directory, terminal; and that there is no way back.
 
 use crate::harness::call::identity;
-use crate::harness::{self, Mount, Mounts, PLAIN, Sandbox, Report, needs, process, sys, words};
+use crate::harness::{self, Mount, Mounts, PLAIN, Report, Sandbox, needs, process, sys, words};
 use std::ffi::OsString;
 use std::fs;
 use std::path::PathBuf;
@@ -105,7 +105,14 @@ fn the_users_words_replace_the_callers_and_e_has_the_last_word() {
     let mounts = accounts(&sandbox, PASSWD, GROUP);
     let report = sandbox.out("report");
     let options = words!["-u", "web", "-e", "SHELL=/chosen", "--", sandbox.probe(), "report", &report];
-    sandbox.vsrun(options).within(&mounts).env("HOME", "/root").env("USER", "root").env("OTHER", "1").finish().exited(0);
+    sandbox
+        .vsrun(options)
+        .within(&mounts)
+        .env("HOME", "/root")
+        .env("USER", "root")
+        .env("OTHER", "1")
+        .finish()
+        .exited(0);
     let found = sandbox.report(&report);
     let wanted = [("HOME", "/srv/web"), ("USER", "web"), ("LOGNAME", "web"), ("SHELL", "/chosen"), ("OTHER", "1")];
     for (name, value) in wanted {
@@ -243,7 +250,8 @@ fn the_command_is_looked_up_in_the_jail() {
     harness::sandbox::make_directory(&sandbox.path("tools"), 0o755);
     harness::sandbox::install(&sandbox.probe(), &sandbox.path("tools/outside"));
     let options = |path: &str| words!["-r", &jail, "-e", format!("PATH={path}"), "--"];
-    let call = |path: &str, command: &str| sandbox.vsrun([options(path), words![command, "exit", "7"]].concat()).finish();
+    let call =
+        |path: &str, command: &str| sandbox.vsrun([options(path), words![command, "exit", "7"]].concat()).finish();
     call("/nowhere:/tools", "inside").exited(7).silently();
     call("/nowhere", "inside").failed(127, &["inside"]);
     call(&sandbox.path("tools").display().to_string(), "outside").failed(127, &["outside"]);

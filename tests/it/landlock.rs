@@ -320,7 +320,8 @@ fn a_dynamic_program_needs_its_loader_executed_and_its_libraries_read() {
     let rules =
         |option: &str, paths: &[PathBuf]| paths.iter().flat_map(|path| words![option, path]).collect::<Vec<_>>();
     let command = words!["--", &cat, sandbox.out("text")];
-    let least = [words!["--rox", &cat, "--ro", sandbox.out("text")], rules("--rox", &loaders), rules("--ro", &libraries)];
+    let least =
+        [words!["--rox", &cat, "--ro", sandbox.out("text")], rules("--rox", &loaders), rules("--ro", &libraries)];
     let ended = sandbox.vsrun([least.concat(), command.clone()].concat()).finish();
     assert_eq!(ended.exited(0).out, ["hello"]);
     sandbox.vsrun([words!["--check"], least.concat(), command.clone()].concat()).finish().exited(0).silently();
@@ -335,15 +336,25 @@ fn a_dynamic_program_needs_its_loader_executed_and_its_libraries_read() {
 fn check_names_each_rule_that_is_missing_and_makes_nothing() {
     needs!(landlock());
     let sandbox = Sandbox::new();
-    let line = words!["--check", "--ro", "/no/where", "--rw", "/not/here", "-w", sandbox.out(""), "--", sandbox.probe()];
+    let line =
+        words!["--check", "--ro", "/no/where", "--rw", "/not/here", "-w", sandbox.out(""), "--", sandbox.probe()];
     let check = sandbox.vsrun(line).finish();
     let parts = ["allow --ro '/no/where'", "allow --rw '/not/here'", "use the working directory", "cannot execute"];
     assert_eq!(check.exited(125).out.len(), parts.len(), "{check:?}");
     for (line, part) in check.out.iter().zip(parts) {
         assert!(line.contains(part), "{part}: {check:?}");
     }
-    let line =
-        words!["--check", "--rox", sandbox.probe(), "--ro", sandbox.out(""), "-w", sandbox.out(""), "--", sandbox.probe()];
+    let line = words![
+        "--check",
+        "--rox",
+        sandbox.probe(),
+        "--ro",
+        sandbox.out(""),
+        "-w",
+        sandbox.out(""),
+        "--",
+        sandbox.probe()
+    ];
     sandbox.vsrun(line).finish().exited(0).silently();
 }
 

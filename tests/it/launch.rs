@@ -180,7 +180,8 @@ fn outputs_are_the_callers() {
     let sandbox = Sandbox::new();
     for way in harness::ways() {
         let done = sandbox.out("done");
-        let actions = words!["--", sandbox.probe(), "print", "to stdout", "complain", "to stderr", "append", &done, "x"];
+        let actions =
+            words!["--", sandbox.probe(), "print", "to stdout", "complain", "to stderr", "append", &done, "x"];
         let running = sandbox.vsrun([way.clone(), actions].concat()).start();
         harness::await_file(&done);
         harness::await_true("both lines", || !running.out().is_empty() && !running.err().is_empty());
@@ -352,12 +353,16 @@ fn debug_shows_each_step_and_nothing_else_does() {
 #[test]
 fn a_program_with_special_rights_is_refused() {
     let sandbox = Sandbox::plain();
-    needs!(harness::root(), harness::available(sys::grants_special_rights(sandbox.directory()), "a file system without nosuid"));
+    needs!(
+        harness::root(),
+        harness::available(sys::grants_special_rights(sandbox.directory()), "a file system without nosuid")
+    );
     for mode in [0o4755, 0o2755] {
         let special = sandbox.path(&format!("special-{mode:o}"));
         harness::sandbox::copy(&sandbox.path("vsrun"), &special);
         fs::set_permissions(&special, fs::Permissions::from_mode(mode)).unwrap();
-        let ended = sandbox.program(&special, words!["--", sandbox.probe(), "append", sandbox.out("ran"), "x"]).finish();
+        let ended =
+            sandbox.program(&special, words!["--", sandbox.probe(), "append", sandbox.out("ran"), "x"]).finish();
         ended.failed(125, &["set-user-id"]);
         assert!(!sandbox.out("ran").exists());
     }

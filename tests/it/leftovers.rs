@@ -34,7 +34,8 @@ fn the_tree_ends_before_the_next_run() {
             assert!(gone(daemon), "the next run begins after it");
             assert_eq!(harness::lines(&sandbox.out("seen")), ["ready", "15"], "TERM, whatever the stop signal is");
             assert_eq!(harness::lines(&sandbox.out("asked")).len(), 1);
-            let records = if helper.is_empty() { manager.err() } else { harness::lines(&sandbox.path("logs/vsrun.log")) };
+            let records =
+                if helper.is_empty() { manager.err() } else { harness::lines(&sandbox.path("logs/vsrun.log")) };
             let kills = records.iter().any(|line| line.contains("sending SIGKILL to every process that is left"));
             assert_eq!(kills, killed, "{records:?}");
             manager.signal(libc::SIGINT);

@@ -1,7 +1,7 @@
 //! A log directory that others may write to, that is replaced while the manager lives, or that another program rotates;
 //! and what the server may open of its output.
 
-use crate::harness::{self, Sandbox, Running, await_life, await_true, needs, sys, words};
+use crate::harness::{self, Running, Sandbox, await_life, await_true, needs, sys, words};
 use std::ffi::OsString;
 use std::fs;
 use std::io;
@@ -44,7 +44,9 @@ fn writing() -> [Vec<OsString>; 2] {
 
 #[track_caller]
 fn await_text(path: &Path, text: &str) {
-    await_true(&format!("{text:?} in {}: {:?}", path.display(), harness::text(path)), || harness::text(path).contains(text));
+    await_true(&format!("{text:?} in {}: {:?}", path.display(), harness::text(path)), || {
+        harness::text(path).contains(text)
+    });
 }
 
 #[test]
@@ -345,8 +347,19 @@ fn a_dead_socket_of_another_user_stays() {
     for (owner, status) in [(USER + 1, 125), (USER, 0), (0, 0)] {
         drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
         chown(&path, Some(owner), Some(owner)).unwrap();
-        let line =
-            words!["-u", USER.to_string(), "-p", "pid", "--init", "--listen", &path, "--", sandbox.probe(), "exit", "0"];
+        let line = words![
+            "-u",
+            USER.to_string(),
+            "-p",
+            "pid",
+            "--init",
+            "--listen",
+            &path,
+            "--",
+            sandbox.probe(),
+            "exit",
+            "0"
+        ];
         sandbox.vsrun(line).finish().exited(status);
         assert_eq!(path.exists(), status != 0);
         let _ = fs::remove_file(&path);
@@ -414,7 +427,9 @@ fn a_server_may_open_its_own_output() {
             let user = if harness::root() { words!["-u", USER.to_string()] } else { words![] };
             let server = words!["--", sandbox.probe(), "append", "/dev/stdout", "out", "append", "/dev/stderr", "err"];
             sandbox.vsrun([output.clone(), way, user, server].concat()).finish().exited(0);
-            await_true("both lines", || harness::text(&found).contains("out\n") && harness::text(&found).contains("err\n"));
+            await_true("both lines", || {
+                harness::text(&found).contains("out\n") && harness::text(&found).contains("err\n")
+            });
             let _ = fs::remove_file(&found);
         }
     }

@@ -1,7 +1,7 @@
 //! The log directory: its files, their owners and rotation, what is deleted and what is never touched, and records
 //! that nobody can forge.
 
-use crate::harness::{self, Mount, Mounts, Sandbox, Running, needs, sys, words};
+use crate::harness::{self, Mount, Mounts, Running, Sandbox, needs, sys, words};
 use std::ffi::OsString;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
@@ -376,13 +376,18 @@ fn records_tell_the_story_in_the_form_promised() {
 #[test]
 fn each_word_finds_its_file_however_the_callers_descriptors_were_closed() {
     let sandbox = Sandbox::new();
-    for (way, closed) in harness::ways().into_iter().flat_map(|way| harness::CLOSED.map(|closed| (way.clone(), closed))) {
-        let words = words!["--", sandbox.probe(), "print", "out", "complain", "err", "append", sandbox.out("done"), "x"];
+    for (way, closed) in harness::ways().into_iter().flat_map(|way| harness::CLOSED.map(|closed| (way.clone(), closed)))
+    {
+        let words =
+            words!["--", sandbox.probe(), "print", "out", "complain", "err", "append", sandbox.out("done"), "x"];
         sandbox.vsrun([words!["-d", "logs", "1"], way.clone(), words].concat()).closed(closed).finish().exited(0);
         harness::await_file(&sandbox.out("done"));
         sandbox.await_nothing_left();
         assert_eq!(harness::text(&sandbox.path("logs/logfile")), "out\nerr\n", "{way:?}, {closed:?}");
-        assert!(harness::lines(&sandbox.path("logs/vsrun.log")).iter().all(|line| is_record(line)), "{way:?}, {closed:?}");
+        assert!(
+            harness::lines(&sandbox.path("logs/vsrun.log")).iter().all(|line| is_record(line)),
+            "{way:?}, {closed:?}"
+        );
         fs::remove_dir_all(sandbox.path("logs")).unwrap();
         fs::remove_file(sandbox.out("done")).unwrap();
     }
@@ -420,8 +425,9 @@ fn no_record_can_be_forged() {
     assert!(ended.err.iter().any(|line| line.contains(escaped)), "{ended:?}");
     for option in [words!["-p", forged], words!["-r", forged], words!["-w", forged], words!["-u", forged]] {
         let line = [option, words!["-p", format!("{forged}/")], words!["--", forged]].concat();
-        let ended =
-            sandbox.vsrun(line[..2].iter().cloned().chain(words!["--", format!("./no-such{forged}")]).collect()).finish();
+        let ended = sandbox
+            .vsrun(line[..2].iter().cloned().chain(words!["--", format!("./no-such{forged}")]).collect())
+            .finish();
         assert_eq!(ended.err.len(), 1, "{ended:?}");
         assert!(ended.err[0].bytes().all(|byte| (b' '..=b'~').contains(&byte)), "{ended:?}");
     }

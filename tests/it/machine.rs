@@ -1,7 +1,7 @@
 //! PID 1 of a machine: file systems that it mounts, Ctrl-Alt-Del, and the signals that end the machine. In QEMU where
 //! it takes a machine, in a pid namespace where that is enough.
 
-use crate::harness::{self, Sandbox, Running, needs, process, sys, words};
+use crate::harness::{self, Running, Sandbox, needs, process, sys, words};
 use std::ffi::OsString;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;

@@ -266,7 +266,8 @@ fn in_a_bare_root_on_an_old_host_nothing_leaks_and_nothing_is_trusted_blindly() 
     let sandbox = Sandbox::new();
     let (file, life) = (sandbox.path("jail/pid"), sandbox.out("life"));
     let bare = Bare::new(&sandbox);
-    let manager = sandbox.vsrun(words!["-p", &file, "-m", "-", "-", "--", sandbox.probe(), "life", &life, "wait"]).start();
+    let manager =
+        sandbox.vsrun(words!["-p", &file, "-m", "-", "-", "--", sandbox.probe(), "life", &life, "wait"]).start();
     let pid = harness::await_life(&life, 1);
     bare.vsrun(&sandbox, words!["--stop", "/pid"]).refused(&host).finish().failed(4, &["/pid"]);
     assert!(manager.lives() && !harness::gone(pid));

@@ -136,7 +136,8 @@ fn a_terminal_is_for_writing_only_and_becomes_nobodys_own() {
         let attack = if status == 0 { words!["terminal", "1", &told, "terminal", "2", &told] } else { words![] };
         let line = [way.clone(), words!["--restart-limit", "1/1h"]].concat();
         let line = if status == 0 { way.clone() } else { line };
-        let line = [line, words!["-u", USER, "--", sandbox.probe()], attack, words!["exit", status.to_string()]].concat();
+        let line =
+            [line, words!["-u", USER, "--", sandbox.probe()], attack, words!["exit", status.to_string()]].concat();
         let (call, _terminal) = sandbox.vsrun(line).on_terminal();
         let running = call.start();
         let found = harness::await_lines(&told, 8);

@@ -1,6 +1,6 @@
 //! What comes to the notify socket: the server's own messages of all kinds, and those of hostile senders.
 
-use crate::harness::{self, PLAIN, Sandbox, Running, await_life, lives, needs, process, root, sys, tool, words};
+use crate::harness::{self, PLAIN, Running, Sandbox, await_life, lives, needs, process, root, sys, tool, words};
 use std::ffi::OsString;
 use std::time::Instant;
 

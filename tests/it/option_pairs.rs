@@ -1,7 +1,7 @@
 //! Each option beside each other one, in the four ways to run a server: both have their effect, `--check` finds nothing
 //! wrong and makes nothing, and at the end nothing is left.
 
-use crate::harness::{self, PLAIN, Sandbox, Report, needs, process, sys, words};
+use crate::harness::{self, PLAIN, Report, Sandbox, needs, process, sys, words};
 use std::ffi::OsString;
 use std::fs;
 use std::path::PathBuf;
@@ -54,7 +54,8 @@ const CHOICES: &[Choice] = &[
         let (path, number) = (server.sandbox.path("pid"), format!("{}\n", server.pid));
         let file = harness::call::identity(&path);
         // Who becomes the server leaves it the lock.
-        harness::text(&path) == number && server.found.descriptors().iter().any(|fd| fd.identity == file) != server.stays
+        harness::text(&path) == number
+            && server.found.descriptors().iter().any(|fd| fd.identity == file) != server.stays
     }),
     Choice {
         words: &["-d", "logs", "1"],
@@ -120,7 +121,9 @@ const CHOICES: &[Choice] = &[
         words: &["-m", "keeper", "-"],
         kind: "",
         needs: Needs::Stays,
-        has_effect: |server| harness::text(&server.sandbox.path("keeper")) == format!("{}\n", process::parent(server.pid)),
+        has_effect: |server| {
+            harness::text(&server.sandbox.path("keeper")) == format!("{}\n", process::parent(server.pid))
+        },
     },
     Choice { words: &["--group"], kind: "", needs: Needs::Stays, has_effect: |_| true },
     Choice { words: &["--linger", "20"], kind: "", needs: Needs::Stays, has_effect: |_| true },

@@ -59,7 +59,8 @@ fn the_logger_is_no_child_of_the_server_and_ends_with_it() {
         let (told, report) = (sandbox.out("logger"), sandbox.out("report"));
         let options = logger(&sandbox, &format!("report {} collect /dev/null", told.display()));
         let line =
-            [options, way.clone(), words!["--", sandbox.probe(), "report", &report, "await", sandbox.out("gate")]].concat();
+            [options, way.clone(), words!["--", sandbox.probe(), "report", &report, "await", sandbox.out("gate")]]
+                .concat();
         let running = sandbox.vsrun(line).start();
         let (server, logger) = (sandbox.report(&report), sandbox.report(&told));
         let (pid, logger_pid) = (server.number("pid"), logger.number("pid"));
@@ -83,7 +84,8 @@ fn the_logger_is_no_child_of_the_server_and_ends_with_it() {
 fn each_word_reaches_the_logger_however_the_callers_descriptors_were_closed() {
     let sandbox = Sandbox::new();
     let heard = sandbox.out("heard");
-    for (way, closed) in harness::ways().into_iter().flat_map(|way| harness::CLOSED.map(|closed| (way.clone(), closed))) {
+    for (way, closed) in harness::ways().into_iter().flat_map(|way| harness::CLOSED.map(|closed| (way.clone(), closed)))
+    {
         let options = logger(&sandbox, &format!("collect {}", heard.display()));
         let words = words!["--", sandbox.probe(), "print", "out", "complain", "err"];
         sandbox.vsrun([options, way.clone(), words].concat()).closed(closed).finish().exited(0);
@@ -172,7 +174,8 @@ fn a_logger_that_reads_nothing_stops_no_process() {
 #[test]
 fn a_supervisor_waits_until_the_logger_has_written_the_last_line() {
     let sandbox = Sandbox::new();
-    let (heard, gate, ended, life) = (sandbox.out("heard"), sandbox.out("gate"), sandbox.out("ended"), sandbox.out("life"));
+    let (heard, gate, ended, life) =
+        (sandbox.out("heard"), sandbox.out("gate"), sandbox.out("ended"), sandbox.out("life"));
     let [heard_, gate_, ended_] = [&heard, &gate, &ended].map(|path| path.display().to_string());
     let options = logger(&sandbox, &format!("await {gate_} collect {heard_} append {ended_} x"));
     let actions = words!["--", sandbox.probe(), "life", &life, "print", "last words", "exit", "0"];

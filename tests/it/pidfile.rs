@@ -2,7 +2,7 @@
 
 use crate::harness::call::identity;
 use crate::harness::sys::Lock;
-use crate::harness::{self, Mount, Mounts, Sandbox, Running, needs, process, sys, words};
+use crate::harness::{self, Mount, Mounts, Running, Sandbox, needs, process, sys, words};
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
@@ -101,7 +101,9 @@ fn a_second_start_is_refused_and_changes_nothing() {
         let first = sandbox.vsrun([options.clone(), line.clone()].concat()).start();
         harness::await_life(&life, 1);
         if options.contains(&"-m".into()) {
-            harness::await_true("the last record of the start", || harness::text(&logs.join("vsrun.log")).contains("started"));
+            harness::await_true("the last record of the start", || {
+                harness::text(&logs.join("vsrun.log")).contains("started")
+            });
         }
         let pid = harness::text(&file).trim().to_owned();
         let state = || {
@@ -275,7 +277,8 @@ fn a_stale_file_is_overwritten_whatever_it_holds() {
 #[test]
 fn it_is_empty_from_the_servers_death_until_the_next_start() {
     let sandbox = Sandbox::new();
-    let (file, life, gate, began) = (sandbox.path("pid"), sandbox.out("life"), sandbox.out("gate"), sandbox.out("began"));
+    let (file, life, gate, began) =
+        (sandbox.path("pid"), sandbox.out("life"), sandbox.out("gate"), sandbox.out("began"));
     let handler = sandbox.script("handler", words!["append", &began, "x", "await", &gate]);
     let actions = words!["life", &life, "at", "1", "exit", "1", "wait"];
     let line = [words!["-p", &file, "-m", "-", handler, "--", sandbox.probe()], actions].concat();
@@ -345,7 +348,8 @@ fn a_relative_path_is_the_callers_also_in_the_background() {
 #[test]
 fn descriptors_that_were_closed_do_not_become_the_pidfile() {
     let sandbox = Sandbox::new();
-    for (way, closed) in harness::ways().into_iter().flat_map(|way| harness::CLOSED.map(|closed| (way.clone(), closed))) {
+    for (way, closed) in harness::ways().into_iter().flat_map(|way| harness::CLOSED.map(|closed| (way.clone(), closed)))
+    {
         let (file, report) = (sandbox.path("pid"), sandbox.out("report"));
         let actions = words!["print", "1", "complain", "2", "report", &report, "await", sandbox.out("gate")];
         let line = [words!["--debug", "-p", &file], way.clone(), words!["--", sandbox.probe()], actions].concat();

@@ -59,7 +59,8 @@ fn an_address_of_another_machine_and_a_low_port_are_found() {
     for listen in ["192.0.2.1:8080", "[2001:db8::1]:8080/udp"] {
         assert_eq!(verdicts(&sandbox, listen), (false, false), "{listen}");
     }
-    let low = harness::text(&PathBuf::from("/proc/sys/net/ipv4/ip_unprivileged_port_start")).trim().parse::<u16>().unwrap();
+    let low =
+        harness::text(&PathBuf::from("/proc/sys/net/ipv4/ip_unprivileged_port_start")).trim().parse::<u16>().unwrap();
     if low > 1 {
         assert_eq!(verdicts(&sandbox, "1"), (false, false));
         let line = words!["--check", "--port", "1", "--", sandbox.probe()];

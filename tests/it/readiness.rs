@@ -1,6 +1,8 @@
 //! When a server counts as started, and what vsrun says to a service manager above it.
 
-use crate::harness::{self, Ended, PLAIN, Sandbox, await_life, await_some, lives, needs, process, root, sys, tool, words};
+use crate::harness::{
+    self, Ended, PLAIN, Sandbox, await_life, await_some, lives, needs, process, root, sys, tool, words,
+};
 use std::ffi::OsString;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
@@ -26,7 +28,11 @@ fn assert_unready(ended: &Ended, says: &str) {
 #[track_caller]
 fn assert_nothing_left(sandbox: &Sandbox) {
     sandbox.await_nothing_left();
-    assert!(!sandbox.path("pid").exists() && !sandbox.path("keeper").exists(), "{:?}", harness::names(sandbox.directory()));
+    assert!(
+        !sandbox.path("pid").exists() && !sandbox.path("keeper").exists(),
+        "{:?}",
+        harness::names(sandbox.directory())
+    );
 }
 
 /// Every number works, whatever vsrun itself has opened there.
@@ -73,7 +79,9 @@ fn no_reported_step_means_ready() {
         let sandbox = Sandbox::new();
         let options = words!["--debug", "-d", "logs", "1", "--restart", "no", "--ready", format!("fd:{number}")];
         sandbox.vsrun([options, words!["--", sandbox.probe(), "exit", "0"]].concat()).finish().exited(125);
-        assert!(harness::text(&sandbox.path("logs/vsrun.log")).contains(&format!("open descriptor {number} of --ready")));
+        assert!(
+            harness::text(&sandbox.path("logs/vsrun.log")).contains(&format!("open descriptor {number} of --ready"))
+        );
     }
 }
 

@@ -1,6 +1,6 @@
 //! Who outlives the server: the rest of its group with `--group`, everybody with `--linger`.
 
-use crate::harness::{self, Call, Sandbox, Running, await_gone, gone, needs, process, sys, words};
+use crate::harness::{self, Call, Running, Sandbox, await_gone, gone, needs, process, sys, words};
 use std::ffi::OsString;
 use std::path::Path;
 

@@ -1,6 +1,6 @@
 //! Sockets that survive what their servers do to them.
 
-use crate::harness::{self, Sandbox, Running, await_life, sys, words};
+use crate::harness::{self, Running, Sandbox, await_life, sys, words};
 use std::ffi::OsString;
 use std::io::Read;
 use std::net::{Ipv4Addr, Ipv6Addr, TcpListener, TcpStream, UdpSocket};

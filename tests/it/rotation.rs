@@ -1,6 +1,6 @@
 //! The writer of `--log-size`: where it rotates, that it loses no byte whatever happens to it, and who it is.
 
-use crate::harness::{self, Mount, Mounts, Sandbox, Running, await_life, await_true, needs, process, sys, words};
+use crate::harness::{self, Mount, Mounts, Running, Sandbox, await_life, await_true, needs, process, sys, words};
 use std::ffi::OsString;
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -65,7 +65,8 @@ fn it_rotates_at_the_ends_of_lines_and_every_byte_arrives() {
     for (way, size) in harness::ways().into_iter().zip(["7", "100", "5000", "65536"]) {
         let sandbox = Sandbox::new();
         let logs = sandbox.path("logs");
-        let options = words!["-d", "logs", "1", "--log-size", "40k", "--", sandbox.probe(), "flood", "1", "20000", size];
+        let options =
+            words!["-d", "logs", "1", "--log-size", "40k", "--", sandbox.probe(), "flood", "1", "20000", size];
         sandbox.vsrun([way.clone(), options].concat()).finish().exited(0).silently();
         sandbox.await_nothing_left();
         assert_same(&all(&logs), &wanted, &format!("{way:?}, writes of {size}"));
@@ -210,7 +211,9 @@ fn a_writer_that_is_killed_again_and_again_loses_nothing() {
     }
     let wanted = flood(1, 300_000);
     await_all(&logs, &wanted, "the flood");
-    assert!(harness::text(&logs.join("vsrun.log")).contains("the writer killed by SIGKILL (9), and will be started again"));
+    assert!(
+        harness::text(&logs.join("vsrun.log")).contains("the writer killed by SIGKILL (9), and will be started again")
+    );
     fs::write(&gate, "").unwrap();
     manager.finish().exited(0);
     assert_eq!(harness::lives(&sandbox.out("life")).len(), 1, "the server did not notice");
@@ -273,7 +276,8 @@ fn a_full_disk_holds_the_server_up_and_loses_nothing() {
 fn a_file_that_is_cut_goes_on_from_its_beginning() {
     let sandbox = Sandbox::new();
     let (file, gate) = (sandbox.path("logs/logfile"), sandbox.out("gate"));
-    let manager = start(&sandbox, managed(&sandbox, "1M"), words!["print", "one", "await", &gate, "print", "two", "wait"]);
+    let manager =
+        start(&sandbox, managed(&sandbox, "1M"), words!["print", "one", "await", &gate, "print", "two", "wait"]);
     await_true("the first line", || harness::text(&file) == "one\n");
     fs::File::options().write(true).open(&file).unwrap().set_len(0).unwrap();
     fs::write(&gate, "").unwrap();

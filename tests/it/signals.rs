@@ -1,6 +1,6 @@
 //! What a signal to vsrun does when it was told so.
 
-use crate::harness::{self, Sandbox, Running, await_life, await_lines, await_true, lives, needs, process, sys, words};
+use crate::harness::{self, Running, Sandbox, await_life, await_lines, await_true, lives, needs, process, sys, words};
 use std::ffi::OsString;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, symlink};
@@ -150,7 +150,8 @@ fn each_signal_can_be_given_away() {
 fn an_interrupt_that_means_something_else_kills_no_process() {
     for (action, kills) in [("INT=stop", true), ("INT=forward", false), ("INT=restart", false), ("INT=ignore", false)] {
         let sandbox = Sandbox::new();
-        let manager = manage(&sandbox, words!["--stop-timeout", "0", "--on-signal", action, "--on-signal", "USR1=stop"]);
+        let manager =
+            manage(&sandbox, words!["--stop-timeout", "0", "--on-signal", action, "--on-signal", "USR1=stop"]);
         manager.signal(libc::SIGUSR1);
         assert_eq!(await_lines(&sandbox.out("signals"), 3), ["ready", "15", "18"], "a stop is a stop by any name");
         manager.signal(libc::SIGINT);

@@ -5,7 +5,7 @@
 
 use crate::harness::rng::Rng;
 use crate::harness::tracer::{self, Watched};
-use crate::harness::{self, Mount, Mounts, Sandbox, Running, needs, process, sys, words};
+use crate::harness::{self, Mount, Mounts, Running, Sandbox, needs, process, sys, words};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -93,7 +93,8 @@ fn one_server_is_restarted_again_and_again() {
     let sandbox = Sandbox::new();
     let (count, ran) = (times(2000, 10_000), sandbox.out("ran"));
     let handler = sandbox.script("handler", words!["exit", "0"]);
-    let options = words!["-p", "pid", "-m", "monitor", handler, "--restart-delay", "0", "-d", sandbox.path("logs"), "1w"];
+    let options =
+        words!["-p", "pid", "-m", "monitor", handler, "--restart-delay", "0", "-d", sandbox.path("logs"), "1w"];
     let actions =
         words!["--", sandbox.probe(), "print", "hello", "append", &ran, "", "await", sandbox.out("gate"), "exit", "3"];
     let manager = sandbox.vsrun([options, actions].concat()).start();
@@ -117,7 +118,8 @@ fn one_server_is_restarted_again_and_again() {
     sandbox.await_nothing_left();
     let lives = fs::metadata(&ran).unwrap().len();
     assert_eq!(logged(&sandbox.path("logs")).len() as u64, lives, "lines, and lives");
-    let told = harness::lines(&sandbox.path("logs/vsrun.log")).iter().filter(|line| line.contains("started: pid")).count();
+    let told =
+        harness::lines(&sandbox.path("logs/vsrun.log")).iter().filter(|line| line.contains("started: pid")).count();
     assert_eq!(told as u64, lives, "records, and lives");
     assert!(!sandbox.path("pid").exists() && !sandbox.path("monitor").exists());
 }
@@ -226,7 +228,8 @@ impl One {
         self.manager.take().unwrap().stop().exited(0);
         self.sandbox.await_nothing_left();
         assert!(!self.sandbox.path("pid").exists() && !self.sandbox.path("monitor").exists());
-        let (lives, done) = (harness::lives(&self.sandbox.out("life")).len(), harness::lines(&self.sandbox.out("done")).len());
+        let (lives, done) =
+            (harness::lives(&self.sandbox.out("life")).len(), harness::lines(&self.sandbox.out("done")).len());
         let (mut begun, mut whole, mut last) = (0, 0, 0);
         for line in logged(&self.sandbox.path("logs")) {
             let number: usize = line.strip_prefix("line ").unwrap().parse().unwrap();
@@ -300,7 +303,8 @@ fn a_disk_that_is_full_now_and_then_loses_nothing() {
     let disk = sandbox.path("disk");
     harness::sandbox::make_directory(&disk, 0o755);
     let mounts = Mounts::new(&sandbox, &[Mount::Memory(disk.clone(), "size=4m")]);
-    let (filler, logs, gate) = (mounts.path(&disk.join("filler")), mounts.path(&disk.join("logs")), sandbox.out("gate"));
+    let (filler, logs, gate) =
+        (mounts.path(&disk.join("filler")), mounts.path(&disk.join("logs")), sandbox.out("gate"));
     let rounds = times(8, 60);
     let mut actions = words!["--", sandbox.probe()];
     for round in 0..rounds {

@@ -1,6 +1,6 @@
 //! Sockets: what the server finds, who may call, what is refused, and that nobody is while there is no server.
 
-use crate::harness::{self, Call, PLAIN, Sandbox, Report, Running, needs, process, sys, words};
+use crate::harness::{self, Call, PLAIN, Report, Running, Sandbox, needs, process, sys, words};
 use std::ffi::OsString;
 use std::fs;
 use std::io::{ErrorKind, Read};
@@ -378,11 +378,13 @@ fn a_call_while_the_server_is_down_is_answered_later() {
 fn handed_in<'a>(sandbox: &'a Sandbox, sockets: &[i32], variables: &str, line: Vec<OsString>) -> Call<'a> {
     let script = format!("{variables} exec \"$0\" \"$@\"");
     let sockets = sockets.to_vec();
-    sandbox.program(Path::new("/bin/sh"), [words!["-c", script, sandbox.path("vsrun")], line].concat()).before(move || {
-        // First out of the way, then each to its place.
-        sockets.iter().zip(50..).try_for_each(|(from, to)| sys::duplicate(*from, to))?;
-        sockets.iter().zip(3..).zip(50..).try_for_each(|((_, to), from)| sys::duplicate(from, to))
-    })
+    sandbox.program(Path::new("/bin/sh"), [words!["-c", script, sandbox.path("vsrun")], line].concat()).before(
+        move || {
+            // First out of the way, then each to its place.
+            sockets.iter().zip(50..).try_for_each(|(from, to)| sys::duplicate(*from, to))?;
+            sockets.iter().zip(3..).zip(50..).try_for_each(|((_, to), from)| sys::duplicate(from, to))
+        },
+    )
 }
 
 #[test]

@@ -25,7 +25,8 @@ fn a_stopped_logger_or_log_writer_keeps_no_restart_and_no_stop_waiting() {
                 let line = harness::text(Path::new(&format!("/proc/{pid}/cmdline")));
                 *pid != first && (!is_logger || line.contains("collect"))
             };
-            let helper = harness::await_some("the helper", || process::children(manager.pid()).into_iter().find(is_helper));
+            let helper =
+                harness::await_some("the helper", || process::children(manager.pid()).into_iter().find(is_helper));
             sys::kill(helper, libc::SIGSTOP);
             manager.signal(libc::SIGHUP);
             await_life(&life, 2);

@@ -1,7 +1,7 @@
 //! The manager: which ends of the server lead to a restart, when it starts again, and what each signal does in each
 //! state.
 
-use crate::harness::{self, Sandbox, Running, await_gone, await_life, await_lines, lives, process, sys, words};
+use crate::harness::{self, Running, Sandbox, await_gone, await_life, await_lines, lives, process, sys, words};
 use std::ffi::OsString;
 use std::fs;
 use std::path::Path;
@@ -363,8 +363,11 @@ fn a_handler_that_ignores_term_is_killed() {
 fn term_during_a_restart_by_hangup_wins() {
     let sandbox = Sandbox::new();
     let seen = sandbox.out("seen");
-    let manager =
-        manage(&sandbox, words!["-m", "-", handler(&sandbox, "0"), "--stop-timeout", "1h"], words!["signals", &seen, "64"]);
+    let manager = manage(
+        &sandbox,
+        words!["-m", "-", handler(&sandbox, "0"), "--stop-timeout", "1h"],
+        words!["signals", &seen, "64"],
+    );
     await_lines(&seen, 1);
     manager.signal(libc::SIGHUP);
     await_lines(&seen, 3);
@@ -379,8 +382,11 @@ fn term_during_a_restart_by_hangup_wins() {
 fn hangup_does_not_undo_a_term() {
     let sandbox = Sandbox::new();
     let seen = sandbox.out("seen");
-    let manager =
-        manage(&sandbox, words!["-m", "-", handler(&sandbox, "0"), "--stop-timeout", "1h"], words!["signals", &seen, "64"]);
+    let manager = manage(
+        &sandbox,
+        words!["-m", "-", handler(&sandbox, "0"), "--stop-timeout", "1h"],
+        words!["signals", &seen, "64"],
+    );
     await_lines(&seen, 1);
     manager.signal(libc::SIGTERM);
     await_lines(&seen, 3);

@@ -170,8 +170,11 @@ fn each_record_has_its_priority() {
     needs!(harness::root(), harness::tool("busybox"));
     let sandbox = Sandbox::new();
     let mounts = Mounts::with_syslog(&sandbox);
-    let logger =
-        format!("{} life {} at 1 exit 1 collect /dev/null", sandbox.probe().display(), sandbox.out("loggers").display());
+    let logger = format!(
+        "{} life {} at 1 exit 1 collect /dev/null",
+        sandbox.probe().display(),
+        sandbox.out("loggers").display()
+    );
     let handler = sandbox.script("handler", words!["await", sandbox.out("loggers"), "exit", "1"]);
     let options = words!["-m", "-", handler, "--syslog-usage", "only", "-s", "tag", "--logger", logger];
     let server = words!["--", sandbox.probe(), "life", sandbox.out("life"), "wait"];

@@ -110,7 +110,8 @@ fn the_foreground_is_given_back() {
 #[test]
 fn each_life_has_the_foreground() {
     let sandbox = Sandbox::new();
-    let server = words!["life", sandbox.out("life"), "at", "1", "exit", "1", "take", "1", sandbox.out("line"), "exit", "0"];
+    let server =
+        words!["life", sandbox.out("life"), "at", "1", "exit", "1", "take", "1", sandbox.out("line"), "exit", "0"];
     let line = [words!["--restart", "on-failure", "--stdin", "--", sandbox.probe()], server].concat();
     let (call, terminal) = sandbox.vsrun(line).on_terminal();
     let called = call.start();

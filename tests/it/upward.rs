@@ -1,6 +1,6 @@
 //! What a vsrun that stays says to the service manager above it, message by message.
 
-use crate::harness::{self, Call, Sandbox, Running, await_life, needs, sys, tool, words};
+use crate::harness::{self, Call, Running, Sandbox, await_life, needs, sys, tool, words};
 use std::ffi::OsString;
 use std::os::unix::net::UnixDatagram;
 use std::time::{Duration, Instant};

@@ -1,6 +1,5 @@
 //! Points in time and lengths of time, as types, so that no bare number carries a hidden unit.
 
-
 use core::fmt;
 
 /// A point on the monotonic clock, in milliseconds.

@@ -5,9 +5,9 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use crate::logic::base::cstr::{StaticCStr, leak_cstr};
 use crate::logic::base::error::{Error, Result};
 use crate::logic::base::text::{Escaped, split_byte};
-use crate::logic::base::cstr::{leak_cstr, StaticCStr};
 
 /// The words, the program's own name not among them, and where those of a file stood.
 #[derive(Debug, Default)]
@@ -126,8 +126,9 @@ mod tests {
 
     #[test]
     fn lines_are_in_their_place() {
-        let words =
-            unread(&["-b"], &["more"]).insert_lines(b"#!/sbin/vsrun --args\n\n  --user\r\n\tweb a \n # x\n--\n/bin/x").unwrap();
+        let words = unread(&["-b"], &["more"])
+            .insert_lines(b"#!/sbin/vsrun --args\n\n  --user\r\n\tweb a \n # x\n--\n/bin/x")
+            .unwrap();
         assert_eq!(words.list, [c"-b", c"--user", c"web a", c"--", c"/bin/x", c"more"]);
         let places: Vec<String> = (0..7).map(|word| words.location(word)).collect();
         assert_eq!(places, ["f: ", "f:3: ", "f:4: ", "f:6: ", "f:7: ", "f: ", "f: "]);

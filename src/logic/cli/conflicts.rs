@@ -2,14 +2,14 @@
 
 use core::fmt;
 
-use super::lookup::{self, FlagSet};
-use crate::logic::base::error::{Error, Result};
-use crate::logic::plan::expand;
 use super::flags::Id;
+use super::lookup::{self, FlagSet};
 use super::options::Options;
+use crate::logic::base::error::{Error, Result};
+use crate::logic::base::text::Escaped;
+use crate::logic::plan::expand;
 use crate::logic::supervisor::policy::Restart;
 use crate::logic::supervisor::readiness::Ready;
-use crate::logic::base::text::Escaped;
 
 /// Options that make vsrun a supervisor.
 const SUPERVISION: FlagSet = FlagSet::of(&[Id::Manager, Id::Init, Id::Restart]);
@@ -84,7 +84,9 @@ pub fn reject_conflicts(options: &Options) -> Result<()> {
         return usage_error(format_args!("option --ready-timeout needs --ready fd:N or --ready notify"));
     }
     if options.ready == Some(Ready::Notify) && options.confine.hides_abstract() {
-        return usage_error(format_args!("option --scope abstract excludes --ready notify: its socket is an abstract one"));
+        return usage_error(format_args!(
+            "option --scope abstract excludes --ready notify: its socket is an abstract one"
+        ));
     }
     if given.contains(Id::Watchdog) && options.ready != Some(Ready::Notify) {
         return usage_error(format_args!("option --watchdog needs --ready notify"));

@@ -1,11 +1,11 @@
 //! The requests about a running server: `--status`, `--stop`, `--signal`.
 
-use crate::logic::cli::options::Order;
+use crate::logic::base::cstr::StaticCStr;
 use crate::logic::base::error::Error;
 use crate::logic::base::error::Result;
-use crate::logic::cli::options::Options;
 use crate::logic::base::time::Span;
-use crate::logic::base::cstr::StaticCStr;
+use crate::logic::cli::options::Options;
+use crate::logic::cli::options::Order;
 
 /// What is wanted of the server of a pidfile.
 #[derive(Debug)]

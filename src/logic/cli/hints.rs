@@ -2,14 +2,14 @@
 
 use alloc::vec::Vec;
 
-use crate::logic::plan::limits::{CAPABILITIES, place};
-use super::value::{bound, limit, RESOURCES};
-use super::lookup::{FlagRow, long_names, unpack};
 use super::flags::Id;
+use super::lookup::{FlagRow, long_names, unpack};
 use super::suggestions::near;
+use super::value::{RESOURCES, bound, limit};
 use crate::logic::base::signal::{NAMES, Signal};
 use crate::logic::base::text::split_byte;
 use crate::logic::base::time::{number, number_and_unit};
+use crate::logic::plan::limits::{CAPABILITIES, place};
 use crate::logic::supervisor::signal_action::ACTIONS;
 
 /// Other tools' words, and ours.

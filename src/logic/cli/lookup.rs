@@ -2,8 +2,8 @@
 
 use lexopt::Arg;
 
-use crate::logic::base::error::Error;
 use super::flags::{FLAGS, Id};
+use crate::logic::base::error::Error;
 use crate::logic::base::text::{Escaped, split_byte};
 
 /// The lines of the help text. One of an option is `-u,--user user`, a tab, `USER[:GROUP]`, a tab, what it does, a tab

@@ -1,8 +1,8 @@
 //! The command line: the table of options, its parser, and what it refuses.
 
-pub(crate) mod control;
 pub mod args_file;
 pub(crate) mod conflicts;
+pub(crate) mod control;
 pub mod flags;
 pub(crate) mod hints;
 pub mod lookup;

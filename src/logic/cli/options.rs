@@ -1,25 +1,24 @@
 //! What is on the command line, each value alone.
 
-
 use alloc::vec::Vec;
 
-use crate::logic::plan::account::Login;
-use crate::logic::plan::limits::Capabilities;
-use crate::logic::formats::cgroup::Setting;
-use super::lookup::FlagSet;
-use crate::logic::plan::socket_address;
-use crate::logic::plan::env::Sources;
-use crate::logic::base::exit::Success;
 use super::flags::Id;
-use crate::logic::plan::landlock::Confinement;
+use super::lookup::FlagSet;
+use crate::logic::base::cstr::StaticCStr;
+use crate::logic::base::exit::Success;
+use crate::logic::base::signal::Signal;
+use crate::logic::base::time::Span;
+use crate::logic::formats::cgroup::Setting;
 use crate::logic::formats::mounts::Mounts;
+use crate::logic::plan::account::Login;
+use crate::logic::plan::env::Sources;
+use crate::logic::plan::landlock::Confinement;
+use crate::logic::plan::limits::Capabilities;
+use crate::logic::plan::socket_address;
+use crate::logic::plan::step::Step;
 use crate::logic::supervisor::policy::{AtExit, Limit, Restart};
 use crate::logic::supervisor::readiness::Ready;
-use crate::logic::base::signal::Signal;
-use crate::logic::plan::step::Step;
-use crate::logic::base::time::Span;
 use crate::logic::supervisor::signal_action::SignalAction;
-use crate::logic::base::cstr::StaticCStr;
 
 /// What is on the command line. None: not given.
 #[derive(Debug, Default)]

@@ -5,19 +5,19 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 use lexopt::Arg::Value;
 
+use super::args_file::{Args, PendingArgsFile};
 use super::conflicts;
 use super::control::Control;
-use crate::logic::base::error::{Error, Result};
 use super::flags::Id;
 use super::hints;
+use super::lookup::FlagRow;
 use super::options::Options;
-use crate::logic::supervisor::policy::AtExit;
-use crate::logic::supervisor::probe::ProbeRequest;
-use crate::logic::base::text::Escaped;
 use super::value::text;
 use crate::logic::base::cstr::StaticCStr;
-use super::args_file::{Args, PendingArgsFile};
-use super::lookup::FlagRow;
+use crate::logic::base::error::{Error, Result};
+use crate::logic::base::text::Escaped;
+use crate::logic::supervisor::policy::AtExit;
+use crate::logic::supervisor::probe::ProbeRequest;
 
 /// What the caller wants.
 #[derive(Debug)]
@@ -61,7 +61,9 @@ pub fn parse(words: &Args, options: &mut Options, at_exit: &mut Option<AtExit>) 
         Some(Found::File(_)) if words.has_file() => {
             return Err(there(Error::usage(format_args!("option --args within a file of --args"))));
         }
-        Some(Found::File(file)) => return Ok(Request::ArgsFile(words.split_at_file(file, option_before(ours, done), done))),
+        Some(Found::File(file)) => {
+            return Ok(Request::ArgsFile(words.split_at_file(file, option_before(ours, done), done)));
+        }
         None => {}
     }
     let command = end.map_or(&[][..], |end| words.list.get(end + 1..).unwrap_or_default());

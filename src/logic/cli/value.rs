@@ -1,16 +1,16 @@
 //! Values of options, from their bytes. None: malformed.
 
-use core::mem::discriminant;
-use crate::logic::plan::step::Step;
 use crate::logic::base::time::number;
 use crate::logic::plan::limits::ResourceLimit;
 use crate::logic::plan::limits::place;
+use crate::logic::plan::step::Step;
 use alloc::vec::Vec;
+use core::mem::discriminant;
 
+use crate::logic::base::cstr::{StaticCStr, leak_cstr};
 use crate::logic::base::signal::Signal;
 use crate::logic::base::text::split_byte;
-use crate::logic::base::time::{number_and_unit, Span};
-use crate::logic::base::cstr::{leak_cstr, StaticCStr};
+use crate::logic::base::time::{Span, number_and_unit};
 
 /// Any bytes.
 pub fn text(value: &[u8]) -> StaticCStr {

@@ -2,8 +2,8 @@
 
 use alloc::vec::Vec;
 
+use crate::logic::base::cstr::{StaticCStr, leak_cstr};
 use crate::logic::base::text::split_byte;
-use crate::logic::base::cstr::{leak_cstr, StaticCStr};
 
 /// What `--cgroup-set` wants: a file of the group and its value.
 pub type Setting = (StaticCStr, StaticCStr);

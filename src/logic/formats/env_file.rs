@@ -3,11 +3,11 @@
 use alloc::vec::Vec;
 use core::ffi::CStr;
 
-use crate::logic::plan::env::name_of;
+use crate::logic::base::cstr::{StaticCStr, leak_cstr};
 use crate::logic::base::error::{Error, Result};
-use crate::logic::plan::server_env::add;
 use crate::logic::base::text::{Escaped, split_byte};
-use crate::logic::base::cstr::{leak_cstr, StaticCStr};
+use crate::logic::plan::env::name_of;
+use crate::logic::plan::server_env::add;
 
 /// Adds the variables of a file. Blanks before a name, empty lines and lines that begin with `#` are skipped; a `\r` before
 /// the end of a line and a byte order mark at the beginning of the file are not part of it. A NAME alone passes on

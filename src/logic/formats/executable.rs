@@ -66,7 +66,9 @@ pub fn classify(head: &[u8], here: Machine) -> Executable<'_> {
             Executable::Elf(elf.loader())
         }
         // Kernels of these machines take 32-bit programs too; whether this one does, only it can tell.
-        (Some(1), Some(machine)) if matches!((here.number, machine), (62, 3) | (183, 40)) => Executable::Elf(elf.loader()),
+        (Some(1), Some(machine)) if matches!((here.number, machine), (62, 3) | (183, 40)) => {
+            Executable::Elf(elf.loader())
+        }
         _ => Executable::Foreign,
     }
 }
@@ -277,8 +279,9 @@ mod tests {
 
     #[test]
     fn words_name_the_path_inside_and_outside() {
-        let words =
-            |cause, path: &str, host: &str| CauseDisplay { cause, path: path.as_bytes(), host: host.as_bytes() }.to_string();
+        let words = |cause, path: &str, host: &str| {
+            CauseDisplay { cause, path: path.as_bytes(), host: host.as_bytes() }.to_string()
+        };
         assert_eq!(words(Cause::Plain, "/x", ""), "");
         assert_eq!(words(Cause::Plain, "/x", "/jail/x"), " (on the host '/jail/x')");
         let text = words(Cause::NoLoader, "/lib/ld", "/jail/lib/ld");

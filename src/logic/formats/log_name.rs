@@ -1,8 +1,8 @@
 //! The names in a logdir: which are ours, which number comes next, which are old enough to go.
 
-use crate::logic::base::text::ArrayText;
-use crate::logic::base::time::{number_and_unit, Span};
 use crate::logic::base::cstr::StaticCStr;
+use crate::logic::base::text::ArrayText;
+use crate::logic::base::time::{Span, number_and_unit};
 
 /// vsrun's own records.
 pub const RECORDS: StaticCStr = c"vsrun.log";

@@ -1,6 +1,5 @@
 //! Bytes that others wrote: tables of `/proc`, executables, names of log files.
 
-pub(crate) mod proc;
 pub(crate) mod cgroup;
 pub(crate) mod env_file;
 pub mod executable;
@@ -8,4 +7,5 @@ pub mod log_name;
 pub(crate) mod memory_events;
 pub(crate) mod mounts;
 pub mod net_table;
+pub(crate) mod proc;
 pub(crate) mod tree;

@@ -1,7 +1,7 @@
 //! Which socket occupies an address: the lines of /proc/net/tcp, tcp6, udp and udp6, which hold numbers only.
 
-use crate::logic::plan::socket_address::{hex, Listener, Transport};
 use crate::logic::base::text::split_byte;
+use crate::logic::plan::socket_address::{Listener, Transport, hex};
 
 /// A socket, as the kernel lists it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,8 +3,8 @@
 use alloc::vec::Vec;
 
 use super::account::Identity;
+use crate::logic::base::cstr::{StaticCStr, leak_cstr};
 use crate::logic::base::text::split_byte;
-use crate::logic::base::cstr::{leak_cstr, StaticCStr};
 
 /// An environment.
 #[derive(Clone, Debug, Default)]
@@ -95,7 +95,8 @@ impl Source {
     pub fn renew(&self, started: &[StaticCStr], now: &[StaticCStr]) -> Env {
         // Sets or removes in the server's own process.
         const LATE: [&[u8]; 2] = [b"LISTEN_PID", b"WATCHDOG_PID"];
-        let named = |list: &[StaticCStr], name: &[u8]| list.iter().copied().find(|entry| name_of(entry.to_bytes()) == name);
+        let named =
+            |list: &[StaticCStr], name: &[u8]| list.iter().copied().find(|entry| name_of(entry.to_bytes()) == name);
         let is_free = |name: &[u8]| {
             let entry = named(started, name);
             let is_of_file = entry == named(&self.base.0, name) || entry == named(&self.first, name);

@@ -7,9 +7,9 @@
 use alloc::vec::Vec;
 
 use super::env::Env;
+use crate::logic::base::cstr::{StaticCStr, leak_cstr};
 use crate::logic::base::error::{Error, Result};
 use crate::logic::base::text::{Escaped, split_byte};
-use crate::logic::base::cstr::{leak_cstr, StaticCStr};
 
 /// A part of a word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,11 +2,11 @@
 
 use alloc::vec::Vec;
 
-use super::socket_activation::InheritedSockets;
 use super::env::Env;
 use super::landlock::Kernel;
-use crate::logic::base::time::Span;
+use super::socket_activation::InheritedSockets;
 use crate::logic::base::cstr::StaticCStr;
+use crate::logic::base::time::Span;
 
 /// How the world is, read once.
 #[derive(Debug, Default)]

@@ -3,15 +3,15 @@
 //! The numbers are the kernel's own (linux/landlock.h). A right that is *handled* is refused wherever no rule allows it,
 //! so a rule set handles all rights that the running kernel knows, and nothing is weaker than the options say.
 
-use crate::logic::plan::landlock_rules::{right, BIND, CONNECT, Rule, Reach, Handled};
+use crate::logic::plan::landlock_rules::{BIND, CONNECT, Handled, Reach, Rule, right};
 use alloc::vec::Vec;
 
-use crate::logic::base::error::{Error, Result};
-use crate::logic::cli::flags::Id;
 use super::step::Step;
+use crate::logic::base::cstr::{StaticCStr, leak_cstr};
+use crate::logic::base::error::{Error, Result};
 use crate::logic::base::text::split_byte;
 use crate::logic::base::time::number;
-use crate::logic::base::cstr::{leak_cstr, StaticCStr};
+use crate::logic::cli::flags::Id;
 
 /// Scopes: abstract Unix sockets and signals.
 const ABSTRACT: u64 = 1;

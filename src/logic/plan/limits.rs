@@ -2,11 +2,11 @@
 
 use core::mem::discriminant;
 
-use crate::logic::cli::suggestions::is_same;
+use crate::logic::base::cstr::StaticCStr;
+use crate::logic::base::cstr::leak_cstr;
 use crate::logic::base::text::split_byte;
 use crate::logic::base::time::number;
-use crate::logic::base::cstr::leak_cstr;
-use crate::logic::base::cstr::StaticCStr;
+use crate::logic::cli::suggestions::is_same;
 
 /// The names of capabilities(7) without `cap_`, in the order of their numbers, up to those of Linux 5.9; there have
 /// been no others since.
@@ -63,7 +63,7 @@ pub fn place(names: &[u8], wanted: &[u8]) -> Option<u8> {
 mod tests {
     use super::*;
 
-            fn caps(list: &str) -> Option<u64> {
+    fn caps(list: &str) -> Option<u64> {
         Capabilities::parse(list.as_bytes()).map(|caps| caps.set)
     }
 

@@ -1,17 +1,17 @@
 //! From options and host to a plan: the steps of a start, in their order.
 
-pub(crate) mod landlock_rules;
-pub mod socket_activation;
 pub mod account;
 pub mod env;
 pub(crate) mod expand;
 pub mod host;
 pub(crate) mod landlock;
+pub(crate) mod landlock_rules;
 pub mod limits;
 pub mod planner;
 pub mod program;
 pub(crate) mod rights;
 pub(crate) mod server_env;
+pub mod socket_activation;
 pub mod socket_address;
 pub mod step;
 pub(crate) mod trust;

@@ -6,24 +6,24 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use super::account::Identity;
-use crate::logic::formats::cgroup::Group;
-use super::socket_address;
-use super::socket_activation::ServerSockets;
 use super::env::{Env, Source};
-use crate::logic::base::error::{Error, Result};
 use super::host::{CanChangeIds, Host};
-use crate::logic::cli::flags::Id;
-use crate::logic::supervisor::notify::is_for_us;
-use crate::logic::cli::options::{Options, SyslogUsage};
-use crate::logic::supervisor::policy::Policy;
-use crate::logic::supervisor::readiness::{NOTIFY_SOCKET, Ready};
-use crate::logic::formats::log_name::LogPolicy;
-use crate::logic::base::signal::Signal;
 use super::program::{self, Program};
+use super::socket_activation::ServerSockets;
+use super::socket_address;
+use crate::logic::base::cstr::{StaticCStr, leak_cstr};
+use crate::logic::base::error::{Error, Result};
+use crate::logic::base::signal::Signal;
 use crate::logic::base::text::shell_words;
 use crate::logic::base::time::Span;
+use crate::logic::cli::flags::Id;
+use crate::logic::cli::options::{Options, SyslogUsage};
+use crate::logic::formats::cgroup::Group;
+use crate::logic::formats::log_name::LogPolicy;
+use crate::logic::supervisor::notify::is_for_us;
+use crate::logic::supervisor::policy::Policy;
+use crate::logic::supervisor::readiness::{NOTIFY_SOCKET, Ready};
 use crate::logic::supervisor::signal_action::{SignalAction, SignalTable};
-use crate::logic::base::cstr::{leak_cstr, StaticCStr};
 
 /// All that will be done.
 #[derive(Debug)]

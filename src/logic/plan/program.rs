@@ -5,19 +5,19 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use super::account::Identity;
-use super::socket_address;
 use super::env::Env;
-use crate::logic::base::error::{Error, Result};
 use super::expand;
 use super::host::{Host, Terminal};
-use crate::logic::cli::flags::Id;
-use crate::logic::supervisor::notify::is_for_us;
-use crate::logic::cli::options::Options;
-use crate::logic::supervisor::readiness::Ready;
-use crate::logic::formats::log_name::LogPolicy;
+use super::socket_address;
 use super::step::{KeepPermitted, Step};
+use crate::logic::base::cstr::{StaticCStr, leak_cstr};
+use crate::logic::base::error::{Error, Result};
 use crate::logic::base::text::split_byte;
-use crate::logic::base::cstr::{leak_cstr, StaticCStr};
+use crate::logic::cli::flags::Id;
+use crate::logic::cli::options::Options;
+use crate::logic::formats::log_name::LogPolicy;
+use crate::logic::supervisor::notify::is_for_us;
+use crate::logic::supervisor::readiness::Ready;
 
 /// Where a command without a slash is looked for when there is no PATH.
 pub const PATH: &[u8] = b"/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -126,7 +126,9 @@ pub fn server(
         steps.push(Step::Umask(mask));
     }
     match inside {
-        Some(dir @ Step::Chdir(path)) if options.root.is_some() => steps.extend_from_slice(&[dir, Step::VerifyCwdInsideRoot(path)]),
+        Some(dir @ Step::Chdir(path)) if options.root.is_some() => {
+            steps.extend_from_slice(&[dir, Step::VerifyCwdInsideRoot(path)])
+        }
         Some(step) => steps.push(step),
         None => {}
     }
@@ -161,7 +163,8 @@ fn close(steps: &mut Vec<Step>, how: Step, options: &Options) {
 /// Clean signals, and the right place among sessions and terminals.
 fn session(options: &Options, host: &Host<'_>) -> Vec<Step> {
     // Another user never gets the terminal.
-    let terminal = if options.has(Id::Stdin) && options.user.is_none() { host.terminal } else { Terminal::NotControlling };
+    let terminal =
+        if options.has(Id::Stdin) && options.user.is_none() { host.terminal } else { Terminal::NotControlling };
     let steps: &[Step] = match (options.is_supervised(), options.background, terminal) {
         // The process that takes the foreground must still have SIGTTOU blocked.
         (true, false, Terminal::Controlling) => &[Step::TakeForeground, Step::UnblockSignals],
@@ -248,7 +251,8 @@ pub fn helper_program(
     change: Option<&Identity>,
     rights: KeepPermitted,
 ) -> Box<Program> {
-    let mut steps = vec![Step::UnblockSignals, Step::Setsid, Step::Input, Step::Output, Step::CloseDescriptors, Step::Chdir(c"/")];
+    let mut steps =
+        vec![Step::UnblockSignals, Step::Setsid, Step::Input, Step::Output, Step::CloseDescriptors, Step::Chdir(c"/")];
     privileges(&mut steps, identity, change, rights);
     finish(&mut steps, Step::Exec(command));
     Box::new(Program { steps, paths, argv, env })

@@ -4,9 +4,9 @@
 use alloc::vec::Vec;
 
 use super::env::{Env, name_of};
+use crate::logic::base::cstr::{StaticCStr, leak_cstr};
 use crate::logic::base::error::{Error, Result};
 use crate::logic::base::text::Escaped;
-use crate::logic::base::cstr::{leak_cstr, StaticCStr};
 
 /// Adds an entry to a list in which each name is kept once: the last one counts, also if it only unsets the name.
 pub fn add(entries: &mut Vec<StaticCStr>, entry: StaticCStr) {

@@ -1,11 +1,11 @@
 //! The sockets that a server inherits, by the protocol of `sd_listen_fds(3)`.
 
-use alloc::vec::Vec;
-use crate::logic::plan::env::Env;
+use crate::logic::base::cstr::StaticCStr;
 use crate::logic::base::text::split_byte;
 use crate::logic::base::time::number;
-use crate::logic::base::cstr::StaticCStr;
-use crate::logic::plan::socket_address::{Listener};
+use crate::logic::plan::env::Env;
+use crate::logic::plan::socket_address::Listener;
+use alloc::vec::Vec;
 
 /// What one is called that vsrun's parent handed in without a name.
 pub const UNKNOWN_NAME: &[u8] = b"unknown";

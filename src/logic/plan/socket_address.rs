@@ -5,9 +5,9 @@
 use alloc::vec::Vec;
 
 use super::env::Env;
+use crate::logic::base::cstr::{StaticCStr, leak_cstr};
 use crate::logic::base::text::split_byte;
 use crate::logic::base::time::number;
-use crate::logic::base::cstr::{leak_cstr, StaticCStr};
 
 /// What a socket is called that was not given a name.
 const DEFAULT_NAME: &[u8] = b"vsrun";

@@ -2,11 +2,11 @@
 
 use core::fmt;
 
-use super::limits::{Capabilities, ResourceLimit};
 use super::landlock_rules::{BIND, Handled, Reach, Rule};
-use crate::logic::formats::log_name::LogPolicy;
-use crate::logic::base::text::Escaped;
+use super::limits::{Capabilities, ResourceLimit};
 use crate::logic::base::cstr::StaticCStr;
+use crate::logic::base::text::Escaped;
+use crate::logic::formats::log_name::LogPolicy;
 
 /// One thing done to a process. A step that fails is told to the parent by its place in the plan.
 ///

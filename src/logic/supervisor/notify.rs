@@ -4,7 +4,7 @@ use super::event::Event;
 use super::policy::Policy;
 use super::state::{AfterStop, Phase, State};
 use crate::logic::base::text::{place_of, split_byte};
-use crate::logic::base::time::{number, Span, Time};
+use crate::logic::base::time::{Span, Time, number};
 
 /// The kernel's number for a user that has none in the receiver's user namespace.
 const OVERFLOW: u32 = 65_534;

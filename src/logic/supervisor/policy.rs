@@ -4,7 +4,7 @@ use super::event::Recipient;
 use crate::logic::base::exit::Success;
 use crate::logic::base::signal::Signal;
 use crate::logic::base::text::split_byte;
-use crate::logic::base::time::{number, Span, Time};
+use crate::logic::base::time::{Span, Time, number};
 
 /// Which ends of the server lead to a restart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,12 +5,12 @@
 
 use alloc::vec::Vec;
 
-use crate::logic::plan::socket_address::{Listener, Transport};
-use crate::logic::base::error::{Error, Result};
-use crate::logic::cli::options::Options;
-use crate::logic::base::time::Span;
-use crate::logic::cli::value;
 use crate::logic::base::cstr::StaticCStr;
+use crate::logic::base::error::{Error, Result};
+use crate::logic::base::time::Span;
+use crate::logic::cli::options::Options;
+use crate::logic::cli::value;
+use crate::logic::plan::socket_address::{Listener, Transport};
 
 /// What is asked of a server to see whether it works.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -148,7 +148,10 @@ mod tests {
             });
             assert_eq!(different.collect::<Vec<_>>(), [30, 37, 38, 39]);
             let own = SignalTable::new(role, true, &[parse(b"PWR=stop").unwrap(), parse(b"USR2=halt").unwrap()]);
-            assert_eq!((own.get(signal("PWR")), own.get(signal("USR2"))), (SignalAction::Stop, SignalAction::End(AtExit::Halt)));
+            assert_eq!(
+                (own.get(signal("PWR")), own.get(signal("USR2"))),
+                (SignalAction::Stop, SignalAction::End(AtExit::Halt))
+            );
         }
     }
 

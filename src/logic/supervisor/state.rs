@@ -3,8 +3,8 @@
 use alloc::vec::Vec;
 
 use super::event::{Action, Ending};
-use crate::logic::base::exit::Exit;
 use super::policy::{Policy, Restart};
+use crate::logic::base::exit::Exit;
 use crate::logic::base::signal::Signal;
 use crate::logic::base::time::{Span, Time};
 

@@ -4,14 +4,14 @@
 //! very short life. The pairs of state and event that have no effect are listed in the tests: a new one does not
 //! compile there.
 
-use super::transition::clearing::{clear, clear_rest, Clearing};
+use super::transition::clearing::{Clearing, clear, clear_rest};
 use super::transition::runs::{fork_failed, launch, recover, restart, retry_fork};
 
 use super::event::{Action, Ending, Event, LogFiles, Recipient};
-use crate::logic::base::exit::{Exit, KILLED, SETUP};
 use super::policy::{Policy, Role};
-use crate::logic::base::signal::Signal;
 use super::state::{AfterStop, ForkTask, Pause, Phase, State};
+use crate::logic::base::exit::{Exit, KILLED, SETUP};
+use crate::logic::base::signal::Signal;
 use crate::logic::base::time::{Span, Time};
 
 /// How long to wait for processes that were killed at the very end.
@@ -37,7 +37,10 @@ pub fn next(policy: &Policy, state: &mut State, event: Event, now: Time) -> Acti
 #[inline(never)]
 fn next_action(policy: &Policy, state: &mut State, event: Event, now: Time) -> Action {
     use Event::*;
-    use Phase::{Backoff, DrainingRemaining, ForkRetry, HandlerRunning, HandlerStopping, HandlerTimedOut, KillingRemaining, Running, Starting, Stopping};
+    use Phase::{
+        Backoff, DrainingRemaining, ForkRetry, HandlerRunning, HandlerStopping, HandlerTimedOut, KillingRemaining,
+        Running, Starting, Stopping,
+    };
     // Before its deadline, a state knows no tick. So no arm has that as a condition, which would keep the others apart.
     if matches!(event, Tick) && state.deadline().is_none_or(|until| until > now) {
         return Action::Wait;
@@ -76,7 +79,9 @@ fn next_action(policy: &Policy, state: &mut State, event: Event, now: Time) -> A
             Action::Send(Signal::KILL, Recipient::Group)
         }
         // The kernel does it, as soon as a PID 1 has left; so no other server follows.
-        (Stopping { next: AfterStop::Restart | AfterStop::HandleExit, .. }, Unkillable) => finish(state, Ending::Server(KILLED)),
+        (Stopping { next: AfterStop::Restart | AfterStop::HandleExit, .. }, Unkillable) => {
+            finish(state, Ending::Server(KILLED))
+        }
         (Stopping { next, .. }, Unkillable) => after_stop(policy, state, next, KILLED, now),
         (Stopping { next: AfterStop::Finish, .. }, Interrupt) => {
             state.phase = Stopping { next: AfterStop::Finish, until: grace };
@@ -114,7 +119,9 @@ fn next_action(policy: &Policy, state: &mut State, event: Event, now: Time) -> A
             state.phase = HandlerRunning { exit, until, pause: Pause::None };
             Action::Wait
         }
-        (HandlerRunning { exit, pause, .. }, ForkFailed) => fork_failed(state, ForkTask::RunHandler { exit, pause }, now),
+        (HandlerRunning { exit, pause, .. }, ForkFailed) => {
+            fork_failed(state, ForkTask::RunHandler { exit, pause }, now)
+        }
 
         (HandlerTimedOut { exit, .. }, Tick) => {
             state.phase = HandlerTimedOut { exit, until: grace };

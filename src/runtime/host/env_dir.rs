@@ -4,15 +4,15 @@ use alloc::vec::Vec;
 use core::ffi::CStr;
 use std::os::fd::AsFd;
 
+use crate::logic::base::cstr::{StaticCStr, leak_cstr};
+use crate::logic::base::error::{Error, Result};
+use crate::logic::base::text::Escaped;
+use crate::logic::plan::env::from_file;
+use crate::logic::plan::server_env::add;
 use crate::runtime::report::log::os_error;
 use crate::runtime::resources::walk::{self, Walk};
-use crate::logic::plan::env::from_file;
-use crate::logic::base::error::{Error, Result};
-use crate::logic::plan::server_env::add;
-use crate::logic::base::text::Escaped;
-use crate::logic::base::cstr::{leak_cstr, StaticCStr};
-use crate::sys::file_contents::{self, FileContents};
 use crate::sys::dir::{self, Dir};
+use crate::sys::file_contents::{self, FileContents};
 use crate::sys::{self, Errno};
 
 /// What the kernel lets a variable be, NAME and the NUL at its end counted in (MAX_ARG_STRLEN).

@@ -6,15 +6,15 @@ use core::ffi::CStr;
 use std::os::fd::{AsFd, OwnedFd};
 
 use super::env_dir;
+use crate::logic::base::cstr::StaticCStr;
+use crate::logic::base::error::{Error, Result};
+use crate::logic::base::text::Escaped;
+use crate::logic::formats::env_file;
+use crate::logic::plan::env::{Env, Sources};
+use crate::logic::plan::server_env::{self, add};
 use crate::runtime::report::log::os_error;
 use crate::runtime::resources::walk::Walk;
 use crate::runtime::resources::walk_file;
-use crate::logic::formats::env_file;
-use crate::logic::plan::env::{Env, Sources};
-use crate::logic::base::error::{Error, Result};
-use crate::logic::plan::server_env::{self, add};
-use crate::logic::base::text::Escaped;
-use crate::logic::base::cstr::StaticCStr;
 use crate::sys::file_contents::FileContents;
 use crate::sys::{self, Errno, dir, entry};
 

@@ -3,21 +3,21 @@
 use core::ffi::CStr;
 
 use super::env_files;
-use crate::runtime::report::log::os_error;
-use crate::logic::plan::account::Name;
-use crate::logic::plan::socket_activation::InheritedSockets;
-use crate::logic::plan::env::Env;
 use crate::logic::base::error::Result;
-use crate::logic::plan::host::{CanChangeIds, Host, Terminal};
-use crate::logic::cli::flags::Id;
-use crate::logic::plan::landlock::Kernel;
-use crate::logic::supervisor::notify;
-use crate::logic::cli::options::Options;
-use crate::logic::plan::planner;
 use crate::logic::base::text::Escaped;
 use crate::logic::cli::args_file::{Args, PendingArgsFile};
+use crate::logic::cli::flags::Id;
+use crate::logic::cli::options::Options;
+use crate::logic::plan::account::Name;
+use crate::logic::plan::env::Env;
+use crate::logic::plan::host::{CanChangeIds, Host, Terminal};
+use crate::logic::plan::landlock::Kernel;
+use crate::logic::plan::planner;
+use crate::logic::plan::socket_activation::InheritedSockets;
+use crate::logic::supervisor::notify;
+use crate::runtime::report::log::os_error;
 use crate::sys::file_contents::FileContents;
-use crate::sys::{Errno, caps, dir, entry, credentials, landlock, process, terminal, poll};
+use crate::sys::{Errno, caps, credentials, dir, entry, landlock, poll, process, terminal};
 
 /// The file of `--args`, in its place among the words.
 ///

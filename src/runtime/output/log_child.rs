@@ -2,21 +2,21 @@
 
 use std::os::fd::{AsFd, OwnedFd};
 
-use crate::runtime::start::deliver;
-use crate::runtime::start::spawn::{report_and_exit, spawn};
-use crate::runtime::start::child_io::ChildIo;
-use crate::runtime::start::exec_image::ExecImage;
-use crate::runtime::start::outcome::{EXEC_IS_NEXT, FORK, StartOutcome, StepFailure};
-use crate::runtime::report::log::os_error;
 use crate::logic::base::error::{Error, Result};
 use crate::logic::base::exit;
 use crate::logic::base::signal::Signal;
-use crate::logic::plan::step::Step;
-use crate::logic::plan::program::Program;
 use crate::logic::base::time::{Span, Time};
-use crate::sys::process::{Forked, Pid};
+use crate::logic::plan::program::Program;
+use crate::logic::plan::step::Step;
+use crate::runtime::report::log::os_error;
+use crate::runtime::start::child_io::ChildIo;
+use crate::runtime::start::deliver;
+use crate::runtime::start::exec_image::ExecImage;
+use crate::runtime::start::outcome::{EXEC_IS_NEXT, FORK, StartOutcome, StepFailure};
+use crate::runtime::start::spawn::{report_and_exit, spawn};
 use crate::sys::poll::Signals;
-use crate::sys::{self, clock, fd, process, poll};
+use crate::sys::process::{Forked, Pid};
+use crate::sys::{self, clock, fd, poll, process};
 
 /// The pauses before a logger that died is started again.
 const RETRY_DELAYS: (Span, Span) = (Span::millis(100), Span::secs(5));
@@ -87,7 +87,14 @@ impl LogChild {
         }
         // There is room for all of them: nothing is allocated later.
         let is_users = |step: &Step| {
-            matches!(step, Step::Groups(_) | Step::Gid(_) | Step::Uid(..) | Step::DropCapabilities(_) | Step::VerifyCredentials { .. })
+            matches!(
+                step,
+                Step::Groups(_)
+                    | Step::Gid(_)
+                    | Step::Uid(..)
+                    | Step::DropCapabilities(_)
+                    | Step::VerifyCredentials { .. }
+            )
         };
         self.program.steps.clear();
         self.program.steps.extend(self.steps.iter().filter(|step| as_user || !is_users(step)));

@@ -1,18 +1,18 @@
 //! The log directory of a start: its files begun, rotated, opened again, and its path followed.
 
-use crate::runtime::output::logfiles::{HOUR};
+use crate::runtime::output::logfiles::HOUR;
 use core::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use super::logfiles::{Folder, Sweep};
 use super::log_child::LogChild;
-use crate::runtime::resources::pidfile::split;
-use crate::runtime::resources::walk::Walk;
+use super::logfiles::{Folder, Sweep};
+use crate::logic::base::cstr::StaticCStr;
 use crate::logic::base::error::Result;
+use crate::logic::base::time::Time;
 use crate::logic::formats::log_name::{LogPolicy, OUTPUT, RECORDS, rotated_name};
 use crate::logic::plan::program::Program;
-use crate::logic::base::time::Time;
-use crate::logic::base::cstr::StaticCStr;
+use crate::runtime::resources::pidfile::split;
+use crate::runtime::resources::walk::Walk;
 use crate::sys::dir::{self, OpenMode};
 use crate::sys::{self, Errno, access, clock, counters, pipe};
 

@@ -10,11 +10,13 @@ use core::ffi::CStr;
 use core::sync::atomic::{AtomicU32, Ordering};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use crate::runtime::resources::walk::Walk;
-use crate::logic::formats::log_name::{expired, FileName, LAST, LogPolicy, Lowest, OUTPUT, RECORDS, rotated_name, suffix_number, taken};
-use crate::logic::plan::trust::Trust;
 use crate::logic::base::cstr::StaticCStr;
-use crate::sys::dir::{self, FileStat, Dir, OpenMode};
+use crate::logic::formats::log_name::{
+    FileName, LAST, LogPolicy, Lowest, OUTPUT, RECORDS, expired, rotated_name, suffix_number, taken,
+};
+use crate::logic::plan::trust::Trust;
+use crate::runtime::resources::walk::Walk;
+use crate::sys::dir::{self, Dir, FileStat, OpenMode};
 use crate::sys::{self, Errno, clock, counters, credentials, walk};
 
 /// How often another process may create a file under our name before we give up.
@@ -88,7 +90,13 @@ impl Folder {
     ///
     /// # Errors
     /// Those of the file system; EEXIST when it is no file that vsrun would write to.
-    pub fn reopen(&self, of: StaticCStr, how: OpenMode, fresh: OpenMode, owner: Option<(u32, u32)>) -> sys::Result<OwnedFd> {
+    pub fn reopen(
+        &self,
+        of: StaticCStr,
+        how: OpenMode,
+        fresh: OpenMode,
+        owner: Option<(u32, u32)>,
+    ) -> sys::Result<OwnedFd> {
         if !self.shared {
             match self.open_ours(of, how) {
                 Err(Errno::NOENT) => {}
@@ -113,7 +121,13 @@ impl Folder {
     ///
     /// # Errors
     /// Those of the file system.
-    pub fn begin_at_start(&self, of: StaticCStr, how: OpenMode, old: OpenMode, owner: Option<(u32, u32)>) -> sys::Result<OwnedFd> {
+    pub fn begin_at_start(
+        &self,
+        of: StaticCStr,
+        how: OpenMode,
+        old: OpenMode,
+        owner: Option<(u32, u32)>,
+    ) -> sys::Result<OwnedFd> {
         match self.begin(of, how, owner) {
             Err(Errno::OVERFLOW) if !self.shared => self.open_ours(of, old).map(|(file, _)| file),
             Err(Errno::OVERFLOW) => {

@@ -7,13 +7,13 @@
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use super::logfiles::{Folder, Sweep};
 use super::logfiles::HOUR;
-use crate::runtime::host::clock::now;
+use super::logfiles::{Folder, Sweep};
 use crate::logic::base::exit;
-use crate::logic::formats::log_name::{bytes_for_file, LogPolicy, OUTPUT};
 use crate::logic::base::signal::Signal;
 use crate::logic::base::time::Time;
+use crate::logic::formats::log_name::{LogPolicy, OUTPUT, bytes_for_file};
+use crate::runtime::host::clock::now;
 use crate::sys::dir::{self, Dir, OpenMode};
 use crate::sys::poll::{self, Mask, Signals};
 use crate::sys::{self, Errno, fd, pipe, process};

@@ -4,16 +4,16 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use super::log_child::{LogChild, spawn_orphan};
 use super::logdir::{LogDir, Mark, Rotated};
-use crate::runtime::report::log::{Log, LogTarget, os_error, Priority};
-use crate::runtime::resources::walk::Walk;
 use crate::logic::base::error::{Error, Result};
-use crate::logic::plan::planner::Output;
-use crate::logic::formats::log_name::LAST;
-use crate::logic::plan::program::Program;
 use crate::logic::base::text::Escaped;
 use crate::logic::base::time::Time;
-use crate::sys::process::Pid;
+use crate::logic::formats::log_name::LAST;
+use crate::logic::plan::planner::Output;
+use crate::logic::plan::program::Program;
+use crate::runtime::report::log::{Log, LogTarget, Priority, os_error};
+use crate::runtime::resources::walk::Walk;
 use crate::sys::poll::Signals;
+use crate::sys::process::Pid;
 use crate::sys::{self, Errno, access, clock, dir, fd};
 
 /// Where the server's words go. Without both: where they went before.

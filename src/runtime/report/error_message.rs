@@ -1,10 +1,10 @@
 //! An error on its way from one process to another, through a pipe.
 
-use std::os::fd::AsFd;
-use std::os::fd::OwnedFd;
 use crate::logic::base::error::Error;
 use crate::logic::base::exit;
 use crate::sys::fd;
+use std::os::fd::AsFd;
+use std::os::fd::OwnedFd;
 
 /// More than any message has; a longer one is cut.
 pub const MESSAGE: usize = 8192;

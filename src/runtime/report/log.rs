@@ -3,13 +3,13 @@
 use core::fmt::{self, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use crate::logic::base::cstr::StaticCStr;
 use crate::logic::base::error::Error;
 use crate::logic::base::exit;
-use crate::logic::cli::options::SyslogUsage;
-use crate::logic::plan::planner::{StepTrace, SyslogOptions};
 use crate::logic::base::text::{ArrayText, Escaped};
 use crate::logic::base::time::Timestamp;
-use crate::logic::base::cstr::StaticCStr;
+use crate::logic::cli::options::SyslogUsage;
+use crate::logic::plan::planner::{StepTrace, SyslogOptions};
 use crate::sys::datagram::DatagramSender;
 use crate::sys::{self, Errno, clock, fd, process, terminal};
 
@@ -112,7 +112,8 @@ impl Log {
     /// When there is no socket available.
     pub fn add_syslog(&mut self, syslog: Option<SyslogOptions>) -> Result<(), Error> {
         if let Some(SyslogOptions { tag, usage }) = syslog {
-            let post = DatagramSender::new(LOG).map_err(|why| os_error(format_args!("cannot make a socket for syslog"), why))?;
+            let post = DatagramSender::new(LOG)
+                .map_err(|why| os_error(format_args!("cannot make a socket for syslog"), why))?;
             self.syslog = Some(Syslog { post, tag, usage });
         }
         Ok(())
@@ -238,7 +239,8 @@ pub fn print_error(error: &Error) -> u8 {
 /// # Errors
 /// When it cannot be written: the caller wanted it.
 pub fn print(text: &[u8]) -> Result<u8, Error> {
-    fd::write_all(fd::standard(1), text).map_err(|why| os_error(format_args!("cannot write to standard output"), why))?;
+    fd::write_all(fd::standard(1), text)
+        .map_err(|why| os_error(format_args!("cannot write to standard output"), why))?;
     Ok(exit::OK)
 }
 

@@ -7,16 +7,16 @@ use core::ffi::CStr;
 use core::fmt;
 use std::os::fd::OwnedFd;
 
-use crate::runtime::report::log::os_error;
-use crate::logic::formats::cgroup::{Group, self as group};
+use crate::logic::base::cstr::StaticCStr;
 use crate::logic::base::error::{Error, Result};
 use crate::logic::base::signal::Signal;
 use crate::logic::base::text::{Escaped, split_byte};
 use crate::logic::base::time::number;
-use crate::logic::base::cstr::StaticCStr;
+use crate::logic::formats::cgroup::{self as group, Group};
+use crate::runtime::report::log::os_error;
 use crate::sys::dir::{Dir, OpenMode};
 use crate::sys::process::{Pid, Target};
-use crate::sys::{self, Errno, cgroup, process, poll};
+use crate::sys::{self, Errno, cgroup, poll, process};
 
 /// The server's group.
 pub struct Cgroup {

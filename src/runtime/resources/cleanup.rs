@@ -4,13 +4,13 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use super::start_resources::StartResources;
-use crate::runtime::report::error_message::{MESSAGE, pack, unpack};
-use crate::runtime::report::log::{Log, os_error, print_error};
 use crate::logic::base::error::{Error, Result};
 use crate::logic::base::exit;
+use crate::runtime::report::error_message::{MESSAGE, pack, unpack};
+use crate::runtime::report::log::{Log, os_error, print_error};
 use crate::sys::fd;
-use crate::sys::process::{self, Forked};
 use crate::sys::poll::{self, Mask};
+use crate::sys::process::{self, Forked};
 
 /// It is not the server's child, so that the server will not find it among its own.
 pub struct CleanupHelper {

@@ -5,13 +5,13 @@ use core::ffi::CStr;
 use core::fmt::{self, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use crate::logic::control::{self, LockSeen, PidfileContents};
-use crate::logic::formats::proc::{has_lock, ProcVisibility};
 use crate::logic::base::error::Error;
 use crate::logic::base::text::{ArrayText, Escaped};
 use crate::logic::base::time::number;
+use crate::logic::control::{self, LockSeen, PidfileContents};
+use crate::logic::formats::proc::{ProcVisibility, has_lock};
+use crate::sys::dir::{self, Dir, FileStat, OpenMode};
 use crate::sys::file_contents;
-use crate::sys::dir::{self, FileStat, Dir, OpenMode};
 use crate::sys::pidfd::Process;
 use crate::sys::{Errno, credentials};
 
@@ -90,7 +90,9 @@ impl Locked {
     }
 
     fn hold_of_thread(&self, home: &Dir, sight: ProcVisibility) -> LockSeen {
-        let (Ok(fds), Ok(infos)) = (home.open_dir(c"fd"), home.open_dir(c"fdinfo")) else { return LockSeen::Unreadable };
+        let (Ok(fds), Ok(infos)) = (home.open_dir(c"fd"), home.open_dir(c"fdinfo")) else {
+            return LockSeen::Unreadable;
+        };
         let mut hold = LockSeen::NotHeld;
         let listed = fds.for_each_name(&mut |fd| match fds.stat_target(fd) {
             Ok(about) if about.id == self.identity => {
@@ -180,6 +182,9 @@ pub fn proc_visibility() -> Option<ProcVisibility> {
 
 /// The beginning of a file in /proc; nothing where it cannot be read.
 pub fn read<'a>(dir: &Dir, name: &CStr, buffer: &'a mut [u8]) -> &'a [u8] {
-    let count = dir.open_file(name, OpenMode::ReadOnly, 0).and_then(|file: OwnedFd| dir::pread_start(file.as_fd(), buffer)).unwrap_or(0);
+    let count = dir
+        .open_file(name, OpenMode::ReadOnly, 0)
+        .and_then(|file: OwnedFd| dir::pread_start(file.as_fd(), buffer))
+        .unwrap_or(0);
     buffer.get(..count).unwrap_or_default()
 }

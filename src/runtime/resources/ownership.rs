@@ -1,10 +1,10 @@
 //! What root is missing where it gives files to the server's user, and writes where that user may: the reasons for errors,
 //! and what --check finds beforehand.
 
-use crate::logic::plan::socket_address::Listener;
 use crate::logic::base::error::Error;
 use crate::logic::plan::planner::{Output, Plan};
-use crate::sys::{self, Errno, caps, dir, credentials};
+use crate::logic::plan::socket_address::Listener;
+use crate::sys::{self, Errno, caps, credentials, dir};
 
 /// The capabilities' numbers.
 const CHOWN: u32 = 0;
@@ -25,7 +25,10 @@ pub fn look(plan: &Plan, tell: &mut dyn FnMut(Error)) {
     let mut add = |why| {
         let reason = missing(why);
         if !reason.is_empty() {
-            tell(Error::setup(format_args!("cannot give files to the server's user: {}{reason}", sys::errno_text(why))));
+            tell(Error::setup(format_args!(
+                "cannot give files to the server's user: {}{reason}",
+                sys::errno_text(why)
+            )));
         }
     };
     let other = |owner: Option<(u32, u32)>| owner.is_some_and(|(uid, _)| uid != credentials::effective_uid());

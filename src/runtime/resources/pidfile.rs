@@ -5,12 +5,12 @@ use core::fmt::Write;
 use std::os::fd::{AsFd, OwnedFd};
 
 use super::lookup;
-use crate::runtime::report::log::os_error;
 use super::walk;
+use crate::logic::base::cstr::{StaticCStr, leak_cstr};
 use crate::logic::base::error::{Error, Result};
 use crate::logic::base::text::{ArrayText, Escaped};
-use crate::logic::base::cstr::{leak_cstr, StaticCStr};
-use crate::sys::dir::{self, FileStat, Dir, OpenMode};
+use crate::runtime::report::log::os_error;
+use crate::sys::dir::{self, Dir, FileStat, OpenMode};
 use crate::sys::lock::{self, Kind, lock};
 use crate::sys::process::Pid;
 use crate::sys::{self, Errno, access, credentials};
@@ -199,7 +199,9 @@ fn take(
         match locked {
             Ok(()) if purpose == Purpose::Check => return Ok(None),
             Ok(()) => {}
-            Err(Errno::AGAIN | Errno::ACCESS) => return Err(Fault::Told(lookup::already_running(path, file.as_fd(), &about))),
+            Err(Errno::AGAIN | Errno::ACCESS) => {
+                return Err(Fault::Told(lookup::already_running(path, file.as_fd(), &about)));
+            }
             // An older kernel knows no lock that would outlive a fork.
             Err(why @ Errno::INVAL) => return fail("cannot lock ", " (needs Linux 3.15)", why),
             Err(why) => return fail("cannot lock ", "", why),

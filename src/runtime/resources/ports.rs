@@ -1,12 +1,12 @@
 //! `--check` of a port: what would keep bind(2) from it, found without a bind that could make another program's fail.
 
-use crate::runtime::report::log::because;
 use super::socket_owner;
-use crate::logic::plan::socket_address::Listener;
 use crate::logic::base::error::Error;
 use crate::logic::base::exit;
 use crate::logic::base::text::Escaped;
 use crate::logic::base::time::number;
+use crate::logic::plan::socket_address::Listener;
+use crate::runtime::report::log::because;
 use crate::sys::file_contents::FileContents;
 use crate::sys::{self, Errno, caps, socket};
 

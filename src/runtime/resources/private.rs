@@ -10,9 +10,9 @@ use core::fmt::Write;
 use std::os::fd::{AsFd, OwnedFd};
 
 use super::walk::is_new;
-use crate::logic::plan::socket_address::Listener;
+use crate::logic::base::cstr::{StaticCStr, leak_cstr};
 use crate::logic::base::text::ArrayText;
-use crate::logic::base::cstr::{leak_cstr, StaticCStr};
+use crate::logic::plan::socket_address::Listener;
 use crate::sys::dir::{self, Dir};
 use crate::sys::process::{self, Forked};
 use crate::sys::{self, Errno, clock, credentials, socket, walk};

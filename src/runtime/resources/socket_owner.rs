@@ -3,13 +3,13 @@
 use std::os::fd::AsFd;
 
 use super::lookup::of_process;
+use crate::logic::base::cstr::leak_cstr;
+use crate::logic::base::text::Escaped;
+use crate::logic::formats::net_table::{Socket, find};
 use crate::logic::formats::proc::parent_pid;
 use crate::logic::plan::socket_address::{Listener, Transport};
-use crate::logic::formats::net_table::{find, Socket};
-use crate::logic::base::text::Escaped;
-use crate::logic::base::cstr::leak_cstr;
-use crate::sys::file_contents::{self, FileContents};
 use crate::sys::dir::{self, Dir};
+use crate::sys::file_contents::{self, FileContents};
 use crate::sys::{self, Errno, socket};
 
 /// Which process has it, and why it cannot be had: `pid 7 has it`; empty where that is not known.

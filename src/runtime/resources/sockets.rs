@@ -1,25 +1,25 @@
 //! The server's sockets: bound while vsrun still has the right to, and each at its place from descriptor 3 on.
 
 use crate::logic::plan::socket_activation;
-use crate::runtime::resources::ports::{bind_error};
+use crate::runtime::resources::ports::bind_error;
 use core::ops::Range;
 use std::os::fd::{AsFd, OwnedFd, RawFd};
 
-use super::socket_owner;
 use super::pidfile::{is_at, split};
 use super::ports;
 use super::private;
-use crate::runtime::report::log::os_error;
+use super::socket_owner;
 use super::walk::Walk;
-use crate::logic::plan::socket_address::Listener;
-use crate::logic::plan::socket_address::Transport;
-use crate::logic::plan::socket_activation::ServerSockets;
+use crate::logic::base::cstr::StaticCStr;
 use crate::logic::base::error::{Error, Result};
 use crate::logic::base::text::Escaped;
-use crate::logic::base::cstr::StaticCStr;
-use crate::sys::dir::{FileStat, Dir};
+use crate::logic::plan::socket_activation::ServerSockets;
+use crate::logic::plan::socket_address::Listener;
+use crate::logic::plan::socket_address::Transport;
+use crate::runtime::report::log::os_error;
+use crate::sys::dir::{Dir, FileStat};
 use crate::sys::socket::{self, Kind};
-use crate::sys::{self, Errno, access, fd, credentials};
+use crate::sys::{self, Errno, access, credentials, fd};
 
 /// Whether a lock of ours proves that no other instance lives.
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -3,9 +3,9 @@
 use super::cgroup::Cgroup;
 use super::pidfile::Pidfile;
 use super::sockets::{Exclusive, Sockets};
+use crate::logic::base::error::Result;
 use crate::logic::formats::cgroup::Group;
 use crate::logic::plan::socket_activation::ServerSockets;
-use crate::logic::base::error::Result;
 
 /// What has been claimed so far.
 pub struct StartResources {

@@ -10,12 +10,12 @@ use core::fmt;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use super::ownership;
+use crate::logic::base::cstr::{StaticCStr, leak_cstr};
 use crate::logic::base::error::{Error, Result};
 use crate::logic::base::text::{ArrayText, Escaped};
-use crate::logic::plan::trust::{Component, components, Reason, Refusal, Trust};
-use crate::logic::base::cstr::{leak_cstr, StaticCStr};
-use crate::sys::dir::{self, FileStat, Dir};
-use crate::sys::{self, Errno, file_contents, credentials, walk};
+use crate::logic::plan::trust::{Component, Reason, Refusal, Trust, components};
+use crate::sys::dir::{self, Dir, FileStat};
+use crate::sys::{self, Errno, credentials, file_contents, walk};
 
 /// How many symbolic links are followed on the way; the kernel's own limit.
 pub(super) const LINKS: u32 = 40;

@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use super::walk::{LINKS, Walk};
 use crate::logic::base::text::ArrayText;
-use crate::sys::{self, Errno, file_contents, dir, walk};
+use crate::sys::{self, Errno, dir, file_contents, walk};
 
 /// Opens a file to read it, never waiting for the other end of a FIFO.
 ///

@@ -1,17 +1,17 @@
 //! What a child that becomes a program is connected to, and how far it is.
 
 use crate::logic::formats::log_name::LogPolicy;
+use crate::runtime::report::log::Log;
+use crate::runtime::resources::cgroup::Cgroup;
+use crate::runtime::resources::pidfile::Pidfile;
+use crate::runtime::start::outcome::Mode;
+use crate::sys;
+use crate::sys::cloexec_probe;
+use crate::sys::fd;
 use std::os::fd::AsRawFd;
 use std::os::fd::BorrowedFd;
 use std::os::fd::OwnedFd;
 use std::os::fd::RawFd;
-use crate::runtime::resources::cgroup::Cgroup;
-use crate::runtime::resources::pidfile::Pidfile;
-use crate::runtime::start::outcome::Mode;
-use crate::runtime::report::log::Log;
-use crate::sys;
-use crate::sys::cloexec_probe;
-use crate::sys::fd;
 
 /// What a process is connected to.
 #[derive(Clone, Copy, Default)]
@@ -41,7 +41,8 @@ pub struct ChildIo<'a> {
     /// Where the child reports that the exec is next, or which step failed; `spawn` fills it in.
     pub report: Option<BorrowedFd<'a>>,
     /// The body of the log rotator, which is this program and not another: `Step::RunLogRotator` calls it.
-    pub rotator: Option<fn(LogPolicy) -> !>,}
+    pub rotator: Option<fn(LogPolicy) -> !>,
+}
 
 impl ChildIo<'_> {
     /// For a supervisor: its own standard input is `/dev/null`, or the server's by `--stdin`.

@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, BorrowedFd, RawFd};
 use super::child_io::{ChildIo, ExecState, move_off_fd};
 use super::exec_image::ExecImage;
 use crate::logic::plan::step::Step;
-use crate::sys::{Errno, Result, cloexec_probe, close, dir, fd, credentials};
+use crate::sys::{Errno, Result, cloexec_probe, close, credentials, dir, fd};
 
 /// Closes every descriptor except 0 to 2, what the program is to have, and the pipes that report a failed step.
 /// Nothing can be reached through a pipe in /proc/self/fd.

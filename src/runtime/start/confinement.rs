@@ -3,7 +3,7 @@
 use std::os::fd::{AsFd, OwnedFd};
 
 use super::diagnose;
-use crate::logic::plan::landlock_rules::{Handled, right, Rule};
+use crate::logic::plan::landlock_rules::{Handled, Rule, right};
 use crate::logic::plan::step::Step;
 use crate::sys::{Errno, Result, landlock};
 

@@ -3,12 +3,12 @@
 use crate::runtime::report::error_message::{MESSAGE, pack, unpack};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
-use crate::runtime::report::log::{os_error, print_error};
 use crate::logic::base::error::{Error, Result};
 use crate::logic::base::exit;
-use crate::sys::process::{self, Forked};
+use crate::runtime::report::log::{os_error, print_error};
 use crate::sys::poll::{self, Mask};
-use crate::sys::{self, fd, credentials};
+use crate::sys::process::{self, Forked};
+use crate::sys::{self, credentials, fd};
 
 /// The parent process that waits until the outcome of the start is reported.
 pub struct WaitingParent(OwnedFd);

@@ -3,12 +3,12 @@
 //! A container often has SETUID and SETGID, and no KILL: then vsrun could start a server as another user, and never
 //! stop it. So what kill(2) refuses is sent by a short-lived child that takes the target's user (`sys::sender`).
 
-use crate::runtime::resources::lookup::of_process;
 use super::exec_image::ExecImage;
-use crate::logic::control;
-use crate::logic::base::signal::Signal;
-use crate::logic::plan::step::Step;
 use crate::logic::base::cstr::StaticCStr;
+use crate::logic::base::signal::Signal;
+use crate::logic::control;
+use crate::logic::plan::step::Step;
+use crate::runtime::resources::lookup::of_process;
 use crate::sys::dir;
 use crate::sys::pidfd::Process;
 use crate::sys::process::{self, Pid, Target};

@@ -7,12 +7,12 @@ use core::ffi::CStr;
 use std::os::fd::AsFd;
 
 use super::exec_image::ExecImage;
-use crate::logic::formats::executable::{Cause, classify, Executable, HEADER_SIZE, NATIVE};
+use crate::logic::base::cstr::StaticCStr;
+use crate::logic::base::text::ArrayText;
+use crate::logic::formats::executable::{Cause, Executable, HEADER_SIZE, NATIVE, classify};
 use crate::logic::plan::landlock_rules::Rule;
 use crate::logic::plan::step::Step;
-use crate::logic::base::text::ArrayText;
-use crate::logic::base::cstr::StaticCStr;
-use crate::sys::{Errno, Result, access, dir, credentials};
+use crate::sys::{Errno, Result, access, credentials, dir};
 
 /// A path that fits into a message; a longer one is cut off.
 pub type Detail = ArrayText<256>;

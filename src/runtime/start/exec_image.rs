@@ -2,14 +2,14 @@
 
 use core::fmt::Write;
 
-use crate::logic::plan::env::Source;
-use crate::logic::plan::step::Step;
-use crate::logic::plan::program::Program;
-use crate::logic::base::text::ArrayText;
 use crate::logic::base::cstr::StaticCStr;
+use crate::logic::base::text::ArrayText;
+use crate::logic::plan::env::Source;
+use crate::logic::plan::program::Program;
+use crate::logic::plan::step::Step;
 use crate::sys::Result;
-use crate::sys::process;
 use crate::sys::exec::ExecArray;
+use crate::sys::process;
 
 /// A program with everything that its start needs in memory: after a fork nothing is allocated.
 pub struct ExecImage {

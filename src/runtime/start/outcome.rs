@@ -7,13 +7,13 @@ use super::diagnose::Detail;
 use super::exec_image::ExecImage;
 use crate::logic::base::error::Error;
 use crate::logic::base::exit;
+use crate::logic::base::signal::Signal;
+use crate::logic::base::text::ArrayText;
 use crate::logic::formats::executable::{Cause, CauseDisplay};
 use crate::logic::plan::rights::needed;
-use crate::logic::base::signal::Signal;
 use crate::logic::plan::step::Step;
-use crate::logic::base::text::ArrayText;
 use crate::sys::process::Pid;
-use crate::sys::{self, Errno, limits, fd, poll};
+use crate::sys::{self, Errno, fd, limits, poll};
 
 /// Reports that all steps except the exec succeeded: a process that exits before this byte never was the program.
 pub const EXEC_IS_NEXT: u8 = b'>';

@@ -1,21 +1,21 @@
 //! Starts a program: applies the steps of the plan blindly, one arm each, and reports to the parent which one failed.
 
+use crate::runtime::start::child_io::{Attempt, ChildIo, ExecState, move_off_fd};
 use crate::sys::exec;
-use crate::runtime::start::child_io::{ChildIo, Attempt, ExecState, move_off_fd};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
-use crate::runtime::resources::cgroup::Cgroup;
 use super::exec_image::ExecImage;
 use super::outcome::{EXEC_IS_NEXT, EXEC_WITHOUT_PIDFILE, FORK, Mode, StepFailure};
-use crate::runtime::report::log::{Log, LogTarget, Priority};
 use super::{confine, confinement, diagnose};
-use crate::runtime::resources::walk;
 use crate::logic::base::exit;
 use crate::logic::plan::step::{KeepPermitted, Step};
+use crate::runtime::report::log::{Log, LogTarget, Priority};
+use crate::runtime::resources::cgroup::Cgroup;
+use crate::runtime::resources::walk;
 use crate::sys::clone::Memory;
-use crate::sys::process::Pid;
 use crate::sys::poll::Mask;
-use crate::sys::{self, Errno, limits, cloexec_probe, caps, clone, fd, credentials, keyring, process, terminal, poll};
+use crate::sys::process::Pid;
+use crate::sys::{self, Errno, caps, cloexec_probe, clone, credentials, fd, keyring, limits, poll, process, terminal};
 
 /// A process on its way to be the program.
 pub struct Spawned {

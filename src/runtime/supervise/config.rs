@@ -1,15 +1,15 @@
 //! What a supervisor has, as its setup made it.
 
-use crate::runtime::resources::cgroup::Cgroup;
-use crate::runtime::start::daemonize::WaitingParent;
-use crate::runtime::supervise::crash_handler::Handler;
-use crate::runtime::start::exec_image::ExecImage;
-use crate::runtime::supervise::readiness::Readiness;
-use crate::runtime::report::log::Log;
-use crate::runtime::supervise::service::ServiceManager;
-use crate::runtime::output::server_output::ServerOutput;
 use crate::logic::supervisor::policy::Policy;
 use crate::logic::supervisor::signal_action::SignalTable;
+use crate::runtime::output::server_output::ServerOutput;
+use crate::runtime::report::log::Log;
+use crate::runtime::resources::cgroup::Cgroup;
+use crate::runtime::start::daemonize::WaitingParent;
+use crate::runtime::start::exec_image::ExecImage;
+use crate::runtime::supervise::crash_handler::Handler;
+use crate::runtime::supervise::readiness::Readiness;
+use crate::runtime::supervise::service::ServiceManager;
 use crate::sys::poll::Signals;
 
 /// Everything that a manager has.

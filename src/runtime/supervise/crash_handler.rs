@@ -5,18 +5,18 @@ use core::fmt::{Display, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use super::handler_output::HandlerOutput;
-use crate::runtime::start::spawn::spawn;
-use crate::runtime::start::child_io::ChildIo;
 use super::lifeline::Lifeline;
-use crate::runtime::start::exec_image::ExecImage;
-use crate::runtime::start::outcome::{ErrorText, StartOutcome};
-use crate::runtime::report::log::os_error;
 use crate::logic::base::error::{Error, Result};
 use crate::logic::base::exit::Exit;
-use crate::logic::formats::memory_events;
-use crate::logic::plan::program::Program;
 use crate::logic::base::text::{ArrayText, Escaped, split_byte};
 use crate::logic::base::time::Span;
+use crate::logic::formats::memory_events;
+use crate::logic::plan::program::Program;
+use crate::runtime::report::log::os_error;
+use crate::runtime::start::child_io::ChildIo;
+use crate::runtime::start::exec_image::ExecImage;
+use crate::runtime::start::outcome::{ErrorText, StartOutcome};
+use crate::runtime::start::spawn::spawn;
 use crate::sys::process::{Pid, Usage};
 use crate::sys::{self, access, dir};
 

@@ -7,13 +7,13 @@
 use core::ffi::CStr;
 use core::fmt::Write;
 
-use crate::runtime::resources::lookup::{proc_visibility, read};
-use crate::runtime::start::deliver;
-use crate::logic::formats::proc::{parent_pid, ProcVisibility};
 use crate::logic::base::signal::Signal;
 use crate::logic::base::text::{ArrayText, Escaped};
 use crate::logic::base::time::number;
+use crate::logic::formats::proc::{ProcVisibility, parent_pid};
 use crate::logic::formats::tree::{self, LOST, OURS, VISITOR};
+use crate::runtime::resources::lookup::{proc_visibility, read};
+use crate::runtime::start::deliver;
 use crate::sys::dir::Dir;
 use crate::sys::pidfd::Process;
 use crate::sys::process::{self, Pid};

@@ -1,24 +1,24 @@
 //! What happens to a manager: signals, ends of children, words of a process on its way. The manager's only sleep.
 
-use crate::logic::base::time::{earliest};
+use crate::logic::base::time::earliest;
 use std::os::fd::AsFd;
 
+use super::config::SupervisorConfig;
 use super::readiness::Readiness;
 use super::reap::{POLL_INTERVAL, Reaped};
-use crate::runtime::start::outcome::StartOutcome;
-use crate::runtime::report::log::Priority;
 use super::service::ServiceManager;
 use super::supervisor::Supervisor;
-use crate::runtime::host::clock::now;
-use super::config::SupervisorConfig;
 use crate::logic::base::error::Error;
-use crate::logic::supervisor::event::Event;
 use crate::logic::base::signal::Signal;
-use crate::logic::plan::step::Step;
 use crate::logic::base::time::Time;
+use crate::logic::plan::step::Step;
+use crate::logic::supervisor::event::Event;
 use crate::logic::supervisor::signal_action::SignalAction;
-use crate::sys::process;
+use crate::runtime::host::clock::now;
+use crate::runtime::report::log::Priority;
+use crate::runtime::start::outcome::StartOutcome;
 use crate::sys::poll;
+use crate::sys::process;
 
 /// The most children that are reaped before signals and deadlines are looked at.
 const REAPED_PER_TURN: usize = 64;

@@ -5,8 +5,8 @@
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use crate::runtime::report::log::{Log, Priority};
 use crate::logic::base::text::{ArrayText, Escaped};
+use crate::runtime::report::log::{Log, Priority};
 use crate::sys::{self, fd, pipe};
 
 /// The longest line; the rest of a longer one is cut off.

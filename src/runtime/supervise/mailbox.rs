@@ -1,8 +1,8 @@
 //! The notify socket of the server, and the children that close the descriptors which come with its messages.
 
-use crate::runtime::host::clock::now;
 use crate::logic::base::time::Span;
 use crate::logic::base::time::Time;
+use crate::runtime::host::clock::now;
 use crate::sys::clone;
 use crate::sys::clone::Memory;
 use crate::sys::datagram::NotifySocket;

@@ -1,13 +1,12 @@
 //! The loop of a supervisor: events in, actions out.
 
 pub(crate) mod config;
-pub(crate) mod service_events;
-pub(crate) mod mailbox;
 pub(crate) mod crash_handler;
 pub(crate) mod descendants;
 pub(crate) mod events;
 pub(crate) mod handler_output;
 pub(crate) mod lifeline;
+pub(crate) mod mailbox;
 pub(crate) mod notify;
 pub(crate) mod readiness;
 pub(crate) mod reap;
@@ -16,5 +15,6 @@ pub(crate) mod reread;
 pub(crate) mod revive;
 pub(crate) mod send;
 pub(crate) mod service;
+pub(crate) mod service_events;
 pub mod setup;
 pub(crate) mod supervisor;

@@ -12,15 +12,15 @@
 //! it have been handled, and so they have been here, since the next message is looked at only after the last one.
 
 use super::readiness::Readiness;
-use crate::runtime::report::log::Priority;
 use super::supervisor::Supervisor;
-use crate::runtime::host::clock::now;
 use crate::logic::base::duration::Duration;
 use crate::logic::base::error::Error;
-use crate::logic::supervisor::event::Event;
-use crate::logic::supervisor::notify::{Ignored, is_trusted, Message, parse};
-use crate::logic::supervisor::state::Phase;
 use crate::logic::base::time::Time;
+use crate::logic::supervisor::event::Event;
+use crate::logic::supervisor::notify::{Ignored, Message, is_trusted, parse};
+use crate::logic::supervisor::state::Phase;
+use crate::runtime::host::clock::now;
+use crate::runtime::report::log::Priority;
 use crate::sys::datagram::Sender;
 
 /// How many messages are read in one turn of the loop. The kernel queues 10 (net.unix.max_dgram_qlen).
@@ -95,7 +95,8 @@ impl Supervisor<'_> {
         }
         let until = self.state.deadline().filter(|until| *until <= time)?;
         if self.is_first_start() {
-            let (how, within) = (self.config.readiness.name(), Duration(self.config.policy.ready_timeout.unwrap_or_default()));
+            let (how, within) =
+                (self.config.readiness.name(), Duration(self.config.policy.ready_timeout.unwrap_or_default()));
             let how = how.as_str();
             let words = "the server was not ready in time";
             self.error = Some(Error::setup(format_args!("{words}: --ready {how}, --ready-timeout {within}")));

@@ -5,13 +5,13 @@ use core::fmt::Write;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use super::mailbox::Mail;
-use crate::runtime::report::log::os_error;
-use crate::logic::plan::env::Env;
 use crate::logic::base::error::Result;
-use crate::logic::supervisor::event::Event;
-use crate::logic::supervisor::readiness::{NOTIFY_SOCKET, Ready};
 use crate::logic::base::text::ArrayText;
 use crate::logic::base::time::Time;
+use crate::logic::plan::env::Env;
+use crate::logic::supervisor::event::Event;
+use crate::logic::supervisor::readiness::{NOTIFY_SOCKET, Ready};
+use crate::runtime::report::log::os_error;
 use crate::sys::datagram::NotifySocket;
 use crate::sys::process::Pid;
 use crate::sys::{self, Errno, fd, pipe};

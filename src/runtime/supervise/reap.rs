@@ -1,18 +1,18 @@
 //! Children that have ended: the server, the handler, helpers, orphans.
 
-use crate::runtime::start::deliver;
 use super::descendants::{self, Found};
-use super::lifeline::{hidden_exit, Lifeline};
-use crate::runtime::start::outcome::ErrorText;
-use crate::runtime::report::log::Priority;
+use super::lifeline::{Lifeline, hidden_exit};
 use super::supervisor::Supervisor;
-use crate::runtime::host::clock::now;
 use crate::logic::base::duration::Duration;
 use crate::logic::base::error::Error;
-use crate::logic::supervisor::event::{Event, Recipient};
 use crate::logic::base::exit::{Exit, Named};
-use crate::logic::supervisor::state::{AfterStop, Phase};
 use crate::logic::base::time::{Span, Time};
+use crate::logic::supervisor::event::{Event, Recipient};
+use crate::logic::supervisor::state::{AfterStop, Phase};
+use crate::runtime::host::clock::now;
+use crate::runtime::report::log::Priority;
+use crate::runtime::start::deliver;
+use crate::runtime::start::outcome::ErrorText;
 use crate::sys::process::{self, Pid};
 
 /// How often processes are looked for whose end sends us no signal.
@@ -204,7 +204,8 @@ impl Supervisor<'_> {
             let fails = self.is_first_start()
                 || matches!(
                     self.state.phase,
-                    Phase::Stopping { next: AfterStop::FailStart, .. } | Phase::Clearing { next: AfterStop::FailStart, .. }
+                    Phase::Stopping { next: AfterStop::FailStart, .. }
+                        | Phase::Clearing { next: AfterStop::FailStart, .. }
                 );
             self.record(Priority::Notice, format_args!("the server (pid {pid}) {named} after {lived}"));
             // A server that puts itself into the background seems to end at once and well, and goes on without a

@@ -1,16 +1,16 @@
 //! What is left of a server is asked to exit, killed, and awaited: its process group, its tree, or both.
 
+use super::config::SupervisorConfig;
+use super::descendants::{Sweep, Turn, has_foreign_processes, survey};
+use super::reap::POLL_INTERVAL;
+use super::supervisor::Supervisor;
+use crate::logic::base::signal::Signal;
+use crate::logic::base::time::Time;
+use crate::logic::supervisor::event::Recipient;
+use crate::logic::supervisor::state::Phase;
+use crate::runtime::report::log::Priority;
 use crate::runtime::resources::cgroup::Cgroup;
 use crate::runtime::start::deliver::{self, Reach};
-use super::descendants::{has_foreign_processes, survey, Sweep, Turn};
-use super::reap::POLL_INTERVAL;
-use crate::runtime::report::log::Priority;
-use super::supervisor::Supervisor;
-use super::config::SupervisorConfig;
-use crate::logic::supervisor::event::Recipient;
-use crate::logic::base::signal::Signal;
-use crate::logic::supervisor::state::Phase;
-use crate::logic::base::time::Time;
 use crate::sys::caps;
 use crate::sys::process::{self, Target};
 
@@ -31,7 +31,8 @@ impl Supervisor<'_> {
             self.config.kill_cgroup();
         }
         let life = self.server.as_ref();
-        let group = life.filter(|life| life.left && self.config.policy.signal_scope == Recipient::Group).map(|life| life.pid);
+        let group =
+            life.filter(|life| life.left && self.config.policy.signal_scope == Recipient::Group).map(|life| life.pid);
         if self.config.policy.linger.is_some() {
             if let Some(pid) = group.filter(|_| signal == Signal::KILL) {
                 // One call for the whole group leaves no time to fork; the tree is a list that is old when it is used.
@@ -74,11 +75,13 @@ impl Supervisor<'_> {
                 return true;
             }
             // Those that were forked just before the KILL get it now.
-            let killed = matches!(self.state.phase, Phase::KillingRemaining { .. } | Phase::Clearing { killed: true, .. });
+            let killed =
+                matches!(self.state.phase, Phase::KillingRemaining { .. } | Phase::Clearing { killed: true, .. });
             let unsure = killed || self.hides || self.config.output.helper().is_some();
             if clears && unsure && self.next_look <= time {
                 self.next_look = time.after(POLL_INTERVAL);
-                self.sweep = Sweep::begin(killed.then_some(Signal::KILL), to == Recipient::All && has_foreign_processes());
+                self.sweep =
+                    Sweep::begin(killed.then_some(Signal::KILL), to == Recipient::All && has_foreign_processes());
             }
             return false;
         };
@@ -104,7 +107,11 @@ impl Supervisor<'_> {
         if self.config.output.helper().is_some() || self.hides {
             return false;
         }
-        if to == Recipient::All && has_foreign_processes() { !process::kill_all(0) } else { !process::any_child_lives(None) }
+        if to == Recipient::All && has_foreign_processes() {
+            !process::kill_all(0)
+        } else {
+            !process::any_child_lives(None)
+        }
     }
 }
 

@@ -1,15 +1,15 @@
 //! `--env-file`, `--env-dir` and `--file-env` again, at a restart by request: read by a child, since the manager neither allocates nor waits for a file
 //! server. What the child makes is in memory that both share, and takes the place of what was there before.
 
-use crate::runtime::report::log::{os_error, Priority};
 use super::config::SupervisorConfig;
-use crate::runtime::start::confine;
-use crate::runtime::host::env_files;
-use crate::logic::plan::env::Source;
 use crate::logic::base::error::Error;
 use crate::logic::base::exit;
 use crate::logic::base::signal::Signal;
 use crate::logic::base::text::Escaped;
+use crate::logic::plan::env::Source;
+use crate::runtime::host::env_files;
+use crate::runtime::report::log::{Priority, os_error};
+use crate::runtime::start::confine;
 use crate::sys::process::{self, Forked, Target};
 use crate::sys::shared::Shared;
 use crate::sys::{self, Errno, poll};

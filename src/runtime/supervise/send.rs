@@ -1,19 +1,19 @@
 //! Signals to the server, its group and the handler.
 
+use super::crash_handler::Handler;
+use super::supervisor::Supervisor;
+use crate::logic::base::signal::Signal;
 use crate::logic::supervisor::event::Event;
-use crate::sys::pidfd::Process;
-use crate::sys::process;
-use crate::sys;
-use crate::sys::Errno;
+use crate::logic::supervisor::event::Recipient;
+use crate::runtime::report::log::Priority;
 use crate::runtime::start::deliver::MISSING;
+use crate::runtime::start::deliver::Reach;
 use crate::runtime::start::deliver::deliver;
 use crate::runtime::start::deliver::user_of;
-use crate::runtime::start::deliver::Reach;
-use super::crash_handler::Handler;
-use crate::runtime::report::log::Priority;
-use super::supervisor::Supervisor;
-use crate::logic::supervisor::event::Recipient;
-use crate::logic::base::signal::Signal;
+use crate::sys;
+use crate::sys::Errno;
+use crate::sys::pidfd::Process;
+use crate::sys::process;
 use crate::sys::process::{Pid, Target};
 
 impl Supervisor<'_> {
@@ -68,7 +68,10 @@ impl Supervisor<'_> {
             Err(why) => {
                 if self.reach == Reach::Open {
                     let why = sys::errno_text(why);
-                    self.record(Priority::Warning, format_args!("cannot send {signal} to pid {pid}: {why} ({MISSING})"));
+                    self.record(
+                        Priority::Warning,
+                        format_args!("cannot send {signal} to pid {pid}: {why} ({MISSING})"),
+                    );
                 }
                 self.reach = Reach::Refused;
             }

@@ -2,10 +2,10 @@
 
 use core::fmt::{self, Write};
 
-use crate::logic::base::time::earliest;
-use crate::logic::supervisor::notify::Message;
 use crate::logic::base::text::{ArrayText, Escaped};
+use crate::logic::base::time::earliest;
 use crate::logic::base::time::{Span, Time};
+use crate::logic::supervisor::notify::Message;
 use crate::sys::datagram::DatagramSender;
 use crate::sys::process;
 use crate::sys::{Errno, clock};
@@ -130,4 +130,3 @@ impl ServiceManager {
         self.sender.send(message.as_bytes())
     }
 }
-

@@ -2,29 +2,29 @@
 
 use alloc::boxed::Box;
 
-use crate::runtime::resources::cgroup::Cgroup;
-use crate::runtime::resources::start_resources::StartResources;
-use crate::runtime::start::deliver;
-use crate::runtime::start::daemonize::{daemonize, Output, SessionRole, WaitingParent};
-use super::crash_handler::Handler;
-use crate::runtime::resources::pidfile::{self, Pidfile};
-use crate::runtime::start::exec_image::ExecImage;
-use super::readiness::Readiness;
-use crate::runtime::report::log::{LogTarget, os_error, Priority, Verbosity};
-use super::service::ServiceManager;
-use crate::runtime::output::server_output;
-use crate::runtime::resources::sockets::{self, Sockets};
-use super::supervisor::supervise;
 use super::config::{AfterStart, SupervisorConfig};
+use super::crash_handler::Handler;
+use super::readiness::Readiness;
+use super::service::ServiceManager;
+use super::supervisor::supervise;
+use crate::logic::base::cstr::StaticCStr;
 use crate::logic::base::duration::Duration;
 use crate::logic::base::error::{Error, Result};
-use crate::logic::supervisor::event::Ending;
 use crate::logic::base::exit;
 use crate::logic::plan::planner::{Plan, StepTrace};
+use crate::logic::supervisor::event::Ending;
 use crate::logic::supervisor::policy::{AtExit, Role};
-use crate::logic::base::cstr::StaticCStr;
+use crate::runtime::output::server_output;
+use crate::runtime::report::log::{LogTarget, Priority, Verbosity, os_error};
+use crate::runtime::resources::cgroup::Cgroup;
+use crate::runtime::resources::pidfile::{self, Pidfile};
+use crate::runtime::resources::sockets::{self, Sockets};
+use crate::runtime::resources::start_resources::StartResources;
+use crate::runtime::start::daemonize::{Output, SessionRole, WaitingParent, daemonize};
+use crate::runtime::start::deliver;
+use crate::runtime::start::exec_image::ExecImage;
 use crate::sys::poll::{self, Mask, Signals};
-use crate::sys::{cloexec_probe, fd, credentials, process, terminal};
+use crate::sys::{cloexec_probe, credentials, fd, process, terminal};
 
 /// Ready to supervise: the locks are held, everything is open, and the server has not been started.
 ///
@@ -130,7 +130,12 @@ fn acquire_both(plan: &Plan) -> Result<[Option<Pidfile>; 2]> {
 
 /// Everything except the locks and sockets. `caller` is the parent that waits, as soon as there is one.
 #[inline(never)]
-fn prepare(mut plan: Plan, stdin: bool, claims: &StartResources, caller: &mut Option<WaitingParent>) -> Result<SupervisorConfig> {
+fn prepare(
+    mut plan: Plan,
+    stdin: bool,
+    claims: &StartResources,
+    caller: &mut Option<WaitingParent>,
+) -> Result<SupervisorConfig> {
     claims.pidfiles.iter().flatten().try_for_each(Pidfile::reserve)?;
     let (handler, notify, afterwards) = match plan.supervision {
         Some(stay) => (stay.handler, stay.notify, AfterStart::Stay),

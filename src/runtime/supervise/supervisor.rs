@@ -3,35 +3,35 @@
 //! Before the server lives we may fail; afterwards we may not. So nothing here returns an error: what fails is
 //! recorded, and life goes on.
 
-use crate::runtime::supervise::config::{SupervisorConfig, AfterStart};
-use crate::runtime::host::clock::{now};
+use crate::runtime::host::clock::now;
+use crate::runtime::supervise::config::{AfterStart, SupervisorConfig};
 use std::os::fd::{AsFd, OwnedFd};
 
-use crate::runtime::start::deliver::Reach;
-use super::descendants::Sweep;
 use super::crash_handler::CrashReport;
-use crate::runtime::start::spawn::{spawn, Spawned};
-use crate::runtime::start::child_io::{Attempt, ChildIo};
+use super::descendants::Sweep;
 use super::lifeline::Lifeline;
-use crate::runtime::output::logdir::Mark;
-use crate::runtime::resources::pidfile::Pidfile;
-use crate::runtime::start::outcome::StepFailure;
 use super::reread;
-use crate::runtime::report::log::os_error;
-use crate::runtime::report::log::Priority;
 use crate::logic::base::duration::Duration;
 use crate::logic::base::error::Error;
-use crate::logic::supervisor::event::{Action, Ending, Event, LogFiles};
 use crate::logic::base::exit::{self, Exit};
-use crate::logic::supervisor::transition::next;
-use crate::logic::supervisor::state::{Phase, State};
 use crate::logic::base::text::Escaped;
 use crate::logic::base::time::{Span, Time};
-use crate::sys::process::{self, Pid, Usage};
+use crate::logic::supervisor::event::{Action, Ending, Event, LogFiles};
+use crate::logic::supervisor::state::{Phase, State};
+use crate::logic::supervisor::transition::next;
+use crate::runtime::output::logdir::Mark;
+use crate::runtime::report::log::Priority;
+use crate::runtime::report::log::os_error;
+use crate::runtime::resources::pidfile::Pidfile;
+use crate::runtime::start::child_io::{Attempt, ChildIo};
+use crate::runtime::start::deliver::Reach;
+use crate::runtime::start::outcome::StepFailure;
+use crate::runtime::start::spawn::{Spawned, spawn};
 use crate::sys;
 use crate::sys::Errno;
-use crate::sys::heap;
 use crate::sys::credentials;
+use crate::sys::heap;
+use crate::sys::process::{self, Pid, Usage};
 
 /// The server's life that goes on, or has just ended.
 pub struct ServerProcess {
@@ -188,7 +188,8 @@ impl Supervisor<'_> {
                 let usage = Usage::default();
                 let (report, ready, uptime) = (Some(report), readiness, None);
                 let line = Lifeline::new(pid);
-                self.server = Some(ServerProcess { pid, report, line, ready, failure: None, mark, usage, uptime, left: false });
+                self.server =
+                    Some(ServerProcess { pid, report, line, ready, failure: None, mark, usage, uptime, left: false });
                 drop(log);
                 self.next_event()
             }

@@ -3,7 +3,7 @@
 //! The settings are those of `runc spec`, changed by a filter of jq's. A container sees the test's `out` under `/out`
 //! and has a `/run` of its own; all else is read-only.
 
-use super::{Call, Ended, Sandbox, Running, process, text, words};
+use super::{Call, Ended, Running, Sandbox, process, text, words};
 use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -157,7 +157,8 @@ pub fn containers() -> bool {
 /// Ends a call of buildah, whose images all lie in the place; it asks no registry.
 #[track_caller]
 pub fn buildah(sandbox: &Sandbox, line: Vec<OsString>) -> Ended {
-    let store = words!["--root", sandbox.path("store"), "--runroot", sandbox.path("store-run"), "--storage-driver", "vfs"];
+    let store =
+        words!["--root", sandbox.path("store"), "--runroot", sandbox.path("store-run"), "--storage-driver", "vfs"];
     sandbox.program(&super::find_tool("buildah").unwrap(), [store, line].concat()).finish()
 }
 

@@ -4,7 +4,7 @@
 //! vsrun and the probe are in its `/usr/local`, which has nothing else; `/out` is the test's `out`. There is no bus and
 //! no login: commands enter the namespaces of its PID 1, and `systemctl` speaks to that over its private socket.
 
-use super::{Call, Ended, Sandbox, Running, process, sys, text, words};
+use super::{Call, Ended, Running, Sandbox, process, sys, text, words};
 use std::ffi::OsString;
 use std::fs;
 use std::os::unix::fs::symlink;

@@ -6,13 +6,13 @@
 
 pub mod bundle;
 pub mod call;
-pub mod rng;
 pub mod filter;
 pub mod machine;
 pub mod mounts;
-pub mod sandbox;
 pub mod process;
 pub mod report;
+pub mod rng;
+pub mod sandbox;
 pub mod sys;
 pub mod terminal;
 pub mod tracer;
@@ -21,9 +21,9 @@ pub use bundle::{Bundle, buildah, containers};
 pub use call::{Call, Ended, Running};
 pub use machine::{Machine, machines};
 pub use mounts::{Mount, Mounts};
-pub use sandbox::Sandbox;
 pub use process::{await_gone, gone};
 pub use report::{Descriptor, Report};
+pub use sandbox::Sandbox;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};

@@ -1,6 +1,6 @@
 //! A mount namespace of the test's own: another `/etc/passwd`, no `/dev/null`, a file system that is full.
 
-use super::{Call, Sandbox, Running, sys, words};
+use super::{Call, Running, Sandbox, sys, words};
 use std::ffi::{CString, OsStr};
 use std::fs::File;
 use std::path::{Path, PathBuf};

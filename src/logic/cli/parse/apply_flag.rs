@@ -3,26 +3,26 @@
 use crate::logic::cli::value;
 use alloc::vec::Vec;
 
+use crate::logic::base::cstr::StaticCStr;
+use crate::logic::base::exit::Success;
+use crate::logic::base::signal::Signal;
+use crate::logic::base::text::split_byte;
+use crate::logic::base::time::{Span, number};
+use crate::logic::cli::flags::Id;
 use crate::logic::cli::lookup::FlagRow;
+use crate::logic::cli::options::Order;
+use crate::logic::cli::options::{Managed, Options, SyslogUsage};
+use crate::logic::cli::value::set_the_same;
+use crate::logic::cli::value::{assignment, delay, is_name, octal, path_or_dash, size, split_words, stop_signal, text};
+use crate::logic::formats::cgroup;
+use crate::logic::formats::mounts::Mounts;
 use crate::logic::plan::account::Login;
 use crate::logic::plan::limits::{self, Capabilities};
-use crate::logic::cli::value::set_the_same;
-use crate::logic::formats::cgroup;
-use crate::logic::cli::options::Order;
 use crate::logic::plan::socket_address;
-use crate::logic::base::exit::Success;
-use crate::logic::cli::flags::Id;
-use crate::logic::formats::mounts::Mounts;
-use crate::logic::cli::options::{Managed, Options, SyslogUsage};
 use crate::logic::supervisor::policy::{AtExit, Limit, Restart};
 use crate::logic::supervisor::probe::Probe;
 use crate::logic::supervisor::readiness::Ready;
-use crate::logic::base::signal::Signal;
-use crate::logic::base::text::split_byte;
-use crate::logic::base::time::{number, Span};
 use crate::logic::supervisor::signal_action;
-use crate::logic::cli::value::{assignment, delay, is_name, octal, path_or_dash, size, split_words, stop_signal, text};
-use crate::logic::base::cstr::StaticCStr;
 
 /// Takes the values of one option. False: the one that can be malformed is. The arms are in the order of the table.
 #[inline(never)]

@@ -1,14 +1,14 @@
 //! Every option, every malformed value, every contradiction.
 
 use super::*;
-use crate::logic::plan::account::Login;
-use crate::logic::cli::options::Order;
+use crate::logic::base::cstr::leak_cstr;
 use crate::logic::base::exit;
-use crate::logic::cli::flags::FLAGS;
 use crate::logic::base::signal::Signal;
 use crate::logic::base::time::Span;
+use crate::logic::cli::flags::FLAGS;
+use crate::logic::cli::options::Order;
 use crate::logic::cli::value::delay;
-use crate::logic::base::cstr::leak_cstr;
+use crate::logic::plan::account::Login;
 
 fn parse_all(words: &Args) -> Result<(Request, Options)> {
     let mut options = Options::default();

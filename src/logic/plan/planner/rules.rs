@@ -1,11 +1,11 @@
 //! The rules of a manager: what the options say, and what holds where they say nothing.
 
-use crate::logic::supervisor::event::Recipient;
-use crate::logic::cli::flags::Id;
-use crate::logic::cli::options::Options;
-use crate::logic::supervisor::policy::{Handling, Policy, Restart, Role};
 use crate::logic::base::signal::Signal;
 use crate::logic::base::time::Span;
+use crate::logic::cli::flags::Id;
+use crate::logic::cli::options::Options;
+use crate::logic::supervisor::event::Recipient;
+use crate::logic::supervisor::policy::{Handling, Policy, Restart, Role};
 
 /// The rules that the options make.
 #[inline(never)]

@@ -1,18 +1,18 @@
 //! The order of the steps, without root and without a fork.
 
 use super::*;
-use crate::logic::plan::limits::Capabilities;
-use crate::logic::cli::value::limit;
-use crate::logic::cli::parse::{self, Request};
-use crate::logic::plan::socket_activation::InheritedSockets;
-use crate::logic::plan::env::Env;
-use crate::logic::supervisor::event::Recipient;
-use crate::logic::plan::host::Terminal;
-use crate::logic::supervisor::policy::Restart;
-use crate::logic::plan::step::KeepPermitted;
-use crate::logic::plan::step::Step;
 use crate::logic::base::cstr::leak_cstr;
 use crate::logic::cli::args_file::Args;
+use crate::logic::cli::parse::{self, Request};
+use crate::logic::cli::value::limit;
+use crate::logic::plan::env::Env;
+use crate::logic::plan::host::Terminal;
+use crate::logic::plan::limits::Capabilities;
+use crate::logic::plan::socket_activation::InheritedSockets;
+use crate::logic::plan::step::KeepPermitted;
+use crate::logic::plan::step::Step;
+use crate::logic::supervisor::event::Recipient;
+use crate::logic::supervisor::policy::Restart;
 
 const PASSWD: &[u8] = b"root:x:0:0::/root:/bin/sh\nweb:x:33:44::/srv:/bin/false\n";
 const GROUP: &[u8] = b"web:x:44:\nlog:x:4:web\n";
@@ -133,7 +133,8 @@ fn attributes_are_set_in_their_places() {
         assert_eq!(steps.len(), 16, "{steps:?}");
     }
     // Root has its own, and one that is the user already has only them to lose.
-    let is_about_rights = |step: &Step| matches!(step, Step::Uid(..) | Step::DropCapabilities(_) | Step::Capabilities(_));
+    let is_about_rights =
+        |step: &Step| matches!(step, Step::Uid(..) | Step::DropCapabilities(_) | Step::Capabilities(_));
     let web = Host { euid: 33, ..root() };
     for (line, host, expected) in [
         ("-u root -- x", &root(), vec![Step::Uid(0, KeepPermitted::No)]),
@@ -195,7 +196,12 @@ fn nothing_of_root_follows_the_proof() {
         for (at, step) in steps.iter().enumerate() {
             let opens = matches!(
                 step,
-                Step::KeepPidfileLock(_) | Step::WriteManagedPid(_) | Step::Input | Step::Output | Step::PassSockets(_) | Step::LogDir(_)
+                Step::KeepPidfileLock(_)
+                    | Step::WriteManagedPid(_)
+                    | Step::Input
+                    | Step::Output
+                    | Step::PassSockets(_)
+                    | Step::LogDir(_)
             );
             assert!(!opens || at < closed, "{line}: {step}");
             let enters = matches!(step, Step::Chroot(_) | Step::Chdir(_) | Step::BlockSignals | Step::Groups(_));
@@ -255,7 +261,10 @@ fn the_wrong_user() {
     );
     for line in ["-u web -- x", "-u 33 -- x", "-u root --no-user-checks -- x"] {
         let plan = made(line, &web);
-        assert!(!plan.cleanup_needs_privileges && !plan.server.steps.iter().any(|step| matches!(step, Step::Uid(..))), "{line}");
+        assert!(
+            !plan.cleanup_needs_privileges && !plan.server.steps.iter().any(|step| matches!(step, Step::Uid(..))),
+            "{line}"
+        );
     }
     let go_on = made("-u root --no-user-checks -- x", &web);
     assert_eq!(go_on.server.env.get(b"HOME"), None);
@@ -310,7 +319,8 @@ fn a_directory_comes_between_the_users_words_and_the_callers() {
     );
     assert_eq!(words("--clear-env -e PATH=/e -- x"), ("A=dir B=dir HOME=/dir PATH=/e".into(), "/e/x".into()));
     // The handler is vsrun's, and has vsrun's.
-    let handler = made("--clear-env -m - ask -- x", &Host { cwd: Some(b"/".to_vec()), ..host }).supervision.unwrap().handler;
+    let handler =
+        made("--clear-env -m - ask -- x", &Host { cwd: Some(b"/".to_vec()), ..host }).supervision.unwrap().handler;
     assert_eq!(handler.unwrap().env.get(b"A"), Some(&b"caller"[..]));
 }
 

@@ -1,11 +1,11 @@
 //! The user and groups that the server is to have.
 
-use crate::logic::plan::account::{self, Identity};
 use crate::logic::base::error::{Error, Result};
-use crate::logic::plan::host::{CanChangeIds, Host};
+use crate::logic::base::text::Escaped;
 use crate::logic::cli::flags::Id;
 use crate::logic::cli::options::Options;
-use crate::logic::base::text::Escaped;
+use crate::logic::plan::account::{self, Identity};
+use crate::logic::plan::host::{CanChangeIds, Host};
 
 /// The server's user and groups. `None`: they stay.
 #[inline(never)]

@@ -1,9 +1,9 @@
 use super::*;
-use crate::logic::supervisor::event::{Action, Recipient};
 use crate::logic::base::exit::Success;
-use crate::logic::supervisor::transition::next;
-use crate::logic::supervisor::policy::{Handling, Restart, Role};
 use crate::logic::base::signal::Signal;
+use crate::logic::supervisor::event::{Action, Recipient};
+use crate::logic::supervisor::policy::{Handling, Restart, Role};
+use crate::logic::supervisor::transition::next;
 
 fn policy() -> Policy {
     Policy {

@@ -1,12 +1,12 @@
 //! The phase between the server's end and what follows it: the rest of its group and its other descendants exit.
 
 use super::{KILL_WAIT, cleared};
-use crate::logic::supervisor::event::{Action, Event, Recipient};
 use crate::logic::base::exit::Exit;
-use crate::logic::supervisor::policy::Policy;
 use crate::logic::base::signal::Signal;
-use crate::logic::supervisor::state::{AfterStop, Phase, State};
 use crate::logic::base::time::Time;
+use crate::logic::supervisor::event::{Action, Event, Recipient};
+use crate::logic::supervisor::policy::Policy;
+use crate::logic::supervisor::state::{AfterStop, Phase, State};
 
 /// The fields of the phase of that name.
 #[derive(Clone, Copy)]
@@ -26,7 +26,12 @@ pub(super) fn clear(policy: &Policy, state: &mut State, next: AfterStop, exit: O
 }
 
 /// The same for the rest of the group of a server that vsrun itself has stopped.
-pub(super) fn clear_rest(policy: &Policy, state: &mut State, (next, until): (AfterStop, Option<Time>), now: Time) -> Action {
+pub(super) fn clear_rest(
+    policy: &Policy,
+    state: &mut State,
+    (next, until): (AfterStop, Option<Time>),
+    now: Time,
+) -> Action {
     if next == AfterStop::HandleExit {
         state.end_run(policy, now);
     } else if policy.stop_signal == Signal::TERM && policy.linger.is_none() {
@@ -61,9 +66,8 @@ impl Clearing {
                 }
                 if self.exit.is_none() { Action::Forward(signal, policy.signal_scope) } else { Action::Wait }
             }
-            Unkillable | Restart | Exited(_) | ExecFailed(_) | LeaderExited | Ready | NotReady | Heartbeat | HandlerExited(_) | ForkFailed => {
-                Action::Wait
-            }
+            Unkillable | Restart | Exited(_) | ExecFailed(_) | LeaderExited | Ready | NotReady | Heartbeat
+            | HandlerExited(_) | ForkFailed => Action::Wait,
         }
     }
 

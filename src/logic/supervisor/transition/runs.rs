@@ -2,11 +2,11 @@
 //! refused.
 
 use super::finish;
-use crate::logic::supervisor::event::{Action, Ending, LogFiles};
 use crate::logic::base::exit::Exit;
+use crate::logic::base::time::{Span, Time};
+use crate::logic::supervisor::event::{Action, Ending, LogFiles};
 use crate::logic::supervisor::policy::{Handling, Policy};
 use crate::logic::supervisor::state::{ForkTask, Pause, Phase, State};
-use crate::logic::base::time::{Span, Time};
 
 /// The pauses before a fork that the kernel refused is tried again.
 const FORK_BACKOFF: (Span, Span) = (Span::millis(100), Span::secs(5));

@@ -118,7 +118,8 @@ fn possible(policy: &Policy, world: World) -> Vec<(Event, World)> {
     if server {
         let gone = World { server: false, ..world };
         events.extend(
-            [Event::Exited(Exit::Code(1)), Event::Exited(Exit::SUCCESS), Event::ExecFailed(127)].map(|event| (event, gone)),
+            [Event::Exited(Exit::Code(1)), Event::Exited(Exit::SUCCESS), Event::ExecFailed(127)]
+                .map(|event| (event, gone)),
         );
         events.extend([
             (Event::Ready, world),
@@ -143,7 +144,9 @@ fn possible(policy: &Policy, world: World) -> Vec<(Event, World)> {
     }
     if handler {
         let gone = World { handler: false, ..world };
-        events.extend([Event::HandlerExited(Exit::SUCCESS), Event::HandlerExited(Exit::Code(1))].map(|event| (event, gone)));
+        events.extend(
+            [Event::HandlerExited(Exit::SUCCESS), Event::HandlerExited(Exit::Code(1))].map(|event| (event, gone)),
+        );
     }
     events
 }
@@ -174,7 +177,11 @@ fn has_no_effect(phase: Phase, event: Event) -> bool {
         (Phase::Running, NotReady) => true,
         // No handler is there to end.
         (
-            Phase::Starting { .. } | Phase::Running | Phase::Stopping { .. } | Phase::Backoff { .. } | Phase::ForkRetry { .. },
+            Phase::Starting { .. }
+            | Phase::Running
+            | Phase::Stopping { .. }
+            | Phase::Backoff { .. }
+            | Phase::ForkRetry { .. },
             HandlerExited(_) | NoneLeft,
         ) => true,
         // No server is there to end, or to hear a signal.
@@ -182,22 +189,29 @@ fn has_no_effect(phase: Phase, event: Event) -> bool {
             Phase::HandlerRunning { .. } | Phase::HandlerTimedOut { .. } | Phase::HandlerStopping { .. },
             Ready | NotReady | Heartbeat | Exited(_) | ExecFailed(_) | LeaderExited | NoneLeft | Forward(_),
         ) => true,
-        (Phase::Backoff { .. } | Phase::ForkRetry { .. }, Ready | NotReady | Heartbeat | Exited(_) | ExecFailed(_) | LeaderExited)
+        (
+            Phase::Backoff { .. } | Phase::ForkRetry { .. },
+            Ready | NotReady | Heartbeat | Exited(_) | ExecFailed(_) | LeaderExited,
+        )
         | (Phase::Backoff { .. }, Forward(_)) => true,
         (
             Phase::DrainingRemaining { .. } | Phase::KillingRemaining { .. },
-            Ready | NotReady | Heartbeat | Exited(_) | ExecFailed(_) | LeaderExited | HandlerExited(_) | Forward(_) | ForkFailed,
+            Ready | NotReady | Heartbeat | Exited(_) | ExecFailed(_) | LeaderExited | HandlerExited(_) | Forward(_)
+            | ForkFailed,
         ) => true,
         // Nothing has been launched.
         (Phase::Stopping { .. } | Phase::HandlerTimedOut { .. } | Phase::HandlerStopping { .. }, ForkFailed) => true,
         (Phase::Backoff { .. } | Phase::ForkRetry { .. }, ForkFailed) => true,
         (
             Phase::Done,
-            Tick | Ready | NotReady | Heartbeat | Exited(_) | LeaderExited | ExecFailed(_) | HandlerExited(_) | NoneLeft | ForkFailed | Stop
-            | Interrupt | Restart | Forward(_) | Unkillable,
+            Tick | Ready | NotReady | Heartbeat | Exited(_) | LeaderExited | ExecFailed(_) | HandlerExited(_)
+            | NoneLeft | ForkFailed | Stop | Interrupt | Restart | Forward(_) | Unkillable,
         ) => true,
         // What has an effect, at least in some states of the phase.
-        (Phase::Starting { .. } | Phase::Running, Ready | ExecFailed(_) | ForkFailed | Exited(_) | LeaderExited | Tick)
+        (
+            Phase::Starting { .. } | Phase::Running,
+            Ready | ExecFailed(_) | ForkFailed | Exited(_) | LeaderExited | Tick,
+        )
         | (Phase::Starting { .. }, NotReady)
         | (Phase::Running, Heartbeat)
         | (Phase::Starting { .. } | Phase::Running, Stop | Interrupt | Restart | Forward(_))
@@ -261,7 +275,12 @@ fn every_short_history_holds() {
         Policy { signal_scope: Recipient::Group, linger: Some(Span::secs(3)), stop_timeout: None, ..policy() },
         Policy { linger: Some(Span::secs(3)), handler: Handling::NoTimeout, limit, ..policy() },
         Policy { signal_scope: Recipient::Group, stop_signal: Signal::INT, role: Role::InitWithTimeout, ..policy() },
-        Policy { signal_scope: Recipient::Group, handler: Handling::NoTimeout, ready_timeout: Some(Span::secs(9)), ..policy() },
+        Policy {
+            signal_scope: Recipient::Group,
+            handler: Handling::NoTimeout,
+            ready_timeout: Some(Span::secs(9)),
+            ..policy()
+        },
         Policy { watchdog: Some(Span::secs(3)), restart: Restart::OnAbort, ..policy() },
     ];
     // Miri is some hundred times slower, and looks for something else than the histories' rules.
@@ -465,7 +484,8 @@ fn a_stop_wins_over_a_restart() {
 #[test]
 fn the_handler_decides_and_may_be_too_slow() {
     let patient = Policy { handler: Handling::Within(Span::secs(5)), ..policy() };
-    let ask = |story: &mut Story| assert_eq!(story.at(1, Event::Exited(Exit::Code(7))), Action::RunHandler(Exit::Code(7)));
+    let ask =
+        |story: &mut Story| assert_eq!(story.at(1, Event::Exited(Exit::Code(7))), Action::RunHandler(Exit::Code(7)));
 
     let mut story = Story::new(patient.clone());
     ask(&mut story);
