@@ -4,7 +4,6 @@
 use crate::logic::formats::proc::value_after;
 use core::fmt;
 
-use crate::logic::base::error::Result;
 use crate::logic::base::exit;
 use crate::logic::base::text::split_byte;
 use crate::logic::base::time::{Span, Time, number};

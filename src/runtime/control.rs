@@ -24,8 +24,6 @@ use crate::sys::lock::{self, Kind};
 use crate::sys::pidfd::Process;
 use crate::sys::{self, Errno, clock, poll};
 
-use crate::runtime::resources::lookup::{proc_visibility, read};
-
 /// How often a file that is just being claimed is looked at again.
 const ATTEMPTS: usize = 20;
 /// Between two looks at what no descriptor tells, in milliseconds.

@@ -3,7 +3,7 @@
 //! Close-on-exec is too late: execve(2) looks its path up first, and a path in a jail may lead through /proc/self/fd.
 
 use core::ops::Range;
-use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 

@@ -1,7 +1,6 @@
 //! Processes: made, turned into programs, signalled, awaited.
 
-use core::cell::Cell;
-use core::ffi::{CStr, c_char, c_int};
+use core::ffi::c_int;
 use core::fmt;
 
 use super::Errno;

@@ -5,6 +5,8 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 use lexopt::Arg::Value;
 
+use apply_flag::apply_flag;
+
 use super::args_file::{Args, PendingArgsFile};
 use super::conflicts;
 use super::control::Control;

@@ -1,7 +1,5 @@
 //! Attributes of a process, from the values of options: limits, nice value, out-of-memory score, capabilities.
 
-use core::mem::discriminant;
-
 use crate::logic::base::cstr::StaticCStr;
 use crate::logic::base::cstr::leak_cstr;
 use crate::logic::base::text::split_byte;

@@ -10,7 +10,6 @@ use super::env::{Env, Source};
 use super::host::{CanChangeIds, Host};
 use super::program::{self, Program};
 use super::socket_activation::ServerSockets;
-use super::socket_address;
 use crate::logic::base::cstr::{StaticCStr, leak_cstr};
 use crate::logic::base::error::{Error, Result};
 use crate::logic::base::signal::Signal;

@@ -8,7 +8,6 @@ use super::account::Identity;
 use super::env::Env;
 use super::expand;
 use super::host::{Host, Terminal};
-use super::socket_address;
 use super::step::{KeepPermitted, Step};
 use crate::logic::base::cstr::{StaticCStr, leak_cstr};
 use crate::logic::base::error::{Error, Result};

@@ -4,7 +4,6 @@
 
 use alloc::vec::Vec;
 
-use super::env::Env;
 use crate::logic::base::cstr::{StaticCStr, leak_cstr};
 use crate::logic::base::text::split_byte;
 use crate::logic::base::time::number;

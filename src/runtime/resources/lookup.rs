@@ -8,7 +8,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use crate::logic::base::error::Error;
 use crate::logic::base::text::{ArrayText, Escaped};
 use crate::logic::base::time::number;
-use crate::logic::control::{self, LockSeen, PidfileContents};
+use crate::logic::control::{LockSeen, PidfileContents};
 use crate::logic::formats::proc::{ProcVisibility, has_lock};
 use crate::sys::dir::{self, Dir, FileStat, OpenMode};
 use crate::sys::file_contents;

@@ -6,7 +6,6 @@ use crate::runtime::resources::cgroup::Cgroup;
 use crate::runtime::resources::pidfile::Pidfile;
 use crate::runtime::start::outcome::Mode;
 use crate::sys;
-use crate::sys::cloexec_probe;
 use crate::sys::fd;
 use std::os::fd::AsRawFd;
 use std::os::fd::BorrowedFd;

@@ -2,7 +2,7 @@
 
 use crate::runtime::start::child_io::{Attempt, ChildIo, ExecState, move_off_fd};
 use crate::sys::exec;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use super::exec_image::ExecImage;
 use super::outcome::{EXEC_IS_NEXT, EXEC_WITHOUT_PIDFILE, FORK, Mode, StepFailure};

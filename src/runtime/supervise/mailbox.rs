@@ -2,7 +2,6 @@
 
 use crate::logic::base::time::Span;
 use crate::logic::base::time::Time;
-use crate::runtime::host::clock::now;
 use crate::sys::clone;
 use crate::sys::clone::Memory;
 use crate::sys::datagram::NotifySocket;

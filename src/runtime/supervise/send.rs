@@ -12,7 +12,6 @@ use crate::runtime::start::deliver::deliver;
 use crate::runtime::start::deliver::user_of;
 use crate::sys;
 use crate::sys::Errno;
-use crate::sys::pidfd::Process;
 use crate::sys::process;
 use crate::sys::process::{Pid, Target};
 

@@ -17,7 +17,7 @@ use crate::logic::cli::value::{assignment, delay, is_name, octal, path_or_dash, 
 use crate::logic::formats::cgroup;
 use crate::logic::formats::mounts::Mounts;
 use crate::logic::plan::account::Login;
-use crate::logic::plan::limits::{self, Capabilities};
+use crate::logic::plan::limits::Capabilities;
 use crate::logic::plan::socket_address;
 use crate::logic::supervisor::policy::{AtExit, Limit, Restart};
 use crate::logic::supervisor::probe::Probe;
