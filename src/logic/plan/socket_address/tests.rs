@@ -3,7 +3,7 @@
 use super::*;
 use crate::logic::plan::env::Env;
 
-use crate::logic::plan::socket_activation::{InheritedSockets, count};
+use crate::logic::plan::socket_activation::InheritedSockets;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// Name, address, port and traffic, read back out of the bytes.
