@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 /// Lines of a file, code and docs, without its tests.
 const FILE_LIMIT: usize = 300;
 /// The table of options is one long list with a paragraph for each: it is read by looking up, not from top to bottom.
-const FLAGS_LIMIT: usize = 500;
+const FLAGS_LIMIT: usize = 560;
 /// Lines of a function, from `fn` to the closing brace.
 const FUNCTION_LIMIT: usize = 69;
 /// Functions that may be longer: file, name, their own limit, and why.

@@ -6,6 +6,7 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use super::account::Identity;
+use super::command_path;
 use super::env::{Env, Source};
 use super::host::{CanChangeIds, Host};
 use super::program::{self, Program};
@@ -216,7 +217,7 @@ fn handler(
     let mut env = host.env.for_identity(identity);
     env.remove(&|name| name.starts_with(b"VSRUN_") || is_for_us(name));
     env.set(b"VSRUN_SERVER_COMMAND", &shortened(shell_words(options.command.iter().map(|word| word.to_bytes()))));
-    let full = program::absolute(path, host)?;
+    let full = command_path::absolute(path, host)?;
     Ok(program::helper_program(path, vec![full], vec![path], env, identity, change, program::spare(options)))
 }
 
@@ -244,7 +245,7 @@ fn output(
         let rules = LogPolicy { keep, owner, size: options.log_size.unwrap_or(u64::MAX), files };
         let writer = options.log_size.map(|_| program::rotator(rules, change));
         // A manager opens it again, wherever it is by then.
-        let later = program::absolute(dir, host).unwrap_or(dir);
+        let later = command_path::absolute(dir, host).unwrap_or(dir);
         return Ok(Output::Files { dir, later, rules, writer });
     }
     let Some(tag) = options.syslog else { return Ok(Output::Inherit) };
@@ -253,9 +254,9 @@ fn output(
         None => vec![c"logger", c"-t", tag],
     };
     let command = words.first().copied().unwrap_or_default();
-    let mut paths = program::search(command, host.env.get(b"PATH"));
+    let mut paths = command_path::search(command, host.env.get(b"PATH"));
     for path in &mut paths {
-        *path = program::absolute(path, host)?;
+        *path = command_path::absolute(path, host)?;
     }
     let env = host.env.for_identity(identity);
     let owner = change.map(|identity| (identity.uid, identity.gid));

@@ -5,21 +5,18 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use super::account::Identity;
+use super::command_path::{absolute, search};
 use super::env::Env;
 use super::expand;
 use super::host::{Host, Terminal};
 use super::step::{KeepPermitted, Step};
-use crate::logic::base::cstr::{StaticCStr, leak_cstr};
-use crate::logic::base::error::{Error, Result};
-use crate::logic::base::text::split_byte;
+use crate::logic::base::cstr::StaticCStr;
+use crate::logic::base::error::Result;
 use crate::logic::cli::flags::Id;
 use crate::logic::cli::options::Options;
 use crate::logic::formats::log_name::LogPolicy;
 use crate::logic::supervisor::notify::is_for_us;
 use crate::logic::supervisor::readiness::Ready;
-
-/// Where a command without a slash is looked for when there is no PATH.
-pub const PATH: &[u8] = b"/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// A program to start: the way there, and the program itself.
 #[derive(Debug)]
@@ -90,20 +87,7 @@ pub fn server(
         steps.push(if options.is_supervised() { Step::WriteManagedPid(path) } else { Step::KeepPidfileLock(path) });
     }
     steps.extend((!options.has(Id::Stdin)).then_some(Step::Input));
-    // Limits last: one of descriptors or files may hinder what the others need. What follows opens nothing.
-    for is_limit in [false, true] {
-        steps.extend(options.attributes.iter().filter(|step| matches!(step, Step::Limit(_)) == is_limit));
-    }
-    if options.syslog.is_some() || options.logdir.is_some() {
-        steps.push(Step::Output);
-    }
-    let sockets = socket_activation::count(host.inherited.count, &options.listen);
-    if sockets > 0 {
-        steps.push(Step::PassSockets(sockets));
-    }
-    if options.watchdog.is_some() {
-        steps.push(Step::SetWatchdogPid);
-    }
+    attributes_and_io(&mut steps, options, host);
     if let (Some((dir, _)), None, None) = (options.logdir, options.work_dir, options.root) {
         steps.push(Step::LogDir(dir));
     }
@@ -138,6 +122,24 @@ pub fn server(
     finish(&mut steps, Step::Exec(command));
     let paths = search(command, env.get(b"PATH"));
     Ok(Box::new(Program { steps, paths, argv, env }))
+}
+
+/// Attributes, output and sockets. Limits come last of the attributes: one of descriptors or files may hinder what the
+/// others need.
+fn attributes_and_io(steps: &mut Vec<Step>, options: &Options, host: &Host<'_>) {
+    for is_limit in [false, true] {
+        steps.extend(options.attributes.iter().filter(|step| matches!(step, Step::Limit(_)) == is_limit));
+    }
+    if options.syslog.is_some() || options.logdir.is_some() {
+        steps.push(Step::Output);
+    }
+    let sockets = socket_activation::count(host.inherited.count, &options.listen);
+    if sockets > 0 {
+        steps.push(Step::PassSockets(sockets));
+    }
+    if options.watchdog.is_some() {
+        steps.push(Step::SetWatchdogPid);
+    }
 }
 
 /// Whether the descriptors end at the exec only, and not before the root and the user are changed.
@@ -266,36 +268,7 @@ pub fn rotator(rules: LogPolicy, change: Option<&Identity>) -> Box<Program> {
     Box::new(Program { steps, paths: Vec::new(), argv: Vec::new(), env: Env::default() })
 }
 
-/// Where a command may be: itself, when it has a slash, otherwise in each directory of PATH, where an empty one
-/// means the working directory, as in execvp(3).
-pub fn search(command: StaticCStr, path: Option<&[u8]>) -> Vec<StaticCStr> {
-    if command.is_empty() || command.to_bytes().contains(&b'/') {
-        return vec![command];
-    }
-    let mut paths = Vec::new();
-    for dir in split_byte(path.unwrap_or(PATH), b':') {
-        let dir = if dir.is_empty() { b"." } else { dir };
-        paths.push(leak_cstr([dir, b"/", command.to_bytes()].concat()));
-    }
-    paths
-}
-
 /// What is left to a process beside the server: one harmless capability that the server does not have.
 pub fn spare(options: &Options) -> KeepPermitted {
     KeepPermitted::Spare(options.caps.map_or(0, |caps| caps.set))
-}
-
-/// The path from the caller's directory on.
-pub fn absolute(path: StaticCStr, host: &Host<'_>) -> Result<StaticCStr> {
-    let bytes = path.to_bytes();
-    if bytes.starts_with(b"/") {
-        return Ok(path);
-    }
-    let Some(cwd) = &host.cwd else {
-        return Err(Error::setup(format_args!(
-            "cannot tell the current directory: give all paths, and --work-dir, from / on"
-        )));
-    };
-    let rest = bytes.strip_prefix(b"./").unwrap_or(bytes);
-    Ok(if bytes == b"." { leak_cstr(cwd.clone()) } else { leak_cstr([cwd, &b"/"[..], rest].concat()) })
 }

@@ -327,7 +327,7 @@ fn a_directory_comes_between_the_users_words_and_the_callers() {
 #[test]
 fn commands_are_searched_as_execvp_does() {
     let paths = |command: &str, path: Option<&str>| {
-        let found = program::search(leak_cstr(command.into()), path.map(str::as_bytes));
+        let found = command_path::search(leak_cstr(command.into()), path.map(str::as_bytes));
         found.iter().map(|path| path.to_str().unwrap().to_owned()).collect::<Vec<_>>()
     };
     assert_eq!(paths("a/b", Some("/bin")), ["a/b"]);

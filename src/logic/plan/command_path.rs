@@ -1,0 +1,40 @@
+//! Where a command is looked for, and paths that no longer depend on the caller's directory.
+
+use alloc::vec::Vec;
+
+use super::host::Host;
+use crate::logic::base::cstr::{StaticCStr, leak_cstr};
+use crate::logic::base::error::{Error, Result};
+use crate::logic::base::text::split_byte;
+
+/// Where a command without a slash is looked for when there is no PATH.
+pub const PATH: &[u8] = b"/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// Where a command may be: itself, when it has a slash, otherwise in each directory of PATH, where an empty one
+/// means the working directory, as in execvp(3).
+pub fn search(command: StaticCStr, path: Option<&[u8]>) -> Vec<StaticCStr> {
+    if command.is_empty() || command.to_bytes().contains(&b'/') {
+        return vec![command];
+    }
+    let mut paths = Vec::new();
+    for dir in split_byte(path.unwrap_or(PATH), b':') {
+        let dir = if dir.is_empty() { b"." } else { dir };
+        paths.push(leak_cstr([dir, b"/", command.to_bytes()].concat()));
+    }
+    paths
+}
+
+/// The path from the caller's directory on.
+pub fn absolute(path: StaticCStr, host: &Host<'_>) -> Result<StaticCStr> {
+    let bytes = path.to_bytes();
+    if bytes.starts_with(b"/") {
+        return Ok(path);
+    }
+    let Some(cwd) = &host.cwd else {
+        return Err(Error::setup(format_args!(
+            "cannot tell the current directory: give all paths, and --work-dir, from / on"
+        )));
+    };
+    let rest = bytes.strip_prefix(b"./").unwrap_or(bytes);
+    Ok(if bytes == b"." { leak_cstr(cwd.clone()) } else { leak_cstr([cwd, &b"/"[..], rest].concat()) })
+}
