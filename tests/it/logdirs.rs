@@ -413,6 +413,26 @@ fn numbers_of_another_program_are_told_of() {
     manager.stop().exited(0);
 }
 
+/// The same for the server's file, and for a rotation by SIGHUP.
+#[test]
+fn numbers_of_another_program_are_recorded_at_a_rotation_too() {
+    for name in ["vsrun.log", "logfile"] {
+        let sandbox = Sandbox::new();
+        let logs = sandbox.path("logs");
+        let manager = manage(&sandbox, words!["-d", "logs", "1"]);
+        fs::rename(logs.join(name), logs.join(format!("{name}.1"))).unwrap();
+        manager.signal(libc::SIGHUP);
+        let expected = format!("{name} was renamed to {name}.1 by another program");
+        harness::await_true("the warning", || {
+            harness::names(&logs)
+                .iter()
+                .filter(|file| file.starts_with("vsrun.log"))
+                .any(|file| harness::text(&logs.join(file)).contains(&expected))
+        });
+        manager.stop().exited(0);
+    }
+}
+
 #[test]
 fn a_server_may_open_its_own_output() {
     let sandbox = Sandbox::new();

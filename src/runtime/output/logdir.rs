@@ -165,9 +165,9 @@ impl LogDir {
 
     /// Whether another program has renamed a file as vsrun does, but from the other end: what logrotate does without
     /// `dateext`. It renames all others, too, so that the numbers say nothing any more.
-    pub fn is_renumbered(&self, records: BorrowedFd<'_>) -> bool {
-        let name = rotated_name(RECORDS, 1);
-        CStr::from_bytes_until_nul(name.as_bytes()).is_ok_and(|name| self.folder.is_named(name, records))
+    pub fn is_renumbered(&self, of: StaticCStr, file: BorrowedFd<'_>) -> bool {
+        let name = rotated_name(of, 1);
+        CStr::from_bytes_until_nul(name.as_bytes()).is_ok_and(|name| self.folder.is_named(name, file))
     }
 
     /// The directory to which the path leads now, if it is another one.

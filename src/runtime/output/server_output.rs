@@ -7,7 +7,7 @@ use super::logdir::{LogDir, Mark, Rotated};
 use crate::logic::base::error::{Error, Result};
 use crate::logic::base::text::Escaped;
 use crate::logic::base::time::Time;
-use crate::logic::formats::log_name::LAST;
+use crate::logic::formats::log_name::{LAST, OUTPUT, RECORDS};
 use crate::logic::plan::planner::Output;
 use crate::logic::plan::program::Program;
 use crate::runtime::report::log::{Log, LogTarget, Priority, os_error};
@@ -112,6 +112,7 @@ impl ServerOutput {
     /// Begins new files, if there are files.
     pub fn rotate(&mut self, log: &mut Log) {
         self.drain();
+        self.warn_of_other_numbers(log);
         let Some(logs) = &mut self.logs else { return };
         let mut walk = Walk::begin();
         let result = logs.rotate(self.child.as_deref_mut(), &mut walk);
@@ -120,14 +121,23 @@ impl ServerOutput {
 
     /// Opens the files again under their names, if there are files.
     pub fn reopen(&mut self, log: &mut Log) {
+        self.warn_of_other_numbers(log);
         let Some(logs) = &mut self.logs else { return };
-        if logs.is_renumbered(log.fd()) {
-            let words = "vsrun.log was renamed to vsrun.log.1 by another program, whose numbers are not vsrun's";
-            log.record(Priority::Warning, format_args!("{words}: see LOGROTATE in vsrun(8)"));
-        }
         let mut walk = Walk::begin();
         let result = logs.reopen(log.fd(), self.child.as_deref_mut(), &mut walk);
         self.go_on("reopen", result, &walk, log);
+    }
+
+    /// Records that another program numbers the files too, from the other end: then parts of a log may be deleted.
+    fn warn_of_other_numbers(&self, log: &Log) {
+        let Some(logs) = &self.logs else { return };
+        for (of, file) in [(RECORDS, log.fd()), (OUTPUT, logs.output())] {
+            if logs.is_renumbered(of, file) {
+                let name = Escaped(of.to_bytes());
+                let words = "by another program, whose numbers are not vsrun's: see LOGROTATE in vsrun(8)";
+                log.record(Priority::Warning, format_args!("{name} was renamed to {name}.1 {words}"));
+            }
+        }
     }
 
     /// Goes on in the file of vsrun's own records that was begun, or in the old one.
