@@ -45,10 +45,14 @@ pub fn check(options: &mut Options) -> ! {
 /// The plan; without the user where that is what keeps it from being made.
 #[inline(never)]
 fn planned(findings: &mut Findings<'_>, options: &mut Options) -> Plan {
+    let mut reported = Vec::new();
     loop {
         match make_plan(options) {
             Ok(plan) => return plan,
+            // The user was not the reason.
+            Err(error) if reported == error.text.as_bytes() => process::exit(findings.status),
             Err(error) => {
+                reported = error.text.as_bytes().to_vec();
                 findings.add("", error);
                 print(UNKNOWN);
                 if options.user.take().is_none() {

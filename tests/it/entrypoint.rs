@@ -183,6 +183,18 @@ fn what_cannot_be_read_ends_the_start_and_is_named() {
 }
 
 #[test]
+fn a_check_reports_an_unreadable_file_once() {
+    let sandbox = Sandbox::new();
+    let user = harness::sys::user().to_string();
+    for options in [words![], words!["-u", user]] {
+        let line = words!["--env-file", sandbox.path("missing"), "--", sandbox.probe(), "exit", "0"];
+        let ended = sandbox.vsrun([words!["--check"], options, line].concat()).finish();
+        let found = ended.exited(125).out.iter().filter(|line| line.contains("--env-file")).count();
+        assert_eq!(found, 1, "{ended:?}");
+    }
+}
+
+#[test]
 fn malformed_lists_of_names_are_wrong_usage() {
     let sandbox = Sandbox::new();
     for list in ["", ",", "A,", ",A", "A,A", "A=B", "A,,B", "="] {
