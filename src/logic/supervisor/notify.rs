@@ -73,8 +73,8 @@ impl Ignored {
     }
 }
 
-/// The names that count, in the order of `Message::assign`. (A match with a byte string for each would be compiled to a
-/// comparison for each byte.)
+/// The names that count, in the order of `Message::assign`. (A match with a byte string for each would be compiled to
+/// a comparison for each byte.)
 const NAMES: &[u8] =
     b"READY,WATCHDOG,STOPPING,RELOADING,STATUS,MONOTONIC_USEC,WATCHDOG_USEC,EXTEND_TIMEOUT_USEC,FDSTORE,MAINPID";
 
@@ -122,8 +122,8 @@ impl<'a> Message<'a> {
 
     /// Applies the message to the state: deadlines change at once, everything else is returned as an event for `next`.
     ///
-    /// `EXTEND_TIMEOUT_USEC=` moves a deadline only to a later time, and not while vsrun stops a server that missed its
-    /// watchdog or its ready timeout.
+    /// `EXTEND_TIMEOUT_USEC=` moves a deadline only to a later time, and not while vsrun stops a server that missed
+    /// its watchdog or its ready timeout.
     #[inline(never)]
     pub fn apply(&self, policy: &Policy, state: &mut State, now: Time) -> Option<Event> {
         if let Some(span) = self.extend
@@ -154,7 +154,8 @@ impl<'a> Message<'a> {
 }
 
 /// True for a variable by which the service manager configures vsrun. A supervisor removes these from the environment
-/// of its children: a server would otherwise report to vsrun's service manager, with the watchdog time meant for vsrun.
+/// of its children: a server would otherwise report to vsrun's service manager, with the watchdog time meant for
+/// vsrun.
 pub fn is_for_us(name: &[u8]) -> bool {
     [super::readiness::NOTIFY_SOCKET, b"WATCHDOG_USEC", b"WATCHDOG_PID"].contains(&name)
 }

@@ -39,7 +39,8 @@ pub struct State {
     pub watchdog_fired: bool,
 }
 
-/// What the supervisor is doing or waiting for. `until` is the deadline of the phase; `exit` is how the last run ended.
+/// What the supervisor is doing or waiting for. `until` is the deadline of the phase; `exit` is how the last run
+/// ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
     /// The first server process has been launched and is not ready yet.
@@ -78,7 +79,8 @@ pub enum AfterStop {
     Restart,
     /// The first start failed: the supervisor exits with an error.
     FailStart,
-    /// The exit is handled as if the server had exited by itself. Used after the watchdog, and for the rest of a group.
+    /// The exit is handled as if the server had exited by itself. Used after the watchdog, and for the rest of a
+    /// group.
     HandleExit,
 }
 

@@ -17,8 +17,8 @@ pub(super) struct Clearing {
     pub killed: bool,
 }
 
-/// Sends TERM to what is left of the run. `exit` is None while the server is an unreaped zombie: it keeps the number of
-/// its process group from being reused until the rest of the group has exited.
+/// Sends TERM to what is left of the run. `exit` is None while the server is an unreaped zombie: it keeps the number
+/// of its process group from being reused until the rest of the group has exited.
 pub(super) fn clear(policy: &Policy, state: &mut State, next: AfterStop, exit: Option<Exit>, now: Time) -> Action {
     let until = policy.linger.map_or(policy.stop_deadline(now), |span| Some(now.after(span)));
     Clearing { next, exit, until, killed: false }.enter(state);

@@ -1,5 +1,5 @@
-//! How the next run begins: the handler, the restart with its pause and limit, the launch, and the retry of a fork that
-//! the kernel refused.
+//! How the next run begins: the handler, the restart with its pause and limit, the launch, and the retry of a fork
+//! that the kernel refused.
 
 use super::finish;
 use crate::logic::base::exit::Exit;
