@@ -16,6 +16,7 @@
 
 mod accounts;
 mod architecture;
+mod architecture_documents;
 mod args;
 mod attributes;
 mod automount;

@@ -1,71 +1,71 @@
-//! The words between the manager and the world: what happens to it, and what it has done.
+//! The interface of the state machine: events in, actions out.
 
 use crate::logic::base::exit::{self, Exit};
 use crate::logic::base::signal::Signal;
 use crate::logic::base::time::Span;
 
-/// What happens to the manager.
+/// Something that happened to the supervisor or its processes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// Only the deadline has passed.
+    /// The deadline of the phase has passed.
     Tick,
-    /// The server counts as started.
+    /// The server is ready, as `--ready` defines it.
     Ready,
     /// The server will never report that it is ready.
     NotReady,
     /// The server reports that it is alive.
     Heartbeat,
-    /// The server has ended.
+    /// The server exited, and so did the rest of its group if that has to.
     Exited(Exit),
-    /// The server has ended, and others of its group have not: its end will be told when they have.
+    /// The server exited and other processes of its group are alive. `Exited` follows when they are gone.
     LeaderExited,
-    /// The server was never executed: vsrun's exit status for that.
+    /// A step before the exec failed, or the exec itself. Holds vsrun's exit status for that.
     ExecFailed(u8),
-    /// The handler has ended.
+    /// The crash handler exited.
     HandlerExited(Exit),
-    /// No process is left.
+    /// No descendant of vsrun is left.
     NoneLeft,
-    /// KILL may not be sent to the server, and the kernel will end it if vsrun, as PID 1, exits.
+    /// vsrun is PID 1 and may not send KILL to the server. The kernel kills the server when vsrun exits.
     Unkillable,
     /// fork(2) failed for the last action.
     ForkFailed,
     /// A request to stop.
     Stop,
-    /// A request to stop, and to kill if it is the second.
+    /// A request to stop from SIGINT. A second one kills.
     Interrupt,
     /// A request to restart the server.
     Restart,
-    /// A signal for the server.
+    /// A signal to forward to the server.
     Forward(Signal),
 }
 
-/// What the manager does next. Waiting follows each of them but a launch, which may fail at once.
+/// What the supervisor does next. It then waits for the next event, except after a launch, which may fail at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
-    /// Nothing.
+    /// Only wait for the next event.
     Wait,
     /// Start the server.
     Launch(LogFiles),
-    /// Start the handler, because of this end of the server.
+    /// Start the handler for this exit of the server.
     RunHandler(Exit),
-    /// Send a signal that ends its recipient. CONT follows, because a stopped process would not see it.
+    /// Send a signal that makes its recipient exit. CONT follows, because a stopped process does not handle signals.
     Send(Signal, Recipient),
-    /// Forward a signal to the server, once and alone.
+    /// Forward a signal, without the CONT that `Send` adds.
     Forward(Signal, Recipient),
-    /// Nothing for so long; then the server is restarted.
+    /// Record that the server is restarted after this pause, and wait.
     Pause(Span),
-    /// Say that the server has been started.
+    /// Report that the server is ready to the waiting parent and the service manager.
     ReportReady,
-    /// End.
+    /// Exit with the status of this ending.
     Finish(Ending),
 }
 
-/// What happens to the log files between two lives.
+/// What happens to the log files between two runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogFiles {
-    /// The same files are continued.
+    /// The new run appends to the same files.
     Keep,
-    /// They are rotated.
+    /// The files are rotated, because the restart was requested.
     Rotate,
 }
 
@@ -78,27 +78,27 @@ pub enum Recipient {
     Group,
     /// The handler's process group.
     Handler,
-    /// What is left of a server that has ended: its process group, its tree, or both.
+    /// What is left of a run whose server exited: its process group, its descendants, or both.
     Remains,
     /// Every remaining process.
     All,
 }
 
-/// How the manager exits.
+/// How the supervisor exits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending {
-    /// As the server did.
+    /// With the server's exit.
     Server(Exit),
-    /// As the server did, after too many restarts.
+    /// With the server's last exit, because `--restart-limit` is reached.
     GaveUp(Exit),
-    /// On request.
+    /// Successfully, because a stop was requested.
     Stopped,
     /// The first start failed with this status.
     Failed(u8),
 }
 
 impl Ending {
-    /// The manager's exit status.
+    /// vsrun's exit status.
     pub fn status(self) -> u8 {
         match self {
             Self::Server(exit) | Self::GaveUp(exit) => exit.status(),

@@ -39,7 +39,7 @@ pub struct Message<'a> {
     pub extend: Option<Span>,
     /// `STATUS=`: a line for people.
     pub status: Option<&'a [u8]>,
-    /// Why the message, or a part of it, has no effect.
+    /// Why the message, or a part of it, is ignored.
     pub ignored: Option<Ignored>,
 }
 
@@ -67,18 +67,18 @@ impl Ignored {
         }
     }
 
-    /// A bit of its own.
+    /// One bit for each reason, for a set of reasons.
     pub fn bit(self) -> u8 {
         1 << self as u8
     }
 }
 
-/// The names that count, in the order of `Message::assign`. (A match with a byte string for each would be compiled to a
-/// comparison for each byte.)
+/// The names that count, in the order of `Message::assign`. (A match with a byte string for each would be compiled to
+/// a comparison for each byte.)
 const NAMES: &[u8] =
     b"READY,WATCHDOG,STOPPING,RELOADING,STATUS,MONOTONIC_USEC,WATCHDOG_USEC,EXTEND_TIMEOUT_USEC,FDSTORE,MAINPID";
 
-/// Reads a message: lines of `NAME=VALUE`. Names that vsrun does not know are for others.
+/// Reads a message: lines of `NAME=VALUE`. Unknown names are skipped: they are for other service managers.
 pub fn parse(text: &[u8]) -> Message<'_> {
     let mut message = Message::default();
     for line in split_byte(text, b'\n') {
@@ -120,10 +120,10 @@ impl<'a> Message<'a> {
         micros.map(|micros| Span(micros.div_ceil(1000)))
     }
 
-    /// What the manager makes of it. Deadlines change at once; what else follows is an event for `manager::step`.
+    /// Applies the message to the state: deadlines change at once, everything else is returned as an event for `next`.
     ///
-    /// A server may ask for more time, not for an earlier end; and not for more time where vsrun ends it because it was
-    /// silent, or not ready in time.
+    /// `EXTEND_TIMEOUT_USEC=` moves a deadline only to a later time, and not while vsrun stops a server that missed
+    /// its watchdog or its ready timeout.
     #[inline(never)]
     pub fn apply(&self, policy: &Policy, state: &mut State, now: Time) -> Option<Event> {
         if let Some(span) = self.extend
@@ -136,7 +136,7 @@ impl<'a> Message<'a> {
             && let Some(span) = self.watchdog
         {
             state.watchdog = Some(span).filter(|span| *span > Span::ZERO);
-            // Where the watchdog is armed, the new time begins now.
+            // If the watchdog is armed, the new time begins now.
             state.watchdog_deadline = state.watchdog_deadline.and(state.watchdog).map(|span| now.after(span));
         }
         if self.trigger {
@@ -153,8 +153,9 @@ impl<'a> Message<'a> {
     }
 }
 
-/// True for a variable by which the service manager above speaks to vsrun. Where vsrun stays, no process below it has
-/// them: a server that found them would take its own watchdog for the one above.
+/// True for a variable by which the service manager configures vsrun. A supervisor removes these from the environment
+/// of its children: a server would otherwise report to vsrun's service manager, with the watchdog time meant for
+/// vsrun.
 pub fn is_for_us(name: &[u8]) -> bool {
     [super::readiness::NOTIFY_SOCKET, b"WATCHDOG_USEC", b"WATCHDOG_PID"].contains(&name)
 }

@@ -1,4 +1,4 @@
-//! What the manager is told at its start: when to restart, how to ask for an end, and how long that may take.
+//! The supervisor's rules, fixed at its start: when to restart, how to stop the server, and how long that may take.
 
 use super::event::Recipient;
 use crate::logic::base::exit::Success;
@@ -6,20 +6,20 @@ use crate::logic::base::signal::Signal;
 use crate::logic::base::text::split_byte;
 use crate::logic::base::time::{Span, Time, number};
 
-/// Which ends of the server lead to a restart.
+/// Which exits of the server lead to a restart (`--restart`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Restart {
-    /// None.
+    /// No exit.
     No,
-    /// Unexpected ones.
+    /// Unexpected exits: a status or signal that is neither a success nor requested.
     OnFailure,
-    /// Death by a signal.
+    /// Unexpected exits by a signal.
     OnAbort,
-    /// All.
+    /// All exits.
     Always,
 }
 
-/// No more than so many restarts within so long.
+/// `--restart-limit N/DURATION`: at most N restarts within the duration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limit {
     /// N, at least 1.
@@ -38,59 +38,60 @@ impl Limit {
     }
 }
 
-/// What vsrun is to the server.
+/// How vsrun treats requests to exit and the server's exit status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
-    /// Its manager: a request to end is vsrun's business, and so is the status then.
+    /// A manager stops the server on request and then exits with 0.
     Manager,
-    /// Its init: signals are the server's, and so is the status, whatever the end.
+    /// An init forwards signals to the server and always exits with the server's status.
     Init,
-    /// The same, but a TERM that is forwarded has no more than the stop timeout to work.
+    /// An init with `--stop-timeout`: if the server does not exit in time after a forwarded TERM, it is killed.
     InitWithTimeout,
 }
 
-/// What PID 1 does instead of exiting.
+/// What vsrun as PID 1 does to the machine instead of exiting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AtExit {
     /// Switches the machine off.
     Poweroff,
     /// Reboots it.
     Reboot,
-    /// Stops it.
+    /// Halts it.
     Halt,
 }
 
-/// What the manager was told at its start.
+/// The supervisor's rules, made from the options.
 #[derive(Clone, Debug)]
 pub struct Policy {
-    /// What it is to the server.
+    /// Manager or init.
     pub role: Role,
-    /// The recipient of the server's signals: it alone, or its group, of which nothing outlives it then.
+    /// The recipient of signals for the server: the process alone, or its group. With the group, the rest of it exits
+    /// before anything follows the server's exit.
     pub signal_scope: Recipient,
-    /// How long those have to end that outlive the last server. None: they are left alone.
+    /// How long processes that outlive the server have to exit before they are killed. None: they are left alone.
     pub linger: Option<Span>,
-    /// Which ends lead to a restart.
+    /// Which exits lead to a restart.
     pub restart: Restart,
-    /// Which ends are voluntary.
+    /// Which exits are a success (`--success-exit`).
     pub success: Success,
-    /// The shortest and the longest pause before restarts in a row.
+    /// The shortest and the longest pause between consecutive restarts.
     pub delay: (Span, Span),
-    /// When to give up.
+    /// When to give up. None: never.
     pub limit: Option<Limit>,
-    /// How long the first server may take until it counts as started. None: for ever.
+    /// How long the first server process may take until it is ready. None: for ever.
     pub ready_timeout: Option<Span>,
-    /// How long a server that was ready may say nothing. None: for ever.
+    /// How long a ready server may send no `WATCHDOG=1`. None: for ever.
     pub watchdog: Option<Span>,
-    /// Whether a handler is asked.
+    /// Whether a crash handler decides about a restart.
     pub handler: Handling,
-    /// What asks the server to end.
+    /// The signal that asks the server to exit.
     pub stop_signal: Signal,
-    /// How long it may take. None: for ever.
+    /// How long the server may take after the stop signal. None: for ever.
     pub stop_timeout: Option<Span>,
 }
 
 impl Policy {
-    /// The first end restarts at once, the next ones after MIN, 2 MIN, 4 MIN, ... MAX.
+    /// The pause before a restart: none after the first failure of a row, then MIN, 2 MIN, 4 MIN, ... MAX.
     pub fn pause_after(&self, row: u32) -> Span {
         let (min, max) = self.delay;
         match row.checked_sub(1) {
@@ -99,12 +100,13 @@ impl Policy {
         }
     }
 
-    /// Whether a signal that is sent on to the server asks for the end of it all: an init is not asked itself.
+    /// True if a forwarded signal asks the whole service to exit. That is so only for an init: a manager has stop
+    /// requests of its own.
     pub fn ends_service(&self, signal: Signal) -> bool {
         self.role != Role::Manager && [Signal::TERM, self.stop_signal].contains(&signal)
     }
 
-    /// When what was asked to end is killed, and killed again.
+    /// When a process that was asked to exit is killed, and when KILL is repeated.
     pub fn stop_deadline(&self, now: Time) -> Option<Time> {
         self.stop_timeout.map(|span| now.after(span))
     }
@@ -113,10 +115,10 @@ impl Policy {
 /// Whether there is a handler, and how long it may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Handling {
-    /// None: as if it had exited with 0.
+    /// There is none: restart as if it had exited with 0.
     Absent,
-    /// Without a limit.
+    /// It may take as long as it wants.
     NoTimeout,
-    /// At most this long.
+    /// It is sent TERM after this time.
     Within(Span),
 }

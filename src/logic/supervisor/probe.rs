@@ -1,4 +1,4 @@
-//! Probes: from `8080/health` to what is asked of a server, and from the first bytes of an answer to a verdict.
+//! Health probes: reads `8080/health` into a request, and judges the first bytes of the response.
 //!
 //! A probe is `[http:][ADDRESS:]PORT[/PATH]`, `[http:]/SOCKET[:/PATH]` or `exec:/PROGRAM [ARG]...`. With a PATH, or
 //! with `http:`, it is an HTTP/1.1 GET (RFC 9112) of which only the status line is read.
@@ -12,7 +12,7 @@ use crate::logic::cli::options::Options;
 use crate::logic::cli::value;
 use crate::logic::plan::socket_address::{Listener, Transport};
 
-/// What is asked of a server to see whether it works.
+/// How to test whether a server works.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Probe {
     /// A connection to the first of these addresses that accepts one, each as connect(2) takes it.
@@ -71,8 +71,7 @@ pub struct ProbeRequest {
 }
 
 impl ProbeRequest {
-    /// The request that these options are, if `--probe` is among them: it allows no other option except
-    /// `--probe-timeout`.
+    /// Returns the request if `--probe` is given. The only option beside it may be `--probe-timeout`.
     ///
     /// # Errors
     /// Wrong usage, in one line.
@@ -93,7 +92,7 @@ impl ProbeRequest {
     }
 }
 
-/// The addresses of `[ADDRESS:]PORT` or `/SOCKET`, and what an HTTP request calls the host.
+/// The addresses of `[ADDRESS:]PORT` or `/SOCKET`, and the value of the HTTP header `Host`.
 fn addresses(text: &[u8]) -> Option<(Vec<Vec<u8>>, &[u8])> {
     let parse = |text: &[u8]| {
         let listener = Listener::parse(text)?;
@@ -110,10 +109,10 @@ fn addresses(text: &[u8]) -> Option<(Vec<Vec<u8>>, &[u8])> {
     Some((vec![loopback(b"127.0.0.1:")?, loopback(b"[::1]:")?], b"localhost"))
 }
 
-/// What the first bytes of an answer say.
+/// What the first bytes of an HTTP response mean.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Answer {
-    /// Not enough yet.
+    /// More bytes are needed.
     Incomplete,
     /// Status 200 to 399.
     Healthy,
@@ -123,10 +122,10 @@ pub enum Answer {
     Other,
 }
 
-/// Bytes of a status line that decide: `HTTP/1.1 200`.
+/// The length of the part of a status line that decides: `HTTP/1.1 200`.
 pub const STATUS_LINE: usize = 12;
 
-/// Reads the beginning of an answer.
+/// Judges the beginning of a response.
 pub fn answer(bytes: &[u8]) -> Answer {
     const PATTERN: &[u8; STATUS_LINE] = b"HTTP/1.# ###";
     let fits = |(byte, wanted): (&u8, &u8)| if *wanted == b'#' { byte.is_ascii_digit() } else { byte == wanted };

@@ -1,24 +1,24 @@
-//! When a server counts as started, and what it says about itself.
+//! When a server counts as started (`--ready`).
 
 use crate::logic::base::text::place_of;
 use crate::logic::base::time::number;
 
-/// Where a server, or vsrun itself, finds the one that it reports to: sd_notify(3).
+/// The variable that names the socket to report to, for a server and for vsrun itself: sd_notify(3).
 pub const NOTIFY_SOCKET: &[u8] = b"NOTIFY_SOCKET";
 
 /// When a server counts as started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ready {
-    /// Its exec has succeeded.
+    /// The exec of the server succeeded.
     Exec,
-    /// It wrote a newline to this descriptor: s6's protocol.
+    /// The server wrote a newline to this descriptor: s6's protocol.
     Newline(i32),
-    /// It sent `READY=1` to `$NOTIFY_SOCKET`: sd_notify(3).
+    /// The server sent `READY=1` to `$NOTIFY_SOCKET`: sd_notify(3).
     Notify,
 }
 
 impl Ready {
-    /// Reads `exec`, `fd:N` or `notify`. 0 to 2 are what they are for every program.
+    /// Reads `exec`, `fd:N` or `notify`. N is at least 3, because 0 to 2 are standard input, output and error.
     #[inline(never)]
     pub fn parse(text: &[u8]) -> Option<Self> {
         match place_of(b"exec,notify", text) {

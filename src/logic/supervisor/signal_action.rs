@@ -4,18 +4,18 @@ use super::policy::{AtExit, Role};
 use crate::logic::base::signal::Signal;
 use crate::logic::base::text::{place_of, split_byte};
 
-/// What is done when a signal comes.
+/// What vsrun does when it receives a signal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SignalAction {
-    /// End the server, then the manager.
+    /// Stop the server, then exit.
     Stop,
-    /// End the server and start it again.
+    /// Stop the server and start it again.
     Restart,
-    /// Reopen vsrun.log.
+    /// Open the log files again under their names.
     Reopen,
-    /// Nothing.
+    /// Do nothing.
     Ignore,
-    /// End the server, and then the machine.
+    /// Stop the server, then power off, reboot or halt the machine.
     End(AtExit),
     /// Send this signal to the server.
     Forward(Signal),
@@ -29,8 +29,9 @@ pub struct SignalTable {
 }
 
 impl SignalTable {
-    /// A manager's TERM and INT stop, its HUP restarts, and every other one is forwarded, except where the caller says
-    /// otherwise. The init of a `machine` (`--at-exit`) ends it on the signals of systemd, its nspawn, and LXC.
+    /// Defaults: TERM and INT stop a manager's server, HUP restarts it, every other signal is forwarded. `given`
+    /// replaces defaults. The init of a `machine` (`--at-exit`) also has the shutdown signals of systemd, nspawn and
+    /// LXC.
     pub fn new(role: Role, machine: bool, given: &[(Signal, SignalAction)]) -> Self {
         let mut signal_table = Self { table: [SignalAction::Ignore; 64], end: None };
         for (action, number) in signal_table.table.iter_mut().zip(1..) {
@@ -51,7 +52,7 @@ impl SignalTable {
         signal_table
     }
 
-    /// What this one does, which has come. Which end of the machine it asks for is kept.
+    /// Returns the action of a received signal, and remembers if the signal asks for a poweroff, reboot or halt.
     pub fn take(&mut self, signal: Signal) -> SignalAction {
         let action = self.get(signal);
         if let SignalAction::End(how) = action {
@@ -60,12 +61,12 @@ impl SignalTable {
         action
     }
 
-    /// How a signal has asked for the machine's end.
+    /// What the last such signal asked PID 1 to do to the machine.
     pub fn end(&self) -> Option<AtExit> {
         self.end
     }
 
-    /// What this one does.
+    /// Returns the action of a signal.
     pub fn get(&self, signal: Signal) -> SignalAction {
         self.table.get(usize::from(signal.number()) - 1).copied().unwrap_or(SignalAction::Ignore)
     }
@@ -74,7 +75,7 @@ impl SignalTable {
 /// The actions, for messages; `forward` may name another signal.
 pub const ACTIONS: &[u8] = b"STOP,RESTART,REOPEN,IGNORE,FORWARD";
 
-/// Reads `SIGNAL=ACTION`. KILL and STOP cannot be trapped, and CHLD reports children.
+/// Reads `SIGNAL=ACTION`. KILL and STOP cannot be caught, and vsrun needs CHLD itself.
 pub fn parse(text: &[u8]) -> Option<(Signal, SignalAction)> {
     let mut halves = split_byte(text, b'=');
     let signal =

@@ -1,4 +1,4 @@
-//! What the manager remembers from one event to the next.
+//! The supervisor's state from one event to the next.
 
 use alloc::vec::Vec;
 
@@ -8,104 +8,107 @@ use crate::logic::base::exit::Exit;
 use crate::logic::base::signal::Signal;
 use crate::logic::base::time::{Span, Time};
 
-/// A run of this length, or of the longest pause where that is shorter, ends a series of consecutive failures.
+/// A run that lasts this long, or as long as the longest pause if that is shorter, resets the failure count.
 const STABLE_UPTIME: Span = Span::secs(10);
 
-/// Everything that the manager remembers.
+/// The whole memory of the state machine.
 #[derive(Clone, Debug)]
 pub struct State {
-    /// Where it is.
+    /// What the supervisor is doing or waiting for.
     pub phase: Phase,
-    /// Whether the first start has been a success.
+    /// Whether a server process has been ready: from then on a failed start leads to a restart, not to an error.
     pub(super) ready: bool,
-    /// When this life of the server began.
+    /// When this run of the server began.
     pub(super) started_at: Time,
     /// Unexpected exits in a row without a stable run in between.
     pub(super) consecutive_failures: u32,
-    /// Restarts after unexpected ends.
+    /// Restarts after unexpected exits, for records and the handler.
     pub(super) restarts: u64,
-    /// When the last restarts were, as many as the limit asks for; its memory is there from the start.
+    /// The times of the last restarts, as many as `--restart-limit` needs. Allocated at the start, because a running
+    /// supervisor must not allocate.
     pub(super) history: Vec<Time>,
-    /// The signals sent on to the server in this life, on request.
+    /// The signals forwarded to the server in this run, as bits.
     pub(super) forwarded: u64,
-    /// How long to wait when the kernel refuses to fork.
+    /// The pause after the last fork that the kernel refused; zero after a run.
     pub(super) fork_backoff: Span,
     /// When the watchdog fires, if one is armed.
     pub(super) watchdog_deadline: Option<Time>,
-    /// The watchdog time of this run: that of `--watchdog`, until the server sets another.
+    /// The watchdog time of this run: `--watchdog`, until the server sends `WATCHDOG_USEC=`.
     pub(super) watchdog: Option<Span>,
     /// Whether the watchdog has fired for this server process.
     pub watchdog_fired: bool,
 }
 
-/// Where the manager is. `until` is when it goes on by itself; `exit` is the end of the server that it is all about.
+/// What the supervisor is doing or waiting for. `until` is the deadline of the phase; `exit` is how the last run
+/// ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
-    /// The first server has been launched and does not count as started yet.
+    /// The first server process has been launched and is not ready yet.
     Starting { until: Option<Time> },
-    /// The server runs.
+    /// The server runs and a server process has been ready once.
     Running,
-    /// The server has been asked to end; what then.
+    /// The server has been sent the stop signal, or ABRT by the watchdog. `next` follows its exit.
     Stopping { next: AfterStop, until: Option<Time> },
-    /// The server has ended. What is left of its group or of its tree has been asked to exit, or has been killed. The
-    /// server's own end is known once the rest of its group has ended.
+    /// The server exited. What is left of its group or its descendants has been sent TERM, or KILL if `killed`. `exit`
+    /// is None until the rest of the group is gone and the server can be reaped.
     Clearing { next: AfterStop, exit: Option<Exit>, until: Option<Time>, killed: bool },
-    /// The handler runs.
+    /// The crash handler runs.
     HandlerRunning { exit: Exit, until: Option<Time>, pause: Pause },
-    /// The handler took too long and has been asked to end.
+    /// The handler exceeded `--handler-timeout` and has been sent TERM.
     HandlerTimedOut { exit: Exit, until: Option<Time> },
-    /// The handler has been asked to end, and the manager ends with it.
+    /// A stop was requested while the handler ran: it has been sent TERM, and the supervisor exits after it.
     HandlerStopping { until: Option<Time> },
     /// A pause before a restart.
     Backoff { until: Time },
-    /// The kernel refused to fork; once more then.
+    /// The kernel refused to fork. `task` is tried again at `until`.
     ForkRetry { task: ForkTask, until: Time },
-    /// The server will not be restarted; its remaining processes have been asked to exit.
+    /// No restart follows. With `--linger`, the remaining processes have been sent TERM.
     DrainingRemaining { ending: Ending, until: Time },
-    /// They have been killed.
+    /// The remaining processes have been sent KILL.
     KillingRemaining { ending: Ending, until: Time },
-    /// Over.
+    /// The supervisor exits.
     Done,
 }
 
-/// What follows the server's end on request.
+/// What follows the exit of a server that vsrun stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AfterStop {
-    /// The manager's own.
+    /// The supervisor exits too.
     Finish,
-    /// A restart.
+    /// The server is started again, because a restart was requested.
     Restart,
-    /// The end of a first start that failed.
+    /// The first start failed: the supervisor exits with an error.
     FailStart,
-    /// What follows its end by itself, once the rest of its group has ended too.
+    /// The exit is handled as if the server had exited by itself. Used after the watchdog, and for the rest of a
+    /// group.
     HandleExit,
 }
 
-/// Whether a restart may be put off.
+/// Whether a restart waits for the back-off pause.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pause {
-    /// As the row of falls says.
+    /// Wait as long as the number of consecutive failures requires.
     Backoff,
-    /// A restart was requested meanwhile.
+    /// Restart at once: a restart was requested meanwhile.
     None,
 }
 
-/// What could not be forked.
+/// What to try again after a refused fork.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ForkTask {
     /// The server.
     Launch,
     /// The handler.
     RunHandler {
-        /// The end of the server that it is about.
+        /// The exit that the handler is about.
         exit: Exit,
-        /// Whether the restart may be put off.
+        /// Whether the restart after the handler waits for the pause.
         pause: Pause,
     },
 }
 
 impl State {
-    /// Before the first launch, which is the caller's: as if it had just been done.
+    /// The state just after the first launch. The caller does that launch itself.
     pub fn new(policy: &Policy, now: Time) -> Self {
         let room = policy.limit.map_or(0, |limit| usize::from(limit.restarts));
         Self {
@@ -123,7 +126,7 @@ impl State {
         }
     }
 
-    /// When the state changes by itself.
+    /// When `Event::Tick` is due.
     pub fn deadline(&self) -> Option<Time> {
         match self.phase {
             Phase::Running => self.watchdog_deadline,
@@ -141,20 +144,20 @@ impl State {
         }
     }
 
-    /// Whether a signal ended the server that was forwarded to it in this run.
+    /// True if the server was killed by a signal that was forwarded to it in this run.
     pub fn was_forwarded(&self, exit: Exit) -> bool {
         exit.signal().is_some_and(|signal| self.forwarded & signal.bit() != 0)
     }
 
-    /// Whether a forwarded signal asked for this end. A signal that tells a server something else (USR1, a real-time
-    /// signal) and ends it nevertheless has found a server that did not handle it: that is a crash.
+    /// True if a forwarded signal asked for this exit. A signal with another meaning (USR1, a real-time signal) kills
+    /// only a server that does not handle it: that is a crash.
     fn was_requested(&self, policy: &Policy, exit: Exit) -> bool {
         const REQUESTS: [Signal; 5] = [Signal::TERM, Signal::INT, Signal::QUIT, Signal::HUP, Signal::KILL];
         self.was_forwarded(exit)
             && exit.signal().is_some_and(|signal| signal == policy.stop_signal || REQUESTS.contains(&signal))
     }
 
-    /// The server's run is over. One that was long enough interrupts the series of consecutive failures.
+    /// The run is over. If it was long enough, the count of consecutive failures starts again at zero.
     pub(super) fn end_run(&mut self, policy: &Policy, now: Time) {
         self.fork_backoff = Span::ZERO;
         if now.since(self.started_at) >= STABLE_UPTIME.min(policy.delay.1) {
@@ -162,7 +165,8 @@ impl State {
         }
     }
 
-    /// The end as the exit status shows it: a listed one is a success, unless the watchdog forced it.
+    /// Translates the last exit for vsrun's own exit status: an exit listed in `--success-exit` is a success, except
+    /// after the watchdog fired.
     pub(super) fn judge(&self, policy: &Policy, ending: Ending) -> Ending {
         let judge = |exit| {
             if !policy.success.contains(exit) {
@@ -186,25 +190,25 @@ impl State {
         match policy.restart {
             Restart::Always => true,
             Restart::No => false,
-            // However it took it.
+            // Even if the server handled ABRT and exited with 0.
             Restart::OnFailure | Restart::OnAbort if self.watchdog_fired => true,
             Restart::OnFailure => !passed && !policy.success.contains(exit),
             Restart::OnAbort => !passed && !policy.success.contains(exit) && exit.signal().is_some(),
         }
     }
 
-    /// The server has said that it lives, and has to say so again in time.
+    /// The server reported that it is alive: the watchdog time starts again.
     pub(super) fn arm_watchdog(&mut self, now: Time) -> Action {
         self.watchdog_deadline = self.watchdog.map(|span| now.after(span));
         Action::Wait
     }
 
-    /// The same, where that matters.
+    /// Handles `WATCHDOG=1`: extends the deadline if the watchdog is armed. It is not before the server is ready.
     pub(super) fn heed_again(&mut self, now: Time) -> Action {
         if self.watchdog_deadline.is_some() { self.arm_watchdog(now) } else { Action::Wait }
     }
 
-    /// The server has been silent for too long.
+    /// The watchdog time passed without a message: sends ABRT, so that a server can dump core.
     pub(super) fn on_watchdog(&mut self, policy: &Policy, now: Time) -> Action {
         self.watchdog_fired = true;
         self.phase = Phase::Stopping { next: AfterStop::HandleExit, until: policy.stop_deadline(now) };
@@ -216,7 +220,7 @@ impl State {
         self.restarts
     }
 
-    /// How long this life of the server has lasted.
+    /// How long this run has lasted.
     pub fn uptime(&self, now: Time) -> Span {
         now.since(self.started_at)
     }

@@ -1,8 +1,8 @@
-//! The manager: what to do next when something happens to the server. One pure function, [`next`].
+//! The supervisor's decisions: one pure function, [`next`], from a state and an event to a state and an action.
 //!
-//! One event in, the next state and one action out; time is an argument, and no pid enters. A launch that fails is a
-//! very short life. The pairs of state and event that have no effect are listed in the tests: a new one does not
-//! compile there.
+//! Time is an argument, and no pid enters, so the tests can walk through every short history. A launch that fails
+//! counts as a very short run. `has_no_effect` in the tests lists the pairs of phase and event without an effect: it
+//! does not compile if a new variant is missing there.
 
 use super::transition::clearing::{Clearing, clear, clear_rest};
 use super::transition::runs::{fork_failed, launch, recover, restart, retry_fork};
@@ -14,10 +14,11 @@ use crate::logic::base::exit::{Exit, KILLED, SETUP};
 use crate::logic::base::signal::Signal;
 use crate::logic::base::time::{Span, Time};
 
-/// How long to wait for processes that were killed at the very end.
+/// How long to wait for processes after KILL: one that hangs in the kernel may never exit.
 const KILL_WAIT: Span = Span::secs(5);
 
-/// What follows from an event. The only way on.
+/// Applies an event to the state and returns what to do. No other function changes the phase of a running supervisor,
+/// except `Message::apply`, which moves deadlines.
 pub fn next(policy: &Policy, state: &mut State, event: Event, now: Time) -> Action {
     let lingers = matches!(state.phase, Phase::DrainingRemaining { .. } | Phase::KillingRemaining { .. });
     let linger = policy.linger.filter(|_| !lingers);
@@ -41,7 +42,8 @@ fn next_action(policy: &Policy, state: &mut State, event: Event, now: Time) -> A
         Backoff, DrainingRemaining, ForkRetry, HandlerRunning, HandlerStopping, HandlerTimedOut, KillingRemaining,
         Running, Starting, Stopping,
     };
-    // Before its deadline, a state knows no tick. So no arm has that as a condition, which would keep the others apart.
+    // A tick before the deadline has no effect. Checked once here, because a guard on every `Tick` arm would keep the
+    // compiler from checking that the arms are exhaustive.
     if matches!(event, Tick) && state.deadline().is_none_or(|until| until > now) {
         return Action::Wait;
     }
@@ -67,7 +69,7 @@ fn next_action(policy: &Policy, state: &mut State, event: Event, now: Time) -> A
         (Running, Exited(exit)) => on_exit(policy, state, exit, now),
         (Running, LeaderExited) => clear_rest(policy, state, (AfterStop::HandleExit, None), now),
         (Running, Tick) => state.on_watchdog(policy, now),
-        // A server is ready once, and later ones need not be; but from then on they must not be silent.
+        // Only the first server process has a ready timeout. The watchdog of a later one starts when it is ready.
         (Running, Ready) => state.arm_watchdog(now),
         (Running, Heartbeat) => state.heed_again(now),
         (Starting { .. } | Running, Stop | Interrupt) => stop(policy, state, AfterStop::Finish, now),
@@ -78,7 +80,7 @@ fn next_action(policy: &Policy, state: &mut State, event: Event, now: Time) -> A
             state.phase = Stopping { next, until: grace };
             Action::Send(Signal::KILL, Recipient::Group)
         }
-        // The kernel does it, as soon as a PID 1 has left; so no other server follows.
+        // The kernel kills the server as soon as PID 1 exits, so no other server can follow.
         (Stopping { next: AfterStop::Restart | AfterStop::HandleExit, .. }, Unkillable) => {
             finish(state, Ending::Server(KILLED))
         }
@@ -159,12 +161,12 @@ fn next_action(policy: &Policy, state: &mut State, event: Event, now: Time) -> A
         (DrainingRemaining { ending, .. } | KillingRemaining { ending, .. }, NoneLeft) => finish(state, ending),
         (KillingRemaining { ending, .. }, Tick) => finish(state, ending),
 
-        // The tests list them.
+        // `has_no_effect` in the tests lists these pairs.
         _ => Action::Wait,
     }
 }
 
-/// The server has ended by itself.
+/// The server exited without a request from vsrun.
 fn on_exit(policy: &Policy, state: &mut State, exit: Exit, now: Time) -> Action {
     state.end_run(policy, now);
     if policy.linger.is_some() && state.is_unexpected(policy, exit) {
@@ -173,7 +175,7 @@ fn on_exit(policy: &Policy, state: &mut State, exit: Exit, now: Time) -> Action 
     cleared(policy, state, AfterStop::HandleExit, exit, now)
 }
 
-/// The server has ended on request, and so has the rest of its group.
+/// The server exited because vsrun stopped it, and the rest of its group is gone too.
 fn after_stop(policy: &Policy, state: &mut State, next: AfterStop, exit: Exit, now: Time) -> Action {
     match next {
         AfterStop::HandleExit => on_exit(policy, state, exit, now),
@@ -182,7 +184,7 @@ fn after_stop(policy: &Policy, state: &mut State, next: AfterStop, exit: Exit, n
     }
 }
 
-/// Nothing is left of the server, or nothing that may hold up what follows.
+/// Nothing is left of the run, or only processes that have had their time to exit: decides what follows.
 fn cleared(policy: &Policy, state: &mut State, next: AfterStop, exit: Exit, now: Time) -> Action {
     let ending = match (next, policy.role) {
         (AfterStop::Finish, Role::Manager) => Ending::Stopped,
@@ -195,7 +197,8 @@ fn cleared(policy: &Policy, state: &mut State, next: AfterStop, exit: Exit, now:
     finish(state, ending)
 }
 
-/// A signal for the server. One that asks it to end may start the clock, and no other server follows.
+/// Forwards a signal to the server. If the signal asks it to exit, no restart follows, and an init with a stop timeout
+/// starts that timeout.
 fn forward(policy: &Policy, state: &mut State, signal: Signal, now: Time) -> Action {
     state.forwarded |= signal.bit();
     if let Phase::Stopping { next: AfterStop::Restart, until } = state.phase

@@ -1,4 +1,4 @@
-//! What a supervisor has, as its setup made it.
+//! Everything that a supervisor owns, as `set_up` prepared it.
 
 use crate::logic::supervisor::policy::Policy;
 use crate::logic::supervisor::signal_action::SignalTable;
@@ -12,7 +12,7 @@ use crate::runtime::supervise::readiness::Readiness;
 use crate::runtime::supervise::service::ServiceManager;
 use crate::sys::poll::Signals;
 
-/// Everything that a manager has.
+/// The supervisor's rules, open descriptors and programs.
 pub struct SupervisorConfig {
     /// The rules.
     pub policy: Policy,
@@ -20,37 +20,37 @@ pub struct SupervisorConfig {
     pub program: ExecImage,
     /// The command as a shell would read it.
     pub command: Vec<u8>,
-    /// The crash handler, which is asked after an unexpected exit.
+    /// The crash handler, which runs after an unexpected exit.
     pub handler: Option<Box<Handler>>,
-    /// Where the server's words go.
+    /// Where the server's output goes.
     pub output: ServerOutput,
-    /// Where vsrun's own words go.
+    /// Where vsrun's own records go.
     pub log: Log,
-    /// Whether each step is told.
+    /// Whether each step is recorded (`--debug`).
     pub debug: bool,
     /// The server's control group.
     pub cgroup: Option<Cgroup>,
-    /// The signals that have come.
+    /// The signalfd from which pending signals are read.
     pub signals: Signals,
-    /// What each of them does.
+    /// What each signal does.
     pub signal_table: SignalTable,
-    /// How the server says that it has been started.
+    /// How the server reports that it is ready.
     pub readiness: Readiness,
     /// The service manager above us.
     pub service_manager: Option<ServiceManager>,
-    /// The parent that waits for the server to be started.
+    /// The parent process that waits until the server is ready (`--background`).
     pub waiting_parent: Option<WaitingParent>,
-    /// What becomes of us then.
+    /// What vsrun does when the server is ready.
     pub after_start: AfterStart,
-    /// Whether it leaves the directory that it was called in.
+    /// Whether vsrun changes to `/` when the server is ready, so that it does not pin a mount.
     pub moves: bool,
 }
 
-/// What becomes of vsrun once the server has been started.
+/// What vsrun does when the server is ready.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum AfterStart {
-    /// It stays.
+    /// Supervise the server.
     Stay,
-    /// It leaves the server alone, with status 0.
+    /// Exit with status 0 and leave the server running.
     Leave,
 }

@@ -1,4 +1,4 @@
-//! The crash handler: started after an unexpected exit, with the facts about it in its environment.
+//! The crash handler: started after an unexpected exit, which its environment describes.
 
 use core::ffi::CStr;
 use core::fmt::{Display, Write};
@@ -24,40 +24,40 @@ use crate::sys::{self, access, dir};
 type Variable = ArrayText<64>;
 const VARIABLES: usize = 12;
 
-/// A handler that can be asked again and again.
+/// The handler, prepared once at the start and spawned after each unexpected exit.
 pub struct Handler {
     program: ExecImage,
     asked: Option<(Pid, OwnedFd)>,
-    /// Shows the end of the one that runs now, even if a tracer hides it.
+    /// Shows the exit of the running handler, even if a tracer hides it.
     pub line: Lifeline,
-    /// What it writes.
+    /// What the running handler writes.
     pub output: HandlerOutput,
     /// The kernel's counter of out-of-memory kills, and its value when this server process started.
     killed: Option<(OwnedFd, u64)>,
 }
 
-/// What there is to tell about the end of a server.
+/// What the handler's environment says about an exit.
 #[derive(Clone, Copy)]
 pub struct CrashReport {
-    /// How it ended.
+    /// How the server exited.
     pub exit: Exit,
-    /// Why, where the exit does not tell.
+    /// The reason, if the exit status does not show it.
     pub reason: Option<&'static str>,
-    /// Its pid.
+    /// The server's pid.
     pub pid: Pid,
-    /// How long it lived.
+    /// How long the server ran.
     pub uptime: Span,
-    /// Restarts before.
+    /// How many restarts there were before.
     pub restarts: u64,
-    /// What it took.
+    /// The resources that the server used.
     pub usage: Usage,
 }
 
 impl Handler {
-    /// Prepares a handler, once it is sure that it is there.
+    /// Prepares a handler. The file is checked now, because an error would come too late at the first crash.
     ///
     /// # Errors
-    /// When it cannot be executed.
+    /// When the handler cannot be executed.
     #[inline(never)]
     pub fn new(program: Box<Program>) -> Result<Self> {
         if let Some(path) = program.paths.first() {
@@ -73,22 +73,22 @@ impl Handler {
         Ok(Self { program, asked: None, line, output, killed: count_of_kills().map(|file| (file, 0)) })
     }
 
-    /// The kernel counts in this file instead.
+    /// Reads the count of out-of-memory kills from this file: that of the server's own control group.
     pub fn count_in(&mut self, events: OwnedFd) {
         self.killed = Some((events, 0));
     }
 
-    /// A life of the server begins.
+    /// A run of the server begins: remembers the count of out-of-memory kills.
     pub fn begin(&mut self) {
         if let Some((file, before)) = &mut self.killed {
             *before = read(file, memory_events::kills).unwrap_or(u64::MAX);
         }
     }
 
-    /// Starts it.
+    /// Starts the handler.
     ///
     /// # Errors
-    /// When the kernel has no process to give.
+    /// When the kernel refuses to fork.
     #[inline(never)]
     pub fn spawn(&mut self, mut report: CrashReport, input: Option<BorrowedFd<'_>>) -> sys::Result<()> {
         if let Some((file, before)) = &self.killed
@@ -107,12 +107,12 @@ impl Handler {
         Ok(())
     }
 
-    /// The handler that runs now.
+    /// The pid of the running handler.
     pub fn pid(&self) -> Option<Pid> {
         self.asked.as_ref().map(|(pid, _)| *pid)
     }
 
-    /// The handler has been reaped. Writes why it did not come to run, if it did not.
+    /// The handler has been reaped. Writes the reason if it could not be executed.
     #[inline(never)]
     pub fn on_exit(&mut self, why: &mut ErrorText) {
         let Some((_, report)) = self.asked.take() else { return };
@@ -125,7 +125,7 @@ impl Handler {
     }
 }
 
-/// The file with the count, where it can be read.
+/// The file with the count of out-of-memory kills, if it can be read.
 fn count_of_kills() -> Option<OwnedFd> {
     let files = read(&dir::open_readonly(c"/proc/self/cgroup").ok()?, |text| Some(memory_events::files(text)))?;
     files.iter().find_map(|path| {
@@ -134,22 +134,22 @@ fn count_of_kills() -> Option<OwnedFd> {
     })
 }
 
-/// What the beginning of a small file says.
+/// Parses the beginning of a small file.
 fn read<T>(file: &OwnedFd, parse: fn(&[u8]) -> Option<T>) -> Option<T> {
     let mut buffer = [0; 4096];
     let count = dir::pread_start(file.as_fd(), &mut buffer).ok()?;
     parse(buffer.get(..count)?)
 }
 
-/// What the variables tell, each `VSRUN_SERVER_` and this.
+/// The names of the variables, after the prefix `VSRUN_SERVER_`.
 const NAMES: &[u8] = b"UPTIME,EXITED,EXITSTATUS,TERMSIG,COREDUMP,EXPLAIN,PID,RESTARTS,SIGNAME,MAXRSS_KB,CPU_MS,REASON";
 
-/// One of the variables; empty when it is unset.
+/// Returns one variable as `NAME=VALUE`; empty if it is unset.
 #[inline(never)]
 fn variable(slot: usize, report: &CrashReport) -> Variable {
     let mut text = Variable::new();
     let exit = report.exit;
-    // The number of status or signal, the places that are unset, and the word for REASON.
+    // The number of the status or signal, the slots that stay unset, and the value of REASON.
     let (number, unset, core, plain) = match exit {
         Exit::Code(code) => (code, [3, 8], false, "exit"),
         Exit::Signal { signal, core } => (signal.number(), [2, 2], core, if core { "core" } else { "signal" }),

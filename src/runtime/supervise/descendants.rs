@@ -1,8 +1,8 @@
-//! What is left of a server that has ended: found in /proc, counted, signalled.
+//! The processes that are left after the server exited: found in /proc, counted, signalled.
 //!
-//! The kernel tells a parent which of its children have ended, and nothing lists which ones live except /proc. A server
-//! may leave any number of processes in any shape, so a sweep is one pass over /proc, in turns of limited length:
-//! between them the manager handles signals and deadlines.
+//! The kernel reports which children have exited, but only /proc lists the living descendants. A server may leave any
+//! number of processes, so a sweep is one pass over /proc in turns of limited length: between the turns the supervisor
+//! handles signals and deadlines.
 
 use core::ffi::CStr;
 use core::fmt::Write;
@@ -19,30 +19,30 @@ use crate::sys::pidfd::Process;
 use crate::sys::process::{self, Pid};
 use crate::sys::scratch::Scratch;
 
-/// The most processes that are read in a turn: some 10 ms.
+/// The most processes that are read in a turn, which takes about 10 ms.
 const LISTED_PER_TURN: usize = 1024;
 /// The most processes that are signalled in a turn.
 const SENT_PER_TURN: usize = 256;
-/// The most turns of a survey, which is one turn of the manager's.
+/// The most turns of a survey. The event loop waits for a whole survey.
 const TURNS_OF_SURVEY: usize = 8;
 
 /// A pass over all processes.
 pub struct Sweep {
-    /// What is sent to each that is found. None: they are counted.
+    /// The signal for each process that is found. None: only count them.
     pub signal: Option<Signal>,
-    /// Whether processes count that came into our container from outside.
+    /// Whether processes that entered our container from outside count too.
     whole: bool,
     proc: Dir,
     rows: Scratch,
     stage: Stage,
-    /// What has been found, once everything is listed.
+    /// What has been found. Valid when everything is listed.
     pub found: Found,
 }
 
 enum Stage {
-    /// Processes are read, from this place in /proc on.
+    /// Processes are read, from this offset in /proc on.
     Listing { from: u64 },
-    /// Those that count are signalled, from this row on.
+    /// The processes that count are signalled, from this row on.
     Sending { at: usize },
 }
 
@@ -53,11 +53,11 @@ pub struct Found {
     pub count: usize,
     /// The first of them.
     pub first: [i32; 3],
-    /// Whether some may be left whose parent ended meanwhile.
+    /// Whether some may be left whose parent exited during the sweep, so that the list does not show whose they are.
     is_unsure: bool,
 }
 
-/// What a turn has achieved.
+/// How far a turn of a sweep got.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Turn {
     /// There is more to do.
@@ -69,7 +69,7 @@ pub enum Turn {
 }
 
 impl Sweep {
-    /// Before the first turn. None: /proc shows no processes of ours, or there is no memory for the list.
+    /// Prepares a sweep. None: /proc does not show our processes, or there is no memory for the list.
     #[inline(never)]
     pub fn begin(signal: Option<Signal>, whole: bool) -> Option<Self> {
         if matches!(proc_visibility(), None | Some(ProcVisibility::Foreign)) {
@@ -79,7 +79,7 @@ impl Sweep {
         Some(Self { signal, whole, proc, rows, stage: Stage::Listing { from: 0 }, found: Found::default() })
     }
 
-    /// Does a limited part of the work. The helper and its own are left out.
+    /// Does a limited part of the work. The output helper and its descendants do not count.
     #[inline(never)]
     pub fn turn(&mut self, helper: Option<Pid>) -> Turn {
         match self.stage {
@@ -97,7 +97,7 @@ impl Sweep {
         }
     }
 
-    /// Reads some processes. Returns where the next ones are.
+    /// Reads some processes. Returns the offset of the next ones, or None at the end.
     fn list(&mut self, from: u64) -> Option<u64> {
         let Self { proc, rows, .. } = self;
         let own = process::id().number();
@@ -168,7 +168,7 @@ impl core::fmt::Display for Found {
     }
 }
 
-/// What is left below us now, if that can be found out in a short time.
+/// Counts the living descendants, if a limited number of turns is enough. Otherwise the result is empty.
 #[inline(never)]
 pub fn survey(helper: Option<Pid>) -> Found {
     if helper.is_none() && !process::any_child_lives(None) {
@@ -183,8 +183,8 @@ pub fn survey(helper: Option<Pid>) -> Found {
     Found::default()
 }
 
-/// Ended children of ours except for one, as many as there is room for: the kernel always names that one first. Returns
-/// how many, and where in /proc to go on.
+/// Finds children that have exited, except for one: waitid(2) would always report that one first. Returns how many
+/// were stored in `found`, and the offset in /proc where the search goes on.
 #[inline(never)]
 pub fn ended_children(except: Pid, from: u64, found: &mut [i32]) -> (usize, Option<u64>) {
     let Ok(proc) = Dir::open(c"/proc") else { return (0, None) };
@@ -205,13 +205,13 @@ pub fn ended_children(except: Pid, from: u64, found: &mut [i32]) -> (usize, Opti
     (count, next.ok().flatten())
 }
 
-/// Whether there may be processes that came into our container from outside. A machine's PID 1 sees the kernel's own
-/// threads like that, and they never end.
+/// True if processes may have entered our container from outside. To the PID 1 of a machine the kernel's threads look
+/// the same, and they never exit.
 pub fn has_foreign_processes() -> bool {
     process::is_pid1() && !process::in_initial_pid_ns()
 }
 
-/// How a process ended that its tracer keeps from being reaped, where /proc shows it.
+/// The exit status of a process that its tracer keeps from being reaped, if /proc shows it.
 pub fn exit_word(pid: Pid) -> Option<i32> {
     tree::exit_word(stat(&Dir::open(c"/proc").ok()?, pid.number(), &mut [0; 1024]))
 }
@@ -220,8 +220,8 @@ fn counts(mark: i32, whole: bool) -> bool {
     mark == OURS || (whole && mark == VISITOR)
 }
 
-/// Sends a signal to a process that was listed with this parent, if it is still the same: it is held, and then looked at
-/// again, so that another process which has got its number gets nothing.
+/// Sends a signal to a process that was listed with this parent, if it is still the same process. The process is
+/// opened first and its parent compared after that, so that a new process with a reused pid never gets the signal.
 fn send_one(proc: &Dir, pid: i32, listed: i32, signal: Signal) {
     let Ok(process) = Process::open(pid, path(&mut ArrayText::new(), format_args!("/proc/{pid}\0"))) else { return };
     let parent = tree::living(stat(proc, pid, &mut [0; 512]));

@@ -1,4 +1,4 @@
-//! What happens to a manager: signals, ends of children, words of a process on its way. The manager's only sleep.
+//! The supervisor's events: signals, exits of children, messages, deadlines. This is the only place where it sleeps.
 
 use crate::logic::base::time::earliest;
 use std::os::fd::AsFd;
@@ -20,16 +20,16 @@ use crate::runtime::start::outcome::StartOutcome;
 use crate::sys::poll;
 use crate::sys::process;
 
-/// The most children that are reaped before signals and deadlines are looked at.
+/// The most children that are reaped before signals and deadlines are checked.
 const REAPED_PER_TURN: usize = 64;
-/// The most signals that are read before the deadlines are looked at.
+/// The most signals that are read before the deadlines are checked.
 const SIGNALS_PER_TURN: usize = 64;
 
 impl Supervisor<'_> {
-    /// Sleeps until something happens.
+    /// Sleeps until the next event, and returns it.
     ///
-    /// In each turn a limited number of children, signals and processes is handled, and then the deadlines are looked
-    /// at: children that are forked in a loop keep nothing else waiting.
+    /// Each turn handles a limited number of children, signals and processes and then checks the deadlines, so that a
+    /// server which forks in a loop delays nothing else.
     #[inline(never)]
     pub fn next_event(&mut self) -> Event {
         let mut room = REAPED_PER_TURN;
@@ -53,7 +53,7 @@ impl Supervisor<'_> {
             room = REAPED_PER_TURN;
             let time = now();
             if self.search(time) {
-                // A process of another parent's may be in it.
+                // A process that is not our descendant may have moved into the control group.
                 self.config.kill_cgroup();
                 return Event::NoneLeft;
             }
@@ -70,14 +70,14 @@ impl Supervisor<'_> {
         }
     }
 
-    /// Sleeps, and hears those that woke us.
+    /// Sleeps, and reads from the descriptors that became readable.
     #[inline(never)]
     fn sleep(&mut self, time: Time) -> Option<Event> {
-        // The ends of some are not reported: they leave a group, or are children of other processes.
+        // Some exits send us no SIGCHLD, for example those of other processes' children. They are polled for.
         let looks = self.clears() || self.any_left();
         let look = looks.then(|| time.after(POLL_INTERVAL));
         let soon = (self.unreaped || self.sweep.is_some()).then_some(time);
-        // A deadline that has passed and was excused is looked at again soon.
+        // A deadline that passed, and was excused (`is_excused`), is checked again soon.
         let late = self.state.deadline().is_some_and(|until| until <= time);
         let look = look.or(late.then(|| time.after(POLL_INTERVAL)));
         let (inbox, pause) = self.config.readiness.fd(time);
@@ -99,7 +99,7 @@ impl Supervisor<'_> {
             report.map(AsFd::as_fd),
         ];
         let [told, wrote, sent, ended, handled, spoke, reported] = poll::wait(fds, wake.map(|wake| wake.since(time).0));
-        // Usually SIGCHLD has come too, and is read next.
+        // Usually SIGCHLD is pending too, and is read next.
         self.unreaped |= looks || (!told && (ended || handled));
         if let Some(life) = self.server.as_mut().filter(|_| ended) {
             life.line.note_end(time);
@@ -121,7 +121,7 @@ impl Supervisor<'_> {
         if sent { self.read_notify() } else { None }
     }
 
-    /// What is due: the state's own deadline, or an end that is hidden from us.
+    /// Returns the event of a deadline that has passed: that of the phase, or that of an exit which a tracer hides.
     #[inline(never)]
     fn meet_deadlines(&mut self, time: Time) -> Option<Event> {
         if self.hidden_end().is_some_and(|until| until <= time)
@@ -133,7 +133,7 @@ impl Supervisor<'_> {
         self.on_deadline(time)
     }
 
-    /// The terminal's suspend key has stopped the server, and no shell will resume it.
+    /// Ctrl-Z stopped the server and no shell will resume it: sends SIGCONT.
     fn resume_suspended(&self) {
         let living = self.server.as_ref().filter(|life| life.uptime.is_none());
         if let Some(life) = living.filter(|_| self.config.has_foreground()) {
@@ -141,28 +141,28 @@ impl Supervisor<'_> {
         }
     }
 
-    /// The next signal that is of any consequence.
+    /// Reads pending signals up to one that is an event. `Reopen` is done at once.
     #[inline(never)]
     fn next_signal(&mut self) -> Option<Event> {
-        // A signal that is sent without a break does not keep the deadlines waiting.
+        // Limited, so that a signal that is sent in a loop does not delay the deadlines.
         for _ in 0..SIGNALS_PER_TURN {
             let arrived = self.config.signals.next()?;
             let Some(signal) = Signal::new(arrived.signal.into()) else { continue };
-            // SIGPIPE and SIGXFSZ come from writes of our own (closed pipe, size limit): they are no requests.
+            // Our own writes cause SIGPIPE and SIGXFSZ (closed pipe, size limit): they are not requests.
             let own = [Signal::PIPE, Signal::XFSZ].contains(&signal) && process::id().is_sender(arrived.sender);
             if own {
                 continue;
             }
             if signal == Signal::CHLD {
                 if self.unreaped {
-                    // More children than a turn reaps. Other signals are not kept waiting.
+                    // There are more children than one turn reaps: read the other signals first.
                     continue;
                 }
                 self.unreaped = true;
                 return None;
             }
             let action = self.config.signal_table.take(signal);
-            // Of one that is passed on the sending is told, once it is done.
+            // For a forwarded signal, the sending is recorded.
             if !matches!(action, SignalAction::Forward(_)) {
                 self.record(Priority::Notice, format_args!("received {signal}"));
             }
@@ -178,7 +178,7 @@ impl Supervisor<'_> {
         None
     }
 
-    /// What the server's process tells before it is the server: a failed step; or nothing, and then it is.
+    /// Reads the pipe of the process that becomes the server: a failed step, or its close by a successful exec.
     #[inline(never)]
     fn read_start_outcome(&mut self) -> Option<Event> {
         let life = self.server.as_mut()?;
@@ -191,7 +191,7 @@ impl Supervisor<'_> {
                 self.record(Priority::Info, format_args!("started: pid {pid}"));
                 matches!(self.config.readiness, Readiness::Exec).then_some(Event::Ready)
             }
-            // Its end will tell.
+            // The event follows when that process has exited.
             StartOutcome::Failed(failure) => {
                 life.failure = Some(failure);
                 None
@@ -200,11 +200,11 @@ impl Supervisor<'_> {
         }
     }
 
-    /// What the server writes to its ready descriptor.
+    /// Reads what the server wrote to its ready descriptor.
     fn read_ready_pipe(&mut self) -> Option<Event> {
         let life = self.server.as_mut()?;
         let event = Readiness::read_pipe(&mut life.ready)?;
-        // Of a process that never came to be the server, the failed step tells more.
+        // If the exec has not succeeded, the failed step is the better explanation.
         let unready = matches!(event, Event::NotReady);
         if unready && (life.failure.is_some() || life.report.is_some()) {
             return None;
@@ -216,7 +216,7 @@ impl Supervisor<'_> {
         Some(event)
     }
 
-    /// What a server that has ended left to be read.
+    /// Reads one event that a server wrote before its exit.
     pub fn drain_before_exit(&mut self) -> Option<Event> {
         self.read_start_outcome().or_else(|| self.read_ready_pipe()).or_else(|| self.read_notify())
     }

@@ -9,7 +9,7 @@ use crate::logic::base::text::{ArrayText, Escaped};
 use crate::runtime::report::log::{Log, Priority};
 use crate::sys::{self, fd, pipe};
 
-/// The longest line; the rest of a longer one is cut off.
+/// The longest line. The rest of a longer one is cut off.
 const LONGEST: usize = 500;
 /// The most lines of one run of the handler that are recorded.
 const MOST_LINES: u32 = 1000;
@@ -28,7 +28,7 @@ pub struct HandlerOutput {
 }
 
 impl HandlerOutput {
-    /// A new pipe. Returns the handler's end.
+    /// Makes a pipe for a new run of the handler. Returns the write end.
     ///
     /// # Errors
     /// Those of pipe2(2).
@@ -38,17 +38,17 @@ impl HandlerOutput {
         Ok(write)
     }
 
-    /// What to wait for.
+    /// The descriptor to poll.
     pub fn fd(&self) -> Option<BorrowedFd<'_>> {
         self.pipe.as_ref().map(AsFd::as_fd)
     }
 
-    /// Records what has been written, up to a limit: a flood does not keep the manager from its other work.
+    /// Records what has been written, up to a limit, so that a flood does not delay other events.
     pub fn read(&mut self, log: &Log) {
         self.read_some(log, READS_PER_TURN);
     }
 
-    /// The handler has ended: records the rest. Processes that it left behind may go on writing.
+    /// The handler exited: records the rest. Its remaining processes may go on writing.
     pub fn read_rest(&mut self, log: &Log) {
         self.read_some(log, READS_AT_END);
         self.end_line(log);
@@ -59,7 +59,7 @@ impl HandlerOutput {
         let mut buffer = [0; 1024];
         for _ in 0..most {
             let Some(pipe) = &self.pipe else { return };
-            // The descriptor does not block: the handler can open the other end for reading and be faster.
+            // Non-blocking: the handler could open the pipe for reading through /proc and take the bytes first.
             let Ok(count) = fd::read_some(pipe.as_fd(), &mut buffer) else { return };
             if count == 0 {
                 self.pipe = None;

@@ -1,7 +1,7 @@
-//! Whether a child has ended whose end the kernel does not report, because a tracer keeps it.
+//! Detects the exit of a child that a tracer hides from its parent.
 //!
-//! waitid(2) reports a traced child to its parent only after the tracer has let go of it. A process with the same uid
-//! could so keep a dead server from being restarted, and a stop from ending. A pidfd is readable all the same.
+//! waitid(2) reports a traced child to its parent only after the tracer has detached. Any process with the same uid
+//! could so prevent a restart or a stop. A pidfd becomes readable in spite of the tracer.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -11,40 +11,41 @@ use crate::logic::base::time::{Span, Time};
 use crate::sys::pidfd::Process;
 use crate::sys::process::Pid;
 
-/// How long a tracer may take to let go of a process that has ended: strace(1) and gdb(1) take some milliseconds.
+/// How long a tracer may keep a process that has exited: strace(1) and gdb(1) detach within milliseconds.
 const PATIENCE: Span = Span::secs(1);
 
-/// A child's pidfd, until the child has ended. Before Linux 5.3 there is none, and such an end remains hidden.
+/// A child's pidfd, until the child has exited. Linux before 5.3 has no pidfd to poll: there, such an exit stays
+/// hidden.
 #[derive(Default)]
 pub struct Lifeline {
     pidfd: Option<OwnedFd>,
-    /// When an end counts that has not been reported.
+    /// When the exit counts although waitid(2) has not reported it.
     counts_at: Option<Time>,
 }
 
 impl Lifeline {
-    /// Of a child that has not been reaped.
+    /// Opens the pidfd of a child that has not been reaped.
     pub fn new(child: Pid) -> Self {
         Self { pidfd: Process::watch(child), counts_at: None }
     }
 
-    /// What to wait for.
+    /// The descriptor to poll.
     pub fn fd(&self) -> Option<BorrowedFd<'_>> {
         self.pidfd.as_ref().filter(|_| self.counts_at.is_none()).map(AsFd::as_fd)
     }
 
-    /// The pidfd was readable. It would be so again and again, so it is no longer waited for.
+    /// The pidfd was readable. It stays readable, so it is no longer polled.
     pub fn note_end(&mut self, now: Time) {
         self.counts_at = Some(now.after(PATIENCE));
     }
 
-    /// When the end counts.
+    /// When the exit counts.
     pub fn deadline(&self) -> Option<Time> {
         self.counts_at
     }
 }
 
-/// How a child ended that cannot be reaped. An end that /proc does not show counts as status 255.
+/// The exit of a child that cannot be reaped: what /proc shows, otherwise status 255.
 pub fn hidden_exit(child: Pid) -> Exit {
     descendants::exit_word(child).map_or(Exit::Code(u8::MAX), Exit::from_wait)
 }

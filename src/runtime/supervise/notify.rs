@@ -1,15 +1,15 @@
-//! The notify socket: what the server says there is heard, and what anyone else sends there does no harm.
+//! The notify socket: messages of the server take effect, and messages of any other sender do no harm.
 //!
-//! An abstract socket has no owner: every local user can send to it, as often as he likes, and with descriptors. So
-//! each turn of the loop reads a limited number of messages, and signals and deadlines come in between; and this process
-//! never holds or closes a descriptor that came with a message, because the last close of a file can sleep for ever. It
-//! looks at the message, and a child takes it out of the queue and exits (`Inbox::swallow`).
+//! An abstract socket has no owner: every local user can send any number of messages and descriptors to it. So each
+//! turn of the loop reads a limited number of messages, and handles signals and deadlines in between. This process
+//! never holds or closes a descriptor that arrived with a message, because the last close of a file can sleep for ever
+//! (SO_LINGER). It peeks at the message; a child receives it and exits (`NotifySocket::swallow`).
 //!
-//! That child has our memory (vfork), so it costs no copy, and less than sending the message did: 50 to 100 us. The
-//! alternatives are worse. A process that receives for us for good costs memory in each manager at rest, two more
-//! wake-ups for each message, and can be hung all the same. SO_PASSRIGHTS (Linux 6.16) refuses descriptors, and with
-//! them systemd-notify, which waits until the one that it has sent is closed: that is the proof that the messages before
-//! it have been handled, and so they have been here, since the next message is looked at only after the last one.
+//! The child shares our memory (vfork), so it costs no copy and 50 to 100 us, less than the sender spent. The
+//! alternatives are worse. A permanent receiver process costs memory in each supervisor at rest and two more wake-ups
+//! for each message, and can be blocked by a descriptor too. SO_PASSRIGHTS (Linux 6.16) refuses descriptors, and with
+//! them systemd-notify, which sends one and waits until it is closed, as a proof that its messages have been handled.
+//! That proof holds here: a message is removed only after the messages before it were handled.
 
 use super::readiness::Readiness;
 use super::supervisor::Supervisor;
@@ -23,12 +23,12 @@ use crate::runtime::host::clock::now;
 use crate::runtime::report::log::Priority;
 use crate::sys::datagram::Sender;
 
-/// How many messages are read in one turn of the loop. The kernel queues 10 (net.unix.max_dgram_qlen).
+/// The most messages that are read in one turn of the loop. The kernel queues 10 (net.unix.max_dgram_qlen).
 const TURN: usize = 64;
-/// The longest message that is read whole.
+/// The longest message that is read in full.
 const LONGEST: usize = 2048;
 impl Supervisor<'_> {
-    /// Reads the messages that have come, up to one that is an event.
+    /// Reads pending messages, up to one that is an event.
     #[inline(never)]
     pub fn read_notify(&mut self) -> Option<Event> {
         let time = now();
@@ -48,7 +48,7 @@ impl Supervisor<'_> {
         None
     }
 
-    /// Reads one message, and does what it says. None: there is none, or it cannot be taken now.
+    /// Reads one message and applies it. None: there is none, or it cannot be removed from the queue now.
     fn read_one(&mut self, time: Time) -> Option<Option<Event>> {
         let Readiness::Notify(mail) = &mut self.config.readiness else { return None };
         let mut buffer = [0; LONGEST];
@@ -74,7 +74,7 @@ impl Supervisor<'_> {
         Some(event)
     }
 
-    /// Records that a message has no effect: each reason once in a run, so that no sender can fill the log.
+    /// Records that a message is ignored: each reason once in a run, so that no sender can fill the log.
     #[inline(never)]
     fn record_ignored(&mut self, Sender { pid, uid }: Sender, why: Ignored) {
         if let Readiness::Notify(mail) = &mut self.config.readiness
@@ -86,10 +86,10 @@ impl Supervisor<'_> {
         }
     }
 
-    /// A deadline has passed. Returns what follows; None if it has been moved, or holds no longer.
+    /// A deadline has passed. Returns its event, or None if a message has just moved the deadline.
     #[inline(never)]
     pub fn on_deadline(&mut self, time: Time) -> Option<Event> {
-        // What the server has said in time counts, however late we are.
+        // A message that was sent in time counts, even if we read it late.
         if let Some(event) = self.read_notify() {
             return Some(event);
         }
@@ -110,9 +110,9 @@ impl Supervisor<'_> {
         Some(Event::Tick)
     }
 
-    /// True if the server may have spoken in time, in a message that others keep from us. While they fill the queue, it
-    /// has the watchdog time once more: a sender that waits for room gets it in turn. While they keep us from reading,
-    /// nothing is known of the server, so it is not ended; and it has that time from the moment when we read again.
+    /// True if other senders may have delayed a message that the server sent in time. While they fill the queue, the
+    /// server has the watchdog time once more: senders that wait for room get it in turn. While they keep us from
+    /// reading, nothing is known of the server, so it is not stopped, and its watchdog time starts when we read again.
     fn is_excused(&self, until: Time, time: Time) -> bool {
         let Readiness::Notify(mail) = &self.config.readiness else { return false };
         let more = self.config.policy.watchdog.unwrap_or_default();

@@ -1,4 +1,4 @@
-//! How the server says that it has been started.
+//! How the server reports that it is ready.
 
 use alloc::boxed::Box;
 use core::fmt::Write;
@@ -16,21 +16,21 @@ use crate::sys::datagram::NotifySocket;
 use crate::sys::process::Pid;
 use crate::sys::{self, Errno, fd, pipe};
 
-/// How the server's words are heard, over all its lives.
+/// The channel on which the server reports that it is ready, for all runs.
 pub enum Readiness {
-    /// The exec says it.
+    /// A successful exec counts as ready.
     Exec,
-    /// A pipe in each life, to this descriptor.
+    /// A new pipe in each run, whose write end is this descriptor of the server.
     Newline(i32),
-    /// A socket for all lives.
+    /// One socket for all runs.
     Notify(Box<Mail>),
 }
 
 impl Readiness {
-    /// Opens what is needed, and tells the server where. On the notify socket the server's user is trusted.
+    /// Opens the channel, and names the notify socket in the server's environment. `user` may send messages to it.
     ///
     /// # Errors
-    /// When there is no socket available.
+    /// When the kernel refuses a socket.
     #[inline(never)]
     pub fn open(ready: Ready, user: u32, env: &mut Env) -> Result<Self> {
         Ok(match ready {
@@ -56,10 +56,10 @@ impl Readiness {
         name
     }
 
-    /// For one life: what is heard here, and what the server writes to under which number.
+    /// For one run: our read end, the server's write end, and the number of the server's descriptor.
     ///
     /// # Errors
-    /// When there is no pipe available.
+    /// When the kernel refuses a pipe.
     pub fn pipe(&self) -> sys::Result<Option<(OwnedFd, OwnedFd, i32)>> {
         match self {
             Self::Newline(number) => pipe::to_us().map(|(read, write)| Some((read, write, *number))),
@@ -67,7 +67,7 @@ impl Readiness {
         }
     }
 
-    /// The descriptor to wait for beside a pipe, and the end of a pause in which it is not waited for.
+    /// The notify socket to poll, or the end of the pause in which it is not polled.
     pub fn fd(&self, now: Time) -> (Option<BorrowedFd<'_>>, Option<Time>) {
         match self {
             Self::Notify(mail) => match mail.pause(now) {
@@ -85,23 +85,23 @@ impl Readiness {
         }
     }
 
-    /// A child of ours has been reaped.
+    /// A child has been reaped, so its pid can be reused.
     pub fn forget(&mut self, child: Pid) {
         if let Self::Notify(mail) = self {
             mail.forget(child);
         }
     }
 
-    /// Reads what the server has written into its pipe, and closes it when it has said all.
+    /// Reads what the server wrote to its pipe. Closes the pipe after a newline or at its end.
     #[inline(never)]
     pub fn read_pipe(pipe: &mut Option<OwnedFd>) -> Option<Event> {
-        // All that a pipe may hold, and not more: there are others to listen to.
+        // At most the capacity of a pipe (64 KiB), so that a server that writes in a loop does not delay other events.
         for _ in 0..1024 {
-            // A child of a server that has ended may hold the other end, and say nothing.
+            // A remaining process of the server may hold the write end and write nothing: do not block.
             let end = pipe.as_ref().filter(|end| fd::has_news(end.as_fd()))?;
             let mut words = [0; 64];
             let count = match fd::read_some(end.as_fd(), &mut words) {
-                // The server has opened this end too, and was faster.
+                // The server opened the read end through /proc and took the bytes first.
                 Err(Errno::AGAIN) => return None,
                 result => result.unwrap_or(0),
             };

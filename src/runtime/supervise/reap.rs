@@ -1,4 +1,4 @@
-//! Children that have ended: the server, the handler, helpers, orphans.
+//! Reaps children that have exited: the server, the handler, helpers, orphans.
 
 use super::descendants::{self, Found};
 use super::lifeline::{Lifeline, hidden_exit};
@@ -15,21 +15,21 @@ use crate::runtime::start::deliver;
 use crate::runtime::start::outcome::ErrorText;
 use crate::sys::process::{self, Pid};
 
-/// How often processes are looked for whose end sends us no signal.
+/// Poll interval for processes whose exit sends us no SIGCHLD.
 pub const POLL_INTERVAL: Span = Span::millis(100);
-/// The most events that a server which has ended may have left: other processes can send in its name for ever.
+/// The most events that are read after the server exited: other processes of its user could send them without end.
 const LAST_WORDS: usize = 64;
 /// A server that puts itself into the background does so within this time.
 const DAEMONIZES: Span = Span::secs(10);
 const DAEMON: &str = "it has most likely put itself into the background; COMMAND must stay in the foreground";
 
 impl Supervisor<'_> {
-    /// Looks at one child that has ended.
+    /// Handles one child that has exited.
     #[inline(never)]
     pub fn reap(&mut self) -> Reaped {
         let Some(pid) = process::any_exited() else { return Reaped::None };
         if self.server.as_ref().is_some_and(|life| life.pid == pid) {
-            // What it said before its end comes before its end.
+            // Messages that the server sent before its exit are handled before its exit.
             if self.read_ready_at_exit() {
                 return Reaped::Event(Event::Ready);
             }
@@ -45,7 +45,7 @@ impl Supervisor<'_> {
         self.reap_one(pid)
     }
 
-    /// Reads what a server that has ended has left. Returns whether it became ready.
+    /// Reads what the server wrote before its exit. Returns true if it became ready.
     fn read_ready_at_exit(&mut self) -> bool {
         for _ in 0..LAST_WORDS {
             match self.drain_before_exit() {
@@ -57,9 +57,9 @@ impl Supervisor<'_> {
         false
     }
 
-    /// While the dead server keeps the number of its group, it is the first child that the kernel names, and the others
-    /// have to be found in /proc. A group that forks in a loop would have them looked for without a break; so that is
-    /// done some times a second, and each time for a limited number.
+    /// Reaps children except the server, whose zombie keeps the number of its group from being reused. waitid(2)
+    /// always reports that zombie first, so the others are looked for in /proc: at intervals and in limited numbers,
+    /// because a group that forks in a loop would otherwise keep us busy.
     fn reap_others(&mut self, server: Pid) -> Reaped {
         let (from, due) = self.others;
         let time = now();
@@ -69,7 +69,7 @@ impl Supervisor<'_> {
         let mut pids = [0; 64];
         let (count, next) = descendants::ended_children(server, from, &mut pids);
         for pid in pids.iter().take(count) {
-            // The handler does not run now, so none of them is an event.
+            // The handler does not run now, so no exit among these is an event.
             self.reap_one(Pid::new(*pid));
         }
         self.others = (next.unwrap_or(0), if next.is_some() { time } else { time.after(POLL_INTERVAL) });
@@ -89,7 +89,7 @@ impl Supervisor<'_> {
         Reaped::Other
     }
 
-    /// The handler has ended.
+    /// The handler exited: records its verdict.
     fn handled(&mut self, exit: Exit) -> Reaped {
         let mut why = ErrorText::new();
         if let Some(handler) = &mut self.config.handler {
@@ -101,14 +101,14 @@ impl Supervisor<'_> {
         Reaped::Event(Event::HandlerExited(exit))
     }
 
-    /// When an end counts that the kernel does not report.
+    /// When an exit counts that a tracer hides.
     pub fn hidden_end(&self) -> Option<Time> {
         let server = self.server.as_ref().and_then(|life| life.line.deadline());
         server.or_else(|| self.config.handler.as_ref().and_then(|handler| handler.line.deadline()))
     }
 
-    /// An end that the kernel does not report, because a tracer keeps the process. It is reaped when the tracer has let
-    /// go; until then its number remains its own.
+    /// Handles an exit that a tracer hides. The process is reaped when the tracer detaches; until then its pid cannot
+    /// be reused.
     #[inline(never)]
     pub fn accept_hidden_end(&mut self) -> Option<Event> {
         let time = now();
@@ -125,7 +125,7 @@ impl Supervisor<'_> {
         let life = self.server.as_mut().filter(|life| due(&life.line))?;
         let pid = life.pid;
         if process::has_exited(pid) {
-            // The tracer has let go of it just now.
+            // The tracer has just detached.
             (life.line, self.unreaped) = (Lifeline::default(), true);
             return None;
         }
@@ -137,28 +137,28 @@ impl Supervisor<'_> {
         self.on_server_exit();
         self.hides = true;
         if self.config.policy.signal_scope == Recipient::Group {
-            // It cannot be seen whether others of the group live. The number is the group's until the server is reaped.
+            // waitid(2) cannot show whether others of the group are alive. The number of the group is not reused yet.
             deliver::kill_group(pid, &self.config.program);
         }
         Some(self.conclude(pid, hidden_exit(pid)))
     }
 
-    /// Whether the server has ended, and waits for the rest of its group to be reaped.
+    /// True if the server is a zombie that is kept until the rest of its group has exited.
     pub fn any_left(&self) -> bool {
         self.server.as_ref().is_some_and(|life| life.left)
     }
 
-    /// Whether other processes of the server's group are alive that have to end with it.
+    /// True if other processes of the server's group are alive and have to exit before anything follows.
     fn has_survivors(&self, pid: Pid) -> bool {
         let ran = self.server.as_ref().is_some_and(|life| life.failure.is_none());
-        // A process that hangs in the kernel, or that a tracer keeps, is not awaited for ever.
+        // The wait for a process that hangs in the kernel, or that a tracer keeps, has an end.
         let given_up =
             matches!(self.state.phase, Phase::Clearing { killed: true, until: Some(until), .. } if until <= now());
         ran && !given_up && self.config.policy.signal_scope == Recipient::Group && process::any_child_lives(Some(pid))
     }
 
-    /// The server has ended, and is not reaped yet. The number in the pidfile must be gone before the pid can be
-    /// another process's.
+    /// The server exited and is not reaped yet. The pidfile is emptied before the reaping, because after it another
+    /// process can get the pid.
     fn on_server_exit(&mut self) {
         let uptime = self.state.uptime(now());
         if let Some(life) = &mut self.server {
@@ -166,21 +166,21 @@ impl Supervisor<'_> {
         }
         if let Some(file) = self.pidfile
             && let Err(why) = file.empty()
-            // Of a start that fails only the reason is told; and then the file goes.
+            // A failed first start reports only its own reason, and removes the file.
             && !self.is_first_start()
         {
             self.warn(format_args!("cannot empty pidfile '{}'", file.path()), why);
         }
     }
 
-    /// The server has ended, and no other process has to end with it any more.
+    /// Reaps the server after the rest of its group has exited, if it had to.
     #[inline(never)]
     fn reap_server(&mut self, pid: Pid) -> Reaped {
         if !self.any_left() {
             self.on_server_exit();
         }
         if self.config.policy.signal_scope == Recipient::Group {
-            // Not seen from here: processes that are no orphans, because a parent left the group alive.
+            // Kills processes of the group that are not our children, because a parent outside of the group is alive.
             deliver::kill_group(pid, &self.config.program);
         }
         let Ok((word, usage)) = process::reap(pid) else { return Reaped::None };
@@ -190,7 +190,7 @@ impl Supervisor<'_> {
         Reaped::Event(self.conclude(pid, Exit::from_wait(word)))
     }
 
-    /// The server's run is over: what is recorded of it, and what it means.
+    /// The run is over: records it and returns its event.
     fn conclude(&mut self, pid: Pid, exit: Exit) -> Event {
         if self.config.policy.linger.is_none() {
             self.config.kill_cgroup();
@@ -208,8 +208,7 @@ impl Supervisor<'_> {
                         | Phase::Clearing { next: AfterStop::FailStart, .. }
                 );
             self.record(Priority::Notice, format_args!("the server (pid {pid}) {named} after {lived}"));
-            // A server that puts itself into the background seems to end at once and well, and goes on without a
-            // manager.
+            // A server that puts itself into the background seems to exit at once with 0, and continues unsupervised.
             let by_itself = matches!(self.state.phase, Phase::Starting { .. } | Phase::Running);
             let mut found = Found::default();
             if by_itself && exit == Exit::SUCCESS && uptime < DAEMONIZES {
@@ -227,7 +226,7 @@ impl Supervisor<'_> {
         };
         let code = failure.code(&self.config.program);
         if self.is_first_start() {
-            // The caller is told, and in the log it is at the end.
+            // The caller gets the error, and the log gets it at vsrun's exit.
             self.error = Some(failure.error(&self.config.program));
         } else {
             let mut text = ErrorText::new();
@@ -238,12 +237,12 @@ impl Supervisor<'_> {
     }
 }
 
-/// What became of a look at the children.
+/// The result of `reap`.
 pub enum Reaped {
-    /// The server or the handler has ended.
+    /// The server or the handler exited.
     Event(Event),
-    /// Another process has.
+    /// Another child exited.
     Other,
-    /// None has.
+    /// No child has exited.
     None,
 }

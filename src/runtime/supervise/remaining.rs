@@ -1,4 +1,5 @@
-//! What is left of a server is asked to exit, killed, and awaited: its process group, its tree, or both.
+//! Stops what is left after the server exited: sends TERM, then KILL, and waits. This is its process group, its
+//! descendants, or both.
 
 use super::config::SupervisorConfig;
 use super::descendants::{Sweep, Turn, has_foreign_processes, survey};
@@ -15,7 +16,7 @@ use crate::sys::caps;
 use crate::sys::process::{self, Target};
 
 impl Supervisor<'_> {
-    /// Whether only what is left of the server holds up what follows.
+    /// True if the server has been reaped and the supervisor waits only for its remaining processes.
     pub fn clears(&self) -> bool {
         matches!(
             self.state.phase,
@@ -23,7 +24,7 @@ impl Supervisor<'_> {
         )
     }
 
-    /// Sends a signal to what is left of the server: at once to a group, in turns of `search` to a tree.
+    /// Sends a signal to the remaining processes: at once to a group, in turns of `search` to descendants.
     #[inline(never)]
     pub fn send_remains(&mut self, signal: Signal, to: Recipient) {
         self.sweep = None;
@@ -35,16 +36,18 @@ impl Supervisor<'_> {
             life.filter(|life| life.left && self.config.policy.signal_scope == Recipient::Group).map(|life| life.pid);
         if self.config.policy.linger.is_some() {
             if let Some(pid) = group.filter(|_| signal == Signal::KILL) {
-                // One call for the whole group leaves no time to fork; the tree is a list that is old when it is used.
+                // One call kills the whole group before a process can fork. A list of descendants is old when it is
+                // used.
                 deliver::kill_group(pid, &self.config.program);
             }
             if group.is_none() && self.is_alone(to) {
                 return;
             }
             let whole = to == Recipient::All && has_foreign_processes();
-            // A signal of PID 1 to all processes needs no list of them. On a machine of its own all descend from it.
+            // PID 1 can send a signal to all processes without a list of them: all of them descend from it, unless
+            // some entered the container from outside.
             let everyone = to == Recipient::All || !has_foreign_processes();
-            // Without CAP_KILL it would pass over processes of other users, and say nothing of it.
+            // Without CAP_KILL, kill(-1) would skip processes of other users and report success.
             let all = everyone && self.config.output.helper().is_none() && process::is_pid1() && caps::may_kill();
             self.sweep = if all { None } else { Sweep::begin(Some(signal), whole) };
             if self.sweep.is_some() {
@@ -65,7 +68,8 @@ impl Supervisor<'_> {
         }
     }
 
-    /// Does a limited part of a search for what is left, if there is one to do. Returns whether nothing is left.
+    /// Does a limited part of the search for remaining processes, if one is running or due. Returns true if none is
+    /// left.
     #[inline(never)]
     pub fn search(&mut self, time: Time) -> bool {
         let clears = self.clears();
@@ -74,7 +78,7 @@ impl Supervisor<'_> {
             if clears && self.is_alone(to) {
                 return true;
             }
-            // Those that were forked just before the KILL get it now.
+            // Processes that were forked just before the KILL get it now.
             let killed =
                 matches!(self.state.phase, Phase::KillingRemaining { .. } | Phase::Clearing { killed: true, .. });
             let unsure = killed || self.hides || self.config.output.helper().is_some();
@@ -102,7 +106,8 @@ impl Supervisor<'_> {
         }
     }
 
-    /// Whether it can be told without a search that nothing is left. A helper is a child too.
+    /// True if nothing is left, as far as that is known without a search. The output helper is a child too, so while
+    /// it runs only a search can show it.
     fn is_alone(&self, to: Recipient) -> bool {
         if self.config.output.helper().is_some() || self.hides {
             return false;
@@ -121,11 +126,11 @@ impl SupervisorConfig {
         self.cgroup.iter().for_each(Cgroup::kill);
     }
 
-    /// At the exit: what is left running, where no option is about it.
+    /// At vsrun's exit: records the processes that are left running, unless an option has already ended them.
     #[inline(never)]
     pub fn record_remaining(&self) {
         let asked = self.policy.linger.is_some() || self.policy.signal_scope == Recipient::Group;
-        // The kernel ends what a PID 1 leaves.
+        // The kernel kills what is left when PID 1 exits.
         if asked || process::is_pid1() {
             return;
         }

@@ -1,5 +1,6 @@
-//! `--env-file`, `--env-dir` and `--file-env` again, at a restart by request: read by a child, since the manager neither allocates nor waits for a file
-//! server. What the child makes is in memory that both share, and takes the place of what was there before.
+//! Reads `--env-file`, `--env-dir` and `--file-env` again at a requested restart. A child does it, because the
+//! supervisor must not allocate and must not wait for a file server. The child writes the new environment into shared
+//! memory, which replaces the old one.
 
 use super::config::SupervisorConfig;
 use crate::logic::base::error::Error;
@@ -14,10 +15,10 @@ use crate::sys::process::{self, Forked, Target};
 use crate::sys::shared::Shared;
 use crate::sys::{self, Errno, poll};
 
-/// How many times 1 ms the child may take.
+/// How long the child may take, in polls of 1 ms.
 const LOOKS: usize = 1000;
 
-/// Reads the directory again. What cannot be read is recorded, and the previous variables stay.
+/// Reads the files again. If that fails, the reason is recorded and the previous variables stay.
 #[inline(never)]
 pub fn reread(watch: &mut SupervisorConfig) {
     let Some(source) = &watch.program.source else { return };
@@ -36,7 +37,7 @@ pub fn reread(watch: &mut SupervisorConfig) {
     }
 }
 
-/// The new environment, or why there is none in words.
+/// Returns the new environment, or the text of an error, each in shared memory.
 fn read(watch: &SupervisorConfig, source: &Source) -> sys::Result<Result<Shared, Shared>> {
     let (shared, env) = (Shared::new()?, &watch.program.env);
     let child = match process::fork()? {
@@ -72,12 +73,12 @@ fn read(watch: &SupervisorConfig, source: &Source) -> sys::Result<Result<Shared,
         }
         poll::sleep_ms(1);
     }
-    // A file server that has gone may hold it for ever; the loop reaps it when it ends.
+    // A file server that does not respond may block the child for ever. The event loop reaps it when it exits.
     let _ = process::send(Signal::KILL.number(), Target::Process(child));
     Err(Errno::TIMEDOUT)
 }
 
-/// Goes back to the directory from which the files are looked for, if vsrun has left it.
+/// Returns to the directory that relative paths of the files start from, if vsrun has left it.
 fn return_to(source: &Source) -> Result<(), Error> {
     match source.callers_dir.map(|(dir, which)| (dir, confine::return_to(dir, which))) {
         None | Some((_, Ok(false))) => Ok(()),

@@ -16,7 +16,7 @@ use crate::sys::process;
 use crate::sys::process::{Pid, Target};
 
 impl Supervisor<'_> {
-    /// Sends a signal that ends its recipient, and CONT: a stopped process gets no other signal but KILL.
+    /// Sends a signal that makes its recipient exit, then CONT: a stopped process handles no signal except KILL.
     pub fn send(&mut self, signal: Signal, to: Recipient) {
         if let Recipient::All | Recipient::Remains = to {
             return self.send_remains(signal, to);
@@ -24,7 +24,7 @@ impl Supervisor<'_> {
         self.send_to(signal, to, signal != Signal::KILL);
     }
 
-    /// Sends a signal once and alone.
+    /// Forwards a signal to the server, without CONT.
     pub fn forward(&mut self, signal: Signal, to: Recipient) {
         self.send_to(signal, to, false);
     }
@@ -38,13 +38,13 @@ impl Supervisor<'_> {
         };
         let Some(pid) = pid else { return };
         let whom = if to == Recipient::Group { "the process group of " } else { "" };
-        // It is on its way before a record of it is.
+        // Recorded only after it was sent, because the log may be slow.
         if self.deliver(signal, target(pid), resume) == Reach::Open {
             self.say_sending(signal, format_args!("{whom}pid {pid}"));
         }
     }
 
-    /// Records that a signal is sent.
+    /// Records that a signal is sent to these processes.
     #[inline(never)]
     pub fn say_sending(&self, signal: Signal, to: core::fmt::Arguments<'_>) {
         self.record(Priority::Notice, format_args!("sending {signal} to {to}"));
@@ -59,7 +59,7 @@ impl Supervisor<'_> {
         let user = user_of(&self.config.program);
         let sent = deliver(pid.number(), user, &|| {
             process::send(signal.number(), target)?;
-            // A stopped process gets no signal except this one and KILL.
+            // A stopped process handles no signal except CONT and KILL.
             if resume { process::send(Signal::CONT.number(), target) } else { Ok(()) }
         });
         match sent {
@@ -78,7 +78,7 @@ impl Supervisor<'_> {
         self.reach
     }
 
-    /// What follows a signal that was sent. A PID 1 that cannot kill its server leaves, so that the kernel does it.
+    /// Returns `Unkillable` if KILL could not be sent and vsrun is PID 1: if PID 1 exits, the kernel kills the server.
     pub fn after_sending(&mut self, signal: Signal, to: Recipient) -> Option<Event> {
         let in_vain = signal == Signal::KILL && to != Recipient::Handler && self.reach == Reach::Refused;
         (in_vain && process::is_pid1()).then_some(Event::Unkillable)

@@ -1,4 +1,4 @@
-//! The service manager above vsrun, to which it reports: sd_notify(3).
+//! Reports to the service manager that started vsrun: sd_notify(3).
 
 use core::fmt::{self, Write};
 
@@ -10,23 +10,23 @@ use crate::sys::datagram::DatagramSender;
 use crate::sys::process;
 use crate::sys::{Errno, clock};
 
-/// How much of the server's STATUS= is passed on, in bytes.
+/// The most bytes of the server's STATUS= that are passed on.
 const STATUS: usize = 240;
-/// After how long a message is sent again for which the service manager had no room.
+/// The time after which a message is sent again if the socket of the service manager was full.
 const AGAIN: Span = Span::millis(100);
 
-/// The service manager above vsrun.
+/// The connection to the service manager, and what was last reported.
 pub struct ServiceManager {
     sender: DatagramSender,
-    /// What it was told last.
+    /// The state that was reported last.
     state: NotifyState,
-    /// When that is sent again, because there was no room for it.
+    /// When that state is sent again, because the socket was full.
     again: Option<Time>,
-    /// How often it wants a WATCHDOG=1, and when the next one is due.
+    /// The interval of WATCHDOG=1, and when the next one is due.
     ping: Option<(Span, Time)>,
 }
 
-/// What a service manager was told.
+/// What was reported to the service manager.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum NotifyState {
     Nothing,
@@ -36,41 +36,42 @@ enum NotifyState {
 }
 
 impl ServiceManager {
-    /// The one at the NOTIFY_SOCKET that vsrun was given, which wants a WATCHDOG=1 so often. None: the address cannot
-    /// be one.
+    /// Opens a sender for vsrun's own NOTIFY_SOCKET. `ping` is the interval of WATCHDOG=1. None: the address is not
+    /// valid.
     pub fn new(address: &[u8], ping: Option<Span>) -> Option<Self> {
         let post = DatagramSender::new(address).ok()?;
         Some(Self { sender: post, state: NotifyState::Nothing, again: None, ping: ping.map(|span| (span, Time(0))) })
     }
 
-    /// The server has been started.
+    /// The server is ready for the first time.
     pub fn ready(&mut self) {
         self.report(NotifyState::Ready);
     }
 
-    /// The server is ready again: that ends a restart by request, or its own reload.
+    /// The server is ready again. That ends a requested restart, or the server's own reload.
     pub fn ready_again(&mut self) {
         if self.state == NotifyState::Reloading {
             self.report(NotifyState::Ready);
         }
     }
 
-    /// The server is restarted on request. Before it was ready that is no news.
+    /// The server is restarted on request. Not reported before it was ready: to the service manager it is still
+    /// starting.
     pub fn reloading(&mut self) {
         if matches!(self.state, NotifyState::Ready | NotifyState::Reloading) {
             self.report(NotifyState::Reloading);
         }
     }
 
-    /// It ends.
+    /// The service stops.
     pub fn stopping(&mut self) {
         if self.state != NotifyState::Stopping {
             self.report(NotifyState::Stopping);
         }
     }
 
-    /// Passes on what concerns the service manager in a message of the server. Its STOPPING=1 does not: vsrun may
-    /// restart it.
+    /// Passes on the parts of the server's message that are for the service manager. STOPPING=1 is not, because vsrun
+    /// may restart the server.
     #[inline(never)]
     pub fn pass_on(&mut self, message: &Message<'_>) {
         if let Some(status) = message.status {
@@ -87,12 +88,13 @@ impl ServiceManager {
         }
     }
 
-    /// When something is to be sent.
+    /// When the next message is due.
     pub fn deadline(&self) -> Option<Time> {
         earliest(&[self.again, self.ping.map(|(_, next)| next)])
     }
 
-    /// Sends what is due: a message for which there was no room, and WATCHDOG=1, as long as the loop turns.
+    /// Sends what is due: a message that found the socket full, and WATCHDOG=1. The event loop calls this, so a loop
+    /// that hangs misses the watchdog.
     #[inline(never)]
     pub fn run_due(&mut self, now: Time) {
         if self.again.is_some_and(|again| again <= now) {
@@ -111,7 +113,7 @@ impl ServiceManager {
         self.report_at(clock::monotonic_micros());
     }
 
-    /// Sends what it learns now. A service manager whose queue is full for the moment gets it later.
+    /// Sends the state. If the socket is full, the state is sent again later.
     #[inline(never)]
     fn report_at(&mut self, micros: u64) {
         let sent = match self.state {

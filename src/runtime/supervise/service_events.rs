@@ -1,4 +1,4 @@
-//! What the service manager learns of the events.
+//! Which events are reported to the service manager.
 
 use crate::logic::supervisor::event::Event;
 use crate::logic::supervisor::state::AfterStop;
@@ -6,11 +6,11 @@ use crate::logic::supervisor::state::Phase;
 use crate::runtime::supervise::supervisor::Supervisor;
 
 impl Supervisor<'_> {
-    /// Reports what has just happened, if that concerns the service manager.
+    /// Reports an event to the service manager if it changes the state of the service.
     pub fn notify_service_manager(&mut self, event: Event) {
         let Some(service) = &mut self.config.service_manager else { return };
         match (event, self.state.phase) {
-            // Also in a pause, and while the handler runs; but not where no server will follow.
+            // Also during a pause and while the handler runs, but not if the supervisor is about to exit.
             (Event::Restart, Phase::Stopping { next: AfterStop::Restart, .. })
             | (Event::Restart, Phase::Running | Phase::HandlerRunning { .. } | Phase::ForkRetry { .. }) => {
                 service.reloading()

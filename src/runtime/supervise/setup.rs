@@ -1,4 +1,4 @@
-//! vsrun stays with the server: for good, or in the background only until it has been started.
+//! Prepares supervision, or a start in the background, and finishes it when the server's last run is over.
 
 use alloc::boxed::Box;
 
@@ -28,20 +28,20 @@ use crate::sys::{cloexec_probe, credentials, fd, process, terminal};
 
 /// Ready to supervise: the locks are held, everything is open, and the server has not been started.
 ///
-/// It is handed up to the entry and lives there, so that the stack which the start took can be given back.
+/// It is returned to the entry and run there, so that the stack pages of the start can be released.
 pub struct PreparedSupervisor {
     config: SupervisorConfig,
-    /// The control group is the watch's.
+    /// Without the control group, which `config` has.
     resources: StartResources,
 }
 
-/// From the locks to the moment before the server's start.
+/// Does everything before the first start of the server, from the locks on.
 ///
 /// # Errors
 /// When the server cannot be started. Nothing of the start is left then.
 #[inline(never)]
 pub fn set_up(plan: Plan, stdin: bool) -> Result<Box<PreparedSupervisor>> {
-    // Whatever signal comes from here on waits until the loop reads it.
+    // From here on every signal stays pending until the event loop reads it.
     poll::set_mask(Mask::All).map_err(|why| os_error(format_args!("cannot block the signals"), why))?;
     let numbers = sockets::reserve_fds(&plan.sockets)?;
     fd::close_all_except(numbers).map_err(|why| os_error(format_args!("cannot close inherited descriptors"), why))?;
@@ -64,7 +64,7 @@ pub fn set_up(plan: Plan, stdin: bool) -> Result<Box<PreparedSupervisor>> {
 }
 
 impl PreparedSupervisor {
-    /// Starts the server and stays to the end. Returns the exit status. A signal may have changed how the machine ends.
+    /// Starts the server and supervises it. Returns the exit status. A signal may have changed `at_exit`.
     ///
     /// # Errors
     /// When the first start fails. Nothing of it is left then.
@@ -76,7 +76,8 @@ impl PreparedSupervisor {
         self.finish(ending, error)
     }
 
-    /// The server's life is over, or never began. On a stack of its own, which is none while the manager rests.
+    /// Releases everything after the last run, or a failed first start. Not inlined, so that the event loop's stack is
+    /// short.
     #[inline(never)]
     fn finish(self: Box<Self>, ending: Ending, error: Option<Error>) -> Result<u8> {
         let Self { config: watch, resources: mut claims } = *self;
@@ -128,7 +129,7 @@ fn acquire_both(plan: &Plan) -> Result<[Option<Pidfile>; 2]> {
     }
 }
 
-/// Everything except the locks and sockets. `caller` is the parent that waits, as soon as there is one.
+/// Prepares everything except the locks and sockets. Sets `caller` once there is a waiting parent.
 #[inline(never)]
 fn prepare(
     mut plan: Plan,
@@ -153,7 +154,7 @@ fn prepare(
         daemonize(distance, output, caller)?;
     }
     if !stdin {
-        // Once, and not for each server process; and a writer to our caller's pipe is not kept waiting.
+        // Once, not for each server process. It also closes the caller's pipe, whose writer would otherwise block.
         cloexec_probe::install_null().map_err(|why| os_error(format_args!("cannot open standard descriptors"), why))?;
     }
     log.separate_trace(plan.debug)?;
@@ -163,7 +164,7 @@ fn prepare(
         manager.write(process::id()).map_err(|why| os_error(format_args!("pidfile '{}'", manager.path()), why))?;
     }
     let signals = Signals::open().map_err(|why| os_error(format_args!("cannot listen to signals"), why))?;
-    // Also one that leaves when the server is ready: then it can tell why a server that daemonizes itself is not.
+    // Also with AfterStart::Leave: it explains why a server that daemonizes itself is not ready.
     process::set_subreaper();
     if afterwards == AfterStart::Stay {
         if deliver::is_unreachable(&plan.server.steps, &plan.server.paths) {
@@ -197,7 +198,7 @@ fn prepare(
 }
 
 impl SupervisorConfig {
-    /// The words at the end.
+    /// Records how and with which status vsrun exits.
     fn record_ending(&self, ending: Ending) {
         let status = ending.status();
         let why = match ending {
@@ -211,13 +212,13 @@ impl SupervisorConfig {
                 "after too many restarts"
             }
             Ending::Stopped => "on request",
-            // On standard error, the error itself says it all.
+            // On standard error, the error message itself is enough.
             Ending::Failed(_) if matches!(self.log.target, LogTarget::Plain) => return,
             Ending::Failed(_) => "without a server",
         };
         let priority = match ending {
             _ if status == exit::OK => Priority::Info,
-            // The server's own end is no error of an init's, whatever its status.
+            // An init passes on the server's status: whatever it is, it is no error of vsrun's.
             Ending::Server(_) if self.policy.role != Role::Manager => Priority::Notice,
             Ending::Server(_) | Ending::Stopped | Ending::GaveUp(_) | Ending::Failed(_) => Priority::Err,
         };

@@ -1,7 +1,7 @@
-//! The loop around `manager::step`: acting and waiting in turn. Here the manager's words get their pids.
+//! The event loop around `next`: performs an action, then waits for an event. Here recipients become pids.
 //!
-//! Before the server lives we may fail; afterwards we may not. So nothing here returns an error: what fails is
-//! recorded, and life goes on.
+//! Once the server runs, the supervisor must not fail. So no function here returns an error: a failure is recorded,
+//! and the loop continues.
 
 use crate::runtime::host::clock::now;
 use crate::runtime::supervise::config::{AfterStart, SupervisorConfig};
@@ -33,60 +33,62 @@ use crate::sys::credentials;
 use crate::sys::heap;
 use crate::sys::process::{self, Pid, Usage};
 
-/// The server's life that goes on, or has just ended.
+/// The server process of the current run, or of the last one if it is over.
 pub struct ServerProcess {
-    /// Our child.
+    /// The pid of our child.
     pub pid: Pid,
-    /// Tells of a failed step until the exec.
+    /// The pipe that reports a failed step, until the exec closes it.
     pub report: Option<OwnedFd>,
-    /// Shows its end even if a tracer hides it.
+    /// Shows the exit even if a tracer hides it.
     pub line: Lifeline,
-    /// Where it says that it is ready, until it has.
+    /// The read end of its ready pipe, until it is ready.
     pub ready: Option<OwnedFd>,
-    /// Why it never came to run.
+    /// The failed step, if the exec was not reached.
     pub failure: Option<StepFailure>,
-    /// Where the server's file ended at its beginning.
+    /// The end of the log file when this run began, for the handler to read from.
     pub mark: Mark,
-    /// What it took, once it has ended.
+    /// The resources it used, after its exit.
     pub usage: Usage,
-    /// How long it lived, once it has ended.
+    /// How long it ran, after its exit.
     pub uptime: Option<Span>,
-    /// Whether it has ended, and is not reaped because others of its group live: so the group keeps its number.
+    /// True if it is a zombie that is kept because others of its group are alive: so the number of the group is not
+    /// reused.
     pub left: bool,
 }
 
-/// The loop's own memory.
+/// The state of the event loop.
 pub struct Supervisor<'a> {
-    /// What the manager has.
+    /// The rules, descriptors and programs.
     pub config: &'a mut SupervisorConfig,
     /// The server's pidfile.
     pub pidfile: Option<&'a Pidfile>,
-    /// Where the manager is.
+    /// The state of the state machine.
     pub state: State,
-    /// The server's last life.
+    /// The current or last server process.
     pub server: Option<ServerProcess>,
-    /// Whether children may have ended that were not looked at.
+    /// Whether children may have exited that were not reaped.
     pub unreaped: bool,
-    /// The search for what is left of the server, while there is one.
+    /// The running search for remaining processes.
     pub sweep: Option<Sweep>,
     /// When the next search begins.
     pub next_look: Time,
-    /// Where in /proc, and when, dead children are looked for while the dead server itself is not to be reaped.
+    /// The offset in /proc, and the time, of the next search for exited children, while the server's zombie is kept.
     pub others: (u64, Time),
-    /// Whether a tracer has hidden the end of a child: it may be a child of ours still.
+    /// Whether a tracer has hidden an exit: that process may still be our child.
     pub hides: bool,
     /// Why the first start failed.
     pub error: Option<Error>,
-    /// Whether signals reach the server.
+    /// Whether the last signal could be sent to the server.
     pub reach: Reach,
 }
 
-/// Starts the server and stays with it to the end. Returns how it ended, and why the first start failed, if it did.
+/// Starts the server and supervises it until the last run is over. Returns the ending, and the error of a failed first
+/// start.
 #[inline(never)]
 pub fn supervise(watch: &mut SupervisorConfig, pidfile: Option<&Pidfile>) -> (Ending, Option<Error>) {
     watch.log.record(Priority::Info, format_args!("starting: {}", Escaped(&watch.command)));
     let state = State::new(&watch.policy, now());
-    // In the heap, so that the stack of a resting manager is short.
+    // On the heap, so that the stack of a supervisor at rest is short.
     let mut this = Box::new(Supervisor {
         config: watch,
         pidfile,
@@ -132,7 +134,8 @@ pub fn supervise(watch: &mut SupervisorConfig, pidfile: Option<&Pidfile>) -> (En
 }
 
 impl Supervisor<'_> {
-    /// The server has been started: reports it to the parent that waits.
+    /// The server is ready: reports it to the waiting parent and the service manager, and releases what the start
+    /// needed.
     fn report_ready(&mut self) {
         if let Some(caller) = self.config.waiting_parent.take() {
             caller.ready();
@@ -143,7 +146,7 @@ impl Supervisor<'_> {
         if let Some(service) = &mut self.config.service_manager {
             service.ready();
         }
-        // Else the file system that it was called in could not be unmounted.
+        // Otherwise the file system of the caller's directory could not be unmounted.
         self.config.moves.then(credentials::leave_dir);
         heap::release_stack();
     }
@@ -160,7 +163,7 @@ impl Supervisor<'_> {
         self.launch()
     }
 
-    /// Starts the server.
+    /// Starts a server process, and waits for the next event unless the start fails at once.
     #[inline(never)]
     fn launch(&mut self) -> Event {
         let attempt = if self.is_first_start() { Attempt::First } else { Attempt::Later };
@@ -206,7 +209,7 @@ impl Supervisor<'_> {
         Event::ForkFailed
     }
 
-    /// Tries once more what the server's process could not do, and says why not.
+    /// Writes the pidfile from here, after the server's own process could not.
     pub fn write_pidfile(&self, pid: Pid) {
         let Some(file) = self.pidfile else { return };
         if let Err(why) = file.write(pid) {
@@ -214,7 +217,7 @@ impl Supervisor<'_> {
         }
     }
 
-    /// Starts the handler.
+    /// Starts the crash handler for this exit.
     fn run_handler(&mut self, exit: Exit) -> Event {
         let watch = &mut *self.config;
         let (Some(life), Some(handler)) = (&self.server, &mut watch.handler) else {
@@ -233,18 +236,18 @@ impl Supervisor<'_> {
         }
     }
 
-    /// Whether this is the first start, which may fail.
+    /// True during the first start, which may fail with an error.
     pub fn is_first_start(&self) -> bool {
         matches!(self.state.phase, Phase::Starting { .. })
     }
 
-    /// Records what could not be done, and the system's own words.
+    /// Records a warning with the text of the errno.
     #[inline(never)]
     pub fn warn(&self, doing: core::fmt::Arguments<'_>, why: Errno) {
         self.record(Priority::Warning, format_args!("{doing}: {}", sys::errno_text(why)));
     }
 
-    /// Records it.
+    /// Writes a record.
     pub fn record(&self, priority: Priority, words: core::fmt::Arguments<'_>) {
         self.config.log.record(priority, words);
     }

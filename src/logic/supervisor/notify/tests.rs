@@ -22,7 +22,7 @@ fn policy() -> Policy {
     }
 }
 
-/// A manager to which messages and events come, at a time in milliseconds.
+/// A state machine that receives messages and events at a time in milliseconds.
 struct Story {
     policy: Policy,
     state: State,
@@ -37,7 +37,7 @@ impl Story {
         next(&self.policy, &mut self.state, event, Time(at))
     }
 
-    /// What the manager does after a message.
+    /// Applies a message and returns the action.
     fn receive(&mut self, at: u64, text: &str) -> Action {
         let event = parse(text.as_bytes()).apply(&self.policy, &mut self.state, Time(at));
         event.map_or(Action::Wait, |event| self.event(at, event))
@@ -89,7 +89,7 @@ fn what_cannot_be_read_or_done_has_a_reason() {
 fn the_servers_user_and_root_are_trusted_and_no_other() {
     assert!(is_trusted(7, 1000, 1000) && is_trusted(7, 0, 1000) && is_trusted(0, 1000, 1000) && is_trusted(0, 0, 0));
     assert!(!is_trusted(7, 1001, 1000) && !is_trusted(7, 1000, 0) && !is_trusted(7, u32::MAX, 1000));
-    // From outside all users without a number here have the same one.
+    // All users without a number in our namespace appear with the same one.
     assert!(is_trusted(7, OVERFLOW, OVERFLOW) && !is_trusted(0, OVERFLOW, OVERFLOW));
 }
 
@@ -102,7 +102,7 @@ fn a_server_may_take_more_time_to_be_ready_and_not_less() {
     assert_eq!(story.deadline(), Some(11_000));
     assert_eq!(story.event(10_999, Event::Tick), Action::Wait);
     assert_eq!(story.event(11_000, Event::Tick), Action::Send(Signal::TERM, Recipient::Server));
-    // It has had its time.
+    // The server is being stopped because it was not ready in time: no extension counts.
     story.receive(11_001, "EXTEND_TIMEOUT_USEC=90000000");
     assert_eq!(story.deadline(), Some(41_000));
     let mut endless = Story::new(Policy { ready_timeout: None, ..policy() });
@@ -128,7 +128,7 @@ fn a_server_may_take_more_time_to_stop_but_not_where_it_was_silent() {
 #[test]
 fn the_watchdog_time_is_the_servers_to_change_in_this_run() {
     let mut story = Story::new(policy());
-    // Before it is ready there is no deadline, and the new time is that of later.
+    // Before the server is ready there is no deadline. The new time applies from then on.
     story.receive(0, "WATCHDOG_USEC=7000000");
     assert_eq!(story.deadline(), Some(5000));
     story.receive(1, "READY=1");
@@ -141,11 +141,11 @@ fn the_watchdog_time_is_the_servers_to_change_in_this_run() {
     assert_eq!(story.deadline(), None);
     story.receive(5, "WATCHDOG=1");
     assert_eq!(story.deadline(), None);
-    // The next run begins with the time of the option.
+    // The next run begins with the time of `--watchdog`.
     story.event(6, Event::Exited(crate::logic::base::exit::Exit::Code(1)));
     story.receive(7, "READY=1");
     assert_eq!(story.deadline(), Some(3007));
-    // Without a watchdog there is none to change.
+    // Without `--watchdog` the server cannot turn it on.
     let mut none = Story::new(Policy { watchdog: None, ..policy() });
     none.receive(0, "READY=1\nWATCHDOG_USEC=1");
     none.receive(0, "WATCHDOG=trigger");

@@ -1,4 +1,4 @@
-//! The phase between the server's end and what follows it: the rest of its group and its other descendants exit.
+//! The phase between the server's exit and what follows it: the rest of its group and its other descendants exit.
 
 use super::{KILL_WAIT, cleared};
 use crate::logic::base::exit::Exit;
@@ -8,7 +8,7 @@ use crate::logic::supervisor::event::{Action, Event, Recipient};
 use crate::logic::supervisor::policy::Policy;
 use crate::logic::supervisor::state::{AfterStop, Phase, State};
 
-/// The fields of the phase of that name.
+/// The fields of `Phase::Clearing`, as a type that can have methods.
 #[derive(Clone, Copy)]
 pub(super) struct Clearing {
     pub next: AfterStop,
@@ -17,15 +17,15 @@ pub(super) struct Clearing {
     pub killed: bool,
 }
 
-/// Asks what is left of the server to exit. `exit` is None as long as the rest of the group keeps the server's own end
-/// from being reaped.
+/// Sends TERM to what is left of the run. `exit` is None while the server is an unreaped zombie: it keeps the number
+/// of its process group from being reused until the rest of the group has exited.
 pub(super) fn clear(policy: &Policy, state: &mut State, next: AfterStop, exit: Option<Exit>, now: Time) -> Action {
     let until = policy.linger.map_or(policy.stop_deadline(now), |span| Some(now.after(span)));
     Clearing { next, exit, until, killed: false }.enter(state);
     Action::Send(Signal::TERM, Recipient::Remains)
 }
 
-/// The same for the rest of the group of a server that vsrun itself has stopped.
+/// Sends TERM to the rest of the server's group after the server exited, unless vsrun has just sent it to the group.
 pub(super) fn clear_rest(
     policy: &Policy,
     state: &mut State,
@@ -35,7 +35,7 @@ pub(super) fn clear_rest(
     if next == AfterStop::HandleExit {
         state.end_run(policy, now);
     } else if policy.stop_signal == Signal::TERM && policy.linger.is_none() {
-        // The whole group has got it already. A second TERM makes some programs exit without their clean-up.
+        // The whole group has received TERM. A second TERM makes some programs exit without their clean-up.
         Clearing { next, exit: None, until, killed: false }.enter(state);
         return Action::Wait;
     }
@@ -43,13 +43,13 @@ pub(super) fn clear_rest(
 }
 
 impl Clearing {
-    /// What follows from an event in this phase.
+    /// Applies an event in this phase, as `next` does in the others.
     pub fn advance(self, policy: &Policy, state: &mut State, event: Event, now: Time) -> Action {
         use Event::*;
         match event {
             Exited(exit) if self.exit.is_none() => self.reaped(policy, state, exit, now),
             Tick => match self.exit {
-                // Not even KILL ends a process that hangs in the kernel.
+                // A process that hangs in the kernel survives KILL: it must not hold up the restart.
                 Some(exit) if self.killed => cleared(policy, state, self.next, exit, now),
                 Some(_) | None => self.kill(state, now),
             },
@@ -71,7 +71,8 @@ impl Clearing {
         }
     }
 
-    /// The rest of the group has ended, and the server itself is reaped. Other descendants may remain.
+    /// The group is gone and the server has been reaped. Descendants outside of the group may remain: a restart waits
+    /// for them if `--linger` is given.
     fn reaped(self, policy: &Policy, state: &mut State, exit: Exit, now: Time) -> Action {
         let goes_on = match self.next {
             AfterStop::Restart => true,

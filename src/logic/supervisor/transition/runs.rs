@@ -1,5 +1,5 @@
-//! How the next run begins: the handler, the restart with its pause and limit, the launch, and a launch that the kernel
-//! refused.
+//! How the next run begins: the handler, the restart with its pause and limit, the launch, and the retry of a fork
+//! that the kernel refused.
 
 use super::finish;
 use crate::logic::base::exit::Exit;
@@ -8,9 +8,9 @@ use crate::logic::supervisor::event::{Action, Ending, LogFiles};
 use crate::logic::supervisor::policy::{Handling, Policy};
 use crate::logic::supervisor::state::{ForkTask, Pause, Phase, State};
 
-/// The pauses before a fork that the kernel refused is tried again.
+/// The shortest and the longest pause before a refused fork is tried again.
 const FORK_BACKOFF: (Span, Span) = (Span::millis(100), Span::secs(5));
-/// After an unexpected end: the handler, or the restart.
+/// After an unexpected exit: runs the handler, or restarts if there is none.
 pub(super) fn recover(policy: &Policy, state: &mut State, exit: Exit, now: Time) -> Action {
     match policy.handler {
         Handling::Absent => restart(policy, state, exit, Pause::Backoff, now),
@@ -27,7 +27,7 @@ pub(super) fn run_handler(policy: &Policy, state: &mut State, exit: Exit, pause:
     Action::RunHandler(exit)
 }
 
-/// A restart after an unexpected end, now or after a pause; or the end, when there have been too many.
+/// Restarts after an unexpected exit, at once or after a pause. Finishes if that would exceed `--restart-limit`.
 #[inline(never)]
 pub(super) fn restart(policy: &Policy, state: &mut State, exit: Exit, pause: Pause, now: Time) -> Action {
     state.fork_backoff = Span::ZERO;

@@ -1,4 +1,4 @@
-//! Every short history of the manager against what must always hold, and the longer stories one by one.
+//! Checks the invariants of `next` over every short history of events, and longer scenarios one by one.
 
 use super::*;
 use crate::logic::base::exit::Success;
@@ -23,7 +23,7 @@ fn policy() -> Policy {
     }
 }
 
-/// The same as a pure function: a state is as good a second time.
+/// `next` on a copy of the state, so that one state can be continued in several ways.
 fn step(policy: &Policy, mut state: State, event: Event, now: Time) -> (State, Action) {
     let action = super::next(policy, &mut state, event, now);
     (state, action)
@@ -33,15 +33,15 @@ fn killed(number: u64) -> Exit {
     Exit::Signal { signal: Signal::new(number).unwrap(), core: false }
 }
 
-/// Who lives, as the world knows it, and what has been asked for.
+/// Which processes are alive, and what has been requested: the test's own record, independent of `State`.
 #[derive(Clone, Copy)]
 struct World {
     server: bool,
-    /// The server has ended, and others of its group have not.
+    /// The server exited and other processes of its group are alive.
     group: bool,
-    /// What is left of the last run has been asked to exit.
+    /// The remaining processes of the last run have been sent TERM.
     clearing: bool,
-    /// Everybody who is left has been asked to end.
+    /// All remaining processes have been sent TERM at the end.
     lingering: bool,
     handler: bool,
     /// The last action was a launch, which may fail.
@@ -50,7 +50,7 @@ struct World {
     finished: bool,
 }
 
-/// Checks what must hold of an action, and lets the world follow it.
+/// Checks the invariants of an action, and applies it to the world.
 fn follow(world: &mut World, policy: &Policy, state: &State, action: Action) {
     assert!(!world.finished || action == Action::Wait, "an action after the end: {action:?}");
     world.forking = false;
@@ -78,7 +78,7 @@ fn follow(world: &mut World, policy: &Policy, state: &State, action: Action) {
             assert!(!world.server && !world.handler, "only what outlives the server is cleared away");
             assert!(!world.lingering, "the last processes are ended once");
             assert!(world.group || policy.linger.is_some(), "processes are ended that no option is about");
-            // The group may have had TERM as the stop signal.
+            // The group may have received TERM as the stop signal.
             let asked = world.clearing || policy.stop_signal == Signal::TERM && policy.signal_scope == Recipient::Group;
             assert!(asked || signal == Signal::TERM, "KILL comes after TERM");
             world.clearing = true;
@@ -105,7 +105,7 @@ fn follow(world: &mut World, policy: &Policy, state: &State, action: Action) {
     assert!(world.finished || !asleep, "asleep for ever");
 }
 
-/// The events that can happen in such a world, each with what it changes there.
+/// The events that can happen in this world, each with the world after it.
 fn possible(policy: &Policy, world: World) -> Vec<(Event, World)> {
     let World { server, handler, group, clearing, lingering, .. } = world;
     let stopped = World { stopped: true, ..world };
@@ -151,7 +151,7 @@ fn possible(policy: &Policy, world: World) -> Vec<(Event, World)> {
     events
 }
 
-/// Early, due and late.
+/// Times of an event: early, due and late.
 fn times(state: &State, event: Event, now: Time) -> Vec<Time> {
     match (state.deadline(), event) {
         (Some(until), Event::Tick) => vec![now, until.max(now), until.max(now).after(Span::secs(40))],
@@ -161,12 +161,12 @@ fn times(state: &State, event: Event, now: Time) -> Vec<Time> {
     }
 }
 
-/// Whether an event has no effect in a phase. No `_` stands for a phase or an event here, so the compiler lists every
-/// pair that a new one brings; `advance` has one for all of these.
+/// True if an event has no effect in a phase. There is no wildcard for phases or events here, so the compiler lists
+/// every pair that a new variant adds. `next_action` has one wildcard arm for all of these pairs.
 fn has_no_effect(phase: Phase, event: Event) -> bool {
     use Event::*;
     match (phase, event) {
-        // Once more.
+        // The event repeats what is known, or comes too early.
         (Phase::Starting { .. }, Heartbeat) | (Phase::Starting { .. } | Phase::Running, Unkillable) => true,
         (Phase::Stopping { .. }, Ready | NotReady | Heartbeat) => true,
         (Phase::HandlerRunning { .. } | Phase::Backoff { .. } | Phase::ForkRetry { .. }, Unkillable) => true,
@@ -175,7 +175,7 @@ fn has_no_effect(phase: Phase, event: Event) -> bool {
         (Phase::DrainingRemaining { .. }, Stop | Restart | Unkillable) => true,
         (Phase::KillingRemaining { .. }, Stop | Interrupt | Restart | Unkillable) => true,
         (Phase::Running, NotReady) => true,
-        // No handler is there to end.
+        // No handler is running that could exit.
         (
             Phase::Starting { .. }
             | Phase::Running
@@ -184,7 +184,7 @@ fn has_no_effect(phase: Phase, event: Event) -> bool {
             | Phase::ForkRetry { .. },
             HandlerExited(_) | NoneLeft,
         ) => true,
-        // No server is there to end, or to hear a signal.
+        // No server is running that could exit or receive a signal.
         (
             Phase::HandlerRunning { .. } | Phase::HandlerTimedOut { .. } | Phase::HandlerStopping { .. },
             Ready | NotReady | Heartbeat | Exited(_) | ExecFailed(_) | LeaderExited | NoneLeft | Forward(_),
@@ -207,7 +207,7 @@ fn has_no_effect(phase: Phase, event: Event) -> bool {
             Tick | Ready | NotReady | Heartbeat | Exited(_) | LeaderExited | ExecFailed(_) | HandlerExited(_)
             | NoneLeft | ForkFailed | Stop | Interrupt | Restart | Forward(_) | Unkillable,
         ) => true,
-        // What has an effect, at least in some states of the phase.
+        // Pairs with an effect, at least in some states of the phase.
         (
             Phase::Starting { .. } | Phase::Running,
             Ready | ExecFailed(_) | ForkFailed | Exited(_) | LeaderExited | Tick,
@@ -283,11 +283,11 @@ fn every_short_history_holds() {
         },
         Policy { watchdog: Some(Span::secs(3)), restart: Restart::OnAbort, ..policy() },
     ];
-    // Miri is some hundred times slower, and looks for something else than the histories' rules.
+    // Miri is some hundred times slower and checks for undefined behaviour, not for these invariants.
     let (depth, at_least) = if cfg!(miri) { (2, 100) } else { (6, 1_000_000) };
     let mut count = 0;
     for policy in &policies {
-        // With others than the server there is so much more that can happen.
+        // With remaining processes there are many more histories.
         let alone = policy.signal_scope == Recipient::Server && policy.linger.is_none();
         let depth = if alone { depth } else { depth - 1 };
         count += walk(policy, &State::new(policy, Time(0)), start, Time(0), depth);
@@ -295,7 +295,7 @@ fn every_short_history_holds() {
     assert!(count > at_least, "only {count} histories");
 }
 
-/// After the end nothing moves.
+/// No event has an effect in `Phase::Done`.
 #[test]
 fn the_end_is_the_end() {
     let policy = policy();
@@ -324,7 +324,7 @@ fn the_end_is_the_end() {
     }
 }
 
-/// A manager in the hands of a test.
+/// A state machine with a clock that the test moves.
 struct Story {
     policy: Policy,
     state: State,
@@ -339,7 +339,7 @@ impl Story {
         story
     }
 
-    /// So many milliseconds later this happens.
+    /// Applies an event this many milliseconds later.
     fn at(&mut self, later: u64, event: Event) -> Action {
         self.now = self.now.after(Span(later));
         let (state, action) = step(&self.policy, self.state.clone(), event, self.now);
@@ -347,7 +347,7 @@ impl Story {
         action
     }
 
-    /// The server falls after so long; answers how long the manager rests.
+    /// The server exits unexpectedly after `life` milliseconds. Returns the pause before the restart.
     fn fall(&mut self, life: u64) -> u64 {
         match self.at(life, Event::Exited(Exit::Code(1))) {
             Action::Launch(LogFiles::Keep) => 0,
@@ -375,7 +375,7 @@ fn a_server_that_is_not_ready_is_stopped_and_is_a_failure() {
     }
     let mut ended = Story { state: State::new(&policy, Time(0)), policy: policy.clone(), now: Time(0) };
     assert_eq!(ended.at(1, Event::Exited(Exit::SUCCESS)), Action::Finish(Ending::Failed(125)));
-    // Once it was ready, a later life may be as slow as it likes.
+    // After the first Ready, later runs have no ready timeout.
     let mut ready = Story::new(policy);
     assert_eq!(ready.state.deadline(), None);
     assert_eq!(ready.at(6000, Event::NotReady), Action::Wait);
@@ -449,7 +449,7 @@ fn death_by_a_forwarded_signal_is_requested_only_if_the_signal_asks_for_an_end()
         let ending = Action::Finish(Ending::Server(killed(number)));
         assert_eq!(action, if requested { ending } else { Action::RunHandler(killed(number)) }, "{signal}");
     }
-    // The next run has not been sent it.
+    // The signal was not sent to the next run.
     let mut story = Story::new(policy());
     story.at(1, Event::Forward(Signal::HUP));
     assert_eq!(story.at(1, Event::Exited(killed(9))), Action::Launch(LogFiles::Keep));
@@ -491,7 +491,7 @@ fn the_handler_decides_and_may_be_too_slow() {
     ask(&mut story);
     assert_eq!(story.at(1, Event::HandlerExited(Exit::SUCCESS)), Action::Launch(LogFiles::Keep));
     ask(&mut story);
-    // Asked for meanwhile: no pause.
+    // A restart was requested meanwhile: no pause.
     assert_eq!(story.at(1, Event::Restart), Action::Wait);
     assert_eq!(story.at(1, Event::HandlerExited(Exit::SUCCESS)), Action::Launch(LogFiles::Rotate));
     ask(&mut story);
@@ -519,7 +519,7 @@ fn a_fork_that_fails_is_tried_again() {
         assert_eq!(story.at(wait - 1, Event::Tick), Action::Wait);
         assert_eq!(story.at(1, Event::Tick), Action::Launch(LogFiles::Keep));
     }
-    // A life that was begun forgets the shortage.
+    // A successful launch resets the fork back-off.
     assert_eq!(story.at(1, Event::Exited(Exit::Code(1))), Action::Pause(Span(100)));
     assert_eq!(story.at(100, Event::Tick), Action::Launch(LogFiles::Keep));
     assert_eq!(story.at(0, Event::ForkFailed), Action::Wait);
@@ -550,11 +550,11 @@ fn an_init_ends_as_the_server_ends() {
         assert_eq!(story.state.deadline(), None, "no clock unless it was asked for");
         assert_eq!(story.at(1, Event::Exited(exit)), Action::Finish(Ending::Server(exit)));
     }
-    // Stopped on request, because the caller gave a signal that meaning.
+    // Stopped on request, because `--on-signal` gave a signal that meaning.
     let mut stopped = Story::new(init.clone());
     assert_eq!(stopped.at(1, Event::Stop), Action::Send(Signal::TERM, Recipient::Server));
     assert_eq!(stopped.at(1, Event::Exited(Exit::Code(3))), Action::Finish(Ending::Server(Exit::Code(3))));
-    // Before its exec the server dies of what it was sent; of anything else, its start has failed.
+    // Before the exec, death by the forwarded signal is the server's exit; any other death is a failed start.
     for (passed, ending) in [(15, Ending::Server(term)), (2, Ending::Failed(125))] {
         let state = State::new(&init, Time(0));
         let (state, _) = step(&init, state, Event::Forward(Signal::new(passed).unwrap()), Time(1));
@@ -562,7 +562,7 @@ fn an_init_ends_as_the_server_ends() {
     }
 }
 
-/// With another meaning of a signal an init restarts too; then TERM must not be lost on a server that ends anyway.
+/// `--on-signal` can make an init restart too. A TERM forwarded during that restart must still end the service.
 #[test]
 fn after_a_forwarded_term_no_server_is_started() {
     let init = Policy { restart: Restart::No, role: Role::Init, ..policy() };
@@ -595,7 +595,7 @@ fn a_guard_gives_a_forwarded_stop_its_time() {
         assert_eq!(story.at(1, Event::Forward(Signal::HUP)), Action::Forward(Signal::HUP, Recipient::Server));
         assert_eq!(story.state.deadline(), None);
         assert_eq!(story.at(1, Event::Forward(signal)), Action::Send(signal, Recipient::Server));
-        // Once more: it is forwarded, and the clock goes on.
+        // A second TERM is forwarded too, and does not extend the deadline.
         assert_eq!(story.at(20_000, Event::Forward(signal)), Action::Forward(signal, Recipient::Server));
         assert_eq!(story.at(10_000, Event::Tick), Action::Send(Signal::KILL, Recipient::Group));
         assert_eq!(story.at(1, Event::Exited(killed(9))), Action::Finish(Ending::Server(killed(9))));
@@ -625,20 +625,20 @@ fn the_rest_of_a_group_ends_before_anything_follows() {
     assert_eq!(stopped.at(1, Event::Interrupt), Action::Send(Signal::KILL, Recipient::Remains));
     assert_eq!(stopped.at(1, Event::Exited(Exit::Code(7))), Action::Finish(Ending::Stopped));
 
-    // On request the whole group was asked already.
+    // A stop has already sent TERM to the whole group.
     let mut asked = Story::new(grouped.clone());
     assert_eq!(asked.at(1, Event::Stop), Action::Send(Signal::TERM, Recipient::Group));
     assert_eq!(asked.at(1, Event::LeaderExited), Action::Wait);
     assert_eq!(asked.at(29_999, Event::Tick), Action::Send(Signal::KILL, Recipient::Remains));
     assert_eq!(asked.at(1, Event::Exited(killed(15))), Action::Finish(Ending::Stopped));
 
-    // A stop signal of its own is no signal for what is left.
+    // The stop signal was not TERM, so the rest of the group still gets TERM.
     let mut own = Story::new(Policy { stop_signal: Signal::INT, ..grouped.clone() });
     assert_eq!(own.at(1, Event::Restart), Action::Send(Signal::INT, Recipient::Group));
     assert_eq!(own.at(1, Event::LeaderExited), Action::Send(Signal::TERM, Recipient::Remains));
     assert_eq!(own.at(1, Event::Exited(killed(2))), Action::Launch(LogFiles::Rotate));
 
-    // A first start that has failed.
+    // The first start failed.
     let (state, action) = step(&grouped, State::new(&grouped, Time(0)), Event::LeaderExited, Time(1));
     assert_eq!(action, Action::Send(Signal::TERM, Recipient::Remains));
     let (_, action) = step(&grouped, state, Event::Exited(Exit::SUCCESS), Time(2));
@@ -662,7 +662,7 @@ fn remaining_processes_are_asked_killed_and_left() {
     let mut urgent = fallen();
     assert_eq!(urgent.at(1, Event::Interrupt), Action::Send(Signal::KILL, Recipient::All));
     assert_eq!(urgent.at(4999, Event::Interrupt), Action::Wait);
-    // Not even KILL ends who hangs in the kernel.
+    // A process that hangs in the kernel survives KILL.
     assert_eq!(urgent.at(1, Event::Tick), Action::Finish(ending));
 }
 
@@ -678,7 +678,7 @@ fn a_silent_server_is_ended_and_that_is_no_voluntary_end() {
         assert_eq!(story.at(1, Event::Heartbeat), Action::Wait, "too late");
         assert_eq!(story.at(29_999, Event::Tick), Action::Send(Signal::KILL, Recipient::Group));
         assert_eq!(story.at(1, Event::Exited(Exit::SUCCESS)), Action::Launch(LogFiles::Keep), "{restart:?}");
-        // The next life is watched from the moment when it is ready, too.
+        // The watchdog of the next run also starts when it is ready.
         assert!(!story.state.watchdog_fired);
         assert_eq!((story.at(900, Event::Heartbeat), story.state.deadline()), (Action::Wait, None));
         assert_eq!(story.at(1, Event::Ready), Action::Wait);
@@ -733,17 +733,17 @@ fn what_is_left_of_a_run_ends_before_the_next_one() {
     let lingering = Policy { linger, handler: Handling::NoTimeout, ..policy() };
     assert_eq!(fallen(lingering.clone()).at(1, Event::NoneLeft), Action::RunHandler(Exit::Code(1)));
 
-    // The linger time, KILL, and then not even what hangs in the kernel holds up the restart.
+    // The restart follows the linger time and KILL, even if a process hangs in the kernel.
     let mut slow = fallen(Policy { linger, ..policy() });
     assert_eq!((slow.at(2999, Event::Tick), slow.at(1, Event::Tick)), (Action::Wait, kill));
     assert_eq!((slow.at(4999, Event::Tick), slow.at(1, Event::Tick)), (Action::Wait, Action::Launch(LogFiles::Keep)));
 
-    // The time that clearing takes makes no short run a long one.
+    // The time of clearing does not count as uptime of the run.
     assert_eq!(slow.at(5, Event::Exited(Exit::Code(1))), term);
     slow.now = slow.now.after(Span::secs(20));
     assert_eq!(slow.at(0, Event::NoneLeft), Action::Pause(Span(100)));
 
-    // A restart by request clears the tree too, and a stop meanwhile ends it all.
+    // A requested restart clears the descendants too. A stop during that ends the supervision.
     let mut again = Story::new(lingering.clone());
     again.at(1, Event::Restart);
     assert_eq!(again.at(1, Event::Exited(killed(15))), term);
@@ -752,7 +752,7 @@ fn what_is_left_of_a_run_ends_before_the_next_one() {
     assert_eq!(again.at(1, Event::NoneLeft), Action::Send(Signal::TERM, Recipient::All));
     assert_eq!(again.at(1, Event::NoneLeft), Action::Finish(Ending::Stopped));
 
-    // With both options the group is awaited first, then the tree: within the same time, and asked once.
+    // With both options, the group exits first, then the other descendants: within one deadline, after one TERM.
     let mut both = Story::new(Policy { signal_scope: Recipient::Group, ..lingering });
     assert_eq!(both.at(1, Event::LeaderExited), term);
     assert_eq!(both.at(1000, Event::Exited(Exit::Code(1))), Action::Wait);
@@ -780,7 +780,7 @@ fn a_listed_end_is_a_success_whatever_led_to_the_exit() {
     assert_eq!(limited.at(1, Event::Exited(Exit::Code(3))), Action::Launch(LogFiles::Keep));
     assert_eq!(limited.at(1, Event::Exited(Exit::Code(3))), Action::Finish(Ending::GaveUp(Exit::SUCCESS)));
 
-    // What the watchdog forced is never a success.
+    // An exit that the watchdog forced is never a success.
     let watched = Policy { watchdog: Some(Span::secs(1)), restart: Restart::No, success, ..policy() };
     for exit in [Exit::SUCCESS, Exit::Code(3)] {
         let mut silent = Story::new(watched.clone());
