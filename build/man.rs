@@ -21,7 +21,7 @@ mod time;
 mod confinement;
 
 /// When the prose below was last changed.
-const DATE: &str = "2026-11-21";
+const DATE: &str = "2026-11-26";
 
 /// How long a line of the source of the page is.
 const WIDTH: usize = 78;
@@ -50,6 +50,8 @@ pub fn page(version: &str) -> String {
         ("JAIL WITHOUT ROOT", confinement::JAIL_WITHOUT_ROOT),
         ("CONTROL GROUPS", confinement::CONTROL_GROUPS),
         ("CONTAINERS", CONTAINERS),
+        ("ENTRYPOINT", include_str!("man/entrypoint.txt")),
+        ("PROBES", include_str!("man/probes.txt")),
         ("UNDER SYSTEMD", &under_systemd()),
         ("CAPABILITIES", include_str!("man/capabilities.txt")),
         ("INITRAMFS", INITRAMFS),
@@ -137,7 +139,7 @@ const BACKGROUND: &str = include_str!("man/background.txt");
 const READINESS: &str = include_str!("man/readiness.txt");
 const SOCKETS: &str = include_str!("man/sockets.txt");
 const CONTAINERS: &str = include_str!("man/containers.txt");
-/// The chapter about systemd, where a line `< FILE` stands for a file of `examples/systemd`.
+/// The chapter about systemd, where a line `< FILE` is replaced by a file of `examples/systemd`.
 fn under_systemd() -> String {
     let file = |name: &str| UNITS.iter().find(|(unit, _)| *unit == name).expect("a unit of examples/systemd").1;
     let text = include_str!("man/systemd.txt");
@@ -184,7 +186,7 @@ the like: the text could not be written.
 COMMAND could not be executed: every error of execve(2) but the next one. Everything is undone.
 
 = {missing}
-COMMAND was not found: ENOENT of execve(2), so its interpreter or loader may be what lacks. Everything is undone.
+COMMAND was not found: ENOENT of execve(2), so its interpreter or loader may be missing. Everything is undone.
 
 = N
 The server's own exit status; of a manager that gives up, too: because the handler refuses, or by --restart-limit. Where

@@ -204,7 +204,7 @@ flags! {
     "escapes, no expansion) and goes to the end of the line; empty lines and lines that begin with # are skipped; a NAME "
     "alone passes on vsrun's own value, also with --clear-env. FILE is read at the start, on the host and with vsrun's own "
     "rights, so it may belong to root alone. A file that cannot be read or is not a regular file ends the start (125); a line "
-    "without a name, with a blank in the name or with a NUL byte is wrong usage (2), reported with file and line. See ENVIRONMENT.";
+    "without a name, with a blank in the name or with a NUL byte is wrong usage (2), reported with file and line. See ENTRYPOINT.";
 
     Start FileEnv ' ' "file-env" ["NAME[,NAME]..." "string"] repeatable
     / "is not NAME[,NAME]... of different names without '='"
@@ -213,7 +213,7 @@ flags! {
     "newline at its end, and remove NAME_FILE. This is how the official container images take secrets. The file is read at the "
     "start, on the host and with vsrun's own rights, so it may belong to root alone. NAME_FILE is looked for after --env-file and --env-dir; "
     "a --env of NAME wins. It is an error (125) if NAME is set as well, or if the file cannot be read, is not a regular "
-    "file, contains a NUL byte or is longer than 128 KiB. Nothing happens for a NAME whose NAME_FILE is unset. See ENVIRONMENT.";
+    "file, contains a NUL byte or is longer than 128 KiB. Nothing happens for a NAME whose NAME_FILE is unset. See ENTRYPOINT.";
 
     Start Expand ' ' "expand" []
     "replace ${NAME} in the words of COMMAND"
@@ -221,7 +221,7 @@ flags! {
     "for it. ${NAME:-WORD} is WORD if NAME is unset or empty; WORD is literal and ends at the first }. $$ is a dollar "
     "sign, and a $ before any other character is literal. A value is not expanded again and never split into several words. "
     "An unset NAME without WORD ends the start (125); any other text in ${...} is wrong usage (2). Records and VSRUN_SERVER_COMMAND show the words "
-    "as they were given.";
+    "as they were given. See ENTRYPOINT.";
 
     Start ClearEnv ' ' "clear-env" []
     "begin with an empty environment"
