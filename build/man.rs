@@ -249,7 +249,7 @@ fn names(text: &str) -> String {
 /// A section out of the prose.
 fn section(title: &str, text: &str) -> String {
     let mut page = format!(".SH {title}\n");
-    // What stands right under a heading begins a paragraph by itself.
+    // Text right under a heading begins a paragraph by itself.
     let mut headed = true;
     for block in text.split("\n\n").map(|block| block.trim_matches('\n')).filter(|block| !block.is_empty()) {
         let gap = if headed { "" } else { ".PP\n" };
