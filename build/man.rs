@@ -29,7 +29,7 @@ const WIDTH: usize = 78;
 /// The whole page, in man(7).
 pub fn page(version: &str) -> String {
     let mut page = format!(".TH VSRUN 8 {DATE} \"vsrun {}\" \"System Administration\"\n", escaped(version));
-    // Options, paths and names are to be found again as they are: no hyphens but their own.
+    // Options, paths and names are to be found again as they are: only with the hyphens that they have.
     page += ".nr HY 0\n.nh\n.ad l\n";
     for (title, text) in [("NAME", NAME), ("SYNOPSIS", SYNOPSIS), ("DESCRIPTION", DESCRIPTION)] {
         page += &section(title, text);
