@@ -100,7 +100,8 @@ just before it is signalled; without `/proc` as well, its state is unknown.
 
 Either pidfile of a managed server works: --stop goes to the manager, which stops the server and exits, --status reports whether
 the manager runs, and --signal goes to the process that the file names. Between two runs the server's file is empty: --stop
-then searches `/proc` for the process that has this file open and locked, and stops it at once. FILE may also be a service
+then searches `/proc` for the process that has this file open and locked, and stops it at once; without `/proc`, it waits
+for the next run. FILE may also be a service
 file, which begins with `#!`: then its own pidfile is used, the manager's before the server's. No daemon is involved, so these
 options work for every server that keeps a pidfile of `vsrun`.
 
