@@ -16,7 +16,7 @@ Durations: an integer and ms, s, min, h, d or w; no unit means seconds.
 Exit status: the server's own; 128+N when signal N ended it; 0 when it was
 stopped on request or is up in the background; 2 wrong usage; 125 vsrun could
 not set it up; 126 COMMAND could not be executed; 127 it was not found.
-The manual page vsrun(8) tells the rest.
+See the manual page vsrun(8) for the rest.
 ";
 
 /// The lines of the help text, without the layout. Those of options are `-u,--user`, the kinds of its values, a tab, the

@@ -21,7 +21,7 @@ mod time;
 mod confinement;
 
 /// When the prose below was last changed.
-const DATE: &str = "2026-11-21";
+const DATE: &str = "2026-11-26";
 
 /// How long a line of the source of the page is.
 const WIDTH: usize = 78;
@@ -29,7 +29,7 @@ const WIDTH: usize = 78;
 /// The whole page, in man(7).
 pub fn page(version: &str) -> String {
     let mut page = format!(".TH VSRUN 8 {DATE} \"vsrun {}\" \"System Administration\"\n", escaped(version));
-    // Options, paths and names are to be found again as they are: no hyphens but their own.
+    // Options, paths and names are to be found again as they are: only with the hyphens that they have.
     page += ".nr HY 0\n.nh\n.ad l\n";
     for (title, text) in [("NAME", NAME), ("SYNOPSIS", SYNOPSIS), ("DESCRIPTION", DESCRIPTION)] {
         page += &section(title, text);
@@ -50,6 +50,8 @@ pub fn page(version: &str) -> String {
         ("JAIL WITHOUT ROOT", confinement::JAIL_WITHOUT_ROOT),
         ("CONTROL GROUPS", confinement::CONTROL_GROUPS),
         ("CONTAINERS", CONTAINERS),
+        ("ENTRYPOINT", include_str!("man/entrypoint.txt")),
+        ("PROBES", include_str!("man/probes.txt")),
         ("UNDER SYSTEMD", &under_systemd()),
         ("CAPABILITIES", include_str!("man/capabilities.txt")),
         ("INITRAMFS", INITRAMFS),
@@ -83,48 +85,49 @@ fn control() -> String {
     let (dead, absent, unknown, setup) = (exit::DEAD, exit::NOT_RUNNING, exit::UNKNOWN, exit::SETUP);
     format!(
         "
---status, --stop and --signal ask the lock who lives, and signal nobody but one who has it: the process that the file
-names must have the file open with the lock on it (`/proc/PID/fdinfo`), or, where the lock is exclusive, its parent
-must. It is held by a descriptor meanwhile (pidfd_open(2)), and lock and number are looked at once more, so that a
-number that has become a stranger's hits nobody: be it stale, of another pid namespace, or kept in the file by what a
-dead server left behind. A file that belongs to neither root nor the caller may name its owner's processes only. A server
-whose first thread has ended is found by its other threads.
+--status, --stop and --signal trust the lock of the pidfile, and signal only a process that holds it: the process that the
+file names must have the file open with the lock on it (`/proc/PID/fdinfo`), or, where the lock is exclusive, its parent
+must. `vsrun` holds the process by a descriptor meanwhile (pidfd_open(2)) and checks lock and number once more. So a stale
+number never leads to an unrelated process, whether it is old, of another pid namespace, or kept in the file by a child
+of a dead server. In a file that belongs to neither root nor the caller, only a process of the file's owner may be named. A
+server whose first thread has ended is found by its other threads.
 
-Where `/proc` is not there or does not tell, as it does to root without `CAP_SYS_PTRACE` about other users' processes,
-an exclusive lock's number is believed, except the number 1, and only if the file belongs to root or to the caller and no
-other user can write to it; a server without a manager is unknown then. Without `/proc`, stop a managed server by its
-manager's pidfile. Before Linux 5.3, which brought pidfd_open(2), the process is
-looked at again just before it is signalled; without `/proc` too, it is unknown.
+Where `/proc` is not mounted or does not show the lock, as to root without `CAP_SYS_PTRACE` for other users' processes,
+the number in an exclusively locked file is trusted, except the number 1, and only if the file belongs to root or to the
+caller and no other user can write to it; the state of a server without a manager is then unknown. Without `/proc`, stop a
+managed server by its manager's pidfile. Before Linux 5.3, which introduced pidfd_open(2), the process is checked again
+just before it is signalled; without `/proc` as well, its state is unknown.
 
-Either pidfile of a managed server will do: --stop goes to the manager and ends the whole, --status tells whether it
-runs, and --signal goes to the process that the file names. Between two runs the server's file is empty: --stop then
-searches `/proc` for the process that has that very file open and locked, and stops it at once. A service file, which
-begins with `#!`, may be given in place of its pidfile; the manager's pidfile comes before the server's. There is no one to talk to but the lock, so these options
-work on every server that keeps a pidfile of `vsrun`.
+Either pidfile of a managed server works: --stop goes to the manager, which stops the server and exits, --status reports whether
+the manager runs, and --signal goes to the process that the file names. Between two runs the server's file is empty: --stop
+then searches `/proc` for the process that has this file open and locked, and stops it at once; without `/proc`, it waits
+for the next run. FILE may also be a service
+file, which begins with `#!`: then its own pidfile is used, the manager's before the server's. No daemon is involved, so these
+options work for every server that keeps a pidfile of `vsrun`.
 
---status prints `running: pid N (FILE), up 3 h 12 min`, N being the process that the file names; the time since its
-start is there where `/proc` shows it. Otherwise it prints `restarting`, `dead`, `not running`
-or `unknown`, then `: FILE: ` and the reason. The words before the first colon do not change; --signal and --stop say the
-same on standard error where they signal no process. --stop of what does not run says `not running: FILE`, and exits with
+--status prints `running: pid N (FILE), up 3 h 12 min`. N is the process that the file names; the time since its
+start is shown if `/proc` has it. Otherwise it prints `restarting`, `dead`, `not running`
+or `unknown`, then `: FILE: ` and the reason. The words before the first colon are stable; --signal and --stop print the
+same on standard error if they signal no process. --stop of a server that does not run prints `not running: FILE`, and exits with
 {ok}.
 
 The exit statuses are those of rc scripts:
 
 = {ok}
---status: it runs, or is between two lives. --signal: the signal was sent. --stop: it is gone, or was not there.
+--status: the server runs, or is between two runs. --signal: the signal was sent. --stop: the server is gone, or did not run.
 
 = {dead}
---status: it is dead, and the file is there.
+--status: the server is dead, and the file exists.
 
 = {absent}
---status: it does not run. --signal: there is nobody to get the signal, also between two lives.
+--status: the server does not run. --signal: there is no process to signal, also between two runs.
 
 = {unknown}
-That cannot be known: the file cannot be read or is no regular file, or a dead server's child has the lock. Nothing
+The state is unknown: the file cannot be read or is not a regular file, or a dead server's child holds the lock. Nothing
 was sent.
 
 = {setup}
---stop: it will not go. --signal: the kernel refuses to send it.
+--stop: the server does not exit. --signal: the kernel refuses to send the signal.
 "
     )
 }
@@ -137,7 +140,7 @@ const BACKGROUND: &str = include_str!("man/background.txt");
 const READINESS: &str = include_str!("man/readiness.txt");
 const SOCKETS: &str = include_str!("man/sockets.txt");
 const CONTAINERS: &str = include_str!("man/containers.txt");
-/// The chapter about systemd, where a line `< FILE` stands for a file of `examples/systemd`.
+/// The chapter about systemd, where a line `< FILE` is replaced by a file of `examples/systemd`.
 fn under_systemd() -> String {
     let file = |name: &str| UNITS.iter().find(|(unit, _)| *unit == name).expect("a unit of examples/systemd").1;
     let text = include_str!("man/systemd.txt");
@@ -164,40 +167,40 @@ const NEIGHBOURS: &str = include_str!("man/neighbours.txt");
 const CHECK: &str = include_str!("man/check.txt");
 fn exit_status() -> String {
     let exit::Exit::Code(ok) = exit::Exit::SUCCESS else { return String::new() };
-    let (dead, absent, unknown) = (exit::DEAD, exit::NOT_RUNNING, exit::UNKNOWN);
+    let (dead, absent, unknown, unhealthy) = (exit::DEAD, exit::NOT_RUNNING, exit::UNKNOWN, exit::UNHEALTHY);
     let (usage, setup, refused, missing) = (exit::USAGE, exit::SETUP, exit::NOT_EXECUTABLE, exit::NOT_FOUND);
     format!(
         "
 = {ok}
-The server ended voluntarily, or was stopped on request; with --background: it has been started; with --check: nothing
+The server ended voluntarily, or was stopped on request. With --background: it has been started. With --check: nothing
 was found.
 
 = {usage}
-Wrong usage. Nothing has been touched.
+Wrong usage. Nothing was changed.
 
 = {setup}
-`vsrun` could not set it up; also: already running, wrong user, and a server that was not ready in time or ended before
-(see READINESS). Everything is undone, and nothing is left running. With --check: something was found. Of --help and
-the like: the text could not be written.
+The setup failed. This includes: the server is already running, `vsrun` has the wrong user, and the server was not ready in
+time or ended before it was ready (see READINESS). Everything is undone, and nothing is left running. With --check: something
+was found. With --help and similar options: the text could not be written.
 
 = {refused}
-COMMAND could not be executed: every error of execve(2) but the next one. Everything is undone.
+COMMAND could not be executed: any error of execve(2) except the next one. Everything is undone.
 
 = {missing}
-COMMAND was not found: ENOENT of execve(2), so its interpreter or loader may be what lacks. Everything is undone.
+COMMAND, its interpreter or its ELF loader was not found (ENOENT). Everything is undone.
 
 = N
-The server's own exit status; of a manager that gives up, too: because the handler refuses, or by --restart-limit. Where
---success-exit lists the end, it is 0.
+The server's own exit status; also when a manager gives up, because of the handler or of --restart-limit. If
+--success-exit lists the end, the exit status is {ok}.
 
 = 128+N
-Signal N ended the server, or its last life. (Where `vsrun` became the server, its parent sees the signal itself.)
+Signal N ended the server. (If `vsrun` became the server, its parent sees the signal itself.)
 
 --status exits with {ok}, {dead}, {absent} or {unknown}, --signal with {ok}, {absent}, {unknown} or {setup}, and --stop
-with {ok}, {unknown} or {setup}: see CONTROL.
+with {ok}, {unknown} or {setup}: see CONTROL. --probe exits with {ok}, {unhealthy} or {setup}: see PROBES.
 
-A server may exit with {usage}, {setup}, {refused} or {missing} itself; then the words on standard error or in the log
-tell which it was. Log files that a failed start has begun stay.
+A server may itself exit with {usage}, {setup}, {refused} or {missing}; the message on standard error or in the log
+shows which case it was. Log files that a failed start has begun are not removed.
 "
     )
 }
@@ -247,7 +250,7 @@ fn names(text: &str) -> String {
 /// A section out of the prose.
 fn section(title: &str, text: &str) -> String {
     let mut page = format!(".SH {title}\n");
-    // What stands right under a heading begins a paragraph by itself.
+    // Text right under a heading begins a paragraph by itself.
     let mut headed = true;
     for block in text.split("\n\n").map(|block| block.trim_matches('\n')).filter(|block| !block.is_empty()) {
         let gap = if headed { "" } else { ".PP\n" };
