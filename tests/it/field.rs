@@ -647,6 +647,8 @@ fn three_servers_are_killed_and_restarted_for_minutes() {
     let python = words!["--", program("python3").unwrap(), "-u", "-c", ASYNCIO];
     let manager = sandbox.vsrun([line, quick(), python].concat()).start();
     let master = || harness::text(&sandbox.path("pid")).trim().parse::<i32>().ok();
+    // Before the first bind there is nothing to connect to.
+    harness::await_true("the socket", || TcpStream::connect(("127.0.0.1", port)).is_ok());
 
     let over = AtomicBool::new(false);
     let [answered, lost, refused] = [const { AtomicU64::new(0) }; 3];
