@@ -219,7 +219,7 @@ const SEE_ALSO: &str = include_str!("man/see-also.txt");
 fn options() -> String {
     let mut text = String::from(".SH OPTIONS\n");
     for (chapter, title) in CHAPTERS {
-        // The help text has no room to say more than in a heading; the manual has.
+        // What follows a colon or a comma is said in full in the chapters of the manual.
         text += &format!(".SS {}\n", title.split([':', ',']).next().unwrap_or(title));
         for (flag, paragraph) in FLAGS.iter().zip(PARAGRAPHS).filter(|(flag, _)| flag.chapter == chapter) {
             text += &format!(".TP\n{}\n{}", names(&help::names(flag)), filled(paragraph));
