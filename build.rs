@@ -34,8 +34,11 @@ mod completions;
 fn main() {
     let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets OUT_DIR"));
     let version = env::var("CARGO_PKG_VERSION").expect("cargo sets CARGO_PKG_VERSION");
-    let (text, pairs) = pack::packed(&help::table());
-    fs::write(out.join("options.txt"), text).expect("cannot write options.txt");
+    let parts = help::parts();
+    let (texts, pairs) = pack::packed_parts(&parts);
+    for ((name, _), text) in parts.iter().zip(texts) {
+        fs::write(out.join(format!("{name}.txt")), text).expect("cannot write a part of the help");
+    }
     fs::write(out.join("pairs"), pairs.concat()).expect("cannot write pairs");
     fs::write(out.join("vsrun.8"), man::page(&version)).expect("cannot write vsrun.8");
     fs::write(out.join("vsrun.bash"), completions::bash()).expect("cannot write vsrun.bash");

@@ -1,13 +1,17 @@
-//! The table of options as the program holds it, for its help text and for the reader of the command line. Only build.rs
+//! The help texts and the table of options as the program holds them, for its help and for the reader of the command line. Only build.rs
 //! calls this.
 
-use crate::flags::{Chapter, FLAGS, Flag};
+use crate::flags::{CHAPTERS, FLAGS, Flag};
 
 const USAGE: &str = "\
 Usage: vsrun [OPTION]... -- COMMAND [ARG]...
        vsrun --status PIDFILE | --stop PIDFILE | --signal SIGNAL PIDFILE
        vsrun --help | --version
+";
 
+const MORE: &str = "See vsrun -h (examples), vsrun --help (all options) and man vsrun.\n";
+
+const ABOUT: &str = "
 Starts one server process the right way, and stays to keep it alive if asked.
 ";
 
@@ -17,28 +21,39 @@ Exit status: the server's own; 128+N when signal N ended it; 0 when it was
 stopped on request or is up in the background; 2 wrong usage; 125 vsrun could
 not set it up; 126 COMMAND could not be executed; 127 it was not found.
 See the manual page vsrun(8) for the rest.
+
+Examples:";
+
+const EXAMPLES: &str = "
+  vsrun -u www-data -- httpd -f                 change the user, exec the server
+  vsrun --init --stdin -- server                PID 1 of a container
+  vsrun -b -m /run/x.pid - -- server            in the background, restarted
+  vsrun --stop /run/x.pid                       stop it, and wait for its end
+  vsrun --check -u www-data -- httpd -f         only report what would fail
 ";
 
-/// The lines of the help text, without the layout. Those of options are `-u,--user`, the kinds of its values, a tab, the
-/// names of its values, a tab, what it does and, for one with values, a tab and what a malformed one is not.
-pub fn table() -> String {
-    let mut text = String::from(USAGE);
-    for (chapter, title) in [
-        (Chapter::Start, "Start"),
-        (Chapter::Stay, "Stay, and keep the server alive"),
-        (Chapter::Control, "Control: by the pidfile's lock, with no daemon to talk to"),
-        (Chapter::Help, "Help"),
-    ] {
-        text += &format!("\n{title}:\n");
-        for flag in FLAGS.iter().filter(|flag| flag.chapter == chapter) {
-            let short = if flag.short == ' ' { String::new() } else { format!("-{},", flag.short) };
-            let kinds: Vec<&str> = flag.values.iter().map(|value| value.kind).collect();
-            let kinds = if kinds.is_empty() { "none".into() } else { kinds.join(" ") };
-            let values: Vec<&str> = flag.values.iter().map(|value| value.name).collect();
-            text += &format!("{short}--{} {kinds}\t{}\t{}{}\n", flag.long, values.join(" "), flag.line, not(flag));
-        }
-    }
-    text + STATUS.trim_end()
+/// The parts of the help texts, each with the name of its file. `options` has a line for each option in the order of
+/// the table: `-u,--user`, the kinds of its values, a tab, the names of its values, a tab, what it does and, for one
+/// with values, a tab and what a malformed one is not.
+pub fn parts() -> [(&'static str, String); 7] {
+    let headings: Vec<String> = CHAPTERS.iter().map(|(_, title)| format!("{title}:")).collect();
+    [
+        ("usage", USAGE.into()),
+        ("more", MORE.into()),
+        ("about", ABOUT.into()),
+        ("headings", headings.join("\n")),
+        ("options", FLAGS.iter().map(row).collect()),
+        ("status", STATUS.into()),
+        ("examples", EXAMPLES.into()),
+    ]
+}
+
+fn row(flag: &Flag) -> String {
+    let short = if flag.short == ' ' { String::new() } else { format!("-{},", flag.short) };
+    let kinds: Vec<&str> = flag.values.iter().map(|value| value.kind).collect();
+    let kinds = if kinds.is_empty() { "none".into() } else { kinds.join(" ") };
+    let values: Vec<&str> = flag.values.iter().map(|value| value.name).collect();
+    format!("{short}--{} {kinds}\t{}\t{}{}\n", flag.long, values.join(" "), flag.line, not(flag))
 }
 
 fn not(flag: &Flag) -> String {

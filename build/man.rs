@@ -4,7 +4,7 @@
 //! `= tag` above a paragraph that explains it, and lines indented by four blanks for what is shown as it is typed.
 //! An empty line ends a paragraph. Numbers that the program holds too come from its own constants.
 
-use crate::flags::{Chapter, FLAGS, PARAGRAPHS};
+use crate::flags::{CHAPTERS, FLAGS, PARAGRAPHS};
 use crate::help;
 
 #[allow(dead_code, reason = "of these three only the constants are used here")]
@@ -218,10 +218,9 @@ const SEE_ALSO: &str = include_str!("man/see-also.txt");
 /// The chapter of the options, out of their table.
 fn options() -> String {
     let mut text = String::from(".SH OPTIONS\n");
-    for (chapter, title) in
-        [(Chapter::Start, "Start"), (Chapter::Stay, "Stay"), (Chapter::Control, "Control"), (Chapter::Help, "Help")]
-    {
-        text += &format!(".SS {title}\n");
+    for (chapter, title) in CHAPTERS {
+        // What follows a colon or a comma is said in full in the chapters of the manual.
+        text += &format!(".SS {}\n", title.split([':', ',']).next().unwrap_or(title));
         for (flag, paragraph) in FLAGS.iter().zip(PARAGRAPHS).filter(|(flag, _)| flag.chapter == chapter) {
             text += &format!(".TP\n{}\n{}", names(&help::names(flag)), filled(paragraph));
         }

@@ -1,10 +1,25 @@
-//! The help text in half of its size. Only build.rs calls this; the reader is `logic::cli::parse::table::unpack`.
+//! The help text in half of its size. Only build.rs calls this; the reader is `logic::cli::lookup::unpack`.
 
 use std::collections::BTreeMap;
 
+/// What separates the parts in one text.
+const SEPARATOR: &str = "\x0c\n";
+
+/// These texts, packed with one list of pairs, and that list.
+pub fn packed_parts<const N: usize>(parts: &[(&'static str, String); N]) -> (Vec<Vec<u8>>, Vec<[u8; 2]>) {
+    let texts: Vec<String> = parts.iter().map(|(_, text)| format!("{text}\n{SEPARATOR}")).collect();
+    let (packed, pairs) = packed(&texts.concat());
+    // A separator is a line of its own, so it is in no pair.
+    let parts = packed.split(|byte| *byte == SEPARATOR.as_bytes()[0]);
+    let parts = parts
+        .map(|part| part.strip_prefix(b"\n").unwrap_or(part))
+        .map(|part| part.strip_suffix(b"\n").unwrap_or(part).to_vec());
+    (parts.take(N).collect(), pairs)
+}
+
 /// Byte pair encoding of what people read in these lines: the text, in which a byte of 128 and more is the pair of bytes
 /// in that place of the list. What the parser looks for is left as it is.
-pub fn packed(text: &str) -> (Vec<u8>, Vec<[u8; 2]>) {
+fn packed(text: &str) -> (Vec<u8>, Vec<[u8; 2]>) {
     assert!(text.is_ascii(), "a byte of 128 and more is a pair");
     // Every second one is packed.
     let mut pieces: Vec<Vec<u8>> = Vec::new();

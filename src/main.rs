@@ -7,8 +7,10 @@ use core::ffi::{c_char, c_int};
 
 use vsrun::logic::base::cstr::StaticCStr;
 use vsrun::logic::base::error::{Error, Result};
+use vsrun::logic::base::exit;
 use vsrun::logic::cli::args_file::Args;
 use vsrun::logic::cli::flags::Id;
+use vsrun::logic::cli::help::{self, Help};
 use vsrun::logic::cli::lookup;
 use vsrun::logic::cli::options::Options;
 use vsrun::logic::cli::parse::{self, Request};
@@ -67,7 +69,11 @@ fn start(args: Vec<StaticCStr>, at_exit: &mut Option<AtExit>) -> Result<Started>
                 args = system::read_args_file(unread)?;
                 continue;
             }
-            Request::Help => log::print(&lookup::help()),
+            Request::Help(which @ Help::Usage) => {
+                let _ = fd::write_all(fd::standard(2), &help::help(which));
+                Ok(exit::USAGE)
+            }
+            Request::Help(which) => log::print(&help::help(which)),
             Request::Completion => log::print(&lookup::completion()),
             Request::Version => log::print(VERSION.as_bytes()),
             Request::Control(control) => control::control(&service_file::resolve(control)?),

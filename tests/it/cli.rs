@@ -190,7 +190,6 @@ const TWICE: &[(&[&str], &[&str])] = &[
 /// Whole command lines that end too early.
 #[rustfmt::skip]
 const CUT: &[(&[&str], &[&str])] = &[
-    (&[], &["--", "COMMAND"]),
     (&["-b"], &["--", "COMMAND"]),
     (&["-p", "pid"], &["--", "COMMAND"]),
     (&["--"], &["COMMAND", "command"]),
@@ -322,15 +321,13 @@ fn the_error_line_may_get_lost_but_not_the_status() {
 #[test]
 fn help_and_version_go_to_stdout() {
     let sandbox = Sandbox::new();
-    for word in ["-h", "--help"] {
-        let help = sandbox.vsrun(words![word]).finish();
-        help.exited(0);
-        assert!(help.err.is_empty(), "{help:?}");
-        for option in OPTIONS.split(' ') {
-            assert!(help.out.iter().any(|line| line.contains(option)), "{option} is in the help: {help:?}");
-        }
-        assert!(help.out.iter().all(|line| line.chars().count() <= 80), "lines fit a terminal: {help:?}");
+    let help = sandbox.vsrun(words!["--help"]).finish();
+    help.exited(0);
+    assert!(help.err.is_empty(), "{help:?}");
+    for option in OPTIONS.split(' ') {
+        assert!(help.out.iter().any(|line| line.contains(option)), "{option} is in the help: {help:?}");
     }
+    assert!(help.out.iter().all(|line| line.chars().count() <= 80), "lines fit a terminal: {help:?}");
     for word in ["-V", "--version"] {
         let version = sandbox.vsrun(words![word]).finish();
         version.exited(0);
@@ -342,6 +339,88 @@ fn help_and_version_go_to_stdout() {
     }
 }
 
+/// The headings of `--help`, each at the first column, in order.
+const HEADINGS: [&str; 14] = [
+    "Identity:",
+    "Jail:",
+    "Environment and limits:",
+    "Output:",
+    "Sockets:",
+    "Starting:",
+    "Staying, and keeping the server alive:",
+    "Stopping:",
+    "Readiness and health:",
+    "Control: by the pidfile's lock, with no daemon to talk to:",
+    "Files and checks:",
+    "Help:",
+    "Durations: an integer and ms, s, min, h, d or w; no unit means seconds.",
+    "Examples:",
+];
+
+#[test]
+fn help_is_grouped_and_ends_with_the_examples() {
+    let sandbox = Sandbox::new();
+    let help = sandbox.vsrun(words!["--help"]).finish().exited(0).out.clone();
+    let found: Vec<&String> = help.windows(2).filter(|pair| pair[0].is_empty()).map(|pair| &pair[1]).skip(1).collect();
+    assert_eq!(found, HEADINGS);
+    let (examples, before) = (&help[help.len() - 5..], &help[help.len() - 6]);
+    assert_eq!(before, "Examples:");
+    assert!(examples.iter().all(|line| line.starts_with("  vsrun ")), "{help:#?}");
+    // Each option is under one heading only.
+    let mut rows: Vec<&String> = help.iter().filter(|line| line.trim_start().starts_with('-')).collect();
+    let count = rows.len();
+    rows.sort();
+    rows.dedup();
+    assert_eq!(rows.len(), count);
+}
+
+#[test]
+fn the_short_help_is_one_screen_of_examples_and_the_options_used_most() {
+    let sandbox = Sandbox::new();
+    let short = sandbox.vsrun(words!["-h"]).finish().exited(0).out.clone();
+    let all = sandbox.vsrun(words!["--help"]).finish().exited(0).out.clone();
+    assert!(short.len() <= 24 && short.iter().all(|line| line.chars().count() <= 80), "{short:#?}");
+    assert_eq!(short[..3], all[..3], "the usage");
+    assert_eq!(short[3..9], [&[String::new()][..], &all[all.len() - 5..]].concat(), "the examples");
+    assert_eq!(short[9], "");
+    let rows = &short[10..short.len() - 1];
+    assert_eq!(rows.len(), 12);
+    for row in rows {
+        assert!(row.trim_start().starts_with('-') && all.contains(row), "{row:?} is a row of --help");
+    }
+    let last = short.last().unwrap();
+    assert!(last.contains("vsrun --help") && last.contains("man vsrun"), "{last}");
+}
+
+#[test]
+fn the_examples_of_the_help_are_right_usage() {
+    let sandbox = Sandbox::new();
+    let help = sandbox.vsrun(words!["-h"]).finish().exited(0).out.clone();
+    let examples: Vec<&str> = help.iter().filter_map(|line| line.strip_prefix("  vsrun ")).collect();
+    assert_eq!(examples.len(), 5);
+    for example in examples.iter().map(|line| line.split("  ").next().unwrap()) {
+        // No file of this machine is touched.
+        let example = example.replace("/run/", &format!("{}/", sandbox.directory().display()));
+        let mut line = if example.starts_with("--stop") { words![] } else { words!["--check"] };
+        line.extend(example.split(' ').map(OsString::from));
+        let ended = sandbox.vsrun(line).finish();
+        assert!(ended.code() != Some(2), "{example}: {ended:?}");
+    }
+}
+
+#[test]
+fn without_any_word_the_usage_goes_to_stderr() {
+    let sandbox = Sandbox::new();
+    let ended = sandbox.vsrun(words![]).finish();
+    ended.exited(2);
+    assert!(ended.out.is_empty(), "{ended:?}");
+    let help = sandbox.vsrun(words!["--help"]).finish().out;
+    assert_eq!(ended.err[..3], help[..3]);
+    assert_eq!(ended.err.len(), 4, "{ended:?}");
+    assert!(ended.err[3].contains("vsrun -h"), "{ended:?}");
+    sandbox.vsrun(words![]).closed(&[0, 1, 2]).finish().exited(2);
+}
+
 const OPTIONS: &str = "-u --user --no-user-checks -p --pidfile -r --root -w --work-dir -b --background -f --foreground \
     -s --syslog -d --logdir --logger --stdin -e --env --umask --argv0 -m --manager --restart --success-exit \
     --restart-delay --restart-limit --handler-timeout --stop-signal --stop-timeout --debug -h --help -V --version";
@@ -349,9 +428,13 @@ const OPTIONS: &str = "-u --user --no-user-checks -p --pidfile -r --root -w --wo
 #[test]
 fn help_and_version_win_over_what_follows_but_not_over_what_precedes() {
     let sandbox = Sandbox::new();
-    for row in
-        [words!["--help", "bogus"], words!["--help", "--nonsense"], words!["-b", "--version", "-x"], words!["-V", "-h"]]
-    {
+    for row in [
+        words!["--help", "bogus"],
+        words!["-h", "bogus"],
+        words!["--help", "--nonsense"],
+        words!["-b", "--version", "-x"],
+        words!["-V", "-h"],
+    ] {
         let ended = sandbox.vsrun(row).finish();
         ended.exited(0);
         assert!(ended.err.is_empty() && !ended.out.is_empty(), "{ended:?}");
@@ -369,7 +452,7 @@ fn help_and_version_need_nothing_of_the_system() {
     let empty = sandbox.path("empty");
     harness::sandbox::make_directory(&empty, 0o755);
     harness::sandbox::install(&harness::sandbox::built("vsrun"), &empty.join("vsrun"));
-    for word in ["--help", "--version"] {
+    for word in ["-h", "--help", "--version"] {
         let root = empty.clone();
         let call = sandbox.program("/vsrun".as_ref(), words![word]).before(move || sys::change_root(root.as_os_str()));
         let ended = call.finish();

@@ -284,7 +284,11 @@ fn help_completion_has_a_line_for_each_option() {
         let names = line.split_whitespace().map(|word| word.trim_end_matches(','));
         names.take_while(|word| word.starts_with('-')).map(str::to_owned).collect::<Vec<_>>()
     });
-    assert_eq!(shown.collect::<Vec<_>>(), names, "the help text has the same options");
+    // The help groups them by chapter.
+    let mut shown = shown.collect::<Vec<_>>();
+    shown.sort();
+    names.sort();
+    assert_eq!(shown, names, "the help text has the same options");
 }
 
 #[test]

@@ -247,7 +247,7 @@ const VALUES: &[(&str, &str)] = &[
 
 /// Without the words of a command.
 const ALONE: &[(&str, &str)] = &[
-    ("", "'-- COMMAND' is missing"),
+    ("-b", "'-- COMMAND' is missing"),
     ("--", "no COMMAND after '--'"),
     ("-u|web", "'-- COMMAND' is missing"),
     ("--status", "--status: a value is missing"),

@@ -4,18 +4,50 @@
 //! of the table, so no option has a second list. The paragraphs are apart from the rows: only build.rs and the tests
 //! use them, and so they are not in the program.
 
-/// A chapter of the help text.
+/// A chapter of the help text and of the manual's OPTIONS. Each is shown with its options in the order of the table.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Chapter {
-    /// How the server starts.
-    Start,
+    /// Which user and which rights the server has.
+    Identity,
+    /// What it can reach.
+    Jail,
+    /// Its variables, attributes and resources.
+    Environment,
+    /// Where output and records go.
+    Output,
+    /// Listening sockets that it inherits.
+    Sockets,
+    /// How it is started.
+    Starting,
     /// What vsrun does when it stays.
-    Stay,
+    Staying,
+    /// How the server is stopped.
+    Stopping,
+    /// How it shows that it is ready and healthy.
+    Readiness,
     /// Questions and orders about a server that runs.
     Control,
+    /// Service files, and what `--check` finds.
+    Files,
     /// Help about vsrun.
     Help,
 }
+
+/// All chapters with their headings, in the order of [`Chapter`].
+pub const CHAPTERS: [(Chapter, &str); 12] = [
+    (Chapter::Identity, "Identity"),
+    (Chapter::Jail, "Jail"),
+    (Chapter::Environment, "Environment and limits"),
+    (Chapter::Output, "Output"),
+    (Chapter::Sockets, "Sockets"),
+    (Chapter::Starting, "Starting"),
+    (Chapter::Staying, "Staying, and keeping the server alive"),
+    (Chapter::Stopping, "Stopping"),
+    (Chapter::Readiness, "Readiness and health"),
+    (Chapter::Control, "Control: by the pidfile's lock, with no daemon to talk to"),
+    (Chapter::Files, "Files and checks"),
+    (Chapter::Help, "Help"),
+];
 
 /// A value that an option takes.
 #[derive(Clone, Copy)]
@@ -52,13 +84,13 @@ macro_rules! flags {
         $chapter:ident $id:ident $short:literal $long:literal [$($name:literal $kind:literal)*] $($repeatable:ident)? $(/ $not:literal)?
         $line:literal $($text:literal)+;
     )*) => {
-        /// Every option by its name, in the order of the help text.
+        /// Every option by its name, in the order of the table.
         #[derive(Clone, Copy, PartialEq, Eq, Debug)]
         pub enum Id {
             $(#[doc = concat!("`--", $long, "`.")] $id),*
         }
 
-        /// All options, in the order of the help text.
+        /// All options, in the order of the table.
         pub const FLAGS: &[Flag] = &[$(Flag {
             id: Id::$id,
             chapter: Chapter::$chapter,
@@ -76,7 +108,7 @@ macro_rules! flags {
 }
 
 flags! {
-    Start User 'u' "user" ["USER[:GROUP]" "user"]
+    Identity User 'u' "user" ["USER[:GROUP]" "user"]
     / "is not USER[:GROUP]"
     "run the server as USER"
     "Run the server, the handler and the logger as USER. A USER made of digits is a UID, never a name, and needs no passwd entry. "
@@ -86,43 +118,43 @@ flags! {
     "has no controlling terminal. After the change vsrun proves that uid 0 cannot be regained, and otherwise does not start the "
     "server. See USERS AND GROUPS.";
 
-    Start NoUserChecks ' ' "no-user-checks" []
+    Identity NoUserChecks ' ' "no-user-checks" []
     "if not root, ignore --user; do not fail"
     "If vsrun is neither root nor USER, run the server as the current user and ignore --user, instead of failing with 'started "
     "using wrong user ID (N), expected M'.";
 
-    Start Pidfile 'p' "pidfile" ["FILE" "file"]
+    Starting Pidfile 'p' "pidfile" ["FILE" "file"]
     "write and lock the server's pidfile"
     "Write the server's pid into FILE, and keep the file locked as long as vsrun or the server runs. A second start reports the "
     "process that holds the lock and exits with 125. See PIDFILES.";
 
-    Start Root 'r' "root" ["DIR" "dir"]
+    Jail Root 'r' "root" ["DIR" "dir"]
     "change the server's root directory to DIR"
     "Change the server's root directory to DIR (chroot(2)). --work-dir and COMMAND are paths inside it; all other paths on the "
     "command line are outside.";
 
-    Start WorkDir 'w' "work-dir" ["DIR" "dir"]
+    Jail WorkDir 'w' "work-dir" ["DIR" "dir"]
     "its working directory, inside its root"
     "The server's working directory. It is entered as USER, after the chroot, so it is a path inside the new root, and a relative "
     "DIR begins at the new /. The default is the caller's directory; with --logdir, that directory; with --root, always / of the "
     "new root.";
 
-    Start Background 'b' "background" []
+    Starting Background 'b' "background" []
     "detach; exit once the server has been started"
     "Detach from the terminal and the caller. vsrun exits with 0 only when the server has been started; otherwise it prints the "
     "error and exits with the status that it would have had in the foreground. See BACKGROUND.";
 
-    Start Foreground 'f' "foreground" []
+    Starting Foreground 'f' "foreground" []
     "stay in the foreground (the default)"
     "Stay in the foreground: the default. Cancels an earlier --background.";
 
-    Start Syslog 's' "syslog" ["TAG" "string"]
+    Output Syslog 's' "syslog" ["TAG" "string"]
     "send all output to 'logger -t TAG'"
     "Send the output of vsrun, server and handler to 'logger -t TAG'. The logger is looked up in PATH at the start, runs outside "
     "the chroot as USER and reads a pipe. If vsrun stays and the logger dies, vsrun starts it again on the same pipe; the server "
     "is not affected. Excludes --logdir. See OUTPUT.";
 
-    Start Logdir 'd' "logdir" ["DIR" "dir" "KEEP" "string"]
+    Output Logdir 'd' "logdir" ["DIR" "dir" "KEEP" "string"]
     / "is not KEEP: an integer and h, d, w or m"
     "write all output to files in DIR"
     "Write vsrun's own records to DIR/vsrun.log and the server's output to DIR/logfile. At the start, and at each restart by "
@@ -130,62 +162,62 @@ flags! {
     "integer and h, d, w or m (30 days); no unit means days. DIR is created if it is missing, and becomes the server's working "
     "directory, unless --work-dir or --root says otherwise. See OUTPUT.";
 
-    Start LogSize ' ' "log-size" ["SIZE" "string"]
+    Output LogSize ' ' "log-size" ["SIZE" "string"]
     / "is not a size: an integer and k, M or G"
     "rotate logfile before it exceeds SIZE"
     "With --logdir, pass the server's output through a writer, a separate process of vsrun, which renames logfile and begins a new "
     "one at the end of a line before it becomes longer than SIZE. SIZE is a number of bytes, or one with k, M or G (powers of "
     "1024). The server is not affected. See OUTPUT.";
 
-    Start LogFiles ' ' "log-files" ["N" "integer"]
+    Output LogFiles ' ' "log-files" ["N" "integer"]
     / "is not a number"
     "keep at most N rotated files"
     "With --log-size, keep at most N renamed files of the server's output: the oldest are deleted at each rotation, whatever their "
     "age. 0 keeps none.";
 
-    Start Logger ' ' "logger" ["COMMAND" "command"]
+    Output Logger ' ' "logger" ["COMMAND" "command"]
     / "is empty"
     "run COMMAND instead of 'logger -t TAG'"
     "With --syslog, run COMMAND instead of 'logger -t TAG'. Its words are split at blanks; there is no quoting. Any program that "
     "reads lines from its standard input works: svlogd, s6-log, multilog.";
 
-    Start SyslogUsage ' ' "syslog-usage" ["WHEN" "choices=no,yes,only"]
+    Output SyslogUsage ' ' "syslog-usage" ["WHEN" "choices=no,yes,only"]
     "vsrun's own records to syslog: no, yes, only"
     "Whether vsrun's own records go to the system logger: no (the default), yes (also there), or only (only there). They are sent "
     "to /dev/log, with the TAG of --syslog or 'vsrun'. Debug records are never sent there: with 'logger -t TAG' they go to "
     "standard error. With --syslog and without --logger the records are in the system log already.";
 
-    Start Stdin ' ' "stdin" []
+    Starting Stdin ' ' "stdin" []
     "leave the server's standard input unchanged"
     "Leave the server's standard input unchanged. Without this option it is always /dev/null, or an empty pipe if /dev/null cannot "
     "be opened. For an interactive program on a terminal see THE MANAGER.";
 
-    Start Port ' ' "port" ["PORT[/udp]" "integer"]
+    Sockets Port ' ' "port" ["PORT[/udp]" "integer"]
     / "is not PORT[/udp] with PORT of 1 to 65535"
     "open a listening socket for the server"
     "Open a listening socket on PORT, 1 to 65535, for TCP or, with /udp, for UDP, and pass it to the server as descriptor 3. "
     "Without --bind it listens on every address, of IPv6 and IPv4. See SOCKETS.";
 
-    Start Bind ' ' "bind" ["ADDRESS" "inetaddr"]
+    Sockets Bind ' ' "bind" ["ADDRESS" "inetaddr"]
     / "is not a numeric address, or a path from / on of at most 107 bytes"
     "on this address only, or at this path"
     "Listen on ADDRESS only, which is numeric and needs --port; [::] means both families. A path from / on, without --port, is a "
     "Unix socket.";
 
-    Start Listen ' ' "listen" ["[NAME=][ADDRESS:]PORT[/udp]" "inetaddr"] repeatable
+    Sockets Listen ' ' "listen" ["[NAME=][ADDRESS:]PORT[/udp]" "inetaddr"] repeatable
     / "is not [NAME=][ADDRESS:]PORT[/udp], or [NAME=]/PATH of at most 107 bytes"
     "the same in one word, or /PATH (repeatable)"
     "Open a listening socket, as --port and --bind do; an IPv6 address is written in brackets. [NAME=]/PATH is a Unix socket of "
     "mode 0660 that belongs to USER. Repeatable: the server gets the sockets as descriptors from 3 on, in the order of the command "
     "line, and the variables LISTEN_FDS, LISTEN_PID and LISTEN_FDNAMES. The name of a socket is NAME, or vsrun. See SOCKETS.";
 
-    Start Env 'e' "env" ["NAME=VALUE" "string"] repeatable
+    Environment Env 'e' "env" ["NAME=VALUE" "string"] repeatable
     / "is not NAME=VALUE"
     "set a variable of the server (repeatable)"
     "Set a variable in the server's environment only. Repeatable; if a name is given again, the last VALUE counts. VALUE may be "
     "empty. See ENVIRONMENT.";
 
-    Start EnvDir ' ' "env-dir" ["DIR" "dir"]
+    Environment EnvDir ' ' "env-dir" ["DIR" "dir"]
     "set variables from the files in DIR"
     "Set a variable for each file in DIR, as 'chpst -e' and envdir do: the name is that of the file, the value is its first line "
     "without blanks at the end, in which a NUL is replaced by a newline. An empty file unsets the variable. Directories and names "
@@ -193,14 +225,14 @@ flags! {
     "symbolic link is followed only within DIR. A file that cannot be read, is not a regular file, is longer than 128 KiB with its "
     "name or has a '=' in its name ends the start (125). See ENVIRONMENT.";
 
-    Start EnvFile ' ' "env-file" ["FILE" "file"] repeatable
+    Environment EnvFile ' ' "env-file" ["FILE" "file"] repeatable
     "set the variables in FILE (repeatable)"
     "Set the variables that the lines of FILE define, in Docker's format: NAME=VALUE, where VALUE is literal and extends to the "
     "end of the line. FILE is read on the host and with vsrun's own rights, so it may belong to root alone. A file that cannot be "
     "read or is not a regular file ends the start (125); a line without a name, with a blank in the name or with a NUL byte is "
     "wrong usage (2), reported with file and line. See ENTRYPOINT.";
 
-    Start FileEnv ' ' "file-env" ["NAME[,NAME]..." "string"] repeatable
+    Environment FileEnv ' ' "file-env" ["NAME[,NAME]..." "string"] repeatable
     / "is not NAME[,NAME]... of different names without '='"
     "set NAME from the file that NAME_FILE names"
     "For each NAME: if the variable NAME_FILE is set, set NAME to the contents of the file that it names, without one newline at "
@@ -208,48 +240,48 @@ flags! {
     "vsrun's own rights, so it may belong to root alone. It is an error (125) if NAME is set as well, or if the file cannot be "
     "read, is not a regular file, contains a NUL byte or is longer than 128 KiB. --env NAME=VALUE overrides it. See ENTRYPOINT.";
 
-    Start Expand ' ' "expand" []
+    Environment Expand ' ' "expand" []
     "replace ${NAME} in the words of COMMAND"
     "Replace ${NAME} and ${NAME:-WORD} in each word of COMMAND from the server's environment, without a shell. WORD is used if "
     "NAME is unset or empty. $$ is a dollar sign, and a $ before any other character is literal. No value is expanded again or "
     "split into words. An unset NAME without WORD ends the start (125). Records and VSRUN_SERVER_COMMAND show the words as they "
     "were given. See ENTRYPOINT.";
 
-    Start ClearEnv ' ' "clear-env" []
+    Environment ClearEnv ' ' "clear-env" []
     "begin with an empty environment"
     "Begin with an empty environment instead of vsrun's own. The variables of --user, --env-file, --env-dir, --file-env and --env "
     "are added. COMMAND is looked up in the server's PATH; if that is unset, in "
     "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin.";
 
-    Start Umask ' ' "umask" ["OCTAL" "integer"]
+    Environment Umask ' ' "umask" ["OCTAL" "integer"]
     / "is not an octal number of 0 to 777"
     "the server's file mode creation mask"
     "The server's file mode creation mask, in octal, 0 to 777. Without it, vsrun's own is passed on.";
 
-    Start Nice ' ' "nice" ["N" "integer"]
+    Environment Nice ' ' "nice" ["N" "integer"]
     / "is not an integer of -20 to 19"
     "its nice value, -20 (urgent) to 19"
     "The server's nice value, from -20, the most urgent, to 19. It is absolute, not an increment.";
 
-    Start OomScoreAdj ' ' "oom-score-adj" ["N" "integer"]
+    Environment OomScoreAdj ' ' "oom-score-adj" ["N" "integer"]
     / "is not an integer of -1000 to 1000"
     "OOM killer preference: -1000 to 1000"
     "Adjust the kernel's choice of a process to kill when memory is exhausted: with 1000 the server is chosen first, with -1000 "
     "never. Needs /proc.";
 
-    Start Limit ' ' "limit" ["NAME=SOFT[:HARD]" "string"] repeatable
+    Environment Limit ' ' "limit" ["NAME=SOFT[:HARD]" "string"] repeatable
     / "is not NAME=SOFT[:HARD] with a name of prlimit(1) and SOFT at most HARD"
     "limit a resource (repeatable)"
     "Limit a resource of the server, with the names and units of prlimit(1): as, core, cpu, data, fsize, locks, memlock, msgqueue, "
     "nice, nofile, nproc, rss, rtprio, rttime, sigpending, stack. Each value is a number or 'unlimited'; without HARD, SOFT is "
     "used for both. Repeatable, for different names.";
 
-    Start NoNewPrivs ' ' "no-new-privs" []
+    Identity NoNewPrivs ' ' "no-new-privs" []
     "no rights from set-user-id programs"
     "Set no_new_privs, see prctl(2): no program that the server executes gains rights that the server does not have, neither by "
     "set-user-id nor by file capabilities.";
 
-    Start Caps ' ' "caps" ["LIST" "string"]
+    Identity Caps ' ' "caps" ["LIST" "string"]
     / "is not 'none' or a list of capabilities, without cap_"
     "keep only these capabilities, or none"
     "The server keeps exactly the capabilities of LIST: names of capabilities(7), with or without CAP_, in any case, or numbers, "
@@ -258,7 +290,7 @@ flags! {
     "that cannot be dropped, ends the start (125). Needs CAP_SETPCAP, except for none if no capability is left to drop. Without "
     "--caps, a server with a --user other than root has no capabilities. See CAPABILITIES.";
 
-    Start Ro ' ' "ro" ["PATH" "file"] repeatable
+    Jail Ro ' ' "ro" ["PATH" "file"] repeatable
     "Landlock: it may read PATH (repeatable)"
     "Confine the server with Landlock: it may read the file PATH, or all files and directories below the directory PATH. As soon "
     "as one of --ro, --rox, --rw and --rwx is given, the server and every process that it starts can reach only the files that "
@@ -266,179 +298,179 @@ flags! {
     "user, a relative one from its working directory, following symbolic links. A missing PATH is an error (125). Needs no "
     "privilege, sets no_new_privs, and works in containers. See JAIL WITHOUT ROOT.";
 
-    Start Rox ' ' "rox" ["PATH" "file"] repeatable
+    Jail Rox ' ' "rox" ["PATH" "file"] repeatable
     "it may read and execute PATH (repeatable)"
     "As --ro, and files may be executed. COMMAND, its interpreter and its ELF loader need this or --rwx; shared libraries need "
     "--ro only.";
 
-    Start Rw ' ' "rw" ["PATH" "file"] repeatable
+    Jail Rw ' ' "rw" ["PATH" "file"] repeatable
     "it may do all except execute (repeatable)"
     "As --ro, and files may be written, truncated, made, removed, and moved between directories, directories made and removed, and "
     "ioctl(2) called on devices. Files may not be executed.";
 
-    Start Rwx ' ' "rwx" ["PATH" "file"] repeatable
+    Jail Rwx ' ' "rwx" ["PATH" "file"] repeatable
     "it may do all there (repeatable)"
     "As --rw, and files may be executed.";
 
-    Start BindTcp ' ' "bind-tcp" ["PORT" "string"] repeatable
+    Jail BindTcp ' ' "bind-tcp" ["PORT" "string"] repeatable
     "bind TCP sockets to this port only, or none"
     "Confine the server with Landlock: it may bind TCP sockets to PORT, 1 to 65535, and to no port that none of these options "
     "names; 'none' allows no port at all. Repeatable. Sockets of --listen are not affected, and neither is UDP.";
 
-    Start ConnectTcp ' ' "connect-tcp" ["PORT" "string"] repeatable
+    Jail ConnectTcp ' ' "connect-tcp" ["PORT" "string"] repeatable
     "connect to this TCP port only, or none"
     "Confine the server with Landlock: it may connect TCP sockets to PORT, 1 to 65535, of any address, and to no port that none of "
     "these options names; 'none' allows no port at all. Repeatable.";
 
-    Start Scope ' ' "scope" ["LIST" "string"]
+    Jail Scope ' ' "scope" ["LIST" "string"]
     "keep signal and abstract sockets inside"
     "Confine the server with Landlock: LIST is signal, abstract or both, separated by a comma. With signal, the server and its "
     "children can send signals only to each other; with abstract, they can connect only to each other's abstract Unix sockets. "
     "abstract excludes --ready notify, because the notify socket is an abstract socket of vsrun.";
 
-    Start Cgroup ' ' "cgroup" ["DIR" "dir"]
+    Environment Cgroup ' ' "cgroup" ["DIR" "dir"]
     "run the server in this control group"
     "Run the server in the control group (version 2) of the directory DIR, such as /sys/fs/cgroup/web. DIR is made if it is "
     "missing; its parent must exist. The server's process enters it before all other steps. It is an error (125) if DIR already "
     "contains processes. If vsrun stays, every process that is left in DIR at the end of a run is killed: at once, or with "
     "--linger after SIGTERM and that time. DIR is removed at the exit if vsrun has made it and it is empty. See CONTROL GROUPS.";
 
-    Start CgroupSet ' ' "cgroup-set" ["FILE=VALUE" "string"] repeatable
+    Environment CgroupSet ' ' "cgroup-set" ["FILE=VALUE" "string"] repeatable
     / "is not FILE=VALUE"
     "write a control file of it (repeatable)"
     "Before the server is started, write VALUE to the file FILE in the directory of --cgroup: memory.max=512M, pids.max=100, "
     "cpu.weight=50. Repeatable, in that order. The controller, the part of FILE before the dot, must be enabled in "
     "cgroup.subtree_control of the parent.";
 
-    Start Mount ' ' "mount" ["LIST" "string"]
+    Starting Mount ' ' "mount" ["LIST" "string"]
     / "is not a list of proc, sys, dev, run, tmp and cgroup"
     "PID 1: mount proc,sys,dev,run,tmp,cgroup"
     "As PID 1, and before everything else, mount the file systems of LIST that are not mounted yet: words separated by commas, in "
     "any order: proc, sys, dev (devtmpfs on /dev, with /dev/pts and /dev/shm), run and tmp (tmpfs), cgroup (version 2, on "
     "/sys/fs/cgroup). An error (125) if vsrun is not PID 1. See PID 1 OF A MACHINE.";
 
-    Start Argv0 ' ' "argv0" ["NAME" "string"]
+    Starting Argv0 ' ' "argv0" ["NAME" "string"]
     "the server's argv[0]"
     "The server's argv[0], which it sees as its own name, instead of COMMAND.";
 
-    Start Quiet 'q' "quiet" []
+    Output Quiet 'q' "quiet" []
     "record only warnings and errors"
     "Omit records of the priorities notice and info: starts, ends, signals, restarts. With --init and without --syslog, --logdir, "
     "--syslog-usage or --debug this is the default, so that an init reports only warnings and errors on standard error. The last "
     "of --quiet and --no-quiet counts.";
 
-    Start NoQuiet ' ' "no-quiet" []
+    Output NoQuiet ' ' "no-quiet" []
     "record everything, with --init too"
     "Write all records, also those of an init on standard error. Cancels an earlier --quiet.";
 
-    Start Debug ' ' "debug" []
+    Output Debug ' ' "debug" []
     "report each step"
     "Report each step of the process that becomes the server, see THE ORDER OF A START, just before it is taken: on standard error "
     "or, with --logdir, in vsrun.log; never in syslog.";
 
-    Start Check ' ' "check" []
+    Files Check ' ' "check" []
     "report what would make the start fail"
     "Check everything that a start with these options would need, without starting, creating or changing anything. Each problem is "
     "one line on standard output; the exit status is 0 if there is none, and 125 otherwise. See CHECK.";
 
-    Start Args ' ' "args" ["FILE" "file"]
+    Files Args ' ' "args" ["FILE" "file"]
     "read arguments from FILE, one a line"
     "Read arguments from FILE, one a line, as if they were in its place on the command line. Surrounding blanks are removed; empty "
     "lines and lines that begin with # are skipped. Words after FILE on the command line are appended, so they become arguments of "
     "COMMAND. If the first line is '#!/sbin/vsrun --args', the file can be executed: a service in one file.";
 
-    Stay Manager 'm' "manager" ["PIDFILE" "file" "HANDLER" "command"]
+    Staying Manager 'm' "manager" ["PIDFILE" "file" "HANDLER" "command"]
     "stay, and restart the server when it crashes"
     "Stay and manage the server: restart it after an unexpected end, forward signals, reap orphans. PIDFILE is the manager's own "
     "pidfile; HANDLER is a program that is run after each unexpected end and decides about the restart; '-' for either means none. "
     "See THE MANAGER.";
 
-    Stay Init ' ' "init" []
+    Staying Init ' ' "init" []
     "stay as an init, and exit as the server does"
     "Stay with the server as an init: forward every signal, also TERM, INT and HUP, reap orphans, and exit when the server exits, "
     "with its exit status, or 128 and the number of the signal that ended it. There is no restart. See INIT.";
 
-    Stay Restart ' ' "restart" ["WHEN" "choices=no,on-failure,on-abort,always"]
+    Staying Restart ' ' "restart" ["WHEN" "choices=no,on-failure,on-abort,always"]
     "which ends of the server lead to a restart"
     "Which ends of the server lead to a restart: no, on-failure (the default), on-abort (only death by a signal) or always. "
     "Without --manager and --init it also means '-m - -'.";
 
-    Stay SuccessExit ' ' "success-exit" ["LIST" "string"]
+    Staying SuccessExit ' ' "success-exit" ["LIST" "string"]
     / "is no list of statuses and signals"
     "further voluntary ends: 3,SIGTERM"
     "Further exit statuses and signals that count as a voluntary end, separated by commas. When vsrun exits because of such an "
     "end, its own status is 0: also with --init ('--success-exit 143' for Java), and after a handler's refusal.";
 
-    Stay RestartDelay ' ' "restart-delay" ["MIN[:MAX]" "string"]
+    Staying RestartDelay ' ' "restart-delay" ["MIN[:MAX]" "string"]
     / "is not MIN[:MAX] with MIN at most MAX"
     "pause before further restarts (100ms:30s)"
     "The pause before consecutive restarts. The first unexpected end restarts at once. Further ones, without a run of 10 s (or "
     "MAX, if that is shorter) in between, wait MIN, then twice as long each time, up to MAX. The default is 100ms:30s; 0 means no "
     "pause. Without MAX the pause doubles up to 30 s, or stays at MIN if that is longer.";
 
-    Stay RestartLimit ' ' "restart-limit" ["N/DURATION" "string"]
+    Staying RestartLimit ' ' "restart-limit" ["N/DURATION" "string"]
     / "is not N/DURATION with N of 1 to 65535"
     "give up after N restarts within DURATION"
     "Give up if there would be more than N restarts within DURATION, after the handler has run, and exit as the server did. N is 1 "
     "to 65535. A restart by SIGHUP does not count. The default is to never give up.";
 
-    Stay HandlerTimeout ' ' "handler-timeout" ["DURATION" "string"]
+    Staying HandlerTimeout ' ' "handler-timeout" ["DURATION" "string"]
     / "is not a duration: an integer and ms, s, min, h, d or w"
     "end a handler that takes longer"
     "Send SIGTERM to a handler that takes longer, and SIGKILL after the stop timeout. This counts as a refusal. The default is no "
     "limit.";
 
-    Stay StopSignal ' ' "stop-signal" ["SIGNAL" "string"]
+    Stopping StopSignal ' ' "stop-signal" ["SIGNAL" "string"]
     / "is not a signal that ends a server"
     "the signal that stops the server (TERM)"
     "The signal that asks the server to exit, instead of SIGTERM. SIGCONT follows it. This option and --stop-timeout are also "
     "allowed with --background and a --ready other than exec, for a server that is not ready in time.";
 
-    Stay StopTimeout ' ' "stop-timeout" ["DURATION" "string"]
+    Stopping StopTimeout ' ' "stop-timeout" ["DURATION" "string"]
     / "is not a duration: an integer and ms, s, min, h, d or w"
     "then KILL after that long (30s; 0 = never)"
     "Send SIGKILL to the server's process group if the server has not exited that long after the stop signal. The default is 30s; "
     "0 means never. With --init there is no timeout unless this option is given, see INIT. With --stop: how long that waits.";
 
-    Stay OnSignal ' ' "on-signal" ["SIGNAL=ACTION" "string"] repeatable
+    Staying OnSignal ' ' "on-signal" ["SIGNAL=ACTION" "string"] repeatable
     / "is not SIGNAL=ACTION for a signal that can be trapped"
     "what a signal to vsrun does (repeatable)"
     "What vsrun does when it receives SIGNAL. ACTION is stop, restart, reopen (the log files), ignore, forward or forward:SIGNAL; "
     "and for PID 1 poweroff, reboot and halt: stop the server, and then the machine. By default TERM and INT stop, HUP restarts, "
     "and every other signal is forwarded; with --init all are forwarded. Repeatable, for different signals. See SIGNALS.";
 
-    Stay Group ' ' "group" []
+    Stopping Group ' ' "group" []
     "signals go to the server's whole group"
     "Send signals to the server's whole process group. Processes that are left in the group after the server's end get TERM and "
     "CONT, whatever the stop signal is, and SIGKILL after the stop timeout (with --linger: after its DURATION), before the "
     "handler, a restart or the exit. See INIT.";
 
-    Stay Linger ' ' "linger" ["DURATION" "string"]
+    Stopping Linger ' ' "linger" ["DURATION" "string"]
     / "is not a duration: an integer and ms, s, min, h, d or w"
     "end the server's remaining processes"
     "After every end of the server, before a restart as well as before the exit, send TERM and CONT to every process that is left "
     "below vsrun, except the logger; wait until they have exited, for at most DURATION, and then send SIGKILL. As PID 1, at the "
     "exit only, this includes every process of the container. The default is 0: they are not touched. See INIT.";
 
-    Stay AtExit ' ' "at-exit" ["WHAT" "choices=poweroff,reboot,halt"]
+    Stopping AtExit ' ' "at-exit" ["WHAT" "choices=poweroff,reboot,halt"]
     "PID 1: do that instead of exiting"
     "As PID 1, write the disks' caches back and then poweroff, reboot or halt the machine instead of exiting, whatever the status: "
     "the kernel panics when its init exits. In a container this ends the container. It is an error (125) if vsrun is not PID 1, "
     "and wrong usage with --background. See INIT.";
 
-    Stay Ready ' ' "ready" ["HOW" "string"]
+    Readiness Ready ' ' "ready" ["HOW" "string"]
     / "is not exec, notify or fd:N with N of 3 to 65535"
     "started when: exec, fd:N or notify"
     "When the server counts as started: exec (the default), when its exec has succeeded; fd:N, when it has written a newline to "
     "its descriptor N; notify, when a process of its user has sent READY=1 to $NOTIFY_SOCKET, see sd_notify(3). fd:N and notify "
     "need --background or an option with which vsrun stays. See READINESS.";
 
-    Stay ReadyTimeout ' ' "ready-timeout" ["DURATION" "string"]
+    Readiness ReadyTimeout ' ' "ready-timeout" ["DURATION" "string"]
     / "is not a duration: an integer and ms, s, min, h, d or w"
     "fail if it is not ready in time"
     "Stop the server, and exit with 125, if it does not count as started after that long. The default is no limit.";
 
-    Stay Watchdog ' ' "watchdog" ["DURATION" "string"]
+    Readiness Watchdog ' ' "watchdog" ["DURATION" "string"]
     / "is not a duration: an integer and ms, s, min, h, d or w"
     "end a server that is silent for that long"
     "With --ready notify: after READY=1, a server that does not send WATCHDOG=1 at least that often gets SIGABRT, and SIGKILL "
@@ -482,8 +514,9 @@ flags! {
     "With --probe: how long it may take. The default is 1s. A program that takes longer is killed with its process group.";
 
     Help Help 'h' "help" []
-    "print this text"
-    "Print the options and exit, whatever follows on the command line.";
+    "print all options; -h: those used most"
+    "Print all options and exit, whatever follows on the command line. -h prints one screen instead: usage, examples and the "
+    "options that are used most.";
 
     Help HelpCompletion ' ' "help-completion" []
     "print the options for a completion program"

@@ -6,16 +6,13 @@ use super::flags::{FLAGS, Id};
 use crate::logic::base::error::Error;
 use crate::logic::base::text::{Escaped, split_byte};
 
-/// The lines of the help text. One of an option is `-u,--user user`, a tab, `USER[:GROUP]`, a tab, what it does, a tab
-/// and what a malformed value is not; they are in the order of the options. The last two and all other lines are
-/// packed.
+/// The lines of the options: `-u,--user user`, a tab, `USER[:GROUP]`, a tab, what it does, a tab and what a malformed
+/// value is not; they are in the order of the options. The last two are packed.
 const TABLE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/options.txt"));
 /// What the bytes from 128 on mean in a packed text: two bytes each.
 const PAIRS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/pairs"));
-/// How wide the column of option names is.
-const COLUMN: usize = 35;
-
-const COUNT: usize = FLAGS.len();
+/// How many options there are.
+pub const COUNT: usize = FLAGS.len();
 
 /// The options, in the order of the lines.
 #[allow(clippy::indexing_slicing, reason = "at compile time, where it would be seen")]
@@ -46,7 +43,7 @@ impl FlagSet {
     }
 
     /// Whether this one is among them.
-    pub fn contains(self, id: Id) -> bool {
+    pub const fn contains(self, id: Id) -> bool {
         self.0 >> id as u64 & 1 != 0
     }
 
@@ -78,49 +75,12 @@ const REPEATABLE: FlagSet = {
 };
 
 /// The lines of options.
-fn rows() -> impl Iterator<Item = &'static [u8]> {
+pub fn rows() -> impl Iterator<Item = &'static [u8]> {
     split_byte(TABLE, b'\n').filter(|line| line.starts_with(b"-"))
 }
 
-/// All of `--help`.
-#[inline(never)]
-pub fn help() -> Vec<u8> {
-    let mut text = Vec::new();
-    for line in split_byte(TABLE, b'\n') {
-        let mut cells = split_byte(line, b'\t');
-        let (names, values) = (cells.next().unwrap_or_default(), cells.next().unwrap_or_default());
-        let names = match split_byte(names, b' ').next() {
-            Some(names) if line.starts_with(b"-") => names,
-            _ => {
-                unpack(line, &mut text);
-                text.push(b'\n');
-                continue;
-            }
-        };
-        let mut start = text.len();
-        text.extend_from_slice(if names.contains(&b',') { b"  " } else { b"      " });
-        for byte in names {
-            text.push(*byte);
-            if *byte == b',' {
-                text.push(b' ');
-            }
-        }
-        if !values.is_empty() {
-            text.push(b' ');
-            text.extend_from_slice(values);
-        }
-        if text.len() >= start + COLUMN {
-            text.push(b'\n');
-            start = text.len();
-        }
-        text.resize(start + COLUMN, b' ');
-        unpack(cells.next().unwrap_or_default(), &mut text);
-        text.push(b'\n');
-    }
-    text
-}
-
 /// Appends a packed text.
+#[inline(never)]
 pub fn unpack(packed: &[u8], text: &mut Vec<u8>) {
     for byte in packed {
         match usize::from(*byte).checked_sub(128).and_then(|at| PAIRS.get(2 * at..2 * at + 2)) {

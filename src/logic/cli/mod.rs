@@ -4,6 +4,7 @@ pub mod args_file;
 pub(crate) mod conflicts;
 pub(crate) mod control;
 pub mod flags;
+pub mod help;
 pub(crate) mod hints;
 pub mod lookup;
 pub mod options;

@@ -11,6 +11,7 @@ use super::args_file::{Args, PendingArgsFile};
 use super::conflicts;
 use super::control::Control;
 use super::flags::Id;
+use super::help::Help;
 use super::hints;
 use super::lookup::FlagRow;
 use super::options::Options;
@@ -24,8 +25,8 @@ use crate::logic::supervisor::probe::ProbeRequest;
 /// What the caller wants.
 #[derive(Debug)]
 pub enum Request {
-    /// The options.
-    Help,
+    /// A help text.
+    Help(Help),
     /// The options, for a program.
     Completion,
     /// Our own ids.
@@ -46,6 +47,9 @@ pub enum Request {
 /// Wrong usage, in one line that names the option, and the file and line where it is in one.
 #[inline(never)]
 pub fn parse(words: &Args, options: &mut Options, at_exit: &mut Option<AtExit>) -> Result<Request> {
+    if words.list.is_empty() && !words.has_file() {
+        return Ok(Request::Help(Help::Usage));
+    }
     // Everything after the first `--` is the command's own. No value of an option can be `--`, so the first one is it.
     let end = words.list.iter().position(|word| *word == c"--");
     let ours = words.list.get(..end.unwrap_or(words.list.len())).unwrap_or_default();
@@ -116,6 +120,7 @@ fn read_options(options: &mut Options, parser: &mut lexopt::Parser) -> Result<Op
             return Err(Error::usage(format_args!("unexpected argument '{word}': {what}")));
         }
         let Some(row) = FlagRow::find(&arg) else { return Err(unknown(arg)) };
+        let is_letter = matches!(arg, lexopt::Arg::Short(_));
         let mut values = [Vec::new(), Vec::new()];
         for (at, value) in values.iter_mut().enumerate().take(row.value_count()) {
             let Ok(given) = parser.value() else { return Err(row.usage_error(&hints::missing(&row, at))) };
@@ -136,20 +141,20 @@ fn read_options(options: &mut Options, parser: &mut lexopt::Parser) -> Result<Op
             };
             return Err(row.usage_error(&problem));
         }
-        if let Some(request) = request(row.id, value) {
+        if let Some(request) = request(row.id, is_letter, value) {
             return Ok(Some(request));
         }
     }
     Ok(None)
 }
 
-/// What ends the reading, if this option does.
-fn request(id: Id, value: &[u8]) -> Option<Found> {
+/// What ends the reading, if this option does. Only `--help` cares whether its letter was given.
+fn request(id: Id, is_letter: bool, value: &[u8]) -> Option<Found> {
     if id == Id::Args {
         return Some(Found::File(text(value)));
     }
     if id == Id::Help {
-        return Some(Found::Request(Request::Help));
+        return Some(Found::Request(Request::Help(if is_letter { Help::Short } else { Help::All })));
     }
     if id == Id::HelpCompletion {
         return Some(Found::Request(Request::Completion));

@@ -44,7 +44,7 @@ fn every_row_of_the_table_has_an_arm() {
         }
         for name in names {
             let text = match parse_words(&[&name]) {
-                Ok((Request::Help | Request::Completion | Request::Version, _)) => continue,
+                Ok((Request::Help(_) | Request::Completion | Request::Version, _)) => continue,
                 Ok((Request::Run | Request::Control(_) | Request::Probe(_) | Request::ArgsFile(_), _)) => {
                     panic!("{name} alone")
                 }
@@ -133,15 +133,22 @@ fn a_file_of_arguments() {
 
 #[test]
 fn help_wins_over_what_follows() {
-    assert!(matches!(parse_words(&["--help", "--bogus"]), Ok((Request::Help, _))));
+    assert!(matches!(parse_words(&["--help", "--bogus"]), Ok((Request::Help(Help::All), _))));
+    assert!(matches!(parse_words(&["-h", "--bogus"]), Ok((Request::Help(Help::Short), _))));
+    assert!(matches!(parse_words(&["-bh", "--help"]), Ok((Request::Help(Help::Short), _))));
     assert!(matches!(parse_words(&["-b", "-V", "stray"]), Ok((Request::Version, _))));
     assert!(refused(&["--bogus", "--help"]).contains("--bogus"));
 }
 
 #[test]
+fn without_any_word_the_usage_is_shown() {
+    assert!(matches!(parse_words(&[]), Ok((Request::Help(Help::Usage), _))));
+}
+
+#[test]
 fn wrong_words_are_named() {
     let table: &[(&[&str], &str)] = &[
-        (&[], "'-- COMMAND' is missing"),
+        (&["-b"], "'-- COMMAND' is missing"),
         (&["--"], "no COMMAND after '--'"),
         (&["true"], "unexpected argument 'true'"),
         (&["-u", "web", "true", "--", "x"], "unexpected argument 'true'"),
