@@ -79,8 +79,7 @@ impl LogChild {
     }
 
     /// Sets where a rotator writes: another directory, if there is one, and the file that was begun in it. The rotator
-    /// runs
-    /// with its user's rights, or vsrun's own.
+    /// runs with its user's rights, or vsrun's own.
     pub fn write_to(&mut self, dir: Option<OwnedFd>, file: OwnedFd, as_user: bool) {
         self.output = dir.or(self.output.take());
         self.error = Some(file);
@@ -156,8 +155,7 @@ impl LogChild {
     }
 
     /// Waits until the process has read everything and exits, for five seconds at most. All our other descriptors of
-    /// the
-    /// pipe's write end must be closed before.
+    /// the pipe's write end must be closed before.
     #[inline(never)]
     pub fn close(mut self, signals: &Signals) {
         let start = Time(clock::monotonic());

@@ -82,8 +82,7 @@ impl LogDir {
     }
 
     /// Puts a rotator between the server and its file. The rotator runs as the directory's owner if that is the
-    /// server's
-    /// user, otherwise as vsrun's own user.
+    /// server's user, otherwise as vsrun's own user.
     ///
     /// # Errors
     /// When the directory cannot be opened once more, or there is no pipe available.
@@ -142,8 +141,7 @@ impl LogDir {
     }
 
     /// Reopens the file of vsrun's own records by its name, because another process may have renamed it. The rotator
-    /// reopens
-    /// the server's file.
+    /// reopens the server's file.
     ///
     /// # Errors
     /// Those of [`Self::rotate`].

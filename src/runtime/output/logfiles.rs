@@ -2,9 +2,9 @@
 //!
 //! The directory may belong to the user, and the user may plant anything in it. So names are looked up in the directory
 //! that is held open, no link is followed, no file is ever replaced, and only our own names are touched. Where others
-//! may
-//! write, no existing file is opened for writing: a check of its owner or links proves nothing, since both may change
-//! right after it. A directory may be huge, so each call examines only a part of it: the supervisor has other work.
+//! may write, no existing file is opened for writing: a check of its owner or links proves nothing, since both may
+//! change right after it. A directory may be huge, so each call examines only a part of it: the supervisor has other
+//! work.
 
 use crate::logic::base::time::Span;
 use core::ffi::CStr;
@@ -64,8 +64,7 @@ impl Folder {
     }
 
     /// The directory that the rotator inherits. If it belongs to the user, the rotator runs as that user and can do no
-    /// more
-    /// than the user can.
+    /// more than the user can.
     ///
     /// # Errors
     /// Those of fstat(2).

@@ -1,11 +1,9 @@
 //! The rotator: vsrun's own process between the server and its file. It rotates the file while the server runs.
 //!
 //! Its standard input is the pipe, its standard output the logdir, and its standard error the file that was begun
-//! there;
-//! it has no other descriptor of vsrun's. It moves the bytes with splice(2), never through its own memory: a rotator
-//! that
-//! is killed loses no byte, and what cannot be written stays in the pipe. SIGHUP requests a rotation. The rotator exits
-//! when the last process that writes to the pipe has closed it.
+//! there; it has no other descriptor of vsrun's. It moves the bytes with splice(2), never through its own memory: a
+//! rotator that is killed loses no byte, and what cannot be written stays in the pipe. SIGHUP requests a rotation. The
+//! rotator exits when the last process that writes to the pipe has closed it.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -132,8 +130,8 @@ impl Rotator {
     }
 
     /// Begins a new file, because this one has reached the limit of file sizes that vsrun was started with
-    /// (RLIMIT_FSIZE).
-    /// If a new file may not have a single byte, the server's output is discarded, so that the server does not block.
+    /// (RLIMIT_FSIZE). If a new file may not have a single byte, the server's output is discarded, so that the server
+    /// does not block.
     fn at_limit(&mut self, input: BorrowedFd<'_>) {
         match self.file.as_ref().and_then(|file| dir::fstat(file.as_fd()).ok()) {
             Some(about) if about.size > 0 => self.rotate(about.size),

@@ -129,8 +129,7 @@ impl ServerOutput {
     }
 
     /// Records a warning if another program numbers the files too, from the other end: then the sweep may delete the
-    /// wrong
-    /// parts of a log.
+    /// wrong parts of a log.
     fn warn_of_other_numbers(&self, log: &Log) {
         let Some(logs) = &self.logs else { return };
         for (of, file) in [(RECORDS, log.fd()), (OUTPUT, logs.output())] {
@@ -226,8 +225,7 @@ impl ServerOutput {
     }
 
     /// Called for each child of ours that was reaped. If it was the logger or rotator, schedules a restart and returns
-    /// its
-    /// name.
+    /// its name.
     pub fn on_exit(&mut self, pid: Pid, now: Time) -> Option<&'static str> {
         self.child.as_mut()?.on_exit(pid, now)
     }

@@ -8,8 +8,7 @@ use crate::logic::plan::step::Step;
 use crate::sys::{Errno, Result, landlock};
 
 /// Applies one Landlock step. `ruleset` is the rule set that earlier steps have begun. `starts` is false in the
-/// rehearsal
-/// of `--check`: it only opens files, so the right to read a file represents the right to execute it.
+/// rehearsal of `--check`: it only opens files, so the right to read a file represents the right to execute it.
 ///
 /// # Errors
 /// Those of the kernel.

@@ -72,8 +72,7 @@ const ATTEMPTS: usize = 100;
 const PAUSE: u64 = 10;
 
 /// The calling process. It holds only the pipe while it waits: no lock, no socket. So it may be killed at any time,
-/// like
-/// any other program.
+/// like any other program.
 #[inline(never)]
 fn await_report(answer: &OwnedFd) -> ! {
     let _ = poll::set_mask(Mask::None);

@@ -67,8 +67,7 @@ pub fn user_of(program: &ExecImage) -> Option<u32> {
 }
 
 /// Sends a signal to a child of ours that was started as this program, with the rights that it needs. Errors are
-/// ignored:
-/// the child may have exited.
+/// ignored: the child may have exited.
 pub fn to_child(child: Pid, signal: Signal, program: &ExecImage) {
     let send = || process::send(signal.number(), Target::Process(child));
     let _ = deliver(child.number(), user_of(program), &send);

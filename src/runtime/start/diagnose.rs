@@ -1,8 +1,7 @@
 //! Finds out why an exec failed. The failing process itself examines it, in the same root and as the same user.
 //!
 //! In a jail, execve(2) often fails with "No such file or directory" although the file exists: its loader or
-//! interpreter
-//! is missing. Nothing here allocates, because it runs after the fork.
+//! interpreter is missing. Nothing here allocates, because it runs after the fork.
 
 use core::ffi::CStr;
 use std::os::fd::AsFd;

@@ -186,8 +186,7 @@ impl StepFailure {
 }
 
 /// How long to wait for the exec where everything else waits for it, in milliseconds. A process that its user has
-/// stopped
-/// never gets there.
+/// stopped never gets there.
 const PATIENCE: u64 = 5000;
 
 impl StartOutcome {

@@ -44,10 +44,8 @@ pub fn spawn(program: &ExecImage, io: &ChildIo<'_>) -> sys::Result<Spawned> {
 
 /// True if the step must not run in shared memory (CLONE_VM). Most of these change credentials or drop rights that we
 /// keep, so a tracer of the child could then reach our memory, and root's; for that reason vfork(2) and setuid(2) do
-/// not
-/// combine. One takes the terminal, which a second attempt must not repeat. One runs on in this program without an
-/// exec.
-/// All other steps allocate nothing, and write only to the strings that every start writes again.
+/// not combine. One takes the terminal, which a second attempt must not repeat. One runs on in this program without an
+/// exec. All other steps allocate nothing, and write only to the strings that every start writes again.
 #[inline(never)]
 fn needs_own_memory(step: &Step) -> bool {
     matches!(
