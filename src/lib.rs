@@ -1,12 +1,12 @@
-//! vsrun: starts one server process the right way, and stays to keep it alive if asked.
+//! vsrun: starts one server process correctly, and supervises it if requested.
 //!
-//! Three layers. `logic` decides what shall be done, and is pure: no file, clock, pid or environment. `runtime` has
-//! the effects. `sys` calls the kernel and knows nothing of vsrun. `runtime` uses the other two, which do not know
-//! each other.
+//! It has three layers. `logic` decides what to do, and is pure: no file, clock, pid or environment. `runtime` has the
+//! effects. `sys` calls the kernel and knows nothing of vsrun. `runtime` uses the other two, which do not know each
+//! other.
 //!
-//! `#[inline(never)]` stands where measuring says so: mostly at long functions with a single caller, and at short ones
-//! with many. The compiler would put the first into their callers, whose frames grow until every access needs a longer
-//! instruction: that is three thousand bytes more, and stack that a resting manager keeps.
+//! `#[inline(never)]` is used where measuring has shown a gain: mostly for long functions with a single caller, and for
+//! short ones with many. The compiler would inline the former, and the callers' frames would grow until every access
+//! needs a longer instruction: that costs three thousand bytes, and stack that an idle manager keeps.
 //!
 //! This is a library only so that tests and fuzz targets reach the pure layer; the program is `main.rs`.
 

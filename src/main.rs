@@ -28,14 +28,14 @@ static HEAP: heap::Heap = heap::Heap::new();
 /// /dev/null, and it ignores SIGPIPE, which the server would inherit.
 ///
 /// # Safety
-/// To be called by the C start-up code only, with the kernel's arguments.
+/// Must be called by the C start-up code only, with the kernel's arguments.
 #[unsafe(no_mangle)]
 #[allow(unsafe_code, reason = "the entry: its name, and the kernel's argv")]
 pub unsafe extern "C" fn main(argc: c_int, argv: *const *const c_char) -> c_int {
-    // SAFETY: the C start-up code gives what the kernel gave.
+    // SAFETY: the C start-up code passes on what the kernel passed.
     let args = unsafe { entry::arguments(argc, argv) };
     let mut at_exit = None;
-    // The supervisor runs from here: the stack that the start took can be given back.
+    // The supervisor runs from here, so that the stack that the start used can be released.
     let status = log::exit_status(match start(args, &mut at_exit) {
         Ok(Started::Supervise(stayed)) => stayed.run(&mut at_exit),
         Ok(Started::Done(status)) => Ok(status),

@@ -1,5 +1,5 @@
-//! Questions and orders about a server that runs, or does not: what a pidfile, its lock and /proc tell together, as
-//! one table of all cases, and how long a stop waits.
+//! The decisions of `--status`, `--stop` and `--signal`: one table of all cases of a pidfile, its lock and /proc, and
+//! how long a stop waits.
 
 use crate::logic::formats::proc::value_after;
 use core::fmt;
@@ -13,7 +13,7 @@ use crate::logic::base::time::{Span, Time, number};
 pub enum Lock {
     /// Not locked.
     None,
-    /// The kernel does not tell.
+    /// The kernel does not report it.
     Hidden,
     /// By an unsupervised server, and by any process that inherited its descriptor.
     Shared,
@@ -28,7 +28,7 @@ pub enum PidfileContents {
     Empty,
     /// The number of a process.
     Pid(i32),
-    /// What no vsrun writes.
+    /// Something that vsrun never writes.
     Other,
 }
 
@@ -43,14 +43,14 @@ impl PidfileContents {
     }
 }
 
-/// What /proc tells about a process and the lock.
+/// What /proc shows about a process and the lock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LockSeen {
-    /// It has the file open, with the lock on it.
+    /// It has the file open and locked.
     Held,
-    /// It has not; or there is no such process, or not for us.
+    /// It does not; or there is no such process, or we may not see it.
     NotHeld,
-    /// /proc is not there, or does not tell.
+    /// /proc is not mounted, or does not show it.
     Unreadable,
 }
 
@@ -59,7 +59,7 @@ pub enum LockSeen {
 pub enum Owner {
     /// The process that the file names.
     Named,
-    /// Its parent.
+    /// The parent of the named process.
     Parent,
 }
 
@@ -70,9 +70,9 @@ pub enum NoTarget {
     NotRunning,
     /// No process has the file locked.
     Dead,
-    /// A manager lives, and is between two lives of its server.
+    /// A manager runs, and is between two runs of its server.
     Restarting,
-    /// It cannot be known.
+    /// It cannot be determined.
     Unknown(UnknownReason),
 }
 
@@ -85,22 +85,22 @@ pub enum UnknownReason {
     Link,
     /// The file is not a regular one.
     Kind,
-    /// The kernel does not tell how the file is locked.
+    /// The kernel does not report how the file is locked.
     Lock,
     /// The file names no process.
     NoPid,
-    /// The process that the file names has not got the lock.
+    /// The process that the file names does not have the lock.
     OtherProcess,
     /// /proc does not show which process has the lock.
     Unseen,
-    /// /proc does not tell, and the file may have been written and locked by another user.
+    /// /proc does not show it, and another user may have written and locked the file.
     Untrusted,
-    /// The process cannot be held, so that its number could become a stranger's.
+    /// There is no pidfd of the process, so its pid could be reused before the signal.
     NoPidfd,
 }
 
 impl NoTarget {
-    /// The exit status of `--status`, and the words for it; none for an error of the kernel, which has its own.
+    /// The exit status of `--status`, and its text; empty for an error of the kernel, which has its own text.
     pub fn status_text(self) -> (u8, &'static str, &'static str) {
         let why = match self {
             Self::NotRunning => return (exit::NOT_RUNNING, "not running", "there is no such file"),
@@ -122,11 +122,12 @@ impl NoTarget {
     }
 }
 
-/// Judges a pidfile.
+/// Decides which process a pidfile belongs to.
 ///
-/// A process is believed when it, or where the lock is exclusive its parent, has the lock. A child of the manager has
-/// it too until its exec, so the parent comes first. Where /proc does not tell, an exclusive lock's number is believed:
-/// a manager empties the file before it can be another's. Init is not signalled on a mere number.
+/// The number in the file is accepted if its process has the lock; with an exclusive lock, also if its parent has. A
+/// child of the manager has the lock too until its exec, so the parent is checked first. If /proc does not show it, the
+/// number under an exclusive lock is accepted: a manager empties the file before the pid can be reused. PID 1 is never
+/// signalled because of a number alone.
 ///
 /// # Errors
 /// If the contents cannot be trusted.
@@ -151,15 +152,15 @@ pub fn find_owner(
     }
 }
 
-/// The real user id of a process, as its `status` tells it. Its name precedes that, with each newline in it escaped.
+/// The real user id of a process, from its `status` in /proc. The process's name comes before it, but the kernel
+/// escapes newlines in it.
 pub fn real_user(status: &[u8]) -> Option<u32> {
     let rest = value_after(status, b"\nUid:\t")?;
     let digits = split_byte(rest, b'\t').next()?;
     u32::try_from(number(digits)?).ok()
 }
 
-/// When a process started, as its `stat` tells it: in hundredths of a second since the boot, the 20th word after its
-/// name.
+/// When a process started, in hundredths of a second since the boot: the 20th word after the name in its `stat`.
 pub fn started_at(stat: &[u8]) -> Option<u64> {
     let end = stat.iter().rposition(|byte| *byte == b')')?;
     number(split_byte(stat.get(end + 2..)?, b' ').nth(19)?)
@@ -170,7 +171,7 @@ pub fn started_at(stat: &[u8]) -> Option<u64> {
 pub struct Uptime(pub u64);
 
 impl Uptime {
-    /// From its start, in hundredths of a second since the boot, to now, in milliseconds.
+    /// The time from `start`, in hundredths of a second since the boot, to `now`, in milliseconds since the boot.
     pub fn since(start: u64, now: u64) -> Self {
         Self((now / 1000).saturating_sub(start / 100))
     }
@@ -192,13 +193,13 @@ impl fmt::Display for Uptime {
 /// How long a stop waits. None: for ever.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StopDeadlines {
-    /// When the keeper is killed; a manager never, which kills its server itself.
+    /// When the process is killed. None for a manager, which kills its server itself.
     pub kill: Option<Time>,
     /// When the stop gives up.
     pub until: Option<Time>,
 }
 
-/// How long a process may take to go after KILL, at the least.
+/// The least time to wait after SIGKILL.
 const KILL_WAIT: Span = Span::secs(5);
 
 impl StopDeadlines {

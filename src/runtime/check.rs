@@ -1,7 +1,7 @@
-//! `--check`: looks for everything that a start would need, and starts, makes and changes nothing.
+//! `--check`: checks everything that a start would need, and starts, creates and changes nothing.
 //!
-//! What vsrun itself does at a start is asked about, with vsrun's own rights. What a process does on its way to be a
-//! program is done, by a child with the very steps of the plan, which at the end looks at the program and leaves.
+//! What vsrun itself would do at a start is only checked, with vsrun's own rights. What the server's process would do
+//! before its exec is done: a child applies the steps of the plan, examines the program at the end, and exits.
 
 use crate::logic::base::error::{Error, Result};
 use crate::logic::base::exit;
@@ -24,7 +24,7 @@ use crate::runtime::start::spawn::spawn;
 use crate::runtime::supervise::setup;
 use crate::sys::{caps, dir, poll, process, terminal};
 
-/// Says on standard output what would keep a start from going well, a line for each, and ends.
+/// Prints each reason why a start would fail to standard output, one line each, and exits.
 #[inline(never)]
 pub fn check(options: &mut Options) -> ! {
     let log = Log::new(LogTarget::Plain);
@@ -42,7 +42,7 @@ pub fn check(options: &mut Options) -> ! {
     process::exit(findings.status)
 }
 
-/// The plan; without the user where that is what keeps it from being made.
+/// Makes the plan; without the user if the user is the reason why it cannot be made.
 #[inline(never)]
 fn planned(findings: &mut Findings<'_>, options: &mut Options) -> Plan {
     let mut reported = Vec::new();
@@ -63,7 +63,7 @@ fn planned(findings: &mut Findings<'_>, options: &mut Options) -> Plan {
     }
 }
 
-/// Looks for all that the plan needs.
+/// Checks everything that the plan needs.
 #[inline(never)]
 fn look(findings: &mut Findings<'_>, options: &Options, plan: Plan) {
     findings.take("", walk::check_root(options.root));
@@ -112,7 +112,7 @@ fn look(findings: &mut Findings<'_>, options: &Options, plan: Plan) {
     findings.dry_run("", plan.server, made);
 }
 
-/// What is weaker here than elsewhere, and does not keep a start from going well.
+/// Warns about protection that is weaker on this system, which does not make a start fail.
 fn warn_of_neighbours(plan: &Plan) {
     if plan.hides_keys && ![1, 2].map(terminal::write_only).iter().all(|is| *is) {
         print("warning: the terminal cannot be reopened for writing only: the server can read its keys");
@@ -128,7 +128,7 @@ fn warn_of_neighbours(plan: &Plan) {
     }
 }
 
-/// What is said where a finding hides others.
+/// The text when a finding hides others.
 const UNKNOWN: &str = "not checked: what depends on that";
 
 fn print(text: &str) {
@@ -137,7 +137,7 @@ fn print(text: &str) {
     }
 }
 
-/// What has been found.
+/// The findings so far.
 struct Findings<'a> {
     status: u8,
     /// Where each step is recorded.
@@ -145,28 +145,28 @@ struct Findings<'a> {
 }
 
 impl Findings<'_> {
-    /// Prints what was found, and for which program. Wrong usage is no finding, and ends the check.
+    /// Prints a finding, with the program that it is about. Wrong usage is not a finding: it ends the check.
     fn add(&mut self, whose: &str, error: Error) {
         if error.code == exit::USAGE {
             process::exit(log::print_error(&error));
         }
-        // What only could not be checked is no finding.
+        // Status 0 is for what could not be checked, which is not a finding.
         if error.code != exit::OK {
             self.status = exit::SETUP;
         }
         print(&error.at(whose).text);
     }
 
-    /// Whether it went well; if not, that is told.
+    /// Returns true for a success. Adds an error to the findings.
     fn take(&mut self, whose: &str, result: Result<()>) -> bool {
         result.map_err(|error| self.add(whose, error)).is_ok()
     }
 
-    /// Goes the way to a program; and once more without each step that failed, as long as what follows does not
-    /// depend on it. A directory of that name would be made.
+    /// Applies the steps of a program in a child. Repeats that without each step that failed, unless later steps depend
+    /// on it. `made` is the logdir that a start would create, so that it is not reported as missing.
     #[inline(never)]
     fn dry_run(&mut self, whose: &str, program: Box<Program>, made: &[u8]) {
-        // Whether it is found without the working directory.
+        // Whether the program is found without the working directory.
         let absolute = program.paths.iter().all(|path| path.to_bytes().starts_with(b"/"));
         let program = ExecImage::new(program);
         let mut passed = Places::default();

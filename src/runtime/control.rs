@@ -1,5 +1,5 @@
-//! Questions and orders about a server that runs: `--status`, `--stop`, `--signal`. The lock shows whether it runs,
-//! /proc which process has the lock, and a descriptor of the process keeps its number from becoming another process's.
+//! `--status`, `--stop` and `--signal`. The lock shows whether the server runs, /proc shows which process has the lock,
+//! and a pidfd prevents a signal to another process that got the same pid.
 
 use core::ffi::CStr;
 use core::fmt::Display;
@@ -24,15 +24,15 @@ use crate::sys::lock::{self, Kind};
 use crate::sys::pidfd::Process;
 use crate::sys::{self, Errno, clock, poll};
 
-/// How often a file that is just being claimed is looked at again.
+/// How often a pidfile is read again that another start is just locking.
 const ATTEMPTS: usize = 20;
-/// Between two looks at what no descriptor tells, in milliseconds.
+/// The pause between two checks of what no descriptor reports, in milliseconds.
 const PAUSE_MS: u64 = 10;
 
-/// Does what is wanted. Returns vsrun's exit status.
+/// Executes the order. Returns vsrun's exit status.
 ///
 /// # Errors
-/// When it cannot be done, or it cannot be known to which process.
+/// When it cannot be done, or the process cannot be determined.
 #[inline(never)]
 pub fn control(control: &Control) -> Result<u8> {
     let path = Escaped(control.pidfile.to_bytes());
@@ -63,7 +63,7 @@ pub fn control(control: &Control) -> Result<u8> {
     let mut text = match nobody {
         NoTarget::Unknown(UnknownReason::Kernel(number)) => {
             let why = Errno::from_raw_os_error(number);
-            // It is readable for its owner alone, see `runtime::resources::pidfile`.
+            // Only its owner may read it, see `runtime::resources::pidfile`.
             let hint = if why == Errno::ACCESS { " (only its owner and root can read it)" } else { "" };
             format!("{word}: {path}: {}{hint}", sys::errno_text(why))
         }
@@ -83,10 +83,11 @@ pub fn control(control: &Control) -> Result<u8> {
             return Ok(status);
         }
         (_, NoTarget::Unknown(_)) => status,
-        // It has named no process in all the time.
+        // The file has named no process during the whole timeout.
         (Order::Stop, NoTarget::Restarting) => exit::SETUP,
         (Order::Stop, _) => {
-            // That is what was wanted; but a mistyped name looks the same.
+            // A server that does not run is a success for --stop; the message is for a mistyped name, which looks the
+            // same.
             log::print_error(&Error::new(exit::OK, format_args!("not running: {path}")));
             return Ok(exit::OK);
         }
@@ -95,8 +96,8 @@ pub fn control(control: &Control) -> Result<u8> {
     Err(Error::new(code, format_args!("{text}")))
 }
 
-/// Who has the file now. For a stop between two runs: the process that has it locked or, where /proc cannot show that,
-/// the next one that the file names.
+/// Finds the process of a pidfile. For a stop between two runs of a server: the process that has the file locked or, if
+/// /proc cannot show that, the next one that the file names.
 #[inline(never)]
 fn find(control: &Control, file: &Pidfile) -> Found<Server> {
     let until = StopDeadlines::new(Lock::Exclusive, control.timeout, now()).until;
@@ -112,14 +113,14 @@ fn find(control: &Control, file: &Pidfile) -> Found<Server> {
     }
 }
 
-// Apart from the above, since each way out of a function takes the code to give up all that it has.
+// A separate function: every early return repeats the code that drops all local values, so short functions save bytes.
 
-/// Ends it. Returns why it is not gone, if it is not.
+/// Stops the server. Returns the reason if it still runs.
 #[inline(never)]
 fn stop(control: &Control, file: &Pidfile, server: Server) -> Result<Option<&'static str>> {
     let keeper = server.owner;
     let mut patience = StopDeadlines::new(server.lock, control.timeout, now());
-    // A process that exited meanwhile needs no signal; its lock may be held by another.
+    // A process that exited in the meantime needs no signal; another may have its lock.
     send(keeper, Signal::TERM)?;
     send(keeper, Signal::CONT)?;
     let mut ended = false;
@@ -130,14 +131,14 @@ fn stop(control: &Control, file: &Pidfile, server: Server) -> Result<Option<&'st
             let until = patience.kill.or(patience.until);
             [ended, ..] = poll::wait([keeper.exit_fd(), None, None, None], until.map(|until| until.since(now()).0));
         }
-        // Its children may have inherited the lock, and no server can start before they are gone.
+        // Its children may have inherited the lock, and no server can start until they have exited.
         let (lock, line) = file.state();
         let another = server.lock == Lock::Shared && line != PidfileContents::Pid(keeper.number);
         if (ended || keeper.exit_fd().is_none()) && (lock == Lock::None || another) {
             return Ok(None);
         }
         if ended && lock == Lock::Exclusive && line != PidfileContents::Pid(server.named.number) {
-            // It was believed, and was no manager: that takes its number out of the file.
+            // The process was not the manager, because the manager now has removed its number from the file.
             return Ok(Some("has ended, and its manager, which cannot be seen here, goes on"));
         }
         if is_over(patience.kill) {
@@ -149,12 +150,12 @@ fn stop(control: &Control, file: &Pidfile, server: Server) -> Result<Option<&'st
     }
 }
 
-/// Whether that point in time has come.
+/// Whether that time has passed.
 fn is_over(until: Option<Time>) -> bool {
     until.is_some_and(|until| until <= now())
 }
 
-/// Whether there was a process to get a signal.
+/// Whether there was a process to signal.
 enum Sent {
     Yes,
     Gone,
@@ -172,9 +173,9 @@ fn send(process: Process, signal: Signal) -> Result<Sent> {
 }
 
 // ------------------------------------------------------------------------------------------------------------------
-// Looking.
+// Finding the process.
 
-/// A pidfile that is another process's.
+/// A pidfile that another process may have locked.
 struct Pidfile {
     file: OwnedFd,
     locked: Locked,
@@ -186,14 +187,14 @@ struct Server {
     lock: Lock,
     /// The process that the file names.
     named: Process,
-    /// The process that keeps the server alive: the same, or its parent.
+    /// The process that keeps the server alive: `named`, or its parent.
     owner: Process,
 }
 
 type Found<T> = core::result::Result<T, NoTarget>;
 
 impl Pidfile {
-    /// Opens the file. It is not changed, and no lock is taken.
+    /// Opens the file for reading. Takes no lock.
     #[inline(never)]
     fn open(path: &CStr) -> Found<Self> {
         let file = dir::open_nofollow(path).map_err(|why| match why {
@@ -207,8 +208,8 @@ impl Pidfile {
         }
     }
 
-    /// The holder. A vsrun that is about to start the server has the lock before it writes a number, and one that ends
-    /// is gone before its file is: that is given some time.
+    /// Finds the process that has the file locked. A vsrun that starts the server has the lock before it writes a
+    /// number, and one that exits removes its number first: so this retries for a short time.
     #[inline(never)]
     fn examine(&self) -> Found<Server> {
         let mut looks = 0;
@@ -217,7 +218,7 @@ impl Pidfile {
             let seen = self.identify(state);
             looks += 1;
             let clear = state.0 != Lock::Exclusive || !matches!(seen, Err(NoTarget::Unknown(_)));
-            // Had the number become another's in between, it would have been taken out of the file before.
+            // If the pid had been reused in between, the manager would have removed it from the file before.
             if clear && self.state() == state {
                 return seen;
             }
@@ -239,7 +240,7 @@ impl Pidfile {
             Owner::Parent => above,
         };
         if held == LockSeen::Unreadable && above_held != LockSeen::Held && !self.locked.trusted {
-            // Its owner could have written any number, and have locked it.
+            // The file's owner could have written any number, and have locked the file.
             return Err(NoTarget::Unknown(UnknownReason::Untrusted));
         }
         let (Some(named), Some(keeper)) = (named, keeper) else {
@@ -248,7 +249,7 @@ impl Pidfile {
         Ok(Server { lock, named, owner: keeper })
     }
 
-    /// The manager whose server does not run now. None: /proc does not show it, or it has gone.
+    /// The manager whose server does not run now. None: /proc does not show it, or it has exited.
     #[inline(never)]
     fn holder(&self) -> Option<Server> {
         let (process, hold) = self.locked.process(self.locked.search()?, None);
@@ -256,7 +257,7 @@ impl Pidfile {
         Some(Server { lock: Lock::Exclusive, named: keeper, owner: keeper })
     }
 
-    /// The lock, and what the file says.
+    /// The state of the lock, and the contents of the file.
     #[inline(never)]
     fn state(&self) -> (Lock, PidfileContents) {
         let lock = match lock::holder(self.file.as_fd()) {

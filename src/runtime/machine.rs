@@ -1,5 +1,5 @@
-//! What PID 1 of a machine does around the server's life: it mounts what is missing, takes Ctrl-Alt-Del from the
-//! kernel, and ends the machine.
+//! What PID 1 of a machine does before and after the server: it mounts missing file systems, takes over Ctrl-Alt-Del
+//! from the kernel, and shuts the machine down.
 
 use core::ffi::CStr;
 use std::os::fd::AsFd;
@@ -17,7 +17,7 @@ use crate::sys::mount::{self, Flags};
 use crate::sys::power::{self, Power};
 use crate::sys::{Errno, cgroup, fd, process};
 
-/// Does what only PID 1 may: before everything else, so that all else finds the file systems.
+/// Mounts file systems, which only PID 1 does. This comes first, because everything else needs them.
 ///
 /// # Errors
 /// When this is not PID 1, or a file system cannot be mounted.
@@ -55,11 +55,11 @@ fn mount_all(mounts: Mounts) -> Result<()> {
         if mount::is_mounted(one.target) {
             continue;
         }
-        // What cannot be made shows in the mount.
+        // If the directory cannot be created, mount(2) fails too.
         let _ = Walk::begin().make_way(one.target, None, 0o755);
         let flags = Flags { noexec: one.noexec, devices: one.devices };
         match mount::mount(one.kind, one.target, flags, one.data) {
-            // The kernel has mounted it there itself.
+            // The kernel has already mounted it.
             Ok(()) | Err(Errno::BUSY) => {}
             Err(why) => {
                 let (kind, target) = (Escaped(one.kind.to_bytes()), Escaped(one.target.to_bytes()));
@@ -67,7 +67,7 @@ fn mount_all(mounts: Mounts) -> Result<()> {
             }
         }
         if one.target == c"/dev" {
-            // What udev would make: programs that log to /dev/stdout need them.
+            // udev usually creates these links; programs that log to /dev/stdout need them.
             for (to, path) in &[
                 (c"/proc/self/fd", c"/dev/fd"),
                 (c"fd/0", c"/dev/stdin"),
@@ -84,11 +84,11 @@ fn mount_all(mounts: Mounts) -> Result<()> {
     Ok(())
 }
 
-/// Enables every controller for the groups below the root, because there is no other process that would: --cgroup-set
-/// needs them.
+/// Enables every controller for the groups below the root, because --cgroup-set needs them and no other process does
+/// it.
 fn enable_controllers(root: &CStr) {
     let Ok(root) = Dir::open_path(root) else { return };
-    // The last name ends with a newline, which the kernel passes over.
+    // The last name ends with a newline, which the kernel ignores.
     for name in split_byte(read(&root, c"cgroup.controllers", &mut [0; 512]), b' ') {
         let mut word = ArrayText::<256>::new();
         word.push(b"+");
@@ -97,7 +97,7 @@ fn enable_controllers(root: &CStr) {
     }
 }
 
-/// In place of an exit of PID 1. Returns where that is not to be had.
+/// Shuts the machine down, where PID 1 would exit. Returns if this is not PID 1, or the kernel refuses.
 pub fn end(at_exit: AtExit) {
     if process::is_pid1() {
         // In a container, the file systems are those of the host.
@@ -113,8 +113,8 @@ pub fn end(at_exit: AtExit) {
     }
 }
 
-/// Makes the file systems of disks read-only, where nothing is open to be written any more: so they are clean at the
-/// next start. Allocates nothing.
+/// Makes the file systems of disks read-only, except those with a file that is still open for writing, so that they are
+/// clean at the next boot. Allocates nothing.
 fn make_all_read_only() {
     let mut list = [0; 4096];
     let count =

@@ -1,4 +1,4 @@
-//! Trying a probe once: a connection, an HTTP request or a program, within a time limit. Nothing here waits longer than
+//! Runs a probe once: a connection, an HTTP request or a program, within a time limit. Nothing here waits longer than
 //! its deadline, whatever the other side does.
 
 use alloc::vec::Vec;
@@ -25,7 +25,7 @@ use crate::sys::poll::{Mask, Signals};
 use crate::sys::process::{self, Target};
 use crate::sys::{self, Errno, entry, fd, poll, socket};
 
-/// Pause before a Unix socket is tried again whose queue of connections is full: the kernel reports that at once.
+/// Pause before a retry when a Unix socket's queue of connections is full: connect(2) fails at once then.
 const RETRY_PAUSE: Span = Span::millis(10);
 
 /// Why a probe failed.
@@ -37,9 +37,9 @@ pub enum Failed {
     TimedOut,
     /// The connection was closed before a status line arrived.
     Closed,
-    /// An HTTP status outside of 200 to 399.
+    /// The HTTP status was not between 200 and 399.
     Status(u16),
-    /// An answer that is not HTTP.
+    /// The response was not HTTP.
     NotHttp,
     /// The program did not exit with 0.
     Exited(Exit),
@@ -58,10 +58,10 @@ impl fmt::Display for Failed {
     }
 }
 
-/// `--probe`: tries it once. Returns vsrun's exit status.
+/// `--probe`: runs the probe once. Returns vsrun's exit status.
 ///
 /// # Errors
-/// With status 1: why the server is not healthy. With 125: the probe could not be tried.
+/// With status 1: why the server is not healthy. With 125: the probe could not be run.
 #[inline(never)]
 pub fn probe(request: &ProbeRequest) -> Result<u8> {
     let deadline = now().after(request.timeout);
@@ -112,7 +112,7 @@ fn execute(words: Vec<StaticCStr>, deadline: Time) -> Result<core::result::Resul
     })
 }
 
-/// Tries to connect, and to get an HTTP answer if the probe wants one.
+/// Tries to connect, and to get an HTTP response if the probe has a request.
 ///
 /// # Errors
 /// Why the server is not healthy; of several addresses, the failure of the one that got furthest.

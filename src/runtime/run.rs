@@ -1,4 +1,4 @@
-//! The story of one run, top to bottom: the plan is made, and vsrun becomes the server or stays with it.
+//! One run of vsrun, top to bottom: it makes the plan, and then either becomes the server or supervises it.
 
 use alloc::boxed::Box;
 use std::os::fd::AsFd;
@@ -24,10 +24,10 @@ use crate::runtime::start::spawn::apply_and_exec;
 use crate::runtime::supervise::setup::{PreparedSupervisor, set_up};
 use crate::sys::{fd, poll, terminal};
 
-/// Does what the options say. Returns only a supervisor: otherwise vsrun has become the server.
+/// Does what the options say. Returns a supervisor if there is one; otherwise vsrun becomes the server.
 ///
 /// # Errors
-/// When the server could not be started. Nothing of the start is left then.
+/// When the server could not be started. Everything that the start created is removed then.
 #[inline(never)]
 pub fn run(options: &mut Options) -> Result<Box<PreparedSupervisor>> {
     machine::begin(options)?;
@@ -37,23 +37,23 @@ pub fn run(options: &mut Options) -> Result<Box<PreparedSupervisor>> {
     poll::reset_dispositions(plan.ignores_hangup);
     walk::check_root(options.root)?;
     if plan.hides_keys {
-        // Where it cannot be, it stays as it is: --check says so.
+        // If that fails, the terminal stays readable; --check reports it.
         let _ = [1, 2].map(terminal::write_only);
     }
     if plan.supervision.is_some() || plan.background { set_up(plan, stdin) } else { Err(exec_server(plan)) }
 }
 
-/// What will be done, the world being as it is.
+/// Makes the plan from the options and the state of the system.
 ///
 /// # Errors
-/// When it cannot be done in this world.
+/// When the options cannot be applied on this system.
 pub fn make_plan(options: &mut Options) -> Result<Plan> {
     let mut world = AccountFiles::default();
     let host = system::read(options, &mut world)?;
     plan(options, &host)
 }
 
-/// vsrun becomes the server: everything happens in this very process. Returns only why it did not.
+/// Becomes the server, in this process. Returns only on an error.
 #[inline(never)]
 fn exec_server(plan: Plan) -> Error {
     let mut resources = match acquire(&plan) {
@@ -63,7 +63,7 @@ fn exec_server(plan: Plan) -> Error {
     let bound = resources.bind(&plan.sockets, plan.cgroup.as_ref());
     let error = match bound.and_then(|()| prepare_and_exec(plan, &resources)) {
         Ok(error) => {
-            // This process may be in it: the cleanup helper removes it once we are gone.
+            // This process may be in the group; the cleanup helper removes it after this process has exited.
             resources.cgroup = None;
             error
         }
@@ -82,10 +82,10 @@ fn acquire(plan: &Plan) -> Result<StartResources> {
     })
 }
 
-/// Returns why the steps failed.
+/// Applies the steps. Returns only when one failed.
 ///
 /// # Errors
-/// What went wrong before.
+/// When standard error or the cleanup helper could not be set up.
 #[inline(never)]
 fn prepare_and_exec(plan: Plan, resources: &StartResources) -> Result<Error> {
     let [pidfile, _] = &resources.pidfiles;
@@ -98,11 +98,11 @@ fn prepare_and_exec(plan: Plan, resources: &StartResources) -> Result<Error> {
     sink.start_orphan()?;
     log.record(Priority::Info, format_args!("starting: {}", Escaped(&plan.command)));
     let program = ExecImage::new(plan.server);
-    // Otherwise what an undo and a report need is closed by the time that a step fails.
+    // Only with SealDescriptors the descriptors for cleanup and report are still open when a step fails.
     let keeps = program.steps().iter().any(|step| matches!(step, Step::SealDescriptors));
     let idle = resources.is_empty() && sink.is_inherited() && no_syslog;
     let helper = (!keeps && !idle).then(|| CleanupHelper::spawn(resources, &log)).transpose()?;
-    // The words of a failure go to the caller, wherever the server's go by then.
+    // A failure is reported to the caller, wherever the server's own output goes by then.
     let stderr = (keeps && !sink.is_inherited()).then(log::stderr).transpose()?;
     let output = sink.server(&log);
     let debug = (plan.debug != StepTrace::Off).then_some(&log);

@@ -1,5 +1,5 @@
-//! What this process may do with a path; asked, not tried. By the real ids: vsrun never has others, and to ask by the
-//! effective ones takes a younger call that filters of containers may refuse.
+//! What this process may do with a path, checked without doing it. access(2) uses the real ids. vsrun's effective ids
+//! are always the same, and faccessat2(2) is newer, so that seccomp filters of containers may refuse it.
 
 use core::ffi::CStr;
 
@@ -7,7 +7,7 @@ use rustix::fs::{Access, AtFlags, CWD, StatVfsMountFlags, accessat, statvfs};
 
 use super::Result;
 
-/// Whether a program is there and we may execute it, or a directory and we may search it.
+/// Checks that a program exists and we may execute it, or that a directory exists and we may search it.
 ///
 /// # Errors
 /// Those of access(2).
@@ -15,7 +15,7 @@ pub fn may_execute(path: &CStr) -> Result<()> {
     accessat(CWD, path, Access::EXEC_OK, AtFlags::empty())
 }
 
-/// Whether the owner and mode of a file or directory let us read it. Landlock is not asked.
+/// Checks that the owner and mode of a file or directory allow us to read it. access(2) ignores Landlock.
 ///
 /// # Errors
 /// Those of access(2).
@@ -23,7 +23,7 @@ pub fn may_read(path: &CStr) -> Result<()> {
     accessat(CWD, path, Access::READ_OK, AtFlags::empty())
 }
 
-/// Whether we may make and remove names in a directory.
+/// Checks that we may create and remove names in a directory.
 ///
 /// # Errors
 /// Those of access(2).
@@ -31,7 +31,7 @@ pub fn may_write(dir: &CStr) -> Result<()> {
     accessat(CWD, dir, Access::WRITE_OK | Access::EXEC_OK, AtFlags::empty())
 }
 
-/// Whether the file system of a path lets no program be executed.
+/// Whether the file system of a path is mounted noexec.
 pub fn is_noexec(path: &CStr) -> bool {
     statvfs(path).is_ok_and(|about| about.f_flag.contains(StatVfsMountFlags::NOEXEC))
 }

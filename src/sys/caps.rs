@@ -1,7 +1,7 @@
 //! Capabilities: what a process has of root's rights, and what it and its programs can ever have.
 //!
-//! The kernel's own calls, each with an answer in its place that no kernel gives: a filter or tracer that only says it
-//! has answered is found out.
+//! A seccomp filter or a tracer can skip a system call and report success. So each result is read back into memory that
+//! holds a value which no kernel writes: a skipped call is detected.
 
 use super::{Result, cvt, cvt_long, ensure, last};
 
@@ -11,15 +11,14 @@ type Sets = [u32; 6];
 /// `_LINUX_CAPABILITY_VERSION_3` and this thread.
 const HEADER: [u32; 2] = [0x2008_0522, 0];
 
-/// Whether CAP_SETUID and CAP_SETGID are in force.
+/// Whether CAP_SETUID and CAP_SETGID are effective.
 pub fn may_change_ids() -> bool {
     const BOTH: u32 = 1 << 7 | 1 << 6;
     get().is_ok_and(|[effective, ..]| effective & BOTH == BOTH)
 }
 
-/// Whether the program's file has given a capability: one is permitted that the caller cannot have passed on, which only
-/// an ambient one is. Root has all of them without a file, unless SECBIT_NOROOT is set. What cannot be found out counts as
-/// given.
+/// Whether the program's file has given a capability: a permitted one that is not ambient cannot come from the caller.
+/// Root has all of them without a file, unless SECBIT_NOROOT is set. If it cannot be determined, this returns true.
 pub fn are_of_the_file(is_root: bool) -> bool {
     const SECBIT_NOROOT: i32 = 1;
     if is_root && control(libc::PR_GET_SECUREBITS, 0, 0) & SECBIT_NOROOT == 0 {
@@ -30,17 +29,17 @@ pub fn are_of_the_file(is_root: bool) -> bool {
     (0..64).any(|number| permitted >> number & 1 == 1 && !is_ambient(number))
 }
 
-/// Whether CAP_KILL is in force: signals reach processes of every user.
+/// Whether CAP_KILL is effective: signals reach processes of every user.
 pub fn may_kill() -> bool {
     get().is_ok_and(|[effective, ..]| effective & 1 << 5 != 0)
 }
 
-/// Whether CAP_NET_BIND_SERVICE is in force: ports that are kept for root can be had.
+/// Whether CAP_NET_BIND_SERVICE is effective: ports that are reserved for root can be bound.
 pub fn may_bind_low_ports() -> bool {
     get().is_ok_and(|[effective, ..]| effective & 1 << 10 != 0)
 }
 
-/// True if this process has that capability of the first 32, or could have it back.
+/// True if this capability, one of the first 32, is permitted.
 pub fn is_permitted(number: u32) -> bool {
     get().is_ok_and(|[_, permitted, ..]| permitted >> number & 1 == 1)
 }
@@ -59,7 +58,7 @@ fn set(sets: &Sets) -> Result<()> {
     ensure(get()? == *sets)
 }
 
-/// Lets the permitted capabilities outlive the change from root to a user.
+/// Keeps the permitted capabilities when the process changes from root to a user.
 ///
 /// # Errors
 /// Those of prctl(2).
@@ -67,11 +66,10 @@ pub fn set_keepcaps() -> Result<()> {
     cvt(control(libc::PR_SET_KEEPCAPS, 1, 0)).map(drop)
 }
 
-/// Gives up all capabilities: those in force, those that programs would inherit and, unless they are still needed,
-/// those that could be had back. The ambient ones go with them.
+/// Drops all effective, inheritable and ambient capabilities and, unless they are still needed, the permitted ones.
 ///
 /// # Errors
-/// Those of capset(2); EPERM when they are still there.
+/// Those of capset(2); EPERM when the process still has them.
 pub fn drop_capabilities(permitted_stay: bool) -> Result<()> {
     let found = get()?;
     let [_, low, _, _, high, _] = found;
@@ -79,11 +77,11 @@ pub fn drop_capabilities(permitted_stay: bool) -> Result<()> {
     if found == wanted { Ok(()) } else { set(&wanted) }
 }
 
-/// Those that give next to nothing, the best first: CAP_WAKE_ALARM and CAP_BLOCK_SUSPEND, which a server's machine has no
-/// use for; where a container has neither, CAP_NET_BIND_SERVICE and CAP_AUDIT_WRITE.
+/// Capabilities that allow next to nothing, the most harmless first: CAP_WAKE_ALARM and CAP_BLOCK_SUSPEND, which are
+/// useless on a server; if a container has neither, CAP_NET_BIND_SERVICE and CAP_AUDIT_WRITE.
 const HARMLESS: [u32; 4] = [35, 36, 10, 29];
 
-/// The harmless capability that this process could keep, if there is one besides those of a set.
+/// A harmless capability that this process could keep and that is not in a set, if there is one.
 #[inline(never)]
 pub fn spare(not_these: u64) -> Option<u32> {
     let [_, low, _, _, high, _] = get().unwrap_or_default();
@@ -91,12 +89,12 @@ pub fn spare(not_these: u64) -> Option<u32> {
     HARMLESS.into_iter().find(|number| permitted >> number & 1 == 1)
 }
 
-/// Gives up all capabilities except one harmless one that is not in this set, if there is one: programs inherit it. The
-/// kernel lets no process trace another one, or use its /proc/PID/root and descriptors, that has a capability which the
-/// first does not have. A program that grants rights (sudo) starts without it.
+/// Drops all capabilities except a harmless one that is not in this set, if there is one; programs inherit it. A
+/// process may not trace another process, or use its /proc/PID/root and descriptors, if the other has a capability that
+/// it does not have itself. A program that grants rights (sudo) starts without it.
 ///
 /// # Errors
-/// Those of capset(2); EPERM when others are still there.
+/// Those of capset(2); EPERM when the process still has others.
 pub fn keep_spare(not_these: u64) -> Result<()> {
     let keep = |number: u32| {
         let bits = 1u64 << number;
@@ -104,7 +102,7 @@ pub fn keep_spare(not_these: u64) -> Result<()> {
         set(&[low, low, low, high, high, high])?;
         raise(number.cast_signed())
     };
-    // Before Linux 4.3 nothing is ambient.
+    // Before Linux 4.3 there are no ambient capabilities.
     if spare(not_these).is_some_and(|number| keep(number).is_ok()) { Ok(()) } else { drop_capabilities(false) }
 }
 
@@ -116,16 +114,17 @@ fn raise(number: i32) -> Result<()> {
 /// Keeps exactly these, in all five sets: bounding, permitted, effective, inheritable and ambient.
 ///
 /// # Errors
-/// EINVAL for one that the kernel does not know; EPERM for one that cannot be kept, or another that does not go.
+/// EINVAL for a capability that the kernel does not know; EPERM for one that cannot be kept, or one that cannot be
+/// dropped.
 #[inline(never)]
 pub fn keep_only(wanted: u64) -> Result<()> {
     let [_, low, low_inherited, _, high, high_inherited] = get()?;
-    // A plain user has nothing to drop, and may not change the bounding set.
+    // An ordinary user has nothing to drop, and may not change the bounding set.
     let nothing = low == 0 && high == 0 && wanted == 0;
-    // In force again, because the bounding set can only be changed with CAP_SETPCAP.
+    // Make them effective again, because changing the bounding set needs CAP_SETPCAP.
     set(&[low, low, low_inherited, high, high, high_inherited])?;
     let stays = |number: i32| number < 64 && wanted >> number & 1 == 1;
-    // No kernel knows number 64: one that says that it is not in the set has not been asked.
+    // No kernel knows number 64. If the call reports that it is not in the set, the call was skipped.
     for number in 0..65 {
         if !stays(number) {
             let _ = control(libc::PR_CAPBSET_DROP, number, 0);
@@ -143,13 +142,13 @@ pub fn keep_only(wanted: u64) -> Result<()> {
     (0..64).filter(|number| stays(*number)).try_for_each(raise)
 }
 
-/// No program that this process executes gets more rights than it has, by no set-user-id and no capabilities of files.
+/// Sets no_new_privs: programs that this process executes get no more rights by set-user-id or file capabilities.
 ///
 /// # Errors
 /// Those of prctl(2).
 pub fn forbid_new_privileges() -> Result<()> {
     cvt(control(libc::PR_SET_NO_NEW_PRIVS, 1, 0))?;
-    // The kernel takes no argument here: one that does has not been asked.
+    // The kernel refuses an argument here. If the call with one succeeds, it was skipped.
     ensure(control(libc::PR_GET_NO_NEW_PRIVS, 0, 0) == 1 && control(libc::PR_GET_NO_NEW_PRIVS, 1, 0) == -1)
 }
 

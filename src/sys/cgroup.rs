@@ -15,7 +15,7 @@ pub fn is_group(dir: &Dir) -> bool {
     fstatfs(dir).is_ok_and(|about| u64::try_from(about.f_type) == Ok(CGROUP2_SUPER_MAGIC))
 }
 
-/// Makes a group. Returns whether there was none before.
+/// Creates a group. Returns false if it existed before.
 ///
 /// # Errors
 /// Those of mkdir(2) except EEXIST.
@@ -38,7 +38,7 @@ pub fn remove(parent: &Dir, name: &CStr) -> Result<()> {
 /// Writes a value to a file of a group.
 ///
 /// # Errors
-/// ENOENT where the controller of that file is not enabled; those of the controller.
+/// ENOENT if the controller of that file is not enabled; those of the controller.
 pub fn write(group: &Dir, file: &CStr, value: &[u8]) -> Result<()> {
     let file = openat(group, file, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())?;
     fd::write_all(file.as_fd(), value)

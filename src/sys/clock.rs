@@ -10,8 +10,8 @@ struct Spec {
     nanos: i64,
 }
 
-/// Asks the kernel itself: the page of memory that would answer sooner has to be found and mapped first, which costs
-/// more than the few questions of a launcher.
+/// Makes a real system call. The vDSO is faster for each call, but it has to be found and mapped first, which costs
+/// more than the few calls of a launcher.
 #[cfg(target_pointer_width = "64")]
 fn ask(clock: libc::clockid_t) -> Spec {
     let mut spec = Spec::default();
@@ -20,11 +20,11 @@ fn ask(clock: libc::clockid_t) -> Spec {
     spec
 }
 
-/// The same by the call that will still be right after 2038; before Linux 5.1, and where a container's filter of system
-/// calls is older than that, by the old one.
+/// Uses the call with 64 bits for the seconds, which works after 2038; before Linux 5.1, and under a seccomp filter
+/// that is older, the old one.
 #[cfg(not(target_pointer_width = "64"))]
 fn ask(clock: libc::clockid_t) -> Spec {
-    /// The same number on every machine, since the call is so young.
+    /// The call is so new that it has the same number on every machine.
     const CLOCK_GETTIME64: libc::c_long = 403;
     let mut spec = Spec::default();
     // SAFETY: the structure is the one that this call writes.
@@ -43,7 +43,8 @@ pub fn monotonic() -> u64 {
     in_millis(&ask(libc::CLOCK_MONOTONIC))
 }
 
-/// Milliseconds since the boot, in which the kernel counts the age of processes: a suspended machine's time counts.
+/// Milliseconds since the boot, including the time that the machine was suspended. The kernel uses this clock for the
+/// start times of processes.
 pub fn boot() -> u64 {
     in_millis(&ask(libc::CLOCK_BOOTTIME))
 }
@@ -68,9 +69,9 @@ fn millis(spec: &Spec) -> u16 {
     u16::try_from(spec.nanos / 1_000_000).unwrap_or(0)
 }
 
-/// A length of milliseconds as the kernel wants it.
+/// A number of milliseconds as a struct timespec.
 pub(super) fn timespec(millis: u64) -> Timespec {
-    // Longer than a hundred years is for ever, and safe from overflow in the kernel.
+    // Limited to a hundred years, to avoid an overflow in the kernel.
     let millis = millis.min(3_200_000_000_000);
     let rest = u32::try_from(millis % 1000).unwrap_or(0) * 1_000_000;
     Timespec { tv_sec: i64::try_from(millis / 1000).unwrap_or(0), tv_nsec: rest.into() }

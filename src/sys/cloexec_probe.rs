@@ -1,4 +1,4 @@
-//! A descriptor that is open in vain: whether it has been closed shows whether the others have been.
+//! An unused descriptor: if it is closed, the call that should close the others was not skipped.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -7,18 +7,18 @@ use rustix::io::{FdFlags, fcntl_getfd};
 
 use super::{Errno, Result, ensure, fd};
 
-/// Makes standard input `/dev/null`, and returns the descriptor that it was opened as, which stays open over exec.
-/// Where there is no such device, standard input is an empty pipe, and nothing is told by it.
+/// Makes standard input `/dev/null`, and returns the descriptor that it was opened as, which is not close-on-exec.
+/// Without that device, standard input is an empty pipe.
 ///
 /// # Errors
-/// When not even a pipe can be made.
+/// When a pipe cannot be created either.
 pub fn install_null() -> Result<OwnedFd> {
     let opened = open(c"/dev/null", OFlags::RDWR | OFlags::NOCTTY, Mode::empty()).or_else(|_| fd::open_null())?;
     fd::dup_onto(opened.as_fd(), 0)?;
     Ok(opened)
 }
 
-/// Makes an open file standard input, and answers another descriptor for it, which stays open over exec.
+/// Makes an open file standard input, and returns another descriptor for it, which is not close-on-exec.
 ///
 /// # Errors
 /// Those of dup2(2).
@@ -27,7 +27,7 @@ pub fn install(input: BorrowedFd<'_>) -> Result<OwnedFd> {
     rustix::io::dup(input)
 }
 
-/// Looks at it after all descriptors but those of the program were to be closed.
+/// Checks the probe after all descriptors except those of the program should be closed.
 ///
 /// # Errors
 /// EPERM when it is still open.
@@ -37,10 +37,10 @@ pub fn verify(canary: OwnedFd) -> Result<()> {
     ensure(found == Err(Errno::BADF))
 }
 
-/// Looks at it after all descriptors were to end at exec, and leaves it to that.
+/// Checks the probe after all descriptors should be close-on-exec, and leaves it open until the exec.
 ///
 /// # Errors
-/// EPERM when it would live on.
+/// EPERM when it would survive the exec.
 pub fn look_for_end(canary: OwnedFd) -> Result<()> {
     let flags = fcntl_getfd(&canary)?;
     core::mem::forget(canary);

@@ -1,4 +1,4 @@
-//! Closes every descriptor that a program is not to have, and proves it.
+//! Closes every descriptor that a program must not have, and verifies it.
 //!
 //! Close-on-exec is too late: execve(2) looks its path up first, and a path in a jail may lead through /proc/self/fd.
 
@@ -10,15 +10,15 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use super::fd::{FIRST, borrow, for_each_open};
 use super::{Errno, Result, cvt, cvt_long, dir, ensure};
 
-/// The numbers of one descriptor.
+/// The range that holds only this descriptor.
 pub fn range_of(fd: BorrowedFd<'_>) -> Range<RawFd> {
     fd.as_raw_fd()..fd.as_raw_fd() + 1
 }
 
 /// Closes all descriptors above 2 except those in the ranges, which may be empty and may overlap.
 ///
-/// To be called only in a process that uses no other descriptor afterwards, an `OwnedFd` that is dropped later
-/// included.
+/// Must be called only in a process that uses no other descriptor afterwards, including any `OwnedFd` that is dropped
+/// later.
 ///
 /// # Errors
 /// When the descriptors cannot be listed; EPERM when one of them is still open.
@@ -39,7 +39,7 @@ pub fn close_except(spared: &[Range<RawFd>]) -> Result<()> {
         first = next;
     }
     if result.is_err() {
-        // Before Linux 5.9, or in a container whose filter does not know the call.
+        // Before Linux 5.9, or in a container whose seccomp filter does not know the call.
         for_each_open(&|number| {
             if !is_spared(number) {
                 // SAFETY: as above.
@@ -50,10 +50,11 @@ pub fn close_except(spared: &[Range<RawFd>]) -> Result<()> {
     are_closed(&is_spared)
 }
 
-/// How many descriptors are looked at: those of a manager are among the first.
+/// How many descriptors are checked. Those of a manager are among the first.
 const LOOKED_AT: usize = 64;
 
-/// One question about the first descriptors, to which a call that only says it was done has no right reply.
+/// Checks the first descriptors with one poll(2). Its results differ for open and closed descriptors, so a skipped call
+/// is detected.
 #[inline(never)]
 fn are_closed(is_spared: &dyn Fn(RawFd) -> bool) -> Result<()> {
     let mut number = FIRST;
@@ -67,7 +68,7 @@ fn are_closed(is_spared: &dyn Fn(RawFd) -> bool) -> Result<()> {
                 |(fd, number): (&PollFd<'_>, RawFd)| !fd.revents().contains(PollFlags::NVAL) && !is_spared(number);
             ensure(!fds.iter().zip(FIRST..).any(open))
         }
-        // With a limit of fewer descriptors poll takes no such number; the probe is looked at besides.
+        // With a lower limit of descriptors poll(2) refuses so many. The cloexec probe is checked in addition.
         Err(Errno::INVAL) => Ok(()),
         Err(why) => Err(why),
     }
@@ -82,7 +83,7 @@ pub fn close(fd: BorrowedFd<'_>) -> Result<()> {
     cvt(unsafe { libc::close(fd.as_raw_fd()) }).map(drop)
 }
 
-/// Sees that none of the first descriptors is a directory, which would be a way out of a jail.
+/// Checks that none of the first descriptors is a directory, which would be a way out of a jail.
 ///
 /// # Errors
 /// EISDIR when one is.

@@ -1,4 +1,4 @@
-//! Two counters of the process, which it may share with the processes that it forks from then on.
+//! Two counters, which the process can share with the processes that it forks later.
 
 use core::ptr;
 use core::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
@@ -10,11 +10,11 @@ static SHARED: AtomicPtr<[AtomicU32; 2]> = AtomicPtr::new(ptr::null_mut());
 
 /// The counters.
 pub fn counters() -> &'static [AtomicU32; 2] {
-    // SAFETY: null, or a mapping that is as long as the two need, zeroed by the kernel and never given back.
+    // SAFETY: null, or a mapping that is long enough for both, zeroed by the kernel and never unmapped.
     unsafe { SHARED.load(Ordering::Relaxed).as_ref() }.unwrap_or(&OWN)
 }
 
-/// Lets those that are forked from now on count with us. Where there is no memory for that, each counts alone.
+/// Shares the counters with processes that are forked from now on. Without memory for that, each process has its own.
 pub fn share() {
     let access = ProtFlags::READ | ProtFlags::WRITE;
     // SAFETY: a new mapping, wherever the kernel likes.

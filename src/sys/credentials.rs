@@ -1,7 +1,7 @@
-//! The credentials of a process, and the proof that no other ones are left.
+//! The credentials of a process, and the proof that no others remain.
 //!
-//! The kernel's own calls and not the C library's: those mask signals around each call on musl, and change all
-//! threads; vsrun has one.
+//! Makes the system calls directly. The C library's functions change the ids of all threads, and on musl they mask
+//! signals for that; vsrun has one thread.
 
 use core::ffi::CStr;
 use std::os::fd::BorrowedFd;
@@ -12,20 +12,20 @@ use super::{Errno, Result, caps, cvt, dir, ensure};
 
 /// The effective user id.
 pub fn effective_uid() -> u32 {
-    // What the kernel left at the start, so that no question is needed: vsrun changes its ids only on the way to exec.
-    // SAFETY: getauxval only reads it.
+    // The kernel's value from the start of the process saves a system call: vsrun changes its ids only shortly before
+    // exec. SAFETY: getauxval only reads it.
     let id = unsafe { libc::getauxval(libc::AT_EUID) };
     u32::try_from(id).unwrap_or(u32::MAX)
 }
 
-/// The effective group id, in the same way.
+/// The effective group id, from the auxiliary vector.
 pub fn effective_gid() -> u32 {
     // SAFETY: getauxval only reads it.
     let id = unsafe { libc::getauxval(libc::AT_EGID) };
     u32::try_from(id).unwrap_or(u32::MAX)
 }
 
-/// Changes the root directory. The working directory is the same one then, with the name `/`.
+/// Changes the root directory, and makes it the working directory.
 ///
 /// # Errors
 /// Those of fchdir(2) and chroot(2); EPERM when the root is still another directory.
@@ -41,15 +41,16 @@ pub fn change_root(dir: BorrowedFd<'_>) -> Result<()> {
 ///
 /// # Errors
 /// Those of chdir(2); EPERM when it is still another one.
-/// Leaves the working directory for `/`, as far as that goes.
+/// Changes the working directory to `/`, and ignores errors.
 pub fn leave_dir() {
     let _ = rustix::process::chdir(c"/");
 }
 
-/// Goes there, and looks whether the working directory is the same directory then.
+/// Changes to a directory, and verifies that it is the working directory then.
 #[inline(never)]
 pub fn change_dir(dir: &CStr) -> Result<()> {
-    // To be asked about does not make an automounter mount, but to be entered does: another directory would be there.
+    // An automounter does not mount for stat(2), but for chdir(2): then the two would be different directories.
+    // statvfs(2) makes it mount first.
     let _ = rustix::fs::statvfs(dir);
     let there = dir::stat_path(dir)?.id;
     rustix::process::chdir(dir)?;
@@ -65,25 +66,25 @@ pub fn enter(directory: BorrowedFd<'_>) -> Result<()> {
     ensure(dir::stat_path(c".")?.id == dir::fstat(directory)?.id)
 }
 
-/// The path of the working directory; None when it is gone or outside of the root.
+/// The path of the working directory. None if it was deleted or is outside of the root.
 pub fn current_dir() -> Option<Vec<u8>> {
     let mut buffer = [0; 4096];
     name_current_dir(&mut buffer).map(<[u8]>::to_vec)
 }
 
-/// The same, without memory of its own; None when it does not fit.
+/// Writes the path of the working directory into a buffer. None if it does not fit.
 pub fn name_current_dir(buffer: &mut [u8]) -> Option<&[u8]> {
     // SAFETY: the buffer has that length.
     let length = super::cvt_long(unsafe { libc::syscall(libc::SYS_getcwd, buffer.as_mut_ptr(), buffer.len()) });
-    // The length is that with a zero at the end.
+    // The length includes the final NUL.
     let path = buffer.get(..usize::try_from(length.ok()?).ok()?.checked_sub(1)?)?;
     path.starts_with(b"/").then_some(path)
 }
 
-/// Sees that the working directory is inside of the root.
+/// Verifies that the working directory is inside of the root.
 ///
 /// # Errors
-/// EPERM when it is not, or cannot be told.
+/// EPERM when it is not, or that cannot be determined.
 pub fn verify_cwd_inside_root() -> Result<()> {
     name_current_dir(&mut [0; 4096]).map(drop).ok_or(Errno::PERM)
 }
@@ -112,8 +113,8 @@ pub fn set_gid(gid: u32) -> Result<()> {
     dump_no_core()
 }
 
-/// Until the exec, memory of root's is no core file, and no process of the user may trace this one. A change of the ids
-/// leaves that to fs.suid_dumpable, with which 2 would make core files.
+/// Until the exec, root's memory must not get into a core file, and no process of the user may trace this one. A change
+/// of the ids alone leaves that to fs.suid_dumpable, whose value 2 allows core files.
 fn dump_no_core() -> Result<()> {
     let control = |what: i32| {
         let zero: libc::c_ulong = 0;
@@ -124,7 +125,7 @@ fn dump_no_core() -> Result<()> {
     ensure(control(libc::PR_GET_DUMPABLE) == Ok(0))
 }
 
-/// Sets the real, effective and saved user id. From root to a user the kernel takes the capabilities away; the
+/// Sets the real, effective and saved user id. When root becomes a user, the kernel drops the capabilities; the
 /// permitted ones stay if they are still needed.
 ///
 /// # Errors
@@ -148,13 +149,13 @@ pub fn set_real_uid(uid: u32) -> Result<()> {
     ensure(rustix::process::getuid().as_raw() == uid)
 }
 
-/// Reads back all ids and the groups (which must be given sorted), and unless the user is root, tries to become root
-/// again. A kernel, filter or tracer that only said it had changed them is found out.
+/// Reads back all ids and the groups (`groups` must be sorted) and, unless the user is root, verifies that the process
+/// cannot become root again. This detects a filter or tracer that has skipped a call and reported success.
 ///
 /// # Errors
-/// EPERM when anything is not as it should be.
+/// EPERM when any of these differs.
 pub fn verify(uid: u32, gid: u32, groups: &[u32]) -> Result<()> {
-    // Not the answer that is hoped for, in case that there is none.
+    // Different from the expected values, in case that the call is skipped.
     let (mut user, mut group) = ([!uid; 3], [!gid; 3]);
     {
         let [real, effective, saved] = &mut user;
@@ -189,10 +190,11 @@ pub fn groups() -> Option<Vec<u32>> {
     few.get(..usize::try_from(count).ok()?).map(<[u32]>::to_vec)
 }
 
-/// Whether the supplementary groups are these, which are sorted and each there once, as the kernel keeps them.
+/// Whether the supplementary groups are exactly these, sorted and without duplicates, as the kernel keeps them.
 #[inline(never)]
 fn groups_are(expected: &[u32]) -> Result<bool> {
-    // Few on the stack: after a fork nothing should allocate. More than that are rare, and one thread can.
+    // Up to 64 are on the stack, because nothing should allocate after a fork. More are rare, and allocating works,
+    // because the program has one thread.
     let mut few = [u32::MAX; 64];
     let mut many = Vec::new();
     let room = if expected.len() < few.len() {

@@ -18,7 +18,7 @@ fn socket() -> Result<OwnedFd> {
     socket_with(AddressFamily::UNIX, SocketType::DGRAM, flags, None)
 }
 
-/// A receiver of messages, which may come and go.
+/// A sender of messages to a socket whose receiver may exit and start again.
 pub struct DatagramSender {
     socket: OwnedFd,
     /// As sendto(2) takes it.
@@ -26,7 +26,7 @@ pub struct DatagramSender {
 }
 
 impl DatagramSender {
-    /// To the socket of that path, or of that abstract name behind an `@`.
+    /// Sends to the socket of that path, or of that abstract name after an `@`.
     ///
     /// # Errors
     /// When the path is too long, or there is no socket available.
@@ -69,7 +69,7 @@ pub struct Sender {
 
 /// The first message of the queue, which is still there.
 pub struct Datagram<'a> {
-    /// Its text. Of one that is longer than the buffer, the lines that are whole.
+    /// Its text. If the message is longer than the buffer, only the complete lines.
     pub text: &'a [u8],
     /// The process that has sent it.
     pub sender: Sender,
@@ -77,10 +77,10 @@ pub struct Datagram<'a> {
     pub carries: bool,
 }
 
-/// The control message with the sender, as the kernel writes it, and room for no other.
+/// The control message with the sender, as the kernel writes it, without room for others.
 ///
-/// It is read here and not by rustix, whose type for a process id has no 0: that is what the kernel writes for a sender
-/// outside of our pid namespace.
+/// rustix cannot read it, because its type for a process id has no 0, which the kernel writes for a sender outside of
+/// our pid namespace.
 #[repr(C)]
 struct Control {
     header: libc::cmsghdr,
@@ -88,7 +88,7 @@ struct Control {
 }
 
 impl NotifySocket {
-    /// Opens it under a name that the kernel chooses. Returns that name, without the `@`.
+    /// Opens the socket under a name that the kernel chooses. Returns that name, without the `@`.
     ///
     /// # Errors
     /// Those of socket(2) and bind(2).
@@ -101,14 +101,14 @@ impl NotifySocket {
         let mut size = length(&name);
         // SAFETY: the room for the address is as long as it says.
         cvt(unsafe { libc::getsockname(socket.as_raw_fd(), name.as_mut_ptr().cast(), &raw mut size) })?;
-        // After the family, a NUL says that the name is abstract.
+        // After the family, a NUL marks an abstract name.
         let name = name.get(UNIX.len() + 1..usize::try_from(size).unwrap_or(0)).unwrap_or_default();
         Ok((Self(socket), name.to_vec()))
     }
 
-    /// Looks at the first message. It stays in the queue, and so do its descriptors: there is no room for them here,
-    /// and what the kernel drops is a second reference to each, never the last one. So nothing is closed, and no sender
-    /// can make this call sleep.
+    /// Reads the first message and leaves it in the queue. Its descriptors stay there too: this call has no room for
+    /// them, and the kernel drops a second reference to each, never the last one. So nothing is closed, and no sender
+    /// can make this call block.
     pub fn peek<'a>(&self, buffer: &'a mut [u8]) -> Option<Datagram<'a>> {
         // SAFETY: all zero is valid for both structures.
         let (mut control, mut message): (Control, libc::msghdr) = unsafe { core::mem::zeroed() };
@@ -117,7 +117,7 @@ impl NotifySocket {
         message.msg_control = (&raw mut control).cast();
         message.msg_controllen = size_of::<Control>().try_into().unwrap_or(0);
         let flags = libc::MSG_PEEK | libc::MSG_DONTWAIT | libc::MSG_CMSG_CLOEXEC;
-        // SAFETY: text and control message have the room that is said.
+        // SAFETY: the buffers for text and control message have the stated sizes.
         let count = unsafe { libc::recvmsg(self.0.as_raw_fd(), &raw mut message, flags) };
         let mut text = buffer.get(..usize::try_from(count).ok()?)?;
         if message.msg_flags & libc::MSG_TRUNC != 0 {
@@ -126,28 +126,28 @@ impl NotifySocket {
         }
         let Control { header, credentials } = control;
         let named = header.cmsg_level == libc::SOL_SOCKET && header.cmsg_type == libc::SCM_CREDENTIALS;
-        // No user has the number that means "unchanged".
+        // No user has the id that means "unchanged".
         let sender = Sender { pid: credentials.pid, uid: if named { credentials.uid } else { u32::MAX } };
         Some(Datagram { text, sender, carries: message.msg_flags & libc::MSG_CTRUNC != 0 })
     }
 
-    /// Takes the first message out of the queue. It must have come without descriptors.
+    /// Removes the first message from the queue. It must not carry descriptors.
     pub fn discard(&self) {
         // SAFETY: no byte is written.
         let _ = unsafe { libc::recv(self.0.as_raw_fd(), core::ptr::null_mut(), 0, libc::MSG_DONTWAIT) };
     }
 
-    /// Takes the first message out of the queue, with its descriptors, and exits. For a child that has our memory and
-    /// descriptors of its own: see child.rs.
+    /// Removes the first message from the queue, with its descriptors, and exits. For a child that shares our memory
+    /// and has its own descriptor table: see clone.rs.
     ///
-    /// The last close of a file can sleep for as long as its owner likes: a TCP socket with SO_LINGER and unsent data,
-    /// a file of FUSE or NFS. The kernel gives our memory back, and lets us go on, before it closes the descriptors of
-    /// a process that exits; and for such a process a socket does not linger.
+    /// The last close of a file can block for as long as its owner wants: a TCP socket with SO_LINGER and unsent data,
+    /// or a file of FUSE or NFS. When a process exits, the kernel releases our memory, and so lets us continue, before
+    /// it closes the descriptors; and a socket does not linger then.
     pub fn swallow(&self) -> ! {
-        /// The kernel lets no message have more descriptors (SCM_MAX_FD).
+        /// The kernel's limit of descriptors in a message (SCM_MAX_FD).
         const MOST: usize = 253;
-        // The number that getrlimit(2) has for descriptors. What finds no number is closed at once, by a process that
-        // does not exit yet; the second after which child.rs ends it is for a low limit that cannot be raised.
+        // 7 is RLIMIT_NOFILE. A descriptor above the limit is closed during recvmsg(2), and that may block. If a low
+        // limit cannot be raised, the one-second limit of clone.rs ends this process.
         let _ = super::limits::set_limit(7, 1 << 16, 1 << 16);
         let _ = super::poll::set_mask(super::poll::Mask::None);
         let mut control = [const { MaybeUninit::<u64>::uninit() }; MOST / 2 + 16];
@@ -156,7 +156,7 @@ impl NotifySocket {
         message.msg_control = control.as_mut_ptr().cast();
         message.msg_controllen = size_of_val(&control).try_into().unwrap_or(0);
         let flags = libc::MSG_DONTWAIT | libc::MSG_CMSG_CLOEXEC;
-        // SAFETY: the control messages have the room that is said.
+        // SAFETY: the buffer for the control messages has the stated size.
         unsafe { libc::recvmsg(self.0.as_raw_fd(), &raw mut message, flags) };
         super::process::exit(0)
     }

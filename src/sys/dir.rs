@@ -1,4 +1,4 @@
-//! Files in a directory that is held open: made, compared, renamed, removed, listed.
+//! Files in a directory that is held open: creates, compares, renames, removes, and lists them.
 
 use core::ffi::CStr;
 use rustix::fs::RenameFlags;
@@ -14,10 +14,10 @@ use super::{Errno, Result};
 /// A directory that stays the same, whatever happens to its path.
 pub struct Dir(pub OwnedFd);
 
-/// What we ask about a file.
+/// The fields of stat(2) that we use.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub struct FileStat {
-    /// Which file it is, on which file system.
+    /// The device and inode.
     pub id: (u64, u64),
     /// Whether it is a regular file.
     pub regular: bool,
@@ -25,15 +25,15 @@ pub struct FileStat {
     pub directory: bool,
     /// Whether it is a socket.
     pub socket: bool,
-    /// How many names it has.
+    /// The number of hard links.
     pub links: u64,
     /// The owner's uid.
     pub owner: u32,
     /// Its permissions.
     pub mode: u32,
-    /// How long it is.
+    /// Its length.
     pub size: u64,
-    /// When it was written last, in seconds of the wall clock.
+    /// When it was last written, in seconds of the wall clock.
     pub mtime: i64,
 }
 
@@ -58,15 +58,15 @@ impl FileStat {
 /// How a file is opened.
 #[derive(Clone, Copy)]
 pub enum OpenMode {
-    /// To read and write, when it is there.
+    /// To read and write, if it exists.
     Existing,
-    /// To read, when it is there.
+    /// To read, if it exists.
     ReadOnly,
-    /// Made again, to read and write.
+    /// Created, to read and write; it must not exist.
     New,
-    /// Made again, to write at its end.
+    /// Created, to write at its end; it must not exist.
     NewAppend,
-    /// To write at its end, when it is there.
+    /// To write at its end, if it exists.
     Append,
 }
 
@@ -80,7 +80,7 @@ impl Dir {
         Ok(Self(rustix::fs::open(path, flags, Mode::empty())?))
     }
 
-    /// Opens a directory only to find names in it: needs no right to read it.
+    /// Opens a directory only for name lookup, which needs no right to read it.
     ///
     /// # Errors
     /// Those of open(2).
@@ -89,7 +89,7 @@ impl Dir {
         Ok(Self(rustix::fs::open(path, flags, Mode::empty())?))
     }
 
-    /// Opens a directory within, to list it.
+    /// Opens a subdirectory, to list it.
     ///
     /// # Errors
     /// Those of open(2).
@@ -98,7 +98,7 @@ impl Dir {
         Ok(Self(rustix::fs::openat(&self.0, name, flags, Mode::empty())?))
     }
 
-    /// Opens or makes a file, never through a symbolic link, never waiting for the other end of a FIFO.
+    /// Opens or creates a file. Never follows a symbolic link, and never waits for the other end of a FIFO.
     ///
     /// # Errors
     /// Those of open(2); ELOOP for a symbolic link.
@@ -114,7 +114,7 @@ impl Dir {
         rustix::fs::openat(&self.0, name, flags, Mode::from_raw_mode(mode))
     }
 
-    /// About a name, which may be a symbolic link itself.
+    /// Returns the attributes of a name, without following a symbolic link.
     ///
     /// # Errors
     /// Those of stat(2).
@@ -122,7 +122,7 @@ impl Dir {
         Ok(FileStat::new(&rustix::fs::statat(&self.0, name, AtFlags::SYMLINK_NOFOLLOW)?))
     }
 
-    /// About what a name leads to, links followed.
+    /// Returns the attributes of a name, following symbolic links.
     ///
     /// # Errors
     /// Those of stat(2).
@@ -133,7 +133,7 @@ impl Dir {
     /// Renames a file, never onto another.
     ///
     /// # Errors
-    /// EEXIST when there is one of the new name.
+    /// EEXIST when the new name exists.
     pub fn rename(&self, old: &CStr, new: &CStr) -> Result<()> {
         crate::sys::dir::move_file(self.as_fd(), old, self, new)
     }
@@ -153,7 +153,7 @@ impl AsFd for Dir {
     }
 }
 
-/// About an open file.
+/// Returns the attributes of an open file.
 ///
 /// # Errors
 /// Those of fstat(2).
@@ -161,12 +161,12 @@ pub fn fstat(file: BorrowedFd<'_>) -> Result<FileStat> {
     Ok(FileStat::new(&rustix::fs::fstat(file)?))
 }
 
-/// The working directory, in place of a descriptor.
+/// The working directory, for functions that take a descriptor.
 pub fn here() -> BorrowedFd<'static> {
     CWD
 }
 
-/// About a path, links followed.
+/// Returns the attributes of a path, following symbolic links.
 ///
 /// # Errors
 /// Those of stat(2).
@@ -174,14 +174,14 @@ pub fn stat_path(path: &CStr) -> Result<FileStat> {
     Ok(FileStat::new(&rustix::fs::statat(CWD, path, AtFlags::empty())?))
 }
 
-/// Gives whatever is open to a user and group.
+/// Changes the owner and group of an open file.
 ///
 /// # Errors
 /// Those of chown(2).
 pub fn fchown(file: BorrowedFd<'_>, uid: u32, gid: u32) -> Result<()> {
     use rustix::fs::{Gid, Uid};
     let (uid, gid) = (Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)));
-    // fchown(2) would not take a handle.
+    // fchown(2) refuses a descriptor that was opened with O_PATH.
     rustix::fs::chownat(file, c"", uid, gid, AtFlags::EMPTY_PATH)
 }
 
@@ -193,10 +193,10 @@ pub fn fchmod(file: BorrowedFd<'_>, mode: u32) -> Result<()> {
     rustix::fs::fchmod(file, Mode::from_raw_mode(mode))
 }
 
-/// Writes the whole of a small file: first the bytes, then its end, so that a reader never sees it empty.
+/// Writes a small file: first the bytes, then its length, so that a reader never sees it empty.
 ///
 /// # Errors
-/// Those of write(2); fewer bytes written is no space left.
+/// Those of write(2); ENOSPC if fewer bytes were written.
 pub fn overwrite(file: BorrowedFd<'_>, bytes: &[u8]) -> Result<()> {
     if rustix::io::pwrite(file, bytes, 0)? < bytes.len() {
         return Err(Errno::NOSPC);
@@ -204,8 +204,8 @@ pub fn overwrite(file: BorrowedFd<'_>, bytes: &[u8]) -> Result<()> {
     ftruncate(file, bytes.len())
 }
 
-/// Sets disk space aside for the beginning of a file, without a change of its length. File systems that cannot say
-/// so now will say it when it is written.
+/// Reserves disk space for the beginning of a file, without changing its length. Does nothing on file systems without
+/// this call: there the write may fail.
 ///
 /// # Errors
 /// ENOSPC.
@@ -216,7 +216,7 @@ pub fn fallocate(file: BorrowedFd<'_>, length: u64) -> Result<()> {
     }
 }
 
-/// Cuts a file to a length.
+/// Truncates a file.
 ///
 /// # Errors
 /// Those of ftruncate(2).
@@ -224,7 +224,7 @@ pub fn ftruncate(file: BorrowedFd<'_>, length: usize) -> Result<()> {
     rustix::fs::ftruncate(file, u64::try_from(length).unwrap_or(0))
 }
 
-/// Reads the beginning of a file, wherever its descriptor stands.
+/// Reads the beginning of a file, whatever the offset of its descriptor is.
 ///
 /// # Errors
 /// Those of read(2).
@@ -232,7 +232,7 @@ pub fn pread_start(file: BorrowedFd<'_>, buffer: &mut [u8]) -> Result<usize> {
     rustix::io::pread(file, buffer, 0)
 }
 
-/// Moves a descriptor to a place in its file.
+/// Sets the offset of a descriptor.
 ///
 /// # Errors
 /// Those of lseek(2).
@@ -240,7 +240,7 @@ pub fn seek(file: BorrowedFd<'_>, place: u64) -> Result<()> {
     rustix::fs::seek(file, rustix::fs::SeekFrom::Start(place)).map(drop)
 }
 
-/// Opens a file to look at its first bytes, links followed.
+/// Opens a file for reading, following symbolic links.
 ///
 /// # Errors
 /// Those of open(2).
@@ -249,7 +249,7 @@ pub fn open_readonly(path: &CStr) -> Result<OwnedFd> {
     rustix::fs::open(path, flags, Mode::empty())
 }
 
-/// Opens a file to look at it, when it is itself and no symbolic link, never waiting for the other end of a FIFO.
+/// Opens a file for reading. Never follows a symbolic link, and never waits for the other end of a FIFO.
 ///
 /// # Errors
 /// Those of open(2); ELOOP for a symbolic link.
@@ -260,8 +260,8 @@ pub fn open_nofollow(path: &CStr) -> Result<OwnedFd> {
 
 pub fn move_file(from: BorrowedFd<'_>, old: &CStr, to: &Dir, new: &CStr) -> Result<()> {
     match renameat_with(from, old, &to.0, new, RenameFlags::NOREPLACE) {
-        // Before Linux 3.15, where a filter of system calls is older than that (EPERM), and where the file system has
-        // no such way: link(2) never replaces a file either.
+        // Before Linux 3.15, under a seccomp filter that is older (EPERM), and on file systems without
+        // RENAME_NOREPLACE: link(2) never replaces a file either.
         Err(Errno::NOSYS | Errno::INVAL | Errno::PERM) => {
             linkat(from, old, &to.0, new, AtFlags::empty())?;
             unlinkat(from, old, AtFlags::empty())

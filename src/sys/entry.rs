@@ -1,4 +1,4 @@
-//! What the kernel gave to the program: its arguments, its environment, and whether it may be trusted.
+//! What the kernel passes to the program: arguments, environment, and whether the caller has fewer rights.
 
 use core::ffi::{CStr, c_char, c_int};
 
@@ -7,7 +7,7 @@ use core::ffi::{CStr, c_char, c_int};
 /// # Safety
 /// `argv` must be what `main` was given: `argc` valid C strings that live as long as the process.
 pub unsafe fn arguments(argc: c_int, argv: *const *const c_char) -> Vec<&'static CStr> {
-    // SAFETY: the caller's promise is ours.
+    // SAFETY: guaranteed by the caller.
     unsafe { strings(argv, usize::try_from(argc).unwrap_or(0)) }
 }
 
@@ -16,7 +16,7 @@ unsafe extern "C" {
     static environ: *const *const c_char;
 }
 
-/// The environment that the process was started with. vsrun never changes its own.
+/// The environment that the process was started with. vsrun never changes it.
 pub fn environment() -> Vec<&'static CStr> {
     // SAFETY: the C start-up code has set it, and nothing in this program writes to it.
     let words = unsafe { environ };
@@ -24,7 +24,7 @@ pub fn environment() -> Vec<&'static CStr> {
     unsafe { strings(words, usize::MAX) }
 }
 
-/// At most so many C strings of a list that ends with a null pointer.
+/// Up to `most` C strings of a list that ends with a null pointer.
 unsafe fn strings(mut list: *const *const c_char, most: usize) -> Vec<&'static CStr> {
     let mut words = Vec::new();
     while !list.is_null() && words.len() < most {
@@ -41,11 +41,11 @@ unsafe fn strings(mut list: *const *const c_char, most: usize) -> Vec<&'static C
     words
 }
 
-/// Whether the program was started with more rights than its caller has: set-user-id, set-group-id or capabilities of
-/// the file. AT_SECURE of getauxval(3) says so too where a security module has changed the domain, which is no reason
-/// to refuse.
+/// Whether the program was started with more rights than its caller has: by set-user-id, set-group-id or file
+/// capabilities. AT_SECURE of getauxval(3) is not used, because it is also set when a security module has changed the
+/// domain, which is no reason to refuse.
 pub fn is_secure_mode() -> bool {
-    // SAFETY: getauxval only reads what the kernel left at the start.
+    // SAFETY: getauxval only reads the auxiliary vector.
     let about = |what| unsafe { libc::getauxval(what) };
     let ids_differ = about(libc::AT_UID) != about(libc::AT_EUID) || about(libc::AT_GID) != about(libc::AT_EGID);
     about(libc::AT_SECURE) != 0 && (ids_differ || super::caps::are_of_the_file(about(libc::AT_EUID) == 0))
@@ -56,7 +56,8 @@ mod tests {
     use super::*;
     use core::ptr::null;
 
-    /// Kernels before 5.18 start a program without any argument; the environment lies right behind (CVE-2021-4034).
+    /// Kernels before 5.18 start a program even without any argument; the environment follows the empty argv
+    /// (CVE-2021-4034).
     #[test]
     fn nothing_is_read_after_the_last_argument() {
         let memory = [c"vsrun".as_ptr(), c"-b".as_ptr(), null(), c"--help".as_ptr(), null()];

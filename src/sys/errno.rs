@@ -1,11 +1,11 @@
-//! The words for the kernel's errors: of those that a launcher meets. (The C library's own table is twice as long.)
+//! The texts of the kernel's errors that a launcher meets. (The C library's own table is twice as long.)
 
 use core::fmt;
 
 use super::Errno;
 
-/// Each behind a NUL and its number, which is the same on every machine that vsrun is built for (asm-generic/errno.h).
-/// EAGAIN comes from fork, exec and setuid here: other calls that may be repeated are not reported.
+/// Each text follows a NUL and the error's number, which is the same on every machine that vsrun is built for
+/// (asm-generic/errno.h). EAGAIN is reported only for fork, exec and setuid; other calls are repeated instead.
 const TEXTS: &str = "\
 \0\x01Operation not permitted\0\x02No such file or directory\0\x03No such process\
 \0\x05I/O error\0\x06No such device or address\0\x07Argument list too long\0\x08Exec format error\
@@ -19,7 +19,7 @@ const TEXTS: &str = "\
 \0\x61Address family not supported by protocol\0\x62Address in use\0\x63Address not available\
 \0\x69No buffer space available\0\x6fConnection refused\0\x74Stale file handle\0\x7aQuota exceeded";
 
-/// An error, to be shown: in words, or by its number.
+/// Displays an error: its text, or its number.
 #[derive(Clone, Copy)]
 pub struct ErrnoText(pub Errno);
 

@@ -1,4 +1,4 @@
-//! Becoming another program: execve(2), and what it takes.
+//! execve(2), and its arguments.
 
 use crate::sys::Errno;
 use crate::sys::last;
@@ -7,19 +7,19 @@ use core::cell::Cell;
 use core::ffi::CStr;
 use core::ffi::c_char;
 
-/// Arguments or an environment as execve(2) takes them, made before the fork, with room for some words that change
-/// from start to start.
+/// Arguments or an environment as execve(2) takes them, made before the fork, with room for some words that differ
+/// between starts.
 pub struct ExecArray {
     pub(super) fixed: Vec<&'static CStr>,
-    /// Each of its full size, and zeros behind the word.
+    /// Each slot has its full size, with zeros after the word.
     pub(super) slots: Vec<Vec<Cell<u8>>>,
     pub(super) pointers: Vec<*const c_char>,
-    /// What has taken the place of the fixed words.
+    /// The memory that has replaced the fixed words.
     pub(super) replaced: Option<Shared>,
 }
 
 impl ExecArray {
-    /// These words, and room for `slots` further ones of up to `size` bytes.
+    /// An array of these words, with room for `slots` more of up to `size` bytes.
     pub fn new(fixed: Vec<&'static CStr>, slots: usize, size: usize) -> Self {
         let slots = (0..slots).map(|_| vec![Cell::new(0); size + 1]).collect::<Vec<_>>();
         let pointers = Vec::with_capacity(fixed.len() + slots.len() + 1);
@@ -28,14 +28,14 @@ impl ExecArray {
         words
     }
 
-    /// Writes the word of one slot, cut to its size; an empty one is left out. Allocates nothing.
+    /// Writes the word of one slot, cut off at its size; an empty slot is skipped. Allocates nothing.
     pub fn fill(&mut self, slot: usize, word: &[u8]) {
         self.rewrite(slot, word);
         self.arrange();
     }
 
-    /// Writes another word over the one of a slot that is not empty: in the process that will be the program, whose
-    /// pid was not known before.
+    /// Overwrites the word of a slot that is not empty. The child calls it after the fork, because its pid was not
+    /// known before.
     pub fn rewrite(&self, slot: usize, word: &[u8]) {
         let Some((_, room)) = self.slots.get(slot).and_then(|buffer| buffer.split_last()) else { return };
         let bytes = word.iter().copied().filter(|byte| *byte != 0).chain(core::iter::repeat(0));
@@ -55,7 +55,7 @@ impl ExecArray {
     }
 }
 
-/// Becomes another program. Returns only when that failed.
+/// Executes another program. Returns only on an error.
 pub fn exec(path: &CStr, argv: &ExecArray, env: &ExecArray) -> Errno {
     // SAFETY: both lists end with a null pointer, and point to C strings that `Words` owns and has not moved.
     unsafe { libc::execve(path.as_ptr(), argv.table(), env.table()) };
@@ -63,7 +63,7 @@ pub fn exec(path: &CStr, argv: &ExecArray, env: &ExecArray) -> Errno {
 }
 
 impl ExecArray {
-    /// Puts the words that a child has written in place of the fixed ones, and gives back those that were there before.
+    /// Replaces the fixed words by those that a child has written, and releases the memory of the last replacement.
     /// Allocates nothing.
     pub fn replace(&mut self, shared: Shared) {
         self.replaced = Some(shared);
@@ -75,12 +75,12 @@ impl ExecArray {
         self.replaced.as_ref().map_or(self.pointers.as_ptr(), |shared| shared.table().cast_const())
     }
 
-    /// The fixed words, as they were at first.
+    /// The original fixed words.
     pub fn fixed(&self) -> &[&'static CStr] {
         &self.fixed
     }
 
-    /// How many words may be added to the fixed ones.
+    /// How many words can be added to the fixed ones.
     pub fn spare(&self) -> usize {
         self.slots.len()
     }

@@ -1,4 +1,4 @@
-//! Descriptors: made whole, opened, moved, closed.
+//! Descriptors: opens, duplicates, and closes them, and sets close-on-exec.
 
 use core::mem::MaybeUninit;
 use core::ops::Range;
@@ -18,26 +18,27 @@ pub use readiness::{await_writable, has_news, is_readable, is_writable};
 
 const STANDARD: [RawFd; 3] = [0, 1, 2];
 
-/// The first number above them.
+/// The first number above the standard descriptors.
 pub const FIRST: RawFd = 3;
 
 /// A borrowed standard descriptor.
 pub fn standard(number: RawFd) -> BorrowedFd<'static> {
-    // SAFETY: `whole` has opened 0 to 2 before anything else, and nothing in this program closes them for good.
+    // SAFETY: `ensure_stdio_open` has opened 0 to 2 before anything else, and nothing in this program leaves one
+    // closed.
     unsafe { BorrowedFd::borrow_raw(number.clamp(0, 2)) }
 }
 
-/// Opens those of 0, 1 and 2 that are closed, so that no file that is opened later lands there and is taken for
-/// standard error. What is opened stays open for the process's whole life.
+/// Opens those of 0, 1 and 2 that are closed, so that no file that is opened later gets such a number and is used as
+/// standard error. They stay open until the process exits.
 ///
 /// # Errors
-/// When not even a pipe can be made.
+/// When a pipe cannot be created either.
 #[inline(never)]
 pub fn ensure_stdio_open() -> Result<()> {
     let mut closed = [true; 3];
     {
         let mut fds = STANDARD.map(|number| {
-            // SAFETY: the number is only asked about; poll answers POLLNVAL for a closed one.
+            // SAFETY: only poll(2) uses the number, which reports POLLNVAL for a closed one.
             PollFd::from_borrowed_fd(unsafe { BorrowedFd::borrow_raw(number) }, PollFlags::empty())
         });
         poll(&mut fds, Some(&Timespec { tv_sec: 0, tv_nsec: 0 }))?;
@@ -47,7 +48,8 @@ pub fn ensure_stdio_open() -> Result<()> {
     }
     for (number, closed) in STANDARD.into_iter().zip(closed) {
         if closed {
-            // The lowest free number is this one, or one above 2 when the pipe took two; then it is moved.
+            // The new descriptor has this number, the lowest free one, or one above 2 if a pipe took two; then it is
+            // duplicated.
             let fd = open_null()?;
             if fd.as_raw_fd() == number {
                 fcntl_setfd(&fd, FdFlags::empty())?;
@@ -60,11 +62,11 @@ pub fn ensure_stdio_open() -> Result<()> {
     Ok(())
 }
 
-/// `/dev/null`; where that cannot be opened, the read end of an empty pipe: a reader finds the end at once, and a
-/// writer an error, but no SIGPIPE.
+/// Opens `/dev/null`. If that fails, returns the read end of an empty pipe: reading returns end of file at once, and
+/// writing fails without a SIGPIPE.
 ///
 /// # Errors
-/// When not even a pipe can be made.
+/// When a pipe cannot be created either.
 pub fn open_null() -> Result<OwnedFd> {
     match open(c"/dev/null", OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOCTTY, Mode::empty()) {
         Ok(fd) => Ok(fd),
@@ -72,7 +74,7 @@ pub fn open_null() -> Result<OwnedFd> {
     }
 }
 
-/// A pipe, closed at exec: its read end and its write end.
+/// Creates a close-on-exec pipe. Returns its read end and its write end.
 ///
 /// # Errors
 /// Those of pipe2(2).
@@ -80,21 +82,21 @@ pub fn pipe() -> Result<(OwnedFd, OwnedFd)> {
     pipe_with(PipeFlags::CLOEXEC)
 }
 
-/// Makes `number` refer to what `fd` refers to, over exec too.
+/// Makes `number` a duplicate of `fd` that is not close-on-exec.
 ///
 /// # Errors
-/// Those of dup2(2); EPERM when the kernel answers with another number.
+/// Those of dup2(2); EPERM when it returns another number.
 pub fn dup_onto(fd: BorrowedFd<'_>, number: RawFd) -> Result<()> {
     if fd.as_raw_fd() == number {
         // dup2(n, n) does nothing, so close-on-exec would stay.
         return fcntl_setfd(fd, FdFlags::empty());
     }
-    // SAFETY: only the standard descriptors and those that the server will inherit are replaced like this, and no
+    // SAFETY: only the standard descriptors and those that the server will inherit are replaced this way, and no
     // OwnedFd of this program has such a number.
     cvt(unsafe { libc::dup2(fd.as_raw_fd(), number) }).and_then(|made| ensure(made == number))
 }
 
-/// A second descriptor for the same open file, above 2 and closed at exec.
+/// Duplicates a descriptor, above 2 and close-on-exec.
 ///
 /// # Errors
 /// Those of fcntl(2).
@@ -102,7 +104,7 @@ pub fn duplicate(fd: BorrowedFd<'_>) -> Result<OwnedFd> {
     duplicate_from(fd, 3)
 }
 
-/// A second descriptor for the same open file, not below that number and closed at exec.
+/// Duplicates a descriptor, not below `lowest` and close-on-exec.
 ///
 /// # Errors
 /// Those of fcntl(2).
@@ -110,7 +112,7 @@ pub fn duplicate_from(fd: BorrowedFd<'_>, lowest: RawFd) -> Result<OwnedFd> {
     rustix::io::fcntl_dupfd_cloexec(fd, lowest)
 }
 
-/// Lets a descriptor live over exec.
+/// Keeps a descriptor open over exec.
 ///
 /// # Errors
 /// Those of fcntl(2).
@@ -118,8 +120,8 @@ pub fn clear_cloexec(fd: BorrowedFd<'_>) -> Result<()> {
     fcntl_setfd(fd, FdFlags::empty())
 }
 
-/// Makes a number above 2 refer to what a descriptor refers to; closed at exec. It must be unused, or one that was
-/// made like this.
+/// Makes a number above 2 a close-on-exec duplicate of a descriptor. The number must be unused, or set by this
+/// function.
 ///
 /// # Errors
 /// Those of dup2(2).
@@ -128,15 +130,15 @@ pub fn dup_onto_cloexec(fd: BorrowedFd<'_>, number: RawFd) -> Result<()> {
     set_cloexec(number)
 }
 
-/// Lets a descriptor end at exec.
+/// Makes a descriptor close-on-exec.
 ///
 /// # Errors
-/// EBADF when there is none of that number.
+/// EBADF when the number is not open.
 pub fn set_cloexec(number: RawFd) -> Result<()> {
     fcntl_setfd(borrow(number), FdFlags::CLOEXEC)
 }
 
-/// Lets the first so many descriptors above 2 live over exec.
+/// Keeps the first `count` descriptors above 2 open over exec.
 ///
 /// # Errors
 /// EBADF when one of them is not open.
@@ -144,10 +146,10 @@ pub fn clear_cloexec_first(count: u16) -> Result<()> {
     (FIRST..FIRST + RawFd::from(count)).try_for_each(|number| clear_cloexec(borrow(number)))
 }
 
-/// Lets every descriptor above 2 end at exec.
+/// Makes every descriptor above 2 close-on-exec.
 ///
 /// # Errors
-/// When the descriptors cannot be found out.
+/// When the descriptors cannot be listed.
 pub fn cloexec_all() -> Result<()> {
     const CLOSE_RANGE_CLOEXEC: libc::c_uint = 4;
     // SAFETY: changes a flag of descriptors, and closes none.
@@ -161,16 +163,16 @@ pub fn cloexec_all() -> Result<()> {
     }
 }
 
-/// Closes every descriptor above 2, but these.
+/// Closes every descriptor above 2, except these.
 ///
-/// To be called only where no other `OwnedFd` is used afterwards: before the first is made, or in a process that does
-/// nothing more but wait and leave.
+/// Must be called only where no other `OwnedFd` is used afterwards: before the first is created, or in a process that
+/// only waits and exits.
 ///
 /// # Errors
-/// When the descriptors cannot be found out.
+/// When the descriptors cannot be listed.
 pub fn close_all_except(spared: Range<RawFd>) -> Result<()> {
     let range = |first: RawFd, last: libc::c_uint| {
-        // SAFETY: see above; the caller owns no descriptor of the range any more.
+        // SAFETY: see above; the caller uses no descriptor of the range any more.
         cvt_long(unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) })
     };
     let below = if spared.start > FIRST { range(FIRST, spared.start.unsigned_abs() - 1) } else { Ok(0) };
@@ -185,13 +187,13 @@ pub fn close_all_except(spared: Range<RawFd>) -> Result<()> {
     }
 }
 
-/// Calls for each open descriptor above 2, the slow way: what /proc lists, or every number that is allowed.
+/// Calls the function for each open descriptor above 2, the slow way: those that /proc lists, or every possible number.
 #[inline(never)]
 pub(super) fn for_each_open(act: &dyn Fn(RawFd)) -> Result<()> {
     if let Ok(proc) = open(c"/proc/self/fd", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()) {
         let mut buffer = [MaybeUninit::uninit(); 1024];
         let mut dir = RawDir::new(&proc, &mut buffer);
-        // It is read by number, so to close one while reading loses no other.
+        // The kernel lists them by number, so closing one while reading does not skip another.
         while let Some(entry) = dir.next() {
             let entry = entry?;
             let digits = entry.file_name().to_bytes();
@@ -206,25 +208,26 @@ pub(super) fn for_each_open(act: &dyn Fn(RawFd)) -> Result<()> {
         }
         return Ok(());
     }
-    // The limit that can be lowered no more, and much at least: what was opened before it was lowered is still there.
+    // The hard limit, but at least 65536: descriptors that were opened before it was lowered are still open.
     let most = rustix::process::getrlimit(rustix::process::Resource::Nofile).maximum;
-    // A limit of a thousand million must not take an hour; where a million are allowed, no process has more open.
+    // At most a million, because a limit of a thousand million would take an hour, and the kernel's default allows a
+    // million.
     let most = most.unwrap_or(u64::MAX).clamp(1 << 16, 1 << 20);
     (FIRST..RawFd::try_from(most).unwrap_or(RawFd::MAX)).for_each(act);
     Ok(())
 }
 
-/// A descriptor of that number, to ask about; it need not be open.
+/// Borrows a descriptor of that number, which need not be open.
 pub(super) fn borrow(number: RawFd) -> BorrowedFd<'static> {
-    // SAFETY: for a question to the kernel about a number; a closed one is answered with EBADF.
+    // SAFETY: only passed to system calls, which fail with EBADF for a closed number.
     unsafe { BorrowedFd::borrow_raw(number.max(0)) }
 }
 
-/// Writes a line if that can be done without waiting, and loses it otherwise.
+/// Writes a line if that is possible without blocking, and loses it otherwise.
 ///
-/// The kernel is asked not to wait (RWF_NOWAIT). Where it has no such way for this file, or a container's filter of
-/// system calls does not know the question, what is writable is trusted: a pipe then takes a line of up to PIPE_BUF at
-/// once, unless another writer is faster.
+/// RWF_NOWAIT prevents blocking. If the file does not support it, or a seccomp filter of a container does not know the
+/// call, the line is written if poll(2) reports the file as writable: a pipe then takes a line of up to PIPE_BUF at
+/// once, unless another process writes first.
 pub fn write_or_drop(fd: BorrowedFd<'_>, line: &[u8]) {
     let slices = [io::IoSlice::new(line)];
     let result = rustix::io::pwritev2(fd, &slices, u64::MAX, rustix::io::ReadWriteFlags::NOWAIT);
@@ -235,10 +238,10 @@ pub fn write_or_drop(fd: BorrowedFd<'_>, line: &[u8]) {
     }
 }
 
-/// Writes all of it.
+/// Writes all bytes.
 ///
 /// # Errors
-/// Those of write(2); zero bytes written is no space left.
+/// Those of write(2); ENOSPC if zero bytes were written.
 pub fn write_all(fd: BorrowedFd<'_>, mut bytes: &[u8]) -> Result<()> {
     while !bytes.is_empty() {
         match rustix::io::write(fd, bytes) {
@@ -251,7 +254,7 @@ pub fn write_all(fd: BorrowedFd<'_>, mut bytes: &[u8]) -> Result<()> {
     Ok(())
 }
 
-/// Reads what is there.
+/// Reads with a single read(2).
 ///
 /// # Errors
 /// Those of read(2).
@@ -264,7 +267,7 @@ pub fn read_some(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> Result<usize> {
     }
 }
 
-/// Reads until the end, or until the buffer is full. Returns how much.
+/// Reads until the end, or until the buffer is full. Returns the number of bytes.
 ///
 /// # Errors
 /// Those of read(2).

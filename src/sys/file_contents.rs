@@ -1,4 +1,4 @@
-//! The contents of a file, in memory that is given back; and of a symbolic link.
+//! The contents of a file, in memory that is released after use; and the target of a symbolic link.
 
 use core::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -10,10 +10,10 @@ use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous, munmap};
 use super::Result;
 use super::fd::read_full;
 
-/// How much of a file is read without a mapping of its own. Pages that are not touched cost nothing.
+/// Files up to this size need no mapping. Pages that are not touched cost nothing.
 const SMALL: usize = 8192;
 
-/// The contents of a file. The memory of a large one is given back with it.
+/// The contents of a file. Dropping it releases the memory of a large one.
 #[derive(Default)]
 pub struct FileContents {
     small: Vec<u8>,
@@ -54,8 +54,8 @@ impl FileContents {
         Ok(contents)
     }
 
-    /// Reads an open file of that size, in place of what there was. A small one takes a single call where its size is
-    /// known; 0: unknown.
+    /// Reads an open file and replaces the contents. `size` is the file's size, which saves a call for a small file; 0:
+    /// unknown.
     ///
     /// # Errors
     /// Those of read(2) and mmap(2).
@@ -80,9 +80,9 @@ impl FileContents {
         self.large.map_or(self.small.len(), |(_, size)| size)
     }
 
-    /// Moves what there is into a mapping of eight times the size.
+    /// Moves the contents into a mapping of eight times the size.
     fn grow(&mut self) -> Result<()> {
-        /// No list of users and no file of arguments is longer, but a device may have no end.
+        /// No list of users and no file of arguments is longer; a device may be endless.
         const MOST: usize = 64 << 20;
         let size = self.room() * 8;
         if size > MOST {
@@ -99,8 +99,8 @@ impl FileContents {
     }
 }
 
-/// Opens a file in a directory to read it, without ever blocking. A symbolic link is followed as long as it stays
-/// within the directory; before Linux 5.6, never.
+/// Opens a file in a directory for reading, without ever blocking. Follows a symbolic link only if it stays within the
+/// directory; before Linux 5.6, never.
 ///
 /// # Errors
 /// Those of open(2); EXDEV or ELOOP for a symbolic link.
@@ -113,7 +113,7 @@ pub fn open_beneath(dir: BorrowedFd<'_>, name: &CStr) -> Result<OwnedFd> {
     }
 }
 
-/// Where a symbolic link in a directory leads, cut to the size of the buffer. Returns how long it is.
+/// Reads the target of a symbolic link in a directory, cut off at the size of the buffer. Returns its length.
 ///
 /// # Errors
 /// Those of readlink(2).
@@ -121,7 +121,7 @@ pub fn read_link(dir: BorrowedFd<'_>, name: &CStr, buffer: &mut [u8]) -> Result<
     rustix::fs::readlinkat_raw(dir, name, buffer)
 }
 
-/// Whether an open file is on a procfs. Where it is not, what its files say may come from anyone.
+/// Whether an open file is on a procfs. On any other file system, users could have written the contents.
 pub fn is_procfs(file: BorrowedFd<'_>) -> bool {
     rustix::fs::fstatfs(file).is_ok_and(|about| about.f_type == rustix::fs::PROC_SUPER_MAGIC)
 }

@@ -1,8 +1,8 @@
-//! The program's memory: taken while a start is prepared, and never given back.
+//! The program's allocator: memory is allocated while a start is prepared, and never freed.
 //!
-//! A launcher becomes another program, and a manager allocates nothing once its server runs; so freeing is nothing,
-//! the code for it vanishes from the program, and what is left is to count upwards. What is large and short-lived
-//! (the contents of a file) does not come from here.
+//! A launcher becomes another program, and a manager allocates nothing once its server runs. So freeing does nothing,
+//! the compiler removes the code for it, and allocating only increments a pointer. Large and short-lived memory (the
+//! contents of a file) does not come from here.
 
 use core::alloc::{GlobalAlloc, Layout};
 use core::cell::Cell;
@@ -10,11 +10,11 @@ use core::ptr::null_mut;
 
 use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous};
 
-/// What the program has from its start. Pages that are not touched cost nothing. The linker puts the program's few data
-/// before it and the C library's behind it: with such a size, and the size that the program has, these do not lie
-/// across two pages.
+/// The memory that the program has from its start. Pages that are not touched cost nothing. The linker places the
+/// program's few data before it and the C library's after it: with this size, and the program's present size, these do
+/// not cross a page boundary.
 const FIRST: usize = 62 * 1024;
-/// What it takes at a time when that is used up.
+/// The size of each further mapping.
 const MORE: usize = 256 * 1024;
 /// No page is smaller.
 const PAGE: usize = 4096;
@@ -33,8 +33,8 @@ unsafe extern "C" {
 
 /// Memory for a program with one thread. Not for tests, which have many.
 pub struct Heap {
-    /// What is free: first what is left of the two pages that are written to anyway, so that a resting manager needs no
-    /// other.
+    /// The free ranges. The first ones are the rests of the two pages that are written to anyway, so that an idle
+    /// manager needs no other page.
     free: [Cell<(usize, usize)>; 4],
 }
 
@@ -48,12 +48,12 @@ impl Default for Heap {
 }
 
 impl Heap {
-    /// Nothing taken yet.
+    /// A heap with nothing allocated.
     pub const fn new() -> Self {
         Self { free: [const { Cell::new((0, 0)) }; 4] }
     }
 
-    /// Goes on in a place that has room for so much.
+    /// Makes a range current that has room for `size` bytes.
     fn refill(&self, size: usize) -> bool {
         let [behind, tail, head, most] = &self.free;
         if most.get().1 == 0 {
@@ -73,7 +73,7 @@ impl Heap {
         true
     }
 
-    /// Takes so much, at a multiple of a power of two.
+    /// Allocates a block, aligned to a power of two.
     fn take(&self, layout: Layout) -> Option<usize> {
         self.free.iter().find_map(|free| {
             let (start, end) = free.get();
@@ -85,8 +85,8 @@ impl Heap {
     }
 }
 
-// SAFETY: each block is cut from memory that is used for nothing else, is never handed out twice, and lies as its
-// layout asks.
+// SAFETY: each block is cut from memory that nothing else uses, is never returned twice, and is aligned as its layout
+// requires.
 unsafe impl GlobalAlloc for Heap {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         loop {
@@ -99,7 +99,7 @@ unsafe impl GlobalAlloc for Heap {
         }
     }
 
-    /// All of it is fresh from the kernel, which gives zeros.
+    /// All memory is new from the kernel, which has zeroed it.
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         // SAFETY: the caller's promise is ours.
         unsafe { self.alloc(layout) }
@@ -112,7 +112,8 @@ unsafe impl GlobalAlloc for Heap {
         if size <= layout.size() {
             return old;
         }
-        // The last block of a place grows where it is. None shrinks: a block that is handed out must be zero.
+        // The last block of a range grows in place. No block shrinks, because the rest would be returned again without
+        // being zero.
         let (start, after) = (old as usize, (old as usize).saturating_add(size));
         for free in &self.free {
             let (next, end) = free.get();
@@ -125,28 +126,26 @@ unsafe impl GlobalAlloc for Heap {
         // SAFETY: the size is not zero, since it has grown.
         let new = unsafe { self.alloc(longer) };
         if !new.is_null() {
-            // SAFETY: both blocks are that long at least, and they are two.
+            // SAFETY: both blocks are at least that long, and they do not overlap.
             unsafe { core::ptr::copy_nonoverlapping(old, new, layout.size()) };
         }
         new
     }
 }
 
-/// Gives back the part of the stack that was needed deeper down than now: what a start took, and a resting manager does
-/// not need.
+/// Releases the unused part of the stack, which the start has touched and an idle manager does not need.
 pub fn release_stack() {
-    /// More than any start has taken.
+    /// More stack than any start uses.
     const DEPTH: usize = 128 * 1024;
-    /// More than the call below takes.
+    /// More stack than the call below uses.
     const SPARED: usize = 1024;
     let here = 0u8;
-    // 4 KiB on most machines, up to 64 on some boards, where the kernel gives back whole pages only.
+    // 4 KiB on most machines, up to 64 KiB on some boards. The kernel releases whole pages only.
     // SAFETY: getauxval only reads what the kernel left at the start.
     let page = usize::try_from(unsafe { libc::getauxval(libc::AT_PAGESZ) }).unwrap_or(0);
-    // So much is spared: the call itself reaches further down.
+    // Keep `SPARED` bytes, because the call itself uses stack below this frame.
     let to = (&raw const here as usize).saturating_sub(SPARED) & page.wrapping_neg();
     let from = to.saturating_sub(DEPTH);
-    // SAFETY: the stack grows down, so nothing below that holds anything that is still needed; what is not mapped
-    // is left alone.
+    // SAFETY: the stack grows down, so nothing below that address is still needed; unmapped pages are ignored.
     let _ = unsafe { rustix::mm::madvise(from as *mut _, to - from, rustix::mm::Advice::LinuxDontNeed) };
 }

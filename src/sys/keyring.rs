@@ -1,14 +1,15 @@
-//! The kernel's session keyring: inherited over fork and exec, whatever becomes of the ids.
+//! The kernel's session keyring, which is inherited over fork and exec, even if the ids change.
 
 use super::{Errno, Result, cvt_long, ensure};
 
-/// Leaves the inherited session keyring for a new one, which belongs to the user that this process is now.
+/// Replaces the inherited session keyring by a new one, which belongs to the current user.
 ///
-/// A kernel without keyrings, and a container whose filter refuses the call (Docker's answers with EPERM), has nothing to
-/// leave, or nothing that can be done. A user whose quota is used up stays in the empty keyring that root has made.
+/// Without keyrings in the kernel there is nothing to replace, and a container's seccomp filter may refuse the call
+/// (Docker's with EPERM): both are ignored. If the user's quota is used up, the process keeps the empty keyring that
+/// root has created.
 ///
 /// # Errors
-/// EPERM when the call has only said that it was done.
+/// EPERM when the call was skipped and reported success.
 pub fn join_own() -> Result<()> {
     const KEYCTL_GET_KEYRING_ID: libc::c_long = 0;
     const KEYCTL_JOIN_SESSION_KEYRING: libc::c_long = 1;

@@ -1,4 +1,4 @@
-//! Landlock, by its three system calls: the C libraries have none for them.
+//! Landlock, by its three system calls: the C libraries have no functions for them.
 
 use core::ffi::{CStr, c_int};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
@@ -14,7 +14,7 @@ const OF_FILES: u64 = 1 | 1 << 1 | 1 << 2 | 1 << 14 | 1 << 15;
 /// Returns the version of the interface.
 ///
 /// # Errors
-/// ENOSYS without it; EOPNOTSUPP where it was not enabled at boot; EPERM where a filter refuses it.
+/// ENOSYS without it; EOPNOTSUPP if it was not enabled at boot; EPERM if a filter refuses it.
 pub fn abi() -> Result<u32> {
     const VERSION: c_int = 1;
     let nothing = core::ptr::null::<u64>();
@@ -23,24 +23,24 @@ pub fn abi() -> Result<u32> {
     cvt_long(version).map(|version| u32::try_from(version).unwrap_or(0))
 }
 
-/// Makes a rule set that handles these rights to files, directions of TCP and scopes.
+/// Creates a rule set that handles these rights to files, directions of TCP and scopes.
 ///
 /// # Errors
 /// Those of landlock_create_ruleset(2).
 pub fn ruleset(files: u64, tcp: u64, scope: u64) -> Result<OwnedFd> {
     let attributes = [files, tcp, scope];
-    // An older kernel takes a longer structure if what it does not know is zero.
+    // An older kernel accepts a longer structure if the fields that it does not know are zero.
     let size = size_of_val(&attributes);
     // SAFETY: the kernel reads that many bytes.
     let fd = unsafe { libc::syscall(libc::SYS_landlock_create_ruleset, attributes.as_ptr(), size, 0) };
     let fd = c_int::try_from(cvt_long(fd)?).unwrap_or(-1);
-    // Number 0 to 2 are open, so the kernel gives none of them to a new one.
+    // 0 to 2 are open, so a new descriptor has a higher number.
     ensure(fd > 2)?;
-    // SAFETY: it is new, and owned by nothing else. The kernel makes it close at exec.
+    // SAFETY: it is new, and owned by nothing else. The kernel makes it close-on-exec.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
-/// Allows rights to a file, or to a directory and everything below it. Links are followed.
+/// Allows rights to a file, or to a directory and everything below it. Symbolic links are followed.
 ///
 /// # Errors
 /// Those of open(2) and landlock_add_rule(2).
@@ -56,7 +56,7 @@ pub fn allow_path(ruleset: BorrowedFd<'_>, path: &CStr, rights: u64) -> Result<(
     let directory = dir::fstat(file.as_fd())?.directory;
     let rights = if directory { rights } else { rights & OF_FILES };
     if rights == 0 {
-        // Rights that only directories have: the kernel takes no empty rule.
+        // Only rights that files do not have were given: the kernel refuses an empty rule.
         return Ok(());
     }
     let attributes = Attributes { rights, parent: file.as_raw_fd() };
@@ -80,16 +80,17 @@ pub fn allow_port(ruleset: BorrowedFd<'_>, port: u16, directions: u64) -> Result
     cvt_long(result).map(drop)
 }
 
-/// Confines this process, and all that it will start, for good. no_new_privs must be set.
+/// Confines this process and all processes that it will start, permanently. no_new_privs must be set.
 ///
 /// # Errors
-/// Those of landlock_restrict_self(2); EPERM when only the answer says that it was done.
+/// Those of landlock_restrict_self(2); EPERM when the call was skipped and reported success.
 pub fn restrict(ruleset: BorrowedFd<'_>) -> Result<()> {
     let call = |flags: u32| {
         // SAFETY: takes plain numbers.
         cvt_long(unsafe { libc::syscall(libc::SYS_landlock_restrict_self, ruleset.as_raw_fd(), flags) })
     };
     call(0)?;
-    // The kernel reports to no process how it is confined. But no kernel takes all flags: one that does was not asked.
+    // No call reports how a process is confined. But no kernel accepts all flags: if that succeeds, the call was
+    // skipped.
     ensure(call(u32::MAX) == Err(Errno::INVAL))
 }

@@ -1,4 +1,4 @@
-//! Attributes of a process that a program inherits. Each is read back: what only says it was set is found out.
+//! Attributes of a process that a program inherits. Each is read back, to detect a skipped call.
 
 use std::os::fd::AsFd;
 
@@ -9,7 +9,7 @@ use super::{Errno, Result, cvt_long, ensure, walk};
 /// Sets the nice value.
 ///
 /// # Errors
-/// EACCES when that would be more urgent than is allowed.
+/// EACCES for a lower value than is allowed.
 pub fn set_nice(value: i32) -> Result<()> {
     rustix::process::setpriority_process(None, value)?;
     ensure(rustix::process::getpriority_process(None)? == value)
@@ -20,7 +20,7 @@ pub fn set_nice(value: i32) -> Result<()> {
 /// # Errors
 /// Those of prlimit(2).
 pub fn set_limit(resource: u8, soft: u64, hard: u64) -> Result<()> {
-    // decide knows the names in this order.
+    // `logic` has the names in this order.
     const { assert!(libc::RLIMIT_NOFILE == 7 && libc::RLIMIT_AS == 9 && libc::RLIMIT_RTTIME == 15) }
     const { assert!(libc::RLIMIT_RSS == 5 && libc::RLIMIT_NPROC == 6 && libc::RLIMIT_MEMLOCK == 8) }
     let (new, mut found) = ([soft, hard], [!soft, !hard]);
@@ -33,7 +33,7 @@ pub fn set_limit(resource: u8, soft: u64, hard: u64) -> Result<()> {
     ensure(found == new)
 }
 
-/// The greatest limit of a resource that this process may set without a capability.
+/// The hard limit of a resource, the highest that this process may set without a capability.
 pub fn hard_limit(resource: u8) -> u64 {
     let (mut found, nothing) = ([0u64; 2], core::ptr::null::<u64>());
     // SAFETY: the kernel's `struct rlimit64` is these two numbers.
@@ -42,12 +42,12 @@ pub fn hard_limit(resource: u8) -> u64 {
     hard
 }
 
-/// Sets what is added to the process's score when memory is out, given in decimal.
+/// Sets the adjustment of the process's out-of-memory score, given in decimal.
 ///
 /// # Errors
-/// ENOENT without /proc; ENODEV where that is another file system; EACCES for less than it had, without the right to it.
+/// ENOENT without /proc; ENODEV if that is another file system; EACCES for a lower value without the right to it.
 pub fn set_oom_score(value: &[u8]) -> Result<()> {
-    // In a root that somebody has filled, /proc may be a directory, and the name a link to any file.
+    // In a root whose contents others have created, /proc may be a plain directory, and the name a link to any file.
     let proc = walk::handle(None, c"/proc")?;
     if !walk::is_procfs(proc.as_fd())? {
         return Err(Errno::NODEV);
@@ -57,6 +57,6 @@ pub fn set_oom_score(value: &[u8]) -> Result<()> {
     rustix::io::write(&file, value)?;
     let mut found = [0; 8];
     let count = rustix::io::pread(&file, &mut found, 0)?;
-    // A newline follows it.
+    // The kernel appends a newline.
     ensure(count == value.len() + 1 && found.starts_with(value))
 }

@@ -9,8 +9,8 @@ use super::Result;
 use super::dir::Dir;
 
 impl Dir {
-    /// Calls for each name from a place on, as long as it is to go on. Returns the place of what follows; None: that was
-    /// all. 0 is the beginning. Allocates nothing.
+    /// Calls `act` for each name from the position `from` on (0 is the beginning) while it returns true. Returns the
+    /// position of the next name; None after the last. Allocates nothing.
     ///
     /// # Errors
     /// Those of getdents(2).
@@ -27,7 +27,7 @@ impl Dir {
         Ok(None)
     }
 
-    /// Calls for each name. Allocates nothing.
+    /// Calls `act` for each name. Allocates nothing.
     ///
     /// # Errors
     /// Those of getdents(2).
@@ -39,7 +39,7 @@ impl Dir {
         .map(drop)
     }
 
-    /// Begins with the first name again, for [`Self::next_blocks`].
+    /// Makes [`Self::next_blocks`] begin with the first name again.
     ///
     /// # Errors
     /// Those of lseek(2).
@@ -47,7 +47,7 @@ impl Dir {
         rustix::fs::seek(&self.0, rustix::fs::SeekFrom::Start(0)).map(drop)
     }
 
-    /// Calls for the next names: as many as fit into so many blocks. Returns whether there are more.
+    /// Calls `act` for the next names, as many as fit into `blocks`. Returns true if there are more.
     ///
     /// # Errors
     /// Those of getdents(2).

@@ -1,13 +1,14 @@
 //! The open-file-description lock of fcntl(2).
 //!
-//! Unlike a classic record lock it lives with the open file: over fork and exec, until its last descriptor is closed,
-//! and not until *any* descriptor of that file is closed. It conflicts with classic locks. Since Linux 3.15.
+//! Unlike a classic record lock it belongs to the open file description: it survives fork and exec, and ends when the
+//! last descriptor is closed, not when *any* descriptor of the file is closed. It conflicts with classic locks. Since
+//! Linux 3.15.
 
 use std::os::fd::{AsRawFd, BorrowedFd};
 
 use super::{Result, cvt_long};
 
-/// The call that takes a struct flock with 64 bits for the size of a file, the only one that the C library has.
+/// The call for a struct flock with 64-bit offsets, the only one that the C library has.
 #[cfg(target_pointer_width = "64")]
 const FCNTL: libc::c_long = libc::SYS_fcntl;
 #[cfg(target_pointer_width = "32")]
@@ -16,16 +17,16 @@ const FCNTL: libc::c_long = libc::SYS_fcntl64;
 /// How a file is locked.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// No other lock is possible; needs a descriptor that may write.
+    /// Excludes every other lock; needs a descriptor that is open for writing.
     Exclusive,
-    /// Others may share it; needs a descriptor that may read.
+    /// Allows other shared locks; needs a descriptor that is open for reading.
     Shared,
 }
 
-/// Locks the whole file, without waiting; or changes the kind of the lock that this open file has.
+/// Locks the whole file, without waiting; or changes the kind of this open file's lock.
 ///
 /// # Errors
-/// EAGAIN or EACCES when another process holds it; EINVAL before Linux 3.15; ENOLCK where the file system has no locks.
+/// EAGAIN or EACCES when another process holds it; EINVAL before Linux 3.15; ENOLCK if the file system has no locks.
 pub fn lock(file: BorrowedFd<'_>, kind: Kind) -> Result<()> {
     set(
         file,
@@ -36,7 +37,7 @@ pub fn lock(file: BorrowedFd<'_>, kind: Kind) -> Result<()> {
     )
 }
 
-/// Gives up the lock of this open file, for every process with a descriptor of it.
+/// Releases the lock of this open file, for every process with a descriptor of it.
 ///
 /// # Errors
 /// Those of fcntl(2).
@@ -50,10 +51,10 @@ fn set(file: BorrowedFd<'_>, kind: i32) -> Result<()> {
     cvt_long(unsafe { libc::syscall(FCNTL, file.as_raw_fd(), libc::F_OFD_SETLK, &raw const range) }).map(drop)
 }
 
-/// The lock that others have on the file. Takes none, not even for a moment; a descriptor that may read will do.
+/// The lock that others have on the file. Takes no lock, not even for a moment; needs only a descriptor for reading.
 ///
 /// # Errors
-/// EINVAL before Linux 3.15; ENOLCK where the file system has no locks.
+/// EINVAL before Linux 3.15; ENOLCK if the file system has no locks.
 pub fn holder(file: BorrowedFd<'_>) -> Result<Option<Kind>> {
     let mut range = whole_file(libc::F_WRLCK);
     // SAFETY: the descriptor is open, and the structure is ours to write.

@@ -1,7 +1,7 @@
-//! The room that asks the kernel. The only one with `unsafe`, the only one that names `rustix` or `libc`.
+//! The layer that calls the kernel. Only this one has `unsafe`, and only this one names `rustix` or `libc`.
 //!
-//! It knows nothing of vsrun, and speaks std's words: `Errno`, `OwnedFd`, `CStr`, numbers. rustix's safe calls
-//! come first; libc is for what rustix does not offer: fork, exec, signal masks, signalfd and OFD locks.
+//! It knows nothing of vsrun, and its interface uses plain types: `Errno`, `OwnedFd`, `CStr`, numbers. It prefers
+//! rustix's safe calls; libc is for what rustix does not offer: fork, exec, signal masks, signalfd and OFD locks.
 
 #![allow(unsafe_code)]
 
@@ -44,34 +44,34 @@ pub(crate) mod walk;
 
 pub use rustix::io::Errno;
 
-/// What the kernel answers: a value, or the number of an error. (`std::io::Error` may own memory, so each one that is
-/// dropped would cost a look.)
+/// The result of a system call: a value, or an errno. (`std::io::Error` may own memory, so dropping one would take code
+/// each time.)
 pub type Result<T> = core::result::Result<T, Errno>;
 
-/// The result of a call that answers -1 and sets errno.
+/// Converts the result of a C function that returns -1 and sets errno.
 fn cvt(result: c_int) -> Result<c_int> {
     if result == -1 { Err(last()) } else { Ok(result) }
 }
 
-/// The same for a raw system call.
+/// Converts the result of syscall(2), which returns -1 and sets errno.
 fn cvt_long(result: libc::c_long) -> Result<libc::c_long> {
     if result == -1 { Err(last()) } else { Ok(result) }
 }
 
-/// What errno says.
+/// The value of errno.
 fn last() -> Errno {
-    // SAFETY: asks for the place of the thread's own errno.
+    // SAFETY: returns the address of the thread's own errno.
     let place = unsafe { libc::__errno_location() };
-    // SAFETY: it is always there.
+    // SAFETY: the address is always valid.
     Errno::from_raw_os_error(unsafe { *place })
 }
 
-/// What was read back is what was wanted, or a call has only said that it did something.
+/// EPERM unless the value that was read back is the expected one: then a call was skipped and reported success.
 fn ensure(is: bool) -> Result<()> {
     if is { Ok(()) } else { Err(Errno::PERM) }
 }
 
-/// An error in words.
+/// The text of an error.
 pub fn errno_text(error: Errno) -> errno::ErrnoText {
     errno::ErrnoText(error)
 }

@@ -1,10 +1,10 @@
-//! File systems: mounted, and made read-only at the end.
+//! Mounts file systems, and makes them read-only at the end.
 
 use core::ffi::CStr;
 
 use super::{Result, cvt, dir};
 
-/// How a file system is mounted; no set-user-id program counts on any.
+/// How a file system is mounted; all are mounted nosuid.
 #[derive(Clone, Copy)]
 pub struct Flags {
     /// Whether programs on it may not be executed.
@@ -26,10 +26,10 @@ pub fn mount(kind: &CStr, target: &CStr, flags: Flags, data: &CStr) -> Result<()
     cvt(result).map(drop)
 }
 
-/// Makes a mounted file system read-only: what was written is on the disk then, and the file system is clean.
+/// Makes a mounted file system read-only, which writes everything to the disk and marks the file system as clean.
 ///
 /// # Errors
-/// EBUSY while a file on it is open to be written.
+/// EBUSY while a file on it is open for writing.
 pub fn make_read_only(target: &CStr) -> Result<()> {
     let nothing = core::ptr::null();
     // SAFETY: a change of flags reads the target only.
@@ -38,14 +38,14 @@ pub fn make_read_only(target: &CStr) -> Result<()> {
     cvt(result).map(drop)
 }
 
-/// Whether something is mounted on a directory: then it is on another device than its parent.
+/// Whether a file system is mounted on a directory: then it is on another device than its parent.
 pub fn is_mounted(target: &CStr) -> bool {
     let device = |path: &CStr| dir::stat_path(path).map(|about| about.id.0);
     let parent = dir::Dir::open_path(target).and_then(|inner| inner.stat_target(c".."));
     matches!((device(target), parent), (Ok(own), Ok(parent)) if own != parent.id.0)
 }
 
-/// Makes a symbolic link.
+/// Creates a symbolic link.
 ///
 /// # Errors
 /// Those of symlink(2).

@@ -1,5 +1,5 @@
-//! What flows through a pipe into a file, without a stop in our memory: the process that moves it may be killed at any
-//! time, and what has not arrived is still in the pipe.
+//! Moves bytes from a pipe into a file with splice(2), not through our memory: the process may be killed at any time,
+//! and what was not written is still in the pipe.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -9,7 +9,8 @@ use rustix::pipe::SpliceFlags;
 use super::Result;
 use super::fd::{pipe, read_full};
 
-/// A pipe with room for a mebibyte, if that is to be had, so that those at its ends seldom wait for each other.
+/// Creates a pipe with room for a mebibyte, if the system allows it, so that writer and reader seldom wait for each
+/// other.
 ///
 /// # Errors
 /// Those of pipe2(2).
@@ -19,7 +20,7 @@ pub fn wide() -> Result<(OwnedFd, OwnedFd)> {
     Ok(pipe)
 }
 
-/// A pipe from a child to us. Reading never blocks, even if the child opens the read end for itself and is faster.
+/// Creates a pipe from a child to us. Reading never blocks, even if the child reopens the read end and reads first.
 ///
 /// # Errors
 /// Those of pipe2(2) and fcntl(2).
@@ -34,10 +35,10 @@ pub fn count(pipe: BorrowedFd<'_>) -> u64 {
     rustix::io::ioctl_fionread(pipe).unwrap_or(0)
 }
 
-/// Moves at most so many bytes, which are there, to the place where the file's descriptor stands.
+/// Moves at most `count` bytes, which must be in the pipe, to the offset of the file's descriptor.
 ///
 /// # Errors
-/// Those of splice(2): EINVAL for a file that is open to append.
+/// Those of splice(2): EINVAL for a file that is open with O_APPEND.
 pub fn splice(pipe: BorrowedFd<'_>, file: BorrowedFd<'_>, count: u64) -> Result<usize> {
     let count = usize::try_from(count).unwrap_or(usize::MAX);
     rustix::pipe::splice(pipe, None, file, None, count, SpliceFlags::empty())
@@ -54,7 +55,7 @@ pub fn peek(from: BorrowedFd<'_>, buffer: &mut [u8]) -> Result<usize> {
     read_full(read.as_fd(), buffer)
 }
 
-/// Moves a descriptor to the end of its file. Returns how long that is.
+/// Sets the offset of a descriptor to the end of its file. Returns the file's length.
 ///
 /// # Errors
 /// Those of lseek(2).
@@ -62,7 +63,7 @@ pub fn to_end(file: BorrowedFd<'_>) -> Result<u64> {
     rustix::fs::seek(file, SeekFrom::End(0))
 }
 
-/// Whether the byte before a place in a file is the end of a line.
+/// Whether the byte before a position in a file is a newline.
 pub fn is_line_end(file: BorrowedFd<'_>, place: u64) -> bool {
     let mut byte = [0];
     rustix::io::pread(file, &mut byte, place.saturating_sub(1)).is_ok() && byte == [b'\n']

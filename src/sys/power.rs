@@ -1,27 +1,27 @@
-//! The machine's own end.
+//! Shutting the machine down.
 
 use super::{Errno, last};
 
-/// What becomes of the machine.
+/// What the machine does.
 #[derive(Clone, Copy)]
 pub enum Power {
-    /// It is switched off.
+    /// It powers off.
     Off,
-    /// It starts again.
+    /// It reboots.
     Reboot,
-    /// It stops.
+    /// It halts.
     Halt,
 }
 
-/// Takes Ctrl-Alt-Del from the kernel, which would start the machine again at once: from now on it sends SIGINT to PID
-/// 1. Returns whether this is a machine: in a container, or without the right to it, nothing is changed.
+/// Disables the kernel's own reaction to Ctrl-Alt-Del, an immediate reboot: from now on it sends SIGINT to PID 1.
+/// Returns true if this is a machine. In a container, or without the right to do this, it changes nothing.
 pub fn take_ctrl_alt_del() -> bool {
     // SAFETY: a plain number.
     (unsafe { libc::reboot(libc::RB_DISABLE_CAD) }) == 0
 }
 
-/// Writes the disks' caches back, and ends the machine; or the container, where this is PID 1 of a pid namespace.
-/// Returns only when the kernel refused.
+/// Writes all caches to the disks, and shuts the machine down; in a pid namespace, the container. Returns only on an
+/// error.
 pub fn reboot(power: Power) -> Errno {
     rustix::fs::sync();
     let how = match power {

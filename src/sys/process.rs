@@ -1,4 +1,4 @@
-//! Processes: made, turned into programs, signalled, awaited.
+//! Processes: creates, signals, and waits for them.
 
 use core::ffi::c_int;
 use core::fmt;
@@ -9,7 +9,7 @@ use super::cvt;
 use super::cvt_long;
 use super::ensure;
 
-/// A process id. For a child of ours it names no stranger until the child has been reaped.
+/// A process id. That of a child of ours cannot be reused until the child has been reaped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pid(i32);
 
@@ -20,7 +20,7 @@ impl fmt::Display for Pid {
 }
 
 impl Pid {
-    /// The process of that number.
+    /// The process with that pid, which must be positive.
     pub fn new(number: i32) -> Self {
         Self(number)
     }
@@ -30,28 +30,28 @@ impl Pid {
         self.0
     }
 
-    /// Whether a signal's sender, as the kernel names it, is this process.
+    /// Whether this process is a signal's sender, as the kernel reports it.
     pub fn is_sender(self, sender: u32) -> bool {
         u32::try_from(self.0) == Ok(sender)
     }
 }
 
-/// Which of the two processes we are after a fork.
+/// Which of the two processes this is after a fork.
 pub enum Forked {
-    /// The new one.
+    /// The child.
     Child,
-    /// The old one, with the new one's pid.
+    /// The parent, with the child's pid.
     Parent(Pid),
 }
 
-/// fork(2), as the kernel does it: the C library's would run what threads and locks have left for this moment, and
-/// there are none. vsrun has one thread, so the child may do whatever the parent may.
+/// fork(2) as a plain system call. The C library's function also runs handlers for threads and locks, and there are
+/// none: vsrun has one thread, so the child may do whatever the parent may.
 ///
 /// # Errors
 /// EAGAIN and ENOMEM when the kernel has no process to give.
 pub fn fork() -> Result<Forked> {
-    // SAFETY: without flags, stack and pointers, whose order differs from machine to machine, this is fork. The
-    // program has one thread, so no lock is held by a thread that the child lacks.
+    // SAFETY: without flags, stack and pointers, whose order differs between machines, this is fork. The program has
+    // one thread, so no lock can be held by a thread that does not exist in the child.
     match cvt_long(unsafe { libc::syscall(libc::SYS_clone, libc::SIGCHLD, 0, 0, 0, 0) })? {
         0 => Ok(Forked::Child),
         pid => Ok(Forked::Parent(Pid(i32::try_from(pid).unwrap_or(0)))),
@@ -60,28 +60,28 @@ pub fn fork() -> Result<Forked> {
 
 /// This process.
 pub fn id() -> Pid {
-    // SAFETY: asks for a number.
+    // SAFETY: only returns a number.
     Pid(unsafe { libc::getpid() })
 }
 
-/// Ends the process, without anything that runs at an exit.
+/// Exits at once, without running exit handlers.
 pub fn exit(status: u8) -> ! {
-    // SAFETY: never returns, and nothing of this program is to be done at exit.
+    // SAFETY: never returns, and this program has no exit handlers.
     unsafe { libc::_exit(c_int::from(status)) }
 }
 
-/// A session and a process group of its own, without a terminal.
+/// Makes this process the leader of a new session and process group, without a terminal.
 ///
 /// # Errors
 /// EPERM when the process leads a group already.
 pub fn setsid() -> Result<()> {
     // SAFETY: takes nothing.
     cvt(unsafe { libc::setsid() })?;
-    // SAFETY: asks for a number.
+    // SAFETY: only returns a number.
     ensure(unsafe { libc::getsid(0) } == id().0)
 }
 
-/// Sets the file mode creation mask for good.
+/// Sets the file mode creation mask, and verifies it.
 ///
 /// # Errors
 /// EPERM when it was not set.
@@ -95,7 +95,7 @@ pub fn set_umask(mask: u32) -> u32 {
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(mask)).as_raw_mode()
 }
 
-/// Lets orphans below this process become its children, as they become those of PID 1. Since Linux 3.4.
+/// Makes this process a subreaper: orphaned descendants become its children. Since Linux 3.4.
 pub fn set_subreaper() {
     let _ = rustix::process::set_child_subreaper(Some(rustix::process::getpid()));
 }
@@ -115,7 +115,7 @@ pub enum Target {
 /// EPERM when it belongs to another user; ESRCH when no process of the group is left.
 pub fn send(signal: u8, target: Target) -> Result<()> {
     let (Target::Process(pid) | Target::Group(pid)) = target;
-    // 1 and everything below it would be init, ourselves, or every process.
+    // 1 is init, 0 our own group, and -1 every process.
     if pid.0 <= 1 {
         return Err(Errno::SRCH);
     }
@@ -124,7 +124,7 @@ pub fn send(signal: u8, target: Target) -> Result<()> {
         if cvt(unsafe { libc::kill(-pid.0, c_int::from(signal)) }).is_ok() {
             return Ok(());
         }
-        // It has not come to lead a group yet.
+        // The child does not lead a group yet.
     }
     // SAFETY: a child of ours that was not reaped, so the pid cannot have been reused.
     cvt(unsafe { libc::kill(pid.0, c_int::from(signal)) }).map(drop)
@@ -135,34 +135,34 @@ pub fn is_pid1() -> bool {
     id().0 == 1
 }
 
-/// Sends a signal to every other process that there is; 0 only asks whether there are any. Only PID 1 may.
-/// Returns whether there was one.
+/// Sends a signal to every other process; 0 only checks whether there is one. Only does this as PID 1. Returns true if
+/// there was another process.
 pub fn kill_all(signal: u8) -> bool {
-    // SAFETY: as PID 1 this is our own machine or container, and the caller ends it.
+    // SAFETY: as PID 1 the machine or container is ours, and the caller is shutting it down.
     is_pid1() && cvt(unsafe { libc::kill(-1, c_int::from(signal)) }).is_ok()
 }
 
-/// Whether this is the machine's own namespace. There, number 2 is the thread that starts all others of the kernel, and
-/// is in no process group (which reads as 0; so would one of another namespace, in a container).
+/// Whether this is the initial pid namespace. There, pid 2 is the kernel's kthreadd, which is in no process group, so
+/// that getpgid(2) returns 0 (as it would in a container for a group of another namespace).
 pub fn in_initial_pid_ns() -> bool {
     // SAFETY: a plain number.
     (unsafe { libc::getpgid(2) }) == 0
 }
 
-/// A child that has ended and was not reaped, if there is one.
+/// A child that has exited and was not reaped, if there is one.
 pub fn any_exited() -> Option<Pid> {
     waitid_peek(libc::P_ALL, 0, libc::WEXITED).ok().filter(|pid| *pid > 0).map(Pid)
 }
 
-/// Whether a child of ours lives, of that process group or of any.
+/// Whether a child of ours is running, in that process group or in any.
 ///
-/// Without WEXITED the kernel passes over those that have ended; and nobody has stopped or not, where none is left.
+/// Without WEXITED the kernel ignores children that have exited, and fails with ECHILD if no other is left.
 pub fn any_child_lives(group: Option<Pid>) -> bool {
     let (kind, id) = group.map_or((libc::P_ALL, 0), |leader| (libc::P_PGID, leader.0));
     waitid_peek(kind, id, libc::WSTOPPED).is_ok()
 }
 
-/// Lets a child and its group go on that the terminal's suspend key has stopped.
+/// Resumes a child and its group if the terminal's suspend key has stopped it.
 pub fn continue_stopped(child: Pid) {
     if has_status(child, libc::WSTOPPED, (libc::CLD_STOPPED, libc::SIGTSTP)) {
         // SAFETY: the group of a child of ours that was not reaped.
@@ -170,9 +170,9 @@ pub fn continue_stopped(child: Pid) {
     }
 }
 
-/// Looks at a child of ours without reaping it. Returns its pid; 0 when there is no such news.
+/// Gets the state of a child of ours without reaping it. Returns its pid; 0 if there is no such event.
 fn waitid_peek(kind: libc::idtype_t, id: i32, news: c_int) -> Result<i32> {
-    // SAFETY: waitid has filled in the fields of a child, or left all zero.
+    // SAFETY: waitid has set the fields for a child, or left all zero.
     waitid(kind, id, news | libc::WNOWAIT).map(|info| unsafe { info.si_pid() })
 }
 
@@ -184,15 +184,15 @@ fn waitid(kind: libc::idtype_t, id: i32, news: c_int) -> Result<libc::siginfo_t>
     loop {
         // SAFETY: the structure is ours to write.
         match cvt(unsafe { libc::waitid(kind, id, &raw mut info, options) }) {
-            // It does not wait, so no signal interrupts it; but a tracer or a filter can return what it likes, and an
-            // end that is missed here is missed for good.
+            // The call does not wait, so no signal interrupts it. But a tracer or a filter can return any error, and an
+            // exit that is missed here is never reported again.
             Err(Errno::INTR) => {}
             result => return result.map(|_| info),
         }
     }
 }
 
-/// What a process took.
+/// The resources that a process used.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Usage {
     /// The most memory that was resident, in KiB.
@@ -201,17 +201,17 @@ pub struct Usage {
     pub cpu_ms: u64,
 }
 
-/// Waits for a child to end, and forgets it. Returns the status word of wait(2).
+/// Waits for a child to exit, and reaps it. Returns the status word of wait(2).
 ///
 /// # Errors
-/// ECHILD when it is no child of ours.
+/// ECHILD when it is not a child of ours.
 pub fn reap(child: Pid) -> Result<(i32, Usage)> {
     let mut status = 0;
-    // The kernel's struct rusage: user and system time, each in seconds and microseconds, then fourteen counts of which
-    // the first is the memory. All are words of the machine, where a C library's may be wider since 2038 came near.
+    // The kernel's struct rusage: user and system time, each in seconds and microseconds, then fourteen counts, the
+    // first of which is the memory. All are machine words. A C library's structure may have 64-bit times instead.
     let mut usage = [0 as libc::c_long; 18];
     let _pid = loop {
-        // SAFETY: both places are ours to write, and have the size that the kernel writes.
+        // SAFETY: both buffers are ours, and have the size that the kernel writes.
         let result = unsafe { libc::syscall(libc::SYS_wait4, child.0, &raw mut status, 0, usage.as_mut_ptr()) };
         match cvt_long(result) {
             Err(Errno::INTR) => {}
@@ -224,19 +224,19 @@ pub fn reap(child: Pid) -> Result<(i32, Usage)> {
     Ok((status, Usage { max_rss_kb: count(max_rss_kb), cpu_ms }))
 }
 
-/// Whether a child of ours has ended. It is not reaped.
+/// Whether a child of ours has exited. Does not reap it.
 pub fn has_exited(child: Pid) -> bool {
     !matches!(waitid_peek(libc::P_PID, child.0, libc::WEXITED), Ok(0))
 }
 
-/// Whether that signal has ended a child of ours. It is not reaped.
+/// Whether that signal has killed a child of ours. Does not reap it.
 pub fn was_killed_by(signal: c_int, child: Pid) -> bool {
     has_status(child, libc::WEXITED, (libc::CLD_KILLED, signal))
 }
 
-/// Whether there is such news of a child of ours, and this it is: what happened, and the signal.
+/// Whether there is such an event of a child of ours, with this code and signal.
 fn has_status(child: Pid, news: c_int, this: (c_int, c_int)) -> bool {
-    // SAFETY: waitid has filled in the fields of a child, or left all zero.
+    // SAFETY: waitid has set the fields for a child, or left all zero.
     waitid(libc::P_PID, child.0, news | libc::WNOWAIT)
         .is_ok_and(|info| (info.si_code, unsafe { info.si_status() }) == this)
 }

@@ -1,4 +1,5 @@
-//! A table that exists only while it is used: the manager allocates nothing and still has to see a whole process tree.
+//! A table that is mapped only while it is used: the manager does not allocate, and still has to read a whole process
+//! tree.
 
 use core::ptr::null_mut;
 
@@ -11,7 +12,7 @@ pub type Row = [i32; 3];
 /// room for the last one.
 const SIZES: [usize; 3] = [48 << 20, 3 << 20, 192 << 10];
 
-/// Rows in a mapping of their own, given back when it is dropped.
+/// Rows in a mapping of their own. Dropping it releases the mapping.
 pub struct Scratch {
     start: *mut Row,
     bytes: usize,
@@ -33,7 +34,7 @@ impl Scratch {
     pub fn push(&mut self, row: Row) {
         if self.len < self.bytes / size_of::<Row>() {
             self.len += 1;
-            // The pages of a new mapping are zero, which is a row too.
+            // The pages of a new mapping are zero, so the new row is already initialized.
             if let Some(last) = self.rows().last_mut() {
                 *last = row;
             }
@@ -42,7 +43,7 @@ impl Scratch {
 
     /// The rows so far.
     pub fn rows(&mut self) -> &mut [Row] {
-        // SAFETY: so many rows fit into the mapping, which is aligned, zero at first, and ours alone.
+        // SAFETY: the mapping has room for so many rows, is aligned, initially zero, and used by nothing else.
         unsafe { core::slice::from_raw_parts_mut(self.start, self.len) }
     }
 }

@@ -1,9 +1,9 @@
 //! kill(2) to another user's process without CAP_KILL.
 //!
-//! kill(2) compares the sender's effective *and real* user id with the real and saved one of the target. So a child with
-//! CAP_SETUID that takes the target's user as its *real* id may signal it. It keeps effective and saved id: so that user
-//! can neither trace it nor read its memory, which is a copy of ours, and we can always end it. All that the user can do is
-//! to stop or kill it; so it is resumed, waited for briefly, and tried again.
+//! kill(2) compares the sender's effective *and real* user id with the real and saved one of the target. So a child
+//! with CAP_SETUID that sets its *real* id to the target's user may signal it. It keeps its effective and saved id, so
+//! that the user can neither trace it nor read its memory, which is a copy of ours, and we can always kill it. The user
+//! can only stop or kill it; so we resume it, wait for it briefly, and try again.
 
 use super::poll::{self, Mask};
 use super::process::{self, Forked, Pid, Target};
@@ -13,9 +13,9 @@ use super::{Errno, Result, credentials};
 const KILL: u8 = 9;
 /// SIGCONT, on every machine that vsrun is built for.
 const CONT: u8 = 18;
-/// How many children are tried, if the user kills them.
+/// How many children are started, if the user kills them.
 const ATTEMPTS: usize = 3;
-/// How many times 1 ms a child is waited for; it needs less than one.
+/// How many milliseconds we wait for a child; it needs less than one.
 const LOOKS: usize = 100;
 
 /// Calls `send` with that real user id, in a child. The caller waits for 0.3 s at most.
@@ -28,13 +28,14 @@ pub fn send_as(user: u32, send: &dyn Fn() -> Result<()>) -> Result<()> {
         let child = match process::fork()? {
             Forked::Parent(child) => child,
             Forked::Child => {
-                // No signal of the user's ends it with a core, which would be a copy of our memory.
+                // Block all signals, so that no signal of the user's makes it dump core, which would be a copy of our
+                // memory.
                 let result =
                     poll::set_mask(Mask::All).and_then(|()| credentials::set_real_uid(user)).and_then(|()| send());
                 process::exit(result.map_or_else(number, |()| 0));
             }
         };
-        // A stopped child takes this too, so the wait in `reap` is a short one.
+        // SIGKILL also ends a stopped child, so the wait in `reap` is short.
         for _ in 0..LOOKS {
             if process::has_exited(child) {
                 break;
@@ -50,7 +51,7 @@ pub fn send_as(user: u32, send: &dyn Fn() -> Result<()>) -> Result<()> {
     Err(Errno::TIMEDOUT)
 }
 
-/// What a child said by its exit status; None if it was killed.
+/// The result that a child has reported by its exit status. None if it was killed.
 fn outcome(child: Pid) -> Result<Option<Result<()>>> {
     let (status, _) = process::reap(child)?;
     let [signal, code, ..] = status.to_le_bytes();

@@ -1,4 +1,4 @@
-//! Memory that a child fills in for us: the words of an environment, made where allocating and blocking do no harm.
+//! Memory that a child fills in for us: the words of an environment. The child may allocate and block.
 
 use core::ffi::{CStr, c_char};
 use core::ptr;
@@ -7,10 +7,10 @@ use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous, munmap};
 
 use super::{Errno, Result};
 
-/// As much as execve(2) takes for arguments and environment with the usual limit of 8 MiB for the stack. Pages that are
-/// not touched cost nothing.
+/// As much as execve(2) accepts for arguments and environment with the usual stack limit of 8 MiB. Pages that are not
+/// touched cost nothing.
 const SIZE: usize = 2 << 20;
-/// The words begin with their number, and the table of pointers to them follows.
+/// The mapping begins with the number of words, and the table of pointers to them follows.
 const WORD: usize = size_of::<usize>();
 
 /// A mapping that a child shares. It begins with a number, `WORD` bytes wide.
@@ -18,13 +18,13 @@ pub struct Shared(*mut u8);
 
 impl Drop for Shared {
     fn drop(&mut self) {
-        // SAFETY: the mapping is ours, and what borrowed from it has gone.
+        // SAFETY: the mapping is ours, and no borrow of it is left.
         let _ = unsafe { munmap(self.0.cast(), SIZE) };
     }
 }
 
 impl Shared {
-    /// A new one, all zero.
+    /// Creates a mapping, all zero.
     ///
     /// # Errors
     /// ENOMEM.
@@ -34,8 +34,8 @@ impl Shared {
         Ok(Self(unsafe { mmap_anonymous(ptr::null_mut(), SIZE, access, MapFlags::SHARED) }?.cast()))
     }
 
-    /// Writes words with a table of pointers to them, which has room for `spare` more. The mapping is at the same place in
-    /// parent and child, so the pointers hold in both.
+    /// Writes words and a table of pointers to them, with room for `spare` more. The mapping is at the same address in
+    /// parent and child, so the pointers are valid in both.
     ///
     /// # Errors
     /// E2BIG.
@@ -61,7 +61,7 @@ impl Shared {
     /// Writes a text.
     pub fn write_text(&self, text: &[u8]) {
         let length = text.len().min(SIZE - WORD);
-        // SAFETY: it is cut to what fits.
+        // SAFETY: the text is cut off at the size of the mapping.
         unsafe { ptr::copy_nonoverlapping(text.as_ptr(), self.0.wrapping_add(WORD), length) };
         self.set_number(length);
     }
@@ -69,31 +69,31 @@ impl Shared {
     /// The text that was written.
     pub fn text(&self) -> &[u8] {
         let length = self.number().min(SIZE - WORD);
-        // SAFETY: it is in the mapping, and the child that wrote it has ended.
+        // SAFETY: it is in the mapping, and the child that wrote it has exited.
         unsafe { core::slice::from_raw_parts(self.0.wrapping_add(WORD), length) }
     }
 
     /// The table of pointers.
     pub(super) fn table(&self) -> *mut *const c_char {
-        // The mapping begins at a page, so this is aligned.
+        // The mapping begins at a page boundary, so this is aligned.
         self.0.wrapping_add(WORD).cast()
     }
 
-    /// Ends the table with these pointers; there was room left for them.
+    /// Appends these pointers to the table, which has room for them.
     pub(super) fn end_table(&self, more: impl Iterator<Item = *const c_char>) {
         for (place, pointer) in (self.number()..).zip(more.chain([ptr::null()])) {
-            // SAFETY: `write_words` was told how many there can be.
+            // SAFETY: `write_words` has left room for `spare` pointers.
             unsafe { self.table().wrapping_add(place).write(pointer) };
         }
     }
 
     fn number(&self) -> usize {
-        // SAFETY: the mapping begins with it.
+        // SAFETY: the mapping begins with this number.
         unsafe { self.0.cast::<usize>().read() }
     }
 
     fn set_number(&self, number: usize) {
-        // SAFETY: the mapping begins with it.
+        // SAFETY: the mapping begins with this number.
         unsafe { self.0.cast::<usize>().write(number) };
     }
 }

@@ -1,5 +1,4 @@
-//! Sockets that listen, and whether a path has a listener. Addresses are bytes, as bind(2) takes
-//! them.
+//! Listening sockets, and whether a process listens at an address. Addresses are bytes, as bind(2) takes them.
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
@@ -12,7 +11,7 @@ use super::{Errno, Result, cvt};
 /// How many connections may wait for a server; the kernel lowers it to what the system allows.
 const BACKLOG: i32 = 4096;
 
-/// What comes to a socket.
+/// The type of a socket.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// Connections.
@@ -21,7 +20,7 @@ pub enum Kind {
     Datagram,
 }
 
-/// A socket at an address, closed at exec. It does not listen yet. `[::]` is an address of IPv4 too.
+/// Binds a close-on-exec socket to an address. It does not listen yet. `[::]` is also an address of IPv4.
 ///
 /// # Errors
 /// Those of socket(2) and bind(2).
@@ -33,18 +32,19 @@ pub fn bind(address: &[u8], kind: Kind) -> Result<OwnedFd> {
     let family = family(address);
     let socket = socket_with(family, kind, SocketFlags::CLOEXEC, None)?;
     if kind == SocketType::STREAM {
-        // Remains of old connections do not block the port. For packets it would let two servers share it.
+        // Old connections in TIME_WAIT must not block the port. For UDP this option would let two servers share the
+        // port.
         set_socket_reuseaddr(&socket, true)?;
     }
     if family == AddressFamily::INET6 {
-        // Whatever the system's default is.
+        // Independent of the system's default.
         set_ipv6_v6only(&socket, false)?;
     }
     bind_to(socket.as_fd(), address)?;
     Ok(socket)
 }
 
-/// A Unix socket of connections, which has no address yet.
+/// Creates a Unix stream socket without an address.
 ///
 /// # Errors
 /// Those of socket(2).
@@ -52,7 +52,7 @@ pub fn unix() -> Result<OwnedFd> {
     socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)
 }
 
-/// Gives it its address.
+/// Binds a socket to an address.
 ///
 /// # Errors
 /// Those of bind(2).
@@ -61,7 +61,7 @@ pub fn bind_to(socket: BorrowedFd<'_>, address: &[u8]) -> Result<()> {
     cvt(unsafe { libc::bind(socket.as_raw_fd(), address.as_ptr().cast(), length(address)) }).map(drop)
 }
 
-/// Lets connections come.
+/// Makes a socket listen.
 ///
 /// # Errors
 /// Those of listen(2).
@@ -69,10 +69,10 @@ pub fn listen(socket: BorrowedFd<'_>) -> Result<()> {
     rustix::net::listen(socket, BACKLOG)
 }
 
-/// Whether the machine has such an address, and the family of addresses. No port is taken, not even for a moment.
+/// Checks that the machine has the address, and the address family. Binds no port, not even for a moment.
 ///
 /// # Errors
-/// EAFNOSUPPORT and EADDRNOTAVAIL; ENOPROTOOPT before Linux 4.2, where this cannot be asked.
+/// EAFNOSUPPORT and EADDRNOTAVAIL; ENOPROTOOPT before Linux 4.2, where this cannot be checked.
 pub fn try_address(address: &[u8]) -> Result<()> {
     let socket = socket_with(family(address), SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
     let (yes, mut address) = (1i32, address.to_vec());
@@ -93,40 +93,40 @@ pub fn try_address(address: &[u8]) -> Result<()> {
     cvt(unsafe { libc::bind(socket.as_raw_fd(), address.as_ptr().cast(), length(&address)) }).map(drop)
 }
 
-/// Calls the process that listens at an address, and hangs up at once. Returns its pid; 0 if it is in another pid
+/// Connects to an address, and disconnects at once. Returns the pid of the listening process; 0 if it is in another pid
 /// namespace.
 ///
 /// # Errors
-/// ECONNREFUSED when no process does; EAGAIN when so many are waiting that one more cannot.
+/// ECONNREFUSED when no process listens; EAGAIN when its queue of connections is full.
 pub fn try_connect(address: &[u8]) -> Result<i32> {
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     let socket = socket_with(family(address), SocketType::STREAM, flags, None)?;
     connect(socket.as_fd(), address)?;
-    // struct ucred: pid, uid, gid. rustix takes the pid for one that is never 0.
+    // struct ucred: pid, uid, gid. rustix does not accept a pid of 0.
     let mut peer = [0i32; 3];
     let mut size = libc::socklen_t::try_from(size_of_val(&peer)).unwrap_or(0);
     let (level, name, place) = (libc::SOL_SOCKET, libc::SO_PEERCRED, peer.as_mut_ptr());
-    // SAFETY: there is room for the three numbers.
+    // SAFETY: the buffer has room for the three numbers.
     cvt(unsafe { libc::getsockopt(socket.as_raw_fd(), level, name, place.cast(), &raw mut size) })?;
     let [pid, ..] = peer;
     Ok(pid)
 }
 
-/// Lets a socket hear all clients again, whatever another process has done with it. For a listening socket of TCP that
-/// was shut down, and a UDP socket that was connected.
+/// Makes a socket receive from all clients again, whatever another process has done with it: for a listening TCP socket
+/// that was shut down, and a UDP socket that was connected.
 ///
 /// # Errors
-/// ESHUTDOWN for a Unix or UDP socket that was shut down, which cannot be undone; EADDRINUSE where another process
-/// listens there by now; EINVAL for a connection; ENOTSOCK.
+/// ESHUTDOWN for a Unix or UDP socket that was shut down, which cannot be undone; EADDRINUSE if another process listens
+/// there by now; EINVAL for a connection; ENOTSOCK.
 pub fn revive(number: RawFd) -> Result<()> {
-    // SAFETY: for questions and calls about a number that stays ours; a closed one is answered with EBADF.
+    // SAFETY: only passed to system calls, which fail with EBADF for a closed number; the number stays ours.
     let socket = unsafe { BorrowedFd::borrow_raw(number.max(0)) };
     if sockopt::socket_type(socket)? == SocketType::DGRAM {
         disconnect(socket);
         let mut v6 = [0; 28];
         v6.iter_mut().zip(AddressFamily::INET6.as_raw().to_ne_bytes()).for_each(|(to, from)| *to = from);
-        // [::1], any port. After a connect(2) to an address of IPv4 the kernel leaves a socket of both families deaf to
-        // IPv6 (seen on Linux 6.18), until it has been connected to one of IPv6. Nothing is sent.
+        // [::1], any port. After a connect(2) to an IPv4 address, a socket of both families receives no IPv6 packets
+        // (seen on Linux 6.18) until it has been connected to an IPv6 address. Nothing is sent.
         (v6[3], v6[23]) = (9, 1);
         if sockopt::socket_domain(socket) == Ok(AddressFamily::INET6) && connect(socket, &v6).is_ok() {
             disconnect(socket);
@@ -140,7 +140,7 @@ pub fn revive(number: RawFd) -> Result<()> {
     if polled.revents().contains(PollFlags::HUP) { Err(Errno::SHUTDOWN) } else { Ok(()) }
 }
 
-/// Lets a socket forget its peer.
+/// Removes the peer of a connected socket.
 fn disconnect(socket: BorrowedFd<'_>) {
     let _ = connect(socket, &[0; 16]);
 }
@@ -150,7 +150,7 @@ fn connect(socket: BorrowedFd<'_>, address: &[u8]) -> Result<()> {
     cvt(unsafe { libc::connect(socket.as_raw_fd(), address.as_ptr().cast(), length(address)) }).map(drop)
 }
 
-/// Connects to an address, waiting for so many milliseconds at most. The connection does not block afterwards.
+/// Connects to an address within `millis`. The connection is non-blocking afterwards.
 ///
 /// # Errors
 /// Those of connect(2): ETIMEDOUT after that time, EAGAIN at once if a Unix socket's queue of connections is full.

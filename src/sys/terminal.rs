@@ -1,4 +1,4 @@
-//! The controlling terminal: given up, or its foreground taken.
+//! The controlling terminal: drops it, or takes its foreground.
 
 use core::ffi::CStr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
@@ -10,17 +10,18 @@ use super::fd::standard;
 use super::poll::without_hangup;
 use super::{Errno, Result, cvt, ensure};
 
-/// Whether this process's group has the foreground of the terminal on descriptor 0. None: that terminal does not
-/// control this process, or is none.
+/// Whether this process's group has the foreground of the terminal on descriptor 0. None: descriptor 0 is not the
+/// controlling terminal.
 pub fn has_foreground() -> Option<bool> {
     let mut group = -1;
-    // SAFETY: the kernel writes one number. It is 0 for a group of an outer pid namespace, as getpgrp(2) is then too.
+    // SAFETY: the kernel writes one number. It is 0 for a group of an outer pid namespace; getpgrp(2) returns 0 then,
+    // too.
     cvt(unsafe { libc::ioctl(0, libc::TIOCGPGRP, &raw mut group) }).ok()?;
     // SAFETY: asks for a number.
     Some(group == unsafe { libc::getpgrp() })
 }
 
-/// A process group of our own.
+/// Creates a process group of our own.
 ///
 /// # Errors
 /// Those of setpgid(2).
@@ -28,8 +29,8 @@ pub fn lead_group() -> Result<()> {
     rustix::process::setpgid(None, None)
 }
 
-/// Reopens a terminal on this standard descriptor for writing only. Returns whether none is left there that could be
-/// read: false where it cannot be reopened, and stays as it is.
+/// Reopens a terminal on this standard descriptor for writing only. Returns false if it stays readable because it
+/// cannot be reopened.
 pub fn write_only(number: RawFd) -> bool {
     let old = standard(number);
     let is_readable = || rustix::fs::fcntl_getfl(old).is_ok_and(|flags| (flags & OFlags::ACCMODE) != OFlags::WRONLY);
@@ -44,7 +45,7 @@ pub fn write_only(number: RawFd) -> bool {
     let reopen = || {
         let path = CStr::from_bytes_with_nul(&path).map_err(|_| Errno::INVAL)?;
         let new = open(path, flags, Mode::empty())?;
-        // A root directory without procfs may have anything there.
+        // In a root directory without procfs the path may lead to any file.
         ensure(rustix::termios::isatty(&new) && device(new.as_fd())? == device(old)?)?;
         rustix::fs::fcntl_setfl(&new, rustix::fs::fcntl_getfl(old)? & (OFlags::APPEND | OFlags::NONBLOCK))?;
         super::fd::dup_onto(new.as_fd(), number)
@@ -52,21 +53,23 @@ pub fn write_only(number: RawFd) -> bool {
     reopen().is_ok() && !is_readable()
 }
 
-/// Opens a terminal once more, for writing that never blocks; the description that others share remains as it is. None:
-/// it is no terminal, or it cannot be opened: its file belongs to another user and it is not the controlling terminal.
+/// Opens a terminal again, for writing that never blocks; the shared open file description does not change. None: it is
+/// not a terminal, or it cannot be opened, because its file belongs to another user and it is not the controlling
+/// terminal.
 pub fn reopen(fd: BorrowedFd<'_>) -> Option<OwnedFd> {
-    /// Without /proc, a console is found under its own name. A controlling terminal can be opened by every user.
+    /// Every user can open the controlling terminal as /dev/tty. Without /proc, the console is found under its own
+    /// name.
     const NAMES: &[&CStr] = &[c"/proc/self/fd/2", c"/dev/tty", c"/dev/console"];
     let device = device(fd)?;
     NAMES.iter().find_map(|path| {
         let flags = OFlags::WRONLY | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
         let opened = open(*path, flags, Mode::empty()).ok()?;
-        // Another terminal may have the name by now.
+        // The name may belong to another terminal by now.
         (self::device(opened.as_fd()) == Some(device)).then_some(opened)
     })
 }
 
-/// The device number of a terminal, which /dev/tty and /dev/console hide behind their own.
+/// The device number of a terminal. stat(2) of /dev/tty and /dev/console would show their own numbers instead.
 fn device(fd: BorrowedFd<'_>) -> Option<u32> {
     let mut number = 0u32;
     // SAFETY: the request writes one unsigned int.
@@ -74,7 +77,7 @@ fn device(fd: BorrowedFd<'_>) -> Option<u32> {
     Some(number)
 }
 
-/// A process group of our own, in the foreground of the terminal on descriptor 0. SIGTTOU must be blocked.
+/// Creates a process group of our own, in the foreground of the terminal on descriptor 0. SIGTTOU must be blocked.
 ///
 /// # Errors
 /// Those of setpgid(2) and tcsetpgrp(3).
@@ -85,18 +88,18 @@ pub fn take_foreground() -> Result<()> {
 
 /// Makes our process group the terminal's foreground again. SIGTTOU must be blocked.
 pub fn reclaim_foreground() {
-    // SAFETY: asks for a number, which is 0 where the group is another pid namespace's.
+    // SAFETY: only returns a number, which is 0 if the group is another pid namespace's.
     let group = unsafe { libc::getpgrp() };
-    // SAFETY: plain numbers; one that is no group of this session is refused.
+    // SAFETY: plain numbers; the kernel refuses a group of another session.
     unsafe { libc::tcsetpgrp(0, group) };
 }
 
-/// Gives up the controlling terminal, if there is one.
+/// Drops the controlling terminal, if there is one.
 ///
-/// A session's leader that does so has SIGHUP sent to the terminal's foreground group, which may be its own.
+/// If a session leader does that, the kernel sends SIGHUP to the terminal's foreground group, which may be its own.
 ///
 /// # Errors
-/// When there is one and it cannot be given up.
+/// When there is one and it cannot be dropped.
 #[inline(never)]
 pub fn detach() -> Result<()> {
     // SAFETY: the request has no argument.
@@ -105,9 +108,9 @@ pub fn detach() -> Result<()> {
     let leave = |fd: RawFd| leave(fd).and_then(|_| ensure(leave(fd).is_err()));
     match open(c"/dev/tty", OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOCTTY, Mode::empty()) {
         Ok(tty) => without_hangup(|| leave(tty.as_raw_fd())),
-        // There is none.
+        // There is no controlling terminal.
         Err(Errno::NXIO) => Ok(()),
-        // No /dev, or no right to open it: the terminal can only be known by one of these.
+        // There is no /dev, or no right to open it: only a standard descriptor can refer to the terminal.
         Err(_) => {
             without_hangup(|| (0..3).any(|fd| leave(fd).is_ok()));
             Ok(())

@@ -14,7 +14,7 @@ fn at(dir: Option<&OwnedFd>) -> BorrowedFd<'_> {
     dir.map_or(CWD, AsFd::as_fd)
 }
 
-/// Opens a directory in a directory. O_DIRECTORY lets an automounter mount it, which O_PATH alone does not.
+/// Opens a directory in a directory. O_DIRECTORY makes an automounter mount it, which O_PATH alone does not.
 ///
 /// # Errors
 /// Those of open(2); ENOTDIR for a symbolic link.
@@ -22,7 +22,7 @@ pub fn enter(dir: Option<&OwnedFd>, name: &CStr) -> Result<OwnedFd> {
     openat(at(dir), name, OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())
 }
 
-/// The same, with symbolic links followed by the kernel.
+/// Opens a directory in a directory; the kernel follows symbolic links.
 ///
 /// # Errors
 /// Those of open(2).
@@ -30,7 +30,7 @@ pub fn follow(dir: Option<&OwnedFd>, name: &CStr) -> Result<OwnedFd> {
     openat(at(dir), name, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
 }
 
-/// A handle of whatever has that name, also of a symbolic link.
+/// Opens any file with O_PATH; a symbolic link is opened itself.
 ///
 /// # Errors
 /// Those of open(2).
@@ -38,17 +38,17 @@ pub fn handle(dir: Option<&OwnedFd>, name: &CStr) -> Result<OwnedFd> {
     openat(at(dir), name, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())
 }
 
-/// Opens a file to read it, never waiting for the other end of a FIFO.
+/// Opens a file for reading. Never waits for the other end of a FIFO.
 ///
 /// # Errors
-/// Those of open(2); ELOOP for a symbolic link that is not to be followed.
+/// Those of open(2); ELOOP for a symbolic link, unless `follow` is set.
 pub fn read(dir: Option<&OwnedFd>, name: &CStr, follow: bool) -> Result<OwnedFd> {
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
     let flags = if follow { flags } else { flags | OFlags::NOFOLLOW };
     openat(at(dir), name, flags, Mode::empty())
 }
 
-/// Opens the same directory once more, to list it. Each descriptor has a place of its own in the listing.
+/// Opens the same directory again, to list it with an offset of its own.
 ///
 /// # Errors
 /// Those of open(2).
@@ -56,7 +56,7 @@ pub fn list(dir: BorrowedFd<'_>) -> Result<Dir> {
     Ok(Dir(openat(dir, c".", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?))
 }
 
-/// Makes a directory that only its owner may enter.
+/// Creates a directory that only its owner may enter.
 ///
 /// # Errors
 /// Those of mkdir(2).
@@ -80,15 +80,15 @@ pub fn unlink(path: &CStr) -> Result<()> {
     unlinkat(CWD, path, AtFlags::empty())
 }
 
-/// Moves a file from the working directory into another one, never onto another file.
+/// Moves a file from the working directory into another directory. Never replaces a file.
 ///
 /// # Errors
-/// EEXIST when there is one of the new name.
+/// EEXIST when the new name exists.
 pub fn move_into(old: &CStr, dir: &Dir, new: &CStr) -> Result<()> {
     move_file(CWD, old, dir, new)
 }
 
-/// Whether an open file is the kernel's own: on a proc(5) file system, and no file that looks like one of its.
+/// Whether an open file is on a proc(5) file system, and not a file that only looks like one of its files.
 ///
 /// # Errors
 /// Those of fstatfs(2).

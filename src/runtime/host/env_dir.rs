@@ -1,4 +1,5 @@
-//! The directory of `--env-dir`: a file for each variable, read on the host before anything else is done.
+//! The directory of `--env-dir`, which has a file for each variable. It is read on the host before anything else is
+//! done.
 
 use alloc::vec::Vec;
 use core::ffi::CStr;
@@ -15,13 +16,13 @@ use crate::sys::dir::{self, Dir};
 use crate::sys::file_contents::{self, FileContents};
 use crate::sys::{self, Errno};
 
-/// What the kernel lets a variable be, NAME and the NUL at its end counted in (MAX_ARG_STRLEN).
+/// The kernel's limit for one variable, including NAME and the final NUL (MAX_ARG_STRLEN).
 const MOST: usize = 128 << 10;
 
-/// Reads the directory: adds an entry for each name. Names that begin with a dot and directories are passed over.
+/// Reads the directory: adds an entry for each name. Skips names that begin with a dot, and directories.
 ///
 /// # Errors
-/// When the directory or one of its files cannot be read, or is nothing that a variable could come from.
+/// When the directory or one of its files cannot be read, or a file cannot be a variable.
 #[inline(never)]
 pub fn read(path: StaticCStr, entries: &mut Vec<StaticCStr>) -> Result<()> {
     let walk = walk::to(path, "--env-dir", path)?;
@@ -36,7 +37,7 @@ pub fn read(path: StaticCStr, entries: &mut Vec<StaticCStr>) -> Result<()> {
     Err(os_error(doing, why))
 }
 
-/// Reads the directory that a walk has led to. `at` is the name of the file that is read.
+/// Reads the directory that a walk has reached. `at` is set to the name of the file that is read.
 #[inline(never)]
 fn read_from(walk: &Walk, entries: &mut Vec<StaticCStr>, at: &mut StaticCStr) -> sys::Result<()> {
     let dir = sys::walk::list(walk.fd())?;
@@ -60,14 +61,14 @@ fn read_from(walk: &Walk, entries: &mut Vec<StaticCStr>, at: &mut StaticCStr) ->
     Ok(())
 }
 
-/// Reads one file. Returns whether it is one, and no directory; EINVAL for what can be no variable.
+/// Reads one file. Returns false for a directory; EINVAL if it cannot be a variable.
 fn refill(contents: &mut FileContents, dir: &Dir, name: &CStr, walk: &Walk) -> sys::Result<bool> {
     let file = file_contents::open_beneath(dir.as_fd(), name)?;
     let about = dir::fstat(file.as_fd())?;
     if about.directory {
         return Ok(false);
     }
-    // A second name of a file of root's would give its first line to the server.
+    // A hard link to a file of root's would give its first line to the server.
     if !walk.admits(&about) {
         return Err(Errno::PERM);
     }

@@ -21,19 +21,19 @@ use crate::sys::{self, Errno, dir, entry};
 /// The longest value of a variable: execve(2) takes strings of up to 128 KiB.
 const LONGEST_VALUE: u64 = 128 << 10;
 
-/// Reads all files that a server's environment is made of: an entry for each name. `base` is what the environment was
-/// before.
+/// Reads all files that make up a server's environment: an entry for each name. `base` is the environment before these
+/// files.
 ///
 /// # Errors
-/// If one cannot be read or cannot be a value (125), or a file of `--env-file` has a malformed line (2). The contents
-/// are never part of a message.
+/// If a file cannot be read or cannot be a value (125), or a file of `--env-file` has a malformed line (2). Messages
+/// never show the contents.
 #[inline(never)]
 pub fn read_all(sources: &Sources, base: &Env) -> Result<Vec<StaticCStr>> {
     let mut entries = Vec::new();
     add_all(sources, base, &mut entries).map(|()| entries)
 }
 
-// Apart, since each way out of a function takes the code to give up all that it has.
+// A separate function: every early return repeats the code that drops all local values, so short functions save bytes.
 #[inline(never)]
 fn add_all(sources: &Sources, base: &Env, entries: &mut Vec<StaticCStr>) -> Result<()> {
     let mut contents = FileContents::default();
@@ -64,7 +64,7 @@ fn add_all(sources: &Sources, base: &Env, entries: &mut Vec<StaticCStr>) -> Resu
     Ok(())
 }
 
-/// Reads a regular file, to which root goes by component. `around` is what a message says before and after its path.
+/// Reads a regular file; root walks to it by component. `around` is the text of a message before and after its path.
 #[inline(never)]
 fn read_walking(path: StaticCStr, most: u64, contents: &mut FileContents, around: (&str, &[u8])) -> Result<()> {
     let mut walk = Walk::begin();
@@ -79,10 +79,10 @@ fn read_walking(path: StaticCStr, most: u64, contents: &mut FileContents, around
     })
 }
 
-/// Reads a regular file, in place of what there was. A FIFO is refused and not waited for.
+/// Reads a regular file, and replaces `contents`. A FIFO is refused without waiting for it.
 ///
 /// # Errors
-/// Those of open(2) and read(2); EINVAL for what is not a regular file, EFBIG for one of more than `most` bytes.
+/// Those of open(2) and read(2); EINVAL if it is not a regular file; EFBIG if it has more than `most` bytes.
 pub fn read(path: &CStr, most: u64, contents: &mut FileContents) -> sys::Result<()> {
     fill(&dir::open_readonly(path)?, most, contents)
 }
@@ -97,7 +97,7 @@ fn fill(file: &OwnedFd, most: u64, contents: &mut FileContents) -> sys::Result<(
     if contents.len() as u64 > most { Err(Errno::FBIG) } else { Ok(()) }
 }
 
-/// That a file cannot be read: what comes before its path, that, and what comes after it.
+/// The error for a file that cannot be read; `what` and `of` are the text before and after its path.
 pub fn refused(what: &str, path: &CStr, of: &[u8], why: Errno) -> Error {
     let (path, of) = (Escaped(path.to_bytes()), Escaped(of));
     let doing = format_args!("cannot read {what}{path}{of}");

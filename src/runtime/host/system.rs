@@ -1,4 +1,4 @@
-//! Reads the world once, and no more of it than the options need.
+//! Reads the state of the system once, and only what the options need.
 
 use core::ffi::CStr;
 
@@ -19,28 +19,28 @@ use crate::runtime::report::log::os_error;
 use crate::sys::file_contents::FileContents;
 use crate::sys::{Errno, caps, credentials, dir, entry, landlock, poll, process, terminal};
 
-/// The file of `--args`, in its place among the words.
+/// Reads the file of `--args`, and inserts its words at their place among the arguments.
 ///
 /// # Errors
-/// When it cannot be read (125), or holds what no argument can (2).
+/// When it cannot be read (125), or has contents that an argument cannot have (2).
 pub fn read_args_file(unread: Box<PendingArgsFile>) -> Result<Args> {
     let contents = FileContents::read(unread.file)
         .map_err(|why| os_error(format_args!("cannot read '{}'", Escaped(unread.file.to_bytes())), why))?;
     unread.insert_lines(&contents)
 }
 
-/// What was read, for as long as the plan is made.
+/// The bytes that were read, kept while the plan is made.
 #[derive(Default)]
 pub struct AccountFiles {
     passwd: FileContents,
     group: FileContents,
 }
 
-/// How the world is, as far as these options ask.
+/// Reads the state of the system, as far as these options need it.
 ///
 /// # Errors
-/// When the directory of `--env-dir` cannot be read, or /etc/passwd or /etc/group
-/// is there and cannot be read: root guesses nothing.
+/// When the directory of `--env-dir` cannot be read, or /etc/passwd or /etc/group exists and cannot be read: as root, a
+/// guess would be dangerous.
 #[inline(never)]
 pub fn read<'a>(options: &Options, world: &'a mut AccountFiles) -> Result<Host<'a>> {
     let mut env = Env(entry::environment());
@@ -54,7 +54,7 @@ pub fn read<'a>(options: &Options, world: &'a mut AccountFiles) -> Result<Host<'
     let (euid, egid) = (credentials::effective_uid(), credentials::effective_gid());
     let mut host = Host { euid, egid, env, inherited: handed, ping, ..Host::default() };
     if let Some(login) = &options.user {
-        // Where both are numbers, they only give a home directory.
+        // If both are numbers, /etc/passwd is needed only for the home directory.
         let numbers = matches!((&login.user, &login.group), (Name::Number(_), Some(Name::Number(_))));
         match database(c"/etc/passwd", &mut world.passwd) {
             Err(_) if numbers => world.passwd = FileContents::default(),
@@ -65,7 +65,7 @@ pub fn read<'a>(options: &Options, world: &'a mut AccountFiles) -> Result<Host<'
         if !matches!(login.group, Some(Name::Number(_))) {
             database(c"/etc/group", &mut world.group)?;
         }
-        // Whether root is really root matters only where there may be nothing to change.
+        // Whether uid 0 has its capabilities matters only if the server may be root, and so may have nothing to change.
         let nobody = matches!(login.user, Name::Number(uid) if uid != 0);
         if host.euid == 0 && !nobody && !caps::may_change_ids() {
             host.can_change_ids = CanChangeIds::No;
@@ -99,7 +99,7 @@ pub fn read<'a>(options: &Options, world: &'a mut AccountFiles) -> Result<Host<'
     Ok(host)
 }
 
-/// The bytes of a file; nothing where there is no such file. A FIFO in its place is not waited for: it is refused.
+/// Reads a file; empty if there is no such file. A FIFO is refused without waiting for it.
 fn database(path: &CStr, contents: &mut FileContents) -> Result<()> {
     match env_files::read(path, u64::MAX, contents) {
         Ok(()) | Err(Errno::NOENT | Errno::NOTDIR) => Ok(()),

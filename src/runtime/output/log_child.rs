@@ -1,4 +1,4 @@
-//! A process between the server and where its words are kept: a logger, or vsrun's own rotator.
+//! The process that receives the server's output: a logger, or vsrun's own rotator.
 
 use std::os::fd::{AsFd, OwnedFd};
 
@@ -18,50 +18,51 @@ use crate::sys::poll::Signals;
 use crate::sys::process::{Forked, Pid};
 use crate::sys::{self, clock, fd, poll, process};
 
-/// The pauses before a logger that died is started again.
+/// The shortest and the longest pause before a logger that exited is started again.
 const RETRY_DELAYS: (Span, Span) = (Span::millis(100), Span::secs(5));
-/// How long it may take to its exec.
+/// How long the process may take to reach its exec.
 const PATIENCE: Span = Span::secs(5);
-/// A logger that lived so long was a sound one.
+/// A logger that ran for so long is considered working: its pause is reset.
 const STABLE_UPTIME: Span = Span::secs(10);
-/// How long the last lines may take when all is over.
+/// How long to wait for the logger to read the last lines when vsrun exits.
 const CLOSE_WAIT: Span = Span::secs(5);
 
-/// How long the server's last lines may take to its file before the crash handler reads them.
+/// How long to wait until the server's last lines are in its file, before the crash handler reads them.
 const DRAIN_WAIT: Span = Span::millis(500);
 
-/// A logger, or our own rotator, that is kept alive, and the read end of its pipe. As long as that is open here, no
-/// writer gets a SIGPIPE, and no line is lost except those that a dying logger had read.
+/// A logger, or our own rotator, that is restarted when it exits, and the read end of its pipe. While that end is open
+/// here, no process that writes to the pipe gets a SIGPIPE, and no line is lost except those that the logger had read
+/// before it died.
 pub struct LogChild {
-    /// What it is called.
+    /// Its name in records.
     name: &'static str,
-    /// What it is.
+    /// The program to run.
     pub program: ExecImage,
     pipe: OwnedFd,
-    /// What it has for standard output. None: what vsrun has.
+    /// Its standard output. None: vsrun's.
     output: Option<OwnedFd>,
-    /// What it has for standard error when it is started next. None: the same.
+    /// Its standard error at the next start. None: vsrun's.
     error: Option<OwnedFd>,
-    /// Of a writer: all of its steps, of which some are left out where the directory is not its user's.
+    /// All steps of a rotator. Some are skipped if the directory does not belong to its user.
     steps: Vec<Step>,
     /// Its process.
     pub running: Option<Running>,
     pause: Span,
-    /// When it is started again. None: never, it is not our child.
+    /// When to start it again. None: never, because it is not our child.
     retry_at: Option<Time>,
 }
 
-/// A process that is this logger.
+/// A running logger or rotator.
 pub struct Running {
-    /// Our child.
+    /// Its pid.
     pub pid: Pid,
     since: Time,
-    /// Open until its exec.
+    /// The pipe that reports a failed start. None after the exec.
     report: Option<OwnedFd>,
 }
 
 impl LogChild {
-    /// Not started yet.
+    /// A log child that was not started yet.
     #[inline(never)]
     pub fn new(name: &'static str, program: Box<Program>, pipe: OwnedFd, output: Option<OwnedFd>) -> Box<Self> {
         let program = ExecImage::new(program);
@@ -69,7 +70,7 @@ impl LogChild {
         Box::new(Self { name, program, pipe, output, error, steps, running: life, pause, retry_at: again })
     }
 
-    /// What it is connected to.
+    /// The descriptors of the next start.
     pub fn io(&self) -> ChildIo<'_> {
         let output = self.output.as_ref().map(AsFd::as_fd);
         let error = self.error.as_ref().map_or(output, |error| Some(error.as_fd()));
@@ -77,15 +78,15 @@ impl LogChild {
         ChildIo { input: Some(self.pipe.as_fd()), output, error, rotator: Some(rotator), ..ChildIo::default() }
     }
 
-    /// What a writer writes to: a directory, where it is another one, and the file in it that was begun there. It has
-    /// its user's rights, or vsrun's own.
+    /// Sets where a rotator writes: another directory, if there is one, and the file that was begun in it. The rotator
+    /// runs with its user's rights, or vsrun's own.
     pub fn write_to(&mut self, dir: Option<OwnedFd>, file: OwnedFd, as_user: bool) {
         self.output = dir.or(self.output.take());
         self.error = Some(file);
         if self.steps.is_empty() {
             self.steps.clone_from(&self.program.steps);
         }
-        // There is room for all of them: nothing is allocated later.
+        // The vector has room for all steps, so this does not allocate.
         let is_users = |step: &Step| {
             matches!(
                 step,
@@ -100,7 +101,8 @@ impl LogChild {
         self.program.steps.extend(self.steps.iter().filter(|step| as_user || !is_users(step)));
     }
 
-    /// Ends a writer, and starts another one on the same pipe. No byte is lost: what was not moved is in the pipe.
+    /// Kills a rotator, and starts another one on the same pipe. No byte is lost: what was not moved is still in the
+    /// pipe.
     pub fn replace(&mut self, now: Time) {
         if let Some(life) = self.running.take() {
             deliver::to_child(life.pid, Signal::KILL, &self.program);
@@ -109,7 +111,7 @@ impl LogChild {
         self.run_due(now);
     }
 
-    /// When it is to be started again, or must have come to its exec.
+    /// When to start it again, or when it must have reached its exec.
     pub fn deadline(&self) -> Option<Time> {
         match &self.running {
             None => self.retry_at,
@@ -117,13 +119,14 @@ impl LogChild {
         }
     }
 
-    /// Starts it again, when that is due.
+    /// Starts the process again if its pause is over, and kills it if its exec is overdue.
     pub fn run_due(&mut self, now: Time) {
         if self.deadline().is_none_or(|until| until > now) {
             return;
         }
         if let Some(life) = &mut self.running {
-            // Its end of the pipe is closed by the exec. A process that its user has stopped before is given up.
+            // The exec closes the child's end of the pipe. A process that its user has stopped before the exec is given
+            // up.
             if let Some(report) = life.report.take()
                 && !poll::for_end(report.as_fd(), 0)
             {
@@ -141,7 +144,7 @@ impl LogChild {
         }
     }
 
-    /// A child of ours has ended and was reaped. If it is this one, its name; then it is started again, later.
+    /// Called for each child of ours that was reaped. If it is this one, schedules a restart and returns its name.
     pub fn on_exit(&mut self, pid: Pid, now: Time) -> Option<&'static str> {
         let life = self.running.take_if(|life| life.pid == pid)?;
         if now.since(life.since) >= STABLE_UPTIME {
@@ -151,8 +154,8 @@ impl LogChild {
         Some(self.name)
     }
 
-    /// Lets it end, once it has read all: waits for that, five seconds at most. All other writers of ours must have
-    /// gone.
+    /// Waits until the process has read everything and exits, for five seconds at most. All our other descriptors of
+    /// the pipe's write end must be closed before.
     #[inline(never)]
     pub fn close(mut self, signals: &Signals) {
         let start = Time(clock::monotonic());
@@ -177,7 +180,7 @@ impl LogChild {
         }
     }
 
-    /// Lets a running rotator write what is in its pipe, and waits for that for at most `DRAIN_WAIT`.
+    /// Waits until a running rotator has written what is in its pipe, for at most `DRAIN_WAIT`.
     pub fn drain(&self) {
         let until = clock::monotonic() + DRAIN_WAIT.0;
         while self.running.is_some() && fd::is_readable(self.pipe.as_fd()) && clock::monotonic() < until {
@@ -185,21 +188,21 @@ impl LogChild {
         }
     }
 
-    /// Lets the rotator go on in the file that has the name then.
+    /// Makes the rotator reopen its file by name.
     pub fn reopen(&self) {
         if let Some(life) = &self.running {
             deliver::to_child(life.pid, Signal::HUP, &self.program);
         }
     }
 
-    /// Starts it as our child.
+    /// Starts the process as our child.
     ///
     /// # Errors
     /// When the kernel has no process or no descriptor to give.
     pub fn launch(&mut self, now: Time) -> sys::Result<OwnedFd> {
         let launched = spawn(&self.program, &self.io())?;
         self.running = Some(Running { pid: launched.pid, since: now, report: None });
-        // It would keep the space of a deleted file.
+        // An open descriptor would keep the space of a deleted file in use.
         self.error = None;
         Ok(launched.report)
     }
@@ -209,10 +212,10 @@ impl LogChild {
         self.pause = self.pause.doubled().min(RETRY_DELAYS.1);
     }
 
-    /// Waits for its exec.
+    /// Waits for the exec of a start.
     ///
     /// # Errors
-    /// When it could not be started.
+    /// When a step of the start failed.
     pub fn check(&self, report: sys::Result<OwnedFd>) -> Result<()> {
         let name = self.name;
         let fail = |why| os_error(format_args!("cannot start the {name}"), why);
@@ -231,7 +234,7 @@ impl LogChild {
     }
 }
 
-/// Starts a program that is not our child: its parent is gone as soon as its exec is done, or has failed.
+/// Starts a program that is not our child: its parent exits after its exec succeeded or failed.
 ///
 /// # Errors
 /// When the kernel has no process or no descriptor to give.

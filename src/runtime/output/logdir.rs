@@ -1,4 +1,4 @@
-//! The log directory of a start: its files begun, rotated, opened again, and its path followed.
+//! The log directory of a start: creates, rotates and reopens its files, and follows its path when that changes.
 
 use crate::runtime::output::logfiles::HOUR;
 use core::ffi::CStr;
@@ -16,35 +16,35 @@ use crate::runtime::resources::walk::Walk;
 use crate::sys::dir::{self, OpenMode};
 use crate::sys::{self, Errno, access, clock, counters, pipe};
 
-/// How many parts of the directory a start looks at.
+/// How many parts of the directory a start examines.
 const PARTS: usize = 1000;
 
 /// An open logdir.
 pub struct LogDir {
-    /// As it is opened again.
+    /// The path by which the directory is opened again.
     path: StaticCStr,
     folder: Folder,
     policy: LogPolicy,
-    /// The server's file, or the pipe of its writer.
+    /// The server's file, or the pipe of the rotator.
     output: OwnedFd,
     sweep: Sweep,
     next: Time,
 }
 
-/// What became of an attempt to begin new files.
+/// Where a rotation began new files.
 pub enum Rotated {
-    /// In the same directory. With the file of vsrun's own records, where that is a new one.
+    /// In the same directory. Holds the file of vsrun's own records if it is a new one.
     Here(Option<OwnedFd>),
-    /// In another directory, to which the path leads now.
+    /// In another directory, to which the path leads now. Holds the file of vsrun's own records.
     There(OwnedFd),
 }
 
 impl LogDir {
-    /// Opens the directory, makes it if need be, renames what is there, and begins new files. Returns the logs, and
-    /// the file for vsrun's own records.
+    /// Opens the directory, creates it if it is missing, renames existing files, and begins new ones. Returns the log
+    /// directory, and the file for vsrun's own records.
     ///
     /// # Errors
-    /// When that cannot be done.
+    /// When the directory or a file cannot be opened.
     #[inline(never)]
     pub fn open(path: &CStr, later: StaticCStr, rules: LogPolicy) -> Result<(Box<Self>, OwnedFd)> {
         let mut walk = Walk::begin();
@@ -66,12 +66,12 @@ impl LogDir {
         Ok((logs, records))
     }
 
-    /// The directory.
+    /// The open directory.
     pub fn dir(&self) -> BorrowedFd<'_> {
         self.folder.dir.as_fd()
     }
 
-    /// Where the server writes.
+    /// The descriptor that the server writes to.
     pub fn output(&self) -> BorrowedFd<'_> {
         self.output.as_fd()
     }
@@ -81,17 +81,17 @@ impl LogDir {
         self.path
     }
 
-    /// Puts a rotator between the server and its file. It runs as a user that may write to the directory: its owner,
-    /// if that is the server's user.
+    /// Puts a rotator between the server and its file. The rotator runs as the directory's owner if that is the
+    /// server's user, otherwise as vsrun's own user.
     ///
     /// # Errors
     /// When the directory cannot be opened once more, or there is no pipe available.
     #[inline(never)]
     pub fn add_rotator(&mut self, program: Box<Program>) -> sys::Result<Box<LogChild>> {
-        // Neither it nor the manager uses a number that the other has used.
+        // Share the counters, so that rotator and manager never use the same file number.
         counters::share();
         let (pipe, write) = pipe::wide()?;
-        // The server may open /dev/stdout, which is this pipe. Where it cannot be given, only that is lost.
+        // The server may open /dev/stdout, which is this pipe. If fchown(2) fails, only that does not work.
         if let Some((uid, gid)) = self.policy.owner {
             let _ = dir::fchown(write.as_fd(), uid, gid);
         }
@@ -101,29 +101,30 @@ impl LogDir {
         Ok(writer)
     }
 
-    /// Whether the directory is the server's user's.
+    /// Whether the directory belongs to the server's user.
     fn is_users(&self) -> bool {
         self.policy.owner.is_none_or(|(uid, _)| self.folder.about.owner == uid)
     }
 
-    /// Where the server's file ends now: which file, and how long it is.
+    /// The end of the server's file now: which file, and its length.
     pub fn mark(&self) -> Mark {
         self.folder.dir.stat(OUTPUT).map_or((0, 0), |about| (about.id.1, about.size))
     }
 
-    /// The server's file, to be read from there on; where it is another by now, from its beginning.
+    /// Opens the server's file to read it from a mark on; from its beginning if it is another file by now.
     pub fn read_from(&self, (file, place): Mark) -> sys::Result<OwnedFd> {
         let (reader, about) = self.folder.open_ours(OUTPUT, OpenMode::ReadOnly)?;
         dir::seek(reader.as_fd(), if about.id.1 == file { place } else { 0 })?;
-        // What the user has put in its place must at least be his own.
+        // The user may have replaced the file. The replacement must at least belong to the user.
         if self.policy.owner.is_none_or(|(uid, _)| about.owner == uid) { Ok(reader) } else { Err(Errno::EXIST) }
     }
 
-    /// Renames the files and begins new ones, in the directory to which the path leads now. Where that fails, the old
-    /// ones go on.
+    /// Renames the files and begins new ones, in the directory to which the path leads now. If that fails, the old
+    /// files stay
+    /// in use.
     ///
     /// # Errors
-    /// Those of the way there, and of the file system.
+    /// Those of the walk to the directory, and of the file system.
     pub fn rotate(&mut self, writer: Option<&mut LogChild>, walk: &mut Walk) -> sys::Result<Rotated> {
         if let Some(folder) = self.moved(walk)? {
             return Ok(Rotated::There(self.move_to(folder, writer)?));
@@ -139,11 +140,11 @@ impl LogDir {
         Ok(Rotated::Here(Some(self.folder.begin(RECORDS, OpenMode::NewAppend, None)?)))
     }
 
-    /// Reopens the file of vsrun's own records by its name: another process may have renamed it. A writer does the same
-    /// with the server's.
+    /// Reopens the file of vsrun's own records by its name, because another process may have renamed it. The rotator
+    /// reopens the server's file.
     ///
     /// # Errors
-    /// As those of [`Self::rotate`].
+    /// Those of [`Self::rotate`].
     pub fn reopen(
         &mut self,
         records: BorrowedFd<'_>,
@@ -163,20 +164,21 @@ impl LogDir {
         Ok(Rotated::Here(Some(records)))
     }
 
-    /// Whether another program has renamed a file as vsrun does, but from the other end: what logrotate does without
-    /// `dateext`. It renames all others, too, so that the numbers say nothing any more.
+    /// True if another program numbers renamed files from the other end, as logrotate does without `dateext`: the
+    /// newest one
+    /// is number 1, and all others are renamed each time. Then the numbers do not show which file is old.
     pub fn is_renumbered(&self, of: StaticCStr, file: BorrowedFd<'_>) -> bool {
         let name = rotated_name(of, 1);
         CStr::from_bytes_until_nul(name.as_bytes()).is_ok_and(|name| self.folder.is_named(name, file))
     }
 
-    /// The directory to which the path leads now, if it is another one.
+    /// Opens the directory to which the path leads now, if it is another one.
     fn moved(&self, walk: &mut Walk) -> sys::Result<Option<Folder>> {
         let folder = Folder::open(self.path, self.policy.owner, walk)?;
         Ok(Some(folder).filter(|folder| folder.about.id != self.folder.about.id))
     }
 
-    /// Begins new files there. Returns the one of vsrun's own records.
+    /// Begins new files in that directory. Returns the file of vsrun's own records.
     fn move_to(&mut self, folder: Folder, writer: Option<&mut LogChild>) -> sys::Result<OwnedFd> {
         let records = folder.begin(RECORDS, OpenMode::NewAppend, None)?;
         let output = folder.begin(OUTPUT, output_is_opened(&self.policy).0, self.policy.owner)?;
@@ -193,13 +195,14 @@ impl LogDir {
         Ok(records)
     }
 
-    /// When old files are to be looked for again.
+    /// When the next sweep for old files is due.
     pub fn deadline(&self) -> Time {
         self.next
     }
 
-    /// Deletes renamed files that are too old, in a part of the directory. Nothing else in it is touched. Returns
-    /// whether this was the last part.
+    /// Deletes renamed files that are too old, in a part of the directory. Nothing else is touched. Returns true if
+    /// this was
+    /// the last part.
     pub fn sweep(&mut self, now: Time) -> bool {
         let is_last = self.sweep.go_on(&self.folder, &self.policy);
         if is_last {
@@ -209,19 +212,19 @@ impl LogDir {
     }
 }
 
-/// A place in a server's file: which file of its file system, and how many bytes are before it.
+/// A position in a server's file: the inode, and the number of bytes before it.
 pub type Mark = (u64, u64);
 
-/// How the server's file is opened when it is new, and when it is there. splice(2), of the rotator, takes none that is
-/// open to append.
+/// How the server's file is opened when it is new, and when it exists. The rotator must not open it with O_APPEND:
+/// splice(2) refuses that.
 fn output_is_opened(rules: &LogPolicy) -> (OpenMode, OpenMode) {
     if rules.size == u64::MAX { (OpenMode::NewAppend, OpenMode::Append) } else { (OpenMode::New, OpenMode::Existing) }
 }
 
-/// Whether the directory could be opened, or made, and written to.
+/// Checks whether the directory could be opened or created, and written to.
 ///
 /// # Errors
-/// Those that the start would have.
+/// The error that the start would report.
 pub fn check(path: StaticCStr, owner: Option<(u32, u32)>) -> Result<()> {
     let mut there = path;
     loop {

@@ -1,9 +1,10 @@
-//! The files of one log directory: begun, renamed, opened again, and in the end deleted.
+//! The files of one log directory: creates, renames, reopens, and finally deletes them.
 //!
-//! The directory may belong to the user, who may plant anything in it. So names are looked up in the
-//! directory that is held open, no link is followed, no file is ever replaced, and only our own names are touched.
-//! Where others may write, no existing file is opened to write to it: a check of its owner or links proves nothing,
-//! since both may change right after. And no turn of a process that has other things to do looks at all of it.
+//! The directory may belong to the user, and the user may plant anything in it. So names are looked up in the directory
+//! that is held open, no link is followed, no file is ever replaced, and only our own names are touched. Where others
+//! may write, no existing file is opened for writing: a check of its owner or links proves nothing, since both may
+//! change right after it. A directory may be huge, so each call examines only a part of it: the supervisor has other
+//! work.
 
 use crate::logic::base::time::Span;
 use core::ffi::CStr;
@@ -21,28 +22,28 @@ use crate::sys::{self, Errno, clock, counters, credentials, walk};
 
 /// How often another process may create a file under our name before we give up.
 const ATTEMPTS: u32 = 100;
-/// How much of a directory is looked at in one turn: 16 blocks have about 800 names.
+/// How much of a directory one call examines: 16 blocks hold about 800 names.
 const BLOCKS: usize = 16;
-/// How often a directory is looked through for what is to be deleted.
+/// How often a sweep goes through the directory before it gives up.
 const PASSES: u8 = 100;
 const FILE_MODE: u32 = 0o640;
 const DIR_MODE: u32 = 0o750;
 
 /// An open log directory.
 pub struct Folder {
-    /// To find names in it, and to list it.
+    /// The descriptor for name lookup and listing.
     pub dir: Dir,
-    /// About it.
+    /// Its owner, mode and identity.
     pub about: FileStat,
-    /// Whether others may make and remove names in it.
+    /// Whether other users may create and remove names in it.
     shared: bool,
 }
 
 impl Folder {
-    /// Opens the directory, and makes it if need be.
+    /// Opens the directory, and creates it if it is missing.
     ///
     /// # Errors
-    /// When it cannot be had, or root may not use it.
+    /// When it cannot be opened, or root may not use it.
     pub fn open_or_make(path: &CStr, owner: Option<(u32, u32)>, walk: &mut Walk) -> sys::Result<Self> {
         walk.make_way(path, owner, DIR_MODE)?;
         Self::reached(path, owner, walk)
@@ -51,7 +52,7 @@ impl Folder {
     /// Opens the directory.
     ///
     /// # Errors
-    /// When it cannot be had, or root may not use it.
+    /// When it cannot be opened, or root may not use it.
     pub fn open(path: &CStr, owner: Option<(u32, u32)>, walk: &mut Walk) -> sys::Result<Self> {
         walk.go_to(path)?;
         Self::reached(path, owner, walk)
@@ -62,8 +63,8 @@ impl Folder {
         Ok(Self { dir: walk::list(walk.fd())?, about: walk.about, shared: walk.is_shared() })
     }
 
-    /// The directory that a log writer was given. Where it is the user's, so is the rotator: it may do no more than the
-    /// user can.
+    /// The directory that the rotator inherits. If it belongs to the user, the rotator runs as that user and can do no
+    /// more than the user can.
     ///
     /// # Errors
     /// Those of fstat(2).
@@ -73,7 +74,7 @@ impl Folder {
         Ok(Self { dir, about, shared: shared && rules.owner.is_none_or(|(uid, _)| uid != about.owner) })
     }
 
-    /// Opens the directory once more: who lists it moves its descriptor.
+    /// Opens the directory once more, because getdents(2) moves the offset of the open file.
     ///
     /// # Errors
     /// Those of open(2).
@@ -81,15 +82,15 @@ impl Folder {
         walk::list(self.dir.as_fd()).map(|dir| dir.0)
     }
 
-    /// Whether a name is that of an open file.
+    /// Whether a name in the directory names this open file.
     pub fn is_named(&self, name: &CStr, file: BorrowedFd<'_>) -> bool {
         self.dir.stat(name).is_ok_and(|there| dir::fstat(file).is_ok_and(|file| file.id == there.id))
     }
 
-    /// Opens the file of that name to go on in it, where nobody could have planted it; otherwise begins a new one.
+    /// Opens the file of that name to continue it if no other user could have planted it; otherwise begins a new one.
     ///
     /// # Errors
-    /// Those of the file system; EEXIST when it is no file that vsrun would write to.
+    /// Those of the file system; EEXIST when it is not a file that vsrun would write to.
     pub fn reopen(
         &self,
         of: StaticCStr,
@@ -106,18 +107,19 @@ impl Folder {
         self.begin(of, fresh, owner)
     }
 
-    /// Opens a file of that name, if it is a file with one name.
+    /// Opens the file of that name, if it is a regular file with a single link.
     ///
     /// # Errors
-    /// Those of the file system; EEXIST when it is none.
+    /// Those of the file system; EEXIST when it is not such a file.
     pub fn open_ours(&self, of: StaticCStr, how: OpenMode) -> sys::Result<(OwnedFd, FileStat)> {
         let file = self.dir.open_file(of, how, 0)?;
         let about = dir::fstat(file.as_fd())?;
         if about.regular && about.links == 1 { Ok((file, about)) } else { Err(Errno::EXIST) }
     }
 
-    /// The same as [`Self::begin`], for a start, which must not fail because all numbers are taken: then the file goes
-    /// on, or gets a name that is not counted.
+    /// Begins a file at a start, which must not fail because all numbers are taken: then the existing file is
+    /// continued, or
+    /// renamed to a name that is not counted.
     ///
     /// # Errors
     /// Those of the file system.
@@ -138,7 +140,7 @@ impl Folder {
         }
     }
 
-    /// A new file of that name, whatever was there before renamed.
+    /// Creates a file of that name, after renaming whatever has the name.
     ///
     /// # Errors
     /// Those of the file system; EOVERFLOW when all numbers are taken.
@@ -159,7 +161,7 @@ impl Folder {
         Err(Errno::EXIST)
     }
 
-    /// Renames a file to its name and one more than the highest number.
+    /// Renames a file: appends a number one above the highest.
     ///
     /// # Errors
     /// Those of the file system; EOVERFLOW when all numbers are taken.
@@ -168,7 +170,7 @@ impl Folder {
         if highest.load(Ordering::Relaxed) == 0 {
             self.count()?;
         }
-        // A number is used once, also when its file is gone.
+        // A number is used only once, even if its file was deleted.
         let next = highest.load(Ordering::Relaxed).saturating_add(1);
         if next > LAST {
             return Err(Errno::OVERFLOW);
@@ -178,12 +180,12 @@ impl Folder {
         Ok(())
     }
 
-    /// Renames a file to its name and the first free number from that one on. Returns the number.
+    /// Renames a file: appends the first free number from `first` on. Returns the number.
     fn rename(&self, of: StaticCStr, first: u32) -> sys::Result<u32> {
         for number in first..first.saturating_add(ATTEMPTS) {
             match self.dir.rename(of, as_name(&rotated_name(of, number))) {
                 Err(Errno::EXIST) => {}
-                // Another process has removed it: the name is free as well.
+                // Another process has removed the file, so the name is free as well.
                 Ok(()) | Err(Errno::NOENT) => return Ok(number),
                 Err(why) => return Err(why),
             }
@@ -191,20 +193,21 @@ impl Folder {
         Err(Errno::EXIST)
     }
 
-    /// Finds the numbers that are taken: once, and only as many as one turn may look at. A sweep finds the others.
+    /// Finds the numbers that are taken, once, in as much of the directory as one call may examine. A sweep finds the
+    /// rest.
     fn count(&self) -> sys::Result<()> {
         self.dir.rewind()?;
         self.dir.next_blocks(BLOCKS * 8, &mut |name| note(name)).map(drop)
     }
 }
 
-/// The highest number that has been given to a file of that name.
+/// The highest number that a renamed file of that name has.
 fn highest(of: StaticCStr) -> &'static AtomicU32 {
     let [records, output] = counters::counters();
     if of == RECORDS { records } else { output }
 }
 
-/// Takes note of the number in a name.
+/// Raises the highest number to the number in a name.
 fn note(name: &CStr) {
     for of in [RECORDS, OUTPUT] {
         if let Some(number) = taken(name.to_bytes(), of) {
@@ -213,17 +216,17 @@ fn note(name: &CStr) {
     }
 }
 
-/// A look through a log directory for renamed files that are too old or too many, a part at a time.
+/// A search through a log directory for renamed files that are too old or too many, a part at a time.
 #[derive(Default)]
 pub struct Sweep {
-    /// Which pass it is; 0 for none.
+    /// The number of the current pass; 0 if no sweep is running.
     pass: u8,
     count: u64,
     lowest: Lowest,
 }
 
 impl Sweep {
-    /// Looks at the next part. Returns whether it was the last.
+    /// Examines the next part. Returns true if it was the last.
     #[inline(never)]
     pub fn go_on(&mut self, folder: &Folder, rules: &LogPolicy) -> bool {
         if self.pass == 0 {
@@ -254,7 +257,7 @@ impl Sweep {
             && let Some(number) = self.lowest.pop()
         {
             if dir.unlink(as_name(&rotated_name(OUTPUT, number))).is_err() {
-                // What cannot be deleted is not tried for ever.
+                // Do not retry for ever what cannot be deleted.
                 self.pass = PASSES;
                 break;
             }
@@ -278,5 +281,5 @@ fn as_name(name: &FileName) -> &CStr {
     CStr::from_bytes_until_nul(name.as_bytes()).unwrap_or_default()
 }
 
-/// How often old files are looked for.
+/// How often a sweep for old files begins.
 pub const HOUR: Span = Span::secs(3600);

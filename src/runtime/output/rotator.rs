@@ -1,9 +1,9 @@
-//! The rotator: a process of vsrun's own between the server and its file, which rotates the file while the server runs.
+//! The rotator: vsrun's own process between the server and its file. It rotates the file while the server runs.
 //!
-//! It has the pipe for standard input, the logdir for standard output, the file that was begun there for standard
-//! error, and nothing else of what vsrun had open. Nothing of what it moves is ever in its memory only: a writer that
-//! is killed loses no byte, and what cannot be written stays in the pipe. SIGHUP asks for a rotation; it exits when the
-//! last writer of the pipe is gone.
+//! Its standard input is the pipe, its standard output the logdir, and its standard error the file that was begun
+//! there; it has no other descriptor of vsrun's. It moves the bytes with splice(2), never through its own memory: a
+//! rotator that is killed loses no byte, and what cannot be written stays in the pipe. SIGHUP requests a rotation. The
+//! rotator exits when the last process that writes to the pipe has closed it.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -18,11 +18,11 @@ use crate::sys::dir::{self, Dir, OpenMode};
 use crate::sys::poll::{self, Mask, Signals};
 use crate::sys::{self, Errno, fd, pipe, process};
 
-/// How much is looked through for the end of a line when the file is nearly full.
+/// How many bytes are searched for the end of a line when the file is nearly full.
 const WINDOW: usize = 16 * 1024;
-/// With less than that it sleeps a little: many small writes are then moved in one.
+/// After moving fewer bytes than that it sleeps for `POLL_MS`, so that many small writes are moved at once.
 const LITTLE: usize = 32 * 1024;
-/// That little, in milliseconds.
+/// How long it sleeps after moving few bytes, in milliseconds.
 const POLL_MS: u64 = 1;
 /// Delay before retrying a failed write, in milliseconds.
 const RETRY_MS: u64 = 1000;
@@ -31,18 +31,18 @@ struct Rotator {
     folder: Folder,
     policy: LogPolicy,
     file: Option<OwnedFd>,
-    /// How long the file may become.
+    /// The maximum size of the file.
     limit: u64,
     sweep: Sweep,
-    /// When the sweep begins or goes on.
+    /// When the sweep begins or continues.
     next: Time,
 }
 
-/// This process is the rotator, to its end.
+/// Runs the rotator in this process until it exits.
 #[inline(never)]
 pub fn run(rules: LogPolicy) -> ! {
     let _ = poll::set_mask(Mask::All);
-    // The locks, above all.
+    // Above all, this closes the pidfiles, whose locks it must not keep.
     let _ = fd::close_all_except(fd::FIRST..fd::FIRST);
     let (folder, signals) = loop {
         let folder = fd::duplicate(fd::standard(1)).and_then(|dir| Folder::given(Dir(dir), &rules));
@@ -51,10 +51,10 @@ pub fn run(rules: LogPolicy) -> ! {
         }
         poll::sleep_ms(RETRY_MS);
     };
-    // What the manager has begun, unless an earlier writer has put it away.
+    // The file that the manager has begun, unless an earlier rotator has already rotated it.
     let begun = fd::standard(2);
     let file = if folder.is_named(OUTPUT, begun) { fd::duplicate(begun).ok() } else { None };
-    // It must not be open once it has been deleted.
+    // Otherwise descriptor 2 would keep the file open after it is deleted.
     let _ = fd::dup_onto(fd::standard(1), 2);
     let (sweep, next) = (Sweep::default(), now().after(HOUR));
     let mut writer = Rotator { folder, policy: rules, file, limit: rules.size, sweep, next };
@@ -66,8 +66,8 @@ pub fn run(rules: LogPolicy) -> ! {
         }
         let wake = Some(writer.next.since(time).0);
         let [news, ..] = poll::wait([Some(input), Some(signals.as_fd()), None, None], wake);
-        // Counted before the signals are looked at: what the next server writes is not among it when the order to
-        // rotate, which comes before that, has not been seen.
+        // Count before looking at the signals. The request to rotate comes before the next server writes: if it has
+        // not been seen yet, none of the counted bytes is from the next server.
         let count = pipe::count(input);
         if news && count == 0 {
             process::exit(exit::OK);
@@ -88,7 +88,7 @@ pub fn run(rules: LogPolicy) -> ! {
 }
 
 impl Rotator {
-    /// Opens the file that has the name, if none is open.
+    /// Opens the current file by its name, if none is open.
     fn open(&mut self) -> sys::Result<()> {
         if self.file.is_none() {
             self.file = Some(self.folder.reopen(OUTPUT, OpenMode::Existing, OpenMode::New, self.policy.owner)?);
@@ -96,12 +96,12 @@ impl Rotator {
         Ok(())
     }
 
-    /// Moves a part of what is in the pipe into the file, or rotates it. Returns how much may have been moved.
+    /// Moves a part of the pipe's contents into the file, or rotates the file. Returns how much may have been moved.
     #[inline(never)]
     fn splice_some(&mut self, input: BorrowedFd<'_>, count: u64) -> sys::Result<usize> {
         let Some(file) = self.file.as_ref().filter(|_| count > 0) else { return Ok(LITTLE) };
         let file = file.as_fd();
-        // At the end, wherever that is: another process may have truncated the file.
+        // Always write at the end of the file, because another process may have truncated it.
         let size = pipe::to_end(file)?;
         let rest = self.limit.saturating_sub(size);
         let far = rest.saturating_sub(WINDOW as u64);
@@ -120,7 +120,7 @@ impl Rotator {
         }
     }
 
-    /// Begins a new file. Where that fails, the old one goes on.
+    /// Begins a new file. If that fails, the old one stays in use.
     fn rotate(&mut self, size: u64) {
         self.limit = size.saturating_add(self.policy.size);
         if let Ok(file) = self.folder.begin(OUTPUT, OpenMode::New, self.policy.owner) {
@@ -129,8 +129,9 @@ impl Rotator {
         }
     }
 
-    /// The file has reached the limit of file sizes that vsrun was started with (RLIMIT_FSIZE): the next one begins.
-    /// Where a new file may not have a single byte, what the server writes is thrown away, so that it is not held up.
+    /// Begins a new file, because this one has reached the limit of file sizes that vsrun was started with
+    /// (RLIMIT_FSIZE). If a new file may not have a single byte, the server's output is discarded, so that the server
+    /// does not block.
     fn at_limit(&mut self, input: BorrowedFd<'_>) {
         match self.file.as_ref().and_then(|file| dir::fstat(file.as_fd()).ok()) {
             Some(about) if about.size > 0 => self.rotate(about.size),

@@ -1,4 +1,4 @@
-//! Where the server's words go: as they are, to files, or through a pipe to a logger.
+//! Where the server's output goes: unchanged, to files, or through a pipe to a logger.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -16,19 +16,19 @@ use crate::sys::poll::Signals;
 use crate::sys::process::Pid;
 use crate::sys::{self, Errno, access, clock, dir, fd};
 
-/// Where the server's words go. Without both: where they went before.
+/// Where the server's output goes. With neither field set, it is inherited from vsrun.
 #[derive(Default)]
 pub struct ServerOutput {
-    /// To files.
+    /// The log directory, if the output goes to files.
     logs: Option<Box<LogDir>>,
-    /// To a logger, whose pipe the log writes to; with files, through a rotator.
+    /// The logger, whose pipe vsrun's own log also writes to; with files, the rotator.
     child: Option<Box<LogChild>>,
 }
 
-/// Opens what the output needs, without any process. Returns the sink, and the voice for vsrun's own records.
+/// Opens what the output needs, and starts no process. Returns the output, and the log for vsrun's own records.
 ///
 /// # Errors
-/// When the logdir cannot be opened, or the logger is nowhere.
+/// When the logdir cannot be opened, or the logger's program is not found.
 pub fn open(output: Output) -> Result<(ServerOutput, Log)> {
     let fail = |why| os_error(format_args!("cannot make a pipe"), why);
     let mut sink = ServerOutput::default();
@@ -43,7 +43,7 @@ pub fn open(output: Output) -> Result<(ServerOutput, Log)> {
         Output::Logger(program, owner) => {
             find_program(&program)?;
             let (pipe, write) = fd::pipe().map_err(fail)?;
-            // The server may open /dev/stdout, which is this pipe. Where it cannot be given, only that is lost.
+            // The server may open /dev/stdout, which is this pipe. If fchown(2) fails, only that does not work.
             if let Some((uid, gid)) = owner {
                 let _ = dir::fchown(write.as_fd(), uid, gid);
             }
@@ -54,10 +54,10 @@ pub fn open(output: Output) -> Result<(ServerOutput, Log)> {
     Ok((sink, Log::new(place)))
 }
 
-/// Whether the logger is anywhere that we may execute it.
+/// Checks that one of the logger's paths is a file that we may execute.
 ///
 /// # Errors
-/// When it is not.
+/// When none of them is.
 pub fn find_program(program: &Program) -> Result<()> {
     let mut why = None;
     for path in &program.paths {
@@ -74,12 +74,12 @@ pub fn find_program(program: &Program) -> Result<()> {
 }
 
 impl ServerOutput {
-    /// Whether the words go where they went before.
+    /// True if the output is inherited from vsrun.
     pub fn is_inherited(&self) -> bool {
         self.logs.is_none() && self.child.is_none()
     }
 
-    /// Where the server's standard output and error go. None: as they are.
+    /// The server's standard output and error. None: inherited.
     pub fn server<'a>(&'a self, log: &'a Log) -> Option<BorrowedFd<'a>> {
         let piped = || if self.is_inherited() { None } else { Some(log.fd()) };
         self.logs.as_deref().map(LogDir::output).or_else(piped)
@@ -90,7 +90,7 @@ impl ServerOutput {
         self.logs.as_deref().map(LogDir::dir)
     }
 
-    /// Where the server's file ends now.
+    /// The end of the server's file now.
     pub fn mark(&self) -> Mark {
         self.drain();
         self.logs.as_deref().map_or((0, 0), LogDir::mark)
@@ -102,7 +102,7 @@ impl ServerOutput {
         self.logs.as_ref()?.read_from(mark).ok()
     }
 
-    /// Lets a writer catch up with the server.
+    /// Waits until the rotator has written what the server has written so far.
     fn drain(&self) {
         if let (Some(_), Some(writer)) = (&self.logs, &self.child) {
             writer.drain();
@@ -119,7 +119,7 @@ impl ServerOutput {
         self.go_on("rotate", result, &walk, log);
     }
 
-    /// Opens the files again under their names, if there are files.
+    /// Reopens the files by their names, if there are files.
     pub fn reopen(&mut self, log: &mut Log) {
         self.warn_of_other_numbers(log);
         let Some(logs) = &mut self.logs else { return };
@@ -128,7 +128,8 @@ impl ServerOutput {
         self.go_on("reopen", result, &walk, log);
     }
 
-    /// Records that another program numbers the files too, from the other end: then parts of a log may be deleted.
+    /// Records a warning if another program numbers the files too, from the other end: then the sweep may delete the
+    /// wrong parts of a log.
     fn warn_of_other_numbers(&self, log: &Log) {
         let Some(logs) = &self.logs else { return };
         for (of, file) in [(RECORDS, log.fd()), (OUTPUT, logs.output())] {
@@ -140,7 +141,7 @@ impl ServerOutput {
         }
     }
 
-    /// Goes on in the file of vsrun's own records that was begun, or in the old one.
+    /// Continues vsrun's own records in the new file; in the old one if there is none.
     #[inline(never)]
     fn go_on(&self, doing: &str, result: sys::Result<Rotated>, walk: &Walk, log: &mut Log) {
         let path = Escaped(self.logs.as_deref().map_or(c"", LogDir::path).to_bytes());
@@ -153,7 +154,7 @@ impl ServerOutput {
                 log.target = LogTarget::File(records);
             }
             Ok(Rotated::There(records)) => {
-                // Also in the old file, which may be gone.
+                // Record this in the old file too, which may be deleted already.
                 let mut new = Some(LogTarget::File(records));
                 loop {
                     let words = format_args!("the log directory '{path}' is another one now: the files begin there");
@@ -198,12 +199,12 @@ impl ServerOutput {
         logger.check(spawn_orphan(&logger.program, &logger.io()))
     }
 
-    /// The process that serves the output, and must outlive every process that writes to it.
+    /// The process that reads the output. It must outlive every process that writes to it.
     pub fn helper(&self) -> Option<Pid> {
         Some(self.child.as_ref()?.running.as_ref()?.pid)
     }
 
-    /// When something is to be done here.
+    /// When `run_due` has to be called next.
     #[inline(never)]
     pub fn deadline(&self) -> Option<Time> {
         let sweep = self.logs.as_deref().map(LogDir::deadline);
@@ -223,17 +224,17 @@ impl ServerOutput {
         }
     }
 
-    /// A child of ours has ended and was reaped. If it was the logger or writer, its name; then it is started again,
-    /// later.
+    /// Called for each child of ours that was reaped. If it was the logger or rotator, schedules a restart and returns
+    /// its name.
     pub fn on_exit(&mut self, pid: Pid, now: Time) -> Option<&'static str> {
         self.child.as_mut()?.on_exit(pid, now)
     }
 
-    /// Lets the logger end, once it has read all: waits for that, five seconds at most. All other writers of ours must
-    /// have gone.
+    /// Waits until the logger has read everything and exits, for five seconds at most. All our other descriptors of the
+    /// pipe's write end must be closed before.
     pub fn close(self, log: Log, signals: &Signals) {
         drop(log);
-        // With it, the end of the pipe that the server had.
+        // This also closes our copy of the server's end of the pipe.
         drop(self.logs);
         if let Some(logger) = self.child {
             logger.close(signals);

@@ -1,4 +1,4 @@
-//! Words to people, and records to the log. A message that is lost is never a failure.
+//! Messages on standard error, and records in the log. A lost message is never a failure.
 
 use core::fmt::{self, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -13,21 +13,21 @@ use crate::logic::plan::planner::{StepTrace, SyslogOptions};
 use crate::sys::datagram::DatagramSender;
 use crate::sys::{self, Errno, clock, fd, process, terminal};
 
-/// A line is at most half of what a pipe takes at once; longer ones are cut.
+/// A line has at most half of PIPE_BUF, so a pipe takes it in one piece; longer ones are cut off.
 type RecordBuf = ArrayText<2048>;
 
-/// How grave a record is, in syslog's words and numbers.
+/// The severity of a record, with syslog's names and numbers.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Priority {
-    /// It ends here.
+    /// vsrun or the server ends because of this.
     Err = 3,
-    /// Something is wrong, and life goes on.
+    /// Something is wrong, and vsrun continues.
     Warning = 4,
-    /// Worth a look.
+    /// Normal, but significant.
     Notice = 5,
-    /// As it should be.
+    /// Normal operation.
     Info = 6,
-    /// One step more.
+    /// A step of a start.
     Debug = 7,
 }
 
@@ -43,42 +43,42 @@ impl Priority {
     }
 }
 
-/// The place of vsrun's own records.
+/// Where vsrun's own records are written.
 pub enum LogTarget {
-    /// Standard error, as it is.
+    /// Standard error.
     Plain,
     /// The pipe of the logger.
     Pipe(OwnedFd),
-    /// vsrun.log, each with its date.
+    /// The file vsrun.log; each record has its date.
     File(OwnedFd),
 }
 
-/// Which records are wanted on standard error.
+/// Which records are written to standard error.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Verbosity {
     /// All.
     All,
-    /// Errors and steps: of a vsrun that becomes the server.
+    /// Errors and steps: for a vsrun that becomes the server.
     Errors,
 }
 
 /// Where vsrun's own records go.
 pub struct Log {
-    /// Their place.
+    /// The main target.
     pub target: LogTarget,
-    /// Which of them, where that is standard error.
+    /// Which records are written if the target is standard error.
     pub verbosity: Verbosity,
-    /// Whether notice and info are left out, wherever the place is.
+    /// Whether notice and info are left out, whatever the target is.
     pub quiet: bool,
-    /// The system logger, beside the place or instead of it.
+    /// The system logger, in addition to the target or instead of it.
     syslog: Option<Syslog>,
-    /// Standard error as it was, where steps are told there and all else is elsewhere.
+    /// The original standard error, if steps are recorded there and everything else goes elsewhere.
     trace: Option<OwnedFd>,
-    /// Standard error once more, where that is a terminal: writing to this description never blocks.
+    /// Standard error opened again, if it is a terminal: writing to this open file description never blocks.
     terminal: Option<OwnedFd>,
 }
 
-/// The system logger: syslog(3), without its library.
+/// The system logger: syslog(3), without the C library.
 struct Syslog {
     post: DatagramSender,
     tag: StaticCStr,
@@ -92,21 +92,21 @@ impl Syslog {
         let mut line = RecordBuf::new();
         let (number, tag) = (DAEMON * 8 + priority as u8, Escaped(self.tag.to_bytes()));
         let _ = write!(line, "<{number}>{tag}[{}]: {words}", process::id());
-        // A record is lost rather than waited for.
+        // Lose the record rather than wait.
         let _ = self.post.send(line.as_bytes());
     }
 }
 
-/// Where the system logger listens.
+/// The socket of the system logger.
 const LOG: &[u8] = b"/dev/log";
 
 impl Log {
-    /// Records in that place.
+    /// A log that writes to that target.
     pub fn new(place: LogTarget) -> Self {
         Self { target: place, verbosity: Verbosity::All, quiet: false, syslog: None, trace: None, terminal: None }
     }
 
-    /// Records go to the system logger as well, or only.
+    /// Sends the records to the system logger, in addition to the target or instead of it.
     ///
     /// # Errors
     /// When there is no socket available.
@@ -119,7 +119,7 @@ impl Log {
         Ok(())
     }
 
-    /// Steps are told on what is standard error now, if that is where they belong.
+    /// Keeps the current standard error for records of steps, if `debug` wants them there.
     ///
     /// # Errors
     /// When there is no descriptor available.
@@ -130,24 +130,24 @@ impl Log {
         Ok(())
     }
 
-    /// Opens standard error once more where it is a terminal. The server can stop the output of a terminal that it
-    /// shares, and then write(2) sleeps: there RWF_NOWAIT has no effect, and O_NONBLOCK belongs to the open file, which
-    /// others use too. Where it cannot be opened, records are written only while that does not block, as far as poll(2)
-    /// can know.
+    /// Opens standard error again if it is a terminal. The server can stop the output of a terminal that it shares, and
+    /// then write(2) blocks: RWF_NOWAIT has no effect on a terminal, and O_NONBLOCK belongs to the open file
+    /// description, which other processes share. If it cannot be opened, records are written only while poll(2) reports
+    /// that they do not block.
     pub fn reopen_terminal(&mut self) {
         if let LogTarget::Plain = self.target {
             self.terminal = terminal::reopen(fd::standard(2));
         }
     }
 
-    /// Writes a record if that can be done without waiting.
+    /// Writes a record, if that is possible without blocking.
     #[inline(never)]
     pub fn record(&self, priority: Priority, words: fmt::Arguments<'_>) {
         if self.quiet && matches!(priority, Priority::Notice | Priority::Info) {
             return;
         }
         let mut line = RecordBuf::new();
-        // Steps are for the user that asked for them.
+        // Steps are for the user that requested them, not for the system's log.
         if let Some(journal) = self.syslog.as_ref().filter(|_| priority != Priority::Debug) {
             journal.send(priority, words);
             if journal.usage == SyslogUsage::Only {
@@ -170,14 +170,14 @@ impl Log {
         };
         line.end_with(b'\n');
         let fd = apart.map_or(self.fd(), |fd| fd.as_fd());
-        // A process on its way to the server has SIGPIPE at its default.
+        // In the server's child SIGPIPE has its default action, and a write to a closed pipe would kill it.
         if priority != Priority::Debug || fd::is_writable(fd) {
             fd::write_or_drop(fd, line.as_bytes());
         }
     }
 
-    /// Records a warning in the place of the records, and on standard error where that is another: the place may be the
-    /// trouble.
+    /// Records a warning in the target, and also on standard error if that is another file: the warning may be about
+    /// the target.
     pub fn record_twice(&self, words: fmt::Arguments<'_>) {
         self.record(Priority::Warning, words);
         if let LogTarget::File(_) = self.target {
@@ -188,12 +188,12 @@ impl Log {
         }
     }
 
-    /// Whether steps are told where the server has its standard error: there they can be told to the end.
+    /// Whether steps are recorded on the server's own standard error: that stays open until the exec.
     pub fn is_standard_error(&self) -> bool {
         self.trace.is_none() && !matches!(self.target, LogTarget::File(_))
     }
 
-    /// Records why a start failed, unless the caller is told in the same place.
+    /// Records why a start failed, unless the caller gets the error through the same descriptor.
     pub fn record_failure(&self, error: &Error) {
         let told = matches!(self.target, LogTarget::Plain);
         if !told {
@@ -203,7 +203,7 @@ impl Log {
         }
     }
 
-    /// The descriptor that the words are written to.
+    /// The descriptor of the target.
     pub fn fd(&self) -> BorrowedFd<'_> {
         match &self.target {
             LogTarget::Plain => self.terminal.as_ref().map_or(fd::standard(2), |fd| fd.as_fd()),
@@ -212,7 +212,7 @@ impl Log {
     }
 }
 
-/// Standard error as it is now, for when it will be something else.
+/// Duplicates standard error, to use it after it is replaced.
 ///
 /// # Errors
 /// When there is no descriptor available.
@@ -220,7 +220,7 @@ pub fn stderr() -> Result<OwnedFd, Error> {
     fd::duplicate(fd::standard(2)).map_err(|why| os_error(format_args!("cannot keep standard error"), why))
 }
 
-/// Tells the caller how it ended, on standard error, and returns the exit status.
+/// Prints an error to standard error, if there is one, and returns the exit status.
 pub fn exit_status(outcome: Result<u8, Error>) -> u8 {
     match outcome {
         Ok(status) => status,
@@ -234,17 +234,17 @@ pub fn print_error(error: &Error) -> u8 {
     error.code
 }
 
-/// Writes a text that was asked for to standard output.
+/// Writes a text that the user requested to standard output.
 ///
 /// # Errors
-/// When it cannot be written: the caller wanted it.
+/// When it cannot be written completely.
 pub fn print(text: &[u8]) -> Result<u8, Error> {
     fd::write_all(fd::standard(1), text)
         .map_err(|why| os_error(format_args!("cannot write to standard output"), why))?;
     Ok(exit::OK)
 }
 
-/// An error of the kernel with its reason in parentheses, if that is known.
+/// An error of the kernel, with the reason in parentheses if it is known.
 #[inline(never)]
 pub fn because(doing: fmt::Arguments<'_>, why: Errno, reason: &str) -> Error {
     let why = sys::errno_text(why);
@@ -254,7 +254,7 @@ pub fn because(doing: fmt::Arguments<'_>, why: Errno, reason: &str) -> Error {
     Error::setup(format_args!("{doing}: {why} ({reason})"))
 }
 
-/// An error of the kernel: what we were doing, and the system's own words.
+/// An error of the kernel: what vsrun was doing, and the text of the errno.
 pub fn os_error(doing: fmt::Arguments<'_>, why: Errno) -> Error {
     Error::setup(format_args!("{doing}: {}", sys::errno_text(why)))
 }

@@ -1,7 +1,7 @@
-//! The control group of the server: made, entered, emptied, removed.
+//! The control group of the server: creates, enters, empties, and removes it.
 //!
-//! A process can leave its process group and its session, but not its control group: so nothing of a server is left
-//! when its group has been killed.
+//! A process can leave its process group and its session, but not its control group: no process of a server is left
+//! after its control group has been killed.
 
 use core::ffi::CStr;
 use core::fmt;
@@ -23,23 +23,23 @@ pub struct Cgroup {
     parent: Dir,
     name: StaticCStr,
     dir: Dir,
-    /// Whether it was not there before.
+    /// Whether vsrun created the group.
     made: bool,
 }
 
-/// How often, and with which pauses in milliseconds, the end of killed processes is looked at before a group is
-/// removed: a second at most.
+/// How often, and with which pause in milliseconds, we check whether killed processes have exited before the group is
+/// removed: for a second at most.
 const LOOKS: u32 = 100;
 const PAUSE: u64 = 10;
-/// How deep groups within the group are searched, and how often, where the kernel has no `cgroup.kill`.
+/// How deep nested groups are searched, and how often, on kernels without `cgroup.kill`.
 const DEPTH: u32 = 16;
 const ROUNDS: u32 = 100;
 
 impl Cgroup {
-    /// Makes the group or finds it empty, and writes its settings.
+    /// Creates the group or finds it empty, and writes its settings.
     ///
     /// # Errors
-    /// When it cannot be had or other processes are in it. Nothing is left then.
+    /// When it cannot be created, or other processes are in it. A group that was created is removed then.
     #[inline(never)]
     pub fn claim(wanted: &Group) -> Result<Self> {
         let (parent, name) = find(wanted.dir)?;
@@ -68,19 +68,19 @@ impl Cgroup {
         Ok(())
     }
 
-    /// This process enters it.
+    /// Moves this process into the group.
     ///
     /// # Errors
-    /// Those of the kernel; EPERM when only the answer says that it was done.
+    /// Those of the kernel; EPERM when the kernel reports success and the group is still empty.
     pub fn enter(&self) -> sys::Result<()> {
         cgroup::write(&self.dir, c"cgroup.procs", b"0")?;
-        // It was empty, so this is us.
+        // The group was empty before, so a process in it is this one.
         if is_populated(&self.dir) { Ok(()) } else { Err(Errno::PERM) }
     }
 
-    /// Kills every process in it. Allocates nothing, and waits for none.
+    /// Kills every process in the group. Allocates nothing, and does not wait.
     pub fn kill(&self) {
-        // Since Linux 5.14. It reaches processes that are just being forked, too.
+        // Since Linux 5.14. It also reaches processes that are just being forked.
         if cgroup::write(&self.dir, c"cgroup.kill", b"1").is_err() {
             for _ in 0..ROUNDS {
                 if !is_populated(&self.dir) {
@@ -91,18 +91,19 @@ impl Cgroup {
         }
     }
 
-    /// The file with the kernel's count of those it has killed for lack of memory, where the controller is enabled.
+    /// Opens the file with the number of processes that the kernel has killed for lack of memory, if the controller is
+    /// enabled.
     pub fn memory_events(&self) -> Option<OwnedFd> {
         self.dir.open_file(c"memory.events", OpenMode::ReadOnly, 0).ok()
     }
 
-    /// Removes it if it was not there before and is empty, or will be in a moment.
+    /// Removes the group if vsrun created it and it is empty, or becomes empty within a second.
     pub fn release(&self) {
         if !self.made {
             return;
         }
         for _ in 0..LOOKS {
-            // Those that were killed may take a moment. Groups that the server has made in it stay, and so does it.
+            // Killed processes may take a moment to exit. If the server has created groups in it, all of them stay.
             if cgroup::remove(&self.parent, self.name).is_ok() || !is_populated(&self.dir) {
                 break;
             }
@@ -111,10 +112,10 @@ impl Cgroup {
     }
 }
 
-/// For `--check`: looks at what `claim` would need, and makes nothing.
+/// For `--check`: checks what `claim` would need, and creates nothing.
 ///
 /// # Errors
-/// What `claim` would answer, as far as it can be seen.
+/// The error that `claim` would return, as far as that can be seen.
 pub fn look(wanted: &Group) -> Result<()> {
     let (parent, name) = find(wanted.dir)?;
     match parent.open_dir(name) {
@@ -132,7 +133,7 @@ pub fn look(wanted: &Group) -> Result<()> {
     Ok(())
 }
 
-/// The group's parent, and its name there.
+/// Opens the group's parent. Returns it with the group's name in it.
 fn find(path: StaticCStr) -> Result<(Dir, StaticCStr)> {
     let (parent, name) = group::split(path);
     let above = Escaped(parent.to_bytes());
@@ -152,7 +153,7 @@ fn unusable(path: StaticCStr, why: fmt::Arguments<'_>) -> Error {
     Error::setup(format_args!("cannot use cgroup '{}': {why}", Escaped(path.to_bytes())))
 }
 
-/// Why a setting could not be written.
+/// The error for a setting that could not be written.
 fn refused(parent: &Dir, path: StaticCStr, file: StaticCStr, value: StaticCStr, why: Errno) -> Error {
     let (above, _) = group::split(path);
     let [path, file, value, above] = [path, file, value, above].map(|word| Escaped(word.to_bytes()));
@@ -167,7 +168,7 @@ fn refused(parent: &Dir, path: StaticCStr, file: StaticCStr, value: StaticCStr, 
     }
 }
 
-/// Whether the controller of a file is enabled for the groups in a parent.
+/// Whether the controller that a file belongs to is enabled for the groups in a parent.
 fn is_enabled(parent: &Dir, file: &[u8]) -> bool {
     group::controller(file).is_none_or(|controller| has_part(parent, c"cgroup.subtree_control", b' ', controller))
 }
@@ -176,20 +177,20 @@ fn is_populated(dir: &Dir) -> bool {
     has_part(dir, c"cgroup.events", b'\n', group::POPULATED)
 }
 
-/// Whether a part of a file of a group is this one.
+/// Whether one of the parts of a group's file equals `part`.
 #[inline(never)]
 fn has_part(dir: &Dir, file: &CStr, separator: u8, part: &[u8]) -> bool {
     group::has_part(read(dir, file, &mut [0; 512]), separator, part)
 }
 
-/// What a file of a group says, as much as there is room for; nothing where it cannot be read.
+/// Reads a file of a group, as much as there is room for. Empty if it cannot be read.
 #[inline(never)]
 pub fn read<'a>(dir: &Dir, file: &CStr, room: &'a mut [u8]) -> &'a [u8] {
     let count = cgroup::read(dir, file, room).unwrap_or(0);
     room.get(..count).unwrap_or_default()
 }
 
-/// Kills those in a group that its file lists, and those in the groups within.
+/// Kills the processes that a group's file lists, and those in nested groups.
 fn kill_each(dir: &Dir, depth: u32) {
     for line in split_byte(read(dir, c"cgroup.procs", &mut [0; 4096]), b'\n') {
         if let Some(pid) = number(line).and_then(|pid| i32::try_from(pid).ok()) {

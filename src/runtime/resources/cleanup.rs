@@ -1,5 +1,5 @@
-//! A process that keeps the rights and descriptors for an undo, until the server has been started: the server's own
-//! process has lost them by the time its exec fails.
+//! The cleanup helper: a process that keeps the rights and descriptors for undoing a start until the server has been
+//! started. The server's own process has already lost them when its exec fails.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -12,15 +12,15 @@ use crate::sys::fd;
 use crate::sys::poll::{self, Mask};
 use crate::sys::process::{self, Forked};
 
-/// It is not the server's child, so that the server will not find it among its own.
+/// The cleanup helper. It is not a child of the server, so that the server's wait(2) never returns it.
 pub struct CleanupHelper {
     order: OwnedFd,
     done: OwnedFd,
 }
 
 impl CleanupHelper {
-    /// Starts the process. If the start fails, it undoes these claims and reports the reason: to its standard error,
-    /// which is the caller's, and among the records.
+    /// Starts the helper. If the server's start fails, the helper releases these resources and reports the reason: on
+    /// its standard error, which is the caller's, and among the records.
     ///
     /// # Errors
     /// When the kernel has no process or no descriptor to give.
@@ -39,14 +39,14 @@ impl CleanupHelper {
                 if let Ok(Forked::Child) = process::fork() {
                     drop((order, done));
                     let mut message = vec![0; MESSAGE];
-                    // The end without a message: the exec has gone well.
+                    // End of file without a message: the exec succeeded.
                     let count = fd::read_full(orders.as_fd(), &mut message).unwrap_or(0);
                     if let Some(error) = message.get(..count).and_then(unpack) {
                         resources.undo_files();
                         log.record_failure(&error);
                         print_error(&error);
                         drop(doing);
-                        // The process that gave the order exits now: it may be in the control group.
+                        // The process that sent the message exits now. It may be in the control group.
                         resources.undo_group();
                     }
                 }
@@ -55,12 +55,12 @@ impl CleanupHelper {
         }
     }
 
-    /// What has to stay open until the exec.
+    /// The pipes that must stay open until the exec.
     pub fn pipes(&self) -> [Option<BorrowedFd<'_>>; 2] {
         [Some(self.order.as_fd()), Some(self.done.as_fd())]
     }
 
-    /// The start has failed: has it undone and reported, waits for that, and ends this process.
+    /// Called when the start has failed: makes the helper undo and report it, waits for that, and exits.
     pub fn run(self, error: &Error) -> ! {
         pack(error, &self.order);
         drop(self.order);

@@ -1,4 +1,4 @@
-//! The processes that have a pidfile open and locked, as /proc tells it.
+//! Finds the processes that have a pidfile open and locked, from /proc.
 
 use crate::logic::formats::proc;
 use core::ffi::CStr;
@@ -18,22 +18,22 @@ use crate::sys::{Errno, credentials};
 /// A file that may be locked.
 #[derive(Clone, Copy)]
 pub struct Locked {
-    /// Which file it is.
+    /// Its device and inode.
     identity: (u64, u64),
     owner: u32,
-    /// Whether it can only be written by root and by our own user.
+    /// Whether only root and our own user can write to it.
     pub trusted: bool,
 }
 
 impl Locked {
-    /// The file that this was asked about.
+    /// The file with this fstat(2) result.
     pub fn new(about: &FileStat) -> Self {
         let trusted = [0, credentials::effective_uid()].contains(&about.owner) && about.mode & 0o022 == 0;
         Self { identity: about.id, owner: about.owner, trusted }
     }
 
-    /// The process of that number, if there is one, and whether it has the file open, with the lock; and its parent's
-    /// number, if that is asked for.
+    /// Opens the process with that pid, if there is one, and checks whether it has the file open and locked. Also reads
+    /// its parent's pid, if that is requested.
     #[inline(never)]
     pub fn process(&self, number: i32, parent: Option<&mut i32>) -> (Option<Process>, LockSeen) {
         let home = path(number);
@@ -44,7 +44,7 @@ impl Locked {
             Err(_) => return (None, LockSeen::Unreadable),
         };
         let hold = self.lock_seen(home, parent);
-        // As long as it was not reaped, what was asked by its number was about it.
+        // If the process is not reaped by now, everything read under its pid was about this process.
         let reaped = process.send(0) == Err(Errno::SRCH);
         (Some(process), if reaped { LockSeen::NotHeld } else { hold })
     }
@@ -62,11 +62,11 @@ impl Locked {
         self.hold_of(&home, sight)
     }
 
-    /// Whether a process has the file open, with the lock. Its first thread may have ended while others live; then only
+    /// Whether a process has the file open and locked. Its first thread may have exited while others run; then only
     /// those have descriptors.
     #[inline(never)]
     fn hold_of(&self, home: &Dir, sight: ProcVisibility) -> LockSeen {
-        // A file of a user who is neither root nor we may speak for that user's processes only.
+        // A file of a user other than root and our own proves something only about that user's processes.
         let owner = self.owner;
         let stranger = || !dir::fstat(home.as_fd()).is_ok_and(|home| home.owner == owner);
         if owner != 0 && owner != credentials::effective_uid() && stranger() {
@@ -101,14 +101,14 @@ impl Locked {
                 }
             }
             Err(why) if hold == LockSeen::NotHeld && why == Errno::ACCESS => hold = LockSeen::Unreadable,
-            // Another file; or one that has been closed meanwhile.
+            // Another file, or one that was closed in the meantime.
             Ok(_) | Err(_) => {}
         });
         if listed.is_ok() { hold } else { LockSeen::Unreadable }
     }
 
-    /// Searches all processes for those that have the file open, with the lock. Returns the one whose parent has not: a
-    /// manager, where a child of its own still has its descriptors. None: there is none, or /proc does not tell.
+    /// Searches all processes for those that have the file open and locked. Returns the one whose parent does not: the
+    /// manager, even while a child of it still has its descriptors. None: there is none, or /proc does not show it.
     #[inline(never)]
     pub fn search(&self) -> Option<i32> {
         let sight = proc_visibility().filter(|sight| *sight != ProcVisibility::Foreign)?;
@@ -127,8 +127,8 @@ impl Locked {
     }
 }
 
-/// Why a pidfile cannot be had, and which process has it locked. The number in it may be that of a dead server whose lock a
-/// child inherited.
+/// The error for a pidfile that another process has locked, with that process's pid. The number in the file is not
+/// used: it may be that of a dead server whose lock a child inherited.
 #[inline(never)]
 pub fn already_running(path: &CStr, file: BorrowedFd<'_>, about: &FileStat) -> Error {
     let path = Escaped(path.to_bytes());
@@ -141,7 +141,7 @@ pub fn already_running(path: &CStr, file: BorrowedFd<'_>, about: &FileStat) -> E
     };
     let mut parent = 0;
     let (_, hold) = locked.process(pid, Some(&mut parent));
-    // Another namespace's /proc shows nothing of it.
+    // The /proc of another pid namespace does not show the process.
     let sees = proc_visibility().is_some_and(|sight| sight != ProcVisibility::Foreign);
     if hold != LockSeen::NotHeld || !sees || locked.process(parent, None).1 != LockSeen::NotHeld {
         return refused(format_args!(" by pid {pid}"));
@@ -163,24 +163,24 @@ fn is_number(name: &CStr) -> bool {
     number(name.to_bytes()).is_some()
 }
 
-/// What a parser finds in a file of a process's directory in /proc.
+/// Reads a file of a process's directory in /proc, and parses it.
 pub fn of_process<T>(pid: i32, file: &CStr, parse: fn(&[u8]) -> Option<T>) -> Option<T> {
     let home = path(pid);
     let home = Dir::open_path(CStr::from_bytes_until_nul(home.as_bytes()).ok()?).ok()?;
     parse(read(&home, file, &mut [0; 1024]))
 }
 
-/// What /proc is good for; None where there is none.
+/// What /proc shows. None if it is not mounted.
 pub fn proc_visibility() -> Option<ProcVisibility> {
     let ours = Dir::open_path(c"/proc/self").ok()?;
-    // Any directory could have such names.
+    // Any directory could have entries of these names.
     if !file_contents::is_procfs(ours.as_fd()) {
         return None;
     }
     Some(ProcVisibility::parse(read(&ours, c"status", &mut [0; 8192])))
 }
 
-/// The beginning of a file in /proc; nothing where it cannot be read.
+/// Reads the beginning of a file in /proc. Empty if it cannot be read.
 pub fn read<'a>(dir: &Dir, name: &CStr, buffer: &'a mut [u8]) -> &'a [u8] {
     let count = dir
         .open_file(name, OpenMode::ReadOnly, 0)

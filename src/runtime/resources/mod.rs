@@ -1,4 +1,4 @@
-//! What a start takes and a failed start gives back: pidfiles and sockets.
+//! What a start acquires and a failed start releases: pidfiles, sockets and the control group.
 
 pub(crate) mod cgroup;
 pub(crate) mod cleanup;

@@ -1,4 +1,4 @@
-//! Pidfiles: claimed by a lock, written, emptied, released. The lock tells the truth, not the number.
+//! Pidfiles: locks, writes, empties, and releases them. Only the lock proves that a process is alive, not the number.
 
 use core::ffi::CStr;
 use core::fmt::Write;
@@ -15,10 +15,10 @@ use crate::sys::lock::{self, Kind, lock};
 use crate::sys::process::Pid;
 use crate::sys::{self, Errno, access, credentials};
 
-/// How often a path that changes under our hands is looked at again.
+/// How often we retry when a path changes while we open it.
 const ATTEMPTS: usize = 100;
 
-/// A pidfile that is ours. Dropping it leaves the file as it is: only `release` removes it.
+/// A pidfile that this process has locked. Dropping it leaves the file as it is; only `release` removes it.
 pub struct Pidfile {
     dir: Dir,
     name: StaticCStr,
@@ -30,14 +30,14 @@ pub struct Pidfile {
 /// What a file is opened for.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
-    /// To have it.
+    /// To lock it.
     Acquire,
-    /// Only to see whether it could be had.
+    /// Only to check whether it could be locked.
     Check,
 }
 
 impl Pidfile {
-    /// Claims the file, if there is to be one.
+    /// Opens and locks the file, if there is a path.
     ///
     /// # Errors
     /// Those of [`Self::acquire`].
@@ -45,11 +45,11 @@ impl Pidfile {
         path.map_or(Ok(None), |path| Self::acquire(path, Purpose::Acquire))
     }
 
-    /// Opens and locks the file. What an earlier start left in it stays until `write`. None, and nothing done: it could
-    /// be had, and was only looked at.
+    /// Opens and locks the file. What an earlier start left in it stays until `reserve`. None: the file could be
+    /// locked, and was only checked.
     ///
     /// # Errors
-    /// When another process holds it, or root must not trust the file: nothing was changed then.
+    /// When another process has it locked, or root must not trust the file. Nothing was changed then.
     #[inline(never)]
     pub fn acquire(path: StaticCStr, purpose: Purpose) -> Result<Option<Self>> {
         let (parent, name) = split(path);
@@ -73,8 +73,8 @@ impl Pidfile {
         Err(Error::setup(format_args!("pidfile '{}' {fault}", Escaped(path.to_bytes()))))
     }
 
-    /// Forgets the number of an earlier start, which may be a stranger's, and sets aside the space that a new one
-    /// needs, so that `write` will not fail after the server has been started.
+    /// Deletes the number of an earlier start, which may be another process's by now, and reserves the space that a new
+    /// one needs, so that `write` will not fail after the server has been started.
     ///
     /// # Errors
     /// ENOSPC.
@@ -101,11 +101,11 @@ impl Pidfile {
         dir::ftruncate(self.file.as_fd(), 0)
     }
 
-    /// Makes the lock one that the server may keep: a shared one, on a second descriptor that cannot write. The first
-    /// one must be closed by the exec.
+    /// Replaces the lock by one that the server may keep: a shared lock, on a second descriptor that cannot write. The
+    /// first descriptor must be closed by the exec.
     ///
     /// # Errors
-    /// When the path names another file meanwhile, or cannot be read.
+    /// When the path names another file by now, or cannot be read.
     pub fn share_lock(&self) -> sys::Result<OwnedFd> {
         lock(self.file.as_fd(), Kind::Shared)?;
         let second = self.dir.open_file(self.name, OpenMode::ReadOnly, 0)?;
@@ -113,13 +113,13 @@ impl Pidfile {
             return Err(Errno::NOENT);
         }
         lock(second.as_fd(), Kind::Shared)?;
-        // The cleanup helper still has the first one when a short-lived server has already ended: it must not lock
-        // anyone out.
+        // The cleanup helper still has the first descriptor when a short-lived server has already exited. It must not
+        // keep the lock then.
         lock::unlock(self.file.as_fd())?;
         Ok(second)
     }
 
-    /// Removes the file, if the path still names it, while the lock is held.
+    /// Removes the file while the lock is held, if the path still names it.
     pub fn release(&self) {
         if is_at(&self.dir, self.name, &self.stat) {
             let _ = self.dir.unlink(self.name);
@@ -132,34 +132,34 @@ impl Pidfile {
     }
 }
 
-/// Whether two paths are the same name in the same directory.
+/// Whether two paths have the same name in the same directory.
 pub fn is_same(one: StaticCStr, other: StaticCStr) -> bool {
     let ((dir, name), (other_dir, other_name)) = (split(one), split(other));
     let place = |dir: &CStr| dir::stat_path(dir).map(|about| about.id).ok();
     name == other_name && place(dir).is_some_and(|place_of_one| place(other_dir) == Some(place_of_one))
 }
 
-/// Read and written by the owner only: a process that may read it could hold a read lock, and keep the server from
-/// starting.
+/// Only the owner may read and write it: a process that may read the file could take a read lock, and prevent the
+/// server from starting.
 const MODE: u32 = 0o600;
 
-/// Why a pidfile is not to be had.
+/// Why a pidfile could not be locked.
 enum Fault {
-    /// It is not there, or not for long.
+    /// It does not exist, or is removed again and again.
     Missing,
     /// What is wrong with it.
     Is(&'static str),
-    /// All of it, in words.
+    /// The complete error.
     Told(Error),
 }
 
-/// What the kernel refuses.
+/// The fault for an error of the kernel.
 #[inline(never)]
 fn cannot(doing: &str, path: StaticCStr, needs: &str, why: Errno) -> Error {
     os_error(format_args!("{doing}pidfile '{}'{needs}", Escaped(path.to_bytes())), why)
 }
 
-/// Opens and locks the file in its directory. None: it could be had, and was only looked at.
+/// Opens and locks the file in its directory. None: it could be locked, and was only checked.
 #[inline(never)]
 fn take(
     dir: &Dir,
@@ -202,11 +202,11 @@ fn take(
             Err(Errno::AGAIN | Errno::ACCESS) => {
                 return Err(Fault::Told(lookup::already_running(path, file.as_fd(), &about)));
             }
-            // An older kernel knows no lock that would outlive a fork.
+            // Older kernels have no lock that survives a fork.
             Err(why @ Errno::INVAL) => return fail("cannot lock ", " (needs Linux 3.15)", why),
             Err(why) => return fail("cannot lock ", "", why),
         }
-        // Between open and lock, the previous holder may have removed it.
+        // Between open and lock, the previous owner of the lock may have removed the file.
         if is_at(dir, name, &about) {
             if about.mode != MODE {
                 let _ = dir::fchmod(file.as_fd(), MODE);
@@ -217,7 +217,8 @@ fn take(
     Err(Fault::Missing)
 }
 
-/// Opens the file, or makes it to have it. None: it has come or gone in between. Says whether it was made.
+/// Opens the file, or creates it to lock it. Returns true with it if it was created. None: the file appeared or
+/// disappeared in between.
 fn open(dir: &Dir, name: &CStr, purpose: Purpose) -> sys::Result<Option<(OwnedFd, bool)>> {
     match dir.open_file(name, OpenMode::Existing, 0) {
         Ok(file) => return Ok(Some((file, false))),
@@ -245,8 +246,8 @@ fn untrusted_reason(about: &FileStat) -> Option<&'static str> {
     }
 }
 
-/// Where others may write, the name may be a second one of any file of root's, whatever the number of its links was at
-/// that moment: nothing is written to one that does not look like a pidfile.
+/// Where others may write, the name may be a hard link to any file of root's, whatever its link count was at that
+/// moment. So nothing is written to a file that does not look like a pidfile.
 fn contents_fault(file: &OwnedFd) -> Option<&'static str> {
     let mut buffer = [0; 32];
     let count = dir::pread_start(file.as_fd(), &mut buffer).unwrap_or(buffer.len());

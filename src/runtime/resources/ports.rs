@@ -1,4 +1,4 @@
-//! `--check` of a port: what would keep bind(2) from it, found without a bind that could make another program's fail.
+//! `--check` of a port: finds why bind(2) would fail, without a bind(2) that could make another program's fail.
 
 use super::socket_owner;
 use crate::logic::base::error::Error;
@@ -10,7 +10,7 @@ use crate::runtime::report::log::because;
 use crate::sys::file_contents::FileContents;
 use crate::sys::{self, Errno, caps, socket};
 
-/// What would keep the socket from being bound; status 0 for what cannot be known.
+/// Reports why the socket could not be bound; with status 0 if that cannot be determined.
 #[inline(never)]
 pub fn look(listener: &Listener<'_>) -> Option<Error> {
     let unknown = |why: &str| {
@@ -35,7 +35,7 @@ pub fn look(listener: &Listener<'_>) -> Option<Error> {
     }
 }
 
-/// Whether we may have the port.
+/// Checks whether we have the right to bind the port.
 fn may_bind(address: &[u8]) -> sys::Result<()> {
     let first = FileContents::read(c"/proc/sys/net/ipv4/ip_unprivileged_port_start").ok();
     let first = first.and_then(|text| number(text.trim_ascii_end())).unwrap_or(1024);
@@ -43,7 +43,7 @@ fn may_bind(address: &[u8]) -> sys::Result<()> {
     if u64::from(port) < first && !caps::may_bind_low_ports() { Err(Errno::ACCESS) } else { Ok(()) }
 }
 
-/// Why a socket cannot be had.
+/// The error for a socket that cannot be bound.
 pub fn bind_error(listener: &Listener<'_>, why: Errno) -> Error {
     let reason = match why {
         Errno::ADDRINUSE => socket_owner::describe(listener),

@@ -1,9 +1,9 @@
-//! A Unix socket, made where no other user can reach it, given to its owner, and then moved to its place.
+//! Creates a Unix socket where no other user can reach it, gives it to its owner, and then moves it to its path.
 //!
-//! bind(2) takes a path, so a socket that it makes in a directory of the user's can be exchanged before it is given
-//! away: for a second name of another socket of root's, whose number of links proves nothing. And the directories of
-//! the path can be exchanged, too. In a directory of its own the socket is what it seems to be, and all of the rest is
-//! done by descriptor.
+//! bind(2) takes a path. If it creates a socket in a directory of the user's, the user can exchange the socket before
+//! it is given away: for a hard link to another socket of root's, whose link count proves nothing. The directories of
+//! the path can be exchanged, too. In a private directory no other process can exchange the socket, and everything else
+//! is done by descriptor.
 
 use core::ffi::CStr;
 use core::fmt::Write;
@@ -17,7 +17,7 @@ use crate::sys::dir::{self, Dir};
 use crate::sys::process::{self, Forked};
 use crate::sys::{self, Errno, clock, credentials, socket, walk};
 
-/// A socket that its owner and group may call, whatever the umask.
+/// Binds a socket that its owner and group may connect to, whatever the umask.
 ///
 /// # Errors
 /// Those of socket(2) and bind(2).
@@ -33,10 +33,10 @@ fn bind_closed(socket: &OwnedFd, address: &[u8]) -> sys::Result<()> {
     bound
 }
 
-/// A socket of that name in a directory, given to its owner.
+/// Creates a socket of that name in a directory, and gives it to its owner.
 ///
 /// # Errors
-/// EADDRINUSE when the name is taken, and those of the calls that it takes.
+/// EADDRINUSE when the name is taken, and those of mkdir(2), bind(2), chown(2) and link(2).
 #[inline(never)]
 pub fn bind(listener: &Listener<'_>, dir: &Dir, name: StaticCStr, owner: Option<(u32, u32)>) -> sys::Result<OwnedFd> {
     let socket = socket::unix()?;
@@ -53,7 +53,7 @@ pub fn bind(listener: &Listener<'_>, dir: &Dir, name: StaticCStr, owner: Option<
     }
 }
 
-/// In a process of its own, which has a root and a working directory of its own.
+/// Runs in a process of its own, because it changes the root and the working directory.
 fn make_and_move(
     socket: &OwnedFd,
     listener: &Listener<'_>,
@@ -80,8 +80,8 @@ fn make_and_move(
     }
 }
 
-/// The private directory becomes the root, so that the address of the socket is the path that the server and everybody
-/// else knows it by. Where chroot(2) is not to be had, the address is the name alone.
+/// Makes the private directory the root, so that the address of the socket is the path that all programs know it by. If
+/// chroot(2) is not permitted, the address is the name alone.
 fn inside(
     socket: &OwnedFd,
     listener: &Listener<'_>,

@@ -1,4 +1,4 @@
-//! Which process has an address that cannot be had, as far as the kernel and /proc show it.
+//! Finds the process that occupies an address, as far as the kernel and /proc show it.
 
 use std::os::fd::AsFd;
 
@@ -12,7 +12,7 @@ use crate::sys::dir::{self, Dir};
 use crate::sys::file_contents::{self, FileContents};
 use crate::sys::{self, Errno, socket};
 
-/// Which process has it, and why it cannot be had: `pid 7 has it`; empty where that is not known.
+/// Which process occupies the address, for an error message: `pid 7 has it`. Empty if that is not known.
 #[inline(never)]
 pub fn describe(listener: &Listener<'_>) -> String {
     if !listener.is_path() {
@@ -25,13 +25,14 @@ pub fn describe(listener: &Listener<'_>) -> String {
         Err(Errno::CONNREFUSED) => {
             "a dead server's socket is there, and only the lock of a pidfile lets vsrun remove it".into()
         }
-        // The kernel's own word: in /proc/net/unix, another socket's path may hold a newline, and forge a line.
+        // Ask the kernel by SO_PEERCRED, not /proc/net/unix: the path of another socket there may hold a newline, and
+        // forge a line.
         Ok(pid) if of_process(pid, c"stat", parent_pid).is_some() => format!("pid {pid} has it"),
         _ => String::new(),
     }
 }
 
-/// Which process has the port; None where no socket keeps us from it.
+/// The process that occupies the port. None if no socket does.
 ///
 /// # Errors
 /// When /proc does not show the sockets.
@@ -49,7 +50,7 @@ pub fn on_port(listener: &Listener<'_>) -> sys::Result<Option<String>> {
                     return Ok(Some(process(&socket)));
                 }
             }
-            // Without IPv6, the table whose name ends with a 6 is missing.
+            // Without IPv6, the tables tcp6 and udp6 are missing.
             Err(Errno::NOENT) if table.to_bytes().ends_with(b"6") => {}
             Err(why) => result = Err(why),
         }
@@ -57,14 +58,14 @@ pub fn on_port(listener: &Listener<'_>) -> sys::Result<Option<String>> {
     result
 }
 
-/// Whether there is a socket at its path without a listener.
+/// Whether the path names a socket that no process listens on.
 pub fn is_dead(listener: &Listener<'_>) -> bool {
     // connect(2) to a non-socket also fails with ECONNREFUSED, so check the type first.
     dir::stat_path(listener.path()).is_ok_and(|about| about.socket)
         && socket::try_connect(&listener.address) == Err(Errno::CONNREFUSED)
 }
 
-/// The first process that has the socket open; its user, where no process can be found.
+/// The first process that has the socket open; the socket's user if no process can be found.
 fn process(socket: &Socket<'_>) -> String {
     let target = [b"socket:[", socket.inode, b"]"].concat();
     let mut holder = None;
@@ -82,7 +83,7 @@ fn process(socket: &Socket<'_>) -> String {
     format!("{what} {} has it", Escaped(number))
 }
 
-/// Whether one of a process's descriptors leads there.
+/// Whether one of a process's descriptors is a link to `target`.
 fn has_socket(pid: &[u8], target: &[u8]) -> bool {
     let mut has = false;
     if pid.first().is_some_and(u8::is_ascii_digit)

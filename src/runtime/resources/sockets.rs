@@ -1,4 +1,4 @@
-//! The server's sockets: bound while vsrun still has the right to, and each at its place from descriptor 3 on.
+//! The server's sockets: binds them while vsrun still has the right to, each at its number from descriptor 3 on.
 
 use crate::logic::plan::socket_activation;
 use crate::runtime::resources::ports::bind_error;
@@ -21,16 +21,16 @@ use crate::sys::dir::{Dir, FileStat};
 use crate::sys::socket::{self, Kind};
 use crate::sys::{self, Errno, access, credentials, fd};
 
-/// Whether a lock of ours proves that no other instance lives.
+/// Whether a lock of ours proves that no other instance is running.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Exclusive {
-    /// One does.
+    /// We hold a pidfile's lock.
     Proven,
-    /// Unknown.
+    /// There is no pidfile.
     Unknown,
 }
 
-/// The files of sockets at paths. Dropping this leaves them: only `remove` removes them.
+/// The files of sockets at paths. Dropping this leaves the files; only `remove` removes them.
 #[derive(Default)]
 pub struct Sockets(Vec<File>);
 
@@ -40,11 +40,11 @@ struct File {
     stat: FileStat,
 }
 
-/// Sets aside the numbers that the server will find its sockets at. Whatever is opened later is above, so that no
-/// process has to move anything on its way to the server. Returns these numbers.
+/// Reserves the descriptor numbers of the server's sockets, and returns them. Whatever is opened later gets a higher
+/// number, so that the child does not have to move descriptors before the exec.
 ///
 /// # Errors
-/// When a socket that vsrun's parent speaks of is not there, or vsrun may not have that many descriptors.
+/// When a socket that vsrun's parent announced is missing, or vsrun may not have that many descriptors.
 pub fn reserve_fds(listen: &ServerSockets) -> Result<Range<RawFd>> {
     let own = fd::FIRST + RawFd::from(listen.inherited);
     let end = fd::FIRST + RawFd::from(socket_activation::count(listen.inherited, &listen.own));
@@ -56,10 +56,10 @@ pub fn reserve_fds(listen: &ServerSockets) -> Result<Range<RawFd>> {
 }
 
 impl Sockets {
-    /// Binds vsrun's own sockets, lets clients come, and puts each at its place.
+    /// Binds vsrun's own sockets, listens on them, and moves each to its number.
     ///
     /// # Errors
-    /// When an address cannot be had. `remove` then removes what has been made.
+    /// When an address cannot be bound. `remove` then removes the files that were created.
     pub fn bind(&mut self, listen: &ServerSockets, alone: Exclusive) -> Result<()> {
         let own = listen.own.iter().filter_map(|text| Listener::parse(text.to_bytes()));
         for (number, listener) in (fd::FIRST + RawFd::from(listen.inherited)..).zip(own) {
@@ -96,7 +96,7 @@ impl Sockets {
         !self.0.is_empty()
     }
 
-    /// Removes the files, where the paths still name them.
+    /// Removes the files, if the paths still name them.
     pub fn remove(&self) {
         for file in &self.0 {
             if is_at(&file.dir, file.name, &file.stat) {
@@ -106,7 +106,7 @@ impl Sockets {
     }
 }
 
-/// What would keep the sockets from being had; makes no file, and takes no port.
+/// Reports why sockets could not be bound. Creates no file, and binds no port.
 pub fn check(listen: &ServerSockets, alone: Exclusive, tell: &mut dyn FnMut(Error)) {
     for listener in listen.own.iter().filter_map(|text| Listener::parse(text.to_bytes())) {
         let found = if listener.is_path() {
@@ -129,7 +129,7 @@ fn check_one(listener: &Listener<'_>, owner: Option<(u32, u32)>, alone: Exclusiv
     access::may_write(parent)
 }
 
-/// Why a socket cannot be had: what the walk to its path refused, or what the kernel says.
+/// The error for a socket that cannot be bound: what the walk to its path refused, or the kernel's error.
 fn refused_here(listener: &Listener<'_>, walk: &Walk, why: Errno) -> Error {
     if why == Errno::ADDRINUSE || !listener.is_path() {
         return bind_error(listener, why);
@@ -137,7 +137,7 @@ fn refused_here(listener: &Listener<'_>, walk: &Walk, why: Errno) -> Error {
     Error::setup(format_args!("cannot listen on '{}': {}", Escaped(listener.text), walk.error_text(why)))
 }
 
-/// A socket on a port.
+/// Binds a socket to a port.
 fn on_port(listener: &Listener<'_>) -> sys::Result<OwnedFd> {
     let kind = match listener.transport {
         Transport::Stream => Kind::Stream,
@@ -149,7 +149,7 @@ fn on_port(listener: &Listener<'_>) -> sys::Result<OwnedFd> {
     }
 }
 
-/// A socket at a path, for its owner and group: no other user can connect to it, not even for a moment.
+/// Binds a socket at a path, for its owner and group: no other user can connect to it, not even for a moment.
 #[inline(never)]
 fn at_path(
     listener: &Listener<'_>,
@@ -166,15 +166,15 @@ fn at_path(
     let socket = if credentials::effective_uid() == 0 {
         private::bind(listener, &dir, name, owner)?
     } else {
-        // What is made here is ours anyway, and is given to nobody.
+        // The socket stays ours, so there is no chown(2) that an exchange could misdirect.
         private::bind_at(&listener.address)?
     };
     let about = dir.stat(name)?;
     Ok((socket, File { dir, name, stat: about }))
 }
 
-/// Whether there is a dead socket at a path, of vsrun's user or the server's, which may be removed; otherwise there is
-/// nothing. A lock proves that it is no other instance's that has not come to listen yet.
+/// Returns true if the path names a dead socket of vsrun's user or the server's, which may be removed; false if it
+/// names nothing. A lock proves that the socket is not that of another instance that does not listen yet.
 ///
 /// # Errors
 /// EADDRINUSE for anything else.

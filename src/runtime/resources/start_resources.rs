@@ -1,4 +1,4 @@
-//! What a start has claimed, and undoes when it fails: pidfiles, and sockets at paths.
+//! What a start has acquired, and releases when it fails: pidfiles, sockets at paths, and the control group.
 
 use super::cgroup::Cgroup;
 use super::pidfile::Pidfile;
@@ -7,7 +7,7 @@ use crate::logic::base::error::Result;
 use crate::logic::formats::cgroup::Group;
 use crate::logic::plan::socket_activation::ServerSockets;
 
-/// What has been claimed so far.
+/// What has been acquired so far.
 pub struct StartResources {
     /// The sockets.
     pub sockets: Sockets,
@@ -18,10 +18,10 @@ pub struct StartResources {
 }
 
 impl StartResources {
-    /// Makes the control group and opens the sockets. A lock of ours proves that no other instance lives.
+    /// Creates the control group and opens the sockets. A lock of ours proves that no other instance is running.
     ///
     /// # Errors
-    /// When an address cannot be had.
+    /// When the group cannot be created, or an address cannot be bound.
     pub fn bind(&mut self, listen: &ServerSockets, cgroup: Option<&Group>) -> Result<()> {
         self.cgroup = cgroup.map(Cgroup::claim).transpose()?;
         let alone = if self.pidfiles.iter().any(Option::is_some) { Exclusive::Proven } else { Exclusive::Unknown };
@@ -33,19 +33,19 @@ impl StartResources {
         self.cgroup.is_none() && !self.sockets.has_files() && self.pidfiles.iter().all(Option::is_none)
     }
 
-    /// Removes what was made. The sockets first, while the locks still keep other starts out.
+    /// Removes what was created. The sockets come first, while the locks still keep other starts out.
     pub fn release(&self) {
         self.undo_files();
         self.undo_group();
     }
 
-    /// The same without the control group: a process that is in it cannot remove it.
+    /// Removes what was created, except the control group: a process that is in the group cannot remove it.
     pub fn undo_files(&self) {
         self.sockets.remove();
         self.pidfiles.iter().flatten().for_each(Pidfile::release);
     }
 
-    /// Removes the control group, if it was made.
+    /// Removes the control group, if it was created.
     pub fn undo_group(&self) {
         self.cgroup.iter().for_each(Cgroup::release);
     }

@@ -1,9 +1,9 @@
-//! The way to a directory, one component at a time, so that no user can make root use what is not the user's.
+//! Walks to a directory, one component at a time, so that no user can make root use what is not the user's.
 //!
-//! O_NOFOLLOW protects the last component only, and is no help where a directory before it belongs to the attacker.
-//! So each component is opened in the one before it, and its owner is looked at on the open descriptor: nothing can be
-//! exchanged in between. Symbolic links are followed here, and not by the kernel. Allocates nothing, unless a directory
-//! is made: the manager walks at each rotation, and a process on its way to be the server walks to its root.
+//! O_NOFOLLOW protects the last component only, and does not help where a directory before it belongs to the attacker.
+//! So each component is opened in the one before it, and its owner is checked on the open descriptor: nothing can be
+//! exchanged in between. Symbolic links are followed here, not by the kernel. Allocates nothing, unless a directory is
+//! created: the manager walks at each rotation, and the server's child walks to its root after the fork.
 
 use core::ffi::CStr;
 use core::fmt;
@@ -17,38 +17,38 @@ use crate::logic::plan::trust::{Component, Reason, Refusal, Trust, components};
 use crate::sys::dir::{self, Dir, FileStat};
 use crate::sys::{self, Errno, credentials, file_contents, walk};
 
-/// How many symbolic links are followed on the way; the kernel's own limit.
+/// How many symbolic links are followed, as many as the kernel follows.
 pub(super) const LINKS: u32 = 40;
-/// A directory that has to be made on the way can be passed by the user.
+/// The mode of created parent directories: the user can search them.
 const PARENT_MODE: u32 = 0o755;
 
-/// A walk, and where it has led. (It holds what is told about a refusal, so that results are numbers only: moved from
-/// function to function, the words took two thousand bytes of code.)
+/// A walk, and the directory that it has reached. (It also holds the details of a refusal, so that results are plain
+/// error numbers: returning the details from function to function took two thousand bytes of code.)
 pub struct Walk {
-    /// Whether owners are looked at. Where vsrun is not root, the kernel's own rules are enough.
+    /// Whether owners are checked. If vsrun is not root, the kernel's own rules are enough.
     pub(super) checked: bool,
     trust: Trust,
     pub(super) links: u32,
     pub(super) at: Option<OwnedFd>,
-    /// About the directory that it has led to.
+    /// The fstat(2) result of the directory that it has reached.
     pub about: FileStat,
     pub refusal: Option<Refusal>,
 }
 
-/// What is made on the way.
+/// How missing directories are created.
 pub struct Make {
     /// The user and group that the last directory is given to.
     pub owner: Option<(u32, u32)>,
     /// The mode of the last directory.
     pub mode: u32,
-    /// What has been made: in which directory, under which name.
+    /// The directories that were created: each by its parent and its name.
     made: Vec<(Option<OwnedFd>, StaticCStr)>,
 }
 
-/// Goes to a directory.
+/// Walks to a directory.
 ///
 /// # Errors
-/// When it cannot be opened, or a user could have put another one in its place: the use and the path are told.
+/// When it cannot be opened, or a user could have exchanged it. The error names the use and the path.
 #[inline(never)]
 pub fn to(dir: &CStr, what: &str, path: &CStr) -> Result<Walk> {
     let mut walk = Walk::begin();
@@ -58,10 +58,10 @@ pub fn to(dir: &CStr, what: &str, path: &CStr) -> Result<Walk> {
     }
 }
 
-/// Whether a root directory may be used, before anything of a start has been made.
+/// Checks whether a root directory may be used, before a start creates anything.
 ///
 /// # Errors
-/// When it may not. That it cannot be entered is left to the step that does it.
+/// When root must not trust it. The step that enters it reports all other errors.
 pub fn check_root(root: Option<StaticCStr>) -> Result<()> {
     let Some(root) = root else { return Ok(()) };
     let mut walk = Walk::begin();
@@ -71,10 +71,10 @@ pub fn check_root(root: Option<StaticCStr>) -> Result<()> {
     }
 }
 
-/// Changes the root directory of a process on its way to be the server.
+/// Changes the root directory of this process, the server's child.
 ///
 /// # Errors
-/// Those of the way there, and of chroot(2).
+/// Those of the walk, and of chroot(2).
 pub fn change_root(path: &CStr) -> sys::Result<()> {
     let mut walk = Walk::begin();
     walk.go_to(path)?;
@@ -82,7 +82,7 @@ pub fn change_root(path: &CStr) -> sys::Result<()> {
 }
 
 impl Walk {
-    /// At its beginning.
+    /// A walk that has not taken a step yet.
     pub fn begin() -> Self {
         let own = credentials::effective_uid();
         let checked = own == 0;
@@ -90,18 +90,18 @@ impl Walk {
         Self { checked, trust: Trust::new(own, top), links: 0, at: None, about: FileStat::default(), refusal: None }
     }
 
-    /// Goes to a directory.
+    /// Walks to a directory.
     ///
     /// # Errors
-    /// Those of the system calls; EPERM where root may not use it.
+    /// Those of the system calls; EPERM if root may not use it.
     pub fn go_to(&mut self, path: &CStr) -> sys::Result<()> {
         if self.checked { self.go(path.to_bytes(), None) } else { self.arrive(path, walk::follow(None, path)?) }
     }
 
-    /// Goes to a directory, and makes it where it is missing. What was made is removed again where that fails.
+    /// Walks to a directory, and creates it if it is missing. On an error, created directories are removed again.
     ///
     /// # Errors
-    /// As those of [`Self::go_to`], and those of mkdir(2) and chown(2).
+    /// Those of [`Self::go_to`], mkdir(2) and chown(2).
     #[inline(never)]
     pub fn make_way(&mut self, path: &CStr, owner: Option<(u32, u32)>, mode: u32) -> sys::Result<()> {
         let mut make = Make { owner, mode, made: Vec::new() };
@@ -132,7 +132,7 @@ impl Walk {
             let name = CStr::from_bytes_until_nul(name.as_bytes()).unwrap_or_default();
             match (walk::enter(self.at.as_ref(), name), &mut make) {
                 (Ok(dir), _) => self.arrive(name, dir)?,
-                // A symbolic link, or nothing that a path can lead through.
+                // Either a symbolic link, or a file that no path can lead through.
                 (Err(Errno::NOTDIR), _) => self.link(name)?,
                 (Err(Errno::NOENT), Some(make)) => self.make(name, is_last, make)?,
                 (Err(why), _) => return Err(why),
@@ -141,10 +141,10 @@ impl Walk {
         Ok(())
     }
 
-    /// Takes a directory that has been opened.
+    /// Checks a directory that has been opened, and continues from it.
     fn arrive(&mut self, name: &CStr, dir: OwnedFd) -> sys::Result<()> {
         let about = dir::fstat(dir.as_fd())?;
-        // The number of a directory's links is not that of its names.
+        // The link count of a directory counts its subdirectories, not its names.
         self.pass(name, &FileStat { links: 1, ..about })?;
         (self.at, self.about) = (Some(dir), about);
         Ok(())
@@ -156,7 +156,7 @@ impl Walk {
         let link = walk::handle(self.at.as_ref(), name)?;
         let mut target = [0; 4096];
         let length = match file_contents::read_link(link.as_fd(), c"", &mut target) {
-            // Only a link can be read as one.
+            // readlink(2) fails for anything that is not a symbolic link.
             Err(Errno::INVAL | Errno::NOENT) => return Err(Errno::NOTDIR),
             result => result?,
         };
@@ -165,14 +165,14 @@ impl Walk {
         if self.links > LINKS {
             return Err(Errno::LOOP);
         }
-        // A link of /proc leads where its text only seems to lead: /proc/PID/root has the text "/".
+        // The text of a link in /proc is not where it leads: that of /proc/PID/root is "/".
         if walk::is_procfs(link.as_fd())? {
             return self.arrive(name, walk::follow(self.at.as_ref(), name)?);
         }
         self.go(target.get(..length).unwrap_or_default(), None)
     }
 
-    /// Takes a component of the path, which is in the directory where the walk is.
+    /// Checks one component of the path, in the directory that the walk has reached.
     pub(super) fn pass(&mut self, name: &CStr, about: &FileStat) -> sys::Result<()> {
         let component = Component { owner: about.owner, links: about.links, shared: self.is_shared() };
         match self.trust.pass(component) {
@@ -189,18 +189,18 @@ impl Walk {
         Err(Errno::PERM)
     }
 
-    /// Makes a directory, and gives it to its owner.
+    /// Creates a directory, and gives it to its owner.
     #[inline(never)]
     fn make(&mut self, name: &CStr, is_last: bool, make: &mut Make) -> sys::Result<()> {
         let owner = make.owner.filter(|_| is_last || self.trust.other().is_some());
         if let Some(other) = self.trust.other().filter(|_| self.checked)
             && owner.is_none_or(|(uid, _)| uid != other)
         {
-            // It would be no safe place from the next start on.
+            // The directory would not be trusted at the next start.
             return self.refuse(name.to_bytes(), Reason::Made(other));
         }
         match walk::make(self.at.as_ref(), name) {
-            // Another start was faster.
+            // Another start has created it in the meantime.
             Err(Errno::EXIST) => return self.arrive(name, walk::enter(self.at.as_ref(), name)?),
             result => result?,
         }
@@ -211,7 +211,7 @@ impl Walk {
             make.made.pop();
             return self.refuse(name.to_bytes(), Reason::Replaced);
         }
-        // While it is ours: afterwards that takes CAP_FOWNER.
+        // Before the chown(2): afterwards fchmod(2) takes CAP_FOWNER.
         dir::fchmod(made.as_fd(), if is_last { make.mode } else { PARENT_MODE })?;
         if let Some((uid, gid)) = owner {
             dir::fchown(made.as_fd(), uid, gid)?;
@@ -220,12 +220,12 @@ impl Walk {
         Ok(())
     }
 
-    /// Where it has led: a handle.
+    /// The descriptor of the directory that the walk has reached.
     pub fn fd(&self) -> BorrowedFd<'_> {
         self.at.as_ref().map_or(dir::here(), AsFd::as_fd)
     }
 
-    /// The same, to be kept.
+    /// Takes the directory that the walk has reached.
     ///
     /// # Errors
     /// ENOENT before the first step.
@@ -233,21 +233,22 @@ impl Walk {
         self.at.take().map(Dir).ok_or(Errno::NOENT)
     }
 
-    /// Whether others may make and remove names in it.
+    /// Whether other users may create and remove names in the directory.
     pub fn is_shared(&self) -> bool {
         self.at.is_some() && self.trust.is_shared(self.about.owner, self.about.mode)
     }
 
-    /// Whether a file in it may be read for its owner's sake: no user has put there what is another's.
+    /// Whether a file in the directory may be read for the directory's owner: no user can have linked another user's
+    /// file into it.
     pub fn admits(&self, file: &FileStat) -> bool {
         let component = Component { owner: file.owner, links: file.links, shared: self.is_shared() };
         !self.checked || { self.trust }.pass(component).is_ok()
     }
 
-    /// The last directory must be of root's, of vsrun's user's, or of this one's.
+    /// Checks that the directory belongs to root, to vsrun's user, or to this owner.
     ///
     /// # Errors
-    /// EPERM when it is not.
+    /// EPERM when it does not.
     pub fn belongs_to(&mut self, path: &CStr, owner: Option<(u32, u32)>) -> sys::Result<()> {
         let there = self.about.owner;
         if !self.checked || self.trust.is_own(there) || owner.is_some_and(|(uid, _)| uid == there) {
@@ -257,19 +258,20 @@ impl Walk {
         self.refuse(last, Reason::Stranger(there))
     }
 
-    /// Why it has led nowhere.
+    /// The error of a failed walk, for messages.
     pub fn error_text(&self, why: Errno) -> WalkError<'_> {
         WalkError(self, why)
     }
 
-    /// The line for people.
+    /// The message about a failed walk.
     #[inline(never)]
     pub fn error(&self, what: &str, path: &CStr, why: Errno) -> Error {
         Error::setup(format_args!("cannot use {what} '{}': {}", Escaped(path.to_bytes()), self.error_text(why)))
     }
 }
 
-/// Whether a directory is the one that we have just made: others may have moved another one of root's to its place.
+/// Whether a directory is empty, as the one that we have just created: others may have moved another directory of
+/// root's to its name.
 ///
 /// # Errors
 /// Those of getdents(2).
@@ -280,7 +282,7 @@ pub fn is_new(made: &Dir) -> sys::Result<bool> {
     Ok(is_empty && about.owner == credentials::effective_uid() && about.mode & 0o077 == 0)
 }
 
-/// What is told of a walk that has failed.
+/// The text about a failed walk.
 pub struct WalkError<'a>(&'a Walk, Errno);
 
 impl fmt::Display for WalkError<'_> {

@@ -1,4 +1,4 @@
-//! The way to a file whose contents go to the server: no user can make root read what is not the user's.
+//! Opens a file whose contents go to the server, so that no user can make root read what is not the user's.
 
 use core::ffi::CStr;
 use std::os::fd::{AsFd, OwnedFd};
@@ -7,10 +7,10 @@ use super::walk::{LINKS, Walk};
 use crate::logic::base::text::ArrayText;
 use crate::sys::{self, Errno, dir, file_contents, walk};
 
-/// Opens a file to read it, never waiting for the other end of a FIFO.
+/// Opens a file for reading. Never waits for the other end of a FIFO.
 ///
 /// # Errors
-/// Those of the system calls; EPERM where root may not use it; EINVAL for what is not a regular file.
+/// Those of the system calls; EPERM if root may not use the file; EINVAL if it is not a regular file.
 pub fn open(walk: &mut Walk, path: &CStr) -> sys::Result<OwnedFd> {
     if walk.checked { open_at(walk, path.to_bytes()) } else { dir::open_readonly(path) }
 }
@@ -25,7 +25,7 @@ fn open_at(walk: &mut Walk, path: &[u8]) -> sys::Result<OwnedFd> {
         _ if last.len() > 255 => return Err(Errno::NAMETOOLONG),
         _ => {}
     }
-    // Of a name alone, the owner of the working directory counts too.
+    // For a bare name, the owner of the working directory counts too.
     walk.go(if way.is_empty() { b"." } else { way }, None)?;
     let mut name = ArrayText::<256>::new();
     name.push(last);
@@ -34,7 +34,7 @@ fn open_at(walk: &mut Walk, path: &[u8]) -> sys::Result<OwnedFd> {
     let there = walk::handle(walk.at.as_ref(), name)?;
     let mut target = [0; 4096];
     let length = match file_contents::read_link(there.as_fd(), c"", &mut target) {
-        // Only a link can be read as one.
+        // readlink(2) fails for anything that is not a symbolic link.
         Err(Errno::INVAL | Errno::NOENT) => {
             let file = walk::read(walk.at.as_ref(), name, false)?;
             let about = dir::fstat(file.as_fd())?;
@@ -51,7 +51,7 @@ fn open_at(walk: &mut Walk, path: &[u8]) -> sys::Result<OwnedFd> {
     if walk.links > LINKS {
         return Err(Errno::LOOP);
     }
-    // A link of /proc leads where its text only seems to lead.
+    // The text of a link in /proc is not where it leads.
     if walk::is_procfs(there.as_fd())? {
         return walk::read(walk.at.as_ref(), name, true);
     }

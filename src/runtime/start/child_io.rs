@@ -1,4 +1,4 @@
-//! What a child that becomes a program is connected to, and how far it is.
+//! What a child is connected to, and its state between fork and exec.
 
 use crate::logic::formats::log_name::LogPolicy;
 use crate::runtime::report::log::Log;
@@ -12,7 +12,7 @@ use std::os::fd::BorrowedFd;
 use std::os::fd::OwnedFd;
 use std::os::fd::RawFd;
 
-/// What a process is connected to.
+/// The descriptors and files that a child uses on its way to the exec.
 #[derive(Clone, Copy, Default)]
 pub struct ChildIo<'a> {
     /// Standard input. None: `/dev/null`.
@@ -33,34 +33,35 @@ pub struct ChildIo<'a> {
     pub mode: Mode,
     /// Whether a pidfile that cannot be written ends the start.
     pub attempt: Attempt,
-    /// Where the program says that it is ready, and under which number it has that.
+    /// Where the program reports that it is ready, and the descriptor number that it has there.
     pub ready: Option<(BorrowedFd<'a>, RawFd)>,
     /// Where each step is recorded.
     pub debug: Option<&'a Log>,
-    /// Where the child reports that the exec is next, or which step failed; `spawn` fills it in.
+    /// Where the child reports that the exec is next, or which step failed. `spawn` sets it.
     pub report: Option<BorrowedFd<'a>>,
-    /// The body of the log rotator, which is this program and not another: `Step::RunLogRotator` calls it.
+    /// The body of the log rotator, which runs in this program without an exec: `Step::RunLogRotator` calls it.
     pub rotator: Option<fn(LogPolicy) -> !>,
 }
 
 impl ChildIo<'_> {
-    /// For a supervisor: its own standard input is `/dev/null`, or the server's by `--stdin`.
+    /// The descriptors for children of a supervisor: standard input is `/dev/null`, because its own may be the server's
+    /// (`--stdin`).
     pub fn none() -> Self {
         Self { input: Some(fd::standard(0)), ..Self::default() }
     }
 }
 
-/// Which start of the server it is.
+/// Whether a failure of the pidfile fails the start.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub enum Attempt {
-    /// The first one, which may fail.
+    /// The first start, which may fail.
     #[default]
     First,
-    /// A restart, which nothing that can be done without holds up.
+    /// A restart: it goes on without the pidfile.
     Later,
 }
 
-/// A descriptor of ours that has the number which the program is to have, moved above it.
+/// Copies a descriptor of ours to a higher number if its own is the one that the program expects for another.
 pub fn move_off_fd(fd: BorrowedFd<'_>, io: &ChildIo<'_>) -> sys::Result<Option<OwnedFd>> {
     match io.ready {
         Some((_, number)) if fd.as_raw_fd() == number => fd::duplicate_from(fd, number + 1).map(Some),
@@ -68,19 +69,19 @@ pub fn move_off_fd(fd: BorrowedFd<'_>, io: &ChildIo<'_>) -> sys::Result<Option<O
     }
 }
 
-/// What one step leaves for a later one.
+/// State that one step leaves for a later one.
 #[derive(Default)]
 pub struct ExecState {
-    /// The descriptor that the program is to keep.
+    /// The descriptor that the program keeps after the exec.
     pub kept: Option<OwnedFd>,
-    /// A descriptor that is open in vain, to see whether such are closed.
+    /// A descriptor opened only to check that descriptors of its kind get closed.
     pub cloexec_probe: Option<OwnedFd>,
-    /// The rule set of Landlock that is being made.
+    /// The Landlock rule set under construction.
     pub ruleset: Option<OwnedFd>,
-    /// How many sockets it is to find from descriptor 3 on.
+    /// How many sockets the program gets from descriptor 3 on.
     pub sockets: u16,
-    /// What the parent is told before the exec.
+    /// The byte that is sent to the parent before the exec.
     pub marker: u8,
-    /// Whether the caller's directory is not the one that has its path.
+    /// True if another directory has the path of the caller's directory now.
     pub replaced: bool,
 }

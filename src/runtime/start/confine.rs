@@ -1,4 +1,4 @@
-//! What keeps a process on its way to the server from reaching anything that the server is not to have.
+//! Closes what a process could still reach on its way to the server, and what the server must not inherit.
 
 use core::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd, RawFd};
@@ -8,11 +8,11 @@ use super::exec_image::ExecImage;
 use crate::logic::plan::step::Step;
 use crate::sys::{Errno, Result, cloexec_probe, close, credentials, dir, fd};
 
-/// Closes every descriptor except 0 to 2, what the program is to have, and the pipes that report a failed step.
-/// Nothing can be reached through a pipe in /proc/self/fd.
+/// Closes every descriptor except 0 to 2, those of the program, and the pipes that report a failed step. The pipes are
+/// harmless: a path through /proc/self/fd leads nowhere from a pipe.
 ///
 /// # Errors
-/// EPERM when one is still open; EISDIR when one that the program is to have would lead out of its root.
+/// EPERM when one is still open; EISDIR when one of the program's is a directory, which would lead out of its root.
 pub fn close_descriptors(program: &ExecImage, io: &ChildIo<'_>, way: &mut ExecState) -> Result<()> {
     if program.steps.iter().any(|step| matches!(step, Step::Chroot(_))) {
         close::hold_no_directory(way.sockets)?;
@@ -30,10 +30,10 @@ pub fn close_descriptors(program: &ExecImage, io: &ChildIo<'_>, way: &mut ExecSt
     way.cloexec_probe.take().map_or(Ok(()), cloexec_probe::verify)
 }
 
-/// Lets every descriptor end at the exec, except 0 to 2 and what the program is to have.
+/// Makes every descriptor close-on-exec, except 0 to 2 and those of the program.
 ///
 /// # Errors
-/// EPERM when one would live on.
+/// EPERM when one would survive the exec.
 pub fn cloexec_descriptors(way: &mut ExecState) -> Result<()> {
     fd::cloexec_all()?;
     way.cloexec_probe.take().map_or(Ok(()), cloexec_probe::look_for_end)?;
@@ -41,7 +41,7 @@ pub fn cloexec_descriptors(way: &mut ExecState) -> Result<()> {
     way.kept.as_ref().map_or(Ok(()), |kept| fd::clear_cloexec(kept.as_fd()))
 }
 
-/// Opens the number where the program says that it is ready. The number that vsrun had for it is closed.
+/// Moves the readiness pipe to the number at which the program expects it, and closes the number that vsrun had for it.
 ///
 /// # Errors
 /// Those of dup2(2) and close(2).
@@ -50,12 +50,12 @@ pub fn place_ready((ready, number): (BorrowedFd<'_>, RawFd)) -> Result<()> {
     if close::range_of(ready).contains(&number) { Ok(()) } else { close::close(ready) }
 }
 
-/// Goes back to the directory that vsrun was called in, by its path. True: another one has that path now, or the path
-/// cannot be followed, and this process is in `/`. The user may have replaced it to see a directory that is closed to
-/// him; so it is left to be entered with his rights.
+/// Changes back to the directory that vsrun was called in, by its path. Returns true if another directory has that path
+/// now, or the path cannot be followed; this process is in `/` then. The user may have replaced the directory to reach
+/// one that the user may not search, so a later step enters it with the user's rights.
 ///
 /// # Errors
-/// When not even `/` can be entered.
+/// When `/` cannot be entered either.
 pub fn return_to(path: &CStr, which: (u64, u64)) -> Result<bool> {
     let is_there = || dir::stat_path(c".").is_ok_and(|about| about.id == which);
     if is_there() {

@@ -1,4 +1,4 @@
-//! Confines the process on its way to the server with Landlock: one rule after the other, and then for good.
+//! Confines the process on its way to the server with Landlock: adds one rule after the other, then enforces them.
 
 use std::os::fd::{AsFd, OwnedFd};
 
@@ -7,8 +7,8 @@ use crate::logic::plan::landlock_rules::{Handled, Rule, right};
 use crate::logic::plan::step::Step;
 use crate::sys::{Errno, Result, landlock};
 
-/// One step of it. `ruleset` is the rule set that the steps before have begun. `starts` is false in the rehearsal of
-/// `--check`: files are only opened there, so the right to read one stands for the right to execute it.
+/// Applies one Landlock step. `ruleset` is the rule set that earlier steps have begun. `starts` is false in the
+/// rehearsal of `--check`: it only opens files, so the right to read a file represents the right to execute it.
 ///
 /// # Errors
 /// Those of the kernel.
@@ -22,7 +22,7 @@ pub fn perform(step: &Step, ruleset: &mut Option<OwnedFd>, starts: bool) -> Resu
     if let Step::Covered(_) = step {
         return if starts { Ok(()) } else { diagnose::is_covered(c".") };
     }
-    // Without one, the step that should have made it was left out.
+    // Without a rule set, the rehearsal has skipped the step that creates it.
     let Some(begun) = ruleset else { return Err(Errno::INVAL) };
     if let Step::Allow(rule, handled) = *step {
         return match rule {

@@ -13,35 +13,35 @@ use crate::sys::{self, credentials, fd};
 /// The parent process that waits until the outcome of the start is reported.
 pub struct WaitingParent(OwnedFd);
 
-/// How far away we go.
+/// The role of the detached process in its new session.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum SessionRole {
-    /// We lead the new session: for a process that will exit soon.
+    /// It leads the session: enough for a process that exits soon.
     Leader,
-    /// Our parent led it, so that no terminal we open becomes ours.
+    /// Its parent led the session, so that no terminal it opens becomes its controlling terminal.
     Orphan,
 }
 
-/// Whether standard output and error stay the caller's. Standard input is each caller's own matter.
+/// What the detached process does with standard output and error. It leaves standard input alone.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Output {
-    /// They do.
+    /// They stay the caller's.
     Keep,
     /// They become `/dev/null`.
     Null,
 }
 
-/// Returns in the detached process; the calling process waits, prints the outcome, and exits. `caller` is the one
-/// has to be told of an error, too, as soon as there is one.
+/// Returns in the detached process; the calling process waits, prints the outcome, and exits. Every later error must
+/// also be reported through `waiting_parent`.
 ///
 /// # Errors
-/// When that is not to be had.
+/// When pipe(2), fork(2) or setsid(2) fails.
 #[inline(never)]
 pub fn daemonize(distance: SessionRole, output: Output, waiting_parent: &mut Option<WaitingParent>) -> Result<()> {
     let fail = |why| os_error(format_args!("cannot detach"), why);
     let (answer, write) = fd::pipe().map_err(fail)?;
     if let Forked::Parent(_) = process::fork().map_err(fail)? {
-        // Its end is told by the pipe's, whatever becomes of the other descriptors.
+        // End of file on the pipe reports the exit of the detached process, whatever happens to its other descriptors.
         drop(write);
         await_report(&answer);
     }
@@ -67,12 +67,12 @@ fn leave_session(distance: SessionRole, output: Output) -> sys::Result<()> {
     Ok(())
 }
 
-/// How often the caller tries to read again what it could not read, and the pauses, in milliseconds.
+/// How often the calling process repeats a failed read, and the pause between attempts in milliseconds.
 const ATTEMPTS: usize = 100;
 const PAUSE: u64 = 10;
 
-/// The caller's process. It holds nothing but the pipe meanwhile: no lock, no socket. A caller that is tired of waiting
-/// may end it, as any other program.
+/// The calling process. It holds only the pipe while it waits: no lock, no socket. So it may be killed at any time,
+/// like any other program.
 #[inline(never)]
 fn await_report(answer: &OwnedFd) -> ! {
     let _ = poll::set_mask(Mask::None);
@@ -84,7 +84,7 @@ fn await_report(answer: &OwnedFd) -> ! {
         match fd::read_some(answer.as_fd(), room) {
             Ok(0) => break,
             Ok(more) => count += more,
-            // A read that fails says nothing about the start, which goes on: only the end of the pipe does.
+            // A failed read says nothing about the start, which goes on; only end of file does.
             Err(_) if attempts > 0 => {
                 attempts -= 1;
                 poll::sleep_ms(PAUSE);
@@ -106,12 +106,12 @@ fn await_report(answer: &OwnedFd) -> ! {
 }
 
 impl WaitingParent {
-    /// Tells the caller that the server has been started.
+    /// Reports to the caller that the server has been started.
     pub fn ready(self) {
         let _ = fd::write_all(self.0.as_fd(), &[exit::OK]);
     }
 
-    /// Tells the caller what went wrong, and ends this process with the same status.
+    /// Reports an error to the caller, and exits with the same status.
     pub fn fail(self, error: &Error) -> ! {
         pack(error, &self.0);
         process::exit(error.code)

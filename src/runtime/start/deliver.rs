@@ -14,15 +14,15 @@ use crate::sys::pidfd::Process;
 use crate::sys::process::{self, Pid, Target};
 use crate::sys::{self, Errno, caps, credentials, sender};
 
-/// What is missing when a signal can be sent neither way.
+/// The reason to give when a signal can be sent neither directly nor as the target's user.
 pub const MISSING: &str = "needs CAP_KILL or CAP_SETUID";
-/// What `--check` and the start say of a COMMAND that signals will not reach.
+/// The warning of `--check` and of the start about a COMMAND that signals may not reach.
 pub const UNREACHABLE: &str = "COMMAND is set-user-id: signals to it may need CAP_KILL or CAP_SETUID";
 
 /// Sends a signal to a process, as its own user if need be.
 ///
 /// # Errors
-/// ESRCH when it has gone; EPERM when neither way is open; ETIMEDOUT when its user prevented it.
+/// ESRCH when it has exited; EPERM when neither way is possible; ETIMEDOUT when its user stopped the sender.
 pub fn to_process(process: Process, signal: u8) -> sys::Result<()> {
     deliver(process.number, None, &|| process.send(signal))
 }
@@ -35,7 +35,9 @@ pub fn to_process(process: Process, signal: u8) -> sys::Result<()> {
 pub fn deliver(pid: i32, user: Option<u32>, send: &dyn Fn() -> sys::Result<()>) -> sys::Result<()> {
     let other = user.filter(|user| *user != credentials::effective_uid() && !caps::may_kill());
     if let Some(user) = other {
-        // At once: kill(2) succeeds for a group if a single process of it is ours, and the others get nothing.
+        // Become that user before the first attempt: kill(2) succeeds for a group if it may signal a single process of
+        // it, and
+        // then the others get nothing.
         let sent = sender::send_as(user, send);
         if sent != Err(Errno::PERM) {
             return sent;
@@ -50,35 +52,35 @@ pub fn deliver(pid: i32, user: Option<u32>, send: &dyn Fn() -> sys::Result<()>) 
     }
 }
 
-/// Whether a signal has reached the server, as far as that is known.
+/// Whether signals reach the server, as far as that is known.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Reach {
-    /// It has, or no attempt has failed yet.
+    /// No attempt has failed yet.
     Open,
-    /// It has not, and that was recorded.
+    /// A signal was refused, and that was recorded.
     Refused,
 }
 
-/// The user that the way to this program leads to. None: vsrun's own.
+/// The user that this program runs as. None: vsrun's own.
 pub fn user_of(program: &ExecImage) -> Option<u32> {
     program.steps().iter().find_map(|step| if let Step::Uid(user, _) = step { Some(*user) } else { None })
 }
 
-/// Sends a signal to a child of ours that was started as this program, with the rights that it needs. A child that has
-/// ended needs none.
+/// Sends a signal to a child of ours that was started as this program, with the rights that it needs. Errors are
+/// ignored: the child may have exited.
 pub fn to_child(child: Pid, signal: Signal, program: &ExecImage) {
     let send = || process::send(signal.number(), Target::Process(child));
     let _ = deliver(child.number(), user_of(program), &send);
 }
 
-/// Ends the rest of a process group whose leader, a child of ours, has ended and was not reaped.
+/// Kills the rest of a process group whose leader, a child of ours, has exited and was not reaped.
 pub fn kill_group(leader: Pid, program: &ExecImage) {
     let kill = || process::send(Signal::KILL.number(), Target::Group(leader));
     let _ = deliver(leader.number(), user_of(program), &kill);
 }
 
-/// Whether signals may not reach a server, because its file is set-user-id: if it makes that user its real one too, as
-/// sudo(8) does. (A server with `--user` is started with CAP_SETUID, so signals reach it.)
+/// True if signals may not reach the server because its file is set-user-id. That happens if the server makes that user
+/// its real user id too, as sudo(8) does. (A server with `--user` is started with CAP_SETUID, so signals reach it.)
 pub fn is_unreachable(steps: &[Step], paths: &[StaticCStr]) -> bool {
     let hidden = steps.iter().any(|step| matches!(step, Step::Chroot(_) | Step::NoNewPrivileges));
     if hidden || caps::may_kill() || caps::may_change_ids() {

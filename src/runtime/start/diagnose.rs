@@ -1,7 +1,7 @@
-//! Why an exec failed: examined by the failing process itself, in the same root and as the same user.
+//! Finds out why an exec failed. The failing process itself examines it, in the same root and as the same user.
 //!
-//! "No such file or directory" for a file that is there is the oldest trouble of jails. Nothing here allocates: it
-//! runs after the fork.
+//! In a jail, execve(2) often fails with "No such file or directory" although the file exists: its loader or
+//! interpreter is missing. Nothing here allocates, because it runs after the fork.
 
 use core::ffi::CStr;
 use std::os::fd::AsFd;
@@ -39,13 +39,13 @@ pub fn diagnose(step: &Step, program: &ExecImage, why: Errno, about: &mut Detail
     if refused && program.steps.iter().any(confines) { Cause::Confined } else { cause }
 }
 
-/// The cause of a failed exec of the first of these paths that is there.
+/// The cause of a failed exec: examines the first of these paths that exists.
 fn of_exec(paths: &[StaticCStr], why: Errno, about: &mut Detail) -> Cause {
     for path in paths {
         match dir::stat_path(path) {
             Ok(_) => {
                 let cause = diagnose_file(path, DEPTH, about);
-                // A 32-bit program, and a kernel that takes none.
+                // A 32-bit program, and a kernel built without support for them.
                 let refused = cause == Cause::Plain && why == Errno::NOEXEC;
                 return if refused { Cause::Foreign } else { cause };
             }
@@ -61,10 +61,10 @@ fn of_exec(paths: &[StaticCStr], why: Errno, about: &mut Detail) -> Cause {
     }
 }
 
-/// Whether a file could be executed, as far as can be told without that.
+/// Checks whether a file could be executed, as far as that can be seen without executing it.
 ///
 /// # Errors
-/// What the exec would answer.
+/// The error that execve(2) would return.
 pub fn examine(path: &CStr) -> Result<()> {
     access::may_execute(path)?;
     match diagnose_file(path, DEPTH, &mut Detail::new()) {
@@ -86,7 +86,7 @@ pub fn examine(path: &CStr) -> Result<()> {
     }
 }
 
-/// Whether Landlock lets a directory be read whose owner and mode do so.
+/// Checks whether Landlock allows reading a directory that its owner and mode allow to be read.
 ///
 /// # Errors
 /// EACCES when it does not.
@@ -97,7 +97,7 @@ pub fn is_covered(dir: &CStr) -> Result<()> {
     }
 }
 
-/// The file is there: what is wrong with it, or with what it needs?
+/// Examines a file that exists: finds what is wrong with it, or with its loader or interpreter.
 #[inline(never)]
 fn diagnose_file(path: &CStr, depth: usize, about: &mut Detail) -> Cause {
     push_name(about, path.to_bytes());
@@ -110,7 +110,7 @@ fn diagnose_file(path: &CStr, depth: usize, about: &mut Detail) -> Cause {
     let mut head = [0; HEADER_SIZE];
     let count = match dir::open_readonly(path).and_then(|file| dir::pread_start(file.as_fd(), &mut head)) {
         Ok(count) => count,
-        // A file that may only be executed, or Landlock, which access(2) does not ask.
+        // Either a file that may be executed but not read, or Landlock, which access(2) ignores.
         Err(Errno::ACCESS) if access::may_read(path).is_ok() => return Cause::Uncovered,
         Err(_) => return Cause::Plain,
     };
@@ -140,7 +140,7 @@ fn diagnose_file(path: &CStr, depth: usize, about: &mut Detail) -> Cause {
     }
 }
 
-/// A relative path is not there: the question is where it was looked for.
+/// A relative path does not exist: names the working directory that it was resolved in.
 fn here(cause: Cause, about: &mut Detail) -> Cause {
     let mut buffer = [0; 256];
     let Some(dir) = credentials::name_current_dir(&mut buffer) else { return cause };
@@ -156,10 +156,10 @@ fn here(cause: Cause, about: &mut Detail) -> Cause {
     cause
 }
 
-/// What is not there, or may not be reached: the first directory on the way that is the reason.
+/// Finds the first directory of a path that is missing or may not be searched.
 fn diagnose_path(path: &CStr, about: &mut Detail) -> Cause {
     let bytes = path.to_bytes();
-    // A longer name could not be asked about as a whole.
+    // Names are limited to 255 bytes.
     let slashes = bytes.iter().enumerate().filter(|(at, byte)| **byte == b'/' && (1..255).contains(at));
     for (at, _) in slashes {
         let dir = bytes.get(..at).unwrap_or_default();

@@ -11,17 +11,17 @@ use crate::sys::Result;
 use crate::sys::exec::ExecArray;
 use crate::sys::process;
 
-/// A program with everything that its start needs in memory: after a fork nothing is allocated.
+/// A program with everything that its start needs already in memory, because nothing is allocated after a fork.
 pub struct ExecImage {
-    /// What is done on the way, in order.
+    /// The steps before the exec, in order.
     pub steps: Vec<Step>,
-    /// Where it may be.
+    /// The paths to try, in order.
     pub paths: Vec<StaticCStr>,
     /// Its arguments.
     pub argv: ExecArray,
-    /// Its environment; the words that change from start to start are filled in before each.
+    /// Its environment. Variables that differ between starts are filled in before each start.
     pub env: ExecArray,
-    /// Where that came from, if it is made again.
+    /// The sources of the environment, if it is read again before a restart.
     pub source: Option<Source>,
 }
 
@@ -32,25 +32,25 @@ impl ExecImage {
         let late = [has(|step| matches!(step, Step::PassSockets(_))), has(|step| matches!(step, Step::SetWatchdogPid))];
         let mut image = Self::with_slots(program, late.len(), 24);
         for (slot, late) in late.into_iter().enumerate() {
-            // Not empty, so that the process on its way can write its pid over it.
+            // Not empty, so that the child can write its pid over it.
             image.env.fill(slot, if late { b"=" } else { b"" });
         }
         image
     }
 
-    /// What is done on the way, in order.
+    /// The steps before the exec, in order.
     pub fn steps(&self) -> &[Step] {
         &self.steps
     }
 
-    /// The same, with room for so many variables of that size.
+    /// Lays the program out, with `slots` more variables of up to `size` bytes.
     #[allow(clippy::boxed_local, reason = "one word is passed in place of twelve")]
     pub fn with_slots(program: Box<Program>, slots: usize, size: usize) -> Self {
         let Program { steps, paths, argv, env } = *program;
         Self { steps, paths, argv: ExecArray::new(argv, 0, 0), env: ExecArray::new(env.0, slots, size), source: None }
     }
 
-    /// A process on its way writes its own pid into its variable for it.
+    /// Called by the child: writes its own pid into the variable `name`.
     ///
     /// # Errors
     /// None: the room for the word is there.

@@ -1,4 +1,4 @@
-//! What a process tells its parent on its way to be a program: which step failed, or that the exec is next.
+//! What a child reports to its parent before the exec: which step failed, or that the exec is next.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -15,39 +15,39 @@ use crate::logic::plan::step::Step;
 use crate::sys::process::Pid;
 use crate::sys::{self, Errno, fd, limits, poll};
 
-/// Reports that all steps except the exec succeeded: a process that exits before this byte never was the program.
+/// All steps except the exec succeeded. A process that exits before it sends this byte never became the program.
 pub const EXEC_IS_NEXT: u8 = b'>';
-/// The same, but the pidfile could not be written.
+/// All steps except the exec succeeded, and the pidfile could not be written.
 pub const EXEC_WITHOUT_PIDFILE: u8 = b'?';
 
 /// How a start went.
 #[expect(clippy::large_enum_variant, reason = "one at a time, and a box would allocate")]
 pub enum StartOutcome {
-    /// The program runs, or has run.
+    /// The program runs, or has already exited.
     Done,
-    /// The same, but its pidfile could not be written.
+    /// The program runs, or has already exited; its pidfile could not be written.
     WithoutPidfile,
     /// A step failed.
     Failed(StepFailure),
-    /// The process was killed on its way.
+    /// The process was killed before the exec.
     Killed,
 }
 
 /// A line about a failure, which may name long paths twice.
 pub type ErrorText = ArrayText<1024>;
 
-/// Why a process did not come to be the program.
+/// Why a process did not become the program.
 pub struct StepFailure {
     /// The step, by its place in the plan.
     place: u8,
     why: Errno,
-    /// What the file system tells about it.
+    /// The cause, as far as the file system shows it.
     pub cause: Cause,
     /// The path that it is about.
     pub detail: Detail,
 }
 
-/// The place of a fork that failed: it is no step of the plan.
+/// The place that reports a failed fork, which is not a step of the plan.
 pub const FORK: u8 = u8::MAX;
 
 /// What the steps are applied for.
@@ -56,9 +56,9 @@ pub enum Mode {
     /// To execute the program.
     #[default]
     Exec,
-    /// To see whether the program could be executed, and leave.
+    /// To check whether the program could be executed, and exit.
     DryRun {
-        /// The places of the steps that are left out.
+        /// The places of the steps to skip.
         passed: Places,
     },
 }
@@ -75,26 +75,26 @@ impl Places {
 }
 
 impl StepFailure {
-    /// Of the step in that place.
+    /// The failure of the step in that place.
     #[inline(never)]
     pub fn new(place: usize, why: Errno) -> Self {
         let place = u8::try_from(place).unwrap_or(FORK);
         Self { place, why, cause: Cause::Plain, detail: Detail::new() }
     }
 
-    /// The step; none when there was no process to take one.
+    /// The step that failed. None if the fork failed.
     pub fn step<'a>(&self, program: &'a ExecImage) -> Option<&'a Step> {
         program.steps().get(usize::from(self.place))
     }
 
-    /// Adds its place to these.
+    /// Adds the place of the failed step to these.
     pub fn mark(&self, places: &mut Places) {
         if let Some(bits) = places.0.get_mut(usize::from(self.place / 64)) {
             *bits |= 1 << (self.place % 64);
         }
     }
 
-    /// vsrun's exit status for it.
+    /// vsrun's exit status for this failure.
     #[inline(never)]
     pub fn code(&self, program: &ExecImage) -> u8 {
         match self.step(program) {
@@ -104,14 +104,14 @@ impl StepFailure {
         }
     }
 
-    /// The line for people.
+    /// The message, as an error.
     pub fn error(&self, program: &ExecImage) -> Error {
         let mut text = ErrorText::new();
         let _ = self.write(program, &mut text);
         Error::new(self.code(program), format_args!("{}", text.as_str()))
     }
 
-    /// The line for people, written without allocation.
+    /// Writes the message, without allocation.
     ///
     /// # Errors
     /// None: what does not fit is cut off.
@@ -136,7 +136,7 @@ impl StepFailure {
         }
     }
 
-    /// How the path is named outside of the root that the process was in; empty where there is none.
+    /// The name of the path outside of the root that the process was in; empty if the process had no other root.
     #[inline(never)]
     fn host(&self, program: &ExecImage) -> ErrorText {
         let (mut root, mut dir, path) = (&b""[..], &b""[..], self.detail.as_bytes());
@@ -156,7 +156,7 @@ impl StepFailure {
         }
         for part in [root, b"/", dir, b"/", path].iter() {
             for byte in *part {
-                // Slashes in a row are one.
+                // Merge repeated slashes.
                 if *byte != b'/' || host.as_bytes().last() != Some(byte) {
                     host.push(&[*byte]);
                 }
@@ -165,7 +165,8 @@ impl StepFailure {
         host
     }
 
-    /// The bytes in the pipe: place, number, cause, detail. Fewer than PIPE_BUF, so they arrive together.
+    /// Writes the failure to the pipe: place, number, cause, detail. Fewer bytes than PIPE_BUF, so they arrive
+    /// together.
     pub fn send(&self, pipe: BorrowedFd<'_>) {
         let mut message = ArrayText::<300>::new();
         message.push(&[self.place]);
@@ -184,12 +185,13 @@ impl StepFailure {
     }
 }
 
-/// How long a process may take to its exec where all else waits for it: one that its user has stopped never comes
-/// there.
+/// How long to wait for the exec where everything else waits for it, in milliseconds. A process that its user has
+/// stopped never gets there.
 const PATIENCE: u64 = 5000;
 
 impl StartOutcome {
-    /// Reads the pipe to its end, for five seconds at most; then the child is killed, and still has to be reaped.
+    /// Reads the pipe to its end, for five seconds at most. After that the child is killed; the caller still has to
+    /// reap it.
     pub fn await_in_time(report: &OwnedFd, child: Pid, program: &ExecImage) -> Self {
         if poll::for_end(report.as_fd(), PATIENCE) {
             return Self::await_end(report);
@@ -198,7 +200,7 @@ impl StartOutcome {
         Self::Killed
     }
 
-    /// Reads the pipe to its end: the exec closes it, or death.
+    /// Reads the pipe to its end, which comes with the exec or the exit of the child.
     pub fn await_end(report: &OwnedFd) -> Self {
         let mut message = [0; 300];
         let count = fd::read_full(report.as_fd(), &mut message).unwrap_or(0);

@@ -17,11 +17,11 @@ use crate::sys::poll::Mask;
 use crate::sys::process::Pid;
 use crate::sys::{self, Errno, caps, cloexec_probe, clone, credentials, fd, keyring, limits, poll, process, terminal};
 
-/// A process on its way to be the program.
+/// A child before its exec.
 pub struct Spawned {
-    /// Our child.
+    /// Its pid.
     pub pid: Pid,
-    /// Where it tells which step failed; closed when the exec went well.
+    /// The pipe in which it reports a failed step. The exec closes the other end.
     pub report: OwnedFd,
 }
 
@@ -42,10 +42,10 @@ pub fn spawn(program: &ExecImage, io: &ChildIo<'_>) -> sys::Result<Spawned> {
     }
 }
 
-/// True if the step must not run in shared memory (CLONE_VM): it changes credentials or drops rights that we keep, so
-/// a tracer of the child could then reach our memory, and root's (which is why vfork(2) and setuid(2) do not go
-/// together). Or it takes the terminal, which no second one shall do, or becomes no other program. All other steps
-/// write to nothing of ours but the words that are written again for each start, and allocate nothing.
+/// True if the step must not run in shared memory (CLONE_VM). Most of these change credentials or drop rights that we
+/// keep, so a tracer of the child could then reach our memory, and root's; for that reason vfork(2) and setuid(2) do
+/// not combine. One takes the terminal, which a second attempt must not repeat. One runs on in this program without an
+/// exec. All other steps allocate nothing, and write only to the strings that every start writes again.
 #[inline(never)]
 fn needs_own_memory(step: &Step) -> bool {
     matches!(
@@ -65,7 +65,7 @@ fn needs_own_memory(step: &Step) -> bool {
     )
 }
 
-/// The child: becomes the program, or tells why not and is gone.
+/// Runs in the child: becomes the program, or reports why not and exits.
 #[inline(never)]
 fn child_main(program: &ExecImage, io: &ChildIo<'_>, report: &OwnedFd) -> ! {
     match move_off_fd(report.as_fd(), io) {
@@ -77,7 +77,7 @@ fn child_main(program: &ExecImage, io: &ChildIo<'_>, report: &OwnedFd) -> ! {
     }
 }
 
-/// Tells why not, and is gone.
+/// Reports the failed step to the parent, and exits.
 pub fn report_and_exit(program: &ExecImage, failure: &StepFailure, report: BorrowedFd<'_>) -> ! {
     failure.send(report);
     process::exit(failure.code(program))
@@ -92,7 +92,7 @@ pub fn apply_and_exec(program: &ExecImage, io: &ChildIo<'_>) -> StepFailure {
         if let Mode::DryRun { passed } = io.mode
             && (passed.has(place) || matches!(step, Step::TakeForeground | Step::Cgroup(_)))
         {
-            // The terminal is not the process's own, and the control group is not there yet.
+            // A rehearsal must not take the terminal, and the control group does not exist yet.
             continue;
         }
         let say = |log: &Log, step| log.record(Priority::Debug, format_args!("{}: {step}", process::id()));
@@ -101,7 +101,7 @@ pub fn apply_and_exec(program: &ExecImage, io: &ChildIo<'_>) -> StepFailure {
             if matches!(step, Step::CloseDescriptors) {
                 log = open.is_standard_error().then_some(&stderr);
                 if log.is_none() {
-                    // It is closed now, so what follows is recorded in advance.
+                    // This step closes the log, so the remaining steps are recorded in advance.
                     program.steps.iter().skip(place + 1).for_each(|step| say(open, step));
                 }
             }
@@ -117,7 +117,7 @@ pub fn apply_and_exec(program: &ExecImage, io: &ChildIo<'_>) -> StepFailure {
     StepFailure::new(program.steps.len(), Errno::INVAL)
 }
 
-/// One step.
+/// Applies one step.
 #[inline(never)]
 fn apply_step(step: &Step, program: &ExecImage, io: &ChildIo<'_>, way: &mut ExecState) -> sys::Result<()> {
     match step {
@@ -189,8 +189,8 @@ fn apply_step(step: &Step, program: &ExecImage, io: &ChildIo<'_>, way: &mut Exec
     }
 }
 
-/// Tries the paths as execvp(3) does: what is missing or forbidden is passed over, anything else ends the search. The
-/// writer is this program.
+/// Tries the paths as execvp(3) does: missing and forbidden files are skipped, any other error ends the search. The
+/// rotator is this program, so it needs no exec.
 #[inline(never)]
 fn try_exec(step: &Step, program: &ExecImage, io: &ChildIo<'_>) -> Errno {
     if let (Step::RunLogRotator(policy), Some(run)) = (step, io.rotator) {

@@ -1,4 +1,4 @@
-//! Whether a read or a write of a descriptor would wait.
+//! Whether a read or a write of a descriptor would block.
 
 use std::os::fd::BorrowedFd;
 
@@ -6,12 +6,12 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::sys::Errno;
 
-/// Whether a read would find something now, other than the end.
+/// Whether there are bytes to read now.
 pub fn is_readable(fd: BorrowedFd<'_>) -> bool {
     ready(fd, PollFlags::IN).contains(PollFlags::IN)
 }
 
-/// Whether a read would not wait: something is there, or the other end is gone.
+/// Whether a read would not block: there are bytes, or the other end is closed.
 pub fn has_news(fd: BorrowedFd<'_>) -> bool {
     !ready(fd, PollFlags::IN).is_empty()
 }
@@ -21,8 +21,8 @@ pub fn is_writable(fd: BorrowedFd<'_>) -> bool {
     ready(fd, PollFlags::OUT) == PollFlags::OUT
 }
 
-/// Waits until a write would not block or the connection has failed, for so many milliseconds at most. Returns false if
-/// the time has passed.
+/// Waits until a write would not block or the connection has failed, for at most `millis`. Returns false if the time
+/// has passed.
 pub fn await_writable(fd: BorrowedFd<'_>, millis: u64) -> bool {
     let mut fds = [PollFd::from_borrowed_fd(fd, PollFlags::OUT)];
     loop {
@@ -33,7 +33,7 @@ pub fn await_writable(fd: BorrowedFd<'_>, millis: u64) -> bool {
     }
 }
 
-/// What poll(2) can tell without waiting.
+/// The result of poll(2), without waiting.
 fn ready(fd: BorrowedFd<'_>, event: PollFlags) -> PollFlags {
     let mut fds = [PollFd::from_borrowed_fd(fd, event)];
     let _ = poll(&mut fds, Some(&Timespec { tv_sec: 0, tv_nsec: 0 }));
