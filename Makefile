@@ -70,7 +70,7 @@ fuzz: ## feed the parsers with generated input, each for $(FUZZTIME) seconds (FU
 miri: ## run the unit tests under Miri, which detects undefined behaviour (needs rustup's nightly)
 	tools/miri
 
-faults: build ## make every system call fail, one after the other: docs/faults.md (FAULTS_ONLY=jail::chroot selects some)
+faults: build ## fail every system call, one after the other: docs/faults.md (FAULTS_ONLY=jail::chroot selects some)
 	$(if $(FAULTS_ONLY),,FAULTS=all FAULTS_TABLE=$(abspath docs/faults.md)) VSRUN=$(abspath $(BIN)) \
 		$(RUST) tools/test --test it fault_injection:: -- --nocapture
 

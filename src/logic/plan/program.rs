@@ -219,8 +219,8 @@ fn finish(steps: &mut Vec<Step>, last: Step) {
 #[inline(never)]
 fn privileges(steps: &mut Vec<Step>, identity: Option<&Identity>, change: Option<&Identity>, rights: KeepPermitted) {
     if let Some(Identity { uid, gid, groups, .. }) = change {
-        // Twice: first as root, for which no quota can be used up, to leave root's keys; then as the user, who owns the
-        // keyring then.
+        // Twice: first as root, for which no quota can be used up, to leave root's keys; then as the user, so that the
+        // user owns the keyring.
         steps.extend_from_slice(&[
             Step::BlockSignals,
             Step::Keyring,

@@ -9,7 +9,7 @@ use crate::logic::base::text::{ArrayText, Escaped};
 pub struct Trust {
     /// vsrun's own user.
     own: u32,
-    /// The owner of `/`, who can replace everything. Not root in a user namespace that shows the host's files.
+    /// The owner of `/`, which can replace everything. Not root in a user namespace that shows the host's files.
     top: u32,
     /// The first owner that was neither of these nor root.
     other: Option<u32>,

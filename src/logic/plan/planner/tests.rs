@@ -355,7 +355,7 @@ fn a_ready_descriptor_is_none_of_the_sockets() {
     assert_eq!(made("-b --ready fd:3 -- x", &root()).ready, Ready::Newline(3));
 }
 
-/// A user who has nothing to change needs no right for it.
+/// With --user for the current user there is nothing to change, so no right is needed.
 #[test]
 fn the_same_user_and_groups_need_no_privilege() {
     let with = |egid, groups: Option<&[u32]>| Host { egid, groups: groups.map(<[u32]>::to_vec), ..root() };
