@@ -1,6 +1,6 @@
-# vsrun. Every target installs, or asks for, what it lacks; the work is done by the scripts in tools.
+# vsrun. Every target installs, or requests, what is missing; the scripts in tools do the work.
 
-# The machine's own kind, statically linked. Another: make TARGET=aarch64-unknown-linux-musl
+# This machine's architecture, statically linked. For another: make TARGET=aarch64-unknown-linux-musl
 TARGET ?= $(shell uname -m)-unknown-linux-musl
 PREFIX ?= /usr/local
 DESTDIR ?=
@@ -11,13 +11,13 @@ TESTARGS ?=
 FUZZTIME ?= 60
 FUZZ ?=
 
-# cargo's own directory, where the environment names one.
+# cargo's own directory, if the environment names one.
 OUT = $(or $(CARGO_TARGET_DIR),target)
 BIN = $(OUT)/$(TARGET)/release/vsrun
 MACHINE = $(firstword $(subst -, ,$(TARGET)))
 IMAGE = $(OUT)/vsrun-image.tar
 DEB = $(OUT)/vsrun-$(MACHINE).deb
-# What the build made besides, and what of it shells read.
+# The other files of the build, and those that shells read.
 MADE = $(OUT)/$(TARGET)/release/build
 PAGE = $(OUT)/vsrun.8
 COMPLETIONS = $(addprefix $(OUT)/,vsrun.bash _vsrun vsrun.fish)
@@ -28,7 +28,7 @@ RELEASE ?=
 SHARE = $(DESTDIR)$(PREFIX)/share
 RUST = tools/rust
 
-# Plain cargo calls below build for it, too.
+# The plain cargo calls below build for it, too.
 export CARGO_BUILD_TARGET = $(TARGET)
 
 # cargo uses every core by itself, and two cargos only wait for each other.
@@ -42,55 +42,55 @@ build: ## the small static binary (this is the default)
 cross: ## the small binary for boards, each with its size (CROSS='aarch64 armv7 i686 riscv64')
 	tools/cross build $(CROSS)
 
-test-cross: cross ## tests of those under an emulator
+test-cross: cross ## test those binaries under an emulator
 	tools/cross test $(CROSS)
 
-demo: build ## show what vsrun does, on a small server
+demo: build ## show what vsrun does, with a small server
 	$(RUST) cargo build --locked --quiet --example hello
 	examples/demo.sh $(BIN) $(OUT)/$(TARGET)/debug/examples/hello
 
 test: build ## all tests, of the small binary (TESTARGS='...' goes to cargo test)
 	VSRUN=$(abspath $(BIN)) $(RUST) tools/test $(TESTARGS)
 
-check: fmt clippy size man-check test doc ## the gate: everything that must hold before a change is taken
+check: fmt clippy size man-check test doc ## all checks that must pass before a change is merged
 
-fmt: ## is the code formatted?
+fmt: ## check that the code is formatted
 	$(RUST) cargo fmt --check
 	$(RUST) cargo fmt --check --manifest-path fuzz/Cargo.toml
 
-clippy: ## clippy's warnings are errors
+clippy: ## run clippy; warnings are errors
 	$(RUST) cargo clippy --locked --all-targets --features test-server -- -D warnings
 
-doc: ## rustdoc's warnings are errors
+doc: ## build the rustdoc pages; warnings are errors
 	RUSTDOCFLAGS="-D warnings" $(RUST) cargo doc --locked --no-deps --document-private-items
 
-fuzz: ## feed the readers with made-up bytes, each for $(FUZZTIME) seconds (FUZZ='...' names the targets)
+fuzz: ## feed the parsers with generated input, each for $(FUZZTIME) seconds (FUZZ='...' names the targets)
 	$(RUST) tools/fuzz $(FUZZTIME) $(FUZZ)
 
-miri: ## the unit tests under Miri, which sees undefined behaviour (takes rustup's nightly)
+miri: ## run the unit tests under Miri, which detects undefined behaviour (needs rustup's nightly)
 	tools/miri
 
-faults: build ## every system call fails, one after the other: docs/faults.md (FAULTS_ONLY=jail::chroot tries some)
+faults: build ## fail every system call, one after the other: docs/faults.md (FAULTS_ONLY=jail::chroot selects some)
 	$(if $(FAULTS_ONLY),,FAULTS=all FAULTS_TABLE=$(abspath docs/faults.md)) VSRUN=$(abspath $(BIN)) \
 		$(RUST) tools/test --test it fault_injection:: -- --nocapture
 
-soak: build ## some minutes of crashes, restarts, signals, a clock that is set and a disk that is full
+soak: build ## some minutes of crashes, restarts, signals, clock changes and a full disk
 	SOAK=long VSRUN=$(abspath $(BIN)) $(RUST) tools/test --test it soak:: -- --nocapture
 
 field: build ## real servers from Debian's packages (root; FIELD_SECONDS=120 for the soak among them)
 	tools/need field
 	FIELD=1 VSRUN=$(abspath $(BIN)) $(RUST) tools/test --test it field:: -- --nocapture
 
-bench: build ## measure vsrun beside its peers, and write docs/bench.md (root; QUICK=1 only tries it)
+bench: build ## compare vsrun with similar programs, and write docs/bench.md (root; QUICK=1 is a short run)
 	benches/run $(BIN)
 
-size: build ## is the binary small and static?
+size: build ## check that the binary is small and static
 	tools/need check
 	tools/size $(BIN)
 
-man: $(PAGE) ## the man page, out of the last build
+man: $(PAGE) ## the man page of the last build
 
-man-check: build man ## is the man page clean?
+man-check: build man ## check the man page for warnings
 	tools/need check
 	tools/man-check $(PAGE)
 
@@ -107,7 +107,7 @@ deb: build $(PAGE) $(COMPLETIONS) ## a Debian package, for `apt-get install ./ta
 release: ## all files of a release: binaries, packages, image index, bills of materials, sums (RELEASE='x86_64 ...')
 	tools/release $(RELEASE)
 
-reproducible: ## make the release twice, in different surroundings, and compare every byte
+reproducible: ## make the release twice, in different environments, and compare every byte
 	tools/reproducible $(RELEASE)
 
 install: $(BIN) $(PAGE) $(COMPLETIONS) ## into $(DESTDIR)$(PREFIX): binary in sbin, man page, completions
@@ -119,12 +119,12 @@ install: $(BIN) $(PAGE) $(COMPLETIONS) ## into $(DESTDIR)$(PREFIX): binary in sb
 	install -D -m 644 $(OUT)/_vsrun $(SHARE)/zsh/site-functions/_vsrun
 	install -D -m 644 $(OUT)/vsrun.fish $(SHARE)/fish/vendor_completions.d/vsrun.fish
 
-uninstall: ## what install did, undone
+uninstall: ## undo install
 	rm -f $(DESTDIR)$(PREFIX)/sbin/vsrun $(SHARE)/man/man8/vsrun.8.gz
 	rm -f $(SHARE)/bash-completion/completions/vsrun $(SHARE)/zsh/site-functions/_vsrun
 	rm -f $(SHARE)/fish/vendor_completions.d/vsrun.fish
 
-clean: ## everything that was made
+clean: ## delete everything that was built
 	rm -rf $(OUT)
 
 help: ## this list

@@ -1,13 +1,13 @@
-//! Words: of a command line, an environment, a path. What the kernel gave stays where it is.
+//! C strings of command lines, environments and paths. Those that the kernel has passed are not copied.
 
 use alloc::vec::Vec;
 use core::ffi::CStr;
 
-/// A C string that lives as long as the process: one of the caller's, or one that was made here and is never freed,
-/// since a launcher becomes another program and a manager makes none.
+/// A C string that lives as long as the process: one that the kernel has passed, or one that `leak_cstr` has made. It
+/// is never freed, since a launcher becomes another program and a manager makes none.
 pub type StaticCStr = &'static CStr;
 
-/// A word of these bytes; from the first NUL on they are cut off, since nothing that reads them would see more.
+/// Makes a C string of these bytes, cut off at the first NUL, because no reader of a C string would see more.
 pub fn leak_cstr(mut bytes: Vec<u8>) -> StaticCStr {
     bytes.push(0);
     CStr::from_bytes_until_nul(bytes.leak()).unwrap_or_default()

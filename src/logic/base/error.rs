@@ -1,4 +1,4 @@
-//! What went wrong: the one line that a person reads, and the exit status that goes with it.
+//! Errors: the one line that the user reads, and the exit status.
 
 use alloc::boxed::Box;
 use alloc::string::String;
@@ -7,11 +7,11 @@ use core::ops::Deref;
 
 use super::exit;
 
-/// A failure that ends vsrun. One word wide: nearly every function may answer one, and nearly none does.
+/// A failure that ends vsrun. It is one machine word wide, because nearly every function can return one.
 #[derive(Debug)]
 pub struct Error(Box<ErrorInner>);
 
-/// What an error says. The text tells what we were doing, to what, and why not.
+/// The contents of an error. The text says what vsrun was doing, to what, and why it failed.
 #[derive(Debug)]
 pub struct ErrorInner {
     /// The exit status, one of those in [`exit`].
@@ -29,27 +29,27 @@ impl Deref for Error {
 }
 
 impl Error {
-    /// With that exit status.
+    /// An error with that exit status.
     #[inline(never)]
     pub fn new(code: u8, text: fmt::Arguments<'_>) -> Self {
         Self(Box::new(ErrorInner { code, text: alloc::fmt::format(text) }))
     }
 
-    /// Wrong usage: the caller wrote something that cannot be meant. Nothing has been touched.
+    /// Wrong usage: the command line is invalid. Nothing has been touched.
     pub fn usage(text: fmt::Arguments<'_>) -> Self {
         Self::new(exit::USAGE, text)
     }
 
-    /// vsrun refuses, for a reason of its own.
+    /// vsrun refuses the start, without an error of the kernel.
     pub fn setup(text: fmt::Arguments<'_>) -> Self {
         Self::new(exit::SETUP, text)
     }
 
-    /// The same error, with its place before it.
+    /// Puts a place, such as a file name and line, before the text.
     pub fn at(self, place: &str) -> Self {
         if place.is_empty() { self } else { Self::new(self.code, format_args!("{place}{}", self.text)) }
     }
 }
 
-/// The result of what may end vsrun.
+/// The result of a function whose error ends vsrun.
 pub type Result<T> = core::result::Result<T, Error>;

@@ -4,21 +4,21 @@ use core::fmt;
 
 use super::signal::Signal;
 
-/// The server ended voluntarily, or was stopped on request, or is ready in the background.
+/// The server exited voluntarily, or was stopped on request, or is ready in the background.
 pub const OK: u8 = 0;
 /// Wrong usage; nothing has been touched.
 pub const USAGE: u8 = 2;
-/// `--status`: the server is dead, and its pidfile is there.
+/// `--status`: the server is dead, and its pidfile exists.
 pub const DEAD: u8 = 1;
 /// `--probe`: the server is not healthy.
 pub const UNHEALTHY: u8 = 1;
 /// `--status`: the server is not running; `--signal`: there is no process to signal.
 pub const NOT_RUNNING: u8 = 3;
-/// `--status`, `--stop`, `--signal`: it cannot be known.
+/// `--status`, `--stop`, `--signal`: the state cannot be determined.
 pub const UNKNOWN: u8 = 4;
-/// vsrun could not set it up.
+/// vsrun could not set up the server.
 pub const SETUP: u8 = 125;
-/// The command is there and could not be executed.
+/// The command exists and could not be executed.
 pub const NOT_EXECUTABLE: u8 = 126;
 /// The command was not found.
 pub const NOT_FOUND: u8 = 127;
@@ -28,7 +28,7 @@ pub const NOT_FOUND: u8 = 127;
 pub enum Exit {
     /// It exited, with this status.
     Code(u8),
-    /// A signal ended it.
+    /// It was killed by a signal.
     Signal {
         /// Which one.
         signal: Signal,
@@ -44,7 +44,7 @@ impl Exit {
     /// Success.
     pub const SUCCESS: Self = Self::Code(OK);
 
-    /// Reads the status word of wait(2). A word that no kernel gives counts as status 255.
+    /// Reads the status word of wait(2). A word that the kernel never returns counts as status 255.
     pub fn from_wait(word: i32) -> Self {
         let [low, high, ..] = word.to_le_bytes();
         match Signal::new(u64::from(low & 0x7f)) {
@@ -54,7 +54,7 @@ impl Exit {
         }
     }
 
-    /// The exit status that stands for it: its own, or 128 and the signal.
+    /// The exit status to pass on: its own, or 128 plus the signal.
     pub fn status(self) -> u8 {
         match self {
             Self::Code(code) => code,
@@ -62,7 +62,7 @@ impl Exit {
         }
     }
 
-    /// The signal that ended it.
+    /// The signal that killed it.
     pub fn signal(self) -> Option<Signal> {
         match self {
             Self::Code(_) => None,
@@ -72,7 +72,7 @@ impl Exit {
 }
 
 impl fmt::Display for Exit {
-    /// EXPLAIN: `exited with status 1`, `killed by signal 9`, `dumped core with signal 11`.
+    /// As in EXPLAIN: `exited with status 1`, `killed by signal 9`, `dumped core with signal 11`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Code(code) => write!(f, "exited with status {code}"),
@@ -82,7 +82,7 @@ impl fmt::Display for Exit {
     }
 }
 
-/// An end as records show it: `killed by SIGSEGV (11)`.
+/// An exit as records show it: `killed by SIGSEGV (11)`.
 pub struct Named(pub Exit);
 
 impl fmt::Display for Named {
@@ -97,7 +97,7 @@ impl fmt::Display for Named {
     }
 }
 
-/// The ends that count as voluntary: status 0, and what `--success-exit` lists.
+/// The exits that count as voluntary: status 0, and what `--success-exit` lists.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Success {
     codes: [u128; 2],
@@ -117,7 +117,7 @@ impl Success {
         Some(success)
     }
 
-    /// Whether such an end is voluntary.
+    /// Whether this exit is voluntary.
     pub fn contains(&self, exit: Exit) -> bool {
         match exit {
             Exit::Code(OK) => true,

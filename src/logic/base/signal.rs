@@ -29,30 +29,30 @@ impl Signal {
     pub const INT: Self = Self(2);
     /// The terminal's quit key.
     pub const QUIT: Self = Self(3);
-    /// Something is wrong with you: leave a core.
+    /// Abort and dump core.
     pub const ABRT: Self = Self(6);
-    /// End at once; cannot be caught.
+    /// Kill; cannot be caught.
     pub const KILL: Self = Self(9);
-    /// What a writer gets when the reader is gone.
+    /// Sent to a process that writes to a pipe without a reader.
     pub const PIPE: Self = Self(13);
-    /// End, please.
+    /// Request to exit.
     pub const TERM: Self = Self(15);
-    /// A child has changed.
+    /// A child has exited, stopped or continued.
     pub const CHLD: Self = Self(17);
-    /// Go on after a stop.
+    /// Continue after a stop.
     pub const CONT: Self = Self(18);
     /// Stop; cannot be caught.
     pub const STOP: Self = Self(19);
-    /// What a writer gets at its file size limit.
+    /// Sent to a process that writes beyond its file size limit.
     pub const XFSZ: Self = Self(25);
 
-    /// The power fails: a container's manager asks its PID 1 to end (LXC).
+    /// Power failure; LXC sends it to request that a container's PID 1 shuts down.
     pub const PWR: Self = Self(30);
-    /// systemd's PID 1 halts the machine.
+    /// Request to halt the machine, as systemd's PID 1 has it.
     pub const RTMIN_3: Self = Self(RTMIN + 3);
-    /// systemd's PID 1 switches it off.
+    /// Request to power the machine off, as systemd's PID 1 has it.
     pub const RTMIN_4: Self = Self(RTMIN + 4);
-    /// systemd's PID 1 starts it again.
+    /// Request to reboot the machine, as systemd's PID 1 has it.
     pub const RTMIN_5: Self = Self(RTMIN + 5);
 
     /// The signal with that number, if there is one.
@@ -95,7 +95,7 @@ impl Signal {
     }
 }
 
-/// What is behind `RTMIN` or `RTMAX`: nothing, or the sign and a number.
+/// Reads what follows `RTMIN` or `RTMAX`: nothing, or the sign and a number.
 fn offset(text: &[u8], sign: &[u8]) -> Option<u64> {
     if text.is_empty() { Some(0) } else { number(text.strip_prefix(sign)?) }
 }

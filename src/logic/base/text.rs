@@ -1,4 +1,4 @@
-//! Words for people and logs: a text of fixed size, and the writing of what others may choose.
+//! Text for messages and logs: a buffer of fixed size, and the escaping of bytes that others may choose.
 
 use alloc::vec::Vec;
 use core::fmt::{self, Write};
@@ -21,12 +21,12 @@ impl<const N: usize> ArrayText<N> {
         self.bytes.get(..self.len).unwrap_or_default()
     }
 
-    /// The text so far, up to the first character that was cut in two.
+    /// The text so far, up to the first character that was cut off in the middle.
     pub fn as_str(&self) -> &str {
         self.as_bytes().utf8_chunks().next().map_or("", |chunk| chunk.valid())
     }
 
-    /// Forgets the text.
+    /// Deletes the text.
     pub fn clear(&mut self) {
         self.len = 0;
     }
@@ -36,14 +36,15 @@ impl<const N: usize> ArrayText<N> {
         self.len += copy(self.bytes.get_mut(self.len..).unwrap_or_default(), more);
     }
 
-    /// Ends the text with that byte, if need be in place of its last one: a newline, or a NUL.
+    /// Ends the text with that byte, a newline or a NUL; if the text is full, it replaces the last byte.
     pub fn end_with(&mut self, byte: u8) {
         self.len = self.len.min(N.saturating_sub(1));
         self.push(&[byte]);
     }
 }
 
-/// Copies as much as fits, and says how much that was. Apart, so that it is there once and not once for each size.
+/// Copies as much as fits, and returns its length. A separate function, so that the code exists once and not once for
+/// each size.
 #[inline(never)]
 fn copy(to: &mut [u8], from: &[u8]) -> usize {
     let length = to.len().min(from.len());
@@ -66,10 +67,10 @@ impl<const N: usize> Write for ArrayText<N> {
     }
 }
 
-/// The parts of a text between marks, as `split` of slices has them; there once and not once for each mark.
+/// The parts of a text between marks, like `split` of slices. The code exists once, and not once for each mark.
 pub struct SplitByte<'a> {
     mark: u8,
-    /// What has not been looked at yet, without the mark before it. None: the text had no further mark.
+    /// The rest of the text, without the mark before it. None after the last part.
     pub rest: Option<&'a [u8]>,
 }
 
@@ -96,8 +97,8 @@ pub fn place_of(words: &[u8], wanted: &[u8]) -> Option<usize> {
     split_byte(words, b',').position(|word| word == wanted)
 }
 
-/// Bytes that others may choose, made harmless: control characters, backslashes and what is not UTF-8 as `\xnn`,
-/// so that no record can be forged.
+/// Displays bytes that others may choose: control characters, backslashes and invalid UTF-8 as `\xnn`, so that no
+/// record can be forged.
 pub struct Escaped<'a>(pub &'a [u8]);
 
 impl fmt::Display for Escaped<'_> {

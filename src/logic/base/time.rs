@@ -11,12 +11,12 @@ pub struct Time(pub u64);
 pub struct Span(pub u64);
 
 impl Time {
-    /// The point `span` later; the far end of time rather than a wrap.
+    /// The point `span` later; the last possible point instead of an overflow.
     pub fn after(self, span: Span) -> Self {
         Self(self.0.saturating_add(span.0))
     }
 
-    /// How long it is since `earlier`; nothing where `earlier` is in the future.
+    /// The time since `earlier`; zero if `earlier` is in the future.
     pub fn since(self, earlier: Self) -> Span {
         Span(self.0.saturating_sub(earlier.0))
     }
@@ -56,7 +56,7 @@ impl Span {
         count.checked_mul(unit).map(Self)
     }
 
-    /// The same, when it is more than nothing.
+    /// Reads a span as `parse` does; None if it is zero.
     pub fn parse_some(text: &[u8]) -> Option<Self> {
         Self::parse(text).filter(|span| *span > Self::ZERO)
     }

@@ -1,11 +1,11 @@
-//! The control group of the server: `--cgroup` and `--cgroup-set`, and what the kernel's files there say.
+//! The control group of the server: `--cgroup` and `--cgroup-set`, and the contents of the kernel's files.
 
 use alloc::vec::Vec;
 
 use crate::logic::base::cstr::{StaticCStr, leak_cstr};
 use crate::logic::base::text::split_byte;
 
-/// What `--cgroup-set` wants: a file of the group and its value.
+/// A value of `--cgroup-set`: a file of the group and what is written to it.
 pub type Setting = (StaticCStr, StaticCStr);
 
 /// The group that the server runs in.
@@ -43,15 +43,15 @@ pub fn split(dir: StaticCStr) -> (StaticCStr, StaticCStr) {
     }
 }
 
-/// The controller that a file belongs to. None: it is the group's own.
+/// The controller that a file belongs to. None: a file of the group itself.
 pub fn controller(file: &[u8]) -> Option<&[u8]> {
     split_byte(file, b'.').next().filter(|name| *name != b"cgroup")
 }
 
-/// The line of `cgroup.events` when processes are in a group or below it.
+/// The line of `cgroup.events` if processes are in a group or its subgroups.
 pub const POPULATED: &[u8] = b"populated 1";
 
-/// Whether one of the parts of such a file, as the kernel writes it, is this one.
+/// Whether one of the parts of a file, as the kernel writes it, equals `part`.
 pub fn has_part(text: &[u8], separator: u8, part: &[u8]) -> bool {
     split_byte(text, separator).any(|other| other.strip_suffix(b"\n").unwrap_or(other) == part)
 }

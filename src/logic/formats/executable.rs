@@ -1,18 +1,18 @@
-//! Why a file cannot be executed, as far as its first bytes tell; and the words for each cause.
+//! Why a file cannot be executed, as far as its first bytes show; and the text for each cause.
 
 use core::fmt;
 
 use crate::logic::base::text::{Escaped, split_byte};
 
-/// How much of a file is read to judge it: the ELF header, its program headers and, in practice, the loader's name.
+/// How much of a file is read: enough for the ELF header, its program headers and, in practice, the loader's name.
 pub const HEADER_SIZE: usize = 4096;
 
-/// What the first bytes of a file say it is.
+/// The type of a file, from its first bytes.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Executable<'a> {
-    /// A script: what is behind its `#!`.
+    /// A script, with what follows its `#!`.
     Script(&'a [u8]),
-    /// A program for this machine, with the loader that it asks for.
+    /// A program for this machine, with the loader that it needs.
     Elf(Option<&'a [u8]>),
     /// A program for another machine.
     Foreign,
@@ -20,7 +20,7 @@ pub enum Executable<'a> {
     Unknown,
 }
 
-/// The ELF class and machine of this very program: what the kernel takes without being asked twice.
+/// The ELF class and machine of this program, which the kernel is known to execute.
 #[derive(Clone, Copy, Debug)]
 pub struct Machine {
     /// 1 for 32 bits, 2 for 64.
@@ -47,7 +47,7 @@ pub const NATIVE: Machine = Machine {
     },
 };
 
-/// Judges a file by its first bytes.
+/// Finds the type of a file from its first bytes.
 #[inline(never)]
 pub fn classify(head: &[u8], here: Machine) -> Executable<'_> {
     if let Some(line) = head.strip_prefix(b"#!") {
@@ -60,12 +60,12 @@ pub fn classify(head: &[u8], here: Machine) -> Executable<'_> {
     }
     let elf = Elf { head, wide: head.get(4) == Some(&2), big: head.get(5) == Some(&2) };
     match (head.get(4), elf.number(18, 2)) {
-        // The type, in either order of bytes: an object file or a core dump is none, nor is less than a header.
+        // e_type, in either byte order: an object file or a core dump is not a program, nor is a truncated header.
         _ if !matches!(head.get(16).max(head.get(17)), Some(2 | 3)) => Executable::Unknown,
         (Some(class), Some(machine)) if *class == here.class && machine == u64::from(here.number) => {
             Executable::Elf(elf.loader())
         }
-        // Kernels of these machines take 32-bit programs too; whether this one does, only it can tell.
+        // Kernels of these machines can be built to execute 32-bit programs; only an attempt shows it.
         (Some(1), Some(machine)) if matches!((here.number, machine), (62, 3) | (183, 40)) => {
             Executable::Elf(elf.loader())
         }
@@ -108,15 +108,15 @@ impl<'a> Elf<'a> {
     }
 }
 
-/// Why an exec failed, as far as the file system tells. The number travels through the pipe to the parent.
+/// Why an exec failed, as far as the file system shows. The number is sent through the pipe to the parent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Cause {
     /// Nothing more than the error itself is known.
     Plain,
-    /// The file is there; the interpreter of its `#!` line is not.
+    /// The file exists; the interpreter of its `#!` line does not.
     NoInterpreter,
-    /// The file is there; the ELF loader it asks for is not.
+    /// The file exists; the ELF loader that it needs does not.
     NoLoader,
     /// A directory on the way is missing.
     NoDirectory,
@@ -134,13 +134,13 @@ pub enum Cause {
     NoFormat,
     /// No directory of PATH has it.
     NotInPath,
-    /// A symbolic link is there; what it leads to is not.
+    /// A symbolic link exists; its target does not.
     Dangling,
-    /// A relative path, which leads nowhere from this directory.
+    /// A relative path that does not exist in this directory.
     NotHere,
-    /// Landlock does not allow it, and no rule covers it that would.
+    /// No Landlock rule allows it.
     Uncovered,
-    /// The same for a directory.
+    /// No Landlock rule allows reading the directory.
     UncoveredDir,
     /// Landlock may be the reason.
     Confined,
@@ -178,13 +178,13 @@ impl Cause {
     }
 }
 
-/// A cause and the path it is about, as words behind the error.
+/// Displays a cause and the path that it is about, after the error.
 pub struct CauseDisplay<'a> {
     /// Why.
     pub cause: Cause,
     /// What it is about, as the process saw it.
     pub path: &'a [u8],
-    /// The same as it is named on the host; empty where that is no other name.
+    /// The path's name on the host; empty if it is the same.
     pub host: &'a [u8],
 }
 

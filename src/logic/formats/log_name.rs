@@ -1,4 +1,4 @@
-//! The names in a logdir: which are ours, which number comes next, which are old enough to go.
+//! The names in a logdir: which are ours, which number comes next, which are old enough to be deleted.
 
 use crate::logic::base::cstr::StaticCStr;
 use crate::logic::base::text::ArrayText;
@@ -9,14 +9,14 @@ pub const RECORDS: StaticCStr = c"vsrun.log";
 /// The server's output.
 pub const OUTPUT: StaticCStr = c"logfile";
 
-/// What is to be kept, and how.
+/// Which files are kept, and how.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LogPolicy {
     /// How long renamed files are kept.
     pub keep: Span,
     /// User and group that a created directory and the server's file belong to.
     pub owner: Option<(u32, u32)>,
-    /// How long the server's file may become, in bytes, where a writer takes care of it.
+    /// The maximum size of the server's file in bytes, if there is a rotator.
     pub size: u64,
     /// How many of its renamed files are kept.
     pub files: u64,
@@ -25,7 +25,7 @@ pub struct LogPolicy {
 /// A file name, with a NUL at its end.
 pub type FileName = ArrayText<64>;
 
-/// The highest number of a renamed file. Longer ones are dates, or planted to bring the counting to its end.
+/// The highest number of a renamed file. Longer ones are dates, or were planted to use up the numbers.
 pub const LAST: u32 = 999_999;
 
 /// The number of a renamed file of that name: `logfile.7` of `logfile` is 7. None for any other name, also for
@@ -37,7 +37,7 @@ pub fn suffix_number(name: &[u8], of: StaticCStr) -> Option<u32> {
     }
 }
 
-/// The number that a name takes, so that no other file may have it: also `logfile.7.gz` was `logfile.7` once.
+/// The number that a name occupies, so that no other file may get it: `logfile.7.gz` occupies 7, too.
 pub fn taken(name: &[u8], of: StaticCStr) -> Option<u32> {
     numbered(name, of).filter(|(_, rest)| rest.is_empty() || rest.starts_with(b".")).map(|(number, _)| number)
 }
@@ -50,7 +50,7 @@ fn numbered(name: &[u8], of: StaticCStr) -> Option<(u32, &[u8])> {
     Some((u32::try_from(number).ok().filter(|_| is_ours)?, after))
 }
 
-/// The lowest of the numbers that were met, as many as are removed in one pass through a directory.
+/// The lowest numbers that a pass through a directory has found, as many as one pass removes.
 #[derive(Clone, Debug)]
 pub struct Lowest([u32; 32]);
 
@@ -61,7 +61,7 @@ impl Default for Lowest {
 }
 
 impl Lowest {
-    /// Takes a number, and forgets the highest one.
+    /// Adds a number, and drops the highest one.
     pub fn note(&mut self, number: u32) {
         if let Some(highest) = self.0.iter_mut().max()
             && number < *highest
@@ -70,7 +70,7 @@ impl Lowest {
         }
     }
 
-    /// Takes the lowest one away.
+    /// Removes and returns the lowest number.
     pub fn pop(&mut self) -> Option<u32> {
         let lowest = self.0.iter_mut().min()?;
         Some(core::mem::replace(lowest, u32::MAX)).filter(|number| *number < u32::MAX)
@@ -94,9 +94,9 @@ pub fn expired(mtime: i64, now: i64, keep: Span) -> bool {
     u64::try_from(age).is_ok_and(|age| age > keep.0 / 1000)
 }
 
-/// How much of what a server has written goes into a file that has room for `rest` more bytes: up to the last end of
-/// a line. None: the file is to be rotated first. Where a line is `open`, because it has begun in this file or has
-/// the file for itself, it goes on up to its end, which may be beyond.
+/// How many of these bytes go into a file that has room for `rest` more: up to the last newline within it. None: the
+/// file must be rotated first. If a line is `open`, because it has begun in this file or the file is empty, it is
+/// written up to its end, even if that exceeds the size.
 pub fn bytes_for_file(bytes: &[u8], rest: u64, open: bool) -> Option<usize> {
     let room = usize::try_from(rest).unwrap_or(usize::MAX).min(bytes.len());
     let head = bytes.get(..room).unwrap_or_default();

@@ -1,11 +1,11 @@
-//! What the kernel tells about its killings for lack of memory: where the count of a control group is, and how it reads.
+//! The kernel's count of processes that it has killed for lack of memory: where a control group has it, and its format.
 
 use alloc::vec::Vec;
 
 use crate::logic::base::text::{place_of, split_byte};
 
-/// The files that may have the count, out of /proc/self/cgroup, NUL-terminated: those of version 1 and 2, each where
-/// the path leads and at the root of what is mounted, which a container's own is where it has no namespace of it.
+/// The files that may have the count, from /proc/self/cgroup, NUL-terminated: those of version 1 and 2, each at the
+/// group's path and at the root of the mount. The root is a container's own group if it has no cgroup namespace.
 pub fn files(cgroup: &[u8]) -> Vec<Vec<u8>> {
     let mut files = Vec::new();
     for line in split_byte(cgroup, b'\n') {
@@ -25,7 +25,7 @@ pub fn files(cgroup: &[u8]) -> Vec<Vec<u8>> {
     files
 }
 
-/// How many were killed, out of such a file. None: it does not say, as before Linux 4.13.
+/// How many processes were killed, according to such a file. None: it has no count, as before Linux 4.13.
 pub fn kills(file: &[u8]) -> Option<u64> {
     let line = split_byte(file, b'\n').find_map(|line| line.strip_prefix(b"oom_kill "));
     crate::logic::base::time::number(line?)

@@ -4,29 +4,29 @@ use core::ffi::CStr;
 
 use crate::logic::base::text::split_byte;
 
-/// A choice of them, a bit for each row of [`TABLE`].
+/// A set of file systems, a bit for each row of [`TABLE`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Mounts(u16);
 
-/// A file system, where it belongs, and how it is mounted.
+/// A file system, its mount point, and how it is mounted.
 #[derive(Debug)]
 pub struct Mount {
-    /// Its word in the list.
+    /// Its name in the list of `--mount`.
     word: &'static [u8],
     /// Its type.
     pub kind: &'static CStr,
-    /// Where.
+    /// Its mount point.
     pub target: &'static CStr,
     /// Whether programs on it may not be executed.
     pub noexec: bool,
     /// Whether device files on it may be opened.
     pub devices: bool,
-    /// Its own options.
+    /// Its mount options.
     pub data: &'static CStr,
 }
 
-/// In this order, so that the mount points of later ones are there: those in `/dev` and `/sys` are the file systems'
-/// own. No set-user-id program counts on any of them.
+/// In this order, so that the mount points of later ones exist: those in `/dev` and `/sys` are on file systems mounted
+/// before. All are mounted nosuid.
 pub const TABLE: [Mount; 8] = [
     Mount { word: b"proc", kind: c"proc", target: c"/proc", noexec: true, devices: false, data: c"" },
     Mount { word: b"sys", kind: c"sysfs", target: c"/sys", noexec: true, devices: false, data: c"" },

@@ -6,20 +6,20 @@ use crate::logic::plan::socket_address::{Listener, Transport, hex};
 /// A socket, as the kernel lists it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Socket<'a> {
-    /// Its inode, by which a process that has it is found.
+    /// Its inode, by which the process that has it open is found.
     pub inode: &'a [u8],
     /// The user it belongs to.
     pub uid: &'a [u8],
 }
 
-/// The socket in a list that keeps others from an address.
+/// Finds the socket in a list that occupies an address.
 #[inline(never)]
 pub fn find<'a>(table: &'a [u8], listener: &Listener<'_>) -> Option<Socket<'a>> {
     for line in split_byte(table, b'\n') {
         let mut words = split_byte(line, b' ').filter(|word| !word.is_empty());
         let mut after = |skipped| words.nth(skipped).unwrap_or_default();
         let (local, state, uid, inode) = (after(1), after(1), after(3), after(1));
-        // Of TCP only what listens counts: with SO_REUSEADDR, connections keep no one from a port. Of UDP, everything.
+        // For TCP only listening sockets count: with SO_REUSEADDR, connections do not occupy a port. For UDP all count.
         let counts = listener.transport == Transport::Datagram || state == b"0A";
         if counts && overlaps(local, &listener.address) == Some(true) {
             return Some(Socket { inode, uid });
@@ -28,8 +28,8 @@ pub fn find<'a>(table: &'a [u8], listener: &Listener<'_>) -> Option<Socket<'a>> 
     None
 }
 
-/// `::ffff:0.0.0.0`, which means every address of IPv4, as the kernel lists addresses: four numbers of this machine, the
-/// first one uppermost here.
+/// `::ffff:0.0.0.0`, every IPv4 address, as the kernel lists addresses: four numbers in native byte order, the first
+/// one in the highest bits.
 const MAPPED: u128 = (u32::from_ne_bytes([0, 0, 0xff, 0xff]) as u128) << 32;
 
 /// Whether a local address of the list is on the same port and excludes ours, by the kernel's own rules
@@ -46,7 +46,7 @@ fn overlaps(local: &[u8], address: &[u8]) -> Option<bool> {
     Some(covers && address.get(2..4)? == [port_high, port_low])
 }
 
-/// Reads numbers of that many bytes each: four, or one of IPv4, as the IPv6 address that it maps to.
+/// Reads an address: four numbers, or one for IPv4, which is mapped to IPv6.
 #[inline(never)]
 fn address_of(text: &[u8], width: usize, read: fn(&[u8]) -> Option<u32>) -> Option<u128> {
     let mut address = if text.len() == width { MAPPED >> 32 } else { 0 };

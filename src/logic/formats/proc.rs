@@ -2,7 +2,7 @@
 
 use crate::logic::base::time::number;
 
-/// The parent of a process, as its `stat` in /proc tells it: the second word after the name, which may hold anything.
+/// The parent of a process, from its `stat` in /proc: the second word after the name, which may contain any bytes.
 pub fn parent_pid(stat: &[u8]) -> Option<i32> {
     let end = stat.iter().rposition(|byte| *byte == b')')?;
     // `) S 1 `
@@ -11,19 +11,19 @@ pub fn parent_pid(stat: &[u8]) -> Option<i32> {
     i32::try_from(number(rest.get(..length)?)?).ok()
 }
 
-/// What the directories in /proc are good for, as our own `status` there tells.
+/// What /proc shows, according to our own `status` in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ProcVisibility {
-    /// They tell which descriptors of our namespace's processes have a lock.
+    /// It shows which descriptors of processes in our namespace have a lock.
     Locks,
-    /// They tell only what is open: before Linux 4.1, which brought both, what we ask here and what locks there are.
+    /// It shows only which files are open, not which are locked: before Linux 4.1.
     Open,
-    /// They are another pid namespace's, so a number there is not the same one's here.
+    /// It belongs to another pid namespace, so its pids are not ours.
     Foreign,
 }
 
 impl ProcVisibility {
-    /// Reads `status`. In another namespace we have more than one number.
+    /// Reads `status`, in which we have more than one pid if it belongs to another namespace.
     pub fn parse(status: &[u8]) -> Self {
         let Some(own) = value_after(status, b"\nNSpid:\t") else { return Self::Open };
         let end = own.iter().find(|byte| !byte.is_ascii_digit());
@@ -31,12 +31,12 @@ impl ProcVisibility {
     }
 }
 
-/// Whether a descriptor has a lock, as its `fdinfo` tells.
+/// Whether a descriptor has a lock, according to its `fdinfo`.
 pub fn has_lock(info: &[u8]) -> bool {
     value_after(info, b"\nlock:").is_some()
 }
 
-/// What follows those words.
+/// The text after `words`.
 pub fn value_after<'a>(text: &'a [u8], words: &[u8]) -> Option<&'a [u8]> {
     let at = text.windows(words.len()).position(|window| window == words)?;
     text.get(at + words.len()..)

@@ -14,9 +14,9 @@ pub const OURS: i32 = 1;
 const OTHER: i32 = 2;
 /// It came into our pid namespace from outside: the parent of one of its ancestors has no number here.
 pub const VISITOR: i32 = 3;
-/// An ancestor has ended while the list was made. The next list shows whose child the process is now.
+/// An ancestor has exited while the list was read. The next list shows whose child the process is now.
 pub const LOST: i32 = 4;
-/// It is on the way from a process up to its first ancestor with a mark.
+/// It is between a process and its first marked ancestor, during a search.
 const PASSED: i32 = 5;
 
 /// Marks every row. Each is visited twice at most, however long the chains of parents are: a search of the ancestors
@@ -41,7 +41,7 @@ fn verdict(rows: &mut [Row], first: usize, own: i32, helper: Option<i32>) -> i32
     while let Some([pid, parent, mark]) = at.and_then(|at| rows.get_mut(at)) {
         match *mark {
             NEW => *mark = PASSED,
-            // A number was used again while the list was made, and closes a circle.
+            // A pid was reused while the list was read, so that the parents form a cycle.
             PASSED => return LOST,
             mark => return mark,
         }
@@ -61,10 +61,10 @@ fn find(rows: &[Row], wanted: i32) -> Option<usize> {
     rows.binary_search_by_key(&wanted, |[pid, ..]| *pid).ok()
 }
 
-/// The parent of a living process, as its `stat` in /proc tells it. A process whose first thread has ended lives as long
-/// as one of its other threads does.
+/// The parent of a running process, from its `stat` in /proc. A process whose first thread has exited runs as long as
+/// one of its other threads does.
 pub fn living(stat: &[u8]) -> Option<i32> {
-    // The state comes after the name, which may hold anything.
+    // The state comes after the name, which may contain any bytes.
     let end = stat.iter().rposition(|byte| *byte == b')')?;
     let mut words = stat.get(end + 2..)?.split(|byte| *byte == b' ');
     let dead = matches!(words.next()?, b"Z" | b"X");
@@ -75,8 +75,8 @@ pub fn living(stat: &[u8]) -> Option<i32> {
     parent_pid(stat)
 }
 
-/// How a process ended that has not been reaped, in the form of wait(2): the 52nd word of its `stat`. The kernel shows 0
-/// to a process that may not trace it, so 0 says nothing.
+/// The wait(2) status of a process that has exited and was not reaped: the 52nd word of its `stat`. None for 0, which
+/// the kernel also shows to processes that may not trace it.
 pub fn exit_word(stat: &[u8]) -> Option<i32> {
     let end = stat.iter().rposition(|byte| *byte == b')')?;
     let word = stat.get(end + 2..)?.trim_ascii_end().split(|byte| *byte == b' ').nth(49)?;

@@ -1,8 +1,8 @@
 //! Users and groups: from "user:group" and the bytes of passwd(5) and group(5) to an identity.
 //!
-//! Our own reader: a static binary has no NSS, and what a library might load from inside a jail is nothing that
-//! root should run (CVE-2025-32463). Numbers are never names and names never numbers (CVE-2016-3697), and the
-//! number that means "leave as it is" to setresuid(2) is no number here (CVE-2019-14287).
+//! This parser is our own, because a static binary has no NSS, and root must not run a library loaded from inside a
+//! jail (CVE-2025-32463). Numbers are never names and names never numbers (CVE-2016-3697), and the id that setresuid(2)
+//! takes as "unchanged" is invalid here (CVE-2019-14287).
 
 use alloc::vec::Vec;
 
@@ -24,7 +24,7 @@ pub enum Name {
     Text(Vec<u8>),
 }
 
-/// What is behind `--user`.
+/// The value of `--user`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Login {
     /// USER.
@@ -42,7 +42,7 @@ pub struct Identity {
     pub gid: u32,
     /// Supplementary groups, the gid among them.
     pub groups: Vec<u32>,
-    /// Login name; the number where there is none.
+    /// Login name; the number if there is none.
     pub name: Vec<u8>,
     /// Home directory, `/` when unknown.
     pub home: Vec<u8>,
@@ -82,7 +82,7 @@ fn id(text: &[u8]) -> Option<u32> {
 /// Finds the login in the bytes of passwd and group.
 ///
 /// # Errors
-/// When the user or group is unknown, or its entry is malformed: there is no sensible guess for root to make.
+/// When the user or group is unknown, or its entry is malformed: as root, a guess would be dangerous.
 #[inline(never)]
 pub fn resolve(login: &Login, passwd: &[u8], group: &[u8]) -> Result<Identity> {
     let entry = find_user(&login.user, passwd)?;
@@ -148,7 +148,7 @@ fn find_group(wanted: &Name, group: &[u8]) -> Result<u32> {
     Err(Error::setup(format_args!("unknown group '{}': not in {GROUP}", Escaped(wanted))))
 }
 
-/// Every group that lists the user, each once. A line without a valid gid gives nothing.
+/// Every group that lists the user, each once. A line without a valid gid is skipped.
 fn groups_of(user: &[u8], group: &[u8]) -> Vec<u32> {
     let mut gids = Vec::new();
     for [_, _, gid, members] in lines(group) {
@@ -161,8 +161,8 @@ fn groups_of(user: &[u8], group: &[u8]) -> Vec<u32> {
     gids
 }
 
-/// The lines of a file of colon-separated fields that have exactly N of them. Passed over: comments (`#`), NIS lines
-/// (`+`, `-`), lines without a name, and lines with a NUL, which no name or path can hold.
+/// The lines of a file of colon-separated fields that have exactly N of them. Skips comments (`#`), NIS lines (`+`,
+/// `-`), lines without a name, and lines with a NUL, which no name or path can contain.
 fn lines<const N: usize>(file: &[u8]) -> impl Iterator<Item = [&[u8]; N]> {
     split_byte(file, b'\n').filter_map(|line| {
         let line = line.strip_suffix(b"\r").unwrap_or(line);
@@ -282,7 +282,7 @@ mod tests {
         assert_eq!(Login::parse(b"4294967294").unwrap().user, Name::Number(u32::MAX - 1));
     }
 
-    /// Neither the user's nor the group's file gives a number anything that is written for a name.
+    /// A numeric user or group never matches an entry that has the number as its name.
     #[test]
     fn a_number_is_in_no_list_of_names() {
         for (uid, text) in [(1000, "1000"), (77, "77"), (77, "0077"), (4_294_967_294, "4294967294")] {
@@ -290,12 +290,12 @@ mod tests {
             let found = resolve(&Login::parse(text.as_bytes()).unwrap(), b"77:x:0:0::/:\n", groups.as_bytes()).unwrap();
             assert_eq!((found.uid, found.gid, found.groups), (uid, uid, vec![uid]), "{text}");
         }
-        // The login name of a user that is in the file is a name, though it be all digits.
+        // The login name of a user in the file is a name, even if it is all digits.
         let named = resolve(&Login::parse(b"9").unwrap(), b"1000:x:9:9::/:\n", b"x:x:5:1000\n").unwrap();
         assert_eq!((named.name, named.groups), (b"1000".to_vec(), vec![9, 5]));
     }
 
-    /// What an id may be in the file: the same as on the command line.
+    /// The file allows the same ids as the command line.
     #[test]
     fn ids_of_the_file_are_read_as_strictly() {
         let ids = ["", " 5", "5 ", "-1", "+5", "0x5", "5a", "5\t", "\u{665}", "4294967295", "4294967296"];
@@ -309,13 +309,13 @@ mod tests {
                 let text = found.unwrap_err().text.clone();
                 assert!(text.contains("'a' has no valid") && !text.contains(char::is_control), "{id:?}: {text}");
             }
-            // As a supplementary group it is skipped: it was not asked for.
+            // As a supplementary group it is skipped, because it was not requested.
             let found = resolve(&Login::parse(b"a").unwrap(), b"a:x:5:6::/:", format!("g:x:{id}:a\n").as_bytes());
             assert_eq!(found.unwrap().groups, [6], "{id:?}");
         }
     }
 
-    /// A line that is no entry is none, wherever it stands, and the entry behind it is still found.
+    /// An invalid line is skipped, wherever it is, and the entry after it is still found.
     #[test]
     fn lines_that_are_no_entry_hide_and_add_no_user() {
         let long = vec![b'x'; if cfg!(miri) { 1 << 6 } else { 1 << 20 }];
@@ -351,7 +351,7 @@ mod tests {
         }
     }
 
-    /// No field is cut, and no list: what the kernel cannot take, the kernel refuses.
+    /// No field and no list is truncated: the kernel refuses what is too long.
     #[test]
     fn nothing_is_too_long_to_be_read() {
         let count = if cfg!(miri) { 70 } else { 70_000 };

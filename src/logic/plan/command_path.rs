@@ -1,4 +1,4 @@
-//! Where a command is looked for, and paths that no longer depend on the caller's directory.
+//! The search path of a command, and paths made independent of the caller's directory.
 
 use alloc::vec::Vec;
 
@@ -7,10 +7,10 @@ use crate::logic::base::cstr::{StaticCStr, leak_cstr};
 use crate::logic::base::error::{Error, Result};
 use crate::logic::base::text::split_byte;
 
-/// Where a command without a slash is looked for when there is no PATH.
+/// The search path for a command without a slash if there is no PATH.
 pub const PATH: &[u8] = b"/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// Where a command may be: itself, when it has a slash, otherwise in each directory of PATH, where an empty one
+/// The paths where a command may be: itself if it has a slash, otherwise in each directory of PATH. An empty directory
 /// means the working directory, as in execvp(3).
 pub fn search(command: StaticCStr, path: Option<&[u8]>) -> Vec<StaticCStr> {
     if command.is_empty() || command.to_bytes().contains(&b'/') {
@@ -24,7 +24,7 @@ pub fn search(command: StaticCStr, path: Option<&[u8]>) -> Vec<StaticCStr> {
     paths
 }
 
-/// The path from the caller's directory on.
+/// Makes a path absolute, from the caller's directory.
 pub fn absolute(path: StaticCStr, host: &Host<'_>) -> Result<StaticCStr> {
     let bytes = path.to_bytes();
     if bytes.starts_with(b"/") {

@@ -1,4 +1,4 @@
-//! Environments: lists of `NAME=VALUE`, in which a name stands once.
+//! Environments: lists of `NAME=VALUE`, in which a name occurs once.
 
 use alloc::vec::Vec;
 
@@ -16,13 +16,13 @@ impl Env {
         self.0.iter().find_map(|entry| entry.to_bytes().strip_prefix(name)?.strip_prefix(b"="))
     }
 
-    /// Gives a name its value, in place of every one it had.
+    /// Sets the value of a name, and removes all its other entries.
     pub fn set(&mut self, name: &[u8], value: &[u8]) {
         self.remove(&|known| known == name);
         self.0.push(leak_cstr([name, b"=", value].concat()));
     }
 
-    /// Takes an entry `NAME=VALUE`, in place of every one that its name had; `NAME` alone only unsets it.
+    /// Adds an entry `NAME=VALUE`, and removes all other entries of the name; `NAME` alone only unsets it.
     pub fn put(&mut self, entry: StaticCStr) {
         let name = name_of(entry.to_bytes());
         self.remove(&|known| known == name);
@@ -31,7 +31,7 @@ impl Env {
         }
     }
 
-    /// Removes the names that the question picks.
+    /// Removes the names for which `picked` returns true.
     pub fn remove(&mut self, picked: &dyn Fn(&[u8]) -> bool) {
         self.0.retain(|entry| !picked(name_of(entry.to_bytes())));
     }
@@ -54,10 +54,10 @@ impl Env {
     }
 }
 
-/// The files that a server's environment is made of.
+/// The files that make up a server's environment.
 #[derive(Clone, Debug, Default)]
 pub struct Sources {
-    /// Those of `--env-file`, in order.
+    /// The files of `--env-file`, in order.
     pub files: Vec<StaticCStr>,
     /// The directory of `--env-dir`.
     pub dir: Option<StaticCStr>,
@@ -66,34 +66,35 @@ pub struct Sources {
 }
 
 impl Sources {
-    /// Whether they may depend on the current directory. What a variable names is not known here.
+    /// Whether they may depend on the current directory. Paths in the variables of `--file-env` are not known here, so
+    /// they count as relative.
     pub fn are_relative(&self) -> bool {
         let is_relative = |path: &StaticCStr| !path.to_bytes().starts_with(b"/");
         !self.names.is_empty() || self.files.iter().any(is_relative) || self.dir.as_ref().is_some_and(is_relative)
     }
 }
 
-/// Where a server's environment came from, to make it again when these files have changed.
+/// The sources of a server's environment, to make it again when these files have changed.
 #[derive(Debug)]
 pub struct Source {
     /// The files.
     pub sources: Sources,
-    /// What there was before it: inherited, and the user's.
+    /// The environment before these files: inherited, and the user's variables.
     pub base: Env,
-    /// What its files said at the start.
+    /// The entries of the files at the start.
     pub first: Vec<StaticCStr>,
-    /// `--env`, which comes after it.
+    /// The entries of `--env`, which come after the files.
     pub given: Vec<StaticCStr>,
-    /// The directory from which these files are looked for, and its identity, where a manager leaves it. None: it stays
-    /// there, or each of them is named from `/` on.
+    /// The directory that relative paths start from, and its identity, if the manager leaves it. None: the manager
+    /// stays in it, or all paths are absolute.
     pub callers_dir: Option<(StaticCStr, (u64, u64))>,
 }
 
 impl Source {
-    /// The environment that follows from what the files say now, where `started` is the one of the start. What `--env`
-    /// and vsrun itself set stays.
+    /// Makes the environment from the present contents of the files; `started` is the environment of the start.
+    /// Variables that `--env` and vsrun itself set are kept.
     pub fn renew(&self, started: &[StaticCStr], now: &[StaticCStr]) -> Env {
-        // Sets or removes in the server's own process.
+        // The server's own process sets these, or removes them.
         const LATE: [&[u8]; 2] = [b"LISTEN_PID", b"WATCHDOG_PID"];
         let named =
             |list: &[StaticCStr], name: &[u8]| list.iter().copied().find(|entry| name_of(entry.to_bytes()) == name);
@@ -116,8 +117,8 @@ impl Source {
     }
 }
 
-/// The entry that a file of an `--env-dir` stands for: its first line without the blanks at its end, each NUL in it a
-/// newline; an empty file unsets the name.
+/// The entry for a file of an `--env-dir`: its first line without trailing blanks, each NUL replaced by a newline; an
+/// empty file unsets the name.
 pub fn from_file(name: &[u8], file: &[u8]) -> StaticCStr {
     let mut line = split_byte(file, b'\n').next().unwrap_or_default();
     while let [rest @ .., b' ' | b'\t'] = line {

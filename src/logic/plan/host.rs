@@ -1,4 +1,4 @@
-//! How the world is, for the plan: what runtime/host/system.rs found out.
+//! The state of the system that the plan needs, as runtime/host/system.rs has read it.
 
 use alloc::vec::Vec;
 
@@ -8,7 +8,7 @@ use super::socket_activation::InheritedSockets;
 use crate::logic::base::cstr::StaticCStr;
 use crate::logic::base::time::Span;
 
-/// How the world is, read once.
+/// The state of the system, read once.
 #[derive(Debug, Default)]
 pub struct Host<'a> {
     /// The effective user id.
@@ -17,30 +17,30 @@ pub struct Host<'a> {
     pub egid: u32,
     /// Whether the kernel lets this process change its ids at all.
     pub can_change_ids: CanChangeIds,
-    /// Whether descriptor 0 is the terminal that controls this process; asked only where the plan needs it.
+    /// Whether descriptor 0 is the controlling terminal; read only if the plan needs it.
     pub terminal: Terminal,
-    /// The current directory, where the plan needs it and the kernel can tell it.
+    /// The current directory, if the plan needs it and the kernel reports it.
     pub cwd: Option<Vec<u8>>,
     /// Which directory that is: its device and inode.
     pub cwd_identity: (u64, u64),
     /// Whether SIGHUP was ignored when vsrun was called, as nohup(1) does.
     pub hangup_ignored: bool,
-    /// The supplementary groups, where real, effective and saved ids are the same; asked only with `--user`.
+    /// The supplementary groups, if real, effective and saved ids are the same; read only with `--user`.
     pub groups: Option<Vec<u32>>,
-    /// The bytes of /etc/passwd, empty where there is none.
+    /// The bytes of /etc/passwd, empty if it does not exist.
     pub passwd: &'a [u8],
-    /// The bytes of /etc/group, empty where there is none.
+    /// The bytes of /etc/group, empty if it does not exist.
     pub group: &'a [u8],
-    /// vsrun's own environment, without what reports sockets.
+    /// vsrun's own environment, without the variables of passed sockets.
     pub env: Env,
-    /// What the files of `--env-file`, `--env-dir` and `--file-env` say, a name once: `NAME=VALUE`, or `NAME` for one
-    /// that is to be unset.
+    /// The entries from `--env-file`, `--env-dir` and `--file-env`, each name once: `NAME=VALUE`, or `NAME` to unset
+    /// it.
     pub env_entries: Vec<StaticCStr>,
-    /// What the kernel offers of Landlock, where an option needs it.
+    /// The kernel's support for Landlock, if an option needs it.
     pub landlock: Kernel,
-    /// The sockets that vsrun was given.
+    /// The sockets that were passed to vsrun.
     pub inherited: InheritedSockets,
-    /// How often the service manager above wants to hear that this process works.
+    /// How often vsrun must send keep-alive messages to its own service manager.
     pub ping: Option<Span>,
 }
 
@@ -50,16 +50,16 @@ pub enum CanChangeIds {
     /// It has the capabilities for it.
     #[default]
     Yes,
-    /// It has not, though it may be uid 0.
+    /// It does not have them, although it may be uid 0.
     No,
 }
 
 /// Whether standard input is the controlling terminal.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Terminal {
-    /// The one that controls this process, whose group has the foreground.
+    /// The controlling terminal; this process's group is in the foreground.
     Controlling,
-    /// The one that controls this process, and another group has the foreground.
+    /// The controlling terminal; another group is in the foreground.
     Background,
     /// No terminal, or not the controlling one.
     #[default]

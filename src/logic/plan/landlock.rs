@@ -1,7 +1,7 @@
-//! Landlock: what the server may still reach, from the options to the rules that the kernel gets. See landlock(7).
+//! Landlock: from the options to the rules of what the server may still reach. See landlock(7).
 //!
-//! The numbers are the kernel's own (linux/landlock.h). A right that is *handled* is refused wherever no rule allows it,
-//! so a rule set handles all rights that the running kernel knows, and nothing is weaker than the options say.
+//! The numbers are the kernel's own (linux/landlock.h). A *handled* right is refused unless a rule allows it, so a rule
+//! set handles all rights that the running kernel knows, and nothing is weaker than the options say.
 
 use crate::logic::plan::landlock_rules::{BIND, CONNECT, Handled, Reach, Rule, right};
 use alloc::vec::Vec;
@@ -27,7 +27,7 @@ pub struct Confinement {
     rules: Vec<Rule>,
     /// The directions that are confined.
     tcp: u64,
-    /// The directions of which no port is allowed.
+    /// The directions for which no port is allowed.
     none: u64,
     scope: u64,
     /// What is wrong with the last value; empty if nothing is.
@@ -37,7 +37,7 @@ pub struct Confinement {
 /// What the kernel offers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Kernel {
-    /// Not asked, because no option needs it.
+    /// Not queried, because no option needs it.
     #[default]
     Unasked,
     /// This version of the interface.
@@ -51,7 +51,7 @@ pub enum Kernel {
 }
 
 impl Confinement {
-    /// Takes the value of one of the options. False: `wrong` says what is wrong with it.
+    /// Adds the value of one of the options. False: `wrong` says what is wrong with it.
     pub fn take(&mut self, option: Id, value: &[u8]) -> bool {
         self.wrong = if option == Id::Scope { self.take_scope(value) } else { self.take_rule(option, value) };
         self.wrong.is_empty()
@@ -76,7 +76,7 @@ impl Confinement {
     /// Reads the value of `--bind-tcp` or `--connect-tcp`.
     ///
     /// # Errors
-    /// What is wrong with it; nothing for `none`, which is taken.
+    /// What is wrong with it; empty for `none`, which is valid.
     fn take_port(&mut self, direction: u64, value: &[u8]) -> core::result::Result<u16, &'static str> {
         let before = self.tcp & direction != 0;
         self.tcp |= direction;

@@ -21,7 +21,7 @@ pub mod right {
 /// A direction of TCP, as a bit.
 pub const BIND: u64 = 1;
 
-/// The other one.
+/// connect(2), as a bit.
 pub const CONNECT: u64 = 2;
 
 /// One thing that a rule set allows.
@@ -57,8 +57,8 @@ impl Reach {
         handled & wanted & if self.executes() { u64::MAX } else { !right::EXECUTE }
     }
 
-    /// Its rights in the rehearsal of `--check`, which executes nothing: there the right to read a file stands for the
-    /// right to execute it, which can be tried by opening it.
+    /// Its rights in the rehearsal of `--check`, which executes nothing: there the right to read a file represents the
+    /// right to execute it, because opening the file tests it.
     pub fn rehearsed(self) -> u64 {
         right::READ_DIR | if self.executes() { right::READ_FILE } else { 0 }
     }

@@ -18,9 +18,9 @@ AUDIT_CONTROL,SETFCAP,MAC_OVERRIDE,MAC_ADMIN,SYSLOG,WAKE_ALARM,BLOCK_SUSPEND,AUD
 pub struct ResourceLimit {
     /// The kernel's number of the resource.
     pub resource: u8,
-    /// What the process feels. The greatest number is what setrlimit(2) calls unlimited.
+    /// The soft limit. The greatest number is RLIM_INFINITY.
     pub soft: u64,
-    /// How far it may raise that itself.
+    /// The hard limit, up to which the process may raise the soft one.
     pub hard: u64,
     /// As it is on the command line.
     pub text: StaticCStr,
@@ -51,7 +51,7 @@ impl Capabilities {
     }
 }
 
-/// The place of a name in a list, in any case.
+/// The index of a name in a list, ignoring case.
 pub fn place(names: &[u8], wanted: &[u8]) -> Option<u8> {
     let wanted = wanted.to_ascii_uppercase();
     split_byte(names, b',').zip(0..).find(|(name, _)| *name == wanted).map(|(_, place)| place)

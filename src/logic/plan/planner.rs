@@ -1,5 +1,5 @@
-//! From what the caller wants and how the world is to what will be done: the steps in their order, and whether
-//! vsrun becomes the server or stays. The order of the steps is the security; launch.rs performs them blindly.
+//! Makes the plan from the options and the state of the system: the steps in their order, and whether vsrun becomes the
+//! server or supervises it. The order of the steps is the security; runtime/start/spawn.rs applies them blindly.
 
 use crate::logic::plan::socket_activation;
 use alloc::boxed::Box;
@@ -25,7 +25,7 @@ use crate::logic::supervisor::policy::Policy;
 use crate::logic::supervisor::readiness::{NOTIFY_SOCKET, Ready};
 use crate::logic::supervisor::signal_action::{SignalAction, SignalTable};
 
-/// All that will be done.
+/// Everything that vsrun will do.
 #[derive(Debug)]
 pub struct Plan {
     /// The server.
@@ -34,7 +34,7 @@ pub struct Plan {
     pub command: Vec<u8>,
     /// The server's pidfile.
     pub pidfile: Option<StaticCStr>,
-    /// Where words go.
+    /// Where the output goes.
     pub output: Output,
     /// Whether the caller gets its prompt back.
     pub background: bool,
@@ -44,7 +44,7 @@ pub struct Plan {
     pub cgroup: Option<Group>,
     /// Whether a cleanup after the drop of privileges needs a helper that keeps them.
     pub cleanup_needs_privileges: bool,
-    /// Whether each step is told, and where.
+    /// Whether and where each step is recorded.
     pub debug: StepTrace,
     /// Whether only warnings and errors are recorded.
     pub quiet: bool,
@@ -56,15 +56,16 @@ pub struct Plan {
     pub ready: Ready,
     /// The system logger, for vsrun's own records.
     pub syslog: Option<SyslogOptions>,
-    /// Where the server's environment came from, if `--env-dir` is to be read again.
+    /// The sources of the server's environment, if its files are read again before a restart.
     pub env_source: Option<Source>,
-    /// What vsrun does when it stays. None: it becomes the server.
+    /// What the supervisor needs. None: vsrun becomes the server.
     pub supervision: Option<Supervision>,
-    /// Whether it then leaves the directory that it was called in.
+    /// Whether the supervisor leaves the directory that it was called in.
     pub moves: bool,
-    /// Whether a terminal is reopened for writing only: the server is another user, and has no use for its keys.
+    /// Whether a terminal is reopened for writing only, because the server runs as another user and must not read its
+    /// keys.
     pub hides_keys: bool,
-    /// Whether a SIGHUP that was ignored at the call stays ignored.
+    /// Whether SIGHUP stays ignored, as it was when vsrun was called.
     pub ignores_hangup: bool,
 }
 
@@ -75,23 +76,23 @@ pub enum StepTrace {
     Off,
     /// Among the records.
     InRecords,
-    /// On standard error: the records are with the system logger, where no step belongs.
+    /// On standard error, because the records go to the system logger, which must not get steps.
     Separate,
 }
 
 /// How vsrun's own records go to the system logger.
 #[derive(Debug)]
 pub struct SyslogOptions {
-    /// Under which name.
+    /// The name that records have there.
     pub tag: StaticCStr,
     /// Whether they go elsewhere too.
     pub usage: SyslogUsage,
 }
 
-/// Where the words of vsrun, server and handler go.
+/// Where the output of vsrun, server and handler goes.
 #[derive(Debug)]
 pub enum Output {
-    /// Where they went before.
+    /// To vsrun's own standard output and error.
     Inherit,
     /// To the logger's standard input, a pipe that belongs to this user and group.
     Logger(Box<Program>, Option<(u32, u32)>),
@@ -99,31 +100,31 @@ pub enum Output {
     Files {
         /// The logdir.
         dir: StaticCStr,
-        /// The same from / on, where that can be told.
+        /// Its absolute path, if that can be determined.
         later: StaticCStr,
         /// What is kept there.
         rules: LogPolicy,
-        /// What is between the server and its file. None: nothing.
+        /// The rotator between the server and its file. None: the server writes to the file itself.
         writer: Option<Box<Program>>,
     },
 }
 
-/// What vsrun does when it stays.
+/// What the supervisor needs.
 #[derive(Debug)]
 pub struct Supervision {
     /// The manager's own pidfile.
     pub pidfile: Option<StaticCStr>,
-    /// The crash handler, which is asked after an unexpected exit.
+    /// The crash handler, which runs after an unexpected exit.
     pub handler: Option<Box<Program>>,
-    /// The service manager that vsrun itself reports to: the NOTIFY_SOCKET that it was given, and how often it wants to
-    /// hear that vsrun works.
+    /// The service manager that vsrun itself reports to: vsrun's own NOTIFY_SOCKET, and how often it must get a
+    /// keep-alive message.
     pub notify: Option<(Vec<u8>, Option<Span>)>,
 }
 
 /// Makes the plan.
 ///
 /// # Errors
-/// When the user is unknown or cannot be had, or a path cannot be made absolute.
+/// When the user is unknown or vsrun cannot become that user, or a path cannot be made absolute.
 #[inline(never)]
 pub fn plan(options: &mut Options, host: &Host<'_>) -> Result<Plan> {
     let identity = user::identity(options, host)?;
@@ -194,7 +195,7 @@ pub fn plan(options: &mut Options, host: &Host<'_>) -> Result<Plan> {
     })
 }
 
-/// nohup(1) has said so, and nothing on the command line says otherwise.
+/// Whether nohup(1) has ignored SIGHUP, and no option says otherwise.
 fn ignores_hangup(options: &Options, host: &Host<'_>) -> bool {
     host.hangup_ignored && !options.background && options.on_signal.iter().all(|(given, _)| *given != Signal::HUP)
 }
@@ -221,7 +222,7 @@ fn handler(
     Ok(program::helper_program(path, vec![full], vec![path], env, identity, change, program::spare(options)))
 }
 
-/// A variable above 128 KiB, and all of them together above some limit, keep a program from being executed (E2BIG): the
+/// A variable above 128 KiB, or all of them together above some limit, would make execve(2) fail with E2BIG, and the
 /// handler would never run.
 fn shortened(mut text: Vec<u8>) -> Vec<u8> {
     const LONGEST: usize = 64 * 1024;
@@ -244,7 +245,7 @@ fn output(
         let files = options.log_files.unwrap_or(u64::MAX);
         let rules = LogPolicy { keep, owner, size: options.log_size.unwrap_or(u64::MAX), files };
         let writer = options.log_size.map(|_| program::rotator(rules, change));
-        // A manager opens it again, wherever it is by then.
+        // A manager reopens it later, when its working directory may be another.
         let later = command_path::absolute(dir, host).unwrap_or(dir);
         return Ok(Output::Files { dir, later, rules, writer });
     }
@@ -264,7 +265,7 @@ fn output(
     Ok(Output::Logger(program, owner))
 }
 
-/// Where the records have to be sent by vsrun itself: `logger -t TAG` has them already.
+/// The system logger, if vsrun itself must send its records there: `logger -t TAG` gets them already.
 fn syslog(options: &Options) -> Option<SyslogOptions> {
     let usage = options.syslog_usage.filter(|usage| *usage != SyslogUsage::No)?;
     if options.syslog.is_some() && options.logger.is_none() {

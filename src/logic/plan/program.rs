@@ -18,7 +18,7 @@ use crate::logic::formats::log_name::LogPolicy;
 use crate::logic::supervisor::notify::is_for_us;
 use crate::logic::supervisor::readiness::Ready;
 
-/// A program to start: the way there, and the program itself.
+/// A program to start: the steps before its exec, and the program itself.
 #[derive(Debug)]
 pub struct Program {
     /// What is done to the process, in order; the last step is the exec.
@@ -36,13 +36,13 @@ pub fn base(options: &Options, host: &Host<'_>, identity: Option<&Identity>) -> 
     let nothing = Env::default();
     let mut env = if options.has(Id::ClearEnv) { &nothing } else { &host.env }.for_identity(identity);
     if options.is_supervised() {
-        // vsrun reports there itself.
+        // vsrun itself reports to this socket.
         env.remove(&is_for_us);
     }
     env
 }
 
-/// The server's environment, as far as it is known before its start.
+/// The server's environment, without the variables that are set at each start.
 #[inline(never)]
 fn environment(options: &Options, host: &Host<'_>, identity: Option<&Identity>) -> Env {
     let mut env = base(options, host, identity);
@@ -52,7 +52,7 @@ fn environment(options: &Options, host: &Host<'_>, identity: Option<&Identity>) 
         }
     }
     if let Some(span) = options.watchdog {
-        // The number follows in each life.
+        // The pid is added at each start.
         env.remove(&|name| name == b"WATCHDOG_PID");
         env.set(b"WATCHDOG_USEC", format!("{}", span.0.saturating_mul(1000)).as_bytes());
     }
@@ -60,7 +60,7 @@ fn environment(options: &Options, host: &Host<'_>, identity: Option<&Identity>) 
     env
 }
 
-/// The server: all the way in, and down.
+/// The server's program, with all steps into its root and to its user.
 ///
 /// # Errors
 /// When a path cannot be made absolute.
@@ -124,8 +124,8 @@ pub fn server(
     Ok(Box::new(Program { steps, paths, argv, env }))
 }
 
-/// Attributes, output and sockets. Limits come last of the attributes: one of descriptors or files may hinder what the
-/// others need.
+/// Attributes, output and sockets. Limits come last of the attributes, because a limit of descriptors or file sizes may
+/// make the other steps fail.
 fn attributes_and_io(steps: &mut Vec<Step>, options: &Options, host: &Host<'_>) {
     for is_limit in [false, true] {
         steps.extend(options.attributes.iter().filter(|step| matches!(step, Step::Limit(_)) == is_limit));
@@ -142,12 +142,12 @@ fn attributes_and_io(steps: &mut Vec<Step>, options: &Options, host: &Host<'_>) 
     }
 }
 
-/// Whether the descriptors end at the exec only, and not before the root and the user are changed.
+/// Whether the descriptors are closed only by the exec, and not before the root and the user are changed.
 ///
-/// A path in a jail, and that of execve(2) is one, may lead through /proc/self/fd: after that there is nothing to find.
-/// Without another root or user there is nothing to protect, and vsrun, as long as it may still fail, keeps what it
-/// needs to undo the start. (A cleanup helper for that would be the child of a server that is PID 1.) A process in the
-/// server's control group cannot remove it, so there a cleanup helper does.
+/// A path in a jail, including that of execve(2), may lead through /proc/self/fd: closing the descriptors first leaves
+/// nothing to find there. Without another root or user there is nothing to protect, and vsrun, as long as it may still
+/// fail, keeps what it needs to undo the start. (A cleanup helper for that would be a child of a server that is PID 1.)
+/// A process in the server's control group cannot remove the group, so in that case a cleanup helper does.
 fn closes_at_exec(options: &Options, change: Option<&Identity>) -> bool {
     let keeps_all = options.root.is_none() && options.cgroup.is_none() && change.is_none();
     keeps_all && !options.is_supervised() && !options.background
@@ -169,18 +169,18 @@ fn session(options: &Options, host: &Host<'_>) -> Vec<Step> {
     let steps: &[Step] = match (options.is_supervised(), options.background, terminal) {
         // The process that takes the foreground must still have SIGTTOU blocked.
         (true, false, Terminal::Controlling) => &[Step::TakeForeground, Step::UnblockSignals],
-        // As any other job in the background: it is stopped when it reads, and takes no key from the shell.
+        // Like any other background job: it is stopped when it reads, and takes no key from the shell.
         (true, false, Terminal::Background) => &[Step::UnblockSignals, Step::Group],
         (true, _, _) => &[Step::UnblockSignals, Step::Setsid],
         (false, false, _) if options.user.is_some() => &[Step::UnblockSignals, Step::DropTerminal],
-        // Detached, it is in the session of a leader that is gone: no terminal is left.
+        // A detached process is in a session whose leader has exited: there is no terminal.
         (false, _, _) => &[Step::UnblockSignals],
     };
     steps.to_vec()
 }
 
 /// Adds the way into the root, which may need root's rights. Returns the step into the working directory, which is
-/// entered as the user, who must not be shown a directory that he may not search.
+/// entered as the user, so that the user cannot reach a directory that the user may not search.
 #[inline(never)]
 fn directories(steps: &mut Vec<Step>, options: &Options, host: &Host<'_>) -> Result<Option<Step>> {
     let moved = moves(options, host);
@@ -200,13 +200,13 @@ fn directories(steps: &mut Vec<Step>, options: &Options, host: &Host<'_>) -> Res
     })
 }
 
-/// Whether vsrun is in `/` when it starts the server: detached, or at a restart, so that it pins no mount. Where the
-/// caller's directory has no name, it stays there.
+/// Whether vsrun is in `/` when it starts the server: detached, or at a restart, so that it keeps no mount busy. If the
+/// caller's directory has no path, vsrun stays in it.
 pub fn moves(options: &Options, host: &Host<'_>) -> bool {
     options.is_supervised() && (options.background || host.cwd.is_some())
 }
 
-/// The last steps. Where the ids were changed, signals have been blocked meanwhile.
+/// The last steps. If the ids were changed, the signals that were blocked for that are unblocked.
 fn finish(steps: &mut Vec<Step>, last: Step) {
     if steps.iter().any(|step| matches!(step, Step::BlockSignals)) {
         steps.push(Step::UnblockSignals);
@@ -214,13 +214,13 @@ fn finish(steps: &mut Vec<Step>, last: Step) {
     steps.push(last);
 }
 
-/// Groups first, while there is still the right to set them; the user id last, and with it the capabilities; then the
-/// proof. A process that is that user already has only capabilities to lose.
+/// Groups first, while the process still has the right to set them; the user id last, and with it the capabilities;
+/// then the verification. A process that is that user already only drops capabilities.
 #[inline(never)]
 fn privileges(steps: &mut Vec<Step>, identity: Option<&Identity>, change: Option<&Identity>, rights: KeepPermitted) {
     if let Some(Identity { uid, gid, groups, .. }) = change {
-        // Twice: as root, where no quota can be used up, so that root's keys are gone; and as the user, whose keyring
-        // it then is.
+        // Twice: first as root, for which no quota can be used up, to leave root's keys; then as the user, so that the
+        // user owns the keyring.
         steps.extend_from_slice(&[
             Step::BlockSignals,
             Step::Keyring,
@@ -230,7 +230,7 @@ fn privileges(steps: &mut Vec<Step>, identity: Option<&Identity>, change: Option
             Step::Keyring,
         ]);
     }
-    // Root's are its own.
+    // Root keeps its capabilities.
     if identity.is_some_and(|identity| identity.uid != 0) && (change.is_some() || rights != KeepPermitted::Yes) {
         steps.push(Step::DropCapabilities(rights));
     }
@@ -262,13 +262,13 @@ pub fn helper_program(
 /// vsrun's own rotator, beside the server and with the same signals blocked as vsrun.
 pub fn rotator(rules: LogPolicy, change: Option<&Identity>) -> Box<Program> {
     let mut steps = vec![Step::Setsid, Step::Input, Step::Output, Step::Chdir(c"/")];
-    // It executes nothing, so it stays a process that cannot be traced.
+    // It executes nothing, so it stays a process that the user cannot trace.
     privileges(&mut steps, change, change, KeepPermitted::No);
     steps.push(Step::RunLogRotator(rules));
     Box::new(Program { steps, paths: Vec::new(), argv: Vec::new(), env: Env::default() })
 }
 
-/// What is left to a process beside the server: one harmless capability that the server does not have.
+/// What a process beside the server keeps: one harmless capability that the server does not have.
 pub fn spare(options: &Options) -> KeepPermitted {
     KeepPermitted::Spare(options.caps.map_or(0, |caps| caps.set))
 }

@@ -2,7 +2,7 @@
 
 use super::step::Step;
 
-/// The capability without which the kernel refuses a step; empty where that has another reason.
+/// The capability that a step needs; empty if it needs none.
 pub fn needed(step: &Step) -> &'static str {
     match step {
         Step::Chroot(_) => "CAP_SYS_CHROOT",

@@ -22,7 +22,7 @@ pub fn file_variable(name: StaticCStr) -> StaticCStr {
 /// The file that `--file-env NAME` has to read: the value of `NAME_FILE`, if that is set.
 ///
 /// # Errors
-/// If both NAME and `NAME_FILE` are set: which of them is meant is not for us to guess.
+/// If both NAME and `NAME_FILE` are set: vsrun does not guess which of them is meant.
 pub fn file_of(name: StaticCStr, env: &Env) -> Result<Option<StaticCStr>> {
     let variable = file_variable(name);
     let Some(path) = env.get(variable.to_bytes()) else { return Ok(None) };

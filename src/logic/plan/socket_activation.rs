@@ -7,7 +7,7 @@ use crate::logic::plan::env::Env;
 use crate::logic::plan::socket_address::Listener;
 use alloc::vec::Vec;
 
-/// What one is called that vsrun's parent handed in without a name.
+/// The name of a socket that vsrun's parent passed without a name.
 pub const UNKNOWN_NAME: &[u8] = b"unknown";
 
 /// All sockets that the server gets, from descriptor 3 on.
@@ -15,28 +15,28 @@ pub const UNKNOWN_NAME: &[u8] = b"unknown";
 pub struct ServerSockets {
     /// How many of them vsrun's parent has handed in; they come first.
     pub inherited: u16,
-    /// Those that vsrun opens, each to be read by [`Listener::parse`].
+    /// The sockets that vsrun opens, in the format of [`Listener::parse`].
     pub own: Vec<StaticCStr>,
     /// User and group that a socket at a path belongs to.
     pub owner: Option<(u32, u32)>,
 }
 
-/// How many sockets that are.
+/// The number of all sockets.
 pub fn count(handed: u16, own: &[StaticCStr]) -> u16 {
     handed.saturating_add(u16::try_from(own.len()).unwrap_or(u16::MAX))
 }
 
-/// The sockets that vsrun's parent has handed in.
+/// The sockets that vsrun's parent has passed.
 #[derive(Debug, Default)]
 pub struct InheritedSockets {
     /// How many, from descriptor 3 on.
     pub count: u16,
-    /// Their names, with a colon behind each.
+    /// Their names, each followed by a colon.
     names: Vec<u8>,
 }
 
 impl InheritedSockets {
-    /// Takes `LISTEN_*` out of an environment. What was meant for another pid than this one is nothing for us.
+    /// Removes `LISTEN_*` from an environment. Sockets for another pid are ignored.
     pub fn take(env: &mut Env, pid: &[u8]) -> Self {
         let mut handed = Self::default();
         if env.get(b"LISTEN_PID") == Some(pid) {
@@ -52,8 +52,8 @@ impl InheritedSockets {
         handed
     }
 
-    /// Tells a server's environment of these sockets and of vsrun's own. `LISTEN_PID` is left to the server's
-    /// process: no other process knows it in time.
+    /// Adds these sockets and vsrun's own to a server's environment. The server's process sets `LISTEN_PID`, because no
+    /// other process knows its pid in time.
     pub fn announce(&self, own: &[StaticCStr], env: &mut Env) {
         let mut names = self.names.clone();
         let own = own.iter().filter_map(|text| Listener::parse(text.to_bytes()));

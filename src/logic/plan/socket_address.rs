@@ -1,6 +1,6 @@
-//! Where a server listens: from `[::1]:80/udp` or `/run/x.sock` to an address; and what vsrun's own parent handed in.
+//! Where a server listens: parses `[::1]:80/udp` or `/run/x.sock` into an address.
 //!
-//! Addresses are numbers: a name would have to be looked up, and may be another tomorrow.
+//! Addresses are numbers only: a name would have to be looked up, and may have another address tomorrow.
 
 use alloc::vec::Vec;
 
@@ -8,7 +8,7 @@ use crate::logic::base::cstr::{StaticCStr, leak_cstr};
 use crate::logic::base::text::split_byte;
 use crate::logic::base::time::number;
 
-/// What a socket is called that was not given a name.
+/// The name of a socket for which no name was given.
 const DEFAULT_NAME: &[u8] = b"vsrun";
 /// The longest path of a socket: the kernel has room for 108 bytes, the last of them a NUL.
 const LONGEST_PATH: usize = 107;
@@ -17,17 +17,17 @@ const LONGEST_NAME: usize = 255;
 
 /// One listening socket, read from `[NAME=][ADDRESS:]PORT[/udp]` or `[NAME=]/PATH`.
 pub struct Listener<'a> {
-    /// What the server learns that it is called.
+    /// The name that the server gets for it.
     pub name: &'a [u8],
     /// Where it listens, as the caller wrote it.
     pub text: &'a [u8],
-    /// The same as bind(2) takes it.
+    /// The address as bind(2) takes it.
     pub address: Vec<u8>,
-    /// What comes there.
+    /// Its transport.
     pub transport: Transport,
 }
 
-/// What comes to a socket.
+/// The transport of a socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Transport {
     /// Connections.
@@ -55,7 +55,7 @@ impl<'a> Listener<'a> {
         if let Some(shorter) = text.strip_suffix(b"/udp") {
             (rest, listener.transport) = (shorter, Transport::Datagram);
         }
-        // The last colon: those of IPv6 are in brackets.
+        // After the last colon, because an IPv6 address is in brackets.
         let digits = rest.rsplit(|byte| *byte == b':').next()?;
         let port = u16::try_from(number(digits)?).ok().filter(|port| *port > 0)?.to_be_bytes();
         match rest.get(..rest.len() - digits.len())? {
@@ -66,7 +66,7 @@ impl<'a> Listener<'a> {
         Some(listener)
     }
 
-    /// What will do where there is no IPv6 and no ADDRESS was given.
+    /// The IPv4 address to use if there is no IPv6 and no ADDRESS was given.
     pub fn fallback(&self) -> Option<Vec<u8>> {
         match self.address.as_slice() {
             [_, _, high, low, ..] if self.text.first()?.is_ascii_digit() && !self.text.contains(&b':') => {
@@ -109,7 +109,7 @@ pub fn bind(text: &[u8]) -> Option<StaticCStr> {
     Some(leak_cstr(text.into()))
 }
 
-/// What `--port` and `--bind` say together, in one word.
+/// Joins `--port` and `--bind` into one word in the format of `--listen`.
 pub fn join(port: Option<StaticCStr>, bind: Option<StaticCStr>) -> Option<StaticCStr> {
     match (port, bind) {
         (Some(port), Some(bind)) => Some(leak_cstr([bind.to_bytes(), b":", port.to_bytes()].concat())),
@@ -131,7 +131,7 @@ fn v6_address(ip: [u8; 16], port: [u8; 2]) -> Vec<u8> {
 fn v4(text: &[u8]) -> Option<[u8; 4]> {
     let (mut ip, mut count) = (0u32, 0);
     for part in split_byte(text, b'.') {
-        // A zero in front makes it octal for some readers.
+        // Some programs read a number with a leading zero as octal.
         if part.len() > 1 && part.starts_with(b"0") {
             return None;
         }

@@ -1,4 +1,4 @@
-//! What is done to a process on its way to be the server: one step, one thing, in the order of the plan.
+//! The steps between fork and exec: each does one thing, in the order of the plan.
 
 use core::fmt;
 
@@ -8,7 +8,7 @@ use crate::logic::base::cstr::StaticCStr;
 use crate::logic::base::text::Escaped;
 use crate::logic::formats::log_name::LogPolicy;
 
-/// One thing done to a process. A step that fails is told to the parent by its place in the plan.
+/// One thing done to the process. A failed step is reported to the parent by its place in the plan.
 ///
 /// Only tests compare two of them: use `matches!`. The derived comparison would take 1 KB of the binary.
 #[derive(Clone, Copy, Debug)]
@@ -32,7 +32,7 @@ pub enum Step {
     Group,
     /// The nice value.
     Nice(i32),
-    /// What is added to the score by which the kernel chooses when memory is out.
+    /// The adjustment of the out-of-memory score.
     OomScore(StaticCStr),
     /// A limit of a resource.
     Limit(ResourceLimit),
@@ -40,25 +40,25 @@ pub enum Step {
     Input,
     /// Standard output and error.
     Output,
-    /// So many sockets from descriptor 3 on, and `LISTEN_PID`.
+    /// The number of sockets from descriptor 3 on, and `LISTEN_PID`.
     PassSockets(u16),
     /// The watched process, in `WATCHDOG_PID`.
     SetWatchdogPid,
-    /// The logdir as working directory, through the descriptor that vsrun has of it.
+    /// The logdir as working directory, through vsrun's descriptor of it.
     LogDir(StaticCStr),
-    /// The directory that vsrun was called in, from a manager that has left it: its path, and which one it was. By then
-    /// another one may have that path; that one is left to the next step.
+    /// Return to the directory that vsrun was called in, after the manager has left it: its path and its identity. If
+    /// another directory has the path by now, the step `ReplacedDir` enters that.
     CallersDir(StaticCStr, (u64, u64)),
-    /// The other directory that has that path, entered with the rights of the server.
+    /// Enter the directory that has the path of the caller's directory now, with the rights of the server.
     ReplacedDir(StaticCStr),
     /// Change the root directory.
     Chroot(StaticCStr),
     /// Change the working directory.
     Chdir(StaticCStr),
-    /// See that this working directory is inside of the root: a link to one of our own descriptors, which another
-    /// process may have planted in there, leads out of it (CVE-2024-21626).
+    /// Verify that this working directory is inside of the root: a link to one of our own descriptors, which another
+    /// process may have planted there, leads out of it (CVE-2024-21626).
     VerifyCwdInsideRoot(StaticCStr),
-    /// Block the signals: the user must not reach the process until the exec.
+    /// Block the signals, so that the user cannot signal the process until the exec.
     BlockSignals,
     /// Leave the caller's session keyring for one of its own.
     Keyring,
@@ -68,7 +68,7 @@ pub enum Step {
     Gid(u32),
     /// Real, effective and saved user id.
     Uid(u32, KeepPermitted),
-    /// No capabilities, neither in force nor inherited.
+    /// No capabilities, neither effective nor inheritable.
     DropCapabilities(KeepPermitted),
     /// Read all of it back, and fail to become root again.
     VerifyCredentials {
@@ -81,15 +81,15 @@ pub enum Step {
     },
     /// Exactly these capabilities, in all five sets.
     Capabilities(Capabilities),
-    /// No program gets more rights than it has.
+    /// Set no_new_privs: programs get no more rights than this process has.
     NoNewPrivileges,
     /// The file mode creation mask.
     Umask(u32),
-    /// Close every descriptor above 2 except those that are meant for it.
+    /// Close every descriptor above 2 except those of the program.
     CloseDescriptors,
-    /// The same at the exec, for a process that has nothing to hide and may still fail.
+    /// Make these descriptors close-on-exec instead, for a process that has nothing to hide and may still fail.
     SealDescriptors,
-    /// The end of a pipe, under the number where the program says that it is ready.
+    /// The end of a pipe, at the number on which the program reports that it is ready.
     Ready(i32),
     /// Begin a rule set of Landlock, which handles these rights.
     Ruleset(Handled),
@@ -97,29 +97,29 @@ pub enum Step {
     Allow(Rule, u64),
     /// Confine the process by the rule set, and close it.
     Confine,
-    /// See that the rules cover this working directory: in the rehearsal of `--check` only, because a server that does
-    /// not use it works all the same.
+    /// Check that the rules cover this working directory: in the rehearsal of `--check` only, because a server that
+    /// does not use the directory works without.
     Covered(StaticCStr),
     /// Become the rotator of the server's output.
     RunLogRotator(LogPolicy),
-    /// Become the program. The command is named for people: its path may still have to be found.
+    /// Execute the program. The command is for messages only: its path may still have to be found.
     Exec(StaticCStr),
 }
 
-/// What becomes of the capabilities when root becomes a user.
+/// Which capabilities remain when root becomes a user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KeepPermitted {
-    /// All are gone.
+    /// None.
     No,
-    /// Those that could be had back stay, until some are chosen.
+    /// The permitted ones stay, until a later step selects some.
     Yes,
-    /// All are gone except a harmless one that is not in this set, which the server has: a process with a capability
-    /// that the server does not have cannot be traced by it.
+    /// Only a harmless one that is not in this set, the server's: the server cannot trace a process with a capability
+    /// that the server does not have.
     Spare(u64),
 }
 
 impl fmt::Display for Step {
-    /// What the step does, to are behind "cannot".
+    /// What the step does, as it follows "cannot" in messages.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let words = self.description();
         let (before, after) = words.split_once('*').unwrap_or((words, ""));
@@ -168,7 +168,7 @@ impl fmt::Display for Step {
 }
 
 impl Step {
-    /// What it does, with an asterisk in the place of what it does it with.
+    /// What the step does, with an asterisk as the place of its value.
     fn description(&self) -> &'static str {
         match self {
             Self::UnblockSignals => "unblock the signals",

@@ -4,30 +4,30 @@ use core::fmt;
 
 use crate::logic::base::text::{ArrayText, Escaped};
 
-/// What has been met on the way along a path.
+/// The owners found so far along a path.
 #[derive(Clone, Copy, Debug)]
 pub struct Trust {
     /// vsrun's own user.
     own: u32,
-    /// The owner of `/`, who can replace everything. It is not root in a user namespace that shows the host's files.
+    /// The owner of `/`, which can replace everything. Not root in a user namespace that shows the host's files.
     top: u32,
-    /// The first owner that was neither of them nor root.
+    /// The first owner that was neither of these nor root.
     other: Option<u32>,
 }
 
 /// One component of a path, as far as it matters here.
 #[derive(Clone, Copy, Debug)]
 pub struct Component {
-    /// The user whom it belongs to.
+    /// The user that owns it.
     pub owner: u32,
     /// How many names it has.
     pub links: u64,
-    /// Whether others may write to the directory that it is in.
+    /// Whether other users may write to the directory that it is in.
     pub shared: bool,
 }
 
 impl Trust {
-    /// At the beginning of a path.
+    /// The state at the beginning of a path.
     pub fn new(own: u32, top: u32) -> Self {
         Self { own, top, other: None }
     }
@@ -37,27 +37,27 @@ impl Trust {
         owner == 0 || owner == self.own || owner == self.top
     }
 
-    /// Whether others than these may make and remove names in a directory.
+    /// Whether users other than these may create and remove names in a directory.
     pub fn is_shared(&self, owner: u32, mode: u32) -> bool {
         mode & 0o022 != 0 || !self.is_own(owner)
     }
 
-    /// The user to whom everything belongs from here on, if the path has led to such a one.
+    /// The user that must own everything from here on, if the path has led to a user's directory.
     pub fn other(&self) -> Option<u32> {
         self.other
     }
 
-    /// Takes one component of a path.
+    /// Checks one component of a path.
     ///
     /// # Errors
-    /// When it must not be there: a user could have made the path lead to what is not his.
+    /// When it is not trusted: a user could have made the path lead to what is not the user's.
     pub fn pass(&mut self, component: Component) -> Result<(), Reason> {
         let Component { owner, links, shared } = component;
         match self.other {
             Some(before) if before != owner => return Err(Reason::Owner { owner, before }),
             Some(_) => {}
             None if self.is_own(owner) => {
-                // Where fs.protected_hardlinks is 0, everyone may give a second name to a symbolic link of root's.
+                // If fs.protected_hardlinks is 0, every user may create a hard link to a symbolic link of root's.
                 if shared && links > 1 {
                     return Err(Reason::SecondName);
                 }
@@ -68,27 +68,27 @@ impl Trust {
     }
 }
 
-/// Why a component must not be there.
+/// Why a component is not trusted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reason {
     /// It is reached through what belongs to another user.
     Owner {
-        /// The user whom it belongs to.
+        /// The user that owns it.
         owner: u32,
-        /// The user whom a component before it belongs to.
+        /// The user that owns a component before it.
         before: u32,
     },
-    /// It would have to be made in a directory of this user's, and belong to another.
+    /// It would have to be created in a directory of this user's, and belong to another.
     Made(u32),
-    /// The log directory belongs to this user, who has nothing to do with it.
+    /// The log directory belongs to this user, which is neither root, vsrun's user nor the server's.
     Stranger(u32),
-    /// It has more than one name, and others may have given it the one in the path.
+    /// It has more than one hard link, and others may have created the one in the path.
     SecondName,
-    /// It was put in the place of the directory that was just made.
+    /// It has replaced the directory that was just created.
     Replaced,
 }
 
-/// A component that must not be there.
+/// A component that is not trusted.
 #[derive(Clone)]
 pub struct Refusal {
     /// Its name.

@@ -1,4 +1,4 @@
-//! Closes what a process could still reach on its way to the server, and what the server must not inherit.
+//! Closes what a process could still reach before its exec, and what the server must not inherit.
 
 use core::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd, RawFd};

@@ -1,4 +1,4 @@
-//! Confines the process on its way to the server with Landlock: adds one rule after the other, then enforces them.
+//! Confines the server's process with Landlock before its exec: adds one rule after the other, then enforces them.
 
 use std::os::fd::{AsFd, OwnedFd};
 

@@ -81,7 +81,7 @@ fn privileges_are_dropped_last_and_in_order() {
     assert_eq!(plan.server.env.get(b"LISTEN_FDS"), Some(&b"2"[..]));
 }
 
-/// What the attributes need of root they get before it is gone, and capabilities are chosen when the user is proved.
+/// Attributes that need root are set before root is dropped, and capabilities after the user has been verified.
 #[test]
 fn attributes_are_set_in_their_places() {
     let attributes = "--umask 7 --caps kill --no-new-privs --limit core=0 --nice -1 --limit cpu=1:2 --oom-score-adj 5";
@@ -118,7 +118,7 @@ fn attributes_are_set_in_their_places() {
             Step::Exec(c"x"),
         ]
     );
-    // The handler and the logger have nothing of these, and lose what --user takes.
+    // The handler and the logger have none of these, and drop what --user drops.
     let Output::Logger(logger, _) = plan.output else { panic!("no logger") };
     for steps in [plan.supervision.unwrap().handler.unwrap().steps, logger.steps] {
         let spare = KeepPermitted::Spare(chosen.set);
@@ -132,7 +132,7 @@ fn attributes_are_set_in_their_places() {
         assert!(place(&Step::CloseDescriptors) < place(&Step::BlockSignals), "{steps:?}");
         assert_eq!(steps.len(), 16, "{steps:?}");
     }
-    // Root has its own, and one that is the user already has only them to lose.
+    // Root keeps its own, and a process that is that user already only has to drop capabilities.
     let is_about_rights =
         |step: &Step| matches!(step, Step::Uid(..) | Step::DropCapabilities(_) | Step::Capabilities(_));
     let web = Host { euid: 33, ..root() };
@@ -149,7 +149,7 @@ fn attributes_are_set_in_their_places() {
     }
 }
 
-/// Whatever the options: nothing after the proof but what a user may do, and the exec last.
+/// Whatever the options are: after the verification only steps that a user may do, and the exec last.
 #[test]
 fn nothing_of_root_follows_the_proof() {
     let parts = [
@@ -189,7 +189,7 @@ fn nothing_of_root_follows_the_proof() {
             let last = matches!(step, Step::Umask(_) | Step::UnblockSignals | Step::Exec(_));
             assert!(chosen || enters || last, "{line}: {step}");
         }
-        // Whatever needs a descriptor comes before they are closed, and the way into a jail after it.
+        // Steps that need a descriptor come before they are closed, and the way into a jail comes after that.
         let closed = place(|step| matches!(step, Step::CloseDescriptors | Step::SealDescriptors)).unwrap();
         let protects = ["-u ", "-r ", "-m ", "-b"].iter().any(|option| line.contains(option));
         assert_eq!(steps.contains(&Step::CloseDescriptors), protects, "{line}");
@@ -211,7 +211,7 @@ fn nothing_of_root_follows_the_proof() {
             assert_eq!(steps[root + 1], dir("/"), "{line}");
             assert!(proof.is_none_or(|proof| root < proof), "{line}");
         }
-        // The supervisor holds the pidfile; then the server has nothing of it.
+        // If the supervisor holds the pidfile, the server has no descriptor of it.
         let keeps = place(|step| matches!(step, Step::KeepPidfileLock(_))).is_some();
         assert_eq!(keeps, line.contains("-p ") && !line.contains("-m "), "{line}");
     }
@@ -271,7 +271,7 @@ fn the_wrong_user() {
     let host = Host { egid: 44, ..Host { euid: 33, ..root() } };
     assert_eq!(refused("-u web:4 -- x", &host), "cannot become group 4: only root can");
     assert!(!made("-u web:44 -- x", &host).cleanup_needs_privileges);
-    // Root in a container without capabilities is still who it is, and can be no other process.
+    // Root in a container without capabilities stays root, and cannot become another user.
     let poor = Host { can_change_ids: CanChangeIds::No, ..root() };
     assert!(!made("-u 0 -- x", &poor).server.steps.iter().any(|step| matches!(step, Step::Groups(_))));
     assert!(refused("-u web -- x", &poor).contains("cannot become user 33"));
@@ -318,7 +318,7 @@ fn a_directory_comes_between_the_users_words_and_the_callers() {
         ("A=dir B=dir HOME=/dir LOGNAME=web USER=web".into(), "/usr/local/sbin/x".into())
     );
     assert_eq!(words("--clear-env -e PATH=/e -- x"), ("A=dir B=dir HOME=/dir PATH=/e".into(), "/e/x".into()));
-    // The handler is vsrun's, and has vsrun's.
+    // The handler belongs to vsrun, and has vsrun's environment.
     let handler =
         made("--clear-env -m - ask -- x", &Host { cwd: Some(b"/".to_vec()), ..host }).supervision.unwrap().handler;
     assert_eq!(handler.unwrap().env.get(b"A"), Some(&b"caller"[..]));
@@ -355,7 +355,7 @@ fn a_ready_descriptor_is_none_of_the_sockets() {
     assert_eq!(made("-b --ready fd:3 -- x", &root()).ready, Ready::Newline(3));
 }
 
-/// A user who has nothing to change needs no right for it.
+/// With --user for the current user there is nothing to change, so no right is needed.
 #[test]
 fn the_same_user_and_groups_need_no_privilege() {
     let with = |egid, groups: Option<&[u32]>| Host { egid, groups: groups.map(<[u32]>::to_vec), ..root() };
@@ -376,7 +376,7 @@ fn the_same_user_and_groups_need_no_privilege() {
     }
 }
 
-/// nohup(1) has asked for it; the command line and a session of its own have the last word.
+/// nohup(1) ignores SIGHUP; an option and a new session override that.
 #[test]
 fn an_ignored_hangup_stays_ignored() {
     let nohup = Host { hangup_ignored: true, ..root() };

@@ -1,4 +1,4 @@
-//! The user and groups that the server is to have.
+//! The user and groups that the server gets.
 
 use crate::logic::base::error::{Error, Result};
 use crate::logic::base::text::Escaped;
@@ -7,7 +7,7 @@ use crate::logic::cli::options::Options;
 use crate::logic::plan::account::{self, Identity};
 use crate::logic::plan::host::{CanChangeIds, Host};
 
-/// The server's user and groups. `None`: they stay.
+/// The server's user and groups. None: unchanged.
 #[inline(never)]
 pub fn identity(options: &Options, host: &Host<'_>) -> Result<Option<Identity>> {
     let Some(login) = &options.user else { return Ok(None) };
@@ -34,8 +34,8 @@ pub fn identity(options: &Options, host: &Host<'_>) -> Result<Option<Identity>> 
     )))
 }
 
-/// Whether there is nothing to change: then no privilege is needed, as in a user namespace without setgroups(2). Root
-/// needs no group that it does not have.
+/// Whether there is nothing to change: then no privilege is needed, as in a user namespace without setgroups(2). For
+/// root the groups need not be complete.
 pub fn is_same(identity: &Identity, host: &Host<'_>) -> bool {
     let wanted = |group: &u32| *group == identity.gid || identity.groups.contains(group);
     host.euid == identity.uid
