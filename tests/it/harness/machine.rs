@@ -9,6 +9,7 @@ use std::ffi::OsString;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 const SYSTEMD: &str = "/usr/lib/systemd/systemd";
 
@@ -20,12 +21,16 @@ const GROUP: &str = "root:x:0:\nweb:x:800:\nredis:x:801:\nnogroup:x:65534:\n";
 /// The kernel's RTMIN+4, by which systemd powers a machine off.
 const POWER_OFF: i32 = 38;
 
+/// Several machines at once would each be too slow for systemd's own time limits.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+
 pub struct Machine<'place> {
     sandbox: &'place Sandbox,
     directory: PathBuf,
     group: PathBuf,
     running: Option<Running>,
     init: i32,
+    _turn: MutexGuard<'static, ()>,
 }
 
 /// True if machines can be booted here.
@@ -49,6 +54,7 @@ impl<'place> Machine<'place> {
     /// Boots, and returns when systemd has nothing left to start.
     #[track_caller]
     pub fn boot(sandbox: &'place Sandbox) -> Self {
+        let turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
         let directory = sandbox.path("machine");
         lay_out(sandbox, &directory);
         let name = sandbox.directory().file_name().unwrap().to_owned();
@@ -79,7 +85,7 @@ impl<'place> Machine<'place> {
             assert!(running.lives(), "systemd-nspawn has ended: {:?} {:?}", running.out(), running.err());
             process::children(running.pid()).into_iter().find(|pid| process::link(*pid, "exe") == SYSTEMD)
         });
-        let machine = Self { sandbox, directory, group, running: Some(running), init };
+        let machine = Self { sandbox, directory, group, running: Some(running), init, _turn: turn };
         let state = words!["systemctl", "is-system-running"];
         super::await_true("a machine that is up", || machine.run(state.clone()).out == ["running"]);
         machine
