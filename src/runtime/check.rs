@@ -104,7 +104,7 @@ fn look(findings: &mut Findings<'_>, options: &Options, plan: Plan) {
         }
     }
     if plan.syslog.is_some() && !dir::stat_path(c"/dev/log").is_ok_and(|about| about.socket) {
-        print("warning: nobody is at /dev/log for --syslog-usage");
+        print("warning: no process listens at /dev/log, which --syslog-usage needs");
     }
     if stays && deliver::is_unreachable(&plan.server.steps, &plan.server.paths) {
         print(&format!("warning: {}", deliver::UNREACHABLE));

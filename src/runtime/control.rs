@@ -39,9 +39,9 @@ pub fn control(control: &Control) -> Result<u8> {
     let file = Pidfile::open(control.pidfile);
     let found = match &file {
         Ok(file) => find(control, file).map(|server| (file, server)),
-        Err(nobody) => Err(*nobody),
+        Err(no_target) => Err(*no_target),
     };
-    let nobody = match (control.order, found) {
+    let no_target = match (control.order, found) {
         (Order::Status, Ok((_, server))) => {
             let number = server.named.number;
             let up = of_process(number, c"stat", control::started_at).map(|start| Uptime::since(start, clock::boot()));
@@ -57,10 +57,10 @@ pub fn control(control: &Control) -> Result<u8> {
                 Err(Error::setup(format_args!("cannot stop {path}: pid {} {why}", server.owner.number)))
             });
         }
-        (_, Err(nobody)) => nobody,
+        (_, Err(no_target)) => no_target,
     };
-    let (status, word, why) = nobody.status_text();
-    let mut text = match nobody {
+    let (status, word, why) = no_target.status_text();
+    let mut text = match no_target {
         NoTarget::Unknown(UnknownReason::Kernel(number)) => {
             let why = Errno::from_raw_os_error(number);
             // Only its owner may read it, see `runtime::resources::pidfile`.
@@ -71,12 +71,12 @@ pub fn control(control: &Control) -> Result<u8> {
             format!("{word}: {path}: {why}")
         }
     };
-    if let (NoTarget::Unknown(UnknownReason::OtherProcess), Ok(file)) = (nobody, &file)
+    if let (NoTarget::Unknown(UnknownReason::OtherProcess), Ok(file)) = (no_target, &file)
         && let Some(holder) = file.locked.search()
     {
         text = format!("{text}: by pid {holder}");
     }
-    let code = match (control.order, nobody) {
+    let code = match (control.order, no_target) {
         (Order::Status, _) => {
             text.push('\n');
             log::print(text.as_bytes())?;

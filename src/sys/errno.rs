@@ -12,7 +12,7 @@ const TEXTS: &str = "\
 \0\x09Bad file descriptor\0\x0bResource temporarily unavailable (too many processes)\
 \0\x0cOut of memory\0\x0dPermission denied\0\x10Resource busy\0\x11File exists\0\x13No such device\
 \0\x14Not a directory\0\x15Is a directory\0\x16Invalid argument\0\x17Too many open files in system\
-\0\x18No file descriptors available\0\x1aText file busy (somebody has it open to write)\
+\0\x18No file descriptors available\0\x1aText file busy (a process has it open for writing)\
 \0\x1bFile too large\0\x1cNo space left on device\0\x1eRead-only file system\0\x20Broken pipe\
 \0\x24Filename too long\0\x25No locks available\0\x26Function not implemented\0\x28Symbolic link loop\
 \0\x5aMessage too large\0\x5fNot supported\

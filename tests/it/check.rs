@@ -437,7 +437,7 @@ fn a_missing_system_logger_is_a_warning() {
     let mounts = Mounts::new(&sandbox, &[Mount::Memory("/dev".into(), "size=64k,mode=755")]);
     let ended = sandbox.vsrun(line.clone()).within(&mounts).finish();
     ended.exited(0);
-    assert_eq!(ended.out, ["warning: nobody is at /dev/log for --syslog-usage"]);
+    assert_eq!(ended.out, ["warning: no process listens at /dev/log, which --syslog-usage needs"]);
     let mounts = Mounts::with_syslog(&sandbox);
     sandbox.vsrun(line).within(&mounts).finish().exited(0).silently();
 }

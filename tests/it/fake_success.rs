@@ -27,14 +27,14 @@ const NONE: &[&str] = &["--caps", "none"];
 
 #[rustfmt::skip]
 const LIES: &[Lie] = &[
-    Lie { call: "setgroups", options: USER, says: "prove that it is user 12345" },
-    Lie { call: "setresgid", options: USER, says: "prove that it is user 12345" },
-    Lie { call: "setresuid", options: USER, says: "prove that it is user 12345" },
-    Lie { call: "getresuid", options: USER, says: "prove that it is user 12345" },
-    Lie { call: "getresgid", options: USER, says: "prove that it is user 12345" },
-    Lie { call: "getgroups", options: USER, says: "prove that it is user 12345" },
+    Lie { call: "setgroups", options: USER, says: "verify that it is user 12345" },
+    Lie { call: "setresgid", options: USER, says: "verify that it is user 12345" },
+    Lie { call: "setresuid", options: USER, says: "verify that it is user 12345" },
+    Lie { call: "getresuid", options: USER, says: "verify that it is user 12345" },
+    Lie { call: "getresgid", options: USER, says: "verify that it is user 12345" },
+    Lie { call: "getgroups", options: USER, says: "verify that it is user 12345" },
     Lie { call: "capget", options: USER, says: "give up the capabilities" },
-    Lie { call: "setresuid", options: &["-u", "12345", "--caps", "none"], says: "prove that it is user 12345" },
+    Lie { call: "setresuid", options: &["-u", "12345", "--caps", "none"], says: "verify that it is user 12345" },
     Lie { call: "capget", options: CAPS, says: "give up the capabilities" },
     Lie { call: "capset", options: CAPS, says: "--caps net_bind_service" },
     Lie { call: "prctl", options: CAPS, says: "--caps net_bind_service" },

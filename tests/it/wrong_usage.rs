@@ -241,7 +241,7 @@ const VALUES: &[(&str, &str)] = &[
     ("-m|-|-|--watchdog|5", "--watchdog"),
     ("-p|a|-m|a|-", "name the same file"),
     // Words before '--'.
-    ("true", "unexpected argument 'true': COMMAND stands after '--'"),
+    ("true", "unexpected argument 'true': COMMAND goes after '--'"),
     ("-u|web|true", "unexpected argument 'true'"),
 ];
 
@@ -256,10 +256,10 @@ const ALONE: &[(&str, &str)] = &[
     ("--signal|TERM", "takes two values, SIGNAL and PIDFILE: PIDFILE is missing"),
     ("--status|p|extra", "unexpected argument 'extra': --status, --stop and --signal take one PIDFILE and no COMMAND"),
     ("--stop|p|extra", "take one PIDFILE and no COMMAND"),
-    ("--status|p|--|x", "option --status, --stop or --signal stands alone"),
+    ("--status|p|--|x", "option --status, --stop or --signal is used alone"),
     ("--status|p|--stop|p", "--status, --stop or --signal is given twice"),
-    ("--status|p|--stop-timeout|5", "stands alone"),
-    ("--stop|p|--user|web", "stands alone"),
+    ("--status|p|--stop-timeout|5", "is used alone"),
+    ("--stop|p|--user|web", "is used alone"),
     ("--stop|p|--stop-timeout|5m", "did you mean 5min?"),
     ("--stop=", "--stop: '' is empty"),
     ("--status=", "--status: '' is empty"),
@@ -270,7 +270,7 @@ const ALONE: &[(&str, &str)] = &[
 const LINES: &[(&str, usize, &str)] = &[
     ("--user root", 1, "'--user root' is one argument: write --user=root"),
     ("-b\n--stop-timeout 5", 2, "write --stop-timeout=5"),
-    ("-- redis-server --port 6380", 1, "'--' stands alone"),
+    ("-- redis-server --port 6380", 1, "'--' is an argument of its own"),
     ("-u root", 1, "one argument a line"),
     ("--env=\"A=b c\"", 1, "quotes are kept literally"),
     ("--user='web'", 1, "quotes are kept literally"),

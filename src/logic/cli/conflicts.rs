@@ -78,7 +78,9 @@ pub fn reject_conflicts(options: &Options) -> Result<()> {
         }
     }
     if waits && !options.is_supervised() && !options.background {
-        return usage_error(format_args!("option --ready needs somebody to wait: --background, {SUPERVISION_NAMES}"));
+        return usage_error(format_args!(
+            "option --ready needs a process that waits: --background, {SUPERVISION_NAMES}"
+        ));
     }
     if given.contains(Id::ReadyTimeout) && !waits {
         return usage_error(format_args!("option --ready-timeout needs --ready fd:N or --ready notify"));

@@ -22,7 +22,7 @@ pub struct Control {
 pub const NAMES: &str = "status, --stop or --signal";
 
 impl Control {
-    /// The request that these options are, if they are one: it stands alone.
+    /// The control request of these options, if there is one. It allows no other options.
     ///
     /// # Errors
     /// Wrong usage, in one line.
@@ -35,7 +35,7 @@ impl Control {
         let timed = order == Order::Stop && options.stop_timeout.is_some();
         if options.count > 1 + usize::from(timed) || !options.command.is_empty() {
             return Err(Error::usage(format_args!(
-                "option --{NAMES} stands alone: no COMMAND, no options but --stop-timeout"
+                "option --{NAMES} is used alone: no COMMAND, no options but --stop-timeout"
             )));
         }
         Ok(Some(Self { order, pidfile, timeout: options.stop_timeout.unwrap_or(Span::secs(30)) }))

@@ -53,7 +53,7 @@ pub fn option(name: &[u8]) -> Vec<u8> {
     let first = words.next().unwrap_or_default();
     if let Some(rest) = words.rest {
         return if first.is_empty() {
-            fill("'--%' is one argument: '--' stands alone, and so does each word of COMMAND", &[name])
+            fill("'--%' is one argument: '--' is an argument of its own, and so is each word of COMMAND", &[name])
         } else {
             fill("'--%' is one argument: write --%=%", &[name, first, rest])
         };

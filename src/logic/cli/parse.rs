@@ -94,7 +94,7 @@ fn request_from(options: &mut Options, end: Option<usize>) -> Result<Request> {
     Ok(Request::Run)
 }
 
-/// Where the option `--args` stands whose value ends before the word `done`: one word before it, or in the same.
+/// Index of the option `--args` whose value ends before the word `done`: one word before it, or in the same word.
 fn option_before(words: &[StaticCStr], done: usize) -> usize {
     let last = done.saturating_sub(1);
     let joined = words.get(last).is_some_and(|word| word.to_bytes().starts_with(b"--args="));
@@ -116,7 +116,7 @@ fn read_options(options: &mut Options, parser: &mut lexopt::Parser) -> Result<Op
         options.count += 1;
         if let Value(word) = arg {
             let word = Escaped(word.as_bytes());
-            let what = if options.control.is_empty() { "COMMAND stands after '--'" } else { hints::ONE_PIDFILE };
+            let what = if options.control.is_empty() { "COMMAND goes after '--'" } else { hints::ONE_PIDFILE };
             return Err(Error::usage(format_args!("unexpected argument '{word}': {what}")));
         }
         let Some(row) = FlagRow::find(&arg) else { return Err(unknown(arg)) };

@@ -48,7 +48,7 @@ mod tests {
 
     #[test]
     fn a_name_in_stat_may_hold_anything() {
-        for (stat, told) in [
+        for (stat, parent) in [
             ("12 (sh) S 34 12 12 0", Some(34)),
             ("12 (a) S 1 (b)) Z 34 12", Some(34)),
             ("12 (a\nb) R 0 0", Some(0)),
@@ -56,7 +56,7 @@ mod tests {
             ("12 (cut", None),
             ("12 (cut) S 3", None),
         ] {
-            assert_eq!(parent_pid(stat.as_bytes()), told, "{stat:?}");
+            assert_eq!(parent_pid(stat.as_bytes()), parent, "{stat:?}");
         }
     }
 

@@ -66,8 +66,8 @@ pub fn read<'a>(options: &Options, world: &'a mut AccountFiles) -> Result<Host<'
             database(c"/etc/group", &mut world.group)?;
         }
         // Whether uid 0 has its capabilities matters only if the server may be root, and so may have nothing to change.
-        let nobody = matches!(login.user, Name::Number(uid) if uid != 0);
-        if host.euid == 0 && !nobody && !caps::may_change_ids() {
+        let unprivileged = matches!(login.user, Name::Number(uid) if uid != 0);
+        if host.euid == 0 && !unprivileged && !caps::may_change_ids() {
             host.can_change_ids = CanChangeIds::No;
         }
     }

@@ -175,8 +175,8 @@ impl ServerOutput {
             }
         }
         match doing {
-            "rotate" => log.record(Priority::Info, format_args!("rotated: the files begin anew")),
-            _ => log.record(Priority::Info, format_args!("reopened: the file was opened anew")),
+            "rotate" => log.record(Priority::Info, format_args!("rotated: new log files are open")),
+            _ => log.record(Priority::Info, format_args!("reopened: the file is open again")),
         }
     }
 

@@ -195,8 +195,8 @@ impl Log {
 
     /// Records why a start failed, unless the caller gets the error through the same descriptor.
     pub fn record_failure(&self, error: &Error) {
-        let told = matches!(self.target, LogTarget::Plain);
-        if !told {
+        let plain = matches!(self.target, LogTarget::Plain);
+        if !plain {
             self.record(Priority::Err, format_args!("{}", error.text));
         } else if let Some(journal) = &self.syslog {
             journal.send(Priority::Err, format_args!("{}", error.text));

@@ -67,7 +67,7 @@ impl Pidfile {
                 }
                 Err(Fault::Missing) => "does not stay in its place",
                 Err(Fault::Is(fault)) => fault,
-                Err(Fault::Told(error)) => return Err(error),
+                Err(Fault::Final(error)) => return Err(error),
             }
         };
         Err(Error::setup(format_args!("pidfile '{}' {fault}", Escaped(path.to_bytes()))))
@@ -150,7 +150,7 @@ enum Fault {
     /// What is wrong with it.
     Is(&'static str),
     /// The complete error.
-    Told(Error),
+    Final(Error),
 }
 
 /// The fault for an error of the kernel.
@@ -174,13 +174,13 @@ fn take(
             Ok(None) => continue,
             Err(Errno::NOENT) if purpose == Purpose::Check => return Err(Fault::Missing),
             Err(Errno::LOOP) => return Err(Fault::Is("is a symbolic link")),
-            Err(why) => return Err(Fault::Told(cannot("", path, "", why))),
+            Err(why) => return Err(Fault::Final(cannot("", path, "", why))),
         };
         let fail = |doing: &str, needs: &str, why: Errno| {
             if made {
                 let _ = dir.unlink(name);
             }
-            Err(Fault::Told(cannot(doing, path, needs, why)))
+            Err(Fault::Final(cannot(doing, path, needs, why)))
         };
         let about = match dir::fstat(file.as_fd()) {
             Ok(about) => about,
@@ -200,7 +200,7 @@ fn take(
             Ok(()) if purpose == Purpose::Check => return Ok(None),
             Ok(()) => {}
             Err(Errno::AGAIN | Errno::ACCESS) => {
-                return Err(Fault::Told(lookup::already_running(path, file.as_fd(), &about)));
+                return Err(Fault::Final(lookup::already_running(path, file.as_fd(), &about)));
             }
             // Older kernels have no lock that survives a fork.
             Err(why @ Errno::INVAL) => return fail("cannot lock ", " (needs Linux 3.15)", why),
@@ -240,7 +240,7 @@ fn untrusted_reason(about: &FileStat) -> Option<&'static str> {
     } else if about.links > 1 {
         Some("has more than one link")
     } else if about.owner != 0 && about.owner != owner {
-        Some("belongs to somebody else")
+        Some("belongs to another user")
     } else {
         None
     }

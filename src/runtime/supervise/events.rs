@@ -43,11 +43,11 @@ impl Supervisor<'_> {
                 }
             }
             self.resume_suspended();
-            let told = self.unreaped;
+            let child_waiting = self.unreaped;
             if let Some(event) = self.next_signal() {
                 return event;
             }
-            if self.unreaped && !told && room > 0 {
+            if self.unreaped && !child_waiting && room > 0 {
                 continue;
             }
             room = REAPED_PER_TURN;
@@ -98,9 +98,10 @@ impl Supervisor<'_> {
             words,
             report.map(AsFd::as_fd),
         ];
-        let [told, wrote, sent, ended, handled, spoke, reported] = poll::wait(fds, wake.map(|wake| wake.since(time).0));
+        let [child_waiting, wrote, sent, ended, handled, spoke, reported] =
+            poll::wait(fds, wake.map(|wake| wake.since(time).0));
         // Usually SIGCHLD is pending too, and is read next.
-        self.unreaped |= looks || (!told && (ended || handled));
+        self.unreaped |= looks || (!child_waiting && (ended || handled));
         if let Some(life) = self.server.as_mut().filter(|_| ended) {
             life.line.note_end(time);
         }

@@ -108,8 +108,8 @@ impl ServiceManager {
         }
     }
 
-    fn report(&mut self, told: NotifyState) {
-        self.state = told;
+    fn report(&mut self, state: NotifyState) {
+        self.state = state;
         self.report_at(clock::monotonic_micros());
     }
 

@@ -65,7 +65,7 @@ fn follow(world: &mut World, policy: &Policy, state: &State, action: Action) {
             (world.server, world.forking, world.clearing) = (true, true, false);
         }
         Action::RunHandler(_) => {
-            assert!(!world.server && !world.handler && !world.group, "a handler beside somebody");
+            assert!(!world.server && !world.handler && !world.group, "a handler beside other processes");
             assert!(!world.lingering, "a handler after the last server");
             assert!(!world.stopped, "a handler after a stop");
             (world.handler, world.forking) = (true, true);
@@ -85,12 +85,12 @@ fn follow(world: &mut World, policy: &Policy, state: &State, action: Action) {
         }
         Action::Send(_, Recipient::Handler) => assert!(world.handler, "a signal to a dead handler"),
         Action::Finish(_) => {
-            assert!(!world.server && !world.handler && !world.group, "an end that leaves somebody");
-            assert!(world.lingering == policy.linger.is_some(), "an end without asking who is left");
+            assert!(!world.server && !world.handler && !world.group, "an end that leaves a process");
+            assert!(world.lingering == policy.linger.is_some(), "an end without asking what is left");
             world.finished = true;
         }
         Action::Send(signal, Recipient::All) => {
-            assert!(!world.server && !world.handler && !world.group, "somebody is asked twice");
+            assert!(!world.server && !world.handler && !world.group, "a process is asked twice");
             assert_eq!(signal, if world.lingering { Signal::KILL } else { Signal::TERM }, "the order of signals");
             world.lingering = true;
         }
