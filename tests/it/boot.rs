@@ -3,32 +3,10 @@
 //! There is no shell, no `/proc`, no `/etc`, no `/dev/null`, no `$PATH`; what vsrun and its server say goes to the
 //! serial line. One machine at a time: each wants a processor for three seconds.
 
-use crate::harness::{self, Running, Sandbox, needs, sys, words};
-use std::fs::{self, Permissions};
-use std::os::unix::fs::{PermissionsExt, symlink};
+use crate::harness::qemu::{Emulated, assert_in_order, assert_no_panic, emulation, make_serial_line};
+use crate::harness::{self, Sandbox, needs};
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
-
-const QEMU: &str = "qemu-system-x86_64";
-
-/// How long an emulated machine may take; it needs three seconds where nothing else runs.
-const BOOT: Duration = Duration::from_secs(60);
-
-/// Whether machines can be run here, and the kernel for them is or can be had.
-fn machines() -> bool {
-    harness::available(cfg!(target_arch = "x86_64"), "an x86_64")
-        && harness::root()
-        && harness::tool("cpio")
-        && harness::tool(QEMU)
-        && harness::available(kernel().is_some(), "a kernel (tools/kernel)")
-}
-
-fn kernel() -> Option<PathBuf> {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tools/kernel");
-    let said = std::process::Command::new(script).output().unwrap();
-    said.status.success().then(|| PathBuf::from(String::from_utf8(said.stdout).unwrap().trim()))
-}
 
 /// What the machine finds in its memory: vsrun, a server, and these arguments as `/init`.
 struct Initramfs<'place> {
@@ -39,16 +17,13 @@ struct Initramfs<'place> {
 impl<'place> Initramfs<'place> {
     fn new(sandbox: &'place Sandbox, arguments: &[&str]) -> Self {
         let directory = sandbox.path("initramfs");
-        fs::create_dir_all(directory.join("dev")).unwrap();
+        std::fs::create_dir_all(directory.join("dev")).unwrap();
         harness::sandbox::copy(&harness::sandbox::built("vsrun"), &directory.join("vsrun"));
         harness::sandbox::copy(&harness::sandbox::built("probe"), &directory.join("server"));
         let initramfs = Self { sandbox, directory };
         initramfs
             .add("init", &format!("#!/vsrun --args\n# No blank line and no comment counts.\n\n{}\n", lines(arguments)));
-        // The console is the first serial line; this name for it is there even where the console is not.
-        let serial = initramfs.directory.join("serial");
-        sys::make_character_device(&serial, 4, 64).unwrap();
-        fs::set_permissions(serial, Permissions::from_mode(0o666)).unwrap();
+        make_serial_line(&initramfs.directory);
         initramfs
     }
 
@@ -62,27 +37,16 @@ impl<'place> Initramfs<'place> {
     }
 
     #[track_caller]
-    fn boot(self) -> Machine {
+    fn boot(self) -> Emulated {
         self.boot_with("")
     }
 
-    /// With these words behind the kernel's own.
+    /// `words` are appended to the kernel's command line.
     #[track_caller]
-    fn boot_with(self, words: &str) -> Machine {
-        static ONE: Mutex<()> = Mutex::new(());
-        let alone = ONE.lock().unwrap_or_else(PoisonError::into_inner);
-        // As the example tells people to pack it.
-        let pack =
-            example().lines().find_map(|line| line.strip_prefix("#     find . ").map(|rest| format!("find . {rest}")));
-        let call = self.sandbox.program(&harness::find_tool("sh").unwrap(), words!["-c", pack.unwrap()]);
-        call.directory(&self.directory).finish().exited(0);
-        let archive = self.sandbox.path("initramfs.gz");
-        let mut line = words!["-M", "pc", "-accel", "tcg", "-cpu", "qemu64", "-m", "128", "-nodefaults", "-no-reboot"];
-        line.extend(words!["-display", "none", "-serial", "stdio", "-kernel", kernel().unwrap(), "-initrd", archive]);
-        // A panic of the kernel reboots at once, and a reboot ends this machine: a failed test need not wait.
-        line.extend(words!["-append", format!("console=ttyS0 quiet panic=-1 {words}")]);
-        let running = self.sandbox.program(&harness::find_tool(QEMU).unwrap(), line).start();
-        Machine { running, _alone: alone }
+    fn boot_with(self, words: &str) -> Emulated {
+        // The command for packing is the one in the example's own comment.
+        let pack = example().lines().find_map(|line| line.strip_prefix("#     find . ").map(str::to_owned)).unwrap();
+        Emulated::boot(self.sandbox, &self.directory, &format!("find . {pack}"), words)
     }
 }
 
@@ -94,58 +58,9 @@ fn lines(words: &[&str]) -> String {
     words.join("\n")
 }
 
-struct Machine {
-    running: Running,
-    _alone: MutexGuard<'static, ()>,
-}
-
-impl Machine {
-    /// What came over the serial line so far.
-    fn said(&self) -> Vec<String> {
-        self.running.out().iter().map(|line| line.trim_end().to_owned()).collect()
-    }
-
-    #[track_caller]
-    fn await_line(&self, part: &str) {
-        harness::await_within(BOOT, part, || self.said().iter().any(|line| line.contains(part)).then_some(()));
-    }
-
-    /// What it has said until it switched itself off.
-    #[track_caller]
-    fn finish(self) -> Vec<String> {
-        harness::await_within(BOOT, "the end of the machine", || (!self.running.lives()).then_some(()));
-        let said = self.said();
-        assert_no_panic(&said);
-        said
-    }
-}
-
-impl Drop for Machine {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            eprintln!("what the machine has said: {:#?}", self.said());
-        }
-    }
-}
-
-/// No line of the kernel's about an end of PID 1.
-#[track_caller]
-fn assert_no_panic(said: &[String]) {
-    assert!(!said.iter().any(|line| line.contains("Attempted to kill init") || line.contains("panic")), "{said:#?}");
-}
-
-/// All of these, in this order.
-#[track_caller]
-fn assert_in_order(said: &[String], parts: &[&str]) {
-    let mut rest = said.iter();
-    for part in parts {
-        assert!(rest.any(|line| line.contains(part)), "{part:?}, and before it what comes before, in {said:#?}");
-    }
-}
-
 #[test]
 fn a_machine_without_a_console_restarts_its_server_and_switches_itself_off() {
-    needs!(machines());
+    needs!(emulation());
     let sandbox = Sandbox::new();
     let server = ["", "life", "/out/life", "at", "1", "segv", "at", "2", "exit", "3"];
     let end = ["report", "/out/report", "copy", "/out/report", "/serial", "copy", "/out/life", "/serial", "exit", "0"];
@@ -170,7 +85,7 @@ fn a_machine_without_a_console_restarts_its_server_and_switches_itself_off() {
 
 #[test]
 fn a_serial_console_is_what_all_speak_on() {
-    needs!(machines());
+    needs!(emulation());
     let sandbox = Sandbox::new();
     let options = ["--at-exit", "reboot", "--restart", "always", "--restart-limit", "2/1min", "--linger", "1s", "--"];
     let server = ["/server", "print", "I live", "complain", "and die", "child", "/children"];
@@ -186,12 +101,12 @@ fn a_serial_console_is_what_all_speak_on() {
 
 #[test]
 fn a_machine_without_a_startable_server_reports_it_and_halts() {
-    needs!(machines());
+    needs!(emulation());
     let sandbox = Sandbox::new();
     let machine = Initramfs::new(&sandbox, &["--at-exit", "halt", "--init", "--", "/nothing"]).boot();
     machine.await_line("reboot: System halted");
-    assert_no_panic(&machine.said());
-    assert_in_order(&machine.said(), &["vsrun: cannot execute '/nothing'", "reboot: System halted"]);
+    assert_no_panic(&machine.output());
+    assert_in_order(&machine.output(), &["vsrun: cannot execute '/nothing'", "reboot: System halted"]);
 }
 
 /// The first stage, in the initramfs: a server in the background, and then the real root takes the initramfs' place.
@@ -239,7 +154,7 @@ exit 7
 
 #[test]
 fn a_server_outlives_the_initramfs() {
-    needs!(machines(), harness::tool("busybox"));
+    needs!(emulation(), harness::tool("busybox"));
     let sandbox = Sandbox::new();
     let initramfs = Initramfs::new(&sandbox, &["--", "/handover"]);
     harness::sandbox::copy(&harness::find_tool("busybox").unwrap(), &initramfs.directory.join("busybox"));

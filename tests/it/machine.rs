@@ -1,44 +1,18 @@
 //! PID 1 of a machine: file systems that it mounts, Ctrl-Alt-Del, and the signals that end the machine. In QEMU where
 //! it takes a machine, in a pid namespace where that is enough.
 
-use crate::harness::{self, Running, Sandbox, needs, process, sys, words};
+use crate::harness::qemu::{Emulated, assert_in_order, emulation, make_serial_line};
+use crate::harness::{self, Sandbox, needs, process, sys, words};
 use std::ffi::OsString;
-use std::fs::{self, Permissions};
-use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::fs;
 
-const QEMU: &str = "qemu-system-x86_64";
-/// How long an emulated machine may take; it needs three seconds where nothing else runs.
-const BOOT: Duration = Duration::from_secs(60);
-
-fn machines() -> bool {
-    harness::available(cfg!(target_arch = "x86_64"), "an x86_64")
-        && harness::root()
-        && harness::tool("cpio")
-        && harness::tool("busybox")
-        && harness::tool(QEMU)
-        && harness::available(kernel().is_some(), "a kernel (tools/kernel)")
-}
-
-fn kernel() -> Option<PathBuf> {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tools/kernel");
-    let said = std::process::Command::new(script).output().unwrap();
-    said.status.success().then(|| PathBuf::from(String::from_utf8(said.stdout).unwrap().trim()))
-}
-
-/// A machine that runs, and what it says on its serial line.
-struct Machine {
-    running: Running,
-    _alone: MutexGuard<'static, ()>,
+fn can_boot() -> bool {
+    emulation() && harness::tool("busybox")
 }
 
 /// Boots an initramfs with vsrun, the probe, busybox and `/server`, a shell script; these arguments are `/init`.
 #[track_caller]
-fn boot(sandbox: &Sandbox, arguments: &[&str], server: &str) -> Machine {
-    static ONE: Mutex<()> = Mutex::new(());
-    let alone = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+fn boot(sandbox: &Sandbox, arguments: &[&str], server: &str) -> Emulated {
     let directory = sandbox.path("initramfs");
     fs::create_dir_all(&directory).unwrap();
     harness::sandbox::copy(&harness::sandbox::built("vsrun"), &directory.join("vsrun"));
@@ -48,56 +22,13 @@ fn boot(sandbox: &Sandbox, arguments: &[&str], server: &str) -> Machine {
     harness::sandbox::write_executable(&directory.join("init"), init.as_bytes());
     let server = format!("#!/busybox sh\nPATH=/bin\n/busybox mkdir /bin\n/busybox --install -s /bin\n{server}\n");
     harness::sandbox::write_executable(&directory.join("server"), server.as_bytes());
-    let serial = directory.join("serial");
-    sys::make_character_device(&serial, 4, 64).unwrap();
-    fs::set_permissions(serial, Permissions::from_mode(0o666)).unwrap();
-    let pack = words!["-c", "find . | cpio -o -H newc 2>/dev/null | gzip >../initramfs.gz"];
-    sandbox.program(&harness::find_tool("sh").unwrap(), pack).directory(&directory).finish().exited(0);
-    let mut line = words!["-M", "pc", "-accel", "tcg", "-cpu", "qemu64", "-m", "256", "-nodefaults", "-no-reboot"];
-    line.extend(words!["-display", "none", "-serial", "stdio", "-kernel", kernel().unwrap()]);
-    line.extend(words!["-initrd", sandbox.path("initramfs.gz"), "-append", "console=ttyS0 quiet panic=-1"]);
-    let running = sandbox.program(&harness::find_tool(QEMU).unwrap(), line).start();
-    Machine { running, _alone: alone }
-}
-
-impl Machine {
-    fn said(&self) -> Vec<String> {
-        self.running.out().iter().map(|line| line.trim_end().to_owned()).collect()
-    }
-
-    #[track_caller]
-    fn await_line(&self, part: &str) {
-        harness::await_within(BOOT, part, || self.said().iter().any(|line| line.contains(part)).then_some(()));
-    }
-
-    /// What it has said until it switched itself off.
-    #[track_caller]
-    fn finish(self) -> Vec<String> {
-        harness::await_within(BOOT, "the end of the machine", || (!self.running.lives()).then_some(()));
-        self.said()
-    }
-}
-
-impl Drop for Machine {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            eprintln!("what the machine has said: {:#?}", self.said());
-        }
-    }
-}
-
-#[track_caller]
-fn assert_in_order(said: &[String], parts: &[&str]) {
-    assert!(!said.iter().any(|line| line.contains("Attempted to kill init")), "{said:#?}");
-    let mut rest = said.iter();
-    for part in parts {
-        assert!(rest.any(|line| line.contains(part)), "{part:?}, and before it what comes before, in {said:#?}");
-    }
+    make_serial_line(&directory);
+    Emulated::boot(sandbox, &directory, "find . | cpio -o -H newc 2>/dev/null | gzip >../initramfs.gz", "")
 }
 
 #[test]
 fn the_file_systems_are_mounted_with_the_usual_options_once() {
-    needs!(machines());
+    needs!(can_boot());
     let sandbox = Sandbox::new();
     let arguments = ["--at-exit", "poweroff", "--mount", "cgroup,tmp,run,dev,sys,proc", "--init"];
     let server = "cat /proc/mounts; ls -ld /tmp /run /dev/shm; echo fd $(readlink /dev/fd); echo err >/dev/stderr
@@ -126,7 +57,7 @@ fn the_file_systems_are_mounted_with_the_usual_options_once() {
 
 #[test]
 fn a_server_that_is_killed_for_lack_of_memory_in_its_group_is_reported_as_oom() {
-    needs!(machines());
+    needs!(can_boot());
     let sandbox = Sandbox::new();
     let mounts = ["--at-exit", "poweroff", "--mount", "proc,sys,dev,cgroup", "-m", "-", "/handler"];
     let group = ["--cgroup", "/sys/fs/cgroup/web", "--cgroup-set", "memory.max=20M", "--linger", "1s"];
@@ -144,7 +75,7 @@ fn a_server_that_is_killed_for_lack_of_memory_in_its_group_is_reported_as_oom() 
 /// the keyboard of QEMU, so that the keys themselves cannot be pressed here: the signal is what they send then.)
 #[test]
 fn ctrl_alt_del_is_taken_from_the_kernel() {
-    needs!(machines());
+    needs!(can_boot());
     let sandbox = Sandbox::new();
     let arguments = ["--at-exit", "poweroff", "--mount", "proc,dev", "-m", "-", "-"];
     let server = "trap 'echo the server ends; exit 0' TERM; echo keys $(cat /proc/sys/kernel/ctrl-alt-del)
@@ -157,7 +88,7 @@ fn ctrl_alt_del_is_taken_from_the_kernel() {
 /// Each signal of an init's, from the server itself, with --init and with a manager.
 #[test]
 fn signals_end_the_machine_as_they_say() {
-    needs!(machines());
+    needs!(can_boot());
     let server = |kill: &str| {
         format!("trap 'echo the server ends' TERM; echo up; kill -{kill} 1; while :; do sleep 1000 & wait; done")
     };
@@ -166,7 +97,7 @@ fn signals_end_the_machine_as_they_say() {
     let arguments = ["--at-exit", "poweroff", "--stop-timeout", "1s", "--init", "--no-quiet"];
     let machine = boot(&sandbox, &arguments, &server("37"));
     machine.await_line("reboot: System halted");
-    let said = machine.said();
+    let said = machine.output();
     assert_in_order(&said, &["up", "received SIGRTMIN+3", "sending SIGTERM", "the server ends", "sending SIGKILL"]);
     drop(machine);
     // LXC's power failure, and busybox' own: USR2 is its poweroff, TERM its reboot, USR1 its halt.

@@ -10,6 +10,7 @@ pub mod filter;
 pub mod machine;
 pub mod mounts;
 pub mod process;
+pub mod qemu;
 pub mod report;
 pub mod rng;
 pub mod sandbox;

@@ -1,0 +1,107 @@
+//! An emulated machine: QEMU boots a real kernel with an initramfs of the test's own.
+
+use super::{Running, Sandbox, sys, words};
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+const QEMU: &str = "qemu-system-x86_64";
+
+/// The time limit of an emulated machine; it needs three seconds on an idle host.
+const BOOT: Duration = Duration::from_secs(60);
+
+/// An emulated machine uses a processor completely: two at once slow each other, and the other tests, down.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+
+/// An emulated machine that runs, and its output on the serial line.
+pub struct Emulated {
+    running: Running,
+    _turn: MutexGuard<'static, ()>,
+}
+
+/// True if machines can be emulated here, and the kernel for them exists or can be downloaded.
+pub fn emulation() -> bool {
+    super::available(cfg!(target_arch = "x86_64"), "an x86_64")
+        && super::root()
+        && super::tool("cpio")
+        && super::tool(QEMU)
+        && super::available(kernel().is_some(), "a kernel (tools/kernel)")
+}
+
+fn kernel() -> Option<PathBuf> {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tools/kernel");
+    let output = std::process::Command::new(script).output().unwrap();
+    output.status.success().then(|| PathBuf::from(String::from_utf8(output.stdout).unwrap().trim()))
+}
+
+/// Makes `serial` in the directory, the first serial line: the name exists even if the initramfs has no console.
+pub fn make_serial_line(directory: &Path) {
+    let serial = directory.join("serial");
+    sys::make_character_device(&serial, 4, 64).unwrap();
+    fs::set_permissions(serial, Permissions::from_mode(0o666)).unwrap();
+}
+
+impl Emulated {
+    /// Packs the directory with this shell command, whose output is `initramfs.gz` in the sandbox, and boots it.
+    ///
+    /// `words` are appended to the kernel's command line.
+    #[track_caller]
+    pub fn boot(sandbox: &Sandbox, directory: &Path, pack: &str, words: &str) -> Self {
+        let turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+        let shell = super::find_tool("sh").unwrap();
+        sandbox.program(&shell, words!["-c", pack]).directory(directory).finish().exited(0);
+        let archive = sandbox.path("initramfs.gz");
+        let mut line = words!["-M", "pc", "-accel", "tcg", "-cpu", "qemu64", "-m", "256", "-nodefaults", "-no-reboot"];
+        line.extend(words!["-display", "none", "-serial", "stdio", "-kernel", kernel().unwrap(), "-initrd", archive]);
+        // A kernel panic reboots at once, and a reboot ends this machine: a failed test need not wait.
+        line.extend(words!["-append", format!("console=ttyS0 quiet panic=-1 {words}")]);
+        let running = sandbox.program(&super::find_tool(QEMU).unwrap(), line).start();
+        Self { running, _turn: turn }
+    }
+
+    /// The lines of the serial line so far.
+    pub fn output(&self) -> Vec<String> {
+        self.running.out().iter().map(|line| line.trim_end().to_owned()).collect()
+    }
+
+    #[track_caller]
+    pub fn await_line(&self, part: &str) {
+        super::await_within(BOOT, part, || self.output().iter().any(|line| line.contains(part)).then_some(()));
+    }
+
+    /// Waits until the machine has switched itself off; returns its output.
+    #[track_caller]
+    pub fn finish(self) -> Vec<String> {
+        super::await_within(BOOT, "the end of the machine", || (!self.running.lives()).then_some(()));
+        let lines = self.output();
+        assert_no_panic(&lines);
+        lines
+    }
+}
+
+impl Drop for Emulated {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("the output of the machine: {:#?}", self.output());
+        }
+    }
+}
+
+/// The kernel has not reported that PID 1 ended.
+#[track_caller]
+pub fn assert_no_panic(lines: &[String]) {
+    let panics = |line: &String| line.contains("Attempted to kill init") || line.contains("panic");
+    assert!(!lines.iter().any(panics), "{lines:#?}");
+}
+
+/// All parts are in the lines, in this order.
+#[track_caller]
+pub fn assert_in_order(lines: &[String], parts: &[&str]) {
+    assert_no_panic(lines);
+    let mut rest = lines.iter();
+    for part in parts {
+        assert!(rest.any(|line| line.contains(part)), "{part:?} after the parts before it, in {lines:#?}");
+    }
+}
