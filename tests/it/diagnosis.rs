@@ -210,7 +210,7 @@ fn another_process_has_it_open_to_write() {
     let sandbox = Sandbox::new();
     harness::sandbox::copy(&sandbox.probe(), &sandbox.jail().join("busy"));
     let _open = fs::OpenOptions::new().append(true).open(sandbox.path("jail/busy")).unwrap();
-    assert_explained_everywhere(&sandbox, "busy", 126, &["Text file busy", "open to write"]);
+    assert_explained_everywhere(&sandbox, "busy", 126, &["Text file busy", "open for writing"]);
 }
 
 #[test]
