@@ -378,7 +378,7 @@ impl Service {
     #[track_caller]
     fn next(&self) -> String {
         let mut buffer = [0; 256];
-        let count = self.0.recv(&mut buffer).unwrap();
+        let count = harness::receive(&self.0, &mut buffer);
         String::from_utf8_lossy(&buffer[..count]).into_owned()
     }
 

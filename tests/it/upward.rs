@@ -28,7 +28,7 @@ impl Above {
     #[track_caller]
     fn next(&self) -> String {
         let mut buffer = [0; 2048];
-        let count = self.socket.recv(&mut buffer).unwrap();
+        let count = harness::receive(&self.socket, &mut buffer);
         String::from_utf8_lossy(&buffer[..count]).into_owned()
     }
 

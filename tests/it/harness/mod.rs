@@ -42,6 +42,17 @@ macro_rules! words {
 }
 pub(crate) use words;
 
+/// Receives one datagram. A receive with a time limit is not restarted after a signal (signal(7)): it is called again.
+#[track_caller]
+pub fn receive(socket: &std::os::unix::net::UnixDatagram, buffer: &mut [u8]) -> usize {
+    loop {
+        match socket.recv(buffer) {
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            result => return result.unwrap(),
+        }
+    }
+}
+
 /// Ends the test, aloud, where the machine lacks what it needs; in CI that is a failure.
 macro_rules! needs {
     ($($what:expr),+ $(,)?) => { $(if !$what { return; })+ };
