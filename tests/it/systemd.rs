@@ -155,12 +155,18 @@ fn the_server_of_a_unit_gets_the_stop_signal_once() {
     let seen = sandbox.out("seen");
     harness::await_lines(&seen, 1);
     machine.systemctl(&["stop", "--no-block", unit]).exited(0);
-    assert_eq!(harness::await_lines(&seen, 3), ["ready", "15", "18"], "TERM, and the CONT of vsrun");
+    harness::await_lines(&seen, 3);
     // One that is sent later is seen later: signal 12 ends the reading, after all that came before.
     let manager = machine.main(unit);
     let server = process::children(manager)[0];
     sys::kill(server, 12);
-    assert_eq!(harness::await_lines(&seen, 4), ["ready", "15", "18", "12"]);
+    harness::await_true("signal 12", || harness::lines(&seen).iter().any(|line| line == "12"));
+    // vsrun sends a CONT after the TERM, and passes on the one that systemd sends after its own TERM (systemd.kill(5)).
+    // The kernel merges the two if the second comes while the first is pending.
+    let mut signals = harness::lines(&seen);
+    assert!(signals.len() <= 5, "{signals:?}");
+    signals.dedup_by(|next, last| *next == "18" && *last == "18");
+    assert_eq!(signals, ["ready", "15", "18", "12"], "one TERM, and CONT");
     fs::write(sandbox.out("go"), "").unwrap();
     machine.await_property(unit, "ActiveState", "inactive");
     assert_stopped(&machine, unit);
