@@ -288,7 +288,7 @@ fn a_file_that_is_cut_goes_on_from_its_beginning() {
 #[test]
 fn the_handler_reads_from_the_beginning_of_the_life_or_of_the_newest_file() {
     let sandbox = Sandbox::new();
-    let heard = sandbox.out("heard");
+    let (heard, gate) = (sandbox.out("heard"), sandbox.out("gate"));
     let handler = sandbox.script("handler", words!["collect", &heard, "append", sandbox.out("handled"), "x"]);
     let line = words![
         "-m",
@@ -306,11 +306,12 @@ fn the_handler_reads_from_the_beginning_of_the_life_or_of_the_newest_file() {
     ];
     let actions = words![
         "at", "1", "print", "first", "at", "1", "exit", "1", "at", "2", "print", "second", "at", "2", "exit", "1",
-        "at", "3", "flood", "1", "1000", "100", "at", "3", "exit", "1", "wait"
+        "at", "3", "await", &gate, "at", "3", "flood", "1", "1000", "100", "at", "3", "exit", "1", "wait"
     ];
     let manager = start(&sandbox, line, actions);
     await_life(&sandbox.out("life"), 3);
     assert_eq!(harness::text(&heard), "first\nsecond\n", "each life's own");
+    fs::write(&gate, "").unwrap();
     await_life(&sandbox.out("life"), 4);
     let tail = harness::text(&heard).split_off("first\nsecond\n".len());
     assert_eq!(tail, harness::text(&sandbox.path("logs/logfile")), "the newest file of the third");
