@@ -1,47 +1,101 @@
-//! Which capability a step needs, for messages.
+//! What a step needs: a capability, and memory of its own. Both matches are exhaustive, so that a new step cannot be
+//! forgotten here.
 
 use super::step::Step;
 
-/// The capability that a step needs; empty if it needs none.
-pub fn needed(step: &Step) -> &'static str {
-    match step {
-        Step::Chroot(_) => "CAP_SYS_CHROOT",
-        Step::Groups(_) | Step::Gid(_) => "CAP_SETGID",
-        Step::Uid(..) => "CAP_SETUID",
-        Step::Nice(_) => "CAP_SYS_NICE",
-        Step::OomScore(_) | Step::Limit(_) => "CAP_SYS_RESOURCE",
-        Step::Capabilities(_) => "CAP_SETPCAP",
-        Step::UnblockSignals
-        | Step::Cgroup(_)
-        | Step::Setsid
-        | Step::DropTerminal
-        | Step::KeepPidfileLock(_)
-        | Step::WriteManagedPid(_)
-        | Step::TakeForeground
-        | Step::Group
-        | Step::Input
-        | Step::Output
-        | Step::PassSockets(_)
-        | Step::SetWatchdogPid
-        | Step::LogDir(_)
-        | Step::CallersDir(..)
-        | Step::ReplacedDir(_)
-        | Step::Chdir(_)
-        | Step::VerifyCwdInsideRoot(_)
-        | Step::BlockSignals
-        | Step::Keyring
-        | Step::DropCapabilities(_)
-        | Step::VerifyCredentials { .. }
-        | Step::NoNewPrivileges
-        | Step::Umask(_)
-        | Step::CloseDescriptors
-        | Step::SealDescriptors
-        | Step::Ready(_)
-        | Step::Ruleset(_)
-        | Step::Allow(..)
-        | Step::Confine
-        | Step::Covered(_)
-        | Step::RunLogRotator(_)
-        | Step::Exec(_) => "",
+impl Step {
+    /// The capability that a step needs; empty if it needs none.
+    pub fn needed_capability(&self) -> &'static str {
+        match self {
+            Self::Chroot(_) => "CAP_SYS_CHROOT",
+            Self::Groups(_) | Self::Gid(_) => "CAP_SETGID",
+            Self::Uid(..) => "CAP_SETUID",
+            Self::Nice(_) => "CAP_SYS_NICE",
+            Self::OomScore(_) | Self::Limit(_) => "CAP_SYS_RESOURCE",
+            Self::Capabilities(_) => "CAP_SETPCAP",
+            Self::UnblockSignals
+            | Self::Cgroup(_)
+            | Self::Setsid
+            | Self::DropTerminal
+            | Self::KeepPidfileLock(_)
+            | Self::WriteManagedPid(_)
+            | Self::TakeForeground
+            | Self::Group
+            | Self::Input
+            | Self::Output
+            | Self::PassSockets(_)
+            | Self::SetWatchdogPid
+            | Self::LogDir(_)
+            | Self::CallersDir(..)
+            | Self::ReplacedDir(_)
+            | Self::Chdir(_)
+            | Self::VerifyCwdInsideRoot(_)
+            | Self::BlockSignals
+            | Self::Keyring
+            | Self::DropCapabilities(_)
+            | Self::VerifyCredentials { .. }
+            | Self::NoNewPrivileges
+            | Self::Umask(_)
+            | Self::CloseDescriptors
+            | Self::SealDescriptors
+            | Self::Ready(_)
+            | Self::Ruleset(_)
+            | Self::Allow(..)
+            | Self::Confine
+            | Self::Covered(_)
+            | Self::RunLogRotator(_)
+            | Self::Exec(_) => "",
+        }
+    }
+
+    /// True if the step must not run in memory that the child shares with vsrun (CLONE_VM). Most of these change
+    /// credentials or drop rights that vsrun keeps, so a tracer of the child could then reach vsrun's memory, and
+    /// root's; for that reason vfork(2) and setuid(2) do not combine. One takes the terminal, which a second attempt
+    /// must not repeat. One runs on in this program without an exec. All other steps allocate nothing, and write only
+    /// to the strings that every start writes again.
+    #[inline(never)]
+    pub fn needs_own_memory(&self) -> bool {
+        match self {
+            Self::TakeForeground
+            | Self::BlockSignals
+            | Self::Keyring
+            | Self::Chroot(_)
+            | Self::VerifyCwdInsideRoot(_)
+            | Self::Groups(_)
+            | Self::Gid(_)
+            | Self::Uid(..)
+            | Self::DropCapabilities(_)
+            | Self::VerifyCredentials { .. }
+            | Self::Capabilities(_)
+            | Self::RunLogRotator(_) => true,
+            Self::UnblockSignals
+            | Self::Cgroup(_)
+            | Self::Setsid
+            | Self::DropTerminal
+            | Self::KeepPidfileLock(_)
+            | Self::WriteManagedPid(_)
+            | Self::Group
+            | Self::Nice(_)
+            | Self::OomScore(_)
+            | Self::Limit(_)
+            | Self::Input
+            | Self::Output
+            | Self::PassSockets(_)
+            | Self::SetWatchdogPid
+            | Self::LogDir(_)
+            | Self::CallersDir(..)
+            | Self::ReplacedDir(_)
+            | Self::Chdir(_)
+            | Self::NoNewPrivileges
+            | Self::Umask(_)
+            | Self::CloseDescriptors
+            | Self::SealDescriptors
+            | Self::Ready(_)
+            | Self::Ruleset(_)
+            | Self::Allow(..)
+            | Self::Confine
+            | Self::Covered(_)
+            | Self::Exec(_) => false,
+        }
     }
 }

@@ -10,7 +10,6 @@ use crate::logic::base::exit;
 use crate::logic::base::signal::Signal;
 use crate::logic::base::text::ArrayText;
 use crate::logic::formats::executable::{Cause, CauseDisplay};
-use crate::logic::plan::rights::needed;
 use crate::logic::plan::step::Step;
 use crate::sys::process::Pid;
 use crate::sys::{self, Errno, fd, limits, poll};
@@ -122,7 +121,8 @@ impl StepFailure {
             Some(step) => {
                 let (cause, path, host) = (self.cause, self.detail.as_bytes(), self.host(program));
                 write!(text, "cannot {step}: {why}{}", CauseDisplay { cause, path, host: host.as_bytes() })?;
-                let needed = if self.why == Errno::PERM || self.why == Errno::ACCESS { needed(step) } else { "" };
+                let needed =
+                    if self.why == Errno::PERM || self.why == Errno::ACCESS { step.needed_capability() } else { "" };
                 if needed.is_empty() || cause != Cause::Plain {
                     return Ok(());
                 }

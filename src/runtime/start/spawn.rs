@@ -31,7 +31,7 @@ pub struct Spawned {
 /// When the kernel has no process or no descriptor to give.
 #[inline(never)]
 pub fn spawn(program: &ExecImage, io: &ChildIo<'_>) -> sys::Result<Spawned> {
-    let mut memory = if program.steps.iter().any(needs_own_memory) { Memory::Own } else { Memory::Shared };
+    let mut memory = if program.steps.iter().any(Step::needs_own_memory) { Memory::Own } else { Memory::Shared };
     loop {
         let (report, write) = fd::pipe()?;
         if let Some(pid) = clone::start(memory, &|| child_main(program, io, &write))? {
@@ -40,29 +40,6 @@ pub fn spawn(program: &ExecImage, io: &ChildIo<'_>) -> sys::Result<Spawned> {
         // The child exceeded the one-second vfork limit; retry with fork, which does not block the supervisor.
         memory = Memory::Own;
     }
-}
-
-/// True if the step must not run in shared memory (CLONE_VM). Most of these change credentials or drop rights that we
-/// keep, so a tracer of the child could then reach our memory, and root's; for that reason vfork(2) and setuid(2) do
-/// not combine. One takes the terminal, which a second attempt must not repeat. One runs on in this program without an
-/// exec. All other steps allocate nothing, and write only to the strings that every start writes again.
-#[inline(never)]
-fn needs_own_memory(step: &Step) -> bool {
-    matches!(
-        step,
-        Step::TakeForeground
-            | Step::BlockSignals
-            | Step::Keyring
-            | Step::Chroot(_)
-            | Step::VerifyCwdInsideRoot(_)
-            | Step::Groups(_)
-            | Step::Gid(_)
-            | Step::Uid(..)
-            | Step::DropCapabilities(_)
-            | Step::VerifyCredentials { .. }
-            | Step::Capabilities(_)
-            | Step::RunLogRotator(_)
-    )
 }
 
 /// Runs in the child: becomes the program, or reports why not and exits.
