@@ -130,6 +130,61 @@ const CHOICES: &[Choice] = &[
     Choice { words: &["--stop-signal", "USR2"], kind: "", needs: Needs::Stays, has_effect: |_| true },
 ];
 
+/// The other options, and why they are in no pair.
+const IN_NO_PAIR: &[(&str, &str)] = &[
+    ("--no-user-checks", "changes nothing for root"),
+    ("--background", "each pair is tried with it and without it"),
+    ("--foreground", "is what happens without --background"),
+    ("--syslog-usage", "is about vsrun's own records: tests/it/syslog.rs"),
+    ("--port", "is --listen in two options: tests/it/ports.rs"),
+    ("--bind", "is --listen in two options: tests/it/ports.rs"),
+    ("--env-file", "becomes variables, as --env-dir does: tests/it/entrypoint.rs"),
+    ("--file-env", "becomes variables, as --env-dir does: tests/it/entrypoint.rs"),
+    ("--expand", "is over before the first step: tests/it/entrypoint.rs"),
+    ("--ro", "is a rule as --rwx is: tests/it/landlock.rs"),
+    ("--rox", "is a rule as --rwx is: tests/it/landlock.rs"),
+    ("--rw", "is a rule as --rwx is: tests/it/landlock.rs"),
+    ("--cgroup", "needs a hierarchy of its own: tests/it/cgroup.rs"),
+    ("--cgroup-set", "needs a hierarchy of its own: tests/it/cgroup.rs"),
+    ("--mount", "needs a PID 1: tests/it/machine.rs"),
+    ("--at-exit", "needs a PID 1: tests/it/machine.rs"),
+    ("--quiet", "is about vsrun's own records: tests/it/records.rs"),
+    ("--no-quiet", "is about vsrun's own records: tests/it/records.rs"),
+    ("--init", "is --restart no with another status: tests/it/init.rs"),
+    ("--restart", "all pairs of a supervisor have it"),
+    ("--success-exit", "is a rule of the state machine, which is explored as a whole"),
+    ("--restart-delay", "is a rule of the state machine, which is explored as a whole"),
+    ("--restart-limit", "is a rule of the state machine, which is explored as a whole"),
+    ("--handler-timeout", "is a rule of the state machine, which is explored as a whole"),
+    ("--stop-timeout", "is a rule of the state machine, which is explored as a whole"),
+    ("--on-signal", "changes nothing before a signal arrives: tests/it/signals.rs"),
+    ("--check", "is tried before each pair"),
+    ("--args", "is replaced before the options are read: tests/it/args.rs"),
+    ("--status", "starts no server"),
+    ("--stop", "starts no server"),
+    ("--signal", "starts no server"),
+    ("--probe", "starts no server"),
+    ("--probe-timeout", "starts no server"),
+    ("--help", "starts no server"),
+    ("--help-completion", "starts no server"),
+    ("--version", "starts no server"),
+];
+
+#[test]
+fn each_option_is_in_a_pair_or_has_a_reason() {
+    let sandbox = Sandbox::new();
+    let table = sandbox.vsrun(words!["--help-completion"]).finish().out;
+    let paired: Vec<&str> = CHOICES.iter().flat_map(|choice| choice.words).copied().collect();
+    let mut excused: Vec<&str> = IN_NO_PAIR.iter().map(|(name, _)| *name).collect();
+    for line in table.iter().filter(|line| line.starts_with('-')) {
+        let names: Vec<&str> = line.split(' ').next().unwrap().split(',').collect();
+        let is_paired = names.iter().any(|name| paired.contains(name));
+        let is_excused = excused.iter().position(|name| names.contains(name)).map(|at| excused.remove(at));
+        assert!(is_paired != is_excused.is_some(), "{names:?}: paired {is_paired}, excused {is_excused:?}");
+    }
+    assert!(excused.is_empty(), "no options: {excused:?}");
+}
+
 /// The visible names in the test's directory.
 fn names(sandbox: &Sandbox) -> Vec<String> {
     let mut names = harness::names(sandbox.directory());

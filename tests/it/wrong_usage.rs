@@ -210,6 +210,18 @@ const VALUES: &[(&str, &str)] = &[
     ("--umask|1000", "is not an octal number of 0 to 777"),
     ("-e|NAME", "is not NAME=VALUE"),
     ("-e|=x", "is not NAME=VALUE"),
+    ("--file-env|=", "is not NAME[,NAME]... of different names without '='"),
+    ("--file-env|A,,B", "is not NAME[,NAME]..."),
+    ("--file-env|A,A", "of different names"),
+    // Landlock, control groups, mounts.
+    ("--bind-tcp|0", "is not 'none' or a port of 1 to 65535"),
+    ("--bind-tcp|none|--bind-tcp|80", "'none' means no port at all"),
+    ("--connect-tcp|http", "is not 'none' or a port of 1 to 65535"),
+    ("--scope|abstrct", "is not a list of signal and abstract"),
+    ("--scope|signal,", "is not a list of signal and abstract"),
+    ("--cgroup|/x|--cgroup-set|pids.max", "is not FILE=VALUE"),
+    ("--cgroup-set|pids.max=1", "--cgroup-set needs --cgroup"),
+    ("--mount|proc,home", "is not a list of proc, sys, dev, run, tmp and cgroup"),
     // Values that are missing.
     ("-u", "--user: a value is missing"),
     ("--pidfile", "--pidfile: a value is missing"),
@@ -221,6 +233,14 @@ const VALUES: &[(&str, &str)] = &[
     ("-r", "--root: a value is missing"),
     ("-s", "--syslog: a value is missing"),
     ("-e", "--env: a value is missing"),
+    ("--env-dir", "--env-dir: a value is missing"),
+    ("--env-file", "--env-file: a value is missing"),
+    ("--argv0", "--argv0: a value is missing"),
+    ("--ro", "--ro: a value is missing"),
+    ("--rox", "--rox: a value is missing"),
+    ("--rw=", "--rw: '' is empty"),
+    ("--rwx=", "--rwx: '' is empty"),
+    ("--cgroup=", "--cgroup: '' is empty"),
     ("--limit", "--limit: a value is missing"),
     ("--caps", "--caps: a value is missing"),
     ("--on-signal", "--on-signal: a value is missing"),
@@ -264,6 +284,10 @@ const ALONE: &[(&str, &str)] = &[
     ("--stop=", "--stop: '' is empty"),
     ("--status=", "--status: '' is empty"),
     ("--args", "--args: a value is missing"),
+    ("--probe|localhost", "is not [http:][ADDRESS:]PORT[/PATH]"),
+    ("--probe|80|--|x", "--probe takes no COMMAND"),
+    ("--probe|80|--probe-timeout|0", "'0' is not a duration"),
+    ("--probe-timeout|1s", "--probe-timeout needs --probe"),
 ];
 
 /// Lines of a file of --args before `--`, the number of the one that is wrong, and what is said of it.
@@ -321,6 +345,18 @@ fn a_wrong_line_is_named_with_file_and_number() {
         fs::write(&file, format!("{lines}\n--\ntrue\n")).unwrap();
         let ended = sandbox.vsrun(words!["--args", &file]).finish();
         ended.failed(2, &[&format!("vsrun: {}:{number}: ", file.display()), says]);
+    }
+}
+
+/// A new option is not finished before it is known what it says of a wrong value.
+#[test]
+fn each_option_with_a_value_has_a_wrong_one_here() {
+    let sandbox = Sandbox::new();
+    let table = sandbox.vsrun(words!["--help-completion"]).finish().out;
+    let used: Vec<&str> = VALUES.iter().chain(ALONE).flat_map(|(line, _)| line.split(['|', '='])).collect();
+    for line in table.iter().filter(|line| line.starts_with('-') && !line.ends_with(" none")) {
+        let names = line.split(' ').next().unwrap();
+        assert!(names.split(',').any(|name| used.contains(&name)), "no wrong value of {names} is tried");
     }
 }
 
