@@ -20,7 +20,7 @@ use crate::runtime::report::log::{self, os_error};
 use crate::runtime::resources::lookup::{Locked, of_process};
 use crate::runtime::start::deliver;
 use crate::sys::dir::{self, FileStat};
-use crate::sys::lock::{self, Kind};
+use crate::sys::lock::{self, Kind, Part};
 use crate::sys::pidfd::Process;
 use crate::sys::{self, Errno, clock, poll};
 
@@ -260,12 +260,16 @@ impl Pidfile {
     /// The state of the lock, and the contents of the file.
     #[inline(never)]
     fn state(&self) -> (Lock, PidfileContents) {
-        let lock = match lock::holder(self.file.as_fd()) {
+        let lock = match lock::holder(self.file.as_fd(), Part::Whole) {
             Ok(None) => Lock::None,
             Ok(Some(Kind::Shared)) => Lock::Shared,
             Ok(Some(Kind::Exclusive)) => Lock::Exclusive,
             Err(_) => Lock::Hidden,
         };
+        // An instance is about to start, and has not yet deleted the number of an earlier one.
+        if lock == Lock::Exclusive && lock::holder(self.file.as_fd(), Part::Lower) == Ok(None) {
+            return (lock, PidfileContents::Empty);
+        }
         let mut line = [0; 16];
         let count = dir::pread_start(self.file.as_fd(), &mut line).unwrap_or(0);
         (lock, PidfileContents::parse(line.get(..count).unwrap_or_default()))

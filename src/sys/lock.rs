@@ -23,13 +23,28 @@ pub enum Kind {
     Shared,
 }
 
-/// Locks the whole file, without waiting; or changes the kind of this open file's lock.
+/// The part of a file that is locked, or looked at.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// All of it.
+    Whole,
+    /// What a number takes: the bytes before `SPLIT`.
+    Lower,
+    /// Everything from `SPLIT` on, where nothing is ever written. A lock there conflicts with one of the whole file.
+    Upper,
+}
+
+/// Where the upper part begins.
+const SPLIT: libc::off_t = 1 << 20;
+
+/// Locks a part of the file, without waiting; or changes the kind of this open file's lock.
 ///
 /// # Errors
 /// EAGAIN or EACCES when another process holds it; EINVAL before Linux 3.15; ENOLCK if the file system has no locks.
-pub fn lock(file: BorrowedFd<'_>, kind: Kind) -> Result<()> {
+pub fn lock(file: BorrowedFd<'_>, part: Part, kind: Kind) -> Result<()> {
     set(
         file,
+        part,
         match kind {
             Kind::Exclusive => libc::F_WRLCK,
             Kind::Shared => libc::F_RDLCK,
@@ -42,21 +57,22 @@ pub fn lock(file: BorrowedFd<'_>, kind: Kind) -> Result<()> {
 /// # Errors
 /// Those of fcntl(2).
 pub fn unlock(file: BorrowedFd<'_>) -> Result<()> {
-    set(file, libc::F_UNLCK)
+    set(file, Part::Whole, libc::F_UNLCK)
 }
 
-fn set(file: BorrowedFd<'_>, kind: i32) -> Result<()> {
-    let range = whole_file(kind);
+fn set(file: BorrowedFd<'_>, part: Part, kind: i32) -> Result<()> {
+    let range = range(part, kind);
     // SAFETY: the descriptor is open, and the kernel only reads the structure.
     cvt_long(unsafe { libc::syscall(FCNTL, file.as_raw_fd(), libc::F_OFD_SETLK, &raw const range) }).map(drop)
 }
 
-/// The lock that others have on the file. Takes no lock, not even for a moment; needs only a descriptor for reading.
+/// The lock that others have on a part of the file. Takes no lock, not even for a moment; needs only a descriptor for
+/// reading.
 ///
 /// # Errors
 /// EINVAL before Linux 3.15; ENOLCK if the file system has no locks.
-pub fn holder(file: BorrowedFd<'_>) -> Result<Option<Kind>> {
-    let mut range = whole_file(libc::F_WRLCK);
+pub fn holder(file: BorrowedFd<'_>, part: Part) -> Result<Option<Kind>> {
+    let mut range = range(part, libc::F_WRLCK);
     // SAFETY: the descriptor is open, and the structure is ours to write.
     cvt_long(unsafe { libc::syscall(FCNTL, file.as_raw_fd(), libc::F_OFD_GETLK, &raw mut range) })?;
     Ok(match i32::from(range.l_type) {
@@ -66,9 +82,15 @@ pub fn holder(file: BorrowedFd<'_>) -> Result<Option<Kind>> {
     })
 }
 
-fn whole_file(kind: i32) -> libc::flock {
+fn range(part: Part, kind: i32) -> libc::flock {
     // SAFETY: all zero is a valid struct flock: the whole file, and the pid that an OFD lock must leave at 0.
     let mut range: libc::flock = unsafe { core::mem::zeroed() };
     range.l_type = kind.try_into().unwrap_or_default();
+    match part {
+        Part::Whole => {}
+        Part::Lower => range.l_len = SPLIT,
+        // A length of 0 means: to the end, wherever that will be.
+        Part::Upper => range.l_start = SPLIT,
+    }
     range
 }

@@ -4,6 +4,7 @@ use crate::harness::sys::Lock;
 use crate::harness::{self, Call, Ended, Mount, Mounts, PLAIN, Running, Sandbox, needs, process, sys, words};
 use std::ffi::OsString;
 use std::fs::{self, File};
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::fs::{chown, symlink};
 use std::path::{Path, PathBuf};
 
@@ -527,6 +528,49 @@ fn where_proc_does_not_tell_an_exclusive_lock_does() {
     assert!(said(sandbox.vsrun(words!["--status", &file]).within(&mounts), 4).contains("/proc does not tell"));
     sandbox.vsrun(words!["--stop", &file]).within(&mounts).finish().failed(4, &["/proc does not tell"]);
     assert!(!harness::gone(pid) && server.lives());
+}
+
+#[test]
+fn the_number_of_an_earlier_start_is_believed_at_no_moment_of_the_next_one() {
+    needs!(harness::root());
+    let sandbox = Sandbox::new();
+    let file = sandbox.path("pid");
+    let stranger = sandbox.program(&sandbox.probe(), words!["wait"]).start();
+    fs::write(&file, format!("{}\n", stranger.pid())).unwrap();
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
+    let held = File::options().read(true).write(true).open(&file).unwrap();
+    sys::lock_as_a_start_does(&held).unwrap();
+    let mounts = Mounts::new(&sandbox, &[Mount::Memory(PathBuf::from("/proc"), "")]);
+    assert!(said(sandbox.vsrun(words!["--status", &file]).within(&mounts), 0).starts_with("restarting: "));
+    sandbox.vsrun(words!["--signal", "KILL", &file]).within(&mounts).finish().failed(3, &["names no pid"]);
+    assert!(stranger.lives());
+    // Such a lock keeps another start out, and the file as it is.
+    let line = words!["-p", &file, "--", sandbox.probe(), "exit", "0"];
+    sandbox.vsrun(line.clone()).finish().failed(125, &["already running"]);
+    assert_eq!(harness::text(&file), format!("{}\n", stranger.pid()));
+    drop(held);
+
+    // What vsrun does: it locks beyond the number, deletes it, and then locks it too.
+    let trace = sandbox.path("trace");
+    let words = words!["-o", &trace, "-e", "trace=fcntl,ftruncate", "-e", "signal=none", sandbox.path("vsrun")];
+    needs!(harness::tool("strace"));
+    sandbox.program(&harness::find_tool("strace").unwrap(), [words, line].concat()).finish().exited(0);
+    let lines = harness::text(&trace);
+    let order: Vec<&str> = lines
+        .lines()
+        .filter_map(|line| {
+            let is_lock = line.contains("F_OFD_SETLK") && line.contains("F_WRLCK");
+            if line.starts_with("ftruncate") {
+                Some("empty")
+            } else if is_lock {
+                Some(if line.contains("l_start=1048576") { "beyond" } else { "whole" })
+            } else {
+                None
+            }
+        })
+        .take(3)
+        .collect();
+    assert_eq!(order, ["beyond", "empty", "whole"], "{lines}");
 }
 
 #[test]

@@ -11,7 +11,7 @@ use crate::logic::base::error::{Error, Result};
 use crate::logic::base::text::{ArrayText, Escaped};
 use crate::runtime::report::log::os_error;
 use crate::sys::dir::{self, Dir, FileStat, OpenMode};
-use crate::sys::lock::{self, Kind, lock};
+use crate::sys::lock::{self, Kind, Part, lock};
 use crate::sys::process::Pid;
 use crate::sys::{self, Errno, access, credentials};
 
@@ -45,8 +45,8 @@ impl Pidfile {
         path.map_or(Ok(None), |path| Self::acquire(path, Purpose::Acquire))
     }
 
-    /// Opens and locks the file. What an earlier start left in it stays until `reserve`. None: the file could be
-    /// locked, and was only checked.
+    /// Opens and locks the file, and deletes the number of an earlier start. None: the file could be locked, and was only
+    /// checked.
     ///
     /// # Errors
     /// When another process has it locked, or root must not trust the file. Nothing was changed then.
@@ -73,14 +73,12 @@ impl Pidfile {
         Err(Error::setup(format_args!("pidfile '{}' {fault}", Escaped(path.to_bytes()))))
     }
 
-    /// Deletes the number of an earlier start, which may be another process's by now, and reserves the space that a new
-    /// one needs, so that `write` will not fail after the server has been started.
+    /// Reserves the space that a number needs, so that `write` will not fail after the server has been started.
     ///
     /// # Errors
     /// ENOSPC.
     pub fn reserve(&self) -> Result<()> {
-        let result = self.empty().and_then(|()| dir::fallocate(self.file.as_fd(), 16));
-        result.map_err(|why| cannot("", self.path, "", why))
+        dir::fallocate(self.file.as_fd(), 16).map_err(|why| cannot("", self.path, "", why))
     }
 
     /// Writes the pid of a process.
@@ -107,12 +105,12 @@ impl Pidfile {
     /// # Errors
     /// When the path names another file by now, or cannot be read.
     pub fn share_lock(&self) -> sys::Result<OwnedFd> {
-        lock(self.file.as_fd(), Kind::Shared)?;
+        lock(self.file.as_fd(), Part::Whole, Kind::Shared)?;
         let second = self.dir.open_file(self.name, OpenMode::ReadOnly, 0)?;
         if dir::fstat(second.as_fd())?.id != self.stat.id {
             return Err(Errno::NOENT);
         }
-        lock(second.as_fd(), Kind::Shared)?;
+        lock(second.as_fd(), Part::Whole, Kind::Shared)?;
         // The cleanup helper still has the first descriptor when a short-lived server has already exited. It must not
         // keep the lock then.
         lock::unlock(self.file.as_fd())?;
@@ -160,6 +158,10 @@ fn cannot(doing: &str, path: StaticCStr, needs: &str, why: Errno) -> Error {
 }
 
 /// Opens and locks the file in its directory. None: it could be locked, and was only checked.
+///
+/// First only the upper part is locked, which excludes every other instance. A number in a file whose lower part is
+/// locked is believed where there is no /proc: so the number of an earlier start, which may be another process's by now,
+/// is deleted before the rest of the file is locked.
 #[inline(never)]
 fn take(
     dir: &Dir,
@@ -190,8 +192,8 @@ fn take(
             return Err(Fault::Is(fault));
         }
         let locked = match purpose {
-            Purpose::Acquire => lock(file.as_fd(), Kind::Exclusive),
-            Purpose::Check => match lock::holder(file.as_fd()) {
+            Purpose::Acquire => lock(file.as_fd(), Part::Upper, Kind::Exclusive),
+            Purpose::Check => match lock::holder(file.as_fd(), Part::Whole) {
                 Ok(Some(_)) => Err(Errno::AGAIN),
                 result => result.map(drop),
             },
@@ -211,7 +213,11 @@ fn take(
             if about.mode != MODE {
                 let _ = dir::fchmod(file.as_fd(), MODE);
             }
-            return Ok(Some((file, about)));
+            let locked = dir::ftruncate(file.as_fd(), 0);
+            return match locked.and_then(|()| lock(file.as_fd(), Part::Whole, Kind::Exclusive)) {
+                Ok(()) => Ok(Some((file, about))),
+                Err(why) => fail("cannot lock ", "", why),
+            };
         }
     }
     Err(Fault::Missing)

@@ -247,6 +247,13 @@ pub fn lock(file: &File, kind: i32) -> io::Result<()> {
     check(unsafe { libc::fcntl(file.as_raw_fd(), libc::F_OFD_SETLK, &raw const lock) })
 }
 
+/// Takes the lock that an instance of vsrun takes first: it covers no number.
+pub fn lock_as_a_start_does(file: &File) -> io::Result<()> {
+    let lock = libc::flock { l_start: 1 << 20, ..whole_file(libc::F_WRLCK) };
+    // SAFETY: the lock lives through the call.
+    check(unsafe { libc::fcntl(file.as_raw_fd(), libc::F_OFD_SETLK, &raw const lock) })
+}
+
 /// Opens a file for good, and takes every kind of lock on it: between fork and exec.
 pub fn open_and_lock(path: &Path) -> io::Result<()> {
     let file = File::options().read(true).write(true).open(path)?;
