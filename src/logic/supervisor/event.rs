@@ -15,6 +15,8 @@ pub enum Event {
     NotReady,
     /// The server reports that it is alive.
     Heartbeat,
+    /// The health probe of a ready server failed too often in a row.
+    Unhealthy,
     /// The server exited, and so did the rest of its group if that has to.
     Exited(Exit),
     /// The server exited and other processes of its group are alive. `Exited` follows when they are gone.

@@ -9,7 +9,7 @@ use super::transition::runs::{fork_failed, launch, recover, restart, retry_fork}
 
 use super::event::{Action, Ending, Event, LogFiles, Recipient};
 use super::policy::{Policy, Role};
-use super::state::{AfterStop, ForkTask, Pause, Phase, State};
+use super::state::{AfterStop, Forced, ForkTask, Pause, Phase, State};
 use crate::logic::base::exit::{Exit, KILLED, SETUP};
 use crate::logic::base::signal::Signal;
 use crate::logic::base::time::{Span, Time};
@@ -68,7 +68,8 @@ fn next_action(policy: &Policy, state: &mut State, event: Event, now: Time) -> A
         (Starting { .. }, Tick) => stop(policy, state, AfterStop::FailStart, now),
         (Running, Exited(exit)) => on_exit(policy, state, exit, now),
         (Running, LeaderExited) => clear_rest(policy, state, (AfterStop::HandleExit, None), now),
-        (Running, Tick) => state.on_watchdog(policy, now),
+        (Running, Tick) => state.force(policy, Forced::Watchdog, now),
+        (Running, Unhealthy) => state.force(policy, Forced::Health, now),
         // Only the first server process has a ready timeout. The watchdog of a later one starts when it is ready.
         (Running, Ready) => state.arm_watchdog(now),
         (Running, Heartbeat) => state.heed_again(now),

@@ -125,6 +125,7 @@ fn possible(policy: &Policy, world: World) -> Vec<(Event, World)> {
             (Event::Ready, world),
             (Event::NotReady, world),
             (Event::Heartbeat, world),
+            (Event::Unhealthy, world),
             (Event::Forward(Signal::new(if policy.role == Role::InitWithTimeout { 15 } else { USR1 }).unwrap()), world),
         ]);
     }
@@ -167,8 +168,8 @@ fn has_no_effect(phase: Phase, event: Event) -> bool {
     use Event::*;
     match (phase, event) {
         // The event repeats what is known, or comes too early.
-        (Phase::Starting { .. }, Heartbeat) | (Phase::Starting { .. } | Phase::Running, Unkillable) => true,
-        (Phase::Stopping { .. }, Ready | NotReady | Heartbeat) => true,
+        (Phase::Starting { .. }, Heartbeat | Unhealthy) | (Phase::Starting { .. } | Phase::Running, Unkillable) => true,
+        (Phase::Stopping { .. }, Ready | NotReady | Heartbeat | Unhealthy) => true,
         (Phase::HandlerRunning { .. } | Phase::Backoff { .. } | Phase::ForkRetry { .. }, Unkillable) => true,
         (Phase::HandlerTimedOut { .. }, Restart | Unkillable) => true,
         (Phase::HandlerStopping { .. }, Stop | Restart | Unkillable) => true,
@@ -187,25 +188,25 @@ fn has_no_effect(phase: Phase, event: Event) -> bool {
         // No server is running that could exit or receive a signal.
         (
             Phase::HandlerRunning { .. } | Phase::HandlerTimedOut { .. } | Phase::HandlerStopping { .. },
-            Ready | NotReady | Heartbeat | Exited(_) | ExecFailed(_) | LeaderExited | NoneLeft | Forward(_),
+            Ready | NotReady | Heartbeat | Unhealthy | Exited(_) | ExecFailed(_) | LeaderExited | NoneLeft | Forward(_),
         ) => true,
         (
             Phase::Backoff { .. } | Phase::ForkRetry { .. },
-            Ready | NotReady | Heartbeat | Exited(_) | ExecFailed(_) | LeaderExited,
+            Ready | NotReady | Heartbeat | Unhealthy | Exited(_) | ExecFailed(_) | LeaderExited,
         )
         | (Phase::Backoff { .. }, Forward(_)) => true,
         (
             Phase::DrainingRemaining { .. } | Phase::KillingRemaining { .. },
-            Ready | NotReady | Heartbeat | Exited(_) | ExecFailed(_) | LeaderExited | HandlerExited(_) | Forward(_)
-            | ForkFailed,
+            Ready | NotReady | Heartbeat | Unhealthy | Exited(_) | ExecFailed(_) | LeaderExited | HandlerExited(_)
+            | Forward(_) | ForkFailed,
         ) => true,
         // Nothing has been launched.
         (Phase::Stopping { .. } | Phase::HandlerTimedOut { .. } | Phase::HandlerStopping { .. }, ForkFailed) => true,
         (Phase::Backoff { .. } | Phase::ForkRetry { .. }, ForkFailed) => true,
         (
             Phase::Done,
-            Tick | Ready | NotReady | Heartbeat | Exited(_) | LeaderExited | ExecFailed(_) | HandlerExited(_)
-            | NoneLeft | ForkFailed | Stop | Interrupt | Restart | Forward(_) | Unkillable,
+            Tick | Ready | NotReady | Heartbeat | Unhealthy | Exited(_) | LeaderExited | ExecFailed(_)
+            | HandlerExited(_) | NoneLeft | ForkFailed | Stop | Interrupt | Restart | Forward(_) | Unkillable,
         ) => true,
         // Pairs with an effect, at least in some states of the phase.
         (
@@ -213,7 +214,7 @@ fn has_no_effect(phase: Phase, event: Event) -> bool {
             Ready | ExecFailed(_) | ForkFailed | Exited(_) | LeaderExited | Tick,
         )
         | (Phase::Starting { .. }, NotReady)
-        | (Phase::Running, Heartbeat)
+        | (Phase::Running, Heartbeat | Unhealthy)
         | (Phase::Starting { .. } | Phase::Running, Stop | Interrupt | Restart | Forward(_))
         | (
             Phase::Stopping { .. },
@@ -306,6 +307,7 @@ fn the_end_is_the_end() {
         Event::Ready,
         Event::NotReady,
         Event::Heartbeat,
+        Event::Unhealthy,
         Event::Exited(Exit::Code(1)),
         Event::LeaderExited,
         Event::ExecFailed(1),
@@ -674,12 +676,12 @@ fn a_silent_server_is_ended_and_that_is_no_voluntary_end() {
         let mut story = Story::new(Policy { restart, ..watched.clone() });
         assert_eq!(story.at(2999, Event::Heartbeat), Action::Wait);
         assert_eq!((story.at(2999, Event::Tick), story.at(1, Event::Tick)), (Action::Wait, bite));
-        assert!(story.state.watchdog_fired);
+        assert_eq!(story.state.forced, Some(Forced::Watchdog));
         assert_eq!(story.at(1, Event::Heartbeat), Action::Wait, "too late");
         assert_eq!(story.at(29_999, Event::Tick), Action::Send(Signal::KILL, Recipient::Group));
         assert_eq!(story.at(1, Event::Exited(Exit::SUCCESS)), Action::Launch(LogFiles::Keep), "{restart:?}");
         // The watchdog of the next run also starts when it is ready.
-        assert!(!story.state.watchdog_fired);
+        assert_eq!(story.state.forced, None);
         assert_eq!((story.at(900, Event::Heartbeat), story.state.deadline()), (Action::Wait, None));
         assert_eq!(story.at(1, Event::Ready), Action::Wait);
         assert_eq!(story.at(3000, Event::Tick), bite);
@@ -695,6 +697,55 @@ fn a_silent_server_is_ended_and_that_is_no_voluntary_end() {
     let mut alone = Story::new(Policy { restart: Restart::No, ..watched });
     assert_eq!(alone.at(3000, Event::Tick), bite);
     assert_eq!(alone.at(1, Event::Exited(killed(6))), Action::Finish(Ending::Server(killed(6))));
+}
+
+#[test]
+fn an_unhealthy_server_is_stopped_and_that_is_no_voluntary_end() {
+    let term = Action::Send(Signal::TERM, Recipient::Server);
+    for restart in [Restart::OnFailure, Restart::OnAbort, Restart::Always] {
+        let mut story = Story::new(Policy { restart, handler: Handling::NoTimeout, ..policy() });
+        assert_eq!(story.at(5000, Event::Unhealthy), term);
+        assert_eq!(story.state.forced, Some(Forced::Health));
+        assert_eq!(story.at(1, Event::Unhealthy), Action::Wait);
+        assert_eq!(story.at(29_999, Event::Tick), Action::Send(Signal::KILL, Recipient::Group));
+        assert_eq!(story.at(1, Event::Exited(Exit::SUCCESS)), Action::RunHandler(Exit::SUCCESS), "{restart:?}");
+        assert_eq!(story.at(1, Event::HandlerExited(Exit::SUCCESS)), Action::Launch(LogFiles::Keep));
+        assert_eq!(story.state.forced, None);
+        // The handler's refusal does not make the end voluntary.
+        assert_eq!(story.at(1, Event::Unhealthy), term);
+        assert_eq!(story.at(1, Event::Exited(Exit::SUCCESS)), Action::RunHandler(Exit::SUCCESS));
+        let ending = Ending::Server(killed(15));
+        assert_eq!(story.at(1, Event::HandlerExited(Exit::Code(1))), Action::Finish(ending));
+    }
+    let success = Success::parse(b"7").unwrap();
+    for role in [Role::Init, Role::InitWithTimeout, Role::Manager] {
+        for (exit, status) in [(Exit::SUCCESS, 130), (Exit::Code(7), 130), (Exit::Code(8), 8), (killed(9), 137)] {
+            let alone = Policy { restart: Restart::No, role, success, stop_signal: Signal::INT, ..policy() };
+            let mut story = Story::new(alone);
+            assert_eq!(story.at(1, Event::Unhealthy), Action::Send(Signal::INT, Recipient::Server));
+            let Action::Finish(ending) = story.at(1, Event::Exited(exit)) else { panic!("{exit}") };
+            assert_eq!(ending.status(), status, "{role:?} {exit}");
+        }
+    }
+    // A stop or a restart that is requested meanwhile is what follows.
+    let mut stopped = Story::new(policy());
+    stopped.at(1, Event::Unhealthy);
+    assert_eq!(stopped.at(1, Event::Stop), Action::Wait);
+    assert_eq!(stopped.at(1, Event::Exited(killed(15))), Action::Finish(Ending::Stopped));
+    let mut restarted = Story::new(policy());
+    restarted.at(1, Event::Unhealthy);
+    assert_eq!(restarted.at(1, Event::Restart), Action::Wait);
+    assert_eq!(restarted.at(1, Event::Exited(killed(15))), Action::Launch(LogFiles::Rotate));
+    // The whole group has received TERM already.
+    let grouped = Policy { signal_scope: Recipient::Group, ..policy() };
+    let mut group = Story::new(grouped.clone());
+    assert_eq!(group.at(1, Event::Unhealthy), Action::Send(Signal::TERM, Recipient::Group));
+    assert_eq!(group.at(1, Event::LeaderExited), Action::Wait);
+    assert_eq!(group.at(29_999, Event::Tick), Action::Send(Signal::KILL, Recipient::Remains));
+    assert_eq!(group.at(1, Event::Exited(Exit::SUCCESS)), Action::Launch(LogFiles::Keep));
+    let mut own = Story::new(Policy { stop_signal: Signal::INT, ..grouped });
+    own.at(1, Event::Unhealthy);
+    assert_eq!(own.at(1, Event::LeaderExited), Action::Send(Signal::TERM, Recipient::Remains));
 }
 
 #[test]
