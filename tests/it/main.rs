@@ -84,6 +84,7 @@ mod security;
 mod signals;
 mod soak;
 mod sockets;
+mod stop_delay;
 mod stopped;
 mod stuck_terminal;
 mod supervisor;

@@ -133,6 +133,7 @@ const CHOICES: &[Choice] = &[
         needs: Needs::Stays,
         has_effect: |_| true,
     },
+    Choice { words: &["--stop-delay", "10ms"], kind: "", needs: Needs::Stays, has_effect: |_| true },
     Choice { words: &["--group"], kind: "", needs: Needs::Stays, has_effect: |_| true },
     Choice { words: &["--linger", "20"], kind: "", needs: Needs::Stays, has_effect: |_| true },
     Choice { words: &["--stop-signal", "USR2"], kind: "", needs: Needs::Stays, has_effect: |_| true },

@@ -24,6 +24,7 @@ const REQUIREMENTS: &[(FlagSet, FlagSet, &str)] = &[
             Id::SuccessExit,
             Id::StopSignal,
             Id::StopTimeout,
+            Id::StopDelay,
             Id::Watchdog,
             Id::Health,
             Id::OnSignal,

@@ -432,6 +432,15 @@ flags! {
     "Send SIGKILL to the server's process group if the server has not exited that long after the stop signal. The default is 30s; "
     "0 means never. With --init there is no timeout unless this option is given, see INIT. With --stop: how long that waits.";
 
+    Stopping StopDelay ' ' "stop-delay" ["DURATION" "string"]
+    / "is not a duration: an integer and ms, s, min, h, d or w"
+    "wait that long before the stop signal"
+    "On a request to stop (SIGTERM, SIGINT, --stop), send the stop signal only after DURATION, so that load balancers can take "
+    "the server out first. STOPPING=1 is reported to a service manager at once. A second request skips the wait, and a SIGINT "
+    "after that kills. A server that exits meanwhile is not restarted. With --init, the forwarded SIGTERM or SIGINT is delayed. "
+    "A restart by request is not delayed, nor is the stop of a server that has not been ready yet. With --stop: how much longer "
+    "that waits. See INIT.";
+
     Staying OnSignal ' ' "on-signal" ["SIGNAL=ACTION" "string"] repeatable
     / "is not SIGNAL=ACTION for a signal that can be trapped"
     "what a signal to vsrun does (repeatable)"

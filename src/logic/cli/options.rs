@@ -115,6 +115,8 @@ pub struct Options {
     pub stop_signal: Option<Signal>,
     /// `--stop-timeout`.
     pub stop_timeout: Option<Span>,
+    /// `--stop-delay`.
+    pub stop_delay: Option<Span>,
     /// `--status`, `--stop` or `--signal`, and PIDFILE.
     pub control: Vec<(Order, StaticCStr)>,
     /// `--probe`.

@@ -56,6 +56,8 @@ pub enum Action {
     Forward(Signal, Recipient),
     /// Record that the server is restarted after this pause, and wait.
     Pause(Span),
+    /// Record that the server is stopped after this time, and wait.
+    Delay(Span),
     /// Report that the server is ready to the waiting parent and the service manager.
     ReportReady,
     /// Exit with the status of this ending.

@@ -47,6 +47,8 @@ pub enum Phase {
     Starting { until: Option<Time> },
     /// The server runs and a server process has been ready once.
     Running,
+    /// A stop was requested, and the server gets the stop signal, or this forwarded one, at `until` (`--stop-delay`).
+    Delaying { signal: Option<Signal>, until: Time },
     /// The server has been sent the stop signal, or ABRT by the watchdog. `next` follows its exit.
     Stopping { next: AfterStop, until: Option<Time> },
     /// The server exited. What is left of its group or its descendants has been sent TERM, or KILL if `killed`. `exit`
@@ -171,7 +173,8 @@ impl State {
             | Phase::HandlerRunning { until, .. }
             | Phase::HandlerTimedOut { until, .. }
             | Phase::HandlerStopping { until } => until,
-            Phase::Backoff { until }
+            Phase::Delaying { until, .. }
+            | Phase::Backoff { until }
             | Phase::ForkRetry { until, .. }
             | Phase::DrainingRemaining { until, .. }
             | Phase::KillingRemaining { until, .. } => Some(until),

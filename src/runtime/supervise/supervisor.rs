@@ -125,6 +125,10 @@ pub fn supervise(watch: &mut SupervisorConfig, pidfile: Option<&Pidfile>) -> (En
                 this.record(Priority::Notice, format_args!("restarting in {span} (restart {restarts})"));
                 this.next_event()
             }
+            Action::Delay(span) => {
+                this.record(Priority::Notice, format_args!("stopping the server in {} (--stop-delay)", Duration(span)));
+                this.next_event()
+            }
             Action::ReportReady => {
                 this.report_ready();
                 this.next_event()

@@ -102,7 +102,13 @@ pub fn apply_flag(options: &mut Options, row: &FlagRow, value: &[u8], second: &[
         Id::Mount => return put(&mut options.mounts, Mounts::parse(value)),
         // Taken above.
         Id::Pidfile | Id::Root | Id::WorkDir | Id::Syslog | Id::EnvDir | Id::Argv0 | Id::Cgroup => {}
-        Id::HandlerTimeout | Id::StopTimeout | Id::Linger | Id::ReadyTimeout | Id::Watchdog | Id::ProbeTimeout => {}
+        Id::HandlerTimeout
+        | Id::StopTimeout
+        | Id::StopDelay
+        | Id::Linger
+        | Id::ReadyTimeout
+        | Id::Watchdog
+        | Id::ProbeTimeout => {}
         Id::HealthInterval | Id::HealthTimeout => {}
         // Switches: recorded in `given` only.
         Id::NoUserChecks
@@ -149,6 +155,7 @@ fn span_of(options: &mut Options, id: Id) -> Option<&mut Option<Span>> {
     Some(match id {
         Id::HandlerTimeout => &mut options.handler_timeout,
         Id::StopTimeout => &mut options.stop_timeout,
+        Id::StopDelay => &mut options.stop_delay,
         Id::Linger => &mut options.linger,
         Id::ReadyTimeout => &mut options.ready_timeout,
         Id::Watchdog => &mut options.watchdog,
