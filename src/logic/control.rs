@@ -203,8 +203,8 @@ pub struct StopDeadlines {
 const KILL_WAIT: Span = Span::secs(5);
 
 impl StopDeadlines {
-    /// For a stop that begins now.
-    pub fn new(lock: Lock, timeout: Span, now: Time) -> Self {
+    /// For a stop that begins now. A manager first waits for `delay`.
+    pub fn new(lock: Lock, timeout: Span, delay: Span, now: Time) -> Self {
         if timeout == Span::ZERO {
             return Self { kill: None, until: None };
         }
@@ -213,7 +213,7 @@ impl StopDeadlines {
             Lock::None | Lock::Hidden | Lock::Shared => {
                 Self { kill: Some(once), until: Some(once.after(timeout.max(KILL_WAIT))) }
             }
-            Lock::Exclusive => Self { kill: None, until: Some(once.after(timeout)) },
+            Lock::Exclusive => Self { kill: None, until: Some(once.after(timeout).after(delay)) },
         }
     }
 }
@@ -298,8 +298,8 @@ mod tests {
     #[test]
     fn a_manager_is_never_killed_and_has_twice_the_time() {
         let at = |secs: u64| Some(Time(secs * 1000));
-        let of = |lock, secs| StopDeadlines::new(lock, Span::secs(secs), Time(1000));
-        assert_eq!(of(Lock::Exclusive, 30), StopDeadlines { kill: None, until: at(61) });
+        let of = |lock, secs| StopDeadlines::new(lock, Span::secs(secs), Span::secs(100), Time(1000));
+        assert_eq!(of(Lock::Exclusive, 30), StopDeadlines { kill: None, until: at(161) });
         assert_eq!(of(Lock::Shared, 30), StopDeadlines { kill: at(31), until: at(61) });
         assert_eq!(of(Lock::Shared, 1), StopDeadlines { kill: at(2), until: at(7) });
         for lock in [Lock::Shared, Lock::Exclusive] {

@@ -9,6 +9,7 @@ use crate::logic::cli::options::Options;
 use crate::logic::plan::planner::{Output, Plan, StepTrace, Supervision};
 use crate::logic::plan::program::Program;
 use crate::logic::plan::step::{KeepPermitted, Step};
+use crate::logic::supervisor::probe::Probe;
 use crate::runtime::host::env_dir;
 use crate::runtime::output::{logdir, server_output};
 use crate::runtime::report::log::{self, Log, LogTarget};
@@ -108,6 +109,11 @@ fn look(findings: &mut Findings<'_>, options: &Options, plan: Plan) {
     }
     if stays && deliver::is_unreachable(&plan.server.steps, &plan.server.paths) {
         print(&format!("warning: {}", deliver::UNREACHABLE));
+    }
+    for probe in plan.probes.into_iter().flat_map(|probes| [probes.ready, probes.health]).flatten() {
+        if let Probe::Exec(_) = probe.probe {
+            findings.dry_run("probe: ", probe.program, made);
+        }
     }
     findings.dry_run("", plan.server, made);
 }

@@ -100,7 +100,7 @@ pub fn control(control: &Control) -> Result<u8> {
 /// /proc cannot show that, the next one that the file names.
 #[inline(never)]
 fn find(control: &Control, file: &Pidfile) -> Found<Server> {
-    let until = StopDeadlines::new(Lock::Exclusive, control.timeout, now()).until;
+    let until = StopDeadlines::new(Lock::Exclusive, control.timeout, control.delay, now()).until;
     loop {
         match file.examine() {
             Err(NoTarget::Restarting) if control.order == Order::Stop => match file.holder() {
@@ -119,7 +119,7 @@ fn find(control: &Control, file: &Pidfile) -> Found<Server> {
 #[inline(never)]
 fn stop(control: &Control, file: &Pidfile, server: Server) -> Result<Option<&'static str>> {
     let keeper = server.owner;
-    let mut patience = StopDeadlines::new(server.lock, control.timeout, now());
+    let mut patience = StopDeadlines::new(server.lock, control.timeout, control.delay, now());
     // A process that exited in the meantime needs no signal; another may have its lock.
     send(keeper, Signal::TERM)?;
     send(keeper, Signal::CONT)?;

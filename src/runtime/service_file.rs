@@ -34,5 +34,6 @@ pub fn resolve(control: Control) -> Result<Control> {
             "service file '{path}' has no pidfile: no --pidfile, no --manager PIDFILE"
         )));
     };
-    Ok(Control { pidfile, ..control })
+    // The manager was started with the options of this file.
+    Ok(Control { pidfile, delay: control.delay.max(options.stop_delay.unwrap_or_default()), ..control })
 }

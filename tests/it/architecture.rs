@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 /// Lines of a file, code and docs, without its tests.
 const FILE_LIMIT: usize = 300;
 /// The table of options is one long list with a paragraph for each: it is read by looking up, not from top to bottom.
-const FLAGS_LIMIT: usize = 560;
+const FLAGS_LIMIT: usize = 600;
 /// Lines of a function, from `fn` to the closing brace.
 const FUNCTION_LIMIT: usize = 69;
 /// Functions that may be longer: file, name, their own limit, and why.
@@ -19,7 +19,7 @@ const LONG_FUNCTIONS: &[(&str, &str, usize, &str)] = &[
     (
         "logic/cli/parse/apply_flag.rs",
         "apply_flag",
-        95,
+        100,
         "one match with an arm for each option, in the order of the table",
     ),
     (

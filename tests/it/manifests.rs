@@ -153,15 +153,15 @@ fn the_kubernetes_manifest_runs_as_it_says() {
     assert_eq!(asked, ["/index.html", "8080"]);
     crash(&bundle, &manifest(&sandbox, &format!("{WEB}.livenessProbe.exec.command[]")));
 
-    // As a pod ends: preStop, and then TERM.
-    let before: Vec<OsString> =
-        manifest(&sandbox, &format!("{WEB}.lifecycle.preStop.exec.command[]")).iter().map(OsString::from).collect();
-    bundle.exec(before.clone()).finish().exited(0);
+    // As a pod ends: the server goes on for a while after TERM.
+    let command = manifest(&sandbox, &format!("{WEB}.command[]"));
+    let (pause, since) = (seconds(&command, "--stop-delay"), std::time::Instant::now());
     bundle.kill("TERM");
+    await_page(&bundle);
     runc.finish().exited(0);
-    let pause: u64 = before.last().unwrap().to_str().unwrap().parse().unwrap();
+    assert!(since.elapsed().as_secs() >= pause, "{:?}", since.elapsed());
     let grace: u64 = manifest(&sandbox, ".spec.template.spec.terminationGracePeriodSeconds")[0].parse().unwrap();
-    assert!(pause + seconds(&manifest(&sandbox, &format!("{WEB}.command[]")), "--stop-timeout") < grace);
+    assert!(pause + seconds(&command, "--stop-timeout") < grace);
 }
 
 /// The lines of the README's recipe of that number which begin with this, and on to the end of their block.

@@ -125,6 +125,15 @@ const CHOICES: &[Choice] = &[
             harness::text(&server.sandbox.path("keeper")) == format!("{}\n", process::parent(server.pid))
         },
     },
+    Choice { words: &["--ready", "alive:20ms"], kind: "ready", needs: Needs::Waits, has_effect: |_| true },
+    Choice { words: &["--ready", "probe:HEALTHY"], kind: "ready", needs: Needs::Waits, has_effect: |_| true },
+    Choice {
+        words: &["--health", "http:1", "--health-interval", "1h"],
+        kind: "",
+        needs: Needs::Stays,
+        has_effect: |_| true,
+    },
+    Choice { words: &["--stop-delay", "10ms"], kind: "", needs: Needs::Stays, has_effect: |_| true },
     Choice { words: &["--group"], kind: "", needs: Needs::Stays, has_effect: |_| true },
     Choice { words: &["--linger", "20"], kind: "", needs: Needs::Stays, has_effect: |_| true },
     Choice { words: &["--stop-signal", "USR2"], kind: "", needs: Needs::Stays, has_effect: |_| true },
@@ -157,6 +166,8 @@ const IN_NO_PAIR: &[(&str, &str)] = &[
     ("--restart-limit", "is a rule of the state machine, which is explored as a whole"),
     ("--handler-timeout", "is a rule of the state machine, which is explored as a whole"),
     ("--stop-timeout", "is a rule of the state machine, which is explored as a whole"),
+    ("--health-timeout", "is a rule of the schedule of probes: tests/it/health.rs"),
+    ("--health-retries", "is a rule of the schedule of probes: tests/it/health.rs"),
     ("--on-signal", "changes nothing before a signal arrives: tests/it/signals.rs"),
     ("--check", "is tried before each pair"),
     ("--args", "is replaced before the options are read: tests/it/args.rs"),
@@ -183,6 +194,12 @@ fn each_option_is_in_a_pair_or_has_a_reason() {
         assert!(is_paired != is_excused.is_some(), "{names:?}: paired {is_paired}, excused {is_excused:?}");
     }
     assert!(excused.is_empty(), "no options: {excused:?}");
+}
+
+/// The probe of a server that answers, whatever the options are.
+fn healthy() -> &'static str {
+    static WEB: std::sync::OnceLock<harness::Web> = std::sync::OnceLock::new();
+    &WEB.get_or_init(|| harness::Web::new(harness::web::OK)).probe
 }
 
 /// The visible names in the test's directory.
@@ -218,7 +235,11 @@ fn try_both(sandbox: &Sandbox, way: &[&str], both: [&Choice; 2]) {
     // By its mark a process is found that a failing test leaves.
     let mark = if has("--clear-env") { words!["-e", sandbox.mark()] } else { words![] };
     let socket = sandbox.path("socket");
-    let word = |word: &&str| if *word == "SOCKET" { socket.clone().into() } else { OsString::from(word) };
+    let word = |word: &&str| match *word {
+        "SOCKET" => socket.clone().into(),
+        "probe:HEALTHY" => format!("probe:{}", healthy()).into(),
+        word => OsString::from(word),
+    };
     let line = [given.iter().map(word).collect(), mark, command, words!["wait"]].concat();
 
     let check = sandbox.vsrun([words!["--check"], line.clone()].concat()).finish();

@@ -154,6 +154,11 @@ const VALUES: &[(&str, &str)] = &[
     ("-m|-|-|--at-exit|shutdown", "unknown value 'shutdown': poweroff, reboot, halt"),
     ("-m|-|-|--at-exit|power-off", "did you mean poweroff?"),
     ("-m|-|-|--ready|now", "is not exec, notify or fd:N"),
+    ("--init|--stop-delay|5m", "--stop-delay: '5m' is not a duration"),
+    ("--init|--health|localhost", "--health: 'localhost' is not [http:][ADDRESS:]PORT[/PATH]"),
+    ("--init|--health|80/|--health-interval|0", "--health-interval: '0' is not a duration"),
+    ("--init|--health|80/|--health-timeout|x", "--health-timeout: 'x' is not a duration"),
+    ("--init|--health|80/|--health-retries|0", "--health-retries: '0' is not an integer of at least 1"),
     ("-m|-|-|--ready|fd:2", "is not exec, notify or fd:N with N of 3 to 65535"),
     // Durations.
     ("-m|-|-|--stop-timeout|5m", "an integer and ms, s, min, h, d or w: did you mean 5min?"),

@@ -24,7 +24,9 @@ const REQUIREMENTS: &[(FlagSet, FlagSet, &str)] = &[
             Id::SuccessExit,
             Id::StopSignal,
             Id::StopTimeout,
+            Id::StopDelay,
             Id::Watchdog,
+            Id::Health,
             Id::OnSignal,
             Id::Group,
             Id::Linger,
@@ -33,6 +35,7 @@ const REQUIREMENTS: &[(FlagSet, FlagSet, &str)] = &[
         SUPERVISION,
         SUPERVISION_NAMES,
     ),
+    (FlagSet::of(&[Id::HealthInterval, Id::HealthTimeout, Id::HealthRetries]), FlagSet::of(&[Id::Health]), "--health"),
     (FlagSet::of(&[Id::CgroupSet]), FlagSet::of(&[Id::Cgroup]), "--cgroup"),
     (FlagSet::of(&[Id::LogSize]), FlagSet::of(&[Id::Logdir]), "--logdir"),
     (FlagSet::of(&[Id::LogFiles]), FlagSet::of(&[Id::LogSize]), "--log-size"),
@@ -47,7 +50,7 @@ const SUPERVISION_NAMES: &str = "--manager, --init or --restart";
 #[inline(never)]
 pub fn reject_conflicts(options: &Options) -> Result<()> {
     let given = options.given;
-    let waits = matches!(options.ready, Some(Ready::Newline(_) | Ready::Notify));
+    let waits = !matches!(options.ready, None | Some(Ready::Exec));
     for (row, id) in lookup::long_names() {
         let name = Escaped(row);
         for (whose, needs, words) in REQUIREMENTS {
@@ -83,7 +86,7 @@ pub fn reject_conflicts(options: &Options) -> Result<()> {
         ));
     }
     if given.contains(Id::ReadyTimeout) && !waits {
-        return usage_error(format_args!("option --ready-timeout needs --ready fd:N or --ready notify"));
+        return usage_error(format_args!("option --ready-timeout needs a --ready other than exec"));
     }
     if options.ready == Some(Ready::Notify) && options.confine.hides_abstract() {
         return usage_error(format_args!(

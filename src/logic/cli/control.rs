@@ -16,6 +16,8 @@ pub struct Control {
     pub pidfile: StaticCStr,
     /// `--stop-timeout`.
     pub timeout: Span,
+    /// `--stop-delay`, that of the manager.
+    pub delay: Span,
 }
 
 /// The options that are one, as an error names them.
@@ -32,12 +34,14 @@ impl Control {
             [one] => one,
             _ => return Err(Error::usage(format_args!("option --{NAMES} is given twice"))),
         };
-        let timed = order == Order::Stop && options.stop_timeout.is_some();
-        if options.count > 1 + usize::from(timed) || !options.command.is_empty() {
+        let given = [options.stop_timeout, options.stop_delay].iter().flatten().count();
+        let timed = if order == Order::Stop { given } else { 0 };
+        if options.count > 1 + timed || !options.command.is_empty() {
             return Err(Error::usage(format_args!(
-                "option --{NAMES} is used alone: no COMMAND, no options but --stop-timeout"
+                "option --{NAMES} is used alone: no COMMAND, no options but --stop-timeout and --stop-delay"
             )));
         }
-        Ok(Some(Self { order, pidfile, timeout: options.stop_timeout.unwrap_or(Span::secs(30)) }))
+        let timeout = options.stop_timeout.unwrap_or(Span::secs(30));
+        Ok(Some(Self { order, pidfile, timeout, delay: options.stop_delay.unwrap_or_default() }))
     }
 }

@@ -432,6 +432,15 @@ flags! {
     "Send SIGKILL to the server's process group if the server has not exited that long after the stop signal. The default is 30s; "
     "0 means never. With --init there is no timeout unless this option is given, see INIT. With --stop: how long that waits.";
 
+    Stopping StopDelay ' ' "stop-delay" ["DURATION" "string"]
+    / "is not a duration: an integer and ms, s, min, h, d or w"
+    "wait that long before the stop signal"
+    "On a request to stop (SIGTERM, SIGINT, --stop), send the stop signal only after DURATION, so that load balancers can take "
+    "the server out first. STOPPING=1 is reported to a service manager at once. A second request skips the wait, and a SIGINT "
+    "after that kills. A server that exits meanwhile is not restarted. With --init, the forwarded SIGTERM or SIGINT is delayed. "
+    "A restart by request is not delayed, nor is the stop of a server that has not been ready yet. With --stop: how much longer "
+    "that waits. See INIT.";
+
     Staying OnSignal ' ' "on-signal" ["SIGNAL=ACTION" "string"] repeatable
     / "is not SIGNAL=ACTION for a signal that can be trapped"
     "what a signal to vsrun does (repeatable)"
@@ -459,11 +468,12 @@ flags! {
     "and wrong usage with --background. See INIT.";
 
     Readiness Ready ' ' "ready" ["HOW" "string"]
-    / "is not exec, notify or fd:N with N of 3 to 65535"
-    "started when: exec, fd:N or notify"
+    / "is not exec, notify or fd:N with N of 3 to 65535, nor alive:DURATION, nor probe:PROBE"
+    "exec, fd:N, notify, alive:TIME, probe:PROBE"
     "When the server counts as started: exec (the default), when its exec has succeeded; fd:N, when it has written a newline to "
-    "its descriptor N; notify, when a process of its user has sent READY=1 to $NOTIFY_SOCKET, see sd_notify(3). fd:N and notify "
-    "need --background or an option with which vsrun stays. See READINESS.";
+    "its descriptor N; notify, when a process of its user has sent READY=1 to $NOTIFY_SOCKET, see sd_notify(3); alive:DURATION, "
+    "when it has lived that long; probe:PROBE, when PROBE succeeds, see PROBES. All except exec need --background or an option "
+    "with which vsrun stays. See READINESS.";
 
     Readiness ReadyTimeout ' ' "ready-timeout" ["DURATION" "string"]
     / "is not a duration: an integer and ms, s, min, h, d or w"
@@ -477,6 +487,28 @@ flags! {
     "after the stop timeout. This counts as an unexpected end, whatever its exit status. The server finds the time in "
     "WATCHDOG_USEC and WATCHDOG_PID, see sd_watchdog_enabled(3). It may set another time for its run, and WATCHDOG=trigger counts "
     "as silence at once: see READINESS.";
+
+    Readiness Health ' ' "health" ["PROBE" "string"]
+    / "is not [http:][ADDRESS:]PORT[/PATH], [http:]/SOCKET[:/PATH] or exec:/PROGRAM"
+    "probe it, and restart one that fails"
+    "Try PROBE, see PROBES, again and again while the server is ready: first one --health-interval after it counts as started. "
+    "After --health-retries failures in a row the server gets the stop signal, and SIGKILL after the stop timeout. This counts as "
+    "an unexpected end, with the reason 'health' for the handler, whatever its exit status. Needs --manager, --init or --restart.";
+
+    Readiness HealthInterval ' ' "health-interval" ["DURATION" "string"]
+    / "is not a duration: an integer and ms, s, min, h, d or w"
+    "the time between two probes (10s)"
+    "With --health: the time from the begin of one probe to that of the next. The default is 10s.";
+
+    Readiness HealthTimeout ' ' "health-timeout" ["DURATION" "string"]
+    / "is not a duration: an integer and ms, s, min, h, d or w"
+    "how long a probe may take (2s)"
+    "With --health: a probe that takes longer is killed, and has failed. The default is 2s.";
+
+    Readiness HealthRetries ' ' "health-retries" ["N" "integer"]
+    / "is not an integer of at least 1"
+    "failures in a row that end the server (3)"
+    "With --health: after how many failures in a row the server is ended. The default is 3.";
 
     Control Status ' ' "status" ["PIDFILE" "file"]
     "report whether the server of PIDFILE runs"

@@ -9,5 +9,7 @@ pub(crate) mod hints;
 pub mod lookup;
 pub mod options;
 pub mod parse;
+pub(crate) mod probe_request;
+pub(crate) mod probe_rules;
 pub(crate) mod suggestions;
 pub mod value;

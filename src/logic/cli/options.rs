@@ -91,6 +91,14 @@ pub struct Options {
     pub ready_timeout: Option<Span>,
     /// `--watchdog`, more than nothing.
     pub watchdog: Option<Span>,
+    /// `--health`.
+    pub health: Option<StaticCStr>,
+    /// `--health-interval`, more than nothing.
+    pub health_interval: Option<Span>,
+    /// `--health-timeout`, more than nothing.
+    pub health_timeout: Option<Span>,
+    /// `--health-retries`, at least 1.
+    pub health_retries: Option<u64>,
     /// `--manager`.
     pub manager: Option<Managed>,
     /// `--restart`.
@@ -107,6 +115,8 @@ pub struct Options {
     pub stop_signal: Option<Signal>,
     /// `--stop-timeout`.
     pub stop_timeout: Option<Span>,
+    /// `--stop-delay`.
+    pub stop_delay: Option<Span>,
     /// `--status`, `--stop` or `--signal`, and PIDFILE.
     pub control: Vec<(Order, StaticCStr)>,
     /// `--probe`.

@@ -15,12 +15,13 @@ use super::help::Help;
 use super::hints;
 use super::lookup::FlagRow;
 use super::options::Options;
+use super::probe_request::ProbeRequest;
+use super::probe_rules;
 use super::value::text;
 use crate::logic::base::cstr::StaticCStr;
 use crate::logic::base::error::{Error, Result};
 use crate::logic::base::text::Escaped;
 use crate::logic::supervisor::policy::AtExit;
-use crate::logic::supervisor::probe::ProbeRequest;
 
 /// What the caller wants.
 #[derive(Debug)]
@@ -91,6 +92,7 @@ fn request_from(options: &mut Options, end: Option<usize>) -> Result<Request> {
     }
     options.join_sockets();
     conflicts::reject_conflicts(options)?;
+    probe_rules::reject(options)?;
     Ok(Request::Run)
 }
 

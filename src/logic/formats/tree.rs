@@ -10,7 +10,7 @@ pub type Row = [i32; 3];
 const NEW: i32 = 0;
 /// It descends from us.
 pub const OURS: i32 = 1;
-/// It descends from the helper.
+/// It descends from a helper.
 const OTHER: i32 = 2;
 /// It came into our pid namespace from outside: the parent of one of its ancestors has no number here.
 pub const VISITOR: i32 = 3;
@@ -21,9 +21,9 @@ const PASSED: i32 = 5;
 
 /// Marks every row. Each is visited twice at most, however long the chains of parents are: a search of the ancestors
 /// for each process would be quadratic, and a server could keep its manager busy with a chain of children.
-pub fn mark(rows: &mut [Row], own: i32, helper: Option<i32>) {
+pub fn mark(rows: &mut [Row], own: i32, helpers: &[i32]) {
     for first in 0..rows.len() {
-        let verdict = verdict(rows, first, own, helper);
+        let verdict = verdict(rows, first, own, helpers);
         let mut at = Some(first);
         while let Some([_, parent, mark]) = at.and_then(|at| rows.get_mut(at))
             && *mark == PASSED
@@ -36,7 +36,7 @@ pub fn mark(rows: &mut [Row], own: i32, helper: Option<i32>) {
 }
 
 /// The mark of a row's nearest ancestor that has one.
-fn verdict(rows: &mut [Row], first: usize, own: i32, helper: Option<i32>) -> i32 {
+fn verdict(rows: &mut [Row], first: usize, own: i32, helpers: &[i32]) -> i32 {
     let mut at = Some(first);
     while let Some([pid, parent, mark]) = at.and_then(|at| rows.get_mut(at)) {
         match *mark {
@@ -45,7 +45,7 @@ fn verdict(rows: &mut [Row], first: usize, own: i32, helper: Option<i32>) -> i32
             PASSED => return LOST,
             mark => return mark,
         }
-        if helper == Some(*pid) {
+        if helpers.contains(pid) {
             return OTHER;
         }
         match *parent {
@@ -89,7 +89,7 @@ mod tests {
 
     fn marks(rows: &[(i32, i32)], helper: Option<i32>) -> Vec<i32> {
         let mut rows: Vec<Row> = rows.iter().map(|(pid, parent)| [*pid, *parent, NEW]).collect();
-        mark(&mut rows, 10, helper);
+        mark(&mut rows, 10, helper.as_slice());
         rows.iter().map(|[.., mark]| *mark).collect()
     }
 

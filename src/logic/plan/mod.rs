@@ -9,6 +9,7 @@ pub(crate) mod landlock;
 pub(crate) mod landlock_rules;
 pub mod limits;
 pub mod planner;
+pub(crate) mod probes;
 pub mod program;
 pub(crate) mod rights;
 pub(crate) mod server_env;

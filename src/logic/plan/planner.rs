@@ -9,6 +9,7 @@ use super::account::Identity;
 use super::command_path;
 use super::env::{Env, Source};
 use super::host::{CanChangeIds, Host};
+use super::probes::{self, Probes};
 use super::program::{self, Program};
 use super::socket_activation::ServerSockets;
 use crate::logic::base::cstr::{StaticCStr, leak_cstr};
@@ -54,6 +55,8 @@ pub struct Plan {
     pub signal_table: SignalTable,
     /// When the server counts as started.
     pub ready: Ready,
+    /// The probes of the server, if there are any.
+    pub probes: Option<Box<Probes>>,
     /// The system logger, for vsrun's own records.
     pub syslog: Option<SyslogOptions>,
     /// The sources of the server's environment, if its files are read again before a restart.
@@ -169,6 +172,7 @@ pub fn plan(options: &mut Options, host: &Host<'_>) -> Result<Plan> {
         Supervision { pidfile, handler, notify }
     });
     Ok(Plan {
+        probes: probes::probes(options, &server, change),
         server,
         command,
         pidfile: options.pidfile,

@@ -261,10 +261,19 @@ pub fn helper_program(
 
 /// vsrun's own rotator, beside the server and with the same signals blocked as vsrun.
 pub fn rotator(rules: LogPolicy, change: Option<&Identity>) -> Box<Program> {
-    let mut steps = vec![Step::Setsid, Step::Input, Step::Output, Step::Chdir(c"/")];
-    // It executes nothing, so it stays a process that the user cannot trace.
+    let steps = vec![Step::Setsid, Step::Input, Step::Output, Step::Chdir(c"/")];
+    of_our_own(steps, change, Step::RunLogRotator(rules))
+}
+
+/// A process of vsrun's own that probes the server through the network, as the server's user.
+pub fn network_probe(change: Option<&Identity>) -> Box<Program> {
+    of_our_own(vec![Step::Setsid, Step::CloseDescriptors, Step::Chdir(c"/")], change, Step::RunProbe)
+}
+
+/// A process that executes nothing, so it stays one that the user cannot trace.
+fn of_our_own(mut steps: Vec<Step>, change: Option<&Identity>, last: Step) -> Box<Program> {
     privileges(&mut steps, change, change, KeepPermitted::No);
-    steps.push(Step::RunLogRotator(rules));
+    steps.push(last);
     Box::new(Program { steps, paths: Vec::new(), argv: Vec::new(), env: Env::default() })
 }
 

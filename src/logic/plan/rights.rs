@@ -44,6 +44,7 @@ impl Step {
             | Self::Confine
             | Self::Covered(_)
             | Self::RunLogRotator(_)
+            | Self::RunProbe
             | Self::Exec(_) => "",
         }
     }
@@ -51,7 +52,7 @@ impl Step {
     /// True if the step must not run in memory that the child shares with vsrun (CLONE_VM). Most of these change
     /// credentials or drop rights that vsrun keeps, so a tracer of the child could then reach vsrun's memory, and
     /// root's; for that reason vfork(2) and setuid(2) do not combine. One takes the terminal, which a second attempt
-    /// must not repeat. One runs on in this program without an exec. All other steps allocate nothing, and write only
+    /// must not repeat. Two run on in this program without an exec. All other steps allocate nothing, and write only
     /// to the strings that every start writes again.
     #[inline(never)]
     pub fn needs_own_memory(&self) -> bool {
@@ -67,7 +68,8 @@ impl Step {
             | Self::DropCapabilities(_)
             | Self::VerifyCredentials { .. }
             | Self::Capabilities(_)
-            | Self::RunLogRotator(_) => true,
+            | Self::RunLogRotator(_)
+            | Self::RunProbe => true,
             Self::UnblockSignals
             | Self::Cgroup(_)
             | Self::Setsid

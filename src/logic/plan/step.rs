@@ -102,6 +102,8 @@ pub enum Step {
     Covered(StaticCStr),
     /// Become the rotator of the server's output.
     RunLogRotator(LogPolicy),
+    /// Try a probe of the network.
+    RunProbe,
     /// Execute the program. The command is for messages only: its path may still have to be found.
     Exec(StaticCStr),
 }
@@ -161,7 +163,8 @@ impl fmt::Display for Step {
             | Self::Umask(_)
             | Self::CloseDescriptors
             | Self::SealDescriptors
-            | Self::RunLogRotator(_) => {}
+            | Self::RunLogRotator(_)
+            | Self::RunProbe => {}
         }
         f.write_str(after)
     }
@@ -210,6 +213,7 @@ impl Step {
             Self::Covered(_) => "use the working directory '*'",
             Self::Confine => "confine the server with Landlock",
             Self::RunLogRotator(_) => "write the log",
+            Self::RunProbe => "probe the server",
             Self::Exec(_) => "execute '*'",
         }
     }

@@ -15,6 +15,8 @@ pub enum Event {
     NotReady,
     /// The server reports that it is alive.
     Heartbeat,
+    /// The health probe of a ready server failed too often in a row.
+    Unhealthy,
     /// The server exited, and so did the rest of its group if that has to.
     Exited(Exit),
     /// The server exited and other processes of its group are alive. `Exited` follows when they are gone.
@@ -54,6 +56,8 @@ pub enum Action {
     Forward(Signal, Recipient),
     /// Record that the server is restarted after this pause, and wait.
     Pause(Span),
+    /// Record that the server is stopped after this time, and wait.
+    Delay(Span),
     /// Report that the server is ready to the waiting parent and the service manager.
     ReportReady,
     /// Exit with the status of this ending.

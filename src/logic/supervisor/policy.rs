@@ -86,6 +86,8 @@ pub struct Policy {
     pub handler: Handling,
     /// The signal that asks the server to exit.
     pub stop_signal: Signal,
+    /// How long a ready server goes on after a request to stop, before it gets the stop signal.
+    pub stop_delay: Option<Span>,
     /// How long the server may take after the stop signal. None: for ever.
     pub stop_timeout: Option<Span>,
 }
@@ -104,6 +106,11 @@ impl Policy {
     /// requests of its own.
     pub fn ends_service(&self, signal: Signal) -> bool {
         self.role != Role::Manager && [Signal::TERM, self.stop_signal].contains(&signal)
+    }
+
+    /// True if a signal that an init forwards is a request to stop, as SIGTERM and SIGINT to a manager are.
+    pub fn is_forwarded_stop(&self, signal: Signal) -> bool {
+        self.ends_service(signal) || self.role != Role::Manager && signal == Signal::INT
     }
 
     /// When a process that was asked to exit is killed, and when KILL is repeated.

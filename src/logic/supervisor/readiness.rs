@@ -1,7 +1,9 @@
 //! When a server counts as started (`--ready`).
 
+use super::probe::Probe;
+use crate::logic::base::cstr::{StaticCStr, leak_cstr};
 use crate::logic::base::text::place_of;
-use crate::logic::base::time::number;
+use crate::logic::base::time::{Span, number};
 
 /// The variable that names the socket to report to, for a server and for vsrun itself: sd_notify(3).
 pub const NOTIFY_SOCKET: &[u8] = b"NOTIFY_SOCKET";
@@ -15,16 +17,27 @@ pub enum Ready {
     Newline(i32),
     /// The server sent `READY=1` to `$NOTIFY_SOCKET`: sd_notify(3).
     Notify,
+    /// The server has lived that long.
+    Alive(Span),
+    /// This probe succeeds.
+    Probe(StaticCStr),
 }
 
 impl Ready {
-    /// Reads `exec`, `fd:N` or `notify`. N is at least 3, because 0 to 2 are standard input, output and error.
+    /// Reads `exec`, `notify`, `fd:N`, `alive:DURATION` or `probe:PROBE`. N is at least 3, because 0 to 2 are standard
+    /// input, output and error.
     #[inline(never)]
     pub fn parse(text: &[u8]) -> Option<Self> {
         match place_of(b"exec,notify", text) {
             Some(0) => Some(Self::Exec),
             Some(_) => Some(Self::Notify),
             None => {
+                if let Some(probe) = text.strip_prefix(b"probe:") {
+                    return Probe::parse(probe).map(|_| Self::Probe(leak_cstr(probe.into())));
+                }
+                if let Some(span) = text.strip_prefix(b"alive:") {
+                    return Span::parse_some(span).map(Self::Alive);
+                }
                 let number = number(text.strip_prefix(b"fd:")?)?;
                 i32::try_from(number).ok().filter(|number| (3..=65_535).contains(number)).map(Self::Newline)
             }
@@ -43,10 +56,33 @@ mod tests {
             ("notify", Ready::Notify),
             ("fd:3", Ready::Newline(3)),
             ("fd:65535", Ready::Newline(65_535)),
+            ("alive:5", Ready::Alive(Span::secs(5))),
+            ("alive:200ms", Ready::Alive(Span::millis(200))),
+            ("probe:8080/health", Ready::Probe(c"8080/health")),
+            ("probe:exec:/bin/true x", Ready::Probe(c"exec:/bin/true x")),
         ] {
             assert_eq!(Ready::parse(text.as_bytes()), Some(ready));
         }
-        for text in ["", "fd", "fd:", "fd:0", "fd:2", "fd:-1", "fd:65536", "fd:99999999999999999999", "fd:x", "EXEC"] {
+        for text in [
+            "",
+            "fd",
+            "fd:",
+            "fd:0",
+            "fd:2",
+            "fd:-1",
+            "fd:65536",
+            "fd:99999999999999999999",
+            "fd:x",
+            "EXEC",
+            "alive",
+            "alive:",
+            "alive:0",
+            "alive:5m",
+            "probe:",
+            "probe:x",
+            "probe",
+            "8080",
+        ] {
             assert_eq!(Ready::parse(text.as_bytes()), None, "{text}");
         }
     }

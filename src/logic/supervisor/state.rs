@@ -35,8 +35,8 @@ pub struct State {
     pub(super) watchdog_deadline: Option<Time>,
     /// The watchdog time of this run: `--watchdog`, until the server sends `WATCHDOG_USEC=`.
     pub(super) watchdog: Option<Span>,
-    /// Whether the watchdog has fired for this server process.
-    pub watchdog_fired: bool,
+    /// Why vsrun itself ends this server process, without a request.
+    pub forced: Option<Forced>,
 }
 
 /// What the supervisor is doing or waiting for. `until` is the deadline of the phase; `exit` is how the last run
@@ -47,6 +47,8 @@ pub enum Phase {
     Starting { until: Option<Time> },
     /// The server runs and a server process has been ready once.
     Running,
+    /// A stop was requested, and the server gets the stop signal, or this forwarded one, at `until` (`--stop-delay`).
+    Delaying { signal: Option<Signal>, until: Time },
     /// The server has been sent the stop signal, or ABRT by the watchdog. `next` follows its exit.
     Stopping { next: AfterStop, until: Option<Time> },
     /// The server exited. What is left of its group or its descendants has been sent TERM, or KILL if `killed`. `exit`
@@ -70,6 +72,40 @@ pub enum Phase {
     Done,
 }
 
+impl Phase {
+    /// Whether the server runs and has not been asked to exit, so that it is probed.
+    pub fn is_up(self) -> bool {
+        matches!(self, Self::Starting { .. } | Self::Running)
+    }
+}
+
+/// Why vsrun ends a server without a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Forced {
+    /// The watchdog time passed without a message.
+    Watchdog,
+    /// The health probe failed too often in a row.
+    Health,
+}
+
+impl Forced {
+    /// The reason, for the crash handler.
+    pub fn reason(self) -> &'static str {
+        match self {
+            Self::Watchdog => "watchdog",
+            Self::Health => "health",
+        }
+    }
+
+    /// The signal that the server is sent: ABRT for the watchdog, so that it can dump core.
+    fn signal(self, policy: &Policy) -> Signal {
+        match self {
+            Self::Watchdog => Signal::ABRT,
+            Self::Health => policy.stop_signal,
+        }
+    }
+}
+
 /// What follows the exit of a server that vsrun stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AfterStop {
@@ -79,8 +115,8 @@ pub enum AfterStop {
     Restart,
     /// The first start failed: the supervisor exits with an error.
     FailStart,
-    /// The exit is handled as if the server had exited by itself. Used after the watchdog, and for the rest of a
-    /// group.
+    /// The exit is handled as if the server had exited by itself. Used after the watchdog and failed health probes, and
+    /// for the rest of a group.
     HandleExit,
 }
 
@@ -122,7 +158,7 @@ impl State {
             fork_backoff: Span::ZERO,
             watchdog_deadline: None,
             watchdog: policy.watchdog,
-            watchdog_fired: false,
+            forced: None,
         }
     }
 
@@ -137,7 +173,8 @@ impl State {
             | Phase::HandlerRunning { until, .. }
             | Phase::HandlerTimedOut { until, .. }
             | Phase::HandlerStopping { until } => until,
-            Phase::Backoff { until }
+            Phase::Delaying { until, .. }
+            | Phase::Backoff { until }
             | Phase::ForkRetry { until, .. }
             | Phase::DrainingRemaining { until, .. }
             | Phase::KillingRemaining { until, .. } => Some(until),
@@ -166,16 +203,12 @@ impl State {
     }
 
     /// Translates the last exit for vsrun's own exit status: an exit listed in `--success-exit` is a success, except
-    /// after the watchdog fired.
+    /// one that vsrun has forced.
     pub(super) fn judge(&self, policy: &Policy, ending: Ending) -> Ending {
-        let judge = |exit| {
-            if !policy.success.contains(exit) {
-                exit
-            } else if self.watchdog_fired {
-                Exit::Signal { signal: Signal::ABRT, core: false }
-            } else {
-                Exit::SUCCESS
-            }
+        let judge = |exit| match self.forced {
+            _ if !policy.success.contains(exit) => exit,
+            Some(forced) => Exit::Signal { signal: forced.signal(policy), core: false },
+            None => Exit::SUCCESS,
         };
         match ending {
             Ending::Server(exit) => Ending::Server(judge(exit)),
@@ -190,8 +223,8 @@ impl State {
         match policy.restart {
             Restart::Always => true,
             Restart::No => false,
-            // Even if the server handled ABRT and exited with 0.
-            Restart::OnFailure | Restart::OnAbort if self.watchdog_fired => true,
+            // Even if the server handled the signal and exited with 0.
+            Restart::OnFailure | Restart::OnAbort if self.forced.is_some() => true,
             Restart::OnFailure => !passed && !policy.success.contains(exit),
             Restart::OnAbort => !passed && !policy.success.contains(exit) && exit.signal().is_some(),
         }
@@ -208,11 +241,11 @@ impl State {
         if self.watchdog_deadline.is_some() { self.arm_watchdog(now) } else { Action::Wait }
     }
 
-    /// The watchdog time passed without a message: sends ABRT, so that a server can dump core.
-    pub(super) fn on_watchdog(&mut self, policy: &Policy, now: Time) -> Action {
-        self.watchdog_fired = true;
+    /// Ends a server that is silent or not healthy. The exit counts as unexpected.
+    pub(super) fn force(&mut self, policy: &Policy, forced: Forced, now: Time) -> Action {
+        self.forced = Some(forced);
         self.phase = Phase::Stopping { next: AfterStop::HandleExit, until: policy.stop_deadline(now) };
-        Action::Send(Signal::ABRT, policy.signal_scope)
+        Action::Send(forced.signal(policy), policy.signal_scope)
     }
 
     /// Restarts after unexpected ends so far.

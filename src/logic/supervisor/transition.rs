@@ -9,7 +9,7 @@ use super::transition::runs::{fork_failed, launch, recover, restart, retry_fork}
 
 use super::event::{Action, Ending, Event, LogFiles, Recipient};
 use super::policy::{Policy, Role};
-use super::state::{AfterStop, ForkTask, Pause, Phase, State};
+use super::state::{AfterStop, Forced, ForkTask, Pause, Phase, State};
 use crate::logic::base::exit::{Exit, KILLED, SETUP};
 use crate::logic::base::signal::Signal;
 use crate::logic::base::time::{Span, Time};
@@ -68,13 +68,17 @@ fn next_action(policy: &Policy, state: &mut State, event: Event, now: Time) -> A
         (Starting { .. }, Tick) => stop(policy, state, AfterStop::FailStart, now),
         (Running, Exited(exit)) => on_exit(policy, state, exit, now),
         (Running, LeaderExited) => clear_rest(policy, state, (AfterStop::HandleExit, None), now),
-        (Running, Tick) => state.on_watchdog(policy, now),
+        (Running, Tick) => state.force(policy, Forced::Watchdog, now),
+        (Running, Unhealthy) => state.force(policy, Forced::Health, now),
         // Only the first server process has a ready timeout. The watchdog of a later one starts when it is ready.
         (Running, Ready) => state.arm_watchdog(now),
         (Running, Heartbeat) => state.heed_again(now),
-        (Starting { .. } | Running, Stop | Interrupt) => stop(policy, state, AfterStop::Finish, now),
+        (Running, Stop | Interrupt) => delay::request_stop(policy, state, now),
+        (Starting { .. }, Stop | Interrupt) => stop(policy, state, AfterStop::Finish, now),
         (Starting { .. } | Running, Restart) => stop(policy, state, AfterStop::Restart, now),
         (Starting { .. } | Running | Stopping { .. }, Forward(signal)) => forward(policy, state, signal, now),
+
+        (Phase::Delaying { signal, .. }, event) => delay::advance(policy, state, signal, event, now),
 
         (Stopping { next, .. }, Tick) => {
             state.phase = Stopping { next, until: grace };
@@ -197,9 +201,17 @@ fn cleared(policy: &Policy, state: &mut State, next: AfterStop, exit: Exit, now:
     finish(state, ending)
 }
 
+/// Forwards a signal to the server, after `--stop-delay` if it is a request to stop.
+fn forward(policy: &Policy, state: &mut State, signal: Signal, now: Time) -> Action {
+    match delay::of_forwarded(policy, state, signal) {
+        Some(span) => delay::begin(state, Some(signal), span, now),
+        None => forward_now(policy, state, signal, now),
+    }
+}
+
 /// Forwards a signal to the server. If the signal asks it to exit, no restart follows, and an init with a stop timeout
 /// starts that timeout.
-fn forward(policy: &Policy, state: &mut State, signal: Signal, now: Time) -> Action {
+fn forward_now(policy: &Policy, state: &mut State, signal: Signal, now: Time) -> Action {
     state.forwarded |= signal.bit();
     if let Phase::Stopping { next: AfterStop::Restart, until } = state.phase
         && policy.ends_service(signal)
@@ -235,6 +247,7 @@ fn finish(state: &mut State, ending: Ending) -> Action {
 }
 
 mod clearing;
+mod delay;
 mod runs;
 #[cfg(test)]
 mod tests;

@@ -41,6 +41,10 @@ pub struct ChildIo<'a> {
     pub report: Option<BorrowedFd<'a>>,
     /// The body of the log rotator, which runs in this program without an exec: `Step::RunLogRotator` calls it.
     pub rotator: Option<fn(LogPolicy) -> !>,
+    /// The body of a probe, which does not return: `Step::RunProbe` calls it with the descriptor of `report`.
+    pub probe: Option<&'a dyn Fn(BorrowedFd<'_>)>,
+    /// True if the caller must not wait for the exec, not even for the second that vfork(2) may take.
+    pub never_waits: bool,
 }
 
 impl ChildIo<'_> {

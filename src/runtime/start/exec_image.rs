@@ -22,7 +22,7 @@ pub struct ExecImage {
     /// Its environment. Variables that differ between starts are filled in before each start.
     pub env: ExecArray,
     /// The sources of the environment, if it is read again before a restart.
-    pub source: Option<Source>,
+    pub source: Option<&'static Source>,
 }
 
 impl ExecImage {

@@ -31,7 +31,8 @@ pub struct Spawned {
 /// When the kernel has no process or no descriptor to give.
 #[inline(never)]
 pub fn spawn(program: &ExecImage, io: &ChildIo<'_>) -> sys::Result<Spawned> {
-    let mut memory = if program.steps.iter().any(Step::needs_own_memory) { Memory::Own } else { Memory::Shared };
+    let is_own = io.never_waits || program.steps.iter().any(Step::needs_own_memory);
+    let mut memory = if is_own { Memory::Own } else { Memory::Shared };
     loop {
         let (report, write) = fd::pipe()?;
         if let Some(pid) = clone::start(memory, &|| child_main(program, io, &write))? {
@@ -157,8 +158,8 @@ fn apply_step(step: &Step, program: &ExecImage, io: &ChildIo<'_>, way: &mut Exec
             confinement::perform(step, &mut way.ruleset, io.mode == Mode::Exec)
         }
         Step::Ready(_) => io.ready.map_or(Ok(()), confine::place_ready),
-        Step::RunLogRotator(_) | Step::Exec(_) => {
-            if let Some(report) = io.report {
+        Step::RunLogRotator(_) | Step::RunProbe | Step::Exec(_) => {
+            if let Some(report) = io.report.filter(|_| !matches!(step, Step::RunProbe)) {
                 fd::write_all(report, &[way.marker])?;
             }
             Err(try_exec(step, program, io))
@@ -172,6 +173,10 @@ fn apply_step(step: &Step, program: &ExecImage, io: &ChildIo<'_>, way: &mut Exec
 fn try_exec(step: &Step, program: &ExecImage, io: &ChildIo<'_>) -> Errno {
     if let (Step::RunLogRotator(policy), Some(run)) = (step, io.rotator) {
         run(*policy);
+    }
+    // It writes the reason of a failure where other programs announce their exec.
+    if let (Step::RunProbe, Some(probe), Some(report)) = (step, io.probe, io.report) {
+        probe(report);
     }
     poll::ignore_writes(false);
     let mut worst = Errno::NOENT;

@@ -8,6 +8,7 @@ use crate::runtime::resources::cgroup::Cgroup;
 use crate::runtime::start::daemonize::WaitingParent;
 use crate::runtime::start::exec_image::ExecImage;
 use crate::runtime::supervise::crash_handler::Handler;
+use crate::runtime::supervise::prober::Prober;
 use crate::runtime::supervise::readiness::Readiness;
 use crate::runtime::supervise::service::ServiceManager;
 use crate::sys::poll::Signals;
@@ -36,6 +37,8 @@ pub struct SupervisorConfig {
     pub signal_table: SignalTable,
     /// How the server reports that it is ready.
     pub readiness: Readiness,
+    /// The server's probes, if there are any.
+    pub prober: Option<Box<Prober>>,
     /// The service manager above us.
     pub service_manager: Option<ServiceManager>,
     /// The parent process that waits until the server is ready (`--background`).

@@ -26,6 +26,12 @@ const SENT_PER_TURN: usize = 256;
 /// The most turns of a survey. The event loop waits for a whole survey.
 const TURNS_OF_SURVEY: usize = 8;
 
+/// The pids of the output helper and of the running probe; 0 for each that there is not. They are children of ours, and
+/// not the server's.
+pub type Helpers = [i32; 2];
+/// There are none.
+pub const NO_HELPERS: Helpers = [0; 2];
+
 /// A pass over all processes.
 pub struct Sweep {
     /// The signal for each process that is found. None: only count them.
@@ -79,16 +85,16 @@ impl Sweep {
         Some(Self { signal, whole, proc, rows, stage: Stage::Listing { from: 0 }, found: Found::default() })
     }
 
-    /// Does a limited part of the work. The output helper and its descendants do not count.
+    /// Does a limited part of the work. The helpers and their descendants do not count.
     #[inline(never)]
-    pub fn turn(&mut self, helper: Option<Pid>) -> Turn {
+    pub fn turn(&mut self, helpers: Helpers) -> Turn {
         match self.stage {
             Stage::Listing { from } => {
                 if let Some(from) = self.list(from) {
                     self.stage = Stage::Listing { from };
                     return Turn::More;
                 }
-                tree::mark(self.rows.rows(), process::id().number(), helper.map(Pid::number));
+                tree::mark(self.rows.rows(), process::id().number(), &helpers);
                 self.tally();
                 self.stage = Stage::Sending { at: 0 };
                 if self.signal.is_some() { Turn::Listed } else { Turn::Done }
@@ -170,13 +176,13 @@ impl core::fmt::Display for Found {
 
 /// Counts the living descendants, if a limited number of turns is enough. Otherwise the result is empty.
 #[inline(never)]
-pub fn survey(helper: Option<Pid>) -> Found {
-    if helper.is_none() && !process::any_child_lives(None) {
+pub fn survey(helpers: Helpers) -> Found {
+    if helpers == NO_HELPERS && !process::any_child_lives(None) {
         return Found::default();
     }
     let Some(mut sweep) = Sweep::begin(None, false) else { return Found::default() };
     for _ in 0..TURNS_OF_SURVEY {
-        if sweep.turn(helper) == Turn::Done {
+        if sweep.turn(helpers) == Turn::Done {
             return sweep.found;
         }
     }
@@ -209,6 +215,11 @@ pub fn ended_children(except: Pid, from: u64, found: &mut [i32]) -> (usize, Opti
 /// the same, and they never exit.
 pub fn has_foreign_processes() -> bool {
     process::is_pid1() && !process::in_initial_pid_ns()
+}
+
+/// Whether a child that has not been reaped is dead: a tracer keeps it from being reaped.
+pub fn has_ended(pid: Pid) -> bool {
+    Dir::open(c"/proc").is_ok_and(|proc| tree::living(stat(&proc, pid.number(), &mut [0; 512])).is_none())
 }
 
 /// The exit status of a process that its tracer keeps from being reaped, if /proc shows it.

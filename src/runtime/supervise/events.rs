@@ -83,7 +83,8 @@ impl Supervisor<'_> {
         let (inbox, pause) = self.config.readiness.fd(time);
         let above = self.config.service_manager.as_ref().and_then(ServiceManager::deadline);
         let own = self.state.deadline().filter(|_| !late);
-        let wake = earliest(&[own, self.hidden_end(), self.config.output.deadline(), look, soon, pause, above]);
+        let probe = self.config.prober.as_ref().and_then(|prober| prober.deadline());
+        let wake = earliest(&[own, self.hidden_end(), self.config.output.deadline(), look, soon, pause, above, probe]);
         let (life, handler) = (self.server.as_ref(), self.config.handler.as_ref());
         let report = life.and_then(|life| life.report.as_ref());
         let ready = life.and_then(|life| life.ready.as_ref());
@@ -128,6 +129,9 @@ impl Supervisor<'_> {
         if self.hidden_end().is_some_and(|until| until <= time)
             && let Some(event) = self.accept_hidden_end()
         {
+            return Some(event);
+        }
+        if let Some(event) = self.run_probes(time) {
             return Some(event);
         }
         self.state.deadline().filter(|until| *until <= time)?;
@@ -190,6 +194,10 @@ impl Supervisor<'_> {
                     self.write_pidfile(pid);
                 }
                 self.record(Priority::Info, format_args!("started: pid {pid}"));
+                // A stop may have been requested before the exec.
+                if let Some(prober) = self.config.prober.as_mut().filter(|_| self.state.phase.is_up()) {
+                    prober.begin(now());
+                }
                 matches!(self.config.readiness, Readiness::Exec).then_some(Event::Ready)
             }
             // The event follows when that process has exited.

@@ -99,7 +99,10 @@ impl Supervisor<'_> {
                 (self.config.readiness.name(), Duration(self.config.policy.ready_timeout.unwrap_or_default()));
             let how = how.as_str();
             let words = "the server was not ready in time";
-            self.error = Some(Error::setup(format_args!("{words}: --ready {how}, --ready-timeout {within}")));
+            let why = self.config.prober.as_ref().map_or("", |prober| prober.why.as_str());
+            let colon = if why.is_empty() { "" } else { ": " };
+            let words = format_args!("{words}: --ready {how}, --ready-timeout {within}{colon}{why}");
+            self.error = Some(Error::setup(words));
         }
         if self.state.phase == Phase::Running {
             if self.is_excused(until, time) {

@@ -5,13 +5,16 @@ use core::fmt::Write;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use super::mailbox::Mail;
+use crate::logic::base::cstr::StaticCStr;
+use crate::logic::base::duration::Duration;
 use crate::logic::base::error::Result;
-use crate::logic::base::text::ArrayText;
-use crate::logic::base::time::Time;
+use crate::logic::base::text::Escaped;
+use crate::logic::base::time::{Span, Time};
 use crate::logic::plan::env::Env;
 use crate::logic::supervisor::event::Event;
 use crate::logic::supervisor::readiness::{NOTIFY_SOCKET, Ready};
 use crate::runtime::report::log::os_error;
+use crate::runtime::start::outcome::ErrorText;
 use crate::sys::datagram::NotifySocket;
 use crate::sys::process::Pid;
 use crate::sys::{self, Errno, fd, pipe};
@@ -24,6 +27,10 @@ pub enum Readiness {
     Newline(i32),
     /// One socket for all runs.
     Notify(Box<Mail>),
+    /// The server has to live for some time.
+    Alive(Span),
+    /// The server is probed.
+    Probe(StaticCStr),
 }
 
 impl Readiness {
@@ -36,6 +43,8 @@ impl Readiness {
         Ok(match ready {
             Ready::Exec => Self::Exec,
             Ready::Newline(number) => Self::Newline(number),
+            Ready::Alive(span) => Self::Alive(span),
+            Ready::Probe(text) => Self::Probe(text),
             Ready::Notify => {
                 let (inbox, name) =
                     NotifySocket::open().map_err(|why| os_error(format_args!("cannot make a notify socket"), why))?;
@@ -46,12 +55,14 @@ impl Readiness {
     }
 
     /// The value of `--ready`.
-    pub fn name(&self) -> ArrayText<32> {
-        let mut name = ArrayText::new();
+    pub fn name(&self) -> ErrorText {
+        let mut name = ErrorText::new();
         let _ = match self {
             Self::Exec => name.write_str("exec"),
             Self::Newline(number) => write!(name, "fd:{number}"),
             Self::Notify(_) => name.write_str("notify"),
+            Self::Alive(span) => write!(name, "alive:{}", Duration(*span)),
+            Self::Probe(text) => write!(name, "probe:{}", Escaped(text.to_bytes())),
         };
         name
     }
@@ -63,7 +74,7 @@ impl Readiness {
     pub fn pipe(&self) -> sys::Result<Option<(OwnedFd, OwnedFd, i32)>> {
         match self {
             Self::Newline(number) => pipe::to_us().map(|(read, write)| Some((read, write, *number))),
-            Self::Exec | Self::Notify(_) => Ok(None),
+            Self::Exec | Self::Notify(_) | Self::Alive(_) | Self::Probe(_) => Ok(None),
         }
     }
 
@@ -74,7 +85,7 @@ impl Readiness {
                 None => (Some(mail.inbox.as_fd()), None),
                 pause => (None, pause),
             },
-            Self::Exec | Self::Newline(_) => (None, None),
+            Self::Exec | Self::Newline(_) | Self::Alive(_) | Self::Probe(_) => (None, None),
         }
     }
 

@@ -77,9 +77,13 @@ impl Supervisor<'_> {
     }
 
     fn reap_one(&mut self, pid: Pid) -> Reaped {
+        self.kill_rest_of_probe(pid);
         let Ok((word, _)) = process::reap(pid) else { return Reaped::None };
         let exit = Exit::from_wait(word);
         self.config.readiness.forget(pid);
+        if let Some(event) = self.on_probe_exit(pid, exit) {
+            return Reaped::Event(event);
+        }
         if self.config.handler.as_ref().is_some_and(|handler| handler.pid() == Some(pid)) {
             return self.handled(exit);
         }
@@ -212,7 +216,7 @@ impl Supervisor<'_> {
             let by_itself = matches!(self.state.phase, Phase::Starting { .. } | Phase::Running);
             let mut found = Found::default();
             if by_itself && exit == Exit::SUCCESS && uptime < DAEMONIZES {
-                found = descendants::survey(self.config.output.helper());
+                found = descendants::survey(self.config.helpers());
             }
             let daemon = found.count > 0;
             if daemon {

@@ -2,7 +2,7 @@
 //! descendants, or both.
 
 use super::config::SupervisorConfig;
-use super::descendants::{Sweep, Turn, has_foreign_processes, survey};
+use super::descendants::{Helpers, NO_HELPERS, Sweep, Turn, has_foreign_processes, survey};
 use super::reap::POLL_INTERVAL;
 use super::supervisor::Supervisor;
 use crate::logic::base::signal::Signal;
@@ -13,7 +13,7 @@ use crate::runtime::report::log::Priority;
 use crate::runtime::resources::cgroup::Cgroup;
 use crate::runtime::start::deliver::{self, Reach};
 use crate::sys::caps;
-use crate::sys::process::{self, Target};
+use crate::sys::process::{self, Pid, Target};
 
 impl Supervisor<'_> {
     /// True if the server has been reaped and the supervisor waits only for its remaining processes.
@@ -48,7 +48,7 @@ impl Supervisor<'_> {
             // some entered the container from outside.
             let everyone = to == Recipient::All || !has_foreign_processes();
             // Without CAP_KILL, kill(-1) would skip processes of other users and report success.
-            let all = everyone && self.config.output.helper().is_none() && process::is_pid1() && caps::may_kill();
+            let all = everyone && self.config.helpers() == NO_HELPERS && process::is_pid1() && caps::may_kill();
             self.sweep = if all { None } else { Sweep::begin(Some(signal), whole) };
             if self.sweep.is_some() {
                 return;
@@ -81,7 +81,7 @@ impl Supervisor<'_> {
             // Processes that were forked just before the KILL get it now.
             let killed =
                 matches!(self.state.phase, Phase::KillingRemaining { .. } | Phase::Clearing { killed: true, .. });
-            let unsure = killed || self.hides || self.config.output.helper().is_some();
+            let unsure = killed || self.hides || self.config.helpers() != NO_HELPERS;
             if clears && unsure && self.next_look <= time {
                 self.next_look = time.after(POLL_INTERVAL);
                 self.sweep =
@@ -89,7 +89,7 @@ impl Supervisor<'_> {
             }
             return false;
         };
-        match sweep.turn(self.config.output.helper()) {
+        match sweep.turn(self.config.helpers()) {
             Turn::More => false,
             Turn::Listed => {
                 if let Some(signal) = sweep.signal.filter(|_| sweep.found.count > 0) {
@@ -106,10 +106,10 @@ impl Supervisor<'_> {
         }
     }
 
-    /// True if nothing is left, as far as that is known without a search. The output helper is a child too, so while
-    /// it runs only a search can show it.
+    /// True if nothing is left, as far as that is known without a search. Helpers are children too, so while they
+    /// run only a search can show it.
     fn is_alone(&self, to: Recipient) -> bool {
-        if self.config.output.helper().is_some() || self.hides {
+        if self.config.helpers() != NO_HELPERS || self.hides {
             return false;
         }
         if to == Recipient::All && has_foreign_processes() {
@@ -121,6 +121,12 @@ impl Supervisor<'_> {
 }
 
 impl SupervisorConfig {
+    /// The children that are not the server's.
+    pub fn helpers(&self) -> Helpers {
+        let probe = self.prober.as_ref().and_then(|prober| prober.pid());
+        [self.output.helper(), probe].map(|pid| pid.map_or(0, Pid::number))
+    }
+
     /// Kills every process in the server's control group.
     pub fn kill_cgroup(&self) {
         self.cgroup.iter().for_each(Cgroup::kill);
@@ -134,7 +140,7 @@ impl SupervisorConfig {
         if asked || process::is_pid1() {
             return;
         }
-        let found = survey(self.output.helper());
+        let found = survey(self.helpers());
         let (count, more) = (found.count, if found.count > 3 { ", ..." } else { "" });
         match count {
             0 => {}

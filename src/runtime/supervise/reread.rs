@@ -2,15 +2,16 @@
 //! supervisor must not allocate and must not wait for a file server. The child writes the new environment into shared
 //! memory, which replaces the old one.
 
-use super::config::SupervisorConfig;
+use super::supervisor::Supervisor;
 use crate::logic::base::error::Error;
 use crate::logic::base::exit;
 use crate::logic::base::signal::Signal;
 use crate::logic::base::text::Escaped;
 use crate::logic::plan::env::Source;
 use crate::runtime::host::env_files;
-use crate::runtime::report::log::{Priority, os_error};
+use crate::runtime::report::log::{Log, Priority, os_error};
 use crate::runtime::start::confine;
+use crate::runtime::start::exec_image::ExecImage;
 use crate::sys::process::{self, Forked, Target};
 use crate::sys::shared::Shared;
 use crate::sys::{self, Errno, poll};
@@ -18,28 +19,43 @@ use crate::sys::{self, Errno, poll};
 /// How long the child may take, in polls of 1 ms.
 const LOOKS: usize = 1000;
 
-/// Reads the files again. If that fails, the reason is recorded and the previous variables stay.
+impl Supervisor<'_> {
+    /// Reads the files again, for the server and the programs beside it.
+    pub fn reread(&mut self) {
+        let watch = &mut *self.config;
+        let beside = watch.prober.iter_mut().flat_map(|prober| prober.programs());
+        let mut programs = core::iter::once(&mut watch.program).chain(beside);
+        while programs.next().is_some_and(|program| reread(program, &watch.log)) {}
+    }
+}
+
+/// Reads the files of one program again. If that fails, the reason is recorded and the previous variables stay. Returns
+/// false then.
 #[inline(never)]
-pub fn reread(watch: &mut SupervisorConfig) {
-    let Some(source) = &watch.program.source else { return };
-    match read(watch, source) {
-        Ok(Ok(shared)) => watch.program.env.replace(shared),
+fn reread(program: &mut ExecImage, log: &Log) -> bool {
+    let Some(source) = program.source else { return true };
+    match read(program, source) {
+        Ok(Ok(shared)) => {
+            program.env.replace(shared);
+            return true;
+        }
         Ok(Err(shared)) => {
             let why = Escaped(shared.text());
-            watch.log.record(Priority::Warning, format_args!("{why}; the previous variables stay"));
+            log.record(Priority::Warning, format_args!("{why}; the previous variables stay"));
         }
         Err(why) => {
             let why = sys::errno_text(why);
             let words =
                 format_args!("cannot read the files of the environment again: {why}; the previous variables stay");
-            watch.log.record(Priority::Warning, words);
+            log.record(Priority::Warning, words);
         }
     }
+    false
 }
 
 /// Returns the new environment, or the text of an error, each in shared memory.
-fn read(watch: &SupervisorConfig, source: &Source) -> sys::Result<Result<Shared, Shared>> {
-    let (shared, env) = (Shared::new()?, &watch.program.env);
+fn read(program: &ExecImage, source: &Source) -> sys::Result<Result<Shared, Shared>> {
+    let (shared, env) = (Shared::new()?, &program.env);
     let child = match process::fork()? {
         Forked::Parent(child) => child,
         Forked::Child => {

@@ -16,7 +16,7 @@ impl Supervisor<'_> {
                 service.reloading()
             }
             (Event::Ready, Phase::Running) => service.ready_again(),
-            (Event::Stop | Event::Interrupt, _) => service.stopping(),
+            (Event::Stop | Event::Interrupt, _) | (Event::Forward(_), Phase::Delaying { .. }) => service.stopping(),
             _ => {}
         }
     }

@@ -4,6 +4,7 @@ use alloc::boxed::Box;
 
 use super::config::{AfterStart, SupervisorConfig};
 use super::crash_handler::Handler;
+use super::prober::Prober;
 use super::readiness::Readiness;
 use super::service::ServiceManager;
 use super::supervisor::supervise;
@@ -178,9 +179,12 @@ fn prepare(
     let user = plan.sockets.owner.map_or_else(credentials::effective_uid, |(uid, _)| uid);
     let readiness = Readiness::open(plan.ready, user, &mut plan.server.env)?;
 
+    // The server and the programs beside it share it until the exit.
+    let source = plan.env_source.map(|source| &*Box::leak(Box::new(source)));
+    let prober = plan.probes.map(|probes| Prober::new(probes, source));
     Ok(SupervisorConfig {
         policy: plan.policy,
-        program: ExecImage { source: plan.env_source, ..ExecImage::new(plan.server) },
+        program: ExecImage { source, ..ExecImage::new(plan.server) },
         command: plan.command,
         handler,
         output: sink,
@@ -190,6 +194,7 @@ fn prepare(
         signals,
         signal_table: plan.signal_table,
         readiness,
+        prober,
         service_manager: notify.and_then(|(address, ping)| ServiceManager::new(&address, ping)),
         waiting_parent: None,
         after_start: afterwards,

@@ -10,14 +10,13 @@ use std::os::fd::{AsFd, OwnedFd};
 use super::crash_handler::CrashReport;
 use super::descendants::Sweep;
 use super::lifeline::Lifeline;
-use super::reread;
 use crate::logic::base::duration::Duration;
 use crate::logic::base::error::Error;
 use crate::logic::base::exit::{self, Exit};
 use crate::logic::base::text::Escaped;
 use crate::logic::base::time::{Span, Time};
 use crate::logic::supervisor::event::{Action, Ending, Event, LogFiles};
-use crate::logic::supervisor::state::{Phase, State};
+use crate::logic::supervisor::state::{Forced, Phase, State};
 use crate::logic::supervisor::transition::next;
 use crate::runtime::output::logdir::Mark;
 use crate::runtime::report::log::Priority;
@@ -105,8 +104,10 @@ pub fn supervise(watch: &mut SupervisorConfig, pidfile: Option<&Pidfile>) -> (En
     let mut event = this.launch();
     loop {
         let Supervisor { config: watch, state, .. } = &mut *this;
-        let action = next(&watch.policy, state, event, now());
+        let time = now();
+        let action = next(&watch.policy, state, event, time);
         this.notify_service_manager(event);
+        this.follow_probes(event, time);
         event = match action {
             Action::Finish(ending) => return (ending, this.error),
             Action::Launch(logs) => this.relaunch(logs),
@@ -122,6 +123,10 @@ pub fn supervise(watch: &mut SupervisorConfig, pidfile: Option<&Pidfile>) -> (En
             Action::Pause(span) => {
                 let (span, restarts) = (Duration(span), this.state.restarts());
                 this.record(Priority::Notice, format_args!("restarting in {span} (restart {restarts})"));
+                this.next_event()
+            }
+            Action::Delay(span) => {
+                this.record(Priority::Notice, format_args!("stopping the server in {} (--stop-delay)", Duration(span)));
                 this.next_event()
             }
             Action::ReportReady => {
@@ -157,7 +162,7 @@ impl Supervisor<'_> {
             self.record(Priority::Notice, format_args!("restarting the server (restart {restarts})"));
         } else {
             self.config.output.rotate(&mut self.config.log);
-            reread::reread(self.config);
+            self.reread();
             self.record(Priority::Notice, format_args!("restarting the server on request"));
         }
         self.launch()
@@ -171,6 +176,9 @@ impl Supervisor<'_> {
             self.revive_sockets();
         }
         let watch = &mut *self.config;
+        if let Some(prober) = &mut watch.prober {
+            prober.end();
+        }
         watch.readiness.begin();
         let output = watch.output.server(&watch.log);
         let debug = watch.debug.then_some(&watch.log);
@@ -223,7 +231,7 @@ impl Supervisor<'_> {
         let (Some(life), Some(handler)) = (&self.server, &mut watch.handler) else {
             return Event::HandlerExited(Exit::SUCCESS);
         };
-        let reason = life.failure.is_some().then_some("exec").or(self.state.watchdog_fired.then_some("watchdog"));
+        let reason = life.failure.is_some().then_some("exec").or(self.state.forced.map(Forced::reason));
         let (pid, usage, uptime) = (life.pid, life.usage, life.uptime.unwrap_or_default());
         let report = CrashReport { exit, reason, pid, uptime, restarts: self.state.restarts(), usage };
         let input = watch.output.read_from(life.mark);

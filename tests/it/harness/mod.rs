@@ -17,6 +17,7 @@ pub mod sandbox;
 pub mod sys;
 pub mod terminal;
 pub mod tracer;
+pub mod web;
 
 pub use bundle::{Bundle, buildah, containers};
 pub use call::{Call, Ended, Running};
@@ -25,6 +26,7 @@ pub use mounts::{Mount, Mounts};
 pub use process::{await_gone, gone};
 pub use report::{Descriptor, Report};
 pub use sandbox::Sandbox;
+pub use web::Web;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};

@@ -32,7 +32,7 @@ pub fn apply_flag(options: &mut Options, row: &FlagRow, value: &[u8], second: &[
         return true;
     }
     if let Some(slot) = span_of(options, row.id) {
-        let may_be_zero = !matches!(row.id, Id::Watchdog | Id::ProbeTimeout);
+        let may_be_zero = !matches!(row.id, Id::Watchdog | Id::ProbeTimeout | Id::HealthInterval | Id::HealthTimeout);
         return put(slot, Span::parse(value).filter(|span| may_be_zero || *span > Span::ZERO));
     }
     match row.id {
@@ -92,6 +92,8 @@ pub fn apply_flag(options: &mut Options, row: &FlagRow, value: &[u8], second: &[
         }
         Id::Ready => return put(&mut options.ready, Ready::parse(value)),
         Id::Status | Id::Stop | Id::Signal => return push(&mut options.control, order(row.id, value, second)),
+        Id::HealthRetries => return put(&mut options.health_retries, number(value).filter(|count| *count > 0)),
+        Id::Health => return put(&mut options.health, Probe::parse(value).map(|_| text(value))),
         Id::Probe => return put(&mut options.probe, Probe::parse(value).map(|_| text(value))),
         Id::Ro | Id::Rox | Id::Rw | Id::Rwx | Id::BindTcp | Id::ConnectTcp | Id::Scope => {
             return options.confine.take(row.id, value);
@@ -100,7 +102,14 @@ pub fn apply_flag(options: &mut Options, row: &FlagRow, value: &[u8], second: &[
         Id::Mount => return put(&mut options.mounts, Mounts::parse(value)),
         // Taken above.
         Id::Pidfile | Id::Root | Id::WorkDir | Id::Syslog | Id::EnvDir | Id::Argv0 | Id::Cgroup => {}
-        Id::HandlerTimeout | Id::StopTimeout | Id::Linger | Id::ReadyTimeout | Id::Watchdog | Id::ProbeTimeout => {}
+        Id::HandlerTimeout
+        | Id::StopTimeout
+        | Id::StopDelay
+        | Id::Linger
+        | Id::ReadyTimeout
+        | Id::Watchdog
+        | Id::ProbeTimeout => {}
+        Id::HealthInterval | Id::HealthTimeout => {}
         // Switches: recorded in `given` only.
         Id::NoUserChecks
         | Id::Stdin
@@ -146,10 +155,13 @@ fn span_of(options: &mut Options, id: Id) -> Option<&mut Option<Span>> {
     Some(match id {
         Id::HandlerTimeout => &mut options.handler_timeout,
         Id::StopTimeout => &mut options.stop_timeout,
+        Id::StopDelay => &mut options.stop_delay,
         Id::Linger => &mut options.linger,
         Id::ReadyTimeout => &mut options.ready_timeout,
         Id::Watchdog => &mut options.watchdog,
         Id::ProbeTimeout => &mut options.probe_timeout,
+        Id::HealthInterval => &mut options.health_interval,
+        Id::HealthTimeout => &mut options.health_timeout,
         _ => return None,
     })
 }

@@ -32,6 +32,7 @@ pub fn policy(options: &Options) -> Policy {
         watchdog: options.watchdog,
         handler,
         stop_signal: options.stop_signal.unwrap_or(Signal::TERM),
+        stop_delay: given(options.stop_delay),
         stop_timeout: given(Some(options.stop_timeout.unwrap_or(Span::secs(30)))),
     }
 }

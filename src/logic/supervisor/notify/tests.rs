@@ -18,6 +18,7 @@ fn policy() -> Policy {
         watchdog: Some(Span::secs(3)),
         handler: Handling::Absent,
         stop_signal: Signal::TERM,
+        stop_delay: None,
         stop_timeout: Some(Span::secs(30)),
     }
 }

@@ -6,7 +6,7 @@ use crate::logic::base::signal::Signal;
 use crate::logic::base::time::Time;
 use crate::logic::supervisor::event::{Action, Event, Recipient};
 use crate::logic::supervisor::policy::Policy;
-use crate::logic::supervisor::state::{AfterStop, Phase, State};
+use crate::logic::supervisor::state::{AfterStop, Forced, Phase, State};
 
 /// The fields of `Phase::Clearing`, as a type that can have methods.
 #[derive(Clone, Copy)]
@@ -34,7 +34,9 @@ pub(super) fn clear_rest(
 ) -> Action {
     if next == AfterStop::HandleExit {
         state.end_run(policy, now);
-    } else if policy.stop_signal == Signal::TERM && policy.linger.is_none() {
+    }
+    let is_asked = next != AfterStop::HandleExit || state.forced == Some(Forced::Health);
+    if is_asked && policy.stop_signal == Signal::TERM && policy.linger.is_none() {
         // The whole group has received TERM. A second TERM makes some programs exit without their clean-up.
         Clearing { next, exit: None, until, killed: false }.enter(state);
         return Action::Wait;
@@ -67,7 +69,7 @@ impl Clearing {
                 if self.exit.is_none() { Action::Forward(signal, policy.signal_scope) } else { Action::Wait }
             }
             Unkillable | Restart | Exited(_) | ExecFailed(_) | LeaderExited | Ready | NotReady | Heartbeat
-            | HandlerExited(_) | ForkFailed => Action::Wait,
+            | Unhealthy | HandlerExited(_) | ForkFailed => Action::Wait,
         }
     }
 

@@ -63,7 +63,7 @@ pub(super) fn launch(policy: &Policy, state: &mut State, logs: LogFiles, now: Ti
     state.phase = if state.ready { Phase::Running } else { Phase::Starting { until } };
     state.started_at = now;
     state.forwarded = 0;
-    (state.watchdog_deadline, state.watchdog, state.watchdog_fired) = (None, policy.watchdog, false);
+    (state.watchdog_deadline, state.watchdog, state.forced) = (None, policy.watchdog, None);
     Action::Launch(logs)
 }
 

@@ -19,6 +19,7 @@ fn policy() -> Policy {
         watchdog: None,
         handler: Handling::Absent,
         stop_signal: Signal::TERM,
+        stop_delay: None,
         stop_timeout: Some(Span::secs(30)),
     }
 }
@@ -99,6 +100,10 @@ fn follow(world: &mut World, policy: &Policy, state: &State, action: Action) {
             assert_eq!(state.phase, Phase::Backoff { until: state.deadline().unwrap() });
             assert!(span > Span::ZERO, "a pause of no length");
         }
+        Action::Delay(span) => {
+            assert!(world.server && span > Span::ZERO, "a delay of nothing");
+            assert!(matches!(state.phase, Phase::Delaying { .. }));
+        }
         Action::Wait | Action::ReportReady => {}
     }
     let asleep = !world.server && !world.handler && !world.group && state.deadline().is_none();
@@ -125,6 +130,7 @@ fn possible(policy: &Policy, world: World) -> Vec<(Event, World)> {
             (Event::Ready, world),
             (Event::NotReady, world),
             (Event::Heartbeat, world),
+            (Event::Unhealthy, world),
             (Event::Forward(Signal::new(if policy.role == Role::InitWithTimeout { 15 } else { USR1 }).unwrap()), world),
         ]);
     }
@@ -167,14 +173,18 @@ fn has_no_effect(phase: Phase, event: Event) -> bool {
     use Event::*;
     match (phase, event) {
         // The event repeats what is known, or comes too early.
-        (Phase::Starting { .. }, Heartbeat) | (Phase::Starting { .. } | Phase::Running, Unkillable) => true,
-        (Phase::Stopping { .. }, Ready | NotReady | Heartbeat) => true,
+        (Phase::Starting { .. }, Heartbeat | Unhealthy) | (Phase::Starting { .. } | Phase::Running, Unkillable) => true,
+        (Phase::Stopping { .. }, Ready | NotReady | Heartbeat | Unhealthy) => true,
         (Phase::HandlerRunning { .. } | Phase::Backoff { .. } | Phase::ForkRetry { .. }, Unkillable) => true,
         (Phase::HandlerTimedOut { .. }, Restart | Unkillable) => true,
         (Phase::HandlerStopping { .. }, Stop | Restart | Unkillable) => true,
         (Phase::DrainingRemaining { .. }, Stop | Restart | Unkillable) => true,
         (Phase::KillingRemaining { .. }, Stop | Interrupt | Restart | Unkillable) => true,
         (Phase::Running, NotReady) => true,
+        (
+            Phase::Delaying { .. },
+            Restart | Ready | NotReady | Heartbeat | Unhealthy | HandlerExited(_) | NoneLeft | Unkillable | ForkFailed,
+        ) => true,
         // No handler is running that could exit.
         (
             Phase::Starting { .. }
@@ -187,25 +197,25 @@ fn has_no_effect(phase: Phase, event: Event) -> bool {
         // No server is running that could exit or receive a signal.
         (
             Phase::HandlerRunning { .. } | Phase::HandlerTimedOut { .. } | Phase::HandlerStopping { .. },
-            Ready | NotReady | Heartbeat | Exited(_) | ExecFailed(_) | LeaderExited | NoneLeft | Forward(_),
+            Ready | NotReady | Heartbeat | Unhealthy | Exited(_) | ExecFailed(_) | LeaderExited | NoneLeft | Forward(_),
         ) => true,
         (
             Phase::Backoff { .. } | Phase::ForkRetry { .. },
-            Ready | NotReady | Heartbeat | Exited(_) | ExecFailed(_) | LeaderExited,
+            Ready | NotReady | Heartbeat | Unhealthy | Exited(_) | ExecFailed(_) | LeaderExited,
         )
         | (Phase::Backoff { .. }, Forward(_)) => true,
         (
             Phase::DrainingRemaining { .. } | Phase::KillingRemaining { .. },
-            Ready | NotReady | Heartbeat | Exited(_) | ExecFailed(_) | LeaderExited | HandlerExited(_) | Forward(_)
-            | ForkFailed,
+            Ready | NotReady | Heartbeat | Unhealthy | Exited(_) | ExecFailed(_) | LeaderExited | HandlerExited(_)
+            | Forward(_) | ForkFailed,
         ) => true,
         // Nothing has been launched.
         (Phase::Stopping { .. } | Phase::HandlerTimedOut { .. } | Phase::HandlerStopping { .. }, ForkFailed) => true,
         (Phase::Backoff { .. } | Phase::ForkRetry { .. }, ForkFailed) => true,
         (
             Phase::Done,
-            Tick | Ready | NotReady | Heartbeat | Exited(_) | LeaderExited | ExecFailed(_) | HandlerExited(_)
-            | NoneLeft | ForkFailed | Stop | Interrupt | Restart | Forward(_) | Unkillable,
+            Tick | Ready | NotReady | Heartbeat | Unhealthy | Exited(_) | LeaderExited | ExecFailed(_)
+            | HandlerExited(_) | NoneLeft | ForkFailed | Stop | Interrupt | Restart | Forward(_) | Unkillable,
         ) => true,
         // Pairs with an effect, at least in some states of the phase.
         (
@@ -213,12 +223,13 @@ fn has_no_effect(phase: Phase, event: Event) -> bool {
             Ready | ExecFailed(_) | ForkFailed | Exited(_) | LeaderExited | Tick,
         )
         | (Phase::Starting { .. }, NotReady)
-        | (Phase::Running, Heartbeat)
+        | (Phase::Running, Heartbeat | Unhealthy)
         | (Phase::Starting { .. } | Phase::Running, Stop | Interrupt | Restart | Forward(_))
         | (
             Phase::Stopping { .. },
             Forward(_) | Tick | Unkillable | Interrupt | Stop | Restart | Exited(_) | ExecFailed(_) | LeaderExited,
         )
+        | (Phase::Delaying { .. }, Tick | Stop | Interrupt | Forward(_) | Exited(_) | ExecFailed(_) | LeaderExited)
         | (Phase::Clearing { .. }, _)
         | (Phase::HandlerRunning { .. }, HandlerExited(_) | Tick | Stop | Interrupt | Restart | ForkFailed)
         | (Phase::HandlerTimedOut { .. }, HandlerExited(_) | Tick | Stop | Interrupt)
@@ -282,6 +293,15 @@ fn every_short_history_holds() {
             ..policy()
         },
         Policy { watchdog: Some(Span::secs(3)), restart: Restart::OnAbort, ..policy() },
+        Policy { stop_delay: Some(Span::secs(7)), handler: Handling::NoTimeout, ..policy() },
+        Policy { stop_delay: Some(Span::secs(7)), restart: Restart::No, role: Role::InitWithTimeout, ..policy() },
+        Policy {
+            stop_delay: Some(Span::secs(7)),
+            signal_scope: Recipient::Group,
+            linger: Some(Span::secs(3)),
+            watchdog: Some(Span::secs(3)),
+            ..policy()
+        },
     ];
     // Miri is some hundred times slower and checks for undefined behaviour, not for these invariants.
     let (depth, at_least) = if cfg!(miri) { (2, 100) } else { (6, 1_000_000) };
@@ -306,6 +326,7 @@ fn the_end_is_the_end() {
         Event::Ready,
         Event::NotReady,
         Event::Heartbeat,
+        Event::Unhealthy,
         Event::Exited(Exit::Code(1)),
         Event::LeaderExited,
         Event::ExecFailed(1),
@@ -674,12 +695,12 @@ fn a_silent_server_is_ended_and_that_is_no_voluntary_end() {
         let mut story = Story::new(Policy { restart, ..watched.clone() });
         assert_eq!(story.at(2999, Event::Heartbeat), Action::Wait);
         assert_eq!((story.at(2999, Event::Tick), story.at(1, Event::Tick)), (Action::Wait, bite));
-        assert!(story.state.watchdog_fired);
+        assert_eq!(story.state.forced, Some(Forced::Watchdog));
         assert_eq!(story.at(1, Event::Heartbeat), Action::Wait, "too late");
         assert_eq!(story.at(29_999, Event::Tick), Action::Send(Signal::KILL, Recipient::Group));
         assert_eq!(story.at(1, Event::Exited(Exit::SUCCESS)), Action::Launch(LogFiles::Keep), "{restart:?}");
         // The watchdog of the next run also starts when it is ready.
-        assert!(!story.state.watchdog_fired);
+        assert_eq!(story.state.forced, None);
         assert_eq!((story.at(900, Event::Heartbeat), story.state.deadline()), (Action::Wait, None));
         assert_eq!(story.at(1, Event::Ready), Action::Wait);
         assert_eq!(story.at(3000, Event::Tick), bite);
@@ -695,6 +716,136 @@ fn a_silent_server_is_ended_and_that_is_no_voluntary_end() {
     let mut alone = Story::new(Policy { restart: Restart::No, ..watched });
     assert_eq!(alone.at(3000, Event::Tick), bite);
     assert_eq!(alone.at(1, Event::Exited(killed(6))), Action::Finish(Ending::Server(killed(6))));
+}
+
+#[test]
+fn a_stop_is_delayed_until_its_time_or_a_second_request() {
+    let delayed = Policy { stop_delay: Some(Span::secs(20)), handler: Handling::NoTimeout, ..policy() };
+    let (term, kill) = (Action::Send(Signal::TERM, Recipient::Server), Action::Send(Signal::KILL, Recipient::Group));
+    let asked = |event| {
+        let mut story = Story::new(delayed.clone());
+        assert_eq!(story.at(1, event), Action::Delay(Span::secs(20)));
+        story
+    };
+    let mut slow = asked(Event::Stop);
+    assert_eq!(slow.at(1, Event::Restart), Action::Wait, "a stop takes precedence");
+    let usr1 = Signal::new(USR1).unwrap();
+    assert_eq!(slow.at(1, Event::Forward(usr1)), Action::Forward(usr1, Recipient::Server));
+    assert_eq!((slow.at(19_997, Event::Tick), slow.at(1, Event::Tick)), (Action::Wait, term));
+    assert_eq!((slow.at(29_999, Event::Tick), slow.at(1, Event::Tick)), (Action::Wait, kill));
+    assert_eq!(slow.at(1, Event::Exited(killed(9))), Action::Finish(Ending::Stopped));
+    for second in [Event::Stop, Event::Interrupt] {
+        let mut urgent = asked(Event::Interrupt);
+        assert_eq!((urgent.at(1, second), urgent.at(1, Event::Stop)), (term, Action::Wait));
+        assert_eq!(urgent.at(1, Event::Interrupt), kill);
+    }
+    // The server may exit meanwhile, whatever its status.
+    for event in [Event::Exited(Exit::Code(7)), Event::Exited(killed(11)), Event::ExecFailed(127)] {
+        assert_eq!(asked(Event::Stop).at(1, event), Action::Finish(Ending::Stopped), "{event:?}");
+    }
+    // A restart is not delayed, nor is the stop of a server that was never ready.
+    let mut restarted = Story::new(delayed.clone());
+    assert_eq!(restarted.at(1, Event::Restart), term);
+    assert_eq!(restarted.at(1, Event::Stop), Action::Wait);
+    assert_eq!(restarted.at(1, Event::Exited(killed(15))), Action::Finish(Ending::Stopped));
+    assert_eq!(step(&delayed, State::new(&delayed, Time(0)), Event::Stop, Time(1)).1, term);
+    // The rest of the group has not been asked yet.
+    let mut group = Story::new(Policy { signal_scope: Recipient::Group, ..delayed.clone() });
+    group.at(1, Event::Stop);
+    assert_eq!(group.at(1, Event::LeaderExited), Action::Send(Signal::TERM, Recipient::Remains));
+    assert_eq!(group.at(1, Event::Exited(Exit::Code(1))), Action::Finish(Ending::Stopped));
+}
+
+#[test]
+fn an_init_delays_the_first_signal_that_asks_for_the_end() {
+    let delay = Action::Delay(Span::secs(20));
+    for role in [Role::Init, Role::InitWithTimeout] {
+        let init = Policy { stop_delay: Some(Span::secs(20)), role, restart: Restart::No, ..policy() };
+        for signal in [Signal::TERM, Signal::INT] {
+            let sent = if role == Role::InitWithTimeout && signal == Signal::TERM {
+                Action::Send(signal, Recipient::Server)
+            } else {
+                Action::Forward(signal, Recipient::Server)
+            };
+            let mut story = Story::new(init.clone());
+            assert_eq!(story.at(1, Event::Forward(Signal::HUP)), Action::Forward(Signal::HUP, Recipient::Server));
+            assert_eq!(story.at(1, Event::Forward(signal)), delay);
+            assert_eq!((story.at(19_999, Event::Tick), story.at(1, Event::Tick)), (Action::Wait, sent), "{signal}");
+            // Only the first one is delayed.
+            assert_eq!(story.at(1, Event::Forward(Signal::INT)), Action::Forward(Signal::INT, Recipient::Server));
+            assert_eq!(story.at(1, Event::Exited(Exit::Code(3))), Action::Finish(Ending::Server(Exit::Code(3))));
+
+            let mut urgent = Story::new(init.clone());
+            assert_eq!(urgent.at(1, Event::Forward(signal)), delay);
+            assert_eq!(urgent.at(1, Event::Forward(Signal::INT)), sent, "a second request skips the wait");
+            let mut short = Story::new(init.clone());
+            assert_eq!(short.at(1, Event::Forward(signal)), delay);
+            assert_eq!(short.at(1, Event::Exited(killed(11))), Action::Finish(Ending::Server(killed(11))));
+        }
+        let mut stopped = Story::new(init);
+        assert_eq!(stopped.at(1, Event::Stop), delay);
+        assert_eq!(stopped.at(20_000, Event::Tick), Action::Send(Signal::TERM, Recipient::Server));
+    }
+}
+
+#[test]
+fn the_watchdog_rests_while_a_stop_is_delayed() {
+    let watched = Policy { stop_delay: Some(Span::secs(20)), watchdog: Some(Span::secs(3)), ..policy() };
+    let mut story = Story::new(Policy { role: Role::Init, restart: Restart::No, ..watched });
+    assert_eq!(story.at(1, Event::Forward(Signal::TERM)), Action::Delay(Span::secs(20)));
+    assert_eq!(story.at(4000, Event::Tick), Action::Wait);
+    assert_eq!(story.at(16_000, Event::Tick), Action::Forward(Signal::TERM, Recipient::Server));
+    assert_eq!(story.at(2999, Event::Tick), Action::Wait, "it has the whole time again");
+    assert_eq!(story.at(1, Event::Tick), Action::Send(Signal::ABRT, Recipient::Server));
+}
+
+#[test]
+fn an_unhealthy_server_is_stopped_and_that_is_no_voluntary_end() {
+    let term = Action::Send(Signal::TERM, Recipient::Server);
+    for restart in [Restart::OnFailure, Restart::OnAbort, Restart::Always] {
+        let mut story = Story::new(Policy { restart, handler: Handling::NoTimeout, ..policy() });
+        assert_eq!(story.at(5000, Event::Unhealthy), term);
+        assert_eq!(story.state.forced, Some(Forced::Health));
+        assert_eq!(story.at(1, Event::Unhealthy), Action::Wait);
+        assert_eq!(story.at(29_999, Event::Tick), Action::Send(Signal::KILL, Recipient::Group));
+        assert_eq!(story.at(1, Event::Exited(Exit::SUCCESS)), Action::RunHandler(Exit::SUCCESS), "{restart:?}");
+        assert_eq!(story.at(1, Event::HandlerExited(Exit::SUCCESS)), Action::Launch(LogFiles::Keep));
+        assert_eq!(story.state.forced, None);
+        // The handler's refusal does not make the end voluntary.
+        assert_eq!(story.at(1, Event::Unhealthy), term);
+        assert_eq!(story.at(1, Event::Exited(Exit::SUCCESS)), Action::RunHandler(Exit::SUCCESS));
+        let ending = Ending::Server(killed(15));
+        assert_eq!(story.at(1, Event::HandlerExited(Exit::Code(1))), Action::Finish(ending));
+    }
+    let success = Success::parse(b"7").unwrap();
+    for role in [Role::Init, Role::InitWithTimeout, Role::Manager] {
+        for (exit, status) in [(Exit::SUCCESS, 130), (Exit::Code(7), 130), (Exit::Code(8), 8), (killed(9), 137)] {
+            let alone = Policy { restart: Restart::No, role, success, stop_signal: Signal::INT, ..policy() };
+            let mut story = Story::new(alone);
+            assert_eq!(story.at(1, Event::Unhealthy), Action::Send(Signal::INT, Recipient::Server));
+            let Action::Finish(ending) = story.at(1, Event::Exited(exit)) else { panic!("{exit}") };
+            assert_eq!(ending.status(), status, "{role:?} {exit}");
+        }
+    }
+    // A stop or a restart that is requested meanwhile is what follows.
+    let mut stopped = Story::new(policy());
+    stopped.at(1, Event::Unhealthy);
+    assert_eq!(stopped.at(1, Event::Stop), Action::Wait);
+    assert_eq!(stopped.at(1, Event::Exited(killed(15))), Action::Finish(Ending::Stopped));
+    let mut restarted = Story::new(policy());
+    restarted.at(1, Event::Unhealthy);
+    assert_eq!(restarted.at(1, Event::Restart), Action::Wait);
+    assert_eq!(restarted.at(1, Event::Exited(killed(15))), Action::Launch(LogFiles::Rotate));
+    // The whole group has received TERM already.
+    let grouped = Policy { signal_scope: Recipient::Group, ..policy() };
+    let mut group = Story::new(grouped.clone());
+    assert_eq!(group.at(1, Event::Unhealthy), Action::Send(Signal::TERM, Recipient::Group));
+    assert_eq!(group.at(1, Event::LeaderExited), Action::Wait);
+    assert_eq!(group.at(29_999, Event::Tick), Action::Send(Signal::KILL, Recipient::Remains));
+    assert_eq!(group.at(1, Event::Exited(Exit::SUCCESS)), Action::Launch(LogFiles::Keep));
+    let mut own = Story::new(Policy { stop_signal: Signal::INT, ..grouped });
+    own.at(1, Event::Unhealthy);
+    assert_eq!(own.at(1, Event::LeaderExited), Action::Send(Signal::TERM, Recipient::Remains));
 }
 
 #[test]

@@ -1,0 +1,76 @@
+//! What is wrong usage of the options that probe a server.
+
+use super::options::Options;
+use crate::logic::base::cstr::StaticCStr;
+use crate::logic::base::error::{Error, Result};
+use crate::logic::base::text::Escaped;
+use crate::logic::plan::socket_address::{Listener, Transport};
+use crate::logic::supervisor::probe::Probe;
+use crate::logic::supervisor::readiness::Ready;
+
+/// Refuses probes that would say nothing about the server.
+///
+/// # Errors
+/// Wrong usage, in one line that names the option.
+#[inline(never)]
+pub fn reject(options: &Options) -> Result<()> {
+    let ready = if let Some(Ready::Probe(text)) = options.ready { Some(text) } else { None };
+    for (name, text) in [("ready probe:", ready), ("health ", options.health)] {
+        if let Some(text) = text.filter(|text| is_answered_by_kernel(text, options)) {
+            let text = Escaped(text.to_bytes());
+            return Err(Error::usage(format_args!(
+                "option --{name}{text} needs a PATH: connections to a socket of --listen are accepted by the kernel"
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// Whether this is a plain connection to a socket that vsrun itself opens: the kernel accepts it, whatever the server
+/// does.
+fn is_answered_by_kernel(text: &StaticCStr, options: &Options) -> bool {
+    let Some(Probe::Connect { addresses, request: None }) = Probe::parse(text.to_bytes()) else { return false };
+    let listeners = options.listen.iter().filter_map(|text| Listener::parse(text.to_bytes()));
+    let mut streams = listeners.filter(|listener| listener.transport == Transport::Stream);
+    streams.any(|Listener { address: own, .. }| addresses.iter().any(|address| accepts(&own, address)))
+}
+
+/// Whether a socket with this address accepts connections to that one.
+fn accepts(own: &[u8], address: &[u8]) -> bool {
+    let (head, rest) = own.split_at_checked(4).unwrap_or_default();
+    // The family and the port, and then an address that means all of them.
+    own == address || rest.iter().all(|byte| *byte == 0) && head.get(2..) == address.get(2..4)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::logic::base::cstr::leak_cstr;
+
+    #[test]
+    fn only_a_plain_connection_to_a_listening_socket_is_refused() {
+        for (probe, listen, refused) in [
+            ("8080", "8080", true),
+            ("8080", "web=8080", true),
+            ("8080", "0.0.0.0:8080", true),
+            ("8080", "[::1]:8080", true),
+            ("127.0.0.1:8080", "8080", true),
+            ("/run/x", "web=/run/x", true),
+            ("127.0.0.1:8080", "127.0.0.2:8080", false),
+            ("8080", "10.0.0.1:8080", false),
+            ("8080", "8081", false),
+            ("8080", "8080/udp", false),
+            ("8080/", "8080", false),
+            ("http:8080", "8080", false),
+            ("/run/x:/", "/run/x", false),
+            ("/run/x", "/run/xy", false),
+            ("exec:/bin/true 8080", "8080", false),
+        ] {
+            let listen = vec![leak_cstr(listen.into())];
+            let text = leak_cstr(probe.into());
+            let ready = Options { ready: Some(Ready::Probe(text)), listen: listen.clone(), ..Options::none() };
+            let health = Options { health: Some(text), listen, ..Options::none() };
+            assert_eq!([&ready, &health].map(|options| reject(options).is_err()), [refused; 2], "{probe}");
+        }
+    }
+}

@@ -1,0 +1,240 @@
+//! When the server is probed (`--ready alive:` and `probe:`, `--health`), and what the results mean.
+//!
+//! This is beside the state machine: it turns times and results into `Event::Ready` and `Event::Unhealthy`, and knows
+//! no process either.
+
+use super::event::Event;
+use super::readiness::Ready;
+use crate::logic::base::time::{Span, Time};
+
+/// The pause before the first try of a readiness probe, which is doubled after each try.
+const FIRST_PAUSE: Span = Span::millis(20);
+/// The longest pause between two tries.
+const LONGEST_PAUSE: Span = Span::secs(1);
+/// How long a try of a readiness probe may take, doubled after each that took longer: a server that hangs once does
+/// not delay its readiness by much, and one that always answers slowly becomes ready too.
+const TRY_LIMITS: (Span, Span) = (Span::secs(1), Span::secs(16));
+/// The pause after the kernel refused to fork, which says nothing about the server.
+const REFUSED_PAUSE: Span = Span::secs(1);
+
+/// `--health-interval`, `--health-timeout` and `--health-retries`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Health {
+    /// The time from one probe to the next.
+    pub interval: Span,
+    /// How long a probe may take.
+    pub timeout: Span,
+    /// After how many failures in a row the server is ended.
+    pub retries: u64,
+}
+
+/// Which probe is tried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Which {
+    /// That of `--ready probe:`.
+    Ready,
+    /// That of `--health`.
+    Health,
+}
+
+/// What is due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Due {
+    /// The server has lived as long as `--ready alive:` demands.
+    Ready,
+    /// A try of this probe, which may take so long.
+    Try(Which, Span),
+}
+
+/// The result of a try.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tried {
+    /// The probe succeeded.
+    Healthy,
+    /// It failed.
+    Failed,
+    /// It took too long.
+    TimedOut,
+    /// It could not be started.
+    Refused,
+}
+
+/// The probes of one server process.
+#[derive(Clone, Debug)]
+pub struct Schedule {
+    ready: Ready,
+    health: Option<Health>,
+    stage: Option<Which>,
+    /// When the next try is due. None while one runs.
+    next: Option<Time>,
+    pause: Span,
+    limit: Span,
+    failures: u64,
+}
+
+impl Schedule {
+    /// Nothing is due before a run of the server begins.
+    pub fn new(ready: Ready, health: Option<Health>) -> Self {
+        let (pause, limit) = (FIRST_PAUSE, TRY_LIMITS.0);
+        Self { ready, health, stage: None, next: None, pause, limit, failures: 0 }
+    }
+
+    /// The server has been executed.
+    pub fn begin(&mut self, now: Time) {
+        let first = match self.ready {
+            Ready::Exec | Ready::Newline(_) | Ready::Notify => return,
+            Ready::Alive(span) => span,
+            Ready::Probe(_) => FIRST_PAUSE,
+        };
+        *self = Self { stage: Some(Which::Ready), next: Some(now.after(first)), ..Self::new(self.ready, self.health) };
+    }
+
+    /// The server is ready. A server may report that several times, after each of its reloads.
+    pub fn on_ready(&mut self, now: Time) {
+        if self.stage == Some(Which::Health) {
+            return;
+        }
+        self.stage = self.health.map(|_| Which::Health);
+        self.next = self.health.map(|health| now.after(health.interval));
+        self.failures = 0;
+    }
+
+    /// The server exits or is asked to.
+    pub fn end(&mut self) {
+        (self.stage, self.next) = (None, None);
+    }
+
+    /// When `due` returns something.
+    pub fn deadline(&self) -> Option<Time> {
+        self.next
+    }
+
+    /// Returns what is due. A try counts as begun, so `on_result` has to follow.
+    pub fn due(&mut self, now: Time) -> Option<Due> {
+        self.next.filter(|next| *next <= now)?;
+        let which = self.stage?;
+        self.next = None;
+        Some(match (which, self.ready, self.health) {
+            (Which::Ready, Ready::Alive(_), _) => Due::Ready,
+            (Which::Health, _, Some(health)) => {
+                // From one begin to the next: a probe that takes long does not make the others rarer.
+                self.next = Some(now.after(health.interval));
+                Due::Try(which, health.timeout)
+            }
+            (Which::Ready | Which::Health, ..) => Due::Try(which, self.limit),
+        })
+    }
+
+    /// Takes the result of a try of the present run. Returns what it means for the server.
+    pub fn on_result(&mut self, tried: Tried, now: Time) -> Option<Event> {
+        let is_ready = self.stage? == Which::Health;
+        match tried {
+            Tried::Healthy if is_ready => self.failures = 0,
+            Tried::Healthy => return Some(Event::Ready),
+            Tried::Refused => self.next = Some(now.after(REFUSED_PAUSE)),
+            Tried::Failed | Tried::TimedOut if is_ready => {
+                self.failures = self.failures.saturating_add(1);
+                if self.health.is_some_and(|health| self.failures >= health.retries) {
+                    return Some(Event::Unhealthy);
+                }
+            }
+            Tried::Failed | Tried::TimedOut => {
+                self.pause = self.pause.doubled().min(LONGEST_PAUSE);
+                if tried == Tried::TimedOut {
+                    self.limit = self.limit.doubled().min(TRY_LIMITS.1);
+                }
+                self.next = Some(now.after(self.pause));
+            }
+        }
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HEALTH: Health = Health { interval: Span::secs(10), timeout: Span::secs(2), retries: 3 };
+
+    fn at(schedule: &mut Schedule, expected: u64) -> Option<Due> {
+        let next = schedule.deadline()?;
+        assert_eq!(next, Time(expected));
+        assert_eq!(schedule.due(Time(expected - 1)), None, "before its time");
+        schedule.due(next)
+    }
+
+    #[test]
+    fn a_readiness_probe_is_tried_early_and_then_less_often() {
+        let mut schedule = Schedule::new(Ready::Probe(c"80/"), None);
+        assert_eq!((schedule.deadline(), schedule.due(Time(5))), (None, None));
+        for _ in 0..2 {
+            let mut now = 1000;
+            schedule.begin(Time(now));
+            for pause in [20, 40, 80, 160, 320, 640, 1000, 1000] {
+                now += pause;
+                assert_eq!(at(&mut schedule, now), Some(Due::Try(Which::Ready, Span::secs(1))));
+                assert_eq!(schedule.deadline(), None, "one try at a time");
+                assert_eq!(schedule.on_result(Tried::Failed, Time(now)), None);
+            }
+            assert_eq!(schedule.due(Time(now + 1000)), Some(Due::Try(Which::Ready, Span::secs(1))));
+            assert_eq!(schedule.on_result(Tried::Healthy, Time(now + 1001)), Some(Event::Ready));
+            schedule.on_ready(Time(now + 1001));
+            assert_eq!(schedule.deadline(), None, "there is no health probe");
+        }
+    }
+
+    #[test]
+    fn a_slow_answer_gets_more_time_at_the_next_try() {
+        let mut schedule = Schedule::new(Ready::Probe(c"80/"), None);
+        schedule.begin(Time(0));
+        for limit in [1, 2, 4, 8, 16, 16] {
+            let now = schedule.deadline().unwrap();
+            assert_eq!(schedule.due(now), Some(Due::Try(Which::Ready, Span::secs(limit))));
+            assert_eq!(schedule.on_result(Tried::TimedOut, now.after(Span::secs(limit))), None);
+        }
+    }
+
+    #[test]
+    fn a_server_is_ready_after_it_has_lived_that_long() {
+        let mut schedule = Schedule::new(Ready::Alive(Span::secs(5)), None);
+        schedule.begin(Time(7));
+        assert_eq!(at(&mut schedule, 5007), Some(Due::Ready));
+        schedule.on_ready(Time(5007));
+        assert_eq!(schedule.deadline(), None);
+    }
+
+    #[test]
+    fn some_failures_in_a_row_end_the_server() {
+        for ready in [Ready::Exec, Ready::Notify, Ready::Newline(3)] {
+            let mut schedule = Schedule::new(ready, Some(HEALTH));
+            schedule.begin(Time(0));
+            assert_eq!(schedule.deadline(), None, "not before it is ready");
+            schedule.on_ready(Time(500));
+            // A READY=1 after a reload changes nothing.
+            schedule.on_ready(Time(600));
+            let mut now = 500;
+            let results = [Tried::Failed, Tried::TimedOut, Tried::Healthy, Tried::Failed, Tried::TimedOut];
+            for tried in results {
+                now += 10_000;
+                assert_eq!(at(&mut schedule, now), Some(Due::Try(Which::Health, Span::secs(2))));
+                assert_eq!(schedule.on_result(tried, Time(now + 1999)), None, "{tried:?}");
+            }
+            assert_eq!(at(&mut schedule, now + 10_000), Some(Due::Try(Which::Health, Span::secs(2))));
+            assert_eq!(schedule.on_result(Tried::Failed, Time(now + 10_001)), Some(Event::Unhealthy));
+            schedule.end();
+            assert_eq!((schedule.deadline(), schedule.on_result(Tried::Failed, Time(now))), (None, None));
+        }
+    }
+
+    #[test]
+    fn a_refused_fork_is_no_failure_of_the_server() {
+        let mut schedule = Schedule::new(Ready::Exec, Some(Health { retries: 1, ..HEALTH }));
+        schedule.on_ready(Time(0));
+        for now in [10_000, 11_000, 12_000] {
+            assert_eq!(at(&mut schedule, now), Some(Due::Try(Which::Health, Span::secs(2))));
+            assert_eq!(schedule.on_result(Tried::Refused, Time(now)), None);
+        }
+        assert_eq!(schedule.due(Time(13_000)), Some(Due::Try(Which::Health, Span::secs(2))));
+        assert_eq!(schedule.on_result(Tried::Failed, Time(13_000)), Some(Event::Unhealthy));
+    }
+}

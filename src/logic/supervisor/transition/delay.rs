@@ -1,0 +1,64 @@
+//! The time between a request to stop and the stop signal (`--stop-delay`): the server goes on, so that load balancers
+//! can take it out first. It is not watched and not probed meanwhile.
+
+use super::clearing::clear;
+use super::{after_stop, forward_now, stop};
+use crate::logic::base::exit::Exit;
+use crate::logic::base::signal::Signal;
+use crate::logic::base::time::{Span, Time};
+use crate::logic::supervisor::event::{Action, Event};
+use crate::logic::supervisor::policy::Policy;
+use crate::logic::supervisor::state::{AfterStop, Phase, State};
+
+/// A stop was requested while the server runs.
+pub(super) fn request_stop(policy: &Policy, state: &mut State, now: Time) -> Action {
+    match policy.stop_delay {
+        Some(span) => begin(state, None, span, now),
+        None => stop(policy, state, AfterStop::Finish, now),
+    }
+}
+
+/// How long a forwarded signal is delayed. Only the first request is: after that the server exits, at its own pace.
+pub(super) fn of_forwarded(policy: &Policy, state: &State, signal: Signal) -> Option<Span> {
+    let is_first = state.forwarded & (Signal::TERM.bit() | Signal::INT.bit() | policy.stop_signal.bit()) == 0;
+    let delays = is_first && policy.is_forwarded_stop(signal) && state.phase == Phase::Running;
+    policy.stop_delay.filter(|_| delays)
+}
+
+/// Waits. Then the server gets the stop signal, or this one, which is forwarded.
+pub(super) fn begin(state: &mut State, signal: Option<Signal>, span: Span, now: Time) -> Action {
+    state.phase = Phase::Delaying { signal, until: now.after(span) };
+    Action::Delay(span)
+}
+
+/// Applies an event in this phase, as `next` does in the others.
+pub(super) fn advance(policy: &Policy, state: &mut State, signal: Option<Signal>, event: Event, now: Time) -> Action {
+    match event {
+        Event::Tick | Event::Stop | Event::Interrupt => end(policy, state, signal, now),
+        Event::Forward(other) if policy.is_forwarded_stop(other) => end(policy, state, signal, now),
+        Event::Forward(other) => forward_now(policy, state, other, now),
+        Event::Exited(exit) => after_stop(policy, state, AfterStop::Finish, exit, now),
+        Event::ExecFailed(code) => after_stop(policy, state, AfterStop::Finish, Exit::Code(code), now),
+        // The rest of the group has not been sent the stop signal.
+        Event::LeaderExited => clear(policy, state, AfterStop::Finish, None, now),
+        // A stop takes precedence over a restart.
+        Event::Restart
+        | Event::Ready
+        | Event::NotReady
+        | Event::Heartbeat
+        | Event::Unhealthy
+        | Event::HandlerExited(_)
+        | Event::NoneLeft
+        | Event::Unkillable
+        | Event::ForkFailed => Action::Wait,
+    }
+}
+
+/// The wait is over.
+fn end(policy: &Policy, state: &mut State, signal: Option<Signal>, now: Time) -> Action {
+    let Some(signal) = signal else { return stop(policy, state, AfterStop::Finish, now) };
+    state.phase = Phase::Running;
+    // What the server has reported meanwhile did not count.
+    state.heed_again(now);
+    forward_now(policy, state, signal, now)
+}

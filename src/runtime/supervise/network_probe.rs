@@ -1,0 +1,113 @@
+//! Asks a server through the network: a connection, or an HTTP request. Nothing here waits longer than its deadline,
+//! whatever the other side does, and nothing is allocated.
+
+use core::fmt;
+use std::os::fd::{AsFd, OwnedFd};
+
+use crate::logic::base::exit::Exit;
+use crate::logic::base::time::{Span, Time};
+use crate::logic::supervisor::probe::{Answer, STATUS_LINE, answer};
+use crate::runtime::host::clock::now;
+use crate::sys::{self, Errno, fd, poll, socket};
+
+/// Pause before a retry when a Unix socket's queue of connections is full: connect(2) fails at once then.
+const RETRY_PAUSE: Span = Span::millis(10);
+
+/// Why a probe failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Failed {
+    /// A system call failed; mostly, the connection was refused.
+    System(Errno),
+    /// The deadline passed.
+    TimedOut,
+    /// The connection was closed before a status line arrived.
+    Closed,
+    /// The HTTP status was not between 200 and 399.
+    Status(u16),
+    /// The response was not HTTP.
+    NotHttp,
+    /// The program did not exit with 0.
+    Exited(Exit),
+}
+
+impl fmt::Display for Failed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::System(why) => write!(f, "{}", sys::errno_text(*why)),
+            Self::TimedOut => f.write_str("no answer in time"),
+            Self::Closed => f.write_str("the connection was closed without an answer"),
+            Self::Status(status) => write!(f, "HTTP status {status}"),
+            Self::NotHttp => f.write_str("the answer is not HTTP"),
+            Self::Exited(exit) => write!(f, "{exit}"),
+        }
+    }
+}
+
+/// Tries to connect, and to get an HTTP response if the probe has a request.
+///
+/// # Errors
+/// Why the server is not healthy; of several addresses, the failure of the one that got furthest.
+pub fn connect(addresses: &[Vec<u8>], request: Option<&[u8]>, deadline: Time) -> core::result::Result<(), Failed> {
+    let mut worst = Failed::TimedOut;
+    for (at, address) in addresses.iter().enumerate() {
+        let failed = match open(address, deadline) {
+            Ok(connection) => match request.map_or(Ok(()), |request| exchange(&connection, request, deadline)) {
+                Ok(()) => return Ok(()),
+                Err(failed) => failed,
+            },
+            // "No IPv6 here" must not hide why the first address refused.
+            Err(_) if at > 0 => continue,
+            Err(failed) => failed,
+        };
+        worst = failed;
+    }
+    Err(worst)
+}
+
+fn open(address: &[u8], deadline: Time) -> core::result::Result<OwnedFd, Failed> {
+    loop {
+        match socket::connect_within(address, left(deadline)?) {
+            Ok(connection) => return Ok(connection),
+            Err(Errno::TIMEDOUT) => return Err(Failed::TimedOut),
+            Err(Errno::AGAIN) => poll::sleep_ms(RETRY_PAUSE.0),
+            Err(why) => return Err(Failed::System(why)),
+        }
+    }
+}
+
+/// Sends the request and reads as far as the status code.
+fn exchange(connection: &OwnedFd, request: &[u8], deadline: Time) -> core::result::Result<(), Failed> {
+    // A request is far smaller than any send buffer, so the kernel takes it whole or not at all.
+    socket::send(connection.as_fd(), request).map_err(Failed::System)?;
+    let mut bytes = [0; STATUS_LINE];
+    let mut count = 0;
+    loop {
+        match answer(bytes.get(..count).unwrap_or_default()) {
+            Answer::Incomplete => {}
+            Answer::Healthy => return Ok(()),
+            Answer::Status(status) => return Err(Failed::Status(status)),
+            Answer::Other => return Err(Failed::NotHttp),
+        }
+        let [readable, ..] = poll::wait([Some(connection.as_fd()), None, None, None], Some(left(deadline)?));
+        if !readable {
+            continue;
+        }
+        match fd::read_some(connection.as_fd(), bytes.get_mut(count..).unwrap_or_default()) {
+            Ok(0) => return Err(Failed::Closed),
+            Ok(more) => count += more,
+            Err(Errno::AGAIN) => {}
+            Err(why) => return Err(Failed::System(why)),
+        }
+    }
+}
+
+/// Milliseconds until the deadline.
+///
+/// # Errors
+/// When it has passed.
+pub fn left(deadline: Time) -> core::result::Result<u64, Failed> {
+    match deadline.since(now()) {
+        Span::ZERO => Err(Failed::TimedOut),
+        left => Ok(left.0),
+    }
+}

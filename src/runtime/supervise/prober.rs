@@ -1,0 +1,175 @@
+//! The server's probes: each try is a child, so a probe that hangs delays nothing here. There is one at a time.
+
+use alloc::boxed::Box;
+use core::fmt::Write;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use super::descendants;
+use super::network_probe::connect;
+use crate::logic::base::cstr::StaticCStr;
+use crate::logic::base::exit::{self, Exit};
+use crate::logic::base::time::Time;
+use crate::logic::plan::env::Source;
+use crate::logic::plan::probes::{PlannedProbe, Probes};
+use crate::logic::supervisor::probe::Probe;
+use crate::logic::supervisor::schedule::{Schedule, Tried, Which};
+use crate::runtime::start::child_io::ChildIo;
+use crate::runtime::start::deliver;
+use crate::runtime::start::exec_image::ExecImage;
+use crate::runtime::start::outcome::{ErrorText, StartOutcome};
+use crate::runtime::start::spawn::{Spawned, spawn};
+use crate::sys::process::{self, Pid};
+use crate::sys::{self, fd};
+
+/// The probes of a server, when they are tried, and the try that runs.
+pub struct Prober {
+    /// When they are tried.
+    pub schedule: Schedule,
+    /// That of `--ready probe:`, and that of `--health`.
+    probes: [Option<Trial>; 2],
+    running: Option<Attempt>,
+    /// Why the last try failed. Empty after a success.
+    pub why: ErrorText,
+}
+
+/// A probe, ready to be tried.
+struct Trial {
+    text: StaticCStr,
+    probe: Probe,
+    program: ExecImage,
+}
+
+/// A try: a child that has not been reaped.
+struct Attempt {
+    which: Which,
+    pid: Pid,
+    report: OwnedFd,
+    /// When it is killed. None: that has been done, and its result no longer counts.
+    until: Option<Time>,
+}
+
+impl Prober {
+    /// Lays the programs out. `source` is that of the server's environment.
+    #[inline(never)]
+    pub fn new(planned: Box<Probes>, source: Option<&'static Source>) -> Box<Self> {
+        let Probes { schedule, ready, health } = *planned;
+        let probes = [ready, health].map(|planned| {
+            planned.map(|PlannedProbe { text, probe, program }| {
+                // A network probe executes nothing, so it needs no environment.
+                let source = source.filter(|_| matches!(probe, Probe::Exec(_)));
+                Trial { text, probe, program: ExecImage { source, ..ExecImage::new(program) } }
+            })
+        });
+        Box::new(Self { schedule, probes, running: None, why: ErrorText::new() })
+    }
+
+    /// A later try may fail for the same reason as in the last run of the server, which is recorded again.
+    pub fn begin(&mut self, time: Time) {
+        self.why.clear();
+        self.schedule.begin(time);
+    }
+
+    /// When something is to be done.
+    pub fn deadline(&self) -> Option<Time> {
+        self.running.as_ref().and_then(|attempt| attempt.until).or(self.schedule.deadline())
+    }
+
+    /// The child that has not been reaped. Neither it nor its descendants belong to the server.
+    pub fn pid(&self) -> Option<Pid> {
+        self.running.as_ref().map(|attempt| attempt.pid)
+    }
+
+    /// The programs whose environment is read again at a restart.
+    pub fn programs(&mut self) -> impl Iterator<Item = &mut ExecImage> {
+        self.probes.iter_mut().flatten().map(|trial| &mut trial.program)
+    }
+
+    /// Ends the tries: the server exits or is asked to.
+    pub fn end(&mut self) {
+        self.schedule.end();
+        self.give_up();
+    }
+
+    /// Kills the running try. Returns which one it was, unless its result has not counted before.
+    pub fn give_up(&mut self) -> Option<Which> {
+        let attempt = self.running.as_mut()?;
+        attempt.until.take()?;
+        let (which, pid) = (attempt.which, attempt.pid);
+        self.kill_rest(pid);
+        Some(which)
+    }
+
+    /// If this is the try, kills its process group. It must not have been reaped.
+    pub fn kill_rest(&self, pid: Pid) {
+        if let Some(attempt) = self.running.as_ref().filter(|attempt| attempt.pid == pid)
+            && let Some(trial) = self.trial(attempt.which)
+        {
+            deliver::kill_group(pid, &trial.program);
+        }
+    }
+
+    /// The probe as the caller wrote it.
+    pub fn text(&self, which: Which) -> StaticCStr {
+        self.trial(which).map_or(c"", |trial| trial.text)
+    }
+
+    fn trial(&self, which: Which) -> Option<&Trial> {
+        let [ready, health] = &self.probes;
+        match which {
+            Which::Ready => ready.as_ref(),
+            Which::Health => health.as_ref(),
+        }
+    }
+
+    /// Whether the last try was killed and is still there: it hangs in the kernel. If a tracer hides its end, another
+    /// may be started.
+    pub fn is_stuck(&self) -> bool {
+        self.pid().is_some_and(|pid| !descendants::has_ended(pid))
+    }
+
+    /// Starts a try.
+    ///
+    /// # Errors
+    /// When the kernel has no process or no descriptor to give.
+    pub fn start(&mut self, which: Which, until: Time, io: &ChildIo<'_>) -> sys::Result<()> {
+        let Some(Trial { probe, program, .. }) = self.trial(which) else { return Ok(()) };
+        let ask = |report: BorrowedFd<'_>| {
+            let Probe::Connect { addresses, request } = probe else { return };
+            let Err(failed) = connect(addresses, request.as_deref(), until) else { process::exit(exit::OK) };
+            let mut text = ErrorText::new();
+            let _ = write!(text, "{failed}");
+            let _ = fd::write_all(report, text.as_bytes());
+            process::exit(exit::UNHEALTHY)
+        };
+        let Spawned { pid, report } = spawn(program, &ChildIo { probe: Some(&ask), ..*io })?;
+        self.running = Some(Attempt { which, pid, report, until: Some(until) });
+        Ok(())
+    }
+
+    /// A child has been reaped. If it was a try whose result counts: which one, and the result.
+    pub fn on_exit(&mut self, pid: Pid, exit: Exit) -> Option<(Which, Tried, ErrorText)> {
+        let attempt = self.running.take_if(|attempt| attempt.pid == pid)?;
+        attempt.until?;
+        Some(match exit {
+            Exit::SUCCESS => (attempt.which, Tried::Healthy, ErrorText::new()),
+            Exit::Code(_) | Exit::Signal { .. } => (attempt.which, Tried::Failed, self.explain(&attempt, exit)),
+        })
+    }
+
+    /// Why a try failed that exited in this way.
+    #[inline(never)]
+    fn explain(&self, attempt: &Attempt, exit: Exit) -> ErrorText {
+        let mut why = ErrorText::new();
+        let Some(trial) = self.trial(attempt.which) else { return why };
+        if matches!(trial.probe, Probe::Connect { .. }) && exit == Exit::Code(exit::UNHEALTHY) {
+            let mut text = [0; 300];
+            let count = fd::read_full(attempt.report.as_fd(), &mut text).unwrap_or(0);
+            why.push(text.get(..count).unwrap_or_default());
+        } else if let StartOutcome::Failed(failure) = StartOutcome::await_end(&attempt.report) {
+            let _ = failure.write(&trial.program, &mut why);
+        } else {
+            let _ = write!(why, "{exit}");
+        }
+        why
+    }
+}
