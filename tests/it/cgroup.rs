@@ -4,7 +4,6 @@ use crate::harness::{self, Sandbox, needs, process, sys, words};
 use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Where version 2 is mounted.
 fn mounted() -> Option<PathBuf> {
@@ -18,9 +17,7 @@ struct Parent(PathBuf);
 
 impl Parent {
     fn new() -> Self {
-        static COUNT: AtomicUsize = AtomicUsize::new(0);
-        let name = format!("vsrun-{}-{}", sys::pid(), COUNT.fetch_add(1, Ordering::Relaxed));
-        let parent = Self(mounted().unwrap().join(name));
+        let parent = Self(mounted().unwrap().join(harness::unique_name()));
         remove(&parent.0);
         fs::create_dir(&parent.0).unwrap();
         parent
