@@ -1,7 +1,7 @@
 //! A log directory that others may write to, that is replaced while the manager lives, or that another program rotates;
 //! and what the server may open of its output.
 
-use crate::harness::{self, Running, Sandbox, await_life, await_true, needs, sys, words};
+use crate::harness::{self, Running, Sandbox, await_life, await_true, needs, process, sys, words};
 use std::ffi::OsString;
 use std::fs;
 use std::io;
@@ -227,15 +227,18 @@ fn planted_names_keep_no_manager_from_its_signals() {
         fs::File::create(logs.join(format!("logfile.{number}"))).unwrap();
     }
     let manager = manage(&sandbox, words!["-d", "logs", "1", "--log-size", "1M", "--log-files", "3"]);
+    // On a busy machine only the processor's time is the manager's own.
     for life in 2..=3 {
-        let begin = sys::monotonic();
+        let begin = (sys::monotonic(), process::processor_time(manager.pid()));
         manager.signal(libc::SIGHUP);
         await_life(&sandbox.out("life"), life);
-        assert!(sys::monotonic() - begin < 3_000_000, "a restart among 30,000 names");
+        let own = process::processor_time(manager.pid()) - begin.1;
+        assert!(own < 3_000, "a restart among 30,000 names took {own} ms");
+        assert!(sys::monotonic() - begin.0 < 20_000_000, "a restart among 30,000 names");
     }
     let begin = sys::monotonic();
     manager.stop().exited(0);
-    assert!(sys::monotonic() - begin < 3_000_000, "a stop among 30,000 names");
+    assert!(sys::monotonic() - begin < 20_000_000, "a stop among 30,000 names");
     assert!(harness::names(&logs).contains(&"logfile.30000".to_owned()), "the newest stay");
 }
 
