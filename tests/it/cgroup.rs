@@ -189,6 +189,26 @@ fn a_directory_in_use_or_of_another_kind_is_refused_and_nothing_is_left() {
     assert_eq!(harness::names(&parent.0), before, "--check makes none");
 }
 
+/// Everything below the mount point is the kernel's, but the way there may be a user's.
+#[test]
+fn a_users_link_chooses_no_group_and_one_of_roots_does() {
+    needs!(able());
+    let (sandbox, parent) = (Sandbox::new(), Parent::new());
+    let home = sandbox.path("home");
+    harness::sandbox::make_directory(&home, 0o755);
+    let link = home.join("groups");
+    std::os::unix::fs::symlink(&parent.0, &link).unwrap();
+    let line = words!["--cgroup", link.join("web"), "--init", "--", sandbox.probe(), "exit", "0"];
+    sandbox.vsrun(line.clone()).finish().exited(0);
+    for path in [&home, &link] {
+        std::os::unix::fs::lchown(path, Some(12345), Some(12345)).unwrap();
+    }
+    sandbox.vsrun(line.clone()).finish().failed(125, &["cannot use cgroup '", "belongs to user 0", "12345"]);
+    let check = sandbox.vsrun([words!["--check"], line].concat()).finish();
+    assert!(check.exited(125).out[0].contains("belongs to user 0"), "{check:?}");
+    assert!(!parent.child().exists());
+}
+
 #[test]
 fn a_start_that_fails_removes_the_group_that_it_made() {
     needs!(able());
