@@ -81,6 +81,8 @@ fn it_learns_all_about_a_signal() {
 
 #[test]
 fn it_learns_of_a_core_dump() {
+    // Where core files go is the machine's setting.
+    let _turn = harness::sysctl::turn();
     let sandbox = Sandbox::new();
     let alone = sandbox.program(&sandbox.probe(), words!["core", "segv"]).directory(&sandbox.path("out")).finish();
     needs!(harness::available(alone.dumped_core(), "core dumps"));

@@ -16,6 +16,7 @@ pub mod report;
 pub mod rng;
 pub mod sandbox;
 pub mod sys;
+pub mod sysctl;
 pub mod terminal;
 pub mod tracer;
 
@@ -27,6 +28,7 @@ pub use ports::free_port;
 pub use process::{await_gone, gone};
 pub use report::{Descriptor, Report};
 pub use sandbox::Sandbox;
+pub use sysctl::Sysctl;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
