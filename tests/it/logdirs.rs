@@ -365,6 +365,26 @@ fn numbers_of_another_program_are_recorded_at_a_rotation_too() {
     }
 }
 
+/// With --log-size another process has the file open: then the ages of two renamed files show it.
+#[test]
+fn numbers_of_another_program_are_known_by_the_age_of_their_files() {
+    for (ages, other) in [([2_000, 1_000], true), ([1_000, 2_000], false)] {
+        let sandbox = Sandbox::new();
+        let logs = sandbox.path("logs");
+        let manager = manage(&sandbox, words!["-d", "logs", "52w", "--log-size", "1M"]);
+        for (number, age) in [1, 2].into_iter().zip(ages) {
+            let file = logs.join(format!("logfile.{number}"));
+            fs::write(&file, "").unwrap();
+            sys::set_modified(&file, 2_000_000_000 + age);
+        }
+        manager.signal(libc::SIGHUP);
+        await_life(&sandbox.out("life"), 2);
+        let records = harness::text(&logs.join("vsrun.log.1"));
+        assert_eq!(records.contains("logfile was renamed to logfile.1 by another program"), other, "{records}");
+        manager.stop().exited(0);
+    }
+}
+
 #[test]
 fn a_server_may_open_its_own_output() {
     let sandbox = Sandbox::new();
