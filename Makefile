@@ -33,7 +33,7 @@ export CARGO_BUILD_TARGET = $(TARGET)
 
 # cargo uses every core by itself, and two cargos only wait for each other.
 .NOTPARALLEL:
-.PHONY: build cross test-cross demo test check fmt clippy doc fuzz miri faults soak field bench size man man-check image deb release reproducible install uninstall clean help
+.PHONY: build cross test-cross demo test check fmt clippy deny doc fuzz miri faults soak field bench size man man-check image deb release reproducible install uninstall clean help
 
 build: ## the small static binary (this is the default)
 	$(RUST) tools/build
@@ -52,7 +52,7 @@ demo: build ## show what vsrun does, with a small server
 test: build ## all tests, of the small binary (TESTARGS='...' goes to cargo test)
 	VSRUN=$(abspath $(BIN)) $(RUST) tools/test $(TESTARGS)
 
-check: fmt clippy size man-check test doc ## all checks that must pass before a change is merged
+check: fmt clippy deny size man-check test doc ## all checks that must pass before a change is merged
 
 fmt: ## check that the code is formatted
 	$(RUST) cargo fmt --check
@@ -60,6 +60,9 @@ fmt: ## check that the code is formatted
 
 clippy: ## run clippy; warnings are errors
 	$(RUST) cargo clippy --locked --all-targets --features test-server -- -D warnings
+
+deny: ## check licences, sources and known holes of the packages (deny.toml)
+	$(RUST) tools/deny
 
 doc: ## build the rustdoc pages; warnings are errors
 	RUSTDOCFLAGS="-D warnings" $(RUST) cargo doc --locked --no-deps --document-private-items

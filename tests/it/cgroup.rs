@@ -4,7 +4,6 @@ use crate::harness::{self, Sandbox, needs, process, sys, words};
 use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Where version 2 is mounted.
 fn mounted() -> Option<PathBuf> {
@@ -18,9 +17,7 @@ struct Parent(PathBuf);
 
 impl Parent {
     fn new() -> Self {
-        static COUNT: AtomicUsize = AtomicUsize::new(0);
-        let name = format!("vsrun-{}-{}", sys::pid(), COUNT.fetch_add(1, Ordering::Relaxed));
-        let parent = Self(mounted().unwrap().join(name));
+        let parent = Self(mounted().unwrap().join(harness::unique_name()));
         remove(&parent.0);
         fs::create_dir(&parent.0).unwrap();
         parent
@@ -190,6 +187,26 @@ fn a_directory_in_use_or_of_another_kind_is_refused_and_nothing_is_left() {
     let before = harness::names(&parent.0);
     sandbox.vsrun(words!["--check", "--cgroup", parent.child(), "--", sandbox.probe()]).finish().exited(0).silently();
     assert_eq!(harness::names(&parent.0), before, "--check makes none");
+}
+
+/// Everything below the mount point is the kernel's, but the way there may be a user's.
+#[test]
+fn a_users_link_chooses_no_group_and_one_of_roots_does() {
+    needs!(able());
+    let (sandbox, parent) = (Sandbox::new(), Parent::new());
+    let home = sandbox.path("home");
+    harness::sandbox::make_directory(&home, 0o755);
+    let link = home.join("groups");
+    std::os::unix::fs::symlink(&parent.0, &link).unwrap();
+    let line = words!["--cgroup", link.join("web"), "--init", "--", sandbox.probe(), "exit", "0"];
+    sandbox.vsrun(line.clone()).finish().exited(0);
+    for path in [&home, &link] {
+        std::os::unix::fs::lchown(path, Some(12345), Some(12345)).unwrap();
+    }
+    sandbox.vsrun(line.clone()).finish().failed(125, &["cannot use cgroup '", "belongs to user 0", "12345"]);
+    let check = sandbox.vsrun([words!["--check"], line].concat()).finish();
+    assert!(check.exited(125).out[0].contains("belongs to user 0"), "{check:?}");
+    assert!(!parent.child().exists());
 }
 
 #[test]

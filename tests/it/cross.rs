@@ -68,8 +68,8 @@ fn a_manager_restarts_and_informs_the_handler() {
     let found = sandbox.report(&told);
     let tells = |name: &str| found.variable(&format!("VSRUN_SERVER_{name}")).unwrap_or_default();
     assert_eq!((tells("EXITED").as_str(), tells("EXITSTATUS").as_str(), tells("REASON").as_str()), ("1", "3", "exit"));
-    assert_eq!(tells("UPTIME"), "0");
     let small = |name: &str, most: u64| tells(name).parse::<u64>().is_ok_and(|number| number <= most);
+    assert!(small("UPTIME", 20), "{found:?}");
     assert!(small("MAXRSS_KB", 1 << 20) && tells("MAXRSS_KB") != "0" && small("CPU_MS", 20_000), "{found:?}");
     manager.signal(libc::SIGHUP);
     harness::await_life(&life, 5);

@@ -2,8 +2,9 @@
 //!
 //! cargo itself tells, from the lock file and without the network.
 
+use crate::harness::call::start_locked;
 use std::collections::BTreeSet;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 /// What vsrun itself asks for. A fourth one needs a reason that outweighs that everybody must trust it.
 const DIRECT: &[&str] = &["lexopt", "libc", "rustix"];
@@ -67,13 +68,16 @@ struct Package {
 
 /// What `cargo tree` shows for the static target, whatever machine this is.
 fn tree(options: &[&str]) -> Vec<Package> {
-    let output = Command::new(env!("CARGO"))
+    let mut command = Command::new(env!("CARGO"));
+    command
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .args(["tree", "--locked", "--offline", "--target=x86_64-unknown-linux-musl"])
         .args(["--prefix=none", "--no-dedupe", "--format={p}|{l}"])
         .args(options)
-        .output()
-        .expect("cargo, which built this test, runs");
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let child = start_locked(|| command.spawn()).expect("cargo, which built this test, runs");
+    let output = child.wait_with_output().expect("cargo ends");
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(output.status.success(), "cargo tree: {}", String::from_utf8_lossy(&output.stderr));
     text.lines().filter(|line| line.contains('|')).map(package).collect()

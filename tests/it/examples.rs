@@ -27,7 +27,7 @@ fn busybox() -> bool {
 
 /// An address that only this test uses: every number in 127/8 is the loopback device.
 fn address(test: u8) -> SocketAddr {
-    let number = sys::pid().cast_unsigned();
+    let number = sys::pid().cast_unsigned().wrapping_add(harness::namespace());
     format!("127.{test}.{}.{}:8080", (number >> 8) & 255, number & 255 | 1).parse().unwrap()
 }
 

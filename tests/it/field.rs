@@ -562,6 +562,44 @@ fn logrotate_renames_the_file_of_the_log_writer_and_nothing_is_lost() {
     assert_eq!(harness::names(&logs).iter().filter(|name| name.starts_with("logfile-")).count(), 4);
 }
 
+/// Its newest file is number 1, which is vsrun's oldest: nothing is lost as long as nothing is counted, and a record says
+/// what is wrong. With --log-files the newest would be the first to be deleted.
+#[test]
+fn logrotate_without_dates_is_recorded_and_loses_nothing_by_age() {
+    needs!(field(&["logrotate"]));
+    for size in [words![], words!["--log-size", "1M"]] {
+        let sandbox = Sandbox::new();
+        let logs = sandbox.path("logs");
+        fs::create_dir(&logs).unwrap();
+        let options =
+            [words!["-m", sandbox.path("m"), "-", "-d", &logs, "4w", "--on-signal", "USR1=reopen"], size].concat();
+        let life = sandbox.out("life");
+        let mut script = words!["--", sandbox.probe(), "life", &life];
+        for run in 1..=4 {
+            script.extend(words!["at", run.to_string(), "print", format!("run {run}")]);
+        }
+        let manager = sandbox.vsrun([options.clone(), script, words!["wait"]].concat()).start();
+        let signal = format!("{} --signal USR1 {}", sandbox.path("vsrun").display(), sandbox.path("m").display());
+        for run in 1..=3 {
+            harness::await_life(&life, run);
+            harness::await_true("its line", || all_lines(&logs, "logfile").len() == run);
+            // A file's time has seconds only.
+            sys::set_modified(&logs.join("logfile"), 2_000_000_000 + i64::try_from(run).unwrap());
+            logrotate(&sandbox, "logfile", &format!("rotate 100\nnocreate\npostrotate\n{signal}\nendscript"));
+            manager.signal(libc::SIGHUP);
+        }
+        harness::await_life(&life, 4);
+        harness::await_true("its line", || all_lines(&logs, "logfile").len() == 4);
+        let texts: Vec<String> = (1..=3).map(|number| harness::text(&logs.join(format!("logfile.{number}")))).collect();
+        assert_eq!(texts, ["run 3\n", "run 2\n", "run 1\n"], "{options:?}: the numbers are logrotate's");
+        let records = all_lines(&logs, "vsrun.log");
+        let warnings =
+            records.iter().filter(|line| line.contains("logfile was renamed to logfile.1 by another program"));
+        assert!(warnings.count() >= 1, "{options:?}: {records:#?}");
+        manager.stop().exited(0);
+    }
+}
+
 /// What logrotate has named by date is not vsrun's, and vsrun's own numbers go on beside it.
 #[test]
 fn restarts_on_request_and_logrotate_keep_all_files_apart() {

@@ -81,6 +81,8 @@ fn it_learns_all_about_a_signal() {
 
 #[test]
 fn it_learns_of_a_core_dump() {
+    // Where core files go is the machine's setting.
+    let _turn = harness::sysctl::turn();
     let sandbox = Sandbox::new();
     let alone = sandbox.program(&sandbox.probe(), words!["core", "segv"]).directory(&sandbox.path("out")).finish();
     needs!(harness::available(alone.dumped_core(), "core dumps"));
@@ -304,7 +306,8 @@ fn a_handler_that_takes_too_long_refuses() {
 fn a_handler_that_exits_0_too_late_refuses() {
     let sandbox = Sandbox::new();
     let seen = sandbox.out("seen");
-    let options = words!["--handler-timeout", "50ms", "--stop-timeout", "1h"];
+    // Time enough to catch the signal, which would end it otherwise.
+    let options = words!["--handler-timeout", "3s", "--stop-timeout", "1h"];
     manage(&sandbox, options, words!["signals", &seen, "15", "exit", "0"], words!["exit", "4"]).finish().exited(4);
     assert_eq!(harness::lines(&seen), ["ready", "15"]);
     assert_eq!(harness::lives(&sandbox.out("life")).len(), 1);

@@ -18,7 +18,7 @@ fn either_pidfile_stops_a_manager_at_once_between_two_runs() {
         harness::await_true("the pause", || harness::text(&file).is_empty());
         let since = Instant::now();
         sandbox.vsrun(words!["--stop", &file]).finish().exited(0).silently();
-        assert!(since.elapsed() < Duration::from_secs(10), "it waits for no run");
+        assert!(since.elapsed() < Duration::from_secs(40), "it waits for no run");
         assert!(!file.exists() && !sandbox.path("monitor").exists());
         manager.finish().exited(0);
         sandbox.await_nothing_left();

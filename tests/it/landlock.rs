@@ -408,12 +408,15 @@ fn signals_and_abstract_sockets_stay_inside_their_scope() {
     use std::os::unix::net::{SocketAddr, UnixListener};
     for of in EVERYONE {
         let sandbox = place_of(of);
-        let name = format!("vsrun-{}-{of:?}", sys::pid());
+        let name = harness::unique_name();
         let _listener = UnixListener::bind_addr(&SocketAddr::from_abstract_name(&name).unwrap()).unwrap();
         // Another process, of a user whom the server may signal.
         let user = if of == As::Plain { words![] } else { words!["-u", PLAIN.to_string()] };
-        let target = sandbox.vsrun([user, words!["--", sandbox.probe(), "wait"]].concat()).start();
-        harness::await_true("a target", || target.lives());
+        let up = sandbox.out("up");
+        let target = words!["--", sandbox.probe(), "append", &up, "x", "wait"];
+        let target = sandbox.vsrun([user, target].concat()).start();
+        // Before that it is still root, and no user may signal it.
+        harness::await_file(&up);
         let pid = target.pid().to_string();
         let script = words!["try", "signal", &pid, "try", "abstract", &name, "forked", "try", "signal", &pid];
         let said = |options: Vec<OsString>| -> Vec<String> {

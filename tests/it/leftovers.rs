@@ -130,7 +130,7 @@ fn a_loop_of_orphans_starves_nothing() {
         let since = Instant::now();
         manager.signal(libc::SIGTERM);
         manager.finish();
-        assert!(since.elapsed() < Duration::from_secs(15), "the stop took {:?}", since.elapsed());
+        assert!(since.elapsed() < Duration::from_secs(40), "the stop took {:?}", since.elapsed());
     }
 }
 
@@ -156,5 +156,5 @@ fn a_long_chain_is_ended_in_linear_time() {
     let since = Instant::now();
     called.finish().exited(7);
     await_gone(end);
-    assert!(since.elapsed() < Duration::from_secs(20), "it took {:?}", since.elapsed());
+    assert!(since.elapsed() < Duration::from_secs(40), "it took {:?}", since.elapsed());
 }

@@ -1,13 +1,12 @@
 //! A log directory that others may write to, that is replaced while the manager lives, or that another program rotates;
 //! and what the server may open of its output.
 
-use crate::harness::{self, Running, Sandbox, await_life, await_true, needs, sys, words};
+use crate::harness::{self, Running, Sandbox, await_life, await_true, needs, process, sys, words};
 use std::ffi::OsString;
 use std::fs;
 use std::io;
-use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
+use std::os::unix::fs::{MetadataExt, chown, symlink};
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 const USER: u32 = 12345;
 
@@ -227,86 +226,19 @@ fn planted_names_keep_no_manager_from_its_signals() {
         fs::File::create(logs.join(format!("logfile.{number}"))).unwrap();
     }
     let manager = manage(&sandbox, words!["-d", "logs", "1", "--log-size", "1M", "--log-files", "3"]);
+    // On a busy machine only the processor's time is the manager's own.
     for life in 2..=3 {
-        let begin = sys::monotonic();
+        let begin = (sys::monotonic(), process::processor_time(manager.pid()));
         manager.signal(libc::SIGHUP);
         await_life(&sandbox.out("life"), life);
-        assert!(sys::monotonic() - begin < 3_000_000, "a restart among 30,000 names");
+        let own = process::processor_time(manager.pid()) - begin.1;
+        assert!(own < 3_000, "a restart among 30,000 names took {own} ms");
+        assert!(sys::monotonic() - begin.0 < 20_000_000, "a restart among 30,000 names");
     }
     let begin = sys::monotonic();
     manager.stop().exited(0);
-    assert!(sys::monotonic() - begin < 3_000_000, "a stop among 30,000 names");
+    assert!(sys::monotonic() - begin < 20_000_000, "a stop among 30,000 names");
     assert!(harness::names(&logs).contains(&"logfile.30000".to_owned()), "the newest stay");
-}
-
-/// Its user, or its group, plants second names of a file of root's as fast as it can.
-#[test]
-fn no_race_puts_a_record_into_a_file_of_roots() {
-    needs!(harness::root());
-    for (mode, owner) in [(0o755, USER), (0o775, 0), (0o1777, 0)] {
-        for size in writing() {
-            let sandbox = Sandbox::new();
-            let (logs, victim) = (sandbox.path("logs"), sandbox.path("victim"));
-            harness::sandbox::make_directory(&logs, mode);
-            chown(&logs, Some(owner), Some(USER)).unwrap();
-            fs::set_permissions(&logs, fs::Permissions::from_mode(mode)).unwrap();
-            fs::write(&victim, "precious\n").unwrap();
-            fs::set_permissions(&victim, fs::Permissions::from_mode(0o600)).unwrap();
-            let options = words!["-u", USER.to_string(), "-d", "logs", "1", "--on-signal", "USR1=reopen"];
-            let manager = manage(&sandbox, [options, size].concat());
-            let over = AtomicBool::new(false);
-            std::thread::scope(|scope| {
-                scope.spawn(|| {
-                    while !over.load(Ordering::Relaxed) {
-                        for name in ["vsrun.log", "logfile"] {
-                            let _ = fs::remove_file(logs.join(name));
-                            let _ = fs::hard_link(&victim, logs.join(name));
-                            let _ = fs::remove_file(logs.join(name));
-                        }
-                    }
-                });
-                for round in 0..30 {
-                    manager.signal(if round % 5 == 4 { libc::SIGHUP } else { libc::SIGUSR1 });
-                    std::thread::sleep(std::time::Duration::from_millis(10));
-                }
-                over.store(true, Ordering::Relaxed);
-            });
-            manager.stop();
-            let about = fs::metadata(&victim).unwrap();
-            assert_eq!(harness::text(&victim), "precious\n", "mode {mode:o}");
-            assert_eq!((about.uid(), about.mode() & 0o7777), (0, 0o600), "mode {mode:o}");
-        }
-    }
-}
-
-/// The user exchanges the new socket for a second name of one of root's.
-#[test]
-fn no_race_gives_a_socket_of_roots_away() {
-    needs!(harness::root());
-    let sandbox = Sandbox::new();
-    let (home, victim) = (sandbox.path("home"), sandbox.path("victim"));
-    harness::sandbox::make_directory(&home, 0o755);
-    chown(&home, Some(USER), Some(USER)).unwrap();
-    let _precious = std::os::unix::net::UnixListener::bind(&victim).unwrap();
-    let over = AtomicBool::new(false);
-    std::thread::scope(|scope| {
-        scope.spawn(|| {
-            while !over.load(Ordering::Relaxed) {
-                for name in harness::names(&home) {
-                    let _ = fs::rename(home.join(&name), sandbox.path("taken"));
-                    let _ = fs::hard_link(&victim, home.join(&name));
-                    let _ = fs::remove_file(home.join(&name));
-                }
-            }
-        });
-        for _ in 0..60 {
-            let line =
-                words!["-u", USER.to_string(), "--listen", home.join("socket"), "--", sandbox.probe(), "exit", "0"];
-            let _ = sandbox.vsrun(line).finish();
-            assert_eq!(fs::metadata(&victim).unwrap().uid(), 0);
-        }
-        over.store(true, Ordering::Relaxed);
-    });
 }
 
 #[test]
@@ -429,6 +361,26 @@ fn numbers_of_another_program_are_recorded_at_a_rotation_too() {
                 .filter(|file| file.starts_with("vsrun.log"))
                 .any(|file| harness::text(&logs.join(file)).contains(&expected))
         });
+        manager.stop().exited(0);
+    }
+}
+
+/// With --log-size another process has the file open: then the ages of two renamed files show it.
+#[test]
+fn numbers_of_another_program_are_known_by_the_age_of_their_files() {
+    for (ages, other) in [([2_000, 1_000], true), ([1_000, 2_000], false)] {
+        let sandbox = Sandbox::new();
+        let logs = sandbox.path("logs");
+        let manager = manage(&sandbox, words!["-d", "logs", "52w", "--log-size", "1M"]);
+        for (number, age) in [1, 2].into_iter().zip(ages) {
+            let file = logs.join(format!("logfile.{number}"));
+            fs::write(&file, "").unwrap();
+            sys::set_modified(&file, 2_000_000_000 + age);
+        }
+        manager.signal(libc::SIGHUP);
+        await_life(&sandbox.out("life"), 2);
+        let records = harness::text(&logs.join("vsrun.log.1"));
+        assert_eq!(records.contains("logfile was renamed to logfile.1 by another program"), other, "{records}");
         manager.stop().exited(0);
     }
 }

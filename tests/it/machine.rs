@@ -94,7 +94,8 @@ fn signals_end_the_machine_as_they_say() {
     };
     let sandbox = Sandbox::new();
     // systemd's `halt`, with a server that does not end on TERM: it is killed.
-    let arguments = ["--at-exit", "poweroff", "--stop-timeout", "1s", "--init", "--no-quiet"];
+    // Time enough for the shell to say so before it is killed.
+    let arguments = ["--at-exit", "poweroff", "--stop-timeout", "4s", "--init", "--no-quiet"];
     let machine = boot(&sandbox, &arguments, &server("37"));
     machine.await_line("reboot: System halted");
     let said = machine.output();
@@ -111,7 +112,7 @@ fn signals_end_the_machine_as_they_say() {
         ),
     ] {
         let sandbox = Sandbox::new();
-        let options = [&["--stop-timeout", "1s"], options].concat();
+        let options = [&["--stop-timeout", "4s"], options].concat();
         let said = boot(&sandbox, &options, &server(kill)).finish();
         assert_in_order(&said, &["up", "received SIG", "the server ends", "shutdown", end]);
     }

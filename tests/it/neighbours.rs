@@ -1,9 +1,10 @@
 //! The server's user is hostile: what it can reach of the processes beside the server, of the caller's terminal and of
 //! root's keys.
 
-use crate::harness::{self, Sandbox, needs, process, sys, words};
+use crate::harness::{self, Mount, Mounts, Sandbox, needs, process, sys, words};
 use std::ffi::OsString;
 use std::fs;
+use std::os::fd::AsRawFd;
 use std::path::Path;
 
 const USER: &str = "12345";
@@ -147,6 +148,37 @@ fn a_terminal_is_for_writing_only_and_becomes_nobodys_own() {
             sys::kill(pid, libc::SIGKILL);
         }
         sandbox.await_nothing_left();
+    }
+}
+
+/// Without /proc it cannot be reopened: then the server starts all the same, and --check says what is weaker.
+#[test]
+fn a_terminal_that_cannot_be_reopened_is_a_warning_of_check() {
+    needs!(harness::root());
+    let sandbox = Sandbox::new();
+    let mounts = Mounts::new(&sandbox, &[Mount::Memory("/proc".into(), "")]);
+    let warning = "warning: the terminal cannot be reopened for writing only: the server can read its keys";
+    for (options, hidden, weak) in [
+        (words!["-u", USER], true, true),
+        (words!["-u", USER], false, false),
+        // Nothing is hidden from a server of the same user, or from one that is given the terminal.
+        (words![], true, false),
+        (words!["-u", USER, "--stdin"], true, false),
+    ] {
+        let found = sandbox.path("found");
+        let line = [words!["--check"], options.clone(), words!["--", sandbox.probe(), "exit", "0"]].concat();
+        let (call, _terminal) = sandbox.vsrun(line).on_terminal();
+        // Standard error is the terminal, and what is found goes to a file.
+        let out = fs::File::create(&found).unwrap();
+        let call = call.before(move || sys::duplicate(out.as_raw_fd(), 1));
+        let call = if hidden { call.within(&mounts) } else { call };
+        call.finish().exited(0);
+        assert_eq!(
+            harness::lines(&found).iter().any(|line| line == warning),
+            weak,
+            "{options:?}: {:?}",
+            harness::lines(&found)
+        );
     }
 }
 

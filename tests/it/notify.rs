@@ -56,7 +56,7 @@ fn descriptors_of_a_stranger_that_cannot_be_closed_hold_up_nothing() {
     sys::kill(server, libc::SIGKILL);
     await_life(&sandbox.out("life"), 2);
     manager.stop().exited(0);
-    assert!(begin.elapsed().as_secs() < 10);
+    assert!(begin.elapsed().as_secs() < 20);
     assert!(hostile.is_some_and(|sender| sender.lives()));
 }
 
@@ -76,7 +76,7 @@ fn descriptors_of_the_server_that_cannot_be_closed_hold_up_nothing() {
         harness::await_lines(&sandbox.out("said"), 1);
         let begin = Instant::now();
         manager.stop().exited(0);
-        assert!(begin.elapsed().as_secs() < 10);
+        assert!(begin.elapsed().as_secs() < 20);
         sandbox.await_nothing_left();
     }
 }
@@ -97,7 +97,7 @@ fn a_low_limit_of_descriptors_only_slows_it_down() {
     harness::await_lines(&sandbox.out("said"), 1);
     let begin = Instant::now();
     manager.stop().exited(0);
-    assert!(begin.elapsed().as_secs() < 10);
+    assert!(begin.elapsed().as_secs() < 20);
 }
 
 #[test]
@@ -109,9 +109,10 @@ fn a_flood_of_descriptors_leaves_nothing_open_and_no_process() {
     harness::await_lines(&sandbox.out("said"), 1);
     let before = process::descriptors(manager.pid());
     stranger(&other, &socket(&sandbox), words!["carry", "2000", "READY=1"]).finish().exited(0);
-    harness::await_true("the manager to sleep", || process::state(manager.pid()) == "S");
-    assert_eq!(process::descriptors(manager.pid()), before);
+    // The last messages may still wait in the queue, and a manager sleeps while a child closes what came with them.
+    harness::await_true("the descriptors of before", || process::descriptors(manager.pid()) == before);
     harness::await_true("the end of each child", || process::children(manager.pid()).len() == 1);
+    harness::await_true("the descriptors of before", || process::descriptors(manager.pid()) == before);
     assert_eq!(count(&manager, "ignored a notify message"), 1, "one record in each run");
     manager.stop().exited(0);
 }
@@ -121,9 +122,9 @@ fn a_flood_of_descriptors_leaves_nothing_open_and_no_process() {
 fn a_flood_of_messages_lets_a_live_server_live_and_a_signal_through() {
     needs!(root());
     let (sandbox, other) = (Sandbox::new(), Sandbox::of_user(PLAIN));
-    let beats: Vec<OsString> = (0..12).flat_map(|_| words!["nap", "200", "notify", "WATCHDOG=1"]).collect();
+    let beats: Vec<OsString> = (0..30).flat_map(|_| words!["nap", "200", "notify", "WATCHDOG=1"]).collect();
     let actions = [words!["notify", "READY=1"], beats, words!["append", sandbox.out("said"), "x", "wait"]].concat();
-    let manager = managed(&sandbox, words!["-u", "12345", "--watchdog", "1s", "--stop-timeout", "5s"], actions).start();
+    let manager = managed(&sandbox, words!["-u", "12345", "--watchdog", "4s", "--stop-timeout", "5s"], actions).start();
     await_life(&sandbox.out("life"), 1);
     let address = socket(&sandbox);
     let flood = words!["deluge", "100000000", "STOPPING=1\nWATCHDOG=trigger\nREADY=1"];
@@ -135,7 +136,7 @@ fn a_flood_of_messages_lets_a_live_server_live_and_a_signal_through() {
     manager.await_err("silent for too long");
     let begin = Instant::now();
     manager.stop().exited(0);
-    assert!(begin.elapsed().as_secs() < 10);
+    assert!(begin.elapsed().as_secs() < 20);
     hostile.into_iter().for_each(|one| drop(one.finish()));
 }
 
@@ -150,7 +151,7 @@ fn a_flood_of_the_server_itself_starves_nothing() {
     manager.await_err("started");
     let begin = Instant::now();
     manager.stop().exited(0);
-    assert!(begin.elapsed().as_secs() < 10);
+    assert!(begin.elapsed().as_secs() < 20);
 }
 
 /// What systemd's own tool sends; its barrier waits until all messages before it have been handled.
@@ -174,9 +175,10 @@ fn systemd_notify_works_as_it_is() {
 fn a_server_may_ask_for_more_time_to_be_ready_and_to_stop() {
     let sandbox = Sandbox::new();
     let more = words!["notify", "EXTEND_TIMEOUT_USEC=20000000"];
-    let late = words!["nap", "700", "notify", "READY=1", "signals", sandbox.out("seen"), "15"];
-    let slow = words!["nap", "700", "exit", "0"];
-    let options = words!["--ready-timeout", "300ms", "--stop-timeout", "300ms"];
+    // Each message has two seconds to arrive, and each pause is longer.
+    let late = words!["nap", "2500", "notify", "READY=1", "signals", sandbox.out("seen"), "15"];
+    let slow = words!["nap", "2500", "exit", "0"];
+    let options = words!["--ready-timeout", "2s", "--stop-timeout", "2s"];
     let manager = managed(&sandbox, options, [more.clone(), late, more, slow].concat()).start();
     harness::await_lines(&sandbox.out("seen"), 1);
     manager.signal(libc::SIGTERM);
@@ -230,7 +232,8 @@ fn a_server_may_change_its_watchdog_or_fire_it() {
 fn what_is_ignored_is_recorded_with_the_reason_once_in_each_run() {
     let sandbox = Sandbox::new();
     let ignored = words!["notify", "MAINPID=1", "notify", "FDSTORE=1", "notify", "EXTEND_TIMEOUT_USEC=5s"];
-    let actions = [ignored, words!["notify", "READY=1", "at", "2", "exit", "0", "wait"]].concat();
+    let actions = [ignored, words!["notify", "READY=1", "append", sandbox.out("said"), "x"]].concat();
+    let actions = [actions, words!["at", "2", "exit", "0", "wait"]].concat();
     let manager = managed(&sandbox, words![], actions).start();
     let server = await_life(&sandbox.out("life"), 1);
     manager.await_err("microseconds");
@@ -238,7 +241,8 @@ fn what_is_ignored_is_recorded_with_the_reason_once_in_each_run() {
         let record = format!("ignored a notify message from pid {server} (uid {}): {reason}", sys::user());
         assert_eq!(count(&manager, &record), 1, "{:?}", manager.err());
     }
-    harness::await_true("READY=1", || process::state(manager.pid()) == "S");
+    // A server that dies before it has said so would be a failed start.
+    harness::await_lines(&sandbox.out("said"), 1);
     sys::kill(server, libc::SIGKILL);
     let ended = manager.finish();
     ended.exited(0);
@@ -253,10 +257,11 @@ fn without_a_process_to_close_descriptors_the_watchdog_rests() {
     // A user without any other process: the limit counts all of a user's.
     let sandbox = Sandbox::of_user(3_000_000_000 + sys::pid().unsigned_abs() * 8);
     let beats: Vec<OsString> = (0..15).flat_map(|_| words!["nap", "100", "notify", "WATCHDOG=1"]).collect();
-    let ready = words!["notify", "READY=1", "await", sandbox.path("go"), "carry", "1", "STATUS=x", "notify"];
+    // It is watched from READY=1 on, and sends the descriptors right after that.
+    let ready = words!["await", sandbox.path("go"), "notify", "READY=1", "carry", "1", "STATUS=x", "notify"];
     let rest = words!["WATCHDOG=1", "append", sandbox.out("sent"), "x", "await", sandbox.path("more")];
     let actions = [ready, rest, beats, words!["append", sandbox.out("said"), "x", "wait"]].concat();
-    let manager = managed(&sandbox, words!["--watchdog", "700ms"], actions).start();
+    let manager = managed(&sandbox, words!["--watchdog", "1500ms"], actions).start();
     await_life(&sandbox.out("life"), 1);
     let allow = |count: &str| {
         let line = words!["processes", manager.pid().to_string(), count];
@@ -267,7 +272,7 @@ fn without_a_process_to_close_descriptors_the_watchdog_rests() {
     harness::await_lines(&sandbox.out("sent"), 1);
     manager.await_err("descriptors came with it and cannot be closed now");
     // Twice its watchdog time passes: that is what is tried.
-    std::thread::sleep(std::time::Duration::from_millis(1600));
+    std::thread::sleep(std::time::Duration::from_millis(3200));
     assert!(count(&manager, "silent for too long") == 0, "{:?}", manager.err());
     std::fs::write(sandbox.path("more"), "").unwrap();
     allow("1000");

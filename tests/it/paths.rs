@@ -48,6 +48,7 @@ fn uses(dir: &Path) -> Vec<Vec<OsString>> {
         words!["--listen", dir.join("socket")],
         words!["-r", dir],
         words!["--env-dir", dir],
+        words!["--cgroup", dir.join("web")],
     ]
 }
 

@@ -100,7 +100,8 @@ fn a_second_start_is_refused_and_changes_nothing() {
         let line = words!["-p", &file, "-d", &logs, "7", "--", sandbox.probe(), "life", &life, "wait"];
         let first = sandbox.vsrun([options.clone(), line.clone()].concat()).start();
         harness::await_life(&life, 1);
-        if options.contains(&"-m".into()) {
+        // Also by the one in the background that leaves the server then.
+        if !options.is_empty() {
             harness::await_true("the last record of the start", || {
                 harness::text(&logs.join("vsrun.log")).contains("started")
             });

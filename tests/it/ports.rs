@@ -73,8 +73,7 @@ fn an_address_of_another_machine_and_a_low_port_are_found() {
 fn a_check_never_makes_the_bind_of_another_program_fail() {
     needs!(harness::tool("python3"));
     let sandbox = Sandbox::new();
-    // Below those that other tests are given.
-    let port = 20_000 + u16::try_from(sys::pid() % 10_000).unwrap();
+    let port = harness::free_port();
     let (up, done) = (sandbox.path("up"), sandbox.path("done"));
     // In a process of its own: a child that this one forks has its sockets until it executes.
     let program = "import os, socket, sys\n\

@@ -324,7 +324,7 @@ fn a_message_of_another_user_does_not_count() {
     for options in [words!["-m", "keeper", "-"], words!["-b", "-p", "pid"], words!["-u", "12345", "-m", "keeper", "-"]]
     {
         let server = words!["--", sandbox.probe(), "report", sandbox.out("report"), "wait"];
-        let options = [options, words!["--ready", "notify", "--ready-timeout", "1"]].concat();
+        let options = [options, words!["--ready", "notify", "--ready-timeout", "5"]].concat();
         let caller = sandbox.vsrun([options, server].concat()).start();
         let socket = sandbox.report(&sandbox.out("report")).variable("NOTIFY_SOCKET").unwrap();
         let stranger = other.program(&other.probe(), words!["notify", "READY=1\nMAINPID=1"]);
@@ -371,7 +371,7 @@ impl Service {
     }
 
     fn new(socket: UnixDatagram) -> Self {
-        socket.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        socket.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
         Self(socket)
     }
 
@@ -446,7 +446,7 @@ fn where_vsrun_becomes_the_server_it_is_left_alone() {
 #[test]
 fn from_the_background_to_an_abstract_name() {
     let sandbox = Sandbox::new();
-    let name = format!("vsrun-test-{}", sys::pid());
+    let name = harness::unique_name();
     let service = Service::at_name(&name);
     let options = words!["-b", "-m", "keeper", "-", "--ready", "fd:5", "--", sandbox.probe(), "report", "out/report"];
     let line = [options, words!["await", "go", "tell", "5", "", "wait"]].concat();

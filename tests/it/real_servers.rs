@@ -78,7 +78,7 @@ fn a_web_server_in_a_jail_serves_crashes_and_serves_again() {
     harness::sandbox::install(&harness::find_tool("busybox").unwrap(), &jail.join("busybox"));
     std::fs::write(jail.join("index.html"), "the page in the jail\n").unwrap();
     // An address of this test's own: every number in 127/8 is the loopback device.
-    let number = sys::pid().cast_unsigned();
+    let number = sys::pid().cast_unsigned().wrapping_add(harness::namespace());
     let address: SocketAddr =
         format!("127.{}.{}.{}:8080", 1 + (number >> 16) % 250, (number >> 8) & 255, number & 255 | 1).parse().unwrap();
     let get = "GET /index.html HTTP/1.0\r\n\r\n";

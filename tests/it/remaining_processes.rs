@@ -35,7 +35,8 @@ fn the_rest_of_a_group_ends_before_the_next_life() {
     let sandbox = Sandbox::new();
     let (life, child) = (sandbox.out("life"), sandbox.out("child"));
     let handler = sandbox.script("handler", words!["append", sandbox.out("asked"), "x", "exit", "0"]);
-    let options = words!["--group", "--stop-timeout", "100ms", "-m", "-", &handler, "-p", "server"];
+    // The pidfile is empty for that long, and has to be seen so.
+    let options = words!["--group", "--stop-timeout", "1s", "-m", "-", &handler, "-p", "server"];
     let script = words!["life", &life, "until", "2", "child", &child, "until", "2", "exit", "7", "wait"];
     let called = sandbox.vsrun([options, words!["--", sandbox.probe()], script].concat()).start();
     harness::await_lines(&child, 1);

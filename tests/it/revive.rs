@@ -1,22 +1,11 @@
 //! Sockets that survive what their servers do to them.
 
-use crate::harness::{self, Running, Sandbox, await_life, sys, words};
+use crate::harness::{self, Running, Sandbox, await_life, free_port, sys, words};
 use std::ffi::OsString;
 use std::io::Read;
-use std::net::{Ipv4Addr, Ipv6Addr, TcpListener, TcpStream, UdpSocket};
+use std::net::{Ipv4Addr, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
-
-/// A port that is free for both protocols, outside of those that the kernel gives away, and of those of other tests.
-fn free_port() -> u16 {
-    let base = 30_200 + u16::try_from(sys::pid() % 100).unwrap() * 20;
-    (base..base + 20)
-        .find(|port| {
-            let v6 = Ipv6Addr::UNSPECIFIED;
-            TcpListener::bind((v6, *port)).is_ok() && UdpSocket::bind((v6, *port)).is_ok()
-        })
-        .unwrap()
-}
 
 /// A managed server that writes its lives and does these actions.
 fn start(sandbox: &Sandbox, options: Vec<OsString>, actions: Vec<OsString>) -> Running {

@@ -74,6 +74,16 @@ fn await_count(what: &str, file: &Path, count: usize) {
     harness::await_within(PATIENCE * 10, what, || (length() >= count as u64).then_some(()));
 }
 
+/// The start of that server is recorded: its manager has nothing more to do for it.
+#[track_caller]
+fn await_started(logs: &Path, server: i32) {
+    let record = format!("started: pid {server}\n");
+    harness::await_within(PATIENCE, &record, || {
+        let mut files = harness::names(logs).into_iter().filter(|name| name.starts_with("vsrun.log"));
+        files.any(|name| harness::text(&logs.join(name)).contains(&record)).then_some(())
+    });
+}
+
 /// The lines of a server in all files of a logdir, the oldest first.
 fn logged(logs: &Path) -> Vec<String> {
     let number = |name: &str| name.strip_prefix("logfile.").map_or(Some(usize::MAX), |number| number.parse().ok());
@@ -91,36 +101,37 @@ fn logged(logs: &Path) -> Vec<String> {
 #[test]
 fn one_server_is_restarted_again_and_again() {
     let sandbox = Sandbox::new();
-    let (count, ran) = (times(2000, 10_000), sandbox.out("ran"));
+    let (count, life) = (times(2000, 10_000), sandbox.out("life"));
+    // The server of these two lives waits at its gate while its manager is looked at.
+    let gates = [count / 10, count].map(|number| (number, sandbox.out(&format!("gate {number}"))));
     let handler = sandbox.script("handler", words!["exit", "0"]);
     let options =
         words!["-p", "pid", "-m", "monitor", handler, "--restart-delay", "0", "-d", sandbox.path("logs"), "1w"];
-    let actions =
-        words!["--", sandbox.probe(), "print", "hello", "append", &ran, "", "await", sandbox.out("gate"), "exit", "3"];
-    let manager = sandbox.vsrun([options, actions].concat()).start();
-    let gate = sandbox.out("gate");
-    // The server waits at the gate while its manager is looked at.
-    let sizes = [count / 10, count].map(|lives| {
-        fs::write(&gate, "").unwrap();
-        await_count("the lives", &ran, lives);
-        fs::remove_file(&gate).unwrap();
-        let since = |_| fs::metadata(&ran).unwrap().len();
-        harness::await_true("a server that waits", || {
-            since(0) == {
-                std::thread::sleep(Duration::from_millis(100));
-                since(1)
-            }
+    let mut actions = words!["--", sandbox.probe(), "print", "hello", "life", &life];
+    for (number, gate) in &gates {
+        actions.extend(words!["at", number.to_string(), "await", gate]);
+    }
+    let manager = sandbox.vsrun([options, actions, words!["exit", "3"]].concat()).start();
+    let sizes = gates.map(|(number, gate)| {
+        harness::await_within(PATIENCE * 10, &format!("life {number}"), || {
+            (harness::lines(&life).len() >= number).then_some(())
         });
-        Size::at_rest(manager.pid())
+        await_started(&sandbox.path("logs"), harness::await_life(&life, number));
+        let size = Size::at_rest(manager.pid());
+        if number < count {
+            fs::write(gate, "").unwrap();
+        }
+        size
     });
     sizes[0].await_same(manager.pid());
     manager.stop().exited(0);
     sandbox.await_nothing_left();
-    let lives = fs::metadata(&ran).unwrap().len();
-    assert_eq!(logged(&sandbox.path("logs")).len() as u64, lives, "lines, and lives");
+    let lives = harness::lines(&life).len();
+    assert_eq!(lives, count, "no restart after the stop");
+    assert_eq!(logged(&sandbox.path("logs")).len(), lives, "lines, and lives");
     let told =
         harness::lines(&sandbox.path("logs/vsrun.log")).iter().filter(|line| line.contains("started: pid")).count();
-    assert_eq!(told as u64, lives, "records, and lives");
+    assert_eq!(told, lives, "records, and lives");
     assert!(!sandbox.path("pid").exists() && !sandbox.path("monitor").exists());
 }
 
@@ -198,7 +209,7 @@ impl One {
             match lives {
                 1 => sys::kill(harness::lives(&life)[0].0, libc::SIGKILL),
                 2 => manager.signal(libc::SIGHUP),
-                _ => {}
+                _ => await_started(&sandbox.path("logs"), harness::await_life(&life, lives)),
             }
         }
         let begun = Size::at_rest(manager.pid());
@@ -270,6 +281,7 @@ fn a_clock_that_is_set_back_and_forward_changes_nothing() {
             let server = harness::await_life(&life, lives);
             let manager = watched.pid("vsrun").unwrap();
             if round == 20 {
+                await_started(&logs, server);
                 begun = Some(Size::at_rest(manager));
             }
             // Between a century ago and one ahead; in between it is right again.
@@ -315,7 +327,8 @@ fn a_disk_that_is_full_now_and_then_loses_nothing() {
     actions.extend(words!["append", &gate, "x", "wait"]);
     let options = words!["-m", "-", "-", "-d", disk.join("logs"), "1w", "--log-size", "100k", "-p", disk.join("pid")];
     let manager = sandbox.vsrun([options, actions].concat()).within(&mounts).start();
-    harness::await_true("the logdir", || logs.join("logfile").exists());
+    let server = || harness::text(&mounts.path(&disk.join("pid"))).trim().parse().ok();
+    await_started(&logs, harness::await_some("the server's pid", server));
     let begun = Size::at_rest(manager.pid());
     for round in 0..rounds {
         // All of the room, or all but some pages.

@@ -1,42 +1,16 @@
 //! Sockets: what the server finds, who may call, what is refused, and that nobody is while there is no server.
 
-use crate::harness::{self, Call, PLAIN, Report, Running, Sandbox, needs, process, sys, words};
+use crate::harness::ports::nobody_is_on;
+use crate::harness::{self, Call, PLAIN, Report, Running, Sandbox, free_port, needs, process, sys, words};
 use std::ffi::OsString;
 use std::fs;
 use std::io::{ErrorKind, Read};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, TcpListener, TcpStream, UdpSocket};
+use std::net::{Ipv4Addr, Ipv6Addr, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, symlink};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
-
-/// A port that nobody listens on, for either protocol, and that no other test gets: not one of those that the kernel
-/// gives to whoever wants any.
-fn free_port() -> u16 {
-    static NEXT: AtomicU16 = AtomicU16::new(0);
-    // Test programs run at the same time, each with its own part.
-    let base = 10_000 + u16::try_from(sys::pid() % 200).unwrap() * 100;
-    loop {
-        let port = base + NEXT.fetch_add(1, Ordering::Relaxed) % 100;
-        if nobody_is_on(port) {
-            return port;
-        }
-    }
-}
-
-/// Whether nobody listens on a port. Somebody is called, and the port not tried out: a program that another thread
-/// starts has for a moment all that is open here, and would still have the port.
-fn nobody_is_on(port: u16) -> bool {
-    [IpAddr::from(Ipv4Addr::LOCALHOST), Ipv6Addr::LOCALHOST.into()].into_iter().all(|ip| {
-        let refused = |socket: UdpSocket| {
-            socket.connect((ip, port)).unwrap();
-            // The answer to the first is told at the second.
-            socket.send(b"").and_then(|_| socket.send(b"")).is_err()
-        };
-        TcpStream::connect((ip, port)).is_err() && UdpSocket::bind((ip, 0)).map_or(true, refused)
-    })
-}
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// What a server of the probe answers: its pid.
 #[track_caller]

@@ -278,7 +278,7 @@ fn a_watchdog_of_systemd_is_fed_by_vsrun() {
     let unit = "notify.service";
     install(&machine, &[unit]);
     let script = "life /out/life report /out/report notify READY=1 wait";
-    change_server(&machine, unit, "WatchdogSec=500ms", script);
+    change_server(&machine, unit, "WatchdogSec=2s", script);
     machine.systemctl(&["start", unit]).exited(0);
     let manager = machine.main(unit);
     // Each message sets this time anew.
@@ -311,8 +311,8 @@ fn a_server_may_ask_for_more_time_to_start() {
     let machine = Machine::boot(&sandbox);
     let unit = "notify.service";
     install(&machine, &[unit]);
-    let script = "notify EXTEND_TIMEOUT_USEC=15000000 append /out/up 1 nap 2500 notify READY=1 wait";
-    change_server(&machine, unit, "TimeoutStartSec=1s", script);
+    let script = "notify EXTEND_TIMEOUT_USEC=15000000 append /out/up 1 nap 6000 notify READY=1 wait";
+    change_server(&machine, unit, "TimeoutStartSec=4s", script);
     machine.systemctl(&["start", unit]).exited(0);
     machine.await_property(unit, "ActiveState", "active");
     machine.power_off();

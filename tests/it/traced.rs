@@ -13,8 +13,9 @@ fn a_server_that_died_under_a_tracer_is_restarted_and_can_be_stopped() {
     needs!(able());
     let sandbox = Sandbox::new();
     let (life, pidfile) = (sandbox.out("life"), sandbox.path("server"));
-    let line = words!["-m", "-", "-", "-p", &pidfile, "--", sandbox.probe(), "life", &life, "wait"];
-    let manager = sandbox.vsrun(line).start();
+    // The second restart would come an hour later, however long this test takes to request the stop.
+    let options = words!["-m", "-", "-", "-p", &pidfile, "--restart-delay", "1h"];
+    let manager = sandbox.vsrun([options, words!["--", sandbox.probe(), "life", &life, "wait"]].concat()).start();
     let server = await_life(&life, 1);
     manager.await_err("started: pid");
     let tracer = sys::trace_without_waiting(server);

@@ -6,8 +6,8 @@ use crate::harness::{self, Sandbox, words};
 fn in_the_background_it_gets_the_stop_signal_and_is_killed_in_time() {
     for ready in ["fd:5", "notify"] {
         let sandbox = Sandbox::new();
-        let options = words!["-b", "--ready", ready, "--ready-timeout", "100ms", "--stop-signal", "USR1"];
-        // It hears USR1, and is deaf to it: KILL ends it.
+        let options = words!["-b", "--ready", ready, "--ready-timeout", "2s", "--stop-signal", "USR1"];
+        // It hears USR1 as soon as it has begun, and is deaf to it: KILL ends it.
         let server = words!["--", sandbox.probe(), "signals", sandbox.out("seen"), "12", "wait"];
         let ended = sandbox.vsrun([options, words!["--stop-timeout", "200ms"], server].concat()).finish();
         ended.failed(125, &["not ready in time"]);

@@ -168,8 +168,18 @@ impl LogDir {
     /// newest one
     /// is number 1, and all others are renamed each time. Then the numbers do not show which file is old.
     pub fn is_renumbered(&self, of: StaticCStr, file: BorrowedFd<'_>) -> bool {
-        let name = rotated_name(of, 1);
-        CStr::from_bytes_until_nul(name.as_bytes()).is_ok_and(|name| self.folder.is_named(name, file))
+        let Ok(first) = self.renamed(of, 1) else { return false };
+        // The rotator has the server's file open, so that file is known by its age. Without a rotator, a process that
+        // the server has left behind may still write to any renamed file.
+        let by_age = of == RECORDS || self.policy.size != u64::MAX;
+        dir::fstat(file).is_ok_and(|file| file.id == first.id)
+            || by_age && self.renamed(of, 2).is_ok_and(|second| first.mtime > second.mtime)
+    }
+
+    #[inline(never)]
+    fn renamed(&self, of: StaticCStr, number: u32) -> sys::Result<dir::FileStat> {
+        let name = rotated_name(of, number);
+        self.folder.dir.stat(CStr::from_bytes_until_nul(name.as_bytes()).unwrap_or_default())
     }
 
     /// Opens the directory to which the path leads now, if it is another one.

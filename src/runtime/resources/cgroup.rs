@@ -14,6 +14,7 @@ use crate::logic::base::text::{Escaped, split_byte};
 use crate::logic::base::time::number;
 use crate::logic::formats::cgroup::{self as group, Group};
 use crate::runtime::report::log::os_error;
+use crate::runtime::resources::walk::Walk;
 use crate::sys::dir::{Dir, OpenMode};
 use crate::sys::process::{Pid, Target};
 use crate::sys::{self, Errno, cgroup, poll, process};
@@ -134,13 +135,19 @@ pub fn look(wanted: &Group) -> Result<()> {
 }
 
 /// Opens the group's parent. Returns it with the group's name in it.
+///
+/// Everything in a cgroup 2 file system is the kernel's, but the way there may lead through a user's link: then the user
+/// would choose where root makes a group, and which empty group it writes to.
 fn find(path: StaticCStr) -> Result<(Dir, StaticCStr)> {
     let (parent, name) = group::split(path);
-    let above = Escaped(parent.to_bytes());
-    match Dir::open_path(parent) {
+    let mut walk = Walk::begin();
+    match walk.go_to(parent).and_then(|()| walk.take()) {
         Ok(dir) if cgroup::is_group(&dir) => Ok((dir, name)),
-        Ok(_) => Err(unusable(path, format_args!("'{above}' is not in a cgroup 2 file system"))),
-        Err(why) => Err(unusable(path, format_args!("{} ('{above}')", sys::errno_text(why)))),
+        Ok(_) => {
+            let above = Escaped(parent.to_bytes());
+            Err(unusable(path, format_args!("'{above}' is not in a cgroup 2 file system")))
+        }
+        Err(why) => Err(walk.error("cgroup", path, why)),
     }
 }
 

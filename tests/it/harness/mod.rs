@@ -9,12 +9,14 @@ pub mod call;
 pub mod filter;
 pub mod machine;
 pub mod mounts;
+pub mod ports;
 pub mod process;
 pub mod qemu;
 pub mod report;
 pub mod rng;
 pub mod sandbox;
 pub mod sys;
+pub mod sysctl;
 pub mod terminal;
 pub mod tracer;
 pub mod web;
@@ -23,20 +25,45 @@ pub use bundle::{Bundle, buildah, containers};
 pub use call::{Call, Ended, Running};
 pub use machine::{Machine, machines};
 pub use mounts::{Mount, Mounts};
+pub use ports::free_port;
 pub use process::{await_gone, gone};
 pub use report::{Descriptor, Report};
 pub use sandbox::Sandbox;
+pub use sysctl::Sysctl;
 pub use web::Web;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 /// How long a condition may take to come true: far more than any needs, so that a busy machine fails no test.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// An unprivileged user and group that need no entry anywhere.
 pub const PLAIN: u32 = 65534;
+
+/// A name that no other process of tests uses now, wherever names are the whole machine's: file systems that namespaces
+/// share, control groups, abstract sockets. The pid alone is not enough, because each run of `tools/test` has a pid
+/// namespace of its own, in which the numbers begin again.
+pub fn unique_name() -> String {
+    static COUNT: AtomicUsize = AtomicUsize::new(0);
+    format!("vsrun-{:x}-{}-{}", namespace(), sys::pid(), COUNT.fetch_add(1, Ordering::Relaxed))
+}
+
+/// A small number of our pid namespace, 0 where it cannot be found out.
+pub fn namespace() -> u32 {
+    let link = std::fs::read_link("/proc/self/ns/pid").unwrap_or_default();
+    let number = link.to_string_lossy().trim_start_matches("pid:[").trim_end_matches(']').parse::<u32>();
+    number.unwrap_or(0) & 0xfff_ffff
+}
+
+/// True if the kernel is at least of that version.
+pub fn kernel_has(major: u32, minor: u32) -> bool {
+    let release = text(Path::new("/proc/sys/kernel/osrelease"));
+    let mut numbers = release.split(['.', '-']).map_while(|word| word.trim().parse::<u32>().ok());
+    (numbers.next(), numbers.next()) >= (Some(major), Some(minor))
+}
 
 /// The words of a command line, of whatever type each is.
 macro_rules! words {

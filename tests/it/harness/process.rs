@@ -62,6 +62,11 @@ fn stat(pid: i32) -> Vec<String> {
     after_name.split_whitespace().map(str::to_owned).collect()
 }
 
+/// How long it has used a processor, in milliseconds (`stat` counts hundredths of a second).
+pub fn processor_time(pid: i32) -> i32 {
+    (number(pid, 11) + number(pid, 12)) * 10
+}
+
 fn number(pid: i32, field: usize) -> i32 {
     stat(pid).get(field).and_then(|word| word.parse().ok()).unwrap_or_else(|| panic!("{pid} is gone"))
 }
@@ -78,8 +83,18 @@ pub fn pending(pid: i32) -> u64 {
     u64::from_str_radix(&status(pid, "ShdPnd"), 16).unwrap()
 }
 
+/// The oldest first, whatever their numbers are: those begin again after the greatest.
 pub fn children(pid: i32) -> Vec<i32> {
-    all().into_iter().filter(|child| stat(*child).get(1) == Some(&pid.to_string())).collect()
+    /// Which word of `stat` is the time of the start.
+    const START: usize = 19;
+    let parent = pid.to_string();
+    let born = |pid: i32| {
+        let stat = stat(pid);
+        (stat.get(1) == Some(&parent)).then(|| (stat[START].parse::<u64>().unwrap(), pid))
+    };
+    let mut found: Vec<(u64, i32)> = all().into_iter().filter_map(born).collect();
+    found.sort_unstable();
+    found.into_iter().map(|(_, pid)| pid).collect()
 }
 
 /// The numbers of the open descriptors, with what they lead to.

@@ -1,9 +1,11 @@
 //! An emulated machine: QEMU boots a real kernel with an initramfs of the test's own.
 
+use super::call::start_locked;
 use super::{Running, Sandbox, sys, words};
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -32,7 +34,9 @@ pub fn emulation() -> bool {
 
 fn kernel() -> Option<PathBuf> {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tools/kernel");
-    let output = std::process::Command::new(script).output().unwrap();
+    let mut command = std::process::Command::new(script);
+    let child = start_locked(|| command.stdout(Stdio::piped()).spawn()).unwrap();
+    let output = child.wait_with_output().unwrap();
     output.status.success().then(|| PathBuf::from(String::from_utf8(output.stdout).unwrap().trim()))
 }
 

@@ -7,7 +7,6 @@ use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 pub struct Sandbox {
     directory: PathBuf,
@@ -27,10 +26,8 @@ impl Sandbox {
 
     /// A place where vsrun is called by this user; another than ourselves needs root.
     pub fn of_user(user: u32) -> Self {
-        static COUNT: AtomicUsize = AtomicUsize::new(0);
-        let name = format!("vsrun-{}-{}", sys::pid(), COUNT.fetch_add(1, Ordering::Relaxed));
-        let directory = fs::canonicalize(std::env::temp_dir()).unwrap().join(name);
-        // Left by a process of the same number in another namespace, which is gone.
+        let directory = fs::canonicalize(std::env::temp_dir()).unwrap().join(super::unique_name());
+        // Left by a process of the same number in an earlier namespace of the same number.
         let _ = fs::remove_dir_all(&directory);
         let sandbox = Self { directory, user };
         make_directory(&sandbox.directory, 0o755);

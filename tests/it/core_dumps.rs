@@ -1,0 +1,61 @@
+//! Core files of root's memory: where the kernel dumps processes that have changed their user (`fs.suid_dumpable=2`),
+//! a signal of the server's user on the way to the server must not make one.
+
+use crate::harness::{self, Sandbox, Sysctl, needs, sys, words};
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+
+const USER: &str = "12345";
+
+/// A program that does the same without the same care.
+const CARELESS: &str = "import os, signal
+os.setgroups([])
+os.setresgid(12345, 12345, 12345)
+os.setresuid(12345, 12345, 12345)
+os.kill(os.getpid(), signal.SIGQUIT)
+";
+
+/// The changes on the way. A signal that comes at one of them waits for the last step before the exec.
+const CALLS: [&str; 3] = ["setgroups", "setresgid", "setresuid"];
+
+#[test]
+fn no_signal_on_the_way_to_the_server_dumps_memory_of_roots() {
+    needs!(harness::root(), harness::tool("python3"), harness::tool("strace"));
+    let sandbox = Sandbox::new();
+    let cores = sandbox.out("cores");
+    harness::sandbox::make_directory(&cores, 0o777);
+    let turn = harness::sysctl::turn();
+    let pattern = format!("{}/core.%p", cores.display());
+    let Some(_pattern) = Sysctl::set(&turn, "kernel.core_pattern", &pattern) else { return };
+    let Some(_dumpable) = Sysctl::set(&turn, "fs.suid_dumpable", "2") else { return };
+    let no_limit = || sys::limit_core(libc::RLIM_INFINITY);
+
+    // The attack is one: the kernel does dump such a process, into a file of root's.
+    let careless = sandbox.program(&harness::find_tool("python3").unwrap(), words!["-c", CARELESS]);
+    let ended = careless.before(no_limit).finish();
+    assert!(ended.signal() == Some(libc::SIGQUIT) && ended.dumped_core(), "{ended:?}");
+    let names = harness::names(&cores);
+    assert_eq!(names.len(), 1, "{names:?}");
+    assert_eq!(fs::metadata(cores.join(&names[0])).unwrap().uid(), 0);
+    fs::remove_file(cores.join(&names[0])).unwrap();
+
+    for way in [words![], words!["-m", "-", "-"]] {
+        for name in CALLS {
+            let inject = format!("inject={name}:signal=QUIT:when=1");
+            let line = words!["-f", "-qq", "-o", sandbox.path("trace"), "-e", inject, sandbox.path("vsrun")];
+            let line =
+                [line, way.clone(), words!["-u", USER, "--", sandbox.probe(), "append", sandbox.out("ran"), "x"]]
+                    .concat();
+            let strace = sandbox.program(&harness::find_tool("strace").unwrap(), line);
+            let ended = strace.before(no_limit).finish();
+            let trace = harness::text(&sandbox.path("trace"));
+            assert!(trace.contains("--- SIGQUIT"), "{name}: the signal has come: {trace}");
+            assert!(
+                trace.contains("+++ killed by SIGQUIT +++"),
+                "{name}: and ended the process, without a core: {trace}"
+            );
+            assert_eq!(harness::names(&cores), [""; 0], "{way:?} {name}: {ended:?}");
+            assert!(!sandbox.out("ran").exists());
+        }
+    }
+}

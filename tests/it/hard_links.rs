@@ -1,0 +1,164 @@
+//! Second names of root's files, planted by an unprivileged user as fast as it can, where the kernel allows it
+//! (`fs.protected_hardlinks=0`, its own default): nothing is written to what they lead to, and nothing is given away.
+
+use crate::harness::{self, Running, Sandbox, Sysctl, await_life, needs, words};
+use std::ffi::OsString;
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::os::unix::net::UnixListener;
+use std::path::Path;
+use std::time::Duration;
+
+const USER: u32 = 12345;
+
+/// Puts second names of the victim under the names of log files, or under each name that it can take away, and counts them.
+const PLANT: &str = "import os, sys
+where, victim, loot, count = *sys.argv[1:4], 0
+told = os.open(sys.argv[4], os.O_WRONLY | os.O_CREAT)
+def tries(act, *paths):
+    try: act(*paths)
+    except OSError: return 0
+    return 1
+while True:
+    for name in os.listdir(where) if loot else ['vsrun.log', 'logfile']:
+        path = os.path.join(where, name)
+        tries(os.rename, path, loot) if loot else tries(os.unlink, path)
+        count += tries(os.link, victim, path)
+        tries(os.unlink, path)
+    os.pwrite(told, str(count).encode(), 0)
+";
+
+/// The attacker, which belongs to the server's user.
+struct Attacker<'a> {
+    sandbox: &'a Sandbox,
+    running: Option<Running>,
+}
+
+impl<'a> Attacker<'a> {
+    /// Plants in one directory; with another one to put things into, it takes away whatever is there.
+    #[track_caller]
+    fn start(sandbox: &'a Sandbox, place: &Path, victim: &Path, loot: Option<&Path>) -> Self {
+        let loot = loot.map_or(OsString::new(), |loot| loot.join("taken").into());
+        let line = words!["-c", PLANT, place, victim, loot, sandbox.out("count")];
+        let running = sandbox.program(&harness::find_tool("python3").unwrap(), line).start();
+        Self { sandbox, running: Some(running) }
+    }
+
+    /// How often a second name was planted so far.
+    fn count(&self) -> u64 {
+        harness::text(&self.sandbox.out("count")).parse().unwrap_or(0)
+    }
+
+    /// Ends it; it has been at work.
+    #[track_caller]
+    fn stop(mut self) {
+        let running = self.running.take().unwrap();
+        assert!(running.lives(), "the attacker has ended: {:?}", running.err());
+        running.signal(libc::SIGKILL);
+        running.finish();
+        assert!(self.count() > 0, "not one second name was planted");
+    }
+}
+
+fn able() -> bool {
+    harness::root() && harness::tool("python3")
+}
+
+/// A manager whose server waits.
+#[track_caller]
+fn manage(sandbox: &Sandbox, options: Vec<OsString>) -> Running {
+    let life = sandbox.out("life");
+    let line = [options, words!["--restart", "on-failure", "--", sandbox.probe(), "life", &life, "wait"]].concat();
+    let manager = sandbox.vsrun(line).start();
+    await_life(&life, 1);
+    manager
+}
+
+/// A file of root's that the attacker must get at by a second name only.
+fn precious(path: &Path) {
+    fs::write(path, "precious\n").unwrap();
+    fs::set_permissions(path, fs::Permissions::from_mode(0o600)).unwrap();
+}
+
+/// Its user, or its group, plants second names of a file of root's as fast as it can.
+#[test]
+fn no_race_puts_a_record_into_a_file_of_roots() {
+    needs!(able());
+    let turn = harness::sysctl::turn();
+    let Some(_setting) = Sysctl::set(&turn, "fs.protected_hardlinks", "0") else { return };
+    for (mode, owner) in [(0o755, USER), (0o775, 0), (0o1777, 0)] {
+        for size in [words![], words!["--log-size", "1k"]] {
+            let (sandbox, hostile) = (Sandbox::new(), Sandbox::of_user(USER));
+            let (logs, victim) = (sandbox.path("logs"), sandbox.path("victim"));
+            harness::sandbox::make_directory(&logs, mode);
+            chown(&logs, Some(owner), Some(USER)).unwrap();
+            fs::set_permissions(&logs, fs::Permissions::from_mode(mode)).unwrap();
+            precious(&victim);
+            let options = words!["-u", USER.to_string(), "-d", "logs", "1", "--on-signal", "USR1=reopen"];
+            let manager = manage(&sandbox, [options, size].concat());
+            let attacker = Attacker::start(&hostile, &logs, &victim, None);
+            if mode == 0o1777 {
+                // In a sticky directory nothing of root's can be taken away: the test gives a hand with that.
+                fs::remove_file(logs.join("vsrun.log")).unwrap();
+            }
+            harness::await_true("the attack", || attacker.count() > 0);
+            for round in 0..60 {
+                manager.signal(if round % 5 == 4 { libc::SIGHUP } else { libc::SIGUSR1 });
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            attacker.stop();
+            manager.stop().exited(0);
+            let about = fs::metadata(&victim).unwrap();
+            assert_eq!(harness::text(&victim), "precious\n", "mode {mode:o}");
+            assert_eq!((about.uid(), about.mode() & 0o7777), (0, 0o600), "mode {mode:o}");
+        }
+    }
+}
+
+/// The user exchanges the new socket for a second name of one of root's.
+#[test]
+fn no_race_gives_a_socket_of_roots_away() {
+    needs!(able());
+    let turn = harness::sysctl::turn();
+    let Some(_setting) = Sysctl::set(&turn, "fs.protected_hardlinks", "0") else { return };
+    let (sandbox, hostile) = (Sandbox::new(), Sandbox::of_user(USER));
+    let (home, loot, victim) = (sandbox.path("home"), sandbox.path("loot"), sandbox.path("victim"));
+    for dir in [&home, &loot] {
+        harness::sandbox::make_directory(dir, 0o755);
+        chown(dir, Some(USER), Some(USER)).unwrap();
+    }
+    let _precious = UnixListener::bind(&victim).unwrap();
+    let before = fs::metadata(&victim).unwrap();
+    let attacker = Attacker::start(&hostile, &home, &victim, Some(&loot));
+    for _ in 0..100 {
+        let line = words!["-u", USER.to_string(), "--listen", home.join("socket"), "--", sandbox.probe(), "exit", "0"];
+        let _ = sandbox.vsrun(line).finish();
+        let about = fs::metadata(&victim).unwrap();
+        assert_eq!((about.uid(), about.gid(), about.mode()), (before.uid(), before.gid(), before.mode()));
+    }
+    attacker.stop();
+}
+
+/// The pidfile's turn: a second name of root's own file under its name is not written to.
+#[test]
+fn no_race_writes_a_pid_into_a_file_of_roots() {
+    needs!(able());
+    let turn = harness::sysctl::turn();
+    let Some(_setting) = Sysctl::set(&turn, "fs.protected_hardlinks", "0") else { return };
+    let (sandbox, hostile) = (Sandbox::new(), Sandbox::of_user(USER));
+    let (home, victim) = (sandbox.path("home"), sandbox.path("victim"));
+    harness::sandbox::make_directory(&home, 0o755);
+    chown(&home, Some(USER), Some(USER)).unwrap();
+    precious(&victim);
+    let attacker = Attacker::start(&hostile, &home, &victim, None);
+    harness::await_true("the attack", || attacker.count() > 0);
+    for name in ["vsrun.log", "logfile"].into_iter().cycle().take(100) {
+        let pidfile = home.join(name);
+        let line = words!["-u", USER.to_string(), "-p", pidfile, "--", sandbox.probe(), "exit", "0"];
+        let _ = sandbox.vsrun(line).finish();
+        assert_eq!(harness::text(&victim), "precious\n");
+    }
+    attacker.stop();
+    let about = fs::metadata(&victim).unwrap();
+    assert_eq!((about.uid(), about.mode() & 0o7777), (0, 0o600));
+}

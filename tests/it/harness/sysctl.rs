@@ -1,0 +1,55 @@
+//! A setting of the whole machine, changed for the time of a test.
+
+use super::call::start_locked;
+use super::{available, text};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// One test at a time changes a setting, or needs one to stay as it is.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+
+/// The turn of one test.
+pub struct Turn(#[allow(dead_code, reason = "it is held")] MutexGuard<'static, ()>);
+
+pub fn turn() -> Turn {
+    Turn(ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner))
+}
+
+/// A changed setting. It is changed back when this is dropped, and also when the tests are killed: a process of its own
+/// does that at the end of file of a pipe whose other end only we have.
+pub struct Sysctl {
+    keeper: Child,
+}
+
+impl Sysctl {
+    /// `name` as in sysctl(8). None where it may not be changed.
+    #[track_caller]
+    pub fn set(_turn: &Turn, name: &str, value: &str) -> Option<Self> {
+        let path = path(name);
+        if !available(fs::OpenOptions::new().write(true).open(&path).is_ok(), &format!("{name} that may be changed")) {
+            return None;
+        }
+        let before = text(&path);
+        let mut command = Command::new("/bin/sh");
+        command.args(["-c", "cat >/dev/null; printf %s \"$1\" >\"$2\"", "keeper", before.trim_end()]);
+        command.arg(&path).stdin(Stdio::piped()).env_clear();
+        let keeper = start_locked(|| command.spawn()).unwrap();
+        let changed = Self { keeper };
+        fs::write(&path, value).unwrap();
+        assert_eq!(text(&path).trim_end(), value, "{name}");
+        Some(changed)
+    }
+}
+
+impl Drop for Sysctl {
+    fn drop(&mut self) {
+        drop(self.keeper.stdin.take());
+        let _ = self.keeper.wait();
+    }
+}
+
+fn path(name: &str) -> PathBuf {
+    Path::new("/proc/sys").join(name.replace('.', "/"))
+}
