@@ -69,6 +69,7 @@ mod paths;
 mod pidfile;
 mod ports;
 mod probes;
+mod rc;
 mod readiness;
 mod real_servers;
 mod records;

@@ -379,6 +379,12 @@ flags! {
     "lines and lines that begin with # are skipped. Words after FILE on the command line are appended, so they become arguments of "
     "COMMAND. If the first line is '#!/sbin/vsrun --args', the file can be executed: a service in one file.";
 
+    Files Rc ' ' "rc" []
+    "in a service file: be an rc script"
+    "In a file of --args, and only there: a word after FILE on the command line is an action and no argument of COMMAND: start "
+    "(the default), stop, restart, reload, status or check. So an executable file that begins with '#!/sbin/vsrun --args' is a "
+    "whole rc script. It needs --pidfile, or a PIDFILE of --manager. The exit statuses are those of LSB. See RC SCRIPTS.";
+
     Staying Manager 'm' "manager" ["PIDFILE" "file" "HANDLER" "command"]
     "stay, and restart the server when it crashes"
     "Stay and manage the server: restart it after an unexpected end, forward signals, reap orphans. PIDFILE is the manager's own "

@@ -9,5 +9,6 @@ pub(crate) mod hints;
 pub mod lookup;
 pub mod options;
 pub mod parse;
+pub mod rc;
 pub(crate) mod suggestions;
 pub mod value;

@@ -179,6 +179,11 @@ impl Options {
         self.quiet.unwrap_or(self.has(Id::Init) && !records)
     }
 
+    /// The pidfile by which the server is found: the manager's, which leads to both, before the server's.
+    pub fn control_file(&self) -> Option<StaticCStr> {
+        self.manager.and_then(|managed| managed.pidfile).or(self.pidfile)
+    }
+
     /// Whether vsrun stays with the server.
     pub fn is_supervised(&self) -> bool {
         self.has(Id::Init) || self.manager.is_some() || self.restart.is_some()
@@ -194,4 +199,6 @@ pub enum Order {
     Stop,
     /// `--signal`.
     Signal(Signal),
+    /// `reload` of a service file with `--rc`.
+    Reload,
 }

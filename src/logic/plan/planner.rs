@@ -13,6 +13,7 @@ use super::program::{self, Program};
 use super::socket_activation::ServerSockets;
 use crate::logic::base::cstr::{StaticCStr, leak_cstr};
 use crate::logic::base::error::{Error, Result};
+use crate::logic::base::exit::Statuses;
 use crate::logic::base::signal::Signal;
 use crate::logic::base::text::shell_words;
 use crate::logic::base::time::Span;
@@ -65,6 +66,8 @@ pub struct Plan {
     /// Whether a terminal is reopened for writing only, because the server runs as another user and must not read its
     /// keys.
     pub hides_keys: bool,
+    /// Which exit status a failed start has.
+    pub statuses: Statuses,
     /// Whether SIGHUP stays ignored, as it was when vsrun was called.
     pub ignores_hangup: bool,
 }
@@ -191,6 +194,7 @@ pub fn plan(options: &mut Options, host: &Host<'_>) -> Result<Plan> {
         supervision: stay,
         moves: program::moves(options, host),
         hides_keys: options.user.is_some() && !options.has(Id::Stdin),
+        statuses: if options.has(Id::Rc) { Statuses::Script } else { Statuses::Own },
         ignores_hangup,
     })
 }

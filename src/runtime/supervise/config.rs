@@ -1,5 +1,6 @@
 //! Everything that a supervisor owns, as `set_up` prepared it.
 
+use crate::logic::base::exit::Statuses;
 use crate::logic::supervisor::policy::Policy;
 use crate::logic::supervisor::signal_action::SignalTable;
 use crate::runtime::output::server_output::ServerOutput;
@@ -40,6 +41,8 @@ pub struct SupervisorConfig {
     pub service_manager: Option<ServiceManager>,
     /// The parent process that waits until the server is ready (`--background`).
     pub waiting_parent: Option<WaitingParent>,
+    /// Which exit status a failed start has.
+    pub statuses: Statuses,
     /// What vsrun does when the server is ready.
     pub after_start: AfterStart,
     /// Whether vsrun changes to `/` when the server is ready, so that it does not pin a mount.

@@ -89,7 +89,7 @@ impl PreparedSupervisor {
         if watch.has_foreground() {
             terminal::reclaim_foreground();
         }
-        let SupervisorConfig { output: sink, log, signals, cgroup, waiting_parent: caller, .. } = watch;
+        let SupervisorConfig { output: sink, log, signals, cgroup, waiting_parent: caller, statuses, .. } = watch;
         let error = error.filter(|_| matches!(ending, Ending::Failed(_)));
         claims.cgroup = cgroup;
         claims.release();
@@ -97,7 +97,7 @@ impl PreparedSupervisor {
         match (error, caller) {
             (None, _) => Ok(ending.status()),
             (Some(error), Some(caller)) => caller.fail(&error),
-            (Some(error), None) => Err(error),
+            (Some(error), None) => Err(error.among(statuses)),
         }
     }
 }
@@ -151,7 +151,7 @@ fn prepare(
     if plan.background {
         let distance = if afterwards == AfterStart::Stay { SessionRole::Orphan } else { SessionRole::Leader };
         let output = if sink.is_inherited() { Output::Keep } else { Output::Null };
-        daemonize(distance, output, caller)?;
+        daemonize(distance, output, plan.statuses, caller)?;
     }
     if !stdin {
         // Once, not for each server process. It also closes the caller's pipe, whose writer would otherwise block.
@@ -192,6 +192,7 @@ fn prepare(
         readiness,
         service_manager: notify.and_then(|(address, ping)| ServiceManager::new(&address, ping)),
         waiting_parent: None,
+        statuses: plan.statuses,
         after_start: afterwards,
         moves: plan.moves,
     })

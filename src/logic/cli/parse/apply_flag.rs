@@ -109,6 +109,7 @@ pub fn apply_flag(options: &mut Options, row: &FlagRow, value: &[u8], second: &[
         | Id::NoNewPrivs
         | Id::Debug
         | Id::Check
+        | Id::Rc
         | Id::Init
         | Id::Group => {}
         // They end the reading.
