@@ -5,6 +5,7 @@
 
 use crate::logic::base::error::{Error, Result};
 use crate::logic::base::exit;
+use crate::logic::base::text::Escaped;
 use crate::logic::cli::options::Options;
 use crate::logic::plan::planner::{Output, Plan, StepTrace, Supervision};
 use crate::logic::plan::program::Program;
@@ -28,7 +29,7 @@ use crate::sys::{caps, dir, poll, process, terminal};
 #[inline(never)]
 pub fn check(options: &mut Options) -> ! {
     let log = Log::new(LogTarget::Plain);
-    let mut findings = Findings { status: exit::OK, debug: None };
+    let mut findings = Findings { status: exit::OK, known_steps: false, debug: None };
     poll::reset_dispositions(false);
     if let Some(dir) = options.env_dir
         && !findings.take("", env_dir::read(dir, &mut Vec::new()))
@@ -110,6 +111,11 @@ fn look(findings: &mut Findings<'_>, options: &Options, plan: Plan) {
         print(&format!("warning: {}", deliver::UNREACHABLE));
     }
     findings.dry_run("", plan.server, made);
+    findings.known_steps = true;
+    for command in plan.before {
+        let whose = format!("before '{}': ", Escaped(command.text.to_bytes()));
+        findings.dry_run(&whose, command.program, made);
+    }
 }
 
 /// Warns about protection that is weaker on this system, which does not make a start fail.
@@ -140,6 +146,8 @@ fn print(text: &str) {
 /// The findings so far.
 struct Findings<'a> {
     status: u8,
+    /// Whether all steps before an exec have been reported: they are the server's.
+    known_steps: bool,
     /// Where each step is recorded.
     debug: Option<&'a Log>,
 }
@@ -195,7 +203,10 @@ impl Findings<'_> {
             {
                 continue;
             }
-            self.add(whose, failure.error(&program));
+            let known = self.known_steps && !matches!(step, Some(Step::Exec(_)));
+            if !known {
+                self.add(whose, failure.error(&program));
+            }
             match step {
                 Some(Step::Exec(_)) => return,
                 Some(Step::Chdir(_) | Step::LogDir(_) | Step::ReplacedDir(_)) if absolute => {}
@@ -216,7 +227,10 @@ impl Findings<'_> {
                     | Step::Confine,
                 )
                 | None => {
-                    return print(UNKNOWN);
+                    if !known {
+                        print(UNKNOWN);
+                    }
+                    return;
                 }
                 Some(_) => {}
             }

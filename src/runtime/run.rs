@@ -12,17 +12,18 @@ use crate::logic::plan::step::Step;
 use crate::runtime::host::system::{self, AccountFiles};
 use crate::runtime::machine;
 use crate::runtime::output::server_output;
-use crate::runtime::report::log::{self, Priority, Verbosity};
+use crate::runtime::report::log::{self, Priority, Verbosity, os_error};
 use crate::runtime::resources::cleanup::CleanupHelper;
 use crate::runtime::resources::pidfile::Pidfile;
 use crate::runtime::resources::sockets::{self, Sockets};
 use crate::runtime::resources::start_resources::StartResources;
 use crate::runtime::resources::walk;
+use crate::runtime::start::before::{Commands, run_all};
 use crate::runtime::start::child_io::ChildIo;
 use crate::runtime::start::exec_image::ExecImage;
 use crate::runtime::start::spawn::apply_and_exec;
 use crate::runtime::supervise::setup::{PreparedSupervisor, set_up};
-use crate::sys::{fd, poll, terminal};
+use crate::sys::{fd, poll, process, terminal};
 
 /// Does what the options say. Returns a supervisor if there is one; otherwise vsrun becomes the server.
 ///
@@ -97,7 +98,22 @@ fn prepare_and_exec(plan: Plan, resources: &StartResources) -> Result<Error> {
     log.separate_trace(plan.debug)?;
     sink.start_orphan()?;
     log.record(Priority::Info, format_args!("starting: {}", Escaped(&plan.command)));
-    let program = ExecImage::new(plan.server);
+    let mut server = plan.server;
+    let before = Commands::new(plan.before, &mut server.env);
+    let mut program = ExecImage::new(server);
+    if !before.list.is_empty() {
+        program.reserve(false);
+        let (output, dir, cgroup) = (sink.server(&log), sink.dir(), resources.cgroup.as_ref());
+        let debug = (plan.debug != StepTrace::Off).then_some(&log);
+        let env = Some((&program.env, before.skipped));
+        let io = ChildIo { output, error: output, dir, cgroup, env, debug, ..ChildIo::default() };
+        if let Some(file) = pidfile {
+            // It may hold the number of a server that has died.
+            file.write(process::id()).map_err(|why| os_error(format_args!("pidfile '{}'", file.path()), why))?;
+        }
+        run_all(&before, &io, plan.policy.ready_timeout).inspect_err(|error| log.record_failure(error))?;
+        program.reserve(true);
+    }
     // Only with SealDescriptors the descriptors for cleanup and report are still open when a step fails.
     let keeps = program.steps().iter().any(|step| matches!(step, Step::SealDescriptors));
     let idle = resources.is_empty() && sink.is_inherited() && no_syslog;

@@ -21,6 +21,7 @@ mod args;
 mod attributes;
 mod automount;
 mod background;
+mod before;
 mod boot;
 mod caller;
 mod capabilities;

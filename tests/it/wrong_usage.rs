@@ -210,6 +210,7 @@ const VALUES: &[(&str, &str)] = &[
     ("--umask|1000", "is not an octal number of 0 to 777"),
     ("-e|NAME", "is not NAME=VALUE"),
     ("-e|=x", "is not NAME=VALUE"),
+    ("--before| ", "is empty"),
     ("--file-env|=", "is not NAME[,NAME]... of different names without '='"),
     ("--file-env|A,,B", "is not NAME[,NAME]..."),
     ("--file-env|A,A", "of different names"),

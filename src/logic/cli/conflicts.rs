@@ -82,8 +82,8 @@ pub fn reject_conflicts(options: &Options) -> Result<()> {
             "option --ready needs a process that waits: --background, {SUPERVISION_NAMES}"
         ));
     }
-    if given.contains(Id::ReadyTimeout) && !waits {
-        return usage_error(format_args!("option --ready-timeout needs --ready fd:N or --ready notify"));
+    if given.contains(Id::ReadyTimeout) && !waits && options.before.is_empty() {
+        return usage_error(format_args!("option --ready-timeout needs --ready fd:N, --ready notify or --before"));
     }
     if options.ready == Some(Ready::Notify) && options.confine.hides_abstract() {
         return usage_error(format_args!(

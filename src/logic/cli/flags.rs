@@ -240,6 +240,15 @@ flags! {
     "vsrun's own rights, so it may belong to root alone. It is an error (125) if NAME is set as well, or if the file cannot be "
     "read, is not a regular file, contains a NUL byte or is longer than 128 KiB. --env NAME=VALUE overrides it. See ENTRYPOINT.";
 
+    Starting Before ' ' "before" ["COMMAND" "command"] repeatable
+    / "is empty"
+    "run COMMAND first; it must exit with 0"
+    "Before each start of the server, also before a restart, run COMMAND and wait for it: as the server's user and in its root, "
+    "working directory, control group and confinement, with its environment, limits and output, but without its sockets and "
+    "NOTIFY_SOCKET. Its words are split at blanks; there is no quoting and no shell. Repeatable: the commands run one after the "
+    "other. If one does not exit with 0, the start has failed: 125 at the first start, later an unexpected end. --ready-timeout "
+    "limits how long that may take. See ENTRYPOINT.";
+
     Environment Expand ' ' "expand" []
     "replace ${NAME} in the words of COMMAND"
     "Replace ${NAME} and ${NAME:-WORD} in each word of COMMAND from the server's environment, without a shell. WORD is used if "
@@ -474,7 +483,8 @@ flags! {
     Readiness ReadyTimeout ' ' "ready-timeout" ["DURATION" "string"]
     / "is not a duration: an integer and ms, s, min, h, d or w"
     "fail if it is not ready in time"
-    "Stop the server, and exit with 125, if it does not count as started after that long. The default is no limit.";
+    "Stop the server, and exit with 125, if it does not count as started after that long. The commands of --before are part of "
+    "that time; with them alone, it limits only them, and those of each restart too. The default is no limit.";
 
     Readiness Watchdog ' ' "watchdog" ["DURATION" "string"]
     / "is not a duration: an integer and ms, s, min, h, d or w"

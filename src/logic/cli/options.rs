@@ -59,6 +59,8 @@ pub struct Options {
     pub env_files: Vec<StaticCStr>,
     /// `--file-env`: the names.
     pub file_env: Vec<StaticCStr>,
+    /// `--before`, in order.
+    pub before: Vec<StaticCStr>,
     /// `--umask`.
     pub umask: Option<u32>,
     /// `--nice`, `--oom-score-adj` and each `--limit`, in the order given.

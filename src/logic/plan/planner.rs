@@ -6,6 +6,7 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use super::account::Identity;
+use super::before::{self, Before};
 use super::command_path;
 use super::env::{Env, Source};
 use super::host::{CanChangeIds, Host};
@@ -31,6 +32,8 @@ use crate::logic::supervisor::signal_action::{SignalAction, SignalTable};
 pub struct Plan {
     /// The server.
     pub server: Box<Program>,
+    /// What runs before each start of the server.
+    pub before: Vec<Before>,
     /// The command as a shell would read it.
     pub command: Vec<u8>,
     /// The server's pidfile.
@@ -172,6 +175,7 @@ pub fn plan(options: &mut Options, host: &Host<'_>) -> Result<Plan> {
         Supervision { pidfile, handler, notify }
     });
     Ok(Plan {
+        before: before::commands(&options.before, &server),
         server,
         command,
         pidfile: options.pidfile,

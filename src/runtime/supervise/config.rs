@@ -6,6 +6,7 @@ use crate::logic::supervisor::signal_action::SignalTable;
 use crate::runtime::output::server_output::ServerOutput;
 use crate::runtime::report::log::Log;
 use crate::runtime::resources::cgroup::Cgroup;
+use crate::runtime::start::before::Commands;
 use crate::runtime::start::daemonize::WaitingParent;
 use crate::runtime::start::exec_image::ExecImage;
 use crate::runtime::supervise::crash_handler::Handler;
@@ -19,6 +20,8 @@ pub struct SupervisorConfig {
     pub policy: Policy,
     /// The server, ready to be started.
     pub program: ExecImage,
+    /// What runs before each start of the server.
+    pub before: Commands,
     /// The command as a shell would read it.
     pub command: Vec<u8>,
     /// The crash handler, which runs after an unexpected exit.

@@ -83,7 +83,16 @@ impl Supervisor<'_> {
         let (inbox, pause) = self.config.readiness.fd(time);
         let above = self.config.service_manager.as_ref().and_then(ServiceManager::deadline);
         let own = self.state.deadline().filter(|_| !late);
-        let wake = earliest(&[own, self.hidden_end(), self.config.output.deadline(), look, soon, pause, above]);
+        let wake = earliest(&[
+            own,
+            self.command_deadline(),
+            self.hidden_end(),
+            self.config.output.deadline(),
+            look,
+            soon,
+            pause,
+            above,
+        ]);
         let (life, handler) = (self.server.as_ref(), self.config.handler.as_ref());
         let report = life.and_then(|life| life.report.as_ref());
         let ready = life.and_then(|life| life.ready.as_ref());
@@ -129,6 +138,9 @@ impl Supervisor<'_> {
             && let Some(event) = self.accept_hidden_end()
         {
             return Some(event);
+        }
+        if self.command_deadline().is_some_and(|until| until <= time) {
+            self.end_command(time);
         }
         self.state.deadline().filter(|until| *until <= time)?;
         self.on_deadline(time)
@@ -186,6 +198,9 @@ impl Supervisor<'_> {
         let pid = life.pid;
         match StartOutcome::await_end(&life.report.take()?) {
             start @ (StartOutcome::Done | StartOutcome::WithoutPidfile) => {
+                if life.preparing.is_some() {
+                    return None;
+                }
                 if let StartOutcome::WithoutPidfile = start {
                     self.write_pidfile(pid);
                 }

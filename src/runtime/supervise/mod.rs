@@ -1,5 +1,6 @@
 //! The loop of a supervisor: events in, actions out.
 
+pub(crate) mod before;
 pub(crate) mod config;
 pub(crate) mod crash_handler;
 pub(crate) mod descendants;

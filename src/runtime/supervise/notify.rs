@@ -67,7 +67,9 @@ impl Supervisor<'_> {
         if let Some(service) = &mut self.config.service_manager {
             service.pass_on(&message);
         }
-        let event = message.apply(&self.config.policy, &mut self.state, time);
+        // What runs before the server is not ready for it, and keeps no watchdog quiet.
+        let is_server = self.server.as_ref().is_none_or(|life| life.preparing.is_none());
+        let event = if is_server { message.apply(&self.config.policy, &mut self.state, time) } else { None };
         if let Some(why) = message.ignored {
             self.record_ignored(sender, why);
         }
@@ -99,7 +101,8 @@ impl Supervisor<'_> {
                 (self.config.readiness.name(), Duration(self.config.policy.ready_timeout.unwrap_or_default()));
             let how = how.as_str();
             let words = "the server was not ready in time";
-            self.error = Some(Error::setup(format_args!("{words}: --ready {how}, --ready-timeout {within}")));
+            let late = || Error::setup(format_args!("{words}: --ready {how}, --ready-timeout {within}"));
+            self.error = Some(self.late_command().unwrap_or_else(late));
         }
         if self.state.phase == Phase::Running {
             if self.is_excused(until, time) {

@@ -20,6 +20,7 @@ use crate::runtime::resources::cgroup::Cgroup;
 use crate::runtime::resources::pidfile::{self, Pidfile};
 use crate::runtime::resources::sockets::{self, Sockets};
 use crate::runtime::resources::start_resources::StartResources;
+use crate::runtime::start::before::Commands;
 use crate::runtime::start::daemonize::{Output, SessionRole, WaitingParent, daemonize};
 use crate::runtime::start::deliver;
 use crate::runtime::start::exec_image::ExecImage;
@@ -177,10 +178,12 @@ fn prepare(
     }
     let user = plan.sockets.owner.map_or_else(credentials::effective_uid, |(uid, _)| uid);
     let readiness = Readiness::open(plan.ready, user, &mut plan.server.env)?;
+    let before = Commands::new(plan.before, &mut plan.server.env);
 
     Ok(SupervisorConfig {
         policy: plan.policy,
         program: ExecImage { source: plan.env_source, ..ExecImage::new(plan.server) },
+        before,
         command: plan.command,
         handler,
         output: sink,

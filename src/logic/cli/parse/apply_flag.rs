@@ -65,6 +65,7 @@ pub fn apply_flag(options: &mut Options, row: &FlagRow, value: &[u8], second: &[
                 options.file_env.push(text(name));
             }
         }
+        Id::Before => return push(&mut options.before, split_words(value).map(|_| text(value))),
         Id::Umask => return put(&mut options.umask, octal(value)),
         Id::Nice => return push(&mut options.attributes, value::nice(value)),
         Id::OomScoreAdj => return push(&mut options.attributes, value::oom_score(value)),
