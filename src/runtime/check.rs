@@ -15,7 +15,7 @@ use crate::runtime::output::{logdir, server_output};
 use crate::runtime::report::log::{self, Log, LogTarget};
 use crate::runtime::resources::pidfile::{Pidfile, Purpose};
 use crate::runtime::resources::sockets::{self, Exclusive};
-use crate::runtime::resources::{cgroup, ownership, walk};
+use crate::runtime::resources::{cgroup, ownership, termination_log, walk};
 use crate::runtime::run::make_plan;
 use crate::runtime::start::child_io::ChildIo;
 use crate::runtime::start::deliver;
@@ -84,6 +84,11 @@ fn look(findings: &mut Findings<'_>, options: &Options, plan: Plan) {
     }
     sockets::check(&plan.sockets, alone, &mut |error| findings.add("", error));
     warn_of_neighbours(&plan);
+    if let Some(path) = plan.termination_log
+        && let Err(error) = termination_log::check(path)
+    {
+        print(&format!("warning: {}", error.text));
+    }
     ownership::look(&plan, &mut |error| findings.add("", error));
     let stays = plan.supervision.is_some();
     if let Some(Supervision { handler: Some(handler), .. }) = plan.supervision {

@@ -217,16 +217,21 @@ fn secrets_reach_the_server_and_nothing_else() {
     let handler = sandbox.script("handler", words!["report", sandbox.out("handler"), "exit", "1"]);
     let options =
         words!["--debug", "--env-file", &file, "--file-env", "TOKEN", "--expand", "-d", sandbox.path("logs"), "1"];
+    let termination = sandbox.path("termination");
+    let before = format!("{} print ${{PASSWORD}}", sandbox.probe().display());
+    let options = [options, words!["--termination-log", &termination, "--before", before]].concat();
     let command = words!["--", sandbox.probe(), "exit", "3", "${PASSWORD}${TOKEN}"];
     let run = [words!["-m", "-", &handler], options.clone(), command.clone()].concat();
     let ended = sandbox.vsrun(run).env("TOKEN_FILE", &token).finish();
     ended.exited(3);
     harness::await_file(&sandbox.out("handler"));
+    assert!(harness::text(&termination).starts_with("vsrun: the server exited with status 3"));
     let check = [words!["--check"], options, command].concat();
     let checked = sandbox.vsrun(check).env("TOKEN_FILE", &token).finish();
     let logs = fs::read_dir(sandbox.path("logs")).unwrap().map(|entry| harness::text(&entry.unwrap().path()));
     for text in logs.chain([
         harness::text(&sandbox.out("handler")),
+        harness::text(&termination),
         ended.err.join("\n"),
         ended.out.join("\n"),
         checked.out.join("\n"),

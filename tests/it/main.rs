@@ -90,6 +90,7 @@ mod supervisor;
 mod syslog;
 mod systemd;
 mod terminal;
+mod termination_log;
 mod traced;
 mod unready;
 mod upward;

@@ -159,6 +159,7 @@ const IN_NO_PAIR: &[(&str, &str)] = &[
     ("--stop-timeout", "is a rule of the state machine, which is explored as a whole"),
     ("--on-signal", "changes nothing before a signal arrives: tests/it/signals.rs"),
     ("--before", "runs other processes with the server's steps: tests/it/before.rs"),
+    ("--termination-log", "is written after the server's end: tests/it/termination_log.rs"),
     ("--rc", "is for service files: tests/it/rc.rs"),
     ("--check", "is tried before each pair"),
     ("--args", "is replaced before the options are read: tests/it/args.rs"),

@@ -234,6 +234,7 @@ const VALUES: &[(&str, &str)] = &[
     ("-r", "--root: a value is missing"),
     ("-s", "--syslog: a value is missing"),
     ("-e", "--env: a value is missing"),
+    ("--termination-log=", "--termination-log: '' is empty"),
     ("--env-dir", "--env-dir: a value is missing"),
     ("--env-file", "--env-file: a value is missing"),
     ("--argv0", "--argv0: a value is missing"),

@@ -372,6 +372,14 @@ flags! {
     "record everything, with --init too"
     "Write all records, also those of an init on standard error. Cancels an earlier --quiet.";
 
+    Output TerminationLog ' ' "termination-log" ["FILE" "file"]
+    "write why vsrun exits into FILE"
+    "When vsrun exits for good, with another status than 0, write one line with the reason into FILE and, with --logdir, the last "
+    "lines of logfile: 4096 bytes at most. Also for 125 to 127, but not for wrong usage. FILE is opened at the start, without "
+    "following a symbolic link at its end, and written in place, so it may be a mount, a terminal or a FIFO; it is made if it is "
+    "missing. That it cannot be opened is only a warning. It is meant for Kubernetes' termination message, a serial line or the "
+    "host of a microVM. See CONTAINERS.";
+
     Output Debug ' ' "debug" []
     "report each step"
     "Report each step of the process that becomes the server, see THE ORDER OF A START, just before it is taken: on standard error "

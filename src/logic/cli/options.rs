@@ -77,6 +77,8 @@ pub struct Options {
     pub argv0: Option<StaticCStr>,
     /// The last of `--quiet` and `--no-quiet`.
     pub quiet: Option<bool>,
+    /// `--termination-log`.
+    pub termination_log: Option<StaticCStr>,
     /// `--syslog-usage`.
     pub syslog_usage: Option<SyslogUsage>,
     /// `--on-signal`, in the order given.

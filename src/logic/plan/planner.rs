@@ -66,9 +66,10 @@ pub struct Plan {
     pub supervision: Option<Supervision>,
     /// Whether the supervisor leaves the directory that it was called in.
     pub moves: bool,
-    /// Whether a terminal is reopened for writing only, because the server runs as another user and must not read its
-    /// keys.
+    /// Whether a terminal is reopened for writing only: another user's server must not read its keys.
     pub hides_keys: bool,
+    /// Where it is written why vsrun exits.
+    pub termination_log: Option<StaticCStr>,
     /// Which exit status a failed start has.
     pub statuses: Statuses,
     /// Whether SIGHUP stays ignored, as it was when vsrun was called.
@@ -198,6 +199,7 @@ pub fn plan(options: &mut Options, host: &Host<'_>) -> Result<Plan> {
         supervision: stay,
         moves: program::moves(options, host),
         hides_keys: options.user.is_some() && !options.has(Id::Stdin),
+        termination_log: options.termination_log,
         statuses: if options.has(Id::Rc) { Statuses::Script } else { Statuses::Own },
         ignores_hangup,
     })

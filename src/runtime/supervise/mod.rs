@@ -6,6 +6,7 @@ pub(crate) mod crash_handler;
 pub(crate) mod descendants;
 pub(crate) mod events;
 pub(crate) mod handler_output;
+pub(crate) mod last_run;
 pub(crate) mod lifeline;
 pub(crate) mod mailbox;
 pub(crate) mod notify;

@@ -10,6 +10,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use super::before::Preparing;
 use super::crash_handler::CrashReport;
 use super::descendants::Sweep;
+use super::last_run::LastRun;
 use super::lifeline::Lifeline;
 use super::reread;
 use crate::logic::base::duration::Duration;
@@ -85,10 +86,10 @@ pub struct Supervisor<'a> {
     pub reach: Reach,
 }
 
-/// Starts the server and supervises it until the last run is over. Returns the ending, and the error of a failed first
-/// start.
+/// Starts the server and supervises it until the last run is over. Returns the ending, the error of a failed first
+/// start, and facts about the last run.
 #[inline(never)]
-pub fn supervise(watch: &mut SupervisorConfig, pidfile: Option<&Pidfile>) -> (Ending, Option<Error>) {
+pub fn supervise(watch: &mut SupervisorConfig, pidfile: Option<&Pidfile>) -> (Ending, Option<Error>, LastRun) {
     watch.log.record(Priority::Info, format_args!("starting: {}", Escaped(&watch.command)));
     let state = State::new(&watch.policy, now());
     // On the heap, so that the stack of a supervisor at rest is short.
@@ -111,7 +112,11 @@ pub fn supervise(watch: &mut SupervisorConfig, pidfile: Option<&Pidfile>) -> (En
         let action = next(&watch.policy, state, event, now());
         this.notify_service_manager(event);
         event = match action {
-            Action::Finish(ending) => return (ending, this.error),
+            Action::Finish(ending) => {
+                let uptime = this.server.as_ref().and_then(|life| life.uptime).unwrap_or_default();
+                let last = LastRun { uptime, restarts: this.state.restarts() };
+                return (ending, this.error, last);
+            }
             Action::Launch(logs) => this.relaunch(logs),
             Action::RunHandler(exit) => this.run_handler(exit),
             Action::Send(signal, to) => {

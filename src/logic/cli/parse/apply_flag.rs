@@ -101,6 +101,7 @@ pub fn apply_flag(options: &mut Options, row: &FlagRow, value: &[u8], second: &[
         Id::Mount => return put(&mut options.mounts, Mounts::parse(value)),
         // Taken above.
         Id::Pidfile | Id::Root | Id::WorkDir | Id::Syslog | Id::EnvDir | Id::Argv0 | Id::Cgroup => {}
+        Id::TerminationLog => {}
         Id::HandlerTimeout | Id::StopTimeout | Id::Linger | Id::ReadyTimeout | Id::Watchdog | Id::ProbeTimeout => {}
         // Switches: recorded in `given` only.
         Id::NoUserChecks
@@ -138,6 +139,7 @@ fn word_of(options: &mut Options, id: Id) -> Option<&mut Option<StaticCStr>> {
         Id::EnvDir => &mut options.env_dir,
         Id::Argv0 => &mut options.argv0,
         Id::Cgroup => &mut options.cgroup,
+        Id::TerminationLog => &mut options.termination_log,
         _ => return None,
     })
 }
