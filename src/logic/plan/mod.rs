@@ -4,7 +4,7 @@ pub mod account;
 pub mod before;
 pub(crate) mod command_path;
 pub mod env;
-pub(crate) mod expand;
+pub mod expand;
 pub mod host;
 pub(crate) mod landlock;
 pub(crate) mod landlock_rules;
