@@ -98,15 +98,16 @@ fn open(path: StaticCStr) -> Result<OwnedFd> {
         }
         Ok((file, about))
     });
-    match opened {
+    let fault = match opened {
         // Others could have linked any file of the same owner to this name.
-        Ok((_, about)) if about.regular && about.links > 1 && is_shared => Err(Error::setup(format_args!(
-            "cannot use {WHAT} '{}': it has a second name, and is in a directory that others may write",
-            Escaped(path.to_bytes())
-        ))),
-        Ok((file, _)) => Ok(file),
-        Err(why) => Err(walk.error(WHAT, path, why)),
-    }
+        Ok((_, about)) if about.regular && about.links > 1 && is_shared => {
+            "it has a second name, and is in a directory that others may write"
+        }
+        Ok((file, _)) => return Ok(file),
+        Err(Errno::LOOP) => "it is a symbolic link",
+        Err(why) => return Err(walk.error(WHAT, path, why)),
+    };
+    Err(Error::setup(format_args!("cannot use {WHAT} '{}': {fault}", Escaped(path.to_bytes()))))
 }
 
 /// The last lines of a file, as many as there is room for; of a longer one its end. Control characters are replaced:
