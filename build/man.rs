@@ -40,6 +40,7 @@ pub fn page(version: &str) -> String {
         ("USERS AND GROUPS", USERS_AND_GROUPS),
         ("PIDFILES", PIDFILES),
         ("CONTROL", &control()),
+        ("RC SCRIPTS", include_str!("man/rc-scripts.txt")),
         ("THE MANAGER", THE_MANAGER),
         ("INIT", INIT),
         ("SIGNALS", SIGNALS),
@@ -111,7 +112,7 @@ or `unknown`, then `: FILE: ` and the reason. The words before the first colon a
 same on standard error if they signal no process. --stop of a server that does not run prints `not running: FILE`, and exits with
 {ok}.
 
-The exit statuses are those of rc scripts:
+The exit statuses are those of rc scripts, see RC SCRIPTS:
 
 = {ok}
 --status: the server runs, or is between two runs. --signal: the signal was sent. --stop: the server is gone, or did not run.

@@ -7,7 +7,7 @@ use core::ffi::{c_char, c_int};
 
 use vsrun::logic::base::cstr::StaticCStr;
 use vsrun::logic::base::error::{Error, Result};
-use vsrun::logic::base::exit;
+use vsrun::logic::base::exit::{self, Statuses};
 use vsrun::logic::cli::args_file::Args;
 use vsrun::logic::cli::flags::Id;
 use vsrun::logic::cli::help::{self, Help};
@@ -18,7 +18,7 @@ use vsrun::logic::supervisor::policy::AtExit;
 use vsrun::runtime::host::system;
 use vsrun::runtime::report::log;
 use vsrun::runtime::supervise::setup::PreparedSupervisor;
-use vsrun::runtime::{check, control, machine, probe, run, service_file};
+use vsrun::runtime::{check, control, machine, probe, rc, run, service_file};
 use vsrun::sys::{entry, fd, heap};
 
 #[global_allocator]
@@ -78,6 +78,14 @@ fn start(args: Vec<StaticCStr>, at_exit: &mut Option<AtExit>) -> Result<Started>
             Request::Version => log::print(VERSION.as_bytes()),
             Request::Control(control) => control::control(&service_file::resolve(control)?),
             Request::Probe(request) => probe::probe(&request),
+            Request::Rc(action) => match rc::act(action, &mut options)? {
+                Some(status) => Ok(status),
+                None => {
+                    return run::run(&mut options)
+                        .map(Started::Supervise)
+                        .map_err(|error| error.among(Statuses::Script));
+                }
+            },
             Request::Run if options.has(Id::Check) => check::check(&mut options),
             Request::Run => return run::run(&mut options).map(Started::Supervise),
         };

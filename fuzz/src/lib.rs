@@ -24,6 +24,7 @@ use vsrun::logic::formats::log_name;
 use vsrun::logic::formats::net_table;
 use vsrun::logic::plan::account::{self, Identity, Login, Name};
 use vsrun::logic::plan::env::{self, Env};
+use vsrun::logic::plan::expand;
 use vsrun::logic::plan::host::Host;
 use vsrun::logic::plan::limits;
 use vsrun::logic::plan::planner::plan;
@@ -514,6 +515,66 @@ fn shell_reads(line: &[u8]) -> Vec<Vec<u8>> {
     }
     assert!(!quoted);
     words
+}
+
+/// The value of a variable, a byte 0xff, and a word of COMMAND that is expanded.
+pub fn expand(data: &[u8]) {
+    let mut parts = data.splitn(2, |byte| *byte == 0xff);
+    let (value, word) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+    if data.contains(&0) {
+        return;
+    }
+    let mut env = Env::default();
+    env.set(b"A", value);
+    env.set(b"EMPTY", b"");
+    env.set(b"B_2", b"$A ${A} $$");
+    let expanded = |word: &[u8]| {
+        let mut words = [leak_cstr(word.to_vec())];
+        expand::check(&words).and_then(|()| expand::expand(&mut words, &env)).map(|()| words[0].to_bytes())
+    };
+    let read_again = read_word(word, &env);
+    match expanded(word) {
+        Ok(found) => assert_eq!(read_again.as_deref(), Ok(found), "{word:?}"),
+        Err(error) => {
+            refused(&error, &[2, 125]);
+            assert_eq!(read_again, Err(error.code), "{word:?}");
+        }
+    }
+    if !word.contains(&b'$') {
+        assert_eq!(expanded(word).ok(), Some(word), "nothing but the two forms is touched");
+    }
+    let doubled: Vec<u8> =
+        word.iter().flat_map(|byte| if *byte == b'$' { vec![b'$'; 2] } else { vec![*byte] }).collect();
+    assert_eq!(expanded(&doubled).ok(), Some(word), "doubled dollar signs make any text literal");
+}
+
+/// Expands a word byte by byte; the exit status if that is not possible.
+fn read_word(word: &[u8], env: &Env) -> Result<Vec<u8>, u8> {
+    let (mut out, mut at, mut is_set) = (Vec::new(), 0, true);
+    while let Some(byte) = word.get(at) {
+        let next = word.get(at + 1).filter(|_| *byte == b'$');
+        if next != Some(&b'{') {
+            out.push(*byte);
+            at += if next == Some(&b'$') { 2 } else { 1 };
+            continue;
+        }
+        let inside = &word[at + 2..];
+        let inside = &inside[..inside.iter().position(|byte| *byte == b'}').ok_or(2)?];
+        at += inside.len() + 3;
+        let colon = inside.windows(2).position(|pair| pair == b":-");
+        let name = &inside[..colon.unwrap_or(inside.len())];
+        let begins = name.first().is_some_and(|byte| byte.is_ascii_alphabetic() || *byte == b'_');
+        if !begins || !name.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'_') {
+            return Err(2);
+        }
+        match (env.get(name), colon) {
+            (Some(value), None) => out.extend_from_slice(value),
+            (Some(value), Some(_)) if !value.is_empty() => out.extend_from_slice(value),
+            (_, Some(colon)) => out.extend_from_slice(&inside[colon + 2..]),
+            (None, None) => is_set = false,
+        }
+    }
+    if is_set { Ok(out) } else { Err(125) }
 }
 
 /// A refusal has one of these exit statuses, and says why.

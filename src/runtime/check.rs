@@ -5,6 +5,7 @@
 
 use crate::logic::base::error::{Error, Result};
 use crate::logic::base::exit;
+use crate::logic::base::text::Escaped;
 use crate::logic::cli::options::Options;
 use crate::logic::plan::planner::{Output, Plan, StepTrace, Supervision};
 use crate::logic::plan::program::Program;
@@ -15,7 +16,7 @@ use crate::runtime::output::{logdir, server_output};
 use crate::runtime::report::log::{self, Log, LogTarget};
 use crate::runtime::resources::pidfile::{Pidfile, Purpose};
 use crate::runtime::resources::sockets::{self, Exclusive};
-use crate::runtime::resources::{cgroup, ownership, walk};
+use crate::runtime::resources::{cgroup, ownership, termination_log, walk};
 use crate::runtime::run::make_plan;
 use crate::runtime::start::child_io::ChildIo;
 use crate::runtime::start::deliver;
@@ -29,7 +30,7 @@ use crate::sys::{caps, dir, poll, process, terminal};
 #[inline(never)]
 pub fn check(options: &mut Options) -> ! {
     let log = Log::new(LogTarget::Plain);
-    let mut findings = Findings { status: exit::OK, debug: None };
+    let mut findings = Findings { status: exit::OK, known_steps: false, debug: None };
     poll::reset_dispositions(false);
     if let Some(dir) = options.env_dir
         && !findings.take("", env_dir::read(dir, &mut Vec::new()))
@@ -84,6 +85,11 @@ fn look(findings: &mut Findings<'_>, options: &Options, plan: Plan) {
     }
     sockets::check(&plan.sockets, alone, &mut |error| findings.add("", error));
     warn_of_neighbours(&plan);
+    if let Some(path) = plan.termination_log
+        && let Err(error) = termination_log::check(path)
+    {
+        print(&format!("warning: {}", error.text));
+    }
     ownership::look(&plan, &mut |error| findings.add("", error));
     let stays = plan.supervision.is_some();
     if let Some(Supervision { handler: Some(handler), .. }) = plan.supervision {
@@ -116,6 +122,11 @@ fn look(findings: &mut Findings<'_>, options: &Options, plan: Plan) {
         }
     }
     findings.dry_run("", plan.server, made);
+    findings.known_steps = true;
+    for command in plan.before {
+        let whose = format!("before '{}': ", Escaped(command.text.to_bytes()));
+        findings.dry_run(&whose, command.program, made);
+    }
 }
 
 /// Warns about protection that is weaker on this system, which does not make a start fail.
@@ -146,6 +157,8 @@ fn print(text: &str) {
 /// The findings so far.
 struct Findings<'a> {
     status: u8,
+    /// Whether all steps before an exec have been reported: they are the server's.
+    known_steps: bool,
     /// Where each step is recorded.
     debug: Option<&'a Log>,
 }
@@ -201,7 +214,10 @@ impl Findings<'_> {
             {
                 continue;
             }
-            self.add(whose, failure.error(&program));
+            let known = self.known_steps && !matches!(step, Some(Step::Exec(_)));
+            if !known {
+                self.add(whose, failure.error(&program));
+            }
             match step {
                 Some(Step::Exec(_)) => return,
                 Some(Step::Chdir(_) | Step::LogDir(_) | Step::ReplacedDir(_)) if absolute => {}
@@ -222,7 +238,10 @@ impl Findings<'_> {
                     | Step::Confine,
                 )
                 | None => {
-                    return print(UNKNOWN);
+                    if !known {
+                        print(UNKNOWN);
+                    }
+                    return;
                 }
                 Some(_) => {}
             }

@@ -52,6 +52,11 @@ pub fn control(control: &Control) -> Result<u8> {
             Sent::Yes => return Ok(exit::OK),
             Sent::Gone => NoTarget::Dead,
         },
+        // To the manager, whatever it does with HUP: its server's pidfile must not make a difference.
+        (Order::Reload, Ok((_, server))) => match send(server.owner, Signal::HUP)? {
+            Sent::Yes => return Ok(exit::OK),
+            Sent::Gone => NoTarget::Dead,
+        },
         (Order::Stop, Ok((file, server))) => {
             return stop(control, file, server)?.map_or(Ok(exit::OK), |why| {
                 Err(Error::setup(format_args!("cannot stop {path}: pid {} {why}", server.owner.number)))
@@ -84,7 +89,7 @@ pub fn control(control: &Control) -> Result<u8> {
         }
         (_, NoTarget::Unknown(_)) => status,
         // The file has named no process during the whole timeout.
-        (Order::Stop, NoTarget::Restarting) => exit::SETUP,
+        (Order::Stop | Order::Reload, NoTarget::Restarting) => exit::SETUP,
         (Order::Stop, _) => {
             // A server that does not run is a success for --stop; the message is for a mistyped name, which looks the
             // same.
@@ -92,18 +97,25 @@ pub fn control(control: &Control) -> Result<u8> {
             return Ok(exit::OK);
         }
         (Order::Signal(_), _) => exit::NOT_RUNNING,
+        (Order::Reload, _) => exit::STOPPED,
     };
     Err(Error::new(code, format_args!("{text}")))
 }
 
-/// Finds the process of a pidfile. For a stop between two runs of a server: the process that has the file locked or, if
+/// Whether the server of a pidfile runs, also if its manager is between two runs of it.
+pub fn is_running(pidfile: &CStr) -> bool {
+    let found = Pidfile::open(pidfile).and_then(|file| file.examine());
+    matches!(found, Ok(_) | Err(NoTarget::Restarting))
+}
+
+/// Finds the process of a pidfile. For a stop or reload between two runs of a server: the process that has the file locked or, if
 /// /proc cannot show that, the next one that the file names.
 #[inline(never)]
 fn find(control: &Control, file: &Pidfile) -> Found<Server> {
     let until = StopDeadlines::new(Lock::Exclusive, control.timeout, control.delay, now()).until;
     loop {
         match file.examine() {
-            Err(NoTarget::Restarting) if control.order == Order::Stop => match file.holder() {
+            Err(NoTarget::Restarting) if matches!(control.order, Order::Stop | Order::Reload) => match file.holder() {
                 Some(server) => return Ok(server),
                 None if is_over(until) => return Err(NoTarget::Restarting),
                 None => poll::sleep_ms(PAUSE_MS),

@@ -8,6 +8,7 @@ pub mod host;
 pub mod machine;
 pub(crate) mod output;
 pub mod probe;
+pub mod rc;
 pub mod report;
 pub(crate) mod resources;
 pub mod run;

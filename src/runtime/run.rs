@@ -12,17 +12,19 @@ use crate::logic::plan::step::Step;
 use crate::runtime::host::system::{self, AccountFiles};
 use crate::runtime::machine;
 use crate::runtime::output::server_output;
-use crate::runtime::report::log::{self, Priority, Verbosity};
+use crate::runtime::report::log::{self, Priority, Verbosity, os_error};
 use crate::runtime::resources::cleanup::CleanupHelper;
 use crate::runtime::resources::pidfile::Pidfile;
 use crate::runtime::resources::sockets::{self, Sockets};
 use crate::runtime::resources::start_resources::StartResources;
+use crate::runtime::resources::termination_log::TerminationLog;
 use crate::runtime::resources::walk;
+use crate::runtime::start::before::{Commands, run_all};
 use crate::runtime::start::child_io::ChildIo;
 use crate::runtime::start::exec_image::ExecImage;
 use crate::runtime::start::spawn::apply_and_exec;
 use crate::runtime::supervise::setup::{PreparedSupervisor, set_up};
-use crate::sys::{fd, poll, terminal};
+use crate::sys::{fd, poll, process, terminal};
 
 /// Does what the options say. Returns a supervisor if there is one; otherwise vsrun becomes the server.
 ///
@@ -30,12 +32,20 @@ use crate::sys::{fd, poll, terminal};
 /// When the server could not be started. Everything that the start created is removed then.
 #[inline(never)]
 pub fn run(options: &mut Options) -> Result<Box<PreparedSupervisor>> {
-    machine::begin(options)?;
     let stdin = options.has(Id::Stdin);
+    let begun = machine::begin(options);
     poll::ignore_writes(true);
-    let plan = make_plan(options)?;
-    poll::reset_dispositions(plan.ignores_hangup);
-    walk::check_root(options.root)?;
+    let plan = begun.and_then(|()| make_plan(options)).and_then(|plan| {
+        poll::reset_dispositions(plan.ignores_hangup);
+        walk::check_root(options.root).map(|()| plan)
+    });
+    let plan = match plan {
+        Ok(plan) => plan,
+        Err(error) => {
+            TerminationLog::open(options.termination_log).failed(&error, None);
+            return Err(error);
+        }
+    };
     if plan.hides_keys {
         // If that fails, the terminal stays readable; --check reports it.
         let _ = [1, 2].map(terminal::write_only);
@@ -56,12 +66,19 @@ pub fn make_plan(options: &mut Options) -> Result<Plan> {
 /// Becomes the server, in this process. Returns only on an error.
 #[inline(never)]
 fn exec_server(plan: Plan) -> Error {
+    let termination_log = TerminationLog::open(plan.termination_log);
+    let error = acquire_and_exec(plan, &termination_log);
+    termination_log.failed(&error, None);
+    error
+}
+
+fn acquire_and_exec(plan: Plan, termination_log: &TerminationLog) -> Error {
     let mut resources = match acquire(&plan) {
         Ok(resources) => resources,
         Err(error) => return error,
     };
     let bound = resources.bind(&plan.sockets, plan.cgroup.as_ref());
-    let error = match bound.and_then(|()| prepare_and_exec(plan, &resources)) {
+    let error = match bound.and_then(|()| prepare_and_exec(plan, &resources, termination_log)) {
         Ok(error) => {
             // This process may be in the group; the cleanup helper removes it after this process has exited.
             resources.cgroup = None;
@@ -87,7 +104,7 @@ fn acquire(plan: &Plan) -> Result<StartResources> {
 /// # Errors
 /// When standard error or the cleanup helper could not be set up.
 #[inline(never)]
-fn prepare_and_exec(plan: Plan, resources: &StartResources) -> Result<Error> {
+fn prepare_and_exec(plan: Plan, resources: &StartResources, termination_log: &TerminationLog) -> Result<Error> {
     let [pidfile, _] = &resources.pidfiles;
     let (sink, mut log) = server_output::open(plan.output)?;
     log.verbosity = Verbosity::Errors;
@@ -97,11 +114,26 @@ fn prepare_and_exec(plan: Plan, resources: &StartResources) -> Result<Error> {
     log.separate_trace(plan.debug)?;
     sink.start_orphan()?;
     log.record(Priority::Info, format_args!("starting: {}", Escaped(&plan.command)));
-    let program = ExecImage::new(plan.server);
+    let mut server = plan.server;
+    let before = Commands::new(plan.before, &mut server.env);
+    let mut program = ExecImage::new(server);
+    if !before.list.is_empty() {
+        program.reserve(false);
+        let (output, dir, cgroup) = (sink.server(&log), sink.dir(), resources.cgroup.as_ref());
+        let debug = (plan.debug != StepTrace::Off).then_some(&log);
+        let env = Some((&program.env, before.skipped));
+        let io = ChildIo { output, error: output, dir, cgroup, env, debug, ..ChildIo::default() };
+        if let Some(file) = pidfile {
+            // It may hold the number of a server that has died.
+            file.write(process::id()).map_err(|why| os_error(format_args!("pidfile '{}'", file.path()), why))?;
+        }
+        run_all(&before, &io, plan.policy.ready_timeout).inspect_err(|error| log.record_failure(error))?;
+        program.reserve(true);
+    }
     // Only with SealDescriptors the descriptors for cleanup and report are still open when a step fails.
     let keeps = program.steps().iter().any(|step| matches!(step, Step::SealDescriptors));
-    let idle = resources.is_empty() && sink.is_inherited() && no_syslog;
-    let helper = (!keeps && !idle).then(|| CleanupHelper::spawn(resources, &log)).transpose()?;
+    let idle = resources.is_empty() && sink.is_inherited() && no_syslog && termination_log.is_none();
+    let helper = (!keeps && !idle).then(|| CleanupHelper::spawn(resources, &log, termination_log)).transpose()?;
     // A failure is reported to the caller, wherever the server's own output goes by then.
     let stderr = (keeps && !sink.is_inherited()).then(log::stderr).transpose()?;
     let output = sink.server(&log);

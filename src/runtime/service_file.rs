@@ -26,8 +26,8 @@ pub fn resolve(control: Control) -> Result<Control> {
     }
     let words = read_args_file(Args::default().split_at_file(control.pidfile, 0, 0))?;
     let mut options = Options::none();
-    let runs = matches!(parse::parse(&words, &mut options, &mut None)?, Request::Run);
-    let pidfile = options.manager.and_then(|managed| managed.pidfile).or(options.pidfile).filter(|_| runs);
+    let runs = matches!(parse::parse(&words, &mut options, &mut None)?, Request::Run | Request::Rc(_));
+    let pidfile = options.control_file().filter(|_| runs);
     let Some(pidfile) = pidfile else {
         let path = Escaped(control.pidfile.to_bytes());
         return Err(Error::usage(format_args!(

@@ -254,6 +254,14 @@ pub fn write_all(fd: BorrowedFd<'_>, mut bytes: &[u8]) -> Result<()> {
     Ok(())
 }
 
+/// Writes with a single write(2).
+///
+/// # Errors
+/// Those of write(2).
+pub fn write_some(fd: BorrowedFd<'_>, bytes: &[u8]) -> Result<usize> {
+    rustix::io::write(fd, bytes)
+}
+
 /// Reads with a single read(2).
 ///
 /// # Errors

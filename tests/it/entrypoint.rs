@@ -69,27 +69,53 @@ fn a_line_of_an_env_file_wins_over_a_secret_that_it_replaces() {
     assert_eq!((found.variable("PASSWORD").as_deref(), found.variable("PASSWORD_FILE")), (Some("x"), None));
 }
 
+/// Malformed environment files: the text, the number of the wrong line, and the reason.
+const FILES: &[(&[u8], usize, &str)] = &[
+    (b"A=1\n=2\n", 2, "name before '=' is missing"),
+    (b"=", 1, "name before '=' is missing"),
+    (b"\xef\xbb\xbf=1", 1, "name before '=' is missing"),
+    (b"\n\n  =x", 3, "name before '=' is missing"),
+    (b"=\n=", 1, "name before '=' is missing"),
+    (b"\t=1", 1, "name before '=' is missing"),
+    (b"\r\n=1\r\n", 2, "name before '=' is missing"),
+    (b"# a\n\n# b\n= x", 4, "name before '=' is missing"),
+    (b"A=\0", 1, "NUL byte"),
+    (b"\0=1", 1, "NUL byte"),
+    (b"A=1\nB=2\nC=3\n\0\n", 4, "NUL byte"),
+    (b"A=1\r\nB\0=\r\n", 2, "NUL byte"),
+    (b"A\nB\n\0", 3, "NUL byte"),
+    (b"A=1\0\nB=2", 1, "NUL byte"),
+    (b"export A=1", 1, "blank in the name"),
+    (b"export\tA", 1, "blank in the name"),
+    (b"A =1", 1, "blank in the name"),
+    (b"A\t=1", 1, "blank in the name"),
+    (b"A B", 1, "blank in the name"),
+    (b" A B=1", 1, "blank in the name"),
+    (b"A=1 \n B =2", 2, "blank in the name"),
+    (b"set -e", 1, "blank in the name"),
+    (b"A=1\nif true; then", 2, "blank in the name"),
+    (b"A\x0c=1", 1, "blank in the name"),
+    (b"declare -x A=1", 1, "blank in the name"),
+];
+
+/// Malformed words of COMMAND with `--expand`.
+const MALFORMED: &[&str] = &[
+    "${}", "${", "${A", "${A-x}", "${A:x}", "${A:?x}", "${A:+x}", "${1}", "${1A}", "${A B}", "${A.B}", "${-}",
+    "${:-x}", "${@}", "${#A}", "${!A}", "${A%x}", "${A/x/y}", "${A[0]}", "x${A}y${", "$$${", "${ A}", "${A }", "${\n}",
+];
+
+/// Words with a variable that is not set.
+const UNSET: &[&str] = &["${NO}", "a${A}b${NO}", "${_}"];
+
+#[test]
+fn malformed_files_and_words_are_fifty_and_more() {
+    assert!(FILES.len() + MALFORMED.len() + UNSET.len() >= 50);
+}
+
 #[test]
 fn malformed_environment_files_are_wrong_usage_with_file_and_line() {
     let sandbox = Sandbox::new();
-    for (text, line, reason) in [
-        (&b"A=1\n=2\n"[..], 2, "name before '=' is missing"),
-        (b"=", 1, "name before '=' is missing"),
-        (b"\xef\xbb\xbf=1", 1, "name before '=' is missing"),
-        (b"\n\n  =x", 3, "name before '=' is missing"),
-        (b"=\n=", 1, "name before '=' is missing"),
-        (b"A=\0", 1, "NUL byte"),
-        (b"\0=1", 1, "NUL byte"),
-        (b"A=1\nB=2\nC=3\n\0\n", 4, "NUL byte"),
-        (b"A=1\r\nB\0=\r\n", 2, "NUL byte"),
-        (b"export A=1", 1, "blank in the name"),
-        (b"A =1", 1, "blank in the name"),
-        (b"A\t=1", 1, "blank in the name"),
-        (b"A B", 1, "blank in the name"),
-        (b"set -e", 1, "blank in the name"),
-        (b"A=1\nif true; then", 2, "blank in the name"),
-        (b"A\x0c=1", 1, "blank in the name"),
-    ] {
+    for (text, line, reason) in FILES {
         let file = secret_file(&sandbox, "file", text);
         let expected = format!("{}:{line}: ", file.to_str().unwrap());
         for way in harness::ways() {
@@ -103,20 +129,29 @@ fn malformed_environment_files_are_wrong_usage_with_file_and_line() {
 #[test]
 fn malformed_expansions_are_wrong_usage_and_unset_names_are_errors() {
     let sandbox = Sandbox::new();
-    for word in [
-        "${}", "${", "${A", "${A-x}", "${A:x}", "${A:?x}", "${A:+x}", "${1}", "${1A}", "${A B}", "${A.B}", "${-}",
-        "${:-x}", "${@}", "${#A}", "${!A}", "${A%x}", "${A/x/y}", "${A[0]}", "x${A}y${", "$$${", "${ A}", "${A }",
-        "${\n}",
-    ] {
-        let line = words!["-p", "pid", "--expand", "--", sandbox.probe(), "exit", word];
-        sandbox.vsrun(line).env("A", "1").finish().failed(2, &["option --expand: '", "is malformed: write ${NAME}"]);
-        assert!(!sandbox.path("pid").exists());
+    let call = |word: &str| {
+        let line = words![
+            "-p",
+            "pid",
+            "--expand",
+            "--",
+            sandbox.probe(),
+            "append",
+            sandbox.out("ran"),
+            "x",
+            "exit",
+            "0",
+            word
+        ];
+        sandbox.vsrun(line).env("A", "1").without_env("_").finish()
+    };
+    for word in MALFORMED {
+        call(word).failed(2, &["option --expand: '", "is malformed: write ${NAME}"]);
     }
-    for word in ["${NO}", "a${A}b${NO}", "${_}", "${NO}${A"].iter().take(3) {
-        let line = words!["-p", "pid", "--expand", "--", sandbox.probe(), "exit", word];
-        sandbox.vsrun(line).env("A", "1").without_env("_").finish().failed(125, &["cannot expand '${", "}'"]);
-        assert!(!sandbox.path("pid").exists());
+    for word in UNSET {
+        call(word).failed(125, &["cannot expand '${", "}'"]);
     }
+    assert!(!sandbox.path("pid").exists() && !sandbox.out("ran").exists());
 }
 
 #[test]
@@ -217,16 +252,21 @@ fn secrets_reach_the_server_and_nothing_else() {
     let handler = sandbox.script("handler", words!["report", sandbox.out("handler"), "exit", "1"]);
     let options =
         words!["--debug", "--env-file", &file, "--file-env", "TOKEN", "--expand", "-d", sandbox.path("logs"), "1"];
+    let termination = sandbox.path("termination");
+    let before = format!("{} print ${{PASSWORD}}", sandbox.probe().display());
+    let options = [options, words!["--termination-log", &termination, "--before", before]].concat();
     let command = words!["--", sandbox.probe(), "exit", "3", "${PASSWORD}${TOKEN}"];
     let run = [words!["-m", "-", &handler], options.clone(), command.clone()].concat();
     let ended = sandbox.vsrun(run).env("TOKEN_FILE", &token).finish();
     ended.exited(3);
     harness::await_file(&sandbox.out("handler"));
+    assert!(harness::text(&termination).starts_with("vsrun: the server exited with status 3"));
     let check = [words!["--check"], options, command].concat();
     let checked = sandbox.vsrun(check).env("TOKEN_FILE", &token).finish();
     let logs = fs::read_dir(sandbox.path("logs")).unwrap().map(|entry| harness::text(&entry.unwrap().path()));
     for text in logs.chain([
         harness::text(&sandbox.out("handler")),
+        harness::text(&termination),
         ended.err.join("\n"),
         ended.out.join("\n"),
         checked.out.join("\n"),

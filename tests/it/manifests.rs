@@ -194,8 +194,8 @@ fn the_readmes_recipes_run() {
     bundle.change(&format!(".process.args = {words} + .process.args"), words![]);
     bundle.run().finish().exited(3);
 
-    // 10: the whole of `/init`. A container ends when it switches its machine off.
-    let init = recipe(10, "#!/vsrun");
+    // 9: the whole of `/init`. A container ends when it switches its machine off.
+    let init = recipe(9, "#!/vsrun");
     let bundle = with_server(words!["/init", "report", "/out/report"]);
     harness::sandbox::write_executable(&bundle.root().join("init"), init.as_bytes());
     let caps = words!["CAP_SYS_BOOT", "CAP_SETUID", "CAP_SETGID"];

@@ -51,7 +51,7 @@ fn shell_recipes_and_service_scripts_are_read_by_their_shells() {
     needs!(harness::tool("bash"), harness::tool("busybox"));
     let sandbox = Sandbox::new();
     run(&sandbox, "bash", words!["-n", "packaging/arch/PKGBUILD"]).exited(0).silently();
-    for script in ["packaging/alpine/APKBUILD", "examples/openrc/web", "examples/sysv/web", "examples/runit/web/run"] {
+    for script in ["packaging/alpine/APKBUILD", "examples/openrc/web", "examples/runit/web/run"] {
         run(&sandbox, "busybox", words!["sh", "-n", script]).exited(0).silently();
     }
     run(&sandbox, "busybox", words!["sh", "-n", "examples/openwrt/web"]).exited(0).silently();
@@ -84,7 +84,6 @@ fn service_files_use_options_that_exist() {
     let known = |option: &str| help.contains(&format!("{option} ")) || help.contains(&format!("{option},"));
     for path in [
         "examples/openrc/web",
-        "examples/sysv/web",
         "examples/s6-rc/vsrun-web/run",
         "examples/runit/web/run",
         "examples/inittab/inittab",
@@ -108,11 +107,14 @@ fn the_sysv_script_starts_and_stops_a_server() {
     needs!(harness::root(), harness::tool("busybox"));
     let sandbox = Sandbox::new();
     let script = read("examples/sysv/web")
-        .replace("/usr/sbin/vsrun", sandbox.path("vsrun").to_str().unwrap())
+        .replace("#!/usr/sbin/vsrun", &format!("#!{}", sandbox.path("vsrun").display()))
         .replace("/run/", &format!("{}/", sandbox.directory().display()))
         .replace("/var/log/web", sandbox.path("logs").to_str().unwrap())
-        .replace("--user www-data", "--user 65534")
-        .replace("/bin/busybox httpd -f -p 8080 -h /srv/www", &format!("{} wait", sandbox.probe().display()));
+        .replace("--user=www-data", "--user=65534")
+        .replace(
+            "/bin/busybox\nhttpd\n-f\n-p\n8080\n-h\n/srv/www\n",
+            &format!("{}\nwait\n", sandbox.probe().display()),
+        );
     let script = sandbox.executable("web", script.as_bytes());
     let call = |action: &str| sandbox.program(&script, words![action]).finish();
     call("status").exited(3);
@@ -121,6 +123,7 @@ fn the_sysv_script_starts_and_stops_a_server() {
     call("status").exited(0);
     call("reload").exited(0);
     call("restart").exited(0);
+    call("force-reload").exited(0);
     call("status").exited(0);
     call("stop").exited(0);
     call("stop").exited(0);

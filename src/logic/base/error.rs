@@ -5,7 +5,7 @@ use alloc::string::String;
 use core::fmt;
 use core::ops::Deref;
 
-use super::exit;
+use super::exit::{self, Statuses};
 
 /// A failure that ends vsrun. It is one machine word wide, because nearly every function can return one.
 #[derive(Debug)]
@@ -43,6 +43,14 @@ impl Error {
     /// vsrun refuses the start, without an error of the kernel.
     pub fn setup(text: fmt::Arguments<'_>) -> Self {
         Self::new(exit::SETUP, text)
+    }
+
+    /// The error with the status that it has among these.
+    pub fn among(mut self, statuses: Statuses) -> Self {
+        if statuses == Statuses::Script && self.code >= exit::SETUP {
+            self.0.code = exit::FAILED;
+        }
+        self
     }
 
     /// Puts a place, such as a file name and line, before the text.

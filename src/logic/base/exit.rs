@@ -14,6 +14,10 @@ pub const DEAD: u8 = 1;
 pub const UNHEALTHY: u8 = 1;
 /// `--status`: the server is not running; `--signal`: there is no process to signal.
 pub const NOT_RUNNING: u8 = 3;
+/// An action of `--rc`: it failed.
+pub const FAILED: u8 = 1;
+/// `reload` of `--rc`: the server is not running.
+pub const STOPPED: u8 = 7;
 /// `--status`, `--stop`, `--signal`: the state cannot be determined.
 pub const UNKNOWN: u8 = 4;
 /// vsrun could not set up the server.
@@ -22,6 +26,15 @@ pub const SETUP: u8 = 125;
 pub const NOT_EXECUTABLE: u8 = 126;
 /// The command was not found.
 pub const NOT_FOUND: u8 = 127;
+
+/// Which statuses a failed start has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Statuses {
+    /// Those above.
+    Own,
+    /// Those of LSB: an init script (`--rc`) that fails exits with 1.
+    Script,
+}
 
 /// How a process ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -25,6 +25,8 @@ struct File {
     first: usize,
     /// The number of the line for each of its words.
     lines: Vec<usize>,
+    /// How many words are after its last.
+    after: usize,
 }
 
 /// A command line that goes on in a file.
@@ -65,6 +67,13 @@ impl Args {
     }
 }
 
+impl Args {
+    /// How many words follow those of the file. None: there is no file.
+    pub fn after_file(&self) -> Option<usize> {
+        self.file.as_ref().map(|file| file.after)
+    }
+}
+
 impl PendingArgsFile {
     /// Puts the lines of the file in their place: one word a line, surrounding blanks cut, empty lines and comments
     /// left out.
@@ -90,7 +99,7 @@ impl PendingArgsFile {
             lines.push(number);
         }
         words.list.extend_from_slice(&self.after);
-        words.file = Some(File { name: self.file, first, lines });
+        words.file = Some(File { name: self.file, first, lines, after: self.after.len() });
         Ok(words)
     }
 }

@@ -85,8 +85,8 @@ pub fn reject_conflicts(options: &Options) -> Result<()> {
             "option --ready needs a process that waits: --background, {SUPERVISION_NAMES}"
         ));
     }
-    if given.contains(Id::ReadyTimeout) && !waits {
-        return usage_error(format_args!("option --ready-timeout needs a --ready other than exec"));
+    if given.contains(Id::ReadyTimeout) && !waits && options.before.is_empty() {
+        return usage_error(format_args!("option --ready-timeout needs a --ready other than exec, or --before"));
     }
     if options.ready == Some(Ready::Notify) && options.confine.hides_abstract() {
         return usage_error(format_args!(

@@ -240,6 +240,15 @@ flags! {
     "vsrun's own rights, so it may belong to root alone. It is an error (125) if NAME is set as well, or if the file cannot be "
     "read, is not a regular file, contains a NUL byte or is longer than 128 KiB. --env NAME=VALUE overrides it. See ENTRYPOINT.";
 
+    Starting Before ' ' "before" ["COMMAND" "command"] repeatable
+    / "is empty"
+    "run COMMAND first; it must exit with 0"
+    "Before each start of the server, also before a restart, run COMMAND and wait for it: as the server's user and in its root, "
+    "working directory, control group and confinement, with its environment, limits and output, but without its sockets and "
+    "NOTIFY_SOCKET. Its words are split at blanks; there is no quoting and no shell. Repeatable: the commands run one after the "
+    "other. If one does not exit with 0, the start has failed: 125 at the first start, later an unexpected end. --ready-timeout "
+    "limits how long that may take. See ENTRYPOINT.";
+
     Environment Expand ' ' "expand" []
     "replace ${NAME} in the words of COMMAND"
     "Replace ${NAME} and ${NAME:-WORD} in each word of COMMAND from the server's environment, without a shell. WORD is used if "
@@ -363,6 +372,14 @@ flags! {
     "record everything, with --init too"
     "Write all records, also those of an init on standard error. Cancels an earlier --quiet.";
 
+    Output TerminationLog ' ' "termination-log" ["FILE" "file"]
+    "write why vsrun exits into FILE"
+    "When vsrun exits for good, with another status than 0, write one line with the reason into FILE and, with --logdir, the last "
+    "lines of logfile: 4096 bytes at most. Also for 125 to 127, but not for wrong usage. FILE is opened at the start, without "
+    "following a symbolic link at its end, and written in place, so it may be a mount, a terminal or a FIFO; it is made if it is "
+    "missing. That it cannot be opened is only a warning. It is meant for Kubernetes' termination message, a serial line or the "
+    "host of a microVM. See CONTAINERS.";
+
     Output Debug ' ' "debug" []
     "report each step"
     "Report each step of the process that becomes the server, see THE ORDER OF A START, just before it is taken: on standard error "
@@ -378,6 +395,12 @@ flags! {
     "Read arguments from FILE, one a line, as if they were in its place on the command line. Surrounding blanks are removed; empty "
     "lines and lines that begin with # are skipped. Words after FILE on the command line are appended, so they become arguments of "
     "COMMAND. If the first line is '#!/sbin/vsrun --args', the file can be executed: a service in one file.";
+
+    Files Rc ' ' "rc" []
+    "in a service file: be an rc script"
+    "In a file of --args, and only there: a word after FILE on the command line is an action and no argument of COMMAND: start "
+    "(the default), stop, restart, reload, status or check. So an executable file that begins with '#!/sbin/vsrun --args' is a "
+    "whole rc script. It needs --pidfile, or a PIDFILE of --manager. The exit statuses are those of LSB. See RC SCRIPTS.";
 
     Staying Manager 'm' "manager" ["PIDFILE" "file" "HANDLER" "command"]
     "stay, and restart the server when it crashes"
@@ -478,7 +501,8 @@ flags! {
     Readiness ReadyTimeout ' ' "ready-timeout" ["DURATION" "string"]
     / "is not a duration: an integer and ms, s, min, h, d or w"
     "fail if it is not ready in time"
-    "Stop the server, and exit with 125, if it does not count as started after that long. The default is no limit.";
+    "Stop the server, and exit with 125, if it does not count as started after that long. The commands of --before are part of "
+    "that time; with them alone, it limits only them, and those of each restart too. The default is no limit.";
 
     Readiness Watchdog ' ' "watchdog" ["DURATION" "string"]
     / "is not a duration: an integer and ms, s, min, h, d or w"

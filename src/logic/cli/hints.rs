@@ -103,7 +103,7 @@ pub fn value(row: &FlagRow, value: &[u8]) -> Vec<u8> {
 
 /// An unknown name: the one that was meant, or all that are allowed.
 #[inline(never)]
-fn unknown(what: &str, word: &[u8], names: &[u8], all: &[u8]) -> Vec<u8> {
+pub fn unknown(what: &str, word: &[u8], names: &[u8], all: &[u8]) -> Vec<u8> {
     let meant = near(word, names);
     let mut text = fill("unknown % '%': ", &[what.as_bytes(), word]);
     if meant.is_some() {

@@ -11,5 +11,6 @@ pub mod options;
 pub mod parse;
 pub(crate) mod probe_request;
 pub(crate) mod probe_rules;
+pub mod rc;
 pub(crate) mod suggestions;
 pub mod value;

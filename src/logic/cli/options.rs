@@ -59,6 +59,8 @@ pub struct Options {
     pub env_files: Vec<StaticCStr>,
     /// `--file-env`: the names.
     pub file_env: Vec<StaticCStr>,
+    /// `--before`, in order.
+    pub before: Vec<StaticCStr>,
     /// `--umask`.
     pub umask: Option<u32>,
     /// `--nice`, `--oom-score-adj` and each `--limit`, in the order given.
@@ -75,6 +77,8 @@ pub struct Options {
     pub argv0: Option<StaticCStr>,
     /// The last of `--quiet` and `--no-quiet`.
     pub quiet: Option<bool>,
+    /// `--termination-log`.
+    pub termination_log: Option<StaticCStr>,
     /// `--syslog-usage`.
     pub syslog_usage: Option<SyslogUsage>,
     /// `--on-signal`, in the order given.
@@ -189,6 +193,11 @@ impl Options {
         self.quiet.unwrap_or(self.has(Id::Init) && !records)
     }
 
+    /// The pidfile by which the server is found: the manager's, which leads to both, before the server's.
+    pub fn control_file(&self) -> Option<StaticCStr> {
+        self.manager.and_then(|managed| managed.pidfile).or(self.pidfile)
+    }
+
     /// Whether vsrun stays with the server.
     pub fn is_supervised(&self) -> bool {
         self.has(Id::Init) || self.manager.is_some() || self.restart.is_some()
@@ -204,4 +213,6 @@ pub enum Order {
     Stop,
     /// `--signal`.
     Signal(Signal),
+    /// `reload` of a service file with `--rc`.
+    Reload,
 }

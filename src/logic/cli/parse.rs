@@ -17,6 +17,7 @@ use super::lookup::FlagRow;
 use super::options::Options;
 use super::probe_request::ProbeRequest;
 use super::probe_rules;
+use super::rc::{self, Action};
 use super::value::text;
 use crate::logic::base::cstr::StaticCStr;
 use crate::logic::base::error::{Error, Result};
@@ -40,6 +41,8 @@ pub enum Request {
     Probe(ProbeRequest),
     /// Start a server.
     Run,
+    /// Do what the word after a service file says.
+    Rc(Action),
 }
 
 /// Reads the command line. `at_exit` is what is to be done at the end, also when that is an error of another option.
@@ -68,6 +71,7 @@ pub fn parse(words: &Args, options: &mut Options, at_exit: &mut Option<AtExit>) 
         Some(Found::File(_)) if words.has_file() => {
             return Err(there(Error::usage(format_args!("option --args within a file of --args"))));
         }
+        Some(Found::File(_)) if options.has(Id::Rc) => return Err(rc::outside()),
         Some(Found::File(file)) => {
             return Ok(Request::ArgsFile(words.split_at_file(file, option_before(ours, done), done)));
         }
@@ -75,17 +79,18 @@ pub fn parse(words: &Args, options: &mut Options, at_exit: &mut Option<AtExit>) 
     }
     let command = end.map_or(&[][..], |end| words.list.get(end + 1..).unwrap_or_default());
     options.command = command.to_vec();
-    request_from(options, end).map_err(all)
+    request_from(options, end, words.after_file()).map_err(all)
 }
 
-/// What these options want, `--` having stood there or not.
-fn request_from(options: &mut Options, end: Option<usize>) -> Result<Request> {
+/// What these options want, `--` having stood there or not, and that many words after the file of `--args`.
+fn request_from(options: &mut Options, end: Option<usize>, after: Option<usize>) -> Result<Request> {
     if let Some(control) = Control::from_options(options)? {
         return Ok(Request::Control(control));
     }
     if let Some(request) = ProbeRequest::of(options)? {
         return Ok(Request::Probe(request));
     }
+    let action = if options.has(Id::Rc) { Some(rc::take_action(options, after)?) } else { None };
     if options.command.is_empty() {
         let missing = if end.is_some() { "no COMMAND after '--'" } else { "'-- COMMAND' is missing" };
         return Err(Error::usage(format_args!("{missing} (see vsrun --help)")));
@@ -93,7 +98,7 @@ fn request_from(options: &mut Options, end: Option<usize>) -> Result<Request> {
     options.join_sockets();
     conflicts::reject_conflicts(options)?;
     probe_rules::reject(options)?;
-    Ok(Request::Run)
+    Ok(action.map_or(Request::Run, Request::Rc))
 }
 
 /// Index of the option `--args` whose value ends before the word `done`: one word before it, or in the same word.

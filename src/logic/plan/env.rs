@@ -36,6 +36,22 @@ impl Env {
         self.0.retain(|entry| !picked(name_of(entry.to_bytes())));
     }
 
+    /// Moves the names for which `picked` returns true to the beginning, and returns how many there are: without that
+    /// many words at its beginning, the list is an environment without them.
+    pub fn put_first(&mut self, picked: &dyn Fn(&[u8]) -> bool) -> usize {
+        let (mut count, mut sorted) = (0, Vec::new());
+        for entry in &self.0 {
+            if picked(name_of(entry.to_bytes())) {
+                sorted.insert(count, *entry);
+                count += 1;
+            } else {
+                sorted.push(*entry);
+            }
+        }
+        self.0 = sorted;
+        count
+    }
+
     /// A copy for this identity. `None`: unchanged.
     pub fn for_identity(&self, identity: Option<&Identity>) -> Self {
         let mut env = self.clone();
@@ -152,6 +168,14 @@ mod tests {
         env.remove(&|name| name.starts_with(b"A"));
         assert_eq!(env.0.len(), 1);
         assert_eq!(leak_cstr(b"a\0b".to_vec()), c"a");
+    }
+
+    #[test]
+    fn the_names_that_come_first_are_counted_and_nothing_else_moves() {
+        let mut env = Env(vec![c"A=1", c"X=1", c"B=2", c"Y=2", c"XX=3"]);
+        assert_eq!(env.put_first(&|name| name == b"X" || name == b"Y"), 2);
+        assert_eq!(env.0, [c"X=1", c"Y=2", c"A=1", c"B=2", c"XX=3"]);
+        assert_eq!(env.put_first(&|_| false), 0);
     }
 
     #[test]

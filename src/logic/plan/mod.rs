@@ -1,9 +1,10 @@
 //! From options and host to a plan: the steps of a start, in their order.
 
 pub mod account;
+pub mod before;
 pub(crate) mod command_path;
 pub mod env;
-pub(crate) mod expand;
+pub mod expand;
 pub mod host;
 pub(crate) mod landlock;
 pub(crate) mod landlock_rules;

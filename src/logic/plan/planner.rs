@@ -6,6 +6,7 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use super::account::Identity;
+use super::before::{self, Before};
 use super::command_path;
 use super::env::{Env, Source};
 use super::host::{CanChangeIds, Host};
@@ -14,6 +15,7 @@ use super::program::{self, Program};
 use super::socket_activation::ServerSockets;
 use crate::logic::base::cstr::{StaticCStr, leak_cstr};
 use crate::logic::base::error::{Error, Result};
+use crate::logic::base::exit::Statuses;
 use crate::logic::base::signal::Signal;
 use crate::logic::base::text::shell_words;
 use crate::logic::base::time::Span;
@@ -31,6 +33,8 @@ use crate::logic::supervisor::signal_action::{SignalAction, SignalTable};
 pub struct Plan {
     /// The server.
     pub server: Box<Program>,
+    /// What runs before each start of the server.
+    pub before: Vec<Before>,
     /// The command as a shell would read it.
     pub command: Vec<u8>,
     /// The server's pidfile.
@@ -65,9 +69,12 @@ pub struct Plan {
     pub supervision: Option<Supervision>,
     /// Whether the supervisor leaves the directory that it was called in.
     pub moves: bool,
-    /// Whether a terminal is reopened for writing only, because the server runs as another user and must not read its
-    /// keys.
+    /// Whether a terminal is reopened for writing only: another user's server must not read its keys.
     pub hides_keys: bool,
+    /// Where it is written why vsrun exits.
+    pub termination_log: Option<StaticCStr>,
+    /// Which exit status a failed start has.
+    pub statuses: Statuses,
     /// Whether SIGHUP stays ignored, as it was when vsrun was called.
     pub ignores_hangup: bool,
 }
@@ -173,6 +180,7 @@ pub fn plan(options: &mut Options, host: &Host<'_>) -> Result<Plan> {
     });
     Ok(Plan {
         probes: probes::probes(options, &server, change),
+        before: before::commands(&options.before, &server),
         server,
         command,
         pidfile: options.pidfile,
@@ -195,6 +203,8 @@ pub fn plan(options: &mut Options, host: &Host<'_>) -> Result<Plan> {
         supervision: stay,
         moves: program::moves(options, host),
         hides_keys: options.user.is_some() && !options.has(Id::Stdin),
+        termination_log: options.termination_log,
+        statuses: if options.has(Id::Rc) { Statuses::Script } else { Statuses::Own },
         ignores_hangup,
     })
 }

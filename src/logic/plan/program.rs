@@ -207,7 +207,7 @@ pub fn moves(options: &Options, host: &Host<'_>) -> bool {
 }
 
 /// The last steps. If the ids were changed, the signals that were blocked for that are unblocked.
-fn finish(steps: &mut Vec<Step>, last: Step) {
+pub(super) fn finish(steps: &mut Vec<Step>, last: Step) {
     if steps.iter().any(|step| matches!(step, Step::BlockSignals)) {
         steps.push(Step::UnblockSignals);
     }

@@ -92,7 +92,15 @@ pub struct Policy {
     pub stop_timeout: Option<Span>,
 }
 
+/// Signals that ask a process to exit, whatever the stop signal is.
+pub const REQUESTS: [Signal; 5] = [Signal::TERM, Signal::INT, Signal::QUIT, Signal::HUP, Signal::KILL];
+
 impl Policy {
+    /// Whether a signal asks for an exit.
+    pub fn is_request(&self, signal: Signal) -> bool {
+        signal == self.stop_signal || REQUESTS.contains(&signal)
+    }
+
     /// The pause before a restart: none after the first failure of a row, then MIN, 2 MIN, 4 MIN, ... MAX.
     pub fn pause_after(&self, row: u32) -> Span {
         let (min, max) = self.delay;

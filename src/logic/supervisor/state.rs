@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 
 use super::event::{Action, Ending};
-use super::policy::{Policy, Restart};
+use super::policy::{Policy, REQUESTS, Restart};
 use crate::logic::base::exit::Exit;
 use crate::logic::base::signal::Signal;
 use crate::logic::base::time::{Span, Time};
@@ -189,9 +189,17 @@ impl State {
     /// True if a forwarded signal asked for this exit. A signal with another meaning (USR1, a real-time signal) kills
     /// only a server that does not handle it: that is a crash.
     fn was_requested(&self, policy: &Policy, exit: Exit) -> bool {
-        const REQUESTS: [Signal; 5] = [Signal::TERM, Signal::INT, Signal::QUIT, Signal::HUP, Signal::KILL];
-        self.was_forwarded(exit)
-            && exit.signal().is_some_and(|signal| signal == policy.stop_signal || REQUESTS.contains(&signal))
+        self.was_forwarded(exit) && exit.signal().is_some_and(|signal| policy.is_request(signal))
+    }
+
+    /// True if a signal that was forwarded in this run asks for an exit, whether it has had that effect or not.
+    pub fn was_asked_to_end(&self, policy: &Policy) -> bool {
+        REQUESTS.iter().chain([&policy.stop_signal]).any(|signal| self.forwarded & signal.bit() != 0)
+    }
+
+    /// The commands of `--before` are done: the run of the server itself begins.
+    pub fn begin_run(&mut self, now: Time) {
+        self.started_at = now;
     }
 
     /// The run is over. If it was long enough, the count of consecutive failures starts again at zero.

@@ -4,6 +4,7 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use super::start_resources::StartResources;
+use super::termination_log::TerminationLog;
 use crate::logic::base::error::{Error, Result};
 use crate::logic::base::exit;
 use crate::runtime::report::error_message::{MESSAGE, pack, unpack};
@@ -25,7 +26,7 @@ impl CleanupHelper {
     /// # Errors
     /// When the kernel has no process or no descriptor to give.
     #[inline(never)]
-    pub fn spawn(resources: &StartResources, log: &Log) -> Result<Self> {
+    pub fn spawn(resources: &StartResources, log: &Log, termination_log: &TerminationLog) -> Result<Self> {
         let fail = |why| os_error(format_args!("cannot prepare for a failure"), why);
         let (orders, order) = fd::pipe().map_err(fail)?;
         let (done, doing) = fd::pipe().map_err(fail)?;
@@ -45,6 +46,7 @@ impl CleanupHelper {
                         resources.undo_files();
                         log.record_failure(&error);
                         print_error(&error);
+                        termination_log.failed(&error, None);
                         drop(doing);
                         // The process that sent the message exits now. It may be in the control group.
                         resources.undo_group();

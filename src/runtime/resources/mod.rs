@@ -10,5 +10,6 @@ pub(crate) mod private;
 pub(crate) mod socket_owner;
 pub(crate) mod sockets;
 pub(crate) mod start_resources;
+pub(crate) mod termination_log;
 pub(crate) mod walk;
 pub(crate) mod walk_file;

@@ -6,6 +6,7 @@ use crate::runtime::resources::cgroup::Cgroup;
 use crate::runtime::resources::pidfile::Pidfile;
 use crate::runtime::start::outcome::Mode;
 use crate::sys;
+use crate::sys::exec::ExecArray;
 use crate::sys::fd;
 use std::os::fd::AsRawFd;
 use std::os::fd::BorrowedFd;
@@ -35,6 +36,8 @@ pub struct ChildIo<'a> {
     pub attempt: Attempt,
     /// Where the program reports that it is ready, and the descriptor number that it has there.
     pub ready: Option<(BorrowedFd<'a>, RawFd)>,
+    /// An environment other than the program's own, and how many words at its beginning are not for this program.
+    pub env: Option<(&'a ExecArray, usize)>,
     /// Where each step is recorded.
     pub debug: Option<&'a Log>,
     /// Where the child reports that the exec is next, or which step failed. `spawn` sets it.

@@ -4,7 +4,7 @@ use crate::runtime::report::error_message::{MESSAGE, pack, unpack};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 use crate::logic::base::error::{Error, Result};
-use crate::logic::base::exit;
+use crate::logic::base::exit::{self, Statuses};
 use crate::runtime::report::log::{os_error, print_error};
 use crate::sys::poll::{self, Mask};
 use crate::sys::process::{self, Forked};
@@ -37,13 +37,18 @@ pub enum Output {
 /// # Errors
 /// When pipe(2), fork(2) or setsid(2) fails.
 #[inline(never)]
-pub fn daemonize(distance: SessionRole, output: Output, waiting_parent: &mut Option<WaitingParent>) -> Result<()> {
+pub fn daemonize(
+    distance: SessionRole,
+    output: Output,
+    statuses: Statuses,
+    waiting_parent: &mut Option<WaitingParent>,
+) -> Result<()> {
     let fail = |why| os_error(format_args!("cannot detach"), why);
     let (answer, write) = fd::pipe().map_err(fail)?;
     if let Forked::Parent(_) = process::fork().map_err(fail)? {
         // End of file on the pipe reports the exit of the detached process, whatever happens to its other descriptors.
         drop(write);
-        await_report(&answer);
+        await_report(&answer, statuses);
     }
     drop(answer);
     *waiting_parent = Some(WaitingParent(write));
@@ -74,7 +79,7 @@ const PAUSE: u64 = 10;
 /// The calling process. It holds only the pipe while it waits: no lock, no socket. So it may be killed at any time,
 /// like any other program.
 #[inline(never)]
-fn await_report(answer: &OwnedFd) -> ! {
+fn await_report(answer: &OwnedFd, statuses: Statuses) -> ! {
     let _ = poll::set_mask(Mask::None);
     let answer_number = answer.as_raw_fd();
     let _ = fd::close_all_except(answer_number..answer_number + 1);
@@ -91,7 +96,7 @@ fn await_report(answer: &OwnedFd) -> ! {
             }
             Err(why) => {
                 let words = "cannot read how the start went, so the server may be running";
-                process::exit(print_error(&os_error(format_args!("{words}"), why)));
+                process::exit(print_error(&os_error(format_args!("{words}"), why).among(statuses)));
             }
         }
     }
@@ -99,7 +104,7 @@ fn await_report(answer: &OwnedFd) -> ! {
         Some([exit::OK]) => exit::OK,
         message => {
             let early = || Error::setup(format_args!("the background process ended before the server was started"));
-            print_error(&message.and_then(unpack).unwrap_or_else(early))
+            print_error(&message.and_then(unpack).unwrap_or_else(early).among(statuses))
         }
     };
     process::exit(status)

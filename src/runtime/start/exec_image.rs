@@ -28,14 +28,24 @@ pub struct ExecImage {
 impl ExecImage {
     /// Lays the program out.
     pub fn new(program: Box<Program>) -> Self {
-        let has = |wanted: fn(&Step) -> bool| program.steps.iter().any(wanted);
+        let mut image = Self::with_slots(program, 2, 24);
+        image.reserve(true);
+        image
+    }
+
+    /// Lays out a program whose environment is another's.
+    pub fn bare(program: Box<Program>) -> Self {
+        Self::with_slots(program, 0, 0)
+    }
+
+    /// Adds the variables with the program's own pid, which the child sets, or removes them.
+    pub fn reserve(&mut self, wanted: bool) {
+        let has = |wanted: fn(&Step) -> bool| self.steps.iter().any(wanted);
         let late = [has(|step| matches!(step, Step::PassSockets(_))), has(|step| matches!(step, Step::SetWatchdogPid))];
-        let mut image = Self::with_slots(program, late.len(), 24);
         for (slot, late) in late.into_iter().enumerate() {
             // Not empty, so that the child can write its pid over it.
-            image.env.fill(slot, if late { b"=" } else { b"" });
+            self.env.fill(slot, if late && wanted { b"=" } else { b"" });
         }
-        image
     }
 
     /// The steps before the exec, in order.

@@ -1,5 +1,6 @@
 //! Starting a program: child, exec, and the report of a step that failed.
 
+pub(crate) mod before;
 pub(crate) mod child_io;
 pub(crate) mod confine;
 pub(crate) mod confinement;

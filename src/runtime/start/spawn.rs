@@ -182,7 +182,10 @@ fn try_exec(step: &Step, program: &ExecImage, io: &ChildIo<'_>) -> Errno {
     let mut worst = Errno::NOENT;
     for path in &program.paths {
         let why = match io.mode {
-            Mode::Exec => exec::exec(path, &program.argv, &program.env),
+            Mode::Exec => {
+                let (env, skipped) = io.env.unwrap_or((&program.env, 0));
+                exec::exec(path, &program.argv, env, skipped)
+            }
             Mode::DryRun { .. } => match diagnose::examine(path) {
                 Ok(()) => process::exit(exit::OK),
                 Err(why) => why,

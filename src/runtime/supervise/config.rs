@@ -1,10 +1,12 @@
 //! Everything that a supervisor owns, as `set_up` prepared it.
 
+use crate::logic::base::exit::Statuses;
 use crate::logic::supervisor::policy::Policy;
 use crate::logic::supervisor::signal_action::SignalTable;
 use crate::runtime::output::server_output::ServerOutput;
 use crate::runtime::report::log::Log;
 use crate::runtime::resources::cgroup::Cgroup;
+use crate::runtime::start::before::Commands;
 use crate::runtime::start::daemonize::WaitingParent;
 use crate::runtime::start::exec_image::ExecImage;
 use crate::runtime::supervise::crash_handler::Handler;
@@ -19,6 +21,8 @@ pub struct SupervisorConfig {
     pub policy: Policy,
     /// The server, ready to be started.
     pub program: ExecImage,
+    /// What runs before each start of the server.
+    pub before: Commands,
     /// The command as a shell would read it.
     pub command: Vec<u8>,
     /// The crash handler, which runs after an unexpected exit.
@@ -43,6 +47,8 @@ pub struct SupervisorConfig {
     pub service_manager: Option<ServiceManager>,
     /// The parent process that waits until the server is ready (`--background`).
     pub waiting_parent: Option<WaitingParent>,
+    /// Which exit status a failed start has.
+    pub statuses: Statuses,
     /// What vsrun does when the server is ready.
     pub after_start: AfterStart,
     /// Whether vsrun changes to `/` when the server is ready, so that it does not pin a mount.

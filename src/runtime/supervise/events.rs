@@ -84,7 +84,17 @@ impl Supervisor<'_> {
         let above = self.config.service_manager.as_ref().and_then(ServiceManager::deadline);
         let own = self.state.deadline().filter(|_| !late);
         let probe = self.config.prober.as_ref().and_then(|prober| prober.deadline());
-        let wake = earliest(&[own, self.hidden_end(), self.config.output.deadline(), look, soon, pause, above, probe]);
+        let wake = earliest(&[
+            own,
+            self.command_deadline(),
+            self.hidden_end(),
+            self.config.output.deadline(),
+            look,
+            soon,
+            pause,
+            above,
+            probe,
+        ]);
         let (life, handler) = (self.server.as_ref(), self.config.handler.as_ref());
         let report = life.and_then(|life| life.report.as_ref());
         let ready = life.and_then(|life| life.ready.as_ref());
@@ -133,6 +143,9 @@ impl Supervisor<'_> {
         }
         if let Some(event) = self.run_probes(time) {
             return Some(event);
+        }
+        if self.command_deadline().is_some_and(|until| until <= time) {
+            self.end_command(time);
         }
         self.state.deadline().filter(|until| *until <= time)?;
         self.on_deadline(time)
@@ -190,6 +203,9 @@ impl Supervisor<'_> {
         let pid = life.pid;
         match StartOutcome::await_end(&life.report.take()?) {
             start @ (StartOutcome::Done | StartOutcome::WithoutPidfile) => {
+                if life.preparing.is_some() {
+                    return None;
+                }
                 if let StartOutcome::WithoutPidfile = start {
                     self.write_pidfile(pid);
                 }

@@ -1,10 +1,12 @@
 //! The loop of a supervisor: events in, actions out.
 
+pub(crate) mod before;
 pub(crate) mod config;
 pub(crate) mod crash_handler;
 pub(crate) mod descendants;
 pub(crate) mod events;
 pub(crate) mod handler_output;
+pub(crate) mod last_run;
 pub(crate) mod lifeline;
 pub(crate) mod mailbox;
 pub(crate) mod network_probe;

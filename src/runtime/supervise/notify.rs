@@ -67,7 +67,9 @@ impl Supervisor<'_> {
         if let Some(service) = &mut self.config.service_manager {
             service.pass_on(&message);
         }
-        let event = message.apply(&self.config.policy, &mut self.state, time);
+        // What runs before the server is not ready for it, and keeps no watchdog quiet.
+        let is_server = self.server.as_ref().is_none_or(|life| life.preparing.is_none());
+        let event = if is_server { message.apply(&self.config.policy, &mut self.state, time) } else { None };
         if let Some(why) = message.ignored {
             self.record_ignored(sender, why);
         }
@@ -101,8 +103,8 @@ impl Supervisor<'_> {
             let words = "the server was not ready in time";
             let why = self.config.prober.as_ref().map_or("", |prober| prober.why.as_str());
             let colon = if why.is_empty() { "" } else { ": " };
-            let words = format_args!("{words}: --ready {how}, --ready-timeout {within}{colon}{why}");
-            self.error = Some(Error::setup(words));
+            let late = || Error::setup(format_args!("{words}: --ready {how}, --ready-timeout {within}{colon}{why}"));
+            self.error = Some(self.late_command().unwrap_or_else(late));
         }
         if self.state.phase == Phase::Running {
             if self.is_excused(until, time) {

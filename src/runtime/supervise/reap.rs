@@ -140,11 +140,11 @@ impl Supervisor<'_> {
         }
         self.on_server_exit();
         self.hides = true;
-        if self.config.policy.signal_scope == Recipient::Group {
+        if self.config.policy.signal_scope == Recipient::Group || self.preparing().is_some() {
             // waitid(2) cannot show whether others of the group are alive. The number of the group is not reused yet.
             deliver::kill_group(pid, &self.config.program);
         }
-        Some(self.conclude(pid, hidden_exit(pid)))
+        self.conclude(pid, hidden_exit(pid))
     }
 
     /// True if the server is a zombie that is kept until the rest of its group has exited.
@@ -154,7 +154,7 @@ impl Supervisor<'_> {
 
     /// True if other processes of the server's group are alive and have to exit before anything follows.
     fn has_survivors(&self, pid: Pid) -> bool {
-        let ran = self.server.as_ref().is_some_and(|life| life.failure.is_none());
+        let ran = self.server.as_ref().is_some_and(|life| life.failure.is_none() && life.preparing.is_none());
         // The wait for a process that hangs in the kernel, or that a tracer keeps, has an end.
         let given_up =
             matches!(self.state.phase, Phase::Clearing { killed: true, until: Some(until), .. } if until <= now());
@@ -183,7 +183,7 @@ impl Supervisor<'_> {
         if !self.any_left() {
             self.on_server_exit();
         }
-        if self.config.policy.signal_scope == Recipient::Group {
+        if self.config.policy.signal_scope == Recipient::Group || self.preparing().is_some() {
             // Kills processes of the group that are not our children, because a parent outside of the group is alive.
             deliver::kill_group(pid, &self.config.program);
         }
@@ -191,17 +191,21 @@ impl Supervisor<'_> {
         if let Some(life) = &mut self.server {
             life.usage = usage;
         }
-        Reaped::Event(self.conclude(pid, Exit::from_wait(word)))
+        self.conclude(pid, Exit::from_wait(word)).map_or(Reaped::Other, Reaped::Event)
     }
 
     /// The run is over: records it and returns its event.
-    fn conclude(&mut self, pid: Pid, exit: Exit) -> Event {
-        if self.config.policy.linger.is_none() {
+    fn conclude(&mut self, pid: Pid, exit: Exit) -> Option<Event> {
+        let command = self.preparing();
+        if self.config.policy.linger.is_none() || command.is_some() {
             self.config.kill_cgroup();
         }
-        let Some(life) = &mut self.server else { return Event::Exited(exit) };
+        let Some(life) = &mut self.server else { return Some(Event::Exited(exit)) };
         life.left = false;
-        let Some(life) = &self.server else { return Event::Exited(exit) };
+        if let Some(command) = command {
+            return self.conclude_command(command, exit);
+        }
+        let Some(life) = &self.server else { return Some(Event::Exited(exit)) };
         let uptime = life.uptime.unwrap_or_default();
         let Some(failure) = &life.failure else {
             let (named, lived) = (Named(exit), Duration(uptime));
@@ -226,7 +230,7 @@ impl Supervisor<'_> {
                 let (colon, hint) = if daemon { (": ", DAEMON) } else { ("", "") };
                 self.error = Some(Error::setup(format_args!("the server {named} before it was ready{colon}{hint}")));
             }
-            return Event::Exited(exit);
+            return Some(Event::Exited(exit));
         };
         let code = failure.code(&self.config.program);
         if self.is_first_start() {
@@ -237,7 +241,7 @@ impl Supervisor<'_> {
             let _ = failure.write(&self.config.program, &mut text);
             self.record(Priority::Err, format_args!("{}", text.as_str()));
         }
-        Event::ExecFailed(code)
+        Some(Event::ExecFailed(code))
     }
 }
 

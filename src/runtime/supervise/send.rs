@@ -21,12 +21,16 @@ impl Supervisor<'_> {
         if let Recipient::All | Recipient::Remains = to {
             return self.send_remains(signal, to);
         }
-        self.send_to(signal, to, signal != Signal::KILL);
+        if let Some((signal, to)) = self.redirect(signal, to, false) {
+            self.send_to(signal, to, signal != Signal::KILL);
+        }
     }
 
     /// Forwards a signal to the server, without CONT.
     pub fn forward(&mut self, signal: Signal, to: Recipient) {
-        self.send_to(signal, to, false);
+        if let Some((signal, to)) = self.redirect(signal, to, true) {
+            self.send_to(signal, to, false);
+        }
     }
 
     fn send_to(&mut self, signal: Signal, to: Recipient, resume: bool) {

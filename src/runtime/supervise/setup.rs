@@ -4,6 +4,7 @@ use alloc::boxed::Box;
 
 use super::config::{AfterStart, SupervisorConfig};
 use super::crash_handler::Handler;
+use super::last_run::LastRun;
 use super::prober::Prober;
 use super::readiness::Readiness;
 use super::service::ServiceManager;
@@ -21,6 +22,8 @@ use crate::runtime::resources::cgroup::Cgroup;
 use crate::runtime::resources::pidfile::{self, Pidfile};
 use crate::runtime::resources::sockets::{self, Sockets};
 use crate::runtime::resources::start_resources::StartResources;
+use crate::runtime::resources::termination_log::TerminationLog;
+use crate::runtime::start::before::Commands;
 use crate::runtime::start::daemonize::{Output, SessionRole, WaitingParent, daemonize};
 use crate::runtime::start::deliver;
 use crate::runtime::start::exec_image::ExecImage;
@@ -34,6 +37,8 @@ pub struct PreparedSupervisor {
     config: SupervisorConfig,
     /// Without the control group, which `config` has.
     resources: StartResources,
+    /// Where it is written why vsrun exits.
+    termination_log: TerminationLog,
 }
 
 /// Does everything before the first start of the server, from the locks on.
@@ -42,25 +47,46 @@ pub struct PreparedSupervisor {
 /// When the server cannot be started. Nothing of the start is left then.
 #[inline(never)]
 pub fn set_up(plan: Plan, stdin: bool) -> Result<Box<PreparedSupervisor>> {
+    let sealed = seal(&plan);
+    // After the inherited descriptors have been closed.
+    let termination_log = TerminationLog::open(plan.termination_log);
+    let mut caller = None;
+    match sealed.and_then(|()| claim(plan, stdin, &mut caller)) {
+        Ok((mut watch, resources)) => {
+            watch.waiting_parent = caller;
+            Ok(Box::new(PreparedSupervisor { config: watch, resources, termination_log }))
+        }
+        Err(error) => {
+            termination_log.failed(&error, None);
+            match caller {
+                Some(caller) => caller.fail(&error),
+                None => Err(error),
+            }
+        }
+    }
+}
+
+/// Blocks the signals and closes what was inherited.
+fn seal(plan: &Plan) -> Result<()> {
     // From here on every signal stays pending until the event loop reads it.
     poll::set_mask(Mask::All).map_err(|why| os_error(format_args!("cannot block the signals"), why))?;
     let numbers = sockets::reserve_fds(&plan.sockets)?;
-    fd::close_all_except(numbers).map_err(|why| os_error(format_args!("cannot close inherited descriptors"), why))?;
-    let mut caller = None;
+    fd::close_all_except(numbers).map_err(|why| os_error(format_args!("cannot close inherited descriptors"), why))
+}
+
+/// Takes what the server needs, and prepares its supervision. On an error, nothing of it is left.
+fn claim(plan: Plan, stdin: bool, caller: &mut Option<WaitingParent>) -> Result<(SupervisorConfig, StartResources)> {
     let mut claims = StartResources { sockets: Sockets::default(), cgroup: None, pidfiles: acquire_both(&plan)? };
     let bound = claims.bind(&plan.sockets, plan.cgroup.as_ref());
-    let error = match bound.and_then(|()| prepare(plan, stdin, &claims, &mut caller)) {
+    match bound.and_then(|()| prepare(plan, stdin, &claims, caller)) {
         Ok(mut watch) => {
-            watch.waiting_parent = caller;
             watch.cgroup = claims.cgroup.take();
-            return Ok(Box::new(PreparedSupervisor { config: watch, resources: claims }));
+            Ok((watch, claims))
         }
-        Err(error) => error,
-    };
-    claims.release();
-    match caller {
-        Some(caller) => caller.fail(&error),
-        None => Err(error),
+        Err(error) => {
+            claims.release();
+            Err(error)
+        }
     }
 }
 
@@ -72,16 +98,16 @@ impl PreparedSupervisor {
     #[inline(never)]
     pub fn run(mut self: Box<Self>, at_exit: &mut Option<AtExit>) -> Result<u8> {
         let [server, _] = &self.resources.pidfiles;
-        let (ending, error) = supervise(&mut self.config, server.as_ref());
+        let (ending, error, last) = supervise(&mut self.config, server.as_ref());
         *at_exit = self.config.signal_table.end().or(*at_exit);
-        self.finish(ending, error)
+        self.finish(ending, error, last)
     }
 
     /// Releases everything after the last run, or a failed first start. Not inlined, so that the event loop's stack is
     /// short.
     #[inline(never)]
-    fn finish(self: Box<Self>, ending: Ending, error: Option<Error>) -> Result<u8> {
-        let Self { config: watch, resources: mut claims } = *self;
+    fn finish(self: Box<Self>, ending: Ending, error: Option<Error>, last: LastRun) -> Result<u8> {
+        let Self { config: watch, resources: mut claims, termination_log } = *self;
         if let Some(error) = &error {
             watch.log.record_failure(error);
         }
@@ -90,15 +116,22 @@ impl PreparedSupervisor {
         if watch.has_foreground() {
             terminal::reclaim_foreground();
         }
-        let SupervisorConfig { output: sink, log, signals, cgroup, waiting_parent: caller, .. } = watch;
+        let wanted = !termination_log.is_none() && ending.status() != exit::OK;
+        let tail = if wanted { watch.output.read_from((0, 0)) } else { None };
+        let SupervisorConfig { output: sink, log, signals, cgroup, waiting_parent: caller, statuses, .. } = watch;
         let error = error.filter(|_| matches!(ending, Ending::Failed(_)));
         claims.cgroup = cgroup;
         claims.release();
         sink.close(log, &signals);
+        match &error {
+            _ if !wanted => {}
+            Some(error) => termination_log.failed(error, tail),
+            None => termination_log.write(format_args!("{}", last.words(ending)), tail),
+        }
         match (error, caller) {
             (None, _) => Ok(ending.status()),
             (Some(error), Some(caller)) => caller.fail(&error),
-            (Some(error), None) => Err(error),
+            (Some(error), None) => Err(error.among(statuses)),
         }
     }
 }
@@ -152,7 +185,7 @@ fn prepare(
     if plan.background {
         let distance = if afterwards == AfterStart::Stay { SessionRole::Orphan } else { SessionRole::Leader };
         let output = if sink.is_inherited() { Output::Keep } else { Output::Null };
-        daemonize(distance, output, caller)?;
+        daemonize(distance, output, plan.statuses, caller)?;
     }
     if !stdin {
         // Once, not for each server process. It also closes the caller's pipe, whose writer would otherwise block.
@@ -178,6 +211,7 @@ fn prepare(
     }
     let user = plan.sockets.owner.map_or_else(credentials::effective_uid, |(uid, _)| uid);
     let readiness = Readiness::open(plan.ready, user, &mut plan.server.env)?;
+    let before = Commands::new(plan.before, &mut plan.server.env);
 
     // The server and the programs beside it share it until the exit.
     let source = plan.env_source.map(|source| &*Box::leak(Box::new(source)));
@@ -185,6 +219,7 @@ fn prepare(
     Ok(SupervisorConfig {
         policy: plan.policy,
         program: ExecImage { source, ..ExecImage::new(plan.server) },
+        before,
         command: plan.command,
         handler,
         output: sink,
@@ -197,6 +232,7 @@ fn prepare(
         prober,
         service_manager: notify.and_then(|(address, ping)| ServiceManager::new(&address, ping)),
         waiting_parent: None,
+        statuses: plan.statuses,
         after_start: afterwards,
         moves: plan.moves,
     })

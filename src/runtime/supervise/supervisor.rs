@@ -7,8 +7,10 @@ use crate::runtime::host::clock::now;
 use crate::runtime::supervise::config::{AfterStart, SupervisorConfig};
 use std::os::fd::{AsFd, OwnedFd};
 
+use super::before::Preparing;
 use super::crash_handler::CrashReport;
 use super::descendants::Sweep;
+use super::last_run::LastRun;
 use super::lifeline::Lifeline;
 use crate::logic::base::duration::Duration;
 use crate::logic::base::error::Error;
@@ -42,6 +44,8 @@ pub struct ServerProcess {
     pub line: Lifeline,
     /// The read end of its ready pipe, until it is ready.
     pub ready: Option<OwnedFd>,
+    /// What it is, if it is a command of `--before` in the server's place.
+    pub preparing: Option<Preparing>,
     /// The failed step, if the exec was not reached.
     pub failure: Option<StepFailure>,
     /// The end of the log file when this run began, for the handler to read from.
@@ -81,10 +85,10 @@ pub struct Supervisor<'a> {
     pub reach: Reach,
 }
 
-/// Starts the server and supervises it until the last run is over. Returns the ending, and the error of a failed first
-/// start.
+/// Starts the server and supervises it until the last run is over. Returns the ending, the error of a failed first
+/// start, and facts about the last run.
 #[inline(never)]
-pub fn supervise(watch: &mut SupervisorConfig, pidfile: Option<&Pidfile>) -> (Ending, Option<Error>) {
+pub fn supervise(watch: &mut SupervisorConfig, pidfile: Option<&Pidfile>) -> (Ending, Option<Error>, LastRun) {
     watch.log.record(Priority::Info, format_args!("starting: {}", Escaped(&watch.command)));
     let state = State::new(&watch.policy, now());
     // On the heap, so that the stack of a supervisor at rest is short.
@@ -109,7 +113,11 @@ pub fn supervise(watch: &mut SupervisorConfig, pidfile: Option<&Pidfile>) -> (En
         this.notify_service_manager(event);
         this.follow_probes(event, time);
         event = match action {
-            Action::Finish(ending) => return (ending, this.error),
+            Action::Finish(ending) => {
+                let uptime = this.server.as_ref().and_then(|life| life.uptime).unwrap_or_default();
+                let last = LastRun { uptime, restarts: this.state.restarts() };
+                return (ending, this.error, last);
+            }
             Action::Launch(logs) => this.relaunch(logs),
             Action::RunHandler(exit) => this.run_handler(exit),
             Action::Send(signal, to) => {
@@ -168,47 +176,71 @@ impl Supervisor<'_> {
         self.launch()
     }
 
-    /// Starts a server process, and waits for the next event unless the start fails at once.
-    #[inline(never)]
+    /// Begins a run of the server, and waits for the next event unless the start fails at once.
     fn launch(&mut self) -> Event {
-        let attempt = if self.is_first_start() { Attempt::First } else { Attempt::Later };
-        if attempt == Attempt::Later {
-            self.revive_sockets();
-        }
-        let watch = &mut *self.config;
-        if let Some(prober) = &mut watch.prober {
+        if let Some(prober) = &mut self.config.prober {
             prober.end();
         }
-        watch.readiness.begin();
-        let output = watch.output.server(&watch.log);
-        let debug = watch.debug.then_some(&watch.log);
-        let (dir, pidfile, cgroup) = (watch.output.dir(), self.pidfile, watch.cgroup.as_ref());
-        let (readiness, log) = match watch.readiness.pipe() {
-            Ok(Some((read, write, number))) => (Some(read), Some((write, number))),
-            Ok(None) => (None, None),
-            Err(why) => return self.cannot_launch(why),
-        };
-        let ready = log.as_ref().map(|(write, number)| (write.as_fd(), *number));
-        let io = ChildIo { output, error: output, dir, pidfile, cgroup, ready, attempt, debug, ..ChildIo::none() };
-        let mark = watch.output.mark();
-        if let Some(handler) = &mut watch.handler {
-            handler.begin();
-        }
-        match spawn(&watch.program, &io) {
-            Ok(Spawned { pid, report }) => {
-                let usage = Usage::default();
-                let (report, ready, uptime) = (Some(report), readiness, None);
-                let line = Lifeline::new(pid);
-                self.server =
-                    Some(ServerProcess { pid, report, line, ready, failure: None, mark, usage, uptime, left: false });
-                drop(log);
-                self.next_event()
-            }
+        match self.start_process(0) {
+            Ok(()) => self.next_event(),
             Err(why) => self.cannot_launch(why),
         }
     }
 
-    fn cannot_launch(&mut self, why: Errno) -> Event {
+    /// Starts the command of `--before` in that place or, after the last one, the server.
+    ///
+    /// # Errors
+    /// When the kernel has no process or no descriptor to give.
+    #[inline(never)]
+    pub fn start_process(&mut self, stage: usize) -> sys::Result<()> {
+        let attempt = if self.is_first_start() { Attempt::First } else { Attempt::Later };
+        if attempt == Attempt::Later {
+            self.revive_sockets();
+        }
+        let preparing = self.prepare(stage);
+        let begun = self.server.as_ref().filter(|_| stage > 0).map(|last| last.mark);
+        let watch = &mut *self.config;
+        if preparing.is_none() {
+            watch.readiness.begin();
+        }
+        let output = watch.output.server(&watch.log);
+        let debug = watch.debug.then_some(&watch.log);
+        let (dir, cgroup) = (watch.output.dir(), watch.cgroup.as_ref());
+        let pipe = if preparing.is_some() { None } else { watch.readiness.pipe()? };
+        let (readiness, log) = match pipe {
+            Some((read, write, number)) => (Some(read), Some((write, number))),
+            None => (None, None),
+        };
+        let ready = log.as_ref().map(|(write, number)| (write.as_fd(), *number));
+        let io = ChildIo { output, error: output, dir, cgroup, ready, attempt, debug, ..ChildIo::none() };
+        let mark = begun.unwrap_or_else(|| watch.output.mark());
+        if let Some(handler) = watch.handler.as_mut().filter(|_| stage == 0) {
+            handler.begin();
+        }
+        let env = Some((&watch.program.env, watch.before.skipped));
+        let Spawned { pid, report } = match watch.before.list.get(stage) {
+            // Its standard input is not the server's.
+            Some(command) => spawn(&command.image, &ChildIo { input: None, env, ..io })?,
+            None => spawn(&watch.program, &ChildIo { pidfile: self.pidfile, ..io })?,
+        };
+        let (report, ready, line, usage) = (Some(report), readiness, Lifeline::new(pid), Usage::default());
+        self.server = Some(ServerProcess {
+            pid,
+            report,
+            line,
+            ready,
+            preparing,
+            failure: None,
+            mark,
+            usage,
+            uptime: None,
+            left: false,
+        });
+        Ok(())
+    }
+
+    /// The kernel has refused a process: the event of that.
+    pub fn cannot_launch(&mut self, why: Errno) -> Event {
         if self.is_first_start() {
             self.error = Some(os_error(format_args!("cannot start a process"), why));
         } else {
@@ -231,7 +263,8 @@ impl Supervisor<'_> {
         let (Some(life), Some(handler)) = (&self.server, &mut watch.handler) else {
             return Event::HandlerExited(Exit::SUCCESS);
         };
-        let reason = life.failure.is_some().then_some("exec").or(self.state.forced.map(Forced::reason));
+        let not_executed = life.failure.is_some() || life.preparing.is_some();
+        let reason = not_executed.then_some("exec").or(self.state.forced.map(Forced::reason));
         let (pid, usage, uptime) = (life.pid, life.usage, life.uptime.unwrap_or_default());
         let report = CrashReport { exit, reason, pid, uptime, restarts: self.state.restarts(), usage };
         let input = watch.output.read_from(life.mark);

@@ -65,6 +65,7 @@ pub fn apply_flag(options: &mut Options, row: &FlagRow, value: &[u8], second: &[
                 options.file_env.push(text(name));
             }
         }
+        Id::Before => return push(&mut options.before, split_words(value).map(|_| text(value))),
         Id::Umask => return put(&mut options.umask, octal(value)),
         Id::Nice => return push(&mut options.attributes, value::nice(value)),
         Id::OomScoreAdj => return push(&mut options.attributes, value::oom_score(value)),
@@ -102,6 +103,7 @@ pub fn apply_flag(options: &mut Options, row: &FlagRow, value: &[u8], second: &[
         Id::Mount => return put(&mut options.mounts, Mounts::parse(value)),
         // Taken above.
         Id::Pidfile | Id::Root | Id::WorkDir | Id::Syslog | Id::EnvDir | Id::Argv0 | Id::Cgroup => {}
+        Id::TerminationLog => {}
         Id::HandlerTimeout
         | Id::StopTimeout
         | Id::StopDelay
@@ -118,6 +120,7 @@ pub fn apply_flag(options: &mut Options, row: &FlagRow, value: &[u8], second: &[
         | Id::NoNewPrivs
         | Id::Debug
         | Id::Check
+        | Id::Rc
         | Id::Init
         | Id::Group => {}
         // They end the reading.
@@ -145,6 +148,7 @@ fn word_of(options: &mut Options, id: Id) -> Option<&mut Option<StaticCStr>> {
         Id::EnvDir => &mut options.env_dir,
         Id::Argv0 => &mut options.argv0,
         Id::Cgroup => &mut options.cgroup,
+        Id::TerminationLog => &mut options.termination_log,
         _ => return None,
     })
 }

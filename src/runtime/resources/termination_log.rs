@@ -1,0 +1,137 @@
+//! `--termination-log`: the file that holds why vsrun has exited.
+
+use core::fmt::{self, Write};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use super::pidfile::split;
+use super::walk;
+use crate::logic::base::cstr::StaticCStr;
+use crate::logic::base::error::{Error, Result};
+use crate::logic::base::exit;
+use crate::logic::base::text::{ArrayText, Escaped};
+use crate::runtime::report::log;
+use crate::sys::dir::{self, Dir, OpenMode};
+use crate::sys::{Errno, access, fd, poll};
+
+/// The most bytes of a message: Kubernetes shows no more.
+const SIZE: usize = 4096;
+/// The mode of a file that is made.
+const MODE: u32 = 0o640;
+/// How often a terminal or FIFO that takes nothing is tried again, and the pause in milliseconds: 5 s in all.
+const ATTEMPTS: usize = 500;
+const PAUSE: u64 = 10;
+
+/// The open file. None: there is none to write to.
+#[derive(Default)]
+pub struct TerminationLog(Option<OwnedFd>);
+
+impl TerminationLog {
+    /// Opens the file. A warning on standard error says why that is impossible.
+    #[inline(never)]
+    pub fn open(path: Option<StaticCStr>) -> Self {
+        Self(path.and_then(|path| open(path).map_err(|error| log::print_error(&error)).ok()))
+    }
+
+    /// Whether nothing will be written.
+    pub fn is_none(&self) -> bool {
+        self.0.is_none()
+    }
+
+    /// Writes why the start has failed. Wrong usage is not written.
+    pub fn failed(&self, error: &Error, tail: Option<OwnedFd>) {
+        if error.code != exit::USAGE {
+            self.write(format_args!("{}", error.text), tail);
+        }
+    }
+
+    /// Writes one line and the last lines of `tail`, in place of what is in the file.
+    #[inline(never)]
+    pub fn write(&self, words: fmt::Arguments<'_>, tail: Option<OwnedFd>) {
+        let Some(file) = &self.0 else { return };
+        let mut text = ArrayText::<SIZE>::new();
+        let _ = write!(text, "vsrun: {words}");
+        text.end_with(b'\n');
+        if let Some(tail) = tail {
+            let mut bytes = [0; SIZE];
+            let room = SIZE.saturating_sub(text.as_bytes().len());
+            text.push(last_lines(&tail, bytes.get_mut(..room).unwrap_or_default()));
+        }
+        // Fails for anything that is not a regular file, and has to.
+        let _ = dir::ftruncate(file.as_fd(), 0);
+        write_in_time(file.as_fd(), text.as_bytes());
+    }
+}
+
+/// For `--check`: whether the file or its directory may be written to. Opens nothing.
+///
+/// # Errors
+/// The reason why not.
+pub fn check(path: StaticCStr) -> Result<()> {
+    let (parent, _) = split(path);
+    let walk = walk::to(parent, WHAT, path)?;
+    match access::may_write(path) {
+        Err(Errno::NOENT) => access::may_write(parent),
+        result => result,
+    }
+    .map_err(|why| walk.error(WHAT, path, why))
+}
+
+/// What messages call the file.
+const WHAT: &str = "termination log";
+
+#[inline(never)]
+fn open(path: StaticCStr) -> Result<OwnedFd> {
+    let (parent, name) = split(path);
+    let mut walk = walk::to(parent, WHAT, path)?;
+    let is_shared = walk.is_shared();
+    let opened = fd::duplicate(walk.fd()).and_then(|dir| {
+        let dir = Dir(dir);
+        let (file, made) = match dir.open_file(name, OpenMode::Append, 0) {
+            Err(Errno::NOENT) => (dir.open_file(name, OpenMode::NewAppend, MODE)?, true),
+            result => (result?, false),
+        };
+        let about = dir::fstat(file.as_fd())?;
+        if let Err(why) = walk.pass(name, &about) {
+            // A file of ours does not belong into a user's directory.
+            let _ = if made { dir.unlink(name) } else { Ok(()) };
+            return Err(why);
+        }
+        Ok((file, about))
+    });
+    let fault = match opened {
+        // Others could have linked any file of the same owner to this name.
+        Ok((_, about)) if about.regular && about.links > 1 && is_shared => {
+            "it has a second name, and is in a directory that others may write"
+        }
+        Ok((file, _)) => return Ok(file),
+        Err(Errno::LOOP) => "it is a symbolic link",
+        Err(why) => return Err(walk.error(WHAT, path, why)),
+    };
+    Err(Error::setup(format_args!("cannot use {WHAT} '{}': {fault}", Escaped(path.to_bytes()))))
+}
+
+/// The last lines of a file, as many as there is room for; of a longer one its end. Control characters are replaced:
+/// the text may go to a terminal.
+fn last_lines<'a>(file: &OwnedFd, room: &'a mut [u8]) -> &'a [u8] {
+    let start = dir::fstat(file.as_fd()).map_or(0, |about| about.size.saturating_sub(room.len() as u64));
+    let count = dir::seek(file.as_fd(), start).and_then(|()| fd::read_full(file.as_fd(), room)).unwrap_or(0);
+    let text = room.get_mut(..count).unwrap_or_default();
+    text.iter_mut().filter(|byte| byte.is_ascii_control() && !b"\n\t".contains(byte)).for_each(|byte| *byte = b'?');
+    let whole = if start > 0 { text.iter().position(|byte| *byte == b'\n').map_or(0, |at| at + 1) } else { 0 };
+    text.get(whole..).filter(|whole| !whole.is_empty()).unwrap_or(text)
+}
+
+/// Writes to a file that may be a terminal, whose output another process may have stopped.
+fn write_in_time(file: BorrowedFd<'_>, mut bytes: &[u8]) {
+    for _ in 0..ATTEMPTS {
+        match fd::write_some(file, bytes) {
+            Ok(count) => bytes = bytes.get(count..).unwrap_or_default(),
+            Err(Errno::AGAIN) => poll::sleep_ms(PAUSE),
+            Err(Errno::INTR) => {}
+            Err(_) => return,
+        }
+        if bytes.is_empty() {
+            return;
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! The commands of `--before`, laid out in memory, and their run where vsrun itself becomes the server. A supervisor
+//! runs them in its event loop: `supervise::before`.
+
+use core::fmt::Write;
+use std::os::fd::AsFd;
+
+use super::child_io::ChildIo;
+use super::exec_image::ExecImage;
+use super::outcome::{ErrorText, StartOutcome, StepFailure};
+use super::spawn::spawn;
+use crate::logic::base::cstr::StaticCStr;
+use crate::logic::base::duration::Duration;
+use crate::logic::base::error::{Error, Result};
+use crate::logic::base::exit::{Exit, Named};
+use crate::logic::base::signal::Signal;
+use crate::logic::base::text::Escaped;
+use crate::logic::base::time::{Span, Time};
+use crate::logic::plan::before::{Before, is_servers_own};
+use crate::logic::plan::env::Env;
+use crate::runtime::host::clock::now;
+use crate::runtime::report::log::os_error;
+use crate::runtime::start::deliver;
+use crate::sys::pidfd::Process;
+use crate::sys::poll::{self, Mask, Signals};
+use crate::sys::process::{self, Pid, Target};
+
+/// A command that runs before the server.
+pub struct Command {
+    /// The option's value.
+    pub text: StaticCStr,
+    /// The program, without an environment.
+    pub image: ExecImage,
+}
+
+/// The commands, in their order.
+pub struct Commands {
+    /// All of them.
+    pub list: Vec<Command>,
+    /// How many words at the beginning of the server's environment the commands do not get.
+    pub skipped: usize,
+}
+
+impl Commands {
+    /// Lays the commands out, and sorts the server's environment for them.
+    pub fn new(before: Vec<Before>, env: &mut Env) -> Self {
+        let skipped = if before.is_empty() { 0 } else { env.put_first(&is_servers_own) };
+        let list = before.into_iter().map(|Before { text, program }| Command { text, image: ExecImage::bare(program) });
+        Self { list: list.collect(), skipped }
+    }
+}
+
+impl Command {
+    /// How it ended, in words: `before 'CMD' exited with status 1`.
+    pub fn words(&self, failure: Option<&StepFailure>, exit: Exit) -> ErrorText {
+        let mut words = ErrorText::new();
+        let _ = write!(words, "before '{}'", Escaped(self.text.to_bytes()));
+        let _ = match failure {
+            Some(failure) => words.write_str(": ").and_then(|()| failure.write(&self.image, &mut words)),
+            None => write!(words, " {}", Named(exit)),
+        };
+        words
+    }
+
+    /// That it was not done in time, in words.
+    pub fn late(&self, within: Span) -> ErrorText {
+        let mut words = ErrorText::new();
+        let (text, within) = (Escaped(self.text.to_bytes()), Duration(within));
+        let _ = write!(words, "before '{text}' was not done in time: --ready-timeout {within}");
+        words
+    }
+}
+
+/// The pause between SIGTERM and SIGKILL for a command that has to end, and between SIGKILL and giving up.
+const GRACE: Span = Span::secs(30);
+/// How long a tracer may hide the exit of a command.
+const HIDDEN: Span = Span::secs(1);
+
+/// Runs the commands one after the other and waits for each, before this very process becomes the server.
+///
+/// # Errors
+/// When one does not exit with 0, or not in time; when a signal asks vsrun to end, with 128 and its number.
+#[inline(never)]
+pub fn run_all(commands: &Commands, io: &ChildIo<'_>, timeout: Option<Span>) -> Result<()> {
+    // The first steps of the server unblock them.
+    poll::set_mask(Mask::All).map_err(|why| os_error(format_args!("cannot block the signals"), why))?;
+    let signals = Signals::open().map_err(|why| os_error(format_args!("cannot listen to signals"), why))?;
+    let until = timeout.map(|span| now().after(span));
+    for command in &commands.list {
+        let child = spawn(&command.image, io).map_err(|why| os_error(format_args!("cannot start a process"), why))?;
+        let asked = wait(child.pid, &signals, until, &command.image);
+        // What is left of its group, as systemd does after ExecStartPre=. The command is not reaped yet, so the number
+        // of the group is not another's.
+        deliver::kill_group(child.pid, &command.image);
+        io.cgroup.iter().for_each(|group| group.kill());
+        if let Asked::InVain = asked {
+            let text = Escaped(command.text.to_bytes());
+            return Err(Error::setup(format_args!("before '{text}' does not end: pid {}", child.pid)));
+        }
+        let exit = process::reap(child.pid).map_or(Exit::Code(u8::MAX), |(word, _)| Exit::from_wait(word));
+        // PID 1 is the parent of orphans. The server must not get them as its children.
+        while let Some(pid) = process::any_exited() {
+            let _ = process::reap(pid);
+        }
+        let failure = match StartOutcome::await_end(&child.report) {
+            StartOutcome::Failed(failure) => Some(failure),
+            StartOutcome::Done | StartOutcome::WithoutPidfile | StartOutcome::Killed => None,
+        };
+        let words = command.words(failure.as_ref(), exit);
+        match asked {
+            Asked::No if failure.is_none() && exit == Exit::SUCCESS => {}
+            Asked::No | Asked::InVain => return Err(Error::setup(format_args!("{}", words.as_str()))),
+            Asked::Late => {
+                let words = command.late(timeout.unwrap_or_default());
+                return Err(Error::setup(format_args!("{}", words.as_str())));
+            }
+            Asked::By(signal) => {
+                let status = Exit::Signal { signal, core: false }.status();
+                return Err(Error::new(status, format_args!("stopped by {signal}: {}", words.as_str())));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Whether a command was asked to end, and why.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Asked {
+    No,
+    /// It was not done in time.
+    Late,
+    /// This process got the signal.
+    By(Signal),
+    /// It was asked, and has not ended; or a tracer hides that it has.
+    InVain,
+}
+
+/// Waits until the command has exited. Sends SIGTERM to its group when it is late or this process is asked to end, and
+/// SIGKILL after that.
+fn wait(child: Pid, signals: &Signals, mut until: Option<Time>, image: &ExecImage) -> Asked {
+    // Readable at its exit, even if a tracer hides that.
+    let line = Process::watch(child);
+    let (mut asked, mut signal, mut hidden) = (Asked::No, Some(Signal::TERM), None);
+    while !process::has_exited(child) {
+        let time = now();
+        if hidden.is_some_and(|since| time.since(since) >= HIDDEN) {
+            return Asked::InVain;
+        }
+        if until.is_some_and(|until| until <= time) {
+            let Some(next) = signal else { return Asked::InVain };
+            if asked == Asked::No {
+                asked = Asked::Late;
+            }
+            let _ = deliver::deliver(child.number(), deliver::user_of(image), &|| {
+                process::send(next.number(), Target::Group(child))?;
+                process::send(Signal::CONT.number(), Target::Group(child))
+            });
+            signal = (next == Signal::TERM).then_some(Signal::KILL);
+            until = Some(time.after(GRACE));
+        }
+        let ended = line.as_ref().filter(|_| hidden.is_none()).map(AsFd::as_fd);
+        let wake = if hidden.is_some() { Some(time.after(HIDDEN)) } else { until };
+        let [_, ended, _] = poll::wait([Some(signals.as_fd()), ended, None], wake.map(|wake| wake.since(time).0));
+        if ended && !process::has_exited(child) {
+            hidden = Some(now());
+        }
+        while let Some(arrived) = signals.next() {
+            const ENDS: [Signal; 4] = [Signal::TERM, Signal::INT, Signal::QUIT, Signal::HUP];
+            let arrived = Signal::new(arrived.signal.into()).filter(|signal| ENDS.contains(signal));
+            if let (Some(arrived), Asked::No) = (arrived, asked) {
+                (asked, until) = (Asked::By(arrived), Some(now()));
+            }
+        }
+    }
+    asked
+}

@@ -1,0 +1,130 @@
+//! The commands of `--before`: in each run, before the server, they take its place one after the other.
+//!
+//! To the state machine a command is the server that has not been executed yet. So stop requests, timeouts and failures
+//! of the start need no rules of their own; what differs is here.
+
+use super::supervisor::Supervisor;
+use crate::logic::base::error::Error;
+use crate::logic::base::exit::{Exit, SETUP};
+use crate::logic::base::signal::Signal;
+use crate::logic::base::text::Escaped;
+use crate::logic::base::time::Time;
+use crate::logic::supervisor::event::{Event, Recipient};
+use crate::logic::supervisor::state::Phase;
+use crate::runtime::host::clock::now;
+use crate::runtime::report::log::Priority;
+use crate::runtime::start::outcome::ErrorText;
+
+/// A command that runs in the server's place.
+#[derive(Clone, Copy)]
+pub struct Preparing {
+    /// Its place among the commands.
+    pub stage: usize,
+    /// When it is ended because it takes too long. At the first start, the state machine does that.
+    pub until: Option<Time>,
+    /// Whether it has been asked to end for that reason.
+    pub late: bool,
+}
+
+impl Supervisor<'_> {
+    /// The command that runs, or has ended last, in the server's place.
+    pub fn preparing(&self) -> Option<Preparing> {
+        self.server.as_ref().and_then(|life| life.preparing)
+    }
+
+    /// The state of the command in that place, which is about to start. None: the server itself is.
+    pub fn prepare(&mut self, stage: usize) -> Option<Preparing> {
+        let is_last = stage == self.config.before.list.len();
+        if !self.config.before.list.is_empty() {
+            self.config.program.reserve(is_last);
+        }
+        if is_last {
+            if stage > 0 {
+                self.state.begin_run(now());
+            }
+            return None;
+        }
+        let timeout = self.config.policy.ready_timeout.filter(|_| !self.is_first_start());
+        let until = match self.preparing() {
+            Some(last) if stage > 0 => last.until,
+            _ => timeout.map(|span| now().after(span)),
+        };
+        if let Some(command) = self.config.before.list.get(stage) {
+            self.record(Priority::Info, format_args!("running before '{}'", Escaped(command.text.to_bytes())));
+        }
+        Some(Preparing { stage, until, late: false })
+    }
+
+    /// What is sent, and to which processes, in place of this signal to the server: to a command and its children, a
+    /// signal that ends them, because --stop-signal is about the server. None: they do not get it.
+    pub fn redirect(&self, signal: Signal, to: Recipient, forwarded: bool) -> Option<(Signal, Recipient)> {
+        if self.preparing().is_none() || !matches!(to, Recipient::Server | Recipient::Group) {
+            return Some((signal, to));
+        }
+        let signal = match (forwarded, signal) {
+            (true, signal) => Some(signal).filter(|signal| self.config.policy.is_request(*signal))?,
+            (false, Signal::KILL) => signal,
+            (false, _) => Signal::TERM,
+        };
+        Some((signal, Recipient::Group))
+    }
+
+    /// When a command of a restart is ended because it takes too long.
+    pub fn command_deadline(&self) -> Option<Time> {
+        self.preparing().filter(|_| matches!(self.state.phase, Phase::Running)).and_then(|command| command.until)
+    }
+
+    /// A command of a restart takes too long: sends SIGTERM, and SIGKILL after the stop timeout.
+    pub fn end_command(&mut self, time: Time) {
+        let Some(last) = self.preparing() else { return };
+        self.send(if last.late { Signal::KILL } else { Signal::TERM }, Recipient::Group);
+        let until = self.config.policy.stop_deadline(time);
+        if let Some(life) = &mut self.server {
+            life.preparing = Some(Preparing { late: true, until, ..last });
+        }
+    }
+
+    /// That the command was not done in time, in words.
+    fn late_words(&self) -> Option<ErrorText> {
+        let command = self.config.before.list.get(self.preparing()?.stage)?;
+        Some(command.late(self.config.policy.ready_timeout.unwrap_or_default()))
+    }
+
+    /// The error for a first start that has taken too long in a command.
+    pub fn late_command(&self) -> Option<Error> {
+        self.late_words().map(|words| Error::setup(format_args!("{}", words.as_str())))
+    }
+
+    /// The command in the server's place has ended. Starts the next one or the server, or returns the event of a start
+    /// that failed or was stopped.
+    #[inline(never)]
+    pub fn conclude_command(&mut self, command: Preparing, exit: Exit) -> Option<Event> {
+        let failure = self.server.as_ref().and_then(|life| life.failure.as_ref());
+        let listed = self.config.before.list.get(command.stage)?;
+        let words = listed.words(failure, exit);
+        let (words, failed) = (words.as_str(), failure.is_some() || exit != Exit::SUCCESS);
+        let (first, policy) = (self.is_first_start(), &self.config.policy);
+        let stopped = !first && self.state.phase != Phase::Running || self.state.was_asked_to_end(policy);
+        if stopped {
+            self.record(Priority::Notice, format_args!("{words}"));
+            if first && !self.state.was_forwarded(exit) {
+                self.error = Some(Error::setup(format_args!("stopped: {words}")));
+            }
+            return Some(Event::Exited(exit));
+        }
+        if !failed && !command.late {
+            self.record(Priority::Info, format_args!("{words}"));
+            return match self.start_process(command.stage + 1) {
+                Ok(()) => None,
+                Err(why) => Some(self.cannot_launch(why)),
+            };
+        }
+        let late = self.late_words().filter(|_| command.late);
+        if first {
+            self.error = Some(Error::setup(format_args!("{words}")));
+        } else {
+            self.record(Priority::Err, format_args!("{}", late.as_ref().map_or(words, ErrorText::as_str)));
+        }
+        Some(Event::ExecFailed(SETUP))
+    }
+}

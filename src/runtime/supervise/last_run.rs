@@ -1,0 +1,41 @@
+//! What is left to say of the server's last run, after the supervision has ended.
+
+use core::fmt;
+
+use crate::logic::base::duration::Duration;
+use crate::logic::base::time::Span;
+use crate::logic::supervisor::event::Ending;
+
+/// The last run of the server.
+#[derive(Clone, Copy)]
+pub struct LastRun {
+    /// How long it lasted.
+    pub uptime: Span,
+    /// How many restarts there were after unexpected ends.
+    pub restarts: u64,
+}
+
+impl LastRun {
+    /// How vsrun has ended, in words.
+    pub fn words(self, ending: Ending) -> LastWords {
+        LastWords(self, ending)
+    }
+}
+
+/// As `the server exited with status 1 after 0.3 s, 4 restarts`.
+pub struct LastWords(LastRun, Ending);
+
+impl fmt::Display for LastWords {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (uptime, restarts) = (Duration(self.0.uptime), self.0.restarts);
+        match self.1 {
+            Ending::Server(exit) | Ending::GaveUp(exit) => {
+                if let Ending::GaveUp(_) = self.1 {
+                    f.write_str("giving up after too many restarts: ")?;
+                }
+                write!(f, "the server {exit} after {uptime}, {restarts} restarts")
+            }
+            Ending::Stopped | Ending::Failed(_) => f.write_str("the server could not be started"),
+        }
+    }
+}

@@ -1,0 +1,265 @@
+//! A service file with `--rc` is a whole rc script: its actions, and the exit statuses of LSB.
+
+use crate::harness::{self, Ended, Sandbox, needs, process, sys, words};
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// A service file with `--rc`, these further options and this script of the server.
+fn service(sandbox: &Sandbox, options: &[&str], script: &[&str]) -> PathBuf {
+    let mut text = format!("#!{} --args\n# an rc script\n--rc\n", sandbox.path("vsrun").display());
+    let probe = sandbox.probe();
+    for word in options.iter().chain(&["--", probe.to_str().unwrap()]).chain(script) {
+        text.push_str(word);
+        text.push('\n');
+    }
+    sandbox.executable("web", text.as_bytes())
+}
+
+/// Calls it as the kernel does: by its name, with these words.
+#[track_caller]
+fn call(sandbox: &Sandbox, service: &Path, action: &[&str]) -> Ended {
+    sandbox.program(service, action.iter().map(OsString::from).collect()).finish()
+}
+
+/// The options of a server in the background in the two ways: alone, and with a manager.
+fn backgrounds() -> [Vec<&'static str>; 2] {
+    [vec!["-b", "-p", "pid"], vec!["-q", "-b", "-p", "pid", "-m", "monitor", "-"]]
+}
+
+#[test]
+fn every_action_has_the_exit_status_of_lsb() {
+    for options in backgrounds() {
+        let sandbox = Sandbox::new();
+        let life = sandbox.out("life");
+        let web = service(&sandbox, &options, &["life", life.to_str().unwrap(), "ignore", "1", "wait"]);
+        let file = if options.contains(&"-m") { "monitor" } else { "pid" };
+        let line = |text: &str, code: i32, action: &str| {
+            let ended = call(&sandbox, &web, &[action]);
+            ended.exited(code);
+            let said = [&ended.out[..], &ended.err[..]].concat();
+            assert!(said.len() == 1 && said[0].starts_with(text), "{action}: {ended:?}");
+        };
+        line(&format!("not running: {file}: there is no such file"), 3, "status");
+        line(&format!("vsrun: not running: {file}"), 0, "stop");
+        line(&format!("vsrun: not running: {file}: there is no such file"), 7, "reload");
+        call(&sandbox, &web, &["check"]).exited(0).silently();
+        call(&sandbox, &web, &["start"]).exited(0).silently();
+        harness::await_life(&life, 1);
+        line(&format!("vsrun: already running: {file}"), 0, "start");
+        line(&format!("vsrun: already running: {file}"), 0, "start");
+        line("running: pid ", 0, "status");
+        let checked = call(&sandbox, &web, &["check"]);
+        assert!(checked.exited(125).out.iter().all(|line| line.starts_with("already running: ")), "{checked:?}");
+        assert_eq!(harness::lives(&life).len(), 1, "nothing else was started");
+        call(&sandbox, &web, &["restart"]).exited(0).silently();
+        harness::await_life(&life, 2);
+        call(&sandbox, &web, &["stop"]).exited(0).silently();
+        sandbox.await_nothing_left();
+        call(&sandbox, &web, &["restart"]).exited(0).silently();
+        harness::await_life(&life, 3);
+        call(&sandbox, &web, &["force-reload"]).exited(0).silently();
+        harness::await_life(&life, 4);
+        call(&sandbox, &web, &["stop"]).exited(0).silently();
+        line(&format!("vsrun: not running: {file}"), 0, "stop");
+        sandbox.await_nothing_left();
+        assert_eq!(harness::lives(&life).len(), 4);
+    }
+}
+
+#[test]
+fn start_is_the_default_action() {
+    let sandbox = Sandbox::new();
+    let life = sandbox.out("life");
+    let web = service(&sandbox, &["-b", "-p", "pid"], &["life", life.to_str().unwrap(), "wait"]);
+    call(&sandbox, &web, &[]).exited(0).silently();
+    harness::await_life(&life, 1);
+    call(&sandbox, &web, &[]).exited(0);
+    call(&sandbox, &web, &["stop"]).exited(0);
+    assert_eq!(harness::lives(&life).len(), 1);
+}
+
+#[test]
+fn a_failed_start_is_1_whatever_failed() {
+    let sandbox = Sandbox::new();
+    fs::write(sandbox.path("plain"), "").unwrap();
+    for background in [false, true] {
+        for managed in [false, true] {
+            for (options, command, reason) in [
+                (vec!["--work-dir", "/no/such"], "/bin/true", "cannot change directory"),
+                (vec![], "/no/such/command", "cannot execute '/no/such/command'"),
+                (vec![], "./plain", "cannot execute './plain'"),
+                (vec!["-d", "/proc/logs", "1"], "/bin/true", "/proc/logs"),
+            ] {
+                let mut text = format!("#!{} --args\n--rc\n-p\npid\n", sandbox.path("vsrun").display());
+                for word in options.into_iter().chain(if background { &["-b"][..] } else { &[] }.iter().copied()) {
+                    text.push_str(&format!("{word}\n"));
+                }
+                text.push_str(if managed { "-m\nmonitor\n-\n--\n" } else { "--\n" });
+                text.push_str(&format!("{command}\n"));
+                let web = sandbox.executable("failing", text.as_bytes());
+                for action in [&["start"][..], &[], &["restart"]] {
+                    call(&sandbox, &web, action).failed(1, &[reason]);
+                    assert!(!sandbox.path("pid").exists() && !sandbox.path("monitor").exists());
+                }
+                fs::remove_file(web).unwrap();
+            }
+        }
+    }
+}
+
+#[test]
+fn a_server_that_never_becomes_ready_is_a_failed_start() {
+    let sandbox = Sandbox::new();
+    for options in backgrounds() {
+        let options = [options, vec!["--ready", "fd:4"]].concat();
+        let web = service(&sandbox, &options, &["close", "4", "wait"]);
+        call(&sandbox, &web, &["start"]).failed(1, &["closed its ready descriptor"]);
+        sandbox.await_nothing_left();
+        call(&sandbox, &web, &["status"]).exited(3);
+        fs::remove_file(web).unwrap();
+    }
+}
+
+#[test]
+fn the_status_of_a_server_in_the_foreground_is_its_own() {
+    let sandbox = Sandbox::new();
+    for (managed, status) in [(false, 126), (true, 125), (true, 3)] {
+        let mut options = vec!["-p", "pid"];
+        options.extend(if managed { &["--restart", "no"][..] } else { &[] });
+        let web = service(&sandbox, &options, &["exit", &status.to_string()]);
+        call(&sandbox, &web, &["start"]).exited(status);
+        fs::remove_file(web).unwrap();
+    }
+}
+
+#[test]
+fn reload_sends_hup_to_the_manager_by_either_pidfile() {
+    for options in [vec!["-q", "-b", "-p", "pid", "-m", "-", "-"], vec!["-q", "-b", "-p", "pid", "-m", "monitor", "-"]]
+    {
+        let sandbox = Sandbox::new();
+        let life = sandbox.out("life");
+        // The server would ignore HUP: only its manager can restart it.
+        let web = service(&sandbox, &options, &["ignore", "1", "life", life.to_str().unwrap(), "wait"]);
+        call(&sandbox, &web, &["start"]).exited(0);
+        let first = harness::await_life(&life, 1);
+        call(&sandbox, &web, &["reload"]).exited(0).silently();
+        assert_ne!(harness::await_life(&life, 2), first);
+        call(&sandbox, &web, &["stop"]).exited(0);
+        call(&sandbox, &web, &["reload"]).exited(7);
+    }
+}
+
+#[test]
+fn reload_reaches_an_unmanaged_server() {
+    let sandbox = Sandbox::new();
+    let signals = sandbox.out("signals");
+    let web = service(&sandbox, &["-b", "-p", "pid"], &["signals", signals.to_str().unwrap(), "15"]);
+    call(&sandbox, &web, &["start"]).exited(0);
+    harness::await_lines(&signals, 1);
+    call(&sandbox, &web, &["reload"]).exited(0).silently();
+    assert_eq!(harness::await_lines(&signals, 2), ["ready", "1"]);
+    call(&sandbox, &web, &["stop"]).exited(0);
+}
+
+#[test]
+fn a_dead_server_is_1_for_status_7_for_reload_and_started_by_start() {
+    let sandbox = Sandbox::new();
+    let life = sandbox.out("life");
+    let web = service(&sandbox, &["-b", "-p", "pid"], &["life", life.to_str().unwrap(), "wait"]);
+    call(&sandbox, &web, &["start"]).exited(0);
+    sys::kill(harness::await_life(&life, 1), libc::SIGKILL);
+    sandbox.await_nothing_left();
+    call(&sandbox, &web, &["status"]).exited(1);
+    call(&sandbox, &web, &["reload"]).failed(7, &["dead: pid"]);
+    call(&sandbox, &web, &["start"]).exited(0).silently();
+    harness::await_life(&life, 2);
+    call(&sandbox, &web, &["stop"]).exited(0);
+}
+
+#[test]
+fn a_restart_does_not_start_what_it_could_not_stop() {
+    let sandbox = Sandbox::new();
+    let life = sandbox.out("life");
+    // A manager that may not kill its server, and a file that waits for both no longer than a moment.
+    let options = ["-b", "-p", "pid", "-m", "monitor", "-", "--stop-timeout", "0"];
+    let web = service(&sandbox, &options, &["ignore", "15", "life", life.to_str().unwrap(), "wait"]);
+    call(&sandbox, &web, &["start"]).exited(0);
+    let server = harness::await_life(&life, 1);
+    let text = fs::read_to_string(&web).unwrap().replace("--stop-timeout\n0\n", "--stop-timeout\n10ms\n");
+    let hasty = sandbox.executable("hasty", text.as_bytes());
+    call(&sandbox, &hasty, &["restart"]).failed(1, &["cannot stop monitor", "has not ended in time"]);
+    assert!(!harness::gone(server));
+    assert_eq!(harness::lives(&life).len(), 1);
+}
+
+#[test]
+fn wrong_words_are_wrong_usage_and_touch_nothing() {
+    let sandbox = Sandbox::new();
+    let web = service(&sandbox, &["-p", "pid"], &["exit", "0"]);
+    for (action, reason) in [
+        (&["strat"][..], "unknown action 'strat': did you mean start?"),
+        (&["frobnicate"], "unknown action 'frobnicate': start, stop, restart, reload, force-reload, status, check"),
+        (&[""], "unknown action ''"),
+        (&["START"], "unknown action 'START': did you mean start?"),
+        (&["--help"], "unknown action '--help'"),
+        (&["start", "now"], "unexpected argument 'now' after the action"),
+        (&["stop", "stop"], "unexpected argument 'stop' after the action"),
+        (&["--", "start"], "unexpected argument 'start' after the action"),
+        (&["a\nb"], "unknown action 'a\\x0ab'"),
+    ] {
+        call(&sandbox, &web, action).failed(2, &["web: option --rc: ", reason]);
+        assert!(!sandbox.path("pid").exists());
+    }
+}
+
+#[test]
+fn the_option_needs_a_service_file_and_a_pidfile() {
+    let sandbox = Sandbox::new();
+    let probe = sandbox.probe();
+    let outside = "option --rc is for a file of --args";
+    sandbox.vsrun(words!["--rc", "-p", "pid", "--", &probe, "exit", "0"]).finish().failed(2, &[outside]);
+    sandbox.vsrun(words!["--rc", "--", &probe, "start"]).finish().failed(2, &[outside]);
+    fs::write(sandbox.path("plain"), format!("-p\npid\n--\n{}\nexit\n0\n", probe.display())).unwrap();
+    sandbox.vsrun(words!["--rc", "--args", "plain", "start"]).finish().failed(2, &[outside]);
+    sandbox.vsrun(words!["--args", "plain"]).finish().exited(0);
+    let web = service(&sandbox, &["-m", "-", "-"], &["exit", "0"]);
+    call(&sandbox, &web, &["start"]).failed(2, &["option --rc needs a pidfile"]);
+    // Where the file has no `--` the word is not taken for an action.
+    fs::write(sandbox.path("open"), "--rc\n-p\npid\n").unwrap();
+    sandbox.vsrun(words!["--args", "open", "start"]).finish().failed(2, &["unexpected argument 'start'"]);
+    sandbox.vsrun(words!["--args", "open", "--", &probe]).finish().failed(2, &["'-- COMMAND' is missing"]);
+    sandbox.vsrun(words!["--args", "open"]).finish().failed(2, &["'-- COMMAND' is missing"]);
+}
+
+#[test]
+fn an_option_before_the_file_goes_with_its_action() {
+    let sandbox = Sandbox::new();
+    let web = service(&sandbox, &["-p", "pid"], &["exit", "5"]);
+    sandbox.vsrun(words!["--check", "--args", &web]).finish().exited(0).silently();
+    sandbox.vsrun(words!["--check", "--args", &web, "start"]).finish().exited(0).silently();
+    sandbox.vsrun(words!["-e", "A=1", "--args", &web, "start"]).finish().exited(5);
+    // The server in the foreground has left its pidfile.
+    sandbox.vsrun(words!["--status", &web]).finish().exited(1);
+    sandbox.vsrun(words!["--stop", &web]).finish().exited(0);
+}
+
+#[test]
+fn another_user_gets_no_wrong_answer() {
+    needs!(harness::root());
+    let sandbox = Sandbox::new();
+    let life = sandbox.out("life");
+    let web = service(&sandbox, &["-b", "-p", "pid"], &["life", life.to_str().unwrap(), "wait"]);
+    call(&sandbox, &web, &["start"]).exited(0);
+    let server = harness::await_life(&life, 1);
+    let as_user = |action: &str| {
+        let user = words!["--reuid=65534", "--clear-groups", &web, action];
+        sandbox.program(&harness::find_tool("setpriv").unwrap(), user).finish()
+    };
+    as_user("status").exited(4);
+    as_user("stop").failed(4, &["unknown: pid"]);
+    as_user("reload").failed(4, &["unknown: pid"]);
+    as_user("start").failed(1, &["pid"]);
+    assert!(!harness::gone(server) && process::status(server, "State").starts_with('S'));
+    call(&sandbox, &web, &["stop"]).exited(0);
+}
