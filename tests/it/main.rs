@@ -60,6 +60,7 @@ mod logdirs;
 mod logs;
 mod machine;
 mod manifests;
+mod manual;
 mod minimal_host;
 mod neighbours;
 mod notify;
