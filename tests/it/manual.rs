@@ -27,7 +27,9 @@ fn each_option_that_replaces_another_tools_exists() {
         }
         // What follows `--` is COMMAND, and a quoted part is the command of an option.
         let ours = right.split(" -- ").next().unwrap().split('\'').next().unwrap();
-        for word in ours.split([' ', ',', '(', ')', '=']).filter(|word| word.len() > 1 && word.starts_with('-')) {
+        for word in
+            ours.split([' ', ',', '(', ')', '=', ':', ';']).filter(|word| word.len() > 1 && word.starts_with('-'))
+        {
             assert!(word == "--" || known.iter().any(|name| name == word), "{word} in {line:?}");
             options += 1;
         }
