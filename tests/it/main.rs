@@ -68,6 +68,7 @@ mod option_pairs;
 mod output;
 mod packaging;
 mod paths;
+mod pictures;
 mod pidfile;
 mod ports;
 mod probes;
