@@ -75,6 +75,7 @@ mod probes;
 mod readiness;
 mod ready_probe;
 mod real_servers;
+mod recipes;
 mod records;
 mod remaining_processes;
 mod revive;
