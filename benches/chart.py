@@ -1,4 +1,5 @@
-"""The figures of docs/bench.md as bars: `python3 chart.py DIRECTORY` draws DIRECTORY/bench.svg and DIRECTORY/summary.svg.
+#!/usr/bin/env python3
+"""The figures of docs/bench.md as bars: `benches/chart.py DIRECTORY` draws DIRECTORY/bench.svg and DIRECTORY/summary.svg.
 
 It reads the tables of DIRECTORY/bench.md, so that the pictures cannot differ from the page; `make bench` calls it after
 the page is written. All scales are linear. A bar that would be longer than its panel is drawn with a gap. The colours
