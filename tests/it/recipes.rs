@@ -227,7 +227,7 @@ exec /busybox httpd -f -p 8080 -h /www
 #[test]
 fn pid_1_of_a_container() {
     needs!(harness::containers(), harness::tool("buildah"), harness::tool("umoci"), harness::tool("busybox"), hosts());
-    let [dockerfile, variables, health, image] = blocks("As PID 1 of a container");
+    let [dockerfile, variables, health, restarted, image] = blocks("As PID 1 of a container");
     let sandbox = Sandbox::new();
     let context = sandbox.path("context");
     fs::create_dir(&context).unwrap();
@@ -274,6 +274,20 @@ fn pid_1_of_a_container() {
     assert_eq!(host.run(&variables).exited(0).out, ["hunter2  --port 8081"]);
     host.write("/etc/app.env", "DB_PASSWORD=other");
     assert_eq!(host.run(&variables).exited(0).out, ["other  --port 8080"]);
+
+    // On a request to stop, the server stays up for some time, which a second request ends. (health.rs has the restart of
+    // one that has stopped answering.)
+    host.write("/srv/www/health", "ok");
+    host.write("/server", "#!/bin/sh\nexec busybox httpd -f -p 8080 -h /srv/www");
+    let shell = host.call(&restarted).start();
+    host.await_page(":8080/health", "ok");
+    shell.await_err("started: pid");
+    host.run("kill $(pidof vsrun)").exited(0);
+    shell.await_err("received SIGTERM");
+    host.await_page(":8080/health", "ok");
+    host.run("kill $(pidof vsrun)").exited(0);
+    shell.finish().exited(0);
+    host.assert_nothing_runs_but(&["secrets"]);
 
     // `make image` writes the file that is loaded; image.rs makes one, and others read it.
     let (make, load) = image.split_once(" && docker load -i ").unwrap();
