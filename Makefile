@@ -33,7 +33,7 @@ export CARGO_BUILD_TARGET = $(TARGET)
 
 # cargo uses every core by itself, and two cargos only wait for each other.
 .NOTPARALLEL:
-.PHONY: build cross test-cross demo test check fmt clippy deny doc fuzz miri faults soak field bench size man man-check image deb release reproducible install uninstall clean help
+.PHONY: build cross test-cross demo recording html test check fmt clippy deny doc fuzz miri faults soak field bench size man man-check image deb release reproducible install uninstall clean help
 
 build: ## the small static binary (this is the default)
 	$(RUST) tools/build
@@ -48,6 +48,11 @@ test-cross: cross ## test those binaries under an emulator
 demo: build ## show what vsrun does, with a small server
 	$(RUST) cargo build --locked --quiet --example hello
 	examples/demo.sh $(BIN) $(OUT)/$(TARGET)/debug/examples/hello
+
+recording: build ## record the demo as docs/demo.svg (root)
+	tools/need recording
+	$(RUST) cargo build --locked --quiet --example hello
+	tools/recording $(BIN) $(OUT)/$(TARGET)/debug/examples/hello docs/demo.svg
 
 test: build ## all tests, of the small binary (TESTARGS='...' goes to cargo test)
 	VSRUN=$(abspath $(BIN)) $(RUST) tools/test $(TESTARGS)
@@ -92,6 +97,11 @@ size: build ## check that the binary is small and static
 	tools/size $(BIN)
 
 man: $(PAGE) ## the man page of the last build
+
+html: man ## the man page as HTML with its pictures: $(OUT)/vsrun.html
+	tools/need check
+	tools/html $(PAGE) $(OUT)/vsrun.html
+	@ls -l $(OUT)/vsrun.html
 
 man-check: build man ## check the man page for warnings
 	tools/need check

@@ -1,9 +1,11 @@
-"""The figures of bench.py as `bench.md` and `bench.svg`: tables, the goals, and a plot by gnuplot."""
+"""The figures of bench.py as `bench.md` and `bench.svg`: tables and the goals; chart.py draws the pictures."""
 
 import os
 import platform
 import subprocess
 import time
+
+import chart
 
 # Whose size is told.
 PROGRAMS = [
@@ -64,28 +66,28 @@ def goals(results):
     own = size["vsrun"][0]
     goal("the small binary: ≤ 128 KiB", number(own / KIB, " KiB") + f" ({own} bytes)", own <= 128 * KIB)
     own, bound = execs["vsrun -u"]["us"], execs["bound"]["us"]
-    goal("exec with `-u`: ≤ 1.5 × the bound", f"{number(own)} us, {times(own, bound)}", own <= 1.5 * bound)
+    goal("exec with `-u`: ≤ 1.5 × the bound", f"{number(own)} µs, {times(own, bound)}", own <= 1.5 * bound)
     own, other = inits["vsrun --init"]["us"], inits["catatonit (static)"]["us"]
-    goal("the same, `--init`: ≤ catatonit (static)", f"{number(own)} us, {times(own, other)}", own <= other)
+    goal("the same, `--init`: ≤ catatonit (static)", f"{number(own)} µs, {times(own, other)}", own <= other)
     for name in ["vsrun -m", "vsrun --init"]:
         own = rest[name]["many"]
         goal(f"memory, each of {results['run']['many']} idle managers (`{name[6:]}`): ≤ 17 KiB", number(own, " KiB"), own <= 17)
     for what, words in [("restart", "restart, server up over a second"), ("crash", "restart in a crash loop")]:
         figures = results[what]
         own, bound, (best, name) = figures["vsrun -m"], figures["bound"], least(figures, peers(figures))
-        goal(f"{words}: ≤ 1.35 × the bound", f"{number(own)} us, {times(own, bound)}", own <= 1.35 * bound)
-        goal(f"{words}: ahead of every peer", f"{number(own)} us; {name} {number(best)}", own <= best)
+        goal(f"{words}: ≤ 1.35 × the bound", f"{number(own)} µs, {times(own, bound)}", own <= 1.35 * bound)
+        goal(f"{words}: ahead of every peer", f"{number(own)} µs; {name} {number(best)}", own <= best)
     for name in ["vsrun -m", "vsrun --init"]:
         own, bound, tini = stop[name], stop["bound"], min(stop["tini"], stop["tini-static"])
-        goal(f"stop (`{name[6:]}`): ≤ 1.25 × the bound", f"{number(own)} us, {times(own, bound)}", own <= 1.25 * bound)
-        goal(f"stop (`{name[6:]}`): ≤ 1.2 × tini", f"{number(own)} us, {times(own, tini)}", own <= 1.2 * tini)
+        goal(f"stop (`{name[6:]}`): ≤ 1.25 × the bound", f"{number(own)} µs, {times(own, bound)}", own <= 1.25 * bound)
+        goal(f"stop (`{name[6:]}`): ≤ 1.2 × tini", f"{number(own)} µs, {times(own, tini)}", own <= 1.2 * tini)
     for name in ["vsrun -m", "vsrun --init"]:
         own, direct = forward[name], forward["direct"]
         other = forward["catatonit (static)"]
-        goal(f"a signal passed on (`{name[6:]}`), over a direct kill: ≤ 12 us", number(own, " us"), own <= 12)
+        goal(f"a signal passed on (`{name[6:]}`), over a direct kill: ≤ 12 µs", number(own, " µs"), own <= 12)
         both = own + direct, other + direct
         goal(f"a signal passed on (`{name[6:]}`), from kill to server: ≤ 1.2 × catatonit (static)",
-             f"{number(both[0])} us, {times(*both)}", both[0] <= 1.2 * both[1])
+             f"{number(both[0])} µs, {times(*both)}", both[0] <= 1.2 * both[1])
     own, file, cat = log["vsrun -d"][LARGE], log["direct file"][LARGE], log["cat >file"][LARGE]
     goal("log, plain `-d`: ≥ 0.97 × a direct file", f"{number(own)} MB/s, {times(own, file)}", own >= 0.97 * file)
     rotating = ["s6-log", "multilog", "svlogd"]
@@ -141,7 +143,7 @@ def document(results, packages):
     out.append("## Goals\n\n" + table(["goal", "found", ""], goals(results)))
     out.append("## Size\n\nBytes of the program's file, and what it needs besides.\n\n" + table(
         ["program", "bytes", "needs"], [(name, f"{size:,}", needs) for name, (size, needs) in results["size"].items()]))
-    launches = ["program", "us", "× bound", "page faults", "system calls"]
+    launches = ["program", "µs", "× bound", "page faults", "system calls"]
     for what, words in [
         ("exec", "## Launch as another user\n\n`vsrun -u 65534:65534 -- true` and the like, over `true` itself (static). The "
                  "system calls are those up to\n`true`'s own; 64 of vsrun's are rt_sigaction, for clean signals.\n"),
@@ -164,7 +166,7 @@ def document(results, packages):
     names.remove("direct")
     out.append(
         "## Signals\n\nMicroseconds. *Stop*: from TERM for the manager to its end, with a server that dies of TERM at once. *Passed on*:\n"
-        f"from USR1 for the manager to its server's waking, over a direct kill ({number(direct)} us). `vsrun` records each signal,\n"
+        f"from USR1 for the manager to its server's waking, over a direct kill ({number(direct)} µs). `vsrun` records each signal,\n"
         "which is in the figures.\n\n" + table(
             ["manager", "stop", "passed on, over a direct kill"],
             [(name, number(results["stop"].get(name)), number(results["forward"].get(name))) for name in names]))
@@ -182,48 +184,10 @@ def document(results, packages):
     return "\n".join(out)
 
 
-def plot(results, path):
-    """Bars, one panel for each kind of figure, on logarithmic scales: peers lie orders of magnitude apart."""
-    panels = [
-        ("launch as another user, us", {name: row["us"] for name, row in results["exec"].items()}),
-        ("launch with a parent that stays, us", {name: row["us"] for name, row in results["init"].items()}),
-        ("restart of a server up over 1 s, us", results["restart"]),
-        ("restart in a crash loop, us", results["crash"]),
-        ("stop, us", results["stop"]),
-        ("a signal passed on, over a direct kill, us", {n: v for n, v in results["forward"].items() if n != "direct"}),
-        (f"memory of each of {results['run']['many']} at rest, KiB", {n: row["many"] for n, row in results["rest"].items()}),
-        ("log, 64 KiB writes, MB/s (more is better)", {name: row[LARGE] for name, row in results["log"].items()}),
-        ("log, 100 byte writes, MB/s (more is better)", {name: row[SMALL] for name, row in results["log"].items()}),
-    ]
-    script = [
-        f"set terminal svg size 1200,{340 * ((len(panels) + 1) // 2)} font 'sans-serif,12' background '#ffffff'",
-        f"set output '{path}'",
-        f"set multiplot layout {(len(panels) + 1) // 2},2",
-        "set logscale x; set grid x; set tics nomirror; set border 3; unset key; set style fill solid; set lmargin 24",
-        "set rmargin 8; set format x '%.0s%c'; set bmargin 3; set tmargin 2",
-    ]
-    for title, figures in panels:
-        figures = {name: value for name, value in figures.items() if value is not None and 0 < value < float("inf")}
-        rows = list(reversed(figures.items()))
-        start = min(figures.values()) / 2
-        labels = ", ".join(f"'{name}' {place}" for place, (name, _) in enumerate(rows))
-        script.append(f"set title '{title}'; set ytics ({labels}) scale 0; set xrange [{start}:{max(figures.values()) * 3}]")
-        script.append(f"set yrange [-0.7:{len(rows) - 0.3}]")
-        script.append("$data << END")
-        for place, (name, value) in enumerate(rows):
-            colour = 0xC0392B if name.startswith("vsrun") else 0x7F8C8D if name.startswith(("bound", "direct")) else 0x5DADE2
-            script.append(f"{value} {place} {start} {colour} {number(value).replace(',', '')}")
-        script.append("END")
-        script.append(
-            "plot $data using 3:2:3:1:($2-0.35):($2+0.35):4 with boxxyerror linecolor rgb variable, "
-            "'' using 1:2:5 with labels left offset 0.5,0")
-    subprocess.run(["gnuplot"], input="\n".join(script), text=True, check=True)
-
-
 def write(results, packages, directory):
-    """Writes the page and the plot."""
-    plot(results, os.path.join(directory, "bench.svg"))
-    with open(os.path.join(directory, "bench.md"), "w") as file:
+    """Writes the page, and the pictures of it."""
+    with open(os.path.join(directory, "bench.md"), "w", encoding="utf-8") as file:
         file.write(document(results, packages))
+    chart.draw(directory)
     for words, figure, met in goals(results):
         print(f"{met.strip('*'):8} {words}: {figure}")

@@ -28,6 +28,7 @@ const EXAMPLES: &str = "
   vsrun -u www-data -- httpd -f                 change the user, exec the server
   vsrun --init --stdin -- server                PID 1 of a container
   vsrun -b -m /run/x.pid - -- server            in the background, restarted
+  vsrun --signal HUP /run/x.pid                 restart it, with new log files
   vsrun --stop /run/x.pid                       stop it, and wait for its end
   vsrun --check -u www-data -- httpd -f         only report what would fail
 ";

@@ -54,6 +54,7 @@ pub fn page(version: &str) -> String {
         ("ENTRYPOINT", include_str!("man/entrypoint.txt")),
         ("PROBES", include_str!("man/probes.txt")),
         ("UNDER SYSTEMD", &under_systemd()),
+        ("COMING FROM OTHER TOOLS", include_str!("man/coming-from.txt")),
         ("CAPABILITIES", include_str!("man/capabilities.txt")),
         ("INITRAMFS", INITRAMFS),
         ("PID 1 OF A MACHINE", confinement::MACHINE),

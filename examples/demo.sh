@@ -1,100 +1,107 @@
 #!/bin/bash
-# What vsrun does, shown on a small server: `examples/demo.sh VSRUN HELLO` (`make demo` builds both).
+# What vsrun does, shown with a small server: `examples/demo.sh VSRUN HELLO` (`make demo` builds both).
 #
-# Each command is printed and then run; what it does is checked, and the first thing that is not as it says ends the
-# demo with an error. Everything happens in a temporary directory. Needs bash and coreutils, and no root; root sees
-# the jail as well.
+# Each command is printed and then run, and its effect is checked: the first one that is missing ends the demo with an
+# error. Everything happens in a temporary directory. This needs bash and coreutils, but not root; root sees the jail
+# as well. For a recording, DEMO_PAUSE is the number of seconds after each command, and DEMO_PLACE and DEMO_PORT replace
+# the directory and the port that are otherwise chosen.
 set -euo pipefail
 vsrun=$(realpath "$1") hello=$(realpath "$2")
 
-place=$(mktemp -d "${TMPDIR:-/tmp}/vsrun-demo.XXXXXX")
+place=${DEMO_PLACE-}
+if [[ -n $place ]]; then mkdir "$place"; else place=$(mktemp -d "${TMPDIR:-/tmp}/vsrun-demo.XXXXXX"); fi
 trap clean_up EXIT
 cd "$place"
-chmod 755 .        # the jailed server's handler has to get here
+chmod 755 .        # the user of the jailed server must be able to enter it
 ulimit -c 0        # the crash is on purpose: no core files
 mkdir bin run
 ln -s "$vsrun" bin/vsrun
 ln -s "$hello" bin/hello
 PATH=$place/bin:$PATH
-cat >bin/died <<'HANDLER'
+cat >bin/crashed <<'HANDLER'
 #!/bin/sh
-# Mail it to somebody, count it, refuse by another exit status. Here: some of what vsrun tells.
-env | grep -E '^VSRUN_SERVER_(COMMAND|PID|EXPLAIN|UPTIME|RESTARTS)=' | sort
+# A handler may send mail, count crashes, or refuse the restart with a status other than 0. This one prints two variables.
+env | grep -E '^VSRUN_SERVER_(EXPLAIN|UPTIME)=' | sort
 HANDLER
-chmod +x bin/died
+chmod +x bin/crashed
 
 # shellcheck disable=SC2016 # `run` expands what it has shown
 main() {
     find_port
 
-    say "A server in the background: with a pidfile, a manager that keeps it alive, and its output in files for 7 days."
-    run "vsrun -b -p run/hello.pid -m run/manager.pid $place/bin/died -d log 7d -- hello $port"
-    await "an answer" answers
+    say "A server in the background: restarted after a crash, output in files for 7 days."
+    run "vsrun -b -p run/hello.pid -m run/manager.pid bin/crashed -d log 7d -- hello $port"
+    await "a response" answers
     run "get /"
     shows "hello from process $(<run/hello.pid),"
+    run "vsrun --status run/hello.pid"
+    shows "running: pid $(<run/hello.pid)"
 
-    say "It crashes. The handler hears how, in its environment (this one prints it), and exits 0: go on."
+    say "It crashes. The handler learns the reason, exits with 0, and so allows a restart."
     local before
     before=$(<run/hello.pid)
     run "get /crash"
-    await "a new life" restarted_since "$before"
-    run "cat log/vsrun.log"
+    await "the restarted server" restarted_since "$before"
+    run "cut -c 26- log/vsrun.log"
     shows "VSRUN_SERVER_EXPLAIN=killed by signal 11"
-    shows "VSRUN_SERVER_PID=$before"
+    shows "pid $before"
     run "get /"
     shows "hello from process $(<run/hello.pid),"
 
-    say "HUP: a restart with new log files. The old ones keep their story."
+    say "HUP to the manager: a restart with new log files. The old ones are renamed."
     before=$(<run/hello.pid)
-    run 'kill -HUP $(cat run/manager.pid)'
-    await "a new life" restarted_since "$before"
+    run "vsrun --signal HUP run/manager.pid"
+    await "the restarted server" restarted_since "$before"
     run "echo log/*"
     shows "log/logfile log/logfile.1 log/vsrun.log log/vsrun.log.1"
-    run "cat log/logfile.1"
-    shows "GET /crash"
+    grep -q "GET /crash" log/logfile.1 || fail "the request is not in log/logfile.1"
 
-    say "TERM: the server ends, then the manager, and nothing is left."
-    stop
+    say "Stop: it returns when the server and its manager have exited. Nothing is left."
+    stop run/hello.pid
+
+    say "What would go wrong? A dry run reports it, and changes nothing."
+    run "vsrun --check -p nowhere/pid --limit nofiles=10 -- hello $port" 2
+    shows "did you mean nofile?"
+    run "vsrun --check -p nowhere/pid -- helo $port" 125
+    shows "helo"
     if [[ $EUID -eq 0 ]]; then
         jail
     fi
-    say "That was vsrun, $(stat -c %s "$vsrun") bytes. More: vsrun --help, man vsrun"
+    say "That was vsrun. More: vsrun -h, vsrun --help, man vsrun"
 }
 
 jail() {
-    say "As root: the same server as nobody, in a directory that holds only itself and that it cannot leave."
-    mkdir jail
-    cp "$hello" jail/hello
-    run "vsrun -u 65534:65534 -r jail -b -p run/hello.pid -m run/manager.pid - -d jail.log 7d -- /hello $port"
-    await "an answer" answers
+    say "As root: the server runs as user 65534, in a directory that it cannot leave."
+    run "mkdir jail && cp bin/hello jail/"
+    run "vsrun -b -u 65534:65534 -r jail -m run/jail.pid - -d jail.log 7d -- /hello $port"
+    await "a response" answers
     run "get /"
-    shows "hello from process $(<run/hello.pid), user 65534, in /"
-    stop
+    shows ", user 65534, in /"
+    stop run/jail.pid
 }
 
-# shellcheck disable=SC2016
 stop() {
-    run 'kill -TERM $(cat run/manager.pid)'
-    await "the end" nothing_left
-    run "ls run"
-    ! answers || fail "the server still answers"
+    run "vsrun --stop $1"
+    [[ -z $(ls run) ]] || fail "a pidfile is left"
+    ! answers || fail "the server still responds"
 }
 
-# Prints a command, runs it, and prints what came out.
+# Prints a command, runs it, and prints its output; it must exit with this status, or 0.
 run() {
     echo "\$ $1"
     local status=0
     eval "$1" >out 2>&1 || status=$?
     cat out
-    ((status == 0)) || fail "that ended with status $status"
+    ((status == ${2-0})) || fail "that exited with status $status"
+    sleep "${DEMO_PAUSE-0}"
 }
 
-# Fails unless the last command's output has this in it.
+# Fails unless the last command's output contains this text.
 shows() {
-    [[ $(<out) == *"$1"* ]] || fail "no \"$1\" in what came out"
+    [[ $(<out) == *"$1"* ]] || fail "no \"$1\" in the output"
 }
 
-# Asks until a condition holds, for ten seconds.
+# Waits until a condition holds, for ten seconds at most.
 await() {
     local what=$1 tries
     shift
@@ -102,7 +109,7 @@ await() {
         "$@" && return
         sleep 0.05
     done
-    fail "waited in vain for $what"
+    fail "$what did not come"
 }
 
 answers() {
@@ -115,21 +122,19 @@ restarted_since() {
     [[ -n $now && $now != "$1" ]] && answers
 }
 
-nothing_left() {
-    [[ -z $(ls run) ]]
-}
-
-# A request of HTTP, by the shell's own means: prints the answer's last line. A server that crashes answers nothing.
+# One HTTP request, made by the shell itself: prints the last line of the response. A server that crashes sends none.
 get() {
     local line last=
     exec 9<>"/dev/tcp/127.0.0.1/$port"
     printf 'GET %s HTTP/1.0\r\n\r\n' "$1" >&9
     while read -r line; do last=$line; done <&9
     exec 9>&-
-    echo "${last:-(no answer)}"
+    echo "${last:-(no response)}"
 }
 
 find_port() {
+    port=${DEMO_PORT-}
+    [[ -z $port ]] || return 0
     for port in $((RANDOM % 20000 + 20000)) $((RANDOM % 20000 + 20000)) $((RANDOM % 20000 + 20000)); do
         answers || return 0
     done
@@ -147,14 +152,10 @@ fail() {
 }
 
 clean_up() {
-    local manager
-    if manager=$(cat "$place/run/manager.pid" 2>/dev/null) && [[ -n $manager ]]; then
-        kill -TERM "$manager" || true
-        for ((tries = 0; tries < 100; tries++)); do
-            kill -0 "$manager" 2>/dev/null || break
-            sleep 0.05
-        done
-    fi
+    local pidfile
+    for pidfile in "$place"/run/*.pid; do
+        "$vsrun" --stop "$pidfile" 2>/dev/null || true
+    done
     rm -rf "$place"
 }
 

@@ -363,7 +363,7 @@ fn help_is_grouped_and_ends_with_the_examples() {
     let help = sandbox.vsrun(words!["--help"]).finish().exited(0).out.clone();
     let found: Vec<&String> = help.windows(2).filter(|pair| pair[0].is_empty()).map(|pair| &pair[1]).skip(1).collect();
     assert_eq!(found, HEADINGS);
-    let (examples, before) = (&help[help.len() - 5..], &help[help.len() - 6]);
+    let (examples, before) = (&help[help.len() - 6..], &help[help.len() - 7]);
     assert_eq!(before, "Examples:");
     assert!(examples.iter().all(|line| line.starts_with("  vsrun ")), "{help:#?}");
     // Each option is under one heading only.
@@ -381,9 +381,9 @@ fn the_short_help_is_one_screen_of_examples_and_the_options_used_most() {
     let all = sandbox.vsrun(words!["--help"]).finish().exited(0).out.clone();
     assert!(short.len() <= 24 && short.iter().all(|line| line.chars().count() <= 80), "{short:#?}");
     assert_eq!(short[..3], all[..3], "the usage");
-    assert_eq!(short[3..9], [&[String::new()][..], &all[all.len() - 5..]].concat(), "the examples");
-    assert_eq!(short[9], "");
-    let rows = &short[10..short.len() - 1];
+    assert_eq!(short[3..10], [&[String::new()][..], &all[all.len() - 6..]].concat(), "the examples");
+    assert_eq!(short[10], "");
+    let rows = &short[11..short.len() - 1];
     assert_eq!(rows.len(), 12);
     for row in rows {
         assert!(row.trim_start().starts_with('-') && all.contains(row), "{row:?} is a row of --help");
@@ -397,11 +397,11 @@ fn the_examples_of_the_help_are_right_usage() {
     let sandbox = Sandbox::new();
     let help = sandbox.vsrun(words!["-h"]).finish().exited(0).out.clone();
     let examples: Vec<&str> = help.iter().filter_map(|line| line.strip_prefix("  vsrun ")).collect();
-    assert_eq!(examples.len(), 5);
+    assert_eq!(examples.len(), 6);
     for example in examples.iter().map(|line| line.split("  ").next().unwrap()) {
         // No file of this machine is touched.
         let example = example.replace("/run/", &format!("{}/", sandbox.directory().display()));
-        let mut line = if example.starts_with("--stop") { words![] } else { words!["--check"] };
+        let mut line = if example.starts_with("--s") { words![] } else { words!["--check"] };
         line.extend(example.split(' ').map(OsString::from));
         let ended = sandbox.vsrun(line).finish();
         assert!(ended.code() != Some(2), "{example}: {ended:?}");

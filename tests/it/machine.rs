@@ -6,13 +6,13 @@ use crate::harness::{self, Sandbox, needs, process, sys, words};
 use std::ffi::OsString;
 use std::fs;
 
-fn can_boot() -> bool {
+pub fn can_boot() -> bool {
     emulation() && harness::tool("busybox")
 }
 
 /// Boots an initramfs with vsrun, the probe, busybox and `/server`, a shell script; these arguments are `/init`.
 #[track_caller]
-fn boot(sandbox: &Sandbox, arguments: &[&str], server: &str) -> Emulated {
+pub fn boot(sandbox: &Sandbox, arguments: &[&str], server: &str) -> Emulated {
     let directory = sandbox.path("initramfs");
     fs::create_dir_all(&directory).unwrap();
     harness::sandbox::copy(&harness::sandbox::built("vsrun"), &directory.join("vsrun"));

@@ -7,6 +7,7 @@
 pub mod bundle;
 pub mod call;
 pub mod filter;
+pub mod host;
 pub mod machine;
 pub mod mounts;
 pub mod ports;
@@ -23,6 +24,7 @@ pub mod web;
 
 pub use bundle::{Bundle, buildah, containers};
 pub use call::{Call, Ended, Running};
+pub use host::{Host, hosts};
 pub use machine::{Machine, machines};
 pub use mounts::{Mount, Mounts};
 pub use ports::free_port;

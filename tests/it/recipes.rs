@@ -1,0 +1,614 @@
+//! README's recipes: the blocks of each are taken as they are written, typed at a shell of root's, and do what is said.
+//!
+//! A test names its recipe by the title, and how many blocks it has: another block there fails the test, and a recipe
+//! that no test here names fails the last one.
+
+use crate::harness::qemu::{Emulated, assert_in_order, emulation};
+use crate::harness::{self, Bundle, Host, Machine, Running, Sandbox, hosts, needs, process, words};
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+const PAGE: &str = ":8080/index.html";
+
+fn top(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
+}
+
+/// The recipes: their titles, and their texts.
+fn recipes() -> Vec<(String, String)> {
+    let readme = harness::text(&top("README.md"));
+    let (_, rest) = readme.split_once("\n## Recipes\n").unwrap();
+    let (chapter, _) = rest.split_once("\n## ").unwrap();
+    let parts = chapter.split("\n**").skip(1).filter(|part| part.starts_with(|c: char| c.is_ascii_digit()));
+    let recipe = |part: &str| {
+        let (title, text) = part.split_once("**").unwrap();
+        (title.split_once(". ").unwrap().1.trim_end_matches('.').to_owned(), text.to_owned())
+    };
+    parts.map(recipe).collect()
+}
+
+/// The indented blocks of the recipe with this title.
+#[track_caller]
+fn blocks<const COUNT: usize>(title: &str) -> [String; COUNT] {
+    let all = recipes();
+    let (_, text) = all.iter().find(|(other, _)| other == title).unwrap_or_else(|| panic!("no recipe '{title}'"));
+    let mut found: Vec<String> = Vec::new();
+    let mut inside = false;
+    for line in text.lines() {
+        match line.strip_prefix("    ") {
+            Some(line) if inside => {
+                let block = found.last_mut().unwrap();
+                block.push('\n');
+                block.push_str(line);
+            }
+            Some(line) => found.push(line.to_owned()),
+            None => {}
+        }
+        inside = line.starts_with("    ");
+    }
+    <[String; COUNT]>::try_from(found).unwrap_or_else(|found| panic!("the blocks of '{title}': {found:#?}"))
+}
+
+/// The commands of a block, one by one.
+fn commands(block: &str) -> Vec<String> {
+    block.replace("\\\n", "").lines().map(str::to_owned).collect()
+}
+
+/// Waits until redis answers on the recipes' port.
+#[track_caller]
+fn await_redis(host: &Host<'_>) {
+    // A client that hangs up at once may get no answer.
+    let ask = "{ printf 'PING\\r\\n'; sleep 0.1; } | nc 127.0.0.1 6380";
+    harness::await_true("an answer of redis", || host.run(ask).out.concat().starts_with("+PONG"));
+}
+
+/// The pid in the pidfile, once it is another than before.
+#[track_caller]
+fn await_other(host: &Host<'_>, pidfile: &str, before: &str) -> String {
+    harness::await_some("another server", || Some(host.pid(pidfile)).filter(|pid| pid != before))
+}
+
+/// Ends a server in the foreground, by its pid there.
+#[track_caller]
+fn end(host: &Host<'_>, foreground: Running, pid: &str) {
+    host.run(&format!("kill {pid}")).exited(0);
+    foreground.finish();
+    host.assert_nothing_runs();
+}
+
+/// The pid of the only httpd.
+#[track_caller]
+fn httpd(host: &Host<'_>) -> String {
+    harness::await_some("one httpd", || {
+        let found = host.run("ps -o pid,args | awk '$2 ~ /busybox$/ && $3 == \"httpd\" { print $1 }'").out;
+        <[String; 1]>::try_from(found).ok().map(|[pid]| pid)
+    })
+}
+
+#[test]
+fn a_server_as_a_user_with_a_pidfile() {
+    needs!(hosts());
+    let [start] = blocks("Run a server as a user, with a pidfile");
+    let sandbox = Sandbox::new();
+    let host = Host::new(&sandbox, &[]);
+    let shell = host.call(&start).start();
+    host.await_page(PAGE, "hello");
+    let pid = host.pid("/run/httpd.pid");
+    assert_eq!(host.status(&pid, "Uid"), "33\t33\t33\t33");
+    assert_eq!(host.status(&pid, "Name"), "busybox");
+    let parent = host.status(&pid, "PPid");
+    assert_ne!(host.status(&parent, "Name"), "vsrun", "vsrun has become the server");
+    let second = host.run(&start);
+    assert!(second.exited(125).err[0].contains("already running"), "{second:?}");
+    host.run("vsrun --stop /run/httpd.pid").exited(0);
+    shell.finish();
+    host.assert_nothing_runs_but(&["httpd.pid"]);
+}
+
+#[test]
+fn a_server_in_a_jail() {
+    needs!(hosts());
+    let [jail, start] = blocks("Put it into a jail");
+    let sandbox = Sandbox::new();
+    let host = Host::new(&sandbox, &[]);
+    host.run(&jail).exited(0).silently();
+    let shell = host.call(&start).start();
+    host.await_page(PAGE, "hello");
+    let pid = httpd(&host);
+    let seen = host.run(&format!("readlink /proc/{pid}/root; readlink /proc/{pid}/cwd"));
+    assert_eq!(seen.out, ["/srv/jail", "/srv/jail/www"]);
+    assert_eq!(host.status(&pid, "Uid"), "33\t33\t33\t33");
+    end(&host, shell, &pid);
+}
+
+#[test]
+fn a_server_in_the_background_with_syslog() {
+    needs!(hosts());
+    let [start] = blocks("In the background, with syslog");
+    let sandbox = Sandbox::new();
+    let host = Host::new(&sandbox, &["syslog"]);
+    host.run(&start).exited(0).silently();
+    host.await_page(PAGE, "hello");
+    let logged = || host.text("/var/log/messages").lines().any(|line| line.contains(" httpd") && line.contains(":200"));
+    harness::await_true("the request in the syslog", logged);
+    // What cannot be executed is reported; what fails afterwards is not: its port is in use, and only the log has it.
+    let failed = host.run(&start.replace("busybox httpd", "busybux httpd").replace("httpd.pid", "other.pid"));
+    failed.failed(127, &["busybux"]);
+    host.run(&start.replace("httpd.pid", "other.pid")).exited(0).silently();
+    harness::await_true("the reason in the syslog", || {
+        host.text("/var/log/messages").contains("Address already in use")
+    });
+    host.run("vsrun --stop /run/httpd.pid").exited(0);
+}
+
+#[test]
+fn a_server_in_the_background_with_log_files() {
+    needs!(hosts(), harness::tool("redis-server"));
+    let [start] = blocks("In the background, with log files");
+    let sandbox = Sandbox::new();
+    let host = Host::new(&sandbox, &["redis-server"]);
+    for count in 1..=2 {
+        host.run(&start).exited(0).silently();
+        await_redis(&host);
+        assert_eq!(host.status(&host.pid("/run/redis.pid"), "Uid"), "102\t102\t102\t102");
+        assert!(host.text("/var/log/redis/logfile").contains("eady to accept connections"));
+        assert_eq!(harness::names(&host.path("/var/log/redis")).len(), 2 * count, "new files, and the old ones");
+        host.run("vsrun --stop /run/redis.pid").exited(0);
+    }
+}
+
+#[test]
+fn a_server_that_is_restarted_after_a_crash_which_is_reported() {
+    needs!(hosts(), harness::tool("redis-server"));
+    let [handler, start] = blocks("Restart it after a crash, and report each crash");
+    let sandbox = Sandbox::new();
+    let host = Host::new(&sandbox, &["redis-server", "mail"]);
+    assert_eq!(host.save(&handler), "/usr/local/sbin/server-died");
+    let shell = host.call(&start).start();
+    await_redis(&host);
+    let manager = host.pid("/run/redis-manager.pid");
+    let first = host.run("pidof redis-server").out.concat();
+    host.run(&format!("kill -SEGV {first}")).exited(0);
+    harness::await_true("another server", || {
+        ![first.as_str(), ""].contains(&&*host.run("pidof redis-server").out.concat())
+    });
+    await_redis(&host);
+    let mail = host.text("/var/mail/root");
+    assert!(mail.starts_with("-s redis-server --port 6380: killed by signal 11 root\n"), "{mail}");
+    assert_eq!(mail.lines().count(), 21, "the last 20 lines of the server: {mail}");
+    end(&host, shell, &manager);
+}
+
+#[test]
+fn all_of_it() {
+    needs!(hosts());
+    let [jail, _] = blocks("Put it into a jail");
+    let [handler, make_executable] = blocks("Restart it after a crash, and report each crash");
+    let [start, control] = blocks("All of it");
+    let sandbox = Sandbox::new();
+    let host = Host::new(&sandbox, &["mail"]);
+    host.run(&jail).exited(0);
+    host.save(&handler);
+    host.run(&commands(&make_executable)[0]).exited(0).silently();
+
+    host.run(&start).exited(0).silently();
+    host.await_page(PAGE, "hello");
+    let (pidfile, logs) = ("/run/httpd.pid", "/var/log/httpd");
+    let mut pid = host.pid(pidfile);
+    let [restart, stop] = <[String; 2]>::try_from(commands(&control)).unwrap();
+    host.run(&restart).exited(0).silently();
+    pid = await_other(&host, pidfile, &pid);
+    host.await_page(PAGE, "hello");
+    assert_eq!(harness::names(&host.path(logs)).len(), 4, "new log files");
+    // Five restarts after crashes within a minute, and then it gives up.
+    for crash in 1..=5 {
+        host.run(&format!("kill -SEGV {pid}")).exited(0);
+        pid = await_other(&host, pidfile, &pid);
+        let mail = host.text("/var/mail/root");
+        assert_eq!(mail.matches("httpd -f -v -p 8080: killed by signal 11 root").count(), crash, "{mail}");
+    }
+    host.run(&format!("kill -SEGV {pid}")).exited(0);
+    harness::await_true("the end", || host.run("vsrun --status /run/httpd-manager.pid").code() == Some(3));
+    assert!(host.text(&format!("{logs}/vsrun.log")).contains("giving up"));
+    host.assert_nothing_runs();
+
+    host.run(&start).exited(0).silently();
+    host.run(&stop).exited(0).silently();
+    host.assert_nothing_runs();
+}
+
+/// The program of the recipe's image. Nothing else is in there, except what this script needs.
+const SERVER: &str = "#!/busybox sh
+[ $# = 0 ] || exit \"$1\"
+exec /busybox httpd -f -p 8080 -h /www
+";
+
+#[test]
+fn pid_1_of_a_container() {
+    needs!(harness::containers(), harness::tool("buildah"), harness::tool("umoci"), harness::tool("busybox"), hosts());
+    let [dockerfile, variables, health, restarted, image] = blocks("As PID 1 of a container");
+    let sandbox = Sandbox::new();
+    let context = sandbox.path("context");
+    fs::create_dir(&context).unwrap();
+    harness::sandbox::copy(&harness::sandbox::built("vsrun"), &context.join("vsrun"));
+    harness::sandbox::write_executable(&context.join("server"), SERVER.as_bytes());
+    fs::write(context.join("Dockerfile"), format!("{dockerfile}\n{health}\n")).unwrap();
+    let built = format!("{}:web", sandbox.path("image").display());
+    let line = words!["bud", "--isolation", "chroot", "--tag", format!("oci:{built}"), &context];
+    harness::buildah(&sandbox, line).exited(0);
+    let bundle = || {
+        let bundle = Bundle::of_image(&sandbox, &built);
+        assert_eq!(harness::names(&bundle.root()), ["server", "vsrun"]);
+        bundle.change(".root.readonly = true | .process.capabilities = {}", words![]);
+        harness::sandbox::copy(&harness::find_tool("busybox").unwrap(), &bundle.root().join("busybox"));
+        fs::create_dir(bundle.root().join("www")).unwrap();
+        fs::write(bundle.root().join("www/health"), "ok\n").unwrap();
+        bundle
+    };
+
+    // With the words of a `docker run`, which the server gets: the container exits with its status.
+    let short = bundle();
+    short.change(".process.args += [\"3\"]", words![]);
+    short.run().finish().exited(3);
+
+    let long = bundle();
+    let runc = long.start();
+    let probe = health.strip_prefix("HEALTHCHECK CMD ").unwrap();
+    let probe: Vec<OsString> =
+        probe.trim_matches(['[', ']']).split(", ").map(|word| word.trim_matches('"').into()).collect();
+    harness::await_true("a healthy server", || long.exec(probe.clone()).finish().code() == Some(0));
+    assert_eq!(process::status(long.first(), "Uid"), "1000\t1000\t1000\t1000");
+    assert_eq!(process::status(long.first(), "CapEff"), "0000000000000000");
+    long.kill("TERM");
+    let ended = runc.finish();
+    assert!(ended.exited(128 + libc::SIGTERM).err.is_empty(), "{ended:?}");
+
+    // What an entrypoint script does.
+    let host_sandbox = Sandbox::new();
+    let host = Host::new(&host_sandbox, &[]);
+    host.write("/etc/app.env", "# as for Docker\nPORT=8081\nDB_PASSWORD_FILE=/run/secrets/db");
+    host.write("/run/secrets/db", "hunter2");
+    host.write("/server", "#!/bin/sh\n[ \"$1\" = migrate ] || echo \"$DB_PASSWORD $DB_PASSWORD_FILE $*\"");
+    host.run("chmod +x /server").exited(0);
+    assert_eq!(host.run(&variables).exited(0).out, ["hunter2  --port 8081"]);
+    host.write("/etc/app.env", "DB_PASSWORD=other");
+    assert_eq!(host.run(&variables).exited(0).out, ["other  --port 8080"]);
+
+    // On a request to stop, the server stays up for some time, which a second request ends. (health.rs has the restart of
+    // one that has stopped answering.)
+    host.write("/srv/www/health", "ok");
+    host.write("/server", "#!/bin/sh\nexec busybox httpd -f -p 8080 -h /srv/www");
+    let shell = host.call(&restarted).start();
+    host.await_page(":8080/health", "ok");
+    shell.await_err("started: pid");
+    host.run("kill $(pidof vsrun)").exited(0);
+    shell.await_err("received SIGTERM");
+    host.await_page(":8080/health", "ok");
+    host.run("kill $(pidof vsrun)").exited(0);
+    shell.finish().exited(0);
+    host.assert_nothing_runs_but(&["secrets"]);
+
+    // `make image` writes the file that is loaded; image.rs makes one, and others read it.
+    let (make, load) = image.split_once(" && docker load -i ").unwrap();
+    let file = load.split(' ').next().unwrap();
+    let shell = harness::find_tool("sh").unwrap();
+    let would = sandbox.program(&shell, words!["-c", format!("{make} -n")]).directory(&top("")).finish();
+    assert!(
+        would.exited(0).out.iter().any(|line| line.starts_with("tools/image ") && line.ends_with(file)),
+        "{would:?}"
+    );
+}
+
+#[test]
+fn an_rc_script_in_one_file() {
+    needs!(hosts(), harness::tool("redis-server"));
+    let [service, control] = blocks("An rc script in one file");
+    let [check, _] = blocks("Test a service before a reboot");
+    let sandbox = Sandbox::new();
+    let host = Host::new(&sandbox, &["redis-server"]);
+    assert_eq!(host.save(&service), "/etc/rc.d/redis");
+    let [make_executable, start, status, stop] = <[String; 4]>::try_from(commands(&control)).unwrap();
+    host.run(&make_executable).exited(0).silently();
+    host.run(&check).exited(0).silently();
+    host.run(&start).exited(0).silently();
+    await_redis(&host);
+    let mut pid = host.pid("/run/redis.pid");
+    for action in ["reload", "restart"] {
+        host.run(&format!("/etc/rc.d/redis {action}")).exited(0).silently();
+        pid = await_other(&host, "/run/redis.pid", &pid);
+    }
+    assert!(host.run(&status).exited(0).out[0].starts_with("running: pid "));
+    let running = host.run(&check);
+    assert!(running.exited(125).out.concat().contains("already running"), "{running:?}");
+    host.run(&stop).exited(0).silently();
+    host.assert_nothing_runs();
+    host.run(&status).exited(3);
+    host.run("/etc/rc.d/redis nonsense").exited(2);
+    // A start that fails reports it, with the status of LSB.
+    host.write("/usr/bin/redis-server", "#!/bin/sh\nexit 1");
+    let failed = host.run(&start);
+    assert!(failed.exited(1).err.iter().any(|line| line.contains("before it was ready")), "{failed:?}");
+}
+
+#[test]
+fn an_empty_root() {
+    needs!(emulation(), hosts());
+    let [init, boot, last_line] = blocks("An empty root");
+    let sandbox = Sandbox::new();
+    let root = sandbox.path("root");
+    fs::create_dir(&root).unwrap();
+    fs::write(root.join("init"), format!("{init}\n")).unwrap();
+    harness::sandbox::copy(&harness::sandbox::built("vsrun"), &root.join("vsrun"));
+    harness::sandbox::copy(&harness::sandbox::built("probe"), &root.join("probe"));
+    harness::sandbox::make_directory(&root.join("out"), 0o777);
+    harness::qemu::make_serial_line(&root);
+    // It crashes once, reports what it has found, and exits with 0.
+    let server = "#!/probe run\nlife\n/out/life\nat\n1\nsegv\nreport\n/out/report\ncopy\n/out/report\n/serial\n";
+    harness::sandbox::write_executable(&root.join("server"), server.as_bytes());
+    let said = Emulated::boot_as_typed(&sandbox, &boot).finish();
+    assert_in_order(&said, &["killed by SIGSEGV", "uids 80 80 80", "reboot: Power down"]);
+
+    // In a pid namespace, a machine that is switched off is a PID 1 that SIGINT ends.
+    let root = sandbox.path("second");
+    fs::create_dir_all(root.join("sbin")).unwrap();
+    harness::sandbox::copy(&harness::sandbox::built("vsrun"), &root.join("sbin/vsrun"));
+    harness::sandbox::copy(&harness::sandbox::built("probe"), &root.join("sbin/probe"));
+    harness::sandbox::copy(&harness::find_tool("busybox").unwrap(), &root.join("sh"));
+    let server = "#!/sbin/probe run\nlife\n/life\nuntil\n2\nexit\n0\nchild\n/child\nwait\n";
+    harness::sandbox::write_executable(&root.join("sbin/server"), server.as_bytes());
+    harness::sandbox::write_executable(&root.join("init"), format!("#!/sh\n{last_line}\n").as_bytes());
+    let line = words!["--pid", "--fork", "--kill-child", "--root", &root, "--", "/init"];
+    let outside = sandbox.program(&harness::find_tool("unshare").unwrap(), line).start();
+    harness::await_lines(&root.join("life"), 3);
+    harness::await_lines(&root.join("child"), 1);
+    let first = process::children(outside.pid())[0];
+    harness::sys::kill(first, libc::SIGTERM);
+    let ended = outside.finish();
+    assert_eq!(ended.signal(), Some(libc::SIGINT), "{ended:?}");
+    // The child ignores TERM.
+    let killed = "sending SIGKILL to the process group";
+    assert!(ended.err.iter().any(|line| line.contains(killed)), "{ended:?}");
+}
+
+#[test]
+fn waiting_until_the_server_is_ready() {
+    needs!(hosts(), harness::tool("redis-server"));
+    let [notify, probe, newline] = blocks("Wait until the server is ready");
+    let sandbox = Sandbox::new();
+    let host = Host::new(&sandbox, &["redis-server"]);
+    host.run(&notify).exited(0).silently();
+    // At once: it is ready.
+    assert_eq!(host.run("{ printf 'PING\\r\\n'; sleep 0.1; } | nc 127.0.0.1 6380").out.concat().trim(), "+PONG");
+    host.run("vsrun --stop /run/redis-manager.pid").exited(0);
+    host.assert_nothing_runs();
+    // A port that is in use is a failed start.
+    let holder = host.call("exec nc -l -p 6380").start();
+    harness::await_true("the port in use", || host.run("netstat -ltn | grep -q :6380").code() == Some(0));
+    host.run(&notify).exited(125);
+    host.assert_nothing_runs();
+    drop(holder);
+
+    // At once: it serves its page.
+    host.run(&probe).exited(0).silently();
+    assert_eq!(host.run(&format!("wget -q -O - http://127.0.0.1{PAGE}")).out, ["hello"]);
+    host.run("vsrun --stop /run/web.pid").exited(0);
+    host.assert_nothing_runs();
+
+    let script = |name: &str, text: &str| {
+        host.write(&format!("/usr/local/bin/{name}"), &format!("#!/bin/sh\n{text}"));
+        host.run(&format!("chmod +x /usr/local/bin/{name}")).exited(0);
+    };
+    script("webserver", "ls -l /proc/self/fd >/tmp/descriptors; exec sleep 1000");
+    script("prepare", "exit 1");
+    let failed = host.run(&newline);
+    assert!(failed.exited(125).err.last().unwrap().contains("ready"), "{failed:?}");
+    host.assert_nothing_runs();
+    assert!(!host.path("/tmp/descriptors").exists());
+    script("prepare", "touch /tmp/prepared");
+    host.run(&newline).exited(0);
+    assert!(host.path("/tmp/prepared").exists());
+    harness::await_true("the server", || host.text("/tmp/descriptors").contains(" 2 -> "));
+    assert!(!host.text("/tmp/descriptors").contains(" 4 -> "), "{}", host.text("/tmp/descriptors"));
+    host.run("vsrun --stop /run/web.pid").exited(0);
+    host.assert_nothing_runs();
+}
+
+#[test]
+fn a_restart_that_refuses_no_connection() {
+    needs!(hosts(), harness::tool("gunicorn"));
+    let [application, start] = blocks("Restart without refusing a connection");
+    let sandbox = Sandbox::new();
+    let host = Host::new(&sandbox, &["gunicorn"]);
+    host.save(&application);
+    host.run(&start).exited(0).silently();
+    host.await_page(":80/", "hello");
+    // Clients connect without a pause, until three have been served after the restart.
+    let clients = "signalled=0
+        while [ $signalled -lt 3 ]; do
+            wget -q -O - http://127.0.0.1:80/ || { echo refused; break; }
+            echo
+            [ -e /tmp/restarted ] && signalled=$((signalled + 1))
+        done";
+    let clients = host.call(clients).start();
+    harness::await_true("clients", || clients.out().len() > 3);
+    let records = || host.text("/var/log/app/vsrun.log").matches("started: pid").count();
+    host.run("vsrun --signal HUP /run/app.pid").exited(0);
+    harness::await_true("another server", || host.path("/var/log/app/vsrun.log.1").exists() && records() == 1);
+    host.run("touch /tmp/restarted").exited(0);
+    let served = clients.finish();
+    assert!(served.out.iter().filter(|line| !line.is_empty()).all(|line| line == "hello"), "{served:?}");
+    host.run("vsrun --stop /run/app.pid").exited(0);
+    host.assert_nothing_runs();
+}
+
+#[test]
+fn signals_that_do_something_else() {
+    needs!(hosts());
+    let [start] = blocks("Change what a signal does");
+    let sandbox = Sandbox::new();
+    let host = Host::new(&sandbox, &[]);
+    host.write("/srv/www/index.html", "hello");
+    host.run(&start).exited(0).silently();
+    host.await_page(PAGE, "hello");
+    let server = httpd(&host);
+    // HUP: the server reads its configuration, which now refuses every client.
+    host.write("/etc/httpd.conf", "D:*");
+    host.run("vsrun --signal HUP /run/web.pid").exited(0);
+    let refused = "wget -q -O - http://127.0.0.1:8080/index.html";
+    harness::await_true("the new configuration", || host.run(refused).err.concat().contains("403"));
+    assert_eq!(httpd(&host), server);
+    // USR1: the logs are renamed, and written again under their own names.
+    host.run("cd /var/log/web; mv logfile logfile-20260101; mv vsrun.log vsrun.log-20260101").exited(0);
+    host.run("vsrun --signal USR1 /run/web.pid").exited(0);
+    harness::await_true("both files", || {
+        harness::names(&host.path("/var/log/web")) == ["logfile", "logfile-20260101", "vsrun.log", "vsrun.log-20260101"]
+    });
+    assert_eq!(httpd(&host), server);
+    host.run("vsrun --stop /run/web.pid").exited(0);
+    host.assert_nothing_runs();
+}
+
+#[test]
+fn port_80_and_no_other_privilege() {
+    needs!(hosts());
+    let [start] = blocks("Port 80 and no other privilege of root");
+    let sandbox = Sandbox::new();
+    let host = Host::new(&sandbox, &[]);
+    host.write("/srv/www/index.html", "hello");
+    let shell = host.call(&start).start();
+    host.await_page(":80/index.html", "hello");
+    let pid = httpd(&host);
+    assert_eq!(host.status(&pid, "Uid"), "33\t33\t33\t33");
+    for set in ["CapBnd", "CapPrm", "CapEff"] {
+        assert_eq!(host.status(&pid, set), "0000000000000400", "{set}");
+    }
+    assert_eq!(host.status(&pid, "NoNewPrivs"), "1");
+    let environment = host.text(&format!("/proc/{pid}/environ"));
+    assert!(environment.split('\0').any(|entry| entry == "DB_PASSWORD=secret"), "{environment:?}");
+    let limits = host.text(&format!("/proc/{pid}/limits"));
+    assert!(limits.lines().any(|line| line.starts_with("Max open files            16384 ")), "{limits}");
+    let modes = host.run("stat -c %a /etc/web.env");
+    assert_eq!(modes.out, ["700"]);
+    end(&host, shell, &pid);
+}
+
+/// A dynamic program whose loader is musl's: a header, the loader's name, and no code.
+fn needs_musl() -> Vec<u8> {
+    const LOADER: &[u8] = b"/lib/ld-musl-x86_64.so.1\0";
+    let size = LOADER.len() as u64;
+    let mut file = b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0\x03\0\x3e\0\x01\0\0\0".to_vec();
+    file.extend([0, 64, 0].iter().flat_map(|value: &u64| value.to_le_bytes()));
+    file.extend(b"\0\0\0\0\x40\0\x38\0\x01\0\0\0\0\0\0\0");
+    // PT_INTERP
+    file.extend(b"\x03\0\0\0\x04\0\0\0");
+    file.extend([120, 0, 0, size, size, 1].iter().flat_map(|value: &u64| value.to_le_bytes()));
+    file.extend(LOADER);
+    file
+}
+
+#[test]
+fn a_dry_run() {
+    needs!(hosts());
+    let [check, session] = blocks("Test a service before a reboot");
+    let sandbox = Sandbox::new();
+    let host = Host::new(&sandbox, &[]);
+    let missing = host.run(&check);
+    assert!(missing.exited(125).err.concat().contains("/etc/rc.d/redis"), "{missing:?}");
+    host.run("mkdir -p /srv/jail/usr/sbin").exited(0);
+    fs::write(host.path("/srv/jail/usr/sbin/lighttpd"), needs_musl()).unwrap();
+    host.run("chmod +x /srv/jail/usr/sbin/lighttpd").exited(0);
+    assert_session(&host, &session, 125);
+}
+
+/// What is after a prompt is typed, and prints the lines after it; the last command exits with this status.
+#[track_caller]
+fn assert_session(host: &Host<'_>, session: &str, status: i32) {
+    let (command, printed) = session.strip_prefix("# ").unwrap().split_once('\n').unwrap();
+    let ended = host.run(command);
+    let lines = [&ended.out[..], &ended.err].concat();
+    assert_eq!(lines, printed.lines().collect::<Vec<_>>(), "{command}");
+    assert_eq!(ended.code(), Some(status), "{command}");
+}
+
+#[test]
+fn a_unit_of_systemd() {
+    needs!(harness::machines(), harness::tool("busybox"));
+    let [service] = blocks("Under systemd");
+    let sandbox = Sandbox::new();
+    let machine = Machine::boot(&sandbox);
+    machine.unit("web.service", &format!("{service}\n"));
+    fs::write(machine.path("/srv/www/index.html"), "hello\n").unwrap();
+    let systemctl = |action: &str| {
+        machine.systemctl(&[action, "web.service"]).exited(0).silently();
+    };
+    let page = || {
+        let get = words!["/bin/busybox", "wget", "-q", "-O", "-", format!("http://127.0.0.1{PAGE}")];
+        machine.run(get).out == ["hello"]
+    };
+    let server = || process::children(machine.main("web.service"));
+    systemctl("start");
+    harness::await_true("the page", page);
+    let (manager, first) = (machine.main("web.service"), server());
+    assert_eq!(process::status(first[0], "Uid"), "800\t800\t800\t800");
+    systemctl("reload");
+    harness::await_true("another server", || ![first.clone(), vec![]].contains(&server()) && page());
+    assert_eq!(machine.main("web.service"), manager);
+    systemctl("stop");
+    assert_eq!(machine.property("web.service", "Result"), "success");
+    machine.power_off();
+}
+
+#[test]
+fn a_jail_without_root() {
+    needs!(hosts());
+    let [start] = blocks("A jail without root");
+    let sandbox = Sandbox::new();
+    let host = Host::new(&sandbox, &[]);
+    let works = host.run("vsrun --rwx / --bind-tcp none --scope signal -- true").code() == Some(0);
+    needs!(harness::available(works, "a kernel with Landlock of Linux 6.12"));
+    let shell = host.call(&start).start();
+    host.await_page(PAGE, "hello");
+    // A link leads out of what it may read.
+    host.run("ln -s /etc/passwd /srv/www/passwd").exited(0);
+    let leaked = host.run("wget -q -O - http://127.0.0.1:8080/passwd");
+    assert!(leaked.code() != Some(0) && leaked.out.is_empty(), "{leaked:?}");
+    end(&host, shell, &httpd(&host));
+    // Another port than the one that is allowed.
+    let other = host.run(&start.replace("-p 8080", "-p 8081"));
+    assert!(other.err.concat().contains("Permission denied"), "{other:?}");
+}
+
+#[test]
+fn limits_for_all_that_the_server_starts() {
+    needs!(super::machine::can_boot());
+    let [start] = blocks("Limits for everything that the server starts");
+    let sandbox = Sandbox::new();
+    let options = ["--at-exit", "poweroff", "--mount", "proc,sys,dev,run,cgroup", "--init"];
+    let script = format!(
+        "ln -s /vsrun /bin/vsrun; ip link set lo up; mkdir -p /srv/www; echo hello >/srv/www/index.html
+{{
+{start}
+}} &
+cd /sys/fs/cgroup
+until wget -q -O - http://127.0.0.1{PAGE}; do usleep 50000; done
+echo $(cat web/memory.max web/pids.max) $(wc -l <web/cgroup.procs)
+cat /proc/$(head -n 1 web/cgroup.procs)/cmdline | tr '\\0' ' '; echo
+kill $(grep -l cgroup-se[t] /proc/[0-9]*/cmdline | cut -d / -f 3)
+wait
+[ -e web ] || echo the group is removed; exit 0"
+    );
+    let said = super::machine::boot(&sandbox, &options, &script).finish();
+    let parts = ["hello", "536870912 200 1", "busybox httpd -f", "the group is removed", "reboot: Power down"];
+    assert_in_order(&said, &parts);
+}
+
+#[test]
+fn every_recipe_is_run_by_a_test() {
+    let tests = include_str!("recipes.rs");
+    let all = recipes();
+    assert!(all.len() > 10, "{all:#?}");
+    for (title, _) in all {
+        assert!(tests.contains(&format!("= blocks(\"{title}\");")), "no test runs the recipe '{title}'");
+    }
+}
