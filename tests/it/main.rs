@@ -39,6 +39,7 @@ mod dependencies;
 mod diagnosis;
 mod entrypoint;
 mod env_dir;
+mod escapes;
 mod examples;
 mod fake_success;
 mod fault_injection;
