@@ -37,6 +37,7 @@ mod deb;
 mod delivery;
 mod dependencies;
 mod diagnosis;
+mod disks;
 mod entrypoint;
 mod env_dir;
 mod escapes;

@@ -1,8 +1,11 @@
 //! An emulated machine: QEMU boots a real kernel with an initramfs of the test's own.
 
 use super::{Running, Sandbox, sys, words};
+use std::ffi::OsString;
 use std::fs::{self, Permissions};
+use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -18,7 +21,17 @@ static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 /// An emulated machine that runs, and its output on the serial line.
 pub struct Emulated {
     running: Running,
+    /// QEMU's socket for commands.
+    monitor: PathBuf,
     _turn: MutexGuard<'static, ()>,
+}
+
+/// Packs an initramfs, as [`Emulated::boot`] wants it.
+pub const PACK: &str = "find . | cpio -o -H newc 2>/dev/null | gzip >../initramfs.gz";
+
+/// The right to emulate a machine.
+pub fn turn() -> MutexGuard<'static, ()> {
+    ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// True if machines can be emulated here, and the kernel for them exists or can be downloaded.
@@ -30,7 +43,7 @@ pub fn emulation() -> bool {
         && super::available(kernel().is_some(), "a kernel (tools/kernel)")
 }
 
-fn kernel() -> Option<PathBuf> {
+pub fn kernel() -> Option<PathBuf> {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tools/kernel");
     let output = std::process::Command::new(script).output().unwrap();
     output.status.success().then(|| PathBuf::from(String::from_utf8(output.stdout).unwrap().trim()))
@@ -49,16 +62,57 @@ impl Emulated {
     /// `words` are appended to the kernel's command line.
     #[track_caller]
     pub fn boot(sandbox: &Sandbox, directory: &Path, pack: &str, words: &str) -> Self {
-        let turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+        let turn = turn();
         let shell = super::find_tool("sh").unwrap();
         sandbox.program(&shell, words!["-c", pack]).directory(directory).finish().exited(0);
-        let archive = sandbox.path("initramfs.gz");
+        Self::start(sandbox, turn, &sandbox.path("initramfs.gz"), words, words![])
+    }
+
+    /// Packs and boots the directory; `devices` are words of QEMU's command line.
+    #[track_caller]
+    pub fn boot_with_devices(sandbox: &Sandbox, directory: &Path, devices: Vec<OsString>) -> Self {
+        let turn = turn();
+        let shell = super::find_tool("sh").unwrap();
+        sandbox.program(&shell, words!["-c", PACK]).directory(directory).finish().exited(0);
+        Self::start(sandbox, turn, &sandbox.path("initramfs.gz"), "", devices)
+    }
+
+    /// Boots this initramfs; `words` are appended to the kernel's command line, `devices` to QEMU's.
+    #[track_caller]
+    pub fn boot_archive(sandbox: &Sandbox, archive: &Path, words: &str, devices: Vec<OsString>) -> Self {
+        Self::start(sandbox, turn(), archive, words, devices)
+    }
+
+    #[track_caller]
+    fn start(
+        sandbox: &Sandbox,
+        turn: MutexGuard<'static, ()>,
+        archive: &Path,
+        words: &str,
+        devices: Vec<OsString>,
+    ) -> Self {
+        let monitor = sandbox.path("monitor");
         let mut line = words!["-M", "pc", "-accel", "tcg", "-cpu", "qemu64", "-m", "256", "-nodefaults", "-no-reboot"];
         line.extend(words!["-display", "none", "-serial", "stdio", "-kernel", kernel().unwrap(), "-initrd", archive]);
         // A kernel panic reboots at once, and a reboot ends this machine: a failed test need not wait.
         line.extend(words!["-append", format!("console=ttyS0 quiet panic=-1 {words}")]);
+        line.extend(words!["-monitor", format!("unix:{},server,nowait", monitor.display())]);
+        line.extend(devices);
         let running = sandbox.program(&super::find_tool(QEMU).unwrap(), line).start();
-        Self { running, _turn: turn }
+        Self { running, monitor, _turn: turn }
+    }
+
+    /// Presses these keys together on the machine's keyboard, as QEMU names them.
+    pub fn press(&self, keys: &str) {
+        let mut monitor = UnixStream::connect(&self.monitor).unwrap();
+        writeln!(monitor, "sendkey {keys}").unwrap();
+        // The second prompt comes when the command has been carried out.
+        let (mut answer, mut block) = (Vec::new(), [0; 512]);
+        while String::from_utf8_lossy(&answer).matches("(qemu)").count() < 2 {
+            let count = monitor.read(&mut block).unwrap();
+            assert!(count > 0, "QEMU's monitor has ended: {:?}", String::from_utf8_lossy(&answer));
+            answer.extend(&block[..count]);
+        }
     }
 
     /// The lines of the serial line so far.
