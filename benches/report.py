@@ -5,6 +5,8 @@ import platform
 import subprocess
 import time
 
+import boot
+
 # Whose size is told.
 PROGRAMS = [
     "tini", "tini-static", "dumb-init", "catatonit", "runsv", "chpst", "svlogd", "s6-supervise", "s6-setuidgid", "s6-log",
@@ -179,6 +181,8 @@ def document(results, packages):
         "has no program between. Those that rotate do at 16 MiB and keep 4 files.\n\n" + table(
             ["writer", "64 KiB writes", "100 byte writes"],
             [(name, number(row[LARGE]), number(row[SMALL])) for name, row in results["log"].items()]))
+    if results["boot"]:
+        out.append(boot.section(results["boot"]))
     return "\n".join(out)
 
 

@@ -61,6 +61,7 @@ mod logdirs;
 mod logs;
 mod machine;
 mod manifests;
+mod microvm;
 mod minimal_host;
 mod neighbours;
 mod notify;
