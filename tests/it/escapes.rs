@@ -3,9 +3,10 @@
 
 use crate::harness::{self, Call, Mount, Mounts, PLAIN, Running, Sandbox, needs, sys, words};
 use std::collections::BTreeMap;
-use std::ffi::OsString;
+use std::ffi::{CStr, OsString};
 use std::fs;
 use std::net::TcpListener;
+use std::os::fd::AsRawFd;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::fs::chown;
 use std::os::unix::net::{SocketAddr, UnixListener};
@@ -35,17 +36,97 @@ const LANDLOCK_USER: Jail = Jail { column: "Landlock, as a user", landlock: true
 
 const BOTH: Jail = Jail { column: "`-r -u` and Landlock", root: true, user: true, landlock: true, ..NONE };
 
-/// The server's directory, the world outside, and the processes that the attempts are about.
-struct World {
-    sandbox: Sandbox,
-    jail: Jail,
-    mounts: Mounts,
+/// What is outside of a jail: a directory, an accomplice of the server's user, sockets, and the caller's key.
+pub struct Outside {
+    directory: PathBuf,
+    /// The server's own directory, as the host sees it.
+    own: PathBuf,
     facts: Vec<(String, String)>,
     _accomplice: Running,
     _listeners: (TcpListener, UnixListener, UnixListener),
 }
 
-const KEY: &std::ffi::CStr = c"vsrun-escape";
+const KEY: &CStr = c"vsrun-escape";
+
+impl Outside {
+    /// `call` makes a call of the accomplice out of one of the sandbox's user.
+    #[track_caller]
+    pub fn new<'a>(sandbox: &'a Sandbox, own: PathBuf, call: impl FnOnce(Call<'a>) -> Call<'a>) -> Self {
+        let directory = sandbox.path("outside");
+        harness::sandbox::make_directory(&directory, 0o777);
+        let facts = sandbox.out("facts");
+        let helper = call(sandbox.program(&sandbox.probe(), words!["accomplice", &facts]));
+        fs::write(directory.join("secret"), "secret\n").unwrap();
+        let accomplice = helper.env("OWN", &own).env("OUTSIDE", &directory).start();
+        harness::await_file(&facts);
+        let name = format!("vsrun-escape-{}", sandbox.directory().display());
+        let listeners = (
+            TcpListener::bind("127.0.0.1:0").unwrap(),
+            UnixListener::bind_addr(&SocketAddr::from_abstract_name(&name).unwrap()).unwrap(),
+            UnixListener::bind(directory.join("socket")).unwrap(),
+        );
+        sys::set_mode(&directory.join("socket"), 0o777);
+        let pair = |line: &String| line.split_once('=').map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let mut facts: Vec<_> = harness::lines(&facts).iter().filter_map(pair).collect();
+        facts.extend([
+            ("PORT".into(), listeners.0.local_addr().unwrap().port().to_string()),
+            ("ABSTRACT".into(), name),
+            ("KEY".into(), KEY.to_str().unwrap().into()),
+            ("CGROUP".into(), format!("{}/cgroup.procs", control_groups().unwrap_or_default())),
+            ("OUTSIDE".into(), directory.display().to_string()),
+        ]);
+        Self { directory, own, facts, _accomplice: accomplice, _listeners: listeners }
+    }
+
+    /// The server's directory as it is before an attempt, and what is outside.
+    pub fn lay_out(&self) {
+        for name in harness::names(&self.own).iter().filter(|name| *name != "accomplice") {
+            let path = self.own.join(name);
+            if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) }.unwrap();
+        }
+        let _ = fs::remove_dir_all(self.directory.join("wanders"));
+        let _ = fs::remove_file(self.directory.join("made"));
+        for (name, text) in [("secret", "secret\n"), ("file", "file\n")] {
+            fs::write(self.directory.join(name), text).unwrap();
+        }
+        let file = self.directory.join("file");
+        sys::set_mode(&file, 0o666);
+        chown(file, Some(PLAIN), Some(PLAIN)).unwrap();
+    }
+
+    /// A call whose descriptor 20 is the host's root directory, which has a key of its caller's, and what the probe wants
+    /// to know: `own`, `program` and `suid` are paths as the server sees them.
+    pub fn known<'a>(&self, call: Call<'a>, own: &Path, program: &Path, suid: &Path) -> Call<'a> {
+        let host = fs::File::open("/").unwrap();
+        let leak = move || sys::duplicate(host.as_raw_fd(), 20);
+        let call = call.before(leak).before(|| sys::make_key(KEY));
+        let call = self.facts.iter().fold(call, |call, (name, value)| call.env(name, value));
+        call.env("OWN", own).env("PROGRAM", program).env("SUID", suid)
+    }
+
+    /// What became of the attempt: `out`, or `kept` and the reason.
+    #[track_caller]
+    pub fn result(&self, what: &str) -> String {
+        let said = harness::lines(&self.own.join("result"));
+        assert_eq!(said.len(), 1, "{what}: {said:?}");
+        said[0].clone()
+    }
+}
+
+/// Where control groups are mounted, of whatever version.
+fn control_groups() -> Option<String> {
+    let mounts = harness::text(Path::new("/proc/self/mountinfo"));
+    let line = mounts.lines().find(|line| line.contains(" - cgroup"))?;
+    line.split(' ').nth(4).filter(|path| Path::new(path).join("cgroup.procs").exists()).map(str::to_owned)
+}
+
+/// A jail with what is outside of it.
+struct World {
+    sandbox: Sandbox,
+    jail: Jail,
+    mounts: Mounts,
+    outside: Outside,
+}
 
 impl World {
     #[track_caller]
@@ -53,38 +134,13 @@ impl World {
         let sandbox = if jail.plain { Sandbox::plain() } else { Sandbox::new() };
         let directory = sandbox.jail();
         harness::sandbox::make_directory(&directory.join("proc"), 0o755);
-        harness::sandbox::make_directory(&sandbox.path("outside"), 0o777);
         harness::sandbox::copy(&sandbox.probe(), &directory.join("suid"));
         sys::set_mode(&directory.join("suid"), 0o4755);
-        lay_out(&sandbox);
         let mounts = Mounts::new(&sandbox, &[Mount::Bind("/proc".into(), directory.join("proc"))]);
-        let facts = sandbox.out("facts");
-        let helper = sandbox.program(&sandbox.probe(), words!["accomplice", &facts]);
-        let helper = helper.env("OWN", directory.join("out")).env("OUTSIDE", sandbox.path("outside"));
-        let helper = if jail.user { helper.before(|| sys::become_plain(PLAIN)) } else { helper };
-        let accomplice = helper.start();
-        harness::await_file(&facts);
-        let name = format!("vsrun-escape-{}", sandbox.directory().display());
-        let listeners = (
-            TcpListener::bind("127.0.0.1:0").unwrap(),
-            UnixListener::bind_addr(&SocketAddr::from_abstract_name(&name).unwrap()).unwrap(),
-            UnixListener::bind(sandbox.path("outside/socket")).unwrap(),
-        );
-        sys::set_mode(&sandbox.path("outside/socket"), 0o777);
-        let pair = |line: &String| line.split_once('=').map(|(name, value)| (name.to_owned(), value.to_owned()));
-        let mut facts: Vec<_> = harness::lines(&facts).iter().filter_map(pair).collect();
-        let port = listeners.0.local_addr().unwrap().port().to_string();
-        let group = harness::text(Path::new("/proc/self/mountinfo"))
-            .lines()
-            .find_map(|line| line.contains(" - cgroup").then(|| line.split(' ').nth(4)).flatten().map(str::to_owned));
-        facts.extend([
-            ("PORT".into(), port),
-            ("ABSTRACT".into(), name),
-            ("KEY".into(), KEY.to_str().unwrap().into()),
-            ("CGROUP".into(), format!("{}/cgroup.procs", group.unwrap_or_default())),
-            ("OUTSIDE".into(), sandbox.path("outside").display().to_string()),
-        ]);
-        Self { sandbox, jail, mounts, facts, _accomplice: accomplice, _listeners: listeners }
+        let outside = Outside::new(&sandbox, directory.join("out"), |call| {
+            if jail.user { call.before(|| sys::become_plain(PLAIN)) } else { call }
+        });
+        Self { sandbox, jail, mounts, outside }
     }
 
     /// A path of the jail's, as the server sees it.
@@ -93,13 +149,9 @@ impl World {
         top.join(name)
     }
 
-    /// A call whose descriptor 20 is the host's root directory, and which has a key of its caller's.
     fn call<'a>(&'a self, call: Call<'a>) -> Call<'a> {
-        let host = fs::File::open("/").unwrap();
-        let leak = move || sys::duplicate(std::os::fd::AsRawFd::as_raw_fd(&host), 20);
-        let call = call.within(&self.mounts).before(leak).before(|| sys::make_key(KEY));
-        let call = self.facts.iter().fold(call, |call, (name, value)| call.env(name, value));
-        call.env("OWN", self.inside("out")).env("SUID", self.inside("suid"))
+        let (own, program, suid) = (self.inside("out"), self.inside("probe"), self.inside("suid"));
+        self.outside.known(call.within(&self.mounts), &own, &program, &suid)
     }
 
     fn options(&self) -> Vec<OsString> {
@@ -122,7 +174,7 @@ impl World {
     /// What becomes of one attempt: `out`, or `kept` and the reason.
     #[track_caller]
     fn attempt(&self, name: &str) -> String {
-        lay_out(&self.sandbox);
+        self.outside.lay_out();
         let logger = format!("{} collect {}", self.sandbox.probe().display(), self.sandbox.out("log").display());
         let logger = if name == "keystroke" { words![] } else { words!["-s", "tag", "--logger", logger] };
         let line = [self.options(), logger, words!["--", self.inside("probe"), "escape", name]].concat();
@@ -133,39 +185,16 @@ impl World {
         } else {
             call.finish()
         };
-        self.result(&format!("{name} in {}: {ended:?}", self.jail.column))
+        self.outside.result(&format!("{name} in {}: {ended:?}", self.jail.column))
     }
 
     /// The same without vsrun.
     #[track_caller]
     fn attempt_alone(&self, name: &str) -> String {
-        lay_out(&self.sandbox);
+        self.outside.lay_out();
         let ended = self.call(self.sandbox.program(&self.sandbox.probe(), words!["escape", name])).finish();
-        self.result(&format!("{name} without vsrun: {ended:?}"))
+        self.outside.result(&format!("{name} without vsrun: {ended:?}"))
     }
-
-    #[track_caller]
-    fn result(&self, what: &str) -> String {
-        let said = harness::lines(&self.sandbox.path("jail/out/result"));
-        assert_eq!(said.len(), 1, "{what}: {said:?}");
-        said[0].clone()
-    }
-}
-
-/// The server's directory as it is before an attempt, and what is outside.
-fn lay_out(sandbox: &Sandbox) {
-    let (own, outside) = (sandbox.path("jail/out"), sandbox.path("outside"));
-    for name in harness::names(&own).iter().filter(|name| *name != "accomplice") {
-        let path = own.join(name);
-        if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) }.unwrap();
-    }
-    let _ = fs::remove_dir_all(outside.join("wanders"));
-    let _ = fs::remove_file(outside.join("made"));
-    for (name, text) in [("secret", "secret\n"), ("file", "file\n")] {
-        fs::write(outside.join(name), text).unwrap();
-    }
-    sys::set_mode(&outside.join("file"), 0o666);
-    chown(outside.join("file"), Some(PLAIN), Some(PLAIN)).unwrap();
 }
 
 fn able() -> bool {
@@ -173,6 +202,7 @@ fn able() -> bool {
     let line = words!["--rwx", "/", "--bind-tcp", "none", "--scope", "signal", "--", sandbox.probe()];
     harness::root()
         && harness::available(sandbox.vsrun(line).finish().code() == Some(0), "a kernel with Landlock of Linux 6.12")
+        && harness::available(control_groups().is_some(), "control groups")
         && harness::available(sys::grants_special_rights(sandbox.directory()), "set-user-id programs")
 }
 
@@ -181,10 +211,13 @@ fn attempts() -> Vec<String> {
     sandbox.program(&sandbox.probe(), words!["escapes"]).finish().exited(0).out.clone()
 }
 
-/// The table: for each attempt whether it gets out of the jail of each heading.
-fn table() -> BTreeMap<String, BTreeMap<String, bool>> {
+/// How the table begins.
+const TABLE: &str = "| Attempt |";
+
+/// A table: for each attempt whether it gets out of the jail of each heading.
+pub fn table(heading: &str) -> BTreeMap<String, BTreeMap<String, bool>> {
     let text = harness::text(&Path::new(env!("CARGO_MANIFEST_DIR")).join("SECURITY.md"));
-    let rows = text.lines().skip_while(|line| !line.starts_with("| Attempt |")).take_while(|line| !line.is_empty());
+    let rows = text.lines().skip_while(|line| !line.starts_with(heading)).take_while(|line| !line.is_empty());
     let mut rows = rows.map(|row| row.trim_matches('|').split('|').map(str::trim).collect::<Vec<_>>());
     let headings = rows.next().unwrap();
     let cells = |row: Vec<&str>| {
@@ -206,7 +239,7 @@ fn table() -> BTreeMap<String, BTreeMap<String, bool>> {
 fn assert_table_is_true_of(jail: Jail) {
     needs!(able());
     let world = World::new(jail);
-    let table = table();
+    let table = table(TABLE);
     let wrong: Vec<String> = attempts()
         .iter()
         .filter_map(|name| {
@@ -222,7 +255,7 @@ fn assert_table_is_true_of(jail: Jail) {
 fn the_table_has_every_attempt() {
     let mut attempts = attempts();
     attempts.sort();
-    assert_eq!(table().into_keys().collect::<Vec<_>>(), attempts);
+    assert_eq!(table(TABLE).into_keys().collect::<Vec<_>>(), attempts);
 }
 
 /// Otherwise an attempt could fail in a jail for a reason that is none of the jail's.
@@ -268,10 +301,10 @@ fn no_set_user_id_program_makes_root_without_new_privileges() {
     needs!(able());
     let world = World::new(ROOT_USER);
     for (option, result) in [(words!["--no-new-privs"], "kept"), (words![], "out")] {
-        lay_out(&world.sandbox);
+        world.outside.lay_out();
         let line = [world.options(), option, words!["--", "/probe", "escape", "set-user-id"]].concat();
         world.call(world.sandbox.vsrun(line)).finish().exited(0);
-        assert!(world.result("set-user-id").starts_with(result), "{}", world.result("set-user-id"));
+        assert!(world.outside.result("set-user-id").starts_with(result), "{}", world.outside.result("set-user-id"));
     }
 }
 
@@ -280,10 +313,10 @@ fn without_a_user_the_server_that_vsrun_becomes_keeps_the_terminal() {
     needs!(able());
     let world = World::new(LANDLOCK_USER);
     for (options, result) in [(world.options(), "kept"), (world.options().split_off(1), "out")] {
-        lay_out(&world.sandbox);
+        world.outside.lay_out();
         let line = [options, words!["--", world.inside("probe"), "escape", "keystroke"]].concat();
         let (call, _terminal) = world.call(world.sandbox.vsrun(line)).on_terminal();
         call.finish().exited(0);
-        assert!(world.result("keystroke").starts_with(result), "{}", world.result("keystroke"));
+        assert!(world.outside.result("keystroke").starts_with(result), "{}", world.outside.result("keystroke"));
     }
 }

@@ -2,8 +2,8 @@
 //!
 //! `escape NAME` makes one attempt and appends `out`, or `kept` and the reason, to the file `result` in the server's
 //! own directory. What lies outside comes in variables, because the attacker is taken to know it: `OWN` (the server's
-//! directory), `OUTSIDE` (a directory outside, with the file `secret`), `STRANGER` (a process of the server's user
-//! that vsrun has not started) and what `accomplice` has written.
+//! directory), `PROGRAM` and `SUID` (the probe, and one that is set-user-id), `OUTSIDE` (a directory outside, with the
+//! file `secret`), `STRANGER` (a process of the server's user that vsrun has not started), and what `accomplice` writes.
 
 use super::kernel::{self, c_string, leave, pause_for_milliseconds};
 use std::ffi::{CStr, CString};
@@ -345,7 +345,7 @@ fn keystroke() -> Tried {
 
 fn own_program() -> io::Result<PathBuf> {
     let program = own("program");
-    fs::write(&program, fs::read("/proc/self/exe")?)?;
+    fs::write(&program, fs::read(variable("PROGRAM"))?)?;
     fs::set_permissions(&program, fs::Permissions::from_mode(0o755))?;
     Ok(program)
 }
@@ -368,7 +368,7 @@ fn execute_open(fd: RawFd) -> Tried {
 
 fn memory_program() -> Tried {
     let mut file = own_fd(check_fd(unsafe { libc::memfd_create(c"program".as_ptr(), libc::MFD_CLOEXEC) })?);
-    file.write_all(&fs::read("/proc/self/exe")?)?;
+    file.write_all(&fs::read(variable("PROGRAM"))?)?;
     execute_open(file.as_raw_fd())
 }
 
