@@ -201,9 +201,21 @@ fn able() -> bool {
     let sandbox = Sandbox::new();
     let line = words!["--rwx", "/", "--bind-tcp", "none", "--scope", "signal", "--", sandbox.probe()];
     harness::root()
+        && harness::tool("unshare")
         && harness::available(sandbox.vsrun(line).finish().code() == Some(0), "a kernel with Landlock of Linux 6.12")
-        && harness::available(control_groups().is_some(), "control groups")
         && harness::available(sys::grants_special_rights(sandbox.directory()), "set-user-id programs")
+        && harness::available(allows_everything(), "a kernel that lets users make namespaces, rings and keystrokes")
+        && harness::available(control_groups().is_some(), "control groups")
+}
+
+/// Whether no setting of this kernel's refuses an attempt that the table is about.
+fn allows_everything() -> bool {
+    let set = |name: &str, value: &str| harness::text(&Path::new("/proc/sys").join(name)).trim() == value;
+    let refused =
+        [("dev/tty/legacy_tiocsti", "0"), ("kernel/io_uring_disabled", "1"), ("kernel/io_uring_disabled", "2")];
+    let sandbox = Sandbox::plain();
+    let unshare = sandbox.program(&harness::find_tool("unshare").unwrap(), words!["--user", "--", sandbox.probe()]);
+    unshare.finish().code() == Some(0) && !refused.iter().any(|(name, value)| set(name, value))
 }
 
 fn attempts() -> Vec<String> {
