@@ -17,8 +17,10 @@ use std::ptr::{null, null_mut};
 
 type Tried = io::Result<()>;
 
-/// Every attempt: its name in the table, and what is done. Ok means that it got out.
-pub const ATTEMPTS: &[(&str, fn() -> Tried)] = &[
+/// An attempt: its name in the table, and what is done. Ok means that it got out.
+type Attempt = (&'static str, fn() -> Tried);
+
+pub const ATTEMPTS: &[Attempt] = &[
     // By path.
     ("path", || secret(&outside("secret"))),
     ("dots", || secret(&above(&own(".")))),
