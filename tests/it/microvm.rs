@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Packing an image and booting it, on a machine that has much else to do.
-const BOOT: Duration = Duration::from_secs(100);
+const BOOT: Duration = Duration::from_secs(200);
 
 fn able() -> bool {
     emulation() && harness::tool("umoci") && harness::tool("jq")
