@@ -33,7 +33,7 @@ export CARGO_BUILD_TARGET = $(TARGET)
 
 # cargo uses every core by itself, and two cargos only wait for each other.
 .NOTPARALLEL:
-.PHONY: build cross test-cross demo recording html test check fmt clippy deny doc fuzz miri faults soak field bench size man man-check image deb release reproducible install uninstall clean help
+.PHONY: build cross test-cross demo recording html test check fmt clippy deny doc fuzz miri faults soak field bench size man man-check image microvm deb release reproducible install uninstall clean help
 
 build: ## the small static binary (this is the default)
 	$(RUST) tools/build
@@ -111,6 +111,10 @@ image: build ## a container image of vsrun alone, for `docker load`, `podman loa
 	tools/need image
 	tools/image $(BIN) $(MACHINE) $(IMAGE)
 	@ls -l $(IMAGE)
+
+microvm: build ## boot a container image as a machine of its own (IMAGE=directory or tar file; tools/microvm says more)
+	tools/need microvm
+	tools/microvm $(BIN) $(IMAGE)
 
 deb: build $(PAGE) $(COMPLETIONS) ## a Debian package, for `apt-get install ./target/vsrun-...deb`
 	tools/need deb

@@ -18,6 +18,7 @@ import sys
 import tempfile
 import time
 
+import boot
 import report
 
 QUICK = bool(os.environ.get("QUICK"))
@@ -465,6 +466,7 @@ def main():
         ("restart", bench.restart),
         ("rest", bench.rest),
         ("log", bench.log),
+        ("boot", lambda: boot.measure(vsrun, bound, place, rounds(5, 1))),
     ]:
         started = time.monotonic()
         results[name] = what()

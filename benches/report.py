@@ -5,6 +5,7 @@ import platform
 import subprocess
 import time
 
+import boot
 import chart
 
 # Whose size is told.
@@ -181,6 +182,8 @@ def document(results, packages):
         "has no program between. Those that rotate do at 16 MiB and keep 4 files.\n\n" + table(
             ["writer", "64 KiB writes", "100 byte writes"],
             [(name, number(row[LARGE]), number(row[SMALL])) for name, row in results["log"].items()]))
+    if results["boot"]:
+        out.append(boot.section(results["boot"]))
     return "\n".join(out)
 
 

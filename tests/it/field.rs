@@ -4,6 +4,9 @@
 //! Each server has a directory and a port of its own. nginx and others overwrite their environment, so that the mark of
 //! the place is lost: what a test has started is found as descendants of its manager, and ended by number.
 
+mod early;
+mod jails;
+
 use crate::harness::rng::Rng;
 use crate::harness::{self, Ended, Running, Sandbox, needs, process, sys, words};
 use std::cell::RefCell;

@@ -603,6 +603,24 @@ wait
     assert_in_order(&said, &parts);
 }
 
+/// microvm.rs boots such machines; here it is shown that the lines are what `make` takes, and that vsrun takes the file.
+#[test]
+fn a_container_image_as_a_machine() {
+    let [makes, service] = blocks("A container image as a machine of its own");
+    let sandbox = Sandbox::new();
+    let shell = harness::find_tool("sh").unwrap();
+    for line in makes.lines() {
+        let command = line.split('#').next().unwrap().trim_end();
+        let would = sandbox.program(&shell, words!["-c", format!("{command} -n")]).directory(&top("")).finish();
+        assert!(would.exited(0).out.iter().any(|line| line.starts_with("tools/microvm ")), "{would:?}");
+    }
+    let file = sandbox.path("init");
+    fs::write(&file, &service).unwrap();
+    // Every line is an option that exists; what is missing is the machine.
+    let ended = sandbox.vsrun(words!["--args", &file]).finish();
+    assert_eq!(ended.code(), Some(125), "{ended:?}");
+}
+
 #[test]
 fn every_recipe_is_run_by_a_test() {
     let tests = include_str!("recipes.rs");

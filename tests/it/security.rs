@@ -196,7 +196,11 @@ fn every_test_that_security_md_names_is_there() {
 fn every_hole_and_every_promise_of_security_md_has_a_test() {
     let text = read("SECURITY.md");
     let rows: Vec<&str> = text.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| ---")).collect();
-    for row in &rows {
+    // The rows about jails are tried one by one: `escapes::the_table_has_every_attempt`.
+    let jails = rows.iter().skip_while(|row| !row.starts_with("| Attempt |"));
+    let jails: Vec<&str> = jails.copied().take_while(|row| !row.starts_with("| Hole |")).collect();
+    assert!(jails.len() > 50, "{jails:?}");
+    for row in rows.iter().filter(|row| !jails.contains(row)) {
         let heading = ["| Hole |", "| Promise |"].iter().any(|heading| row.starts_with(heading));
         assert!(heading || quoted(row).iter().any(|word| word.contains("::")), "no test: {row}");
     }

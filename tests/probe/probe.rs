@@ -49,6 +49,9 @@
 //! | `raise SIGNAL` | sends itself the signal of that number |
 //! | `exit N` | ends with that status |
 //! | `try WHAT A [B]` | tries one thing and prints `WHAT A [B]: ok` or the error's name, see `attempt.rs` |
+//! | `escape NAME` | tries to get out of its jail in that way, see `escape.rs`; `escapes` prints all names |
+//! | `accomplice FILE` | is a process outside of the jail that helps, see `escape.rs` |
+//! | `root` | ends, with 0 if it is root |
 //! | `forked ACTION` | starts a child that does ACTION and ends, and waits for it |
 //! | `wait` | stays until a signal ends it |
 //! | `run FILE` | goes on with the script in FILE, one word a line; `#!PROBE run` as its first line makes it a program |
@@ -61,6 +64,7 @@
 
 mod attack;
 mod attempt;
+mod escape;
 mod kernel;
 mod notify;
 mod report;
@@ -118,6 +122,10 @@ enum Action {
     Raise(i32),
     Exit(i32),
     Try(OsString, Vec<OsString>),
+    Escape(OsString),
+    Escapes,
+    Accomplice(PathBuf),
+    Root,
     Forked(Box<Action>),
     Wait,
     Run(PathBuf),
@@ -190,6 +198,10 @@ fn next_action(words: &mut Words) -> Option<Action> {
             let count = attempt::words(&what).unwrap_or_else(|| misused(&format!("unknown attempt {what:?}")));
             Action::Try(what, (0..count).map(|_| text(words)).collect())
         }
+        Some("escape") => Action::Escape(text(words)),
+        Some("escapes") => Action::Escapes,
+        Some("accomplice") => Action::Accomplice(path(words)),
+        Some("root") => Action::Root,
         Some("forked") => Action::Forked(inner(words)),
         Some("wait") => Action::Wait,
         Some("run") => Action::Run(path(words)),
@@ -257,6 +269,10 @@ fn perform(action: Action, arguments: &[OsString], words: &mut Words, life: &mut
             let said = [&[what][..], &with].concat().join(&OsString::from(" "));
             kernel::write_all(1, &[said.as_bytes(), b": ", result.as_bytes(), b"\n"].concat());
         }
+        Action::Escape(name) => escape::attempt(&name.to_string_lossy()),
+        Action::Escapes => kernel::write_all(1, escape::names().as_bytes()),
+        Action::Accomplice(file) => escape::accomplice(&file),
+        Action::Root => kernel::leave(if escape::is_root() { 0 } else { libc::EPERM }),
         Action::Forked(action) => kernel::forked(|| perform(*action, arguments, words, life)),
         Action::Wait => loop {
             kernel::pause();
