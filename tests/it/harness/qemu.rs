@@ -144,7 +144,7 @@ impl Emulated {
         let path = format!("{}:{}", tools.display(), super::call::PATH);
         let shell = super::find_tool("sh").unwrap();
         let running = sandbox.program(&shell, words!["-ec", commands]).env("PATH", path).start();
-        Self { running, _turn: turn }
+        Self { running, monitor: sandbox.path("monitor"), _turn: turn }
     }
 
     /// The lines of the serial line so far.
