@@ -4,9 +4,11 @@ use alloc::boxed::Box;
 use std::os::fd::AsFd;
 
 use crate::logic::base::error::{Error, Result};
+use crate::logic::base::signal::Signal;
 use crate::logic::base::text::Escaped;
 use crate::logic::cli::flags::Id;
 use crate::logic::cli::options::Options;
+use crate::logic::plan::personality::Personality;
 use crate::logic::plan::planner::{Plan, StepTrace, plan};
 use crate::logic::plan::step::Step;
 use crate::runtime::host::system::{self, AccountFiles};
@@ -34,7 +36,9 @@ pub fn run(options: &mut Options) -> Result<Box<PreparedSupervisor>> {
     let stdin = options.has(Id::Stdin);
     poll::ignore_writes(true);
     let plan = make_plan(options)?;
-    poll::reset_dispositions(plan.ignores_hangup);
+    let Personality { unhandled, signals, .. } = *plan.personality;
+    let hangup = if plan.ignores_hangup { Signal::HUP.bit() } else { 0 };
+    poll::reset_dispositions(hangup | unhandled & signals.ignored);
     walk::check_root(options.root)?;
     if plan.hides_keys {
         // If that fails, the terminal stays readable; --check reports it.

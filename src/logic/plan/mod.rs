@@ -8,6 +8,7 @@ pub mod host;
 pub(crate) mod landlock;
 pub(crate) mod landlock_rules;
 pub mod limits;
+pub mod personality;
 pub mod planner;
 pub mod program;
 pub(crate) mod rights;

@@ -14,6 +14,7 @@ pub fn needed(step: &Step) -> &'static str {
         Step::UnblockSignals
         | Step::Cgroup(_)
         | Step::Setsid
+        | Step::ControlTerminal
         | Step::DropTerminal
         | Step::KeepPidfileLock(_)
         | Step::WriteManagedPid(_)

@@ -4,10 +4,11 @@ use crate::runtime::start::child_io::{Attempt, ChildIo, ExecState, move_off_fd};
 use crate::sys::exec;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use super::exec_image::ExecImage;
+use super::exec_image::{ExecImage, SHELL};
 use super::outcome::{EXEC_IS_NEXT, EXEC_WITHOUT_PIDFILE, FORK, Mode, StepFailure};
 use super::{confine, confinement, diagnose};
 use crate::logic::base::exit;
+use crate::logic::base::signal::Signal;
 use crate::logic::plan::step::{KeepPermitted, Step};
 use crate::runtime::report::log::{Log, LogTarget, Priority};
 use crate::runtime::resources::cgroup::Cgroup;
@@ -31,7 +32,9 @@ pub struct Spawned {
 /// When the kernel has no process or no descriptor to give.
 #[inline(never)]
 pub fn spawn(program: &ExecImage, io: &ChildIo<'_>) -> sys::Result<Spawned> {
-    let mut memory = if program.steps.iter().any(needs_own_memory) { Memory::Own } else { Memory::Shared };
+    // The time limit of shared memory is an alarm.
+    let own = program.steps.iter().any(needs_own_memory) || program.personality.signals.holds(Signal::ALRM);
+    let mut memory = if own { Memory::Own } else { Memory::Shared };
     loop {
         let (report, write) = fd::pipe()?;
         if let Some(pid) = clone::start(memory, &|| child_main(program, io, &write))? {
@@ -44,13 +47,14 @@ pub fn spawn(program: &ExecImage, io: &ChildIo<'_>) -> sys::Result<Spawned> {
 
 /// True if the step must not run in shared memory (CLONE_VM). Most of these change credentials or drop rights that we
 /// keep, so a tracer of the child could then reach our memory, and root's; for that reason vfork(2) and setuid(2) do
-/// not combine. One takes the terminal, which a second attempt must not repeat. One runs on in this program without an
+/// not combine. Two take the terminal, which a second attempt must not repeat. One runs on in this program without an
 /// exec. All other steps allocate nothing, and write only to the strings that every start writes again.
 #[inline(never)]
 fn needs_own_memory(step: &Step) -> bool {
     matches!(
         step,
         Step::TakeForeground
+            | Step::ControlTerminal
             | Step::BlockSignals
             | Step::Keyring
             | Step::Chroot(_)
@@ -90,7 +94,7 @@ pub fn apply_and_exec(program: &ExecImage, io: &ChildIo<'_>) -> StepFailure {
     let (mut log, stderr) = (io.debug, Log::new(LogTarget::Plain));
     for (place, step) in program.steps.iter().enumerate() {
         if let Mode::DryRun { passed } = io.mode
-            && (passed.has(place) || matches!(step, Step::TakeForeground | Step::Cgroup(_)))
+            && (passed.has(place) || matches!(step, Step::TakeForeground | Step::ControlTerminal | Step::Cgroup(_)))
         {
             // A rehearsal must not take the terminal, and the control group does not exist yet.
             continue;
@@ -122,8 +126,12 @@ pub fn apply_and_exec(program: &ExecImage, io: &ChildIo<'_>) -> StepFailure {
 fn apply_step(step: &Step, program: &ExecImage, io: &ChildIo<'_>, way: &mut ExecState) -> sys::Result<()> {
     match step {
         Step::Cgroup(_) => io.cgroup.map_or(Ok(()), Cgroup::enter),
-        Step::UnblockSignals => poll::set_mask(Mask::None),
+        Step::UnblockSignals => poll::set_mask(Mask::These(program.personality.signals.blocked)),
         Step::Setsid => process::setsid(),
+        Step::ControlTerminal => {
+            terminal::control();
+            Ok(())
+        }
         Step::BlockSignals => poll::set_mask(Mask::All),
         Step::TakeForeground => terminal::take_foreground(),
         Step::Group => terminal::lead_group(),
@@ -196,11 +204,14 @@ fn try_exec(step: &Step, program: &ExecImage, io: &ChildIo<'_>) -> Errno {
     if let (Step::RunLogRotator(policy), Some(run)) = (step, io.rotator) {
         run(*policy);
     }
-    poll::ignore_writes(false);
+    poll::restore_dispositions(program.personality.signals.ignored);
     let mut worst = Errno::NOENT;
-    for path in &program.paths {
+    for (at, path) in program.paths.iter().enumerate() {
         let why = match io.mode {
-            Mode::Exec => exec::exec(path, &program.argv, &program.env),
+            Mode::Exec => match (exec::exec(path, &program.argv, &program.env), program.shells.get(at)) {
+                (Errno::NOEXEC, Some(shell)) => exec::exec(SHELL, shell, &program.env),
+                (why, _) => why,
+            },
             Mode::DryRun { .. } => match diagnose::examine(path) {
                 Ok(()) => process::exit(exit::OK),
                 Err(why) => why,
