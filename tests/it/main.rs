@@ -60,6 +60,7 @@ mod logs;
 mod machine;
 mod manifests;
 mod minimal_host;
+mod names;
 mod neighbours;
 mod notify;
 mod option_pairs;
