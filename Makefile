@@ -33,7 +33,7 @@ export CARGO_BUILD_TARGET = $(TARGET)
 
 # cargo uses every core by itself, and two cargos only wait for each other.
 .NOTPARALLEL:
-.PHONY: build cross test-cross demo recording html test check fmt clippy deny doc fuzz miri faults soak field bench size man man-check image microvm deb release reproducible install uninstall clean help
+.PHONY: build cross test-cross demo recording html test check fmt clippy deny doc fuzz miri faults soak field bench size man man-check image microvm deb release reproducible install install-links uninstall clean help
 
 build: ## the small static binary (this is the default)
 	$(RUST) tools/build
@@ -136,6 +136,14 @@ install: $(BIN) $(PAGE) $(COMPLETIONS) ## into $(DESTDIR)$(PREFIX): binary in sb
 	install -D -m 644 $(OUT)/_vsrun $(SHARE)/zsh/site-functions/_vsrun
 	install -D -m 644 $(OUT)/vsrun.fish $(SHARE)/fish/vendor_completions.d/vsrun.fish
 
+# The tools whose place vsrun can take: see OTHER NAMES in the manual.
+LINKS = docker-init podman-init tini tini-static catatonit dumb-init gosu su-exec
+
+install-links: ## links to the installed vsrun by the names of other tools (DIR=/usr/local/bin)
+	@test -n "$(DIR)" || { echo "install-links needs DIR=..., the directory of the links" >&2; exit 1; }
+	install -d $(DESTDIR)$(DIR)
+	for name in $(LINKS); do ln -sf $(PREFIX)/sbin/vsrun $(DESTDIR)$(DIR)/$$name || exit; done
+
 uninstall: ## undo install
 	rm -f $(DESTDIR)$(PREFIX)/sbin/vsrun $(SHARE)/man/man8/vsrun.8.gz
 	rm -f $(SHARE)/bash-completion/completions/vsrun $(SHARE)/zsh/site-functions/_vsrun
@@ -145,7 +153,7 @@ clean: ## delete everything that was built
 	rm -rf $(OUT)
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 # `sudo make install` after `make` builds nothing: root may have no Rust, and should not need one.
 $(BIN):

@@ -51,6 +51,7 @@ pub fn page(version: &str) -> String {
         ("JAIL WITHOUT ROOT", confinement::JAIL_WITHOUT_ROOT),
         ("CONTROL GROUPS", confinement::CONTROL_GROUPS),
         ("CONTAINERS", CONTAINERS),
+        ("OTHER NAMES", include_str!("man/other-names.txt")),
         ("ENTRYPOINT", include_str!("man/entrypoint.txt")),
         ("PROBES", include_str!("man/probes.txt")),
         ("UNDER SYSTEMD", &under_systemd()),

@@ -12,13 +12,14 @@ use vsrun::logic::cli::args_file::Args;
 use vsrun::logic::cli::flags::Id;
 use vsrun::logic::cli::help::{self, Help};
 use vsrun::logic::cli::lookup;
+use vsrun::logic::cli::names::{self, Called};
 use vsrun::logic::cli::options::Options;
 use vsrun::logic::cli::parse::{self, Request};
 use vsrun::logic::supervisor::policy::AtExit;
 use vsrun::runtime::host::system;
 use vsrun::runtime::report::log;
 use vsrun::runtime::supervise::setup::PreparedSupervisor;
-use vsrun::runtime::{check, control, machine, probe, rc, run, service_file};
+use vsrun::runtime::{check, control, machine, pause, probe, rc, run, service_file};
 use vsrun::sys::{entry, fd, heap};
 
 #[global_allocator]
@@ -34,13 +35,15 @@ static HEAP: heap::Heap = heap::Heap::new();
 pub unsafe extern "C" fn main(argc: c_int, argv: *const *const c_char) -> c_int {
     // SAFETY: the C start-up code passes on what the kernel passed.
     let args = unsafe { entry::arguments(argc, argv) };
+    let called = args.first().copied().and_then(Called::by);
     let mut at_exit = None;
     // The supervisor runs from here, so that the stack that the start used can be released.
-    let status = log::exit_status(match start(args, &mut at_exit) {
+    let outcome = match start(args, called, &mut at_exit) {
         Ok(Started::Supervise(stayed)) => stayed.run(&mut at_exit),
         Ok(Started::Done(status)) => Ok(status),
         Err(error) => Err(error),
-    });
+    };
+    let status = log::exit_status(outcome, called);
     if let Some(at_exit) = at_exit {
         machine::end(at_exit);
     }
@@ -56,15 +59,20 @@ enum Started {
 }
 
 #[inline(never)]
-fn start(args: Vec<StaticCStr>, at_exit: &mut Option<AtExit>) -> Result<Started> {
+fn start(args: Vec<StaticCStr>, called: Option<Called>, at_exit: &mut Option<AtExit>) -> Result<Started> {
     if entry::is_secure_mode() {
         return Err(Error::setup(format_args!("refusing to run set-user-id or with file capabilities")));
     }
-    fd::ensure_stdio_open().map_err(|why| log::os_error(format_args!("cannot open standard descriptors"), why))?;
+    fd::ensure_stdio_open(called.is_some())
+        .map_err(|why| log::os_error(format_args!("cannot open standard descriptors"), why))?;
     let mut args = Args::new(args);
     loop {
         let mut options = Options::none();
-        let status = match parse::parse(&args, &mut options, at_exit)? {
+        let request = match called {
+            Some(called) => names::translate(called, &args.list, &system::caller(), &mut options, at_exit),
+            None => parse::parse(&args, &mut options, at_exit),
+        };
+        let status = match request? {
             Request::ArgsFile(unread) => {
                 args = system::read_args_file(unread)?;
                 continue;
@@ -76,6 +84,11 @@ fn start(args: Vec<StaticCStr>, at_exit: &mut Option<AtExit>) -> Result<Started>
             Request::Help(which) => log::print(&help::help(which)),
             Request::Completion => log::print(&lookup::completion()),
             Request::Version => log::print(VERSION.as_bytes()),
+            Request::Text(text) => {
+                let _ = fd::write_all(fd::standard(text.to), &text.bytes);
+                Ok(text.status)
+            }
+            Request::Pause(unhandled) => pause::pause(unhandled),
             Request::Control(control) => control::control(&service_file::resolve(control)?),
             Request::Probe(request) => probe::probe(&request),
             Request::Rc(action) => match rc::act(action, &mut options)? {

@@ -7,6 +7,7 @@ pub mod control;
 pub mod host;
 pub mod machine;
 pub(crate) mod output;
+pub mod pause;
 pub mod probe;
 pub mod rc;
 pub mod report;

@@ -11,6 +11,7 @@ use crate::logic::base::text::Escaped;
 use crate::logic::base::time::Time;
 use crate::logic::cli::probe_request::ProbeRequest;
 use crate::logic::plan::env::Env;
+use crate::logic::plan::personality::VSRUN;
 use crate::logic::plan::program::Program;
 use crate::logic::plan::step::Step;
 use crate::logic::supervisor::probe::Probe;
@@ -48,12 +49,18 @@ pub fn probe(request: &ProbeRequest) -> Result<u8> {
 
 /// Runs a program in a session of its own and waits for its end.
 fn execute(words: Vec<StaticCStr>, deadline: Time) -> Result<core::result::Result<(), Failed>> {
-    poll::reset_dispositions(false);
+    poll::reset_dispositions(0);
     poll::set_mask(Mask::All).map_err(|why| os_error(format_args!("cannot block the signals"), why))?;
     let signals = Signals::open().map_err(|why| os_error(format_args!("cannot listen to signals"), why))?;
     let command = words.first().copied().unwrap_or_default();
     let steps = vec![Step::UnblockSignals, Step::Setsid, Step::CloseDescriptors, Step::Exec(command)];
-    let program = Box::new(Program { steps, paths: vec![command], argv: words, env: Env(entry::environment()) });
+    let program = Box::new(Program {
+        steps,
+        paths: vec![command],
+        argv: words,
+        env: Env(entry::environment()),
+        personality: &VSRUN,
+    });
     let program = ExecImage::new(program);
     let cannot = |why| os_error(format_args!("cannot start a process"), why);
     let child = spawn(&program, &ChildIo::default()).map_err(cannot)?;

@@ -4,9 +4,11 @@ use alloc::boxed::Box;
 use std::os::fd::AsFd;
 
 use crate::logic::base::error::{Error, Result};
+use crate::logic::base::signal::Signal;
 use crate::logic::base::text::Escaped;
 use crate::logic::cli::flags::Id;
 use crate::logic::cli::options::Options;
+use crate::logic::plan::personality::Personality;
 use crate::logic::plan::planner::{Plan, StepTrace, plan};
 use crate::logic::plan::step::Step;
 use crate::runtime::host::system::{self, AccountFiles};
@@ -36,7 +38,9 @@ pub fn run(options: &mut Options) -> Result<Box<PreparedSupervisor>> {
     let begun = machine::begin(options);
     poll::ignore_writes(true);
     let plan = begun.and_then(|()| make_plan(options)).and_then(|plan| {
-        poll::reset_dispositions(plan.ignores_hangup);
+        let Personality { unhandled, signals, .. } = *plan.personality;
+        let hangup = if plan.ignores_hangup { Signal::HUP.bit() } else { 0 };
+        poll::reset_dispositions(hangup | unhandled & signals.ignored);
         walk::check_root(options.root).map(|()| plan)
     });
     let plan = match plan {

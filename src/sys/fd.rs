@@ -29,12 +29,13 @@ pub fn standard(number: RawFd) -> BorrowedFd<'static> {
 }
 
 /// Opens those of 0, 1 and 2 that are closed, so that no file that is opened later gets such a number and is used as
-/// standard error. They stay open until the process exits.
+/// standard error. They stay open until the process exits; `until_exec` makes them close-on-exec, for a program that is
+/// to find them closed.
 ///
 /// # Errors
 /// When a pipe cannot be created either.
 #[inline(never)]
-pub fn ensure_stdio_open() -> Result<()> {
+pub fn ensure_stdio_open(until_exec: bool) -> Result<()> {
     let mut closed = [true; 3];
     {
         let mut fds = STANDARD.map(|number| {
@@ -56,6 +57,9 @@ pub fn ensure_stdio_open() -> Result<()> {
                 core::mem::forget(fd);
             } else {
                 dup_onto(fd.as_fd(), number)?;
+            }
+            if until_exec {
+                set_cloexec(number)?;
             }
         }
     }

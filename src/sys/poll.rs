@@ -16,6 +16,8 @@ pub enum Mask {
     All,
     /// None.
     None,
+    /// These: a bit for each.
+    These(u64),
 }
 
 /// Sets the mask of blocked signals: all 64, whereas a C library would omit some.
@@ -26,6 +28,7 @@ pub fn set_mask(mask: Mask) -> Result<()> {
     let set: u64 = match mask {
         Mask::All => u64::MAX,
         Mask::None => 0,
+        Mask::These(set) => set,
     };
     // SAFETY: the set has the stated size, and the old set is not requested.
     cvt_long(unsafe {
@@ -35,12 +38,16 @@ pub fn set_mask(mask: Mask) -> Result<()> {
 }
 
 /// Sets every signal to its default action, whatever was inherited: ignored signals stay ignored over exec, and with
-/// SIGCHLD ignored wait(2) never returns a child. SIGHUP can be left as it is. Signals that our own writes may cause
-/// are ignored, so that the write fails instead; blocked signals are still read from [`Signals`].
-pub fn reset_dispositions(keep_hangup: bool) {
-    let kept = |signal: &c_int| OF_WRITES.contains(signal) || (keep_hangup && *signal == libc::SIGHUP);
+/// SIGCHLD ignored wait(2) never returns a child. Those in the set `kept` are left as they are. Signals that our own
+/// writes may cause are ignored, so that the write fails instead; blocked signals are still read from [`Signals`].
+pub fn reset_dispositions(kept: u64) {
+    let kept = |signal: &c_int| OF_WRITES.contains(signal) || kept & bit(*signal) != 0;
     (1..=64).filter(|signal| !kept(signal)).for_each(|signal| dispose(signal, DEFAULT));
     ignore_writes(true);
+}
+
+fn bit(signal: c_int) -> u64 {
+    1 << (signal - 1)
 }
 
 /// Sent for a write to a pipe without a reader, and for one above the file size limit.
@@ -54,13 +61,15 @@ pub fn ignore_writes(ignored: bool) {
     OF_WRITES.into_iter().for_each(|signal| dispose(signal, if ignored { IGNORED } else { DEFAULT }));
 }
 
+/// Gives the program that is executed next the actions that vsrun's caller had: default, and these ignored.
+pub fn restore_dispositions(ignored: u64) {
+    ignore_writes(false);
+    (1..=64).filter(|signal| ignored & bit(*signal) != 0).for_each(|signal| dispose(signal, IGNORED));
+}
+
 /// Sets the action of a signal.
 fn dispose(signal: c_int, handler: u64) {
-    // The kernel's struct sigaction (handler, flags, restorer, mask) is at most 32 bytes long on every machine that
-    // vsrun is built for, and begins with the handler.
-    let action = [handler, 0, 0, 0];
-    // SAFETY: the structure is larger than what the kernel reads. For KILL and STOP the call fails with EINVAL.
-    let _ = unsafe { libc::syscall(libc::SYS_rt_sigaction, signal, &raw const action, core::ptr::null::<u64>(), SET) };
+    action(signal, Some(&[handler, 0, 0, 0]));
 }
 
 /// A signal that was received.
@@ -172,26 +181,42 @@ pub fn sleep_ms(millis: u64) {
 
 /// Ignores SIGHUP during a call, and restores its action afterwards.
 pub(super) fn without_hangup<T>(act: impl FnOnce() -> T) -> T {
-    let before = hangup(Some(&[IGNORED, 0, 0, 0]));
+    let before = action(libc::SIGHUP, Some(&[IGNORED, 0, 0, 0]));
     let result = act();
-    hangup(Some(&before));
+    action(libc::SIGHUP, Some(&before));
     result
 }
 
 /// Whether SIGHUP is ignored.
 pub fn is_hangup_ignored() -> bool {
-    // A 32-bit machine has the flags in the upper half.
-    hangup(None).first().is_some_and(|handler| usize::try_from(*handler & HANDLER) == Ok(1))
+    is_ignored(libc::SIGHUP)
 }
 
-/// The kernel's struct sigaction has the handler first on every machine that vsrun is built for.
+/// The signals that are blocked and those that are ignored, as the caller has left them.
+pub fn inherited() -> (u64, u64) {
+    let mut blocked = 0;
+    let none = core::ptr::null::<u64>();
+    // SAFETY: without a new set nothing is changed, and the kernel writes as many bytes as it is told.
+    unsafe { libc::syscall(libc::SYS_rt_sigprocmask, libc::SIG_BLOCK, none, &raw mut blocked, SET) };
+    (blocked, (1..=64).filter(|signal| is_ignored(*signal)).map(bit).sum())
+}
+
+fn is_ignored(signal: c_int) -> bool {
+    // A 32-bit machine has the flags in the upper half.
+    action(signal, None).first().is_some_and(|handler| usize::try_from(*handler & HANDLER) == Ok(1))
+}
+
+/// The kernel's struct sigaction (handler, flags, restorer, mask) is at most 32 bytes long on every machine that vsrun
+/// is built for, and begins with the handler.
 const HANDLER: u64 = if cfg!(target_pointer_width = "64") { u64::MAX } else { 0xffff_ffff };
 
-/// Sets the action of SIGHUP, if one is given. Returns the old action.
-fn hangup(new: Option<&[u64; 4]>) -> [u64; 4] {
+/// Sets the action of a signal, if one is given. Returns the old action.
+#[inline(never)]
+fn action(signal: c_int, new: Option<&[u64; 4]>) -> [u64; 4] {
     let mut old = [0; 4];
     let new = new.map_or(core::ptr::null(), |new| new.as_ptr());
-    // SAFETY: both structures are larger than what the kernel reads or writes.
-    let _ = unsafe { libc::syscall(libc::SYS_rt_sigaction, libc::SIGHUP, new, old.as_mut_ptr(), SET) };
+    // SAFETY: both structures are at least as large as what the kernel reads or writes. For KILL and STOP a new action
+    // fails with EINVAL.
+    let _ = unsafe { libc::syscall(libc::SYS_rt_sigaction, signal, new, old.as_mut_ptr(), SET) };
     old
 }

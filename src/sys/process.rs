@@ -100,6 +100,18 @@ pub fn set_subreaper() {
     let _ = rustix::process::set_child_subreaper(Some(rustix::process::getpid()));
 }
 
+/// Requests a signal for the exit of our parent.
+pub fn set_parent_death_signal(signal: u8) {
+    // SAFETY: takes a plain number, which is a signal.
+    unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::c_ulong::from(signal)) };
+}
+
+/// Stops this process until it gets SIGCONT. The kernel does not stop PID 1.
+pub fn suspend() {
+    // SAFETY: a signal to this process alone.
+    unsafe { libc::kill(id().0, libc::SIGSTOP) };
+}
+
 /// The recipient of a signal.
 #[derive(Clone, Copy)]
 pub enum Target {

@@ -94,6 +94,19 @@ pub fn reclaim_foreground() {
     unsafe { libc::tcsetpgrp(0, group) };
 }
 
+/// Drops the controlling terminal on descriptor 0, so that another session can have it.
+pub fn release() {
+    // SAFETY: the request has no argument, and fails if descriptor 0 is not the controlling terminal.
+    without_hangup(|| unsafe { libc::ioctl(0, libc::TIOCNOTTY) });
+}
+
+/// Makes the terminal on descriptor 0, if it is one and no other session has it, that of our own session, which has
+/// none yet.
+pub fn control() {
+    // SAFETY: the argument 0 takes the terminal from no other session.
+    unsafe { libc::ioctl(0, libc::TIOCSCTTY, 0) };
+}
+
 /// Drops the controlling terminal, if there is one.
 ///
 /// If a session leader does that, the kernel sends SIGHUP to the terminal's foreground group, which may be its own.

@@ -68,6 +68,7 @@ mod manifests;
 mod manual;
 mod microvm;
 mod minimal_host;
+mod names;
 mod neighbours;
 mod notify;
 mod option_pairs;

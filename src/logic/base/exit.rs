@@ -141,6 +141,18 @@ impl Success {
         }
     }
 
+    /// Adds an exit status, in both ways in which it can come about.
+    pub fn add_status(&mut self, status: u8) {
+        self.add(status);
+        self.signals |= Signal::new(u64::from(status).saturating_sub(128)).map_or(0, Signal::bit);
+    }
+
+    /// Adds what another list has.
+    pub fn join(&mut self, other: &Self) {
+        self.codes.iter_mut().zip(other.codes).for_each(|(own, other)| *own |= other);
+        self.signals |= other.signals;
+    }
+
     fn add(&mut self, code: u8) {
         if let Some(half) = self.codes.get_mut(usize::from(code / 128)) {
             *half |= 1 << (code % 128);
@@ -170,7 +182,8 @@ mod tests {
 
     #[test]
     fn success_is_a_list() {
-        let success = Success::parse(b"3,200,SIGTERM,usr1").unwrap();
+        let mut success = Success::parse(b"3,200,SIGTERM").unwrap();
+        success.join(&Success::parse(b"usr1").unwrap());
         let signal = |name: &str| Exit::Signal { signal: Signal::parse(name.as_bytes()).unwrap(), core: false };
         for exit in [Exit::Code(0), Exit::Code(3), Exit::Code(200), signal("TERM"), signal("USR1")] {
             assert!(success.contains(exit), "{exit}");
@@ -178,6 +191,8 @@ mod tests {
         for exit in [Exit::Code(1), Exit::Code(131), Exit::Code(72), signal("KILL")] {
             assert!(!success.contains(exit), "{exit}");
         }
+        success.add_status(137);
+        assert!(success.contains(Exit::Code(137)) && success.contains(KILLED));
         for text in ["", "3,", "256", "-1", "FOO", "3;4"] {
             assert!(Success::parse(text.as_bytes()).is_none(), "{text}");
         }

@@ -35,6 +35,8 @@ impl Signal {
     pub const KILL: Self = Self(9);
     /// Sent to a process that writes to a pipe without a reader.
     pub const PIPE: Self = Self(13);
+    /// The alarm of alarm(2) and of timers.
+    pub const ALRM: Self = Self(14);
     /// Request to exit.
     pub const TERM: Self = Self(15);
     /// A child has exited, stopped or continued.
@@ -43,6 +45,12 @@ impl Signal {
     pub const CONT: Self = Self(18);
     /// Stop; cannot be caught.
     pub const STOP: Self = Self(19);
+    /// The terminal's suspend key.
+    pub const TSTP: Self = Self(20);
+    /// A background process reads from the terminal.
+    pub const TTIN: Self = Self(21);
+    /// A background process writes to the terminal.
+    pub const TTOU: Self = Self(22);
     /// Sent to a process that writes beyond its file size limit.
     pub const XFSZ: Self = Self(25);
 

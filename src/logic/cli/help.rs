@@ -22,6 +22,17 @@ parts! {
     EXAMPLES "examples"
 }
 
+/// A text that vsrun prints under another tool's name.
+#[derive(Debug)]
+pub struct Text {
+    /// The text.
+    pub bytes: Vec<u8>,
+    /// The number of the descriptor: 1 or 2.
+    pub to: i32,
+    /// The exit status.
+    pub status: u8,
+}
+
 /// How wide the column of option names is.
 const COLUMN: usize = 35;
 

@@ -7,6 +7,7 @@ pub mod flags;
 pub mod help;
 pub(crate) mod hints;
 pub mod lookup;
+pub mod names;
 pub mod options;
 pub mod parse;
 pub(crate) mod probe_request;

@@ -14,6 +14,7 @@ use crate::logic::plan::account::Login;
 use crate::logic::plan::env::Sources;
 use crate::logic::plan::landlock::Confinement;
 use crate::logic::plan::limits::Capabilities;
+use crate::logic::plan::personality::Personality;
 use crate::logic::plan::socket_address;
 use crate::logic::plan::step::Step;
 use crate::logic::supervisor::policy::{AtExit, Limit, Restart};
@@ -133,6 +134,8 @@ pub struct Options {
     pub count: usize,
     /// COMMAND and its arguments.
     pub command: Vec<StaticCStr>,
+    /// What differs because vsrun was called by another tool's name.
+    pub personality: &'static Personality,
 }
 
 /// Whether vsrun's own records go to the system logger.
@@ -196,6 +199,18 @@ impl Options {
     /// The pidfile by which the server is found: the manager's, which leads to both, before the server's.
     pub fn control_file(&self) -> Option<StaticCStr> {
         self.manager.and_then(|managed| managed.pidfile).or(self.pidfile)
+    }
+
+    /// Whether the descriptors above 2 that vsrun was given reach the server. Those in another root could lead out of it,
+    /// and sockets and `--ready` need their numbers.
+    pub fn keeps_descriptors(&self) -> bool {
+        let needs_numbers = !self.listen.is_empty() || matches!(self.ready, Some(Ready::Newline(_)));
+        self.personality.is_transparent && self.root.is_none() && !needs_numbers
+    }
+
+    /// Whether vsrun, and not the server, talks to the service manager above.
+    pub fn reports_upward(&self) -> bool {
+        self.is_supervised() && (!self.personality.is_transparent || self.ready == Some(Ready::Notify))
     }
 
     /// Whether vsrun stays with the server.

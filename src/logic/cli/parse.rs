@@ -11,7 +11,7 @@ use super::args_file::{Args, PendingArgsFile};
 use super::conflicts;
 use super::control::Control;
 use super::flags::Id;
-use super::help::Help;
+use super::help::{Help, Text};
 use super::hints;
 use super::lookup::FlagRow;
 use super::options::Options;
@@ -43,6 +43,10 @@ pub enum Request {
     Run,
     /// Do what the word after a service file says.
     Rc(Action),
+    /// Another tool's text.
+    Text(Text),
+    /// Start nothing, and wait for a signal, as `catatonit -P` does. Those in the set have their default action.
+    Pause(u64),
 }
 
 /// Reads the command line. `at_exit` is what is to be done at the end, also when that is an error of another option.
@@ -57,13 +61,7 @@ pub fn parse(words: &Args, options: &mut Options, at_exit: &mut Option<AtExit>) 
     // Everything after the first `--` is the command's own. No value of an option can be `--`, so the first one is it.
     let end = words.list.iter().position(|word| *word == c"--");
     let ours = words.list.get(..end.unwrap_or(words.list.len())).unwrap_or_default();
-    let mut parser = lexopt::Parser::from_args(ours.iter().map(|word| OsStr::from_bytes(word.to_bytes())));
-    let request = read_options(options, &mut parser);
-    // How many words have been read: in the midst of a word, that word too.
-    let done = ours.len() - parser.try_raw_args().map_or(0, |rest| rest.as_slice().len());
-    // PID 1 must not exit for a wrong word before this option either.
-    while request.is_err() && read_options(options, &mut parser).is_err() {}
-    *at_exit = options.at_exit.filter(|_| !options.has(Id::Check));
+    let (request, done) = read_all(ours, options, at_exit);
     let there = |error: Error| error.at(&words.location(done.saturating_sub(1)));
     let all = |error: Error| error.at(&words.location(words.list.len()));
     match request.map_err(there)? {
@@ -80,6 +78,22 @@ pub fn parse(words: &Args, options: &mut Options, at_exit: &mut Option<AtExit>) 
     let command = end.map_or(&[][..], |end| words.list.get(end + 1..).unwrap_or_default());
     options.command = command.to_vec();
     request_from(options, end, words.after_file()).map_err(all)
+}
+
+/// Reads options up to the first that is a request of its own, or that is wrong. Also returns how many words have been
+/// read: in the midst of a word, that word too.
+pub(super) fn read_all(
+    words: &[StaticCStr],
+    options: &mut Options,
+    at_exit: &mut Option<AtExit>,
+) -> (Result<Option<Found>>, usize) {
+    let mut parser = lexopt::Parser::from_args(words.iter().map(|word| OsStr::from_bytes(word.to_bytes())));
+    let request = read_options(options, &mut parser);
+    let done = words.len() - parser.try_raw_args().map_or(0, |rest| rest.as_slice().len());
+    // PID 1 must not exit for a wrong word before this option either.
+    while request.is_err() && read_options(options, &mut parser).is_err() {}
+    *at_exit = options.at_exit.filter(|_| !options.has(Id::Check));
+    (request, done)
 }
 
 /// What these options want, `--` having stood there or not, and that many words after the file of `--args`.
@@ -109,7 +123,7 @@ fn option_before(words: &[StaticCStr], done: usize) -> usize {
 }
 
 /// What ends the reading of options before their end.
-enum Found {
+pub(super) enum Found {
     /// A request of its own.
     Request(Request),
     /// `--args`, with its file.

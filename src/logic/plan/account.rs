@@ -9,6 +9,7 @@ use alloc::vec::Vec;
 use crate::logic::base::error::{Error, Result};
 use crate::logic::base::text::{Escaped, split_byte};
 use crate::logic::base::time::number;
+use crate::logic::plan::personality::Accounts;
 
 /// Where names of users are looked up.
 pub const PASSWD: &str = "/etc/passwd";
@@ -61,6 +62,23 @@ impl Login {
         };
         Some(Self { user, group })
     }
+
+    /// Reads `USER[:GROUP]` as gosu and su-exec do: USER may be missing and then is the caller's own, GROUP may be
+    /// empty, and what is not a number is a name.
+    pub fn parse_loosely(text: &[u8], own: u32) -> Option<Self> {
+        let mut halves = split_byte(text, b':');
+        let user = halves.next()?;
+        let name = |text: &[u8]| match number(text) {
+            Some(_) => id(text).map(Name::Number),
+            None => Some(Name::Text(text.to_vec())),
+        };
+        let user = if user.is_empty() { Name::Number(own) } else { name(user)? };
+        let group = match halves.rest {
+            None | Some(b"") => None,
+            Some(group) => Some(name(group)?),
+        };
+        Some(Self { user, group })
+    }
 }
 
 impl Name {
@@ -83,15 +101,26 @@ fn id(text: &[u8]) -> Option<u32> {
 ///
 /// # Errors
 /// When the user or group is unknown, or its entry is malformed: as root, a guess would be dangerous.
-#[inline(never)]
 pub fn resolve(login: &Login, passwd: &[u8], group: &[u8]) -> Result<Identity> {
+    resolve_as(login, Accounts::Vsrun, passwd, group)
+}
+
+/// Finds the login as vsrun or another tool does.
+///
+/// # Errors
+/// As `resolve`.
+#[inline(never)]
+pub fn resolve_as(login: &Login, accounts: Accounts, passwd: &[u8], group: &[u8]) -> Result<Identity> {
     let entry = find_user(&login.user, passwd)?;
     let known = entry.is_some();
     let mut identity = match (entry, &login.user) {
         (Some(entry), _) => entry,
         (None, Name::Number(uid)) => Identity {
             uid: *uid,
-            gid: *uid,
+            gid: match accounts {
+                Accounts::Vsrun => *uid,
+                Accounts::Gosu(own) | Accounts::SuExec(own) => own,
+            },
             groups: Vec::new(),
             name: format!("{uid}").into_bytes(),
             home: b"/".to_vec(),
@@ -106,6 +135,9 @@ pub fn resolve(login: &Login, passwd: &[u8], group: &[u8]) -> Result<Identity> {
         None if known => identity.groups = groups_of(&identity.name, group),
         // A group member spelled with digits is a user name, not this uid.
         None => {}
+    }
+    if let Accounts::Gosu(_) = accounts {
+        return Ok(identity);
     }
     let gid = identity.gid;
     identity.groups.retain(|group| *group != gid);
@@ -231,6 +263,32 @@ mod tests {
         assert_eq!((login("33").gid, login("33").groups, login("33").name), (44, vec![44, 4, 5, 8], b"web".to_vec()));
         assert_eq!(login("0").name, b"root");
         assert_eq!((login("bare").home, login("bare").shell), (b"/".to_vec(), b"/bin/sh".to_vec()));
+    }
+
+    /// What `id` shows under gosu 1.19 and su-exec 0.3.
+    #[test]
+    fn other_tools_have_other_groups() {
+        for (text, uid, gid, gosu, su_exec) in [
+            ("web", 33, 44, &[4, 5, 8][..], &[44, 4, 5, 8][..]),
+            ("33:", 33, 44, &[4, 5, 8], &[44, 4, 5, 8]),
+            ("web:log", 33, 4, &[], &[4]),
+            ("77", 77, 100, &[], &[100]),
+            (":7", 1000, 7, &[], &[7]),
+            ("", 1000, 100, &[], &[100]),
+        ] {
+            let login = Login::parse_loosely(text.as_bytes(), 1000).unwrap();
+            for (accounts, groups) in [(Accounts::Gosu(100), gosu), (Accounts::SuExec(100), su_exec)] {
+                let found = resolve_as(&login, accounts, USERS, GROUPS).unwrap();
+                assert_eq!((found.uid, found.gid, &found.groups[..]), (uid, gid, groups), "{text} {accounts:?}");
+            }
+        }
+        for text in ["0day", "bogus", "web:0day", "bad", "+5", "-1", "web:bogus"] {
+            let login = Login::parse_loosely(text.as_bytes(), 1000).unwrap();
+            assert!(resolve_as(&login, Accounts::Gosu(0), USERS, GROUPS).is_err(), "{text}");
+        }
+        for text in ["4294967295", "99999999999", "web:4294967295"] {
+            assert_eq!(Login::parse_loosely(text.as_bytes(), 0), None, "{text}");
+        }
     }
 
     #[test]

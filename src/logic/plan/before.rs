@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 
 use super::command_path::search;
 use super::env::Env;
+use super::personality::VSRUN;
 use super::program::{Program, finish};
 use super::socket_activation;
 use super::step::Step;
@@ -41,7 +42,8 @@ fn program(text: StaticCStr, server: &Program) -> Box<Program> {
     steps.extend_from_slice(&[Step::UnblockSignals, Step::Setsid, Step::Input]);
     steps.extend(server.steps.iter().filter(|step| !is_cgroup(step) && is_shared(step)));
     finish(&mut steps, Step::Exec(command));
-    Box::new(Program { steps, paths: search(command, server.env.get(b"PATH")), argv, env: Env::default() })
+    let paths = search(command, server.env.get(b"PATH"));
+    Box::new(Program { steps, paths, argv, env: Env::default(), personality: &VSRUN })
 }
 
 /// Whether the step is for the commands too. What is not: the server's place among sessions, its standard input, its
@@ -50,6 +52,7 @@ fn is_shared(step: &Step) -> bool {
     match step {
         Step::UnblockSignals
         | Step::Setsid
+        | Step::ControlTerminal
         | Step::DropTerminal
         | Step::TakeForeground
         | Step::Group

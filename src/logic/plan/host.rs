@@ -40,6 +40,8 @@ pub struct Host<'a> {
     pub landlock: Kernel,
     /// The sockets that were passed to vsrun.
     pub inherited: InheritedSockets,
+    /// Whether the server's process sets the `LISTEN_PID` that named vsrun, because another tool would.
+    pub renames_listen_pid: bool,
     /// How often vsrun must send keep-alive messages to its own service manager.
     pub ping: Option<Span>,
 }

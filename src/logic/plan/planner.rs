@@ -9,7 +9,8 @@ use super::account::Identity;
 use super::before::{self, Before};
 use super::command_path;
 use super::env::{Env, Source};
-use super::host::{CanChangeIds, Host};
+use super::host::Host;
+use super::personality::Personality;
 use super::probes::{self, Probes};
 use super::program::{self, Program};
 use super::socket_activation::ServerSockets;
@@ -77,6 +78,8 @@ pub struct Plan {
     pub statuses: Statuses,
     /// Whether SIGHUP stays ignored, as it was when vsrun was called.
     pub ignores_hangup: bool,
+    /// What differs where vsrun takes the place of another tool.
+    pub personality: &'static Personality,
 }
 
 /// Where each step is recorded.
@@ -138,8 +141,7 @@ pub struct Supervision {
 #[inline(never)]
 pub fn plan(options: &mut Options, host: &Host<'_>) -> Result<Plan> {
     let identity = user::identity(options, host)?;
-    let change = identity.as_ref().filter(|_| host.euid == 0 && host.can_change_ids == CanChangeIds::Yes);
-    let change = change.filter(|identity| !user::is_same(identity, host));
+    let change = user::change(identity.as_ref(), options, host);
     let handler = match options.manager.and_then(|managed| managed.handler) {
         Some(path) => Some(handler(path, options, host, identity.as_ref(), change)?),
         None => None,
@@ -173,7 +175,8 @@ pub fn plan(options: &mut Options, host: &Host<'_>) -> Result<Plan> {
         return Err(Error::usage(format_args!("option --ready fd:{number} takes the number of a socket")));
     }
     let (syslog, debug) = (syslog(options), step_trace(options));
-    let notify = host.env.get(NOTIFY_SOCKET).map(|address| (address.to_vec(), host.ping));
+    let notify =
+        host.env.get(NOTIFY_SOCKET).filter(|_| options.reports_upward()).map(|address| (address.to_vec(), host.ping));
     let stay = options.is_supervised().then(|| {
         let pidfile = options.manager.and_then(|managed| managed.pidfile);
         Supervision { pidfile, handler, notify }
@@ -206,6 +209,7 @@ pub fn plan(options: &mut Options, host: &Host<'_>) -> Result<Plan> {
         termination_log: options.termination_log,
         statuses: if options.has(Id::Rc) { Statuses::Script } else { Statuses::Own },
         ignores_hangup,
+        personality: options.personality,
     })
 }
 

@@ -3,6 +3,7 @@
 use alloc::boxed::Box;
 
 use super::account::Identity;
+use super::personality::VSRUN;
 use super::program::{self, Program};
 use super::socket_activation;
 use super::step::Step;
@@ -71,7 +72,7 @@ fn beside(server: &Program, words: &[StaticCStr]) -> Box<Program> {
     steps.push(Step::Exec(command));
     let mut env = server.env.clone();
     env.remove(&|name| is_for_us(name) || socket_activation::NAMES.contains(&name));
-    Box::new(Program { steps, paths: vec![command], argv: words.to_vec(), env })
+    Box::new(Program { steps, paths: vec![command], argv: words.to_vec(), env, personality: &VSRUN })
 }
 
 /// Whether a program beside the server takes this step as the server does.
@@ -104,7 +105,13 @@ fn is_shared(step: &Step) -> bool {
         | Step::Confine
         | Step::Covered(_) => true,
         // It has these of its own.
-        Step::Setsid | Step::DropTerminal | Step::TakeForeground | Step::Group | Step::Input | Step::Output => false,
+        Step::Setsid
+        | Step::ControlTerminal
+        | Step::DropTerminal
+        | Step::TakeForeground
+        | Step::Group
+        | Step::Input
+        | Step::Output => false,
         // These are the server's alone.
         Step::KeepPidfileLock(_)
         | Step::WriteManagedPid(_)

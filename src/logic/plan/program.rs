@@ -9,6 +9,7 @@ use super::command_path::{absolute, search};
 use super::env::Env;
 use super::expand;
 use super::host::{Host, Terminal};
+use super::personality::{Accounts, Personality, Session, VSRUN};
 use super::step::{KeepPermitted, Step};
 use crate::logic::base::cstr::StaticCStr;
 use crate::logic::base::error::Result;
@@ -29,13 +30,23 @@ pub struct Program {
     pub argv: Vec<StaticCStr>,
     /// Its environment.
     pub env: Env,
+    /// What differs where vsrun takes the place of another tool.
+    pub personality: &'static Personality,
 }
 
 /// The server's environment before the options that set variables.
 pub fn base(options: &Options, host: &Host<'_>, identity: Option<&Identity>) -> Env {
     let nothing = Env::default();
-    let mut env = if options.has(Id::ClearEnv) { &nothing } else { &host.env }.for_identity(identity);
-    if options.is_supervised() {
+    let inherited = if options.has(Id::ClearEnv) { &nothing } else { &host.env };
+    let mut env = match identity {
+        Some(identity) if options.personality.accounts != Accounts::Vsrun => {
+            let mut env = inherited.clone();
+            env.set(b"HOME", &identity.home);
+            env
+        }
+        identity => inherited.for_identity(identity),
+    };
+    if options.reports_upward() {
         // vsrun itself reports to this socket.
         env.remove(&is_for_us);
     }
@@ -121,7 +132,7 @@ pub fn server(
     steps.extend(confined);
     finish(&mut steps, Step::Exec(command));
     let paths = search(command, env.get(b"PATH"));
-    Ok(Box::new(Program { steps, paths, argv, env }))
+    Ok(Box::new(Program { steps, paths, argv, env, personality: options.personality }))
 }
 
 /// Attributes, output and sockets. Limits come last of the attributes, because a limit of descriptors or file sizes may
@@ -134,7 +145,7 @@ fn attributes_and_io(steps: &mut Vec<Step>, options: &Options, host: &Host<'_>) 
         steps.push(Step::Output);
     }
     let sockets = socket_activation::count(host.inherited.count, &options.listen);
-    if sockets > 0 {
+    if sockets > 0 || host.renames_listen_pid {
         steps.push(Step::PassSockets(sockets));
     }
     if options.watchdog.is_some() {
@@ -155,6 +166,9 @@ fn closes_at_exec(options: &Options, change: Option<&Identity>) -> bool {
 
 #[inline(never)]
 fn close(steps: &mut Vec<Step>, how: Step, options: &Options) {
+    if options.keeps_descriptors() {
+        return;
+    }
     steps.push(how);
     if let Some(Ready::Newline(number)) = options.ready {
         steps.push(Step::Ready(number));
@@ -166,7 +180,16 @@ fn session(options: &Options, host: &Host<'_>) -> Vec<Step> {
     // Another user never gets the terminal.
     let terminal =
         if options.has(Id::Stdin) && options.user.is_none() { host.terminal } else { Terminal::NotControlling };
-    let steps: &[Step] = match (options.is_supervised(), options.background, terminal) {
+    let stays = options.is_supervised();
+    if !stays || options.user.is_none() {
+        match (options.personality.session, terminal) {
+            (Session::Group, Terminal::NotControlling) => return vec![Step::UnblockSignals, Step::Group],
+            (Session::WithTerminal, _) => return vec![Step::UnblockSignals, Step::Setsid, Step::ControlTerminal],
+            (Session::Caller, _) => return vec![Step::UnblockSignals],
+            (Session::Options | Session::Group, _) => {}
+        }
+    }
+    let steps: &[Step] = match (stays, options.background, terminal) {
         // The process that takes the foreground must still have SIGTTOU blocked.
         (true, false, Terminal::Controlling) => &[Step::TakeForeground, Step::UnblockSignals],
         // Like any other background job: it is stopped when it reads, and takes no key from the shell.
@@ -256,7 +279,7 @@ pub fn helper_program(
         vec![Step::UnblockSignals, Step::Setsid, Step::Input, Step::Output, Step::CloseDescriptors, Step::Chdir(c"/")];
     privileges(&mut steps, identity, change, rights);
     finish(&mut steps, Step::Exec(command));
-    Box::new(Program { steps, paths, argv, env })
+    Box::new(Program { steps, paths, argv, env, personality: &VSRUN })
 }
 
 /// vsrun's own rotator, beside the server and with the same signals blocked as vsrun.
@@ -274,7 +297,8 @@ pub fn network_probe(change: Option<&Identity>) -> Box<Program> {
 fn of_our_own(mut steps: Vec<Step>, change: Option<&Identity>, last: Step) -> Box<Program> {
     privileges(&mut steps, change, change, KeepPermitted::No);
     steps.push(last);
-    Box::new(Program { steps, paths: Vec::new(), argv: Vec::new(), env: Env::default() })
+    let (paths, argv) = (Vec::new(), Vec::new());
+    Box::new(Program { steps, paths, argv, env: Env::default(), personality: &VSRUN })
 }
 
 /// What a process beside the server keeps: one harmless capability that the server does not have.

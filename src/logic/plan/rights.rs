@@ -16,6 +16,7 @@ impl Step {
             Self::UnblockSignals
             | Self::Cgroup(_)
             | Self::Setsid
+            | Self::ControlTerminal
             | Self::DropTerminal
             | Self::KeepPidfileLock(_)
             | Self::WriteManagedPid(_)
@@ -51,13 +52,14 @@ impl Step {
 
     /// True if the step must not run in memory that the child shares with vsrun (CLONE_VM). Most of these change
     /// credentials or drop rights that vsrun keeps, so a tracer of the child could then reach vsrun's memory, and
-    /// root's; for that reason vfork(2) and setuid(2) do not combine. One takes the terminal, which a second attempt
+    /// root's; for that reason vfork(2) and setuid(2) do not combine. Two take the terminal, which a second attempt
     /// must not repeat. Two run on in this program without an exec. All other steps allocate nothing, and write only
     /// to the strings that every start writes again.
     #[inline(never)]
     pub fn needs_own_memory(&self) -> bool {
         match self {
             Self::TakeForeground
+            | Self::ControlTerminal
             | Self::BlockSignals
             | Self::Keyring
             | Self::Chroot(_)

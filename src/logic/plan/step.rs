@@ -20,6 +20,8 @@ pub enum Step {
     UnblockSignals,
     /// A session and process group of its own, without a terminal.
     Setsid,
+    /// The terminal on descriptor 0, if it is one, for the own session.
+    ControlTerminal,
     /// Give up the controlling terminal without a new session.
     DropTerminal,
     /// Write the pid into this file; keep only a shared lock on a read-only descriptor.
@@ -149,6 +151,7 @@ impl fmt::Display for Step {
             | Self::Ruleset(_)
             | Self::Confine
             | Self::Setsid
+            | Self::ControlTerminal
             | Self::DropTerminal
             | Self::TakeForeground
             | Self::Group
@@ -176,6 +179,7 @@ impl Step {
         match self {
             Self::UnblockSignals => "unblock the signals",
             Self::Setsid => "start a session",
+            Self::ControlTerminal => "control the terminal",
             Self::DropTerminal => "leave the terminal",
             Self::KeepPidfileLock(_) | Self::WriteManagedPid(_) => "write pidfile '*'",
             Self::TakeForeground => "take the terminal's foreground",

@@ -68,6 +68,8 @@ pub struct Policy {
     /// The recipient of signals for the server: the process alone, or its group. With the group, the rest of it exits
     /// before anything follows the server's exit.
     pub signal_scope: Recipient,
+    /// Whether forwarded signals go to the process group in any case.
+    pub forwards_to_group: bool,
     /// How long processes that outlive the server have to exit before they are killed. None: they are left alone.
     pub linger: Option<Span>,
     /// Which exits lead to a restart.
@@ -108,6 +110,11 @@ impl Policy {
             None => Span::ZERO,
             Some(doublings) => Span(min.0.saturating_mul(1u64.checked_shl(doublings).unwrap_or(u64::MAX))).min(max),
         }
+    }
+
+    /// The recipient of forwarded signals.
+    pub fn forward_scope(&self) -> Recipient {
+        if self.forwards_to_group { Recipient::Group } else { self.signal_scope }
     }
 
     /// True if a forwarded signal asks the whole service to exit. That is so only for an init: a manager has stop

@@ -221,9 +221,9 @@ fn forward_now(policy: &Policy, state: &mut State, signal: Signal, now: Time) ->
     let stops = policy.role == Role::InitWithTimeout && policy.ends_service(signal);
     if stops && matches!(state.phase, Phase::Starting { .. } | Phase::Running) {
         state.phase = Phase::Stopping { next: AfterStop::Finish, until: policy.stop_deadline(now) };
-        return Action::Send(signal, policy.signal_scope);
+        return Action::Send(signal, policy.forward_scope());
     }
-    Action::Forward(signal, policy.signal_scope)
+    Action::Forward(signal, policy.forward_scope())
 }
 
 fn stop(policy: &Policy, state: &mut State, next: AfterStop, now: Time) -> Action {

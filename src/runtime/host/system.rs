@@ -7,11 +7,13 @@ use crate::logic::base::error::Result;
 use crate::logic::base::text::Escaped;
 use crate::logic::cli::args_file::{Args, PendingArgsFile};
 use crate::logic::cli::flags::Id;
+use crate::logic::cli::names::{self, Caller};
 use crate::logic::cli::options::Options;
 use crate::logic::plan::account::Name;
 use crate::logic::plan::env::Env;
 use crate::logic::plan::host::{CanChangeIds, Host, Terminal};
 use crate::logic::plan::landlock::Kernel;
+use crate::logic::plan::personality::{Accounts, CallerSignals};
 use crate::logic::plan::planner;
 use crate::logic::plan::socket_activation::InheritedSockets;
 use crate::logic::supervisor::notify;
@@ -29,6 +31,17 @@ pub fn read_args_file(unread: Box<PendingArgsFile>) -> Result<Args> {
     unread.insert_lines(&contents)
 }
 
+/// What the translation of another tool's command line has to know of the caller.
+pub fn caller() -> Caller {
+    let (blocked, ignored) = poll::inherited();
+    Caller {
+        uid: credentials::effective_uid(),
+        gid: credentials::effective_gid(),
+        env: Env(entry::environment()),
+        signals: CallerSignals { blocked, ignored },
+    }
+}
+
 /// The bytes that were read, kept while the plan is made.
 #[derive(Default)]
 pub struct AccountFiles {
@@ -44,15 +57,25 @@ pub struct AccountFiles {
 #[inline(never)]
 pub fn read<'a>(options: &Options, world: &'a mut AccountFiles) -> Result<Host<'a>> {
     let mut env = Env(entry::environment());
+    let personality = options.personality;
+    if personality.is_transparent && personality.accounts == Accounts::Vsrun {
+        env.remove(&|name| name == names::VARIABLE);
+    }
+    let mut handed = InheritedSockets::default();
+    let mut renames_listen_pid = false;
     // The pid is read only if sockets were passed to one.
-    let handed = match env.get(b"LISTEN_PID") {
-        Some(_) => InheritedSockets::take(&mut env, format!("{}", process::id()).as_bytes()),
-        None => InheritedSockets::take(&mut env, b""),
-    };
+    let named = env.get(b"LISTEN_PID").is_some();
+    let pid = if named { format!("{}", process::id()) } else { String::new() };
+    if !options.keeps_descriptors() {
+        handed = InheritedSockets::take(&mut env, pid.as_bytes());
+    } else if personality.passes_sockets && named && env.get(b"LISTEN_PID") == Some(pid.as_bytes()) {
+        renames_listen_pid = true;
+        env.remove(&|name| name == b"LISTEN_PID");
+    }
     let ping =
         env.get(b"WATCHDOG_USEC").and_then(|usec| notify::ping(usec, env.get(b"WATCHDOG_PID"), process::id().number()));
     let (euid, egid) = (credentials::effective_uid(), credentials::effective_gid());
-    let mut host = Host { euid, egid, env, inherited: handed, ping, ..Host::default() };
+    let mut host = Host { euid, egid, env, inherited: handed, ping, renames_listen_pid, ..Host::default() };
     if let Some(login) = &options.user {
         // If both are numbers, /etc/passwd is needed only for the home directory.
         let numbers = matches!((&login.user, &login.group), (Name::Number(_), Some(Name::Number(_))));
@@ -78,7 +101,7 @@ pub fn read<'a>(options: &Options, world: &'a mut AccountFiles) -> Result<Host<'
             None => Terminal::NotControlling,
         };
     }
-    host.hangup_ignored = !options.background && poll::is_hangup_ignored();
+    host.hangup_ignored = !options.background && !personality.is_transparent && poll::is_hangup_ignored();
     if options.is_supervised() || options.syslog.is_some() {
         host.cwd = credentials::current_dir();
         host.cwd_identity = dir::stat_path(c".").map(|about| about.id).unwrap_or_default();

@@ -8,6 +8,7 @@ use crate::logic::base::error::Error;
 use crate::logic::base::exit;
 use crate::logic::base::text::{ArrayText, Escaped};
 use crate::logic::base::time::Timestamp;
+use crate::logic::cli::names::Called;
 use crate::logic::cli::options::SyslogUsage;
 use crate::logic::plan::planner::{StepTrace, SyslogOptions};
 use crate::sys::datagram::DatagramSender;
@@ -221,16 +222,21 @@ pub fn stderr() -> Result<OwnedFd, Error> {
 }
 
 /// Prints an error to standard error, if there is one, and returns the exit status.
-pub fn exit_status(outcome: Result<u8, Error>) -> u8 {
-    match outcome {
-        Ok(status) => status,
-        Err(error) => print_error(&error),
+pub fn exit_status(outcome: Result<u8, Error>, called: Option<Called>) -> u8 {
+    match (outcome, called) {
+        (Ok(status), _) => status,
+        (Err(error), None) => print_error(&error),
+        (Err(error), Some(called)) => called.status(print_error_of(called.name, &error)),
     }
 }
 
 /// Prints an error to standard error and returns its exit status. May block: no server runs yet.
 pub fn print_error(error: &Error) -> u8 {
-    let _ = fd::write_all(fd::standard(2), format!("vsrun: {}\n", error.text).as_bytes());
+    print_error_of(b"vsrun", error)
+}
+
+fn print_error_of(name: &[u8], error: &Error) -> u8 {
+    let _ = fd::write_all(fd::standard(2), &[name, b": ", error.text.as_bytes(), b"\n"].concat());
     error.code
 }
 

@@ -5,11 +5,15 @@ use core::fmt::Write;
 use crate::logic::base::cstr::StaticCStr;
 use crate::logic::base::text::ArrayText;
 use crate::logic::plan::env::Source;
+use crate::logic::plan::personality::Personality;
 use crate::logic::plan::program::Program;
 use crate::logic::plan::step::Step;
 use crate::sys::Result;
 use crate::sys::exec::ExecArray;
 use crate::sys::process;
+
+/// The shell that runs a script without `#!`, as execvp(3) does.
+pub const SHELL: StaticCStr = c"/bin/sh";
 
 /// A program with everything that its start needs already in memory, because nothing is allocated after a fork.
 pub struct ExecImage {
@@ -23,6 +27,10 @@ pub struct ExecImage {
     pub env: ExecArray,
     /// The sources of the environment, if it is read again before a restart.
     pub source: Option<&'static Source>,
+    /// What differs where vsrun takes the place of another tool.
+    pub personality: &'static Personality,
+    /// For each path, the arguments of the shell that runs it if the kernel cannot execute it. Empty: no shell does.
+    pub shells: Vec<ExecArray>,
 }
 
 impl ExecImage {
@@ -56,8 +64,19 @@ impl ExecImage {
     /// Lays the program out, with `slots` more variables of up to `size` bytes.
     #[allow(clippy::boxed_local, reason = "one word is passed in place of twelve")]
     pub fn with_slots(program: Box<Program>, slots: usize, size: usize) -> Self {
-        let Program { steps, paths, argv, env } = *program;
-        Self { steps, paths, argv: ExecArray::new(argv, 0, 0), env: ExecArray::new(env.0, slots, size), source: None }
+        let Program { steps, paths, argv, env, personality } = *program;
+        let mut shells = Vec::new();
+        // Before the fork, after which nothing is allocated.
+        for path in paths.iter().filter(|_| personality.is_transparent) {
+            let mut words = argv.clone();
+            words.insert(0, SHELL);
+            if let Some(first) = words.get_mut(1) {
+                *first = path;
+            }
+            shells.push(ExecArray::new(words, 0, 0));
+        }
+        let (argv, env) = (ExecArray::new(argv, 0, 0), ExecArray::new(env.0, slots, size));
+        Self { steps, paths, argv, env, source: None, personality, shells }
     }
 
     /// Called by the child: writes its own pid into the variable `name`.

@@ -6,10 +6,10 @@ use super::deliver;
 use super::diagnose::Detail;
 use super::exec_image::ExecImage;
 use crate::logic::base::error::Error;
-use crate::logic::base::exit;
 use crate::logic::base::signal::Signal;
-use crate::logic::base::text::ArrayText;
+use crate::logic::base::text::{ArrayText, Escaped};
 use crate::logic::formats::executable::{Cause, CauseDisplay};
+use crate::logic::plan::personality::{Failure, Failures};
 use crate::logic::plan::step::Step;
 use crate::sys::process::Pid;
 use crate::sys::{self, Errno, fd, limits, poll};
@@ -96,11 +96,14 @@ impl StepFailure {
     /// vsrun's exit status for this failure.
     #[inline(never)]
     pub fn code(&self, program: &ExecImage) -> u8 {
-        match self.step(program) {
-            Some(Step::Exec(_)) if self.why == Errno::NOENT => exit::NOT_FOUND,
-            Some(Step::Exec(_)) => exit::NOT_EXECUTABLE,
-            Some(_) | None => exit::SETUP,
-        }
+        let is_exec = matches!(self.step(program), Some(Step::Exec(_)));
+        let (missing, forbidden) = (self.why == Errno::NOENT, self.why == Errno::ACCESS);
+        program.personality.failures.status(match () {
+            () if !is_exec => Failure::Setup,
+            () if missing => Failure::NotFound,
+            () if forbidden => Failure::Forbidden,
+            () => Failure::NotExecutable,
+        })
     }
 
     /// The message, as an error.
@@ -120,7 +123,14 @@ impl StepFailure {
         match self.step(program) {
             Some(step) => {
                 let (cause, path, host) = (self.cause, self.detail.as_bytes(), self.host(program));
-                write!(text, "cannot {step}: {why}{}", CauseDisplay { cause, path, host: host.as_bytes() })?;
+                let cause_text = CauseDisplay { cause, path, host: host.as_bytes() };
+                match step {
+                    // The words that scripts around dumb-init know.
+                    Step::Exec(command) if matches!(program.personality.failures, Failures::DumbInit) => {
+                        write!(text, "[dumb-init] {}: {why}{cause_text}", Escaped(command.to_bytes()))?;
+                    }
+                    _ => write!(text, "cannot {step}: {why}{cause_text}")?,
+                }
                 let needed =
                     if self.why == Errno::PERM || self.why == Errno::ACCESS { step.needed_capability() } else { "" };
                 if needed.is_empty() || cause != Cause::Plain {

@@ -4,10 +4,11 @@ use crate::runtime::start::child_io::{Attempt, ChildIo, ExecState, move_off_fd};
 use crate::sys::exec;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use super::exec_image::ExecImage;
+use super::exec_image::{ExecImage, SHELL};
 use super::outcome::{EXEC_IS_NEXT, EXEC_WITHOUT_PIDFILE, FORK, Mode, StepFailure};
 use super::{confine, confinement, diagnose};
 use crate::logic::base::exit;
+use crate::logic::base::signal::Signal;
 use crate::logic::plan::step::{KeepPermitted, Step};
 use crate::runtime::report::log::{Log, LogTarget, Priority};
 use crate::runtime::resources::cgroup::Cgroup;
@@ -31,7 +32,9 @@ pub struct Spawned {
 /// When the kernel has no process or no descriptor to give.
 #[inline(never)]
 pub fn spawn(program: &ExecImage, io: &ChildIo<'_>) -> sys::Result<Spawned> {
-    let is_own = io.never_waits || program.steps.iter().any(Step::needs_own_memory);
+    // The time limit of shared memory is an alarm.
+    let alarmed = program.personality.signals.holds(Signal::ALRM);
+    let is_own = io.never_waits || alarmed || program.steps.iter().any(Step::needs_own_memory);
     let mut memory = if is_own { Memory::Own } else { Memory::Shared };
     loop {
         let (report, write) = fd::pipe()?;
@@ -68,7 +71,7 @@ pub fn apply_and_exec(program: &ExecImage, io: &ChildIo<'_>) -> StepFailure {
     let (mut log, stderr) = (io.debug, Log::new(LogTarget::Plain));
     for (place, step) in program.steps.iter().enumerate() {
         if let Mode::DryRun { passed } = io.mode
-            && (passed.has(place) || matches!(step, Step::TakeForeground | Step::Cgroup(_)))
+            && (passed.has(place) || matches!(step, Step::TakeForeground | Step::ControlTerminal | Step::Cgroup(_)))
         {
             // A rehearsal must not take the terminal, and the control group does not exist yet.
             continue;
@@ -100,8 +103,12 @@ pub fn apply_and_exec(program: &ExecImage, io: &ChildIo<'_>) -> StepFailure {
 fn apply_step(step: &Step, program: &ExecImage, io: &ChildIo<'_>, way: &mut ExecState) -> sys::Result<()> {
     match step {
         Step::Cgroup(_) => io.cgroup.map_or(Ok(()), Cgroup::enter),
-        Step::UnblockSignals => poll::set_mask(Mask::None),
+        Step::UnblockSignals => poll::set_mask(Mask::These(program.personality.signals.blocked)),
         Step::Setsid => process::setsid(),
+        Step::ControlTerminal => {
+            terminal::control();
+            Ok(())
+        }
         Step::BlockSignals => poll::set_mask(Mask::All),
         Step::TakeForeground => terminal::take_foreground(),
         Step::Group => terminal::lead_group(),
@@ -178,13 +185,16 @@ fn try_exec(step: &Step, program: &ExecImage, io: &ChildIo<'_>) -> Errno {
     if let (Step::RunProbe, Some(probe), Some(report)) = (step, io.probe, io.report) {
         probe(report);
     }
-    poll::ignore_writes(false);
+    poll::restore_dispositions(program.personality.signals.ignored);
     let mut worst = Errno::NOENT;
-    for path in &program.paths {
+    for (at, path) in program.paths.iter().enumerate() {
         let why = match io.mode {
             Mode::Exec => {
                 let (env, skipped) = io.env.unwrap_or((&program.env, 0));
-                exec::exec(path, &program.argv, env, skipped)
+                match (exec::exec(path, &program.argv, env, skipped), program.shells.get(at)) {
+                    (Errno::NOEXEC, Some(shell)) => exec::exec(SHELL, shell, env, skipped),
+                    (why, _) => why,
+                }
             }
             Mode::DryRun { .. } => match diagnose::examine(path) {
                 Ok(()) => process::exit(exit::OK),

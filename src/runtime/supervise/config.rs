@@ -1,6 +1,7 @@
 //! Everything that a supervisor owns, as `set_up` prepared it.
 
 use crate::logic::base::exit::Statuses;
+use crate::logic::plan::personality::Personality;
 use crate::logic::supervisor::policy::Policy;
 use crate::logic::supervisor::signal_action::SignalTable;
 use crate::runtime::output::server_output::ServerOutput;
@@ -53,6 +54,8 @@ pub struct SupervisorConfig {
     pub after_start: AfterStart,
     /// Whether vsrun changes to `/` when the server is ready, so that it does not pin a mount.
     pub moves: bool,
+    /// What differs where vsrun takes the place of another tool.
+    pub personality: &'static Personality,
 }
 
 /// What vsrun does when the server is ready.

@@ -180,6 +180,8 @@ impl Supervisor<'_> {
                 return None;
             }
             let action = self.config.signal_table.take(signal);
+            self.suspends =
+                self.config.personality.suspends && [Signal::TSTP, Signal::TTIN, Signal::TTOU].contains(&signal);
             // For a forwarded signal, the sending is recorded.
             if !matches!(action, SignalAction::Forward(_)) {
                 self.record(Priority::Notice, format_args!("received {signal}"));
@@ -190,7 +192,7 @@ impl Supervisor<'_> {
                 SignalAction::Restart => return Some(Event::Restart),
                 SignalAction::Forward(other) => return Some(Event::Forward(other)),
                 SignalAction::Reopen => self.config.output.reopen(&mut self.config.log),
-                SignalAction::Ignore => {}
+                SignalAction::Ignore => self.suspend(),
             }
         }
         None

@@ -89,6 +89,8 @@ impl Supervisor<'_> {
         }
         if let Some(name) = self.config.output.on_exit(pid, now()) {
             self.record(Priority::Warning, format_args!("the {name} {}, and will be started again", Named(exit)));
+        } else if self.config.personality.reports_orphans {
+            self.record(Priority::Warning, format_args!("Reaped zombie process with pid={pid}"));
         }
         Reaped::Other
     }
@@ -186,6 +188,9 @@ impl Supervisor<'_> {
         if self.config.policy.signal_scope == Recipient::Group || self.preparing().is_some() {
             // Kills processes of the group that are not our children, because a parent outside of the group is alive.
             deliver::kill_group(pid, &self.config.program);
+        } else if let Some(signal) = self.config.personality.farewell {
+            // Before the number of the group can be reused.
+            self.forward(signal, Recipient::Group);
         }
         let Ok((word, usage)) = process::reap(pid) else { return Reaped::None };
         if let Some(life) = &mut self.server {

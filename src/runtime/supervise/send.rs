@@ -33,6 +33,13 @@ impl Supervisor<'_> {
         }
     }
 
+    /// Stops this process after a signal by which a terminal stops processes, if that is to be so.
+    pub fn suspend(&mut self) {
+        if core::mem::take(&mut self.suspends) {
+            process::suspend();
+        }
+    }
+
     fn send_to(&mut self, signal: Signal, to: Recipient, resume: bool) {
         let (pid, target): (_, fn(Pid) -> Target) = match to {
             Recipient::Server => (self.server.as_ref().map(|life| life.pid), Target::Process),

@@ -13,11 +13,13 @@ use crate::logic::base::cstr::StaticCStr;
 use crate::logic::base::duration::Duration;
 use crate::logic::base::error::{Error, Result};
 use crate::logic::base::exit;
+use crate::logic::plan::personality::{Personality, Session};
 use crate::logic::plan::planner::{Plan, StepTrace};
+use crate::logic::plan::step::Step;
 use crate::logic::supervisor::event::Ending;
 use crate::logic::supervisor::policy::{AtExit, Role};
 use crate::runtime::output::server_output;
-use crate::runtime::report::log::{LogTarget, Priority, Verbosity, os_error};
+use crate::runtime::report::log::{Log, LogTarget, Priority, Verbosity, os_error};
 use crate::runtime::resources::cgroup::Cgroup;
 use crate::runtime::resources::pidfile::{self, Pidfile};
 use crate::runtime::resources::sockets::{self, Sockets};
@@ -68,10 +70,19 @@ pub fn set_up(plan: Plan, stdin: bool) -> Result<Box<PreparedSupervisor>> {
 
 /// Blocks the signals and closes what was inherited.
 fn seal(plan: &Plan) -> Result<()> {
-    // From here on every signal stays pending until the event loop reads it.
-    poll::set_mask(Mask::All).map_err(|why| os_error(format_args!("cannot block the signals"), why))?;
+    if plan.personality.session == Session::WithTerminal {
+        terminal::release();
+    }
+    // From here on every other signal stays pending until the event loop reads it.
+    poll::set_mask(Mask::These(!plan.personality.unhandled))
+        .map_err(|why| os_error(format_args!("cannot block the signals"), why))?;
     let numbers = sockets::reserve_fds(&plan.sockets)?;
-    fd::close_all_except(numbers).map_err(|why| os_error(format_args!("cannot close inherited descriptors"), why))
+    // Without a step that closes them, those that vsrun was given are the server's.
+    if plan.server.steps.iter().any(|step| matches!(step, Step::CloseDescriptors | Step::SealDescriptors)) {
+        fd::close_all_except(numbers)
+            .map_err(|why| os_error(format_args!("cannot close inherited descriptors"), why))?;
+    }
+    Ok(())
 }
 
 /// Takes what the server needs, and prepares its supervision. On an error, nothing of it is left.
@@ -200,6 +211,7 @@ fn prepare(
     let signals = Signals::open().map_err(|why| os_error(format_args!("cannot listen to signals"), why))?;
     // Also with AfterStart::Leave: it explains why a server that daemonizes itself is not ready.
     process::set_subreaper();
+    take_place(plan.personality, &mut log);
     if afterwards == AfterStart::Stay {
         if deliver::is_unreachable(&plan.server.steps, &plan.server.paths) {
             log.record(Priority::Warning, format_args!("{}", deliver::UNREACHABLE));
@@ -235,7 +247,18 @@ fn prepare(
         statuses: plan.statuses,
         after_start: afterwards,
         moves: plan.moves,
+        personality: plan.personality,
     })
+}
+
+/// What another tool's place asks of the supervisor's own process.
+fn take_place(personality: &Personality, log: &mut Log) {
+    if let Some(signal) = personality.parent_death {
+        process::set_parent_death_signal(signal.number());
+    }
+    if personality.is_silent {
+        log.verbosity = Verbosity::Errors;
+    }
 }
 
 impl SupervisorConfig {

@@ -83,6 +83,8 @@ pub struct Supervisor<'a> {
     pub error: Option<Error>,
     /// Whether the last signal could be sent to the server.
     pub reach: Reach,
+    /// Whether this process stops itself after the signal that is handled now.
+    pub suspends: bool,
 }
 
 /// Starts the server and supervises it until the last run is over. Returns the ending, the error of a failed first
@@ -104,6 +106,7 @@ pub fn supervise(watch: &mut SupervisorConfig, pidfile: Option<&Pidfile>) -> (En
         hides: false,
         error: None,
         reach: Reach::Open,
+        suspends: false,
     });
     let mut event = this.launch();
     loop {
@@ -126,6 +129,7 @@ pub fn supervise(watch: &mut SupervisorConfig, pidfile: Option<&Pidfile>) -> (En
             }
             Action::Forward(signal, to) => {
                 this.forward(signal, to);
+                this.suspend();
                 this.next_event()
             }
             Action::Pause(span) => {

@@ -54,6 +54,11 @@ impl<'place> Bundle<'place> {
         bundle.finished()
     }
 
+    /// A link of that name in the root directory.
+    pub fn link(&self, name: &str, target: &str) {
+        std::os::unix::fs::symlink(target, self.directory.join("rootfs").join(name)).unwrap();
+    }
+
     fn empty(sandbox: &'place Sandbox, kind: &str) -> Self {
         static COUNT: AtomicUsize = AtomicUsize::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);

@@ -144,6 +144,14 @@ pub fn ignore_signal(signal: i32) -> io::Result<()> {
     Ok(())
 }
 
+/// Blocks exactly these.
+pub fn block_signals(signals: &[i32]) -> io::Result<()> {
+    let set: u64 = signals.iter().map(|signal| 1 << (signal - 1)).sum();
+    // SAFETY: the set lives through the call. Called between fork and exec.
+    unsafe { libc::syscall(libc::SYS_rt_sigprocmask, libc::SIG_SETMASK, &raw const set, 0_usize, 8_usize) };
+    Ok(())
+}
+
 pub fn change_root(path: &OsStr) -> io::Result<()> {
     let path = c_string(path);
     // SAFETY: the string lives through the call.

@@ -23,6 +23,7 @@ pub fn policy(options: &Options) -> Policy {
             None => Role::Init,
         },
         signal_scope: if options.has(Id::Group) { Recipient::Group } else { Recipient::Server },
+        forwards_to_group: options.personality.forwards_to_group,
         linger: given(options.linger),
         restart: options.restart.unwrap_or(default),
         success: options.success_exit.unwrap_or_default(),

@@ -6,6 +6,7 @@ use crate::logic::cli::args_file::Args;
 use crate::logic::cli::parse::{self, Request};
 use crate::logic::cli::value::limit;
 use crate::logic::plan::env::Env;
+use crate::logic::plan::host::CanChangeIds;
 use crate::logic::plan::host::Terminal;
 use crate::logic::plan::limits::Capabilities;
 use crate::logic::plan::socket_activation::InheritedSockets;

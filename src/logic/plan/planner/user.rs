@@ -6,12 +6,18 @@ use crate::logic::cli::flags::Id;
 use crate::logic::cli::options::Options;
 use crate::logic::plan::account::{self, Identity};
 use crate::logic::plan::host::{CanChangeIds, Host};
+use crate::logic::plan::personality::Accounts;
 
 /// The server's user and groups. None: unchanged.
 #[inline(never)]
 pub fn identity(options: &Options, host: &Host<'_>) -> Result<Option<Identity>> {
     let Some(login) = &options.user else { return Ok(None) };
-    let identity = account::resolve(login, host.passwd, host.group)?;
+    let accounts = options.personality.accounts;
+    let identity = account::resolve_as(login, accounts, host.passwd, host.group)?;
+    if accounts != Accounts::Vsrun {
+        // The kernel alone decides whether that is possible.
+        return Ok(Some(identity));
+    }
     let other_group = login.group.is_some() && host.egid != identity.gid;
     if host.euid != 0 && host.euid == identity.uid && other_group {
         return Err(Error::setup(format_args!("cannot become group {}: only root can", identity.gid)));
@@ -34,9 +40,17 @@ pub fn identity(options: &Options, host: &Host<'_>) -> Result<Option<Identity>> 
     )))
 }
 
+/// The user and groups that the server's process changes to. None: it has them already, or cannot change them. Another
+/// tool tries in any case.
+pub fn change<'a>(identity: Option<&'a Identity>, options: &Options, host: &Host<'_>) -> Option<&'a Identity> {
+    let may = host.euid == 0 && host.can_change_ids == CanChangeIds::Yes;
+    let tries = options.personality.accounts != Accounts::Vsrun;
+    identity.filter(|identity| tries || may && !is_same(identity, host))
+}
+
 /// Whether there is nothing to change: then no privilege is needed, as in a user namespace without setgroups(2). For
 /// root the groups need not be complete.
-pub fn is_same(identity: &Identity, host: &Host<'_>) -> bool {
+fn is_same(identity: &Identity, host: &Host<'_>) -> bool {
     let wanted = |group: &u32| *group == identity.gid || identity.groups.contains(group);
     host.euid == identity.uid
         && host.egid == identity.gid

@@ -9,6 +9,7 @@ fn policy() -> Policy {
     Policy {
         role: Role::Manager,
         signal_scope: Recipient::Server,
+        forwards_to_group: false,
         linger: None,
         restart: Restart::OnFailure,
         success: Success::default(),

@@ -10,6 +10,7 @@ fn policy() -> Policy {
     Policy {
         role: Role::Manager,
         signal_scope: Recipient::Server,
+        forwards_to_group: false,
         linger: None,
         restart: Restart::OnFailure,
         success: Success::default(),
@@ -260,6 +261,17 @@ fn walk(policy: &Policy, state: &State, world: World, now: Time, depth: usize) -
         }
     }
     count
+}
+
+/// As `tini -g` and dumb-init forward: what is left of the group afterwards is left alone.
+#[test]
+fn a_forwarded_signal_can_go_to_the_group_alone() {
+    let policy = Policy { forwards_to_group: true, role: Role::Init, ..policy() };
+    let mut state = State::new(&policy, Time::default());
+    next(&policy, &mut state, Event::Ready, Time::default());
+    let sent = next(&policy, &mut state, Event::Forward(Signal::TERM), Time::default());
+    assert_eq!(sent, Action::Forward(Signal::TERM, Recipient::Group));
+    assert_eq!(policy.signal_scope, Recipient::Server);
 }
 
 #[test]

@@ -1,0 +1,26 @@
+//! `VSRUN_ARGS`: options of vsrun for a command line that has no room for them.
+
+use alloc::vec::Vec;
+
+use crate::logic::base::cstr::StaticCStr;
+use crate::logic::base::error::{Error, Result};
+use crate::logic::cli::options::Options;
+use crate::logic::cli::parse;
+use crate::logic::cli::value::text;
+use crate::logic::supervisor::policy::AtExit;
+
+/// Reads the options in the value of the variable.
+///
+/// # Errors
+/// Wrong usage.
+pub(super) fn read(value: &[u8], options: &mut Options, at_exit: &mut Option<AtExit>) -> Result<()> {
+    let words = value.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
+    let words: Vec<StaticCStr> = words.map(text).collect();
+    let (result, _) = parse::read_all(&words, options, at_exit);
+    let at = |error: Error| error.at("VSRUN_ARGS: ");
+    let is_other = result.map_err(at)?.is_some() || !options.control.is_empty() || options.probe.is_some();
+    if is_other {
+        return Err(at(Error::usage(format_args!("only options of a start are possible here"))));
+    }
+    Ok(())
+}

@@ -1,0 +1,32 @@
+//! gosu 1.19 and su-exec 0.3: a command as another user, and nothing else.
+
+use super::{Asked, FAILED, Line, Row, Tool, usage_error};
+use crate::logic::base::error::Result;
+use crate::logic::base::exit;
+use crate::logic::plan::account::Login;
+use crate::logic::plan::personality::{Accounts, Failures, Session};
+
+pub(super) const ROW: Row = Row { letters: b"", long: b"", usage: b" USER[:GROUP] COMMAND [ARG]...", version: b"1.19" };
+
+/// Reads the command line of either.
+pub(super) fn read(line: &mut Line<'_>) -> Result<Asked> {
+    let is_gosu = line.called.tool == Tool::Gosu;
+    let (first, command) = line.words.split_first().unwrap_or((&c"", &[]));
+    let first = first.to_bytes();
+    match first {
+        b"-h" | b"--help" | b"-?" if is_gosu => return Ok(Asked::Usage(1, exit::OK)),
+        b"-v" | b"--version" if is_gosu => return Ok(Asked::Version(1)),
+        _ if command.is_empty() => return Ok(Asked::Usage(if is_gosu { 2 } else { 1 }, FAILED)),
+        _ => {}
+    }
+    let caller = line.caller;
+    line.options.command = command.to_vec();
+    line.options.user = Login::parse_loosely(first, caller.uid);
+    if line.options.user.is_none() {
+        return Err(usage_error("", first, " is no USER[:GROUP]"));
+    }
+    let personality = &mut *line.personality;
+    (personality.session, personality.failures) = (Session::Caller, Failures::One);
+    personality.accounts = if is_gosu { Accounts::Gosu(caller.gid) } else { Accounts::SuExec(caller.gid) };
+    Ok(Asked::Start)
+}

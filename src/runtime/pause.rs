@@ -1,0 +1,38 @@
+//! `catatonit -P`: starts no program, adopts orphans, and waits for a signal that ends it.
+
+use std::os::fd::AsFd;
+
+use crate::logic::base::error::Result;
+use crate::logic::base::exit;
+use crate::logic::base::signal::Signal;
+use crate::runtime::report::log::os_error;
+use crate::sys::poll::{self, Mask, Signals};
+use crate::sys::{credentials, fd, process};
+
+/// Waits for SIGTERM or SIGINT, and returns the exit status. Of the other signals those in the set `unhandled` have
+/// their default action, and the rest have no effect.
+///
+/// # Errors
+/// When the kernel has no descriptor to give.
+#[inline(never)]
+pub fn pause(unhandled: u64) -> Result<u8> {
+    let failed = |why| os_error(format_args!("cannot listen to signals"), why);
+    poll::reset_dispositions(0);
+    poll::set_mask(Mask::These(!unhandled)).map_err(failed)?;
+    // It pins no mount, and keeps no pipe open.
+    credentials::leave_dir();
+    fd::close_all_except(fd::FIRST..fd::FIRST).map_err(failed)?;
+    let signals = Signals::open().map_err(failed)?;
+    process::set_subreaper();
+    loop {
+        while let Some(pid) = process::any_exited() {
+            let _ = process::reap(pid);
+        }
+        while let Some(arrived) = signals.next() {
+            if [Signal::TERM, Signal::INT].map(Signal::number).contains(&arrived.signal) {
+                return Ok(exit::OK);
+            }
+        }
+        let [_, _] = poll::wait([Some(signals.as_fd()), None], None);
+    }
+}

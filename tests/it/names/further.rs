@@ -1,0 +1,100 @@
+//! `VSRUN_ARGS`: the rest of vsrun for an init's command line.
+
+use super::{INITS, Sandbox, able, link, needs, process, reported, sys, words};
+use crate::harness;
+use std::fs::File;
+use std::os::fd::AsRawFd;
+
+#[test]
+fn further_options_are_read_and_removed() {
+    needs!(able());
+    for name in INITS {
+        let sandbox = Sandbox::new();
+        let script = words!["--", sandbox.probe(), "report", sandbox.out("report")];
+        let call = sandbox.program(&link(&sandbox, name), script);
+        let report = reported(&sandbox, call.env("VSRUN_ARGS", " --env A=1 --umask 027\t--stop-timeout 8s "));
+        assert_eq!((report.variable("A").as_deref(), report.variable("VSRUN_ARGS")), (Some("1"), None), "{name}");
+        assert_eq!(report.number("umask"), 0o27, "{name}");
+        for (value, part) in [("--bogus", "--bogus"), ("--umask 9", "--umask"), ("--stop x", "VSRUN_ARGS")] {
+            let call = sandbox.program(&link(&sandbox, name), words!["--", sandbox.probe()]);
+            let ended = call.env("VSRUN_ARGS", value).finish();
+            ended.exited(2);
+            assert!(ended.err.len() == 1 && ended.err[0].starts_with(name) && ended.err[0].contains(part), "{ended:?}");
+        }
+    }
+}
+
+#[test]
+fn a_restart_takes_the_place_of_the_inits_role() {
+    needs!(able());
+    for name in INITS {
+        let sandbox = Sandbox::new();
+        let life = sandbox.out("life");
+        let file = File::create(sandbox.out("handed")).unwrap();
+        let script =
+            words!["--", sandbox.probe(), "life", &life, "at", "1", "segv", "report", sandbox.out("report"), "wait"];
+        let call = sandbox.program(&link(&sandbox, name), script).env("VSRUN_ARGS", "--restart on-failure -q");
+        let called = call.before(move || sys::duplicate(file.as_raw_fd(), 9)).start();
+        harness::await_life(&life, 2);
+        // The second run finds what the first has found.
+        let report = sandbox.report(&sandbox.out("report"));
+        assert!(report.descriptor_numbers().starts_with(&[0, 1, 2, 9]), "{name}: {report:?}");
+        // TERM asks a manager to stop, and that is a success.
+        called.stop().exited(0).silently();
+    }
+}
+
+#[test]
+fn a_stop_timeout_kills_a_deaf_command() {
+    needs!(able());
+    for name in INITS {
+        let sandbox = Sandbox::new();
+        let life = sandbox.out("life");
+        let script = words!["--", sandbox.probe(), "ignore", "15", "life", &life, "wait"];
+        let call = sandbox.program(&link(&sandbox, name), script).env("VSRUN_ARGS", "--stop-timeout 100ms");
+        let called = call.start();
+        harness::await_life(&life, 1);
+        called.signal(libc::SIGTERM);
+        called.finish().exited(137).silently();
+    }
+}
+
+/// In another root an inherited descriptor could be a way out.
+#[test]
+fn another_root_gets_no_descriptors_and_another_user_no_terminal() {
+    needs!(able(), harness::root());
+    let sandbox = Sandbox::new();
+    let jail = sandbox.jail();
+    let file = File::open(sandbox.directory()).unwrap();
+    let call = sandbox.program(&link(&sandbox, "tini"), words!["--", "/probe", "report", "/out/report"]);
+    let call = call.env("VSRUN_ARGS", format!("--root {} -u 12345:1", jail.display()));
+    call.before(move || sys::duplicate(file.as_raw_fd(), 9)).finish().exited(0).silently();
+    let report = sandbox.report(&jail.join("out/report"));
+    assert_eq!(report.descriptor_numbers(), [0, 1, 2]);
+    for name in INITS {
+        let sandbox = Sandbox::new();
+        let life = sandbox.out("life");
+        let script = words!["--", sandbox.probe(), "life", &life, "wait"];
+        let call = sandbox.program(&link(&sandbox, name), script).env("VSRUN_ARGS", "-u 12345:1");
+        let (call, _terminal) = call.on_terminal();
+        let called = call.start();
+        let server = harness::await_life(&life, 1);
+        assert_eq!(process::terminal(server), 0, "{name}");
+        called.signal(libc::SIGTERM);
+        called.finish().exited(143);
+    }
+}
+
+/// A command that reports its readiness to vsrun, and not past it.
+#[test]
+fn readiness_takes_the_socket_of_the_service_manager() {
+    needs!(able());
+    let sandbox = Sandbox::new();
+    for (value, own) in [("--ready notify", true), ("--stop-timeout 1s", false)] {
+        let script = words!["--", sandbox.probe(), "report", sandbox.out("report")];
+        let script = if own { [script, words!["notify", "READY=1"]].concat() } else { script };
+        let call = sandbox.program(&link(&sandbox, "tini"), script).env("VSRUN_ARGS", value);
+        let report = reported(&sandbox, call.env("NOTIFY_SOCKET", "@no-one"));
+        assert_eq!(report.variable("NOTIFY_SOCKET").as_deref() != Some("@no-one"), own, "{value}");
+    }
+}

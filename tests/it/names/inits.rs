@@ -1,0 +1,267 @@
+//! What the inits do with signals, orphans and groups.
+
+use super::{INITS, Sandbox, able, command, each, link, needs, process, sys, words};
+use crate::harness::{self, Bundle, Running};
+use std::path::{Path, PathBuf};
+
+/// Those that the kernel sends for an error of the program.
+const OWN: [i32; 7] =
+    [libc::SIGILL, libc::SIGTRAP, libc::SIGABRT, libc::SIGBUS, libc::SIGFPE, libc::SIGSEGV, libc::SIGSYS];
+const STOPS: [i32; 3] = [libc::SIGTSTP, libc::SIGTTIN, libc::SIGTTOU];
+/// No tool can catch these, and each takes CHLD for itself.
+const NEVER: [i32; 3] = [libc::SIGKILL, libc::SIGSTOP, libc::SIGCHLD];
+
+fn listener(sandbox: &Sandbox, program: &Path, options: &[&str]) -> (Running, PathBuf) {
+    let seen = sandbox.out("seen");
+    let script = words![sandbox.probe(), "signals", &seen, "64", "exit", "3"];
+    let line = options.iter().map(Into::into).chain(script).collect();
+    let called = sandbox.program(program, line).env("TINI_SUBREAPER", "").start();
+    harness::await_lines(&seen, 1);
+    (called, seen)
+}
+
+#[test]
+fn signals_are_forwarded_once_and_alone() {
+    needs!(able());
+    for name in INITS {
+        each(name, |sandbox, program| {
+            let (called, seen) = listener(sandbox, program, &["--"]);
+            let mut expected = vec!["ready".to_owned()];
+            let skipped = |signal: &i32| NEVER.contains(signal) || OWN.contains(signal) || STOPS.contains(signal);
+            for signal in (1..=31).chain([34, 50, 64]).filter(|signal| !skipped(signal)) {
+                called.signal(signal);
+                expected.push(signal.to_string());
+                assert_eq!(harness::await_lines(&seen, expected.len()), expected, "{program:?}");
+            }
+            called.finish().exited(3);
+        });
+    }
+}
+
+#[test]
+fn signals_of_the_terminal_are_treated_as_each_tool_treats_them() {
+    needs!(able());
+    for (name, seen_ones) in [("tini", &["20"][..]), ("catatonit", &[])] {
+        each(name, |sandbox, program| {
+            let (called, seen) = listener(sandbox, program, &["--"]);
+            STOPS.iter().for_each(|signal| called.signal(*signal));
+            // The last one has arrived, so each of the others has, too.
+            called.signal(64);
+            called.finish().exited(3);
+            let mut lines = harness::lines(&seen);
+            lines.retain(|line| !["ready", "64"].contains(&line.as_str()));
+            assert_eq!(lines, seen_ones, "{program:?}");
+        });
+    }
+}
+
+/// Signals that report an error of the init itself end it, as they end the tool; the command goes on.
+#[test]
+fn a_signal_of_the_kernel_ends_tini_and_catatonit_and_reaches_the_command_of_dumb_init() {
+    needs!(able());
+    for name in INITS {
+        for signal in [libc::SIGABRT, libc::SIGSYS] {
+            each(name, |sandbox, program| {
+                let (called, seen) = listener(sandbox, program, &["--"]);
+                let server = command(&called);
+                called.signal(signal);
+                if name == "dumb-init" {
+                    assert_eq!(harness::await_lines(&seen, 2)[1], signal.to_string());
+                    sys::kill(server, 64);
+                    called.finish().exited(3);
+                } else {
+                    assert_eq!(called.finish().signal(), Some(signal), "{program:?}");
+                    assert!(!process::gone(server) && harness::lines(&seen).len() == 1, "{program:?}");
+                }
+            });
+        }
+    }
+}
+
+/// A command and its child, both in one process group. Each writes what it gets.
+fn family(sandbox: &Sandbox, program: &Path, options: &[&str], env: &str) -> (Running, [PathBuf; 2]) {
+    let script = "$P signals $O/child 64 & exec $P signals $O/parent 64";
+    let line = options.iter().map(Into::into).chain(words!["--", "sh", "-c", script]).collect();
+    let call = sandbox.program(program, line).env("P", sandbox.probe()).env("O", sandbox.path("out"));
+    let call = if env.is_empty() { call } else { call.env(env, "") };
+    let called = call.env("TINI_SUBREAPER", "").start();
+    let files = ["parent", "child"].map(|name| sandbox.out(name));
+    files.iter().for_each(|file| drop(harness::await_lines(file, 1)));
+    (called, files)
+}
+
+#[test]
+fn a_signal_reaches_the_command_or_its_group() {
+    needs!(able());
+    for (name, options, env, group) in [
+        ("tini", &[][..], "", false),
+        ("tini", &["-g"], "", true),
+        ("tini", &[], "TINI_KILL_PROCESS_GROUP", true),
+        ("catatonit", &[], "", false),
+        ("catatonit", &["-g"], "", true),
+        ("dumb-init", &[], "", true),
+        ("dumb-init", &["-c"], "", false),
+    ] {
+        // Debian 12 has catatonit 0.1, which has no -g.
+        let only_link = name == "catatonit" && group;
+        each(name, |sandbox, program| {
+            if only_link && program != link(sandbox, name) {
+                return;
+            }
+            let (called, [parent, child]) = family(sandbox, program, options, env);
+            called.signal(libc::SIGUSR1);
+            assert_eq!(harness::await_lines(&parent, 2), ["ready", "10"], "{program:?}");
+            if group {
+                assert_eq!(harness::await_lines(&child, 2), ["ready", "10"], "{program:?}");
+            }
+            sys::kill(command(&called), 64);
+            called.finish().exited(0);
+            // dumb-init says TERM to what is left of the group; the others leave it alone, and it lives.
+            let mut expected = vec!["ready"];
+            expected.extend(group.then_some("10"));
+            if name == "dumb-init" && group {
+                expected.push("15");
+                harness::await_lines(&child, 3);
+            }
+            assert_eq!(harness::lines(&child), expected, "{program:?} {options:?}");
+        });
+    }
+}
+
+#[test]
+fn dumb_init_rewrites_signals() {
+    needs!(able());
+    each("dumb-init", |sandbox, program| {
+        let options = ["-r", "15:2", "-r", "15:3", "-r", "10:0", "--rewrite=20:12"];
+        let (called, [parent, child]) = family(sandbox, program, &options, "");
+        for signal in [libc::SIGUSR1, libc::SIGTERM] {
+            called.signal(signal);
+        }
+        // USR1 is not forwarded. TERM, the second rule counts.
+        for file in [&parent, &child] {
+            assert_eq!(harness::await_lines(file, 2), ["ready", "3"], "{program:?}");
+        }
+        sys::kill(command(&called), 64);
+        called.finish().exited(0);
+        // The last word of all is rewritten, too.
+        assert_eq!(harness::await_lines(&child, 3), ["ready", "3", "3"], "{program:?}");
+    });
+}
+
+/// As a job of a shell: TSTP stops both, CONT resumes both.
+#[test]
+fn dumb_init_stops_itself_with_its_command() {
+    needs!(able());
+    for (options, stops) in [(&["--"][..], true), (&["-r", "20:0", "--"], false)] {
+        each("dumb-init", |sandbox, program| {
+            let (called, seen) = listener(sandbox, program, options);
+            let server = command(&called);
+            called.signal(libc::SIGTSTP);
+            harness::await_true("dumb-init to stop", || process::state(called.pid()) == "T");
+            if stops {
+                harness::await_true("the command to stop", || process::state(server) == "T");
+            }
+            called.signal(libc::SIGCONT);
+            assert_eq!(harness::await_lines(&seen, 2), ["ready", "18"], "{program:?}");
+            assert_eq!((process::state(called.pid()) == "T", process::state(server) == "T"), (false, false));
+            called.signal(64);
+            called.finish().exited(3);
+        });
+    }
+    each("dumb-init", |sandbox, program| {
+        let (called, seen) = listener(sandbox, program, &["-c"]);
+        called.signal(libc::SIGTSTP);
+        assert_eq!(harness::await_lines(&seen, 2), ["ready", "20"], "{program:?}");
+        harness::await_true("dumb-init to stop", || process::state(called.pid()) == "T");
+        called.signal(libc::SIGCONT);
+        harness::await_lines(&seen, 3);
+        called.signal(64);
+        called.finish().exited(3);
+    });
+}
+
+#[test]
+fn orphans_are_adopted_and_reaped() {
+    needs!(able());
+    for name in INITS {
+        each(name, |sandbox, program| {
+            let (seen, go) = (sandbox.out("seen"), sandbox.out("go"));
+            let script = words!["--", sandbox.probe(), "orphans", "20", &seen, "await", &go];
+            let called = sandbox.program(program, script).env("TINI_SUBREAPER", "").start();
+            // dumb-init itself adopts them as PID 1 only.
+            let adopts = name != "dumb-init" || program == link(sandbox, name);
+            for line in harness::await_lines(&seen, 20) {
+                let (pid, parent) = line.split_once(' ').unwrap();
+                assert_eq!(parent == called.pid().to_string(), adopts, "{program:?} {line}");
+                let pid = pid.parse().unwrap();
+                harness::await_true("an orphan to be reaped", || !adopts || process::reaped(pid));
+            }
+            std::fs::write(go, "").unwrap();
+            called.finish().exited(0);
+        });
+    }
+}
+
+#[test]
+fn tini_gets_a_signal_when_its_parent_exits() {
+    needs!(able());
+    each("tini", |sandbox, program| {
+        let seen = sandbox.out("seen");
+        let line = "$T -p SIGUSR1 -- $P signals $O/seen 10 & exec $P await $O/seen await $O/go";
+        let call = sandbox.program(&harness::find_tool("sh").unwrap(), words!["-c", line]);
+        let call = call.env("T", program).env("P", sandbox.probe()).env("O", sandbox.path("out"));
+        let called = call.env("TINI_SUBREAPER", "").start();
+        harness::await_lines(&seen, 1);
+        std::fs::write(sandbox.out("go"), "").unwrap();
+        called.finish().exited(0);
+        assert_eq!(harness::await_lines(&seen, 2), ["ready", "10"], "{program:?}");
+    });
+}
+
+#[test]
+fn catatonit_waits_for_a_signal_without_a_command() {
+    needs!(able());
+    for signal in [libc::SIGTERM, libc::SIGINT] {
+        each("catatonit", |sandbox, program| {
+            let called = sandbox.program(program, words!["-P"]).start();
+            let caught = |signal: i32| {
+                let blocked = u64::from_str_radix(&process::status(called.pid(), "SigBlk"), 16).unwrap();
+                blocked & 1 << (signal - 1) != 0
+            };
+            harness::await_true("its signals to be blocked", || caught(libc::SIGUSR1));
+            for other in [libc::SIGHUP, libc::SIGUSR1, libc::SIGTSTP, 50] {
+                called.signal(other);
+            }
+            harness::await_true("the signals to be read", || process::pending(called.pid()) == 0);
+            assert!(called.lives(), "{program:?}");
+            // Debian 12 has catatonit 0.1, which stays where it is.
+            if program == link(sandbox, "catatonit") {
+                harness::await_true("the root directory", || process::directory(called.pid()) == "/");
+            }
+            called.signal(signal);
+            called.finish().exited(0).silently();
+        });
+    }
+}
+
+/// As Docker and Podman call it: PID 1 of a container.
+#[test]
+fn it_is_the_init_of_a_container() {
+    needs!(able(), harness::containers());
+    for name in ["docker-init", "podman-init"] {
+        let sandbox = Sandbox::new();
+        let script = words!["--", "/probe", "orphans", "5", "/out/orphans", "signals", "/out/seen", "15", "exit", "9"];
+        let bundle = Bundle::new(&sandbox, [words![format!("/{name}")], script].concat());
+        bundle.link(name, "vsrun");
+        let runc = bundle.start();
+        harness::await_lines(&sandbox.out("seen"), 1);
+        for line in harness::await_lines(&sandbox.out("orphans"), 5) {
+            assert!(line.ends_with(" 1"), "its parent is PID 1: {line}");
+        }
+        // The kernel drops what PID 1 leaves to it.
+        bundle.kill("ABRT");
+        bundle.kill("TERM");
+        runc.finish().exited(9).silently();
+        assert_eq!(harness::lines(&sandbox.out("seen")), ["ready", "15"]);
+    }
+}

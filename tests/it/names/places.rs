@@ -1,0 +1,153 @@
+//! What a command finds: descriptors, signals, directory, environment, session and terminal.
+
+use super::{INITS, Sandbox, able, command, each, link, needs, process, reported, sys, words};
+use crate::harness::{self, Call, Report};
+use std::fs::File;
+use std::io;
+use std::os::fd::AsRawFd;
+use std::path::Path;
+
+/// Blocks USR1 and ALRM; ignores USR2, PIPE and a real-time signal. Other actions are the default.
+fn set_signals() -> io::Result<()> {
+    for signal in [libc::SIGUSR2, libc::SIGPIPE, 40] {
+        sys::ignore_signal(signal)?;
+    }
+    sys::block_signals(&[libc::SIGUSR1, libc::SIGALRM])
+}
+
+/// A call that hands down more than a command usually gets.
+fn laden<'place>(sandbox: &'place Sandbox, program: &Path, words: Vec<std::ffi::OsString>) -> Call<'place> {
+    let file = File::create(sandbox.out("handed")).unwrap();
+    let call = sandbox.program(program, words).directory(Path::new("/usr"));
+    let call = call.env("NOTIFY_SOCKET", "@no-one").env("WATCHDOG_USEC", "1").env("LISTEN_FDS", "2");
+    let call =
+        call.env("LISTEN_PID", "1").env("VSRUN_SERVER_PID", "7").env("HOME", "/nowhere").env("TINI_SUBREAPER", "");
+    let call =
+        call.before(move || [7, 300].into_iter().try_for_each(|number| sys::duplicate(file.as_raw_fd(), number)));
+    call.before(set_signals)
+}
+
+/// What must be the same under the tool and under the link.
+fn comparable(report: &Report) -> Vec<String> {
+    let mut found = Vec::new();
+    for descriptor in report.descriptors() {
+        found.push(format!("{} {} {}", descriptor.number, descriptor.access, descriptor.kind));
+    }
+    for name in ["umask", "cwd", "here", "root", "uids", "gids", "groups", "argument", "no-new-privs"] {
+        found.extend(report.all(name).into_iter().filter(|value| !value.contains("/out/")));
+    }
+    let mut variables = report.all("variable");
+    variables.retain(|variable| !variable.starts_with("PLACE="));
+    variables.sort();
+    found.extend(variables);
+    let (pid, group, session) = (report.number("pid"), report.number("pgid"), report.number("sid"));
+    found.push(format!("leads its group: {}, its session: {}", pid == group, pid == session));
+    found
+}
+
+#[test]
+fn the_command_finds_what_the_caller_has_left() {
+    needs!(able());
+    for (name, options) in [
+        ("tini", words!["--"]),
+        ("catatonit", words!["--"]),
+        ("dumb-init", words![]),
+        ("dumb-init", words!["-c"]),
+        ("gosu", words!["12345:0"]),
+        ("su-exec", words!["12345:0"]),
+    ] {
+        if ["gosu", "su-exec"].contains(&name) {
+            needs!(harness::root());
+        }
+        let mut seen = Vec::new();
+        each(name, |sandbox, program| {
+            let script = words![sandbox.probe(), "report", sandbox.out("report")];
+            let report = reported(sandbox, laden(sandbox, program, [options.clone(), script].concat()));
+            // dumb-init and gosu themselves clear them.
+            if !["dumb-init", "gosu"].contains(&name) || seen.is_empty() {
+                assert_eq!(report.one("blocked"), "10 14", "{program:?}");
+                assert_eq!(report.one("ignored"), "12 13 40", "{program:?}");
+            }
+            // The test itself may have been started with more than 0 to 2.
+            let direct = reported(sandbox, laden(sandbox, &sandbox.probe(), words!["report", sandbox.out("report")]));
+            assert_eq!(report.descriptor_numbers(), direct.descriptor_numbers(), "{program:?}");
+            assert!([7, 300].iter().all(|number| report.descriptor(*number).is_some()), "{program:?}");
+            assert_eq!(report.one("cwd"), "/usr");
+            seen.push(comparable(&report));
+        });
+        if let [link, tool] = &seen[..] {
+            assert_eq!(link, tool, "{name}");
+        }
+    }
+}
+
+/// tini itself exits with 1 then, because it finds no terminal to ask about.
+#[test]
+fn closed_standard_descriptors_stay_closed() {
+    needs!(able());
+    for name in INITS {
+        let sandbox = Sandbox::new();
+        let script = words!["--", sandbox.probe(), "report", sandbox.out("report")];
+        let report = reported(&sandbox, sandbox.program(&link(&sandbox, name), script).closed(&[0, 1]));
+        assert!(report.descriptor(0).is_none() && report.descriptor(1).is_none(), "{name}: {report:?}");
+    }
+}
+
+#[test]
+fn a_script_without_a_first_line_is_run_by_the_shell() {
+    needs!(able());
+    for name in INITS {
+        each(name, |sandbox, program| {
+            let script = sandbox.executable("script", b"echo \"$0 $*\"\n");
+            let ended = sandbox.program(program, words!["--", &script, "a", "b c"]).finish();
+            assert_eq!(ended.exited(0).out, [format!("{} a b c", script.display())], "{program:?}");
+            let found = sandbox.program(program, words!["--", "script", "x"]).env("PATH", sandbox.directory()).finish();
+            assert_eq!(found.exited(0).out, [format!("{} x", script.display())], "{program:?}");
+        });
+    }
+}
+
+/// catatonit 0.2 corrects it, and the others do not.
+#[test]
+fn catatonit_passes_sockets_on() {
+    needs!(able(), harness::tool("sh"));
+    for (name, corrects) in [("catatonit", true), ("tini", false), ("dumb-init", false)] {
+        let sandbox = Sandbox::new();
+        let report = sandbox.out("report");
+        // The shell becomes the init, so its number is that of the init.
+        let line = "LISTEN_PID=$$ LISTEN_FDS=1 exec \"$0\" -- \"$@\" 3</dev/null";
+        let call = words!["-c", line, link(&sandbox, name), sandbox.probe(), "report", &report];
+        sandbox.program(&harness::find_tool("sh").unwrap(), call).finish().exited(0);
+        let found = sandbox.report(&report);
+        let (own, parent) = (found.one("pid"), found.one("ppid"));
+        assert_eq!(found.variable("LISTEN_PID"), Some(if corrects { own } else { parent }), "{name}");
+        assert!(found.descriptor(3).unwrap().is_null());
+    }
+}
+
+#[test]
+fn the_terminal_is_the_commands() {
+    needs!(able());
+    for (name, options) in
+        [("tini", words!["--"]), ("catatonit", words!["--"]), ("dumb-init", words![]), ("dumb-init", words!["-c"])]
+    {
+        each(name, |sandbox, program| {
+            let seen = sandbox.out("seen");
+            let script = words![sandbox.probe(), "signals", &seen, "64"];
+            let (call, terminal) = sandbox.program(program, [options.clone(), script].concat()).on_terminal();
+            let called = call.start();
+            harness::await_lines(&seen, 1);
+            let server = command(&called);
+            assert_ne!(process::terminal(server), 0, "{program:?}");
+            assert_eq!(process::foreground(server), process::group(server), "{program:?}");
+            let own_session = name == "dumb-init" && options.is_empty();
+            assert_eq!(process::session(server) == server, own_session, "{program:?}");
+            assert_eq!(process::group(server) == server, own_session || name != "dumb-init", "{program:?}");
+            // The interrupt key reaches it; beside dumb-init -c, it comes once more by forwarding.
+            io::Write::write_all(&mut &terminal.person, b"\x03").unwrap();
+            assert_eq!(harness::await_lines(&seen, 2)[1], "2", "{program:?}");
+            sys::kill(server, 64);
+            called.finish().exited(0);
+        });
+    }
+}
