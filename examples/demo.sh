@@ -55,10 +55,36 @@ main() {
 
     say "TERM: the server ends, then the manager, and nothing is left."
     stop
+    deployment
     if [[ $EUID -eq 0 ]]; then
         jail
     fi
     say "That was vsrun, $(stat -c %s "$vsrun") bytes. More: vsrun --help, man vsrun"
+}
+
+deployment() {
+    local before after
+    say "The server with a socket of vsrun's. It reports on descriptor 4 that it is ready."
+    run "vsrun -b -p run/hello.pid -m run/manager.pid - -d log 7d --listen 127.0.0.1:$port --ready fd:4 -- $place/bin/hello socket"
+    run "get /"
+    before=$(<run/hello.pid)
+    shows "hello from process $before,"
+
+    say "A new version takes its place. It starts beside the old one, which is stopped when the new one is ready."
+    run "vsrun --replace run/hello.pid"
+    run "get /"
+    after=$(<run/hello.pid)
+    shows "hello from process $after,"
+    [[ $after != "$before" ]] || fail "the same server still runs"
+
+    say "A new version that does not work: the old server goes on, and the reason is known."
+    run "ln -sf $(type -P false) bin/hello"
+    run "! vsrun --replace run/hello.pid"
+    shows "cannot replace run/hello.pid: the new server exited with status 1"
+    run "get /"
+    shows "hello from process $after,"
+    run "ln -sf $hello bin/hello"
+    stop
 }
 
 jail() {

@@ -75,6 +75,7 @@ mod ready_probe;
 mod real_servers;
 mod records;
 mod remaining_processes;
+mod replace;
 mod revive;
 mod rights;
 #[allow(clippy::cast_possible_truncation)]

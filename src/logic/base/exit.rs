@@ -25,6 +25,7 @@ pub const NOT_FOUND: u8 = 127;
 
 /// How a process ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(test, derive(Hash))]
 pub enum Exit {
     /// It exited, with this status.
     Code(u8),

@@ -117,7 +117,7 @@ pub struct Options {
     pub stop_timeout: Option<Span>,
     /// `--stop-delay`.
     pub stop_delay: Option<Span>,
-    /// `--status`, `--stop` or `--signal`, and PIDFILE.
+    /// `--status`, `--stop`, `--replace` or `--signal`, and PIDFILE.
     pub control: Vec<(Order, StaticCStr)>,
     /// `--probe`.
     pub probe: Option<StaticCStr>,
@@ -202,6 +202,8 @@ pub enum Order {
     Status,
     /// `--stop`.
     Stop,
+    /// `--replace`.
+    Replace,
     /// `--signal`.
     Signal(Signal),
 }

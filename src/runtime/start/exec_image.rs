@@ -11,6 +11,9 @@ use crate::sys::Result;
 use crate::sys::exec::ExecArray;
 use crate::sys::process;
 
+/// The slot of the environment for `NOTIFY_SOCKET`, which differs between the two processes of a replacement.
+pub const NOTIFY_SLOT: usize = 2;
+
 /// A program with everything that its start needs already in memory, because nothing is allocated after a fork.
 pub struct ExecImage {
     /// The steps before the exec, in order.
@@ -30,7 +33,7 @@ impl ExecImage {
     pub fn new(program: Box<Program>) -> Self {
         let has = |wanted: fn(&Step) -> bool| program.steps.iter().any(wanted);
         let late = [has(|step| matches!(step, Step::PassSockets(_))), has(|step| matches!(step, Step::SetWatchdogPid))];
-        let mut image = Self::with_slots(program, late.len(), 24);
+        let mut image = Self::with_slots(program, late.len() + 1, 24);
         for (slot, late) in late.into_iter().enumerate() {
             // Not empty, so that the child can write its pid over it.
             image.env.fill(slot, if late { b"=" } else { b"" });

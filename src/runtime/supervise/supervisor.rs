@@ -10,22 +10,20 @@ use std::os::fd::{AsFd, OwnedFd};
 use super::crash_handler::CrashReport;
 use super::descendants::Sweep;
 use super::lifeline::Lifeline;
+use super::slot::{Requests, Slot};
 use crate::logic::base::duration::Duration;
 use crate::logic::base::error::Error;
 use crate::logic::base::exit::{self, Exit};
 use crate::logic::base::text::Escaped;
 use crate::logic::base::time::{Span, Time};
-use crate::logic::supervisor::event::{Action, Ending, Event, LogFiles};
+use crate::logic::supervisor::event::{Action, Ending, Event};
 use crate::logic::supervisor::state::{Forced, Phase, State};
 use crate::logic::supervisor::transition::next;
 use crate::runtime::output::logdir::Mark;
 use crate::runtime::report::log::Priority;
-use crate::runtime::report::log::os_error;
 use crate::runtime::resources::pidfile::Pidfile;
-use crate::runtime::start::child_io::{Attempt, ChildIo};
 use crate::runtime::start::deliver::Reach;
 use crate::runtime::start::outcome::StepFailure;
-use crate::runtime::start::spawn::{Spawned, spawn};
 use crate::sys;
 use crate::sys::Errno;
 use crate::sys::credentials;
@@ -48,6 +46,10 @@ pub struct ServerProcess {
     pub mark: Mark,
     /// The resources it used, after its exit.
     pub usage: Usage,
+    /// When it was started.
+    pub started: Time,
+    /// When the kernel says that it was started, in clock ticks since the boot. Only known of a candidate.
+    pub born: u64,
     /// How long it ran, after its exit.
     pub uptime: Option<Span>,
     /// True if it is a zombie that is kept because others of its group are alive: so the number of the group is not
@@ -59,12 +61,16 @@ pub struct ServerProcess {
 pub struct Supervisor<'a> {
     /// The rules, descriptors and programs.
     pub config: &'a mut SupervisorConfig,
-    /// The server's pidfile.
-    pub pidfile: Option<&'a Pidfile>,
+    /// The pidfiles of server and manager.
+    pub pidfiles: &'a [Option<Pidfile>; 2],
     /// The state of the state machine.
     pub state: State,
     /// The current or last server process.
     pub server: Option<ServerProcess>,
+    /// The second process of a replacement, until nothing is left of it.
+    pub second: Option<ServerProcess>,
+    /// The requests of `--replace`.
+    pub requests: Requests,
     /// Whether children may have exited that were not reaped.
     pub unreaped: bool,
     /// The running search for remaining processes.
@@ -84,15 +90,17 @@ pub struct Supervisor<'a> {
 /// Starts the server and supervises it until the last run is over. Returns the ending, and the error of a failed first
 /// start.
 #[inline(never)]
-pub fn supervise(watch: &mut SupervisorConfig, pidfile: Option<&Pidfile>) -> (Ending, Option<Error>) {
+pub fn supervise(watch: &mut SupervisorConfig, pidfiles: &[Option<Pidfile>; 2]) -> (Ending, Option<Error>) {
     watch.log.record(Priority::Info, format_args!("starting: {}", Escaped(&watch.command)));
     let state = State::new(&watch.policy, now());
     // On the heap, so that the stack of a supervisor at rest is short.
     let mut this = Box::new(Supervisor {
         config: watch,
-        pidfile,
+        pidfiles,
         state,
         server: None,
+        second: None,
+        requests: Requests::default(),
         unreaped: false,
         sweep: None,
         next_look: Time::default(),
@@ -101,13 +109,17 @@ pub fn supervise(watch: &mut SupervisorConfig, pidfile: Option<&Pidfile>) -> (En
         error: None,
         reach: Reach::Open,
     });
-    let mut event = this.launch();
+    let mut event = this.launch(Slot::Server);
     loop {
         let Supervisor { config: watch, state, .. } = &mut *this;
         let time = now();
         let action = next(&watch.policy, state, event, time);
         this.notify_service_manager(event);
+        if action == Action::SwitchOver {
+            this.switch_over(time);
+        }
         this.follow_probes(event, time);
+        this.settle_replacement();
         event = match action {
             Action::Finish(ending) => return (ending, this.error),
             Action::Launch(logs) => this.relaunch(logs),
@@ -133,7 +145,13 @@ pub fn supervise(watch: &mut SupervisorConfig, pidfile: Option<&Pidfile>) -> (En
                 this.report_ready();
                 this.next_event()
             }
-            Action::Wait => this.next_event(),
+            Action::Wait | Action::SwitchOver => this.next_event(),
+            Action::LaunchCandidate => this.launch_candidate(),
+            Action::SendSecond(signal, to) => {
+                this.send_second(signal, to);
+                let refused = this.after_sending(signal, to).map(Event::of_second);
+                refused.unwrap_or_else(|| this.next_event())
+            }
         };
     }
 }
@@ -156,70 +174,9 @@ impl Supervisor<'_> {
         heap::release_stack();
     }
 
-    fn relaunch(&mut self, logs: LogFiles) -> Event {
-        if logs == LogFiles::Keep {
-            let restarts = self.state.restarts();
-            self.record(Priority::Notice, format_args!("restarting the server (restart {restarts})"));
-        } else {
-            self.config.output.rotate(&mut self.config.log);
-            self.reread();
-            self.record(Priority::Notice, format_args!("restarting the server on request"));
-        }
-        self.launch()
-    }
-
-    /// Starts a server process, and waits for the next event unless the start fails at once.
-    #[inline(never)]
-    fn launch(&mut self) -> Event {
-        let attempt = if self.is_first_start() { Attempt::First } else { Attempt::Later };
-        if attempt == Attempt::Later {
-            self.revive_sockets();
-        }
-        let watch = &mut *self.config;
-        if let Some(prober) = &mut watch.prober {
-            prober.end();
-        }
-        watch.readiness.begin();
-        let output = watch.output.server(&watch.log);
-        let debug = watch.debug.then_some(&watch.log);
-        let (dir, pidfile, cgroup) = (watch.output.dir(), self.pidfile, watch.cgroup.as_ref());
-        let (readiness, log) = match watch.readiness.pipe() {
-            Ok(Some((read, write, number))) => (Some(read), Some((write, number))),
-            Ok(None) => (None, None),
-            Err(why) => return self.cannot_launch(why),
-        };
-        let ready = log.as_ref().map(|(write, number)| (write.as_fd(), *number));
-        let io = ChildIo { output, error: output, dir, pidfile, cgroup, ready, attempt, debug, ..ChildIo::none() };
-        let mark = watch.output.mark();
-        if let Some(handler) = &mut watch.handler {
-            handler.begin();
-        }
-        match spawn(&watch.program, &io) {
-            Ok(Spawned { pid, report }) => {
-                let usage = Usage::default();
-                let (report, ready, uptime) = (Some(report), readiness, None);
-                let line = Lifeline::new(pid);
-                self.server =
-                    Some(ServerProcess { pid, report, line, ready, failure: None, mark, usage, uptime, left: false });
-                drop(log);
-                self.next_event()
-            }
-            Err(why) => self.cannot_launch(why),
-        }
-    }
-
-    fn cannot_launch(&mut self, why: Errno) -> Event {
-        if self.is_first_start() {
-            self.error = Some(os_error(format_args!("cannot start a process"), why));
-        } else {
-            self.warn(format_args!("cannot start a process now"), why);
-        }
-        Event::ForkFailed
-    }
-
     /// Writes the pidfile from here, after the server's own process could not.
     pub fn write_pidfile(&self, pid: Pid) {
-        let Some(file) = self.pidfile else { return };
+        let [Some(file), _] = self.pidfiles else { return };
         if let Err(why) = file.write(pid) {
             self.warn(format_args!("cannot write pidfile '{}'", file.path()), why);
         }

@@ -1,0 +1,96 @@
+//! Starts a server process: the server, or the candidate of a replacement.
+
+use std::os::fd::AsFd;
+
+use super::lifeline::Lifeline;
+use super::slot::Slot;
+use super::supervisor::{ServerProcess, Supervisor};
+use crate::logic::control::started_at;
+use crate::logic::supervisor::event::{Event, LogFiles};
+use crate::runtime::host::clock::now;
+use crate::runtime::report::log::{Priority, os_error};
+use crate::runtime::resources::lookup::of_process;
+use crate::runtime::start::child_io::{Attempt, ChildIo};
+use crate::runtime::start::spawn::{Spawned, spawn};
+use crate::sys::Errno;
+use crate::sys::process::Usage;
+
+impl Supervisor<'_> {
+    /// Starts the server again.
+    pub fn relaunch(&mut self, logs: LogFiles) -> Event {
+        if logs == LogFiles::Keep {
+            let restarts = self.state.restarts();
+            self.record(Priority::Notice, format_args!("restarting the server (restart {restarts})"));
+        } else {
+            self.config.output.rotate(&mut self.config.log);
+            self.reread();
+            self.record(Priority::Notice, format_args!("restarting the server on request"));
+        }
+        self.launch(Slot::Server)
+    }
+
+    /// Starts a server process, and waits for the next event unless the start fails at once.
+    #[inline(never)]
+    pub fn launch(&mut self, slot: Slot) -> Event {
+        let attempt = if self.is_first_start() { Attempt::First } else { Attempt::Later };
+        if attempt == Attempt::Later {
+            self.revive_sockets(slot == Slot::Second || self.second.is_some());
+        }
+        let watch = &mut *self.config;
+        if let Some(prober) = watch.prober.as_mut().filter(|_| slot == Slot::Server) {
+            prober.end();
+        }
+        if let Err(why) = watch.readiness.begin(slot, &mut watch.program.env) {
+            return self.cannot_launch(slot, why);
+        }
+        let output = watch.output.server(&watch.log);
+        let debug = watch.debug.then_some(&watch.log);
+        // The pidfile names a candidate only when it is ready.
+        let pidfile = self.pidfiles[0].as_ref().filter(|_| slot == Slot::Server);
+        let (dir, cgroup) = (watch.output.dir(), watch.cgroup.as_ref());
+        let (readiness, log) = match watch.readiness.pipe() {
+            Ok(Some((read, write, number))) => (Some(read), Some((write, number))),
+            Ok(None) => (None, None),
+            Err(why) => return self.cannot_launch(slot, why),
+        };
+        let ready = log.as_ref().map(|(write, number)| (write.as_fd(), *number));
+        let io = ChildIo { output, error: output, dir, pidfile, cgroup, ready, attempt, debug, ..ChildIo::none() };
+        let mark = watch.output.mark();
+        if let Some(handler) = watch.handler.as_mut().filter(|_| slot == Slot::Server) {
+            handler.begin();
+        }
+        match spawn(&watch.program, &io) {
+            Ok(Spawned { pid, report }) => {
+                let born = if slot == Slot::Second { of_process(pid.number(), c"stat", started_at) } else { None };
+                *self.process(slot) = Some(ServerProcess {
+                    pid,
+                    report: Some(report),
+                    line: Lifeline::new(pid),
+                    ready: readiness,
+                    failure: None,
+                    mark,
+                    usage: Usage::default(),
+                    started: now(),
+                    born: born.unwrap_or(0),
+                    uptime: None,
+                    left: false,
+                });
+                drop(log);
+                self.next_event()
+            }
+            Err(why) => self.cannot_launch(slot, why),
+        }
+    }
+
+    fn cannot_launch(&mut self, slot: Slot, why: Errno) -> Event {
+        if self.is_first_start() {
+            self.error = Some(os_error(format_args!("cannot start a process"), why));
+        } else {
+            self.warn(format_args!("cannot start a process now"), why);
+        }
+        if let Some(mail) = self.config.readiness.mail().filter(|_| slot == Slot::Second) {
+            mail.close_second();
+        }
+        slot.event(Event::ForkFailed)
+    }
+}
