@@ -33,7 +33,7 @@ export CARGO_BUILD_TARGET = $(TARGET)
 
 # cargo uses every core by itself, and two cargos only wait for each other.
 .NOTPARALLEL:
-.PHONY: build cross test-cross demo test check fmt clippy doc fuzz miri faults soak field bench size man man-check image deb release reproducible install uninstall clean help
+.PHONY: build cross test-cross demo test prove check fmt clippy doc fuzz miri faults soak field bench size man man-check image deb release reproducible install uninstall clean help
 
 build: ## the small static binary (this is the default)
 	$(RUST) tools/build
@@ -51,6 +51,9 @@ demo: build ## show what vsrun does, with a small server
 
 test: build ## all tests, of the small binary (TESTARGS='...' goes to cargo test)
 	VSRUN=$(abspath $(BIN)) $(RUST) tools/test $(TESTARGS)
+
+prove: ## explore all states of the supervisor, and find planted faults; compares docs/proof.md
+	$(RUST) tools/prove
 
 check: fmt clippy size man-check test doc ## all checks that must pass before a change is merged
 
