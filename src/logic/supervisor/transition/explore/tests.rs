@@ -404,6 +404,8 @@ fn check_replacement(policy: &Policy, old: &State, event: Event, world: &mut Wor
     }
     // With --linger, what remains of a second process is ended.
     let second_exited = matches!(event, Event::Second(SecondEvent::Exited(_) | SecondEvent::ExecFailed(_)));
+    let taken_over = action == Action::SwitchOver && exited && policy.linger.is_some();
+    assert!(!taken_over || world.remains, "what remains of the old server is forgotten");
     if second_exited && policy.linger.is_some() {
         let asked = matches!(action, Action::Send(_, Recipient::Remains | Recipient::All));
         assert!(world.remains || asked, "what remains of the second process is forgotten");
