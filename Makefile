@@ -33,7 +33,7 @@ export CARGO_BUILD_TARGET = $(TARGET)
 
 # cargo uses every core by itself, and two cargos only wait for each other.
 .NOTPARALLEL:
-.PHONY: build cross test-cross demo recording html test check fmt clippy deny doc fuzz miri faults soak field bench size man man-check image microvm deb release reproducible install install-links uninstall clean help
+.PHONY: build cross test-cross demo recording html test prove check fmt clippy deny doc fuzz miri faults soak field bench size man man-check image microvm deb release reproducible install install-links uninstall clean help
 
 build: ## the small static binary (this is the default)
 	$(RUST) tools/build
@@ -56,6 +56,10 @@ recording: build ## record the demo as docs/demo.svg (root)
 
 test: build ## all tests, of the small binary (TESTARGS='...' goes to cargo test)
 	VSRUN=$(abspath $(BIN)) $(RUST) tools/test $(TESTARGS)
+
+prove: ## explore all states of the supervisor, and find planted faults; compares docs/proof.md
+	$(RUST) tools/prove
+	tools/model
 
 check: fmt clippy deny size man-check test doc ## all checks that must pass before a change is merged
 

@@ -5,7 +5,7 @@ use crate::flags::{CHAPTERS, FLAGS, Flag};
 
 const USAGE: &str = "\
 Usage: vsrun [OPTION]... -- COMMAND [ARG]...
-       vsrun --status PIDFILE | --stop PIDFILE | --signal SIGNAL PIDFILE
+       vsrun --status|--stop|--replace PIDFILE | --signal SIGNAL PIDFILE
        vsrun --help | --version
 ";
 

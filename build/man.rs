@@ -47,6 +47,7 @@ pub fn page(version: &str) -> String {
         ("OUTPUT", OUTPUT),
         ("BACKGROUND", BACKGROUND),
         ("READINESS", READINESS),
+        ("REPLACEMENT", include_str!("man/replacement.txt")),
         ("SOCKETS", SOCKETS),
         ("JAIL WITHOUT ROOT", confinement::JAIL_WITHOUT_ROOT),
         ("CONTROL GROUPS", confinement::CONTROL_GROUPS),
@@ -88,7 +89,7 @@ fn control() -> String {
     let (dead, absent, unknown, setup) = (exit::DEAD, exit::NOT_RUNNING, exit::UNKNOWN, exit::SETUP);
     format!(
         "
---status, --stop and --signal trust the lock of the pidfile, and signal only a process that holds it: the process that the
+--status, --stop, --replace and --signal trust the lock of the pidfile, and signal only a process that holds it: the process that the
 file names must have the file open with the lock on it (`/proc/PID/fdinfo`), or, where the lock is exclusive, its parent
 must. `vsrun` holds the process by a descriptor meanwhile (pidfd_open(2)) and checks lock and number once more. So a stale
 number never leads to an unrelated process, whether it is old, of another pid namespace, or kept in the file by a child
@@ -102,7 +103,7 @@ managed server by its manager's pidfile. Before Linux 5.3, which introduced pidf
 just before it is signalled; without `/proc` as well, its state is unknown.
 
 Either pidfile of a managed server works: --stop goes to the manager, which stops the server and exits, --status reports whether
-the manager runs, and --signal goes to the process that the file names. Between two runs the server's file is empty: --stop
+the manager runs, --replace goes to the manager, and --signal to the process that the file names. Between two runs the server's file is empty: --stop
 then searches `/proc` for the process that has this file open and locked, and stops it at once; without `/proc`, it waits
 for the next run. FILE may also be a service
 file, which begins with `#!`: then its own pidfile is used, the manager's before the server's. No daemon is involved, so these
@@ -118,19 +119,21 @@ The exit statuses are those of rc scripts, see RC SCRIPTS:
 
 = {ok}
 --status: the server runs, or is between two runs. --signal: the signal was sent. --stop: the server is gone, or did not run.
+--replace: the new server serves, and the old one has exited.
 
 = {dead}
 --status: the server is dead, and the file exists.
 
 = {absent}
---status: the server does not run. --signal: there is no process to signal, also between two runs.
+--status: the server does not run. --signal and --replace: there is no process to signal, also between two runs.
 
 = {unknown}
 The state is unknown: the file cannot be read or is not a regular file, or a dead server's child holds the lock. Nothing
 was sent.
 
 = {setup}
---stop: the server does not exit. --signal: the kernel refuses to send the signal.
+--stop: the server does not exit. --replace: the old server goes on, or there is no manager; the reason is printed. --signal:
+the kernel refuses to send the signal.
 "
     )
 }
@@ -199,7 +202,7 @@ The server's own exit status; also when a manager gives up, because of the handl
 = 128+N
 Signal N ended the server. (If `vsrun` became the server, its parent sees the signal itself.)
 
---status exits with {ok}, {dead}, {absent} or {unknown}, --signal with {ok}, {absent}, {unknown} or {setup}, and --stop
+--status exits with {ok}, {dead}, {absent} or {unknown}, --signal and --replace with {ok}, {absent}, {unknown} or {setup}, and --stop
 with {ok}, {unknown} or {setup}: see CONTROL. --probe exits with {ok}, {unhealthy} or {setup}: see PROBES.
 
 A server may itself exit with {usage}, {setup}, {refused} or {missing}; the message on standard error or in the log

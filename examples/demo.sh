@@ -64,10 +64,36 @@ main() {
     shows "did you mean nofile?"
     run "vsrun --check -p nowhere/pid -- helo $port" 125
     shows "helo"
+    deployment
     if [[ $EUID -eq 0 ]]; then
         jail
     fi
     say "That was vsrun. More: vsrun -h, vsrun --help, man vsrun"
+}
+
+deployment() {
+    local before after
+    say "The server with a socket of vsrun's. It reports on descriptor 4 that it is ready."
+    run "vsrun -b -p run/hello.pid -m run/manager.pid - -d log 7d --listen 127.0.0.1:$port --ready fd:4 -- $place/bin/hello socket"
+    run "get /"
+    before=$(<run/hello.pid)
+    shows "hello from process $before,"
+
+    say "A new version takes its place. It starts beside the old one, which is stopped when the new one is ready."
+    run "vsrun --replace run/hello.pid"
+    run "get /"
+    after=$(<run/hello.pid)
+    shows "hello from process $after,"
+    [[ $after != "$before" ]] || fail "the same server still runs"
+
+    say "A new version that does not work: the old server goes on, and the reason is known."
+    run "ln -sf $(type -P false) bin/hello"
+    run "vsrun --replace run/hello.pid" 125
+    shows "cannot replace run/hello.pid: the new server exited with status 1"
+    run "get /"
+    shows "hello from process $after,"
+    run "ln -sf $hello bin/hello"
+    stop run/hello.pid
 }
 
 jail() {

@@ -1,4 +1,5 @@
-//! The server of `make demo`: `hello PORT` answers HTTP on 127.0.0.1, one request after the other.
+//! The server of `make demo`: `hello PORT` answers HTTP on 127.0.0.1, one request after the other. `hello socket` does so
+//! on the socket that vsrun gives it as descriptor 3, and reports on descriptor 4 that it is ready.
 //!
 //! It does what a server under vsrun should do, which is nothing special. It stays in the foreground, writes its log
 //! to standard output, knows no pidfile and changes no user. TERM ends it, as it ends every program that does not ask.
@@ -14,12 +15,25 @@
 #![allow(unsafe_code, reason = "crashing on purpose")]
 
 use std::env;
+use std::fs::File;
 use std::io::{self, BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
+use std::os::fd::FromRawFd;
 use std::process::{self, ExitCode};
 
 fn main() -> ExitCode {
-    let Some(port) = env::args().nth(1).and_then(|word| word.parse::<u16>().ok()) else {
+    let word = env::args().nth(1).unwrap_or_default();
+    if word == "socket" {
+        // SAFETY: vsrun has opened it for this process (--listen), and nothing else here uses it.
+        let listener = unsafe { TcpListener::from_raw_fd(3) };
+        // SAFETY: as above (--ready fd:4).
+        let mut ready = unsafe { File::from_raw_fd(4) };
+        println!("hello, I am process {} and have a socket", process::id());
+        let _ = ready.write_all(b"\n");
+        drop(ready);
+        return serve(&listener);
+    }
+    let Ok(port) = word.parse::<u16>() else {
         eprintln!("usage: hello PORT");
         return ExitCode::from(2);
     };
@@ -31,7 +45,10 @@ fn main() -> ExitCode {
         }
     };
     println!("hello, I am process {} and listen on port {port}", process::id());
+    serve(&listener)
+}
 
+fn serve(listener: &TcpListener) -> ExitCode {
     for stream in listener.incoming() {
         // A client that went away is no reason for a server to end.
         if let Err(error) = stream.and_then(answer) {

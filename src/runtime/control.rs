@@ -1,4 +1,4 @@
-//! `--status`, `--stop` and `--signal`. The lock shows whether the server runs, /proc shows which process has the lock,
+//! `--status`, `--stop`, `--replace` and `--signal`. The lock shows whether the server runs, /proc shows which process has the lock,
 //! and a pidfd prevents a signal to another process that got the same pid.
 
 use core::ffi::CStr;
@@ -57,6 +57,7 @@ pub fn control(control: &Control) -> Result<u8> {
             Sent::Yes => return Ok(exit::OK),
             Sent::Gone => NoTarget::Dead,
         },
+        (Order::Replace, Ok((file, server))) => return replacement::replace(&path, file, server),
         (Order::Stop, Ok((file, server))) => {
             return stop(control, file, server)?.map_or(Ok(exit::OK), |why| {
                 Err(Error::setup(format_args!("cannot stop {path}: pid {} {why}", server.owner.number)))
@@ -96,7 +97,7 @@ pub fn control(control: &Control) -> Result<u8> {
             log::print_error(&Error::new(exit::OK, format_args!("not running: {path}")));
             return Ok(exit::OK);
         }
-        (Order::Signal(_), _) => exit::NOT_RUNNING,
+        (Order::Signal(_) | Order::Replace, _) => exit::NOT_RUNNING,
         (Order::Reload, _) => exit::STOPPED,
     };
     Err(Error::new(code, format_args!("{text}")))
@@ -287,3 +288,5 @@ impl Pidfile {
         (lock, PidfileContents::parse(line.get(..count).unwrap_or_default()))
     }
 }
+
+mod replacement;

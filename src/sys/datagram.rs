@@ -56,7 +56,11 @@ impl DatagramSender {
 }
 
 /// A socket of an abstract name, which needs no file and works in every chroot. The kernel names each message's sender.
-pub struct NotifySocket(OwnedFd);
+pub struct NotifySocket {
+    socket: OwnedFd,
+    /// Its name, as the kernel chose it: five digits.
+    pub name: [u8; 5],
+}
 
 /// The sender of a message, as the kernel names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,11 +92,11 @@ struct Control {
 }
 
 impl NotifySocket {
-    /// Opens the socket under a name that the kernel chooses. Returns that name, without the `@`.
+    /// Opens the socket under a name that the kernel chooses. Allocates nothing.
     ///
     /// # Errors
     /// Those of socket(2) and bind(2).
-    pub fn open() -> Result<(Self, Vec<u8>)> {
+    pub fn open() -> Result<Self> {
         let socket = socket()?;
         sockopt::set_socket_passcred(&socket, true)?;
         // SAFETY: the address is as long as it says.
@@ -103,7 +107,7 @@ impl NotifySocket {
         cvt(unsafe { libc::getsockname(socket.as_raw_fd(), name.as_mut_ptr().cast(), &raw mut size) })?;
         // After the family, a NUL marks an abstract name.
         let name = name.get(UNIX.len() + 1..usize::try_from(size).unwrap_or(0)).unwrap_or_default();
-        Ok((Self(socket), name.to_vec()))
+        Ok(Self { socket, name: name.try_into().map_err(|_| Errno::NAMETOOLONG)? })
     }
 
     /// Reads the first message and leaves it in the queue. Its descriptors stay there too: this call has no room for
@@ -118,7 +122,7 @@ impl NotifySocket {
         message.msg_controllen = size_of::<Control>().try_into().unwrap_or(0);
         let flags = libc::MSG_PEEK | libc::MSG_DONTWAIT | libc::MSG_CMSG_CLOEXEC;
         // SAFETY: the buffers for text and control message have the stated sizes.
-        let count = unsafe { libc::recvmsg(self.0.as_raw_fd(), &raw mut message, flags) };
+        let count = unsafe { libc::recvmsg(self.socket.as_raw_fd(), &raw mut message, flags) };
         let mut text = buffer.get(..usize::try_from(count).ok()?)?;
         if message.msg_flags & libc::MSG_TRUNC != 0 {
             let end = text.iter().rposition(|byte| *byte == b'\n').unwrap_or(0);
@@ -134,7 +138,7 @@ impl NotifySocket {
     /// Removes the first message from the queue. It must not carry descriptors.
     pub fn discard(&self) {
         // SAFETY: no byte is written.
-        let _ = unsafe { libc::recv(self.0.as_raw_fd(), core::ptr::null_mut(), 0, libc::MSG_DONTWAIT) };
+        let _ = unsafe { libc::recv(self.socket.as_raw_fd(), core::ptr::null_mut(), 0, libc::MSG_DONTWAIT) };
     }
 
     /// Removes the first message from the queue, with its descriptors, and exits. For a child that shares our memory
@@ -157,13 +161,13 @@ impl NotifySocket {
         message.msg_controllen = size_of_val(&control).try_into().unwrap_or(0);
         let flags = libc::MSG_DONTWAIT | libc::MSG_CMSG_CLOEXEC;
         // SAFETY: the buffer for the control messages has the stated size.
-        unsafe { libc::recvmsg(self.0.as_raw_fd(), &raw mut message, flags) };
+        unsafe { libc::recvmsg(self.socket.as_raw_fd(), &raw mut message, flags) };
         super::process::exit(0)
     }
 }
 
 impl AsFd for NotifySocket {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
+        self.socket.as_fd()
     }
 }

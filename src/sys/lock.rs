@@ -61,7 +61,10 @@ pub fn unlock(file: BorrowedFd<'_>) -> Result<()> {
 }
 
 fn set(file: BorrowedFd<'_>, part: Part, kind: i32) -> Result<()> {
-    let range = range(part, kind);
+    set_range(file, range(part, kind))
+}
+
+fn set_range(file: BorrowedFd<'_>, range: libc::flock) -> Result<()> {
     // SAFETY: the descriptor is open, and the kernel only reads the structure.
     cvt_long(unsafe { libc::syscall(FCNTL, file.as_raw_fd(), libc::F_OFD_SETLK, &raw const range) }).map(drop)
 }
@@ -80,6 +83,56 @@ pub fn holder(file: BorrowedFd<'_>, part: Part) -> Result<Option<Kind>> {
         libc::F_RDLCK => Some(Kind::Shared),
         _ => Some(Kind::Exclusive),
     })
+}
+
+/// The number of bytes that can carry an answer: see `answer`.
+const WINDOW: i64 = 1 << 16;
+/// The first of these bytes, far beyond the end of the file.
+const BASE: i64 = 1 << 40;
+
+/// What the lock shows in the window of a token.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Answer {
+    /// Nothing is locked: the owner of the lock has exited.
+    Unlocked,
+    /// There is no answer yet.
+    None,
+    /// The answer.
+    Number(u16),
+}
+
+/// Answers a request under an exclusive lock of ours: in the window of bytes that belongs to `token`, the byte of the
+/// number is unlocked and all others are locked. None: all are locked again.
+///
+/// Every process that may read the file can see the answer; only we can change it. It needs no memory, no socket and no
+/// /proc, and works across namespaces. The rest of the lock, which keeps other instances out, stays as it is.
+pub fn answer(file: BorrowedFd<'_>, token: u32, number: Option<u16>) {
+    let start = BASE + i64::from(token) * WINDOW;
+    let _ = set_range(file, window(libc::F_WRLCK, start, WINDOW));
+    if let Some(number) = number {
+        let _ = set_range(file, window(libc::F_UNLCK, start + i64::from(number), 1));
+    }
+}
+
+/// Reads what another process has answered to a token.
+pub fn read_answer(file: BorrowedFd<'_>, token: u32) -> Answer {
+    let start = BASE + i64::from(token) * WINDOW;
+    let mut found = window(libc::F_WRLCK, start, WINDOW);
+    // SAFETY: the descriptor is open, and the structure is ours to write.
+    let asked = cvt_long(unsafe { libc::syscall(FCNTL, file.as_raw_fd(), libc::F_OFD_GETLK, &raw mut found) });
+    // The kernel returns the first lock in the window: it ends before the byte that is unlocked.
+    let gap = if found.l_start > start { 0 } else { found.l_start + found.l_len - start };
+    match u16::try_from(gap) {
+        _ if asked.is_ok() && i32::from(found.l_type) == libc::F_UNLCK => Answer::Unlocked,
+        Ok(number) if asked.is_ok() && (found.l_start > start || found.l_len > 0) => Answer::Number(number),
+        Ok(_) | Err(_) => Answer::None,
+    }
+}
+
+fn window(kind: i32, start: i64, length: i64) -> libc::flock {
+    let mut window = range(Part::Whole, kind);
+    (window.l_start, window.l_len) = (start, length);
+    window
 }
 
 fn range(part: Part, kind: i32) -> libc::flock {

@@ -9,6 +9,10 @@ use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use super::{Errno, Result, cvt, cvt_long};
 
+/// The code of a signal that `Process::queue` has sent (SI_QUEUE). The kernel lets no process send it to a process that
+/// it may not signal.
+pub const QUEUED: i32 = -1;
+
 /// A descriptor of a process. It is open until `close`, or until our own process exits, which is soon.
 #[derive(Clone, Copy)]
 pub struct Process {
@@ -57,6 +61,30 @@ impl Process {
         }
         // SAFETY: the descriptor is open, and without a siginfo_t this is kill(2).
         cvt_long(unsafe { libc::syscall(libc::SYS_pidfd_send_signal, self.fd, signal, 0, 0) }).map(drop)
+    }
+
+    /// Queues a signal with a value, as sigqueue(3) does. If the same signal is pending, the kernel drops this one.
+    ///
+    /// # Errors
+    /// As `send`.
+    pub fn queue(self, signal: u8, value: u32) -> Result<()> {
+        // siginfo_t: number, errno and code; then, aligned as a pointer is, pid and uid of the sender, and the value.
+        let mut info = [0u32; 32];
+        let fields = if cfg!(target_pointer_width = "64") { 4 } else { 3 };
+        let words = [(0, signal.into()), (2, QUEUED.cast_unsigned()), (fields + 2, value)];
+        for (at, word) in words {
+            if let Some(place) = info.get_mut(at) {
+                *place = word;
+            }
+        }
+        let (signal, info) = (c_int::from(signal), &raw const info);
+        if self.is_proc_dir {
+            statat(self.fd(), c"stat", AtFlags::empty()).map_err(|_| Errno::SRCH)?;
+            // SAFETY: a positive number, so one process; the structure has the size of a siginfo_t.
+            return cvt_long(unsafe { libc::syscall(libc::SYS_rt_sigqueueinfo, self.number, signal, info) }).map(drop);
+        }
+        // SAFETY: the descriptor is open, and the structure has the size of a siginfo_t.
+        cvt_long(unsafe { libc::syscall(libc::SYS_pidfd_send_signal, self.fd, signal, info, 0) }).map(drop)
     }
 
     /// The pidfd, which is readable once the process has exited. None without a pidfd.

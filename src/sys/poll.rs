@@ -79,6 +79,8 @@ pub struct SignalInfo {
     pub signal: u8,
     /// The sender's pid; 0 for the kernel and for senders outside of our pid namespace.
     pub sender: u32,
+    /// The value that came with it, if it was queued with one (`pidfd::Process::queue`).
+    pub value: Option<u32>,
 }
 
 /// The pending signals, which must be blocked: a signalfd.
@@ -101,14 +103,15 @@ impl Signals {
 
     /// The next pending signal, if there is one.
     pub fn next(&self) -> Option<SignalInfo> {
-        // struct signalfd_siginfo: ssi_signo is the first word, ssi_pid the fourth.
+        // struct signalfd_siginfo, in bytes: ssi_signo at 0, ssi_code at 8, ssi_pid at 12, ssi_int at 44.
         let mut info = [0u8; 128];
         let count = rustix::io::read(&self.0, &mut info).ok()?;
         let word = |at: usize| info.get(at..at + 4).and_then(|word| word.try_into().ok()).map(u32::from_ne_bytes);
         if count < info.len() {
             return None;
         }
-        Some(SignalInfo { signal: u8::try_from(word(0)?).ok()?, sender: word(12)? })
+        let value = word(44).filter(|_| word(8) == Some(super::pidfd::QUEUED.cast_unsigned()));
+        Some(SignalInfo { signal: u8::try_from(word(0)?).ok()?, sender: word(12)?, value })
     }
 }
 
@@ -119,28 +122,29 @@ impl AsFd for Signals {
 }
 
 /// The most descriptors that a call waits for.
-const MOST: usize = 8;
+const MOST: usize = 12;
 
 /// Sleeps until one of the descriptors is readable or its other end is closed, or until `millis` have passed. Returns
-/// which ones. At least one must be given. For the last one only the closing of the other end counts: readable bytes do
-/// not end the sleep.
+/// which ones. At least one must be given. For the last one, and in the event loop for the last two, only the closing of
+/// the other end counts: readable bytes do not end the sleep.
 pub fn wait<const N: usize>(fds: [Option<BorrowedFd<'_>>; N], millis: Option<u64>) -> [bool; N] {
     let mut ready = [false; N];
-    sleep(&fds, millis, &mut ready);
+    sleep(&fds, if N > FEW { 2 } else { 1 }, millis, &mut ready);
     ready
 }
 
+/// The event loop waits for more descriptors than any other caller.
+const FEW: usize = 4;
+
 #[inline(never)]
-fn sleep(fds: &[Option<BorrowedFd<'_>>], millis: Option<u64>, ready: &mut [bool]) {
+fn sleep(fds: &[Option<BorrowedFd<'_>>], quiet: usize, millis: Option<u64>, ready: &mut [bool]) {
     // The kernel ignores a negative number.
     let mut polled = [libc::pollfd { fd: -1, events: libc::POLLIN, revents: 0 }; MOST];
     for (polled, fd) in polled.iter_mut().zip(fds) {
         polled.fd = fd.map_or(-1, |fd| fd.as_raw_fd());
     }
-    if let Some(last) = polled.get_mut(fds.len().saturating_sub(1)) {
-        // POLLHUP is always reported.
-        last.events = 0;
-    }
+    // POLLHUP is always reported.
+    polled.iter_mut().take(fds.len()).rev().take(quiet).for_each(|last| last.events = 0);
     if fds.iter().all(Option::is_none) {
         return sleep_ms(100);
     }

@@ -113,15 +113,19 @@ pub fn try_connect(address: &[u8]) -> Result<i32> {
 }
 
 /// Makes a socket receive from all clients again, whatever another process has done with it: for a listening TCP socket
-/// that was shut down, and a UDP socket that was connected.
+/// that was shut down, and a UDP socket that was connected. If a server is using the socket, UDP is left alone, because
+/// messages would be lost meanwhile.
 ///
 /// # Errors
 /// ESHUTDOWN for a Unix or UDP socket that was shut down, which cannot be undone; EADDRINUSE if another process listens
 /// there by now; EINVAL for a connection; ENOTSOCK.
-pub fn revive(number: RawFd) -> Result<()> {
+pub fn revive(number: RawFd, in_use: bool) -> Result<()> {
     // SAFETY: only passed to system calls, which fail with EBADF for a closed number; the number stays ours.
     let socket = unsafe { BorrowedFd::borrow_raw(number.max(0)) };
     if sockopt::socket_type(socket)? == SocketType::DGRAM {
+        if in_use {
+            return Ok(());
+        }
         disconnect(socket);
         let mut v6 = [0; 28];
         v6.iter_mut().zip(AddressFamily::INET6.as_raw().to_ne_bytes()).for_each(|(to, from)| *to = from);

@@ -47,6 +47,7 @@ fn exit_statuses_are_those_of_the_checked_in_list() {
         (status(words!["--status", sandbox.directory()]), "--status: unknown"),
         (status(words!["--signal", "HUP", sandbox.path("none")]), "--signal: not running"),
         (status(words!["--stop", sandbox.path("none")]), "--stop: not running"),
+        (status(words!["--replace", sandbox.path("none")]), "--replace: not running"),
         (status(words!["--probe", sandbox.path("none")]), "--probe: not healthy"),
     ];
     let found: Vec<String> = found.iter().map(|(status, meaning)| format!("{status} {meaning}")).collect();

@@ -86,6 +86,7 @@ mod real_servers;
 mod recipes;
 mod records;
 mod remaining_processes;
+mod replace;
 mod revive;
 mod rights;
 #[allow(clippy::cast_possible_truncation)]

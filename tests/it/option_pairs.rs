@@ -176,6 +176,7 @@ const IN_NO_PAIR: &[(&str, &str)] = &[
     ("--args", "is replaced before the options are read: tests/it/args.rs"),
     ("--status", "starts no server"),
     ("--stop", "starts no server"),
+    ("--replace", "starts a server like its first one: tests/it/replace.rs"),
     ("--signal", "starts no server"),
     ("--probe", "starts no server"),
     ("--probe-timeout", "starts no server"),

@@ -447,6 +447,32 @@ fn a_restart_that_refuses_no_connection() {
 }
 
 #[test]
+fn a_deployment_that_no_client_notices() {
+    needs!(hosts(), harness::tool("gunicorn"));
+    let [application, _] = blocks("Restart without refusing a connection");
+    let [start, deploy, session] = blocks("Deploy a new version that no client notices");
+    let sandbox = Sandbox::new();
+    let host = Host::new(&sandbox, &["gunicorn"]);
+    let path = host.save(&application);
+    host.run(&start).exited(0).silently();
+    host.await_page("/", "hello");
+    let first = host.pid("/run/app.pid");
+    host.write("/srv/app/app-2.py", &application.replace("hello", "version 2"));
+    host.run(&deploy).exited(0).silently();
+    host.await_page("/", "version 2");
+    let second = host.pid("/run/app.pid");
+    assert_ne!(first, second);
+    // A version that does not work is taken back, and the server has not been touched.
+    host.write(&path, "import nothing_like_this");
+    assert_session(&host, &session, 0);
+    assert_eq!(host.pid("/run/app.pid"), second);
+    host.await_page("/", "version 2");
+    assert!(host.run(&format!("cat {path}")).exited(0).out.concat().contains("hello"));
+    host.run("vsrun --stop /run/app.pid").exited(0);
+    host.assert_nothing_runs();
+}
+
+#[test]
 fn signals_that_do_something_else() {
     needs!(hosts());
     let [start] = blocks("Change what a signal does");

@@ -272,6 +272,26 @@ pub fn serve(fd: i32, words: &[u8]) -> ! {
     }
 }
 
+/// Returns connections with these words until TERM has come. Another process may accept from the same socket.
+pub fn drain(fd: i32, words: &[u8]) -> ! {
+    block_all();
+    unsafe { libc::fcntl(fd, libc::F_SETFL, libc::O_NONBLOCK) };
+    loop {
+        let mut pending = 0_u64;
+        unsafe { libc::syscall(libc::SYS_rt_sigpending, &raw mut pending, SET_BYTES) };
+        if pending & bit(libc::SIGTERM) != 0 {
+            leave(0);
+        }
+        let mut socket = libc::pollfd { fd, events: libc::POLLIN, revents: 0 };
+        unsafe { libc::poll(&raw mut socket, 1, 10) };
+        let client = unsafe { libc::accept4(fd, null_mut(), null_mut(), libc::SOCK_CLOEXEC) };
+        if client >= 0 {
+            write_all(client, words);
+            close(client);
+        }
+    }
+}
+
 pub fn shut(fd: i32) {
     unsafe { libc::shutdown(fd, libc::SHUT_RDWR) };
 }

@@ -39,6 +39,7 @@
 //! | `scribble FD FILE` | tries to write to descriptor FD and writes how that went |
 //! | `processes PID N` | lets the user of process PID have N processes, as far as the hard limit goes |
 //! | `serve FD` | answers every connection to the socket FD with its pid |
+//! | `drain FD` | as `serve`, until TERM has come, at which it exits between two connections |
 //! | `shut FD` | shuts the socket FD down, in both directions |
 //! | `connect FD` | connects the socket FD of UDP to a port of 127.0.0.1 that nothing sends from |
 //! | `receive FD FILE` | appends the next message that comes to the socket FD |
@@ -111,6 +112,7 @@ enum Action {
     Scribble(i32, PathBuf),
     Processes(i32, u64),
     Serve(i32),
+    Drain(i32),
     Shut(i32),
     Connect(i32),
     Receive(i32, PathBuf),
@@ -183,6 +185,7 @@ fn next_action(words: &mut Words) -> Option<Action> {
         Some("scribble") => Action::Scribble(small(words), path(words)),
         Some("processes") => Action::Processes(small(words), number(words)),
         Some("serve") => Action::Serve(small(words)),
+        Some("drain") => Action::Drain(small(words)),
         Some("shut") => Action::Shut(small(words)),
         Some("connect") => Action::Connect(small(words)),
         Some("receive") => Action::Receive(small(words), path(words)),
@@ -253,6 +256,7 @@ fn perform(action: Action, arguments: &[OsString], words: &mut Words, life: &mut
         Action::Keys(name, file) => append(&file, attack::keys(&name.to_string_lossy()).as_bytes()),
         Action::Scribble(fd, file) => append_line(&file, &OsString::from(kernel::scribble(fd))),
         Action::Processes(pid, most) => kernel::limit_processes(pid, most),
+        Action::Drain(fd) => kernel::drain(fd, format!("{}\n", kernel::pid()).as_bytes()),
         Action::Serve(fd) => kernel::serve(fd, format!("{}\n", kernel::pid()).as_bytes()),
         Action::Shut(fd) => kernel::shut(fd),
         Action::Connect(fd) => kernel::connect(fd),

@@ -38,6 +38,7 @@ pub enum Statuses {
 
 /// How a process ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(test, derive(Hash))]
 pub enum Exit {
     /// It exited, with this status.
     Code(u8),

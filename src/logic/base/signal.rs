@@ -6,6 +6,7 @@ use super::time::number;
 
 /// A signal, 1 to 64.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[cfg_attr(test, derive(Hash))]
 pub struct Signal(u8);
 
 /// The names of 1 to 31, as on every Linux but alpha, mips, parisc and sparc, for which vsrun is not built.

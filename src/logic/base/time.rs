@@ -4,10 +4,12 @@ use core::fmt;
 
 /// A point on the monotonic clock, in milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Default)]
+#[cfg_attr(test, derive(Hash))]
 pub struct Time(pub u64);
 
 /// A length of time, in milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Default)]
+#[cfg_attr(test, derive(Hash))]
 pub struct Span(pub u64);
 
 impl Time {

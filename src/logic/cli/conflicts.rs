@@ -10,6 +10,8 @@ use crate::logic::base::text::Escaped;
 use crate::logic::plan::expand;
 use crate::logic::supervisor::policy::Restart;
 use crate::logic::supervisor::readiness::Ready;
+use crate::logic::supervisor::replacement::can_replace;
+use crate::logic::supervisor::signal_action::SignalAction;
 
 /// Options that make vsrun a supervisor.
 const SUPERVISION: FlagSet = FlagSet::of(&[Id::Manager, Id::Init, Id::Restart]);
@@ -75,11 +77,7 @@ pub fn reject_conflicts(options: &Options) -> Result<()> {
     if options.ends_machine() && options.background {
         return usage_error(format_args!("option --on-signal with poweroff, reboot or halt excludes --background"));
     }
-    for (at, (signal, _)) in options.on_signal.iter().enumerate() {
-        if options.on_signal.iter().take(at).any(|(other, _)| other == signal) {
-            return usage_error(format_args!("option --on-signal: {signal} is given twice"));
-        }
-    }
+    reject_signal_conflicts(options)?;
     if waits && !options.is_supervised() && !options.background {
         return usage_error(format_args!(
             "option --ready needs a process that waits: --background, {SUPERVISION_NAMES}"
@@ -114,6 +112,18 @@ pub fn reject_conflicts(options: &Options) -> Result<()> {
         && managed.pidfile == Some(server)
     {
         return usage_error(format_args!("options --pidfile and --manager name the same file"));
+    }
+    Ok(())
+}
+
+fn reject_signal_conflicts(options: &Options) -> Result<()> {
+    for (at, (signal, _)) in options.on_signal.iter().enumerate() {
+        if options.on_signal.iter().take(at).any(|(other, _)| other == signal) {
+            return usage_error(format_args!("option --on-signal: {signal} is given twice"));
+        }
+    }
+    if options.on_signal.iter().any(|(_, action)| *action == SignalAction::Replace) && !can_replace(options.ready) {
+        return usage_error(format_args!("option --on-signal with replace needs --ready fd:N or --ready notify"));
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! The requests about a running server: `--status`, `--stop`, `--signal`.
+//! The requests about a running server: `--status`, `--stop`, `--replace`, `--signal`.
 
 use crate::logic::base::cstr::StaticCStr;
 use crate::logic::base::error::Error;
@@ -21,7 +21,7 @@ pub struct Control {
 }
 
 /// The options that are one, as an error names them.
-pub const NAMES: &str = "status, --stop or --signal";
+pub const NAMES: &str = "status, --stop, --replace or --signal";
 
 impl Control {
     /// The control request of these options, if there is one. It allows no other options.

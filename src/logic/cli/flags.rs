@@ -467,9 +467,10 @@ flags! {
     Staying OnSignal ' ' "on-signal" ["SIGNAL=ACTION" "string"] repeatable
     / "is not SIGNAL=ACTION for a signal that can be trapped"
     "what a signal to vsrun does (repeatable)"
-    "What vsrun does when it receives SIGNAL. ACTION is stop, restart, reopen (the log files), ignore, forward or forward:SIGNAL; "
+    "What vsrun does when it receives SIGNAL. ACTION is stop, restart, replace, reopen (the log files), ignore, forward or forward:SIGNAL; "
     "and for PID 1 poweroff, reboot and halt: stop the server, and then the machine. By default TERM and INT stop, HUP restarts, "
-    "and every other signal is forwarded; with --init all are forwarded. Repeatable, for different signals. See SIGNALS.";
+    "and every other signal is forwarded; with --init all are forwarded. Repeatable, for different signals. See SIGNALS; "
+    "for replace, which needs --ready fd:N or --ready notify, see REPLACEMENT.";
 
     Stopping Group ' ' "group" []
     "signals go to the server's whole group"
@@ -502,7 +503,8 @@ flags! {
     / "is not a duration: an integer and ms, s, min, h, d or w"
     "fail if it is not ready in time"
     "Stop the server, and exit with 125, if it does not count as started after that long. The commands of --before are part of "
-    "that time; with them alone, it limits only them, and those of each restart too. The default is no limit.";
+    "that time; with them alone, it limits only them, and those of each restart too. The default is no limit; at a replacement, "
+    "it is 60s.";
 
     Readiness Watchdog ' ' "watchdog" ["DURATION" "string"]
     / "is not a duration: an integer and ms, s, min, h, d or w"
@@ -538,8 +540,8 @@ flags! {
     "report whether the server of PIDFILE runs"
     "Print one line about the server of PIDFILE, and exit with 0 if it runs, that is, if its pidfile or its manager's is locked "
     "(also between two runs); 1 if it is dead and the file exists; 3 if it is not running; 4 if that is unknown. PIDFILE may also "
-    "be a service file, which begins with '#!': its own pidfile is used, the manager's before the server's. --status, --stop and "
-    "--signal take no COMMAND, and no other option except --stop-timeout with --stop. See CONTROL.";
+    "be a service file, which begins with '#!': its own pidfile is used, the manager's before the server's. --status, --stop, "
+    "--replace and --signal take no COMMAND, and no other option except --stop-timeout with --stop. See CONTROL.";
 
     Control Stop ' ' "stop" ["PIDFILE" "file"]
     "stop it, and wait until it has exited"
@@ -548,6 +550,13 @@ flags! {
     "which kills its server itself, vsrun only waits, up to twice that time. With a timeout of 0 nothing is killed, and vsrun "
     "waits without limit. The exit status is 0 when it is gone, also if it was not running, which is reported on standard error; "
     "125 if it does not exit; 4 as with --status, and then no signal was sent. See CONTROL.";
+
+    Control Replace ' ' "replace" ["PIDFILE" "file"]
+    "replace it without a gap, and wait for that"
+    "Let the manager of PIDFILE start a second server beside the first, and stop the first only when the second is ready. Waits for "
+    "the end of it. The exit status is 0 when the new server serves and the old one has exited; 125, with the reason, if the old "
+    "server goes on, or the replacement was ended by a stop or restart, or there is no manager, or its server has no readiness; 3 "
+    "and 4 as with --signal. The manager needs no option for it except --ready fd:N or --ready notify. See REPLACEMENT.";
 
     Control Signal ' ' "signal" ["SIGNAL" "string" "PIDFILE" "file"]
     / "is not a signal"

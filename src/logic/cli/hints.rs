@@ -18,8 +18,8 @@ make-pidfile=pidfile,environment=env,daemon=background,daemonize=background,deta
 config=args,dry-run=check,test=check,ulimit=limit,cap-add=caps,kill=stop,retry=stop-timeout,respawn=restart,\
 exec= COMMAND,start= COMMAND,startas= COMMAND";
 
-/// What is said of an argument after `--status`, `--stop` or `--signal`.
-pub const ONE_PIDFILE: &str = "--status, --stop and --signal take one PIDFILE and no COMMAND";
+/// What is said of an argument after `--status`, `--stop`, `--replace` or `--signal`.
+pub const ONE_PIDFILE: &str = "--status, --stop, --replace and --signal take one PIDFILE and no COMMAND";
 
 /// A text with one of these in place of each `%`.
 #[inline(never)]

@@ -122,7 +122,7 @@ pub struct Options {
     pub stop_timeout: Option<Span>,
     /// `--stop-delay`.
     pub stop_delay: Option<Span>,
-    /// `--status`, `--stop` or `--signal`, and PIDFILE.
+    /// `--status`, `--stop`, `--replace` or `--signal`, and PIDFILE.
     pub control: Vec<(Order, StaticCStr)>,
     /// `--probe`.
     pub probe: Option<StaticCStr>,
@@ -226,6 +226,8 @@ pub enum Order {
     Status,
     /// `--stop`.
     Stop,
+    /// `--replace`.
+    Replace,
     /// `--signal`.
     Signal(Signal),
     /// `reload` of a service file with `--rc`.

@@ -75,6 +75,16 @@ pub fn living(stat: &[u8]) -> Option<i32> {
     parent_pid(stat)
 }
 
+/// True if a process, by its `stat` in /proc, is in that session or started before that time (in clock ticks).
+pub fn is_part(stat: &[u8], session: i32, before: u64) -> bool {
+    let Some(end) = stat.iter().rposition(|byte| *byte == b')') else { return false };
+    let mut words = stat.get(end + 2..).unwrap_or_default().split(|byte| *byte == b' ');
+    // The session is the fourth word from the state on, and the start the 20th.
+    let own = words.nth(3).and_then(number);
+    let start = words.nth(15).and_then(number);
+    own == u64::try_from(session).ok() || start.is_some_and(|start| start < before)
+}
+
 /// The wait(2) status of a process that has exited and was not reaped: the 52nd word of its `stat`. None for 0, which
 /// the kernel also shows to processes that may not trace it.
 pub fn exit_word(stat: &[u8]) -> Option<i32> {
@@ -129,6 +139,15 @@ mod tests {
             assert_eq!(living(&stat(state, threads)), parent, "{state} {threads}");
         }
         assert_eq!((living(b""), living(b"1 (x"), living(b"1 (x) Z")), (None, None, None));
+    }
+
+    #[test]
+    fn a_part_is_a_session_and_what_is_older() {
+        let stat = b"12 (a b) S 34 12 7 0 -1 4228300 1 2 3 4 5 6 7 8 20 0 1 0 500 99\n";
+        for (session, before, is) in [(7, 0, true), (8, 0, false), (8, 500, false), (8, 501, true), (34, 0, false)] {
+            assert_eq!(is_part(stat, session, before), is, "{session} {before}");
+        }
+        assert!(!is_part(b"", 7, 1) && !is_part(b"1 (x) S", 7, 1));
     }
 
     #[test]

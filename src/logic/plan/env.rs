@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 use super::account::Identity;
 use crate::logic::base::cstr::{StaticCStr, leak_cstr};
 use crate::logic::base::text::split_byte;
+use crate::logic::supervisor::readiness::NOTIFY_SOCKET;
 
 /// An environment.
 #[derive(Clone, Debug, Default)]
@@ -117,7 +118,9 @@ impl Source {
         let is_free = |name: &[u8]| {
             let entry = named(started, name);
             let is_of_file = entry == named(&self.base.0, name) || entry == named(&self.first, name);
-            named(&self.given, name).is_none() && (entry.is_none() || is_of_file) && !LATE.contains(&name)
+            // vsrun adds its notify socket, if there is one, after all others.
+            let is_late = LATE.contains(&name) || (entry.is_none() && name == NOTIFY_SOCKET);
+            named(&self.given, name).is_none() && (entry.is_none() || is_of_file) && !is_late
         };
         let mut env = Env(started.to_vec());
         for entry in &self.first {

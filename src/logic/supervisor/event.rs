@@ -39,6 +39,58 @@ pub enum Event {
     Restart,
     /// A signal to forward to the server.
     Forward(Signal),
+    /// A request to replace the server without a gap.
+    Replace,
+    /// Something happened to the second process of a replacement.
+    Second(SecondEvent),
+}
+
+impl Event {
+    /// The same event, if it happened to the second process.
+    pub fn of_second(self) -> Self {
+        Self::Second(match self {
+            Self::Ready => SecondEvent::Ready,
+            Self::NotReady => SecondEvent::NotReady,
+            Self::Exited(exit) => SecondEvent::Exited(exit),
+            Self::LeaderExited => SecondEvent::LeaderExited,
+            Self::ExecFailed(code) => SecondEvent::ExecFailed(code),
+            Self::ForkFailed => SecondEvent::ForkFailed,
+            Self::NoneLeft => SecondEvent::NoneLeft,
+            Self::Unkillable => SecondEvent::Unkillable,
+            // These concern the supervisor, or only the server.
+            Self::Tick
+            | Self::Unhealthy
+            | Self::Heartbeat
+            | Self::HandlerExited(_)
+            | Self::Stop
+            | Self::Interrupt
+            | Self::Restart
+            | Self::Forward(_)
+            | Self::Replace
+            | Self::Second(_) => return self,
+        })
+    }
+}
+
+/// What happened to the second process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SecondEvent {
+    /// The kernel refused to fork it.
+    ForkFailed,
+    /// It is ready.
+    Ready,
+    /// It will never report that it is ready.
+    NotReady,
+    /// It exited, and so did the rest of its group if that has to.
+    Exited(Exit),
+    /// It exited and other processes of its group are alive.
+    LeaderExited,
+    /// It did not become the program. Holds the exit status for that.
+    ExecFailed(u8),
+    /// None of its remaining processes is left.
+    NoneLeft,
+    /// vsrun is PID 1 and may not send KILL to it.
+    Unkillable,
 }
 
 /// What the supervisor does next. It then waits for the next event, except after a launch, which may fail at once.
@@ -60,6 +112,12 @@ pub enum Action {
     Delay(Span),
     /// Report that the server is ready to the waiting parent and the service manager.
     ReportReady,
+    /// Start a candidate beside the server.
+    LaunchCandidate,
+    /// The second process is the server from now on, and the server is the second process.
+    SwitchOver,
+    /// Send a signal to the second process, to its group or to what remains of it. CONT follows.
+    SendSecond(Signal, Recipient),
     /// Exit with the status of this ending.
     Finish(Ending),
 }
@@ -75,6 +133,7 @@ pub enum LogFiles {
 
 /// The recipient of a signal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(test, derive(Hash))]
 pub enum Recipient {
     /// The server.
     Server,
@@ -90,6 +149,7 @@ pub enum Recipient {
 
 /// How the supervisor exits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(test, derive(Hash))]
 pub enum Ending {
     /// With the server's exit.
     Server(Exit),

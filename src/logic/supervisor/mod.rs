@@ -5,6 +5,7 @@ pub mod notify;
 pub mod policy;
 pub(crate) mod probe;
 pub mod readiness;
+pub mod replacement;
 pub(crate) mod schedule;
 pub mod signal_action;
 pub(crate) mod state;

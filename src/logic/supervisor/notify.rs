@@ -2,7 +2,9 @@
 
 use super::event::Event;
 use super::policy::Policy;
+use super::replacement::Second;
 use super::state::{AfterStop, Phase, State};
+use crate::logic::base::signal::Signal;
 use crate::logic::base::text::{place_of, split_byte};
 use crate::logic::base::time::{Span, Time, number};
 
@@ -132,6 +134,9 @@ impl<'a> Message<'a> {
         {
             *until = (*until).max(now.after(span));
         }
+        if let (Some(span), Some(until)) = (self.extend, &mut state.unproven) {
+            *until = (*until).max(now.after(span));
+        }
         if policy.watchdog.is_some()
             && let Some(span) = self.watchdog
         {
@@ -150,6 +155,30 @@ impl<'a> Message<'a> {
             Self { alive: true, trigger: false, .. } => Some(Event::Heartbeat),
             Self { .. } => None,
         }
+    }
+}
+
+impl Message<'_> {
+    /// Applies a message of the second process of a replacement: that the candidate is ready, its watchdog time for
+    /// later, and more time to be ready or, for the old server, to stop.
+    pub fn apply_to_second(&self, policy: &Policy, state: &mut State, now: Time) -> Option<Event> {
+        let later = |until: Time| self.extend.map_or(until, |span| until.max(now.after(span)));
+        let is_old = state.is_done();
+        match &mut state.second {
+            Second::Candidate { until, watchdog, .. } => {
+                *until = later(*until);
+                if let Some(span) = self.watchdog
+                    && policy.watchdog.is_some()
+                {
+                    *watchdog = Some(span).filter(|span| *span > Span::ZERO);
+                }
+            }
+            Second::Leaving { until: Some(until), next: Signal::KILL, killed: false, .. } if is_old => {
+                *until = later(*until);
+            }
+            Second::None | Second::Leaving { .. } | Second::Remains { .. } => {}
+        }
+        self.ready.then(|| Event::Ready.of_second())
     }
 }
 

@@ -82,6 +82,8 @@ pub struct Policy {
     pub limit: Option<Limit>,
     /// How long the first server process may take until it is ready. None: for ever.
     pub ready_timeout: Option<Span>,
+    /// Whether a server can be replaced while it runs: its readiness shows that the new one serves.
+    pub can_replace: bool,
     /// How long a ready server may send no `WATCHDOG=1`. None: for ever.
     pub watchdog: Option<Span>,
     /// Whether a crash handler decides about a restart.

@@ -11,6 +11,8 @@ pub enum SignalAction {
     Stop,
     /// Stop the server and start it again.
     Restart,
+    /// Start a second server, and stop the first when the second is ready.
+    Replace,
     /// Open the log files again under their names.
     Reopen,
     /// Do nothing.
@@ -73,7 +75,7 @@ impl SignalTable {
 }
 
 /// The actions, for messages; `forward` may name another signal.
-pub const ACTIONS: &[u8] = b"STOP,RESTART,REOPEN,IGNORE,FORWARD";
+pub const ACTIONS: &[u8] = b"STOP,RESTART,REPLACE,REOPEN,IGNORE,FORWARD";
 
 /// Reads `SIGNAL=ACTION`. KILL and STOP cannot be caught, and vsrun needs CHLD itself.
 pub fn parse(text: &[u8]) -> Option<(Signal, SignalAction)> {
@@ -81,7 +83,7 @@ pub fn parse(text: &[u8]) -> Option<(Signal, SignalAction)> {
     let signal =
         Signal::parse(halves.next()?).filter(|signal| ![Signal::KILL, Signal::STOP, Signal::CHLD].contains(signal))?;
     let action = halves.rest?;
-    let action = match place_of(b"stop,restart,reopen,ignore,poweroff,reboot,halt,forward", action) {
+    let action = match place_of(b"stop,restart,reopen,ignore,poweroff,reboot,halt,replace,forward", action) {
         Some(0) => SignalAction::Stop,
         Some(1) => SignalAction::Restart,
         Some(2) => SignalAction::Reopen,
@@ -89,6 +91,7 @@ pub fn parse(text: &[u8]) -> Option<(Signal, SignalAction)> {
         Some(4) => SignalAction::End(AtExit::Poweroff),
         Some(5) => SignalAction::End(AtExit::Reboot),
         Some(6) => SignalAction::End(AtExit::Halt),
+        Some(7) => SignalAction::Replace,
         Some(_) => SignalAction::Forward(signal),
         None => SignalAction::Forward(Signal::parse(action.strip_prefix(b"forward:")?)?),
     };

@@ -4,15 +4,17 @@ use alloc::vec::Vec;
 
 use super::event::{Action, Ending};
 use super::policy::{Policy, REQUESTS, Restart};
-use crate::logic::base::exit::Exit;
+use super::replacement::{Outcome, Second};
+use crate::logic::base::exit::{Exit, SETUP};
 use crate::logic::base::signal::Signal;
-use crate::logic::base::time::{Span, Time};
+use crate::logic::base::time::{Span, Time, earliest};
 
 /// A run that lasts this long, or as long as the longest pause if that is shorter, resets the failure count.
 const STABLE_UPTIME: Span = Span::secs(10);
 
 /// The whole memory of the state machine.
 #[derive(Clone, Debug)]
+#[cfg_attr(test, derive(Hash, PartialEq, Eq))]
 pub struct State {
     /// What the supervisor is doing or waiting for.
     pub phase: Phase,
@@ -37,11 +39,20 @@ pub struct State {
     pub(super) watchdog: Option<Span>,
     /// Why vsrun itself ends this server process, without a request.
     pub forced: Option<Forced>,
+    /// When the server has to be ready, if it took the place of one that exited.
+    pub(super) unproven: Option<Time>,
+    /// The second process of a replacement.
+    pub second: Second,
+    /// How the replacement that is under way will have ended, as far as is known.
+    pub(super) replacement: Option<Outcome>,
+    /// How the last one ended, until it has been reported.
+    pub finished: Option<Outcome>,
 }
 
 /// What the supervisor is doing or waiting for. `until` is the deadline of the phase; `exit` is how the last run
 /// ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(test, derive(Hash))]
 pub enum Phase {
     /// The first server process has been launched and is not ready yet.
     Starting { until: Option<Time> },
@@ -60,6 +71,8 @@ pub enum Phase {
     HandlerTimedOut { exit: Exit, until: Option<Time> },
     /// A stop was requested while the handler ran: it has been sent TERM, and the supervisor exits after it.
     HandlerStopping { until: Option<Time> },
+    /// The server is gone. The second process of a replacement has been sent the stop signal; `then` follows its exit.
+    AwaitingSecond { then: AfterSecond },
     /// A pause before a restart.
     Backoff { until: Time },
     /// The kernel refused to fork. `task` is tried again at `until`.
@@ -81,11 +94,14 @@ impl Phase {
 
 /// Why vsrun ends a server without a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(test, derive(Hash))]
 pub enum Forced {
     /// The watchdog time passed without a message.
     Watchdog,
     /// The health probe failed too often in a row.
     Health,
+    /// It took the place of a server that exited during a replacement, and was not ready in time.
+    Unready,
 }
 
 impl Forced {
@@ -94,6 +110,7 @@ impl Forced {
         match self {
             Self::Watchdog => "watchdog",
             Self::Health => "health",
+            Self::Unready => "unready",
         }
     }
 
@@ -101,13 +118,14 @@ impl Forced {
     fn signal(self, policy: &Policy) -> Signal {
         match self {
             Self::Watchdog => Signal::ABRT,
-            Self::Health => policy.stop_signal,
+            Self::Health | Self::Unready => policy.stop_signal,
         }
     }
 }
 
 /// What follows the exit of a server that vsrun stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(test, derive(Hash))]
 pub enum AfterStop {
     /// The supervisor exits too.
     Finish,
@@ -120,8 +138,19 @@ pub enum AfterStop {
     HandleExit,
 }
 
+/// What follows the exit of the second process, when the server is gone already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(test, derive(Hash))]
+pub enum AfterSecond {
+    /// The supervisor exits.
+    Finish(Ending),
+    /// The server is started, because a restart was requested.
+    Launch,
+}
+
 /// Whether a restart waits for the back-off pause.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(test, derive(Hash))]
 pub enum Pause {
     /// Wait as long as the number of consecutive failures requires.
     Backoff,
@@ -131,6 +160,7 @@ pub enum Pause {
 
 /// What to try again after a refused fork.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(test, derive(Hash))]
 pub enum ForkTask {
     /// The server.
     Launch,
@@ -159,14 +189,23 @@ impl State {
             watchdog_deadline: None,
             watchdog: policy.watchdog,
             forced: None,
+            unproven: None,
+            second: Second::None,
+            replacement: None,
+            finished: None,
         }
     }
 
     /// When `Event::Tick` is due.
     pub fn deadline(&self) -> Option<Time> {
+        earliest(&[self.main_deadline(), self.second.deadline()])
+    }
+
+    /// The deadline of the phase.
+    pub fn main_deadline(&self) -> Option<Time> {
         match self.phase {
-            Phase::Running => self.watchdog_deadline,
-            Phase::Done => None,
+            Phase::Running => self.unproven.or(self.watchdog_deadline),
+            Phase::AwaitingSecond { .. } | Phase::Done => None,
             Phase::Starting { until }
             | Phase::Stopping { until, .. }
             | Phase::Clearing { until, .. }
@@ -198,7 +237,7 @@ impl State {
     }
 
     /// The commands of `--before` are done: the run of the server itself begins.
-    pub fn begin_run(&mut self, now: Time) {
+    pub fn end_preparation(&mut self, now: Time) {
         self.started_at = now;
     }
 
@@ -215,6 +254,7 @@ impl State {
     pub(super) fn judge(&self, policy: &Policy, ending: Ending) -> Ending {
         let judge = |exit| match self.forced {
             _ if !policy.success.contains(exit) => exit,
+            Some(Forced::Unready) => Exit::Code(SETUP),
             Some(forced) => Exit::Signal { signal: forced.signal(policy), core: false },
             None => Exit::SUCCESS,
         };

@@ -9,7 +9,8 @@ use super::transition::runs::{fork_failed, launch, recover, restart, retry_fork}
 
 use super::event::{Action, Ending, Event, LogFiles, Recipient};
 use super::policy::{Policy, Role};
-use super::state::{AfterStop, Forced, ForkTask, Pause, Phase, State};
+use super::replacement::{Outcome, Second as SecondProcess};
+use super::state::{AfterSecond, AfterStop, Forced, ForkTask, Pause, Phase, State};
 use crate::logic::base::exit::{Exit, KILLED, SETUP};
 use crate::logic::base::signal::Signal;
 use crate::logic::base::time::{Span, Time};
@@ -22,13 +23,24 @@ const KILL_WAIT: Span = Span::secs(5);
 pub fn next(policy: &Policy, state: &mut State, event: Event, now: Time) -> Action {
     let lingers = matches!(state.phase, Phase::DrainingRemaining { .. } | Phase::KillingRemaining { .. });
     let linger = policy.linger.filter(|_| !lingers);
-    let action = next_action(policy, state, event, now);
-    let Action::Finish(ending) = action else { return action };
-    let ending = state.judge(policy, ending);
+    let mut action = next_action(policy, state, event, now);
+    if let Action::Finish(ending) = action {
+        action = last(state, state.judge(policy, ending), linger.map(|span| now.after(span)));
+    }
+    state.settle();
+    action
+}
+
+/// There is no further run of the server; other processes may remain, which have until `linger`.
+fn last(state: &mut State, ending: Ending, linger: Option<Time>) -> Action {
+    if state.second.is_process() {
+        state.phase = Phase::AwaitingSecond { then: AfterSecond::Finish(ending) };
+        return Action::Wait;
+    }
+    state.second = SecondProcess::None;
     match linger {
-        // There is no further run of the server; other processes may remain.
-        Some(span) => {
-            state.phase = Phase::DrainingRemaining { ending, until: now.after(span) };
+        Some(until) => {
+            state.phase = Phase::DrainingRemaining { ending, until };
             Action::Send(Signal::TERM, Recipient::All)
         }
         None => Action::Finish(ending),
@@ -39,13 +51,11 @@ pub fn next(policy: &Policy, state: &mut State, event: Event, now: Time) -> Acti
 fn next_action(policy: &Policy, state: &mut State, event: Event, now: Time) -> Action {
     use Event::*;
     use Phase::{
-        Backoff, DrainingRemaining, ForkRetry, HandlerRunning, HandlerStopping, HandlerTimedOut, KillingRemaining,
-        Running, Starting, Stopping,
+        AwaitingSecond, Backoff, DrainingRemaining, ForkRetry, HandlerRunning, HandlerStopping, HandlerTimedOut,
+        KillingRemaining, Running, Starting, Stopping,
     };
-    // A tick before the deadline has no effect. Checked once here, because a guard on every `Tick` arm would keep the
-    // compiler from checking that the arms are exhaustive.
-    if matches!(event, Tick) && state.deadline().is_none_or(|until| until > now) {
-        return Action::Wait;
+    if let Some(action) = second::first(policy, state, event, now) {
+        return action;
     }
     let grace = policy.stop_deadline(now);
     match (state.phase, event) {
@@ -68,10 +78,18 @@ fn next_action(policy: &Policy, state: &mut State, event: Event, now: Time) -> A
         (Starting { .. }, Tick) => stop(policy, state, AfterStop::FailStart, now),
         (Running, Exited(exit)) => on_exit(policy, state, exit, now),
         (Running, LeaderExited) => clear_rest(policy, state, (AfterStop::HandleExit, None), now),
+        (Running, Tick | NotReady) if state.unproven.is_some() => {
+            second::give_up(state, if event == Tick { Outcome::Late } else { Outcome::NeverReady });
+            stop(policy, state, AfterStop::HandleExit, now)
+        }
         (Running, Tick) => state.force(policy, Forced::Watchdog, now),
         (Running, Unhealthy) => state.force(policy, Forced::Health, now),
         // Only the first server process has a ready timeout. The watchdog of a later one starts when it is ready.
-        (Running, Ready) => state.arm_watchdog(now),
+        (Running, Ready) => {
+            state.unproven = None;
+            state.arm_watchdog(now)
+        }
+        (Running, Replace) => second::begin(policy, state, now),
         (Running, Heartbeat) => state.heed_again(now),
         (Running, Stop | Interrupt) => delay::request_stop(policy, state, now),
         (Starting { .. }, Stop | Interrupt) => stop(policy, state, AfterStop::Finish, now),
@@ -141,6 +159,15 @@ fn next_action(policy: &Policy, state: &mut State, event: Event, now: Time) -> A
         (HandlerStopping { .. }, Tick) => kill_handler(policy, state, now),
         (HandlerStopping { .. }, Interrupt) => kill_handler(policy, state, now),
         (HandlerStopping { .. }, HandlerExited(_)) => finish(state, Ending::Stopped),
+
+        (AwaitingSecond { then: AfterSecond::Launch }, Stop | Interrupt) => {
+            state.phase = AwaitingSecond { then: AfterSecond::Finish(Ending::Stopped) };
+            Action::Wait
+        }
+        (AwaitingSecond { then: AfterSecond::Launch }, Forward(signal)) if policy.ends_service(signal) => {
+            state.phase = AwaitingSecond { then: AfterSecond::Finish(Ending::Stopped) };
+            Action::Wait
+        }
 
         (Backoff { .. }, Tick) => launch(policy, state, LogFiles::Keep, now),
         (Backoff { .. }, Restart) => launch(policy, state, LogFiles::Rotate, now),
@@ -248,6 +275,11 @@ fn finish(state: &mut State, ending: Ending) -> Action {
 
 mod clearing;
 mod delay;
+#[cfg(test)]
+#[path = "transition/explore/tests.rs"]
+mod explore;
+mod outcome;
 mod runs;
+mod second;
 #[cfg(test)]
 mod tests;

@@ -91,6 +91,11 @@ impl Pidfile {
         dir::overwrite(self.file.as_fd(), line.as_bytes())
     }
 
+    /// Answers a request about the server, see `lock::answer`.
+    pub fn answer(&self, token: u32, number: Option<u16>) {
+        lock::answer(self.file.as_fd(), token, number);
+    }
+
     /// Empties the file: no server runs.
     ///
     /// # Errors

@@ -14,6 +14,8 @@ use crate::sys::process;
 
 /// The shell that runs a script without `#!`, as execvp(3) does.
 pub const SHELL: StaticCStr = c"/bin/sh";
+/// The slot of the environment for `NOTIFY_SOCKET`, which differs between the two processes of a replacement.
+pub const NOTIFY_SLOT: usize = 2;
 
 /// A program with everything that its start needs already in memory, because nothing is allocated after a fork.
 pub struct ExecImage {
@@ -36,7 +38,7 @@ pub struct ExecImage {
 impl ExecImage {
     /// Lays the program out.
     pub fn new(program: Box<Program>) -> Self {
-        let mut image = Self::with_slots(program, 2, 24);
+        let mut image = Self::with_slots(program, NOTIFY_SLOT + 1, 24);
         image.reserve(true);
         image
     }

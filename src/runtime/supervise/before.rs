@@ -3,6 +3,7 @@
 //! To the state machine a command is the server that has not been executed yet. So stop requests, timeouts and failures
 //! of the start need no rules of their own; what differs is here.
 
+use super::slot::Slot;
 use super::supervisor::Supervisor;
 use crate::logic::base::error::Error;
 use crate::logic::base::exit::{Exit, SETUP};
@@ -27,25 +28,26 @@ pub struct Preparing {
 }
 
 impl Supervisor<'_> {
-    /// The command that runs, or has ended last, in the server's place.
-    pub fn preparing(&self) -> Option<Preparing> {
-        self.server.as_ref().and_then(|life| life.preparing)
+    /// The command that runs, or has ended last, in the place of this server process.
+    pub fn preparing(&self, slot: Slot) -> Option<Preparing> {
+        let life = if slot == Slot::Second { &self.second } else { &self.server };
+        life.as_ref().and_then(|life| life.preparing)
     }
 
     /// The state of the command in that place, which is about to start. None: the server itself is.
-    pub fn prepare(&mut self, stage: usize) -> Option<Preparing> {
+    pub fn prepare(&mut self, slot: Slot, stage: usize) -> Option<Preparing> {
         let is_last = stage == self.config.before.list.len();
         if !self.config.before.list.is_empty() {
             self.config.program.reserve(is_last);
         }
         if is_last {
-            if stage > 0 {
-                self.state.begin_run(now());
+            if stage > 0 && slot == Slot::Server {
+                self.state.end_preparation(now());
             }
             return None;
         }
         let timeout = self.config.policy.ready_timeout.filter(|_| !self.is_first_start());
-        let until = match self.preparing() {
+        let until = match self.preparing(slot) {
             Some(last) if stage > 0 => last.until,
             _ => timeout.map(|span| now().after(span)),
         };
@@ -58,7 +60,7 @@ impl Supervisor<'_> {
     /// What is sent, and to which processes, in place of this signal to the server: to a command and its children, a
     /// signal that ends them, because --stop-signal is about the server. None: they do not get it.
     pub fn redirect(&self, signal: Signal, to: Recipient, forwarded: bool) -> Option<(Signal, Recipient)> {
-        if self.preparing().is_none() || !matches!(to, Recipient::Server | Recipient::Group) {
+        if self.preparing(Slot::Server).is_none() || !matches!(to, Recipient::Server | Recipient::Group) {
             return Some((signal, to));
         }
         let signal = match (forwarded, signal) {
@@ -71,12 +73,14 @@ impl Supervisor<'_> {
 
     /// When a command of a restart is ended because it takes too long.
     pub fn command_deadline(&self) -> Option<Time> {
-        self.preparing().filter(|_| matches!(self.state.phase, Phase::Running)).and_then(|command| command.until)
+        self.preparing(Slot::Server)
+            .filter(|_| matches!(self.state.phase, Phase::Running))
+            .and_then(|command| command.until)
     }
 
     /// A command of a restart takes too long: sends SIGTERM, and SIGKILL after the stop timeout.
     pub fn end_command(&mut self, time: Time) {
-        let Some(last) = self.preparing() else { return };
+        let Some(last) = self.preparing(Slot::Server) else { return };
         self.send(if last.late { Signal::KILL } else { Signal::TERM }, Recipient::Group);
         let until = self.config.policy.stop_deadline(time);
         if let Some(life) = &mut self.server {
@@ -86,7 +90,7 @@ impl Supervisor<'_> {
 
     /// That the command was not done in time, in words.
     fn late_words(&self) -> Option<ErrorText> {
-        let command = self.config.before.list.get(self.preparing()?.stage)?;
+        let command = self.config.before.list.get(self.preparing(Slot::Server)?.stage)?;
         Some(command.late(self.config.policy.ready_timeout.unwrap_or_default()))
     }
 
@@ -98,25 +102,29 @@ impl Supervisor<'_> {
     /// The command in the server's place has ended. Starts the next one or the server, or returns the event of a start
     /// that failed or was stopped.
     #[inline(never)]
-    pub fn conclude_command(&mut self, command: Preparing, exit: Exit) -> Option<Event> {
-        let failure = self.server.as_ref().and_then(|life| life.failure.as_ref());
+    pub fn conclude_command(&mut self, slot: Slot, command: Preparing, exit: Exit) -> Option<Event> {
+        let life = if slot == Slot::Second { &self.second } else { &self.server };
+        let failure = life.as_ref().and_then(|life| life.failure.as_ref());
         let listed = self.config.before.list.get(command.stage)?;
         let words = listed.words(failure, exit);
         let (words, failed) = (words.as_str(), failure.is_some() || exit != Exit::SUCCESS);
         let (first, policy) = (self.is_first_start(), &self.config.policy);
-        let stopped = !first && self.state.phase != Phase::Running || self.state.was_asked_to_end(policy);
+        let stopped = match slot {
+            Slot::Server => !first && self.state.phase != Phase::Running || self.state.was_asked_to_end(policy),
+            Slot::Second => !self.state.second.is_candidate(),
+        };
         if stopped {
             self.record(Priority::Notice, format_args!("{words}"));
             if first && !self.state.was_forwarded(exit) {
                 self.error = Some(Error::setup(format_args!("stopped: {words}")));
             }
-            return Some(Event::Exited(exit));
+            return Some(slot.event(Event::Exited(exit)));
         }
         if !failed && !command.late {
             self.record(Priority::Info, format_args!("{words}"));
-            return match self.start_process(command.stage + 1) {
+            return match self.start_process(slot, command.stage + 1) {
                 Ok(()) => None,
-                Err(why) => Some(self.cannot_launch(why)),
+                Err(why) => Some(self.cannot_launch(slot, why)),
             };
         }
         let late = self.late_words().filter(|_| command.late);
@@ -125,6 +133,6 @@ impl Supervisor<'_> {
         } else {
             self.record(Priority::Err, format_args!("{}", late.as_ref().map_or(words, ErrorText::as_str)));
         }
-        Some(Event::ExecFailed(SETUP))
+        Some(slot.event(Event::ExecFailed(SETUP)))
     }
 }

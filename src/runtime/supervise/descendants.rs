@@ -7,6 +7,7 @@
 use core::ffi::CStr;
 use core::fmt::Write;
 
+use super::slot::Part;
 use crate::logic::base::signal::Signal;
 use crate::logic::base::text::{ArrayText, Escaped};
 use crate::logic::base::time::number;
@@ -38,6 +39,8 @@ pub struct Sweep {
     pub signal: Option<Signal>,
     /// Whether processes that entered our container from outside count too.
     whole: bool,
+    /// If given, only these children and their descendants count.
+    part: Option<Part>,
     proc: Dir,
     rows: Scratch,
     stage: Stage,
@@ -77,12 +80,14 @@ pub enum Turn {
 impl Sweep {
     /// Prepares a sweep. None: /proc does not show our processes, or there is no memory for the list.
     #[inline(never)]
-    pub fn begin(signal: Option<Signal>, whole: bool) -> Option<Self> {
+    pub fn begin(signal: Option<Signal>, whole: bool, part: Option<Part>) -> Option<Self> {
         if matches!(proc_visibility(), None | Some(ProcVisibility::Foreign)) {
             return None;
         }
         let (proc, rows) = (Dir::open(c"/proc").ok()?, Scratch::new()?);
-        Some(Self { signal, whole, proc, rows, stage: Stage::Listing { from: 0 }, found: Found::default() })
+        // A part of our own processes never includes visitors.
+        let whole = whole && part.is_none();
+        Some(Self { signal, whole, part, proc, rows, stage: Stage::Listing { from: 0 }, found: Found::default() })
     }
 
     /// Does a limited part of the work. The helpers and their descendants do not count.
@@ -105,7 +110,7 @@ impl Sweep {
 
     /// Reads some processes. Returns the offset of the next ones, or None at the end.
     fn list(&mut self, from: u64) -> Option<u64> {
-        let Self { proc, rows, .. } = self;
+        let Self { proc, rows, part, .. } = self;
         let own = process::id().number();
         let mut count = 0;
         let next = proc.some(from, &mut |name| {
@@ -113,8 +118,13 @@ impl Sweep {
                 && pid != own
             {
                 count += 1;
-                if let Some(parent) = tree::living(stat(proc, pid, &mut [0; 512])) {
-                    rows.push([pid, parent, 0]);
+                let mut buffer = [0; 512];
+                let stat = stat(proc, pid, &mut buffer);
+                if let Some(parent) = tree::living(stat) {
+                    let counts =
+                        part.is_none_or(|part| parent != own || tree::is_part(stat, part.session, part.before));
+                    // Without a parent it is not ours.
+                    rows.push([pid, if counts { parent } else { 0 }, 0]);
                 }
             }
             count < LISTED_PER_TURN
@@ -180,7 +190,7 @@ pub fn survey(helpers: Helpers) -> Found {
     if helpers == NO_HELPERS && !process::any_child_lives(None) {
         return Found::default();
     }
-    let Some(mut sweep) = Sweep::begin(None, false) else { return Found::default() };
+    let Some(mut sweep) = Sweep::begin(None, false, None) else { return Found::default() };
     for _ in 0..TURNS_OF_SURVEY {
         if sweep.turn(helpers) == Turn::Done {
             return sweep.found;
@@ -189,15 +199,15 @@ pub fn survey(helpers: Helpers) -> Found {
     Found::default()
 }
 
-/// Finds children that have exited, except for one: waitid(2) would always report that one first. Returns how many
+/// Finds children that have exited, except for these: waitid(2) would always report one of them first. Returns how many
 /// were stored in `found`, and the offset in /proc where the search goes on.
 #[inline(never)]
-pub fn ended_children(except: Pid, from: u64, found: &mut [i32]) -> (usize, Option<u64>) {
+pub fn ended_children(except: [Option<Pid>; 2], from: u64, found: &mut [i32]) -> (usize, Option<u64>) {
     let Ok(proc) = Dir::open(c"/proc") else { return (0, None) };
     let own = process::id().number();
     let (mut looked_at, mut count) = (0, 0);
     let next = proc.some(from, &mut |name| {
-        let Some(pid) = as_pid(name).filter(|pid| *pid != except.number()) else { return true };
+        let Some(pid) = as_pid(name).filter(|pid| !except.contains(&Some(Pid::new(*pid)))) else { return true };
         let mut buffer = [0; 512];
         let stat = stat(&proc, pid, &mut buffer);
         let ended = parent_pid(stat) == Some(own) && tree::living(stat).is_none() && process::has_exited(Pid::new(pid));

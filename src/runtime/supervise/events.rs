@@ -7,6 +7,7 @@ use super::config::SupervisorConfig;
 use super::readiness::Readiness;
 use super::reap::{POLL_INTERVAL, Reaped};
 use super::service::ServiceManager;
+use super::slot::Slot;
 use super::supervisor::Supervisor;
 use crate::logic::base::error::Error;
 use crate::logic::base::signal::Signal;
@@ -52,10 +53,11 @@ impl Supervisor<'_> {
             }
             room = REAPED_PER_TURN;
             let time = now();
-            if self.search(time) {
+            if let Some(event) = self.search(time) {
                 // A process that is not our descendant may have moved into the control group.
-                self.config.kill_cgroup();
-                return Event::NoneLeft;
+                let slot = if event == Event::NoneLeft { Slot::Server } else { Slot::Second };
+                self.kill_cgroup(slot);
+                return event;
             }
             if let Some(event) = self.meet_deadlines(time) {
                 return event;
@@ -74,13 +76,14 @@ impl Supervisor<'_> {
     #[inline(never)]
     fn sleep(&mut self, time: Time) -> Option<Event> {
         // Some exits send us no SIGCHLD, for example those of other processes' children. They are polled for.
-        let looks = self.clears() || self.any_left();
+        let looks = self.clears() || self.any_left() || self.state.second.remains().is_some();
         let look = looks.then(|| time.after(POLL_INTERVAL));
         let soon = (self.unreaped || self.sweep.is_some()).then_some(time);
         // A deadline that passed, and was excused (`is_excused`), is checked again soon.
         let late = self.state.deadline().is_some_and(|until| until <= time);
         let look = look.or(late.then(|| time.after(POLL_INTERVAL)));
-        let (inbox, pause) = self.config.readiness.fd(time);
+        let (inbox, pause) = self.config.readiness.fd(Slot::Server, time);
+        let (second_inbox, _) = self.config.readiness.fd(Slot::Second, time);
         let above = self.config.service_manager.as_ref().and_then(ServiceManager::deadline);
         let own = self.state.deadline().filter(|_| !late);
         let probe = self.config.prober.as_ref().and_then(|prober| prober.deadline());
@@ -95,24 +98,32 @@ impl Supervisor<'_> {
             above,
             probe,
         ]);
-        let (life, handler) = (self.server.as_ref(), self.config.handler.as_ref());
-        let report = life.and_then(|life| life.report.as_ref());
-        let ready = life.and_then(|life| life.ready.as_ref());
-        let lines = [life.and_then(|life| life.line.fd()), handler.and_then(|handler| handler.line.fd())];
+        let handler = self.config.handler.as_ref();
+        let [report, second_report] = [&self.server, &self.second].map(|life| life.as_ref()?.report.as_ref());
+        let [ready, second_ready] = [&self.server, &self.second].map(|life| life.as_ref()?.ready.as_ref());
+        let [line, second_line] = [&self.server, &self.second].map(|life| life.as_ref()?.line.fd());
         let words = handler.and_then(|handler| handler.output.fd());
         let fds = [
             Some(self.config.signals.as_fd()),
             ready.map(AsFd::as_fd),
             inbox,
-            lines[0],
-            lines[1],
+            line,
+            handler.and_then(|handler| handler.line.fd()),
             words,
+            second_ready.map(AsFd::as_fd),
+            second_inbox,
+            second_line,
             report.map(AsFd::as_fd),
+            second_report.map(AsFd::as_fd),
         ];
-        let [child_waiting, wrote, sent, ended, handled, spoke, reported] =
+        let [child_waiting, wrote, sent, ended, handled, spoke, more @ .., reported, second_reported] =
             poll::wait(fds, wake.map(|wake| wake.since(time).0));
+        let [second_wrote, second_sent, second_ended] = more;
         // Usually SIGCHLD is pending too, and is read next.
-        self.unreaped |= looks || (!child_waiting && (ended || handled));
+        self.unreaped |= looks || (!child_waiting && (ended || handled || second_ended));
+        if let Some(life) = self.second.as_mut().filter(|_| second_ended) {
+            life.line.note_end(time);
+        }
         if let Some(life) = self.server.as_mut().filter(|_| ended) {
             life.line.note_end(time);
         }
@@ -124,13 +135,20 @@ impl Supervisor<'_> {
                 handler.output.read(&self.config.log);
             }
         }
-        if reported && let Some(event) = self.read_start_outcome() {
-            return Some(event);
+        for (slot, reported, wrote, sent) in
+            [(Slot::Server, reported, wrote, sent), (Slot::Second, second_reported, second_wrote, second_sent)]
+        {
+            if reported && let Some(event) = self.read_start_outcome(slot) {
+                return Some(event);
+            }
+            if wrote && let Some(event) = self.read_ready_pipe(slot) {
+                return Some(event);
+            }
+            if sent && let Some(event) = self.read_notify(slot) {
+                return Some(event);
+            }
         }
-        if wrote && let Some(event) = self.read_ready_pipe() {
-            return Some(event);
-        }
-        if sent { self.read_notify() } else { None }
+        None
     }
 
     /// Returns the event of a deadline that has passed: that of the phase, or that of an exit which a tracer hides.
@@ -172,6 +190,12 @@ impl Supervisor<'_> {
                 continue;
             }
             if signal == Signal::CHLD {
+                if arrived.value.is_some()
+                    && let Some(event) = self.on_replace_request(arrived.value)
+                {
+                    self.unreaped = true;
+                    return Some(event);
+                }
                 if self.unreaped {
                     // There are more children than one turn reaps: read the other signals first.
                     continue;
@@ -190,6 +214,12 @@ impl Supervisor<'_> {
                 SignalAction::Stop | SignalAction::End(_) if signal == Signal::INT => return Some(Event::Interrupt),
                 SignalAction::Stop | SignalAction::End(_) => return Some(Event::Stop),
                 SignalAction::Restart => return Some(Event::Restart),
+                SignalAction::Replace => {
+                    let event = self.on_replace_request(None);
+                    if event.is_some() {
+                        return event;
+                    }
+                }
                 SignalAction::Forward(other) => return Some(Event::Forward(other)),
                 SignalAction::Reopen => self.config.output.reopen(&mut self.config.log),
                 SignalAction::Ignore => self.suspend(),
@@ -200,20 +230,22 @@ impl Supervisor<'_> {
 
     /// Reads the pipe of the process that becomes the server: a failed step, or its close by a successful exec.
     #[inline(never)]
-    fn read_start_outcome(&mut self) -> Option<Event> {
-        let life = self.server.as_mut()?;
+    fn read_start_outcome(&mut self, slot: Slot) -> Option<Event> {
+        let life = self.process(slot).as_mut()?;
         let pid = life.pid;
         match StartOutcome::await_end(&life.report.take()?) {
             start @ (StartOutcome::Done | StartOutcome::WithoutPidfile) => {
                 if life.preparing.is_some() {
                     return None;
                 }
-                if let StartOutcome::WithoutPidfile = start {
+                if matches!(start, StartOutcome::WithoutPidfile) && slot == Slot::Server {
                     self.write_pidfile(pid);
                 }
                 self.record(Priority::Info, format_args!("started: pid {pid}"));
                 // A stop may have been requested before the exec.
-                if let Some(prober) = self.config.prober.as_mut().filter(|_| self.state.phase.is_up()) {
+                if let Some(prober) =
+                    self.config.prober.as_mut().filter(|_| slot == Slot::Server && self.state.phase.is_up())
+                {
                     prober.begin(now());
                 }
                 matches!(self.config.readiness, Readiness::Exec).then_some(Event::Ready)
@@ -228,8 +260,8 @@ impl Supervisor<'_> {
     }
 
     /// Reads what the server wrote to its ready descriptor.
-    fn read_ready_pipe(&mut self) -> Option<Event> {
-        let life = self.server.as_mut()?;
+    fn read_ready_pipe(&mut self, slot: Slot) -> Option<Event> {
+        let life = self.process(slot).as_mut()?;
         let event = Readiness::read_pipe(&mut life.ready)?;
         // If the exec has not succeeded, the failed step is the better explanation.
         let unready = matches!(event, Event::NotReady);
@@ -240,12 +272,12 @@ impl Supervisor<'_> {
             let words = "the server closed its ready descriptor without a newline";
             self.error = Some(Error::setup(format_args!("{words}")));
         }
-        Some(event)
+        Some(slot.event(event))
     }
 
-    /// Reads one event that a server wrote before its exit.
-    pub fn drain_before_exit(&mut self) -> Option<Event> {
-        self.read_start_outcome().or_else(|| self.read_ready_pipe()).or_else(|| self.read_notify())
+    /// Reads one event that a server process wrote before its exit.
+    pub fn drain_before_exit(&mut self, slot: Slot) -> Option<Event> {
+        self.read_start_outcome(slot).or_else(|| self.read_ready_pipe(slot)).or_else(|| self.read_notify(slot))
     }
 }
 

@@ -1,7 +1,9 @@
 //! The server's notify socket, and the children that close descriptors which arrive with messages.
 
+use super::slot::Slot;
 use crate::logic::base::time::Span;
 use crate::logic::base::time::Time;
+use crate::sys;
 use crate::sys::clone;
 use crate::sys::clone::Memory;
 use crate::sys::datagram::NotifySocket;
@@ -16,8 +18,11 @@ pub const PAUSE: Span = Span::millis(100);
 
 /// The notify socket, over all runs of the server.
 pub struct Mail {
-    /// The socket.
-    pub inbox: NotifySocket,
+    /// The server's socket.
+    inbox: NotifySocket,
+    /// That of the second process of a replacement. Its own socket, because any process of its user may speak for it:
+    /// the sender's pid would not show which of the two it speaks for.
+    second: Option<NotifySocket>,
     /// The server's user.
     pub user: u32,
     /// The children that close descriptors and have not been reaped.
@@ -33,12 +38,40 @@ pub struct Mail {
 impl Mail {
     /// A socket without messages.
     pub fn new(inbox: NotifySocket, user: u32) -> Self {
-        Self { inbox, user, closers: [None; CLOSERS], paused: Time(0), crowded: false, recorded: 0 }
+        Self { inbox, second: None, user, closers: [None; CLOSERS], paused: Time(0), crowded: false, recorded: 0 }
     }
 
-    /// A run of the server begins: reasons may be recorded again.
-    pub fn begin(&mut self) {
+    /// A run of the server begins: reasons may be recorded again. Returns the socket for it, which is a new one for a
+    /// candidate.
+    ///
+    /// # Errors
+    /// Those of socket(2).
+    pub fn begin(&mut self, slot: Slot) -> sys::Result<&NotifySocket> {
         self.recorded = 0;
+        match slot {
+            Slot::Server => Ok(&self.inbox),
+            Slot::Second => NotifySocket::open().map(|socket| &*self.second.insert(socket)),
+        }
+    }
+
+    /// The socket of a process.
+    pub fn socket(&self, slot: Slot) -> Option<&NotifySocket> {
+        match slot {
+            Slot::Server => Some(&self.inbox),
+            Slot::Second => self.second.as_ref(),
+        }
+    }
+
+    /// The second process is the server from now on.
+    pub fn switch_over(&mut self) {
+        if let Some(second) = &mut self.second {
+            core::mem::swap(second, &mut self.inbox);
+        }
+    }
+
+    /// There is no second process any more.
+    pub fn close_second(&mut self) {
+        self.second = None;
     }
 
     /// The end of the pause, if there is one.
@@ -52,9 +85,10 @@ impl Mail {
     }
 
     /// Removes the first message from the queue. Returns false if that is not possible now.
-    pub fn remove(&mut self, carries: bool, now: Time) -> bool {
+    pub fn remove(&mut self, slot: Slot, carries: bool, now: Time) -> bool {
+        let inbox = if slot == Slot::Second { self.second.as_ref().unwrap_or(&self.inbox) } else { &self.inbox };
         if !carries {
-            self.inbox.discard();
+            inbox.discard();
             return true;
         }
         // Most closers have exited by now.
@@ -65,7 +99,7 @@ impl Mail {
         }
         let started = match self.closers.iter_mut().find(|closer| closer.is_none()) {
             Some(free) => {
-                *free = close(&self.inbox);
+                *free = close(inbox);
                 free.is_some()
             }
             None => false,

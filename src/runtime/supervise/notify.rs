@@ -12,13 +12,13 @@
 //! That proof holds here: a message is removed only after the messages before it were handled.
 
 use super::readiness::Readiness;
+use super::slot::Slot;
 use super::supervisor::Supervisor;
 use crate::logic::base::duration::Duration;
 use crate::logic::base::error::Error;
 use crate::logic::base::time::Time;
 use crate::logic::supervisor::event::Event;
 use crate::logic::supervisor::notify::{Ignored, Message, is_trusted, parse};
-use crate::logic::supervisor::state::Phase;
 use crate::runtime::host::clock::now;
 use crate::runtime::report::log::Priority;
 use crate::sys::datagram::Sender;
@@ -28,9 +28,9 @@ const TURN: usize = 64;
 /// The longest message that is read in full.
 const LONGEST: usize = 2048;
 impl Supervisor<'_> {
-    /// Reads pending messages, up to one that is an event.
+    /// Reads pending messages for a process, up to one that is an event.
     #[inline(never)]
-    pub fn read_notify(&mut self) -> Option<Event> {
+    pub fn read_notify(&mut self, slot: Slot) -> Option<Event> {
         let time = now();
         let Readiness::Notify(mail) = &mut self.config.readiness else { return None };
         mail.crowded = false;
@@ -38,7 +38,7 @@ impl Supervisor<'_> {
             return None;
         }
         for _ in 0..TURN {
-            if let Some(event) = self.read_one(time)? {
+            if let Some(event) = self.read_one(slot, time)? {
                 return Some(event);
             }
         }
@@ -49,12 +49,12 @@ impl Supervisor<'_> {
     }
 
     /// Reads one message and applies it. None: there is none, or it cannot be removed from the queue now.
-    fn read_one(&mut self, time: Time) -> Option<Option<Event>> {
+    fn read_one(&mut self, slot: Slot, time: Time) -> Option<Option<Event>> {
         let Readiness::Notify(mail) = &mut self.config.readiness else { return None };
         let mut buffer = [0; LONGEST];
-        let letter = mail.inbox.peek(&mut buffer)?;
+        let letter = mail.socket(slot)?.peek(&mut buffer)?;
         let sender = letter.sender;
-        if !mail.remove(letter.carries, time) {
+        if !mail.remove(slot, letter.carries, time) {
             self.record_ignored(sender, Ignored::Hanging);
             return None;
         }
@@ -64,12 +64,16 @@ impl Supervisor<'_> {
             return Some(None);
         }
         let message: Message<'_> = parse(letter.text);
-        if let Some(service) = &mut self.config.service_manager {
+        // What runs before the server is not ready for it, and keeps no watchdog quiet.
+        let is_server = self.process(slot).as_ref().is_none_or(|life| life.preparing.is_none());
+        if let Some(service) = self.config.service_manager.as_mut().filter(|_| slot == Slot::Server) {
             service.pass_on(&message);
         }
-        // What runs before the server is not ready for it, and keeps no watchdog quiet.
-        let is_server = self.server.as_ref().is_none_or(|life| life.preparing.is_none());
-        let event = if is_server { message.apply(&self.config.policy, &mut self.state, time) } else { None };
+        let event = match slot {
+            _ if !is_server => None,
+            Slot::Server => message.apply(&self.config.policy, &mut self.state, time),
+            Slot::Second => message.apply_to_second(&self.config.policy, &mut self.state, time),
+        };
         if let Some(why) = message.ignored {
             self.record_ignored(sender, why);
         }
@@ -92,10 +96,11 @@ impl Supervisor<'_> {
     #[inline(never)]
     pub fn on_deadline(&mut self, time: Time) -> Option<Event> {
         // A message that was sent in time counts, even if we read it late.
-        if let Some(event) = self.read_notify() {
-            return Some(event);
+        let sent = self.read_notify(Slot::Server).or_else(|| self.drain_before_exit(Slot::Second));
+        if sent.is_some() {
+            return sent;
         }
-        let until = self.state.deadline().filter(|until| *until <= time)?;
+        self.state.deadline().filter(|until| *until <= time)?;
         if self.is_first_start() {
             let (how, within) =
                 (self.config.readiness.name(), Duration(self.config.policy.ready_timeout.unwrap_or_default()));
@@ -106,7 +111,7 @@ impl Supervisor<'_> {
             let late = || Error::setup(format_args!("{words}: --ready {how}, --ready-timeout {within}{colon}{why}"));
             self.error = Some(self.late_command().unwrap_or_else(late));
         }
-        if self.state.phase == Phase::Running {
+        if let Some(until) = self.state.watchdog_due(time) {
             if self.is_excused(until, time) {
                 return None;
             }

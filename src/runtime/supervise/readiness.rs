@@ -5,17 +5,20 @@ use core::fmt::Write;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use super::mailbox::Mail;
+use super::slot::Slot;
 use crate::logic::base::cstr::StaticCStr;
 use crate::logic::base::duration::Duration;
 use crate::logic::base::error::Result;
-use crate::logic::base::text::Escaped;
+use crate::logic::base::text::{ArrayText, Escaped};
 use crate::logic::base::time::{Span, Time};
 use crate::logic::plan::env::Env;
 use crate::logic::supervisor::event::Event;
 use crate::logic::supervisor::readiness::{NOTIFY_SOCKET, Ready};
 use crate::runtime::report::log::os_error;
+use crate::runtime::start::exec_image::NOTIFY_SLOT;
 use crate::runtime::start::outcome::ErrorText;
 use crate::sys::datagram::NotifySocket;
+use crate::sys::exec::ExecArray;
 use crate::sys::process::Pid;
 use crate::sys::{self, Errno, fd, pipe};
 
@@ -34,7 +37,8 @@ pub enum Readiness {
 }
 
 impl Readiness {
-    /// Opens the channel, and names the notify socket in the server's environment. `user` may send messages to it.
+    /// Opens the channel. `begin` names the notify socket in the server's environment, in place of any other. `user` may
+    /// send messages to it.
     ///
     /// # Errors
     /// When the kernel refuses a socket.
@@ -46,9 +50,9 @@ impl Readiness {
             Ready::Alive(span) => Self::Alive(span),
             Ready::Probe(text) => Self::Probe(text),
             Ready::Notify => {
-                let (inbox, name) =
+                let inbox =
                     NotifySocket::open().map_err(|why| os_error(format_args!("cannot make a notify socket"), why))?;
-                env.set(NOTIFY_SOCKET, &[b"@", &name[..]].concat());
+                env.remove(&|name| name == NOTIFY_SOCKET);
                 Self::Notify(Box::new(Mail::new(inbox, user)))
             }
         })
@@ -78,22 +82,33 @@ impl Readiness {
         }
     }
 
-    /// The notify socket to poll, or the end of the pause in which it is not polled.
-    pub fn fd(&self, now: Time) -> (Option<BorrowedFd<'_>>, Option<Time>) {
+    /// The notify socket of a process to poll, or the end of the pause in which it is not polled.
+    pub fn fd(&self, slot: Slot, now: Time) -> (Option<BorrowedFd<'_>>, Option<Time>) {
         match self {
             Self::Notify(mail) => match mail.pause(now) {
-                None => (Some(mail.inbox.as_fd()), None),
+                None => (mail.socket(slot).map(AsFd::as_fd), None),
                 pause => (None, pause),
             },
             Self::Exec | Self::Newline(_) | Self::Alive(_) | Self::Probe(_) => (None, None),
         }
     }
 
-    /// A run of the server begins.
-    pub fn begin(&mut self) {
+    /// A run of the server begins. Names its notify socket in the environment.
+    ///
+    /// # Errors
+    /// When the kernel refuses a socket to a candidate.
+    pub fn begin(&mut self, slot: Slot, env: &mut ExecArray) -> sys::Result<()> {
         if let Self::Notify(mail) = self {
-            mail.begin();
+            let mut word = ArrayText::<24>::new();
+            [NOTIFY_SOCKET, b"=@", &mail.begin(slot)?.name].iter().for_each(|part| word.push(part));
+            env.fill(NOTIFY_SLOT, word.as_bytes());
         }
+        Ok(())
+    }
+
+    /// The mailbox of `--ready notify`.
+    pub fn mail(&mut self) -> Option<&mut Mail> {
+        if let Self::Notify(mail) = self { Some(mail) } else { None }
     }
 
     /// A child has been reaped, so its pid can be reused.

@@ -2,11 +2,12 @@
 
 use super::descendants::{self, Found};
 use super::lifeline::{Lifeline, hidden_exit};
+use super::slot::Slot;
 use super::supervisor::Supervisor;
 use crate::logic::base::duration::Duration;
 use crate::logic::base::error::Error;
 use crate::logic::base::exit::{Exit, Named};
-use crate::logic::base::time::{Span, Time};
+use crate::logic::base::time::{Span, Time, earliest};
 use crate::logic::supervisor::event::{Event, Recipient};
 use crate::logic::supervisor::state::{AfterStop, Phase};
 use crate::runtime::host::clock::now;
@@ -28,49 +29,72 @@ impl Supervisor<'_> {
     #[inline(never)]
     pub fn reap(&mut self) -> Reaped {
         let Some(pid) = process::any_exited() else { return Reaped::None };
-        if self.server.as_ref().is_some_and(|life| life.pid == pid) {
-            // Messages that the server sent before its exit are handled before its exit.
-            if self.read_ready_at_exit() {
-                return Reaped::Event(Event::Ready);
+        let mut kept = [None; 2];
+        for (kept, slot) in kept.iter_mut().zip([Slot::Server, Slot::Second]) {
+            let Some(own) = self.unreaped_pid(slot) else { continue };
+            // Of two zombies, waitid(2) reports always the same one.
+            if own == pid || (self.second.is_some() && process::has_exited(own)) {
+                let reaped = self.reap_process(slot, own);
+                if !matches!(reaped, Reaped::None) {
+                    return reaped;
+                }
+                *kept = Some(own);
             }
-            if !self.has_survivors(pid) {
-                return self.reap_server(pid);
-            }
-            if !self.any_left() {
-                self.on_server_exit();
-                return Reaped::Event(Event::LeaderExited);
-            }
-            return self.reap_others(pid);
         }
-        self.reap_one(pid)
+        if kept.contains(&Some(pid)) { self.reap_others() } else { self.reap_one(pid) }
     }
 
-    /// Reads what the server wrote before its exit. Returns true if it became ready.
-    fn read_ready_at_exit(&mut self) -> bool {
+    /// The process in this slot, if it has not been reaped.
+    pub fn unreaped_pid(&mut self, slot: Slot) -> Option<Pid> {
+        self.process(slot).as_ref().filter(|life| life.uptime.is_none() || life.left).map(|life| life.pid)
+    }
+
+    /// Handles the exit of a server process. None: it is kept until the rest of its group has exited.
+    fn reap_process(&mut self, slot: Slot, pid: Pid) -> Reaped {
+        // Messages that it sent before its exit are handled before its exit.
+        if let Some(event) = self.read_ready_at_exit(slot) {
+            return Reaped::Event(event);
+        }
+        if !self.has_survivors(slot, pid) {
+            return self.reap_server(slot, pid);
+        }
+        if self.process(slot).as_ref().is_some_and(|life| life.left) {
+            return Reaped::None;
+        }
+        self.on_server_exit(slot);
+        Reaped::Event(slot.event(Event::LeaderExited))
+    }
+
+    /// Reads what a server process wrote before its exit. Returns the event if it became ready.
+    fn read_ready_at_exit(&mut self, slot: Slot) -> Option<Event> {
         for _ in 0..LAST_WORDS {
-            match self.drain_before_exit() {
-                Some(Event::Ready) => return true,
-                Some(_) => {}
-                None => return false,
+            let event = self.drain_before_exit(slot)?;
+            if event == slot.event(Event::Ready) {
+                return Some(event);
             }
         }
-        false
+        None
     }
 
-    /// Reaps children except the server, whose zombie keeps the number of its group from being reused. waitid(2)
-    /// always reports that zombie first, so the others are looked for in /proc: at intervals and in limited numbers,
+    /// Reaps children except server processes, whose zombies keep the number of their group from being reused. waitid(2)
+    /// always reports such a zombie first, so the others are looked for in /proc: at intervals and in limited numbers,
     /// because a group that forks in a loop would otherwise keep us busy.
-    fn reap_others(&mut self, server: Pid) -> Reaped {
+    fn reap_others(&mut self) -> Reaped {
         let (from, due) = self.others;
         let time = now();
         if time < due {
             return Reaped::None;
         }
         let mut pids = [0; 64];
-        let (count, next) = descendants::ended_children(server, from, &mut pids);
+        // Processes of a replacement are reaped by `reap` itself.
+        let but = [self.unreaped_pid(Slot::Server), self.unreaped_pid(Slot::Second)];
+        let (count, next) = descendants::ended_children(but, from, &mut pids);
         for pid in pids.iter().take(count) {
-            // The handler does not run now, so no exit among these is an event.
-            self.reap_one(Pid::new(*pid));
+            // The handler may run beside an old server. Its exit is an event; the others are found again.
+            if let Reaped::Event(event) = self.reap_one(Pid::new(*pid)) {
+                self.others = (from, time);
+                return Reaped::Event(event);
+            }
         }
         self.others = (next.unwrap_or(0), if next.is_some() { time } else { time.after(POLL_INTERVAL) });
         if next.is_some() { Reaped::Other } else { Reaped::None }
@@ -109,8 +133,8 @@ impl Supervisor<'_> {
 
     /// When an exit counts that a tracer hides.
     pub fn hidden_end(&self) -> Option<Time> {
-        let server = self.server.as_ref().and_then(|life| life.line.deadline());
-        server.or_else(|| self.config.handler.as_ref().and_then(|handler| handler.line.deadline()))
+        let [server, second] = [&self.server, &self.second].map(|life| life.as_ref()?.line.deadline());
+        earliest(&[server, second, self.config.handler.as_ref().and_then(|handler| handler.line.deadline())])
     }
 
     /// Handles an exit that a tracer hides. The process is reaped when the tracer detaches; until then its pid cannot
@@ -128,7 +152,8 @@ impl Supervisor<'_> {
                 Reaped::Other | Reaped::None => None,
             };
         }
-        let life = self.server.as_mut().filter(|life| due(&life.line))?;
+        let slot = if self.second.as_ref().is_some_and(|life| due(&life.line)) { Slot::Second } else { Slot::Server };
+        let life = self.process(slot).as_mut().filter(|life| due(&life.line))?;
         let pid = life.pid;
         if process::has_exited(pid) {
             // The tracer has just detached.
@@ -137,40 +162,49 @@ impl Supervisor<'_> {
         }
         let words = "has ended, which a process that traces it hides; its exit status may be unknown";
         self.record(Priority::Warning, format_args!("the server (pid {pid}) {words}"));
-        if self.read_ready_at_exit() {
-            return Some(Event::Ready);
+        if let Some(event) = self.read_ready_at_exit(slot) {
+            return Some(event);
         }
-        self.on_server_exit();
+        self.on_server_exit(slot);
         self.hides = true;
-        if self.config.policy.signal_scope == Recipient::Group || self.preparing().is_some() {
+        if self.config.policy.signal_scope == Recipient::Group || self.preparing(slot).is_some() {
             // waitid(2) cannot show whether others of the group are alive. The number of the group is not reused yet.
             deliver::kill_group(pid, &self.config.program);
         }
-        self.conclude(pid, hidden_exit(pid))
+        self.conclude(slot, pid, hidden_exit(pid))
     }
 
-    /// True if the server is a zombie that is kept until the rest of its group has exited.
+    /// True if a server process is a zombie that is kept until the rest of its group has exited.
     pub fn any_left(&self) -> bool {
-        self.server.as_ref().is_some_and(|life| life.left)
+        [&self.server, &self.second].into_iter().flatten().any(|life| life.left)
     }
 
     /// True if other processes of the server's group are alive and have to exit before anything follows.
-    fn has_survivors(&self, pid: Pid) -> bool {
-        let ran = self.server.as_ref().is_some_and(|life| life.failure.is_none() && life.preparing.is_none());
+    fn has_survivors(&mut self, slot: Slot, pid: Pid) -> bool {
+        let ran = self.process(slot).as_ref().is_some_and(|life| life.failure.is_none() && life.preparing.is_none());
         // The wait for a process that hangs in the kernel, or that a tracer keeps, has an end.
-        let given_up =
-            matches!(self.state.phase, Phase::Clearing { killed: true, until: Some(until), .. } if until <= now());
+        let given_up = match slot {
+            Slot::Server => {
+                matches!(self.state.phase, Phase::Clearing { killed: true, until: Some(until), .. } if until <= now())
+            }
+            Slot::Second => self.state.second_given_up(now()),
+        };
         ran && !given_up && self.config.policy.signal_scope == Recipient::Group && process::any_child_lives(Some(pid))
     }
 
-    /// The server exited and is not reaped yet. The pidfile is emptied before the reaping, because after it another
-    /// process can get the pid.
-    fn on_server_exit(&mut self) {
-        let uptime = self.state.uptime(now());
-        if let Some(life) = &mut self.server {
-            (life.uptime, life.left, life.line) = (Some(uptime), true, Lifeline::default());
+    /// A server process exited and is not reaped yet. The pidfile is emptied before the reaping, because after it another
+    /// process can get the pid; or it names the candidate that becomes the server.
+    fn on_server_exit(&mut self, slot: Slot) {
+        if let Some(life) = self.process(slot) {
+            (life.uptime, life.left, life.line) = (Some(now().since(life.started)), true, Lifeline::default());
         }
-        if let Some(file) = self.pidfile
+        if slot == Slot::Second {
+            return;
+        }
+        if let Some(candidate) = self.second.as_ref().filter(|_| self.state.second.is_candidate()) {
+            return self.write_pidfile(candidate.pid);
+        }
+        if let [Some(file), _] = self.pidfiles
             && let Err(why) = file.empty()
             // A failed first start reports only its own reason, and removes the file.
             && !self.is_first_start()
@@ -181,11 +215,11 @@ impl Supervisor<'_> {
 
     /// Reaps the server after the rest of its group has exited, if it had to.
     #[inline(never)]
-    fn reap_server(&mut self, pid: Pid) -> Reaped {
-        if !self.any_left() {
-            self.on_server_exit();
+    fn reap_server(&mut self, slot: Slot, pid: Pid) -> Reaped {
+        if self.process(slot).as_ref().is_some_and(|life| !life.left) {
+            self.on_server_exit(slot);
         }
-        if self.config.policy.signal_scope == Recipient::Group || self.preparing().is_some() {
+        if self.config.policy.signal_scope == Recipient::Group || self.preparing(slot).is_some() {
             // Kills processes of the group that are not our children, because a parent outside of the group is alive.
             deliver::kill_group(pid, &self.config.program);
         } else if let Some(signal) = self.config.personality.farewell {
@@ -193,24 +227,25 @@ impl Supervisor<'_> {
             self.forward(signal, Recipient::Group);
         }
         let Ok((word, usage)) = process::reap(pid) else { return Reaped::None };
-        if let Some(life) = &mut self.server {
+        if let Some(life) = self.process(slot) {
             life.usage = usage;
         }
-        self.conclude(pid, Exit::from_wait(word)).map_or(Reaped::Other, Reaped::Event)
+        self.conclude(slot, pid, Exit::from_wait(word)).map_or(Reaped::Other, Reaped::Event)
     }
 
     /// The run is over: records it and returns its event.
-    fn conclude(&mut self, pid: Pid, exit: Exit) -> Option<Event> {
-        let command = self.preparing();
+    fn conclude(&mut self, slot: Slot, pid: Pid, exit: Exit) -> Option<Event> {
+        let command = self.preparing(slot);
         if self.config.policy.linger.is_none() || command.is_some() {
-            self.config.kill_cgroup();
+            self.kill_cgroup(slot);
         }
-        let Some(life) = &mut self.server else { return Some(Event::Exited(exit)) };
+        let Some(life) = self.process(slot) else { return Some(slot.event(Event::Exited(exit))) };
         life.left = false;
         if let Some(command) = command {
-            return self.conclude_command(command, exit);
+            return self.conclude_command(slot, command, exit);
         }
-        let Some(life) = &self.server else { return Some(Event::Exited(exit)) };
+        let life = if slot == Slot::Second { &self.second } else { &self.server };
+        let Some(life) = life else { return Some(slot.event(Event::Exited(exit))) };
         let uptime = life.uptime.unwrap_or_default();
         let Some(failure) = &life.failure else {
             let (named, lived) = (Named(exit), Duration(uptime));
@@ -222,7 +257,8 @@ impl Supervisor<'_> {
                 );
             self.record(Priority::Notice, format_args!("the server (pid {pid}) {named} after {lived}"));
             // A server that puts itself into the background seems to exit at once with 0, and continues unsupervised.
-            let by_itself = matches!(self.state.phase, Phase::Starting { .. } | Phase::Running);
+            let by_itself =
+                self.second.is_none() && matches!(self.state.phase, Phase::Starting { .. } | Phase::Running);
             let mut found = Found::default();
             if by_itself && exit == Exit::SUCCESS && uptime < DAEMONIZES {
                 found = descendants::survey(self.config.helpers());
@@ -235,7 +271,7 @@ impl Supervisor<'_> {
                 let (colon, hint) = if daemon { (": ", DAEMON) } else { ("", "") };
                 self.error = Some(Error::setup(format_args!("the server {named} before it was ready{colon}{hint}")));
             }
-            return Some(Event::Exited(exit));
+            return Some(slot.event(Event::Exited(exit)));
         };
         let code = failure.code(&self.config.program);
         if self.is_first_start() {
@@ -246,7 +282,7 @@ impl Supervisor<'_> {
             let _ = failure.write(&self.config.program, &mut text);
             self.record(Priority::Err, format_args!("{}", text.as_str()));
         }
-        Some(Event::ExecFailed(code))
+        Some(slot.event(Event::ExecFailed(code)))
     }
 }
 

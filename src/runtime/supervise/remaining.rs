@@ -4,10 +4,11 @@
 use super::config::SupervisorConfig;
 use super::descendants::{Helpers, NO_HELPERS, Sweep, Turn, has_foreign_processes, survey};
 use super::reap::POLL_INTERVAL;
+use super::slot::Slot;
 use super::supervisor::Supervisor;
 use crate::logic::base::signal::Signal;
 use crate::logic::base::time::Time;
-use crate::logic::supervisor::event::Recipient;
+use crate::logic::supervisor::event::{Event, Recipient};
 use crate::logic::supervisor::state::Phase;
 use crate::runtime::report::log::Priority;
 use crate::runtime::resources::cgroup::Cgroup;
@@ -29,7 +30,7 @@ impl Supervisor<'_> {
     pub fn send_remains(&mut self, signal: Signal, to: Recipient) {
         self.sweep = None;
         if signal == Signal::KILL {
-            self.config.kill_cgroup();
+            self.kill_cgroup(Slot::Server);
         }
         let life = self.server.as_ref();
         let group =
@@ -49,11 +50,14 @@ impl Supervisor<'_> {
             let everyone = to == Recipient::All || !has_foreign_processes();
             // Without CAP_KILL, kill(-1) would skip processes of other users and report success.
             let all = everyone && self.config.helpers() == NO_HELPERS && process::is_pid1() && caps::may_kill();
-            self.sweep = if all { None } else { Sweep::begin(Some(signal), whole) };
+            // Of two servers, only what belongs to this one.
+            let part = self.part_of(Slot::Server);
+            let all = all && part.is_none();
+            self.sweep = if all { None } else { Sweep::begin(Some(signal), whole, part) };
             if self.sweep.is_some() {
                 return;
             }
-            if everyone && process::kill_all(0) {
+            if everyone && part.is_none() && process::kill_all(0) {
                 self.say_sending(signal, format_args!("every process that is left"));
                 process::kill_all(signal.number());
                 if signal != Signal::KILL {
@@ -68,40 +72,55 @@ impl Supervisor<'_> {
         }
     }
 
-    /// Does a limited part of the search for remaining processes, if one is running or due. Returns true if none is
-    /// left.
+    /// Kills what is in the control group, or only what belongs to the process in this slot if the other one is alive.
+    pub fn kill_cgroup(&mut self, slot: Slot) {
+        let other = if slot == Slot::Server { Slot::Second } else { Slot::Server };
+        if self.unreaped_pid(other).is_none() {
+            self.config.kill_cgroup();
+        } else if self.config.cgroup.is_some() {
+            self.sweep = Sweep::begin(Some(Signal::KILL), false, self.part_of(slot));
+        }
+    }
+
+    /// Does a limited part of the search for remaining processes, if one is running or due. Returns the event if none
+    /// is left.
     #[inline(never)]
-    pub fn search(&mut self, time: Time) -> bool {
+    pub fn search(&mut self, time: Time) -> Option<Event> {
+        let rest = self.state.second.remains();
         let clears = self.clears();
-        let to = if let Phase::Clearing { .. } = self.state.phase { Recipient::Remains } else { Recipient::All };
+        let none_left = if rest.is_some() { Slot::Second.event(Event::NoneLeft) } else { Event::NoneLeft };
+        let waits = clears || rest.is_some();
+        let part = self.part_of(if rest.is_some() { Slot::Second } else { Slot::Server });
+        let clearing = rest.is_some() || matches!(self.state.phase, Phase::Clearing { .. });
+        let to = if clearing { Recipient::Remains } else { Recipient::All };
         let Some(sweep) = &mut self.sweep else {
-            if clears && self.is_alone(to) {
-                return true;
+            if waits && self.is_alone(to) {
+                return Some(none_left);
             }
             // Processes that were forked just before the KILL get it now.
-            let killed =
-                matches!(self.state.phase, Phase::KillingRemaining { .. } | Phase::Clearing { killed: true, .. });
-            let unsure = killed || self.hides || self.config.helpers() != NO_HELPERS;
-            if clears && unsure && self.next_look <= time {
+            let killed = rest == Some(true)
+                || matches!(self.state.phase, Phase::KillingRemaining { .. } | Phase::Clearing { killed: true, .. });
+            let unsure = killed || self.hides || part.is_some() || self.config.helpers() != NO_HELPERS;
+            if waits && unsure && self.next_look <= time {
                 self.next_look = time.after(POLL_INTERVAL);
-                self.sweep =
-                    Sweep::begin(killed.then_some(Signal::KILL), to == Recipient::All && has_foreign_processes());
+                let whole = to == Recipient::All && has_foreign_processes();
+                self.sweep = Sweep::begin(killed.then_some(Signal::KILL), whole, part);
             }
-            return false;
+            return None;
         };
         match sweep.turn(self.config.helpers()) {
-            Turn::More => false,
+            Turn::More => None,
             Turn::Listed => {
                 if let Some(signal) = sweep.signal.filter(|_| sweep.found.count > 0) {
                     self.say_sending(signal, format_args!("every process that is left"));
                 }
-                false
+                None
             }
             Turn::Done => {
                 let nothing = sweep.found.is_nothing();
                 self.sweep = None;
                 self.next_look = time.after(POLL_INTERVAL);
-                nothing && clears
+                (nothing && waits).then_some(none_left)
             }
         }
     }

@@ -12,13 +12,13 @@ use crate::logic::plan::step::Step;
 use crate::sys::{Errno, fd, socket};
 
 impl Supervisor<'_> {
-    /// Lets the sockets listen again. Records what cannot be undone.
+    /// Lets the sockets listen again, which another server process may be using. Records what cannot be undone.
     #[inline(never)]
-    pub fn revive_sockets(&self) {
+    pub fn revive_sockets(&self, in_use: bool) {
         let steps = self.config.program.steps().iter();
         let mut counts = steps.filter_map(|step| if let Step::PassSockets(count) = step { Some(*count) } else { None });
         for number in fd::FIRST..fd::FIRST + RawFd::from(counts.next().unwrap_or(0)) {
-            match socket::revive(number) {
+            match socket::revive(number, in_use) {
                 // vsrun's parent passed a connection, or a descriptor that is no socket: nothing to undo.
                 Ok(()) | Err(Errno::INVAL | Errno::NOTSOCK) => {}
                 Err(why) => self.warn(format_args!("cannot listen again on descriptor {number}"), why),

@@ -1,6 +1,8 @@
 //! Signals to the server, its group and the handler.
 
 use super::crash_handler::Handler;
+use super::descendants::Sweep;
+use super::slot::Slot;
 use super::supervisor::Supervisor;
 use crate::logic::base::signal::Signal;
 use crate::logic::supervisor::event::Event;
@@ -23,6 +25,18 @@ impl Supervisor<'_> {
         }
         if let Some((signal, to)) = self.redirect(signal, to, false) {
             self.send_to(signal, to, signal != Signal::KILL);
+        }
+    }
+
+    /// Sends a signal to the second process of a replacement, or to what remains of it.
+    pub fn send_second(&mut self, signal: Signal, to: Recipient) {
+        if to == Recipient::Remains {
+            self.sweep = Sweep::begin(Some(signal), false, self.part_of(Slot::Second));
+        } else if let Some(target) = self.second_target(to)
+            && self.deliver(signal, target, signal != Signal::KILL) == Reach::Open
+        {
+            let (Target::Process(pid) | Target::Group(pid)) = target;
+            self.say_sending(signal, format_args!("pid {pid}"));
         }
     }
 

@@ -88,6 +88,11 @@ impl ServiceManager {
         }
     }
 
+    /// A line for people.
+    pub fn status(&self, words: fmt::Arguments<'_>) {
+        let _ = self.send(format_args!("STATUS={words}"));
+    }
+
     /// When the next message is due.
     pub fn deadline(&self) -> Option<Time> {
         earliest(&[self.again, self.ping.map(|(_, next)| next)])

@@ -15,7 +15,8 @@ impl Supervisor<'_> {
             | (Event::Restart, Phase::Running | Phase::HandlerRunning { .. } | Phase::ForkRetry { .. }) => {
                 service.reloading()
             }
-            (Event::Ready, Phase::Running) => service.ready_again(),
+            (Event::Replace, _) => service.reloading(),
+            (Event::Ready, Phase::Running) if !self.state.is_replacing() => service.ready_again(),
             (Event::Stop | Event::Interrupt, _) | (Event::Forward(_), Phase::Delaying { .. }) => service.stopping(),
             _ => {}
         }

@@ -12,22 +12,20 @@ use super::crash_handler::CrashReport;
 use super::descendants::Sweep;
 use super::last_run::LastRun;
 use super::lifeline::Lifeline;
+use super::slot::{Requests, Slot};
 use crate::logic::base::duration::Duration;
 use crate::logic::base::error::Error;
 use crate::logic::base::exit::{self, Exit};
 use crate::logic::base::text::Escaped;
 use crate::logic::base::time::{Span, Time};
-use crate::logic::supervisor::event::{Action, Ending, Event, LogFiles};
+use crate::logic::supervisor::event::{Action, Ending, Event};
 use crate::logic::supervisor::state::{Forced, Phase, State};
 use crate::logic::supervisor::transition::next;
 use crate::runtime::output::logdir::Mark;
 use crate::runtime::report::log::Priority;
-use crate::runtime::report::log::os_error;
 use crate::runtime::resources::pidfile::Pidfile;
-use crate::runtime::start::child_io::{Attempt, ChildIo};
 use crate::runtime::start::deliver::Reach;
 use crate::runtime::start::outcome::StepFailure;
-use crate::runtime::start::spawn::{Spawned, spawn};
 use crate::sys;
 use crate::sys::Errno;
 use crate::sys::credentials;
@@ -52,6 +50,10 @@ pub struct ServerProcess {
     pub mark: Mark,
     /// The resources it used, after its exit.
     pub usage: Usage,
+    /// When it was started.
+    pub started: Time,
+    /// When the kernel says that it was started, in clock ticks since the boot. Only known of a candidate.
+    pub born: u64,
     /// How long it ran, after its exit.
     pub uptime: Option<Span>,
     /// True if it is a zombie that is kept because others of its group are alive: so the number of the group is not
@@ -63,12 +65,16 @@ pub struct ServerProcess {
 pub struct Supervisor<'a> {
     /// The rules, descriptors and programs.
     pub config: &'a mut SupervisorConfig,
-    /// The server's pidfile.
-    pub pidfile: Option<&'a Pidfile>,
+    /// The pidfiles of server and manager.
+    pub pidfiles: &'a [Option<Pidfile>; 2],
     /// The state of the state machine.
     pub state: State,
     /// The current or last server process.
     pub server: Option<ServerProcess>,
+    /// The second process of a replacement, until nothing is left of it.
+    pub second: Option<ServerProcess>,
+    /// The requests of `--replace`.
+    pub requests: Requests,
     /// Whether children may have exited that were not reaped.
     pub unreaped: bool,
     /// The running search for remaining processes.
@@ -90,15 +96,17 @@ pub struct Supervisor<'a> {
 /// Starts the server and supervises it until the last run is over. Returns the ending, the error of a failed first
 /// start, and facts about the last run.
 #[inline(never)]
-pub fn supervise(watch: &mut SupervisorConfig, pidfile: Option<&Pidfile>) -> (Ending, Option<Error>, LastRun) {
+pub fn supervise(watch: &mut SupervisorConfig, pidfiles: &[Option<Pidfile>; 2]) -> (Ending, Option<Error>, LastRun) {
     watch.log.record(Priority::Info, format_args!("starting: {}", Escaped(&watch.command)));
     let state = State::new(&watch.policy, now());
     // On the heap, so that the stack of a supervisor at rest is short.
     let mut this = Box::new(Supervisor {
         config: watch,
-        pidfile,
+        pidfiles,
         state,
         server: None,
+        second: None,
+        requests: Requests::default(),
         unreaped: false,
         sweep: None,
         next_look: Time::default(),
@@ -108,13 +116,17 @@ pub fn supervise(watch: &mut SupervisorConfig, pidfile: Option<&Pidfile>) -> (En
         reach: Reach::Open,
         suspends: false,
     });
-    let mut event = this.launch();
+    let mut event = this.launch(Slot::Server);
     loop {
         let Supervisor { config: watch, state, .. } = &mut *this;
         let time = now();
         let action = next(&watch.policy, state, event, time);
         this.notify_service_manager(event);
+        if action == Action::SwitchOver {
+            this.switch_over(time);
+        }
         this.follow_probes(event, time);
+        this.settle_replacement();
         event = match action {
             Action::Finish(ending) => {
                 let uptime = this.server.as_ref().and_then(|life| life.uptime).unwrap_or_default();
@@ -145,7 +157,13 @@ pub fn supervise(watch: &mut SupervisorConfig, pidfile: Option<&Pidfile>) -> (En
                 this.report_ready();
                 this.next_event()
             }
-            Action::Wait => this.next_event(),
+            Action::Wait | Action::SwitchOver => this.next_event(),
+            Action::LaunchCandidate => this.launch_candidate(),
+            Action::SendSecond(signal, to) => {
+                this.send_second(signal, to);
+                let refused = this.after_sending(signal, to).map(Event::of_second);
+                refused.unwrap_or_else(|| this.next_event())
+            }
         };
     }
 }
@@ -168,94 +186,9 @@ impl Supervisor<'_> {
         heap::release_stack();
     }
 
-    fn relaunch(&mut self, logs: LogFiles) -> Event {
-        if logs == LogFiles::Keep {
-            let restarts = self.state.restarts();
-            self.record(Priority::Notice, format_args!("restarting the server (restart {restarts})"));
-        } else {
-            self.config.output.rotate(&mut self.config.log);
-            self.reread();
-            self.record(Priority::Notice, format_args!("restarting the server on request"));
-        }
-        self.launch()
-    }
-
-    /// Begins a run of the server, and waits for the next event unless the start fails at once.
-    fn launch(&mut self) -> Event {
-        if let Some(prober) = &mut self.config.prober {
-            prober.end();
-        }
-        match self.start_process(0) {
-            Ok(()) => self.next_event(),
-            Err(why) => self.cannot_launch(why),
-        }
-    }
-
-    /// Starts the command of `--before` in that place or, after the last one, the server.
-    ///
-    /// # Errors
-    /// When the kernel has no process or no descriptor to give.
-    #[inline(never)]
-    pub fn start_process(&mut self, stage: usize) -> sys::Result<()> {
-        let attempt = if self.is_first_start() { Attempt::First } else { Attempt::Later };
-        if attempt == Attempt::Later {
-            self.revive_sockets();
-        }
-        let preparing = self.prepare(stage);
-        let begun = self.server.as_ref().filter(|_| stage > 0).map(|last| last.mark);
-        let watch = &mut *self.config;
-        if preparing.is_none() {
-            watch.readiness.begin();
-        }
-        let output = watch.output.server(&watch.log);
-        let debug = watch.debug.then_some(&watch.log);
-        let (dir, cgroup) = (watch.output.dir(), watch.cgroup.as_ref());
-        let pipe = if preparing.is_some() { None } else { watch.readiness.pipe()? };
-        let (readiness, log) = match pipe {
-            Some((read, write, number)) => (Some(read), Some((write, number))),
-            None => (None, None),
-        };
-        let ready = log.as_ref().map(|(write, number)| (write.as_fd(), *number));
-        let io = ChildIo { output, error: output, dir, cgroup, ready, attempt, debug, ..ChildIo::none() };
-        let mark = begun.unwrap_or_else(|| watch.output.mark());
-        if let Some(handler) = watch.handler.as_mut().filter(|_| stage == 0) {
-            handler.begin();
-        }
-        let env = Some((&watch.program.env, watch.before.skipped));
-        let Spawned { pid, report } = match watch.before.list.get(stage) {
-            // Its standard input is not the server's.
-            Some(command) => spawn(&command.image, &ChildIo { input: None, env, ..io })?,
-            None => spawn(&watch.program, &ChildIo { pidfile: self.pidfile, ..io })?,
-        };
-        let (report, ready, line, usage) = (Some(report), readiness, Lifeline::new(pid), Usage::default());
-        self.server = Some(ServerProcess {
-            pid,
-            report,
-            line,
-            ready,
-            preparing,
-            failure: None,
-            mark,
-            usage,
-            uptime: None,
-            left: false,
-        });
-        Ok(())
-    }
-
-    /// The kernel has refused a process: the event of that.
-    pub fn cannot_launch(&mut self, why: Errno) -> Event {
-        if self.is_first_start() {
-            self.error = Some(os_error(format_args!("cannot start a process"), why));
-        } else {
-            self.warn(format_args!("cannot start a process now"), why);
-        }
-        Event::ForkFailed
-    }
-
     /// Writes the pidfile from here, after the server's own process could not.
     pub fn write_pidfile(&self, pid: Pid) {
-        let Some(file) = self.pidfile else { return };
+        let [Some(file), _] = self.pidfiles else { return };
         if let Err(why) = file.write(pid) {
             self.warn(format_args!("cannot write pidfile '{}'", file.path()), why);
         }

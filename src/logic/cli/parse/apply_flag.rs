@@ -92,7 +92,9 @@ pub fn apply_flag(options: &mut Options, row: &FlagRow, value: &[u8], second: &[
             return put(&mut options.at_exit, row.choose(value, &ENDS));
         }
         Id::Ready => return put(&mut options.ready, Ready::parse(value)),
-        Id::Status | Id::Stop | Id::Signal => return push(&mut options.control, order(row.id, value, second)),
+        Id::Status | Id::Stop | Id::Replace | Id::Signal => {
+            return push(&mut options.control, order(row.id, value, second));
+        }
         Id::HealthRetries => return put(&mut options.health_retries, number(value).filter(|count| *count > 0)),
         Id::Health => return put(&mut options.health, Probe::parse(value).map(|_| text(value))),
         Id::Probe => return put(&mut options.probe, Probe::parse(value).map(|_| text(value))),
@@ -134,7 +136,14 @@ fn order(id: Id, value: &[u8], second: &[u8]) -> Option<(Order, StaticCStr)> {
     if id == Id::Signal {
         return Some((Order::Signal(Signal::parse(value)?), text(second)));
     }
-    Some((if id == Id::Status { Order::Status } else { Order::Stop }, text(value)))
+    let order = if id == Id::Status {
+        Order::Status
+    } else if id == Id::Stop {
+        Order::Stop
+    } else {
+        Order::Replace
+    };
+    Some((order, text(value)))
 }
 
 /// The place of an option whose value is any word.

@@ -6,6 +6,7 @@ use crate::logic::cli::flags::Id;
 use crate::logic::cli::options::Options;
 use crate::logic::supervisor::event::Recipient;
 use crate::logic::supervisor::policy::{Handling, Policy, Restart, Role};
+use crate::logic::supervisor::replacement::can_replace;
 
 /// The rules that the options make.
 #[inline(never)]
@@ -30,6 +31,7 @@ pub fn policy(options: &Options) -> Policy {
         delay: options.restart_delay.unwrap_or((Span::millis(100), Span::secs(30))),
         limit: options.restart_limit,
         ready_timeout: options.ready_timeout,
+        can_replace: can_replace(options.ready),
         watchdog: options.watchdog,
         handler,
         stop_signal: options.stop_signal.unwrap_or(Signal::TERM),

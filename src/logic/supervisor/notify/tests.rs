@@ -15,6 +15,7 @@ fn policy() -> Policy {
         success: Success::default(),
         delay: (Span::ZERO, Span::ZERO),
         limit: None,
+        can_replace: true,
         ready_timeout: Some(Span::secs(5)),
         watchdog: Some(Span::secs(3)),
         handler: Handling::Absent,
@@ -177,4 +178,37 @@ fn the_service_manager_is_pinged_at_half_of_its_time() {
     for (usec, pid) in [("30000000", "8"), ("30000000", ""), ("0", "7"), ("", "7"), ("x", "7"), ("-5", "7")] {
         assert_eq!(ping(usec.as_bytes(), Some(pid.as_bytes()), 7), None, "{usec} {pid}");
     }
+}
+
+/// The candidate and the old server may ask for more time; a candidate that failed may not.
+#[test]
+fn messages_of_the_second_process_concern_only_that_process() {
+    let mut story = Story::new(policy());
+    story.event(0, Event::Ready);
+    let tell = |story: &mut Story, at: u64, text: &[u8]| {
+        parse(text).apply_to_second(&story.policy, &mut story.state, Time(at))
+    };
+    assert_eq!(story.event(1, Event::Replace), Action::LaunchCandidate);
+    let watchdog = story.state.watchdog_deadline;
+    assert_eq!(tell(&mut story, 10, b"WATCHDOG=1\nEXTEND_TIMEOUT_USEC=9000000\nWATCHDOG_USEC=1000000"), None);
+    assert_eq!(story.state.watchdog_deadline, watchdog, "that of the server stays");
+    let until = Time(9010);
+    let second = Second::Candidate { until, since: Time(1), watchdog: Some(Span::secs(1)) };
+    assert_eq!(story.state.second, second);
+    assert_eq!(tell(&mut story, 11, b"READY=1"), Some(Event::Ready.of_second()));
+    assert_eq!(story.event(11, Event::Ready.of_second()), Action::SwitchOver);
+    assert_eq!(story.state.watchdog_deadline, Some(Time(1011)), "its own watchdog time counts now");
+    assert_eq!(story.event(11, Event::Tick), Action::SendSecond(Signal::TERM, Recipient::Server));
+    tell(&mut story, 12, b"EXTEND_TIMEOUT_USEC=60000000");
+    assert!(matches!(story.state.second, Second::Leaving { until: Some(Time(60_012)), .. }));
+
+    let mut late = Story::new(policy());
+    late.event(0, Event::Ready);
+    late.event(1, Event::Replace);
+    assert_eq!(late.event(5001, Event::Tick), Action::Wait);
+    assert_eq!(late.event(5001, Event::Tick), Action::SendSecond(Signal::TERM, Recipient::Server));
+    assert_eq!(late.event(5001, Event::Tick), Action::Send(Signal::ABRT, Recipient::Server), "the server's watchdog");
+    let second = late.state.second;
+    tell(&mut late, 5002, b"EXTEND_TIMEOUT_USEC=60000000");
+    assert_eq!(late.state.second, second);
 }

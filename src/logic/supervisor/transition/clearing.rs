@@ -6,6 +6,7 @@ use crate::logic::base::signal::Signal;
 use crate::logic::base::time::Time;
 use crate::logic::supervisor::event::{Action, Event, Recipient};
 use crate::logic::supervisor::policy::Policy;
+use crate::logic::supervisor::replacement::Second as SecondProcess;
 use crate::logic::supervisor::state::{AfterStop, Forced, Phase, State};
 
 /// The fields of `Phase::Clearing`, as a type that can have methods.
@@ -21,6 +22,10 @@ pub(super) struct Clearing {
 /// of its process group from being reused until the rest of the group has exited.
 pub(super) fn clear(policy: &Policy, state: &mut State, next: AfterStop, exit: Option<Exit>, now: Time) -> Action {
     let until = policy.linger.map_or(policy.stop_deadline(now), |span| Some(now.after(span)));
+    if policy.linger.is_some() && !state.second.is_process() {
+        // What remains of a second process is sent the same signals.
+        state.second = SecondProcess::None;
+    }
     Clearing { next, exit, until, killed: false }.enter(state);
     Action::Send(Signal::TERM, Recipient::Remains)
 }
@@ -68,8 +73,8 @@ impl Clearing {
                 }
                 if self.exit.is_none() { Action::Forward(signal, policy.signal_scope) } else { Action::Wait }
             }
-            Unkillable | Restart | Exited(_) | ExecFailed(_) | LeaderExited | Ready | NotReady | Heartbeat
-            | Unhealthy | HandlerExited(_) | ForkFailed => Action::Wait,
+            Replace | Second(_) | Unkillable | Restart | Exited(_) | ExecFailed(_) | LeaderExited | Ready
+            | NotReady | Heartbeat | Unhealthy | HandlerExited(_) | ForkFailed => Action::Wait,
         }
     }
 

@@ -34,7 +34,9 @@ pub(super) fn begin(state: &mut State, signal: Option<Signal>, span: Span, now: 
 /// Applies an event in this phase, as `next` does in the others.
 pub(super) fn advance(policy: &Policy, state: &mut State, signal: Option<Signal>, event: Event, now: Time) -> Action {
     match event {
-        Event::Tick | Event::Stop | Event::Interrupt => end(policy, state, signal, now),
+        Event::Tick => end(policy, state, signal, now),
+        // Also if the signal that was to be forwarded would not have ended the server.
+        Event::Stop | Event::Interrupt => stop(policy, state, AfterStop::Finish, now),
         Event::Forward(other) if policy.is_forwarded_stop(other) => end(policy, state, signal, now),
         Event::Forward(other) => forward_now(policy, state, other, now),
         Event::Exited(exit) => after_stop(policy, state, AfterStop::Finish, exit, now),
@@ -50,7 +52,9 @@ pub(super) fn advance(policy: &Policy, state: &mut State, signal: Option<Signal>
         | Event::HandlerExited(_)
         | Event::NoneLeft
         | Event::Unkillable
-        | Event::ForkFailed => Action::Wait,
+        | Event::ForkFailed
+        | Event::Replace
+        | Event::Second(_) => Action::Wait,
     }
 }
 

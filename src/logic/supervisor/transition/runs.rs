@@ -6,7 +6,8 @@ use crate::logic::base::exit::Exit;
 use crate::logic::base::time::{Span, Time};
 use crate::logic::supervisor::event::{Action, Ending, LogFiles};
 use crate::logic::supervisor::policy::{Handling, Policy};
-use crate::logic::supervisor::state::{ForkTask, Pause, Phase, State};
+use crate::logic::supervisor::replacement::Second;
+use crate::logic::supervisor::state::{AfterSecond, ForkTask, Pause, Phase, State};
 
 /// The shortest and the longest pause before a refused fork is tried again.
 const FORK_BACKOFF: (Span, Span) = (Span::millis(100), Span::secs(5));
@@ -41,13 +42,8 @@ pub(super) fn restart(policy: &Policy, state: &mut State, exit: Exit, pause: Pau
         if full && state.history.first().is_some_and(|oldest| at.since(*oldest) < limit.within) {
             return finish(state, Ending::GaveUp(exit));
         }
-        if full {
-            state.history.remove(0);
-        }
-        state.history.push(at);
     }
-    state.consecutive_failures = state.consecutive_failures.saturating_add(1);
-    state.restarts = state.restarts.saturating_add(1);
+    state.count_restart(policy, at);
     match pause {
         Pause::None => launch(policy, state, LogFiles::Rotate, now),
         Pause::Backoff if rest == Span::ZERO => launch(policy, state, LogFiles::Keep, now),
@@ -59,11 +55,14 @@ pub(super) fn restart(policy: &Policy, state: &mut State, exit: Exit, pause: Pau
 }
 
 pub(super) fn launch(policy: &Policy, state: &mut State, logs: LogFiles, now: Time) -> Action {
+    if logs == LogFiles::Rotate && state.second != Second::None {
+        // A requested restart begins when the second process has exited too.
+        state.phase = Phase::AwaitingSecond { then: AfterSecond::Launch };
+        return Action::Wait;
+    }
     let until = policy.ready_timeout.map(|span| now.after(span));
     state.phase = if state.ready { Phase::Running } else { Phase::Starting { until } };
-    state.started_at = now;
-    state.forwarded = 0;
-    (state.watchdog_deadline, state.watchdog, state.forced) = (None, policy.watchdog, None);
+    state.begin_run(now, policy.watchdog);
     Action::Launch(logs)
 }
 
@@ -77,5 +76,19 @@ pub(super) fn retry_fork(policy: &Policy, state: &mut State, task: ForkTask, now
     match task {
         ForkTask::Launch => launch(policy, state, LogFiles::Keep, now),
         ForkTask::RunHandler { exit, pause } => run_handler(policy, state, exit, pause, now),
+    }
+}
+
+impl State {
+    /// Counts a restart after an unexpected exit. Allocates nothing.
+    pub(super) fn count_restart(&mut self, policy: &Policy, at: Time) {
+        if let Some(limit) = policy.limit {
+            if self.history.len() >= usize::from(limit.restarts) {
+                self.history.remove(0);
+            }
+            self.history.push(at);
+        }
+        self.consecutive_failures = self.consecutive_failures.saturating_add(1);
+        self.restarts = self.restarts.saturating_add(1);
     }
 }

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::logic::base::exit::Success;
+use crate::logic::supervisor::event::SecondEvent;
 use crate::logic::supervisor::policy::{Handling, Limit, Restart};
 
 const USR1: u64 = 10;
@@ -17,6 +18,7 @@ fn policy() -> Policy {
         delay: (Span::millis(100), Span::secs(30)),
         limit: None,
         ready_timeout: None,
+        can_replace: false,
         watchdog: None,
         handler: Handling::Absent,
         stop_signal: Signal::TERM,
@@ -72,6 +74,8 @@ fn follow(world: &mut World, policy: &Policy, state: &State, action: Action) {
             assert!(!world.stopped, "a handler after a stop");
             (world.handler, world.forking) = (true, true);
         }
+        // `explore.rs` checks replacements.
+        Action::LaunchCandidate | Action::SwitchOver | Action::SendSecond(..) => panic!("no replacement: {action:?}"),
         Action::Send(signal, to @ (Recipient::Server | Recipient::Group)) | Action::Forward(signal, to) => {
             assert!(world.server || world.group, "a signal to a dead server");
             assert!(to == Recipient::Group || policy.signal_scope == Recipient::Server, "{signal} to one of the group");
@@ -186,6 +190,8 @@ fn has_no_effect(phase: Phase, event: Event) -> bool {
             Phase::Delaying { .. },
             Restart | Ready | NotReady | Heartbeat | Unhealthy | HandlerExited(_) | NoneLeft | Unkillable | ForkFailed,
         ) => true,
+        // Without a replacement there is no second process.
+        (Phase::AwaitingSecond { .. }, _) | (_, Replace | Second(_)) => true,
         // No handler is running that could exit.
         (
             Phase::Starting { .. }
@@ -231,7 +237,11 @@ fn has_no_effect(phase: Phase, event: Event) -> bool {
             Forward(_) | Tick | Unkillable | Interrupt | Stop | Restart | Exited(_) | ExecFailed(_) | LeaderExited,
         )
         | (Phase::Delaying { .. }, Tick | Stop | Interrupt | Forward(_) | Exited(_) | ExecFailed(_) | LeaderExited)
-        | (Phase::Clearing { .. }, _)
+        | (
+            Phase::Clearing { .. },
+            Tick | Ready | NotReady | Heartbeat | Unhealthy | Exited(_) | LeaderExited | ExecFailed(_)
+            | HandlerExited(_) | NoneLeft | ForkFailed | Stop | Interrupt | Restart | Forward(_) | Unkillable,
+        )
         | (Phase::HandlerRunning { .. }, HandlerExited(_) | Tick | Stop | Interrupt | Restart | ForkFailed)
         | (Phase::HandlerTimedOut { .. }, HandlerExited(_) | Tick | Stop | Interrupt)
         | (Phase::HandlerStopping { .. }, HandlerExited(_) | Tick | Interrupt)
@@ -949,5 +959,54 @@ fn a_listed_end_is_a_success_whatever_led_to_the_exit() {
         let mut silent = Story::new(watched.clone());
         assert_eq!(silent.at(1000, Event::Tick), Action::Send(Signal::ABRT, Recipient::Server));
         assert_eq!(silent.at(1, Event::Exited(exit)), Action::Finish(Ending::Server(killed(6))), "{exit}");
+    }
+}
+
+fn replaceable() -> Policy {
+    Policy { can_replace: true, ..policy() }
+}
+
+#[test]
+fn a_candidate_that_is_ready_is_the_server_and_the_old_one_is_asked_then_killed() {
+    let mut story = Story::new(replaceable());
+    assert_eq!(story.at(1, Event::Replace), Action::LaunchCandidate);
+    assert_eq!(story.at(1, Event::Replace), Action::Wait, "one is under way");
+    assert_eq!(story.at(1, Event::Forward(Signal::HUP)), Action::Forward(Signal::HUP, Recipient::Server));
+    assert_eq!(story.at(1, Event::Second(SecondEvent::Ready)), Action::SwitchOver);
+    assert_eq!(story.at(0, Event::Tick), Action::SendSecond(Signal::TERM, Recipient::Server));
+    assert_eq!((story.at(1, Event::Replace), story.at(29_998, Event::Tick)), (Action::Wait, Action::Wait));
+    assert_eq!(story.at(1, Event::Tick), Action::SendSecond(Signal::KILL, Recipient::Group));
+    assert_eq!((story.at(1, Event::Second(SecondEvent::Exited(killed(9)))), story.state.restarts()), (Action::Wait, 0));
+    assert_eq!(story.state.finished, Some(Outcome::Done));
+    assert_eq!(story.at(1, Event::Replace), Action::LaunchCandidate, "the next one");
+}
+
+#[test]
+fn a_candidate_has_sixty_seconds_or_the_ready_timeout() {
+    for (ready_timeout, most) in [(None, 60_000), (Some(Span::secs(5)), 5000)] {
+        let mut story = Story::new(Policy { ready_timeout, ..replaceable() });
+        assert_eq!(story.at(1, Event::Replace), Action::LaunchCandidate);
+        assert_eq!(story.at(most - 1, Event::Tick), Action::Wait);
+        assert_eq!((story.state.finished, story.at(1, Event::Tick)), (None, Action::Wait));
+        assert_eq!(story.at(0, Event::Tick), Action::SendSecond(Signal::TERM, Recipient::Server));
+        assert_eq!(story.at(1, Event::Second(SecondEvent::Exited(Exit::SUCCESS))), Action::Wait);
+        assert_eq!((story.state.phase, story.state.finished), (Phase::Running, Some(Outcome::Late)));
+    }
+}
+
+#[test]
+fn a_candidate_takes_the_place_of_a_server_that_exits_and_only_a_crash_counts() {
+    for (exit, restarts) in [(Exit::Code(1), 1), (killed(11), 1), (Exit::SUCCESS, 0)] {
+        let mut story = Story::new(Policy { handler: Handling::NoTimeout, ..replaceable() });
+        assert_eq!(story.at(1, Event::Replace), Action::LaunchCandidate);
+        assert_eq!((story.at(1, Event::Exited(exit)), story.state.restarts()), (Action::SwitchOver, restarts));
+        assert_eq!(story.state.finished, None, "it is not ready yet");
+        let mut ready = Story { policy: story.policy.clone(), state: story.state.clone(), now: story.now };
+        assert_eq!((ready.at(1, Event::Ready), ready.state.finished), (Action::Wait, Some(Outcome::Done)));
+        // It has to be ready in the time that it had as a candidate; then its end is unexpected.
+        assert_eq!(story.at(59_999, Event::Tick), Action::Send(Signal::TERM, Recipient::Server));
+        assert_eq!(story.at(1, Event::Exited(Exit::SUCCESS)), Action::RunHandler(Exit::SUCCESS));
+        assert_eq!(story.state.finished, Some(Outcome::Late));
+        assert_eq!(story.at(1, Event::HandlerExited(Exit::Code(1))), Action::Finish(Ending::Server(Exit::Code(SETUP))));
     }
 }

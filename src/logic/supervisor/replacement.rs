@@ -1,0 +1,241 @@
+//! A replacement: the second server process beside the first, and how the replacement ends.
+//!
+//! "The server" is always the process that the pidfile names. The other one is the second process: first the candidate,
+//! which is not ready yet, then the old server, which exits.
+
+use super::event::Recipient;
+use super::readiness::Ready;
+use crate::logic::base::exit::Exit;
+use crate::logic::base::signal::Signal;
+use crate::logic::base::text::ArrayText;
+use crate::logic::base::time::{Span, Time};
+
+/// How long a candidate may take to be ready without `--ready-timeout`.
+pub(super) const READY_TIMEOUT: Span = Span::secs(60);
+
+/// True if a server with this readiness can be replaced: it must show that the new process serves. The old server would
+/// answer a probe of the network.
+pub fn can_replace(ready: Option<Ready>) -> bool {
+    match ready {
+        Some(Ready::Newline(_) | Ready::Notify) => true,
+        // A network probe would be answered by the old server.
+        Some(Ready::Exec | Ready::Alive(_) | Ready::Probe(_)) | None => false,
+    }
+}
+
+/// The second server process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(test, derive(Hash))]
+pub enum Second {
+    /// There is none.
+    None,
+    /// The candidate starts. It has to be ready at `until`.
+    Candidate {
+        /// When it is too late.
+        until: Time,
+        /// When it was started.
+        since: Time,
+        /// Its watchdog time, which counts once it is the server.
+        watchdog: Option<Span>,
+    },
+    /// It is being ended: at `until` it is sent `next`, then KILL after the stop timeout.
+    Leaving {
+        /// When that signal is due. None: never.
+        until: Option<Time>,
+        /// The signal.
+        next: Signal,
+        /// The process or its group.
+        to: Recipient,
+        /// Whether it has been sent KILL.
+        killed: bool,
+    },
+    /// It has exited. At `until` its remaining processes are sent `next`; None: they are left alone then.
+    Remains {
+        /// When that is due.
+        until: Time,
+        /// The signal.
+        next: Option<Signal>,
+    },
+}
+
+/// How a replacement ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(test, derive(Hash))]
+pub enum Outcome {
+    /// The new server serves, and the old one has exited.
+    Done,
+    /// The new server exited.
+    Exited(Exit),
+    /// The new server exited, and how is not known yet.
+    Ended,
+    /// The new server could not be started. Holds the exit status for that.
+    ExecFailed(u8),
+    /// The kernel refused to fork.
+    NoFork,
+    /// The new server was not ready in time.
+    Late,
+    /// The new server can no longer report that it is ready.
+    NeverReady,
+    /// A stop was requested meanwhile.
+    Stopped,
+    /// A restart was requested meanwhile.
+    Restarted,
+    /// No replacement was begun.
+    Refused(Refusal),
+}
+
+/// Why a replacement is not begun.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(test, derive(Hash))]
+pub enum Refusal {
+    /// One is under way.
+    UnderWay,
+    /// No server is running, or it is being ended, or the first one is not ready yet.
+    NotRunning,
+    /// The server has no readiness that shows that a new one serves.
+    NoReadiness,
+    /// The server has the terminal.
+    Terminal,
+}
+
+/// The number of the acknowledgement, which is no outcome.
+pub const ACCEPTED: u16 = 0;
+
+/// The upper bits of the value that comes with a request.
+const MAGIC: u32 = 0x5ec0_0000;
+/// The bits for the token, which tells requests apart.
+const TOKEN: u32 = 0x000f_ffff;
+
+/// The value of a request with this token, of which the lower 20 bits count.
+pub fn request(token: u32) -> u32 {
+    MAGIC | (token & TOKEN)
+}
+
+/// The token of a request, if the value is one.
+pub fn token_of(value: u32) -> Option<u32> {
+    (value & !TOKEN == MAGIC).then_some(value & TOKEN)
+}
+
+impl Outcome {
+    /// A number for this outcome, greater than `ACCEPTED`. `from_number` is the inverse.
+    pub fn number(self) -> u16 {
+        let (kind, detail) = match self {
+            Self::Done => (1, 0),
+            Self::Exited(Exit::Code(code)) => (2, code),
+            Self::Exited(Exit::Signal { signal, .. }) => (3, signal.number()),
+            Self::ExecFailed(code) => (4, code),
+            Self::NoFork => (5, 0),
+            Self::Late => (6, 0),
+            Self::NeverReady => (7, 0),
+            Self::Stopped => (8, 0),
+            Self::Restarted => (9, 0),
+            Self::Refused(Refusal::UnderWay) => (10, 0),
+            Self::Refused(Refusal::NotRunning) => (11, 0),
+            Self::Refused(Refusal::NoReadiness) => (12, 0),
+            Self::Refused(Refusal::Terminal) => (13, 0),
+            Self::Ended => (14, 0),
+        };
+        kind << 8 | u16::from(detail)
+    }
+
+    /// The outcome with this number.
+    pub fn from_number(number: u16) -> Option<Self> {
+        let [kind, detail] = number.to_be_bytes();
+        Some(match kind {
+            1 => Self::Done,
+            2 => Self::Exited(Exit::Code(detail)),
+            3 => Self::Exited(Exit::Signal { signal: Signal::new(detail.into())?, core: false }),
+            4 => Self::ExecFailed(detail),
+            5 => Self::NoFork,
+            6 => Self::Late,
+            7 => Self::NeverReady,
+            8 => Self::Stopped,
+            9 => Self::Restarted,
+            10 => Self::Refused(Refusal::UnderWay),
+            11 => Self::Refused(Refusal::NotRunning),
+            12 => Self::Refused(Refusal::NoReadiness),
+            13 => Self::Refused(Refusal::Terminal),
+            14 => Self::Ended,
+            _ => return None,
+        })
+    }
+
+    /// The outcome in words.
+    pub fn words(self) -> ArrayText<96> {
+        use core::fmt::Write;
+        let mut text = ArrayText::new();
+        let words = match self {
+            Self::Done => "the new server serves",
+            Self::Exited(exit) => {
+                let _ = write!(text, "the new server {}", crate::logic::base::exit::Named(exit));
+                ""
+            }
+            Self::ExecFailed(_) => "the new server could not be started",
+            Self::NoFork => "the kernel refused to start a process",
+            Self::Ended => "the new server exited",
+            Self::Late => "the new server was not ready in time",
+            Self::NeverReady => "the new server closed its ready descriptor without a newline",
+            Self::Stopped => "a stop was requested meanwhile",
+            Self::Restarted => "a restart was requested meanwhile",
+            Self::Refused(Refusal::UnderWay) => "a replacement is under way",
+            Self::Refused(Refusal::NotRunning) => "no server is running that is ready",
+            Self::Refused(Refusal::NoReadiness) => "needs --ready fd:N or --ready notify",
+            Self::Refused(Refusal::Terminal) => "the server has the terminal (--stdin)",
+        };
+        let _ = text.write_str(words);
+        text
+    }
+}
+
+impl Second {
+    /// When the next signal to it, or the end of its patience, is due.
+    pub(super) fn deadline(self) -> Option<Time> {
+        match self {
+            Self::None => None,
+            Self::Candidate { until, .. } | Self::Remains { until, .. } => Some(until),
+            Self::Leaving { until, .. } => until,
+        }
+    }
+
+    /// True for the candidate.
+    pub fn is_candidate(self) -> bool {
+        matches!(self, Self::Candidate { .. })
+    }
+
+    /// Whether the remaining processes of the second process have been sent KILL, if they are being ended.
+    pub fn remains(self) -> Option<bool> {
+        if let Self::Remains { next, .. } = self { Some(next.is_none()) } else { None }
+    }
+
+    /// True if a process of ours has not been reaped.
+    pub(super) fn is_process(self) -> bool {
+        matches!(self, Self::Candidate { .. } | Self::Leaving { .. })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn outcomes_survive_the_way_through_their_numbers() {
+        for number in 0..=u16::MAX {
+            if let Some(outcome) = Outcome::from_number(number) {
+                assert!(number > ACCEPTED && !outcome.words().as_str().is_empty());
+                assert_eq!(Outcome::from_number(outcome.number()), Some(outcome));
+            }
+        }
+        let killed = Outcome::Exited(Exit::Signal { signal: Signal::KILL, core: false });
+        assert_eq!(Outcome::from_number(killed.number()), Some(killed));
+        assert_eq!(killed.words().as_str(), "the new server killed by SIGKILL (9)");
+    }
+
+    #[test]
+    fn only_a_readiness_of_the_process_itself_can_replace() {
+        for (ready, can) in
+            [(None, false), (Some(Ready::Exec), false), (Some(Ready::Notify), true), (Some(Ready::Newline(3)), true)]
+        {
+            assert_eq!(can_replace(ready), can, "{ready:?}");
+        }
+    }
+}

@@ -1,0 +1,760 @@
+//! Explores every state that `next` can reach, for every policy, and checks the invariants of each transition.
+//!
+//! A deadline is either due or not, and may become due before any event, so the states are finite. The search is
+//! breadth first; a state is the supervisor's `State` and the `World`: what really runs, recorded independently of
+//! `State`. `docs/proof.md` has the numbers.
+
+use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use super::*;
+use crate::logic::base::exit::Success;
+use crate::logic::supervisor::event::SecondEvent;
+use crate::logic::supervisor::policy::{Handling, Limit, Restart};
+use crate::logic::supervisor::replacement::Second as SecondSlot;
+
+/// Now, in every stored state.
+const NOW: Time = Time(1 << 40);
+
+/// A process, as the kernel sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Process {
+    None,
+    Alive,
+    /// A zombie that is kept because others of its group are alive.
+    Left,
+}
+
+/// What the last action may still be answered with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Last {
+    Other,
+    Fork,
+    ForkCandidate,
+    Kill,
+    KillSecond,
+}
+
+/// What really runs, and what was requested.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct World {
+    server: Process,
+    second: Process,
+    /// The second process has never been the server.
+    is_candidate: bool,
+    /// The second process has exited and its remaining processes are being ended.
+    remains: bool,
+    /// The server has been sent a signal that makes it exit.
+    is_asked: bool,
+    second_is_asked: bool,
+    /// The remaining processes of the server's run have been sent TERM.
+    clearing: bool,
+    lingering: bool,
+    handler: bool,
+    last: Last,
+    stopped: bool,
+    /// A replacement was begun, and its outcome has not been reported.
+    replacing: bool,
+    /// The server has reported that it is ready.
+    is_ready: bool,
+    /// An init was asked to end while the candidate started, so the candidate may not become the server.
+    is_abandoned: bool,
+    finished: bool,
+}
+
+const START: World = World {
+    server: Process::Alive,
+    second: Process::None,
+    is_candidate: false,
+    remains: false,
+    is_asked: false,
+    second_is_asked: false,
+    clearing: false,
+    lingering: false,
+    handler: false,
+    last: Last::Fork,
+    stopped: false,
+    replacing: false,
+    is_ready: false,
+    is_abandoned: false,
+    finished: false,
+};
+
+fn killed(signal: Signal) -> Exit {
+    Exit::Signal { signal, core: false }
+}
+
+/// The events that can happen in this world, each with the world after it.
+fn possible(policy: &Policy, state: &State, world: World) -> Vec<(Event, World)> {
+    let stopped = World { stopped: true, ..world };
+    let grouped = policy.signal_scope == Recipient::Group;
+    let mut events =
+        vec![(Event::Tick, world), (Event::Stop, stopped), (Event::Interrupt, stopped), (Event::Restart, world)];
+    if policy.can_replace {
+        events.push((Event::Replace, world));
+    }
+    let mut ends = vec![Exit::Code(1), Exit::SUCCESS];
+    if state.forwarded & Signal::TERM.bit() != 0 {
+        ends.push(killed(Signal::TERM));
+    }
+    let gone = World { server: Process::None, ..world };
+    match world.server {
+        Process::None => {}
+        Process::Alive => {
+            events.extend(ends.iter().map(|exit| (Event::Exited(*exit), gone)));
+            events.push((Event::Ready, World { is_ready: true, ..world }));
+            events.extend([Event::NotReady, Event::Heartbeat].map(|event| (event, world)));
+            if state.phase == Phase::Running && policy.watchdog.is_some() {
+                events.push((Event::Unhealthy, world));
+            }
+            events.push((Event::ExecFailed(127), gone));
+            if grouped {
+                events.push((Event::LeaderExited, World { server: Process::Left, ..world }));
+            }
+        }
+        Process::Left => events.extend(ends.iter().map(|exit| (Event::Exited(*exit), gone))),
+    }
+    let gone = World { second: Process::None, ..world };
+    let ends = ends.iter().map(|exit| (Event::Second(SecondEvent::Exited(*exit)), gone));
+    match world.second {
+        Process::None => {}
+        Process::Alive => {
+            events.extend(ends);
+            events.extend([SecondEvent::Ready, SecondEvent::NotReady].map(|event| (Event::Second(event), world)));
+            if world.is_candidate {
+                events.push((Event::Second(SecondEvent::ExecFailed(127)), gone));
+            }
+            if grouped {
+                let left = World { second: Process::Left, ..world };
+                events.push((Event::Second(SecondEvent::LeaderExited), left));
+            }
+        }
+        Process::Left => events.extend(ends),
+    }
+    if world.remains {
+        events.push((Event::Second(SecondEvent::NoneLeft), World { remains: false, ..world }));
+    }
+    match world.last {
+        Last::Other => {}
+        Last::Fork => {
+            let (server, handler) = if world.handler { (world.server, false) } else { (Process::None, false) };
+            events.push((Event::ForkFailed, World { server, handler, ..world }));
+        }
+        Last::ForkCandidate => events.push((Event::Second(SecondEvent::ForkFailed), gone)),
+        // A process that PID 1 cannot end counts as gone where PID 1 exits because of that.
+        Last::Kill => {
+            let stays = state.second.is_candidate() || !matches!(state.phase, Phase::Stopping { .. });
+            let server = if stays { world.server } else { Process::None };
+            events.push((Event::Unkillable, World { server, ..world }));
+        }
+        Last::KillSecond => {
+            let stays = !matches!(state.phase, Phase::AwaitingSecond { .. });
+            let second = if stays { world.second } else { Process::None };
+            events.push((Event::Second(SecondEvent::Unkillable), World { second, ..world }));
+        }
+    }
+    if world.lingering || (world.clearing && world.server == Process::None && !world.handler) {
+        events.push((Event::NoneLeft, world));
+    }
+    if world.handler {
+        let gone = World { handler: false, ..world };
+        events.extend([Exit::SUCCESS, Exit::Code(1)].map(|exit| (Event::HandlerExited(exit), gone)));
+    }
+    let ends = policy.role != Role::Manager && world.is_candidate && world.second == Process::Alive;
+    let abandoned = World { is_abandoned: world.is_abandoned || ends, ..world };
+    events.extend([Signal::TERM, Signal::INT].map(|signal| (Event::Forward(signal), abandoned)));
+    events.push((Event::Forward(USR1), world));
+    events
+}
+
+const USR1: Signal = Signal::RTMIN_3;
+
+/// Sets the deadlines of the phase.
+fn set_deadline(state: &mut State, at: Time) {
+    match &mut state.phase {
+        Phase::Running if state.unproven.is_some() => state.unproven = Some(at),
+        Phase::Running => state.watchdog_deadline = state.watchdog_deadline.map(|_| at),
+        Phase::AwaitingSecond { .. } | Phase::Done => {}
+        Phase::Starting { until }
+        | Phase::Stopping { until, .. }
+        | Phase::Clearing { until, .. }
+        | Phase::HandlerRunning { until, .. }
+        | Phase::HandlerTimedOut { until, .. }
+        | Phase::HandlerStopping { until } => *until = until.map(|_| at),
+        Phase::Backoff { until }
+        | Phase::ForkRetry { until, .. }
+        | Phase::Delaying { until, .. }
+        | Phase::DrainingRemaining { until, .. }
+        | Phase::KillingRemaining { until, .. } => *until = at,
+    }
+}
+
+fn set_second_deadline(second: &mut SecondSlot, at: Time) {
+    match second {
+        SecondSlot::None => {}
+        SecondSlot::Candidate { until, .. } | SecondSlot::Remains { until, .. } => *until = at,
+        SecondSlot::Leaving { until, .. } => *until = until.map(|_| at),
+    }
+}
+
+/// Adds to each state the same one after `change`, if that is another.
+fn or(states: &mut Vec<State>, change: impl Fn(&mut State)) {
+    for at in 0..states.len() {
+        let mut other = states[at].clone();
+        change(&mut other);
+        if other != states[at] {
+            states.push(other);
+        }
+    }
+}
+
+/// What may have become of a state when an event happens: each deadline may have passed or not, the run may have become
+/// stable, the last restart may be long ago. This allows more than real clocks do, never less.
+fn later(policy: &Policy, state: &State, event: Event) -> Vec<State> {
+    let mut states = vec![state.clone()];
+    or(&mut states, |state| set_deadline(state, NOW));
+    or(&mut states, |state| set_second_deadline(&mut state.second, NOW));
+    if matches!(event, Event::Exited(_) | Event::ExecFailed(_) | Event::LeaderExited | Event::HandlerExited(_)) {
+        or(&mut states, |state| state.started_at = LONG_AGO);
+        let within = policy.limit.map_or(Span::ZERO, |limit| limit.within);
+        or(&mut states, |state| state.history.iter_mut().for_each(|at| *at = Time(NOW.0 - within.0)));
+    }
+    if event == Event::Tick {
+        states.retain(|state| state.deadline().is_some_and(|until| until <= NOW));
+    }
+    states
+}
+
+/// The beginning of a stable run.
+const LONG_AGO: Time = Time(NOW.0 - 10_000);
+/// A deadline that has not passed.
+const LATER: Time = Time(NOW.0 + 1);
+
+/// The state with each deadline either due or not, and without what no decision depends on.
+fn normalized(policy: &Policy, mut state: State) -> State {
+    if state.main_deadline().is_some_and(|until| until > NOW) {
+        set_deadline(&mut state, LATER);
+    }
+    if state.second.deadline().is_some_and(|until| until > NOW) {
+        set_second_deadline(&mut state.second, LATER);
+    }
+    if state.phase != Phase::Running {
+        state.unproven = state.unproven.map(|_| NOW);
+        state.watchdog_deadline = state.watchdog_deadline.map(|_| NOW);
+    }
+    state.started_at = if state.started_at > LONG_AGO { NOW } else { LONG_AGO };
+    state.fork_backoff = state.fork_backoff.min(Span(1));
+    // One failure leads to a pause; more of them only to a longer one.
+    state.consecutive_failures = state.consecutive_failures.min(1);
+    state.restarts = 0;
+    if let Some(limit) = policy.limit {
+        let old = Time(NOW.0 - limit.within.0);
+        state.history.iter_mut().for_each(|at| *at = if *at > old { NOW } else { old });
+    }
+    if let SecondSlot::Candidate { since, .. } = &mut state.second {
+        *since = if *since > LONG_AGO { NOW } else { LONG_AGO };
+    }
+    state
+}
+
+/// Checks the action of a transition, and applies it to the world.
+fn follow(policy: &Policy, old: &State, event: Event, world: &mut World, state: &mut State, action: Action) {
+    let alone = world.server == Process::None && !world.handler;
+    world.last = Last::Other;
+    assert!(!world.finished || action == Action::Wait, "an action after the end");
+    match action {
+        Action::Launch(logs) => {
+            assert!(alone, "a server beside another or beside the handler");
+            assert!(!world.stopped && !world.lingering, "a server after a stop");
+            assert!(
+                !matches!(event, Event::Unkillable | Event::Second(SecondEvent::Unkillable)),
+                "a server beside one"
+            );
+            assert!(!old.second.is_candidate(), "a third server");
+            assert!(world.second == Process::None || logs == LogFiles::Keep, "a requested restart ends both first");
+            assert!(world.second == Process::None || world.replacing, "two servers without a replacement");
+            (world.server, world.last, world.clearing) = (Process::Alive, Last::Fork, false);
+            (world.is_asked, world.is_ready) = (false, false);
+        }
+        Action::LaunchCandidate => {
+            assert!(policy.can_replace && event == Event::Replace, "no replacement was requested");
+            assert!(world.server == Process::Alive, "a candidate without a server");
+            assert!(world.second == Process::None && !world.remains, "three servers");
+            assert!(!world.stopped && !world.lingering && !world.replacing, "a candidate after a stop");
+            (world.second, world.is_candidate, world.second_is_asked) = (Process::Alive, true, false);
+            (world.last, world.replacing, world.is_abandoned) = (Last::ForkCandidate, true, false);
+        }
+        Action::SwitchOver => {
+            let ready = event == Event::Second(SecondEvent::Ready);
+            assert!(world.is_candidate && world.second == Process::Alive, "no candidate takes the place");
+            assert!(ready || world.server != Process::Alive, "the old server is left before the new one is ready");
+            assert!(!world.stopped && !world.second_is_asked, "a switch-over after a request to end");
+            assert!(!world.is_abandoned, "a switch-over after an init was asked to end");
+            std::mem::swap(&mut world.server, &mut world.second);
+            std::mem::swap(&mut world.is_asked, &mut world.second_is_asked);
+            (world.is_candidate, world.is_ready) = (false, ready);
+            world.remains = matches!(state.second, SecondSlot::Remains { .. });
+        }
+        Action::RunHandler(_) => {
+            assert!(alone && !world.stopped && !world.lingering, "a handler beside a server, or after a stop");
+            (world.handler, world.last) = (true, Last::Fork);
+        }
+        Action::Send(signal, to @ (Recipient::Server | Recipient::Group)) => {
+            assert!(world.server != Process::None, "a signal to a dead server");
+            assert!(to == Recipient::Group || policy.signal_scope == Recipient::Server);
+            assert!(signal == Signal::KILL || !world.is_asked || signal == Signal::ABRT, "it is asked twice");
+            assert!(signal != Signal::KILL || world.is_asked, "the server is killed without being asked");
+            world.is_asked = true;
+            if signal == Signal::KILL {
+                world.last = Last::Kill;
+            }
+        }
+        Action::Forward(_, to) => {
+            assert!(world.server != Process::None, "a signal to a dead server");
+            let is_late = matches!(old.phase, Phase::Delaying { .. });
+            assert!(to == policy.signal_scope && (is_late || matches!(event, Event::Forward(_))));
+        }
+        Action::SendSecond(signal, Recipient::Remains) => {
+            assert!(world.second == Process::None && world.remains && policy.linger.is_some());
+            assert!(signal == Signal::TERM || signal == Signal::KILL);
+        }
+        Action::SendSecond(signal, to) => {
+            assert!(world.second != Process::None, "a signal to a dead process");
+            let asked = world.second_is_asked || world.stopped || world.second == Process::Left;
+            assert!(signal != Signal::KILL || asked, "killed without being asked");
+            assert!(to == Recipient::Group || policy.signal_scope == Recipient::Server);
+            world.second_is_asked = true;
+            if signal == Signal::KILL {
+                world.last = Last::KillSecond;
+            }
+        }
+        Action::Send(_, Recipient::Remains) => {
+            assert!(alone || world.server == Process::Left, "only what outlives the server is cleared away");
+            assert!(!world.lingering && (world.server == Process::Left || policy.linger.is_some()));
+            world.clearing = true;
+        }
+        Action::Send(_, Recipient::Handler) => assert!(world.handler, "a signal to a dead handler"),
+        Action::Send(signal, Recipient::All) => {
+            assert!(alone && world.second == Process::None, "a process is asked twice");
+            assert_eq!(signal, if world.lingering { Signal::KILL } else { Signal::TERM });
+            (world.lingering, world.remains) = (true, false);
+        }
+        Action::Finish(_) => {
+            assert!(alone && world.second == Process::None, "an end that leaves a server");
+            assert_eq!(world.lingering, policy.linger.is_some(), "an end without asking what is left");
+            (world.finished, world.remains) = (true, false);
+            (world.server, world.second) = (Process::None, Process::None);
+        }
+        Action::Pause(span) => {
+            assert!(alone && span > Span::ZERO, "a pause beside a server");
+        }
+        Action::Delay(_) => assert!(world.server != Process::None, "a delay without a server"),
+        Action::Wait | Action::ReportReady => {}
+    }
+    if let SecondSlot::Remains { .. } = state.second {
+        world.remains = true;
+    } else {
+        world.remains = false;
+    }
+    check_replacement(policy, old, event, world, state, action);
+}
+
+/// The invariants of a replacement, and of every state.
+fn check_replacement(policy: &Policy, old: &State, event: Event, world: &mut World, state: &mut State, action: Action) {
+    if let Some(outcome) = state.finished.take() {
+        assert!(world.replacing, "an outcome without a replacement: {outcome:?}");
+        world.replacing = world.second != Process::None && state.phase != Phase::Done;
+        if outcome == Outcome::Done {
+            assert!(world.server == Process::Alive && world.second == Process::None, "done too early");
+            assert!(world.is_ready, "done without being ready");
+        }
+    } else if world.second == Process::None && !world.remains && state.unproven.is_none() && state.replacement.is_none()
+    {
+        // Its outcome was reported when it was abandoned.
+        world.replacing = false;
+    }
+    let fails = state.forced == Some(Forced::Unready) && matches!(state.phase, Phase::Stopping { .. });
+    let goes_on = world.second != Process::None || world.remains || state.unproven.is_some() || fails;
+    assert!(!world.replacing || goes_on, "a replacement without an outcome");
+    // The candidate's end and its failure leave the server untouched.
+    let of_second = match event {
+        Event::Second(what) => what != SecondEvent::Ready,
+        Event::Tick => old.second.deadline().is_some_and(|until| until <= NOW),
+        _ => false,
+    };
+    if of_second && old.phase == Phase::Running {
+        assert_eq!(
+            (state.phase, state.watchdog_deadline, state.unproven),
+            (old.phase, old.watchdog_deadline, old.unproven)
+        );
+        assert!(matches!(action, Action::Wait | Action::SendSecond(..)), "a rollback touches the server");
+    }
+    // A server that took the place of another and was not ready in time ends unexpectedly, whatever its status is.
+    let exited = matches!(event, Event::Exited(_) | Event::ExecFailed(_));
+    if exited
+        && (old.unproven.is_some() || old.forced == Some(Forced::Unready))
+        && !world.stopped
+        && policy.restart != Restart::No
+    {
+        let ends = matches!(
+            state.phase,
+            Phase::Done | Phase::DrainingRemaining { .. } | Phase::AwaitingSecond { then: AfterSecond::Finish(_) }
+        );
+        assert!(!ends || matches!(action, Action::Finish(Ending::GaveUp(_))) || policy.limit.is_some() || !old.ready);
+    }
+    // With --linger, what remains of a second process is ended.
+    let second_exited = matches!(event, Event::Second(SecondEvent::Exited(_) | SecondEvent::ExecFailed(_)));
+    let taken_over = action == Action::SwitchOver && exited && policy.linger.is_some();
+    assert!(!taken_over || world.remains, "what remains of the old server is forgotten");
+    if second_exited && policy.linger.is_some() {
+        let asked = matches!(action, Action::Send(_, Recipient::Remains | Recipient::All));
+        assert!(world.remains || asked, "what remains of the second process is forgotten");
+    }
+    // The event loop would repeat it without end.
+    assert!(event != Event::Tick || action != Action::Wait || *state != *old, "a deadline without an effect");
+    // State and world agree about the second process.
+    assert_eq!(state.second.is_process(), world.second != Process::None, "{state:?}");
+    if let SecondSlot::Candidate { .. } = state.second {
+        assert!(world.is_candidate && world.second == Process::Alive && world.server == Process::Alive);
+        assert!(matches!(state.phase, Phase::Running | Phase::Stopping { next: AfterStop::HandleExit, .. }));
+    }
+    let ending = matches!(state.phase, Phase::DrainingRemaining { .. } | Phase::KillingRemaining { .. } | Phase::Done);
+    assert!(!ending || state.second == SecondSlot::None, "the second process is forgotten");
+    let asleep =
+        world.server == Process::None && world.second == Process::None && !world.handler && state.deadline().is_none();
+    assert!(world.finished || !asleep, "asleep for ever");
+    check_kill(policy, old, event, world, state, action);
+}
+
+/// When KILL is due for the server, and for the second process.
+fn kill_due(state: &State) -> [Option<Time>; 2] {
+    [
+        match state.phase {
+            Phase::Stopping { until, .. } => until,
+            _ => None,
+        },
+        match state.second {
+            SecondSlot::Leaving { until, next: Signal::KILL, .. } => until,
+            _ => None,
+        },
+    ]
+}
+
+/// A KILL that is due is moved by nothing but a KILL.
+fn check_kill(_: &Policy, old: &State, event: Event, world: &World, state: &State, action: Action) {
+    let [mut before, mut before_second] = kill_due(old);
+    let [after, after_second] = kill_due(state);
+    if action == Action::SwitchOver {
+        // The rest of its group gets TERM first.
+        (before, before_second) = (None, before.filter(|_| event != Event::LeaderExited));
+    }
+    let kept = |before: Option<Time>, after: Option<Time>| {
+        before.is_none_or(|before| after.is_some_and(|after| after <= before))
+    };
+    let ends = matches!(event, Event::Exited(_) | Event::ExecFailed(_) | Event::LeaderExited | Event::Unkillable);
+    if !ends && !matches!(action, Action::Send(Signal::KILL, _)) {
+        assert!(kept(before, after), "the KILL of the server is moved");
+    }
+    let gone = world.second == Process::None;
+    if !gone && !matches!(action, Action::SendSecond(Signal::KILL, _)) {
+        assert!(kept(before_second, after_second), "the KILL of the second process is moved");
+    }
+}
+
+/// What has been explored.
+#[derive(Clone, Copy, Debug, Default)]
+struct Counts {
+    policies: u64,
+    states: u64,
+    transitions: u64,
+    /// The longest way to the end after a stop, in events that change something.
+    longest: u64,
+}
+
+fn key(state: &State, world: &World) -> u128 {
+    let half = |seed: u64| {
+        let mut hasher = DefaultHasher::new();
+        seed.hash(&mut hasher);
+        (state, world).hash(&mut hasher);
+        u128::from(hasher.finish())
+    };
+    half(1) << 64 | half(2)
+}
+
+fn explore(policy: &Policy) -> Counts {
+    let mut ids: HashMap<u128, u32> = HashMap::new();
+    let mut queue = vec![(normalized(policy, State::new(policy, NOW)), START)];
+    ids.insert(key(&queue[0].0, &queue[0].1), 0);
+    let (mut at, mut transitions) = (0, 0);
+    let mut edges: Vec<(u32, u32)> = Vec::new();
+    while at < queue.len() {
+        let (state, world) = queue[at].clone();
+        let from = u32::try_from(at).unwrap();
+        at += 1;
+        if world.finished {
+            continue;
+        }
+        for (event, after) in possible(policy, &state, world) {
+            for old in later(policy, &state, event) {
+                let (mut next, mut after) = (old.clone(), after);
+                let action = super::next(policy, &mut next, event, NOW);
+                let checked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+                    follow(policy, &old, event, &mut after, &mut next, action);
+                }));
+                if let Err(why) = checked {
+                    let why = why
+                        .downcast_ref::<String>()
+                        .cloned()
+                        .unwrap_or_else(|| why.downcast_ref::<&str>().copied().unwrap_or_default().to_owned());
+                    panic!("{why}\n{policy:?}\nfrom {world:?}\n{old:?}\n{event:?} -> {action:?}\n{after:?}\n{next:?}");
+                }
+                let next = normalized(policy, next);
+                transitions += 1;
+                let count = u32::try_from(queue.len()).unwrap();
+                let to = *ids.entry(key(&next, &after)).or_insert_with(|| {
+                    queue.push((next, after));
+                    count
+                });
+                let kills = matches!(action, Action::Send(Signal::KILL, _) | Action::SendSecond(Signal::KILL, _));
+                // A KILL can be repeated without end, because a process may hang in the kernel.
+                if to != from {
+                    edges.push((from, if kills { to | KILLS } else { to }));
+                }
+            }
+        }
+    }
+    let longest = check_ends(&queue, &mut edges);
+    Counts { policies: 1, states: queue.len() as u64, transitions, longest }
+}
+
+/// Marks an edge that sends KILL.
+const KILLS: u32 = 1 << 31;
+
+/// From every state the end can be reached; after a stop, every way leads there. Returns the longest such way.
+fn check_ends(states: &[(State, World)], edges: &mut Vec<(u32, u32)>) -> u64 {
+    edges.sort_unstable();
+    edges.dedup();
+    let count = states.len();
+    let index = |id: u32| (id & !KILLS) as usize;
+    // Predecessors, as a compact list.
+    let mut starts = vec![0u32; count + 1];
+    edges.iter().for_each(|(_, to)| starts[index(*to) + 1] += 1);
+    (0..count).for_each(|at| starts[at + 1] += starts[at]);
+    let mut fill = starts.clone();
+    let mut before = vec![0u32; edges.len()];
+    for (from, to) in edges.iter() {
+        before[fill[index(*to)] as usize] = *from;
+        fill[index(*to)] += 1;
+    }
+    let mut reaches = vec![false; count];
+    let mut stack: Vec<usize> = (0..count).filter(|at| states[*at].1.finished).collect();
+    stack.iter().for_each(|at| reaches[*at] = true);
+    while let Some(at) = stack.pop() {
+        for from in &before[starts[at] as usize..starts[at + 1] as usize] {
+            let from = *from as usize;
+            if !reaches[from] {
+                reaches[from] = true;
+                stack.push(from);
+            }
+        }
+    }
+    if let Some(at) = reaches.iter().position(|reached| !reached) {
+        panic!("the end cannot be reached from {:?}", states[at]);
+    }
+    // After a stop: no circle but those through a KILL. Kahn's algorithm; the longest way counts its rounds.
+    let stopped = |at: usize| states[at].1.stopped;
+    let kept = |(from, to): &&(u32, u32)| *to & KILLS == 0 && stopped(index(*from));
+    let mut incoming = vec![0u32; count];
+    edges.iter().filter(kept).for_each(|(_, to)| incoming[index(*to)] += 1);
+    let mut first = vec![0usize; count + 1];
+    edges.iter().for_each(|(from, _)| first[index(*from) + 1] += 1);
+    (0..count).for_each(|at| first[at + 1] += first[at]);
+    let mut depth = vec![0u64; count];
+    let mut ready: Vec<usize> = (0..count).filter(|at| stopped(*at) && incoming[*at] == 0).collect();
+    let (mut done, mut longest) = (0, 0);
+    while let Some(at) = ready.pop() {
+        done += 1;
+        longest = longest.max(depth[at]);
+        for edge in edges[first[at]..first[at + 1]].iter().filter(kept) {
+            let to = index(edge.1);
+            depth[to] = depth[to].max(depth[at] + 1);
+            incoming[to] -= 1;
+            if incoming[to] == 0 {
+                ready.push(to);
+            }
+        }
+    }
+    let all = (0..count).filter(|at| stopped(*at)).count();
+    if done < all {
+        let at = (0..count).find(|at| stopped(*at) && incoming[*at] > 0).unwrap();
+        panic!("after a stop, the way to the end can be endless: {:?}", states[at]);
+    }
+    longest
+}
+
+/// A plain manager.
+fn policy() -> Policy {
+    Policy {
+        forwards_to_group: false,
+        role: Role::Manager,
+        signal_scope: Recipient::Server,
+        linger: None,
+        restart: Restart::OnFailure,
+        success: Success::default(),
+        delay: (Span::secs(1), Span::secs(4)),
+        limit: None,
+        ready_timeout: None,
+        can_replace: false,
+        watchdog: None,
+        handler: Handling::Absent,
+        stop_signal: Signal::TERM,
+        stop_timeout: Some(Span::secs(30)),
+        stop_delay: None,
+    }
+}
+
+/// Every policy: all values of each rule that options can combine.
+fn all_policies() -> Vec<Policy> {
+    let mut policies = vec![policy()];
+    fn vary<T: Copy>(policies: &mut Vec<Policy>, values: &[T], set: fn(&mut Policy, T)) {
+        let copies = policies.iter().flat_map(|policy| {
+            values.iter().map(|value| {
+                let mut policy = policy.clone();
+                set(&mut policy, *value);
+                policy
+            })
+        });
+        *policies = copies.collect();
+    }
+    vary(&mut policies, &[false, true], |policy, value| policy.can_replace = value);
+    vary(&mut policies, &[Role::Manager, Role::Init, Role::InitWithTimeout], |policy, value| policy.role = value);
+    vary(&mut policies, &[Recipient::Server, Recipient::Group], |policy, value| policy.signal_scope = value);
+    vary(&mut policies, &[None, Some(Span::secs(3))], |policy, value| policy.linger = value);
+    vary(&mut policies, &[Restart::No, Restart::OnFailure, Restart::OnAbort, Restart::Always], |policy, value| {
+        policy.restart = value;
+    });
+    vary(&mut policies, &[Handling::Absent, Handling::NoTimeout, Handling::Within(Span::secs(5))], |policy, value| {
+        policy.handler = value
+    });
+    vary(&mut policies, &[None, Some(Limit { restarts: 1, within: Span::secs(60) })], |policy, value| {
+        policy.limit = value;
+    });
+    vary(&mut policies, &[None, Some(Span::secs(9))], |policy, value| policy.ready_timeout = value);
+    vary(&mut policies, &[None, Some(Span::secs(3))], |policy, value| policy.watchdog = value);
+    vary(
+        &mut policies,
+        &[(Signal::TERM, Some(30)), (Signal::QUIT, Some(30)), (Signal::TERM, None)],
+        |policy, value| {
+            (policy.stop_signal, policy.stop_timeout) = (value.0, value.1.map(Span::secs));
+        },
+    );
+    vary(&mut policies, &[None, Some(Span::secs(7))], |policy, value| policy.stop_delay = value);
+    // Without a restart there is no handler, limit or pause; an init never restarts.
+    policies.retain(|policy| {
+        let restarts = policy.restart != Restart::No;
+        (restarts || (policy.handler == Handling::Absent && policy.limit.is_none()))
+            && (policy.role == Role::Manager || !restarts)
+            && (policy.role != Role::InitWithTimeout || policy.stop_timeout.is_some())
+    });
+    // With a replacement there are ten to a hundred times as many states. So of the rules that only decide between a
+    // restart, a handler and an end, which a replacement does not look at, one value of each kind is taken.
+    policies.retain(|policy| {
+        let plain = policy.signal_scope == Recipient::Server && policy.linger.is_none() && policy.watchdog.is_none();
+        !policy.can_replace
+            || (matches!(policy.restart, Restart::No | Restart::OnFailure)
+                && policy.handler != Handling::NoTimeout
+                && policy.ready_timeout.is_none()
+                && policy.stop_delay.is_none_or(|_| plain && policy.stop_signal == Signal::TERM)
+                && (policy.limit.is_none() || (plain && policy.handler == Handling::Absent)))
+    });
+    policies
+}
+
+/// A few policies that together use every transition.
+fn varied_policies() -> Vec<Policy> {
+    let (watchdog, linger) = (Some(Span::secs(3)), Some(Span::secs(3)));
+    let handler = Handling::Within(Span::secs(5));
+    let first = Policy { can_replace: true, ..policy() };
+    let init = Policy { restart: Restart::No, ..first.clone() };
+    let grouped = Policy { signal_scope: Recipient::Group, ..first.clone() };
+    vec![
+        Policy { handler, linger, ..policy() },
+        Policy { watchdog, ..first.clone() },
+        Policy { role: Role::Init, stop_delay: Some(Span::secs(7)), ..init.clone() },
+        Policy { role: Role::InitWithTimeout, ..init },
+        Policy { handler, stop_delay: Some(Span::secs(7)), ..first.clone() },
+        Policy { linger, ..first },
+        Policy { stop_signal: Signal::QUIT, ..grouped },
+    ]
+}
+
+#[allow(clippy::disallowed_methods, reason = "the program has one thread; this test needs all processors")]
+fn explore_all(policies: &[Policy]) -> Counts {
+    let next = std::sync::atomic::AtomicUsize::new(0);
+    let threads = std::thread::available_parallelism().map_or(1, |count| count.get().min(4));
+    std::panic::set_hook(Box::new(|_| {}));
+    // The first failure ends the other threads, too.
+    struct Failed<'a>(&'a std::sync::atomic::AtomicUsize);
+    impl Drop for Failed<'_> {
+        fn drop(&mut self) {
+            if std::thread::panicking() {
+                self.0.store(usize::MAX / 2, std::sync::atomic::Ordering::Relaxed);
+            }
+        }
+    }
+    let work = || {
+        let mut sum = Counts::default();
+        let _failed = Failed(&next);
+        while let Some(policy) = policies.get(next.fetch_add(1, std::sync::atomic::Ordering::Relaxed)) {
+            let counts = explore(policy);
+            sum.policies += counts.policies;
+            sum.states += counts.states;
+            sum.transitions += counts.transitions;
+            sum.longest = sum.longest.max(counts.longest);
+        }
+        sum
+    };
+    let all: Vec<_> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+        threads.into_iter().map(std::thread::ScopedJoinHandle::join).collect()
+    });
+    let _ = std::panic::take_hook();
+    let mut sum = Counts::default();
+    for counts in all {
+        let counts = counts.unwrap_or_else(|why| panic!("{}", why.downcast_ref::<String>().map_or("", String::as_str)));
+        sum.policies += counts.policies;
+        sum.states += counts.states;
+        sum.transitions += counts.transitions;
+        sum.longest = sum.longest.max(counts.longest);
+    }
+    sum
+}
+
+#[test]
+fn all_states_of_some_policies_hold() {
+    let first = Policy { can_replace: true, ..policy() };
+    let policies = [
+        policy(),
+        first.clone(),
+        Policy { watchdog: Some(Span::secs(3)), ..first.clone() },
+        Policy { role: Role::Init, restart: Restart::No, ..first },
+        Policy { linger: Some(Span::secs(3)), signal_scope: Recipient::Group, ..policy() },
+    ];
+    let counts = explore_all(&policies);
+    println!("{counts:?}");
+    assert!(counts.states > 1000, "{counts:?}");
+}
+
+#[test]
+#[ignore = "takes a while: make prove"]
+fn all_states_of_varied_policies_hold() {
+    println!("{:?}", explore_all(&varied_policies()));
+}
+
+#[test]
+#[ignore = "takes minutes: make prove"]
+fn all_states_of_all_policies_hold() {
+    let counts = explore_all(&all_policies());
+    let Counts { policies, states, transitions, longest } = counts;
+    println!("{policies} policies, {states} states, {transitions} transitions, {longest} events to the end");
+}

@@ -1,0 +1,82 @@
+//! What the state shows about a replacement: whether one can begin, whether one is under way, and when it is over.
+
+use crate::logic::base::signal::Signal;
+use crate::logic::base::time::{Span, Time};
+use crate::logic::supervisor::policy::{Policy, Role};
+use crate::logic::supervisor::replacement::{Outcome, Refusal, Second};
+use crate::logic::supervisor::state::{AfterSecond, AfterStop, Forced, Phase, State};
+
+impl State {
+    /// True if no server follows the one that is being ended.
+    pub(super) fn is_finishing(&self) -> bool {
+        matches!(
+            self.phase,
+            Phase::Stopping { next: AfterStop::Finish, .. }
+                | Phase::Clearing { next: AfterStop::Finish, .. }
+                | Phase::AwaitingSecond { then: AfterSecond::Finish(_) }
+        )
+    }
+
+    /// Why no replacement can begin now. None: it can.
+    pub fn refusal(&self, policy: &Policy) -> Option<Refusal> {
+        if !policy.can_replace {
+            Some(Refusal::NoReadiness)
+        } else if self.second != Second::None || self.replacement.is_some() {
+            Some(Refusal::UnderWay)
+        } else if self.phase != Phase::Running || self.is_service_asked_to_end(policy) {
+            Some(Refusal::NotRunning)
+        } else {
+            None
+        }
+    }
+
+    /// True if the candidate has become ready, so that the second process is the old server.
+    pub(in crate::logic::supervisor) fn is_done(&self) -> bool {
+        self.replacement == Some(Outcome::Done)
+    }
+
+    /// True if the wait for the second process's group has ended: one of it hangs in the kernel, or a tracer keeps it.
+    pub fn second_given_up(&self, now: Time) -> bool {
+        matches!(self.second, Second::Leaving { killed: true, until: Some(until), .. } if until <= now)
+    }
+
+    /// True if an init has forwarded a signal that asks the whole service to exit: nothing new is started then.
+    fn is_service_asked_to_end(&self, policy: &Policy) -> bool {
+        let asks = Signal::TERM.bit() | Signal::INT.bit() | policy.stop_signal.bit();
+        policy.role != Role::Manager && self.forwarded & asks != 0
+    }
+
+    /// False if the server took the place of one that exited, and still has to become ready.
+    pub fn is_proven(&self) -> bool {
+        self.unproven.is_none()
+    }
+
+    /// True while a replacement is under way.
+    pub fn is_replacing(&self) -> bool {
+        self.replacement.is_some()
+    }
+
+    /// A replacement is over when there is no second process and the server is ready.
+    pub(in crate::logic::supervisor) fn settle(&mut self) {
+        // A server that was not ready in time may still be exiting.
+        let fails = self.forced == Some(Forced::Unready) && matches!(self.phase, Phase::Stopping { .. });
+        if self.second == Second::None && self.unproven.is_none() && !fails {
+            self.finished = self.replacement.take().or(self.finished);
+        }
+    }
+
+    /// A run begins, or the second process becomes the server.
+    pub(in crate::logic::supervisor) fn begin_run(&mut self, since: Time, watchdog: Option<Span>) {
+        (self.started_at, self.forwarded) = (since, 0);
+        (self.watchdog_deadline, self.watchdog, self.forced) = (None, watchdog, None);
+        self.unproven = None;
+    }
+
+    /// The deadline of the watchdog, if it has passed and is what `Event::Tick` will be about.
+    pub fn watchdog_due(&self, now: Time) -> Option<Time> {
+        let is_due = |until: &Time| *until <= now;
+        let is_next = self.phase == Phase::Running && self.unproven.is_none();
+        self.watchdog_deadline
+            .filter(|until| is_next && is_due(until) && !self.second.deadline().is_some_and(|until| is_due(&until)))
+    }
+}

@@ -1,0 +1,259 @@
+//! Replacement: a candidate beside the server, the switch-over or the rollback, and the end of the other process.
+//!
+//! A second process that has to exit gets every signal by a `Tick`, with its own deadline. So whatever else an event
+//! does, ending the second process is only a deadline that is due.
+
+use super::{KILL_WAIT, finish, launch};
+use crate::logic::base::exit::{Exit, KILLED};
+use crate::logic::base::signal::Signal;
+use crate::logic::base::time::{Span, Time};
+use crate::logic::supervisor::event::{Action, Ending, Event, LogFiles, Recipient, SecondEvent};
+use crate::logic::supervisor::policy::{Policy, Role};
+use crate::logic::supervisor::replacement::{Outcome, READY_TIMEOUT, Second};
+use crate::logic::supervisor::state::{AfterSecond, Forced, Phase, State};
+
+/// What an event means for the second process. Returns the action if the event means nothing else.
+///
+/// A tick before the deadline has no effect. Checked once here, because a guard on every `Tick` arm of `next_action`
+/// would keep the compiler from checking that the arms are exhaustive.
+pub(super) fn first(policy: &Policy, state: &mut State, event: Event, now: Time) -> Option<Action> {
+    use Event::*;
+    let is_due = |until: Option<Time>| until.is_some_and(|until| until <= now);
+    match event {
+        Tick if is_due(state.second.deadline()) => return Some(tick(policy, state, now)),
+        Tick if !is_due(state.main_deadline()) => return Some(Action::Wait),
+        Exited(_) | ExecFailed(_) | LeaderExited if state.second.is_candidate() => {
+            return Some(inherit(policy, state, event, now));
+        }
+        // PID 1 waits for the candidate: it would end it with the old server.
+        Unkillable if state.second.is_candidate() => return Some(Action::Wait),
+        Unkillable if matches!(state.phase, Phase::Stopping { .. }) => give_up(state, Outcome::Exited(KILLED)),
+        Exited(exit) => give_up(state, Outcome::Exited(exit)),
+        LeaderExited => give_up(state, Outcome::Ended),
+        ExecFailed(code) => give_up(state, Outcome::ExecFailed(code)),
+        Second(event) => return Some(advance(policy, state, event, now)),
+        Tick | Ready | NotReady | Heartbeat | HandlerExited(_) | NoneLeft | Unkillable | ForkFailed | Unhealthy
+        | Stop | Interrupt | Restart | Forward(_) | Replace => abandon(policy, state, event, now),
+    }
+    None
+}
+
+/// A replacement was requested.
+pub(super) fn begin(policy: &Policy, state: &mut State, now: Time) -> Action {
+    if state.refusal(policy).is_some() {
+        return Action::Wait;
+    }
+    let until = now.after(policy.ready_timeout.unwrap_or(READY_TIMEOUT));
+    state.second = Second::Candidate { until, since: now, watchdog: policy.watchdog };
+    (state.replacement, state.finished) = (Some(Outcome::Done), None);
+    Action::LaunchCandidate
+}
+
+/// Applies an event of the second process.
+#[inline(never)]
+pub(super) fn advance(policy: &Policy, state: &mut State, event: SecondEvent, now: Time) -> Action {
+    use SecondEvent::{ExecFailed, Exited, ForkFailed, LeaderExited, NoneLeft, NotReady, Ready, Unkillable};
+    match (state.second, event) {
+        (Second::Candidate { since, watchdog, .. }, Ready) => {
+            state.second = if let Phase::Stopping { until, .. } = state.phase {
+                // The watchdog has fired: the old server has got its signal, and KILL has its time.
+                ending(until, Signal::KILL, Recipient::Group)
+            } else {
+                asked(policy, now)
+            };
+            promote(state, since, watchdog);
+            state.arm_watchdog(now);
+            Action::SwitchOver
+        }
+        (Second::Candidate { .. }, NotReady) => {
+            fail(policy, state, Outcome::NeverReady, now);
+            // Most servers that close the descriptor are just exiting: their status says more.
+            if let Second::Leaving { until, .. } = &mut state.second {
+                *until = Some(now.after(Span::millis(100)));
+            }
+            Action::Wait
+        }
+        (Second::Candidate { .. }, ForkFailed) => {
+            state.replacement = Some(Outcome::NoFork);
+            over(policy, state, now)
+        }
+        (Second::Candidate { .. }, ExecFailed(code)) => {
+            state.replacement = Some(Outcome::ExecFailed(code));
+            gone(policy, state, now)
+        }
+        (Second::Candidate { .. }, Exited(exit)) => {
+            state.replacement = Some(Outcome::Exited(exit));
+            gone(policy, state, now)
+        }
+        (Second::Candidate { .. }, LeaderExited) => {
+            state.replacement = Some(Outcome::Ended);
+            state.second = ending(Some(now), Signal::TERM, Recipient::Group);
+            Action::Wait
+        }
+        (Second::Leaving { until, next, .. }, LeaderExited) if next != Signal::KILL => {
+            state.second = ending(until, Signal::TERM, Recipient::Group);
+            Action::Wait
+        }
+        // As for the server: the rest of the group gets TERM, unless it has just got it.
+        (Second::Leaving { .. }, LeaderExited) if policy.stop_signal == Signal::TERM => Action::Wait,
+        (Second::Leaving { .. }, LeaderExited) => Action::SendSecond(Signal::TERM, Recipient::Group),
+        (Second::Leaving { next, .. }, Exited(exit)) => {
+            if state.replacement == Some(Outcome::NeverReady) && next != Signal::KILL {
+                state.replacement = Some(Outcome::Exited(exit));
+            }
+            gone(policy, state, now)
+        }
+        (Second::Leaving { .. }, ExecFailed(_)) => gone(policy, state, now),
+        // The kernel kills it as soon as PID 1 exits, so no server can follow.
+        (Second::Leaving { .. }, Unkillable) => {
+            let Phase::AwaitingSecond { then } = state.phase else { return Action::Wait };
+            state.second = Second::None;
+            finish(state, if let AfterSecond::Finish(ending) = then { ending } else { Ending::Server(KILLED) })
+        }
+        (Second::Remains { .. }, NoneLeft) => over(policy, state, now),
+        (Second::None | Second::Candidate { .. } | Second::Leaving { .. } | Second::Remains { .. }, _) => Action::Wait,
+    }
+}
+
+/// A deadline of the second process has passed.
+pub(super) fn tick(policy: &Policy, state: &mut State, now: Time) -> Action {
+    match state.second {
+        Second::None => Action::Wait,
+        Second::Candidate { .. } => fail(policy, state, Outcome::Late, now),
+        Second::Leaving { next, to, .. } => {
+            let killed = next == Signal::KILL;
+            // Repeated, for processes that were forked just before it.
+            let until = if killed { Some(now.after(KILL_WAIT)) } else { policy.stop_deadline(now) };
+            state.second = Second::Leaving { until, next: Signal::KILL, to: Recipient::Group, killed };
+            Action::SendSecond(next, to)
+        }
+        Second::Remains { next: Some(signal), .. } => {
+            state.second = if signal == Signal::KILL {
+                Second::Remains { until: now.after(KILL_WAIT), next: None }
+            } else {
+                let until = now.after(policy.linger.unwrap_or_default());
+                Second::Remains { until, next: Some(Signal::KILL) }
+            };
+            Action::SendSecond(signal, Recipient::Remains)
+        }
+        // A process that hangs in the kernel survives KILL.
+        Second::Remains { next: None, .. } => over(policy, state, now),
+    }
+}
+
+/// The server exited while a candidate starts: the candidate becomes the server.
+pub(super) fn inherit(policy: &Policy, state: &mut State, event: Event, now: Time) -> Action {
+    let Second::Candidate { until, since, watchdog } = state.second else { return Action::Wait };
+    let exit = if let Event::Exited(exit) = event {
+        Some(exit)
+    } else if let Event::ExecFailed(code) = event {
+        Some(Exit::Code(code))
+    } else {
+        None
+    };
+    state.end_run(policy, now);
+    if exit.is_none_or(|exit| state.is_unexpected(policy, exit)) {
+        state.count_restart(policy, now);
+    }
+    state.second = match exit {
+        None => ending(Some(now), Signal::TERM, Recipient::Group),
+        Some(_) if policy.linger.is_some() => Second::Remains { until: now, next: Some(Signal::TERM) },
+        Some(_) => Second::None,
+    };
+    promote(state, since, watchdog);
+    state.unproven = Some(until);
+    Action::SwitchOver
+}
+
+/// The second process becomes the server.
+fn promote(state: &mut State, since: Time, watchdog: Option<Span>) {
+    state.phase = Phase::Running;
+    state.begin_run(since, watchdog);
+}
+
+/// The server took the place of one that exited, and has failed to become ready: its exit will be unexpected.
+pub(super) fn give_up(state: &mut State, why: Outcome) {
+    if state.unproven.take().is_some() {
+        state.forced = Some(Forced::Unready);
+    }
+    // Otherwise the replacement has already failed. A server that closes its ready descriptor is often just exiting.
+    let says_more = matches!(why, Outcome::Exited(Exit::Code(_))) && state.replacement == Some(Outcome::NeverReady);
+    if says_more || state.replacement == Some(Outcome::Done) {
+        state.replacement = Some(why);
+    }
+}
+
+/// The candidate failed: the old server goes on, and the candidate is ended.
+fn fail(policy: &Policy, state: &mut State, why: Outcome, now: Time) -> Action {
+    state.replacement = Some(why);
+    state.second = asked(policy, now);
+    Action::Wait
+}
+
+/// The second process is to be sent the stop signal now.
+fn asked(policy: &Policy, now: Time) -> Second {
+    ending(Some(now), policy.stop_signal, policy.signal_scope)
+}
+
+/// The second process is to be sent this signal at `until`.
+fn ending(until: Option<Time>, next: Signal, to: Recipient) -> Second {
+    Second::Leaving { until, next, to, killed: false }
+}
+
+/// A request ends the replacement: both processes exit, or the old server alone goes on.
+pub(super) fn abandon(policy: &Policy, state: &mut State, event: Event, now: Time) {
+    let ends = matches!(event, Event::Forward(signal) if state.second.is_candidate() && asks_for_end(policy, signal));
+    let why = if ends || matches!(event, Event::Stop | Event::Interrupt) {
+        Outcome::Stopped
+    } else if event == Event::Restart {
+        Outcome::Restarted
+    } else {
+        return;
+    };
+    if event == Event::Interrupt
+        && let Second::Leaving { .. } = state.second
+        && state.is_finishing()
+    {
+        state.second = ending(Some(now), Signal::KILL, Recipient::Group);
+    }
+    if state.second.is_candidate() {
+        state.second = asked(policy, now);
+    }
+    if state.replacement.take().is_some() {
+        (state.finished, state.unproven) = (Some(why), None);
+    }
+}
+
+/// True if an init forwards this signal in order to end the whole service, so that no candidate may take the server's
+/// place.
+fn asks_for_end(policy: &Policy, signal: Signal) -> bool {
+    policy.ends_service(signal) || (policy.role != Role::Manager && [Signal::INT, Signal::QUIT].contains(&signal))
+}
+
+/// The second process has been reaped. Its remaining processes may be left.
+fn gone(policy: &Policy, state: &mut State, now: Time) -> Action {
+    if policy.linger.is_none() {
+        return over(policy, state, now);
+    }
+    if let Phase::AwaitingSecond { then: AfterSecond::Finish(_) } = state.phase {
+        // All remaining processes are sent TERM after this.
+        return over(policy, state, now);
+    }
+    if let Phase::Clearing { killed, .. } = state.phase {
+        // What is left of the server is being ended, and this with it.
+        state.second = Second::None;
+        return Action::Send(if killed { Signal::KILL } else { Signal::TERM }, Recipient::Remains);
+    }
+    state.second = Second::Remains { until: now, next: Some(Signal::TERM) };
+    Action::Wait
+}
+
+/// Nothing is left of the second process.
+fn over(policy: &Policy, state: &mut State, now: Time) -> Action {
+    state.second = Second::None;
+    let Phase::AwaitingSecond { then } = state.phase else { return Action::Wait };
+    match then {
+        AfterSecond::Finish(ending) => finish(state, ending),
+        AfterSecond::Launch => launch(policy, state, LogFiles::Rotate, now),
+    }
+}

@@ -1,0 +1,70 @@
+//! `--replace`: asks the manager for a replacement, and waits until it is over.
+
+use std::os::fd::AsFd;
+
+use super::{PAUSE_MS, Pidfile, Server, is_over};
+use crate::logic::base::error::{Error, Result};
+use crate::logic::base::exit;
+use crate::logic::base::signal::Signal;
+use crate::logic::base::text::{ArrayText, Escaped};
+use crate::logic::base::time::Span;
+use crate::logic::control::Lock;
+use crate::logic::supervisor::replacement::{ACCEPTED, Outcome, Refusal, request, token_of};
+use crate::runtime::host::clock::now;
+use crate::runtime::report::log::os_error;
+use crate::runtime::start::deliver;
+use crate::sys::lock::{self, Answer};
+use crate::sys::{Errno, clock, poll, process};
+
+/// How long a manager may take to acknowledge a request. One that does not know such requests ignores them.
+const PATIENCE: Span = Span::secs(10);
+/// After how many looks the request is repeated: it is lost if the manager has not read its last SIGCHLD.
+const LOOKS: u64 = 5;
+
+/// Replaces the server. Returns vsrun's exit status.
+///
+/// # Errors
+/// When the old server goes on, and why.
+#[inline(never)]
+pub fn replace(path: &Escaped<'_>, file: &Pidfile, server: Server) -> Result<u8> {
+    let fail = |why: &str| Err(Error::setup(format_args!("cannot replace {path}: {why}")));
+    if server.lock != Lock::Exclusive {
+        return fail("it has no manager");
+    }
+    let manager = server.owner;
+    // Only tells requests apart that are made at about the same time. 20 bits of it count.
+    let token = clock::monotonic_micros() << 8 ^ u64::from(process::id().number().cast_unsigned());
+    let value = request(u32::try_from(token & 0xf_ffff).unwrap_or(0));
+    let token = token_of(value).unwrap_or(0);
+    let until = now().after(PATIENCE);
+    let (mut is_accepted, mut looks) = (false, 0);
+    loop {
+        match lock::read_answer(file.file.as_fd(), token) {
+            Answer::Unlocked => return fail("its manager has exited"),
+            Answer::Number(ACCEPTED) => is_accepted = true,
+            Answer::Number(number) => {
+                let outcome = Outcome::from_number(number);
+                if outcome == Some(Outcome::Done) {
+                    return Ok(exit::OK);
+                }
+                let refused = outcome == Some(Outcome::Refused(Refusal::NotRunning));
+                let code = if refused { exit::NOT_RUNNING } else { exit::SETUP };
+                let words = outcome.map_or_else(ArrayText::new, Outcome::words);
+                return Err(Error::new(code, format_args!("cannot replace {path}: {}", words.as_str())));
+            }
+            Answer::None if is_accepted => {}
+            Answer::None if is_over(Some(until)) => return fail("its manager does not respond"),
+            Answer::None if looks % LOOKS == 0 => {
+                let queue = || manager.queue(Signal::CHLD.number(), value);
+                if let Err(why) = deliver::deliver(manager.number, None, &queue)
+                    && why != Errno::SRCH
+                {
+                    return Err(os_error(format_args!("cannot send a request to pid {}", manager.number), why));
+                }
+            }
+            Answer::None => {}
+        }
+        looks += 1;
+        poll::sleep_ms(PAUSE_MS);
+    }
+}

@@ -1,0 +1,111 @@
+//! Starts a server process: the server, or the candidate of a replacement.
+
+use std::os::fd::AsFd;
+
+use super::lifeline::Lifeline;
+use super::slot::Slot;
+use super::supervisor::{ServerProcess, Supervisor};
+use crate::logic::control::started_at;
+use crate::logic::supervisor::event::{Event, LogFiles};
+use crate::runtime::host::clock::now;
+use crate::runtime::report::log::{Priority, os_error};
+use crate::runtime::resources::lookup::of_process;
+use crate::runtime::start::child_io::{Attempt, ChildIo};
+use crate::runtime::start::spawn::{Spawned, spawn};
+use crate::sys::process::Usage;
+use crate::sys::{self, Errno};
+
+impl Supervisor<'_> {
+    /// Starts the server again.
+    pub fn relaunch(&mut self, logs: LogFiles) -> Event {
+        if logs == LogFiles::Keep {
+            let restarts = self.state.restarts();
+            self.record(Priority::Notice, format_args!("restarting the server (restart {restarts})"));
+        } else {
+            self.config.output.rotate(&mut self.config.log);
+            self.reread();
+            self.record(Priority::Notice, format_args!("restarting the server on request"));
+        }
+        self.launch(Slot::Server)
+    }
+
+    /// Begins a run of a server process, and waits for the next event unless the start fails at once.
+    pub fn launch(&mut self, slot: Slot) -> Event {
+        if let Some(prober) = self.config.prober.as_mut().filter(|_| slot == Slot::Server) {
+            prober.end();
+        }
+        match self.start_process(slot, 0) {
+            Ok(()) => self.next_event(),
+            Err(why) => self.cannot_launch(slot, why),
+        }
+    }
+
+    /// Starts the command of `--before` in that place or, after the last one, the server process.
+    ///
+    /// # Errors
+    /// When the kernel has no process or no descriptor to give.
+    #[inline(never)]
+    pub fn start_process(&mut self, slot: Slot, stage: usize) -> sys::Result<()> {
+        let attempt = if self.is_first_start() { Attempt::First } else { Attempt::Later };
+        if attempt == Attempt::Later {
+            self.revive_sockets(slot == Slot::Second || self.second.is_some());
+        }
+        let preparing = self.prepare(slot, stage);
+        let begun = self.process(slot).as_ref().filter(|_| stage > 0).map(|last| last.mark);
+        let watch = &mut *self.config;
+        if preparing.is_none() {
+            watch.readiness.begin(slot, &mut watch.program.env)?;
+        }
+        let output = watch.output.server(&watch.log);
+        let debug = watch.debug.then_some(&watch.log);
+        // The pidfile names a candidate only when it is ready.
+        let pidfile = self.pidfiles[0].as_ref().filter(|_| slot == Slot::Server);
+        let (dir, cgroup) = (watch.output.dir(), watch.cgroup.as_ref());
+        let pipe = if preparing.is_some() { None } else { watch.readiness.pipe()? };
+        let (readiness, log) = match pipe {
+            Some((read, write, number)) => (Some(read), Some((write, number))),
+            None => (None, None),
+        };
+        let ready = log.as_ref().map(|(write, number)| (write.as_fd(), *number));
+        let io = ChildIo { output, error: output, dir, cgroup, ready, attempt, debug, ..ChildIo::none() };
+        let mark = begun.unwrap_or_else(|| watch.output.mark());
+        if let Some(handler) = watch.handler.as_mut().filter(|_| stage == 0 && slot == Slot::Server) {
+            handler.begin();
+        }
+        let env = Some((&watch.program.env, watch.before.skipped));
+        let Spawned { pid, report } = match watch.before.list.get(stage) {
+            // Its standard input is not the server's.
+            Some(command) => spawn(&command.image, &ChildIo { input: None, env, ..io })?,
+            None => spawn(&watch.program, &ChildIo { pidfile, ..io })?,
+        };
+        let born = if slot == Slot::Second { of_process(pid.number(), c"stat", started_at) } else { None };
+        *self.process(slot) = Some(ServerProcess {
+            pid,
+            report: Some(report),
+            line: Lifeline::new(pid),
+            ready: readiness,
+            preparing,
+            failure: None,
+            mark,
+            usage: Usage::default(),
+            started: now(),
+            born: born.unwrap_or(0),
+            uptime: None,
+            left: false,
+        });
+        Ok(())
+    }
+
+    /// The kernel has refused a process: the event of that.
+    pub fn cannot_launch(&mut self, slot: Slot, why: Errno) -> Event {
+        if self.is_first_start() {
+            self.error = Some(os_error(format_args!("cannot start a process"), why));
+        } else {
+            self.warn(format_args!("cannot start a process now"), why);
+        }
+        if let Some(mail) = self.config.readiness.mail().filter(|_| slot == Slot::Second) {
+            mail.close_second();
+        }
+        slot.event(Event::ForkFailed)
+    }
+}

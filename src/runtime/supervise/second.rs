@@ -1,0 +1,145 @@
+//! Replacement: the second server process beside the first, and the requests for it.
+//!
+//! `--replace` queues SIGCHLD with a value: no option gives that signal another meaning, and the kernel lets only root
+//! and our own user send it. The value holds a token. The answer is a gap in the lock of the pidfiles (`lock::answer`):
+//! the caller can read it wherever it can read the pidfile, and only we can write it. Nothing listens, so there is
+//! nothing that another user could connect to, fill or block.
+
+use super::slot::{Part, Requests, Slot};
+use super::supervisor::{ServerProcess, Supervisor};
+use crate::logic::base::time::Time;
+use crate::logic::supervisor::event::{Event, Recipient};
+use crate::logic::supervisor::replacement::{ACCEPTED, Outcome, Refusal, Second, token_of};
+use crate::logic::supervisor::state::Phase;
+use crate::runtime::report::log::Priority;
+use crate::sys::process::Target;
+
+impl Supervisor<'_> {
+    /// A process of the server.
+    pub fn process(&mut self, slot: Slot) -> &mut Option<ServerProcess> {
+        match slot {
+            Slot::Server => &mut self.server,
+            Slot::Second => &mut self.second,
+        }
+    }
+
+    /// A replacement was requested: by a signal, or by `--replace` with a value. Returns the event, unless it is refused.
+    #[inline(never)]
+    pub fn on_replace_request(&mut self, value: Option<u32>) -> Option<Event> {
+        let token = match value {
+            Some(value) => Some(token_of(value)?),
+            None => None,
+        };
+        if token.is_some() && token == self.requests.current {
+            // The caller repeats its request until it is acknowledged.
+            self.answer(token, ACCEPTED);
+            return None;
+        }
+        let refusal = self.state.refusal(&self.config.policy);
+        let refusal = refusal.or(self.config.has_foreground().then_some(Refusal::Terminal));
+        if let Some(why) = refusal {
+            let outcome = Outcome::Refused(why);
+            self.record(Priority::Warning, format_args!("the server is not replaced: {}", outcome.words().as_str()));
+            self.answer(token, outcome.number());
+            return None;
+        }
+        self.requests.current = token;
+        self.answer(token, ACCEPTED);
+        Some(Event::Replace)
+    }
+
+    fn answer(&mut self, token: Option<u32>, number: u16) {
+        let Some(token) = token else { return };
+        let Requests { tokens, oldest, .. } = &mut self.requests;
+        let files = self.pidfiles.iter().flatten();
+        if !tokens.contains(&token)
+            && let Some(place) = tokens.get_mut(*oldest)
+        {
+            files.clone().for_each(|file| file.answer(*place, None));
+            (*place, *oldest) = (token, (*oldest + 1) % 8);
+        }
+        files.for_each(|file| file.answer(token, Some(number)));
+    }
+
+    /// Starts the candidate.
+    pub fn launch_candidate(&mut self) -> Event {
+        if let Some(life) = &self.server {
+            self.record(Priority::Notice, format_args!("replacing the server (pid {})", life.pid));
+        }
+        self.reread();
+        self.launch(Slot::Second)
+    }
+
+    /// The second process is the server from now on.
+    #[inline(never)]
+    pub fn switch_over(&mut self, time: Time) {
+        core::mem::swap(&mut self.server, &mut self.second);
+        if let Some(mail) = self.config.readiness.mail() {
+            mail.switch_over();
+        }
+        if let Some(handler) = &mut self.config.handler {
+            handler.begin();
+        }
+        // The new server is probed for health from its own readiness on.
+        if let Some(prober) = &mut self.config.prober {
+            prober.end();
+            if self.state.is_proven() {
+                prober.schedule.on_ready(time);
+            }
+        }
+        if let (Some(server), Some(second)) = (&self.server, &self.second) {
+            let (new, old) = (server.pid, second.pid);
+            self.write_pidfile(new);
+            self.record(Priority::Notice, format_args!("the server is now pid {new}, in place of pid {old}"));
+        }
+    }
+
+    /// After each action: forgets a second process that is gone, and reports how a replacement has ended.
+    #[inline(never)]
+    pub fn settle_replacement(&mut self) {
+        if self.state.second == Second::None && self.second.take().is_some() {
+            if let Some(mail) = self.config.readiness.mail() {
+                mail.close_second();
+            }
+            // The old server may have called shutdown(2) on them.
+            self.revive_sockets(true);
+        }
+        let Some(outcome) = self.state.finished.take() else { return };
+        let words = outcome.words();
+        if outcome == Outcome::Done {
+            self.record(Priority::Notice, format_args!("the server has been replaced"));
+        } else {
+            self.record(Priority::Err, format_args!("replacement failed: {}", words.as_str()));
+        }
+        if let Some(service) = &mut self.config.service_manager {
+            if outcome != Outcome::Done {
+                service.status(format_args!("replacement failed: {}", words.as_str()));
+            }
+            if self.state.phase == Phase::Running {
+                service.ready_again();
+            }
+        }
+        let token = self.requests.current.take();
+        self.answer(token, outcome.number());
+    }
+
+    /// What to sweep, if two processes of the server are alive or one of them is and the remains of the other are being
+    /// ended: only what certainly belongs to the process in that slot. That is its session, and everything older than
+    /// the other process if that is the younger one. A process that was started later and has left its session and its
+    /// parents is ended after the other process has exited.
+    pub fn part_of(&self, slot: Slot) -> Option<Part> {
+        let (own, other) = match slot {
+            Slot::Server => (self.server.as_ref(), self.second.as_ref()),
+            Slot::Second => (self.second.as_ref(), self.server.as_ref()),
+        };
+        let (own, other) = (own?, other?);
+        let before = if other.started > own.started { other.born } else { 0 };
+        Some(Part { session: own.pid.number(), before })
+    }
+
+    /// The process of the second slot as the recipient of a signal.
+    pub fn second_target(&self, to: Recipient) -> Option<Target> {
+        let pid = self.second.as_ref()?.pid;
+        Some(if to == Recipient::Server { Target::Process(pid) } else { Target::Group(pid) })
+    }
+}

@@ -1,0 +1,454 @@
+//! Replacement of a running server by a new one, with real processes: no connection is lost, and a version that does not
+//! work changes nothing.
+
+use crate::harness::{
+    self, Call, PLAIN, Running, Sandbox, await_gone, await_life, await_lines, await_true, gone, lives, needs, process,
+    root, sys, words,
+};
+use std::ffi::OsString;
+use std::fs;
+use std::io::Read;
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::os::unix::net::UnixStream;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+/// A server of one socket, with its number as the first line of each answer. It is ready on descriptor 4 after these
+/// actions.
+fn version(sandbox: &Sandbox, actions: Vec<OsString>) {
+    let begin = words!["life", sandbox.out("life")];
+    sandbox.script("server", [begin, actions, words!["tell", "4", "ready", "drain", "3"]].concat());
+}
+
+/// A managed server that can be replaced, and answers at `socket`. Its first version has started.
+fn start(sandbox: &Sandbox, options: Vec<OsString>) -> Running {
+    version(sandbox, words![]);
+    let line = words!["-p", "pid", "-m", "manager", "-", "--ready", "fd:4", "--listen", sandbox.path("socket")];
+    let server = words!["--", sandbox.path("server")];
+    let manager = sandbox.vsrun([line, options, server].concat()).start();
+    await_true("the first server's answer", || answer(sandbox).is_some());
+    await_ready(sandbox);
+    manager
+}
+
+/// The pid of the server that answers now.
+fn answer(sandbox: &Sandbox) -> Option<i32> {
+    let stream = UnixStream::connect(sandbox.path("socket")).ok()?;
+    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    read_pid(stream)
+}
+
+fn read_pid(mut stream: impl Read) -> Option<i32> {
+    let mut text = String::new();
+    stream.read_to_string(&mut text).ok()?;
+    text.trim().parse().ok()
+}
+
+fn replace<'place>(sandbox: &'place Sandbox, pidfile: &str) -> Call<'place> {
+    sandbox.vsrun(words!["--replace", pidfile])
+}
+
+/// Waits until the manager has read that the first server is ready: until then it refuses.
+fn await_ready(sandbox: &Sandbox) {
+    // A request to a manager that may replace is refused for another reason while one is under way, so this asks for
+    // the state of the ready pipe instead: the manager closes it when it has read the newline.
+    let manager = harness::text(&sandbox.path("manager")).trim().parse().unwrap();
+    await_true("the closed ready pipe", || {
+        let is_pipe = |(_, target): &(i32, String)| target.starts_with("pipe:");
+        !process::descriptors(manager).iter().any(is_pipe)
+    });
+}
+
+/// A replacement that has begun: it is refused until the manager has read that the first server is ready.
+fn replace_when_ready(sandbox: &Sandbox) -> Running {
+    let life = sandbox.out("life");
+    harness::await_some("a replacement that begins", || {
+        let replacing = replace(sandbox, "pid").start();
+        await_true("a second server, or a refusal", || !replacing.lives() || lives(&life).len() == 2);
+        if lives(&life).len() == 2 {
+            return Some(replacing);
+        }
+        replacing.finish().exited(3);
+        None
+    })
+}
+
+/// The number in the server's pidfile.
+fn named(sandbox: &Sandbox) -> i32 {
+    harness::text(&sandbox.path("pid")).trim().parse().unwrap_or(0)
+}
+
+/// Clients that connect all the time while `during` runs. Returns how many connections failed and how many worked, and
+/// the longest time of one.
+fn under_load(port: u16, during: impl FnOnce()) -> (Vec<String>, usize, Duration) {
+    let (over, worked) = (AtomicBool::new(false), AtomicUsize::new(0));
+    let client = || {
+        let (mut failed, mut longest) = (Vec::new(), Duration::ZERO);
+        while !over.load(Ordering::Relaxed) {
+            let since = Instant::now();
+            let mut text = String::new();
+            let got = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).and_then(|mut to| to.read_to_string(&mut text));
+            longest = longest.max(since.elapsed());
+            match got {
+                Ok(count) if count > 1 => worked.fetch_add(1, Ordering::Relaxed),
+                other => {
+                    failed.push(format!("{other:?}"));
+                    0
+                }
+            };
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        (failed, longest)
+    };
+    std::thread::scope(|scope| {
+        let clients: Vec<_> = (0..4).map(|_| scope.spawn(client)).collect();
+        // Ends the clients also when an assertion fails.
+        struct Over<'a>(&'a AtomicBool);
+        impl Drop for Over<'_> {
+            fn drop(&mut self) {
+                self.0.store(true, Ordering::Relaxed);
+            }
+        }
+        let guard = Over(&over);
+        during();
+        drop(guard);
+        let (mut failed, mut longest) = (Vec::new(), Duration::ZERO);
+        for client in clients {
+            let (mut also, time) = client.join().unwrap();
+            failed.append(&mut also);
+            longest = longest.max(time);
+        }
+        (failed, worked.load(Ordering::Relaxed), longest)
+    })
+}
+
+/// A port that is free, outside of those that the kernel gives away, and of those of other tests.
+fn free_port(part: u16) -> u16 {
+    let base = 26_000 + part * 10 + u16::try_from(sys::pid() % 100).unwrap() * 20;
+    (base..base + 10).find(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok()).unwrap()
+}
+
+#[test]
+fn sixty_replacements_under_load_lose_no_connection() {
+    let sandbox = Sandbox::new();
+    let port = free_port(0);
+    version(&sandbox, words!["nap", "50"]);
+    let listen = format!("127.0.0.1:{port}");
+    let line = words!["-p", "pid", "-m", "manager", "-", "--ready", "fd:4", "--listen", listen];
+    let manager = sandbox.vsrun([line, words!["--", sandbox.path("server")]].concat()).start();
+    let server = await_life(&sandbox.out("life"), 1);
+    await_true("the first server", || {
+        TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok_and(|stream| read_pid(stream) == Some(server))
+    });
+    await_ready(&sandbox);
+    let (failed, worked, longest) = under_load(port, || {
+        for round in 0..60 {
+            let old = named(&sandbox);
+            replace(&sandbox, if round % 2 == 0 { "pid" } else { "manager" }).finish().exited(0).silently();
+            assert!(gone(old) && named(&sandbox) != old, "round {round}");
+        }
+    });
+    println!("{worked} connections, the longest {longest:?}");
+    assert!(failed.is_empty() && worked > 60, "{worked} worked, and these failed: {failed:?}");
+    assert_eq!(lives(&sandbox.out("life")).len(), 61);
+    manager.stop().exited(0);
+}
+
+#[test]
+fn sixty_broken_versions_under_load_fail_no_request() {
+    let sandbox = Sandbox::new();
+    let port = free_port(1);
+    version(&sandbox, words![]);
+    let (listen, timeout) = (format!("127.0.0.1:{port}"), words!["--ready-timeout", "500ms"]);
+    let line = words!["-p", "pid", "-m", "manager", "-", "--ready", "fd:4", "--listen", listen];
+    let manager = sandbox.vsrun([line, timeout, words!["--", sandbox.path("server")]].concat()).start();
+    let server = await_life(&sandbox.out("life"), 1);
+    await_true("the first server", || {
+        TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok_and(|stream| read_pid(stream) == Some(server))
+    });
+    await_ready(&sandbox);
+    let broken: [(&str, Vec<OsString>, usize); 5] = [
+        ("exited with status 3", words!["exit", "3"], 15),
+        ("killed by SIGSEGV (11)", words!["raise", "11"], 15),
+        ("closed its ready descriptor without a newline", words!["close", "4", "wait"], 15),
+        ("was not ready in time", words!["wait"], 5),
+        ("was not ready in time", words!["ignore", "15", "nap", "600", "exit", "0"], 5),
+    ];
+    let (failed, worked, _) = under_load(port, || {
+        for (why, actions, count) in broken {
+            version(&sandbox, actions);
+            for _ in 0..count {
+                replace(&sandbox, "pid").finish().failed(125, &["cannot replace pid", why]);
+                assert_eq!(named(&sandbox), server);
+            }
+        }
+        fs::remove_file(sandbox.path("server")).unwrap();
+        for _ in 0..5 {
+            replace(&sandbox, "manager").finish().failed(125, &["could not be started"]);
+        }
+    });
+    assert!(failed.is_empty() && worked > 60, "{worked} worked, and these failed: {failed:?}");
+    assert!(!gone(server) && named(&sandbox) == server, "the old server goes on");
+    let ended = manager.stop();
+    ended.exited(0);
+    assert!(ended.err.iter().any(|line| line.contains("replacement failed: the new server exited with status 3")));
+    assert!(ended.err.iter().any(|line| line.contains("cannot execute")), "why it could not be started: {ended:?}");
+}
+
+/// While the new server starts, the old one answers, is named and gets signals; from then on it is the new one.
+#[test]
+fn no_request_waits_for_the_start_of_the_new_server() {
+    let sandbox = Sandbox::new();
+    let manager = start(&sandbox, words!["--on-signal", "USR1=forward"]);
+    let old = named(&sandbox);
+    version(&sandbox, words!["await", sandbox.path("gate")]);
+    let replacing = replace(&sandbox, "pid").start();
+    let new = await_life(&sandbox.out("life"), 2);
+    for _ in 0..20 {
+        assert_eq!(answer(&sandbox), Some(old), "the old server serves");
+    }
+    assert_eq!(named(&sandbox), old, "the pidfile names it");
+    manager.signal(libc::SIGUSR1);
+    manager.await_err(&format!("sending SIGUSR1 to pid {old}"));
+    replace(&sandbox, "manager").finish().failed(125, &["a replacement is under way"]);
+    fs::write(sandbox.path("gate"), "").unwrap();
+    replacing.finish().exited(0).silently();
+    assert!(gone(old) && named(&sandbox) == new && answer(&sandbox) == Some(new));
+    manager.signal(libc::SIGUSR1);
+    manager.await_err(&format!("sending SIGUSR1 to pid {new}"));
+    sandbox.vsrun(words!["--stop", "pid"]).finish().exited(0);
+    manager.finish().exited(0);
+    sandbox.await_nothing_left();
+}
+
+#[test]
+fn a_signal_replaces_where_an_option_says_so() {
+    let sandbox = Sandbox::new();
+    let manager = start(&sandbox, words!["--on-signal", "HUP=replace"]);
+    let old = named(&sandbox);
+    manager.signal(libc::SIGHUP);
+    manager.await_err("the server has been replaced");
+    assert!(gone(old) && answer(&sandbox) == Some(named(&sandbox)));
+    manager.stop().exited(0);
+    for ready in [words![], words!["--ready", "exec"]] {
+        let line = words!["-m", "-", "-", "--on-signal", "HUP=replace"];
+        let refused = sandbox.vsrun([line, ready, words!["--", "true"]].concat()).finish();
+        refused.failed(2, &["--on-signal with replace needs --ready fd:N or --ready notify"]);
+    }
+}
+
+#[test]
+fn only_a_manager_whose_server_has_a_readiness_can_replace() {
+    let sandbox = Sandbox::new();
+    let server = words!["--", sandbox.probe(), "life", sandbox.out("life"), "wait"];
+    let manager = sandbox.vsrun([words!["-p", "pid", "-m", "-", "-"], server.clone()].concat()).start();
+    await_life(&sandbox.out("life"), 1);
+    replace(&sandbox, "pid").finish().failed(125, &["needs --ready fd:N or --ready notify"]);
+    manager.stop().exited(0);
+    replace(&sandbox, "pid").finish().failed(3, &["not running"]);
+    sandbox.vsrun([words!["-b", "-p", "alone"], server].concat()).finish().exited(0);
+    replace(&sandbox, "alone").finish().failed(125, &["it has no manager"]);
+    sandbox.vsrun(words!["--stop", "alone"]).finish().exited(0);
+}
+
+#[test]
+fn a_stop_ends_both_and_a_restart_ends_both_and_starts_one() {
+    for (signal, why) in [(libc::SIGTERM, "a stop was requested"), (libc::SIGHUP, "a restart was requested")] {
+        let sandbox = Sandbox::new();
+        let manager = start(&sandbox, words![]);
+        let old = named(&sandbox);
+        version(&sandbox, words!["until", "2", "await", sandbox.path("never")]);
+        let replacing = replace(&sandbox, "pid").start();
+        let candidate = await_life(&sandbox.out("life"), 2);
+        manager.signal(signal);
+        await_gone(candidate);
+        await_gone(old);
+        if signal == libc::SIGHUP {
+            let third = await_life(&sandbox.out("life"), 3);
+            await_true("the third server", || answer(&sandbox) == Some(third));
+            replacing.finish().failed(125, &[why]);
+            manager.stop().exited(0);
+        } else {
+            // The manager may have exited before its answer was read.
+            let ended = replacing.finish();
+            ended.exited(125);
+            manager.finish().exited(0);
+        }
+        sandbox.await_nothing_left();
+        assert!(!sandbox.path("pid").exists() && !sandbox.path("manager").exists());
+    }
+}
+
+/// Whatever the end of the old server is, the candidate takes its place, without a handler.
+#[test]
+fn a_candidate_takes_the_place_of_a_server_that_crashes() {
+    let sandbox = Sandbox::new();
+    let manager = start(&sandbox, words![]);
+    let old = named(&sandbox);
+    version(&sandbox, words!["until", "2", "await", sandbox.path("gate")]);
+    let replacing = replace(&sandbox, "pid").start();
+    let candidate = await_life(&sandbox.out("life"), 2);
+    sys::kill(old, libc::SIGKILL);
+    await_true("the new name", || named(&sandbox) == candidate);
+    fs::write(sandbox.path("gate"), "").unwrap();
+    replacing.finish().exited(0);
+    assert_eq!(answer(&sandbox), Some(candidate));
+    // The next one fails, and nothing is left that could go on: an unexpected end, and a restart.
+    version(&sandbox, words!["at", "3", "await", sandbox.path("other"), "at", "3", "exit", "0"]);
+    let replacing = replace(&sandbox, "pid").start();
+    let third = await_life(&sandbox.out("life"), 3);
+    sys::kill(candidate, libc::SIGKILL);
+    await_true("the third name", || named(&sandbox) == third);
+    fs::write(sandbox.path("other"), "").unwrap();
+    replacing.finish().failed(125, &["exited with status 0"]);
+    let fourth = await_life(&sandbox.out("life"), 4);
+    await_true("the restarted server", || answer(&sandbox) == Some(fourth));
+    manager.stop().exited(0);
+}
+
+#[test]
+fn an_old_server_that_ignores_its_stop_signal_is_killed() {
+    let sandbox = Sandbox::new();
+    version(&sandbox, words![]);
+    let stubborn = words!["life", sandbox.out("life"), "at", "1", "ignore", "15", "tell", "4", "ready", "wait"];
+    sandbox.script("server", stubborn);
+    let line = words!["-p", "pid", "-m", "manager", "-", "--ready", "fd:4", "--stop-timeout", "100ms"];
+    let manager = sandbox.vsrun([line, words!["--", sandbox.path("server")]].concat()).start();
+    manager.await_err("started: pid");
+    let old = await_life(&sandbox.out("life"), 1);
+    await_true("it is ready and ignores TERM", || process::status(old, "SigIgn").ends_with("4000"));
+    // It may be refused until the manager has read the newline.
+    await_true("a replacement", || replace(&sandbox, "pid").finish().code() == Some(0));
+    assert!(gone(old));
+    manager.await_err(&format!("sending SIGKILL to pid {old}"));
+    manager.stop().exited(0);
+}
+
+/// Each of the two has its own notify socket: a message of the old server does not speak for the new one.
+#[test]
+fn messages_count_for_the_server_that_they_come_from() {
+    let sandbox = Sandbox::new();
+    let life = words!["life", sandbox.out("life")];
+    let first = words!["at", "1", "notify", "READY=1", "at", "1", "await", sandbox.path("again")];
+    let again = words!["at", "1", "notify", "READY=1", "at", "1", "append", sandbox.out("sent"), "x"];
+    let second = words!["at", "2", "await", sandbox.path("gate"), "at", "2", "notify", "READY=1", "wait"];
+    sandbox.script("server", [life, first, again, words!["at", "1", "wait"], second].concat());
+    let line = words!["-p", "pid", "-m", "manager", "-", "--ready", "notify"];
+    let manager = sandbox.vsrun([line, words!["--", sandbox.path("server")]].concat()).start();
+    let old = await_life(&sandbox.out("life"), 1);
+    let replacing = replace_when_ready(&sandbox);
+    fs::write(sandbox.path("again"), "").unwrap();
+    await_lines(&sandbox.out("sent"), 1);
+    let new = await_life(&sandbox.out("life"), 2);
+    assert_eq!(named(&sandbox), old, "the old server's READY=1 is not the candidate's");
+    fs::write(sandbox.path("gate"), "").unwrap();
+    replacing.finish().exited(0);
+    assert!(named(&sandbox) == new && gone(old));
+    // The restarted server has the socket of the run before.
+    manager.signal(libc::SIGHUP);
+    await_life(&sandbox.out("life"), 3);
+    manager.stop().exited(0);
+}
+
+#[test]
+fn a_candidate_takes_the_place_of_a_server_that_its_watchdog_ends() {
+    let sandbox = Sandbox::new();
+    let first = words!["at", "1", "notify", "READY=1", "at", "1", "await", sandbox.path("silence")];
+    let silent = words!["at", "1", "notify", "WATCHDOG=trigger", "at", "1", "wait"];
+    let second = words!["at", "2", "await", sandbox.path("gate"), "notify", "READY=1", "wait"];
+    sandbox.script("server", [words!["life", sandbox.out("life")], first, silent, second].concat());
+    let line = words!["-p", "pid", "-m", "manager", "-", "--ready", "notify", "--watchdog", "1h"];
+    let manager = sandbox.vsrun([line, words!["--", sandbox.path("server")]].concat()).start();
+    let old = await_life(&sandbox.out("life"), 1);
+    let replacing = replace_when_ready(&sandbox);
+    let new = await_life(&sandbox.out("life"), 2);
+    fs::write(sandbox.path("silence"), "").unwrap();
+    await_gone(old);
+    await_true("the new name", || named(&sandbox) == new);
+    fs::write(sandbox.path("gate"), "").unwrap();
+    replacing.finish().exited(0);
+    let ended = manager.stop();
+    ended.exited(0);
+    assert!(ended.err.iter().any(|line| line.contains("the server has been silent for too long")), "{ended:?}");
+}
+
+#[test]
+fn a_candidate_that_cannot_be_forked_is_a_rollback() {
+    needs!(root());
+    let sandbox = Sandbox::of_user(1_900_000 + sys::pid().cast_unsigned() % 100_000);
+    let manager = start(&sandbox, words![]);
+    let server = named(&sandbox);
+    for (most, status) in [("0", 125), ("1000", 0)] {
+        let limit = words!["processes", manager.pid().to_string(), most];
+        sandbox.program(&sandbox.probe(), limit).finish().exited(0);
+        replace(&sandbox, "pid").finish().exited(status);
+        assert_eq!(named(&sandbox) == server, status == 125);
+        assert_eq!(answer(&sandbox), Some(named(&sandbox)));
+    }
+    let ended = manager.stop();
+    ended.exited(0);
+    assert!(ended.err.iter().any(|line| line.contains("the kernel refused to start a process")), "{ended:?}");
+}
+
+#[test]
+fn a_new_server_has_the_new_environment_files() {
+    let sandbox = Sandbox::new();
+    fs::write(sandbox.path("env"), "COLOUR=red\n").unwrap();
+    let manager = start(&sandbox, words!["--env-file", "env"]);
+    fs::write(sandbox.path("env"), "COLOUR=green\n").unwrap();
+    let report = sandbox.out("report");
+    version(&sandbox, words!["report", &report]);
+    replace(&sandbox, "pid").finish().exited(0);
+    assert_eq!(sandbox.report(&report).variable("COLOUR").as_deref(), Some("green"));
+    manager.stop().exited(0);
+}
+
+/// What the old server has left is ended with it, and nothing of the new one.
+#[test]
+fn what_is_left_of_the_old_server_ends_and_the_new_tree_stays() {
+    // The children ignore TERM.
+    for options in [words!["--linger", "1"], words!["--group", "--stop-timeout", "1"]] {
+        let grouped = options[0] == "--group";
+        let sandbox = Sandbox::new();
+        let child = |life: &str| words!["at", life, "child", sandbox.out(&format!("child-{life}"))];
+        sandbox.script(
+            "server",
+            [words!["life", sandbox.out("life")], child("1"), child("2"), words!["tell", "4", "ready", "drain", "3"]]
+                .concat(),
+        );
+        let line = words!["-p", "pid", "-m", "manager", "-", "--ready", "fd:4", "--listen", sandbox.path("socket")];
+        let manager = sandbox.vsrun([line, options, words!["--", sandbox.path("server")]].concat()).start();
+        await_true("the first server's answer", || answer(&sandbox).is_some());
+        await_ready(&sandbox);
+        let pid = |life: &str| await_lines(&sandbox.out(&format!("child-{life}")), 1)[0].parse::<i32>().unwrap();
+        let (old, old_child) = (named(&sandbox), pid("1"));
+        replace(&sandbox, "pid").finish().exited(0);
+        assert!(gone(old) && gone(old_child), "the old tree, grouped: {grouped}");
+        let new = named(&sandbox);
+        assert!(!gone(new) && !gone(pid("2")), "the new tree, grouped: {grouped}");
+        assert_eq!(answer(&sandbox), Some(new));
+        manager.stop().exited(0);
+        assert!(gone(pid("2")));
+        sandbox.await_nothing_left();
+    }
+}
+
+/// The user of the server can neither ask for a replacement nor read or forge an answer.
+#[test]
+fn the_servers_user_can_not_request_a_replacement() {
+    needs!(root());
+    let sandbox = Sandbox::new();
+    version(&sandbox, words!["poke", "17"]);
+    let line = words!["-p", "pid", "-m", "manager", "-", "-u", PLAIN.to_string(), "--ready", "fd:4"];
+    let listen = words!["--listen", sandbox.path("socket"), "--", sandbox.path("server")];
+    let manager = sandbox.vsrun([line, listen].concat()).start();
+    await_true("the first server's answer", || answer(&sandbox).is_some());
+    await_ready(&sandbox);
+    let server = named(&sandbox);
+    let pidfile = sandbox.path("pid");
+    let plain = |words| sandbox.vsrun(words).before(|| sys::become_plain(PLAIN));
+    plain(words!["--replace", &pidfile]).finish().failed(4, &["only its owner and root can read it"]);
+    assert_eq!((named(&sandbox), lives(&sandbox.out("life")).len()), (server, 1));
+    replace(&sandbox, "pid").finish().exited(0);
+    manager.stop().exited(0);
+}
