@@ -296,10 +296,10 @@ fn the_ready_timeout_limits_the_commands_of_a_restart() {
         let commands = before(&sandbox, &[script]);
         let server = words!["--", sandbox.probe(), "life", &life, "at", "1", "exit", "1", "wait"];
         let short: Vec<OsString> =
-            options.into_iter().map(|word| if word == "20" { "500ms".into() } else { word }).collect();
+            options.into_iter().map(|word| if word == "20" { "3500ms".into() } else { word }).collect();
         let manager = sandbox.vsrun([short, commands, server].concat()).start();
         harness::await_life(&life, 2);
-        manager.await_err("was not done in time: --ready-timeout 0.5 s");
+        manager.await_err("was not done in time: --ready-timeout 3.5 s");
         assert_eq!(harness::lives(&sandbox.out("runs")).len(), 3);
         manager.stop().exited(0);
     }

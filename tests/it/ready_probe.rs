@@ -69,12 +69,12 @@ fn a_server_that_is_not_ready_in_time_is_ended_and_the_last_failure_is_named() {
         let sandbox = Sandbox::new();
         let web = Web::new(answer);
         // The first try that hangs is given up after a second.
-        let options = words!["-p", "pid", "--ready", probed(&web), "--ready-timeout", "1500ms"];
+        let options = words!["-p", "pid", "--ready", probed(&web), "--ready-timeout", "3500ms"];
         for way in [words!["-b"], words!["-b", "-m", "keeper", "-"]] {
             let ended = sandbox.vsrun([way, options.clone(), server(&sandbox)].concat()).finish();
             ended.exited(125);
             let last = ended.err.last().unwrap();
-            let words = format!("not ready in time: --ready probe:{}, --ready-timeout 1.5 s: {reason}", web.probe);
+            let words = format!("not ready in time: --ready probe:{}, --ready-timeout 3.5 s: {reason}", web.probe);
             assert!(last.contains(&words), "{ended:?}");
             sandbox.await_nothing_left();
             assert!(!sandbox.path("pid").exists() && !sandbox.path("keeper").exists());
@@ -193,7 +193,7 @@ fn a_try_that_hangs_delays_neither_a_stop_nor_a_restart() {
             manager.signal(signal);
             let ended = manager.finish();
             assert_eq!(ended.code(), Some(0), "{ended:?}");
-            assert!(since.elapsed() < Duration::from_secs(10), "{:?}", since.elapsed());
+            assert!(since.elapsed() < Duration::from_secs(25), "{:?}", since.elapsed());
             assert!(!ended.err.iter().any(|line| line.contains("is left") || line.contains("are left")), "{ended:?}");
             sandbox.await_nothing_left();
             std::fs::remove_file(sandbox.out("life")).unwrap();
@@ -216,8 +216,9 @@ fn a_try_in_the_network_runs_as_the_servers_user_and_holds_nothing() {
     let held: Vec<String> = process::descriptors(tried).into_iter().skip(3).map(|(_, target)| target).collect();
     assert!(held.iter().all(|target| target.starts_with("pipe:") || target.starts_with("socket:")), "{held:?}");
     // It is given up and tried again, one at a time.
+    harness::await_gone(tried);
     harness::await_true("another try", || web.requests() > 1);
-    assert!(process::gone(tried) && process::children(manager.pid()).len() <= 2);
+    assert!(process::children(manager.pid()).len() <= 2);
     manager.stop().exited(0);
     sandbox.await_nothing_left();
 }
@@ -226,7 +227,7 @@ fn a_try_in_the_network_runs_as_the_servers_user_and_holds_nothing() {
 fn after_a_restart_the_service_manager_hears_of_readiness_when_the_probe_succeeds() {
     let sandbox = Sandbox::new();
     let socket = UnixDatagram::bind(sandbox.path("notify")).unwrap();
-    socket.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    socket.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
     let next = || {
         let mut buffer = [0; 256];
         let count = harness::receive(&socket, &mut buffer);
@@ -253,9 +254,7 @@ fn after_a_restart_the_service_manager_hears_of_readiness_when_the_probe_succeed
 fn a_real_web_server_is_ready_when_it_answers() {
     needs!(harness::tool("busybox"));
     let sandbox = Sandbox::new();
-    let socket = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = socket.local_addr().unwrap().port();
-    drop(socket);
+    let port = harness::free_port();
     let script = format!("sleep 0.3; : >out/x; exec busybox httpd -f -p 127.0.0.1:{port} -h out");
     let options = words!["-b", "-m", "keeper", "-", "--ready", format!("probe:{port}/x"), "--ready-timeout", "20"];
     sandbox.vsrun([options, words!["--", "busybox", "sh", "-c", script]].concat()).finish().exited(0);

@@ -17,7 +17,7 @@ pub fn turn() -> Turn {
     Turn(ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner))
 }
 
-/// A changed setting. It is changed back when this is dropped, and also when the tests are killed: a process of its own
+/// A changed setting. It is changed back when this is dropped, and also when the test program dies: a process of its own
 /// does that at the end of file of a pipe whose other end only we have.
 pub struct Sysctl {
     keeper: Child,
