@@ -22,6 +22,7 @@ const LONG_FUNCTIONS: &[(&str, &str, usize, &str)] = &[
         105,
         "one match with an arm for each option, in the order of the table",
     ),
+    ("runtime/start/spawn.rs", "apply_step", 75, "one match with an arm for each step, in the order of a start"),
     (
         "logic/supervisor/transition.rs",
         "next_action",

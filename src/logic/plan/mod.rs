@@ -9,6 +9,7 @@ pub mod host;
 pub(crate) mod landlock;
 pub(crate) mod landlock_rules;
 pub mod limits;
+pub(crate) mod own_process;
 pub mod personality;
 pub mod planner;
 pub(crate) mod probes;

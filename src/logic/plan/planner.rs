@@ -10,11 +10,12 @@ use super::before::{self, Before};
 use super::command_path;
 use super::env::{Env, Source};
 use super::host::Host;
+use super::own_process;
 use super::personality::Personality;
 use super::probes::{self, Probes};
 use super::program::{self, Program};
 use super::socket_activation::ServerSockets;
-use crate::logic::base::cstr::{StaticCStr, leak_cstr};
+use crate::logic::base::cstr::StaticCStr;
 use crate::logic::base::error::{Error, Result};
 use crate::logic::base::exit::Statuses;
 use crate::logic::base::signal::Signal;
@@ -149,17 +150,7 @@ pub fn plan(options: &mut Options, host: &Host<'_>) -> Result<Plan> {
     let output = output(options, host, identity.as_ref(), change)?;
     let command = shell_words(options.command.iter().map(|word| word.to_bytes()));
     let server = program::server(options, host, identity.as_ref(), change)?;
-    let env_source = options.env_sources().map(|sources| Source {
-        callers_dir: host
-            .cwd
-            .as_ref()
-            .filter(|_| options.is_supervised() && sources.are_relative())
-            .map(|dir| (leak_cstr(dir.clone()), host.cwd_identity)),
-        sources,
-        base: program::base(options, host, identity.as_ref()),
-        first: host.env_entries.clone(),
-        given: options.env.clone(),
-    });
+    let env_source = rules::env_source(options, host, identity.as_ref());
     let policy = rules::policy(options);
     let ignores_hangup = ignores_hangup(options, host);
     if ignores_hangup {
@@ -262,7 +253,7 @@ fn output(
         let owner = change.map(|identity| (identity.uid, identity.gid));
         let files = options.log_files.unwrap_or(u64::MAX);
         let rules = LogPolicy { keep, owner, size: options.log_size.unwrap_or(u64::MAX), files };
-        let writer = options.log_size.map(|_| program::rotator(rules, change));
+        let writer = options.log_size.map(|_| own_process::rotator(rules, change));
         // A manager reopens it later, when its working directory may be another.
         let later = command_path::absolute(dir, host).unwrap_or(dir);
         return Ok(Output::Files { dir, later, rules, writer });

@@ -3,8 +3,9 @@
 use alloc::boxed::Box;
 
 use super::account::Identity;
+use super::own_process;
 use super::personality::VSRUN;
-use super::program::{self, Program};
+use super::program::Program;
 use super::socket_activation;
 use super::step::Step;
 use crate::logic::base::cstr::StaticCStr;
@@ -44,7 +45,7 @@ pub fn probes(options: &Options, server: &Program, change: Option<&Identity>) ->
         let probe = Probe::parse(text.to_bytes())?;
         let program = match &probe {
             Probe::Exec(words) => beside(server, words),
-            Probe::Connect { .. } => program::network_probe(change),
+            Probe::Connect { .. } => own_process::network_probe(change),
         };
         Some(PlannedProbe { text, probe, program })
     };

@@ -15,7 +15,6 @@ use crate::logic::base::cstr::StaticCStr;
 use crate::logic::base::error::Result;
 use crate::logic::cli::flags::Id;
 use crate::logic::cli::options::Options;
-use crate::logic::formats::log_name::LogPolicy;
 use crate::logic::supervisor::notify::is_for_us;
 use crate::logic::supervisor::readiness::Ready;
 
@@ -240,7 +239,12 @@ pub(super) fn finish(steps: &mut Vec<Step>, last: Step) {
 /// Groups first, while the process still has the right to set them; the user id last, and with it the capabilities;
 /// then the verification. A process that is that user already only drops capabilities.
 #[inline(never)]
-fn privileges(steps: &mut Vec<Step>, identity: Option<&Identity>, change: Option<&Identity>, rights: KeepPermitted) {
+pub(super) fn privileges(
+    steps: &mut Vec<Step>,
+    identity: Option<&Identity>,
+    change: Option<&Identity>,
+    rights: KeepPermitted,
+) {
     if let Some(Identity { uid, gid, groups, .. }) = change {
         // Twice: first as root, for which no quota can be used up, to leave root's keys; then as the user, so that the
         // user owns the keyring.
@@ -280,25 +284,6 @@ pub fn helper_program(
     privileges(&mut steps, identity, change, rights);
     finish(&mut steps, Step::Exec(command));
     Box::new(Program { steps, paths, argv, env, personality: &VSRUN })
-}
-
-/// vsrun's own rotator, beside the server and with the same signals blocked as vsrun.
-pub fn rotator(rules: LogPolicy, change: Option<&Identity>) -> Box<Program> {
-    let steps = vec![Step::Setsid, Step::Input, Step::Output, Step::Chdir(c"/")];
-    of_our_own(steps, change, Step::RunLogRotator(rules))
-}
-
-/// A process of vsrun's own that probes the server through the network, as the server's user.
-pub fn network_probe(change: Option<&Identity>) -> Box<Program> {
-    of_our_own(vec![Step::Setsid, Step::CloseDescriptors, Step::Chdir(c"/")], change, Step::RunProbe)
-}
-
-/// A process that executes nothing, so it stays one that the user cannot trace.
-fn of_our_own(mut steps: Vec<Step>, change: Option<&Identity>, last: Step) -> Box<Program> {
-    privileges(&mut steps, change, change, KeepPermitted::No);
-    steps.push(last);
-    let (paths, argv) = (Vec::new(), Vec::new());
-    Box::new(Program { steps, paths, argv, env: Env::default(), personality: &VSRUN })
 }
 
 /// What a process beside the server keeps: one harmless capability that the server does not have.

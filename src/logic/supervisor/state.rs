@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 
 use super::event::{Action, Ending};
-use super::policy::{Policy, REQUESTS, Restart};
+use super::policy::{Policy, Restart};
 use super::replacement::{Outcome, Second};
 use crate::logic::base::exit::{Exit, SETUP};
 use crate::logic::base::signal::Signal;
@@ -229,16 +229,6 @@ impl State {
     /// only a server that does not handle it: that is a crash.
     fn was_requested(&self, policy: &Policy, exit: Exit) -> bool {
         self.was_forwarded(exit) && exit.signal().is_some_and(|signal| policy.is_request(signal))
-    }
-
-    /// True if a signal that was forwarded in this run asks for an exit, whether it has had that effect or not.
-    pub fn was_asked_to_end(&self, policy: &Policy) -> bool {
-        REQUESTS.iter().chain([&policy.stop_signal]).any(|signal| self.forwarded & signal.bit() != 0)
-    }
-
-    /// The commands of `--before` are done: the run of the server itself begins.
-    pub fn end_preparation(&mut self, now: Time) {
-        self.started_at = now;
     }
 
     /// The run is over. If it was long enough, the count of consecutive failures starts again at zero.

@@ -48,13 +48,17 @@ impl ExecImage {
         Self::with_slots(program, 0, 0)
     }
 
-    /// Adds the variables with the program's own pid, which the child sets, or removes them.
+    /// Adds the variables with the program's own pid, which the child sets; or removes these and `NOTIFY_SOCKET`, which
+    /// each run of the server fills in.
     pub fn reserve(&mut self, wanted: bool) {
         let has = |wanted: fn(&Step) -> bool| self.steps.iter().any(wanted);
         let late = [has(|step| matches!(step, Step::PassSockets(_))), has(|step| matches!(step, Step::SetWatchdogPid))];
         for (slot, late) in late.into_iter().enumerate() {
             // Not empty, so that the child can write its pid over it.
             self.env.fill(slot, if late && wanted { b"=" } else { b"" });
+        }
+        if !wanted {
+            self.env.fill(NOTIFY_SLOT, b"");
         }
     }
 

@@ -3,6 +3,7 @@
 //! To the state machine a command is the server that has not been executed yet. So stop requests, timeouts and failures
 //! of the start need no rules of their own; what differs is here.
 
+use super::preparing::Preparing;
 use super::slot::Slot;
 use super::supervisor::Supervisor;
 use crate::logic::base::error::Error;
@@ -15,17 +16,6 @@ use crate::logic::supervisor::state::Phase;
 use crate::runtime::host::clock::now;
 use crate::runtime::report::log::Priority;
 use crate::runtime::start::outcome::ErrorText;
-
-/// A command that runs in the server's place.
-#[derive(Clone, Copy)]
-pub struct Preparing {
-    /// Its place among the commands.
-    pub stage: usize,
-    /// When it is ended because it takes too long. At the first start, the state machine does that.
-    pub until: Option<Time>,
-    /// Whether it has been asked to end for that reason.
-    pub late: bool,
-}
 
 impl Supervisor<'_> {
     /// The command that runs, or has ended last, in the place of this server process.

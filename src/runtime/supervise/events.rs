@@ -72,32 +72,31 @@ impl Supervisor<'_> {
         }
     }
 
+    /// The next deadline of anything that has one. `looks`: some exits are polled for.
+    fn next_wake(&self, time: Time, looks: bool) -> Option<Time> {
+        // A deadline that passed, and was excused (`is_excused`), is checked again soon.
+        let late = self.state.deadline().is_some_and(|until| until <= time);
+        let soon = (self.unreaped || self.sweep.is_some()).then_some(time);
+        earliest(&[
+            self.state.deadline().filter(|_| !late),
+            self.command_deadline(),
+            self.hidden_end(),
+            self.config.output.deadline(),
+            (looks || late).then(|| time.after(POLL_INTERVAL)),
+            soon,
+            self.config.service_manager.as_ref().and_then(ServiceManager::deadline),
+            self.config.prober.as_ref().and_then(|prober| prober.deadline()),
+        ])
+    }
+
     /// Sleeps, and reads from the descriptors that became readable.
     #[inline(never)]
     fn sleep(&mut self, time: Time) -> Option<Event> {
         // Some exits send us no SIGCHLD, for example those of other processes' children. They are polled for.
         let looks = self.clears() || self.any_left() || self.state.second.remains().is_some();
-        let look = looks.then(|| time.after(POLL_INTERVAL));
-        let soon = (self.unreaped || self.sweep.is_some()).then_some(time);
-        // A deadline that passed, and was excused (`is_excused`), is checked again soon.
-        let late = self.state.deadline().is_some_and(|until| until <= time);
-        let look = look.or(late.then(|| time.after(POLL_INTERVAL)));
         let (inbox, pause) = self.config.readiness.fd(Slot::Server, time);
         let (second_inbox, _) = self.config.readiness.fd(Slot::Second, time);
-        let above = self.config.service_manager.as_ref().and_then(ServiceManager::deadline);
-        let own = self.state.deadline().filter(|_| !late);
-        let probe = self.config.prober.as_ref().and_then(|prober| prober.deadline());
-        let wake = earliest(&[
-            own,
-            self.command_deadline(),
-            self.hidden_end(),
-            self.config.output.deadline(),
-            look,
-            soon,
-            pause,
-            above,
-            probe,
-        ]);
+        let wake = earliest(&[pause, self.next_wake(time, looks)]);
         let handler = self.config.handler.as_ref();
         let [report, second_report] = [&self.server, &self.second].map(|life| life.as_ref()?.report.as_ref());
         let [ready, second_ready] = [&self.server, &self.second].map(|life| life.as_ref()?.ready.as_ref());

@@ -12,6 +12,7 @@ pub(crate) mod lifeline;
 pub(crate) mod mailbox;
 pub(crate) mod network_probe;
 pub(crate) mod notify;
+pub(crate) mod preparing;
 pub(crate) mod prober;
 pub(crate) mod probes;
 pub(crate) mod readiness;

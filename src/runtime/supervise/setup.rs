@@ -15,10 +15,11 @@ use crate::logic::base::error::{Error, Result};
 use crate::logic::base::exit;
 use crate::logic::plan::personality::{Personality, Session};
 use crate::logic::plan::planner::{Plan, StepTrace};
+use crate::logic::plan::program::Program;
 use crate::logic::plan::step::Step;
 use crate::logic::supervisor::event::Ending;
 use crate::logic::supervisor::policy::{AtExit, Role};
-use crate::runtime::output::server_output;
+use crate::runtime::output::server_output::{self, ServerOutput};
 use crate::runtime::report::log::{Log, LogTarget, Priority, Verbosity, os_error};
 use crate::runtime::resources::cgroup::Cgroup;
 use crate::runtime::resources::pidfile::{self, Pidfile};
@@ -211,15 +212,7 @@ fn prepare(
     // Also with AfterStart::Leave: it explains why a server that daemonizes itself is not ready.
     process::set_subreaper();
     take_place(plan.personality, &mut log);
-    if afterwards == AfterStart::Stay {
-        if deliver::is_unreachable(&plan.server.steps, &plan.server.paths) {
-            log.record(Priority::Warning, format_args!("{}", deliver::UNREACHABLE));
-        }
-        sink.start()?;
-    } else {
-        log.verbosity = Verbosity::Errors;
-        sink.start_orphan()?;
-    }
+    start_output(&plan.server, afterwards, &mut sink, &mut log)?;
     let user = plan.sockets.owner.map_or_else(credentials::effective_uid, |(uid, _)| uid);
     let readiness = Readiness::open(plan.ready, user, &mut plan.server.env)?;
     let before = Commands::new(plan.before, &mut plan.server.env);
@@ -248,6 +241,18 @@ fn prepare(
         moves: plan.moves,
         personality: plan.personality,
     })
+}
+
+/// Starts the processes that carry the output.
+fn start_output(server: &Program, afterwards: AfterStart, sink: &mut ServerOutput, log: &mut Log) -> Result<()> {
+    if afterwards == AfterStart::Leave {
+        log.verbosity = Verbosity::Errors;
+        return sink.start_orphan();
+    }
+    if deliver::is_unreachable(&server.steps, &server.paths) {
+        log.record(Priority::Warning, format_args!("{}", deliver::UNREACHABLE));
+    }
+    sink.start()
 }
 
 /// What another tool's place asks of the supervisor's own process.

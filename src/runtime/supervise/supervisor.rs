@@ -7,11 +7,11 @@ use crate::runtime::host::clock::now;
 use crate::runtime::supervise::config::{AfterStart, SupervisorConfig};
 use std::os::fd::{AsFd, OwnedFd};
 
-use super::before::Preparing;
 use super::crash_handler::CrashReport;
 use super::descendants::Sweep;
 use super::last_run::LastRun;
 use super::lifeline::Lifeline;
+use super::preparing::Preparing;
 use super::slot::{Requests, Slot};
 use crate::logic::base::duration::Duration;
 use crate::logic::base::error::Error;
@@ -98,24 +98,8 @@ pub struct Supervisor<'a> {
 #[inline(never)]
 pub fn supervise(watch: &mut SupervisorConfig, pidfiles: &[Option<Pidfile>; 2]) -> (Ending, Option<Error>, LastRun) {
     watch.log.record(Priority::Info, format_args!("starting: {}", Escaped(&watch.command)));
-    let state = State::new(&watch.policy, now());
     // On the heap, so that the stack of a supervisor at rest is short.
-    let mut this = Box::new(Supervisor {
-        config: watch,
-        pidfiles,
-        state,
-        server: None,
-        second: None,
-        requests: Requests::default(),
-        unreaped: false,
-        sweep: None,
-        next_look: Time::default(),
-        others: (0, Time::default()),
-        hides: false,
-        error: None,
-        reach: Reach::Open,
-        suspends: false,
-    });
+    let mut this = Box::new(Supervisor::new(watch, pidfiles));
     let mut event = this.launch(Slot::Server);
     loop {
         let Supervisor { config: watch, state, .. } = &mut *this;
@@ -165,6 +149,28 @@ pub fn supervise(watch: &mut SupervisorConfig, pidfiles: &[Option<Pidfile>; 2]) 
                 refused.unwrap_or_else(|| this.next_event())
             }
         };
+    }
+}
+
+impl<'a> Supervisor<'a> {
+    /// No server has been started.
+    fn new(config: &'a mut SupervisorConfig, pidfiles: &'a [Option<Pidfile>; 2]) -> Self {
+        Self {
+            state: State::new(&config.policy, now()),
+            config,
+            pidfiles,
+            server: None,
+            second: None,
+            requests: Requests::default(),
+            unreaped: false,
+            sweep: None,
+            next_look: Time::default(),
+            others: (0, Time::default()),
+            hides: false,
+            error: None,
+            reach: Reach::Open,
+            suspends: false,
+        }
     }
 }
 

@@ -1,9 +1,15 @@
-//! The rules of a manager: what the options say, and what holds where they say nothing.
+//! The rules of a manager, and the sources of the environment: what the options say, and what holds where they say
+//! nothing.
 
+use crate::logic::base::cstr::leak_cstr;
 use crate::logic::base::signal::Signal;
 use crate::logic::base::time::Span;
 use crate::logic::cli::flags::Id;
 use crate::logic::cli::options::Options;
+use crate::logic::plan::account::Identity;
+use crate::logic::plan::env::Source;
+use crate::logic::plan::host::Host;
+use crate::logic::plan::program;
 use crate::logic::supervisor::event::Recipient;
 use crate::logic::supervisor::policy::{Handling, Policy, Restart, Role};
 use crate::logic::supervisor::replacement::can_replace;
@@ -38,4 +44,19 @@ pub fn policy(options: &Options) -> Policy {
         stop_delay: given(options.stop_delay),
         stop_timeout: given(Some(options.stop_timeout.unwrap_or(Span::secs(30)))),
     }
+}
+
+/// Where the server's environment comes from, for a supervisor that reads it again.
+pub fn env_source(options: &Options, host: &Host<'_>, identity: Option<&Identity>) -> Option<Source> {
+    options.env_sources().map(|sources| Source {
+        callers_dir: host
+            .cwd
+            .as_ref()
+            .filter(|_| options.is_supervised() && sources.are_relative())
+            .map(|dir| (leak_cstr(dir.clone()), host.cwd_identity)),
+        sources,
+        base: program::base(options, host, identity),
+        first: host.env_entries.clone(),
+        given: options.env.clone(),
+    })
 }

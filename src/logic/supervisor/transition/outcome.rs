@@ -1,8 +1,9 @@
-//! What the state shows about a replacement: whether one can begin, whether one is under way, and when it is over.
+//! What the state shows about a run and a replacement: whether one can begin, whether one is under way, and when it is
+//! over.
 
 use crate::logic::base::signal::Signal;
 use crate::logic::base::time::{Span, Time};
-use crate::logic::supervisor::policy::{Policy, Role};
+use crate::logic::supervisor::policy::{Policy, REQUESTS, Role};
 use crate::logic::supervisor::replacement::{Outcome, Refusal, Second};
 use crate::logic::supervisor::state::{AfterSecond, AfterStop, Forced, Phase, State};
 
@@ -44,6 +45,16 @@ impl State {
     fn is_service_asked_to_end(&self, policy: &Policy) -> bool {
         let asks = Signal::TERM.bit() | Signal::INT.bit() | policy.stop_signal.bit();
         policy.role != Role::Manager && self.forwarded & asks != 0
+    }
+
+    /// True if a signal that was forwarded in this run asks for an exit, whether it has had that effect or not.
+    pub fn was_asked_to_end(&self, policy: &Policy) -> bool {
+        REQUESTS.iter().chain([&policy.stop_signal]).any(|signal| self.forwarded & signal.bit() != 0)
+    }
+
+    /// The commands of `--before` are done: the run of the server itself begins.
+    pub fn end_preparation(&mut self, now: Time) {
+        self.started_at = now;
     }
 
     /// False if the server took the place of one that exited, and still has to become ready.
