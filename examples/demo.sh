@@ -74,7 +74,7 @@ main() {
 deployment() {
     local before after
     say "The server with a socket of vsrun's. It reports on descriptor 4 that it is ready."
-    run "vsrun -b -p run/hello.pid -m run/manager.pid - -d log 7d --listen 127.0.0.1:$port --ready fd:4 -- $place/bin/hello socket"
+    run "vsrun -b -p run/hello.pid -m run/manager.pid - -d log 7d --listen 127.0.0.1:$port --ready fd:4 -- hello socket"
     run "get /"
     before=$(<run/hello.pid)
     shows "hello from process $before,"
@@ -87,12 +87,12 @@ deployment() {
     [[ $after != "$before" ]] || fail "the same server still runs"
 
     say "A new version that does not work: the old server goes on, and the reason is known."
-    run "ln -sf $(type -P false) bin/hello"
+    run "ln -sf /bin/false bin/hello"
     run "vsrun --replace run/hello.pid" 125
     shows "cannot replace run/hello.pid: the new server exited with status 1"
     run "get /"
     shows "hello from process $after,"
-    run "ln -sf $hello bin/hello"
+    ln -sf "$hello" bin/hello
     stop run/hello.pid
 }
 

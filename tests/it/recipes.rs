@@ -278,10 +278,15 @@ fn pid_1_of_a_container() {
     // On a request to stop, the server stays up for some time, which a second request ends. (health.rs has the restart of
     // one that has stopped answering.)
     host.write("/srv/www/health", "ok");
-    host.write("/server", "#!/bin/sh\nexec busybox httpd -f -p 8080 -h /srv/www");
+    host.write(
+        "/server",
+        "#!/bin/sh\nwhile [ ! -e /tmp/go ]; do usleep 10000; done; exec busybox httpd -f -p 8080 -h /srv/www",
+    );
     let shell = host.call(&restarted).start();
-    host.await_page(":8080/health", "ok");
-    shell.await_err("started: pid");
+    // The stop of a server that has never been ready is not delayed; that it is ready is a record after a failed try.
+    shell.await_err("--ready probe:8080/health failed: ");
+    host.write("/tmp/go", "");
+    shell.await_err("--ready probe:8080/health succeeds");
     host.run("kill $(pidof vsrun)").exited(0);
     shell.await_err("received SIGTERM");
     host.await_page(":8080/health", "ok");

@@ -65,8 +65,8 @@ fn the_command_finds_what_the_caller_has_left() {
         each(name, |sandbox, program| {
             let script = words![sandbox.probe(), "report", sandbox.out("report")];
             let report = reported(sandbox, laden(sandbox, program, [options.clone(), script].concat()));
-            // dumb-init and gosu themselves clear them.
-            if !["dumb-init", "gosu"].contains(&name) || seen.is_empty() {
+            // dumb-init and gosu themselves clear them, and catatonit blocks more.
+            if !["dumb-init", "gosu", "catatonit"].contains(&name) || seen.is_empty() {
                 assert_eq!(report.one("blocked"), "10 14", "{program:?}");
                 assert_eq!(report.one("ignored"), "12 13 40", "{program:?}");
             }
