@@ -124,12 +124,11 @@ impl StepFailure {
             Some(step) => {
                 let (cause, path, host) = (self.cause, self.detail.as_bytes(), self.host(program));
                 let cause_text = CauseDisplay { cause, path, host: host.as_bytes() };
-                match step {
-                    // The words that scripts around dumb-init know.
-                    Step::Exec(command) if matches!(program.personality.failures, Failures::DumbInit) => {
-                        write!(text, "[dumb-init] {}: {why}{cause_text}", Escaped(command.to_bytes()))?;
-                    }
-                    _ => write!(text, "cannot {step}: {why}{cause_text}")?,
+                // The words that scripts around dumb-init know.
+                if let (Step::Exec(command), Failures::DumbInit) = (step, program.personality.failures) {
+                    write!(text, "[dumb-init] {}: {why}{cause_text}", Escaped(command.to_bytes()))?;
+                } else {
+                    write!(text, "cannot {step}: {why}{cause_text}")?;
                 }
                 let needed =
                     if self.why == Errno::PERM || self.why == Errno::ACCESS { step.needed_capability() } else { "" };
