@@ -74,12 +74,12 @@ main() {
 deployment() {
     local before after
     say "The server with a socket of vsrun's. It reports on descriptor 4 that it is ready."
-    run "vsrun -b -p run/hello.pid -m run/manager.pid - -d log 7d --listen 127.0.0.1:$port --ready fd:4 -- hello socket"
+    run "vsrun -b -p run/hello.pid -m - - -d log 7d --listen $port --ready fd:4 -- hello socket"
     run "get /"
     before=$(<run/hello.pid)
     shows "hello from process $before,"
 
-    say "A new version takes its place. It starts beside the old one, which is stopped when the new one is ready."
+    say "A new version takes its place: the old one is stopped when the new one is ready."
     run "vsrun --replace run/hello.pid"
     run "get /"
     after=$(<run/hello.pid)
