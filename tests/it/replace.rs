@@ -405,6 +405,27 @@ fn a_new_server_has_the_new_environment_files() {
 
 /// What the old server has left is ended with it, and nothing of the new one.
 #[test]
+fn a_candidate_is_prepared_by_the_commands_before_it() {
+    let sandbox = Sandbox::new();
+    let ran = sandbox.out("ran");
+    let count = || harness::text(&ran).matches('x').count();
+    let command = sandbox.script("prepare", words!["append", &ran, "x"]);
+    let manager = start(&sandbox, words!["--before", &command]);
+    let first = named(&sandbox);
+    assert_eq!(count(), 1);
+    version(&sandbox, words![]);
+    replace(&sandbox, "pid").finish().exited(0);
+    let second = named(&sandbox);
+    assert!(second != first && gone(first), "{first} and {second}");
+    assert_eq!(count(), 2);
+    // One that fails is a rollback: the server has not been touched.
+    sandbox.script("prepare", words!["append", &ran, "x", "exit", "7"]);
+    replace(&sandbox, "pid").finish().failed(125, &["could not be started"]);
+    assert_eq!((named(&sandbox), answer(&sandbox), count()), (second, Some(second), 3));
+    manager.stop().exited(0);
+}
+
+#[test]
 fn what_is_left_of_the_old_server_ends_and_the_new_tree_stays() {
     // The children ignore TERM.
     for options in [words!["--linger", "1"], words!["--group", "--stop-timeout", "1"]] {

@@ -75,6 +75,9 @@ const GRACE: Span = Span::secs(30);
 /// How long a tracer may hide the exit of a command.
 const HIDDEN: Span = Span::secs(1);
 
+/// How long killed orphans may take to exit, in milliseconds.
+const ORPHANS_MS: u32 = 1000;
+
 /// Runs the commands one after the other and waits for each, before this very process becomes the server.
 ///
 /// # Errors
@@ -96,8 +99,15 @@ pub fn run_all(commands: &Commands, io: &ChildIo<'_>, timeout: Option<Span>) -> 
             let text = Escaped(command.text.to_bytes());
             return Err(Error::setup(format_args!("before '{text}' does not end: pid {}", child.pid)));
         }
+        // PID 1 is the parent of orphans, which exit a moment after the signal. The server must not get them as its
+        // children. One that hangs in the kernel keeps no server waiting.
+        for _ in 0..ORPHANS_MS {
+            if !process::any_child_lives(Some(child.pid)) {
+                break;
+            }
+            poll::sleep_ms(1);
+        }
         let exit = process::reap(child.pid).map_or(Exit::Code(u8::MAX), |(word, _)| Exit::from_wait(word));
-        // PID 1 is the parent of orphans. The server must not get them as its children.
         while let Some(pid) = process::any_exited() {
             let _ = process::reap(pid);
         }
