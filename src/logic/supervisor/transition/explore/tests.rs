@@ -731,6 +731,7 @@ fn explore_all(policies: &[Policy]) -> Counts {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "no unsafe code, and hundreds of thousands of states")]
 fn all_states_of_some_policies_hold() {
     let first = Policy { can_replace: true, ..policy() };
     let policies = [
