@@ -9,6 +9,7 @@ const USER: &str = "12345";
 
 /// A program that does the same without the same care.
 const CARELESS: &str = "import os, signal
+signal.signal(signal.SIGQUIT, signal.SIG_DFL)
 os.setgroups([])
 os.setresgid(12345, 12345, 12345)
 os.setresuid(12345, 12345, 12345)

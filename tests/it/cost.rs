@@ -11,7 +11,7 @@ use std::path::Path;
 /// Page faults of a start as a user, from vsrun's exec to the server's.
 const FAULTS_OF_A_START: usize = 16;
 /// Page faults of `--init` and its child until the server's exec, and to its own end.
-const FAULTS_OF_AN_INIT: usize = 14;
+const FAULTS_OF_AN_INIT: usize = 16;
 /// System calls of a manager to pass a signal on, and be at rest again.
 const CALLS_OF_A_SIGNAL: usize = 8;
 /// The same from the server's death until the next one has been started, with pidfiles. Those of

@@ -34,11 +34,11 @@ fn a_restart_takes_the_place_of_the_inits_role() {
         let script =
             words!["--", sandbox.probe(), "life", &life, "at", "1", "segv", "report", sandbox.out("report"), "wait"];
         let call = sandbox.program(&link(&sandbox, name), script).env("VSRUN_ARGS", "--restart on-failure -q");
-        let called = call.before(move || sys::duplicate(file.as_raw_fd(), 9)).start();
+        let called = call.before(move || sys::duplicate(file.as_raw_fd(), 309)).start();
         harness::await_life(&life, 2);
         // The second run finds what the first has found.
         let report = sandbox.report(&sandbox.out("report"));
-        assert!(report.descriptor_numbers().starts_with(&[0, 1, 2, 9]), "{name}: {report:?}");
+        assert!(report.descriptor_numbers().contains(&309), "{name}: {report:?}");
         // TERM asks a manager to stop, and that is a success.
         called.stop().exited(0).silently();
     }
