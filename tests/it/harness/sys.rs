@@ -248,11 +248,20 @@ pub fn lock_of(file: &File) -> Lock {
     answers[0]
 }
 
-/// Takes an open-file-description lock, as a process that is not ours would.
+/// Takes an open-file-description lock, as a process that is not ours would. A child of another thread has a lock that was
+/// released here until its exec, so this tries for a second.
 pub fn lock(file: &File, kind: i32) -> io::Result<()> {
     let lock = whole_file(kind);
-    // SAFETY: the lock lives through the call.
-    check(unsafe { libc::fcntl(file.as_raw_fd(), libc::F_OFD_SETLK, &raw const lock) })
+    let mut result = Ok(());
+    for _ in 0..1000 {
+        // SAFETY: the lock lives through the call.
+        result = check(unsafe { libc::fcntl(file.as_raw_fd(), libc::F_OFD_SETLK, &raw const lock) });
+        if result.is_ok() {
+            break;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(1));
+    }
+    result
 }
 
 /// Takes the lock that an instance of vsrun takes first: it covers no number.
