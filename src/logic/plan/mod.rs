@@ -3,6 +3,7 @@
 pub mod account;
 pub mod before;
 pub(crate) mod command_path;
+pub(crate) mod companion;
 pub mod env;
 pub mod expand;
 pub mod host;
