@@ -151,6 +151,28 @@ fn reload_sends_hup_to_the_manager_by_either_pidfile() {
 }
 
 #[test]
+fn reload_replaces_the_server_where_hup_does_and_waits_for_it() {
+    let sandbox = Sandbox::new();
+    let life = sandbox.out("life");
+    let options = ["-q", "-b", "-p", "pid", "-m", "monitor", "-", "--ready=fd:4", "--on-signal=HUP=replace"];
+    let web = |end: &[&str]| {
+        service(&sandbox, &options, &[&["life", life.to_str().unwrap()], end, &["tell", "4", "ready", "wait"]].concat())
+    };
+    // The third server does not become ready.
+    let web = web(&["at", "3", "exit", "9"]);
+    call(&sandbox, &web, &["reload"]).exited(7);
+    call(&sandbox, &web, &["start"]).exited(0);
+    let named = || harness::text(&sandbox.path("pid")).trim().parse::<i32>().unwrap_or(0);
+    let first = harness::await_life(&life, 1);
+    call(&sandbox, &web, &["reload"]).exited(0).silently();
+    let second = harness::await_life(&life, 2);
+    assert!(named() == second && process::gone(first), "{first} and {second}");
+    call(&sandbox, &web, &["reload"]).failed(1, &["cannot replace monitor", "exited with status 9"]);
+    assert!(named() == second && !process::gone(second));
+    call(&sandbox, &web, &["stop"]).exited(0);
+}
+
+#[test]
 fn reload_reaches_an_unmanaged_server() {
     let sandbox = Sandbox::new();
     let signals = sandbox.out("signals");

@@ -15,7 +15,7 @@ pub enum Action {
     Stop,
     /// Stop it, if it runs, and start it.
     Restart,
-    /// Send HUP to it, or to its manager.
+    /// Send HUP to it, or to its manager; or replace it, where HUP does that.
     Reload,
     /// Report whether it runs.
     Status,
