@@ -426,6 +426,53 @@ fn a_candidate_is_prepared_by_the_commands_before_it() {
 }
 
 #[test]
+fn the_pidfile_never_names_a_command_before_a_candidate() {
+    let sandbox = Sandbox::new();
+    let (ran, gate) = (sandbox.out("ran"), sandbox.path("gate"));
+    sandbox.script("prepare", words!["append", &ran, "x"]);
+    let manager = start(&sandbox, words!["--before", sandbox.path("prepare")]);
+    let old = named(&sandbox);
+    version(&sandbox, words![]);
+    sandbox.script("prepare", words!["append", &ran, "x", "await", &gate]);
+    let replacing = replace(&sandbox, "pid").start();
+    await_true("the command", || harness::text(&ran).matches('x').count() == 2);
+    // The candidate takes the place of a server that crashes meanwhile, and serves when its command is done.
+    sys::kill(old, libc::SIGKILL);
+    await_gone(old);
+    await_true("no name", || harness::text(&sandbox.path("pid")).is_empty());
+    sandbox.vsrun(words!["--signal", "USR1", "pid"]).finish().failed(3, &["names no pid"]);
+    fs::write(&gate, "").unwrap();
+    replacing.finish().exited(0);
+    let new = await_life(&sandbox.out("life"), 2);
+    assert_eq!((named(&sandbox), answer(&sandbox)), (new, Some(new)));
+    manager.stop().exited(0);
+}
+
+#[test]
+fn a_stop_ends_a_command_before_a_candidate_by_term() {
+    let sandbox = Sandbox::new();
+    let (ran, life) = (sandbox.out("ran"), sandbox.out("life"));
+    let command = sandbox.script("prepare", words!["append", &ran, "x"]);
+    let line =
+        words!["-p", "pid", "-m", "manager", "-", "--ready", "fd:4", "--stop-signal", "INT", "--before", command];
+    let server = words!["--", sandbox.probe(), "life", &life, "tell", "4", "ready", "wait"];
+    let manager = sandbox.vsrun([line, server].concat()).start();
+    await_life(&life, 1);
+    await_ready(&sandbox);
+    // The stop signal is about the server: the command ignores it.
+    sandbox.script("prepare", words!["ignore", "2", "append", &ran, "x", "wait"]);
+    let replacing = replace(&sandbox, "pid").start();
+    await_true("the command", || harness::text(&ran).matches('x').count() == 2);
+    let ended = manager.stop();
+    // It says that a stop was requested or, if it looks too late for that, that the manager has exited.
+    replacing.finish().failed(125, &["cannot replace pid"]);
+    let said = ended.exited(0).err.concat();
+    assert!(said.contains("sending SIGINT") && said.contains("sending SIGTERM"), "{said}");
+    assert!(!said.contains("SIGKILL"), "{said}");
+    sandbox.await_nothing_left();
+}
+
+#[test]
 fn what_is_left_of_the_old_server_ends_and_the_new_tree_stays() {
     // The children ignore TERM.
     for options in [words!["--linger", "1"], words!["--group", "--stop-timeout", "1"]] {

@@ -47,10 +47,10 @@ impl Supervisor<'_> {
         Some(Preparing { stage, until, late: false })
     }
 
-    /// What is sent, and to which processes, in place of this signal to the server: to a command and its children, a
-    /// signal that ends them, because --stop-signal is about the server. None: they do not get it.
-    pub fn redirect(&self, signal: Signal, to: Recipient, forwarded: bool) -> Option<(Signal, Recipient)> {
-        if self.preparing(Slot::Server).is_none() || !matches!(to, Recipient::Server | Recipient::Group) {
+    /// What is sent, and to which processes, in place of this signal to a server process: to a command and its children,
+    /// a signal that ends them, because --stop-signal is about the server. None: they do not get it.
+    pub fn redirect(&self, slot: Slot, signal: Signal, to: Recipient, forwarded: bool) -> Option<(Signal, Recipient)> {
+        if self.preparing(slot).is_none() || !matches!(to, Recipient::Server | Recipient::Group) {
             return Some((signal, to));
         }
         let signal = match (forwarded, signal) {

@@ -193,7 +193,7 @@ impl Supervisor<'_> {
     }
 
     /// A server process exited and is not reaped yet. The pidfile is emptied before the reaping, because after it another
-    /// process can get the pid; or it names the candidate that becomes the server.
+    /// process can get the pid; or it names the candidate that becomes the server, once that has been executed.
     fn on_server_exit(&mut self, slot: Slot) {
         if let Some(life) = self.process(slot) {
             (life.uptime, life.left, life.line) = (Some(now().since(life.started)), true, Lifeline::default());
@@ -201,7 +201,9 @@ impl Supervisor<'_> {
         if slot == Slot::Second {
             return;
         }
-        if let Some(candidate) = self.second.as_ref().filter(|_| self.state.second.is_candidate()) {
+        let candidate =
+            self.second.as_ref().filter(|life| self.state.second.is_candidate() && life.preparing.is_none());
+        if let Some(candidate) = candidate {
             return self.write_pidfile(candidate.pid);
         }
         if let [Some(file), _] = self.pidfiles
@@ -222,9 +224,9 @@ impl Supervisor<'_> {
         if self.config.policy.signal_scope == Recipient::Group || self.preparing(slot).is_some() {
             // Kills processes of the group that are not our children, because a parent outside of the group is alive.
             deliver::kill_group(pid, &self.config.program);
-        } else if let Some(signal) = self.config.personality.farewell {
+        } else {
             // Before the number of the group can be reused.
-            self.forward(signal, Recipient::Group);
+            self.say_farewell(pid);
         }
         let Ok((word, usage)) = process::reap(pid) else { return Reaped::None };
         if let Some(life) = self.process(slot) {

@@ -89,6 +89,11 @@ impl Supervisor<'_> {
         }
         if let (Some(server), Some(second)) = (&self.server, &self.second) {
             let (new, old) = (server.pid, second.pid);
+            if server.preparing.is_some() {
+                // The file is empty, and the server will write its number when the commands are done.
+                self.record(Priority::Notice, format_args!("the new server is prepared, in place of pid {old}"));
+                return;
+            }
             self.write_pidfile(new);
             self.record(Priority::Notice, format_args!("the server is now pid {new}, in place of pid {old}"));
         }

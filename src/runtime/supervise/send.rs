@@ -23,7 +23,7 @@ impl Supervisor<'_> {
         if let Recipient::All | Recipient::Remains = to {
             return self.send_remains(signal, to);
         }
-        if let Some((signal, to)) = self.redirect(signal, to, false) {
+        if let Some((signal, to)) = self.redirect(Slot::Server, signal, to, false) {
             self.send_to(signal, to, signal != Signal::KILL);
         }
     }
@@ -32,7 +32,10 @@ impl Supervisor<'_> {
     pub fn send_second(&mut self, signal: Signal, to: Recipient) {
         if to == Recipient::Remains {
             self.sweep = Sweep::begin(Some(signal), false, self.part_of(Slot::Second));
-        } else if let Some(target) = self.second_target(to)
+            return;
+        }
+        let Some((signal, to)) = self.redirect(Slot::Second, signal, to, false) else { return };
+        if let Some(target) = self.second_target(to)
             && self.deliver(signal, target, signal != Signal::KILL) == Reach::Open
         {
             let (Target::Process(pid) | Target::Group(pid)) = target;
@@ -40,9 +43,18 @@ impl Supervisor<'_> {
         }
     }
 
+    /// Sends the last signal to what is left of the group of this server process, in the place of a tool that does so.
+    pub fn say_farewell(&mut self, pid: Pid) {
+        if let Some(signal) = self.config.personality.farewell
+            && self.deliver(signal, Target::Group(pid), false) == Reach::Open
+        {
+            self.say_sending(signal, format_args!("the process group of pid {pid}"));
+        }
+    }
+
     /// Forwards a signal to the server, without CONT.
     pub fn forward(&mut self, signal: Signal, to: Recipient) {
-        if let Some((signal, to)) = self.redirect(signal, to, true) {
+        if let Some((signal, to)) = self.redirect(Slot::Server, signal, to, true) {
             self.send_to(signal, to, false);
         }
     }
