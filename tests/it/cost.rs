@@ -11,7 +11,7 @@ use std::path::Path;
 /// Page faults of a start as a user, from vsrun's exec to the server's.
 const FAULTS_OF_A_START: usize = 16;
 /// Page faults of `--init` and its child until the server's exec, and to its own end.
-const FAULTS_OF_AN_INIT: usize = 16;
+const FAULTS_OF_AN_INIT: usize = 14;
 /// System calls of a manager to pass a signal on, and be at rest again.
 const CALLS_OF_A_SIGNAL: usize = 8;
 /// The same from the server's death until the next one has been started, with pidfiles. Those of
@@ -63,9 +63,10 @@ fn added(sandbox: &Sandbox, options: Vec<OsString>) -> usize {
 #[test]
 fn a_start_touches_few_pages() {
     needs!(harness::root(), harness::tool("time"));
-    let sandbox = Sandbox::new();
-    within("faults of a start", added(&sandbox, words!["-u", "65534:65534"]), FAULTS_OF_A_START, &());
-    within("faults of an init", added(&sandbox, words!["--init"]), FAULTS_OF_AN_INIT, &());
+    // Each copy of the program lies in the page cache in its own way, and one fault maps what lies together.
+    let least = |options: &[OsString]| (0..4).map(|_| added(&Sandbox::new(), options.to_vec())).min().unwrap();
+    within("faults of a start", least(&words!["-u", "65534:65534"]), FAULTS_OF_A_START, &());
+    within("faults of an init", least(&words!["--init"]), FAULTS_OF_AN_INIT, &());
 }
 
 /// The system calls of a manager, once its server lives: one list for each time that it hears of a signal. None if the
