@@ -19,7 +19,7 @@ INITTAB = """::sysinit:/bin/busybox mount -t proc -o nosuid,nodev,noexec proc /p
 ::sysinit:/bin/busybox mount -t devtmpfs -o nosuid devtmpfs /dev
 ::{how}:/server boot
 """
-# A name, the machine's init, and what it is told. The first one is the bound: the server is the init itself.
+# A name, the machine's init, and its arguments. The first one is the bound: the server is the init itself.
 INITS = [
     ("bound: the server as init", "server", ""),
     ("vsrun --init", "vsrun", VSRUN.format(mounts=",".join(MOUNTS), stay="--init")),

@@ -200,7 +200,7 @@ pub fn is_hangup_ignored() -> bool {
 pub fn inherited() -> (u64, u64) {
     let mut blocked = 0;
     let none = core::ptr::null::<u64>();
-    // SAFETY: without a new set nothing is changed, and the kernel writes as many bytes as it is told.
+    // SAFETY: without a new set nothing is changed, and the kernel writes as many bytes as its last argument says.
     unsafe { libc::syscall(libc::SYS_rt_sigprocmask, libc::SIG_BLOCK, none, &raw mut blocked, SET) };
     (blocked, (1..=64).filter(|signal| is_ignored(*signal)).map(bit).sum())
 }

@@ -180,7 +180,7 @@ fn a_manager_tries_again_after_a_failed_command() {
     manager.stop().exited(0);
 }
 
-/// A command that tells that it runs, and has a child.
+/// A command that reports that it runs, and has a child.
 const HANGS: &str = "child OUT/child append OUT/marks running wait";
 /// The same, which TERM does not end.
 const STUBBORN: &str = "ignore 15 child OUT/child append OUT/marks running wait";

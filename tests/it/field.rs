@@ -634,7 +634,7 @@ fn restarts_on_request_and_logrotate_keep_all_files_apart() {
 // ------------------------------------------------------------------------------------------------------------------
 // The soak.
 
-/// An asyncio server on descriptor 3, which finishes what it has begun when it is told to stop.
+/// An asyncio server on descriptor 3, which finishes what it has begun when it is asked to stop.
 const ASYNCIO: &str = "
 import asyncio, os, signal, socket
 

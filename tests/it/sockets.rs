@@ -1,6 +1,6 @@
 //! Sockets: what the server finds, who may call, what is refused, and that nobody is while there is no server.
 
-use crate::harness::ports::nobody_is_on;
+use crate::harness::ports::has_no_listener;
 use crate::harness::{self, Call, PLAIN, Report, Running, Sandbox, free_port, needs, process, sys, words};
 use std::ffi::OsString;
 use std::fs;
@@ -146,7 +146,7 @@ fn packets_too() {
 fn a_low_port_for_an_unprivileged_server() {
     needs!(harness::root());
     let sandbox = Sandbox::new();
-    let port = (600..1000).find(|port| nobody_is_on(*port)).unwrap();
+    let port = (600..1000).find(|port| has_no_listener(*port)).unwrap();
     for way in [words![], words!["-m", "-", "-"]] {
         let life = sandbox.out("life");
         let _ = fs::remove_file(&life);
@@ -277,7 +277,7 @@ fn the_holder_of_a_port_is_named() {
         said.failed(125, &["cannot listen on", "Address in use", &me]);
     };
     // The second one has the number of a slash in its higher byte: it is no path for that.
-    for port in [free_port(), (0x2f00..0x3000).find(|port| nobody_is_on(*port)).unwrap()] {
+    for port in [free_port(), (0x2f00..0x3000).find(|port| has_no_listener(*port)).unwrap()] {
         let text = port.to_string();
         let _v4 = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).unwrap();
         refused(words!["--port", &text]);

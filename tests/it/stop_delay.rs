@@ -155,7 +155,7 @@ fn stop_waits_for_as_long_as_it_is_told_to() {
     };
     let short = words!["--stop-timeout", "100ms"];
     start();
-    // It is not told of the delay, and gives up.
+    // It does not know the delay, and gives up.
     sandbox.vsrun([short.clone(), words!["--stop", &keeper]].concat()).finish().failed(125, &["has not ended in time"]);
     sandbox.await_nothing_left();
     for line in [words!["--stop-delay", "20s", "--stop", &keeper], words!["--stop", &service]] {

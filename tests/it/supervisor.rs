@@ -521,7 +521,7 @@ fn a_child_with_a_slow_exec_is_the_server_after_all() {
     let held = sys::hold_up(&server);
     let manager = sandbox.vsrun(words!["--restart", "no", "--", &server]).start();
     let child = || process::children(manager.pid()).first().copied();
-    // Who has lent its memory sleeps as if it waited for a disk. That lasts for a second: a test that is kept from its
+    // A process that has lent its memory sleeps as if it waited for a disk. That lasts for a second: a test kept from its
     // processor for longer sees the other child only.
     let lent = || child().filter(|_| process::state(manager.pid()) == "D");
     let mut first = None;

@@ -11,8 +11,8 @@ use std::path::Path;
 fn a_server_that_ends_is_explained_in_one_line() {
     for way in [words!["--init"], words!["--restart", "no"], words!["-m", "-", "-", "--restart", "no"]] {
         for (script, line) in [
-            (words!["exit", "3"], "vsrun: the server exited with status 3 after 0.0 s, 0 restarts"),
-            (words!["raise", "9"], "vsrun: the server killed by signal 9 after 0.0 s, 0 restarts"),
+            (words!["exit", "3"], "vsrun: the server exited with status 3 after 0.0 s, restarts: 0"),
+            (words!["raise", "9"], "vsrun: the server killed by signal 9 after 0.0 s, restarts: 0"),
         ] {
             let sandbox = Sandbox::new();
             let file = sandbox.path("log");
@@ -35,7 +35,7 @@ fn restarts_are_counted_and_giving_up_is_named() {
     sandbox.vsrun([options, words!["--", sandbox.probe(), "exit", "7"]].concat()).finish().exited(7);
     let found = harness::text(&sandbox.path("log"));
     assert!(found.starts_with("vsrun: giving up after too many restarts: the server exited with status 7"), "{found}");
-    assert!(found.ends_with(", 3 restarts\n"), "{found}");
+    assert!(found.ends_with(", restarts: 3\n"), "{found}");
 }
 
 #[test]
@@ -215,7 +215,7 @@ fn a_fifo_with_a_reader_gets_the_message_and_a_full_one_ends_nothing() {
     let mut text = String::new();
     reader.read_to_string(&mut text).unwrap();
     assert!(text.starts_with("vsrun: the server exited with status 6"), "{text}");
-    // Nobody reads, and the pipe is full: vsrun gives up.
+    // Nothing reads the pipe, and it is full: vsrun gives up.
     let mut writer = OpenOptions::new().write(true).custom_flags(libc::O_NONBLOCK).open(&fifo).unwrap();
     while std::io::Write::write(&mut writer, &[b'x'; 4096]).is_ok() {}
     call();

@@ -33,7 +33,7 @@ pub fn reach(pid: i32) -> String {
     let mut byte = 0_u8;
     let here = libc::iovec { iov_base: (&raw mut byte).cast(), iov_len: 1 };
     let there = libc::iovec { iov_base: 16 as *mut _, iov_len: 1 };
-    // At an address where nothing is, whoever may read is told just that.
+    // At an address where nothing is, a process that may read gets EFAULT.
     let read = unsafe { libc::process_vm_readv(pid, &raw const here, 1, &raw const there, 1, 0) } >= 0
         || error() == libc::EFAULT;
     lines(&[

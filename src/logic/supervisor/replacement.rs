@@ -103,7 +103,7 @@ pub const ACCEPTED: u16 = 0;
 
 /// The upper bits of the value that comes with a request.
 const MAGIC: u32 = 0x5ec0_0000;
-/// The bits for the token, which tells requests apart.
+/// The bits for the token, which distinguishes requests.
 const TOKEN: u32 = 0x000f_ffff;
 
 /// The value of a request with this token, of which the lower 20 bits count.

@@ -32,7 +32,7 @@ pub fn replace(path: &Escaped<'_>, file: &Pidfile, server: Server) -> Result<u8>
         return fail("it has no manager");
     }
     let manager = server.owner;
-    // Only tells requests apart that are made at about the same time. 20 bits of it count.
+    // Only distinguishes requests that are made at about the same time. 20 bits of it count.
     let token = clock::monotonic_micros() << 8 ^ u64::from(process::id().number().cast_unsigned());
     let value = request(u32::try_from(token & 0xf_ffff).unwrap_or(0));
     let token = token_of(value).unwrap_or(0);

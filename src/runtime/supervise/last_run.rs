@@ -22,7 +22,7 @@ impl LastRun {
     }
 }
 
-/// As `the server exited with status 1 after 0.3 s, 4 restarts`.
+/// As `the server exited with status 1 after 0.3 s, restarts: 4`.
 pub struct LastWords(LastRun, Ending);
 
 impl fmt::Display for LastWords {
@@ -33,8 +33,9 @@ impl fmt::Display for LastWords {
                 if let Ending::GaveUp(_) = self.1 {
                     f.write_str("giving up after too many restarts: ")?;
                 }
-                write!(f, "the server {exit} after {uptime}, {restarts} restarts")
+                write!(f, "the server {exit} after {uptime}, restarts: {restarts}")
             }
+            // A stop on request exits with 0, and then nothing is written.
             Ending::Stopped | Ending::Failed(_) => f.write_str("the server could not be started"),
         }
     }
