@@ -64,9 +64,9 @@ fn added(sandbox: &Sandbox, options: Vec<OsString>) -> usize {
 fn a_start_touches_few_pages() {
     needs!(harness::root(), harness::tool("time"));
     // Each copy of the program lies in the page cache in its own way, and one fault maps what lies together.
-    let least = |options: &[OsString]| (0..4).map(|_| added(&Sandbox::new(), options.to_vec())).min().unwrap();
-    within("faults of a start", least(&words!["-u", "65534:65534"]), FAULTS_OF_A_START, &());
-    within("faults of an init", least(&words!["--init"]), FAULTS_OF_AN_INIT, &());
+    let least = |options: Vec<OsString>| (0..4).map(|_| added(&Sandbox::new(), options.clone())).min().unwrap();
+    within("faults of a start", least(words!["-u", "65534:65534"]), FAULTS_OF_A_START, &());
+    within("faults of an init", least(words!["--init"]), FAULTS_OF_AN_INIT, &());
 }
 
 /// The system calls of a manager, once its server lives: one list for each time that it hears of a signal. None if the
