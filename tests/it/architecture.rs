@@ -23,12 +23,6 @@ const LONG_FUNCTIONS: &[(&str, &str, usize, &str)] = &[
         "one match with an arm for each option, in the order of the table",
     ),
     ("runtime/start/spawn.rs", "apply_step", 75, "one match with an arm for each step, in the order of a start"),
-    (
-        "logic/supervisor/transition.rs",
-        "next_action",
-        155,
-        "one match over every pair of state and event, a line or two for each",
-    ),
 ];
 
 /// What main takes from sys: what comes before everything else, the kernel's argv, memory, and descriptors 0 to 2.

@@ -1,19 +1,18 @@
 //! The supervisor's decisions: one pure function, [`next`], from a state and an event to a state and an action.
 //!
-//! Time is an argument, and no pid enters, so the tests can walk through every short history. A launch that fails
-//! counts as a very short run. `has_no_effect` in the tests lists the pairs of phase and event without an effect: it
-//! does not compile if a new variant is missing there.
-
-use super::transition::clearing::{Clearing, clear, clear_rest};
-use super::transition::runs::{fork_failed, launch, recover, restart, retry_fork};
+//! The time is an argument, and pids are not used, so the tests can explore every state. A launch that fails counts as
+//! a very short run. Each phase has a function of its own, whose `match` names every event: a new event does not compile
+//! without a decision in each phase.
 
 use super::event::{Action, Ending, Event, LogFiles, Recipient};
 use super::policy::{Policy, Role};
-use super::replacement::{Outcome, Second as SecondProcess};
-use super::state::{AfterSecond, AfterStop, Forced, ForkTask, Pause, Phase, State};
-use crate::logic::base::exit::{Exit, KILLED, SETUP};
+use super::replacement::Second as SecondProcess;
+use super::state::{AfterSecond, AfterStop, Phase, State};
+use crate::logic::base::exit::{Exit, SETUP};
 use crate::logic::base::signal::Signal;
 use crate::logic::base::time::{Span, Time};
+use clearing::{Clearing, clear};
+use runs::{launch, recover};
 
 /// How long to wait for processes after KILL: one that hangs in the kernel may never exit.
 const KILL_WAIT: Span = Span::secs(5);
@@ -47,153 +46,31 @@ fn last(state: &mut State, ending: Ending, linger: Option<Time>) -> Action {
     }
 }
 
+/// Calls the function of the phase.
 #[inline(never)]
 fn next_action(policy: &Policy, state: &mut State, event: Event, now: Time) -> Action {
-    use Event::*;
-    use Phase::{
-        AwaitingSecond, Backoff, DrainingRemaining, ForkRetry, HandlerRunning, HandlerStopping, HandlerTimedOut,
-        KillingRemaining, Running, Starting, Stopping,
-    };
     if let Some(action) = second::first(policy, state, event, now) {
         return action;
     }
-    let grace = policy.stop_deadline(now);
-    match (state.phase, event) {
-        (Starting { .. }, Ready) => {
-            state.ready = true;
-            state.phase = Running;
-            state.arm_watchdog(now);
-            Action::ReportReady
-        }
-        (Starting { .. }, ExecFailed(code)) => finish(state, Ending::Failed(code)),
-        (Starting { .. }, ForkFailed) => finish(state, Ending::Failed(SETUP)),
-        (Running, ExecFailed(code)) => on_exit(policy, state, Exit::Code(code), now),
-        (Running, ForkFailed) => fork_failed(state, ForkTask::Launch, now),
-        (Starting { .. }, Exited(exit)) => {
-            let is_own = policy.role != Role::Manager && state.was_forwarded(exit);
-            finish(state, if is_own { Ending::Server(exit) } else { Ending::Failed(SETUP) })
-        }
-        (Starting { .. }, LeaderExited) => clear(policy, state, AfterStop::FailStart, None, now),
-        (Starting { .. }, NotReady) => stop(policy, state, AfterStop::FailStart, now),
-        (Starting { .. }, Tick) => stop(policy, state, AfterStop::FailStart, now),
-        (Running, Exited(exit)) => on_exit(policy, state, exit, now),
-        (Running, LeaderExited) => clear_rest(policy, state, (AfterStop::HandleExit, None), now),
-        (Running, Tick | NotReady) if state.unproven.is_some() => {
-            second::give_up(state, if event == Tick { Outcome::Late } else { Outcome::NeverReady });
-            stop(policy, state, AfterStop::HandleExit, now)
-        }
-        (Running, Tick) => state.force(policy, Forced::Watchdog, now),
-        (Running, Unhealthy) => state.force(policy, Forced::Health, now),
-        // Only the first server process has a ready timeout. The watchdog of a later one starts when it is ready.
-        (Running, Ready) => {
-            state.unproven = None;
-            state.arm_watchdog(now)
-        }
-        (Running, Replace) => second::begin(policy, state, now),
-        (Running, Heartbeat) => state.heed_again(now),
-        (Running, Stop | Interrupt) => delay::request_stop(policy, state, now),
-        (Starting { .. }, Stop | Interrupt) => stop(policy, state, AfterStop::Finish, now),
-        (Starting { .. } | Running, Restart) => stop(policy, state, AfterStop::Restart, now),
-        (Starting { .. } | Running | Stopping { .. }, Forward(signal)) => forward(policy, state, signal, now),
-
-        (Phase::Delaying { signal, .. }, event) => delay::advance(policy, state, signal, event, now),
-
-        (Stopping { next, .. }, Tick) => {
-            state.phase = Stopping { next, until: grace };
-            Action::Send(Signal::KILL, Recipient::Group)
-        }
-        // The kernel kills the server as soon as PID 1 exits, so no other server can follow.
-        (Stopping { next: AfterStop::Restart | AfterStop::HandleExit, .. }, Unkillable) => {
-            finish(state, Ending::Server(KILLED))
-        }
-        (Stopping { next, .. }, Unkillable) => after_stop(policy, state, next, KILLED, now),
-        (Stopping { next: AfterStop::Finish, .. }, Interrupt) => {
-            state.phase = Stopping { next: AfterStop::Finish, until: grace };
-            Action::Send(Signal::KILL, Recipient::Group)
-        }
-        (Stopping { until, .. }, Stop | Interrupt) => {
-            state.phase = Stopping { next: AfterStop::Finish, until };
-            Action::Wait
-        }
-        (Stopping { next: AfterStop::HandleExit, until }, Restart) => {
-            state.phase = Stopping { next: AfterStop::Restart, until };
-            Action::Wait
-        }
-        (Stopping { next, .. }, Exited(exit)) => after_stop(policy, state, next, exit, now),
-        (Stopping { next, .. }, ExecFailed(code)) => after_stop(policy, state, next, Exit::Code(code), now),
-        (Stopping { next, until }, LeaderExited) => clear_rest(policy, state, (next, until), now),
-
-        (Phase::Clearing { next, exit, until, killed }, event) => {
+    match state.phase {
+        Phase::Starting { .. } => up::starting(policy, state, event, now),
+        Phase::Running => up::running(policy, state, event, now),
+        Phase::Delaying { signal, .. } => delay::advance(policy, state, signal, event, now),
+        Phase::Stopping { next, until } => stopping::advance(policy, state, (next, until), event, now),
+        Phase::Clearing { next, exit, until, killed } => {
             Clearing { next, exit, until, killed }.advance(policy, state, event, now)
         }
-
-        (HandlerRunning { exit, pause, .. }, HandlerExited(Exit::SUCCESS)) => restart(policy, state, exit, pause, now),
-        (HandlerRunning { exit, .. } | HandlerTimedOut { exit, .. }, HandlerExited(_)) => {
-            finish(state, Ending::Server(exit))
+        Phase::HandlerRunning { exit, until, pause } => {
+            handler::running(policy, state, (exit, until, pause), event, now)
         }
-        (HandlerRunning { exit, .. }, Tick) => {
-            state.phase = HandlerTimedOut { exit, until: grace };
-            Action::Send(Signal::TERM, Recipient::Handler)
-        }
-        (HandlerRunning { .. }, Stop | Interrupt) => {
-            state.phase = HandlerStopping { until: grace };
-            Action::Send(Signal::TERM, Recipient::Handler)
-        }
-        (HandlerRunning { exit, until, .. }, Restart) => {
-            state.phase = HandlerRunning { exit, until, pause: Pause::None };
-            Action::Wait
-        }
-        (HandlerRunning { exit, pause, .. }, ForkFailed) => {
-            fork_failed(state, ForkTask::RunHandler { exit, pause }, now)
-        }
-
-        (HandlerTimedOut { exit, .. }, Tick) => {
-            state.phase = HandlerTimedOut { exit, until: grace };
-            Action::Send(Signal::KILL, Recipient::Handler)
-        }
-        (HandlerTimedOut { until, .. }, Stop | Interrupt) => {
-            state.phase = HandlerStopping { until };
-            Action::Wait
-        }
-
-        (HandlerStopping { .. }, Tick) => kill_handler(policy, state, now),
-        (HandlerStopping { .. }, Interrupt) => kill_handler(policy, state, now),
-        (HandlerStopping { .. }, HandlerExited(_)) => finish(state, Ending::Stopped),
-
-        (AwaitingSecond { then: AfterSecond::Launch }, Stop | Interrupt) => {
-            state.phase = AwaitingSecond { then: AfterSecond::Finish(Ending::Stopped) };
-            Action::Wait
-        }
-        (AwaitingSecond { then: AfterSecond::Launch }, Forward(signal)) if policy.ends_service(signal) => {
-            state.phase = AwaitingSecond { then: AfterSecond::Finish(Ending::Stopped) };
-            Action::Wait
-        }
-
-        (Backoff { .. }, Tick) => launch(policy, state, LogFiles::Keep, now),
-        (Backoff { .. }, Restart) => launch(policy, state, LogFiles::Rotate, now),
-        (Backoff { .. } | ForkRetry { .. }, Stop | Interrupt) => finish(state, Ending::Stopped),
-        (ForkRetry { .. }, Forward(signal)) => {
-            if policy.ends_service(signal) {
-                finish(state, Ending::Stopped)
-            } else {
-                Action::Wait
-            }
-        }
-
-        (ForkRetry { task, .. }, Tick) => retry_fork(policy, state, task, now),
-        (ForkRetry { task: ForkTask::Launch, .. }, Restart) => launch(policy, state, LogFiles::Rotate, now),
-        (ForkRetry { task: ForkTask::RunHandler { exit, .. }, until }, Restart) => {
-            state.phase = ForkRetry { task: ForkTask::RunHandler { exit, pause: Pause::None }, until };
-            Action::Wait
-        }
-
-        (DrainingRemaining { ending, .. }, Tick) => kill_all(state, ending, now),
-        (DrainingRemaining { ending, .. }, Interrupt) => kill_all(state, ending, now),
-        (DrainingRemaining { ending, .. } | KillingRemaining { ending, .. }, NoneLeft) => finish(state, ending),
-        (KillingRemaining { ending, .. }, Tick) => finish(state, ending),
-
-        // `has_no_effect` in the tests lists these pairs.
-        _ => Action::Wait,
+        Phase::HandlerTimedOut { exit, until } => handler::timed_out(policy, state, (exit, until), event, now),
+        Phase::HandlerStopping { .. } => handler::stopping(policy, state, event, now),
+        Phase::AwaitingSecond { then } => second::awaiting(policy, state, then, event),
+        Phase::Backoff { .. } => runs::backoff(policy, state, event, now),
+        Phase::ForkRetry { task, until } => runs::fork_retry(policy, state, (task, until), event, now),
+        Phase::DrainingRemaining { ending, .. } => remaining::draining(state, ending, event, now),
+        Phase::KillingRemaining { ending, .. } => remaining::killing(state, ending, event),
+        Phase::Done => Action::Wait,
     }
 }
 
@@ -258,16 +135,6 @@ fn stop(policy: &Policy, state: &mut State, next: AfterStop, now: Time) -> Actio
     Action::Send(policy.stop_signal, policy.signal_scope)
 }
 
-fn kill_handler(policy: &Policy, state: &mut State, now: Time) -> Action {
-    state.phase = Phase::HandlerStopping { until: policy.stop_deadline(now) };
-    Action::Send(Signal::KILL, Recipient::Handler)
-}
-
-fn kill_all(state: &mut State, ending: Ending, now: Time) -> Action {
-    state.phase = Phase::KillingRemaining { ending, until: now.after(KILL_WAIT) };
-    Action::Send(Signal::KILL, Recipient::All)
-}
-
 fn finish(state: &mut State, ending: Ending) -> Action {
     state.phase = Phase::Done;
     Action::Finish(ending)
@@ -278,8 +145,12 @@ mod delay;
 #[cfg(test)]
 #[path = "transition/explore/tests.rs"]
 mod explore;
+mod handler;
 mod outcome;
+mod remaining;
 mod runs;
 mod second;
+mod stopping;
 #[cfg(test)]
 mod tests;
+mod up;

@@ -4,13 +4,14 @@
 use super::finish;
 use crate::logic::base::exit::Exit;
 use crate::logic::base::time::{Span, Time};
-use crate::logic::supervisor::event::{Action, Ending, LogFiles};
+use crate::logic::supervisor::event::{Action, Ending, Event, LogFiles};
 use crate::logic::supervisor::policy::{Handling, Policy};
 use crate::logic::supervisor::replacement::Second;
 use crate::logic::supervisor::state::{AfterSecond, ForkTask, Pause, Phase, State};
 
 /// The shortest and the longest pause before a refused fork is tried again.
 const FORK_BACKOFF: (Span, Span) = (Span::millis(100), Span::secs(5));
+
 /// After an unexpected exit: runs the handler, or restarts if there is none.
 pub(super) fn recover(policy: &Policy, state: &mut State, exit: Exit, now: Time) -> Action {
     match policy.handler {
@@ -72,7 +73,44 @@ pub(super) fn fork_failed(state: &mut State, task: ForkTask, now: Time) -> Actio
     Action::Wait
 }
 
-pub(super) fn retry_fork(policy: &Policy, state: &mut State, task: ForkTask, now: Time) -> Action {
+/// The pause before a restart.
+pub(super) fn backoff(policy: &Policy, state: &mut State, event: Event, now: Time) -> Action {
+    use Event::*;
+    match event {
+        Tick => launch(policy, state, LogFiles::Keep, now),
+        Restart => launch(policy, state, LogFiles::Rotate, now),
+        Stop | Interrupt => finish(state, Ending::Stopped),
+        Ready | NotReady | Heartbeat | Unhealthy | Exited(_) | ExecFailed(_) | LeaderExited | HandlerExited(_)
+        | NoneLeft | Unkillable | ForkFailed | Forward(_) | Replace | Second(_) => Action::Wait,
+    }
+}
+
+/// The pause after a refused fork.
+pub(super) fn fork_retry(
+    policy: &Policy,
+    state: &mut State,
+    (task, until): (ForkTask, Time),
+    event: Event,
+    now: Time,
+) -> Action {
+    use Event::*;
+    match event {
+        Tick => retry_fork(policy, state, task, now),
+        Stop | Interrupt => finish(state, Ending::Stopped),
+        Forward(signal) if policy.ends_service(signal) => finish(state, Ending::Stopped),
+        Restart => match task {
+            ForkTask::Launch => launch(policy, state, LogFiles::Rotate, now),
+            ForkTask::RunHandler { exit, .. } => {
+                state.phase = Phase::ForkRetry { task: ForkTask::RunHandler { exit, pause: Pause::None }, until };
+                Action::Wait
+            }
+        },
+        Ready | NotReady | Heartbeat | Unhealthy | Exited(_) | ExecFailed(_) | LeaderExited | HandlerExited(_)
+        | NoneLeft | Unkillable | ForkFailed | Forward(_) | Replace | Second(_) => Action::Wait,
+    }
+}
+
+fn retry_fork(policy: &Policy, state: &mut State, task: ForkTask, now: Time) -> Action {
     match task {
         ForkTask::Launch => launch(policy, state, LogFiles::Keep, now),
         ForkTask::RunHandler { exit, pause } => run_handler(policy, state, exit, pause, now),

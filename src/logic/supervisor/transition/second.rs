@@ -14,8 +14,7 @@ use crate::logic::supervisor::state::{AfterSecond, Forced, Phase, State};
 
 /// What an event means for the second process. Returns the action if the event means nothing else.
 ///
-/// A tick before the deadline has no effect. Checked once here, because a guard on every `Tick` arm of `next_action`
-/// would keep the compiler from checking that the arms are exhaustive.
+/// A tick before the deadline has no effect. That is checked once, here, so that no `Tick` arm of a phase needs a guard.
 pub(super) fn first(policy: &Policy, state: &mut State, event: Event, now: Time) -> Option<Action> {
     use Event::*;
     let is_due = |until: Option<Time>| until.is_some_and(|until| until <= now);
@@ -113,6 +112,21 @@ pub(super) fn advance(policy: &Policy, state: &mut State, event: SecondEvent, no
         (Second::Remains { .. }, NoneLeft) => over(policy, state, now),
         (Second::None | Second::Candidate { .. } | Second::Leaving { .. } | Second::Remains { .. }, _) => Action::Wait,
     }
+}
+
+/// The server is gone, and the second process has been asked to exit: applies another event.
+pub(super) fn awaiting(policy: &Policy, state: &mut State, then: AfterSecond, event: Event) -> Action {
+    use Event::*;
+    let stops = match event {
+        Stop | Interrupt => true,
+        Forward(signal) => policy.ends_service(signal),
+        Tick | Ready | NotReady | Heartbeat | Unhealthy | Exited(_) | ExecFailed(_) | LeaderExited
+        | HandlerExited(_) | NoneLeft | Unkillable | ForkFailed | Restart | Replace | Second(_) => false,
+    };
+    if stops && then == AfterSecond::Launch {
+        state.phase = Phase::AwaitingSecond { then: AfterSecond::Finish(Ending::Stopped) };
+    }
+    Action::Wait
 }
 
 /// A deadline of the second process has passed.

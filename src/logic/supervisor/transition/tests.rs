@@ -4,6 +4,8 @@ use super::*;
 use crate::logic::base::exit::Success;
 use crate::logic::supervisor::event::SecondEvent;
 use crate::logic::supervisor::policy::{Handling, Limit, Restart};
+use crate::logic::supervisor::replacement::Outcome;
+use crate::logic::supervisor::state::Forced;
 
 const USR1: u64 = 10;
 
@@ -172,8 +174,8 @@ fn times(state: &State, event: Event, now: Time) -> Vec<Time> {
     }
 }
 
-/// True if an event has no effect in a phase. There is no wildcard for phases or events here, so the compiler lists
-/// every pair that a new variant adds. `next_action` has one wildcard arm for all of these pairs.
+/// True if an event has no effect in a phase. This table is independent of the functions of the phases. It has no
+/// wildcard for phases or events, so the compiler lists every pair that a new variant adds.
 fn has_no_effect(phase: Phase, event: Event) -> bool {
     use Event::*;
     match (phase, event) {

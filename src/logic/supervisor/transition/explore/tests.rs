@@ -11,7 +11,9 @@ use super::*;
 use crate::logic::base::exit::Success;
 use crate::logic::supervisor::event::SecondEvent;
 use crate::logic::supervisor::policy::{Handling, Limit, Restart};
+use crate::logic::supervisor::replacement::Outcome;
 use crate::logic::supervisor::replacement::Second as SecondSlot;
+use crate::logic::supervisor::state::Forced;
 
 /// Now, in every stored state.
 const NOW: Time = Time(1 << 40);

@@ -1,0 +1,73 @@
+//! The crash handler runs: it decides whether the server is restarted.
+
+use super::finish;
+use super::runs::{fork_failed, restart};
+use crate::logic::base::exit::Exit;
+use crate::logic::base::signal::Signal;
+use crate::logic::base::time::Time;
+use crate::logic::supervisor::event::{Action, Ending, Event, Recipient};
+use crate::logic::supervisor::policy::Policy;
+use crate::logic::supervisor::state::{ForkTask, Pause, Phase, State};
+
+/// The handler has its time.
+pub(super) fn running(
+    policy: &Policy,
+    state: &mut State,
+    (exit, until, pause): (Exit, Option<Time>, Pause),
+    event: Event,
+    now: Time,
+) -> Action {
+    use Event::*;
+    let grace = policy.stop_deadline(now);
+    match event {
+        HandlerExited(Exit::SUCCESS) => restart(policy, state, exit, pause, now),
+        HandlerExited(_) => finish(state, Ending::Server(exit)),
+        Tick => signal(state, Phase::HandlerTimedOut { exit, until: grace }, Signal::TERM),
+        Stop | Interrupt => signal(state, Phase::HandlerStopping { until: grace }, Signal::TERM),
+        Restart => {
+            state.phase = Phase::HandlerRunning { exit, until, pause: Pause::None };
+            Action::Wait
+        }
+        ForkFailed => fork_failed(state, ForkTask::RunHandler { exit, pause }, now),
+        Ready | NotReady | Heartbeat | Unhealthy | Exited(_) | ExecFailed(_) | LeaderExited | NoneLeft | Unkillable
+        | Forward(_) | Replace | Second(_) => Action::Wait,
+    }
+}
+
+/// The handler has exceeded its time, which counts as a no.
+pub(super) fn timed_out(
+    policy: &Policy,
+    state: &mut State,
+    (exit, until): (Exit, Option<Time>),
+    event: Event,
+    now: Time,
+) -> Action {
+    use Event::*;
+    match event {
+        HandlerExited(_) => finish(state, Ending::Server(exit)),
+        Tick => signal(state, Phase::HandlerTimedOut { exit, until: policy.stop_deadline(now) }, Signal::KILL),
+        Stop | Interrupt => {
+            state.phase = Phase::HandlerStopping { until };
+            Action::Wait
+        }
+        Ready | NotReady | Heartbeat | Unhealthy | Exited(_) | ExecFailed(_) | LeaderExited | NoneLeft | Unkillable
+        | ForkFailed | Restart | Forward(_) | Replace | Second(_) => Action::Wait,
+    }
+}
+
+/// A stop was requested while the handler ran.
+pub(super) fn stopping(policy: &Policy, state: &mut State, event: Event, now: Time) -> Action {
+    use Event::*;
+    match event {
+        HandlerExited(_) => finish(state, Ending::Stopped),
+        Tick | Interrupt => signal(state, Phase::HandlerStopping { until: policy.stop_deadline(now) }, Signal::KILL),
+        Ready | NotReady | Heartbeat | Unhealthy | Exited(_) | ExecFailed(_) | LeaderExited | NoneLeft | Unkillable
+        | ForkFailed | Stop | Restart | Forward(_) | Replace | Second(_) => Action::Wait,
+    }
+}
+
+/// Enters a phase and sends the handler this signal.
+fn signal(state: &mut State, phase: Phase, signal: Signal) -> Action {
+    state.phase = phase;
+    Action::Send(signal, Recipient::Handler)
+}

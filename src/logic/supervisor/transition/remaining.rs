@@ -1,0 +1,31 @@
+//! No server follows. With `--linger`, all remaining processes are ended before the supervisor exits.
+
+use super::{KILL_WAIT, finish};
+use crate::logic::base::signal::Signal;
+use crate::logic::base::time::Time;
+use crate::logic::supervisor::event::{Action, Ending, Event, Recipient};
+use crate::logic::supervisor::state::{Phase, State};
+
+/// They have been sent TERM.
+pub(super) fn draining(state: &mut State, ending: Ending, event: Event, now: Time) -> Action {
+    use Event::*;
+    match event {
+        NoneLeft => finish(state, ending),
+        Tick | Interrupt => {
+            state.phase = Phase::KillingRemaining { ending, until: now.after(KILL_WAIT) };
+            Action::Send(Signal::KILL, Recipient::All)
+        }
+        Ready | NotReady | Heartbeat | Unhealthy | Exited(_) | ExecFailed(_) | LeaderExited | HandlerExited(_)
+        | Unkillable | ForkFailed | Stop | Restart | Forward(_) | Replace | Second(_) => Action::Wait,
+    }
+}
+
+/// They have been sent KILL. A process that hangs in the kernel is left.
+pub(super) fn killing(state: &mut State, ending: Ending, event: Event) -> Action {
+    use Event::*;
+    match event {
+        NoneLeft | Tick => finish(state, ending),
+        Ready | NotReady | Heartbeat | Unhealthy | Exited(_) | ExecFailed(_) | LeaderExited | HandlerExited(_)
+        | Unkillable | ForkFailed | Stop | Interrupt | Restart | Forward(_) | Replace | Second(_) => Action::Wait,
+    }
+}

@@ -1,0 +1,50 @@
+//! The server has been asked to exit.
+
+use super::clearing::clear_rest;
+use super::{after_stop, finish, forward};
+use crate::logic::base::exit::{Exit, KILLED};
+use crate::logic::base::signal::Signal;
+use crate::logic::base::time::Time;
+use crate::logic::supervisor::event::{Action, Ending, Event, Recipient};
+use crate::logic::supervisor::policy::Policy;
+use crate::logic::supervisor::state::{AfterStop, Phase, State};
+
+/// Applies an event in this phase, as `next` does in the others.
+pub(super) fn advance(
+    policy: &Policy,
+    state: &mut State,
+    (next, until): (AfterStop, Option<Time>),
+    event: Event,
+    now: Time,
+) -> Action {
+    use Event::*;
+    match event {
+        Tick => kill(policy, state, next, now),
+        Interrupt if next == AfterStop::Finish => kill(policy, state, next, now),
+        Stop | Interrupt => go_on(state, AfterStop::Finish, until),
+        Restart if next == AfterStop::HandleExit => go_on(state, AfterStop::Restart, until),
+        Forward(signal) => forward(policy, state, signal, now),
+        Exited(exit) => after_stop(policy, state, next, exit, now),
+        ExecFailed(code) => after_stop(policy, state, next, Exit::Code(code), now),
+        LeaderExited => clear_rest(policy, state, (next, until), now),
+        // The kernel kills the server as soon as PID 1 exits, so no other server can follow.
+        Unkillable if matches!(next, AfterStop::Restart | AfterStop::HandleExit) => {
+            finish(state, Ending::Server(KILLED))
+        }
+        Unkillable => after_stop(policy, state, next, KILLED, now),
+        Restart | Ready | NotReady | Heartbeat | Unhealthy | HandlerExited(_) | NoneLeft | ForkFailed | Replace
+        | Second(_) => Action::Wait,
+    }
+}
+
+/// The server had its time, or a second interrupt came.
+fn kill(policy: &Policy, state: &mut State, next: AfterStop, now: Time) -> Action {
+    state.phase = Phase::Stopping { next, until: policy.stop_deadline(now) };
+    Action::Send(Signal::KILL, Recipient::Group)
+}
+
+/// What follows the exit is something else now. The deadline is the same.
+fn go_on(state: &mut State, next: AfterStop, until: Option<Time>) -> Action {
+    state.phase = Phase::Stopping { next, until };
+    Action::Wait
+}

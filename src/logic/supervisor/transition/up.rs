@@ -1,0 +1,64 @@
+//! The server runs, and has not been asked to exit.
+
+use super::clearing::{clear, clear_rest};
+use super::runs::fork_failed;
+use super::{delay, finish, forward, on_exit, second, stop};
+use crate::logic::base::exit::{Exit, SETUP};
+use crate::logic::base::time::Time;
+use crate::logic::supervisor::event::{Action, Ending, Event};
+use crate::logic::supervisor::policy::{Policy, Role};
+use crate::logic::supervisor::replacement::Outcome;
+use crate::logic::supervisor::state::{AfterStop, Forced, ForkTask, Phase, State};
+
+/// The first server process, until it is ready: its failure is an error.
+pub(super) fn starting(policy: &Policy, state: &mut State, event: Event, now: Time) -> Action {
+    use Event::*;
+    match event {
+        Ready => {
+            state.ready = true;
+            state.phase = Phase::Running;
+            state.arm_watchdog(now);
+            Action::ReportReady
+        }
+        ExecFailed(code) => finish(state, Ending::Failed(code)),
+        ForkFailed => finish(state, Ending::Failed(SETUP)),
+        Exited(exit) => {
+            let is_own = policy.role != Role::Manager && state.was_forwarded(exit);
+            finish(state, if is_own { Ending::Server(exit) } else { Ending::Failed(SETUP) })
+        }
+        LeaderExited => clear(policy, state, AfterStop::FailStart, None, now),
+        Tick | NotReady => stop(policy, state, AfterStop::FailStart, now),
+        Stop | Interrupt => stop(policy, state, AfterStop::Finish, now),
+        Restart => stop(policy, state, AfterStop::Restart, now),
+        Forward(signal) => forward(policy, state, signal, now),
+        Heartbeat | Unhealthy | HandlerExited(_) | NoneLeft | Unkillable | Replace | Second(_) => Action::Wait,
+    }
+}
+
+/// A server process, after one has been ready.
+pub(super) fn running(policy: &Policy, state: &mut State, event: Event, now: Time) -> Action {
+    use Event::*;
+    match event {
+        // Only the first server process has a ready timeout. The watchdog of a later one starts when it is ready.
+        Ready => {
+            state.unproven = None;
+            state.arm_watchdog(now)
+        }
+        Tick | NotReady if state.unproven.is_some() => {
+            second::give_up(state, if event == Tick { Outcome::Late } else { Outcome::NeverReady });
+            stop(policy, state, AfterStop::HandleExit, now)
+        }
+        Tick => state.force(policy, Forced::Watchdog, now),
+        Unhealthy => state.force(policy, Forced::Health, now),
+        Heartbeat => state.heed_again(now),
+        Exited(exit) => on_exit(policy, state, exit, now),
+        ExecFailed(code) => on_exit(policy, state, Exit::Code(code), now),
+        LeaderExited => clear_rest(policy, state, (AfterStop::HandleExit, None), now),
+        ForkFailed => fork_failed(state, ForkTask::Launch, now),
+        Replace => second::begin(policy, state, now),
+        Stop | Interrupt => delay::request_stop(policy, state, now),
+        Restart => stop(policy, state, AfterStop::Restart, now),
+        Forward(signal) => forward(policy, state, signal, now),
+        NotReady | HandlerExited(_) | NoneLeft | Unkillable | Second(_) => Action::Wait,
+    }
+}
