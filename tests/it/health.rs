@@ -141,7 +141,7 @@ fn probes_begin_one_interval_after_readiness() {
 fn a_probe_that_hangs_delays_neither_stop_nor_restart_and_outlives_neither() {
     let sandbox = Sandbox::new();
     let web = Web::new(Answer::Never);
-    // The program and its child heed no signal.
+    // The program and its child ignore all signals.
     let script =
         format!("#!/bin/sh\ntrap '' TERM\nsleep 1000 &\necho $$ 0 >>{}\nwait\n", sandbox.out("tried").display());
     let program = sandbox.executable("tried", script.as_bytes());

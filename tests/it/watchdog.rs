@@ -125,7 +125,7 @@ fn it_learns_how_often_to_report() {
 }
 
 #[test]
-fn one_that_does_not_heed_the_abort_is_killed_and_one_that_exits_well_has_died_too() {
+fn a_server_that_ignores_the_abort_is_killed_and_one_that_exits_with_0_counts_as_dead_too() {
     for (deaf, name, span) in [
         (words!["ignore", "6", "notify", "READY=1", "wait"], Some("SIGKILL"), "50ms"),
         // Time enough to catch the signal, which would end it otherwise.

@@ -17,11 +17,11 @@ pub enum Event {
     Heartbeat,
     /// The health probe of a ready server failed too often in a row.
     Unhealthy,
-    /// The server exited, and so did the rest of its group if that has to.
+    /// The server exited. If signals go to its process group, no other process of the group is left.
     Exited(Exit),
     /// The server exited and other processes of its group are alive. `Exited` follows when they are gone.
     LeaderExited,
-    /// A step before the exec failed, or the exec itself. Holds vsrun's exit status for that.
+    /// The child could not become the server: a step or execve(2) failed. Holds vsrun's exit status for that error.
     ExecFailed(u8),
     /// The crash handler exited.
     HandlerExited(Exit),
@@ -33,7 +33,7 @@ pub enum Event {
     ForkFailed,
     /// A request to stop.
     Stop,
-    /// A request to stop from SIGINT. A second one kills.
+    /// A request to stop by SIGINT. A second SIGINT kills the server.
     Interrupt,
     /// A request to restart the server.
     Restart,
@@ -75,21 +75,21 @@ impl Event {
 /// What happened to the second process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SecondEvent {
-    /// The kernel refused to fork it.
+    /// fork(2) failed for the candidate.
     ForkFailed,
-    /// It is ready.
+    /// The candidate is ready.
     Ready,
-    /// It will never report that it is ready.
+    /// The candidate will never report that it is ready.
     NotReady,
-    /// It exited, and so did the rest of its group if that has to.
+    /// The second process exited. If signals go to its process group, no other process of the group is left.
     Exited(Exit),
-    /// It exited and other processes of its group are alive.
+    /// The second process exited and other processes of its group are alive.
     LeaderExited,
-    /// It did not become the program. Holds the exit status for that.
+    /// The child could not become the candidate. Holds vsrun's exit status for that error.
     ExecFailed(u8),
-    /// None of its remaining processes is left.
+    /// The processes that outlived the second process are gone.
     NoneLeft,
-    /// vsrun is PID 1 and may not send KILL to it.
+    /// vsrun is PID 1 and may not send KILL to the second process.
     Unkillable,
 }
 
@@ -108,7 +108,7 @@ pub enum Action {
     Forward(Signal, Recipient),
     /// Record that the server is restarted after this pause, and wait.
     Pause(Span),
-    /// Record that the server is stopped after this time, and wait.
+    /// Record that the server gets the stop signal after this time (`--stop-delay`), and wait.
     Delay(Span),
     /// Report that the server is ready to the waiting parent and the service manager.
     ReportReady,
@@ -151,11 +151,11 @@ pub enum Recipient {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(test, derive(Hash))]
 pub enum Ending {
-    /// With the server's exit.
+    /// With the status of the server's exit.
     Server(Exit),
-    /// With the server's last exit, because `--restart-limit` is reached.
+    /// With the status of the server's last exit, because `--restart-limit` is reached.
     GaveUp(Exit),
-    /// Successfully, because a stop was requested.
+    /// With status 0, because a stop was requested.
     Stopped,
     /// The first start failed with this status.
     Failed(u8),

@@ -8,7 +8,7 @@ use crate::logic::base::signal::Signal;
 use crate::logic::base::text::{place_of, split_byte};
 use crate::logic::base::time::{Span, Time, number};
 
-/// The kernel's number for a user that has none in the receiver's user namespace.
+/// The uid that the kernel reports for a user without a uid in the receiver's user namespace.
 const OVERFLOW: u32 = 65_534;
 
 /// True if a message from this process may speak for the server.
@@ -20,26 +20,26 @@ pub fn is_trusted(pid: i32, uid: u32, server: u32) -> bool {
     uid == 0 || uid == server && (pid > 0 || uid != OVERFLOW)
 }
 
-/// What one message says. Several assignments in one message all count; of two values for one name, the last.
+/// The contents of one message. All assignments in a message count; of two values for one name, the last counts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Message<'a> {
     /// `READY=1`.
     pub ready: bool,
     /// `WATCHDOG=1`.
     pub alive: bool,
-    /// `WATCHDOG=trigger`: as if the server had been silent for too long.
+    /// `WATCHDOG=trigger`: the server asks to be treated as if its watchdog time had passed.
     pub trigger: bool,
     /// `STOPPING=1`: the server exits by itself, and need not send `WATCHDOG=1` meanwhile.
     pub stopping: bool,
     /// `RELOADING=1`: the server reads its configuration again, until the next `READY=1`.
     pub reloading: bool,
-    /// `MONOTONIC_USEC=`: when that began, in microseconds.
+    /// `MONOTONIC_USEC=`: when the reload began, in microseconds.
     pub began: Option<u64>,
     /// `WATCHDOG_USEC=`: the new watchdog time. Zero turns the watchdog off.
     pub watchdog: Option<Span>,
     /// `EXTEND_TIMEOUT_USEC=`: how long from now the server may still take to be ready or to stop.
     pub extend: Option<Span>,
-    /// `STATUS=`: a line for people.
+    /// `STATUS=`: a line that describes the server's state for people.
     pub status: Option<&'a [u8]>,
     /// Why the message, or a part of it, is ignored.
     pub ignored: Option<Ignored>,
@@ -48,18 +48,18 @@ pub struct Message<'a> {
 /// Why a message is ignored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ignored {
-    /// Its sender is neither the server's user nor root.
+    /// The sender is neither the server's user nor root.
     Stranger,
-    /// It holds a name that vsrun does not support.
+    /// The message holds a name that vsrun does not support.
     Unsupported,
-    /// It holds a value that cannot be read.
+    /// The message holds a value that cannot be read.
     Malformed,
-    /// Descriptors came with it, and closing those that came before hangs.
+    /// Descriptors came with the message, and the process that closes earlier ones hangs.
     Hanging,
 }
 
 impl Ignored {
-    /// The reason, for a record.
+    /// The reason, for vsrun's own record.
     pub fn words(self) -> &'static str {
         match self {
             Self::Stranger => "not the server's user",
@@ -69,13 +69,13 @@ impl Ignored {
         }
     }
 
-    /// One bit for each reason, for a set of reasons.
+    /// The reason's bit in a set of reasons.
     pub fn bit(self) -> u8 {
         1 << self as u8
     }
 }
 
-/// The names that count, in the order of `Message::assign`. (A match with a byte string for each would be compiled to
+/// The names that vsrun reads, in the order of `Message::assign`. (A match with a byte string for each would be compiled to
 /// a comparison for each byte.)
 const NAMES: &[u8] =
     b"READY,WATCHDOG,STOPPING,RELOADING,STATUS,MONOTONIC_USEC,WATCHDOG_USEC,EXTEND_TIMEOUT_USEC,FDSTORE,MAINPID";
@@ -113,7 +113,7 @@ impl<'a> Message<'a> {
         }
     }
 
-    /// A length in microseconds, rounded up: a server that asks for less than a millisecond gets one.
+    /// Reads a time in microseconds, rounded up: a server that asks for less than a millisecond gets a millisecond.
     fn micros(&mut self, value: &[u8]) -> Option<Span> {
         let micros = number(value);
         if micros.is_none() {
@@ -159,8 +159,8 @@ impl<'a> Message<'a> {
 }
 
 impl Message<'_> {
-    /// Applies a message of the second process of a replacement: that the candidate is ready, its watchdog time for
-    /// later, and more time to be ready or, for the old server, to stop.
+    /// Applies a message of the second process of a replacement. The candidate may report that it is ready, set its later
+    /// watchdog time, and ask for more time to become ready; the old server may ask for more time to stop.
     pub fn apply_to_second(&self, policy: &Policy, state: &mut State, now: Time) -> Option<Event> {
         let later = |until: Time| self.extend.map_or(until, |span| until.max(now.after(span)));
         let is_old = state.is_done();

@@ -22,9 +22,9 @@ pub enum Restart {
 /// `--restart-limit N/DURATION`: at most N restarts within the duration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limit {
-    /// N, at least 1.
+    /// The largest number of restarts, at least 1.
     pub restarts: u16,
-    /// DURATION, at least a millisecond.
+    /// The duration that they are counted in, at least a millisecond.
     pub within: Span,
 }
 
@@ -54,21 +54,21 @@ pub enum Role {
 pub enum AtExit {
     /// Switches the machine off.
     Poweroff,
-    /// Reboots it.
+    /// Reboots the machine.
     Reboot,
-    /// Halts it.
+    /// Halts the machine.
     Halt,
 }
 
 /// The supervisor's rules, made from the options.
 #[derive(Clone, Debug)]
 pub struct Policy {
-    /// Manager or init.
+    /// Whether vsrun is a manager or an init.
     pub role: Role,
     /// The recipient of signals for the server: the process alone, or its group. With the group, the rest of it exits
     /// before anything follows the server's exit.
     pub signal_scope: Recipient,
-    /// Whether forwarded signals go to the process group in any case.
+    /// Whether forwarded signals go to the process group even if `signal_scope` is the process alone.
     pub forwards_to_group: bool,
     /// How long processes that outlive the server have to exit before they are killed. None: they are left alone.
     pub linger: Option<Span>,
@@ -78,15 +78,15 @@ pub struct Policy {
     pub success: Success,
     /// The shortest and the longest pause between consecutive restarts.
     pub delay: (Span, Span),
-    /// When to give up. None: never.
+    /// The number of restarts after which the supervisor gives up. None: it never does.
     pub limit: Option<Limit>,
     /// How long the first server process may take until it is ready. None: for ever.
     pub ready_timeout: Option<Span>,
-    /// Whether a server can be replaced while it runs: its readiness shows that the new one serves.
+    /// Whether a server can be replaced while it runs. That needs a readiness that a new server reports by itself.
     pub can_replace: bool,
     /// How long a ready server may send no `WATCHDOG=1`. None: for ever.
     pub watchdog: Option<Span>,
-    /// Whether a crash handler decides about a restart.
+    /// Whether a crash handler decides about restarts, and how long it may take.
     pub handler: Handling,
     /// The signal that asks the server to exit.
     pub stop_signal: Signal,
@@ -105,10 +105,10 @@ impl Policy {
         signal == self.stop_signal || REQUESTS.contains(&signal)
     }
 
-    /// The pause before a restart: none after the first failure of a row, then MIN, 2 MIN, 4 MIN, ... MAX.
-    pub fn pause_after(&self, row: u32) -> Span {
+    /// The pause before a restart: none after the first failure in a row, then MIN, 2 MIN, 4 MIN, ... MAX.
+    pub fn pause_after(&self, failures: u32) -> Span {
         let (min, max) = self.delay;
-        match row.checked_sub(1) {
+        match failures.checked_sub(1) {
             None => Span::ZERO,
             Some(doublings) => Span(min.0.saturating_mul(1u64.checked_shl(doublings).unwrap_or(u64::MAX))).min(max),
         }
@@ -136,13 +136,13 @@ impl Policy {
     }
 }
 
-/// Whether there is a handler, and how long it may take.
+/// Whether there is a crash handler, and how long it may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Handling {
-    /// There is none: restart as if it had exited with 0.
+    /// There is no crash handler: the server is restarted as if a handler had exited with 0.
     Absent,
-    /// It may take as long as it wants.
+    /// The handler may take any time.
     NoTimeout,
-    /// It is sent TERM after this time.
+    /// The handler is sent TERM after this time.
     Within(Span),
 }

@@ -1,4 +1,4 @@
-//! Health probes: reads `8080/health` into a request, and judges the first bytes of the response.
+//! Probes of a server: turns a text like `8080/health` into a request, and judges the first bytes of the response.
 //!
 //! A probe is `[http:][ADDRESS:]PORT[/PATH]`, `[http:]/SOCKET[:/PATH]` or `exec:/PROGRAM [ARG]...`. With a PATH, or
 //! with `http:`, it is an HTTP/1.1 GET (RFC 9112) of which only the status line is read.
@@ -14,17 +14,17 @@ use crate::logic::plan::socket_address::{Listener, Transport};
 pub enum Probe {
     /// A connection to the first of these addresses that accepts one, each as connect(2) takes it.
     Connect {
-        /// At least one.
+        /// The addresses, at least one.
         addresses: Vec<Vec<u8>>,
-        /// What is sent, if an HTTP answer is wanted.
+        /// The HTTP request. None: a connection is enough.
         request: Option<Vec<u8>>,
     },
-    /// A program, healthy if it exits with 0: its words, the first of them a path.
+    /// A program and its arguments. The server is healthy if the program exits with 0.
     Exec(Vec<StaticCStr>),
 }
 
 impl Probe {
-    /// Reads a probe.
+    /// Parses a probe as it is written on the command line.
     pub fn parse(text: &[u8]) -> Option<Self> {
         if let Some(command) = text.strip_prefix(b"exec:") {
             return value::split_words(command).filter(|_| command.starts_with(b"/")).map(Self::Exec);
@@ -80,15 +80,15 @@ fn addresses(text: &[u8]) -> Option<(Vec<Vec<u8>>, &[u8])> {
 pub enum Answer {
     /// More bytes are needed.
     Incomplete,
-    /// Status 200 to 399.
+    /// An HTTP status from 200 to 399.
     Healthy,
-    /// Another status.
+    /// An HTTP status that is not healthy.
     Status(u16),
-    /// Not HTTP.
+    /// The response is not HTTP.
     Other,
 }
 
-/// The length of the part of a status line that decides: `HTTP/1.1 200`.
+/// How many bytes of a response are read: `HTTP/1.1 200`.
 pub const STATUS_LINE: usize = 12;
 
 /// Judges the beginning of a response.

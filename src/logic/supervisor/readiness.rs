@@ -1,21 +1,21 @@
-//! When a server counts as started (`--ready`).
+//! The values of `--ready`: when a server counts as started.
 
 use super::probe::Probe;
 use crate::logic::base::cstr::{StaticCStr, leak_cstr};
 use crate::logic::base::text::place_of;
 use crate::logic::base::time::{Span, number};
 
-/// The variable that names the socket to report to, for a server and for vsrun itself: sd_notify(3).
+/// The environment variable with the path of the notify socket (sd_notify(3)): the server's, and vsrun's own.
 pub const NOTIFY_SOCKET: &[u8] = b"NOTIFY_SOCKET";
 
 /// When a server counts as started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ready {
-    /// The exec of the server succeeded.
+    /// execve(2) of the server succeeded.
     Exec,
-    /// The server wrote a newline to this descriptor: s6's protocol.
+    /// The server writes a newline to this descriptor, as s6 defines it.
     Newline(i32),
-    /// The server sent `READY=1` to `$NOTIFY_SOCKET`: sd_notify(3).
+    /// The server sends `READY=1` to `$NOTIFY_SOCKET` (sd_notify(3)).
     Notify,
     /// The server has lived that long.
     Alive(Span),

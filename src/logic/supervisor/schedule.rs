@@ -1,20 +1,19 @@
 //! When the server is probed (`--ready alive:` and `probe:`, `--health`), and what the results mean.
 //!
-//! This is beside the state machine: it turns times and results into `Event::Ready` and `Event::Unhealthy`, and knows
-//! no process either.
+//! A pure module, as the state machine is: it turns times and results into `Event::Ready` and `Event::Unhealthy`.
 
 use super::event::Event;
 use super::readiness::Ready;
 use crate::logic::base::time::{Span, Time};
 
-/// The pause before the first try of a readiness probe, which is doubled after each try.
+/// The pause before the first attempt of a readiness probe. It doubles after each attempt.
 const FIRST_PAUSE: Span = Span::millis(20);
-/// The longest pause between two tries.
+/// The longest pause between two attempts of a readiness probe.
 const LONGEST_PAUSE: Span = Span::secs(1);
-/// How long a try of a readiness probe may take, doubled after each that took longer: a server that hangs once does
-/// not delay its readiness by much, and one that always answers slowly becomes ready too.
+/// The shortest and the longest time limit of an attempt of a readiness probe. It doubles after each attempt that
+/// exceeded it, so a server that hangs once is soon tried again, and a server that always answers slowly becomes ready.
 const TRY_LIMITS: (Span, Span) = (Span::secs(1), Span::secs(16));
-/// The pause after the kernel refused to fork, which says nothing about the server.
+/// The pause after fork(2) failed for a probe, which says nothing about the server.
 const REFUSED_PAUSE: Span = Span::secs(1);
 
 /// `--health-interval`, `--health-timeout` and `--health-retries`.
@@ -28,34 +27,34 @@ pub struct Health {
     pub retries: u64,
 }
 
-/// Which probe is tried.
+/// The option that a probe belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Which {
-    /// That of `--ready probe:`.
+    /// `--ready probe:`.
     Ready,
-    /// That of `--health`.
+    /// `--health`.
     Health,
 }
 
-/// What is due.
+/// What the prober has to do now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Due {
     /// The server has lived as long as `--ready alive:` demands.
     Ready,
-    /// A try of this probe, which may take so long.
+    /// Start an attempt of this probe, with this time limit.
     Try(Which, Span),
 }
 
-/// The result of a try.
+/// The result of an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tried {
     /// The probe succeeded.
     Healthy,
-    /// It failed.
+    /// The probe failed.
     Failed,
-    /// It took too long.
+    /// The probe exceeded its time limit.
     TimedOut,
-    /// It could not be started.
+    /// The probe could not be started.
     Refused,
 }
 
@@ -65,7 +64,7 @@ pub struct Schedule {
     ready: Ready,
     health: Option<Health>,
     stage: Option<Which>,
-    /// When the next try is due. None while one runs.
+    /// When the next attempt is due. None while one runs.
     next: Option<Time>,
     pause: Span,
     limit: Span,
@@ -73,7 +72,7 @@ pub struct Schedule {
 }
 
 impl Schedule {
-    /// Nothing is due before a run of the server begins.
+    /// A schedule in which nothing is due until `begin`.
     pub fn new(ready: Ready, health: Option<Health>) -> Self {
         let (pause, limit) = (FIRST_PAUSE, TRY_LIMITS.0);
         Self { ready, health, stage: None, next: None, pause, limit, failures: 0 }
@@ -99,17 +98,17 @@ impl Schedule {
         self.failures = 0;
     }
 
-    /// The server exits or is asked to.
+    /// The server has exited or has been asked to exit: no more probes.
     pub fn end(&mut self) {
         (self.stage, self.next) = (None, None);
     }
 
-    /// When `due` returns something.
+    /// When `due` will return something.
     pub fn deadline(&self) -> Option<Time> {
         self.next
     }
 
-    /// Returns what is due. A try counts as begun, so `on_result` has to follow.
+    /// Returns what is due. `on_result` has to follow an attempt, because it counts as begun.
     pub fn due(&mut self, now: Time) -> Option<Due> {
         self.next.filter(|next| *next <= now)?;
         let which = self.stage?;
@@ -117,7 +116,7 @@ impl Schedule {
         Some(match (which, self.ready, self.health) {
             (Which::Ready, Ready::Alive(_), _) => Due::Ready,
             (Which::Health, _, Some(health)) => {
-                // From one begin to the next: a probe that takes long does not make the others rarer.
+                // The interval is from start to start, so a slow probe does not delay the next one.
                 self.next = Some(now.after(health.interval));
                 Due::Try(which, health.timeout)
             }
@@ -125,7 +124,7 @@ impl Schedule {
         })
     }
 
-    /// Takes the result of a try of the present run. Returns what it means for the server.
+    /// Applies the result of an attempt in the present run. Returns what it means for the server.
     pub fn on_result(&mut self, tried: Tried, now: Time) -> Option<Event> {
         let is_ready = self.stage? == Which::Health;
         match tried {

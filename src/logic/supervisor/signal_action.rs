@@ -13,7 +13,7 @@ pub enum SignalAction {
     Restart,
     /// Start a second server, and stop the first when the second is ready.
     Replace,
-    /// Open the log files again under their names.
+    /// Open the log files again at their paths, after another program has renamed them.
     Reopen,
     /// Do nothing.
     Ignore,
@@ -23,7 +23,7 @@ pub enum SignalAction {
     Forward(Signal),
 }
 
-/// What each signal does.
+/// The action of each signal.
 #[derive(Clone, Debug)]
 pub struct SignalTable {
     table: [SignalAction; 64],
@@ -63,7 +63,7 @@ impl SignalTable {
         action
     }
 
-    /// What the last such signal asked PID 1 to do to the machine.
+    /// What PID 1 does to the machine at its end: the last received signal with such an action decides.
     pub fn end(&self) -> Option<AtExit> {
         self.end
     }
@@ -74,7 +74,7 @@ impl SignalTable {
     }
 }
 
-/// The actions, for messages; `forward` may name another signal.
+/// The names of the actions of `--on-signal`, for messages. `forward` may name another signal.
 pub const ACTIONS: &[u8] = b"STOP,RESTART,REPLACE,REOPEN,IGNORE,FORWARD";
 
 /// Reads `SIGNAL=ACTION`. KILL and STOP cannot be caught, and vsrun needs CHLD itself.

@@ -1,4 +1,4 @@
-//! The supervisor's state from one event to the next.
+//! The state that the supervisor keeps from one event to the next.
 
 use alloc::vec::Vec;
 
@@ -9,10 +9,10 @@ use crate::logic::base::exit::{Exit, SETUP};
 use crate::logic::base::signal::Signal;
 use crate::logic::base::time::{Span, Time, earliest};
 
-/// A run that lasts this long, or as long as the longest pause if that is shorter, resets the failure count.
+/// A run of at least this length resets the count of consecutive failures; so does one as long as the longest pause.
 const STABLE_UPTIME: Span = Span::secs(10);
 
-/// The whole memory of the state machine.
+/// Everything that the state machine remembers.
 #[derive(Clone, Debug)]
 #[cfg_attr(test, derive(Hash, PartialEq, Eq))]
 pub struct State {
@@ -31,21 +31,21 @@ pub struct State {
     pub(super) history: Vec<Time>,
     /// The signals forwarded to the server in this run, as bits.
     pub(super) forwarded: u64,
-    /// The pause after the last fork that the kernel refused; zero after a run.
+    /// The pause after the last fork(2) that failed; zero after a run.
     pub(super) fork_backoff: Span,
     /// When the watchdog fires, if one is armed.
     pub(super) watchdog_deadline: Option<Time>,
     /// The watchdog time of this run: `--watchdog`, until the server sends `WATCHDOG_USEC=`.
     pub(super) watchdog: Option<Span>,
-    /// Why vsrun itself ends this server process, without a request.
+    /// Why vsrun ends this server process without having been asked to.
     pub forced: Option<Forced>,
-    /// When the server has to be ready, if it took the place of one that exited.
+    /// When the server has to be ready, if it is a candidate that took the place of a server that exited.
     pub(super) unproven: Option<Time>,
     /// The second process of a replacement.
     pub second: Second,
-    /// How the replacement that is under way will have ended, as far as is known.
+    /// The outcome of the replacement under way, as far as it is known already.
     pub(super) replacement: Option<Outcome>,
-    /// How the last one ended, until it has been reported.
+    /// The outcome of the last replacement, until it has been reported.
     pub finished: Option<Outcome>,
 }
 
@@ -69,13 +69,13 @@ pub enum Phase {
     HandlerRunning { exit: Exit, until: Option<Time>, pause: Pause },
     /// The handler exceeded `--handler-timeout` and has been sent TERM.
     HandlerTimedOut { exit: Exit, until: Option<Time> },
-    /// A stop was requested while the handler ran: it has been sent TERM, and the supervisor exits after it.
+    /// A stop was requested while the handler ran: the handler has been sent TERM, and the supervisor exits after it.
     HandlerStopping { until: Option<Time> },
     /// The server is gone. The second process of a replacement has been sent the stop signal; `then` follows its exit.
     AwaitingSecond { then: AfterSecond },
     /// A pause before a restart.
     Backoff { until: Time },
-    /// The kernel refused to fork. `task` is tried again at `until`.
+    /// fork(2) failed. `task` is tried again at `until`.
     ForkRetry { task: ForkTask, until: Time },
     /// No restart follows. With `--linger`, the remaining processes have been sent TERM.
     DrainingRemaining { ending: Ending, until: Time },
@@ -100,12 +100,12 @@ pub enum Forced {
     Watchdog,
     /// The health probe failed too often in a row.
     Health,
-    /// It took the place of a server that exited during a replacement, and was not ready in time.
+    /// The server took the place of one that exited during a replacement, and was not ready in time.
     Unready,
 }
 
 impl Forced {
-    /// The reason, for the crash handler.
+    /// The value of the crash handler's variable `VSRUN_SERVER_REASON`.
     pub fn reason(self) -> &'static str {
         match self {
             Self::Watchdog => "watchdog",
@@ -127,7 +127,7 @@ impl Forced {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(test, derive(Hash))]
 pub enum AfterStop {
-    /// The supervisor exits too.
+    /// The supervisor exits.
     Finish,
     /// The server is started again, because a restart was requested.
     Restart,
@@ -148,25 +148,25 @@ pub enum AfterSecond {
     Launch,
 }
 
-/// Whether a restart waits for the back-off pause.
+/// The pause before a restart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(test, derive(Hash))]
 pub enum Pause {
-    /// Wait as long as the number of consecutive failures requires.
+    /// As long as the number of consecutive failures requires.
     Backoff,
-    /// Restart at once: a restart was requested meanwhile.
+    /// No pause, because a restart was requested meanwhile.
     None,
 }
 
-/// What to try again after a refused fork.
+/// What to start when fork(2) is tried again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(test, derive(Hash))]
 pub enum ForkTask {
     /// The server.
     Launch,
-    /// The handler.
+    /// The crash handler.
     RunHandler {
-        /// The exit that the handler is about.
+        /// The exit of the server that the handler decides about.
         exit: Exit,
         /// Whether the restart after the handler waits for the pause.
         pause: Pause,
@@ -174,7 +174,7 @@ pub enum ForkTask {
 }
 
 impl State {
-    /// The state just after the first launch. The caller does that launch itself.
+    /// The state just after the first launch, which the caller does.
     pub fn new(policy: &Policy, now: Time) -> Self {
         let room = policy.limit.map_or(0, |limit| usize::from(limit.restarts));
         Self {
@@ -231,7 +231,7 @@ impl State {
         self.was_forwarded(exit) && exit.signal().is_some_and(|signal| policy.is_request(signal))
     }
 
-    /// The run is over. If it was long enough, the count of consecutive failures starts again at zero.
+    /// Ends the run. If it was long enough, the count of consecutive failures starts again at zero.
     pub(super) fn end_run(&mut self, policy: &Policy, now: Time) {
         self.fork_backoff = Span::ZERO;
         if now.since(self.started_at) >= STABLE_UPTIME.min(policy.delay.1) {
@@ -274,8 +274,8 @@ impl State {
         Action::Wait
     }
 
-    /// Handles `WATCHDOG=1`: extends the deadline if the watchdog is armed. It is not before the server is ready.
-    pub(super) fn heed_again(&mut self, now: Time) -> Action {
+    /// Handles `WATCHDOG=1`: extends the deadline if the watchdog is armed, which it is when the server is ready.
+    pub(super) fn extend_watchdog(&mut self, now: Time) -> Action {
         if self.watchdog_deadline.is_some() { self.arm_watchdog(now) } else { Action::Wait }
     }
 
@@ -286,7 +286,7 @@ impl State {
         Action::Send(forced.signal(policy), policy.signal_scope)
     }
 
-    /// Restarts after unexpected ends so far.
+    /// The number of restarts after unexpected exits so far.
     pub fn restarts(&self) -> u64 {
         self.restarts
     }

@@ -1,4 +1,4 @@
-//! The phase between the server's exit and what follows it: the rest of its group and its other descendants exit.
+//! The phase after the server's exit, in which the rest of its group and its other descendants are ended.
 
 use super::{KILL_WAIT, cleared};
 use crate::logic::base::exit::Exit;
@@ -23,7 +23,7 @@ pub(super) struct Clearing {
 pub(super) fn clear(policy: &Policy, state: &mut State, next: AfterStop, exit: Option<Exit>, now: Time) -> Action {
     let until = policy.linger.map_or(policy.stop_deadline(now), |span| Some(now.after(span)));
     if policy.linger.is_some() && !state.second.is_process() {
-        // What remains of a second process is sent the same signals.
+        // The processes that outlived the second process are sent the same signals.
         state.second = SecondProcess::None;
     }
     Clearing { next, exit, until, killed: false }.enter(state);
@@ -56,7 +56,7 @@ impl Clearing {
         match event {
             Exited(exit) if self.exit.is_none() => self.reaped(policy, state, exit, now),
             Tick => match self.exit {
-                // A process that hangs in the kernel survives KILL: it must not hold up the restart.
+                // A process that hangs in the kernel survives KILL. It must not delay the restart for ever.
                 Some(exit) if self.killed => cleared(policy, state, self.next, exit, now),
                 Some(_) | None => self.kill(state, now),
             },

@@ -1,5 +1,5 @@
 //! The time between a request to stop and the stop signal (`--stop-delay`): the server goes on, so that load balancers
-//! can take it out first. It is not watched and not probed meanwhile.
+//! can take it out first. Its watchdog and its health probes are off meanwhile.
 
 use super::clearing::clear;
 use super::{after_stop, forward_now, stop};
@@ -10,7 +10,7 @@ use crate::logic::supervisor::event::{Action, Event};
 use crate::logic::supervisor::policy::Policy;
 use crate::logic::supervisor::state::{AfterStop, Phase, State};
 
-/// A stop was requested while the server runs.
+/// Handles a request to stop while the server runs.
 pub(super) fn request_stop(policy: &Policy, state: &mut State, now: Time) -> Action {
     match policy.stop_delay {
         Some(span) => begin(state, None, span, now),
@@ -18,14 +18,14 @@ pub(super) fn request_stop(policy: &Policy, state: &mut State, now: Time) -> Act
     }
 }
 
-/// How long a forwarded signal is delayed. Only the first request is: after that the server exits, at its own pace.
+/// How long a forwarded signal is delayed. Only the first request to stop is: from then on the server is exiting.
 pub(super) fn of_forwarded(policy: &Policy, state: &State, signal: Signal) -> Option<Span> {
     let is_first = state.forwarded & (Signal::TERM.bit() | Signal::INT.bit() | policy.stop_signal.bit()) == 0;
     let delays = is_first && policy.is_forwarded_stop(signal) && state.phase == Phase::Running;
     policy.stop_delay.filter(|_| delays)
 }
 
-/// Waits. Then the server gets the stop signal, or this one, which is forwarded.
+/// Begins the wait, after which the server gets the stop signal or, if given, this forwarded signal.
 pub(super) fn begin(state: &mut State, signal: Option<Signal>, span: Span, now: Time) -> Action {
     state.phase = Phase::Delaying { signal, until: now.after(span) };
     Action::Delay(span)
@@ -35,7 +35,7 @@ pub(super) fn begin(state: &mut State, signal: Option<Signal>, span: Span, now: 
 pub(super) fn advance(policy: &Policy, state: &mut State, signal: Option<Signal>, event: Event, now: Time) -> Action {
     match event {
         Event::Tick => end(policy, state, signal, now),
-        // Also if the signal that was to be forwarded would not have ended the server.
+        // Even if the server handles the delayed signal without an exit.
         Event::Stop | Event::Interrupt => stop(policy, state, AfterStop::Finish, now),
         Event::Forward(other) if policy.is_forwarded_stop(other) => end(policy, state, signal, now),
         Event::Forward(other) => forward_now(policy, state, other, now),
@@ -58,11 +58,11 @@ pub(super) fn advance(policy: &Policy, state: &mut State, signal: Option<Signal>
     }
 }
 
-/// The wait is over.
+/// Ends the wait: the server gets its signal.
 fn end(policy: &Policy, state: &mut State, signal: Option<Signal>, now: Time) -> Action {
     let Some(signal) = signal else { return stop(policy, state, AfterStop::Finish, now) };
     state.phase = Phase::Running;
-    // What the server has reported meanwhile did not count.
-    state.heed_again(now);
+    // Heartbeats during the wait had no effect, so the watchdog time starts again.
+    state.extend_watchdog(now);
     forward_now(policy, state, signal, now)
 }

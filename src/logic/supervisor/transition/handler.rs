@@ -9,7 +9,7 @@ use crate::logic::supervisor::event::{Action, Ending, Event, Recipient};
 use crate::logic::supervisor::policy::Policy;
 use crate::logic::supervisor::state::{ForkTask, Pause, Phase, State};
 
-/// The handler has its time.
+/// The crash handler has not exceeded its time.
 pub(super) fn running(
     policy: &Policy,
     state: &mut State,
@@ -34,7 +34,7 @@ pub(super) fn running(
     }
 }
 
-/// The handler has exceeded its time, which counts as a no.
+/// The crash handler has exceeded its time, which counts as a refusal to restart.
 pub(super) fn timed_out(
     policy: &Policy,
     state: &mut State,
@@ -66,7 +66,7 @@ pub(super) fn stopping(policy: &Policy, state: &mut State, event: Event, now: Ti
     }
 }
 
-/// Enters a phase and sends the handler this signal.
+/// Enters a phase and sends the crash handler this signal.
 fn signal(state: &mut State, phase: Phase, signal: Signal) -> Action {
     state.phase = phase;
     Action::Send(signal, Recipient::Handler)

@@ -8,7 +8,7 @@ use crate::logic::supervisor::replacement::{Outcome, Refusal, Second};
 use crate::logic::supervisor::state::{AfterSecond, AfterStop, Forced, Phase, State};
 
 impl State {
-    /// True if no server follows the one that is being ended.
+    /// True if the server is being ended and none follows.
     pub(super) fn is_finishing(&self) -> bool {
         matches!(
             self.phase,
@@ -18,7 +18,7 @@ impl State {
         )
     }
 
-    /// Why no replacement can begin now. None: it can.
+    /// Why no replacement can begin now. None: one can.
     pub fn refusal(&self, policy: &Policy) -> Option<Refusal> {
         if !policy.can_replace {
             Some(Refusal::NoReadiness)
@@ -36,7 +36,8 @@ impl State {
         self.replacement == Some(Outcome::Done)
     }
 
-    /// True if the wait for the second process's group has ended: one of it hangs in the kernel, or a tracer keeps it.
+    /// True if vsrun no longer waits for the second process's group: a process of it hangs in the kernel or is held by a
+    /// tracer.
     pub fn second_given_up(&self, now: Time) -> bool {
         matches!(self.second, Second::Leaving { killed: true, until: Some(until), .. } if until <= now)
     }
@@ -47,12 +48,12 @@ impl State {
         policy.role != Role::Manager && self.forwarded & asks != 0
     }
 
-    /// True if a signal that was forwarded in this run asks for an exit, whether it has had that effect or not.
+    /// True if a signal was forwarded in this run that asks for an exit, even if the server has ignored it.
     pub fn was_asked_to_end(&self, policy: &Policy) -> bool {
         REQUESTS.iter().chain([&policy.stop_signal]).any(|signal| self.forwarded & signal.bit() != 0)
     }
 
-    /// The commands of `--before` are done: the run of the server itself begins.
+    /// The commands of `--before` have succeeded: the run of the server itself begins.
     pub fn end_preparation(&mut self, now: Time) {
         self.started_at = now;
     }
@@ -67,23 +68,23 @@ impl State {
         self.replacement.is_some()
     }
 
-    /// A replacement is over when there is no second process and the server is ready.
+    /// Ends the replacement if there is no second process any more and the server is ready.
     pub(in crate::logic::supervisor) fn settle(&mut self) {
-        // A server that was not ready in time may still be exiting.
+        // A new server that did not become ready in time may still be exiting.
         let fails = self.forced == Some(Forced::Unready) && matches!(self.phase, Phase::Stopping { .. });
         if self.second == Second::None && self.unproven.is_none() && !fails {
             self.finished = self.replacement.take().or(self.finished);
         }
     }
 
-    /// A run begins, or the second process becomes the server.
+    /// Prepares the state for a run that begins, or for the second process that becomes the server.
     pub(in crate::logic::supervisor) fn begin_run(&mut self, since: Time, watchdog: Option<Span>) {
         (self.started_at, self.forwarded) = (since, 0);
         (self.watchdog_deadline, self.watchdog, self.forced) = (None, watchdog, None);
         self.unproven = None;
     }
 
-    /// The deadline of the watchdog, if it has passed and is what `Event::Tick` will be about.
+    /// The deadline of the watchdog, if it has passed and the next `Event::Tick` is due to it.
     pub fn watchdog_due(&self, now: Time) -> Option<Time> {
         let is_due = |until: &Time| *until <= now;
         let is_next = self.phase == Phase::Running && self.unproven.is_none();

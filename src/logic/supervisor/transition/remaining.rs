@@ -6,7 +6,7 @@ use crate::logic::base::time::Time;
 use crate::logic::supervisor::event::{Action, Ending, Event, Recipient};
 use crate::logic::supervisor::state::{Phase, State};
 
-/// They have been sent TERM.
+/// The remaining processes have been sent TERM.
 pub(super) fn draining(state: &mut State, ending: Ending, event: Event, now: Time) -> Action {
     use Event::*;
     match event {
@@ -20,7 +20,7 @@ pub(super) fn draining(state: &mut State, ending: Ending, event: Event, now: Tim
     }
 }
 
-/// They have been sent KILL. A process that hangs in the kernel is left.
+/// The remaining processes have been sent KILL. One that hangs in the kernel is left behind.
 pub(super) fn killing(state: &mut State, ending: Ending, event: Event) -> Action {
     use Event::*;
     match event {

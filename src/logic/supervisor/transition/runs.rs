@@ -1,5 +1,5 @@
-//! How the next run begins: the handler, the restart with its pause and limit, the launch, and the retry of a fork
-//! that the kernel refused.
+//! How the next run begins: the handler, the restart with its pause and limit, the launch, and another try after a
+//! fork(2) that failed.
 
 use super::finish;
 use crate::logic::base::exit::Exit;
@@ -9,7 +9,7 @@ use crate::logic::supervisor::policy::{Handling, Policy};
 use crate::logic::supervisor::replacement::Second;
 use crate::logic::supervisor::state::{AfterSecond, ForkTask, Pause, Phase, State};
 
-/// The shortest and the longest pause before a refused fork is tried again.
+/// The shortest and the longest pause before fork(2) is tried again.
 const FORK_BACKOFF: (Span, Span) = (Span::millis(100), Span::secs(5));
 
 /// After an unexpected exit: runs the handler, or restarts if there is none.
@@ -57,7 +57,7 @@ pub(super) fn restart(policy: &Policy, state: &mut State, exit: Exit, pause: Pau
 
 pub(super) fn launch(policy: &Policy, state: &mut State, logs: LogFiles, now: Time) -> Action {
     if logs == LogFiles::Rotate && state.second != Second::None {
-        // A requested restart begins when the second process has exited too.
+        // A requested restart waits until the second process has exited too.
         state.phase = Phase::AwaitingSecond { then: AfterSecond::Launch };
         return Action::Wait;
     }
@@ -73,7 +73,7 @@ pub(super) fn fork_failed(state: &mut State, task: ForkTask, now: Time) -> Actio
     Action::Wait
 }
 
-/// The pause before a restart.
+/// Applies an event during the pause before a restart.
 pub(super) fn backoff(policy: &Policy, state: &mut State, event: Event, now: Time) -> Action {
     use Event::*;
     match event {
@@ -85,7 +85,7 @@ pub(super) fn backoff(policy: &Policy, state: &mut State, event: Event, now: Tim
     }
 }
 
-/// The pause after a refused fork.
+/// Applies an event during the pause after a fork(2) that failed.
 pub(super) fn fork_retry(
     policy: &Policy,
     state: &mut State,

@@ -50,7 +50,7 @@ pub(super) fn running(policy: &Policy, state: &mut State, event: Event, now: Tim
         }
         Tick => state.force(policy, Forced::Watchdog, now),
         Unhealthy => state.force(policy, Forced::Health, now),
-        Heartbeat => state.heed_again(now),
+        Heartbeat => state.extend_watchdog(now),
         Exited(exit) => on_exit(policy, state, exit, now),
         ExecFailed(code) => on_exit(policy, state, Exit::Code(code), now),
         LeaderExited => clear_rest(policy, state, (AfterStop::HandleExit, None), now),
