@@ -6,6 +6,7 @@
 
 mod early;
 mod jails;
+mod podman;
 
 use crate::harness::rng::Rng;
 use crate::harness::{self, Ended, Running, Sandbox, needs, process, sys, words};

@@ -1,0 +1,49 @@
+//! `podman run --init --init-path`: podman mounts the init into the container and calls it by its own name.
+
+use super::field;
+use crate::harness::{self, Call, Sandbox, needs, words};
+use std::ffi::OsString;
+use std::fs;
+use std::os::unix::fs::symlink;
+
+/// A podman of its own, with everything that it writes below the test's directory.
+fn podman<'place>(sandbox: &'place Sandbox, words: Vec<OsString>) -> Call<'place> {
+    let podman = super::program("podman").unwrap();
+    let runc = super::program("runc").unwrap();
+    let (store, run) = (sandbox.path("store"), sandbox.path("podman"));
+    let places = words!["--root", store, "--runroot", run, "--storage-driver", "vfs", "--runtime", runc];
+    let plain = words!["--cgroup-manager", "cgroupfs", "--events-backend", "none"];
+    sandbox.program(&podman, [places, plain, words].concat())
+}
+
+/// The words of a container with this init, up to its command.
+fn run(sandbox: &Sandbox, name: &str) -> Vec<OsString> {
+    let root = sandbox.path("rootfs");
+    fs::create_dir_all(&root).unwrap();
+    fs::copy(sandbox.probe(), root.join("probe")).unwrap();
+    let init = sandbox.path("podman-init");
+    symlink(sandbox.path("vsrun"), &init).unwrap();
+    let volume = format!("{}:/out", sandbox.path("out").display());
+    // Podman would raise these limits, which a container around it may not permit.
+    let limits = words!["--ulimit", "nofile=1024:1024", "--ulimit", "nproc=4096:4096"];
+    let place = words!["run", "--rm", "--name", name, "--network", "none", "--volume", volume];
+    [place, limits, words!["--init", "--init-path", init, "--rootfs", root]].concat()
+}
+
+#[test]
+fn podman_runs_it_as_the_init_of_a_container() {
+    needs!(field(&["podman", "runc", "conmon"]), harness::containers());
+    let sandbox = Sandbox::new();
+    let _ = sandbox.out("seen");
+    let name = format!("vsrun-{}", std::process::id());
+    let script = words!["/probe", "orphans", "5", "/out/orphans", "signals", "/out/seen", "15", "exit", "9"];
+    let container = podman(&sandbox, [run(&sandbox, &name), script].concat()).start();
+    harness::await_lines(&sandbox.out("seen"), 1);
+    for line in harness::await_lines(&sandbox.out("orphans"), 5) {
+        assert!(line.ends_with(" 1"), "its parent is PID 1: {line}");
+    }
+    podman(&sandbox, words!["kill", "--signal", "TERM", &name]).finish().exited(0);
+    // Podman's own words are not ours, but a good run has none: the init is quiet.
+    container.finish().exited(9).silently();
+    assert_eq!(harness::lines(&sandbox.out("seen")), ["ready", "15"]);
+}
