@@ -125,26 +125,30 @@ impl AsFd for Signals {
 const MOST: usize = 12;
 
 /// Sleeps until one of the descriptors is readable or its other end is closed, or until `millis` have passed. Returns
-/// which ones. At least one must be given. For the last one, and in the event loop for the last two, only the closing of
-/// the other end counts: readable bytes do not end the sleep.
+/// which ones. At least one must be given. For the last one, only the closing of the other end counts: readable bytes do
+/// not end the sleep.
 pub fn wait<const N: usize>(fds: [Option<BorrowedFd<'_>>; N], millis: Option<u64>) -> [bool; N] {
+    wait_except(fds, 1 << (N - 1), millis)
+}
+
+/// As [`wait`], but for the descriptors whose bits are set in `quiet`, only the closing of the other end counts.
+pub fn wait_except<const N: usize>(fds: [Option<BorrowedFd<'_>>; N], quiet: u32, millis: Option<u64>) -> [bool; N] {
     let mut ready = [false; N];
-    sleep(&fds, if N > FEW { 2 } else { 1 }, millis, &mut ready);
+    sleep(&fds, quiet, millis, &mut ready);
     ready
 }
 
-/// The event loop waits for more descriptors than any other caller.
-const FEW: usize = 4;
-
 #[inline(never)]
-fn sleep(fds: &[Option<BorrowedFd<'_>>], quiet: usize, millis: Option<u64>, ready: &mut [bool]) {
+fn sleep(fds: &[Option<BorrowedFd<'_>>], quiet: u32, millis: Option<u64>, ready: &mut [bool]) {
     // The kernel ignores a negative number.
     let mut polled = [libc::pollfd { fd: -1, events: libc::POLLIN, revents: 0 }; MOST];
-    for (polled, fd) in polled.iter_mut().zip(fds) {
+    for (at, (polled, fd)) in polled.iter_mut().zip(fds).enumerate() {
         polled.fd = fd.map_or(-1, |fd| fd.as_raw_fd());
+        if quiet & (1 << at) != 0 {
+            // POLLHUP is always reported.
+            polled.events = 0;
+        }
     }
-    // POLLHUP is always reported.
-    polled.iter_mut().take(fds.len()).rev().take(quiet).for_each(|last| last.events = 0);
     if fds.iter().all(Option::is_none) {
         return sleep_ms(100);
     }

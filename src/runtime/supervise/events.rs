@@ -1,15 +1,12 @@
-//! The supervisor's events: signals, exits of children, messages, deadlines. This is the only place where it sleeps.
+//! The supervisor's events: signals, exits of children, messages, deadlines. `sources.rs` has the sleep.
 
 use crate::logic::base::time::earliest;
-use std::os::fd::AsFd;
 
 use super::config::SupervisorConfig;
-use super::readiness::Readiness;
 use super::reap::{POLL_INTERVAL, Reaped};
 use super::service::ServiceManager;
 use super::slot::Slot;
 use super::supervisor::Supervisor;
-use crate::logic::base::error::Error;
 use crate::logic::base::signal::Signal;
 use crate::logic::base::time::Time;
 use crate::logic::plan::step::Step;
@@ -17,8 +14,6 @@ use crate::logic::supervisor::event::Event;
 use crate::logic::supervisor::signal_action::SignalAction;
 use crate::runtime::host::clock::now;
 use crate::runtime::report::log::Priority;
-use crate::runtime::start::outcome::StartOutcome;
-use crate::sys::poll;
 use crate::sys::process;
 
 /// The most children that are reaped before signals and deadlines are checked.
@@ -72,8 +67,8 @@ impl Supervisor<'_> {
         }
     }
 
-    /// The next deadline of anything that has one. `looks`: some exits are polled for.
-    fn next_wake(&self, time: Time, looks: bool) -> Option<Time> {
+    /// The next deadline of anything that has one. `polls`: some exits are polled for.
+    pub fn next_wake(&self, time: Time, polls: bool) -> Option<Time> {
         // A deadline that passed, and was excused (`is_excused`), is checked again soon.
         let late = self.state.deadline().is_some_and(|until| until <= time);
         let soon = (self.unreaped || self.sweep.is_some()).then_some(time);
@@ -82,72 +77,11 @@ impl Supervisor<'_> {
             self.command_deadline(),
             self.hidden_end(),
             self.config.output.deadline(),
-            (looks || late).then(|| time.after(POLL_INTERVAL)),
+            (polls || late).then(|| time.after(POLL_INTERVAL)),
             soon,
             self.config.service_manager.as_ref().and_then(ServiceManager::deadline),
             self.config.prober.as_ref().and_then(|prober| prober.deadline()),
         ])
-    }
-
-    /// Sleeps, and reads from the descriptors that became readable.
-    #[inline(never)]
-    fn sleep(&mut self, time: Time) -> Option<Event> {
-        // Some exits send us no SIGCHLD, for example those of other processes' children. They are polled for.
-        let looks = self.clears() || self.any_left() || self.state.second.remains().is_some();
-        let (inbox, pause) = self.config.readiness.fd(Slot::Server, time);
-        let (second_inbox, _) = self.config.readiness.fd(Slot::Second, time);
-        let wake = earliest(&[pause, self.next_wake(time, looks)]);
-        let handler = self.config.handler.as_ref();
-        let [report, second_report] = [&self.server, &self.second].map(|life| life.as_ref()?.report.as_ref());
-        let [ready, second_ready] = [&self.server, &self.second].map(|life| life.as_ref()?.ready.as_ref());
-        let [line, second_line] = [&self.server, &self.second].map(|life| life.as_ref()?.line.fd());
-        let words = handler.and_then(|handler| handler.output.fd());
-        let fds = [
-            Some(self.config.signals.as_fd()),
-            ready.map(AsFd::as_fd),
-            inbox,
-            line,
-            handler.and_then(|handler| handler.line.fd()),
-            words,
-            second_ready.map(AsFd::as_fd),
-            second_inbox,
-            second_line,
-            report.map(AsFd::as_fd),
-            second_report.map(AsFd::as_fd),
-        ];
-        let [child_waiting, wrote, sent, ended, handled, spoke, more @ .., reported, second_reported] =
-            poll::wait(fds, wake.map(|wake| wake.since(time).0));
-        let [second_wrote, second_sent, second_ended] = more;
-        // Usually SIGCHLD is pending too, and is read next.
-        self.unreaped |= looks || (!child_waiting && (ended || handled || second_ended));
-        if let Some(life) = self.second.as_mut().filter(|_| second_ended) {
-            life.line.note_end(time);
-        }
-        if let Some(life) = self.server.as_mut().filter(|_| ended) {
-            life.line.note_end(time);
-        }
-        if let Some(handler) = &mut self.config.handler {
-            if handled {
-                handler.line.note_end(time);
-            }
-            if spoke {
-                handler.output.read(&self.config.log);
-            }
-        }
-        for (slot, reported, wrote, sent) in
-            [(Slot::Server, reported, wrote, sent), (Slot::Second, second_reported, second_wrote, second_sent)]
-        {
-            if reported && let Some(event) = self.read_start_outcome(slot) {
-                return Some(event);
-            }
-            if wrote && let Some(event) = self.read_ready_pipe(slot) {
-                return Some(event);
-            }
-            if sent && let Some(event) = self.read_notify(slot) {
-                return Some(event);
-            }
-        }
-        None
     }
 
     /// Returns the event of a deadline that has passed: that of the phase, or that of an exit which a tracer hides.
@@ -225,58 +159,6 @@ impl Supervisor<'_> {
             }
         }
         None
-    }
-
-    /// Reads the pipe of the process that becomes the server: a failed step, or its close by a successful exec.
-    #[inline(never)]
-    fn read_start_outcome(&mut self, slot: Slot) -> Option<Event> {
-        let life = self.process(slot).as_mut()?;
-        let pid = life.pid;
-        match StartOutcome::await_end(&life.report.take()?) {
-            start @ (StartOutcome::Done | StartOutcome::WithoutPidfile) => {
-                if life.preparing.is_some() {
-                    return None;
-                }
-                if matches!(start, StartOutcome::WithoutPidfile) && slot == Slot::Server {
-                    self.write_pidfile(pid);
-                }
-                self.record(Priority::Info, format_args!("started: pid {pid}"));
-                // A stop may have been requested before the exec.
-                if let Some(prober) =
-                    self.config.prober.as_mut().filter(|_| slot == Slot::Server && self.state.phase.is_up())
-                {
-                    prober.begin(now());
-                }
-                matches!(self.config.readiness, Readiness::Exec).then_some(Event::Ready)
-            }
-            // The event follows when that process has exited.
-            StartOutcome::Failed(failure) => {
-                life.failure = Some(failure);
-                None
-            }
-            StartOutcome::Killed => None,
-        }
-    }
-
-    /// Reads what the server wrote to its ready descriptor.
-    fn read_ready_pipe(&mut self, slot: Slot) -> Option<Event> {
-        let life = self.process(slot).as_mut()?;
-        let event = Readiness::read_pipe(&mut life.ready)?;
-        // If the exec has not succeeded, the failed step is the better explanation.
-        let unready = matches!(event, Event::NotReady);
-        if unready && (life.failure.is_some() || life.report.is_some()) {
-            return None;
-        }
-        if unready && self.is_first_start() {
-            let words = "the server closed its ready descriptor without a newline";
-            self.error = Some(Error::setup(format_args!("{words}")));
-        }
-        Some(slot.event(event))
-    }
-
-    /// Reads one event that a server process wrote before its exit.
-    pub fn drain_before_exit(&mut self, slot: Slot) -> Option<Event> {
-        self.read_start_outcome(slot).or_else(|| self.read_ready_pipe(slot)).or_else(|| self.read_notify(slot))
     }
 }
 

@@ -26,4 +26,5 @@ pub(crate) mod service;
 pub(crate) mod service_events;
 pub mod setup;
 pub(crate) mod slot;
+pub(crate) mod sources;
 pub(crate) mod supervisor;

@@ -82,15 +82,15 @@ impl Readiness {
         }
     }
 
-    /// The notify socket of a process to poll, or the end of the pause in which it is not polled.
-    pub fn fd(&self, slot: Slot, now: Time) -> (Option<BorrowedFd<'_>>, Option<Time>) {
-        match self {
-            Self::Notify(mail) => match mail.pause(now) {
-                None => (mail.socket(slot).map(AsFd::as_fd), None),
-                pause => (None, pause),
-            },
-            Self::Exec | Self::Newline(_) | Self::Alive(_) | Self::Probe(_) => (None, None),
-        }
+    /// The notify socket of a process, unless reading pauses.
+    pub fn socket(&self, slot: Slot, now: Time) -> Option<BorrowedFd<'_>> {
+        let Self::Notify(mail) = self else { return None };
+        if mail.pause(now).is_some() { None } else { mail.socket(slot).map(AsFd::as_fd) }
+    }
+
+    /// The end of a pause in which no notify socket is read.
+    pub fn pause(&self, now: Time) -> Option<Time> {
+        if let Self::Notify(mail) = self { mail.pause(now) } else { None }
     }
 
     /// A run of the server begins. Names its notify socket in the environment.

@@ -23,6 +23,14 @@ impl Supervisor<'_> {
         }
     }
 
+    /// What is known about a server process.
+    pub fn life(&self, slot: Slot) -> Option<&ServerProcess> {
+        match slot {
+            Slot::Server => self.server.as_ref(),
+            Slot::Second => self.second.as_ref(),
+        }
+    }
+
     /// A replacement was requested: by a signal, or by `--replace` with a value. Returns the event, unless it is refused.
     #[inline(never)]
     pub fn on_replace_request(&mut self, value: Option<u32>) -> Option<Event> {

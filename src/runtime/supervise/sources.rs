@@ -1,0 +1,167 @@
+//! What the event loop sleeps for: its descriptors, and what is read from each of them.
+
+use std::os::fd::{AsFd, BorrowedFd};
+
+use super::readiness::Readiness;
+use super::slot::Slot;
+use super::supervisor::Supervisor;
+use crate::logic::base::error::Error;
+use crate::logic::base::time::{Time, earliest};
+use crate::logic::supervisor::event::Event;
+use crate::runtime::host::clock::now;
+use crate::runtime::report::log::Priority;
+use crate::runtime::start::outcome::StartOutcome;
+use crate::sys::poll;
+
+/// What the event loop waits for, besides deadlines.
+#[derive(Clone, Copy)]
+enum Source {
+    /// The signalfd.
+    Signals,
+    /// The pidfd of a server process.
+    Exit(Slot),
+    /// The pidfd of the crash handler.
+    HandlerExit,
+    /// The pipe with the output of the crash handler.
+    HandlerOutput,
+    /// The pipe by which the child reports a failed step, and which a successful execve(2) closes.
+    Start(Slot),
+    /// The pipe of `--ready fd:N`.
+    Ready(Slot),
+    /// The notify socket.
+    Message(Slot),
+}
+
+/// The sources, in the order in which they are read.
+const SOURCES: [Source; 11] = [
+    Source::Signals,
+    Source::Exit(Slot::Server),
+    Source::Exit(Slot::Second),
+    Source::HandlerExit,
+    Source::HandlerOutput,
+    Source::Start(Slot::Server),
+    Source::Ready(Slot::Server),
+    Source::Message(Slot::Server),
+    Source::Start(Slot::Second),
+    Source::Ready(Slot::Second),
+    Source::Message(Slot::Second),
+];
+/// The places of `Source::Start`, as bits. The child may write a failed step at any time, but it is read only when the
+/// pipe is closed, so that the event loop never waits for the rest.
+#[allow(clippy::indexing_slicing, reason = "the compiler evaluates it")]
+const CLOSING_ONLY: u32 = {
+    let (mut bits, mut at) = (0, 0);
+    while at < SOURCES.len() {
+        if matches!(SOURCES[at], Source::Start(_)) {
+            bits |= 1 << at;
+        }
+        at += 1;
+    }
+    bits
+};
+
+impl Supervisor<'_> {
+    /// Sleeps, and reads from the sources that became readable.
+    #[inline(never)]
+    pub fn sleep(&mut self, time: Time) -> Option<Event> {
+        // Some exits send us no SIGCHLD, for example those of other processes' children. They are polled for.
+        let polls = self.clears() || self.any_left() || self.state.second.remains().is_some();
+        let wake = earliest(&[self.config.readiness.pause(time), self.next_wake(time, polls)]);
+        let fds = SOURCES.map(|source| self.descriptor(source, time));
+        let readable = poll::wait_except(fds, CLOSING_ONLY, wake.map(|wake| wake.since(time).0));
+        let [has_signal, ..] = readable;
+        self.unreaped |= polls;
+        for source in SOURCES.iter().zip(readable).filter_map(|(source, readable)| readable.then_some(*source)) {
+            let event = match source {
+                Source::Signals => None,
+                Source::Exit(slot) => {
+                    self.process(slot).iter_mut().for_each(|life| life.line.note_end(time));
+                    // Usually SIGCHLD is pending too, and is read next.
+                    self.unreaped |= !has_signal;
+                    None
+                }
+                Source::HandlerExit => {
+                    self.config.handler.iter_mut().for_each(|handler| handler.line.note_end(time));
+                    self.unreaped |= !has_signal;
+                    None
+                }
+                Source::HandlerOutput => {
+                    self.config.handler.iter_mut().for_each(|handler| handler.output.read(&self.config.log));
+                    None
+                }
+                Source::Start(slot) => self.read_start_outcome(slot),
+                Source::Ready(slot) => self.read_ready_pipe(slot),
+                Source::Message(slot) => self.read_notify(slot),
+            };
+            if event.is_some() {
+                return event;
+            }
+        }
+        None
+    }
+
+    /// The descriptor of a source, if it exists and is to be read now.
+    fn descriptor(&self, source: Source, time: Time) -> Option<BorrowedFd<'_>> {
+        match source {
+            Source::Signals => Some(self.config.signals.as_fd()),
+            Source::Exit(slot) => self.life(slot)?.line.fd(),
+            Source::HandlerExit => self.config.handler.as_ref()?.line.fd(),
+            Source::HandlerOutput => self.config.handler.as_ref()?.output.fd(),
+            Source::Start(slot) => self.life(slot)?.report.as_ref().map(AsFd::as_fd),
+            Source::Ready(slot) => self.life(slot)?.ready.as_ref().map(AsFd::as_fd),
+            Source::Message(slot) => self.config.readiness.socket(slot, time),
+        }
+    }
+
+    /// Reads the pipe of the process that becomes the server: a failed step, or its close by a successful exec.
+    #[inline(never)]
+    fn read_start_outcome(&mut self, slot: Slot) -> Option<Event> {
+        let life = self.process(slot).as_mut()?;
+        let pid = life.pid;
+        match StartOutcome::await_end(&life.report.take()?) {
+            start @ (StartOutcome::Done | StartOutcome::WithoutPidfile) => {
+                if life.preparing.is_some() {
+                    return None;
+                }
+                if matches!(start, StartOutcome::WithoutPidfile) && slot == Slot::Server {
+                    self.write_pidfile(pid);
+                }
+                self.record(Priority::Info, format_args!("started: pid {pid}"));
+                // A stop may have been requested before the exec.
+                if let Some(prober) =
+                    self.config.prober.as_mut().filter(|_| slot == Slot::Server && self.state.phase.is_up())
+                {
+                    prober.begin(now());
+                }
+                matches!(self.config.readiness, Readiness::Exec).then_some(Event::Ready)
+            }
+            // The event follows when that process has exited.
+            StartOutcome::Failed(failure) => {
+                life.failure = Some(failure);
+                None
+            }
+            StartOutcome::Killed => None,
+        }
+    }
+
+    /// Reads what the server wrote to its ready descriptor.
+    fn read_ready_pipe(&mut self, slot: Slot) -> Option<Event> {
+        let life = self.process(slot).as_mut()?;
+        let event = Readiness::read_pipe(&mut life.ready)?;
+        // If the exec has not succeeded, the failed step is the better explanation.
+        let unready = matches!(event, Event::NotReady);
+        if unready && (life.failure.is_some() || life.report.is_some()) {
+            return None;
+        }
+        if unready && self.is_first_start() {
+            let words = "the server closed its ready descriptor without a newline";
+            self.error = Some(Error::setup(format_args!("{words}")));
+        }
+        Some(slot.event(event))
+    }
+
+    /// Reads one event that a server process wrote before its exit.
+    pub fn drain_before_exit(&mut self, slot: Slot) -> Option<Event> {
+        self.read_start_outcome(slot).or_else(|| self.read_ready_pipe(slot)).or_else(|| self.read_notify(slot))
+    }
+}
