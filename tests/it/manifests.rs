@@ -1,9 +1,11 @@
-//! The containers in `examples/`: the image is built as the Dockerfile says, and run as the compose file and the
-//! Kubernetes manifest say, as far as runc knows what they ask for: words, user, rights, mounts, probes, the end.
+//! The containers in `examples/`: the image is built as the Dockerfile says, and run as the compose file, the Kubernetes
+//! manifest and the quadlet say, as far as runc knows what they ask for: words, user, rights, mounts, probes, the end.
 
 use crate::harness::{self, Bundle, Sandbox, needs, process, words};
 use std::ffi::OsString;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixDatagram;
 use std::path::PathBuf;
 
 const WEB: &str = ".spec.template.spec.containers[0]";
@@ -55,6 +57,22 @@ fn seconds(words: &[String], option: &str) -> u64 {
 fn await_page(bundle: &Bundle<'_>) {
     let ask = words!["/busybox", "wget", "-q", "-O", "-", "http://127.0.0.1:8080/index.html"];
     harness::await_true("the page", || bundle.exec(ask.clone()).finish().out == ["a page in a container"]);
+}
+
+/// What a readiness probe or a health check says of a server that works.
+#[track_caller]
+fn assert_succeeds(bundle: &Bundle<'_>, probe: &[String]) {
+    bundle.exec(probe.iter().map(OsString::from).collect()).finish().exited(0);
+}
+
+/// The server crashes until vsrun gives up and the container ends.
+#[track_caller]
+fn crash_for_good(bundle: &Bundle<'_>, container: harness::Running) {
+    harness::await_true("the end of the container", || {
+        bundle.exec(words!["/busybox", "killall", "-SEGV", "busybox"]).finish();
+        !container.lives()
+    });
+    container.finish().exited(128 + libc::SIGSEGV);
 }
 
 /// The server crashes, and is there again before anybody outside takes notice.
@@ -140,17 +158,31 @@ fn the_kubernetes_manifest_runs_as_it_says() {
         | if $container.securityContext.capabilities.drop == ["ALL"] then .process.capabilities = {} else . end
         | .mounts = [.mounts[] | select(.destination != "/run")]
             + [$container.volumeMounts[] | {destination: .mountPath, type: "tmpfs", source: "tmpfs",
-                options: ["mode=1777"]}]"#;
-    bundle.change(filter, words![pod]);
+                options: ["mode=1777"]}]
+            + [{destination: "/dev/termination-log", type: "bind", source: $ARGS.positional[1],
+                options: ["bind", "rw"]}]"#;
+    // As the kubelet makes it, for a container of any user.
+    let message = sandbox.path("message");
+    fs::write(&message, "").unwrap();
+    fs::set_permissions(&message, fs::Permissions::from_mode(0o666)).unwrap();
+    bundle.change(filter, words![pod, &message]);
     let runc = bundle.start();
     await_page(&bundle);
     assert_eq!(process::status(bundle.first(), "Uid"), "1000\t1000\t1000\t1000");
     assert_eq!(process::status(bundle.first(), "NoNewPrivs"), "1");
     assert!(harness::bundle::read_only(bundle.first()));
 
-    // The readiness probe asks where the server listens, and for a page that is there.
-    let asked = manifest(&sandbox, &format!("{WEB} | .readinessProbe.httpGet.path, .ports[0].containerPort"));
-    assert_eq!(asked, ["/index.html", "8080"]);
+    // The probes ask where the server listens, for a page that is there, and have more time than --probe takes.
+    let port = &manifest(&sandbox, &format!("{WEB}.ports[0].containerPort"))[0];
+    for probe in ["startupProbe", "readinessProbe"] {
+        let command = manifest(&sandbox, &format!("{WEB}.{probe}.exec.command[]"));
+        assert_succeeds(&bundle, &command);
+        assert!(command[2].starts_with(&format!("{port}/")), "{command:?}");
+        let time = manifest(&sandbox, &format!("{WEB}.{probe}.timeoutSeconds"))[0].parse::<u64>().unwrap();
+        assert!(time > 1, "{probe}");
+        let wrong = words![&command[0], &command[1], format!("{port}/no-such-page")];
+        bundle.exec(wrong).finish().failed(1, &["HTTP status 404"]);
+    }
     crash(&bundle, &manifest(&sandbox, &format!("{WEB}.livenessProbe.exec.command[]")));
 
     // As a pod ends: the server goes on for a while after TERM.
@@ -162,4 +194,94 @@ fn the_kubernetes_manifest_runs_as_it_says() {
     assert!(since.elapsed().as_secs() >= pause, "{:?}", since.elapsed());
     let grace: u64 = manifest(&sandbox, ".spec.template.spec.terminationGracePeriodSeconds")[0].parse().unwrap();
     assert!(pause + seconds(&command, "--stop-timeout") < grace);
+
+    // The file of the message is the one that Kubernetes reads if nothing else is said. An orderly end leaves it empty.
+    assert_eq!(manifest(&sandbox, &format!("{WEB}.terminationMessagePath")), ["null"]);
+    assert_eq!(harness::text(&message), "");
+    // runc gives a tmpfs the mode of the directory that it has made for the first one.
+    fs::remove_dir(bundle.root().join("run")).unwrap();
+    let runc = bundle.start();
+    await_page(&bundle);
+    crash_for_good(&bundle, runc);
+    let told = harness::text(&message);
+    assert!(told.starts_with("vsrun: giving up after too many restarts: the server killed by signal 11 "), "{told}");
+    assert!(told.ends_with(" restarts: 5\n") && told.lines().count() == 1, "{told}");
+}
+
+/// The keys of a section of the quadlet, in their order.
+fn quadlet(section: &str) -> Vec<(String, String)> {
+    let text = harness::text(&example("web.container"));
+    let lines = text.lines().skip_while(|line| *line != format!("[{section}]")).skip(1);
+    let lines =
+        lines.take_while(|line| !line.starts_with('[')).filter(|line| !line.is_empty() && !line.starts_with('#'));
+    lines.map(|line| line.split_once('=').map(|(key, value)| (key.into(), value.into())).unwrap()).collect()
+}
+
+#[test]
+fn the_quadlet_runs_as_it_says() {
+    needs!(can_build());
+    let sandbox = Sandbox::new();
+    let bundle = build(&sandbox);
+    let mut health = Vec::new();
+    let (mut entrypoint, mut stop_timeout) = (Vec::new(), 0);
+    let list = |text: &str| read(&sandbox, "jq", words!["-n", "-r", format!("{text} | .[]")]);
+    // What Podman asks its runtime for: each key changes the settings, and one that is not known here fails the test.
+    for (key, value) in quadlet("Container") {
+        let filter = match key.as_str() {
+            "Entrypoint" => {
+                entrypoint = list(&value);
+                ".process.args = ($ARGS.positional[0] | fromjson)"
+            }
+            "Exec" => r#".process.args += ($ARGS.positional[0] | split(" "))"#,
+            "User" => ".process.user.uid = ($ARGS.positional[0] | tonumber)",
+            "Group" => ".process.user.gid = ($ARGS.positional[0] | tonumber)",
+            "ReadOnly" => r#".root.readonly = ($ARGS.positional[0] == "true")"#,
+            "NoNewPrivileges" => r#".process.noNewPrivileges = ($ARGS.positional[0] == "true")"#,
+            "DropCapability" => r#"if $ARGS.positional[0] == "all" then .process.capabilities = {} else . end"#,
+            "Tmpfs" => {
+                r#"($ARGS.positional[0] | split(":")) as $place
+                | .mounts = [.mounts[] | select(.destination != $place[0])]
+                    + [{destination: $place[0], type: "tmpfs", source: "tmpfs", options: ($place[1] | split(","))}]"#
+            }
+            "HealthCmd" => {
+                health = list(&value);
+                "."
+            }
+            "StopTimeout" => {
+                stop_timeout = value.parse().unwrap();
+                "."
+            }
+            // runc passes messages on if it has a socket; see below. The others are the engine's own.
+            "Notify" => {
+                assert_eq!(value, "true");
+                "."
+            }
+            "Image" | "RunInit" | "PublishPort" | "HealthInterval" | "HealthTimeout" | "ReadOnlyTmpfs" => ".",
+            _ => panic!("what does {key} change?"),
+        };
+        bundle.change(filter, words![value]);
+    }
+    let address = sandbox.path("notify");
+    let socket = UnixDatagram::bind(&address).unwrap();
+    let runc = bundle.run().env("NOTIFY_SOCKET", &address).start();
+    let mut message = [0; 256];
+    let length = harness::receive(&socket, &mut message);
+    assert!(message[..length].starts_with(b"READY=1"), "{:?}", String::from_utf8_lossy(&message[..length]));
+    // It serves already, as the unit has been started.
+    assert_succeeds(&bundle, &health);
+    await_page(&bundle);
+    let first = bundle.first();
+    assert_eq!(process::status(first, "Uid"), "1000\t1000\t1000\t1000");
+    assert_eq!(process::status(first, "Gid"), "1000\t1000\t1000\t1000");
+    assert_eq!(
+        (process::status(first, "CapBnd").as_str(), process::status(first, "NoNewPrivs").as_str()),
+        ("0000000000000000", "1")
+    );
+    assert!(harness::bundle::read_only(first));
+    crash(&bundle, &health);
+    bundle.kill("TERM");
+    runc.finish().exited(0);
+    let service = quadlet("Service");
+    let (_, stop) = service.iter().find(|(key, _)| key == "TimeoutStopSec").unwrap();
+    assert!(seconds(&entrypoint, "--stop-timeout") < stop_timeout && stop_timeout < stop.parse().unwrap());
 }
