@@ -1,6 +1,7 @@
 //! What replaces an entrypoint script: environment files, secrets from files, variables in the command.
 
 use crate::harness::{self, PLAIN, Sandbox, needs, words};
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -109,7 +110,22 @@ const UNSET: &[&str] = &["${NO}", "a${A}b${NO}", "${_}"];
 
 #[test]
 fn malformed_files_and_words_are_fifty_and_more() {
-    assert!(FILES.len() + MALFORMED.len() + UNSET.len() >= 50);
+    let files: BTreeSet<&[u8]> = FILES.iter().map(|(text, ..)| *text).collect();
+    let words: BTreeSet<&str> = MALFORMED.iter().chain(UNSET).copied().collect();
+    assert_eq!((files.len(), words.len()), (FILES.len(), MALFORMED.len() + UNSET.len()), "each is another case");
+    assert!(files.len() + words.len() >= 50);
+}
+
+/// A server that would leave a trace of its start.
+fn traced(sandbox: &Sandbox) -> Vec<OsString> {
+    words!["-p", "pid", "--", sandbox.probe(), "append", sandbox.out("ran"), "x", "exit", "0"]
+}
+
+/// No server has been started, and nothing of the start is left.
+#[track_caller]
+fn assert_nothing_started(sandbox: &Sandbox) {
+    sandbox.await_nothing_left();
+    assert!(!sandbox.path("pid").exists() && !sandbox.out("ran").exists());
 }
 
 #[test]
@@ -119,9 +135,9 @@ fn malformed_environment_files_are_wrong_usage_with_file_and_line() {
         let file = secret_file(&sandbox, "file", text);
         let expected = format!("{}:{line}: ", file.to_str().unwrap());
         for way in harness::ways() {
-            let line = [way, words!["-p", "pid", "--env-file", &file, "--", sandbox.probe(), "exit", "0"]].concat();
+            let line = [way, words!["--env-file", &file], traced(&sandbox)].concat();
             sandbox.vsrun(line).finish().failed(2, &[&expected, reason]);
-            assert!(!sandbox.path("pid").exists());
+            assert_nothing_started(&sandbox);
         }
     }
 }
@@ -129,29 +145,37 @@ fn malformed_environment_files_are_wrong_usage_with_file_and_line() {
 #[test]
 fn malformed_expansions_are_wrong_usage_and_unset_names_are_errors() {
     let sandbox = Sandbox::new();
-    let call = |word: &str| {
-        let line = words![
-            "-p",
-            "pid",
-            "--expand",
-            "--",
-            sandbox.probe(),
-            "append",
-            sandbox.out("ran"),
-            "x",
-            "exit",
-            "0",
-            word
-        ];
-        sandbox.vsrun(line).env("A", "1").without_env("_").finish()
-    };
-    for word in MALFORMED {
-        call(word).failed(2, &["option --expand: '", "is malformed: write ${NAME}"]);
+    for way in harness::ways() {
+        let call = |word: &str| {
+            let line = [way.clone(), words!["--expand"], traced(&sandbox), words![word]].concat();
+            sandbox.vsrun(line).env("A", "1").without_env("_").finish()
+        };
+        for word in MALFORMED {
+            let named = format!("option --expand: '{}' is malformed: write ${{NAME}}", word.replace('\n', "\\x0a"));
+            call(word).failed(2, &[&named]);
+            assert_nothing_started(&sandbox);
+        }
+        for word in UNSET {
+            let name = if word.contains("NO") { "NO" } else { "_" };
+            let reason = format!("the server's environment does not set {name} (");
+            call(word).failed(125, &[&format!("cannot expand '${{{name}}}': "), &reason]);
+            assert_nothing_started(&sandbox);
+        }
     }
-    for word in UNSET {
-        call(word).failed(125, &["cannot expand '${", "}'"]);
+}
+
+#[test]
+fn a_malformed_expansion_in_a_service_file_is_reported_with_the_file() {
+    let sandbox = Sandbox::new();
+    // A word with a newline is two lines there.
+    for word in MALFORMED.iter().filter(|word| !word.contains('\n')) {
+        let words = [words!["--expand"], traced(&sandbox), words![word]].concat();
+        let lines: Vec<String> = words.into_iter().map(|word| format!("{}\n", word.into_string().unwrap())).collect();
+        fs::write(sandbox.path("service"), lines.concat()).unwrap();
+        let ended = sandbox.vsrun(words!["--args", "service"]).env("A", "1").finish();
+        ended.failed(2, &["vsrun: service: option --expand: '", "' is malformed"]);
+        assert_nothing_started(&sandbox);
     }
-    assert!(!sandbox.path("pid").exists() && !sandbox.out("ran").exists());
 }
 
 #[test]
