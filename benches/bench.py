@@ -184,6 +184,30 @@ class Bench:
         ]
         return [(name, words) for name, words in noop if shutil.which(words[0])]
 
+    def entrypoints(self):
+        """A step as the user and then the server as the user, with a variable in its words: vsrun, and shell scripts."""
+        end = [self.bound, "true"]
+        rivals = [
+            ("direct", end),
+            ("bound", [self.bound, "before", USER] + end),
+            ("vsrun --before", [self.vsrun, "-u", f"{USER}:{USER}", "--before", f"{self.bound} true", "--expand", "--"]
+             + end + ["${HOME}"]),
+        ]
+        tools = {
+            "chpst": f"chpst -u :{USER}:{USER}",
+            "setpriv": f"setpriv --reuid {USER} --regid {USER} --clear-groups",
+            "gosu": f"gosu {USER}:{USER}",
+        }
+        for tool in filter(shutil.which, tools):
+            path = os.path.join(self.place, f"{tool}.sh")
+            # By its path: busybox has a setpriv of its own, which knows less.
+            call = os.path.join(os.path.dirname(shutil.which(tool)), tools[tool])
+            with open(path, "w") as file:
+                file.write(f'set -e\n{call} {self.bound} true\nexec {call} {self.bound} true "${{HOME}}"\n')
+            for shell in filter(shutil.which, ["dash", "busybox"]):
+                rivals.append((f"{shell}, {tool}", [shell, "sh", path] if shell == "busybox" else [shell, path]))
+        return rivals
+
     def inits(self):
         end = [self.bound, "true"]
         return [("direct", end)] + [(rival.name, rival.words + end) for rival in self.of("init")]
@@ -460,6 +484,7 @@ def main():
         ("size", bench.size),
         ("exec", lambda: bench.launch(bench.launchers())),
         ("init", lambda: bench.launch(bench.inits())),
+        ("entrypoint", lambda: bench.launch(bench.entrypoints())),
         ("forward", bench.forward),
         ("stop", bench.stop),
         ("crash", bench.crash_loop),
@@ -472,7 +497,10 @@ def main():
         results[name] = what()
         print(f"{name}: {time.monotonic() - started:.0f} s", file=sys.stderr, flush=True)
     loads.append(os.getloadavg()[0])
-    results["run"] = {"loads": loads, "seconds": time.monotonic() - begin, "quick": QUICK, "many": MANY}
+    version = subprocess.run([vsrun, "--version"], capture_output=True, text=True, check=True).stdout.split("\n")[0]
+    results["run"] = {
+        "loads": loads, "seconds": time.monotonic() - begin, "quick": QUICK, "many": MANY, "version": version,
+    }
     packages = sorted({rival.package for rival in bench.rivals} - {"", "vsrun"} | set(report.PACKAGES))
     report.write(results, packages, documents)
 

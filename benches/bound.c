@@ -6,6 +6,7 @@
  *
  *   bound true                        ends at once, with 0
  *   bound user ID COMMAND...          becomes COMMAND as user and group ID, without other groups
+ *   bound before ID COMMAND...        runs COMMAND like that, waits for it, and then becomes it: a step and a server
  *   bound init COMMAND...             stays as its parent: passes signals on, reaps, ends as it does
  *   bound keep COMMAND...             the same, but starts it again unless TERM has come
  *   bound serve FIFO                  a server: says in FIFO when it was started, and when each USR1 came
@@ -51,6 +52,16 @@ static int become(char **words)
 		return 125;
 	execve(words[1], words + 1, environ);
 	return 127;
+}
+
+static int before(char **words)
+{
+	int status;
+	pid_t child = vfork();
+	if (child == 0)
+		_exit(become(words));
+	waitpid(child, &status, 0);
+	return status ? 125 : become(words);
 }
 
 static pid_t start(char **command, const sigset_t *before)
@@ -140,6 +151,8 @@ int main(int argc, char **argv)
 	const char *mode = here ? "here" : argv[1];
 	if (!strcmp(mode, "user"))
 		return become(argv + 2);
+	if (!strcmp(mode, "before"))
+		return before(argv + 2);
 	if (!strcmp(mode, "init") || !strcmp(mode, "keep"))
 		return stay(argv + 2, mode[0] == 'k');
 	if (!strcmp(mode, "pour"))
