@@ -5,6 +5,7 @@
 //! the place is lost: what a test has started is found as descendants of its manager, and ended by number.
 
 mod early;
+mod entrypoints;
 mod jails;
 mod podman;
 

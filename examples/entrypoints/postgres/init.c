@@ -1,0 +1,99 @@
+/*
+ * The step before the server, in an image without a shell: makes the database in $PGDATA, unless there is one.
+ *
+ * initdb(1) needs a shell, because it uses popen(3). So make-root has run it, and the image has the result as /template.
+ * This program copies it and sets the password, which is $POSTGRES_PASSWORD. The copy gets its name when it is complete:
+ * what a start that was killed has left is deleted by the next one. It fails loudly, and then no server is started.
+ */
+
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+extern char **environ;
+
+static _Noreturn void fail(const char *what, const char *name)
+{
+	fprintf(stderr, "init: %s%s\n", what, name);
+	exit(1);
+}
+
+/* Starts a program, with this file as its standard input and without standard output, which would be a dialogue. */
+static pid_t start(int input, char **words)
+{
+	posix_spawn_file_actions_t actions;
+	pid_t child;
+	posix_spawn_file_actions_init(&actions);
+	posix_spawn_file_actions_adddup2(&actions, input, 0);
+	posix_spawn_file_actions_addopen(&actions, 1, "/dev/null", O_WRONLY, 0);
+	if (posix_spawn(&child, words[0], &actions, NULL, words, environ))
+		fail("cannot start ", words[0]);
+	return child;
+}
+
+static void await(pid_t child, const char *name)
+{
+	int status;
+	while (waitpid(child, &status, 0) < 0)
+		if (errno != EINTR)
+			fail("cannot wait for ", name);
+	if (status)
+		fail("this has failed: ", name);
+}
+
+static void run(char **words)
+{
+	await(start(0, words), words[0]);
+}
+
+/* In single-user mode a command ends with its line, and a quote in a string is written twice. */
+static void set_password(const char *password, char *directory)
+{
+	char *words[] = {"/usr/bin/postgres", "--single", "-D", directory, "-c", "exit_on_error=on",
+		"-c", "log_min_error_statement=panic", "postgres", NULL};
+	int ends[2];
+	if (pipe2(ends, O_CLOEXEC))
+		fail("cannot make a pipe", "");
+	pid_t child = start(ends[0], words);
+	close(ends[0]);
+	FILE *to = fdopen(ends[1], "w");
+	if (!to)
+		fail("no memory", "");
+	fputs("ALTER USER postgres PASSWORD '", to);
+	for (; *password; password++) {
+		if (*password == '\'')
+			fputc('\'', to);
+		fputc(*password, to);
+	}
+	fputs("'\n", to);
+	if (fclose(to))
+		fail("cannot write to postgres", "");
+	await(child, words[0]);
+}
+
+int main(void)
+{
+	const char *data = getenv("PGDATA"), *password = getenv("POSTGRES_PASSWORD");
+	char new[4096], version[4096];
+	if (!data || strlen(data) > sizeof new - 20)
+		fail("PGDATA is not set, or is too long", "");
+	sprintf(new, "%s.new", data);
+	sprintf(version, "%s/PG_VERSION", data);
+	if (access(version, F_OK) == 0)
+		return 0;
+	if (!password || !*password || strchr(password, '\n'))
+		fail("POSTGRES_PASSWORD is not set, is empty or has more than one line", "");
+	run((char *[]){"/bin/rm", "-rf", new, NULL});
+	run((char *[]){"/bin/cp", "-R", "/template", new, NULL});
+	set_password(password, new);
+	/* An empty directory may be there already, such as that of a volume. */
+	if (rename(new, data))
+		fail("cannot rename the new database: ", strerror(errno));
+	return 0;
+}
