@@ -157,7 +157,7 @@ def document(results, packages):
     launches = ["program", "µs", "× bound", "page faults", "system calls"]
     for what, words in [
         ("exec", "## Launch as another user\n\n`vsrun -u 65534:65534 -- true` and the like, over `true` itself (static). The "
-                 "system calls are those up to\n`true`'s own; 64 of vsrun's are rt_sigaction, for clean signals.\n"),
+                 "system calls are those up to\n`true`'s own; over 60 of vsrun's are rt_sigaction, for clean signals.\n"),
         ("entrypoint", "## A step and then the server, as another user\n\n`vsrun -u 65534:65534 --before STEP --expand -- SERVER "
                        "'${HOME}'` and a script of two lines: TOOL STEP, and\nexec TOOL SERVER \"${HOME}\". STEP and "
                        "SERVER are `true` (static), and the figures are those over one `true` itself. Page\nfaults are "

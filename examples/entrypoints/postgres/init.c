@@ -92,6 +92,10 @@ int main(void)
 	run((char *[]){"/bin/rm", "-rf", new, NULL});
 	run((char *[]){"/bin/cp", "-R", "/template", new, NULL});
 	set_password(password, new);
+	/* It is on the disk before it has its name, as initdb would have it. */
+	int directory = open(new, O_RDONLY | O_DIRECTORY);
+	if (directory < 0 || syncfs(directory))
+		fail("cannot write the new database to the disk: ", strerror(errno));
 	/* An empty directory may be there already, such as that of a volume. */
 	if (rename(new, data))
 		fail("cannot rename the new database: ", strerror(errno));

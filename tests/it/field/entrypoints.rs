@@ -1,7 +1,7 @@
 //! The images without a shell in `examples/entrypoints`: each root is made of Debian's packages, built as its Dockerfile
 //! says, and run as the compose file says: read-only, with its user, capabilities, secret and volume.
 
-use super::{LATER, SOON, descendants, field};
+use super::{LATER, descendants, field};
 use crate::harness::{self, Bundle, Call, Ended, Running, Sandbox, needs, process, sys, words};
 use std::ffi::OsString;
 use std::fs;
@@ -266,7 +266,7 @@ fn postgres_without_a_shell_gets_its_database_and_its_password() {
     // A crash: the database is the same, in the same container.
     let (first, server) = (image.bundle.first(), image.server());
     sys::kill(server, libc::SIGKILL);
-    harness::await_within(SOON, "the end of the first server", || process::gone(server).then_some(()));
+    harness::await_within(LATER, "the end of the first server", || process::gone(server).then_some(()));
     serves();
     assert_eq!(image.bundle.first(), first);
     let told = image.stop(container);
@@ -352,7 +352,7 @@ fn nginx_without_a_shell_tests_its_settings_and_serves() {
     // A crash: the workers that it leaves are ended, and the next one gets the port.
     let (first, server) = (image.bundle.first(), image.server());
     sys::kill(server, libc::SIGKILL);
-    harness::await_within(SOON, "another server", || (process::gone(server) && page()).then_some(()));
+    harness::await_within(LATER, "another server", || (process::gone(server) && page()).then_some(()));
     assert_eq!(image.bundle.first(), first);
     image.stop(container);
 
