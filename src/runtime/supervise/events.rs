@@ -18,8 +18,6 @@ use crate::sys::process;
 
 /// The most children that are reaped before signals and deadlines are checked.
 const REAPED_PER_TURN: usize = 64;
-/// The most signals that are read before the deadlines are checked.
-const SIGNALS_PER_TURN: usize = 64;
 
 impl Supervisor<'_> {
     /// Sleeps until the next event, and returns it.
@@ -28,6 +26,11 @@ impl Supervisor<'_> {
     /// server which forks in a loop delays nothing else.
     #[inline(never)]
     pub fn next_event(&mut self) -> Event {
+        self.next_event_after(None)
+    }
+
+    /// As `next_event`, just after this time: the clock need not be read.
+    pub fn next_event_after(&mut self, mut known: Option<Time>) -> Event {
         let mut room = REAPED_PER_TURN;
         loop {
             while self.unreaped && room > 0 {
@@ -47,7 +50,7 @@ impl Supervisor<'_> {
                 continue;
             }
             room = REAPED_PER_TURN;
-            let time = now();
+            let time = known.take().unwrap_or_else(now);
             if let Some(event) = self.search(time) {
                 // A process that is not our descendant may have moved into the control group.
                 let slot = if event == Event::NoneLeft { Slot::Server } else { Slot::Second };
@@ -110,53 +113,46 @@ impl Supervisor<'_> {
         }
     }
 
-    /// Reads pending signals up to one that is an event. `Reopen` is done at once.
+    /// Reads one signal if the last sleep has shown that one is pending. Only the next sleep shows whether there are
+    /// more: usually there are none, so a read(2) is saved, and a signal that is sent in a loop delays no deadline.
+    /// `Reopen` is done at once.
     #[inline(never)]
     fn next_signal(&mut self) -> Option<Event> {
-        // Limited, so that a signal that is sent in a loop does not delay the deadlines.
-        for _ in 0..SIGNALS_PER_TURN {
-            let arrived = self.config.signals.next()?;
-            let Some(signal) = Signal::new(arrived.signal.into()) else { continue };
-            // Our own writes cause SIGPIPE and SIGXFSZ (closed pipe, size limit): they are not requests.
-            let own = [Signal::PIPE, Signal::XFSZ].contains(&signal) && process::id().is_sender(arrived.sender);
-            if own {
-                continue;
-            }
-            if signal == Signal::CHLD {
-                if arrived.value.is_some()
-                    && let Some(event) = self.on_replace_request(arrived.value)
-                {
-                    self.unreaped = true;
-                    return Some(event);
-                }
-                if self.unreaped {
-                    // There are more children than one turn reaps: read the other signals first.
-                    continue;
-                }
+        if !core::mem::take(&mut self.signalled) {
+            return None;
+        }
+        let arrived = self.config.signals.next()?;
+        let signal = Signal::new(arrived.signal.into())?;
+        // Our own writes cause SIGPIPE and SIGXFSZ (closed pipe, size limit): they are not requests.
+        let own = [Signal::PIPE, Signal::XFSZ].contains(&signal) && process::id().is_sender(arrived.sender);
+        if own {
+            return None;
+        }
+        if signal == Signal::CHLD {
+            if arrived.value.is_some()
+                && let Some(event) = self.on_replace_request(arrived.value)
+            {
                 self.unreaped = true;
-                return None;
+                return Some(event);
             }
-            let action = self.config.signal_table.take(signal);
-            self.suspends =
-                self.config.personality.suspends && [Signal::TSTP, Signal::TTIN, Signal::TTOU].contains(&signal);
-            // For a forwarded signal, the sending is recorded.
-            if !matches!(action, SignalAction::Forward(_)) {
-                self.record(Priority::Notice, format_args!("received {signal}"));
-            }
-            match action {
-                SignalAction::Stop | SignalAction::End(_) if signal == Signal::INT => return Some(Event::Interrupt),
-                SignalAction::Stop | SignalAction::End(_) => return Some(Event::Stop),
-                SignalAction::Restart => return Some(Event::Restart),
-                SignalAction::Replace => {
-                    let event = self.on_replace_request(None);
-                    if event.is_some() {
-                        return event;
-                    }
-                }
-                SignalAction::Forward(other) => return Some(Event::Forward(other)),
-                SignalAction::Reopen => self.config.output.reopen(&mut self.config.log),
-                SignalAction::Ignore => self.suspend(),
-            }
+            self.unreaped = true;
+            return None;
+        }
+        let action = self.config.signal_table.take(signal);
+        self.suspends =
+            self.config.personality.suspends && [Signal::TSTP, Signal::TTIN, Signal::TTOU].contains(&signal);
+        // For a forwarded signal, the sending is recorded.
+        if !matches!(action, SignalAction::Forward(_)) {
+            self.record(Priority::Notice, format_args!("received {signal}"));
+        }
+        match action {
+            SignalAction::Stop | SignalAction::End(_) if signal == Signal::INT => return Some(Event::Interrupt),
+            SignalAction::Stop | SignalAction::End(_) => return Some(Event::Stop),
+            SignalAction::Restart => return Some(Event::Restart),
+            SignalAction::Replace => return self.on_replace_request(None),
+            SignalAction::Forward(other) => return Some(Event::Forward(other)),
+            SignalAction::Reopen => self.config.output.reopen(&mut self.config.log),
+            SignalAction::Ignore => self.suspend(),
         }
         None
     }

@@ -71,6 +71,7 @@ impl Supervisor<'_> {
         let readable = poll::wait_except(fds, CLOSING_ONLY, wake.map(|wake| wake.since(time).0));
         let [has_signal, ..] = readable;
         self.unreaped |= polls;
+        self.signalled |= has_signal;
         for source in SOURCES.iter().zip(readable).filter_map(|(source, readable)| readable.then_some(*source)) {
             let event = match source {
                 Source::Signals => None,

@@ -77,6 +77,8 @@ pub struct Supervisor<'a> {
     pub requests: Requests,
     /// Whether children may have exited that were not reaped.
     pub unreaped: bool,
+    /// Whether the last sleep has shown that signals are pending.
+    pub signalled: bool,
     /// The running search for remaining processes.
     pub sweep: Option<Sweep>,
     /// When the next search begins.
@@ -126,7 +128,7 @@ pub fn supervise(watch: &mut SupervisorConfig, pidfiles: &[Option<Pidfile>; 2]) 
             Action::Forward(signal, to) => {
                 this.forward(signal, to);
                 this.suspend();
-                this.next_event()
+                this.next_event_after(Some(time))
             }
             Action::Pause(span) => {
                 let (span, restarts) = (Duration(span), this.state.restarts());
@@ -163,6 +165,7 @@ impl<'a> Supervisor<'a> {
             second: None,
             requests: Requests::default(),
             unreaped: false,
+            signalled: false,
             sweep: None,
             next_look: Time::default(),
             others: (0, Time::default()),
