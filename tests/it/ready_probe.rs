@@ -125,7 +125,7 @@ fn a_program_is_tried_as_the_servers_user_in_its_root_with_its_environment() {
     needs!(root());
     let sandbox = Sandbox::new();
     let jail = sandbox.jail();
-    std::fs::write(sandbox.path("variables"), "TWO=2\n").unwrap();
+    std::fs::write(sandbox.path("variables"), "TWO=2\nVSRUN_SERVER_PID=1\n").unwrap();
     let report = "probe:exec:/probe report /out/tried";
     let options = words!["-b", "-m", "keeper", "-", "-p", "pid", "-u", "65534", "-r", &jail, "-w", "/out"];
     let more = words!["-e", "ONE=1", "--env-file", sandbox.path("variables"), "--listen", sandbox.path("socket")];
@@ -144,6 +144,8 @@ fn a_program_is_tried_as_the_servers_user_in_its_root_with_its_environment() {
     for name in ["LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES", "NOTIFY_SOCKET", "WATCHDOG_USEC"] {
         assert_eq!(tried.variable(name), None, "{name}");
     }
+    assert_eq!(tried.variable("VSRUN_SERVER_PID"), Some(server.one("pid")), "which process it tests");
+    assert_eq!(server.variable("VSRUN_SERVER_PID").as_deref(), Some("1"), "the server has the caller's");
     assert_eq!(tried.descriptor_numbers(), [0, 1, 2]);
     assert!(tried.descriptor(0).unwrap().is_null() && tried.descriptor(1).unwrap().is_null());
     assert_eq!(tried.one("sid"), tried.one("pid"), "a session of its own");

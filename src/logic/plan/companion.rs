@@ -2,6 +2,7 @@
 
 use alloc::vec::Vec;
 
+use super::env::SERVER_PID;
 use super::program::{Program, finish};
 use super::socket_activation;
 use super::step::Step;
@@ -20,9 +21,10 @@ pub(super) fn steps(server: &Program, command: StaticCStr) -> Vec<Step> {
     steps
 }
 
-/// Whether only the server gets this variable: it is about descriptors or messages of the server's.
+/// Whether only the server gets this variable: it is about descriptors or messages of the server's, or about another
+/// server.
 pub fn is_servers_own(name: &[u8]) -> bool {
-    is_for_us(name) || socket_activation::NAMES.contains(&name)
+    is_for_us(name) || socket_activation::NAMES.contains(&name) || name == SERVER_PID.as_bytes()
 }
 
 /// Whether the step is taken as the server takes it.

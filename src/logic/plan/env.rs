@@ -7,6 +7,9 @@ use crate::logic::base::cstr::{StaticCStr, leak_cstr};
 use crate::logic::base::text::split_byte;
 use crate::logic::supervisor::readiness::NOTIFY_SOCKET;
 
+/// The variable that tells a probe which process it is to test.
+pub const SERVER_PID: &str = "VSRUN_SERVER_PID";
+
 /// An environment.
 #[derive(Clone, Debug, Default)]
 pub struct Env(pub Vec<StaticCStr>);
@@ -118,8 +121,9 @@ impl Source {
         let is_free = |name: &[u8]| {
             let entry = named(started, name);
             let is_of_file = entry == named(&self.base.0, name) || entry == named(&self.first, name);
-            // vsrun adds its notify socket, if there is one, after all others.
-            let is_late = LATE.contains(&name) || (entry.is_none() && name == NOTIFY_SOCKET);
+            // vsrun adds its notify socket, if there is one, after all others, and the pid of the server for a probe.
+            let is_late =
+                LATE.contains(&name) || (entry.is_none() && (name == NOTIFY_SOCKET || name == SERVER_PID.as_bytes()));
             named(&self.given, name).is_none() && (entry.is_none() || is_of_file) && !is_late
         };
         let mut env = Env(started.to_vec());
@@ -199,7 +203,8 @@ mod tests {
         let mut expected = started.to_vec();
         expected.sort_unstable();
         assert_eq!(of(&source.first), expected, "nothing has changed");
-        let now = [c"B=2", c"X=3", c"E=4", c"S=5", c"L=6", c"NOTIFY_SOCKET=7", c"WATCHDOG_PID=8"];
+        let now =
+            [c"B=2", c"X=3", c"E=4", c"S=5", c"L=6", c"NOTIFY_SOCKET=7", c"WATCHDOG_PID=8", c"VSRUN_SERVER_PID=9"];
         assert_eq!(
             of(&now),
             [c"A=base", c"B=2", c"E=given", c"HOME=/h", c"L=vsrun", c"NOTIFY_SOCKET=@x", c"S=same", c"X=3"]

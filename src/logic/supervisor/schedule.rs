@@ -59,7 +59,7 @@ pub enum Tried {
 }
 
 /// The probes of one server process.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Schedule {
     ready: Ready,
     health: Option<Health>,

@@ -10,7 +10,7 @@ use crate::logic::plan::program::Program;
 use crate::logic::plan::step::Step;
 use crate::sys::Result;
 use crate::sys::exec::ExecArray;
-use crate::sys::process;
+use crate::sys::process::Pid;
 
 /// The shell that runs a script without `#!`, as execvp(3) does.
 pub const SHELL: StaticCStr = c"/bin/sh";
@@ -85,13 +85,14 @@ impl ExecImage {
         Self { steps, paths, argv, env, source: None, personality, shells }
     }
 
-    /// Called by the child: writes its own pid into the variable `name`.
+    /// Writes a pid into the variable `name`: the child its own, and vsrun that of the server for a probe, which has none of
+    /// its own there.
     ///
     /// # Errors
     /// None: the room for the word is there.
-    pub fn set_own_pid(&self, name: &str) -> Result<()> {
+    pub fn set_pid(&self, name: &str, pid: Pid) -> Result<()> {
         let mut word = ArrayText::<64>::new();
-        let _ = write!(word, "{name}={}", process::id());
+        let _ = write!(word, "{name}={pid}");
         self.env.rewrite(usize::from(name.starts_with('W')), word.as_bytes());
         Ok(())
     }

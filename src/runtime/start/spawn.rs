@@ -139,9 +139,9 @@ fn apply_step(step: &Step, program: &ExecImage, io: &ChildIo<'_>, way: &mut Exec
             .try_for_each(|(wire, number)| wire.map_or(Ok(()), |wire| fd::dup_onto(wire, number))),
         Step::PassSockets(count) => {
             way.sockets = *count;
-            program.set_own_pid("LISTEN_PID")
+            program.set_pid("LISTEN_PID", process::id())
         }
-        Step::SetWatchdogPid => program.set_own_pid("WATCHDOG_PID"),
+        Step::SetWatchdogPid => program.set_pid("WATCHDOG_PID", process::id()),
         Step::LogDir(dir) => io.dir.map_or_else(|| credentials::change_dir(dir), credentials::enter),
         Step::CallersDir(dir, which) => confine::return_to(dir, *which).map(|is| way.replaced = is),
         Step::ReplacedDir(dir) if way.replaced => credentials::change_dir(dir),

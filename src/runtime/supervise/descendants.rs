@@ -27,11 +27,11 @@ const SENT_PER_TURN: usize = 256;
 /// The most turns of a survey. The event loop waits for a whole survey.
 const TURNS_OF_SURVEY: usize = 8;
 
-/// The pids of the output helper and of the running probe; 0 for each that there is not. They are children of ours, and
+/// The pids of the output helper and of the running probes; 0 for each that there is not. They are children of ours, and
 /// not the server's.
-pub type Helpers = [i32; 2];
+pub type Helpers = [i32; 3];
 /// There are none.
-pub const NO_HELPERS: Helpers = [0; 2];
+pub const NO_HELPERS: Helpers = [0; 3];
 
 /// A pass over all processes.
 pub struct Sweep {

@@ -31,8 +31,8 @@ impl Supervisor<'_> {
 
     /// Begins a run of a server process, and waits for the next event unless the start fails at once.
     pub fn launch(&mut self, slot: Slot) -> Event {
-        if let Some(prober) = self.config.prober.as_mut().filter(|_| slot == Slot::Server) {
-            prober.end();
+        if let Some(prober) = &mut self.config.prober {
+            prober.end(slot);
         }
         match self.start_process(slot, 0) {
             Ok(()) => self.next_event(),

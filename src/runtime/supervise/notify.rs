@@ -106,7 +106,7 @@ impl Supervisor<'_> {
                 (self.config.readiness.name(), Duration(self.config.policy.ready_timeout.unwrap_or_default()));
             let how = how.as_str();
             let words = "the server was not ready in time";
-            let why = self.config.prober.as_ref().map_or("", |prober| prober.why.as_str());
+            let why = self.config.prober.as_ref().map_or("", |prober| prober.server.why.as_str());
             let colon = if why.is_empty() { "" } else { ": " };
             let late = || Error::setup(format_args!("{words}: --ready {how}, --ready-timeout {within}{colon}{why}"));
             self.error = Some(self.late_command().unwrap_or_else(late));

@@ -1,4 +1,5 @@
-//! The server's probes: each try is a child, so a probe that hangs delays nothing here. There is one at a time.
+//! The probes of the server, and of the second process of a replacement: each try is a child, so a probe that hangs delays
+//! nothing here. There is one at a time for each of the two.
 
 use alloc::boxed::Box;
 use core::fmt::Write;
@@ -6,10 +7,11 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use super::descendants;
 use super::network_probe::connect;
+use super::slot::Slot;
 use crate::logic::base::cstr::StaticCStr;
 use crate::logic::base::exit::{self, Exit};
-use crate::logic::base::time::Time;
-use crate::logic::plan::env::Source;
+use crate::logic::base::time::{Time, earliest};
+use crate::logic::plan::env::{SERVER_PID, Source};
 use crate::logic::plan::probes::{PlannedProbe, Probes};
 use crate::logic::supervisor::probe::Probe;
 use crate::logic::supervisor::schedule::{Schedule, Tried, Which};
@@ -21,14 +23,22 @@ use crate::runtime::start::spawn::{Spawned, spawn};
 use crate::sys::process::{self, Pid};
 use crate::sys::{self, fd};
 
-/// The probes of a server, when they are tried, and the try that runs.
+/// The probes, and the tries for each of the two processes.
 pub struct Prober {
-    /// When they are tried.
-    pub schedule: Schedule,
     /// That of `--ready probe:`, and that of `--health`.
     probes: [Option<Trial>; 2],
+    /// The tries for the server.
+    pub server: Tries,
+    /// The tries for the second process of a replacement.
+    pub second: Tries,
+}
+
+/// The tries for one process: when they are due, and the one that runs.
+pub struct Tries {
+    /// When they are due.
+    pub schedule: Schedule,
     running: Option<Attempt>,
-    /// Why the last try failed. Empty after a success.
+    /// Why the last one failed. Empty after a success.
     pub why: ErrorText,
 }
 
@@ -60,23 +70,38 @@ impl Prober {
                 Trial { text, probe, program: ExecImage { source, ..ExecImage::new(program) } }
             })
         });
-        Box::new(Self { schedule, probes, running: None, why: ErrorText::new() })
+        let [server, second] = core::array::from_fn(|_| Tries { schedule, running: None, why: ErrorText::new() });
+        let mut prober = Box::new(Self { probes, server, second });
+        // The slot for the pid of the process that a try is for.
+        prober.programs().for_each(|program| program.env.fill(0, b"="));
+        prober
     }
 
-    /// A later try may fail for the same reason as in the last run of the server, which is recorded again.
-    pub fn begin(&mut self, time: Time) {
-        self.why.clear();
-        self.schedule.begin(time);
+    /// The tries for the process in this slot.
+    pub fn tries(&mut self, slot: Slot) -> &mut Tries {
+        match slot {
+            Slot::Server => &mut self.server,
+            Slot::Second => &mut self.second,
+        }
+    }
+
+    /// The process has been executed. A later try may fail for the same reason as in the last run, which is recorded
+    /// again.
+    pub fn begin(&mut self, slot: Slot, time: Time) {
+        let tries = self.tries(slot);
+        tries.why.clear();
+        tries.schedule.begin(time);
     }
 
     /// When something is to be done.
+    #[inline(never)]
     pub fn deadline(&self) -> Option<Time> {
-        self.running.as_ref().and_then(|attempt| attempt.until).or(self.schedule.deadline())
+        earliest(&[self.server.deadline(), self.second.deadline()])
     }
 
-    /// The child that has not been reaped. Neither it nor its descendants belong to the server.
-    pub fn pid(&self) -> Option<Pid> {
-        self.running.as_ref().map(|attempt| attempt.pid)
+    /// The process that this try is for.
+    pub fn slot_of(&self, pid: Pid) -> Slot {
+        if self.second.pid() == Some(pid) { Slot::Second } else { Slot::Server }
     }
 
     /// The programs whose environment is read again at a restart.
@@ -84,24 +109,30 @@ impl Prober {
         self.probes.iter_mut().flatten().map(|trial| &mut trial.program)
     }
 
-    /// Ends the tries: the server exits or is asked to.
-    pub fn end(&mut self) {
-        self.schedule.end();
-        self.give_up();
+    /// Ends the tries: the process exits or is asked to.
+    pub fn end(&mut self, slot: Slot) {
+        self.tries(slot).schedule.end();
+        self.give_up(slot);
+    }
+
+    /// The second process is the server from now on.
+    pub fn switch_over(&mut self) {
+        core::mem::swap(&mut self.server, &mut self.second);
     }
 
     /// Kills the running try. Returns which one it was, unless its result has not counted before.
-    pub fn give_up(&mut self) -> Option<Which> {
-        let attempt = self.running.as_mut()?;
+    pub fn give_up(&mut self, slot: Slot) -> Option<Which> {
+        let attempt = self.tries(slot).running.as_mut()?;
         attempt.until.take()?;
         let (which, pid) = (attempt.which, attempt.pid);
         self.kill_rest(pid);
         Some(which)
     }
 
-    /// If this is the try, kills its process group. It must not have been reaped.
+    /// If this is a try, kills its process group. It must not have been reaped.
     pub fn kill_rest(&self, pid: Pid) {
-        if let Some(attempt) = self.running.as_ref().filter(|attempt| attempt.pid == pid)
+        let tries = if self.slot_of(pid) == Slot::Second { &self.second } else { &self.server };
+        if let Some(attempt) = tries.running.as_ref().filter(|attempt| attempt.pid == pid)
             && let Some(trial) = self.trial(attempt.which)
         {
             deliver::kill_group(pid, &trial.program);
@@ -121,18 +152,13 @@ impl Prober {
         }
     }
 
-    /// Whether the last try was killed and is still there: it hangs in the kernel. If a tracer hides its end, another
-    /// may be started.
-    pub fn is_stuck(&self) -> bool {
-        self.pid().is_some_and(|pid| !descendants::has_ended(pid))
-    }
-
-    /// Starts a try.
+    /// Starts a try for the process with this pid.
     ///
     /// # Errors
     /// When the kernel has no process or no descriptor to give.
-    pub fn start(&mut self, which: Which, until: Time, io: &ChildIo<'_>) -> sys::Result<()> {
+    pub fn start(&mut self, slot: Slot, server: Pid, which: Which, until: Time, io: &ChildIo<'_>) -> sys::Result<()> {
         let Some(Trial { probe, program, .. }) = self.trial(which) else { return Ok(()) };
+        program.set_pid(SERVER_PID, server)?;
         let ask = |report: BorrowedFd<'_>| {
             let Probe::Connect { addresses, request } = probe else { return };
             let Err(failed) = connect(addresses, request.as_deref(), until) else { process::exit(exit::OK) };
@@ -142,13 +168,13 @@ impl Prober {
             process::exit(exit::UNHEALTHY)
         };
         let Spawned { pid, report } = spawn(program, &ChildIo { probe: Some(&ask), ..*io })?;
-        self.running = Some(Attempt { which, pid, report, until: Some(until) });
+        self.tries(slot).running = Some(Attempt { which, pid, report, until: Some(until) });
         Ok(())
     }
 
-    /// A child has been reaped. If it was a try whose result counts: which one, and the result.
-    pub fn on_exit(&mut self, pid: Pid, exit: Exit) -> Option<(Which, Tried, ErrorText)> {
-        let attempt = self.running.take_if(|attempt| attempt.pid == pid)?;
+    /// A child has been reaped. If it was a try for this process whose result counts: which one, and the result.
+    pub fn on_exit(&mut self, slot: Slot, pid: Pid, exit: Exit) -> Option<(Which, Tried, ErrorText)> {
+        let attempt = self.tries(slot).running.take_if(|attempt| attempt.pid == pid)?;
         attempt.until?;
         Some(match exit {
             Exit::SUCCESS => (attempt.which, Tried::Healthy, ErrorText::new()),
@@ -171,5 +197,23 @@ impl Prober {
             let _ = write!(why, "{exit}");
         }
         why
+    }
+}
+
+impl Tries {
+    /// When something is to be done.
+    pub fn deadline(&self) -> Option<Time> {
+        self.running.as_ref().and_then(|attempt| attempt.until).or(self.schedule.deadline())
+    }
+
+    /// The child that has not been reaped. Neither it nor its descendants belong to the server.
+    pub fn pid(&self) -> Option<Pid> {
+        self.running.as_ref().map(|attempt| attempt.pid)
+    }
+
+    /// Whether the last try was killed and is still there: it hangs in the kernel. If a tracer hides its end, another
+    /// may be started.
+    pub fn is_stuck(&self) -> bool {
+        self.pid().is_some_and(|pid| !descendants::has_ended(pid))
     }
 }

@@ -3,6 +3,7 @@
 use core::fmt::Write;
 
 use super::network_probe::Failed;
+use super::slot::Slot;
 use super::supervisor::Supervisor;
 use crate::logic::base::exit::Exit;
 use crate::logic::base::text::Escaped;
@@ -17,41 +18,66 @@ use crate::sys::process::Pid;
 use crate::sys::{self, fd};
 
 impl Supervisor<'_> {
-    /// An event has been handled: a server that is ready is probed for health, and one that exits or is asked to is not
-    /// probed any more.
+    /// Whether this process runs and has not been asked to exit, so that it is probed. The old server of a replacement is
+    /// not.
+    fn is_probed(&self, slot: Slot) -> bool {
+        match slot {
+            Slot::Server => self.state.phase.is_up(),
+            Slot::Second => self.state.second.is_candidate(),
+        }
+    }
+
+    /// The process has been executed. A stop may have been requested before that.
+    pub fn begin_probes(&mut self, slot: Slot) {
+        let is_probed = self.is_probed(slot);
+        if let Some(prober) = self.config.prober.as_mut().filter(|_| is_probed) {
+            prober.begin(slot, now());
+        }
+    }
+
+    /// An event has been handled: a server that is ready is probed for health, and a process that exits or is asked to is
+    /// not probed any more.
     pub fn follow_probes(&mut self, event: Event, time: Time) {
-        let is_up = self.state.phase.is_up();
+        let [server, second] = [Slot::Server, Slot::Second].map(|slot| self.is_probed(slot));
         let Some(prober) = &mut self.config.prober else { return };
-        if !is_up {
-            prober.end();
+        if !second {
+            prober.end(Slot::Second);
+        }
+        if !server {
+            prober.end(Slot::Server);
         } else if event == Event::Ready {
-            prober.schedule.on_ready(time);
+            prober.server.schedule.on_ready(time);
         }
     }
 
     /// Starts a try that is due, or ends one that takes too long.
-    #[inline(never)]
     pub fn run_probes(&mut self, time: Time) -> Option<Event> {
+        self.run_probe(Slot::Server, time).or_else(|| self.run_probe(Slot::Second, time))
+    }
+
+    #[inline(never)]
+    fn run_probe(&mut self, slot: Slot, time: Time) -> Option<Event> {
+        let server = self.life(slot)?.pid;
         let watch = &mut *self.config;
         let prober = watch.prober.as_mut()?;
-        if prober.deadline().is_none_or(|until| until > time) {
+        if prober.tries(slot).deadline().is_none_or(|until| until > time) {
             return None;
         }
         let mut why = ErrorText::new();
-        let (which, tried) = if let Some(which) = prober.give_up() {
+        let (which, tried) = if let Some(which) = prober.give_up(slot) {
             (which, Tried::TimedOut)
         } else {
-            let (which, limit) = match prober.schedule.due(time)? {
-                Due::Ready => return Some(Event::Ready),
+            let (which, limit) = match prober.tries(slot).schedule.due(time)? {
+                Due::Ready => return Some(slot.event(Event::Ready)),
                 Due::Try(which, limit) => (which, limit),
             };
             let (dir, cgroup) = (watch.output.dir(), watch.cgroup.as_ref());
             // Its standard output, which would fill the log, is the /dev/null that standard input is by then.
             let (output, error) = (Some(fd::standard(0)), watch.output.server(&watch.log));
             let io = ChildIo { output, error, dir, cgroup, never_waits: true, ..ChildIo::default() };
-            if prober.is_stuck() {
+            if prober.tries(slot).is_stuck() {
                 (which, Tried::TimedOut)
-            } else if let Err(error) = prober.start(which, time.after(limit), &io) {
+            } else if let Err(error) = prober.start(slot, server, which, time.after(limit), &io) {
                 let _ = write!(why, "cannot start a process now: {}", sys::errno_text(error));
                 (which, Tried::Refused)
             } else {
@@ -61,7 +87,7 @@ impl Supervisor<'_> {
         if tried == Tried::TimedOut {
             let _ = write!(why, "{}", Failed::TimedOut);
         }
-        self.on_result((which, tried, why))
+        self.on_result(slot, (which, tried, why))
     }
 
     /// A child has exited and is about to be reaped: nothing of a probe outlives it.
@@ -73,18 +99,22 @@ impl Supervisor<'_> {
 
     /// A child has been reaped.
     pub fn on_probe_exit(&mut self, pid: Pid, exit: Exit) -> Option<Event> {
-        let result = self.config.prober.as_mut()?.on_exit(pid, exit)?;
-        self.on_result(result)
+        let prober = self.config.prober.as_mut()?;
+        let slot = prober.slot_of(pid);
+        let result = prober.on_exit(slot, pid, exit)?;
+        self.on_result(slot, result)
     }
 
     /// Records the result of a try if it differs from the one before, and returns what it means.
     #[inline(never)]
-    fn on_result(&mut self, (which, tried, why): (Which, Tried, ErrorText)) -> Option<Event> {
+    fn on_result(&mut self, slot: Slot, (which, tried, why): (Which, Tried, ErrorText)) -> Option<Event> {
         let prober = self.config.prober.as_mut()?;
-        let is_new = prober.why.as_bytes() != why.as_bytes();
-        prober.why = why;
-        let event = prober.schedule.on_result(tried, now());
-        let (text, why) = (prober.text(which), prober.why.as_str());
+        let text = prober.text(which);
+        let tries = prober.tries(slot);
+        let is_new = tries.why.as_bytes() != why.as_bytes();
+        tries.why = why;
+        let event = tries.schedule.on_result(tried, now());
+        let why = tries.why.as_str();
         let (option, priority) = match which {
             Which::Ready => ("--ready probe:", Priority::Notice),
             Which::Health => ("--health ", Priority::Warning),
@@ -98,6 +128,6 @@ impl Supervisor<'_> {
         if event == Some(Event::Unhealthy) {
             self.record(Priority::Warning, format_args!("the server is not healthy: it is ended"));
         }
-        event
+        event.map(|event| slot.event(event))
     }
 }

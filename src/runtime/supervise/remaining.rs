@@ -142,8 +142,10 @@ impl Supervisor<'_> {
 impl SupervisorConfig {
     /// The children that are not the server's.
     pub fn helpers(&self) -> Helpers {
-        let probe = self.prober.as_ref().and_then(|prober| prober.pid());
-        [self.output.helper(), probe].map(|pid| pid.map_or(0, Pid::number))
+        let prober = self.prober.as_ref();
+        let probe = prober.and_then(|prober| prober.server.pid());
+        let other = prober.and_then(|prober| prober.second.pid());
+        [self.output.helper(), probe, other].map(|pid| pid.map_or(0, Pid::number))
     }
 
     /// Kills every process in the server's control group.

@@ -90,9 +90,9 @@ impl Supervisor<'_> {
         }
         // The new server is probed for health from its own readiness on.
         if let Some(prober) = &mut self.config.prober {
-            prober.end();
+            prober.switch_over();
             if self.state.is_proven() {
-                prober.schedule.on_ready(time);
+                prober.server.schedule.on_ready(time);
             }
         }
         if let (Some(server), Some(second)) = (&self.server, &self.second) {

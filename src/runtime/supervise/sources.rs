@@ -8,7 +8,6 @@ use super::supervisor::Supervisor;
 use crate::logic::base::error::Error;
 use crate::logic::base::time::{Time, earliest};
 use crate::logic::supervisor::event::Event;
-use crate::runtime::host::clock::now;
 use crate::runtime::report::log::Priority;
 use crate::runtime::start::outcome::StartOutcome;
 use crate::sys::poll;
@@ -128,12 +127,7 @@ impl Supervisor<'_> {
                     self.write_pidfile(pid);
                 }
                 self.record(Priority::Info, format_args!("started: pid {pid}"));
-                // A stop may have been requested before the exec.
-                if let Some(prober) =
-                    self.config.prober.as_mut().filter(|_| slot == Slot::Server && self.state.phase.is_up())
-                {
-                    prober.begin(now());
-                }
+                self.begin_probes(slot);
                 matches!(self.config.readiness, Readiness::Exec).then_some(Event::Ready)
             }
             // The event follows when that process has exited.
