@@ -87,6 +87,7 @@ mod recipes;
 mod records;
 mod remaining_processes;
 mod replace;
+mod replace_probed;
 mod revive;
 mod rights;
 #[allow(clippy::cast_possible_truncation)]

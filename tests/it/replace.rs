@@ -233,7 +233,8 @@ fn a_signal_replaces_where_an_option_says_so() {
     for ready in [words![], words!["--ready", "exec"]] {
         let line = words!["-m", "-", "-", "--on-signal", "HUP=replace"];
         let refused = sandbox.vsrun([line, ready, words!["--", "true"]].concat()).finish();
-        refused.failed(2, &["--on-signal with replace needs --ready fd:N or --ready notify"]);
+        refused
+            .failed(2, &["--on-signal with replace needs --ready fd:N, notify, alive:DURATION or probe:exec:/PROGRAM"]);
     }
 }
 
@@ -243,7 +244,9 @@ fn only_a_manager_whose_server_has_a_readiness_can_replace() {
     let server = words!["--", sandbox.probe(), "life", sandbox.out("life"), "wait"];
     let manager = sandbox.vsrun([words!["-p", "pid", "-m", "-", "-"], server.clone()].concat()).start();
     await_life(&sandbox.out("life"), 1);
-    replace(&sandbox, "pid").finish().failed(125, &["needs --ready fd:N or --ready notify"]);
+    replace(&sandbox, "pid")
+        .finish()
+        .failed(125, &["needs --ready fd:N, notify, alive:DURATION or probe:exec:/PROGRAM"]);
     manager.stop().exited(0);
     replace(&sandbox, "pid").finish().failed(3, &["not running"]);
     sandbox.vsrun([words!["-b", "-p", "alone"], server].concat()).finish().exited(0);

@@ -117,7 +117,14 @@ const VALUES: &[(&str, &str)] = &[
     ("-m|-|-|--on-signal|USR1", "'USR1': '=ACTION' is missing"),
     ("-m|-|-|--on-signal|USR3=stop", "unknown signal 'USR3': did you mean SIGUSR1?"),
     ("-m|-|-|--on-signal|HUP=reload", "unknown action 'reload': "),
-    ("-m|-|-|--on-signal|HUP=replace", "--on-signal with replace needs --ready fd:N or --ready notify"),
+    (
+        "-m|-|-|--on-signal|HUP=replace",
+        "--on-signal with replace needs --ready fd:N, notify, alive:DURATION or probe:exec:/PROGRAM",
+    ),
+    (
+        "-m|-|-|--on-signal|HUP=replace|--ready|probe:80/",
+        "--on-signal with replace needs --ready fd:N, notify, alive:DURATION or probe:exec:/PROGRAM",
+    ),
     ("-m|-|-|--on-signal|HUP=quit", "stop, restart, replace, reopen, ignore, forward, forward:SIGNAL"),
     ("-m|-|-|--on-signal|HUP=restrat", "unknown action 'restrat': did you mean restart?"),
     ("-m|-|-|--on-signal|HUP=reopn", "did you mean reopen?"),

@@ -10,7 +10,7 @@ use crate::logic::base::text::Escaped;
 use crate::logic::plan::expand;
 use crate::logic::supervisor::policy::Restart;
 use crate::logic::supervisor::readiness::Ready;
-use crate::logic::supervisor::replacement::can_replace;
+use crate::logic::supervisor::replacement::{NEEDS, candidate_timeout};
 use crate::logic::supervisor::signal_action::SignalAction;
 
 /// Options that make vsrun a supervisor.
@@ -122,8 +122,9 @@ fn reject_signal_conflicts(options: &Options) -> Result<()> {
             return usage_error(format_args!("option --on-signal: {signal} is given twice"));
         }
     }
-    if options.on_signal.iter().any(|(_, action)| *action == SignalAction::Replace) && !can_replace(options.ready) {
-        return usage_error(format_args!("option --on-signal with replace needs --ready fd:N or --ready notify"));
+    let replaces = options.on_signal.iter().any(|(_, action)| *action == SignalAction::Replace);
+    if replaces && candidate_timeout(options.ready, None).is_none() {
+        return usage_error(format_args!("option --on-signal with replace {NEEDS}"));
     }
     Ok(())
 }

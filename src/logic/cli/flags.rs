@@ -470,7 +470,7 @@ flags! {
     "What vsrun does when it receives SIGNAL. ACTION is stop, restart, replace, reopen (the log files), ignore, forward or forward:SIGNAL; "
     "and for PID 1 poweroff, reboot and halt: stop the server, and then the machine. By default TERM and INT stop, HUP restarts, "
     "and every other signal is forwarded; with --init all are forwarded. Repeatable, for different signals. See SIGNALS; "
-    "for replace, which needs --ready fd:N or --ready notify, see REPLACEMENT.";
+    "for replace, and the --ready that it needs, see REPLACEMENT.";
 
     Stopping Group ' ' "group" []
     "signals go to the server's whole group"
@@ -504,7 +504,7 @@ flags! {
     "fail if it is not ready in time"
     "Stop the server, and exit with 125, if it does not count as started after that long. The commands of --before are part of "
     "that time; with them alone, it limits only them, and those of each restart too. The default is no limit; at a replacement, "
-    "it is 60s.";
+    "it is 60s, and with alive its DURATION and 60s.";
 
     Readiness Watchdog ' ' "watchdog" ["DURATION" "string"]
     / "is not a duration: an integer and ms, s, min, h, d or w"
@@ -556,7 +556,7 @@ flags! {
     "Let the manager of PIDFILE start a second server beside the first, and stop the first only when the second is ready. Waits for "
     "the end of it. The exit status is 0 when the new server serves and the old one has exited; 125, with the reason, if the old "
     "server goes on, or the replacement was ended by a stop or restart, or there is no manager, or its server has no readiness; 3 "
-    "and 4 as with --signal. The manager needs no option for it except --ready fd:N or --ready notify. See REPLACEMENT.";
+    "and 4 as with --signal. The manager needs no option for it except --ready, but not with exec or a probe of the network. See REPLACEMENT.";
 
     Control Signal ' ' "signal" ["SIGNAL" "string" "PIDFILE" "file"]
     / "is not a signal"

@@ -82,8 +82,9 @@ pub struct Policy {
     pub limit: Option<Limit>,
     /// How long the first server process may take until it is ready. None: for ever.
     pub ready_timeout: Option<Span>,
-    /// Whether a server can be replaced while it runs. That needs a readiness that a new server reports by itself.
-    pub can_replace: bool,
+    /// How long the new server of a replacement may take until it is ready. None: the server cannot be replaced, because
+    /// its readiness does not show that the new one serves.
+    pub candidate_timeout: Option<Span>,
     /// How long a ready server may send no `WATCHDOG=1`. None: for ever.
     pub watchdog: Option<Span>,
     /// Whether a crash handler decides about restarts, and how long it may take.

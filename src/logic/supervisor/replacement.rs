@@ -10,18 +10,25 @@ use crate::logic::base::signal::Signal;
 use crate::logic::base::text::ArrayText;
 use crate::logic::base::time::{Span, Time};
 
-/// How long a candidate may take to be ready without `--ready-timeout`.
-pub(super) const READY_TIMEOUT: Span = Span::secs(60);
+/// What a server needs so that it can be replaced.
+pub const NEEDS: &str = "needs --ready fd:N, notify, alive:DURATION or probe:exec:/PROGRAM";
 
-/// True if a server with this readiness can be replaced: it must show that the new process serves. The old server would
-/// answer a probe of the network.
-pub fn can_replace(ready: Option<Ready>) -> bool {
-    match ready {
-        Some(Ready::Newline(_) | Ready::Notify) => true,
-        // A network probe would be answered by the old server.
-        Some(Ready::Exec | Ready::Alive(_) | Ready::Probe(_)) | None => false,
-    }
+/// How long a candidate may take to be ready. None: a server with this readiness cannot be replaced, because nothing
+/// shows that the new process serves.
+pub fn candidate_timeout(ready: Option<Ready>, timeout: Option<Span>) -> Option<Span> {
+    let lives = match ready? {
+        Ready::Newline(_) | Ready::Notify => Span::ZERO,
+        Ready::Alive(span) => span,
+        // The program is passed the pid of the candidate. A probe of the network would be answered by the old server.
+        Ready::Probe(text) if text.to_bytes().starts_with(b"exec:") => Span::ZERO,
+        Ready::Exec | Ready::Probe(_) => return None,
+    };
+    // What comes before its exec takes time too.
+    Some(timeout.unwrap_or(Span(lives.0.saturating_add(READY_TIMEOUT.0))))
 }
+
+/// How long a candidate may take to be ready without `--ready-timeout`; with `alive:`, in addition to that time.
+const READY_TIMEOUT: Span = Span::secs(60);
 
 /// The second server process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -179,7 +186,7 @@ impl Outcome {
             Self::Restarted => "a restart was requested meanwhile",
             Self::Refused(Refusal::UnderWay) => "a replacement is under way",
             Self::Refused(Refusal::NotRunning) => "no server is running that is ready",
-            Self::Refused(Refusal::NoReadiness) => "needs --ready fd:N or --ready notify",
+            Self::Refused(Refusal::NoReadiness) => NEEDS,
             Self::Refused(Refusal::Terminal) => "the server has the terminal (--stdin)",
         };
         let _ = text.write_str(words);
@@ -232,10 +239,21 @@ mod tests {
 
     #[test]
     fn only_a_readiness_of_the_process_itself_can_replace() {
-        for (ready, can) in
-            [(None, false), (Some(Ready::Exec), false), (Some(Ready::Notify), true), (Some(Ready::Newline(3)), true)]
-        {
-            assert_eq!(can_replace(ready), can, "{ready:?}");
+        let minute = Some(Span::secs(60));
+        for (ready, without) in [
+            (None, None),
+            (Some(Ready::Exec), None),
+            (Some(Ready::Notify), minute),
+            (Some(Ready::Newline(3)), minute),
+            (Some(Ready::Alive(Span::secs(90))), Some(Span::secs(150))),
+            (Some(Ready::Alive(Span(u64::MAX))), Some(Span(u64::MAX))),
+            (Some(Ready::Probe(c"exec:/bin/true")), minute),
+            (Some(Ready::Probe(c"8080/")), None),
+            (Some(Ready::Probe(c"/run/exec:/true")), None),
+        ] {
+            assert_eq!(candidate_timeout(ready, None), without, "{ready:?}");
+            let given = Some(Span::secs(5));
+            assert_eq!(candidate_timeout(ready, given), without.and(given), "{ready:?}");
         }
     }
 }

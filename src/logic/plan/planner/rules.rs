@@ -12,7 +12,7 @@ use crate::logic::plan::host::Host;
 use crate::logic::plan::program;
 use crate::logic::supervisor::event::Recipient;
 use crate::logic::supervisor::policy::{Handling, Policy, Restart, Role};
-use crate::logic::supervisor::replacement::can_replace;
+use crate::logic::supervisor::replacement::candidate_timeout;
 
 /// The rules that the options make.
 #[inline(never)]
@@ -37,7 +37,7 @@ pub fn policy(options: &Options) -> Policy {
         delay: options.restart_delay.unwrap_or((Span::millis(100), Span::secs(30))),
         limit: options.restart_limit,
         ready_timeout: options.ready_timeout,
-        can_replace: can_replace(options.ready),
+        candidate_timeout: candidate_timeout(options.ready, options.ready_timeout),
         watchdog: options.watchdog,
         handler,
         stop_signal: options.stop_signal.unwrap_or(Signal::TERM),

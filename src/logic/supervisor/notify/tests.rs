@@ -15,7 +15,7 @@ fn policy() -> Policy {
         success: Success::default(),
         delay: (Span::ZERO, Span::ZERO),
         limit: None,
-        can_replace: true,
+        candidate_timeout: Some(Span::secs(5)),
         ready_timeout: Some(Span::secs(5)),
         watchdog: Some(Span::secs(3)),
         handler: Handling::Absent,

@@ -20,7 +20,7 @@ impl State {
 
     /// Why no replacement can begin now. None: one can.
     pub fn refusal(&self, policy: &Policy) -> Option<Refusal> {
-        if !policy.can_replace {
+        if policy.candidate_timeout.is_none() {
             Some(Refusal::NoReadiness)
         } else if self.second != Second::None || self.replacement.is_some() {
             Some(Refusal::UnderWay)

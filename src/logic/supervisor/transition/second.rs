@@ -9,7 +9,7 @@ use crate::logic::base::signal::Signal;
 use crate::logic::base::time::{Span, Time};
 use crate::logic::supervisor::event::{Action, Ending, Event, LogFiles, Recipient, SecondEvent};
 use crate::logic::supervisor::policy::{Policy, Role};
-use crate::logic::supervisor::replacement::{Outcome, READY_TIMEOUT, Second};
+use crate::logic::supervisor::replacement::{Outcome, Second};
 use crate::logic::supervisor::state::{AfterSecond, Forced, Phase, State};
 
 /// What an event means for the second process. Returns the action if the event means nothing else.
@@ -42,7 +42,7 @@ pub(super) fn begin(policy: &Policy, state: &mut State, now: Time) -> Action {
     if state.refusal(policy).is_some() {
         return Action::Wait;
     }
-    let until = now.after(policy.ready_timeout.unwrap_or(READY_TIMEOUT));
+    let until = now.after(policy.candidate_timeout.unwrap_or_default());
     state.second = Second::Candidate { until, since: now, watchdog: policy.watchdog };
     (state.replacement, state.finished) = (Some(Outcome::Done), None);
     Action::LaunchCandidate

@@ -4,7 +4,8 @@ use super::*;
 use crate::logic::base::exit::Success;
 use crate::logic::supervisor::event::SecondEvent;
 use crate::logic::supervisor::policy::{Handling, Limit, Restart};
-use crate::logic::supervisor::replacement::Outcome;
+use crate::logic::supervisor::readiness::Ready;
+use crate::logic::supervisor::replacement::{Outcome, candidate_timeout};
 use crate::logic::supervisor::state::Forced;
 
 const USR1: u64 = 10;
@@ -20,7 +21,7 @@ fn policy() -> Policy {
         delay: (Span::millis(100), Span::secs(30)),
         limit: None,
         ready_timeout: None,
-        can_replace: false,
+        candidate_timeout: None,
         watchdog: None,
         handler: Handling::Absent,
         stop_signal: Signal::TERM,
@@ -965,7 +966,7 @@ fn a_listed_end_is_a_success_whatever_led_to_the_exit() {
 }
 
 fn replaceable() -> Policy {
-    Policy { can_replace: true, ..policy() }
+    Policy { candidate_timeout: Some(Span::secs(60)), ..policy() }
 }
 
 #[test]
@@ -986,7 +987,8 @@ fn a_candidate_that_is_ready_is_the_server_and_the_old_one_is_asked_then_killed(
 #[test]
 fn a_candidate_has_sixty_seconds_or_the_ready_timeout() {
     for (ready_timeout, most) in [(None, 60_000), (Some(Span::secs(5)), 5000)] {
-        let mut story = Story::new(Policy { ready_timeout, ..replaceable() });
+        let candidate_timeout = candidate_timeout(Some(Ready::Notify), ready_timeout);
+        let mut story = Story::new(Policy { ready_timeout, candidate_timeout, ..replaceable() });
         assert_eq!(story.at(1, Event::Replace), Action::LaunchCandidate);
         assert_eq!(story.at(most - 1, Event::Tick), Action::Wait);
         assert_eq!((story.state.finished, story.at(1, Event::Tick)), (None, Action::Wait));

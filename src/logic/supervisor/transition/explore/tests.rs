@@ -92,7 +92,7 @@ fn possible(policy: &Policy, state: &State, world: World) -> Vec<(Event, World)>
     let grouped = policy.signal_scope == Recipient::Group;
     let mut events =
         vec![(Event::Tick, world), (Event::Stop, stopped), (Event::Interrupt, stopped), (Event::Restart, world)];
-    if policy.can_replace {
+    if policy.candidate_timeout.is_some() {
         events.push((Event::Replace, world));
     }
     let mut ends = vec![Exit::Code(1), Exit::SUCCESS];
@@ -279,7 +279,7 @@ fn follow(policy: &Policy, old: &State, event: Event, world: &mut World, state: 
             (world.is_asked, world.is_ready) = (false, false);
         }
         Action::LaunchCandidate => {
-            assert!(policy.can_replace && event == Event::Replace, "no replacement was requested");
+            assert!(policy.candidate_timeout.is_some() && event == Event::Replace, "no replacement was requested");
             assert!(world.server == Process::Alive, "a candidate without a server");
             assert!(world.second == Process::None && !world.remains, "three servers");
             assert!(!world.stopped && !world.lingering && !world.replacing, "a candidate after a stop");
@@ -672,7 +672,7 @@ fn policy() -> Policy {
         delay: (Span::secs(1), Span::secs(4)),
         limit: None,
         ready_timeout: None,
-        can_replace: false,
+        candidate_timeout: None,
         watchdog: None,
         handler: Handling::Absent,
         stop_signal: Signal::TERM,
@@ -694,7 +694,7 @@ fn all_policies() -> Vec<Policy> {
         });
         *policies = copies.collect();
     }
-    vary(&mut policies, &[false, true], |policy, value| policy.can_replace = value);
+    vary(&mut policies, &[None, Some(Span::secs(60))], |policy, value| policy.candidate_timeout = value);
     vary(&mut policies, &[Role::Manager, Role::Init, Role::InitWithTimeout], |policy, value| policy.role = value);
     vary(&mut policies, &[Recipient::Server, Recipient::Group], |policy, value| policy.signal_scope = value);
     vary(&mut policies, &[None, Some(Span::secs(3))], |policy, value| policy.linger = value);
@@ -728,7 +728,7 @@ fn all_policies() -> Vec<Policy> {
     // restart, a handler and an end, which a replacement does not look at, one value of each kind is taken.
     policies.retain(|policy| {
         let plain = policy.signal_scope == Recipient::Server && policy.linger.is_none() && policy.watchdog.is_none();
-        !policy.can_replace
+        policy.candidate_timeout.is_none()
             || (matches!(policy.restart, Restart::No | Restart::OnFailure)
                 && policy.handler != Handling::NoTimeout
                 && policy.ready_timeout.is_none()
@@ -742,7 +742,7 @@ fn all_policies() -> Vec<Policy> {
 fn varied_policies() -> Vec<Policy> {
     let (watchdog, linger) = (Some(Span::secs(3)), Some(Span::secs(3)));
     let handler = Handling::Within(Span::secs(5));
-    let first = Policy { can_replace: true, ..policy() };
+    let first = Policy { candidate_timeout: Some(Span::secs(60)), ..policy() };
     let init = Policy { restart: Restart::No, ..first.clone() };
     let grouped = Policy { signal_scope: Recipient::Group, ..first.clone() };
     vec![
@@ -801,7 +801,7 @@ fn explore_all(policies: &[Policy]) -> Counts {
 #[test]
 #[cfg_attr(miri, ignore = "no unsafe code, and hundreds of thousands of states")]
 fn all_states_of_some_policies_hold() {
-    let first = Policy { can_replace: true, ..policy() };
+    let first = Policy { candidate_timeout: Some(Span::secs(60)), ..policy() };
     let policies = [
         policy(),
         first.clone(),
