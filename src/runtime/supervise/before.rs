@@ -1,4 +1,4 @@
-//! The commands of `--before`: in each run, before the server, they take its place one after the other.
+//! The commands of `--before`: in each run they run one after the other in the server's place, before the server.
 //!
 //! To the state machine a command is the server that has not been executed yet. So stop requests, timeouts and failures
 //! of the start need no rules of their own; what differs is here.
@@ -18,13 +18,13 @@ use crate::runtime::report::log::Priority;
 use crate::runtime::start::outcome::ErrorText;
 
 impl Supervisor<'_> {
-    /// The command that runs, or has ended last, in the place of this server process.
+    /// The command that runs, or has ended last, in this slot.
     pub fn preparing(&self, slot: Slot) -> Option<Preparing> {
         let life = if slot == Slot::Second { &self.second } else { &self.server };
         life.as_ref().and_then(|life| life.preparing)
     }
 
-    /// The state of the command in that place, which is about to start. None: the server itself is.
+    /// The state of the command that is about to start in this slot. None: the server itself is about to start.
     pub fn prepare(&mut self, slot: Slot, stage: usize) -> Option<Preparing> {
         let is_last = stage == self.config.before.list.len();
         if !self.config.before.list.is_empty() {
@@ -78,7 +78,7 @@ impl Supervisor<'_> {
         }
     }
 
-    /// That the command was not done in time, in words.
+    /// The words for a command that was not done in time.
     fn late_words(&self) -> Option<ErrorText> {
         let command = self.config.before.list.get(self.preparing(Slot::Server)?.stage)?;
         Some(command.late(self.config.policy.ready_timeout.unwrap_or_default()))

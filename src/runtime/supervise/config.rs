@@ -18,19 +18,19 @@ use crate::sys::poll::Signals;
 
 /// The supervisor's rules, open descriptors and programs.
 pub struct SupervisorConfig {
-    /// The rules.
+    /// The rules of the state machine.
     pub policy: Policy,
     /// The server, ready to be started.
     pub program: ExecImage,
     /// What runs before each start of the server.
     pub before: Commands,
-    /// The command as a shell would read it.
+    /// The server's command line as a shell would read it, for records.
     pub command: Vec<u8>,
     /// The crash handler, which runs after an unexpected exit.
     pub handler: Option<Box<Handler>>,
-    /// Where the server's output goes.
+    /// The destination of the server's output.
     pub output: ServerOutput,
-    /// Where vsrun's own records go.
+    /// The destination of vsrun's own records.
     pub log: Log,
     /// Whether each step is recorded (`--debug`).
     pub debug: bool,
@@ -38,23 +38,23 @@ pub struct SupervisorConfig {
     pub cgroup: Option<Cgroup>,
     /// The signalfd from which pending signals are read.
     pub signals: Signals,
-    /// What each signal does.
+    /// The action of each signal.
     pub signal_table: SignalTable,
     /// How the server reports that it is ready.
     pub readiness: Readiness,
     /// The server's probes, if there are any.
     pub prober: Option<Box<Prober>>,
-    /// The service manager above us.
+    /// The service manager that started vsrun.
     pub service_manager: Option<ServiceManager>,
     /// The parent process that waits until the server is ready (`--background`).
     pub waiting_parent: Option<WaitingParent>,
-    /// Which exit status a failed start has.
+    /// The exit statuses of a failed start.
     pub statuses: Statuses,
     /// What vsrun does when the server is ready.
     pub after_start: AfterStart,
     /// Whether vsrun changes to `/` when the server is ready, so that it does not pin a mount.
     pub moves: bool,
-    /// What differs where vsrun takes the place of another tool.
+    /// How vsrun behaves when it is called by the name of another tool.
     pub personality: &'static Personality,
 }
 

@@ -41,7 +41,7 @@ pub struct Handler {
 pub struct CrashReport {
     /// How the server exited.
     pub exit: Exit,
-    /// The reason, if the exit status does not show it.
+    /// The reason of the exit, if the exit status does not show it.
     pub reason: Option<&'static str>,
     /// The server's pid.
     pub pid: Pid,
@@ -149,7 +149,7 @@ const NAMES: &[u8] = b"UPTIME,EXITED,EXITSTATUS,TERMSIG,COREDUMP,EXPLAIN,PID,RES
 fn variable(slot: usize, report: &CrashReport) -> Variable {
     let mut text = Variable::new();
     let exit = report.exit;
-    // The number of the status or signal, the slots that stay unset, and the value of REASON.
+    // The number of the status or signal, the variables that stay unset, and the value of VSRUN_SERVER_REASON.
     let (number, unset, core, plain) = match exit {
         Exit::Code(code) => (code, [3, 8], false, "exit"),
         Exit::Signal { signal, core } => (signal.number(), [2, 2], core, if core { "core" } else { "signal" }),

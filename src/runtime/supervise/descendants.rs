@@ -30,7 +30,7 @@ const TURNS_OF_SURVEY: usize = 8;
 /// The pids of the output helper and of the running probes; 0 for each that there is not. They are children of ours, and
 /// not the server's.
 pub type Helpers = [i32; 3];
-/// There are none.
+/// No helper runs.
 pub const NO_HELPERS: Helpers = [0; 3];
 
 /// A pass over all processes.
@@ -44,14 +44,14 @@ pub struct Sweep {
     proc: Dir,
     rows: Scratch,
     stage: Stage,
-    /// What has been found. Valid when everything is listed.
+    /// What has been found. Valid when all processes have been listed.
     pub found: Found,
 }
 
 enum Stage {
-    /// Processes are read, from this offset in /proc on.
+    /// Reading processes, from this offset in /proc on.
     Listing { from: u64 },
-    /// The processes that count are signalled, from this row on.
+    /// Sending the signal to the processes that count, from this row on.
     Sending { at: usize },
 }
 
@@ -60,7 +60,7 @@ enum Stage {
 pub struct Found {
     /// How many processes are left.
     pub count: usize,
-    /// The first of them.
+    /// The pids of the first three.
     pub first: [i32; 3],
     /// Whether some may be left whose parent exited during the sweep, so that the list does not show whose they are.
     is_unsure: bool,
@@ -69,7 +69,7 @@ pub struct Found {
 /// How far a turn of a sweep got.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Turn {
-    /// There is more to do.
+    /// The sweep needs more turns.
     More,
     /// All processes are listed: the next turn sends signals.
     Listed,
@@ -171,7 +171,7 @@ impl Found {
 }
 
 impl core::fmt::Display for Found {
-    /// `pid 12 (nginx), pid 13 (nginx)`.
+    /// Writes the first processes, such as `pid 12 (nginx), pid 13 (nginx)`.
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         let Ok(proc) = Dir::open(c"/proc") else { return Ok(()) };
         for (at, pid) in self.first.iter().take(self.count).enumerate() {
@@ -249,7 +249,7 @@ fn send_one(proc: &Dir, pid: i32, listed: i32, signal: Signal) {
     if parent.is_some_and(|parent| parent == listed || parent == process::id().number()) {
         let _ = deliver::to_process(process, signal.number());
         if signal != Signal::KILL {
-            // A stopped process could not exit.
+            // A stopped process would not handle the signal.
             let _ = deliver::to_process(process, Signal::CONT.number());
         }
     }

@@ -9,13 +9,13 @@ use crate::logic::base::text::{ArrayText, Escaped};
 use crate::runtime::report::log::{Log, Priority};
 use crate::sys::{self, fd, pipe};
 
-/// The longest line. The rest of a longer one is cut off.
+/// The longest line in bytes. The rest of a longer line is dropped.
 const LONGEST: usize = 500;
-/// The most lines of one run of the handler that are recorded.
+/// How many lines of one run of the crash handler are recorded. The rest is dropped.
 const MOST_LINES: u32 = 1000;
-/// The most reads in a turn.
+/// The most reads in one turn of the event loop.
 const READS_PER_TURN: usize = 4;
-/// Enough reads to empty a pipe.
+/// How many reads follow the handler's exit: enough to empty the pipe.
 const READS_AT_END: usize = 64;
 
 /// The read end of the handler's pipe, until all writers have closed it or the next handler starts.
@@ -48,7 +48,7 @@ impl HandlerOutput {
         self.read_some(log, READS_PER_TURN);
     }
 
-    /// The handler exited: records the rest. Its remaining processes may go on writing.
+    /// Records the rest after the handler exited. Processes that it left may still write.
     pub fn read_rest(&mut self, log: &Log) {
         self.read_some(log, READS_AT_END);
         self.end_line(log);

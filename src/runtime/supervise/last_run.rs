@@ -1,4 +1,4 @@
-//! What is left to say of the server's last run, after the supervision has ended.
+//! Facts about the server's last run, for the termination log after the supervision has ended.
 
 use core::fmt;
 
@@ -9,20 +9,20 @@ use crate::logic::supervisor::event::Ending;
 /// The last run of the server.
 #[derive(Clone, Copy)]
 pub struct LastRun {
-    /// How long it lasted.
+    /// How long the run lasted.
     pub uptime: Span,
     /// How many restarts there were after unexpected ends.
     pub restarts: u64,
 }
 
 impl LastRun {
-    /// How vsrun has ended, in words.
+    /// The ending of vsrun, in words.
     pub fn words(self, ending: Ending) -> LastWords {
         LastWords(self, ending)
     }
 }
 
-/// As `the server exited with status 1 after 0.3 s, restarts: 4`.
+/// Displays an ending, such as `the server exited with status 1 after 0.3 s, restarts: 4`.
 pub struct LastWords(LastRun, Ending);
 
 impl fmt::Display for LastWords {

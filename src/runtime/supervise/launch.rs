@@ -40,7 +40,7 @@ impl Supervisor<'_> {
         }
     }
 
-    /// Starts the command of `--before` in that place or, after the last one, the server process.
+    /// Starts the next command of `--before` in this slot or, after the last command, the server process.
     ///
     /// # Errors
     /// When the kernel has no process or no descriptor to give.
@@ -74,7 +74,7 @@ impl Supervisor<'_> {
         }
         let env = Some((&watch.program.env, watch.before.skipped));
         let Spawned { pid, report } = match watch.before.list.get(stage) {
-            // Its standard input is not the server's.
+            // The server's standard input is not for the commands of --before.
             Some(command) => spawn(&command.image, &ChildIo { input: None, env, ..io })?,
             None => spawn(&watch.program, &ChildIo { pidfile, ..io })?,
         };
@@ -96,7 +96,7 @@ impl Supervisor<'_> {
         Ok(())
     }
 
-    /// The kernel has refused a process: the event of that.
+    /// Records that fork(2) failed, and returns the event.
     pub fn cannot_launch(&mut self, slot: Slot, why: Errno) -> Event {
         if self.is_first_start() {
             self.error = Some(os_error(format_args!("cannot start a process"), why));

@@ -11,15 +11,16 @@ use crate::logic::base::time::{Span, Time};
 use crate::sys::pidfd::Process;
 use crate::sys::process::Pid;
 
-/// How long a tracer may keep a process that has exited: strace(1) and gdb(1) detach within milliseconds.
-const PATIENCE: Span = Span::secs(1);
+/// How long a tracer may keep a process that has exited before its exit counts. strace(1) and gdb(1) detach within
+/// milliseconds.
+const TRACER_LIMIT: Span = Span::secs(1);
 
 /// A child's pidfd, until the child has exited. Linux before 5.3 has no pidfd to poll: there, such an exit stays
 /// hidden.
 #[derive(Default)]
 pub struct Lifeline {
     pidfd: Option<OwnedFd>,
-    /// When the exit counts although waitid(2) has not reported it.
+    /// When the exit counts even if waitid(2) has not reported it.
     counts_at: Option<Time>,
 }
 
@@ -29,14 +30,14 @@ impl Lifeline {
         Self { pidfd: Process::watch(child), counts_at: None }
     }
 
-    /// The descriptor to poll.
+    /// The pidfd, until it has become readable.
     pub fn fd(&self) -> Option<BorrowedFd<'_>> {
         self.pidfd.as_ref().filter(|_| self.counts_at.is_none()).map(AsFd::as_fd)
     }
 
-    /// The pidfd was readable. It stays readable, so it is no longer polled.
+    /// Notes that the pidfd became readable. It stays readable, so it is no longer polled.
     pub fn note_end(&mut self, now: Time) {
-        self.counts_at = Some(now.after(PATIENCE));
+        self.counts_at = Some(now.after(TRACER_LIMIT));
     }
 
     /// When the exit counts.

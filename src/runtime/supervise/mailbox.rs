@@ -13,25 +13,25 @@ use crate::sys::process::Pid;
 /// How many children may hang while they close descriptors. At this number, the socket is no longer read.
 pub const CLOSERS: usize = 8;
 
-/// How long the socket is not read then, or after the kernel refused to fork.
-pub const PAUSE: Span = Span::millis(100);
+/// How long the socket is not read when `CLOSERS` children hang, or after fork(2) failed.
+pub const READ_PAUSE: Span = Span::millis(100);
 
 /// The notify socket, over all runs of the server.
 pub struct Mail {
     /// The server's socket.
     inbox: NotifySocket,
-    /// That of the second process of a replacement. Its own socket, because any process of its user may speak for it:
-    /// the sender's pid would not show which of the two it speaks for.
+    /// The socket of the second process of a replacement. Any process of the server's user may send messages for it, so
+    /// on a shared socket a sender's pid would not show which of the two processes a message is about.
     second: Option<NotifySocket>,
-    /// The server's user.
+    /// The uid of the server.
     pub user: u32,
     /// The children that close descriptors and have not been reaped.
     closers: [Option<Pid>; CLOSERS],
-    /// The socket is not read before this time.
+    /// The time before which the socket is not read.
     pub paused: Time,
-    /// True if the last read found messages of untrusted senders, or more messages than one turn may read.
+    /// True if the last turn found messages of untrusted senders, or more messages than a turn reads.
     pub crowded: bool,
-    /// The reasons that have been recorded in this run of the server, as bits.
+    /// The reasons for ignored messages that have been recorded in this run of the server, as bits.
     pub recorded: u8,
 }
 
@@ -41,8 +41,7 @@ impl Mail {
         Self { inbox, second: None, user, closers: [None; CLOSERS], paused: Time(0), crowded: false, recorded: 0 }
     }
 
-    /// A run of the server begins: reasons may be recorded again. Returns the socket for it, which is a new one for a
-    /// candidate.
+    /// Prepares for a run of the server: reasons may be recorded again. Returns its socket, a new one for a candidate.
     ///
     /// # Errors
     /// Those of socket(2).
@@ -62,24 +61,24 @@ impl Mail {
         }
     }
 
-    /// The second process is the server from now on.
+    /// Makes the second process's socket the server's.
     pub fn switch_over(&mut self) {
         if let Some(second) = &mut self.second {
             core::mem::swap(second, &mut self.inbox);
         }
     }
 
-    /// There is no second process any more.
+    /// Closes the second process's socket after its exit.
     pub fn close_second(&mut self) {
         self.second = None;
     }
 
-    /// The end of the pause, if there is one.
+    /// The end of the pause in which the socket is not read, if there is one.
     pub fn pause(&self, now: Time) -> Option<Time> {
         Some(self.paused).filter(|until| *until > now)
     }
 
-    /// A child has been reaped: its pid can be reused, so it is no longer one of the closers.
+    /// Removes a child that has been reaped from the closers, because its pid can be reused.
     pub fn forget(&mut self, child: Pid) {
         self.closers.iter_mut().filter(|closer| **closer == Some(child)).for_each(|closer| *closer = None);
     }
@@ -105,7 +104,7 @@ impl Mail {
             None => false,
         };
         if !started {
-            self.paused = now.after(PAUSE);
+            self.paused = now.after(READ_PAUSE);
         }
         started
     }

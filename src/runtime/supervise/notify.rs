@@ -23,9 +23,9 @@ use crate::runtime::host::clock::now;
 use crate::runtime::report::log::Priority;
 use crate::sys::datagram::Sender;
 
-/// The most messages that are read in one turn of the loop. The kernel queues 10 (net.unix.max_dgram_qlen).
-const TURN: usize = 64;
-/// The longest message that is read in full.
+/// The most messages that are read in one turn of the event loop. The kernel queues 10 (net.unix.max_dgram_qlen).
+const MESSAGES_PER_TURN: usize = 64;
+/// The longest message in bytes that is read in full.
 const LONGEST: usize = 2048;
 impl Supervisor<'_> {
     /// Reads pending messages for a process, up to one that is an event.
@@ -37,7 +37,7 @@ impl Supervisor<'_> {
         if mail.pause(time).is_some() {
             return None;
         }
-        for _ in 0..TURN {
+        for _ in 0..MESSAGES_PER_TURN {
             if let Some(event) = self.read_one(slot, time)? {
                 return Some(event);
             }
@@ -64,7 +64,7 @@ impl Supervisor<'_> {
             return Some(None);
         }
         let message: Message<'_> = parse(letter.text);
-        // What runs before the server is not ready for it, and keeps no watchdog quiet.
+        // A command of `--before` cannot report that the server is ready or alive.
         let is_server = self.process(slot).as_ref().is_none_or(|life| life.preparing.is_none());
         if let Some(service) = self.config.service_manager.as_mut().filter(|_| slot == Slot::Server) {
             service.pass_on(&message);
@@ -92,7 +92,7 @@ impl Supervisor<'_> {
         }
     }
 
-    /// A deadline has passed. Returns its event, or None if a message has just moved the deadline.
+    /// Returns the event of a deadline that has passed, or None if a message has just moved the deadline.
     #[inline(never)]
     pub fn on_deadline(&mut self, time: Time) -> Option<Event> {
         // A message that was sent in time counts, even if we read it late.
@@ -121,8 +121,9 @@ impl Supervisor<'_> {
     }
 
     /// True if other senders may have delayed a message that the server sent in time. While they fill the queue, the
-    /// server has the watchdog time once more: senders that wait for room get it in turn. While they keep us from
-    /// reading, nothing is known of the server, so it is not stopped, and its watchdog time starts when we read again.
+    /// server gets the watchdog time a second time, because the kernel lets waiting senders in by turns. While they keep
+    /// vsrun from reading, the server's state is unknown: it is not stopped, and its watchdog time starts when vsrun
+    /// reads again.
     fn is_excused(&self, until: Time, time: Time) -> bool {
         let Readiness::Notify(mail) = &self.config.readiness else { return false };
         let more = self.config.policy.watchdog.unwrap_or_default();

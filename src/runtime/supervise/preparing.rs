@@ -5,10 +5,11 @@ use crate::logic::base::time::Time;
 /// A command that runs in the server's place.
 #[derive(Clone, Copy)]
 pub struct Preparing {
-    /// Its place among the commands.
+    /// The number of the command among those of `--before`, from 0.
     pub stage: usize,
-    /// When it is ended because it takes too long. At the first start, the state machine does that.
+    /// When the command is ended because it takes too long. None at the first start, whose timeout is a deadline of the
+    /// state machine.
     pub until: Option<Time>,
-    /// Whether it has been asked to end for that reason.
+    /// Whether the command has been asked to end because it takes too long.
     pub late: bool,
 }

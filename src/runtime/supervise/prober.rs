@@ -1,5 +1,5 @@
-//! The probes of the server, and of the second process of a replacement: each try is a child, so a probe that hangs delays
-//! nothing here. There is one at a time for each of the two.
+//! The probes of the server, and of the second process of a replacement. Each attempt is a child process, so a probe that
+//! hangs does not delay the supervisor. Each of the two processes has at most one attempt at a time.
 
 use alloc::boxed::Box;
 use core::fmt::Write;
@@ -23,43 +23,43 @@ use crate::runtime::start::spawn::{Spawned, spawn};
 use crate::sys::process::{self, Pid};
 use crate::sys::{self, fd};
 
-/// The probes, and the tries for each of the two processes.
+/// The probes, and the attempts for each of the two server processes.
 pub struct Prober {
-    /// That of `--ready probe:`, and that of `--health`.
+    /// The probe of `--ready probe:`, and the probe of `--health`.
     probes: [Option<Trial>; 2],
-    /// The tries for the server.
+    /// The attempts for the server.
     pub server: Tries,
-    /// The tries for the second process of a replacement.
+    /// The attempts for the second process of a replacement.
     pub second: Tries,
 }
 
-/// The tries for one process: when they are due, and the one that runs.
+/// The attempts for one server process: when they are due, and the one that runs.
 pub struct Tries {
-    /// When they are due.
+    /// When the attempts are due.
     pub schedule: Schedule,
     running: Option<Attempt>,
-    /// Why the last one failed. Empty after a success.
+    /// Why the last attempt failed. Empty after a success.
     pub why: ErrorText,
 }
 
-/// A probe, ready to be tried.
+/// A probe that has been prepared, so that an attempt allocates nothing.
 struct Trial {
     text: StaticCStr,
     probe: Probe,
     program: ExecImage,
 }
 
-/// A try: a child that has not been reaped.
+/// A running attempt: a child that has not been reaped.
 struct Attempt {
     which: Which,
     pid: Pid,
     report: OwnedFd,
-    /// When it is killed. None: that has been done, and its result no longer counts.
+    /// When the child is killed. None: it has been killed, and its result does not count.
     until: Option<Time>,
 }
 
 impl Prober {
-    /// Lays the programs out. `source` is that of the server's environment.
+    /// Prepares the probes. `source` has the files of the server's environment.
     #[inline(never)]
     pub fn new(planned: Box<Probes>, source: Option<&'static Source>) -> Box<Self> {
         let Probes { schedule, ready, health } = *planned;
@@ -77,7 +77,7 @@ impl Prober {
         prober
     }
 
-    /// The tries for the process in this slot.
+    /// The attempts for the process in this slot.
     pub fn tries(&mut self, slot: Slot) -> &mut Tries {
         match slot {
             Slot::Server => &mut self.server,
@@ -85,8 +85,8 @@ impl Prober {
         }
     }
 
-    /// The process has been executed. A later try may fail for the same reason as in the last run, which is recorded
-    /// again.
+    /// Begins the attempts for a process that has been executed. A failure for the same reason as in the last run is
+    /// recorded again.
     pub fn begin(&mut self, slot: Slot, time: Time) {
         let tries = self.tries(slot);
         tries.why.clear();
@@ -99,7 +99,7 @@ impl Prober {
         earliest(&[self.server.deadline(), self.second.deadline()])
     }
 
-    /// The process that this try is for.
+    /// The slot of the process that this attempt is for.
     pub fn slot_of(&self, pid: Pid) -> Slot {
         if self.second.pid() == Some(pid) { Slot::Second } else { Slot::Server }
     }
@@ -109,18 +109,18 @@ impl Prober {
         self.probes.iter_mut().flatten().map(|trial| &mut trial.program)
     }
 
-    /// Ends the tries: the process exits or is asked to.
+    /// Ends the attempts for a process that has exited or has been asked to exit.
     pub fn end(&mut self, slot: Slot) {
         self.tries(slot).schedule.end();
         self.give_up(slot);
     }
 
-    /// The second process is the server from now on.
+    /// Makes the second process's attempts the server's.
     pub fn switch_over(&mut self) {
         core::mem::swap(&mut self.server, &mut self.second);
     }
 
-    /// Kills the running try. Returns which one it was, unless its result has not counted before.
+    /// Kills the running attempt. Returns its probe, unless the attempt had been killed before.
     pub fn give_up(&mut self, slot: Slot) -> Option<Which> {
         let attempt = self.tries(slot).running.as_mut()?;
         attempt.until.take()?;
@@ -129,7 +129,7 @@ impl Prober {
         Some(which)
     }
 
-    /// If this is a try, kills its process group. It must not have been reaped.
+    /// Kills the process group of this child if it is an attempt. The child must not have been reaped.
     pub fn kill_rest(&self, pid: Pid) {
         let tries = if self.slot_of(pid) == Slot::Second { &self.second } else { &self.server };
         if let Some(attempt) = tries.running.as_ref().filter(|attempt| attempt.pid == pid)
@@ -139,7 +139,7 @@ impl Prober {
         }
     }
 
-    /// The probe as the caller wrote it.
+    /// The probe as it is written on the command line.
     pub fn text(&self, which: Which) -> StaticCStr {
         self.trial(which).map_or(c"", |trial| trial.text)
     }
@@ -152,7 +152,7 @@ impl Prober {
         }
     }
 
-    /// Starts a try for the process with this pid.
+    /// Starts an attempt for the server process with this pid.
     ///
     /// # Errors
     /// When the kernel has no process or no descriptor to give.
@@ -172,7 +172,8 @@ impl Prober {
         Ok(())
     }
 
-    /// A child has been reaped. If it was a try for this process whose result counts: which one, and the result.
+    /// Handles the exit of a child. If it was an attempt for the process in this slot whose result counts, returns its
+    /// probe, the result and the reason of a failure.
     pub fn on_exit(&mut self, slot: Slot, pid: Pid, exit: Exit) -> Option<(Which, Tried, ErrorText)> {
         let attempt = self.tries(slot).running.take_if(|attempt| attempt.pid == pid)?;
         attempt.until?;
@@ -182,7 +183,7 @@ impl Prober {
         })
     }
 
-    /// Why a try failed that exited in this way.
+    /// The reason of a failed attempt, from the exit of its child.
     #[inline(never)]
     fn explain(&self, attempt: &Attempt, exit: Exit) -> ErrorText {
         let mut why = ErrorText::new();
@@ -206,13 +207,13 @@ impl Tries {
         self.running.as_ref().and_then(|attempt| attempt.until).or(self.schedule.deadline())
     }
 
-    /// The child that has not been reaped. Neither it nor its descendants belong to the server.
+    /// The pid of the running attempt. Neither it nor its descendants belong to the server.
     pub fn pid(&self) -> Option<Pid> {
         self.running.as_ref().map(|attempt| attempt.pid)
     }
 
-    /// Whether the last try was killed and is still there: it hangs in the kernel. If a tracer hides its end, another
-    /// may be started.
+    /// Whether the last attempt has been killed and still exists, because it hangs in the kernel. If a tracer hides its
+    /// exit, another attempt may be started.
     pub fn is_stuck(&self) -> bool {
         self.pid().is_some_and(|pid| !descendants::has_ended(pid))
     }

@@ -1,4 +1,4 @@
-//! The supervisor's side of the probes: what is due, and what a result means.
+//! The supervisor's part of the probes: starts attempts that are due, and turns results into events.
 
 use core::fmt::Write;
 
@@ -27,7 +27,7 @@ impl Supervisor<'_> {
         }
     }
 
-    /// The process has been executed. A stop may have been requested before that.
+    /// Begins to probe a process that has been executed, unless a stop was requested before.
     pub fn begin_probes(&mut self, slot: Slot) {
         let is_probed = self.is_probed(slot);
         if let Some(prober) = self.config.prober.as_mut().filter(|_| is_probed) {
@@ -50,7 +50,7 @@ impl Supervisor<'_> {
         }
     }
 
-    /// Starts a try that is due, or ends one that takes too long.
+    /// Starts an attempt that is due, or ends one that takes too long.
     pub fn run_probes(&mut self, time: Time) -> Option<Event> {
         self.run_probe(Slot::Server, time).or_else(|| self.run_probe(Slot::Second, time))
     }
@@ -72,7 +72,7 @@ impl Supervisor<'_> {
                 Due::Try(which, limit) => (which, limit),
             };
             let (dir, cgroup) = (watch.output.dir(), watch.cgroup.as_ref());
-            // Its standard output, which would fill the log, is the /dev/null that standard input is by then.
+            // Standard output would fill the log: it is the /dev/null that is on standard input by then.
             let (output, error) = (Some(fd::standard(0)), watch.output.server(&watch.log));
             let io = ChildIo { output, error, dir, cgroup, never_waits: true, ..ChildIo::default() };
             if prober.tries(slot).is_stuck() {
@@ -90,14 +90,14 @@ impl Supervisor<'_> {
         self.on_result(slot, (which, tried, why))
     }
 
-    /// A child has exited and is about to be reaped: nothing of a probe outlives it.
+    /// Kills what a probe leaves. Its child has exited and is about to be reaped.
     pub fn kill_rest_of_probe(&self, pid: Pid) {
         if let Some(prober) = &self.config.prober {
             prober.kill_rest(pid);
         }
     }
 
-    /// A child has been reaped.
+    /// Handles the exit of a child that may be a probe.
     pub fn on_probe_exit(&mut self, pid: Pid, exit: Exit) -> Option<Event> {
         let prober = self.config.prober.as_mut()?;
         let slot = prober.slot_of(pid);
@@ -105,7 +105,7 @@ impl Supervisor<'_> {
         self.on_result(slot, result)
     }
 
-    /// Records the result of a try if it differs from the one before, and returns what it means.
+    /// Records the result of an attempt if it differs from the previous one, and returns the event that follows.
     #[inline(never)]
     fn on_result(&mut self, slot: Slot, (which, tried, why): (Which, Tried, ErrorText)) -> Option<Event> {
         let prober = self.config.prober.as_mut()?;

@@ -1,4 +1,4 @@
-//! How the server reports that it is ready.
+//! The channel on which the server reports that it is ready (`--ready`).
 
 use alloc::boxed::Box;
 use core::fmt::Write;
@@ -26,9 +26,9 @@ use crate::sys::{self, Errno, fd, pipe};
 pub enum Readiness {
     /// A successful exec counts as ready.
     Exec,
-    /// A new pipe in each run, whose write end is this descriptor of the server.
+    /// A new pipe in each run, whose write end is the server's descriptor with this number.
     Newline(i32),
-    /// One socket for all runs.
+    /// A notify socket, the same for all runs.
     Notify(Box<Mail>),
     /// The server has to live for some time.
     Alive(Span),
@@ -71,7 +71,7 @@ impl Readiness {
         name
     }
 
-    /// For one run: our read end, the server's write end, and the number of the server's descriptor.
+    /// Creates the pipe of one run. Returns vsrun's read end, the server's write end, and the server's number for it.
     ///
     /// # Errors
     /// When the kernel refuses a pipe.
@@ -93,7 +93,7 @@ impl Readiness {
         if let Self::Notify(mail) = self { mail.pause(now) } else { None }
     }
 
-    /// A run of the server begins. Names its notify socket in the environment.
+    /// Prepares for a run of the server: names its notify socket in the environment.
     ///
     /// # Errors
     /// When the kernel refuses a socket to a candidate.
@@ -111,7 +111,7 @@ impl Readiness {
         if let Self::Notify(mail) = self { Some(mail) } else { None }
     }
 
-    /// A child has been reaped, so its pid can be reused.
+    /// Removes a child that has been reaped, because its pid can be reused.
     pub fn forget(&mut self, child: Pid) {
         if let Self::Notify(mail) = self {
             mail.forget(child);

@@ -18,10 +18,10 @@ use crate::sys::process::{self, Pid};
 
 /// Poll interval for processes whose exit sends us no SIGCHLD.
 pub const POLL_INTERVAL: Span = Span::millis(100);
-/// The most events that are read after the server exited: other processes of its user could send them without end.
-const LAST_WORDS: usize = 64;
-/// A server that puts itself into the background does so within this time.
-const DAEMONIZES: Span = Span::secs(10);
+/// How many events are read after the server exited. Other processes of its user could send them without end.
+const EVENTS_AT_EXIT: usize = 64;
+/// An exit with 0 within this time looks like a server that puts itself into the background.
+const DAEMONIZE_TIME: Span = Span::secs(10);
 const DAEMON: &str = "it has most likely put itself into the background; COMMAND must stay in the foreground";
 
 impl Supervisor<'_> {
@@ -32,7 +32,7 @@ impl Supervisor<'_> {
         let mut kept = [None; 2];
         for (kept, slot) in kept.iter_mut().zip([Slot::Server, Slot::Second]) {
             let Some(own) = self.unreaped_pid(slot) else { continue };
-            // Of two zombies, waitid(2) reports always the same one.
+            // Of two zombies, waitid(2) always reports the same one.
             if own == pid || (self.second.is_some() && process::has_exited(own)) {
                 let reaped = self.reap_process(slot, own);
                 if !matches!(reaped, Reaped::None) {
@@ -44,7 +44,7 @@ impl Supervisor<'_> {
         if kept.contains(&Some(pid)) { self.reap_others() } else { self.reap_one(pid) }
     }
 
-    /// The process in this slot, if it has not been reaped.
+    /// The pid of the process in this slot, if it has not been reaped.
     pub fn unreaped_pid(&mut self, slot: Slot) -> Option<Pid> {
         self.process(slot).as_ref().filter(|life| life.uptime.is_none() || life.left).map(|life| life.pid)
     }
@@ -67,7 +67,7 @@ impl Supervisor<'_> {
 
     /// Reads what a server process wrote before its exit. Returns the event if it became ready.
     fn read_ready_at_exit(&mut self, slot: Slot) -> Option<Event> {
-        for _ in 0..LAST_WORDS {
+        for _ in 0..EVENTS_AT_EXIT {
             let event = self.drain_before_exit(slot)?;
             if event == slot.event(Event::Ready) {
                 return Some(event);
@@ -90,7 +90,7 @@ impl Supervisor<'_> {
         let but = [self.unreaped_pid(Slot::Server), self.unreaped_pid(Slot::Second)];
         let (count, next) = descendants::ended_children(but, from, &mut pids);
         for pid in pids.iter().take(count) {
-            // The handler may run beside an old server. Its exit is an event; the others are found again.
+            // The handler's exit is an event: return it. The rest of the children is found again.
             if let Reaped::Event(event) = self.reap_one(Pid::new(*pid)) {
                 self.others = (from, time);
                 return Reaped::Event(event);
@@ -119,7 +119,7 @@ impl Supervisor<'_> {
         Reaped::Other
     }
 
-    /// The handler exited: records its verdict.
+    /// Records whether the handler agrees to a restart, after its exit.
     fn handled(&mut self, exit: Exit) -> Reaped {
         let mut why = ErrorText::new();
         if let Some(handler) = &mut self.config.handler {
@@ -131,7 +131,7 @@ impl Supervisor<'_> {
         Reaped::Event(Event::HandlerExited(exit))
     }
 
-    /// When an exit counts that a tracer hides.
+    /// When an exit that a tracer hides counts.
     pub fn hidden_end(&self) -> Option<Time> {
         let [server, second] = [&self.server, &self.second].map(|life| life.as_ref()?.line.deadline());
         earliest(&[server, second, self.config.handler.as_ref().and_then(|handler| handler.line.deadline())])
@@ -192,8 +192,8 @@ impl Supervisor<'_> {
         ran && !given_up && self.config.policy.signal_scope == Recipient::Group && process::any_child_lives(Some(pid))
     }
 
-    /// A server process exited and is not reaped yet. The pidfile is emptied before the reaping, because after it another
-    /// process can get the pid; or it names the candidate that becomes the server, once that has been executed.
+    /// Handles the exit of a server process before it is reaped. The pidfile is emptied now, because after the reaping
+    /// another process can get the pid. If a candidate becomes the server, the pidfile names it instead.
     fn on_server_exit(&mut self, slot: Slot) {
         if let Some(life) = self.process(slot) {
             (life.uptime, life.left, life.line) = (Some(now().since(life.started)), true, Lifeline::default());
@@ -235,7 +235,7 @@ impl Supervisor<'_> {
         self.conclude(slot, pid, Exit::from_wait(word)).map_or(Reaped::Other, Reaped::Event)
     }
 
-    /// The run is over: records it and returns its event.
+    /// Records the end of the run and returns its event.
     fn conclude(&mut self, slot: Slot, pid: Pid, exit: Exit) -> Option<Event> {
         let command = self.preparing(slot);
         if self.config.policy.linger.is_none() || command.is_some() {
@@ -262,7 +262,7 @@ impl Supervisor<'_> {
             let by_itself =
                 self.second.is_none() && matches!(self.state.phase, Phase::Starting { .. } | Phase::Running);
             let mut found = Found::default();
-            if by_itself && exit == Exit::SUCCESS && uptime < DAEMONIZES {
+            if by_itself && exit == Exit::SUCCESS && uptime < DAEMONIZE_TIME {
                 found = descendants::survey(self.config.helpers());
             }
             let daemon = found.count > 0;

@@ -15,7 +15,7 @@ use crate::runtime::report::log::Priority;
 use crate::sys::process::Target;
 
 impl Supervisor<'_> {
-    /// A process of the server.
+    /// The server process in this slot, to be changed.
     pub fn process(&mut self, slot: Slot) -> &mut Option<ServerProcess> {
         match slot {
             Slot::Server => &mut self.server,
@@ -23,7 +23,7 @@ impl Supervisor<'_> {
         }
     }
 
-    /// What is known about a server process.
+    /// The server process in this slot.
     pub fn life(&self, slot: Slot) -> Option<&ServerProcess> {
         match slot {
             Slot::Server => self.server.as_ref(),
@@ -31,7 +31,7 @@ impl Supervisor<'_> {
         }
     }
 
-    /// A replacement was requested: by a signal, or by `--replace` with a value. Returns the event, unless it is refused.
+    /// Handles a request for a replacement: a signal or, with a value, `--replace`. Returns the event, unless it is refused.
     #[inline(never)]
     pub fn on_replace_request(&mut self, value: Option<u32>) -> Option<Event> {
         let token = match value {
@@ -78,7 +78,7 @@ impl Supervisor<'_> {
         self.launch(Slot::Second)
     }
 
-    /// The second process is the server from now on.
+    /// Exchanges the server and the second process.
     #[inline(never)]
     pub fn switch_over(&mut self, time: Time) {
         core::mem::swap(&mut self.server, &mut self.second);
@@ -107,7 +107,7 @@ impl Supervisor<'_> {
         }
     }
 
-    /// After each action: forgets a second process that is gone, and reports how a replacement has ended.
+    /// Called after each action: forgets a second process that is gone, and reports the outcome of a replacement.
     #[inline(never)]
     pub fn settle_replacement(&mut self) {
         if self.state.second == Second::None && self.second.take().is_some() {
@@ -150,7 +150,7 @@ impl Supervisor<'_> {
         Some(Part { session: own.pid.number(), before })
     }
 
-    /// The process of the second slot as the recipient of a signal.
+    /// The pid or group of the second process, for a signal to it.
     pub fn second_target(&self, to: Recipient) -> Option<Target> {
         let pid = self.second.as_ref()?.pid;
         Some(if to == Recipient::Server { Target::Process(pid) } else { Target::Group(pid) })

@@ -43,7 +43,7 @@ impl Supervisor<'_> {
         }
     }
 
-    /// Sends the last signal to what is left of the group of this server process, in the place of a tool that does so.
+    /// Sends a last signal to what is left of the server's group, if vsrun is called by the name of a tool that does so.
     pub fn say_farewell(&mut self, pid: Pid) {
         if let Some(signal) = self.config.personality.farewell
             && self.deliver(signal, Target::Group(pid), false) == Reach::Open
@@ -59,7 +59,7 @@ impl Supervisor<'_> {
         }
     }
 
-    /// Stops this process after a signal by which a terminal stops processes, if that is to be so.
+    /// Stops vsrun itself after a forwarded terminal stop signal, if vsrun is called by the name of a tool that does so.
     pub fn suspend(&mut self) {
         if core::mem::take(&mut self.suspends) {
             process::suspend();
@@ -75,7 +75,7 @@ impl Supervisor<'_> {
         };
         let Some(pid) = pid else { return };
         let whom = if to == Recipient::Group { "the process group of " } else { "" };
-        // Recorded only after it was sent, because the log may be slow.
+        // The record comes after the signal, because the log may be slow.
         if self.deliver(signal, target(pid), resume) == Reach::Open {
             self.say_sending(signal, format_args!("{whom}pid {pid}"));
         }

@@ -10,10 +10,10 @@ use crate::sys::datagram::DatagramSender;
 use crate::sys::process;
 use crate::sys::{Errno, clock};
 
-/// The most bytes of the server's STATUS= that are passed on.
-const STATUS: usize = 240;
-/// The time after which a message is sent again if the socket of the service manager was full.
-const AGAIN: Span = Span::millis(100);
+/// How many bytes of the server's STATUS= are passed on.
+const STATUS_LENGTH: usize = 240;
+/// The time after which a message is sent again because the socket of the service manager was full.
+const RETRY_TIME: Span = Span::millis(100);
 
 /// The connection to the service manager, and what was last reported.
 pub struct ServiceManager {
@@ -43,27 +43,27 @@ impl ServiceManager {
         Some(Self { sender: post, state: NotifyState::Nothing, again: None, ping: ping.map(|span| (span, Time(0))) })
     }
 
-    /// The server is ready for the first time.
+    /// Reports that the server is ready for the first time.
     pub fn ready(&mut self) {
         self.report(NotifyState::Ready);
     }
 
-    /// The server is ready again. That ends a requested restart, or the server's own reload.
+    /// Reports that the server is ready again, which ends a requested restart or the server's own reload.
     pub fn ready_again(&mut self) {
         if self.state == NotifyState::Reloading {
             self.report(NotifyState::Ready);
         }
     }
 
-    /// The server is restarted on request. Not reported before it was ready: to the service manager it is still
-    /// starting.
+    /// Reports that the server is restarted on request. Before its first readiness nothing is reported, because to the
+    /// service manager it is still starting.
     pub fn reloading(&mut self) {
         if matches!(self.state, NotifyState::Ready | NotifyState::Reloading) {
             self.report(NotifyState::Reloading);
         }
     }
 
-    /// The service stops.
+    /// Reports that the service stops.
     pub fn stopping(&mut self) {
         if self.state != NotifyState::Stopping {
             self.report(NotifyState::Stopping);
@@ -75,7 +75,7 @@ impl ServiceManager {
     #[inline(never)]
     pub fn pass_on(&mut self, message: &Message<'_>) {
         if let Some(status) = message.status {
-            let status = Escaped(status.get(..STATUS).unwrap_or(status));
+            let status = Escaped(status.get(..STATUS_LENGTH).unwrap_or(status));
             let _ = self.send(format_args!("STATUS={status}"));
         }
         if let Some(span) = message.extend {
@@ -88,7 +88,7 @@ impl ServiceManager {
         }
     }
 
-    /// A line for people.
+    /// Reports a STATUS= line for people.
     pub fn status(&self, words: fmt::Arguments<'_>) {
         let _ = self.send(format_args!("STATUS={words}"));
     }
@@ -128,7 +128,7 @@ impl ServiceManager {
             NotifyState::Stopping => self.send(format_args!("STOPPING=1")),
         };
         let full = matches!(sent, Err(Errno::AGAIN | Errno::NOBUFS | Errno::NOMEM));
-        self.again = full.then(|| Time(clock::monotonic()).after(AGAIN));
+        self.again = full.then(|| Time(clock::monotonic()).after(RETRY_TIME));
     }
 
     fn send(&self, words: fmt::Arguments<'_>) -> Result<(), Errno> {

@@ -38,9 +38,9 @@ use crate::sys::{cloexec_probe, credentials, fd, process, terminal};
 /// It is returned to the entry and run there, so that the stack pages of the start can be released.
 pub struct PreparedSupervisor {
     config: SupervisorConfig,
-    /// Without the control group, which `config` has.
+    /// The resources of the start, without the control group, which `config` has.
     resources: StartResources,
-    /// Where it is written why vsrun exits.
+    /// The file of `--termination-log`.
     termination_log: TerminationLog,
 }
 
@@ -69,7 +69,7 @@ pub fn set_up(plan: Plan, stdin: bool) -> Result<Box<PreparedSupervisor>> {
     }
 }
 
-/// Blocks the signals and closes what was inherited.
+/// Blocks the signals and closes inherited descriptors.
 fn seal(plan: &Plan) -> Result<()> {
     if plan.personality.session == Session::WithTerminal {
         terminal::release();
@@ -78,7 +78,7 @@ fn seal(plan: &Plan) -> Result<()> {
     poll::set_mask(Mask::These(!plan.personality.unhandled))
         .map_err(|why| os_error(format_args!("cannot block the signals"), why))?;
     let numbers = sockets::reserve_fds(&plan.sockets)?;
-    // Without a step that closes them, those that vsrun was given are the server's.
+    // If no step closes them, the descriptors that vsrun inherited are passed on to the server.
     if plan.server.steps.iter().any(|step| matches!(step, Step::CloseDescriptors | Step::SealDescriptors)) {
         fd::close_all_except(numbers)
             .map_err(|why| os_error(format_args!("cannot close inherited descriptors"), why))?;
@@ -255,7 +255,7 @@ fn start_output(server: &Program, afterwards: AfterStart, sink: &mut ServerOutpu
     sink.start()
 }
 
-/// What another tool's place asks of the supervisor's own process.
+/// Prepares vsrun's own process if it is called by the name of another tool.
 fn take_place(personality: &Personality, log: &mut Log) {
     if let Some(signal) = personality.parent_death {
         process::set_parent_death_signal(signal.number());

@@ -1,4 +1,4 @@
-//! Which of the two server processes of a replacement, and what belongs to it.
+//! The two server processes of a replacement, and what belongs to each.
 
 use crate::logic::supervisor::event::Event;
 
@@ -21,22 +21,22 @@ impl Slot {
     }
 }
 
-/// The requests that have been answered.
+/// The requests of `--replace` that have been answered.
 #[derive(Default)]
 pub struct Requests {
     /// The request whose replacement is under way.
     pub current: Option<u32>,
-    /// The last tokens, so that the gaps in the lock stay few.
+    /// The tokens of the last requests, whose answers are still in the lock. Older answers are removed.
     pub tokens: [u32; 8],
-    /// The place of the next one.
+    /// The index in `tokens` for the next request.
     pub oldest: usize,
 }
 
 /// The children of vsrun that belong to one of two server processes.
 #[derive(Clone, Copy)]
 pub struct Part {
-    /// The session of that process.
+    /// The session of the server process.
     pub session: i32,
-    /// All that started before this belong to it: in clock ticks since the boot, as in /proc.
+    /// A start time in clock ticks since the boot, as in /proc: every child that started before belongs to the process.
     pub before: u64,
 }

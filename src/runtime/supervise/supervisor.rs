@@ -34,30 +34,30 @@ use crate::sys::process::{self, Pid, Usage};
 
 /// The server process of the current run, or of the last one if it is over.
 pub struct ServerProcess {
-    /// The pid of our child.
+    /// The process's pid. It is a child of vsrun.
     pub pid: Pid,
     /// The pipe that reports a failed step, until the exec closes it.
     pub report: Option<OwnedFd>,
-    /// Shows the exit even if a tracer hides it.
+    /// Shows the process's exit even if a tracer hides it.
     pub line: Lifeline,
-    /// The read end of its ready pipe, until it is ready.
+    /// The read end of the server's ready pipe, until the server is ready.
     pub ready: Option<OwnedFd>,
-    /// What it is, if it is a command of `--before` in the server's place.
+    /// The command of `--before`, if this process is one in the server's place.
     pub preparing: Option<Preparing>,
     /// The failed step, if the exec was not reached.
     pub failure: Option<StepFailure>,
     /// The end of the log file when this run began, for the handler to read from.
     pub mark: Mark,
-    /// The resources it used, after its exit.
+    /// The resources that the process used, after its exit.
     pub usage: Usage,
-    /// When it was started.
+    /// When the process was started.
     pub started: Time,
-    /// When the kernel says that it was started, in clock ticks since the boot. Only known of a candidate.
+    /// The kernel's start time of the process, in clock ticks since the boot. Read only for a candidate.
     pub born: u64,
-    /// How long it ran, after its exit.
+    /// How long the process ran. None until its exit.
     pub uptime: Option<Span>,
-    /// True if it is a zombie that is kept because others of its group are alive: so the number of the group is not
-    /// reused.
+    /// True if the process is a zombie that is kept because other processes of its group are alive. So the number of
+    /// the group is not reused.
     pub left: bool,
 }
 
@@ -73,7 +73,7 @@ pub struct Supervisor<'a> {
     pub server: Option<ServerProcess>,
     /// The second process of a replacement, until nothing is left of it.
     pub second: Option<ServerProcess>,
-    /// The requests of `--replace`.
+    /// The requests of `--replace` and their answers.
     pub requests: Requests,
     /// Whether children may have exited that were not reaped.
     pub unreaped: bool,
@@ -155,7 +155,7 @@ pub fn supervise(watch: &mut SupervisorConfig, pidfiles: &[Option<Pidfile>; 2]) 
 }
 
 impl<'a> Supervisor<'a> {
-    /// No server has been started.
+    /// A supervisor before the first start of the server.
     fn new(config: &'a mut SupervisorConfig, pidfiles: &'a [Option<Pidfile>; 2]) -> Self {
         Self {
             state: State::new(&config.policy, now()),
@@ -223,7 +223,7 @@ impl Supervisor<'_> {
         }
     }
 
-    /// True during the first start, which may fail with an error.
+    /// True during the first start, whose failure is an error.
     pub fn is_first_start(&self) -> bool {
         matches!(self.state.phase, Phase::Starting { .. })
     }
