@@ -1,5 +1,5 @@
-//! The decisions of `--status`, `--stop` and `--signal`: one table of all cases of a pidfile, its lock and /proc, and
-//! how long a stop waits.
+//! The decisions of `--status`, `--stop` and `--signal`: which process to signal, for every combination of a pidfile's
+//! contents, its lock and what /proc shows, and how long a stop waits.
 
 use crate::logic::formats::proc::value_after;
 use core::fmt;
@@ -11,29 +11,29 @@ use crate::logic::base::time::{Span, Time, number};
 /// How a pidfile is locked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lock {
-    /// Not locked.
+    /// The file is not locked.
     None,
-    /// The kernel does not report it.
+    /// The kernel does not report how the file is locked.
     Hidden,
-    /// By an unsupervised server, and by any process that inherited its descriptor.
+    /// Locked by an unsupervised server, and by any process that inherited its descriptor of the file.
     Shared,
-    /// By a manager, or by a vsrun that is about to start the server.
+    /// Locked by a manager, or by a vsrun that is about to start the server.
     Exclusive,
 }
 
-/// What is in a pidfile.
+/// What a pidfile contains.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PidfileContents {
-    /// Nothing.
+    /// The file is empty.
     Empty,
-    /// The number of a process.
+    /// The file contains this pid.
     Pid(i32),
-    /// Something that vsrun never writes.
+    /// The file contains something that vsrun never writes.
     Other,
 }
 
 impl PidfileContents {
-    /// Reads digits and a newline.
+    /// Parses the bytes of a pidfile: a pid as decimal digits, and a newline.
     pub fn parse(bytes: &[u8]) -> Self {
         match bytes.strip_suffix(b"\n").and_then(number).and_then(|number| i32::try_from(number).ok()) {
             _ if bytes.is_empty() => Self::Empty,
@@ -43,64 +43,65 @@ impl PidfileContents {
     }
 }
 
-/// What /proc shows about a process and the lock.
+/// What /proc shows about a process and the lock of a pidfile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LockSeen {
-    /// It has the file open and locked.
+    /// The process has the file open and locked.
     Held,
-    /// It does not; or there is no such process, or we may not see it.
+    /// The process has not locked the file, does not exist, or is hidden from the caller.
     NotHeld,
-    /// /proc is not mounted, or does not show it.
+    /// /proc is not mounted, or hides the descriptors of the process.
     Unreadable,
 }
 
 /// The process that keeps the server alive: when it exits, the server is not restarted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Owner {
-    /// The process that the file names.
+    /// The process that the pidfile names.
     Named,
-    /// The parent of the named process.
+    /// The parent of the process that the pidfile names.
     Parent,
 }
 
 /// Why there is no process to signal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NoTarget {
-    /// There is no file.
+    /// The pidfile does not exist.
     NotRunning,
-    /// No process has the file locked.
+    /// No process has the pidfile locked, so its server is dead.
     Dead,
     /// A manager runs, and is between two runs of its server.
     Restarting,
-    /// It cannot be determined.
+    /// Whether a process is alive, and which, cannot be determined.
     Unknown(UnknownReason),
 }
 
 /// Why it cannot be determined which process is alive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UnknownReason {
-    /// An error of the kernel, by its number.
+    /// The kernel reported an error: its errno.
     Kernel(i32),
-    /// The file is a symbolic link.
+    /// The pidfile is a symbolic link.
     Link,
-    /// The file is not a regular one.
+    /// The pidfile is not a regular file.
     Kind,
-    /// The kernel does not report how the file is locked.
+    /// The kernel does not report how the pidfile is locked.
     Lock,
-    /// The file names no process.
+    /// The pidfile names no process.
     NoPid,
-    /// The process that the file names does not have the lock.
+    /// The process that the pidfile names does not have the lock.
     OtherProcess,
-    /// /proc does not show which process has the lock.
+    /// /proc does not show which process has locked the pidfile.
     Unseen,
-    /// /proc does not show it, and another user may have written and locked the file.
+    /// /proc does not show which process has locked the pidfile, and another user may have written and locked it.
     Untrusted,
-    /// There is no pidfd of the process, so its pid could be reused before the signal.
+    /// The kernel gives no pidfd for the process, so its pid could be reused before the signal is sent.
     NoPidfd,
 }
 
 impl NoTarget {
-    /// The exit status of `--status`, and its text; empty for an error of the kernel, which has its own text.
+    /// The exit status of `--status`, the state and its reason. The reason is empty for an error of the kernel, whose
+    /// text comes from errno.
     pub fn status_text(self) -> (u8, &'static str, &'static str) {
         let why = match self {
             Self::NotRunning => return (exit::NOT_RUNNING, "not running", "there is no such file"),
@@ -124,13 +125,13 @@ impl NoTarget {
 
 /// Decides which process a pidfile belongs to.
 ///
-/// The number in the file is accepted if its process has the lock; with an exclusive lock, also if its parent has. A
-/// child of the manager has the lock too until its exec, so the parent is checked first. If /proc does not show it, the
-/// number under an exclusive lock is accepted: a manager empties the file before the pid can be reused. PID 1 is never
-/// signalled because of a number alone.
+/// The pid in the file is accepted if its process has the lock; with an exclusive lock, also if its parent has it. A
+/// child of the manager shares the lock until its exec, so the parent is checked first. If /proc does not show the
+/// lock's owner, the pid in an exclusively locked file is accepted: a manager empties the file before the pid can be
+/// reused. PID 1 is never signalled only because a file names it.
 ///
 /// # Errors
-/// If the contents cannot be trusted.
+/// If no process can be trusted to be the server or its manager.
 pub fn find_owner(
     lock: Lock,
     line: PidfileContents,
@@ -152,15 +153,16 @@ pub fn find_owner(
     }
 }
 
-/// The real user id of a process, from its `status` in /proc. The process's name comes before it, but the kernel
-/// escapes newlines in it.
+/// The real user id of a process, from its `status` file in /proc. The process's own name precedes the `Uid:` line, but
+/// cannot fake one, because the kernel escapes newlines in it.
 pub fn real_user(status: &[u8]) -> Option<u32> {
     let rest = value_after(status, b"\nUid:\t")?;
     let digits = split_byte(rest, b'\t').next()?;
     u32::try_from(number(digits)?).ok()
 }
 
-/// When a process started, in hundredths of a second since the boot: the 20th word after the name in its `stat`.
+/// When a process started, in hundredths of a second since the boot: the 20th word after the process name in its `stat`
+/// file in /proc.
 pub fn started_at(stat: &[u8]) -> Option<u64> {
     let end = stat.iter().rposition(|byte| *byte == b')')?;
     number(split_byte(stat.get(end + 2..)?, b' ').nth(19)?)
@@ -178,7 +180,7 @@ impl Uptime {
 }
 
 impl fmt::Display for Uptime {
-    /// As `, up 3 h 12 min`: the two greatest units.
+    /// The uptime in its two greatest units: `, up 3 h 12 min`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let [minutes, hours, days] = [60, 3600, 86_400].map(|unit| self.0 / unit);
         match (days, hours, minutes) {
@@ -190,20 +192,21 @@ impl fmt::Display for Uptime {
     }
 }
 
-/// How long a stop waits. None: for ever.
+/// The deadlines of `--stop`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StopDeadlines {
-    /// When the process is killed. None for a manager, which kills its server itself.
+    /// When the process is killed. None if it is a manager, which kills its server itself, or if `--stop` waits without
+    /// limit.
     pub kill: Option<Time>,
-    /// When the stop gives up.
+    /// When `--stop` gives up. None if it waits without limit.
     pub until: Option<Time>,
 }
 
-/// The least time to wait after SIGKILL.
+/// `--stop` waits at least this long after SIGKILL.
 const KILL_WAIT: Span = Span::secs(5);
 
 impl StopDeadlines {
-    /// For a stop that begins now. A manager first waits for `delay`.
+    /// The deadlines of a stop that begins at `now`. A manager sends the signal only after `delay` (`--stop-delay`).
     pub fn new(lock: Lock, timeout: Span, delay: Span, now: Time) -> Self {
         if timeout == Span::ZERO {
             return Self { kill: None, until: None };

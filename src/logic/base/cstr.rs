@@ -1,13 +1,13 @@
-//! C strings of command lines, environments and paths. Those that the kernel has passed are not copied.
+//! C strings of command lines, environments and paths. Strings that the kernel has passed to vsrun are not copied.
 
 use alloc::vec::Vec;
 use core::ffi::CStr;
 
-/// A C string that lives as long as the process: one that the kernel has passed, or one that `leak_cstr` has made. It
-/// is never freed, since a launcher becomes another program and a manager makes none.
+/// A C string that lives as long as the process: it comes from the kernel or from [`leak_cstr`]. It is never freed: a
+/// launcher is soon replaced by the server, and a manager makes no new ones.
 pub type StaticCStr = &'static CStr;
 
-/// Makes a C string of these bytes, cut off at the first NUL, because no reader of a C string would see more.
+/// Makes a C string of these bytes. It ends at the first NUL, because a reader of a C string sees nothing after it.
 pub fn leak_cstr(mut bytes: Vec<u8>) -> StaticCStr {
     bytes.push(0);
     CStr::from_bytes_until_nul(bytes.leak()).unwrap_or_default()

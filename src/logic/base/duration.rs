@@ -1,10 +1,10 @@
-//! Lengths of time as records show them.
+//! Lengths of time, as vsrun's own records show them.
 
 use core::fmt;
 
 use super::time::Span;
 
-/// A length of time for people: `0.3 s`, `12.8 s`, `3 min 5 s`, `3 h 12 min`, `2 d 4 h`.
+/// Displays a length of time for people: `0.3 s`, `12.8 s`, `3 min 5 s`, `3 h 12 min`, `2 d 4 h`.
 pub struct Duration(pub Span);
 
 impl fmt::Display for Duration {

@@ -1,4 +1,4 @@
-//! Errors: the one line that the user reads, and the exit status.
+//! The error type: one line for the user, and vsrun's exit status.
 
 use alloc::boxed::Box;
 use alloc::string::String;
@@ -11,12 +11,13 @@ use super::exit::{self, Statuses};
 #[derive(Debug)]
 pub struct Error(Box<ErrorInner>);
 
-/// The contents of an error. The text says what vsrun was doing, to what, and why it failed.
+/// The contents of an [`Error`].
 #[derive(Debug)]
 pub struct ErrorInner {
-    /// The exit status, one of those in [`exit`].
+    /// vsrun's exit status, one of the constants in [`exit`].
     pub code: u8,
-    /// One line, without `vsrun:` before it and without a full stop.
+    /// One line that says what vsrun was doing, to what, and why it failed. It has no `vsrun:` before it and no full
+    /// stop.
     pub text: String,
 }
 
@@ -29,23 +30,23 @@ impl Deref for Error {
 }
 
 impl Error {
-    /// An error with that exit status.
+    /// Makes an error with this exit status.
     #[inline(never)]
     pub fn new(code: u8, text: fmt::Arguments<'_>) -> Self {
         Self(Box::new(ErrorInner { code, text: alloc::fmt::format(text) }))
     }
 
-    /// Wrong usage: the command line is invalid. Nothing has been touched.
+    /// Makes an error about the command line, which is wrong. vsrun has changed nothing yet.
     pub fn usage(text: fmt::Arguments<'_>) -> Self {
         Self::new(exit::USAGE, text)
     }
 
-    /// vsrun refuses the start, without an error of the kernel.
+    /// Makes an error for a start that vsrun itself refuses, without an errno.
     pub fn setup(text: fmt::Arguments<'_>) -> Self {
         Self::new(exit::SETUP, text)
     }
 
-    /// The error with the status that it has among these.
+    /// Changes the exit status to the one that a failed start has in this set of statuses.
     pub fn among(mut self, statuses: Statuses) -> Self {
         if statuses == Statuses::Script && self.code >= exit::SETUP {
             self.0.code = exit::FAILED;
@@ -53,7 +54,7 @@ impl Error {
         self
     }
 
-    /// Puts a place, such as a file name and line, before the text.
+    /// Puts a place, such as a file name and a line number, before the text.
     pub fn at(self, place: &str) -> Self {
         if place.is_empty() { self } else { Self::new(self.code, format_args!("{place}{}", self.text)) }
     }

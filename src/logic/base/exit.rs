@@ -1,38 +1,38 @@
-//! How a process ended, and the one table of exit statuses.
+//! How a process ended, and all exit statuses of vsrun.
 
 use core::fmt;
 
 use super::signal::Signal;
 
-/// The server exited voluntarily, or was stopped on request, or is ready in the background.
+/// The server exited as expected, was stopped on request, or is ready in the background.
 pub const OK: u8 = 0;
-/// Wrong usage; nothing has been touched.
+/// The command line is wrong; vsrun has changed nothing.
 pub const USAGE: u8 = 2;
-/// `--status`: the server is dead, and its pidfile exists.
+/// `--status`: the server is dead, and its pidfile still exists.
 pub const DEAD: u8 = 1;
 /// `--probe`: the server is not healthy.
 pub const UNHEALTHY: u8 = 1;
 /// `--status`: the server is not running; `--signal`: there is no process to signal.
 pub const NOT_RUNNING: u8 = 3;
-/// An action of `--rc`: it failed.
+/// `--rc`: the action failed.
 pub const FAILED: u8 = 1;
-/// `reload` of `--rc`: the server is not running.
+/// `--rc reload`: the server is not running.
 pub const STOPPED: u8 = 7;
 /// `--status`, `--stop`, `--signal`: the state cannot be determined.
 pub const UNKNOWN: u8 = 4;
 /// vsrun could not set up the server.
 pub const SETUP: u8 = 125;
-/// The command exists and could not be executed.
+/// The command exists, but could not be executed.
 pub const NOT_EXECUTABLE: u8 = 126;
 /// The command was not found.
 pub const NOT_FOUND: u8 = 127;
 
-/// Which statuses a failed start has.
+/// Which set of exit statuses a failed start uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Statuses {
-    /// Those above.
+    /// vsrun's own statuses, from [`SETUP`] on.
     Own,
-    /// Those of LSB: an init script (`--rc`) that fails exits with 1.
+    /// The statuses of an LSB init script (`--rc`): every failure is 1.
     Script,
 }
 
@@ -40,25 +40,25 @@ pub enum Statuses {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(test, derive(Hash))]
 pub enum Exit {
-    /// It exited, with this status.
+    /// The process exited with this status.
     Code(u8),
-    /// It was killed by a signal.
+    /// The process was killed by a signal.
     Signal {
-        /// Which one.
+        /// The signal that killed the process.
         signal: Signal,
-        /// Whether it left a core dump.
+        /// True if the process left a core dump.
         core: bool,
     },
 }
 
-/// Killed, without a core dump.
+/// Killed by SIGKILL, without a core dump.
 pub const KILLED: Exit = Exit::Signal { signal: Signal::KILL, core: false };
 
 impl Exit {
-    /// Success.
+    /// Exited with status 0.
     pub const SUCCESS: Self = Self::Code(OK);
 
-    /// Reads the status word of wait(2). A word that the kernel never returns counts as status 255.
+    /// Converts the status word of wait(2). A word that the kernel never returns counts as exit status 255.
     pub fn from_wait(word: i32) -> Self {
         let [low, high, ..] = word.to_le_bytes();
         match Signal::new(u64::from(low & 0x7f)) {
@@ -68,7 +68,7 @@ impl Exit {
         }
     }
 
-    /// The exit status to pass on: its own, or 128 plus the signal.
+    /// The exit status that vsrun passes on: the process's own, or 128 plus the number of the signal.
     pub fn status(self) -> u8 {
         match self {
             Self::Code(code) => code,
@@ -76,7 +76,7 @@ impl Exit {
         }
     }
 
-    /// The signal that killed it.
+    /// The signal that killed the process, if one did.
     pub fn signal(self) -> Option<Signal> {
         match self {
             Self::Code(_) => None,
@@ -86,7 +86,7 @@ impl Exit {
 }
 
 impl fmt::Display for Exit {
-    /// As in EXPLAIN: `exited with status 1`, `killed by signal 9`, `dumped core with signal 11`.
+    /// The text of `VSRUN_SERVER_EXPLAIN`: `exited with status 1`, `killed by signal 9`, `dumped core with signal 11`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Code(code) => write!(f, "exited with status {code}"),
@@ -96,7 +96,7 @@ impl fmt::Display for Exit {
     }
 }
 
-/// An exit as records show it: `killed by SIGSEGV (11)`.
+/// Displays an exit as vsrun's own records show it: `killed by SIGSEGV (11)`.
 pub struct Named(pub Exit);
 
 impl fmt::Display for Named {
@@ -111,7 +111,7 @@ impl fmt::Display for Named {
     }
 }
 
-/// The exits that count as voluntary: status 0, and what `--success-exit` lists.
+/// The exits that need no restart: status 0, and those that `--success-exit` lists.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Success {
     codes: [u128; 2],
@@ -119,7 +119,7 @@ pub struct Success {
 }
 
 impl Success {
-    /// Reads a list of exit statuses and signal names, separated by commas.
+    /// Parses a list of exit statuses and signal names, separated by commas.
     pub fn parse(text: &[u8]) -> Option<Self> {
         let mut success = Self::default();
         for word in text.split(|byte| *byte == b',') {
@@ -131,7 +131,7 @@ impl Success {
         Some(success)
     }
 
-    /// Whether this exit is voluntary.
+    /// True if this exit counts as a success.
     pub fn contains(&self, exit: Exit) -> bool {
         match exit {
             Exit::Code(OK) => true,
@@ -142,13 +142,14 @@ impl Success {
         }
     }
 
-    /// Adds an exit status, in both ways in which it can come about.
+    /// Adds an exit status. From 129 on, also adds the signal for which a shell reports this
+    /// status.
     pub fn add_status(&mut self, status: u8) {
         self.add(status);
         self.signals |= Signal::new(u64::from(status).saturating_sub(128)).map_or(0, Signal::bit);
     }
 
-    /// Adds what another list has.
+    /// Adds all exits of another list.
     pub fn join(&mut self, other: &Self) {
         self.codes.iter_mut().zip(other.codes).for_each(|(own, other)| *own |= other);
         self.signals |= other.signals;

@@ -1,4 +1,4 @@
-//! What every other folder of `logic` uses: signals, exit statuses, errors, text and time.
+//! What every other folder of `logic` uses: C strings, signals, exit statuses, errors, text and time.
 
 pub mod cstr;
 pub(crate) mod duration;

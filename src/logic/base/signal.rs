@@ -4,67 +4,69 @@ use core::fmt;
 
 use super::time::number;
 
-/// A signal, 1 to 64.
+/// A signal number, 1 to 64.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[cfg_attr(test, derive(Hash))]
 pub struct Signal(u8);
 
-/// The names of 1 to 31, as on every Linux but alpha, mips, parisc and sparc, for which vsrun is not built.
+/// The names of the signals 1 to 31, as on every Linux except alpha, mips, parisc and sparc, for which vsrun is not
+/// built.
 pub const NAMES: [&str; 31] = [
     "HUP", "INT", "QUIT", "ILL", "TRAP", "ABRT", "BUS", "FPE", "KILL", "USR1", "SEGV", "USR2", "PIPE", "ALRM", "TERM",
     "STKFLT", "CHLD", "CONT", "STOP", "TSTP", "TTIN", "TTOU", "URG", "XCPU", "XFSZ", "VTALRM", "PROF", "WINCH", "IO",
     "PWR", "SYS",
 ];
 
-/// Other names in use for the same numbers.
+/// Second names of signals, with the signal's number.
 const ALIASES: [(&str, u8); 4] = [("IOT", 6), ("CLD", 17), ("POLL", 29), ("UNUSED", 31)];
 
-/// What glibc's programs and `kill` call `RTMIN`; the kernel's own first real-time signal is 32.
+/// The number that glibc and `kill` call `RTMIN`. The kernel's own first real-time signal is 32; glibc uses 32 and 33
+/// itself.
 const RTMIN: u8 = 34;
 const LAST: u8 = 64;
 
 impl Signal {
-    /// Hang-up: restart.
+    /// Sent when a terminal hangs up, and to ask a manager for a restart.
     pub const HUP: Self = Self(1);
-    /// The terminal's interrupt.
+    /// Sent by the terminal's interrupt key, Ctrl-C.
     pub const INT: Self = Self(2);
-    /// The terminal's quit key.
+    /// Sent by the terminal's quit key, Ctrl-\.
     pub const QUIT: Self = Self(3);
-    /// Abort and dump core.
+    /// Sent by abort(3): the process dumps core.
     pub const ABRT: Self = Self(6);
-    /// Kill; cannot be caught.
+    /// Kills the process; cannot be caught.
     pub const KILL: Self = Self(9);
     /// Sent to a process that writes to a pipe without a reader.
     pub const PIPE: Self = Self(13);
-    /// The alarm of alarm(2) and of timers.
+    /// Sent by alarm(2) and timers.
     pub const ALRM: Self = Self(14);
-    /// Request to exit.
+    /// Asks a process to exit.
     pub const TERM: Self = Self(15);
-    /// A child has exited, stopped or continued.
+    /// Sent to the parent when a child has exited, stopped or continued.
     pub const CHLD: Self = Self(17);
-    /// Continue after a stop.
+    /// Continues a stopped process.
     pub const CONT: Self = Self(18);
-    /// Stop; cannot be caught.
+    /// Stops a process; cannot be caught.
     pub const STOP: Self = Self(19);
-    /// The terminal's suspend key.
+    /// Sent by the terminal's suspend key, Ctrl-Z.
     pub const TSTP: Self = Self(20);
-    /// A background process reads from the terminal.
+    /// Sent to a background process that reads from the terminal.
     pub const TTIN: Self = Self(21);
-    /// A background process writes to the terminal.
+    /// Sent to a background process that writes to the terminal.
     pub const TTOU: Self = Self(22);
     /// Sent to a process that writes beyond its file size limit.
     pub const XFSZ: Self = Self(25);
 
-    /// Power failure; LXC sends it to request that a container's PID 1 shuts down.
+    /// Reports a power failure; LXC sends it to ask a container's PID 1 to shut down.
     pub const PWR: Self = Self(30);
-    /// Request to halt the machine, as systemd's PID 1 has it.
+    /// Asks PID 1 to halt the machine; the number is that of systemd.
     pub const RTMIN_3: Self = Self(RTMIN + 3);
-    /// Request to power the machine off, as systemd's PID 1 has it.
+    /// Asks PID 1 to power the machine off; the number is that of systemd.
     pub const RTMIN_4: Self = Self(RTMIN + 4);
-    /// Request to reboot the machine, as systemd's PID 1 has it.
+    /// Asks PID 1 to reboot the machine; the number is that of systemd.
     pub const RTMIN_5: Self = Self(RTMIN + 5);
 
-    /// The signal with that number, if there is one.
+    /// The signal with this number; None if the number is not 1 to 64.
     pub fn new(number: u64) -> Option<Self> {
         match u8::try_from(number) {
             Ok(number @ 1..=LAST) => Some(Self(number)),
@@ -72,17 +74,17 @@ impl Signal {
         }
     }
 
-    /// Its number.
+    /// The number of the signal.
     pub fn number(self) -> u8 {
         self.0
     }
 
-    /// Its bit in a set of signals, as the kernel counts them.
+    /// The bit of the signal in the kernel's signal sets (sigset_t).
     pub fn bit(self) -> u64 {
         1 << (self.0 - 1)
     }
 
-    /// Reads a name with or without `SIG`, in any case, a number, `RTMIN+n` or `RTMAX-n`.
+    /// Parses the name of a signal, with or without `SIG` and in any case, its number, `RTMIN+n` or `RTMAX-n`.
     pub fn parse(text: &[u8]) -> Option<Self> {
         if let Some(number) = number(text) {
             return Self::new(number);
@@ -104,13 +106,14 @@ impl Signal {
     }
 }
 
-/// Reads what follows `RTMIN` or `RTMAX`: nothing, or the sign and a number.
+/// Parses what follows `RTMIN` or `RTMAX`: nothing, or a sign and a number.
 fn offset(text: &[u8], sign: &[u8]) -> Option<u64> {
     if text.is_empty() { Some(0) } else { number(text.strip_prefix(sign)?) }
 }
 
 impl fmt::Display for Signal {
-    /// As `SIGTERM`, `SIGRTMIN+3`; 32 and 33, which have no name, as `SIG32`.
+    /// The name of the signal, such as `SIGTERM` or `SIGRTMIN+3`. The signals 32 and 33 have no name, and are `SIG32`
+    /// and `SIG33`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (NAMES.get(usize::from(self.0) - 1), self.0.checked_sub(RTMIN)) {
             (Some(name), _) => write!(f, "SIG{name}"),

@@ -1,9 +1,10 @@
-//! Text for messages and logs: a buffer of fixed size, and the escaping of bytes that others may choose.
+//! Text for messages and logs: a buffer of fixed size, splitting at a byte, escaping of untrusted bytes, and quoting
+//! for shells.
 
 use alloc::vec::Vec;
 use core::fmt::{self, Write};
 
-/// A text of at most N bytes that never allocates. What does not fit is cut off.
+/// A text of at most N bytes, which never allocates. Text that does not fit is cut off.
 #[derive(Clone)]
 pub struct ArrayText<const N: usize> {
     bytes: [u8; N],
@@ -11,22 +12,22 @@ pub struct ArrayText<const N: usize> {
 }
 
 impl<const N: usize> ArrayText<N> {
-    /// An empty text.
+    /// Makes an empty text.
     pub fn new() -> Self {
         Self { bytes: [0; N], len: 0 }
     }
 
-    /// The text so far.
+    /// The bytes of the text.
     pub fn as_bytes(&self) -> &[u8] {
         self.bytes.get(..self.len).unwrap_or_default()
     }
 
-    /// The text so far, up to the first character that was cut off in the middle.
+    /// The text as UTF-8, up to a character that was cut off in the middle.
     pub fn as_str(&self) -> &str {
         self.as_bytes().utf8_chunks().next().map_or("", |chunk| chunk.valid())
     }
 
-    /// Deletes the text.
+    /// Makes the text empty.
     pub fn clear(&mut self) {
         self.len = 0;
     }
@@ -36,15 +37,15 @@ impl<const N: usize> ArrayText<N> {
         self.len += copy(self.bytes.get_mut(self.len..).unwrap_or_default(), more);
     }
 
-    /// Ends the text with that byte, a newline or a NUL; if the text is full, it replaces the last byte.
+    /// Appends a final byte, a newline or a NUL. If the text is full, this replaces its last byte.
     pub fn end_with(&mut self, byte: u8) {
         self.len = self.len.min(N.saturating_sub(1));
         self.push(&[byte]);
     }
 }
 
-/// Copies as much as fits, and returns its length. A separate function, so that the code exists once and not once for
-/// each size.
+/// Copies as much as fits, and returns its length. A separate function, so that its code exists once and not once for
+/// each buffer size.
 #[inline(never)]
 fn copy(to: &mut [u8], from: &[u8]) -> usize {
     let length = to.len().min(from.len());
@@ -67,14 +68,15 @@ impl<const N: usize> Write for ArrayText<N> {
     }
 }
 
-/// The parts of a text between marks, like `split` of slices. The code exists once, and not once for each mark.
+/// Iterates over the parts of a text between separators, like `slice::split`. Its code exists once, and not once for
+/// each closure.
 pub struct SplitByte<'a> {
     mark: u8,
-    /// The rest of the text, without the mark before it. None after the last part.
+    /// The rest of the text, after the last separator. None after the last part.
     pub rest: Option<&'a [u8]>,
 }
 
-/// Splits a text at a mark.
+/// Splits a text at each `separator` byte.
 pub fn split_byte(text: &[u8], mark: u8) -> SplitByte<'_> {
     SplitByte { mark, rest: Some(text) }
 }
@@ -91,14 +93,14 @@ impl<'a> Iterator for SplitByte<'a> {
     }
 }
 
-/// The place of a word in a list with commas between the words.
+/// The index of a word in a comma-separated list.
 #[inline(never)]
 pub fn place_of(words: &[u8], wanted: &[u8]) -> Option<usize> {
     split_byte(words, b',').position(|word| word == wanted)
 }
 
-/// Displays bytes that others may choose: control characters, backslashes and invalid UTF-8 as `\xnn`, so that no
-/// record can be forged.
+/// Displays untrusted bytes: control characters, backslashes and invalid UTF-8 as `\xnn`, so that they cannot forge a
+/// record.
 pub struct Escaped<'a>(pub &'a [u8]);
 
 impl fmt::Display for Escaped<'_> {
@@ -124,7 +126,7 @@ fn escape(f: &mut fmt::Formatter<'_>, bytes: &[u8]) -> fmt::Result {
     Ok(())
 }
 
-/// The words joined by single spaces, single-quoted where a shell would need it.
+/// Joins words with spaces, and puts single quotes around each word that a shell would otherwise change.
 #[inline(never)]
 pub fn shell_words<'a>(words: impl IntoIterator<Item = &'a [u8]>) -> Vec<u8> {
     let mut line = Vec::new();

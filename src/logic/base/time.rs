@@ -1,4 +1,4 @@
-//! Points in time and lengths of time, as types, so that no bare number carries a hidden unit.
+//! Points in time and lengths of time, as types, so that the unit of a number is never in doubt.
 
 use core::fmt;
 
@@ -13,7 +13,7 @@ pub struct Time(pub u64);
 pub struct Span(pub u64);
 
 impl Time {
-    /// The point `span` later; the last possible point instead of an overflow.
+    /// The point in time that is `span` later. An overflow gives the last possible point in time.
     pub fn after(self, span: Span) -> Self {
         Self(self.0.saturating_add(span.0))
     }
@@ -25,25 +25,25 @@ impl Time {
 }
 
 impl Span {
-    /// No time at all.
+    /// A span of zero length.
     pub const ZERO: Self = Self(0);
 
-    /// So many milliseconds.
+    /// A span of `count` milliseconds.
     pub const fn millis(count: u64) -> Self {
         Self(count)
     }
 
-    /// So many seconds.
+    /// A span of `count` seconds.
     pub const fn secs(count: u64) -> Self {
         Self(count * 1000)
     }
 
-    /// Twice as long.
+    /// A span that is twice as long.
     pub fn doubled(self) -> Self {
         Self(self.0.saturating_mul(2))
     }
 
-    /// Reads an integer with `ms`, `s`, `min`, `h`, `d`, `w`, or without a unit, which means seconds.
+    /// Parses an integer with one of the units `ms`, `s`, `min`, `h`, `d` and `w`; without a unit it means seconds.
     pub fn parse(text: &[u8]) -> Option<Self> {
         let (count, unit) = number_and_unit(text)?;
         let unit = match unit {
@@ -58,12 +58,13 @@ impl Span {
         count.checked_mul(unit).map(Self)
     }
 
-    /// Reads a span as `parse` does; None if it is zero.
+    /// Parses a span as [`Span::parse`] does; None if it is zero.
     pub fn parse_some(text: &[u8]) -> Option<Self> {
         Self::parse(text).filter(|span| *span > Self::ZERO)
     }
 
-    /// Reads KEEP of `--logdir`: an integer with `h`, `d`, `w` or `m` (30 days), or without a unit, which means days.
+    /// Parses KEEP of `--logdir`: an integer with one of the units `h`, `d`, `w` and `m` (30 days); without a unit it
+    /// means days.
     pub fn parse_keep(text: &[u8]) -> Option<Self> {
         let (count, unit) = number_and_unit(text)?;
         let hours: u64 = match unit {
@@ -77,7 +78,7 @@ impl Span {
     }
 }
 
-/// A plain decimal number: digits only, no sign, no overflow.
+/// Parses a decimal number: digits only, without a sign. None on overflow.
 pub fn number(text: &[u8]) -> Option<u64> {
     match number_and_unit(text)? {
         (count, b"") => Some(count),
@@ -85,7 +86,7 @@ pub fn number(text: &[u8]) -> Option<u64> {
     }
 }
 
-/// The digits at the start as a number, and what follows them. None without digits, or when they overflow.
+/// Parses the digits at the start of a text, and returns the number and the rest. None without digits, or on overflow.
 pub fn number_and_unit(text: &[u8]) -> Option<(u64, &[u8])> {
     let digits = text.iter().take_while(|byte| byte.is_ascii_digit()).count();
     let (digits, unit) = text.split_at_checked(digits)?;
@@ -99,17 +100,17 @@ pub fn number_and_unit(text: &[u8]) -> Option<(u64, &[u8])> {
     Some((count, unit))
 }
 
-/// A point on the wall clock, for records: seconds since 1970 (UTC) and milliseconds.
+/// A point on the wall clock, in vsrun's own records.
 #[derive(Clone, Copy)]
 pub struct Timestamp {
-    /// Seconds since 1970-01-01T00:00:00Z; before it, negative.
+    /// Seconds since 1970-01-01T00:00:00Z; negative before that.
     pub seconds: i64,
     /// Milliseconds within the second.
     pub millis: u16,
 }
 
 impl fmt::Display for Timestamp {
-    /// As `2026-11-21T08:00:12.123Z`.
+    /// The time in ISO 8601: `2026-11-21T08:00:12.123Z`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (year, month, day) = civil(self.seconds.div_euclid(86_400));
         let second = self.seconds.rem_euclid(86_400);
@@ -123,9 +124,9 @@ impl fmt::Display for Timestamp {
     }
 }
 
-/// The date of a day counted from 1970-01-01, in the proleptic Gregorian calendar.
+/// The date (year, month, day) of a day counted from 1970-01-01, in the proleptic Gregorian calendar.
 ///
-/// The year is taken to begin in March, so that the leap day is its last; 400 years are 146,097 days.
+/// The calculation lets the year begin in March, so that the leap day is its last day. 400 years have 146,097 days.
 fn civil(day: i64) -> (i64, i64, i64) {
     let day = day + 719_468; // from 0000-03-01
     let era = day.div_euclid(146_097);
@@ -138,7 +139,7 @@ fn civil(day: i64) -> (i64, i64, i64) {
     (year, month, day - (153 * march + 2) / 5 + 1)
 }
 
-/// The first of these points in time, if there is one.
+/// The earliest of these points in time; None if there is none.
 #[inline(never)]
 pub fn earliest(times: &[Option<Time>]) -> Option<Time> {
     let mut first = None;
