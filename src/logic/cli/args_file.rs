@@ -1,4 +1,4 @@
-//! The words that are read as options: argv, or argv with the lines of a file of `--args` in it.
+//! The arguments that are parsed: argv, or argv with the lines of a file of `--args` inserted.
 
 use alloc::boxed::Box;
 use alloc::format;
@@ -9,77 +9,78 @@ use crate::logic::base::cstr::{StaticCStr, leak_cstr};
 use crate::logic::base::error::{Error, Result};
 use crate::logic::base::text::{Escaped, split_byte};
 
-/// The words, the program's own name not among them, and where those of a file stood.
+/// The arguments without the program's own name, and the places of those that come from a file.
 #[derive(Debug, Default)]
 pub struct Args {
-    /// All of them.
+    /// All arguments, in order.
     pub list: Vec<StaticCStr>,
     file: Option<File>,
 }
 
-/// A file whose lines are among the words.
+/// The file of `--args` whose lines are among the arguments.
 #[derive(Debug)]
 struct File {
     name: StaticCStr,
-    /// How many words are before its first.
+    /// The number of arguments before the first one of the file.
     first: usize,
-    /// The number of the line for each of its words.
+    /// The line number of each argument of the file.
     lines: Vec<usize>,
-    /// How many words are after its last.
+    /// The number of arguments after the last one of the file.
     after: usize,
 }
 
-/// A command line that goes on in a file.
+/// A command line with `--args FILE`, whose FILE has not been read yet.
 #[derive(Debug)]
 pub struct PendingArgsFile {
     before: Vec<StaticCStr>,
-    /// The file.
+    /// The path of the file.
     pub file: StaticCStr,
     after: Vec<StaticCStr>,
 }
 
 impl Args {
-    /// argv as the kernel gave it.
+    /// The arguments of argv.
     pub fn new(argv: Vec<StaticCStr>) -> Self {
         Self { list: argv.into_iter().skip(1).collect(), file: None }
     }
 
-    /// What precedes an error about the word in that place: nothing, or the file and its line.
+    /// The prefix of an error about the argument with the index `word`: the file and its line, or nothing if the
+    /// argument comes from argv.
     pub fn location(&self, word: usize) -> String {
         let Some(file) = &self.file else { return String::new() };
         let name = Escaped(file.name.to_bytes());
         match word.checked_sub(file.first).and_then(|word| file.lines.get(word)) {
             Some(line) => format!("{name}:{line}: "),
-            // What is wrong with the whole of it.
+            // The error is about the file as a whole.
             None => format!("{name}: "),
         }
     }
 
-    /// These words, where `--args FILE` ends at the word before `after`.
+    /// Splits the arguments around `--args FILE`, which is between the indices `option` and `after`.
     pub fn split_at_file(&self, file: StaticCStr, option: usize, after: usize) -> Box<PendingArgsFile> {
         let before = self.list.get(..option).unwrap_or_default().to_vec();
         Box::new(PendingArgsFile { before, file, after: self.list.get(after..).unwrap_or_default().to_vec() })
     }
 
-    /// Whether the words of a file are among them already.
+    /// True if the arguments of a file have already been inserted.
     pub fn has_file(&self) -> bool {
         self.file.is_some()
     }
 }
 
 impl Args {
-    /// How many words follow those of the file. None: there is no file.
+    /// The number of arguments after those of the file; None without a file.
     pub fn after_file(&self) -> Option<usize> {
         self.file.as_ref().map(|file| file.after)
     }
 }
 
 impl PendingArgsFile {
-    /// Puts the lines of the file in their place: one word a line, surrounding blanks cut, empty lines and comments
-    /// left out.
+    /// Inserts the lines of the file in place of `--args FILE`. Each line is one argument, without blanks at its ends.
+    /// Empty lines and comments are left out.
     ///
     /// # Errors
-    /// Wrong usage, with file and line, for a NUL, which no argument can hold.
+    /// Wrong usage, with file and line, for a NUL, which no argument can contain.
     #[expect(clippy::boxed_local, reason = "it is moved as one pointer")]
     pub fn insert_lines(mut self: Box<Self>, contents: &[u8]) -> Result<Args> {
         let first = self.before.len();
@@ -104,8 +105,8 @@ impl PendingArgsFile {
     }
 }
 
-/// Why a line is no argument, or surely not the one that was meant. The words of COMMAND, which follow `--`, are
-/// taken as they are.
+/// Why a line cannot be the argument that its author meant; None if it can. The words of COMMAND, which follow `--`,
+/// are accepted as they are.
 fn fault(text: &[u8], of_command: bool) -> Option<&'static str> {
     let is_quoted = |text: &[u8]| matches!(text, [first @ (b'"' | b'\''), .., last] if first == last);
     let value = text.iter().position(|byte| *byte == b'=').and_then(|at| text.get(at + 1..));

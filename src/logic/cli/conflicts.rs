@@ -1,4 +1,4 @@
-//! What may not stand together on one command line.
+//! Refuses options that cannot be used together, and options without another one that they need.
 
 use core::fmt;
 
@@ -13,12 +13,12 @@ use crate::logic::supervisor::readiness::Ready;
 use crate::logic::supervisor::replacement::{NEEDS, candidate_timeout};
 use crate::logic::supervisor::signal_action::SignalAction;
 
-/// Options that make vsrun a supervisor.
+/// The options that make vsrun a supervisor.
 const SUPERVISION: FlagSet = FlagSet::of(&[Id::Manager, Id::Init, Id::Restart]);
-/// What is about restarts: an init restarts nothing.
+/// The options about restarts. They are wrong with `--init`, which restarts nothing.
 const RESTART_OPTIONS: FlagSet = FlagSet::of(&[Id::RestartDelay, Id::RestartLimit, Id::HandlerTimeout]);
 
-/// Options that need one of others.
+/// Options, the other options of which they need at least one, and the name of these in the error.
 const REQUIREMENTS: &[(FlagSet, FlagSet, &str)] = &[
     (RESTART_OPTIONS, SUPERVISION, SUPERVISION_NAMES),
     (
@@ -45,7 +45,7 @@ const REQUIREMENTS: &[(FlagSet, FlagSet, &str)] = &[
 ];
 const SUPERVISION_NAMES: &str = "--manager, --init or --restart";
 
-/// Refuses contradictions.
+/// Checks the options for contradictions.
 ///
 /// # Errors
 /// Wrong usage, in one line that names both options.
@@ -56,7 +56,8 @@ pub fn reject_conflicts(options: &Options) -> Result<()> {
     for (row, id) in lookup::long_names() {
         let name = Escaped(row);
         for (whose, needs, words) in REQUIREMENTS {
-            // In the background, these two are for a server that is not ready in time.
+            // With `--background` and a readiness, vsrun stops a server that is not ready in time, and both options say
+            // how.
             let late = waits && options.background && matches!(id, Id::StopSignal | Id::StopTimeout);
             if given.contains(id) && whose.contains(id) && !given.intersects(*needs) && !late {
                 return usage_error(format_args!("option --{name} needs {words}"));

@@ -1,4 +1,4 @@
-//! The requests about a running server: `--status`, `--stop`, `--replace`, `--signal`.
+//! The requests about a running server: `--status`, `--stop`, `--replace` and `--signal`.
 
 use crate::logic::base::cstr::StaticCStr;
 use crate::logic::base::error::Error;
@@ -7,24 +7,24 @@ use crate::logic::base::time::Span;
 use crate::logic::cli::options::Options;
 use crate::logic::cli::options::Order;
 
-/// What is wanted of the server of a pidfile.
+/// A request about the server of a pidfile.
 #[derive(Debug)]
 pub struct Control {
-    /// The question or order.
+    /// The control command: report the status, stop, replace or signal.
     pub order: Order,
-    /// PIDFILE.
+    /// The path of the pidfile.
     pub pidfile: StaticCStr,
-    /// `--stop-timeout`.
+    /// The value of `--stop-timeout`.
     pub timeout: Span,
-    /// `--stop-delay`, that of the manager.
+    /// The value of the manager's `--stop-delay`, which a stop waits for too.
     pub delay: Span,
 }
 
-/// The options that are one, as an error names them.
+/// The options that are control commands, as an error names them after `--`.
 pub const NAMES: &str = "status, --stop, --replace or --signal";
 
 impl Control {
-    /// The control request of these options, if there is one. It allows no other options.
+    /// The control request among these options; None without one. It allows no other options.
     ///
     /// # Errors
     /// Wrong usage, in one line.

@@ -1,31 +1,32 @@
-//! The table of options: every option is here once, and in the parser.
+//! The table of options. Every option has one row here, and one arm in the parser.
 //!
-//! build.rs reads this file too, so it imports nothing. It makes the help text, the man page and the completions out
-//! of the table, so no option has a second list. The paragraphs are apart from the rows: only build.rs and the tests
-//! use them, and so they are not in the program.
+//! build.rs reads this file too, so it imports nothing. It makes the help text, the man page and the completions from
+//! the table, so that no second list of options exists. The paragraphs of the man page are a list of their own, because
+//! only build.rs and the tests use them: so they are not in the program.
 
-/// A chapter of the help text and of the manual's OPTIONS. Each is shown with its options in the order of the table.
+/// A group of options in the help text and in the manual's section OPTIONS, which show each group in the order of the
+/// table.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Chapter {
-    /// Which user and which rights the server has.
+    /// The server's user and rights.
     Identity,
-    /// What it can reach.
+    /// The files, ports and processes that the server can reach.
     Jail,
-    /// Its variables, attributes and resources.
+    /// The server's variables, attributes and resource limits.
     Environment,
-    /// Where output and records go.
+    /// Where the server's output and vsrun's own records go.
     Output,
-    /// Listening sockets that it inherits.
+    /// The listening sockets that the server inherits.
     Sockets,
-    /// How it is started.
+    /// How the server is started.
     Starting,
-    /// What vsrun does when it stays.
+    /// What vsrun does while it supervises the server.
     Staying,
     /// How the server is stopped.
     Stopping,
-    /// How it shows that it is ready and healthy.
+    /// How the server shows that it is ready and healthy.
     Readiness,
-    /// Questions and orders about a server that runs.
+    /// Questions and control commands about a running server.
     Control,
     /// Service files, and what `--check` finds.
     Files,
@@ -33,7 +34,7 @@ pub enum Chapter {
     Help,
 }
 
-/// All chapters with their headings, in the order of [`Chapter`].
+/// All chapters with their headings, in the order of the help text.
 pub const CHAPTERS: [(Chapter, &str); 12] = [
     (Chapter::Identity, "Identity"),
     (Chapter::Jail, "Jail"),
@@ -49,33 +50,33 @@ pub const CHAPTERS: [(Chapter, &str); 12] = [
     (Chapter::Help, "Help"),
 ];
 
-/// A value that an option takes.
+/// A value of an option.
 #[derive(Clone, Copy)]
 pub struct Value {
-    /// What the help text calls it.
+    /// The name of the value in the help text.
     pub name: &'static str,
-    /// What completes it: `file dir integer string user command choices=...`.
+    /// The kind of the value for completions: `file dir integer string user command choices=...`.
     pub kind: &'static str,
 }
 
 /// An option.
 pub struct Flag {
-    /// Which one; the reader of the command line asks.
+    /// The identifier by which the parser refers to the option.
     #[allow(dead_code)]
     pub id: Id,
-    /// Where the help text shows it.
+    /// The chapter in which the help text shows the option.
     pub chapter: Chapter,
-    /// The letter, or a blank.
+    /// The letter of the short name; a blank if there is none.
     pub short: char,
-    /// The long name, without the dashes.
+    /// The long name, without the two dashes.
     pub long: &'static str,
-    /// Its values, in order.
+    /// The values of the option, in order.
     pub values: &'static [Value],
-    /// Whether it may be given more than once although it has values.
+    /// True for an option with values that may be given more than once.
     pub repeatable: bool,
-    /// What a malformed value of it is: `is not ...`; empty where the names of its choices say that.
+    /// The words after a malformed value: `is not ...`. Empty if the choices of the value say the same.
     pub not: &'static str,
-    /// What it does, for the help text.
+    /// The line of the help text that says what the option does.
     pub line: &'static str,
 }
 
@@ -84,7 +85,7 @@ macro_rules! flags {
         $chapter:ident $id:ident $short:literal $long:literal [$($name:literal $kind:literal)*] $($repeatable:ident)? $(/ $not:literal)?
         $line:literal $($text:literal)+;
     )*) => {
-        /// Every option by its name, in the order of the table.
+        /// The identifiers of all options, in the order of the table.
         #[derive(Clone, Copy, PartialEq, Eq, Debug)]
         pub enum Id {
             $(#[doc = concat!("`--", $long, "`.")] $id),*
@@ -102,7 +103,7 @@ macro_rules! flags {
             line: $line,
         }),*];
 
-        /// For each option, in the same order, the paragraph of the man page.
+        /// The man page's paragraph for each option, in the order of the table.
         pub const PARAGRAPHS: &[&str] = &[$(concat!($($text),+)),*];
     };
 }

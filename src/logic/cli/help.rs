@@ -1,4 +1,4 @@
-//! The help texts: all options, one screen of those that are used most, and how vsrun is called.
+//! The help texts: all options, one screen with the most used options, and the usage.
 
 use alloc::vec::Vec;
 
@@ -6,7 +6,7 @@ use super::flags::{FLAGS, Id};
 use super::lookup::{COUNT, FlagSet, rows, unpack};
 use crate::logic::base::text::split_byte;
 
-/// The parts of the help texts, packed.
+/// The parts of the help texts, compressed by build/pack.rs.
 macro_rules! parts {
     ($($part:ident $name:literal)*) => {
         $(static $part: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/", $name, ".txt"));)*
@@ -22,21 +22,21 @@ parts! {
     EXAMPLES "examples"
 }
 
-/// A text that vsrun prints under another tool's name.
+/// A text that vsrun prints when it was called by another tool's name.
 #[derive(Debug)]
 pub struct Text {
-    /// The text.
+    /// The text to print.
     pub bytes: Vec<u8>,
-    /// The number of the descriptor: 1 or 2.
+    /// The descriptor to print it to: 1 or 2.
     pub to: i32,
-    /// The exit status.
+    /// vsrun's exit status after the text.
     pub status: u8,
 }
 
-/// How wide the column of option names is.
+/// The width of the column with the names of the options, in characters.
 const COLUMN: usize = 35;
 
-/// The options that are used most: `-h` shows them, and each takes one line there.
+/// The most used options: `-h` shows them, and each has a help line of one line.
 const COMMON: FlagSet = FlagSet::of(&[
     Id::User,
     Id::Pidfile,
@@ -52,10 +52,10 @@ const COMMON: FlagSet = FlagSet::of(&[
     Id::Ready,
 ]);
 
-/// What is in [`PLACES`] of an option in [`COMMON`], apart from its chapter.
+/// The bit in [`PLACES`] of an option that is in [`COMMON`].
 const IS_COMMON: u8 = 1 << 7;
 
-/// The chapters of the options, in the order of the lines.
+/// For each option, in the order of the table, its chapter's index and [`IS_COMMON`].
 #[allow(clippy::indexing_slicing, reason = "at compile time, where it would be seen")]
 static PLACES: [u8; COUNT] = {
     let mut places = [0; COUNT];
@@ -70,18 +70,18 @@ static PLACES: [u8; COUNT] = {
     places
 };
 
-/// A help text.
+/// Which help text to print.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Help {
     /// `--help`: all options.
     All,
-    /// `-h`: one screen, with the options that are used most.
+    /// `-h`: one screen, with the most used options.
     Short,
-    /// How vsrun is called, for a command line without a word.
+    /// The usage, which a command line without arguments prints.
     Usage,
 }
 
-/// A help text as it is printed.
+/// The help text, ready to be printed.
 #[inline(never)]
 pub fn help(which: Help) -> Vec<u8> {
     let mut text = Vec::new();
@@ -107,7 +107,7 @@ pub fn help(which: Help) -> Vec<u8> {
     text
 }
 
-/// Appends the end of a line, and the lines of the options that have these bits of their place so.
+/// Appends a newline, and the lines of all options whose bits `bits` of [`PLACES`] have the value `are`.
 #[inline(never)]
 fn show_rows(text: &mut Vec<u8>, bits: u8, are: u8) {
     text.push(b'\n');
@@ -118,7 +118,7 @@ fn show_rows(text: &mut Vec<u8>, bits: u8, are: u8) {
     }
 }
 
-/// Appends one option: what it does is in the next line if its name is too long.
+/// Appends the lines of one option. If its names are too long for their column, its help line follows in the next line.
 fn show_row(line: &[u8], text: &mut Vec<u8>) {
     let mut cells = split_byte(line, b'\t');
     let (names, values) = (cells.next().unwrap_or_default(), cells.next().unwrap_or_default());

@@ -1,4 +1,4 @@
-//! Wrong usage in words that help: which word was meant, and what is allowed.
+//! Error texts about wrong usage: the name that was probably meant, or the values that are allowed.
 
 use alloc::vec::Vec;
 
@@ -12,16 +12,16 @@ use crate::logic::base::time::{number, number_and_unit};
 use crate::logic::plan::limits::{CAPABILITIES, place};
 use crate::logic::supervisor::signal_action::ACTIONS;
 
-/// Other tools' words, and ours.
+/// Names of options in other tools, each with vsrun's own name for the same.
 const OTHERS: &[u8] = b"chuid=user,setuid=user,uid=user,gid=user,chroot=root,chdir=work-dir,cwd=work-dir,pid=pidfile,\
 make-pidfile=pidfile,environment=env,daemon=background,daemonize=background,detach=background,nodaemon=foreground,\
 config=args,dry-run=check,test=check,ulimit=limit,cap-add=caps,kill=stop,retry=stop-timeout,respawn=restart,\
 exec= COMMAND,start= COMMAND,startas= COMMAND";
 
-/// What is said of an argument after `--status`, `--stop`, `--replace` or `--signal`.
+/// The error text for an argument after `--status`, `--stop`, `--replace` or `--signal`.
 pub const ONE_PIDFILE: &str = "--status, --stop, --replace and --signal take one PIDFILE and no COMMAND";
 
-/// A text with one of these in place of each `%`.
+/// Fills a template: each `%` is replaced by the next of these texts.
 #[inline(never)]
 fn fill(text: &str, with: &[&[u8]]) -> Vec<u8> {
     let (mut filled, mut with) = (Vec::new(), with.iter());
@@ -34,7 +34,7 @@ fn fill(text: &str, with: &[&[u8]]) -> Vec<u8> {
     filled
 }
 
-/// What is said when the value in that place is missing.
+/// The error text for an option whose value with the index `at` is missing.
 #[inline(never)]
 pub fn missing(row: &FlagRow, at: usize) -> Vec<u8> {
     let mut names = split_byte(row.values(), b' ');
@@ -45,10 +45,10 @@ pub fn missing(row: &FlagRow, at: usize) -> Vec<u8> {
     fill("takes two values, % and %%: % is missing", &[first, second, none, if at == 0 { first } else { second }])
 }
 
-/// What is said of an option that does not exist: `unknown option --pidfil: did you mean --pidfile?`
+/// The error text for an unknown option, such as `unknown option --pidfil: did you mean --pidfile?`
 #[inline(never)]
 pub fn option(name: &[u8]) -> Vec<u8> {
-    // A line of a file of --args is one argument, as is a word in quotes.
+    // A blank in the name: the line of a file of --args, or a quoted word, was meant as two arguments.
     let mut words = split_byte(name, b' ');
     let first = words.next().unwrap_or_default();
     if let Some(rest) = words.rest {
@@ -70,7 +70,7 @@ pub fn option(name: &[u8]) -> Vec<u8> {
     }
 }
 
-/// What is wrong with the value of an option that cannot be taken.
+/// The error text for a malformed value.
 #[inline(never)]
 #[expect(clippy::wildcard_enum_match_arm, reason = "most options have no list of names")]
 pub fn value(row: &FlagRow, value: &[u8]) -> Vec<u8> {
@@ -101,7 +101,7 @@ pub fn value(row: &FlagRow, value: &[u8]) -> Vec<u8> {
     })
 }
 
-/// An unknown name: the one that was meant, or all that are allowed.
+/// The error text for an unknown name: the name that was probably meant, or all that are allowed.
 #[inline(never)]
 pub fn unknown(what: &str, word: &[u8], names: &[u8], all: &[u8]) -> Vec<u8> {
     let meant = near(word, names);
@@ -121,7 +121,7 @@ pub fn unknown(what: &str, word: &[u8], names: &[u8], all: &[u8]) -> Vec<u8> {
     text
 }
 
-/// What is wrong with the name of a signal; None if it is one.
+/// The error text for an unknown signal; None if the signal exists.
 #[inline(never)]
 fn unknown_signal(word: &[u8]) -> Option<Vec<u8>> {
     if Signal::parse(word).is_some() {
@@ -138,7 +138,7 @@ fn unknown_signal(word: &[u8]) -> Option<Vec<u8>> {
     })
 }
 
-/// What is wrong with `SIGNAL=ACTION`.
+/// The error text for a malformed `SIGNAL=ACTION` of `--on-signal`.
 fn trap(value: &[u8]) -> Option<Vec<u8>> {
     let mut halves = split_byte(value, b'=');
     let signal = unknown_signal(halves.next()?);
@@ -159,7 +159,7 @@ fn trap(value: &[u8]) -> Option<Vec<u8>> {
     }
 }
 
-/// Why a value is not what it should be, where that can be said; empty otherwise.
+/// The reason why a value is malformed; empty if there is no better one than the option's own words.
 #[inline(never)]
 #[expect(clippy::wildcard_enum_match_arm, reason = "the text of most options says enough")]
 fn reason(row: &FlagRow, value: &[u8]) -> Vec<u8> {
@@ -181,7 +181,7 @@ fn reason(row: &FlagRow, value: &[u8]) -> Vec<u8> {
     reason.into()
 }
 
-/// The duration that was meant: `5m` is `5min`.
+/// Suggests a duration for one with a wrong unit: `5min` for `5m`.
 fn unit(value: &[u8]) -> Vec<u8> {
     let Some((_, unit)) = number_and_unit(value) else { return Vec::new() };
     let meant: &[u8] = match unit.to_ascii_lowercase().as_slice() {
@@ -194,7 +194,7 @@ fn unit(value: &[u8]) -> Vec<u8> {
     fill("did you mean %%?", &[value.strip_suffix(unit).unwrap_or(value), meant])
 }
 
-/// What is wrong with an address or a port.
+/// The error text for a malformed address or port.
 fn address(id: Id, value: &[u8]) -> &'static [u8] {
     let value = value.strip_suffix(b"/udp").unwrap_or(value);
     let at = value.iter().rposition(|byte| *byte == b':').filter(|_| id != Id::Bind);

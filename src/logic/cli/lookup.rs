@@ -1,4 +1,4 @@
-//! The options as the program knows them: one text, of which the help is made and by which the command line is read.
+//! The table of options as the program contains it: one text, from which it makes the help and reads the command line.
 
 use lexopt::Arg;
 
@@ -6,15 +6,15 @@ use super::flags::{FLAGS, Id};
 use crate::logic::base::error::Error;
 use crate::logic::base::text::{Escaped, split_byte};
 
-/// The lines of the options: `-u,--user user`, a tab, `USER[:GROUP]`, a tab, what it does, a tab and what a malformed
-/// value is not; they are in the order of the options. The last two are packed.
+/// A line for each option, in the order of the table: `-u,--user user`, a tab, `USER[:GROUP]`, a tab, the help line, a
+/// tab and the words after a malformed value. The last two fields are compressed.
 const TABLE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/options.txt"));
-/// What the bytes from 128 on mean in a packed text: two bytes each.
+/// The byte pairs of compressed texts: the byte 128 + N means the pair with the index N.
 const PAIRS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/pairs"));
-/// How many options there are.
+/// The number of options.
 pub const COUNT: usize = FLAGS.len();
 
-/// The options, in the order of the lines.
+/// The identifiers of the options, in the order of the lines of [`TABLE`].
 #[allow(clippy::indexing_slicing, reason = "at compile time, where it would be seen")]
 static IDS: [Id; COUNT] = {
     let mut ids = [FLAGS[0].id; COUNT];
@@ -26,12 +26,12 @@ static IDS: [Id; COUNT] = {
     ids
 };
 
-/// Some of the options.
+/// A set of options: one bit for each.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FlagSet(u128);
 
 impl FlagSet {
-    /// These.
+    /// The set of these options.
     #[allow(clippy::indexing_slicing, reason = "at compile time, where it would be seen")]
     pub const fn of(ids: &[Id]) -> Self {
         let (mut set, mut at) = (0, 0);
@@ -42,17 +42,17 @@ impl FlagSet {
         Self(set)
     }
 
-    /// Whether this one is among them.
+    /// True if the option is in the set.
     pub const fn contains(self, id: Id) -> bool {
         self.0 >> id as u64 & 1 != 0
     }
 
-    /// Whether one of those is among them.
+    /// True if the two sets have an option in common.
     pub fn intersects(self, others: Self) -> bool {
         self.0 & others.0 != 0
     }
 
-    /// Takes it in. Returns whether it was there already.
+    /// Adds an option to the set. Returns true if it was already in the set.
     pub fn insert(&mut self, id: Id) -> bool {
         let there = self.contains(id);
         self.0 |= 1 << id as u64;
@@ -60,7 +60,7 @@ impl FlagSet {
     }
 }
 
-/// Those that may be given again.
+/// The options that may be given more than once.
 #[allow(clippy::indexing_slicing, reason = "at compile time, where it would be seen")]
 const REPEATABLE: FlagSet = {
     assert!(COUNT < 128, "a bit for each option");
@@ -74,12 +74,12 @@ const REPEATABLE: FlagSet = {
     FlagSet(set)
 };
 
-/// The lines of options.
+/// The lines of `TABLE`.
 pub fn rows() -> impl Iterator<Item = &'static [u8]> {
     split_byte(TABLE, b'\n').filter(|line| line.starts_with(b"-"))
 }
 
-/// Appends a packed text.
+/// Decompresses a text and appends it to `text`.
 #[inline(never)]
 pub fn unpack(packed: &[u8], text: &mut Vec<u8>) {
     for byte in packed {
@@ -90,7 +90,7 @@ pub fn unpack(packed: &[u8], text: &mut Vec<u8>) {
     }
 }
 
-/// All of `--help-completion`: a line for each option, then one for the arguments.
+/// The output of `--help-completion`: a line for each option, then one for the arguments.
 pub fn completion() -> Vec<u8> {
     let mut text = Vec::new();
     for line in rows().chain([&b"command 1 none"[..]]) {
@@ -100,24 +100,24 @@ pub fn completion() -> Vec<u8> {
     text
 }
 
-/// An option that was found on the command line.
+/// The row of an option of the table.
 #[derive(Clone, Copy)]
 pub struct FlagRow {
-    /// Which one.
+    /// The identifier of the option.
     pub id: Id,
-    /// Its long name, without the dashes.
+    /// The long name of the option, without the two dashes.
     pub name: &'static [u8],
-    /// The kinds of its values, separated by blanks; `none`.
+    /// The kinds of the option's values, separated by blanks; `none` if it takes no value.
     pub kinds: &'static [u8],
     line: &'static [u8],
 }
 
-/// The long names of all options, in order.
+/// The long names of all options, in the order of the table.
 pub fn long_names() -> impl Iterator<Item = (&'static [u8], Id)> {
     rows().filter_map(split_row).map(|(_, name, _)| name).zip(IDS.iter().copied())
 }
 
-/// The letter of an option's line, the long name, and the kinds of values.
+/// Splits the first field of a line: the letter of the short name, the long name, and the kinds of the values.
 fn split_row(line: &'static [u8]) -> Option<(Option<char>, &'static [u8], &'static [u8])> {
     let mut halves = split_byte(split_byte(line, b'\t').next()?, b' ');
     Some(match halves.next()? {
@@ -127,7 +127,7 @@ fn split_row(line: &'static [u8]) -> Option<(Option<char>, &'static [u8], &'stat
 }
 
 impl FlagRow {
-    /// The option of that name.
+    /// Finds the option with this name.
     pub fn find(arg: &Arg<'_>) -> Option<Self> {
         for (line, id) in rows().zip(IDS.iter().copied()) {
             let (short, name, kinds) = split_row(line)?;
@@ -143,12 +143,12 @@ impl FlagRow {
         None
     }
 
-    /// What the help calls its values, separated by blanks.
+    /// The names of the option's values in the help text, separated by blanks.
     pub fn values(&self) -> &'static [u8] {
         self.cell(1)
     }
 
-    /// What a malformed value of it is not, packed.
+    /// The words after a malformed value (`is not ...`), compressed.
     pub fn not(&self) -> &'static [u8] {
         self.cell(3)
     }
@@ -157,33 +157,33 @@ impl FlagRow {
         split_byte(self.line, b'\t').nth(at).unwrap_or_default()
     }
 
-    /// Whether it may be given again.
+    /// True if the option may be given more than once.
     pub fn is_repeatable(&self) -> bool {
         REPEATABLE.contains(self.id)
     }
 
-    /// How many values it takes.
+    /// The number of values that the option takes.
     pub fn value_count(&self) -> usize {
         if self.kinds == b"none" { 0 } else { split_byte(self.kinds, b' ').count() }
     }
 
-    /// Which of its `choices=` a value is.
+    /// The index of a value among the option's `choices=`.
     fn choice(&self, value: &[u8]) -> Option<usize> {
         split_byte(self.choices(), b',').position(|choice| choice == value)
     }
 
-    /// The one of these that a value names, in the order of the option's `choices=`.
+    /// The element of `of` that a value names; `of` has the order of the option's `choices=`.
     pub fn choose<T: Copy>(&self, value: &[u8], of: &[T]) -> Option<T> {
         of.get(self.choice(value)?).copied()
     }
 
-    /// Wrong usage of the option.
+    /// Makes a usage error about the option.
     #[inline(never)]
     pub fn usage_error(&self, what: &[u8]) -> Error {
         Error::usage(format_args!("option --{}: {}", Escaped(self.name), Escaped(what)))
     }
 
-    /// What it can be, for an option of few.
+    /// The allowed values of an option with `choices=`, separated by commas.
     pub fn choices(&self) -> &'static [u8] {
         self.kinds.strip_prefix(b"choices=").unwrap_or_default()
     }

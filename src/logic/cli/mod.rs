@@ -1,4 +1,4 @@
-//! The command line: the table of options, its parser, and what it refuses.
+//! The command line: the table of options, its parser, and the checks for options that do not fit together.
 
 pub mod args_file;
 pub(crate) mod conflicts;

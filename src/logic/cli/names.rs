@@ -1,5 +1,5 @@
-//! vsrun called by the name of another tool: that tool's command line, translated to vsrun's own options and to a
-//! `Personality` for what no option can say.
+//! vsrun called by the name of another tool: translates that tool's command line to vsrun's options, and to a
+//! `Personality` for behaviour that no option of vsrun has.
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -19,7 +19,7 @@ use crate::logic::plan::personality::{CallerSignals, Personality, VSRUN};
 use crate::logic::supervisor::policy::AtExit;
 use crate::logic::supervisor::signal_action::SignalAction;
 
-/// The tools whose place vsrun can take.
+/// The tools whose command lines vsrun understands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Tool {
     Tini,
@@ -29,21 +29,21 @@ enum Tool {
     SuExec,
 }
 
-/// The name that vsrun was called by.
+/// The name by which vsrun was called, if it is that of another tool.
 #[derive(Clone, Copy, Debug)]
 pub struct Called {
     tool: Tool,
-    /// The name.
+    /// The name, as in the usage and in error messages.
     pub name: &'static [u8],
 }
 
-/// The exit status of these tools for wrong usage, and for most failures.
+/// The exit status of these tools for wrong usage, and for most other failures.
 const FAILED: u8 = 1;
-/// The variable with further options of vsrun.
+/// The environment variable with further options of vsrun.
 pub const VARIABLE: &[u8] = b"VSRUN_ARGS";
 
 impl Called {
-    /// The tool that the last part of `argv[0]` names.
+    /// The tool that the last component of `argv[0]` names.
     pub fn by(argv0: StaticCStr) -> Option<Self> {
         const NAMES: &[u8] = b"docker-init,podman-init,tini,tini-static,catatonit,dumb-init,gosu,su-exec";
         let name = argv0.to_bytes().rsplit(|byte| *byte == b'/').next()?;
@@ -57,56 +57,56 @@ impl Called {
         Some(Self { tool, name })
     }
 
-    /// The tool's exit status for a failure that has this one of vsrun's.
+    /// Translates vsrun's exit status for a failure to the tool's.
     pub fn status(self, status: u8) -> u8 {
         if status == exit::SETUP { FAILED } else { status }
     }
 }
 
-/// What the translation has to know of vsrun's caller.
+/// What the translation needs to know about the process that vsrun was started as.
 pub struct Caller {
-    /// Its user.
+    /// The user id of the process.
     pub uid: u32,
-    /// Its group.
+    /// The group id of the process.
     pub gid: u32,
-    /// The environment.
+    /// The environment of the process.
     pub env: Env,
-    /// The signals as it has left them.
+    /// The signals that the process inherited as ignored or blocked.
     pub signals: CallerSignals,
 }
 
-/// What a tool's command line asks for.
+/// What a tool's command line asks vsrun to do.
 #[derive(Clone, Copy)]
 enum Asked {
     /// Start the command.
     Start,
-    /// Start nothing, and wait for a signal.
+    /// Start no command, and wait for a signal.
     Pause,
     /// Print the usage to this descriptor, and exit with this status.
     Usage(i32, u8),
     /// Print the version to this descriptor.
     Version(i32),
-    /// Print the license.
+    /// Print the licence.
     License,
 }
 
-/// A tool's command line, while it is read.
+/// The result of reading a tool's command line.
 struct Line<'a> {
     called: Called,
     words: &'a [StaticCStr],
     caller: &'a Caller,
     personality: &'static mut Personality,
     options: &'a mut Options,
-    /// What signals do, if that is not what they do with `--init`.
+    /// The signals whose action differs from that of `--init`.
     signals: Vec<(Signal, SignalAction)>,
-    /// How much is reported: from 1, only errors, to 3, every step.
+    /// How much is reported: from 1 (only errors) to 3 (every step).
     verbosity: u8,
 }
 
-/// Translates the words after `argv[0]`.
+/// Translates the arguments after `argv[0]` of another tool.
 ///
 /// # Errors
-/// Wrong usage, with the tool's exit status, or with vsrun's for a word in `VSRUN_ARGS`.
+/// Wrong usage: with the tool's exit status, or with vsrun's own if the error is in `VSRUN_ARGS`.
 #[inline(never)]
 pub fn translate(
     called: Called,
@@ -144,26 +144,26 @@ pub fn translate(
     Ok(Request::Text(Text { bytes: parts.concat(), to, status }))
 }
 
-/// What follows a tool's usage.
+/// The line that follows a tool's usage.
 const REST: &[u8] =
     concat!("\nThis is vsrun ", env!("CARGO_PKG_VERSION"), ": see OTHER NAMES in vsrun(8).\n").as_bytes();
-/// What follows a tool's version.
+/// The end of a tool's version line.
 const OWN: &[u8] = concat!(" (vsrun ", env!("CARGO_PKG_VERSION"), ")\n").as_bytes();
 
-/// What the command line of a tool looks like.
+/// The command line syntax of a tool.
 struct Row {
-    /// The letters, as `Getopt` has them.
+    /// The option letters, in the form of `Getopt::letters`.
     letters: &'static [u8],
-    /// The long names, as `Getopt` has them.
+    /// The long option names, in the form of `Getopt::long`.
     long: &'static [u8],
-    /// The usage, after the name.
+    /// The usage, without the tool's name at the beginning.
     usage: &'static [u8],
-    /// The version, without vsrun's own.
+    /// The tool's version, without that of vsrun.
     version: &'static [u8],
 }
 
 impl Line<'_> {
-    /// Finishes the options. What `VSRUN_ARGS` says takes precedence.
+    /// Applies the tool's options to vsrun's. Options in `VSRUN_ARGS` take precedence.
     fn apply(self, is_init: bool) -> Result<()> {
         let Self { personality, options, signals, verbosity, .. } = self;
         options.given.insert(Id::Stdin);
@@ -184,7 +184,7 @@ impl Line<'_> {
         if verbosity > 2 {
             options.given.insert(Id::Debug);
         }
-        // Options that ask for more records, or make the init a manager, end the silence.
+        // The tools are silent. An option for more records, or one that makes the init a manager, ends that.
         personality.is_silent &= options.quiet.is_none() && options.is_quiet();
         options.personality = personality;
         options.join_sockets();
@@ -192,7 +192,7 @@ impl Line<'_> {
     }
 }
 
-/// Wrong usage of a tool: a word, and what is before and after it in the message.
+/// Makes a usage error of a tool: a word of the command line, with text before and after it.
 #[inline(never)]
 fn usage_error(before: &str, word: &[u8], after: &str) -> Error {
     Error::new(FAILED, format_args!("{before}'{}'{after}", Escaped(word)))

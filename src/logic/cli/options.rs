@@ -1,4 +1,4 @@
-//! What is on the command line, each value alone.
+//! The options of a command line. Each value has been checked alone, but not together with the others.
 
 use alloc::vec::Vec;
 
@@ -21,116 +21,117 @@ use crate::logic::supervisor::policy::{AtExit, Limit, Restart};
 use crate::logic::supervisor::readiness::Ready;
 use crate::logic::supervisor::signal_action::SignalAction;
 
-/// What is on the command line. None: not given.
+/// The options of a command line. An option with the value None was not given.
 #[derive(Debug, Default)]
 pub struct Options {
-    /// `--user`.
+    /// The value of `--user`.
     pub user: Option<Login>,
-    /// `--pidfile`.
+    /// The value of `--pidfile`.
     pub pidfile: Option<StaticCStr>,
-    /// `--root`.
+    /// The value of `--root`.
     pub root: Option<StaticCStr>,
-    /// `--work-dir`.
+    /// The value of `--work-dir`.
     pub work_dir: Option<StaticCStr>,
-    /// The last of `--background` and `--foreground`.
+    /// True if the last of `--background` and `--foreground` is the former.
     pub background: bool,
-    /// `--syslog`.
+    /// The value of `--syslog`.
     pub syslog: Option<StaticCStr>,
-    /// `--logdir`.
+    /// The values of `--logdir`.
     pub logdir: Option<(StaticCStr, Span)>,
-    /// `--log-size`, in bytes.
+    /// The value of `--log-size`, in bytes.
     pub log_size: Option<u64>,
-    /// `--log-files`.
+    /// The value of `--log-files`.
     pub log_files: Option<u64>,
-    /// `--logger`, as words.
+    /// The value of `--logger`, split into words.
     pub logger: Option<Vec<StaticCStr>>,
-    /// `--port`.
+    /// The value of `--port`.
     pub port: Option<StaticCStr>,
-    /// `--bind`.
+    /// The value of `--bind`.
     pub bind: Option<StaticCStr>,
-    /// `--listen`, in order; among them the socket of `--port` and `--bind`.
+    /// The values of `--listen`, in order, and the socket of `--port` and `--bind` among them.
     pub listen: Vec<StaticCStr>,
-    /// How many `--listen` are before the first of these two.
+    /// The number of `--listen` before the first `--port` or `--bind`.
     pub joined_at: usize,
-    /// `--env`, each `NAME=VALUE`.
+    /// The values of `--env`, each `NAME=VALUE`.
     pub env: Vec<StaticCStr>,
-    /// `--env-dir`.
+    /// The value of `--env-dir`.
     pub env_dir: Option<StaticCStr>,
-    /// `--env-file`, in order.
+    /// The values of `--env-file`, in order.
     pub env_files: Vec<StaticCStr>,
-    /// `--file-env`: the names.
+    /// The names in the values of `--file-env`.
     pub file_env: Vec<StaticCStr>,
-    /// `--before`, in order.
+    /// The values of `--before`, in order.
     pub before: Vec<StaticCStr>,
-    /// `--umask`.
+    /// The value of `--umask`.
     pub umask: Option<u32>,
-    /// `--nice`, `--oom-score-adj` and each `--limit`, in the order given.
+    /// The steps of `--nice`, `--oom-score-adj` and each `--limit`, in the order given.
     pub attributes: Vec<Step>,
-    /// `--caps`.
+    /// The value of `--caps`.
     pub caps: Option<Capabilities>,
-    /// `--ro`, `--rox`, `--rw`, `--rwx`, `--bind-tcp`, `--connect-tcp` and `--scope`.
+    /// The values of the Landlock options: `--ro`, `--rox`, `--rw`, `--rwx`, `--bind-tcp`, `--connect-tcp` and
+    /// `--scope`.
     pub confine: Confinement,
-    /// `--cgroup`.
+    /// The value of `--cgroup`.
     pub cgroup: Option<StaticCStr>,
-    /// `--cgroup-set`, in the order given.
+    /// The values of `--cgroup-set`, in order.
     pub cgroup_set: Vec<Setting>,
-    /// `--argv0`.
+    /// The value of `--argv0`.
     pub argv0: Option<StaticCStr>,
-    /// The last of `--quiet` and `--no-quiet`.
+    /// True if the last of `--quiet` and `--no-quiet` is the former.
     pub quiet: Option<bool>,
-    /// `--termination-log`.
+    /// The value of `--termination-log`.
     pub termination_log: Option<StaticCStr>,
-    /// `--syslog-usage`.
+    /// The value of `--syslog-usage`.
     pub syslog_usage: Option<SyslogUsage>,
-    /// `--on-signal`, in the order given.
+    /// The values of `--on-signal`, in order.
     pub on_signal: Vec<(Signal, SignalAction)>,
-    /// `--linger`.
+    /// The value of `--linger`.
     pub linger: Option<Span>,
-    /// `--at-exit`.
+    /// The value of `--at-exit`.
     pub at_exit: Option<AtExit>,
-    /// `--mount`.
+    /// The value of `--mount`.
     pub mounts: Option<Mounts>,
-    /// `--ready`.
+    /// The value of `--ready`.
     pub ready: Option<Ready>,
-    /// `--ready-timeout`.
+    /// The value of `--ready-timeout`.
     pub ready_timeout: Option<Span>,
-    /// `--watchdog`, more than nothing.
+    /// The value of `--watchdog`, which is not zero.
     pub watchdog: Option<Span>,
-    /// `--health`.
+    /// The value of `--health`.
     pub health: Option<StaticCStr>,
-    /// `--health-interval`, more than nothing.
+    /// The value of `--health-interval`, which is not zero.
     pub health_interval: Option<Span>,
-    /// `--health-timeout`, more than nothing.
+    /// The value of `--health-timeout`, which is not zero.
     pub health_timeout: Option<Span>,
-    /// `--health-retries`, at least 1.
+    /// The value of `--health-retries`, at least 1.
     pub health_retries: Option<u64>,
-    /// `--manager`.
+    /// The values of `--manager`.
     pub manager: Option<Managed>,
-    /// `--restart`.
+    /// The value of `--restart`.
     pub restart: Option<Restart>,
-    /// `--success-exit`.
+    /// The value of `--success-exit`.
     pub success_exit: Option<Success>,
-    /// `--restart-delay`, MIN and MAX.
+    /// The values MIN and MAX of `--restart-delay`.
     pub restart_delay: Option<(Span, Span)>,
-    /// `--restart-limit`.
+    /// The value of `--restart-limit`.
     pub restart_limit: Option<Limit>,
-    /// `--handler-timeout`.
+    /// The value of `--handler-timeout`.
     pub handler_timeout: Option<Span>,
-    /// `--stop-signal`.
+    /// The value of `--stop-signal`.
     pub stop_signal: Option<Signal>,
-    /// `--stop-timeout`.
+    /// The value of `--stop-timeout`.
     pub stop_timeout: Option<Span>,
-    /// `--stop-delay`.
+    /// The value of `--stop-delay`.
     pub stop_delay: Option<Span>,
-    /// `--status`, `--stop`, `--replace` or `--signal`, and PIDFILE.
+    /// The control commands `--status`, `--stop`, `--replace` and `--signal`, each with its PIDFILE.
     pub control: Vec<(Order, StaticCStr)>,
-    /// `--probe`.
+    /// The value of `--probe`.
     pub probe: Option<StaticCStr>,
-    /// `--probe-timeout`.
+    /// The value of `--probe-timeout`.
     pub probe_timeout: Option<Span>,
-    /// Which options there are.
+    /// The set of options that were given, including those without a value.
     pub given: FlagSet,
-    /// How many there are.
+    /// The number of options that were given; an option that is given twice counts twice.
     pub count: usize,
     /// COMMAND and its arguments.
     pub command: Vec<StaticCStr>,
@@ -138,88 +139,89 @@ pub struct Options {
     pub personality: &'static Personality,
 }
 
-/// Whether vsrun's own records go to the system logger.
+/// Whether vsrun's own records go to syslog.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SyslogUsage {
-    /// No.
+    /// They do not go to syslog.
     No,
-    /// Too.
+    /// They go to syslog too.
     Yes,
-    /// And nowhere else.
+    /// They go to syslog only.
     Only,
 }
 
 /// The two values of `--manager`.
 #[derive(Clone, Copy, Debug)]
 pub struct Managed {
-    /// MONITOR-PIDFILE.
+    /// PIDFILE, the pidfile of the manager. None for `-`.
     pub pidfile: Option<StaticCStr>,
-    /// HANDLER.
+    /// HANDLER, the command of the crash handler. None for `-`.
     pub handler: Option<StaticCStr>,
 }
 
 impl Options {
-    /// None given. Apart, since it is called twice and long.
+    /// No option given. Not inlined: the function is long, and has two callers.
     #[inline(never)]
     pub fn none() -> Self {
         Self::default()
     }
 
-    /// Puts the socket of `--port` and `--bind` in its place among the others.
+    /// Inserts the socket of `--port` and `--bind` into the list of sockets, at the place where the options were given.
     pub fn join_sockets(&mut self) {
         if let Some(one) = socket_address::join(self.port, self.bind) {
             self.listen.insert(self.joined_at, one);
         }
     }
 
-    /// The files that the server's environment is made of, if there are any.
+    /// The files from which the server's environment is made, if any option names one.
     pub fn env_sources(&self) -> Option<Sources> {
         let sources = Sources { files: self.env_files.clone(), dir: self.env_dir, names: self.file_env.clone() };
         let is_none = sources.files.is_empty() && sources.dir.is_none() && sources.names.is_empty();
         (!is_none).then_some(sources)
     }
 
-    /// Whether an option was given.
+    /// True if the option was given.
     pub fn has(&self, id: Id) -> bool {
         self.given.contains(id)
     }
 
-    /// Whether a signal ends the machine, because `--on-signal` says so.
+    /// True if `--on-signal` makes a signal end the machine.
     pub fn ends_machine(&self) -> bool {
         self.on_signal.iter().any(|(_, action)| matches!(action, SignalAction::End(_)))
     }
 
-    /// Whether only warnings and errors are recorded: on standard error, an init is silent as long as all is well.
+    /// True if only warnings and errors are recorded. On standard error, an init is silent as long as nothing fails.
     pub fn is_quiet(&self) -> bool {
         const RECORDS: [Id; 3] = [Id::Syslog, Id::Logdir, Id::Debug];
         let records = RECORDS.into_iter().any(|id| self.has(id)) || self.syslog_usage.is_some();
         self.quiet.unwrap_or(self.has(Id::Init) && !records)
     }
 
-    /// The pidfile by which the server is found: the manager's, which leads to both, before the server's.
+    /// The pidfile through which the server is controlled. The manager's pidfile is preferred, because it leads to both
+    /// processes.
     pub fn control_file(&self) -> Option<StaticCStr> {
         self.manager.and_then(|managed| managed.pidfile).or(self.pidfile)
     }
 
-    /// Whether the descriptors above 2 that vsrun was given reach the server. Those in another root could lead out of it,
-    /// and sockets and `--ready` need their numbers.
+    /// True if the server inherits the descriptors above 2 that vsrun was given. With another root they could lead out
+    /// of it, and sockets and `--ready` need their numbers.
     pub fn keeps_descriptors(&self) -> bool {
         let needs_numbers = !self.listen.is_empty() || matches!(self.ready, Some(Ready::Newline(_)));
         self.personality.is_transparent && self.root.is_none() && !needs_numbers
     }
 
-    /// Whether vsrun, and not the server, talks to the service manager above.
+    /// True if vsrun, and not the server, sends messages to the service manager that started vsrun.
     pub fn reports_upward(&self) -> bool {
         self.is_supervised() && (!self.personality.is_transparent || self.ready == Some(Ready::Notify))
     }
 
-    /// Whether vsrun stays with the server.
+    /// True if vsrun supervises the server, instead of being replaced by it.
     pub fn is_supervised(&self) -> bool {
         self.has(Id::Init) || self.manager.is_some() || self.restart.is_some()
     }
 }
 
-/// A question or an order.
+/// A control command for a running server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Order {
     /// `--status`.
@@ -230,6 +232,6 @@ pub enum Order {
     Replace,
     /// `--signal`.
     Signal(Signal),
-    /// `reload` of a service file with `--rc`.
+    /// The action `reload` of a service file with `--rc`.
     Reload,
 }

@@ -1,4 +1,5 @@
-//! The command line: from argv to a request. Each value is checked alone, and nothing is looked at or touched.
+//! The parser of the command line: from argv to a request. It checks each value alone, and neither looks at the system
+//! nor changes it.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -24,41 +25,42 @@ use crate::logic::base::error::{Error, Result};
 use crate::logic::base::text::Escaped;
 use crate::logic::supervisor::policy::AtExit;
 
-/// What the caller wants.
+/// What the command line requests.
 #[derive(Debug)]
 pub enum Request {
-    /// A help text.
+    /// Print a help text.
     Help(Help),
-    /// The options, for a program.
+    /// Print the list of options for completion programs.
     Completion,
-    /// Our own ids.
+    /// Print the version.
     Version,
-    /// The command line goes on in a file.
+    /// Read the file of `--args`, and parse again with its lines inserted.
     ArgsFile(Box<PendingArgsFile>),
-    /// Ask about a server, or order it about.
+    /// Run a control command: report the status of a server, or stop, replace or signal it.
     Control(Control),
-    /// Try a probe once.
+    /// Run a probe once.
     Probe(ProbeRequest),
     /// Start a server.
     Run,
-    /// Do what the word after a service file says.
+    /// Run an action of `--rc`, which the argument after a service file names.
     Rc(Action),
-    /// Another tool's text.
+    /// Print a text under another tool's name.
     Text(Text),
-    /// Start nothing, and wait for a signal, as `catatonit -P` does. Those in the set have their default action.
+    /// Start nothing, and wait for a signal, as `catatonit -P` does. The signals in this set keep their default action.
     Pause(u64),
 }
 
-/// Reads the command line. `at_exit` is what is to be done at the end, also when that is an error of another option.
+/// Parses the command line. `at_exit` is set even if another option is wrong, because PID 1 then has to end the
+/// machine.
 ///
 /// # Errors
-/// Wrong usage, in one line that names the option, and the file and line where it is in one.
+/// Wrong usage, in one line that names the option, and its file and line if it is in a file.
 #[inline(never)]
 pub fn parse(words: &Args, options: &mut Options, at_exit: &mut Option<AtExit>) -> Result<Request> {
     if words.list.is_empty() && !words.has_file() {
         return Ok(Request::Help(Help::Usage));
     }
-    // Everything after the first `--` is the command's own. No value of an option can be `--`, so the first one is it.
+    // The first `--` ends the options: no option accepts `--` as its value, and everything after it belongs to COMMAND.
     let end = words.list.iter().position(|word| *word == c"--");
     let ours = words.list.get(..end.unwrap_or(words.list.len())).unwrap_or_default();
     let (request, done) = read_all(ours, options, at_exit);
@@ -80,8 +82,8 @@ pub fn parse(words: &Args, options: &mut Options, at_exit: &mut Option<AtExit>) 
     request_from(options, end, words.after_file()).map_err(all)
 }
 
-/// Reads options up to the first that is a request of its own, or that is wrong. Also returns how many words have been
-/// read: in the midst of a word, that word too.
+/// Reads options until one of them decides the request, or is wrong. Also returns how many arguments have been read;
+/// one that is read in part counts too.
 pub(super) fn read_all(
     words: &[StaticCStr],
     options: &mut Options,
@@ -90,13 +92,14 @@ pub(super) fn read_all(
     let mut parser = lexopt::Parser::from_args(words.iter().map(|word| OsStr::from_bytes(word.to_bytes())));
     let request = read_options(options, &mut parser);
     let done = words.len() - parser.try_raw_args().map_or(0, |rest| rest.as_slice().len());
-    // PID 1 must not exit for a wrong word before this option either.
+    // After an error, `--at-exit` further on still counts: PID 1 must end the machine instead of exiting.
     while request.is_err() && read_options(options, &mut parser).is_err() {}
     *at_exit = options.at_exit.filter(|_| !options.has(Id::Check));
     (request, done)
 }
 
-/// What these options want, `--` having stood there or not, and that many words after the file of `--args`.
+/// Decides what these options request. `end` is the index of `--`, and `after` the number of arguments after the file
+/// of `--args`.
 fn request_from(options: &mut Options, end: Option<usize>, after: Option<usize>) -> Result<Request> {
     if let Some(control) = Control::from_options(options)? {
         return Ok(Request::Control(control));
@@ -115,22 +118,23 @@ fn request_from(options: &mut Options, end: Option<usize>, after: Option<usize>)
     Ok(action.map_or(Request::Run, Request::Rc))
 }
 
-/// Index of the option `--args` whose value ends before the word `done`: one word before it, or in the same word.
+/// The index of the option `--args` whose value ends before the index `done`: it is in the same argument as the value,
+/// or in the one before.
 fn option_before(words: &[StaticCStr], done: usize) -> usize {
     let last = done.saturating_sub(1);
     let joined = words.get(last).is_some_and(|word| word.to_bytes().starts_with(b"--args="));
     if joined { last } else { last.saturating_sub(1) }
 }
 
-/// What ends the reading of options before their end.
+/// An option that decides what happens, whatever options follow it.
 pub(super) enum Found {
-    /// A request of its own.
+    /// An option that is a request itself, such as `--help`.
     Request(Request),
-    /// `--args`, with its file.
+    /// `--args`, with the path of its file.
     File(StaticCStr),
 }
 
-/// Reads the options up to their end, or to the first that is a request of its own.
+/// Reads the options to their end, or to the first one that decides the request.
 #[inline(never)]
 fn read_options(options: &mut Options, parser: &mut lexopt::Parser) -> Result<Option<Found>> {
     while let Some(arg) = parser.next().map_err(usage_error)? {
@@ -169,7 +173,7 @@ fn read_options(options: &mut Options, parser: &mut lexopt::Parser) -> Result<Op
     Ok(None)
 }
 
-/// What ends the reading, if this option does. Only `--help` cares whether its letter was given.
+/// The request that this option decides, if it does. `-h` and `--help` request different texts.
 fn request(id: Id, is_letter: bool, value: &[u8]) -> Option<Found> {
     if id == Id::Args {
         return Some(Found::File(text(value)));
@@ -183,7 +187,7 @@ fn request(id: Id, is_letter: bool, value: &[u8]) -> Option<Found> {
     (id == Id::Version).then_some(Found::Request(Request::Version))
 }
 
-/// An option that does not exist.
+/// Makes the error for an unknown option.
 fn unknown(arg: lexopt::Arg<'_>) -> Error {
     match arg {
         lexopt::Arg::Long(name) => Error::usage(format_args!("{}", Escaped(&hints::option(name.as_bytes())))),
@@ -191,14 +195,14 @@ fn unknown(arg: lexopt::Arg<'_>) -> Error {
     }
 }
 
-/// What lexopt found, in one harmless line.
+/// Turns an error of lexopt into one line, in which untrusted bytes are escaped.
 fn usage_error(error: lexopt::Error) -> Error {
     use lexopt::Error::{MissingValue, UnexpectedOption, UnexpectedValue};
     let (what, option) = match error {
         UnexpectedOption(option) => ("unknown option", option),
         UnexpectedValue { option, .. } => ("a value for an option that takes none,", option),
         MissingValue { option } => ("a value is missing for", option.unwrap_or_default()),
-        // What only the parser's helpers find, which are not called here.
+        // lexopt reports these errors only from functions that vsrun does not call.
         lexopt::Error::UnexpectedArgument(_)
         | lexopt::Error::ParsingFailed { .. }
         | lexopt::Error::NonUnicodeValue(_)

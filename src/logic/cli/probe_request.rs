@@ -5,17 +5,17 @@ use crate::logic::base::cstr::StaticCStr;
 use crate::logic::base::error::{Error, Result};
 use crate::logic::base::time::Span;
 
-/// What `--probe` asks for.
+/// A request to run a probe once.
 #[derive(Debug)]
 pub struct ProbeRequest {
-    /// The probe as the caller wrote it.
+    /// The probe, as it was written on the command line.
     pub text: StaticCStr,
-    /// How long it may take.
+    /// The time limit of the probe.
     pub timeout: Span,
 }
 
 impl ProbeRequest {
-    /// Returns the request if `--probe` is given. The only option beside it may be `--probe-timeout`.
+    /// The request of `--probe`; None without that option. It can be combined with `--probe-timeout` only.
     ///
     /// # Errors
     /// Wrong usage, in one line.

@@ -1,4 +1,4 @@
-//! What is wrong usage of the options that probe a server.
+//! Checks of the probes of `--ready` and `--health` against the other options.
 
 use super::options::Options;
 use crate::logic::base::cstr::StaticCStr;
@@ -8,7 +8,7 @@ use crate::logic::plan::socket_address::{Listener, Transport};
 use crate::logic::supervisor::probe::Probe;
 use crate::logic::supervisor::readiness::Ready;
 
-/// Refuses probes that would say nothing about the server.
+/// Refuses probes that would succeed whatever the server does.
 ///
 /// # Errors
 /// Wrong usage, in one line that names the option.
@@ -26,8 +26,8 @@ pub fn reject(options: &Options) -> Result<()> {
     Ok(())
 }
 
-/// Whether this is a plain connection to a socket that vsrun itself opens: the kernel accepts it, whatever the server
-/// does.
+/// True if the probe only connects to a socket that vsrun itself opens. The kernel accepts such a connection whatever
+/// the server does.
 fn is_answered_by_kernel(text: &StaticCStr, options: &Options) -> bool {
     let Some(Probe::Connect { addresses, request: None }) = Probe::parse(text.to_bytes()) else { return false };
     let listeners = options.listen.iter().filter_map(|text| Listener::parse(text.to_bytes()));
@@ -35,10 +35,10 @@ fn is_answered_by_kernel(text: &StaticCStr, options: &Options) -> bool {
     streams.any(|Listener { address: own, .. }| addresses.iter().any(|address| accepts(&own, address)))
 }
 
-/// Whether a socket with this address accepts connections to that one.
+/// True if a socket bound to `own` accepts connections to `address`.
 fn accepts(own: &[u8], address: &[u8]) -> bool {
     let (head, rest) = own.split_at_checked(4).unwrap_or_default();
-    // The family and the port, and then an address that means all of them.
+    // The first bytes of an address are its family and its port; only zeros after them mean every address.
     own == address || rest.iter().all(|byte| *byte == 0) && head.get(2..) == address.get(2..4)
 }
 

@@ -1,4 +1,4 @@
-//! `--rc`: what the word after a service file asks for.
+//! The actions of `--rc`, which make a service file an init script.
 
 use super::flags::Id;
 use super::hints;
@@ -6,46 +6,47 @@ use super::options::Options;
 use crate::logic::base::error::{Error, Result};
 use crate::logic::base::text::{Escaped, split_byte};
 
-/// What an rc script does.
+/// An action of an init script.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
-    /// Start the server, unless it runs.
+    /// Start the server, unless it is running.
     Start,
-    /// Stop it, if it runs.
+    /// Stop the server, if it is running.
     Stop,
-    /// Stop it, if it runs, and start it.
+    /// Stop the server, if it is running, and start it.
     Restart,
-    /// Send HUP to it, or to its manager; or replace it, where HUP does that.
+    /// Send HUP to the server or its manager. If HUP has the action `replace`, this replaces the server.
     Reload,
-    /// Report whether it runs.
+    /// Report whether the server is running.
     Status,
-    /// Check what would make the start fail.
+    /// Report everything that would make the start fail.
     Check,
 }
 
-/// The words, in the order of [`ACTIONS`].
+/// The names of the actions, in the order of [`ACTIONS`].
 const WORDS: &[u8] = b"start,stop,restart,reload,force-reload,status,check";
 const ACTIONS: [Action; 7] = [
     Action::Start,
     Action::Stop,
     Action::Restart,
     Action::Reload,
-    // LSB and Debian require this one of every script.
+    // LSB and Debian require `force-reload` in every init script.
     Action::Restart,
     Action::Status,
     Action::Check,
 ];
 
-/// Wrong usage: the option is on the command line itself.
+/// Makes the error for an `--rc` that is on the command line itself, and not in a file of `--args`.
 pub fn outside() -> Error {
     Error::usage(format_args!("option --rc is for a file of --args: the words after the file are the action"))
 }
 
-/// Takes the words after the file, of which there are `after`, away from COMMAND, and returns the action.
+/// Removes the arguments after the service file from COMMAND, and returns the action that they name. `after` is their
+/// number.
 ///
 /// # Errors
-/// Wrong usage, in one line: there is no file, the action is unknown, a further word follows, or no pidfile shows
-/// whether the server runs.
+/// Wrong usage, in one line: there is no file, the action is unknown, a further argument follows, or no pidfile shows
+/// whether the server is running.
 #[inline(never)]
 pub fn take_action(options: &mut Options, after: Option<usize>) -> Result<Action> {
     let Some(after) = after else { return Err(outside()) };

@@ -1,12 +1,12 @@
-//! Which known word was meant by an unknown one.
+//! Guesses which known word a misspelled one means.
 
 use crate::logic::base::text::split_byte;
 
-/// The known word, of a list separated by commas, that is nearest to `word` in any case: one that differs in one or two
-/// places, or begins with it.
+/// The word of a comma-separated list that is nearest to `word`, in any case: it differs in one or two places, or
+/// begins with `word`.
 #[inline(never)]
 pub fn near<'a>(word: &[u8], known: &'a [u8]) -> Option<&'a [u8]> {
-    // Of short words, two changes make any other.
+    // In a short word, two changes could make any other word of it.
     for changes in 1..=word.len().min(8) / 3 {
         if let Some(found) = split_byte(known, b',').find(|other| differs(word, other, changes)) {
             return Some(found);
@@ -16,13 +16,14 @@ pub fn near<'a>(word: &[u8], known: &'a [u8]) -> Option<&'a [u8]> {
     split_byte(known, b',').find(begins).filter(|_| word.len() > 2)
 }
 
-/// Whether two words are the same in any case. (The one of the standard library is made for speed.)
+/// True if two words are equal in any case. `eq_ignore_ascii_case` of the standard library costs more bytes.
 #[inline(never)]
 pub fn is_same(one: &[u8], other: &[u8]) -> bool {
     one.len() == other.len() && one.iter().zip(other).all(|(one, other)| one.eq_ignore_ascii_case(other))
 }
 
-/// Whether that many changes at most make one word of the other: a letter too many, missing, wrong, or two exchanged.
+/// True if at most `changes` changes make one word of the other. A change is a letter that is missing, wrong or too
+/// many, or two exchanged letters.
 fn differs(one: &[u8], other: &[u8], changes: usize) -> bool {
     let (Some((first, rest)), Some((second, tail))) = (one.split_first(), other.split_first()) else {
         return one.len().max(other.len()) <= changes;

@@ -1,4 +1,4 @@
-//! Values of options, from their bytes. None: malformed.
+//! Parsers for the values of options. They return None for a malformed value.
 
 use crate::logic::base::time::number;
 use crate::logic::plan::limits::ResourceLimit;
@@ -12,34 +12,34 @@ use crate::logic::base::signal::Signal;
 use crate::logic::base::text::split_byte;
 use crate::logic::base::time::{Span, number_and_unit};
 
-/// Any bytes.
+/// Accepts any bytes.
 pub fn text(value: &[u8]) -> StaticCStr {
     leak_cstr(value.to_vec())
 }
 
-/// A path, or `-` for none.
+/// Parses a path; `-` means none.
 pub fn path_or_dash(value: &[u8]) -> Option<StaticCStr> {
     (value != b"-").then(|| text(value))
 }
 
-/// Words, split at blanks; at least one.
+/// Splits a text at blanks into words; at least one word is required.
 pub fn split_words(value: &[u8]) -> Option<Vec<StaticCStr>> {
     let words = value.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
     let words: Vec<StaticCStr> = words.map(text).collect();
     (!words.is_empty()).then_some(words)
 }
 
-/// `NAME=VALUE`, with a name.
+/// Accepts `NAME=VALUE` with a NAME that is not empty.
 pub fn assignment(value: &[u8]) -> Option<StaticCStr> {
     value.iter().position(|byte| *byte == b'=').filter(|at| *at > 0).map(|_| text(value))
 }
 
-/// True for bytes that can be the name of a variable.
+/// True if the bytes can be the name of an environment variable.
 pub fn is_name(value: &[u8]) -> bool {
     !value.is_empty() && !value.contains(&b'=')
 }
 
-/// A file mode creation mask.
+/// Parses a file mode creation mask, in octal.
 pub fn octal(value: &[u8]) -> Option<u32> {
     if value.is_empty() || value.len() > 4 || !value.iter().all(|digit| matches!(digit, b'0'..=b'7')) {
         return None;
@@ -48,7 +48,7 @@ pub fn octal(value: &[u8]) -> Option<u32> {
     (mask <= 0o777).then_some(mask)
 }
 
-/// A number of bytes, at least one: with `k`, `M` or `G` of 1024 each.
+/// Parses a size in bytes, at least 1. The units `k`, `M` and `G` are powers of 1024.
 pub fn size(value: &[u8]) -> Option<u64> {
     let (count, unit) = number_and_unit(value)?;
     let bits = match unit {
@@ -61,7 +61,7 @@ pub fn size(value: &[u8]) -> Option<u64> {
     count.checked_mul(1 << bits).filter(|size| *size > 0)
 }
 
-/// `MIN[:MAX]`, two durations.
+/// Parses `MIN[:MAX]`, two durations.
 pub fn delay(value: &[u8]) -> Option<(Span, Span)> {
     let mut halves = split_byte(value, b':');
     let min = Span::parse(halves.next()?)?;
@@ -73,16 +73,16 @@ pub fn delay(value: &[u8]) -> Option<(Span, Span)> {
     (min <= max).then_some((min, max))
 }
 
-/// A signal that can end a server.
+/// Parses the name of a signal that can end a server.
 pub fn stop_signal(value: &[u8]) -> Option<Signal> {
     Signal::parse(value).filter(|signal| ![Signal::STOP, Signal::CHLD, Signal::CONT].contains(signal))
 }
 
-/// prlimit(1)'s names of the resources, in the order of the kernel's numbers.
+/// The names of the resource limits, as in prlimit(1), in the order of the kernel's numbers.
 pub const RESOURCES: &[u8] =
     b"CPU,FSIZE,DATA,STACK,CORE,RSS,NPROC,NOFILE,MEMLOCK,AS,LOCKS,SIGPENDING,MSGQUEUE,NICE,RTPRIO,RTTIME";
 
-/// Reads `NAME=SOFT[:HARD]`; one number is both.
+/// Parses `NAME=SOFT[:HARD]` of `--limit`. A single number is both the soft and the hard limit.
 pub fn limit(value: &[u8]) -> Option<Step> {
     let mut halves = split_byte(value, b'=');
     let resource = place(RESOURCES, halves.next()?)?;
@@ -92,22 +92,22 @@ pub fn limit(value: &[u8]) -> Option<Step> {
     (soft <= hard).then(|| Step::Limit(ResourceLimit { resource, soft, hard, text: text(value) }))
 }
 
-/// A number, or `unlimited`.
+/// Parses a limit: a number, or `unlimited`.
 pub fn bound(text: &[u8]) -> Option<u64> {
     if text == b"unlimited" { Some(u64::MAX) } else { number(text) }
 }
 
-/// Reads a nice value.
+/// Parses a nice value.
 pub fn nice(value: &[u8]) -> Option<Step> {
     integer(value, 20, 19).map(Step::Nice)
 }
 
-/// Reads what is added to the kernel's own score when memory is out.
+/// Parses the value of `--oom-score-adj`, which the kernel adds to the score of the server when memory runs out.
 pub fn oom_score(value: &[u8]) -> Option<Step> {
     integer(value, 1000, 1000).map(|value| Step::OomScore(leak_cstr(format!("{value}").into_bytes())))
 }
 
-/// An integer from minus one to the other.
+/// Parses an integer from `least` to `most`.
 pub fn integer(value: &[u8], least: i32, most: i32) -> Option<i32> {
     let digits = value.strip_prefix(b"-");
     let count = i32::try_from(number(digits.unwrap_or(value))?).ok()?;
@@ -118,7 +118,7 @@ pub fn integer(value: &[u8], least: i32, most: i32) -> Option<i32> {
     }
 }
 
-/// Whether two of the above are about the same attribute.
+/// True if two steps set the same attribute, such as the same resource limit.
 pub fn set_the_same(one: &Step, other: &Step) -> bool {
     match (one, other) {
         (Step::Limit(one), Step::Limit(other)) => one.resource == other.resource,

@@ -1,4 +1,4 @@
-//! What dumb-init does with signals.
+//! How dumb-init handles signals.
 
 use alloc::vec::Vec;
 
@@ -10,19 +10,19 @@ use crate::logic::base::time::{number, number_and_unit};
 use crate::logic::plan::personality::{Failures, Session};
 use crate::logic::supervisor::signal_action::SignalAction;
 
-/// Takes the value of `-r`.
+/// Adds a rewrite of the option `-r` to the actions of the signals.
 pub(super) fn rewrite(signals: &mut Vec<(Signal, SignalAction)>, value: &[u8]) -> Result<()> {
     let (signal, action) = pair(value).ok_or_else(|| {
         usage_error("option -r: ", value, " is not SIGNUM:SIGNUM, each from 1 to 31, the second also 0")
     })?;
-    // The last one counts.
+    // If a signal is rewritten twice, the last rewrite counts.
     signals.retain(|(known, _)| *known != signal);
     signals.push((signal, action));
     Ok(())
 }
 
-/// Reads `A:B` as sscanf(3) does, which ignores what follows the second number. CHLD, KILL and STOP are accepted, and
-/// never arrive.
+/// Parses `A:B` as dumb-init's sscanf(3) does, which ignores what follows the second number. CHLD, KILL and STOP are
+/// accepted too, although they never arrive.
 fn pair(value: &[u8]) -> Option<(Signal, SignalAction)> {
     const LAST: u64 = 31;
     let mut halves = split_byte(value, b':');
@@ -37,7 +37,8 @@ fn pair(value: &[u8]) -> Option<(Signal, SignalAction)> {
 /// The signals by which a terminal stops processes.
 pub(super) const STOPS: [Signal; 3] = [Signal::TSTP, Signal::TTIN, Signal::TTOU];
 
-/// What follows from the options. `single`: signals go to the command alone, which gets no session of its own.
+/// Applies dumb-init's options to the actions of the signals. With `single`, signals go only to the command, which then
+/// gets no session of its own.
 pub(super) fn finish(line: &mut Line<'_>, single: bool) {
     let Line { personality, signals, .. } = line;
     (personality.suspends, personality.failures) = (true, Failures::DumbInit);
@@ -52,7 +53,7 @@ pub(super) fn finish(line: &mut Line<'_>, single: bool) {
         None => Some(Signal::TERM),
     };
     for signal in STOPS {
-        // The kernel stops no process by these in a session without a shell.
+        // In a session without a shell, the kernel does not stop a process by these signals.
         if signals.iter().all(|(known, _)| *known != signal) {
             signals.push((signal, SignalAction::Forward(Signal::STOP)));
         }

@@ -1,4 +1,4 @@
-//! `VSRUN_ARGS`: options of vsrun for a command line that has no room for them.
+//! `VSRUN_ARGS`: options of vsrun for a tool whose command line cannot express them.
 
 use alloc::vec::Vec;
 
@@ -9,10 +9,10 @@ use crate::logic::cli::parse;
 use crate::logic::cli::value::text;
 use crate::logic::supervisor::policy::AtExit;
 
-/// Reads the options in the value of the variable.
+/// Parses the options in the value of `VSRUN_ARGS`.
 ///
 /// # Errors
-/// Wrong usage.
+/// Wrong usage, in one line.
 pub(super) fn read(value: &[u8], options: &mut Options, at_exit: &mut Option<AtExit>) -> Result<()> {
     let words = value.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
     let words: Vec<StaticCStr> = words.map(text).collect();

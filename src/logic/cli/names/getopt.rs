@@ -1,4 +1,4 @@
-//! The options of other tools, read as getopt_long(3) does: letters in clusters, long names that may be shortened. An
+//! A parser for the options of other tools, like getopt_long(3): letters can be joined, and long names shortened. An
 //! option after the command belongs to the command.
 
 use super::usage_error;
@@ -6,21 +6,21 @@ use crate::logic::base::cstr::StaticCStr;
 use crate::logic::base::error::Result;
 use crate::logic::base::text::split_byte;
 
-/// The words of a command line, and how far they have been read.
+/// A parser of a command line, with the words that it has not read yet.
 pub struct Getopt<'a> {
-    /// The letters, each that takes a value with a colon after it.
+    /// The option letters, each followed by a colon if it takes a value.
     pub letters: &'static [u8],
-    /// The long names, each with its letter before it, and commas between them.
+    /// The long names, separated by commas, each with its letter before it.
     pub long: &'static [u8],
     words: &'a [StaticCStr],
-    /// The rest of a word that is a cluster of letters.
+    /// The unread letters of a word with several options.
     cluster: &'static [u8],
-    /// Whether `--` has ended the options.
+    /// True after a `--`, which ends the options.
     pub ended: bool,
 }
 
 impl<'a> Getopt<'a> {
-    /// These options.
+    /// Makes a parser for these options and words.
     pub fn new(letters: &'static [u8], long: &'static [u8], words: &'a [StaticCStr]) -> Self {
         Self { letters, long, words, cluster: b"", ended: false }
     }
@@ -36,7 +36,7 @@ impl<'a> Getopt<'a> {
         Some(first.to_bytes())
     }
 
-    /// The next option, its letter and its value. None: the command follows.
+    /// Returns the next option: its letter and its value. None if the command follows.
     ///
     /// # Errors
     /// Wrong usage, in the words of getopt(3).
@@ -69,7 +69,7 @@ impl<'a> Getopt<'a> {
         value.map(|value| Some((*letter, value))).ok_or_else(|| usage_error(problem, &[*letter], ""))
     }
 
-    /// An option with a long name, of which the beginning is enough.
+    /// Parses a long option, whose name may be shortened.
     fn long(&mut self, word: &'static [u8]) -> Result<(u8, &'static [u8])> {
         let mut halves = split_byte(word, b'=');
         let (name, value) = (halves.next().unwrap_or_default(), halves.rest);
@@ -100,13 +100,13 @@ impl<'a> Getopt<'a> {
         Err(usage_error("option ", &[&b"--"[..], if count == 1 { full } else { name }].concat(), problem))
     }
 
-    /// Whether an option takes a value. None: there is no such option.
+    /// True if the option takes a value; None if it does not exist.
     fn takes_value(&self, letter: u8) -> Option<bool> {
         let at = self.letters.iter().position(|known| *known == letter && letter != b':')?;
         Some(self.letters.get(at + 1) == Some(&b':'))
     }
 
-    /// The command of a tool that allows `--` in it: the first `--` is removed, wherever it is.
+    /// The command of a tool that allows a `--` in it: the first `--` is removed, wherever it is.
     pub fn command(&self) -> alloc::vec::Vec<StaticCStr> {
         let mut command = self.words.to_vec();
         if !self.ended

@@ -1,4 +1,4 @@
-//! gosu 1.19 and su-exec 0.3: a command as another user, and nothing else.
+//! gosu 1.19 and su-exec 0.3: run a command as another user.
 
 use super::{Asked, FAILED, Line, Row, Tool, usage_error};
 use crate::logic::base::error::Result;
@@ -8,7 +8,7 @@ use crate::logic::plan::personality::{Accounts, Failures, Session};
 
 pub(super) const ROW: Row = Row { letters: b"", long: b"", usage: b" USER[:GROUP] COMMAND [ARG]...", version: b"1.19" };
 
-/// Reads the command line of either.
+/// Parses the command line of gosu or su-exec.
 pub(super) fn read(line: &mut Line<'_>) -> Result<Asked> {
     let is_gosu = line.called.tool == Tool::Gosu;
     let (first, command) = line.words.split_first().unwrap_or((&c"", &[]));

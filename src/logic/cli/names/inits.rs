@@ -1,4 +1,5 @@
-//! The inits: one row for each, and one loop that reads the options of all of them. A letter means the same in each.
+//! The inits tini, catatonit and dumb-init: a table of their options, and one loop that reads them. A letter has the
+//! same meaning in all of them.
 
 use super::getopt::Getopt;
 use super::{Asked, FAILED, Line, Row, Tool, dumb_init, tini};
@@ -18,7 +19,7 @@ pub(super) const CATATONIT: Row = Row {
     letters: b"ghLPV",
     long: b"Vversion",
     usage: b" [-ghLPV] [--] PROGRAM [ARG]...",
-    // Docker looks for these words.
+    // Docker searches the version for these words.
     version: b"tini version 0.2.1_catatonit",
 };
 pub(super) const DUMB_INIT: Row = Row {
@@ -28,15 +29,15 @@ pub(super) const DUMB_INIT: Row = Row {
     version: b"dumb-init v1.2.5",
 };
 
-/// ILL, TRAP, ABRT, BUS, FPE, SEGV and SYS: what the kernel sends for an error of the init itself. tini and catatonit
-/// leave them alone.
+/// ILL, TRAP, ABRT, BUS, FPE, SEGV and SYS, which the kernel sends for an error in the init itself. tini and catatonit
+/// do not handle them.
 pub(super) const OF_THE_KERNEL: u64 = 1 << 3 | 1 << 4 | 1 << 5 | 1 << 6 | 1 << 7 | 1 << 10 | 1 << 30;
 
-/// Reads the command line and the variables of an init.
+/// Parses the command line and the variables of an init.
 #[inline(never)]
 pub(super) fn read(line: &mut Line<'_>, row: &Row) -> Result<Asked> {
     let (tool, words) = (line.called.tool, line.words);
-    // tini takes it only alone.
+    // tini accepts this option only if it is alone.
     if tool == Tool::Tini && words == [c"--version"] {
         return Ok(Asked::Version(1));
     }
@@ -56,14 +57,14 @@ pub(super) fn read(line: &mut Line<'_>, row: &Row) -> Result<Asked> {
             b'r' => dumb_init::rewrite(&mut line.signals, value)?,
             b'c' => single = true,
             b'P' => pauses = true,
-            // -s: vsrun always adopts orphans.
+            // The option `-s` changes nothing, because vsrun always adopts orphans.
             _ => {}
         }
     }
     if pauses {
         return Ok(Asked::Pause);
     }
-    // A `--` after the command of dumb-init belongs to it.
+    // A `--` after the command of dumb-init is an argument of that command.
     line.options.command = if tool == Tool::DumbInit { getopt.rest().to_vec() } else { getopt.command() };
     if line.options.command.is_empty() {
         return Ok(Asked::Usage(2, FAILED));
@@ -78,7 +79,7 @@ pub(super) fn read(line: &mut Line<'_>, row: &Row) -> Result<Asked> {
         return Ok(Asked::Start);
     }
     (personality.session, personality.unhandled) = (Session::Group, OF_THE_KERNEL);
-    // A terminal stops the command's group, not the init.
+    // A terminal's stop signals reach the command's group, so the init does not need to handle them.
     let stops: &[Signal] = if tool == Tool::Tini { &tini::STOPS } else { &dumb_init::STOPS };
     line.signals.extend(stops.iter().map(|signal| (*signal, SignalAction::Ignore)));
     if tool == Tool::Tini {

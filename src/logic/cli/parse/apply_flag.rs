@@ -1,4 +1,4 @@
-//! The values of each option: what is kept of them.
+//! Stores the values of the options.
 
 use crate::logic::cli::value;
 use alloc::vec::Vec;
@@ -24,7 +24,7 @@ use crate::logic::supervisor::probe::Probe;
 use crate::logic::supervisor::readiness::Ready;
 use crate::logic::supervisor::signal_action;
 
-/// Takes the values of one option. False: the one that can be malformed is. The arms are in the order of the table.
+/// Stores the values of one option. Returns false if a value is malformed. The arms are in the order of the table.
 #[inline(never)]
 pub fn apply_flag(options: &mut Options, row: &FlagRow, value: &[u8], second: &[u8]) -> bool {
     if let Some(slot) = word_of(options, row.id) {
@@ -103,7 +103,7 @@ pub fn apply_flag(options: &mut Options, row: &FlagRow, value: &[u8], second: &[
         }
         Id::CgroupSet => return push(&mut options.cgroup_set, cgroup::setting(value)),
         Id::Mount => return put(&mut options.mounts, Mounts::parse(value)),
-        // Taken above.
+        // Stored by `word_of` above.
         Id::Pidfile | Id::Root | Id::WorkDir | Id::Syslog | Id::EnvDir | Id::Argv0 | Id::Cgroup => {}
         Id::TerminationLog => {}
         Id::HandlerTimeout
@@ -114,7 +114,7 @@ pub fn apply_flag(options: &mut Options, row: &FlagRow, value: &[u8], second: &[
         | Id::Watchdog
         | Id::ProbeTimeout => {}
         Id::HealthInterval | Id::HealthTimeout => {}
-        // Switches: recorded in `given` only.
+        // Switches without a value are in `options.given` only.
         Id::NoUserChecks
         | Id::Stdin
         | Id::ClearEnv
@@ -125,13 +125,13 @@ pub fn apply_flag(options: &mut Options, row: &FlagRow, value: &[u8], second: &[
         | Id::Rc
         | Id::Init
         | Id::Group => {}
-        // They end the reading.
+        // These options decide the request, so the reader of the options handles them.
         Id::Args | Id::Help | Id::HelpCompletion | Id::Version => {}
     }
     true
 }
 
-/// What is ordered, and its pidfile.
+/// Parses a control command and its pidfile.
 fn order(id: Id, value: &[u8], second: &[u8]) -> Option<(Order, StaticCStr)> {
     if id == Id::Signal {
         return Some((Order::Signal(Signal::parse(value)?), text(second)));
@@ -146,7 +146,7 @@ fn order(id: Id, value: &[u8], second: &[u8]) -> Option<(Order, StaticCStr)> {
     Some((order, text(value)))
 }
 
-/// The place of an option whose value is any word.
+/// The field of an option whose value is any text.
 #[expect(clippy::wildcard_enum_match_arm, reason = "most options have another kind of value")]
 fn word_of(options: &mut Options, id: Id) -> Option<&mut Option<StaticCStr>> {
     Some(match id {
@@ -162,7 +162,7 @@ fn word_of(options: &mut Options, id: Id) -> Option<&mut Option<StaticCStr>> {
     })
 }
 
-/// The place of an option whose value is a duration.
+/// The field of an option whose value is a duration.
 #[expect(clippy::wildcard_enum_match_arm, reason = "most options have another kind of value")]
 fn span_of(options: &mut Options, id: Id) -> Option<&mut Option<Span>> {
     Some(match id {
@@ -179,13 +179,13 @@ fn span_of(options: &mut Options, id: Id) -> Option<&mut Option<Span>> {
     })
 }
 
-/// Stores a value that was read. False: it is malformed.
+/// Stores a value. Returns false if it is None, that is malformed.
 fn put<T>(slot: &mut Option<T>, value: Option<T>) -> bool {
     *slot = value;
     slot.is_some()
 }
 
-/// The same for an option that may be given again.
+/// Appends a value of an option that may be given more than once. Returns false if it is None, that is malformed.
 fn push<T>(list: &mut Vec<T>, value: Option<T>) -> bool {
     let Some(value) = value else { return false };
     list.push(value);
