@@ -1,23 +1,23 @@
-//! The control group of the server: `--cgroup` and `--cgroup-set`, and the contents of the kernel's files.
+//! The server's control group: the values of `--cgroup` and `--cgroup-set`, and the contents of the kernel's files.
 
 use alloc::vec::Vec;
 
 use crate::logic::base::cstr::{StaticCStr, leak_cstr};
 use crate::logic::base::text::split_byte;
 
-/// A value of `--cgroup-set`: a file of the group and what is written to it.
+/// A value of `--cgroup-set`: the name of a file in the group's directory, and the text to write to it.
 pub type Setting = (StaticCStr, StaticCStr);
 
-/// The group that the server runs in.
+/// The control group that the server runs in.
 #[derive(Debug)]
 pub struct Group {
-    /// Its directory.
+    /// The path of the group's directory.
     pub dir: StaticCStr,
-    /// What is written to its files first, in this order.
+    /// The settings to write before the server starts, in this order.
     pub settings: Vec<Setting>,
 }
 
-/// Reads `FILE=VALUE`; FILE is a name in the group's directory.
+/// Parses `FILE=VALUE`, where FILE is a name in the group's directory.
 pub fn setting(text: &[u8]) -> Option<Setting> {
     let mut halves = split_byte(text, b'=');
     let (file, value) = (halves.next()?, halves.rest?);
@@ -25,7 +25,7 @@ pub fn setting(text: &[u8]) -> Option<Setting> {
     (is_name && !value.is_empty()).then(|| (leak_cstr(file.to_vec()), leak_cstr(value.to_vec())))
 }
 
-/// The parent's path and the last name of a group's path.
+/// Splits the path of a group into the path of its parent and its own name.
 pub fn split(dir: StaticCStr) -> (StaticCStr, StaticCStr) {
     let mut path = dir.to_bytes();
     while let [rest @ .., b'/'] = path
@@ -43,15 +43,15 @@ pub fn split(dir: StaticCStr) -> (StaticCStr, StaticCStr) {
     }
 }
 
-/// The controller that a file belongs to. None: a file of the group itself.
+/// The controller that must be enabled for a file to exist. None for files that every group has.
 pub fn controller(file: &[u8]) -> Option<&[u8]> {
     split_byte(file, b'.').next().filter(|name| *name != b"cgroup")
 }
 
-/// The line of `cgroup.events` if processes are in a group or its subgroups.
+/// The line of a group's file `cgroup.events` if processes are in the group or its subgroups.
 pub const POPULATED: &[u8] = b"populated 1";
 
-/// Whether one of the parts of a file, as the kernel writes it, equals `part`.
+/// True if one of the parts of a text, split at `separator`, equals `part`.
 pub fn has_part(text: &[u8], separator: u8, part: &[u8]) -> bool {
     split_byte(text, separator).any(|other| other.strip_suffix(b"\n").unwrap_or(other) == part)
 }

@@ -9,9 +9,9 @@ use crate::logic::base::text::{Escaped, split_byte};
 use crate::logic::plan::env::name_of;
 use crate::logic::plan::server_env::add;
 
-/// Adds the variables of a file. Blanks before a name, empty lines and lines that begin with `#` are skipped; a `\r` before
-/// the end of a line and a byte order mark at the beginning of the file are not part of it. A NAME alone passes on
-/// vsrun's own value, if there is one.
+/// Parses a file of `--env-file`, and adds its variables to `entries`. A NAME without `=` passes on vsrun's own value,
+/// if it has one. Blanks before a name, empty lines and lines that begin with `#` are skipped. A `\r` before the end of
+/// a line and a byte order mark at the beginning of the file are ignored.
 ///
 /// # Errors
 /// Wrong usage, with file and line, for an empty NAME, a blank in NAME, or a NUL.

@@ -1,35 +1,36 @@
-//! Why a file cannot be executed, as far as its first bytes show; and the text for each cause.
+//! Why a file cannot be executed, as far as its first bytes show, and the error text for each cause.
 
 use core::fmt;
 
 use crate::logic::base::text::{Escaped, split_byte};
 
-/// How much of a file is read: enough for the ELF header, its program headers and, in practice, the loader's name.
+/// The number of bytes to read from the start of a file: enough for the ELF header, its program headers and, in
+/// practice, the loader's path.
 pub const HEADER_SIZE: usize = 4096;
 
 /// The type of a file, from its first bytes.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Executable<'a> {
-    /// A script, with what follows its `#!`.
+    /// A script, with the text after its `#!`.
     Script(&'a [u8]),
-    /// A program for this machine, with the loader that it needs.
+    /// A program for this machine, with the path of its ELF loader if it needs one.
     Elf(Option<&'a [u8]>),
     /// A program for another machine.
     Foreign,
-    /// Neither.
+    /// Neither a program nor a script.
     Unknown,
 }
 
-/// The ELF class and machine of this program, which the kernel is known to execute.
+/// The ELF class and machine of a program.
 #[derive(Clone, Copy, Debug)]
 pub struct Machine {
-    /// 1 for 32 bits, 2 for 64.
+    /// 1 for 32 bits, 2 for 64 bits (`EI_CLASS` of elf(5)).
     pub class: u8,
-    /// `e_machine` of elf(5).
+    /// The machine (`e_machine` of elf(5)).
     pub number: u16,
 }
 
-/// The machine this program was built for.
+/// The machine that this vsrun was built for, and so one that the kernel can execute.
 pub const NATIVE: Machine = Machine {
     class: if cfg!(target_pointer_width = "64") { 2 } else { 1 },
     number: if cfg!(target_arch = "x86_64") {
@@ -47,7 +48,7 @@ pub const NATIVE: Machine = Machine {
     },
 };
 
-/// Finds the type of a file from its first bytes.
+/// Determines the type of a file from its first bytes; `here` is the machine that the kernel can execute.
 #[inline(never)]
 pub fn classify(head: &[u8], here: Machine) -> Executable<'_> {
     if let Some(line) = head.strip_prefix(b"#!") {
@@ -60,12 +61,14 @@ pub fn classify(head: &[u8], here: Machine) -> Executable<'_> {
     }
     let elf = Elf { head, wide: head.get(4) == Some(&2), big: head.get(5) == Some(&2) };
     match (head.get(4), elf.number(18, 2)) {
-        // e_type, in either byte order: an object file or a core dump is not a program, nor is a truncated header.
+        // e_type, in either byte order: 2 and 3 are programs. Object files, core dumps and files that are too short are
+        // not.
         _ if !matches!(head.get(16).max(head.get(17)), Some(2 | 3)) => Executable::Unknown,
         (Some(class), Some(machine)) if *class == here.class && machine == u64::from(here.number) => {
             Executable::Elf(elf.loader())
         }
-        // Kernels of these machines can be built to execute 32-bit programs; only an attempt shows it.
+        // A 32-bit program for a 64-bit kernel of the same family (x86, Arm). Whether that kernel can execute it
+        // depends on how it was built, so only an attempt shows it.
         (Some(1), Some(machine)) if matches!((here.number, machine), (62, 3) | (183, 40)) => {
             Executable::Elf(elf.loader())
         }
@@ -73,7 +76,7 @@ pub fn classify(head: &[u8], here: Machine) -> Executable<'_> {
     }
 }
 
-/// The fields of an ELF file, see elf(5).
+/// The bytes of an ELF file, with its class and byte order; see elf(5).
 struct Elf<'a> {
     head: &'a [u8],
     wide: bool,
@@ -88,7 +91,7 @@ impl<'a> Elf<'a> {
         Some(if self.big { bytes.iter().fold(0, add) } else { bytes.iter().rev().fold(0, add) })
     }
 
-    /// The path in the PT_INTERP program header.
+    /// The path of the loader, in the PT_INTERP program header.
     fn loader(&self) -> Option<&'a [u8]> {
         let (offset, entry, count, size) = if self.wide { (32, 54, 56, 8) } else { (28, 42, 44, 4) };
         let (table, entry, count) = (self.number(offset, size)?, self.number(entry, 2)?, self.number(count, 2)?);
@@ -108,46 +111,46 @@ impl<'a> Elf<'a> {
     }
 }
 
-/// Why an exec failed, as far as the file system shows. The number is sent through the pipe to the parent.
+/// Why an exec failed, as far as the file system shows. The child sends the number of the cause to its parent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Cause {
-    /// Nothing more than the error itself is known.
+    /// Nothing is known except the errno.
     Plain,
-    /// The file exists; the interpreter of its `#!` line does not.
+    /// The file exists, but the interpreter of its `#!` line is missing.
     NoInterpreter,
-    /// The file exists; the ELF loader that it needs does not.
+    /// The file exists, but the ELF loader that it needs is missing.
     NoLoader,
-    /// A directory on the way is missing.
+    /// A directory in the path is missing.
     NoDirectory,
-    /// A directory on the way may not be searched.
+    /// A directory in the path is not searchable for this user.
     Closed,
-    /// The file has no permission to be executed by this user.
+    /// This user has no permission to execute the file.
     NotExecutable,
-    /// It is a directory or device.
+    /// The path is that of a directory or a device.
     NotAFile,
-    /// The file system is mounted noexec.
+    /// The file system of the file is mounted noexec.
     Noexec,
-    /// A program for another machine.
+    /// The file is a program for another machine.
     Foreign,
-    /// Neither a program nor a script with `#!`.
+    /// The file is neither a program nor a script with `#!`.
     NoFormat,
-    /// No directory of PATH has it.
+    /// No directory of PATH contains the command.
     NotInPath,
-    /// A symbolic link exists; its target does not.
+    /// The path is that of a symbolic link whose target is missing.
     Dangling,
-    /// A relative path that does not exist in this directory.
+    /// The path is relative, and missing in the working directory.
     NotHere,
-    /// No Landlock rule allows it.
+    /// No Landlock rule allows executing the file.
     Uncovered,
     /// No Landlock rule allows reading the directory.
     UncoveredDir,
-    /// Landlock may be the reason.
+    /// A Landlock rule for the file, its interpreter or its loader may be missing.
     Confined,
 }
 
 impl Cause {
-    /// All causes, in the order of their numbers.
+    /// All causes. The index of a cause is its number.
     const ALL: [Self; 16] = [
         Self::Plain,
         Self::NoInterpreter,
@@ -167,24 +170,24 @@ impl Cause {
         Self::Confined,
     ];
 
-    /// The cause with that number.
+    /// The cause with this number.
     pub fn from_number(number: u8) -> Self {
         Self::ALL.get(usize::from(number)).copied().unwrap_or(Self::Plain)
     }
 
-    /// Its number.
+    /// The number of the cause.
     pub fn number(self) -> u8 {
         self as u8
     }
 }
 
-/// Displays a cause and the path that it is about, after the error.
+/// Displays a cause and the path that it is about, as the end of an error.
 pub struct CauseDisplay<'a> {
-    /// Why.
+    /// Why the exec failed.
     pub cause: Cause,
-    /// What it is about, as the process saw it.
+    /// The path, as the process saw it from inside its root.
     pub path: &'a [u8],
-    /// The path's name on the host; empty if it is the same.
+    /// The path outside of the root, on the host; empty if it is the same.
     pub host: &'a [u8],
 }
 

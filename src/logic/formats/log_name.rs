@@ -1,35 +1,36 @@
-//! The names in a logdir: which are ours, which number comes next, which are old enough to be deleted.
+//! The names of files in a logdir: which of them are vsrun's own, which number the next renamed file gets, and which
+//! files have expired.
 
 use crate::logic::base::cstr::StaticCStr;
 use crate::logic::base::text::ArrayText;
 use crate::logic::base::time::{Span, number_and_unit};
 
-/// vsrun's own records.
+/// The file of vsrun's own records.
 pub const RECORDS: StaticCStr = c"vsrun.log";
-/// The server's output.
+/// The file of the server's output.
 pub const OUTPUT: StaticCStr = c"logfile";
 
-/// Which files are kept, and how.
+/// How log files are rotated and kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LogPolicy {
     /// How long renamed files are kept.
     pub keep: Span,
-    /// User and group that a created directory and the server's file belong to.
+    /// The user and group that own the server's file, and the logdir if vsrun creates it.
     pub owner: Option<(u32, u32)>,
     /// The maximum size of the server's file in bytes, if there is a rotator.
     pub size: u64,
-    /// How many of its renamed files are kept.
+    /// The number of renamed server files that are kept.
     pub files: u64,
 }
 
-/// A file name, with a NUL at its end.
+/// A file name that ends with a NUL.
 pub type FileName = ArrayText<64>;
 
-/// The highest number of a renamed file. Longer ones are dates, or were planted to use up the numbers.
+/// The highest number of a renamed file. A higher one is a date, or was planted to use up the numbers.
 pub const LAST: u32 = 999_999;
 
-/// The number of a renamed file of that name: `logfile.7` of `logfile` is 7. None for any other name, also for
-/// `logfile.07`, which vsrun never writes.
+/// The number in the name of a renamed file: 7 in `logfile.7`, with `base` = `logfile`. None for any other name,
+/// including `logfile.07`, which vsrun never writes.
 pub fn suffix_number(name: &[u8], of: StaticCStr) -> Option<u32> {
     match numbered(name, of) {
         Some((number, b"")) => Some(number),
@@ -37,12 +38,13 @@ pub fn suffix_number(name: &[u8], of: StaticCStr) -> Option<u32> {
     }
 }
 
-/// The number that a name occupies, so that no other file may get it: `logfile.7.gz` occupies 7, too.
+/// The number in a name that prevents a renamed file from getting the same number: 7 in `logfile.7`, and in
+/// `logfile.7.gz`.
 pub fn taken(name: &[u8], of: StaticCStr) -> Option<u32> {
     numbered(name, of).filter(|(_, rest)| rest.is_empty() || rest.starts_with(b".")).map(|(number, _)| number)
 }
 
-/// The number in a name, and what follows it.
+/// The number after `base` and a dot in a name, and the rest of the name.
 fn numbered(name: &[u8], of: StaticCStr) -> Option<(u32, &[u8])> {
     let rest = name.strip_prefix(of.to_bytes())?.strip_prefix(b".")?;
     let (number, after) = number_and_unit(rest)?;
@@ -50,7 +52,7 @@ fn numbered(name: &[u8], of: StaticCStr) -> Option<(u32, &[u8])> {
     Some((u32::try_from(number).ok().filter(|_| is_ours)?, after))
 }
 
-/// The lowest numbers that a pass through a directory has found, as many as one pass removes.
+/// The lowest numbers that one pass through a directory has found. It has room for as many as one pass deletes.
 #[derive(Clone, Debug)]
 pub struct Lowest([u32; 32]);
 
@@ -61,7 +63,7 @@ impl Default for Lowest {
 }
 
 impl Lowest {
-    /// Adds a number, and drops the highest one.
+    /// Adds a number if it is lower than the highest one, which it replaces.
     pub fn note(&mut self, number: u32) {
         if let Some(highest) = self.0.iter_mut().max()
             && number < *highest
@@ -77,7 +79,7 @@ impl Lowest {
     }
 }
 
-/// The name of a renamed file, as [`suffix_number`] reads it.
+/// The name of the renamed file with this number, such as `logfile.7`.
 pub fn rotated_name(of: StaticCStr, generation: u32) -> FileName {
     use core::fmt::Write;
     let mut name = FileName::new();
@@ -87,16 +89,16 @@ pub fn rotated_name(of: StaticCStr, generation: u32) -> FileName {
     name
 }
 
-/// Whether a renamed file last written at `mtime` is older than `keep` (all in seconds of the wall clock, `keep` in
-/// milliseconds). A file from the future is young: the clock may have been set back.
+/// True if a renamed file is older than `keep`. `mtime` (its last change) and `now` are in seconds of the wall clock. A
+/// file from the future is young, because the clock may have been set back.
 pub fn expired(mtime: i64, now: i64, keep: Span) -> bool {
     let age = now.saturating_sub(mtime);
     u64::try_from(age).is_ok_and(|age| age > keep.0 / 1000)
 }
 
-/// How many of these bytes go into a file that has room for `rest` more: up to the last newline within it. None: the
-/// file must be rotated first. If a line is `open`, because it has begun in this file or the file is empty, it is
-/// written up to its end, even if that exceeds the size.
+/// The number of these bytes that go into a log file with `rest` bytes of room: up to the last newline that fits. None
+/// if the file must be rotated first. If a line is `open`, because it has begun in this file or the file is empty, the
+/// line is written to its end, even beyond the maximum size.
 pub fn bytes_for_file(bytes: &[u8], rest: u64, open: bool) -> Option<usize> {
     let room = usize::try_from(rest).unwrap_or(usize::MAX).min(bytes.len());
     let head = bytes.get(..room).unwrap_or_default();

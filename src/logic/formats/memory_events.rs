@@ -1,11 +1,12 @@
-//! The kernel's count of processes that it has killed for lack of memory: where a control group has it, and its format.
+//! The kernel's count of processes that it has killed because memory ran out, in the files of a control group.
 
 use alloc::vec::Vec;
 
 use crate::logic::base::text::{place_of, split_byte};
 
-/// The files that may have the count, from /proc/self/cgroup, NUL-terminated: those of version 1 and 2, each at the
-/// group's path and at the root of the mount. The root is a container's own group if it has no cgroup namespace.
+/// The files that may contain the count, as NUL-terminated paths, from the contents of /proc/self/cgroup: those of
+/// version 1 and 2, each at the group's path and at the root of the mount. In a container without a cgroup namespace,
+/// the root is the container's own group.
 pub fn files(cgroup: &[u8]) -> Vec<Vec<u8>> {
     let mut files = Vec::new();
     for line in split_byte(cgroup, b'\n') {
@@ -25,7 +26,8 @@ pub fn files(cgroup: &[u8]) -> Vec<Vec<u8>> {
     files
 }
 
-/// How many processes were killed, according to such a file. None: it has no count, as before Linux 4.13.
+/// The number of processes that the kernel has killed, from the contents of such a file. None if the file has no count,
+/// as before Linux 4.13.
 pub fn kills(file: &[u8]) -> Option<u64> {
     let line = split_byte(file, b'\n').find_map(|line| line.strip_prefix(b"oom_kill "));
     crate::logic::base::time::number(line?)

@@ -1,4 +1,5 @@
-//! Bytes that others wrote: tables of `/proc`, executables, names of log files.
+//! Parsers for formats of the kernel and of other programs: tables of /proc, executables, names of log files,
+//! `--env-file`.
 
 pub(crate) mod cgroup;
 pub(crate) mod env_file;

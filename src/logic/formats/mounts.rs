@@ -8,25 +8,25 @@ use crate::logic::base::text::split_byte;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Mounts(u16);
 
-/// A file system, its mount point, and how it is mounted.
+/// A file system, with its mount point and mount options.
 #[derive(Debug)]
 pub struct Mount {
-    /// Its name in the list of `--mount`.
+    /// The word for the file system in the list of `--mount`.
     word: &'static [u8],
-    /// Its type.
+    /// The type of the file system, for mount(2).
     pub kind: &'static CStr,
     /// Its mount point.
     pub target: &'static CStr,
-    /// Whether programs on it may not be executed.
+    /// True if programs on the file system cannot be executed.
     pub noexec: bool,
-    /// Whether device files on it may be opened.
+    /// True if device files on the file system can be opened.
     pub devices: bool,
-    /// Its mount options.
+    /// The file system's own options, for mount(2).
     pub data: &'static CStr,
 }
 
-/// In this order, so that the mount points of later ones exist: those in `/dev` and `/sys` are on file systems mounted
-/// before. All are mounted nosuid.
+/// The file systems that `--mount` knows. A later one may have its mount point in an earlier one, such as `/dev` or
+/// `/sys`. All are mounted nosuid.
 pub const TABLE: [Mount; 8] = [
     Mount { word: b"proc", kind: c"proc", target: c"/proc", noexec: true, devices: false, data: c"" },
     Mount { word: b"sys", kind: c"sysfs", target: c"/sys", noexec: true, devices: false, data: c"" },
@@ -46,7 +46,7 @@ pub const TABLE: [Mount; 8] = [
 ];
 
 impl Mounts {
-    /// Reads a list of words, separated by commas.
+    /// Parses a comma-separated list of the words of [`TABLE`].
     pub fn parse(list: &[u8]) -> Option<Self> {
         let mut chosen = 0;
         for word in split_byte(list, b',') {
@@ -62,7 +62,7 @@ impl Mounts {
         Some(Self(chosen))
     }
 
-    /// The file systems, in their order.
+    /// The file systems of the set, in the order of [`TABLE`].
     pub fn list(self) -> impl Iterator<Item = &'static Mount> {
         TABLE.iter().zip(0..).filter(move |(_, bit)| self.0 >> bit & 1 == 1).map(|(mount, _)| mount)
     }

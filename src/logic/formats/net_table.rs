@@ -1,4 +1,4 @@
-//! Which socket occupies an address: the lines of /proc/net/tcp, tcp6, udp and udp6, which hold numbers only.
+//! Finds the socket that occupies an address, in /proc/net/tcp, tcp6, udp and udp6.
 
 use crate::logic::base::text::split_byte;
 use crate::logic::plan::socket_address::{Listener, Transport, hex};
@@ -6,20 +6,21 @@ use crate::logic::plan::socket_address::{Listener, Transport, hex};
 /// A socket, as the kernel lists it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Socket<'a> {
-    /// Its inode, by which the process that has it open is found.
+    /// The inode of the socket, by which the process that has it open can be found.
     pub inode: &'a [u8],
-    /// The user it belongs to.
+    /// The user id of the socket's owner.
     pub uid: &'a [u8],
 }
 
-/// Finds the socket in a list that occupies an address.
+/// Finds the socket in a table of /proc/net that keeps `listener` from binding its address.
 #[inline(never)]
 pub fn find<'a>(table: &'a [u8], listener: &Listener<'_>) -> Option<Socket<'a>> {
     for line in split_byte(table, b'\n') {
         let mut words = split_byte(line, b' ').filter(|word| !word.is_empty());
         let mut after = |skipped| words.nth(skipped).unwrap_or_default();
         let (local, state, uid, inode) = (after(1), after(1), after(3), after(1));
-        // For TCP only listening sockets count: with SO_REUSEADDR, connections do not occupy a port. For UDP all count.
+        // Of TCP's sockets only those that listen occupy a port, because vsrun sets SO_REUSEADDR. Every socket of UDP
+        // occupies its port.
         let counts = listener.transport == Transport::Datagram || state == b"0A";
         if counts && overlaps(local, &listener.address) == Some(true) {
             return Some(Socket { inode, uid });
@@ -28,12 +29,12 @@ pub fn find<'a>(table: &'a [u8], listener: &Listener<'_>) -> Option<Socket<'a>> 
     None
 }
 
-/// `::ffff:0.0.0.0`, every IPv4 address, as the kernel lists addresses: four numbers in native byte order, the first
-/// one in the highest bits.
+/// `::ffff:0.0.0.0`, the IPv6 form of every IPv4 address, as the kernel lists it: four numbers in native byte order,
+/// the first one in the highest bits.
 const MAPPED: u128 = (u32::from_ne_bytes([0, 0, 0xff, 0xff]) as u128) << 32;
 
-/// Whether a local address of the list is on the same port and excludes ours, by the kernel's own rules
-/// (`inet_rcv_saddr_equal`). Whether a `[::]` is for IPv6 only is not listed: it is taken for both families.
+/// True if a local address of the table conflicts with `address` by the kernel's own rules (`inet_rcv_saddr_equal`).
+/// The table does not show whether a socket at `[::]` is for IPv6 only, so it counts for both families.
 fn overlaps(local: &[u8], address: &[u8]) -> Option<bool> {
     let mut halves = split_byte(local, b':');
     let theirs = address_of(halves.next()?, 8, hex)?;
@@ -46,7 +47,7 @@ fn overlaps(local: &[u8], address: &[u8]) -> Option<bool> {
     Some(covers && address.get(2..4)? == [port_high, port_low])
 }
 
-/// Reads an address: four numbers, or one for IPv4, which is mapped to IPv6.
+/// Parses an address of four numbers (IPv6) or one (IPv4, which becomes its IPv6 form).
 #[inline(never)]
 fn address_of(text: &[u8], width: usize, read: fn(&[u8]) -> Option<u32>) -> Option<u128> {
     let mut address = if text.len() == width { MAPPED >> 32 } else { 0 };

@@ -2,28 +2,29 @@
 
 use crate::logic::base::time::number;
 
-/// The parent of a process, from its `stat` in /proc: the second word after the name, which may contain any bytes.
+/// The parent of a process, from its `stat` file in /proc: the second word after the process name, which may contain
+/// any bytes.
 pub fn parent_pid(stat: &[u8]) -> Option<i32> {
     let end = stat.iter().rposition(|byte| *byte == b')')?;
-    // `) S 1 `
+    // Skips `) S `, the end of the name and the state.
     let rest = stat.get(end + 4..)?;
     let length = rest.iter().position(|byte| *byte == b' ')?;
     i32::try_from(number(rest.get(..length)?)?).ok()
 }
 
-/// What /proc shows, according to our own `status` in it.
+/// What the mounted /proc shows about locks, according to vsrun's own `status` file in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ProcVisibility {
-    /// It shows which descriptors of processes in our namespace have a lock.
+    /// It shows which descriptors have a lock.
     Locks,
-    /// It shows only which files are open, not which are locked: before Linux 4.1.
+    /// It shows which files are open, but not which are locked, as before Linux 4.1.
     Open,
-    /// It belongs to another pid namespace, so its pids are not ours.
+    /// It is that of another pid namespace, so pids in it mean other processes than ours.
     Foreign,
 }
 
 impl ProcVisibility {
-    /// Reads `status`, in which we have more than one pid if it belongs to another namespace.
+    /// Parses vsrun's own `status` file. It lists more than one pid if /proc belongs to another namespace.
     pub fn parse(status: &[u8]) -> Self {
         let Some(own) = value_after(status, b"\nNSpid:\t") else { return Self::Open };
         let end = own.iter().find(|byte| !byte.is_ascii_digit());
@@ -31,12 +32,12 @@ impl ProcVisibility {
     }
 }
 
-/// Whether a descriptor has a lock, according to its `fdinfo`.
+/// True if a descriptor has a lock, from its file in /proc/PID/fdinfo.
 pub fn has_lock(info: &[u8]) -> bool {
     value_after(info, b"\nlock:").is_some()
 }
 
-/// The text after `words`.
+/// The text after the first occurrence of `words`.
 pub fn value_after<'a>(text: &'a [u8], words: &[u8]) -> Option<&'a [u8]> {
     let at = text.windows(words.len()).position(|window| window == words)?;
     text.get(at + words.len()..)

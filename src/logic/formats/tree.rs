@@ -1,26 +1,29 @@
-//! Which processes descend from which: a list of processes with their parents, marked in linear time.
+//! Finds the processes that descend from the supervisor, in a list of processes with their parents, in linear time.
 
 use super::proc::parent_pid;
 use crate::logic::base::time::number;
 
-/// A process: its number, its parent's, and its mark. The list is in the order of the numbers, as /proc lists them.
+/// A process: its pid, its parent's pid, and its mark. Lists are sorted by pid, as in /proc.
 pub type Row = [i32; 3];
 
-/// Not marked yet.
+/// The mark of a process that has not been visited.
 const NEW: i32 = 0;
-/// It descends from us.
+/// The mark of a process that descends from the supervisor.
 pub const OURS: i32 = 1;
-/// It descends from a helper.
+/// The mark of a process that descends from a helper of vsrun, such as the rotator.
 const OTHER: i32 = 2;
-/// It came into our pid namespace from outside: the parent of one of its ancestors has no number here.
+/// The mark of a process that entered our pid namespace from outside: an ancestor of it has a parent without a pid
+/// here.
 pub const VISITOR: i32 = 3;
-/// An ancestor has exited while the list was read. The next list shows whose child the process is now.
+/// The mark of a process with an ancestor that has exited while the list was read. The next list shows whose child it
+/// is now.
 pub const LOST: i32 = 4;
-/// It is between a process and its first marked ancestor, during a search.
+/// A temporary mark: the search for a marked ancestor has visited this process.
 const PASSED: i32 = 5;
 
-/// Marks every row. Each is visited twice at most, however long the chains of parents are: a search of the ancestors
-/// for each process would be quadratic, and a server could keep its manager busy with a chain of children.
+/// Marks every process of the list; `own` is the pid of the supervisor. Each is visited twice at most, however long the
+/// chains of parents are. A separate search for each process would be quadratic, and a server could keep its manager
+/// busy with a long chain of children.
 pub fn mark(rows: &mut [Row], own: i32, helpers: &[i32]) {
     for first in 0..rows.len() {
         let verdict = verdict(rows, first, own, helpers);
@@ -35,13 +38,13 @@ pub fn mark(rows: &mut [Row], own: i32, helpers: &[i32]) {
     }
 }
 
-/// The mark of a row's nearest ancestor that has one.
+/// The mark of the nearest ancestor that has one, from the process with the index `first` upward.
 fn verdict(rows: &mut [Row], first: usize, own: i32, helpers: &[i32]) -> i32 {
     let mut at = Some(first);
     while let Some([pid, parent, mark]) = at.and_then(|at| rows.get_mut(at)) {
         match *mark {
             NEW => *mark = PASSED,
-            // A pid was reused while the list was read, so that the parents form a cycle.
+            // The parents form a cycle, because a pid was reused while the list was read.
             PASSED => return LOST,
             mark => return mark,
         }
@@ -61,32 +64,32 @@ fn find(rows: &[Row], wanted: i32) -> Option<usize> {
     rows.binary_search_by_key(&wanted, |[pid, ..]| *pid).ok()
 }
 
-/// The parent of a running process, from its `stat` in /proc. A process whose first thread has exited runs as long as
-/// one of its other threads does.
+/// The parent of a running process, from its `stat` file in /proc; None for a zombie. A process whose first thread has
+/// exited is running as long as one of its other threads is.
 pub fn living(stat: &[u8]) -> Option<i32> {
-    // The state comes after the name, which may contain any bytes.
+    // The state follows the process name, which may contain any bytes.
     let end = stat.iter().rposition(|byte| *byte == b')')?;
     let mut words = stat.get(end + 2..)?.split(|byte| *byte == b' ');
     let dead = matches!(words.next()?, b"Z" | b"X");
-    // The number of threads is the 18th word from the state on.
+    // The number of threads is the 18th word after the process name, counted from the state.
     if dead && words.nth(16).and_then(number).is_none_or(|threads| threads < 2) {
         return None;
     }
     parent_pid(stat)
 }
 
-/// True if a process, by its `stat` in /proc, is in that session or started before that time (in clock ticks).
+/// True if a process is in this session, or started before this time (in clock ticks), from its `stat` file in /proc.
 pub fn is_part(stat: &[u8], session: i32, before: u64) -> bool {
     let Some(end) = stat.iter().rposition(|byte| *byte == b')') else { return false };
     let mut words = stat.get(end + 2..).unwrap_or_default().split(|byte| *byte == b' ');
-    // The session is the fourth word from the state on, and the start the 20th.
+    // The session is the fourth word after the process name, counted from the state, and the start time is the 20th.
     let own = words.nth(3).and_then(number);
     let start = words.nth(15).and_then(number);
     own == u64::try_from(session).ok() || start.is_some_and(|start| start < before)
 }
 
-/// The wait(2) status of a process that has exited and was not reaped: the 52nd word of its `stat`. None for 0, which
-/// the kernel also shows to processes that may not trace it.
+/// The wait(2) status of a zombie: the 52nd word of its `stat` file in /proc. None for 0, which the kernel also shows
+/// to a process that may not trace the zombie.
 pub fn exit_word(stat: &[u8]) -> Option<i32> {
     let end = stat.iter().rposition(|byte| *byte == b')')?;
     let word = stat.get(end + 2..)?.trim_ascii_end().split(|byte| *byte == b' ').nth(49)?;
