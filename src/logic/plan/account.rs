@@ -1,8 +1,8 @@
-//! Users and groups: from "user:group" and the bytes of passwd(5) and group(5) to an identity.
+//! Users and groups: looks up "user:group" in the contents of passwd(5) and group(5).
 //!
-//! This parser is our own, because a static binary has no NSS, and root must not run a library loaded from inside a
-//! jail (CVE-2025-32463). Numbers are never names and names never numbers (CVE-2016-3697), and the id that setresuid(2)
-//! takes as "unchanged" is invalid here (CVE-2019-14287).
+//! vsrun has its own parser, because a static binary has no NSS, and root must not load a library from inside a jail
+//! (CVE-2025-32463). Digits are always an id and never a name (CVE-2016-3697). The id that setresuid(2) takes as
+//! "unchanged" is invalid here (CVE-2019-14287).
 
 use alloc::vec::Vec;
 
@@ -11,48 +11,48 @@ use crate::logic::base::text::{Escaped, split_byte};
 use crate::logic::base::time::number;
 use crate::logic::plan::personality::Accounts;
 
-/// Where names of users are looked up.
+/// The file in which users are looked up.
 pub const PASSWD: &str = "/etc/passwd";
-/// Where names of groups are looked up.
+/// The file in which groups are looked up.
 pub const GROUP: &str = "/etc/group";
 
-/// A user or group as the command line names it.
+/// A user or group, as the command line names it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Name {
-    /// All digits.
+    /// An id: a text of digits only.
     Number(u32),
-    /// Anything else that is a name.
+    /// A name: any other text.
     Text(Vec<u8>),
 }
 
 /// The value of `--user`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Login {
-    /// USER.
+    /// The USER of the value.
     pub user: Name,
-    /// GROUP, if given.
+    /// The GROUP of the value, if it has one.
     pub group: Option<Name>,
 }
 
 /// The server's user and groups.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
-    /// Real, effective and saved user id.
+    /// The server's user id: real, effective and saved.
     pub uid: u32,
-    /// Real, effective and saved group id.
+    /// The server's group id: real, effective and saved.
     pub gid: u32,
-    /// Supplementary groups, the gid among them.
+    /// The supplementary groups; they include the gid.
     pub groups: Vec<u32>,
-    /// Login name; the number if there is none.
+    /// The login name; the id in digits if the user has none.
     pub name: Vec<u8>,
-    /// Home directory, `/` when unknown.
+    /// The home directory; `/` if it is unknown.
     pub home: Vec<u8>,
-    /// Login shell, `/bin/sh` when unknown.
+    /// The login shell; `/bin/sh` if it is unknown.
     pub shell: Vec<u8>,
 }
 
 impl Login {
-    /// Reads `USER[:GROUP]`.
+    /// Parses `USER[:GROUP]`.
     pub fn parse(text: &[u8]) -> Option<Self> {
         let mut halves = split_byte(text, b':');
         let user = Name::parse(halves.next()?)?;
@@ -63,8 +63,8 @@ impl Login {
         Some(Self { user, group })
     }
 
-    /// Reads `USER[:GROUP]` as gosu and su-exec do: USER may be missing and then is the caller's own, GROUP may be
-    /// empty, and what is not a number is a name.
+    /// Parses `USER[:GROUP]` as gosu and su-exec do: a missing USER is `own`, GROUP may be empty, and what is not a
+    /// valid id is a name.
     pub fn parse_loosely(text: &[u8], own: u32) -> Option<Self> {
         let mut halves = split_byte(text, b':');
         let user = halves.next()?;
@@ -92,23 +92,23 @@ impl Name {
     }
 }
 
-/// A user or group id: 0 to 4294967294.
+/// Parses a user or group id: 0 to 4294967294.
 fn id(text: &[u8]) -> Option<u32> {
     u32::try_from(number(text)?).ok().filter(|id| *id != u32::MAX)
 }
 
-/// Finds the login in the bytes of passwd and group.
+/// Looks up the login in the contents of passwd and group.
 ///
 /// # Errors
-/// When the user or group is unknown, or its entry is malformed: as root, a guess would be dangerous.
+/// If the user or group is unknown, or its entry is malformed: as root, a guess would be dangerous.
 pub fn resolve(login: &Login, passwd: &[u8], group: &[u8]) -> Result<Identity> {
     resolve_as(login, Accounts::Vsrun, passwd, group)
 }
 
-/// Finds the login as vsrun or another tool does.
+/// Looks up the login by the rules of vsrun or of another tool.
 ///
 /// # Errors
-/// As `resolve`.
+/// If the user or group is unknown, or its entry is malformed.
 #[inline(never)]
 pub fn resolve_as(login: &Login, accounts: Accounts, passwd: &[u8], group: &[u8]) -> Result<Identity> {
     let entry = find_user(&login.user, passwd)?;
@@ -133,7 +133,7 @@ pub fn resolve_as(login: &Login, accounts: Accounts, passwd: &[u8], group: &[u8]
     match &login.group {
         Some(name) => identity.gid = find_group(name, group)?,
         None if known => identity.groups = groups_of(&identity.name, group),
-        // A group member spelled with digits is a user name, not this uid.
+        // A group member that is spelled with digits is a user name, and not this uid.
         None => {}
     }
     if let Accounts::Gosu(_) = accounts {
@@ -145,7 +145,7 @@ pub fn resolve_as(login: &Login, accounts: Accounts, passwd: &[u8], group: &[u8]
     Ok(identity)
 }
 
-/// The first line of passwd with that name or number.
+/// The identity in the first line of passwd with this name or id.
 fn find_user(wanted: &Name, passwd: &[u8]) -> Result<Option<Identity>> {
     for [name, _, uid, gid, _, home, shell] in lines(passwd) {
         let found = match wanted {
@@ -165,7 +165,7 @@ fn find_user(wanted: &Name, passwd: &[u8]) -> Result<Option<Identity>> {
     Ok(None)
 }
 
-/// The gid of a group that the command line names.
+/// The gid of the first group with this name or id.
 fn find_group(wanted: &Name, group: &[u8]) -> Result<u32> {
     let wanted = match wanted {
         Name::Number(gid) => return Ok(*gid),
@@ -180,7 +180,7 @@ fn find_group(wanted: &Name, group: &[u8]) -> Result<u32> {
     Err(Error::setup(format_args!("unknown group '{}': not in {GROUP}", Escaped(wanted))))
 }
 
-/// Every group that lists the user, each once. A line without a valid gid is skipped.
+/// The gid of every group that lists the user, each once. Lines without a valid gid are skipped.
 fn groups_of(user: &[u8], group: &[u8]) -> Vec<u32> {
     let mut gids = Vec::new();
     for [_, _, gid, members] in lines(group) {
@@ -193,8 +193,8 @@ fn groups_of(user: &[u8], group: &[u8]) -> Vec<u32> {
     gids
 }
 
-/// The lines of a file of colon-separated fields that have exactly N of them. Skips comments (`#`), NIS lines (`+`,
-/// `-`), lines without a name, and lines with a NUL, which no name or path can contain.
+/// The lines with exactly N fields, of a file with fields between colons. Skips comments (`#`), NIS lines (`+`, `-`),
+/// lines without a name, and lines with a NUL, which no name or path can contain.
 fn lines<const N: usize>(file: &[u8]) -> impl Iterator<Item = [&[u8]; N]> {
     split_byte(file, b'\n').filter_map(|line| {
         let line = line.strip_suffix(b"\r").unwrap_or(line);

@@ -1,4 +1,5 @@
-//! The commands of `--before`: programs that run as the server would, and without what is the server's alone.
+//! The commands of `--before`: programs that run before the server, with its user and limits, but without its sockets
+//! and pidfile.
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -14,13 +15,13 @@ use crate::logic::cli::value::split_words;
 /// A command that runs before the server.
 #[derive(Debug)]
 pub struct Before {
-    /// The option's value, for messages.
+    /// The value of `--before`, for messages.
     pub text: StaticCStr,
-    /// Its steps and words. Its environment is the server's, see [`Env::put_first`].
+    /// The steps and arguments of the command. Its environment is a part of the server's, see [`Env::put_first`].
     pub program: Box<Program>,
 }
 
-/// The commands, with the server's steps.
+/// The commands of `--before`, with the steps that they share with the server.
 pub fn commands(texts: &[StaticCStr], server: &Program) -> Vec<Before> {
     texts.iter().map(|text| Before { text, program: program(text, server) }).collect()
 }

@@ -1,4 +1,4 @@
-//! The search path of a command, and paths made independent of the caller's directory.
+//! The search of a command in PATH, and absolute paths.
 
 use alloc::vec::Vec;
 
@@ -7,11 +7,11 @@ use crate::logic::base::cstr::{StaticCStr, leak_cstr};
 use crate::logic::base::error::{Error, Result};
 use crate::logic::base::text::split_byte;
 
-/// The search path for a command without a slash if there is no PATH.
+/// The search path if the environment has no PATH.
 pub const PATH: &[u8] = b"/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// The paths where a command may be: itself if it has a slash, otherwise in each directory of PATH. An empty directory
-/// means the working directory, as in execvp(3).
+/// The paths to try for a command. A command with a slash is a path itself; otherwise there is one path for each
+/// directory of PATH. An empty directory in PATH means the working directory, as in execvp(3).
 pub fn search(command: StaticCStr, path: Option<&[u8]>) -> Vec<StaticCStr> {
     if command.is_empty() || command.to_bytes().contains(&b'/') {
         return vec![command];
@@ -24,7 +24,7 @@ pub fn search(command: StaticCStr, path: Option<&[u8]>) -> Vec<StaticCStr> {
     paths
 }
 
-/// Makes a path absolute, from the caller's directory.
+/// Makes a path absolute that is relative to the directory in which vsrun was called.
 pub fn absolute(path: StaticCStr, host: &Host<'_>) -> Result<StaticCStr> {
     let bytes = path.to_bytes();
     if bytes.starts_with(b"/") {

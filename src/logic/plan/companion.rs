@@ -1,4 +1,4 @@
-//! Programs that run as the server does, before it or beside it: the commands of `--before`, and the probes of `exec:`.
+//! Programs that run like the server, before it or beside it: the commands of `--before`, and the probes of `exec:`.
 
 use alloc::vec::Vec;
 
@@ -9,11 +9,11 @@ use super::step::Step;
 use crate::logic::base::cstr::StaticCStr;
 use crate::logic::supervisor::notify::is_for_us;
 
-/// The steps of such a program: it has the server's user, root, limits and confinement, a session of its own, so that a
-/// signal reaches it with all its children, and no terminal.
+/// The steps of such a program. It has the server's user, root, limits and confinement, but no terminal. It has a
+/// session of its own, so that a signal to its group reaches its children too.
 pub(super) fn steps(server: &Program, command: StaticCStr) -> Vec<Step> {
     let is_cgroup = |step: &&Step| matches!(step, Step::Cgroup(_));
-    // Before everything else, as the server.
+    // The control group is entered before everything else, as the server does.
     let mut steps: Vec<Step> = server.steps.iter().filter(is_cgroup).copied().collect();
     steps.extend_from_slice(&[Step::UnblockSignals, Step::Setsid, Step::Input, Step::Output]);
     steps.extend(server.steps.iter().filter(|step| is_shared(step)));
@@ -21,13 +21,13 @@ pub(super) fn steps(server: &Program, command: StaticCStr) -> Vec<Step> {
     steps
 }
 
-/// Whether only the server gets this variable: it is about descriptors or messages of the server's, or about another
-/// server.
+/// True if only the server gets this variable, because it is about the server's own descriptors or messages, or about
+/// another server.
 pub fn is_servers_own(name: &[u8]) -> bool {
     is_for_us(name) || socket_activation::NAMES.contains(&name) || name == SERVER_PID.as_bytes()
 }
 
-/// Whether the step is taken as the server takes it.
+/// True if the program takes this step of the server too.
 fn is_shared(step: &Step) -> bool {
     match step {
         Step::Nice(_)
@@ -55,9 +55,9 @@ fn is_shared(step: &Step) -> bool {
         | Step::Allow(..)
         | Step::Confine
         | Step::Covered(_) => true,
-        // These are in front, or at the end.
+        // `steps` adds these at the beginning or the end.
         Step::Cgroup(_) | Step::UnblockSignals | Step::Setsid | Step::Input | Step::Output | Step::Exec(_) => false,
-        // The server's place among sessions and terminals, and what it alone has.
+        // The server's place among sessions and terminals, and its own files and descriptors.
         Step::ControlTerminal
         | Step::DropTerminal
         | Step::TakeForeground
@@ -67,7 +67,7 @@ fn is_shared(step: &Step) -> bool {
         | Step::PassSockets(_)
         | Step::SetWatchdogPid
         | Step::Ready(_) => false,
-        // No server has these.
+        // Steps of processes of vsrun that are not servers.
         Step::RunLogRotator(_) | Step::RunProbe => false,
     }
 }

@@ -1,4 +1,4 @@
-//! Environments: lists of `NAME=VALUE`, in which a name occurs once.
+//! Environments: lists of `NAME=VALUE`, in which each name occurs once.
 
 use alloc::vec::Vec;
 
@@ -7,26 +7,26 @@ use crate::logic::base::cstr::{StaticCStr, leak_cstr};
 use crate::logic::base::text::split_byte;
 use crate::logic::supervisor::readiness::NOTIFY_SOCKET;
 
-/// The variable that tells a probe which process it is to test.
+/// The variable with the pid of the server that a probe tests.
 pub const SERVER_PID: &str = "VSRUN_SERVER_PID";
 
-/// An environment.
+/// An environment: `NAME=VALUE` entries.
 #[derive(Clone, Debug, Default)]
 pub struct Env(pub Vec<StaticCStr>);
 
 impl Env {
-    /// The value of a name.
+    /// The value of the variable with this name.
     pub fn get(&self, name: &[u8]) -> Option<&'static [u8]> {
         self.0.iter().find_map(|entry| entry.to_bytes().strip_prefix(name)?.strip_prefix(b"="))
     }
 
-    /// Sets the value of a name, and removes all its other entries.
+    /// Sets a variable, and removes all other entries with its name.
     pub fn set(&mut self, name: &[u8], value: &[u8]) {
         self.remove(&|known| known == name);
         self.0.push(leak_cstr([name, b"=", value].concat()));
     }
 
-    /// Adds an entry `NAME=VALUE`, and removes all other entries of the name; `NAME` alone only unsets it.
+    /// Adds an entry `NAME=VALUE`, and removes all other entries with this name. An entry `NAME` removes the variable.
     pub fn put(&mut self, entry: StaticCStr) {
         let name = name_of(entry.to_bytes());
         self.remove(&|known| known == name);
@@ -35,13 +35,13 @@ impl Env {
         }
     }
 
-    /// Removes the names for which `picked` returns true.
+    /// Removes the variables whose names satisfy `picked`.
     pub fn remove(&mut self, picked: &dyn Fn(&[u8]) -> bool) {
         self.0.retain(|entry| !picked(name_of(entry.to_bytes())));
     }
 
-    /// Moves the names for which `picked` returns true to the beginning, and returns how many there are: without that
-    /// many words at its beginning, the list is an environment without them.
+    /// Moves the variables whose names satisfy `picked` to the beginning, and returns how many they are. The rest of
+    /// the list is then an environment without these variables.
     pub fn put_first(&mut self, picked: &dyn Fn(&[u8]) -> bool) -> usize {
         let (mut count, mut sorted) = (0, Vec::new());
         for entry in &self.0 {
@@ -56,7 +56,7 @@ impl Env {
         count
     }
 
-    /// A copy for this identity. `None`: unchanged.
+    /// A copy for a server with this identity. None: the server's user is not changed.
     pub fn for_identity(&self, identity: Option<&Identity>) -> Self {
         let mut env = self.clone();
         if let Some(identity) = identity {
@@ -74,7 +74,7 @@ impl Env {
     }
 }
 
-/// The files that make up a server's environment.
+/// The files and directories from which a server's environment is read.
 #[derive(Clone, Debug, Default)]
 pub struct Sources {
     /// The files of `--env-file`, in order.
@@ -86,42 +86,42 @@ pub struct Sources {
 }
 
 impl Sources {
-    /// Whether they may depend on the current directory. Paths in the variables of `--file-env` are not known here, so
-    /// they count as relative.
+    /// True if one of the paths may be relative. Paths in the variables of `--file-env` are not known yet, so they
+    /// count as relative.
     pub fn are_relative(&self) -> bool {
         let is_relative = |path: &StaticCStr| !path.to_bytes().starts_with(b"/");
         !self.names.is_empty() || self.files.iter().any(is_relative) || self.dir.as_ref().is_some_and(is_relative)
     }
 }
 
-/// The sources of a server's environment, to make it again when these files have changed.
+/// What is needed to make a server's environment again when its files have changed.
 #[derive(Debug)]
 pub struct Source {
-    /// The files.
+    /// The files and directories to read again.
     pub sources: Sources,
-    /// The environment before these files: inherited, and the user's variables.
+    /// The environment before these files: the inherited variables, and those of the user.
     pub base: Env,
-    /// The entries of the files at the start.
+    /// The entries that the files had at the first start.
     pub first: Vec<StaticCStr>,
-    /// The entries of `--env`, which come after the files.
+    /// The entries of `--env`, which override those of the files.
     pub given: Vec<StaticCStr>,
-    /// The directory that relative paths start from, and its identity, if the manager leaves it. None: the manager
-    /// stays in it, or all paths are absolute.
+    /// The directory in which vsrun was called, and its device and inode. None if the manager does not leave that
+    /// directory, or if all paths are absolute.
     pub callers_dir: Option<(StaticCStr, (u64, u64))>,
 }
 
 impl Source {
-    /// Makes the environment from the present contents of the files; `started` is the environment of the start.
-    /// Variables that `--env` and vsrun itself set are kept.
+    /// Makes the environment from the present entries of the files (`now`); `started` is the environment of the first
+    /// start. Variables that `--env` and vsrun itself set keep their values.
     pub fn renew(&self, started: &[StaticCStr], now: &[StaticCStr]) -> Env {
-        // The server's own process sets these, or removes them.
+        // The server's process sets or removes these variables after its fork.
         const LATE: [&[u8]; 2] = [b"LISTEN_PID", b"WATCHDOG_PID"];
         let named =
             |list: &[StaticCStr], name: &[u8]| list.iter().copied().find(|entry| name_of(entry.to_bytes()) == name);
         let is_free = |name: &[u8]| {
             let entry = named(started, name);
             let is_of_file = entry == named(&self.base.0, name) || entry == named(&self.first, name);
-            // vsrun adds its notify socket, if there is one, after all others, and the pid of the server for a probe.
+            // vsrun adds its notify socket, and for a probe the server's pid, after all other variables.
             let is_late =
                 LATE.contains(&name) || (entry.is_none() && (name == NOTIFY_SOCKET || name == SERVER_PID.as_bytes()));
             named(&self.given, name).is_none() && (entry.is_none() || is_of_file) && !is_late
@@ -140,8 +140,8 @@ impl Source {
     }
 }
 
-/// The entry for a file of an `--env-dir`: its first line without trailing blanks, each NUL replaced by a newline; an
-/// empty file unsets the name.
+/// The entry of a file in an `--env-dir`. The value is the file's first line without blanks at its end, with newlines
+/// in place of NULs. An empty file removes the variable.
 pub fn from_file(name: &[u8], file: &[u8]) -> StaticCStr {
     let mut line = split_byte(file, b'\n').next().unwrap_or_default();
     while let [rest @ .., b' ' | b'\t'] = line {
@@ -155,7 +155,7 @@ pub fn from_file(name: &[u8], file: &[u8]) -> StaticCStr {
     leak_cstr(entry)
 }
 
-/// The name of an entry.
+/// The name in an entry `NAME=VALUE`.
 pub fn name_of(entry: &[u8]) -> &[u8] {
     split_byte(entry, b'=').next().unwrap_or(entry)
 }

@@ -1,8 +1,8 @@
-//! `--expand`: variables of the server's environment in the words of COMMAND.
+//! `--expand`: replaces variables of the server's environment in the arguments of COMMAND.
 //!
-//! The grammar is smaller than a shell's, so that a reader can predict the result: `${NAME}` is the value of NAME,
-//! `${NAME:-WORD}` is WORD where NAME is unset or empty (WORD ends at the first `}` and is literal), and `$$` is a
-//! dollar sign. A `$` before any other byte is literal. A value is never expanded again and never split into words.
+//! The syntax is smaller than a shell's, so that its result is predictable: `${NAME}` is the value of NAME;
+//! `${NAME:-WORD}` is WORD if NAME is unset or empty (WORD ends at the first `}`, and is literal); and `$$` is a dollar
+//! sign. A `$` before any other byte is literal. A value is never expanded again, and never split into words.
 
 use alloc::vec::Vec;
 
@@ -11,16 +11,16 @@ use crate::logic::base::cstr::{StaticCStr, leak_cstr};
 use crate::logic::base::error::{Error, Result};
 use crate::logic::base::text::{Escaped, split_byte};
 
-/// A part of a word.
+/// A part of an argument of COMMAND.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Piece<'a> {
-    /// Bytes that stay as they are.
+    /// Bytes without a variable.
     Literal(&'a [u8]),
-    /// A variable, with the WORD of `${NAME:-WORD}`.
+    /// A variable; `default` is the WORD of `${NAME:-WORD}`.
     Variable { name: &'a [u8], default: Option<&'a [u8]> },
 }
 
-/// Cuts the first piece off a word that is not empty. Returns it and the rest, or None if the word is malformed.
+/// Splits an argument that is not empty after its first piece. None if the argument is malformed.
 fn split_piece(text: &[u8]) -> Option<(Piece<'_>, &[u8])> {
     let Some(dollar) = text.iter().position(|byte| *byte == b'$') else { return Some((Piece::Literal(text), b"")) };
     let (head, tail) = text.split_at_checked(dollar)?;
@@ -39,7 +39,7 @@ fn split_piece(text: &[u8]) -> Option<(Piece<'_>, &[u8])> {
             let is_name = name.first().is_some_and(|first| !first.is_ascii_digit());
             is_name.then_some((Piece::Variable { name, default }, rest))
         }
-        // The second dollar sign of `$$` is dropped; any other byte after a dollar sign begins the next piece.
+        // In `$$`, the second dollar sign is dropped. Any other byte after a dollar sign begins the next piece.
         _ => {
             let (literal, rest) = text.split_at_checked(dollar + 1)?;
             Some((Piece::Literal(literal), rest.strip_prefix(b"$").unwrap_or(rest)))
@@ -51,10 +51,10 @@ fn is_name_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || byte == b'_'
 }
 
-/// Checks the words of COMMAND before anything is done.
+/// Checks the syntax of COMMAND's arguments, before vsrun does anything.
 ///
 /// # Errors
-/// Wrong usage for the first malformed word.
+/// Wrong usage for the first malformed argument.
 pub fn check(words: &[StaticCStr]) -> Result<()> {
     for word in words {
         let mut rest = word.to_bytes();
@@ -73,7 +73,7 @@ pub fn check(words: &[StaticCStr]) -> Result<()> {
     Ok(())
 }
 
-/// Replaces the variables in each of these words, which [`check`] has accepted.
+/// Replaces the variables in COMMAND's arguments, which [`check`] has accepted.
 ///
 /// # Errors
 /// If a variable is unset and has no WORD.

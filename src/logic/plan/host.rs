@@ -1,4 +1,4 @@
-//! The state of the system that the plan needs, as runtime/host/system.rs has read it.
+//! The state of the system that the plan depends on. `runtime::host::system` reads it.
 
 use alloc::vec::Vec;
 
@@ -8,62 +8,64 @@ use super::socket_activation::InheritedSockets;
 use crate::logic::base::cstr::StaticCStr;
 use crate::logic::base::time::Span;
 
-/// The state of the system, read once.
+/// The state of the system, read once at the start.
 #[derive(Debug, Default)]
 pub struct Host<'a> {
-    /// The effective user id.
+    /// vsrun's effective user id.
     pub euid: u32,
-    /// The effective group id.
+    /// vsrun's effective group id.
     pub egid: u32,
-    /// Whether the kernel lets this process change its ids at all.
+    /// Whether vsrun may change its user and groups.
     pub can_change_ids: CanChangeIds,
-    /// Whether descriptor 0 is the controlling terminal; read only if the plan needs it.
+    /// Whether descriptor 0 is the controlling terminal. Read only if the plan depends on it.
     pub terminal: Terminal,
-    /// The current directory, if the plan needs it and the kernel reports it.
+    /// The current directory. None if the plan does not depend on it, or the kernel does not report it.
     pub cwd: Option<Vec<u8>>,
-    /// Which directory that is: its device and inode.
+    /// The device and inode of the current directory.
     pub cwd_identity: (u64, u64),
-    /// Whether SIGHUP was ignored when vsrun was called, as nohup(1) does.
+    /// True if SIGHUP was ignored when vsrun was called, as by nohup(1).
     pub hangup_ignored: bool,
-    /// The supplementary groups, if real, effective and saved ids are the same; read only with `--user`.
+    /// vsrun's supplementary groups. None if its real, effective and saved ids differ, or if they were not read because
+    /// `--user` was not given.
     pub groups: Option<Vec<u32>>,
-    /// The bytes of /etc/passwd, empty if it does not exist.
+    /// The contents of /etc/passwd; empty if the file does not exist.
     pub passwd: &'a [u8],
-    /// The bytes of /etc/group, empty if it does not exist.
+    /// The contents of /etc/group; empty if the file does not exist.
     pub group: &'a [u8],
-    /// vsrun's own environment, without the variables of passed sockets.
+    /// vsrun's own environment, without the variables about sockets that were passed to it.
     pub env: Env,
-    /// The entries from `--env-file`, `--env-dir` and `--file-env`, each name once: `NAME=VALUE`, or `NAME` to unset
-    /// it.
+    /// The entries of `--env-file`, `--env-dir` and `--file-env`, each name once: `NAME=VALUE`, or `NAME` to remove the
+    /// variable.
     pub env_entries: Vec<StaticCStr>,
     /// The kernel's support for Landlock, if an option needs it.
     pub landlock: Kernel,
-    /// The sockets that were passed to vsrun.
+    /// The sockets that vsrun's parent has passed to it.
     pub inherited: InheritedSockets,
-    /// Whether the server's process sets the `LISTEN_PID` that named vsrun, because another tool would.
+    /// True if the server's process sets `LISTEN_PID` to its own pid where that named vsrun. Another tool in vsrun's
+    /// place would keep its pid and so need no change.
     pub renames_listen_pid: bool,
-    /// How often vsrun must send keep-alive messages to its own service manager.
+    /// How often vsrun must send keep-alive messages to the service manager that started it.
     pub ping: Option<Span>,
 }
 
-/// Whether a process may change its user and groups.
+/// Whether vsrun may change its user and groups.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum CanChangeIds {
-    /// It has the capabilities for it.
+    /// vsrun has the capabilities for it.
     #[default]
     Yes,
-    /// It does not have them, although it may be uid 0.
+    /// vsrun does not have the capabilities for it, even if its uid is 0.
     No,
 }
 
 /// Whether standard input is the controlling terminal.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Terminal {
-    /// The controlling terminal; this process's group is in the foreground.
+    /// Standard input is the controlling terminal, and vsrun's process group is in its foreground.
     Controlling,
-    /// The controlling terminal; another group is in the foreground.
+    /// Standard input is the controlling terminal, and another process group is in its foreground.
     Background,
-    /// No terminal, or not the controlling one.
+    /// Standard input is no terminal, or not the controlling one.
     #[default]
     NotControlling,
 }

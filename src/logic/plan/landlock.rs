@@ -1,7 +1,7 @@
-//! Landlock: from the options to the rules of what the server may still reach. See landlock(7).
+//! Landlock: turns the options into rules about what the server may access. See landlock(7).
 //!
-//! The numbers are the kernel's own (linux/landlock.h). A *handled* right is refused unless a rule allows it, so a rule
-//! set handles all rights that the running kernel knows, and nothing is weaker than the options say.
+//! The numbers are the kernel's own (linux/landlock.h). A *handled* right is refused unless a rule allows it. A rule
+//! set here handles all rights that the running kernel knows, so that it is never weaker than the options say.
 
 use crate::logic::plan::landlock_rules::{BIND, CONNECT, Handled, Reach, Rule, right};
 use alloc::vec::Vec;
@@ -13,45 +13,45 @@ use crate::logic::base::text::split_byte;
 use crate::logic::base::time::number;
 use crate::logic::cli::flags::Id;
 
-/// Scopes: abstract Unix sockets and signals.
+/// The bits of the scopes, for abstract Unix sockets and for signals.
 const ABSTRACT: u64 = 1;
 const SIGNAL: u64 = 2;
 
-/// Which option allows it.
+/// The options about files, and the access that each allows.
 const REACHES: [(Id, Reach); 4] =
     [(Id::Ro, Reach::Ro), (Id::Rox, Reach::Rox), (Id::Rw, Reach::Rw), (Id::Rwx, Reach::Rwx)];
 
-/// What the options say.
+/// The confinement that the options request.
 #[derive(Debug, Default)]
 pub struct Confinement {
     rules: Vec<Rule>,
-    /// The directions that are confined.
+    /// The bits of the TCP directions that are confined.
     tcp: u64,
-    /// The directions for which no port is allowed.
+    /// The bits of the TCP directions in which no port at all is allowed.
     none: u64,
     scope: u64,
-    /// What is wrong with the last value; empty if nothing is.
+    /// The reason why the last value was refused; empty if it was accepted.
     pub wrong: &'static str,
 }
 
-/// What the kernel offers.
+/// The kernel's support for Landlock.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Kernel {
-    /// Not queried, because no option needs it.
+    /// Not queried, because no option needs Landlock.
     #[default]
     Unasked,
-    /// This version of the interface.
+    /// The kernel supports this version of the interface.
     Abi(u32),
-    /// The system has no such call.
+    /// The kernel has no such system call.
     Missing,
-    /// It was not enabled when the system was booted.
+    /// Landlock was not enabled when the kernel was booted.
     Disabled,
-    /// The call was refused.
+    /// The system call was refused.
     Refused,
 }
 
 impl Confinement {
-    /// Adds the value of one of the options. False: `wrong` says what is wrong with it.
+    /// Adds a value of one of the options. Returns false if it is malformed; `wrong` then has the reason.
     pub fn take(&mut self, option: Id, value: &[u8]) -> bool {
         self.wrong = if option == Id::Scope { self.take_scope(value) } else { self.take_rule(option, value) };
         self.wrong.is_empty()
@@ -67,16 +67,17 @@ impl Confinement {
                 Err(wrong) => return wrong,
             }
         };
-        /// Each rule is a step of the plan, and a step that fails is reported by its place, which is one byte.
+        /// The largest number of rules. Each rule is a step of the plan, and a child reports a failed step by its
+        /// index, which is one byte.
         const MOST: usize = 192;
         self.rules.push(rule);
         if self.rules.len() > MOST { "is one rule too many: 192 are allowed" } else { "" }
     }
 
-    /// Reads the value of `--bind-tcp` or `--connect-tcp`.
+    /// Parses the value of `--bind-tcp` or `--connect-tcp`.
     ///
     /// # Errors
-    /// What is wrong with it; empty for `none`, which is valid.
+    /// The reason why the value is malformed; empty for `none`, which is valid but adds no rule.
     fn take_port(&mut self, direction: u64, value: &[u8]) -> core::result::Result<u16, &'static str> {
         let before = self.tcp & direction != 0;
         self.tcp |= direction;
@@ -102,20 +103,20 @@ impl Confinement {
         ""
     }
 
-    /// Whether there is anything to confine.
+    /// True if an option requests any confinement.
     pub fn is_some(&self) -> bool {
         self.tcp | self.scope != 0 || !self.rules.is_empty()
     }
 
-    /// Whether abstract sockets outside cannot be reached.
+    /// True if the server cannot reach abstract sockets outside of its own confinement.
     pub fn hides_abstract(&self) -> bool {
         self.scope & ABSTRACT != 0
     }
 
-    /// The steps that confine the process, in their order. `work_dir` is that of `--work-dir`.
+    /// The steps that confine the process, in order. `work_dir` is the value of `--work-dir`.
     ///
     /// # Errors
-    /// When the kernel cannot do all of it.
+    /// If the kernel does not support all that the options request.
     #[inline(never)]
     pub fn steps(&self, kernel: Kernel, work_dir: Option<StaticCStr>) -> Result<Vec<Step>> {
         if !self.is_some() {
@@ -132,7 +133,7 @@ impl Confinement {
                 let device = if abi >= 5 { right::IOCTL_DEV } else { 0 };
                 let files = if files { right::ALL | device } else { 0 };
                 let handled = Handled { files, tcp: self.tcp, scope: self.scope };
-                // Pushed one by one: chained iterators took 700 bytes more.
+                // A loop, because chained iterators took 700 bytes more.
                 let mut steps = vec![Step::Ruleset(handled)];
                 for rule in &self.rules {
                     steps.push(Step::Allow(*rule, handled.files));

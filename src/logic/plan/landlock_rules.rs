@@ -1,44 +1,44 @@
-//! The rules of Landlock: what may be done with files and ports. See landlock(7).
+//! The rules of Landlock: which files and ports the server may access. See landlock(7).
 
 use crate::logic::base::cstr::StaticCStr;
 
-/// A right to a file or directory.
+/// Rights to a file or directory, as the kernel's bits.
 pub mod right {
-    /// Execute a file.
+    /// Execute files.
     pub const EXECUTE: u64 = 1;
-    /// Read a file, list a directory.
+    /// Read files and list directories.
     pub const READ: u64 = 1 << 2 | 1 << 3;
-    /// List a directory.
+    /// List directories.
     pub const READ_DIR: u64 = 1 << 3;
-    /// Read a file.
+    /// Read files.
     pub const READ_FILE: u64 = 1 << 2;
-    /// All rights of Linux 6.2 (ABI 3): moves between directories (REFER) and truncation are among them.
+    /// All rights of Linux 6.2 (ABI 3), which include moves between directories (REFER) and truncation.
     pub const ALL: u64 = (1 << 15) - 1;
-    /// The ioctls of devices, since Linux 6.10 (ABI 5).
+    /// Use the ioctls of devices, since Linux 6.10 (ABI 5).
     pub const IOCTL_DEV: u64 = 1 << 15;
 }
 
-/// A direction of TCP, as a bit.
+/// The bit for bind(2) of TCP sockets.
 pub const BIND: u64 = 1;
 
-/// connect(2), as a bit.
+/// The bit for connect(2) of TCP sockets.
 pub const CONNECT: u64 = 2;
 
-/// One thing that a rule set allows.
+/// Something that a rule set allows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rule {
-    /// Rights to a file, or to a directory and everything below it.
+    /// This kind of access to a file, or to a directory and everything below it.
     Path(Reach, StaticCStr),
-    /// A direction, and the port.
+    /// The TCP direction ([`BIND`] or [`CONNECT`]) with this port.
     Port(u64, u16),
 }
 
-/// What `--ro`, `--rox`, `--rw` and `--rwx` allow.
+/// The access that `--ro`, `--rox`, `--rw` and `--rwx` allow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reach {
-    /// To read.
+    /// Reading.
     Ro,
-    /// To read and execute.
+    /// Reading and execution.
     Rox,
     /// Everything except execution.
     Rw,
@@ -51,26 +51,26 @@ impl Reach {
         matches!(self, Self::Rox | Self::Rwx)
     }
 
-    /// Its rights, of those that the rule set handles.
+    /// The rights of this access; only those that the rule set handles.
     pub fn rights(self, handled: u64) -> u64 {
         let wanted = if matches!(self, Self::Ro | Self::Rox) { right::READ | right::EXECUTE } else { u64::MAX };
         handled & wanted & if self.executes() { u64::MAX } else { !right::EXECUTE }
     }
 
-    /// Its rights in the rehearsal of `--check`, which executes nothing: there the right to read a file represents the
-    /// right to execute it, because opening the file tests it.
+    /// The rights of this access in the rehearsal of `--check`. The rehearsal executes nothing: it opens a file to test
+    /// whether it could be executed, so the right to read replaces the right to execute.
     pub fn rehearsed(self) -> u64 {
         right::READ_DIR | if self.executes() { right::READ_FILE } else { 0 }
     }
 }
 
-/// What a rule set handles.
+/// What a rule set handles, which is all that it restricts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Handled {
-    /// Rights to files.
+    /// The bits of the handled rights to files.
     pub files: u64,
-    /// Directions of TCP.
+    /// The bits of the handled TCP directions.
     pub tcp: u64,
-    /// Scopes.
+    /// The bits of the handled scopes.
     pub scope: u64,
 }

@@ -1,4 +1,4 @@
-//! Attributes of a process, from the values of options: limits, nice value, out-of-memory score, capabilities.
+//! Attributes of a process in the values of options: resource limits and capabilities.
 
 use crate::logic::base::cstr::StaticCStr;
 use crate::logic::base::cstr::leak_cstr;
@@ -6,37 +6,37 @@ use crate::logic::base::text::split_byte;
 use crate::logic::base::time::number;
 use crate::logic::cli::suggestions::is_same;
 
-/// The names of capabilities(7) without `cap_`, in the order of their numbers, up to those of Linux 5.9; there have
-/// been no others since.
+/// The names of capabilities(7) without `cap_`, in the order of their numbers, up to Linux 5.9. No later kernel has
+/// more.
 pub const CAPABILITIES: &[u8] = b"CHOWN,DAC_OVERRIDE,DAC_READ_SEARCH,FOWNER,FSETID,KILL,SETGID,SETUID,SETPCAP,\
 LINUX_IMMUTABLE,NET_BIND_SERVICE,NET_BROADCAST,NET_ADMIN,NET_RAW,IPC_LOCK,IPC_OWNER,SYS_MODULE,SYS_RAWIO,SYS_CHROOT,\
 SYS_PTRACE,SYS_PACCT,SYS_ADMIN,SYS_BOOT,SYS_NICE,SYS_RESOURCE,SYS_TIME,SYS_TTY_CONFIG,MKNOD,LEASE,AUDIT_WRITE,\
 AUDIT_CONTROL,SETFCAP,MAC_OVERRIDE,MAC_ADMIN,SYSLOG,WAKE_ALARM,BLOCK_SUSPEND,AUDIT_READ,PERFMON,BPF,CHECKPOINT_RESTORE";
 
-/// A limit of a resource.
+/// A resource limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ResourceLimit {
     /// The kernel's number of the resource.
     pub resource: u8,
-    /// The soft limit. The greatest number is RLIM_INFINITY.
+    /// The soft limit. `u64::MAX` means no limit (RLIM_INFINITY).
     pub soft: u64,
-    /// The hard limit, up to which the process may raise the soft one.
+    /// The hard limit, up to which the process may raise the soft limit.
     pub hard: u64,
-    /// As it is on the command line.
+    /// The value of `--limit` on the command line, for messages.
     pub text: StaticCStr,
 }
 
 /// The value of `--caps`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Capabilities {
-    /// A bit for each, as the kernel numbers them.
+    /// The set of capabilities, with the kernel's number of each as its bit.
     pub set: u64,
-    /// As they are on the command line.
+    /// The value of `--caps` on the command line, for messages.
     pub list: StaticCStr,
 }
 
 impl Capabilities {
-    /// Reads names, with or without `CAP_`, or numbers, separated by commas, or `none`.
+    /// Parses a comma-separated list of names, with or without `CAP_`, and numbers; or `none`.
     pub fn parse(list: &[u8]) -> Option<Self> {
         let mut set = 0;
         if list != b"none" {
@@ -51,7 +51,7 @@ impl Capabilities {
     }
 }
 
-/// The index of a name in a list, ignoring case.
+/// The index of a name in a comma-separated list, in any case.
 pub fn place(names: &[u8], wanted: &[u8]) -> Option<u8> {
     let wanted = wanted.to_ascii_uppercase();
     split_byte(names, b',').zip(0..).find(|(name, _)| *name == wanted).map(|(_, place)| place)

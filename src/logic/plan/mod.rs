@@ -1,4 +1,4 @@
-//! From options and host to a plan: the steps of a start, in their order.
+//! Makes the plan of a start from the options and the state of the system: the steps, in order.
 
 pub mod account;
 pub mod before;

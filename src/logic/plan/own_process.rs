@@ -1,4 +1,4 @@
-//! Processes of vsrun's own beside the server, which execute nothing.
+//! Helper processes of vsrun that execute no program: the rotator and the network probe.
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -10,18 +10,20 @@ use super::program::{Program, privileges};
 use super::step::{KeepPermitted, Step};
 use crate::logic::formats::log_name::LogPolicy;
 
-/// vsrun's own rotator, beside the server and with the same signals blocked as vsrun.
+/// The steps of the rotator, which writes the server's output to the log files. It keeps the signals blocked that vsrun
+/// has blocked.
 pub fn rotator(rules: LogPolicy, change: Option<&Identity>) -> Box<Program> {
     let steps = vec![Step::Setsid, Step::Input, Step::Output, Step::Chdir(c"/")];
     of_our_own(steps, change, Step::RunLogRotator(rules))
 }
 
-/// A process of vsrun's own that probes the server through the network, as the server's user.
+/// The steps of a process that probes the server through the network, with the server's user.
 pub fn network_probe(change: Option<&Identity>) -> Box<Program> {
     of_our_own(vec![Step::Setsid, Step::CloseDescriptors, Step::Chdir(c"/")], change, Step::RunProbe)
 }
 
-/// A process that executes nothing, so it stays one that the user cannot trace.
+/// The steps of a process that stays in vsrun's program. Without an exec it remains undumpable, so the server's user
+/// cannot trace it.
 fn of_our_own(mut steps: Vec<Step>, change: Option<&Identity>, last: Step) -> Box<Program> {
     privileges(&mut steps, change, change, KeepPermitted::No);
     steps.push(last);

@@ -1,4 +1,4 @@
-//! How vsrun behaves where it takes the place of another tool. The default is vsrun itself.
+//! How vsrun behaves when it was called by another tool's name. The default is vsrun's own behaviour.
 
 use crate::logic::base::exit::{self, Exit, Success};
 use crate::logic::base::signal::Signal;
@@ -6,36 +6,37 @@ use crate::logic::base::signal::Signal;
 /// What differs from vsrun's own behaviour.
 #[derive(Clone, Debug)]
 pub struct Personality {
-    /// Whether the command gets what vsrun itself was given: descriptors above 2, `signals`, the variables of sockets
-    /// and service managers; and whether a shell runs a script without `#!`.
+    /// True if the command inherits what vsrun itself was given (descriptors above 2, `signals`, the variables about
+    /// sockets and service managers), and if a shell runs a script without `#!`.
     pub is_transparent: bool,
-    /// Whether only errors are recorded.
+    /// True if only errors are recorded.
     pub is_silent: bool,
-    /// The signals as vsrun's caller has left them.
+    /// The signals that vsrun inherited as blocked or ignored.
     pub signals: CallerSignals,
-    /// Where the command is among sessions, process groups and terminals.
+    /// The command's session, process group and terminal.
     pub session: Session,
-    /// How failures of a start are reported.
+    /// The exit statuses of failed starts.
     pub failures: Failures,
     /// How users and groups are looked up.
     pub accounts: Accounts,
-    /// Whether forwarded signals go to the command's process group, although what is left of it is not ended.
+    /// True if forwarded signals go to the command's process group, although other processes of that group may outlive
+    /// the command.
     pub forwards_to_group: bool,
-    /// The signals, as bits, that a supervisor leaves to the kernel: their default action kills it.
+    /// The signals, as bits, that a supervisor leaves at their default action, which kills it.
     pub unhandled: u64,
-    /// The signal for what is left of the command's process group when the command has exited.
+    /// The signal for the remaining processes of the command's group when the command has exited.
     pub farewell: Option<Signal>,
-    /// Whether the supervisor stops itself after a signal by which a terminal stops processes.
+    /// True if the supervisor stops itself after a signal by which a terminal stops processes.
     pub suspends: bool,
-    /// Whether each orphan that is reaped is recorded.
+    /// True if each orphan that is reaped is recorded.
     pub reports_orphans: bool,
     /// The signal that the supervisor gets when its parent exits.
     pub parent_death: Option<Signal>,
-    /// Whether a `LISTEN_PID` that names vsrun becomes that of the command.
+    /// True if `LISTEN_PID`, where it names vsrun, is changed to the pid of the command.
     pub passes_sockets: bool,
 }
 
-/// vsrun itself.
+/// vsrun's own behaviour.
 pub const VSRUN: Personality = Personality {
     is_transparent: false,
     is_silent: false,
@@ -58,56 +59,56 @@ impl Default for &'static Personality {
     }
 }
 
-/// Signals that vsrun's caller has blocked and ignored, a bit for each.
+/// The signals that vsrun inherited as blocked or ignored: a bit for each.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CallerSignals {
-    /// The blocked ones.
+    /// The blocked signals.
     pub blocked: u64,
-    /// The ignored ones.
+    /// The ignored signals.
     pub ignored: u64,
 }
 
 impl CallerSignals {
-    /// Whether the signal is blocked or ignored.
+    /// True if the signal is blocked or ignored.
     pub fn holds(self, signal: Signal) -> bool {
         (self.blocked | self.ignored) & signal.bit() != 0
     }
 }
 
-/// Where the command is among sessions, process groups and terminals.
+/// The session, process group and terminal of the command.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Session {
-    /// Where the options put it.
+    /// As vsrun's options request.
     #[default]
     Options,
-    /// In a process group of its own, in the terminal's foreground if vsrun had that.
+    /// A process group of its own, in the terminal's foreground if vsrun's group was.
     Group,
-    /// In a session of its own, which gets the terminal from vsrun.
+    /// A session of its own, which gets vsrun's terminal.
     WithTerminal,
-    /// Where vsrun is.
+    /// The same session and process group as vsrun.
     Caller,
 }
 
-/// How a failure of a start becomes an exit status.
+/// The exit statuses of failed starts.
 #[derive(Clone, Copy, Debug, Default)]
 pub enum Failures {
     /// 125, 126 and 127.
     #[default]
     Vsrun,
-    /// 1, but 126 for a file that may not be executed and 127 for a missing one; these statuses become 0.
+    /// 1, but 126 for a file that may not be executed and 127 for a missing one. Statuses in this list become 0.
     Tini(Success),
-    /// 2 when the command cannot be executed, otherwise 1.
+    /// 2 if the command cannot be executed, otherwise 1.
     DumbInit,
-    /// 1.
+    /// Always 1.
     One,
 }
 
-/// A kind of failure.
+/// A kind of failed start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Failure {
-    /// A step before the exec.
+    /// A step before the exec failed.
     Setup,
-    /// There is no such command.
+    /// The command does not exist.
     NotFound,
     /// The command may not be executed.
     Forbidden,
@@ -116,7 +117,7 @@ pub enum Failure {
 }
 
 impl Failures {
-    /// vsrun's exit status.
+    /// vsrun's exit status for this failure.
     pub fn status(&self, failure: Failure) -> u8 {
         let status = match (failure, self) {
             (Failure::Setup, Self::Vsrun) => exit::SETUP,
@@ -134,15 +135,16 @@ impl Failures {
     }
 }
 
-/// How users and groups are looked up, and what a user brings along. The numbers are the caller's group.
+/// How users and groups are looked up, and which groups and variables the server gets. The number is the gid of vsrun's
+/// caller.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Accounts {
-    /// As `--user` says.
+    /// The rules of `--user`.
     #[default]
     Vsrun,
-    /// As gosu does: the groups of /etc/group alone, and no variable but HOME.
+    /// The rules of gosu: only groups of /etc/group, and of the variables only HOME.
     Gosu(u32),
-    /// As su-exec does: the main group among the groups, and no variable but HOME.
+    /// The rules of su-exec: the main group is one of the supplementary groups; of the variables only HOME.
     SuExec(u32),
 }
 

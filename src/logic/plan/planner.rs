@@ -1,5 +1,5 @@
-//! Makes the plan from the options and the state of the system: the steps in their order, and whether vsrun becomes the
-//! server or supervises it. The order of the steps is the security; runtime/start/spawn.rs applies them blindly.
+//! Makes the plan from the options and the state of the system: the steps in order, and whether vsrun becomes the
+//! server or supervises it. The order of the steps is the security; `runtime/start/spawn.rs` takes them as they come.
 
 use crate::logic::plan::socket_activation;
 use alloc::boxed::Box;
@@ -30,95 +30,96 @@ use crate::logic::supervisor::policy::Policy;
 use crate::logic::supervisor::readiness::{NOTIFY_SOCKET, Ready};
 use crate::logic::supervisor::signal_action::{SignalAction, SignalTable};
 
-/// Everything that vsrun will do.
+/// Everything that vsrun is going to do.
 #[derive(Debug)]
 pub struct Plan {
-    /// The server.
+    /// The server's program, with its steps.
     pub server: Box<Program>,
-    /// What runs before each start of the server.
+    /// The commands of `--before`, which run before each start of the server.
     pub before: Vec<Before>,
-    /// The command as a shell would read it.
+    /// The command, quoted for a shell.
     pub command: Vec<u8>,
-    /// The server's pidfile.
+    /// The path of the server's pidfile.
     pub pidfile: Option<StaticCStr>,
-    /// Where the output goes.
+    /// Where the output of the server goes.
     pub output: Output,
-    /// Whether the caller gets its prompt back.
+    /// True if vsrun returns to its caller as soon as the server has started.
     pub background: bool,
-    /// The server's sockets.
+    /// The server's listening sockets.
     pub sockets: ServerSockets,
     /// The server's control group.
     pub cgroup: Option<Group>,
-    /// Whether a cleanup after the drop of privileges needs a helper that keeps them.
+    /// True if a failed start has to be undone by a helper process, because vsrun itself has then dropped its
+    /// privileges.
     pub cleanup_needs_privileges: bool,
     /// Whether and where each step is recorded.
     pub debug: StepTrace,
-    /// Whether only warnings and errors are recorded.
+    /// True if only warnings and errors are recorded.
     pub quiet: bool,
-    /// The rules, for a vsrun that supervises or waits.
+    /// The rules of the supervisor, which also apply while vsrun only waits for the start.
     pub policy: Policy,
-    /// What a signal to the supervisor does.
+    /// What each signal to the supervisor does.
     pub signal_table: SignalTable,
     /// When the server counts as started.
     pub ready: Ready,
-    /// The probes of the server, if there are any.
+    /// The probes of the server, if it has any.
     pub probes: Option<Box<Probes>>,
-    /// The system logger, for vsrun's own records.
+    /// vsrun's connection to syslog for its own records, if it has one.
     pub syslog: Option<SyslogOptions>,
-    /// The sources of the server's environment, if its files are read again before a restart.
+    /// The sources of the server's environment, if it is read again before a restart.
     pub env_source: Option<Source>,
-    /// What the supervisor needs. None: vsrun becomes the server.
+    /// What the supervisor needs. None if vsrun becomes the server.
     pub supervision: Option<Supervision>,
-    /// Whether the supervisor leaves the directory that it was called in.
+    /// True if the supervisor leaves the directory in which it was called.
     pub moves: bool,
-    /// Whether a terminal is reopened for writing only: another user's server must not read its keys.
+    /// True if a terminal is reopened for writing only, because another user's server must not read its keys.
     pub hides_keys: bool,
-    /// Where it is written why vsrun exits.
+    /// The file to which vsrun writes why it exits (`--termination-log`).
     pub termination_log: Option<StaticCStr>,
-    /// Which exit status a failed start has.
+    /// Which set of exit statuses a failed start uses.
     pub statuses: Statuses,
-    /// Whether SIGHUP stays ignored, as it was when vsrun was called.
+    /// True if SIGHUP stays ignored, as it was when vsrun was called.
     pub ignores_hangup: bool,
-    /// What differs where vsrun takes the place of another tool.
+    /// What differs because vsrun was called by another tool's name.
     pub personality: &'static Personality,
 }
 
-/// Where each step is recorded.
+/// Whether and where each step is recorded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StepTrace {
-    /// Nowhere.
+    /// Steps are not recorded.
     Off,
-    /// Among the records.
+    /// Steps are recorded where vsrun's other records go.
     InRecords,
-    /// On standard error, because the records go to the system logger, which must not get steps.
+    /// Steps are recorded on standard error, because the other records go to syslog, which gets no steps.
     Separate,
 }
 
-/// How vsrun's own records go to the system logger.
+/// How vsrun's own records go to syslog.
 #[derive(Debug)]
 pub struct SyslogOptions {
-    /// The name that records have there.
+    /// The tag of the records.
     pub tag: StaticCStr,
-    /// Whether they go elsewhere too.
+    /// Whether the records go elsewhere too.
     pub usage: SyslogUsage,
 }
 
-/// Where the output of vsrun, server and handler goes.
+/// Where the output of vsrun, the server and the crash handler goes.
 #[derive(Debug)]
 pub enum Output {
     /// To vsrun's own standard output and error.
     Inherit,
-    /// To the logger's standard input, a pipe that belongs to this user and group.
+    /// To the standard input of a logger. The pipe to it is owned by this user and group.
     Logger(Box<Program>, Option<(u32, u32)>),
-    /// To files.
+    /// To files in a log directory.
     Files {
-        /// The logdir.
+        /// The path of the logdir.
         dir: StaticCStr,
-        /// Its absolute path, if that can be determined.
+        /// The absolute path of the logdir, if it can be determined.
         later: StaticCStr,
-        /// What is kept there.
+        /// How the files are rotated and kept.
         rules: LogPolicy,
-        /// The rotator between the server and its file. None: the server writes to the file itself.
+        /// The rotator, which writes the server's output to its file. None if the server writes to the file itself.
         writer: Option<Box<Program>>,
     },
 }
@@ -126,19 +127,18 @@ pub enum Output {
 /// What the supervisor needs.
 #[derive(Debug)]
 pub struct Supervision {
-    /// The manager's own pidfile.
+    /// The path of the manager's own pidfile.
     pub pidfile: Option<StaticCStr>,
     /// The crash handler, which runs after an unexpected exit.
     pub handler: Option<Box<Program>>,
-    /// The service manager that vsrun itself reports to: vsrun's own NOTIFY_SOCKET, and how often it must get a
-    /// keep-alive message.
+    /// The service manager that started vsrun: its NOTIFY_SOCKET, and how often it must get a keep-alive message.
     pub notify: Option<(Vec<u8>, Option<Span>)>,
 }
 
 /// Makes the plan.
 ///
 /// # Errors
-/// When the user is unknown or vsrun cannot become that user, or a path cannot be made absolute.
+/// If the user is unknown, vsrun cannot become that user, or a path cannot be made absolute.
 #[inline(never)]
 pub fn plan(options: &mut Options, host: &Host<'_>) -> Result<Plan> {
     let identity = user::identity(options, host)?;
@@ -204,12 +204,12 @@ pub fn plan(options: &mut Options, host: &Host<'_>) -> Result<Plan> {
     })
 }
 
-/// Whether nohup(1) has ignored SIGHUP, and no option says otherwise.
+/// True if nohup(1) has made SIGHUP ignored, and no option gives it an action.
 fn ignores_hangup(options: &Options, host: &Host<'_>) -> bool {
     host.hangup_ignored && !options.background && options.on_signal.iter().all(|(given, _)| *given != Signal::HUP)
 }
 
-/// The server's environment before all files, which has to be known before those of `--file-env` are read.
+/// The server's environment before files set variables in it. `--file-env` takes the paths of its files from it.
 ///
 /// # Errors
 /// If the user is unknown, or vsrun cannot become that user.
@@ -231,8 +231,8 @@ fn handler(
     Ok(program::helper_program(path, vec![full], vec![path], env, identity, change, program::spare(options)))
 }
 
-/// A variable above 128 KiB, or all of them together above some limit, would make execve(2) fail with E2BIG, and the
-/// handler would never run.
+/// Shortens the command for the handler's environment. A variable above 128 KiB, or too many bytes in all variables,
+/// would make execve(2) fail with E2BIG, so that the handler would never run.
 fn shortened(mut text: Vec<u8>) -> Vec<u8> {
     const LONGEST: usize = 64 * 1024;
     if text.len() > LONGEST {
@@ -254,7 +254,7 @@ fn output(
         let files = options.log_files.unwrap_or(u64::MAX);
         let rules = LogPolicy { keep, owner, size: options.log_size.unwrap_or(u64::MAX), files };
         let writer = options.log_size.map(|_| own_process::rotator(rules, change));
-        // A manager reopens it later, when its working directory may be another.
+        // The manager opens the logdir again later, when its working directory may be another one.
         let later = command_path::absolute(dir, host).unwrap_or(dir);
         return Ok(Output::Files { dir, later, rules, writer });
     }
@@ -274,7 +274,8 @@ fn output(
     Ok(Output::Logger(program, owner))
 }
 
-/// The system logger, if vsrun itself must send its records there: `logger -t TAG` gets them already.
+/// The connection to syslog, if vsrun itself must send its records there. With `logger -t TAG` as the logger, syslog
+/// gets them already.
 fn syslog(options: &Options) -> Option<SyslogOptions> {
     let usage = options.syslog_usage.filter(|usage| *usage != SyslogUsage::No)?;
     if options.syslog.is_some() && options.logger.is_none() {

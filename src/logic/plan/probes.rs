@@ -1,4 +1,4 @@
-//! The probes of a server, ready to be tried: what each asks, and the steps of its process.
+//! The probes of a server, ready to be tried: the question that each asks, and the steps of its process.
 
 use alloc::boxed::Box;
 
@@ -17,26 +17,26 @@ use crate::logic::supervisor::schedule::{Health, Schedule};
 /// All probes of a server, and when they are tried.
 #[derive(Debug)]
 pub struct Probes {
-    /// When they are tried.
+    /// When the probes are tried.
     pub schedule: Schedule,
-    /// That of `--ready probe:`.
+    /// The probe of `--ready probe:`.
     pub ready: Option<PlannedProbe>,
-    /// That of `--health`.
+    /// The probe of `--health`.
     pub health: Option<PlannedProbe>,
 }
 
-/// A probe.
+/// A probe with the process that tries it.
 #[derive(Debug)]
 pub struct PlannedProbe {
-    /// As the caller wrote it.
+    /// The probe, as it was written on the command line.
     pub text: StaticCStr,
-    /// What it asks.
+    /// What the probe asks the server.
     pub probe: Probe,
-    /// Its process.
+    /// The steps of the process that tries the probe.
     pub program: Box<Program>,
 }
 
-/// The probes that the options ask for. None if there is nothing to do for them.
+/// The probes that the options request; None if there are none and no other readiness to wait for.
 pub fn probes(options: &Options, server: &Program, change: Option<&Identity>) -> Option<Box<Probes>> {
     let ready = options.ready.unwrap_or(Ready::Exec);
     let plan = |text: StaticCStr| {
@@ -58,7 +58,7 @@ pub fn probes(options: &Options, server: &Program, change: Option<&Identity>) ->
     is_timed.then(|| Box::new(Probes { schedule: Schedule::new(ready, health), ready: first, health: later }))
 }
 
-/// A program of `exec:` that runs as the server does, without the variables that are the server's own.
+/// The program of an `exec:` probe. It runs like the server, but without the variables that are for the server only.
 fn beside(server: &Program, words: &[StaticCStr]) -> Box<Program> {
     let command = words.first().copied().unwrap_or_default();
     let steps = companion::steps(server, command);

@@ -1,4 +1,4 @@
-//! The steps to a program, in their order. The order is the security.
+//! The steps to the exec of a program, in order. The order is the security.
 
 use crate::logic::plan::socket_activation;
 use alloc::boxed::Box;
@@ -18,18 +18,18 @@ use crate::logic::cli::options::Options;
 use crate::logic::supervisor::notify::is_for_us;
 use crate::logic::supervisor::readiness::Ready;
 
-/// A program to start: the steps before its exec, and the program itself.
+/// A program to execute, and the steps before its exec.
 #[derive(Debug)]
 pub struct Program {
-    /// What is done to the process, in order; the last step is the exec.
+    /// The steps, in order. The last one is the exec, or the work of a process that executes nothing.
     pub steps: Vec<Step>,
-    /// Where the program may be, in order.
+    /// The paths to try for the exec, in order.
     pub paths: Vec<StaticCStr>,
-    /// Its arguments, its own name first.
+    /// The arguments, with the program's own name first.
     pub argv: Vec<StaticCStr>,
-    /// Its environment.
+    /// The environment.
     pub env: Env,
-    /// What differs where vsrun takes the place of another tool.
+    /// What differs because vsrun was called by another tool's name.
     pub personality: &'static Personality,
 }
 
@@ -46,7 +46,7 @@ pub fn base(options: &Options, host: &Host<'_>, identity: Option<&Identity>) -> 
         identity => inherited.for_identity(identity),
     };
     if options.reports_upward() {
-        // vsrun itself reports to this socket.
+        // vsrun itself, and not the server, reports to the service manager's socket.
         env.remove(&is_for_us);
     }
     env
@@ -62,7 +62,7 @@ fn environment(options: &Options, host: &Host<'_>, identity: Option<&Identity>) 
         }
     }
     if let Some(span) = options.watchdog {
-        // The pid is added at each start.
+        // Each start sets this variable to the server's pid.
         env.remove(&|name| name == b"WATCHDOG_PID");
         env.set(b"WATCHDOG_USEC", format!("{}", span.0.saturating_mul(1000)).as_bytes());
     }
@@ -70,10 +70,10 @@ fn environment(options: &Options, host: &Host<'_>, identity: Option<&Identity>) 
     env
 }
 
-/// The server's program, with all steps into its root and to its user.
+/// The server's program, with the steps into its root and to its user.
 ///
 /// # Errors
-/// When a path cannot be made absolute.
+/// If a path cannot be made absolute.
 #[inline(never)]
 pub fn server(
     options: &Options,
@@ -134,8 +134,8 @@ pub fn server(
     Ok(Box::new(Program { steps, paths, argv, env, personality: options.personality }))
 }
 
-/// Attributes, output and sockets. Limits come last of the attributes, because a limit of descriptors or file sizes may
-/// make the other steps fail.
+/// Adds the steps for attributes, output and sockets. Limits are the last of the attributes, because a limit of
+/// descriptors or file sizes may make other steps fail.
 fn attributes_and_io(steps: &mut Vec<Step>, options: &Options, host: &Host<'_>) {
     for is_limit in [false, true] {
         steps.extend(options.attributes.iter().filter(|step| matches!(step, Step::Limit(_)) == is_limit));
@@ -152,12 +152,13 @@ fn attributes_and_io(steps: &mut Vec<Step>, options: &Options, host: &Host<'_>) 
     }
 }
 
-/// Whether the descriptors are closed only by the exec, and not before the root and the user are changed.
+/// True if the descriptors are closed only by the exec, and not before the root and the user are changed.
 ///
-/// A path in a jail, including that of execve(2), may lead through /proc/self/fd: closing the descriptors first leaves
-/// nothing to find there. Without another root or user there is nothing to protect, and vsrun, as long as it may still
-/// fail, keeps what it needs to undo the start. (A cleanup helper for that would be a child of a server that is PID 1.)
-/// A process in the server's control group cannot remove the group, so in that case a cleanup helper does.
+/// A path in a jail, including the one that execve(2) gets, may lead through /proc/self/fd. If the descriptors are
+/// closed first, such a path finds nothing. Without another root or user there is nothing to protect, and vsrun, as
+/// long as the start may still fail, keeps the descriptors that it needs to undo the start. (A cleanup helper would be
+/// a child of a server that is PID 1.) A process in the server's control group cannot remove that group, so with
+/// `--cgroup` a cleanup helper does.
 fn closes_at_exec(options: &Options, change: Option<&Identity>) -> bool {
     let keeps_all = options.root.is_none() && options.cgroup.is_none() && change.is_none();
     keeps_all && !options.is_supervised() && !options.background
@@ -174,9 +175,9 @@ fn close(steps: &mut Vec<Step>, how: Step, options: &Options) {
     }
 }
 
-/// Clean signals, and the right place among sessions and terminals.
+/// The steps that unblock the signals and put the server into its session, process group and terminal.
 fn session(options: &Options, host: &Host<'_>) -> Vec<Step> {
-    // Another user never gets the terminal.
+    // A server of another user never gets the terminal.
     let terminal =
         if options.has(Id::Stdin) && options.user.is_none() { host.terminal } else { Terminal::NotControlling };
     let stays = options.is_supervised();
@@ -189,20 +190,20 @@ fn session(options: &Options, host: &Host<'_>) -> Vec<Step> {
         }
     }
     let steps: &[Step] = match (stays, options.background, terminal) {
-        // The process that takes the foreground must still have SIGTTOU blocked.
+        // To take the foreground, the process must still have SIGTTOU blocked.
         (true, false, Terminal::Controlling) => &[Step::TakeForeground, Step::UnblockSignals],
-        // Like any other background job: it is stopped when it reads, and takes no key from the shell.
+        // A background job, as a shell makes it: the kernel stops it if it reads from the terminal.
         (true, false, Terminal::Background) => &[Step::UnblockSignals, Step::Group],
         (true, _, _) => &[Step::UnblockSignals, Step::Setsid],
         (false, false, _) if options.user.is_some() => &[Step::UnblockSignals, Step::DropTerminal],
-        // A detached process is in a session whose leader has exited: there is no terminal.
+        // A detached vsrun is in a session without a leader, and so has no terminal.
         (false, _, _) => &[Step::UnblockSignals],
     };
     steps.to_vec()
 }
 
-/// Adds the way into the root, which may need root's rights. Returns the step into the working directory, which is
-/// entered as the user, so that the user cannot reach a directory that the user may not search.
+/// Adds the steps into the root, which may need root's rights. Returns the step into the working directory, which is
+/// taken later with the user's rights, so that the server cannot be in a directory that its user may not search.
 #[inline(never)]
 fn directories(steps: &mut Vec<Step>, options: &Options, host: &Host<'_>) -> Result<Option<Step>> {
     let moved = moves(options, host);
@@ -222,13 +223,13 @@ fn directories(steps: &mut Vec<Step>, options: &Options, host: &Host<'_>) -> Res
     })
 }
 
-/// Whether vsrun is in `/` when it starts the server: detached, or at a restart, so that it keeps no mount busy. If the
-/// caller's directory has no path, vsrun stays in it.
+/// True if vsrun is in `/` when it starts the server, so that it keeps no mount busy: if it is detached, or at a
+/// restart. If the current directory has no path, vsrun stays in it.
 pub fn moves(options: &Options, host: &Host<'_>) -> bool {
     options.is_supervised() && (options.background || host.cwd.is_some())
 }
 
-/// The last steps. If the ids were changed, the signals that were blocked for that are unblocked.
+/// Adds the last step. If signals were blocked while the ids changed, they are unblocked before it.
 pub(super) fn finish(steps: &mut Vec<Step>, last: Step) {
     if steps.iter().any(|step| matches!(step, Step::BlockSignals)) {
         steps.push(Step::UnblockSignals);
@@ -236,8 +237,9 @@ pub(super) fn finish(steps: &mut Vec<Step>, last: Step) {
     steps.push(last);
 }
 
-/// Groups first, while the process still has the right to set them; the user id last, and with it the capabilities;
-/// then the verification. A process that is that user already only drops capabilities.
+/// The steps from root to the user. The groups come first, while the process still has the right to set them. The user
+/// id, with which the capabilities go, comes last, and then the verification. A process that is the user already only
+/// drops its capabilities.
 #[inline(never)]
 pub(super) fn privileges(
     steps: &mut Vec<Step>,
@@ -246,8 +248,8 @@ pub(super) fn privileges(
     rights: KeepPermitted,
 ) {
     if let Some(Identity { uid, gid, groups, .. }) = change {
-        // Twice: first as root, for which no quota can be used up, to leave root's keys; then as the user, so that the
-        // user owns the keyring.
+        // A new keyring twice: first as root, whose keyring quota no user can use up, to leave root's keys; then as
+        // the user, so that the user owns the keyring.
         steps.extend_from_slice(&[
             Step::BlockSignals,
             Step::Keyring,
@@ -257,7 +259,7 @@ pub(super) fn privileges(
             Step::Keyring,
         ]);
     }
-    // Root keeps its capabilities.
+    // A server that runs as root keeps its capabilities.
     if identity.is_some_and(|identity| identity.uid != 0) && (change.is_some() || rights != KeepPermitted::Yes) {
         steps.push(Step::DropCapabilities(rights));
     }
@@ -269,7 +271,8 @@ pub(super) fn privileges(
     }
 }
 
-/// A program beside the server, outside of its root: in `/`, as the same user, with nothing but 0 to 2.
+/// The steps of a program beside the server: in `/` outside of the server's root, as the same user, and with the
+/// descriptors 0 to 2 only.
 pub fn helper_program(
     command: StaticCStr,
     paths: Vec<StaticCStr>,
@@ -286,7 +289,8 @@ pub fn helper_program(
     Box::new(Program { steps, paths, argv, env, personality: &VSRUN })
 }
 
-/// What a process beside the server keeps: one harmless capability that the server does not have.
+/// The capabilities that a program beside the server keeps: a harmless one that the server does not have, so that the
+/// server cannot trace it.
 pub fn spare(options: &Options) -> KeepPermitted {
     KeepPermitted::Spare(options.caps.map_or(0, |caps| caps.set))
 }

@@ -1,5 +1,5 @@
-//! What a step needs: a capability, and memory of its own. Both matches are exhaustive, so that a new step cannot be
-//! forgotten here.
+//! What a step needs: a capability, or memory that is not shared with vsrun. Both matches are exhaustive, so that a new
+//! step cannot be forgotten here.
 
 use super::step::Step;
 
@@ -50,11 +50,13 @@ impl Step {
         }
     }
 
-    /// True if the step must not run in memory that the child shares with vsrun (CLONE_VM). Most of these change
-    /// credentials or drop rights that vsrun keeps, so a tracer of the child could then reach vsrun's memory, and
-    /// root's; for that reason vfork(2) and setuid(2) do not combine. Two take the terminal, which a second attempt
-    /// must not repeat. Two run on in this program without an exec. All other steps allocate nothing, and write only
-    /// to the strings that every start writes again.
+    /// True if the step must not run in memory that the child shares with vsrun (CLONE_VM).
+    ///
+    /// Most such steps change credentials or drop rights that vsrun keeps, so that a tracer of the child could then
+    /// reach the memory of vsrun, which may be root. (For the same reason vfork(2) must not be followed by setuid(2).)
+    /// Two steps take the terminal, which the second attempt after a slow vfork must not repeat. Two run on in this
+    /// program without an exec. All other steps allocate nothing, and write only to strings that every start writes
+    /// again.
     #[inline(never)]
     pub fn needs_own_memory(&self) -> bool {
         match self {

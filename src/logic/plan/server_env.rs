@@ -1,5 +1,5 @@
-//! `--file-env`, and the order in which the files of a server's environment override each other: those of `--env-file`,
-//! those of `--env-dir`, those of `--file-env`.
+//! `--file-env`, and the order in which files set variables of the server: `--env-file`, then `--env-dir`, then
+//! `--file-env`.
 
 use alloc::vec::Vec;
 
@@ -8,18 +8,19 @@ use crate::logic::base::cstr::{StaticCStr, leak_cstr};
 use crate::logic::base::error::{Error, Result};
 use crate::logic::base::text::Escaped;
 
-/// Adds an entry to a list in which each name is kept once: the last one counts, also if it only unsets the name.
+/// Adds an entry to a list in which each name occurs once. The last entry of a name counts, even if it only removes the
+/// variable.
 pub fn add(entries: &mut Vec<StaticCStr>, entry: StaticCStr) {
     entries.retain(|other| name_of(other.to_bytes()) != name_of(entry.to_bytes()));
     entries.push(entry);
 }
 
-/// The variable that names the file of NAME.
+/// The variable with the path of the file for `NAME`: `NAME_FILE`.
 pub fn file_variable(name: StaticCStr) -> StaticCStr {
     leak_cstr([name.to_bytes(), b"_FILE"].concat())
 }
 
-/// The file that `--file-env NAME` has to read: the value of `NAME_FILE`, if that is set.
+/// The path of the file that `--file-env NAME` has to read: the value of `NAME_FILE`, if it is set.
 ///
 /// # Errors
 /// If both NAME and `NAME_FILE` are set: vsrun does not guess which of them is meant.
@@ -33,8 +34,8 @@ pub fn file_of(name: StaticCStr, env: &Env) -> Result<Option<StaticCStr>> {
     Ok(Some(leak_cstr(path.to_vec())))
 }
 
-/// The entry `NAME=VALUE` for the contents of such a file. One newline at the end is not part of the value. None if the
-/// contents cannot be a value: they have a NUL byte.
+/// The entry `NAME=VALUE`, with the contents of a file as VALUE. One newline at the end of the file is not part of it.
+/// None if the contents have a NUL, and so cannot be a value.
 pub fn entry_of(name: StaticCStr, contents: &[u8]) -> Option<StaticCStr> {
     let value = contents.strip_suffix(b"\n").unwrap_or(contents);
     (!value.contains(&0)).then(|| leak_cstr([name.to_bytes(), b"=", value].concat()))

@@ -7,21 +7,21 @@ use crate::logic::plan::env::Env;
 use crate::logic::plan::socket_address::Listener;
 use alloc::vec::Vec;
 
-/// The name of a socket that vsrun's parent passed without a name.
+/// The name of a socket that vsrun's parent has passed without a name.
 pub const UNKNOWN_NAME: &[u8] = b"unknown";
 
 /// All sockets that the server gets, from descriptor 3 on.
 #[derive(Debug, Default)]
 pub struct ServerSockets {
-    /// How many of them vsrun's parent has handed in; they come first.
+    /// The number of sockets that vsrun's parent has passed; they come first.
     pub inherited: u16,
     /// The sockets that vsrun opens, in the format of [`Listener::parse`].
     pub own: Vec<StaticCStr>,
-    /// User and group that a socket at a path belongs to.
+    /// The user and group that own a socket file.
     pub owner: Option<(u32, u32)>,
 }
 
-/// The number of all sockets.
+/// The number of all sockets: passed ones and vsrun's own.
 pub fn count(handed: u16, own: &[StaticCStr]) -> u16 {
     handed.saturating_add(u16::try_from(own.len()).unwrap_or(u16::MAX))
 }
@@ -29,14 +29,15 @@ pub fn count(handed: u16, own: &[StaticCStr]) -> u16 {
 /// The sockets that vsrun's parent has passed.
 #[derive(Debug, Default)]
 pub struct InheritedSockets {
-    /// How many, from descriptor 3 on.
+    /// The number of sockets, from descriptor 3 on.
     pub count: u16,
-    /// Their names, each followed by a colon.
+    /// The names of the sockets, each followed by a colon.
     names: Vec<u8>,
 }
 
 impl InheritedSockets {
-    /// Removes `LISTEN_*` from an environment. Sockets for another pid are ignored.
+    /// Removes the `LISTEN_*` variables from an environment, and returns the sockets that they announce to the process
+    /// `pid`.
     pub fn take(env: &mut Env, pid: &[u8]) -> Self {
         let mut handed = Self::default();
         if env.get(b"LISTEN_PID") == Some(pid) {
@@ -52,8 +53,8 @@ impl InheritedSockets {
         handed
     }
 
-    /// Adds these sockets and vsrun's own to a server's environment. The server's process sets `LISTEN_PID`, because no
-    /// other process knows its pid in time.
+    /// Announces these sockets and vsrun's own ones in a server's environment. The server's process sets `LISTEN_PID`
+    /// itself, because no other process knows its pid in time.
     pub fn announce(&self, own: &[StaticCStr], env: &mut Env) {
         let mut names = self.names.clone();
         let own = own.iter().filter_map(|text| Listener::parse(text.to_bytes()));
@@ -68,7 +69,8 @@ impl InheritedSockets {
     }
 }
 
-/// The variables of the protocol; the last one, of systemd 258, would need a descriptor of the server's process.
+/// The variables of the protocol. `LISTEN_PIDFDID`, of systemd 258, would need a pidfd of the server's process, so
+/// vsrun never sets it.
 pub const NAMES: [&[u8]; 4] = [b"LISTEN_PID", b"LISTEN_FDS", b"LISTEN_FDNAMES", b"LISTEN_PIDFDID"];
 
 pub fn unset(env: &mut Env) {

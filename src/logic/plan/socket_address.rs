@@ -1,6 +1,6 @@
-//! Where a server listens: parses `[::1]:80/udp` or `/run/x.sock` into an address.
+//! Parses addresses of listening sockets, such as `[::1]:80/udp` and `/run/x.sock`.
 //!
-//! Addresses are numbers only: a name would have to be looked up, and may have another address tomorrow.
+//! Addresses are numeric only: a host name would have to be looked up, and may mean another address tomorrow.
 
 use alloc::vec::Vec;
 
@@ -8,36 +8,36 @@ use crate::logic::base::cstr::{StaticCStr, leak_cstr};
 use crate::logic::base::text::split_byte;
 use crate::logic::base::time::number;
 
-/// The name of a socket for which no name was given.
+/// The name of a socket whose option gives no name.
 const DEFAULT_NAME: &[u8] = b"vsrun";
-/// The longest path of a socket: the kernel has room for 108 bytes, the last of them a NUL.
+/// The longest path of a socket, in bytes: the kernel has room for 108, and the last one is a NUL.
 const LONGEST_PATH: usize = 107;
-/// The longest name.
+/// The longest name of a socket, in bytes.
 const LONGEST_NAME: usize = 255;
 
-/// One listening socket, read from `[NAME=][ADDRESS:]PORT[/udp]` or `[NAME=]/PATH`.
+/// A listening socket, parsed from `[NAME=][ADDRESS:]PORT[/udp]` or `[NAME=]/PATH`.
 pub struct Listener<'a> {
-    /// The name that the server gets for it.
+    /// The name of the socket, which the server finds in `LISTEN_FDNAMES`.
     pub name: &'a [u8],
-    /// Where it listens, as the caller wrote it.
+    /// The socket's address, as it was written on the command line.
     pub text: &'a [u8],
-    /// The address as bind(2) takes it.
+    /// The socket's address as the bytes of a sockaddr, for bind(2).
     pub address: Vec<u8>,
-    /// Its transport.
+    /// The transport of the socket.
     pub transport: Transport,
 }
 
 /// The transport of a socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Transport {
-    /// Connections.
+    /// Connections: TCP, or a Unix stream socket.
     Stream,
-    /// Packets, of UDP.
+    /// Packets: UDP.
     Datagram,
 }
 
 impl<'a> Listener<'a> {
-    /// Reads it.
+    /// Parses `[NAME=][ADDRESS:]PORT[/udp]` or `[NAME=]/PATH`.
     #[inline(never)]
     pub fn parse(text: &'a [u8]) -> Option<Self> {
         let mut listener = Self { name: DEFAULT_NAME, text, address: Vec::new(), transport: Transport::Stream };
@@ -55,7 +55,7 @@ impl<'a> Listener<'a> {
         if let Some(shorter) = text.strip_suffix(b"/udp") {
             (rest, listener.transport) = (shorter, Transport::Datagram);
         }
-        // After the last colon, because an IPv6 address is in brackets.
+        // The port follows the last colon; an IPv6 address with its colons is in brackets before it.
         let digits = rest.rsplit(|byte| *byte == b':').next()?;
         let port = u16::try_from(number(digits)?).ok().filter(|port| *port > 0)?.to_be_bytes();
         match rest.get(..rest.len() - digits.len())? {
@@ -66,7 +66,7 @@ impl<'a> Listener<'a> {
         Some(listener)
     }
 
-    /// The IPv4 address to use if there is no IPv6 and no ADDRESS was given.
+    /// The IPv4 address to use if no ADDRESS was given and the kernel has no IPv6.
     pub fn fallback(&self) -> Option<Vec<u8>> {
         match self.address.as_slice() {
             [_, _, high, low, ..] if self.text.first()?.is_ascii_digit() && !self.text.contains(&b':') => {
@@ -76,29 +76,29 @@ impl<'a> Listener<'a> {
         }
     }
 
-    /// Whether it is a path.
+    /// True if the socket is a file.
     pub fn is_path(&self) -> bool {
         self.text.starts_with(b"/")
     }
 
-    /// The path.
+    /// The path of the socket.
     pub fn path(&self) -> StaticCStr {
         leak_cstr(self.text.into())
     }
 }
 
-/// Checks the value of `--listen`.
+/// Accepts a well-formed value of `--listen`.
 pub fn listen(text: &[u8]) -> Option<StaticCStr> {
     Listener::parse(text).map(|_| leak_cstr(text.into()))
 }
 
-/// Checks the value of `--port`.
+/// Accepts a well-formed value of `--port`.
 pub fn port(text: &[u8]) -> Option<StaticCStr> {
     let plain = text.first()?.is_ascii_digit() && !text.iter().any(|byte| b"=:".contains(byte));
     listen(text).filter(|_| plain)
 }
 
-/// Checks the value of `--bind`. An address of IPv6 needs no brackets here; it gets them.
+/// Accepts a well-formed value of `--bind`, and puts an IPv6 address, which needs no brackets here, into brackets.
 pub fn bind(text: &[u8]) -> Option<StaticCStr> {
     match text {
         [b'/', ..] => return listen(text),
@@ -109,7 +109,7 @@ pub fn bind(text: &[u8]) -> Option<StaticCStr> {
     Some(leak_cstr(text.into()))
 }
 
-/// Joins `--port` and `--bind` into one word in the format of `--listen`.
+/// Joins `--port` and `--bind` into one value in the format of `--listen`.
 pub fn join(port: Option<StaticCStr>, bind: Option<StaticCStr>) -> Option<StaticCStr> {
     match (port, bind) {
         (Some(port), Some(bind)) => Some(leak_cstr([bind.to_bytes(), b":", port.to_bytes()].concat())),
@@ -117,21 +117,21 @@ pub fn join(port: Option<StaticCStr>, bind: Option<StaticCStr>) -> Option<Static
     }
 }
 
-/// sockaddr_in.
+/// The bytes of a sockaddr_in.
 fn v4_address(ip: [u8; 4], port: [u8; 2]) -> Vec<u8> {
     [&2u16.to_ne_bytes()[..], &port, &ip, &[0; 8]].concat()
 }
 
-/// sockaddr_in6.
+/// The bytes of a sockaddr_in6.
 fn v6_address(ip: [u8; 16], port: [u8; 2]) -> Vec<u8> {
     [&10u16.to_ne_bytes()[..], &port, &[0; 4], &ip, &[0; 4]].concat()
 }
 
-/// An address of IPv4.
+/// Parses an IPv4 address.
 fn v4(text: &[u8]) -> Option<[u8; 4]> {
     let (mut ip, mut count) = (0u32, 0);
     for part in split_byte(text, b'.') {
-        // Some programs read a number with a leading zero as octal.
+        // Other programs may read a number with a leading zero as octal, so it is refused.
         if part.len() > 1 && part.starts_with(b"0") {
             return None;
         }
@@ -141,10 +141,10 @@ fn v4(text: &[u8]) -> Option<[u8; 4]> {
     (count == 4).then(|| ip.to_be_bytes())
 }
 
-/// An address of IPv6, without a zone and without dots.
+/// Parses an IPv6 address without a zone and without a dotted IPv4 part.
 #[inline(never)]
 fn v6(text: &[u8]) -> Option<[u8; 16]> {
-    // At either end, a gap has one colon more than it has inside.
+    // A `::` at either end has one colon that no number precedes or follows.
     let inner = match text {
         b"::" => return Some([0; 16]),
         [b':', b':', ..] => text.get(1..)?,
@@ -166,7 +166,7 @@ fn v6(text: &[u8]) -> Option<[u8; 16]> {
     matches!((gaps, count), (0, 8) | (1, 0..=7)).then(|| ip.to_be_bytes())
 }
 
-/// A hexadecimal number of up to eight digits.
+/// Parses a hexadecimal number of one to eight digits.
 pub fn hex(text: &[u8]) -> Option<u32> {
     if text.is_empty() || text.len() > 8 {
         return None;
@@ -182,7 +182,7 @@ pub fn hex(text: &[u8]) -> Option<u32> {
     })
 }
 
-/// A name as `LISTEN_FDNAMES` can carry it.
+/// Accepts a name that `LISTEN_FDNAMES` can contain.
 fn valid_name(name: &[u8]) -> Option<&[u8]> {
     let fits = name.iter().all(|byte| matches!(byte, b' '..=b'~') && *byte != b':');
     (fits && matches!(name.len(), 1..=LONGEST_NAME)).then_some(name)

@@ -1,4 +1,4 @@
-//! The steps between fork and exec: each does one thing, in the order of the plan.
+//! The steps between fork and exec. Each does one thing to the process.
 
 use core::fmt;
 
@@ -8,122 +8,126 @@ use crate::logic::base::cstr::StaticCStr;
 use crate::logic::base::text::Escaped;
 use crate::logic::formats::log_name::LogPolicy;
 
-/// One thing done to the process. A failed step is reported to the parent by its place in the plan.
+/// One thing that is done to a process before its exec. A child reports a failed step by its index in the program's
+/// list.
 ///
-/// Only tests compare two of them: use `matches!`. The derived comparison would take 1 KB of the binary.
+/// Only tests compare steps; use `matches!` elsewhere. A derived comparison would take 1 KB of the binary.
 #[derive(Clone, Copy, Debug)]
 #[cfg_attr(test, derive(PartialEq, Eq))]
 pub enum Step {
     /// Enter this control group.
     Cgroup(StaticCStr),
-    /// No signal blocked (all dispositions have been default since vsrun's own start).
+    /// Unblock all signals. Their dispositions have been the defaults since vsrun's own start.
     UnblockSignals,
-    /// A session and process group of its own, without a terminal.
+    /// Lead a new session and process group, without a terminal.
     Setsid,
-    /// The terminal on descriptor 0, if it is one, for the own session.
+    /// Make the terminal on descriptor 0, if it is one, the controlling terminal of the new session.
     ControlTerminal,
     /// Give up the controlling terminal without a new session.
     DropTerminal,
-    /// Write the pid into this file; keep only a shared lock on a read-only descriptor.
+    /// Write the pid into this pidfile, and keep only a shared lock on a read-only descriptor of it.
     KeepPidfileLock(StaticCStr),
-    /// Write the pid into this file, which the supervisor keeps locked.
+    /// Write the pid into this pidfile, which the supervisor keeps locked.
     WriteManagedPid(StaticCStr),
-    /// A process group of its own in the foreground of the terminal on descriptor 0.
+    /// Lead a new process group, and make it the foreground group of the terminal on descriptor 0.
     TakeForeground,
-    /// A process group of its own, in the background of the terminal.
+    /// Lead a new process group, in the background of the terminal.
     Group,
-    /// The nice value.
+    /// Set the nice value.
     Nice(i32),
-    /// The adjustment of the out-of-memory score.
+    /// Set the adjustment of the out-of-memory score.
     OomScore(StaticCStr),
-    /// A limit of a resource.
+    /// Set a resource limit.
     Limit(ResourceLimit),
-    /// Standard input.
+    /// Redirect standard input.
     Input,
-    /// Standard output and error.
+    /// Redirect standard output and standard error.
     Output,
-    /// The number of sockets from descriptor 3 on, and `LISTEN_PID`.
+    /// Move this number of sockets to the descriptors from 3 on, and set `LISTEN_PID`.
     PassSockets(u16),
-    /// The watched process, in `WATCHDOG_PID`.
+    /// Set `WATCHDOG_PID` to the pid, because this process sends the keep-alive messages.
     SetWatchdogPid,
-    /// The logdir as working directory, through vsrun's descriptor of it.
+    /// Make the logdir the working directory, through vsrun's descriptor of it. The path is for messages.
     LogDir(StaticCStr),
-    /// Return to the directory that vsrun was called in, after the manager has left it: its path and its identity. If
-    /// another directory has the path by now, the step `ReplacedDir` enters that.
+    /// Return to the directory in which vsrun was called, after the manager has left it. It has this path, device and
+    /// inode. If the path now leads to another directory, the step `ReplacedDir` enters that one.
     CallersDir(StaticCStr, (u64, u64)),
-    /// Enter the directory that has the path of the caller's directory now, with the rights of the server.
+    /// Enter the directory that now has the path of the directory in which vsrun was called, with the rights of the
+    /// server.
     ReplacedDir(StaticCStr),
     /// Change the root directory.
     Chroot(StaticCStr),
     /// Change the working directory.
     Chdir(StaticCStr),
-    /// Verify that this working directory is inside of the root: a link to one of our own descriptors, which another
-    /// process may have planted there, leads out of it (CVE-2024-21626).
+    /// Verify that this working directory is inside the root. A link to one of vsrun's own descriptors, which another
+    /// process may have planted there, would lead out of it (CVE-2024-21626).
     VerifyCwdInsideRoot(StaticCStr),
-    /// Block the signals, so that the user cannot signal the process until the exec.
+    /// Block all signals, so that the new user cannot send one before the exec.
     BlockSignals,
-    /// Leave the caller's session keyring for one of its own.
+    /// Leave the caller's session keyring for a new one.
     Keyring,
-    /// Supplementary groups.
+    /// Set the supplementary groups.
     Groups(&'static [u32]),
-    /// Real, effective and saved group id.
+    /// Set the real, effective and saved group id.
     Gid(u32),
-    /// Real, effective and saved user id.
+    /// Set the real, effective and saved user id, and keep these capabilities.
     Uid(u32, KeepPermitted),
-    /// No capabilities, neither effective nor inheritable.
+    /// Drop all effective and inheritable capabilities, and the permitted ones except these.
     DropCapabilities(KeepPermitted),
-    /// Read all of it back, and fail to become root again.
+    /// Read the user, group and supplementary groups back, and verify that the process cannot become root again.
     VerifyCredentials {
-        /// The only user id.
+        /// The expected real, effective and saved user id.
         uid: u32,
-        /// The only group id.
+        /// The expected real, effective and saved group id.
         gid: u32,
-        /// The supplementary groups, sorted.
+        /// The expected supplementary groups, sorted.
         groups: &'static [u32],
     },
-    /// Exactly these capabilities, in all five sets.
+    /// Set all five sets of capabilities to exactly this set.
     Capabilities(Capabilities),
-    /// Set no_new_privs: programs get no more rights than this process has.
+    /// Set no_new_privs: no program that is executed can gain rights.
     NoNewPrivileges,
-    /// The file mode creation mask.
+    /// Set the file mode creation mask.
     Umask(u32),
-    /// Close every descriptor above 2 except those of the program.
+    /// Close every descriptor above 2 except those that the program inherits.
     CloseDescriptors,
-    /// Make these descriptors close-on-exec instead, for a process that has nothing to hide and may still fail.
+    /// Make every descriptor above 2, except those that the program inherits, close-on-exec. For a vsrun that becomes
+    /// the server with its own user and root: until the exec it may still have to undo the start.
     SealDescriptors,
-    /// The end of a pipe, at the number on which the program reports that it is ready.
+    /// Move the write end of the ready pipe to this descriptor, on which the program reports that it is ready.
     Ready(i32),
-    /// Begin a rule set of Landlock, which handles these rights.
+    /// Create a Landlock rule set that handles these rights.
     Ruleset(Handled),
-    /// Allow one thing in it. The second value is the rights to files that it handles.
+    /// Add a rule to the rule set. The second value is the rights to files that the rule set handles.
     Allow(Rule, u64),
-    /// Confine the process by the rule set, and close it.
+    /// Confine the process by the rule set, and close the rule set.
     Confine,
-    /// Check that the rules cover this working directory: in the rehearsal of `--check` only, because a server that
-    /// does not use the directory works without.
+    /// Verify that the Landlock rules cover this working directory. Only in the rehearsal of `--check`, because a
+    /// server that does not use its working directory runs without such a rule.
     Covered(StaticCStr),
-    /// Become the rotator of the server's output.
+    /// Run the rotator of the server's output, in this program.
     RunLogRotator(LogPolicy),
-    /// Try a probe of the network.
+    /// Run a network probe, in this program.
     RunProbe,
-    /// Execute the program. The command is for messages only: its path may still have to be found.
+    /// Execute the program. The command is for messages only; [`Program::paths`](super::program::Program::paths) says
+    /// where it may be.
     Exec(StaticCStr),
 }
 
-/// Which capabilities remain when root becomes a user.
+/// Which capabilities a process keeps when it changes from root to a user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KeepPermitted {
-    /// None.
+    /// Keep no capability.
     No,
-    /// The permitted ones stay, until a later step selects some.
+    /// Keep the permitted capabilities, until a later step selects some of them.
     Yes,
-    /// Only a harmless one that is not in this set, the server's: the server cannot trace a process with a capability
-    /// that the server does not have.
+    /// Keep one harmless capability that is not in this set, which is the server's. The server cannot trace a process
+    /// that has a capability it does not have itself.
     Spare(u64),
 }
 
 impl fmt::Display for Step {
-    /// What the step does, as it follows "cannot" in messages.
+    /// Says what the step does, in words that follow "cannot" in a message.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let words = self.description();
         let (before, after) = words.split_once('*').unwrap_or((words, ""));
@@ -174,7 +178,7 @@ impl fmt::Display for Step {
 }
 
 impl Step {
-    /// What the step does, with an asterisk as the place of its value.
+    /// What the step does, with an asterisk in place of its value.
     fn description(&self) -> &'static str {
         match self {
             Self::UnblockSignals => "unblock the signals",

@@ -1,63 +1,65 @@
-//! Which directories root may use: a path must not lead from what belongs to a user to what belongs to another.
+//! Which paths root may follow: a path must not lead through a directory of one user to a file of another, because the
+//! first user could have redirected it.
 
 use core::fmt;
 
 use crate::logic::base::text::{ArrayText, Escaped};
 
-/// The owners found so far along a path.
+/// The owners of the components of a path that were checked so far.
 #[derive(Clone, Copy, Debug)]
 pub struct Trust {
-    /// vsrun's own user.
+    /// vsrun's own user id.
     own: u32,
-    /// The owner of `/`, which can replace everything. Not root in a user namespace that shows the host's files.
+    /// The owner of `/`, who can replace everything. This is not root in a user namespace that shows the host's files.
     top: u32,
-    /// The first owner that was neither of these nor root.
+    /// The first owner that is not root, `own` or `top`. It must own all later components.
     other: Option<u32>,
 }
 
-/// One component of a path, as far as it matters here.
+/// One component of a path.
 #[derive(Clone, Copy, Debug)]
 pub struct Component {
-    /// The user that owns it.
+    /// The user id of the component's owner.
     pub owner: u32,
-    /// How many names it has.
+    /// The number of hard links to the component.
     pub links: u64,
-    /// Whether other users may write to the directory that it is in.
+    /// True if other users may write to the directory that contains the component.
     pub shared: bool,
 }
 
 impl Trust {
-    /// The state at the beginning of a path.
+    /// Starts the check of a path.
     pub fn new(own: u32, top: u32) -> Self {
         Self { own, top, other: None }
     }
 
-    /// Whether a user is root, vsrun's own user or the owner of `/`.
+    /// True if the user is root, vsrun's own user or the owner of `/`.
     pub fn is_own(&self, owner: u32) -> bool {
         owner == 0 || owner == self.own || owner == self.top
     }
 
-    /// Whether users other than these may create and remove names in a directory.
+    /// True if users other than root, vsrun's own and the owner of `/` may create and remove names in a directory with
+    /// this owner and mode.
     pub fn is_shared(&self, owner: u32, mode: u32) -> bool {
         mode & 0o022 != 0 || !self.is_own(owner)
     }
 
-    /// The user that must own everything from here on, if the path has led to a user's directory.
+    /// The user that must own all further components; None if the path has not led to a user's directory.
     pub fn other(&self) -> Option<u32> {
         self.other
     }
 
-    /// Checks one component of a path.
+    /// Checks the next component of the path.
     ///
     /// # Errors
-    /// When it is not trusted: a user could have made the path lead to what is not the user's.
+    /// If the component is not trusted: a user could have made the path lead to a file of another owner.
     pub fn pass(&mut self, component: Component) -> Result<(), Reason> {
         let Component { owner, links, shared } = component;
         match self.other {
             Some(before) if before != owner => return Err(Reason::Owner { owner, before }),
             Some(_) => {}
             None if self.is_own(owner) => {
-                // If fs.protected_hardlinks is 0, every user may create a hard link to a symbolic link of root's.
+                // With fs.protected_hardlinks=0, every user can create a hard link to a symbolic link of root.
                 if shared && links > 1 {
                     return Err(Reason::SecondName);
                 }
@@ -68,32 +70,32 @@ impl Trust {
     }
 }
 
-/// Why a component is not trusted.
+/// Why a component of a path is not trusted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reason {
-    /// It is reached through what belongs to another user.
+    /// The path leads to it through a component of another user.
     Owner {
-        /// The user that owns it.
+        /// The user id of the component's owner.
         owner: u32,
-        /// The user that owns a component before it.
+        /// The user id of the owner of the earlier component.
         before: u32,
     },
-    /// It would have to be created in a directory of this user's, and belong to another.
+    /// It would have to be created in a directory of this user, and would belong to another user.
     Made(u32),
-    /// The log directory belongs to this user, which is neither root, vsrun's user nor the server's.
+    /// It is the log directory, and belongs to this user, who is neither root, vsrun's user nor the server's.
     Stranger(u32),
-    /// It has more than one hard link, and others may have created the one in the path.
+    /// It has more than one hard link, and another user may have created this one.
     SecondName,
-    /// It has replaced the directory that was just created.
+    /// It has replaced the directory that vsrun has just created.
     Replaced,
 }
 
-/// A component that is not trusted.
+/// A component of a path that is not trusted.
 #[derive(Clone)]
 pub struct Refusal {
-    /// Its name.
+    /// The name of the component.
     pub name: ArrayText<64>,
-    /// Why.
+    /// Why it is not trusted.
     pub reason: Reason,
 }
 
@@ -112,7 +114,8 @@ impl fmt::Display for Refusal {
     }
 }
 
-/// The components of a path: the first `/` and then one name after the other. The bool says whether it is the last.
+/// Splits a path into its components: `/` if it is absolute, and then one name after another. The bool is true for the
+/// last one.
 pub fn components(path: &[u8]) -> impl Iterator<Item = (&[u8], bool)> {
     let top = path.starts_with(b"/").then_some(&b"/"[..]);
     let first = if top.is_none() { Some(&b"."[..]) } else { top };

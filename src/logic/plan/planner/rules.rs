@@ -1,5 +1,4 @@
-//! The rules of a manager, and the sources of the environment: what the options say, and what holds where they say
-//! nothing.
+//! The policy of the supervisor and the sources of the server's environment, from the options and their defaults.
 
 use crate::logic::base::cstr::leak_cstr;
 use crate::logic::base::signal::Signal;
@@ -14,7 +13,7 @@ use crate::logic::supervisor::event::Recipient;
 use crate::logic::supervisor::policy::{Handling, Policy, Restart, Role};
 use crate::logic::supervisor::replacement::candidate_timeout;
 
-/// The rules that the options make.
+/// The policy of the supervisor.
 #[inline(never)]
 pub fn policy(options: &Options) -> Policy {
     let handler = match (options.manager, options.handler_timeout) {
@@ -46,7 +45,7 @@ pub fn policy(options: &Options) -> Policy {
     }
 }
 
-/// Where the server's environment comes from, for a supervisor that reads it again.
+/// The sources of the server's environment, for a supervisor that reads them again. None if no option names one.
 pub fn env_source(options: &Options, host: &Host<'_>, identity: Option<&Identity>) -> Option<Source> {
     options.env_sources().map(|sources| Source {
         callers_dir: host

@@ -1,4 +1,4 @@
-//! The user and groups that the server gets.
+//! The server's user and groups.
 
 use crate::logic::base::error::{Error, Result};
 use crate::logic::base::text::Escaped;
@@ -8,14 +8,14 @@ use crate::logic::plan::account::{self, Identity};
 use crate::logic::plan::host::{CanChangeIds, Host};
 use crate::logic::plan::personality::Accounts;
 
-/// The server's user and groups. None: unchanged.
+/// The server's user and groups. None if vsrun's own are not changed.
 #[inline(never)]
 pub fn identity(options: &Options, host: &Host<'_>) -> Result<Option<Identity>> {
     let Some(login) = &options.user else { return Ok(None) };
     let accounts = options.personality.accounts;
     let identity = account::resolve_as(login, accounts, host.passwd, host.group)?;
     if accounts != Accounts::Vsrun {
-        // The kernel alone decides whether that is possible.
+        // The caller is another tool in vsrun's role, or vsrun may change its ids: the kernel decides whether it works.
         return Ok(Some(identity));
     }
     let other_group = login.group.is_some() && host.egid != identity.gid;
@@ -40,16 +40,16 @@ pub fn identity(options: &Options, host: &Host<'_>) -> Result<Option<Identity>> 
     )))
 }
 
-/// The user and groups that the server's process changes to. None: it has them already, or cannot change them. Another
-/// tool tries in any case.
+/// The user and groups that the server's process has to change to. None if it has them already, or cannot change them.
+/// As another tool, vsrun always tries.
 pub fn change<'a>(identity: Option<&'a Identity>, options: &Options, host: &Host<'_>) -> Option<&'a Identity> {
     let may = host.euid == 0 && host.can_change_ids == CanChangeIds::Yes;
     let tries = options.personality.accounts != Accounts::Vsrun;
     identity.filter(|identity| tries || may && !is_same(identity, host))
 }
 
-/// Whether there is nothing to change: then no privilege is needed, as in a user namespace without setgroups(2). For
-/// root the groups need not be complete.
+/// True if vsrun already has this user and these groups. Then no privilege is needed, as in a user namespace without
+/// setgroups(2). For root, extra groups do not matter.
 fn is_same(identity: &Identity, host: &Host<'_>) -> bool {
     let wanted = |group: &u32| *group == identity.gid || identity.groups.contains(group);
     host.euid == identity.uid
