@@ -1,5 +1,5 @@
-//! What this process may do with a path, checked without doing it. access(2) uses the real ids. vsrun's effective ids
-//! are always the same, and faccessat2(2) is newer, so that seccomp filters of containers may refuse it.
+//! Checks what this process may do with a path, without doing it. access(2) uses the real ids, which in vsrun are
+//! always the same as the effective ones. faccessat2(2) is newer, so that seccomp filters of containers may refuse it.
 
 use core::ffi::CStr;
 
@@ -10,7 +10,7 @@ use super::Result;
 /// Checks that a program exists and we may execute it, or that a directory exists and we may search it.
 ///
 /// # Errors
-/// Those of access(2).
+/// The errors of access(2).
 pub fn may_execute(path: &CStr) -> Result<()> {
     accessat(CWD, path, Access::EXEC_OK, AtFlags::empty())
 }
@@ -18,7 +18,7 @@ pub fn may_execute(path: &CStr) -> Result<()> {
 /// Checks that the owner and mode of a file or directory allow us to read it. access(2) ignores Landlock.
 ///
 /// # Errors
-/// Those of access(2).
+/// The errors of access(2).
 pub fn may_read(path: &CStr) -> Result<()> {
     accessat(CWD, path, Access::READ_OK, AtFlags::empty())
 }
@@ -26,17 +26,17 @@ pub fn may_read(path: &CStr) -> Result<()> {
 /// Checks that we may create and remove names in a directory.
 ///
 /// # Errors
-/// Those of access(2).
+/// The errors of access(2).
 pub fn may_write(dir: &CStr) -> Result<()> {
     accessat(CWD, dir, Access::WRITE_OK | Access::EXEC_OK, AtFlags::empty())
 }
 
-/// Whether the file system of a path is mounted noexec.
+/// True if the file system of a path is mounted noexec.
 pub fn is_noexec(path: &CStr) -> bool {
     statvfs(path).is_ok_and(|about| about.f_flag.contains(StatVfsMountFlags::NOEXEC))
 }
 
-/// Whether a path names a symbolic link.
+/// True if a path is that of a symbolic link.
 pub fn is_link(path: &CStr) -> bool {
     super::file_contents::read_link(CWD, path, &mut [0]).is_ok()
 }

@@ -1,24 +1,27 @@
-//! Capabilities: what a process has of root's rights, and what it and its programs can ever have.
+//! Capabilities, the parts of root's rights. Each process has several sets of them, for itself and for the programs
+//! that it executes.
 //!
 //! A seccomp filter or a tracer can skip a system call and report success. So each result is read back into memory that
 //! holds a value which no kernel writes: a skipped call is detected.
 
 use super::{Result, cvt, cvt_long, ensure, last};
 
-/// Effective, permitted and inheritable: a bit for each capability, first those of the lower 32, then the others.
+/// The effective, permitted and inheritable set, one bit for each capability: three words for the capabilities below
+/// 32, then three for the others.
 type Sets = [u32; 6];
 
-/// `_LINUX_CAPABILITY_VERSION_3` and this thread.
+/// The kernel's `struct __user_cap_header_struct`: `_LINUX_CAPABILITY_VERSION_3`, and 0 for this thread.
 const HEADER: [u32; 2] = [0x2008_0522, 0];
 
-/// Whether CAP_SETUID and CAP_SETGID are effective.
+/// True if CAP_SETUID and CAP_SETGID are effective.
 pub fn may_change_ids() -> bool {
     const BOTH: u32 = 1 << 7 | 1 << 6;
     get().is_ok_and(|[effective, ..]| effective & BOTH == BOTH)
 }
 
-/// Whether the program's file has given a capability: a permitted one that is not ambient cannot come from the caller.
-/// Root has all of them without a file, unless SECBIT_NOROOT is set. If it cannot be determined, this returns true.
+/// True if the program's file has given this process a capability: a permitted one that is not ambient cannot come from
+/// the caller. Root has all capabilities without a file, unless SECBIT_NOROOT is set. Also true if it cannot be
+/// determined.
 pub fn are_of_the_file(is_root: bool) -> bool {
     const SECBIT_NOROOT: i32 = 1;
     if is_root && control(libc::PR_GET_SECUREBITS, 0, 0) & SECBIT_NOROOT == 0 {
@@ -29,12 +32,12 @@ pub fn are_of_the_file(is_root: bool) -> bool {
     (0..64).any(|number| permitted >> number & 1 == 1 && !is_ambient(number))
 }
 
-/// Whether CAP_KILL is effective: signals reach processes of every user.
+/// True if CAP_KILL is effective: signals reach processes of every user.
 pub fn may_kill() -> bool {
     get().is_ok_and(|[effective, ..]| effective & 1 << 5 != 0)
 }
 
-/// Whether CAP_NET_BIND_SERVICE is effective: ports that are reserved for root can be bound.
+/// True if CAP_NET_BIND_SERVICE is effective: ports that are reserved for root can be bound.
 pub fn may_bind_low_ports() -> bool {
     get().is_ok_and(|[effective, ..]| effective & 1 << 10 != 0)
 }
@@ -61,15 +64,16 @@ fn set(sets: &Sets) -> Result<()> {
 /// Keeps the permitted capabilities when the process changes from root to a user.
 ///
 /// # Errors
-/// Those of prctl(2).
+/// The errors of prctl(2).
 pub fn set_keepcaps() -> Result<()> {
     cvt(control(libc::PR_SET_KEEPCAPS, 1, 0)).map(drop)
 }
 
-/// Drops all effective, inheritable and ambient capabilities and, unless they are still needed, the permitted ones.
+/// Drops all effective, inheritable and ambient capabilities, and the permitted ones too unless `permitted_stay` is
+/// set.
 ///
 /// # Errors
-/// Those of capset(2); EPERM when the process still has them.
+/// The errors of capset(2); EPERM when the process still has a capability that it should have dropped.
 pub fn drop_capabilities(permitted_stay: bool) -> Result<()> {
     let found = get()?;
     let [_, low, _, _, high, _] = found;
@@ -78,10 +82,11 @@ pub fn drop_capabilities(permitted_stay: bool) -> Result<()> {
 }
 
 /// Capabilities that allow next to nothing, the most harmless first: CAP_WAKE_ALARM and CAP_BLOCK_SUSPEND, which are
-/// useless on a server; if a container has neither, CAP_NET_BIND_SERVICE and CAP_AUDIT_WRITE.
+/// useless on a server, and for containers without these CAP_NET_BIND_SERVICE and CAP_AUDIT_WRITE.
 const HARMLESS: [u32; 4] = [35, 36, 10, 29];
 
-/// A harmless capability that this process could keep and that is not in a set, if there is one.
+/// The most harmless capability that this process could keep and that is not in the set `not_these`; None if there is
+/// none.
 #[inline(never)]
 pub fn spare(not_these: u64) -> Option<u32> {
     let [_, low, _, _, high, _] = get().unwrap_or_default();
@@ -89,12 +94,12 @@ pub fn spare(not_these: u64) -> Option<u32> {
     HARMLESS.into_iter().find(|number| permitted >> number & 1 == 1)
 }
 
-/// Drops all capabilities except a harmless one that is not in this set, if there is one; programs inherit it. A
-/// process may not trace another process, or use its /proc/PID/root and descriptors, if the other has a capability that
-/// it does not have itself. A program that grants rights (sudo) starts without it.
+/// Drops all capabilities except a harmless one that is not in the set `not_these`, if there is one; programs inherit
+/// it. A process may not trace another process, or use its /proc/PID/root and descriptors, if the other has a
+/// capability that it does not have itself. A program that grants rights (sudo) starts without it.
 ///
 /// # Errors
-/// Those of capset(2); EPERM when the process still has others.
+/// The errors of capset(2); EPERM when the process still has other capabilities.
 pub fn keep_spare(not_these: u64) -> Result<()> {
     let keep = |number: u32| {
         let bits = 1u64 << number;
@@ -111,7 +116,8 @@ fn raise(number: i32) -> Result<()> {
     ensure(control(libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_IS_SET, number) == 1)
 }
 
-/// Keeps exactly these, in all five sets: bounding, permitted, effective, inheritable and ambient.
+/// Keeps exactly the capabilities in the set `wanted`, in all five sets of the process: bounding, permitted, effective,
+/// inheritable and ambient.
 ///
 /// # Errors
 /// EINVAL for a capability that the kernel does not know; EPERM for one that cannot be kept, or one that cannot be
@@ -119,12 +125,13 @@ fn raise(number: i32) -> Result<()> {
 #[inline(never)]
 pub fn keep_only(wanted: u64) -> Result<()> {
     let [_, low, low_inherited, _, high, high_inherited] = get()?;
-    // An ordinary user has nothing to drop, and may not change the bounding set.
+    // An ordinary user has no capability to drop, and may not change the bounding set.
     let nothing = low == 0 && high == 0 && wanted == 0;
-    // Make them effective again, because changing the bounding set needs CAP_SETPCAP.
+    // Makes the permitted capabilities effective, because changing the bounding set needs CAP_SETPCAP.
     set(&[low, low, low_inherited, high, high, high_inherited])?;
     let stays = |number: i32| number < 64 && wanted >> number & 1 == 1;
-    // No kernel knows number 64. If the call reports that it is not in the set, the call was skipped.
+    // No kernel has a capability with the number 64. If the call reports that it is not in the set, the call was
+    // skipped.
     for number in 0..65 {
         if !stays(number) {
             let _ = control(libc::PR_CAPBSET_DROP, number, 0);
@@ -142,17 +149,17 @@ pub fn keep_only(wanted: u64) -> Result<()> {
     (0..64).filter(|number| stays(*number)).try_for_each(raise)
 }
 
-/// Sets no_new_privs: programs that this process executes get no more rights by set-user-id or file capabilities.
+/// Sets no_new_privs: programs that this process executes gain no rights by set-user-id or file capabilities.
 ///
 /// # Errors
-/// Those of prctl(2).
+/// The errors of prctl(2).
 pub fn forbid_new_privileges() -> Result<()> {
     cvt(control(libc::PR_SET_NO_NEW_PRIVS, 1, 0))?;
-    // The kernel refuses an argument here. If the call with one succeeds, it was skipped.
+    // The kernel refuses a second argument here. If the call with one succeeds, it was skipped.
     ensure(control(libc::PR_GET_NO_NEW_PRIVS, 0, 0) == 1 && control(libc::PR_GET_NO_NEW_PRIVS, 1, 0) == -1)
 }
 
-/// prctl(2).
+/// Calls prctl(2) with its arguments as machine words.
 fn control(what: i32, first: i32, second: i32) -> i32 {
     let wide = |number: i32| libc::c_ulong::from(number.unsigned_abs());
     // SAFETY: none of these takes a pointer.

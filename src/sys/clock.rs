@@ -1,4 +1,4 @@
-//! The clocks.
+//! Reads the kernel's clocks.
 
 use rustix::event::Timespec;
 
@@ -10,8 +10,8 @@ struct Spec {
     nanos: i64,
 }
 
-/// Makes a real system call. The vDSO is faster for each call, but it has to be found and mapped first, which costs
-/// more than the few calls of a launcher.
+/// Reads a clock with a real system call. The vDSO is faster for each call, but it has to be found and mapped first,
+/// which costs more than the few calls of a launcher.
 #[cfg(target_pointer_width = "64")]
 fn ask(clock: libc::clockid_t) -> Spec {
     let mut spec = Spec::default();
@@ -20,11 +20,11 @@ fn ask(clock: libc::clockid_t) -> Spec {
     spec
 }
 
-/// Uses the call with 64 bits for the seconds, which works after 2038; before Linux 5.1, and under a seccomp filter
-/// that is older, the old one.
+/// Reads a clock with 64 bits for the seconds, which works after 2038. Before Linux 5.1, and under a seccomp filter
+/// that is older, it uses the old call.
 #[cfg(not(target_pointer_width = "64"))]
 fn ask(clock: libc::clockid_t) -> Spec {
-    /// The call is so new that it has the same number on every machine.
+    /// The number of clock_gettime64(2), which is so new that it has the same number on every machine.
     const CLOCK_GETTIME64: libc::c_long = 403;
     let mut spec = Spec::default();
     // SAFETY: the structure is the one that this call writes.
@@ -38,13 +38,13 @@ fn ask(clock: libc::clockid_t) -> Spec {
     Spec { seconds, nanos }
 }
 
-/// Milliseconds of the monotonic clock: never set back or forward.
+/// The monotonic clock, in milliseconds. Setting the wall clock does not change it.
 pub fn monotonic() -> u64 {
     in_millis(&ask(libc::CLOCK_MONOTONIC))
 }
 
-/// Milliseconds since the boot, including the time that the machine was suspended. The kernel uses this clock for the
-/// start times of processes.
+/// The time since the boot in milliseconds, including the time that the machine was suspended. The kernel uses this
+/// clock for the start times of processes.
 pub fn boot() -> u64 {
     in_millis(&ask(libc::CLOCK_BOOTTIME))
 }
@@ -53,13 +53,13 @@ fn in_millis(spec: &Spec) -> u64 {
     u64::try_from(spec.seconds).unwrap_or(0).saturating_mul(1000) + u64::from(millis(spec))
 }
 
-/// Microseconds of the monotonic clock, rounded up.
+/// The monotonic clock, in microseconds, rounded up.
 pub fn monotonic_micros() -> u64 {
     let now = ask(libc::CLOCK_MONOTONIC);
     u64::try_from(now.seconds).unwrap_or(0).saturating_mul(1_000_000) + u64::try_from(now.nanos / 1000).unwrap_or(0) + 1
 }
 
-/// The wall clock: seconds since 1970 (UTC), and milliseconds.
+/// The wall clock: the seconds since 1970 (UTC), and the milliseconds within the second.
 pub fn wall() -> (i64, u16) {
     let now = ask(libc::CLOCK_REALTIME);
     (now.seconds, millis(&now))
@@ -69,7 +69,7 @@ fn millis(spec: &Spec) -> u16 {
     u16::try_from(spec.nanos / 1_000_000).unwrap_or(0)
 }
 
-/// A number of milliseconds as a struct timespec.
+/// Converts milliseconds to a struct timespec.
 pub(super) fn timespec(millis: u64) -> Timespec {
     // Limited to a hundred years, to avoid an overflow in the kernel.
     let millis = millis.min(3_200_000_000_000);

@@ -1,4 +1,5 @@
-//! An unused descriptor: if it is closed, the call that should close the others was not skipped.
+//! A spare descriptor that shows whether a call that closes descriptors, or makes them close-on-exec, was skipped: if
+//! the call was made, the spare descriptor was affected too.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -7,7 +8,7 @@ use rustix::io::{FdFlags, fcntl_getfd};
 
 use super::{Errno, Result, ensure, fd};
 
-/// Makes standard input `/dev/null`, and returns the descriptor that it was opened as, which is not close-on-exec.
+/// Makes `/dev/null` standard input, and returns a second descriptor of it, the probe, which is not close-on-exec.
 /// Without that device, standard input is an empty pipe.
 ///
 /// # Errors
@@ -18,16 +19,16 @@ pub fn install_null() -> Result<OwnedFd> {
     Ok(opened)
 }
 
-/// Makes an open file standard input, and returns another descriptor for it, which is not close-on-exec.
+/// Makes an open file standard input, and returns a second descriptor of it, the probe, which is not close-on-exec.
 ///
 /// # Errors
-/// Those of dup2(2).
+/// The errors of dup2(2).
 pub fn install(input: BorrowedFd<'_>) -> Result<OwnedFd> {
     fd::dup_onto(input, 0)?;
     rustix::io::dup(input)
 }
 
-/// Checks the probe after all descriptors except those of the program should be closed.
+/// Verifies that the probe was closed, after all descriptors except those of the program should be closed.
 ///
 /// # Errors
 /// EPERM when it is still open.
@@ -37,7 +38,7 @@ pub fn verify(canary: OwnedFd) -> Result<()> {
     ensure(found == Err(Errno::BADF))
 }
 
-/// Checks the probe after all descriptors should be close-on-exec, and leaves it open until the exec.
+/// Verifies that the probe is close-on-exec, after all descriptors should be. It stays open until the exec.
 ///
 /// # Errors
 /// EPERM when it would survive the exec.

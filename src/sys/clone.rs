@@ -1,8 +1,9 @@
-//! Starts a child that will execute another program: in a copy of our memory, or in our memory itself.
+//! Starts a child that will execute another program. Until then it runs in a copy of our memory, or in our memory
+//! itself.
 //!
 //! Copying the page tables takes a fifth of the time of a restart, and the exec discards the copy. So posix_spawn(3)
-//! lets the child use the parent's memory while the parent sleeps. We do that too, for at most a second: a dead file
-//! server or an automounter may block the child for hours, and the sleeping parent would not handle any signal.
+//! lets the child use the parent's memory while the parent sleeps. vsrun does that too, for at most a second: a dead
+//! file server or an automounter may block the child for hours, and the sleeping parent would not handle any signal.
 
 use core::ffi::{c_int, c_void};
 
@@ -21,22 +22,22 @@ unsafe extern "C" {
     ) -> c_int;
 }
 
-/// Which memory a child uses before its exec.
+/// The memory that a child uses before its exec.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Memory {
-    /// A copy of ours, as after fork(2).
+    /// A copy of our memory, as after fork(2).
     Own = 0,
-    /// Ours. We sleep until it has executed the other program or exited, as after vfork(2). What it allocates is lost
-    /// to us.
+    /// Our own memory. We sleep until the child has executed the other program or has exited, as after vfork(2). Memory
+    /// that it allocates is lost to us.
     Shared = (libc::CLONE_VM | libc::CLONE_VFORK) as isize,
 }
 
 /// Starts a child that calls `child`, which must not return. All signals must have their default action. The caller
-/// must be a function that is not inlined and uses little stack. None: the child has used our memory for too long, and
-/// was killed.
+/// must be a function that is not inlined and uses little stack. Returns None if the child has used our memory for too
+/// long, and was killed.
 ///
 /// # Errors
-/// EAGAIN and ENOMEM when the kernel has no process to give.
+/// EAGAIN and ENOMEM when the kernel cannot create a process.
 pub fn start<F: Fn()>(memory: Memory, child: &F) -> Result<Option<Pid>> {
     extern "C" fn enter<F: Fn()>(with: *mut c_void) -> c_int {
         // SAFETY: the pointer was made from a reference below. Either the parent sleeps, or this is a copy of its
@@ -48,7 +49,8 @@ pub fn start<F: Fn()>(memory: Memory, child: &F) -> Result<Option<Pid>> {
         child();
         0
     }
-    /// More than the call and the rest of the frame need, which may be the caller's: a few hundred bytes.
+    /// Stack below this frame that the child does not use, in bytes. The call of clone(2) and the rest of the frame,
+    /// which may be the caller's, need a few hundred.
     const SPARED: usize = 1024;
     let with = (memory, child);
     let stack = (&raw const with).cast::<c_void>().wrapping_byte_sub(SPARED).cast_mut();
@@ -69,28 +71,29 @@ pub fn start<F: Fn()>(memory: Memory, child: &F) -> Result<Option<Pid>> {
     Ok(Some(pid))
 }
 
-/// How long a child may use our memory, in milliseconds.
+/// The time that a child may use our memory, in milliseconds.
 const VFORK_LIMIT_MS: u64 = 1000;
 
-/// Kills this process with SIGALRM, once that is not blocked, unless it executes another program in time: execve(2)
-/// deletes POSIX timers, but not the timer of alarm(2). If no timer is available, there is no limit.
+/// Lets a timer kill this process with SIGALRM, once that signal is not blocked, unless it executes another program in
+/// time: execve(2) deletes POSIX timers, but not the timer of alarm(2). If no timer is available, there is no limit.
 fn arm_timer() {
     let mut timer = 0;
     // SAFETY: the kernel writes an int; no event asked for means SIGALRM.
     unsafe { libc::syscall(libc::SYS_timer_create, libc::CLOCK_MONOTONIC, 0, &raw mut timer) };
-    // struct itimerspec in words of the machine: how often, and when first, each in seconds and nanoseconds.
+    // The bytes of a struct itimerspec: the interval and the first expiry, each as seconds and nanoseconds in machine
+    // words.
     let times = [0 as libc::c_long, 0, 1, 0];
     // SAFETY: the kernel reads these four words.
     unsafe { libc::syscall(libc::SYS_timer_settime, timer as c_int, 0, times.as_ptr(), 0) };
 }
 
-/// Whether the timer has killed the child, which was started at `begin`. (A program that dies of SIGALRM earlier has
-/// not exceeded the limit.)
+/// True if the timer has killed the child, which was started at `begin`. A program that dies of SIGALRM earlier has not
+/// exceeded the limit.
 fn exceeded_limit(child: Pid, begin: u64) -> bool {
     if clock::monotonic() < begin + VFORK_LIMIT_MS {
         return false;
     }
-    // A dying child releases our memory before it becomes waitable, so give it a moment.
+    // A dying child releases our memory before it becomes waitable, so wait a moment.
     poll::sleep_ms(VFORK_LIMIT_MS / 10);
     process::was_killed_by(libc::SIGALRM, child)
 }

@@ -10,12 +10,12 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use super::fd::{FIRST, borrow, for_each_open};
 use super::{Errno, Result, cvt, cvt_long, dir, ensure};
 
-/// The range that holds only this descriptor.
+/// The range that contains only this descriptor.
 pub fn range_of(fd: BorrowedFd<'_>) -> Range<RawFd> {
     fd.as_raw_fd()..fd.as_raw_fd() + 1
 }
 
-/// Closes all descriptors above 2 except those in the ranges, which may be empty and may overlap.
+/// Closes all descriptors above 2 except those in the ranges `spared`, which may be empty and may overlap.
 ///
 /// Must be called only in a process that uses no other descriptor afterwards, including any `OwnedFd` that is dropped
 /// later.
@@ -39,7 +39,7 @@ pub fn close_except(spared: &[Range<RawFd>]) -> Result<()> {
         first = next;
     }
     if result.is_err() {
-        // Before Linux 5.9, or in a container whose seccomp filter does not know the call.
+        // close_range(2) is missing before Linux 5.9, and in a container whose seccomp filter does not know it.
         for_each_open(&|number| {
             if !is_spared(number) {
                 // SAFETY: as above.
@@ -50,11 +50,11 @@ pub fn close_except(spared: &[Range<RawFd>]) -> Result<()> {
     are_closed(&is_spared)
 }
 
-/// How many descriptors are checked. Those of a manager are among the first.
+/// The number of descriptors that are checked. The descriptors of a manager are among the first.
 const LOOKED_AT: usize = 64;
 
-/// Checks the first descriptors with one poll(2). Its results differ for open and closed descriptors, so a skipped call
-/// is detected.
+/// Verifies that the first descriptors are closed, with one poll(2). Its results differ for open and closed
+/// descriptors, so a skipped call is detected.
 #[inline(never)]
 fn are_closed(is_spared: &dyn Fn(RawFd) -> bool) -> Result<()> {
     let mut number = FIRST;
@@ -68,7 +68,7 @@ fn are_closed(is_spared: &dyn Fn(RawFd) -> bool) -> Result<()> {
                 |(fd, number): (&PollFd<'_>, RawFd)| !fd.revents().contains(PollFlags::NVAL) && !is_spared(number);
             ensure(!fds.iter().zip(FIRST..).any(open))
         }
-        // With a lower limit of descriptors poll(2) refuses so many. The cloexec probe is checked in addition.
+        // With a lower limit of descriptors, poll(2) refuses so many. The cloexec probe is checked too.
         Err(Errno::INVAL) => Ok(()),
         Err(why) => Err(why),
     }
@@ -77,13 +77,13 @@ fn are_closed(is_spared: &dyn Fn(RawFd) -> bool) -> Result<()> {
 /// Closes one descriptor that must not be used any more.
 ///
 /// # Errors
-/// Those of close(2).
+/// The errors of close(2).
 pub fn close(fd: BorrowedFd<'_>) -> Result<()> {
     // SAFETY: the caller never uses it again.
     cvt(unsafe { libc::close(fd.as_raw_fd()) }).map(drop)
 }
 
-/// Checks that none of the first descriptors is a directory, which would be a way out of a jail.
+/// Verifies that none of the first descriptors is a directory, which would be a way out of a jail.
 ///
 /// # Errors
 /// EISDIR when one is.

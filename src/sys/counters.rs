@@ -8,13 +8,14 @@ use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous};
 static OWN: [AtomicU32; 2] = [AtomicU32::new(0), AtomicU32::new(0)];
 static SHARED: AtomicPtr<[AtomicU32; 2]> = AtomicPtr::new(ptr::null_mut());
 
-/// The counters.
+/// The shared counters, or the process's own ones if they are not shared.
 pub fn counters() -> &'static [AtomicU32; 2] {
     // SAFETY: null, or a mapping that is long enough for both, zeroed by the kernel and never unmapped.
     unsafe { SHARED.load(Ordering::Relaxed).as_ref() }.unwrap_or(&OWN)
 }
 
-/// Shares the counters with processes that are forked from now on. Without memory for that, each process has its own.
+/// Shares the counters with processes that are forked from now on. If there is no memory for a shared mapping, each
+/// process has its own counters.
 pub fn share() {
     let access = ProtFlags::READ | ProtFlags::WRITE;
     // SAFETY: a new mapping, wherever the kernel likes.

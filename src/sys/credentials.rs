@@ -1,4 +1,4 @@
-//! The credentials of a process, and the proof that no others remain.
+//! The user, groups and directories of a process: sets them, and verifies that no other rights remain.
 //!
 //! Makes the system calls directly. The C library's functions change the ids of all threads, and on musl they mask
 //! signals for that; vsrun has one thread.
@@ -12,8 +12,8 @@ use super::{Errno, Result, caps, cvt, dir, ensure};
 
 /// The effective user id.
 pub fn effective_uid() -> u32 {
-    // The kernel's value from the start of the process saves a system call: vsrun changes its ids only shortly before
-    // exec. SAFETY: getauxval only reads it.
+    // SAFETY: getauxval only reads the kernel's value from the start of the process. It saves a system call: vsrun
+    // changes its ids only shortly before the exec.
     let id = unsafe { libc::getauxval(libc::AT_EUID) };
     u32::try_from(id).unwrap_or(u32::MAX)
 }
@@ -28,7 +28,7 @@ pub fn effective_gid() -> u32 {
 /// Changes the root directory, and makes it the working directory.
 ///
 /// # Errors
-/// Those of fchdir(2) and chroot(2); EPERM when the root is still another directory.
+/// The errors of fchdir(2) and chroot(2); EPERM when the root is still another directory.
 #[inline(never)]
 pub fn change_root(dir: BorrowedFd<'_>) -> Result<()> {
     let there = dir::fstat(dir)?.id;
@@ -37,54 +37,53 @@ pub fn change_root(dir: BorrowedFd<'_>) -> Result<()> {
     ensure(dir::stat_path(c"/")?.id == there)
 }
 
-/// Changes the working directory.
-///
-/// # Errors
-/// Those of chdir(2); EPERM when it is still another one.
 /// Changes the working directory to `/`, and ignores errors.
 pub fn leave_dir() {
     let _ = rustix::process::chdir(c"/");
 }
 
-/// Changes to a directory, and verifies that it is the working directory then.
+/// Changes the working directory, and verifies the change.
+///
+/// # Errors
+/// The errors of chdir(2); EPERM when it is still another directory.
 #[inline(never)]
 pub fn change_dir(dir: &CStr) -> Result<()> {
-    // An automounter does not mount for stat(2), but for chdir(2): then the two would be different directories.
-    // statvfs(2) makes it mount first.
+    // For an automounter: it mounts the directory for chdir(2) and statvfs(2), but not for stat(2), so that without
+    // this call the directory would not be the one that is verified.
     let _ = rustix::fs::statvfs(dir);
     let there = dir::stat_path(dir)?.id;
     rustix::process::chdir(dir)?;
     ensure(dir::stat_path(c".")?.id == there)
 }
 
-/// Enters a directory that is open.
+/// Makes an open directory the working directory.
 ///
 /// # Errors
-/// Those of fchdir(2); EPERM when the working directory is still another one.
+/// The errors of fchdir(2); EPERM when the working directory is still another one.
 pub fn enter(directory: BorrowedFd<'_>) -> Result<()> {
     rustix::process::fchdir(directory)?;
     ensure(dir::stat_path(c".")?.id == dir::fstat(directory)?.id)
 }
 
-/// The path of the working directory. None if it was deleted or is outside of the root.
+/// The path of the working directory. None if it was deleted or is outside the root.
 pub fn current_dir() -> Option<Vec<u8>> {
     let mut buffer = [0; 4096];
     name_current_dir(&mut buffer).map(<[u8]>::to_vec)
 }
 
-/// Writes the path of the working directory into a buffer. None if it does not fit.
+/// Writes the path of the working directory into a buffer. None if the path does not fit.
 pub fn name_current_dir(buffer: &mut [u8]) -> Option<&[u8]> {
     // SAFETY: the buffer has that length.
     let length = super::cvt_long(unsafe { libc::syscall(libc::SYS_getcwd, buffer.as_mut_ptr(), buffer.len()) });
-    // The length includes the final NUL.
+    // The length that the kernel returns includes the final NUL.
     let path = buffer.get(..usize::try_from(length.ok()?).ok()?.checked_sub(1)?)?;
     path.starts_with(b"/").then_some(path)
 }
 
-/// Verifies that the working directory is inside of the root.
+/// Verifies that the working directory is inside the root.
 ///
 /// # Errors
-/// EPERM when it is not, or that cannot be determined.
+/// EPERM when it is not, or when that cannot be determined.
 pub fn verify_cwd_inside_root() -> Result<()> {
     name_current_dir(&mut [0; 4096]).map(drop).ok_or(Errno::PERM)
 }
@@ -92,7 +91,7 @@ pub fn verify_cwd_inside_root() -> Result<()> {
 /// Sets the supplementary groups.
 ///
 /// # Errors
-/// Those of setgroups(2).
+/// The errors of setgroups(2).
 pub fn set_groups(groups: &[u32]) -> Result<()> {
     // SAFETY: the list has that length; the raw call, since vsrun has one thread.
     super::cvt_long(unsafe { libc::syscall(SETGROUPS, groups.len(), groups.as_ptr()) }).map(drop)
@@ -106,15 +105,15 @@ const SETGROUPS: libc::c_long = libc::SYS_setgroups;
 /// Sets the real, effective and saved group id.
 ///
 /// # Errors
-/// Those of setresgid(2).
+/// The errors of setresgid(2).
 pub fn set_gid(gid: u32) -> Result<()> {
     let gid = Gid::from_raw(gid);
     rustix::thread::set_thread_res_gid(gid, gid, gid)?;
     dump_no_core()
 }
 
-/// Until the exec, root's memory must not get into a core file, and no process of the user may trace this one. A change
-/// of the ids alone leaves that to fs.suid_dumpable, whose value 2 allows core files.
+/// Makes the process undumpable until the exec: root's memory must not get into a core file, and no process of the user
+/// may trace this one. A change of the ids alone leaves that to fs.suid_dumpable, whose value 2 allows core files.
 fn dump_no_core() -> Result<()> {
     let control = |what: i32| {
         let zero: libc::c_ulong = 0;
@@ -125,11 +124,11 @@ fn dump_no_core() -> Result<()> {
     ensure(control(libc::PR_GET_DUMPABLE) == Ok(0))
 }
 
-/// Sets the real, effective and saved user id. When root becomes a user, the kernel drops the capabilities; the
-/// permitted ones stay if they are still needed.
+/// Sets the real, effective and saved user id. When root becomes a user, the kernel drops the capabilities; with
+/// `permitted_stay` the permitted ones stay.
 ///
 /// # Errors
-/// Those of setresuid(2) and prctl(2).
+/// The errors of setresuid(2) and prctl(2).
 pub fn set_uid(uid: u32, permitted_stay: bool) -> Result<()> {
     if permitted_stay {
         caps::set_keepcaps()?;
@@ -139,23 +138,23 @@ pub fn set_uid(uid: u32, permitted_stay: bool) -> Result<()> {
     dump_no_core()
 }
 
-/// Sets the real user id alone; effective and saved id are the effective one.
+/// Sets the real user id only. The saved id becomes the effective one.
 ///
 /// # Errors
-/// Those of setresuid(2); EPERM when it was not set.
+/// The errors of setresuid(2); EPERM when the id was not set.
 pub fn set_real_uid(uid: u32) -> Result<()> {
     let effective = rustix::process::geteuid();
     rustix::thread::set_thread_res_uid(Uid::from_raw(uid), effective, effective)?;
     ensure(rustix::process::getuid().as_raw() == uid)
 }
 
-/// Reads back all ids and the groups (`groups` must be sorted) and, unless the user is root, verifies that the process
+/// Reads all ids and the groups back (`groups` must be sorted). Unless the user is root, verifies that the process
 /// cannot become root again. This detects a filter or tracer that has skipped a call and reported success.
 ///
 /// # Errors
 /// EPERM when any of these differs.
 pub fn verify(uid: u32, gid: u32, groups: &[u32]) -> Result<()> {
-    // Different from the expected values, in case that the call is skipped.
+    // Different from the expected values, so that a skipped call is detected.
     let (mut user, mut group) = ([!uid; 3], [!gid; 3]);
     {
         let [real, effective, saved] = &mut user;
@@ -172,7 +171,7 @@ pub fn verify(uid: u32, gid: u32, groups: &[u32]) -> Result<()> {
     ensure(uid == 0 || rustix::thread::set_thread_res_uid(root, root, root).is_err())
 }
 
-/// The supplementary groups of a process whose real, effective and saved ids are the same.
+/// The supplementary groups of this process. None if its real, effective and saved ids differ.
 pub fn groups() -> Option<Vec<u32>> {
     let ids = |ask: unsafe extern "C" fn(*mut u32, *mut u32, *mut u32) -> i32| {
         let [mut real, mut effective, mut saved] = [0, 1, 2];
@@ -190,11 +189,11 @@ pub fn groups() -> Option<Vec<u32>> {
     few.get(..usize::try_from(count).ok()?).map(<[u32]>::to_vec)
 }
 
-/// Whether the supplementary groups are exactly these, sorted and without duplicates, as the kernel keeps them.
+/// True if the supplementary groups are exactly `expected`, sorted and without duplicates, as the kernel keeps them.
 #[inline(never)]
 fn groups_are(expected: &[u32]) -> Result<bool> {
-    // Up to 64 are on the stack, because nothing should allocate after a fork. More are rare, and allocating works,
-    // because the program has one thread.
+    // Up to 64 groups are on the stack, because nothing should allocate after a fork. More are rare, and allocating
+    // works, because the program has one thread.
     let mut few = [u32::MAX; 64];
     let mut many = Vec::new();
     let room = if expected.len() < few.len() {

@@ -1,4 +1,4 @@
-//! Messages over Unix datagram sockets: to a system logger or service manager, and from a server.
+//! Messages over Unix datagram sockets: to syslog or a service manager, and from a server.
 
 use core::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -8,9 +8,9 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with, sockopt};
 use super::socket::length;
 use super::{Errno, Result, cvt};
 
-/// The first bytes of a struct sockaddr_un, see unix(7): its family.
+/// The first bytes of a struct sockaddr_un, see unix(7): the address family.
 const UNIX: [u8; 2] = AddressFamily::UNIX.as_raw().to_ne_bytes();
-/// The longest path or name, with its NUL.
+/// The longest path or abstract name of a socket, with its NUL, in bytes.
 const LONGEST: usize = 108;
 
 fn socket() -> Result<OwnedFd> {
@@ -18,18 +18,18 @@ fn socket() -> Result<OwnedFd> {
     socket_with(AddressFamily::UNIX, SocketType::DGRAM, flags, None)
 }
 
-/// A sender of messages to a socket whose receiver may exit and start again.
+/// Sends messages to a socket. Its receiver may exit and start again.
 pub struct DatagramSender {
     socket: OwnedFd,
-    /// As sendto(2) takes it.
+    /// The address in the form that sendto(2) takes.
     address: Vec<u8>,
 }
 
 impl DatagramSender {
-    /// Sends to the socket of that path, or of that abstract name after an `@`.
+    /// Makes a sender to the socket with this path, or with this abstract name after an `@`.
     ///
     /// # Errors
-    /// When the path is too long, or there is no socket available.
+    /// When the path is too long, or no socket is available.
     pub fn new(address: &[u8]) -> Result<Self> {
         if address.len() >= LONGEST {
             return Err(Errno::NAMETOOLONG);
@@ -44,7 +44,7 @@ impl DatagramSender {
     /// Sends a message, without waiting.
     ///
     /// # Errors
-    /// Those of sendto(2): EAGAIN when too many messages wait to be read.
+    /// The errors of sendto(2): EAGAIN when too many messages wait to be read.
     pub fn send(&self, message: &[u8]) -> Result<()> {
         let (socket, flags, address) =
             (self.socket.as_raw_fd(), libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL, &self.address);
@@ -55,36 +55,37 @@ impl DatagramSender {
     }
 }
 
-/// A socket of an abstract name, which needs no file and works in every chroot. The kernel names each message's sender.
+/// A receiving socket with an abstract name, which needs no file and works in every chroot. The kernel adds the sender
+/// to each message.
 pub struct NotifySocket {
     socket: OwnedFd,
-    /// Its name, as the kernel chose it: five digits.
+    /// The name of the socket, which the kernel has chosen: five digits.
     pub name: [u8; 5],
 }
 
-/// The sender of a message, as the kernel names it.
+/// The sender of a message, as the kernel reports it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sender {
-    /// Its process id here; 0 for a process outside of our pid namespace.
+    /// The sender's pid here; 0 for a process outside our pid namespace.
     pub pid: i32,
-    /// Its real user id here; the kernel's overflow id (65534) for a user that has no number here.
+    /// The sender's real user id here; the kernel's overflow id (65534) for a user that has no number here.
     pub uid: u32,
 }
 
-/// The first message of the queue, which is still there.
+/// The first message in the queue of a socket, which stays in the queue.
 pub struct Datagram<'a> {
-    /// Its text. If the message is longer than the buffer, only the complete lines.
+    /// The text of the message. If the message is longer than the buffer, only the complete lines.
     pub text: &'a [u8],
     /// The process that has sent it.
     pub sender: Sender,
-    /// True if descriptors came with it.
+    /// True if descriptors came with the message.
     pub carries: bool,
 }
 
-/// The control message with the sender, as the kernel writes it, without room for others.
+/// The control message with the sender, as the kernel writes it, without room for other control messages.
 ///
-/// rustix cannot read it, because its type for a process id has no 0, which the kernel writes for a sender outside of
-/// our pid namespace.
+/// rustix cannot read it, because its type for a pid has no 0, which the kernel writes for a sender outside our pid
+/// namespace.
 #[repr(C)]
 struct Control {
     header: libc::cmsghdr,
@@ -95,7 +96,7 @@ impl NotifySocket {
     /// Opens the socket under a name that the kernel chooses. Allocates nothing.
     ///
     /// # Errors
-    /// Those of socket(2) and bind(2).
+    /// The errors of socket(2) and bind(2).
     pub fn open() -> Result<Self> {
         let socket = socket()?;
         sockopt::set_socket_passcred(&socket, true)?;
@@ -105,14 +106,14 @@ impl NotifySocket {
         let mut size = length(&name);
         // SAFETY: the room for the address is as long as it says.
         cvt(unsafe { libc::getsockname(socket.as_raw_fd(), name.as_mut_ptr().cast(), &raw mut size) })?;
-        // After the family, a NUL marks an abstract name.
+        // A NUL after the family marks an abstract name.
         let name = name.get(UNIX.len() + 1..usize::try_from(size).unwrap_or(0)).unwrap_or_default();
         Ok(Self { socket, name: name.try_into().map_err(|_| Errno::NAMETOOLONG)? })
     }
 
     /// Reads the first message and leaves it in the queue. Its descriptors stay there too: this call has no room for
-    /// them, and the kernel drops a second reference to each, never the last one. So nothing is closed, and no sender
-    /// can make this call block.
+    /// them, and the kernel then drops only a second reference to each, never the last one. So nothing is closed, and
+    /// no sender can make this call block.
     pub fn peek<'a>(&self, buffer: &'a mut [u8]) -> Option<Datagram<'a>> {
         // SAFETY: all zero is valid for both structures.
         let (mut control, mut message): (Control, libc::msghdr) = unsafe { core::mem::zeroed() };
@@ -130,7 +131,7 @@ impl NotifySocket {
         }
         let Control { header, credentials } = control;
         let named = header.cmsg_level == libc::SOL_SOCKET && header.cmsg_type == libc::SCM_CREDENTIALS;
-        // No user has the id that means "unchanged".
+        // Without credentials the uid is the one that means "unchanged", which no user has.
         let sender = Sender { pid: credentials.pid, uid: if named { credentials.uid } else { u32::MAX } };
         Some(Datagram { text, sender, carries: message.msg_flags & libc::MSG_CTRUNC != 0 })
     }
@@ -142,7 +143,7 @@ impl NotifySocket {
     }
 
     /// Removes the first message from the queue, with its descriptors, and exits. For a child that shares our memory
-    /// and has its own descriptor table: see clone.rs.
+    /// and has its own descriptor table, see clone.rs.
     ///
     /// The last close of a file can block for as long as its owner wants: a TCP socket with SO_LINGER and unsent data,
     /// or a file of FUSE or NFS. When a process exits, the kernel releases our memory, and so lets us continue, before

@@ -1,4 +1,4 @@
-//! Files in a directory that is held open: creates, compares, renames, removes, and lists them.
+//! Files in a directory that is held open: opens, compares, renames and removes them.
 
 use core::ffi::CStr;
 use rustix::fs::RenameFlags;
@@ -11,29 +11,29 @@ use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, Stat};
 
 use super::{Errno, Result};
 
-/// A directory that stays the same, whatever happens to its path.
+/// An open directory. It stays the same directory if its path changes.
 pub struct Dir(pub OwnedFd);
 
-/// The fields of stat(2) that we use.
+/// The fields of stat(2) that vsrun uses.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub struct FileStat {
-    /// The device and inode.
+    /// The device and inode, which identify the file.
     pub id: (u64, u64),
-    /// Whether it is a regular file.
+    /// True for a regular file.
     pub regular: bool,
-    /// Whether it is a directory.
+    /// True for a directory.
     pub directory: bool,
-    /// Whether it is a socket.
+    /// True for a socket.
     pub socket: bool,
     /// The number of hard links.
     pub links: u64,
-    /// The owner's uid.
+    /// The user id of the owner.
     pub owner: u32,
-    /// Its permissions.
+    /// The permission bits.
     pub mode: u32,
-    /// Its length.
+    /// The length in bytes.
     pub size: u64,
-    /// When it was last written, in seconds of the wall clock.
+    /// The time of the last change, in seconds of the wall clock.
     pub mtime: i64,
 }
 
@@ -58,15 +58,15 @@ impl FileStat {
 /// How a file is opened.
 #[derive(Clone, Copy)]
 pub enum OpenMode {
-    /// To read and write, if it exists.
+    /// For reading and writing; the file must exist.
     Existing,
-    /// To read, if it exists.
+    /// For reading; the file must exist.
     ReadOnly,
-    /// Created, to read and write; it must not exist.
+    /// For reading and writing; the file is created and must not exist before.
     New,
-    /// Created, to write at its end; it must not exist.
+    /// For writing at the end; the file is created and must not exist before.
     NewAppend,
-    /// To write at its end, if it exists.
+    /// For writing at the end; the file must exist.
     Append,
 }
 
@@ -74,7 +74,7 @@ impl Dir {
     /// Opens a directory, to find names in it and to list it.
     ///
     /// # Errors
-    /// Those of open(2).
+    /// The errors of open(2).
     pub fn open(path: &CStr) -> Result<Self> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         Ok(Self(rustix::fs::open(path, flags, Mode::empty())?))
@@ -83,7 +83,7 @@ impl Dir {
     /// Opens a directory only for name lookup, which needs no right to read it.
     ///
     /// # Errors
-    /// Those of open(2).
+    /// The errors of open(2).
     pub fn open_path(path: &CStr) -> Result<Self> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         Ok(Self(rustix::fs::open(path, flags, Mode::empty())?))
@@ -92,7 +92,7 @@ impl Dir {
     /// Opens a subdirectory, to list it.
     ///
     /// # Errors
-    /// Those of open(2).
+    /// The errors of open(2).
     pub fn open_dir(&self, name: &CStr) -> Result<Self> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         Ok(Self(rustix::fs::openat(&self.0, name, flags, Mode::empty())?))
@@ -101,7 +101,7 @@ impl Dir {
     /// Opens or creates a file. Never follows a symbolic link, and never waits for the other end of a FIFO.
     ///
     /// # Errors
-    /// Those of open(2); ELOOP for a symbolic link.
+    /// The errors of open(2); ELOOP for a symbolic link.
     pub fn open_file(&self, name: &CStr, how: OpenMode, mode: u32) -> Result<OwnedFd> {
         let how = match how {
             OpenMode::Existing => OFlags::RDWR | OFlags::NONBLOCK,
@@ -117,7 +117,7 @@ impl Dir {
     /// Returns the attributes of a name, without following a symbolic link.
     ///
     /// # Errors
-    /// Those of stat(2).
+    /// The errors of stat(2).
     pub fn stat(&self, name: &CStr) -> Result<FileStat> {
         Ok(FileStat::new(&rustix::fs::statat(&self.0, name, AtFlags::SYMLINK_NOFOLLOW)?))
     }
@@ -125,12 +125,12 @@ impl Dir {
     /// Returns the attributes of a name, following symbolic links.
     ///
     /// # Errors
-    /// Those of stat(2).
+    /// The errors of stat(2).
     pub fn stat_target(&self, name: &CStr) -> Result<FileStat> {
         Ok(FileStat::new(&rustix::fs::statat(&self.0, name, AtFlags::empty())?))
     }
 
-    /// Renames a file, never onto another.
+    /// Renames a file, but never replaces another file.
     ///
     /// # Errors
     /// EEXIST when the new name exists.
@@ -141,7 +141,7 @@ impl Dir {
     /// Removes a name.
     ///
     /// # Errors
-    /// Those of unlink(2).
+    /// The errors of unlink(2).
     pub fn unlink(&self, name: &CStr) -> Result<()> {
         rustix::fs::unlinkat(&self.0, name, AtFlags::empty())
     }
@@ -156,12 +156,12 @@ impl AsFd for Dir {
 /// Returns the attributes of an open file.
 ///
 /// # Errors
-/// Those of fstat(2).
+/// The errors of fstat(2).
 pub fn fstat(file: BorrowedFd<'_>) -> Result<FileStat> {
     Ok(FileStat::new(&rustix::fs::fstat(file)?))
 }
 
-/// The working directory, for functions that take a descriptor.
+/// A descriptor that means the working directory, for functions that take a descriptor.
 pub fn here() -> BorrowedFd<'static> {
     CWD
 }
@@ -169,7 +169,7 @@ pub fn here() -> BorrowedFd<'static> {
 /// Returns the attributes of a path, following symbolic links.
 ///
 /// # Errors
-/// Those of stat(2).
+/// The errors of stat(2).
 pub fn stat_path(path: &CStr) -> Result<FileStat> {
     Ok(FileStat::new(&rustix::fs::statat(CWD, path, AtFlags::empty())?))
 }
@@ -177,7 +177,7 @@ pub fn stat_path(path: &CStr) -> Result<FileStat> {
 /// Changes the owner and group of an open file.
 ///
 /// # Errors
-/// Those of chown(2).
+/// The errors of chown(2).
 pub fn fchown(file: BorrowedFd<'_>, uid: u32, gid: u32) -> Result<()> {
     use rustix::fs::{Gid, Uid};
     let (uid, gid) = (Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)));
@@ -188,15 +188,15 @@ pub fn fchown(file: BorrowedFd<'_>, uid: u32, gid: u32) -> Result<()> {
 /// Sets the permissions of a file, whatever the umask.
 ///
 /// # Errors
-/// Those of chmod(2).
+/// The errors of chmod(2).
 pub fn fchmod(file: BorrowedFd<'_>, mode: u32) -> Result<()> {
     rustix::fs::fchmod(file, Mode::from_raw_mode(mode))
 }
 
-/// Writes a small file: first the bytes, then its length, so that a reader never sees it empty.
+/// Overwrites a small file: first writes the bytes, then sets the length, so that a reader never sees the file empty.
 ///
 /// # Errors
-/// Those of write(2); ENOSPC if fewer bytes were written.
+/// The errors of write(2); ENOSPC if fewer bytes were written.
 pub fn overwrite(file: BorrowedFd<'_>, bytes: &[u8]) -> Result<()> {
     if rustix::io::pwrite(file, bytes, 0)? < bytes.len() {
         return Err(Errno::NOSPC);
@@ -204,11 +204,11 @@ pub fn overwrite(file: BorrowedFd<'_>, bytes: &[u8]) -> Result<()> {
     ftruncate(file, bytes.len())
 }
 
-/// Reserves disk space for the beginning of a file, without changing its length. Does nothing on file systems without
-/// this call: there the write may fail.
+/// Reserves disk space for the beginning of a file, without changing its length. Does nothing on a file system without
+/// fallocate(2), where a later write may fail.
 ///
 /// # Errors
-/// ENOSPC.
+/// ENOSPC when the disk is full.
 pub fn fallocate(file: BorrowedFd<'_>, length: u64) -> Result<()> {
     match rustix::fs::fallocate(file, rustix::fs::FallocateFlags::KEEP_SIZE, 0, length) {
         Err(Errno::NOSYS | Errno::OPNOTSUPP) => Ok(()),
@@ -216,18 +216,18 @@ pub fn fallocate(file: BorrowedFd<'_>, length: u64) -> Result<()> {
     }
 }
 
-/// Truncates a file.
+/// Sets the length of a file.
 ///
 /// # Errors
-/// Those of ftruncate(2).
+/// The errors of ftruncate(2).
 pub fn ftruncate(file: BorrowedFd<'_>, length: usize) -> Result<()> {
     rustix::fs::ftruncate(file, u64::try_from(length).unwrap_or(0))
 }
 
-/// Reads the beginning of a file, whatever the offset of its descriptor is.
+/// Reads the beginning of a file, without using the offset of its descriptor.
 ///
 /// # Errors
-/// Those of read(2).
+/// The errors of read(2).
 pub fn pread_start(file: BorrowedFd<'_>, buffer: &mut [u8]) -> Result<usize> {
     rustix::io::pread(file, buffer, 0)
 }
@@ -235,7 +235,7 @@ pub fn pread_start(file: BorrowedFd<'_>, buffer: &mut [u8]) -> Result<usize> {
 /// Sets the offset of a descriptor.
 ///
 /// # Errors
-/// Those of lseek(2).
+/// The errors of lseek(2).
 pub fn seek(file: BorrowedFd<'_>, place: u64) -> Result<()> {
     rustix::fs::seek(file, rustix::fs::SeekFrom::Start(place)).map(drop)
 }
@@ -243,7 +243,7 @@ pub fn seek(file: BorrowedFd<'_>, place: u64) -> Result<()> {
 /// Opens a file for reading, following symbolic links.
 ///
 /// # Errors
-/// Those of open(2).
+/// The errors of open(2).
 pub fn open_readonly(path: &CStr) -> Result<OwnedFd> {
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
     rustix::fs::open(path, flags, Mode::empty())
@@ -252,7 +252,7 @@ pub fn open_readonly(path: &CStr) -> Result<OwnedFd> {
 /// Opens a file for reading. Never follows a symbolic link, and never waits for the other end of a FIFO.
 ///
 /// # Errors
-/// Those of open(2); ELOOP for a symbolic link.
+/// The errors of open(2); ELOOP for a symbolic link.
 pub fn open_nofollow(path: &CStr) -> Result<OwnedFd> {
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::NOFOLLOW;
     rustix::fs::open(path, flags, Mode::empty())
@@ -260,8 +260,8 @@ pub fn open_nofollow(path: &CStr) -> Result<OwnedFd> {
 
 pub fn move_file(from: BorrowedFd<'_>, old: &CStr, to: &Dir, new: &CStr) -> Result<()> {
     match renameat_with(from, old, &to.0, new, RenameFlags::NOREPLACE) {
-        // Before Linux 3.15, under a seccomp filter that is older (EPERM), and on file systems without
-        // RENAME_NOREPLACE: link(2) never replaces a file either.
+        // renameat2(2) is missing before Linux 3.15, and RENAME_NOREPLACE on some file systems; a seccomp filter that
+        // is older refuses it (EPERM). link(2) never replaces a file either.
         Err(Errno::NOSYS | Errno::INVAL | Errno::PERM) => {
             linkat(from, old, &to.0, new, AtFlags::empty())?;
             unlinkat(from, old, AtFlags::empty())

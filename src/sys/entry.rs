@@ -1,8 +1,9 @@
-//! What the kernel passes to the program: arguments, environment, and whether the caller has fewer rights.
+//! What the kernel passes to the program: arguments, environment, and whether the program has more rights than its
+//! caller.
 
 use core::ffi::{CStr, c_char, c_int};
 
-/// The kernel's argv. Rust's own reader is empty without Rust's start-up on musl.
+/// Collects the kernel's argv. `std::env::args` is empty on musl without Rust's start-up code.
 ///
 /// # Safety
 /// `argv` must be what `main` was given: `argc` valid C strings that live as long as the process.
@@ -12,11 +13,11 @@ pub unsafe fn arguments(argc: c_int, argv: *const *const c_char) -> Vec<&'static
 }
 
 unsafe extern "C" {
-    /// environ(7).
+    /// The environment that the C library holds, see environ(7).
     static environ: *const *const c_char;
 }
 
-/// The environment that the process was started with. vsrun never changes it.
+/// The environment with which the process was started. vsrun never changes it.
 pub fn environment() -> Vec<&'static CStr> {
     // SAFETY: the C start-up code has set it, and nothing in this program writes to it.
     let words = unsafe { environ };
@@ -24,7 +25,7 @@ pub fn environment() -> Vec<&'static CStr> {
     unsafe { strings(words, usize::MAX) }
 }
 
-/// Up to `most` C strings of a list that ends with a null pointer.
+/// Collects at most `most` C strings of a list that ends with a null pointer.
 unsafe fn strings(mut list: *const *const c_char, most: usize) -> Vec<&'static CStr> {
     let mut words = Vec::new();
     while !list.is_null() && words.len() < most {
@@ -41,7 +42,7 @@ unsafe fn strings(mut list: *const *const c_char, most: usize) -> Vec<&'static C
     words
 }
 
-/// Whether the program was started with more rights than its caller has: by set-user-id, set-group-id or file
+/// True if the program was started with more rights than its caller has: by set-user-id, set-group-id or file
 /// capabilities. AT_SECURE of getauxval(3) is not used, because it is also set when a security module has changed the
 /// domain, which is no reason to refuse.
 pub fn is_secure_mode() -> bool {

@@ -1,11 +1,12 @@
-//! The texts of the kernel's errors that a launcher meets. (The C library's own table is twice as long.)
+//! The texts of the kernel's errors that vsrun meets. The C library's own table is twice as long.
 
 use core::fmt;
 
 use super::Errno;
 
-/// Each text follows a NUL and the error's number, which is the same on every machine that vsrun is built for
-/// (asm-generic/errno.h). EAGAIN is reported only for fork, exec and setuid; other calls are repeated instead.
+/// The texts, each after a NUL and the errno, which is the same on every machine that vsrun is built for
+/// (asm-generic/errno.h). EAGAIN is reported only for fork, exec and setuid, whose text it has; other calls are
+/// repeated instead.
 const TEXTS: &str = "\
 \0\x01Operation not permitted\0\x02No such file or directory\0\x03No such process\
 \0\x05I/O error\0\x06No such device or address\0\x07Argument list too long\0\x08Exec format error\
@@ -19,7 +20,7 @@ const TEXTS: &str = "\
 \0\x61Address family not supported by protocol\0\x62Address in use\0\x63Address not available\
 \0\x69No buffer space available\0\x6fConnection refused\0\x74Stale file handle\0\x7aQuota exceeded";
 
-/// Displays an error: its text, or its number.
+/// Displays an errno: its text, or its number if the text is not known.
 #[derive(Clone, Copy)]
 pub struct ErrnoText(pub Errno);
 

@@ -1,4 +1,4 @@
-//! execve(2), and its arguments.
+//! execve(2), and the lists of arguments and variables for it.
 
 use crate::sys::Errno;
 use crate::sys::last;
@@ -7,19 +7,19 @@ use core::cell::Cell;
 use core::ffi::CStr;
 use core::ffi::c_char;
 
-/// Arguments or an environment as execve(2) takes them, made before the fork, with room for some words that differ
-/// between starts.
+/// The arguments or the environment for execve(2), prepared before the fork. Slots at its end have room for strings
+/// that differ between starts.
 pub struct ExecArray {
     pub(super) fixed: Vec<&'static CStr>,
-    /// Each slot has its full size, with zeros after the word.
+    /// The slots. Each has its full size, with zeros after the string.
     pub(super) slots: Vec<Vec<Cell<u8>>>,
     pub(super) pointers: Vec<*const c_char>,
-    /// The memory that has replaced the fixed words.
+    /// A child's new version of the fixed strings, if there is one.
     pub(super) replaced: Option<Shared>,
 }
 
 impl ExecArray {
-    /// An array of these words, with room for `slots` more of up to `size` bytes.
+    /// Makes an array of these fixed strings, and of `slots` slots for strings of up to `size` bytes.
     pub fn new(fixed: Vec<&'static CStr>, slots: usize, size: usize) -> Self {
         let slots = (0..slots).map(|_| vec![Cell::new(0); size + 1]).collect::<Vec<_>>();
         let pointers = Vec::with_capacity(fixed.len() + slots.len() + 1);
@@ -28,13 +28,13 @@ impl ExecArray {
         words
     }
 
-    /// Writes the word of one slot, cut off at its size; an empty slot is skipped. Allocates nothing.
+    /// Writes the string of a slot, cut off at the slot's size. An empty slot is skipped. Allocates nothing.
     pub fn fill(&mut self, slot: usize, word: &[u8]) {
         self.rewrite(slot, word);
         self.arrange();
     }
 
-    /// Overwrites the word of a slot that is not empty. The child calls it after the fork, because its pid was not
+    /// Overwrites the string of a slot that is not empty. The child calls it after the fork, because its pid was not
     /// known before.
     pub fn rewrite(&self, slot: usize, word: &[u8]) {
         let Some((_, room)) = self.slots.get(slot).and_then(|buffer| buffer.split_last()) else { return };
@@ -55,7 +55,7 @@ impl ExecArray {
     }
 }
 
-/// Executes another program, without the first `skipped` words of the environment. Returns only on an error.
+/// Executes another program, without the first `skipped` strings of the environment. Returns only on an error.
 pub fn exec(path: &CStr, argv: &ExecArray, env: &ExecArray, skipped: usize) -> Errno {
     let env = env.table().wrapping_add(skipped.min(env.fixed.len()));
     // SAFETY: both lists end with a null pointer, and point to C strings that `Words` owns and has not moved.
@@ -64,24 +64,24 @@ pub fn exec(path: &CStr, argv: &ExecArray, env: &ExecArray, skipped: usize) -> E
 }
 
 impl ExecArray {
-    /// Replaces the fixed words by those that a child has written, and releases the memory of the last replacement.
+    /// Replaces the fixed strings by those that a child has written, and releases the memory of an earlier replacement.
     /// Allocates nothing.
     pub fn replace(&mut self, shared: Shared) {
         self.replaced = Some(shared);
         self.arrange();
     }
 
-    /// The list, as execve(2) takes it.
+    /// The table of pointers for execve(2).
     pub(super) fn table(&self) -> *const *const c_char {
         self.replaced.as_ref().map_or(self.pointers.as_ptr(), |shared| shared.table().cast_const())
     }
 
-    /// The original fixed words.
+    /// The fixed strings with which the array was made.
     pub fn fixed(&self) -> &[&'static CStr] {
         &self.fixed
     }
 
-    /// How many words can be added to the fixed ones.
+    /// The number of strings that can be added to the fixed ones.
     pub fn spare(&self) -> usize {
         self.slots.len()
     }

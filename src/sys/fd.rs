@@ -1,4 +1,4 @@
-//! Descriptors: opens, duplicates, and closes them, and sets close-on-exec.
+//! Opens, duplicates, reads and writes descriptors, and sets close-on-exec.
 
 use core::mem::MaybeUninit;
 use core::ops::Range;
@@ -18,19 +18,19 @@ pub use readiness::{await_writable, has_news, is_readable, is_writable};
 
 const STANDARD: [RawFd; 3] = [0, 1, 2];
 
-/// The first number above the standard descriptors.
+/// The first descriptor above the standard ones.
 pub const FIRST: RawFd = 3;
 
-/// A borrowed standard descriptor.
+/// Borrows a standard descriptor.
 pub fn standard(number: RawFd) -> BorrowedFd<'static> {
     // SAFETY: `ensure_stdio_open` has opened 0 to 2 before anything else, and nothing in this program leaves one
     // closed.
     unsafe { BorrowedFd::borrow_raw(number.clamp(0, 2)) }
 }
 
-/// Opens those of 0, 1 and 2 that are closed, so that no file that is opened later gets such a number and is used as
-/// standard error. They stay open until the process exits; `until_exec` makes them close-on-exec, for a program that is
-/// to find them closed.
+/// Opens those of the descriptors 0, 1 and 2 that are closed, so that no file that is opened later gets such a number
+/// and is used as standard error. They stay open until the process exits; `until_exec` makes them close-on-exec, for a
+/// program that must find them closed.
 ///
 /// # Errors
 /// When a pipe cannot be created either.
@@ -49,8 +49,8 @@ pub fn ensure_stdio_open(until_exec: bool) -> Result<()> {
     }
     for (number, closed) in STANDARD.into_iter().zip(closed) {
         if closed {
-            // The new descriptor has this number, the lowest free one, or one above 2 if a pipe took two; then it is
-            // duplicated.
+            // open(2) returns the lowest free number, which is `number`. If a pipe took two numbers, the descriptor is
+            // above 2 and has to be duplicated.
             let fd = open_null()?;
             if fd.as_raw_fd() == number {
                 fcntl_setfd(&fd, FdFlags::empty())?;
@@ -81,7 +81,7 @@ pub fn open_null() -> Result<OwnedFd> {
 /// Creates a close-on-exec pipe. Returns its read end and its write end.
 ///
 /// # Errors
-/// Those of pipe2(2).
+/// The errors of pipe2(2).
 pub fn pipe() -> Result<(OwnedFd, OwnedFd)> {
     pipe_with(PipeFlags::CLOEXEC)
 }
@@ -89,10 +89,10 @@ pub fn pipe() -> Result<(OwnedFd, OwnedFd)> {
 /// Makes `number` a duplicate of `fd` that is not close-on-exec.
 ///
 /// # Errors
-/// Those of dup2(2); EPERM when it returns another number.
+/// The errors of dup2(2); EPERM when it returns another number.
 pub fn dup_onto(fd: BorrowedFd<'_>, number: RawFd) -> Result<()> {
     if fd.as_raw_fd() == number {
-        // dup2(n, n) does nothing, so close-on-exec would stay.
+        // dup2(n, n) does nothing, so close-on-exec would remain set.
         return fcntl_setfd(fd, FdFlags::empty());
     }
     // SAFETY: only the standard descriptors and those that the server will inherit are replaced this way, and no
@@ -103,32 +103,32 @@ pub fn dup_onto(fd: BorrowedFd<'_>, number: RawFd) -> Result<()> {
 /// Duplicates a descriptor, above 2 and close-on-exec.
 ///
 /// # Errors
-/// Those of fcntl(2).
+/// The errors of fcntl(2).
 pub fn duplicate(fd: BorrowedFd<'_>) -> Result<OwnedFd> {
     duplicate_from(fd, 3)
 }
 
-/// Duplicates a descriptor, not below `lowest` and close-on-exec.
+/// Duplicates a descriptor. The new one is at least `lowest`, and close-on-exec.
 ///
 /// # Errors
-/// Those of fcntl(2).
+/// The errors of fcntl(2).
 pub fn duplicate_from(fd: BorrowedFd<'_>, lowest: RawFd) -> Result<OwnedFd> {
     rustix::io::fcntl_dupfd_cloexec(fd, lowest)
 }
 
-/// Keeps a descriptor open over exec.
+/// Clears close-on-exec, so that a descriptor survives an exec.
 ///
 /// # Errors
-/// Those of fcntl(2).
+/// The errors of fcntl(2).
 pub fn clear_cloexec(fd: BorrowedFd<'_>) -> Result<()> {
     fcntl_setfd(fd, FdFlags::empty())
 }
 
-/// Makes a number above 2 a close-on-exec duplicate of a descriptor. The number must be unused, or set by this
-/// function.
+/// Makes `number`, which is above 2, a close-on-exec duplicate of a descriptor. The number must be unused, or set by
+/// this function.
 ///
 /// # Errors
-/// Those of dup2(2).
+/// The errors of dup2(2).
 pub fn dup_onto_cloexec(fd: BorrowedFd<'_>, number: RawFd) -> Result<()> {
     dup_onto(fd, number)?;
     set_cloexec(number)
@@ -142,7 +142,7 @@ pub fn set_cloexec(number: RawFd) -> Result<()> {
     fcntl_setfd(borrow(number), FdFlags::CLOEXEC)
 }
 
-/// Keeps the first `count` descriptors above 2 open over exec.
+/// Clears close-on-exec for the first `count` descriptors above 2.
 ///
 /// # Errors
 /// EBADF when one of them is not open.
@@ -160,14 +160,14 @@ pub fn cloexec_all() -> Result<()> {
     let result = cvt_long(unsafe { libc::syscall(libc::SYS_close_range, 3, libc::c_uint::MAX, CLOSE_RANGE_CLOEXEC) });
     match result {
         Ok(_) => Ok(()),
-        // Before Linux 5.9 there is no such call, before 5.11 no such flag.
+        // close_range(2) is missing before Linux 5.9, and its flag before 5.11.
         Err(_) => for_each_open(&|number| {
             let _ = set_cloexec(number);
         }),
     }
 }
 
-/// Closes every descriptor above 2, except these.
+/// Closes every descriptor above 2 except those in the range.
 ///
 /// Must be called only where no other `OwnedFd` is used afterwards: before the first is created, or in a process that
 /// only waits and exits.
@@ -191,13 +191,14 @@ pub fn close_all_except(spared: Range<RawFd>) -> Result<()> {
     }
 }
 
-/// Calls the function for each open descriptor above 2, the slow way: those that /proc lists, or every possible number.
+/// Calls `act` for each open descriptor above 2. It takes the descriptors from /proc, or without /proc tries every
+/// possible number.
 #[inline(never)]
 pub(super) fn for_each_open(act: &dyn Fn(RawFd)) -> Result<()> {
     if let Ok(proc) = open(c"/proc/self/fd", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()) {
         let mut buffer = [MaybeUninit::uninit(); 1024];
         let mut dir = RawDir::new(&proc, &mut buffer);
-        // The kernel lists them by number, so closing one while reading does not skip another.
+        // /proc lists the descriptors by number, so closing one while reading does not skip another.
         while let Some(entry) = dir.next() {
             let entry = entry?;
             let digits = entry.file_name().to_bytes();
@@ -212,26 +213,25 @@ pub(super) fn for_each_open(act: &dyn Fn(RawFd)) -> Result<()> {
         }
         return Ok(());
     }
-    // The hard limit, but at least 65536: descriptors that were opened before it was lowered are still open.
+    // The hard limit, but at least 65536: descriptors that were opened before the limit was lowered are still open.
     let most = rustix::process::getrlimit(rustix::process::Resource::Nofile).maximum;
-    // At most a million, because a limit of a thousand million would take an hour, and the kernel's default allows a
-    // million.
+    // At most a million, which the kernel's default allows: a limit of a thousand million would take an hour.
     let most = most.unwrap_or(u64::MAX).clamp(1 << 16, 1 << 20);
     (FIRST..RawFd::try_from(most).unwrap_or(RawFd::MAX)).for_each(act);
     Ok(())
 }
 
-/// Borrows a descriptor of that number, which need not be open.
+/// Borrows the descriptor with this number, which need not be open.
 pub(super) fn borrow(number: RawFd) -> BorrowedFd<'static> {
     // SAFETY: only passed to system calls, which fail with EBADF for a closed number.
     unsafe { BorrowedFd::borrow_raw(number.max(0)) }
 }
 
-/// Writes a line if that is possible without blocking, and loses it otherwise.
+/// Writes a line if that is possible without blocking, and drops it otherwise.
 ///
 /// RWF_NOWAIT prevents blocking. If the file does not support it, or a seccomp filter of a container does not know the
-/// call, the line is written if poll(2) reports the file as writable: a pipe then takes a line of up to PIPE_BUF at
-/// once, unless another process writes first.
+/// call, the line is written if poll(2) reports the file as writable: a pipe then takes a line of up to PIPE_BUF bytes
+/// at once, unless another process writes first.
 pub fn write_or_drop(fd: BorrowedFd<'_>, line: &[u8]) {
     let slices = [io::IoSlice::new(line)];
     let result = rustix::io::pwritev2(fd, &slices, u64::MAX, rustix::io::ReadWriteFlags::NOWAIT);
@@ -245,7 +245,7 @@ pub fn write_or_drop(fd: BorrowedFd<'_>, line: &[u8]) {
 /// Writes all bytes.
 ///
 /// # Errors
-/// Those of write(2); ENOSPC if zero bytes were written.
+/// The errors of write(2); ENOSPC if zero bytes were written.
 pub fn write_all(fd: BorrowedFd<'_>, mut bytes: &[u8]) -> Result<()> {
     while !bytes.is_empty() {
         match rustix::io::write(fd, bytes) {
@@ -261,7 +261,7 @@ pub fn write_all(fd: BorrowedFd<'_>, mut bytes: &[u8]) -> Result<()> {
 /// Writes with a single write(2).
 ///
 /// # Errors
-/// Those of write(2).
+/// The errors of write(2).
 pub fn write_some(fd: BorrowedFd<'_>, bytes: &[u8]) -> Result<usize> {
     rustix::io::write(fd, bytes)
 }
@@ -269,7 +269,7 @@ pub fn write_some(fd: BorrowedFd<'_>, bytes: &[u8]) -> Result<usize> {
 /// Reads with a single read(2).
 ///
 /// # Errors
-/// Those of read(2).
+/// The errors of read(2).
 pub fn read_some(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> Result<usize> {
     loop {
         match rustix::io::read(fd, &mut *buffer) {
@@ -282,7 +282,7 @@ pub fn read_some(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> Result<usize> {
 /// Reads until the end, or until the buffer is full. Returns the number of bytes.
 ///
 /// # Errors
-/// Those of read(2).
+/// The errors of read(2).
 pub fn read_full(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> Result<usize> {
     let mut count = 0;
     while let Some(room) = buffer.get_mut(count..).filter(|room| !room.is_empty()) {

@@ -1,4 +1,4 @@
-//! The contents of a file, in memory that is released after use; and the target of a symbolic link.
+//! Reads whole files into memory that is released after use, and the targets of symbolic links.
 
 use core::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -10,10 +10,10 @@ use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous, munmap};
 use super::Result;
 use super::fd::read_full;
 
-/// Files up to this size need no mapping. Pages that are not touched cost nothing.
+/// The size up to which a file needs no mapping, in bytes. Pages that are not touched cost nothing.
 const SMALL: usize = 8192;
 
-/// The contents of a file. Dropping it releases the memory of a large one.
+/// The contents of a file. Dropping it releases the memory of a large file.
 #[derive(Default)]
 pub struct FileContents {
     small: Vec<u8>,
@@ -46,7 +46,7 @@ impl FileContents {
     /// Reads a whole file.
     ///
     /// # Errors
-    /// Those of open(2), read(2) and mmap(2).
+    /// The errors of open(2), read(2) and mmap(2).
     pub fn read(path: &CStr) -> Result<Self> {
         let file = open(path, OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOCTTY, Mode::empty())?;
         let mut contents = Self::default();
@@ -54,11 +54,11 @@ impl FileContents {
         Ok(contents)
     }
 
-    /// Reads an open file and replaces the contents. `size` is the file's size, which saves a call for a small file; 0:
-    /// unknown.
+    /// Reads an open file and replaces the contents. `size` is the size of the file, or 0 if it is unknown; knowing it
+    /// saves a system call for a small file.
     ///
     /// # Errors
-    /// Those of read(2) and mmap(2).
+    /// The errors of read(2) and mmap(2).
     pub fn refill(&mut self, file: BorrowedFd<'_>, size: u64) -> Result<()> {
         let known = usize::try_from(size).unwrap_or(0);
         let room = if known > 0 { known.min(SMALL) } else { SMALL };
@@ -82,7 +82,8 @@ impl FileContents {
 
     /// Moves the contents into a mapping of eight times the size.
     fn grow(&mut self) -> Result<()> {
-        /// No list of users and no file of arguments is longer; a device may be endless.
+        /// The largest file that is read, in bytes. No list of users and no file of arguments is longer, but a device
+        /// may be endless.
         const MOST: usize = 64 << 20;
         let size = self.room() * 8;
         if size > MOST {
@@ -103,7 +104,7 @@ impl FileContents {
 /// directory; before Linux 5.6, never.
 ///
 /// # Errors
-/// Those of open(2); EXDEV or ELOOP for a symbolic link.
+/// The errors of open(2); EXDEV or ELOOP for a symbolic link.
 pub fn open_beneath(dir: BorrowedFd<'_>, name: &CStr) -> Result<OwnedFd> {
     use rustix::fs::{ResolveFlags, openat, openat2};
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
@@ -116,12 +117,12 @@ pub fn open_beneath(dir: BorrowedFd<'_>, name: &CStr) -> Result<OwnedFd> {
 /// Reads the target of a symbolic link in a directory, cut off at the size of the buffer. Returns its length.
 ///
 /// # Errors
-/// Those of readlink(2).
+/// The errors of readlink(2).
 pub fn read_link(dir: BorrowedFd<'_>, name: &CStr, buffer: &mut [u8]) -> Result<usize> {
     rustix::fs::readlinkat_raw(dir, name, buffer)
 }
 
-/// Whether an open file is on a procfs. On any other file system, users could have written the contents.
+/// True if an open file is on a procfs. On any other file system, users could have written the contents.
 pub fn is_procfs(file: BorrowedFd<'_>) -> bool {
     rustix::fs::fstatfs(file).is_ok_and(|about| about.f_type == rustix::fs::PROC_SUPER_MAGIC)
 }

@@ -1,8 +1,8 @@
-//! The program's allocator: memory is allocated while a start is prepared, and never freed.
+//! The program's allocator. Memory is allocated while a start is prepared, and never freed.
 //!
 //! A launcher becomes another program, and a manager allocates nothing once its server runs. So freeing does nothing,
-//! the compiler removes the code for it, and allocating only increments a pointer. Large and short-lived memory (the
-//! contents of a file) does not come from here.
+//! the compiler removes the code for it, and allocating only increments a pointer. Large and short-lived memory, such
+//! as the contents of a file, does not come from here.
 
 use core::alloc::{GlobalAlloc, Layout};
 use core::cell::Cell;
@@ -10,13 +10,13 @@ use core::ptr::null_mut;
 
 use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous};
 
-/// The memory that the program has from its start. Pages that are not touched cost nothing. The linker places the
-/// program's few data before it and the C library's after it: with this size, and the program's present size, these do
-/// not cross a page boundary.
+/// The size of the first memory, which is a part of the program, in bytes. Pages that are not touched cost nothing. The
+/// linker places the program's few data before it and the C library's after it: with this size, and the program's
+/// present size, these do not cross a page boundary.
 const FIRST: usize = 62 * 1024;
-/// The size of each further mapping.
+/// The size of each further mapping, in bytes.
 const MORE: usize = 256 * 1024;
-/// No page is smaller.
+/// The smallest page size, in bytes.
 const PAGE: usize = 4096;
 
 struct Room(core::cell::UnsafeCell<[u8; FIRST]>);
@@ -27,14 +27,14 @@ unsafe impl Sync for Room {}
 static ROOM: Room = Room(core::cell::UnsafeCell::new([0; FIRST]));
 
 unsafe extern "C" {
-    /// The end of all data, set by the linker; the rest of its page is unused.
+    /// The end of the program's data, set by the linker. The rest of its page is unused.
     static _end: u8;
 }
 
-/// Memory for a program with one thread. Not for tests, which have many.
+/// An allocator for a program with one thread. Tests have many threads, and so cannot use it.
 pub struct Heap {
-    /// The free ranges. The first ones are the rests of the two pages that are written to anyway, so that an idle
-    /// manager needs no other page.
+    /// The free ranges, each with its start and end. The first ones are the rests of the two pages that are written to
+    /// anyway, so that an idle manager needs no other page.
     free: [Cell<(usize, usize)>; 4],
 }
 
@@ -48,12 +48,13 @@ impl Default for Heap {
 }
 
 impl Heap {
-    /// A heap with nothing allocated.
+    /// Makes a heap with nothing allocated.
     pub const fn new() -> Self {
         Self { free: [const { Cell::new((0, 0)) }; 4] }
     }
 
-    /// Makes a range current that has room for `size` bytes.
+    /// Puts a range with room for `size` bytes first, and maps one if there is none. Returns false if there is no
+    /// memory.
     fn refill(&self, size: usize) -> bool {
         let [behind, tail, head, most] = &self.free;
         if most.get().1 == 0 {
@@ -73,7 +74,7 @@ impl Heap {
         true
     }
 
-    /// Allocates a block, aligned to a power of two.
+    /// Allocates a block with this size and alignment. Returns its address.
     fn take(&self, layout: Layout) -> Option<usize> {
         self.free.iter().find_map(|free| {
             let (start, end) = free.get();
@@ -112,8 +113,8 @@ unsafe impl GlobalAlloc for Heap {
         if size <= layout.size() {
             return old;
         }
-        // The last block of a range grows in place. No block shrinks, because the rest would be returned again without
-        // being zero.
+        // The last block of a range grows in place. A block never shrinks, because its rest could be allocated again
+        // without being zero.
         let (start, after) = (old as usize, (old as usize).saturating_add(size));
         for free in &self.free {
             let (next, end) = free.get();
@@ -135,13 +136,13 @@ unsafe impl GlobalAlloc for Heap {
 
 /// Releases the unused part of the stack, which the start has touched and an idle manager does not need.
 pub fn release_stack() {
-    /// More stack than any start uses.
+    /// The size of the stack that is released, in bytes: more than any start uses.
     const DEPTH: usize = 128 * 1024;
-    /// More stack than the call below uses.
+    /// More stack than the call of madvise(2) uses, in bytes.
     const SPARED: usize = 1024;
     let here = 0u8;
-    // 4 KiB on most machines, up to 64 KiB on some boards. The kernel releases whole pages only.
-    // SAFETY: getauxval only reads what the kernel left at the start.
+    // SAFETY: getauxval only reads what the kernel left at the start. The page size is 4 KiB on most machines and up to
+    // 64 KiB on some boards; the kernel releases whole pages only.
     let page = usize::try_from(unsafe { libc::getauxval(libc::AT_PAGESZ) }).unwrap_or(0);
     // Keep `SPARED` bytes, because the call itself uses stack below this frame.
     let to = (&raw const here as usize).saturating_sub(SPARED) & page.wrapping_neg();

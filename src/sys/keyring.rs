@@ -1,4 +1,4 @@
-//! The kernel's session keyring, which is inherited over fork and exec, even if the ids change.
+//! The kernel's session keyring, which is inherited over fork and exec even if the ids change.
 
 use super::{Errno, Result, cvt_long, ensure};
 

@@ -1,4 +1,4 @@
-//! Landlock, by its three system calls: the C libraries have no functions for them.
+//! The three system calls of Landlock, for which C libraries have no functions.
 
 use core::ffi::{CStr, c_int};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
@@ -7,14 +7,14 @@ use rustix::fs::{CWD, Mode, OFlags};
 
 use super::{Errno, Result, cvt_long, dir, ensure};
 
-/// The rights that a rule for a file may name: execute, write, read, truncate, and the ioctls of devices. A rule that
-/// names others is refused by the kernel.
+/// The rights that a rule for a file, and not a directory, may name: execute, write, read, truncate, and the ioctls of
+/// devices. The kernel refuses a rule for a file that names others.
 const OF_FILES: u64 = 1 | 1 << 1 | 1 << 2 | 1 << 14 | 1 << 15;
 
-/// Returns the version of the interface.
+/// Returns the version of the kernel's Landlock interface.
 ///
 /// # Errors
-/// ENOSYS without it; EOPNOTSUPP if it was not enabled at boot; EPERM if a filter refuses it.
+/// ENOSYS if the kernel has no Landlock; EOPNOTSUPP if it was not enabled at boot; EPERM if a filter refuses the call.
 pub fn abi() -> Result<u32> {
     const VERSION: c_int = 1;
     let nothing = core::ptr::null::<u64>();
@@ -23,10 +23,10 @@ pub fn abi() -> Result<u32> {
     cvt_long(version).map(|version| u32::try_from(version).unwrap_or(0))
 }
 
-/// Creates a rule set that handles these rights to files, directions of TCP and scopes.
+/// Creates a rule set that handles these rights to files, these directions of TCP and these scopes.
 ///
 /// # Errors
-/// Those of landlock_create_ruleset(2).
+/// The errors of landlock_create_ruleset(2).
 pub fn ruleset(files: u64, tcp: u64, scope: u64) -> Result<OwnedFd> {
     let attributes = [files, tcp, scope];
     // An older kernel accepts a longer structure if the fields that it does not know are zero.
@@ -34,7 +34,7 @@ pub fn ruleset(files: u64, tcp: u64, scope: u64) -> Result<OwnedFd> {
     // SAFETY: the kernel reads that many bytes.
     let fd = unsafe { libc::syscall(libc::SYS_landlock_create_ruleset, attributes.as_ptr(), size, 0) };
     let fd = c_int::try_from(cvt_long(fd)?).unwrap_or(-1);
-    // 0 to 2 are open, so a new descriptor has a higher number.
+    // The descriptors 0 to 2 are open, so a new one is higher.
     ensure(fd > 2)?;
     // SAFETY: it is new, and owned by nothing else. The kernel makes it close-on-exec.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
@@ -43,7 +43,7 @@ pub fn ruleset(files: u64, tcp: u64, scope: u64) -> Result<OwnedFd> {
 /// Allows rights to a file, or to a directory and everything below it. Symbolic links are followed.
 ///
 /// # Errors
-/// Those of open(2) and landlock_add_rule(2).
+/// The errors of open(2) and landlock_add_rule(2).
 pub fn allow_path(ruleset: BorrowedFd<'_>, path: &CStr, rights: u64) -> Result<()> {
     /// The kernel's `struct landlock_path_beneath_attr`.
     #[repr(C, packed)]
@@ -56,7 +56,7 @@ pub fn allow_path(ruleset: BorrowedFd<'_>, path: &CStr, rights: u64) -> Result<(
     let directory = dir::fstat(file.as_fd())?.directory;
     let rights = if directory { rights } else { rights & OF_FILES };
     if rights == 0 {
-        // Only rights that files do not have were given: the kernel refuses an empty rule.
+        // The given rights are only for directories, and the path is that of a file. The kernel refuses an empty rule.
         return Ok(());
     }
     let attributes = Attributes { rights, parent: file.as_raw_fd() };
@@ -67,10 +67,10 @@ pub fn allow_path(ruleset: BorrowedFd<'_>, path: &CStr, rights: u64) -> Result<(
     cvt_long(result).map(drop)
 }
 
-/// Allows a port in these directions.
+/// Allows a TCP port in these directions.
 ///
 /// # Errors
-/// Those of landlock_add_rule(2).
+/// The errors of landlock_add_rule(2).
 pub fn allow_port(ruleset: BorrowedFd<'_>, port: u16, directions: u64) -> Result<()> {
     const NET_PORT: c_int = 2;
     let attributes = [directions, u64::from(port)];
@@ -83,14 +83,14 @@ pub fn allow_port(ruleset: BorrowedFd<'_>, port: u16, directions: u64) -> Result
 /// Confines this process and all processes that it will start, permanently. no_new_privs must be set.
 ///
 /// # Errors
-/// Those of landlock_restrict_self(2); EPERM when the call was skipped and reported success.
+/// The errors of landlock_restrict_self(2); EPERM when the call was skipped and reported success.
 pub fn restrict(ruleset: BorrowedFd<'_>) -> Result<()> {
     let call = |flags: u32| {
         // SAFETY: takes plain numbers.
         cvt_long(unsafe { libc::syscall(libc::SYS_landlock_restrict_self, ruleset.as_raw_fd(), flags) })
     };
     call(0)?;
-    // No call reports how a process is confined. But no kernel accepts all flags: if that succeeds, the call was
-    // skipped.
+    // No call reports how a process is confined. But no kernel accepts all flags: if a call with all of them succeeds,
+    // it was skipped.
     ensure(call(u32::MAX) == Err(Errno::INVAL))
 }

@@ -1,4 +1,5 @@
-//! Attributes of a process that a program inherits. Each is read back, to detect a skipped call.
+//! Attributes of a process that its program inherits: nice value, resource limits and out-of-memory score. Each is read
+//! back, to detect a skipped call.
 
 use std::os::fd::AsFd;
 
@@ -9,18 +10,18 @@ use super::{Errno, Result, cvt_long, ensure, walk};
 /// Sets the nice value.
 ///
 /// # Errors
-/// EACCES for a lower value than is allowed.
+/// EACCES when the value is lower than the process may set.
 pub fn set_nice(value: i32) -> Result<()> {
     rustix::process::setpriority_process(None, value)?;
     ensure(rustix::process::getpriority_process(None)? == value)
 }
 
-/// Sets the limits of a resource, by the kernel's number.
+/// Sets the soft and the hard limit of the resource with this number of the kernel.
 ///
 /// # Errors
-/// Those of prlimit(2).
+/// The errors of prlimit(2).
 pub fn set_limit(resource: u8, soft: u64, hard: u64) -> Result<()> {
-    // `logic` has the names in this order.
+    // `logic` numbers the resources in this order.
     const { assert!(libc::RLIMIT_NOFILE == 7 && libc::RLIMIT_AS == 9 && libc::RLIMIT_RTTIME == 15) }
     const { assert!(libc::RLIMIT_RSS == 5 && libc::RLIMIT_NPROC == 6 && libc::RLIMIT_MEMLOCK == 8) }
     let (new, mut found) = ([soft, hard], [!soft, !hard]);
@@ -33,7 +34,7 @@ pub fn set_limit(resource: u8, soft: u64, hard: u64) -> Result<()> {
     ensure(found == new)
 }
 
-/// The hard limit of a resource, the highest that this process may set without a capability.
+/// The hard limit of a resource, above which this process cannot go without a capability.
 pub fn hard_limit(resource: u8) -> u64 {
     let (mut found, nothing) = ([0u64; 2], core::ptr::null::<u64>());
     // SAFETY: the kernel's `struct rlimit64` is these two numbers.
@@ -42,12 +43,14 @@ pub fn hard_limit(resource: u8) -> u64 {
     hard
 }
 
-/// Sets the adjustment of the process's out-of-memory score, given in decimal.
+/// Sets the adjustment of the process's out-of-memory score, given in decimal digits.
 ///
 /// # Errors
-/// ENOENT without /proc; ENODEV if that is another file system; EACCES for a lower value without the right to it.
+/// ENOENT without /proc; ENODEV if another file system is mounted there; EACCES for a value that the process may not
+/// set.
 pub fn set_oom_score(value: &[u8]) -> Result<()> {
-    // In a root whose contents others have created, /proc may be a plain directory, and the name a link to any file.
+    // In a root whose contents another user has created, /proc may be a plain directory, and the name a link to any
+    // file.
     let proc = walk::handle(None, c"/proc")?;
     if !walk::is_procfs(proc.as_fd())? {
         return Err(Errno::NODEV);
@@ -57,6 +60,6 @@ pub fn set_oom_score(value: &[u8]) -> Result<()> {
     rustix::io::write(&file, value)?;
     let mut found = [0; 8];
     let count = rustix::io::pread(&file, &mut found, 0)?;
-    // The kernel appends a newline.
+    // The kernel appends a newline to the value.
     ensure(count == value.len() + 1 && found.starts_with(value))
 }

@@ -1,4 +1,4 @@
-//! The names in a directory, read without allocation.
+//! Lists the names in a directory, without allocation.
 
 use core::ffi::CStr;
 use core::mem::MaybeUninit;
@@ -9,11 +9,11 @@ use super::Result;
 use super::dir::Dir;
 
 impl Dir {
-    /// Calls `act` for each name from the position `from` on (0 is the beginning) while it returns true. Returns the
-    /// position of the next name; None after the last. Allocates nothing.
+    /// Calls `act` for each name, as long as it returns true. Starts at the position `from`, where 0 is the beginning.
+    /// Returns the position of the next name; None after the last one. Allocates nothing.
     ///
     /// # Errors
-    /// Those of getdents(2).
+    /// The errors of getdents(2).
     pub fn some(&self, from: u64, act: &mut dyn FnMut(&CStr) -> bool) -> Result<Option<u64>> {
         rustix::fs::seek(&self.0, rustix::fs::SeekFrom::Start(from))?;
         let mut buffer = [MaybeUninit::uninit(); 2048];
@@ -30,7 +30,7 @@ impl Dir {
     /// Calls `act` for each name. Allocates nothing.
     ///
     /// # Errors
-    /// Those of getdents(2).
+    /// The errors of getdents(2).
     pub fn for_each_name(&self, act: &mut dyn FnMut(&CStr)) -> Result<()> {
         self.some(0, &mut |name| {
             act(name);
@@ -39,18 +39,19 @@ impl Dir {
         .map(drop)
     }
 
-    /// Makes [`Self::next_blocks`] begin with the first name again.
+    /// Makes [`Self::next_blocks`] start with the first name again.
     ///
     /// # Errors
-    /// Those of lseek(2).
+    /// The errors of lseek(2).
     pub fn rewind(&self) -> Result<()> {
         rustix::fs::seek(&self.0, rustix::fs::SeekFrom::Start(0)).map(drop)
     }
 
-    /// Calls `act` for the next names, as many as fit into `blocks`. Returns true if there are more.
+    /// Calls `act` for the next names: for at most `blocks` blocks of getdents(2). Returns true if there are more
+    /// names.
     ///
     /// # Errors
-    /// Those of getdents(2).
+    /// The errors of getdents(2).
     pub fn next_blocks(&self, mut blocks: usize, act: &mut dyn FnMut(&CStr)) -> Result<bool> {
         let mut buffer = [MaybeUninit::uninit(); 2048];
         let mut entries = RawDir::new(&self.0, &mut buffer);

@@ -8,7 +8,7 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 
 use super::{Result, cvt_long};
 
-/// The call for a struct flock with 64-bit offsets, the only one that the C library has.
+/// The system call for a struct flock with 64-bit offsets, the only one that musl has.
 #[cfg(target_pointer_width = "64")]
 const FCNTL: libc::c_long = libc::SYS_fcntl;
 #[cfg(target_pointer_width = "32")]
@@ -17,30 +17,32 @@ const FCNTL: libc::c_long = libc::SYS_fcntl64;
 /// How a file is locked.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// Excludes every other lock; needs a descriptor that is open for writing.
+    /// Allows no other lock; needs a descriptor that is open for writing.
     Exclusive,
     /// Allows other shared locks; needs a descriptor that is open for reading.
     Shared,
 }
 
-/// The part of a file that is locked, or looked at.
+/// A part of a file, to lock it or to query its lock.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Part {
-    /// All of it.
+    /// The whole file.
     Whole,
-    /// What a number takes: the bytes before `SPLIT`.
+    /// The bytes before [`SPLIT`], where a pid is written.
     Lower,
-    /// Everything from `SPLIT` on, where nothing is ever written. A lock there conflicts with one of the whole file.
+    /// Everything from [`SPLIT`] on, where nothing is ever written. A lock there conflicts with a lock of the whole
+    /// file.
     Upper,
 }
 
-/// Where the upper part begins.
+/// The first byte of the upper part of a file.
 const SPLIT: libc::off_t = 1 << 20;
 
-/// Locks a part of the file, without waiting; or changes the kind of this open file's lock.
+/// Locks a part of the file, without waiting. If this open file has a lock already, changes its kind.
 ///
 /// # Errors
-/// EAGAIN or EACCES when another process holds it; EINVAL before Linux 3.15; ENOLCK if the file system has no locks.
+/// EAGAIN or EACCES when another process holds a lock; EINVAL before Linux 3.15; ENOLCK if the file system has no
+/// locks.
 pub fn lock(file: BorrowedFd<'_>, part: Part, kind: Kind) -> Result<()> {
     set(
         file,
@@ -55,7 +57,7 @@ pub fn lock(file: BorrowedFd<'_>, part: Part, kind: Kind) -> Result<()> {
 /// Releases the lock of this open file, for every process with a descriptor of it.
 ///
 /// # Errors
-/// Those of fcntl(2).
+/// The errors of fcntl(2).
 pub fn unlock(file: BorrowedFd<'_>) -> Result<()> {
     set(file, Part::Whole, libc::F_UNLCK)
 }
@@ -69,8 +71,8 @@ fn set_range(file: BorrowedFd<'_>, range: libc::flock) -> Result<()> {
     cvt_long(unsafe { libc::syscall(FCNTL, file.as_raw_fd(), libc::F_OFD_SETLK, &raw const range) }).map(drop)
 }
 
-/// The lock that others have on a part of the file. Takes no lock, not even for a moment; needs only a descriptor for
-/// reading.
+/// The kind of lock that other open files have on a part of the file. Takes no lock, not even for a moment, and needs a
+/// descriptor for reading only.
 ///
 /// # Errors
 /// EINVAL before Linux 3.15; ENOLCK if the file system has no locks.
@@ -85,24 +87,24 @@ pub fn holder(file: BorrowedFd<'_>, part: Part) -> Result<Option<Kind>> {
     })
 }
 
-/// The number of bytes that can carry an answer: see `answer`.
+/// The number of bytes in a window, by whose locks a process answers a request. See [`answer`].
 const WINDOW: i64 = 1 << 16;
-/// The first of these bytes, far beyond the end of the file.
+/// The first byte of the first window, far beyond the end of the file.
 const BASE: i64 = 1 << 40;
 
-/// What the lock shows in the window of a token.
+/// What the locks in the window of a token mean.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Answer {
-    /// Nothing is locked: the owner of the lock has exited.
+    /// The file is not locked: the owner of the lock has exited.
     Unlocked,
-    /// There is no answer yet.
+    /// The request has no answer yet.
     None,
-    /// The answer.
+    /// The request was answered with this number.
     Number(u16),
 }
 
-/// Answers a request under an exclusive lock of ours: in the window of bytes that belongs to `token`, the byte of the
-/// number is unlocked and all others are locked. None: all are locked again.
+/// Answers a request, while we have an exclusive lock of the file. In the window of bytes that belongs to `token`, the
+/// byte with the index `number` is unlocked and all others are locked. With None, all are locked again.
 ///
 /// Every process that may read the file can see the answer; only we can change it. It needs no memory, no socket and no
 /// /proc, and works across namespaces. The rest of the lock, which keeps other instances out, stays as it is.
@@ -114,13 +116,13 @@ pub fn answer(file: BorrowedFd<'_>, token: u32, number: Option<u16>) {
     }
 }
 
-/// Reads what another process has answered to a token.
+/// Reads the answer of the lock's owner to the request with this token.
 pub fn read_answer(file: BorrowedFd<'_>, token: u32) -> Answer {
     let start = BASE + i64::from(token) * WINDOW;
     let mut found = window(libc::F_WRLCK, start, WINDOW);
     // SAFETY: the descriptor is open, and the structure is ours to write.
     let asked = cvt_long(unsafe { libc::syscall(FCNTL, file.as_raw_fd(), libc::F_OFD_GETLK, &raw mut found) });
-    // The kernel returns the first lock in the window: it ends before the byte that is unlocked.
+    // The kernel returns the first lock in the window. It ends before the byte that is unlocked.
     let gap = if found.l_start > start { 0 } else { found.l_start + found.l_len - start };
     match u16::try_from(gap) {
         _ if asked.is_ok() && i32::from(found.l_type) == libc::F_UNLCK => Answer::Unlocked,
@@ -142,7 +144,7 @@ fn range(part: Part, kind: i32) -> libc::flock {
     match part {
         Part::Whole => {}
         Part::Lower => range.l_len = SPLIT,
-        // A length of 0 means: to the end, wherever that will be.
+        // A length of 0 means: up to the end of the file, wherever that will be.
         Part::Upper => range.l_start = SPLIT,
     }
     range

@@ -1,4 +1,4 @@
-//! The layer that calls the kernel. Only this one has `unsafe`, and only this one names `rustix` or `libc`.
+//! The layer that calls the kernel. No other layer has `unsafe` code or names `rustix` or `libc`.
 //!
 //! It knows nothing of vsrun, and its interface uses plain types: `Errno`, `OwnedFd`, `CStr`, numbers. It prefers
 //! rustix's safe calls; libc is for what rustix does not offer: fork, exec, signal masks, signalfd and OFD locks.
@@ -44,8 +44,8 @@ pub(crate) mod walk;
 
 pub use rustix::io::Errno;
 
-/// The result of a system call: a value, or an errno. (`std::io::Error` may own memory, so dropping one would take code
-/// each time.)
+/// The result of a system call: a value, or an errno. `std::io::Error` may own memory, so that dropping one would take
+/// code each time.
 pub type Result<T> = core::result::Result<T, Errno>;
 
 /// Converts the result of a C function that returns -1 and sets errno.
@@ -66,7 +66,7 @@ fn last() -> Errno {
     Errno::from_raw_os_error(unsafe { *place })
 }
 
-/// EPERM unless the value that was read back is the expected one: then a call was skipped and reported success.
+/// Returns EPERM if a value that was read back is not the expected one: a call was skipped and reported success.
 fn ensure(is: bool) -> Result<()> {
     if is { Ok(()) } else { Err(Errno::PERM) }
 }

@@ -1,22 +1,22 @@
-//! Mounts file systems, and makes them read-only at the end.
+//! Mounts file systems, and makes them read-only before the machine shuts down.
 
 use core::ffi::CStr;
 
 use super::{Result, cvt, dir};
 
-/// How a file system is mounted; all are mounted nosuid.
+/// The mount flags of a file system; nosuid is always set.
 #[derive(Clone, Copy)]
 pub struct Flags {
-    /// Whether programs on it may not be executed.
+    /// True if programs on the file system cannot be executed.
     pub noexec: bool,
-    /// Whether device files on it may be opened.
+    /// True if device files on the file system can be opened.
     pub devices: bool,
 }
 
-/// Mounts a file system of that type.
+/// Mounts a file system of the type `kind` on `target`.
 ///
 /// # Errors
-/// Those of mount(2).
+/// The errors of mount(2).
 pub fn mount(kind: &CStr, target: &CStr, flags: Flags, data: &CStr) -> Result<()> {
     let noexec = if flags.noexec { libc::MS_NOEXEC } else { 0 };
     let nodev = if flags.devices { 0 } else { libc::MS_NODEV };
@@ -38,17 +38,17 @@ pub fn make_read_only(target: &CStr) -> Result<()> {
     cvt(result).map(drop)
 }
 
-/// Whether a file system is mounted on a directory: then it is on another device than its parent.
+/// True if a file system is mounted on a directory: it is on another device than its parent.
 pub fn is_mounted(target: &CStr) -> bool {
     let device = |path: &CStr| dir::stat_path(path).map(|about| about.id.0);
     let parent = dir::Dir::open_path(target).and_then(|inner| inner.stat_target(c".."));
     matches!((device(target), parent), (Ok(own), Ok(parent)) if own != parent.id.0)
 }
 
-/// Creates a symbolic link.
+/// Creates a symbolic link at `path` to `to`.
 ///
 /// # Errors
-/// Those of symlink(2).
+/// The errors of symlink(2).
 pub fn link(to: &CStr, path: &CStr) -> Result<()> {
     rustix::fs::symlink(to, path)
 }

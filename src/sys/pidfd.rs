@@ -1,5 +1,5 @@
-//! Processes that are not our children. A pid may be reused as soon as its process has been reaped, so a process is
-//! referred to by a pidfd, which never refers to another.
+//! Signals processes that are not our children. A pid may be reused as soon as its process has been reaped, so a
+//! process is referred to by a pidfd, which never refers to another one.
 
 use core::ffi::{CStr, c_int};
 use std::os::fd::{BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
@@ -9,23 +9,23 @@ use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use super::{Errno, Result, cvt, cvt_long};
 
-/// The code of a signal that `Process::queue` has sent (SI_QUEUE). The kernel lets no process send it to a process that
-/// it may not signal.
+/// The code of a signal that `Process::queue` has sent (SI_QUEUE). The kernel does not let a process send it to a
+/// process that it may not signal.
 pub const QUEUED: i32 = -1;
 
 /// A descriptor of a process. It is open until `close`, or until our own process exits, which is soon.
 #[derive(Clone, Copy)]
 pub struct Process {
-    /// Its pid.
+    /// The pid of the process.
     pub number: i32,
     fd: RawFd,
-    /// Whether the descriptor is a directory in /proc, not a pidfd.
+    /// True if the descriptor is a directory in /proc, and not a pidfd.
     is_proc_dir: bool,
 }
 
 impl Process {
     /// Opens the process with that pid: a pidfd or, before Linux 5.3 and under a seccomp filter that is older, its
-    /// directory in /proc, in which nothing is found once the process has been reaped.
+    /// directory `home` in /proc, which is empty once the process has been reaped.
     ///
     /// # Errors
     /// ESRCH if there is no such process, or EINVAL if it is a thread; ENOENT without pidfd and /proc.
@@ -39,19 +39,19 @@ impl Process {
         Ok(Self { number, fd: fd?.into_raw_fd(), is_proc_dir: is_home })
     }
 
-    /// Opens a pidfd of a child of ours. It is readable once the child has exited, even if a tracer prevents a SIGCHLD.
-    /// None before Linux 5.3.
+    /// Opens a pidfd of a child of ours. It becomes readable when the child has exited, even if a tracer prevents a
+    /// SIGCHLD. None before Linux 5.3.
     pub fn watch(child: super::process::Pid) -> Option<OwnedFd> {
         pidfd_open(Pid::from_raw(child.number())?, PidfdFlags::empty()).ok()
     }
 
-    /// Sends a signal; 0 only checks whether the process exists, running or not yet reaped.
+    /// Sends a signal. The signal 0 only checks whether the process exists, running or not yet reaped.
     ///
     /// Without a pidfd the directory in /proc is checked just before kill(2). For the signal to reach another process,
     /// this one would have to exit and be reaped in between, and all other pids would have to be used.
     ///
     /// # Errors
-    /// ESRCH when it has exited and was reaped; EPERM.
+    /// ESRCH when the process has exited and was reaped; EPERM.
     pub fn send(self, signal: u8) -> Result<()> {
         let signal = c_int::from(signal);
         if self.is_proc_dir {
@@ -66,9 +66,10 @@ impl Process {
     /// Queues a signal with a value, as sigqueue(3) does. If the same signal is pending, the kernel drops this one.
     ///
     /// # Errors
-    /// As `send`.
+    /// The errors of [`Self::send`].
     pub fn queue(self, signal: u8, value: u32) -> Result<()> {
-        // siginfo_t: number, errno and code; then, aligned as a pointer is, pid and uid of the sender, and the value.
+        // The bytes of siginfo_t: signal number, errno and code; then, aligned like a pointer, the pid and uid of the
+        // sender, and the value.
         let mut info = [0u32; 32];
         let fields = if cfg!(target_pointer_width = "64") { 4 } else { 3 };
         let words = [(0, signal.into()), (2, QUEUED.cast_unsigned()), (fields + 2, value)];
@@ -87,12 +88,12 @@ impl Process {
         cvt_long(unsafe { libc::syscall(libc::SYS_pidfd_send_signal, self.fd, signal, info, 0) }).map(drop)
     }
 
-    /// The pidfd, which is readable once the process has exited. None without a pidfd.
+    /// The pidfd, which becomes readable when the process has exited. None without a pidfd.
     pub fn exit_fd(self) -> Option<BorrowedFd<'static>> {
         (!self.is_proc_dir).then(|| self.fd())
     }
 
-    /// Closes the descriptor. No copy of this may be used after that.
+    /// Closes the descriptor. No copy of this `Process` may be used after that.
     pub fn close(self) {
         // SAFETY: it came from an OwnedFd that was given up, so it is ours to close.
         drop(unsafe { OwnedFd::from_raw_fd(self.fd) });

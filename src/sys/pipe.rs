@@ -1,5 +1,5 @@
-//! Moves bytes from a pipe into a file with splice(2), not through our memory: the process may be killed at any time,
-//! and what was not written is still in the pipe.
+//! Moves bytes from a pipe into a file with splice(2), without a copy in our memory. The process may be killed at any
+//! time, and what was not written is then still in the pipe.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -13,7 +13,7 @@ use super::fd::{pipe, read_full};
 /// other.
 ///
 /// # Errors
-/// Those of pipe2(2).
+/// The errors of pipe2(2).
 pub fn wide() -> Result<(OwnedFd, OwnedFd)> {
     let pipe = pipe()?;
     let _ = rustix::pipe::fcntl_setpipe_size(&pipe.0, 1 << 20);
@@ -23,22 +23,22 @@ pub fn wide() -> Result<(OwnedFd, OwnedFd)> {
 /// Creates a pipe from a child to us. Reading never blocks, even if the child reopens the read end and reads first.
 ///
 /// # Errors
-/// Those of pipe2(2) and fcntl(2).
+/// The errors of pipe2(2) and fcntl(2).
 pub fn to_us() -> Result<(OwnedFd, OwnedFd)> {
     let (read, write) = pipe()?;
     rustix::fs::fcntl_setfl(&read, rustix::fs::OFlags::NONBLOCK)?;
     Ok((read, write))
 }
 
-/// How many bytes are in a pipe.
+/// The number of bytes in a pipe.
 pub fn count(pipe: BorrowedFd<'_>) -> u64 {
     rustix::io::ioctl_fionread(pipe).unwrap_or(0)
 }
 
-/// Moves at most `count` bytes, which must be in the pipe, to the offset of the file's descriptor.
+/// Moves `count` bytes or less from a pipe, which must contain them, to the offset of the file's descriptor.
 ///
 /// # Errors
-/// Those of splice(2): EINVAL for a file that is open with O_APPEND.
+/// The errors of splice(2): EINVAL for a file that is open with O_APPEND.
 pub fn splice(pipe: BorrowedFd<'_>, file: BorrowedFd<'_>, count: u64) -> Result<usize> {
     let count = usize::try_from(count).unwrap_or(usize::MAX);
     rustix::pipe::splice(pipe, None, file, None, count, SpliceFlags::empty())
@@ -47,7 +47,7 @@ pub fn splice(pipe: BorrowedFd<'_>, file: BorrowedFd<'_>, count: u64) -> Result<
 /// Reads the first bytes of a pipe that is not empty, and leaves them there.
 ///
 /// # Errors
-/// Those of pipe2(2) and tee(2).
+/// The errors of pipe2(2) and tee(2).
 pub fn peek(from: BorrowedFd<'_>, buffer: &mut [u8]) -> Result<usize> {
     let (read, write) = pipe()?;
     rustix::pipe::tee(from, &write, buffer.len(), SpliceFlags::empty())?;
@@ -58,12 +58,12 @@ pub fn peek(from: BorrowedFd<'_>, buffer: &mut [u8]) -> Result<usize> {
 /// Sets the offset of a descriptor to the end of its file. Returns the file's length.
 ///
 /// # Errors
-/// Those of lseek(2).
+/// The errors of lseek(2).
 pub fn to_end(file: BorrowedFd<'_>) -> Result<u64> {
     rustix::fs::seek(file, SeekFrom::End(0))
 }
 
-/// Whether the byte before a position in a file is a newline.
+/// True if the byte before this position in a file is a newline.
 pub fn is_line_end(file: BorrowedFd<'_>, place: u64) -> bool {
     let mut byte = [0];
     rustix::io::pread(file, &mut byte, place.saturating_sub(1)).is_ok() && byte == [b'\n']

@@ -1,4 +1,4 @@
-//! Waiting: signals are blocked and read from a signalfd, and this is the only place where vsrun sleeps.
+//! Signals and waiting. All signals are blocked and read from a signalfd, and vsrun sleeps only in this module.
 
 use core::ffi::c_int;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
@@ -6,24 +6,24 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use super::clock::timespec;
 use super::{Errno, Result, cvt, cvt_long};
 
-/// The size of the kernel's set of signals, in bytes.
+/// The size of the kernel's signal set, in bytes.
 const SET: usize = 8;
 
-/// Which signals are blocked.
+/// A set of signals to block.
 #[derive(Clone, Copy)]
 pub enum Mask {
-    /// All that can be.
+    /// All signals that can be blocked.
     All,
-    /// None.
+    /// No signal.
     None,
-    /// These: a bit for each.
+    /// The signals in this set: a bit for each.
     These(u64),
 }
 
-/// Sets the mask of blocked signals: all 64, whereas a C library would omit some.
+/// Sets the mask of blocked signals. Covers all 64 signals, whereas a C library would omit some.
 ///
 /// # Errors
-/// Those of sigprocmask(2).
+/// The errors of sigprocmask(2).
 pub fn set_mask(mask: Mask) -> Result<()> {
     let set: u64 = match mask {
         Mask::All => u64::MAX,
@@ -37,9 +37,9 @@ pub fn set_mask(mask: Mask) -> Result<()> {
     .map(drop)
 }
 
-/// Sets every signal to its default action, whatever was inherited: ignored signals stay ignored over exec, and with
-/// SIGCHLD ignored wait(2) never returns a child. Those in the set `kept` are left as they are. Signals that our own
-/// writes may cause are ignored, so that the write fails instead; blocked signals are still read from [`Signals`].
+/// Sets the default action of every signal except those in the set `kept`, because of what vsrun may have inherited:
+/// ignored signals stay ignored over an exec, and with SIGCHLD ignored wait(2) never returns a child. Signals that our
+/// own writes may cause are ignored, so that the write fails instead. Blocked signals are still read from [`Signals`].
 pub fn reset_dispositions(kept: u64) {
     let kept = |signal: &c_int| OF_WRITES.contains(signal) || kept & bit(*signal) != 0;
     (1..=64).filter(|signal| !kept(signal)).for_each(|signal| dispose(signal, DEFAULT));
@@ -50,18 +50,20 @@ fn bit(signal: c_int) -> u64 {
     1 << (signal - 1)
 }
 
-/// Sent for a write to a pipe without a reader, and for one above the file size limit.
+/// The signals that a write may cause: to a pipe without a reader, or above the file size limit.
 const OF_WRITES: [c_int; 2] = [libc::SIGPIPE, libc::SIGXFSZ];
-/// SIG_DFL and SIG_IGN, the same on every machine.
+/// SIG_DFL and SIG_IGN, which are the same on every machine.
 const DEFAULT: u64 = 0;
 const IGNORED: u64 = 1;
 
-/// True: a failed write only returns an error. False: it kills the process by a signal, as the default is.
+/// With `true`, a failed write only returns an error. With `false`, it kills the process by a signal, which is the
+/// default.
 pub fn ignore_writes(ignored: bool) {
     OF_WRITES.into_iter().for_each(|signal| dispose(signal, if ignored { IGNORED } else { DEFAULT }));
 }
 
-/// Gives the program that is executed next the actions that vsrun's caller had: default, and these ignored.
+/// Gives signals the actions that vsrun's caller had, for the program that is executed next: these are ignored, and all
+/// others have their default action.
 pub fn restore_dispositions(ignored: u64) {
     ignore_writes(false);
     (1..=64).filter(|signal| ignored & bit(*signal) != 0).for_each(|signal| dispose(signal, IGNORED));
@@ -75,22 +77,22 @@ fn dispose(signal: c_int, handler: u64) {
 /// A signal that was received.
 #[derive(Clone, Copy)]
 pub struct SignalInfo {
-    /// Its number.
+    /// The number of the signal.
     pub signal: u8,
     /// The sender's pid; 0 for the kernel and for senders outside of our pid namespace.
     pub sender: u32,
-    /// The value that came with it, if it was queued with one (`pidfd::Process::queue`).
+    /// The value that came with the signal, if `pidfd::Process::queue` has sent it.
     pub value: Option<u32>,
 }
 
-/// The pending signals, which must be blocked: a signalfd.
+/// A signalfd, from which the pending signals are read. They must be blocked.
 pub struct Signals(OwnedFd);
 
 impl Signals {
     /// Opens a signalfd for all signals.
     ///
     /// # Errors
-    /// Those of signalfd(2).
+    /// The errors of signalfd(2).
     pub fn open() -> Result<Self> {
         let set = u64::MAX;
         let flags = libc::SFD_CLOEXEC | libc::SFD_NONBLOCK;
@@ -101,9 +103,9 @@ impl Signals {
         Ok(Self(unsafe { OwnedFd::from_raw_fd(fd) }))
     }
 
-    /// The next pending signal, if there is one.
+    /// Reads the next pending signal, if there is one.
     pub fn next(&self) -> Option<SignalInfo> {
-        // struct signalfd_siginfo, in bytes: ssi_signo at 0, ssi_code at 8, ssi_pid at 12, ssi_int at 44.
+        // The bytes of a struct signalfd_siginfo: ssi_signo at 0, ssi_code at 8, ssi_pid at 12, ssi_int at 44.
         let mut info = [0u8; 128];
         let count = rustix::io::read(&self.0, &mut info).ok()?;
         let word = |at: usize| info.get(at..at + 4).and_then(|word| word.try_into().ok()).map(u32::from_ne_bytes);
@@ -121,17 +123,17 @@ impl AsFd for Signals {
     }
 }
 
-/// The most descriptors that a call waits for.
+/// The largest number of descriptors for which a call waits.
 const MOST: usize = 12;
 
 /// Sleeps until one of the descriptors is readable or its other end is closed, or until `millis` have passed. Returns
-/// which ones. At least one must be given. For the last one, only the closing of the other end counts: readable bytes do
-/// not end the sleep.
+/// which descriptors these are. At least one must be given. For the last descriptor, only the closing of the other end
+/// counts: readable bytes do not end the sleep.
 pub fn wait<const N: usize>(fds: [Option<BorrowedFd<'_>>; N], millis: Option<u64>) -> [bool; N] {
     wait_except(fds, 1 << (N - 1), millis)
 }
 
-/// As [`wait`], but for the descriptors whose bits are set in `quiet`, only the closing of the other end counts.
+/// Sleeps like [`wait`], but only the closing of the other end counts for each descriptor whose bit is set in `quiet`.
 pub fn wait_except<const N: usize>(fds: [Option<BorrowedFd<'_>>; N], quiet: u32, millis: Option<u64>) -> [bool; N] {
     let mut ready = [false; N];
     sleep(&fds, quiet, millis, &mut ready);
@@ -140,12 +142,12 @@ pub fn wait_except<const N: usize>(fds: [Option<BorrowedFd<'_>>; N], quiet: u32,
 
 #[inline(never)]
 fn sleep(fds: &[Option<BorrowedFd<'_>>], quiet: u32, millis: Option<u64>, ready: &mut [bool]) {
-    // The kernel ignores a negative number.
+    // The kernel ignores a negative descriptor.
     let mut polled = [libc::pollfd { fd: -1, events: libc::POLLIN, revents: 0 }; MOST];
     for (at, (polled, fd)) in polled.iter_mut().zip(fds).enumerate() {
         polled.fd = fd.map_or(-1, |fd| fd.as_raw_fd());
         if quiet & (1 << at) != 0 {
-            // POLLHUP is always reported.
+            // POLLHUP is reported even if it was not requested.
             polled.events = 0;
         }
     }
@@ -155,7 +157,7 @@ fn sleep(fds: &[Option<BorrowedFd<'_>>], quiet: u32, millis: Option<u64>, ready:
     // SAFETY: all zero is valid; where the machine has small words, some of it is padding.
     let mut span: libc::timespec = unsafe { core::mem::zeroed() };
     let until = millis.map(timespec).map_or(core::ptr::null(), |until| {
-        // Limited to 68 years.
+        // Limited to 68 years, because the seconds may have 32 bits.
         span.tv_sec = i32::try_from(until.tv_sec).unwrap_or(i32::MAX).into();
         span.tv_nsec = i32::try_from(until.tv_nsec).unwrap_or(0).into();
         &raw const span
@@ -166,7 +168,7 @@ fn sleep(fds: &[Option<BorrowedFd<'_>>], quiet: u32, millis: Option<u64>, ready:
         match cvt(result) {
             Ok(_) => break,
             Err(Errno::INTR) => {}
-            // The kernel has no memory for the call: pause, to avoid a busy loop.
+            // The kernel has no memory for the call. Pause, to avoid a busy loop.
             Err(_) => return sleep_ms(100),
         }
     }
@@ -176,13 +178,13 @@ fn sleep(fds: &[Option<BorrowedFd<'_>>], quiet: u32, millis: Option<u64>, ready:
 }
 
 /// Sleeps until the other end of a pipe is closed, even if bytes are written before, or until `millis` have passed.
-/// Returns true if it is closed.
+/// Returns true if the other end is closed.
 pub fn for_end(pipe: BorrowedFd<'_>, millis: u64) -> bool {
     let [closed] = wait([Some(pipe)], Some(millis));
     closed
 }
 
-/// Sleeps for `millis`, to wait for what no descriptor reports.
+/// Sleeps for `millis`, to wait for something that no descriptor reports.
 pub fn sleep_ms(millis: u64) {
     let _ = rustix::thread::nanosleep(&timespec(millis));
 }
@@ -195,12 +197,12 @@ pub(super) fn without_hangup<T>(act: impl FnOnce() -> T) -> T {
     result
 }
 
-/// Whether SIGHUP is ignored.
+/// True if SIGHUP is ignored.
 pub fn is_hangup_ignored() -> bool {
     is_ignored(libc::SIGHUP)
 }
 
-/// The signals that are blocked and those that are ignored, as the caller has left them.
+/// The set of blocked signals and the set of ignored ones, as vsrun inherited them.
 pub fn inherited() -> (u64, u64) {
     let mut blocked = 0;
     let none = core::ptr::null::<u64>();
@@ -210,15 +212,15 @@ pub fn inherited() -> (u64, u64) {
 }
 
 fn is_ignored(signal: c_int) -> bool {
-    // A 32-bit machine has the flags in the upper half.
+    // On a 32-bit machine, the upper half of the word contains the flags.
     action(signal, None).first().is_some_and(|handler| usize::try_from(*handler & HANDLER) == Ok(1))
 }
 
-/// The kernel's struct sigaction (handler, flags, restorer, mask) is at most 32 bytes long on every machine that vsrun
-/// is built for, and begins with the handler.
+/// The bits of the handler in the first word of the kernel's struct sigaction. That structure (handler, flags,
+/// restorer, mask) has at most 32 bytes on every machine that vsrun is built for.
 const HANDLER: u64 = if cfg!(target_pointer_width = "64") { u64::MAX } else { 0xffff_ffff };
 
-/// Sets the action of a signal, if one is given. Returns the old action.
+/// Returns the action of a signal, and sets a new one if it is given.
 #[inline(never)]
 fn action(signal: c_int, new: Option<&[u64; 4]>) -> [u64; 4] {
     let mut old = [0; 4];

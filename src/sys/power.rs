@@ -1,20 +1,21 @@
-//! Shutting the machine down.
+//! Shuts the machine down.
 
 use super::{Errno, last};
 
-/// What the machine does.
+/// What the machine does at the end.
 #[derive(Clone, Copy)]
 pub enum Power {
-    /// It powers off.
+    /// The machine powers off.
     Off,
-    /// It reboots.
+    /// The machine reboots.
     Reboot,
-    /// It halts.
+    /// The machine halts.
     Halt,
 }
 
-/// Disables the kernel's own reaction to Ctrl-Alt-Del, an immediate reboot: from now on it sends SIGINT to PID 1.
-/// Returns true if this is a machine. In a container, or without the right to do this, it changes nothing.
+/// Disables the kernel's own reaction to Ctrl-Alt-Del, an immediate reboot: the kernel then sends SIGINT to PID 1
+/// instead. Returns true if it did, which only a machine's PID 1 may do. In a container, or without the right, nothing
+/// changes.
 pub fn take_ctrl_alt_del() -> bool {
     // SAFETY: a plain number.
     (unsafe { libc::reboot(libc::RB_DISABLE_CAD) }) == 0

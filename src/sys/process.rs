@@ -1,4 +1,4 @@
-//! Processes: creates, signals, and waits for them.
+//! Creates processes, signals them, and waits for them.
 
 use core::ffi::c_int;
 use core::fmt;
@@ -9,7 +9,7 @@ use super::cvt;
 use super::cvt_long;
 use super::ensure;
 
-/// A process id. That of a child of ours cannot be reused until the child has been reaped.
+/// A process id. The pid of a child of ours cannot be reused until we have reaped the child.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pid(i32);
 
@@ -20,23 +20,23 @@ impl fmt::Display for Pid {
 }
 
 impl Pid {
-    /// The process with that pid, which must be positive.
+    /// Makes a pid of a positive number.
     pub fn new(number: i32) -> Self {
         Self(number)
     }
 
-    /// Its number.
+    /// The pid as a number.
     pub fn number(self) -> i32 {
         self.0
     }
 
-    /// Whether this process is a signal's sender, as the kernel reports it.
+    /// True if the kernel reports this process as the sender of a signal.
     pub fn is_sender(self, sender: u32) -> bool {
         u32::try_from(self.0) == Ok(sender)
     }
 }
 
-/// Which of the two processes this is after a fork.
+/// In which of the two processes fork(2) has returned.
 pub enum Forked {
     /// The child.
     Child,
@@ -44,11 +44,11 @@ pub enum Forked {
     Parent(Pid),
 }
 
-/// fork(2) as a plain system call. The C library's function also runs handlers for threads and locks, and there are
-/// none: vsrun has one thread, so the child may do whatever the parent may.
+/// Calls fork(2) as a plain system call. The C library's function also runs handlers for threads and locks, and there
+/// are none: vsrun has one thread, so the child may do whatever the parent may.
 ///
 /// # Errors
-/// EAGAIN and ENOMEM when the kernel has no process to give.
+/// EAGAIN and ENOMEM when the kernel cannot create a process.
 pub fn fork() -> Result<Forked> {
     // SAFETY: without flags, stack and pointers, whose order differs between machines, this is fork. The program has
     // one thread, so no lock can be held by a thread that does not exist in the child.
@@ -58,7 +58,7 @@ pub fn fork() -> Result<Forked> {
     }
 }
 
-/// This process.
+/// The pid of this process.
 pub fn id() -> Pid {
     // SAFETY: only returns a number.
     Pid(unsafe { libc::getpid() })
@@ -73,7 +73,7 @@ pub fn exit(status: u8) -> ! {
 /// Makes this process the leader of a new session and process group, without a terminal.
 ///
 /// # Errors
-/// EPERM when the process leads a group already.
+/// EPERM when the process is already the leader of a group.
 pub fn setsid() -> Result<()> {
     // SAFETY: takes nothing.
     cvt(unsafe { libc::setsid() })?;
@@ -84,13 +84,13 @@ pub fn setsid() -> Result<()> {
 /// Sets the file mode creation mask, and verifies it.
 ///
 /// # Errors
-/// EPERM when it was not set.
+/// EPERM when the mask was not set.
 pub fn fix_umask(mask: u32) -> Result<()> {
     set_umask(mask);
     ensure(set_umask(mask) == mask)
 }
 
-/// Sets the file mode creation mask. Returns what it was.
+/// Sets the file mode creation mask. Returns the old one.
 pub fn set_umask(mask: u32) -> u32 {
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(mask)).as_raw_mode()
 }
@@ -100,13 +100,13 @@ pub fn set_subreaper() {
     let _ = rustix::process::set_child_subreaper(Some(rustix::process::getpid()));
 }
 
-/// Requests a signal for the exit of our parent.
+/// Requests a signal for this process when its parent exits.
 pub fn set_parent_death_signal(signal: u8) {
     // SAFETY: takes a plain number, which is a signal.
     unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::c_ulong::from(signal)) };
 }
 
-/// Stops this process until it gets SIGCONT. The kernel does not stop PID 1.
+/// Stops this process with SIGSTOP, until it gets SIGCONT. The kernel does not stop PID 1.
 pub fn suspend() {
     // SAFETY: a signal to this process alone.
     unsafe { libc::kill(id().0, libc::SIGSTOP) };
@@ -117,17 +117,17 @@ pub fn suspend() {
 pub enum Target {
     /// One process.
     Process(Pid),
-    /// The process group that it leads.
+    /// The process group whose leader is this process.
     Group(Pid),
 }
 
-/// Sends a signal to a child of ours.
+/// Sends a signal to a child of ours, or to its group.
 ///
 /// # Errors
 /// EPERM when it belongs to another user; ESRCH when no process of the group is left.
 pub fn send(signal: u8, target: Target) -> Result<()> {
     let (Target::Process(pid) | Target::Group(pid)) = target;
-    // 1 is init, 0 our own group, and -1 every process.
+    // As a target of kill(2), 1 is PID 1, 0 our own group, and -1 every process.
     if pid.0 <= 1 {
         return Err(Errno::SRCH);
     }
@@ -136,26 +136,26 @@ pub fn send(signal: u8, target: Target) -> Result<()> {
         if cvt(unsafe { libc::kill(-pid.0, c_int::from(signal)) }).is_ok() {
             return Ok(());
         }
-        // The child does not lead a group yet.
+        // The group does not exist yet: the child has not made itself its leader.
     }
     // SAFETY: a child of ours that was not reaped, so the pid cannot have been reused.
     cvt(unsafe { libc::kill(pid.0, c_int::from(signal)) }).map(drop)
 }
 
-/// Whether this is PID 1: a machine's init, or that of a pid namespace.
+/// True if this process is PID 1, of a machine or of a pid namespace.
 pub fn is_pid1() -> bool {
     id().0 == 1
 }
 
-/// Sends a signal to every other process; 0 only checks whether there is one. Only does this as PID 1. Returns true if
-/// there was another process.
+/// As PID 1, sends a signal to every other process. The signal 0 only checks whether another process exists. Returns
+/// true if there was one. In any other process, does nothing.
 pub fn kill_all(signal: u8) -> bool {
     // SAFETY: as PID 1 the machine or container is ours, and the caller is shutting it down.
     is_pid1() && cvt(unsafe { libc::kill(-1, c_int::from(signal)) }).is_ok()
 }
 
-/// Whether this is the initial pid namespace. There, pid 2 is the kernel's kthreadd, which is in no process group, so
-/// that getpgid(2) returns 0 (as it would in a container for a group of another namespace).
+/// True in the initial pid namespace. There, pid 2 is the kernel's kthreadd, which is in no process group, so that
+/// getpgid(2) returns 0 (as it would in a container for a group of another namespace).
 pub fn in_initial_pid_ns() -> bool {
     // SAFETY: a plain number.
     (unsafe { libc::getpgid(2) }) == 0
@@ -166,7 +166,7 @@ pub fn any_exited() -> Option<Pid> {
     waitid_peek(libc::P_ALL, 0, libc::WEXITED).ok().filter(|pid| *pid > 0).map(Pid)
 }
 
-/// Whether a child of ours is running, in that process group or in any.
+/// True if a child of ours is running, in this process group or, with None, in any group.
 ///
 /// Without WEXITED the kernel ignores children that have exited, and fails with ECHILD if no other is left.
 pub fn any_child_lives(group: Option<Pid>) -> bool {
@@ -174,7 +174,7 @@ pub fn any_child_lives(group: Option<Pid>) -> bool {
     waitid_peek(kind, id, libc::WSTOPPED).is_ok()
 }
 
-/// Resumes a child and its group if the terminal's suspend key has stopped it.
+/// Sends SIGCONT to a child and its group if the terminal's suspend key has stopped it.
 pub fn continue_stopped(child: Pid) {
     if has_status(child, libc::WSTOPPED, (libc::CLD_STOPPED, libc::SIGTSTP)) {
         // SAFETY: the group of a child of ours that was not reaped.
@@ -182,13 +182,14 @@ pub fn continue_stopped(child: Pid) {
     }
 }
 
-/// Gets the state of a child of ours without reaping it. Returns its pid; 0 if there is no such event.
+/// Queries an event of a child of ours without consuming it, and so without reaping the child. Returns the child's pid;
+/// 0 if there is no such event.
 fn waitid_peek(kind: libc::idtype_t, id: i32, news: c_int) -> Result<i32> {
     // SAFETY: waitid has set the fields for a child, or left all zero.
     waitid(kind, id, news | libc::WNOWAIT).map(|info| unsafe { info.si_pid() })
 }
 
-/// waitid(2), without waiting.
+/// Calls waitid(2), without waiting.
 fn waitid(kind: libc::idtype_t, id: i32, news: c_int) -> Result<libc::siginfo_t> {
     // SAFETY: all zero is a valid siginfo_t.
     let mut info: libc::siginfo_t = unsafe { core::mem::zeroed() };
@@ -204,12 +205,12 @@ fn waitid(kind: libc::idtype_t, id: i32, news: c_int) -> Result<libc::siginfo_t>
     }
 }
 
-/// The resources that a process used.
+/// The resources that a process has used.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Usage {
-    /// The most memory that was resident, in KiB.
+    /// The largest resident memory, in KiB.
     pub max_rss_kb: u64,
-    /// Processor time of user and system, in milliseconds.
+    /// The processor time, of user and system together, in milliseconds.
     pub cpu_ms: u64,
 }
 
@@ -220,7 +221,7 @@ pub struct Usage {
 pub fn reap(child: Pid) -> Result<(i32, Usage)> {
     let mut status = 0;
     // The kernel's struct rusage: user and system time, each in seconds and microseconds, then fourteen counts, the
-    // first of which is the memory. All are machine words. A C library's structure may have 64-bit times instead.
+    // first of which is the memory. All are machine words; a C library's structure may have 64-bit times instead.
     let mut usage = [0 as libc::c_long; 18];
     let _pid = loop {
         // SAFETY: both buffers are ours, and have the size that the kernel writes.
@@ -236,17 +237,17 @@ pub fn reap(child: Pid) -> Result<(i32, Usage)> {
     Ok((status, Usage { max_rss_kb: count(max_rss_kb), cpu_ms }))
 }
 
-/// Whether a child of ours has exited. Does not reap it.
+/// True if a child of ours has exited. Does not reap it.
 pub fn has_exited(child: Pid) -> bool {
     !matches!(waitid_peek(libc::P_PID, child.0, libc::WEXITED), Ok(0))
 }
 
-/// Whether that signal has killed a child of ours. Does not reap it.
+/// True if this signal has killed a child of ours. Does not reap it.
 pub fn was_killed_by(signal: c_int, child: Pid) -> bool {
     has_status(child, libc::WEXITED, (libc::CLD_KILLED, signal))
 }
 
-/// Whether there is such an event of a child of ours, with this code and signal.
+/// True if a child of ours has an event of this kind, with this code and signal.
 fn has_status(child: Pid, news: c_int, this: (c_int, c_int)) -> bool {
     // SAFETY: waitid has set the fields for a child, or left all zero.
     waitid(libc::P_PID, child.0, news | libc::WNOWAIT)

@@ -1,18 +1,18 @@
-//! A table that is mapped only while it is used: the manager does not allocate, and still has to read a whole process
-//! tree.
+//! A table that is mapped only while it is used. The manager allocates no memory once its server runs, but still has to
+//! read a whole process tree.
 
 use core::ptr::null_mut;
 
 use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous, munmap};
 
-/// One row: three numbers.
+/// A row of the table: three numbers.
 pub type Row = [i32; 3];
 
-/// The sizes that are tried, in bytes. Pages that are not touched cost nothing; a small address space (RLIMIT_AS) has
-/// room for the last one.
+/// The sizes that are tried, in bytes, until a mapping succeeds. Pages that are not touched cost nothing; with a small
+/// address space (RLIMIT_AS) there is room for the last one.
 const SIZES: [usize; 3] = [48 << 20, 3 << 20, 192 << 10];
 
-/// Rows in a mapping of their own. Dropping it releases the mapping.
+/// The table, in a mapping of its own. Dropping it releases the mapping.
 pub struct Scratch {
     start: *mut Row,
     bytes: usize,
@@ -20,7 +20,7 @@ pub struct Scratch {
 }
 
 impl Scratch {
-    /// An empty table. None: there is no memory.
+    /// Makes an empty table. None if there is no memory.
     pub fn new() -> Option<Self> {
         SIZES.into_iter().find_map(|bytes| {
             let flags = MapFlags::PRIVATE | MapFlags::NORESERVE;
@@ -30,7 +30,7 @@ impl Scratch {
         })
     }
 
-    /// Appends a row. What does not fit is left out.
+    /// Appends a row. A row that does not fit is dropped.
     pub fn push(&mut self, row: Row) {
         if self.len < self.bytes / size_of::<Row>() {
             self.len += 1;
@@ -41,7 +41,7 @@ impl Scratch {
         }
     }
 
-    /// The rows so far.
+    /// The rows of the table.
     pub fn rows(&mut self) -> &mut [Row] {
         // SAFETY: the mapping has room for so many rows, is aligned, initially zero, and used by nothing else.
         unsafe { core::slice::from_raw_parts_mut(self.start, self.len) }

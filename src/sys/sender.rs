@@ -1,35 +1,35 @@
-//! kill(2) to another user's process without CAP_KILL.
+//! Sends a signal to another user's process without CAP_KILL.
 //!
-//! kill(2) compares the sender's effective *and real* user id with the real and saved one of the target. So a child
-//! with CAP_SETUID that sets its *real* id to the target's user may signal it. It keeps its effective and saved id, so
-//! that the user can neither trace it nor read its memory, which is a copy of ours, and we can always kill it. The user
-//! can only stop or kill it; so we resume it, wait for it briefly, and try again.
+//! kill(2) compares the sender's effective *and real* user id with the target's real and saved one. So a child with
+//! CAP_SETUID that sets its *real* id to the target's user may send the signal. It keeps its effective and saved id, so
+//! that the user can neither trace it nor read its memory, which is a copy of ours, and so that we can always kill it.
+//! The user can only stop or kill it; so we resume it, wait for it briefly, and try again.
 
 use super::poll::{self, Mask};
 use super::process::{self, Forked, Pid, Target};
 use super::{Errno, Result, credentials};
 
-/// SIGKILL, the same number on every machine.
+/// SIGKILL, which has the same number on every machine.
 const KILL: u8 = 9;
-/// SIGCONT, on every machine that vsrun is built for.
+/// SIGCONT, with its number on every machine that vsrun is built for.
 const CONT: u8 = 18;
-/// How many children are started, if the user kills them.
+/// The number of children that are started, if the user kills them.
 const ATTEMPTS: usize = 3;
-/// How many milliseconds we wait for a child; it needs less than one.
+/// How often a child is checked for its exit, once in a millisecond. A child needs less than one.
 const LOOKS: usize = 100;
 
-/// Calls `send` with that real user id, in a child. The caller waits for 0.3 s at most.
+/// Calls `send` in a child with the real user id `user`. The caller waits for 0.3 s at most.
 ///
 /// # Errors
-/// Those of `send`; EPERM without CAP_SETUID; ETIMEDOUT when the user stopped or killed each child in time.
+/// The errors of `send`; EPERM without CAP_SETUID; ETIMEDOUT when the user stopped or killed each child in time.
 #[inline(never)]
 pub fn send_as(user: u32, send: &dyn Fn() -> Result<()>) -> Result<()> {
     for _ in 0..ATTEMPTS {
         let child = match process::fork()? {
             Forked::Parent(child) => child,
             Forked::Child => {
-                // Block all signals, so that no signal of the user's makes it dump core, which would be a copy of our
-                // memory.
+                // Block all signals, so that no signal of the user can make the child dump core, which would be a copy
+                // of our memory.
                 let result =
                     poll::set_mask(Mask::All).and_then(|()| credentials::set_real_uid(user)).and_then(|()| send());
                 process::exit(result.map_or_else(number, |()| 0));
@@ -51,7 +51,7 @@ pub fn send_as(user: u32, send: &dyn Fn() -> Result<()>) -> Result<()> {
     Err(Errno::TIMEDOUT)
 }
 
-/// The result that a child has reported by its exit status. None if it was killed.
+/// The result that a child has reported by its exit status. None if the child was killed.
 fn outcome(child: Pid) -> Result<Option<Result<()>>> {
     let (status, _) = process::reap(child)?;
     let [signal, code, ..] = status.to_le_bytes();
@@ -59,7 +59,7 @@ fn outcome(child: Pid) -> Result<Option<Result<()>>> {
     Ok((signal == 0).then_some(said))
 }
 
-/// An error as an exit status: kill(2), setresuid(2) and sigprocmask(2) have small ones only.
+/// Converts an errno to an exit status. The errors of kill(2), setresuid(2) and sigprocmask(2) have small numbers.
 fn number(error: Errno) -> u8 {
     u8::try_from(error.raw_os_error()).unwrap_or(u8::MAX)
 }

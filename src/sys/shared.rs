@@ -1,4 +1,4 @@
-//! Memory that a child fills in for us: the words of an environment. The child may allocate and block.
+//! Shared memory in which a child writes an environment for us. The child may allocate and block; we may not.
 
 use core::ffi::{CStr, c_char};
 use core::ptr;
@@ -7,13 +7,14 @@ use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous, munmap};
 
 use super::{Errno, Result};
 
-/// As much as execve(2) accepts for arguments and environment with the usual stack limit of 8 MiB. Pages that are not
-/// touched cost nothing.
+/// The size of the mapping, in bytes: as much as execve(2) accepts for arguments and environment with the usual stack
+/// limit of 8 MiB. Pages that are not touched cost nothing.
 const SIZE: usize = 2 << 20;
-/// The mapping begins with the number of words, and the table of pointers to them follows.
+/// The size of a machine word, in bytes. The mapping begins with the number of strings, and the table of pointers to
+/// them follows.
 const WORD: usize = size_of::<usize>();
 
-/// A mapping that a child shares. It begins with a number, `WORD` bytes wide.
+/// A mapping that a child shares. It begins with a number of the size [`WORD`].
 pub struct Shared(*mut u8);
 
 impl Drop for Shared {
@@ -24,21 +25,21 @@ impl Drop for Shared {
 }
 
 impl Shared {
-    /// Creates a mapping, all zero.
+    /// Creates a mapping with all bytes zero.
     ///
     /// # Errors
-    /// ENOMEM.
+    /// ENOMEM when there is no memory.
     pub fn new() -> Result<Self> {
         let access = ProtFlags::READ | ProtFlags::WRITE;
         // SAFETY: a new mapping, wherever the kernel likes.
         Ok(Self(unsafe { mmap_anonymous(ptr::null_mut(), SIZE, access, MapFlags::SHARED) }?.cast()))
     }
 
-    /// Writes words and a table of pointers to them, with room for `spare` more. The mapping is at the same address in
-    /// parent and child, so the pointers are valid in both.
+    /// Writes strings and a table of pointers to them, with room for `spare` more. The mapping is at the same address
+    /// in parent and child, so the pointers are valid in both.
     ///
     /// # Errors
-    /// E2BIG.
+    /// E2BIG when the strings do not fit.
     pub fn write_words(&self, words: &[&CStr], spare: usize) -> Result<()> {
         let mut at = WORD * (1 + words.len() + spare + 1);
         let length: usize = words.iter().map(|word| word.count_bytes() + 1).sum();
@@ -58,7 +59,7 @@ impl Shared {
         Ok(())
     }
 
-    /// Writes a text.
+    /// Writes a text, for [`Self::text`].
     pub fn write_text(&self, text: &[u8]) {
         let length = text.len().min(SIZE - WORD);
         // SAFETY: the text is cut off at the size of the mapping.
@@ -66,20 +67,20 @@ impl Shared {
         self.set_number(length);
     }
 
-    /// The text that was written.
+    /// The text that [`Self::write_text`] has written.
     pub fn text(&self) -> &[u8] {
         let length = self.number().min(SIZE - WORD);
         // SAFETY: it is in the mapping, and the child that wrote it has exited.
         unsafe { core::slice::from_raw_parts(self.0.wrapping_add(WORD), length) }
     }
 
-    /// The table of pointers.
+    /// The table of pointers to the strings.
     pub(super) fn table(&self) -> *mut *const c_char {
-        // The mapping begins at a page boundary, so this is aligned.
+        // The mapping begins at a page boundary, so the table is aligned.
         self.0.wrapping_add(WORD).cast()
     }
 
-    /// Appends these pointers to the table, which has room for them.
+    /// Appends pointers to the table, which has room for them.
     pub(super) fn end_table(&self, more: impl Iterator<Item = *const c_char>) {
         for (place, pointer) in (self.number()..).zip(more.chain([ptr::null()])) {
             // SAFETY: `write_words` has left room for `spare` pointers.

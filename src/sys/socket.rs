@@ -1,4 +1,5 @@
-//! Listening sockets, and whether a process listens at an address. Addresses are bytes, as bind(2) takes them.
+//! Opens listening sockets, and checks whether a process listens at an address. Addresses are bytes, as bind(2) takes
+//! them.
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
@@ -8,22 +9,22 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
 
 use super::{Errno, Result, cvt};
 
-/// How many connections may wait for a server; the kernel lowers it to what the system allows.
+/// The number of connections that may wait for a server. The kernel lowers it to the system's limit.
 const BACKLOG: i32 = 4096;
 
 /// The type of a socket.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// Connections.
+    /// Connections (SOCK_STREAM).
     Stream,
-    /// Packets.
+    /// Packets (SOCK_DGRAM).
     Datagram,
 }
 
 /// Binds a close-on-exec socket to an address. It does not listen yet. `[::]` is also an address of IPv4.
 ///
 /// # Errors
-/// Those of socket(2) and bind(2).
+/// The errors of socket(2) and bind(2).
 pub fn bind(address: &[u8], kind: Kind) -> Result<OwnedFd> {
     let kind = match kind {
         Kind::Stream => SocketType::STREAM,
@@ -32,12 +33,12 @@ pub fn bind(address: &[u8], kind: Kind) -> Result<OwnedFd> {
     let family = family(address);
     let socket = socket_with(family, kind, SocketFlags::CLOEXEC, None)?;
     if kind == SocketType::STREAM {
-        // Old connections in TIME_WAIT must not block the port. For UDP this option would let two servers share the
+        // Old connections in TIME_WAIT must not keep the port. For UDP this option would let two servers share the
         // port.
         set_socket_reuseaddr(&socket, true)?;
     }
     if family == AddressFamily::INET6 {
-        // Independent of the system's default.
+        // Do not depend on the system's default (net.ipv6.bindv6only).
         set_ipv6_v6only(&socket, false)?;
     }
     bind_to(socket.as_fd(), address)?;
@@ -47,7 +48,7 @@ pub fn bind(address: &[u8], kind: Kind) -> Result<OwnedFd> {
 /// Creates a Unix stream socket without an address.
 ///
 /// # Errors
-/// Those of socket(2).
+/// The errors of socket(2).
 pub fn unix() -> Result<OwnedFd> {
     socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)
 }
@@ -55,21 +56,21 @@ pub fn unix() -> Result<OwnedFd> {
 /// Binds a socket to an address.
 ///
 /// # Errors
-/// Those of bind(2).
+/// The errors of bind(2).
 pub fn bind_to(socket: BorrowedFd<'_>, address: &[u8]) -> Result<()> {
     // SAFETY: the address is as long as it says.
     cvt(unsafe { libc::bind(socket.as_raw_fd(), address.as_ptr().cast(), length(address)) }).map(drop)
 }
 
-/// Makes a socket listen.
+/// Lets a socket accept connections.
 ///
 /// # Errors
-/// Those of listen(2).
+/// The errors of listen(2).
 pub fn listen(socket: BorrowedFd<'_>) -> Result<()> {
     rustix::net::listen(socket, BACKLOG)
 }
 
-/// Checks that the machine has the address, and the address family. Binds no port, not even for a moment.
+/// Verifies that the machine has this address, and its address family. Binds no port, not even for a moment.
 ///
 /// # Errors
 /// EAFNOSUPPORT and EADDRNOTAVAIL; ENOPROTOOPT before Linux 4.2, where this cannot be checked.
@@ -102,7 +103,7 @@ pub fn try_connect(address: &[u8]) -> Result<i32> {
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     let socket = socket_with(family(address), SocketType::STREAM, flags, None)?;
     connect(socket.as_fd(), address)?;
-    // struct ucred: pid, uid, gid. rustix does not accept a pid of 0.
+    // The kernel's struct ucred: pid, uid, gid. rustix does not accept a pid of 0.
     let mut peer = [0i32; 3];
     let mut size = libc::socklen_t::try_from(size_of_val(&peer)).unwrap_or(0);
     let (level, name, place) = (libc::SOL_SOCKET, libc::SO_PEERCRED, peer.as_mut_ptr());
@@ -112,13 +113,13 @@ pub fn try_connect(address: &[u8]) -> Result<i32> {
     Ok(pid)
 }
 
-/// Makes a socket receive from all clients again, whatever another process has done with it: for a listening TCP socket
-/// that was shut down, and a UDP socket that was connected. If a server is using the socket, UDP is left alone, because
-/// messages would be lost meanwhile.
+/// Makes a socket receive from all clients again, after another process may have shut down a listening TCP socket or
+/// connected a UDP socket. If a server is using the socket, UDP is left alone, because messages would be lost
+/// meanwhile.
 ///
 /// # Errors
 /// ESHUTDOWN for a Unix or UDP socket that was shut down, which cannot be undone; EADDRINUSE if another process listens
-/// there by now; EINVAL for a connection; ENOTSOCK.
+/// at the address by now; EINVAL for a connection; ENOTSOCK.
 pub fn revive(number: RawFd, in_use: bool) -> Result<()> {
     // SAFETY: only passed to system calls, which fail with EBADF for a closed number; the number stays ours.
     let socket = unsafe { BorrowedFd::borrow_raw(number.max(0)) };
@@ -129,8 +130,8 @@ pub fn revive(number: RawFd, in_use: bool) -> Result<()> {
         disconnect(socket);
         let mut v6 = [0; 28];
         v6.iter_mut().zip(AddressFamily::INET6.as_raw().to_ne_bytes()).for_each(|(to, from)| *to = from);
-        // [::1], any port. After a connect(2) to an IPv4 address, a socket of both families receives no IPv6 packets
-        // (seen on Linux 6.18) until it has been connected to an IPv6 address. Nothing is sent.
+        // The address [::1] with any port. After a connect(2) to an IPv4 address, a socket of both families receives no
+        // IPv6 packets (seen on Linux 6.18) until it has been connected to an IPv6 address. Nothing is sent.
         (v6[3], v6[23]) = (9, 1);
         if sockopt::socket_domain(socket) == Ok(AddressFamily::INET6) && connect(socket, &v6).is_ok() {
             disconnect(socket);
@@ -154,10 +155,10 @@ fn connect(socket: BorrowedFd<'_>, address: &[u8]) -> Result<()> {
     cvt(unsafe { libc::connect(socket.as_raw_fd(), address.as_ptr().cast(), length(address)) }).map(drop)
 }
 
-/// Connects to an address within `millis`. The connection is non-blocking afterwards.
+/// Connects to an address within `millis`. The returned socket is non-blocking.
 ///
 /// # Errors
-/// Those of connect(2): ETIMEDOUT after that time, EAGAIN at once if a Unix socket's queue of connections is full.
+/// The errors of connect(2): ETIMEDOUT after that time, EAGAIN at once if a Unix socket's queue of connections is full.
 pub fn connect_within(address: &[u8], millis: u64) -> Result<OwnedFd> {
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     let socket = socket_with(family(address), SocketType::STREAM, flags, None)?;
@@ -175,7 +176,7 @@ pub fn connect_within(address: &[u8], millis: u64) -> Result<OwnedFd> {
 /// Sends bytes without waiting, and without SIGPIPE.
 ///
 /// # Errors
-/// Those of send(2); EAGAIN if not all of them fit.
+/// The errors of send(2); EAGAIN if not all of them fit.
 pub fn send(socket: BorrowedFd<'_>, bytes: &[u8]) -> Result<()> {
     let count = rustix::net::send(socket, bytes, rustix::net::SendFlags::NOSIGNAL)?;
     if count == bytes.len() { Ok(()) } else { Err(Errno::AGAIN) }

@@ -1,4 +1,4 @@
-//! Directories opened one component at a time, without following a symbolic link.
+//! Opens directories one component at a time, without following a symbolic link.
 
 use crate::sys::dir::move_file;
 use core::ffi::CStr;
@@ -9,31 +9,31 @@ use rustix::fs::{AtFlags, CWD, Mode, OFlags, mkdirat, openat, unlinkat};
 use super::Result;
 use super::dir::Dir;
 
-/// `CWD` for a path from the working directory or from `/` on.
+/// The directory in which a name is looked up; None means the working directory.
 fn at(dir: Option<&OwnedFd>) -> BorrowedFd<'_> {
     dir.map_or(CWD, AsFd::as_fd)
 }
 
-/// Opens a directory in a directory. O_DIRECTORY makes an automounter mount it, which O_PATH alone does not.
+/// Opens a directory in a directory. O_DIRECTORY makes an automounter mount it, which O_PATH alone does not do.
 ///
 /// # Errors
-/// Those of open(2); ENOTDIR for a symbolic link.
+/// The errors of open(2); ENOTDIR for a symbolic link.
 pub fn enter(dir: Option<&OwnedFd>, name: &CStr) -> Result<OwnedFd> {
     openat(at(dir), name, OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())
 }
 
-/// Opens a directory in a directory; the kernel follows symbolic links.
+/// Opens a directory in a directory, and follows symbolic links.
 ///
 /// # Errors
-/// Those of open(2).
+/// The errors of open(2).
 pub fn follow(dir: Option<&OwnedFd>, name: &CStr) -> Result<OwnedFd> {
     openat(at(dir), name, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
 }
 
-/// Opens any file with O_PATH; a symbolic link is opened itself.
+/// Opens any file with O_PATH. If the name is that of a symbolic link, opens the link itself.
 ///
 /// # Errors
-/// Those of open(2).
+/// The errors of open(2).
 pub fn handle(dir: Option<&OwnedFd>, name: &CStr) -> Result<OwnedFd> {
     openat(at(dir), name, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())
 }
@@ -41,17 +41,17 @@ pub fn handle(dir: Option<&OwnedFd>, name: &CStr) -> Result<OwnedFd> {
 /// Opens a file for reading. Never waits for the other end of a FIFO.
 ///
 /// # Errors
-/// Those of open(2); ELOOP for a symbolic link, unless `follow` is set.
+/// The errors of open(2); ELOOP for a symbolic link, unless `follow` is set.
 pub fn read(dir: Option<&OwnedFd>, name: &CStr, follow: bool) -> Result<OwnedFd> {
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
     let flags = if follow { flags } else { flags | OFlags::NOFOLLOW };
     openat(at(dir), name, flags, Mode::empty())
 }
 
-/// Opens the same directory again, to list it with an offset of its own.
+/// Opens a directory a second time, so that a listing has its own offset.
 ///
 /// # Errors
-/// Those of open(2).
+/// The errors of open(2).
 pub fn list(dir: BorrowedFd<'_>) -> Result<Dir> {
     Ok(Dir(openat(dir, c".", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?))
 }
@@ -59,7 +59,7 @@ pub fn list(dir: BorrowedFd<'_>) -> Result<Dir> {
 /// Creates a directory that only its owner may enter.
 ///
 /// # Errors
-/// Those of mkdir(2).
+/// The errors of mkdir(2).
 pub fn make(dir: Option<&OwnedFd>, name: &CStr) -> Result<()> {
     mkdirat(at(dir), name, Mode::RWXU)
 }
@@ -67,7 +67,7 @@ pub fn make(dir: Option<&OwnedFd>, name: &CStr) -> Result<()> {
 /// Removes an empty directory.
 ///
 /// # Errors
-/// Those of rmdir(2).
+/// The errors of rmdir(2).
 pub fn remove(dir: Option<&OwnedFd>, name: &CStr) -> Result<()> {
     unlinkat(at(dir), name, AtFlags::REMOVEDIR)
 }
@@ -75,7 +75,7 @@ pub fn remove(dir: Option<&OwnedFd>, name: &CStr) -> Result<()> {
 /// Removes a file.
 ///
 /// # Errors
-/// Those of unlink(2).
+/// The errors of unlink(2).
 pub fn unlink(path: &CStr) -> Result<()> {
     unlinkat(CWD, path, AtFlags::empty())
 }
@@ -88,10 +88,10 @@ pub fn move_into(old: &CStr, dir: &Dir, new: &CStr) -> Result<()> {
     move_file(CWD, old, dir, new)
 }
 
-/// Whether an open file is on a proc(5) file system, and not a file that only looks like one of its files.
+/// True if an open file is on a proc(5) file system, and not a file that only looks like one of its files.
 ///
 /// # Errors
-/// Those of fstatfs(2).
+/// The errors of fstatfs(2).
 pub fn is_procfs(file: BorrowedFd<'_>) -> Result<bool> {
     Ok(rustix::fs::fstatfs(file)?.f_type == rustix::fs::PROC_SUPER_MAGIC)
 }

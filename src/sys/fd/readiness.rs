@@ -1,4 +1,4 @@
-//! Whether a read or a write of a descriptor would block.
+//! Checks whether a read or a write of a descriptor would block.
 
 use std::os::fd::BorrowedFd;
 
@@ -6,12 +6,12 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::sys::Errno;
 
-/// Whether there are bytes to read now.
+/// True if there are bytes to read now.
 pub fn is_readable(fd: BorrowedFd<'_>) -> bool {
     ready(fd, PollFlags::IN).contains(PollFlags::IN)
 }
 
-/// Whether a read would not block: there are bytes, or the other end is closed.
+/// True if a read would not block: there are bytes, or the other end is closed.
 pub fn has_news(fd: BorrowedFd<'_>) -> bool {
     !ready(fd, PollFlags::IN).is_empty()
 }
@@ -33,7 +33,7 @@ pub fn await_writable(fd: BorrowedFd<'_>, millis: u64) -> bool {
     }
 }
 
-/// The result of poll(2), without waiting.
+/// The events that poll(2) reports now, without waiting.
 fn ready(fd: BorrowedFd<'_>, event: PollFlags) -> PollFlags {
     let mut fds = [PollFd::from_borrowed_fd(fd, event)];
     let _ = poll(&mut fds, Some(&Timespec { tv_sec: 0, tv_nsec: 0 }));
