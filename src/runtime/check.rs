@@ -1,7 +1,7 @@
-//! `--check`: checks everything that a start would need, and starts, creates and changes nothing.
+//! `--check`: reports everything that would make a start fail, and starts, creates and changes nothing.
 //!
 //! What vsrun itself would do at a start is only checked, with vsrun's own rights. What the server's process would do
-//! before its exec is done: a child applies the steps of the plan, examines the program at the end, and exits.
+//! before its exec is really done: a child applies the steps of the plan, examines the program at the end, and exits.
 
 use crate::logic::base::error::{Error, Result};
 use crate::logic::base::exit;
@@ -26,7 +26,7 @@ use crate::runtime::start::spawn::spawn;
 use crate::runtime::supervise::setup;
 use crate::sys::{caps, dir, poll, process, terminal};
 
-/// Prints each reason why a start would fail to standard output, one line each, and exits.
+/// Prints each reason why a start would fail to standard output, one in a line, and exits.
 #[inline(never)]
 pub fn check(options: &mut Options) -> ! {
     let log = Log::new(LogTarget::Plain);
@@ -44,14 +44,14 @@ pub fn check(options: &mut Options) -> ! {
     process::exit(findings.status)
 }
 
-/// Makes the plan; without the user if the user is the reason why it cannot be made.
+/// Makes the plan. If that fails because of `--user`, reports it and makes the plan without that option.
 #[inline(never)]
 fn planned(findings: &mut Findings<'_>, options: &mut Options) -> Plan {
     let mut reported = Vec::new();
     loop {
         match make_plan(options) {
             Ok(plan) => return plan,
-            // The user was not the reason.
+            // The same error without `--user`: the option was not the reason.
             Err(error) if reported == error.text.as_bytes() => process::exit(findings.status),
             Err(error) => {
                 reported = error.text.as_bytes().to_vec();
@@ -129,7 +129,7 @@ fn look(findings: &mut Findings<'_>, options: &Options, plan: Plan) {
     }
 }
 
-/// Warns about protection that is weaker on this system, which does not make a start fail.
+/// Warns if a protection against the server or its user does not work on this system. That does not make a start fail.
 fn warn_of_neighbours(plan: &Plan) {
     if plan.hides_keys && ![1, 2].map(terminal::write_only).iter().all(|is| *is) {
         print("warning: the terminal cannot be reopened for writing only: the server can read its keys");
@@ -145,7 +145,7 @@ fn warn_of_neighbours(plan: &Plan) {
     }
 }
 
-/// The text when a finding hides others.
+/// The finding when a check cannot be made because an earlier one has failed.
 const UNKNOWN: &str = "not checked: what depends on that";
 
 fn print(text: &str) {
@@ -154,38 +154,38 @@ fn print(text: &str) {
     }
 }
 
-/// The findings so far.
+/// Collects and prints what the checks have found.
 struct Findings<'a> {
     status: u8,
-    /// Whether all steps before an exec have been reported: they are the server's.
+    /// True if the steps before an exec have been reported for the server, whose steps the other programs share.
     known_steps: bool,
     /// Where each step is recorded.
     debug: Option<&'a Log>,
 }
 
 impl Findings<'_> {
-    /// Prints a finding, with the program that it is about. Wrong usage is not a finding: it ends the check.
+    /// Prints a finding about the program `whose`. Wrong usage is not a finding: it ends the check.
     fn add(&mut self, whose: &str, error: Error) {
         if error.code == exit::USAGE {
             process::exit(log::print_error(&error));
         }
-        // Status 0 is for what could not be checked, which is not a finding.
+        // An error with status 0 says what could not be checked, which is not a finding.
         if error.code != exit::OK {
             self.status = exit::SETUP;
         }
         print(&error.at(whose).text);
     }
 
-    /// Returns true for a success. Adds an error to the findings.
+    /// Adds the error of a failed check to the findings. Returns true if the check succeeded.
     fn take(&mut self, whose: &str, result: Result<()>) -> bool {
         result.map_err(|error| self.add(whose, error)).is_ok()
     }
 
     /// Applies the steps of a program in a child. Repeats that without each step that failed, unless later steps depend
-    /// on it. `made` is the logdir that a start would create, so that it is not reported as missing.
+    /// on it. `made` is the path of the logdir that a start would create, so that it is not reported as missing.
     #[inline(never)]
     fn dry_run(&mut self, whose: &str, program: Box<Program>, made: &[u8]) {
-        // Whether the program is found without the working directory.
+        // True if the program can be found without the working directory.
         let absolute = program.paths.iter().all(|path| path.to_bytes().starts_with(b"/"));
         let program = ExecImage::new(program);
         let mut passed = Places::default();

@@ -1,5 +1,5 @@
-//! `--status`, `--stop`, `--replace` and `--signal`. The lock shows whether the server runs, /proc shows which process has the lock,
-//! and a pidfd prevents a signal to another process that got the same pid.
+//! `--status`, `--stop`, `--replace` and `--signal`. The lock of the pidfile shows whether the server runs, /proc shows
+//! which process has the lock, and a pidfd prevents a signal to another process that got the same pid.
 
 use core::ffi::CStr;
 use core::fmt::Display;
@@ -24,15 +24,15 @@ use crate::sys::lock::{self, Kind, Part};
 use crate::sys::pidfd::Process;
 use crate::sys::{self, Errno, clock, poll};
 
-/// How often a pidfile is read again that another start is just locking.
+/// How often a pidfile is read again because another start is just locking it.
 const ATTEMPTS: usize = 20;
-/// The pause between two checks of what no descriptor reports, in milliseconds.
+/// The pause between two checks of something that no descriptor reports, in milliseconds.
 const PAUSE_MS: u64 = 10;
 
-/// Executes the order. Returns vsrun's exit status.
+/// Runs the control command. Returns vsrun's exit status.
 ///
 /// # Errors
-/// When it cannot be done, or the process cannot be determined.
+/// When the command fails, or the process cannot be determined.
 #[inline(never)]
 pub fn control(control: &Control) -> Result<u8> {
     let path = Escaped(control.pidfile.to_bytes());
@@ -52,7 +52,8 @@ pub fn control(control: &Control) -> Result<u8> {
             Sent::Yes => return Ok(exit::OK),
             Sent::Gone => NoTarget::Dead,
         },
-        // To the manager, whatever it does with HUP: its server's pidfile must not make a difference.
+        // The signal goes to the manager, even if its HUP has an action other than a restart: the server's pidfile and
+        // the manager's must lead to the same result.
         (Order::Reload, Ok((_, server))) => match send(server.owner, Signal::HUP)? {
             Sent::Yes => return Ok(exit::OK),
             Sent::Gone => NoTarget::Dead,
@@ -69,7 +70,7 @@ pub fn control(control: &Control) -> Result<u8> {
     let mut text = match no_target {
         NoTarget::Unknown(UnknownReason::Kernel(number)) => {
             let why = Errno::from_raw_os_error(number);
-            // Only its owner may read it, see `runtime::resources::pidfile`.
+            // Only its owner and root may read a pidfile, see `runtime::resources::pidfile`.
             let hint = if why == Errno::ACCESS { " (only its owner and root can read it)" } else { "" };
             format!("{word}: {path}: {}{hint}", sys::errno_text(why))
         }
@@ -92,8 +93,8 @@ pub fn control(control: &Control) -> Result<u8> {
         // The file has named no process during the whole timeout.
         (Order::Stop | Order::Reload, NoTarget::Restarting) => exit::SETUP,
         (Order::Stop, _) => {
-            // A server that does not run is a success for --stop; the message is for a mistyped name, which looks the
-            // same.
+            // --stop succeeds if the server is not running. It prints a message, because a mistyped path leads here
+            // too.
             log::print_error(&Error::new(exit::OK, format_args!("not running: {path}")));
             return Ok(exit::OK);
         }
@@ -103,14 +104,14 @@ pub fn control(control: &Control) -> Result<u8> {
     Err(Error::new(code, format_args!("{text}")))
 }
 
-/// Whether the server of a pidfile runs, also if its manager is between two runs of it.
+/// True if the server of a pidfile is running, or its manager is between two runs of it.
 pub fn is_running(pidfile: &CStr) -> bool {
     let found = Pidfile::open(pidfile).and_then(|file| file.examine());
     matches!(found, Ok(_) | Err(NoTarget::Restarting))
 }
 
-/// Finds the process of a pidfile. For a stop or reload between two runs of a server: the process that has the file locked or, if
-/// /proc cannot show that, the next one that the file names.
+/// Finds the process of a pidfile. Between two runs of a server, a stop or reload goes to the process that has the file
+/// locked or, if /proc cannot show that, to the next one that the file names.
 #[inline(never)]
 fn find(control: &Control, file: &Pidfile) -> Found<Server> {
     let until = StopDeadlines::new(Lock::Exclusive, control.timeout, control.delay, now()).until;
@@ -133,7 +134,7 @@ fn find(control: &Control, file: &Pidfile) -> Found<Server> {
 fn stop(control: &Control, file: &Pidfile, server: Server) -> Result<Option<&'static str>> {
     let keeper = server.owner;
     let mut patience = StopDeadlines::new(server.lock, control.timeout, control.delay, now());
-    // A process that exited in the meantime needs no signal; another may have its lock.
+    // A process that has exited in the meantime needs no signal. Another process may have its lock.
     send(keeper, Signal::TERM)?;
     send(keeper, Signal::CONT)?;
     let mut ended = false;
@@ -144,14 +145,15 @@ fn stop(control: &Control, file: &Pidfile, server: Server) -> Result<Option<&'st
             let until = patience.kill.or(patience.until);
             [ended, ..] = poll::wait([keeper.exit_fd(), None, None, None], until.map(|until| until.since(now()).0));
         }
-        // Its children may have inherited the lock, and no server can start until they have exited.
+        // The process's children may have inherited the lock. No server can start until they have exited.
         let (lock, line) = file.state();
         let another = server.lock == Lock::Shared && line != PidfileContents::Pid(keeper.number);
         if (ended || keeper.exit_fd().is_none()) && (lock == Lock::None || another) {
             return Ok(None);
         }
         if ended && lock == Lock::Exclusive && line != PidfileContents::Pid(server.named.number) {
-            // The process was not the manager, because the manager now has removed its number from the file.
+            // The process was not the manager: the manager goes on, and has just removed the process's pid from the
+            // file.
             return Ok(Some("has ended, and its manager, which cannot be seen here, goes on"));
         }
         if is_over(patience.kill) {
@@ -163,12 +165,12 @@ fn stop(control: &Control, file: &Pidfile, server: Server) -> Result<Option<&'st
     }
 }
 
-/// Whether that time has passed.
+/// True if this point in time has passed.
 fn is_over(until: Option<Time>) -> bool {
     until.is_some_and(|until| until <= now())
 }
 
-/// Whether there was a process to signal.
+/// What became of a signal.
 enum Sent {
     Yes,
     Gone,
@@ -185,8 +187,7 @@ fn send(process: Process, signal: Signal) -> Result<Sent> {
     }
 }
 
-// ------------------------------------------------------------------------------------------------------------------
-// Finding the process.
+// The rest of this file finds the process of a pidfile.
 
 /// A pidfile that another process may have locked.
 struct Pidfile {
@@ -194,11 +195,11 @@ struct Pidfile {
     locked: Locked,
 }
 
-/// A process that may be signalled.
+/// A process that was found through a pidfile, and may be signalled.
 #[derive(Clone, Copy)]
 struct Server {
     lock: Lock,
-    /// The process that the file names.
+    /// The process that the pidfile names.
     named: Process,
     /// The process that keeps the server alive: `named`, or its parent.
     owner: Process,
@@ -207,7 +208,7 @@ struct Server {
 type Found<T> = core::result::Result<T, NoTarget>;
 
 impl Pidfile {
-    /// Opens the file for reading. Takes no lock.
+    /// Opens a pidfile for reading. Takes no lock.
     #[inline(never)]
     fn open(path: &CStr) -> Found<Self> {
         let file = dir::open_nofollow(path).map_err(|why| match why {
@@ -221,8 +222,8 @@ impl Pidfile {
         }
     }
 
-    /// Finds the process that has the file locked. A vsrun that starts the server has the lock before it writes a
-    /// number, and one that exits removes its number first: so this retries for a short time.
+    /// Finds the process that has the file locked. A starting vsrun takes the lock before it writes a pid, and an
+    /// exiting one removes its pid before it releases the lock, so this function retries for a short time.
     #[inline(never)]
     fn examine(&self) -> Found<Server> {
         let mut looks = 0;
@@ -231,7 +232,8 @@ impl Pidfile {
             let seen = self.identify(state);
             looks += 1;
             let clear = state.0 != Lock::Exclusive || !matches!(seen, Err(NoTarget::Unknown(_)));
-            // If the pid had been reused in between, the manager would have removed it from the file before.
+            // Nothing has changed, so the pid was not reused in between: the manager would have removed it from the
+            // file before.
             if clear && self.state() == state {
                 return seen;
             }
@@ -253,7 +255,7 @@ impl Pidfile {
             Owner::Parent => above,
         };
         if held == LockSeen::Unreadable && above_held != LockSeen::Held && !self.locked.trusted {
-            // The file's owner could have written any number, and have locked the file.
+            // The file's owner could have written any pid into it, and have locked it.
             return Err(NoTarget::Unknown(UnknownReason::Untrusted));
         }
         let (Some(named), Some(keeper)) = (named, keeper) else {
@@ -262,7 +264,7 @@ impl Pidfile {
         Ok(Server { lock, named, owner: keeper })
     }
 
-    /// The manager whose server does not run now. None: /proc does not show it, or it has exited.
+    /// The manager of a server that is not running now. None if /proc does not show it, or it has exited.
     #[inline(never)]
     fn holder(&self) -> Option<Server> {
         let (process, hold) = self.locked.process(self.locked.search()?, None);
@@ -270,7 +272,7 @@ impl Pidfile {
         Some(Server { lock: Lock::Exclusive, named: keeper, owner: keeper })
     }
 
-    /// The state of the lock, and the contents of the file.
+    /// How the file is locked, and its contents.
     #[inline(never)]
     fn state(&self) -> (Lock, PidfileContents) {
         let lock = match lock::holder(self.file.as_fd(), Part::Whole) {
@@ -279,7 +281,7 @@ impl Pidfile {
             Ok(Some(Kind::Exclusive)) => Lock::Exclusive,
             Err(_) => Lock::Hidden,
         };
-        // An instance is about to start, and has not yet deleted the number of an earlier one.
+        // A vsrun is about to start, and has not yet deleted the pid of an earlier start.
         if lock == Lock::Exclusive && lock::holder(self.file.as_fd(), Part::Lower) == Ok(None) {
             return (lock, PidfileContents::Empty);
         }

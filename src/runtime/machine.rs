@@ -1,5 +1,5 @@
-//! What PID 1 of a machine does before and after the server: it mounts missing file systems, takes over Ctrl-Alt-Del
-//! from the kernel, and shuts the machine down.
+//! What PID 1 of a machine does before and after the server: it mounts missing file systems, handles Ctrl-Alt-Del in
+//! place of the kernel, and shuts the machine down.
 
 use core::ffi::CStr;
 use std::os::fd::AsFd;
@@ -17,10 +17,10 @@ use crate::sys::mount::{self, Flags};
 use crate::sys::power::{self, Power};
 use crate::sys::{Errno, cgroup, fd, process};
 
-/// Mounts file systems, which only PID 1 does. This comes first, because everything else needs them.
+/// Mounts file systems, if this is PID 1. This comes first, because everything else needs them.
 ///
 /// # Errors
-/// When this is not PID 1, or a file system cannot be mounted.
+/// When an option for PID 1 is given and this is not PID 1, or when a file system cannot be mounted.
 #[inline(never)]
 pub fn begin(options: &Options) -> Result<()> {
     let option = if options.mounts.is_some() {
@@ -59,7 +59,7 @@ fn mount_all(mounts: Mounts) -> Result<()> {
         let _ = Walk::begin().make_way(one.target, None, 0o755);
         let flags = Flags { noexec: one.noexec, devices: one.devices };
         match mount::mount(one.kind, one.target, flags, one.data) {
-            // The kernel has already mounted it.
+            // Another process has already mounted the file system, for example the kernel.
             Ok(()) | Err(Errno::BUSY) => {}
             Err(why) => {
                 let (kind, target) = (Escaped(one.kind.to_bytes()), Escaped(one.target.to_bytes()));
@@ -67,7 +67,7 @@ fn mount_all(mounts: Mounts) -> Result<()> {
             }
         }
         if one.target == c"/dev" {
-            // udev usually creates these links; programs that log to /dev/stdout need them.
+            // udev usually creates these links. Programs that log to /dev/stdout need them.
             for (to, path) in &[
                 (c"/proc/self/fd", c"/dev/fd"),
                 (c"fd/0", c"/dev/stdin"),
@@ -84,7 +84,7 @@ fn mount_all(mounts: Mounts) -> Result<()> {
     Ok(())
 }
 
-/// Enables every controller for the groups below the root, because --cgroup-set needs them and no other process does
+/// Enables every controller for the control groups below the root. --cgroup-set needs that, and no other process does
 /// it.
 fn enable_controllers(root: &CStr) {
     let Ok(root) = Dir::open_path(root) else { return };
@@ -97,10 +97,10 @@ fn enable_controllers(root: &CStr) {
     }
 }
 
-/// Shuts the machine down, where PID 1 would exit. Returns if this is not PID 1, or the kernel refuses.
+/// Shuts the machine down, instead of an exit of PID 1. Returns if this is not PID 1, or the kernel refuses.
 pub fn end(at_exit: AtExit) {
     if process::is_pid1() {
-        // In a container, the file systems are those of the host.
+        // Only on a machine: in a container, the file systems are those of the host.
         if power::take_ctrl_alt_del() {
             make_all_read_only();
         }
@@ -113,8 +113,8 @@ pub fn end(at_exit: AtExit) {
     }
 }
 
-/// Makes the file systems of disks read-only, except those with a file that is still open for writing, so that they are
-/// clean at the next boot. Allocates nothing.
+/// Makes the file systems of disks read-only, so that they are clean at the next boot. One with a file that is still
+/// open for writing stays writable. Allocates nothing.
 fn make_all_read_only() {
     let mut list = [0; 4096];
     let count =

@@ -1,4 +1,4 @@
-//! The layer of effects: it lets `logic` decide what to do, and does it with the system calls of `sys`.
+//! The layer that acts: it lets `logic` decide what to do, and does it with the system calls of `sys`.
 
 #![forbid(unsafe_code)]
 

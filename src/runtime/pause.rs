@@ -9,17 +9,17 @@ use crate::runtime::report::log::os_error;
 use crate::sys::poll::{self, Mask, Signals};
 use crate::sys::{credentials, fd, process};
 
-/// Waits for SIGTERM or SIGINT, and returns the exit status. Of the other signals those in the set `unhandled` have
-/// their default action, and the rest have no effect.
+/// Waits for SIGTERM or SIGINT, and returns the exit status. Other signals have no effect, except those in the set
+/// `unhandled`, which have their default action.
 ///
 /// # Errors
-/// When the kernel has no descriptor to give.
+/// When no descriptor is available.
 #[inline(never)]
 pub fn pause(unhandled: u64) -> Result<u8> {
     let failed = |why| os_error(format_args!("cannot listen to signals"), why);
     poll::reset_dispositions(0);
     poll::set_mask(Mask::These(!unhandled)).map_err(failed)?;
-    // It pins no mount, and keeps no pipe open.
+    // The process keeps no mount busy, and no pipe open.
     credentials::leave_dir();
     fd::close_all_except(fd::FIRST..fd::FIRST).map_err(failed)?;
     let signals = Signals::open().map_err(failed)?;

@@ -1,4 +1,4 @@
-//! `--probe`: runs a probe once, a connection, an HTTP request or a program, within a time limit.
+//! `--probe`: runs a probe once, within a time limit. A probe is a connection, an HTTP request or a program.
 
 use alloc::vec::Vec;
 use std::os::fd::AsFd;
@@ -26,10 +26,10 @@ use crate::sys::poll::{Mask, Signals};
 use crate::sys::process::{self, Target};
 use crate::sys::{entry, poll};
 
-/// `--probe`: runs the probe once. Returns vsrun's exit status.
+/// Runs the probe once. Returns vsrun's exit status.
 ///
 /// # Errors
-/// With status 1: why the server is not healthy. With 125: the probe could not be run.
+/// With exit status 1, the reason why the server is not healthy. With 125, the reason why the probe could not be run.
 #[inline(never)]
 pub fn probe(request: &ProbeRequest) -> Result<u8> {
     let deadline = now().after(request.timeout);
@@ -47,7 +47,7 @@ pub fn probe(request: &ProbeRequest) -> Result<u8> {
     }
 }
 
-/// Runs a program in a session of its own and waits for its end.
+/// Runs a program in a session of its own, and waits for its exit.
 fn execute(words: Vec<StaticCStr>, deadline: Time) -> Result<core::result::Result<(), Failed>> {
     poll::reset_dispositions(0);
     poll::set_mask(Mask::All).map_err(|why| os_error(format_args!("cannot block the signals"), why))?;

@@ -1,4 +1,4 @@
-//! `--rc`: a service file that is called with an action, as an init script is.
+//! `--rc`: a service file that is called with an action, like an init script.
 
 use crate::logic::base::error::{Error, Result};
 use crate::logic::base::exit::{self, Statuses};
@@ -12,10 +12,10 @@ use crate::logic::supervisor::signal_action::SignalAction;
 use crate::runtime::report::log;
 use crate::runtime::{check, control};
 
-/// Does what the action says. Returns the exit status, or None if the server is to be started now.
+/// Runs an action. Returns vsrun's exit status, or None if the server has to be started now.
 ///
 /// # Errors
-/// When that fails, with the statuses of LSB.
+/// When the action fails, with an exit status of LSB.
 #[inline(never)]
 pub fn act(action: Action, options: &mut Options) -> Result<Option<u8>> {
     let pidfile = options.control_file().unwrap_or_default();
@@ -36,7 +36,7 @@ pub fn act(action: Action, options: &mut Options) -> Result<Option<u8>> {
     let delay = options.stop_delay.unwrap_or_default();
     let status =
         control::control(&Control { order, pidfile, timeout, delay }).map_err(|error| match (action, error.code) {
-            // --replace says it with the status of --signal.
+            // --replace reports this case with the exit status of --signal.
             (Action::Reload, exit::NOT_RUNNING) => Error::new(exit::STOPPED, format_args!("{}", error.text)),
             _ => error.among(Statuses::Script),
         })?;

@@ -1,4 +1,4 @@
-//! One run of vsrun, top to bottom: it makes the plan, and then either becomes the server or supervises it.
+//! One run of vsrun, from the start to the end: it makes the plan, and then either becomes the server or supervises it.
 
 use alloc::boxed::Box;
 use std::os::fd::AsFd;
@@ -28,10 +28,11 @@ use crate::runtime::start::spawn::apply_and_exec;
 use crate::runtime::supervise::setup::{PreparedSupervisor, set_up};
 use crate::sys::{fd, poll, process, terminal};
 
-/// Does what the options say. Returns a supervisor if there is one; otherwise vsrun becomes the server.
+/// Starts the server as the options request. Returns a supervisor if they request one; otherwise vsrun becomes the
+/// server.
 ///
 /// # Errors
-/// When the server could not be started. Everything that the start created is removed then.
+/// When the server could not be started. Everything that the start has created is removed before.
 #[inline(never)]
 pub fn run(options: &mut Options) -> Result<Box<PreparedSupervisor>> {
     let stdin = options.has(Id::Stdin);
@@ -51,7 +52,7 @@ pub fn run(options: &mut Options) -> Result<Box<PreparedSupervisor>> {
         }
     };
     if plan.hides_keys {
-        // If that fails, the terminal stays readable; --check reports it.
+        // If the terminal cannot be reopened, it stays readable. --check reports that.
         let _ = [1, 2].map(terminal::write_only);
     }
     if plan.supervision.is_some() || plan.background { set_up(plan, stdin) } else { Err(exec_server(plan)) }
@@ -84,7 +85,8 @@ fn acquire_and_exec(plan: Plan, termination_log: &TerminationLog) -> Error {
     let bound = resources.bind(&plan.sockets, plan.cgroup.as_ref());
     let error = match bound.and_then(|()| prepare_and_exec(plan, &resources, termination_log)) {
         Ok(error) => {
-            // This process may be in the group; the cleanup helper removes it after this process has exited.
+            // This process may be in the control group, so it cannot remove it. The cleanup helper does that after this
+            // process has exited.
             resources.cgroup = None;
             error
         }
@@ -103,7 +105,7 @@ fn acquire(plan: &Plan) -> Result<StartResources> {
     })
 }
 
-/// Applies the steps. Returns only when one failed.
+/// Applies the steps and executes the server. Returns only if that failed: with the error of the step.
 ///
 /// # Errors
 /// When standard error or the cleanup helper could not be set up.
@@ -128,17 +130,18 @@ fn prepare_and_exec(plan: Plan, resources: &StartResources, termination_log: &Te
         let env = Some((&program.env, before.skipped));
         let io = ChildIo { output, error: output, dir, cgroup, env, debug, ..ChildIo::default() };
         if let Some(file) = pidfile {
-            // It may hold the number of a server that has died.
+            // The file may contain the pid of a server that has died.
             file.write(process::id()).map_err(|why| os_error(format_args!("pidfile '{}'", file.path()), why))?;
         }
         run_all(&before, &io, plan.policy.ready_timeout).inspect_err(|error| log.record_failure(error))?;
         program.reserve(true);
     }
-    // Only with SealDescriptors the descriptors for cleanup and report are still open when a step fails.
+    // Only with the step SealDescriptors, the descriptors for the cleanup and the error are still open when a step
+    // fails.
     let keeps = program.steps().iter().any(|step| matches!(step, Step::SealDescriptors));
     let idle = resources.is_empty() && sink.is_inherited() && no_syslog && termination_log.is_none();
     let helper = (!keeps && !idle).then(|| CleanupHelper::spawn(resources, &log, termination_log)).transpose()?;
-    // A failure is reported to the caller, wherever the server's own output goes by then.
+    // An error is printed to the caller's standard error, even if descriptor 2 is already the server's output.
     let stderr = (keeps && !sink.is_inherited()).then(log::stderr).transpose()?;
     let output = sink.server(&log);
     let debug = (plan.debug != StepTrace::Off).then_some(&log);
@@ -153,7 +156,7 @@ fn prepare_and_exec(plan: Plan, resources: &StartResources, termination_log: &Te
         let _ = fd::dup_onto(stderr.as_fd(), 2);
     }
     log.record_failure(&error);
-    // Their descriptors may have been closed already.
+    // Do not close the descriptors of these two: they may have been closed already, and their numbers reused.
     core::mem::forget((sink, log));
     Ok(error)
 }

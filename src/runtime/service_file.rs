@@ -1,4 +1,4 @@
-//! A service file instead of a pidfile: `--status /etc/web` uses the pidfile that the service file `/etc/web` names.
+//! Service files in place of pidfiles: `--status /etc/web` uses the pidfile that the service file `/etc/web` names.
 
 use std::os::fd::AsFd;
 
@@ -11,15 +11,15 @@ use crate::logic::cli::parse::{self, Request};
 use crate::runtime::host::system::read_args_file;
 use crate::sys::dir;
 
-/// Replaces the service file of an order by the pidfile that it names: the manager's if there is one, otherwise the
-/// server's. A file that does not begin with `#!` is a pidfile itself.
+/// Replaces the service file of a control command by the pidfile that it names: the manager's if it names one,
+/// otherwise the server's. A file that does not begin with `#!` is a pidfile itself.
 ///
 /// # Errors
-/// Wrong usage when the file is no valid service file, or names no pidfile.
+/// Wrong usage if the file is not a valid service file, or names no pidfile.
 #[inline(never)]
 pub fn resolve(control: Control) -> Result<Control> {
     let mut head = [0; 2];
-    // This follows symbolic links. A pidfile is opened again later, without following them.
+    // open(2) follows symbolic links here. A pidfile is opened again later, without following them.
     let read = dir::open_readonly(control.pidfile).and_then(|file| dir::pread_start(file.as_fd(), &mut head));
     if read.is_err() || head != *b"#!" {
         return Ok(control);

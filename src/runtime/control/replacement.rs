@@ -16,15 +16,15 @@ use crate::runtime::start::deliver;
 use crate::sys::lock::{self, Answer};
 use crate::sys::{Errno, clock, poll, process};
 
-/// How long a manager may take to acknowledge a request. One that does not know such requests ignores them.
+/// The time that a manager has to acknowledge a request. A manager that does not support such requests ignores them.
 const PATIENCE: Span = Span::secs(10);
-/// After how many looks the request is repeated: it is lost if the manager has not read its last SIGCHLD.
+/// After this number of checks the request is repeated. It is lost if the manager has not yet read an earlier SIGCHLD.
 const LOOKS: u64 = 5;
 
 /// Replaces the server. Returns vsrun's exit status.
 ///
 /// # Errors
-/// When the old server goes on, and why.
+/// The reason why the old server goes on.
 #[inline(never)]
 pub fn replace(path: &Escaped<'_>, file: &Pidfile, server: Server) -> Result<u8> {
     let fail = |why: &str| Err(Error::setup(format_args!("cannot replace {path}: {why}")));
@@ -32,7 +32,7 @@ pub fn replace(path: &Escaped<'_>, file: &Pidfile, server: Server) -> Result<u8>
         return fail("it has no manager");
     }
     let manager = server.owner;
-    // Only distinguishes requests that are made at about the same time. 20 bits of it count.
+    // The token distinguishes requests that are made at about the same time. Its lowest 20 bits count.
     let token = clock::monotonic_micros() << 8 ^ u64::from(process::id().number().cast_unsigned());
     let value = request(u32::try_from(token & 0xf_ffff).unwrap_or(0));
     let token = token_of(value).unwrap_or(0);

@@ -16,10 +16,10 @@ use crate::sys::dir::{self, Dir};
 use crate::sys::file_contents::{self, FileContents};
 use crate::sys::{self, Errno};
 
-/// The kernel's limit for one variable, including NAME and the final NUL (MAX_ARG_STRLEN).
+/// The kernel's limit for one variable, in bytes, including NAME and the final NUL (MAX_ARG_STRLEN).
 const MOST: usize = 128 << 10;
 
-/// Reads the directory: adds an entry for each name. Skips names that begin with a dot, and directories.
+/// Reads the directory, and adds an entry for each file. Skips subdirectories, and names that begin with a dot.
 ///
 /// # Errors
 /// When the directory or one of its files cannot be read, or a file cannot be a variable.
@@ -37,7 +37,7 @@ pub fn read(path: StaticCStr, entries: &mut Vec<StaticCStr>) -> Result<()> {
     Err(os_error(doing, why))
 }
 
-/// Reads the directory that a walk has reached. `at` is set to the name of the file that is read.
+/// Reads the directory that a walk has reached. Sets `at` to the name of the file that it reads, for the error text.
 #[inline(never)]
 fn read_from(walk: &Walk, entries: &mut Vec<StaticCStr>, at: &mut StaticCStr) -> sys::Result<()> {
     let dir = sys::walk::list(walk.fd())?;
@@ -61,14 +61,14 @@ fn read_from(walk: &Walk, entries: &mut Vec<StaticCStr>, at: &mut StaticCStr) ->
     Ok(())
 }
 
-/// Reads one file. Returns false for a directory; EINVAL if it cannot be a variable.
+/// Reads one file. Returns false for a directory, and EINVAL if the file cannot be a variable.
 fn refill(contents: &mut FileContents, dir: &Dir, name: &CStr, walk: &Walk) -> sys::Result<bool> {
     let file = file_contents::open_beneath(dir.as_fd(), name)?;
     let about = dir::fstat(file.as_fd())?;
     if about.directory {
         return Ok(false);
     }
-    // A hard link to a file of root's would give its first line to the server.
+    // A hard link to one of root's files would give the first line of that file to the server.
     if !walk.admits(&about) {
         return Err(Errno::PERM);
     }

@@ -18,11 +18,11 @@ use crate::runtime::resources::walk_file;
 use crate::sys::file_contents::FileContents;
 use crate::sys::{self, Errno, dir, entry};
 
-/// The longest value of a variable: execve(2) takes strings of up to 128 KiB.
+/// The longest value of a variable, in bytes: execve(2) accepts strings of up to 128 KiB.
 const LONGEST_VALUE: u64 = 128 << 10;
 
-/// Reads all files that make up a server's environment: an entry for each name. `base` is the environment before these
-/// files.
+/// Reads all files that set variables of a server, and returns an entry for each name. `base` is the environment before
+/// these files.
 ///
 /// # Errors
 /// If a file cannot be read or cannot be a value (125), or a file of `--env-file` has a malformed line (2). Messages
@@ -64,7 +64,8 @@ fn add_all(sources: &Sources, base: &Env, entries: &mut Vec<StaticCStr>) -> Resu
     Ok(())
 }
 
-/// Reads a regular file; root walks to it by component. `around` is the text of a message before and after its path.
+/// Reads a regular file. Root walks to it component by component. `around` is the text before and after the path in an
+/// error.
 #[inline(never)]
 fn read_walking(path: StaticCStr, most: u64, contents: &mut FileContents, around: (&str, &[u8])) -> Result<()> {
     let mut walk = Walk::begin();
@@ -79,10 +80,10 @@ fn read_walking(path: StaticCStr, most: u64, contents: &mut FileContents, around
     })
 }
 
-/// Reads a regular file, and replaces `contents`. A FIFO is refused without waiting for it.
+/// Reads a regular file, and replaces `contents`. Refuses a FIFO without waiting for its writer.
 ///
 /// # Errors
-/// Those of open(2) and read(2); EINVAL if it is not a regular file; EFBIG if it has more than `most` bytes.
+/// The errors of open(2) and read(2); EINVAL if it is not a regular file; EFBIG if it has more than `most` bytes.
 pub fn read(path: &CStr, most: u64, contents: &mut FileContents) -> sys::Result<()> {
     fill(&dir::open_readonly(path)?, most, contents)
 }
@@ -97,7 +98,7 @@ fn fill(file: &OwnedFd, most: u64, contents: &mut FileContents) -> sys::Result<(
     if contents.len() as u64 > most { Err(Errno::FBIG) } else { Ok(()) }
 }
 
-/// The error for a file that cannot be read; `what` and `of` are the text before and after its path.
+/// Makes the error for a file that cannot be read; `what` and `of` are the text before and after its path.
 pub fn refused(what: &str, path: &CStr, of: &[u8], why: Errno) -> Error {
     let (path, of) = (Escaped(path.to_bytes()), Escaped(of));
     let doing = format_args!("cannot read {what}{path}{of}");

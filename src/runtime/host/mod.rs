@@ -1,4 +1,4 @@
-//! Reading the system once: account files, environment, files of `--env-dir`.
+//! Reads the system once: account files, the environment, and the files that set variables.
 
 pub(crate) mod clock;
 pub(crate) mod env_dir;

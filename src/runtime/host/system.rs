@@ -21,17 +21,17 @@ use crate::runtime::report::log::os_error;
 use crate::sys::file_contents::FileContents;
 use crate::sys::{Errno, caps, credentials, dir, entry, landlock, poll, process, terminal};
 
-/// Reads the file of `--args`, and inserts its words at their place among the arguments.
+/// Reads the file of `--args`, and inserts its lines among the arguments.
 ///
 /// # Errors
-/// When it cannot be read (125), or has contents that an argument cannot have (2).
+/// When the file cannot be read (125), or has contents that an argument cannot have (2).
 pub fn read_args_file(unread: Box<PendingArgsFile>) -> Result<Args> {
     let contents = FileContents::read(unread.file)
         .map_err(|why| os_error(format_args!("cannot read '{}'", Escaped(unread.file.to_bytes())), why))?;
     unread.insert_lines(&contents)
 }
 
-/// What the translation of another tool's command line has to know of the caller.
+/// What the translation of another tool's command line needs to know about the process that vsrun was started as.
 pub fn caller() -> Caller {
     let (blocked, ignored) = poll::inherited();
     Caller {
@@ -42,14 +42,14 @@ pub fn caller() -> Caller {
     }
 }
 
-/// The bytes that were read, kept while the plan is made.
+/// The contents of /etc/passwd and /etc/group, kept while the plan is made.
 #[derive(Default)]
 pub struct AccountFiles {
     passwd: FileContents,
     group: FileContents,
 }
 
-/// Reads the state of the system, as far as these options need it.
+/// Reads the state of the system, as far as the plan depends on it with these options.
 ///
 /// # Errors
 /// When the directory of `--env-dir` cannot be read, or /etc/passwd or /etc/group exists and cannot be read: as root, a
@@ -63,7 +63,7 @@ pub fn read<'a>(options: &Options, world: &'a mut AccountFiles) -> Result<Host<'
     }
     let mut handed = InheritedSockets::default();
     let mut renames_listen_pid = false;
-    // The pid is read only if sockets were passed to one.
+    // vsrun's own pid is read only if the environment announces sockets to a pid.
     let named = env.get(b"LISTEN_PID").is_some();
     let pid = if named { format!("{}", process::id()) } else { String::new() };
     if !options.keeps_descriptors() {
@@ -77,7 +77,7 @@ pub fn read<'a>(options: &Options, world: &'a mut AccountFiles) -> Result<Host<'
     let (euid, egid) = (credentials::effective_uid(), credentials::effective_gid());
     let mut host = Host { euid, egid, env, inherited: handed, ping, renames_listen_pid, ..Host::default() };
     if let Some(login) = &options.user {
-        // If both are numbers, /etc/passwd is needed only for the home directory.
+        // If USER and GROUP are both numbers, /etc/passwd is needed only for the home directory.
         let numbers = matches!((&login.user, &login.group), (Name::Number(_), Some(Name::Number(_))));
         match database(c"/etc/passwd", &mut world.passwd) {
             Err(_) if numbers => world.passwd = FileContents::default(),
@@ -88,7 +88,8 @@ pub fn read<'a>(options: &Options, world: &'a mut AccountFiles) -> Result<Host<'
         if !matches!(login.group, Some(Name::Number(_))) {
             database(c"/etc/group", &mut world.group)?;
         }
-        // Whether uid 0 has its capabilities matters only if the server may be root, and so may have nothing to change.
+        // Whether vsrun as uid 0 has its capabilities matters only if the server may run as root too, and there may be
+        // nothing to change.
         let unprivileged = matches!(login.user, Name::Number(uid) if uid != 0);
         if host.euid == 0 && !unprivileged && !caps::may_change_ids() {
             host.can_change_ids = CanChangeIds::No;
@@ -122,7 +123,7 @@ pub fn read<'a>(options: &Options, world: &'a mut AccountFiles) -> Result<Host<'
     Ok(host)
 }
 
-/// Reads a file; empty if there is no such file. A FIFO is refused without waiting for it.
+/// Reads /etc/passwd or /etc/group; empty if the file does not exist. Refuses a FIFO without waiting for its writer.
 fn database(path: &CStr, contents: &mut FileContents) -> Result<()> {
     match env_files::read(path, u64::MAX, contents) {
         Ok(()) | Err(Errno::NOENT | Errno::NOTDIR) => Ok(()),

@@ -18,43 +18,43 @@ use crate::sys::poll::Signals;
 use crate::sys::process::{Forked, Pid};
 use crate::sys::{self, clock, fd, poll, process};
 
-/// The shortest and the longest pause before a logger that exited is started again.
+/// The shortest and the longest pause before a log child that exited is started again.
 const RETRY_DELAYS: (Span, Span) = (Span::millis(100), Span::secs(5));
-/// How long the process may take to reach its exec.
+/// The time limit for reaching the exec.
 const PATIENCE: Span = Span::secs(5);
-/// A logger that ran for so long is considered working: its pause is reset.
+/// A log child that ran for this long is considered working: the pause before its next restart is the shortest again.
 const STABLE_UPTIME: Span = Span::secs(10);
-/// How long to wait for the logger to read the last lines when vsrun exits.
+/// How long vsrun waits at its exit until the logger has read the last lines.
 const CLOSE_WAIT: Span = Span::secs(5);
 
-/// How long to wait until the server's last lines are in its file, before the crash handler reads them.
+/// How long vsrun waits until the server's last lines are in its file, before the crash handler reads them.
 const DRAIN_WAIT: Span = Span::millis(500);
 
-/// A logger, or our own rotator, that is restarted when it exits, and the read end of its pipe. While that end is open
-/// here, no process that writes to the pipe gets a SIGPIPE, and no line is lost except those that the logger had read
-/// before it died.
+/// A logger, or vsrun's own rotator, that is restarted when it exits; and the read end of its pipe. While that end is
+/// open here, a process that writes to the pipe gets no SIGPIPE, and no line is lost except those that the logger had
+/// read before it died.
 pub struct LogChild {
-    /// Its name in records.
+    /// The name of the log child in records.
     name: &'static str,
     /// The program to run.
     pub program: ExecImage,
     pipe: OwnedFd,
-    /// Its standard output. None: vsrun's.
+    /// The standard output of the log child. None means vsrun's.
     output: Option<OwnedFd>,
-    /// Its standard error at the next start. None: vsrun's.
+    /// The standard error of the log child at its next start. None means vsrun's.
     error: Option<OwnedFd>,
     /// All steps of a rotator. Some are skipped if the directory does not belong to its user.
     steps: Vec<Step>,
-    /// Its process.
+    /// The running process, if there is one.
     pub running: Option<Running>,
     pause: Span,
-    /// When to start it again. None: never, because it is not our child.
+    /// When the log child is started again. None if it never is, because it is not our child.
     retry_at: Option<Time>,
 }
 
 /// A running logger or rotator.
 pub struct Running {
-    /// Its pid.
+    /// The pid of the process.
     pub pid: Pid,
     since: Time,
     /// The pipe that reports a failed start. None after the exec.
@@ -62,7 +62,7 @@ pub struct Running {
 }
 
 impl LogChild {
-    /// A log child that was not started yet.
+    /// Makes a log child, without starting it.
     #[inline(never)]
     pub fn new(name: &'static str, program: Box<Program>, pipe: OwnedFd, output: Option<OwnedFd>) -> Box<Self> {
         let program = ExecImage::new(program);
@@ -70,7 +70,7 @@ impl LogChild {
         Box::new(Self { name, program, pipe, output, error, steps, running: life, pause, retry_at: again })
     }
 
-    /// The descriptors of the next start.
+    /// The descriptors for the next start.
     pub fn io(&self) -> ChildIo<'_> {
         let output = self.output.as_ref().map(AsFd::as_fd);
         let error = self.error.as_ref().map_or(output, |error| Some(error.as_fd()));
@@ -78,8 +78,8 @@ impl LogChild {
         ChildIo { input: Some(self.pipe.as_fd()), output, error, rotator: Some(rotator), ..ChildIo::default() }
     }
 
-    /// Sets where a rotator writes: another directory, if there is one, and the file that was begun in it. The rotator
-    /// runs with its user's rights, or vsrun's own.
+    /// Sets where a rotator writes: the file that was begun, and its directory if that is another one now. The rotator
+    /// runs with the rights of the server's user if `as_user` is true, and otherwise with vsrun's own.
     pub fn write_to(&mut self, dir: Option<OwnedFd>, file: OwnedFd, as_user: bool) {
         self.output = dir.or(self.output.take());
         self.error = Some(file);
@@ -101,8 +101,8 @@ impl LogChild {
         self.program.steps.extend(self.steps.iter().filter(|step| as_user || !is_users(step)));
     }
 
-    /// Kills a rotator, and starts another one on the same pipe. No byte is lost: what was not moved is still in the
-    /// pipe.
+    /// Kills a rotator, and starts another one on the same pipe. No byte is lost: bytes that were not moved are still
+    /// in the pipe.
     pub fn replace(&mut self, now: Time) {
         if let Some(life) = self.running.take() {
             deliver::to_child(life.pid, Signal::KILL, &self.program);
@@ -111,7 +111,7 @@ impl LogChild {
         self.run_due(now);
     }
 
-    /// When to start it again, or when it must have reached its exec.
+    /// When the log child is started again, or must have reached its exec.
     pub fn deadline(&self) -> Option<Time> {
         match &self.running {
             None => self.retry_at,
@@ -144,7 +144,7 @@ impl LogChild {
         }
     }
 
-    /// Called for each child of ours that was reaped. If it is this one, schedules a restart and returns its name.
+    /// To be called for each child that was reaped. If it is the log child, schedules a restart and returns its name.
     pub fn on_exit(&mut self, pid: Pid, now: Time) -> Option<&'static str> {
         let life = self.running.take_if(|life| life.pid == pid)?;
         if now.since(life.since) >= STABLE_UPTIME {
@@ -154,8 +154,8 @@ impl LogChild {
         Some(self.name)
     }
 
-    /// Waits until the process has read everything and exits, for five seconds at most. All our other descriptors of
-    /// the pipe's write end must be closed before.
+    /// Waits until the process has read everything and exits, for five seconds at most. All other descriptors of the
+    /// pipe's write end must be closed before.
     #[inline(never)]
     pub fn close(mut self, signals: &Signals) {
         let start = Time(clock::monotonic());
@@ -198,11 +198,11 @@ impl LogChild {
     /// Starts the process as our child.
     ///
     /// # Errors
-    /// When the kernel has no process or no descriptor to give.
+    /// When the kernel cannot create a process, or no descriptor is available.
     pub fn launch(&mut self, now: Time) -> sys::Result<OwnedFd> {
         let launched = spawn(&self.program, &self.io())?;
         self.running = Some(Running { pid: launched.pid, since: now, report: None });
-        // An open descriptor would keep the space of a deleted file in use.
+        // An open descriptor would keep the disk space of a deleted file in use.
         self.error = None;
         Ok(launched.report)
     }
@@ -234,10 +234,10 @@ impl LogChild {
     }
 }
 
-/// Starts a program that is not our child: its parent exits after its exec succeeded or failed.
+/// Starts a program that is not our child: its parent exits as soon as its exec has succeeded or failed.
 ///
 /// # Errors
-/// When the kernel has no process or no descriptor to give.
+/// When the kernel cannot create a process, or no descriptor is available.
 #[inline(never)]
 pub fn spawn_orphan(program: &ExecImage, io: &ChildIo<'_>) -> sys::Result<OwnedFd> {
     let (report, write) = fd::pipe()?;

@@ -1,4 +1,5 @@
-//! The log directory of a start: creates, rotates and reopens its files, and follows its path when that changes.
+//! The log directory of a start: creates, rotates and reopens its files, and follows its path when that leads to
+//! another directory.
 
 use crate::runtime::output::logfiles::HOUR;
 use core::ffi::CStr;
@@ -16,26 +17,26 @@ use crate::runtime::resources::walk::Walk;
 use crate::sys::dir::{self, OpenMode};
 use crate::sys::{self, Errno, access, clock, counters, pipe};
 
-/// How many parts of the directory a start examines.
+/// The number of parts of the directory that a start examines.
 const PARTS: usize = 1000;
 
-/// An open logdir.
+/// An open log directory.
 pub struct LogDir {
     /// The path by which the directory is opened again.
     path: StaticCStr,
     folder: Folder,
     policy: LogPolicy,
-    /// The server's file, or the pipe of the rotator.
+    /// The server's file, or the pipe to the rotator.
     output: OwnedFd,
     sweep: Sweep,
     next: Time,
 }
 
-/// Where a rotation began new files.
+/// Where a rotation has begun new files.
 pub enum Rotated {
-    /// In the same directory. Holds the file of vsrun's own records if it is a new one.
+    /// In the same directory. Contains the new file of vsrun's own records, if one was begun.
     Here(Option<OwnedFd>),
-    /// In another directory, to which the path leads now. Holds the file of vsrun's own records.
+    /// In another directory, to which the path leads now. Contains the new file of vsrun's own records.
     There(OwnedFd),
 }
 
@@ -66,12 +67,12 @@ impl LogDir {
         Ok((logs, records))
     }
 
-    /// The open directory.
+    /// The descriptor of the directory.
     pub fn dir(&self) -> BorrowedFd<'_> {
         self.folder.dir.as_fd()
     }
 
-    /// The descriptor that the server writes to.
+    /// The descriptor to which the server writes.
     pub fn output(&self) -> BorrowedFd<'_> {
         self.output.as_fd()
     }
@@ -82,10 +83,10 @@ impl LogDir {
     }
 
     /// Puts a rotator between the server and its file. The rotator runs as the directory's owner if that is the
-    /// server's user, otherwise as vsrun's own user.
+    /// server's user, and otherwise as vsrun's own user.
     ///
     /// # Errors
-    /// When the directory cannot be opened once more, or there is no pipe available.
+    /// When the directory cannot be opened a second time, or no pipe is available.
     #[inline(never)]
     pub fn add_rotator(&mut self, program: Box<Program>) -> sys::Result<Box<LogChild>> {
         // Share the counters, so that rotator and manager never use the same file number.
@@ -101,17 +102,17 @@ impl LogDir {
         Ok(writer)
     }
 
-    /// Whether the directory belongs to the server's user.
+    /// True if the directory belongs to the server's user.
     fn is_users(&self) -> bool {
         self.policy.owner.is_none_or(|(uid, _)| self.folder.about.owner == uid)
     }
 
-    /// The end of the server's file now: which file, and its length.
+    /// The present end of the server's file: which file it is, and its length.
     pub fn mark(&self) -> Mark {
         self.folder.dir.stat(OUTPUT).map_or((0, 0), |about| (about.id.1, about.size))
     }
 
-    /// Opens the server's file to read it from a mark on; from its beginning if it is another file by now.
+    /// Opens the server's file to read it from a mark on, or from its beginning if it is another file by now.
     pub fn read_from(&self, (file, place): Mark) -> sys::Result<OwnedFd> {
         let (reader, about) = self.folder.open_ours(OUTPUT, OpenMode::ReadOnly)?;
         dir::seek(reader.as_fd(), if about.id.1 == file { place } else { 0 })?;
@@ -120,11 +121,10 @@ impl LogDir {
     }
 
     /// Renames the files and begins new ones, in the directory to which the path leads now. If that fails, the old
-    /// files stay
-    /// in use.
+    /// files stay in use.
     ///
     /// # Errors
-    /// Those of the walk to the directory, and of the file system.
+    /// The errors of the walk to the directory, and of the file system.
     pub fn rotate(&mut self, writer: Option<&mut LogChild>, walk: &mut Walk) -> sys::Result<Rotated> {
         if let Some(folder) = self.moved(walk)? {
             return Ok(Rotated::There(self.move_to(folder, writer)?));
@@ -144,7 +144,7 @@ impl LogDir {
     /// reopens the server's file.
     ///
     /// # Errors
-    /// Those of [`Self::rotate`].
+    /// The errors of [`Self::rotate`].
     pub fn reopen(
         &mut self,
         records: BorrowedFd<'_>,
@@ -164,13 +164,13 @@ impl LogDir {
         Ok(Rotated::Here(Some(records)))
     }
 
-    /// True if another program numbers renamed files from the other end, as logrotate does without `dateext`: the
-    /// newest one
-    /// is number 1, and all others are renamed each time. Then the numbers do not show which file is old.
+    /// True if another program numbers renamed files too, so that the newest has the number 1 and all others are
+    /// renamed each time, as logrotate does without `dateext`. Then the numbers do not show which file is old.
     pub fn is_renumbered(&self, of: StaticCStr, file: BorrowedFd<'_>) -> bool {
         let Ok(first) = self.renamed(of, 1) else { return false };
-        // The rotator has the server's file open, so that file is known by its age. Without a rotator, a process that
-        // the server has left behind may still write to any renamed file.
+        // vsrun's own records, and the server's file with a rotator, are written by one process: the renamed file is
+        // recognized by its age. Without a rotator, a process that the server has left behind may still write to any
+        // renamed file.
         let by_age = of == RECORDS || self.policy.size != u64::MAX;
         dir::fstat(file).is_ok_and(|file| file.id == first.id)
             || by_age && self.renamed(of, 2).is_ok_and(|second| first.mtime > second.mtime)
@@ -182,13 +182,13 @@ impl LogDir {
         self.folder.dir.stat(CStr::from_bytes_until_nul(name.as_bytes()).unwrap_or_default())
     }
 
-    /// Opens the directory to which the path leads now, if it is another one.
+    /// Opens the directory to which the path leads now, if that is another one.
     fn moved(&self, walk: &mut Walk) -> sys::Result<Option<Folder>> {
         let folder = Folder::open(self.path, self.policy.owner, walk)?;
         Ok(Some(folder).filter(|folder| folder.about.id != self.folder.about.id))
     }
 
-    /// Begins new files in that directory. Returns the file of vsrun's own records.
+    /// Begins new files in another directory. Returns the file of vsrun's own records.
     fn move_to(&mut self, folder: Folder, writer: Option<&mut LogChild>) -> sys::Result<OwnedFd> {
         let records = folder.begin(RECORDS, OpenMode::NewAppend, None)?;
         let output = folder.begin(OUTPUT, output_is_opened(&self.policy).0, self.policy.owner)?;
@@ -210,9 +210,8 @@ impl LogDir {
         self.next
     }
 
-    /// Deletes renamed files that are too old, in a part of the directory. Nothing else is touched. Returns true if
-    /// this was
-    /// the last part.
+    /// Deletes renamed files that are too old, in one part of the directory. Nothing else is touched. Returns true if
+    /// this was the last part.
     pub fn sweep(&mut self, now: Time) -> bool {
         let is_last = self.sweep.go_on(&self.folder, &self.policy);
         if is_last {
@@ -222,16 +221,16 @@ impl LogDir {
     }
 }
 
-/// A position in a server's file: the inode, and the number of bytes before it.
+/// A position in a server's file: the inode of the file, and the number of bytes before the position.
 pub type Mark = (u64, u64);
 
-/// How the server's file is opened when it is new, and when it exists. The rotator must not open it with O_APPEND:
+/// How the server's file is opened if it is new, and if it exists. The rotator must not open it with O_APPEND, because
 /// splice(2) refuses that.
 fn output_is_opened(rules: &LogPolicy) -> (OpenMode, OpenMode) {
     if rules.size == u64::MAX { (OpenMode::NewAppend, OpenMode::Append) } else { (OpenMode::New, OpenMode::Existing) }
 }
 
-/// Checks whether the directory could be opened or created, and written to.
+/// Verifies that the directory could be opened or created, and written to.
 ///
 /// # Errors
 /// The error that the start would report.

@@ -20,9 +20,9 @@ use crate::runtime::resources::walk::Walk;
 use crate::sys::dir::{self, Dir, FileStat, OpenMode};
 use crate::sys::{self, Errno, clock, counters, credentials, walk};
 
-/// How often another process may create a file under our name before we give up.
+/// How often another process may create a file under our name before vsrun gives up.
 const ATTEMPTS: u32 = 100;
-/// How much of a directory one call examines: 16 blocks hold about 800 names.
+/// How much of a directory one call examines, in blocks of getdents(2): 16 contain about 800 names.
 const BLOCKS: usize = 16;
 /// How often a sweep goes through the directory before it gives up.
 const PASSES: u8 = 100;
@@ -31,11 +31,11 @@ const DIR_MODE: u32 = 0o750;
 
 /// An open log directory.
 pub struct Folder {
-    /// The descriptor for name lookup and listing.
+    /// The directory, for name lookup and listing.
     pub dir: Dir,
-    /// Its owner, mode and identity.
+    /// The owner, mode and identity of the directory.
     pub about: FileStat,
-    /// Whether other users may create and remove names in it.
+    /// True if other users may create and remove names in the directory.
     shared: bool,
 }
 
@@ -43,7 +43,7 @@ impl Folder {
     /// Opens the directory, and creates it if it is missing.
     ///
     /// # Errors
-    /// When it cannot be opened, or root may not use it.
+    /// When the directory cannot be opened, or root may not use it.
     pub fn open_or_make(path: &CStr, owner: Option<(u32, u32)>, walk: &mut Walk) -> sys::Result<Self> {
         walk.make_way(path, owner, DIR_MODE)?;
         Self::reached(path, owner, walk)
@@ -52,7 +52,7 @@ impl Folder {
     /// Opens the directory.
     ///
     /// # Errors
-    /// When it cannot be opened, or root may not use it.
+    /// When the directory cannot be opened, or root may not use it.
     pub fn open(path: &CStr, owner: Option<(u32, u32)>, walk: &mut Walk) -> sys::Result<Self> {
         walk.go_to(path)?;
         Self::reached(path, owner, walk)
@@ -63,34 +63,35 @@ impl Folder {
         Ok(Self { dir: walk::list(walk.fd())?, about: walk.about, shared: walk.is_shared() })
     }
 
-    /// The directory that the rotator inherits. If it belongs to the user, the rotator runs as that user and can do no
-    /// more than the user can.
+    /// Uses the directory that the rotator has inherited. If it belongs to the user, the rotator runs as that user and
+    /// can do no more than the user can.
     ///
     /// # Errors
-    /// Those of fstat(2).
+    /// The errors of fstat(2).
     pub fn given(dir: Dir, rules: &LogPolicy) -> sys::Result<Self> {
         let (about, own) = (dir::fstat(dir.as_fd())?, credentials::effective_uid());
         let shared = Trust::new(own, own).is_shared(about.owner, about.mode);
         Ok(Self { dir, about, shared: shared && rules.owner.is_none_or(|(uid, _)| uid != about.owner) })
     }
 
-    /// Opens the directory once more, because getdents(2) moves the offset of the open file.
+    /// Opens the directory a second time, because getdents(2) moves the offset of the open file.
     ///
     /// # Errors
-    /// Those of open(2).
+    /// The errors of open(2).
     pub fn again(&self) -> sys::Result<OwnedFd> {
         walk::list(self.dir.as_fd()).map(|dir| dir.0)
     }
 
-    /// Whether a name in the directory names this open file.
+    /// True if a name in the directory names this open file.
     pub fn is_named(&self, name: &CStr, file: BorrowedFd<'_>) -> bool {
         self.dir.stat(name).is_ok_and(|there| dir::fstat(file).is_ok_and(|file| file.id == there.id))
     }
 
-    /// Opens the file of that name to continue it if no other user could have planted it; otherwise begins a new one.
+    /// Opens the file with this name to continue it, if no other user could have planted it; otherwise begins a new
+    /// one.
     ///
     /// # Errors
-    /// Those of the file system; EEXIST when it is not a file that vsrun would write to.
+    /// The errors of the file system; EEXIST if the file is not one to which vsrun would write.
     pub fn reopen(
         &self,
         of: StaticCStr,
@@ -107,22 +108,21 @@ impl Folder {
         self.begin(of, fresh, owner)
     }
 
-    /// Opens the file of that name, if it is a regular file with a single link.
+    /// Opens the file with this name, if it is a regular file with a single link.
     ///
     /// # Errors
-    /// Those of the file system; EEXIST when it is not such a file.
+    /// The errors of the file system; EEXIST if it is not such a file.
     pub fn open_ours(&self, of: StaticCStr, how: OpenMode) -> sys::Result<(OwnedFd, FileStat)> {
         let file = self.dir.open_file(of, how, 0)?;
         let about = dir::fstat(file.as_fd())?;
         if about.regular && about.links == 1 { Ok((file, about)) } else { Err(Errno::EXIST) }
     }
 
-    /// Begins a file at a start, which must not fail because all numbers are taken: then the existing file is
-    /// continued, or
-    /// renamed to a name that is not counted.
+    /// Begins a file at a start. Even if all numbers are taken, the start must not fail: then the existing file is
+    /// continued, or renamed to a name that is not counted.
     ///
     /// # Errors
-    /// Those of the file system.
+    /// The errors of the file system.
     pub fn begin_at_start(
         &self,
         of: StaticCStr,
@@ -140,10 +140,10 @@ impl Folder {
         }
     }
 
-    /// Creates a file of that name, after renaming whatever has the name.
+    /// Creates a file with this name, after renaming the file that has the name.
     ///
     /// # Errors
-    /// Those of the file system; EOVERFLOW when all numbers are taken.
+    /// The errors of the file system; EOVERFLOW if all numbers are taken.
     pub fn begin(&self, of: StaticCStr, how: OpenMode, owner: Option<(u32, u32)>) -> sys::Result<OwnedFd> {
         for _ in 0..ATTEMPTS {
             match self.dir.open_file(of, how, FILE_MODE) {
@@ -164,7 +164,7 @@ impl Folder {
     /// Renames a file: appends a number one above the highest.
     ///
     /// # Errors
-    /// Those of the file system; EOVERFLOW when all numbers are taken.
+    /// The errors of the file system; EOVERFLOW if all numbers are taken.
     pub fn move_aside(&self, of: StaticCStr) -> sys::Result<()> {
         let highest = highest(of);
         if highest.load(Ordering::Relaxed) == 0 {
@@ -201,7 +201,7 @@ impl Folder {
     }
 }
 
-/// The highest number that a renamed file of that name has.
+/// The highest number of a renamed file with this name.
 fn highest(of: StaticCStr) -> &'static AtomicU32 {
     let [records, output] = counters::counters();
     if of == RECORDS { records } else { output }
@@ -216,7 +216,7 @@ fn note(name: &CStr) {
     }
 }
 
-/// A search through a log directory for renamed files that are too old or too many, a part at a time.
+/// A search through a log directory for renamed files that are too old or too many. Each call examines one part of it.
 #[derive(Default)]
 pub struct Sweep {
     /// The number of the current pass; 0 if no sweep is running.
@@ -226,7 +226,7 @@ pub struct Sweep {
 }
 
 impl Sweep {
-    /// Examines the next part. Returns true if it was the last.
+    /// Examines the next part of the directory. Returns true if it was the last.
     #[inline(never)]
     pub fn go_on(&mut self, folder: &Folder, rules: &LogPolicy) -> bool {
         if self.pass == 0 {
@@ -257,7 +257,7 @@ impl Sweep {
             && let Some(number) = self.lowest.pop()
         {
             if dir.unlink(as_name(&rotated_name(OUTPUT, number))).is_err() {
-                // Do not retry for ever what cannot be deleted.
+                // The file cannot be deleted: do not retry for ever.
                 self.pass = PASSES;
                 break;
             }
@@ -281,5 +281,5 @@ fn as_name(name: &FileName) -> &CStr {
     CStr::from_bytes_until_nul(name.as_bytes()).unwrap_or_default()
 }
 
-/// How often a sweep for old files begins.
+/// The interval between two sweeps for old files.
 pub const HOUR: Span = Span::secs(3600);

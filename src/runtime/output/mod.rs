@@ -1,4 +1,4 @@
-//! Where the output of server and handler goes: log directory, rotator, log child.
+//! The output of the server and the crash handler: log directory, rotator, logger.
 
 pub(crate) mod log_child;
 pub(crate) mod logdir;

@@ -18,11 +18,11 @@ use crate::sys::dir::{self, Dir, OpenMode};
 use crate::sys::poll::{self, Mask, Signals};
 use crate::sys::{self, Errno, fd, pipe, process};
 
-/// How many bytes are searched for the end of a line when the file is nearly full.
+/// The number of bytes that are searched for the end of a line when the file is nearly full.
 const WINDOW: usize = 16 * 1024;
-/// After moving fewer bytes than that it sleeps for `POLL_MS`, so that many small writes are moved at once.
+/// After moving fewer bytes than this, the rotator sleeps for `POLL_MS`, so that many small writes are moved at once.
 const LITTLE: usize = 32 * 1024;
-/// How long it sleeps after moving few bytes, in milliseconds.
+/// The pause after moving few bytes, in milliseconds.
 const POLL_MS: u64 = 1;
 /// Delay before retrying a failed write, in milliseconds.
 const RETRY_MS: u64 = 1000;
@@ -31,10 +31,10 @@ struct Rotator {
     folder: Folder,
     policy: LogPolicy,
     file: Option<OwnedFd>,
-    /// The maximum size of the file.
+    /// The maximum size of the file, in bytes.
     limit: u64,
     sweep: Sweep,
-    /// When the sweep begins or continues.
+    /// When the next sweep begins, or the current one continues.
     next: Time,
 }
 
@@ -42,7 +42,7 @@ struct Rotator {
 #[inline(never)]
 pub fn run(rules: LogPolicy) -> ! {
     let _ = poll::set_mask(Mask::All);
-    // Above all, this closes the pidfiles, whose locks it must not keep.
+    // Above all, this closes the pidfiles, whose locks the rotator must not keep.
     let _ = fd::close_all_except(fd::FIRST..fd::FIRST);
     let (folder, signals) = loop {
         let folder = fd::duplicate(fd::standard(1)).and_then(|dir| Folder::given(Dir(dir), &rules));
@@ -51,7 +51,7 @@ pub fn run(rules: LogPolicy) -> ! {
         }
         poll::sleep_ms(RETRY_MS);
     };
-    // The file that the manager has begun, unless an earlier rotator has already rotated it.
+    // Descriptor 2 is the file that the manager has begun, unless an earlier rotator has already rotated it.
     let begun = fd::standard(2);
     let file = if folder.is_named(OUTPUT, begun) { fd::duplicate(begun).ok() } else { None };
     // Otherwise descriptor 2 would keep the file open after it is deleted.
@@ -66,8 +66,8 @@ pub fn run(rules: LogPolicy) -> ! {
         }
         let wake = Some(writer.next.since(time).0);
         let [news, ..] = poll::wait([Some(input), Some(signals.as_fd()), None, None], wake);
-        // Count before looking at the signals. The request to rotate comes before the next server writes: if it has
-        // not been seen yet, none of the counted bytes is from the next server.
+        // Count the bytes before reading the signals. The request to rotate comes before the next server writes: if it
+        // has not been read yet, none of the counted bytes is from the next server.
         let count = pipe::count(input);
         if news && count == 0 {
             process::exit(exit::OK);
@@ -96,7 +96,8 @@ impl Rotator {
         Ok(())
     }
 
-    /// Moves a part of the pipe's contents into the file, or rotates the file. Returns how much may have been moved.
+    /// Moves a part of the pipe's contents into the file, or rotates the file. Returns how many bytes may have been
+    /// moved.
     #[inline(never)]
     fn splice_some(&mut self, input: BorrowedFd<'_>, count: u64) -> sys::Result<usize> {
         let Some(file) = self.file.as_ref().filter(|_| count > 0) else { return Ok(LITTLE) };

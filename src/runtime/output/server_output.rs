@@ -1,4 +1,4 @@
-//! Where the server's output goes: unchanged, to files, or through a pipe to a logger.
+//! Where the server's output goes: to vsrun's own standard output and error, to files, or through a pipe to a logger.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -16,12 +16,12 @@ use crate::sys::poll::Signals;
 use crate::sys::process::Pid;
 use crate::sys::{self, Errno, access, clock, dir, fd};
 
-/// Where the server's output goes. With neither field set, it is inherited from vsrun.
+/// Where the server's output goes. If neither field is set, the server inherits vsrun's standard output and error.
 #[derive(Default)]
 pub struct ServerOutput {
     /// The log directory, if the output goes to files.
     logs: Option<Box<LogDir>>,
-    /// The logger, whose pipe vsrun's own log also writes to; with files, the rotator.
+    /// The logger, to whose pipe vsrun's own records go too; with files, the rotator.
     child: Option<Box<LogChild>>,
 }
 
@@ -54,7 +54,7 @@ pub fn open(output: Output) -> Result<(ServerOutput, Log)> {
     Ok((sink, Log::new(place)))
 }
 
-/// Checks that one of the logger's paths is a file that we may execute.
+/// Verifies that one of the logger's paths is a file that vsrun may execute.
 ///
 /// # Errors
 /// When none of them is.
@@ -74,29 +74,29 @@ pub fn find_program(program: &Program) -> Result<()> {
 }
 
 impl ServerOutput {
-    /// True if the output is inherited from vsrun.
+    /// True if the server inherits vsrun's standard output and error.
     pub fn is_inherited(&self) -> bool {
         self.logs.is_none() && self.child.is_none()
     }
 
-    /// The server's standard output and error. None: inherited.
+    /// The file or pipe for the server's standard output and error. None if they are inherited.
     pub fn server<'a>(&'a self, log: &'a Log) -> Option<BorrowedFd<'a>> {
         let piped = || if self.is_inherited() { None } else { Some(log.fd()) };
         self.logs.as_deref().map(LogDir::output).or_else(piped)
     }
 
-    /// The logdir, if there is one.
+    /// The descriptor of the logdir, if there is one.
     pub fn dir(&self) -> Option<BorrowedFd<'_>> {
         self.logs.as_deref().map(LogDir::dir)
     }
 
-    /// The end of the server's file now.
+    /// The present end of the server's file.
     pub fn mark(&self) -> Mark {
         self.drain();
         self.logs.as_deref().map_or((0, 0), LogDir::mark)
     }
 
-    /// The server's file from there on, if there is one.
+    /// Opens the server's file to read it from a mark on, if there is such a file.
     pub fn read_from(&self, mark: Mark) -> Option<OwnedFd> {
         self.drain();
         self.logs.as_ref()?.read_from(mark).ok()
@@ -109,7 +109,7 @@ impl ServerOutput {
         }
     }
 
-    /// Begins new files, if there are files.
+    /// Begins new log files, if the output goes to files.
     pub fn rotate(&mut self, log: &mut Log) {
         self.drain();
         self.warn_of_other_numbers(log);
@@ -119,7 +119,7 @@ impl ServerOutput {
         self.go_on("rotate", result, &walk, log);
     }
 
-    /// Reopens the files by their names, if there are files.
+    /// Reopens the log files by their names, if the output goes to files.
     pub fn reopen(&mut self, log: &mut Log) {
         self.warn_of_other_numbers(log);
         let Some(logs) = &mut self.logs else { return };
@@ -128,7 +128,7 @@ impl ServerOutput {
         self.go_on("reopen", result, &walk, log);
     }
 
-    /// Records a warning if another program numbers the files too, from the other end: then the sweep may delete the
+    /// Records a warning if another program numbers the files too, with 1 as the newest: then the sweep may delete the
     /// wrong parts of a log.
     fn warn_of_other_numbers(&self, log: &Log) {
         let Some(logs) = &self.logs else { return };
@@ -141,7 +141,7 @@ impl ServerOutput {
         }
     }
 
-    /// Continues vsrun's own records in the new file; in the old one if there is none.
+    /// Continues vsrun's own records in the new file, or in the old one if there is no new file.
     #[inline(never)]
     fn go_on(&self, doing: &str, result: sys::Result<Rotated>, walk: &Walk, log: &mut Log) {
         let path = Escaped(self.logs.as_deref().map_or(c"", LogDir::path).to_bytes());
@@ -212,7 +212,7 @@ impl ServerOutput {
         if sweep.is_none() || again.is_some_and(|again| sweep > Some(again)) { again } else { sweep }
     }
 
-    /// Runs the sweep and restarts the log process if their deadline has passed.
+    /// Starts or continues a sweep, and restarts the log child, if they are due.
     pub fn run_due(&mut self, now: Time) {
         if let Some(logs) = &mut self.logs
             && logs.deadline() <= now
@@ -224,17 +224,17 @@ impl ServerOutput {
         }
     }
 
-    /// Called for each child of ours that was reaped. If it was the logger or rotator, schedules a restart and returns
+    /// To be called for each child that was reaped. If it was the logger or rotator, schedules a restart and returns
     /// its name.
     pub fn on_exit(&mut self, pid: Pid, now: Time) -> Option<&'static str> {
         self.child.as_mut()?.on_exit(pid, now)
     }
 
-    /// Waits until the logger has read everything and exits, for five seconds at most. All our other descriptors of the
+    /// Waits until the logger has read everything and exits, for five seconds at most. All other descriptors of the
     /// pipe's write end must be closed before.
     pub fn close(self, log: Log, signals: &Signals) {
         drop(log);
-        // This also closes our copy of the server's end of the pipe.
+        // Dropping the logdir also closes vsrun's descriptor of the server's end of the pipe.
         drop(self.logs);
         if let Some(logger) = self.child {
             logger.close(signals);

@@ -1,4 +1,4 @@
-//! An error that one process sends to another through a pipe.
+//! Errors that one process sends to another through a pipe.
 
 use crate::logic::base::error::Error;
 use crate::logic::base::exit;
@@ -6,10 +6,10 @@ use crate::sys::fd;
 use std::os::fd::AsFd;
 use std::os::fd::OwnedFd;
 
-/// Longer than any message; more is cut off.
+/// The size of the receiver's buffer, in bytes. It is larger than any message; a longer one would be cut off.
 pub const MESSAGE: usize = 8192;
 
-/// Sends an error to the process that reports it, in the format of `unpack`: status and text.
+/// Sends an error to the process that prints it: its exit status and its text. [`unpack`] reads it.
 #[inline(never)]
 pub fn pack(error: &Error, pipe: &OwnedFd) {
     let mut message = vec![error.code];
@@ -18,7 +18,7 @@ pub fn pack(error: &Error, pipe: &OwnedFd) {
     let _ = fd::write_all(pipe.as_fd(), &message);
 }
 
-/// Reads the error in a message. None if the message is empty.
+/// Reads an error that [`pack`] has sent. None if the message is empty.
 #[inline(never)]
 pub fn unpack(message: &[u8]) -> Option<Error> {
     let (code, text) = message.split_first().filter(|(code, _)| **code != exit::OK)?;

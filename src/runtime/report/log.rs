@@ -1,4 +1,4 @@
-//! Messages on standard error, and records in the log. A lost message is never a failure.
+//! vsrun's messages on standard error, and its own records. A record that cannot be written is never a failure.
 
 use core::fmt::{self, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -14,7 +14,7 @@ use crate::logic::plan::planner::{StepTrace, SyslogOptions};
 use crate::sys::datagram::DatagramSender;
 use crate::sys::{self, Errno, clock, fd, process, terminal};
 
-/// A line has at most half of PIPE_BUF, so a pipe takes it in one piece; longer ones are cut off.
+/// A record. It has at most half of PIPE_BUF bytes, so that a pipe takes it in one piece; a longer one is cut off.
 type RecordBuf = ArrayText<2048>;
 
 /// The severity of a record, with syslog's names and numbers.
@@ -44,42 +44,42 @@ impl Priority {
     }
 }
 
-/// Where vsrun's own records are written.
+/// The main place to which vsrun's own records are written.
 pub enum LogTarget {
     /// Standard error.
     Plain,
-    /// The pipe of the logger.
+    /// The pipe to the logger.
     Pipe(OwnedFd),
-    /// The file vsrun.log; each record has its date.
+    /// The file vsrun.log, where each record has a date.
     File(OwnedFd),
 }
 
 /// Which records are written to standard error.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Verbosity {
-    /// All.
+    /// All records.
     All,
-    /// Errors and steps: for a vsrun that becomes the server.
+    /// Errors and steps only: for a vsrun that becomes the server.
     Errors,
 }
 
-/// Where vsrun's own records go.
+/// The writer of vsrun's own records.
 pub struct Log {
-    /// The main target.
+    /// The main place for records.
     pub target: LogTarget,
-    /// Which records are written if the target is standard error.
+    /// Which records are written if `target` is standard error.
     pub verbosity: Verbosity,
-    /// Whether notice and info are left out, whatever the target is.
+    /// True if records of the priorities notice and info are dropped, whatever `target` is.
     pub quiet: bool,
-    /// The system logger, in addition to the target or instead of it.
+    /// The connection to syslog, in addition to `target` or instead of it.
     syslog: Option<Syslog>,
-    /// The original standard error, if steps are recorded there and everything else goes elsewhere.
+    /// The original standard error, if steps are recorded there and all other records go elsewhere.
     trace: Option<OwnedFd>,
-    /// Standard error opened again, if it is a terminal: writing to this open file description never blocks.
+    /// Standard error opened a second time, if it is a terminal. Writing to this open file description never blocks.
     terminal: Option<OwnedFd>,
 }
 
-/// The system logger: syslog(3), without the C library.
+/// A connection to the socket of syslog, without syslog(3) of the C library.
 struct Syslog {
     post: DatagramSender,
     tag: StaticCStr,
@@ -93,24 +93,24 @@ impl Syslog {
         let mut line = RecordBuf::new();
         let (number, tag) = (DAEMON * 8 + priority as u8, Escaped(self.tag.to_bytes()));
         let _ = write!(line, "<{number}>{tag}[{}]: {words}", process::id());
-        // Lose the record rather than wait.
+        // Losing the record is better than waiting.
         let _ = self.post.send(line.as_bytes());
     }
 }
 
-/// The socket of the system logger.
+/// The path of syslog's socket.
 const LOG: &[u8] = b"/dev/log";
 
 impl Log {
-    /// A log that writes to that target.
+    /// Makes a log that writes to this target.
     pub fn new(place: LogTarget) -> Self {
         Self { target: place, verbosity: Verbosity::All, quiet: false, syslog: None, trace: None, terminal: None }
     }
 
-    /// Sends the records to the system logger, in addition to the target or instead of it.
+    /// Connects the log to syslog, in addition to the target or instead of it.
     ///
     /// # Errors
-    /// When there is no socket available.
+    /// When no socket is available.
     pub fn add_syslog(&mut self, syslog: Option<SyslogOptions>) -> Result<(), Error> {
         if let Some(SyslogOptions { tag, usage }) = syslog {
             let post = DatagramSender::new(LOG)
@@ -120,10 +120,10 @@ impl Log {
         Ok(())
     }
 
-    /// Keeps the current standard error for records of steps, if `debug` wants them there.
+    /// Keeps the present standard error for records of steps, if `debug` requests that.
     ///
     /// # Errors
-    /// When there is no descriptor available.
+    /// When no descriptor is available.
     pub fn separate_trace(&mut self, debug: StepTrace) -> Result<(), Error> {
         if debug == StepTrace::Separate {
             self.trace = Some(stderr()?);
@@ -148,7 +148,7 @@ impl Log {
             return;
         }
         let mut line = RecordBuf::new();
-        // Steps are for the user that requested them, not for the system's log.
+        // Steps are for the user who requested them, and not for the system's log.
         if let Some(journal) = self.syslog.as_ref().filter(|_| priority != Priority::Debug) {
             journal.send(priority, words);
             if journal.usage == SyslogUsage::Only {
@@ -171,14 +171,14 @@ impl Log {
         };
         line.end_with(b'\n');
         let fd = apart.map_or(self.fd(), |fd| fd.as_fd());
-        // In the server's child SIGPIPE has its default action, and a write to a closed pipe would kill it.
+        // In the server's child SIGPIPE has its default action, so that writing to a closed pipe would kill it.
         if priority != Priority::Debug || fd::is_writable(fd) {
             fd::write_or_drop(fd, line.as_bytes());
         }
     }
 
     /// Records a warning in the target, and also on standard error if that is another file: the warning may be about
-    /// the target.
+    /// the target itself.
     pub fn record_twice(&self, words: fmt::Arguments<'_>) {
         self.record(Priority::Warning, words);
         if let LogTarget::File(_) = self.target {
@@ -189,7 +189,7 @@ impl Log {
         }
     }
 
-    /// Whether steps are recorded on the server's own standard error: that stays open until the exec.
+    /// True if steps are recorded on the server's own standard error, which stays open until the exec.
     pub fn is_standard_error(&self) -> bool {
         self.trace.is_none() && !matches!(self.target, LogTarget::File(_))
     }
@@ -204,7 +204,7 @@ impl Log {
         }
     }
 
-    /// The descriptor of the target.
+    /// The descriptor to which records are written.
     pub fn fd(&self) -> BorrowedFd<'_> {
         match &self.target {
             LogTarget::Plain => self.terminal.as_ref().map_or(fd::standard(2), |fd| fd.as_fd()),
@@ -213,15 +213,15 @@ impl Log {
     }
 }
 
-/// Duplicates standard error, to use it after it is replaced.
+/// Duplicates standard error, for use after descriptor 2 has become the server's output.
 ///
 /// # Errors
-/// When there is no descriptor available.
+/// When no descriptor is available.
 pub fn stderr() -> Result<OwnedFd, Error> {
     fd::duplicate(fd::standard(2)).map_err(|why| os_error(format_args!("cannot keep standard error"), why))
 }
 
-/// Prints an error to standard error, if there is one, and returns the exit status.
+/// Prints an error to standard error, if there is one, and returns vsrun's exit status.
 pub fn exit_status(outcome: Result<u8, Error>, called: Option<Called>) -> u8 {
     match (outcome, called) {
         (Ok(status), _) => status,
@@ -230,7 +230,7 @@ pub fn exit_status(outcome: Result<u8, Error>, called: Option<Called>) -> u8 {
     }
 }
 
-/// Prints an error to standard error and returns its exit status. May block: no server runs yet.
+/// Prints an error to standard error, and returns its exit status. May block, because no server is running yet.
 pub fn print_error(error: &Error) -> u8 {
     print_error_of(b"vsrun", error)
 }
@@ -240,17 +240,18 @@ fn print_error_of(name: &[u8], error: &Error) -> u8 {
     error.code
 }
 
-/// Writes a text that the user requested to standard output.
+/// Writes a text that the user has requested to standard output.
 ///
 /// # Errors
-/// When it cannot be written completely.
+/// When the text cannot be written completely.
 pub fn print(text: &[u8]) -> Result<u8, Error> {
     fd::write_all(fd::standard(1), text)
         .map_err(|why| os_error(format_args!("cannot write to standard output"), why))?;
     Ok(exit::OK)
 }
 
-/// An error of the kernel, with the reason in parentheses if it is known.
+/// Makes an error from an errno: what vsrun was doing, the text of the errno and, if it is known, the reason in
+/// parentheses.
 #[inline(never)]
 pub fn because(doing: fmt::Arguments<'_>, why: Errno, reason: &str) -> Error {
     let why = sys::errno_text(why);
@@ -260,7 +261,7 @@ pub fn because(doing: fmt::Arguments<'_>, why: Errno, reason: &str) -> Error {
     Error::setup(format_args!("{doing}: {why} ({reason})"))
 }
 
-/// An error of the kernel: what vsrun was doing, and the text of the errno.
+/// Makes an error from an errno: what vsrun was doing, and the text of the errno.
 pub fn os_error(doing: fmt::Arguments<'_>, why: Errno) -> Error {
     Error::setup(format_args!("{doing}: {}", sys::errno_text(why)))
 }

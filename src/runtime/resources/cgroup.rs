@@ -1,4 +1,4 @@
-//! The control group of the server: creates, enters, empties, and removes it.
+//! The server's control group: creates, enters, kills, and removes it.
 //!
 //! A process can leave its process group and its session, but not its control group: no process of a server is left
 //! after its control group has been killed.
@@ -19,28 +19,28 @@ use crate::sys::dir::{Dir, OpenMode};
 use crate::sys::process::{Pid, Target};
 use crate::sys::{self, Errno, cgroup, poll, process};
 
-/// The server's group.
+/// The server's control group, created or found.
 pub struct Cgroup {
     parent: Dir,
     name: StaticCStr,
     dir: Dir,
-    /// Whether vsrun created the group.
+    /// True if vsrun has created the group.
     made: bool,
 }
 
-/// How often, and with which pause in milliseconds, we check whether killed processes have exited before the group is
-/// removed: for a second at most.
+/// The number of checks whether killed processes have exited, and the pause between two of them in milliseconds, before
+/// the group is removed: one second in all.
 const LOOKS: u32 = 100;
 const PAUSE: u64 = 10;
-/// How deep nested groups are searched, and how often, on kernels without `cgroup.kill`.
+/// On a kernel without `cgroup.kill`: how deep nested groups are searched for processes, and how often.
 const DEPTH: u32 = 16;
 const ROUNDS: u32 = 100;
 
 impl Cgroup {
-    /// Creates the group or finds it empty, and writes its settings.
+    /// Creates the group or verifies that it is empty, and writes its settings.
     ///
     /// # Errors
-    /// When it cannot be created, or other processes are in it. A group that was created is removed then.
+    /// When it cannot be created or written to, or other processes are in it. A group that was created is then removed.
     #[inline(never)]
     pub fn claim(wanted: &Group) -> Result<Self> {
         let (parent, name) = find(wanted.dir)?;
@@ -72,7 +72,7 @@ impl Cgroup {
     /// Moves this process into the group.
     ///
     /// # Errors
-    /// Those of the kernel; EPERM when the kernel reports success and the group is still empty.
+    /// The errors of the kernel; EPERM if the kernel reports success and the group is still empty.
     pub fn enter(&self) -> sys::Result<()> {
         cgroup::write(&self.dir, c"cgroup.procs", b"0")?;
         // The group was empty before, so a process in it is this one.
@@ -81,7 +81,7 @@ impl Cgroup {
 
     /// Kills every process in the group. Allocates nothing, and does not wait.
     pub fn kill(&self) {
-        // Since Linux 5.14. It also reaches processes that are just being forked.
+        // This file exists since Linux 5.14. Writing to it also kills processes that are just being forked.
         if cgroup::write(&self.dir, c"cgroup.kill", b"1").is_err() {
             for _ in 0..ROUNDS {
                 if !is_populated(&self.dir) {
@@ -92,19 +92,20 @@ impl Cgroup {
         }
     }
 
-    /// Opens the file with the number of processes that the kernel has killed for lack of memory, if the controller is
-    /// enabled.
+    /// Opens the file with the number of processes that the kernel has killed because memory ran out. None if the
+    /// memory controller is not enabled.
     pub fn memory_events(&self) -> Option<OwnedFd> {
         self.dir.open_file(c"memory.events", OpenMode::ReadOnly, 0).ok()
     }
 
-    /// Removes the group if vsrun created it and it is empty, or becomes empty within a second.
+    /// Removes the group if vsrun has created it and it is empty, or becomes empty within a second.
     pub fn release(&self) {
         if !self.made {
             return;
         }
         for _ in 0..LOOKS {
-            // Killed processes may take a moment to exit. If the server has created groups in it, all of them stay.
+            // Killed processes may take a moment to exit. If the server has created groups inside, the group is not
+            // removed.
             if cgroup::remove(&self.parent, self.name).is_ok() || !is_populated(&self.dir) {
                 break;
             }
@@ -113,10 +114,10 @@ impl Cgroup {
     }
 }
 
-/// For `--check`: checks what `claim` would need, and creates nothing.
+/// For `--check`: verifies what [`Cgroup::claim`] would need, and creates nothing.
 ///
 /// # Errors
-/// The error that `claim` would return, as far as that can be seen.
+/// The error that [`Cgroup::claim`] would return, as far as it can be predicted.
 pub fn look(wanted: &Group) -> Result<()> {
     let (parent, name) = find(wanted.dir)?;
     match parent.open_dir(name) {
@@ -134,10 +135,10 @@ pub fn look(wanted: &Group) -> Result<()> {
     Ok(())
 }
 
-/// Opens the group's parent. Returns it with the group's name in it.
+/// Opens the parent of the group. Returns it with the group's own name.
 ///
-/// Everything in a cgroup 2 file system is the kernel's, but the way there may lead through a user's link: then the user
-/// would choose where root makes a group, and which empty group it writes to.
+/// Everything in a cgroup 2 file system belongs to the kernel, but the path to it may lead through a user's link: then
+/// the user would choose where root creates a group, and which empty group it writes to.
 fn find(path: StaticCStr) -> Result<(Dir, StaticCStr)> {
     let (parent, name) = group::split(path);
     let mut walk = Walk::begin();
@@ -160,7 +161,7 @@ fn unusable(path: StaticCStr, why: fmt::Arguments<'_>) -> Error {
     Error::setup(format_args!("cannot use cgroup '{}': {why}", Escaped(path.to_bytes())))
 }
 
-/// The error for a setting that could not be written.
+/// Makes the error for a setting that could not be written.
 fn refused(parent: &Dir, path: StaticCStr, file: StaticCStr, value: StaticCStr, why: Errno) -> Error {
     let (above, _) = group::split(path);
     let [path, file, value, above] = [path, file, value, above].map(|word| Escaped(word.to_bytes()));
@@ -175,7 +176,7 @@ fn refused(parent: &Dir, path: StaticCStr, file: StaticCStr, value: StaticCStr, 
     }
 }
 
-/// Whether the controller that a file belongs to is enabled for the groups in a parent.
+/// True if the controller of a file is enabled for the groups below a parent.
 fn is_enabled(parent: &Dir, file: &[u8]) -> bool {
     group::controller(file).is_none_or(|controller| has_part(parent, c"cgroup.subtree_control", b' ', controller))
 }
@@ -184,20 +185,20 @@ fn is_populated(dir: &Dir) -> bool {
     has_part(dir, c"cgroup.events", b'\n', group::POPULATED)
 }
 
-/// Whether one of the parts of a group's file equals `part`.
+/// True if one of the parts of a group's file equals `part`.
 #[inline(never)]
 fn has_part(dir: &Dir, file: &CStr, separator: u8, part: &[u8]) -> bool {
     group::has_part(read(dir, file, &mut [0; 512]), separator, part)
 }
 
-/// Reads a file of a group, as much as there is room for. Empty if it cannot be read.
+/// Reads a file of a group, at most as many bytes as there is room for. Empty if it cannot be read.
 #[inline(never)]
 pub fn read<'a>(dir: &Dir, file: &CStr, room: &'a mut [u8]) -> &'a [u8] {
     let count = cgroup::read(dir, file, room).unwrap_or(0);
     room.get(..count).unwrap_or_default()
 }
 
-/// Kills the processes that a group's file lists, and those in nested groups.
+/// Kills the processes of a group and of those nested in it, one by one.
 fn kill_each(dir: &Dir, depth: u32) {
     for line in split_byte(read(dir, c"cgroup.procs", &mut [0; 4096]), b'\n') {
         if let Some(pid) = number(line).and_then(|pid| i32::try_from(pid).ok()) {

@@ -20,11 +20,11 @@ pub struct CleanupHelper {
 }
 
 impl CleanupHelper {
-    /// Starts the helper. If the server's start fails, the helper releases these resources and reports the reason: on
-    /// its standard error, which is the caller's, and among the records.
+    /// Starts the helper. If the server's start fails, the helper releases these resources. It reports the reason on
+    /// its standard error, which is the caller's, and in vsrun's own records.
     ///
     /// # Errors
-    /// When the kernel has no process or no descriptor to give.
+    /// When the kernel cannot create a process, or no descriptor is available.
     #[inline(never)]
     pub fn spawn(resources: &StartResources, log: &Log, termination_log: &TerminationLog) -> Result<Self> {
         let fail = |why| os_error(format_args!("cannot prepare for a failure"), why);
@@ -40,7 +40,7 @@ impl CleanupHelper {
                 if let Ok(Forked::Child) = process::fork() {
                     drop((order, done));
                     let mut message = vec![0; MESSAGE];
-                    // End of file without a message: the exec succeeded.
+                    // End of file without a message means that the exec succeeded.
                     let count = fd::read_full(orders.as_fd(), &mut message).unwrap_or(0);
                     if let Some(error) = message.get(..count).and_then(unpack) {
                         resources.undo_files();
@@ -48,7 +48,7 @@ impl CleanupHelper {
                         print_error(&error);
                         termination_log.failed(&error, None);
                         drop(doing);
-                        // The process that sent the message exits now. It may be in the control group.
+                        // The process that has sent the message exits now. It may be in the control group.
                         resources.undo_group();
                     }
                 }
@@ -62,7 +62,8 @@ impl CleanupHelper {
         [Some(self.order.as_fd()), Some(self.done.as_fd())]
     }
 
-    /// Called when the start has failed: makes the helper undo and report it, waits for that, and exits.
+    /// To be called when the start has failed. Makes the helper undo the start and report the error, waits for that,
+    /// and exits.
     pub fn run(self, error: &Error) -> ! {
         pack(error, &self.order);
         drop(self.order);

@@ -15,25 +15,25 @@ use crate::sys::file_contents;
 use crate::sys::pidfd::Process;
 use crate::sys::{Errno, credentials};
 
-/// A file that may be locked.
+/// A file that a process may have locked.
 #[derive(Clone, Copy)]
 pub struct Locked {
-    /// Its device and inode.
+    /// The device and inode of the file.
     identity: (u64, u64),
     owner: u32,
-    /// Whether only root and our own user can write to it.
+    /// True if only root and our own user can write to the file.
     pub trusted: bool,
 }
 
 impl Locked {
-    /// The file with this fstat(2) result.
+    /// A file with these attributes.
     pub fn new(about: &FileStat) -> Self {
         let trusted = [0, credentials::effective_uid()].contains(&about.owner) && about.mode & 0o022 == 0;
         Self { identity: about.id, owner: about.owner, trusted }
     }
 
-    /// Opens the process with that pid, if there is one, and checks whether it has the file open and locked. Also reads
-    /// its parent's pid, if that is requested.
+    /// Opens the process with this pid, if it exists, and checks whether it has the file open and locked. Also reads
+    /// its parent's pid, if `parent` requests it.
     #[inline(never)]
     pub fn process(&self, number: i32, parent: Option<&mut i32>) -> (Option<Process>, LockSeen) {
         let home = path(number);
@@ -44,7 +44,7 @@ impl Locked {
             Err(_) => return (None, LockSeen::Unreadable),
         };
         let hold = self.lock_seen(home, parent);
-        // If the process is not reaped by now, everything read under its pid was about this process.
+        // If the process is not reaped by now, everything that was read under its pid was about this process.
         let reaped = process.send(0) == Err(Errno::SRCH);
         (Some(process), if reaped { LockSeen::NotHeld } else { hold })
     }
@@ -62,11 +62,11 @@ impl Locked {
         self.hold_of(&home, sight)
     }
 
-    /// Whether a process has the file open and locked. Its first thread may have exited while others run; then only
-    /// those have descriptors.
+    /// Whether a process has the file open and locked. If its first thread has exited while others run, only those show
+    /// descriptors.
     #[inline(never)]
     fn hold_of(&self, home: &Dir, sight: ProcVisibility) -> LockSeen {
-        // A file of a user other than root and our own proves something only about that user's processes.
+        // If the file's owner is another user than root and ours, only that user's processes count.
         let owner = self.owner;
         let stranger = || !dir::fstat(home.as_fd()).is_ok_and(|home| home.owner == owner);
         if owner != 0 && owner != credentials::effective_uid() && stranger() {
@@ -101,14 +101,15 @@ impl Locked {
                 }
             }
             Err(why) if hold == LockSeen::NotHeld && why == Errno::ACCESS => hold = LockSeen::Unreadable,
-            // Another file, or one that was closed in the meantime.
+            // The descriptor refers to another file, or was closed in the meantime.
             Ok(_) | Err(_) => {}
         });
         if listed.is_ok() { hold } else { LockSeen::Unreadable }
     }
 
     /// Searches all processes for those that have the file open and locked. Returns the one whose parent does not: the
-    /// manager, even while a child of it still has its descriptors. None: there is none, or /proc does not show it.
+    /// manager, even while a child of it still has its descriptors. None if there is no such process, or /proc does not
+    /// show it.
     #[inline(never)]
     pub fn search(&self) -> Option<i32> {
         let sight = proc_visibility().filter(|sight| *sight != ProcVisibility::Foreign)?;
@@ -127,8 +128,8 @@ impl Locked {
     }
 }
 
-/// The error for a pidfile that another process has locked, with that process's pid. The number in the file is not
-/// used: it may be that of a dead server whose lock a child inherited.
+/// Makes the error for a pidfile that another process has locked, with that process's pid. It does not rely on the pid
+/// in the file, which may be that of a dead server whose lock a child has inherited.
 #[inline(never)]
 pub fn already_running(path: &CStr, file: BorrowedFd<'_>, about: &FileStat) -> Error {
     let path = Escaped(path.to_bytes());
@@ -152,7 +153,7 @@ pub fn already_running(path: &CStr, file: BorrowedFd<'_>, about: &FileStat) -> E
     }
 }
 
-/// The directory of a process in /proc, with a NUL after it.
+/// The path of a process's directory in /proc, with a NUL at its end.
 fn path(pid: i32) -> ArrayText<32> {
     let mut home = ArrayText::new();
     let _ = write!(home, "/proc/{pid}\0");
@@ -170,10 +171,10 @@ pub fn of_process<T>(pid: i32, file: &CStr, parse: fn(&[u8]) -> Option<T>) -> Op
     parse(read(&home, file, &mut [0; 1024]))
 }
 
-/// What /proc shows. None if it is not mounted.
+/// What /proc shows about locks. None if it is not mounted.
 pub fn proc_visibility() -> Option<ProcVisibility> {
     let ours = Dir::open_path(c"/proc/self").ok()?;
-    // Any directory could have entries of these names.
+    // A directory of any other file system could contain files with these names.
     if !file_contents::is_procfs(ours.as_fd()) {
         return None;
     }

@@ -1,4 +1,5 @@
-//! What a start acquires and a failed start releases: pidfiles, sockets and the control group.
+//! The resources that a start acquires and a failed start releases (pidfiles, sockets, the control group), and the walk
+//! to their paths.
 
 pub(crate) mod cgroup;
 pub(crate) mod cleanup;

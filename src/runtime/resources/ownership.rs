@@ -1,16 +1,16 @@
-//! Capabilities that root may be missing when it gives files to the server's user and writes where that user may write:
-//! the reasons for errors, and what --check finds in advance.
+//! Capabilities that root may be missing when it gives files to the server's user, or writes where that user may write:
+//! the reasons for errors, and the findings of --check.
 
 use crate::logic::base::error::Error;
 use crate::logic::plan::planner::{Output, Plan};
 use crate::logic::plan::socket_address::Listener;
 use crate::sys::{self, Errno, caps, credentials, dir};
 
-/// The capabilities' numbers.
+/// The numbers of two capabilities.
 const CHOWN: u32 = 0;
 const DAC_OVERRIDE: u32 = 1;
 
-/// The reason for an error about a file if a capability that root usually has is missing; otherwise empty.
+/// The reason for an error about a file, if root is missing a capability that it usually has; otherwise empty.
 pub fn missing(why: Errno) -> &'static str {
     let lost = |capability| credentials::effective_uid() == 0 && !caps::is_permitted(capability);
     match why {
@@ -20,7 +20,7 @@ pub fn missing(why: Errno) -> &'static str {
     }
 }
 
-/// Reports what a start would not be allowed to do with the files that it creates for another user.
+/// Reports what a start would not be permitted to do with the files that it creates for another user.
 pub fn look(plan: &Plan, tell: &mut dyn FnMut(Error)) {
     let mut add = |why| {
         let reason = missing(why);
@@ -38,7 +38,7 @@ pub fn look(plan: &Plan, tell: &mut dyn FnMut(Error)) {
     if socket || logs {
         add(Errno::PERM);
     }
-    // An existing logdir is checked with access(2). One that the start creates belongs to that user.
+    // An existing logdir is checked with access(2). A logdir that the start creates belongs to the server's user.
     if let Output::Files { dir, .. } = &plan.output
         && logs
         && dir::stat_path(dir).is_err()

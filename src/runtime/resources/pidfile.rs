@@ -1,4 +1,4 @@
-//! Pidfiles: locks, writes, empties, and releases them. Only the lock proves that a process is alive, not the number.
+//! Pidfiles: locks, writes, empties, and removes them. Only the lock proves that a process is alive, not the pid.
 
 use core::ffi::CStr;
 use core::fmt::Write;
@@ -15,7 +15,7 @@ use crate::sys::lock::{self, Kind, Part, lock};
 use crate::sys::process::Pid;
 use crate::sys::{self, Errno, access, credentials};
 
-/// How often we retry when a path changes while we open it.
+/// How often opening a file is tried again when its path has changed meanwhile.
 const ATTEMPTS: usize = 100;
 
 /// A pidfile that this process has locked. Dropping it leaves the file as it is; only `release` removes it.
@@ -27,29 +27,29 @@ pub struct Pidfile {
     stat: FileStat,
 }
 
-/// What a file is opened for.
+/// Why a pidfile is opened.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
-    /// To lock it.
+    /// To lock it, for a start.
     Acquire,
-    /// Only to check whether it could be locked.
+    /// To check whether it could be locked, for `--check`.
     Check,
 }
 
 impl Pidfile {
-    /// Opens and locks the file, if there is a path.
+    /// Opens and locks the file, if a path is given.
     ///
     /// # Errors
-    /// Those of [`Self::acquire`].
+    /// The errors of [`Self::acquire`].
     pub fn acquire_if(path: Option<StaticCStr>) -> Result<Option<Self>> {
         path.map_or(Ok(None), |path| Self::acquire(path, Purpose::Acquire))
     }
 
-    /// Opens and locks the file, and deletes the number of an earlier start. None: the file could be locked, and was only
-    /// checked.
+    /// Opens and locks the file, and deletes the pid of an earlier start. With [`Purpose::Check`], verifies that this
+    /// would succeed, and returns None.
     ///
     /// # Errors
-    /// When another process has it locked, or root must not trust the file. Nothing was changed then.
+    /// When another process has locked the file, or root must not trust it. Nothing is changed then.
     #[inline(never)]
     pub fn acquire(path: StaticCStr, purpose: Purpose) -> Result<Option<Self>> {
         let (parent, name) = split(path);
@@ -73,10 +73,10 @@ impl Pidfile {
         Err(Error::setup(format_args!("pidfile '{}' {fault}", Escaped(path.to_bytes()))))
     }
 
-    /// Reserves the space that a number needs, so that `write` will not fail after the server has been started.
+    /// Reserves disk space for a pid, so that `write` cannot fail after the server has been started.
     ///
     /// # Errors
-    /// ENOSPC.
+    /// ENOSPC when the disk is full.
     pub fn reserve(&self) -> Result<()> {
         dir::fallocate(self.file.as_fd(), 16).map_err(|why| cannot("", self.path, "", why))
     }
@@ -84,7 +84,7 @@ impl Pidfile {
     /// Writes the pid of a process.
     ///
     /// # Errors
-    /// Those of write(2).
+    /// The errors of write(2).
     pub fn write(&self, pid: Pid) -> sys::Result<()> {
         let mut line = ArrayText::<64>::new();
         let _ = writeln!(line, "{pid}");
@@ -96,19 +96,19 @@ impl Pidfile {
         lock::answer(self.file.as_fd(), token, number);
     }
 
-    /// Empties the file: no server runs.
+    /// Empties the file, because no server is running.
     ///
     /// # Errors
-    /// Those of ftruncate(2).
+    /// The errors of ftruncate(2).
     pub fn empty(&self) -> sys::Result<()> {
         dir::ftruncate(self.file.as_fd(), 0)
     }
 
-    /// Replaces the lock by one that the server may keep: a shared lock, on a second descriptor that cannot write. The
-    /// first descriptor must be closed by the exec.
+    /// Replaces the exclusive lock by a shared one that the server may keep, on a second descriptor that cannot write.
+    /// The first descriptor must be closed by the exec.
     ///
     /// # Errors
-    /// When the path names another file by now, or cannot be read.
+    /// When the path names another file by now, or the file cannot be read.
     pub fn share_lock(&self) -> sys::Result<OwnedFd> {
         lock(self.file.as_fd(), Part::Whole, Kind::Shared)?;
         let second = self.dir.open_file(self.name, OpenMode::ReadOnly, 0)?;
@@ -116,7 +116,7 @@ impl Pidfile {
             return Err(Errno::NOENT);
         }
         lock(second.as_fd(), Part::Whole, Kind::Shared)?;
-        // The cleanup helper still has the first descriptor when a short-lived server has already exited. It must not
+        // If a short-lived server exits at once, the cleanup helper may still have the first descriptor, which must not
         // keep the lock then.
         lock::unlock(self.file.as_fd())?;
         Ok(second)
@@ -135,38 +135,39 @@ impl Pidfile {
     }
 }
 
-/// Whether two paths have the same name in the same directory.
+/// True if two paths have the same name in the same directory.
 pub fn is_same(one: StaticCStr, other: StaticCStr) -> bool {
     let ((dir, name), (other_dir, other_name)) = (split(one), split(other));
     let place = |dir: &CStr| dir::stat_path(dir).map(|about| about.id).ok();
     name == other_name && place(dir).is_some_and(|place_of_one| place(other_dir) == Some(place_of_one))
 }
 
-/// Only the owner may read and write it: a process that may read the file could take a read lock, and prevent the
-/// server from starting.
+/// The mode of a pidfile: only its owner may read and write it. A process that may read the file could take a read
+/// lock, and so prevent the server from starting.
 const MODE: u32 = 0o600;
 
 /// Why a pidfile could not be locked.
 enum Fault {
-    /// It does not exist, or is removed again and again.
+    /// The file does not exist, or is removed again and again.
     Missing,
-    /// What is wrong with it.
+    /// What is wrong with the file.
     Is(&'static str),
     /// The complete error.
     Final(Error),
 }
 
-/// The fault for an error of the kernel.
+/// Makes the error for a pidfile from an errno.
 #[inline(never)]
 fn cannot(doing: &str, path: StaticCStr, needs: &str, why: Errno) -> Error {
     os_error(format_args!("{doing}pidfile '{}'{needs}", Escaped(path.to_bytes())), why)
 }
 
-/// Opens and locks the file in its directory. None: it could be locked, and was only checked.
+/// Opens and locks the file in its directory. With [`Purpose::Check`], verifies that this would succeed, and returns
+/// None.
 ///
-/// First only the upper part is locked, which excludes every other instance. A number in a file whose lower part is
-/// locked is believed where there is no /proc: so the number of an earlier start, which may be another process's by now,
-/// is deleted before the rest of the file is locked.
+/// First only the upper part is locked, which excludes every other start. If there is no /proc, a pid in a file whose
+/// lower part is locked is trusted. So the pid of an earlier start, which another process may have by now, is deleted
+/// before the lower part is locked.
 #[inline(never)]
 fn take(
     dir: &Dir,
@@ -209,7 +210,7 @@ fn take(
             Err(Errno::AGAIN | Errno::ACCESS) => {
                 return Err(Fault::Final(lookup::already_running(path, file.as_fd(), &about)));
             }
-            // Older kernels have no lock that survives a fork.
+            // Before Linux 3.15 no lock survives a fork.
             Err(why @ Errno::INVAL) => return fail("cannot lock ", " (needs Linux 3.15)", why),
             Err(why) => return fail("cannot lock ", "", why),
         }
@@ -228,8 +229,8 @@ fn take(
     Err(Fault::Missing)
 }
 
-/// Opens the file, or creates it to lock it. Returns true with it if it was created. None: the file appeared or
-/// disappeared in between.
+/// Opens the file, or creates it to lock it. Also returns true if it was created. None if another process created or
+/// removed the file meanwhile.
 fn open(dir: &Dir, name: &CStr, purpose: Purpose) -> sys::Result<Option<(OwnedFd, bool)>> {
     match dir.open_file(name, OpenMode::Existing, 0) {
         Ok(file) => return Ok(Some((file, false))),
@@ -243,7 +244,7 @@ fn open(dir: &Dir, name: &CStr, purpose: Purpose) -> sys::Result<Option<(OwnedFd
     }
 }
 
-/// Why root should not trust such a file.
+/// The reason why root does not trust a file with these attributes.
 fn untrusted_reason(about: &FileStat) -> Option<&'static str> {
     let owner = credentials::effective_uid();
     if !about.regular {
@@ -257,8 +258,9 @@ fn untrusted_reason(about: &FileStat) -> Option<&'static str> {
     }
 }
 
-/// Where others may write, the name may be a hard link to any file of root's, whatever its link count was at that
-/// moment. So nothing is written to a file that does not look like a pidfile.
+/// The reason why a file cannot be a pidfile, from its contents. In a directory that others may write, the name may be
+/// a hard link to any file of root, and a check of the link count does not exclude that. So vsrun does not write to a
+/// file that contains anything but a pid.
 fn contents_fault(file: &OwnedFd) -> Option<&'static str> {
     let mut buffer = [0; 32];
     let count = dir::pread_start(file.as_fd(), &mut buffer).unwrap_or(buffer.len());
@@ -268,12 +270,12 @@ fn contents_fault(file: &OwnedFd) -> Option<&'static str> {
     if is_number { None } else { Some("holds something else than a number, in a directory that others may write") }
 }
 
-/// Whether the name still names that file.
+/// True if the name still names this file.
 pub fn is_at(dir: &Dir, name: &CStr, about: &FileStat) -> bool {
     dir.stat(name).is_ok_and(|there| there.id == about.id)
 }
 
-/// The directory and the name in it.
+/// Splits a path into its directory and the name in it.
 pub fn split(path: StaticCStr) -> (StaticCStr, StaticCStr) {
     let bytes = path.to_bytes();
     match bytes.iter().rposition(|byte| *byte == b'/') {

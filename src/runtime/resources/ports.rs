@@ -1,4 +1,5 @@
-//! `--check` of a port: finds why bind(2) would fail, without a bind(2) that could make another program's fail.
+//! `--check` of a listening socket: finds out why bind(2) would fail, without a bind(2), which could make another
+//! program's fail.
 
 use super::socket_owner;
 use crate::logic::base::error::Error;
@@ -10,7 +11,7 @@ use crate::runtime::report::log::because;
 use crate::sys::file_contents::FileContents;
 use crate::sys::{self, Errno, caps, socket};
 
-/// Reports why the socket could not be bound; with status 0 if that cannot be determined.
+/// Returns the reason why the socket could not be bound. An error with status 0 says why that cannot be determined.
 #[inline(never)]
 pub fn look(listener: &Listener<'_>) -> Option<Error> {
     let unknown = |why: &str| {
@@ -35,7 +36,7 @@ pub fn look(listener: &Listener<'_>) -> Option<Error> {
     }
 }
 
-/// Checks whether we have the right to bind the port.
+/// Checks whether this process has the right to bind the port.
 fn may_bind(address: &[u8]) -> sys::Result<()> {
     let first = FileContents::read(c"/proc/sys/net/ipv4/ip_unprivileged_port_start").ok();
     let first = first.and_then(|text| number(text.trim_ascii_end())).unwrap_or(1024);
@@ -43,7 +44,7 @@ fn may_bind(address: &[u8]) -> sys::Result<()> {
     if u64::from(port) < first && !caps::may_bind_low_ports() { Err(Errno::ACCESS) } else { Ok(()) }
 }
 
-/// The error for a socket that cannot be bound.
+/// Makes the error for a socket that cannot be bound.
 pub fn bind_error(listener: &Listener<'_>, why: Errno) -> Error {
     let reason = match why {
         Errno::ADDRINUSE => socket_owner::describe(listener),

@@ -1,9 +1,9 @@
 //! Creates a Unix socket where no other user can reach it, gives it to its owner, and then moves it to its path.
 //!
-//! bind(2) takes a path. If it creates a socket in a directory of the user's, the user can exchange the socket before
-//! it is given away: for a hard link to another socket of root's, whose link count proves nothing. The directories of
-//! the path can be exchanged, too. In a private directory no other process can exchange the socket, and everything else
-//! is done by descriptor.
+//! bind(2) takes a path. If it creates a socket in a user's directory, the user can exchange the socket before it is
+//! given away: for a hard link to another socket of root, whose link count proves nothing. The directories of the path
+//! can be exchanged, too. In a private directory no other process can exchange the socket, and everything else is done
+//! by descriptor.
 
 use core::ffi::CStr;
 use core::fmt::Write;
@@ -17,10 +17,10 @@ use crate::sys::dir::{self, Dir};
 use crate::sys::process::{self, Forked};
 use crate::sys::{self, Errno, clock, credentials, socket, walk};
 
-/// Binds a socket that its owner and group may connect to, whatever the umask.
+/// Binds a socket to which its owner and group may connect, whatever the umask is.
 ///
 /// # Errors
-/// Those of socket(2) and bind(2).
+/// The errors of socket(2) and bind(2).
 pub fn bind_at(address: &[u8]) -> sys::Result<OwnedFd> {
     let socket = socket::unix()?;
     bind_closed(&socket, address).map(|()| socket)
@@ -33,10 +33,10 @@ fn bind_closed(socket: &OwnedFd, address: &[u8]) -> sys::Result<()> {
     bound
 }
 
-/// Creates a socket of that name in a directory, and gives it to its owner.
+/// Creates a socket with this name in a directory, and gives it to its owner.
 ///
 /// # Errors
-/// EADDRINUSE when the name is taken, and those of mkdir(2), bind(2), chown(2) and link(2).
+/// EADDRINUSE if the name is taken; the errors of mkdir(2), bind(2), chown(2) and link(2).
 #[inline(never)]
 pub fn bind(listener: &Listener<'_>, dir: &Dir, name: StaticCStr, owner: Option<(u32, u32)>) -> sys::Result<OwnedFd> {
     let socket = socket::unix()?;
@@ -53,7 +53,8 @@ pub fn bind(listener: &Listener<'_>, dir: &Dir, name: StaticCStr, owner: Option<
     }
 }
 
-/// Runs in a process of its own, because it changes the root and the working directory.
+/// Creates the socket in a private directory, and moves it to its path. Runs in a child, because it changes the root
+/// and the working directory.
 fn make_and_move(
     socket: &OwnedFd,
     listener: &Listener<'_>,
@@ -80,8 +81,8 @@ fn make_and_move(
     }
 }
 
-/// Makes the private directory the root, so that the address of the socket is the path that all programs know it by. If
-/// chroot(2) is not permitted, the address is the name alone.
+/// Makes the private directory the root, so that the address of the socket is the path that all programs know. If
+/// chroot(2) is not permitted, the address is only the name.
 fn inside(
     socket: &OwnedFd,
     listener: &Listener<'_>,

@@ -12,7 +12,7 @@ use crate::sys::dir::{self, Dir};
 use crate::sys::file_contents::{self, FileContents};
 use crate::sys::{self, Errno, socket};
 
-/// Which process occupies the address, for an error message: `pid 7 has it`. Empty if that is not known.
+/// Describes the process that occupies the address, for an error message: `pid 7 has it`. Empty if it cannot be found.
 #[inline(never)]
 pub fn describe(listener: &Listener<'_>) -> String {
     if !listener.is_path() {
@@ -25,14 +25,14 @@ pub fn describe(listener: &Listener<'_>) -> String {
         Err(Errno::CONNREFUSED) => {
             "a dead server's socket is there, and only the lock of a pidfile lets vsrun remove it".into()
         }
-        // Ask the kernel by SO_PEERCRED, not /proc/net/unix: the path of another socket there may hold a newline, and
+        // The pid comes from SO_PEERCRED. In /proc/net/unix, the path of another socket may contain a newline, and so
         // forge a line.
         Ok(pid) if of_process(pid, c"stat", parent_pid).is_some() => format!("pid {pid} has it"),
         _ => String::new(),
     }
 }
 
-/// The process that occupies the port. None if no socket does.
+/// Describes the process that occupies the port. None if no socket does.
 ///
 /// # Errors
 /// When /proc does not show the sockets.
@@ -58,14 +58,14 @@ pub fn on_port(listener: &Listener<'_>) -> sys::Result<Option<String>> {
     result
 }
 
-/// Whether the path names a socket that no process listens on.
+/// True if the path names a socket at which no process listens.
 pub fn is_dead(listener: &Listener<'_>) -> bool {
-    // connect(2) to a non-socket also fails with ECONNREFUSED, so check the type first.
+    // connect(2) to any other file also fails with ECONNREFUSED, so the type of the file is checked first.
     dir::stat_path(listener.path()).is_ok_and(|about| about.socket)
         && socket::try_connect(&listener.address) == Err(Errno::CONNREFUSED)
 }
 
-/// The first process that has the socket open; the socket's user if no process can be found.
+/// Describes the first process that has the socket open, or the socket's user if no process can be found.
 fn process(socket: &Socket<'_>) -> String {
     let target = [b"socket:[", socket.inode, b"]"].concat();
     let mut holder = None;
@@ -83,7 +83,7 @@ fn process(socket: &Socket<'_>) -> String {
     format!("{what} {} has it", Escaped(number))
 }
 
-/// Whether one of a process's descriptors is a link to `target`.
+/// True if one of a process's descriptors is a link to `target`.
 fn has_socket(pid: &[u8], target: &[u8]) -> bool {
     let mut has = false;
     if pid.first().is_some_and(u8::is_ascii_digit)

@@ -1,4 +1,5 @@
-//! The server's sockets: binds them while vsrun still has the right to, each at its number from descriptor 3 on.
+//! The server's listening sockets. vsrun binds them while it still has the right to, and puts each at its number from
+//! descriptor 3 on.
 
 use crate::logic::plan::socket_activation;
 use crate::runtime::resources::ports::bind_error;
@@ -21,16 +22,16 @@ use crate::sys::dir::{Dir, FileStat};
 use crate::sys::socket::{self, Kind};
 use crate::sys::{self, Errno, access, credentials, fd};
 
-/// Whether a lock of ours proves that no other instance is running.
+/// Whether a locked pidfile proves that no other instance of the server is running.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Exclusive {
-    /// We hold a pidfile's lock.
+    /// We have locked a pidfile, so no other instance is running.
     Proven,
-    /// There is no pidfile.
+    /// No pidfile was given, so another instance may be running.
     Unknown,
 }
 
-/// The files of sockets at paths. Dropping this leaves the files; only `remove` removes them.
+/// The files of Unix sockets. Dropping this leaves the files; only `remove` removes them.
 #[derive(Default)]
 pub struct Sockets(Vec<File>);
 
@@ -40,8 +41,8 @@ struct File {
     stat: FileStat,
 }
 
-/// Reserves the descriptor numbers of the server's sockets, and returns them. Whatever is opened later gets a higher
-/// number, so that the child does not have to move descriptors before the exec.
+/// Reserves the descriptor numbers of the server's sockets, and returns them. Every descriptor that is opened later
+/// gets a higher number, so that the child does not have to move descriptors before the exec.
 ///
 /// # Errors
 /// When a socket that vsrun's parent announced is missing, or vsrun may not have that many descriptors.
@@ -91,7 +92,7 @@ impl Sockets {
         fd::dup_onto_cloexec(socket.as_fd(), at)
     }
 
-    /// Whether there is anything to remove.
+    /// True if there are files to remove.
     pub fn has_files(&self) -> bool {
         !self.0.is_empty()
     }
@@ -129,7 +130,7 @@ fn check_one(listener: &Listener<'_>, owner: Option<(u32, u32)>, alone: Exclusiv
     access::may_write(parent)
 }
 
-/// The error for a socket that cannot be bound: what the walk to its path refused, or the kernel's error.
+/// Makes the error for a socket that cannot be bound: why the walk to its path was refused, or the kernel's error.
 fn refused_here(listener: &Listener<'_>, walk: &Walk, why: Errno) -> Error {
     if why == Errno::ADDRINUSE || !listener.is_path() {
         return bind_error(listener, why);
@@ -149,7 +150,7 @@ fn on_port(listener: &Listener<'_>) -> sys::Result<OwnedFd> {
     }
 }
 
-/// Binds a socket at a path, for its owner and group: no other user can connect to it, not even for a moment.
+/// Binds a socket at a path. Only its owner and group can connect to it; no other user can, not even for a moment.
 #[inline(never)]
 fn at_path(
     listener: &Listener<'_>,
@@ -166,7 +167,7 @@ fn at_path(
     let socket = if credentials::effective_uid() == 0 {
         private::bind(listener, &dir, name, owner)?
     } else {
-        // The socket stays ours, so there is no chown(2) that an exchange could misdirect.
+        // The socket stays ours, so there is no chown(2) that could be misdirected by an exchange of the file.
         private::bind_at(&listener.address)?
     };
     let about = dir.stat(name)?;
@@ -174,7 +175,7 @@ fn at_path(
 }
 
 /// Returns true if the path names a dead socket of vsrun's user or the server's, which may be removed; false if it
-/// names nothing. A lock proves that the socket is not that of another instance that does not listen yet.
+/// names nothing. Only a lock proves that the socket is not that of another instance that does not listen yet.
 ///
 /// # Errors
 /// EADDRINUSE for anything else.

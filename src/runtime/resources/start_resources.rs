@@ -1,4 +1,4 @@
-//! What a start has acquired, and releases when it fails: pidfiles, sockets at paths, and the control group.
+//! The resources that a start has acquired, and releases when it fails: pidfiles, Unix sockets, and the control group.
 
 use super::cgroup::Cgroup;
 use super::pidfile::Pidfile;
@@ -7,18 +7,18 @@ use crate::logic::base::error::Result;
 use crate::logic::formats::cgroup::Group;
 use crate::logic::plan::socket_activation::ServerSockets;
 
-/// What has been acquired so far.
+/// The resources that have been acquired so far.
 pub struct StartResources {
-    /// The sockets.
+    /// The listening sockets.
     pub sockets: Sockets,
-    /// The server's control group.
+    /// The server's control group, if it has one.
     pub cgroup: Option<Cgroup>,
-    /// The pidfiles of server and manager.
+    /// The pidfiles of the server and the manager.
     pub pidfiles: [Option<Pidfile>; 2],
 }
 
 impl StartResources {
-    /// Creates the control group and opens the sockets. A lock of ours proves that no other instance is running.
+    /// Creates the control group and opens the sockets. A locked pidfile proves that no other instance is running.
     ///
     /// # Errors
     /// When the group cannot be created, or an address cannot be bound.
@@ -28,7 +28,7 @@ impl StartResources {
         self.sockets.bind(listen, alone)
     }
 
-    /// Whether there is nothing to undo.
+    /// True if there is nothing to undo.
     pub fn is_empty(&self) -> bool {
         self.cgroup.is_none() && !self.sockets.has_files() && self.pidfiles.iter().all(Option::is_none)
     }
@@ -39,13 +39,13 @@ impl StartResources {
         self.undo_group();
     }
 
-    /// Removes what was created, except the control group: a process that is in the group cannot remove it.
+    /// Removes what was created, except the control group: a process in the group cannot remove it.
     pub fn undo_files(&self) {
         self.sockets.remove();
         self.pidfiles.iter().flatten().for_each(Pidfile::release);
     }
 
-    /// Removes the control group, if it was created.
+    /// Removes the control group, if vsrun has created it.
     pub fn undo_group(&self) {
         self.cgroup.iter().for_each(Cgroup::release);
     }

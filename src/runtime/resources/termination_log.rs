@@ -1,4 +1,4 @@
-//! `--termination-log`: the file that holds why vsrun has exited.
+//! `--termination-log`: the file in which vsrun writes why it exits.
 
 use core::fmt::{self, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -13,26 +13,27 @@ use crate::runtime::report::log;
 use crate::sys::dir::{self, Dir, OpenMode};
 use crate::sys::{Errno, access, fd, poll};
 
-/// The most bytes of a message: Kubernetes shows no more.
+/// The largest size of a message, in bytes: Kubernetes shows no more.
 const SIZE: usize = 4096;
-/// The mode of a file that is made.
+/// The mode of the file if vsrun creates it.
 const MODE: u32 = 0o640;
-/// How often a terminal or FIFO that takes nothing is tried again, and the pause in milliseconds: 5 s in all.
+/// How often writing to a terminal or FIFO is tried while it accepts nothing, and the pause between two attempts in
+/// milliseconds: five seconds in all.
 const ATTEMPTS: usize = 500;
 const PAUSE: u64 = 10;
 
-/// The open file. None: there is none to write to.
+/// The open file; None if there is none to write to.
 #[derive(Default)]
 pub struct TerminationLog(Option<OwnedFd>);
 
 impl TerminationLog {
-    /// Opens the file. A warning on standard error says why that is impossible.
+    /// Opens the file. If that is impossible, prints a warning to standard error that says why.
     #[inline(never)]
     pub fn open(path: Option<StaticCStr>) -> Self {
         Self(path.and_then(|path| open(path).map_err(|error| log::print_error(&error)).ok()))
     }
 
-    /// Whether nothing will be written.
+    /// True if nothing will be written.
     pub fn is_none(&self) -> bool {
         self.0.is_none()
     }
@@ -44,7 +45,7 @@ impl TerminationLog {
         }
     }
 
-    /// Writes one line and the last lines of `tail`, in place of what is in the file.
+    /// Overwrites the file with one line, and with the last lines of `tail`.
     #[inline(never)]
     pub fn write(&self, words: fmt::Arguments<'_>, tail: Option<OwnedFd>) {
         let Some(file) = &self.0 else { return };
@@ -56,16 +57,16 @@ impl TerminationLog {
             let room = SIZE.saturating_sub(text.as_bytes().len());
             text.push(last_lines(&tail, bytes.get_mut(..room).unwrap_or_default()));
         }
-        // Fails for anything that is not a regular file, and has to.
+        // ftruncate(2) fails for anything that is not a regular file. That is expected, and changes nothing.
         let _ = dir::ftruncate(file.as_fd(), 0);
         write_in_time(file.as_fd(), text.as_bytes());
     }
 }
 
-/// For `--check`: whether the file or its directory may be written to. Opens nothing.
+/// For `--check`: verifies that the file or its directory may be written to. Opens nothing.
 ///
 /// # Errors
-/// The reason why not.
+/// The reason why it may not.
 pub fn check(path: StaticCStr) -> Result<()> {
     let (parent, _) = split(path);
     let walk = walk::to(parent, WHAT, path)?;
@@ -76,7 +77,7 @@ pub fn check(path: StaticCStr) -> Result<()> {
     .map_err(|why| walk.error(WHAT, path, why))
 }
 
-/// What messages call the file.
+/// The name of the file in messages.
 const WHAT: &str = "termination log";
 
 #[inline(never)]
@@ -92,14 +93,14 @@ fn open(path: StaticCStr) -> Result<OwnedFd> {
         };
         let about = dir::fstat(file.as_fd())?;
         if let Err(why) = walk.pass(name, &about) {
-            // A file of ours does not belong into a user's directory.
+            // In a user's directory, the file would belong to another user than its directory, so it is removed again.
             let _ = if made { dir.unlink(name) } else { Ok(()) };
             return Err(why);
         }
         Ok((file, about))
     });
     let fault = match opened {
-        // Others could have linked any file of the same owner to this name.
+        // In a directory that others may write, another user may have linked any file of the same owner to this name.
         Ok((_, about)) if about.regular && about.links > 1 && is_shared => {
             "it has a second name, and is in a directory that others may write"
         }
@@ -110,8 +111,8 @@ fn open(path: StaticCStr) -> Result<OwnedFd> {
     Err(Error::setup(format_args!("cannot use {WHAT} '{}': {fault}", Escaped(path.to_bytes()))))
 }
 
-/// The last lines of a file, as many as there is room for; of a longer one its end. Control characters are replaced:
-/// the text may go to a terminal.
+/// The last lines of a file, as many as there is room for. If one line has no room, its end. Control characters are
+/// replaced, because the text may be shown on a terminal.
 fn last_lines<'a>(file: &OwnedFd, room: &'a mut [u8]) -> &'a [u8] {
     let start = dir::fstat(file.as_fd()).map_or(0, |about| about.size.saturating_sub(room.len() as u64));
     let count = dir::seek(file.as_fd(), start).and_then(|()| fd::read_full(file.as_fd(), room)).unwrap_or(0);
@@ -121,7 +122,7 @@ fn last_lines<'a>(file: &OwnedFd, room: &'a mut [u8]) -> &'a [u8] {
     text.get(whole..).filter(|whole| !whole.is_empty()).unwrap_or(text)
 }
 
-/// Writes to a file that may be a terminal, whose output another process may have stopped.
+/// Writes to a file that may be a terminal whose output another process has stopped.
 fn write_in_time(file: BorrowedFd<'_>, mut bytes: &[u8]) {
     for _ in 0..ATTEMPTS {
         match fd::write_some(file, bytes) {

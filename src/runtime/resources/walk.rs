@@ -1,4 +1,4 @@
-//! Walks to a directory, one component at a time, so that no user can make root use what is not the user's.
+//! Walks to a directory, one component at a time, so that a user cannot redirect root to another owner's directory.
 //!
 //! O_NOFOLLOW protects the last component only, and does not help where a directory before it belongs to the attacker.
 //! So each component is opened in the one before it, and its owner is checked on the open descriptor: nothing can be
@@ -17,38 +17,41 @@ use crate::logic::plan::trust::{Component, Reason, Refusal, Trust, components};
 use crate::sys::dir::{self, Dir, FileStat};
 use crate::sys::{self, Errno, credentials, file_contents, walk};
 
-/// How many symbolic links are followed, as many as the kernel follows.
+/// The largest number of symbolic links that are followed, which is the kernel's own limit.
 pub(super) const LINKS: u32 = 40;
-/// The mode of created parent directories: the user can search them.
+/// The mode of parent directories that are created: the user can search them.
 const PARENT_MODE: u32 = 0o755;
 
-/// A walk, and the directory that it has reached. (It also holds the details of a refusal, so that results are plain
-/// error numbers: returning the details from function to function took two thousand bytes of code.)
+/// A walk, and the directory that it has reached.
+///
+/// It also holds the details of a refusal, so that results are plain errnos: returning the details from function to
+/// function took two thousand bytes of code.
 pub struct Walk {
-    /// Whether owners are checked. If vsrun is not root, the kernel's own rules are enough.
+    /// True if owners are checked. If vsrun is not root, the kernel's own rules are enough.
     pub(super) checked: bool,
     trust: Trust,
     pub(super) links: u32,
     pub(super) at: Option<OwnedFd>,
-    /// The fstat(2) result of the directory that it has reached.
+    /// The fstat(2) result of the directory that the walk has reached.
     pub about: FileStat,
     pub refusal: Option<Refusal>,
 }
 
 /// How missing directories are created.
 pub struct Make {
-    /// The user and group that the last directory is given to.
+    /// The user and group to which the last directory is given.
     pub owner: Option<(u32, u32)>,
     /// The mode of the last directory.
     pub mode: u32,
-    /// The directories that were created: each by its parent and its name.
+    /// The directories that were created, each as its parent and its name.
     made: Vec<(Option<OwnedFd>, StaticCStr)>,
 }
 
 /// Walks to a directory.
 ///
 /// # Errors
-/// When it cannot be opened, or a user could have exchanged it. The error names the use and the path.
+/// When the directory cannot be opened, or a user could have exchanged it. The error names the purpose (`what`) and the
+/// path.
 #[inline(never)]
 pub fn to(dir: &CStr, what: &str, path: &CStr) -> Result<Walk> {
     let mut walk = Walk::begin();
@@ -58,10 +61,10 @@ pub fn to(dir: &CStr, what: &str, path: &CStr) -> Result<Walk> {
     }
 }
 
-/// Checks whether a root directory may be used, before a start creates anything.
+/// Verifies that a root directory may be used, before a start creates anything.
 ///
 /// # Errors
-/// When root must not trust it. The step that enters it reports all other errors.
+/// When root must not trust the directory. The step that enters it reports all other errors.
 pub fn check_root(root: Option<StaticCStr>) -> Result<()> {
     let Some(root) = root else { return Ok(()) };
     let mut walk = Walk::begin();
@@ -71,10 +74,10 @@ pub fn check_root(root: Option<StaticCStr>) -> Result<()> {
     }
 }
 
-/// Changes the root directory of this process, the server's child.
+/// Changes the root directory of this process, which is the server's child.
 ///
 /// # Errors
-/// Those of the walk, and of chroot(2).
+/// The errors of the walk, and of chroot(2).
 pub fn change_root(path: &CStr) -> sys::Result<()> {
     let mut walk = Walk::begin();
     walk.go_to(path)?;
@@ -82,7 +85,7 @@ pub fn change_root(path: &CStr) -> sys::Result<()> {
 }
 
 impl Walk {
-    /// A walk that has not taken a step yet.
+    /// Begins a walk, without a first step.
     pub fn begin() -> Self {
         let own = credentials::effective_uid();
         let checked = own == 0;
@@ -93,7 +96,7 @@ impl Walk {
     /// Walks to a directory.
     ///
     /// # Errors
-    /// Those of the system calls; EPERM if root may not use it.
+    /// The errors of the system calls; EPERM if root may not use it.
     pub fn go_to(&mut self, path: &CStr) -> sys::Result<()> {
         if self.checked { self.go(path.to_bytes(), None) } else { self.arrive(path, walk::follow(None, path)?) }
     }
@@ -101,7 +104,7 @@ impl Walk {
     /// Walks to a directory, and creates it if it is missing. On an error, created directories are removed again.
     ///
     /// # Errors
-    /// Those of [`Self::go_to`], mkdir(2) and chown(2).
+    /// The errors of [`Self::go_to`], mkdir(2) and chown(2).
     #[inline(never)]
     pub fn make_way(&mut self, path: &CStr, owner: Option<(u32, u32)>, mode: u32) -> sys::Result<()> {
         let mut make = Make { owner, mode, made: Vec::new() };
@@ -132,7 +135,7 @@ impl Walk {
             let name = CStr::from_bytes_until_nul(name.as_bytes()).unwrap_or_default();
             match (walk::enter(self.at.as_ref(), name), &mut make) {
                 (Ok(dir), _) => self.arrive(name, dir)?,
-                // Either a symbolic link, or a file that no path can lead through.
+                // The name is that of a symbolic link, or of a file that is no directory.
                 (Err(Errno::NOTDIR), _) => self.link(name)?,
                 (Err(Errno::NOENT), Some(make)) => self.make(name, is_last, make)?,
                 (Err(why), _) => return Err(why),
@@ -165,7 +168,7 @@ impl Walk {
         if self.links > LINKS {
             return Err(Errno::LOOP);
         }
-        // The text of a link in /proc is not where it leads: that of /proc/PID/root is "/".
+        // The text of a link in /proc is not where the link leads: the text of /proc/PID/root is "/".
         if walk::is_procfs(link.as_fd())? {
             return self.arrive(name, walk::follow(self.at.as_ref(), name)?);
         }
@@ -196,11 +199,11 @@ impl Walk {
         if let Some(other) = self.trust.other().filter(|_| self.checked)
             && owner.is_none_or(|(uid, _)| uid != other)
         {
-            // The directory would not be trusted at the next start.
+            // A directory of root here would not be trusted at the next start.
             return self.refuse(name.to_bytes(), Reason::Made(other));
         }
         match walk::make(self.at.as_ref(), name) {
-            // Another start has created it in the meantime.
+            // Another start has created the directory in the meantime.
             Err(Errno::EXIST) => return self.arrive(name, walk::enter(self.at.as_ref(), name)?),
             result => result?,
         }
@@ -211,7 +214,7 @@ impl Walk {
             make.made.pop();
             return self.refuse(name.to_bytes(), Reason::Replaced);
         }
-        // Before the chown(2): afterwards fchmod(2) takes CAP_FOWNER.
+        // The mode is set before the owner, because after the chown(2) fchmod(2) needs CAP_FOWNER.
         dir::fchmod(made.as_fd(), if is_last { make.mode } else { PARENT_MODE })?;
         if let Some((uid, gid)) = owner {
             dir::fchown(made.as_fd(), uid, gid)?;
@@ -225,7 +228,7 @@ impl Walk {
         self.at.as_ref().map_or(dir::here(), AsFd::as_fd)
     }
 
-    /// Takes the directory that the walk has reached.
+    /// Takes the directory that the walk has reached out of the walk.
     ///
     /// # Errors
     /// ENOENT before the first step.
@@ -233,22 +236,22 @@ impl Walk {
         self.at.take().map(Dir).ok_or(Errno::NOENT)
     }
 
-    /// Whether other users may create and remove names in the directory.
+    /// True if other users may create and remove names in the directory.
     pub fn is_shared(&self) -> bool {
         self.at.is_some() && self.trust.is_shared(self.about.owner, self.about.mode)
     }
 
-    /// Whether a file in the directory may be read for the directory's owner: no user can have linked another user's
-    /// file into it.
+    /// True if a file in the directory may be read on behalf of the directory's owner: no user can have linked another
+    /// user's file into it.
     pub fn admits(&self, file: &FileStat) -> bool {
         let component = Component { owner: file.owner, links: file.links, shared: self.is_shared() };
         !self.checked || { self.trust }.pass(component).is_ok()
     }
 
-    /// Checks that the directory belongs to root, to vsrun's user, or to this owner.
+    /// Verifies that the directory belongs to root, to vsrun's user, or to this owner.
     ///
     /// # Errors
-    /// EPERM when it does not.
+    /// EPERM if it does not.
     pub fn belongs_to(&mut self, path: &CStr, owner: Option<(u32, u32)>) -> sys::Result<()> {
         let there = self.about.owner;
         if !self.checked || self.trust.is_own(there) || owner.is_some_and(|(uid, _)| uid == there) {
@@ -258,23 +261,23 @@ impl Walk {
         self.refuse(last, Reason::Stranger(there))
     }
 
-    /// The error of a failed walk, for messages.
+    /// The reason why a walk has failed, for messages.
     pub fn error_text(&self, why: Errno) -> WalkError<'_> {
         WalkError(self, why)
     }
 
-    /// The message about a failed walk.
+    /// Makes the error of a failed walk.
     #[inline(never)]
     pub fn error(&self, what: &str, path: &CStr, why: Errno) -> Error {
         Error::setup(format_args!("cannot use {what} '{}': {}", Escaped(path.to_bytes()), self.error_text(why)))
     }
 }
 
-/// Whether a directory is empty, as the one that we have just created: others may have moved another directory of
-/// root's to its name.
+/// True if a directory is empty, like the one that we have just created: another user may have moved another directory
+/// of root to its name.
 ///
 /// # Errors
-/// Those of getdents(2).
+/// The errors of getdents(2).
 pub fn is_new(made: &Dir) -> sys::Result<bool> {
     let about = dir::fstat(made.as_fd())?;
     let mut is_empty = true;
@@ -282,7 +285,7 @@ pub fn is_new(made: &Dir) -> sys::Result<bool> {
     Ok(is_empty && about.owner == credentials::effective_uid() && about.mode & 0o077 == 0)
 }
 
-/// The text about a failed walk.
+/// Displays why a walk has failed.
 pub struct WalkError<'a>(&'a Walk, Errno);
 
 impl fmt::Display for WalkError<'_> {

@@ -1,4 +1,4 @@
-//! Opens a file whose contents go to the server, so that no user can make root read what is not the user's.
+//! Opens a file whose contents go to the server, so that a user cannot make root read a file of another owner.
 
 use core::ffi::CStr;
 use std::os::fd::{AsFd, OwnedFd};
@@ -10,7 +10,7 @@ use crate::sys::{self, Errno, dir, file_contents, walk};
 /// Opens a file for reading. Never waits for the other end of a FIFO.
 ///
 /// # Errors
-/// Those of the system calls; EPERM if root may not use the file; EINVAL if it is not a regular file.
+/// The errors of the system calls; EPERM if root may not use the file; EINVAL if it is not a regular file.
 pub fn open(walk: &mut Walk, path: &CStr) -> sys::Result<OwnedFd> {
     if walk.checked { open_at(walk, path.to_bytes()) } else { dir::open_readonly(path) }
 }
@@ -25,7 +25,7 @@ fn open_at(walk: &mut Walk, path: &[u8]) -> sys::Result<OwnedFd> {
         _ if last.len() > 255 => return Err(Errno::NAMETOOLONG),
         _ => {}
     }
-    // For a bare name, the owner of the working directory counts too.
+    // For a name without a directory, the owner of the working directory counts too.
     walk.go(if way.is_empty() { b"." } else { way }, None)?;
     let mut name = ArrayText::<256>::new();
     name.push(last);
@@ -51,7 +51,7 @@ fn open_at(walk: &mut Walk, path: &[u8]) -> sys::Result<OwnedFd> {
     if walk.links > LINKS {
         return Err(Errno::LOOP);
     }
-    // The text of a link in /proc is not where it leads.
+    // The text of a link in /proc is not where the link leads.
     if walk::is_procfs(there.as_fd())? {
         return walk::read(walk.at.as_ref(), name, true);
     }

@@ -1,5 +1,5 @@
-//! The commands of `--before`, laid out in memory, and their run where vsrun itself becomes the server. A supervisor
-//! runs them in its event loop: `supervise::before`.
+//! The commands of `--before`, prepared in memory, and their run if vsrun itself becomes the server. A supervisor runs
+//! them in its event loop: `supervise::before`.
 
 use core::fmt::Write;
 use std::os::fd::AsFd;
@@ -27,22 +27,22 @@ use crate::sys::process::{self, Pid, Target};
 
 /// A command that runs before the server.
 pub struct Command {
-    /// The option's value.
+    /// The value of the option.
     pub text: StaticCStr,
     /// The program, without an environment.
     pub image: ExecImage,
 }
 
-/// The commands, in their order.
+/// The commands of `--before`.
 pub struct Commands {
-    /// All of them.
+    /// The commands, in order.
     pub list: Vec<Command>,
-    /// How many words at the beginning of the server's environment the commands do not get.
+    /// The number of variables at the beginning of the server's environment that the commands do not get.
     pub skipped: usize,
 }
 
 impl Commands {
-    /// Lays the commands out, and sorts the server's environment for them.
+    /// Prepares the commands, and sorts the server's environment for them.
     pub fn new(before: Vec<Before>, env: &mut Env) -> Self {
         let skipped = if before.is_empty() { 0 } else { env.put_first(&is_servers_own) };
         let list = before.into_iter().map(|Before { text, program }| Command { text, image: ExecImage::bare(program) });
@@ -51,7 +51,7 @@ impl Commands {
 }
 
 impl Command {
-    /// How it ended, in words: `before 'CMD' exited with status 1`.
+    /// Says how the command ended: `before 'CMD' exited with status 1`.
     pub fn words(&self, failure: Option<&StepFailure>, exit: Exit) -> ErrorText {
         let mut words = ErrorText::new();
         let _ = write!(words, "before '{}'", Escaped(self.text.to_bytes()));
@@ -62,7 +62,7 @@ impl Command {
         words
     }
 
-    /// That it was not done in time, in words.
+    /// Says that the command was not done in time.
     pub fn late(&self, within: Span) -> ErrorText {
         let mut words = ErrorText::new();
         let (text, within) = (Escaped(self.text.to_bytes()), Duration(within));
@@ -71,37 +71,38 @@ impl Command {
     }
 }
 
-/// The pause between SIGTERM and SIGKILL for a command that has to end, and between SIGKILL and giving up.
+/// The pause after SIGTERM until SIGKILL, for a command that has to exit, and after SIGKILL until vsrun gives up.
 const GRACE: Span = Span::secs(30);
 /// How long a tracer may hide the exit of a command.
 const HIDDEN: Span = Span::secs(1);
 
-/// How long killed orphans may take to exit, in milliseconds.
+/// The time that killed orphans have to exit, in milliseconds.
 const ORPHANS_MS: u32 = 1000;
 
-/// Runs the commands one after the other and waits for each, before this very process becomes the server.
+/// Runs the commands one after the other, and waits for each, before this process becomes the server.
 ///
 /// # Errors
-/// When one does not exit with 0, or not in time; when a signal asks vsrun to end, with 128 and its number.
+/// When a command does not exit with status 0, or not in time. When a signal asks vsrun to exit, with status 128 plus
+/// its number.
 #[inline(never)]
 pub fn run_all(commands: &Commands, io: &ChildIo<'_>, timeout: Option<Span>) -> Result<()> {
-    // The first steps of the server unblock them.
+    // The first steps of the server unblock the signals.
     poll::set_mask(Mask::All).map_err(|why| os_error(format_args!("cannot block the signals"), why))?;
     let signals = Signals::open().map_err(|why| os_error(format_args!("cannot listen to signals"), why))?;
     let until = timeout.map(|span| now().after(span));
     for command in &commands.list {
         let child = spawn(&command.image, io).map_err(|why| os_error(format_args!("cannot start a process"), why))?;
         let asked = wait(child.pid, &signals, until, &command.image);
-        // What is left of its group, as systemd does after ExecStartPre=. The command is not reaped yet, so the number
-        // of the group is not another's.
+        // Kills what is left of the command's process group, as systemd does after ExecStartPre=. The command is not
+        // reaped yet, so no other group has the number.
         deliver::kill_group(child.pid, &command.image);
         io.cgroup.iter().for_each(|group| group.kill());
         if let Asked::InVain = asked {
             let text = Escaped(command.text.to_bytes());
             return Err(Error::setup(format_args!("before '{text}' does not end: pid {}", child.pid)));
         }
-        // PID 1 is the parent of orphans, which exit a moment after the signal. The server must not get them as its
-        // children. One that hangs in the kernel keeps no server waiting.
+        // As PID 1, vsrun is the parent of the orphans, which exit a moment after the signal. They must not become
+        // children of the server. One that hangs in the kernel does not delay the server any longer.
         for _ in 0..ORPHANS_MS {
             if !process::any_child_lives(Some(child.pid)) {
                 break;
@@ -133,7 +134,7 @@ pub fn run_all(commands: &Commands, io: &ChildIo<'_>, timeout: Option<Span>) -> 
     Ok(())
 }
 
-/// Whether a command was asked to end, and why.
+/// Why a command was asked to exit.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Asked {
     No,
@@ -141,14 +142,14 @@ enum Asked {
     Late,
     /// This process got the signal.
     By(Signal),
-    /// It was asked, and has not ended; or a tracer hides that it has.
+    /// The command was asked and has not exited, or a tracer hides that it has.
     InVain,
 }
 
-/// Waits until the command has exited. Sends SIGTERM to its group when it is late or this process is asked to end, and
+/// Waits until the command has exited. Sends SIGTERM to its group if it is late or this process is asked to exit, and
 /// SIGKILL after that.
 fn wait(child: Pid, signals: &Signals, mut until: Option<Time>, image: &ExecImage) -> Asked {
-    // Readable at its exit, even if a tracer hides that.
+    // A pidfd becomes readable when the command exits, even if a tracer hides that.
     let line = Process::watch(child);
     let (mut asked, mut signal, mut hidden) = (Asked::No, Some(Signal::TERM), None);
     while !process::has_exited(child) {

@@ -1,4 +1,4 @@
-//! What a child is connected to, and its state between fork and exec.
+//! The descriptors of a child, and its state between fork and exec.
 
 use crate::logic::formats::log_name::LogPolicy;
 use crate::runtime::report::log::Log;
@@ -16,59 +16,62 @@ use std::os::fd::RawFd;
 /// The descriptors and files that a child uses on its way to the exec.
 #[derive(Clone, Copy, Default)]
 pub struct ChildIo<'a> {
-    /// Standard input. None: `/dev/null`.
+    /// The file that becomes standard input. None means `/dev/null`.
     pub input: Option<BorrowedFd<'a>>,
-    /// Standard output. None: as it is.
+    /// The file that becomes standard output. None means no change.
     pub output: Option<BorrowedFd<'a>>,
-    /// Standard error. None: as it is.
+    /// The file that becomes standard error. None means no change.
     pub error: Option<BorrowedFd<'a>>,
-    /// The logdir.
+    /// The logdir, for the step LogDir.
     pub dir: Option<BorrowedFd<'a>>,
-    /// Pipes of our own that stay open until the exec.
+    /// Pipes of vsrun that stay open until the exec.
     pub pipes: [Option<BorrowedFd<'a>>; 2],
-    /// The pidfile that the process writes.
+    /// The pidfile into which the process writes its pid.
     pub pidfile: Option<&'a Pidfile>,
     /// The control group that the process enters.
     pub cgroup: Option<&'a Cgroup>,
-    /// Whether the program is to be executed, or only checked.
+    /// Whether the program is executed, or only checked.
     pub mode: Mode,
-    /// Whether a pidfile that cannot be written ends the start.
+    /// Whether the start fails if the pidfile cannot be written.
     pub attempt: Attempt,
-    /// Where the program reports that it is ready, and the descriptor number that it has there.
+    /// The pipe in which the program reports that it is ready, and the descriptor number that the program expects.
     pub ready: Option<(BorrowedFd<'a>, RawFd)>,
-    /// An environment other than the program's own, and how many words at its beginning are not for this program.
+    /// An environment in place of the program's own, and the number of variables at its beginning that this program
+    /// does not get.
     pub env: Option<(&'a ExecArray, usize)>,
-    /// Where each step is recorded.
+    /// The log in which each step is recorded.
     pub debug: Option<&'a Log>,
-    /// Where the child reports that the exec is next, or which step failed. `spawn` sets it.
+    /// The pipe in which the child reports which step failed, or that the exec is next. `spawn` sets it.
     pub report: Option<BorrowedFd<'a>>,
-    /// The body of the log rotator, which runs in this program without an exec: `Step::RunLogRotator` calls it.
+    /// The function of the log rotator, which runs in this program without an exec. `Step::RunLogRotator` calls it.
     pub rotator: Option<fn(LogPolicy) -> !>,
-    /// The body of a probe, which does not return: `Step::RunProbe` calls it with the descriptor of `report`.
+    /// The function of a network probe, which does not return. `Step::RunProbe` calls it with the descriptor of
+    /// `report`.
     pub probe: Option<&'a dyn Fn(BorrowedFd<'_>)>,
     /// True if the caller must not wait for the exec, not even for the second that vfork(2) may take.
     pub never_waits: bool,
 }
 
 impl ChildIo<'_> {
-    /// The descriptors for children of a supervisor: standard input is `/dev/null`, because its own may be the server's
-    /// (`--stdin`).
+    /// The descriptors for children of a supervisor. Standard input is `/dev/null`, because that of the supervisor may
+    /// be the server's (`--stdin`).
     pub fn none() -> Self {
         Self { input: Some(fd::standard(0)), ..Self::default() }
     }
 }
 
-/// Whether a failure of the pidfile fails the start.
+/// Whether a start fails if the pidfile cannot be written.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub enum Attempt {
-    /// The first start, which may fail.
+    /// The first start, which then fails.
     #[default]
     First,
-    /// A restart: it goes on without the pidfile.
+    /// A restart, which then goes on without the pidfile.
     Later,
 }
 
-/// Copies a descriptor of ours to a higher number if its own is the one that the program expects for another.
+/// Duplicates a descriptor of ours to a higher number, if its own number is the one that the program expects for
+/// another.
 pub fn move_off_fd(fd: BorrowedFd<'_>, io: &ChildIo<'_>) -> sys::Result<Option<OwnedFd>> {
     match io.ready {
         Some((_, number)) if fd.as_raw_fd() == number => fd::duplicate_from(fd, number + 1).map(Some),
@@ -76,19 +79,19 @@ pub fn move_off_fd(fd: BorrowedFd<'_>, io: &ChildIo<'_>) -> sys::Result<Option<O
     }
 }
 
-/// State that one step leaves for a later one.
+/// State that one step passes on to a later one.
 #[derive(Default)]
 pub struct ExecState {
-    /// The descriptor that the program keeps after the exec.
+    /// The descriptor of a pidfile that the program inherits for its lock.
     pub kept: Option<OwnedFd>,
-    /// A descriptor opened only to check that descriptors of its kind get closed.
+    /// A descriptor that shows whether the others were really closed, see `sys::cloexec_probe`.
     pub cloexec_probe: Option<OwnedFd>,
-    /// The Landlock rule set under construction.
+    /// The Landlock rule set, to which steps add rules.
     pub ruleset: Option<OwnedFd>,
-    /// How many sockets the program gets from descriptor 3 on.
+    /// The number of sockets that the program gets from descriptor 3 on.
     pub sockets: u16,
     /// The byte that is sent to the parent before the exec.
     pub marker: u8,
-    /// True if another directory has the path of the caller's directory now.
+    /// True if the path of the directory in which vsrun was called leads to another directory now.
     pub replaced: bool,
 }

@@ -8,11 +8,12 @@ use super::exec_image::ExecImage;
 use crate::logic::plan::step::Step;
 use crate::sys::{Errno, Result, cloexec_probe, close, credentials, dir, fd};
 
-/// Closes every descriptor except 0 to 2, those of the program, and the pipes that report a failed step. The pipes are
+/// Closes every descriptor except 0 to 2, the program's own, and the pipes that report a failed step. These pipes are
 /// harmless: a path through /proc/self/fd leads nowhere from a pipe.
 ///
 /// # Errors
-/// EPERM when one is still open; EISDIR when one of the program's is a directory, which would lead out of its root.
+/// EPERM if a descriptor is still open; EISDIR if one that the program inherits is a directory, which would lead out of
+/// its root.
 pub fn close_descriptors(program: &ExecImage, io: &ChildIo<'_>, way: &mut ExecState) -> Result<()> {
     if program.steps.iter().any(|step| matches!(step, Step::Chroot(_))) {
         close::hold_no_directory(way.sockets)?;
@@ -30,10 +31,10 @@ pub fn close_descriptors(program: &ExecImage, io: &ChildIo<'_>, way: &mut ExecSt
     way.cloexec_probe.take().map_or(Ok(()), cloexec_probe::verify)
 }
 
-/// Makes every descriptor close-on-exec, except 0 to 2 and those of the program.
+/// Makes every descriptor close-on-exec, except 0 to 2 and the program's own.
 ///
 /// # Errors
-/// EPERM when one would survive the exec.
+/// EPERM if a descriptor would survive the exec.
 pub fn cloexec_descriptors(way: &mut ExecState) -> Result<()> {
     fd::cloexec_all()?;
     way.cloexec_probe.take().map_or(Ok(()), cloexec_probe::look_for_end)?;
@@ -41,17 +42,17 @@ pub fn cloexec_descriptors(way: &mut ExecState) -> Result<()> {
     way.kept.as_ref().map_or(Ok(()), |kept| fd::clear_cloexec(kept.as_fd()))
 }
 
-/// Moves the readiness pipe to the number at which the program expects it, and closes the number that vsrun had for it.
+/// Moves the ready pipe to the number at which the program expects it, and closes the number that vsrun had for it.
 ///
 /// # Errors
-/// Those of dup2(2) and close(2).
+/// The errors of dup2(2) and close(2).
 pub fn place_ready((ready, number): (BorrowedFd<'_>, RawFd)) -> Result<()> {
     fd::dup_onto(ready, number)?;
     if close::range_of(ready).contains(&number) { Ok(()) } else { close::close(ready) }
 }
 
-/// Changes back to the directory that vsrun was called in, by its path. Returns true if another directory has that path
-/// now, or the path cannot be followed; this process is in `/` then. The user may have replaced the directory to reach
+/// Changes back to the directory in which vsrun was called, by its path. Returns true if the path leads to another
+/// directory now, or cannot be followed; this process is then in `/`. The user may have replaced the directory to reach
 /// one that the user may not search, so a later step enters it with the user's rights.
 ///
 /// # Errors

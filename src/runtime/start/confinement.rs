@@ -1,4 +1,4 @@
-//! Confines the server's process with Landlock before its exec: adds one rule after the other, then enforces them.
+//! Confines the server's process with Landlock before its exec: adds one rule after another, and then enforces them.
 
 use std::os::fd::{AsFd, OwnedFd};
 
@@ -7,11 +7,12 @@ use crate::logic::plan::landlock_rules::{Handled, Rule, right};
 use crate::logic::plan::step::Step;
 use crate::sys::{Errno, Result, landlock};
 
-/// Applies one Landlock step. `ruleset` is the rule set that earlier steps have begun. `starts` is false in the
-/// rehearsal of `--check`: it only opens files, so the right to read a file represents the right to execute it.
+/// Applies one Landlock step. `ruleset` is the rule set that earlier steps have created. `starts` is false in the
+/// rehearsal of `--check`. The rehearsal only opens files, so the right to read a file replaces the right to execute
+/// it.
 ///
 /// # Errors
-/// Those of the kernel.
+/// The errors of the kernel.
 #[inline(never)]
 pub fn perform(step: &Step, ruleset: &mut Option<OwnedFd>, starts: bool) -> Result<()> {
     if let Step::Ruleset(Handled { files, tcp, scope }) = *step {
@@ -22,7 +23,7 @@ pub fn perform(step: &Step, ruleset: &mut Option<OwnedFd>, starts: bool) -> Resu
     if let Step::Covered(_) = step {
         return if starts { Ok(()) } else { diagnose::is_covered(c".") };
     }
-    // Without a rule set, the rehearsal has skipped the step that creates it.
+    // The rehearsal has skipped the step that creates the rule set.
     let Some(begun) = ruleset else { return Err(Errno::INVAL) };
     if let Step::Allow(rule, handled) = *step {
         return match rule {

@@ -1,4 +1,4 @@
-//! Detaches from the caller and its terminal; the calling process waits for the outcome.
+//! Detaches vsrun from its caller and the caller's terminal. The calling process waits for the outcome of the start.
 
 use crate::runtime::report::error_message::{MESSAGE, pack, unpack};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -10,29 +10,30 @@ use crate::sys::poll::{self, Mask};
 use crate::sys::process::{self, Forked};
 use crate::sys::{self, credentials, fd};
 
-/// The parent process that waits until the outcome of the start is reported.
+/// The process that vsrun's caller waits for. It waits until the outcome of the start is reported.
 pub struct WaitingParent(OwnedFd);
 
 /// The role of the detached process in its new session.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum SessionRole {
-    /// It leads the session: enough for a process that exits soon.
+    /// The detached process leads the session. That is enough for a process that exits soon.
     Leader,
-    /// Its parent led the session, so that no terminal it opens becomes its controlling terminal.
+    /// The parent of the detached process led the session, and has exited. So a terminal that the process opens cannot
+    /// become its controlling terminal.
     Orphan,
 }
 
 /// What the detached process does with standard output and error. It leaves standard input alone.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Output {
-    /// They stay the caller's.
+    /// Both stay the caller's.
     Keep,
-    /// They become `/dev/null`.
+    /// Both become `/dev/null`.
     Null,
 }
 
-/// Returns in the detached process; the calling process waits, prints the outcome, and exits. Every later error must
-/// also be reported through `waiting_parent`.
+/// Forks, and returns in the detached process. The calling process waits, prints the outcome, and exits. Every later
+/// error must also be reported through the [`WaitingParent`].
 ///
 /// # Errors
 /// When pipe(2), fork(2) or setsid(2) fails.
@@ -72,12 +73,12 @@ fn leave_session(distance: SessionRole, output: Output) -> sys::Result<()> {
     Ok(())
 }
 
-/// How often the calling process repeats a failed read, and the pause between attempts in milliseconds.
+/// How often the calling process repeats a failed read, and the pause between two attempts in milliseconds.
 const ATTEMPTS: usize = 100;
 const PAUSE: u64 = 10;
 
-/// The calling process. It holds only the pipe while it waits: no lock, no socket. So it may be killed at any time,
-/// like any other program.
+/// Waits for the outcome, in the calling process. This process keeps only the pipe, and no lock or socket. So it can be
+/// killed at any time without harm.
 #[inline(never)]
 fn await_report(answer: &OwnedFd, statuses: Statuses) -> ! {
     let _ = poll::set_mask(Mask::None);
@@ -89,7 +90,8 @@ fn await_report(answer: &OwnedFd, statuses: Statuses) -> ! {
         match fd::read_some(answer.as_fd(), room) {
             Ok(0) => break,
             Ok(more) => count += more,
-            // A failed read says nothing about the start, which goes on; only end of file does.
+            // A failed read says nothing about the start, which goes on. Only end of file means that the detached
+            // process has exited.
             Err(_) if attempts > 0 => {
                 attempts -= 1;
                 poll::sleep_ms(PAUSE);
@@ -111,12 +113,12 @@ fn await_report(answer: &OwnedFd, statuses: Statuses) -> ! {
 }
 
 impl WaitingParent {
-    /// Reports to the caller that the server has been started.
+    /// Reports to the calling process that the server has been started.
     pub fn ready(self) {
         let _ = fd::write_all(self.0.as_fd(), &[exit::OK]);
     }
 
-    /// Reports an error to the caller, and exits with the same status.
+    /// Reports an error to the calling process, and exits with the same status.
     pub fn fail(self, error: &Error) -> ! {
         pack(error, &self.0);
         process::exit(error.code)

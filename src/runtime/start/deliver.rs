@@ -1,7 +1,8 @@
-//! Signals to processes of other users, with CAP_KILL or without it.
+//! Sends signals to processes of other users, with CAP_KILL or without it.
 //!
-//! A container often has SETUID and SETGID, and no KILL: then vsrun could start a server as another user, and never
-//! stop it. So what kill(2) refuses is sent by a short-lived child that takes the target's user (`sys::sender`).
+//! A container often has the capabilities SETUID and SETGID, and not KILL: then vsrun could start a server as another
+//! user, and never stop it. So a signal that kill(2) refuses is sent by a short-lived child that takes the target's
+//! user (`sys::sender`).
 
 use super::exec_image::ExecImage;
 use crate::logic::base::cstr::StaticCStr;
@@ -14,30 +15,30 @@ use crate::sys::pidfd::Process;
 use crate::sys::process::{self, Pid, Target};
 use crate::sys::{self, Errno, caps, credentials, sender};
 
-/// The reason to give when a signal can be sent neither directly nor as the target's user.
+/// The reason in the error if a signal can be sent neither directly nor as the target's user.
 pub const MISSING: &str = "needs CAP_KILL or CAP_SETUID";
 /// The warning of `--check` and of the start about a COMMAND that signals may not reach.
 pub const UNREACHABLE: &str = "COMMAND is set-user-id: signals to it may need CAP_KILL or CAP_SETUID";
 
-/// Sends a signal to a process, as its own user if need be.
+/// Sends a signal to a process, as the process's own user if necessary.
 ///
 /// # Errors
-/// ESRCH when it has exited; EPERM when neither way is possible; ETIMEDOUT when its user stopped the sender.
+/// ESRCH if the process has exited; EPERM if neither way is possible; ETIMEDOUT if its user has stopped the sender.
 pub fn to_process(process: Process, signal: u8) -> sys::Result<()> {
     deliver(process.number, None, &|| process.send(signal))
 }
 
-/// Calls `send`, with the rights that it needs for process `pid` and its group, which belong to `user` if that is known.
+/// Calls `send` with the rights for signals to the process `pid` and its group, which belong to `user` if that is
+/// known.
 ///
 /// # Errors
-/// Those of `send`, and of `sender::send_as`.
+/// The errors of `send`, and of `sender::send_as`.
 #[inline(never)]
 pub fn deliver(pid: i32, user: Option<u32>, send: &dyn Fn() -> sys::Result<()>) -> sys::Result<()> {
     let other = user.filter(|user| *user != credentials::effective_uid() && !caps::may_kill());
     if let Some(user) = other {
-        // Become that user before the first attempt: kill(2) succeeds for a group if it may signal a single process of
-        // it, and
-        // then the others get nothing.
+        // Become the user before the first attempt: for a group, kill(2) succeeds if it may signal a single process,
+        // and then the others get nothing.
         let sent = sender::send_as(user, send);
         if sent != Err(Errno::PERM) {
             return sent;
@@ -55,19 +56,19 @@ pub fn deliver(pid: i32, user: Option<u32>, send: &dyn Fn() -> sys::Result<()>) 
 /// Whether signals reach the server, as far as that is known.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Reach {
-    /// No attempt has failed yet.
+    /// No signal has been refused yet.
     Open,
-    /// A signal was refused, and that was recorded.
+    /// A signal was refused, and the refusal was recorded.
     Refused,
 }
 
-/// The user that this program runs as. None: vsrun's own.
+/// The user as which this program runs. None if that is vsrun's own.
 pub fn user_of(program: &ExecImage) -> Option<u32> {
     program.steps().iter().find_map(|step| if let Step::Uid(user, _) = step { Some(*user) } else { None })
 }
 
-/// Sends a signal to a child of ours that was started as this program, with the rights that it needs. Errors are
-/// ignored: the child may have exited.
+/// Sends a signal to a child that runs this program, with the rights that it needs. Errors are ignored, because the
+/// child may have exited.
 pub fn to_child(child: Pid, signal: Signal, program: &ExecImage) {
     let send = || process::send(signal.number(), Target::Process(child));
     let _ = deliver(child.number(), user_of(program), &send);
@@ -80,7 +81,7 @@ pub fn kill_group(leader: Pid, program: &ExecImage) {
 }
 
 /// True if signals may not reach the server because its file is set-user-id. That happens if the server makes that user
-/// its real user id too, as sudo(8) does. (A server with `--user` is started with CAP_SETUID, so signals reach it.)
+/// its real user id too, as sudo(8) does. A server with `--user` is started with CAP_SETUID, so signals reach it.
 pub fn is_unreachable(steps: &[Step], paths: &[StaticCStr]) -> bool {
     let hidden = steps.iter().any(|step| matches!(step, Step::Chroot(_) | Step::NoNewPrivileges));
     if hidden || caps::may_kill() || caps::may_change_ids() {

@@ -1,4 +1,4 @@
-//! Finds out why an exec failed. The failing process itself examines it, in the same root and as the same user.
+//! Finds out why an exec failed. The failing process itself does that, in the same root and as the same user.
 //!
 //! In a jail, execve(2) often fails with "No such file or directory" although the file exists: its loader or
 //! interpreter is missing. Nothing here allocates, because it runs after the fork.
@@ -14,13 +14,13 @@ use crate::logic::plan::landlock_rules::Rule;
 use crate::logic::plan::step::Step;
 use crate::sys::{Errno, Result, access, credentials, dir};
 
-/// A path that fits into a message; a longer one is cut off.
+/// A path for a message; a longer one is cut off.
 pub type Detail = ArrayText<256>;
 
-/// How many interpreters of interpreters the kernel follows.
+/// The kernel follows this many interpreters of interpreters.
 const DEPTH: usize = 4;
 
-/// Finds the cause of a step that failed because of a path, and the path that it is about.
+/// Finds the cause why a step with a path failed. Writes the path that the cause is about into `about`.
 #[inline(never)]
 pub fn diagnose(step: &Step, program: &ExecImage, why: Errno, about: &mut Detail) -> Cause {
     if let Step::Chroot(dir) | Step::Chdir(dir) | Step::ReplacedDir(dir) | Step::Allow(Rule::Path(_, dir), _) = step {
@@ -39,13 +39,13 @@ pub fn diagnose(step: &Step, program: &ExecImage, why: Errno, about: &mut Detail
     if refused && program.steps.iter().any(confines) { Cause::Confined } else { cause }
 }
 
-/// The cause of a failed exec: examines the first of these paths that exists.
+/// Finds the cause of a failed exec: examines the first of these paths that exists.
 fn of_exec(paths: &[StaticCStr], why: Errno, about: &mut Detail) -> Cause {
     for path in paths {
         match dir::stat_path(path) {
             Ok(_) => {
                 let cause = diagnose_file(path, DEPTH, about);
-                // A 32-bit program, and a kernel built without support for them.
+                // The file is a 32-bit program, and the kernel was built without support for them.
                 let refused = cause == Cause::Plain && why == Errno::NOEXEC;
                 return if refused { Cause::Foreign } else { cause };
             }
@@ -61,7 +61,7 @@ fn of_exec(paths: &[StaticCStr], why: Errno, about: &mut Detail) -> Cause {
     }
 }
 
-/// Checks whether a file could be executed, as far as that can be seen without executing it.
+/// Checks whether a file could be executed, as far as that can be determined without executing it.
 ///
 /// # Errors
 /// The error that execve(2) would return.
@@ -86,10 +86,10 @@ pub fn examine(path: &CStr) -> Result<()> {
     }
 }
 
-/// Checks whether Landlock allows reading a directory that its owner and mode allow to be read.
+/// Verifies that Landlock allows reading a directory that its owner and mode allow to be read.
 ///
 /// # Errors
-/// EACCES when it does not.
+/// EACCES if it does not.
 pub fn is_covered(dir: &CStr) -> Result<()> {
     match dir::Dir::open(dir) {
         Err(Errno::ACCESS) if access::may_read(dir).is_ok() => Err(Errno::ACCESS),
@@ -97,7 +97,7 @@ pub fn is_covered(dir: &CStr) -> Result<()> {
     }
 }
 
-/// Examines a file that exists: finds what is wrong with it, or with its loader or interpreter.
+/// Finds what is wrong with a file that exists, or with its loader or interpreter.
 #[inline(never)]
 fn diagnose_file(path: &CStr, depth: usize, about: &mut Detail) -> Cause {
     push_name(about, path.to_bytes());
@@ -110,7 +110,7 @@ fn diagnose_file(path: &CStr, depth: usize, about: &mut Detail) -> Cause {
     let mut head = [0; HEADER_SIZE];
     let count = match dir::open_readonly(path).and_then(|file| dir::pread_start(file.as_fd(), &mut head)) {
         Ok(count) => count,
-        // Either a file that may be executed but not read, or Landlock, which access(2) ignores.
+        // Either the file may be executed but not read, or Landlock refuses it, which access(2) ignores.
         Err(Errno::ACCESS) if access::may_read(path).is_ok() => return Cause::Uncovered,
         Err(_) => return Cause::Plain,
     };
@@ -140,7 +140,8 @@ fn diagnose_file(path: &CStr, depth: usize, about: &mut Detail) -> Cause {
     }
 }
 
-/// A relative path does not exist: names the working directory that it was resolved in.
+/// The cause for a relative path that does not exist. Appends the working directory, in which the path was looked up,
+/// to `about`.
 fn here(cause: Cause, about: &mut Detail) -> Cause {
     let mut buffer = [0; 256];
     let Some(dir) = credentials::name_current_dir(&mut buffer) else { return cause };
@@ -159,7 +160,7 @@ fn here(cause: Cause, about: &mut Detail) -> Cause {
 /// Finds the first directory of a path that is missing or may not be searched.
 fn diagnose_path(path: &CStr, about: &mut Detail) -> Cause {
     let bytes = path.to_bytes();
-    // Names are limited to 255 bytes.
+    // A name has at most 255 bytes.
     let slashes = bytes.iter().enumerate().filter(|(at, byte)| **byte == b'/' && (1..255).contains(at));
     for (at, _) in slashes {
         let dir = bytes.get(..at).unwrap_or_default();

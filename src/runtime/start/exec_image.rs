@@ -1,4 +1,4 @@
-//! A program, laid out in memory for its starts.
+//! Programs prepared in memory for their starts.
 
 use core::fmt::Write;
 
@@ -14,47 +14,47 @@ use crate::sys::process::Pid;
 
 /// The shell that runs a script without `#!`, as execvp(3) does.
 pub const SHELL: StaticCStr = c"/bin/sh";
-/// The slot of the environment for `NOTIFY_SOCKET`, which differs between the two processes of a replacement.
+/// The slot of the environment for `NOTIFY_SOCKET`, which differs between the two servers of a replacement.
 pub const NOTIFY_SLOT: usize = 2;
 
 /// A program with everything that its start needs already in memory, because nothing is allocated after a fork.
 pub struct ExecImage {
     /// The steps before the exec, in order.
     pub steps: Vec<Step>,
-    /// The paths to try, in order.
+    /// The paths to try for the exec, in order.
     pub paths: Vec<StaticCStr>,
-    /// Its arguments.
+    /// The arguments of the program.
     pub argv: ExecArray,
-    /// Its environment. Variables that differ between starts are filled in before each start.
+    /// The environment of the program. Variables that differ between starts are filled in before each start.
     pub env: ExecArray,
     /// The sources of the environment, if it is read again before a restart.
     pub source: Option<&'static Source>,
-    /// What differs where vsrun takes the place of another tool.
+    /// What differs because vsrun was called by another tool's name.
     pub personality: &'static Personality,
-    /// For each path, the arguments of the shell that runs it if the kernel cannot execute it. Empty: no shell does.
+    /// For each path, the arguments of the shell that runs it if the kernel cannot execute it. Empty if no shell does.
     pub shells: Vec<ExecArray>,
 }
 
 impl ExecImage {
-    /// Lays the program out.
+    /// Prepares the program.
     pub fn new(program: Box<Program>) -> Self {
         let mut image = Self::with_slots(program, NOTIFY_SLOT + 1, 24);
         image.reserve(true);
         image
     }
 
-    /// Lays out a program whose environment is another's.
+    /// Prepares a program that uses the environment of another one.
     pub fn bare(program: Box<Program>) -> Self {
         Self::with_slots(program, 0, 0)
     }
 
-    /// Adds the variables with the program's own pid, which the child sets; or removes these and `NOTIFY_SOCKET`, which
-    /// each run of the server fills in.
+    /// Adds the variables that contain the program's own pid, which the child sets. With `wanted` false, removes them
+    /// and `NOTIFY_SOCKET`, which each run of the server fills in.
     pub fn reserve(&mut self, wanted: bool) {
         let has = |wanted: fn(&Step) -> bool| self.steps.iter().any(wanted);
         let late = [has(|step| matches!(step, Step::PassSockets(_))), has(|step| matches!(step, Step::SetWatchdogPid))];
         for (slot, late) in late.into_iter().enumerate() {
-            // Not empty, so that the child can write its pid over it.
+            // The slot is not empty, so that the child can overwrite it with its pid.
             self.env.fill(slot, if late && wanted { b"=" } else { b"" });
         }
         if !wanted {
@@ -67,12 +67,12 @@ impl ExecImage {
         &self.steps
     }
 
-    /// Lays the program out, with `slots` more variables of up to `size` bytes.
+    /// Prepares the program with room for `slots` more variables of up to `size` bytes.
     #[allow(clippy::boxed_local, reason = "one word is passed in place of twelve")]
     pub fn with_slots(program: Box<Program>, slots: usize, size: usize) -> Self {
         let Program { steps, paths, argv, env, personality } = *program;
         let mut shells = Vec::new();
-        // Before the fork, after which nothing is allocated.
+        // Prepared before the fork, because nothing is allocated after it.
         for path in paths.iter().filter(|_| personality.is_transparent) {
             let mut words = argv.clone();
             words.insert(0, SHELL);
@@ -85,11 +85,10 @@ impl ExecImage {
         Self { steps, paths, argv, env, source: None, personality, shells }
     }
 
-    /// Writes a pid into the variable `name`: the child its own, and vsrun that of the server for a probe, which has none of
-    /// its own there.
+    /// Writes a pid into the variable `name`. A child writes its own pid; for a probe, vsrun writes the pid of the server.
     ///
     /// # Errors
-    /// None: the room for the word is there.
+    /// Never: the room for the variable exists.
     pub fn set_pid(&self, name: &str, pid: Pid) -> Result<()> {
         let mut word = ArrayText::<64>::new();
         let _ = write!(word, "{name}={pid}");

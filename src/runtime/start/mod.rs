@@ -1,4 +1,4 @@
-//! Starting a program: child, exec, and the report of a step that failed.
+//! Starts a program: the child, its steps, its exec, and the report of a step that failed.
 
 pub(crate) mod before;
 pub(crate) mod child_io;

@@ -14,12 +14,13 @@ use crate::logic::plan::step::Step;
 use crate::sys::process::Pid;
 use crate::sys::{self, Errno, fd, limits, poll};
 
-/// All steps except the exec succeeded. A process that exits before it sends this byte never became the program.
+/// Sent when all steps before the exec have succeeded. A process that exits without sending this byte never became the
+/// program.
 pub const EXEC_IS_NEXT: u8 = b'>';
-/// All steps except the exec succeeded, and the pidfile could not be written.
+/// Sent in place of [`EXEC_IS_NEXT`] if the pidfile could not be written.
 pub const EXEC_WITHOUT_PIDFILE: u8 = b'?';
 
-/// How a start went.
+/// The outcome of a start.
 #[expect(clippy::large_enum_variant, reason = "one at a time, and a box would allocate")]
 pub enum StartOutcome {
     /// The program runs, or has already exited.
@@ -32,24 +33,24 @@ pub enum StartOutcome {
     Killed,
 }
 
-/// A line about a failure, which may name long paths twice.
+/// A line about a failure. It has room for two long paths.
 pub type ErrorText = ArrayText<1024>;
 
 /// Why a process did not become the program.
 pub struct StepFailure {
-    /// The step, by its place in the plan.
+    /// The index of the failed step in the program's list.
     place: u8,
     why: Errno,
     /// The cause, as far as the file system shows it.
     pub cause: Cause,
-    /// The path that it is about.
+    /// The path that the cause is about.
     pub detail: Detail,
 }
 
-/// The place that reports a failed fork, which is not a step of the plan.
+/// The index that means a failed fork, which is not a step.
 pub const FORK: u8 = u8::MAX;
 
-/// What the steps are applied for.
+/// Why the steps are applied.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub enum Mode {
     /// To execute the program.
@@ -57,24 +58,24 @@ pub enum Mode {
     Exec,
     /// To check whether the program could be executed, and exit.
     DryRun {
-        /// The places of the steps to skip.
+        /// The indices of the steps to skip.
         passed: Places,
     },
 }
 
-/// Places of steps in a plan, a bit for each.
+/// A set of indices of steps: a bit for each.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub struct Places([u64; 4]);
 
 impl Places {
-    /// Whether this place is among them.
+    /// True if this index is in the set.
     pub fn has(&self, place: usize) -> bool {
         self.0.get(place / 64).is_some_and(|bits| bits >> (place % 64) & 1 == 1)
     }
 }
 
 impl StepFailure {
-    /// The failure of the step in that place.
+    /// The failure of the step with this index.
     #[inline(never)]
     pub fn new(place: usize, why: Errno) -> Self {
         let place = u8::try_from(place).unwrap_or(FORK);
@@ -86,7 +87,7 @@ impl StepFailure {
         program.steps().get(usize::from(self.place))
     }
 
-    /// Adds the place of the failed step to these.
+    /// Adds the index of the failed step to a set.
     pub fn mark(&self, places: &mut Places) {
         if let Some(bits) = places.0.get_mut(usize::from(self.place / 64)) {
             *bits |= 1 << (self.place % 64);
@@ -106,17 +107,17 @@ impl StepFailure {
         })
     }
 
-    /// The message, as an error.
+    /// Makes the error for this failure.
     pub fn error(&self, program: &ExecImage) -> Error {
         let mut text = ErrorText::new();
         let _ = self.write(program, &mut text);
         Error::new(self.code(program), format_args!("{}", text.as_str()))
     }
 
-    /// Writes the message, without allocation.
+    /// Writes the error text, without allocation.
     ///
     /// # Errors
-    /// None: what does not fit is cut off.
+    /// Never: text that does not fit is cut off.
     pub fn write(&self, program: &ExecImage, text: &mut ErrorText) -> core::fmt::Result {
         use core::fmt::Write;
         let why = sys::errno_text(self.why);
@@ -124,7 +125,7 @@ impl StepFailure {
             Some(step) => {
                 let (cause, path, host) = (self.cause, self.detail.as_bytes(), self.host(program));
                 let cause_text = CauseDisplay { cause, path, host: host.as_bytes() };
-                // The words that scripts around dumb-init know.
+                // Scripts that use dumb-init search for these words.
                 if let (Step::Exec(command), Failures::DumbInit) = (step, program.personality.failures) {
                     write!(text, "[dumb-init] {}: {why}{cause_text}", Escaped(command.to_bytes()))?;
                 } else {
@@ -145,7 +146,7 @@ impl StepFailure {
         }
     }
 
-    /// The name of the path outside of the root that the process was in; empty if the process had no other root.
+    /// The path outside the root in which the process was; empty if that is the path itself.
     #[inline(never)]
     fn host(&self, program: &ExecImage) -> ErrorText {
         let (mut root, mut dir, path) = (&b""[..], &b""[..], self.detail.as_bytes());
@@ -174,8 +175,8 @@ impl StepFailure {
         host
     }
 
-    /// Writes the failure to the pipe: place, number, cause, detail. Fewer bytes than PIPE_BUF, so they arrive
-    /// together.
+    /// Writes the failure to the pipe: index, errno, cause and detail. These are fewer bytes than PIPE_BUF, so they
+    /// arrive together.
     pub fn send(&self, pipe: BorrowedFd<'_>) {
         let mut message = ArrayText::<300>::new();
         message.push(&[self.place]);
@@ -194,8 +195,8 @@ impl StepFailure {
     }
 }
 
-/// How long to wait for the exec where everything else waits for it, in milliseconds. A process that its user has
-/// stopped never gets there.
+/// The time limit for reaching the exec, in milliseconds, where the rest of vsrun waits for it. A process that its user
+/// has stopped never reaches it.
 const PATIENCE: u64 = 5000;
 
 impl StartOutcome {

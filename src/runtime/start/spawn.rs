@@ -1,4 +1,5 @@
-//! Starts a program: applies the steps of the plan blindly, one arm each, and reports to the parent which one failed.
+//! Starts a program: applies its steps in their order, each with one arm of a match, and reports to the parent which
+//! one failed.
 
 use crate::runtime::start::child_io::{Attempt, ChildIo, ExecState, move_off_fd};
 use crate::sys::exec;
@@ -18,21 +19,22 @@ use crate::sys::poll::Mask;
 use crate::sys::process::Pid;
 use crate::sys::{self, Errno, caps, cloexec_probe, clone, credentials, fd, keyring, limits, poll, process, terminal};
 
-/// A child before its exec.
+/// A child that has not reached its exec yet.
 pub struct Spawned {
-    /// Its pid.
+    /// The pid of the child.
     pub pid: Pid,
-    /// The pipe in which it reports a failed step. The exec closes the other end.
+    /// The pipe in which the child reports a failed step. The exec closes the other end.
     pub report: OwnedFd,
 }
 
-/// Starts a program as our child.
+/// Starts a program as a child.
 ///
 /// # Errors
-/// When the kernel has no process or no descriptor to give.
+/// When the kernel cannot create a process, or no descriptor is available.
 #[inline(never)]
 pub fn spawn(program: &ExecImage, io: &ChildIo<'_>) -> sys::Result<Spawned> {
-    // The time limit of shared memory is an alarm.
+    // A child in shared memory is killed by SIGALRM when it takes too long. If vsrun's caller has blocked that signal,
+    // memory cannot be shared.
     let alarmed = program.personality.signals.holds(Signal::ALRM);
     let is_own = io.never_waits || alarmed || program.steps.iter().any(Step::needs_own_memory);
     let mut memory = if is_own { Memory::Own } else { Memory::Shared };
@@ -64,7 +66,7 @@ pub fn report_and_exit(program: &ExecImage, failure: &StepFailure, report: Borro
     process::exit(failure.code(program))
 }
 
-/// Becomes the program in this very process. Returns only when a step failed.
+/// Applies the steps and executes the program, in this process. Returns only if a step failed.
 #[inline(never)]
 pub fn apply_and_exec(program: &ExecImage, io: &ChildIo<'_>) -> StepFailure {
     let mut way = ExecState { marker: EXEC_IS_NEXT, ..ExecState::default() };
@@ -73,7 +75,7 @@ pub fn apply_and_exec(program: &ExecImage, io: &ChildIo<'_>) -> StepFailure {
         if let Mode::DryRun { passed } = io.mode
             && (passed.has(place) || matches!(step, Step::TakeForeground | Step::ControlTerminal | Step::Cgroup(_)))
         {
-            // A rehearsal must not take the terminal, and the control group does not exist yet.
+            // A rehearsal must not take the terminal, and its control group does not exist yet.
             continue;
         }
         let say = |log: &Log, step| log.record(Priority::Debug, format_args!("{}: {step}", process::id()));
@@ -94,7 +96,7 @@ pub fn apply_and_exec(program: &ExecImage, io: &ChildIo<'_>) -> StepFailure {
             return failure;
         }
     }
-    // A plan ends with an exec, and an exec that returns has failed.
+    // A program's steps end with an exec, and an exec that returns has failed.
     StepFailure::new(program.steps.len(), Errno::INVAL)
 }
 
@@ -174,14 +176,14 @@ fn apply_step(step: &Step, program: &ExecImage, io: &ChildIo<'_>, way: &mut Exec
     }
 }
 
-/// Tries the paths as execvp(3) does: missing and forbidden files are skipped, any other error ends the search. The
-/// rotator is this program, so it needs no exec.
+/// Tries the paths as execvp(3) does: missing and forbidden files are skipped, any other error ends the search. A step
+/// that runs in this program needs no exec, and never returns.
 #[inline(never)]
 fn try_exec(step: &Step, program: &ExecImage, io: &ChildIo<'_>) -> Errno {
     if let (Step::RunLogRotator(policy), Some(run)) = (step, io.rotator) {
         run(*policy);
     }
-    // It writes the reason of a failure where other programs announce their exec.
+    // The probe writes the reason of its failure into the pipe in which other programs announce their exec.
     if let (Step::RunProbe, Some(probe), Some(report)) = (step, io.probe, io.report) {
         probe(report);
     }
