@@ -1,4 +1,4 @@
-//! Makes the help text, the man page and the completions out of the one table of options.
+//! Makes the help text, the man page and the completions from the table of options.
 
 #![allow(
     clippy::disallowed_methods,
@@ -19,15 +19,15 @@ mod flags;
 #[path = "build/help.rs"]
 mod help;
 
-/// The help text in half of its size.
+/// Compresses the help text to half of its size.
 #[path = "build/pack.rs"]
 mod pack;
 
-/// The man page around its options.
+/// Writes the man page.
 #[path = "build/man.rs"]
 mod man;
 
-/// What shells know of the options.
+/// Writes the completions for the shells.
 #[path = "build/completions.rs"]
 mod completions;
 
@@ -45,7 +45,7 @@ fn main() {
     fs::write(out.join("_vsrun"), completions::zsh()).expect("cannot write _vsrun");
     fs::write(out.join("vsrun.fish"), completions::fish()).expect("cannot write vsrun.fish");
 
-    // What `vsrun --version` says about its making.
+    // The compiler and the architecture that `vsrun --version` shows.
     let rustc = Command::new(env::var_os("RUSTC").expect("cargo sets RUSTC")).arg("--version").output();
     let rustc = String::from_utf8(rustc.expect("cannot run rustc").stdout).expect("rustc speaks UTF-8");
     println!("cargo::rustc-env=VSRUN_RUSTC={}", rustc.split_whitespace().nth(1).unwrap_or("unknown"));

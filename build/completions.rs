@@ -1,14 +1,14 @@
-//! The completions for bash, zsh and fish, out of the table of options. build.rs writes them.
+//! Makes the completions for bash, zsh and fish from the table of options. build.rs writes them into files.
 //!
-//! What is the same for any options is in three frames, each in its shell's own language; here are the lines that
-//! fill them: what each option takes.
+//! A template for each shell has what does not depend on the options, in the shell's own language. This module fills in
+//! the lines that say what each option takes.
 
 use crate::flags::{FLAGS, Flag, Value};
 
-/// The signals that people send, as answers where one is asked for. vsrun knows the others too.
+/// The signals that a completion offers. vsrun accepts all others too.
 const SIGNALS: &str = "choices=ABRT,ALRM,CONT,HUP,INT,KILL,QUIT,TERM,USR1,USR2,WINCH";
 
-/// For bash: an arm of a `case` for each option.
+/// The completion for bash: an arm of a `case` for each option.
 pub fn bash() -> String {
     let arm = |flag: &Flag| {
         let name = if flag.repeatable { "''" } else { flag.long };
@@ -19,14 +19,14 @@ pub fn bash() -> String {
     filled(include_str!("completions/vsrun.bash"), arm).replace("@NAMES@", &all.join(" "))
 }
 
-/// For zsh: a word of `_arguments` for each name of an option.
+/// The completion for zsh: an argument of `_arguments` for each name of an option.
 pub fn zsh() -> String {
     let specs = |flag: &Flag| {
         let before = if flag.repeatable { "*".into() } else { format!("({})", names(flag).join(" ")) };
         let line = flag.line.replace('\\', "\\\\").replace('[', "\\[").replace(']', "\\]");
         let values: String = flag.values.iter().map(zsh_value).collect();
         let spec = |name: String| {
-            // `-pFILE`, `--pidfile=FILE`: what may follow at once, and need not.
+            // zsh's marks for a value that may follow its option in the same word: `-pFILE`, `--pidfile=FILE`.
             let joined = match (flag.values, name.starts_with("--")) {
                 ([], _) => "",
                 (_, true) => "=",
@@ -51,7 +51,7 @@ fn zsh_value(value: &Value) -> String {
     format!(":{}:{action}", value.name.replace(':', "\\:"))
 }
 
-/// For fish: a call of `complete` for each option, and one for its second value.
+/// The completion for fish: a call of `complete` for each option, and another one for its second value.
 pub fn fish() -> String {
     let calls = |flag: &Flag| {
         let short = if flag.short == ' ' { String::new() } else { format!(" -s {}", flag.short) };
@@ -67,7 +67,7 @@ pub fn fish() -> String {
     filled(include_str!("completions/vsrun.fish"), calls).replace("@SECOND@", &two_values.join(" "))
 }
 
-/// No files, but where the value is one.
+/// The arguments of fish's `complete` for a value. They exclude file names, unless the value is a file.
 fn fish_value(value: &Value) -> String {
     let answers = match kind(value) {
         "file" => return " -F".into(),
@@ -80,7 +80,7 @@ fn fish_value(value: &Value) -> String {
     if answers.is_empty() { " -f".into() } else { format!(" -f -a {}", fish_quoted(&answers)) }
 }
 
-/// The frame with the lines of all options in place of the line that asks for them, indented as that is.
+/// The template with the lines of all options in place of its line `@OPTIONS@`, with the same indentation.
 fn filled(frame: &str, lines_of: impl Fn(&Flag) -> Vec<String>) -> String {
     let lines: Vec<String> = FLAGS.iter().flat_map(lines_of).collect();
     let (before, after) = frame.split_once("@OPTIONS@").expect("a frame asks for the options");
@@ -88,7 +88,7 @@ fn filled(frame: &str, lines_of: impl Fn(&Flag) -> Vec<String>) -> String {
     format!("{before}{}{after}", lines.join(&format!("\n{indent}")))
 }
 
-/// `-u` and `--user`.
+/// The names of an option, such as `-u` and `--user`.
 fn names(flag: &Flag) -> Vec<String> {
     let long = format!("--{}", flag.long);
     if flag.short == ' ' { vec![long] } else { vec![format!("-{}", flag.short), long] }

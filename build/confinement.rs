@@ -1,8 +1,8 @@
-//! Chapters of the manual page about jails without root, control groups and the PID 1 of a machine.
+//! Sections of the manual page about jails without root, control groups and the PID 1 of a machine.
 
-/// Landlock.
+/// The section about Landlock.
 pub const JAIL_WITHOUT_ROOT: &str = include_str!("man/jail-without-root.txt");
-/// Control groups.
+/// The section about control groups.
 pub const CONTROL_GROUPS: &str = include_str!("man/control-groups.txt");
-/// PID 1 of a machine.
+/// The section about the PID 1 of a machine.
 pub const MACHINE: &str = include_str!("man/machine.txt");

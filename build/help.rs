@@ -1,5 +1,5 @@
-//! The help texts and the table of options as the program holds them, for its help and for the reader of the command line. Only build.rs
-//! calls this.
+//! The help texts, and the table of options from which the program makes its help and reads its command line. build.rs
+//! writes them into files.
 
 use crate::flags::{CHAPTERS, FLAGS, Flag};
 
@@ -33,9 +33,9 @@ const EXAMPLES: &str = "
   vsrun --check -u www-data -- httpd -f         only report what would fail
 ";
 
-/// The parts of the help texts, each with the name of its file. `options` has a line for each option in the order of
-/// the table: `-u,--user`, the kinds of its values, a tab, the names of its values, a tab, what it does and, for one
-/// with values, a tab and what a malformed one is not.
+/// The parts of the help texts, each with the name of its file. The file `options` has a line for each option, in the
+/// order of the table: `-u,--user`, the kinds of its values, a tab, the names of its values, a tab, the option's help
+/// line and, if it takes values, a tab and the words after a malformed value (`is not ...`).
 pub fn parts() -> [(&'static str, String); 7] {
     let headings: Vec<String> = CHAPTERS.iter().map(|(_, title)| format!("{title}:")).collect();
     [
@@ -61,7 +61,7 @@ fn not(flag: &Flag) -> String {
     if flag.not.is_empty() { String::new() } else { format!("\t{}", flag.not) }
 }
 
-/// An option as the help text and the man page name it: `-u, --user USER[:GROUP]`.
+/// The names and values of an option, as the help text and the man page show them: `-u, --user USER[:GROUP]`.
 pub fn names(flag: &Flag) -> String {
     let short = if flag.short == ' ' { String::new() } else { format!("-{}, ", flag.short) };
     let values: String = flag.values.iter().map(|value| format!(" {}", value.name)).collect();

@@ -1,8 +1,8 @@
-//! The manual page vsrun(8), around the table of options. build.rs writes it.
+//! Makes the manual page vsrun(8) from prose and the table of options. build.rs writes it into a file.
 //!
-//! The prose is plain text with three marks: `bold` between backquotes (options are bold without them), a line
-//! `= tag` above a paragraph that explains it, and lines indented by four blanks for what is shown as it is typed.
-//! An empty line ends a paragraph. Numbers that the program holds too come from its own constants.
+//! The prose is plain text with three marks: `bold` between backquotes (options are bold without them), a line `= tag`
+//! above the paragraph that explains the tag, and an indentation of four blanks for lines that are shown as they are
+//! typed. An empty line ends a paragraph. Exit statuses and other numbers of the program come from its own constants.
 
 use crate::flags::{CHAPTERS, FLAGS, PARAGRAPHS};
 use crate::help;
@@ -20,16 +20,16 @@ mod time;
 #[path = "confinement.rs"]
 mod confinement;
 
-/// When the prose below was last changed.
+/// The date on the page: when its prose was last changed.
 const DATE: &str = "2026-11-26";
 
-/// How long a line of the source of the page is.
+/// The longest line in the source of the page.
 const WIDTH: usize = 78;
 
-/// The whole page, in man(7).
+/// The whole page, in the language of man(7).
 pub fn page(version: &str) -> String {
     let mut page = format!(".TH VSRUN 8 {DATE} \"vsrun {}\" \"System Administration\"\n", escaped(version));
-    // Options, paths and names are to be found again as they are: only with the hyphens that they have.
+    // No hyphenation: readers search the page for options, paths and names as they are written.
     page += ".nr HY 0\n.nh\n.ad l\n";
     for (title, text) in [("NAME", NAME), ("SYNOPSIS", SYNOPSIS), ("DESCRIPTION", DESCRIPTION)] {
         page += &section(title, text);
@@ -146,19 +146,19 @@ const BACKGROUND: &str = include_str!("man/background.txt");
 const READINESS: &str = include_str!("man/readiness.txt");
 const SOCKETS: &str = include_str!("man/sockets.txt");
 const CONTAINERS: &str = include_str!("man/containers.txt");
-/// The chapter about systemd, where a line `< FILE` is replaced by a file of `examples/systemd`.
+/// The section about systemd. A line `< FILE` is replaced by a file of `examples/systemd`.
 fn under_systemd() -> String {
     let file = |name: &str| UNITS.iter().find(|(unit, _)| *unit == name).expect("a unit of examples/systemd").1;
     let text = include_str!("man/systemd.txt");
     let lines = text.lines().map(|line| match line.strip_prefix("< ") {
-        // An empty line of the file would end the block.
+        // An empty line of the file would end the block, so it is indented too.
         Some(name) => file(name).lines().map(|line| format!("    {line}\n")).collect(),
         None => format!("{line}\n"),
     });
     lines.collect()
 }
 
-/// The units that the chapter shows.
+/// The files of `examples/systemd` that the section shows.
 const UNITS: [(&str, &str); 5] = [
     ("simple.service", include_str!("../examples/systemd/simple.service")),
     ("notify.service", include_str!("../examples/systemd/notify.service")),
@@ -218,14 +218,13 @@ const EXAMPLES: &str = include_str!("man/examples.txt");
 const NOTES: &str = include_str!("man/notes.txt");
 const PORTABILITY: &str = include_str!("man/portability.txt");
 const SEE_ALSO: &str = include_str!("man/see-also.txt");
-// ------------------------------------------------------------------------------------------------------------------
-// From here on, how it is written in man(7).
+// The functions from here on translate the prose into the language of man(7).
 
 /// The chapter of the options, out of their table.
 fn options() -> String {
     let mut text = String::from(".SH OPTIONS\n");
     for (chapter, title) in CHAPTERS {
-        // What follows a colon or a comma is said in full in the chapters of the manual.
+        // The words before the first colon or comma of a title are the heading; the manual's sections explain the rest.
         text += &format!(".SS {}\n", title.split([':', ',']).next().unwrap_or(title));
         for (flag, paragraph) in FLAGS.iter().zip(PARAGRAPHS).filter(|(flag, _)| flag.chapter == chapter) {
             text += &format!(".TP\n{}\n{}", names(&help::names(flag)), filled(paragraph));
@@ -234,7 +233,7 @@ fn options() -> String {
     text
 }
 
-/// The names of an option in bold, those of its values in italics.
+/// The names of an option in bold, and the names of its values in italics.
 fn names(text: &str) -> String {
     let mut names = String::new();
     let is_letter = |char: char| char.is_ascii_alphanumeric() || char == '-';
@@ -252,10 +251,10 @@ fn names(text: &str) -> String {
     names
 }
 
-/// A section out of the prose.
+/// A section of the page, from its prose.
 fn section(title: &str, text: &str) -> String {
     let mut page = format!(".SH {title}\n");
-    // Text right under a heading begins a paragraph by itself.
+    // roff begins a paragraph after a heading by itself.
     let mut headed = true;
     for block in text.split("\n\n").map(|block| block.trim_matches('\n')).filter(|block| !block.is_empty()) {
         let gap = if headed { "" } else { ".PP\n" };
@@ -270,12 +269,12 @@ fn section(title: &str, text: &str) -> String {
     page
 }
 
-/// Lines as they are.
+/// An example: lines that are shown as they are.
 fn shown(block: &str) -> String {
     block.lines().map(|line| control_free(&escaped(line.get(4..).unwrap_or_default()))).collect()
 }
 
-/// A paragraph in lines of a sensible length.
+/// A paragraph, split into lines of at most [`WIDTH`] characters.
 fn filled(text: &str) -> String {
     let marked = marked(text);
     let (mut page, mut line) = (String::new(), String::new());
@@ -292,13 +291,13 @@ fn filled(text: &str) -> String {
     page + &control_free(&line)
 }
 
-/// A line that is text and no request, whatever it begins with.
+/// A line that roff reads as text and not as a request, even if it begins with a dot or an apostrophe.
 fn control_free(line: &str) -> String {
     let text = if line.starts_with('.') { "\\&" } else { "" };
     format!("{text}{line}\n")
 }
 
-/// Text with what is between backquotes in bold, and options too.
+/// Text in which options, and words between backquotes, are bold.
 fn marked(text: &str) -> String {
     text.split('`').enumerate().map(|(index, part)| if index % 2 == 1 { bold(part) } else { plain(part) }).collect()
 }
@@ -307,7 +306,7 @@ fn bold(text: &str) -> String {
     format!("\\fB{}\\fR", escaped(text))
 }
 
-/// Text outside of backquotes: `-o` and `--option` are bold where they begin a word.
+/// Text without backquotes: `-o` and `--option` are bold where they begin a word.
 fn plain(text: &str) -> String {
     let mut page = String::new();
     let mut rest = text;
@@ -321,7 +320,7 @@ fn plain(text: &str) -> String {
     page + &escaped(rest)
 }
 
-/// Where the next option begins.
+/// The index of the next option in a text.
 fn option_in(text: &str) -> Option<usize> {
     let begins =
         |at: usize| text.get(..at).is_some_and(|before| !before.ends_with(|char: char| char.is_alphanumeric()));
@@ -332,7 +331,7 @@ fn option_in(text: &str) -> Option<usize> {
     text.match_indices('-').map(|(at, _)| at).find(|at| begins(*at) && is_name(*at))
 }
 
-/// Characters that mean something to roff, or that it would turn into typographical ones.
+/// Escapes characters that roff would interpret or replace by typographical ones.
 fn escaped(text: &str) -> String {
     let mut page = String::new();
     for char in text.chars() {

@@ -1,15 +1,16 @@
-//! The help text in half of its size. Only build.rs calls this; the reader is `logic::cli::lookup::unpack`.
+//! Compresses the help texts to half of their size. build.rs calls this module; `logic::cli::lookup::unpack`
+//! decompresses.
 
 use std::collections::BTreeMap;
 
-/// What separates the parts in one text.
+/// The separator between the parts of the help in the compressed text.
 const SEPARATOR: &str = "\x0c\n";
 
-/// These texts, packed with one list of pairs, and that list.
+/// Compresses these texts, and returns them with the list of byte pairs that they share.
 pub fn packed_parts<const N: usize>(parts: &[(&'static str, String); N]) -> (Vec<Vec<u8>>, Vec<[u8; 2]>) {
     let texts: Vec<String> = parts.iter().map(|(_, text)| format!("{text}\n{SEPARATOR}")).collect();
     let (packed, pairs) = packed(&texts.concat());
-    // A separator is a line of its own, so it is in no pair.
+    // A separator is a line of its own, so compression does not touch it.
     let parts = packed.split(|byte| *byte == SEPARATOR.as_bytes()[0]);
     let parts = parts
         .map(|part| part.strip_prefix(b"\n").unwrap_or(part))
@@ -17,11 +18,11 @@ pub fn packed_parts<const N: usize>(parts: &[(&'static str, String); N]) -> (Vec
     (parts.take(N).collect(), pairs)
 }
 
-/// Byte pair encoding of what people read in these lines: the text, in which a byte of 128 and more is the pair of bytes
-/// in that place of the list. What the parser looks for is left as it is.
+/// Byte pair encoding. Returns the text, in which a byte N of 128 and more means the pair with the index N - 128, and
+/// the pairs. The columns that the program's parser searches are not compressed.
 fn packed(text: &str) -> (Vec<u8>, Vec<[u8; 2]>) {
     assert!(text.is_ascii(), "a byte of 128 and more is a pair");
-    // Every second one is packed.
+    // The pieces with odd indices are compressed; the others are what the parser searches.
     let mut pieces: Vec<Vec<u8>> = Vec::new();
     for line in text.split_inclusive('\n') {
         let plain = if line.starts_with('-') { line.match_indices('\t').nth(1).map_or(0, |(at, _)| at) } else { 0 };

@@ -1,8 +1,8 @@
 //! vsrun: starts one server process correctly, and supervises it if requested.
 //!
-//! It has three layers. `logic` decides what to do, and is pure: no file, clock, pid or environment. `runtime` has the
-//! effects. `sys` calls the kernel and knows nothing of vsrun. `runtime` uses the other two, which do not know each
-//! other.
+//! It has three layers. `logic` decides what to do, and is pure: it uses no file, clock, pid or environment. `sys`
+//! calls the kernel, and knows nothing of vsrun. `runtime` asks `logic` and acts through `sys`; these two do not import
+//! each other.
 //!
 //! `#[inline(never)]` is used where measuring has shown a gain: mostly for long functions with a single caller, and for
 //! short ones with many. The compiler would inline the former, and the callers' frames would grow until every access

@@ -1,4 +1,4 @@
-//! vsrun, the program: its entry point. What it does is in `runtime::run`.
+//! The entry point of the program. It reads the command line and calls the part of `runtime` that serves the request.
 
 #![no_main]
 #![deny(unsafe_code)]
@@ -25,19 +25,19 @@ use vsrun::sys::{entry, fd, heap};
 #[global_allocator]
 static HEAP: heap::Heap = heap::Heap::new();
 
-/// The C entry. Rust's own start-up does not fit an init: it aborts where 0 to 2 are closed and there is no
-/// /dev/null, and it ignores SIGPIPE, which the server would inherit.
+/// The C entry point. Rust's own start-up code does not suit PID 1: it aborts if the descriptors 0 to 2 are closed and
+/// /dev/null is missing, and it ignores SIGPIPE, which the server would inherit.
 ///
 /// # Safety
 /// Must be called by the C start-up code only, with the kernel's arguments.
 #[unsafe(no_mangle)]
 #[allow(unsafe_code, reason = "the entry: its name, and the kernel's argv")]
 pub unsafe extern "C" fn main(argc: c_int, argv: *const *const c_char) -> c_int {
-    // SAFETY: the C start-up code passes on what the kernel passed.
+    // SAFETY: the C start-up code passes argc and argv as the kernel made them.
     let args = unsafe { entry::arguments(argc, argv) };
     let called = args.first().copied().and_then(Called::by);
     let mut at_exit = None;
-    // The supervisor runs from here, so that the stack that the start used can be released.
+    // The supervisor is called from here, and not from `start`, so that the stack that the start used can be released.
     let outcome = match start(args, called, &mut at_exit) {
         Ok(Started::Supervise(stayed)) => stayed.run(&mut at_exit),
         Ok(Started::Done(status)) => Ok(status),
