@@ -35,7 +35,7 @@ static HEAP: heap::Heap = heap::Heap::new();
 pub unsafe extern "C" fn main(argc: c_int, argv: *const *const c_char) -> c_int {
     // SAFETY: the C start-up code passes argc and argv as the kernel made them.
     let args = unsafe { entry::arguments(argc, argv) };
-    let called = args.first().copied().and_then(Called::by);
+    let called = args.first().copied().and_then(Called::from_argv0);
     let mut at_exit = None;
     // The supervisor is called from here, and not from `start`, so that the stack that the start used can be released.
     let outcome = match start(args, called, &mut at_exit) {
@@ -96,7 +96,7 @@ fn start(args: Vec<StaticCStr>, called: Option<Called>, at_exit: &mut Option<AtE
                 None => {
                     return run::run(&mut options)
                         .map(Started::Supervise)
-                        .map_err(|error| error.among(Statuses::Script));
+                        .map_err(|error| error.with_statuses(Statuses::Script));
                 }
             },
             Request::Run if options.has(Id::Check) => check::check(&mut options),

@@ -14,7 +14,7 @@ use vsrun::logic::base::error::Error;
 use vsrun::logic::base::exit::Success;
 use vsrun::logic::base::signal::Signal;
 use vsrun::logic::base::text::{ArrayText, Escaped, shell_words};
-use vsrun::logic::base::time::{Span, Timestamp, number};
+use vsrun::logic::base::time::{Span, Timestamp, parse_number};
 use vsrun::logic::cli::args_file::Args;
 use vsrun::logic::cli::options::Options;
 use vsrun::logic::cli::parse::{self, Request};
@@ -26,7 +26,6 @@ use vsrun::logic::plan::account::{self, Identity, Login, Name};
 use vsrun::logic::plan::env::{self, Env};
 use vsrun::logic::plan::expand;
 use vsrun::logic::plan::host::Host;
-use vsrun::logic::plan::limits;
 use vsrun::logic::plan::planner::plan;
 use vsrun::logic::plan::program::Program;
 use vsrun::logic::plan::socket_activation::InheritedSockets;
@@ -244,13 +243,13 @@ pub fn durations(data: &[u8]) {
         assert_eq!(keep.0 % 3_600_000, 0, "whole hours");
         assert_eq!(Span::parse_keep(format!("{}h", keep.0 / 3_600_000).as_bytes()), Some(keep));
     }
-    if let Some((min, max)) = value::delay(data) {
+    if let Some((min, max)) = value::parse_delays(data) {
         assert!(min <= max);
-        assert_eq!(value::delay(format!("{}ms:{}ms", min.0, max.0).as_bytes()), Some((min, max)));
+        assert_eq!(value::parse_delays(format!("{}ms:{}ms", min.0, max.0).as_bytes()), Some((min, max)));
     }
-    if let Some(size) = value::size(data) {
+    if let Some(size) = value::parse_size(data) {
         assert!(size > 0);
-        assert_eq!(value::size(size.to_string().as_bytes()), Some(size));
+        assert_eq!(value::parse_size(size.to_string().as_bytes()), Some(size));
     }
     if let Some(limit) = Limit::parse(data) {
         assert!(limit.restarts > 0 && limit.within > Span::ZERO);
@@ -260,8 +259,8 @@ pub fn durations(data: &[u8]) {
     }
     let text = std::str::from_utf8(data).unwrap_or("?");
     let digits = !data.is_empty() && data.iter().all(u8::is_ascii_digit);
-    assert_eq!(number(data), if digits { text.parse::<u64>().ok() } else { None }, "std reads it so");
-    if let Some(mask) = value::octal(data) {
+    assert_eq!(parse_number(data), if digits { text.parse::<u64>().ok() } else { None }, "std reads it so");
+    if let Some(mask) = value::parse_octal(data) {
         assert_eq!(u32::from_str_radix(text, 8), Ok(mask));
         assert!(mask <= 0o777);
     }
@@ -271,8 +270,8 @@ pub fn durations(data: &[u8]) {
         let nameless = matches!(signal.number(), 32 | 33);
         assert!(nameless || Signal::parse(name.as_bytes()) == Some(signal), "{name} means the same");
     }
-    let _ = (value::stop_signal(data), signal_action::parse(data), Success::parse(data));
-    let steps = [value::limit(data), value::nice(data), value::oom_score(data)];
+    let _ = (value::parse_stop_signal(data), signal_action::parse(data), Success::parse(data));
+    let steps = [value::parse_limit(data), value::parse_nice(data), value::parse_oom_score_adj(data)];
     steps.iter().flatten().for_each(|step| harmless(&step.to_string()));
     if let Some(Ready::Newline(fd)) = Ready::parse(data) {
         assert!((3..=65_535).contains(&fd));
@@ -302,10 +301,10 @@ pub fn endpoints(data: &[u8]) {
         assert_eq!(socket_address::listen(data).unwrap().to_bytes(), data);
         if found.is_path() {
             assert_eq!((found.path().to_bytes(), found.transport), (found.text, Transport::Stream));
-            assert!(found.address.len() <= 110 && found.fallback().is_none());
+            assert!(found.address.len() <= 110 && found.ipv4_fallback().is_none());
         } else {
             assert_eq!(Some(socket_address(&found.address)), std_reads(found.text), "std reads it so");
-            assert!(found.fallback().is_none_or(|address| socket_address(&address).ip() == Ipv4Addr::UNSPECIFIED));
+            assert!(found.ipv4_fallback().is_none_or(|address| socket_address(&address).ip() == Ipv4Addr::UNSPECIFIED));
         }
     } else if !data.contains(&b'=') && !data.starts_with(b"/") {
         assert_eq!(std_reads(data), None, "std would take it");
@@ -313,11 +312,11 @@ pub fn endpoints(data: &[u8]) {
     let (port, bind) = (socket_address::port(data), socket_address::bind(data));
     if let Some(port) = port {
         assert!(listener.is_some());
-        assert!(socket_address::join(Some(port), None).is_some());
+        assert!(socket_address::join_port_and_bind(Some(port), None).is_some());
     }
     if let Some(bind) = bind.filter(|bind| !bind.to_bytes().starts_with(b"/")) {
         for port in ["1", "65535/udp"] {
-            let joined = socket_address::join(socket_address::port(port.as_bytes()), Some(bind)).unwrap();
+            let joined = socket_address::join_port_and_bind(socket_address::port(port.as_bytes()), Some(bind)).unwrap();
             assert!(Listener::parse(joined.to_bytes()).is_some(), "{joined:?}");
         }
     }
@@ -371,7 +370,7 @@ fn handed_in(data: &[u8]) {
 
 /// The first bytes of a file that cannot be executed.
 pub fn images(data: &[u8]) {
-    for here in [executable::NATIVE, Machine { class: 1, number: 40 }, Machine { class: 2, number: 62 }] {
+    for here in [executable::NATIVE_MACHINE, Machine { class: 1, number: 40 }, Machine { class: 2, number: 62 }] {
         match executable::classify(data, here) {
             Executable::Script(word) => {
                 assert!(data.starts_with(b"#!") && !word.iter().any(|byte| b" \t\n\0".contains(byte)));
@@ -401,7 +400,7 @@ pub fn env_dir(data: &[u8]) {
     if name.is_empty() || name.contains(&b'=') {
         return;
     }
-    let entry = env::from_file(name, file);
+    let entry = env::entry_from_file(name, file);
     let mut env = Env::default();
     env.set(b"OTHER", b"1");
     env.put(entry);
@@ -434,19 +433,19 @@ pub fn kernel_lists(data: &[u8]) {
 
 /// A name in a logdir, of any kind.
 pub fn log_names(data: &[u8]) {
-    for of in [log_name::OUTPUT, log_name::RECORDS] {
+    for of in [log_name::OUTPUT_FILE, log_name::RECORDS_FILE] {
         if let Some(generation) = log_name::suffix_number(data, of) {
             let name = log_name::rotated_name(of, generation);
             assert_eq!(name.as_bytes(), [data, b"\0"].concat(), "only what vsrun writes is its own");
             assert!(!data.contains(&b'/'));
-            assert_eq!(log_name::taken(data, of), Some(generation));
+            assert_eq!(log_name::occupied_number(data, of), Some(generation));
         }
     }
     let number = data.iter().take(4).fold(0, |sum: u32, byte| sum << 8 | u32::from(*byte));
-    for of in [log_name::OUTPUT, log_name::RECORDS].iter().filter(|_| number > 0) {
+    for of in [log_name::OUTPUT_FILE, log_name::RECORDS_FILE].iter().filter(|_| number > 0) {
         let name = log_name::rotated_name(of, number);
         let name = name.as_bytes().strip_suffix(b"\0").unwrap();
-        assert_eq!(log_name::suffix_number(name, of), Some(number).filter(|number| *number <= log_name::LAST));
+        assert_eq!(log_name::suffix_number(name, of), Some(number).filter(|number| *number <= log_name::MAX_NUMBER));
     }
     let time = |at: usize| data.get(at..at + 8).map_or(0, |bytes| i64::from_le_bytes(bytes.try_into().unwrap()));
     let (mtime, now, keep) = (time(0), time(8), Span(time(16).cast_unsigned()));

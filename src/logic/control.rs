@@ -6,7 +6,7 @@ use core::fmt;
 
 use crate::logic::base::exit;
 use crate::logic::base::text::split_byte;
-use crate::logic::base::time::{Span, Time, number};
+use crate::logic::base::time::{Span, Time, parse_number};
 
 /// How a pidfile is locked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,7 +35,7 @@ pub enum PidfileContents {
 impl PidfileContents {
     /// Parses the bytes of a pidfile: a pid as decimal digits, and a newline.
     pub fn parse(bytes: &[u8]) -> Self {
-        match bytes.strip_suffix(b"\n").and_then(number).and_then(|number| i32::try_from(number).ok()) {
+        match bytes.strip_suffix(b"\n").and_then(parse_number).and_then(|number| i32::try_from(number).ok()) {
             _ if bytes.is_empty() => Self::Empty,
             Some(pid @ 1..) => Self::Pid(pid),
             _ => Self::Other,
@@ -82,17 +82,17 @@ pub enum UnknownReason {
     /// The kernel reported an error: its errno.
     Kernel(i32),
     /// The pidfile is a symbolic link.
-    Link,
+    Symlink,
     /// The pidfile is not a regular file.
-    Kind,
+    NotRegular,
     /// The kernel does not report how the pidfile is locked.
-    Lock,
+    LockHidden,
     /// The pidfile names no process.
     NoPid,
     /// The process that the pidfile names does not have the lock.
     OtherProcess,
     /// /proc does not show which process has locked the pidfile.
-    Unseen,
+    OwnerHidden,
     /// /proc does not show which process has locked the pidfile, and another user may have written and locked it.
     Untrusted,
     /// The kernel gives no pidfd for the process, so its pid could be reused before the signal is sent.
@@ -108,12 +108,12 @@ impl NoTarget {
             Self::Dead => return (exit::DEAD, "dead", "not locked"),
             Self::Restarting => return (exit::OK, "restarting", "locked, and names no pid"),
             Self::Unknown(UnknownReason::Kernel(_)) => "",
-            Self::Unknown(UnknownReason::Link) => "is a symbolic link",
-            Self::Unknown(UnknownReason::Kind) => "is not a regular file",
-            Self::Unknown(UnknownReason::Lock) => "its lock cannot be asked for",
+            Self::Unknown(UnknownReason::Symlink) => "is a symbolic link",
+            Self::Unknown(UnknownReason::NotRegular) => "is not a regular file",
+            Self::Unknown(UnknownReason::LockHidden) => "its lock cannot be asked for",
             Self::Unknown(UnknownReason::NoPid) => "locked, and names no pid",
             Self::Unknown(UnknownReason::OtherProcess) => "locked, but not by the process that it names",
-            Self::Unknown(UnknownReason::Unseen) => "locked, and /proc does not tell by whom",
+            Self::Unknown(UnknownReason::OwnerHidden) => "locked, and /proc does not tell by whom",
             Self::Unknown(UnknownReason::Untrusted) => {
                 "locked, /proc does not tell by which process, and users other than root and the caller can write it"
             }
@@ -134,13 +134,13 @@ impl NoTarget {
 /// If no process can be trusted to be the server or its manager.
 pub fn find_owner(
     lock: Lock,
-    line: PidfileContents,
+    contents: PidfileContents,
     named: LockSeen,
     parent: LockSeen,
 ) -> core::result::Result<Owner, NoTarget> {
-    match (lock, line, named, parent) {
+    match (lock, contents, named, parent) {
         (Lock::None, ..) => Err(NoTarget::Dead),
-        (Lock::Hidden, ..) => Err(NoTarget::Unknown(UnknownReason::Lock)),
+        (Lock::Hidden, ..) => Err(NoTarget::Unknown(UnknownReason::LockHidden)),
         (Lock::Exclusive, PidfileContents::Empty, ..) => Err(NoTarget::Restarting),
         (Lock::Shared, PidfileContents::Empty, ..) | (_, PidfileContents::Other, ..) => {
             Err(NoTarget::Unknown(UnknownReason::NoPid))
@@ -148,7 +148,7 @@ pub fn find_owner(
         (Lock::Exclusive, PidfileContents::Pid(_), _, LockSeen::Held) => Ok(Owner::Parent),
         (_, PidfileContents::Pid(_), LockSeen::Held, _)
         | (Lock::Exclusive, PidfileContents::Pid(2..), LockSeen::Unreadable, _) => Ok(Owner::Named),
-        (_, PidfileContents::Pid(_), LockSeen::Unreadable, _) => Err(NoTarget::Unknown(UnknownReason::Unseen)),
+        (_, PidfileContents::Pid(_), LockSeen::Unreadable, _) => Err(NoTarget::Unknown(UnknownReason::OwnerHidden)),
         (_, PidfileContents::Pid(_), LockSeen::NotHeld, _) => Err(NoTarget::Unknown(UnknownReason::OtherProcess)),
     }
 }
@@ -158,14 +158,14 @@ pub fn find_owner(
 pub fn real_user(status: &[u8]) -> Option<u32> {
     let rest = value_after(status, b"\nUid:\t")?;
     let digits = split_byte(rest, b'\t').next()?;
-    u32::try_from(number(digits)?).ok()
+    u32::try_from(parse_number(digits)?).ok()
 }
 
 /// When a process started, in hundredths of a second since the boot: the 20th word after the process name in its `stat`
 /// file in /proc.
 pub fn started_at(stat: &[u8]) -> Option<u64> {
     let end = stat.iter().rposition(|byte| *byte == b')')?;
-    number(split_byte(stat.get(end + 2..)?, b' ').nth(19)?)
+    parse_number(split_byte(stat.get(end + 2..)?, b' ').nth(19)?)
 }
 
 /// How long a process has been running, in seconds.

@@ -11,7 +11,7 @@ use crate::logic::base::signal::Signal;
 use crate::logic::base::text::Escaped;
 use crate::logic::base::time::Time;
 use crate::logic::cli::control::Control;
-use crate::logic::cli::options::Order;
+use crate::logic::cli::options::ControlCommand;
 use crate::logic::control::{
     self, Lock, LockSeen, NoTarget, Owner, PidfileContents, StopDeadlines, UnknownReason, Uptime, find_owner,
 };
@@ -41,25 +41,25 @@ pub fn control(control: &Control) -> Result<u8> {
         Ok(file) => find(control, file).map(|server| (file, server)),
         Err(no_target) => Err(*no_target),
     };
-    let no_target = match (control.order, found) {
-        (Order::Status, Ok((_, server))) => {
+    let no_target = match (control.command, found) {
+        (ControlCommand::Status, Ok((_, server))) => {
             let number = server.named.number;
             let up = of_process(number, c"stat", control::started_at).map(|start| Uptime::since(start, clock::boot()));
             let up: &dyn Display = up.as_ref().map_or(&"", |up| up);
             return log::print(format!("running: pid {number} ({path}){up}\n").as_bytes());
         }
-        (Order::Signal(signal), Ok((_, server))) => match send(server.named, signal)? {
+        (ControlCommand::Signal(signal), Ok((_, server))) => match send(server.named, signal)? {
             Sent::Yes => return Ok(exit::OK),
             Sent::Gone => NoTarget::Dead,
         },
         // The signal goes to the manager, even if its HUP has an action other than a restart: the server's pidfile and
         // the manager's must lead to the same result.
-        (Order::Reload, Ok((_, server))) => match send(server.owner, Signal::HUP)? {
+        (ControlCommand::Reload, Ok((_, server))) => match send(server.owner, Signal::HUP)? {
             Sent::Yes => return Ok(exit::OK),
             Sent::Gone => NoTarget::Dead,
         },
-        (Order::Replace, Ok((file, server))) => return replacement::replace(&path, file, server),
-        (Order::Stop, Ok((file, server))) => {
+        (ControlCommand::Replace, Ok((file, server))) => return replacement::replace(&path, file, server),
+        (ControlCommand::Stop, Ok((file, server))) => {
             return stop(control, file, server)?.map_or(Ok(exit::OK), |why| {
                 Err(Error::setup(format_args!("cannot stop {path}: pid {} {why}", server.owner.number)))
             });
@@ -83,23 +83,23 @@ pub fn control(control: &Control) -> Result<u8> {
     {
         text = format!("{text}: by pid {holder}");
     }
-    let code = match (control.order, no_target) {
-        (Order::Status, _) => {
+    let code = match (control.command, no_target) {
+        (ControlCommand::Status, _) => {
             text.push('\n');
             log::print(text.as_bytes())?;
             return Ok(status);
         }
         (_, NoTarget::Unknown(_)) => status,
         // The file has named no process during the whole timeout.
-        (Order::Stop | Order::Reload, NoTarget::Restarting) => exit::SETUP,
-        (Order::Stop, _) => {
+        (ControlCommand::Stop | ControlCommand::Reload, NoTarget::Restarting) => exit::SETUP,
+        (ControlCommand::Stop, _) => {
             // --stop succeeds if the server is not running. It prints a message, because a mistyped path leads here
             // too.
             log::print_error(&Error::new(exit::OK, format_args!("not running: {path}")));
             return Ok(exit::OK);
         }
-        (Order::Signal(_) | Order::Replace, _) => exit::NOT_RUNNING,
-        (Order::Reload, _) => exit::STOPPED,
+        (ControlCommand::Signal(_) | ControlCommand::Replace, _) => exit::NOT_RUNNING,
+        (ControlCommand::Reload, _) => exit::RC_NOT_RUNNING,
     };
     Err(Error::new(code, format_args!("{text}")))
 }
@@ -117,11 +117,13 @@ fn find(control: &Control, file: &Pidfile) -> Found<Server> {
     let until = StopDeadlines::new(Lock::Exclusive, control.timeout, control.delay, now()).until;
     loop {
         match file.examine() {
-            Err(NoTarget::Restarting) if matches!(control.order, Order::Stop | Order::Reload) => match file.holder() {
-                Some(server) => return Ok(server),
-                None if is_over(until) => return Err(NoTarget::Restarting),
-                None => poll::sleep_ms(PAUSE_MS),
-            },
+            Err(NoTarget::Restarting) if matches!(control.command, ControlCommand::Stop | ControlCommand::Reload) => {
+                match file.holder() {
+                    Some(server) => return Ok(server),
+                    None if is_over(until) => return Err(NoTarget::Restarting),
+                    None => poll::sleep_ms(PAUSE_MS),
+                }
+            }
             seen => return seen,
         }
     }
@@ -213,12 +215,12 @@ impl Pidfile {
     fn open(path: &CStr) -> Found<Self> {
         let file = dir::open_nofollow(path).map_err(|why| match why {
             Errno::NOENT => NoTarget::NotRunning,
-            Errno::LOOP => NoTarget::Unknown(UnknownReason::Link),
+            Errno::LOOP => NoTarget::Unknown(UnknownReason::Symlink),
             other => NoTarget::Unknown(UnknownReason::Kernel(other.raw_os_error())),
         })?;
         match dir::fstat(file.as_fd()) {
             Ok(about @ FileStat { regular: true, .. }) => Ok(Self { file, locked: Locked::new(&about) }),
-            Ok(_) | Err(_) => Err(NoTarget::Unknown(UnknownReason::Kind)),
+            Ok(_) | Err(_) => Err(NoTarget::Unknown(UnknownReason::NotRegular)),
         }
     }
 

@@ -47,9 +47,9 @@ impl Error {
     }
 
     /// Changes the exit status to the one that a failed start has in this set of statuses.
-    pub fn among(mut self, statuses: Statuses) -> Self {
+    pub fn with_statuses(mut self, statuses: Statuses) -> Self {
         if statuses == Statuses::Script && self.code >= exit::SETUP {
-            self.0.code = exit::FAILED;
+            self.0.code = exit::RC_FAILED;
         }
         self
     }

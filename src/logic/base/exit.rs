@@ -15,9 +15,9 @@ pub const UNHEALTHY: u8 = 1;
 /// `--status`: the server is not running; `--signal`: there is no process to signal.
 pub const NOT_RUNNING: u8 = 3;
 /// `--rc`: the action failed.
-pub const FAILED: u8 = 1;
+pub const RC_FAILED: u8 = 1;
 /// `--rc reload`: the server is not running.
-pub const STOPPED: u8 = 7;
+pub const RC_NOT_RUNNING: u8 = 7;
 /// `--status`, `--stop`, `--signal`: the state cannot be determined.
 pub const UNKNOWN: u8 = 4;
 /// vsrun could not set up the server.
@@ -123,7 +123,7 @@ impl Success {
     pub fn parse(text: &[u8]) -> Option<Self> {
         let mut success = Self::default();
         for word in text.split(|byte| *byte == b',') {
-            match (super::time::number(word), Signal::parse(word)) {
+            match (super::time::parse_number(word), Signal::parse(word)) {
                 (Some(number), _) => success.add(u8::try_from(number).ok()?),
                 (None, signal) => success.signals |= signal?.bit(),
             }

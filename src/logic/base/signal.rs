@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use super::time::number;
+use super::time::parse_number;
 
 /// A signal number, 1 to 64.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -23,7 +23,7 @@ const ALIASES: [(&str, u8); 4] = [("IOT", 6), ("CLD", 17), ("POLL", 29), ("UNUSE
 /// The number that glibc and `kill` call `RTMIN`. The kernel's own first real-time signal is 32; glibc uses 32 and 33
 /// itself.
 const RTMIN: u8 = 34;
-const LAST: u8 = 64;
+const RTMAX: u8 = 64;
 
 impl Signal {
     /// Sent when a terminal hangs up, and to ask a manager for a restart.
@@ -69,7 +69,7 @@ impl Signal {
     /// The signal with this number; None if the number is not 1 to 64.
     pub fn new(number: u64) -> Option<Self> {
         match u8::try_from(number) {
-            Ok(number @ 1..=LAST) => Some(Self(number)),
+            Ok(number @ 1..=RTMAX) => Some(Self(number)),
             _ => None,
         }
     }
@@ -86,29 +86,29 @@ impl Signal {
 
     /// Parses the name of a signal, with or without `SIG` and in any case, its number, `RTMIN+n` or `RTMAX-n`.
     pub fn parse(text: &[u8]) -> Option<Self> {
-        if let Some(number) = number(text) {
+        if let Some(number) = parse_number(text) {
             return Self::new(number);
         }
         let upper = text.to_ascii_uppercase();
         let name = upper.strip_prefix(b"SIG").unwrap_or(&upper);
         if let Some(rest) = name.strip_prefix(b"RTMIN") {
-            return Self::realtime(u64::from(RTMIN).checked_add(offset(rest, b"+")?)?);
+            return Self::new_realtime(u64::from(RTMIN).checked_add(parse_offset(rest, b"+")?)?);
         }
         if let Some(rest) = name.strip_prefix(b"RTMAX") {
-            return Self::realtime(u64::from(LAST).checked_sub(offset(rest, b"-")?)?);
+            return Self::new_realtime(u64::from(RTMAX).checked_sub(parse_offset(rest, b"-")?)?);
         }
         let known = NAMES.iter().zip(1u8..).map(|(known, number)| (*known, number));
         known.chain(ALIASES).find(|(known, _)| known.as_bytes() == name).map(|(_, number)| Self(number))
     }
 
-    fn realtime(number: u64) -> Option<Self> {
+    fn new_realtime(number: u64) -> Option<Self> {
         Self::new(number).filter(|signal| signal.0 >= RTMIN)
     }
 }
 
 /// Parses what follows `RTMIN` or `RTMAX`: nothing, or a sign and a number.
-fn offset(text: &[u8], sign: &[u8]) -> Option<u64> {
-    if text.is_empty() { Some(0) } else { number(text.strip_prefix(sign)?) }
+fn parse_offset(text: &[u8], sign: &[u8]) -> Option<u64> {
+    if text.is_empty() { Some(0) } else { parse_number(text.strip_prefix(sign)?) }
 }
 
 impl fmt::Display for Signal {

@@ -71,14 +71,14 @@ impl<const N: usize> Write for ArrayText<N> {
 /// Iterates over the parts of a text between separators, like `slice::split`. Its code exists once, and not once for
 /// each closure.
 pub struct SplitByte<'a> {
-    mark: u8,
+    separator: u8,
     /// The rest of the text, after the last separator. None after the last part.
     pub rest: Option<&'a [u8]>,
 }
 
 /// Splits a text at each `separator` byte.
-pub fn split_byte(text: &[u8], mark: u8) -> SplitByte<'_> {
-    SplitByte { mark, rest: Some(text) }
+pub fn split_byte(text: &[u8], separator: u8) -> SplitByte<'_> {
+    SplitByte { separator, rest: Some(text) }
 }
 
 impl<'a> Iterator for SplitByte<'a> {
@@ -87,7 +87,7 @@ impl<'a> Iterator for SplitByte<'a> {
     #[inline(never)]
     fn next(&mut self) -> Option<&'a [u8]> {
         let text = self.rest.take()?;
-        let Some(at) = text.iter().position(|byte| *byte == self.mark) else { return Some(text) };
+        let Some(at) = text.iter().position(|byte| *byte == self.separator) else { return Some(text) };
         self.rest = text.get(at + 1..);
         text.get(..at)
     }
@@ -95,7 +95,7 @@ impl<'a> Iterator for SplitByte<'a> {
 
 /// The index of a word in a comma-separated list.
 #[inline(never)]
-pub fn place_of(words: &[u8], wanted: &[u8]) -> Option<usize> {
+pub fn index_of_word(words: &[u8], wanted: &[u8]) -> Option<usize> {
     split_byte(words, b',').position(|word| word == wanted)
 }
 

@@ -45,7 +45,7 @@ impl Span {
 
     /// Parses an integer with one of the units `ms`, `s`, `min`, `h`, `d` and `w`; without a unit it means seconds.
     pub fn parse(text: &[u8]) -> Option<Self> {
-        let (count, unit) = number_and_unit(text)?;
+        let (count, unit) = split_number(text)?;
         let unit = match unit {
             b"ms" => 1,
             b"" | b"s" => 1000,
@@ -59,14 +59,14 @@ impl Span {
     }
 
     /// Parses a span as [`Span::parse`] does; None if it is zero.
-    pub fn parse_some(text: &[u8]) -> Option<Self> {
+    pub fn parse_nonzero(text: &[u8]) -> Option<Self> {
         Self::parse(text).filter(|span| *span > Self::ZERO)
     }
 
     /// Parses KEEP of `--logdir`: an integer with one of the units `h`, `d`, `w` and `m` (30 days); without a unit it
     /// means days.
     pub fn parse_keep(text: &[u8]) -> Option<Self> {
-        let (count, unit) = number_and_unit(text)?;
+        let (count, unit) = split_number(text)?;
         let hours: u64 = match unit {
             b"h" => 1,
             b"" | b"d" => 24,
@@ -79,15 +79,15 @@ impl Span {
 }
 
 /// Parses a decimal number: digits only, without a sign. None on overflow.
-pub fn number(text: &[u8]) -> Option<u64> {
-    match number_and_unit(text)? {
+pub fn parse_number(text: &[u8]) -> Option<u64> {
+    match split_number(text)? {
         (count, b"") => Some(count),
         _ => None,
     }
 }
 
 /// Parses the digits at the start of a text, and returns the number and the rest. None without digits, or on overflow.
-pub fn number_and_unit(text: &[u8]) -> Option<(u64, &[u8])> {
+pub fn split_number(text: &[u8]) -> Option<(u64, &[u8])> {
     let digits = text.iter().take_while(|byte| byte.is_ascii_digit()).count();
     let (digits, unit) = text.split_at_checked(digits)?;
     if digits.is_empty() {
@@ -112,7 +112,7 @@ pub struct Timestamp {
 impl fmt::Display for Timestamp {
     /// The time in ISO 8601: `2026-11-21T08:00:12.123Z`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (year, month, day) = civil(self.seconds.div_euclid(86_400));
+        let (year, month, day) = civil_from_days(self.seconds.div_euclid(86_400));
         let second = self.seconds.rem_euclid(86_400);
         let (hour, minute) = (second / 3600, second / 60 % 60);
         let parts =
@@ -127,7 +127,7 @@ impl fmt::Display for Timestamp {
 /// The date (year, month, day) of a day counted from 1970-01-01, in the proleptic Gregorian calendar.
 ///
 /// The calculation lets the year begin in March, so that the leap day is its last day. 400 years have 146,097 days.
-fn civil(day: i64) -> (i64, i64, i64) {
+fn civil_from_days(day: i64) -> (i64, i64, i64) {
     let day = day + 719_468; // from 0000-03-01
     let era = day.div_euclid(146_097);
     let day = day.rem_euclid(146_097);

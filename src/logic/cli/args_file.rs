@@ -92,7 +92,7 @@ impl PendingArgsFile {
                 continue;
             }
             ends |= text == b"--";
-            if let Some(fault) = fault(text, ends) {
+            if let Some(fault) = line_error(text, ends) {
                 let file = Escaped(self.file.to_bytes());
                 return Err(Error::usage(format_args!("{file}:{number}: {fault}")));
             }
@@ -107,7 +107,7 @@ impl PendingArgsFile {
 
 /// Why a line cannot be the argument that its author meant; None if it can. The words of COMMAND, which follow `--`,
 /// are accepted as they are.
-fn fault(text: &[u8], of_command: bool) -> Option<&'static str> {
+fn line_error(text: &[u8], of_command: bool) -> Option<&'static str> {
     let is_quoted = |text: &[u8]| matches!(text, [first @ (b'"' | b'\''), .., last] if first == last);
     let value = text.iter().position(|byte| *byte == b'=').and_then(|at| text.get(at + 1..));
     if text.contains(&0) {

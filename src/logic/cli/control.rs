@@ -4,14 +4,14 @@ use crate::logic::base::cstr::StaticCStr;
 use crate::logic::base::error::Error;
 use crate::logic::base::error::Result;
 use crate::logic::base::time::Span;
+use crate::logic::cli::options::ControlCommand;
 use crate::logic::cli::options::Options;
-use crate::logic::cli::options::Order;
 
 /// A request about the server of a pidfile.
 #[derive(Debug)]
 pub struct Control {
     /// The control command: report the status, stop, replace or signal.
-    pub order: Order,
+    pub command: ControlCommand,
     /// The path of the pidfile.
     pub pidfile: StaticCStr,
     /// The value of `--stop-timeout`.
@@ -29,19 +29,19 @@ impl Control {
     /// # Errors
     /// Wrong usage, in one line.
     pub fn from_options(options: &Options) -> Result<Option<Self>> {
-        let (order, pidfile) = match options.control[..] {
+        let (command, pidfile) = match options.control[..] {
             [] => return Ok(None),
             [one] => one,
             _ => return Err(Error::usage(format_args!("option --{NAMES} is given twice"))),
         };
         let given = [options.stop_timeout, options.stop_delay].iter().flatten().count();
-        let timed = if order == Order::Stop { given } else { 0 };
+        let timed = if command == ControlCommand::Stop { given } else { 0 };
         if options.count > 1 + timed || !options.command.is_empty() {
             return Err(Error::usage(format_args!(
                 "option --{NAMES} is used alone: no COMMAND, no options but --stop-timeout and --stop-delay"
             )));
         }
         let timeout = options.stop_timeout.unwrap_or(Span::secs(30));
-        Ok(Some(Self { order, pidfile, timeout, delay: options.stop_delay.unwrap_or_default() }))
+        Ok(Some(Self { command, pidfile, timeout, delay: options.stop_delay.unwrap_or_default() }))
     }
 }

@@ -75,7 +75,7 @@ pub struct Flag {
     /// True for an option with values that may be given more than once.
     pub repeatable: bool,
     /// The words after a malformed value: `is not ...`. Empty if the choices of the value say the same.
-    pub not: &'static str,
+    pub rejection: &'static str,
     /// The line of the help text that says what the option does.
     pub line: &'static str,
 }
@@ -99,7 +99,7 @@ macro_rules! flags {
             long: $long,
             values: &[$(Value { name: $name, kind: $kind }),*],
             repeatable: !concat!($(stringify!($repeatable))?).is_empty(),
-            not: concat!($($not)?),
+            rejection: concat!($($not)?),
             line: $line,
         }),*];
 

@@ -52,22 +52,22 @@ const COMMON: FlagSet = FlagSet::of(&[
     Id::Ready,
 ]);
 
-/// The bit in [`PLACES`] of an option that is in [`COMMON`].
+/// The bit in [`ROW_BITS`] of an option that is in [`COMMON`].
 const IS_COMMON: u8 = 1 << 7;
 
 /// For each option, in the order of the table, its chapter's index and [`IS_COMMON`].
 #[allow(clippy::indexing_slicing, reason = "at compile time, where it would be seen")]
-static PLACES: [u8; COUNT] = {
-    let mut places = [0; COUNT];
+static ROW_BITS: [u8; COUNT] = {
+    let mut bits = [0; COUNT];
     let mut at = 0;
     while at < COUNT {
-        places[at] = FLAGS[at].chapter as u8;
+        bits[at] = FLAGS[at].chapter as u8;
         if COMMON.contains(FLAGS[at].id) {
-            places[at] |= IS_COMMON;
+            bits[at] |= IS_COMMON;
         }
         at += 1;
     }
-    places
+    bits
 };
 
 /// Which help text to print.
@@ -107,12 +107,12 @@ pub fn help(which: Help) -> Vec<u8> {
     text
 }
 
-/// Appends a newline, and the lines of all options whose bits `bits` of [`PLACES`] have the value `are`.
+/// Appends a newline, and the lines of all options whose [`ROW_BITS`], masked with `mask`, are `wanted`.
 #[inline(never)]
-fn show_rows(text: &mut Vec<u8>, bits: u8, are: u8) {
+fn show_rows(text: &mut Vec<u8>, mask: u8, wanted: u8) {
     text.push(b'\n');
-    for (line, place) in rows().zip(PLACES.iter()) {
-        if place & bits == are {
+    for (line, bits) in rows().zip(ROW_BITS.iter()) {
+        if bits & mask == wanted {
             show_row(line, text);
         }
     }

@@ -4,16 +4,17 @@ use alloc::vec::Vec;
 
 use super::flags::Id;
 use super::lookup::{FlagRow, long_names, unpack};
-use super::suggestions::near;
-use super::value::{RESOURCES, bound, limit};
+use super::suggestions::nearest;
+use super::value::{RESOURCES, parse_bound, parse_limit};
 use crate::logic::base::signal::{NAMES, Signal};
 use crate::logic::base::text::split_byte;
-use crate::logic::base::time::{number, number_and_unit};
-use crate::logic::plan::limits::{CAPABILITIES, place};
+use crate::logic::base::time::{parse_number, split_number};
+use crate::logic::plan::limits::{CAPABILITIES, index_of_name};
 use crate::logic::supervisor::signal_action::ACTIONS;
 
 /// Names of options in other tools, each with vsrun's own name for the same.
-const OTHERS: &[u8] = b"chuid=user,setuid=user,uid=user,gid=user,chroot=root,chdir=work-dir,cwd=work-dir,pid=pidfile,\
+const FOREIGN_NAMES: &[u8] =
+    b"chuid=user,setuid=user,uid=user,gid=user,chroot=root,chdir=work-dir,cwd=work-dir,pid=pidfile,\
 make-pidfile=pidfile,environment=env,daemon=background,daemonize=background,detach=background,nodaemon=foreground,\
 config=args,dry-run=check,test=check,ulimit=limit,cap-add=caps,kill=stop,retry=stop-timeout,respawn=restart,\
 exec= COMMAND,start= COMMAND,startas= COMMAND";
@@ -36,7 +37,7 @@ fn fill(text: &str, with: &[&[u8]]) -> Vec<u8> {
 
 /// The error text for an option whose value with the index `at` is missing.
 #[inline(never)]
-pub fn missing(row: &FlagRow, at: usize) -> Vec<u8> {
+pub fn missing_value(row: &FlagRow, at: usize) -> Vec<u8> {
     let mut names = split_byte(row.values(), b' ');
     let (first, Some(second)) = (names.next().unwrap_or_default(), names.rest) else {
         return b"a value is missing".into();
@@ -47,7 +48,7 @@ pub fn missing(row: &FlagRow, at: usize) -> Vec<u8> {
 
 /// The error text for an unknown option, such as `unknown option --pidfil: did you mean --pidfile?`
 #[inline(never)]
-pub fn option(name: &[u8]) -> Vec<u8> {
+pub fn unknown_option(name: &[u8]) -> Vec<u8> {
     // A blank in the name: the line of a file of --args, or a quoted word, was meant as two arguments.
     let mut words = split_byte(name, b' ');
     let first = words.next().unwrap_or_default();
@@ -58,13 +59,13 @@ pub fn option(name: &[u8]) -> Vec<u8> {
             fill("'--%' is one argument: write --%=%", &[name, first, rest])
         };
     }
-    let other = split_byte(OTHERS, b',').find_map(|pair| pair.strip_prefix(name)?.strip_prefix(b"="));
+    let other = split_byte(FOREIGN_NAMES, b',').find_map(|pair| pair.strip_prefix(name)?.strip_prefix(b"="));
     let mut known = Vec::new();
     for (name, _) in long_names() {
         known.extend_from_slice(name);
         known.push(b',');
     }
-    match other.or_else(|| near(name, &known)) {
+    match other.or_else(|| nearest(name, &known)) {
         Some(meant) => fill("unknown option --%: did you mean --%?", &[name, meant]),
         None => fill("unknown option --% (see vsrun --help)", &[name]),
     }
@@ -73,29 +74,31 @@ pub fn option(name: &[u8]) -> Vec<u8> {
 /// The error text for a malformed value.
 #[inline(never)]
 #[expect(clippy::wildcard_enum_match_arm, reason = "most options have no list of names")]
-pub fn value(row: &FlagRow, value: &[u8]) -> Vec<u8> {
+pub fn malformed_value(row: &FlagRow, value: &[u8]) -> Vec<u8> {
     let choices = row.choices();
     if !choices.is_empty() {
-        return unknown("value", value, choices, choices);
+        return unknown_name("value", value, choices, choices);
     }
     let mut words = split_byte(value, b',');
     let found = match row.id {
         Id::StopSignal | Id::Signal => unknown_signal(value),
-        Id::SuccessExit => words.find_map(|word| if number(word).is_none() { unknown_signal(word) } else { None }),
-        Id::OnSignal => trap(value).map(|text| fill("'%': %", &[value, &text])),
-        Id::Limit if limit(value).is_some() => Some(fill("'%' is given twice", &[value])),
+        Id::SuccessExit => {
+            words.find_map(|word| if parse_number(word).is_none() { unknown_signal(word) } else { None })
+        }
+        Id::OnSignal => malformed_action(value).map(|text| fill("'%': %", &[value, &text])),
+        Id::Limit if parse_limit(value).is_some() => Some(fill("'%' is given twice", &[value])),
         Id::Limit => {
             let name = split_byte(split_byte(value, b',').next().unwrap_or_default(), b'=').next().unwrap_or_default();
-            place(RESOURCES, name).is_none().then(|| unknown("limit", name, RESOURCES, RESOURCES))
+            index_of_name(RESOURCES, name).is_none().then(|| unknown_name("limit", name, RESOURCES, RESOURCES))
         }
         Id::Caps => words
-            .find(|word| number(word).is_none() && place(CAPABILITIES, word).is_none())
-            .map(|word| unknown("capability", word, CAPABILITIES, b"none,or names of capabilities(7)")),
+            .find(|word| parse_number(word).is_none() && index_of_name(CAPABILITIES, word).is_none())
+            .map(|word| unknown_name("capability", word, CAPABILITIES, b"none,or names of capabilities(7)")),
         _ => None,
     };
     found.unwrap_or_else(|| {
         let mut not = Vec::new();
-        unpack(row.not(), &mut not);
+        unpack(row.rejection(), &mut not);
         let reason = reason(row, value);
         fill(if reason.is_empty() { "'%' %" } else { "'%' %: %" }, &[value, &not, &reason])
     })
@@ -103,8 +106,8 @@ pub fn value(row: &FlagRow, value: &[u8]) -> Vec<u8> {
 
 /// The error text for an unknown name: the name that was probably meant, or all that are allowed.
 #[inline(never)]
-pub fn unknown(what: &str, word: &[u8], names: &[u8], all: &[u8]) -> Vec<u8> {
-    let meant = near(word, names);
+pub fn unknown_name(what: &str, word: &[u8], names: &[u8], all: &[u8]) -> Vec<u8> {
+    let meant = nearest(word, names);
     let mut text = fill("unknown % '%': ", &[what.as_bytes(), word]);
     if meant.is_some() {
         text.extend_from_slice(b"did you mean ");
@@ -127,19 +130,19 @@ fn unknown_signal(word: &[u8]) -> Option<Vec<u8>> {
     if Signal::parse(word).is_some() {
         return None;
     }
-    if number(word).is_some() {
+    if parse_number(word).is_some() {
         return Some(fill("'%' is not a signal: their numbers are 1 to 64", &[word]));
     }
     let known = NAMES.join(",");
     let name = word.get(3..).filter(|_| word.to_ascii_uppercase().starts_with(b"SIG")).unwrap_or(word);
-    Some(match near(name, known.as_bytes()) {
+    Some(match nearest(name, known.as_bytes()) {
         Some(meant) => fill("unknown signal '%': did you mean SIG%?", &[word, meant]),
         None => fill("unknown signal '%' (see kill -l)", &[word]),
     })
 }
 
 /// The error text for a malformed `SIGNAL=ACTION` of `--on-signal`.
-fn trap(value: &[u8]) -> Option<Vec<u8>> {
+fn malformed_action(value: &[u8]) -> Option<Vec<u8>> {
     let mut halves = split_byte(value, b'=');
     let signal = unknown_signal(halves.next()?);
     if signal.is_some() {
@@ -148,9 +151,9 @@ fn trap(value: &[u8]) -> Option<Vec<u8>> {
     let Some(action) = halves.rest else { return Some(b"'=ACTION' is missing".into()) };
     match action.strip_prefix(b"forward:") {
         Some(other) => unknown_signal(other),
-        None if place(ACTIONS, action).is_some() => None,
+        None if index_of_name(ACTIONS, action).is_some() => None,
         None => {
-            let mut text = unknown("action", action, ACTIONS, ACTIONS);
+            let mut text = unknown_name("action", action, ACTIONS, ACTIONS);
             if !text.ends_with(b"?") {
                 text.extend_from_slice(b", forward:SIGNAL");
             }
@@ -164,7 +167,7 @@ fn trap(value: &[u8]) -> Option<Vec<u8>> {
 #[expect(clippy::wildcard_enum_match_arm, reason = "the text of most options says enough")]
 fn reason(row: &FlagRow, value: &[u8]) -> Vec<u8> {
     let reason: &[u8] = match row.id {
-        Id::Port | Id::Bind | Id::Listen => address(row.id, value),
+        Id::Port | Id::Bind | Id::Listen => address_reason(row.id, value),
         Id::User => match split_byte(value, b':').find(|name| name.first().is_some_and(u8::is_ascii_digit)) {
             Some(b"4294967295") => b"that number means 'unchanged' to the kernel",
             Some(_) => b"a name does not begin with a digit",
@@ -172,18 +175,18 @@ fn reason(row: &FlagRow, value: &[u8]) -> Vec<u8> {
         },
         Id::Limit => match split_byte(value, b'=').nth(1) {
             None | Some(b"") => b"a value is missing",
-            Some(values) if split_byte(values, b':').all(|value| bound(value).is_some()) => b"SOFT is above HARD",
+            Some(values) if split_byte(values, b':').all(|value| parse_bound(value).is_some()) => b"SOFT is above HARD",
             Some(_) => b"a value is a number or 'unlimited'",
         },
-        _ if row.values() == b"DURATION" => return unit(value),
+        _ if row.values() == b"DURATION" => return suggested_unit(value),
         _ => b"",
     };
     reason.into()
 }
 
 /// Suggests a duration for one with a wrong unit: `5min` for `5m`.
-fn unit(value: &[u8]) -> Vec<u8> {
-    let Some((_, unit)) = number_and_unit(value) else { return Vec::new() };
+fn suggested_unit(value: &[u8]) -> Vec<u8> {
+    let Some((_, unit)) = split_number(value) else { return Vec::new() };
     let meant: &[u8] = match unit.to_ascii_lowercase().as_slice() {
         b"m" | [b'm', b'i', ..] => b"min",
         [b's', ..] => b"s",
@@ -195,7 +198,7 @@ fn unit(value: &[u8]) -> Vec<u8> {
 }
 
 /// The error text for a malformed address or port.
-fn address(id: Id, value: &[u8]) -> &'static [u8] {
+fn address_reason(id: Id, value: &[u8]) -> &'static [u8] {
     let value = value.strip_suffix(b"/udp").unwrap_or(value);
     let at = value.iter().rposition(|byte| *byte == b':').filter(|_| id != Id::Bind);
     let host = value.get(..at.unwrap_or(0)).unwrap_or_default();
@@ -203,7 +206,7 @@ fn address(id: Id, value: &[u8]) -> &'static [u8] {
     let host = if id == Id::Bind { value } else { host };
     if value.contains(&b'/') {
         b""
-    } else if id != Id::Bind && !number(port).is_some_and(|port| (1..=65535).contains(&port)) {
+    } else if id != Id::Bind && !parse_number(port).is_some_and(|port| (1..=65535).contains(&port)) {
         b"a port is 1 to 65535"
     } else if at.is_some() && matches!(host, b"" | b"*") {
         b"for every address, write the port alone"

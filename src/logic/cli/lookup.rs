@@ -145,15 +145,15 @@ impl FlagRow {
 
     /// The names of the option's values in the help text, separated by blanks.
     pub fn values(&self) -> &'static [u8] {
-        self.cell(1)
+        self.field(1)
     }
 
     /// The words after a malformed value (`is not ...`), compressed.
-    pub fn not(&self) -> &'static [u8] {
-        self.cell(3)
+    pub fn rejection(&self) -> &'static [u8] {
+        self.field(3)
     }
 
-    fn cell(&self, at: usize) -> &'static [u8] {
+    fn field(&self, at: usize) -> &'static [u8] {
         split_byte(self.line, b'\t').nth(at).unwrap_or_default()
     }
 

@@ -13,7 +13,7 @@ use crate::logic::base::cstr::StaticCStr;
 use crate::logic::base::error::{Error, Result};
 use crate::logic::base::exit;
 use crate::logic::base::signal::Signal;
-use crate::logic::base::text::{Escaped, place_of};
+use crate::logic::base::text::{Escaped, index_of_word};
 use crate::logic::plan::env::Env;
 use crate::logic::plan::personality::{CallerSignals, Personality, VSRUN};
 use crate::logic::supervisor::policy::AtExit;
@@ -40,14 +40,14 @@ pub struct Called {
 /// The exit status of these tools for wrong usage, and for most other failures.
 const FAILED: u8 = 1;
 /// The environment variable with further options of vsrun.
-pub const VARIABLE: &[u8] = b"VSRUN_ARGS";
+pub const ARGS_VARIABLE: &[u8] = b"VSRUN_ARGS";
 
 impl Called {
     /// The tool that the last component of `argv[0]` names.
-    pub fn by(argv0: StaticCStr) -> Option<Self> {
+    pub fn from_argv0(argv0: StaticCStr) -> Option<Self> {
         const NAMES: &[u8] = b"docker-init,podman-init,tini,tini-static,catatonit,dumb-init,gosu,su-exec";
         let name = argv0.to_bytes().rsplit(|byte| *byte == b'/').next()?;
-        let tool = match place_of(NAMES, name)? {
+        let tool = match index_of_word(NAMES, name)? {
             0..=3 => Tool::Tini,
             4 => Tool::Catatonit,
             5 => Tool::DumbInit,
@@ -77,7 +77,7 @@ pub struct Caller {
 
 /// What a tool's command line asks vsrun to do.
 #[derive(Clone, Copy)]
-enum Asked {
+enum ToolRequest {
     /// Start the command.
     Start,
     /// Start no command, and wait for a signal.
@@ -91,7 +91,7 @@ enum Asked {
 }
 
 /// The result of reading a tool's command line.
-struct Line<'a> {
+struct ToolLine<'a> {
     called: Called,
     words: &'a [StaticCStr],
     caller: &'a Caller,
@@ -117,41 +117,41 @@ pub fn translate(
 ) -> Result<Request> {
     let own = Personality { is_transparent: true, signals: caller.signals, ..VSRUN };
     let personality = Box::leak(Box::new(own));
-    let mut line = Line { called, words, caller, personality, options, signals: Vec::new(), verbosity: 1 };
+    let mut line = ToolLine { called, words, caller, personality, options, signals: Vec::new(), verbosity: 1 };
     let (row, is_init) = match called.tool {
         Tool::Tini => (&inits::TINI, true),
         Tool::Catatonit => (&inits::CATATONIT, true),
         Tool::DumbInit => (&inits::DUMB_INIT, true),
-        Tool::Gosu | Tool::SuExec => (&gosu::ROW, false),
+        Tool::Gosu | Tool::SuExec => (&gosu::SYNTAX, false),
     };
     let asked = if is_init { inits::read(&mut line, row) } else { gosu::read(&mut line) };
     let (parts, to, status) = match asked? {
-        Asked::Start => {
-            if let Some(text) = caller.env.get(VARIABLE).filter(|_| is_init) {
+        ToolRequest::Start => {
+            if let Some(text) = caller.env.get(ARGS_VARIABLE).filter(|_| is_init) {
                 let statuses = line.options.success_exit.take();
-                further::read(text, line.options, at_exit)?;
+                vsrun_args::read(text, line.options, at_exit)?;
                 if let Some(statuses) = statuses {
                     line.options.success_exit.get_or_insert_default().join(&statuses);
                 }
             }
             return line.apply(is_init).map(|()| Request::Run);
         }
-        Asked::Pause => return Ok(Request::Pause(inits::OF_THE_KERNEL)),
-        Asked::Usage(to, status) => ([b"Usage: ", called.name, row.usage, REST], to, status),
-        Asked::Version(to) => ([row.version, OWN, b"", b""], to, exit::OK),
-        Asked::License => ([&b"vsrun: MIT or Apache-2.0\n"[..], b"", b"", b""], 1, exit::OK),
+        ToolRequest::Pause => return Ok(Request::Pause(inits::FAULT_SIGNALS)),
+        ToolRequest::Usage(to, status) => ([b"Usage: ", called.name, row.usage, USAGE_FOOTER], to, status),
+        ToolRequest::Version(to) => ([row.version, VERSION_SUFFIX, b"", b""], to, exit::OK),
+        ToolRequest::License => ([&b"vsrun: MIT or Apache-2.0\n"[..], b"", b"", b""], 1, exit::OK),
     };
     Ok(Request::Text(Text { bytes: parts.concat(), to, status }))
 }
 
 /// The line that follows a tool's usage.
-const REST: &[u8] =
+const USAGE_FOOTER: &[u8] =
     concat!("\nThis is vsrun ", env!("CARGO_PKG_VERSION"), ": see OTHER NAMES in vsrun(8).\n").as_bytes();
 /// The end of a tool's version line.
-const OWN: &[u8] = concat!(" (vsrun ", env!("CARGO_PKG_VERSION"), ")\n").as_bytes();
+const VERSION_SUFFIX: &[u8] = concat!(" (vsrun ", env!("CARGO_PKG_VERSION"), ")\n").as_bytes();
 
 /// The command line syntax of a tool.
-struct Row {
+struct ToolSyntax {
     /// The option letters, in the form of `Getopt::letters`.
     letters: &'static [u8],
     /// The long option names, in the form of `Getopt::long`.
@@ -162,7 +162,7 @@ struct Row {
     version: &'static [u8],
 }
 
-impl Line<'_> {
+impl ToolLine<'_> {
     /// Applies the tool's options to vsrun's. Options in `VSRUN_ARGS` take precedence.
     fn apply(self, is_init: bool) -> Result<()> {
         let Self { personality, options, signals, verbosity, .. } = self;
@@ -187,7 +187,7 @@ impl Line<'_> {
         // The tools are silent. An option for more records, or one that makes the init a manager, ends that.
         personality.is_silent &= options.quiet.is_none() && options.is_quiet();
         options.personality = personality;
-        options.join_sockets();
+        options.insert_port_socket();
         conflicts::reject_conflicts(options)
     }
 }
@@ -199,10 +199,10 @@ fn usage_error(before: &str, word: &[u8], after: &str) -> Error {
 }
 
 mod dumb_init;
-mod further;
 mod getopt;
 mod gosu;
 mod inits;
 #[cfg(test)]
 mod tests;
 mod tini;
+mod vsrun_args;

@@ -11,7 +11,7 @@ use crate::logic::base::time::Span;
 use crate::logic::formats::cgroup::Setting;
 use crate::logic::formats::mounts::Mounts;
 use crate::logic::plan::account::Login;
-use crate::logic::plan::env::Sources;
+use crate::logic::plan::env::EnvFiles;
 use crate::logic::plan::landlock::Confinement;
 use crate::logic::plan::limits::Capabilities;
 use crate::logic::plan::personality::Personality;
@@ -51,7 +51,7 @@ pub struct Options {
     /// The values of `--listen`, in order, and the socket of `--port` and `--bind` among them.
     pub listen: Vec<StaticCStr>,
     /// The number of `--listen` before the first `--port` or `--bind`.
-    pub joined_at: usize,
+    pub port_index: usize,
     /// The values of `--env`, each `NAME=VALUE`.
     pub env: Vec<StaticCStr>,
     /// The value of `--env-dir`.
@@ -124,7 +124,7 @@ pub struct Options {
     /// The value of `--stop-delay`.
     pub stop_delay: Option<Span>,
     /// The control commands `--status`, `--stop`, `--replace` and `--signal`, each with its PIDFILE.
-    pub control: Vec<(Order, StaticCStr)>,
+    pub control: Vec<(ControlCommand, StaticCStr)>,
     /// The value of `--probe`.
     pub probe: Option<StaticCStr>,
     /// The value of `--probe-timeout`.
@@ -167,15 +167,15 @@ impl Options {
     }
 
     /// Inserts the socket of `--port` and `--bind` into the list of sockets, at the place where the options were given.
-    pub fn join_sockets(&mut self) {
-        if let Some(one) = socket_address::join(self.port, self.bind) {
-            self.listen.insert(self.joined_at, one);
+    pub fn insert_port_socket(&mut self) {
+        if let Some(one) = socket_address::join_port_and_bind(self.port, self.bind) {
+            self.listen.insert(self.port_index, one);
         }
     }
 
     /// The files from which the server's environment is made, if any option names one.
-    pub fn env_sources(&self) -> Option<Sources> {
-        let sources = Sources { files: self.env_files.clone(), dir: self.env_dir, names: self.file_env.clone() };
+    pub fn env_sources(&self) -> Option<EnvFiles> {
+        let sources = EnvFiles { files: self.env_files.clone(), dir: self.env_dir, names: self.file_env.clone() };
         let is_none = sources.files.is_empty() && sources.dir.is_none() && sources.names.is_empty();
         (!is_none).then_some(sources)
     }
@@ -192,8 +192,8 @@ impl Options {
 
     /// True if only warnings and errors are recorded. On standard error, an init is silent as long as nothing fails.
     pub fn is_quiet(&self) -> bool {
-        const RECORDS: [Id; 3] = [Id::Syslog, Id::Logdir, Id::Debug];
-        let records = RECORDS.into_iter().any(|id| self.has(id)) || self.syslog_usage.is_some();
+        const RECORD_OPTIONS: [Id; 3] = [Id::Syslog, Id::Logdir, Id::Debug];
+        let records = RECORD_OPTIONS.into_iter().any(|id| self.has(id)) || self.syslog_usage.is_some();
         self.quiet.unwrap_or(self.has(Id::Init) && !records)
     }
 
@@ -223,7 +223,7 @@ impl Options {
 
 /// A control command for a running server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Order {
+pub enum ControlCommand {
     /// `--status`.
     Status,
     /// `--stop`.

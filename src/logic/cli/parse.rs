@@ -67,13 +67,13 @@ pub fn parse(words: &Args, options: &mut Options, at_exit: &mut Option<AtExit>) 
     let there = |error: Error| error.at(&words.location(done.saturating_sub(1)));
     let all = |error: Error| error.at(&words.location(words.list.len()));
     match request.map_err(there)? {
-        Some(Found::Request(request)) => return Ok(request),
-        Some(Found::File(_)) if words.has_file() => {
+        Some(DecidingOption::Request(request)) => return Ok(request),
+        Some(DecidingOption::File(_)) if words.has_file() => {
             return Err(there(Error::usage(format_args!("option --args within a file of --args"))));
         }
-        Some(Found::File(_)) if options.has(Id::Rc) => return Err(rc::outside()),
-        Some(Found::File(file)) => {
-            return Ok(Request::ArgsFile(words.split_at_file(file, option_before(ours, done), done)));
+        Some(DecidingOption::File(_)) if options.has(Id::Rc) => return Err(rc::misplaced_option()),
+        Some(DecidingOption::File(file)) => {
+            return Ok(Request::ArgsFile(words.split_at_file(file, args_option_index(ours, done), done)));
         }
         None => {}
     }
@@ -88,7 +88,7 @@ pub(super) fn read_all(
     words: &[StaticCStr],
     options: &mut Options,
     at_exit: &mut Option<AtExit>,
-) -> (Result<Option<Found>>, usize) {
+) -> (Result<Option<DecidingOption>>, usize) {
     let mut parser = lexopt::Parser::from_args(words.iter().map(|word| OsStr::from_bytes(word.to_bytes())));
     let request = read_options(options, &mut parser);
     let done = words.len() - parser.try_raw_args().map_or(0, |rest| rest.as_slice().len());
@@ -104,7 +104,7 @@ fn request_from(options: &mut Options, end: Option<usize>, after: Option<usize>)
     if let Some(control) = Control::from_options(options)? {
         return Ok(Request::Control(control));
     }
-    if let Some(request) = ProbeRequest::of(options)? {
+    if let Some(request) = ProbeRequest::from_options(options)? {
         return Ok(Request::Probe(request));
     }
     let action = if options.has(Id::Rc) { Some(rc::take_action(options, after)?) } else { None };
@@ -112,22 +112,22 @@ fn request_from(options: &mut Options, end: Option<usize>, after: Option<usize>)
         let missing = if end.is_some() { "no COMMAND after '--'" } else { "'-- COMMAND' is missing" };
         return Err(Error::usage(format_args!("{missing} (see vsrun --help)")));
     }
-    options.join_sockets();
+    options.insert_port_socket();
     conflicts::reject_conflicts(options)?;
-    probe_rules::reject(options)?;
+    probe_rules::reject_meaningless_probes(options)?;
     Ok(action.map_or(Request::Run, Request::Rc))
 }
 
 /// The index of the option `--args` whose value ends before the index `done`: it is in the same argument as the value,
 /// or in the one before.
-fn option_before(words: &[StaticCStr], done: usize) -> usize {
+fn args_option_index(words: &[StaticCStr], done: usize) -> usize {
     let last = done.saturating_sub(1);
     let joined = words.get(last).is_some_and(|word| word.to_bytes().starts_with(b"--args="));
     if joined { last } else { last.saturating_sub(1) }
 }
 
 /// An option that decides what happens, whatever options follow it.
-pub(super) enum Found {
+pub(super) enum DecidingOption {
     /// An option that is a request itself, such as `--help`.
     Request(Request),
     /// `--args`, with the path of its file.
@@ -136,7 +136,7 @@ pub(super) enum Found {
 
 /// Reads the options to their end, or to the first one that decides the request.
 #[inline(never)]
-fn read_options(options: &mut Options, parser: &mut lexopt::Parser) -> Result<Option<Found>> {
+fn read_options(options: &mut Options, parser: &mut lexopt::Parser) -> Result<Option<DecidingOption>> {
     while let Some(arg) = parser.next().map_err(usage_error)? {
         options.count += 1;
         if let Value(word) = arg {
@@ -144,11 +144,11 @@ fn read_options(options: &mut Options, parser: &mut lexopt::Parser) -> Result<Op
             let what = if options.control.is_empty() { "COMMAND goes after '--'" } else { hints::ONE_PIDFILE };
             return Err(Error::usage(format_args!("unexpected argument '{word}': {what}")));
         }
-        let Some(row) = FlagRow::find(&arg) else { return Err(unknown(arg)) };
+        let Some(row) = FlagRow::find(&arg) else { return Err(unknown_option(arg)) };
         let is_letter = matches!(arg, lexopt::Arg::Short(_));
         let mut values = [Vec::new(), Vec::new()];
         for (at, value) in values.iter_mut().enumerate().take(row.value_count()) {
-            let Ok(given) = parser.value() else { return Err(row.usage_error(&hints::missing(&row, at))) };
+            let Ok(given) = parser.value() else { return Err(row.usage_error(&hints::missing_value(&row, at))) };
             *value = given.into_vec();
             if value.is_empty() && row.id != Id::Argv0 {
                 return Err(row.usage_error(b"'' is empty"));
@@ -161,12 +161,12 @@ fn read_options(options: &mut Options, parser: &mut lexopt::Parser) -> Result<Op
         let malformed = if row.id == Id::Logdir { second } else { value };
         if !apply_flag(options, &row, value, second) {
             let problem = match options.confine.wrong {
-                "" => hints::value(&row, malformed),
+                "" => hints::malformed_value(&row, malformed),
                 problem => [b"'", &malformed[..], b"' ", problem.as_bytes()].concat(),
             };
             return Err(row.usage_error(&problem));
         }
-        if let Some(request) = request(row.id, is_letter, value) {
+        if let Some(request) = deciding_option(row.id, is_letter, value) {
             return Ok(Some(request));
         }
     }
@@ -174,23 +174,23 @@ fn read_options(options: &mut Options, parser: &mut lexopt::Parser) -> Result<Op
 }
 
 /// The request that this option decides, if it does. `-h` and `--help` request different texts.
-fn request(id: Id, is_letter: bool, value: &[u8]) -> Option<Found> {
+fn deciding_option(id: Id, is_letter: bool, value: &[u8]) -> Option<DecidingOption> {
     if id == Id::Args {
-        return Some(Found::File(text(value)));
+        return Some(DecidingOption::File(text(value)));
     }
     if id == Id::Help {
-        return Some(Found::Request(Request::Help(if is_letter { Help::Short } else { Help::All })));
+        return Some(DecidingOption::Request(Request::Help(if is_letter { Help::Short } else { Help::All })));
     }
     if id == Id::HelpCompletion {
-        return Some(Found::Request(Request::Completion));
+        return Some(DecidingOption::Request(Request::Completion));
     }
-    (id == Id::Version).then_some(Found::Request(Request::Version))
+    (id == Id::Version).then_some(DecidingOption::Request(Request::Version))
 }
 
 /// Makes the error for an unknown option.
-fn unknown(arg: lexopt::Arg<'_>) -> Error {
+fn unknown_option(arg: lexopt::Arg<'_>) -> Error {
     match arg {
-        lexopt::Arg::Long(name) => Error::usage(format_args!("{}", Escaped(&hints::option(name.as_bytes())))),
+        lexopt::Arg::Long(name) => Error::usage(format_args!("{}", Escaped(&hints::unknown_option(name.as_bytes())))),
         other @ (lexopt::Arg::Short(_) | Value(_)) => usage_error(other.unexpected()),
     }
 }

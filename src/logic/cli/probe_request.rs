@@ -19,7 +19,7 @@ impl ProbeRequest {
     ///
     /// # Errors
     /// Wrong usage, in one line.
-    pub fn of(options: &Options) -> Result<Option<Self>> {
+    pub fn from_options(options: &Options) -> Result<Option<Self>> {
         let Some(text) = options.probe else {
             return match options.probe_timeout {
                 Some(_) => Err(Error::usage(format_args!("option --probe-timeout needs --probe"))),

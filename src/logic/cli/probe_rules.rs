@@ -13,7 +13,7 @@ use crate::logic::supervisor::readiness::Ready;
 /// # Errors
 /// Wrong usage, in one line that names the option.
 #[inline(never)]
-pub fn reject(options: &Options) -> Result<()> {
+pub fn reject_meaningless_probes(options: &Options) -> Result<()> {
     let ready = if let Some(Ready::Probe(text)) = options.ready { Some(text) } else { None };
     for (name, text) in [("ready probe:", ready), ("health ", options.health)] {
         if let Some(text) = text.filter(|text| is_answered_by_kernel(text, options)) {
@@ -70,7 +70,11 @@ mod tests {
             let text = leak_cstr(probe.into());
             let ready = Options { ready: Some(Ready::Probe(text)), listen: listen.clone(), ..Options::none() };
             let health = Options { health: Some(text), listen, ..Options::none() };
-            assert_eq!([&ready, &health].map(|options| reject(options).is_err()), [refused; 2], "{probe}");
+            assert_eq!(
+                [&ready, &health].map(|options| reject_meaningless_probes(options).is_err()),
+                [refused; 2],
+                "{probe}"
+            );
         }
     }
 }

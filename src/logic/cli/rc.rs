@@ -24,7 +24,7 @@ pub enum Action {
 }
 
 /// The names of the actions, in the order of [`ACTIONS`].
-const WORDS: &[u8] = b"start,stop,restart,reload,force-reload,status,check";
+const ACTION_NAMES: &[u8] = b"start,stop,restart,reload,force-reload,status,check";
 const ACTIONS: [Action; 7] = [
     Action::Start,
     Action::Stop,
@@ -37,7 +37,7 @@ const ACTIONS: [Action; 7] = [
 ];
 
 /// Makes the error for an `--rc` that is on the command line itself, and not in a file of `--args`.
-pub fn outside() -> Error {
+pub fn misplaced_option() -> Error {
     Error::usage(format_args!("option --rc is for a file of --args: the words after the file are the action"))
 }
 
@@ -49,17 +49,17 @@ pub fn outside() -> Error {
 /// whether the server is running.
 #[inline(never)]
 pub fn take_action(options: &mut Options, after: Option<usize>) -> Result<Action> {
-    let Some(after) = after else { return Err(outside()) };
+    let Some(after) = after else { return Err(misplaced_option()) };
     let Some(own) = options.command.len().checked_sub(after) else {
         return Err(Error::usage(format_args!("option --rc: '-- COMMAND' is missing in the file")));
     };
     let words = options.command.split_off(own);
     let action = match words[..] {
         [] => Action::Start,
-        [word] => match split_byte(WORDS, b',').zip(ACTIONS).find(|(name, _)| *name == word.to_bytes()) {
+        [word] => match split_byte(ACTION_NAMES, b',').zip(ACTIONS).find(|(name, _)| *name == word.to_bytes()) {
             Some((_, action)) => action,
             None => {
-                let problem = hints::unknown("action", word.to_bytes(), WORDS, WORDS);
+                let problem = hints::unknown_name("action", word.to_bytes(), ACTION_NAMES, ACTION_NAMES);
                 return Err(Error::usage(format_args!("option --rc: {}", Escaped(&problem))));
             }
         },

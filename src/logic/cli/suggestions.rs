@@ -5,45 +5,47 @@ use crate::logic::base::text::split_byte;
 /// The word of a comma-separated list that is nearest to `word`, in any case: it differs in one or two places, or
 /// begins with `word`.
 #[inline(never)]
-pub fn near<'a>(word: &[u8], known: &'a [u8]) -> Option<&'a [u8]> {
+pub fn nearest<'a>(word: &[u8], known: &'a [u8]) -> Option<&'a [u8]> {
     // In a short word, two changes could make any other word of it.
     for changes in 1..=word.len().min(8) / 3 {
-        if let Some(found) = split_byte(known, b',').find(|other| differs(word, other, changes)) {
+        if let Some(found) = split_byte(known, b',').find(|other| is_within(word, other, changes)) {
             return Some(found);
         }
     }
-    let begins = |other: &&[u8]| other.get(..word.len()).is_some_and(|begin| is_same(begin, word));
+    let begins = |other: &&[u8]| other.get(..word.len()).is_some_and(|begin| eq_ignore_case(begin, word));
     split_byte(known, b',').find(begins).filter(|_| word.len() > 2)
 }
 
 /// True if two words are equal in any case. `eq_ignore_ascii_case` of the standard library costs more bytes.
 #[inline(never)]
-pub fn is_same(one: &[u8], other: &[u8]) -> bool {
+pub fn eq_ignore_case(one: &[u8], other: &[u8]) -> bool {
     one.len() == other.len() && one.iter().zip(other).all(|(one, other)| one.eq_ignore_ascii_case(other))
 }
 
 /// True if at most `changes` changes make one word of the other. A change is a letter that is missing, wrong or too
 /// many, or two exchanged letters.
-fn differs(one: &[u8], other: &[u8], changes: usize) -> bool {
+fn is_within(one: &[u8], other: &[u8], changes: usize) -> bool {
     let (Some((first, rest)), Some((second, tail))) = (one.split_first(), other.split_first()) else {
         return one.len().max(other.len()) <= changes;
     };
     if first.eq_ignore_ascii_case(second) {
-        return differs(rest, tail, changes);
+        return is_within(rest, tail, changes);
     }
     if changes == 0 {
         return false;
     }
     let exchanged = match (rest, tail) {
         ([third, rest @ ..], [fourth, tail @ ..]) => {
-            third.eq_ignore_ascii_case(second) && fourth.eq_ignore_ascii_case(first) && differs(rest, tail, changes - 1)
+            third.eq_ignore_ascii_case(second)
+                && fourth.eq_ignore_ascii_case(first)
+                && is_within(rest, tail, changes - 1)
         }
         _ => false,
     };
     exchanged
-        || differs(rest, tail, changes - 1)
-        || differs(rest, other, changes - 1)
-        || differs(one, tail, changes - 1)
+        || is_within(rest, tail, changes - 1)
+        || is_within(rest, other, changes - 1)
+        || is_within(one, tail, changes - 1)
 }
 
 #[cfg(test)]
@@ -71,7 +73,7 @@ mod tests {
             ("nothing", None),
             ("quite-another", None),
         ] {
-            assert_eq!(near(word.as_bytes(), known), meant.map(str::as_bytes), "{word}");
+            assert_eq!(nearest(word.as_bytes(), known), meant.map(str::as_bytes), "{word}");
         }
     }
 }

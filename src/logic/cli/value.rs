@@ -1,8 +1,8 @@
 //! Parsers for the values of options. They return None for a malformed value.
 
-use crate::logic::base::time::number;
+use crate::logic::base::time::parse_number;
 use crate::logic::plan::limits::ResourceLimit;
-use crate::logic::plan::limits::place;
+use crate::logic::plan::limits::index_of_name;
 use crate::logic::plan::step::Step;
 use alloc::vec::Vec;
 use core::mem::discriminant;
@@ -10,7 +10,7 @@ use core::mem::discriminant;
 use crate::logic::base::cstr::{StaticCStr, leak_cstr};
 use crate::logic::base::signal::Signal;
 use crate::logic::base::text::split_byte;
-use crate::logic::base::time::{Span, number_and_unit};
+use crate::logic::base::time::{Span, split_number};
 
 /// Accepts any bytes.
 pub fn text(value: &[u8]) -> StaticCStr {
@@ -30,7 +30,7 @@ pub fn split_words(value: &[u8]) -> Option<Vec<StaticCStr>> {
 }
 
 /// Accepts `NAME=VALUE` with a NAME that is not empty.
-pub fn assignment(value: &[u8]) -> Option<StaticCStr> {
+pub fn parse_assignment(value: &[u8]) -> Option<StaticCStr> {
     value.iter().position(|byte| *byte == b'=').filter(|at| *at > 0).map(|_| text(value))
 }
 
@@ -40,7 +40,7 @@ pub fn is_name(value: &[u8]) -> bool {
 }
 
 /// Parses a file mode creation mask, in octal.
-pub fn octal(value: &[u8]) -> Option<u32> {
+pub fn parse_octal(value: &[u8]) -> Option<u32> {
     if value.is_empty() || value.len() > 4 || !value.iter().all(|digit| matches!(digit, b'0'..=b'7')) {
         return None;
     }
@@ -49,8 +49,8 @@ pub fn octal(value: &[u8]) -> Option<u32> {
 }
 
 /// Parses a size in bytes, at least 1. The units `k`, `M` and `G` are powers of 1024.
-pub fn size(value: &[u8]) -> Option<u64> {
-    let (count, unit) = number_and_unit(value)?;
+pub fn parse_size(value: &[u8]) -> Option<u64> {
+    let (count, unit) = split_number(value)?;
     let bits = match unit {
         b"" => 0,
         b"k" => 10,
@@ -62,7 +62,7 @@ pub fn size(value: &[u8]) -> Option<u64> {
 }
 
 /// Parses `MIN[:MAX]`, two durations.
-pub fn delay(value: &[u8]) -> Option<(Span, Span)> {
+pub fn parse_delays(value: &[u8]) -> Option<(Span, Span)> {
     let mut halves = split_byte(value, b':');
     let min = Span::parse(halves.next()?)?;
     let max = match halves.rest {
@@ -74,7 +74,7 @@ pub fn delay(value: &[u8]) -> Option<(Span, Span)> {
 }
 
 /// Parses the name of a signal that can end a server.
-pub fn stop_signal(value: &[u8]) -> Option<Signal> {
+pub fn parse_stop_signal(value: &[u8]) -> Option<Signal> {
     Signal::parse(value).filter(|signal| ![Signal::STOP, Signal::CHLD, Signal::CONT].contains(signal))
 }
 
@@ -83,34 +83,34 @@ pub const RESOURCES: &[u8] =
     b"CPU,FSIZE,DATA,STACK,CORE,RSS,NPROC,NOFILE,MEMLOCK,AS,LOCKS,SIGPENDING,MSGQUEUE,NICE,RTPRIO,RTTIME";
 
 /// Parses `NAME=SOFT[:HARD]` of `--limit`. A single number is both the soft and the hard limit.
-pub fn limit(value: &[u8]) -> Option<Step> {
+pub fn parse_limit(value: &[u8]) -> Option<Step> {
     let mut halves = split_byte(value, b'=');
-    let resource = place(RESOURCES, halves.next()?)?;
+    let resource = index_of_name(RESOURCES, halves.next()?)?;
     let mut limits = split_byte(halves.rest?, b':');
-    let soft = bound(limits.next()?)?;
-    let hard = limits.rest.map_or(Some(soft), bound)?;
+    let soft = parse_bound(limits.next()?)?;
+    let hard = limits.rest.map_or(Some(soft), parse_bound)?;
     (soft <= hard).then(|| Step::Limit(ResourceLimit { resource, soft, hard, text: text(value) }))
 }
 
 /// Parses a limit: a number, or `unlimited`.
-pub fn bound(text: &[u8]) -> Option<u64> {
-    if text == b"unlimited" { Some(u64::MAX) } else { number(text) }
+pub fn parse_bound(text: &[u8]) -> Option<u64> {
+    if text == b"unlimited" { Some(u64::MAX) } else { parse_number(text) }
 }
 
 /// Parses a nice value.
-pub fn nice(value: &[u8]) -> Option<Step> {
-    integer(value, 20, 19).map(Step::Nice)
+pub fn parse_nice(value: &[u8]) -> Option<Step> {
+    parse_integer(value, 20, 19).map(Step::Nice)
 }
 
 /// Parses the value of `--oom-score-adj`, which the kernel adds to the score of the server when memory runs out.
-pub fn oom_score(value: &[u8]) -> Option<Step> {
-    integer(value, 1000, 1000).map(|value| Step::OomScore(leak_cstr(format!("{value}").into_bytes())))
+pub fn parse_oom_score_adj(value: &[u8]) -> Option<Step> {
+    parse_integer(value, 1000, 1000).map(|value| Step::OomScore(leak_cstr(format!("{value}").into_bytes())))
 }
 
 /// Parses an integer from `least` to `most`.
-pub fn integer(value: &[u8], least: i32, most: i32) -> Option<i32> {
+pub fn parse_integer(value: &[u8], least: i32, most: i32) -> Option<i32> {
     let digits = value.strip_prefix(b"-");
-    let count = i32::try_from(number(digits.unwrap_or(value))?).ok()?;
+    let count = i32::try_from(parse_number(digits.unwrap_or(value))?).ok()?;
     match digits {
         Some(_) if count <= least => Some(-count),
         None if count <= most => Some(count),
@@ -119,7 +119,7 @@ pub fn integer(value: &[u8], least: i32, most: i32) -> Option<i32> {
 }
 
 /// True if two steps set the same attribute, such as the same resource limit.
-pub fn set_the_same(one: &Step, other: &Step) -> bool {
+pub fn set_same_attribute(one: &Step, other: &Step) -> bool {
     match (one, other) {
         (Step::Limit(one), Step::Limit(other)) => one.resource == other.resource,
         (one, other) => discriminant(one) == discriminant(other),
@@ -131,7 +131,7 @@ mod tests {
     use super::*;
 
     fn numbers(value: &str) -> Option<(u8, u64, u64)> {
-        let Step::Limit(limit) = limit(value.as_bytes())? else { panic!("{value}") };
+        let Step::Limit(limit) = parse_limit(value.as_bytes())? else { panic!("{value}") };
         assert_eq!(limit.text.to_str(), Ok(value));
         Some((limit.resource, limit.soft, limit.hard))
     }
@@ -167,23 +167,23 @@ mod tests {
     #[test]
     fn numbers_have_their_ranges() {
         for (value, expected) in [("-20", Some(-20)), ("0", Some(0)), ("19", Some(19)), ("-0", Some(0))] {
-            assert_eq!(nice(value.as_bytes()), expected.map(Step::Nice));
+            assert_eq!(parse_nice(value.as_bytes()), expected.map(Step::Nice));
         }
         for wrong in ["-21", "20", "", "-", "+1", "--1", "1.5", "99999999999"] {
-            assert_eq!(nice(wrong.as_bytes()), None, "{wrong}");
+            assert_eq!(parse_nice(wrong.as_bytes()), None, "{wrong}");
         }
         for (value, expected) in
             [("-1000", Some(c"-1000")), ("0010", Some(c"10")), ("-0", Some(c"0")), ("1001", None), ("-1001", None)]
         {
-            assert_eq!(oom_score(value.as_bytes()), expected.map(Step::OomScore));
+            assert_eq!(parse_oom_score_adj(value.as_bytes()), expected.map(Step::OomScore));
         }
     }
 
     #[test]
     fn rivals() {
         let [one, same, other, nice] =
-            [limit(b"as=1"), limit(b"AS=2"), limit(b"core=1"), nice(b"1")].map(Option::unwrap);
-        assert!(set_the_same(&one, &same) && set_the_same(&nice, &Step::Nice(5)));
-        assert!(!set_the_same(&one, &other) && !set_the_same(&one, &nice));
+            [parse_limit(b"as=1"), parse_limit(b"AS=2"), parse_limit(b"core=1"), parse_nice(b"1")].map(Option::unwrap);
+        assert!(set_same_attribute(&one, &same) && set_same_attribute(&nice, &Step::Nice(5)));
+        assert!(!set_same_attribute(&one, &other) && !set_same_attribute(&one, &nice));
     }
 }

@@ -18,7 +18,7 @@ pub struct Group {
 }
 
 /// Parses `FILE=VALUE`, where FILE is a name in the group's directory.
-pub fn setting(text: &[u8]) -> Option<Setting> {
+pub fn parse_setting(text: &[u8]) -> Option<Setting> {
     let mut halves = split_byte(text, b'=');
     let (file, value) = (halves.next()?, halves.rest?);
     let is_name = !file.is_empty() && !file.starts_with(b".") && !file.contains(&b'/');
@@ -26,7 +26,7 @@ pub fn setting(text: &[u8]) -> Option<Setting> {
 }
 
 /// Splits the path of a group into the path of its parent and its own name.
-pub fn split(dir: StaticCStr) -> (StaticCStr, StaticCStr) {
+pub fn split_path(dir: StaticCStr) -> (StaticCStr, StaticCStr) {
     let mut path = dir.to_bytes();
     while let [rest @ .., b'/'] = path
         && !rest.is_empty()
@@ -62,10 +62,10 @@ mod tests {
 
     #[test]
     fn settings_name_a_file_of_the_group() {
-        assert_eq!(setting(b"memory.max=512M"), Some((c"memory.max", c"512M")));
-        assert_eq!(setting(b"io.max=8:16 rbps=1"), Some((c"io.max", c"8:16 rbps=1")));
+        assert_eq!(parse_setting(b"memory.max=512M"), Some((c"memory.max", c"512M")));
+        assert_eq!(parse_setting(b"io.max=8:16 rbps=1"), Some((c"io.max", c"8:16 rbps=1")));
         for text in ["", "memory.max", "memory.max=", "=1", "../x=1", "a/b=1", ".=1", "..=1"] {
-            assert_eq!(setting(text.as_bytes()), None, "{text}");
+            assert_eq!(parse_setting(text.as_bytes()), None, "{text}");
         }
     }
 
@@ -78,7 +78,7 @@ mod tests {
             (c"web", c".", c"web"),
             (c"/", c"/", c""),
         ] {
-            assert_eq!(split(path), (parent, name), "{path:?}");
+            assert_eq!(split_path(path), (parent, name), "{path:?}");
         }
     }
 

@@ -6,8 +6,8 @@ use core::ffi::CStr;
 use crate::logic::base::cstr::{StaticCStr, leak_cstr};
 use crate::logic::base::error::{Error, Result};
 use crate::logic::base::text::{Escaped, split_byte};
-use crate::logic::plan::env::name_of;
-use crate::logic::plan::server_env::add;
+use crate::logic::plan::env::entry_name;
+use crate::logic::plan::server_env::add_entry;
 
 /// Parses a file of `--env-file`, and adds its variables to `entries`. A NAME without `=` passes on vsrun's own value,
 /// if it has one. Blanks before a name, empty lines and lines that begin with `#` are skipped. A `\r` before the end of
@@ -31,10 +31,10 @@ pub fn parse(file: &CStr, contents: &[u8], own: &[StaticCStr], entries: &mut Vec
         } else if name.iter().any(u8::is_ascii_whitespace) {
             "a blank in the name before '='"
         } else {
-            let is_it = |entry: &&StaticCStr| name_of(entry.to_bytes()) == name && name.len() < entry.count_bytes();
+            let is_it = |entry: &&StaticCStr| entry_name(entry.to_bytes()) == name && name.len() < entry.count_bytes();
             let passed_on = || own.iter().find(is_it).copied();
             if let Some(entry) = halves.rest.map(|_| leak_cstr(line.to_vec())).or_else(passed_on) {
-                add(entries, entry);
+                add_entry(entries, entry);
             }
             continue;
         };

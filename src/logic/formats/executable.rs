@@ -31,7 +31,7 @@ pub struct Machine {
 }
 
 /// The machine that this vsrun was built for, and so one that the kernel can execute.
-pub const NATIVE: Machine = Machine {
+pub const NATIVE_MACHINE: Machine = Machine {
     class: if cfg!(target_pointer_width = "64") { 2 } else { 1 },
     number: if cfg!(target_arch = "x86_64") {
         62

@@ -3,12 +3,12 @@
 
 use crate::logic::base::cstr::StaticCStr;
 use crate::logic::base::text::ArrayText;
-use crate::logic::base::time::{Span, number_and_unit};
+use crate::logic::base::time::{Span, split_number};
 
 /// The file of vsrun's own records.
-pub const RECORDS: StaticCStr = c"vsrun.log";
+pub const RECORDS_FILE: StaticCStr = c"vsrun.log";
 /// The file of the server's output.
-pub const OUTPUT: StaticCStr = c"logfile";
+pub const OUTPUT_FILE: StaticCStr = c"logfile";
 
 /// How log files are rotated and kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,12 +27,12 @@ pub struct LogPolicy {
 pub type FileName = ArrayText<64>;
 
 /// The highest number of a renamed file. A higher one is a date, or was planted to use up the numbers.
-pub const LAST: u32 = 999_999;
+pub const MAX_NUMBER: u32 = 999_999;
 
 /// The number in the name of a renamed file: 7 in `logfile.7`, with `base` = `logfile`. None for any other name,
 /// including `logfile.07`, which vsrun never writes.
 pub fn suffix_number(name: &[u8], of: StaticCStr) -> Option<u32> {
-    match numbered(name, of) {
+    match split_rotated_name(name, of) {
         Some((number, b"")) => Some(number),
         Some(_) | None => None,
     }
@@ -40,15 +40,15 @@ pub fn suffix_number(name: &[u8], of: StaticCStr) -> Option<u32> {
 
 /// The number in a name that prevents a renamed file from getting the same number: 7 in `logfile.7`, and in
 /// `logfile.7.gz`.
-pub fn taken(name: &[u8], of: StaticCStr) -> Option<u32> {
-    numbered(name, of).filter(|(_, rest)| rest.is_empty() || rest.starts_with(b".")).map(|(number, _)| number)
+pub fn occupied_number(name: &[u8], of: StaticCStr) -> Option<u32> {
+    split_rotated_name(name, of).filter(|(_, rest)| rest.is_empty() || rest.starts_with(b".")).map(|(number, _)| number)
 }
 
 /// The number after `base` and a dot in a name, and the rest of the name.
-fn numbered(name: &[u8], of: StaticCStr) -> Option<(u32, &[u8])> {
+fn split_rotated_name(name: &[u8], of: StaticCStr) -> Option<(u32, &[u8])> {
     let rest = name.strip_prefix(of.to_bytes())?.strip_prefix(b".")?;
-    let (number, after) = number_and_unit(rest)?;
-    let is_ours = rest.first() != Some(&b'0') && number <= LAST.into();
+    let (number, after) = split_number(rest)?;
+    let is_ours = rest.first() != Some(&b'0') && number <= MAX_NUMBER.into();
     Some((u32::try_from(number).ok().filter(|_| is_ours)?, after))
 }
 
@@ -64,7 +64,7 @@ impl Default for Lowest {
 
 impl Lowest {
     /// Adds a number if it is lower than the highest one, which it replaces.
-    pub fn note(&mut self, number: u32) {
+    pub fn insert(&mut self, number: u32) {
         if let Some(highest) = self.0.iter_mut().max()
             && number < *highest
         {
@@ -137,7 +137,8 @@ mod tests {
 
     #[test]
     fn only_our_names_have_a_number() {
-        for (name, of, number) in [("logfile.1", OUTPUT, 1), ("logfile.120", OUTPUT, 120), ("vsrun.log.3", RECORDS, 3)]
+        for (name, of, number) in
+            [("logfile.1", OUTPUT_FILE, 1), ("logfile.120", OUTPUT_FILE, 120), ("vsrun.log.3", RECORDS_FILE, 3)]
         {
             assert_eq!(suffix_number(name.as_bytes(), of), Some(number));
             assert_eq!(&rotated_name(of, number).as_bytes()[..name.len() + 1], [name.as_bytes(), b"\0"].concat());
@@ -156,9 +157,9 @@ mod tests {
             "xlogfile.1",
             "vsrun.log.1",
         ] {
-            assert_eq!(suffix_number(name.as_bytes(), OUTPUT), None, "{name}");
+            assert_eq!(suffix_number(name.as_bytes(), OUTPUT_FILE), None, "{name}");
         }
-        assert_eq!(rotated_name(RECORDS, LAST).as_bytes(), b"vsrun.log.999999\0");
+        assert_eq!(rotated_name(RECORDS_FILE, MAX_NUMBER).as_bytes(), b"vsrun.log.999999\0");
     }
 
     #[test]
@@ -173,14 +174,14 @@ mod tests {
             ("logfile.gz", None),
             ("logfile", None),
         ] {
-            assert_eq!(taken(name.as_bytes(), OUTPUT), number, "{name}");
+            assert_eq!(occupied_number(name.as_bytes(), OUTPUT_FILE), number, "{name}");
         }
     }
 
     #[test]
     fn the_lowest_numbers_come_first() {
         let mut lowest = Lowest::default();
-        (1..=100).rev().for_each(|number| lowest.note(number));
+        (1..=100).rev().for_each(|number| lowest.insert(number));
         let found: Vec<u32> = core::iter::from_fn(|| lowest.pop()).collect();
         assert_eq!(found, (1..=32).collect::<Vec<_>>());
     }

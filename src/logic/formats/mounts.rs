@@ -12,7 +12,7 @@ pub struct Mounts(u16);
 #[derive(Debug)]
 pub struct Mount {
     /// The word for the file system in the list of `--mount`.
-    word: &'static [u8],
+    name: &'static [u8],
     /// The type of the file system, for mount(2).
     pub kind: &'static CStr,
     /// Its mount point.
@@ -28,31 +28,31 @@ pub struct Mount {
 /// The file systems that `--mount` knows. A later one may have its mount point in an earlier one, such as `/dev` or
 /// `/sys`. All are mounted nosuid.
 pub const TABLE: [Mount; 8] = [
-    Mount { word: b"proc", kind: c"proc", target: c"/proc", noexec: true, devices: false, data: c"" },
-    Mount { word: b"sys", kind: c"sysfs", target: c"/sys", noexec: true, devices: false, data: c"" },
-    Mount { word: b"dev", kind: c"devtmpfs", target: c"/dev", noexec: false, devices: true, data: c"mode=755" },
+    Mount { name: b"proc", kind: c"proc", target: c"/proc", noexec: true, devices: false, data: c"" },
+    Mount { name: b"sys", kind: c"sysfs", target: c"/sys", noexec: true, devices: false, data: c"" },
+    Mount { name: b"dev", kind: c"devtmpfs", target: c"/dev", noexec: false, devices: true, data: c"mode=755" },
     Mount {
-        word: b"dev",
+        name: b"dev",
         kind: c"devpts",
         target: c"/dev/pts",
         noexec: true,
         devices: true,
         data: c"gid=5,mode=620,ptmxmode=666",
     },
-    Mount { word: b"dev", kind: c"tmpfs", target: c"/dev/shm", noexec: false, devices: false, data: c"mode=1777" },
-    Mount { word: b"run", kind: c"tmpfs", target: c"/run", noexec: false, devices: false, data: c"mode=755" },
-    Mount { word: b"tmp", kind: c"tmpfs", target: c"/tmp", noexec: false, devices: false, data: c"mode=1777" },
-    Mount { word: b"cgroup", kind: c"cgroup2", target: c"/sys/fs/cgroup", noexec: true, devices: false, data: c"" },
+    Mount { name: b"dev", kind: c"tmpfs", target: c"/dev/shm", noexec: false, devices: false, data: c"mode=1777" },
+    Mount { name: b"run", kind: c"tmpfs", target: c"/run", noexec: false, devices: false, data: c"mode=755" },
+    Mount { name: b"tmp", kind: c"tmpfs", target: c"/tmp", noexec: false, devices: false, data: c"mode=1777" },
+    Mount { name: b"cgroup", kind: c"cgroup2", target: c"/sys/fs/cgroup", noexec: true, devices: false, data: c"" },
 ];
 
 impl Mounts {
     /// Parses a comma-separated list of the words of [`TABLE`].
     pub fn parse(list: &[u8]) -> Option<Self> {
         let mut chosen = 0;
-        for word in split_byte(list, b',') {
+        for name in split_byte(list, b',') {
             let mut bits = 0;
             for (mount, bit) in TABLE.iter().zip(0..) {
-                bits |= u16::from(mount.word == word) << bit;
+                bits |= u16::from(mount.name == name) << bit;
             }
             if bits == 0 {
                 return None;

@@ -1,7 +1,7 @@
 //! Finds the socket that occupies an address, in /proc/net/tcp, tcp6, udp and udp6.
 
 use crate::logic::base::text::split_byte;
-use crate::logic::plan::socket_address::{Listener, Transport, hex};
+use crate::logic::plan::socket_address::{Listener, Transport, parse_hex};
 
 /// A socket, as the kernel lists it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,7 +22,7 @@ pub fn find<'a>(table: &'a [u8], listener: &Listener<'_>) -> Option<Socket<'a>> 
         // Of TCP's sockets only those that listen occupy a port, because vsrun sets SO_REUSEADDR. Every socket of UDP
         // occupies its port.
         let counts = listener.transport == Transport::Datagram || state == b"0A";
-        if counts && overlaps(local, &listener.address) == Some(true) {
+        if counts && conflicts(local, &listener.address) == Some(true) {
             return Some(Socket { inode, uid });
         }
     }
@@ -31,26 +31,26 @@ pub fn find<'a>(table: &'a [u8], listener: &Listener<'_>) -> Option<Socket<'a>> 
 
 /// `::ffff:0.0.0.0`, the IPv6 form of every IPv4 address, as the kernel lists it: four numbers in native byte order,
 /// the first one in the highest bits.
-const MAPPED: u128 = (u32::from_ne_bytes([0, 0, 0xff, 0xff]) as u128) << 32;
+const V4_MAPPED_PREFIX: u128 = (u32::from_ne_bytes([0, 0, 0xff, 0xff]) as u128) << 32;
 
 /// True if a local address of the table conflicts with `address` by the kernel's own rules (`inet_rcv_saddr_equal`).
 /// The table does not show whether a socket at `[::]` is for IPv6 only, so it counts for both families.
-fn overlaps(local: &[u8], address: &[u8]) -> Option<bool> {
+fn conflicts(local: &[u8], address: &[u8]) -> Option<bool> {
     let mut halves = split_byte(local, b':');
-    let theirs = address_of(halves.next()?, 8, hex)?;
-    let [_, _, port_high, port_low] = hex(halves.rest?)?.to_be_bytes();
+    let theirs = parse_address(halves.next()?, 8, parse_hex)?;
+    let [_, _, port_high, port_low] = parse_hex(halves.rest?)?.to_be_bytes();
     let bytes = address.get(if address.len() > 16 { 8..24 } else { 4..8 })?;
-    let ours = address_of(bytes, 4, |word| word.first_chunk().copied().map(u32::from_ne_bytes))?;
-    let are_v4 = [ours, theirs].iter().all(|address| address >> 32 == MAPPED >> 32);
-    let means_all = |address| address == 0 || are_v4 && address == MAPPED;
+    let ours = parse_address(bytes, 4, |word| word.first_chunk().copied().map(u32::from_ne_bytes))?;
+    let are_v4 = [ours, theirs].iter().all(|address| address >> 32 == V4_MAPPED_PREFIX >> 32);
+    let means_all = |address| address == 0 || are_v4 && address == V4_MAPPED_PREFIX;
     let covers = ours == theirs || means_all(ours) || means_all(theirs);
     Some(covers && address.get(2..4)? == [port_high, port_low])
 }
 
 /// Parses an address of four numbers (IPv6) or one (IPv4, which becomes its IPv6 form).
 #[inline(never)]
-fn address_of(text: &[u8], width: usize, read: fn(&[u8]) -> Option<u32>) -> Option<u128> {
-    let mut address = if text.len() == width { MAPPED >> 32 } else { 0 };
+fn parse_address(text: &[u8], width: usize, read: fn(&[u8]) -> Option<u32>) -> Option<u128> {
+    let mut address = if text.len() == width { V4_MAPPED_PREFIX >> 32 } else { 0 };
     for word in text.chunks(width) {
         address = address << 32 | u128::from(read(word)?);
     }

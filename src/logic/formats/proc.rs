@@ -1,6 +1,6 @@
 //! Files of `/proc` about a process.
 
-use crate::logic::base::time::number;
+use crate::logic::base::time::parse_number;
 
 /// The parent of a process, from its `stat` file in /proc: the second word after the process name, which may contain
 /// any bytes.
@@ -9,7 +9,7 @@ pub fn parent_pid(stat: &[u8]) -> Option<i32> {
     // Skips `) S `, the end of the name and the state.
     let rest = stat.get(end + 4..)?;
     let length = rest.iter().position(|byte| *byte == b' ')?;
-    i32::try_from(number(rest.get(..length)?)?).ok()
+    i32::try_from(parse_number(rest.get(..length)?)?).ok()
 }
 
 /// What the mounted /proc shows about locks, according to vsrun's own `status` file in it.

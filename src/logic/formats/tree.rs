@@ -1,17 +1,17 @@
 //! Finds the processes that descend from the supervisor, in a list of processes with their parents, in linear time.
 
 use super::proc::parent_pid;
-use crate::logic::base::time::number;
+use crate::logic::base::time::parse_number;
 
 /// A process: its pid, its parent's pid, and its mark. Lists are sorted by pid, as in /proc.
 pub type Row = [i32; 3];
 
 /// The mark of a process that has not been visited.
-const NEW: i32 = 0;
+const UNMARKED: i32 = 0;
 /// The mark of a process that descends from the supervisor.
 pub const OURS: i32 = 1;
 /// The mark of a process that descends from a helper of vsrun, such as the rotator.
-const OTHER: i32 = 2;
+const OF_HELPER: i32 = 2;
 /// The mark of a process that entered our pid namespace from outside: an ancestor of it has a parent without a pid
 /// here.
 pub const VISITOR: i32 = 3;
@@ -19,17 +19,17 @@ pub const VISITOR: i32 = 3;
 /// is now.
 pub const LOST: i32 = 4;
 /// A temporary mark: the search for a marked ancestor has visited this process.
-const PASSED: i32 = 5;
+const VISITED: i32 = 5;
 
 /// Marks every process of the list; `own` is the pid of the supervisor. Each is visited twice at most, however long the
 /// chains of parents are. A separate search for each process would be quadratic, and a server could keep its manager
 /// busy with a long chain of children.
 pub fn mark(rows: &mut [Row], own: i32, helpers: &[i32]) {
     for first in 0..rows.len() {
-        let verdict = verdict(rows, first, own, helpers);
+        let verdict = nearest_mark(rows, first, own, helpers);
         let mut at = Some(first);
         while let Some([_, parent, mark]) = at.and_then(|at| rows.get_mut(at))
-            && *mark == PASSED
+            && *mark == VISITED
         {
             *mark = verdict;
             let parent = *parent;
@@ -39,17 +39,17 @@ pub fn mark(rows: &mut [Row], own: i32, helpers: &[i32]) {
 }
 
 /// The mark of the nearest ancestor that has one, from the process with the index `first` upward.
-fn verdict(rows: &mut [Row], first: usize, own: i32, helpers: &[i32]) -> i32 {
+fn nearest_mark(rows: &mut [Row], first: usize, own: i32, helpers: &[i32]) -> i32 {
     let mut at = Some(first);
     while let Some([pid, parent, mark]) = at.and_then(|at| rows.get_mut(at)) {
         match *mark {
-            NEW => *mark = PASSED,
+            UNMARKED => *mark = VISITED,
             // The parents form a cycle, because a pid was reused while the list was read.
-            PASSED => return LOST,
+            VISITED => return LOST,
             mark => return mark,
         }
         if helpers.contains(pid) {
-            return OTHER;
+            return OF_HELPER;
         }
         match *parent {
             0 => return VISITOR,
@@ -72,7 +72,7 @@ pub fn living(stat: &[u8]) -> Option<i32> {
     let mut words = stat.get(end + 2..)?.split(|byte| *byte == b' ');
     let dead = matches!(words.next()?, b"Z" | b"X");
     // The number of threads is the 18th word after the process name, counted from the state.
-    if dead && words.nth(16).and_then(number).is_none_or(|threads| threads < 2) {
+    if dead && words.nth(16).and_then(parse_number).is_none_or(|threads| threads < 2) {
         return None;
     }
     parent_pid(stat)
@@ -83,8 +83,8 @@ pub fn is_part(stat: &[u8], session: i32, before: u64) -> bool {
     let Some(end) = stat.iter().rposition(|byte| *byte == b')') else { return false };
     let mut words = stat.get(end + 2..).unwrap_or_default().split(|byte| *byte == b' ');
     // The session is the fourth word after the process name, counted from the state, and the start time is the 20th.
-    let own = words.nth(3).and_then(number);
-    let start = words.nth(15).and_then(number);
+    let own = words.nth(3).and_then(parse_number);
+    let start = words.nth(15).and_then(parse_number);
     own == u64::try_from(session).ok() || start.is_some_and(|start| start < before)
 }
 
@@ -93,7 +93,7 @@ pub fn is_part(stat: &[u8], session: i32, before: u64) -> bool {
 pub fn exit_word(stat: &[u8]) -> Option<i32> {
     let end = stat.iter().rposition(|byte| *byte == b')')?;
     let word = stat.get(end + 2..)?.trim_ascii_end().split(|byte| *byte == b' ').nth(49)?;
-    number(word).and_then(|word| i32::try_from(word).ok()).filter(|word| *word != 0)
+    parse_number(word).and_then(|word| i32::try_from(word).ok()).filter(|word| *word != 0)
 }
 
 #[cfg(test)]
@@ -101,7 +101,7 @@ mod tests {
     use super::*;
 
     fn marks(rows: &[(i32, i32)], helper: Option<i32>) -> Vec<i32> {
-        let mut rows: Vec<Row> = rows.iter().map(|(pid, parent)| [*pid, *parent, NEW]).collect();
+        let mut rows: Vec<Row> = rows.iter().map(|(pid, parent)| [*pid, *parent, UNMARKED]).collect();
         mark(&mut rows, 10, helper.as_slice());
         rows.iter().map(|[.., mark]| *mark).collect()
     }
@@ -109,7 +109,7 @@ mod tests {
     #[test]
     fn each_process_is_assigned_to_its_ancestor() {
         let rows = [(1, 0), (2, 1), (11, 10), (12, 11), (20, 10), (21, 20), (22, 12), (30, 0), (31, 30), (40, 39)];
-        let expected = [VISITOR, VISITOR, OURS, OURS, OTHER, OTHER, OURS, VISITOR, VISITOR, LOST];
+        let expected = [VISITOR, VISITOR, OURS, OURS, OF_HELPER, OF_HELPER, OURS, VISITOR, VISITOR, LOST];
         assert_eq!(marks(&rows, Some(20)), expected);
         assert_eq!(marks(&rows, None)[4..6], [OURS, OURS]);
         // A child that has a lower number than its parent, and numbers that form a circle.

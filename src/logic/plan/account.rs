@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 
 use crate::logic::base::error::{Error, Result};
 use crate::logic::base::text::{Escaped, split_byte};
-use crate::logic::base::time::number;
+use crate::logic::base::time::parse_number;
 use crate::logic::plan::personality::Accounts;
 
 /// The file in which users are looked up.
@@ -68,8 +68,8 @@ impl Login {
     pub fn parse_loosely(text: &[u8], own: u32) -> Option<Self> {
         let mut halves = split_byte(text, b':');
         let user = halves.next()?;
-        let name = |text: &[u8]| match number(text) {
-            Some(_) => id(text).map(Name::Number),
+        let name = |text: &[u8]| match parse_number(text) {
+            Some(_) => parse_id(text).map(Name::Number),
             None => Some(Name::Text(text.to_vec())),
         };
         let user = if user.is_empty() { Name::Number(own) } else { name(user)? };
@@ -85,7 +85,7 @@ impl Name {
     fn parse(text: &[u8]) -> Option<Self> {
         match text.first()? {
             b'-' | b'+' => None,
-            b'0'..=b'9' => id(text).map(Self::Number),
+            b'0'..=b'9' => parse_id(text).map(Self::Number),
             _ if text.iter().any(|byte| matches!(byte, b':' | b'/' | 0..=b' ' | 0x7f)) => None,
             _ => Some(Self::Text(text.to_vec())),
         }
@@ -93,8 +93,8 @@ impl Name {
 }
 
 /// Parses a user or group id: 0 to 4294967294.
-fn id(text: &[u8]) -> Option<u32> {
-    u32::try_from(number(text)?).ok().filter(|id| *id != u32::MAX)
+fn parse_id(text: &[u8]) -> Option<u32> {
+    u32::try_from(parse_number(text)?).ok().filter(|id| *id != u32::MAX)
 }
 
 /// Looks up the login in the contents of passwd and group.
@@ -132,7 +132,7 @@ pub fn resolve_as(login: &Login, accounts: Accounts, passwd: &[u8], group: &[u8]
     };
     match &login.group {
         Some(name) => identity.gid = find_group(name, group)?,
-        None if known => identity.groups = groups_of(&identity.name, group),
+        None if known => identity.groups = supplementary_groups(&identity.name, group),
         // A group member that is spelled with digits is a user name, and not this uid.
         None => {}
     }
@@ -147,15 +147,15 @@ pub fn resolve_as(login: &Login, accounts: Accounts, passwd: &[u8], group: &[u8]
 
 /// The identity in the first line of passwd with this name or id.
 fn find_user(wanted: &Name, passwd: &[u8]) -> Result<Option<Identity>> {
-    for [name, _, uid, gid, _, home, shell] in lines(passwd) {
+    for [name, _, uid, gid, _, home, shell] in entries(passwd) {
         let found = match wanted {
             Name::Text(text) => text == name,
-            Name::Number(number) => id(uid) == Some(*number),
+            Name::Number(number) => parse_id(uid) == Some(*number),
         };
         if !found {
             continue;
         }
-        let (Some(uid), Some(gid)) = (id(uid), id(gid)) else {
+        let (Some(uid), Some(gid)) = (parse_id(uid), parse_id(gid)) else {
             return Err(Error::setup(format_args!("user '{}' has no valid uid and gid in {PASSWD}", Escaped(name))));
         };
         let or = |field: &[u8], default: &[u8]| if field.is_empty() { default.to_vec() } else { field.to_vec() };
@@ -171,9 +171,9 @@ fn find_group(wanted: &Name, group: &[u8]) -> Result<u32> {
         Name::Number(gid) => return Ok(*gid),
         Name::Text(text) => text,
     };
-    for [name, _, gid, _] in lines(group) {
+    for [name, _, gid, _] in entries(group) {
         if name == wanted {
-            return id(gid)
+            return parse_id(gid)
                 .ok_or_else(|| Error::setup(format_args!("group '{}' has no valid gid in {GROUP}", Escaped(name))));
         }
     }
@@ -181,11 +181,11 @@ fn find_group(wanted: &Name, group: &[u8]) -> Result<u32> {
 }
 
 /// The gid of every group that lists the user, each once. Lines without a valid gid are skipped.
-fn groups_of(user: &[u8], group: &[u8]) -> Vec<u32> {
+fn supplementary_groups(user: &[u8], group: &[u8]) -> Vec<u32> {
     let mut gids = Vec::new();
-    for [_, _, gid, members] in lines(group) {
+    for [_, _, gid, members] in entries(group) {
         if split_byte(members, b',').any(|member| member == user) {
-            gids.extend(id(gid));
+            gids.extend(parse_id(gid));
         }
     }
     gids.sort_unstable();
@@ -195,7 +195,7 @@ fn groups_of(user: &[u8], group: &[u8]) -> Vec<u32> {
 
 /// The lines with exactly N fields, of a file with fields between colons. Skips comments (`#`), NIS lines (`+`, `-`),
 /// lines without a name, and lines with a NUL, which no name or path can contain.
-fn lines<const N: usize>(file: &[u8]) -> impl Iterator<Item = [&[u8]; N]> {
+fn entries<const N: usize>(file: &[u8]) -> impl Iterator<Item = [&[u8]; N]> {
     split_byte(file, b'\n').filter_map(|line| {
         let line = line.strip_suffix(b"\r").unwrap_or(line);
         if matches!(line.first(), None | Some(b'#' | b'+' | b'-' | b':')) || line.contains(&0) {
@@ -265,7 +265,7 @@ mod tests {
         assert_eq!((login("bare").home, login("bare").shell), (b"/".to_vec(), b"/bin/sh".to_vec()));
     }
 
-    /// What `id` shows under gosu 1.19 and su-exec 0.3.
+    /// What `parse_id` shows under gosu 1.19 and su-exec 0.3.
     #[test]
     fn other_tools_have_other_groups() {
         for (text, uid, gid, gosu, su_exec) in [

@@ -17,7 +17,7 @@ use crate::logic::cli::value::split_words;
 pub struct Before {
     /// The value of `--before`, for messages.
     pub text: StaticCStr,
-    /// The steps and arguments of the command. Its environment is a part of the server's, see [`Env::put_first`].
+    /// The steps and arguments of the command. Its environment is a part of the server's, see [`Env::move_to_front`].
     pub program: Box<Program>,
 }
 

@@ -8,7 +8,7 @@ use crate::logic::base::error::{Error, Result};
 use crate::logic::base::text::split_byte;
 
 /// The search path if the environment has no PATH.
-pub const PATH: &[u8] = b"/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+pub const DEFAULT_PATH: &[u8] = b"/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// The paths to try for a command. A command with a slash is a path itself; otherwise there is one path for each
 /// directory of PATH. An empty directory in PATH means the working directory, as in execvp(3).
@@ -17,7 +17,7 @@ pub fn search(command: StaticCStr, path: Option<&[u8]>) -> Vec<StaticCStr> {
         return vec![command];
     }
     let mut paths = Vec::new();
-    for dir in split_byte(path.unwrap_or(PATH), b':') {
+    for dir in split_byte(path.unwrap_or(DEFAULT_PATH), b':') {
         let dir = if dir.is_empty() { b"." } else { dir };
         paths.push(leak_cstr([dir, b"/", command.to_bytes()].concat()));
     }

@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 
 use super::env::SERVER_PID;
-use super::program::{Program, finish};
+use super::program::{Program, push_last_steps};
 use super::socket_activation;
 use super::step::Step;
 use crate::logic::base::cstr::StaticCStr;
@@ -17,13 +17,13 @@ pub(super) fn steps(server: &Program, command: StaticCStr) -> Vec<Step> {
     let mut steps: Vec<Step> = server.steps.iter().filter(is_cgroup).copied().collect();
     steps.extend_from_slice(&[Step::UnblockSignals, Step::Setsid, Step::Input, Step::Output]);
     steps.extend(server.steps.iter().filter(|step| is_shared(step)));
-    finish(&mut steps, Step::Exec(command));
+    push_last_steps(&mut steps, Step::Exec(command));
     steps
 }
 
 /// True if only the server gets this variable, because it is about the server's own descriptors or messages, or about
 /// another server.
-pub fn is_servers_own(name: &[u8]) -> bool {
+pub fn is_only_for_server(name: &[u8]) -> bool {
     is_for_us(name) || socket_activation::NAMES.contains(&name) || name == SERVER_PID.as_bytes()
 }
 

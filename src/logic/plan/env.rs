@@ -28,7 +28,7 @@ impl Env {
 
     /// Adds an entry `NAME=VALUE`, and removes all other entries with this name. An entry `NAME` removes the variable.
     pub fn put(&mut self, entry: StaticCStr) {
-        let name = name_of(entry.to_bytes());
+        let name = entry_name(entry.to_bytes());
         self.remove(&|known| known == name);
         if name.len() < entry.count_bytes() {
             self.0.push(entry);
@@ -37,15 +37,15 @@ impl Env {
 
     /// Removes the variables whose names satisfy `picked`.
     pub fn remove(&mut self, picked: &dyn Fn(&[u8]) -> bool) {
-        self.0.retain(|entry| !picked(name_of(entry.to_bytes())));
+        self.0.retain(|entry| !picked(entry_name(entry.to_bytes())));
     }
 
     /// Moves the variables whose names satisfy `picked` to the beginning, and returns how many they are. The rest of
     /// the list is then an environment without these variables.
-    pub fn put_first(&mut self, picked: &dyn Fn(&[u8]) -> bool) -> usize {
+    pub fn move_to_front(&mut self, picked: &dyn Fn(&[u8]) -> bool) -> usize {
         let (mut count, mut sorted) = (0, Vec::new());
         for entry in &self.0 {
-            if picked(name_of(entry.to_bytes())) {
+            if picked(entry_name(entry.to_bytes())) {
                 sorted.insert(count, *entry);
                 count += 1;
             } else {
@@ -76,7 +76,7 @@ impl Env {
 
 /// The files and directories from which a server's environment is read.
 #[derive(Clone, Debug, Default)]
-pub struct Sources {
+pub struct EnvFiles {
     /// The files of `--env-file`, in order.
     pub files: Vec<StaticCStr>,
     /// The directory of `--env-dir`.
@@ -85,7 +85,7 @@ pub struct Sources {
     pub names: Vec<StaticCStr>,
 }
 
-impl Sources {
+impl EnvFiles {
     /// True if one of the paths may be relative. Paths in the variables of `--file-env` are not known yet, so they
     /// count as relative.
     pub fn are_relative(&self) -> bool {
@@ -98,7 +98,7 @@ impl Sources {
 #[derive(Debug)]
 pub struct Source {
     /// The files and directories to read again.
-    pub sources: Sources,
+    pub sources: EnvFiles,
     /// The environment before these files: the inherited variables, and those of the user.
     pub base: Env,
     /// The entries that the files had at the first start.
@@ -117,7 +117,7 @@ impl Source {
         // The server's process sets or removes these variables after its fork.
         const LATE: [&[u8]; 2] = [b"LISTEN_PID", b"WATCHDOG_PID"];
         let named =
-            |list: &[StaticCStr], name: &[u8]| list.iter().copied().find(|entry| name_of(entry.to_bytes()) == name);
+            |list: &[StaticCStr], name: &[u8]| list.iter().copied().find(|entry| entry_name(entry.to_bytes()) == name);
         let is_free = |name: &[u8]| {
             let entry = named(started, name);
             let is_of_file = entry == named(&self.base.0, name) || entry == named(&self.first, name);
@@ -128,12 +128,12 @@ impl Source {
         };
         let mut env = Env(started.to_vec());
         for entry in &self.first {
-            let name = name_of(entry.to_bytes());
+            let name = entry_name(entry.to_bytes());
             if is_free(name) {
                 env.put(named(&self.base.0, name).unwrap_or_else(|| leak_cstr(name.to_vec())));
             }
         }
-        for entry in now.iter().copied().filter(|entry| is_free(name_of(entry.to_bytes()))) {
+        for entry in now.iter().copied().filter(|entry| is_free(entry_name(entry.to_bytes()))) {
             env.put(entry);
         }
         env
@@ -142,7 +142,7 @@ impl Source {
 
 /// The entry of a file in an `--env-dir`. The value is the file's first line without blanks at its end, with newlines
 /// in place of NULs. An empty file removes the variable.
-pub fn from_file(name: &[u8], file: &[u8]) -> StaticCStr {
+pub fn entry_from_file(name: &[u8], file: &[u8]) -> StaticCStr {
     let mut line = split_byte(file, b'\n').next().unwrap_or_default();
     while let [rest @ .., b' ' | b'\t'] = line {
         line = rest;
@@ -156,7 +156,7 @@ pub fn from_file(name: &[u8], file: &[u8]) -> StaticCStr {
 }
 
 /// The name in an entry `NAME=VALUE`.
-pub fn name_of(entry: &[u8]) -> &[u8] {
+pub fn entry_name(entry: &[u8]) -> &[u8] {
     split_byte(entry, b'=').next().unwrap_or(entry)
 }
 
@@ -180,15 +180,15 @@ mod tests {
     #[test]
     fn the_names_that_come_first_are_counted_and_nothing_else_moves() {
         let mut env = Env(vec![c"A=1", c"X=1", c"B=2", c"Y=2", c"XX=3"]);
-        assert_eq!(env.put_first(&|name| name == b"X" || name == b"Y"), 2);
+        assert_eq!(env.move_to_front(&|name| name == b"X" || name == b"Y"), 2);
         assert_eq!(env.0, [c"X=1", c"Y=2", c"A=1", c"B=2", c"XX=3"]);
-        assert_eq!(env.put_first(&|_| false), 0);
+        assert_eq!(env.move_to_front(&|_| false), 0);
     }
 
     #[test]
     fn files_that_have_changed_change_only_what_is_theirs() {
         let source = Source {
-            sources: Sources { dir: Some(c"d"), ..Sources::default() },
+            sources: EnvFiles { dir: Some(c"d"), ..EnvFiles::default() },
             base: Env(vec![c"HOME=/h", c"A=base", c"B=base", c"WATCHDOG_PID=1"]),
             first: vec![c"A=1", c"N=1", c"E=file", c"S=same", c"L=1", c"HOME"],
             given: vec![c"E=given", c"S=same"],
@@ -223,7 +223,7 @@ mod tests {
             (b"x=y\r\n", "A=x=y\r"),
             (b"\nsecond", "A="),
         ] {
-            assert_eq!(from_file(b"A", file).to_str().unwrap(), entry);
+            assert_eq!(entry_from_file(b"A", file).to_str().unwrap(), entry);
         }
     }
 }

@@ -90,7 +90,7 @@ pub fn expand(words: &mut [StaticCStr], env: &Env) -> Result<()> {
                     default.filter(|_| value.is_none_or(<[u8]>::is_empty)).or(value)
                 }
             };
-            let Some(value) = value else { return Err(unset(piece)) };
+            let Some(value) = value else { return Err(unset_error(piece)) };
             expanded.extend_from_slice(value);
         }
         *text = leak_cstr(expanded);
@@ -98,7 +98,7 @@ pub fn expand(words: &mut [StaticCStr], env: &Env) -> Result<()> {
     Ok(())
 }
 
-fn unset(piece: Piece<'_>) -> Error {
+fn unset_error(piece: Piece<'_>) -> Error {
     let (Piece::Literal(name) | Piece::Variable { name, .. }) = piece;
     let name = Escaped(name);
     Error::setup(format_args!(

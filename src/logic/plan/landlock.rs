@@ -3,23 +3,23 @@
 //! The numbers are the kernel's own (linux/landlock.h). A *handled* right is refused unless a rule allows it. A rule
 //! set here handles all rights that the running kernel knows, so that it is never weaker than the options say.
 
-use crate::logic::plan::landlock_rules::{BIND, CONNECT, Handled, Reach, Rule, right};
+use crate::logic::plan::landlock_rules::{BIND, CONNECT, Handled, PathAccess, Rule, right};
 use alloc::vec::Vec;
 
 use super::step::Step;
 use crate::logic::base::cstr::{StaticCStr, leak_cstr};
 use crate::logic::base::error::{Error, Result};
 use crate::logic::base::text::split_byte;
-use crate::logic::base::time::number;
+use crate::logic::base::time::parse_number;
 use crate::logic::cli::flags::Id;
 
 /// The bits of the scopes, for abstract Unix sockets and for signals.
-const ABSTRACT: u64 = 1;
-const SIGNAL: u64 = 2;
+const SCOPE_ABSTRACT: u64 = 1;
+const SCOPE_SIGNAL: u64 = 2;
 
 /// The options about files, and the access that each allows.
-const REACHES: [(Id, Reach); 4] =
-    [(Id::Ro, Reach::Ro), (Id::Rox, Reach::Rox), (Id::Rw, Reach::Rw), (Id::Rwx, Reach::Rwx)];
+const PATH_OPTIONS: [(Id, PathAccess); 4] =
+    [(Id::Ro, PathAccess::Ro), (Id::Rox, PathAccess::Rox), (Id::Rw, PathAccess::Rw), (Id::Rwx, PathAccess::Rwx)];
 
 /// The confinement that the options request.
 #[derive(Debug, Default)]
@@ -52,51 +52,51 @@ pub enum Kernel {
 
 impl Confinement {
     /// Adds a value of one of the options. Returns false if it is malformed; `wrong` then has the reason.
-    pub fn take(&mut self, option: Id, value: &[u8]) -> bool {
-        self.wrong = if option == Id::Scope { self.take_scope(value) } else { self.take_rule(option, value) };
+    pub fn add_value(&mut self, option: Id, value: &[u8]) -> bool {
+        self.wrong = if option == Id::Scope { self.add_scopes(value) } else { self.add_rule(option, value) };
         self.wrong.is_empty()
     }
 
-    fn take_rule(&mut self, option: Id, value: &[u8]) -> &'static str {
-        let rule = if let Some((_, reach)) = REACHES.iter().find(|(id, _)| *id == option) {
+    fn add_rule(&mut self, option: Id, value: &[u8]) -> &'static str {
+        let rule = if let Some((_, reach)) = PATH_OPTIONS.iter().find(|(id, _)| *id == option) {
             Rule::Path(*reach, leak_cstr(value.to_vec()))
         } else {
             let direction = if option == Id::BindTcp { BIND } else { CONNECT };
-            match self.take_port(direction, value) {
+            match self.parse_port(direction, value) {
                 Ok(port) => Rule::Port(direction, port),
                 Err(wrong) => return wrong,
             }
         };
         /// The largest number of rules. Each rule is a step of the plan, and a child reports a failed step by its
         /// index, which is one byte.
-        const MOST: usize = 192;
+        const MAX_RULES: usize = 192;
         self.rules.push(rule);
-        if self.rules.len() > MOST { "is one rule too many: 192 are allowed" } else { "" }
+        if self.rules.len() > MAX_RULES { "is one rule too many: 192 are allowed" } else { "" }
     }
 
     /// Parses the value of `--bind-tcp` or `--connect-tcp`.
     ///
     /// # Errors
     /// The reason why the value is malformed; empty for `none`, which is valid but adds no rule.
-    fn take_port(&mut self, direction: u64, value: &[u8]) -> core::result::Result<u16, &'static str> {
+    fn parse_port(&mut self, direction: u64, value: &[u8]) -> core::result::Result<u16, &'static str> {
         let before = self.tcp & direction != 0;
         self.tcp |= direction;
         if value == b"none" {
             self.none |= direction;
-            return Err(if before { CONTRADICTION } else { "" });
+            return Err(if before { NONE_AND_PORT } else { "" });
         }
         if self.none & direction != 0 {
-            return Err(CONTRADICTION);
+            return Err(NONE_AND_PORT);
         }
-        let port = number(value).and_then(|number| u16::try_from(number).ok());
-        port.filter(|port| *port > 0).ok_or(PORT)
+        let port = parse_number(value).and_then(|number| u16::try_from(number).ok());
+        port.filter(|port| *port > 0).ok_or(NOT_A_PORT)
     }
 
-    fn take_scope(&mut self, value: &[u8]) -> &'static str {
+    fn add_scopes(&mut self, value: &[u8]) -> &'static str {
         for name in split_byte(value, b',') {
             self.scope |= match name {
-                b"signal" => SIGNAL,
-                b"abstract" => ABSTRACT,
+                b"signal" => SCOPE_SIGNAL,
+                b"abstract" => SCOPE_ABSTRACT,
                 _ => return "is not a list of signal and abstract",
             };
         }
@@ -110,7 +110,7 @@ impl Confinement {
 
     /// True if the server cannot reach abstract sockets outside of its own confinement.
     pub fn hides_abstract(&self) -> bool {
-        self.scope & ABSTRACT != 0
+        self.scope & SCOPE_ABSTRACT != 0
     }
 
     /// The steps that confine the process, in order. `work_dir` is the value of `--work-dir`.
@@ -153,8 +153,8 @@ impl Confinement {
     }
 }
 
-const CONTRADICTION: &str = "is given beside another one: 'none' means no port at all";
-const PORT: &str = "is not 'none' or a port of 1 to 65535";
+const NONE_AND_PORT: &str = "is given beside another one: 'none' means no port at all";
+const NOT_A_PORT: &str = "is not 'none' or a port of 1 to 65535";
 
 #[cfg(test)]
 mod tests;

@@ -28,14 +28,14 @@ pub const CONNECT: u64 = 2;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rule {
     /// This kind of access to a file, or to a directory and everything below it.
-    Path(Reach, StaticCStr),
+    Path(PathAccess, StaticCStr),
     /// The TCP direction ([`BIND`] or [`CONNECT`]) with this port.
     Port(u64, u16),
 }
 
 /// The access that `--ro`, `--rox`, `--rw` and `--rwx` allow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reach {
+pub enum PathAccess {
     /// Reading.
     Ro,
     /// Reading and execution.
@@ -46,7 +46,7 @@ pub enum Reach {
     Rwx,
 }
 
-impl Reach {
+impl PathAccess {
     fn executes(self) -> bool {
         matches!(self, Self::Rox | Self::Rwx)
     }
@@ -59,7 +59,7 @@ impl Reach {
 
     /// The rights of this access in the rehearsal of `--check`. The rehearsal executes nothing: it opens a file to test
     /// whether it could be executed, so the right to read replaces the right to execute.
-    pub fn rehearsed(self) -> u64 {
+    pub fn rehearsal_rights(self) -> u64 {
         right::READ_DIR | if self.executes() { right::READ_FILE } else { 0 }
     }
 }

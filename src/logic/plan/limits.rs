@@ -3,8 +3,8 @@
 use crate::logic::base::cstr::StaticCStr;
 use crate::logic::base::cstr::leak_cstr;
 use crate::logic::base::text::split_byte;
-use crate::logic::base::time::number;
-use crate::logic::cli::suggestions::is_same;
+use crate::logic::base::time::parse_number;
+use crate::logic::cli::suggestions::eq_ignore_case;
 
 /// The names of capabilities(7) without `cap_`, in the order of their numbers, up to Linux 5.9. No later kernel has
 /// more.
@@ -41,9 +41,9 @@ impl Capabilities {
         let mut set = 0;
         if list != b"none" {
             for word in split_byte(list, b',') {
-                let bare = word.split_at_checked(4).filter(|(start, _)| is_same(start, b"CAP_"));
-                let place = place(CAPABILITIES, bare.map_or(word, |(_, name)| name))
-                    .map_or_else(|| number(word), |place| Some(place.into()))?;
+                let bare = word.split_at_checked(4).filter(|(start, _)| eq_ignore_case(start, b"CAP_"));
+                let place = index_of_name(CAPABILITIES, bare.map_or(word, |(_, name)| name))
+                    .map_or_else(|| parse_number(word), |place| Some(place.into()))?;
                 set |= 1u64.checked_shl(u32::try_from(place).ok()?)?;
             }
         }
@@ -52,7 +52,7 @@ impl Capabilities {
 }
 
 /// The index of a name in a comma-separated list, in any case.
-pub fn place(names: &[u8], wanted: &[u8]) -> Option<u8> {
+pub fn index_of_name(names: &[u8], wanted: &[u8]) -> Option<u8> {
     let wanted = wanted.to_ascii_uppercase();
     split_byte(names, b',').zip(0..).find(|(name, _)| *name == wanted).map(|(_, place)| place)
 }

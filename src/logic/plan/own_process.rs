@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use super::account::Identity;
 use super::env::Env;
 use super::personality::VSRUN;
-use super::program::{Program, privileges};
+use super::program::{Program, push_privilege_steps};
 use super::step::{KeepPermitted, Step};
 use crate::logic::formats::log_name::LogPolicy;
 
@@ -14,18 +14,18 @@ use crate::logic::formats::log_name::LogPolicy;
 /// has blocked.
 pub fn rotator(rules: LogPolicy, change: Option<&Identity>) -> Box<Program> {
     let steps = vec![Step::Setsid, Step::Input, Step::Output, Step::Chdir(c"/")];
-    of_our_own(steps, change, Step::RunLogRotator(rules))
+    without_exec(steps, change, Step::RunLogRotator(rules))
 }
 
 /// The steps of a process that probes the server through the network, with the server's user.
 pub fn network_probe(change: Option<&Identity>) -> Box<Program> {
-    of_our_own(vec![Step::Setsid, Step::CloseDescriptors, Step::Chdir(c"/")], change, Step::RunProbe)
+    without_exec(vec![Step::Setsid, Step::CloseDescriptors, Step::Chdir(c"/")], change, Step::RunProbe)
 }
 
 /// The steps of a process that stays in vsrun's program. Without an exec it remains undumpable, so the server's user
 /// cannot trace it.
-fn of_our_own(mut steps: Vec<Step>, change: Option<&Identity>, last: Step) -> Box<Program> {
-    privileges(&mut steps, change, change, KeepPermitted::No);
+fn without_exec(mut steps: Vec<Step>, change: Option<&Identity>, last: Step) -> Box<Program> {
+    push_privilege_steps(&mut steps, change, change, KeepPermitted::No);
     steps.push(last);
     let (paths, argv) = (Vec::new(), Vec::new());
     Box::new(Program { steps, paths, argv, env: Env::default(), personality: &VSRUN })

@@ -70,7 +70,7 @@ pub struct CallerSignals {
 
 impl CallerSignals {
     /// True if the signal is blocked or ignored.
-    pub fn holds(self, signal: Signal) -> bool {
+    pub fn is_blocked_or_ignored(self, signal: Signal) -> bool {
         (self.blocked | self.ignored) & signal.bit() != 0
     }
 }

@@ -142,9 +142,9 @@ pub struct Supervision {
 #[inline(never)]
 pub fn plan(options: &mut Options, host: &Host<'_>) -> Result<Plan> {
     let identity = user::identity(options, host)?;
-    let change = user::change(identity.as_ref(), options, host);
+    let change = user::needed_change(identity.as_ref(), options, host);
     let handler = match options.manager.and_then(|managed| managed.handler) {
-        Some(path) => Some(handler(path, options, host, identity.as_ref(), change)?),
+        Some(path) => Some(handler_program(path, options, host, identity.as_ref(), change)?),
         None => None,
     };
     let output = output(options, host, identity.as_ref(), change)?;
@@ -195,7 +195,7 @@ pub fn plan(options: &mut Options, host: &Host<'_>) -> Result<Plan> {
         env_source,
         syslog,
         supervision: stay,
-        moves: program::moves(options, host),
+        moves: program::leaves_callers_dir(options, host),
         hides_keys: options.user.is_some() && !options.has(Id::Stdin),
         termination_log: options.termination_log,
         statuses: if options.has(Id::Rc) { Statuses::Script } else { Statuses::Own },
@@ -214,10 +214,10 @@ fn ignores_hangup(options: &Options, host: &Host<'_>) -> bool {
 /// # Errors
 /// If the user is unknown, or vsrun cannot become that user.
 pub fn base_environment(options: &Options, host: &Host<'_>) -> Result<Env> {
-    Ok(program::base(options, host, user::identity(options, host)?.as_ref()))
+    Ok(program::base_env(options, host, user::identity(options, host)?.as_ref()))
 }
 
-fn handler(
+fn handler_program(
     path: StaticCStr,
     options: &Options,
     host: &Host<'_>,
@@ -226,17 +226,17 @@ fn handler(
 ) -> Result<Box<Program>> {
     let mut env = host.env.for_identity(identity);
     env.remove(&|name| name.starts_with(b"VSRUN_") || is_for_us(name));
-    env.set(b"VSRUN_SERVER_COMMAND", &shortened(shell_words(options.command.iter().map(|word| word.to_bytes()))));
+    env.set(b"VSRUN_SERVER_COMMAND", &shorten_for_env(shell_words(options.command.iter().map(|word| word.to_bytes()))));
     let full = command_path::absolute(path, host)?;
-    Ok(program::helper_program(path, vec![full], vec![path], env, identity, change, program::spare(options)))
+    Ok(program::helper_program(path, vec![full], vec![path], env, identity, change, program::spare_capability(options)))
 }
 
 /// Shortens the command for the handler's environment. A variable above 128 KiB, or too many bytes in all variables,
 /// would make execve(2) fail with E2BIG, so that the handler would never run.
-fn shortened(mut text: Vec<u8>) -> Vec<u8> {
-    const LONGEST: usize = 64 * 1024;
-    if text.len() > LONGEST {
-        text.truncate(LONGEST - 3);
+fn shorten_for_env(mut text: Vec<u8>) -> Vec<u8> {
+    const MAX_LENGTH: usize = 64 * 1024;
+    if text.len() > MAX_LENGTH {
+        text.truncate(MAX_LENGTH - 3);
         text.extend_from_slice(b"...");
     }
     text
@@ -270,7 +270,8 @@ fn output(
     }
     let env = host.env.for_identity(identity);
     let owner = change.map(|identity| (identity.uid, identity.gid));
-    let program = program::helper_program(command, paths, words, env, identity, change, program::spare(options));
+    let program =
+        program::helper_program(command, paths, words, env, identity, change, program::spare_capability(options));
     Ok(Output::Logger(program, owner))
 }
 

@@ -42,7 +42,7 @@ pub fn probes(options: &Options, server: &Program, change: Option<&Identity>) ->
     let plan = |text: StaticCStr| {
         let probe = Probe::parse(text.to_bytes())?;
         let program = match &probe {
-            Probe::Exec(words) => beside(server, words),
+            Probe::Exec(words) => exec_probe_program(server, words),
             Probe::Connect { .. } => own_process::network_probe(change),
         };
         Some(PlannedProbe { text, probe, program })
@@ -59,10 +59,10 @@ pub fn probes(options: &Options, server: &Program, change: Option<&Identity>) ->
 }
 
 /// The program of an `exec:` probe. It runs like the server, but without the variables that are for the server only.
-fn beside(server: &Program, words: &[StaticCStr]) -> Box<Program> {
+fn exec_probe_program(server: &Program, words: &[StaticCStr]) -> Box<Program> {
     let command = words.first().copied().unwrap_or_default();
     let steps = companion::steps(server, command);
     let mut env = server.env.clone();
-    env.remove(&companion::is_servers_own);
+    env.remove(&companion::is_only_for_server);
     Box::new(Program { steps, paths: vec![command], argv: words.to_vec(), env, personality: &VSRUN })
 }

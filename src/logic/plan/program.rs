@@ -34,7 +34,7 @@ pub struct Program {
 }
 
 /// The server's environment before the options that set variables.
-pub fn base(options: &Options, host: &Host<'_>, identity: Option<&Identity>) -> Env {
+pub fn base_env(options: &Options, host: &Host<'_>, identity: Option<&Identity>) -> Env {
     let nothing = Env::default();
     let inherited = if options.has(Id::ClearEnv) { &nothing } else { &host.env };
     let mut env = match identity {
@@ -54,8 +54,8 @@ pub fn base(options: &Options, host: &Host<'_>, identity: Option<&Identity>) -> 
 
 /// The server's environment, without the variables that are set at each start.
 #[inline(never)]
-fn environment(options: &Options, host: &Host<'_>, identity: Option<&Identity>) -> Env {
-    let mut env = base(options, host, identity);
+fn server_env(options: &Options, host: &Host<'_>, identity: Option<&Identity>) -> Env {
+    let mut env = base_env(options, host, identity);
     for entries in [&host.env_entries, &options.env] {
         for entry in entries {
             env.put(entry);
@@ -81,7 +81,7 @@ pub fn server(
     identity: Option<&Identity>,
     change: Option<&Identity>,
 ) -> Result<Box<Program>> {
-    let env = environment(options, host, identity);
+    let env = server_env(options, host, identity);
     let mut argv = options.command.clone();
     if options.has(Id::Expand) {
         expand::expand(&mut argv, &env)?;
@@ -92,7 +92,7 @@ pub fn server(
     }
 
     let mut steps: Vec<Step> = options.cgroup.map(Step::Cgroup).into_iter().collect();
-    steps.extend(session(options, host));
+    steps.extend(session_steps(options, host));
     if let Some(path) = options.pidfile {
         steps.push(if options.is_supervised() { Step::WriteManagedPid(path) } else { Step::KeepPidfileLock(path) });
     }
@@ -103,11 +103,11 @@ pub fn server(
     }
     let is_late = closes_at_exec(options, change);
     if !is_late {
-        close(&mut steps, Step::CloseDescriptors, options);
+        push_close_step(&mut steps, Step::CloseDescriptors, options);
     }
-    let inside = directories(&mut steps, options, host)?;
+    let inside = push_directory_steps(&mut steps, options, host)?;
     let keep = if options.caps.is_some() { KeepPermitted::Yes } else { KeepPermitted::No };
-    privileges(&mut steps, identity, change, keep);
+    push_privilege_steps(&mut steps, identity, change, keep);
     if let Some(caps) = options.caps {
         steps.push(Step::Capabilities(caps));
     }
@@ -126,10 +126,10 @@ pub fn server(
         None => {}
     }
     if is_late {
-        close(&mut steps, Step::SealDescriptors, options);
+        push_close_step(&mut steps, Step::SealDescriptors, options);
     }
     steps.extend(confined);
-    finish(&mut steps, Step::Exec(command));
+    push_last_steps(&mut steps, Step::Exec(command));
     let paths = search(command, env.get(b"PATH"));
     Ok(Box::new(Program { steps, paths, argv, env, personality: options.personality }))
 }
@@ -165,7 +165,7 @@ fn closes_at_exec(options: &Options, change: Option<&Identity>) -> bool {
 }
 
 #[inline(never)]
-fn close(steps: &mut Vec<Step>, how: Step, options: &Options) {
+fn push_close_step(steps: &mut Vec<Step>, how: Step, options: &Options) {
     if options.keeps_descriptors() {
         return;
     }
@@ -176,7 +176,7 @@ fn close(steps: &mut Vec<Step>, how: Step, options: &Options) {
 }
 
 /// The steps that unblock the signals and put the server into its session, process group and terminal.
-fn session(options: &Options, host: &Host<'_>) -> Vec<Step> {
+fn session_steps(options: &Options, host: &Host<'_>) -> Vec<Step> {
     // A server of another user never gets the terminal.
     let terminal =
         if options.has(Id::Stdin) && options.user.is_none() { host.terminal } else { Terminal::NotControlling };
@@ -205,8 +205,8 @@ fn session(options: &Options, host: &Host<'_>) -> Vec<Step> {
 /// Adds the steps into the root, which may need root's rights. Returns the step into the working directory, which is
 /// taken later with the user's rights, so that the server cannot be in a directory that its user may not search.
 #[inline(never)]
-fn directories(steps: &mut Vec<Step>, options: &Options, host: &Host<'_>) -> Result<Option<Step>> {
-    let moved = moves(options, host);
+fn push_directory_steps(steps: &mut Vec<Step>, options: &Options, host: &Host<'_>) -> Result<Option<Step>> {
+    let moved = leaves_callers_dir(options, host);
     let full = |dir| if moved { absolute(dir, host) } else { Ok(dir) };
     if let Some(dir) = options.root {
         steps.extend_from_slice(&[Step::Chroot(full(dir)?), Step::Chdir(c"/")]);
@@ -225,12 +225,12 @@ fn directories(steps: &mut Vec<Step>, options: &Options, host: &Host<'_>) -> Res
 
 /// True if vsrun is in `/` when it starts the server, so that it keeps no mount busy: if it is detached, or at a
 /// restart. If the current directory has no path, vsrun stays in it.
-pub fn moves(options: &Options, host: &Host<'_>) -> bool {
+pub fn leaves_callers_dir(options: &Options, host: &Host<'_>) -> bool {
     options.is_supervised() && (options.background || host.cwd.is_some())
 }
 
 /// Adds the last step. If signals were blocked while the ids changed, they are unblocked before it.
-pub(super) fn finish(steps: &mut Vec<Step>, last: Step) {
+pub(super) fn push_last_steps(steps: &mut Vec<Step>, last: Step) {
     if steps.iter().any(|step| matches!(step, Step::BlockSignals)) {
         steps.push(Step::UnblockSignals);
     }
@@ -241,7 +241,7 @@ pub(super) fn finish(steps: &mut Vec<Step>, last: Step) {
 /// id, with which the capabilities go, comes last, and then the verification. A process that is the user already only
 /// drops its capabilities.
 #[inline(never)]
-pub(super) fn privileges(
+pub(super) fn push_privilege_steps(
     steps: &mut Vec<Step>,
     identity: Option<&Identity>,
     change: Option<&Identity>,
@@ -284,13 +284,13 @@ pub fn helper_program(
 ) -> Box<Program> {
     let mut steps =
         vec![Step::UnblockSignals, Step::Setsid, Step::Input, Step::Output, Step::CloseDescriptors, Step::Chdir(c"/")];
-    privileges(&mut steps, identity, change, rights);
-    finish(&mut steps, Step::Exec(command));
+    push_privilege_steps(&mut steps, identity, change, rights);
+    push_last_steps(&mut steps, Step::Exec(command));
     Box::new(Program { steps, paths, argv, env, personality: &VSRUN })
 }
 
 /// The capabilities that a program beside the server keeps: a harmless one that the server does not have, so that the
 /// server cannot trace it.
-pub fn spare(options: &Options) -> KeepPermitted {
+pub fn spare_capability(options: &Options) -> KeepPermitted {
     KeepPermitted::Spare(options.caps.map_or(0, |caps| caps.set))
 }

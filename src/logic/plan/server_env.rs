@@ -3,15 +3,15 @@
 
 use alloc::vec::Vec;
 
-use super::env::{Env, name_of};
+use super::env::{Env, entry_name};
 use crate::logic::base::cstr::{StaticCStr, leak_cstr};
 use crate::logic::base::error::{Error, Result};
 use crate::logic::base::text::Escaped;
 
 /// Adds an entry to a list in which each name occurs once. The last entry of a name counts, even if it only removes the
 /// variable.
-pub fn add(entries: &mut Vec<StaticCStr>, entry: StaticCStr) {
-    entries.retain(|other| name_of(other.to_bytes()) != name_of(entry.to_bytes()));
+pub fn add_entry(entries: &mut Vec<StaticCStr>, entry: StaticCStr) {
+    entries.retain(|other| entry_name(other.to_bytes()) != entry_name(entry.to_bytes()));
     entries.push(entry);
 }
 
@@ -24,7 +24,7 @@ pub fn file_variable(name: StaticCStr) -> StaticCStr {
 ///
 /// # Errors
 /// If both NAME and `NAME_FILE` are set: vsrun does not guess which of them is meant.
-pub fn file_of(name: StaticCStr, env: &Env) -> Result<Option<StaticCStr>> {
+pub fn secret_file(name: StaticCStr, env: &Env) -> Result<Option<StaticCStr>> {
     let variable = file_variable(name);
     let Some(path) = env.get(variable.to_bytes()) else { return Ok(None) };
     if env.get(name.to_bytes()).is_some() {
@@ -36,7 +36,7 @@ pub fn file_of(name: StaticCStr, env: &Env) -> Result<Option<StaticCStr>> {
 
 /// The entry `NAME=VALUE`, with the contents of a file as VALUE. One newline at the end of the file is not part of it.
 /// None if the contents have a NUL, and so cannot be a value.
-pub fn entry_of(name: StaticCStr, contents: &[u8]) -> Option<StaticCStr> {
+pub fn entry_from_contents(name: StaticCStr, contents: &[u8]) -> Option<StaticCStr> {
     let value = contents.strip_suffix(b"\n").unwrap_or(contents);
     (!value.contains(&0)).then(|| leak_cstr([name.to_bytes(), b"=", value].concat()))
 }
@@ -49,7 +49,7 @@ mod tests {
     fn the_last_entry_of_a_name_counts() {
         let mut entries = Vec::new();
         for entry in [c"A=1", c"B=1", c"A", c"AB=2", c"B=2"] {
-            add(&mut entries, entry);
+            add_entry(&mut entries, entry);
         }
         assert_eq!(entries, [c"A", c"AB=2", c"B=2"]);
     }
@@ -59,7 +59,7 @@ mod tests {
         for (contents, entry) in
             [(&b"x\n"[..], Some(c"N=x")), (b"x\n\n", Some(c"N=x\n")), (b"", Some(c"N=")), (b"x\0", None)]
         {
-            assert_eq!(entry_of(c"N", contents), entry);
+            assert_eq!(entry_from_contents(c"N", contents), entry);
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::logic::base::cstr::StaticCStr;
 use crate::logic::base::text::split_byte;
-use crate::logic::base::time::number;
+use crate::logic::base::time::parse_number;
 use crate::logic::plan::env::Env;
 use crate::logic::plan::socket_address::Listener;
 use alloc::vec::Vec;
@@ -41,7 +41,7 @@ impl InheritedSockets {
     pub fn take(env: &mut Env, pid: &[u8]) -> Self {
         let mut handed = Self::default();
         if env.get(b"LISTEN_PID") == Some(pid) {
-            let count = env.get(b"LISTEN_FDS").and_then(number).and_then(|count| u16::try_from(count).ok());
+            let count = env.get(b"LISTEN_FDS").and_then(parse_number).and_then(|count| u16::try_from(count).ok());
             handed.count = count.unwrap_or(0);
             let given = env.get(b"LISTEN_FDNAMES").unwrap_or_default();
             let mut given = split_byte(given, b':');

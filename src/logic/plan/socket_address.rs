@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 
 use crate::logic::base::cstr::{StaticCStr, leak_cstr};
 use crate::logic::base::text::split_byte;
-use crate::logic::base::time::number;
+use crate::logic::base::time::parse_number;
 
 /// The name of a socket whose option gives no name.
 const DEFAULT_NAME: &[u8] = b"vsrun";
@@ -57,17 +57,17 @@ impl<'a> Listener<'a> {
         }
         // The port follows the last colon; an IPv6 address with its colons is in brackets before it.
         let digits = rest.rsplit(|byte| *byte == b':').next()?;
-        let port = u16::try_from(number(digits)?).ok().filter(|port| *port > 0)?.to_be_bytes();
+        let port = u16::try_from(parse_number(digits)?).ok().filter(|port| *port > 0)?.to_be_bytes();
         match rest.get(..rest.len() - digits.len())? {
             [] => listener.address = v6_address([0; 16], port),
-            [b'[', ip @ .., b']', b':'] => listener.address = v6_address(v6(ip)?, port),
-            [ip @ .., _] => listener.address = v4_address(v4(ip)?, port),
+            [b'[', ip @ .., b']', b':'] => listener.address = v6_address(parse_v6(ip)?, port),
+            [ip @ .., _] => listener.address = v4_address(parse_v4(ip)?, port),
         }
         Some(listener)
     }
 
     /// The IPv4 address to use if no ADDRESS was given and the kernel has no IPv6.
-    pub fn fallback(&self) -> Option<Vec<u8>> {
+    pub fn ipv4_fallback(&self) -> Option<Vec<u8>> {
         match self.address.as_slice() {
             [_, _, high, low, ..] if self.text.first()?.is_ascii_digit() && !self.text.contains(&b':') => {
                 Some(v4_address([0; 4], [*high, *low]))
@@ -102,15 +102,15 @@ pub fn port(text: &[u8]) -> Option<StaticCStr> {
 pub fn bind(text: &[u8]) -> Option<StaticCStr> {
     match text {
         [b'/', ..] => return listen(text),
-        [b'[', ip @ .., b']'] => v6(ip).map(drop)?,
-        _ if text.contains(&b':') => return v6(text).map(|_| leak_cstr([b"[", text, b"]"].concat())),
-        _ => v4(text).map(drop)?,
+        [b'[', ip @ .., b']'] => parse_v6(ip).map(drop)?,
+        _ if text.contains(&b':') => return parse_v6(text).map(|_| leak_cstr([b"[", text, b"]"].concat())),
+        _ => parse_v4(text).map(drop)?,
     }
     Some(leak_cstr(text.into()))
 }
 
 /// Joins `--port` and `--bind` into one value in the format of `--listen`.
-pub fn join(port: Option<StaticCStr>, bind: Option<StaticCStr>) -> Option<StaticCStr> {
+pub fn join_port_and_bind(port: Option<StaticCStr>, bind: Option<StaticCStr>) -> Option<StaticCStr> {
     match (port, bind) {
         (Some(port), Some(bind)) => Some(leak_cstr([bind.to_bytes(), b":", port.to_bytes()].concat())),
         (one, other) => one.or(other),
@@ -128,14 +128,14 @@ fn v6_address(ip: [u8; 16], port: [u8; 2]) -> Vec<u8> {
 }
 
 /// Parses an IPv4 address.
-fn v4(text: &[u8]) -> Option<[u8; 4]> {
+fn parse_v4(text: &[u8]) -> Option<[u8; 4]> {
     let (mut ip, mut count) = (0u32, 0);
     for part in split_byte(text, b'.') {
         // Other programs may read a number with a leading zero as octal, so it is refused.
         if part.len() > 1 && part.starts_with(b"0") {
             return None;
         }
-        ip = ip << 8 | u32::from(u8::try_from(number(part)?).ok()?);
+        ip = ip << 8 | u32::from(u8::try_from(parse_number(part)?).ok()?);
         count += 1;
     }
     (count == 4).then(|| ip.to_be_bytes())
@@ -143,7 +143,7 @@ fn v4(text: &[u8]) -> Option<[u8; 4]> {
 
 /// Parses an IPv6 address without a zone and without a dotted IPv4 part.
 #[inline(never)]
-fn v6(text: &[u8]) -> Option<[u8; 16]> {
+fn parse_v6(text: &[u8]) -> Option<[u8; 16]> {
     // A `::` at either end has one colon that no number precedes or follows.
     let inner = match text {
         b"::" => return Some([0; 16]),
@@ -160,14 +160,14 @@ fn v6(text: &[u8]) -> Option<[u8; 16]> {
             gaps += 1;
             (count..8).for_each(|_| ip <<= 16);
         } else {
-            ip = ip << 16 | u128::from(hex(group).filter(|_| group.len() <= 4)?);
+            ip = ip << 16 | u128::from(parse_hex(group).filter(|_| group.len() <= 4)?);
         }
     }
     matches!((gaps, count), (0, 8) | (1, 0..=7)).then(|| ip.to_be_bytes())
 }
 
 /// Parses a hexadecimal number of one to eight digits.
-pub fn hex(text: &[u8]) -> Option<u32> {
+pub fn parse_hex(text: &[u8]) -> Option<u32> {
     if text.is_empty() || text.len() > 8 {
         return None;
     }

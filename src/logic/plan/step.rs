@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use super::landlock_rules::{BIND, Handled, Reach, Rule};
+use super::landlock_rules::{BIND, Handled, PathAccess, Rule};
 use super::limits::{Capabilities, ResourceLimit};
 use crate::logic::base::cstr::StaticCStr;
 use crate::logic::base::text::Escaped;
@@ -212,10 +212,10 @@ impl Step {
             Self::Ready(_) => "open descriptor * of --ready",
             Self::Cgroup(_) => "enter cgroup '*'",
             Self::Ruleset(_) => "make a rule set of Landlock",
-            Self::Allow(Rule::Path(Reach::Ro, _), _) => "allow --ro '*'",
-            Self::Allow(Rule::Path(Reach::Rox, _), _) => "allow --rox '*'",
-            Self::Allow(Rule::Path(Reach::Rw, _), _) => "allow --rw '*'",
-            Self::Allow(Rule::Path(Reach::Rwx, _), _) => "allow --rwx '*'",
+            Self::Allow(Rule::Path(PathAccess::Ro, _), _) => "allow --ro '*'",
+            Self::Allow(Rule::Path(PathAccess::Rox, _), _) => "allow --rox '*'",
+            Self::Allow(Rule::Path(PathAccess::Rw, _), _) => "allow --rw '*'",
+            Self::Allow(Rule::Path(PathAccess::Rwx, _), _) => "allow --rwx '*'",
             Self::Allow(Rule::Port(BIND, _), _) => "allow --bind-tcp *",
             Self::Allow(Rule::Port(..), _) => "allow --connect-tcp *",
             Self::Covered(_) => "use the working directory '*'",

@@ -45,7 +45,7 @@ impl Trust {
     }
 
     /// The user that must own all further components; None if the path has not led to a user's directory.
-    pub fn other(&self) -> Option<u32> {
+    pub fn required_owner(&self) -> Option<u32> {
         self.other
     }
 
@@ -53,7 +53,7 @@ impl Trust {
     ///
     /// # Errors
     /// If the component is not trusted: a user could have made the path lead to a file of another owner.
-    pub fn pass(&mut self, component: Component) -> Result<(), Reason> {
+    pub fn check_next(&mut self, component: Component) -> Result<(), Reason> {
         let Component { owner, links, shared } = component;
         match self.other {
             Some(before) if before != owner => return Err(Reason::Owner { owner, before }),
@@ -131,7 +131,7 @@ mod tests {
 
     fn walk(owners: &[u32]) -> Result<(), Reason> {
         let mut trust = Trust::new(0, 0);
-        owners.iter().try_for_each(|owner| trust.pass(Component { owner: *owner, links: 9, shared: false }))
+        owners.iter().try_for_each(|owner| trust.check_next(Component { owner: *owner, links: 9, shared: false }))
     }
 
     #[test]
@@ -149,19 +149,19 @@ mod tests {
         // `unshare -r`: the host's root is shown as 65534.
         let mut trust = Trust::new(0, 65534);
         for owner in [65534, 65534, 0, 65534] {
-            assert_eq!(trust.pass(Component { owner, links: 1, shared: true }), Ok(()));
+            assert_eq!(trust.check_next(Component { owner, links: 1, shared: true }), Ok(()));
         }
         let mut trust = Trust::new(5, 0);
         for owner in [0, 5, 0, 5, 7] {
-            assert_eq!(trust.pass(Component { owner, links: 1, shared: true }), Ok(()));
+            assert_eq!(trust.check_next(Component { owner, links: 1, shared: true }), Ok(()));
         }
-        assert_eq!(trust.other(), Some(7));
+        assert_eq!(trust.required_owner(), Some(7));
     }
 
     #[test]
     fn a_second_name_where_others_may_write_is_refused() {
         for (links, shared, result) in [(1, true, Ok(())), (2, false, Ok(())), (2, true, Err(Reason::SecondName))] {
-            assert_eq!(Trust::new(0, 0).pass(Component { owner: 0, links, shared }), result);
+            assert_eq!(Trust::new(0, 0).check_next(Component { owner: 0, links, shared }), result);
         }
     }
 

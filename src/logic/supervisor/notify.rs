@@ -5,8 +5,8 @@ use super::policy::Policy;
 use super::replacement::Second;
 use super::state::{AfterStop, Phase, State};
 use crate::logic::base::signal::Signal;
-use crate::logic::base::text::{place_of, split_byte};
-use crate::logic::base::time::{Span, Time, number};
+use crate::logic::base::text::{index_of_word, split_byte};
+use crate::logic::base::time::{Span, Time, parse_number};
 
 /// The uid that the kernel reports for a user without a uid in the receiver's user namespace.
 const OVERFLOW: u32 = 65_534;
@@ -95,7 +95,7 @@ impl<'a> Message<'a> {
         let mut halves = split_byte(line, b'=');
         let (Some(name), Some(value)) = (halves.next(), halves.rest) else { return };
         let is_one = value == b"1";
-        match place_of(NAMES, name) {
+        match index_of_word(NAMES, name) {
             Some(0) => self.ready |= is_one,
             Some(1) => {
                 self.alive |= is_one;
@@ -104,7 +104,7 @@ impl<'a> Message<'a> {
             Some(2) => self.stopping |= is_one,
             Some(3) => self.reloading |= is_one,
             Some(4) => self.status = Some(value),
-            Some(5) => self.began = number(value).or(self.began),
+            Some(5) => self.began = parse_number(value).or(self.began),
             Some(6) => self.watchdog = self.micros(value).or(self.watchdog),
             Some(7) => self.extend = self.micros(value).or(self.extend),
             Some(8) if !is_one => {}
@@ -115,7 +115,7 @@ impl<'a> Message<'a> {
 
     /// Reads a time in microseconds, rounded up: a server that asks for less than a millisecond gets a millisecond.
     fn micros(&mut self, value: &[u8]) -> Option<Span> {
-        let micros = number(value);
+        let micros = parse_number(value);
         if micros.is_none() {
             self.ignored = Some(Ignored::Malformed);
         }
@@ -191,8 +191,8 @@ pub fn is_for_us(name: &[u8]) -> bool {
 
 /// How often vsrun has to send `WATCHDOG=1`: at half of `WATCHDOG_USEC`, if `WATCHDOG_PID` is missing or ours.
 pub fn ping(usec: &[u8], pid: Option<&[u8]>, own: i32) -> Option<Span> {
-    let is_ours = pid.is_none_or(|pid| number(pid) == u64::try_from(own).ok());
-    let micros = number(usec).filter(|micros| is_ours && *micros > 0)?;
+    let is_ours = pid.is_none_or(|pid| parse_number(pid) == u64::try_from(own).ok());
+    let micros = parse_number(usec).filter(|micros| is_ours && *micros > 0)?;
     Some(Span((micros / 2000).max(1)))
 }
 

@@ -4,7 +4,7 @@ use super::event::Recipient;
 use crate::logic::base::exit::Success;
 use crate::logic::base::signal::Signal;
 use crate::logic::base::text::split_byte;
-use crate::logic::base::time::{Span, Time, number};
+use crate::logic::base::time::{Span, Time, parse_number};
 
 /// Which exits of the server lead to a restart (`--restart`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,7 +32,7 @@ impl Limit {
     /// Reads `N/DURATION`.
     pub fn parse(text: &[u8]) -> Option<Self> {
         let mut halves = split_byte(text, b'/');
-        let restarts = u16::try_from(number(halves.next()?)?).ok()?;
+        let restarts = u16::try_from(parse_number(halves.next()?)?).ok()?;
         let within = Span::parse(halves.rest?)?;
         (restarts > 0 && within > Span::ZERO).then_some(Self { restarts, within })
     }

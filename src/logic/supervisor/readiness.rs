@@ -2,8 +2,8 @@
 
 use super::probe::Probe;
 use crate::logic::base::cstr::{StaticCStr, leak_cstr};
-use crate::logic::base::text::place_of;
-use crate::logic::base::time::{Span, number};
+use crate::logic::base::text::index_of_word;
+use crate::logic::base::time::{Span, parse_number};
 
 /// The environment variable with the path of the notify socket (sd_notify(3)): the server's, and vsrun's own.
 pub const NOTIFY_SOCKET: &[u8] = b"NOTIFY_SOCKET";
@@ -28,7 +28,7 @@ impl Ready {
     /// input, output and error.
     #[inline(never)]
     pub fn parse(text: &[u8]) -> Option<Self> {
-        match place_of(b"exec,notify", text) {
+        match index_of_word(b"exec,notify", text) {
             Some(0) => Some(Self::Exec),
             Some(_) => Some(Self::Notify),
             None => {
@@ -36,9 +36,9 @@ impl Ready {
                     return Probe::parse(probe).map(|_| Self::Probe(leak_cstr(probe.into())));
                 }
                 if let Some(span) = text.strip_prefix(b"alive:") {
-                    return Span::parse_some(span).map(Self::Alive);
+                    return Span::parse_nonzero(span).map(Self::Alive);
                 }
-                let number = number(text.strip_prefix(b"fd:")?)?;
+                let number = parse_number(text.strip_prefix(b"fd:")?)?;
                 i32::try_from(number).ok().filter(|number| (3..=65_535).contains(number)).map(Self::Newline)
             }
         }

@@ -8,8 +8,8 @@ use std::os::fd::AsFd;
 use crate::logic::base::cstr::{StaticCStr, leak_cstr};
 use crate::logic::base::error::{Error, Result};
 use crate::logic::base::text::Escaped;
-use crate::logic::plan::env::from_file;
-use crate::logic::plan::server_env::add;
+use crate::logic::plan::env::entry_from_file;
+use crate::logic::plan::server_env::add_entry;
 use crate::runtime::report::log::os_error;
 use crate::runtime::resources::walk::{self, Walk};
 use crate::sys::dir::{self, Dir};
@@ -51,11 +51,11 @@ fn read_from(walk: &Walk, entries: &mut Vec<StaticCStr>, at: &mut StaticCStr) ->
     for name in names {
         *at = name;
         if refill(&mut contents, &dir, name, walk)? {
-            let entry = from_file(name.to_bytes(), &contents);
+            let entry = entry_from_file(name.to_bytes(), &contents);
             if entry.count_bytes() >= MOST {
                 return Err(Errno::INVAL);
             }
-            add(entries, entry);
+            add_entry(entries, entry);
         }
     }
     Ok(())

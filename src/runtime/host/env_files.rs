@@ -10,8 +10,8 @@ use crate::logic::base::cstr::StaticCStr;
 use crate::logic::base::error::{Error, Result};
 use crate::logic::base::text::Escaped;
 use crate::logic::formats::env_file;
-use crate::logic::plan::env::{Env, Sources};
-use crate::logic::plan::server_env::{self, add};
+use crate::logic::plan::env::{Env, EnvFiles};
+use crate::logic::plan::server_env::{self, add_entry};
 use crate::runtime::report::log::os_error;
 use crate::runtime::resources::walk::Walk;
 use crate::runtime::resources::walk_file;
@@ -28,14 +28,14 @@ const LONGEST_VALUE: u64 = 128 << 10;
 /// If a file cannot be read or cannot be a value (125), or a file of `--env-file` has a malformed line (2). Messages
 /// never show the contents.
 #[inline(never)]
-pub fn read_all(sources: &Sources, base: &Env) -> Result<Vec<StaticCStr>> {
+pub fn read_all(sources: &EnvFiles, base: &Env) -> Result<Vec<StaticCStr>> {
     let mut entries = Vec::new();
     add_all(sources, base, &mut entries).map(|()| entries)
 }
 
 // A separate function: every early return repeats the code that drops all local values, so short functions save bytes.
 #[inline(never)]
-fn add_all(sources: &Sources, base: &Env, entries: &mut Vec<StaticCStr>) -> Result<()> {
+fn add_all(sources: &EnvFiles, base: &Env, entries: &mut Vec<StaticCStr>) -> Result<()> {
     let mut contents = FileContents::default();
     for path in &sources.files {
         read_walking(path, u64::MAX, &mut contents, ("--env-file '", b"'"))?;
@@ -50,15 +50,15 @@ fn add_all(sources: &Sources, base: &Env, entries: &mut Vec<StaticCStr>) -> Resu
     let mut env = base.clone();
     entries.iter().for_each(|entry| env.put(entry));
     for name in &sources.names {
-        if let Some(path) = server_env::file_of(name, &env)? {
+        if let Some(path) = server_env::secret_file(name, &env)? {
             let of = [b"' of ", name.to_bytes(), b"_FILE"].concat();
             read_walking(path, LONGEST_VALUE, &mut contents, ("'", &of))?;
-            let Some(entry) = server_env::entry_of(name, &contents) else {
+            let Some(entry) = server_env::entry_from_contents(name, &contents) else {
                 let (path, of) = (Escaped(path.to_bytes()), Escaped(&of));
                 return Err(Error::setup(format_args!("cannot use '{path}{of}: it contains a NUL byte")));
             };
-            add(entries, server_env::file_variable(name));
-            add(entries, entry);
+            add_entry(entries, server_env::file_variable(name));
+            add_entry(entries, entry);
         }
     }
     Ok(())

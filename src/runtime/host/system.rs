@@ -59,7 +59,7 @@ pub fn read<'a>(options: &Options, world: &'a mut AccountFiles) -> Result<Host<'
     let mut env = Env(entry::environment());
     let personality = options.personality;
     if personality.is_transparent && personality.accounts == Accounts::Vsrun {
-        env.remove(&|name| name == names::VARIABLE);
+        env.remove(&|name| name == names::ARGS_VARIABLE);
     }
     let mut handed = InheritedSockets::default();
     let mut renames_listen_pid = false;

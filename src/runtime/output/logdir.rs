@@ -10,7 +10,7 @@ use super::logfiles::{Folder, Sweep};
 use crate::logic::base::cstr::StaticCStr;
 use crate::logic::base::error::Result;
 use crate::logic::base::time::Time;
-use crate::logic::formats::log_name::{LogPolicy, OUTPUT, RECORDS, rotated_name};
+use crate::logic::formats::log_name::{LogPolicy, OUTPUT_FILE, RECORDS_FILE, rotated_name};
 use crate::logic::plan::program::Program;
 use crate::runtime::resources::pidfile::split;
 use crate::runtime::resources::walk::Walk;
@@ -51,9 +51,9 @@ impl LogDir {
         let mut walk = Walk::begin();
         let folder = Folder::open_or_make(path, rules.owner, &mut walk);
         let begun = folder.and_then(|folder| {
-            let records = folder.begin_at_start(RECORDS, OpenMode::NewAppend, OpenMode::Append, None)?;
+            let records = folder.begin_at_start(RECORDS_FILE, OpenMode::NewAppend, OpenMode::Append, None)?;
             let (new, old) = output_is_opened(&rules);
-            let output = folder.begin_at_start(OUTPUT, new, old, rules.owner)?;
+            let output = folder.begin_at_start(OUTPUT_FILE, new, old, rules.owner)?;
             Ok((folder, records, output))
         });
         let (folder, records, output) = begun.map_err(|why| walk.error("logdir", path, why))?;
@@ -109,12 +109,12 @@ impl LogDir {
 
     /// The present end of the server's file: which file it is, and its length.
     pub fn mark(&self) -> Mark {
-        self.folder.dir.stat(OUTPUT).map_or((0, 0), |about| (about.id.1, about.size))
+        self.folder.dir.stat(OUTPUT_FILE).map_or((0, 0), |about| (about.id.1, about.size))
     }
 
     /// Opens the server's file to read it from a mark on, or from its beginning if it is another file by now.
     pub fn read_from(&self, (file, place): Mark) -> sys::Result<OwnedFd> {
-        let (reader, about) = self.folder.open_ours(OUTPUT, OpenMode::ReadOnly)?;
+        let (reader, about) = self.folder.open_ours(OUTPUT_FILE, OpenMode::ReadOnly)?;
         dir::seek(reader.as_fd(), if about.id.1 == file { place } else { 0 })?;
         // The user may have replaced the file. The replacement must at least belong to the user.
         if self.policy.owner.is_none_or(|(uid, _)| about.owner == uid) { Ok(reader) } else { Err(Errno::EXIST) }
@@ -131,13 +131,13 @@ impl LogDir {
         }
         match writer {
             Some(writer) => {
-                self.folder.move_aside(OUTPUT)?;
+                self.folder.move_aside(OUTPUT_FILE)?;
                 writer.reopen();
             }
-            None => self.output = self.folder.begin(OUTPUT, OpenMode::NewAppend, self.policy.owner)?,
+            None => self.output = self.folder.begin(OUTPUT_FILE, OpenMode::NewAppend, self.policy.owner)?,
         }
         (self.sweep, self.next) = (Sweep::default(), Time::default());
-        Ok(Rotated::Here(Some(self.folder.begin(RECORDS, OpenMode::NewAppend, None)?)))
+        Ok(Rotated::Here(Some(self.folder.begin(RECORDS_FILE, OpenMode::NewAppend, None)?)))
     }
 
     /// Reopens the file of vsrun's own records by its name, because another process may have renamed it. The rotator
@@ -157,10 +157,10 @@ impl LogDir {
         if let Some(writer) = writer {
             writer.reopen();
         }
-        if self.folder.is_named(RECORDS, records) {
+        if self.folder.is_named(RECORDS_FILE, records) {
             return Ok(Rotated::Here(None));
         }
-        let records = self.folder.reopen(RECORDS, OpenMode::Append, OpenMode::NewAppend, None)?;
+        let records = self.folder.reopen(RECORDS_FILE, OpenMode::Append, OpenMode::NewAppend, None)?;
         Ok(Rotated::Here(Some(records)))
     }
 
@@ -171,7 +171,7 @@ impl LogDir {
         // vsrun's own records, and the server's file with a rotator, are written by one process: the renamed file is
         // recognized by its age. Without a rotator, a process that the server has left behind may still write to any
         // renamed file.
-        let by_age = of == RECORDS || self.policy.size != u64::MAX;
+        let by_age = of == RECORDS_FILE || self.policy.size != u64::MAX;
         dir::fstat(file).is_ok_and(|file| file.id == first.id)
             || by_age && self.renamed(of, 2).is_ok_and(|second| first.mtime > second.mtime)
     }
@@ -190,8 +190,8 @@ impl LogDir {
 
     /// Begins new files in another directory. Returns the file of vsrun's own records.
     fn move_to(&mut self, folder: Folder, writer: Option<&mut LogChild>) -> sys::Result<OwnedFd> {
-        let records = folder.begin(RECORDS, OpenMode::NewAppend, None)?;
-        let output = folder.begin(OUTPUT, output_is_opened(&self.policy).0, self.policy.owner)?;
+        let records = folder.begin(RECORDS_FILE, OpenMode::NewAppend, None)?;
+        let output = folder.begin(OUTPUT_FILE, output_is_opened(&self.policy).0, self.policy.owner)?;
         let again = folder.again()?;
         self.folder = folder;
         match writer {

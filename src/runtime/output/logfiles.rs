@@ -13,7 +13,8 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use crate::logic::base::cstr::StaticCStr;
 use crate::logic::formats::log_name::{
-    FileName, LAST, LogPolicy, Lowest, OUTPUT, RECORDS, expired, rotated_name, suffix_number, taken,
+    FileName, LogPolicy, Lowest, MAX_NUMBER, OUTPUT_FILE, RECORDS_FILE, expired, occupied_number, rotated_name,
+    suffix_number,
 };
 use crate::logic::plan::trust::Trust;
 use crate::runtime::resources::walk::Walk;
@@ -133,7 +134,7 @@ impl Folder {
         match self.begin(of, how, owner) {
             Err(Errno::OVERFLOW) if !self.shared => self.open_ours(of, old).map(|(file, _)| file),
             Err(Errno::OVERFLOW) => {
-                self.rename(of, LAST + 1)?;
+                self.rename(of, MAX_NUMBER + 1)?;
                 self.begin(of, how, owner)
             }
             result => result,
@@ -172,7 +173,7 @@ impl Folder {
         }
         // A number is used only once, even if its file was deleted.
         let next = highest.load(Ordering::Relaxed).saturating_add(1);
-        if next > LAST {
+        if next > MAX_NUMBER {
             return Err(Errno::OVERFLOW);
         }
         let number = self.rename(of, next)?;
@@ -204,13 +205,13 @@ impl Folder {
 /// The highest number of a renamed file with this name.
 fn highest(of: StaticCStr) -> &'static AtomicU32 {
     let [records, output] = counters::counters();
-    if of == RECORDS { records } else { output }
+    if of == RECORDS_FILE { records } else { output }
 }
 
 /// Raises the highest number to the number in a name.
 fn note(name: &CStr) {
-    for of in [RECORDS, OUTPUT] {
-        if let Some(number) = taken(name.to_bytes(), of) {
+    for of in [RECORDS_FILE, OUTPUT_FILE] {
+        if let Some(number) = occupied_number(name.to_bytes(), of) {
             highest(of).fetch_max(number, Ordering::Relaxed);
         }
     }
@@ -236,8 +237,8 @@ impl Sweep {
         let dir = &folder.dir;
         let more = dir.next_blocks(BLOCKS, &mut |name| {
             note(name);
-            let output = suffix_number(name.to_bytes(), OUTPUT);
-            let is_ours = output.is_some() || suffix_number(name.to_bytes(), RECORDS).is_some();
+            let output = suffix_number(name.to_bytes(), OUTPUT_FILE);
+            let is_ours = output.is_some() || suffix_number(name.to_bytes(), RECORDS_FILE).is_some();
             if !is_ours {
                 return;
             }
@@ -247,7 +248,7 @@ impl Sweep {
             }
             if let Some(number) = output {
                 self.count += 1;
-                self.lowest.note(number);
+                self.lowest.insert(number);
             }
         });
         if more == Ok(true) {
@@ -256,7 +257,7 @@ impl Sweep {
         while self.count > rules.files
             && let Some(number) = self.lowest.pop()
         {
-            if dir.unlink(as_name(&rotated_name(OUTPUT, number))).is_err() {
+            if dir.unlink(as_name(&rotated_name(OUTPUT_FILE, number))).is_err() {
                 // The file cannot be deleted: do not retry for ever.
                 self.pass = PASSES;
                 break;

@@ -12,7 +12,7 @@ use super::logfiles::{Folder, Sweep};
 use crate::logic::base::exit;
 use crate::logic::base::signal::Signal;
 use crate::logic::base::time::Time;
-use crate::logic::formats::log_name::{LogPolicy, OUTPUT, bytes_for_file};
+use crate::logic::formats::log_name::{LogPolicy, OUTPUT_FILE, bytes_for_file};
 use crate::runtime::host::clock::now;
 use crate::sys::dir::{self, Dir, OpenMode};
 use crate::sys::poll::{self, Mask, Signals};
@@ -53,7 +53,7 @@ pub fn run(rules: LogPolicy) -> ! {
     };
     // Descriptor 2 is the file that the manager has begun, unless an earlier rotator has already rotated it.
     let begun = fd::standard(2);
-    let file = if folder.is_named(OUTPUT, begun) { fd::duplicate(begun).ok() } else { None };
+    let file = if folder.is_named(OUTPUT_FILE, begun) { fd::duplicate(begun).ok() } else { None };
     // Otherwise descriptor 2 would keep the file open after it is deleted.
     let _ = fd::dup_onto(fd::standard(1), 2);
     let (sweep, next) = (Sweep::default(), now().after(HOUR));
@@ -74,7 +74,7 @@ pub fn run(rules: LogPolicy) -> ! {
         }
         while let Some(arrived) = signals.next() {
             if arrived.signal == Signal::HUP.number() {
-                writer.file.take_if(|file| !writer.folder.is_named(OUTPUT, file.as_fd()));
+                writer.file.take_if(|file| !writer.folder.is_named(OUTPUT_FILE, file.as_fd()));
                 writer.limit = rules.size;
             }
         }
@@ -91,7 +91,7 @@ impl Rotator {
     /// Opens the current file by its name, if none is open.
     fn open(&mut self) -> sys::Result<()> {
         if self.file.is_none() {
-            self.file = Some(self.folder.reopen(OUTPUT, OpenMode::Existing, OpenMode::New, self.policy.owner)?);
+            self.file = Some(self.folder.reopen(OUTPUT_FILE, OpenMode::Existing, OpenMode::New, self.policy.owner)?);
         }
         Ok(())
     }
@@ -124,7 +124,7 @@ impl Rotator {
     /// Begins a new file. If that fails, the old one stays in use.
     fn rotate(&mut self, size: u64) {
         self.limit = size.saturating_add(self.policy.size);
-        if let Ok(file) = self.folder.begin(OUTPUT, OpenMode::New, self.policy.owner) {
+        if let Ok(file) = self.folder.begin(OUTPUT_FILE, OpenMode::New, self.policy.owner) {
             (self.file, self.limit) = (Some(file), self.policy.size);
             (self.sweep, self.next) = (Sweep::default(), Time::default());
         }

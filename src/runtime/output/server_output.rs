@@ -7,7 +7,7 @@ use super::logdir::{LogDir, Mark, Rotated};
 use crate::logic::base::error::{Error, Result};
 use crate::logic::base::text::Escaped;
 use crate::logic::base::time::Time;
-use crate::logic::formats::log_name::{LAST, OUTPUT, RECORDS};
+use crate::logic::formats::log_name::{MAX_NUMBER, OUTPUT_FILE, RECORDS_FILE};
 use crate::logic::plan::planner::Output;
 use crate::logic::plan::program::Program;
 use crate::runtime::report::log::{Log, LogTarget, Priority, os_error};
@@ -132,7 +132,7 @@ impl ServerOutput {
     /// wrong parts of a log.
     fn warn_of_other_numbers(&self, log: &Log) {
         let Some(logs) = &self.logs else { return };
-        for (of, file) in [(RECORDS, log.fd()), (OUTPUT, logs.output())] {
+        for (of, file) in [(RECORDS_FILE, log.fd()), (OUTPUT_FILE, logs.output())] {
             if logs.is_renumbered(of, file) {
                 let name = Escaped(of.to_bytes());
                 let words = "by another program, whose numbers are not vsrun's: see LOGROTATE in vsrun(8)";
@@ -166,7 +166,7 @@ impl ServerOutput {
                 }
             }
             Err(Errno::OVERFLOW) => {
-                let words = format_args!("cannot rotate the log files: number {LAST} is taken; they go on");
+                let words = format_args!("cannot rotate the log files: number {MAX_NUMBER} is taken; they go on");
                 return log.record(Priority::Warning, words);
             }
             Err(why) => {

@@ -11,7 +11,7 @@ use crate::logic::base::cstr::StaticCStr;
 use crate::logic::base::error::{Error, Result};
 use crate::logic::base::signal::Signal;
 use crate::logic::base::text::{Escaped, split_byte};
-use crate::logic::base::time::number;
+use crate::logic::base::time::parse_number;
 use crate::logic::formats::cgroup::{self as group, Group};
 use crate::runtime::report::log::os_error;
 use crate::runtime::resources::walk::Walk;
@@ -140,7 +140,7 @@ pub fn look(wanted: &Group) -> Result<()> {
 /// Everything in a cgroup 2 file system belongs to the kernel, but the path to it may lead through a user's link: then
 /// the user would choose where root creates a group, and which empty group it writes to.
 fn find(path: StaticCStr) -> Result<(Dir, StaticCStr)> {
-    let (parent, name) = group::split(path);
+    let (parent, name) = group::split_path(path);
     let mut walk = Walk::begin();
     match walk.go_to(parent).and_then(|()| walk.take()) {
         Ok(dir) if cgroup::is_group(&dir) => Ok((dir, name)),
@@ -163,7 +163,7 @@ fn unusable(path: StaticCStr, why: fmt::Arguments<'_>) -> Error {
 
 /// Makes the error for a setting that could not be written.
 fn refused(parent: &Dir, path: StaticCStr, file: StaticCStr, value: StaticCStr, why: Errno) -> Error {
-    let (above, _) = group::split(path);
+    let (above, _) = group::split_path(path);
     let [path, file, value, above] = [path, file, value, above].map(|word| Escaped(word.to_bytes()));
     let error = os_error(format_args!("cannot write '{value}' to '{path}/{file}'"), why);
     match group::controller(file.0) {
@@ -201,7 +201,7 @@ pub fn read<'a>(dir: &Dir, file: &CStr, room: &'a mut [u8]) -> &'a [u8] {
 /// Kills the processes of a group and of those nested in it, one by one.
 fn kill_each(dir: &Dir, depth: u32) {
     for line in split_byte(read(dir, c"cgroup.procs", &mut [0; 4096]), b'\n') {
-        if let Some(pid) = number(line).and_then(|pid| i32::try_from(pid).ok()) {
+        if let Some(pid) = parse_number(line).and_then(|pid| i32::try_from(pid).ok()) {
             let _ = process::send(Signal::KILL.number(), Target::Process(Pid::new(pid)));
         }
     }

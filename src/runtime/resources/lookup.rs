@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use crate::logic::base::error::Error;
 use crate::logic::base::text::{ArrayText, Escaped};
-use crate::logic::base::time::number;
+use crate::logic::base::time::parse_number;
 use crate::logic::control::{LockSeen, PidfileContents};
 use crate::logic::formats::proc::{ProcVisibility, has_lock};
 use crate::sys::dir::{self, Dir, FileStat, OpenMode};
@@ -116,7 +116,7 @@ impl Locked {
         let proc = Dir::open(c"/proc").ok()?;
         let mut found: Vec<(i32, i32)> = Vec::new();
         let _ = proc.for_each_name(&mut |name| {
-            if let Some(pid) = number(name.to_bytes()).and_then(|pid| i32::try_from(pid).ok())
+            if let Some(pid) = parse_number(name.to_bytes()).and_then(|pid| i32::try_from(pid).ok())
                 && let Ok(home) = proc.open_dir(name)
                 && self.hold_of(&home, sight) == LockSeen::Held
             {
@@ -161,7 +161,7 @@ fn path(pid: i32) -> ArrayText<32> {
 }
 
 fn is_number(name: &CStr) -> bool {
-    number(name.to_bytes()).is_some()
+    parse_number(name.to_bytes()).is_some()
 }
 
 /// Reads a file of a process's directory in /proc, and parses it.

@@ -5,7 +5,7 @@ use super::socket_owner;
 use crate::logic::base::error::Error;
 use crate::logic::base::exit;
 use crate::logic::base::text::Escaped;
-use crate::logic::base::time::number;
+use crate::logic::base::time::parse_number;
 use crate::logic::plan::socket_address::Listener;
 use crate::runtime::report::log::because;
 use crate::sys::file_contents::FileContents;
@@ -19,7 +19,7 @@ pub fn look(listener: &Listener<'_>) -> Option<Error> {
         Some(Error::new(exit::OK, format_args!("not checked: whether '{text}' is free: {why}")))
     };
     let address = match socket::try_address(&listener.address) {
-        Err(Errno::AFNOSUPPORT | Errno::ADDRNOTAVAIL) if let Some(second) = listener.fallback() => {
+        Err(Errno::AFNOSUPPORT | Errno::ADDRNOTAVAIL) if let Some(second) = listener.ipv4_fallback() => {
             socket::try_address(&second)
         }
         result => result,
@@ -39,7 +39,7 @@ pub fn look(listener: &Listener<'_>) -> Option<Error> {
 /// Checks whether this process has the right to bind the port.
 fn may_bind(address: &[u8]) -> sys::Result<()> {
     let first = FileContents::read(c"/proc/sys/net/ipv4/ip_unprivileged_port_start").ok();
-    let first = first.and_then(|text| number(text.trim_ascii_end())).unwrap_or(1024);
+    let first = first.and_then(|text| parse_number(text.trim_ascii_end())).unwrap_or(1024);
     let port = address.get(2..4).and_then(<[u8]>::first_chunk).map_or(0, |port| u16::from_be_bytes(*port));
     if u64::from(port) < first && !caps::may_bind_low_ports() { Err(Errno::ACCESS) } else { Ok(()) }
 }

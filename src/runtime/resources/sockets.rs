@@ -144,7 +144,7 @@ fn on_port(listener: &Listener<'_>) -> sys::Result<OwnedFd> {
         Transport::Stream => Kind::Stream,
         Transport::Datagram => Kind::Datagram,
     };
-    match (socket::bind(&listener.address, kind), listener.fallback()) {
+    match (socket::bind(&listener.address, kind), listener.ipv4_fallback()) {
         (Err(Errno::AFNOSUPPORT | Errno::ADDRNOTAVAIL), Some(second)) => socket::bind(&second, kind),
         (result, _) => result,
     }

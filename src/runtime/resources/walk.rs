@@ -178,7 +178,7 @@ impl Walk {
     /// Checks one component of the path, in the directory that the walk has reached.
     pub(super) fn pass(&mut self, name: &CStr, about: &FileStat) -> sys::Result<()> {
         let component = Component { owner: about.owner, links: about.links, shared: self.is_shared() };
-        match self.trust.pass(component) {
+        match self.trust.check_next(component) {
             Err(reason) if self.checked => self.refuse(name.to_bytes(), reason),
             Err(_) | Ok(()) => Ok(()),
         }
@@ -195,8 +195,8 @@ impl Walk {
     /// Creates a directory, and gives it to its owner.
     #[inline(never)]
     fn make(&mut self, name: &CStr, is_last: bool, make: &mut Make) -> sys::Result<()> {
-        let owner = make.owner.filter(|_| is_last || self.trust.other().is_some());
-        if let Some(other) = self.trust.other().filter(|_| self.checked)
+        let owner = make.owner.filter(|_| is_last || self.trust.required_owner().is_some());
+        if let Some(other) = self.trust.required_owner().filter(|_| self.checked)
             && owner.is_none_or(|(uid, _)| uid != other)
         {
             // A directory of root here would not be trusted at the next start.
@@ -245,7 +245,7 @@ impl Walk {
     /// user's file into it.
     pub fn admits(&self, file: &FileStat) -> bool {
         let component = Component { owner: file.owner, links: file.links, shared: self.is_shared() };
-        !self.checked || { self.trust }.pass(component).is_ok()
+        !self.checked || { self.trust }.check_next(component).is_ok()
     }
 
     /// Verifies that the directory belongs to root, to vsrun's user, or to this owner.

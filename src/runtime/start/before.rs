@@ -16,7 +16,7 @@ use crate::logic::base::signal::Signal;
 use crate::logic::base::text::Escaped;
 use crate::logic::base::time::{Span, Time};
 use crate::logic::plan::before::Before;
-use crate::logic::plan::companion::is_servers_own;
+use crate::logic::plan::companion::is_only_for_server;
 use crate::logic::plan::env::Env;
 use crate::runtime::host::clock::now;
 use crate::runtime::report::log::os_error;
@@ -44,7 +44,7 @@ pub struct Commands {
 impl Commands {
     /// Prepares the commands, and sorts the server's environment for them.
     pub fn new(before: Vec<Before>, env: &mut Env) -> Self {
-        let skipped = if before.is_empty() { 0 } else { env.put_first(&is_servers_own) };
+        let skipped = if before.is_empty() { 0 } else { env.move_to_front(&is_only_for_server) };
         let list = before.into_iter().map(|Before { text, program }| Command { text, image: ExecImage::bare(program) });
         Self { list: list.collect(), skipped }
     }

@@ -28,7 +28,7 @@ pub fn perform(step: &Step, ruleset: &mut Option<OwnedFd>, starts: bool) -> Resu
     if let Step::Allow(rule, handled) = *step {
         return match rule {
             Rule::Path(reach, path) => {
-                let rights = if starts { reach.rights(handled) } else { reach.rehearsed() };
+                let rights = if starts { reach.rights(handled) } else { reach.rehearsal_rights() };
                 landlock::allow_path(begun.as_fd(), path, rights)
             }
             Rule::Port(direction, port) => landlock::allow_port(begun.as_fd(), port, direction),

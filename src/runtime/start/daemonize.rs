@@ -98,7 +98,7 @@ fn await_report(answer: &OwnedFd, statuses: Statuses) -> ! {
             }
             Err(why) => {
                 let words = "cannot read how the start went, so the server may be running";
-                process::exit(print_error(&os_error(format_args!("{words}"), why).among(statuses)));
+                process::exit(print_error(&os_error(format_args!("{words}"), why).with_statuses(statuses)));
             }
         }
     }
@@ -106,7 +106,7 @@ fn await_report(answer: &OwnedFd, statuses: Statuses) -> ! {
         Some([exit::OK]) => exit::OK,
         message => {
             let early = || Error::setup(format_args!("the background process ended before the server was started"));
-            print_error(&message.and_then(unpack).unwrap_or_else(early).among(statuses))
+            print_error(&message.and_then(unpack).unwrap_or_else(early).with_statuses(statuses))
         }
     };
     process::exit(status)

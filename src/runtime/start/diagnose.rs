@@ -9,7 +9,7 @@ use std::os::fd::AsFd;
 use super::exec_image::ExecImage;
 use crate::logic::base::cstr::StaticCStr;
 use crate::logic::base::text::ArrayText;
-use crate::logic::formats::executable::{Cause, Executable, HEADER_SIZE, NATIVE, classify};
+use crate::logic::formats::executable::{Cause, Executable, HEADER_SIZE, NATIVE_MACHINE, classify};
 use crate::logic::plan::landlock_rules::Rule;
 use crate::logic::plan::step::Step;
 use crate::sys::{Errno, Result, access, credentials, dir};
@@ -114,7 +114,7 @@ fn diagnose_file(path: &CStr, depth: usize, about: &mut Detail) -> Cause {
         Err(Errno::ACCESS) if access::may_read(path).is_ok() => return Cause::Uncovered,
         Err(_) => return Cause::Plain,
     };
-    let (cause, next) = match classify(head.get(..count).unwrap_or_default(), NATIVE) {
+    let (cause, next) = match classify(head.get(..count).unwrap_or_default(), NATIVE_MACHINE) {
         Executable::Script(next) => (Cause::NoInterpreter, next),
         Executable::Elf(Some(next)) => (Cause::NoLoader, next),
         Executable::Elf(None) => return Cause::Plain,

@@ -35,7 +35,7 @@ pub struct Spawned {
 pub fn spawn(program: &ExecImage, io: &ChildIo<'_>) -> sys::Result<Spawned> {
     // A child in shared memory is killed by SIGALRM when it takes too long. If vsrun's caller has blocked that signal,
     // memory cannot be shared.
-    let alarmed = program.personality.signals.holds(Signal::ALRM);
+    let alarmed = program.personality.signals.is_blocked_or_ignored(Signal::ALRM);
     let is_own = io.never_waits || alarmed || program.steps.iter().any(Step::needs_own_memory);
     let mut memory = if is_own { Memory::Own } else { Memory::Shared };
     loop {

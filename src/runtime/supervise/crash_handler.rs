@@ -81,7 +81,7 @@ impl Handler {
     /// A run of the server begins: remembers the count of out-of-memory kills.
     pub fn begin(&mut self) {
         if let Some((file, before)) = &mut self.killed {
-            *before = read(file, memory_events::kills).unwrap_or(u64::MAX);
+            *before = read(file, memory_events::kill_count).unwrap_or(u64::MAX);
         }
     }
 
@@ -92,7 +92,7 @@ impl Handler {
     #[inline(never)]
     pub fn spawn(&mut self, mut report: CrashReport, input: Option<BorrowedFd<'_>>) -> sys::Result<()> {
         if let Some((file, before)) = &self.killed
-            && read(file, memory_events::kills) > Some(*before)
+            && read(file, memory_events::kill_count) > Some(*before)
         {
             report.reason = report.reason.or(Some("oom"));
         }
@@ -127,10 +127,10 @@ impl Handler {
 
 /// The file with the count of out-of-memory kills, if it can be read.
 fn count_of_kills() -> Option<OwnedFd> {
-    let files = read(&dir::open_readonly(c"/proc/self/cgroup").ok()?, |text| Some(memory_events::files(text)))?;
+    let files = read(&dir::open_readonly(c"/proc/self/cgroup").ok()?, |text| Some(memory_events::event_files(text)))?;
     files.iter().find_map(|path| {
         let file = dir::open_readonly(CStr::from_bytes_with_nul(path).ok()?).ok()?;
-        read(&file, memory_events::kills).map(|_| file)
+        read(&file, memory_events::kill_count).map(|_| file)
     })
 }
 

@@ -10,7 +10,7 @@ use core::fmt::Write;
 use super::slot::Part;
 use crate::logic::base::signal::Signal;
 use crate::logic::base::text::{ArrayText, Escaped};
-use crate::logic::base::time::number;
+use crate::logic::base::time::parse_number;
 use crate::logic::formats::proc::{ProcVisibility, parent_pid};
 use crate::logic::formats::tree::{self, LOST, OURS, VISITOR};
 use crate::runtime::resources::lookup::{proc_visibility, read};
@@ -257,7 +257,7 @@ fn send_one(proc: &Dir, pid: i32, listed: i32, signal: Signal) {
 }
 
 fn as_pid(name: &CStr) -> Option<i32> {
-    i32::try_from(number(name.to_bytes())?).ok()
+    i32::try_from(parse_number(name.to_bytes())?).ok()
 }
 
 fn stat<'a>(proc: &Dir, pid: i32, buffer: &'a mut [u8]) -> &'a [u8] {

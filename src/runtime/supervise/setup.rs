@@ -142,7 +142,7 @@ impl PreparedSupervisor {
         match (error, caller) {
             (None, _) => Ok(ending.status()),
             (Some(error), Some(caller)) => caller.fail(&error),
-            (Some(error), None) => Err(error.among(statuses)),
+            (Some(error), None) => Err(error.with_statuses(statuses)),
         }
     }
 }

@@ -2,17 +2,17 @@
 
 use alloc::vec::Vec;
 
-use super::{Line, usage_error};
+use super::{ToolLine, usage_error};
 use crate::logic::base::error::Result;
 use crate::logic::base::signal::Signal;
 use crate::logic::base::text::split_byte;
-use crate::logic::base::time::{number, number_and_unit};
+use crate::logic::base::time::{parse_number, split_number};
 use crate::logic::plan::personality::{Failures, Session};
 use crate::logic::supervisor::signal_action::SignalAction;
 
 /// Adds a rewrite of the option `-r` to the actions of the signals.
-pub(super) fn rewrite(signals: &mut Vec<(Signal, SignalAction)>, value: &[u8]) -> Result<()> {
-    let (signal, action) = pair(value).ok_or_else(|| {
+pub(super) fn add_rewrite(signals: &mut Vec<(Signal, SignalAction)>, value: &[u8]) -> Result<()> {
+    let (signal, action) = parse_rewrite(value).ok_or_else(|| {
         usage_error("option -r: ", value, " is not SIGNUM:SIGNUM, each from 1 to 31, the second also 0")
     })?;
     // If a signal is rewritten twice, the last rewrite counts.
@@ -23,11 +23,11 @@ pub(super) fn rewrite(signals: &mut Vec<(Signal, SignalAction)>, value: &[u8]) -
 
 /// Parses `A:B` as dumb-init's sscanf(3) does, which ignores what follows the second number. CHLD, KILL and STOP are
 /// accepted too, although they never arrive.
-fn pair(value: &[u8]) -> Option<(Signal, SignalAction)> {
+fn parse_rewrite(value: &[u8]) -> Option<(Signal, SignalAction)> {
     const LAST: u64 = 31;
     let mut halves = split_byte(value, b':');
-    let signal = Signal::new(number(halves.next()?).filter(|signal| *signal <= LAST)?)?;
-    match number_and_unit(halves.rest?)? {
+    let signal = Signal::new(parse_number(halves.next()?).filter(|signal| *signal <= LAST)?)?;
+    match split_number(halves.rest?)? {
         (0, _) => Some((signal, SignalAction::Ignore)),
         (other @ 1..=LAST, _) => Some((signal, SignalAction::Forward(Signal::new(other)?))),
         _ => None,
@@ -35,12 +35,12 @@ fn pair(value: &[u8]) -> Option<(Signal, SignalAction)> {
 }
 
 /// The signals by which a terminal stops processes.
-pub(super) const STOPS: [Signal; 3] = [Signal::TSTP, Signal::TTIN, Signal::TTOU];
+pub(super) const STOP_SIGNALS: [Signal; 3] = [Signal::TSTP, Signal::TTIN, Signal::TTOU];
 
 /// Applies dumb-init's options to the actions of the signals. With `single`, signals go only to the command, which then
 /// gets no session of its own.
-pub(super) fn finish(line: &mut Line<'_>, single: bool) {
-    let Line { personality, signals, .. } = line;
+pub(super) fn apply_signals(line: &mut ToolLine<'_>, single: bool) {
+    let ToolLine { personality, signals, .. } = line;
     (personality.suspends, personality.failures) = (true, Failures::DumbInit);
     if single {
         personality.session = Session::Caller;
@@ -52,7 +52,7 @@ pub(super) fn finish(line: &mut Line<'_>, single: bool) {
         Some(_) => None,
         None => Some(Signal::TERM),
     };
-    for signal in STOPS {
+    for signal in STOP_SIGNALS {
         // In a session without a shell, the kernel does not stop a process by these signals.
         if signals.iter().all(|(known, _)| *known != signal) {
             signals.push((signal, SignalAction::Forward(Signal::STOP)));

@@ -1,22 +1,23 @@
 //! gosu 1.19 and su-exec 0.3: run a command as another user.
 
-use super::{Asked, FAILED, Line, Row, Tool, usage_error};
+use super::{FAILED, Tool, ToolLine, ToolRequest, ToolSyntax, usage_error};
 use crate::logic::base::error::Result;
 use crate::logic::base::exit;
 use crate::logic::plan::account::Login;
 use crate::logic::plan::personality::{Accounts, Failures, Session};
 
-pub(super) const ROW: Row = Row { letters: b"", long: b"", usage: b" USER[:GROUP] COMMAND [ARG]...", version: b"1.19" };
+pub(super) const SYNTAX: ToolSyntax =
+    ToolSyntax { letters: b"", long: b"", usage: b" USER[:GROUP] COMMAND [ARG]...", version: b"1.19" };
 
 /// Parses the command line of gosu or su-exec.
-pub(super) fn read(line: &mut Line<'_>) -> Result<Asked> {
+pub(super) fn read(line: &mut ToolLine<'_>) -> Result<ToolRequest> {
     let is_gosu = line.called.tool == Tool::Gosu;
     let (first, command) = line.words.split_first().unwrap_or((&c"", &[]));
     let first = first.to_bytes();
     match first {
-        b"-h" | b"--help" | b"-?" if is_gosu => return Ok(Asked::Usage(1, exit::OK)),
-        b"-v" | b"--version" if is_gosu => return Ok(Asked::Version(1)),
-        _ if command.is_empty() => return Ok(Asked::Usage(if is_gosu { 2 } else { 1 }, FAILED)),
+        b"-h" | b"--help" | b"-?" if is_gosu => return Ok(ToolRequest::Usage(1, exit::OK)),
+        b"-v" | b"--version" if is_gosu => return Ok(ToolRequest::Version(1)),
+        _ if command.is_empty() => return Ok(ToolRequest::Usage(if is_gosu { 2 } else { 1 }, FAILED)),
         _ => {}
     }
     let caller = line.caller;
@@ -28,5 +29,5 @@ pub(super) fn read(line: &mut Line<'_>) -> Result<Asked> {
     let personality = &mut *line.personality;
     (personality.session, personality.failures) = (Session::Caller, Failures::One);
     personality.accounts = if is_gosu { Accounts::Gosu(caller.gid) } else { Accounts::SuExec(caller.gid) };
-    Ok(Asked::Start)
+    Ok(ToolRequest::Start)
 }

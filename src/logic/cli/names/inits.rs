@@ -2,27 +2,27 @@
 //! same meaning in all of them.
 
 use super::getopt::Getopt;
-use super::{Asked, FAILED, Line, Row, Tool, dumb_init, tini};
+use super::{FAILED, Tool, ToolLine, ToolRequest, ToolSyntax, dumb_init, tini};
 use crate::logic::base::error::Result;
 use crate::logic::base::exit;
 use crate::logic::base::signal::Signal;
 use crate::logic::plan::personality::{Failures, Session};
 use crate::logic::supervisor::signal_action::SignalAction;
 
-pub(super) const TINI: Row = Row {
+pub(super) const TINI: ToolSyntax = ToolSyntax {
     letters: b"p:hvwgle:s",
     long: b"",
     usage: b" [-ghlsvw] [-e STATUS] [-p SIGNAL] [--] PROGRAM [ARG]... | --version",
     version: b"tini version 0.19.0",
 };
-pub(super) const CATATONIT: Row = Row {
+pub(super) const CATATONIT: ToolSyntax = ToolSyntax {
     letters: b"ghLPV",
     long: b"Vversion",
     usage: b" [-ghLPV] [--] PROGRAM [ARG]...",
     // Docker searches the version for these words.
     version: b"tini version 0.2.1_catatonit",
 };
-pub(super) const DUMB_INIT: Row = Row {
+pub(super) const DUMB_INIT: ToolSyntax = ToolSyntax {
     letters: b"hvVcr:",
     long: b"hhelp,csingle-child,rrewrite,vverbose,Vversion",
     usage: b" [-chvV] [-r SIGNUM:SIGNUM]... [--] PROGRAM [ARG]...",
@@ -31,30 +31,30 @@ pub(super) const DUMB_INIT: Row = Row {
 
 /// ILL, TRAP, ABRT, BUS, FPE, SEGV and SYS, which the kernel sends for an error in the init itself. tini and catatonit
 /// do not handle them.
-pub(super) const OF_THE_KERNEL: u64 = 1 << 3 | 1 << 4 | 1 << 5 | 1 << 6 | 1 << 7 | 1 << 10 | 1 << 30;
+pub(super) const FAULT_SIGNALS: u64 = 1 << 3 | 1 << 4 | 1 << 5 | 1 << 6 | 1 << 7 | 1 << 10 | 1 << 30;
 
 /// Parses the command line and the variables of an init.
 #[inline(never)]
-pub(super) fn read(line: &mut Line<'_>, row: &Row) -> Result<Asked> {
+pub(super) fn read(line: &mut ToolLine<'_>, row: &ToolSyntax) -> Result<ToolRequest> {
     let (tool, words) = (line.called.tool, line.words);
     // tini accepts this option only if it is alone.
     if tool == Tool::Tini && words == [c"--version"] {
-        return Ok(Asked::Version(1));
+        return Ok(ToolRequest::Version(1));
     }
     let is = |name: &[u8], value: &[u8]| line.caller.env.get(name) == Some(value);
     let (mut pauses, mut single, debug) = (false, is(b"DUMB_INIT_SETSID", b"0"), is(b"DUMB_INIT_DEBUG", b"1"));
     let mut getopt = Getopt::new(row.letters, row.long, words);
     while let Some((letter, value)) = getopt.next()? {
         match letter {
-            b'h' => return Ok(Asked::Usage(if tool == Tool::Tini { 1 } else { 2 }, exit::OK)),
-            b'V' => return Ok(Asked::Version(if tool == Tool::DumbInit { 2 } else { 1 })),
-            b'l' | b'L' => return Ok(Asked::License),
+            b'h' => return Ok(ToolRequest::Usage(if tool == Tool::Tini { 1 } else { 2 }, exit::OK)),
+            b'V' => return Ok(ToolRequest::Version(if tool == Tool::DumbInit { 2 } else { 1 })),
+            b'l' | b'L' => return Ok(ToolRequest::License),
             b'v' => line.verbosity = line.verbosity.saturating_add(if tool == Tool::Tini { 1 } else { 2 }),
             b'g' => line.personality.forwards_to_group = true,
             b'w' => line.personality.reports_orphans = true,
-            b'p' => line.personality.parent_death = Some(tini::signal(value)?),
-            b'e' => line.options.success_exit.get_or_insert_default().add_status(tini::status(value)?),
-            b'r' => dumb_init::rewrite(&mut line.signals, value)?,
+            b'p' => line.personality.parent_death = Some(tini::parse_signal(value)?),
+            b'e' => line.options.success_exit.get_or_insert_default().add_status(tini::parse_status(value)?),
+            b'r' => dumb_init::add_rewrite(&mut line.signals, value)?,
             b'c' => single = true,
             b'P' => pauses = true,
             // The option `-s` changes nothing, because vsrun always adopts orphans.
@@ -62,12 +62,12 @@ pub(super) fn read(line: &mut Line<'_>, row: &Row) -> Result<Asked> {
         }
     }
     if pauses {
-        return Ok(Asked::Pause);
+        return Ok(ToolRequest::Pause);
     }
     // A `--` after the command of dumb-init is an argument of that command.
     line.options.command = if tool == Tool::DumbInit { getopt.rest().to_vec() } else { getopt.command() };
     if line.options.command.is_empty() {
-        return Ok(Asked::Usage(2, FAILED));
+        return Ok(ToolRequest::Usage(2, FAILED));
     }
     let personality = &mut *line.personality;
     personality.is_silent = !personality.reports_orphans;
@@ -75,17 +75,17 @@ pub(super) fn read(line: &mut Line<'_>, row: &Row) -> Result<Asked> {
         if debug {
             line.verbosity = 3;
         }
-        dumb_init::finish(line, single);
-        return Ok(Asked::Start);
+        dumb_init::apply_signals(line, single);
+        return Ok(ToolRequest::Start);
     }
-    (personality.session, personality.unhandled) = (Session::Group, OF_THE_KERNEL);
+    (personality.session, personality.unhandled) = (Session::Group, FAULT_SIGNALS);
     // A terminal's stop signals reach the command's group, so the init does not need to handle them.
-    let stops: &[Signal] = if tool == Tool::Tini { &tini::STOPS } else { &dumb_init::STOPS };
+    let stops: &[Signal] = if tool == Tool::Tini { &tini::BACKGROUND_SIGNALS } else { &dumb_init::STOP_SIGNALS };
     line.signals.extend(stops.iter().map(|signal| (*signal, SignalAction::Ignore)));
     if tool == Tool::Tini {
-        tini::finish(line);
+        tini::apply_variables(line);
     } else {
         (personality.failures, personality.passes_sockets) = (Failures::One, true);
     }
-    Ok(Asked::Start)
+    Ok(ToolRequest::Start)
 }

@@ -19,7 +19,7 @@ fn request(line: &str, env: &[&str]) -> Result<(Request, Options)> {
         signals: CallerSignals { blocked: 1, ignored: 2 },
     };
     let (mut options, mut at_exit) = (Options::none(), None);
-    let called = Called::by(words[0]).unwrap();
+    let called = Called::from_argv0(words[0]).unwrap();
     translate(called, &words[1..], &caller, &mut options, &mut at_exit).map(|request| (request, options))
 }
 
@@ -64,7 +64,7 @@ fn the_last_part_of_the_name_decides() {
         ("tini,gosu", None),
         ("Tini", None),
     ] {
-        let called = Called::by(leak_cstr(name.into()));
+        let called = Called::from_argv0(leak_cstr(name.into()));
         assert_eq!(called.map(|called| called.tool), tool, "{name}");
     }
 }
@@ -264,6 +264,6 @@ fn catatonit_can_do_nothing() {
 
 #[test]
 fn only_a_failed_setup_has_another_status() {
-    let called = Called::by(c"tini").unwrap();
+    let called = Called::from_argv0(c"tini").unwrap();
     assert_eq!([125, 2, 127, 126, 1, 0].map(|status| called.status(status)), [1, 2, 127, 126, 1, 0]);
 }

@@ -7,13 +7,16 @@ use crate::logic::base::cstr::StaticCStr;
 use crate::logic::base::exit::Success;
 use crate::logic::base::signal::Signal;
 use crate::logic::base::text::split_byte;
-use crate::logic::base::time::{Span, number};
+use crate::logic::base::time::{Span, parse_number};
 use crate::logic::cli::flags::Id;
 use crate::logic::cli::lookup::FlagRow;
-use crate::logic::cli::options::Order;
+use crate::logic::cli::options::ControlCommand;
 use crate::logic::cli::options::{Managed, Options, SyslogUsage};
-use crate::logic::cli::value::set_the_same;
-use crate::logic::cli::value::{assignment, delay, is_name, octal, path_or_dash, size, split_words, stop_signal, text};
+use crate::logic::cli::value::set_same_attribute;
+use crate::logic::cli::value::{
+    is_name, parse_assignment, parse_delays, parse_octal, parse_size, parse_stop_signal, path_or_dash, split_words,
+    text,
+};
 use crate::logic::formats::cgroup;
 use crate::logic::formats::mounts::Mounts;
 use crate::logic::plan::account::Login;
@@ -27,35 +30,35 @@ use crate::logic::supervisor::signal_action;
 /// Stores the values of one option. Returns false if a value is malformed. The arms are in the order of the table.
 #[inline(never)]
 pub fn apply_flag(options: &mut Options, row: &FlagRow, value: &[u8], second: &[u8]) -> bool {
-    if let Some(slot) = word_of(options, row.id) {
+    if let Some(slot) = text_field(options, row.id) {
         *slot = Some(text(value));
         return true;
     }
-    if let Some(slot) = span_of(options, row.id) {
+    if let Some(slot) = duration_field(options, row.id) {
         let may_be_zero = !matches!(row.id, Id::Watchdog | Id::ProbeTimeout | Id::HealthInterval | Id::HealthTimeout);
-        return put(slot, Span::parse(value).filter(|span| may_be_zero || *span > Span::ZERO));
+        return store(slot, Span::parse(value).filter(|span| may_be_zero || *span > Span::ZERO));
     }
     match row.id {
-        Id::User => return put(&mut options.user, Login::parse(value)),
+        Id::User => return store(&mut options.user, Login::parse(value)),
         Id::Quiet | Id::NoQuiet => options.quiet = Some(row.id == Id::Quiet),
         Id::Background | Id::Foreground => options.background = row.id == Id::Background,
         Id::Logdir => {
-            return put(&mut options.logdir, Span::parse_keep(second).map(|keep| (text(value), keep)));
+            return store(&mut options.logdir, Span::parse_keep(second).map(|keep| (text(value), keep)));
         }
-        Id::LogSize => return put(&mut options.log_size, size(value)),
-        Id::LogFiles => return put(&mut options.log_files, number(value)),
-        Id::Logger => return put(&mut options.logger, split_words(value)),
+        Id::LogSize => return store(&mut options.log_size, parse_size(value)),
+        Id::LogFiles => return store(&mut options.log_files, parse_number(value)),
+        Id::Logger => return store(&mut options.logger, split_words(value)),
         Id::SyslogUsage => {
             const USAGES: [SyslogUsage; 3] = [SyslogUsage::No, SyslogUsage::Yes, SyslogUsage::Only];
-            return put(&mut options.syslog_usage, row.choose(value, &USAGES));
+            return store(&mut options.syslog_usage, row.choose(value, &USAGES));
         }
-        Id::Port => return put(&mut options.port, socket_address::port(value)),
-        Id::Bind => return put(&mut options.bind, socket_address::bind(value)),
+        Id::Port => return store(&mut options.port, socket_address::port(value)),
+        Id::Bind => return store(&mut options.bind, socket_address::bind(value)),
         Id::Listen => {
-            options.joined_at += usize::from(options.port.is_none() && options.bind.is_none());
-            return push(&mut options.listen, socket_address::listen(value));
+            options.port_index += usize::from(options.port.is_none() && options.bind.is_none());
+            return append(&mut options.listen, socket_address::listen(value));
         }
-        Id::Env => return push(&mut options.env, assignment(value)),
+        Id::Env => return append(&mut options.env, parse_assignment(value)),
         Id::EnvFile => options.env_files.push(text(value)),
         Id::FileEnv => {
             for name in split_byte(value, b',') {
@@ -65,45 +68,46 @@ pub fn apply_flag(options: &mut Options, row: &FlagRow, value: &[u8], second: &[
                 options.file_env.push(text(name));
             }
         }
-        Id::Before => return push(&mut options.before, split_words(value).map(|_| text(value))),
-        Id::Umask => return put(&mut options.umask, octal(value)),
-        Id::Nice => return push(&mut options.attributes, value::nice(value)),
-        Id::OomScoreAdj => return push(&mut options.attributes, value::oom_score(value)),
+        Id::Before => return append(&mut options.before, split_words(value).map(|_| text(value))),
+        Id::Umask => return store(&mut options.umask, parse_octal(value)),
+        Id::Nice => return append(&mut options.attributes, value::parse_nice(value)),
+        Id::OomScoreAdj => return append(&mut options.attributes, value::parse_oom_score_adj(value)),
         Id::Limit => {
-            let limit = value::limit(value);
-            let twice = limit.is_some_and(|limit| options.attributes.iter().any(|other| set_the_same(other, &limit)));
-            return !twice && push(&mut options.attributes, limit);
+            let limit = value::parse_limit(value);
+            let twice =
+                limit.is_some_and(|limit| options.attributes.iter().any(|other| set_same_attribute(other, &limit)));
+            return !twice && append(&mut options.attributes, limit);
         }
-        Id::Caps => return put(&mut options.caps, Capabilities::parse(value)),
+        Id::Caps => return store(&mut options.caps, Capabilities::parse(value)),
         Id::Manager => {
             options.manager = Some(Managed { pidfile: path_or_dash(value), handler: path_or_dash(second) });
         }
         Id::Restart => {
             const ENDS: [Restart; 4] = [Restart::No, Restart::OnFailure, Restart::OnAbort, Restart::Always];
-            return put(&mut options.restart, row.choose(value, &ENDS));
+            return store(&mut options.restart, row.choose(value, &ENDS));
         }
-        Id::SuccessExit => return put(&mut options.success_exit, Success::parse(value)),
-        Id::RestartDelay => return put(&mut options.restart_delay, delay(value)),
-        Id::RestartLimit => return put(&mut options.restart_limit, Limit::parse(value)),
-        Id::StopSignal => return put(&mut options.stop_signal, stop_signal(value)),
-        Id::OnSignal => return push(&mut options.on_signal, signal_action::parse(value)),
+        Id::SuccessExit => return store(&mut options.success_exit, Success::parse(value)),
+        Id::RestartDelay => return store(&mut options.restart_delay, parse_delays(value)),
+        Id::RestartLimit => return store(&mut options.restart_limit, Limit::parse(value)),
+        Id::StopSignal => return store(&mut options.stop_signal, parse_stop_signal(value)),
+        Id::OnSignal => return append(&mut options.on_signal, signal_action::parse(value)),
         Id::AtExit => {
             const ENDS: [AtExit; 3] = [AtExit::Poweroff, AtExit::Reboot, AtExit::Halt];
-            return put(&mut options.at_exit, row.choose(value, &ENDS));
+            return store(&mut options.at_exit, row.choose(value, &ENDS));
         }
-        Id::Ready => return put(&mut options.ready, Ready::parse(value)),
+        Id::Ready => return store(&mut options.ready, Ready::parse(value)),
         Id::Status | Id::Stop | Id::Replace | Id::Signal => {
-            return push(&mut options.control, order(row.id, value, second));
+            return append(&mut options.control, parse_control_command(row.id, value, second));
         }
-        Id::HealthRetries => return put(&mut options.health_retries, number(value).filter(|count| *count > 0)),
-        Id::Health => return put(&mut options.health, Probe::parse(value).map(|_| text(value))),
-        Id::Probe => return put(&mut options.probe, Probe::parse(value).map(|_| text(value))),
+        Id::HealthRetries => return store(&mut options.health_retries, parse_number(value).filter(|count| *count > 0)),
+        Id::Health => return store(&mut options.health, Probe::parse(value).map(|_| text(value))),
+        Id::Probe => return store(&mut options.probe, Probe::parse(value).map(|_| text(value))),
         Id::Ro | Id::Rox | Id::Rw | Id::Rwx | Id::BindTcp | Id::ConnectTcp | Id::Scope => {
-            return options.confine.take(row.id, value);
+            return options.confine.add_value(row.id, value);
         }
-        Id::CgroupSet => return push(&mut options.cgroup_set, cgroup::setting(value)),
-        Id::Mount => return put(&mut options.mounts, Mounts::parse(value)),
-        // Stored by `word_of` above.
+        Id::CgroupSet => return append(&mut options.cgroup_set, cgroup::parse_setting(value)),
+        Id::Mount => return store(&mut options.mounts, Mounts::parse(value)),
+        // Stored by `text_field` above.
         Id::Pidfile | Id::Root | Id::WorkDir | Id::Syslog | Id::EnvDir | Id::Argv0 | Id::Cgroup => {}
         Id::TerminationLog => {}
         Id::HandlerTimeout
@@ -132,23 +136,23 @@ pub fn apply_flag(options: &mut Options, row: &FlagRow, value: &[u8], second: &[
 }
 
 /// Parses a control command and its pidfile.
-fn order(id: Id, value: &[u8], second: &[u8]) -> Option<(Order, StaticCStr)> {
+fn parse_control_command(id: Id, value: &[u8], second: &[u8]) -> Option<(ControlCommand, StaticCStr)> {
     if id == Id::Signal {
-        return Some((Order::Signal(Signal::parse(value)?), text(second)));
+        return Some((ControlCommand::Signal(Signal::parse(value)?), text(second)));
     }
-    let order = if id == Id::Status {
-        Order::Status
+    let command = if id == Id::Status {
+        ControlCommand::Status
     } else if id == Id::Stop {
-        Order::Stop
+        ControlCommand::Stop
     } else {
-        Order::Replace
+        ControlCommand::Replace
     };
-    Some((order, text(value)))
+    Some((command, text(value)))
 }
 
 /// The field of an option whose value is any text.
 #[expect(clippy::wildcard_enum_match_arm, reason = "most options have another kind of value")]
-fn word_of(options: &mut Options, id: Id) -> Option<&mut Option<StaticCStr>> {
+fn text_field(options: &mut Options, id: Id) -> Option<&mut Option<StaticCStr>> {
     Some(match id {
         Id::Pidfile => &mut options.pidfile,
         Id::Root => &mut options.root,
@@ -164,7 +168,7 @@ fn word_of(options: &mut Options, id: Id) -> Option<&mut Option<StaticCStr>> {
 
 /// The field of an option whose value is a duration.
 #[expect(clippy::wildcard_enum_match_arm, reason = "most options have another kind of value")]
-fn span_of(options: &mut Options, id: Id) -> Option<&mut Option<Span>> {
+fn duration_field(options: &mut Options, id: Id) -> Option<&mut Option<Span>> {
     Some(match id {
         Id::HandlerTimeout => &mut options.handler_timeout,
         Id::StopTimeout => &mut options.stop_timeout,
@@ -180,13 +184,13 @@ fn span_of(options: &mut Options, id: Id) -> Option<&mut Option<Span>> {
 }
 
 /// Stores a value. Returns false if it is None, that is malformed.
-fn put<T>(slot: &mut Option<T>, value: Option<T>) -> bool {
+fn store<T>(slot: &mut Option<T>, value: Option<T>) -> bool {
     *slot = value;
     slot.is_some()
 }
 
 /// Appends a value of an option that may be given more than once. Returns false if it is None, that is malformed.
-fn push<T>(list: &mut Vec<T>, value: Option<T>) -> bool {
+fn append<T>(list: &mut Vec<T>, value: Option<T>) -> bool {
     let Some(value) = value else { return false };
     list.push(value);
     true

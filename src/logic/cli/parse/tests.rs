@@ -6,8 +6,8 @@ use crate::logic::base::exit;
 use crate::logic::base::signal::Signal;
 use crate::logic::base::time::Span;
 use crate::logic::cli::flags::FLAGS;
-use crate::logic::cli::options::Order;
-use crate::logic::cli::value::delay;
+use crate::logic::cli::options::ControlCommand;
+use crate::logic::cli::value::parse_delays;
 use crate::logic::plan::account::Login;
 
 fn parse_all(words: &Args) -> Result<(Request, Options)> {
@@ -97,7 +97,7 @@ fn sockets_are_in_the_order_of_the_line() {
 #[test]
 fn delays_have_a_longest() {
     for (text, delays) in [("0", (0, 0)), ("1min", (60_000, 60_000)), ("0:5", (0, 5000)), ("10ms:20ms", (10, 20))] {
-        assert_eq!(delay(text.as_bytes()), Some((Span(delays.0), Span(delays.1))), "{text}");
+        assert_eq!(parse_delays(text.as_bytes()), Some((Span(delays.0), Span(delays.1))), "{text}");
     }
 }
 
@@ -220,11 +220,11 @@ fn wrong_words_are_named() {
 #[test]
 fn requests_exclude_all_other_options() {
     let control = |words: &[&str]| match parse_words(words) {
-        Ok((Request::Control(control), _)) => (control.order, control.timeout),
+        Ok((Request::Control(control), _)) => (control.command, control.timeout),
         other => panic!("{words:?}: {other:?}"),
     };
-    assert_eq!(control(&["--status", "p"]), (Order::Status, Span::secs(30)));
-    assert_eq!(control(&["--stop=p"]), (Order::Stop, Span::secs(30)));
-    assert_eq!(control(&["--stop-timeout", "2min", "--stop", "p"]), (Order::Stop, Span::secs(120)));
-    assert_eq!(control(&["--signal", "hup", "p"]), (Order::Signal(Signal::HUP), Span::secs(30)));
+    assert_eq!(control(&["--status", "p"]), (ControlCommand::Status, Span::secs(30)));
+    assert_eq!(control(&["--stop=p"]), (ControlCommand::Stop, Span::secs(30)));
+    assert_eq!(control(&["--stop-timeout", "2min", "--stop", "p"]), (ControlCommand::Stop, Span::secs(120)));
+    assert_eq!(control(&["--signal", "hup", "p"]), (ControlCommand::Signal(Signal::HUP), Span::secs(30)));
 }

@@ -2,18 +2,18 @@
 
 use super::*;
 
-fn confinement(paths: &[(Reach, &str)], ports: &[(u64, &str)], scope: &str) -> Confinement {
+fn confinement(paths: &[(PathAccess, &str)], ports: &[(u64, &str)], scope: &str) -> Confinement {
     let mut made = Confinement::default();
     for (reach, path) in paths {
-        let option = REACHES.iter().find(|(_, other)| other == reach).unwrap().0;
-        assert!(made.take(option, path.as_bytes()));
+        let option = PATH_OPTIONS.iter().find(|(_, other)| other == reach).unwrap().0;
+        assert!(made.add_value(option, path.as_bytes()));
     }
     for (direction, port) in ports {
         let option = if *direction == BIND { Id::BindTcp } else { Id::ConnectTcp };
-        assert!(made.take(option, port.as_bytes()));
+        assert!(made.add_value(option, port.as_bytes()));
     }
     if !scope.is_empty() {
-        assert!(made.take(Id::Scope, scope.as_bytes()));
+        assert!(made.add_value(Id::Scope, scope.as_bytes()));
     }
     made
 }
@@ -27,7 +27,7 @@ fn handled(made: &Confinement, abi: u32) -> Handled {
 
 #[test]
 fn every_right_the_kernel_knows_is_handled() {
-    let files = confinement(&[(Reach::Ro, "/x")], &[], "");
+    let files = confinement(&[(PathAccess::Ro, "/x")], &[], "");
     for (abi, rights) in [(3, 0x7fff), (4, 0x7fff), (5, 0xffff), (6, 0xffff), (99, 0xffff)] {
         assert_eq!(handled(&files, abi), Handled { files: rights, tcp: 0, scope: 0 }, "ABI {abi}");
     }
@@ -43,24 +43,24 @@ fn every_right_the_kernel_knows_is_handled() {
 fn each_option_allows_what_its_name_says() {
     const EXECUTE: u64 = 1;
     for (reach, old, new) in [
-        (Reach::Ro, 0b1100, 0b1100),
-        (Reach::Rox, 0b1101, 0b1101),
-        (Reach::Rw, 0x7fff & !EXECUTE, 0xffff & !EXECUTE),
-        (Reach::Rwx, 0x7fff, 0xffff),
+        (PathAccess::Ro, 0b1100, 0b1100),
+        (PathAccess::Rox, 0b1101, 0b1101),
+        (PathAccess::Rw, 0x7fff & !EXECUTE, 0xffff & !EXECUTE),
+        (PathAccess::Rwx, 0x7fff, 0xffff),
     ] {
         assert_eq!((reach.rights(0x7fff), reach.rights(0xffff)), (old, new), "{reach:?}");
-        assert_eq!(reach.rehearsed() & right::READ_FILE != 0, new & EXECUTE != 0, "{reach:?}");
-        assert_eq!(reach.rehearsed() & !right::READ, 0, "{reach:?}");
+        assert_eq!(reach.rehearsal_rights() & right::READ_FILE != 0, new & EXECUTE != 0, "{reach:?}");
+        assert_eq!(reach.rehearsal_rights() & !right::READ, 0, "{reach:?}");
     }
 }
 
 #[test]
 fn rules_keep_their_order_and_confine_comes_after_them() {
-    let made = confinement(&[(Reach::Rox, "/a"), (Reach::Rw, "b")], &[(CONNECT, "443")], "signal");
+    let made = confinement(&[(PathAccess::Rox, "/a"), (PathAccess::Rw, "b")], &[(CONNECT, "443")], "signal");
     let expected = [
         Step::Ruleset(Handled { files: 0xffff, tcp: CONNECT, scope: 2 }),
-        Step::Allow(Rule::Path(Reach::Rox, c"/a"), 0xffff),
-        Step::Allow(Rule::Path(Reach::Rw, c"b"), 0xffff),
+        Step::Allow(Rule::Path(PathAccess::Rox, c"/a"), 0xffff),
+        Step::Allow(Rule::Path(PathAccess::Rw, c"b"), 0xffff),
         Step::Allow(Rule::Port(CONNECT, 443), 0xffff),
         Step::Confine,
         Step::Covered(c"/srv"),
@@ -74,9 +74,9 @@ fn rules_keep_their_order_and_confine_comes_after_them() {
 
 #[test]
 fn an_older_kernel_is_refused_and_the_needed_one_named() {
-    let files = confinement(&[(Reach::Ro, "/")], &[], "");
-    let tcp = confinement(&[(Reach::Ro, "/")], &[(BIND, "1")], "");
-    let scope = confinement(&[(Reach::Ro, "/")], &[(BIND, "1")], "signal");
+    let files = confinement(&[(PathAccess::Ro, "/")], &[], "");
+    let tcp = confinement(&[(PathAccess::Ro, "/")], &[(BIND, "1")], "");
+    let scope = confinement(&[(PathAccess::Ro, "/")], &[(BIND, "1")], "signal");
     for (made, abi, release) in [(&files, 3, "Linux 6.2 "), (&tcp, 4, "Linux 6.7 "), (&scope, 6, "Linux 6.12 ")] {
         assert!(made.steps(Kernel::Abi(abi), None).is_ok());
         let old = [Kernel::Abi(abi - 1), Kernel::Abi(0), Kernel::Missing, Kernel::Disabled, Kernel::Refused];
@@ -90,18 +90,18 @@ fn an_older_kernel_is_refused_and_the_needed_one_named() {
 #[test]
 fn values_that_mean_nothing_are_refused() {
     for port in ["0", "65536", "", "x", "80/udp", "-1", "None"] {
-        assert!(!Confinement::default().take(Id::BindTcp, port.as_bytes()), "{port}");
+        assert!(!Confinement::default().add_value(Id::BindTcp, port.as_bytes()), "{port}");
     }
     for scope in ["", "signal,", "signals", "abstract signal", "none"] {
-        assert!(!Confinement::default().take(Id::Scope, scope.as_bytes()), "{scope}");
+        assert!(!Confinement::default().add_value(Id::Scope, scope.as_bytes()), "{scope}");
     }
     for both in [["none", "80"], ["80", "none"], ["none", "none"]] {
         let mut made = Confinement::default();
-        assert!(made.take(Id::BindTcp, both[0].as_bytes()));
-        assert!(made.take(Id::ConnectTcp, both[1].as_bytes()), "the other direction");
-        assert!(!made.take(Id::BindTcp, both[1].as_bytes()), "{both:?}");
+        assert!(made.add_value(Id::BindTcp, both[0].as_bytes()));
+        assert!(made.add_value(Id::ConnectTcp, both[1].as_bytes()), "the other direction");
+        assert!(!made.add_value(Id::BindTcp, both[1].as_bytes()), "{both:?}");
     }
     let mut full = Confinement::default();
-    let wrong = (0..=192).map(|_| full.take(Id::Ro, b"/")).filter(|fine| !fine).count();
+    let wrong = (0..=192).map(|_| full.add_value(Id::Ro, b"/")).filter(|fine| !fine).count();
     assert_eq!(wrong, 1);
 }

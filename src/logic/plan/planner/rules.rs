@@ -54,7 +54,7 @@ pub fn env_source(options: &Options, host: &Host<'_>, identity: Option<&Identity
             .filter(|_| options.is_supervised() && sources.are_relative())
             .map(|dir| (leak_cstr(dir.clone()), host.cwd_identity)),
         sources,
-        base: program::base(options, host, identity),
+        base: program::base_env(options, host, identity),
         first: host.env_entries.clone(),
         given: options.env.clone(),
     })

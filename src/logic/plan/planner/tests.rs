@@ -4,7 +4,7 @@ use super::*;
 use crate::logic::base::cstr::leak_cstr;
 use crate::logic::cli::args_file::Args;
 use crate::logic::cli::parse::{self, Request};
-use crate::logic::cli::value::limit;
+use crate::logic::cli::value::parse_limit;
 use crate::logic::plan::env::Env;
 use crate::logic::plan::host::CanChangeIds;
 use crate::logic::plan::host::Terminal;
@@ -89,7 +89,7 @@ fn attributes_are_set_in_their_places() {
     let line = format!("{attributes} -u web -r /jail -m - ask -s tag -- x");
     let plan = made(&line, &root());
     let chosen = Capabilities::parse(b"kill").unwrap();
-    let [core, cpu] = [&b"core=0"[..], b"cpu=1:2"].map(|value| limit(value).unwrap());
+    let [core, cpu] = [&b"core=0"[..], b"cpu=1:2"].map(|value| parse_limit(value).unwrap());
     assert_eq!(
         plan.server.steps,
         [
@@ -440,7 +440,7 @@ fn the_policy_of_an_init() {
 #[test]
 fn the_control_group_is_entered_first_and_the_rules_come_last() {
     use crate::logic::plan::landlock::Kernel;
-    use crate::logic::plan::landlock_rules::{Handled, Reach, Rule};
+    use crate::logic::plan::landlock_rules::{Handled, PathAccess, Rule};
     let host = Host { landlock: Kernel::Abi(7), ..root() };
     let plan = made("--cgroup /c --cgroup-set pids.max=9 --ro /x --scope signal -u web --umask 7 -- x", &host);
     let steps = &plan.server.steps;
@@ -449,7 +449,7 @@ fn the_control_group_is_entered_first_and_the_rules_come_last() {
         Step::NoNewPrivileges,
         Step::Umask(7),
         Step::Ruleset(Handled { files: 0xffff, tcp: 0, scope: 2 }),
-        Step::Allow(Rule::Path(Reach::Ro, c"/x"), 0xffff),
+        Step::Allow(Rule::Path(PathAccess::Ro, c"/x"), 0xffff),
         Step::Confine,
         Step::UnblockSignals,
         Step::Exec(c"x"),

@@ -42,7 +42,7 @@ pub fn identity(options: &Options, host: &Host<'_>) -> Result<Option<Identity>> 
 
 /// The user and groups that the server's process has to change to. None if it has them already, or cannot change them.
 /// As another tool, vsrun always tries.
-pub fn change<'a>(identity: Option<&'a Identity>, options: &Options, host: &Host<'_>) -> Option<&'a Identity> {
+pub fn needed_change<'a>(identity: Option<&'a Identity>, options: &Options, host: &Host<'_>) -> Option<&'a Identity> {
     let may = host.euid == 0 && host.can_change_ids == CanChangeIds::Yes;
     let tries = options.personality.accounts != Accounts::Vsrun;
     identity.filter(|identity| tries || may && !is_same(identity, host))

@@ -21,7 +21,7 @@ fn parsed(text: &str) -> Option<(&str, IpAddr, u16, Transport)> {
             IpAddr::from(<[u8; 16]>::try_from(&bytes[8..24]).unwrap())
         }
     };
-    assert_eq!(listener.fallback().is_some(), !listener.text.contains(&b':'), "{text}");
+    assert_eq!(listener.ipv4_fallback().is_some(), !listener.text.contains(&b':'), "{text}");
     Some((core::str::from_utf8(listener.name).unwrap(), ip, port, listener.transport))
 }
 
@@ -55,7 +55,7 @@ fn or_paths() {
         let found = Listener::parse(text.as_bytes()).unwrap();
         assert_eq!((found.name, found.text), (name.as_bytes(), path.as_bytes()), "{text}");
         assert_eq!(found.address, [&1u16.to_ne_bytes()[..], path.as_bytes(), b"\0"].concat(), "{text}");
-        assert!(found.fallback().is_none() && found.transport == Transport::Stream, "{text}");
+        assert!(found.ipv4_fallback().is_none() && found.transport == Transport::Stream, "{text}");
     }
 }
 
@@ -125,7 +125,7 @@ fn addresses_are_read_as_core_reads_them() {
         for b in parts {
             for c in parts {
                 for text in [format!("{a}.{b}.{c}"), format!("{a}.{b}.{c}.1"), format!("1.{a}.{b}.{c}.2")] {
-                    check(&text, v4(text.as_bytes()).map(|ip| ip.to_vec()));
+                    check(&text, parse_v4(text.as_bytes()).map(|ip| ip.to_vec()));
                 }
             }
         }
@@ -136,14 +136,14 @@ fn addresses_are_read_as_core_reads_them() {
     for _ in 0..rounds {
         texts = words(&texts);
         for text in &texts {
-            check(text, v6(text.as_bytes()).map(|ip| ip.to_vec()));
+            check(text, parse_v6(text.as_bytes()).map(|ip| ip.to_vec()));
         }
     }
     for text in ["1:2:3:4:5:6:7:8", "::2:3:4:5:6:7:8", "1:2:3:4:5:6:7::", "1::3:4:5:6:7:8", "1::2:3:4:5:6:7:8"] {
-        check(text, v6(text.as_bytes()).map(|ip| ip.to_vec()));
+        check(text, parse_v6(text.as_bytes()).map(|ip| ip.to_vec()));
     }
     for text in ["1:2:3:4:5:6:7", "1:2:3:4:5:6:7:8:9", "::1:2:3:4:5:6:7:8", "1:2:3:4:5:6:7:8::"] {
-        check(text, v6(text.as_bytes()).map(|ip| ip.to_vec()));
+        check(text, parse_v6(text.as_bytes()).map(|ip| ip.to_vec()));
     }
     assert!(count > at_least, "{count} of them are addresses");
 }
@@ -159,7 +159,7 @@ fn port_and_bind_are_one_socket() {
     ] {
         let port = given_port.map(|text: &str| port(text.as_bytes()).unwrap());
         let bind = given_bind.map(|text: &str| bind(text.as_bytes()).unwrap());
-        assert_eq!(join(port, bind).unwrap().to_bytes(), same.as_bytes());
+        assert_eq!(join_port_and_bind(port, bind).unwrap().to_bytes(), same.as_bytes());
         assert!(Listener::parse(same.as_bytes()).is_some(), "{same}");
     }
     for text in ["", "0", "65536", "-1", "80x", "127.0.0.1:80", "/x", "a=80"] {
