@@ -45,7 +45,7 @@ pub unsafe extern "C" fn main(argc: c_int, argv: *const *const c_char) -> c_int 
     };
     let status = log::exit_status(outcome, called);
     if let Some(at_exit) = at_exit {
-        machine::end(at_exit);
+        machine::shut_down(at_exit);
     }
     status.into()
 }

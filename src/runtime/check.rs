@@ -21,7 +21,7 @@ use crate::runtime::run::make_plan;
 use crate::runtime::start::child_io::ChildIo;
 use crate::runtime::start::deliver;
 use crate::runtime::start::exec_image::ExecImage;
-use crate::runtime::start::outcome::{FORK, Mode, Places, StartOutcome, StepFailure};
+use crate::runtime::start::outcome::{FORK, Mode, StartOutcome, StepFailure, StepSet};
 use crate::runtime::start::spawn::spawn;
 use crate::runtime::supervise::setup;
 use crate::sys::{caps, dir, poll, process, terminal};
@@ -33,20 +33,20 @@ pub fn check(options: &mut Options) -> ! {
     let mut findings = Findings { status: exit::OK, known_steps: false, debug: None };
     poll::reset_dispositions(0);
     if let Some(dir) = options.env_dir
-        && !findings.take("", env_dir::read(dir, &mut Vec::new()))
+        && !findings.check_result("", env_dir::read(dir, &mut Vec::new()))
     {
         options.env_dir = None;
-        print(UNKNOWN);
+        print(UNCHECKED);
     }
-    let plan = planned(&mut findings, options);
+    let plan = make_plan_for_check(&mut findings, options);
     findings.debug = (plan.debug != StepTrace::Off).then_some(&log);
-    look(&mut findings, options, plan);
+    check_plan(&mut findings, options, plan);
     process::exit(findings.status)
 }
 
 /// Makes the plan. If that fails because of `--user`, reports it and makes the plan without that option.
 #[inline(never)]
-fn planned(findings: &mut Findings<'_>, options: &mut Options) -> Plan {
+fn make_plan_for_check(findings: &mut Findings<'_>, options: &mut Options) -> Plan {
     let mut reported = Vec::new();
     loop {
         match make_plan(options) {
@@ -56,7 +56,7 @@ fn planned(findings: &mut Findings<'_>, options: &mut Options) -> Plan {
             Err(error) => {
                 reported = error.text.as_bytes().to_vec();
                 findings.add("", error);
-                print(UNKNOWN);
+                print(UNCHECKED);
                 if options.user.take().is_none() {
                     process::exit(findings.status);
                 }
@@ -67,30 +67,30 @@ fn planned(findings: &mut Findings<'_>, options: &mut Options) -> Plan {
 
 /// Checks everything that the plan needs.
 #[inline(never)]
-fn look(findings: &mut Findings<'_>, options: &Options, plan: Plan) {
-    findings.take("", walk::check_root(options.root));
+fn check_plan(findings: &mut Findings<'_>, options: &Options, plan: Plan) {
+    findings.check_result("", walk::check_root(options.root));
     if let Some(group) = &plan.cgroup {
-        findings.take("", cgroup::look(group));
+        findings.check_result("", cgroup::check(group));
     }
     let mut alone = Exclusive::Unknown;
-    findings.take("", sockets::reserve_fds(&plan.sockets).map(drop));
+    findings.check_result("", sockets::reserve_fds(&plan.sockets).map(drop));
     match setup::pidfiles(&plan) {
         Err(error) => findings.add("", error),
         Ok(pidfiles) => {
             for path in pidfiles.into_iter().flatten() {
-                findings.take("", Pidfile::acquire(path, Purpose::Check).map(drop));
+                findings.check_result("", Pidfile::acquire(path, Purpose::Check).map(drop));
                 alone = Exclusive::Proven;
             }
         }
     }
     sockets::check(&plan.sockets, alone, &mut |error| findings.add("", error));
-    warn_of_neighbours(&plan);
+    warn_of_weak_protection(&plan);
     if let Some(path) = plan.termination_log
         && let Err(error) = termination_log::check(path)
     {
         print(&format!("warning: {}", error.text));
     }
-    ownership::look(&plan, &mut |error| findings.add("", error));
+    ownership::check(&plan, &mut |error| findings.add("", error));
     let stays = plan.supervision.is_some();
     if let Some(Supervision { handler: Some(handler), .. }) = plan.supervision {
         findings.dry_run("handler: ", handler, b"");
@@ -99,13 +99,13 @@ fn look(findings: &mut Findings<'_>, options: &Options, plan: Plan) {
     match plan.output {
         Output::Inherit => {}
         Output::Files { dir, rules, .. } => {
-            findings.take("", logdir::check(dir, rules.owner));
+            findings.check_result("", logdir::check(dir, rules.owner));
             if dir::stat_path(dir).is_err() {
                 made = dir.to_bytes().strip_prefix(b"./").unwrap_or(dir.to_bytes());
             }
         }
         Output::Logger(logger, _) => {
-            if findings.take("", server_output::find_program(&logger)) {
+            if findings.check_result("", server_output::find_program(&logger)) {
                 findings.dry_run("logger: ", logger, b"");
             }
         }
@@ -130,7 +130,7 @@ fn look(findings: &mut Findings<'_>, options: &Options, plan: Plan) {
 }
 
 /// Warns if a protection against the server or its user does not work on this system. That does not make a start fail.
-fn warn_of_neighbours(plan: &Plan) {
+fn warn_of_weak_protection(plan: &Plan) {
     if plan.hides_keys && ![1, 2].map(terminal::write_only).iter().all(|is| *is) {
         print("warning: the terminal cannot be reopened for writing only: the server can read its keys");
     }
@@ -146,7 +146,7 @@ fn warn_of_neighbours(plan: &Plan) {
 }
 
 /// The finding when a check cannot be made because an earlier one has failed.
-const UNKNOWN: &str = "not checked: what depends on that";
+const UNCHECKED: &str = "not checked: what depends on that";
 
 fn print(text: &str) {
     if let Err(error) = log::print(format!("{text}\n").as_bytes()) {
@@ -177,7 +177,7 @@ impl Findings<'_> {
     }
 
     /// Adds the error of a failed check to the findings. Returns true if the check succeeded.
-    fn take(&mut self, whose: &str, result: Result<()>) -> bool {
+    fn check_result(&mut self, whose: &str, result: Result<()>) -> bool {
         result.map_err(|error| self.add(whose, error)).is_ok()
     }
 
@@ -188,7 +188,7 @@ impl Findings<'_> {
         // True if the program can be found without the working directory.
         let absolute = program.paths.iter().all(|path| path.to_bytes().starts_with(b"/"));
         let program = ExecImage::new(program);
-        let mut passed = Places::default();
+        let mut passed = StepSet::default();
         loop {
             let io = ChildIo { mode: Mode::DryRun { passed }, debug: self.debug, ..ChildIo::default() };
             let start = match spawn(&program, &io) {
@@ -207,7 +207,7 @@ impl Findings<'_> {
                 StartOutcome::Failed(failure) => failure,
             };
             let step = failure.step(&program);
-            failure.mark(&mut passed);
+            failure.add_to(&mut passed);
             if let Some(Step::LogDir(dir)) = step
                 && !made.is_empty()
                 && dir.to_bytes().ends_with(made)
@@ -239,7 +239,7 @@ impl Findings<'_> {
                 )
                 | None => {
                     if !known {
-                        print(UNKNOWN);
+                        print(UNCHECKED);
                     }
                     return;
                 }

@@ -17,7 +17,7 @@ use crate::logic::control::{
 };
 use crate::runtime::host::clock::now;
 use crate::runtime::report::log::{self, os_error};
-use crate::runtime::resources::lookup::{Locked, of_process};
+use crate::runtime::resources::lookup::{Locked, read_of_process};
 use crate::runtime::start::deliver;
 use crate::sys::dir::{self, FileStat};
 use crate::sys::lock::{self, Kind, Part};
@@ -44,7 +44,8 @@ pub fn control(control: &Control) -> Result<u8> {
     let no_target = match (control.command, found) {
         (ControlCommand::Status, Ok((_, server))) => {
             let number = server.named.number;
-            let up = of_process(number, c"stat", control::started_at).map(|start| Uptime::since(start, clock::boot()));
+            let up =
+                read_of_process(number, c"stat", control::started_at).map(|start| Uptime::since(start, clock::boot()));
             let up: &dyn Display = up.as_ref().map_or(&"", |up| up);
             return log::print(format!("running: pid {number} ({path}){up}\n").as_bytes());
         }
@@ -79,7 +80,7 @@ pub fn control(control: &Control) -> Result<u8> {
         }
     };
     if let (NoTarget::Unknown(UnknownReason::OtherProcess), Ok(file)) = (no_target, &file)
-        && let Some(holder) = file.locked.search()
+        && let Some(holder) = file.locked.find_manager()
     {
         text = format!("{text}: by pid {holder}");
     }
@@ -118,7 +119,7 @@ fn find(control: &Control, file: &Pidfile) -> Found<Server> {
     loop {
         match file.examine() {
             Err(NoTarget::Restarting) if matches!(control.command, ControlCommand::Stop | ControlCommand::Reload) => {
-                match file.holder() {
+                match file.lock_owner() {
                     Some(server) => return Ok(server),
                     None if is_over(until) => return Err(NoTarget::Restarting),
                     None => poll::sleep_ms(PAUSE_MS),
@@ -183,7 +184,7 @@ fn send(process: Process, signal: Signal) -> Result<Sent> {
         Ok(()) => Ok(Sent::Yes),
         Err(Errno::SRCH) => Ok(Sent::Gone),
         Err(why) => {
-            let (number, missing) = (process.number, deliver::MISSING);
+            let (number, missing) = (process.number, deliver::MISSING_CAPABILITY);
             Err(os_error(format_args!("cannot send {signal} to pid {number} ({missing})"), why))
         }
     }
@@ -268,8 +269,8 @@ impl Pidfile {
 
     /// The manager of a server that is not running now. None if /proc does not show it, or it has exited.
     #[inline(never)]
-    fn holder(&self) -> Option<Server> {
-        let (process, hold) = self.locked.process(self.locked.search()?, None);
+    fn lock_owner(&self) -> Option<Server> {
+        let (process, hold) = self.locked.process(self.locked.find_manager()?, None);
         let keeper = process.filter(|_| hold == LockSeen::Held)?;
         Some(Server { lock: Lock::Exclusive, named: keeper, owner: keeper })
     }
@@ -277,14 +278,14 @@ impl Pidfile {
     /// How the file is locked, and its contents.
     #[inline(never)]
     fn state(&self) -> (Lock, PidfileContents) {
-        let lock = match lock::holder(self.file.as_fd(), Part::Whole) {
+        let lock = match lock::lock_of_others(self.file.as_fd(), Part::Whole) {
             Ok(None) => Lock::None,
             Ok(Some(Kind::Shared)) => Lock::Shared,
             Ok(Some(Kind::Exclusive)) => Lock::Exclusive,
             Err(_) => Lock::Hidden,
         };
         // A vsrun is about to start, and has not yet deleted the pid of an earlier start.
-        if lock == Lock::Exclusive && lock::holder(self.file.as_fd(), Part::Lower) == Ok(None) {
+        if lock == Lock::Exclusive && lock::lock_of_others(self.file.as_fd(), Part::Lower) == Ok(None) {
             return (lock, PidfileContents::Empty);
         }
         let mut line = [0; 16];

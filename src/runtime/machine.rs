@@ -22,7 +22,7 @@ use crate::sys::{Errno, cgroup, fd, process};
 /// # Errors
 /// When an option for PID 1 is given and this is not PID 1, or when a file system cannot be mounted.
 #[inline(never)]
-pub fn begin(options: &Options) -> Result<()> {
+pub fn set_up(options: &Options) -> Result<()> {
     let option = if options.mounts.is_some() {
         "--mount"
     } else if options.at_exit.is_some() {
@@ -56,7 +56,7 @@ fn mount_all(mounts: Mounts) -> Result<()> {
             continue;
         }
         // If the directory cannot be created, mount(2) fails too.
-        let _ = Walk::begin().make_way(one.target, None, 0o755);
+        let _ = Walk::begin().go_to_or_create(one.target, None, 0o755);
         let flags = Flags { noexec: one.noexec, devices: one.devices };
         match mount::mount(one.kind, one.target, flags, one.data) {
             // Another process has already mounted the file system, for example the kernel.
@@ -98,7 +98,7 @@ fn enable_controllers(root: &CStr) {
 }
 
 /// Shuts the machine down, instead of an exit of PID 1. Returns if this is not PID 1, or the kernel refuses.
-pub fn end(at_exit: AtExit) {
+pub fn shut_down(at_exit: AtExit) {
     if process::is_pid1() {
         // Only on a machine: in a container, the file systems are those of the host.
         if power::take_ctrl_alt_del() {

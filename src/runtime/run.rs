@@ -36,7 +36,7 @@ use crate::sys::{fd, poll, process, terminal};
 #[inline(never)]
 pub fn run(options: &mut Options) -> Result<Box<PreparedSupervisor>> {
     let stdin = options.has(Id::Stdin);
-    let begun = machine::begin(options);
+    let begun = machine::set_up(options);
     poll::ignore_writes(true);
     let plan = begun.and_then(|()| make_plan(options)).and_then(|plan| {
         let Personality { unhandled, signals, .. } = *plan.personality;
@@ -47,7 +47,7 @@ pub fn run(options: &mut Options) -> Result<Box<PreparedSupervisor>> {
     let plan = match plan {
         Ok(plan) => plan,
         Err(error) => {
-            TerminationLog::open(options.termination_log).failed(&error, None);
+            TerminationLog::open(options.termination_log).write_failure(&error, None);
             return Err(error);
         }
     };
@@ -73,7 +73,7 @@ pub fn make_plan(options: &mut Options) -> Result<Plan> {
 fn exec_server(plan: Plan) -> Error {
     let termination_log = TerminationLog::open(plan.termination_log);
     let error = acquire_and_exec(plan, &termination_log);
-    termination_log.failed(&error, None);
+    termination_log.write_failure(&error, None);
     error
 }
 

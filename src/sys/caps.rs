@@ -15,50 +15,50 @@ const HEADER: [u32; 2] = [0x2008_0522, 0];
 
 /// True if CAP_SETUID and CAP_SETGID are effective.
 pub fn may_change_ids() -> bool {
-    const BOTH: u32 = 1 << 7 | 1 << 6;
-    get().is_ok_and(|[effective, ..]| effective & BOTH == BOTH)
+    const SETUID_AND_SETGID: u32 = 1 << 7 | 1 << 6;
+    capget().is_ok_and(|[effective, ..]| effective & SETUID_AND_SETGID == SETUID_AND_SETGID)
 }
 
 /// True if the program's file has given this process a capability: a permitted one that is not ambient cannot come from
 /// the caller. Root has all capabilities without a file, unless SECBIT_NOROOT is set. Also true if it cannot be
 /// determined.
-pub fn are_of_the_file(is_root: bool) -> bool {
+pub fn come_from_file(is_root: bool) -> bool {
     const SECBIT_NOROOT: i32 = 1;
     if is_root && control(libc::PR_GET_SECUREBITS, 0, 0) & SECBIT_NOROOT == 0 {
         return false;
     }
-    let permitted = get().map_or(u64::MAX, |[_, low, _, _, high, _]| u64::from(high) << 32 | u64::from(low));
+    let permitted = capget().map_or(u64::MAX, |[_, low, _, _, high, _]| u64::from(high) << 32 | u64::from(low));
     let is_ambient = |number| control(libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_IS_SET, number) == 1;
     (0..64).any(|number| permitted >> number & 1 == 1 && !is_ambient(number))
 }
 
 /// True if CAP_KILL is effective: signals reach processes of every user.
 pub fn may_kill() -> bool {
-    get().is_ok_and(|[effective, ..]| effective & 1 << 5 != 0)
+    capget().is_ok_and(|[effective, ..]| effective & 1 << 5 != 0)
 }
 
 /// True if CAP_NET_BIND_SERVICE is effective: ports that are reserved for root can be bound.
 pub fn may_bind_low_ports() -> bool {
-    get().is_ok_and(|[effective, ..]| effective & 1 << 10 != 0)
+    capget().is_ok_and(|[effective, ..]| effective & 1 << 10 != 0)
 }
 
 /// True if this capability, one of the first 32, is permitted.
 pub fn is_permitted(number: u32) -> bool {
-    get().is_ok_and(|[_, permitted, ..]| permitted >> number & 1 == 1)
+    capget().is_ok_and(|[_, permitted, ..]| permitted >> number & 1 == 1)
 }
 
-fn get() -> Result<Sets> {
+fn capget() -> Result<Sets> {
     let (mut header, mut sets) = (HEADER, [u32::MAX; 6]);
     // SAFETY: header and sets as version 3 has them, both ours.
     cvt_long(unsafe { libc::syscall(libc::SYS_capget, header.as_mut_ptr(), sets.as_mut_ptr()) })?;
     Ok(sets)
 }
 
-fn set(sets: &Sets) -> Result<()> {
+fn capset(sets: &Sets) -> Result<()> {
     let mut header = HEADER;
     // SAFETY: as above.
     cvt_long(unsafe { libc::syscall(libc::SYS_capset, header.as_mut_ptr(), sets.as_ptr()) })?;
-    ensure(get()? == *sets)
+    ensure(capget()? == *sets)
 }
 
 /// Keeps the permitted capabilities when the process changes from root to a user.
@@ -75,10 +75,10 @@ pub fn set_keepcaps() -> Result<()> {
 /// # Errors
 /// The errors of capset(2); EPERM when the process still has a capability that it should have dropped.
 pub fn drop_capabilities(permitted_stay: bool) -> Result<()> {
-    let found = get()?;
+    let found = capget()?;
     let [_, low, _, _, high, _] = found;
     let wanted = if permitted_stay { [0, low, 0, 0, high, 0] } else { [0; 6] };
-    if found == wanted { Ok(()) } else { set(&wanted) }
+    if found == wanted { Ok(()) } else { capset(&wanted) }
 }
 
 /// Capabilities that allow next to nothing, the most harmless first: CAP_WAKE_ALARM and CAP_BLOCK_SUSPEND, which are
@@ -89,7 +89,7 @@ const HARMLESS: [u32; 4] = [35, 36, 10, 29];
 /// none.
 #[inline(never)]
 pub fn spare(not_these: u64) -> Option<u32> {
-    let [_, low, _, _, high, _] = get().unwrap_or_default();
+    let [_, low, _, _, high, _] = capget().unwrap_or_default();
     let permitted = (u64::from(high) << 32 | u64::from(low)) & !not_these;
     HARMLESS.into_iter().find(|number| permitted >> number & 1 == 1)
 }
@@ -104,14 +104,14 @@ pub fn keep_spare(not_these: u64) -> Result<()> {
     let keep = |number: u32| {
         let bits = 1u64 << number;
         let [low, high] = [bits & 0xffff_ffff, bits >> 32].map(|half| u32::try_from(half).unwrap_or(0));
-        set(&[low, low, low, high, high, high])?;
-        raise(number.cast_signed())
+        capset(&[low, low, low, high, high, high])?;
+        raise_ambient(number.cast_signed())
     };
     // Before Linux 4.3 there are no ambient capabilities.
     if spare(not_these).is_some_and(|number| keep(number).is_ok()) { Ok(()) } else { drop_capabilities(false) }
 }
 
-fn raise(number: i32) -> Result<()> {
+fn raise_ambient(number: i32) -> Result<()> {
     cvt(control(libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_RAISE, number))?;
     ensure(control(libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_IS_SET, number) == 1)
 }
@@ -124,11 +124,11 @@ fn raise(number: i32) -> Result<()> {
 /// dropped.
 #[inline(never)]
 pub fn keep_only(wanted: u64) -> Result<()> {
-    let [_, low, low_inherited, _, high, high_inherited] = get()?;
+    let [_, low, low_inherited, _, high, high_inherited] = capget()?;
     // An ordinary user has no capability to drop, and may not change the bounding set.
     let nothing = low == 0 && high == 0 && wanted == 0;
     // Makes the permitted capabilities effective, because changing the bounding set needs CAP_SETPCAP.
-    set(&[low, low, low_inherited, high, high, high_inherited])?;
+    capset(&[low, low, low_inherited, high, high, high_inherited])?;
     let stays = |number: i32| number < 64 && wanted >> number & 1 == 1;
     // No kernel has a capability with the number 64. If the call reports that it is not in the set, the call was
     // skipped.
@@ -145,8 +145,8 @@ pub fn keep_only(wanted: u64) -> Result<()> {
         }
     }
     let [low, high] = [wanted & 0xffff_ffff, wanted >> 32].map(|half| u32::try_from(half).unwrap_or(0));
-    set(&[low, low, low, high, high, high])?;
-    (0..64).filter(|number| stays(*number)).try_for_each(raise)
+    capset(&[low, low, low, high, high, high])?;
+    (0..64).filter(|number| stays(*number)).try_for_each(raise_ambient)
 }
 
 /// Sets no_new_privs: programs that this process executes gain no rights by set-user-id or file capabilities.

@@ -5,7 +5,7 @@ use rustix::event::Timespec;
 /// The kernel's struct timespec with 64 bits for the seconds, on every machine.
 #[repr(C)]
 #[derive(Default)]
-struct Spec {
+struct Timespec64 {
     seconds: i64,
     nanos: i64,
 }
@@ -13,8 +13,8 @@ struct Spec {
 /// Reads a clock with a real system call. The vDSO is faster for each call, but it has to be found and mapped first,
 /// which costs more than the few calls of a launcher.
 #[cfg(target_pointer_width = "64")]
-fn ask(clock: libc::clockid_t) -> Spec {
-    let mut spec = Spec::default();
+fn read_clock(clock: libc::clockid_t) -> Timespec64 {
+    let mut spec = Timespec64::default();
     // SAFETY: the structure is the one that this call writes.
     let _ = unsafe { libc::syscall(libc::SYS_clock_gettime, clock, &raw mut spec) };
     spec
@@ -23,10 +23,10 @@ fn ask(clock: libc::clockid_t) -> Spec {
 /// Reads a clock with 64 bits for the seconds, which works after 2038. Before Linux 5.1, and under a seccomp filter
 /// that is older, it uses the old call.
 #[cfg(not(target_pointer_width = "64"))]
-fn ask(clock: libc::clockid_t) -> Spec {
+fn read_clock(clock: libc::clockid_t) -> Timespec64 {
     /// The number of clock_gettime64(2), which is so new that it has the same number on every machine.
     const CLOCK_GETTIME64: libc::c_long = 403;
-    let mut spec = Spec::default();
+    let mut spec = Timespec64::default();
     // SAFETY: the structure is the one that this call writes.
     if unsafe { libc::syscall(CLOCK_GETTIME64, clock, &raw mut spec) } == 0 {
         return spec;
@@ -35,37 +35,37 @@ fn ask(clock: libc::clockid_t) -> Spec {
     // SAFETY: the old structure has two words.
     let _ = unsafe { libc::syscall(libc::SYS_clock_gettime, clock, old.as_mut_ptr()) };
     let [seconds, nanos] = old.map(i64::from);
-    Spec { seconds, nanos }
+    Timespec64 { seconds, nanos }
 }
 
 /// The monotonic clock, in milliseconds. Setting the wall clock does not change it.
 pub fn monotonic() -> u64 {
-    in_millis(&ask(libc::CLOCK_MONOTONIC))
+    in_millis(&read_clock(libc::CLOCK_MONOTONIC))
 }
 
 /// The time since the boot in milliseconds, including the time that the machine was suspended. The kernel uses this
 /// clock for the start times of processes.
 pub fn boot() -> u64 {
-    in_millis(&ask(libc::CLOCK_BOOTTIME))
+    in_millis(&read_clock(libc::CLOCK_BOOTTIME))
 }
 
-fn in_millis(spec: &Spec) -> u64 {
+fn in_millis(spec: &Timespec64) -> u64 {
     u64::try_from(spec.seconds).unwrap_or(0).saturating_mul(1000) + u64::from(millis(spec))
 }
 
 /// The monotonic clock, in microseconds, rounded up.
 pub fn monotonic_micros() -> u64 {
-    let now = ask(libc::CLOCK_MONOTONIC);
+    let now = read_clock(libc::CLOCK_MONOTONIC);
     u64::try_from(now.seconds).unwrap_or(0).saturating_mul(1_000_000) + u64::try_from(now.nanos / 1000).unwrap_or(0) + 1
 }
 
 /// The wall clock: the seconds since 1970 (UTC), and the milliseconds within the second.
 pub fn wall() -> (i64, u16) {
-    let now = ask(libc::CLOCK_REALTIME);
+    let now = read_clock(libc::CLOCK_REALTIME);
     (now.seconds, millis(&now))
 }
 
-fn millis(spec: &Spec) -> u16 {
+fn millis(spec: &Timespec64) -> u16 {
     u16::try_from(spec.nanos / 1_000_000).unwrap_or(0)
 }
 

@@ -42,7 +42,7 @@ pub fn verify(canary: OwnedFd) -> Result<()> {
 ///
 /// # Errors
 /// EPERM when it would survive the exec.
-pub fn look_for_end(canary: OwnedFd) -> Result<()> {
+pub fn verify_cloexec(canary: OwnedFd) -> Result<()> {
     let flags = fcntl_getfd(&canary)?;
     core::mem::forget(canary);
     ensure(flags.contains(FdFlags::CLOEXEC))

@@ -51,9 +51,9 @@ pub fn start<F: Fn()>(memory: Memory, child: &F) -> Result<Option<Pid>> {
     }
     /// Stack below this frame that the child does not use, in bytes. The call of clone(2) and the rest of the frame,
     /// which may be the caller's, need a few hundred.
-    const SPARED: usize = 1024;
+    const STACK_GAP: usize = 1024;
     let with = (memory, child);
-    let stack = (&raw const with).cast::<c_void>().wrapping_byte_sub(SPARED).cast_mut();
+    let stack = (&raw const with).cast::<c_void>().wrapping_byte_sub(STACK_GAP).cast_mut();
     let begin = clock::monotonic();
     // SAFETY: the stack grows down, so the child gets an unused part of it, as large as any call of ours would have; it
     // never returns from `enter`. The program has one thread, which sleeps while the child runs in the same memory, so

@@ -51,14 +51,14 @@ pub fn close_except(spared: &[Range<RawFd>]) -> Result<()> {
 }
 
 /// The number of descriptors that are checked. The descriptors of a manager are among the first.
-const LOOKED_AT: usize = 64;
+const CHECKED: usize = 64;
 
 /// Verifies that the first descriptors are closed, with one poll(2). Its results differ for open and closed
 /// descriptors, so a skipped call is detected.
 #[inline(never)]
 fn are_closed(is_spared: &dyn Fn(RawFd) -> bool) -> Result<()> {
     let mut number = FIRST;
-    let mut fds: [PollFd<'_>; LOOKED_AT] = core::array::from_fn(|_| {
+    let mut fds: [PollFd<'_>; CHECKED] = core::array::from_fn(|_| {
         number += 1;
         PollFd::from_borrowed_fd(borrow(number - 1), PollFlags::empty())
     });
@@ -87,7 +87,7 @@ pub fn close(fd: BorrowedFd<'_>) -> Result<()> {
 ///
 /// # Errors
 /// EISDIR when one is.
-pub fn hold_no_directory(count: u16) -> Result<()> {
+pub fn verify_no_directory(count: u16) -> Result<()> {
     let is_directory = |number| dir::fstat(borrow(number)).is_ok_and(|about| about.directory);
     if (0..FIRST + RawFd::from(count)).any(is_directory) { Err(Errno::ISDIR) } else { Ok(()) }
 }

@@ -68,11 +68,11 @@ pub fn enter(directory: BorrowedFd<'_>) -> Result<()> {
 /// The path of the working directory. None if it was deleted or is outside the root.
 pub fn current_dir() -> Option<Vec<u8>> {
     let mut buffer = [0; 4096];
-    name_current_dir(&mut buffer).map(<[u8]>::to_vec)
+    write_current_dir(&mut buffer).map(<[u8]>::to_vec)
 }
 
 /// Writes the path of the working directory into a buffer. None if the path does not fit.
-pub fn name_current_dir(buffer: &mut [u8]) -> Option<&[u8]> {
+pub fn write_current_dir(buffer: &mut [u8]) -> Option<&[u8]> {
     // SAFETY: the buffer has that length.
     let length = super::cvt_long(unsafe { libc::syscall(libc::SYS_getcwd, buffer.as_mut_ptr(), buffer.len()) });
     // The length that the kernel returns includes the final NUL.
@@ -85,7 +85,7 @@ pub fn name_current_dir(buffer: &mut [u8]) -> Option<&[u8]> {
 /// # Errors
 /// EPERM when it is not, or when that cannot be determined.
 pub fn verify_cwd_inside_root() -> Result<()> {
-    name_current_dir(&mut [0; 4096]).map(drop).ok_or(Errno::PERM)
+    write_current_dir(&mut [0; 4096]).map(drop).ok_or(Errno::PERM)
 }
 
 /// Sets the supplementary groups.
@@ -166,7 +166,7 @@ pub fn verify(uid: u32, gid: u32, groups: &[u32]) -> Result<()> {
         // SAFETY: the same.
         cvt(unsafe { libc::getresgid(real, effective, saved) })?;
     }
-    ensure(user == [uid; 3] && group == [gid; 3] && groups_are(groups)?)?;
+    ensure(user == [uid; 3] && group == [gid; 3] && has_groups(groups)?)?;
     let root = Uid::from_raw(0);
     ensure(uid == 0 || rustix::thread::set_thread_res_uid(root, root, root).is_err())
 }
@@ -191,7 +191,7 @@ pub fn groups() -> Option<Vec<u32>> {
 
 /// True if the supplementary groups are exactly `expected`, sorted and without duplicates, as the kernel keeps them.
 #[inline(never)]
-fn groups_are(expected: &[u32]) -> Result<bool> {
+fn has_groups(expected: &[u32]) -> Result<bool> {
     // Up to 64 groups are on the stack, because nothing should allocate after a fork. More are rare, and allocating
     // works, because the program has one thread.
     let mut few = [u32::MAX; 64];

@@ -9,9 +9,9 @@ use super::socket::length;
 use super::{Errno, Result, cvt};
 
 /// The first bytes of a struct sockaddr_un, see unix(7): the address family.
-const UNIX: [u8; 2] = AddressFamily::UNIX.as_raw().to_ne_bytes();
+const FAMILY_UNIX: [u8; 2] = AddressFamily::UNIX.as_raw().to_ne_bytes();
 /// The longest path or abstract name of a socket, with its NUL, in bytes.
-const LONGEST: usize = 108;
+const MAX_ADDRESS: usize = 108;
 
 fn socket() -> Result<OwnedFd> {
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
@@ -31,12 +31,12 @@ impl DatagramSender {
     /// # Errors
     /// When the path is too long, or no socket is available.
     pub fn new(address: &[u8]) -> Result<Self> {
-        if address.len() >= LONGEST {
+        if address.len() >= MAX_ADDRESS {
             return Err(Errno::NAMETOOLONG);
         }
         let address = match address {
-            [b'@', name @ ..] => [&UNIX, &b"\0"[..], name].concat(),
-            path => [&UNIX, path, b"\0"].concat(),
+            [b'@', name @ ..] => [&FAMILY_UNIX, &b"\0"[..], name].concat(),
+            path => [&FAMILY_UNIX, path, b"\0"].concat(),
         };
         Ok(Self { socket: socket()?, address })
     }
@@ -101,13 +101,13 @@ impl NotifySocket {
         let socket = socket()?;
         sockopt::set_socket_passcred(&socket, true)?;
         // SAFETY: the address is as long as it says.
-        cvt(unsafe { libc::bind(socket.as_raw_fd(), UNIX.as_ptr().cast(), length(&UNIX)) })?;
-        let mut name = [0u8; UNIX.len() + LONGEST];
+        cvt(unsafe { libc::bind(socket.as_raw_fd(), FAMILY_UNIX.as_ptr().cast(), length(&FAMILY_UNIX)) })?;
+        let mut name = [0u8; FAMILY_UNIX.len() + MAX_ADDRESS];
         let mut size = length(&name);
         // SAFETY: the room for the address is as long as it says.
         cvt(unsafe { libc::getsockname(socket.as_raw_fd(), name.as_mut_ptr().cast(), &raw mut size) })?;
         // A NUL after the family marks an abstract name.
-        let name = name.get(UNIX.len() + 1..usize::try_from(size).unwrap_or(0)).unwrap_or_default();
+        let name = name.get(FAMILY_UNIX.len() + 1..usize::try_from(size).unwrap_or(0)).unwrap_or_default();
         Ok(Self { socket, name: name.try_into().map_err(|_| Errno::NAMETOOLONG)? })
     }
 
@@ -148,14 +148,14 @@ impl NotifySocket {
     /// The last close of a file can block for as long as its owner wants: a TCP socket with SO_LINGER and unsent data,
     /// or a file of FUSE or NFS. When a process exits, the kernel releases our memory, and so lets us continue, before
     /// it closes the descriptors; and a socket does not linger then.
-    pub fn swallow(&self) -> ! {
+    pub fn receive_and_exit(&self) -> ! {
         /// The kernel's limit of descriptors in a message (SCM_MAX_FD).
-        const MOST: usize = 253;
+        const MAX_DESCRIPTORS: usize = 253;
         // 7 is RLIMIT_NOFILE. A descriptor above the limit is closed during recvmsg(2), and that may block. If a low
         // limit cannot be raised, the one-second limit of clone.rs ends this process.
         let _ = super::limits::set_limit(7, 1 << 16, 1 << 16);
         let _ = super::poll::set_mask(super::poll::Mask::None);
-        let mut control = [const { MaybeUninit::<u64>::uninit() }; MOST / 2 + 16];
+        let mut control = [const { MaybeUninit::<u64>::uninit() }; MAX_DESCRIPTORS / 2 + 16];
         // SAFETY: all zero is valid.
         let mut message: libc::msghdr = unsafe { core::mem::zeroed() };
         message.msg_control = control.as_mut_ptr().cast();

@@ -162,7 +162,7 @@ pub fn fstat(file: BorrowedFd<'_>) -> Result<FileStat> {
 }
 
 /// A descriptor that means the working directory, for functions that take a descriptor.
-pub fn here() -> BorrowedFd<'static> {
+pub fn current_dir_fd() -> BorrowedFd<'static> {
     CWD
 }
 

@@ -24,14 +24,14 @@ impl ExecArray {
         let slots = (0..slots).map(|_| vec![Cell::new(0); size + 1]).collect::<Vec<_>>();
         let pointers = Vec::with_capacity(fixed.len() + slots.len() + 1);
         let mut words = Self { fixed, slots, pointers, replaced: None };
-        words.arrange();
+        words.build_table();
         words
     }
 
     /// Writes the string of a slot, cut off at the slot's size. An empty slot is skipped. Allocates nothing.
     pub fn fill(&mut self, slot: usize, word: &[u8]) {
         self.rewrite(slot, word);
-        self.arrange();
+        self.build_table();
     }
 
     /// Overwrites the string of a slot that is not empty. The child calls it after the fork, because its pid was not
@@ -42,11 +42,11 @@ impl ExecArray {
         room.iter().zip(bytes).for_each(|(place, byte)| place.set(byte));
     }
 
-    pub(super) fn arrange(&mut self) {
+    pub(super) fn build_table(&mut self) {
         let filled = self.slots.iter().filter(|word| word.first().is_some_and(|byte| byte.get() != 0));
         let filled = filled.map(|word| word.as_ptr().cast());
         if let Some(shared) = &self.replaced {
-            return shared.end_table(filled);
+            return shared.append_pointers(filled);
         }
         self.pointers.clear();
         self.pointers.extend(self.fixed.iter().map(|word| word.as_ptr()));
@@ -68,7 +68,7 @@ impl ExecArray {
     /// Allocates nothing.
     pub fn replace(&mut self, shared: Shared) {
         self.replaced = Some(shared);
-        self.arrange();
+        self.build_table();
     }
 
     /// The table of pointers for execve(2).

@@ -11,7 +11,7 @@ use super::Result;
 use super::fd::read_full;
 
 /// The size up to which a file needs no mapping, in bytes. Pages that are not touched cost nothing.
-const SMALL: usize = 8192;
+const BUFFER_SIZE: usize = 8192;
 
 /// The contents of a file. Dropping it releases the memory of a large file.
 #[derive(Default)]
@@ -61,9 +61,9 @@ impl FileContents {
     /// The errors of read(2) and mmap(2).
     pub fn refill(&mut self, file: BorrowedFd<'_>, size: u64) -> Result<()> {
         let known = usize::try_from(size).unwrap_or(0);
-        let room = if known > 0 { known.min(SMALL) } else { SMALL };
+        let room = if known > 0 { known.min(BUFFER_SIZE) } else { BUFFER_SIZE };
         if self.small.is_empty() {
-            *self = Self { small: vec![0; SMALL], ..Self::default() };
+            *self = Self { small: vec![0; BUFFER_SIZE], ..Self::default() };
         }
         self.length = read_full(file, self.small.get_mut(..room).unwrap_or_default())?;
         while self.length == self.room() && self.length != known {
@@ -84,9 +84,9 @@ impl FileContents {
     fn grow(&mut self) -> Result<()> {
         /// The largest file that is read, in bytes. No list of users and no file of arguments is longer, but a device
         /// may be endless.
-        const MOST: usize = 64 << 20;
+        const MAX_SIZE: usize = 64 << 20;
         let size = self.room() * 8;
-        if size > MOST {
+        if size > MAX_SIZE {
             return Err(Errno::FBIG);
         }
         let access = ProtFlags::READ | ProtFlags::WRITE;

@@ -13,18 +13,18 @@ use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous};
 /// The size of the first memory, which is a part of the program, in bytes. Pages that are not touched cost nothing. The
 /// linker places the program's few data before it and the C library's after it: with this size, and the program's
 /// present size, these do not cross a page boundary.
-const FIRST: usize = 62 * 1024;
+const STATIC_SIZE: usize = 62 * 1024;
 /// The size of each further mapping, in bytes.
-const MORE: usize = 256 * 1024;
+const MAPPING_SIZE: usize = 256 * 1024;
 /// The smallest page size, in bytes.
-const PAGE: usize = 4096;
+const MIN_PAGE_SIZE: usize = 4096;
 
-struct Room(core::cell::UnsafeCell<[u8; FIRST]>);
+struct StaticMemory(core::cell::UnsafeCell<[u8; STATIC_SIZE]>);
 
 // SAFETY: only `Heap` uses it, and the program has one thread.
-unsafe impl Sync for Room {}
+unsafe impl Sync for StaticMemory {}
 
-static ROOM: Room = Room(core::cell::UnsafeCell::new([0; FIRST]));
+static STATIC_MEMORY: StaticMemory = StaticMemory(core::cell::UnsafeCell::new([0; STATIC_SIZE]));
 
 unsafe extern "C" {
     /// The end of the program's data, set by the linker. The rest of its page is unused.
@@ -58,16 +58,16 @@ impl Heap {
     fn refill(&self, size: usize) -> bool {
         let [behind, tail, head, most] = &self.free;
         if most.get().1 == 0 {
-            let (start, all) = (ROOM.0.get() as usize, &raw const _end as usize);
-            let (first, end) = (start.next_multiple_of(PAGE), start + FIRST);
-            let last = end & PAGE.wrapping_neg();
-            behind.set((all, all.next_multiple_of(PAGE)));
+            let (start, all) = (STATIC_MEMORY.0.get() as usize, &raw const _end as usize);
+            let (first, end) = (start.next_multiple_of(MIN_PAGE_SIZE), start + STATIC_SIZE);
+            let last = end & MIN_PAGE_SIZE.wrapping_neg();
+            behind.set((all, all.next_multiple_of(MIN_PAGE_SIZE)));
             tail.set((last, end));
             head.set((start, first));
             most.set((first, last));
             return true;
         }
-        let (size, access) = (size.max(MORE), ProtFlags::READ | ProtFlags::WRITE);
+        let (size, access) = (size.max(MAPPING_SIZE), ProtFlags::READ | ProtFlags::WRITE);
         // SAFETY: a new mapping, wherever the kernel likes.
         let Ok(start) = (unsafe { mmap_anonymous(null_mut(), size, access, MapFlags::PRIVATE) }) else { return false };
         most.set((start as usize, start as usize + size));
@@ -75,7 +75,7 @@ impl Heap {
     }
 
     /// Allocates a block with this size and alignment. Returns its address.
-    fn take(&self, layout: Layout) -> Option<usize> {
+    fn allocate(&self, layout: Layout) -> Option<usize> {
         self.free.iter().find_map(|free| {
             let (start, end) = free.get();
             let block = start.next_multiple_of(layout.align());
@@ -91,7 +91,7 @@ impl Heap {
 unsafe impl GlobalAlloc for Heap {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         loop {
-            if let Some(block) = self.take(layout) {
+            if let Some(block) = self.allocate(layout) {
                 return block as *mut u8;
             }
             if !self.refill(layout.size().saturating_add(layout.align())) {

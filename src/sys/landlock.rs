@@ -9,7 +9,7 @@ use super::{Errno, Result, cvt_long, dir, ensure};
 
 /// The rights that a rule for a file, and not a directory, may name: execute, write, read, truncate, and the ioctls of
 /// devices. The kernel refuses a rule for a file that names others.
-const OF_FILES: u64 = 1 | 1 << 1 | 1 << 2 | 1 << 14 | 1 << 15;
+const FILE_RIGHTS: u64 = 1 | 1 << 1 | 1 << 2 | 1 << 14 | 1 << 15;
 
 /// Returns the version of the kernel's Landlock interface.
 ///
@@ -54,7 +54,7 @@ pub fn allow_path(ruleset: BorrowedFd<'_>, path: &CStr, rights: u64) -> Result<(
     const PATH_BENEATH: c_int = 1;
     let file = rustix::fs::openat(CWD, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
     let directory = dir::fstat(file.as_fd())?.directory;
-    let rights = if directory { rights } else { rights & OF_FILES };
+    let rights = if directory { rights } else { rights & FILE_RIGHTS };
     if rights == 0 {
         // The given rights are only for directories, and the path is that of a file. The kernel refuses an empty rule.
         return Ok(());

@@ -28,15 +28,15 @@ pub enum Kind {
 pub enum Part {
     /// The whole file.
     Whole,
-    /// The bytes before [`SPLIT`], where a pid is written.
+    /// The bytes before [`UPPER_START`], where a pid is written.
     Lower,
-    /// Everything from [`SPLIT`] on, where nothing is ever written. A lock there conflicts with a lock of the whole
-    /// file.
+    /// Everything from [`UPPER_START`] on, where nothing is ever written. A lock there conflicts with a lock of the
+    /// whole file.
     Upper,
 }
 
 /// The first byte of the upper part of a file.
-const SPLIT: libc::off_t = 1 << 20;
+const UPPER_START: libc::off_t = 1 << 20;
 
 /// Locks a part of the file, without waiting. If this open file has a lock already, changes its kind.
 ///
@@ -76,7 +76,7 @@ fn set_range(file: BorrowedFd<'_>, range: libc::flock) -> Result<()> {
 ///
 /// # Errors
 /// EINVAL before Linux 3.15; ENOLCK if the file system has no locks.
-pub fn holder(file: BorrowedFd<'_>, part: Part) -> Result<Option<Kind>> {
+pub fn lock_of_others(file: BorrowedFd<'_>, part: Part) -> Result<Option<Kind>> {
     let mut range = range(part, libc::F_WRLCK);
     // SAFETY: the descriptor is open, and the structure is ours to write.
     cvt_long(unsafe { libc::syscall(FCNTL, file.as_raw_fd(), libc::F_OFD_GETLK, &raw mut range) })?;
@@ -88,9 +88,9 @@ pub fn holder(file: BorrowedFd<'_>, part: Part) -> Result<Option<Kind>> {
 }
 
 /// The number of bytes in a window, by whose locks a process answers a request. See [`answer`].
-const WINDOW: i64 = 1 << 16;
+const WINDOW_SIZE: i64 = 1 << 16;
 /// The first byte of the first window, far beyond the end of the file.
-const BASE: i64 = 1 << 40;
+const FIRST_WINDOW: i64 = 1 << 40;
 
 /// What the locks in the window of a token mean.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -109,8 +109,8 @@ pub enum Answer {
 /// Every process that may read the file can see the answer; only we can change it. It needs no memory, no socket and no
 /// /proc, and works across namespaces. The rest of the lock, which keeps other instances out, stays as it is.
 pub fn answer(file: BorrowedFd<'_>, token: u32, number: Option<u16>) {
-    let start = BASE + i64::from(token) * WINDOW;
-    let _ = set_range(file, window(libc::F_WRLCK, start, WINDOW));
+    let start = FIRST_WINDOW + i64::from(token) * WINDOW_SIZE;
+    let _ = set_range(file, window(libc::F_WRLCK, start, WINDOW_SIZE));
     if let Some(number) = number {
         let _ = set_range(file, window(libc::F_UNLCK, start + i64::from(number), 1));
     }
@@ -118,8 +118,8 @@ pub fn answer(file: BorrowedFd<'_>, token: u32, number: Option<u16>) {
 
 /// Reads the answer of the lock's owner to the request with this token.
 pub fn read_answer(file: BorrowedFd<'_>, token: u32) -> Answer {
-    let start = BASE + i64::from(token) * WINDOW;
-    let mut found = window(libc::F_WRLCK, start, WINDOW);
+    let start = FIRST_WINDOW + i64::from(token) * WINDOW_SIZE;
+    let mut found = window(libc::F_WRLCK, start, WINDOW_SIZE);
     // SAFETY: the descriptor is open, and the structure is ours to write.
     let asked = cvt_long(unsafe { libc::syscall(FCNTL, file.as_raw_fd(), libc::F_OFD_GETLK, &raw mut found) });
     // The kernel returns the first lock in the window. It ends before the byte that is unlocked.
@@ -143,9 +143,9 @@ fn range(part: Part, kind: i32) -> libc::flock {
     range.l_type = kind.try_into().unwrap_or_default();
     match part {
         Part::Whole => {}
-        Part::Lower => range.l_len = SPLIT,
+        Part::Lower => range.l_len = UPPER_START,
         // A length of 0 means: up to the end of the file, wherever that will be.
-        Part::Upper => range.l_start = SPLIT,
+        Part::Upper => range.l_start = UPPER_START,
     }
     range
 }

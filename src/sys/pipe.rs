@@ -14,7 +14,7 @@ use super::fd::{pipe, read_full};
 ///
 /// # Errors
 /// The errors of pipe2(2).
-pub fn wide() -> Result<(OwnedFd, OwnedFd)> {
+pub fn large() -> Result<(OwnedFd, OwnedFd)> {
     let pipe = pipe()?;
     let _ = rustix::pipe::fcntl_setpipe_size(&pipe.0, 1 << 20);
     Ok(pipe)
@@ -24,18 +24,18 @@ pub fn wide() -> Result<(OwnedFd, OwnedFd)> {
 ///
 /// # Errors
 /// The errors of pipe2(2) and fcntl(2).
-pub fn to_us() -> Result<(OwnedFd, OwnedFd)> {
+pub fn from_child() -> Result<(OwnedFd, OwnedFd)> {
     let (read, write) = pipe()?;
     rustix::fs::fcntl_setfl(&read, rustix::fs::OFlags::NONBLOCK)?;
     Ok((read, write))
 }
 
 /// The number of bytes in a pipe.
-pub fn count(pipe: BorrowedFd<'_>) -> u64 {
+pub fn bytes_available(pipe: BorrowedFd<'_>) -> u64 {
     rustix::io::ioctl_fionread(pipe).unwrap_or(0)
 }
 
-/// Moves `count` bytes or less from a pipe, which must contain them, to the offset of the file's descriptor.
+/// Moves `bytes_available` bytes or less from a pipe, which must contain them, to the offset of the file's descriptor.
 ///
 /// # Errors
 /// The errors of splice(2): EINVAL for a file that is open with O_APPEND.
@@ -59,7 +59,7 @@ pub fn peek(from: BorrowedFd<'_>, buffer: &mut [u8]) -> Result<usize> {
 ///
 /// # Errors
 /// The errors of lseek(2).
-pub fn to_end(file: BorrowedFd<'_>) -> Result<u64> {
+pub fn seek_end(file: BorrowedFd<'_>) -> Result<u64> {
     rustix::fs::seek(file, SeekFrom::End(0))
 }
 

@@ -7,7 +7,7 @@ use super::clock::timespec;
 use super::{Errno, Result, cvt, cvt_long};
 
 /// The size of the kernel's signal set, in bytes.
-const SET: usize = 8;
+const SIGSET_SIZE: usize = 8;
 
 /// A set of signals to block.
 #[derive(Clone, Copy)]
@@ -32,7 +32,13 @@ pub fn set_mask(mask: Mask) -> Result<()> {
     };
     // SAFETY: the set has the stated size, and the old set is not requested.
     cvt_long(unsafe {
-        libc::syscall(libc::SYS_rt_sigprocmask, libc::SIG_SETMASK, &raw const set, core::ptr::null::<u64>(), SET)
+        libc::syscall(
+            libc::SYS_rt_sigprocmask,
+            libc::SIG_SETMASK,
+            &raw const set,
+            core::ptr::null::<u64>(),
+            SIGSET_SIZE,
+        )
     })
     .map(drop)
 }
@@ -41,8 +47,8 @@ pub fn set_mask(mask: Mask) -> Result<()> {
 /// ignored signals stay ignored over an exec, and with SIGCHLD ignored wait(2) never returns a child. Signals that our
 /// own writes may cause are ignored, so that the write fails instead. Blocked signals are still read from [`Signals`].
 pub fn reset_dispositions(kept: u64) {
-    let kept = |signal: &c_int| OF_WRITES.contains(signal) || kept & bit(*signal) != 0;
-    (1..=64).filter(|signal| !kept(signal)).for_each(|signal| dispose(signal, DEFAULT));
+    let kept = |signal: &c_int| WRITE_SIGNALS.contains(signal) || kept & bit(*signal) != 0;
+    (1..=64).filter(|signal| !kept(signal)).for_each(|signal| set_action(signal, DEFAULT));
     ignore_writes(true);
 }
 
@@ -51,7 +57,7 @@ fn bit(signal: c_int) -> u64 {
 }
 
 /// The signals that a write may cause: to a pipe without a reader, or above the file size limit.
-const OF_WRITES: [c_int; 2] = [libc::SIGPIPE, libc::SIGXFSZ];
+const WRITE_SIGNALS: [c_int; 2] = [libc::SIGPIPE, libc::SIGXFSZ];
 /// SIG_DFL and SIG_IGN, which are the same on every machine.
 const DEFAULT: u64 = 0;
 const IGNORED: u64 = 1;
@@ -59,19 +65,19 @@ const IGNORED: u64 = 1;
 /// With `true`, a failed write only returns an error. With `false`, it kills the process by a signal, which is the
 /// default.
 pub fn ignore_writes(ignored: bool) {
-    OF_WRITES.into_iter().for_each(|signal| dispose(signal, if ignored { IGNORED } else { DEFAULT }));
+    WRITE_SIGNALS.into_iter().for_each(|signal| set_action(signal, if ignored { IGNORED } else { DEFAULT }));
 }
 
 /// Gives signals the actions that vsrun's caller had, for the program that is executed next: these are ignored, and all
 /// others have their default action.
 pub fn restore_dispositions(ignored: u64) {
     ignore_writes(false);
-    (1..=64).filter(|signal| ignored & bit(*signal) != 0).for_each(|signal| dispose(signal, IGNORED));
+    (1..=64).filter(|signal| ignored & bit(*signal) != 0).for_each(|signal| set_action(signal, IGNORED));
 }
 
 /// Sets the action of a signal.
-fn dispose(signal: c_int, handler: u64) {
-    action(signal, Some(&[handler, 0, 0, 0]));
+fn set_action(signal: c_int, handler: u64) {
+    sigaction(signal, Some(&[handler, 0, 0, 0]));
 }
 
 /// A signal that was received.
@@ -97,7 +103,7 @@ impl Signals {
         let set = u64::MAX;
         let flags = libc::SFD_CLOEXEC | libc::SFD_NONBLOCK;
         // SAFETY: -1 requests a new descriptor, and the set has the stated size.
-        let fd = cvt_long(unsafe { libc::syscall(libc::SYS_signalfd4, -1, &raw const set, SET, flags) })?;
+        let fd = cvt_long(unsafe { libc::syscall(libc::SYS_signalfd4, -1, &raw const set, SIGSET_SIZE, flags) })?;
         let fd = i32::try_from(fd).unwrap_or(-1);
         // SAFETY: the kernel has just created it, and nothing else owns it.
         Ok(Self(unsafe { OwnedFd::from_raw_fd(fd) }))
@@ -124,7 +130,7 @@ impl AsFd for Signals {
 }
 
 /// The largest number of descriptors for which a call waits.
-const MOST: usize = 12;
+const MAX_FDS: usize = 12;
 
 /// Sleeps until one of the descriptors is readable or its other end is closed, or until `millis` have passed. Returns
 /// which descriptors these are. At least one must be given. For the last descriptor, only the closing of the other end
@@ -143,7 +149,7 @@ pub fn wait_except<const N: usize>(fds: [Option<BorrowedFd<'_>>; N], quiet: u32,
 #[inline(never)]
 fn sleep(fds: &[Option<BorrowedFd<'_>>], quiet: u32, millis: Option<u64>, ready: &mut [bool]) {
     // The kernel ignores a negative descriptor.
-    let mut polled = [libc::pollfd { fd: -1, events: libc::POLLIN, revents: 0 }; MOST];
+    let mut polled = [libc::pollfd { fd: -1, events: libc::POLLIN, revents: 0 }; MAX_FDS];
     for (at, (polled, fd)) in polled.iter_mut().zip(fds).enumerate() {
         polled.fd = fd.map_or(-1, |fd| fd.as_raw_fd());
         if quiet & (1 << at) != 0 {
@@ -164,7 +170,7 @@ fn sleep(fds: &[Option<BorrowedFd<'_>>], quiet: u32, millis: Option<u64>, ready:
     });
     loop {
         // SAFETY: the array has that many structures, which the kernel may write to.
-        let result = unsafe { libc::ppoll(polled.as_mut_ptr(), MOST as libc::nfds_t, until, core::ptr::null()) };
+        let result = unsafe { libc::ppoll(polled.as_mut_ptr(), MAX_FDS as libc::nfds_t, until, core::ptr::null()) };
         match cvt(result) {
             Ok(_) => break,
             Err(Errno::INTR) => {}
@@ -179,7 +185,7 @@ fn sleep(fds: &[Option<BorrowedFd<'_>>], quiet: u32, millis: Option<u64>, ready:
 
 /// Sleeps until the other end of a pipe is closed, even if bytes are written before, or until `millis` have passed.
 /// Returns true if the other end is closed.
-pub fn for_end(pipe: BorrowedFd<'_>, millis: u64) -> bool {
+pub fn wait_for_close(pipe: BorrowedFd<'_>, millis: u64) -> bool {
     let [closed] = wait([Some(pipe)], Some(millis));
     closed
 }
@@ -191,9 +197,9 @@ pub fn sleep_ms(millis: u64) {
 
 /// Ignores SIGHUP during a call, and restores its action afterwards.
 pub(super) fn without_hangup<T>(act: impl FnOnce() -> T) -> T {
-    let before = action(libc::SIGHUP, Some(&[IGNORED, 0, 0, 0]));
+    let before = sigaction(libc::SIGHUP, Some(&[IGNORED, 0, 0, 0]));
     let result = act();
-    action(libc::SIGHUP, Some(&before));
+    sigaction(libc::SIGHUP, Some(&before));
     result
 }
 
@@ -207,26 +213,26 @@ pub fn inherited() -> (u64, u64) {
     let mut blocked = 0;
     let none = core::ptr::null::<u64>();
     // SAFETY: without a new set nothing is changed, and the kernel writes as many bytes as its last argument says.
-    unsafe { libc::syscall(libc::SYS_rt_sigprocmask, libc::SIG_BLOCK, none, &raw mut blocked, SET) };
+    unsafe { libc::syscall(libc::SYS_rt_sigprocmask, libc::SIG_BLOCK, none, &raw mut blocked, SIGSET_SIZE) };
     (blocked, (1..=64).filter(|signal| is_ignored(*signal)).map(bit).sum())
 }
 
 fn is_ignored(signal: c_int) -> bool {
     // On a 32-bit machine, the upper half of the word contains the flags.
-    action(signal, None).first().is_some_and(|handler| usize::try_from(*handler & HANDLER) == Ok(1))
+    sigaction(signal, None).first().is_some_and(|handler| usize::try_from(*handler & HANDLER_BITS) == Ok(1))
 }
 
 /// The bits of the handler in the first word of the kernel's struct sigaction. That structure (handler, flags,
 /// restorer, mask) has at most 32 bytes on every machine that vsrun is built for.
-const HANDLER: u64 = if cfg!(target_pointer_width = "64") { u64::MAX } else { 0xffff_ffff };
+const HANDLER_BITS: u64 = if cfg!(target_pointer_width = "64") { u64::MAX } else { 0xffff_ffff };
 
 /// Returns the action of a signal, and sets a new one if it is given.
 #[inline(never)]
-fn action(signal: c_int, new: Option<&[u64; 4]>) -> [u64; 4] {
+fn sigaction(signal: c_int, new: Option<&[u64; 4]>) -> [u64; 4] {
     let mut old = [0; 4];
     let new = new.map_or(core::ptr::null(), |new| new.as_ptr());
     // SAFETY: both structures are at least as large as what the kernel reads or writes. For KILL and STOP a new action
     // fails with EINVAL.
-    let _ = unsafe { libc::syscall(libc::SYS_rt_sigaction, signal, new, old.as_mut_ptr(), SET) };
+    let _ = unsafe { libc::syscall(libc::SYS_rt_sigaction, signal, new, old.as_mut_ptr(), SIGSET_SIZE) };
     old
 }

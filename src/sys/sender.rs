@@ -16,7 +16,7 @@ const CONT: u8 = 18;
 /// The number of children that are started, if the user kills them.
 const ATTEMPTS: usize = 3;
 /// How often a child is checked for its exit, once in a millisecond. A child needs less than one.
-const LOOKS: usize = 100;
+const EXIT_CHECKS: usize = 100;
 
 /// Calls `send` in a child with the real user id `user`. The caller waits for 0.3 s at most.
 ///
@@ -32,11 +32,11 @@ pub fn send_as(user: u32, send: &dyn Fn() -> Result<()>) -> Result<()> {
                 // of our memory.
                 let result =
                     poll::set_mask(Mask::All).and_then(|()| credentials::set_real_uid(user)).and_then(|()| send());
-                process::exit(result.map_or_else(number, |()| 0));
+                process::exit(result.map_or_else(errno_to_status, |()| 0));
             }
         };
         // SIGKILL also ends a stopped child, so the wait in `reap` is short.
-        for _ in 0..LOOKS {
+        for _ in 0..EXIT_CHECKS {
             if process::has_exited(child) {
                 break;
             }
@@ -44,7 +44,7 @@ pub fn send_as(user: u32, send: &dyn Fn() -> Result<()>) -> Result<()> {
             poll::sleep_ms(1);
         }
         let _ = process::send(KILL, Target::Process(child));
-        if let Some(result) = outcome(child)? {
+        if let Some(result) = reported_result(child)? {
             return result;
         }
     }
@@ -52,7 +52,7 @@ pub fn send_as(user: u32, send: &dyn Fn() -> Result<()>) -> Result<()> {
 }
 
 /// The result that a child has reported by its exit status. None if the child was killed.
-fn outcome(child: Pid) -> Result<Option<Result<()>>> {
+fn reported_result(child: Pid) -> Result<Option<Result<()>>> {
     let (status, _) = process::reap(child)?;
     let [signal, code, ..] = status.to_le_bytes();
     let said = if code == 0 { Ok(()) } else { Err(Errno::from_raw_os_error(code.into())) };
@@ -60,6 +60,6 @@ fn outcome(child: Pid) -> Result<Option<Result<()>>> {
 }
 
 /// Converts an errno to an exit status. The errors of kill(2), setresuid(2) and sigprocmask(2) have small numbers.
-fn number(error: Errno) -> u8 {
+fn errno_to_status(error: Errno) -> u8 {
     u8::try_from(error.raw_os_error()).unwrap_or(u8::MAX)
 }

@@ -12,9 +12,9 @@ use super::{Errno, Result};
 const SIZE: usize = 2 << 20;
 /// The size of a machine word, in bytes. The mapping begins with the number of strings, and the table of pointers to
 /// them follows.
-const WORD: usize = size_of::<usize>();
+const WORD_SIZE: usize = size_of::<usize>();
 
-/// A mapping that a child shares. It begins with a number of the size [`WORD`].
+/// A mapping that a child shares. It begins with a number of the size [`WORD_SIZE`].
 pub struct Shared(*mut u8);
 
 impl Drop for Shared {
@@ -41,7 +41,7 @@ impl Shared {
     /// # Errors
     /// E2BIG when the strings do not fit.
     pub fn write_words(&self, words: &[&CStr], spare: usize) -> Result<()> {
-        let mut at = WORD * (1 + words.len() + spare + 1);
+        let mut at = WORD_SIZE * (1 + words.len() + spare + 1);
         let length: usize = words.iter().map(|word| word.count_bytes() + 1).sum();
         if at + length > SIZE {
             return Err(Errno::TOOBIG);
@@ -61,27 +61,27 @@ impl Shared {
 
     /// Writes a text, for [`Self::text`].
     pub fn write_text(&self, text: &[u8]) {
-        let length = text.len().min(SIZE - WORD);
+        let length = text.len().min(SIZE - WORD_SIZE);
         // SAFETY: the text is cut off at the size of the mapping.
-        unsafe { ptr::copy_nonoverlapping(text.as_ptr(), self.0.wrapping_add(WORD), length) };
+        unsafe { ptr::copy_nonoverlapping(text.as_ptr(), self.0.wrapping_add(WORD_SIZE), length) };
         self.set_number(length);
     }
 
     /// The text that [`Self::write_text`] has written.
     pub fn text(&self) -> &[u8] {
-        let length = self.number().min(SIZE - WORD);
+        let length = self.number().min(SIZE - WORD_SIZE);
         // SAFETY: it is in the mapping, and the child that wrote it has exited.
-        unsafe { core::slice::from_raw_parts(self.0.wrapping_add(WORD), length) }
+        unsafe { core::slice::from_raw_parts(self.0.wrapping_add(WORD_SIZE), length) }
     }
 
     /// The table of pointers to the strings.
     pub(super) fn table(&self) -> *mut *const c_char {
         // The mapping begins at a page boundary, so the table is aligned.
-        self.0.wrapping_add(WORD).cast()
+        self.0.wrapping_add(WORD_SIZE).cast()
     }
 
     /// Appends pointers to the table, which has room for them.
-    pub(super) fn end_table(&self, more: impl Iterator<Item = *const c_char>) {
+    pub(super) fn append_pointers(&self, more: impl Iterator<Item = *const c_char>) {
         for (place, pointer) in (self.number()..).zip(more.chain([ptr::null()])) {
             // SAFETY: `write_words` has left room for `spare` pointers.
             unsafe { self.table().wrapping_add(place).write(pointer) };

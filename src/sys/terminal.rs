@@ -96,14 +96,14 @@ pub fn reclaim_foreground() {
 }
 
 /// Drops the controlling terminal on descriptor 0, so that another session can have it.
-pub fn release() {
+pub fn drop_controlling() {
     // SAFETY: the request has no argument, and fails if descriptor 0 is not the controlling terminal.
     without_hangup(|| unsafe { libc::ioctl(0, libc::TIOCNOTTY) });
 }
 
 /// Makes the terminal on descriptor 0 the controlling terminal of our session, which has none yet. Does nothing if
 /// descriptor 0 is no terminal, or another session has it.
-pub fn control() {
+pub fn make_controlling() {
     // SAFETY: the argument 0 takes the terminal from no other session.
     unsafe { libc::ioctl(0, libc::TIOCSCTTY, 0) };
 }

@@ -17,9 +17,9 @@ use crate::sys::lock::{self, Answer};
 use crate::sys::{Errno, clock, poll, process};
 
 /// The time that a manager has to acknowledge a request. A manager that does not support such requests ignores them.
-const PATIENCE: Span = Span::secs(10);
+const ACK_TIMEOUT: Span = Span::secs(10);
 /// After this number of checks the request is repeated. It is lost if the manager has not yet read an earlier SIGCHLD.
-const LOOKS: u64 = 5;
+const CHECKS_PER_REQUEST: u64 = 5;
 
 /// Replaces the server. Returns vsrun's exit status.
 ///
@@ -36,7 +36,7 @@ pub fn replace(path: &Escaped<'_>, file: &Pidfile, server: Server) -> Result<u8>
     let token = clock::monotonic_micros() << 8 ^ u64::from(process::id().number().cast_unsigned());
     let value = request(u32::try_from(token & 0xf_ffff).unwrap_or(0));
     let token = token_of(value).unwrap_or(0);
-    let until = now().after(PATIENCE);
+    let until = now().after(ACK_TIMEOUT);
     let (mut is_accepted, mut looks) = (false, 0);
     loop {
         match lock::read_answer(file.file.as_fd(), token) {
@@ -54,7 +54,7 @@ pub fn replace(path: &Escaped<'_>, file: &Pidfile, server: Server) -> Result<u8>
             }
             Answer::None if is_accepted => {}
             Answer::None if is_over(Some(until)) => return fail("its manager does not respond"),
-            Answer::None if looks % LOOKS == 0 => {
+            Answer::None if looks % CHECKS_PER_REQUEST == 0 => {
                 let queue = || manager.queue(Signal::CHLD.number(), value);
                 if let Err(why) = deliver::deliver(manager.number, None, &queue)
                     && why != Errno::SRCH

@@ -17,7 +17,7 @@ use crate::sys::file_contents::{self, FileContents};
 use crate::sys::{self, Errno};
 
 /// The kernel's limit for one variable, in bytes, including NAME and the final NUL (MAX_ARG_STRLEN).
-const MOST: usize = 128 << 10;
+const MAX_VARIABLE: usize = 128 << 10;
 
 /// Reads the directory, and adds an entry for each file. Skips subdirectories, and names that begin with a dot.
 ///
@@ -31,8 +31,8 @@ pub fn read(path: StaticCStr, entries: &mut Vec<StaticCStr>) -> Result<()> {
     let (dir, name) = (Escaped(path.to_bytes()), Escaped(at.to_bytes()));
     let doing = format_args!("cannot read --env-dir '{dir}/{name}'");
     if why == Errno::INVAL {
-        const NOT: &str = "a variable is a regular file of less than 128 KiB without '=' in its name";
-        return Err(Error::setup(format_args!("{doing}: {NOT}")));
+        const NOT_A_VARIABLE: &str = "a variable is a regular file of less than 128 KiB without '=' in its name";
+        return Err(Error::setup(format_args!("{doing}: {NOT_A_VARIABLE}")));
     }
     Err(os_error(doing, why))
 }
@@ -50,9 +50,9 @@ fn read_from(walk: &Walk, entries: &mut Vec<StaticCStr>, at: &mut StaticCStr) ->
     let mut contents = FileContents::default();
     for name in names {
         *at = name;
-        if refill(&mut contents, &dir, name, walk)? {
+        if read_variable(&mut contents, &dir, name, walk)? {
             let entry = entry_from_file(name.to_bytes(), &contents);
-            if entry.count_bytes() >= MOST {
+            if entry.count_bytes() >= MAX_VARIABLE {
                 return Err(Errno::INVAL);
             }
             add_entry(entries, entry);
@@ -62,17 +62,20 @@ fn read_from(walk: &Walk, entries: &mut Vec<StaticCStr>, at: &mut StaticCStr) ->
 }
 
 /// Reads one file. Returns false for a directory, and EINVAL if the file cannot be a variable.
-fn refill(contents: &mut FileContents, dir: &Dir, name: &CStr, walk: &Walk) -> sys::Result<bool> {
+fn read_variable(contents: &mut FileContents, dir: &Dir, name: &CStr, walk: &Walk) -> sys::Result<bool> {
     let file = file_contents::open_beneath(dir.as_fd(), name)?;
     let about = dir::fstat(file.as_fd())?;
     if about.directory {
         return Ok(false);
     }
     // A hard link to one of root's files would give the first line of that file to the server.
-    if !walk.admits(&about) {
+    if !walk.may_read(&about) {
         return Err(Errno::PERM);
     }
-    if !about.regular || usize::try_from(about.size).is_ok_and(|size| size > MOST) || name.to_bytes().contains(&b'=') {
+    if !about.regular
+        || usize::try_from(about.size).is_ok_and(|size| size > MAX_VARIABLE)
+        || name.to_bytes().contains(&b'=')
+    {
         return Err(Errno::INVAL);
     }
     contents.refill(file.as_fd(), about.size)?;

@@ -19,7 +19,7 @@ use crate::sys::file_contents::FileContents;
 use crate::sys::{self, Errno, dir, entry};
 
 /// The longest value of a variable, in bytes: execve(2) accepts strings of up to 128 KiB.
-const LONGEST_VALUE: u64 = 128 << 10;
+const MAX_VARIABLE: u64 = 128 << 10;
 
 /// Reads all files that set variables of a server, and returns an entry for each name. `base` is the environment before
 /// these files.
@@ -52,7 +52,7 @@ fn add_all(sources: &EnvFiles, base: &Env, entries: &mut Vec<StaticCStr>) -> Res
     for name in &sources.names {
         if let Some(path) = server_env::secret_file(name, &env)? {
             let of = [b"' of ", name.to_bytes(), b"_FILE"].concat();
-            read_walking(path, LONGEST_VALUE, &mut contents, ("'", &of))?;
+            read_walking(path, MAX_VARIABLE, &mut contents, ("'", &of))?;
             let Some(entry) = server_env::entry_from_contents(name, &contents) else {
                 let (path, of) = (Escaped(path.to_bytes()), Escaped(&of));
                 return Err(Error::setup(format_args!("cannot use '{path}{of}: it contains a NUL byte")));
@@ -73,7 +73,7 @@ fn read_walking(path: StaticCStr, most: u64, contents: &mut FileContents, around
     result.map_err(|why| {
         let (before, after) = around;
         if walk.refusal.is_none() {
-            return refused(before, path, after, why);
+            return read_error(before, path, after, why);
         }
         let (path, after) = (Escaped(path.to_bytes()), Escaped(after));
         Error::setup(format_args!("cannot read {before}{path}{after}: {}", walk.error_text(why)))
@@ -99,7 +99,7 @@ fn fill(file: &OwnedFd, most: u64, contents: &mut FileContents) -> sys::Result<(
 }
 
 /// Makes the error for a file that cannot be read; `what` and `of` are the text before and after its path.
-pub fn refused(what: &str, path: &CStr, of: &[u8], why: Errno) -> Error {
+pub fn read_error(what: &str, path: &CStr, of: &[u8], why: Errno) -> Error {
     let (path, of) = (Escaped(path.to_bytes()), Escaped(of));
     let doing = format_args!("cannot read {what}{path}{of}");
     match why {

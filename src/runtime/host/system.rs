@@ -79,14 +79,14 @@ pub fn read<'a>(options: &Options, world: &'a mut AccountFiles) -> Result<Host<'
     if let Some(login) = &options.user {
         // If USER and GROUP are both numbers, /etc/passwd is needed only for the home directory.
         let numbers = matches!((&login.user, &login.group), (Name::Number(_), Some(Name::Number(_))));
-        match database(c"/etc/passwd", &mut world.passwd) {
+        match read_account_file(c"/etc/passwd", &mut world.passwd) {
             Err(_) if numbers => world.passwd = FileContents::default(),
             result => result?,
         }
         host.groups = credentials::groups();
         // A numeric group needs no lookup in /etc/group.
         if !matches!(login.group, Some(Name::Number(_))) {
-            database(c"/etc/group", &mut world.group)?;
+            read_account_file(c"/etc/group", &mut world.group)?;
         }
         // Whether vsrun as uid 0 has its capabilities matters only if the server may run as root too, and there may be
         // nothing to change.
@@ -124,9 +124,9 @@ pub fn read<'a>(options: &Options, world: &'a mut AccountFiles) -> Result<Host<'
 }
 
 /// Reads /etc/passwd or /etc/group; empty if the file does not exist. Refuses a FIFO without waiting for its writer.
-fn database(path: &CStr, contents: &mut FileContents) -> Result<()> {
+fn read_account_file(path: &CStr, contents: &mut FileContents) -> Result<()> {
     match env_files::read(path, u64::MAX, contents) {
         Ok(()) | Err(Errno::NOENT | Errno::NOTDIR) => Ok(()),
-        Err(why) => Err(env_files::refused("", path, b"", why)),
+        Err(why) => Err(env_files::read_error("", path, b"", why)),
     }
 }

@@ -21,7 +21,7 @@ use crate::sys::{self, clock, fd, poll, process};
 /// The shortest and the longest pause before a log child that exited is started again.
 const RETRY_DELAYS: (Span, Span) = (Span::millis(100), Span::secs(5));
 /// The time limit for reaching the exec.
-const PATIENCE: Span = Span::secs(5);
+const EXEC_TIMEOUT: Span = Span::secs(5);
 /// A log child that ran for this long is considered working: the pause before its next restart is the shortest again.
 const STABLE_UPTIME: Span = Span::secs(10);
 /// How long vsrun waits at its exit until the logger has read the last lines.
@@ -80,7 +80,7 @@ impl LogChild {
 
     /// Sets where a rotator writes: the file that was begun, and its directory if that is another one now. The rotator
     /// runs with the rights of the server's user if `as_user` is true, and otherwise with vsrun's own.
-    pub fn write_to(&mut self, dir: Option<OwnedFd>, file: OwnedFd, as_user: bool) {
+    pub fn set_destination(&mut self, dir: Option<OwnedFd>, file: OwnedFd, as_user: bool) {
         self.output = dir.or(self.output.take());
         self.error = Some(file);
         if self.steps.is_empty() {
@@ -115,7 +115,7 @@ impl LogChild {
     pub fn deadline(&self) -> Option<Time> {
         match &self.running {
             None => self.retry_at,
-            Some(life) => life.report.as_ref().map(|_| life.since.after(PATIENCE)),
+            Some(life) => life.report.as_ref().map(|_| life.since.after(EXEC_TIMEOUT)),
         }
     }
 
@@ -128,7 +128,7 @@ impl LogChild {
             // The exec closes the child's end of the pipe. A process that its user has stopped before the exec is given
             // up.
             if let Some(report) = life.report.take()
-                && !poll::for_end(report.as_fd(), 0)
+                && !poll::wait_for_close(report.as_fd(), 0)
             {
                 deliver::to_child(life.pid, Signal::KILL, &self.program);
             }

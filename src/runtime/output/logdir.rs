@@ -1,7 +1,7 @@
 //! The log directory of a start: creates, rotates and reopens its files, and follows its path when that leads to
 //! another directory.
 
-use crate::runtime::output::logfiles::HOUR;
+use crate::runtime::output::logfiles::SWEEP_INTERVAL;
 use core::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -12,13 +12,13 @@ use crate::logic::base::error::Result;
 use crate::logic::base::time::Time;
 use crate::logic::formats::log_name::{LogPolicy, OUTPUT_FILE, RECORDS_FILE, rotated_name};
 use crate::logic::plan::program::Program;
-use crate::runtime::resources::pidfile::split;
+use crate::runtime::resources::pidfile::split_path;
 use crate::runtime::resources::walk::Walk;
 use crate::sys::dir::{self, OpenMode};
 use crate::sys::{self, Errno, access, clock, counters, pipe};
 
 /// The number of parts of the directory that a start examines.
-const PARTS: usize = 1000;
+const START_SWEEP_PARTS: usize = 1000;
 
 /// An open log directory.
 pub struct LogDir {
@@ -52,14 +52,14 @@ impl LogDir {
         let folder = Folder::open_or_make(path, rules.owner, &mut walk);
         let begun = folder.and_then(|folder| {
             let records = folder.begin_at_start(RECORDS_FILE, OpenMode::NewAppend, OpenMode::Append, None)?;
-            let (new, old) = output_is_opened(&rules);
+            let (new, old) = output_open_modes(&rules);
             let output = folder.begin_at_start(OUTPUT_FILE, new, old, rules.owner)?;
             Ok((folder, records, output))
         });
         let (folder, records, output) = begun.map_err(|why| walk.error("logdir", path, why))?;
         let (sweep, next) = (Sweep::default(), Time(clock::monotonic()));
         let mut logs = Box::new(Self { path: later, folder, policy: rules, output, sweep, next });
-        for _ in 0..PARTS {
+        for _ in 0..START_SWEEP_PARTS {
             if logs.sweep(Time(clock::monotonic())) {
                 break;
             }
@@ -91,19 +91,19 @@ impl LogDir {
     pub fn add_rotator(&mut self, program: Box<Program>) -> sys::Result<Box<LogChild>> {
         // Share the counters, so that rotator and manager never use the same file number.
         counters::share();
-        let (pipe, write) = pipe::wide()?;
+        let (pipe, write) = pipe::large()?;
         // The server may open /dev/stdout, which is this pipe. If fchown(2) fails, only that does not work.
         if let Some((uid, gid)) = self.policy.owner {
             let _ = dir::fchown(write.as_fd(), uid, gid);
         }
         let file = core::mem::replace(&mut self.output, write);
-        let mut writer = LogChild::new("writer", program, pipe, Some(self.folder.again()?));
-        writer.write_to(None, file, self.is_users());
+        let mut writer = LogChild::new("writer", program, pipe, Some(self.folder.reopen_dir()?));
+        writer.set_destination(None, file, self.belongs_to_user());
         Ok(writer)
     }
 
     /// True if the directory belongs to the server's user.
-    fn is_users(&self) -> bool {
+    fn belongs_to_user(&self) -> bool {
         self.policy.owner.is_none_or(|(uid, _)| self.folder.about.owner == uid)
     }
 
@@ -126,8 +126,8 @@ impl LogDir {
     /// # Errors
     /// The errors of the walk to the directory, and of the file system.
     pub fn rotate(&mut self, writer: Option<&mut LogChild>, walk: &mut Walk) -> sys::Result<Rotated> {
-        if let Some(folder) = self.moved(walk)? {
-            return Ok(Rotated::There(self.move_to(folder, writer)?));
+        if let Some(folder) = self.open_if_moved(walk)? {
+            return Ok(Rotated::There(self.begin_in(folder, writer)?));
         }
         match writer {
             Some(writer) => {
@@ -151,8 +151,8 @@ impl LogDir {
         writer: Option<&mut LogChild>,
         walk: &mut Walk,
     ) -> sys::Result<Rotated> {
-        if let Some(folder) = self.moved(walk)? {
-            return Ok(Rotated::There(self.move_to(folder, writer)?));
+        if let Some(folder) = self.open_if_moved(walk)? {
+            return Ok(Rotated::There(self.begin_in(folder, writer)?));
         }
         if let Some(writer) = writer {
             writer.reopen();
@@ -166,37 +166,37 @@ impl LogDir {
 
     /// True if another program numbers renamed files too, so that the newest has the number 1 and all others are
     /// renamed each time, as logrotate does without `dateext`. Then the numbers do not show which file is old.
-    pub fn is_renumbered(&self, of: StaticCStr, file: BorrowedFd<'_>) -> bool {
-        let Ok(first) = self.renamed(of, 1) else { return false };
+    pub fn has_foreign_numbers(&self, of: StaticCStr, file: BorrowedFd<'_>) -> bool {
+        let Ok(first) = self.stat_rotated(of, 1) else { return false };
         // vsrun's own records, and the server's file with a rotator, are written by one process: the renamed file is
         // recognized by its age. Without a rotator, a process that the server has left behind may still write to any
         // renamed file.
         let by_age = of == RECORDS_FILE || self.policy.size != u64::MAX;
         dir::fstat(file).is_ok_and(|file| file.id == first.id)
-            || by_age && self.renamed(of, 2).is_ok_and(|second| first.mtime > second.mtime)
+            || by_age && self.stat_rotated(of, 2).is_ok_and(|second| first.mtime > second.mtime)
     }
 
     #[inline(never)]
-    fn renamed(&self, of: StaticCStr, number: u32) -> sys::Result<dir::FileStat> {
+    fn stat_rotated(&self, of: StaticCStr, number: u32) -> sys::Result<dir::FileStat> {
         let name = rotated_name(of, number);
         self.folder.dir.stat(CStr::from_bytes_until_nul(name.as_bytes()).unwrap_or_default())
     }
 
     /// Opens the directory to which the path leads now, if that is another one.
-    fn moved(&self, walk: &mut Walk) -> sys::Result<Option<Folder>> {
+    fn open_if_moved(&self, walk: &mut Walk) -> sys::Result<Option<Folder>> {
         let folder = Folder::open(self.path, self.policy.owner, walk)?;
         Ok(Some(folder).filter(|folder| folder.about.id != self.folder.about.id))
     }
 
     /// Begins new files in another directory. Returns the file of vsrun's own records.
-    fn move_to(&mut self, folder: Folder, writer: Option<&mut LogChild>) -> sys::Result<OwnedFd> {
+    fn begin_in(&mut self, folder: Folder, writer: Option<&mut LogChild>) -> sys::Result<OwnedFd> {
         let records = folder.begin(RECORDS_FILE, OpenMode::NewAppend, None)?;
-        let output = folder.begin(OUTPUT_FILE, output_is_opened(&self.policy).0, self.policy.owner)?;
-        let again = folder.again()?;
+        let output = folder.begin(OUTPUT_FILE, output_open_modes(&self.policy).0, self.policy.owner)?;
+        let again = folder.reopen_dir()?;
         self.folder = folder;
         match writer {
             Some(writer) => {
-                writer.write_to(Some(again), output, self.is_users());
+                writer.set_destination(Some(again), output, self.belongs_to_user());
                 writer.replace(Time(clock::monotonic()));
             }
             None => self.output = output,
@@ -213,9 +213,9 @@ impl LogDir {
     /// Deletes renamed files that are too old, in one part of the directory. Nothing else is touched. Returns true if
     /// this was the last part.
     pub fn sweep(&mut self, now: Time) -> bool {
-        let is_last = self.sweep.go_on(&self.folder, &self.policy);
+        let is_last = self.sweep.sweep_part(&self.folder, &self.policy);
         if is_last {
-            self.next = now.after(HOUR);
+            self.next = now.after(SWEEP_INTERVAL);
         }
         is_last
     }
@@ -226,7 +226,7 @@ pub type Mark = (u64, u64);
 
 /// How the server's file is opened if it is new, and if it exists. The rotator must not open it with O_APPEND, because
 /// splice(2) refuses that.
-fn output_is_opened(rules: &LogPolicy) -> (OpenMode, OpenMode) {
+fn output_open_modes(rules: &LogPolicy) -> (OpenMode, OpenMode) {
     if rules.size == u64::MAX { (OpenMode::NewAppend, OpenMode::Append) } else { (OpenMode::New, OpenMode::Existing) }
 }
 
@@ -241,7 +241,7 @@ pub fn check(path: StaticCStr, owner: Option<(u32, u32)>) -> Result<()> {
         let reached =
             walk.go_to(there).and_then(|()| if there == path { walk.belongs_to(path, owner) } else { Ok(()) });
         match reached.and_then(|()| access::may_write(there)) {
-            Err(Errno::NOENT) => there = split(there).0,
+            Err(Errno::NOENT) => there = split_path(there).0,
             result => return result.map_err(|why| walk.error("logdir", path, why)),
         }
     }

@@ -24,9 +24,9 @@ use crate::sys::{self, Errno, clock, counters, credentials, walk};
 /// How often another process may create a file under our name before vsrun gives up.
 const ATTEMPTS: u32 = 100;
 /// How much of a directory one call examines, in blocks of getdents(2): 16 contain about 800 names.
-const BLOCKS: usize = 16;
+const SWEEP_BLOCKS: usize = 16;
 /// How often a sweep goes through the directory before it gives up.
-const PASSES: u8 = 100;
+const MAX_PASSES: u8 = 100;
 const FILE_MODE: u32 = 0o640;
 const DIR_MODE: u32 = 0o750;
 
@@ -46,8 +46,8 @@ impl Folder {
     /// # Errors
     /// When the directory cannot be opened, or root may not use it.
     pub fn open_or_make(path: &CStr, owner: Option<(u32, u32)>, walk: &mut Walk) -> sys::Result<Self> {
-        walk.make_way(path, owner, DIR_MODE)?;
-        Self::reached(path, owner, walk)
+        walk.go_to_or_create(path, owner, DIR_MODE)?;
+        Self::from_walk(path, owner, walk)
     }
 
     /// Opens the directory.
@@ -56,10 +56,10 @@ impl Folder {
     /// When the directory cannot be opened, or root may not use it.
     pub fn open(path: &CStr, owner: Option<(u32, u32)>, walk: &mut Walk) -> sys::Result<Self> {
         walk.go_to(path)?;
-        Self::reached(path, owner, walk)
+        Self::from_walk(path, owner, walk)
     }
 
-    fn reached(path: &CStr, owner: Option<(u32, u32)>, walk: &mut Walk) -> sys::Result<Self> {
+    fn from_walk(path: &CStr, owner: Option<(u32, u32)>, walk: &mut Walk) -> sys::Result<Self> {
         walk.belongs_to(path, owner)?;
         Ok(Self { dir: walk::list(walk.fd())?, about: walk.about, shared: walk.is_shared() })
     }
@@ -69,7 +69,7 @@ impl Folder {
     ///
     /// # Errors
     /// The errors of fstat(2).
-    pub fn given(dir: Dir, rules: &LogPolicy) -> sys::Result<Self> {
+    pub fn from_inherited(dir: Dir, rules: &LogPolicy) -> sys::Result<Self> {
         let (about, own) = (dir::fstat(dir.as_fd())?, credentials::effective_uid());
         let shared = Trust::new(own, own).is_shared(about.owner, about.mode);
         Ok(Self { dir, about, shared: shared && rules.owner.is_none_or(|(uid, _)| uid != about.owner) })
@@ -79,7 +79,7 @@ impl Folder {
     ///
     /// # Errors
     /// The errors of open(2).
-    pub fn again(&self) -> sys::Result<OwnedFd> {
+    pub fn reopen_dir(&self) -> sys::Result<OwnedFd> {
         walk::list(self.dir.as_fd()).map(|dir| dir.0)
     }
 
@@ -169,7 +169,7 @@ impl Folder {
     pub fn move_aside(&self, of: StaticCStr) -> sys::Result<()> {
         let highest = highest(of);
         if highest.load(Ordering::Relaxed) == 0 {
-            self.count()?;
+            self.note_numbers()?;
         }
         // A number is used only once, even if its file was deleted.
         let next = highest.load(Ordering::Relaxed).saturating_add(1);
@@ -196,9 +196,9 @@ impl Folder {
 
     /// Finds the numbers that are taken, once, in as much of the directory as one call may examine. A sweep finds the
     /// rest.
-    fn count(&self) -> sys::Result<()> {
+    fn note_numbers(&self) -> sys::Result<()> {
         self.dir.rewind()?;
-        self.dir.next_blocks(BLOCKS * 8, &mut |name| note(name)).map(drop)
+        self.dir.next_blocks(SWEEP_BLOCKS * 8, &mut |name| note(name)).map(drop)
     }
 }
 
@@ -229,13 +229,13 @@ pub struct Sweep {
 impl Sweep {
     /// Examines the next part of the directory. Returns true if it was the last.
     #[inline(never)]
-    pub fn go_on(&mut self, folder: &Folder, rules: &LogPolicy) -> bool {
+    pub fn sweep_part(&mut self, folder: &Folder, rules: &LogPolicy) -> bool {
         if self.pass == 0 {
             self.begin(folder);
         }
         let (today, _) = clock::wall();
         let dir = &folder.dir;
-        let more = dir.next_blocks(BLOCKS, &mut |name| {
+        let more = dir.next_blocks(SWEEP_BLOCKS, &mut |name| {
             note(name);
             let output = suffix_number(name.to_bytes(), OUTPUT_FILE);
             let is_ours = output.is_some() || suffix_number(name.to_bytes(), RECORDS_FILE).is_some();
@@ -259,12 +259,12 @@ impl Sweep {
         {
             if dir.unlink(as_name(&rotated_name(OUTPUT_FILE, number))).is_err() {
                 // The file cannot be deleted: do not retry for ever.
-                self.pass = PASSES;
+                self.pass = MAX_PASSES;
                 break;
             }
             self.count -= 1;
         }
-        if more.is_err() || self.count <= rules.files || self.pass >= PASSES {
+        if more.is_err() || self.count <= rules.files || self.pass >= MAX_PASSES {
             self.pass = 0;
             return true;
         }
@@ -283,4 +283,4 @@ fn as_name(name: &FileName) -> &CStr {
 }
 
 /// The interval between two sweeps for old files.
-pub const HOUR: Span = Span::secs(3600);
+pub const SWEEP_INTERVAL: Span = Span::secs(3600);

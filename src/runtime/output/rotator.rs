@@ -7,7 +7,7 @@
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use super::logfiles::HOUR;
+use super::logfiles::SWEEP_INTERVAL;
 use super::logfiles::{Folder, Sweep};
 use crate::logic::base::exit;
 use crate::logic::base::signal::Signal;
@@ -19,9 +19,9 @@ use crate::sys::poll::{self, Mask, Signals};
 use crate::sys::{self, Errno, fd, pipe, process};
 
 /// The number of bytes that are searched for the end of a line when the file is nearly full.
-const WINDOW: usize = 16 * 1024;
+const LINE_END_WINDOW: usize = 16 * 1024;
 /// After moving fewer bytes than this, the rotator sleeps for `POLL_MS`, so that many small writes are moved at once.
-const LITTLE: usize = 32 * 1024;
+const SMALL_MOVE: usize = 32 * 1024;
 /// The pause after moving few bytes, in milliseconds.
 const POLL_MS: u64 = 1;
 /// Delay before retrying a failed write, in milliseconds.
@@ -45,7 +45,7 @@ pub fn run(rules: LogPolicy) -> ! {
     // Above all, this closes the pidfiles, whose locks the rotator must not keep.
     let _ = fd::close_all_except(fd::FIRST..fd::FIRST);
     let (folder, signals) = loop {
-        let folder = fd::duplicate(fd::standard(1)).and_then(|dir| Folder::given(Dir(dir), &rules));
+        let folder = fd::duplicate(fd::standard(1)).and_then(|dir| Folder::from_inherited(Dir(dir), &rules));
         if let (Ok(folder), Ok(signals)) = (folder, Signals::open()) {
             break (folder, signals);
         }
@@ -56,19 +56,19 @@ pub fn run(rules: LogPolicy) -> ! {
     let file = if folder.is_named(OUTPUT_FILE, begun) { fd::duplicate(begun).ok() } else { None };
     // Otherwise descriptor 2 would keep the file open after it is deleted.
     let _ = fd::dup_onto(fd::standard(1), 2);
-    let (sweep, next) = (Sweep::default(), now().after(HOUR));
+    let (sweep, next) = (Sweep::default(), now().after(SWEEP_INTERVAL));
     let mut writer = Rotator { folder, policy: rules, file, limit: rules.size, sweep, next };
     let input = fd::standard(0);
     loop {
         let time = now();
-        if writer.next <= time && writer.sweep.go_on(&writer.folder, &writer.policy) {
-            writer.next = time.after(HOUR);
+        if writer.next <= time && writer.sweep.sweep_part(&writer.folder, &writer.policy) {
+            writer.next = time.after(SWEEP_INTERVAL);
         }
         let wake = Some(writer.next.since(time).0);
         let [news, ..] = poll::wait([Some(input), Some(signals.as_fd()), None, None], wake);
         // Count the bytes before reading the signals. The request to rotate comes before the next server writes: if it
         // has not been read yet, none of the counted bytes is from the next server.
-        let count = pipe::count(input);
+        let count = pipe::bytes_available(input);
         if news && count == 0 {
             process::exit(exit::OK);
         }
@@ -79,9 +79,9 @@ pub fn run(rules: LogPolicy) -> ! {
             }
         }
         match writer.open().and_then(|()| writer.splice_some(input, count)) {
-            Ok(moved) if moved < LITTLE => poll::sleep_ms(POLL_MS),
+            Ok(moved) if moved < SMALL_MOVE => poll::sleep_ms(POLL_MS),
             Ok(_) => {}
-            Err(Errno::FBIG) => writer.at_limit(input),
+            Err(Errno::FBIG) => writer.on_size_limit(input),
             Err(_) => poll::sleep_ms(RETRY_MS),
         }
     }
@@ -100,23 +100,23 @@ impl Rotator {
     /// moved.
     #[inline(never)]
     fn splice_some(&mut self, input: BorrowedFd<'_>, count: u64) -> sys::Result<usize> {
-        let Some(file) = self.file.as_ref().filter(|_| count > 0) else { return Ok(LITTLE) };
+        let Some(file) = self.file.as_ref().filter(|_| count > 0) else { return Ok(SMALL_MOVE) };
         let file = file.as_fd();
         // Always write at the end of the file, because another process may have truncated it.
-        let size = pipe::to_end(file)?;
+        let size = pipe::seek_end(file)?;
         let rest = self.limit.saturating_sub(size);
-        let far = rest.saturating_sub(WINDOW as u64);
+        let far = rest.saturating_sub(LINE_END_WINDOW as u64);
         if count <= rest || far > 0 {
             return pipe::splice(input, file, if count <= rest { count } else { far });
         }
-        let mut window = [0; WINDOW];
+        let mut window = [0; LINE_END_WINDOW];
         let length = pipe::peek(input, &mut window)?;
         let open = size == 0 || (size / 2 < self.limit && !pipe::is_line_end(file, size));
         match bytes_for_file(window.get(..length).unwrap_or_default(), rest, open) {
-            Some(count) => pipe::splice(input, file, count as u64).map(|_| LITTLE),
+            Some(count) => pipe::splice(input, file, count as u64).map(|_| SMALL_MOVE),
             None => {
                 self.rotate(size);
-                Ok(LITTLE)
+                Ok(SMALL_MOVE)
             }
         }
     }
@@ -133,10 +133,10 @@ impl Rotator {
     /// Begins a new file, because this one has reached the limit of file sizes that vsrun was started with
     /// (RLIMIT_FSIZE). If a new file may not have a single byte, the server's output is discarded, so that the server
     /// does not block.
-    fn at_limit(&mut self, input: BorrowedFd<'_>) {
+    fn on_size_limit(&mut self, input: BorrowedFd<'_>) {
         match self.file.as_ref().and_then(|file| dir::fstat(file.as_fd()).ok()) {
             Some(about) if about.size > 0 => self.rotate(about.size),
-            Some(_) | None => drop(fd::read_some(input, &mut [0; WINDOW])),
+            Some(_) | None => drop(fd::read_some(input, &mut [0; LINE_END_WINDOW])),
         }
     }
 }

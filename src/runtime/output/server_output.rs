@@ -112,28 +112,28 @@ impl ServerOutput {
     /// Begins new log files, if the output goes to files.
     pub fn rotate(&mut self, log: &mut Log) {
         self.drain();
-        self.warn_of_other_numbers(log);
+        self.warn_of_foreign_numbers(log);
         let Some(logs) = &mut self.logs else { return };
         let mut walk = Walk::begin();
         let result = logs.rotate(self.child.as_deref_mut(), &mut walk);
-        self.go_on("rotate", result, &walk, log);
+        self.continue_records("rotate", result, &walk, log);
     }
 
     /// Reopens the log files by their names, if the output goes to files.
     pub fn reopen(&mut self, log: &mut Log) {
-        self.warn_of_other_numbers(log);
+        self.warn_of_foreign_numbers(log);
         let Some(logs) = &mut self.logs else { return };
         let mut walk = Walk::begin();
         let result = logs.reopen(log.fd(), self.child.as_deref_mut(), &mut walk);
-        self.go_on("reopen", result, &walk, log);
+        self.continue_records("reopen", result, &walk, log);
     }
 
     /// Records a warning if another program numbers the files too, with 1 as the newest: then the sweep may delete the
     /// wrong parts of a log.
-    fn warn_of_other_numbers(&self, log: &Log) {
+    fn warn_of_foreign_numbers(&self, log: &Log) {
         let Some(logs) = &self.logs else { return };
         for (of, file) in [(RECORDS_FILE, log.fd()), (OUTPUT_FILE, logs.output())] {
-            if logs.is_renumbered(of, file) {
+            if logs.has_foreign_numbers(of, file) {
                 let name = Escaped(of.to_bytes());
                 let words = "by another program, whose numbers are not vsrun's: see LOGROTATE in vsrun(8)";
                 log.record(Priority::Warning, format_args!("{name} was renamed to {name}.1 {words}"));
@@ -143,7 +143,7 @@ impl ServerOutput {
 
     /// Continues vsrun's own records in the new file, or in the old one if there is no new file.
     #[inline(never)]
-    fn go_on(&self, doing: &str, result: sys::Result<Rotated>, walk: &Walk, log: &mut Log) {
+    fn continue_records(&self, doing: &str, result: sys::Result<Rotated>, walk: &Walk, log: &mut Log) {
         let path = Escaped(self.logs.as_deref().map_or(c"", LogDir::path).to_bytes());
         match result {
             Ok(Rotated::Here(None)) => {}

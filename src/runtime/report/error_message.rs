@@ -7,14 +7,14 @@ use std::os::fd::AsFd;
 use std::os::fd::OwnedFd;
 
 /// The size of the receiver's buffer, in bytes. It is larger than any message; a longer one would be cut off.
-pub const MESSAGE: usize = 8192;
+pub const MAX_MESSAGE: usize = 8192;
 
 /// Sends an error to the process that prints it: its exit status and its text. [`unpack`] reads it.
 #[inline(never)]
 pub fn pack(error: &Error, pipe: &OwnedFd) {
     let mut message = vec![error.code];
     message.extend_from_slice(error.text.as_bytes());
-    message.truncate(MESSAGE);
+    message.truncate(MAX_MESSAGE);
     let _ = fd::write_all(pipe.as_fd(), &message);
 }
 

@@ -89,9 +89,9 @@ struct Syslog {
 impl Syslog {
     #[inline(never)]
     fn send(&self, priority: Priority, words: fmt::Arguments<'_>) {
-        const DAEMON: u8 = 3;
+        const FACILITY_DAEMON: u8 = 3;
         let mut line = RecordBuf::new();
-        let (number, tag) = (DAEMON * 8 + priority as u8, Escaped(self.tag.to_bytes()));
+        let (number, tag) = (FACILITY_DAEMON * 8 + priority as u8, Escaped(self.tag.to_bytes()));
         let _ = write!(line, "<{number}>{tag}[{}]: {words}", process::id());
         // Losing the record is better than waiting.
         let _ = self.post.send(line.as_bytes());
@@ -99,7 +99,7 @@ impl Syslog {
 }
 
 /// The path of syslog's socket.
-const LOG: &[u8] = b"/dev/log";
+const SYSLOG_SOCKET: &[u8] = b"/dev/log";
 
 impl Log {
     /// Makes a log that writes to this target.
@@ -113,7 +113,7 @@ impl Log {
     /// When no socket is available.
     pub fn add_syslog(&mut self, syslog: Option<SyslogOptions>) -> Result<(), Error> {
         if let Some(SyslogOptions { tag, usage }) = syslog {
-            let post = DatagramSender::new(LOG)
+            let post = DatagramSender::new(SYSLOG_SOCKET)
                 .map_err(|why| os_error(format_args!("cannot make a socket for syslog"), why))?;
             self.syslog = Some(Syslog { post, tag, usage });
         }
@@ -253,7 +253,7 @@ pub fn print(text: &[u8]) -> Result<u8, Error> {
 /// Makes an error from an errno: what vsrun was doing, the text of the errno and, if it is known, the reason in
 /// parentheses.
 #[inline(never)]
-pub fn because(doing: fmt::Arguments<'_>, why: Errno, reason: &str) -> Error {
+pub fn os_error_with_reason(doing: fmt::Arguments<'_>, why: Errno, reason: &str) -> Error {
     let why = sys::errno_text(why);
     if reason.is_empty() {
         return Error::setup(format_args!("{doing}: {why}"));

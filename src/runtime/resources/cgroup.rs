@@ -30,11 +30,11 @@ pub struct Cgroup {
 
 /// The number of checks whether killed processes have exited, and the pause between two of them in milliseconds, before
 /// the group is removed: one second in all.
-const LOOKS: u32 = 100;
-const PAUSE: u64 = 10;
+const EXIT_CHECKS: u32 = 100;
+const EXIT_CHECK_PAUSE_MS: u64 = 10;
 /// On a kernel without `cgroup.kill`: how deep nested groups are searched for processes, and how often.
-const DEPTH: u32 = 16;
-const ROUNDS: u32 = 100;
+const MAX_DEPTH: u32 = 16;
+const KILL_ROUNDS: u32 = 100;
 
 impl Cgroup {
     /// Creates the group or verifies that it is empty, and writes its settings.
@@ -42,9 +42,9 @@ impl Cgroup {
     /// # Errors
     /// When it cannot be created or written to, or other processes are in it. A group that was created is then removed.
     #[inline(never)]
-    pub fn claim(wanted: &Group) -> Result<Self> {
-        let (parent, name) = find(wanted.dir)?;
-        let fail = |why| unusable(wanted.dir, format_args!("{}", sys::errno_text(why)));
+    pub fn acquire(wanted: &Group) -> Result<Self> {
+        let (parent, name) = open_parent(wanted.dir)?;
+        let fail = |why| unusable_error(wanted.dir, format_args!("{}", sys::errno_text(why)));
         let made = cgroup::make(&parent, name).map_err(fail)?;
         let dir = parent.open_dir(name).map_err(fail)?;
         let claimed = Self { parent, name, dir, made };
@@ -59,11 +59,11 @@ impl Cgroup {
 
     fn prepare(&self, wanted: &Group) -> Result<()> {
         if is_populated(&self.dir) {
-            return Err(in_use(wanted.dir));
+            return Err(in_use_error(wanted.dir));
         }
         for (file, value) in &wanted.settings {
             if let Err(why) = cgroup::write(&self.dir, file, value.to_bytes()) {
-                return Err(refused(&self.parent, wanted.dir, file, value, why));
+                return Err(setting_error(&self.parent, wanted.dir, file, value, why));
             }
         }
         Ok(())
@@ -83,11 +83,11 @@ impl Cgroup {
     pub fn kill(&self) {
         // This file exists since Linux 5.14. Writing to it also kills processes that are just being forked.
         if cgroup::write(&self.dir, c"cgroup.kill", b"1").is_err() {
-            for _ in 0..ROUNDS {
+            for _ in 0..KILL_ROUNDS {
                 if !is_populated(&self.dir) {
                     break;
                 }
-                kill_each(&self.dir, DEPTH);
+                kill_each(&self.dir, MAX_DEPTH);
             }
         }
     }
@@ -103,33 +103,33 @@ impl Cgroup {
         if !self.made {
             return;
         }
-        for _ in 0..LOOKS {
+        for _ in 0..EXIT_CHECKS {
             // Killed processes may take a moment to exit. If the server has created groups inside, the group is not
             // removed.
             if cgroup::remove(&self.parent, self.name).is_ok() || !is_populated(&self.dir) {
                 break;
             }
-            poll::sleep_ms(PAUSE);
+            poll::sleep_ms(EXIT_CHECK_PAUSE_MS);
         }
     }
 }
 
-/// For `--check`: verifies what [`Cgroup::claim`] would need, and creates nothing.
+/// For `--check`: verifies what [`Cgroup::acquire`] would need, and creates nothing.
 ///
 /// # Errors
-/// The error that [`Cgroup::claim`] would return, as far as it can be predicted.
-pub fn look(wanted: &Group) -> Result<()> {
-    let (parent, name) = find(wanted.dir)?;
+/// The error that [`Cgroup::acquire`] would return, as far as it can be predicted.
+pub fn check(wanted: &Group) -> Result<()> {
+    let (parent, name) = open_parent(wanted.dir)?;
     match parent.open_dir(name) {
-        Ok(dir) if is_populated(&dir) => return Err(in_use(wanted.dir)),
+        Ok(dir) if is_populated(&dir) => return Err(in_use_error(wanted.dir)),
         Err(why) if why != Errno::NOENT => {
-            return Err(unusable(wanted.dir, format_args!("{}", sys::errno_text(why))));
+            return Err(unusable_error(wanted.dir, format_args!("{}", sys::errno_text(why))));
         }
         Ok(_) | Err(_) => {}
     }
     for (file, value) in &wanted.settings {
         if !is_enabled(&parent, file.to_bytes()) {
-            return Err(refused(&parent, wanted.dir, file, value, Errno::NOENT));
+            return Err(setting_error(&parent, wanted.dir, file, value, Errno::NOENT));
         }
     }
     Ok(())
@@ -139,30 +139,30 @@ pub fn look(wanted: &Group) -> Result<()> {
 ///
 /// Everything in a cgroup 2 file system belongs to the kernel, but the path to it may lead through a user's link: then
 /// the user would choose where root creates a group, and which empty group it writes to.
-fn find(path: StaticCStr) -> Result<(Dir, StaticCStr)> {
+fn open_parent(path: StaticCStr) -> Result<(Dir, StaticCStr)> {
     let (parent, name) = group::split_path(path);
     let mut walk = Walk::begin();
     match walk.go_to(parent).and_then(|()| walk.take()) {
         Ok(dir) if cgroup::is_group(&dir) => Ok((dir, name)),
         Ok(_) => {
             let above = Escaped(parent.to_bytes());
-            Err(unusable(path, format_args!("'{above}' is not in a cgroup 2 file system")))
+            Err(unusable_error(path, format_args!("'{above}' is not in a cgroup 2 file system")))
         }
         Err(why) => Err(walk.error("cgroup", path, why)),
     }
 }
 
-fn in_use(path: StaticCStr) -> Error {
-    unusable(path, format_args!("other processes are in it"))
+fn in_use_error(path: StaticCStr) -> Error {
+    unusable_error(path, format_args!("other processes are in it"))
 }
 
 #[inline(never)]
-fn unusable(path: StaticCStr, why: fmt::Arguments<'_>) -> Error {
+fn unusable_error(path: StaticCStr, why: fmt::Arguments<'_>) -> Error {
     Error::setup(format_args!("cannot use cgroup '{}': {why}", Escaped(path.to_bytes())))
 }
 
 /// Makes the error for a setting that could not be written.
-fn refused(parent: &Dir, path: StaticCStr, file: StaticCStr, value: StaticCStr, why: Errno) -> Error {
+fn setting_error(parent: &Dir, path: StaticCStr, file: StaticCStr, value: StaticCStr, why: Errno) -> Error {
     let (above, _) = group::split_path(path);
     let [path, file, value, above] = [path, file, value, above].map(|word| Escaped(word.to_bytes()));
     let error = os_error(format_args!("cannot write '{value}' to '{path}/{file}'"), why);

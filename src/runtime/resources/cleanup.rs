@@ -7,7 +7,7 @@ use super::start_resources::StartResources;
 use super::termination_log::TerminationLog;
 use crate::logic::base::error::{Error, Result};
 use crate::logic::base::exit;
-use crate::runtime::report::error_message::{MESSAGE, pack, unpack};
+use crate::runtime::report::error_message::{MAX_MESSAGE, pack, unpack};
 use crate::runtime::report::log::{Log, os_error, print_error};
 use crate::sys::fd;
 use crate::sys::poll::{self, Mask};
@@ -39,14 +39,14 @@ impl CleanupHelper {
                 let _ = poll::set_mask(Mask::All);
                 if let Ok(Forked::Child) = process::fork() {
                     drop((order, done));
-                    let mut message = vec![0; MESSAGE];
+                    let mut message = vec![0; MAX_MESSAGE];
                     // End of file without a message means that the exec succeeded.
                     let count = fd::read_full(orders.as_fd(), &mut message).unwrap_or(0);
                     if let Some(error) = message.get(..count).and_then(unpack) {
                         resources.undo_files();
                         log.record_failure(&error);
                         print_error(&error);
-                        termination_log.failed(&error, None);
+                        termination_log.write_failure(&error, None);
                         drop(doing);
                         // The process that has sent the message exits now. It may be in the control group.
                         resources.undo_group();

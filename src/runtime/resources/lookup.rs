@@ -36,7 +36,7 @@ impl Locked {
     /// its parent's pid, if `parent` requests it.
     #[inline(never)]
     pub fn process(&self, number: i32, parent: Option<&mut i32>) -> (Option<Process>, LockSeen) {
-        let home = path(number);
+        let home = proc_dir_path(number);
         let home = CStr::from_bytes_until_nul(home.as_bytes()).unwrap_or_default();
         let process = match Process::open(number, home) {
             Ok(process) => process,
@@ -59,20 +59,20 @@ impl Locked {
         if let Some(parent) = parent {
             *parent = proc::parent_pid(read(&home, c"stat", &mut [0; 512])).unwrap_or(0);
         }
-        self.hold_of(&home, sight)
+        self.process_lock(&home, sight)
     }
 
     /// Whether a process has the file open and locked. If its first thread has exited while others run, only those show
     /// descriptors.
     #[inline(never)]
-    fn hold_of(&self, home: &Dir, sight: ProcVisibility) -> LockSeen {
+    fn process_lock(&self, home: &Dir, sight: ProcVisibility) -> LockSeen {
         // If the file's owner is another user than root and ours, only that user's processes count.
         let owner = self.owner;
         let stranger = || !dir::fstat(home.as_fd()).is_ok_and(|home| home.owner == owner);
         if owner != 0 && owner != credentials::effective_uid() && stranger() {
             return LockSeen::NotHeld;
         }
-        let hold = self.hold_of_thread(home, sight);
+        let hold = self.thread_lock(home, sight);
         if hold != LockSeen::NotHeld {
             return hold;
         }
@@ -83,13 +83,13 @@ impl Locked {
                 && is_number(name)
                 && let Ok(thread) = threads.open_dir(name)
             {
-                found = self.hold_of_thread(&thread, sight);
+                found = self.thread_lock(&thread, sight);
             }
         });
         found
     }
 
-    fn hold_of_thread(&self, home: &Dir, sight: ProcVisibility) -> LockSeen {
+    fn thread_lock(&self, home: &Dir, sight: ProcVisibility) -> LockSeen {
         let (Ok(fds), Ok(infos)) = (home.open_dir(c"fd"), home.open_dir(c"fdinfo")) else {
             return LockSeen::Unreadable;
         };
@@ -111,14 +111,14 @@ impl Locked {
     /// manager, even while a child of it still has its descriptors. None if there is no such process, or /proc does not
     /// show it.
     #[inline(never)]
-    pub fn search(&self) -> Option<i32> {
+    pub fn find_manager(&self) -> Option<i32> {
         let sight = proc_visibility().filter(|sight| *sight != ProcVisibility::Foreign)?;
         let proc = Dir::open(c"/proc").ok()?;
         let mut found: Vec<(i32, i32)> = Vec::new();
         let _ = proc.for_each_name(&mut |name| {
             if let Some(pid) = parse_number(name.to_bytes()).and_then(|pid| i32::try_from(pid).ok())
                 && let Ok(home) = proc.open_dir(name)
-                && self.hold_of(&home, sight) == LockSeen::Held
+                && self.process_lock(&home, sight) == LockSeen::Held
             {
                 found.push((pid, proc::parent_pid(read(&home, c"stat", &mut [0; 512])).unwrap_or(0)));
             }
@@ -147,14 +147,14 @@ pub fn already_running(path: &CStr, file: BorrowedFd<'_>, about: &FileStat) -> E
     if hold != LockSeen::NotHeld || !sees || locked.process(parent, None).1 != LockSeen::NotHeld {
         return refused(format_args!(" by pid {pid}"));
     }
-    match locked.search() {
+    match locked.find_manager() {
         Some(holder) => refused(format_args!(" by pid {holder}, not by pid {pid}, which it names")),
         None => refused(format_args!(", but not by pid {pid}, which it names")),
     }
 }
 
 /// The path of a process's directory in /proc, with a NUL at its end.
-fn path(pid: i32) -> ArrayText<32> {
+fn proc_dir_path(pid: i32) -> ArrayText<32> {
     let mut home = ArrayText::new();
     let _ = write!(home, "/proc/{pid}\0");
     home
@@ -165,8 +165,8 @@ fn is_number(name: &CStr) -> bool {
 }
 
 /// Reads a file of a process's directory in /proc, and parses it.
-pub fn of_process<T>(pid: i32, file: &CStr, parse: fn(&[u8]) -> Option<T>) -> Option<T> {
-    let home = path(pid);
+pub fn read_of_process<T>(pid: i32, file: &CStr, parse: fn(&[u8]) -> Option<T>) -> Option<T> {
+    let home = proc_dir_path(pid);
     let home = Dir::open_path(CStr::from_bytes_until_nul(home.as_bytes()).ok()?).ok()?;
     parse(read(&home, file, &mut [0; 1024]))
 }

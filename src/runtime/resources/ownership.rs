@@ -11,7 +11,7 @@ const CHOWN: u32 = 0;
 const DAC_OVERRIDE: u32 = 1;
 
 /// The reason for an error about a file, if root is missing a capability that it usually has; otherwise empty.
-pub fn missing(why: Errno) -> &'static str {
+pub fn missing_capability(why: Errno) -> &'static str {
     let lost = |capability| credentials::effective_uid() == 0 && !caps::is_permitted(capability);
     match why {
         Errno::PERM if lost(CHOWN) => " (needs CAP_CHOWN)",
@@ -21,9 +21,9 @@ pub fn missing(why: Errno) -> &'static str {
 }
 
 /// Reports what a start would not be permitted to do with the files that it creates for another user.
-pub fn look(plan: &Plan, tell: &mut dyn FnMut(Error)) {
+pub fn check(plan: &Plan, tell: &mut dyn FnMut(Error)) {
     let mut add = |why| {
-        let reason = missing(why);
+        let reason = missing_capability(why);
         if !reason.is_empty() {
             tell(Error::setup(format_args!(
                 "cannot give files to the server's user: {}{reason}",

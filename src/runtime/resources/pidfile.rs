@@ -52,22 +52,22 @@ impl Pidfile {
     /// When another process has locked the file, or root must not trust it. Nothing is changed then.
     #[inline(never)]
     pub fn acquire(path: StaticCStr, purpose: Purpose) -> Result<Option<Self>> {
-        let (parent, name) = split(path);
+        let (parent, name) = split_path(path);
         let fault = if name.is_empty() {
             "names a directory"
         } else {
             let mut walk = walk::to(parent, "pidfile", path)?;
-            let (is_shared, dir) = (walk.is_shared(), walk.take().map_err(|why| cannot("", path, "", why))?);
-            match take(&dir, name, path, purpose, is_shared) {
+            let (is_shared, dir) = (walk.is_shared(), walk.take().map_err(|why| pidfile_error("", path, "", why))?);
+            match lock_in_dir(&dir, name, path, purpose, is_shared) {
                 Ok(Some((file, about))) => return Ok(Some(Self { dir, name, path, file, stat: about })),
                 Ok(None) => return Ok(None),
-                Err(Fault::Missing) if purpose == Purpose::Check => {
+                Err(LockError::Missing) if purpose == Purpose::Check => {
                     let may = access::may_write(parent);
-                    return may.map_err(|why| cannot("", path, "", why)).map(|()| None);
+                    return may.map_err(|why| pidfile_error("", path, "", why)).map(|()| None);
                 }
-                Err(Fault::Missing) => "does not stay in its place",
-                Err(Fault::Is(fault)) => fault,
-                Err(Fault::Final(error)) => return Err(error),
+                Err(LockError::Missing) => "does not stay in its place",
+                Err(LockError::Unsuitable(fault)) => fault,
+                Err(LockError::Final(error)) => return Err(error),
             }
         };
         Err(Error::setup(format_args!("pidfile '{}' {fault}", Escaped(path.to_bytes()))))
@@ -78,7 +78,7 @@ impl Pidfile {
     /// # Errors
     /// ENOSPC when the disk is full.
     pub fn reserve(&self) -> Result<()> {
-        dir::fallocate(self.file.as_fd(), 16).map_err(|why| cannot("", self.path, "", why))
+        dir::fallocate(self.file.as_fd(), 16).map_err(|why| pidfile_error("", self.path, "", why))
     }
 
     /// Writes the pid of a process.
@@ -137,7 +137,7 @@ impl Pidfile {
 
 /// True if two paths have the same name in the same directory.
 pub fn is_same(one: StaticCStr, other: StaticCStr) -> bool {
-    let ((dir, name), (other_dir, other_name)) = (split(one), split(other));
+    let ((dir, name), (other_dir, other_name)) = (split_path(one), split_path(other));
     let place = |dir: &CStr| dir::stat_path(dir).map(|about| about.id).ok();
     name == other_name && place(dir).is_some_and(|place_of_one| place(other_dir) == Some(place_of_one))
 }
@@ -147,18 +147,18 @@ pub fn is_same(one: StaticCStr, other: StaticCStr) -> bool {
 const MODE: u32 = 0o600;
 
 /// Why a pidfile could not be locked.
-enum Fault {
+enum LockError {
     /// The file does not exist, or is removed again and again.
     Missing,
     /// What is wrong with the file.
-    Is(&'static str),
+    Unsuitable(&'static str),
     /// The complete error.
     Final(Error),
 }
 
 /// Makes the error for a pidfile from an errno.
 #[inline(never)]
-fn cannot(doing: &str, path: StaticCStr, needs: &str, why: Errno) -> Error {
+fn pidfile_error(doing: &str, path: StaticCStr, needs: &str, why: Errno) -> Error {
     os_error(format_args!("{doing}pidfile '{}'{needs}", Escaped(path.to_bytes())), why)
 }
 
@@ -169,37 +169,37 @@ fn cannot(doing: &str, path: StaticCStr, needs: &str, why: Errno) -> Error {
 /// lower part is locked is trusted. So the pid of an earlier start, which another process may have by now, is deleted
 /// before the lower part is locked.
 #[inline(never)]
-fn take(
+fn lock_in_dir(
     dir: &Dir,
     name: StaticCStr,
     path: StaticCStr,
     purpose: Purpose,
     is_shared: bool,
-) -> core::result::Result<Option<(OwnedFd, FileStat)>, Fault> {
+) -> core::result::Result<Option<(OwnedFd, FileStat)>, LockError> {
     for _ in 0..ATTEMPTS {
         let (file, made) = match open(dir, name, purpose) {
             Ok(Some(found)) => found,
             Ok(None) => continue,
-            Err(Errno::NOENT) if purpose == Purpose::Check => return Err(Fault::Missing),
-            Err(Errno::LOOP) => return Err(Fault::Is("is a symbolic link")),
-            Err(why) => return Err(Fault::Final(cannot("", path, "", why))),
+            Err(Errno::NOENT) if purpose == Purpose::Check => return Err(LockError::Missing),
+            Err(Errno::LOOP) => return Err(LockError::Unsuitable("is a symbolic link")),
+            Err(why) => return Err(LockError::Final(pidfile_error("", path, "", why))),
         };
         let fail = |doing: &str, needs: &str, why: Errno| {
             if made {
                 let _ = dir.unlink(name);
             }
-            Err(Fault::Final(cannot(doing, path, needs, why)))
+            Err(LockError::Final(pidfile_error(doing, path, needs, why)))
         };
         let about = match dir::fstat(file.as_fd()) {
             Ok(about) => about,
             Err(why) => return fail("", "", why),
         };
-        if let Some(fault) = untrusted_reason(&about).or(if is_shared { contents_fault(&file) } else { None }) {
-            return Err(Fault::Is(fault));
+        if let Some(fault) = untrusted_reason(&about).or(if is_shared { unsuitable_contents(&file) } else { None }) {
+            return Err(LockError::Unsuitable(fault));
         }
         let locked = match purpose {
             Purpose::Acquire => lock(file.as_fd(), Part::Upper, Kind::Exclusive),
-            Purpose::Check => match lock::holder(file.as_fd(), Part::Whole) {
+            Purpose::Check => match lock::lock_of_others(file.as_fd(), Part::Whole) {
                 Ok(Some(_)) => Err(Errno::AGAIN),
                 result => result.map(drop),
             },
@@ -208,7 +208,7 @@ fn take(
             Ok(()) if purpose == Purpose::Check => return Ok(None),
             Ok(()) => {}
             Err(Errno::AGAIN | Errno::ACCESS) => {
-                return Err(Fault::Final(lookup::already_running(path, file.as_fd(), &about)));
+                return Err(LockError::Final(lookup::already_running(path, file.as_fd(), &about)));
             }
             // Before Linux 3.15 no lock survives a fork.
             Err(why @ Errno::INVAL) => return fail("cannot lock ", " (needs Linux 3.15)", why),
@@ -226,7 +226,7 @@ fn take(
             };
         }
     }
-    Err(Fault::Missing)
+    Err(LockError::Missing)
 }
 
 /// Opens the file, or creates it to lock it. Also returns true if it was created. None if another process created or
@@ -261,7 +261,7 @@ fn untrusted_reason(about: &FileStat) -> Option<&'static str> {
 /// The reason why a file cannot be a pidfile, from its contents. In a directory that others may write, the name may be
 /// a hard link to any file of root, and a check of the link count does not exclude that. So vsrun does not write to a
 /// file that contains anything but a pid.
-fn contents_fault(file: &OwnedFd) -> Option<&'static str> {
+fn unsuitable_contents(file: &OwnedFd) -> Option<&'static str> {
     let mut buffer = [0; 32];
     let count = dir::pread_start(file.as_fd(), &mut buffer).unwrap_or(buffer.len());
     let text = buffer.get(..count).unwrap_or_default();
@@ -276,7 +276,7 @@ pub fn is_at(dir: &Dir, name: &CStr, about: &FileStat) -> bool {
 }
 
 /// Splits a path into its directory and the name in it.
-pub fn split(path: StaticCStr) -> (StaticCStr, StaticCStr) {
+pub fn split_path(path: StaticCStr) -> (StaticCStr, StaticCStr) {
     let bytes = path.to_bytes();
     match bytes.iter().rposition(|byte| *byte == b'/') {
         None => (c".", path),

@@ -7,13 +7,13 @@ use crate::logic::base::exit;
 use crate::logic::base::text::Escaped;
 use crate::logic::base::time::parse_number;
 use crate::logic::plan::socket_address::Listener;
-use crate::runtime::report::log::because;
+use crate::runtime::report::log::os_error_with_reason;
 use crate::sys::file_contents::FileContents;
 use crate::sys::{self, Errno, caps, socket};
 
 /// Returns the reason why the socket could not be bound. An error with status 0 says why that cannot be determined.
 #[inline(never)]
-pub fn look(listener: &Listener<'_>) -> Option<Error> {
+pub fn check(listener: &Listener<'_>) -> Option<Error> {
     let unknown = |why: &str| {
         let text = Escaped(listener.text);
         Some(Error::new(exit::OK, format_args!("not checked: whether '{text}' is free: {why}")))
@@ -29,7 +29,7 @@ pub fn look(listener: &Listener<'_>) -> Option<Error> {
         Err(Errno::NOPROTOOPT) => return unknown("that needs Linux 4.2"),
         Err(why) => return Some(bind_error(listener, why)),
     }
-    match socket_owner::on_port(listener) {
+    match socket_owner::describe_port_owner(listener) {
         Ok(None) => None,
         Ok(Some(_)) => Some(bind_error(listener, Errno::ADDRINUSE)),
         Err(_) => unknown("/proc/net cannot be read"),
@@ -51,5 +51,5 @@ pub fn bind_error(listener: &Listener<'_>, why: Errno) -> Error {
         Errno::ACCESS if !listener.is_path() => "low ports need CAP_NET_BIND_SERVICE".into(),
         _ => String::new(),
     };
-    because(format_args!("cannot listen on '{}'", Escaped(listener.text)), why, &reason)
+    os_error_with_reason(format_args!("cannot listen on '{}'", Escaped(listener.text)), why, &reason)
 }

@@ -69,7 +69,7 @@ fn make_and_move(
     }
     match process::fork()? {
         Forked::Child => {
-            let result = inside(socket, listener, &private.0, dir, name, owner);
+            let result = bind_inside(socket, listener, &private.0, dir, name, owner);
             let number = result.map_or_else(Errno::raw_os_error, |()| 0);
             process::exit(u8::try_from(number).unwrap_or(u8::MAX))
         }
@@ -83,7 +83,7 @@ fn make_and_move(
 
 /// Makes the private directory the root, so that the address of the socket is the path that all programs know. If
 /// chroot(2) is not permitted, the address is only the name.
-fn inside(
+fn bind_inside(
     socket: &OwnedFd,
     listener: &Listener<'_>,
     private: &OwnedFd,
@@ -111,7 +111,7 @@ fn inside(
 
 fn give_and_move(made: &CStr, dir: &Dir, name: StaticCStr, owner: Option<(u32, u32)>) -> sys::Result<()> {
     let given = match owner {
-        Some((uid, gid)) => walk::handle(None, made).and_then(|made| dir::fchown(made.as_fd(), uid, gid)),
+        Some((uid, gid)) => walk::open_handle(None, made).and_then(|made| dir::fchown(made.as_fd(), uid, gid)),
         None => Ok(()),
     };
     given.and_then(|()| walk::move_into(made, dir, name)).inspect_err(|_| {

@@ -2,7 +2,7 @@
 
 use std::os::fd::AsFd;
 
-use super::lookup::of_process;
+use super::lookup::read_of_process;
 use crate::logic::base::cstr::leak_cstr;
 use crate::logic::base::text::Escaped;
 use crate::logic::formats::net_table::{Socket, find};
@@ -16,7 +16,7 @@ use crate::sys::{self, Errno, socket};
 #[inline(never)]
 pub fn describe(listener: &Listener<'_>) -> String {
     if !listener.is_path() {
-        return on_port(listener).ok().flatten().unwrap_or_default();
+        return describe_port_owner(listener).ok().flatten().unwrap_or_default();
     }
     if dir::stat_path(listener.path()).is_ok_and(|about| !about.socket) {
         return "what is there is no socket".into();
@@ -27,7 +27,7 @@ pub fn describe(listener: &Listener<'_>) -> String {
         }
         // The pid comes from SO_PEERCRED. In /proc/net/unix, the path of another socket may contain a newline, and so
         // forge a line.
-        Ok(pid) if of_process(pid, c"stat", parent_pid).is_some() => format!("pid {pid} has it"),
+        Ok(pid) if read_of_process(pid, c"stat", parent_pid).is_some() => format!("pid {pid} has it"),
         _ => String::new(),
     }
 }
@@ -37,7 +37,7 @@ pub fn describe(listener: &Listener<'_>) -> String {
 /// # Errors
 /// When /proc does not show the sockets.
 #[inline(never)]
-pub fn on_port(listener: &Listener<'_>) -> sys::Result<Option<String>> {
+pub fn describe_port_owner(listener: &Listener<'_>) -> sys::Result<Option<String>> {
     let tables = match listener.transport {
         Transport::Stream => [c"/proc/net/tcp", c"/proc/net/tcp6"],
         Transport::Datagram => [c"/proc/net/udp", c"/proc/net/udp6"],
@@ -47,7 +47,7 @@ pub fn on_port(listener: &Listener<'_>) -> sys::Result<Option<String>> {
         match FileContents::read(table) {
             Ok(table) => {
                 if let Some(socket) = find(&table, listener) {
-                    return Ok(Some(process(&socket)));
+                    return Ok(Some(describe_owner(&socket)));
                 }
             }
             // Without IPv6, the tables tcp6 and udp6 are missing.
@@ -66,7 +66,7 @@ pub fn is_dead(listener: &Listener<'_>) -> bool {
 }
 
 /// Describes the first process that has the socket open, or the socket's user if no process can be found.
-fn process(socket: &Socket<'_>) -> String {
+fn describe_owner(socket: &Socket<'_>) -> String {
     let target = [b"socket:[", socket.inode, b"]"].concat();
     let mut holder = None;
     if let Ok(proc) = Dir::open(c"/proc") {

@@ -6,7 +6,7 @@ use crate::runtime::resources::ports::bind_error;
 use core::ops::Range;
 use std::os::fd::{AsFd, OwnedFd, RawFd};
 
-use super::pidfile::{is_at, split};
+use super::pidfile::{is_at, split_path};
 use super::ports;
 use super::private;
 use super::socket_owner;
@@ -66,7 +66,7 @@ impl Sockets {
         for (number, listener) in (fd::FIRST + RawFd::from(listen.inherited)..).zip(own) {
             let mut walk = Walk::begin();
             let opened = self.open(&listener, listen.owner, alone, number, &mut walk);
-            opened.map_err(|why| refused_here(&listener, &walk, why))?;
+            opened.map_err(|why| bind_error_here(&listener, &walk, why))?;
         }
         Ok(())
     }
@@ -80,11 +80,11 @@ impl Sockets {
         walk: &mut Walk,
     ) -> sys::Result<()> {
         let socket = if listener.is_path() {
-            let (socket, file) = at_path(listener, owner, alone, walk)?;
+            let (socket, file) = bind_path(listener, owner, alone, walk)?;
             self.0.push(file);
             socket
         } else {
-            on_port(listener)?
+            bind_port(listener)?
         };
         if listener.transport == Transport::Stream {
             socket::listen(socket.as_fd())?;
@@ -112,9 +112,9 @@ pub fn check(listen: &ServerSockets, alone: Exclusive, tell: &mut dyn FnMut(Erro
     for listener in listen.own.iter().filter_map(|text| Listener::parse(text.to_bytes())) {
         let found = if listener.is_path() {
             let mut walk = Walk::begin();
-            check_one(&listener, listen.owner, alone, &mut walk).err().map(|why| refused_here(&listener, &walk, why))
+            check_one(&listener, listen.owner, alone, &mut walk).err().map(|why| bind_error_here(&listener, &walk, why))
         } else {
-            ports::look(&listener)
+            ports::check(&listener)
         };
         if let Some(error) = found {
             tell(error);
@@ -123,7 +123,7 @@ pub fn check(listen: &ServerSockets, alone: Exclusive, tell: &mut dyn FnMut(Erro
 }
 
 fn check_one(listener: &Listener<'_>, owner: Option<(u32, u32)>, alone: Exclusive, walk: &mut Walk) -> sys::Result<()> {
-    let (parent, name) = split(listener.path());
+    let (parent, name) = split_path(listener.path());
     walk.go_to(parent)?;
     let dir = walk.take()?;
     is_dead(&dir, name, listener, owner, alone)?;
@@ -131,7 +131,7 @@ fn check_one(listener: &Listener<'_>, owner: Option<(u32, u32)>, alone: Exclusiv
 }
 
 /// Makes the error for a socket that cannot be bound: why the walk to its path was refused, or the kernel's error.
-fn refused_here(listener: &Listener<'_>, walk: &Walk, why: Errno) -> Error {
+fn bind_error_here(listener: &Listener<'_>, walk: &Walk, why: Errno) -> Error {
     if why == Errno::ADDRINUSE || !listener.is_path() {
         return bind_error(listener, why);
     }
@@ -139,7 +139,7 @@ fn refused_here(listener: &Listener<'_>, walk: &Walk, why: Errno) -> Error {
 }
 
 /// Binds a socket to a port.
-fn on_port(listener: &Listener<'_>) -> sys::Result<OwnedFd> {
+fn bind_port(listener: &Listener<'_>) -> sys::Result<OwnedFd> {
     let kind = match listener.transport {
         Transport::Stream => Kind::Stream,
         Transport::Datagram => Kind::Datagram,
@@ -152,13 +152,13 @@ fn on_port(listener: &Listener<'_>) -> sys::Result<OwnedFd> {
 
 /// Binds a socket at a path. Only its owner and group can connect to it; no other user can, not even for a moment.
 #[inline(never)]
-fn at_path(
+fn bind_path(
     listener: &Listener<'_>,
     owner: Option<(u32, u32)>,
     alone: Exclusive,
     walk: &mut Walk,
 ) -> sys::Result<(OwnedFd, File)> {
-    let (parent, name) = split(listener.path());
+    let (parent, name) = split_path(listener.path());
     walk.go_to(parent)?;
     let dir = walk.take()?;
     if is_dead(&dir, name, listener, owner, alone)? {

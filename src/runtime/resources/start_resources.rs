@@ -23,7 +23,7 @@ impl StartResources {
     /// # Errors
     /// When the group cannot be created, or an address cannot be bound.
     pub fn bind(&mut self, listen: &ServerSockets, cgroup: Option<&Group>) -> Result<()> {
-        self.cgroup = cgroup.map(Cgroup::claim).transpose()?;
+        self.cgroup = cgroup.map(Cgroup::acquire).transpose()?;
         let alone = if self.pidfiles.iter().any(Option::is_some) { Exclusive::Proven } else { Exclusive::Unknown };
         self.sockets.bind(listen, alone)
     }

@@ -3,7 +3,7 @@
 use core::fmt::{self, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use super::pidfile::split;
+use super::pidfile::split_path;
 use super::walk;
 use crate::logic::base::cstr::StaticCStr;
 use crate::logic::base::error::{Error, Result};
@@ -14,13 +14,13 @@ use crate::sys::dir::{self, Dir, OpenMode};
 use crate::sys::{Errno, access, fd, poll};
 
 /// The largest size of a message, in bytes: Kubernetes shows no more.
-const SIZE: usize = 4096;
+const MAX_SIZE: usize = 4096;
 /// The mode of the file if vsrun creates it.
 const MODE: u32 = 0o640;
 /// How often writing to a terminal or FIFO is tried while it accepts nothing, and the pause between two attempts in
 /// milliseconds: five seconds in all.
 const ATTEMPTS: usize = 500;
-const PAUSE: u64 = 10;
+const PAUSE_MS: u64 = 10;
 
 /// The open file; None if there is none to write to.
 #[derive(Default)]
@@ -39,7 +39,7 @@ impl TerminationLog {
     }
 
     /// Writes why the start has failed. Wrong usage is not written.
-    pub fn failed(&self, error: &Error, tail: Option<OwnedFd>) {
+    pub fn write_failure(&self, error: &Error, tail: Option<OwnedFd>) {
         if error.code != exit::USAGE {
             self.write(format_args!("{}", error.text), tail);
         }
@@ -49,12 +49,12 @@ impl TerminationLog {
     #[inline(never)]
     pub fn write(&self, words: fmt::Arguments<'_>, tail: Option<OwnedFd>) {
         let Some(file) = &self.0 else { return };
-        let mut text = ArrayText::<SIZE>::new();
+        let mut text = ArrayText::<MAX_SIZE>::new();
         let _ = write!(text, "vsrun: {words}");
         text.end_with(b'\n');
         if let Some(tail) = tail {
-            let mut bytes = [0; SIZE];
-            let room = SIZE.saturating_sub(text.as_bytes().len());
+            let mut bytes = [0; MAX_SIZE];
+            let room = MAX_SIZE.saturating_sub(text.as_bytes().len());
             text.push(last_lines(&tail, bytes.get_mut(..room).unwrap_or_default()));
         }
         // ftruncate(2) fails for anything that is not a regular file. That is expected, and changes nothing.
@@ -68,22 +68,22 @@ impl TerminationLog {
 /// # Errors
 /// The reason why it may not.
 pub fn check(path: StaticCStr) -> Result<()> {
-    let (parent, _) = split(path);
-    let walk = walk::to(parent, WHAT, path)?;
+    let (parent, _) = split_path(path);
+    let walk = walk::to(parent, TERMINATION_LOG, path)?;
     match access::may_write(path) {
         Err(Errno::NOENT) => access::may_write(parent),
         result => result,
     }
-    .map_err(|why| walk.error(WHAT, path, why))
+    .map_err(|why| walk.error(TERMINATION_LOG, path, why))
 }
 
 /// The name of the file in messages.
-const WHAT: &str = "termination log";
+const TERMINATION_LOG: &str = "termination log";
 
 #[inline(never)]
 fn open(path: StaticCStr) -> Result<OwnedFd> {
-    let (parent, name) = split(path);
-    let mut walk = walk::to(parent, WHAT, path)?;
+    let (parent, name) = split_path(path);
+    let mut walk = walk::to(parent, TERMINATION_LOG, path)?;
     let is_shared = walk.is_shared();
     let opened = fd::duplicate(walk.fd()).and_then(|dir| {
         let dir = Dir(dir);
@@ -92,7 +92,7 @@ fn open(path: StaticCStr) -> Result<OwnedFd> {
             result => (result?, false),
         };
         let about = dir::fstat(file.as_fd())?;
-        if let Err(why) = walk.pass(name, &about) {
+        if let Err(why) = walk.check(name, &about) {
             // In a user's directory, the file would belong to another user than its directory, so it is removed again.
             let _ = if made { dir.unlink(name) } else { Ok(()) };
             return Err(why);
@@ -106,9 +106,9 @@ fn open(path: StaticCStr) -> Result<OwnedFd> {
         }
         Ok((file, _)) => return Ok(file),
         Err(Errno::LOOP) => "it is a symbolic link",
-        Err(why) => return Err(walk.error(WHAT, path, why)),
+        Err(why) => return Err(walk.error(TERMINATION_LOG, path, why)),
     };
-    Err(Error::setup(format_args!("cannot use {WHAT} '{}': {fault}", Escaped(path.to_bytes()))))
+    Err(Error::setup(format_args!("cannot use {TERMINATION_LOG} '{}': {fault}", Escaped(path.to_bytes()))))
 }
 
 /// The last lines of a file, as many as there is room for. If one line has no room, its end. Control characters are
@@ -127,7 +127,7 @@ fn write_in_time(file: BorrowedFd<'_>, mut bytes: &[u8]) {
     for _ in 0..ATTEMPTS {
         match fd::write_some(file, bytes) {
             Ok(count) => bytes = bytes.get(count..).unwrap_or_default(),
-            Err(Errno::AGAIN) => poll::sleep_ms(PAUSE),
+            Err(Errno::AGAIN) => poll::sleep_ms(PAUSE_MS),
             Err(Errno::INTR) => {}
             Err(_) => return,
         }

@@ -18,7 +18,7 @@ use crate::sys::dir::{self, Dir, FileStat};
 use crate::sys::{self, Errno, credentials, file_contents, walk};
 
 /// The largest number of symbolic links that are followed, which is the kernel's own limit.
-pub(super) const LINKS: u32 = 40;
+pub(super) const MAX_LINKS: u32 = 40;
 /// The mode of parent directories that are created: the user can search them.
 const PARENT_MODE: u32 = 0o755;
 
@@ -98,7 +98,7 @@ impl Walk {
     /// # Errors
     /// The errors of the system calls; EPERM if root may not use it.
     pub fn go_to(&mut self, path: &CStr) -> sys::Result<()> {
-        if self.checked { self.go(path.to_bytes(), None) } else { self.arrive(path, walk::follow(None, path)?) }
+        if self.checked { self.follow(path.to_bytes(), None) } else { self.enter(path, walk::follow(None, path)?) }
     }
 
     /// Walks to a directory, and creates it if it is missing. On an error, created directories are removed again.
@@ -106,9 +106,9 @@ impl Walk {
     /// # Errors
     /// The errors of [`Self::go_to`], mkdir(2) and chown(2).
     #[inline(never)]
-    pub fn make_way(&mut self, path: &CStr, owner: Option<(u32, u32)>, mode: u32) -> sys::Result<()> {
+    pub fn go_to_or_create(&mut self, path: &CStr, owner: Option<(u32, u32)>, mode: u32) -> sys::Result<()> {
         let mut make = Make { owner, mode, made: Vec::new() };
-        let result = self.go(path.to_bytes(), Some(&mut make));
+        let result = self.follow(path.to_bytes(), Some(&mut make));
         if result.is_err() {
             while let Some((dir, name)) = make.made.pop() {
                 let _ = walk::remove(dir.as_ref(), name);
@@ -118,7 +118,7 @@ impl Walk {
     }
 
     #[inline(never)]
-    pub(super) fn go(&mut self, path: &[u8], mut make: Option<&mut Make>) -> sys::Result<()> {
+    pub(super) fn follow(&mut self, path: &[u8], mut make: Option<&mut Make>) -> sys::Result<()> {
         for (part, is_last) in components(path) {
             if part == b"." && self.at.is_some() {
                 continue;
@@ -134,10 +134,10 @@ impl Walk {
             name.end_with(0);
             let name = CStr::from_bytes_until_nul(name.as_bytes()).unwrap_or_default();
             match (walk::enter(self.at.as_ref(), name), &mut make) {
-                (Ok(dir), _) => self.arrive(name, dir)?,
+                (Ok(dir), _) => self.enter(name, dir)?,
                 // The name is that of a symbolic link, or of a file that is no directory.
-                (Err(Errno::NOTDIR), _) => self.link(name)?,
-                (Err(Errno::NOENT), Some(make)) => self.make(name, is_last, make)?,
+                (Err(Errno::NOTDIR), _) => self.follow_link(name)?,
+                (Err(Errno::NOENT), Some(make)) => self.create(name, is_last, make)?,
                 (Err(why), _) => return Err(why),
             }
         }
@@ -145,38 +145,38 @@ impl Walk {
     }
 
     /// Checks a directory that has been opened, and continues from it.
-    fn arrive(&mut self, name: &CStr, dir: OwnedFd) -> sys::Result<()> {
+    fn enter(&mut self, name: &CStr, dir: OwnedFd) -> sys::Result<()> {
         let about = dir::fstat(dir.as_fd())?;
         // The link count of a directory counts its subdirectories, not its names.
-        self.pass(name, &FileStat { links: 1, ..about })?;
+        self.check(name, &FileStat { links: 1, ..about })?;
         (self.at, self.about) = (Some(dir), about);
         Ok(())
     }
 
     /// Follows a symbolic link.
     #[inline(never)]
-    fn link(&mut self, name: &CStr) -> sys::Result<()> {
-        let link = walk::handle(self.at.as_ref(), name)?;
+    fn follow_link(&mut self, name: &CStr) -> sys::Result<()> {
+        let link = walk::open_handle(self.at.as_ref(), name)?;
         let mut target = [0; 4096];
         let length = match file_contents::read_link(link.as_fd(), c"", &mut target) {
             // readlink(2) fails for anything that is not a symbolic link.
             Err(Errno::INVAL | Errno::NOENT) => return Err(Errno::NOTDIR),
             result => result?,
         };
-        self.pass(name, &dir::fstat(link.as_fd())?)?;
+        self.check(name, &dir::fstat(link.as_fd())?)?;
         self.links += 1;
-        if self.links > LINKS {
+        if self.links > MAX_LINKS {
             return Err(Errno::LOOP);
         }
         // The text of a link in /proc is not where the link leads: the text of /proc/PID/root is "/".
         if walk::is_procfs(link.as_fd())? {
-            return self.arrive(name, walk::follow(self.at.as_ref(), name)?);
+            return self.enter(name, walk::follow(self.at.as_ref(), name)?);
         }
-        self.go(target.get(..length).unwrap_or_default(), None)
+        self.follow(target.get(..length).unwrap_or_default(), None)
     }
 
     /// Checks one component of the path, in the directory that the walk has reached.
-    pub(super) fn pass(&mut self, name: &CStr, about: &FileStat) -> sys::Result<()> {
+    pub(super) fn check(&mut self, name: &CStr, about: &FileStat) -> sys::Result<()> {
         let component = Component { owner: about.owner, links: about.links, shared: self.is_shared() };
         match self.trust.check_next(component) {
             Err(reason) if self.checked => self.refuse(name.to_bytes(), reason),
@@ -194,7 +194,7 @@ impl Walk {
 
     /// Creates a directory, and gives it to its owner.
     #[inline(never)]
-    fn make(&mut self, name: &CStr, is_last: bool, make: &mut Make) -> sys::Result<()> {
+    fn create(&mut self, name: &CStr, is_last: bool, make: &mut Make) -> sys::Result<()> {
         let owner = make.owner.filter(|_| is_last || self.trust.required_owner().is_some());
         if let Some(other) = self.trust.required_owner().filter(|_| self.checked)
             && owner.is_none_or(|(uid, _)| uid != other)
@@ -204,7 +204,7 @@ impl Walk {
         }
         match walk::make(self.at.as_ref(), name) {
             // Another start has created the directory in the meantime.
-            Err(Errno::EXIST) => return self.arrive(name, walk::enter(self.at.as_ref(), name)?),
+            Err(Errno::EXIST) => return self.enter(name, walk::enter(self.at.as_ref(), name)?),
             result => result?,
         }
         let made = walk::enter(self.at.as_ref(), name);
@@ -225,7 +225,7 @@ impl Walk {
 
     /// The descriptor of the directory that the walk has reached.
     pub fn fd(&self) -> BorrowedFd<'_> {
-        self.at.as_ref().map_or(dir::here(), AsFd::as_fd)
+        self.at.as_ref().map_or(dir::current_dir_fd(), AsFd::as_fd)
     }
 
     /// Takes the directory that the walk has reached out of the walk.
@@ -243,7 +243,7 @@ impl Walk {
 
     /// True if a file in the directory may be read on behalf of the directory's owner: no user can have linked another
     /// user's file into it.
-    pub fn admits(&self, file: &FileStat) -> bool {
+    pub fn may_read(&self, file: &FileStat) -> bool {
         let component = Component { owner: file.owner, links: file.links, shared: self.is_shared() };
         !self.checked || { self.trust }.check_next(component).is_ok()
     }
@@ -293,7 +293,7 @@ impl fmt::Display for WalkError<'_> {
         sys::errno_text(self.1).fmt(f)?;
         match &self.0.refusal {
             Some(refusal) => write!(f, " ({refusal})"),
-            None => f.write_str(ownership::missing(self.1)),
+            None => f.write_str(ownership::missing_capability(self.1)),
         }
     }
 }

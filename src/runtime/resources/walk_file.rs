@@ -3,7 +3,7 @@
 use core::ffi::CStr;
 use std::os::fd::{AsFd, OwnedFd};
 
-use super::walk::{LINKS, Walk};
+use super::walk::{MAX_LINKS, Walk};
 use crate::logic::base::text::ArrayText;
 use crate::sys::{self, Errno, dir, file_contents, walk};
 
@@ -26,12 +26,12 @@ fn open_at(walk: &mut Walk, path: &[u8]) -> sys::Result<OwnedFd> {
         _ => {}
     }
     // For a name without a directory, the owner of the working directory counts too.
-    walk.go(if way.is_empty() { b"." } else { way }, None)?;
+    walk.follow(if way.is_empty() { b"." } else { way }, None)?;
     let mut name = ArrayText::<256>::new();
     name.push(last);
     name.end_with(0);
     let name = CStr::from_bytes_until_nul(name.as_bytes()).unwrap_or_default();
-    let there = walk::handle(walk.at.as_ref(), name)?;
+    let there = walk::open_handle(walk.at.as_ref(), name)?;
     let mut target = [0; 4096];
     let length = match file_contents::read_link(there.as_fd(), c"", &mut target) {
         // readlink(2) fails for anything that is not a symbolic link.
@@ -41,14 +41,14 @@ fn open_at(walk: &mut Walk, path: &[u8]) -> sys::Result<OwnedFd> {
             if !about.regular {
                 return Err(Errno::INVAL);
             }
-            walk.pass(name, &about)?;
+            walk.check(name, &about)?;
             return Ok(file);
         }
         result => result?,
     };
-    walk.pass(name, &dir::fstat(there.as_fd())?)?;
+    walk.check(name, &dir::fstat(there.as_fd())?)?;
     walk.links += 1;
-    if walk.links > LINKS {
+    if walk.links > MAX_LINKS {
         return Err(Errno::LOOP);
     }
     // The text of a link in /proc is not where the link leads.

@@ -72,9 +72,9 @@ impl Command {
 }
 
 /// The pause after SIGTERM until SIGKILL, for a command that has to exit, and after SIGKILL until vsrun gives up.
-const GRACE: Span = Span::secs(30);
+const KILL_DELAY: Span = Span::secs(30);
 /// How long a tracer may hide the exit of a command.
-const HIDDEN: Span = Span::secs(1);
+const TRACER_WAIT: Span = Span::secs(1);
 
 /// The time that killed orphans have to exit, in milliseconds.
 const ORPHANS_MS: u32 = 1000;
@@ -97,7 +97,7 @@ pub fn run_all(commands: &Commands, io: &ChildIo<'_>, timeout: Option<Span>) -> 
         // reaped yet, so no other group has the number.
         deliver::kill_group(child.pid, &command.image);
         io.cgroup.iter().for_each(|group| group.kill());
-        if let Asked::InVain = asked {
+        if let EndReason::Stuck = asked {
             let text = Escaped(command.text.to_bytes());
             return Err(Error::setup(format_args!("before '{text}' does not end: pid {}", child.pid)));
         }
@@ -119,13 +119,13 @@ pub fn run_all(commands: &Commands, io: &ChildIo<'_>, timeout: Option<Span>) -> 
         };
         let words = command.words(failure.as_ref(), exit);
         match asked {
-            Asked::No if failure.is_none() && exit == Exit::SUCCESS => {}
-            Asked::No | Asked::InVain => return Err(Error::setup(format_args!("{}", words.as_str()))),
-            Asked::Late => {
+            EndReason::No if failure.is_none() && exit == Exit::SUCCESS => {}
+            EndReason::No | EndReason::Stuck => return Err(Error::setup(format_args!("{}", words.as_str()))),
+            EndReason::Late => {
                 let words = command.late(timeout.unwrap_or_default());
                 return Err(Error::setup(format_args!("{}", words.as_str())));
             }
-            Asked::By(signal) => {
+            EndReason::BySignal(signal) => {
                 let status = Exit::Signal { signal, core: false }.status();
                 return Err(Error::new(status, format_args!("stopped by {signal}: {}", words.as_str())));
             }
@@ -136,50 +136,50 @@ pub fn run_all(commands: &Commands, io: &ChildIo<'_>, timeout: Option<Span>) -> 
 
 /// Why a command was asked to exit.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Asked {
+enum EndReason {
     No,
     /// It was not done in time.
     Late,
     /// This process got the signal.
-    By(Signal),
+    BySignal(Signal),
     /// The command was asked and has not exited, or a tracer hides that it has.
-    InVain,
+    Stuck,
 }
 
 /// Waits until the command has exited. Sends SIGTERM to its group if it is late or this process is asked to exit, and
 /// SIGKILL after that.
-fn wait(child: Pid, signals: &Signals, mut until: Option<Time>, image: &ExecImage) -> Asked {
+fn wait(child: Pid, signals: &Signals, mut until: Option<Time>, image: &ExecImage) -> EndReason {
     // A pidfd becomes readable when the command exits, even if a tracer hides that.
     let line = Process::watch(child);
-    let (mut asked, mut signal, mut hidden) = (Asked::No, Some(Signal::TERM), None);
+    let (mut asked, mut signal, mut hidden) = (EndReason::No, Some(Signal::TERM), None);
     while !process::has_exited(child) {
         let time = now();
-        if hidden.is_some_and(|since| time.since(since) >= HIDDEN) {
-            return Asked::InVain;
+        if hidden.is_some_and(|since| time.since(since) >= TRACER_WAIT) {
+            return EndReason::Stuck;
         }
         if until.is_some_and(|until| until <= time) {
-            let Some(next) = signal else { return Asked::InVain };
-            if asked == Asked::No {
-                asked = Asked::Late;
+            let Some(next) = signal else { return EndReason::Stuck };
+            if asked == EndReason::No {
+                asked = EndReason::Late;
             }
             let _ = deliver::deliver(child.number(), deliver::user_of(image), &|| {
                 process::send(next.number(), Target::Group(child))?;
                 process::send(Signal::CONT.number(), Target::Group(child))
             });
             signal = (next == Signal::TERM).then_some(Signal::KILL);
-            until = Some(time.after(GRACE));
+            until = Some(time.after(KILL_DELAY));
         }
         let ended = line.as_ref().filter(|_| hidden.is_none()).map(AsFd::as_fd);
-        let wake = if hidden.is_some() { Some(time.after(HIDDEN)) } else { until };
+        let wake = if hidden.is_some() { Some(time.after(TRACER_WAIT)) } else { until };
         let [_, ended, _] = poll::wait([Some(signals.as_fd()), ended, None], wake.map(|wake| wake.since(time).0));
         if ended && !process::has_exited(child) {
             hidden = Some(now());
         }
         while let Some(arrived) = signals.next() {
-            const ENDS: [Signal; 4] = [Signal::TERM, Signal::INT, Signal::QUIT, Signal::HUP];
-            let arrived = Signal::new(arrived.signal.into()).filter(|signal| ENDS.contains(signal));
-            if let (Some(arrived), Asked::No) = (arrived, asked) {
-                (asked, until) = (Asked::By(arrived), Some(now()));
+            const END_SIGNALS: [Signal; 4] = [Signal::TERM, Signal::INT, Signal::QUIT, Signal::HUP];
+            let arrived = Signal::new(arrived.signal.into()).filter(|signal| END_SIGNALS.contains(signal));
+            if let (Some(arrived), EndReason::No) = (arrived, asked) {
+                (asked, until) = (EndReason::BySignal(arrived), Some(now()));
             }
         }
     }

@@ -16,7 +16,7 @@ use crate::sys::{Errno, Result, cloexec_probe, close, credentials, dir, fd};
 /// its root.
 pub fn close_descriptors(program: &ExecImage, io: &ChildIo<'_>, way: &mut ExecState) -> Result<()> {
     if program.steps.iter().any(|step| matches!(step, Step::Chroot(_))) {
-        close::hold_no_directory(way.sockets)?;
+        close::verify_no_directory(way.sockets)?;
     }
     fd::clear_cloexec_first(way.sockets)?;
     if let Some(kept) = way.kept.take() {
@@ -37,7 +37,7 @@ pub fn close_descriptors(program: &ExecImage, io: &ChildIo<'_>, way: &mut ExecSt
 /// EPERM if a descriptor would survive the exec.
 pub fn cloexec_descriptors(way: &mut ExecState) -> Result<()> {
     fd::cloexec_all()?;
-    way.cloexec_probe.take().map_or(Ok(()), cloexec_probe::look_for_end)?;
+    way.cloexec_probe.take().map_or(Ok(()), cloexec_probe::verify_cloexec)?;
     fd::clear_cloexec_first(way.sockets)?;
     way.kept.as_ref().map_or(Ok(()), |kept| fd::clear_cloexec(kept.as_fd()))
 }
@@ -46,7 +46,7 @@ pub fn cloexec_descriptors(way: &mut ExecState) -> Result<()> {
 ///
 /// # Errors
 /// The errors of dup2(2) and close(2).
-pub fn place_ready((ready, number): (BorrowedFd<'_>, RawFd)) -> Result<()> {
+pub fn move_ready_pipe((ready, number): (BorrowedFd<'_>, RawFd)) -> Result<()> {
     fd::dup_onto(ready, number)?;
     if close::range_of(ready).contains(&number) { Ok(()) } else { close::close(ready) }
 }
@@ -57,7 +57,7 @@ pub fn place_ready((ready, number): (BorrowedFd<'_>, RawFd)) -> Result<()> {
 ///
 /// # Errors
 /// When `/` cannot be entered either.
-pub fn return_to(path: &CStr, which: (u64, u64)) -> Result<bool> {
+pub fn return_to_callers_dir(path: &CStr, which: (u64, u64)) -> Result<bool> {
     let is_there = || dir::stat_path(c".").is_ok_and(|about| about.id == which);
     if is_there() {
         return Ok(false);

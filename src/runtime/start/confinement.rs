@@ -14,7 +14,7 @@ use crate::sys::{Errno, Result, landlock};
 /// # Errors
 /// The errors of the kernel.
 #[inline(never)]
-pub fn perform(step: &Step, ruleset: &mut Option<OwnedFd>, starts: bool) -> Result<()> {
+pub fn apply_landlock_step(step: &Step, ruleset: &mut Option<OwnedFd>, starts: bool) -> Result<()> {
     if let Step::Ruleset(Handled { files, tcp, scope }) = *step {
         let files = if starts { files } else { files & right::READ };
         *ruleset = Some(landlock::ruleset(files, tcp, scope)?);

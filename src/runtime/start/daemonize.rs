@@ -1,6 +1,6 @@
 //! Detaches vsrun from its caller and the caller's terminal. The calling process waits for the outcome of the start.
 
-use crate::runtime::report::error_message::{MESSAGE, pack, unpack};
+use crate::runtime::report::error_message::{MAX_MESSAGE, pack, unpack};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 use crate::logic::base::error::{Error, Result};
@@ -75,7 +75,7 @@ fn leave_session(distance: SessionRole, output: Output) -> sys::Result<()> {
 
 /// How often the calling process repeats a failed read, and the pause between two attempts in milliseconds.
 const ATTEMPTS: usize = 100;
-const PAUSE: u64 = 10;
+const PAUSE_MS: u64 = 10;
 
 /// Waits for the outcome, in the calling process. This process keeps only the pipe, and no lock or socket. So it can be
 /// killed at any time without harm.
@@ -84,7 +84,7 @@ fn await_report(answer: &OwnedFd, statuses: Statuses) -> ! {
     let _ = poll::set_mask(Mask::None);
     let answer_number = answer.as_raw_fd();
     let _ = fd::close_all_except(answer_number..answer_number + 1);
-    let mut message = vec![0; MESSAGE];
+    let mut message = vec![0; MAX_MESSAGE];
     let (mut count, mut attempts) = (0, ATTEMPTS);
     while let Some(room) = message.get_mut(count..).filter(|room| !room.is_empty()) {
         match fd::read_some(answer.as_fd(), room) {
@@ -94,7 +94,7 @@ fn await_report(answer: &OwnedFd, statuses: Statuses) -> ! {
             // process has exited.
             Err(_) if attempts > 0 => {
                 attempts -= 1;
-                poll::sleep_ms(PAUSE);
+                poll::sleep_ms(PAUSE_MS);
             }
             Err(why) => {
                 let words = "cannot read how the start went, so the server may be running";

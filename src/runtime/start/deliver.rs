@@ -9,14 +9,14 @@ use crate::logic::base::cstr::StaticCStr;
 use crate::logic::base::signal::Signal;
 use crate::logic::control;
 use crate::logic::plan::step::Step;
-use crate::runtime::resources::lookup::of_process;
+use crate::runtime::resources::lookup::read_of_process;
 use crate::sys::dir;
 use crate::sys::pidfd::Process;
 use crate::sys::process::{self, Pid, Target};
 use crate::sys::{self, Errno, caps, credentials, sender};
 
 /// The reason in the error if a signal can be sent neither directly nor as the target's user.
-pub const MISSING: &str = "needs CAP_KILL or CAP_SETUID";
+pub const MISSING_CAPABILITY: &str = "needs CAP_KILL or CAP_SETUID";
 /// The warning of `--check` and of the start about a COMMAND that signals may not reach.
 pub const UNREACHABLE: &str = "COMMAND is set-user-id: signals to it may need CAP_KILL or CAP_SETUID";
 
@@ -46,7 +46,7 @@ pub fn deliver(pid: i32, user: Option<u32>, send: &dyn Fn() -> sys::Result<()>) 
     }
     match send() {
         Err(Errno::PERM) => {
-            let user = of_process(pid, c"status", control::real_user);
+            let user = read_of_process(pid, c"status", control::real_user);
             user.map_or(Err(Errno::PERM), |user| sender::send_as(user, send))
         }
         result => result,

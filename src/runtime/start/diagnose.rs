@@ -18,7 +18,7 @@ use crate::sys::{Errno, Result, access, credentials, dir};
 pub type Detail = ArrayText<256>;
 
 /// The kernel follows this many interpreters of interpreters.
-const DEPTH: usize = 4;
+const MAX_INTERPRETERS: usize = 4;
 
 /// Finds the cause why a step with a path failed. Writes the path that the cause is about into `about`.
 #[inline(never)]
@@ -33,18 +33,18 @@ pub fn diagnose(step: &Step, program: &ExecImage, why: Errno, about: &mut Detail
     if !matches!(step, Step::Exec(_)) {
         return Cause::Plain;
     }
-    let cause = of_exec(&program.paths, why, about);
+    let cause = diagnose_exec(&program.paths, why, about);
     let confines = |step: &Step| matches!(step, Step::Ruleset(handled) if handled.files != 0);
     let refused = cause == Cause::Plain && why == Errno::ACCESS;
     if refused && program.steps.iter().any(confines) { Cause::Confined } else { cause }
 }
 
 /// Finds the cause of a failed exec: examines the first of these paths that exists.
-fn of_exec(paths: &[StaticCStr], why: Errno, about: &mut Detail) -> Cause {
+fn diagnose_exec(paths: &[StaticCStr], why: Errno, about: &mut Detail) -> Cause {
     for path in paths {
         match dir::stat_path(path) {
             Ok(_) => {
-                let cause = diagnose_file(path, DEPTH, about);
+                let cause = diagnose_file(path, MAX_INTERPRETERS, about);
                 // The file is a 32-bit program, and the kernel was built without support for them.
                 let refused = cause == Cause::Plain && why == Errno::NOEXEC;
                 return if refused { Cause::Foreign } else { cause };
@@ -56,7 +56,7 @@ fn of_exec(paths: &[StaticCStr], why: Errno, about: &mut Detail) -> Cause {
     match paths {
         [path] if path.is_empty() => Cause::Plain,
         [path] if path.to_bytes().starts_with(b"/") => diagnose_path(path, about),
-        [path] if path.to_bytes().contains(&b'/') => here(diagnose_path(path, about), about),
+        [path] if path.to_bytes().contains(&b'/') => relative_path_cause(diagnose_path(path, about), about),
         _ => Cause::NotInPath,
     }
 }
@@ -67,7 +67,7 @@ fn of_exec(paths: &[StaticCStr], why: Errno, about: &mut Detail) -> Cause {
 /// The error that execve(2) would return.
 pub fn examine(path: &CStr) -> Result<()> {
     access::may_execute(path)?;
-    match diagnose_file(path, DEPTH, &mut Detail::new()) {
+    match diagnose_file(path, MAX_INTERPRETERS, &mut Detail::new()) {
         Cause::Plain => Ok(()),
         Cause::Foreign | Cause::NoFormat => Err(Errno::NOEXEC),
         Cause::Closed
@@ -142,9 +142,9 @@ fn diagnose_file(path: &CStr, depth: usize, about: &mut Detail) -> Cause {
 
 /// The cause for a relative path that does not exist. Appends the working directory, in which the path was looked up,
 /// to `about`.
-fn here(cause: Cause, about: &mut Detail) -> Cause {
+fn relative_path_cause(cause: Cause, about: &mut Detail) -> Cause {
     let mut buffer = [0; 256];
-    let Some(dir) = credentials::name_current_dir(&mut buffer) else { return cause };
+    let Some(dir) = credentials::write_current_dir(&mut buffer) else { return cause };
     if cause == Cause::NoDirectory {
         let relative = core::mem::take(about);
         about.push(dir);

@@ -59,15 +59,15 @@ pub enum Mode {
     /// To check whether the program could be executed, and exit.
     DryRun {
         /// The indices of the steps to skip.
-        passed: Places,
+        passed: StepSet,
     },
 }
 
 /// A set of indices of steps: a bit for each.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
-pub struct Places([u64; 4]);
+pub struct StepSet([u64; 4]);
 
-impl Places {
+impl StepSet {
     /// True if this index is in the set.
     pub fn has(&self, place: usize) -> bool {
         self.0.get(place / 64).is_some_and(|bits| bits >> (place % 64) & 1 == 1)
@@ -88,7 +88,7 @@ impl StepFailure {
     }
 
     /// Adds the index of the failed step to a set.
-    pub fn mark(&self, places: &mut Places) {
+    pub fn add_to(&self, places: &mut StepSet) {
         if let Some(bits) = places.0.get_mut(usize::from(self.place / 64)) {
             *bits |= 1 << (self.place % 64);
         }
@@ -123,7 +123,7 @@ impl StepFailure {
         let why = sys::errno_text(self.why);
         match self.step(program) {
             Some(step) => {
-                let (cause, path, host) = (self.cause, self.detail.as_bytes(), self.host(program));
+                let (cause, path, host) = (self.cause, self.detail.as_bytes(), self.host_path(program));
                 let cause_text = CauseDisplay { cause, path, host: host.as_bytes() };
                 // Scripts that use dumb-init search for these words.
                 if let (Step::Exec(command), Failures::DumbInit) = (step, program.personality.failures) {
@@ -148,7 +148,7 @@ impl StepFailure {
 
     /// The path outside the root in which the process was; empty if that is the path itself.
     #[inline(never)]
-    fn host(&self, program: &ExecImage) -> ErrorText {
+    fn host_path(&self, program: &ExecImage) -> ErrorText {
         let (mut root, mut dir, path) = (&b""[..], &b""[..], self.detail.as_bytes());
         for step in program.steps().iter().take(usize::from(self.place)) {
             if let Step::Chroot(outer) = step {
@@ -197,13 +197,13 @@ impl StepFailure {
 
 /// The time limit for reaching the exec, in milliseconds, where the rest of vsrun waits for it. A process that its user
 /// has stopped never reaches it.
-const PATIENCE: u64 = 5000;
+const EXEC_TIMEOUT_MS: u64 = 5000;
 
 impl StartOutcome {
     /// Reads the pipe to its end, for five seconds at most. After that the child is killed; the caller still has to
     /// reap it.
     pub fn await_in_time(report: &OwnedFd, child: Pid, program: &ExecImage) -> Self {
-        if poll::for_end(report.as_fd(), PATIENCE) {
+        if poll::wait_for_close(report.as_fd(), EXEC_TIMEOUT_MS) {
             return Self::await_end(report);
         }
         deliver::to_child(child, Signal::KILL, program);

@@ -108,7 +108,7 @@ fn apply_step(step: &Step, program: &ExecImage, io: &ChildIo<'_>, way: &mut Exec
         Step::UnblockSignals => poll::set_mask(Mask::These(program.personality.signals.blocked)),
         Step::Setsid => process::setsid(),
         Step::ControlTerminal => {
-            terminal::control();
+            terminal::make_controlling();
             Ok(())
         }
         Step::BlockSignals => poll::set_mask(Mask::All),
@@ -145,7 +145,7 @@ fn apply_step(step: &Step, program: &ExecImage, io: &ChildIo<'_>, way: &mut Exec
         }
         Step::SetWatchdogPid => program.set_pid("WATCHDOG_PID", process::id()),
         Step::LogDir(dir) => io.dir.map_or_else(|| credentials::change_dir(dir), credentials::enter),
-        Step::CallersDir(dir, which) => confine::return_to(dir, *which).map(|is| way.replaced = is),
+        Step::CallersDir(dir, which) => confine::return_to_callers_dir(dir, *which).map(|is| way.replaced = is),
         Step::ReplacedDir(dir) if way.replaced => credentials::change_dir(dir),
         Step::ReplacedDir(_) => Ok(()),
         Step::Chroot(dir) => walk::change_root(dir),
@@ -164,9 +164,9 @@ fn apply_step(step: &Step, program: &ExecImage, io: &ChildIo<'_>, way: &mut Exec
         Step::CloseDescriptors => confine::close_descriptors(program, io, way),
         Step::SealDescriptors => confine::cloexec_descriptors(way),
         Step::Ruleset(_) | Step::Allow(..) | Step::Confine | Step::Covered(_) => {
-            confinement::perform(step, &mut way.ruleset, io.mode == Mode::Exec)
+            confinement::apply_landlock_step(step, &mut way.ruleset, io.mode == Mode::Exec)
         }
-        Step::Ready(_) => io.ready.map_or(Ok(()), confine::place_ready),
+        Step::Ready(_) => io.ready.map_or(Ok(()), confine::move_ready_pipe),
         Step::RunLogRotator(_) | Step::RunProbe | Step::Exec(_) => {
             if let Some(report) = io.report.filter(|_| !matches!(step, Step::RunProbe)) {
                 fd::write_all(report, &[way.marker])?;

@@ -113,7 +113,7 @@ impl Sweep {
         let Self { proc, rows, part, .. } = self;
         let own = process::id().number();
         let mut count = 0;
-        let next = proc.some(from, &mut |name| {
+        let next = proc.for_some_names(from, &mut |name| {
             if let Some(pid) = as_pid(name)
                 && pid != own
             {
@@ -206,7 +206,7 @@ pub fn ended_children(except: [Option<Pid>; 2], from: u64, found: &mut [i32]) ->
     let Ok(proc) = Dir::open(c"/proc") else { return (0, None) };
     let own = process::id().number();
     let (mut looked_at, mut count) = (0, 0);
-    let next = proc.some(from, &mut |name| {
+    let next = proc.for_some_names(from, &mut |name| {
         let Some(pid) = as_pid(name).filter(|pid| !except.contains(&Some(Pid::new(*pid)))) else { return true };
         let mut buffer = [0; 512];
         let stat = stat(&proc, pid, &mut buffer);

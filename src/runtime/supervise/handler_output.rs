@@ -33,7 +33,7 @@ impl HandlerOutput {
     /// # Errors
     /// Those of pipe2(2).
     pub fn open(&mut self) -> sys::Result<OwnedFd> {
-        let (read, write) = pipe::to_us()?;
+        let (read, write) = pipe::from_child()?;
         *self = Self { pipe: Some(read), ..Self::default() };
         Ok(write)
     }

@@ -114,5 +114,5 @@ impl Mail {
 /// stack.
 #[inline(never)]
 pub fn close(inbox: &NotifySocket) -> Option<Pid> {
-    clone::start(Memory::Shared, &|| inbox.swallow()).ok().flatten()
+    clone::start(Memory::Shared, &|| inbox.receive_and_exit()).ok().flatten()
 }

@@ -3,7 +3,7 @@
 //! An abstract socket has no owner: every local user can send any number of messages and descriptors to it. So each
 //! turn of the loop reads a limited number of messages, and handles signals and deadlines in between. This process
 //! never holds or closes a descriptor that arrived with a message, because the last close of a file can sleep for ever
-//! (SO_LINGER). It peeks at the message; a child receives it and exits (`NotifySocket::swallow`).
+//! (SO_LINGER). It peeks at the message; a child receives it and exits (`NotifySocket::receive_and_exit`).
 //!
 //! The child shares our memory (vfork), so it costs no copy and 50 to 100 us, less than the sender spent. The
 //! alternatives are worse. A permanent receiver process costs memory in each supervisor at rest and two more wake-ups

@@ -77,7 +77,7 @@ impl Readiness {
     /// When the kernel refuses a pipe.
     pub fn pipe(&self) -> sys::Result<Option<(OwnedFd, OwnedFd, i32)>> {
         match self {
-            Self::Newline(number) => pipe::to_us().map(|(read, write)| Some((read, write, *number))),
+            Self::Newline(number) => pipe::from_child().map(|(read, write)| Some((read, write, *number))),
             Self::Exec | Self::Notify(_) | Self::Alive(_) | Self::Probe(_) => Ok(None),
         }
     }

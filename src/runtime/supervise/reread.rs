@@ -96,7 +96,7 @@ fn read(program: &ExecImage, source: &Source) -> sys::Result<Result<Shared, Shar
 
 /// Returns to the directory that relative paths of the files start from, if vsrun has left it.
 fn return_to(source: &Source) -> Result<(), Error> {
-    match source.callers_dir.map(|(dir, which)| (dir, confine::return_to(dir, which))) {
+    match source.callers_dir.map(|(dir, which)| (dir, confine::return_to_callers_dir(dir, which))) {
         None | Some((_, Ok(false))) => Ok(()),
         Some((dir, why)) => {
             let doing = format_args!("cannot return to directory '{}'", Escaped(dir.to_bytes()));

@@ -60,7 +60,7 @@ pub fn set_up(plan: Plan, stdin: bool) -> Result<Box<PreparedSupervisor>> {
             Ok(Box::new(PreparedSupervisor { config: watch, resources, termination_log }))
         }
         Err(error) => {
-            termination_log.failed(&error, None);
+            termination_log.write_failure(&error, None);
             match caller {
                 Some(caller) => caller.fail(&error),
                 None => Err(error),
@@ -72,7 +72,7 @@ pub fn set_up(plan: Plan, stdin: bool) -> Result<Box<PreparedSupervisor>> {
 /// Blocks the signals and closes inherited descriptors.
 fn seal(plan: &Plan) -> Result<()> {
     if plan.personality.session == Session::WithTerminal {
-        terminal::release();
+        terminal::drop_controlling();
     }
     // From here on every other signal stays pending until the event loop reads it.
     poll::set_mask(Mask::These(!plan.personality.unhandled))
@@ -136,7 +136,7 @@ impl PreparedSupervisor {
         sink.close(log, &signals);
         match &error {
             _ if !wanted => {}
-            Some(error) => termination_log.failed(error, tail),
+            Some(error) => termination_log.write_failure(error, tail),
             None => termination_log.write(format_args!("{}", last.words(ending)), tail),
         }
         match (error, caller) {
