@@ -110,14 +110,14 @@ impl NoTarget {
             Self::Unknown(UnknownReason::Kernel(_)) => "",
             Self::Unknown(UnknownReason::Symlink) => "is a symbolic link",
             Self::Unknown(UnknownReason::NotRegular) => "is not a regular file",
-            Self::Unknown(UnknownReason::LockHidden) => "its lock cannot be asked for",
+            Self::Unknown(UnknownReason::LockHidden) => "the kernel does not report its lock",
             Self::Unknown(UnknownReason::NoPid) => "locked, and names no pid",
             Self::Unknown(UnknownReason::OtherProcess) => "locked, but not by the process that it names",
-            Self::Unknown(UnknownReason::OwnerHidden) => "locked, and /proc does not tell by whom",
+            Self::Unknown(UnknownReason::OwnerHidden) => "locked, and /proc does not show by which process",
             Self::Unknown(UnknownReason::Untrusted) => {
-                "locked, /proc does not tell by which process, and users other than root and the caller can write it"
+                "locked, /proc does not show by which process, and users other than root and the caller can write it"
             }
-            Self::Unknown(UnknownReason::NoPidfd) => "locked, and its process cannot be held on to",
+            Self::Unknown(UnknownReason::NoPidfd) => "locked, and the kernel gives no pidfd of its process",
         };
         (exit::UNKNOWN, "unknown", why)
     }

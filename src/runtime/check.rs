@@ -146,7 +146,7 @@ fn warn_of_weak_protection(plan: &Plan) {
 }
 
 /// The finding when a check cannot be made because an earlier one has failed.
-const UNCHECKED: &str = "not checked: what depends on that";
+const UNCHECKED: &str = "not checked: everything that depends on this";
 
 fn print(text: &str) {
     if let Err(error) = log::print(format!("{text}\n").as_bytes()) {

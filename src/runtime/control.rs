@@ -157,13 +157,13 @@ fn stop(control: &Control, file: &Pidfile, server: Server) -> Result<Option<&'st
         if ended && lock == Lock::Exclusive && line != PidfileContents::Pid(server.named.number) {
             // The process was not the manager: the manager goes on, and has just removed the process's pid from the
             // file.
-            return Ok(Some("has ended, and its manager, which cannot be seen here, goes on"));
+            return Ok(Some("has exited, and its manager, which /proc does not show, goes on"));
         }
         if is_over(patience.kill) {
             patience.kill = None;
             send(keeper, Signal::KILL)?;
         } else if is_over(patience.until) {
-            return Ok(Some(if ended { "has ended, but the file is still locked" } else { "has not ended in time" }));
+            return Ok(Some(if ended { "has exited, but the file is still locked" } else { "has not exited in time" }));
         }
     }
 }

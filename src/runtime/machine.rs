@@ -109,7 +109,7 @@ pub fn shut_down(at_exit: AtExit) {
             AtExit::Reboot => Power::Reboot,
             AtExit::Halt => Power::Halt,
         });
-        log::print_error(&os_error(format_args!("cannot do what --at-exit says"), why));
+        log::print_error(&os_error(format_args!("cannot end the machine as --at-exit says"), why));
     }
 }
 

@@ -31,7 +31,7 @@ pub fn resolve(control: Control) -> Result<Control> {
     let Some(pidfile) = pidfile else {
         let path = Escaped(control.pidfile.to_bytes());
         return Err(Error::usage(format_args!(
-            "service file '{path}' has no pidfile: no --pidfile, no --manager PIDFILE"
+            "service file '{path}' names no pidfile: it has neither --pidfile nor --manager PIDFILE"
         )));
     };
     // The manager was started with the options of this file.

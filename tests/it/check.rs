@@ -85,7 +85,7 @@ fn assert_same(sandbox: &Sandbox, options: Vec<OsString>, command: &str, parts: 
         let ended = sandbox.vsrun([options, words!["--", command, "exit", "0"]].concat()).finish();
         assert!([Some(125), Some(126), Some(127)].contains(&ended.code()), "{ended:?}, and {found:?}");
         assert_eq!(found[..1], [complaint(&ended)], "{found:?}");
-        assert!(found.len() == 1 || found[1..] == ["not checked: what depends on that"], "{found:?}");
+        assert!(found.len() == 1 || found[1..] == ["not checked: everything that depends on this"], "{found:?}");
         for part in parts {
             assert!(found[0].contains(part), "{part:?} is named: {found:?}");
         }
@@ -192,7 +192,7 @@ fn all_findings_are_reported() {
         format!("cannot use pidfile '{}': No such file or directory", path("no/pid")),
         format!("cannot use pidfile '{}': No such file or directory", path("none/monitor")),
         format!("cannot listen on '127.0.0.1:{port}': Address in use (pid {} has it)", sys::pid()),
-        format!("cannot listen on '{}': Address in use (what is there is no socket)", path("plain")),
+        format!("cannot listen on '{}': Address in use (the file there is not a socket)", path("plain")),
         format!("handler: cannot execute '{}': Permission denied (", path("plain")),
         format!("cannot use logdir '{}': Not a directory", path("plain/d")),
         format!("cannot change directory to '{}': No such file or directory", path("nowhere")),

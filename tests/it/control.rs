@@ -261,7 +261,7 @@ fn a_server_that_will_not_end_is_killed_and_a_manager_is_not() {
     harness::await_file(&sandbox.path("deaf"));
     harness::await_true("the number", || harness::text(&file) == format!("{pid}\n"));
     let ended = sandbox.vsrun(words!["--stop", &file, "--stop-timeout", "50ms"]).finish();
-    ended.failed(125, &["has not ended in time", &manager.pid().to_string()]);
+    ended.failed(125, &["has not exited in time", &manager.pid().to_string()]);
     assert!(manager.lives() && !harness::gone(pid));
     sys::kill(pid, libc::SIGKILL);
     manager.finish().exited(0);

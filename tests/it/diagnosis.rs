@@ -63,9 +63,9 @@ fn the_file_is_missing() {
 fn the_file_is_a_link_to_what_is_not_there() {
     let sandbox = Sandbox::new();
     std::os::unix::fs::symlink("/no/such/file", sandbox.jail().join("link")).unwrap();
-    assert_explained_everywhere(&sandbox, "link", 127, &["link' is a symbolic link to what is not there"]);
+    assert_explained_everywhere(&sandbox, "link", 127, &["link' is a symbolic link to a missing file"]);
     sandbox.executable("jail/script", format!("#!{}\n", sandbox.path("jail/link").display()).as_bytes());
-    assert_explained(&sandbox, words![], "jail/script", 127, &["link' is a symbolic link to what is not there"]);
+    assert_explained(&sandbox, words![], "jail/script", 127, &["link' is a symbolic link to a missing file"]);
 }
 
 #[test]

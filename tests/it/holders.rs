@@ -221,9 +221,9 @@ fn a_service_file_stands_for_its_pidfile() {
     let only = sandbox.executable("only", format!("#!x\n-p\n{}\n--\n/bin/x\n", file.display()).as_bytes());
     assert!(sandbox.vsrun(words!["--status", only]).finish().exited(3).out[0].contains(&file.display().to_string()));
     let none = sandbox.executable("none", b"#!x\n-m\n-\n-\n--\n/bin/x\n");
-    sandbox.vsrun(words!["--stop", none]).finish().failed(2, &["has no pidfile"]);
+    sandbox.vsrun(words!["--stop", none]).finish().failed(2, &["names no pidfile"]);
     let help = sandbox.executable("help", b"#!x\n--help\n");
-    sandbox.vsrun(words!["--stop", help]).finish().failed(2, &["has no pidfile"]);
+    sandbox.vsrun(words!["--stop", help]).finish().failed(2, &["names no pidfile"]);
     let wrong = sandbox.executable("wrong", b"#!x\n--nosuch\n--\n/bin/x\n");
     sandbox.vsrun(words!["--stop", wrong]).finish().failed(2, &[":2:", "nosuch"]);
 }

@@ -253,7 +253,7 @@ fn paths_are_those_of_the_server_in_its_root_and_directory() {
     }
     // The host's path is not there in the jail.
     let outside = sandbox.vsrun(line(words!["--ro", jail.join("srv")])).finish();
-    outside.failed(125, &["allow --ro '", "No such file or directory"]);
+    outside.failed(125, &["apply --ro '", "No such file or directory"]);
     // What the user may not reach can be named by nobody else.
     sys::set_mode(&jail.join("srv"), 0o700);
     fs::create_dir(jail.join("srv/inner")).unwrap();
@@ -339,7 +339,7 @@ fn check_names_each_rule_that_is_missing_and_makes_nothing() {
     let line =
         words!["--check", "--ro", "/no/where", "--rw", "/not/here", "-w", sandbox.out(""), "--", sandbox.probe()];
     let check = sandbox.vsrun(line).finish();
-    let parts = ["allow --ro '/no/where'", "allow --rw '/not/here'", "use the working directory", "cannot execute"];
+    let parts = ["apply --ro '/no/where'", "apply --rw '/not/here'", "use the working directory", "cannot execute"];
     assert_eq!(check.exited(125).out.len(), parts.len(), "{check:?}");
     for (line, part) in check.out.iter().zip(parts) {
         assert!(line.contains(part), "{part}: {check:?}");

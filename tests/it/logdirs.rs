@@ -64,7 +64,7 @@ fn a_directory_that_was_replaced_is_followed_at_a_rotation() {
             manager.signal(libc::SIGHUP);
             await_life(&sandbox.out("life"), 2);
             await_text(&logs.join("logfile"), "two");
-            await_text(&logs.join("vsrun.log"), "is another one now");
+            await_text(&logs.join("vsrun.log"), "is another log directory now");
             // Moved away, and another one in its place.
             fs::rename(&logs, sandbox.path("old")).unwrap();
             fs::create_dir(&logs).unwrap();

@@ -327,7 +327,7 @@ fn a_pidfile_where_others_may_write_holds_a_number_or_nothing() {
     let start = || sandbox.vsrun(words!["-p", &pidfile, "--", sandbox.probe(), "exit", "0"]).finish();
     for text in ["root:x:0:0\n", "12 34\n", "1234567890123456789012345678901234567890"] {
         fs::write(&pidfile, text).unwrap();
-        start().failed(125, &["something else than a number"]);
+        start().failed(125, &["something other than a pid"]);
         assert_eq!(harness::text(&pidfile), text);
     }
     for text in ["", "17\n", "17"] {

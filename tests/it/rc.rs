@@ -210,7 +210,7 @@ fn a_restart_does_not_start_what_it_could_not_stop() {
     let server = harness::await_life(&life, 1);
     let text = fs::read_to_string(&web).unwrap().replace("--stop-timeout\n0\n", "--stop-timeout\n10ms\n");
     let hasty = sandbox.executable("hasty", text.as_bytes());
-    call(&sandbox, &hasty, &["restart"]).failed(1, &["cannot stop monitor", "has not ended in time"]);
+    call(&sandbox, &hasty, &["restart"]).failed(1, &["cannot stop monitor", "has not exited in time"]);
     assert!(!harness::gone(server));
     assert_eq!(harness::lives(&life).len(), 1);
 }

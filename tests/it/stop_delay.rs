@@ -156,7 +156,10 @@ fn stop_waits_for_as_long_as_it_is_told_to() {
     let short = words!["--stop-timeout", "100ms"];
     start();
     // It does not know the delay, and gives up.
-    sandbox.vsrun([short.clone(), words!["--stop", &keeper]].concat()).finish().failed(125, &["has not ended in time"]);
+    sandbox
+        .vsrun([short.clone(), words!["--stop", &keeper]].concat())
+        .finish()
+        .failed(125, &["has not exited in time"]);
     sandbox.await_nothing_left();
     for line in [words!["--stop-delay", "20s", "--stop", &keeper], words!["--stop", &service]] {
         start();

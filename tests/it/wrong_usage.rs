@@ -109,7 +109,7 @@ const VALUES: &[(&str, &str)] = &[
     ("-m|-|-|--stop-signal|CHLD", "is not a signal that ends a server"),
     ("-m|-|-|--stop-signal|CONT", "is not a signal that ends a server"),
     ("-m|-|-|--success-exit|3,SIGTREM", "unknown signal 'SIGTREM': did you mean SIGTERM?"),
-    ("-m|-|-|--success-exit|256", "'256' is no list of statuses and signals"),
+    ("-m|-|-|--success-exit|256", "'256' is not a list of statuses and signals"),
     ("-m|-|-|--success-exit|3,,4", "unknown signal ''"),
     ("-m|-|-|--success-exit|foo", "unknown signal 'foo'"),
     ("--signal|HUPP|p", "unknown signal 'HUPP': did you mean SIGHUP?"),
@@ -205,8 +205,8 @@ const VALUES: &[(&str, &str)] = &[
     ("--listen|:80", "for every address, write the port alone"),
     ("--listen|*:80", "for every address, write the port alone"),
     ("--listen|a:b=80", "'a:b=80' is not"),
-    ("--bind|127.0.0.1", "--bind takes --port with an address"),
-    ("--bind|/x|--port|80", "--bind takes --port with an address"),
+    ("--bind|127.0.0.1", "--bind needs --port with an address"),
+    ("--bind|/x|--port|80", "--bind needs --port with an address"),
     // Users.
     ("-u|12ab", "a name does not begin with a digit"),
     ("-u|4294967295", "that number means 'unchanged' to the kernel"),
@@ -263,7 +263,7 @@ const VALUES: &[(&str, &str)] = &[
     // Contradictions.
     ("-u|a|-u|b", "--user is given twice"),
     ("-p|a|-p|b", "--pidfile is given twice"),
-    ("-s|t|-d|logs|1", "--syslog excludes --logdir"),
+    ("-s|t|-d|logs|1", "--syslog cannot be used with --logdir"),
     ("--logger|x", "--logger needs --syslog"),
     ("--stop-timeout|1", "--stop-timeout needs --manager"),
     ("--log-size|1k", "--log-size"),
@@ -326,8 +326,8 @@ const LINES: &[(&str, usize, &str)] = &[
     ("--user\n12ab", 2, "a name does not begin with a digit"),
     ("-m\n/run/m.pid", 2, "HANDLER is missing"),
     ("--limit\nnofiles=1", 2, "did you mean nofile?"),
-    ("-b\n--args\nother", 3, "--args within a file of --args"),
-    ("-e\nA=\0b", 2, "a NUL is no part of an argument"),
+    ("-b\n--args\nother", 3, "--args cannot be used in a file of --args"),
+    ("-e\nA=\0b", 2, "an argument cannot contain a NUL"),
     ("stray", 1, "unexpected argument 'stray'"),
 ];
 

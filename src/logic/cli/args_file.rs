@@ -111,7 +111,7 @@ fn line_error(text: &[u8], of_command: bool) -> Option<&'static str> {
     let is_quoted = |text: &[u8]| matches!(text, [first @ (b'"' | b'\''), .., last] if first == last);
     let value = text.iter().position(|byte| *byte == b'=').and_then(|at| text.get(at + 1..));
     if text.contains(&0) {
-        Some("a NUL is no part of an argument")
+        Some("an argument cannot contain a NUL")
     } else if of_command {
         None
     } else if is_quoted(text) || text.starts_with(b"-") && value.is_some_and(is_quoted) {

@@ -65,18 +65,18 @@ pub fn reject_conflicts(options: &Options) -> Result<()> {
         }
         let restarts = RESTART_OPTIONS.contains(id) || id == Id::Restart && options.restart != Some(Restart::No);
         if options.has(Id::Init) && given.contains(id) && restarts {
-            return usage_error(format_args!("option --init excludes --{name}"));
+            return cannot_combine("--init", format_args!("--{name}"));
         }
     }
     let has_handler = options.manager.is_some_and(|managed| managed.handler.is_some());
     if options.has(Id::Init) && has_handler {
-        return usage_error(format_args!("option --init excludes --manager with a handler"));
+        return cannot_combine("--init", format_args!("--manager with a handler"));
     }
     if options.at_exit.is_some() && options.background {
-        return usage_error(format_args!("option --at-exit excludes --background"));
+        return cannot_combine("--at-exit", format_args!("--background"));
     }
     if options.ends_machine() && options.background {
-        return usage_error(format_args!("option --on-signal with poweroff, reboot or halt excludes --background"));
+        return cannot_combine("--on-signal with poweroff, reboot or halt", format_args!("--background"));
     }
     reject_signal_conflicts(options)?;
     if waits && !options.is_supervised() && !options.background {
@@ -88,20 +88,18 @@ pub fn reject_conflicts(options: &Options) -> Result<()> {
         return usage_error(format_args!("option --ready-timeout needs a --ready other than exec, or --before"));
     }
     if options.ready == Some(Ready::Notify) && options.confine.hides_abstract() {
-        return usage_error(format_args!(
-            "option --scope abstract excludes --ready notify: its socket is an abstract one"
-        ));
+        return cannot_combine("--scope abstract", format_args!("--ready notify: its socket is an abstract one"));
     }
     if given.contains(Id::Watchdog) && options.ready != Some(Ready::Notify) {
         return usage_error(format_args!("option --watchdog needs --ready notify"));
     }
     if given.contains(Id::Syslog) && given.contains(Id::Logdir) {
-        return usage_error(format_args!("option --syslog excludes --logdir"));
+        return cannot_combine("--syslog", format_args!("--logdir"));
     }
     if let Some(bind) = &options.bind
         && bind.to_bytes().starts_with(b"/") == options.port.is_some()
     {
-        return usage_error(format_args!("option --bind takes --port with an address, and not with a path"));
+        return usage_error(format_args!("option --bind needs --port with an address, and no --port with a path"));
     }
     if given.contains(Id::Expand) {
         expand::check(&options.command)?;
@@ -128,6 +126,10 @@ fn reject_signal_conflicts(options: &Options) -> Result<()> {
         return usage_error(format_args!("option --on-signal with replace {NEEDS}"));
     }
     Ok(())
+}
+
+fn cannot_combine(one: &str, other: fmt::Arguments<'_>) -> Result<()> {
+    usage_error(format_args!("option {one} cannot be used with {other}"))
 }
 
 fn usage_error(text: fmt::Arguments<'_>) -> Result<()> {

@@ -420,7 +420,7 @@ flags! {
     "Without --manager and --init it also means '-m - -'.";
 
     Staying SuccessExit ' ' "success-exit" ["LIST" "string"]
-    / "is no list of statuses and signals"
+    / "is not a list of statuses and signals"
     "further voluntary ends: 3,SIGTERM"
     "Further exit statuses and signals that count as a voluntary end, separated by commas. When vsrun exits because of such an "
     "end, its own status is 0: also with --init ('--success-exit 143' for Java), and after a handler's refusal.";

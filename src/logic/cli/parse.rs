@@ -69,7 +69,7 @@ pub fn parse(words: &Args, options: &mut Options, at_exit: &mut Option<AtExit>) 
     match request.map_err(there)? {
         Some(DecidingOption::Request(request)) => return Ok(request),
         Some(DecidingOption::File(_)) if words.has_file() => {
-            return Err(there(Error::usage(format_args!("option --args within a file of --args"))));
+            return Err(there(Error::usage(format_args!("option --args cannot be used in a file of --args"))));
         }
         Some(DecidingOption::File(_)) if options.has(Id::Rc) => return Err(rc::misplaced_option()),
         Some(DecidingOption::File(file)) => {
@@ -200,7 +200,7 @@ fn usage_error(error: lexopt::Error) -> Error {
     use lexopt::Error::{MissingValue, UnexpectedOption, UnexpectedValue};
     let (what, option) = match error {
         UnexpectedOption(option) => ("unknown option", option),
-        UnexpectedValue { option, .. } => ("a value for an option that takes none,", option),
+        UnexpectedValue { option, .. } => ("a value was given to an option that takes none:", option),
         MissingValue { option } => ("a value is missing for", option.unwrap_or_default()),
         // lexopt reports these errors only from functions that vsrun does not call.
         lexopt::Error::UnexpectedArgument(_)

@@ -210,7 +210,7 @@ impl fmt::Display for CauseDisplay<'_> {
             Cause::NoFormat => ("", " is neither a program nor a script that begins with #!"),
             Cause::NotInPath => return f.write_str(" (in no directory of the server's PATH)"),
             Cause::NotHere => ("looked for in the directory ", ""),
-            Cause::Dangling => ("", " is a symbolic link to what is not there"),
+            Cause::Dangling => ("", " is a symbolic link to a missing file"),
             Cause::Uncovered => ("no --rox or --rwx covers ", ""),
             Cause::UncoveredDir => ("no --ro, --rox, --rw or --rwx covers ", ""),
             Cause::Confined => ("no --rox or --rwx covers ", ", its interpreter or its ELF loader"),

@@ -147,7 +147,7 @@ impl Confinement {
             Kernel::Abi(_) | Kernel::Unasked => "this kernel is older",
             Kernel::Missing => "this kernel has no Landlock",
             Kernel::Disabled => "Landlock is not enabled: 'landlock' is missing in lsm= of the kernel's command line",
-            Kernel::Refused => "a filter of system calls refuses it",
+            Kernel::Refused => "a seccomp filter refuses it",
         };
         Err(Error::setup(format_args!("cannot use Landlock: {what} Linux {release} (ABI {needed}): {why}")))
     }

@@ -157,7 +157,7 @@ impl ServerOutput {
                 // Record this in the old file too, which may be deleted already.
                 let mut new = Some(LogTarget::File(records));
                 loop {
-                    let words = format_args!("the log directory '{path}' is another one now: the files begin there");
+                    let words = format_args!("'{path}' is another log directory now: new log files are in it");
                     log.record(Priority::Notice, words);
                     match new.take() {
                         Some(new) => log.target = new,
@@ -166,12 +166,14 @@ impl ServerOutput {
                 }
             }
             Err(Errno::OVERFLOW) => {
-                let words = format_args!("cannot rotate the log files: number {MAX_NUMBER} is taken; they go on");
+                let words =
+                    format_args!("cannot rotate the log files: number {MAX_NUMBER} is taken; the old ones stay in use");
                 return log.record(Priority::Warning, words);
             }
             Err(why) => {
                 let why = walk.error_text(why);
-                return log.record_twice(format_args!("cannot {doing} the log files in '{path}': {why}; they go on"));
+                let words = format_args!("cannot {doing} the log files in '{path}': {why}; the old ones stay in use");
+                return log.record_twice(words);
             }
         }
         match doing {

@@ -267,7 +267,7 @@ fn unsuitable_contents(file: &OwnedFd) -> Option<&'static str> {
     let text = buffer.get(..count).unwrap_or_default();
     let number = text.strip_suffix(b"\n").unwrap_or(text);
     let is_number = count < buffer.len() && number.iter().all(u8::is_ascii_digit);
-    if is_number { None } else { Some("holds something else than a number, in a directory that others may write") }
+    if is_number { None } else { Some("contains something other than a pid, in a directory that others may write") }
 }
 
 /// True if the name still names this file.

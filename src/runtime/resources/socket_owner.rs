@@ -19,7 +19,7 @@ pub fn describe(listener: &Listener<'_>) -> String {
         return describe_port_owner(listener).ok().flatten().unwrap_or_default();
     }
     if dir::stat_path(listener.path()).is_ok_and(|about| !about.socket) {
-        return "what is there is no socket".into();
+        return "the file there is not a socket".into();
     }
     match socket::try_connect(&listener.address) {
         Err(Errno::CONNREFUSED) => {

@@ -105,7 +105,7 @@ fn await_report(answer: &OwnedFd, statuses: Statuses) -> ! {
     let status = match message.get(..count) {
         Some([exit::OK]) => exit::OK,
         message => {
-            let early = || Error::setup(format_args!("the background process ended before the server was started"));
+            let early = || Error::setup(format_args!("the background process exited before the server was started"));
             print_error(&message.and_then(unpack).unwrap_or_else(early).with_statuses(statuses))
         }
     };

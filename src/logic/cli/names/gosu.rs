@@ -24,7 +24,7 @@ pub(super) fn read(line: &mut ToolLine<'_>) -> Result<ToolRequest> {
     line.options.command = command.to_vec();
     line.options.user = Login::parse_loosely(first, caller.uid);
     if line.options.user.is_none() {
-        return Err(usage_error("", first, " is no USER[:GROUP]"));
+        return Err(usage_error("", first, " is not USER[:GROUP]"));
     }
     let personality = &mut *line.personality;
     (personality.session, personality.failures) = (Session::Caller, Failures::One);

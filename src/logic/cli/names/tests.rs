@@ -108,7 +108,7 @@ fn wrong_usage_has_the_status_of_the_tool() {
         ("dumb-init --ver x", "option '--ver' is ambiguous"),
         ("dumb-init --help=1 x", "option '--help' doesn't allow an argument"),
         ("dumb-init --rewrite", "option '--rewrite' requires an argument"),
-        ("gosu 4294967295 x", "'4294967295' is no USER[:GROUP]"),
+        ("gosu 4294967295 x", "'4294967295' is not USER[:GROUP]"),
     ] {
         let (status, text) = refused(line, &[]);
         assert_eq!((status, text.as_str()), (1, words), "{line}");
@@ -226,7 +226,7 @@ fn further_options_come_from_the_environment_of_an_init() {
         ("--args /x", "VSRUN_ARGS: only options of a start"),
         ("--help", "VSRUN_ARGS: only options of a start"),
         ("--probe 80", "VSRUN_ARGS: only options of a start"),
-        ("--restart-delay 1s", "--init excludes --restart-delay"),
+        ("--restart-delay 1s", "--init cannot be used with --restart-delay"),
     ] {
         let (status, text) = refused("tini x", &[&format!("VSRUN_ARGS={value}")]);
         assert!(status == 2 && text.contains(part), "{value}: {status} {text}");

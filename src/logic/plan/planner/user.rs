@@ -25,7 +25,7 @@ pub fn identity(options: &Options, host: &Host<'_>) -> Result<Option<Identity>> 
     if host.euid == 0 || host.euid == identity.uid {
         return match host.can_change_ids {
             CanChangeIds::No if host.euid != identity.uid => Err(Error::setup(format_args!(
-                "cannot become user {}: root has no capability for it here",
+                "cannot become user {}: root is missing CAP_SETUID or CAP_SETGID here",
                 identity.uid
             ))),
             CanChangeIds::Yes | CanChangeIds::No => Ok(Some(identity)),
