@@ -51,7 +51,7 @@ def median(values):
 
 
 class Server:
-    """A fifo that a server tells its records."""
+    """A fifo into which a server writes its records."""
 
     def __init__(self, place, name="fifo"):
         self.place = tempfile.mkdtemp(dir=place)
@@ -90,7 +90,7 @@ class Rival:
         self.name, self.package, self.words, self.kind, self.jobs = name, package, words, kind, jobs
 
     def start(self, server, bench, mode="serve"):
-        """Starts it with a server that tells `server`; answers its pid."""
+        """Starts it with a server that writes to `server`; returns its pid."""
         if self.kind == "directory":
             shutil.copy2(bench.bound, os.path.join(server.place, "run"))
             return spawn(self.words + ["."], server.place)
@@ -315,7 +315,7 @@ class Bench:
                 os.kill(manager, signal.SIGTERM)
                 ended, patience = 0, begin + 5_000_000_000
                 while not ended and CLOCK() < patience:
-                    # Blocks where it can: who looks again and again takes the processor from them.
+                    # Blocks where it can: polling would take the processor from them.
                     ended = os.waitpid(manager, 0)[0]
                 took = (CLOCK() - begin) / 1000
                 if took > 20_000:
@@ -393,7 +393,7 @@ class Bench:
     # Logs.
 
     def writers(self, directory):
-        """Who writes what a server says to files in `directory`: (name, words before the server's, words of a reader)."""
+        """The programs that write a server's output to files in `directory`: (name, words before the server's, words of a reader)."""
         os.mkdir(directory)
         if shutil.which("svlogd"):
             with open(os.path.join(directory, "config"), "w") as file:
@@ -412,7 +412,7 @@ class Bench:
         return [one for one in everything if not one[2] or shutil.which(one[2][0])]
 
     def pour(self, name, size, total):
-        """Seconds until these bytes have been written, and the one who writes them has ended."""
+        """Seconds until these bytes have been written, and the process that writes them has exited."""
         directory = os.path.join(self.place, "logs")
         _, before, reader, to_file = next(one for one in self.writers(directory) if one[0] == name)
         words = before + [self.bound, "pour", str(size), str(total // size)]

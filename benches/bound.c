@@ -2,7 +2,7 @@
  * The lower bounds of `make bench`, and the servers that are measured: one small static program over musl.
  *
  * As a launcher or manager it makes the system calls that the job needs and no others: no check, no message, no error
- * that anybody would hear of. So it is no program to use; it says what the machine asks for the job.
+ * that a caller would get. So it is no program to use; it says what the machine asks for the job.
  *
  *   bound true                        ends at once, with 0
  *   bound user ID COMMAND...          becomes COMMAND as user and group ID, without other groups

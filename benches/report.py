@@ -8,7 +8,7 @@ import time
 import boot
 import chart
 
-# Whose size is told.
+# The programs whose size is reported.
 PROGRAMS = [
     "tini", "tini-static", "dumb-init", "catatonit", "runsv", "chpst", "svlogd", "s6-supervise", "s6-setuidgid", "s6-log",
     "supervise", "setuidgid", "multilog", "daemon", "start-stop-daemon", "setpriv", "gosu", "busybox", "dash",
@@ -114,7 +114,7 @@ def goals(results):
 
 
 def machine():
-    """The machine's kind, for who wants to compare."""
+    """The machine's kind, for readers who compare."""
     with open("/proc/cpuinfo") as file:
         text = file.read()
     model = next((line.split(":")[1].strip() for line in text.splitlines() if line.startswith("model name")), "unknown")

@@ -62,7 +62,7 @@ fn serve(listener: &TcpListener) -> ExitCode {
 fn answer(stream: TcpStream) -> io::Result<()> {
     let mut lines = BufReader::new(&stream).lines();
     let Some(request) = lines.next().transpose()? else {
-        return Ok(()); // somebody only looked whether we are here
+        return Ok(()); // a client only checked whether we are here
     };
     println!("{request}");
     // The headers say nothing to us, but what is left unread when we hang up would take the answer with it.
@@ -91,7 +91,7 @@ fn who_am_i() -> String {
 fn crash() -> ! {
     // SAFETY: takes std's own handler for SIGSEGV away, which would wait for the faulty instruction to come again.
     unsafe { libc::signal(libc::SIGSEGV, libc::SIG_DFL) };
-    // SAFETY: the signal now ends this process, which holds nothing that anybody waits for.
+    // SAFETY: the signal now ends this process, which holds nothing that another process waits for.
     unsafe { libc::raise(libc::SIGSEGV) };
     process::abort()
 }

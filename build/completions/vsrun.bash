@@ -1,4 +1,4 @@
-# bash completion for vsrun. Made from the table of options; whatever stands here about one of them, it said.
+# bash completion for vsrun. Made from the table of options; all that is here about one of them comes from it.
 
 # What an option takes: `name` is its long name, or nothing where it may be repeated; `values` are their kinds.
 _vsrun_option() {
@@ -27,7 +27,7 @@ _vsrun() {
         words[-1]+=$piece
         line=${line:${#piece}}
     done
-    # bash replaces the last piece; what stands before it in the word must not be in the answers.
+    # bash replaces the last piece; what precedes it in the word must not be in the answers.
     local cur=${words[-1]} head=${words[-1]}
     [[ $piece == [=:] ]] || head=${cur%"$piece"}
 

@@ -1,4 +1,4 @@
-# fish completion for vsrun. Made from the table of options; whatever stands here about one of them, it said.
+# fish completion for vsrun. Made from the table of options; all that is here about one of them comes from it.
 
 # Whether the cursor is behind the `--` that ends the options. No value of an option can be `--`.
 function __vsrun_in_command

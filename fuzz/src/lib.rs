@@ -1,7 +1,7 @@
 //! What must hold of the pure layer for any bytes: it never panics, what it accepts has one meaning and a canonical
 //! form with the same meaning, and what it refuses it refuses in one line that is safe to print.
 //!
-//! Each function here is a target of cargo-fuzz. Where there is a second opinion to be had (std's addresses, a shell's
+//! Each function here is a target of cargo-fuzz. Where there is a second opinion (std's addresses, a shell's
 //! quoting, a plain loop over lines), it is asked.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -415,7 +415,7 @@ pub fn env_dir(data: &[u8]) {
     assert!(name == b"OTHER" || env.get(b"OTHER") == Some(b"1"), "another variable was changed");
 }
 
-/// A list of sockets as the kernel writes it, but by anybody; and what a server writes to the notify socket.
+/// A list of sockets as the kernel writes it, but with any bytes; and what a server writes to the notify socket.
 pub fn kernel_lists(data: &[u8]) {
     for listener in ["80", "127.0.0.1:8080", "[::1]:8080/udp", "/run/x"] {
         let listener = Listener::parse(listener.as_bytes()).unwrap();
@@ -484,7 +484,7 @@ fn unescaped(text: &str) -> Vec<u8> {
                 bytes.push(u8::from_str_radix(std::str::from_utf8(&digits).unwrap(), 16).unwrap());
                 rest = after;
             }
-            (b'\\', _) => panic!("a backslash of somebody's own"),
+            (b'\\', _) => panic!("a backslash of the text's own"),
             _ => bytes.push(*first),
         }
     }

@@ -1,4 +1,4 @@
-//! Accounts under torture: whatever stands in, or in place of, `/etc/passwd` and `/etc/group`, nobody becomes more
+//! Accounts under torture: whatever is in, or in place of, `/etc/passwd` and `/etc/group`, no user becomes more
 //! than was asked for, and nothing waits for ever.
 
 use crate::harness::{self, Ended, Mount, Mounts, Report, Sandbox, needs, sys, words};

@@ -1,4 +1,4 @@
-//! The architecture, as a test: it reads the sources and says where a line stands in the wrong layer.
+//! The architecture, as a test: it reads the sources and says which line is in the wrong layer.
 //!
 //! The reader knows no grammar. It cuts a file into words and marks, without comments, literals and test parts, and
 //! the rules look for sequences of these. That is enough for what the rules ask, and it can be read in one go; the
@@ -435,7 +435,7 @@ fn item_end(words: &[Word], start: usize) -> Option<usize> {
     None
 }
 
-/// Takes out every item behind `#[cfg(test)]`, and tells how many lines that were.
+/// Takes out every item behind `#[cfg(test)]`, and returns how many lines that were.
 fn without_tests(mut words: Vec<Word>) -> (Vec<Word>, usize) {
     const MARK: [&str; 7] = ["#", "[", "cfg", "(", "test", ")", "]"];
     let mut lines = 0;
@@ -464,7 +464,7 @@ fn words(text: &str) -> Vec<Word> {
     found
 }
 
-// Each of these tells how long the thing is that the text begins with, if it does.
+// Each of these returns how long the thing is that the text begins with, if it does.
 
 fn blank(text: &str) -> Option<usize> {
     let length = text.find(|c: char| !c.is_whitespace()).unwrap_or(text.len());

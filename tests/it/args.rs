@@ -96,7 +96,7 @@ fn questions_in_it_are_answered() {
         let ended = sandbox.vsrun(words!["--args", file(&sandbox, text)]).finish();
         assert!(ended.exited(0).out[0].starts_with(first), "{ended:?}");
     }
-    // Who asks first need not read it.
+    // The first reader need not read it.
     sandbox.vsrun(words!["--version", "--args", "missing"]).finish().exited(0);
     sandbox.vsrun(words!["--args", file(&sandbox, "--status\npid\n")]).finish().exited(3);
 }

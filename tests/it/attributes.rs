@@ -1,4 +1,4 @@
-//! What the server is given with its options: limits, priority, environment, capabilities; and that nobody else gets it.
+//! What the server is given with its options: limits, priority, environment, capabilities; and that no other process gets it.
 
 use crate::harness::{self, Call, PLAIN, Sandbox, needs, process, sys, words};
 use std::ffi::OsString;
@@ -239,7 +239,7 @@ fn no_new_privs_is_set_when_it_is_asked_for() {
     }
 }
 
-/// Port 80 in a network of its own, which nobody else's server has.
+/// Port 80 in a network of its own, which no other server has.
 #[test]
 fn a_server_with_one_capability_may_open_port_80_and_do_nothing_else_of_roots() {
     needs!(harness::root(), harness::tool("busybox"));
@@ -295,7 +295,7 @@ fn a_capability_that_cannot_be_kept_is_an_error_that_names_it() {
     }
 }
 
-/// Whoever calls vsrun may have left something in the sets that a change of the user does not empty.
+/// The caller of vsrun may have left something in the sets that a change of the user does not empty.
 #[test]
 fn a_user_has_no_capability_whatever_the_caller_left() {
     needs!(harness::root(), harness::tool("setpriv"));
@@ -356,7 +356,7 @@ fn variables_come_from_the_files_of_a_directory() {
     );
     harness::sandbox::make_directory(&Path::new(&directory).join("DIRECTORY"), 0o755);
     std::os::unix::fs::symlink("..data", Path::new(&directory).join("LINK")).unwrap();
-    // Root reads it: its files may be nobody else's.
+    // Root reads it: its files must be root's.
     for name in ["PLAIN", "LONG"] {
         sys::set_mode(&Path::new(&directory).join(name), 0o600);
     }

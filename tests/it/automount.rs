@@ -1,4 +1,4 @@
-//! Directories that an automounter mounts only when somebody enters them.
+//! Directories that an automounter mounts only when a process enters them.
 
 use crate::harness::{self, Sandbox, needs, words};
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! In the background: what the caller is told is the truth, and nothing of the caller is kept.
+//! In the background: what is reported to the caller is the truth, and nothing of the caller is kept.
 
 use crate::harness::{self, Sandbox, needs, process, sys, words};
 use std::ffi::OsString;
@@ -215,7 +215,7 @@ fn it_outlives_the_callers_terminal() {
     }
 }
 
-/// Nobody has to wait for a server that takes its time: what ends any other program ends the caller.
+/// The caller does not have to wait for a server that takes its time: what ends any other program ends the caller.
 #[test]
 fn the_caller_need_not_wait() {
     let sandbox = Sandbox::new();

@@ -166,7 +166,7 @@ fn a_server_outlives_the_initramfs() {
     assert_in_order(&said, &["root of the server: ", "signal 0", "stop 0", "status 3", "left: life seen"]);
     assert_in_order(&said, &["left: life seen", "reboot: Power down"]);
     for never in ["two of them", "every process that is left"] {
-        // The kernel's own threads are nobody who would be left.
+        // The kernel's own threads are not processes that could be left.
         assert!(!said.iter().any(|line| line.contains(never)), "{never}: {said:#?}");
     }
 }

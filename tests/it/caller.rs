@@ -131,7 +131,7 @@ fn no_restart_shows_the_server_a_directory_that_is_closed_to_it() {
     }
 }
 
-/// A directory that only root can reach is the server's all the same where it was root who called from there.
+/// A directory that only root can reach is the server's all the same if root called vsrun from there.
 #[test]
 fn a_directory_that_only_the_caller_can_reach_stays_the_servers() {
     needs!(harness::root());

@@ -35,7 +35,7 @@ fn world(sandbox: &Sandbox) -> std::path::PathBuf {
         std::os::unix::fs::chown(&world, Some(sandbox.user()), Some(sandbox.user())).unwrap();
     }
     let jail = sandbox.jail();
-    // A file of its own: somebody else's test may link the one that all share.
+    // A file of its own: another test may link the one that all share.
     harness::sandbox::copy(&sandbox.probe(), &jail.join("copy"));
     fs::rename(jail.join("copy"), jail.join("probe")).unwrap();
     fs::rename(&jail, world.join("jail")).unwrap();
@@ -69,7 +69,7 @@ fn findings(sandbox: &Sandbox, options: Vec<OsString>, command: &str) -> Vec<Str
     ended.out
 }
 
-/// What a start complains of, without the name of who speaks.
+/// What a start complains of, without the name of the program.
 #[track_caller]
 fn complaint(ended: &Ended) -> String {
     assert_eq!(ended.complaints().len(), 1, "{ended:?}");
@@ -203,7 +203,7 @@ fn all_findings_are_reported() {
         assert!(found.starts_with(expected), "{found:?} is not {expected:?}");
     }
     assert_eq!(tree(&world), before);
-    // In the background it is told in the same place.
+    // In the background it is reported in the same place.
     assert_eq!(findings(&sandbox, [options, words!["-b"]].concat(), &path("missing")), found);
     drop(taken);
 }
@@ -273,7 +273,7 @@ fn pidfiles_and_their_locks_are_judged_as_by_a_start() {
     assert_eq!(harness::text(&sandbox.path("pid")), format!("{pid}\n"));
     sys::kill(pid, libc::SIGKILL);
     server.finish();
-    // Left behind, and nobody's.
+    // Left behind by a process that is gone.
     let before = fs::metadata(sandbox.path("pid")).unwrap();
     assert_eq!(findings(&sandbox, words!["-p", "pid"], &command), [""; 0]);
     let after = fs::metadata(sandbox.path("pid")).unwrap();

@@ -222,7 +222,7 @@ const CUT: &[(&[&str], &[&str])] = &[
     (&["--stop-timeout"], &["--stop-timeout"]),
 ];
 
-/// Tells what is wrong with how vsrun refuses this command line, if anything is.
+/// Returns what is wrong with how vsrun refuses this command line, if anything is.
 fn complaint(sandbox: &Sandbox, line: Vec<OsString>, spellings: &[&str]) -> Option<String> {
     let before = harness::names(sandbox.directory());
     let shown = format!("{line:?}");

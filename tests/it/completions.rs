@@ -1,4 +1,4 @@
-//! What bash, zsh and fish answer when somebody presses Tab. The shells are real and sit at a terminal of the test's own.
+//! What bash, zsh and fish answer when a person presses Tab. The shells are real and sit at a terminal of the test's own.
 
 use crate::harness::{self, Sandbox, needs, words};
 use std::ffi::OsString;
@@ -29,7 +29,7 @@ const ROWS: &[Row] = &[
     ("--restart=on-", &["on-abort", "on-failure"]),
     ("--stop-signal TER", &["TERM"]),
     ("--logger zz-", &["zz-one", "zz-two"]),
-    // What nobody can guess.
+    // What cannot be guessed.
     ("--umask 0", &[]),
     ("-s a", &[]),
     ("--restart-delay ", &[]),
@@ -137,7 +137,7 @@ fn options(sandbox: &Sandbox) -> Vec<String> {
     lines
 }
 
-/// Sorted, once each, without the slash of a directory and what stands before a mark.
+/// Sorted, once each, without the slash of a directory and what precedes a mark.
 fn normal(answers: Vec<String>) -> Vec<String> {
     let value = |answer: &String| {
         let answer = answer.trim_end_matches('/');
@@ -211,7 +211,7 @@ fn press(sandbox: &Sandbox, shell: &str, call: Vec<OsString>, key: &str, lines: 
     lines.iter().zip(noted).map(|(line, noted)| added(line, &noted)).collect()
 }
 
-/// A function in place of vsrun. Its words are told apart by a mark that is in no file's name.
+/// A function in place of vsrun. Its words are separated by a mark that is in no file's name.
 fn note() -> &'static str {
     "vsrun() { { printf '%s|' \"$@\"; echo; } >>../answers; }"
 }

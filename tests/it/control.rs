@@ -1,4 +1,4 @@
-//! Questions and orders about a server: what the lock tells, who is stopped, and who is never signalled.
+//! Control commands about a server: what the lock shows, which process is stopped, and which is never signalled.
 
 use crate::harness::sys::Lock;
 use crate::harness::{self, Call, Ended, Mount, Mounts, PLAIN, Running, Sandbox, needs, process, sys, words};
@@ -32,7 +32,7 @@ fn signal(sandbox: &Sandbox, name: &str, file: &Path) -> Ended {
     sandbox.vsrun(words!["--signal", name, file]).finish()
 }
 
-/// None of the three does anything to anybody.
+/// None of the three does anything to any process.
 #[track_caller]
 fn assert_unknown(sandbox: &Sandbox, file: &Path, why: &str) {
     let line = status(sandbox, file, 4);
@@ -41,7 +41,7 @@ fn assert_unknown(sandbox: &Sandbox, file: &Path, why: &str) {
     signal(sandbox, "KILL", file).failed(4, &[why]);
 }
 
-/// A server with a pidfile that does these things after it has told its pid. Returns that and vsrun, if it stays.
+/// A server with a pidfile that does these things after it has written its pid. Returns that and vsrun, if it stays.
 #[track_caller]
 fn start(sandbox: &Sandbox, options: Vec<OsString>, actions: Vec<OsString>) -> (i32, Running) {
     let life = sandbox.out("life");

@@ -91,7 +91,7 @@ fn a_manager_holds_no_descriptor_it_does_not_need() {
     let mut found = process::descriptors(manager.pid());
     assert!(found.iter().all(|(fd, _)| *fd < 50), "the caller's: {found:#?}");
     found.retain(|(fd, _)| *fd > 2);
-    // Where the kernel counts whom it killed for lack of memory, if it does: the handler is told.
+    // Where the kernel counts the processes that it killed for lack of memory, if it does: the handler gets it.
     let counts = |target: &String| target.ends_with("/memory.oom_control") || target.ends_with("/memory.events");
     assert!(found.iter().filter(|(_, target)| counts(target)).count() <= 1, "{found:#?}");
     found.retain(|(_, target)| !counts(target));

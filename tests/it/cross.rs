@@ -132,7 +132,7 @@ fn output_goes_to_files_that_are_renamed() {
 fn a_socket_is_kept_over_restarts() {
     let sandbox = Sandbox::new();
     let life = sandbox.out("life");
-    // Nobody is asked for the port between its being freed here and taken there: on loopback the kernel hands out
+    // No process takes the port between its being freed here and taken there: on loopback the kernel hands out
     // others first.
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let options = words!["-m", "-", "-", "--listen", format!("127.0.0.1:{port}")];

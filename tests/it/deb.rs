@@ -130,7 +130,7 @@ fn what_was_installed_keeps_a_server_in_that_root() {
     let second = harness::await_life(&root.join("out/life"), 2);
     assert_ne!(first, second);
     assert_eq!(fs::metadata(root.join("out/life")).unwrap().uid(), PLAIN);
-    // There is no /proc in that root to tell who the manager is.
+    // There is no /proc in that root to show which process is the manager.
     vsrun(words!["--stop", "/run/manager.pid"]).exited(0).silently();
     harness::await_gone(second);
     assert_eq!(harness::names(&root.join("run")), [""; 0]);

@@ -129,7 +129,7 @@ fn a_stop_from_outside_needs_no_more() {
     let line = [user(), words!["-p", &file, "--", sandbox.probe(), "life", &life, "wait"]].concat();
     let server = sandbox.vsrun(line).start();
     harness::await_life(&life, 1);
-    // SYS_PTRACE shows who has the lock.
+    // SYS_PTRACE shows which process has the lock.
     let caps = format!("{IDS} sys_ptrace dac_override");
     with_caps(&sandbox, &caps, words!["--signal", "WINCH", &file]).finish().exited(0).silently();
     let refused = with_caps(&sandbox, "sys_ptrace dac_override", words!["--signal", "WINCH", &file]).finish();

@@ -1,6 +1,6 @@
-//! What stands in the binary besides vsrun: three packages and what they bring, and under which licences.
+//! What is in the binary besides vsrun: three packages and what they bring, and under which licences.
 //!
-//! cargo itself tells, from the lock file and without the network.
+//! cargo itself reports it, from the lock file and without the network.
 
 use crate::harness::call::start_locked;
 use std::collections::BTreeSet;

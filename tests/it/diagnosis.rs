@@ -18,7 +18,7 @@ fn assert_explained(sandbox: &Sandbox, options: Vec<OsString>, command: &str, st
 const USER: &str = "1012345";
 
 /// What is in the jail is started from outside, and from inside where only the host's words name the jail; as
-/// whoever runs the test, and as a user. The one line names the parts, and the file as both see it.
+/// the user that runs the test, and as another user. The one line names the parts, and the file as both see it.
 #[track_caller]
 fn assert_explained_everywhere(sandbox: &Sandbox, name: &str, status: i32, parts: &[&str]) {
     let outside = sandbox.path("jail").join(name).display().to_string();
@@ -139,7 +139,7 @@ fn it_is_for_another_machine_or_class() {
     let sandbox = Sandbox::new();
     sandbox.jail();
     let mut program = fs::read(sandbox.probe()).unwrap();
-    // The machine's number stands at byte 18 of an ELF file; 8 is MIPS.
+    // The machine's number is at byte 18 of an ELF file; 8 is MIPS.
     program[18] = 8;
     program[19] = 0;
     sandbox.executable("jail/foreign", &program);
@@ -157,7 +157,7 @@ fn it_is_no_program_at_all() {
     sandbox.executable("jail/text", b"no program\n");
     sandbox.executable("jail/empty", b"");
     let mut object = fs::read(sandbox.probe()).unwrap();
-    // The type stands at byte 16; 1 is an object file.
+    // The type is at byte 16; 1 is an object file.
     object[16] = 1;
     sandbox.executable("jail/object", &object);
     for name in ["text", "empty", "object"] {

@@ -1,4 +1,4 @@
-//! The services in `examples/`: each is run as it stands there, but for where vsrun is and the web server's address.
+//! The services in `examples/`: each is run as it is there, except for the path of vsrun and the web server's address.
 
 use crate::harness::{self, Mount, Mounts, Sandbox, needs, process, sys, words};
 use std::fs::{self, File};

@@ -1,5 +1,5 @@
 //! A kernel, filter or tracer that says "done" and has done nothing: every step that makes the server safe is found
-//! out, and the server is not started. And what is on its way to the server is nobody else's.
+//! out, and the server is not started. And what is on its way to the server belongs to no other process.
 
 use crate::harness::{self, Call, Sandbox, needs, process, sys, words};
 use std::ffi::OsString;
@@ -59,7 +59,7 @@ fn every_call_that_only_says_it_was_done_is_found_out() {
     let mut wrong = Vec::new();
     for lie in LIES {
         for way in harness::ways() {
-            // Whoever stays has a umask of his own, and so has who detaches.
+            // A vsrun that stays has a umask of its own, and so has one that detaches.
             let options = lie.options.iter().map(OsString::from).collect();
             let line = [words![sandbox.path("vsrun"), "-p", "pid"], way, options].concat();
             let line = [line, words!["--", sandbox.probe(), "append", &ran, "x"]].concat();
@@ -155,7 +155,7 @@ fn a_session_or_terminal_that_was_not_left_is_found_out() {
     let line = [words![sandbox.path("vsrun"), "-m", "-", "-"], action()].concat();
     strace(&sandbox, words!["-e", "inject=setsid:retval=0"], line).finish().failed(125, &["start a session"]);
     let line = [words![sandbox.path("vsrun"), "--stdin", "-u", "12345"], action()].concat();
-    // The program's standard error is the terminal, so only the status tells.
+    // The program's standard error is the terminal, so only the status shows it.
     let (call, _terminal) = strace(&sandbox, words!["-e", "inject=ioctl:retval=0"], line).on_terminal();
     call.finish().exited(125);
     assert!(!sandbox.out("ran").exists());
@@ -217,7 +217,7 @@ fn a_limit_of_a_million_descriptors_costs_nothing() {
     }
 }
 
-/// Between the change of the user and the exec, the process belongs to nobody but root: the user can neither trace it
+/// Between the change of the user and the exec, the process belongs to root only: the user can neither trace it
 /// nor reach through /proc for what it still has open.
 #[test]
 fn what_is_on_its_way_is_out_of_the_users_reach() {

@@ -119,7 +119,7 @@ impl Scenario {
             let unshare = words!["--pid", "--fork", "--kill-child", "--", sandbox.path("vsrun")];
             return sandbox.program(&harness::find_tool("unshare").unwrap(), [unshare, line].concat());
         }
-        // Where neither close_range nor /proc is to be had, every number that is allowed is asked about.
+        // Without close_range and /proc, every number that is allowed is asked about.
         let call = sandbox.vsrun(line).before(|| sys::limit_descriptors(4096));
         if self.name == "listen" { call.before(sys::unshare_network) } else { call }
     }
@@ -310,7 +310,7 @@ fn run(scenario: &Scenario, fault: Option<&Fault>, wanted: &[Vec<String>]) -> Ru
     Run { outcome, trace, essence, injected, err }
 }
 
-/// Who is still there when all should be gone.
+/// The processes that are still there when all should be gone.
 fn await_nothing_left(sandbox: &Sandbox, watched: &Watched) -> Vec<String> {
     let since = Instant::now();
     loop {
@@ -364,7 +364,7 @@ impl Seen<'_> {
             }
         }
         let lives = self.scenario.lives(self.sandbox).len();
-        // What a manager tells of its life is no complaint.
+        // What a manager records of its life is no complaint.
         let records = ["starting", "shutdown", "started", "sending", "received", "restarting", "the server (pid"];
         let is_record = |line: &str| {
             line.strip_prefix("vsrun: ").is_some_and(|line| records.iter().any(|word| line.starts_with(word)))
@@ -410,7 +410,7 @@ impl Seen<'_> {
         matches!(self.scenario.way, Way::Leaves | Way::Daemon)
     }
 
-    /// Whether vsrun.log tells of anything wrong.
+    /// Whether vsrun.log reports anything wrong.
     fn recorded(&self) -> bool {
         let text = |name: &String| harness::text(&self.sandbox.path("logs").join(name));
         let names = harness::names(&self.sandbox.path("logs"));
@@ -459,7 +459,7 @@ impl Seen<'_> {
 // ------------------------------------------------------------------------------------------------------------------
 // All of them.
 
-/// Calls that no kernel refuses (the time is mostly told without one), and the ends of processes.
+/// Calls that no kernel refuses (the time is mostly read without one), and the ends of processes.
 const SURE: &[&str] = &[
     "clock_gettime",
     "rt_sigaction",
@@ -556,7 +556,7 @@ impl Trial {
         };
         match &wrong {
             Some(wrong) => eprintln!("{wrong}"),
-            // Who asks for some of them wants to know.
+            // A caller that asks for some of them wants to know.
             None if std::env::var_os("FAULTS_ONLY").is_some() => eprintln!("{}: {outcome:?} {:?}", self.name(), said()),
             None => {}
         }
@@ -582,7 +582,7 @@ fn trials(scenario: usize, trace: &Trace, all: &mut Vec<Trial>) {
         }
         for (error, number) in errors(point.call, on) {
             for for_good in [false, true] {
-                // Who is interrupted once asks again.
+                // A process that is interrupted once asks again.
                 if for_good && (*number == libc::EINTR || NEVER_FOR_GOOD.contains(&point.call)) {
                     continue;
                 }

@@ -1,4 +1,4 @@
-//! Faults that are real: no process to be had, a full disk, a stderr that nobody reads, a kernel that says no.
+//! Faults that are real: no process available, a full disk, a stderr that no process reads, a kernel that refuses.
 
 use crate::harness::{self, Mount, Mounts, Report, Running, Sandbox, needs, process, sys, words};
 use std::ffi::OsString;

@@ -1,4 +1,4 @@
-//! The termination handler: what it is told, who it is, and how its answer is taken.
+//! The crash handler: what it gets, which user it has, and how its answer is taken.
 
 use crate::harness::{self, Report, Running, Sandbox, needs, sys, words};
 use std::ffi::OsString;

@@ -1,4 +1,4 @@
-//! vsrun as an init, for a server that it never restarts: as PID 1 of a pid namespace, and as anybody's child.
+//! vsrun as an init, for a server that it never restarts: as PID 1 of a pid namespace, and as a child of any process.
 
 use crate::harness::{self, Call, Running, Sandbox, needs, process, sys, words};
 use std::ffi::OsString;
@@ -207,7 +207,7 @@ fn orphans_are_reaped_at_any_rate() {
     }
 }
 
-/// The server's own end is among those of which no signal tells.
+/// The server's own end is among those that no signal reports.
 #[test]
 fn the_servers_end_is_not_lost_among_others() {
     let sandbox = Sandbox::new();
@@ -322,7 +322,7 @@ fn the_machine_ends_in_place_of_pid_1() {
             assert_eq!(ended.signal(), Some(signal), "{line:?}: {ended:?}");
         }
     }
-    // What stands before it may be wrong already, and more than once.
+    // What precedes it may be wrong already, and more than once.
     for wrong in [
         words!["--no-such-option"],
         words!["word"],

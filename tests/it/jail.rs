@@ -1,4 +1,4 @@
-//! Who and where the server is: ids, groups, root, directory, terminal; and that there is no way back.
+//! The server's user and place: ids, groups, root, directory, terminal; and that there is no way back.
 
 use crate::harness::call::identity;
 use crate::harness::{self, Mount, Mounts, PLAIN, Report, Sandbox, needs, process, sys, words};

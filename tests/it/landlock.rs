@@ -1,4 +1,4 @@
-//! Landlock on the real kernel: what the options name works, and everything else is refused, whoever the server is.
+//! Landlock on the real kernel: what the options name works, and everything else is refused, whatever user the server has.
 
 use crate::harness::{self, Bundle, Call, PLAIN, Sandbox, needs, process, sys, words};
 use std::ffi::OsString;
@@ -254,7 +254,7 @@ fn paths_are_those_of_the_server_in_its_root_and_directory() {
     // The host's path is not there in the jail.
     let outside = sandbox.vsrun(line(words!["--ro", jail.join("srv")])).finish();
     outside.failed(125, &["apply --ro '", "No such file or directory"]);
-    // What the user may not reach can be named by nobody else.
+    // What the user may not reach cannot be named by any other process.
     sys::set_mode(&jail.join("srv"), 0o700);
     fs::create_dir(jail.join("srv/inner")).unwrap();
     let start = words!["-r", &jail, "-u", "7:7", "--rox", "/probe", "--ro", "/srv/inner", "--", "/probe"];

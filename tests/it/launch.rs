@@ -33,7 +33,7 @@ fn every_exit_status_is_passed_on_by_the_manager() {
 #[test]
 fn death_by_a_signal_becomes_128_and_its_number() {
     let sandbox = Sandbox::new();
-    // Neither CHLD, CONT, URG and WINCH, which end nobody, nor STOP, TSTP, TTIN and TTOU.
+    // Neither CHLD, CONT, URG and WINCH, which end no process, nor STOP, TSTP, TTIN and TTOU.
     let deadly: Vec<i32> = (1..=64).filter(|signal| ![17, 18, 19, 20, 21, 22, 23, 28].contains(signal)).collect();
     for some in deadly.chunks(8) {
         let start = |signal: &i32| {

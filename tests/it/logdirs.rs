@@ -454,7 +454,7 @@ fn a_start_whose_words_are_read_by_no_process_ends_with_its_status() {
     }
 }
 
-/// In a root whose /proc is a directory that somebody has filled.
+/// In a root whose /proc is a directory that another user has filled.
 #[test]
 fn an_oom_score_is_written_to_the_kernel_only() {
     needs!(harness::root());

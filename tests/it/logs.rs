@@ -1,5 +1,5 @@
 //! The log directory: its files, their owners and rotation, what is deleted and what is never touched, and records
-//! that nobody can forge.
+//! that no process can forge.
 
 use crate::harness::{self, Mount, Mounts, Running, Sandbox, needs, sys, words};
 use std::ffi::OsString;
@@ -367,7 +367,7 @@ fn records_tell_the_story_in_the_form_promised() {
     for part in wanted {
         assert!(rest.any(|line| line.contains(part)), "{part:?} comes in its turn: {story:#?}");
     }
-    assert!(story[0].contains(&sandbox.probe().display().to_string()), "the command is told: {}", story[0]);
+    assert!(story[0].contains(&sandbox.probe().display().to_string()), "the command is recorded: {}", story[0]);
     assert!(story.last().unwrap().contains("shutdown"));
     let mut times: Vec<&str> = story.iter().map(|line| &line[..24]).collect();
     let as_written = times.clone();

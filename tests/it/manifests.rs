@@ -75,7 +75,7 @@ fn crash_for_good(bundle: &Bundle<'_>, container: harness::Running) {
     container.finish().exited(128 + libc::SIGSEGV);
 }
 
-/// The server crashes, and is there again before anybody outside takes notice.
+/// The server crashes, and is there again before anything outside takes notice.
 #[track_caller]
 fn crash(bundle: &Bundle<'_>, probe: &[String]) {
     let probe: Vec<OsString> = probe.iter().map(OsString::from).collect();
@@ -94,14 +94,14 @@ fn the_dockerfile_makes_an_image_that_runs_as_it_says() {
     needs!(can_build());
     let sandbox = Sandbox::new();
     let bundle = build(&sandbox);
-    // What the comment in it tells people to do.
+    // What the comment in it asks people to do.
     bundle.change(".root.readonly = true | .process.capabilities = {}", words![]);
     let runc = bundle.start();
     await_page(&bundle);
     let first = bundle.first();
     assert_eq!(process::status(first, "Uid"), "1000\t1000\t1000\t1000");
     assert!(harness::bundle::read_only(first));
-    // Who has answered the call may still be on its way out.
+    // The process that has answered the call may still be exiting.
     harness::await_true("the server, and nobody else", || bundle.others().len() == 1);
     bundle.kill("TERM");
     runc.finish().exited(128 + libc::SIGTERM);

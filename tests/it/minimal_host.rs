@@ -103,7 +103,7 @@ fn on_an_old_host_a_command_that_cannot_be_executed_is_explained() {
     }
 }
 
-/// Nobody else's file is replaced, and none is lost, where the call that would promise it is not there.
+/// No file of another process is replaced, and none is lost, where the call that would promise it is not there.
 #[test]
 fn on_an_old_host_rotation_never_replaces_a_file() {
     needs!(harness::root(), filter::filters());
@@ -142,7 +142,7 @@ fn a_kernel_without_locks_of_open_files_is_an_error_for_pidfiles_only() {
 }
 
 /// Whatever is answered in place of a descriptor for the process: a server that lives is never called dead, and
-/// nobody is told that it was stopped while it runs.
+/// no caller is told that it was stopped while it runs.
 #[test]
 fn without_pidfd_a_living_server_is_never_called_dead() {
     needs!(harness::root(), filter::filters());
@@ -261,7 +261,7 @@ fn in_a_bare_root_on_an_old_host_nothing_leaks_and_nothing_is_trusted_blindly() 
         let fds: Vec<&String> = ended.exited(0).out.iter().filter(|line| line.starts_with("fd ")).collect();
         assert_eq!(fds.len(), 3, "{ended:?}");
     }
-    // Neither a descriptor of the process nor /proc: its number alone is not enough to signal anybody.
+    // Neither a descriptor of the process nor /proc: its number alone is not enough to signal a process.
     let host = filter::old_host(libc::EPERM);
     let sandbox = Sandbox::new();
     let (file, life) = (sandbox.path("jail/pid"), sandbox.out("life"));

@@ -16,7 +16,7 @@ fn socket(sandbox: &Sandbox) -> String {
     sandbox.report(&sandbox.out("report")).variable("NOTIFY_SOCKET").unwrap()
 }
 
-/// Another user, who knows the address.
+/// Another user that knows the address.
 fn stranger(other: &Sandbox, socket: &str, actions: Vec<OsString>) -> Running {
     other.program(&other.probe(), actions).env("NOTIFY_SOCKET", socket).start()
 }

@@ -28,7 +28,7 @@ struct Choice {
     words: &'static [&'static str],
     /// One of a kind only; none for "".
     kind: &'static str,
-    /// Whether it needs somebody who stays, or who waits at least.
+    /// Whether it needs a vsrun that stays, or at least waits.
     needs: Needs,
     has_effect: fn(&Server<'_>) -> bool,
 }
@@ -53,7 +53,7 @@ const CHOICES: &[Choice] = &[
     free(&["-p", "pid"], |server| {
         let (path, number) = (server.sandbox.path("pid"), format!("{}\n", server.pid));
         let file = harness::call::identity(&path);
-        // Who becomes the server leaves it the lock.
+        // A vsrun that becomes the server leaves it the lock.
         harness::text(&path) == number
             && server.found.descriptors().iter().any(|fd| fd.identity == file) != server.stays
     }),
@@ -276,7 +276,7 @@ fn try_both(sandbox: &Sandbox, way: &[&str], both: [&Choice; 2]) {
     sandbox.await_nothing_left();
     let _ = fs::remove_dir_all(sandbox.path("logs"));
     if !stays {
-        // Nobody is there who would.
+        // No process is there that would.
         let _ = fs::remove_file(sandbox.path("pid"));
         let _ = fs::remove_file(socket);
     }

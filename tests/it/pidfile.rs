@@ -1,4 +1,4 @@
-//! Pidfiles: what is in them, who holds the lock, what is refused, and when they go away.
+//! Pidfiles: what is in them, which process holds the lock, what is refused, and when they go away.
 
 use crate::harness::call::identity;
 use crate::harness::sys::Lock;
@@ -391,7 +391,7 @@ fn the_file_goes_when_the_command_cannot_be_executed() {
     }
 }
 
-/// Who would have undone the start ends a moment after a server that ends at once.
+/// The helper that would have undone the start exits a moment after a server that ends at once.
 #[test]
 fn a_server_that_has_just_ended_does_not_block_the_next() {
     needs!(harness::root());

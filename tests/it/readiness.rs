@@ -72,7 +72,7 @@ fn no_other_descriptor_comes_with_it() {
     }
 }
 
-/// A step that is told where the server's descriptor has just come to be would be the newline that it waits for.
+/// A step that was recorded on the server's new descriptor would be the newline that it waits for.
 #[test]
 fn no_reported_step_means_ready() {
     for number in 3..=20 {
@@ -92,7 +92,7 @@ fn wrong_words_touch_nothing() {
         sandbox.vsrun(words!["-b", "-p", "pid", "--ready", how, "--", "true"]).finish().failed(2, &["--ready", how]);
     }
     for line in [
-        // Nobody would listen.
+        // No process would listen.
         words!["--ready", "fd:5"],
         words!["--ready", "notify"],
         words!["-b", "--ready", "notify", "-f"],
@@ -171,7 +171,7 @@ fn what_was_said_with_the_last_breath_was_said() {
     }
 }
 
-/// The one who listens hears the server's end all the same.
+/// The listener gets the server's exit all the same.
 #[test]
 fn a_child_that_keeps_the_descriptor_open_delays_nothing() {
     let sandbox = Sandbox::new();
@@ -218,7 +218,7 @@ fn a_server_stopped_before_it_was_ready_was_never_ready() {
     sandbox.vsrun(words!["--stop", "keeper"]).finish().exited(0);
     assert_unready(&caller.finish(), "before the server was started");
     assert_nothing_left(&sandbox);
-    // In the foreground that is no failure: somebody asked for it.
+    // In the foreground that is no failure: it was requested.
     let manager = sandbox.vsrun([managed, server].concat()).start();
     await_life(&sandbox.out("life"), 2);
     manager.stop().exited(0);
@@ -442,7 +442,7 @@ fn where_vsrun_becomes_the_server_it_is_left_alone() {
     }
 }
 
-/// The manager's own pid is told, not the caller's; and the service hears of it when the caller does.
+/// The manager's own pid is reported, not the caller's; and the service hears of it when the caller does.
 #[test]
 fn from_the_background_to_an_abstract_name() {
     let sandbox = Sandbox::new();
@@ -566,7 +566,7 @@ fn the_background_reports_the_same() {
     }
 }
 
-/// The same for what belongs to somebody else.
+/// The same for a socket that belongs to another user.
 #[test]
 fn nor_does_it_hide_what_others_hold() {
     needs!(root());

@@ -15,7 +15,7 @@ fn await_server(pidfile: &Path, before: i32) -> i32 {
     harness::await_some("the server's pid in the pidfile", look)
 }
 
-/// One request on a new connection, and what comes back; `None` where nobody answers (yet).
+/// One request on a new connection, and what comes back; `None` where no server answers (yet).
 fn ask(stream: std::io::Result<impl Read + Write>, request: &str, enough: &str) -> Option<String> {
     let mut stream = stream.ok()?;
     stream.write_all(request.as_bytes()).ok()?;

@@ -1,4 +1,4 @@
-//! Who outlives the server: the rest of its group with `--group`, everybody with `--linger`.
+//! Processes that outlive the server: the rest of its group with `--group`, all of them with `--linger`.
 
 use crate::harness::{self, Call, Running, Sandbox, await_gone, gone, needs, process, sys, words};
 use std::ffi::OsString;
@@ -129,7 +129,7 @@ fn others_are_reaped_while_the_rest_of_a_group_is_awaited() {
     assert!(called.lives() && !gone(stubborn), "a timeout of 0 kills nobody");
     sys::kill(stubborn, libc::SIGKILL);
     called.finish().exited(0);
-    assert!(!gone(number(&sandbox.out("x"))), "who has left the group goes on");
+    assert!(!gone(number(&sandbox.out("x"))), "a process that has left the group goes on");
 }
 
 #[test]
@@ -180,7 +180,7 @@ fn a_failed_start_leaves_no_process_either() {
     sandbox.await_nothing_left();
 }
 
-/// Who came into the container from outside is no child of PID 1, and ends with the rest.
+/// A process that entered the container from outside is no child of PID 1, and ends with the rest.
 #[test]
 fn processes_from_outside_are_ended() {
     needs!(able(), harness::tool("nsenter"));
@@ -201,7 +201,7 @@ fn processes_from_outside_are_ended() {
     }
 }
 
-/// The logger is not asked to end, so that it gets the last words of those who are.
+/// The logger is not asked to end, so that it gets the last words of those that are.
 #[test]
 fn last_words_arrive() {
     needs!(able());
@@ -253,7 +253,7 @@ fn a_hundred_are_ended_at_once() {
     assert_eq!(sandbox.living(), []);
 }
 
-/// One who is stopped hears TERM when it goes on, and not before.
+/// A stopped process gets TERM when it goes on, and not before.
 #[test]
 fn stopped_processes_can_end_too() {
     needs!(able());

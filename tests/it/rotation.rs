@@ -1,4 +1,4 @@
-//! The writer of `--log-size`: where it rotates, that it loses no byte whatever happens to it, and who it is.
+//! The writer of `--log-size`: where it rotates, that it loses no byte whatever happens to it, and which user it has.
 
 use crate::harness::{self, Mount, Mounts, Running, Sandbox, await_life, await_true, needs, process, sys, words};
 use std::ffi::OsString;
@@ -29,7 +29,7 @@ fn all(logs: &Path) -> Vec<u8> {
     files(logs).iter().flat_map(|path| fs::read(path).unwrap_or_default()).collect()
 }
 
-/// Whether these are the bytes that were wanted; what differs is told in few words.
+/// Whether these are the bytes that were wanted; what differs is printed in few words.
 #[track_caller]
 fn assert_same(found: &[u8], wanted: &[u8], what: &str) {
     let at = found.iter().zip(wanted).position(|(found, wanted)| found != wanted);
@@ -259,7 +259,7 @@ fn a_full_disk_holds_the_server_up_and_loses_nothing() {
             let server = sandbox.living().into_iter().find(|pid| process::link(*pid, "exe").ends_with("probe"));
             server.is_none_or(|pid| process::state(pid) == "S")
         });
-        // Whoever clears up takes the oldest files.
+        // A clean-up removes the oldest files.
         let (wanted, mut found) = (flood(1, 60_000), Vec::new());
         await_true("all of it", || {
             let files = files(&logs);
@@ -327,7 +327,7 @@ fn the_handler_reads_from_the_beginning_of_the_life_or_of_the_newest_file() {
     manager.stop().exited(0);
 }
 
-/// Who the writer is, and what it has.
+/// The writer's user, and what it has.
 #[test]
 fn it_is_the_directorys_owner_and_has_nothing_of_vsruns() {
     needs!(harness::root());

@@ -178,7 +178,7 @@ fn an_init_ends_as_its_server_does() {
     let bundle = Bundle::new(&sandbox, init(words!["signals", "/out/seen", "15", "exit", "6"]));
     let runc = bundle.start();
     harness::await_lines(&sandbox.out("seen"), 1);
-    // HUP and INT go through, too; TERM ends nobody who does not want to end.
+    // HUP and INT go through, too; TERM does not end a process that handles it.
     for (count, (name, number)) in [("HUP", "1"), ("INT", "2"), ("WINCH", "28"), ("TERM", "15")].iter().enumerate() {
         bundle.kill(name);
         assert_eq!(harness::await_lines(&sandbox.out("seen"), count + 2)[count + 1], *number);
@@ -209,7 +209,7 @@ fn no_process_is_left_running_and_none_is_killed_by_the_kernel() {
 fn a_machine_that_is_a_container_ends_at_poweroff() {
     needs!(harness::containers());
     let sandbox = Sandbox::new();
-    // The kernel ends the pid namespace of one who may do it, as by these signals; nothing happens to the machine.
+    // The kernel ends the pid namespace of a process that may do it, as by these signals; nothing happens to the machine.
     let right = ".process.user = {uid: 0, gid: 0} | .process.capabilities = ($ARGS.positional as $caps
         | {bounding: $caps, effective: $caps, permitted: $caps})";
     let end = |how: &str, line: Vec<OsString>| {

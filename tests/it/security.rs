@@ -10,7 +10,7 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 
 /// CVE-2024-21626: a working directory that is reached through a descriptor of the launcher's lies outside of the
-/// root, and so does all that the server can find from there. Whoever may write in the jail can plant such a link.
+/// root, and so does all that the server can find from there. A user with the right to write in the jail can plant such a link.
 #[test]
 fn a_working_directory_through_a_descriptor_of_ours_is_refused() {
     needs!(harness::root());
@@ -70,7 +70,7 @@ fn without_arguments_nothing_else_is_taken_for_one() {
     }
 }
 
-/// CVE-2006-2607: setuid(2) failed for a user with too many processes, nobody looked, and the job ran as root. Today's
+/// CVE-2006-2607: setuid(2) failed for a user with too many processes, the result was not checked, and the job ran as root. Today's
 /// kernels refuse the execve(2) in its place.
 #[test]
 fn a_user_with_too_many_processes_gets_no_server_of_roots() {
@@ -124,8 +124,8 @@ fn no_group_of_the_callers_is_left_to_server_or_handler() {
     assert_eq!((made.uid(), made.mode() & 0o7777), (12345, 0o755), "a program of the group {}", made.gid());
 }
 
-/// A process that shares memory with root and runs as somebody else is a way to root for whoever can trace it: so the
-/// memory is lent only to one that stays who it is.
+/// A process that shares memory with root and runs as another user is a way to root for every process that can trace it: so the
+/// memory is lent only to a process that keeps its user.
 #[test]
 fn a_child_that_changes_user_shares_no_memory_with_us() {
     needs!(harness::root(), harness::tool("strace"));
@@ -154,7 +154,7 @@ fn a_child_that_changes_user_shares_no_memory_with_us() {
         let (server, of_handler) = (births[0].contains("CLONE_VM"), births[1].contains("CLONE_VM"));
         assert_eq!(births.len(), 2, "{births:#?}");
         assert_eq!(server, lent, "{options:?}: {births:#?}");
-        // The handler is not in the jail, and without capabilities only as somebody else.
+        // The handler is not in the jail, and without capabilities only as another user.
         assert_eq!(of_handler, options[0] != "-u", "{options:?}: {births:#?}");
     }
 }

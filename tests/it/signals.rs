@@ -1,4 +1,4 @@
-//! What a signal to vsrun does when it was told so.
+//! What a signal to vsrun does with `--on-signal`.
 
 use crate::harness::{self, Running, Sandbox, await_life, await_lines, await_true, lives, needs, process, sys, words};
 use std::ffi::OsString;
@@ -166,7 +166,7 @@ fn an_interrupt_that_means_something_else_kills_no_process() {
     }
 }
 
-/// The manager sent it, so that end is nobody's accident.
+/// The manager sent it, so that exit is no accident.
 #[test]
 fn a_death_by_a_forwarded_signal_was_asked_for() {
     for (signal, status) in [("KILL", 137), ("HUP", 129), ("INT", 130), ("QUIT", 131), ("TERM", 143)] {

@@ -25,7 +25,7 @@ fn rng(test: u64) -> Rng {
     Rng::new(seed * 100 + test)
 }
 
-/// What must not grow: the open descriptors, and the memory that is nobody else's, in kB.
+/// What must not grow: the open descriptors, and the memory that is shared with no other process, in kB.
 #[derive(Debug)]
 struct Size {
     descriptors: Vec<String>,
@@ -263,7 +263,7 @@ fn many_managers_of_servers_that_crash_lose_nothing_and_do_not_grow() {
     all.iter_mut().for_each(One::finish);
 }
 
-/// The machine's clock is everybody's, so only what vsrun is told is changed.
+/// All processes share the machine's clock, so only the time that vsrun reads is changed.
 #[test]
 fn a_clock_that_is_set_back_and_forward_changes_nothing() {
     needs!(harness::root(), tracer::can_trace());

@@ -1,4 +1,4 @@
-//! Sockets: what the server finds, who may call, what is refused, and that nobody is while there is no server.
+//! Sockets: what the server finds, which users may connect, what is refused, and that no client is while there is no server.
 
 use crate::harness::ports::has_no_listener;
 use crate::harness::{self, Call, PLAIN, Report, Running, Sandbox, free_port, needs, process, sys, words};
@@ -68,11 +68,11 @@ fn the_server_finds_its_sockets_from_3_on() {
         let found = report(&sandbox, [way.clone(), options, more].concat());
         assert_eq!(sockets(&found, "web:vsrun:vsrun:dns").len(), 4);
         let rest: Vec<i32> = found.descriptor_numbers().into_iter().filter(|number| *number > 6).collect();
-        // One who becomes the server leaves it the lock, above the sockets.
+        // A vsrun that becomes the server leaves it the lock, above the sockets.
         let becomes = !way.contains(&"-m".into());
         assert_eq!(rest.len(), usize::from(becomes), "{way:?}: {found:?}");
         sandbox.await_nothing_left();
-        assert_eq!(path.exists(), becomes, "{way:?}: who stays removes its socket");
+        assert_eq!(path.exists(), becomes, "{way:?}: a vsrun that stays removes its socket");
     }
 }
 
@@ -117,7 +117,7 @@ fn where_there_is_no_ipv6_it_is_ipv4() {
     answer(client);
     assert!(TcpStream::connect((Ipv6Addr::LOCALHOST, port)).is_err());
     server.signal(libc::SIGKILL);
-    // One who asked for an address of IPv6 gets no other.
+    // A server that asked for an IPv6 address gets no other.
     let line = words![sandbox.path("vsrun"), "--listen", format!("[::1]:{}", free_port()), "--", "true"];
     sandbox.program(&strace, [faults, line].concat()).finish().failed(125, &["cannot listen on '[::1]:"]);
 }
@@ -133,7 +133,7 @@ fn packets_too() {
     client.connect((Ipv4Addr::LOCALHOST, port)).unwrap();
     client.set_nonblocking(true).unwrap();
     client.send(b"x").unwrap();
-    assert_eq!(client.recv(&mut [0]).unwrap_err().kind(), ErrorKind::WouldBlock, "somebody is there");
+    assert_eq!(client.recv(&mut [0]).unwrap_err().kind(), ErrorKind::WouldBlock, "a process is there");
     // Two servers on one port would each get some of the packets.
     let line = words!["--port", format!("{port}/udp"), "--", "true"];
     sandbox.vsrun(line).finish().failed(125, &["Address in use", &format!("pid {}", manager.pid())]);

@@ -1,4 +1,4 @@
-//! What stands between the server and its logs is stopped while it runs, or has very much to look through: signals and
+//! A process between the server and its logs is stopped while it runs, or has very much to look through: signals and
 //! the stop still come through.
 
 use crate::harness::{self, Sandbox, await_life, process, sys, words};

@@ -430,7 +430,7 @@ fn a_signal_without_a_server_is_nobodys() {
     manager.stop().exited(0);
 }
 
-/// The pids of that many orphans, who must have become children of the manager.
+/// The pids of that many orphans, which must have become children of the manager.
 #[track_caller]
 fn orphans_of(manager: &Running, file: &Path, count: usize) -> Vec<i32> {
     let lines = await_lines(file, count);
@@ -499,7 +499,7 @@ fn a_slow_exec_delays_no_signal() {
         let mut held = first.then(|| sys::hold_up(&server));
         let manager = sandbox.vsrun(words!["--restart-delay", "1s", "--restart", "on-failure", "--", &server]).start();
         if !first {
-            // The second life is the one that waits, and then nobody has the file open.
+            // The second life is the one that waits, and then no process has the file open.
             await_life(&life, 2);
             held = Some(sys::hold_up(&server));
             sys::kill(manager.pid(), libc::SIGHUP);

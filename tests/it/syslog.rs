@@ -101,7 +101,7 @@ fn without_syslog(sandbox: &Sandbox) -> (Mounts, PathBuf) {
     (mounts, log)
 }
 
-/// Also the records of one who is about to become the server, or about to leave it alone.
+/// Also the records of a process that is about to become the server, or about to leave it alone.
 #[test]
 fn a_failed_start_is_at_syslog_and_one_line_to_the_caller() {
     needs!(harness::root(), harness::tool("busybox"));
@@ -213,7 +213,7 @@ fn no_record_is_forged() {
     assert!(lines.iter().filter(|line| !line.contains("syslogd")).all(|line| line.contains("daemon.")), "{lines:#?}");
 }
 
-/// Nobody is there, or something else, or somebody who does not listen.
+/// No socket is there, or something else, or a socket to which no process listens.
 #[test]
 fn a_syslog_that_is_none_disturbs_nothing() {
     needs!(harness::root());
@@ -227,7 +227,7 @@ fn a_syslog_that_is_none_disturbs_nothing() {
             let sandbox = Sandbox::new();
             let (mounts, log) = without_syslog(&sandbox);
             make(&log);
-            // Far more records than a socket takes that nobody reads.
+            // Far more records than a socket takes that no process reads.
             let options = words!["--syslog-usage", usage, "--restart", "on-failure", "--restart-delay", "0", "--"];
             let server = words![sandbox.probe(), "life", sandbox.out("life"), "until", "300", "exit", "1", "exit", "0"];
             let ended = sandbox.vsrun([options, server].concat()).within(&mounts).finish();
@@ -238,7 +238,7 @@ fn a_syslog_that_is_none_disturbs_nothing() {
     }
 }
 
-/// Nobody listens, then somebody does, then another one.
+/// No process listens, then one does, then another one.
 #[test]
 fn a_daemon_may_come_and_go() {
     needs!(harness::root(), harness::tool("busybox"));

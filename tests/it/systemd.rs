@@ -281,7 +281,7 @@ fn a_watchdog_of_systemd_is_fed_by_vsrun() {
     change_server(&machine, unit, "WatchdogSec=2s", script);
     machine.systemctl(&["start", unit]).exited(0);
     let manager = machine.main(unit);
-    // Each message sets this time anew.
+    // Each message sets this time again.
     let mut times = Vec::new();
     harness::await_true("six keep-alive messages", || {
         let time = machine.property(unit, "WatchdogTimestampMonotonic");

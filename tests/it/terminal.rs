@@ -6,7 +6,7 @@ use std::fs::File;
 use std::io::{Read, Write};
 use std::sync::{Arc, Mutex};
 
-/// One who sits at the terminal: types, and reads what is on the screen.
+/// A person at the terminal: types, and reads what is on the screen.
 struct Person {
     keys: File,
     screen: Arc<Mutex<String>>,
@@ -19,7 +19,7 @@ impl Person {
         let seen = Arc::clone(&screen);
         std::thread::spawn(move || {
             let mut block = [0; 4096];
-            // An error: nobody has the other side any more.
+            // An error: no process has the other side any more.
             while let Ok(count @ 1..) = side.read(&mut block) {
                 seen.lock().unwrap().push_str(&String::from_utf8_lossy(&block[..count]));
             }
@@ -122,7 +122,7 @@ fn each_life_has_the_foreground() {
     assert_eq!(harness::lines(&sandbox.out("line")), ["hello"]);
 }
 
-/// What asks before it stops somebody in the background: writing to a terminal that wants that (`stty tostop`).
+/// What asks before it stops a process in the background: writing to a terminal that wants that (`stty tostop`).
 #[test]
 fn records_from_the_background_stop_no_process() {
     needs!(harness::tool("busybox"));
@@ -140,7 +140,7 @@ fn records_from_the_background_stop_no_process() {
     called.finish().exited(0);
 }
 
-/// Whoever called vsrun waits for it, and PID 1 has nobody: a server that the key has stopped would be stopped for ever.
+/// The caller of vsrun waits for it, and PID 1 has no caller: a server that the key has stopped would be stopped for ever.
 #[test]
 fn the_suspend_key_stops_no_server() {
     let sandbox = Sandbox::new();

@@ -171,7 +171,7 @@ fn what_the_server_says_is_passed_on_and_a_crash_is_not() {
     assert_eq!(above.next(), "STOPPING=1");
 }
 
-/// A watchdog above is for vsrun: it is told at half of its time that vsrun works, whatever the server does.
+/// A watchdog above is for vsrun: at half of its time vsrun reports that it works, whatever the server does.
 #[test]
 fn the_watchdog_above_is_fed_and_not_inherited() {
     let above = Above::new();

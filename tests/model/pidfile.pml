@@ -24,7 +24,7 @@
 
 mtype = { FREE, OTHER, MANAGER, CHILD, SERVER, ZOMBIE };
 
-/* The processes, by pid; `birth` tells two processes with the same pid apart, as a pidfd does. */
+/* The processes, by pid; `birth` distinguishes two processes with the same pid, as a pidfd does. */
 mtype kind[PIDS + 1];
 byte birth[PIDS + 1];
 byte file_of[PIDS + 1];

@@ -280,7 +280,7 @@ fn trace(pid: i32) -> Tried {
     check_long(unsafe { libc::ptrace(libc::PTRACE_SEIZE, pid, nothing, nothing) })
 }
 
-/// Where nothing is mapped, a reader who may read gets EFAULT.
+/// Where nothing is mapped, a reader with the right to read gets EFAULT.
 fn memory(pid: i32) -> Tried {
     let mut byte = 0_u8;
     let here = libc::iovec { iov_base: (&raw mut byte).cast(), iov_len: 1 };

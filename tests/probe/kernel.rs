@@ -154,7 +154,7 @@ pub fn next_signal() -> i32 {
     }
 }
 
-/// Each grandchild waits until its parent is gone, so it ends as somebody else's child.
+/// Each grandchild waits until its parent is gone, so it ends as the child of another process.
 pub fn orphans(count: u64, mut tell: impl FnMut(i32, i32)) {
     for _ in 0..count {
         let parent = unsafe { libc::fork() };

@@ -1,4 +1,4 @@
-//! The server that the tests start: it tells what it finds when it begins to live, and does what it is told.
+//! The server that the tests start: it reports what it finds when it starts, and does what its arguments say.
 //!
 //! It is static and has no start-up of Rust's own (which ignores SIGPIPE and opens `/dev/null`), so what it reports
 //! is what the launcher left behind; and it runs in an empty chroot. Its arguments are a script, one action after the
@@ -26,7 +26,7 @@
 //! | `take N FILE` | copies N lines of standard input, and reads not one byte more |
 //! | `ignore SIGNAL` | ignores the signal of that number |
 //! | `signals FILE N` | catches every signal and writes its number, after the word `ready`, until signal N has come |
-//! | `orphans N FILE` | leaves N grandchildren without a parent; they write `PID PARENT`, whoever that is then, and end |
+//! | `orphans N FILE` | leaves N grandchildren without a parent; they write `PID PARENT` with their present parent, and exit |
 //! | `crowd N` | leaves N grandchildren without a parent that stay until a signal ends them |
 //! | `poke SIGNAL` | sends its parent the signal of that number |
 //! | `child FILE` | starts a child that stays until it is killed, and writes its number |

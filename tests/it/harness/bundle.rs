@@ -15,7 +15,7 @@ pub struct Bundle<'place> {
     id: String,
 }
 
-/// A plain user without any right, who can get none, and a root that nobody writes to.
+/// A plain user without any right, who can get none, and a root to which nothing is written.
 const POOR: &str = ".process.user = {uid: 1000, gid: 1000} | .process.capabilities = {} | .process.rlimits = []
     | .process.noNewPrivileges = true | .root.readonly = true";
 
@@ -68,7 +68,7 @@ impl<'place> Bundle<'place> {
 
     fn finished(self) -> Self {
         self.change(MOUNTS, words![]);
-        // The place ends whoever bears its mark.
+        // The place ends every process that bears its mark.
         self.change(".process.env += $ARGS.positional", words![self.sandbox.mark()]);
         self
     }

@@ -153,7 +153,7 @@ impl Running {
         Ended { status, out: lines(&out), err: lines(&err) }
     }
 
-    /// Asks it to end, and tells how it did.
+    /// Asks it to exit, and returns how it did.
     #[track_caller]
     pub fn stop(self) -> Ended {
         self.signal(libc::SIGTERM);

@@ -84,7 +84,7 @@ pub fn receive(socket: &std::os::unix::net::UnixDatagram, buffer: &mut [u8]) -> 
     }
 }
 
-/// Ends the test, aloud, where the machine lacks what it needs; in CI that is a failure.
+/// Ends the test, aloud, where something that it needs is missing on the machine; in CI that is a failure.
 macro_rules! needs {
     ($($what:expr),+ $(,)?) => { $(if !$what { return; })+ };
 }

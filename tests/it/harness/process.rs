@@ -112,7 +112,7 @@ pub fn descriptors(pid: i32) -> Vec<(i32, String)> {
     found
 }
 
-/// The locks that a descriptor of that process holds, as `/proc/PID/fdinfo` tells them: `OFDLCK ADVISORY READ`.
+/// The locks that a descriptor of that process holds, as `/proc/PID/fdinfo` shows them: `OFDLCK ADVISORY READ`.
 pub fn locks(pid: i32, fd: i32) -> Vec<String> {
     let info = text(Path::new(&format!("/proc/{pid}/fdinfo/{fd}")));
     let words = |line: &str| line.split_whitespace().skip(2).take(3).collect::<Vec<_>>().join(" ");

@@ -59,7 +59,7 @@ impl Report {
     #[track_caller]
     pub fn variable(&self, name: &str) -> Option<String> {
         let mut values = self.variables(name);
-        assert!(values.len() < 2, "{name} stands there once: {values:?}");
+        assert!(values.len() < 2, "{name} is there once: {values:?}");
         values.pop()
     }
 

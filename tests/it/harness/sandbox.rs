@@ -19,7 +19,7 @@ impl Sandbox {
         Self::of_user(sys::user())
     }
 
-    /// A place where vsrun is called by somebody without any privilege.
+    /// A place where vsrun is called by a user without any privilege.
     pub fn plain() -> Self {
         Self::of_user(if sys::user() == 0 { super::PLAIN } else { sys::user() })
     }
@@ -129,7 +129,7 @@ impl Sandbox {
 
 impl Drop for Sandbox {
     fn drop(&mut self) {
-        // A parent may start a child while we look: ask until nobody answers.
+        // A parent may start a child while we look: ask until none is left.
         for _ in 0..1000 {
             let living = self.living();
             if living.is_empty() {
@@ -179,7 +179,7 @@ pub fn copy(from: &Path, to: &Path) {
 }
 
 pub fn write_executable(path: &Path, bytes: &[u8]) {
-    // A child that is forked meanwhile would hold the file open to write, and nobody could execute it (ETXTBSY).
+    // A child that is forked meanwhile would hold the file open to write, and it could not be executed (ETXTBSY).
     start_locked(|| fs::write(path, bytes).unwrap());
     fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
 }

@@ -36,7 +36,7 @@ pub fn before_exec(command: &mut Command, hook: impl FnMut() -> io::Result<()> +
     unsafe { command.pre_exec(hook) };
 }
 
-/// All ids and groups of somebody without privilege.
+/// All ids and groups of a user without privilege.
 pub fn become_plain(user: u32) -> io::Result<()> {
     // SAFETY: no group, and the pointer is not read for a length of 0.
     check(unsafe { libc::setgroups(0, std::ptr::null()) })?;
@@ -58,7 +58,7 @@ pub fn take_terminal(fd: RawFd) -> io::Result<()> {
 }
 
 pub fn duplicate(from: RawFd, to: RawFd) -> io::Result<()> {
-    // SAFETY: called between fork and exec, on numbers that nobody owns.
+    // SAFETY: called between fork and exec, on numbers that nothing owns.
     check(unsafe { libc::dup2(from, to) })
 }
 
@@ -208,7 +208,7 @@ pub fn pipe() -> (File, File) {
 }
 
 fn own(fd: RawFd) -> File {
-    // SAFETY: new from the kernel, and nobody else's.
+    // SAFETY: new from the kernel, and owned by nothing else.
     File::from(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
@@ -286,7 +286,7 @@ pub fn open_and_lock(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Makes everybody else who opens the file wait, until it is dropped, or for as long as the kernel allows (45 s).
+/// Makes every other process that opens the file wait, until it is dropped, or for as long as the kernel allows (45 s).
 pub fn hold_up(path: &Path) -> File {
     let file = File::open(path).unwrap();
     ignore_signal(libc::SIGIO).unwrap();
@@ -295,13 +295,13 @@ pub fn hold_up(path: &Path) -> File {
     file
 }
 
-/// Whether anybody waits for such a file.
+/// Whether a process waits for such a file.
 pub fn holds_up_somebody(file: &File) -> bool {
     // SAFETY: plain numbers.
     unsafe { libc::fcntl(file.as_raw_fd(), libc::F_GETLEASE) != libc::F_WRLCK }
 }
 
-/// Whether nobody has locked the file in the way of BSD.
+/// Whether no process has locked the file in the way of BSD.
 pub fn flock_is_free(file: &File) -> bool {
     // SAFETY: plain numbers.
     unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) == 0 }
@@ -325,7 +325,7 @@ fn check(result: i32) -> io::Result<()> {
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
-/// Whether nobody can write into that pipe any more and it is empty; what was in it is thrown away.
+/// Whether no process can write into that pipe any more and it is empty; what was in it is thrown away.
 pub fn at_end(reader: &File) -> bool {
     let mut wanted = libc::pollfd { fd: reader.as_raw_fd(), events: libc::POLLIN, revents: 0 };
     // SAFETY: one element, which lives through the call.
@@ -380,7 +380,7 @@ pub fn monotonic() -> u64 {
     u64::try_from(now.tv_sec * 1_000_000 + now.tv_nsec / 1000).unwrap()
 }
 
-/// Gives the terminal at that side another size, as a person does who drags a window's corner.
+/// Gives the terminal at that side another size, like a person who drags a window's corner.
 pub fn resize(terminal: &File, rows: u16, columns: u16) {
     let size = libc::winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
     // SAFETY: the size lives through the call.

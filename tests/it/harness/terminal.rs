@@ -5,7 +5,7 @@ use std::fs::File;
 use std::os::fd::AsRawFd;
 
 pub struct Terminal {
-    /// Where a person would sit. While it is open, nobody at the other side is hung up on.
+    /// Where a person would sit. While it is open, no process at the other side gets a hang-up.
     pub person: File,
 }
 

@@ -93,7 +93,7 @@ pub struct Trace {
 
 #[derive(Default)]
 struct Process {
-    /// None outside of vsrun: one who starts it, or whose parent has not told of it yet.
+    /// None outside of vsrun: a process that starts vsrun, or that its parent has not reported yet.
     role: Option<String>,
     known: bool,
     stopped: bool,
@@ -235,7 +235,7 @@ impl Tracer<'_> {
                 }
             }
         }
-        // Only who looks for faults to try wants to know.
+        // Only a search for faults to try needs this.
         let on = if self.fault.is_none() { kind(pid, first) } else { String::new() };
         self.trace.calls.push((point, on));
     }
