@@ -43,13 +43,13 @@ pub fn parts() -> [(&'static str, String); 7] {
         ("more", MORE.into()),
         ("about", ABOUT.into()),
         ("headings", headings.join("\n")),
-        ("options", FLAGS.iter().map(row).collect()),
+        ("options", FLAGS.iter().map(options_line).collect()),
         ("status", STATUS.into()),
         ("examples", EXAMPLES.into()),
     ]
 }
 
-fn row(flag: &Flag) -> String {
+fn options_line(flag: &Flag) -> String {
     let short = if flag.short == ' ' { String::new() } else { format!("-{},", flag.short) };
     let kinds: Vec<&str> = flag.values.iter().map(|value| value.kind).collect();
     let kinds = if kinds.is_empty() { "none".into() } else { kinds.join(" ") };

@@ -36,7 +36,7 @@ pub fn check(options: &mut Options) -> ! {
         && !findings.check_result("", env_dir::read(dir, &mut Vec::new()))
     {
         options.env_dir = None;
-        print(UNCHECKED);
+        print_line(UNCHECKED);
     }
     let plan = make_plan_for_check(&mut findings, options);
     findings.debug = (plan.debug != StepTrace::Off).then_some(&log);
@@ -56,7 +56,7 @@ fn make_plan_for_check(findings: &mut Findings<'_>, options: &mut Options) -> Pl
             Err(error) => {
                 reported = error.text.as_bytes().to_vec();
                 findings.add("", error);
-                print(UNCHECKED);
+                print_line(UNCHECKED);
                 if options.user.take().is_none() {
                     process::exit(findings.status);
                 }
@@ -88,7 +88,7 @@ fn check_plan(findings: &mut Findings<'_>, options: &Options, plan: Plan) {
     if let Some(path) = plan.termination_log
         && let Err(error) = termination_log::check(path)
     {
-        print(&format!("warning: {}", error.text));
+        print_line(&format!("warning: {}", error.text));
     }
     ownership::check(&plan, &mut |error| findings.add("", error));
     let stays = plan.supervision.is_some();
@@ -111,10 +111,10 @@ fn check_plan(findings: &mut Findings<'_>, options: &Options, plan: Plan) {
         }
     }
     if plan.syslog.is_some() && !dir::stat_path(c"/dev/log").is_ok_and(|about| about.socket) {
-        print("warning: no process listens at /dev/log, which --syslog-usage needs");
+        print_line("warning: no process listens at /dev/log, which --syslog-usage needs");
     }
     if stays && deliver::is_unreachable(&plan.server.steps, &plan.server.paths) {
-        print(&format!("warning: {}", deliver::UNREACHABLE));
+        print_line(&format!("warning: {}", deliver::UNREACHABLE));
     }
     for probe in plan.probes.into_iter().flat_map(|probes| [probes.ready, probes.health]).flatten() {
         if let Probe::Exec(_) = probe.probe {
@@ -132,7 +132,7 @@ fn check_plan(findings: &mut Findings<'_>, options: &Options, plan: Plan) {
 /// Warns if a protection against the server or its user does not work on this system. That does not make a start fail.
 fn warn_of_weak_protection(plan: &Plan) {
     if plan.hides_keys && ![1, 2].map(terminal::write_only).iter().all(|is| *is) {
-        print("warning: the terminal cannot be reopened for writing only: the server can read its keys");
+        print_line("warning: the terminal cannot be reopened for writing only: the server can read its keys");
     }
     let handler = plan.supervision.as_ref().and_then(|stay| stay.handler.as_ref());
     let logger = if let Output::Logger(logger, _) = &plan.output { Some(logger) } else { None };
@@ -141,14 +141,14 @@ fn warn_of_weak_protection(plan: &Plan) {
         steps.find(|step| matches!(step, Step::DropCapabilities(_)))
         && caps::spare(*not_these).is_none()
     {
-        print("warning: no harmless capability is left for handler and logger: the server can trace them");
+        print_line("warning: no harmless capability is left for handler and logger: the server can trace them");
     }
 }
 
 /// The finding when a check cannot be made because an earlier one has failed.
 const UNCHECKED: &str = "not checked: everything that depends on this";
 
-fn print(text: &str) {
+fn print_line(text: &str) {
     if let Err(error) = log::print(format!("{text}\n").as_bytes()) {
         process::exit(log::print_error(&error));
     }
@@ -173,7 +173,7 @@ impl Findings<'_> {
         if error.code != exit::OK {
             self.status = exit::SETUP;
         }
-        print(&error.at(whose).text);
+        print_line(&error.at(whose).text);
     }
 
     /// Adds the error of a failed check to the findings. Returns true if the check succeeded.
@@ -239,7 +239,7 @@ impl Findings<'_> {
                 )
                 | None => {
                     if !known {
-                        print(UNCHECKED);
+                        print_line(UNCHECKED);
                     }
                     return;
                 }

@@ -85,7 +85,7 @@ pub fn setsid() -> Result<()> {
 ///
 /// # Errors
 /// EPERM when the mask was not set.
-pub fn fix_umask(mask: u32) -> Result<()> {
+pub fn set_umask_verified(mask: u32) -> Result<()> {
     set_umask(mask);
     ensure(set_umask(mask) == mask)
 }

@@ -42,7 +42,7 @@ pub fn open_handle(dir: Option<&OwnedFd>, name: &CStr) -> Result<OwnedFd> {
 ///
 /// # Errors
 /// The errors of open(2); ELOOP for a symbolic link, unless `follow` is set.
-pub fn read(dir: Option<&OwnedFd>, name: &CStr, follow: bool) -> Result<OwnedFd> {
+pub fn open_for_reading(dir: Option<&OwnedFd>, name: &CStr, follow: bool) -> Result<OwnedFd> {
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
     let flags = if follow { flags } else { flags | OFlags::NOFOLLOW };
     openat(at(dir), name, flags, Mode::empty())
@@ -52,7 +52,7 @@ pub fn read(dir: Option<&OwnedFd>, name: &CStr, follow: bool) -> Result<OwnedFd>
 ///
 /// # Errors
 /// The errors of open(2).
-pub fn list(dir: BorrowedFd<'_>) -> Result<Dir> {
+pub fn open_for_listing(dir: BorrowedFd<'_>) -> Result<Dir> {
     Ok(Dir(openat(dir, c".", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?))
 }
 
@@ -60,7 +60,7 @@ pub fn list(dir: BorrowedFd<'_>) -> Result<Dir> {
 ///
 /// # Errors
 /// The errors of mkdir(2).
-pub fn make(dir: Option<&OwnedFd>, name: &CStr) -> Result<()> {
+pub fn make_dir(dir: Option<&OwnedFd>, name: &CStr) -> Result<()> {
     mkdirat(at(dir), name, Mode::RWXU)
 }
 
@@ -68,7 +68,7 @@ pub fn make(dir: Option<&OwnedFd>, name: &CStr) -> Result<()> {
 ///
 /// # Errors
 /// The errors of rmdir(2).
-pub fn remove(dir: Option<&OwnedFd>, name: &CStr) -> Result<()> {
+pub fn remove_dir(dir: Option<&OwnedFd>, name: &CStr) -> Result<()> {
     unlinkat(at(dir), name, AtFlags::REMOVEDIR)
 }
 

@@ -24,7 +24,7 @@ pub const ONE_PIDFILE: &str = "--status, --stop, --replace and --signal take one
 
 /// Fills a template: each `%` is replaced by the next of these texts.
 #[inline(never)]
-fn fill(text: &str, with: &[&[u8]]) -> Vec<u8> {
+fn fill_template(text: &str, with: &[&[u8]]) -> Vec<u8> {
     let (mut filled, mut with) = (Vec::new(), with.iter());
     for byte in text.bytes() {
         match byte {
@@ -43,7 +43,10 @@ pub fn missing_value(row: &FlagRow, at: usize) -> Vec<u8> {
         return b"a value is missing".into();
     };
     let none: &[u8] = if row.id == Id::Manager { b" ('-' for none)" } else { b"" };
-    fill("takes two values, % and %%: % is missing", &[first, second, none, if at == 0 { first } else { second }])
+    fill_template(
+        "takes two values, % and %%: % is missing",
+        &[first, second, none, if at == 0 { first } else { second }],
+    )
 }
 
 /// The error text for an unknown option, such as `unknown option --pidfil: did you mean --pidfile?`
@@ -54,9 +57,12 @@ pub fn unknown_option(name: &[u8]) -> Vec<u8> {
     let first = words.next().unwrap_or_default();
     if let Some(rest) = words.rest {
         return if first.is_empty() {
-            fill("'--%' is one argument: '--' is an argument of its own, and so is each word of COMMAND", &[name])
+            fill_template(
+                "'--%' is one argument: '--' is an argument of its own, and so is each word of COMMAND",
+                &[name],
+            )
         } else {
-            fill("'--%' is one argument: write --%=%", &[name, first, rest])
+            fill_template("'--%' is one argument: write --%=%", &[name, first, rest])
         };
     }
     let other = split_byte(FOREIGN_NAMES, b',').find_map(|pair| pair.strip_prefix(name)?.strip_prefix(b"="));
@@ -66,8 +72,8 @@ pub fn unknown_option(name: &[u8]) -> Vec<u8> {
         known.push(b',');
     }
     match other.or_else(|| nearest(name, &known)) {
-        Some(meant) => fill("unknown option --%: did you mean --%?", &[name, meant]),
-        None => fill("unknown option --% (see vsrun --help)", &[name]),
+        Some(meant) => fill_template("unknown option --%: did you mean --%?", &[name, meant]),
+        None => fill_template("unknown option --% (see vsrun --help)", &[name]),
     }
 }
 
@@ -85,8 +91,8 @@ pub fn malformed_value(row: &FlagRow, value: &[u8]) -> Vec<u8> {
         Id::SuccessExit => {
             words.find_map(|word| if parse_number(word).is_none() { unknown_signal(word) } else { None })
         }
-        Id::OnSignal => malformed_action(value).map(|text| fill("'%': %", &[value, &text])),
-        Id::Limit if parse_limit(value).is_some() => Some(fill("'%' is given twice", &[value])),
+        Id::OnSignal => malformed_action(value).map(|text| fill_template("'%': %", &[value, &text])),
+        Id::Limit if parse_limit(value).is_some() => Some(fill_template("'%' is given twice", &[value])),
         Id::Limit => {
             let name = split_byte(split_byte(value, b',').next().unwrap_or_default(), b'=').next().unwrap_or_default();
             index_of_name(RESOURCES, name).is_none().then(|| unknown_name("limit", name, RESOURCES, RESOURCES))
@@ -100,7 +106,7 @@ pub fn malformed_value(row: &FlagRow, value: &[u8]) -> Vec<u8> {
         let mut not = Vec::new();
         unpack(row.rejection(), &mut not);
         let reason = reason(row, value);
-        fill(if reason.is_empty() { "'%' %" } else { "'%' %: %" }, &[value, &not, &reason])
+        fill_template(if reason.is_empty() { "'%' %" } else { "'%' %: %" }, &[value, &not, &reason])
     })
 }
 
@@ -108,7 +114,7 @@ pub fn malformed_value(row: &FlagRow, value: &[u8]) -> Vec<u8> {
 #[inline(never)]
 pub fn unknown_name(what: &str, word: &[u8], names: &[u8], all: &[u8]) -> Vec<u8> {
     let meant = nearest(word, names);
-    let mut text = fill("unknown % '%': ", &[what.as_bytes(), word]);
+    let mut text = fill_template("unknown % '%': ", &[what.as_bytes(), word]);
     if meant.is_some() {
         text.extend_from_slice(b"did you mean ");
     }
@@ -131,13 +137,13 @@ fn unknown_signal(word: &[u8]) -> Option<Vec<u8>> {
         return None;
     }
     if parse_number(word).is_some() {
-        return Some(fill("'%' is not a signal: their numbers are 1 to 64", &[word]));
+        return Some(fill_template("'%' is not a signal: their numbers are 1 to 64", &[word]));
     }
     let known = NAMES.join(",");
     let name = word.get(3..).filter(|_| word.to_ascii_uppercase().starts_with(b"SIG")).unwrap_or(word);
     Some(match nearest(name, known.as_bytes()) {
-        Some(meant) => fill("unknown signal '%': did you mean SIG%?", &[word, meant]),
-        None => fill("unknown signal '%' (see kill -l)", &[word]),
+        Some(meant) => fill_template("unknown signal '%': did you mean SIG%?", &[word, meant]),
+        None => fill_template("unknown signal '%' (see kill -l)", &[word]),
     })
 }
 
@@ -194,7 +200,7 @@ fn suggested_unit(value: &[u8]) -> Vec<u8> {
         [b'd', ..] => b"d",
         _ => return Vec::new(),
     };
-    fill("did you mean %%?", &[value.strip_suffix(unit).unwrap_or(value), meant])
+    fill_template("did you mean %%?", &[value.strip_suffix(unit).unwrap_or(value), meant])
 }
 
 /// The error text for a malformed address or port.

@@ -54,15 +54,15 @@ fn split_rotated_name(name: &[u8], of: StaticCStr) -> Option<(u32, &[u8])> {
 
 /// The lowest numbers that one pass through a directory has found. It has room for as many as one pass deletes.
 #[derive(Clone, Debug)]
-pub struct Lowest([u32; 32]);
+pub struct LowestNumbers([u32; 32]);
 
-impl Default for Lowest {
+impl Default for LowestNumbers {
     fn default() -> Self {
         Self([u32::MAX; 32])
     }
 }
 
-impl Lowest {
+impl LowestNumbers {
     /// Adds a number if it is lower than the highest one, which it replaces.
     pub fn insert(&mut self, number: u32) {
         if let Some(highest) = self.0.iter_mut().max()
@@ -180,7 +180,7 @@ mod tests {
 
     #[test]
     fn the_lowest_numbers_come_first() {
-        let mut lowest = Lowest::default();
+        let mut lowest = LowestNumbers::default();
         (1..=100).rev().for_each(|number| lowest.insert(number));
         let found: Vec<u32> = core::iter::from_fn(|| lowest.pop()).collect();
         assert_eq!(found, (1..=32).collect::<Vec<_>>());

@@ -33,7 +33,7 @@ pub fn mark(rows: &mut [Row], own: i32, helpers: &[i32]) {
         {
             *mark = verdict;
             let parent = *parent;
-            at = find(rows, parent);
+            at = find_row(rows, parent);
         }
     }
 }
@@ -54,19 +54,19 @@ fn nearest_mark(rows: &mut [Row], first: usize, own: i32, helpers: &[i32]) -> i3
         match *parent {
             0 => return VISITOR,
             parent if parent == own => return OURS,
-            parent => at = find(rows, parent),
+            parent => at = find_row(rows, parent),
         }
     }
     LOST
 }
 
-fn find(rows: &[Row], wanted: i32) -> Option<usize> {
+fn find_row(rows: &[Row], wanted: i32) -> Option<usize> {
     rows.binary_search_by_key(&wanted, |[pid, ..]| *pid).ok()
 }
 
 /// The parent of a running process, from its `stat` file in /proc; None for a zombie. A process whose first thread has
 /// exited is running as long as one of its other threads is.
-pub fn living(stat: &[u8]) -> Option<i32> {
+pub fn running_parent(stat: &[u8]) -> Option<i32> {
     // The state follows the process name, which may contain any bytes.
     let end = stat.iter().rposition(|byte| *byte == b')')?;
     let mut words = stat.get(end + 2..)?.split(|byte| *byte == b' ');
@@ -79,7 +79,7 @@ pub fn living(stat: &[u8]) -> Option<i32> {
 }
 
 /// True if a process is in this session, or started before this time (in clock ticks), from its `stat` file in /proc.
-pub fn is_part(stat: &[u8], session: i32, before: u64) -> bool {
+pub fn is_in_session_or_older(stat: &[u8], session: i32, before: u64) -> bool {
     let Some(end) = stat.iter().rposition(|byte| *byte == b')') else { return false };
     let mut words = stat.get(end + 2..).unwrap_or_default().split(|byte| *byte == b' ');
     // The session is the fourth word after the process name, counted from the state, and the start time is the 20th.
@@ -90,7 +90,7 @@ pub fn is_part(stat: &[u8], session: i32, before: u64) -> bool {
 
 /// The wait(2) status of a zombie: the 52nd word of its `stat` file in /proc. None for 0, which the kernel also shows
 /// to a process that may not trace the zombie.
-pub fn exit_word(stat: &[u8]) -> Option<i32> {
+pub fn zombie_status(stat: &[u8]) -> Option<i32> {
     let end = stat.iter().rposition(|byte| *byte == b')')?;
     let word = stat.get(end + 2..)?.trim_ascii_end().split(|byte| *byte == b' ').nth(49)?;
     parse_number(word).and_then(|word| i32::try_from(word).ok()).filter(|word| *word != 0)
@@ -139,24 +139,24 @@ mod tests {
         for (state, threads, parent) in
             [("S", 1, Some(34)), ("Z", 1, None), ("Z", 0, None), ("X", 1, None), ("Z", 3, Some(34)), ("T", 1, Some(34))]
         {
-            assert_eq!(living(&stat(state, threads)), parent, "{state} {threads}");
+            assert_eq!(running_parent(&stat(state, threads)), parent, "{state} {threads}");
         }
-        assert_eq!((living(b""), living(b"1 (x"), living(b"1 (x) Z")), (None, None, None));
+        assert_eq!((running_parent(b""), running_parent(b"1 (x"), running_parent(b"1 (x) Z")), (None, None, None));
     }
 
     #[test]
     fn a_part_is_a_session_and_what_is_older() {
         let stat = b"12 (a b) S 34 12 7 0 -1 4228300 1 2 3 4 5 6 7 8 20 0 1 0 500 99\n";
         for (session, before, is) in [(7, 0, true), (8, 0, false), (8, 500, false), (8, 501, true), (34, 0, false)] {
-            assert_eq!(is_part(stat, session, before), is, "{session} {before}");
+            assert_eq!(is_in_session_or_older(stat, session, before), is, "{session} {before}");
         }
-        assert!(!is_part(b"", 7, 1) && !is_part(b"1 (x) S", 7, 1));
+        assert!(!is_in_session_or_older(b"", 7, 1) && !is_in_session_or_older(b"1 (x) S", 7, 1));
     }
 
     #[test]
     fn the_exit_word_is_the_last_one() {
         let stat = |word: &str| format!("12 (x) Z {} {word}\n", ["0"; 48].join(" ")).into_bytes();
-        assert_eq!(exit_word(&stat("1792")), Some(1792));
-        assert_eq!((exit_word(&stat("0")), exit_word(b"12 (x) Z 1"), exit_word(b"")), (None, None, None));
+        assert_eq!(zombie_status(&stat("1792")), Some(1792));
+        assert_eq!((zombie_status(&stat("0")), zombie_status(b"12 (x) Z 1"), zombie_status(b"")), (None, None, None));
     }
 }

@@ -11,7 +11,7 @@ use crate::logic::supervisor::notify::is_for_us;
 
 /// The steps of such a program. It has the server's user, root, limits and confinement, but no terminal. It has a
 /// session of its own, so that a signal to its group reaches its children too.
-pub(super) fn steps(server: &Program, command: StaticCStr) -> Vec<Step> {
+pub(super) fn shared_steps(server: &Program, command: StaticCStr) -> Vec<Step> {
     let is_cgroup = |step: &&Step| matches!(step, Step::Cgroup(_));
     // The control group is entered before everything else, as the server does.
     let mut steps: Vec<Step> = server.steps.iter().filter(is_cgroup).copied().collect();
@@ -55,7 +55,7 @@ fn is_shared(step: &Step) -> bool {
         | Step::Allow(..)
         | Step::Confine
         | Step::Covered(_) => true,
-        // `steps` adds these at the beginning or the end.
+        // `shared_steps` adds these at the beginning or the end.
         Step::Cgroup(_) | Step::UnblockSignals | Step::Setsid | Step::Input | Step::Output | Step::Exec(_) => false,
         // The server's place among sessions and terminals, and its own files and descriptors.
         Step::ControlTerminal

@@ -61,7 +61,7 @@ pub fn probes(options: &Options, server: &Program, change: Option<&Identity>) ->
 /// The program of an `exec:` probe. It runs like the server, but without the variables that are for the server only.
 fn exec_probe_program(server: &Program, words: &[StaticCStr]) -> Box<Program> {
     let command = words.first().copied().unwrap_or_default();
-    let steps = companion::steps(server, command);
+    let steps = companion::shared_steps(server, command);
     let mut env = server.env.clone();
     env.remove(&companion::is_only_for_server);
     Box::new(Program { steps, paths: vec![command], argv: words.to_vec(), env, personality: &VSRUN })

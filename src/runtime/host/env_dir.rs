@@ -25,7 +25,7 @@ const MAX_VARIABLE: usize = 128 << 10;
 /// When the directory or one of its files cannot be read, or a file cannot be a variable.
 #[inline(never)]
 pub fn read(path: StaticCStr, entries: &mut Vec<StaticCStr>) -> Result<()> {
-    let walk = walk::to(path, "--env-dir", path)?;
+    let walk = walk::walk_to(path, "--env-dir", path)?;
     let mut at = c"";
     let Err(why) = read_from(&walk, entries, &mut at) else { return Ok(()) };
     let (dir, name) = (Escaped(path.to_bytes()), Escaped(at.to_bytes()));
@@ -40,7 +40,7 @@ pub fn read(path: StaticCStr, entries: &mut Vec<StaticCStr>) -> Result<()> {
 /// Reads the directory that a walk has reached. Sets `at` to the name of the file that it reads, for the error text.
 #[inline(never)]
 fn read_from(walk: &Walk, entries: &mut Vec<StaticCStr>, at: &mut StaticCStr) -> sys::Result<()> {
-    let dir = sys::walk::list(walk.fd())?;
+    let dir = sys::walk::open_for_listing(walk.fd())?;
     let mut names = Vec::new();
     dir.for_each_name(&mut |name: &CStr| {
         if !name.to_bytes().starts_with(b".") {

@@ -69,7 +69,7 @@ fn add_all(sources: &EnvFiles, base: &Env, entries: &mut Vec<StaticCStr>) -> Res
 #[inline(never)]
 fn read_walking(path: StaticCStr, most: u64, contents: &mut FileContents, around: (&str, &[u8])) -> Result<()> {
     let mut walk = Walk::begin();
-    let result = walk_file::open(&mut walk, path).and_then(|file| fill(&file, most, contents));
+    let result = walk_file::open(&mut walk, path).and_then(|file| read_limited(&file, most, contents));
     result.map_err(|why| {
         let (before, after) = around;
         if walk.refusal.is_none() {
@@ -85,11 +85,11 @@ fn read_walking(path: StaticCStr, most: u64, contents: &mut FileContents, around
 /// # Errors
 /// The errors of open(2) and read(2); EINVAL if it is not a regular file; EFBIG if it has more than `most` bytes.
 pub fn read(path: &CStr, most: u64, contents: &mut FileContents) -> sys::Result<()> {
-    fill(&dir::open_readonly(path)?, most, contents)
+    read_limited(&dir::open_readonly(path)?, most, contents)
 }
 
 #[inline(never)]
-fn fill(file: &OwnedFd, most: u64, contents: &mut FileContents) -> sys::Result<()> {
+fn read_limited(file: &OwnedFd, most: u64, contents: &mut FileContents) -> sys::Result<()> {
     let about = dir::fstat(file.as_fd())?;
     if !about.regular {
         return Err(Errno::INVAL);

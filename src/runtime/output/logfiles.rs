@@ -13,7 +13,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use crate::logic::base::cstr::StaticCStr;
 use crate::logic::formats::log_name::{
-    FileName, LogPolicy, Lowest, MAX_NUMBER, OUTPUT_FILE, RECORDS_FILE, expired, occupied_number, rotated_name,
+    FileName, LogPolicy, LowestNumbers, MAX_NUMBER, OUTPUT_FILE, RECORDS_FILE, expired, occupied_number, rotated_name,
     suffix_number,
 };
 use crate::logic::plan::trust::Trust;
@@ -61,7 +61,7 @@ impl Folder {
 
     fn from_walk(path: &CStr, owner: Option<(u32, u32)>, walk: &mut Walk) -> sys::Result<Self> {
         walk.belongs_to(path, owner)?;
-        Ok(Self { dir: walk::list(walk.fd())?, about: walk.about, shared: walk.is_shared() })
+        Ok(Self { dir: walk::open_for_listing(walk.fd())?, about: walk.about, shared: walk.is_shared() })
     }
 
     /// Uses the directory that the rotator has inherited. If it belongs to the user, the rotator runs as that user and
@@ -80,7 +80,7 @@ impl Folder {
     /// # Errors
     /// The errors of open(2).
     pub fn reopen_dir(&self) -> sys::Result<OwnedFd> {
-        walk::list(self.dir.as_fd()).map(|dir| dir.0)
+        walk::open_for_listing(self.dir.as_fd()).map(|dir| dir.0)
     }
 
     /// True if a name in the directory names this open file.
@@ -223,7 +223,7 @@ pub struct Sweep {
     /// The number of the current pass; 0 if no sweep is running.
     pass: u8,
     count: u64,
-    lowest: Lowest,
+    lowest: LowestNumbers,
 }
 
 impl Sweep {

@@ -56,7 +56,7 @@ impl Pidfile {
         let fault = if name.is_empty() {
             "names a directory"
         } else {
-            let mut walk = walk::to(parent, "pidfile", path)?;
+            let mut walk = walk::walk_to(parent, "pidfile", path)?;
             let (is_shared, dir) = (walk.is_shared(), walk.take().map_err(|why| pidfile_error("", path, "", why))?);
             match lock_in_dir(&dir, name, path, purpose, is_shared) {
                 Ok(Some((file, about))) => return Ok(Some(Self { dir, name, path, file, stat: about })),

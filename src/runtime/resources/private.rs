@@ -44,9 +44,9 @@ pub fn bind(listener: &Listener<'_>, dir: &Dir, name: StaticCStr, owner: Option<
     let _ = write!(private, ".vsrun-{}-{}", process::id(), clock::monotonic());
     private.end_with(0);
     let private = CStr::from_bytes_until_nul(private.as_bytes()).unwrap_or_default();
-    walk::make(Some(&dir.0), private)?;
-    let result = make_and_move(&socket, listener, dir, private, name, owner);
-    let _ = walk::remove(Some(&dir.0), private);
+    walk::make_dir(Some(&dir.0), private)?;
+    let result = create_and_move(&socket, listener, dir, private, name, owner);
+    let _ = walk::remove_dir(Some(&dir.0), private);
     match result {
         Err(Errno::EXIST) => Err(Errno::ADDRINUSE),
         result => result.map(|()| socket),
@@ -55,7 +55,7 @@ pub fn bind(listener: &Listener<'_>, dir: &Dir, name: StaticCStr, owner: Option<
 
 /// Creates the socket in a private directory, and moves it to its path. Runs in a child, because it changes the root
 /// and the working directory.
-fn make_and_move(
+fn create_and_move(
     socket: &OwnedFd,
     listener: &Listener<'_>,
     dir: &Dir,
@@ -63,7 +63,7 @@ fn make_and_move(
     name: StaticCStr,
     owner: Option<(u32, u32)>,
 ) -> sys::Result<()> {
-    let private = walk::list(walk::enter(Some(&dir.0), private)?.as_fd())?;
+    let private = walk::open_for_listing(walk::enter(Some(&dir.0), private)?.as_fd())?;
     if !is_new(&private)? {
         return Err(Errno::AGAIN);
     }
@@ -96,20 +96,21 @@ fn bind_inside(
     if as_root.is_err() {
         let family = listener.address.get(..2).unwrap_or_default();
         bind_closed(socket, &[family, name.to_bytes_with_nul()].concat())?;
-        return give_and_move(name, dir, name, owner);
+        return chown_and_move(name, dir, name, owner);
     }
     let parents = || (1..path.len()).filter(|at| path.get(*at) == Some(&b'/'));
     for at in parents() {
-        let _ = walk::make(None, leak_cstr(path.get(..at).unwrap_or_default().to_vec()));
+        let _ = walk::make_dir(None, leak_cstr(path.get(..at).unwrap_or_default().to_vec()));
     }
-    let result = bind_closed(socket, &listener.address).and_then(|()| give_and_move(listener.path(), dir, name, owner));
+    let result =
+        bind_closed(socket, &listener.address).and_then(|()| chown_and_move(listener.path(), dir, name, owner));
     for at in parents().rev() {
-        let _ = walk::remove(None, leak_cstr(path.get(..at).unwrap_or_default().to_vec()));
+        let _ = walk::remove_dir(None, leak_cstr(path.get(..at).unwrap_or_default().to_vec()));
     }
     result
 }
 
-fn give_and_move(made: &CStr, dir: &Dir, name: StaticCStr, owner: Option<(u32, u32)>) -> sys::Result<()> {
+fn chown_and_move(made: &CStr, dir: &Dir, name: StaticCStr, owner: Option<(u32, u32)>) -> sys::Result<()> {
     let given = match owner {
         Some((uid, gid)) => walk::open_handle(None, made).and_then(|made| dir::fchown(made.as_fd(), uid, gid)),
         None => Ok(()),

@@ -69,7 +69,7 @@ impl TerminationLog {
 /// The reason why it may not.
 pub fn check(path: StaticCStr) -> Result<()> {
     let (parent, _) = split_path(path);
-    let walk = walk::to(parent, TERMINATION_LOG, path)?;
+    let walk = walk::walk_to(parent, TERMINATION_LOG, path)?;
     match access::may_write(path) {
         Err(Errno::NOENT) => access::may_write(parent),
         result => result,
@@ -83,7 +83,7 @@ const TERMINATION_LOG: &str = "termination log";
 #[inline(never)]
 fn open(path: StaticCStr) -> Result<OwnedFd> {
     let (parent, name) = split_path(path);
-    let mut walk = walk::to(parent, TERMINATION_LOG, path)?;
+    let mut walk = walk::walk_to(parent, TERMINATION_LOG, path)?;
     let is_shared = walk.is_shared();
     let opened = fd::duplicate(walk.fd()).and_then(|dir| {
         let dir = Dir(dir);

@@ -53,7 +53,7 @@ pub struct Make {
 /// When the directory cannot be opened, or a user could have exchanged it. The error names the purpose (`what`) and the
 /// path.
 #[inline(never)]
-pub fn to(dir: &CStr, what: &str, path: &CStr) -> Result<Walk> {
+pub fn walk_to(dir: &CStr, what: &str, path: &CStr) -> Result<Walk> {
     let mut walk = Walk::begin();
     match walk.go_to(dir) {
         Ok(()) => Ok(walk),
@@ -111,7 +111,7 @@ impl Walk {
         let result = self.follow(path.to_bytes(), Some(&mut make));
         if result.is_err() {
             while let Some((dir, name)) = make.made.pop() {
-                let _ = walk::remove(dir.as_ref(), name);
+                let _ = walk::remove_dir(dir.as_ref(), name);
             }
         }
         result
@@ -202,14 +202,14 @@ impl Walk {
             // A directory of root here would not be trusted at the next start.
             return self.refuse(name.to_bytes(), Reason::Made(other));
         }
-        match walk::make(self.at.as_ref(), name) {
+        match walk::make_dir(self.at.as_ref(), name) {
             // Another start has created the directory in the meantime.
             Err(Errno::EXIST) => return self.enter(name, walk::enter(self.at.as_ref(), name)?),
             result => result?,
         }
         let made = walk::enter(self.at.as_ref(), name);
         make.made.push((self.at.take(), leak_cstr(name.to_bytes().to_vec())));
-        let made = walk::list(made?.as_fd())?;
+        let made = walk::open_for_listing(made?.as_fd())?;
         if self.checked && !is_new(&made)? {
             make.made.pop();
             return self.refuse(name.to_bytes(), Reason::Replaced);

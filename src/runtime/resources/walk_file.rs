@@ -36,7 +36,7 @@ fn open_at(walk: &mut Walk, path: &[u8]) -> sys::Result<OwnedFd> {
     let length = match file_contents::read_link(there.as_fd(), c"", &mut target) {
         // readlink(2) fails for anything that is not a symbolic link.
         Err(Errno::INVAL | Errno::NOENT) => {
-            let file = walk::read(walk.at.as_ref(), name, false)?;
+            let file = walk::open_for_reading(walk.at.as_ref(), name, false)?;
             let about = dir::fstat(file.as_fd())?;
             if !about.regular {
                 return Err(Errno::INVAL);
@@ -53,7 +53,7 @@ fn open_at(walk: &mut Walk, path: &[u8]) -> sys::Result<OwnedFd> {
     }
     // The text of a link in /proc is not where the link leads.
     if walk::is_procfs(there.as_fd())? {
-        return walk::read(walk.at.as_ref(), name, true);
+        return walk::open_for_reading(walk.at.as_ref(), name, true);
     }
     open_at(walk, target.get(..length).unwrap_or_default())
 }

@@ -77,7 +77,7 @@ const KILL_DELAY: Span = Span::secs(30);
 const TRACER_WAIT: Span = Span::secs(1);
 
 /// The time that killed orphans have to exit, in milliseconds.
-const ORPHANS_MS: u32 = 1000;
+const ORPHAN_EXIT_MS: u32 = 1000;
 
 /// Runs the commands one after the other, and waits for each, before this process becomes the server.
 ///
@@ -103,7 +103,7 @@ pub fn run_all(commands: &Commands, io: &ChildIo<'_>, timeout: Option<Span>) -> 
         }
         // As PID 1, vsrun is the parent of the orphans, which exit a moment after the signal. They must not become
         // children of the server. One that hangs in the kernel does not delay the server any longer.
-        for _ in 0..ORPHANS_MS {
+        for _ in 0..ORPHAN_EXIT_MS {
             if !process::any_child_lives(Some(child.pid)) {
                 break;
             }

@@ -2,11 +2,11 @@
 
 pub(crate) mod before;
 pub(crate) mod child_io;
-pub(crate) mod confine;
-pub(crate) mod confinement;
+pub(crate) mod close_inherited;
 pub(crate) mod daemonize;
 pub(crate) mod deliver;
 pub(crate) mod diagnose;
 pub(crate) mod exec_image;
+pub(crate) mod landlock_steps;
 pub(crate) mod outcome;
 pub(crate) mod spawn;

@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use super::exec_image::{ExecImage, SHELL};
 use super::outcome::{EXEC_IS_NEXT, EXEC_WITHOUT_PIDFILE, FORK, Mode, StepFailure};
-use super::{confine, confinement, diagnose};
+use super::{close_inherited, diagnose, landlock_steps};
 use crate::logic::base::exit;
 use crate::logic::base::signal::Signal;
 use crate::logic::plan::step::{KeepPermitted, Step};
@@ -145,7 +145,7 @@ fn apply_step(step: &Step, program: &ExecImage, io: &ChildIo<'_>, way: &mut Exec
         }
         Step::SetWatchdogPid => program.set_pid("WATCHDOG_PID", process::id()),
         Step::LogDir(dir) => io.dir.map_or_else(|| credentials::change_dir(dir), credentials::enter),
-        Step::CallersDir(dir, which) => confine::return_to_callers_dir(dir, *which).map(|is| way.replaced = is),
+        Step::CallersDir(dir, which) => close_inherited::return_to_callers_dir(dir, *which).map(|is| way.replaced = is),
         Step::ReplacedDir(dir) if way.replaced => credentials::change_dir(dir),
         Step::ReplacedDir(_) => Ok(()),
         Step::Chroot(dir) => walk::change_root(dir),
@@ -160,13 +160,13 @@ fn apply_step(step: &Step, program: &ExecImage, io: &ChildIo<'_>, way: &mut Exec
         Step::VerifyCredentials { uid, gid, groups } => credentials::verify(*uid, *gid, groups),
         Step::Capabilities(chosen) => caps::keep_only(chosen.set),
         Step::NoNewPrivileges => caps::forbid_new_privileges(),
-        Step::Umask(mask) => process::fix_umask(*mask),
-        Step::CloseDescriptors => confine::close_descriptors(program, io, way),
-        Step::SealDescriptors => confine::cloexec_descriptors(way),
+        Step::Umask(mask) => process::set_umask_verified(*mask),
+        Step::CloseDescriptors => close_inherited::close_descriptors(program, io, way),
+        Step::SealDescriptors => close_inherited::cloexec_descriptors(way),
         Step::Ruleset(_) | Step::Allow(..) | Step::Confine | Step::Covered(_) => {
-            confinement::apply_landlock_step(step, &mut way.ruleset, io.mode == Mode::Exec)
+            landlock_steps::apply_landlock_step(step, &mut way.ruleset, io.mode == Mode::Exec)
         }
-        Step::Ready(_) => io.ready.map_or(Ok(()), confine::move_ready_pipe),
+        Step::Ready(_) => io.ready.map_or(Ok(()), close_inherited::move_ready_pipe),
         Step::RunLogRotator(_) | Step::RunProbe | Step::Exec(_) => {
             if let Some(report) = io.report.filter(|_| !matches!(step, Step::RunProbe)) {
                 fd::write_all(report, &[way.marker])?;

@@ -120,9 +120,10 @@ impl Sweep {
                 count += 1;
                 let mut buffer = [0; 512];
                 let stat = stat(proc, pid, &mut buffer);
-                if let Some(parent) = tree::living(stat) {
-                    let counts =
-                        part.is_none_or(|part| parent != own || tree::is_part(stat, part.session, part.before));
+                if let Some(parent) = tree::running_parent(stat) {
+                    let counts = part.is_none_or(|part| {
+                        parent != own || tree::is_in_session_or_older(stat, part.session, part.before)
+                    });
                     // Without a parent it is not ours.
                     rows.push([pid, if counts { parent } else { 0 }, 0]);
                 }
@@ -210,7 +211,8 @@ pub fn ended_children(except: [Option<Pid>; 2], from: u64, found: &mut [i32]) ->
         let Some(pid) = as_pid(name).filter(|pid| !except.contains(&Some(Pid::new(*pid)))) else { return true };
         let mut buffer = [0; 512];
         let stat = stat(&proc, pid, &mut buffer);
-        let ended = parent_pid(stat) == Some(own) && tree::living(stat).is_none() && process::has_exited(Pid::new(pid));
+        let ended =
+            parent_pid(stat) == Some(own) && tree::running_parent(stat).is_none() && process::has_exited(Pid::new(pid));
         if let Some(place) = found.get_mut(count).filter(|_| ended) {
             *place = pid;
             count += 1;
@@ -229,12 +231,12 @@ pub fn has_foreign_processes() -> bool {
 
 /// Whether a child that has not been reaped is dead: a tracer keeps it from being reaped.
 pub fn has_ended(pid: Pid) -> bool {
-    Dir::open(c"/proc").is_ok_and(|proc| tree::living(stat(&proc, pid.number(), &mut [0; 512])).is_none())
+    Dir::open(c"/proc").is_ok_and(|proc| tree::running_parent(stat(&proc, pid.number(), &mut [0; 512])).is_none())
 }
 
 /// The exit status of a process that its tracer keeps from being reaped, if /proc shows it.
-pub fn exit_word(pid: Pid) -> Option<i32> {
-    tree::exit_word(stat(&Dir::open(c"/proc").ok()?, pid.number(), &mut [0; 1024]))
+pub fn zombie_status(pid: Pid) -> Option<i32> {
+    tree::zombie_status(stat(&Dir::open(c"/proc").ok()?, pid.number(), &mut [0; 1024]))
 }
 
 fn counts(mark: i32, whole: bool) -> bool {
@@ -245,7 +247,7 @@ fn counts(mark: i32, whole: bool) -> bool {
 /// opened first and its parent compared after that, so that a new process with a reused pid never gets the signal.
 fn send_one(proc: &Dir, pid: i32, listed: i32, signal: Signal) {
     let Ok(process) = Process::open(pid, path(&mut ArrayText::new(), format_args!("/proc/{pid}\0"))) else { return };
-    let parent = tree::living(stat(proc, pid, &mut [0; 512]));
+    let parent = tree::running_parent(stat(proc, pid, &mut [0; 512]));
     if parent.is_some_and(|parent| parent == listed || parent == process::id().number()) {
         let _ = deliver::to_process(process, signal.number());
         if signal != Signal::KILL {

@@ -48,5 +48,5 @@ impl Lifeline {
 
 /// The exit of a child that cannot be reaped: what /proc shows, otherwise status 255.
 pub fn hidden_exit(child: Pid) -> Exit {
-    descendants::exit_word(child).map_or(Exit::Code(u8::MAX), Exit::from_wait)
+    descendants::zombie_status(child).map_or(Exit::Code(u8::MAX), Exit::from_wait)
 }

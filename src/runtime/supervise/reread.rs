@@ -10,7 +10,7 @@ use crate::logic::base::text::Escaped;
 use crate::logic::plan::env::Source;
 use crate::runtime::host::env_files;
 use crate::runtime::report::log::{Log, Priority, os_error};
-use crate::runtime::start::confine;
+use crate::runtime::start::close_inherited;
 use crate::runtime::start::exec_image::ExecImage;
 use crate::sys::process::{self, Forked, Target};
 use crate::sys::shared::Shared;
@@ -96,7 +96,7 @@ fn read(program: &ExecImage, source: &Source) -> sys::Result<Result<Shared, Shar
 
 /// Returns to the directory that relative paths of the files start from, if vsrun has left it.
 fn return_to(source: &Source) -> Result<(), Error> {
-    match source.callers_dir.map(|(dir, which)| (dir, confine::return_to_callers_dir(dir, which))) {
+    match source.callers_dir.map(|(dir, which)| (dir, close_inherited::return_to_callers_dir(dir, which))) {
         None | Some((_, Ok(false))) => Ok(()),
         Some((dir, why)) => {
             let doing = format_args!("cannot return to directory '{}'", Escaped(dir.to_bytes()));

@@ -45,12 +45,12 @@ pub fn identity(options: &Options, host: &Host<'_>) -> Result<Option<Identity>> 
 pub fn needed_change<'a>(identity: Option<&'a Identity>, options: &Options, host: &Host<'_>) -> Option<&'a Identity> {
     let may = host.euid == 0 && host.can_change_ids == CanChangeIds::Yes;
     let tries = options.personality.accounts != Accounts::Vsrun;
-    identity.filter(|identity| tries || may && !is_same(identity, host))
+    identity.filter(|identity| tries || may && !has_identity(identity, host))
 }
 
 /// True if vsrun already has this user and these groups. Then no privilege is needed, as in a user namespace without
 /// setgroups(2). For root, extra groups do not matter.
-fn is_same(identity: &Identity, host: &Host<'_>) -> bool {
+fn has_identity(identity: &Identity, host: &Host<'_>) -> bool {
     let wanted = |group: &u32| *group == identity.gid || identity.groups.contains(group);
     host.euid == identity.uid
         && host.egid == identity.gid
