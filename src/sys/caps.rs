@@ -49,14 +49,14 @@ pub fn is_permitted(number: u32) -> bool {
 
 fn capget() -> Result<Sets> {
     let (mut header, mut sets) = (HEADER, [u32::MAX; 6]);
-    // SAFETY: header and sets as version 3 has them, both ours.
+    // SAFETY: header and sets have the layout of version 3, and the kernel writes only to them.
     cvt_long(unsafe { libc::syscall(libc::SYS_capget, header.as_mut_ptr(), sets.as_mut_ptr()) })?;
     Ok(sets)
 }
 
 fn capset(sets: &Sets) -> Result<()> {
     let mut header = HEADER;
-    // SAFETY: as above.
+    // SAFETY: header and sets have the layout of version 3; the kernel only reads the sets.
     cvt_long(unsafe { libc::syscall(libc::SYS_capset, header.as_mut_ptr(), sets.as_ptr()) })?;
     ensure(capget()? == *sets)
 }

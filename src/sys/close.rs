@@ -34,7 +34,7 @@ pub fn close_except(spared: &[Range<RawFd>]) -> Result<()> {
         let starts = spared.iter().filter(|range| !range.is_empty() && range.start > first).map(|range| range.start);
         let next = starts.min().unwrap_or(RawFd::MAX);
         let last = if next == RawFd::MAX { libc::c_uint::MAX } else { (next - 1).unsigned_abs() };
-        // SAFETY: closes descriptors that nothing in this process uses any more, see above.
+        // SAFETY: closes descriptors that nothing in this process uses any more.
         result = cvt_long(unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) });
         first = next;
     }
@@ -42,7 +42,7 @@ pub fn close_except(spared: &[Range<RawFd>]) -> Result<()> {
         // close_range(2) is missing before Linux 5.9, and in a container whose seccomp filter does not know it.
         for_each_open(&|number| {
             if !is_spared(number) {
-                // SAFETY: as above.
+                // SAFETY: closes a descriptor that nothing in this process uses any more.
                 let _ = unsafe { libc::close(number) };
             }
         })?;

@@ -10,7 +10,7 @@ static SHARED: AtomicPtr<[AtomicU32; 2]> = AtomicPtr::new(ptr::null_mut());
 
 /// The shared counters, or the process's own ones if they are not shared.
 pub fn counters() -> &'static [AtomicU32; 2] {
-    // SAFETY: null, or a mapping that is long enough for both, zeroed by the kernel and never unmapped.
+    // SAFETY: the pointer is null, or that of a mapping that is long enough for both and never unmapped.
     unsafe { SHARED.load(Ordering::Relaxed).as_ref() }.unwrap_or(&OWN)
 }
 
@@ -21,7 +21,7 @@ pub fn share() {
     // SAFETY: a new mapping, wherever the kernel likes.
     if let Ok(page) = unsafe { mmap_anonymous(ptr::null_mut(), 4096, access, MapFlags::SHARED) } {
         let page = page.cast::<[AtomicU32; 2]>();
-        // SAFETY: as above.
+        // SAFETY: the mapping is long enough for both counters, and is never unmapped.
         let places = unsafe { &*page };
         for (place, own) in places.iter().zip(counters()) {
             place.store(own.load(Ordering::Relaxed), Ordering::Relaxed);

@@ -158,12 +158,12 @@ pub fn verify(uid: u32, gid: u32, groups: &[u32]) -> Result<()> {
     let (mut user, mut group) = ([!uid; 3], [!gid; 3]);
     {
         let [real, effective, saved] = &mut user;
-        // SAFETY: three places for three numbers.
+        // SAFETY: the call writes three numbers into these three places.
         cvt(unsafe { libc::getresuid(real, effective, saved) })?;
     }
     {
         let [real, effective, saved] = &mut group;
-        // SAFETY: the same.
+        // SAFETY: the call writes three numbers into these three places.
         cvt(unsafe { libc::getresgid(real, effective, saved) })?;
     }
     ensure(user == [uid; 3] && group == [gid; 3] && has_groups(groups)?)?;

@@ -58,7 +58,7 @@ impl ExecArray {
 /// Executes another program, without the first `skipped` strings of the environment. Returns only on an error.
 pub fn exec(path: &CStr, argv: &ExecArray, env: &ExecArray, skipped: usize) -> Errno {
     let env = env.table().wrapping_add(skipped.min(env.fixed.len()));
-    // SAFETY: both lists end with a null pointer, and point to C strings that `Words` owns and has not moved.
+    // SAFETY: both lists end with a null pointer, and point to C strings that the `ExecArray` owns and has not moved.
     unsafe { libc::execve(path.as_ptr(), argv.table(), env) };
     last()
 }

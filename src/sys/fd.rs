@@ -176,7 +176,7 @@ pub fn cloexec_all() -> Result<()> {
 /// When the descriptors cannot be listed.
 pub fn close_all_except(spared: Range<RawFd>) -> Result<()> {
     let range = |first: RawFd, last: libc::c_uint| {
-        // SAFETY: see above; the caller uses no descriptor of the range any more.
+        // SAFETY: closes descriptors that the caller does not use any more.
         cvt_long(unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) })
     };
     let below = if spared.start > FIRST { range(FIRST, spared.start.unsigned_abs() - 1) } else { Ok(0) };
@@ -184,7 +184,7 @@ pub fn close_all_except(spared: Range<RawFd>) -> Result<()> {
         Ok(_) => Ok(()),
         Err(_) => for_each_open(&|number| {
             if !spared.contains(&number) {
-                // SAFETY: as above.
+                // SAFETY: closes a descriptor that the caller does not use any more.
                 let _ = unsafe { libc::close(number) };
             }
         }),

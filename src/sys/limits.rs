@@ -27,9 +27,9 @@ pub fn set_limit(resource: u8, soft: u64, hard: u64) -> Result<()> {
     let (new, mut found) = ([soft, hard], [!soft, !hard]);
     let nothing = core::ptr::null_mut::<u64>();
     let resource = libc::c_long::from(resource);
-    // SAFETY: the kernel's `struct rlimit64` is these two numbers.
+    // SAFETY: the kernel's `struct rlimit64` is two such numbers, and it is read from `new`.
     cvt_long(unsafe { libc::syscall(libc::SYS_prlimit64, 0, resource, new.as_ptr(), nothing) })?;
-    // SAFETY: the same.
+    // SAFETY: the kernel's `struct rlimit64` is two such numbers, and it is written to `found`.
     cvt_long(unsafe { libc::syscall(libc::SYS_prlimit64, 0, resource, nothing, found.as_mut_ptr()) })?;
     ensure(found == new)
 }

@@ -17,7 +17,7 @@ pub enum Power {
 /// instead. Returns true if it did, which only a machine's PID 1 may do. In a container, or without the right, nothing
 /// changes.
 pub fn take_ctrl_alt_del() -> bool {
-    // SAFETY: a plain number.
+    // SAFETY: reboot(2) with this command takes no pointer.
     (unsafe { libc::reboot(libc::RB_DISABLE_CAD) }) == 0
 }
 
@@ -30,7 +30,7 @@ pub fn reboot(power: Power) -> Errno {
         Power::Reboot => libc::RB_AUTOBOOT,
         Power::Halt => libc::RB_HALT_SYSTEM,
     };
-    // SAFETY: a plain number.
+    // SAFETY: reboot(2) with these commands takes no pointer.
     unsafe { libc::reboot(how) };
     last()
 }

@@ -75,7 +75,7 @@ pub fn exit(status: u8) -> ! {
 /// # Errors
 /// EPERM when the process is already the leader of a group.
 pub fn setsid() -> Result<()> {
-    // SAFETY: takes nothing.
+    // SAFETY: setsid(2) takes no argument.
     cvt(unsafe { libc::setsid() })?;
     // SAFETY: only returns a number.
     ensure(unsafe { libc::getsid(0) } == id().0)
@@ -157,7 +157,7 @@ pub fn kill_all(signal: u8) -> bool {
 /// True in the initial pid namespace. There, pid 2 is the kernel's kthreadd, which is in no process group, so that
 /// getpgid(2) returns 0 (as it would in a container for a group of another namespace).
 pub fn in_initial_pid_ns() -> bool {
-    // SAFETY: a plain number.
+    // SAFETY: getpgid(2) takes a number and no pointer.
     (unsafe { libc::getpgid(2) }) == 0
 }
 

@@ -142,11 +142,11 @@ pub struct Options {
 /// Whether vsrun's own records go to syslog.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SyslogUsage {
-    /// They do not go to syslog.
+    /// The records do not go to syslog.
     No,
-    /// They go to syslog too.
+    /// The records go to syslog too.
     Yes,
-    /// They go to syslog only.
+    /// The records go to syslog only.
     Only,
 }
 

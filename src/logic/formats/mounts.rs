@@ -15,7 +15,7 @@ pub struct Mount {
     name: &'static [u8],
     /// The type of the file system, for mount(2).
     pub kind: &'static CStr,
-    /// Its mount point.
+    /// The mount point of the file system.
     pub target: &'static CStr,
     /// True if programs on the file system cannot be executed.
     pub noexec: bool,

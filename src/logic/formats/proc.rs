@@ -15,11 +15,11 @@ pub fn parent_pid(stat: &[u8]) -> Option<i32> {
 /// What the mounted /proc shows about locks, according to vsrun's own `status` file in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ProcVisibility {
-    /// It shows which descriptors have a lock.
+    /// /proc shows which descriptors have a lock.
     Locks,
-    /// It shows which files are open, but not which are locked, as before Linux 4.1.
+    /// /proc shows which files are open, but not which are locked, as before Linux 4.1.
     Open,
-    /// It is that of another pid namespace, so pids in it mean other processes than ours.
+    /// /proc is that of another pid namespace, so pids in it mean other processes than ours.
     Foreign,
 }
 

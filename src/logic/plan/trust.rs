@@ -73,20 +73,20 @@ impl Trust {
 /// Why a component of a path is not trusted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reason {
-    /// The path leads to it through a component of another user.
+    /// The path leads to the component through one of another user.
     Owner {
         /// The user id of the component's owner.
         owner: u32,
         /// The user id of the owner of the earlier component.
         before: u32,
     },
-    /// It would have to be created in a directory of this user, and would belong to another user.
+    /// The component would have to be created in a directory of this user, and would belong to another user.
     Made(u32),
-    /// It is the log directory, and belongs to this user, who is neither root, vsrun's user nor the server's.
+    /// The log directory belongs to this user, who is neither root, vsrun's user nor the server's.
     Stranger(u32),
-    /// It has more than one hard link, and another user may have created this one.
+    /// The component has more than one hard link, and another user may have created this one.
     SecondName,
-    /// It has replaced the directory that vsrun has just created.
+    /// The component has replaced the directory that vsrun has just created.
     Replaced,
 }
 

@@ -137,10 +137,11 @@ pub fn run_all(commands: &Commands, io: &ChildIo<'_>, timeout: Option<Span>) -> 
 /// Why a command was asked to exit.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum EndReason {
+    /// The command was not asked to exit.
     No,
-    /// It was not done in time.
+    /// The command was not done in time.
     Late,
-    /// This process got the signal.
+    /// vsrun got this signal.
     BySignal(Signal),
     /// The command was asked and has not exited, or a tracer hides that it has.
     Stuck,

@@ -14,32 +14,32 @@ use crate::sys::{Errno, Result, cloexec_probe, close, credentials, dir, fd};
 /// # Errors
 /// EPERM if a descriptor is still open; EISDIR if one that the program inherits is a directory, which would lead out of
 /// its root.
-pub fn close_descriptors(program: &ExecImage, io: &ChildIo<'_>, way: &mut ExecState) -> Result<()> {
+pub fn close_descriptors(program: &ExecImage, io: &ChildIo<'_>, state: &mut ExecState) -> Result<()> {
     if program.steps.iter().any(|step| matches!(step, Step::Chroot(_))) {
-        close::verify_no_directory(way.sockets)?;
+        close::verify_no_directory(state.sockets)?;
     }
-    fd::clear_cloexec_first(way.sockets)?;
-    if let Some(kept) = way.kept.take() {
+    fd::clear_cloexec_first(state.sockets)?;
+    if let Some(kept) = state.kept.take() {
         let moved = move_off_fd(kept.as_fd(), io)?;
-        fd::clear_cloexec(way.kept.insert(moved.unwrap_or(kept)).as_fd())?;
+        fd::clear_cloexec(state.kept.insert(moved.unwrap_or(kept)).as_fd())?;
     }
     let ready = io.ready.map(|(ready, _)| ready);
     let [first, second] = io.pipes;
-    let [a, b, c, d, e] = [io.report, first, second, ready, way.kept.as_ref().map(AsFd::as_fd)]
+    let [a, b, c, d, e] = [io.report, first, second, ready, state.kept.as_ref().map(AsFd::as_fd)]
         .map(|fd| fd.map_or(0..0, close::range_of));
-    close::close_except(&[fd::FIRST..fd::FIRST + RawFd::from(way.sockets), a, b, c, d, e])?;
-    way.cloexec_probe.take().map_or(Ok(()), cloexec_probe::verify)
+    close::close_except(&[fd::FIRST..fd::FIRST + RawFd::from(state.sockets), a, b, c, d, e])?;
+    state.cloexec_probe.take().map_or(Ok(()), cloexec_probe::verify)
 }
 
 /// Makes every descriptor close-on-exec, except 0 to 2 and the program's own.
 ///
 /// # Errors
 /// EPERM if a descriptor would survive the exec.
-pub fn cloexec_descriptors(way: &mut ExecState) -> Result<()> {
+pub fn cloexec_descriptors(state: &mut ExecState) -> Result<()> {
     fd::cloexec_all()?;
-    way.cloexec_probe.take().map_or(Ok(()), cloexec_probe::verify_cloexec)?;
-    fd::clear_cloexec_first(way.sockets)?;
-    way.kept.as_ref().map_or(Ok(()), |kept| fd::clear_cloexec(kept.as_fd()))
+    state.cloexec_probe.take().map_or(Ok(()), cloexec_probe::verify_cloexec)?;
+    fd::clear_cloexec_first(state.sockets)?;
+    state.kept.as_ref().map_or(Ok(()), |kept| fd::clear_cloexec(kept.as_fd()))
 }
 
 /// Moves the ready pipe to the number at which the program expects it, and closes the number that vsrun had for it.

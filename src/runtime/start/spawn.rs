@@ -69,7 +69,7 @@ pub fn report_and_exit(program: &ExecImage, failure: &StepFailure, report: Borro
 /// Applies the steps and executes the program, in this process. Returns only if a step failed.
 #[inline(never)]
 pub fn apply_and_exec(program: &ExecImage, io: &ChildIo<'_>) -> StepFailure {
-    let mut way = ExecState { marker: EXEC_IS_NEXT, ..ExecState::default() };
+    let mut state = ExecState { marker: EXEC_IS_NEXT, ..ExecState::default() };
     let (mut log, stderr) = (io.debug, Log::new(LogTarget::Plain));
     for (place, step) in program.steps.iter().enumerate() {
         if let Mode::DryRun { passed } = io.mode
@@ -89,7 +89,7 @@ pub fn apply_and_exec(program: &ExecImage, io: &ChildIo<'_>) -> StepFailure {
                 }
             }
         }
-        if let Err(why) = apply_step(step, program, io, &mut way) {
+        if let Err(why) = apply_step(step, program, io, &mut state) {
             poll::ignore_writes(true);
             let mut failure = StepFailure::new(place, why);
             failure.cause = diagnose::diagnose(step, program, why, &mut failure.detail);
@@ -102,7 +102,7 @@ pub fn apply_and_exec(program: &ExecImage, io: &ChildIo<'_>) -> StepFailure {
 
 /// Applies one step.
 #[inline(never)]
-fn apply_step(step: &Step, program: &ExecImage, io: &ChildIo<'_>, way: &mut ExecState) -> sys::Result<()> {
+fn apply_step(step: &Step, program: &ExecImage, io: &ChildIo<'_>, state: &mut ExecState) -> sys::Result<()> {
     match step {
         Step::Cgroup(_) => io.cgroup.map_or(Ok(()), Cgroup::enter),
         Step::UnblockSignals => poll::set_mask(Mask::These(program.personality.signals.blocked)),
@@ -118,13 +118,13 @@ fn apply_step(step: &Step, program: &ExecImage, io: &ChildIo<'_>, way: &mut Exec
         Step::KeepPidfileLock(_) => match io.pidfile {
             Some(pidfile) => {
                 pidfile.write(process::id())?;
-                pidfile.share_lock().map(|kept| way.kept = Some(kept))
+                pidfile.share_lock().map(|kept| state.kept = Some(kept))
             }
             None => Ok(()),
         },
         Step::WriteManagedPid(_) => match io.pidfile.map_or(Ok(()), |pidfile| pidfile.write(process::id())) {
             Err(_) if io.attempt == Attempt::Later => {
-                way.marker = EXEC_WITHOUT_PIDFILE;
+                state.marker = EXEC_WITHOUT_PIDFILE;
                 Ok(())
             }
             result => result,
@@ -134,19 +134,19 @@ fn apply_step(step: &Step, program: &ExecImage, io: &ChildIo<'_>, way: &mut Exec
         Step::Limit(limit) => limits::set_limit(limit.resource, limit.soft, limit.hard),
         Step::Input => {
             let opened = io.input.map_or_else(cloexec_probe::install_null, cloexec_probe::install);
-            opened.map(|opened| way.cloexec_probe = Some(opened))
+            opened.map(|opened| state.cloexec_probe = Some(opened))
         }
         Step::Output => [(io.output, 1), (io.error, 2)]
             .into_iter()
             .try_for_each(|(wire, number)| wire.map_or(Ok(()), |wire| fd::dup_onto(wire, number))),
         Step::PassSockets(count) => {
-            way.sockets = *count;
+            state.sockets = *count;
             program.set_pid("LISTEN_PID", process::id())
         }
         Step::SetWatchdogPid => program.set_pid("WATCHDOG_PID", process::id()),
         Step::LogDir(dir) => io.dir.map_or_else(|| credentials::change_dir(dir), credentials::enter),
-        Step::CallersDir(dir, which) => close_inherited::return_to_callers_dir(dir, *which).map(|is| way.replaced = is),
-        Step::ReplacedDir(dir) if way.replaced => credentials::change_dir(dir),
+        Step::CallersDir(dir, which) => close_inherited::return_to_callers_dir(dir, *which).map(|is| state.replaced = is),
+        Step::ReplacedDir(dir) if state.replaced => credentials::change_dir(dir),
         Step::ReplacedDir(_) => Ok(()),
         Step::Chroot(dir) => walk::change_root(dir),
         Step::Chdir(dir) => credentials::change_dir(dir),
@@ -161,15 +161,15 @@ fn apply_step(step: &Step, program: &ExecImage, io: &ChildIo<'_>, way: &mut Exec
         Step::Capabilities(chosen) => caps::keep_only(chosen.set),
         Step::NoNewPrivileges => caps::forbid_new_privileges(),
         Step::Umask(mask) => process::set_umask_verified(*mask),
-        Step::CloseDescriptors => close_inherited::close_descriptors(program, io, way),
-        Step::SealDescriptors => close_inherited::cloexec_descriptors(way),
+        Step::CloseDescriptors => close_inherited::close_descriptors(program, io, state),
+        Step::SealDescriptors => close_inherited::cloexec_descriptors(state),
         Step::Ruleset(_) | Step::Allow(..) | Step::Confine | Step::Covered(_) => {
-            landlock_steps::apply_landlock_step(step, &mut way.ruleset, io.mode == Mode::Exec)
+            landlock_steps::apply_landlock_step(step, &mut state.ruleset, io.mode == Mode::Exec)
         }
         Step::Ready(_) => io.ready.map_or(Ok(()), close_inherited::move_ready_pipe),
         Step::RunLogRotator(_) | Step::RunProbe | Step::Exec(_) => {
             if let Some(report) = io.report.filter(|_| !matches!(step, Step::RunProbe)) {
-                fd::write_all(report, &[way.marker])?;
+                fd::write_all(report, &[state.marker])?;
             }
             Err(try_exec(step, program, io))
         }
