@@ -169,8 +169,8 @@ fn without_proc_an_oom_score_is_an_error_that_names_the_option() {
 fn handler_and_logger_are_given_nothing_of_it() {
     needs!(harness::root());
     let sandbox = Sandbox::new();
-    let copies = |who: &str| {
-        let copy = |name: &str| words!["copy", format!("/proc/self/{name}"), sandbox.out(&format!("{who}-{name}"))];
+    let copies = |program: &str| {
+        let copy = |name: &str| words!["copy", format!("/proc/self/{name}"), sandbox.out(&format!("{program}-{name}"))];
         [copy("status"), copy("limits"), copy("stat"), copy("environ")].concat()
     };
     let handler = sandbox.script("handler", [copies("handler"), words!["exit", "1"]].concat());
@@ -186,24 +186,24 @@ fn handler_and_logger_are_given_nothing_of_it() {
     sandbox.vsrun(line).before(prepare).finish().exited(9);
     // The tests themselves may have been made nice.
     let ours = nice_of(&harness::text(Path::new("/proc/self/stat")));
-    for (who, caps, nice, core, new) in [
+    for (program, caps, nice, core, new) in [
         ("server", Some(1 << 5), "4", "7", "1"),
         ("handler", None, &*ours, "9", "0"),
         ("logger", None, &*ours, "9", "0"),
     ] {
-        let file = |name: &str| harness::text(&sandbox.out(&format!("{who}-{name}")));
+        let file = |name: &str| harness::text(&sandbox.out(&format!("{program}-{name}")));
         let status = file("status");
         let found = sets(&status);
         match caps {
-            Some(set) => assert_eq!(found, [set; 5], "{who}"),
+            Some(set) => assert_eq!(found, [set; 5], "{program}"),
             // The one that keeps the server from tracing them (CAP_WAKE_ALARM).
-            None => assert_eq!(found[..4], [1 << 35; 4], "{who}"),
+            None => assert_eq!(found[..4], [1 << 35; 4], "{program}"),
         }
-        assert_eq!(field(&status, "NoNewPrivs"), new, "{who}");
-        assert_eq!(field(&status, "Uid").split_whitespace().collect::<Vec<_>>(), vec![plain(); 4], "{who}");
-        assert_eq!(nice_of(&file("stat")), nice, "{who}");
-        assert_eq!(limits(&file("limits"), "Max core file size"), [core; 2], "{who}");
-        assert_eq!(file("environ").contains("SERVERS"), who == "server", "{who}");
+        assert_eq!(field(&status, "NoNewPrivs"), new, "{program}");
+        assert_eq!(field(&status, "Uid").split_whitespace().collect::<Vec<_>>(), vec![plain(); 4], "{program}");
+        assert_eq!(nice_of(&file("stat")), nice, "{program}");
+        assert_eq!(limits(&file("limits"), "Max core file size"), [core; 2], "{program}");
+        assert_eq!(file("environ").contains("SERVERS"), program == "server", "{program}");
     }
 }
 

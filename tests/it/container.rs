@@ -11,7 +11,7 @@ fn container(sandbox: &Sandbox) -> PathBuf {
     root
 }
 
-/// Runs vsrun as PID 1 in it, with closed descriptors and no environment to speak of. Returns the one outside who
+/// Runs vsrun as PID 1 in it, with closed descriptors and no environment to speak of. Returns the process outside that
 /// waits, and the pid that PID 1 has out here.
 #[track_caller]
 fn run(sandbox: &Sandbox, root: &PathBuf, line: Vec<OsString>) -> Running {

@@ -142,7 +142,7 @@ fn a_kernel_without_locks_of_open_files_is_an_error_for_pidfiles_only() {
 }
 
 /// Whatever is answered in place of a descriptor for the process: a server that lives is never called dead, and
-/// no caller is told that it was stopped while it runs.
+/// no caller gets the answer that it was stopped while it runs.
 #[test]
 fn without_pidfd_a_living_server_is_never_called_dead() {
     needs!(harness::root(), filter::filters());

@@ -145,7 +145,9 @@ fn apply_step(step: &Step, program: &ExecImage, io: &ChildIo<'_>, state: &mut Ex
         }
         Step::SetWatchdogPid => program.set_pid("WATCHDOG_PID", process::id()),
         Step::LogDir(dir) => io.dir.map_or_else(|| credentials::change_dir(dir), credentials::enter),
-        Step::CallersDir(dir, which) => close_inherited::return_to_callers_dir(dir, *which).map(|is| state.replaced = is),
+        Step::CallersDir(dir, which) => {
+            close_inherited::return_to_callers_dir(dir, *which).map(|is| state.replaced = is)
+        }
         Step::ReplacedDir(dir) if state.replaced => credentials::change_dir(dir),
         Step::ReplacedDir(_) => Ok(()),
         Step::Chroot(dir) => walk::change_root(dir),

@@ -199,7 +199,7 @@ impl Ended {
         self.exited(status);
         let complaints = self.complaints();
         assert_eq!(complaints.len(), 1, "one complaint on stderr: {self:?}");
-        assert!(complaints[0].starts_with("vsrun: "), "who speaks: {self:?}");
+        assert!(complaints[0].starts_with("vsrun: "), "the program is named: {self:?}");
         for part in parts {
             assert!(complaints[0].contains(part), "{part:?} is named: {self:?}");
         }
