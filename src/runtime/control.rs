@@ -17,7 +17,7 @@ use crate::logic::control::{
 };
 use crate::runtime::host::clock::now;
 use crate::runtime::report::log::{self, os_error};
-use crate::runtime::resources::lookup::{Locked, read_of_process};
+use crate::runtime::resources::lookup::{Locked, read_proc};
 use crate::runtime::start::deliver;
 use crate::sys::dir::{self, FileStat};
 use crate::sys::lock::{self, Kind, Part};
@@ -44,8 +44,7 @@ pub fn control(control: &Control) -> Result<u8> {
     let no_target = match (control.command, found) {
         (ControlCommand::Status, Ok((_, server))) => {
             let number = server.named.number;
-            let up =
-                read_of_process(number, c"stat", control::started_at).map(|start| Uptime::since(start, clock::boot()));
+            let up = read_proc(number, c"stat", control::started_at).map(|start| Uptime::since(start, clock::boot()));
             let up: &dyn Display = up.as_ref().map_or(&"", |up| up);
             return log::print(format!("running: pid {number} ({path}){up}\n").as_bytes());
         }

@@ -512,7 +512,7 @@ fn where_proc_does_not_tell_an_exclusive_lock_does() {
     manager.finish().exited(0);
     let (_, server) = start(&sandbox, user, words!["wait"]);
     let line = said(half_blind(&sandbox, words!["--status", &file]), 4);
-    assert!(line.contains("/proc does not tell"), "{line}");
+    assert!(line.contains("/proc does not show"), "{line}");
     stop(&sandbox, &file).exited(0);
     server.finish();
 
@@ -526,8 +526,8 @@ fn where_proc_does_not_tell_an_exclusive_lock_does() {
     sandbox.vsrun(words!["--stop", &monitor]).within(&mounts).finish().exited(0).silently();
     manager.finish().exited(0);
     let (pid, server) = start(&sandbox, words!["-p", &file], words!["wait"]);
-    assert!(said(sandbox.vsrun(words!["--status", &file]).within(&mounts), 4).contains("/proc does not tell"));
-    sandbox.vsrun(words!["--stop", &file]).within(&mounts).finish().failed(4, &["/proc does not tell"]);
+    assert!(said(sandbox.vsrun(words!["--status", &file]).within(&mounts), 4).contains("/proc does not show"));
+    sandbox.vsrun(words!["--stop", &file]).within(&mounts).finish().failed(4, &["/proc does not show"]);
     assert!(!harness::gone(pid) && server.lives());
 }
 

@@ -161,7 +161,7 @@ fn a_directory_in_place_of_proc_is_not_believed() {
     let held = File::open(&file).unwrap();
     sys::lock(&held, libc::F_RDLCK).unwrap();
     let mounts = Mounts::new(&sandbox, &[Mount::Bind(fake, PathBuf::from("/proc"))]);
-    sandbox.vsrun(words!["--stop", &file]).within(&mounts).finish().failed(4, &["/proc does not tell"]);
+    sandbox.vsrun(words!["--stop", &file]).within(&mounts).finish().failed(4, &["/proc does not show"]);
     assert!(victim.lives());
 }
 

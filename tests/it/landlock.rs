@@ -270,7 +270,7 @@ fn a_path_that_is_missing_starts_no_server() {
             let rule = words!["-p", "pid", "--rox", sandbox.probe(), option, "/no/where"];
             let line = [rule, way, words!["--", sandbox.probe(), "append", sandbox.out("ran"), "x"]].concat();
             let ended = sandbox.vsrun(line).finish();
-            ended.failed(125, &[&format!("allow {option} '/no/where'"), "No such file or directory", "'/no'"]);
+            ended.failed(125, &[&format!("apply {option} '/no/where'"), "No such file or directory", "'/no'"]);
             assert!(!sandbox.out("ran").exists() && !sandbox.path("pid").exists());
             sandbox.await_nothing_left();
         }

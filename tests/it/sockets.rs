@@ -250,12 +250,12 @@ fn whatever_else_is_there_stays() {
         }
     };
     fs::write(&path, "mine").unwrap();
-    refused(&["no socket"]);
+    refused(&["not a socket"]);
     assert_eq!(harness::text(&path), "mine");
     fs::remove_file(&path).unwrap();
 
     fs::create_dir(&path).unwrap();
-    refused(&["no socket"]);
+    refused(&["not a socket"]);
     fs::remove_dir(&path).unwrap();
 
     symlink("nowhere", &path).unwrap();

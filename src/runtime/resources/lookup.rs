@@ -165,7 +165,7 @@ fn is_number(name: &CStr) -> bool {
 }
 
 /// Reads a file of a process's directory in /proc, and parses it.
-pub fn read_of_process<T>(pid: i32, file: &CStr, parse: fn(&[u8]) -> Option<T>) -> Option<T> {
+pub fn read_proc<T>(pid: i32, file: &CStr, parse: fn(&[u8]) -> Option<T>) -> Option<T> {
     let home = proc_dir_path(pid);
     let home = Dir::open_path(CStr::from_bytes_until_nul(home.as_bytes()).ok()?).ok()?;
     parse(read(&home, file, &mut [0; 1024]))

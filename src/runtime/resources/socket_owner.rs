@@ -2,7 +2,7 @@
 
 use std::os::fd::AsFd;
 
-use super::lookup::read_of_process;
+use super::lookup::read_proc;
 use crate::logic::base::cstr::leak_cstr;
 use crate::logic::base::text::Escaped;
 use crate::logic::formats::net_table::{Socket, find};
@@ -27,7 +27,7 @@ pub fn describe(listener: &Listener<'_>) -> String {
         }
         // The pid comes from SO_PEERCRED. In /proc/net/unix, the path of another socket may contain a newline, and so
         // forge a line.
-        Ok(pid) if read_of_process(pid, c"stat", parent_pid).is_some() => format!("pid {pid} has it"),
+        Ok(pid) if read_proc(pid, c"stat", parent_pid).is_some() => format!("pid {pid} has it"),
         _ => String::new(),
     }
 }

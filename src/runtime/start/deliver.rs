@@ -9,7 +9,7 @@ use crate::logic::base::cstr::StaticCStr;
 use crate::logic::base::signal::Signal;
 use crate::logic::control;
 use crate::logic::plan::step::Step;
-use crate::runtime::resources::lookup::read_of_process;
+use crate::runtime::resources::lookup::read_proc;
 use crate::sys::dir;
 use crate::sys::pidfd::Process;
 use crate::sys::process::{self, Pid, Target};
@@ -46,7 +46,7 @@ pub fn deliver(pid: i32, user: Option<u32>, send: &dyn Fn() -> sys::Result<()>) 
     }
     match send() {
         Err(Errno::PERM) => {
-            let user = read_of_process(pid, c"status", control::real_user);
+            let user = read_proc(pid, c"status", control::real_user);
             user.map_or(Err(Errno::PERM), |user| sender::send_as(user, send))
         }
         result => result,

@@ -9,7 +9,7 @@ use crate::logic::control::started_at;
 use crate::logic::supervisor::event::{Event, LogFiles};
 use crate::runtime::host::clock::now;
 use crate::runtime::report::log::{Priority, os_error};
-use crate::runtime::resources::lookup::read_of_process;
+use crate::runtime::resources::lookup::read_proc;
 use crate::runtime::start::child_io::{Attempt, ChildIo};
 use crate::runtime::start::spawn::{Spawned, spawn};
 use crate::sys::process::Usage;
@@ -78,7 +78,7 @@ impl Supervisor<'_> {
             Some(command) => spawn(&command.image, &ChildIo { input: None, env, ..io })?,
             None => spawn(&watch.program, &ChildIo { pidfile, ..io })?,
         };
-        let born = if slot == Slot::Second { read_of_process(pid.number(), c"stat", started_at) } else { None };
+        let born = if slot == Slot::Second { read_proc(pid.number(), c"stat", started_at) } else { None };
         *self.process(slot) = Some(ServerProcess {
             pid,
             report: Some(report),
