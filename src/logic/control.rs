@@ -30,6 +30,8 @@ pub enum PidfileContents {
     Pid(i32),
     /// The file contains something that vsrun never writes.
     Other,
+    /// The kernel does not let it be read: the number of its error.
+    Unreadable(i32),
 }
 
 impl PidfileContents {
@@ -40,6 +42,11 @@ impl PidfileContents {
             Some(pid @ 1..) => Self::Pid(pid),
             _ => Self::Other,
         }
+    }
+
+    /// True if it is something else than this process. What cannot be read is not known to be.
+    pub fn differs_from(self, pid: i32) -> bool {
+        self != Self::Pid(pid) && !matches!(self, Self::Unreadable(_))
     }
 }
 
@@ -141,6 +148,7 @@ pub fn find_owner(
     match (lock, contents, named, parent) {
         (Lock::None, ..) => Err(NoTarget::Dead),
         (Lock::Hidden, ..) => Err(NoTarget::Unknown(UnknownReason::LockHidden)),
+        (_, PidfileContents::Unreadable(number), ..) => Err(NoTarget::Unknown(UnknownReason::Kernel(number))),
         (Lock::Exclusive, PidfileContents::Empty, ..) => Err(NoTarget::Restarting),
         (Lock::Shared, PidfileContents::Empty, ..) | (_, PidfileContents::Other, ..) => {
             Err(NoTarget::Unknown(UnknownReason::NoPid))
@@ -249,9 +257,13 @@ mod tests {
     #[test]
     fn only_a_holder_or_what_an_exclusive_lock_vouches_for_is_signalled() {
         for lock in [Lock::None, Lock::Hidden, Lock::Shared, Lock::Exclusive] {
-            for line in
-                [PidfileContents::Empty, PidfileContents::Pid(1), PidfileContents::Pid(2), PidfileContents::Other]
-            {
+            for line in [
+                PidfileContents::Empty,
+                PidfileContents::Pid(1),
+                PidfileContents::Pid(2),
+                PidfileContents::Other,
+                PidfileContents::Unreadable(5),
+            ] {
                 for (named, parent) in HOLDS.into_iter().flat_map(|named| HOLDS.map(|parent| (named, parent))) {
                     let case = (lock, line, named, parent);
                     let exclusive = lock == Lock::Exclusive;
@@ -276,6 +288,17 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn what_cannot_be_read_says_nothing_about_the_server() {
+        let unreadable = PidfileContents::Unreadable(5);
+        for lock in [Lock::Shared, Lock::Exclusive] {
+            let found = find_owner(lock, unreadable, LockSeen::Held, LockSeen::Held);
+            assert_eq!(found, Err(NoTarget::Unknown(UnknownReason::Kernel(5))));
+        }
+        assert!(!unreadable.differs_from(7) && !PidfileContents::Pid(7).differs_from(7));
+        assert!(PidfileContents::Pid(8).differs_from(7) && PidfileContents::Empty.differs_from(7));
     }
 
     #[test]

@@ -17,7 +17,7 @@ use crate::logic::control::{
 };
 use crate::runtime::host::clock::now;
 use crate::runtime::report::log::{self, os_error};
-use crate::runtime::resources::lookup::{Locked, read_proc};
+use crate::runtime::resources::lookup::{Locked, contents, read_proc};
 use crate::runtime::start::deliver;
 use crate::sys::dir::{self, FileStat};
 use crate::sys::lock::{self, Kind, Part};
@@ -28,6 +28,8 @@ use crate::sys::{self, Errno, clock, poll};
 const ATTEMPTS: usize = 20;
 /// The pause between two checks of something that no descriptor reports, in milliseconds.
 const PAUSE_MS: u64 = 10;
+/// After how many looks at a lock that the kernel does not report a wait for a change of it ends.
+const HIDDEN_LOOKS: u32 = 100;
 
 /// Runs the control command. Returns vsrun's exit status.
 ///
@@ -139,7 +141,7 @@ fn stop(control: &Control, file: &Pidfile, server: Server) -> Result<Option<&'st
     // A process that has exited in the meantime needs no signal. Another process may have its lock.
     send(keeper, Signal::TERM)?;
     send(keeper, Signal::CONT)?;
-    let mut ended = false;
+    let (mut ended, mut hidden) = (false, 0);
     loop {
         if ended {
             poll::sleep_ms(PAUSE_MS);
@@ -149,14 +151,18 @@ fn stop(control: &Control, file: &Pidfile, server: Server) -> Result<Option<&'st
         }
         // The process's children may have inherited the lock. No server can start until they have exited.
         let (lock, line) = file.state();
-        let another = server.lock == Lock::Shared && line != PidfileContents::Pid(keeper.number);
+        let another = server.lock == Lock::Shared && line.differs_from(keeper.number);
         if (ended || keeper.exit_fd().is_none()) && (lock == Lock::None || another) {
             return Ok(None);
         }
-        if ended && lock == Lock::Exclusive && line != PidfileContents::Pid(server.named.number) {
+        if ended && lock == Lock::Exclusive && line.differs_from(server.named.number) {
             // The process was not the manager: the manager goes on, and has just removed the process's pid from the
             // file.
             return Ok(Some("has exited, and its manager, which /proc does not show, goes on"));
+        }
+        hidden += u32::from(ended && lock == Lock::Hidden);
+        if hidden == HIDDEN_LOOKS {
+            return Ok(Some("has ended, but the lock of the file cannot be asked for"));
         }
         if is_over(patience.kill) {
             patience.kill = None;
@@ -287,9 +293,7 @@ impl Pidfile {
         if lock == Lock::Exclusive && lock::lock_of_others(self.file.as_fd(), Part::Lower) == Ok(None) {
             return (lock, PidfileContents::Empty);
         }
-        let mut line = [0; 16];
-        let count = dir::pread_start(self.file.as_fd(), &mut line).unwrap_or(0);
-        (lock, PidfileContents::parse(line.get(..count).unwrap_or_default()))
+        (lock, contents(self.file.as_fd()))
     }
 }
 

@@ -128,17 +128,29 @@ impl Locked {
     }
 }
 
+/// Reads a pidfile.
+#[inline(never)]
+pub fn contents(file: BorrowedFd<'_>) -> PidfileContents {
+    let mut line = [0; 16];
+    match dir::pread_start(file, &mut line) {
+        Ok(count) => PidfileContents::parse(line.get(..count).unwrap_or_default()),
+        Err(why) => PidfileContents::Unreadable(why.raw_os_error()),
+    }
+}
+
 /// Makes the error for a pidfile that another process has locked, with that process's pid. It does not rely on the pid
 /// in the file, which may be that of a dead server whose lock a child has inherited.
 #[inline(never)]
 pub fn already_running(path: &CStr, file: BorrowedFd<'_>, about: &FileStat) -> Error {
     let path = Escaped(path.to_bytes());
-    let mut buffer = [0; 16];
-    let count = dir::pread_start(file, &mut buffer).unwrap_or(0);
     let locked = Locked::new(about);
     let refused = |words: fmt::Arguments<'_>| Error::setup(format_args!("already running: {path} is locked{words}"));
-    let PidfileContents::Pid(pid) = PidfileContents::parse(buffer.get(..count).unwrap_or_default()) else {
-        return refused(format_args!(", and names no pid (a restart may be under way)"));
+    let pid = match contents(file) {
+        PidfileContents::Pid(pid) => pid,
+        PidfileContents::Unreadable(_) => return refused(format_args!(", and cannot be read")),
+        PidfileContents::Empty | PidfileContents::Other => {
+            return refused(format_args!(", and names no pid (a restart may be under way)"));
+        }
     };
     let mut parent = 0;
     let (_, hold) = locked.process(pid, Some(&mut parent));
