@@ -99,6 +99,8 @@ pub enum Answer {
     Unlocked,
     /// The request has no answer yet.
     None,
+    /// The kernel does not report the lock.
+    Hidden,
     /// The request was answered with this number.
     Number(u16),
 }
@@ -125,8 +127,9 @@ pub fn read_answer(file: BorrowedFd<'_>, token: u32) -> Answer {
     // The kernel returns the first lock in the window. It ends before the byte that is unlocked.
     let gap = if found.l_start > start { 0 } else { found.l_start + found.l_len - start };
     match u16::try_from(gap) {
-        _ if asked.is_ok() && i32::from(found.l_type) == libc::F_UNLCK => Answer::Unlocked,
-        Ok(number) if asked.is_ok() && (found.l_start > start || found.l_len > 0) => Answer::Number(number),
+        _ if asked.is_err() => Answer::Hidden,
+        _ if i32::from(found.l_type) == libc::F_UNLCK => Answer::Unlocked,
+        Ok(number) if found.l_start > start || found.l_len > 0 => Answer::Number(number),
         Ok(_) | Err(_) => Answer::None,
     }
 }

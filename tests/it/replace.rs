@@ -221,6 +221,26 @@ fn no_request_waits_for_the_start_of_the_new_server() {
     sandbox.await_nothing_left();
 }
 
+/// The manager remembers some answers only.
+#[test]
+fn many_refused_requests_do_not_disturb_the_one_under_way() {
+    let sandbox = Sandbox::new();
+    let manager = start(&sandbox, words![]);
+    version(&sandbox, words!["await", sandbox.path("gate")]);
+    let replacing = replace(&sandbox, "pid").start();
+    let new = await_life(&sandbox.out("life"), 2);
+    for _ in 0..20 {
+        replace(&sandbox, "manager").finish().failed(125, &["a replacement is under way"]);
+    }
+    // The caller repeats its request when it finds the answer gone.
+    let under_way = |manager: &Running| manager.err().iter().filter(|line| line.contains("under way")).count();
+    assert_eq!(under_way(&manager), 20);
+    fs::write(sandbox.path("gate"), "").unwrap();
+    replacing.finish().exited(0).silently();
+    assert_eq!((named(&sandbox), lives(&sandbox.out("life")).len(), under_way(&manager)), (new, 2, 20));
+    manager.stop().exited(0);
+}
+
 #[test]
 fn a_signal_replaces_where_an_option_says_so() {
     let sandbox = Sandbox::new();

@@ -2,7 +2,7 @@
 
 use std::os::fd::AsFd;
 
-use super::{PAUSE_MS, Pidfile, Server, is_over};
+use super::{ATTEMPTS, HIDDEN_LOOKS, PAUSE_MS, Pidfile, Server, is_over};
 use crate::logic::base::error::{Error, Result};
 use crate::logic::base::exit;
 use crate::logic::base::signal::Signal;
@@ -20,6 +20,9 @@ use crate::sys::{Errno, clock, poll, process};
 const ACK_TIMEOUT: Span = Span::secs(10);
 /// After this number of checks the request is repeated. It is lost if the manager has not yet read an earlier SIGCHLD.
 const CHECKS_PER_REQUEST: u64 = 5;
+/// After this number of checks an acknowledged request is repeated: the kernel may have had no memory for the next
+/// answer.
+const CHECKS_IF_ACCEPTED: u64 = 100;
 
 /// Replaces the server. Returns vsrun's exit status.
 ///
@@ -33,15 +36,24 @@ pub fn replace(path: &Escaped<'_>, file: &Pidfile, server: Server) -> Result<u8>
     }
     let manager = server.owner;
     // The token distinguishes requests that are made at about the same time. Its lowest 20 bits count.
-    let token = clock::monotonic_micros() << 8 ^ u64::from(process::id().number().cast_unsigned());
-    let value = request(u32::try_from(token & 0xf_ffff).unwrap_or(0));
-    let token = token_of(value).unwrap_or(0);
-    let until = now().after(ACK_TIMEOUT);
-    let (mut is_accepted, mut looks) = (false, 0);
+    let new = || {
+        let token = clock::monotonic_micros() << 8 ^ u64::from(process::id().number().cast_unsigned());
+        request(u32::try_from(token & 0xf_ffff).unwrap_or(0))
+    };
+    let answer = |value| lock::read_answer(file.file.as_fd(), token_of(value).unwrap_or(0));
+    // An answer before the request is one to an earlier request.
+    let is_unused = |value: &u32| !matches!(answer(*value), Answer::Number(_));
+    let Some(value) = (0..ATTEMPTS).map(|_| new()).find(is_unused) else {
+        return fail("its lock cannot be asked for");
+    };
+    let (mut until, mut checks, mut hidden) = (now().after(ACK_TIMEOUT), 0, 0);
     loop {
-        match lock::read_answer(file.file.as_fd(), token) {
+        let repeated = match answer(value) {
             Answer::Unlocked => return fail("its manager has exited"),
-            Answer::Number(ACCEPTED) => is_accepted = true,
+            Answer::Number(ACCEPTED) => {
+                until = now().after(ACK_TIMEOUT);
+                CHECKS_IF_ACCEPTED
+            }
             Answer::Number(number) => {
                 let outcome = Outcome::from_number(number);
                 if outcome == Some(Outcome::Done) {
@@ -52,19 +64,24 @@ pub fn replace(path: &Escaped<'_>, file: &Pidfile, server: Server) -> Result<u8>
                 let words = outcome.map_or_else(ArrayText::new, Outcome::words);
                 return Err(Error::new(code, format_args!("cannot replace {path}: {}", words.as_str())));
             }
-            Answer::None if is_accepted => {}
-            Answer::None if is_over(Some(until)) => return fail("its manager does not respond"),
-            Answer::None if looks % CHECKS_PER_REQUEST == 0 => {
-                let queue = || manager.queue(Signal::CHLD.number(), value);
-                if let Err(why) = deliver::deliver(manager.number, None, &queue)
-                    && why != Errno::SRCH
-                {
-                    return Err(os_error(format_args!("cannot send a request to pid {}", manager.number), why));
-                }
+            Answer::Hidden if hidden == HIDDEN_LOOKS => return fail("its lock cannot be asked for"),
+            Answer::Hidden => {
+                hidden += 1;
+                CHECKS_IF_ACCEPTED
             }
-            Answer::None => {}
+            Answer::None if is_over(Some(until)) => return fail("its manager does not respond"),
+            Answer::None => CHECKS_PER_REQUEST,
+        };
+        if checks % repeated == 0 {
+            let queue = || manager.queue(Signal::CHLD.number(), value);
+            if let Err(why) = deliver::deliver(manager.number, None, &queue)
+                && why != Errno::SRCH
+                && repeated == CHECKS_PER_REQUEST
+            {
+                return Err(os_error(format_args!("cannot send a request to pid {}", manager.number), why));
+            }
         }
-        looks += 1;
+        checks += 1;
         poll::sleep_ms(PAUSE_MS);
     }
 }

@@ -38,9 +38,14 @@ impl Supervisor<'_> {
             Some(value) => Some(token_of(value)?),
             None => None,
         };
-        if token.is_some() && token == self.requests.current {
-            // The caller repeats its request until it is acknowledged.
-            self.answer(token, ACCEPTED);
+        // The caller repeats its request until it sees an answer: the kernel may have had no memory for the lock. The
+        // answer to the request that is under way may have been forgotten for those to others.
+        let Requests { answers, current, .. } = &self.requests;
+        let is_known = |(known, _): &&(u32, u16)| Some(*known) == token;
+        let answered = answers.iter().flatten().find(is_known).map(|(_, number)| *number);
+        let under_way = token.is_some() && token == *current;
+        if let Some(number) = answered.or(under_way.then_some(ACCEPTED)) {
+            self.answer(token, number);
             return None;
         }
         let refusal = self.state.refusal(&self.config.policy);
@@ -58,13 +63,17 @@ impl Supervisor<'_> {
 
     fn answer(&mut self, token: Option<u32>, number: u16) {
         let Some(token) = token else { return };
-        let Requests { tokens, oldest, .. } = &mut self.requests;
+        let Requests { answers, oldest, .. } = &mut self.requests;
         let files = self.pidfiles.iter().flatten();
-        if !tokens.contains(&token)
-            && let Some(place) = tokens.get_mut(*oldest)
-        {
-            files.clone().for_each(|file| file.answer(*place, None));
-            (*place, *oldest) = (token, (*oldest + 1) % 8);
+        let known = answers.iter().position(|entry| entry.is_some_and(|(known, _)| known == token));
+        if let Some(place) = answers.get_mut(known.unwrap_or(*oldest)) {
+            if known.is_none() {
+                if let Some((forgotten, _)) = place {
+                    files.clone().for_each(|file| file.answer(*forgotten, None));
+                }
+                *oldest = (*oldest + 1) % 8;
+            }
+            *place = Some((token, number));
         }
         files.for_each(|file| file.answer(token, Some(number)));
     }

@@ -26,9 +26,9 @@ impl Slot {
 pub struct Requests {
     /// The request whose replacement is under way.
     pub current: Option<u32>,
-    /// The tokens of the last requests, whose answers are still in the lock. Older answers are removed.
-    pub tokens: [u32; 8],
-    /// The index in `tokens` for the next request.
+    /// The tokens of the last requests with their answers, which are still in the lock. Older answers are removed.
+    pub answers: [Option<(u32, u16)>; 8],
+    /// The index in `answers` for the next request.
     pub oldest: usize,
 }
 
