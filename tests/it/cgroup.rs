@@ -1,53 +1,10 @@
 //! The server's control group: it is in it from its first instruction on, and nothing of it is left there afterwards.
 
+use crate::harness::cgroups::{self, Parent, mounted};
 use crate::harness::{self, Sandbox, needs, process, sys, words};
 use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
-
-/// Where version 2 is mounted.
-fn mounted() -> Option<PathBuf> {
-    let mounts = harness::text(Path::new("/proc/mounts"));
-    let kind = |line: &&str| line.split(' ').nth(2) == Some("cgroup2");
-    mounts.lines().find(kind).and_then(|line| line.split(' ').nth(1)).map(PathBuf::from)
-}
-
-/// A group of the test's own that is a parent for others, and is removed with all that is in it.
-struct Parent(PathBuf);
-
-impl Parent {
-    fn new() -> Self {
-        let parent = Self(mounted().unwrap().join(harness::unique_name()));
-        remove(&parent.0);
-        fs::create_dir(&parent.0).unwrap();
-        parent
-    }
-
-    fn child(&self) -> PathBuf {
-        self.0.join("web")
-    }
-}
-
-impl Drop for Parent {
-    fn drop(&mut self) {
-        remove(&self.0);
-    }
-}
-
-fn remove(group: &Path) {
-    for name in harness::names(group) {
-        if group.join(&name).is_dir() {
-            remove(&group.join(&name));
-        }
-    }
-    let _ = fs::write(group.join("cgroup.kill"), "1");
-    for _ in 0..1000 {
-        if fs::remove_dir(group).is_ok() || !group.exists() {
-            break;
-        }
-        std::thread::yield_now();
-    }
-}
 
 fn able() -> bool {
     harness::root() && harness::available(mounted().is_some(), "a cgroup 2 file system")
@@ -55,9 +12,7 @@ fn able() -> bool {
 
 /// The group that a process is in, as a path of the file system.
 fn group_of(pid: i32) -> PathBuf {
-    let text = harness::text(Path::new(&format!("/proc/{pid}/cgroup")));
-    let name = text.lines().find_map(|line| line.strip_prefix("0::/")).unwrap().to_owned();
-    mounted().unwrap().join(name)
+    cgroups::named(&harness::text(Path::new(&format!("/proc/{pid}/cgroup")))).unwrap()
 }
 
 fn processes(group: &Path) -> usize {
@@ -187,6 +142,26 @@ fn a_directory_in_use_or_of_another_kind_is_refused_and_nothing_is_left() {
     let before = harness::names(&parent.0);
     sandbox.vsrun(words!["--check", "--cgroup", parent.child(), "--", sandbox.probe()]).finish().exited(0).silently();
     assert_eq!(harness::names(&parent.0), before, "--check makes none");
+}
+
+/// Whether it is in use is not known then, and what may be another's must not be killed at the end of a run.
+#[test]
+fn a_group_that_cannot_be_looked_into_is_refused() {
+    needs!(able());
+    let (sandbox, parent) = (Sandbox::new(), Parent::new());
+    fs::create_dir(parent.child()).unwrap();
+    // A device that no driver has cannot be opened.
+    let device = sandbox.path("device");
+    sys::make_character_device(&device, 300, 1).unwrap();
+    let events = parent.child().join("cgroup.events");
+    let script = format!("mount --bind {} {} && exec \"$@\"", device.display(), events.display());
+    let unshare = words!["--mount", "sh", "-c", script, "sh", sandbox.path("vsrun"), "--cgroup", parent.child()];
+    for way in harness::ways() {
+        let server = words!["--", sandbox.probe(), "append", sandbox.out("ran"), "x"];
+        let call = sandbox.program(&harness::find_tool("unshare").unwrap(), [unshare.clone(), way, server].concat());
+        call.finish().failed(125, &["cannot use cgroup '", "No such device or address"]);
+        assert!(!sandbox.out("ran").exists());
+    }
 }
 
 /// Everything below the mount point is the kernel's, but the way there may be a user's.

@@ -28,6 +28,8 @@ pub struct Cgroup {
     made: bool,
 }
 
+/// The file that shows whether processes are in a group or its subgroups.
+const EVENTS: &CStr = c"cgroup.events";
 /// The number of checks whether killed processes have exited, and the pause between two of them in milliseconds, before
 /// the group is removed: one second in all.
 const EXIT_CHECKS: u32 = 100;
@@ -46,7 +48,13 @@ impl Cgroup {
         let (parent, name) = open_parent(wanted.dir)?;
         let fail = |why| unusable_error(wanted.dir, format_args!("{}", sys::errno_text(why)));
         let made = cgroup::make(&parent, name).map_err(fail)?;
-        let dir = parent.open_dir(name).map_err(fail)?;
+        let dir = match parent.open_dir(name) {
+            Ok(dir) => dir,
+            Err(why) => {
+                let _ = if made { cgroup::remove(&parent, name) } else { Ok(()) };
+                return Err(fail(why));
+            }
+        };
         let claimed = Self { parent, name, dir, made };
         match claimed.prepare(wanted) {
             Ok(()) => Ok(claimed),
@@ -58,7 +66,11 @@ impl Cgroup {
     }
 
     fn prepare(&self, wanted: &Group) -> Result<()> {
-        if is_populated(&self.dir) {
+        let mut room = [0; 512];
+        // A group that may be in use must not be killed at the end of a run.
+        let count = cgroup::read(&self.dir, EVENTS, &mut room)
+            .map_err(|why| unusable_error(wanted.dir, format_args!("{}", sys::errno_text(why))))?;
+        if group::has_part(room.get(..count).unwrap_or_default(), b'\n', group::POPULATED) {
             return Err(in_use_error(wanted.dir));
         }
         for (file, value) in &wanted.settings {
@@ -182,7 +194,7 @@ fn is_enabled(parent: &Dir, file: &[u8]) -> bool {
 }
 
 fn is_populated(dir: &Dir) -> bool {
-    has_part(dir, c"cgroup.events", b'\n', group::POPULATED)
+    has_part(dir, EVENTS, b'\n', group::POPULATED)
 }
 
 /// True if one of the parts of a group's file equals `part`.

@@ -6,6 +6,7 @@
 
 pub mod bundle;
 pub mod call;
+pub mod cgroups;
 pub mod filter;
 pub mod host;
 pub mod machine;
