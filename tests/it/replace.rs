@@ -53,10 +53,7 @@ fn await_ready(sandbox: &Sandbox) {
     // A request to a manager that may replace is refused for another reason while one is under way, so this asks for
     // the state of the ready pipe instead: the manager closes it when it has read the newline.
     let manager = harness::text(&sandbox.path("manager")).trim().parse().unwrap();
-    await_true("the closed ready pipe", || {
-        let is_pipe = |(_, target): &(i32, String)| target.starts_with("pipe:");
-        !process::descriptors(manager).iter().any(is_pipe)
-    });
+    await_true("the closed ready pipe", || !process::has_pipe(manager));
 }
 
 /// A replacement that has begun: it is refused until the manager has read that the first server is ready.

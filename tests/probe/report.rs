@@ -34,6 +34,8 @@ pub fn report(arguments: &[OsString]) -> Vec<u8> {
             (1..=64).filter(|signal| set & bit(*signal) != 0).map(|signal| signal.to_string()).collect();
         lines.add(name, members.join(" ").as_bytes());
     }
+    // Empty where /proc is not mounted.
+    lines.add("cgroup", &std::fs::read("/proc/self/cgroup").unwrap_or_default());
     lines.add("cwd", &directory());
     lines.add("root", place(c"/").as_bytes());
     lines.add("here", place(c".").as_bytes());

@@ -112,6 +112,14 @@ pub fn descriptors(pid: i32) -> Vec<(i32, String)> {
     found
 }
 
+/// Whether it has a pipe. A manager whose server writes to files has one until the server is ready.
+pub fn has_pipe(pid: i32) -> bool {
+    let directory = Path::new("/proc").join(pid.to_string()).join("fd");
+    let is_pipe =
+        |name: &String| fs::read_link(directory.join(name)).is_ok_and(|to| to.to_string_lossy().starts_with("pipe:"));
+    super::names(&directory).iter().any(is_pipe)
+}
+
 /// The locks that a descriptor of that process holds, as `/proc/PID/fdinfo` shows them: `OFDLCK ADVISORY READ`.
 pub fn locks(pid: i32, fd: i32) -> Vec<String> {
     let info = text(Path::new(&format!("/proc/{pid}/fdinfo/{fd}")));

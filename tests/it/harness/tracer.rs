@@ -42,6 +42,8 @@ pub struct Watched {
     lifted: AtomicBool,
     injected: AtomicUsize,
     ended: AtomicBool,
+    /// The exit status of the process that was called, once it has ended; -1 where a signal ended it.
+    status: AtomicI64,
     living: Mutex<HashMap<i32, String>>,
     began: Mutex<Option<Running>>,
     /// How far the wall clock is from the machine's, in seconds.
@@ -69,6 +71,11 @@ impl Watched {
         self.ended.load(Ordering::SeqCst)
     }
 
+    /// The exit status of the process that was called; none where a signal ended it.
+    pub fn status(&self) -> Option<i32> {
+        i32::try_from(self.status.load(Ordering::SeqCst)).ok().filter(|status| *status >= 0)
+    }
+
     /// The pid of a process of vsrun that has not become anything else.
     pub fn pid(&self, role: &str) -> Option<i32> {
         self.living.lock().unwrap().iter().find(|(_, found)| *found == role).map(|(pid, _)| *pid)
@@ -77,6 +84,11 @@ impl Watched {
     /// What was said on standard error so far.
     pub fn err(&self) -> Vec<String> {
         self.began.lock().unwrap().as_ref().map(Running::err).unwrap_or_default()
+    }
+
+    /// What was said on standard output so far.
+    pub fn out(&self) -> Vec<String> {
+        self.began.lock().unwrap().as_ref().map(Running::out).unwrap_or_default()
     }
 }
 
@@ -137,6 +149,7 @@ impl Tracer<'_> {
             self.watched.living.lock().unwrap().remove(&pid);
             if pid == self.first {
                 self.trace.status = libc::WIFEXITED(status).then(|| libc::WEXITSTATUS(status));
+                self.watched.status.store(self.trace.status.map_or(-1, i64::from), Ordering::SeqCst);
                 self.watched.ended.store(true, Ordering::SeqCst);
             }
             if let Some(Process { role: Some(role), .. }) = self.all.remove(&pid) {
@@ -354,7 +367,9 @@ const NAMES: &[(i64, &str)] = names!(
     SYS_dup3 SYS_pipe2 SYS_preadv SYS_pwritev SYS_prlimit64 SYS_sendmmsg SYS_renameat2 SYS_getrandom SYS_statx
     SYS_pidfd_send_signal SYS_pidfd_open SYS_clone3 SYS_close_range SYS_openat2 SYS_faccessat2 SYS_pwritev2
     SYS_preadv2 SYS_accept4 SYS_epoll_create1 SYS_utimensat SYS_reboot SYS_setreuid SYS_setregid SYS_setuid
-    SYS_setgid SYS_setfsuid SYS_setfsgid SYS_rt_sigreturn SYS_alarm SYS_uname
+    SYS_setgid SYS_setfsuid SYS_setfsgid SYS_rt_sigreturn SYS_alarm SYS_uname SYS_timer_create SYS_timer_settime
+    SYS_timer_delete SYS_keyctl SYS_landlock_create_ruleset SYS_landlock_add_rule SYS_landlock_restrict_self
+    SYS_rt_sigqueueinfo SYS_mount SYS_umount2
 );
 #[cfg(not(target_arch = "x86_64"))]
 const NAMES: &[(i64, &str)] = &[];

@@ -1,0 +1,224 @@
+//! The scenarios: how vsrun is called in each, and what its server must be like.
+
+use super::run::Setting;
+use crate::harness::{self, Call, Descriptor, Report, Sandbox, cgroups, sys, words};
+use std::ffi::OsString;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Way {
+    /// vsrun becomes the server, which ends by itself.
+    Becomes,
+    /// It leaves the server in the background.
+    Leaves,
+    /// It stays: the server's first life ends with status 1; HUP, then TERM.
+    Stays,
+    /// It stays in the background.
+    Daemon,
+    /// It stays as PID 1 of a namespace, and ends as the server ends.
+    First,
+    /// It stays: the server is replaced, by `--replace` or by USR2; what serves then is killed; TERM.
+    Replaced,
+    /// It is asked about, or asks for something of, a server whose manager no fault happens to.
+    Asks,
+}
+
+pub struct Scenario {
+    pub name: &'static str,
+    pub way: Way,
+    /// Options, with PLACE for the directory of the test, CGROUP for a control group of its own and WEB for a probe of a
+    /// web server that always answers 200.
+    pub options: &'static str,
+    pub jailed: bool,
+}
+
+#[rustfmt::skip]
+pub const SCENARIOS: &[Scenario] = &[
+    Scenario { name: "exec", way: Way::Becomes, jailed: false, options: "" },
+    Scenario { name: "jail", way: Way::Becomes, jailed: true,
+        options: "-p PLACE/pid -u 12345:23456 -r PLACE/jail -w /out --umask 027 --nice 1 --limit core=0 --no-new-privs --caps kill" },
+    Scenario { name: "before", way: Way::Becomes, jailed: false,
+        options: "-p PLACE/pid -u 12345:23456 --before PLACE/prepare --env-file PLACE/env --file-env SECRET --expand \
+                  --termination-log PLACE/reason" },
+    Scenario { name: "background", way: Way::Leaves, jailed: false, options: "-b -p PLACE/pid" },
+    Scenario { name: "manager", way: Way::Stays, jailed: false,
+        options: "-p PLACE/pid -m PLACE/monitor - -u 12345:23456" },
+    Scenario { name: "handler", way: Way::Stays, jailed: false, options: "-p PLACE/pid -m - PLACE/handler -u 12345:23456" },
+    Scenario { name: "syslog", way: Way::Stays, jailed: false,
+        options: "-m PLACE/monitor - -s tag --logger PLACE/logger" },
+    Scenario { name: "logdir", way: Way::Stays, jailed: false, options: "-m - - -d PLACE/logs 1w -u 12345:23456" },
+    Scenario { name: "log-size", way: Way::Stays, jailed: false,
+        options: "-m - - -d PLACE/logs 1w --log-size 64 --log-files 9" },
+    Scenario { name: "listen", way: Way::Stays, jailed: false,
+        options: "-p PLACE/pid -m - - --listen 8080 --listen PLACE/socket" },
+    Scenario { name: "notify", way: Way::Stays, jailed: false,
+        options: "-p PLACE/pid -m - - --ready fd:5 --ready-timeout 5 --group --linger 1" },
+    Scenario { name: "probe", way: Way::Stays, jailed: false,
+        options: "-p PLACE/pid -m - - -u 12345:23456 --ready probe:WEB --ready-timeout 5 \
+                  --health exec:PLACE/tried --health-interval 100ms --health-retries 1" },
+    Scenario { name: "prepared", way: Way::Stays, jailed: false,
+        options: "-p PLACE/pid -m - - --before PLACE/prepare --env-file PLACE/env --file-env SECRET --expand \
+                  --termination-log PLACE/reason" },
+    Scenario { name: "cgroup", way: Way::Stays, jailed: false,
+        options: "-p PLACE/pid -m - - --cgroup CGROUP/web --cgroup-set cgroup.max.depth=3" },
+    Scenario { name: "daemon", way: Way::Daemon, jailed: true,
+        options: "-b -p PLACE/pid -m PLACE/monitor - -d PLACE/logs 1w -u 12345:23456 -r PLACE/jail" },
+    Scenario { name: "landlock", way: Way::Stays, jailed: false,
+        options: "-p PLACE/pid -m - - -u 12345:23456 --rwx / --bind-tcp 8080 --scope signal" },
+    Scenario { name: "init", way: Way::First, jailed: false, options: "--init --linger 1" },
+    Scenario { name: "replace", way: Way::Replaced, jailed: false,
+        options: "-p PLACE/pid -m PLACE/monitor - --ready fd:5 --ready-timeout 5 --listen PLACE/socket" },
+    Scenario { name: "replace-notify", way: Way::Replaced, jailed: false,
+        options: "-p PLACE/pid -m - - --ready notify --ready-timeout 5 --before PLACE/prepare --on-signal USR2=replace" },
+    Scenario { name: "ask-status", way: Way::Asks, jailed: false, options: "--status PLACE/pid" },
+    Scenario { name: "ask-signal", way: Way::Asks, jailed: false, options: "--signal USR1 PLACE/pid" },
+    Scenario { name: "ask-stop", way: Way::Asks, jailed: false, options: "--stop PLACE/monitor" },
+    Scenario { name: "ask-replace", way: Way::Asks, jailed: false, options: "--replace PLACE/monitor" },
+    Scenario { name: "ask-probe", way: Way::Asks, jailed: false, options: "--probe WEB" },
+    Scenario { name: "ask-program", way: Way::Asks, jailed: false, options: "--probe exec:PLACE/tried" },
+];
+
+/// The number of lives that a server tells about. Faults may cost it some more than the scenario has.
+pub const LIVES: usize = 6;
+
+impl Scenario {
+    pub fn has(&self, option: &str) -> bool {
+        self.options.split_whitespace().any(|word| word == option)
+    }
+
+    fn options(&self, setting: &Setting) -> Vec<OsString> {
+        let mut words: Vec<OsString> = self.options.split_whitespace().map(|word| setting.place(word).into()).collect();
+        if matches!(self.way, Way::Stays | Way::Daemon | Way::Replaced) {
+            words.extend(words!["--restart-delay", "10ms:20ms", "--stop-timeout", "5"]);
+        }
+        words
+    }
+
+    /// True if a supervisor remains, which removes its files at its exit.
+    pub fn stays(&self) -> bool {
+        matches!(self.way, Way::Stays | Way::Daemon | Way::First | Way::Replaced)
+    }
+
+    /// What the server and its paths are called inside.
+    fn server(&self, sandbox: &Sandbox) -> Vec<OsString> {
+        let out =
+            |name: &str| if self.jailed { format!("/out/{name}").into() } else { sandbox.out(name).into_os_string() };
+        let probe = if self.jailed { "/probe".into() } else { sandbox.probe().into_os_string() };
+        let word = if self.has("--expand") { "${GREETING}" } else { "hello" };
+        let mut words = words!["--", probe, "life", out("life"), "print", word];
+        for life in 1..=LIVES {
+            words.extend(words!["at", format!("{life}"), "report", out(&format!("report{life}"))]);
+        }
+        if self.has("fd:5") {
+            words.extend(words!["tell", "5", ""]);
+        }
+        if self.has("notify") {
+            words.extend(words!["notify", "READY=1"]);
+        }
+        match self.way {
+            Way::Becomes => {}
+            Way::Leaves | Way::Replaced | Way::Asks => words.extend(words!["wait"]),
+            Way::First => words.extend(words!["orphans", "3", out("orphans"), "wait"]),
+            // The first try of the probe fails, which ends the first life.
+            Way::Stays if self.has("--health") => words.extend(words!["wait"]),
+            Way::Stays | Way::Daemon => words.extend(words!["at", "1", "exit", "1", "wait"]),
+        }
+        words
+    }
+
+    /// The files that the options name.
+    fn write_files(&self, sandbox: &Sandbox) {
+        if self.options.contains("handler") {
+            sandbox.script("handler", words!["append", sandbox.out("handled"), "x"]);
+        }
+        if self.options.contains("logger") {
+            sandbox.script("logger", words!["collect", sandbox.out("collected")]);
+        }
+        if self.has("--before") {
+            sandbox.script("prepare", words!["append", sandbox.out("prepared"), "x"]);
+        }
+        if self.has("--health") {
+            sandbox.script("tried", words!["life", sandbox.out("tried"), "at", "1", "exit", "1"]);
+        }
+        if self.has("--probe") {
+            sandbox.script("tried", words!["append", sandbox.out("tried"), "x"]);
+        }
+        if self.has("--env-file") {
+            std::fs::write(sandbox.path("env"), "# a comment\nGREETING=hello\n").unwrap();
+            std::fs::write(sandbox.path("secret"), "of the file\n").unwrap();
+        }
+    }
+
+    pub fn call<'a>(&self, setting: &Setting<'a>) -> Call<'a> {
+        let sandbox = setting.sandbox;
+        self.write_files(sandbox);
+        if self.way == Way::Asks {
+            return sandbox.vsrun(self.options(setting)).before(|| sys::limit_descriptors(4096));
+        }
+        let line = [self.options(setting), self.server(sandbox)].concat();
+        if self.way == Way::First {
+            let unshare = words!["--pid", "--fork", "--kill-child", "--", sandbox.path("vsrun")];
+            return sandbox.program(&harness::find_tool("unshare").unwrap(), [unshare, line].concat());
+        }
+        // Without close_range and /proc, every number that is allowed is asked about.
+        let call = sandbox.vsrun(line).before(|| sys::limit_descriptors(4096));
+        match self.name {
+            "listen" => call.before(sys::unshare_network),
+            "before" | "prepared" => call.env("SECRET_FILE", sandbox.path("secret")),
+            "replace-notify" => call.env("NOTIFY_SOCKET", sandbox.path("upward")),
+            _ => call,
+        }
+    }
+
+    /// The call of the manager that a control command asks. None: the command needs none.
+    pub fn manager<'a>(&self, sandbox: &'a Sandbox) -> Option<Call<'a>> {
+        let line = words!["-p", "pid", "-m", "monitor", "-", "--ready", "fd:5", "--stop-timeout", "5"];
+        // A replacement takes a while, so that the command looks for the answer many times.
+        let life = words!["life", sandbox.out("life"), "at", "2", "nap", "50", "tell", "5", ""];
+        let script = [life, words!["signals", sandbox.out("signals"), "15"]].concat();
+        let call = || sandbox.vsrun([line, words!["--", sandbox.probe()], script].concat());
+        (self.way == Way::Asks && !self.has("--probe")).then(call)
+    }
+
+    pub fn file(&self, sandbox: &Sandbox, name: &str) -> std::path::PathBuf {
+        if self.jailed { sandbox.path("jail/out").join(name) } else { sandbox.out(name) }
+    }
+
+    pub fn lives(&self, sandbox: &Sandbox) -> Vec<(i32, i64)> {
+        harness::lives(&self.file(sandbox, "life"))
+    }
+
+    /// What no disturbance may change about a server.
+    pub fn essence(&self, setting: &Setting) -> Vec<Vec<String>> {
+        let sandbox = setting.sandbox;
+        let read = |life| {
+            let path = self.file(sandbox, &format!("report{life}"));
+            path.exists().then(|| Report::read(&path))
+        };
+        let names =
+            ["uids", "gids", "groups", "capabilities", "no-new-privs", "umask", "ignored", "blocked", "pending"];
+        let root = if self.jailed { sandbox.path("jail") } else { "/".into() };
+        let root = harness::call::identity(&root);
+        let one = |report: &Report| {
+            let mut lines: Vec<String> = names.iter().map(|name| format!("{name} {}", report.one(name))).collect();
+            lines.push(format!("cwd {}", setting.common(&report.one("cwd"))));
+            lines.push(format!("in its root {}", report.one("root") == root));
+            // The lock of the pidfile is kept under whatever number it has.
+            let lock = sandbox.path("pid").display().to_string();
+            let descriptor = |fd: Descriptor| if fd.target == lock { "pid".to_owned() } else { fd.number.to_string() };
+            let descriptors: Vec<String> = report.descriptors().into_iter().map(descriptor).collect();
+            lines.push(format!("fds {descriptors:?}"));
+            let arguments: Vec<String> = report.all("argument").iter().map(|word| setting.common(word)).collect();
+            lines.push(format!("arguments {arguments:?}"));
+            let mut variables: Vec<String> = report.all("variable").iter().map(|word| setting.variable(word)).collect();
+            variables.sort();
+            lines.push(format!("variables {variables:?}"));
+            lines.push(format!("in its cgroup {}", setting.cgroup.is_none() || is_inside(report, setting)));
+            lines
+        };
+        (1..=LIVES).filter_map(read).map(|report| one(&report)).collect()
+    }
+}
+
+fn is_inside(report: &Report, setting: &Setting) -> bool {
+    setting.cgroup.as_ref().is_some_and(|parent| cgroups::named(&report.one("cgroup")) == Some(parent.child()))
+}
