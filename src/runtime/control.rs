@@ -28,8 +28,8 @@ use crate::sys::{self, Errno, clock, poll};
 const ATTEMPTS: usize = 20;
 /// The pause between two checks of something that no descriptor reports, in milliseconds.
 const PAUSE_MS: u64 = 10;
-/// After how many looks at a lock that the kernel does not report a wait for a change of it ends.
-const HIDDEN_LOOKS: u32 = 100;
+/// After this number of checks in a row that the kernel refused, a wait for a change of a lock ends.
+const HIDDEN_CHECKS: u32 = 100;
 
 /// Runs the control command. Returns vsrun's exit status.
 ///
@@ -161,8 +161,8 @@ fn stop(control: &Control, file: &Pidfile, server: Server) -> Result<Option<&'st
             return Ok(Some("has exited, and its manager, which /proc does not show, goes on"));
         }
         hidden += u32::from(ended && lock == Lock::Hidden);
-        if hidden == HIDDEN_LOOKS {
-            return Ok(Some("has ended, but the lock of the file cannot be asked for"));
+        if hidden == HIDDEN_CHECKS {
+            return Ok(Some("has exited, but the lock of the file cannot be read"));
         }
         if is_over(patience.kill) {
             patience.kill = None;
@@ -234,18 +234,18 @@ impl Pidfile {
     /// exiting one removes its pid before it releases the lock, so this function retries for a short time.
     #[inline(never)]
     fn examine(&self) -> Found<Server> {
-        let mut looks = 0;
+        let mut checks = 0;
         loop {
             let state = self.state();
             let seen = self.identify(state);
-            looks += 1;
+            checks += 1;
             let clear = state.0 != Lock::Exclusive || !matches!(seen, Err(NoTarget::Unknown(_)));
             // Nothing has changed, so the pid was not reused in between: the manager would have removed it from the
             // file before.
             if clear && self.state() == state {
                 return seen;
             }
-            if looks == ATTEMPTS {
+            if checks == ATTEMPTS {
                 return Err(seen.err().unwrap_or(NoTarget::Unknown(UnknownReason::OtherProcess)));
             }
             poll::sleep_ms(PAUSE_MS);

@@ -240,7 +240,7 @@ const SURVIVED_SINCE: &[&str] = &[
     // A pidfile that cannot be read was taken for one without a number: the server was said to restart.
     "ask-status:vsrun:pread64::EIO:good",
     "ask-signal:vsrun:pread64::EIO:good",
-    // The lock cannot be asked for: `--stop` waited for more than a minute, or for ever with `--stop-timeout 0`.
+    // The lock cannot be read: `--stop` waited for more than a minute, or for ever with `--stop-timeout 0`.
     "ask-stop:vsrun:fcntl::ENOLCK:good",
     // A group that had just been made was left.
     "cgroup:vsrun:openat::EMFILE:once",

@@ -2,7 +2,7 @@
 
 use std::os::fd::AsFd;
 
-use super::{ATTEMPTS, HIDDEN_LOOKS, PAUSE_MS, Pidfile, Server, is_over};
+use super::{ATTEMPTS, HIDDEN_CHECKS, PAUSE_MS, Pidfile, Server, is_over};
 use crate::logic::base::error::{Error, Result};
 use crate::logic::base::exit;
 use crate::logic::base::signal::Signal;
@@ -44,7 +44,7 @@ pub fn replace(path: &Escaped<'_>, file: &Pidfile, server: Server) -> Result<u8>
     // An answer before the request is one to an earlier request.
     let is_unused = |value: &u32| !matches!(answer(*value), Answer::Number(_));
     let Some(value) = (0..ATTEMPTS).map(|_| new()).find(is_unused) else {
-        return fail("its lock cannot be asked for");
+        return fail("its lock cannot be read");
     };
     let (mut until, mut checks, mut hidden) = (now().after(ACK_TIMEOUT), 0, 0);
     loop {
@@ -64,7 +64,7 @@ pub fn replace(path: &Escaped<'_>, file: &Pidfile, server: Server) -> Result<u8>
                 let words = outcome.map_or_else(ArrayText::new, Outcome::words);
                 return Err(Error::new(code, format_args!("cannot replace {path}: {}", words.as_str())));
             }
-            Answer::Hidden if hidden == HIDDEN_LOOKS => return fail("its lock cannot be asked for"),
+            Answer::Hidden if hidden == HIDDEN_CHECKS => return fail("its lock cannot be read"),
             Answer::Hidden => {
                 hidden += 1;
                 CHECKS_IF_ACCEPTED

@@ -77,7 +77,7 @@ pub const SCENARIOS: &[Scenario] = &[
     Scenario { name: "ask-program", way: Way::Asks, jailed: false, options: "--probe exec:PLACE/tried" },
 ];
 
-/// The number of lives that a server tells about. Faults may cost it some more than the scenario has.
+/// The number of lives that a server reports. Faults may cost it some more than the scenario has.
 pub const LIVES: usize = 6;
 
 impl Scenario {
