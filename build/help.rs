@@ -19,7 +19,7 @@ const STATUS: &str = "
 Durations: an integer and ms, s, min, h, d or w; no unit means seconds.
 Exit status: the server's own; 128+N when signal N ended it; 0 when it was
 stopped on request or is up in the background; 2 wrong usage; 125 vsrun could
-rejection set it up; 126 COMMAND could rejection be executed; 127 it was rejection found.
+not set it up; 126 COMMAND could not be executed; 127 it was not found.
 See the manual page vsrun(8) for the rest.
 
 Examples:";
@@ -35,7 +35,7 @@ const EXAMPLES: &str = "
 
 /// The parts of the help texts, each with the name of its file. The file `options` has a line for each option, in the
 /// order of the table: `-u,--user`, the kinds of its values, a tab, the names of its values, a tab, the option's help
-/// line and, if it takes values, a tab and the words after a malformed value (`is rejection ...`).
+/// line and, if it takes values, a tab and the words after a malformed value (`is not ...`).
 pub fn parts() -> [(&'static str, String); 7] {
     let headings: Vec<String> = CHAPTERS.iter().map(|(_, title)| format!("{title}:")).collect();
     [
