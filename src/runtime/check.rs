@@ -132,7 +132,9 @@ fn check_plan(findings: &mut Findings<'_>, options: &Options, plan: Plan) {
 /// Warns if a protection against the server or its user does not work on this system. That does not make a start fail.
 fn warn_of_weak_protection(plan: &Plan) {
     if plan.hides_keys && ![1, 2].map(terminal::write_only).iter().all(|is| *is) {
-        print_line("warning: the terminal cannot be reopened for writing only: the server can read its keys");
+        print_line(
+            "warning: the terminal cannot be reopened for writing only: the server can read what is typed there",
+        );
     }
     let handler = plan.supervision.as_ref().and_then(|stay| stay.handler.as_ref());
     let logger = if let Output::Logger(logger, _) = &plan.output { Some(logger) } else { None };

@@ -25,7 +25,7 @@ use crate::sys::pidfd::Process;
 use crate::sys::{self, Errno, clock, poll};
 
 /// How often a pidfile is read again because another start is just locking it.
-const ATTEMPTS: usize = 20;
+const READ_ATTEMPTS: usize = 20;
 /// The pause between two checks of something that no descriptor reports, in milliseconds.
 const PAUSE_MS: u64 = 10;
 /// After this number of checks in a row that the kernel refused, a wait for a change of a lock ends.
@@ -189,7 +189,7 @@ fn send(process: Process, signal: Signal) -> Result<Sent> {
         Ok(()) => Ok(Sent::Yes),
         Err(Errno::SRCH) => Ok(Sent::Gone),
         Err(why) => {
-            let (number, missing) = (process.number, deliver::MISSING_CAPABILITY);
+            let (number, missing) = (process.number, deliver::MISSING_CAPABILITY_HINT);
             Err(os_error(format_args!("cannot send {signal} to pid {number} ({missing})"), why))
         }
     }
@@ -245,7 +245,7 @@ impl Pidfile {
             if clear && self.state() == state {
                 return seen;
             }
-            if checks == ATTEMPTS {
+            if checks == READ_ATTEMPTS {
                 return Err(seen.err().unwrap_or(NoTarget::Unknown(UnknownReason::OtherProcess)));
             }
             poll::sleep_ms(PAUSE_MS);

@@ -98,6 +98,8 @@ fn enable_controllers(root: &CStr) {
 }
 
 /// Shuts the machine down, instead of an exit of PID 1. Returns if this is not PID 1, or the kernel refuses.
+/// Not inlined, because `main` waits for the whole supervision, and would hold a page of stack for this.
+#[inline(never)]
 pub fn shut_down(at_exit: AtExit) {
     if process::is_pid1() {
         // Only on a machine: in a container, the file systems are those of the host.

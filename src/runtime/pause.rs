@@ -6,7 +6,7 @@ use crate::logic::base::error::Result;
 use crate::logic::base::exit;
 use crate::logic::base::signal::Signal;
 use crate::runtime::report::log::os_error;
-use crate::sys::poll::{self, Mask, Signals};
+use crate::sys::poll::{self, SignalMask, Signals};
 use crate::sys::{credentials, fd, process};
 
 /// Waits for SIGTERM or SIGINT, and returns the exit status. Other signals have no effect, except those in the set
@@ -16,9 +16,9 @@ use crate::sys::{credentials, fd, process};
 /// When no descriptor is available.
 #[inline(never)]
 pub fn pause(unhandled: u64) -> Result<u8> {
-    let failed = |why| os_error(format_args!("cannot listen to signals"), why);
+    let failed = |why| os_error(format_args!("cannot open a signalfd"), why);
     poll::reset_dispositions(0);
-    poll::set_mask(Mask::These(!unhandled)).map_err(failed)?;
+    poll::set_mask(SignalMask::These(!unhandled)).map_err(failed)?;
     // The process keeps no mount busy, and no pipe open.
     credentials::leave_dir();
     fd::close_all_except(fd::FIRST..fd::FIRST).map_err(failed)?;

@@ -22,7 +22,7 @@ use crate::runtime::start::exec_image::ExecImage;
 use crate::runtime::start::outcome::StartOutcome;
 use crate::runtime::start::spawn::spawn;
 use crate::runtime::supervise::network_probe::{Failed, connect, left};
-use crate::sys::poll::{Mask, Signals};
+use crate::sys::poll::{SignalMask, Signals};
 use crate::sys::process::{self, Target};
 use crate::sys::{entry, poll};
 
@@ -50,8 +50,8 @@ pub fn probe(request: &ProbeRequest) -> Result<u8> {
 /// Runs a program in a session of its own, and waits for its exit.
 fn execute(words: Vec<StaticCStr>, deadline: Time) -> Result<core::result::Result<(), Failed>> {
     poll::reset_dispositions(0);
-    poll::set_mask(Mask::All).map_err(|why| os_error(format_args!("cannot block the signals"), why))?;
-    let signals = Signals::open().map_err(|why| os_error(format_args!("cannot listen to signals"), why))?;
+    poll::set_mask(SignalMask::All).map_err(|why| os_error(format_args!("cannot block the signals"), why))?;
+    let signals = Signals::open().map_err(|why| os_error(format_args!("cannot open a signalfd"), why))?;
     let command = words.first().copied().unwrap_or_default();
     let steps = vec![Step::UnblockSignals, Step::Setsid, Step::CloseDescriptors, Step::Exec(command)];
     let program = Box::new(Program {

@@ -154,7 +154,7 @@ impl NotifySocket {
         // 7 is RLIMIT_NOFILE. A descriptor above the limit is closed during recvmsg(2), and that may block. If a low
         // limit cannot be raised, the one-second limit of clone.rs ends this process.
         let _ = super::limits::set_limit(7, 1 << 16, 1 << 16);
-        let _ = super::poll::set_mask(super::poll::Mask::None);
+        let _ = super::poll::set_mask(super::poll::SignalMask::None);
         let mut control = [const { MaybeUninit::<u64>::uninit() }; MAX_DESCRIPTORS / 2 + 16];
         // SAFETY: all zero is valid.
         let mut message: libc::msghdr = unsafe { core::mem::zeroed() };

@@ -51,7 +51,7 @@ pub fn hard_limit(resource: u8) -> u64 {
 pub fn set_oom_score(value: &[u8]) -> Result<()> {
     // In a root whose contents another user has created, /proc may be a plain directory, and the name a link to any
     // file.
-    let proc = walk::open_handle(None, c"/proc")?;
+    let proc = walk::open_path_fd(None, c"/proc")?;
     if !walk::is_procfs(proc.as_fd())? {
         return Err(Errno::NODEV);
     }

@@ -11,7 +11,7 @@ const SIGSET_SIZE: usize = 8;
 
 /// A set of signals to block.
 #[derive(Clone, Copy)]
-pub enum Mask {
+pub enum SignalMask {
     /// All signals that can be blocked.
     All,
     /// No signal.
@@ -24,11 +24,11 @@ pub enum Mask {
 ///
 /// # Errors
 /// The errors of sigprocmask(2).
-pub fn set_mask(mask: Mask) -> Result<()> {
+pub fn set_mask(mask: SignalMask) -> Result<()> {
     let set: u64 = match mask {
-        Mask::All => u64::MAX,
-        Mask::None => 0,
-        Mask::These(set) => set,
+        SignalMask::All => u64::MAX,
+        SignalMask::None => 0,
+        SignalMask::These(set) => set,
     };
     // SAFETY: the set has the stated size, and the old set is not requested.
     cvt_long(unsafe {
@@ -205,7 +205,7 @@ pub(super) fn without_hangup<T>(act: impl FnOnce() -> T) -> T {
 
 /// True if SIGHUP is ignored.
 pub fn is_hangup_ignored() -> bool {
-    is_ignored(libc::SIGHUP)
+    is_signal_ignored(libc::SIGHUP)
 }
 
 /// The set of blocked signals and the set of ignored ones, as vsrun inherited them.
@@ -214,10 +214,10 @@ pub fn inherited() -> (u64, u64) {
     let none = core::ptr::null::<u64>();
     // SAFETY: without a new set nothing is changed, and the kernel writes as many bytes as its last argument says.
     unsafe { libc::syscall(libc::SYS_rt_sigprocmask, libc::SIG_BLOCK, none, &raw mut blocked, SIGSET_SIZE) };
-    (blocked, (1..=64).filter(|signal| is_ignored(*signal)).map(bit).sum())
+    (blocked, (1..=64).filter(|signal| is_signal_ignored(*signal)).map(bit).sum())
 }
 
-fn is_ignored(signal: c_int) -> bool {
+fn is_signal_ignored(signal: c_int) -> bool {
     // On a 32-bit machine, the upper half of the word contains the flags.
     sigaction(signal, None).first().is_some_and(|handler| usize::try_from(*handler & HANDLER_BITS) == Ok(1))
 }

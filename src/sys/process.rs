@@ -149,7 +149,7 @@ pub fn is_pid1() -> bool {
 
 /// As PID 1, sends a signal to every other process. The signal 0 only checks whether another process exists. Returns
 /// true if there was one. In any other process, does nothing.
-pub fn kill_all(signal: u8) -> bool {
+pub fn kill_all_processes(signal: u8) -> bool {
     // SAFETY: as PID 1 the machine or container is ours, and the caller is shutting it down.
     is_pid1() && cvt(unsafe { libc::kill(-1, c_int::from(signal)) }).is_ok()
 }
@@ -242,7 +242,7 @@ pub fn has_exited(child: Pid) -> bool {
     !matches!(waitid_peek(libc::P_PID, child.0, libc::WEXITED), Ok(0))
 }
 
-/// True if this signal has killed a child of ours. Does not reap it.
+/// True if this child was killed by this signal. Does not reap it.
 pub fn was_killed_by(signal: c_int, child: Pid) -> bool {
     has_status(child, libc::WEXITED, (libc::CLD_KILLED, signal))
 }

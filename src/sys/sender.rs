@@ -5,7 +5,7 @@
 //! that the user can neither trace it nor read its memory, which is a copy of ours, and so that we can always kill it.
 //! The user can only stop or kill it; so we resume it, wait for it briefly, and try again.
 
-use super::poll::{self, Mask};
+use super::poll::{self, SignalMask};
 use super::process::{self, Forked, Pid, Target};
 use super::{Errno, Result, credentials};
 
@@ -14,7 +14,7 @@ const KILL: u8 = 9;
 /// SIGCONT, with its number on every machine that vsrun is built for.
 const CONT: u8 = 18;
 /// The number of children that are started, if the user kills them.
-const ATTEMPTS: usize = 3;
+const CHILD_ATTEMPTS: usize = 3;
 /// How often a child is checked for its exit, once in a millisecond. A child needs less than one.
 const EXIT_CHECKS: usize = 100;
 
@@ -24,14 +24,15 @@ const EXIT_CHECKS: usize = 100;
 /// The errors of `send`; EPERM without CAP_SETUID; ETIMEDOUT when the user stopped or killed each child in time.
 #[inline(never)]
 pub fn send_as(user: u32, send: &dyn Fn() -> Result<()>) -> Result<()> {
-    for _ in 0..ATTEMPTS {
+    for _ in 0..CHILD_ATTEMPTS {
         let child = match process::fork()? {
             Forked::Parent(child) => child,
             Forked::Child => {
                 // Block all signals, so that no signal of the user can make the child dump core, which would be a copy
                 // of our memory.
-                let result =
-                    poll::set_mask(Mask::All).and_then(|()| credentials::set_real_uid(user)).and_then(|()| send());
+                let result = poll::set_mask(SignalMask::All)
+                    .and_then(|()| credentials::set_real_uid(user))
+                    .and_then(|()| send());
                 process::exit(result.map_or_else(errno_to_status, |()| 0));
             }
         };

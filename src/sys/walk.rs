@@ -34,7 +34,7 @@ pub fn follow(dir: Option<&OwnedFd>, name: &CStr) -> Result<OwnedFd> {
 ///
 /// # Errors
 /// The errors of open(2).
-pub fn open_handle(dir: Option<&OwnedFd>, name: &CStr) -> Result<OwnedFd> {
+pub fn open_path_fd(dir: Option<&OwnedFd>, name: &CStr) -> Result<OwnedFd> {
     openat(at(dir), name, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())
 }
 

@@ -12,7 +12,7 @@ use std::time::Duration;
 /// no privileged call where nothing changes (3).
 const CALLS_OF_A_START: usize = 40;
 /// The most anonymous memory of a manager at rest, in KiB.
-const MEMORY_AT_REST: u64 = 28;
+const MEMORY_AT_REST: u64 = 20;
 
 /// What cargo builds for tests is not the small program, whose budgets these are; that one is named by VSRUN.
 fn is_small() -> bool {

@@ -157,7 +157,7 @@ fn a_terminal_that_cannot_be_reopened_is_a_warning_of_check() {
     needs!(harness::root());
     let sandbox = Sandbox::new();
     let mounts = Mounts::new(&sandbox, &[Mount::Memory("/proc".into(), "")]);
-    let warning = "warning: the terminal cannot be reopened for writing only: the server can read its keys";
+    let warning = "warning: the terminal cannot be reopened for writing only: the server can read what is typed there";
     for (options, hidden, weak) in [
         (words!["-u", USER], true, true),
         (words!["-u", USER], false, false),

@@ -239,7 +239,7 @@ fn wrong_words_are_wrong_usage_and_touch_nothing() {
 fn the_option_needs_a_service_file_and_a_pidfile() {
     let sandbox = Sandbox::new();
     let probe = sandbox.probe();
-    let outside = "option --rc is for a file of --args";
+    let outside = "option --rc is only for service files";
     sandbox.vsrun(words!["--rc", "-p", "pid", "--", &probe, "exit", "0"]).finish().failed(2, &[outside]);
     sandbox.vsrun(words!["--rc", "--", &probe, "start"]).finish().failed(2, &[outside]);
     fs::write(sandbox.path("plain"), format!("-p\npid\n--\n{}\nexit\n0\n", probe.display())).unwrap();

@@ -80,7 +80,8 @@ fn no_reported_step_means_ready() {
         let options = words!["--debug", "-d", "logs", "1", "--restart", "no", "--ready", format!("fd:{number}")];
         sandbox.vsrun([options, words!["--", sandbox.probe(), "exit", "0"]].concat()).finish().exited(125);
         assert!(
-            harness::text(&sandbox.path("logs/vsrun.log")).contains(&format!("open descriptor {number} of --ready"))
+            harness::text(&sandbox.path("logs/vsrun.log"))
+                .contains(&format!("open the descriptor of --ready fd:{number}"))
         );
     }
 }

@@ -105,7 +105,7 @@ pub fn malformed_value(row: &FlagRow, value: &[u8]) -> Vec<u8> {
     found.unwrap_or_else(|| {
         let mut not = Vec::new();
         unpack(row.rejection(), &mut not);
-        let reason = reason(row, value);
+        let reason = rejection_reason(row, value);
         fill_template(if reason.is_empty() { "'%' %" } else { "'%' %: %" }, &[value, &not, &reason])
     })
 }
@@ -171,7 +171,7 @@ fn malformed_action(value: &[u8]) -> Option<Vec<u8>> {
 /// The reason why a value is malformed; empty if there is no better one than the option's own words.
 #[inline(never)]
 #[expect(clippy::wildcard_enum_match_arm, reason = "the text of most options says enough")]
-fn reason(row: &FlagRow, value: &[u8]) -> Vec<u8> {
+fn rejection_reason(row: &FlagRow, value: &[u8]) -> Vec<u8> {
     let reason: &[u8] = match row.id {
         Id::Port | Id::Bind | Id::Listen => address_reason(row.id, value),
         Id::User => match split_byte(value, b':').find(|name| name.first().is_some_and(u8::is_ascii_digit)) {

@@ -91,7 +91,7 @@ enum ToolRequest {
 }
 
 /// The result of reading a tool's command line.
-struct ToolLine<'a> {
+struct ToolCommandLine<'a> {
     called: Called,
     words: &'a [StaticCStr],
     caller: &'a Caller,
@@ -117,7 +117,7 @@ pub fn translate(
 ) -> Result<Request> {
     let own = Personality { is_transparent: true, signals: caller.signals, ..VSRUN };
     let personality = Box::leak(Box::new(own));
-    let mut line = ToolLine { called, words, caller, personality, options, signals: Vec::new(), verbosity: 1 };
+    let mut line = ToolCommandLine { called, words, caller, personality, options, signals: Vec::new(), verbosity: 1 };
     let (row, is_init) = match called.tool {
         Tool::Tini => (&inits::TINI, true),
         Tool::Catatonit => (&inits::CATATONIT, true),
@@ -162,7 +162,7 @@ struct ToolSyntax {
     version: &'static [u8],
 }
 
-impl ToolLine<'_> {
+impl ToolCommandLine<'_> {
     /// Applies the tool's options to vsrun's. Options in `VSRUN_ARGS` take precedence.
     fn apply(self, is_init: bool) -> Result<()> {
         let Self { personality, options, signals, verbosity, .. } = self;

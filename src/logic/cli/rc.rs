@@ -38,7 +38,7 @@ const ACTIONS: [Action; 7] = [
 
 /// Makes the error for an `--rc` that is on the command line itself, and not in a file of `--args`.
 pub fn misplaced_option() -> Error {
-    Error::usage(format_args!("option --rc is for a file of --args: the words after the file are the action"))
+    Error::usage(format_args!("option --rc is only for service files: the word after the file is the action"))
 }
 
 /// Removes the arguments after the service file from COMMAND, and returns the action that they name. `after` is their

@@ -181,7 +181,7 @@ impl Cause {
     }
 }
 
-/// Displays a cause and the path that it is about, as the end of an error.
+/// Displays a cause and the path that it is about, as the last part of an error message.
 pub struct CauseDisplay<'a> {
     /// Why the exec failed.
     pub cause: Cause,

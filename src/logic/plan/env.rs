@@ -81,7 +81,7 @@ pub struct EnvFiles {
     pub files: Vec<StaticCStr>,
     /// The directory of `--env-dir`.
     pub dir: Option<StaticCStr>,
-    /// The names of `--file-env`.
+    /// The names of the variables that `--file-env` sets.
     pub names: Vec<StaticCStr>,
 }
 
@@ -114,7 +114,7 @@ impl Source {
     /// Makes the environment from the present entries of the files (`now`); `started` is the environment of the first
     /// start. Variables that `--env` and vsrun itself set keep their values.
     pub fn renew(&self, started: &[StaticCStr], now: &[StaticCStr]) -> Env {
-        // The server's process sets or removes these variables after its fork.
+        // The child sets or removes these variables between fork and exec.
         const LATE: [&[u8]; 2] = [b"LISTEN_PID", b"WATCHDOG_PID"];
         let named =
             |list: &[StaticCStr], name: &[u8]| list.iter().copied().find(|entry| entry_name(entry.to_bytes()) == name);

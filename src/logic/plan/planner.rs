@@ -163,7 +163,7 @@ pub fn plan(options: &mut Options, host: &Host<'_>) -> Result<Plan> {
         && sockets > 0
         && number < 3 + i32::from(sockets)
     {
-        return Err(Error::usage(format_args!("option --ready fd:{number} takes the number of a socket")));
+        return Err(Error::usage(format_args!("option --ready fd:{number}: a socket has this number")));
     }
     let (syslog, debug) = (syslog(options), step_trace(options));
     let notify =

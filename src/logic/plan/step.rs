@@ -209,7 +209,7 @@ impl Step {
             Self::NoNewPrivileges => "set --no-new-privs",
             Self::Umask(_) => "set the umask",
             Self::CloseDescriptors | Self::SealDescriptors => "close the descriptors",
-            Self::Ready(_) => "open descriptor * of --ready",
+            Self::Ready(_) => "open the descriptor of --ready fd:*",
             Self::Cgroup(_) => "enter cgroup '*'",
             Self::Ruleset(_) => "create a Landlock rule set",
             Self::Allow(Rule::Path(PathAccess::Ro, _), _) => "apply --ro '*'",

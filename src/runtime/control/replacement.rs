@@ -2,7 +2,7 @@
 
 use std::os::fd::AsFd;
 
-use super::{ATTEMPTS, HIDDEN_CHECKS, PAUSE_MS, Pidfile, Server, is_over};
+use super::{HIDDEN_CHECKS, PAUSE_MS, Pidfile, READ_ATTEMPTS, Server, is_over};
 use crate::logic::base::error::{Error, Result};
 use crate::logic::base::exit;
 use crate::logic::base::signal::Signal;
@@ -43,7 +43,7 @@ pub fn replace(path: &Escaped<'_>, file: &Pidfile, server: Server) -> Result<u8>
     let answer = |value| lock::read_answer(file.file.as_fd(), token_of(value).unwrap_or(0));
     // An answer before the request is one to an earlier request.
     let is_unused = |value: &u32| !matches!(answer(*value), Answer::Number(_));
-    let Some(value) = (0..ATTEMPTS).map(|_| new()).find(is_unused) else {
+    let Some(value) = (0..READ_ATTEMPTS).map(|_| new()).find(is_unused) else {
         return fail("its lock cannot be read");
     };
     let (mut until, mut checks, mut hidden) = (now().after(ACK_TIMEOUT), 0, 0);

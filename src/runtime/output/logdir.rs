@@ -89,7 +89,7 @@ impl LogDir {
     /// When the directory cannot be opened a second time, or no pipe is available.
     #[inline(never)]
     pub fn add_rotator(&mut self, program: Box<Program>) -> sys::Result<Box<LogChild>> {
-        // Share the counters, so that rotator and manager never use the same file number.
+        // The counters are shared, so that the rotator and the manager never use the same file number.
         counters::share();
         let (pipe, write) = pipe::large()?;
         // The server may open /dev/stdout, which is this pipe. If fchown(2) fails, only that does not work.

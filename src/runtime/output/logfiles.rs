@@ -22,7 +22,7 @@ use crate::sys::dir::{self, Dir, FileStat, OpenMode};
 use crate::sys::{self, Errno, clock, counters, credentials, walk};
 
 /// How often another process may create a file under our name before vsrun gives up.
-const ATTEMPTS: u32 = 100;
+const NAME_ATTEMPTS: u32 = 100;
 /// How much of a directory one call examines, in blocks of getdents(2): 16 contain about 800 names.
 const SWEEP_BLOCKS: usize = 16;
 /// How often a sweep goes through the directory before it gives up.
@@ -146,7 +146,7 @@ impl Folder {
     /// # Errors
     /// The errors of the file system; EOVERFLOW if all numbers are taken.
     pub fn begin(&self, of: StaticCStr, how: OpenMode, owner: Option<(u32, u32)>) -> sys::Result<OwnedFd> {
-        for _ in 0..ATTEMPTS {
+        for _ in 0..NAME_ATTEMPTS {
             match self.dir.open_file(of, how, FILE_MODE) {
                 Ok(file) => {
                     dir::fchmod(file.as_fd(), FILE_MODE)?;
@@ -167,7 +167,7 @@ impl Folder {
     /// # Errors
     /// The errors of the file system; EOVERFLOW if all numbers are taken.
     pub fn move_aside(&self, of: StaticCStr) -> sys::Result<()> {
-        let highest = highest(of);
+        let highest = highest_number(of);
         if highest.load(Ordering::Relaxed) == 0 {
             self.note_numbers()?;
         }
@@ -183,7 +183,7 @@ impl Folder {
 
     /// Renames a file: appends the first free number from `first` on. Returns the number.
     fn rename(&self, of: StaticCStr, first: u32) -> sys::Result<u32> {
-        for number in first..first.saturating_add(ATTEMPTS) {
+        for number in first..first.saturating_add(NAME_ATTEMPTS) {
             match self.dir.rename(of, as_name(&rotated_name(of, number))) {
                 Err(Errno::EXIST) => {}
                 // Another process has removed the file, so the name is free as well.
@@ -203,7 +203,7 @@ impl Folder {
 }
 
 /// The highest number of a renamed file with this name.
-fn highest(of: StaticCStr) -> &'static AtomicU32 {
+fn highest_number(of: StaticCStr) -> &'static AtomicU32 {
     let [records, output] = counters::counters();
     if of == RECORDS_FILE { records } else { output }
 }
@@ -212,7 +212,7 @@ fn highest(of: StaticCStr) -> &'static AtomicU32 {
 fn note(name: &CStr) {
     for of in [RECORDS_FILE, OUTPUT_FILE] {
         if let Some(number) = occupied_number(name.to_bytes(), of) {
-            highest(of).fetch_max(number, Ordering::Relaxed);
+            highest_number(of).fetch_max(number, Ordering::Relaxed);
         }
     }
 }

@@ -15,7 +15,7 @@ use crate::logic::base::time::Time;
 use crate::logic::formats::log_name::{LogPolicy, OUTPUT_FILE, bytes_for_file};
 use crate::runtime::host::clock::now;
 use crate::sys::dir::{self, Dir, OpenMode};
-use crate::sys::poll::{self, Mask, Signals};
+use crate::sys::poll::{self, SignalMask, Signals};
 use crate::sys::{self, Errno, fd, pipe, process};
 
 /// The number of bytes that are searched for the end of a line when the file is nearly full.
@@ -41,7 +41,7 @@ struct Rotator {
 /// Runs the rotator in this process until it exits.
 #[inline(never)]
 pub fn run(rules: LogPolicy) -> ! {
-    let _ = poll::set_mask(Mask::All);
+    let _ = poll::set_mask(SignalMask::All);
     // Above all, this closes the pidfiles, whose locks the rotator must not keep.
     let _ = fd::close_all_except(fd::FIRST..fd::FIRST);
     let (folder, signals) = loop {

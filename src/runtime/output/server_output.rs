@@ -178,7 +178,7 @@ impl ServerOutput {
         }
         match doing {
             "rotate" => log.record(Priority::Info, format_args!("rotated: new log files are open")),
-            _ => log.record(Priority::Info, format_args!("reopened: the file is open again")),
+            _ => log.record(Priority::Info, format_args!("reopened: records go to the file of this name again")),
         }
     }
 
@@ -214,7 +214,7 @@ impl ServerOutput {
         if sweep.is_none() || again.is_some_and(|again| sweep > Some(again)) { again } else { sweep }
     }
 
-    /// Starts or continues a sweep, and restarts the log child, if they are due.
+    /// Starts or continues the removal of old log files, and restarts the log child, whichever is due.
     pub fn run_due(&mut self, now: Time) {
         if let Some(logs) = &mut self.logs
             && logs.deadline() <= now

@@ -10,7 +10,7 @@ use crate::logic::base::exit;
 use crate::runtime::report::error_message::{MAX_MESSAGE, pack, unpack};
 use crate::runtime::report::log::{Log, os_error, print_error};
 use crate::sys::fd;
-use crate::sys::poll::{self, Mask};
+use crate::sys::poll::{self, SignalMask};
 use crate::sys::process::{self, Forked};
 
 /// The cleanup helper. It is not a child of the server, so that the server's wait(2) never returns it.
@@ -36,7 +36,7 @@ impl CleanupHelper {
                 Ok(Self { order, done })
             }
             Forked::Child => {
-                let _ = poll::set_mask(Mask::All);
+                let _ = poll::set_mask(SignalMask::All);
                 if let Ok(Forked::Child) = process::fork() {
                     drop((order, done));
                     let mut message = vec![0; MAX_MESSAGE];

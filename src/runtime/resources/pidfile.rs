@@ -16,7 +16,7 @@ use crate::sys::process::Pid;
 use crate::sys::{self, Errno, access, credentials};
 
 /// How often opening a file is tried again when its path has changed meanwhile.
-const ATTEMPTS: usize = 100;
+const OPEN_ATTEMPTS: usize = 100;
 
 /// A pidfile that this process has locked. Dropping it leaves the file as it is; only `release` removes it.
 pub struct Pidfile {
@@ -176,7 +176,7 @@ fn lock_in_dir(
     purpose: Purpose,
     is_shared: bool,
 ) -> core::result::Result<Option<(OwnedFd, FileStat)>, LockError> {
-    for _ in 0..ATTEMPTS {
+    for _ in 0..OPEN_ATTEMPTS {
         let (file, made) = match open(dir, name, purpose) {
             Ok(Some(found)) => found,
             Ok(None) => continue,
@@ -210,7 +210,7 @@ fn lock_in_dir(
             Err(Errno::AGAIN | Errno::ACCESS) => {
                 return Err(LockError::Final(lookup::already_running(path, file.as_fd(), &about)));
             }
-            // Before Linux 3.15 no lock survives a fork.
+            // Linux before 3.15 has no open file description locks, and a process lock of fcntl(2) is not inherited over fork(2).
             Err(why @ Errno::INVAL) => return fail("cannot lock ", " (needs Linux 3.15)", why),
             Err(why) => return fail("cannot lock ", "", why),
         }

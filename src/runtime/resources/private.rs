@@ -112,7 +112,7 @@ fn bind_inside(
 
 fn chown_and_move(made: &CStr, dir: &Dir, name: StaticCStr, owner: Option<(u32, u32)>) -> sys::Result<()> {
     let given = match owner {
-        Some((uid, gid)) => walk::open_handle(None, made).and_then(|made| dir::fchown(made.as_fd(), uid, gid)),
+        Some((uid, gid)) => walk::open_path_fd(None, made).and_then(|made| dir::fchown(made.as_fd(), uid, gid)),
         None => Ok(()),
     };
     given.and_then(|()| walk::move_into(made, dir, name)).inspect_err(|_| {

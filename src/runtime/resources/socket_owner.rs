@@ -58,7 +58,7 @@ pub fn describe_port_owner(listener: &Listener<'_>) -> sys::Result<Option<String
     result
 }
 
-/// True if the path names a socket at which no process listens.
+/// True if the path names a socket on which no process listens.
 pub fn is_dead(listener: &Listener<'_>) -> bool {
     // connect(2) to any other file also fails with ECONNREFUSED, so the type of the file is checked first.
     dir::stat_path(listener.path()).is_ok_and(|about| about.socket)

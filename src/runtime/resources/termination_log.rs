@@ -19,7 +19,7 @@ const MAX_SIZE: usize = 4096;
 const MODE: u32 = 0o640;
 /// How often writing to a terminal or FIFO is tried while it accepts nothing, and the pause between two attempts in
 /// milliseconds: five seconds in all.
-const ATTEMPTS: usize = 500;
+const WRITE_ATTEMPTS: usize = 500;
 const PAUSE_MS: u64 = 10;
 
 /// The open file; None if there is none to write to.
@@ -124,7 +124,7 @@ fn last_lines<'a>(file: &OwnedFd, room: &'a mut [u8]) -> &'a [u8] {
 
 /// Writes to a file that may be a terminal whose output another process has stopped.
 fn write_in_time(file: BorrowedFd<'_>, mut bytes: &[u8]) {
-    for _ in 0..ATTEMPTS {
+    for _ in 0..WRITE_ATTEMPTS {
         match fd::write_some(file, bytes) {
             Ok(count) => bytes = bytes.get(count..).unwrap_or_default(),
             Err(Errno::AGAIN) => poll::sleep_ms(PAUSE_MS),

@@ -50,7 +50,7 @@ pub struct Make {
 /// Walks to a directory.
 ///
 /// # Errors
-/// When the directory cannot be opened, or a user could have exchanged it. The error names the purpose (`what`) and the
+/// When the directory cannot be opened, or an untrusted user could have replaced a part of the path. The error names the purpose (`what`) and the
 /// path.
 #[inline(never)]
 pub fn walk_to(dir: &CStr, what: &str, path: &CStr) -> Result<Walk> {
@@ -156,7 +156,7 @@ impl Walk {
     /// Follows a symbolic link.
     #[inline(never)]
     fn follow_link(&mut self, name: &CStr) -> sys::Result<()> {
-        let link = walk::open_handle(self.at.as_ref(), name)?;
+        let link = walk::open_path_fd(self.at.as_ref(), name)?;
         let mut target = [0; 4096];
         let length = match file_contents::read_link(link.as_fd(), c"", &mut target) {
             // readlink(2) fails for anything that is not a symbolic link.

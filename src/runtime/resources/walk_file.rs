@@ -31,7 +31,7 @@ fn open_at(walk: &mut Walk, path: &[u8]) -> sys::Result<OwnedFd> {
     name.push(last);
     name.end_with(0);
     let name = CStr::from_bytes_until_nul(name.as_bytes()).unwrap_or_default();
-    let there = walk::open_handle(walk.at.as_ref(), name)?;
+    let there = walk::open_path_fd(walk.at.as_ref(), name)?;
     let mut target = [0; 4096];
     let length = match file_contents::read_link(there.as_fd(), c"", &mut target) {
         // readlink(2) fails for anything that is not a symbolic link.

@@ -22,7 +22,7 @@ use crate::runtime::host::clock::now;
 use crate::runtime::report::log::os_error;
 use crate::runtime::start::deliver;
 use crate::sys::pidfd::Process;
-use crate::sys::poll::{self, Mask, Signals};
+use crate::sys::poll::{self, SignalMask, Signals};
 use crate::sys::process::{self, Pid, Target};
 
 /// A command that runs before the server.
@@ -87,8 +87,8 @@ const ORPHAN_EXIT_MS: u32 = 1000;
 #[inline(never)]
 pub fn run_all(commands: &Commands, io: &ChildIo<'_>, timeout: Option<Span>) -> Result<()> {
     // The first steps of the server unblock the signals.
-    poll::set_mask(Mask::All).map_err(|why| os_error(format_args!("cannot block the signals"), why))?;
-    let signals = Signals::open().map_err(|why| os_error(format_args!("cannot listen to signals"), why))?;
+    poll::set_mask(SignalMask::All).map_err(|why| os_error(format_args!("cannot block the signals"), why))?;
+    let signals = Signals::open().map_err(|why| os_error(format_args!("cannot open a signalfd"), why))?;
     let until = timeout.map(|span| now().after(span));
     for command in &commands.list {
         let child = spawn(&command.image, io).map_err(|why| os_error(format_args!("cannot start a process"), why))?;

@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use crate::logic::base::error::{Error, Result};
 use crate::logic::base::exit::{self, Statuses};
 use crate::runtime::report::log::{os_error, print_error};
-use crate::sys::poll::{self, Mask};
+use crate::sys::poll::{self, SignalMask};
 use crate::sys::process::{self, Forked};
 use crate::sys::{self, credentials, fd};
 
@@ -74,18 +74,18 @@ fn leave_session(distance: SessionRole, output: Output) -> sys::Result<()> {
 }
 
 /// How often the calling process repeats a failed read, and the pause between two attempts in milliseconds.
-const ATTEMPTS: usize = 100;
+const READ_ATTEMPTS: usize = 100;
 const PAUSE_MS: u64 = 10;
 
 /// Waits for the outcome, in the calling process. This process keeps only the pipe, and no lock or socket. So it can be
 /// killed at any time without harm.
 #[inline(never)]
 fn await_report(answer: &OwnedFd, statuses: Statuses) -> ! {
-    let _ = poll::set_mask(Mask::None);
+    let _ = poll::set_mask(SignalMask::None);
     let answer_number = answer.as_raw_fd();
     let _ = fd::close_all_except(answer_number..answer_number + 1);
     let mut message = vec![0; MAX_MESSAGE];
-    let (mut count, mut attempts) = (0, ATTEMPTS);
+    let (mut count, mut attempts) = (0, READ_ATTEMPTS);
     while let Some(room) = message.get_mut(count..).filter(|room| !room.is_empty()) {
         match fd::read_some(answer.as_fd(), room) {
             Ok(0) => break,

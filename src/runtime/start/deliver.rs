@@ -16,7 +16,7 @@ use crate::sys::process::{self, Pid, Target};
 use crate::sys::{self, Errno, caps, credentials, sender};
 
 /// The reason in the error if a signal can be sent neither directly nor as the target's user.
-pub const MISSING_CAPABILITY: &str = "needs CAP_KILL or CAP_SETUID";
+pub const MISSING_CAPABILITY_HINT: &str = "needs CAP_KILL or CAP_SETUID";
 /// The warning of `--check` and of the start about a COMMAND that signals may not reach.
 pub const UNREACHABLE: &str = "COMMAND is set-user-id: signals to it may need CAP_KILL or CAP_SETUID";
 

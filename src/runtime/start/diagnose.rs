@@ -17,7 +17,7 @@ use crate::sys::{Errno, Result, access, credentials, dir};
 /// A path for a message; a longer one is cut off.
 pub type Detail = ArrayText<256>;
 
-/// The kernel follows this many interpreters of interpreters.
+/// How many nested `#!` interpreters the kernel follows.
 const MAX_INTERPRETERS: usize = 4;
 
 /// Finds the cause why a step with a path failed. Writes the path that the cause is about into `about`.

@@ -67,7 +67,7 @@ impl ExecImage {
         &self.steps
     }
 
-    /// Prepares the program with room for `slots` more variables of up to `size` bytes.
+    /// Prepares the program, with room for `slots` more variables of at most `size` bytes each.
     #[allow(clippy::boxed_local, reason = "one word is passed in place of twelve")]
     pub fn with_slots(program: Box<Program>, slots: usize, size: usize) -> Self {
         let Program { steps, paths, argv, env, personality } = *program;

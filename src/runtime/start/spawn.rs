@@ -15,7 +15,7 @@ use crate::runtime::report::log::{Log, LogTarget, Priority};
 use crate::runtime::resources::cgroup::Cgroup;
 use crate::runtime::resources::walk;
 use crate::sys::clone::Memory;
-use crate::sys::poll::Mask;
+use crate::sys::poll::SignalMask;
 use crate::sys::process::Pid;
 use crate::sys::{self, Errno, caps, cloexec_probe, clone, credentials, fd, keyring, limits, poll, process, terminal};
 
@@ -105,13 +105,13 @@ pub fn apply_and_exec(program: &ExecImage, io: &ChildIo<'_>) -> StepFailure {
 fn apply_step(step: &Step, program: &ExecImage, io: &ChildIo<'_>, state: &mut ExecState) -> sys::Result<()> {
     match step {
         Step::Cgroup(_) => io.cgroup.map_or(Ok(()), Cgroup::enter),
-        Step::UnblockSignals => poll::set_mask(Mask::These(program.personality.signals.blocked)),
+        Step::UnblockSignals => poll::set_mask(SignalMask::These(program.personality.signals.blocked)),
         Step::Setsid => process::setsid(),
         Step::ControlTerminal => {
             terminal::make_controlling();
             Ok(())
         }
-        Step::BlockSignals => poll::set_mask(Mask::All),
+        Step::BlockSignals => poll::set_mask(SignalMask::All),
         Step::TakeForeground => terminal::take_foreground(),
         Step::Group => terminal::lead_group(),
         Step::DropTerminal => terminal::detach(),
@@ -178,7 +178,7 @@ fn apply_step(step: &Step, program: &ExecImage, io: &ChildIo<'_>, state: &mut Ex
     }
 }
 
-/// Tries the paths as execvp(3) does: missing and forbidden files are skipped, any other error ends the search. A step
+/// Attempts the paths as execvp(3) does: missing and forbidden files are skipped, any other error ends the search. A step
 /// that runs in this program needs no exec, and never returns.
 #[inline(never)]
 fn try_exec(step: &Step, program: &ExecImage, io: &ChildIo<'_>) -> Errno {

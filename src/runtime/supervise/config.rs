@@ -24,7 +24,7 @@ pub struct SupervisorConfig {
     pub program: ExecImage,
     /// What runs before each start of the server.
     pub before: Commands,
-    /// The server's command line as a shell would read it, for records.
+    /// The server's command line, quoted for a shell, for records.
     pub command: Vec<u8>,
     /// The crash handler, which runs after an unexpected exit.
     pub handler: Option<Box<Handler>>,

@@ -7,7 +7,7 @@ use crate::logic::base::time::Time;
 pub struct Preparing {
     /// The number of the command among those of `--before`, from 0.
     pub stage: usize,
-    /// When the command is ended because it takes too long. None at the first start, whose timeout is a deadline of the
+    /// The time at which the command is ended if it still runs. None at the first start, whose timeout is a deadline of the
     /// state machine.
     pub until: Option<Time>,
     /// Whether the command has been asked to end because it takes too long.

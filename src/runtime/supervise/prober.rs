@@ -28,13 +28,13 @@ pub struct Prober {
     /// The probe of `--ready probe:`, and the probe of `--health`.
     probes: [Option<Trial>; 2],
     /// The attempts for the server.
-    pub server: Tries,
+    pub server: Attempts,
     /// The attempts for the second process of a replacement.
-    pub second: Tries,
+    pub second: Attempts,
 }
 
 /// The attempts for one server process: when they are due, and the one that runs.
-pub struct Tries {
+pub struct Attempts {
     /// When the attempts are due.
     pub schedule: Schedule,
     running: Option<Attempt>,
@@ -70,7 +70,7 @@ impl Prober {
                 Trial { text, probe, program: ExecImage { source, ..ExecImage::new(program) } }
             })
         });
-        let [server, second] = core::array::from_fn(|_| Tries { schedule, running: None, why: ErrorText::new() });
+        let [server, second] = core::array::from_fn(|_| Attempts { schedule, running: None, why: ErrorText::new() });
         let mut prober = Box::new(Self { probes, server, second });
         // The slot for the pid of the process that a try is for.
         prober.programs().for_each(|program| program.env.fill(0, b"="));
@@ -78,7 +78,7 @@ impl Prober {
     }
 
     /// The attempts for the process in this slot.
-    pub fn tries(&mut self, slot: Slot) -> &mut Tries {
+    pub fn tries(&mut self, slot: Slot) -> &mut Attempts {
         match slot {
             Slot::Server => &mut self.server,
             Slot::Second => &mut self.second,
@@ -201,7 +201,7 @@ impl Prober {
     }
 }
 
-impl Tries {
+impl Attempts {
     /// When something is to be done.
     pub fn deadline(&self) -> Option<Time> {
         self.running.as_ref().and_then(|attempt| attempt.until).or(self.schedule.deadline())

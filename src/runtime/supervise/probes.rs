@@ -52,17 +52,18 @@ impl Supervisor<'_> {
 
     /// Starts an attempt that is due, or ends one that takes too long.
     pub fn run_probes(&mut self, time: Time) -> Option<Event> {
-        self.run_probe(Slot::Server, time).or_else(|| self.run_probe(Slot::Second, time))
+        let prober = self.config.prober.as_mut()?;
+        let is_due = |slot: &Slot| prober.tries(*slot).deadline().is_some_and(|until| until <= time);
+        let slot = [Slot::Server, Slot::Second].into_iter().find(is_due)?;
+        self.run_probe(slot, time)
     }
 
+    /// Not inlined, so that the event loop touches no stack for probes that are not due.
     #[inline(never)]
     fn run_probe(&mut self, slot: Slot, time: Time) -> Option<Event> {
         let server = self.life(slot)?.pid;
         let watch = &mut *self.config;
         let prober = watch.prober.as_mut()?;
-        if prober.tries(slot).deadline().is_none_or(|until| until > time) {
-            return None;
-        }
         let mut why = ErrorText::new();
         let (which, tried) = if let Some(which) = prober.give_up(slot) {
             (which, Tried::TimedOut)

@@ -118,7 +118,7 @@ impl Readiness {
         }
     }
 
-    /// Reads what the server wrote to its pipe. Closes the pipe after a newline or at its end.
+    /// Reads what the server wrote to its pipe. Closes the pipe after a newline or at the end of file.
     #[inline(never)]
     pub fn read_pipe(pipe: &mut Option<OwnedFd>) -> Option<Event> {
         // At most the capacity of a pipe (64 KiB), so that a server that writes in a loop does not delay other events.

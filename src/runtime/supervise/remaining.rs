@@ -57,11 +57,11 @@ impl Supervisor<'_> {
             if self.sweep.is_some() {
                 return;
             }
-            if everyone && part.is_none() && process::kill_all(0) {
+            if everyone && part.is_none() && process::kill_all_processes(0) {
                 self.say_sending(signal, format_args!("every process that is left"));
-                process::kill_all(signal.number());
+                process::kill_all_processes(signal.number());
                 if signal != Signal::KILL {
-                    process::kill_all(Signal::CONT.number());
+                    process::kill_all_processes(Signal::CONT.number());
                 }
             }
         }
@@ -132,7 +132,7 @@ impl Supervisor<'_> {
             return false;
         }
         if to == Recipient::All && has_foreign_processes() {
-            !process::kill_all(0)
+            !process::kill_all_processes(0)
         } else {
             !process::any_child_lives(None)
         }

@@ -8,7 +8,7 @@ use crate::logic::base::signal::Signal;
 use crate::logic::supervisor::event::Event;
 use crate::logic::supervisor::event::Recipient;
 use crate::runtime::report::log::Priority;
-use crate::runtime::start::deliver::MISSING_CAPABILITY;
+use crate::runtime::start::deliver::MISSING_CAPABILITY_HINT;
 use crate::runtime::start::deliver::Reach;
 use crate::runtime::start::deliver::deliver;
 use crate::runtime::start::deliver::user_of;
@@ -106,7 +106,7 @@ impl Supervisor<'_> {
                     let why = sys::errno_text(why);
                     self.record(
                         Priority::Warning,
-                        format_args!("cannot send {signal} to pid {pid}: {why} ({MISSING_CAPABILITY})"),
+                        format_args!("cannot send {signal} to pid {pid}: {why} ({MISSING_CAPABILITY_HINT})"),
                     );
                 }
                 self.reach = Reach::Refused;

@@ -30,7 +30,7 @@ use crate::runtime::start::before::Commands;
 use crate::runtime::start::daemonize::{Output, SessionRole, WaitingParent, daemonize};
 use crate::runtime::start::deliver;
 use crate::runtime::start::exec_image::ExecImage;
-use crate::sys::poll::{self, Mask, Signals};
+use crate::sys::poll::{self, SignalMask, Signals};
 use crate::sys::{cloexec_probe, credentials, fd, process, terminal};
 
 /// Ready to supervise: the locks are held, everything is open, and the server has not been started.
@@ -75,7 +75,7 @@ fn seal(plan: &Plan) -> Result<()> {
         terminal::drop_controlling();
     }
     // From here on every other signal stays pending until the event loop reads it.
-    poll::set_mask(Mask::These(!plan.personality.unhandled))
+    poll::set_mask(SignalMask::These(!plan.personality.unhandled))
         .map_err(|why| os_error(format_args!("cannot block the signals"), why))?;
     let numbers = sockets::reserve_fds(&plan.sockets)?;
     // If no step closes them, the descriptors that vsrun inherited are passed on to the server.
@@ -208,7 +208,7 @@ fn prepare(
     if let [_, Some(manager)] = &claims.pidfiles {
         manager.write(process::id()).map_err(|why| os_error(format_args!("pidfile '{}'", manager.path()), why))?;
     }
-    let signals = Signals::open().map_err(|why| os_error(format_args!("cannot listen to signals"), why))?;
+    let signals = Signals::open().map_err(|why| os_error(format_args!("cannot open a signalfd"), why))?;
     // Also with AfterStart::Leave: it explains why a server that daemonizes itself is not ready.
     process::set_subreaper();
     take_place(plan.personality, &mut log);

@@ -91,7 +91,7 @@ pub struct Supervisor<'a> {
     pub error: Option<Error>,
     /// Whether the last signal could be sent to the server.
     pub reach: Reach,
-    /// Whether this process stops itself after the signal that is handled now.
+    /// Whether this process suspends itself after the signal that is being handled.
     pub suspends: bool,
 }
 

@@ -60,8 +60,12 @@ pub fn take_terminal(fd: RawFd) -> io::Result<()> {
 /// Opens that number on the same file, for the program that is executed next. dup2(2) of a number onto itself leaves its
 /// close-on-exec flag as it is, and a test's own file may have the very number that it hands down.
 pub fn duplicate(from: RawFd, to: RawFd) -> io::Result<()> {
+    if from == to {
+        // SAFETY: only clears a flag of the descriptor.
+        return check(unsafe { libc::fcntl(to, libc::F_SETFD, 0) });
+    }
     // SAFETY: called between fork and exec, on numbers that nothing owns.
-    check(unsafe { if from == to { libc::fcntl(to, libc::F_SETFD, 0) } else { libc::dup2(from, to) } })
+    check(unsafe { libc::dup2(from, to) })
 }
 
 pub fn limit_processes(most: u64) -> io::Result<()> {

@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 
-use super::{ToolLine, usage_error};
+use super::{ToolCommandLine, usage_error};
 use crate::logic::base::error::Result;
 use crate::logic::base::signal::Signal;
 use crate::logic::base::text::split_byte;
@@ -39,8 +39,8 @@ pub(super) const STOP_SIGNALS: [Signal; 3] = [Signal::TSTP, Signal::TTIN, Signal
 
 /// Applies dumb-init's options to the actions of the signals. With `single`, signals go only to the command, which then
 /// gets no session of its own.
-pub(super) fn apply_signals(line: &mut ToolLine<'_>, single: bool) {
-    let ToolLine { personality, signals, .. } = line;
+pub(super) fn apply_signals(line: &mut ToolCommandLine<'_>, single: bool) {
+    let ToolCommandLine { personality, signals, .. } = line;
     (personality.suspends, personality.failures) = (true, Failures::DumbInit);
     if single {
         personality.session = Session::Caller;

@@ -1,6 +1,6 @@
 //! gosu 1.19 and su-exec 0.3: run a command as another user.
 
-use super::{FAILED, Tool, ToolLine, ToolRequest, ToolSyntax, usage_error};
+use super::{FAILED, Tool, ToolCommandLine, ToolRequest, ToolSyntax, usage_error};
 use crate::logic::base::error::Result;
 use crate::logic::base::exit;
 use crate::logic::plan::account::Login;
@@ -10,7 +10,7 @@ pub(super) const SYNTAX: ToolSyntax =
     ToolSyntax { letters: b"", long: b"", usage: b" USER[:GROUP] COMMAND [ARG]...", version: b"1.19" };
 
 /// Parses the command line of gosu or su-exec.
-pub(super) fn read(line: &mut ToolLine<'_>) -> Result<ToolRequest> {
+pub(super) fn read(line: &mut ToolCommandLine<'_>) -> Result<ToolRequest> {
     let is_gosu = line.called.tool == Tool::Gosu;
     let (first, command) = line.words.split_first().unwrap_or((&c"", &[]));
     let first = first.to_bytes();

@@ -2,7 +2,7 @@
 //! same meaning in all of them.
 
 use super::getopt::Getopt;
-use super::{FAILED, Tool, ToolLine, ToolRequest, ToolSyntax, dumb_init, tini};
+use super::{FAILED, Tool, ToolCommandLine, ToolRequest, ToolSyntax, dumb_init, tini};
 use crate::logic::base::error::Result;
 use crate::logic::base::exit;
 use crate::logic::base::signal::Signal;
@@ -35,7 +35,7 @@ pub(super) const FAULT_SIGNALS: u64 = 1 << 3 | 1 << 4 | 1 << 5 | 1 << 6 | 1 << 7
 
 /// Parses the command line and the variables of an init.
 #[inline(never)]
-pub(super) fn read(line: &mut ToolLine<'_>, row: &ToolSyntax) -> Result<ToolRequest> {
+pub(super) fn read(line: &mut ToolCommandLine<'_>, row: &ToolSyntax) -> Result<ToolRequest> {
     let (tool, words) = (line.called.tool, line.words);
     // tini accepts this option only if it is alone.
     if tool == Tool::Tini && words == [c"--version"] {

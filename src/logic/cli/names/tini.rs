@@ -1,6 +1,6 @@
 //! The values of tini's options, and its variables.
 
-use super::{ToolLine, usage_error};
+use super::{ToolCommandLine, usage_error};
 use crate::logic::base::error::{Error, Result};
 use crate::logic::base::signal::{NAMES, Signal};
 use crate::logic::base::time::{parse_number, split_number};
@@ -22,8 +22,8 @@ pub(super) fn parse_status(value: &[u8]) -> Result<u8> {
 pub(super) const BACKGROUND_SIGNALS: [Signal; 2] = [Signal::TTIN, Signal::TTOU];
 
 /// Applies tini's variables, and its rules for the exit status.
-pub(super) fn apply_variables(line: &mut ToolLine<'_>) {
-    let ToolLine { caller, personality, options, verbosity, .. } = line;
+pub(super) fn apply_variables(line: &mut ToolCommandLine<'_>) {
+    let ToolCommandLine { caller, personality, options, verbosity, .. } = line;
     personality.failures = Failures::Tini(options.success_exit.unwrap_or_default());
     personality.forwards_to_group |= caller.env.get(b"TINI_KILL_PROCESS_GROUP").is_some();
     if let Some(level) = caller.env.get(b"TINI_VERBOSITY") {

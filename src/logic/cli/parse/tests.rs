@@ -49,7 +49,7 @@ fn every_row_of_the_table_has_an_arm() {
                 Err(error) => error.text.clone(),
             };
             let expected = if name == "--rc" {
-                "is for a file of --args"
+                "is only for service files"
             } else if flag.values.is_empty() {
                 "'-- COMMAND' is missing"
             } else {

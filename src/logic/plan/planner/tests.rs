@@ -347,7 +347,7 @@ fn a_ready_descriptor_is_none_of_the_sockets() {
     };
     for (line, count) in [("--listen 80 --ready fd:3", 0), ("--ready fd:4", 2), ("--listen 80 --ready fd:5", 2)] {
         let host = Host { inherited: handed(count), ..root() };
-        assert!(refused(&format!("-b {line} -- x"), &host).contains("takes the number of a socket"), "{line}");
+        assert!(refused(&format!("-b {line} -- x"), &host).contains("a socket has this number"), "{line}");
     }
     assert_eq!(
         made("-b --listen 80 --ready fd:6 -- x", &Host { inherited: handed(2), ..root() }).ready,

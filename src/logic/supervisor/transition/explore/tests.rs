@@ -283,6 +283,8 @@ fn follow(policy: &Policy, old: &State, event: Event, world: &mut World, state: 
             assert!(world.server == Process::Alive, "a candidate without a server");
             assert!(world.second == Process::None && !world.remains, "three servers");
             assert!(!world.stopped && !world.lingering && !world.replacing, "a candidate after a stop");
+            let asks = Signal::TERM.bit() | Signal::INT.bit() | policy.stop_signal.bit();
+            assert!(policy.role == Role::Manager || old.forwarded & asks == 0, "a candidate after an init's end");
             (world.second, world.is_candidate, world.second_is_asked) = (Process::Alive, true, false);
             (world.last, world.replacing, world.is_abandoned) = (Last::ForkCandidate, true, false);
         }
@@ -412,6 +414,9 @@ fn check_replacement(policy: &Policy, old: &State, event: Event, world: &mut Wor
         let asked = matches!(action, Action::Send(_, Recipient::Remains | Recipient::All));
         assert!(world.remains || asked, "what remains of the second process is forgotten");
     }
+    // A server that took the place of another has to be ready in time, whatever its watchdog says.
+    let until = state.unproven.filter(|_| state.phase == Phase::Running);
+    assert!(until.is_none() || state.main_deadline() == until, "the time to be ready has no end");
     // The event loop would repeat it without end.
     assert!(event != Event::Tick || action != Action::Wait || *state != *old, "a deadline without an effect");
     // State and world agree about the second process.
