@@ -159,15 +159,15 @@ pub fn plan(options: &mut Options, host: &Host<'_>) -> Result<Plan> {
     let signal_table = SignalTable::new(policy.role, options.at_exit.is_some(), &options.on_signal);
     let ready = options.ready.unwrap_or(Ready::Exec);
     let sockets = socket_activation::count(host.inherited.count, &options.listen);
+    let is_socket = |number| sockets > 0 && number < 3 + i32::from(sockets);
     if let Ready::Newline(number) = ready
-        && sockets > 0
-        && number < 3 + i32::from(sockets)
+        && is_socket(number)
     {
         return Err(Error::usage(format_args!("option --ready fd:{number}: a socket has this number")));
     }
     let (syslog, debug) = (syslog(options), step_trace(options));
-    let notify =
-        host.env.get(NOTIFY_SOCKET).filter(|_| options.reports_upward()).map(|address| (address.to_vec(), host.ping));
+    let address = host.env.get(NOTIFY_SOCKET).filter(|_| options.reports_upward());
+    let notify = address.map(|address| (address.to_vec(), host.ping));
     let stay = options.is_supervised().then(|| {
         let pidfile = options.manager.and_then(|managed| managed.pidfile);
         Supervision { pidfile, handler, notify }
