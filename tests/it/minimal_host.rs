@@ -1,6 +1,6 @@
 //! Poor houses: a kernel or a container's filter that is older than the calls vsrun likes best, a root with nothing in
 //! it that can be written to, no `/proc`, no `/etc`, no `/dev`. The same results by slower ways, or an error that says
-//! what is lacking.
+//! what is missing.
 
 use crate::harness::filter::{self, Refusal};
 use crate::harness::{self, Call, Mount, Mounts, Sandbox, needs, process, sys, words};
@@ -218,7 +218,7 @@ fn in_a_bare_root_that_is_read_only_a_server_is_started_and_managed() {
 }
 
 #[test]
-fn in_a_bare_root_that_is_read_only_every_error_names_what_is_lacking() {
+fn in_a_bare_root_that_is_read_only_every_error_names_what_is_missing() {
     needs!(harness::root());
     let sandbox = Sandbox::new();
     let bare = Bare::new(&sandbox);
