@@ -80,7 +80,8 @@ fn send_with(socket: &UnixDatagram, text: &[u8], descriptors: &[RawFd]) {
         ((*header).cmsg_level, (*header).cmsg_type) = (libc::SOL_SOCKET, libc::SCM_RIGHTS);
         (*header).cmsg_len = libc::CMSG_LEN(size) as _;
         libc::CMSG_DATA(header).cast::<RawFd>().copy_from_nonoverlapping(descriptors.as_ptr(), descriptors.len());
-        // The receiver may end meanwhile.
-        libc::sendmsg(socket.as_raw_fd(), &raw const message, libc::MSG_NOSIGNAL);
+        // The receiver may end meanwhile. The system call itself: sendmsg() of musl before 1.2.4 refuses so many
+        // descriptors.
+        libc::syscall(libc::SYS_sendmsg, socket.as_raw_fd(), &raw const message, libc::MSG_NOSIGNAL);
     }
 }
