@@ -134,6 +134,23 @@ fn a_loop_of_orphans_starves_nothing() {
     }
 }
 
+/// The kernel reports the pending signal with the lowest number first, and here SIGCHLD is pending in every turn: each
+/// sleep lasts 20 ms longer, and orphans exit more often than that.
+#[test]
+fn a_loop_of_orphans_hides_no_signal_with_a_higher_number() {
+    needs!(able(), harness::root(), harness::tool("strace"));
+    let sandbox = Sandbox::new();
+    let script = "echo x >$O/loop; while :; do (: &) done";
+    let slow = words!["-qq", "-o", sandbox.path("trace"), "-e", "trace=ppoll", "-e", "inject=ppoll:delay_enter=20000"];
+    let options = words!["-m", "monitor", "-", "--on-signal", "PWR=stop", "--stop-signal", "KILL", "--linger", "1s"];
+    let line = [slow, words![sandbox.path("vsrun")], options, shell(&sandbox, script)].concat();
+    let running = sandbox.program(&harness::find_tool("strace").unwrap(), line).start();
+    harness::await_lines(&sandbox.out("loop"), 1);
+    let manager = harness::text(&sandbox.path("monitor")).trim().parse().unwrap();
+    sys::kill(manager, libc::SIGPWR);
+    running.finish().exited(0);
+}
+
 /// A chain of processes, each the child of the one before, ends in a time that grows with its length, and no faster.
 #[test]
 fn a_long_chain_is_ended_in_linear_time() {

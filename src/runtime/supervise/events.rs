@@ -18,6 +18,8 @@ use crate::sys::process;
 
 /// The most children that are reaped before signals and deadlines are checked.
 const REAPED_PER_TURN: usize = 64;
+/// The most signals that are read before the deadlines are checked.
+const SIGNALS_PER_TURN: usize = 64;
 
 impl Supervisor<'_> {
     /// Sleeps until the next event, and returns it.
@@ -113,46 +115,64 @@ impl Supervisor<'_> {
         }
     }
 
-    /// Reads one signal if the last sleep has shown that one is pending. Only the next sleep shows whether there are
-    /// more: usually there are none, so a read(2) is saved, and a signal that is sent in a loop delays no deadline.
-    /// `Reopen` is done at once.
+    /// Reads pending signals up to one that is an event. `Reopen` is done at once.
     #[inline(never)]
     fn next_signal(&mut self) -> Option<Event> {
-        if !core::mem::take(&mut self.signalled) {
-            return None;
-        }
-        let arrived = self.config.signals.next()?;
-        let signal = Signal::new(arrived.signal.into())?;
-        // Our own writes cause SIGPIPE and SIGXFSZ (closed pipe, size limit): they are not requests.
-        let own = [Signal::PIPE, Signal::XFSZ].contains(&signal) && process::id().is_sender(arrived.sender);
-        if own {
-            return None;
-        }
-        if signal == Signal::CHLD {
-            if arrived.value.is_some()
-                && let Some(event) = self.on_replace_request(arrived.value)
-            {
-                self.unreaped = true;
-                return Some(event);
+        // Limited, so that a signal that is sent in a loop does not delay the deadlines. More than one, because the kernel
+        // reports the lowest number first: a server that forks in a loop must not hide a signal behind its SIGCHLD.
+        for _ in 0..SIGNALS_PER_TURN {
+            if !self.signalled {
+                return None;
             }
-            self.unreaped = true;
-            return None;
-        }
-        let action = self.config.signal_table.take(signal);
-        self.suspends =
-            self.config.personality.suspends && [Signal::TSTP, Signal::TTIN, Signal::TTOU].contains(&signal);
-        // For a forwarded signal, the sending is recorded.
-        if !matches!(action, SignalAction::Forward(_)) {
-            self.record(Priority::Notice, format_args!("received {signal}"));
-        }
-        match action {
-            SignalAction::Stop | SignalAction::End(_) if signal == Signal::INT => return Some(Event::Interrupt),
-            SignalAction::Stop | SignalAction::End(_) => return Some(Event::Stop),
-            SignalAction::Restart => return Some(Event::Restart),
-            SignalAction::Replace => return self.on_replace_request(None),
-            SignalAction::Forward(other) => return Some(Event::Forward(other)),
-            SignalAction::Reopen => self.config.output.reopen(&mut self.config.log),
-            SignalAction::Ignore => self.suspend(),
+            let Some(arrived) = self.config.signals.next() else {
+                self.signalled = false;
+                return None;
+            };
+            let Some(signal) = Signal::new(arrived.signal.into()) else { continue };
+            // Our own writes cause SIGPIPE and SIGXFSZ (closed pipe, size limit): they are not requests.
+            let own = [Signal::PIPE, Signal::XFSZ].contains(&signal) && process::id().is_sender(arrived.sender);
+            if own {
+                continue;
+            }
+            if signal == Signal::CHLD {
+                if arrived.value.is_some()
+                    && let Some(event) = self.on_replace_request(arrived.value)
+                {
+                    self.unreaped = true;
+                    return Some(event);
+                }
+                if self.unreaped {
+                    // There are more children than one turn reaps: read the other signals first.
+                    continue;
+                }
+                self.unreaped = true;
+                return None;
+            }
+            let action = self.config.signal_table.take(signal);
+            self.suspends =
+                self.config.personality.suspends && [Signal::TSTP, Signal::TTIN, Signal::TTOU].contains(&signal);
+            // For a forwarded signal, the sending is recorded.
+            if !matches!(action, SignalAction::Forward(_)) {
+                self.record(Priority::Notice, format_args!("received {signal}"));
+            }
+            match action {
+                SignalAction::Stop | SignalAction::End(_) if signal == Signal::INT => return Some(Event::Interrupt),
+                SignalAction::Stop | SignalAction::End(_) => return Some(Event::Stop),
+                SignalAction::Restart => return Some(Event::Restart),
+                SignalAction::Replace => {
+                    let event = self.on_replace_request(None);
+                    if event.is_some() {
+                        return event;
+                    }
+                }
+                SignalAction::Forward(other) => {
+                    // The next sleep shows whether there are more. Usually there are none, so a read(2) is saved.
+                    self.signalled = false;
+                    return Some(Event::Forward(other));
+                }
+                SignalAction::Reopen => self.config.output.reopen(&mut self.config.log),
+                SignalAction::Ignore => self.suspend(),
+            }
         }
         None
     }

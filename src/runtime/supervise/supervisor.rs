@@ -77,7 +77,7 @@ pub struct Supervisor<'a> {
     pub requests: Requests,
     /// Whether children may have exited that were not reaped.
     pub unreaped: bool,
-    /// Whether the last sleep has shown that signals are pending.
+    /// Whether signals may be pending: a sleep has shown some, and they have not all been read.
     pub signalled: bool,
     /// The running search for remaining processes.
     pub sweep: Option<Sweep>,
@@ -127,8 +127,10 @@ pub fn supervise(watch: &mut SupervisorConfig, pidfiles: &[Option<Pidfile>; 2]) 
             }
             Action::Forward(signal, to) => {
                 this.forward(signal, to);
+                // The clock is read again only if vsrun may have been stopped meanwhile.
+                let known = (!this.suspends).then_some(time);
                 this.suspend();
-                this.next_event_after(Some(time))
+                this.next_event_after(known)
             }
             Action::Pause(span) => {
                 let (span, restarts) = (Duration(span), this.state.restarts());
