@@ -11,8 +11,8 @@ use core::ptr::null_mut;
 use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous};
 
 /// The size of the first memory, which is a part of the program, in bytes. Pages that are not touched cost nothing. The
-/// linker places the program's few data before it and the C library's after it, all in 16 pages: it begins them in a new
-/// page (tools/build) where they would need 17. So an idle manager needs the first and the last of these pages only.
+/// linker places the program's few data before it and the C library's after it, all in 16 pages: where they would need
+/// 17, GNU ld begins them in a new page (tools/build). So an idle manager needs only the first and the last page.
 const STATIC_SIZE: usize = 63 * 1024;
 /// The size of each further mapping, in bytes.
 const MAPPING_SIZE: usize = 256 * 1024;

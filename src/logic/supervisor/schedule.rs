@@ -42,12 +42,12 @@ pub enum Due {
     /// The server has lived as long as `--ready alive:` demands.
     Ready,
     /// Start an attempt of this probe, with this time limit.
-    Try(Which, Span),
+    Attempt(Which, Span),
 }
 
 /// The result of an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Tried {
+pub enum AttemptResult {
     /// The probe succeeded.
     Healthy,
     /// The probe failed.
@@ -118,28 +118,28 @@ impl Schedule {
             (Which::Health, _, Some(health)) => {
                 // The interval is from start to start, so a slow probe does not delay the next one.
                 self.next = Some(now.after(health.interval));
-                Due::Try(which, health.timeout)
+                Due::Attempt(which, health.timeout)
             }
-            (Which::Ready | Which::Health, ..) => Due::Try(which, self.limit),
+            (Which::Ready | Which::Health, ..) => Due::Attempt(which, self.limit),
         })
     }
 
     /// Applies the result of an attempt in the present run. Returns what it means for the server.
-    pub fn on_result(&mut self, tried: Tried, now: Time) -> Option<Event> {
+    pub fn on_result(&mut self, tried: AttemptResult, now: Time) -> Option<Event> {
         let is_ready = self.stage? == Which::Health;
         match tried {
-            Tried::Healthy if is_ready => self.failures = 0,
-            Tried::Healthy => return Some(Event::Ready),
-            Tried::Refused => self.next = Some(now.after(REFUSED_PAUSE)),
-            Tried::Failed | Tried::TimedOut if is_ready => {
+            AttemptResult::Healthy if is_ready => self.failures = 0,
+            AttemptResult::Healthy => return Some(Event::Ready),
+            AttemptResult::Refused => self.next = Some(now.after(REFUSED_PAUSE)),
+            AttemptResult::Failed | AttemptResult::TimedOut if is_ready => {
                 self.failures = self.failures.saturating_add(1);
                 if self.health.is_some_and(|health| self.failures >= health.retries) {
                     return Some(Event::Unhealthy);
                 }
             }
-            Tried::Failed | Tried::TimedOut => {
+            AttemptResult::Failed | AttemptResult::TimedOut => {
                 self.pause = self.pause.doubled().min(LONGEST_PAUSE);
-                if tried == Tried::TimedOut {
+                if tried == AttemptResult::TimedOut {
                     self.limit = self.limit.doubled().min(TRY_LIMITS.1);
                 }
                 self.next = Some(now.after(self.pause));
@@ -171,12 +171,12 @@ mod tests {
             schedule.begin(Time(now));
             for pause in [20, 40, 80, 160, 320, 640, 1000, 1000] {
                 now += pause;
-                assert_eq!(at(&mut schedule, now), Some(Due::Try(Which::Ready, Span::secs(1))));
+                assert_eq!(at(&mut schedule, now), Some(Due::Attempt(Which::Ready, Span::secs(1))));
                 assert_eq!(schedule.deadline(), None, "one try at a time");
-                assert_eq!(schedule.on_result(Tried::Failed, Time(now)), None);
+                assert_eq!(schedule.on_result(AttemptResult::Failed, Time(now)), None);
             }
-            assert_eq!(schedule.due(Time(now + 1000)), Some(Due::Try(Which::Ready, Span::secs(1))));
-            assert_eq!(schedule.on_result(Tried::Healthy, Time(now + 1001)), Some(Event::Ready));
+            assert_eq!(schedule.due(Time(now + 1000)), Some(Due::Attempt(Which::Ready, Span::secs(1))));
+            assert_eq!(schedule.on_result(AttemptResult::Healthy, Time(now + 1001)), Some(Event::Ready));
             schedule.on_ready(Time(now + 1001));
             assert_eq!(schedule.deadline(), None, "there is no health probe");
         }
@@ -188,8 +188,8 @@ mod tests {
         schedule.begin(Time(0));
         for limit in [1, 2, 4, 8, 16, 16] {
             let now = schedule.deadline().unwrap();
-            assert_eq!(schedule.due(now), Some(Due::Try(Which::Ready, Span::secs(limit))));
-            assert_eq!(schedule.on_result(Tried::TimedOut, now.after(Span::secs(limit))), None);
+            assert_eq!(schedule.due(now), Some(Due::Attempt(Which::Ready, Span::secs(limit))));
+            assert_eq!(schedule.on_result(AttemptResult::TimedOut, now.after(Span::secs(limit))), None);
         }
     }
 
@@ -212,16 +212,22 @@ mod tests {
             // A READY=1 after a reload changes nothing.
             schedule.on_ready(Time(600));
             let mut now = 500;
-            let results = [Tried::Failed, Tried::TimedOut, Tried::Healthy, Tried::Failed, Tried::TimedOut];
+            let results = [
+                AttemptResult::Failed,
+                AttemptResult::TimedOut,
+                AttemptResult::Healthy,
+                AttemptResult::Failed,
+                AttemptResult::TimedOut,
+            ];
             for tried in results {
                 now += 10_000;
-                assert_eq!(at(&mut schedule, now), Some(Due::Try(Which::Health, Span::secs(2))));
+                assert_eq!(at(&mut schedule, now), Some(Due::Attempt(Which::Health, Span::secs(2))));
                 assert_eq!(schedule.on_result(tried, Time(now + 1999)), None, "{tried:?}");
             }
-            assert_eq!(at(&mut schedule, now + 10_000), Some(Due::Try(Which::Health, Span::secs(2))));
-            assert_eq!(schedule.on_result(Tried::Failed, Time(now + 10_001)), Some(Event::Unhealthy));
+            assert_eq!(at(&mut schedule, now + 10_000), Some(Due::Attempt(Which::Health, Span::secs(2))));
+            assert_eq!(schedule.on_result(AttemptResult::Failed, Time(now + 10_001)), Some(Event::Unhealthy));
             schedule.end();
-            assert_eq!((schedule.deadline(), schedule.on_result(Tried::Failed, Time(now))), (None, None));
+            assert_eq!((schedule.deadline(), schedule.on_result(AttemptResult::Failed, Time(now))), (None, None));
         }
     }
 
@@ -230,10 +236,10 @@ mod tests {
         let mut schedule = Schedule::new(Ready::Exec, Some(Health { retries: 1, ..HEALTH }));
         schedule.on_ready(Time(0));
         for now in [10_000, 11_000, 12_000] {
-            assert_eq!(at(&mut schedule, now), Some(Due::Try(Which::Health, Span::secs(2))));
-            assert_eq!(schedule.on_result(Tried::Refused, Time(now)), None);
+            assert_eq!(at(&mut schedule, now), Some(Due::Attempt(Which::Health, Span::secs(2))));
+            assert_eq!(schedule.on_result(AttemptResult::Refused, Time(now)), None);
         }
-        assert_eq!(schedule.due(Time(13_000)), Some(Due::Try(Which::Health, Span::secs(2))));
-        assert_eq!(schedule.on_result(Tried::Failed, Time(13_000)), Some(Event::Unhealthy));
+        assert_eq!(schedule.due(Time(13_000)), Some(Due::Attempt(Which::Health, Span::secs(2))));
+        assert_eq!(schedule.on_result(AttemptResult::Failed, Time(13_000)), Some(Event::Unhealthy));
     }
 }

@@ -14,7 +14,7 @@ use crate::logic::base::time::{Time, earliest};
 use crate::logic::plan::env::{SERVER_PID, Source};
 use crate::logic::plan::probes::{PlannedProbe, Probes};
 use crate::logic::supervisor::probe::Probe;
-use crate::logic::supervisor::schedule::{Schedule, Tried, Which};
+use crate::logic::supervisor::schedule::{AttemptResult, Schedule, Which};
 use crate::runtime::start::child_io::ChildIo;
 use crate::runtime::start::deliver;
 use crate::runtime::start::exec_image::ExecImage;
@@ -72,13 +72,13 @@ impl Prober {
         });
         let [server, second] = core::array::from_fn(|_| Attempts { schedule, running: None, why: ErrorText::new() });
         let mut prober = Box::new(Self { probes, server, second });
-        // The slot for the pid of the process that a try is for.
+        // The slot for the pid of the process that an attempt is for.
         prober.programs().for_each(|program| program.env.fill(0, b"="));
         prober
     }
 
     /// The attempts for the process in this slot.
-    pub fn tries(&mut self, slot: Slot) -> &mut Attempts {
+    pub fn attempts(&mut self, slot: Slot) -> &mut Attempts {
         match slot {
             Slot::Server => &mut self.server,
             Slot::Second => &mut self.second,
@@ -88,9 +88,9 @@ impl Prober {
     /// Begins the attempts for a process that has been executed. A failure for the same reason as in the last run is
     /// recorded again.
     pub fn begin(&mut self, slot: Slot, time: Time) {
-        let tries = self.tries(slot);
-        tries.why.clear();
-        tries.schedule.begin(time);
+        let attempts = self.attempts(slot);
+        attempts.why.clear();
+        attempts.schedule.begin(time);
     }
 
     /// When something is to be done.
@@ -111,7 +111,7 @@ impl Prober {
 
     /// Ends the attempts for a process that has exited or has been asked to exit.
     pub fn end(&mut self, slot: Slot) {
-        self.tries(slot).schedule.end();
+        self.attempts(slot).schedule.end();
         self.give_up(slot);
     }
 
@@ -122,7 +122,7 @@ impl Prober {
 
     /// Kills the running attempt. Returns its probe, unless the attempt had been killed before.
     pub fn give_up(&mut self, slot: Slot) -> Option<Which> {
-        let attempt = self.tries(slot).running.as_mut()?;
+        let attempt = self.attempts(slot).running.as_mut()?;
         attempt.until.take()?;
         let (which, pid) = (attempt.which, attempt.pid);
         self.kill_rest(pid);
@@ -131,8 +131,8 @@ impl Prober {
 
     /// Kills the process group of this child if it is an attempt. The child must not have been reaped.
     pub fn kill_rest(&self, pid: Pid) {
-        let tries = if self.slot_of(pid) == Slot::Second { &self.second } else { &self.server };
-        if let Some(attempt) = tries.running.as_ref().filter(|attempt| attempt.pid == pid)
+        let mut running = [&self.server, &self.second].into_iter().filter_map(|attempts| attempts.running.as_ref());
+        if let Some(attempt) = running.find(|attempt| attempt.pid == pid)
             && let Some(trial) = self.trial(attempt.which)
         {
             deliver::kill_group(pid, &trial.program);
@@ -168,18 +168,18 @@ impl Prober {
             process::exit(exit::UNHEALTHY)
         };
         let Spawned { pid, report } = spawn(program, &ChildIo { probe: Some(&ask), ..*io })?;
-        self.tries(slot).running = Some(Attempt { which, pid, report, until: Some(until) });
+        self.attempts(slot).running = Some(Attempt { which, pid, report, until: Some(until) });
         Ok(())
     }
 
     /// Handles the exit of a child. If it was an attempt for the process in this slot whose result counts, returns its
     /// probe, the result and the reason of a failure.
-    pub fn on_exit(&mut self, slot: Slot, pid: Pid, exit: Exit) -> Option<(Which, Tried, ErrorText)> {
-        let attempt = self.tries(slot).running.take_if(|attempt| attempt.pid == pid)?;
+    pub fn on_exit(&mut self, slot: Slot, pid: Pid, exit: Exit) -> Option<(Which, AttemptResult, ErrorText)> {
+        let attempt = self.attempts(slot).running.take_if(|attempt| attempt.pid == pid)?;
         attempt.until?;
         Some(match exit {
-            Exit::SUCCESS => (attempt.which, Tried::Healthy, ErrorText::new()),
-            Exit::Code(_) | Exit::Signal { .. } => (attempt.which, Tried::Failed, self.explain(&attempt, exit)),
+            Exit::SUCCESS => (attempt.which, AttemptResult::Healthy, ErrorText::new()),
+            Exit::Code(_) | Exit::Signal { .. } => (attempt.which, AttemptResult::Failed, self.explain(&attempt, exit)),
         })
     }
 

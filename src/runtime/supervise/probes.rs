@@ -9,7 +9,7 @@ use crate::logic::base::exit::Exit;
 use crate::logic::base::text::Escaped;
 use crate::logic::base::time::Time;
 use crate::logic::supervisor::event::Event;
-use crate::logic::supervisor::schedule::{Due, Tried, Which};
+use crate::logic::supervisor::schedule::{AttemptResult, Due, Which};
 use crate::runtime::host::clock::now;
 use crate::runtime::report::log::Priority;
 use crate::runtime::start::child_io::ChildIo;
@@ -53,7 +53,7 @@ impl Supervisor<'_> {
     /// Starts an attempt that is due, or ends one that takes too long.
     pub fn run_probes(&mut self, time: Time) -> Option<Event> {
         let prober = self.config.prober.as_mut()?;
-        let is_due = |slot: &Slot| prober.tries(*slot).deadline().is_some_and(|until| until <= time);
+        let is_due = |slot: &Slot| prober.attempts(*slot).deadline().is_some_and(|until| until <= time);
         let slot = [Slot::Server, Slot::Second].into_iter().find(is_due)?;
         self.run_probe(slot, time)
     }
@@ -66,26 +66,26 @@ impl Supervisor<'_> {
         let prober = watch.prober.as_mut()?;
         let mut why = ErrorText::new();
         let (which, tried) = if let Some(which) = prober.give_up(slot) {
-            (which, Tried::TimedOut)
+            (which, AttemptResult::TimedOut)
         } else {
-            let (which, limit) = match prober.tries(slot).schedule.due(time)? {
+            let (which, limit) = match prober.attempts(slot).schedule.due(time)? {
                 Due::Ready => return Some(slot.event(Event::Ready)),
-                Due::Try(which, limit) => (which, limit),
+                Due::Attempt(which, limit) => (which, limit),
             };
             let (dir, cgroup) = (watch.output.dir(), watch.cgroup.as_ref());
             // Standard output would fill the log: it is the /dev/null that is on standard input by then.
             let (output, error) = (Some(fd::standard(0)), watch.output.server(&watch.log));
             let io = ChildIo { output, error, dir, cgroup, never_waits: true, ..ChildIo::default() };
-            if prober.tries(slot).is_stuck() {
-                (which, Tried::TimedOut)
+            if prober.attempts(slot).is_stuck() {
+                (which, AttemptResult::TimedOut)
             } else if let Err(error) = prober.start(slot, server, which, time.after(limit), &io) {
                 let _ = write!(why, "cannot start a process now: {}", sys::errno_text(error));
-                (which, Tried::Refused)
+                (which, AttemptResult::Refused)
             } else {
                 return None;
             }
         };
-        if tried == Tried::TimedOut {
+        if tried == AttemptResult::TimedOut {
             let _ = write!(why, "{}", Failed::TimedOut);
         }
         self.on_result(slot, (which, tried, why))
@@ -108,21 +108,21 @@ impl Supervisor<'_> {
 
     /// Records the result of an attempt if it differs from the previous one, and returns the event that follows.
     #[inline(never)]
-    fn on_result(&mut self, slot: Slot, (which, tried, why): (Which, Tried, ErrorText)) -> Option<Event> {
+    fn on_result(&mut self, slot: Slot, (which, tried, why): (Which, AttemptResult, ErrorText)) -> Option<Event> {
         let prober = self.config.prober.as_mut()?;
         let text = prober.text(which);
-        let tries = prober.tries(slot);
-        let is_new = tries.why.as_bytes() != why.as_bytes();
-        tries.why = why;
-        let event = tries.schedule.on_result(tried, now());
-        let why = tries.why.as_str();
+        let attempts = prober.attempts(slot);
+        let is_new = attempts.why.as_bytes() != why.as_bytes();
+        attempts.why = why;
+        let event = attempts.schedule.on_result(tried, now());
+        let why = attempts.why.as_str();
         let (option, priority) = match which {
             Which::Ready => ("--ready probe:", Priority::Notice),
             Which::Health => ("--health ", Priority::Warning),
         };
         let text = Escaped(text.to_bytes());
         let (words, priority) =
-            if tried == Tried::Healthy { ("succeeds", Priority::Notice) } else { ("failed: ", priority) };
+            if tried == AttemptResult::Healthy { ("succeeds", Priority::Notice) } else { ("failed: ", priority) };
         if is_new {
             self.config.log.record(priority, format_args!("{option}{text} {words}{why}"));
         }
