@@ -124,10 +124,19 @@ flags! {
     "If vsrun is neither root nor USER, run the server as the current user and ignore --user, instead of failing with 'started "
     "using wrong user ID (N), expected M'.";
 
-    Starting Pidfile 'p' "pidfile" ["FILE" "file"]
-    "write and lock the server's pidfile"
-    "Write the server's pid into FILE, and keep the file locked as long as vsrun or the server runs. A second start reports the "
-    "process that holds the lock and exits with 125. See PIDFILES.";
+    Identity NoNewPrivs ' ' "no-new-privs" []
+    "no rights from set-user-id programs"
+    "Set no_new_privs, see prctl(2): no program that the server executes gains rights that the server does not have, neither by "
+    "set-user-id nor by file capabilities.";
+
+    Identity Caps ' ' "caps" ["LIST" "string"]
+    / "is not 'none' or a list of capabilities, without cap_"
+    "keep only these capabilities, or none"
+    "The server keeps exactly the capabilities of LIST: names of capabilities(7), with or without CAP_, in any case, or numbers, "
+    "separated by commas; or none. All others leave the bounding set permanently. A server with --user keeps those of LIST too: "
+    "'-u web --caps net_bind_service' may open port 80 and has no other right of root. A capability that cannot be kept, or one "
+    "that cannot be dropped, ends the start (125). Needs CAP_SETPCAP, except for none if no capability is left to drop. Without "
+    "--caps, a server with a --user other than root has no capabilities. See CAPABILITIES.";
 
     Jail Root 'r' "root" ["DIR" "dir"]
     "change the server's root directory to DIR"
@@ -140,14 +149,122 @@ flags! {
     "DIR begins at the new /. The default is the caller's directory; with --logdir, that directory; with --root, always / of the "
     "new root.";
 
-    Starting Background 'b' "background" []
-    "detach; exit once the server has been started"
-    "Detach from the terminal and the caller. vsrun exits with 0 only when the server has been started; otherwise it prints the "
-    "error and exits with the status that it would have had in the foreground. See BACKGROUND.";
+    Jail Ro ' ' "ro" ["PATH" "file"] repeatable
+    "Landlock: it may read PATH (repeatable)"
+    "Confine the server with Landlock: it may read the file PATH, or all files and directories below the directory PATH. As soon "
+    "as one of --ro, --rox, --rw and --rwx is given, the server and every process that it starts can reach only the files that "
+    "these options name, whatever their user. The server's process looks PATH up just before the exec: inside its root, as its "
+    "user, a relative one from its working directory, following symbolic links. A missing PATH is an error (125). Needs no "
+    "privilege, sets no_new_privs, and works in containers. See JAIL WITHOUT ROOT.";
 
-    Starting Foreground 'f' "foreground" []
-    "stay in the foreground (the default)"
-    "Stay in the foreground: the default. Cancels an earlier --background.";
+    Jail Rox ' ' "rox" ["PATH" "file"] repeatable
+    "it may read and execute PATH (repeatable)"
+    "As --ro, and files may be executed. COMMAND, its interpreter and its ELF loader need this or --rwx; shared libraries need "
+    "--ro only.";
+
+    Jail Rw ' ' "rw" ["PATH" "file"] repeatable
+    "it may do all except execute (repeatable)"
+    "As --ro, and files may be written, truncated, made, removed, and moved between directories, directories made and removed, and "
+    "ioctl(2) called on devices. Files may not be executed.";
+
+    Jail Rwx ' ' "rwx" ["PATH" "file"] repeatable
+    "it may do all there (repeatable)"
+    "As --rw, and files may be executed.";
+
+    Jail BindTcp ' ' "bind-tcp" ["PORT" "string"] repeatable
+    "bind TCP sockets to this port only, or none"
+    "Confine the server with Landlock: it may bind TCP sockets to PORT, 1 to 65535, and to no port that none of these options "
+    "names; 'none' allows no port at all. Repeatable. Sockets of --listen are not affected, and neither is UDP.";
+
+    Jail ConnectTcp ' ' "connect-tcp" ["PORT" "string"] repeatable
+    "connect to this TCP port only, or none"
+    "Confine the server with Landlock: it may connect TCP sockets to PORT, 1 to 65535, of any address, and to no port that none of "
+    "these options names; 'none' allows no port at all. Repeatable.";
+
+    Jail Scope ' ' "scope" ["LIST" "string"]
+    "keep signal and abstract sockets inside"
+    "Confine the server with Landlock: LIST is signal, abstract or both, separated by a comma. With signal, the server and its "
+    "children can send signals only to each other; with abstract, they can connect only to each other's abstract Unix sockets. "
+    "abstract excludes --ready notify, because the notify socket is an abstract socket of vsrun.";
+
+    Environment Env 'e' "env" ["NAME=VALUE" "string"] repeatable
+    / "is not NAME=VALUE"
+    "set a variable of the server (repeatable)"
+    "Set a variable in the server's environment only. Repeatable; if a name is given again, the last VALUE counts. VALUE may be "
+    "empty. See ENVIRONMENT.";
+
+    Environment EnvDir ' ' "env-dir" ["DIR" "dir"]
+    "set variables from the files in DIR"
+    "Set a variable for each file in DIR, as 'chpst -e' and envdir do: the name is that of the file, the value is its first line "
+    "without blanks at the end, in which a NUL is replaced by a newline. An empty file unsets the variable. Directories and names "
+    "that begin with a dot are skipped. DIR is read on the host and with vsrun's own rights, so a file may belong to root alone. A "
+    "symbolic link is followed only within DIR. A file that cannot be read, is not a regular file, is longer than 128 KiB with its "
+    "name or has a '=' in its name ends the start (125). See ENVIRONMENT.";
+
+    Environment EnvFile ' ' "env-file" ["FILE" "file"] repeatable
+    "set the variables in FILE (repeatable)"
+    "Set the variables that the lines of FILE define, in Docker's format: NAME=VALUE, where VALUE is literal and extends to the "
+    "end of the line. FILE is read on the host and with vsrun's own rights, so it may belong to root alone. A file that cannot be "
+    "read or is not a regular file ends the start (125); a line without a name, with a blank in the name or with a NUL byte is "
+    "wrong usage (2), reported with file and line. See ENTRYPOINT.";
+
+    Environment FileEnv ' ' "file-env" ["NAME[,NAME]..." "string"] repeatable
+    / "is not NAME[,NAME]... of different names without '='"
+    "set NAME from the file that NAME_FILE names"
+    "For each NAME: if the variable NAME_FILE is set, set NAME to the contents of the file that it names, without one newline at "
+    "its end, and remove NAME_FILE. The official container images take secrets in this way. The file is read on the host and with "
+    "vsrun's own rights, so it may belong to root alone. It is an error (125) if NAME is set as well, or if the file cannot be "
+    "read, is not a regular file, contains a NUL byte or is longer than 128 KiB. --env NAME=VALUE overrides it. See ENTRYPOINT.";
+
+    Environment Expand ' ' "expand" []
+    "replace ${NAME} in the words of COMMAND"
+    "Replace ${NAME} and ${NAME:-WORD} in each word of COMMAND from the server's environment, without a shell. WORD is used if "
+    "NAME is unset or empty. $$ is a dollar sign, and a $ before any other character is literal. No value is expanded again or "
+    "split into words. An unset NAME without WORD ends the start (125). Records and VSRUN_SERVER_COMMAND show the words as they "
+    "were given. See ENTRYPOINT.";
+
+    Environment ClearEnv ' ' "clear-env" []
+    "begin with an empty environment"
+    "Begin with an empty environment instead of vsrun's own. The variables of --user, --env-file, --env-dir, --file-env and --env "
+    "are added. COMMAND is looked up in the server's PATH; if that is unset, in "
+    "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin.";
+
+    Environment Umask ' ' "umask" ["OCTAL" "integer"]
+    / "is not an octal number of 0 to 777"
+    "the server's file mode creation mask"
+    "The server's file mode creation mask, in octal, 0 to 777. Without it, vsrun's own is passed on.";
+
+    Environment Nice ' ' "nice" ["N" "integer"]
+    / "is not an integer of -20 to 19"
+    "its nice value, -20 (urgent) to 19"
+    "The server's nice value, from -20, the most urgent, to 19. It is absolute, not an increment.";
+
+    Environment OomScoreAdj ' ' "oom-score-adj" ["N" "integer"]
+    / "is not an integer of -1000 to 1000"
+    "OOM killer preference: -1000 to 1000"
+    "Adjust the kernel's choice of a process to kill when memory is exhausted: with 1000 the server is chosen first, with -1000 "
+    "never. Needs /proc.";
+
+    Environment Limit ' ' "limit" ["NAME=SOFT[:HARD]" "string"] repeatable
+    / "is not NAME=SOFT[:HARD] with a name of prlimit(1) and SOFT at most HARD"
+    "limit a resource (repeatable)"
+    "Limit a resource of the server, with the names and units of prlimit(1): as, core, cpu, data, fsize, locks, memlock, msgqueue, "
+    "nice, nofile, nproc, rss, rtprio, rttime, sigpending, stack. Each value is a number or 'unlimited'; without HARD, SOFT is "
+    "used for both. Repeatable, for different names.";
+
+    Environment Cgroup ' ' "cgroup" ["DIR" "dir"]
+    "run the server in this control group"
+    "Run the server in the control group (version 2) of the directory DIR, such as /sys/fs/cgroup/web. DIR is made if it is "
+    "missing; its parent must exist. The server's process enters it before all other steps. It is an error (125) if DIR already "
+    "contains processes. If vsrun stays, every process that is left in DIR at the end of a run is killed: at once, or with "
+    "--linger after SIGTERM and that time. DIR is removed at the exit if vsrun has made it and it is empty. See CONTROL GROUPS.";
+
+    Environment CgroupSet ' ' "cgroup-set" ["FILE=VALUE" "string"] repeatable
+    / "is not FILE=VALUE"
+    "write a control file of it (repeatable)"
+    "Before the server is started, write VALUE to the file FILE in the directory of --cgroup: memory.max=512M, pids.max=100, "
+    "cpu.weight=50. Repeatable, in that order. The controller, the part of FILE before the dot, must be enabled in "
+    "cgroup.subtree_control of the parent.";
 
     Output Syslog 's' "syslog" ["TAG" "string"]
     "send all output to 'logger -t TAG'"
@@ -188,181 +305,6 @@ flags! {
     "to /dev/log, with the TAG of --syslog or 'vsrun'. Debug records are never sent there: with 'logger -t TAG' they go to "
     "standard error. With --syslog and without --logger the records are in the system log already.";
 
-    Starting Stdin ' ' "stdin" []
-    "leave the server's standard input unchanged"
-    "Leave the server's standard input unchanged. Without this option it is always /dev/null, or an empty pipe if /dev/null cannot "
-    "be opened. For an interactive program on a terminal see THE MANAGER.";
-
-    Sockets Port ' ' "port" ["PORT[/udp]" "integer"]
-    / "is not PORT[/udp] with PORT of 1 to 65535"
-    "open a listening socket for the server"
-    "Open a listening socket on PORT, 1 to 65535, for TCP or, with /udp, for UDP, and pass it to the server as descriptor 3. "
-    "Without --bind it listens on every address, of IPv6 and IPv4. See SOCKETS.";
-
-    Sockets Bind ' ' "bind" ["ADDRESS" "inetaddr"]
-    / "is not a numeric address, or a path from / on of at most 107 bytes"
-    "on this address only, or at this path"
-    "Listen on ADDRESS only, which is numeric and needs --port; [::] means both families. A path from / on, without --port, is a "
-    "Unix socket.";
-
-    Sockets Listen ' ' "listen" ["[NAME=][ADDRESS:]PORT[/udp]" "inetaddr"] repeatable
-    / "is not [NAME=][ADDRESS:]PORT[/udp], or [NAME=]/PATH of at most 107 bytes"
-    "the same in one word, or /PATH (repeatable)"
-    "Open a listening socket, as --port and --bind do; an IPv6 address is written in brackets. [NAME=]/PATH is a Unix socket of "
-    "mode 0660 that belongs to USER. Repeatable: the server gets the sockets as descriptors from 3 on, in the order of the command "
-    "line, and the variables LISTEN_FDS, LISTEN_PID and LISTEN_FDNAMES. The name of a socket is NAME, or vsrun. See SOCKETS.";
-
-    Environment Env 'e' "env" ["NAME=VALUE" "string"] repeatable
-    / "is not NAME=VALUE"
-    "set a variable of the server (repeatable)"
-    "Set a variable in the server's environment only. Repeatable; if a name is given again, the last VALUE counts. VALUE may be "
-    "empty. See ENVIRONMENT.";
-
-    Environment EnvDir ' ' "env-dir" ["DIR" "dir"]
-    "set variables from the files in DIR"
-    "Set a variable for each file in DIR, as 'chpst -e' and envdir do: the name is that of the file, the value is its first line "
-    "without blanks at the end, in which a NUL is replaced by a newline. An empty file unsets the variable. Directories and names "
-    "that begin with a dot are skipped. DIR is read on the host and with vsrun's own rights, so a file may belong to root alone. A "
-    "symbolic link is followed only within DIR. A file that cannot be read, is not a regular file, is longer than 128 KiB with its "
-    "name or has a '=' in its name ends the start (125). See ENVIRONMENT.";
-
-    Environment EnvFile ' ' "env-file" ["FILE" "file"] repeatable
-    "set the variables in FILE (repeatable)"
-    "Set the variables that the lines of FILE define, in Docker's format: NAME=VALUE, where VALUE is literal and extends to the "
-    "end of the line. FILE is read on the host and with vsrun's own rights, so it may belong to root alone. A file that cannot be "
-    "read or is not a regular file ends the start (125); a line without a name, with a blank in the name or with a NUL byte is "
-    "wrong usage (2), reported with file and line. See ENTRYPOINT.";
-
-    Environment FileEnv ' ' "file-env" ["NAME[,NAME]..." "string"] repeatable
-    / "is not NAME[,NAME]... of different names without '='"
-    "set NAME from the file that NAME_FILE names"
-    "For each NAME: if the variable NAME_FILE is set, set NAME to the contents of the file that it names, without one newline at "
-    "its end, and remove NAME_FILE. The official container images take secrets in this way. The file is read on the host and with "
-    "vsrun's own rights, so it may belong to root alone. It is an error (125) if NAME is set as well, or if the file cannot be "
-    "read, is not a regular file, contains a NUL byte or is longer than 128 KiB. --env NAME=VALUE overrides it. See ENTRYPOINT.";
-
-    Starting Before ' ' "before" ["COMMAND" "command"] repeatable
-    / "is empty"
-    "run COMMAND first; it must exit with 0"
-    "Before each start of the server, also before a restart, run COMMAND and wait for it: as the server's user and in its root, "
-    "working directory, control group and confinement, with its environment, limits and output, but without its sockets and "
-    "NOTIFY_SOCKET. Its words are split at blanks; there is no quoting and no shell. Repeatable: the commands run one after the "
-    "other. If one does not exit with 0, the start has failed: 125 at the first start, later an unexpected end. --ready-timeout "
-    "limits how long that may take. See ENTRYPOINT.";
-
-    Environment Expand ' ' "expand" []
-    "replace ${NAME} in the words of COMMAND"
-    "Replace ${NAME} and ${NAME:-WORD} in each word of COMMAND from the server's environment, without a shell. WORD is used if "
-    "NAME is unset or empty. $$ is a dollar sign, and a $ before any other character is literal. No value is expanded again or "
-    "split into words. An unset NAME without WORD ends the start (125). Records and VSRUN_SERVER_COMMAND show the words as they "
-    "were given. See ENTRYPOINT.";
-
-    Environment ClearEnv ' ' "clear-env" []
-    "begin with an empty environment"
-    "Begin with an empty environment instead of vsrun's own. The variables of --user, --env-file, --env-dir, --file-env and --env "
-    "are added. COMMAND is looked up in the server's PATH; if that is unset, in "
-    "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin.";
-
-    Environment Umask ' ' "umask" ["OCTAL" "integer"]
-    / "is not an octal number of 0 to 777"
-    "the server's file mode creation mask"
-    "The server's file mode creation mask, in octal, 0 to 777. Without it, vsrun's own is passed on.";
-
-    Environment Nice ' ' "nice" ["N" "integer"]
-    / "is not an integer of -20 to 19"
-    "its nice value, -20 (urgent) to 19"
-    "The server's nice value, from -20, the most urgent, to 19. It is absolute, not an increment.";
-
-    Environment OomScoreAdj ' ' "oom-score-adj" ["N" "integer"]
-    / "is not an integer of -1000 to 1000"
-    "OOM killer preference: -1000 to 1000"
-    "Adjust the kernel's choice of a process to kill when memory is exhausted: with 1000 the server is chosen first, with -1000 "
-    "never. Needs /proc.";
-
-    Environment Limit ' ' "limit" ["NAME=SOFT[:HARD]" "string"] repeatable
-    / "is not NAME=SOFT[:HARD] with a name of prlimit(1) and SOFT at most HARD"
-    "limit a resource (repeatable)"
-    "Limit a resource of the server, with the names and units of prlimit(1): as, core, cpu, data, fsize, locks, memlock, msgqueue, "
-    "nice, nofile, nproc, rss, rtprio, rttime, sigpending, stack. Each value is a number or 'unlimited'; without HARD, SOFT is "
-    "used for both. Repeatable, for different names.";
-
-    Identity NoNewPrivs ' ' "no-new-privs" []
-    "no rights from set-user-id programs"
-    "Set no_new_privs, see prctl(2): no program that the server executes gains rights that the server does not have, neither by "
-    "set-user-id nor by file capabilities.";
-
-    Identity Caps ' ' "caps" ["LIST" "string"]
-    / "is not 'none' or a list of capabilities, without cap_"
-    "keep only these capabilities, or none"
-    "The server keeps exactly the capabilities of LIST: names of capabilities(7), with or without CAP_, in any case, or numbers, "
-    "separated by commas; or none. All others leave the bounding set permanently. A server with --user keeps those of LIST too: "
-    "'-u web --caps net_bind_service' may open port 80 and has no other right of root. A capability that cannot be kept, or one "
-    "that cannot be dropped, ends the start (125). Needs CAP_SETPCAP, except for none if no capability is left to drop. Without "
-    "--caps, a server with a --user other than root has no capabilities. See CAPABILITIES.";
-
-    Jail Ro ' ' "ro" ["PATH" "file"] repeatable
-    "Landlock: it may read PATH (repeatable)"
-    "Confine the server with Landlock: it may read the file PATH, or all files and directories below the directory PATH. As soon "
-    "as one of --ro, --rox, --rw and --rwx is given, the server and every process that it starts can reach only the files that "
-    "these options name, whatever their user. The server's process looks PATH up just before the exec: inside its root, as its "
-    "user, a relative one from its working directory, following symbolic links. A missing PATH is an error (125). Needs no "
-    "privilege, sets no_new_privs, and works in containers. See JAIL WITHOUT ROOT.";
-
-    Jail Rox ' ' "rox" ["PATH" "file"] repeatable
-    "it may read and execute PATH (repeatable)"
-    "As --ro, and files may be executed. COMMAND, its interpreter and its ELF loader need this or --rwx; shared libraries need "
-    "--ro only.";
-
-    Jail Rw ' ' "rw" ["PATH" "file"] repeatable
-    "it may do all except execute (repeatable)"
-    "As --ro, and files may be written, truncated, made, removed, and moved between directories, directories made and removed, and "
-    "ioctl(2) called on devices. Files may not be executed.";
-
-    Jail Rwx ' ' "rwx" ["PATH" "file"] repeatable
-    "it may do all there (repeatable)"
-    "As --rw, and files may be executed.";
-
-    Jail BindTcp ' ' "bind-tcp" ["PORT" "string"] repeatable
-    "bind TCP sockets to this port only, or none"
-    "Confine the server with Landlock: it may bind TCP sockets to PORT, 1 to 65535, and to no port that none of these options "
-    "names; 'none' allows no port at all. Repeatable. Sockets of --listen are not affected, and neither is UDP.";
-
-    Jail ConnectTcp ' ' "connect-tcp" ["PORT" "string"] repeatable
-    "connect to this TCP port only, or none"
-    "Confine the server with Landlock: it may connect TCP sockets to PORT, 1 to 65535, of any address, and to no port that none of "
-    "these options names; 'none' allows no port at all. Repeatable.";
-
-    Jail Scope ' ' "scope" ["LIST" "string"]
-    "keep signal and abstract sockets inside"
-    "Confine the server with Landlock: LIST is signal, abstract or both, separated by a comma. With signal, the server and its "
-    "children can send signals only to each other; with abstract, they can connect only to each other's abstract Unix sockets. "
-    "abstract excludes --ready notify, because the notify socket is an abstract socket of vsrun.";
-
-    Environment Cgroup ' ' "cgroup" ["DIR" "dir"]
-    "run the server in this control group"
-    "Run the server in the control group (version 2) of the directory DIR, such as /sys/fs/cgroup/web. DIR is made if it is "
-    "missing; its parent must exist. The server's process enters it before all other steps. It is an error (125) if DIR already "
-    "contains processes. If vsrun stays, every process that is left in DIR at the end of a run is killed: at once, or with "
-    "--linger after SIGTERM and that time. DIR is removed at the exit if vsrun has made it and it is empty. See CONTROL GROUPS.";
-
-    Environment CgroupSet ' ' "cgroup-set" ["FILE=VALUE" "string"] repeatable
-    / "is not FILE=VALUE"
-    "write a control file of it (repeatable)"
-    "Before the server is started, write VALUE to the file FILE in the directory of --cgroup: memory.max=512M, pids.max=100, "
-    "cpu.weight=50. Repeatable, in that order. The controller, the part of FILE before the dot, must be enabled in "
-    "cgroup.subtree_control of the parent.";
-
-    Starting Mount ' ' "mount" ["LIST" "string"]
-    / "is not a list of proc, sys, dev, run, tmp and cgroup"
-    "PID 1: mount proc,sys,dev,run,tmp,cgroup"
-    "As PID 1, and before everything else, mount the file systems of LIST that are not mounted yet: words separated by commas, in "
-    "any order: proc, sys, dev (devtmpfs on /dev, with /dev/pts and /dev/shm), run and tmp (tmpfs), cgroup (version 2, on "
-    "/sys/fs/cgroup). An error (125) if vsrun is not PID 1. See PID 1 OF A MACHINE.";
-
-    Starting Argv0 ' ' "argv0" ["NAME" "string"]
-    "the server's argv[0]"
-    "The server's argv[0], which it sees as its own name, instead of COMMAND.";
-
     Output Quiet 'q' "quiet" []
     "record only warnings and errors"
     "Omit records of the priorities notice and info: starts, ends, signals, restarts. With --init and without --syslog, --logdir, "
@@ -386,22 +328,63 @@ flags! {
     "Report each step of the process that becomes the server, see THE ORDER OF A START, just before it is taken: on standard error "
     "or, with --logdir, in vsrun.log; never in syslog.";
 
-    Files Check ' ' "check" []
-    "report what would make the start fail"
-    "Check everything that a start with these options would need, without starting, creating or changing anything. Each problem is "
-    "one line on standard output; the exit status is 0 if there is none, and 125 otherwise. See CHECK.";
+    Sockets Port ' ' "port" ["PORT[/udp]" "integer"]
+    / "is not PORT[/udp] with PORT of 1 to 65535"
+    "open a listening socket for the server"
+    "Open a listening socket on PORT, 1 to 65535, for TCP or, with /udp, for UDP, and pass it to the server as descriptor 3. "
+    "Without --bind it listens on every address, of IPv6 and IPv4. See SOCKETS.";
 
-    Files Args ' ' "args" ["FILE" "file"]
-    "read arguments from FILE, one a line"
-    "Read arguments from FILE, one a line, as if they were in its place on the command line. Surrounding blanks are removed; empty "
-    "lines and lines that begin with # are skipped. Words after FILE on the command line are appended, so they become arguments of "
-    "COMMAND. If the first line is '#!/sbin/vsrun --args', the file can be executed: a service in one file.";
+    Sockets Bind ' ' "bind" ["ADDRESS" "inetaddr"]
+    / "is not a numeric address, or a path from / on of at most 107 bytes"
+    "on this address only, or at this path"
+    "Listen on ADDRESS only, which is numeric and needs --port; [::] means both families. A path from / on, without --port, is a "
+    "Unix socket.";
 
-    Files Rc ' ' "rc" []
-    "in a service file: be an rc script"
-    "In a file of --args, and only there: a word after FILE on the command line is an action and no argument of COMMAND: start "
-    "(the default), stop, restart, reload, status or check. So an executable file that begins with '#!/sbin/vsrun --args' is a "
-    "whole rc script. It needs --pidfile, or a PIDFILE of --manager. The exit statuses are those of LSB. See RC SCRIPTS.";
+    Sockets Listen ' ' "listen" ["[NAME=][ADDRESS:]PORT[/udp]" "inetaddr"] repeatable
+    / "is not [NAME=][ADDRESS:]PORT[/udp], or [NAME=]/PATH of at most 107 bytes"
+    "the same in one word, or /PATH (repeatable)"
+    "Open a listening socket, as --port and --bind do; an IPv6 address is written in brackets. [NAME=]/PATH is a Unix socket of "
+    "mode 0660 that belongs to USER. Repeatable: the server gets the sockets as descriptors from 3 on, in the order of the command "
+    "line, and the variables LISTEN_FDS, LISTEN_PID and LISTEN_FDNAMES. The name of a socket is NAME, or vsrun. See SOCKETS.";
+
+    Starting Pidfile 'p' "pidfile" ["FILE" "file"]
+    "write and lock the server's pidfile"
+    "Write the server's pid into FILE, and keep the file locked as long as vsrun or the server runs. A second start reports the "
+    "process that holds the lock and exits with 125. See PIDFILES.";
+
+    Starting Background 'b' "background" []
+    "detach; exit once the server has been started"
+    "Detach from the terminal and the caller. vsrun exits with 0 only when the server has been started; otherwise it prints the "
+    "error and exits with the status that it would have had in the foreground. See BACKGROUND.";
+
+    Starting Foreground 'f' "foreground" []
+    "stay in the foreground (the default)"
+    "Stay in the foreground: the default. Cancels an earlier --background.";
+
+    Starting Stdin ' ' "stdin" []
+    "leave the server's standard input unchanged"
+    "Leave the server's standard input unchanged. Without this option it is always /dev/null, or an empty pipe if /dev/null cannot "
+    "be opened. For an interactive program on a terminal see THE MANAGER.";
+
+    Starting Before ' ' "before" ["COMMAND" "command"] repeatable
+    / "is empty"
+    "run COMMAND first; it must exit with 0"
+    "Before each start of the server, also before a restart, run COMMAND and wait for it: as the server's user and in its root, "
+    "working directory, control group and confinement, with its environment, limits and output, but without its sockets and "
+    "NOTIFY_SOCKET. Its words are split at blanks; there is no quoting and no shell. Repeatable: the commands run one after the "
+    "other. If one does not exit with 0, the start has failed: 125 at the first start, later an unexpected end. --ready-timeout "
+    "limits how long that may take. See ENTRYPOINT.";
+
+    Starting Mount ' ' "mount" ["LIST" "string"]
+    / "is not a list of proc, sys, dev, run, tmp and cgroup"
+    "PID 1: mount proc,sys,dev,run,tmp,cgroup"
+    "As PID 1, and before everything else, mount the file systems of LIST that are not mounted yet: words separated by commas, in "
+    "any order: proc, sys, dev (devtmpfs on /dev, with /dev/pts and /dev/shm), run and tmp (tmpfs), cgroup (version 2, on "
+    "/sys/fs/cgroup). An error (125) if vsrun is not PID 1. See PID 1 OF A MACHINE.";
+
+    Starting Argv0 ' ' "argv0" ["NAME" "string"]
+    "the server's argv[0]"
+    "The server's argv[0], which it sees as its own name, instead of COMMAND.";
 
     Staying Manager 'm' "manager" ["PIDFILE" "file" "HANDLER" "command"]
     "stay, and restart the server when it crashes"
@@ -444,6 +427,14 @@ flags! {
     "Send SIGTERM to a handler that takes longer, and SIGKILL after the stop timeout. This counts as a refusal. The default is no "
     "limit.";
 
+    Staying OnSignal ' ' "on-signal" ["SIGNAL=ACTION" "string"] repeatable
+    / "is not SIGNAL=ACTION for a signal that can be trapped"
+    "what a signal to vsrun does (repeatable)"
+    "What vsrun does when it receives SIGNAL. ACTION is stop, restart, replace, reopen (the log files), ignore, forward or forward:SIGNAL; "
+    "and for PID 1 poweroff, reboot and halt: stop the server, and then the machine. By default TERM and INT stop, HUP restarts, "
+    "and every other signal is forwarded; with --init all are forwarded. Repeatable, for different signals. See SIGNALS; "
+    "for replace, and the --ready that it needs, see REPLACEMENT.";
+
     Stopping StopSignal ' ' "stop-signal" ["SIGNAL" "string"]
     / "is not a signal that ends a server"
     "the signal that stops the server (TERM)"
@@ -464,14 +455,6 @@ flags! {
     "after that kills. A server that exits meanwhile is not restarted. With --init, the forwarded SIGTERM or SIGINT is delayed. "
     "A restart by request is not delayed, nor is the stop of a server that has not been ready yet. With --stop: how much longer "
     "that waits. See INIT.";
-
-    Staying OnSignal ' ' "on-signal" ["SIGNAL=ACTION" "string"] repeatable
-    / "is not SIGNAL=ACTION for a signal that can be trapped"
-    "what a signal to vsrun does (repeatable)"
-    "What vsrun does when it receives SIGNAL. ACTION is stop, restart, replace, reopen (the log files), ignore, forward or forward:SIGNAL; "
-    "and for PID 1 poweroff, reboot and halt: stop the server, and then the machine. By default TERM and INT stop, HUP restarts, "
-    "and every other signal is forwarded; with --init all are forwarded. Repeatable, for different signals. See SIGNALS; "
-    "for replace, and the --ready that it needs, see REPLACEMENT.";
 
     Stopping Group ' ' "group" []
     "signals go to the server's whole group"
@@ -578,6 +561,23 @@ flags! {
     / "is not a duration: an integer and ms, s, min, h, d or w"
     "how long --probe may take (1s)"
     "With --probe: how long it may take. The default is 1s. A program that takes longer is killed with its process group.";
+
+    Files Check ' ' "check" []
+    "report what would make the start fail"
+    "Check everything that a start with these options would need, without starting, creating or changing anything. Each problem is "
+    "one line on standard output; the exit status is 0 if there is none, and 125 otherwise. See CHECK.";
+
+    Files Args ' ' "args" ["FILE" "file"]
+    "read arguments from FILE, one a line"
+    "Read arguments from FILE, one a line, as if they were in its place on the command line. Surrounding blanks are removed; empty "
+    "lines and lines that begin with # are skipped. Words after FILE on the command line are appended, so they become arguments of "
+    "COMMAND. If the first line is '#!/sbin/vsrun --args', the file can be executed: a service in one file.";
+
+    Files Rc ' ' "rc" []
+    "in a service file: be an rc script"
+    "In a file of --args, and only there: a word after FILE on the command line is an action and no argument of COMMAND: start "
+    "(the default), stop, restart, reload, status or check. So an executable file that begins with '#!/sbin/vsrun --args' is a "
+    "whole rc script. It needs --pidfile, or a PIDFILE of --manager. The exit statuses are those of LSB. See RC SCRIPTS.";
 
     Help Help 'h' "help" []
     "print all options; -h: those used most"
