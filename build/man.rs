@@ -226,7 +226,7 @@ fn options() -> String {
     for (chapter, title) in CHAPTERS {
         // The words before the first colon or comma of a title are the heading; the manual's sections explain the rest.
         text += &format!(".SS {}\n", title.split([':', ',']).next().unwrap_or(title));
-        for (flag, paragraph) in FLAGS.iter().zip(PARAGRAPHS).filter(|(flag, _)| flag.chapter == chapter) {
+        for (flag, paragraph) in FLAGS.iter().zip(PARAGRAPHS).filter(|(flag, _)| flag.chapter == *chapter) {
             text += &format!(".TP\n{}\n{}", names(&help::names(flag)), filled(paragraph));
         }
     }

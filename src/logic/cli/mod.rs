@@ -1,9 +1,12 @@
 //! The command line: the table of options, its parser, and the checks for options that do not fit together.
 
+// First, because its macro `all_flags!` is for the modules after it.
+#[macro_use]
+pub mod flags;
+
 pub mod args_file;
 pub(crate) mod conflicts;
 pub(crate) mod control;
-pub mod flags;
 pub mod help;
 pub(crate) mod hints;
 pub mod lookup;

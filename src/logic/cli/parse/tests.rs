@@ -1,11 +1,11 @@
-//! Every option, every malformed value, every contradiction.
+//! Every option, the examples of its values in the table, every contradiction.
 
 use super::*;
 use crate::logic::base::cstr::leak_cstr;
 use crate::logic::base::exit;
 use crate::logic::base::signal::Signal;
 use crate::logic::base::time::Span;
-use crate::logic::cli::flags::FLAGS;
+use crate::logic::cli::flags::{EXAMPLES, Examples, FLAGS, Flag};
 use crate::logic::cli::options::ControlCommand;
 use crate::logic::cli::value::parse_delays;
 use crate::logic::plan::account::Login;
@@ -56,6 +56,106 @@ fn every_row_of_the_table_has_an_arm() {
                 "is missing"
             };
             assert!(text.contains(expected), "{name}: {text}");
+        }
+    }
+}
+
+/// The options that take a value, with the examples of their rows.
+fn rows_with_values() -> impl Iterator<Item = (&'static Flag, &'static Examples)> {
+    FLAGS.iter().zip(EXAMPLES).filter(|(flag, _)| !flag.values.is_empty())
+}
+
+/// Reads a line of one option with these values. Other options that it needs may be missing.
+fn read_values(flag: &Flag, values: &[&[u8]]) -> Result<Options> {
+    let mut options = Options::default();
+    let words: Vec<StaticCStr> =
+        [format!("--{}", flag.long).as_bytes()].iter().chain(values).map(|word| text(word)).collect();
+    assert_eq!(values.len(), flag.values.len(), "{words:?}");
+    match read_all(&words, &mut options, &mut None).0? {
+        None => Ok(options),
+        Some(DecidingOption::File(path)) => {
+            assert_eq!((flag.long, path.to_bytes()), ("args", values[0]));
+            Ok(options)
+        }
+        Some(DecidingOption::Request(_)) => panic!("{words:?}"),
+    }
+}
+
+fn as_bytes<'a>(values: &[&'a str]) -> Vec<&'a [u8]> {
+    values.iter().map(|value| value.as_bytes()).collect()
+}
+
+/// The error of a line with one option and these values.
+fn refused_values(flag: &Flag, values: &[&str]) -> String {
+    let error = read_values(flag, &as_bytes(values)).err();
+    let error = error.unwrap_or_else(|| panic!("--{} {values:?} is accepted", flag.long));
+    let said = error.text.clone();
+    assert_eq!((error.code, said.contains('\n')), (exit::USAGE, false), "{said}");
+    assert!(said.starts_with(&format!("option --{}: ", flag.long)), "{said}");
+    said
+}
+
+/// The names of the fields of the options that differ from those of an empty command line, except those that every option
+/// changes.
+fn changed_fields(options: &Options) -> Vec<String> {
+    // Lines that are indented further belong to the field before them.
+    let fields = |options: &Options| format!("{options:#?}").replace("\n     ", " ");
+    let (before, after) = (fields(&Options::default()), fields(options));
+    let before: Vec<&str> = before.lines().collect();
+    let changed = after.lines().filter(|line| !before.contains(line));
+    let names = changed.filter_map(|line| Some(line.split_once(": ")?.0.trim().to_owned()));
+    names.filter(|name| name != "given" && name != "count").collect()
+}
+
+#[test]
+fn accepted_examples_are_stored_and_each_option_has_its_own_field() {
+    /// Fields with the values of several options.
+    const COMMON: [&str; 4] = ["attributes", "confine", "control", "port_index"];
+    let mut owners = std::collections::BTreeMap::new();
+    for (flag, examples) in rows_with_values() {
+        let mut is_stored = flag.long == "args";
+        for values in examples.accepted {
+            let options = read_values(flag, &as_bytes(values)).unwrap_or_else(|error| panic!("{values:?}: {error:?}"));
+            for field in changed_fields(&options) {
+                is_stored = true;
+                let owner = *owners.entry(field.clone()).or_insert(flag.long);
+                assert!(owner == flag.long || COMMON.contains(&field.as_str()), "--{owner}, --{}: {field}", flag.long);
+            }
+        }
+        assert!(is_stored, "--{}: no example changes the options", flag.long);
+    }
+}
+
+#[test]
+fn rejected_examples_are_rejected_in_the_words_of_their_rows() {
+    for (flag, examples) in rows_with_values() {
+        for (values, says) in examples.rejected {
+            let said = refused_values(flag, values);
+            let own = |value: &&str| said.contains(&format!("'{value}' {}", flag.rejection));
+            let is_right = if says.is_empty() { values.iter().any(own) } else { said.contains(says) };
+            assert!(!flag.rejection.is_empty() || !says.is_empty(), "--{} {values:?}: no words of an error", flag.long);
+            assert!(is_right, "--{} {values:?} {says:?}: {said}", flag.long);
+        }
+    }
+}
+
+#[test]
+fn without_rejected_examples_every_value_is_accepted() {
+    const VALUES: &[u8] = b" |-|=|,|:|/|0|-1|99999999999999999999|\n|\xff|a b|a=b|%";
+    for (flag, _) in rows_with_values().filter(|(_, examples)| examples.rejected.is_empty()) {
+        for value in VALUES.split(|byte| *byte == b'|') {
+            let read = read_values(flag, &vec![value; flag.values.len()]);
+            assert!(read.is_ok(), "--{} needs an example of a rejected value: {read:?}", flag.long);
+        }
+    }
+}
+
+#[test]
+fn an_empty_value_is_rejected_except_where_an_example_is_empty() {
+    for (flag, examples) in rows_with_values() {
+        let empty = vec![""; flag.values.len()];
+        if !examples.accepted.contains(&empty.as_slice()) {
+            assert_eq!(refused_values(flag, &empty), format!("option --{}: '' is empty", flag.long));
         }
     }
 }
@@ -161,43 +261,19 @@ fn wrong_words_are_named() {
         (&["--debug=yes", "--", "x"], "--debug"),
         (&["-u", "--", "x"], "--user: a value is missing"),
         (&["-d", "logs", "--", "x"], "--logdir: takes two values, DIR and KEEP: KEEP is missing"),
-        (&["-u", "12ab", "--", "x"], "--user: '12ab' is not"),
-        (&["-u", "4294967295", "--", "x"], "--user"),
-        (&["-u", "-1", "--", "x"], "--user"),
         (&["-u", "a", "-u", "b", "--", "x"], "--user is given twice"),
-        (&["-d", "logs", "1y", "--", "x"], "--logdir: '1y'"),
-        (&["-d", "logs", "-1", "--", "x"], "--logdir: '-1'"),
-        (&["-d", "logs", "99999999999999999999", "--", "x"], "--logdir"),
-        (&["-s", "", "--", "x"], "--syslog: '' is empty"),
-        (&["-e", "NAME", "--", "x"], "--env: 'NAME' is not"),
-        (&["-e", "=x", "--", "x"], "--env"),
-        (&["--port", "0", "--", "x"], "--port: '0' is not PORT"),
-        (&["--port", "65536", "--", "x"], "--port: '65536'"),
-        (&["--port", "-1", "--", "x"], "--port: '-1'"),
-        (&["--port", "80x", "--", "x"], "--port: '80x'"),
         (&["--port", "80", "--port", "81", "--", "x"], "--port is given twice"),
         (&["--port", "80", "--bind", "localhost", "--", "x"], "--bind: 'localhost' is not a numeric address"),
         (&["--bind", "127.0.0.1", "--", "x"], "--bind needs --port with an address"),
         (&["--bind", "/x", "--port", "80", "--", "x"], "--bind needs --port with an address"),
-        (&["--listen", "a:b=80", "--", "x"], "--listen: 'a:b=80' is not"),
-        (&["--listen", "a\tb=80", "--", "x"], "--listen: 'a\\x09b=80' is not"),
-        (&["--umask", "8", "--", "x"], "--umask"),
-        (&["--umask", "1000", "--", "x"], "--umask"),
         (&["-s", "t", "-d", "logs", "1", "--", "x"], "--syslog cannot be used with --logdir"),
         (&["--logger", "x", "--", "x"], "--logger needs --syslog"),
         (&["-s", "t", "--logger", " ", "--", "x"], "--logger"),
         (&["--stop-timeout", "1", "--", "x"], "--stop-timeout needs --manager"),
-        (&["--restart", "maybe", "--", "x"], "--restart: unknown value 'maybe': no, on-failure, on-abort, always"),
-        (&["--restart", "no", "--restart-delay", "5:1", "--", "x"], "--restart-delay"),
-        (&["--restart", "no", "--restart-limit", "0/5", "--", "x"], "--restart-limit"),
-        (&["--restart", "no", "--restart-limit", "5/0", "--", "x"], "--restart-limit"),
-        (&["--restart", "no", "--restart-limit", "5", "--", "x"], "--restart-limit"),
-        (&["--restart", "no", "--stop-signal", "STOP", "--", "x"], "--stop-signal: 'STOP'"),
         (&["--restart", "no", "--handler-timeout", "5", "--", "x"], "--handler-timeout needs a handler"),
         (&["-m", "-", "-", "--handler-timeout", "5", "--", "x"], "--handler-timeout needs a handler"),
         (&["-p", "a", "-m", "a", "-", "--", "x"], "--manager name the same file"),
         (&["--status"], "--status: a value is missing"),
-        (&["--status", ""], "--status: '' is empty"),
         (&["--status", "p", "x"], "unexpected argument 'x'"),
         (&["--status", "p", "--", "x"], "option --status, --stop, --replace or --signal is used alone"),
         (&["--status", "p", "--stop", "p"], "--status, --stop, --replace or --signal is given twice"),
@@ -207,7 +283,6 @@ fn wrong_words_are_named() {
         (&["--stop", "p", "--user", "web"], "option --status, --stop, --replace or --signal is used alone"),
         (&["--stop", "p", "--stop-timeout", "x"], "--stop-timeout: 'x'"),
         (&["--signal", "TERM"], "--signal: takes two values, SIGNAL and PIDFILE: PIDFILE is missing"),
-        (&["--signal", "0", "p"], "--signal: '0' is not a signal"),
         (&["--signal", "TERM", "p", "-p", "q"], "option --status, --stop, --replace or --signal is used alone"),
         (&["--us\ner", "--", "x"], "--us\\x0aer"),
     ];
