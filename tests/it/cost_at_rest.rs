@@ -145,6 +145,10 @@ fn two_thousand_restarts_change_neither_descriptors_nor_memory() {
         sandbox.out("gate"),
         "until",
         format!("{RESTARTS}"),
+        "shut",
+        "3",
+        "until",
+        format!("{RESTARTS}"),
         "exit",
         "1",
         "wait"
@@ -155,11 +159,17 @@ fn two_thousand_restarts_change_neither_descriptors_nor_memory() {
     // The server runs a moment before its manager has heard so.
     let waits = || !process::descriptors(manager.pid()).iter().any(|(_, target)| target.starts_with("pipe:"));
     harness::await_true("a manager that waits for nothing but signals", waits);
-    let before = (process::descriptors(manager.pid()), memory(manager.pid()));
+    // Each run shuts the socket down, so the next one has another socket with the same number.
+    let kind = |target: &str| target.split_once("socket:").map_or(target, |_| "socket").to_string();
+    let held = || {
+        let descriptors = process::descriptors(manager.pid());
+        descriptors.iter().map(|(number, target)| (*number, kind(target))).collect::<Vec<_>>()
+    };
+    let before = (held(), memory(manager.pid()));
     std::fs::write(sandbox.out("gate"), "").unwrap();
     harness::await_life(&life, RESTARTS + 1);
     harness::await_true("a manager that waits for nothing but signals", waits);
-    assert_eq!((process::descriptors(manager.pid()), memory(manager.pid())), before);
+    assert_eq!((held(), memory(manager.pid())), before);
     manager.stop().exited(0);
     sandbox.await_nothing_left();
 }
@@ -171,7 +181,9 @@ fn after_the_first_start_nothing_is_allocated() {
     let (life, gate) = (sandbox.out("life"), sandbox.out("gate"));
     let handler = sandbox.script("handler", words!["append", sandbox.out("handled"), "x"]);
     let options = words!["-p", "pid", "-d", "logs", "1", "--restart-delay", "0", "-m", "monitor", handler];
-    let actions = words!["life", &life, "at", "1", "await", &gate, "until", "20", "exit", "1", "wait"];
+    let options = [options, words!["--listen", sandbox.path("socket")]].concat();
+    let down = words!["until", "20", "shut", "3", "until", "20", "exit", "1", "wait"];
+    let actions = [words!["life", &life, "at", "1", "await", &gate], down].concat();
     let manager = sandbox.vsrun([options, words!["--", sandbox.probe()], actions].concat()).start();
     harness::await_life(&life, 1);
     let tracer = strace(&sandbox, words!["-e", "trace=brk,mmap,mremap", "-p", format!("{}", manager.pid())]).start();

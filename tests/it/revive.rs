@@ -1,11 +1,13 @@
 //! Sockets that survive what their servers do to them.
 
-use crate::harness::{self, Running, Sandbox, await_life, free_port, sys, words};
+use crate::harness::{self, PLAIN, Running, Sandbox, await_life, free_port, sys, words};
 use std::ffi::OsString;
+use std::fs;
 use std::io::Read;
 use std::net::{Ipv4Addr, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::AsRawFd;
-use std::os::unix::net::UnixStream;
+use std::os::unix::fs::MetadataExt;
+use std::os::unix::net::{UnixListener, UnixStream};
 
 /// A managed server that writes its lives and does these actions.
 fn start(sandbox: &Sandbox, options: Vec<OsString>, actions: Vec<OsString>) -> Running {
@@ -92,15 +94,78 @@ fn a_udp_socket_that_was_connected_hears_everyone_again() {
     }
 }
 
-/// The kernel has no way back for a Unix socket; then at least a record says so, and the manager goes on.
+/// The kernel cannot undo it. In a directory of root's and in one of the user's; the new file is like the first one.
+#[test]
+fn a_unix_socket_that_was_shut_down_is_made_again_at_its_path() {
+    let sandbox = Sandbox::new();
+    for path in [sandbox.path("socket"), sandbox.out("socket")] {
+        let user = if sys::user() == 0 { words!["-u", PLAIN.to_string()] } else { words![] };
+        let gate = sandbox.out("gate");
+        let down =
+            words!["at", "1", "await", &gate, "until", "5", "shut", "3", "until", "5", "exit", "1", "serve", "3"];
+        let life = sandbox.out("life");
+        let line =
+            words!["-m", "-", "-", "--restart-delay", "0", "--listen", &path, "--", sandbox.probe(), "life", &life];
+        let manager = sandbox.vsrun([user, line, down].concat()).start();
+        await_life(&life, 1);
+        let before = fs::symlink_metadata(&path).unwrap();
+        fs::write(&gate, "").unwrap();
+        let server = await_life(&life, 6);
+        harness::await_true("an answer", || UnixStream::connect(&path).is_ok_and(|stream| pid_of(stream) == server));
+        let after = fs::symlink_metadata(&path).unwrap();
+        assert_eq!((after.uid(), after.gid(), after.mode()), (before.uid(), before.gid(), before.mode()));
+        // It stays when nothing was shut down.
+        manager.signal(libc::SIGHUP);
+        await_life(&life, 7);
+        assert_eq!(fs::symlink_metadata(&path).unwrap().ino(), after.ino());
+        let ended = manager.stop();
+        ended.exited(0);
+        assert!(!ended.err.iter().any(|line| line.contains("cannot")), "{ended:?}");
+        assert!(fs::symlink_metadata(&path).is_err(), "removed at the end");
+        let left = |entry: &fs::DirEntry| entry.file_name().to_string_lossy().starts_with(".vsrun-");
+        assert!(!fs::read_dir(path.parent().unwrap()).unwrap().flatten().any(|entry| left(&entry)));
+        [life, gate].iter().for_each(|file| fs::remove_file(file).unwrap());
+    }
+}
+
+/// The server's user owns the directory, and has put something else there.
+#[test]
+fn a_file_that_took_the_place_of_a_dead_socket_stays() {
+    let sandbox = Sandbox::new();
+    let (path, life, gate) = (sandbox.out("socket"), sandbox.out("life"), sandbox.out("gate"));
+    let actions = words!["at", "1", "await", &gate, "at", "1", "shut", "3", "at", "1", "exit", "1", "wait"];
+    let line = words!["-m", "-", "-", "--restart-delay", "0", "--listen", &path, "--", sandbox.probe(), "life", &life];
+    let manager = sandbox.vsrun([line, actions].concat()).start();
+    await_life(&life, 1);
+    fs::remove_file(&path).unwrap();
+    fs::write(&path, "mine").unwrap();
+    fs::write(&gate, "").unwrap();
+    manager.await_err("cannot listen again on descriptor 3: Address in use");
+    await_life(&life, 2);
+    assert_eq!(harness::text(&path), "mine");
+    // Once it is gone, the next run has a socket again.
+    fs::remove_file(&path).unwrap();
+    manager.signal(libc::SIGHUP);
+    await_life(&life, 3);
+    drop(UnixStream::connect(&path).unwrap());
+    manager.stop().exited(0);
+    assert!(fs::symlink_metadata(&path).is_err());
+}
+
+/// A Unix socket of vsrun's parent, whose path vsrun does not know: then at least a record says so.
 #[test]
 fn what_cannot_be_undone_is_recorded() {
     let sandbox = Sandbox::new();
-    let path = sandbox.path("socket");
-    let actions = words!["at", "1", "shut", "3", "at", "1", "exit", "1", "wait"];
-    let manager = start(&sandbox, words!["--listen", &path], actions);
+    let listener = UnixListener::bind(sandbox.path("socket")).unwrap();
+    let script = "LISTEN_PID=$$ LISTEN_FDS=1 exec \"$@\"";
+    let vsrun = words!["-c", script, "sh", sandbox.path("vsrun"), "-m", "-", "-", "--restart-delay", "0", "--"];
+    let life = sandbox.out("life");
+    let server = words![sandbox.probe(), "life", &life, "at", "1", "shut", "3", "at", "1", "exit", "1", "wait"];
+    let number = listener.as_raw_fd();
+    let call = sandbox.program("/bin/sh".as_ref(), [vsrun, server].concat());
+    let manager = call.before(move || as_descriptor_3(number)).start();
     manager.await_err("cannot listen again on descriptor 3");
-    assert!(UnixStream::connect(&path).is_err());
+    await_life(&life, 2);
     manager.stop().exited(0);
 }
 

@@ -16,6 +16,7 @@ const LONGEST_PATH: usize = 107;
 const LONGEST_NAME: usize = 255;
 
 /// A listening socket, parsed from `[NAME=][ADDRESS:]PORT[/udp]` or `[NAME=]/PATH`.
+#[derive(Clone)]
 pub struct Listener<'a> {
     /// The name of the socket, which the server finds in `LISTEN_FDNAMES`.
     pub name: &'a [u8],

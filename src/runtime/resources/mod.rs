@@ -8,6 +8,7 @@ pub(crate) mod ownership;
 pub(crate) mod pidfile;
 pub(crate) mod ports;
 pub(crate) mod private;
+pub(crate) mod socket_file;
 pub(crate) mod socket_owner;
 pub(crate) mod sockets;
 pub(crate) mod start_resources;

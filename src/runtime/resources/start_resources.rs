@@ -2,7 +2,8 @@
 
 use super::cgroup::Cgroup;
 use super::pidfile::Pidfile;
-use super::sockets::{Exclusive, Sockets};
+use super::socket_file::Exclusive;
+use super::sockets::Sockets;
 use crate::logic::base::error::Result;
 use crate::logic::formats::cgroup::Group;
 use crate::logic::plan::socket_activation::ServerSockets;

@@ -1,7 +1,8 @@
 //! Makes listening sockets usable again before a restart.
 //!
 //! The server shares its sockets with vsrun. shutdown(2), or connect(2) with AF_UNSPEC, stops a listening TCP socket;
-//! connect(2) makes a UDP socket receive from one peer only. Both are undone before each later run. O_NONBLOCK, the
+//! connect(2) makes a UDP socket receive from one peer only. Both are undone before each later run. A Unix socket that
+//! was shut down cannot listen again, so a new one takes its place at the same path. O_NONBLOCK, the
 //! backlog and other options stay as the server set them: another process of the old run may still use them, and the
 //! next run of the same program sets them again.
 
@@ -14,11 +15,15 @@ use crate::sys::{Errno, fd, socket};
 impl Supervisor<'_> {
     /// Lets the sockets listen again, which another server process may be using. Records what cannot be undone.
     #[inline(never)]
-    pub fn revive_sockets(&self, in_use: bool) {
+    pub fn revive_sockets(&mut self, in_use: bool) {
         let steps = self.config.program.steps().iter();
         let mut counts = steps.filter_map(|step| if let Step::PassSockets(count) = step { Some(*count) } else { None });
         for number in fd::FIRST..fd::FIRST + RawFd::from(counts.next().unwrap_or(0)) {
-            match socket::revive(number, in_use) {
+            let revived = match socket::revive(number, in_use) {
+                Err(Errno::SHUTDOWN) => self.sockets.renew(number),
+                result => result,
+            };
+            match revived {
                 // vsrun's parent passed a connection, or a descriptor that is no socket: nothing to undo.
                 Ok(()) | Err(Errno::INVAL | Errno::NOTSOCK) => {}
                 Err(why) => self.warn(format_args!("cannot listen again on descriptor {number}"), why),

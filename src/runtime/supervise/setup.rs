@@ -109,7 +109,7 @@ impl PreparedSupervisor {
     /// When the first start fails. Nothing of it is left then.
     #[inline(never)]
     pub fn run(mut self: Box<Self>, at_exit: &mut Option<AtExit>) -> Result<u8> {
-        let (ending, error, last) = supervise(&mut self.config, &self.resources.pidfiles);
+        let (ending, error, last) = supervise(&mut self.config, &mut self.resources);
         *at_exit = self.config.signal_table.end().or(*at_exit);
         self.finish(ending, error, last)
     }

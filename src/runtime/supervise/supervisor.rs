@@ -24,6 +24,8 @@ use crate::logic::supervisor::transition::next;
 use crate::runtime::output::logdir::Mark;
 use crate::runtime::report::log::Priority;
 use crate::runtime::resources::pidfile::Pidfile;
+use crate::runtime::resources::sockets::Sockets;
+use crate::runtime::resources::start_resources::StartResources;
 use crate::runtime::start::deliver::Reach;
 use crate::runtime::start::outcome::StepFailure;
 use crate::sys;
@@ -67,6 +69,8 @@ pub struct Supervisor<'a> {
     pub config: &'a mut SupervisorConfig,
     /// The pidfiles of server and manager.
     pub pidfiles: &'a [Option<Pidfile>; 2],
+    /// The server's Unix sockets.
+    pub sockets: &'a mut Sockets,
     /// The state of the state machine.
     pub state: State,
     /// The current or last server process.
@@ -98,10 +102,10 @@ pub struct Supervisor<'a> {
 /// Starts the server and supervises it until the last run is over. Returns the ending, the error of a failed first
 /// start, and facts about the last run.
 #[inline(never)]
-pub fn supervise(watch: &mut SupervisorConfig, pidfiles: &[Option<Pidfile>; 2]) -> (Ending, Option<Error>, LastRun) {
+pub fn supervise(watch: &mut SupervisorConfig, resources: &mut StartResources) -> (Ending, Option<Error>, LastRun) {
     watch.log.record(Priority::Info, format_args!("starting: {}", Escaped(&watch.command)));
     // On the heap, so that the stack of a supervisor at rest is short.
-    let mut this = Box::new(Supervisor::new(watch, pidfiles));
+    let mut this = Box::new(Supervisor::new(watch, resources));
     let mut event = this.launch(Slot::Server);
     loop {
         let Supervisor { config: watch, state, .. } = &mut *this;
@@ -158,11 +162,12 @@ pub fn supervise(watch: &mut SupervisorConfig, pidfiles: &[Option<Pidfile>; 2]) 
 
 impl<'a> Supervisor<'a> {
     /// A supervisor before the first start of the server.
-    fn new(config: &'a mut SupervisorConfig, pidfiles: &'a [Option<Pidfile>; 2]) -> Self {
+    fn new(config: &'a mut SupervisorConfig, resources: &'a mut StartResources) -> Self {
         Self {
             state: State::new(&config.policy, now()),
             config,
-            pidfiles,
+            pidfiles: &resources.pidfiles,
+            sockets: &mut resources.sockets,
             server: None,
             second: None,
             requests: Requests::default(),

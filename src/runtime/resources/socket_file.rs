@@ -1,0 +1,118 @@
+//! The file of a Unix socket: bound at the start, bound again after the server has shut the socket down, and removed at
+//! the end.
+
+use std::os::fd::{OwnedFd, RawFd};
+
+use super::pidfile::split_path;
+use super::private;
+use super::socket_owner;
+use super::walk::Walk;
+use crate::logic::base::cstr::StaticCStr;
+use crate::logic::plan::socket_address::Listener;
+use crate::sys::dir::Dir;
+use crate::sys::{self, Errno, access, credentials};
+
+/// Whether a locked pidfile proves that no other instance of the server is running.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Exclusive {
+    /// We have locked a pidfile, so no other instance is running.
+    Proven,
+    /// No pidfile was given, so another instance may be running.
+    Unknown,
+}
+
+/// The user and group of a socket file. None: vsrun's own.
+pub type Owner = Option<(u32, u32)>;
+
+/// A socket's file. Dropping this leaves the file; only `remove` removes it.
+pub struct SocketFile {
+    listener: Listener<'static>,
+    owner: Owner,
+    dir: Dir,
+    name: StaticCStr,
+    /// The device and inode of the last socket. None: the path names nothing.
+    id: Option<(u64, u64)>,
+    /// The socket's descriptor.
+    pub number: RawFd,
+}
+
+impl SocketFile {
+    /// Takes a path for a socket, which `bind` creates. The path names nothing, or a dead socket of ours.
+    ///
+    /// # Errors
+    /// EADDRINUSE if the path names anything else; the errors of the walk.
+    #[inline(never)]
+    pub fn claim(
+        listener: &Listener<'static>,
+        owner: Owner,
+        alone: Exclusive,
+        number: RawFd,
+        walk: &mut Walk,
+    ) -> sys::Result<Self> {
+        let (parent, name) = split_path(listener.path());
+        walk.go_to(parent)?;
+        let dir = walk.take()?;
+        let id = find_dead(&dir, name, listener, owner, alone)?;
+        Ok(Self { listener: listener.clone(), owner, dir, name, id, number })
+    }
+
+    /// Binds a new socket at the path, in place of the last one. Only its owner and group can connect to it; no other
+    /// user can, not even for a moment. Allocates nothing.
+    ///
+    /// # Errors
+    /// EADDRINUSE if the path names another file by now; the errors of unlink(2) and bind(2).
+    #[inline(never)]
+    pub fn bind(&mut self) -> sys::Result<OwnedFd> {
+        self.remove()?;
+        let socket = if credentials::effective_uid() == 0 {
+            private::bind(&self.listener, &self.dir, self.name, self.owner)?
+        } else {
+            // The socket stays ours, so there is no chown(2) that could be misdirected by an exchange of the file.
+            private::bind_at(&self.listener.address)?
+        };
+        self.id = Some(self.dir.stat(self.name)?.id);
+        Ok(socket)
+    }
+
+    /// Removes the file, if the path still names it.
+    ///
+    /// # Errors
+    /// The errors of unlink(2).
+    pub fn remove(&self) -> sys::Result<()> {
+        let is_there = self.dir.stat(self.name).is_ok_and(|there| Some(there.id) == self.id);
+        if is_there { self.dir.unlink(self.name) } else { Ok(()) }
+    }
+}
+
+/// Reports why a path cannot be bound. Creates no file.
+///
+/// # Errors
+/// The errors of `SocketFile::claim`.
+pub fn check(listener: &Listener<'_>, owner: Owner, alone: Exclusive, walk: &mut Walk) -> sys::Result<()> {
+    let (parent, name) = split_path(listener.path());
+    walk.go_to(parent)?;
+    let dir = walk.take()?;
+    find_dead(&dir, name, listener, owner, alone)?;
+    access::may_write(parent)
+}
+
+/// Returns the dead socket of vsrun's user or the server's that the path names, and that may be removed; None if it
+/// names nothing. Only a lock proves that the socket is not that of another instance that does not listen yet.
+///
+/// # Errors
+/// EADDRINUSE for anything else.
+fn find_dead(
+    dir: &Dir,
+    name: StaticCStr,
+    listener: &Listener<'_>,
+    owner: Owner,
+    alone: Exclusive,
+) -> sys::Result<Option<(u64, u64)>> {
+    let about = match dir.stat(name) {
+        Err(Errno::NOENT) => return Ok(None),
+        result => result?,
+    };
+    let is_ours = about.owner == credentials::effective_uid() || owner.is_some_and(|(uid, _)| uid == about.owner);
+    let is_dead = about.socket && is_ours && alone == Exclusive::Proven && socket_owner::is_dead(listener);
+    if is_dead { Ok(Some(about.id)) } else { Err(Errno::ADDRINUSE) }
+}
