@@ -161,9 +161,9 @@ fn a_failure_before_a_restart_is_an_unexpected_end_with_status_125() {
         "{manager:?}"
     );
     assert_eq!(marks(&sandbox), ["server"], "the second run had no server");
-    let told = Report::read(&sandbox.out("handler"));
+    let reported = Report::read(&sandbox.out("handler"));
     for (name, value) in [("VSRUN_SERVER_EXITSTATUS", "125"), ("VSRUN_SERVER_REASON", "exec")] {
-        assert_eq!(told.variable(name).as_deref(), Some(value));
+        assert_eq!(reported.variable(name).as_deref(), Some(value));
     }
 }
 
@@ -353,8 +353,8 @@ fn status_and_stop_find_a_server_that_is_being_prepared() {
         let server = words!["--", sandbox.probe(), "append", sandbox.out("marks"), "server"];
         let running = sandbox.vsrun([words!["-p", "pid"], way.clone(), commands, server].concat()).start();
         let child = await_child(&sandbox);
-        let told = sandbox.vsrun(words!["--status", "pid"]).finish();
-        assert!(told.exited(0).out[0].starts_with(status), "{way:?}: {told:?}");
+        let reported = sandbox.vsrun(words!["--status", "pid"]).finish();
+        assert!(reported.exited(0).out[0].starts_with(status), "{way:?}: {reported:?}");
         sandbox.vsrun(words!["--stop", "pid"]).finish().exited(0);
         running.finish();
         harness::await_gone(child);

@@ -184,8 +184,8 @@ fn a_relative_command_that_is_missing_names_the_directory() {
         let line = [way.clone(), words!["-d", "logs", "1", "--", "bin/server"]].concat();
         let ended = sandbox.vsrun(line).finish();
         ended.exited(127);
-        let told = format!("there is no directory '{dir}/logs/bin'");
-        assert!(ended.err.iter().any(|line| line.contains(&told)), "{way:?}: {ended:?}");
+        let reported = format!("there is no directory '{dir}/logs/bin'");
+        assert!(ended.err.iter().any(|line| line.contains(&reported)), "{way:?}: {ended:?}");
     }
 }
 

@@ -58,19 +58,22 @@ fn a_pidfile_is_locked_by_the_living_and_by_them_only() {
 #[test]
 fn a_manager_restarts_and_informs_the_handler() {
     let sandbox = Sandbox::new();
-    let (life, told) = (sandbox.out("life"), sandbox.out("told"));
-    let handler = sandbox.script("handler", words!["report", &told]);
+    let (life, reported) = (sandbox.out("life"), sandbox.out("reported"));
+    let handler = sandbox.script("handler", words!["report", &reported]);
     let options = words!["-p", "pid", "-m", "monitor", handler, "--restart-delay", "10ms:20ms"];
     let actions = words!["life", &life, "at", "1", "segv", "until", "3", "exit", "3", "wait"];
     let manager = sandbox.vsrun([options, words!["--", sandbox.probe()], actions].concat()).start();
     let pid = harness::await_life(&life, 4);
     harness::await_true("the number", || harness::text(&sandbox.path("pid")) == format!("{pid}\n"));
-    let found = sandbox.report(&told);
-    let tells = |name: &str| found.variable(&format!("VSRUN_SERVER_{name}")).unwrap_or_default();
-    assert_eq!((tells("EXITED").as_str(), tells("EXITSTATUS").as_str(), tells("REASON").as_str()), ("1", "3", "exit"));
-    let small = |name: &str, most: u64| tells(name).parse::<u64>().is_ok_and(|number| number <= most);
+    let found = sandbox.report(&reported);
+    let variable = |name: &str| found.variable(&format!("VSRUN_SERVER_{name}")).unwrap_or_default();
+    assert_eq!(
+        (variable("EXITED").as_str(), variable("EXITSTATUS").as_str(), variable("REASON").as_str()),
+        ("1", "3", "exit")
+    );
+    let small = |name: &str, most: u64| variable(name).parse::<u64>().is_ok_and(|number| number <= most);
     assert!(small("UPTIME", 20), "{found:?}");
-    assert!(small("MAXRSS_KB", 1 << 20) && tells("MAXRSS_KB") != "0" && small("CPU_MS", 20_000), "{found:?}");
+    assert!(small("MAXRSS_KB", 1 << 20) && variable("MAXRSS_KB") != "0" && small("CPU_MS", 20_000), "{found:?}");
     manager.signal(libc::SIGHUP);
     harness::await_life(&life, 5);
     manager.stop().exited(0);

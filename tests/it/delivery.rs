@@ -231,24 +231,24 @@ fn a_first_process_that_cannot_kill_its_server_leaves_so_that_the_kernel_does() 
 fn its_user_can_neither_trace_nor_hold_up_what_sends_a_signal() {
     needs!(tools(), harness::tool("python3"));
     let sandbox = Sandbox::new();
-    let (seen, told) = (sandbox.out("seen"), sandbox.out("told"));
+    let (seen, reported) = (sandbox.out("seen"), sandbox.out("reported"));
     let options = [user(), words!["--init", "--", sandbox.probe(), "signals", &seen, "15"]].concat();
     let init = with_caps(&sandbox, IDS, options).start();
     harness::await_lines(&seen, 1);
     let program = "import ctypes, os, signal, sys\n\
-        libc, init, told = ctypes.CDLL(None), int(sys.argv[1]), open(sys.argv[2], 'a', 1)\n\
-        told.write('begun\\n')\n\
+        libc, init, reported = ctypes.CDLL(None), int(sys.argv[1]), open(sys.argv[2], 'a', 1)\n\
+        reported.write('begun\\n')\n\
         while True:\n\
         \x20try: children = open(f'/proc/{init}/task/{init}/children').read().split()\n\
         \x20except OSError: break\n\
         \x20for child in map(int, children[1:]):\n\
-        \x20 if libc.ptrace(16, child, 0, 0) == 0: told.write('traced\\n')\n\
-        \x20 try: os.kill(child, signal.SIGSTOP); told.write('stopped\\n')\n\
+        \x20 if libc.ptrace(16, child, 0, 0) == 0: reported.write('traced\\n')\n\
+        \x20 try: os.kill(child, signal.SIGSTOP); reported.write('stopped\\n')\n\
         \x20 except OSError: pass";
     let script = words!["--reuid", PLAIN.to_string(), "--regid", PLAIN.to_string(), "--clear-groups"];
-    let python = words![harness::find_tool("python3").unwrap(), "-c", program, init.pid().to_string(), &told];
+    let python = words![harness::find_tool("python3").unwrap(), "-c", program, init.pid().to_string(), &reported];
     let attacker = sandbox.program(&harness::find_tool("setpriv").unwrap(), [script, python].concat()).start();
-    harness::await_lines(&told, 1);
+    harness::await_lines(&reported, 1);
     for round in 0..200 {
         init.signal(libc::SIGUSR1);
         harness::await_true("the signal", || harness::lines(&seen).len() > round + 1);
@@ -257,5 +257,5 @@ fn its_user_can_neither_trace_nor_hold_up_what_sends_a_signal() {
     init.finish().exited(0);
     attacker.signal(libc::SIGKILL);
     attacker.finish();
-    assert!(!harness::lines(&told).contains(&"traced".to_owned()));
+    assert!(!harness::lines(&reported).contains(&"traced".to_owned()));
 }

@@ -7,10 +7,10 @@ use std::path::Path;
 /// The state of the file system on that disk, and whether its journal must be replayed.
 #[track_caller]
 fn state(sandbox: &Sandbox, disk: &Path) -> (String, bool) {
-    let told = sandbox.program(&harness::find_tool("dumpe2fs").unwrap(), words!["-h", disk]).finish();
+    let reported = sandbox.program(&harness::find_tool("dumpe2fs").unwrap(), words!["-h", disk]).finish();
     let line = |name: &str| {
-        let found = told.exited(0).out.iter().find_map(|line| line.strip_prefix(name));
-        found.unwrap_or_else(|| panic!("{name} in {told:?}")).trim().to_owned()
+        let found = reported.exited(0).out.iter().find_map(|line| line.strip_prefix(name));
+        found.unwrap_or_else(|| panic!("{name} in {reported:?}")).trim().to_owned()
     };
     (line("Filesystem state:"), line("Filesystem features:").contains("needs_recovery"))
 }

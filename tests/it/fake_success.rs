@@ -65,10 +65,10 @@ fn every_call_that_only_says_it_was_done_is_found_out() {
             let line = [line, words!["--", sandbox.probe(), "append", &ran, "x"]].concat();
             let inject = words!["-e", format!("inject={}:retval=0", lie.call)];
             let ended = strace(&sandbox, inject, line.clone()).finish();
-            let told = harness::text(&sandbox.path("trace")).contains("(INJECTED)");
+            let reported = harness::text(&sandbox.path("trace")).contains("(INJECTED)");
             let says = ended.complaints().len() == 1 && ended.complaints()[0].contains(lie.says);
-            if !(told && says && ended.code() == Some(125) && !ran.exists() && !sandbox.path("pid").exists()) {
-                wrong.push(format!("{}: {line:?}: injected {told}: {ended:?}", lie.call));
+            if !(reported && says && ended.code() == Some(125) && !ran.exists() && !sandbox.path("pid").exists()) {
+                wrong.push(format!("{}: {line:?}: injected {reported}: {ended:?}", lie.call));
             }
             let _ = fs::remove_file(&ran);
             let _ = fs::remove_file(sandbox.path("pid"));

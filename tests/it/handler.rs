@@ -6,8 +6,8 @@ use std::fs;
 
 /// A managed server that does these actions; its handler writes a report in each of its lives, and then `last`.
 fn manage(sandbox: &Sandbox, options: Vec<OsString>, last: Vec<OsString>, actions: Vec<OsString>) -> Running {
-    let told = |life: &str| words!["at", life, "report", sandbox.out(&format!("told-{life}"))];
-    let words = [words!["life", sandbox.out("handled")], told("1"), told("2"), told("3"), last].concat();
+    let reported = |life: &str| words!["at", life, "report", sandbox.out(&format!("reported-{life}"))];
+    let words = [words!["life", sandbox.out("handled")], reported("1"), reported("2"), reported("3"), last].concat();
     let handler = sandbox.script("handler", words);
     let line =
         [options, words!["-m", "-", handler, "--", sandbox.probe(), "life", sandbox.out("life")], actions].concat();
@@ -15,8 +15,8 @@ fn manage(sandbox: &Sandbox, options: Vec<OsString>, last: Vec<OsString>, action
 }
 
 #[track_caller]
-fn told(sandbox: &Sandbox, life: u32) -> Report {
-    sandbox.report(&sandbox.out(&format!("told-{life}")))
+fn reported(sandbox: &Sandbox, life: u32) -> Report {
+    sandbox.report(&sandbox.out(&format!("reported-{life}")))
 }
 
 #[track_caller]
@@ -31,7 +31,7 @@ fn it_learns_all_about_an_exit() {
     let sandbox = Sandbox::new();
     manage(&sandbox, words![], words![], words!["at", "1", "exit", "42"]).finish().exited(0);
     let first = harness::lives(&sandbox.out("life"))[0].0.to_string();
-    let report = told(&sandbox, 1);
+    let report = reported(&sandbox, 1);
     assert_told(
         &report,
         &[
@@ -58,7 +58,7 @@ fn it_learns_all_about_a_signal() {
     let actions = words!["at", "1", "raise", "11", "at", "2", "raise", "9", "at", "3", "raise", "35"];
     manage(&sandbox, words!["--restart-delay", "0"], words![], actions).finish().exited(0);
     for (life, number, name) in [(1, "11", Some("SIGSEGV")), (2, "9", Some("SIGKILL")), (3, "35", None)] {
-        let report = told(&sandbox, life);
+        let report = reported(&sandbox, life);
         let explained = format!("killed by signal {number}");
         let restarts = (life - 1).to_string();
         assert_told(
@@ -90,7 +90,7 @@ fn it_learns_of_a_core_dump() {
         .finish()
         .exited(139);
     assert_told(
-        &told(&sandbox, 1),
+        &reported(&sandbox, 1),
         &[
             ("EXITED", Some("0")),
             ("TERMSIG", Some("11")),
@@ -111,7 +111,7 @@ fn hangups_are_not_counted_as_restarts() {
         manager.signal(libc::SIGHUP);
     }
     manager.finish().exited(1);
-    assert_told(&told(&sandbox, 1), &[("RESTARTS", Some("0"))]);
+    assert_told(&reported(&sandbox, 1), &[("RESTARTS", Some("0"))]);
 }
 
 #[test]
@@ -123,7 +123,7 @@ fn the_command_is_passed_as_a_shell_would_read_it() {
     actions.extend(odd.iter().map(OsString::from));
     let begin = words![sandbox.probe(), "life", sandbox.out("life")];
     manage(&sandbox, words![], words!["exit", "1"], actions.clone()).finish().exited(1);
-    let command = told(&sandbox, 1).variable("VSRUN_SERVER_COMMAND").unwrap();
+    let command = reported(&sandbox, 1).variable("VSRUN_SERVER_COMMAND").unwrap();
     assert!(command.starts_with(&format!(
         "{} life {} exit 1 'a b' '' ",
         sandbox.probe().display(),
@@ -149,7 +149,18 @@ fn it_learns_that_a_later_start_failed() {
         harness::sandbox::copy(&sandbox.probe(), &copy);
         let handler = sandbox.script(
             "handler",
-            words!["life", sandbox.out("handled"), "at", "2", "report", sandbox.out("told-2"), "at", "2", "exit", "1"],
+            words![
+                "life",
+                sandbox.out("handled"),
+                "at",
+                "2",
+                "report",
+                sandbox.out("reported-2"),
+                "at",
+                "2",
+                "exit",
+                "1"
+            ],
         );
         let line = words!["-m", "-", handler, "--", &copy, "life", sandbox.out("life"), "wait"];
         let manager = sandbox.vsrun(line).start();
@@ -161,7 +172,7 @@ fn it_learns_that_a_later_start_failed() {
         sys::kill(server, libc::SIGKILL);
         manager.finish().exited(status.parse().unwrap());
         assert_told(
-            &told(&sandbox, 2),
+            &reported(&sandbox, 2),
             &[
                 ("REASON", Some("exec")),
                 ("EXITED", Some("1")),
@@ -178,13 +189,13 @@ fn it_is_the_user_outside_the_jail_with_nothing_of_the_managers() {
     needs!(harness::root());
     let sandbox = Sandbox::new();
     let jail = sandbox.jail();
-    let handler = sandbox.script("handler", words!["report", sandbox.out("told-1"), "exit", "1"]);
+    let handler = sandbox.script("handler", words!["report", sandbox.out("reported-1"), "exit", "1"]);
     let options = words!["-u", "12345:23456", "-r", &jail, "-p", "pid", "-m", "monitor", handler, "-e", "ONLY=server"];
     let line = [options, words!["--", "/probe", "exit", "3"]].concat();
     let (input, _typed) = sys::pipe();
     let call = sandbox.vsrun(line).stdin(input).env("HOME", "/root").before(sys::spoil_signals);
     call.finish().exited(3);
-    let report = told(&sandbox, 1);
+    let report = reported(&sandbox, 1);
     assert_eq!(report.one("uids"), "12345 12345 12345");
     assert_eq!(report.one("gids"), "23456 23456 23456");
     assert_eq!(report.groups(), [23456]);

@@ -14,7 +14,7 @@ const USER: u32 = 12345;
 /// Puts second names of the victim under the names of log files, or under each name that it can take away, and counts them.
 const PLANT: &str = "import os, sys
 where, victim, loot, count = *sys.argv[1:4], 0
-told = os.open(sys.argv[4], os.O_WRONLY | os.O_CREAT)
+reported = os.open(sys.argv[4], os.O_WRONLY | os.O_CREAT)
 def tries(act, *paths):
     try: act(*paths)
     except OSError: return 0
@@ -25,7 +25,7 @@ while True:
         tries(os.rename, path, loot) if loot else tries(os.unlink, path)
         count += tries(os.link, victim, path)
         tries(os.unlink, path)
-    os.pwrite(told, str(count).encode(), 0)
+    os.pwrite(reported, str(count).encode(), 0)
 ";
 
 /// The attacker, which belongs to the server's user.

@@ -12,7 +12,8 @@ fn health(probe: &str, timeout: &str) -> Vec<OsString> {
 
 /// A server that writes its lives and does these actions, with a handler that notes why it was run.
 fn managed<'place>(sandbox: &'place Sandbox, options: Vec<OsString>, actions: Vec<OsString>) -> Call<'place> {
-    let handler = sandbox.script("handler", words!["report", sandbox.out("told"), "append", sandbox.out("asked"), "x"]);
+    let handler =
+        sandbox.script("handler", words!["report", sandbox.out("reported"), "append", sandbox.out("asked"), "x"]);
     let stay = words!["-m", "-", handler, "--", sandbox.probe(), "life", sandbox.out("life")];
     sandbox.vsrun([options, stay, actions].concat())
 }
@@ -22,8 +23,8 @@ fn a_server_that_fails_some_probes_in_a_row_is_ended_and_started_again() {
     let sandbox = Sandbox::new();
     for web in [Web::new(OK), Web::at(&sandbox.out("socket"), OK)] {
         // The handler waits, so that no request of the next run is among those that are counted.
-        let [told, asked, go] = ["told", "asked", "go"].map(|name| sandbox.out(name));
-        let handler = sandbox.script("handler", words!["report", &told, "append", &asked, "x", "await", &go]);
+        let [reported, asked, go] = ["reported", "asked", "go"].map(|name| sandbox.out(name));
+        let handler = sandbox.script("handler", words!["report", &reported, "append", &asked, "x", "await", &go]);
         let server = words!["-m", "-", handler, "--", sandbox.probe(), "life", sandbox.out("life"), "wait"];
         let manager = sandbox.vsrun([health(&web.probe, "20s"), server].concat()).start();
         web.await_requests(5);
@@ -37,7 +38,7 @@ fn a_server_that_fails_some_probes_in_a_row_is_ended_and_started_again() {
         web.answers(OK);
         std::fs::write(&go, "").unwrap();
         await_life(&sandbox.out("life"), 2);
-        let report = sandbox.report(&told);
+        let report = sandbox.report(&reported);
         assert_eq!(report.variable("VSRUN_SERVER_REASON").as_deref(), Some("health"));
         assert_eq!(report.variable("VSRUN_SERVER_SIGNAME").as_deref(), Some("SIGTERM"));
         let requests = web.requests();
@@ -49,7 +50,7 @@ fn a_server_that_fails_some_probes_in_a_row_is_ended_and_started_again() {
         assert!(count(&failed) >= 1 && count(&failed) <= lives(&sandbox.out("life")).len(), "{ended:?}");
         assert!(count("the server is not healthy") >= 1, "{ended:?}");
         sandbox.await_nothing_left();
-        for name in ["life", "told", "asked", "go"] {
+        for name in ["life", "reported", "asked", "go"] {
             std::fs::remove_file(sandbox.out(name)).unwrap();
         }
     }
@@ -184,8 +185,8 @@ fn a_server_that_exits_beside_a_probe_is_no_failed_probe() {
     let manager =
         managed(&sandbox, options, words!["until", "3", "nap", "200", "until", "3", "exit", "1", "wait"]).start();
     await_life(&sandbox.out("life"), 4);
-    let told = sandbox.report(&sandbox.out("told"));
-    assert_eq!(told.variable("VSRUN_SERVER_REASON").as_deref(), Some("exit"));
+    let reported = sandbox.report(&sandbox.out("reported"));
+    assert_eq!(reported.variable("VSRUN_SERVER_REASON").as_deref(), Some("exit"));
     manager.stop().exited(0);
     sandbox.await_nothing_left();
 }

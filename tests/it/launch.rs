@@ -347,9 +347,9 @@ fn a_managed_server_leads_a_session_and_a_group_of_its_own() {
 fn debug_shows_each_step_and_nothing_else_does() {
     let sandbox = Sandbox::new();
     sandbox.vsrun(words!["--", sandbox.probe()]).finish().exited(0).silently();
-    let told = sandbox.vsrun(words!["--debug", "-w", "/", "--", sandbox.probe()]).finish();
-    told.exited(0);
-    assert!(told.err.len() > 2 && told.err.iter().all(|line| line.starts_with("vsrun: ")), "{told:?}");
+    let reported = sandbox.vsrun(words!["--debug", "-w", "/", "--", sandbox.probe()]).finish();
+    reported.exited(0);
+    assert!(reported.err.len() > 2 && reported.err.iter().all(|line| line.starts_with("vsrun: ")), "{reported:?}");
 }
 
 #[test]

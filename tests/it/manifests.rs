@@ -203,9 +203,12 @@ fn the_kubernetes_manifest_runs_as_it_says() {
     let runc = bundle.start();
     await_page(&bundle);
     crash_for_good(&bundle, runc);
-    let told = harness::text(&message);
-    assert!(told.starts_with("vsrun: giving up after too many restarts: the server killed by signal 11 "), "{told}");
-    assert!(told.ends_with(" restarts: 5\n") && told.lines().count() == 1, "{told}");
+    let reported = harness::text(&message);
+    assert!(
+        reported.starts_with("vsrun: giving up after too many restarts: the server killed by signal 11 "),
+        "{reported}"
+    );
+    assert!(reported.ends_with(" restarts: 5\n") && reported.lines().count() == 1, "{reported}");
 }
 
 /// The keys of a section of the quadlet, in their order.

@@ -46,8 +46,8 @@ fn on_an_old_host_a_manager_restarts_pauses_and_reaps() {
     needs!(harness::root(), filter::filters());
     for host in old_hosts() {
         let sandbox = Sandbox::new();
-        let (life, told) = (sandbox.out("life"), sandbox.out("told"));
-        let handler = sandbox.script("handler", words!["report", &told]);
+        let (life, reported) = (sandbox.out("life"), sandbox.out("reported"));
+        let handler = sandbox.script("handler", words!["report", &reported]);
         let options = words!["-b", "-p", "pid", "-m", "monitor", handler, "--restart-delay", "100ms:200ms"];
         let actions = words!["life", &life, "until", "3", "exit", "3", "orphans", "5", sandbox.out("orphans"), "wait"];
         let line = [options, words!["--", sandbox.probe()], actions].concat();
@@ -55,7 +55,7 @@ fn on_an_old_host_a_manager_restarts_pauses_and_reaps() {
         let pid = harness::await_life(&life, 4);
         let since: Vec<i64> = harness::lives(&life).iter().map(|(_, since)| *since).collect();
         assert!(since[2] - since[1] >= 100 && since[3] - since[2] >= 200, "pauses: {since:?}");
-        assert_eq!(sandbox.report(&told).descriptor_numbers(), [0, 1, 2]);
+        assert_eq!(sandbox.report(&reported).descriptor_numbers(), [0, 1, 2]);
         harness::await_lines(&sandbox.out("orphans"), 5);
         let manager: i32 = harness::text(&sandbox.path("monitor")).trim().parse().unwrap();
         harness::await_true("the server alone to be left", || process::children(manager) == [pid]);

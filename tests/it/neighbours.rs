@@ -128,20 +128,21 @@ fn without_a_harmless_capability_check_says_so() {
 fn a_terminal_is_for_writing_only_and_becomes_nobodys_own() {
     needs!(harness::root());
     let sandbox = Sandbox::new();
-    let handler =
-        sandbox.script("handler", words!["terminal", "1", sandbox.out("told"), "terminal", "2", sandbox.out("told")]);
+    let handler = sandbox
+        .script("handler", words!["terminal", "1", sandbox.out("reported"), "terminal", "2", sandbox.out("reported")]);
     let managed = words!["-m", "-", &handler];
     for (way, status) in [(words![], 0), (words!["--init"], 0), (managed, 1)] {
-        let told = sandbox.out("told");
-        let _ = fs::remove_file(&told);
-        let attack = if status == 0 { words!["terminal", "1", &told, "terminal", "2", &told] } else { words![] };
+        let reported = sandbox.out("reported");
+        let _ = fs::remove_file(&reported);
+        let attack =
+            if status == 0 { words!["terminal", "1", &reported, "terminal", "2", &reported] } else { words![] };
         let line = [way.clone(), words!["--restart-limit", "1/1h"]].concat();
         let line = if status == 0 { way.clone() } else { line };
         let line =
             [line, words!["-u", USER, "--", sandbox.probe()], attack, words!["exit", status.to_string()]].concat();
         let (call, _terminal) = sandbox.vsrun(line).on_terminal();
         let running = call.start();
-        let found = harness::await_lines(&told, 8);
+        let found = harness::await_lines(&reported, 8);
         assert!(found.iter().all(|line| line.ends_with("refused")), "{way:?}: {found:?}");
         drop(running);
         for pid in sandbox.living() {
@@ -187,13 +188,13 @@ fn a_terminal_that_cannot_be_reopened_is_a_warning_of_check() {
 fn a_terminal_that_was_given_away_can_be_read() {
     needs!(harness::root());
     let sandbox = Sandbox::new();
-    let told = sandbox.out("told");
+    let reported = sandbox.out("reported");
     for options in [words!["--stdin", "-u", USER], words![]] {
-        let _ = fs::remove_file(&told);
-        let line = [options.clone(), words!["--", sandbox.probe(), "terminal", "1", &told]].concat();
+        let _ = fs::remove_file(&reported);
+        let line = [options.clone(), words!["--", sandbox.probe(), "terminal", "1", &reported]].concat();
         let (call, _terminal) = sandbox.vsrun(line).on_terminal();
         call.finish().exited(0);
-        assert_eq!(harness::lines(&told)[0], "read DONE", "{options:?}");
+        assert_eq!(harness::lines(&reported)[0], "read DONE", "{options:?}");
     }
 }
 
@@ -205,16 +206,16 @@ fn roots_keys_are_not_the_servers() {
         sandbox.program(&sandbox.probe(), words!["exit", "0"]).before(|| sys::make_key(c"vsrun-test")).finish().code()
             == Some(0)
     );
-    let told = sandbox.out("told");
-    let action = || words!["--", sandbox.probe(), "keys", "vsrun-test", &told];
+    let reported = sandbox.out("reported");
+    let action = || words!["--", sandbox.probe(), "keys", "vsrun-test", &reported];
     for way in harness::ways() {
         for (user, found) in [(words![], "key DONE"), (words!["-u", "12345:23456"], "key refused")] {
-            let _ = fs::remove_file(&told);
+            let _ = fs::remove_file(&reported);
             let line = [way.clone(), user.clone(), action()].concat();
             sandbox.vsrun(line).before(|| sys::make_key(c"vsrun-test")).finish().exited(0);
-            let told = harness::await_lines(&told, 2);
-            assert_eq!(told[1], found, "{way:?} {user:?}");
-            assert!(user.is_empty() || told[0].starts_with("keyring keyring;12345;23456;"), "{told:?}");
+            let reported = harness::await_lines(&reported, 2);
+            assert_eq!(reported[1], found, "{way:?} {user:?}");
+            assert!(user.is_empty() || reported[0].starts_with("keyring keyring;12345;23456;"), "{reported:?}");
         }
     }
 }

@@ -27,12 +27,12 @@ fn everything_arrives_at_a_real_syslog_under_its_tag() {
         harness::await_true("the last record", || harness::text(&sandbox.out("syslog")).contains("shutdown"));
         let lines = harness::lines(&sandbox.out("syslog"));
         for text in ["to stdout", "to stderr", "vsrun: handler: the handler speaks"] {
-            let told = format!(" the-tag: {text}");
-            assert_eq!(lines.iter().filter(|line| line.ends_with(&told)).count(), 1, "{text:?} once: {lines:#?}");
+            let reported = format!(" the-tag: {text}");
+            assert_eq!(lines.iter().filter(|line| line.ends_with(&reported)).count(), 1, "{text:?} once: {lines:#?}");
         }
         for part in ["starting", "exited with status 3", "shutdown"] {
-            let told = |line: &String| line.contains(" the-tag: ") && line.contains(part);
-            assert!(lines.iter().any(told), "{part:?}: {lines:#?}");
+            let reported = |line: &String| line.contains(" the-tag: ") && line.contains(part);
+            assert!(lines.iter().any(reported), "{part:?}: {lines:#?}");
         }
     }
 }
@@ -56,13 +56,13 @@ fn a_server_alone_has_its_lines_logged_too() {
 fn the_logger_is_no_child_of_the_server_and_ends_with_it() {
     let sandbox = Sandbox::new();
     for way in harness::ways() {
-        let (told, report) = (sandbox.out("logger"), sandbox.out("report"));
-        let options = logger(&sandbox, &format!("report {} collect /dev/null", told.display()));
+        let (reported, report) = (sandbox.out("logger"), sandbox.out("report"));
+        let options = logger(&sandbox, &format!("report {} collect /dev/null", reported.display()));
         let line =
             [options, way.clone(), words!["--", sandbox.probe(), "report", &report, "await", sandbox.out("gate")]]
                 .concat();
         let running = sandbox.vsrun(line).start();
-        let (server, logger) = (sandbox.report(&report), sandbox.report(&told));
+        let (server, logger) = (sandbox.report(&report), sandbox.report(&reported));
         let (pid, logger_pid) = (server.number("pid"), logger.number("pid"));
         assert_ne!(process::parent(logger_pid), pid, "{way:?}");
         assert!(process::children(pid).is_empty(), "{way:?}");
@@ -76,7 +76,7 @@ fn the_logger_is_no_child_of_the_server_and_ends_with_it() {
         harness::await_gone(logger_pid);
         running.finish().exited(0);
         sandbox.await_nothing_left();
-        [told, report, sandbox.out("gate")].iter().for_each(|file| fs::remove_file(file).unwrap());
+        [reported, report, sandbox.out("gate")].iter().for_each(|file| fs::remove_file(file).unwrap());
     }
 }
 
@@ -102,11 +102,11 @@ fn the_logger_is_the_user_outside_the_jail() {
     needs!(harness::root());
     let sandbox = Sandbox::new();
     let jail = sandbox.jail();
-    let told = sandbox.out("logger");
-    let options = logger(&sandbox, &format!("report {} collect /dev/null", told.display()));
+    let reported = sandbox.out("logger");
+    let options = logger(&sandbox, &format!("report {} collect /dev/null", reported.display()));
     let line = [options, words!["-u", "12345:23456", "-r", &jail, "-m", "monitor", "-", "--", "/probe"]].concat();
     sandbox.vsrun(line).before(sys::spoil_signals).finish().exited(0);
-    let found = sandbox.report(&told);
+    let found = sandbox.report(&reported);
     assert_eq!(
         (found.one("uids"), found.one("gids")),
         ("12345 12345 12345".to_owned(), "23456 23456 23456".to_owned())
@@ -217,9 +217,9 @@ fn a_missing_logger_is_an_error_and_nothing_is_started() {
 #[test]
 fn the_loggers_words_are_split_at_blanks() {
     let sandbox = Sandbox::new();
-    let told = sandbox.out("logger");
-    let options = logger(&sandbox, &format!("  report   {} collect\t/dev/null 'not  quoted' ", told.display()));
+    let reported = sandbox.out("logger");
+    let options = logger(&sandbox, &format!("  report   {} collect\t/dev/null 'not  quoted' ", reported.display()));
     sandbox.vsrun([options, words!["-m", "-", "-", "--", sandbox.probe()]].concat()).finish().exited(0);
-    let arguments = sandbox.report(&told).all("argument");
-    assert_eq!(arguments[1..], ["report", &told.display().to_string(), "collect", "/dev/null", "'not", "quoted'"]);
+    let arguments = sandbox.report(&reported).all("argument");
+    assert_eq!(arguments[1..], ["report", &reported.display().to_string(), "collect", "/dev/null", "'not", "quoted'"]);
 }

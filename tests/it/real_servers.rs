@@ -37,7 +37,7 @@ fn redis_serves_crashes_and_serves_again() {
     let socket = sandbox.out("redis.sock");
     let answered =
         || ask(UnixStream::connect(&socket), "PING\r\n", "\r\n").is_some_and(|answer| answer.starts_with("+PONG"));
-    let handler = sandbox.script("handler", words!["report", sandbox.out("told"), "life", sandbox.out("handled")]);
+    let handler = sandbox.script("handler", words!["report", sandbox.out("reported"), "life", sandbox.out("handled")]);
     let options = words![
         "-u",
         format!("{USER}"),
@@ -61,8 +61,8 @@ fn redis_serves_crashes_and_serves_again() {
     // Redis catches the signal, writes a long report of the bug and then dies of it.
     let second = await_server(&sandbox.path("pid"), first);
     harness::await_true("an answer of the next one", || harness::gone(first) && answered());
-    let told = sandbox.report(&sandbox.out("told"));
-    assert_eq!(told.variable("VSRUN_SERVER_TERMSIG").as_deref(), Some("11"));
+    let reported = sandbox.report(&sandbox.out("reported"));
+    assert_eq!(reported.variable("VSRUN_SERVER_TERMSIG").as_deref(), Some("11"));
     assert!(harness::text(&sandbox.path("logs/logfile")).contains("ready to accept connections"));
     manager.stop().exited(0).silently();
     assert!(harness::gone(second));

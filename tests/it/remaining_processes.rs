@@ -40,7 +40,9 @@ fn the_rest_of_a_group_ends_before_the_next_life() {
     let script = words!["life", &life, "until", "2", "child", &child, "until", "2", "exit", "7", "wait"];
     let called = sandbox.vsrun([options, words!["--", sandbox.probe()], script].concat()).start();
     harness::await_lines(&child, 1);
-    harness::await_true("the end, told in the pidfile at once", || harness::text(&sandbox.path("server")).is_empty());
+    harness::await_true("the end, reported in the pidfile at once", || {
+        harness::text(&sandbox.path("server")).is_empty()
+    });
     harness::await_lines(&sandbox.out("asked"), 1);
     let stubborn: i32 = harness::lines(&child)[0].parse().unwrap();
     assert!(gone(stubborn), "the handler runs after the rest of the group");
@@ -50,9 +52,9 @@ fn the_rest_of_a_group_ends_before_the_next_life() {
     }
     let records = called.stop();
     records.exited(0);
-    let told = |part: &str| records.err.iter().filter(|line| line.contains(part)).count();
-    assert_eq!(told("sending SIGKILL to the process group"), 2, "{records:?}");
-    assert_eq!(told("exited with status 7"), 2, "{records:?}");
+    let reported = |part: &str| records.err.iter().filter(|line| line.contains(part)).count();
+    assert_eq!(reported("sending SIGKILL to the process group"), 2, "{records:?}");
+    assert_eq!(reported("exited with status 7"), 2, "{records:?}");
     sandbox.await_nothing_left();
 }
 

@@ -129,9 +129,9 @@ fn one_server_is_restarted_again_and_again() {
     let lives = harness::lines(&life).len();
     assert_eq!(lives, count, "no restart after the stop");
     assert_eq!(logged(&sandbox.path("logs")).len(), lives, "lines, and lives");
-    let told =
+    let reported =
         harness::lines(&sandbox.path("logs/vsrun.log")).iter().filter(|line| line.contains("started: pid")).count();
-    assert_eq!(told, lives, "records, and lives");
+    assert_eq!(reported, lives, "records, and lives");
     assert!(!sandbox.path("pid").exists() && !sandbox.path("monitor").exists());
 }
 

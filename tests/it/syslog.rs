@@ -112,8 +112,8 @@ fn a_failed_start_is_at_syslog_and_one_line_to_the_caller() {
             let line = [way.clone(), words!["--syslog-usage", usage, "--debug", "--", "./missing"]].concat();
             let ended = sandbox.vsrun(line).within(&mounts).finish();
             ended.exited(127);
-            let told = ended.err.iter().filter(|line| line.contains("cannot execute './missing'")).count();
-            assert_eq!(told, 1, "{usage} {way:?}: {ended:?}");
+            let reported = ended.err.iter().filter(|line| line.contains("cannot execute './missing'")).count();
+            assert_eq!(reported, 1, "{usage} {way:?}: {ended:?}");
             let why = "cannot execute './missing': No such file";
             harness::await_true("the reason", || harness::text(&sandbox.out("syslog")).contains(why));
             let lines = harness::lines(&sandbox.out("syslog"));
@@ -193,8 +193,8 @@ fn each_record_has_its_priority() {
         ("err", "shutdown: "),
     ] {
         let begin = format!("daemon.{priority} tag[");
-        let told = lines.iter().any(|line| line.contains(&begin) && line.contains(part));
-        assert!(told, "{priority}: {part:?} in {lines:#?}");
+        let reported = lines.iter().any(|line| line.contains(&begin) && line.contains(part));
+        assert!(reported, "{priority}: {part:?} in {lines:#?}");
     }
 }
 
@@ -258,8 +258,8 @@ fn a_daemon_may_come_and_go() {
     killed();
     for _ in 0..2 {
         let daemon = mounts.start_syslog(&sandbox);
-        let told = format!("the server (pid {}) killed by SIGKILL (9)", killed());
-        harness::await_true(&told, || harness::text(&sandbox.out("syslog")).contains(&told));
+        let reported = format!("the server (pid {}) killed by SIGKILL (9)", killed());
+        harness::await_true(&reported, || harness::text(&sandbox.out("syslog")).contains(&reported));
         daemon.stop();
         let _ = std::fs::remove_file(mounts.path("/dev/log".as_ref()));
     }

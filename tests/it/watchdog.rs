@@ -8,15 +8,16 @@ use std::path::{Path, PathBuf};
 
 /// A managed server that does these actions. Its handler notes why it was asked, in each life.
 fn managed<'place>(sandbox: &'place Sandbox, options: Vec<OsString>, actions: Vec<OsString>) -> Call<'place> {
-    let told = |life: &str| words!["at", life, "report", sandbox.out(&format!("told-{life}"))];
-    let handler = sandbox.script("handler", [words!["life", sandbox.out("handled")], told("1"), told("2")].concat());
+    let reported = |life: &str| words!["at", life, "report", sandbox.out(&format!("reported-{life}"))];
+    let handler =
+        sandbox.script("handler", [words!["life", sandbox.out("handled")], reported("1"), reported("2")].concat());
     let line = [options, words!["-m", "-", handler, "--", sandbox.probe(), "life", sandbox.out("life")], actions];
     sandbox.vsrun(line.concat())
 }
 
 #[track_caller]
 fn reason(sandbox: &Sandbox, life: u32) -> String {
-    sandbox.report(&sandbox.out(&format!("told-{life}"))).variable("VSRUN_SERVER_REASON").unwrap()
+    sandbox.report(&sandbox.out(&format!("reported-{life}"))).variable("VSRUN_SERVER_REASON").unwrap()
 }
 
 fn watched(span: &str) -> Vec<OsString> {
@@ -55,7 +56,7 @@ fn a_server_that_falls_silent_is_aborted_and_started_again() {
     let lives = lives(&sandbox.out("life"));
     assert_eq!(lives.len(), 3);
     for (life, least) in [(1, 100), (2, 400)] {
-        let report = sandbox.report(&sandbox.out(&format!("told-{life}")));
+        let report = sandbox.report(&sandbox.out(&format!("reported-{life}")));
         assert_eq!(report.variable("VSRUN_SERVER_SIGNAME").as_deref(), Some("SIGABRT"));
         assert_eq!(reason(&sandbox, life), "watchdog");
         let lived = lives[life as usize].1 - lives[life as usize - 1].1;
@@ -135,7 +136,7 @@ fn a_server_that_ignores_the_abort_is_killed_and_one_that_exits_with_0_counts_as
         let actions = [words!["at", "2", "exit", "0"], deaf].concat();
         let options = [watched(span), words!["--stop-timeout", "50ms", "--restart", "on-abort"]].concat();
         managed(&sandbox, options, actions).finish().exited(0);
-        let report = sandbox.report(&sandbox.out("told-1"));
+        let report = sandbox.report(&sandbox.out("reported-1"));
         assert_eq!(
             (report.variable("VSRUN_SERVER_SIGNAME").as_deref(), reason(&sandbox, 1).as_str()),
             (name, "watchdog")
@@ -180,7 +181,7 @@ fn a_count_that_has_risen_is_the_reason() {
         let server = await_life(&sandbox.out("life"), life);
         write(count);
         sys::kill(server, libc::SIGKILL);
-        harness::await_file(&sandbox.out(&format!("told-{life}")));
+        harness::await_file(&sandbox.out(&format!("reported-{life}")));
         assert_eq!(reason(&sandbox, u32::try_from(life).unwrap()), wanted);
     }
     await_life(&sandbox.out("life"), 3);

@@ -185,8 +185,8 @@ fn a_start_that_fails_late_is_undone_and_reported_to_the_caller() {
             let line = [way.clone(), output, options].concat();
             let ended = sandbox.vsrun(line).finish();
             ended.exited(127);
-            let told = ended.err.iter().filter(|line| line.contains("cannot execute '/no/such/program'")).count();
-            assert_eq!(told, 1, "{ended:?}");
+            let reported = ended.err.iter().filter(|line| line.contains("cannot execute '/no/such/program'")).count();
+            assert_eq!(reported, 1, "{ended:?}");
             assert!(!sandbox.path("pid").exists() && !sandbox.path("socket").exists(), "{way:?}");
         }
     }

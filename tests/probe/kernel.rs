@@ -155,7 +155,7 @@ pub fn next_signal() -> i32 {
 }
 
 /// Each grandchild waits until its parent is gone, so it ends as the child of another process.
-pub fn orphans(count: u64, mut tell: impl FnMut(i32, i32)) {
+pub fn orphans(count: u64, mut report: impl FnMut(i32, i32)) {
     for _ in 0..count {
         let parent = unsafe { libc::fork() };
         if parent == 0 {
@@ -164,7 +164,7 @@ pub fn orphans(count: u64, mut tell: impl FnMut(i32, i32)) {
                 while unsafe { libc::getppid() } == parent {
                     pause_for_milliseconds(1);
                 }
-                tell(pid(), unsafe { libc::getppid() });
+                report(pid(), unsafe { libc::getppid() });
                 leave(7);
             }
             leave(0);

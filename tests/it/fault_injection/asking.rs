@@ -67,7 +67,7 @@ impl Seen<'_> {
         match (kind, status) {
             ("ask-status", Some(0)) => {
                 let is_right = out.len() == 1 && err.is_empty() && out[0].starts_with(&running());
-                // When it was started is not told where that cannot be found out.
+                // When it was started is not reported where that cannot be found out.
                 let whole = is_right && out[0].contains(", up ");
                 let right = if whole { Outcome::Same } else { Outcome::WentOn };
                 if is_right { Ok(right) } else { Err(said()) }
@@ -81,9 +81,9 @@ impl Seen<'_> {
             ("ask-status" | "ask-signal" | "ask-stop" | "ask-replace", Some(4 | 125)) | ("probe", Some(1 | 125))
                 if out.is_empty() =>
             {
-                let told = err.len() == 1 && err[0].starts_with("vsrun: ");
+                let reported = err.len() == 1 && err[0].starts_with("vsrun: ");
                 let mute = err.is_empty() && self.fails_for_good(&["write"]);
-                if told || mute { Ok(Outcome::Refused) } else { Err(said()) }
+                if reported || mute { Ok(Outcome::Refused) } else { Err(said()) }
             }
             _ => Err(said()),
         }

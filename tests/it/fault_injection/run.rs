@@ -76,7 +76,7 @@ impl<'a> Setting<'a> {
         self.common(name.unwrap_or(entry)).replacen("PLACE=PLACE", "PLACE", 1)
     }
 
-    /// Whether a manager has read that its first server is ready: it has no pipe any more then, or has told the service
+    /// Whether a manager has read that its first server is ready: it has no pipe any more then, or has reported the service
     /// manager above.
     pub fn is_ready(&self, manager: i32) -> bool {
         let mut text = [0; 256];
@@ -206,7 +206,7 @@ impl Director<'_> {
             self.until("a try of the health of the second life", || ended() || harness::lines(&tried).len() > 1)?;
         }
         sys::kill(pid, libc::SIGHUP);
-        // Its words tell whether the handler was to blame.
+        // Its words show whether the handler was to blame.
         if !self.life(3, daemon)? {
             return Ok(());
         }
@@ -394,9 +394,9 @@ impl Seen<'_> {
             Some(status @ 125..=127) if lives == 0 || self.may_have_lived() => {
                 // That there is no termination log is a warning, whatever comes then.
                 let said: Vec<&String> = said.into_iter().filter(|line| !line.contains(WITHOUT_LOG)).collect();
-                let told = said.len() == 1 && said[0].starts_with("vsrun: ");
+                let reported = said.len() == 1 && said[0].starts_with("vsrun: ");
                 let mute = said.is_empty() && self.fails_for_good(&["write"]);
-                if !(told || mute) {
+                if !(reported || mute) {
                     return Err(format!("status {status}, and not one line"));
                 }
                 self.files(&["pid", "monitor", "socket"])?;

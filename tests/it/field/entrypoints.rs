@@ -239,8 +239,11 @@ fn postgres_without_a_shell_gets_its_database_and_its_password() {
     let without = r#".process.env |= map(select(startswith("POSTGRES_PASSWORD") | not))"#;
     image.bundle.change(without, words![]);
     let ended = finish(image.bundle.run());
-    let told = ended.exited(125).err.join("\n");
-    assert!(told.contains("init: POSTGRES_PASSWORD is not set") && told.contains("before '/init' exited"), "{told}");
+    let reported = ended.exited(125).err.join("\n");
+    assert!(
+        reported.contains("init: POSTGRES_PASSWORD is not set") && reported.contains("before '/init' exited"),
+        "{reported}"
+    );
     assert_eq!(harness::names(&sandbox.path("volume")), Vec::<String>::new());
     fs::copy(sandbox.path("settings"), image.bundle.config()).unwrap();
 
@@ -269,9 +272,9 @@ fn postgres_without_a_shell_gets_its_database_and_its_password() {
     harness::await_within(LATER, "the end of the first server", || process::gone(server).then_some(()));
     serves();
     assert_eq!(image.bundle.first(), first);
-    let told = image.stop(container);
-    assert!(told.iter().any(|line| line.contains("fast shutdown request")), "TERM is INT for it: {told:?}");
-    assert!(!told.iter().any(|line| line.contains("cannot ")), "{told:?}");
+    let reported = image.stop(container);
+    assert!(reported.iter().any(|line| line.contains("fast shutdown request")), "TERM is INT for it: {reported:?}");
+    assert!(!reported.iter().any(|line| line.contains("cannot ")), "{reported:?}");
 
     // Another container with the same volume: the step does nothing.
     let container = image.start();
@@ -296,8 +299,8 @@ fn redis_without_a_shell_has_its_password_and_its_user() {
     let made = fs::metadata(sandbox.path("volume/appendonlydir")).unwrap();
     assert_eq!((made.uid(), made.mode() & 0o77), (image.user, 0));
     image.assert_secret_is_kept(&container, "REDIS_PASSWORD");
-    let told = image.stop(container);
-    assert!(told.iter().any(|line| line.contains("Redis is now ready to exit")), "{told:?}");
+    let reported = image.stop(container);
+    assert!(reported.iter().any(|line| line.contains("Redis is now ready to exit")), "{reported:?}");
 
     let container = image.start();
     assert_eq!(ask(SECRET, words!["get", "kept"]), "42");
@@ -332,9 +335,9 @@ fn a_python_application_without_a_shell_migrates_and_keeps_its_socket() {
     });
     assert_eq!(image.bundle.first(), first);
     assert_eq!(get(SECRET).exited(0).out, [format!("visit {}", visits + 1)]);
-    let told = image.stop(container);
-    let migrations = told.iter().filter(|line| line.starts_with("the database has version"));
-    assert_eq!(migrations.count(), 2, "once, not at the restart: {told:?}");
+    let reported = image.stop(container);
+    let migrations = reported.iter().filter(|line| line.starts_with("the database has version"));
+    assert_eq!(migrations.count(), 2, "once, not at the restart: {reported:?}");
 }
 
 #[test]
@@ -361,6 +364,6 @@ fn nginx_without_a_shell_tests_its_settings_and_serves() {
     let text = harness::text(&settings).replace("listen 8080;", "listen 8080 in vain;");
     fs::write(&settings, text).unwrap();
     let ended = finish(image.bundle.run());
-    let told = ended.exited(125).err.join("\n");
-    assert!(told.contains("invalid parameter") && told.contains("before '/usr/sbin/nginx -t"), "{told}");
+    let reported = ended.exited(125).err.join("\n");
+    assert!(reported.contains("invalid parameter") && reported.contains("before '/usr/sbin/nginx -t"), "{reported}");
 }

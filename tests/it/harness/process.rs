@@ -1,4 +1,4 @@
-//! What `/proc` and the kernel's locks tell about processes that are not ours.
+//! What `/proc` and the kernel's locks show about processes that are not ours.
 
 use super::{await_true, sys, text};
 use std::fs;

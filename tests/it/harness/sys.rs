@@ -410,13 +410,13 @@ fn check_long(result: libc::c_long) -> io::Result<()> {
 pub fn trace_without_waiting(pid: i32) -> std::sync::mpsc::Sender<()> {
     const PTRACE_SEIZE: libc::c_uint = 0x4206;
     let (hold, held) = std::sync::mpsc::channel();
-    let (tell, told) = std::sync::mpsc::channel();
+    let (report, reported) = std::sync::mpsc::channel();
     std::thread::spawn(move || {
         // SAFETY: plain numbers; with SEIZE the process goes on.
         let result = unsafe { libc::ptrace(PTRACE_SEIZE as _, pid, 0, 0) };
-        tell.send(check(i32::try_from(result).unwrap())).unwrap();
+        report.send(check(i32::try_from(result).unwrap())).unwrap();
         let _ = held.recv();
     });
-    told.recv().unwrap().unwrap();
+    reported.recv().unwrap().unwrap();
     hold
 }

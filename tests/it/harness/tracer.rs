@@ -36,7 +36,7 @@ pub struct Fault {
 /// How a process of vsrun ended: its role and its status as wait(2) has it.
 pub type Death = (String, i32);
 
-/// What tracer and test tell each other while the program runs.
+/// What tracer and test report to each other while the program runs.
 #[derive(Default)]
 pub struct Watched {
     lifted: AtomicBool,
@@ -283,7 +283,7 @@ fn wait() -> Option<(i32, i32)> {
     }
 }
 
-/// A process that was killed meanwhile answers nothing, which its end will tell.
+/// A process that was killed meanwhile does not answer; its end will be reported.
 fn request(what: impl Into<i64>, pid: i32, address: usize, data: i64) {
     // SAFETY: none of our requests with plain numbers writes to our memory.
     unsafe { libc::syscall(libc::SYS_ptrace, what.into(), pid, address, data) };
