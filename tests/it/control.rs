@@ -183,7 +183,7 @@ fn the_number_of_another_than_the_holder_is_unknown() {
 }
 
 #[test]
-fn a_stale_number_is_nobodys() {
+fn a_stale_number_names_no_process() {
     let sandbox = Sandbox::new();
     let file = sandbox.path("pid");
     let stranger = sandbox.program(&sandbox.probe(), words!["wait"]).start();

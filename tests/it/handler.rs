@@ -20,7 +20,7 @@ fn reported(sandbox: &Sandbox, life: u32) -> Report {
 }
 
 #[track_caller]
-fn assert_told(report: &Report, wanted: &[(&str, Option<&str>)]) {
+fn assert_reported(report: &Report, wanted: &[(&str, Option<&str>)]) {
     for (name, value) in wanted {
         assert_eq!(report.variable(&format!("VSRUN_SERVER_{name}")).as_deref(), *value, "{name}");
     }
@@ -32,7 +32,7 @@ fn it_learns_all_about_an_exit() {
     manage(&sandbox, words![], words![], words!["at", "1", "exit", "42"]).finish().exited(0);
     let first = harness::lives(&sandbox.out("life"))[0].0.to_string();
     let report = reported(&sandbox, 1);
-    assert_told(
+    assert_reported(
         &report,
         &[
             ("EXITED", Some("1")),
@@ -61,7 +61,7 @@ fn it_learns_all_about_a_signal() {
         let report = reported(&sandbox, life);
         let explained = format!("killed by signal {number}");
         let restarts = (life - 1).to_string();
-        assert_told(
+        assert_reported(
             &report,
             &[
                 ("EXITED", Some("0")),
@@ -74,7 +74,7 @@ fn it_learns_all_about_a_signal() {
             ],
         );
         if name.is_some() {
-            assert_told(&report, &[("SIGNAME", name)]);
+            assert_reported(&report, &[("SIGNAME", name)]);
         }
     }
 }
@@ -89,7 +89,7 @@ fn it_learns_of_a_core_dump() {
     manage(&sandbox, words!["-w", sandbox.path("out")], words!["exit", "1"], words!["core", "segv"])
         .finish()
         .exited(139);
-    assert_told(
+    assert_reported(
         &reported(&sandbox, 1),
         &[
             ("EXITED", Some("0")),
@@ -111,7 +111,7 @@ fn hangups_are_not_counted_as_restarts() {
         manager.signal(libc::SIGHUP);
     }
     manager.finish().exited(1);
-    assert_told(&reported(&sandbox, 1), &[("RESTARTS", Some("0"))]);
+    assert_reported(&reported(&sandbox, 1), &[("RESTARTS", Some("0"))]);
 }
 
 #[test]
@@ -171,7 +171,7 @@ fn it_learns_that_a_later_start_failed() {
         }
         sys::kill(server, libc::SIGKILL);
         manager.finish().exited(status.parse().unwrap());
-        assert_told(
+        assert_reported(
             &reported(&sandbox, 2),
             &[
                 ("REASON", Some("exec")),

@@ -191,7 +191,7 @@ fn a_stop_of_what_does_not_run_says_so_and_is_a_success() {
 }
 
 #[test]
-fn a_service_file_stands_for_its_pidfile() {
+fn a_service_file_can_be_given_in_place_of_its_pidfile() {
     let sandbox = Sandbox::new();
     let (file, monitor, life) = (sandbox.path("pid"), sandbox.path("monitor"), sandbox.out("life"));
     let text = format!(

@@ -88,7 +88,7 @@ fn a_server_of_its_own_leaves_no_other_process() {
 }
 
 #[test]
-fn standard_descriptors_are_whole_however_they_were_closed() {
+fn standard_descriptors_are_open_however_they_were_closed() {
     let sandbox = Sandbox::new();
     for way in harness::ways() {
         for closed in harness::CLOSED {

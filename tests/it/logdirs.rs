@@ -94,7 +94,7 @@ fn a_manager_in_the_background_follows_a_relative_path() {
 }
 
 #[test]
-fn a_directory_that_is_gone_is_told_of_and_the_old_files_go_on() {
+fn a_missing_log_directory_is_reported_and_the_open_files_stay_in_use() {
     for size in writing() {
         let sandbox = Sandbox::new();
         let manager = manage(&sandbox, [words!["-d", "logs", "1", "-w", "/"], size].concat());
@@ -335,7 +335,7 @@ fn reopen_is_also_for_what_the_writer_holds() {
 }
 
 #[test]
-fn numbers_of_another_program_are_told_of() {
+fn numbers_of_another_program_are_reported() {
     let sandbox = Sandbox::new();
     let logs = sandbox.path("logs");
     let manager = manage(&sandbox, words!["-d", "logs", "1", "--on-signal", "USR1=reopen"]);
@@ -443,7 +443,7 @@ fn io_pipe() -> fs::File {
 }
 
 #[test]
-fn a_start_whose_words_are_read_by_no_process_ends_with_its_status() {
+fn a_start_whose_messages_are_not_read_ends_with_its_status() {
     let sandbox = Sandbox::new();
     for way in [words![], words!["-p", "pid"], words!["-p", "pid", "--init"]] {
         let (reader, writer) = sys::pipe();

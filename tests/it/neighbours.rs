@@ -125,7 +125,7 @@ fn without_a_harmless_capability_check_says_so() {
 }
 
 #[test]
-fn a_terminal_is_for_writing_only_and_becomes_nobodys_own() {
+fn a_terminal_is_write_only_and_never_becomes_the_controlling_one() {
     needs!(harness::root());
     let sandbox = Sandbox::new();
     let handler = sandbox

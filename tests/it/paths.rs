@@ -176,7 +176,7 @@ fn honest_ways_lead_where_they_led() {
 }
 
 #[test]
-fn a_jail_whose_content_is_the_users_can_be_entered() {
+fn a_jail_whose_contents_belong_to_the_user_can_be_entered() {
     needs!(harness::root());
     let sandbox = Sandbox::new();
     let jail = sandbox.jail();

@@ -139,7 +139,7 @@ fn a_restart_by_request_is_not_delayed() {
 }
 
 #[test]
-fn stop_waits_for_as_long_as_it_is_told_to() {
+fn stop_waits_for_the_given_time() {
     let sandbox = Sandbox::new();
     let service = sandbox.path("service");
     let keeper = sandbox.path("keeper");

@@ -415,7 +415,7 @@ fn every_other_signal_is_passed_on() {
 }
 
 #[test]
-fn a_signal_without_a_server_is_nobodys() {
+fn a_signal_without_a_server_is_dropped() {
     let sandbox = Sandbox::new();
     let options = words!["--restart", "on-failure", "--restart-delay", "1h"];
     let manager = manage(&sandbox, options, words!["until", "2", "exit", "1", "wait"]);
@@ -505,7 +505,7 @@ fn a_slow_exec_delays_no_signal() {
             sys::kill(manager.pid(), libc::SIGHUP);
         }
         let held = held.unwrap();
-        harness::await_true("an exec that waits", || sys::holds_up_somebody(&held));
+        harness::await_true("an exec that waits", || sys::holds_up_a_process(&held));
         sys::kill(manager.pid(), libc::SIGTERM);
         manager.finish().exited(0);
         drop(held);

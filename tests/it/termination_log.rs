@@ -64,7 +64,7 @@ fn a_start_that_fails_is_explained_in_all_ways() {
 }
 
 #[test]
-fn a_jailed_user_who_cannot_be_started_is_explained_too() {
+fn a_failed_start_of_a_jailed_user_is_explained_too() {
     needs!(harness::root());
     for way in harness::ways() {
         let sandbox = Sandbox::new();

@@ -25,7 +25,7 @@ fn watched(span: &str) -> Vec<OsString> {
 }
 
 #[test]
-fn a_server_that_falls_silent_is_aborted_and_started_again() {
+fn a_silent_server_is_aborted_and_started_again() {
     let sandbox = Sandbox::new();
     // The second life is never ready, and so is not watched until it has said so.
     let actions = words![

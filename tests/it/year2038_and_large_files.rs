@@ -112,7 +112,7 @@ fn a_log_goes_on_beyond_2_and_4_gib() {
 
 /// Device and inode numbers of 64 bits: where a file system has such, one cut to 32 bits would be another file.
 #[test]
-fn a_pidfile_is_known_by_the_whole_of_its_number() {
+fn a_pidfile_is_identified_by_its_full_inode_number() {
     needs!(harness::root());
     let sandbox = Sandbox::new();
     let disk = sandbox.path("disk");

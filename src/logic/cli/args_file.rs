@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_was_surely_not_meant_is_found_where_it_stands() {
+    fn an_accidental_line_is_reported_with_its_number() {
         for (line, fault) in [
             ("--env=\"A=b c\"", "quotes"),
             ("'web'", "quotes"),

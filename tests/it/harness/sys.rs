@@ -302,7 +302,7 @@ pub fn hold_up(path: &Path) -> File {
 }
 
 /// Whether a process waits for such a file.
-pub fn holds_up_somebody(file: &File) -> bool {
+pub fn holds_up_a_process(file: &File) -> bool {
     // SAFETY: plain numbers.
     unsafe { libc::fcntl(file.as_raw_fd(), libc::F_GETLEASE) != libc::F_WRLCK }
 }

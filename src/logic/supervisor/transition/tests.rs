@@ -440,7 +440,7 @@ fn pauses_double_and_a_sound_life_ends_them() {
 }
 
 #[test]
-fn a_row_of_falls_of_any_length_is_counted() {
+fn any_number_of_consecutive_failures_is_counted() {
     let mut story = Story::new(policy());
     story.state.consecutive_failures = u32::MAX;
     assert_eq!(story.fall(1), 30_000);
