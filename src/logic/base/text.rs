@@ -6,9 +6,10 @@ use core::fmt::{self, Write};
 
 /// A text of at most N bytes, which never allocates. Text that does not fit is cut off.
 #[derive(Clone)]
+#[repr(C)] // Small and frequent fields first: shorter instructions.
 pub struct ArrayText<const N: usize> {
-    bytes: [u8; N],
     len: usize,
+    bytes: [u8; N],
 }
 
 impl<const N: usize> ArrayText<N> {

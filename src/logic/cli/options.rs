@@ -23,19 +23,38 @@ use crate::logic::supervisor::signal_action::SignalAction;
 
 /// The options of a command line. An option with the value None was not given.
 #[derive(Debug, Default)]
+#[repr(C)] // Small and frequent fields first: shorter instructions.
 pub struct Options {
-    /// The value of `--user`.
-    pub user: Option<Login>,
-    /// The value of `--pidfile`.
-    pub pidfile: Option<StaticCStr>,
-    /// The value of `--root`.
-    pub root: Option<StaticCStr>,
-    /// The value of `--work-dir`.
-    pub work_dir: Option<StaticCStr>,
     /// True if the last of `--background` and `--foreground` is the former.
     pub background: bool,
+    /// True if the last of `--quiet` and `--no-quiet` is the former.
+    pub quiet: Option<bool>,
+    /// The value of `--syslog-usage`.
+    pub syslog_usage: Option<SyslogUsage>,
+    /// The value of `--at-exit`.
+    pub at_exit: Option<AtExit>,
+    /// The value of `--restart`.
+    pub restart: Option<Restart>,
+    /// The value of `--stop-signal`.
+    pub stop_signal: Option<Signal>,
+    /// What differs because vsrun was called by another tool's name.
+    pub personality: &'static Personality,
+    /// The set of options that were given, including those without a value.
+    pub given: FlagSet,
+    /// The values of `--manager`.
+    pub manager: Option<Managed>,
+    /// The value of `--user`.
+    pub user: Option<Login>,
     /// The value of `--syslog`.
     pub syslog: Option<StaticCStr>,
+    /// COMMAND and its arguments.
+    pub command: Vec<StaticCStr>,
+    /// The value of `--root`.
+    pub root: Option<StaticCStr>,
+    /// The value of `--pidfile`.
+    pub pidfile: Option<StaticCStr>,
+    /// The value of `--work-dir`.
+    pub work_dir: Option<StaticCStr>,
     /// The values of `--logdir`.
     pub logdir: Option<(StaticCStr, Span)>,
     /// The value of `--log-size`, in bytes.
@@ -77,18 +96,12 @@ pub struct Options {
     pub cgroup_set: Vec<Setting>,
     /// The value of `--argv0`.
     pub argv0: Option<StaticCStr>,
-    /// True if the last of `--quiet` and `--no-quiet` is the former.
-    pub quiet: Option<bool>,
     /// The value of `--termination-log`.
     pub termination_log: Option<StaticCStr>,
-    /// The value of `--syslog-usage`.
-    pub syslog_usage: Option<SyslogUsage>,
     /// The values of `--on-signal`, in order.
     pub on_signal: Vec<(Signal, SignalAction)>,
     /// The value of `--linger`.
     pub linger: Option<Span>,
-    /// The value of `--at-exit`.
-    pub at_exit: Option<AtExit>,
     /// The value of `--mount`.
     pub mounts: Option<Mounts>,
     /// The value of `--ready`.
@@ -105,10 +118,6 @@ pub struct Options {
     pub health_timeout: Option<Span>,
     /// The value of `--health-retries`, at least 1.
     pub health_retries: Option<u64>,
-    /// The values of `--manager`.
-    pub manager: Option<Managed>,
-    /// The value of `--restart`.
-    pub restart: Option<Restart>,
     /// The value of `--success-exit`.
     pub success_exit: Option<Success>,
     /// The values MIN and MAX of `--restart-delay`.
@@ -117,8 +126,6 @@ pub struct Options {
     pub restart_limit: Option<Limit>,
     /// The value of `--handler-timeout`.
     pub handler_timeout: Option<Span>,
-    /// The value of `--stop-signal`.
-    pub stop_signal: Option<Signal>,
     /// The value of `--stop-timeout`.
     pub stop_timeout: Option<Span>,
     /// The value of `--stop-delay`.
@@ -129,14 +136,8 @@ pub struct Options {
     pub probe: Option<StaticCStr>,
     /// The value of `--probe-timeout`.
     pub probe_timeout: Option<Span>,
-    /// The set of options that were given, including those without a value.
-    pub given: FlagSet,
     /// The number of options that were given; an option that is given twice counts twice.
     pub count: usize,
-    /// COMMAND and its arguments.
-    pub command: Vec<StaticCStr>,
-    /// What differs because vsrun was called by another tool's name.
-    pub personality: &'static Personality,
 }
 
 /// Whether vsrun's own records go to syslog.

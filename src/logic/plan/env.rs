@@ -96,9 +96,8 @@ impl EnvFiles {
 
 /// What is needed to make a server's environment again when its files have changed.
 #[derive(Debug)]
+#[repr(C)] // Small fields first: shorter instructions.
 pub struct Source {
-    /// The files and directories to read again.
-    pub sources: EnvFiles,
     /// The environment before these files: the inherited variables, and those of the user.
     pub base: Env,
     /// The entries that the files had at the first start.
@@ -108,6 +107,8 @@ pub struct Source {
     /// The directory in which vsrun was called, and its device and inode. None if the manager does not leave that
     /// directory, or if all paths are absolute.
     pub callers_dir: Option<(StaticCStr, (u64, u64))>,
+    /// The files and directories to read again.
+    pub sources: EnvFiles,
 }
 
 impl Source {

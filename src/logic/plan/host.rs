@@ -10,6 +10,7 @@ use crate::logic::base::time::Span;
 
 /// The state of the system, read once at the start.
 #[derive(Debug, Default)]
+#[repr(C)] // Small and frequent fields first: shorter instructions.
 pub struct Host<'a> {
     /// vsrun's effective user id.
     pub euid: u32,
@@ -19,12 +20,19 @@ pub struct Host<'a> {
     pub can_change_ids: CanChangeIds,
     /// Whether descriptor 0 is the controlling terminal. Read only if the plan depends on it.
     pub terminal: Terminal,
+    /// True if SIGHUP was ignored when vsrun was called, as by nohup(1).
+    pub hangup_ignored: bool,
+    /// True if the server's process sets `LISTEN_PID` to its own pid where that named vsrun. Another tool in vsrun's
+    /// place would keep its pid and so need no change.
+    pub renames_listen_pid: bool,
+    /// The kernel's support for Landlock, if an option needs it.
+    pub landlock: Kernel,
+    /// vsrun's own environment, without the variables about sockets that were passed to it.
+    pub env: Env,
     /// The current directory. None if the plan does not depend on it, or the kernel does not report it.
     pub cwd: Option<Vec<u8>>,
     /// The device and inode of the current directory.
     pub cwd_identity: (u64, u64),
-    /// True if SIGHUP was ignored when vsrun was called, as by nohup(1).
-    pub hangup_ignored: bool,
     /// vsrun's supplementary groups. None if its real, effective and saved ids differ, or if they were not read because
     /// `--user` was not given.
     pub groups: Option<Vec<u32>>,
@@ -32,18 +40,11 @@ pub struct Host<'a> {
     pub passwd: &'a [u8],
     /// The contents of /etc/group; empty if the file does not exist.
     pub group: &'a [u8],
-    /// vsrun's own environment, without the variables about sockets that were passed to it.
-    pub env: Env,
     /// The entries of `--env-file`, `--env-dir` and `--file-env`, each name once: `NAME=VALUE`, or `NAME` to remove the
     /// variable.
     pub env_entries: Vec<StaticCStr>,
-    /// The kernel's support for Landlock, if an option needs it.
-    pub landlock: Kernel,
     /// The sockets that vsrun's parent has passed to it.
     pub inherited: InheritedSockets,
-    /// True if the server's process sets `LISTEN_PID` to its own pid where that named vsrun. Another tool in vsrun's
-    /// place would keep its pid and so need no change.
-    pub renames_listen_pid: bool,
     /// How often vsrun must send keep-alive messages to the service manager that started it.
     pub ping: Option<Span>,
 }

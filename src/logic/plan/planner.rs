@@ -32,56 +32,57 @@ use crate::logic::supervisor::signal_action::{SignalAction, SignalTable};
 
 /// Everything that vsrun is going to do.
 #[derive(Debug)]
+#[repr(C)] // Small and frequent fields first: shorter instructions.
 pub struct Plan {
-    /// The server's program, with its steps.
-    pub server: Box<Program>,
-    /// The commands of `--before`, which run before each start of the server.
-    pub before: Vec<Before>,
-    /// The command, quoted for a shell.
-    pub command: Vec<u8>,
-    /// The path of the server's pidfile.
-    pub pidfile: Option<StaticCStr>,
-    /// Where the output of the server goes.
-    pub output: Output,
     /// True if vsrun returns to its caller as soon as the server has started.
     pub background: bool,
-    /// The server's listening sockets.
-    pub sockets: ServerSockets,
-    /// The server's control group.
-    pub cgroup: Option<Group>,
+    /// True if only warnings and errors are recorded.
+    pub quiet: bool,
+    /// True if the supervisor leaves the directory in which it was called.
+    pub moves: bool,
+    /// True if a terminal is reopened for writing only, because another user's server must not read its keys.
+    pub hides_keys: bool,
+    /// Which set of exit statuses a failed start uses.
+    pub statuses: Statuses,
+    /// True if SIGHUP stays ignored, as it was when vsrun was called.
+    pub ignores_hangup: bool,
     /// True if a failed start has to be undone by a helper process, because vsrun itself has then dropped its
     /// privileges.
     pub cleanup_needs_privileges: bool,
     /// Whether and where each step is recorded.
     pub debug: StepTrace,
-    /// True if only warnings and errors are recorded.
-    pub quiet: bool,
+    /// What differs because vsrun was called by another tool's name.
+    pub personality: &'static Personality,
+    /// The server's program, with its steps.
+    pub server: Box<Program>,
+    /// The probes of the server, if it has any.
+    pub probes: Option<Box<Probes>>,
+    /// The path of the server's pidfile.
+    pub pidfile: Option<StaticCStr>,
+    /// The file to which vsrun writes why it exits (`--termination-log`).
+    pub termination_log: Option<StaticCStr>,
+    /// The command, quoted for a shell.
+    pub command: Vec<u8>,
+    /// The commands of `--before`, which run before each start of the server.
+    pub before: Vec<Before>,
+    /// Where the output of the server goes.
+    pub output: Output,
+    /// The server's listening sockets.
+    pub sockets: ServerSockets,
+    /// The server's control group.
+    pub cgroup: Option<Group>,
     /// The rules of the supervisor, which also apply while vsrun only waits for the start.
     pub policy: Policy,
     /// What each signal to the supervisor does.
     pub signal_table: SignalTable,
     /// When the server counts as started.
     pub ready: Ready,
-    /// The probes of the server, if it has any.
-    pub probes: Option<Box<Probes>>,
     /// vsrun's connection to syslog for its own records, if it has one.
     pub syslog: Option<SyslogOptions>,
     /// The sources of the server's environment, if it is read again before a restart.
     pub env_source: Option<Source>,
     /// What the supervisor needs. None if vsrun becomes the server.
     pub supervision: Option<Supervision>,
-    /// True if the supervisor leaves the directory in which it was called.
-    pub moves: bool,
-    /// True if a terminal is reopened for writing only, because another user's server must not read its keys.
-    pub hides_keys: bool,
-    /// The file to which vsrun writes why it exits (`--termination-log`).
-    pub termination_log: Option<StaticCStr>,
-    /// Which set of exit statuses a failed start uses.
-    pub statuses: Statuses,
-    /// True if SIGHUP stays ignored, as it was when vsrun was called.
-    pub ignores_hangup: bool,
-    /// What differs because vsrun was called by another tool's name.
-    pub personality: &'static Personality,
 }
 
 /// Whether and where each step is recorded.

@@ -16,13 +16,14 @@ use crate::logic::supervisor::schedule::{Health, Schedule};
 
 /// All probes of a server, and when they are tried.
 #[derive(Debug)]
+#[repr(C)] // Small fields first: shorter instructions.
 pub struct Probes {
-    /// When the probes are tried.
-    pub schedule: Schedule,
     /// The probe of `--ready probe:`.
     pub ready: Option<PlannedProbe>,
     /// The probe of `--health`.
     pub health: Option<PlannedProbe>,
+    /// When the probes are tried.
+    pub schedule: Schedule,
 }
 
 /// A probe with the process that tries it.

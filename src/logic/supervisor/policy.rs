@@ -62,6 +62,7 @@ pub enum AtExit {
 
 /// The supervisor's rules, made from the options.
 #[derive(Clone, Debug)]
+#[repr(C)] // Small and frequent fields first: shorter instructions.
 pub struct Policy {
     /// Whether vsrun is a manager or an init.
     pub role: Role,
@@ -70,10 +71,14 @@ pub struct Policy {
     pub signal_scope: Recipient,
     /// Whether forwarded signals go to the process group even if `signal_scope` is the process alone.
     pub forwards_to_group: bool,
-    /// How long processes that outlive the server have to exit before they are killed. None: they are left alone.
-    pub linger: Option<Span>,
     /// Which exits lead to a restart.
     pub restart: Restart,
+    /// Whether a crash handler decides about restarts, and how long it may take.
+    pub handler: Handling,
+    /// The signal that asks the server to exit.
+    pub stop_signal: Signal,
+    /// How long processes that outlive the server have to exit before they are killed. None: they are left alone.
+    pub linger: Option<Span>,
     /// Which exits are a success (`--success-exit`).
     pub success: Success,
     /// The shortest and the longest pause between consecutive restarts.
@@ -87,10 +92,6 @@ pub struct Policy {
     pub candidate_timeout: Option<Span>,
     /// How long a ready server may send no `WATCHDOG=1`. None: for ever.
     pub watchdog: Option<Span>,
-    /// Whether a crash handler decides about restarts, and how long it may take.
-    pub handler: Handling,
-    /// The signal that asks the server to exit.
-    pub stop_signal: Signal,
     /// How long a ready server goes on after a request to stop, before it gets the stop signal.
     pub stop_delay: Option<Span>,
     /// How long the server may take after the stop signal. None: for ever.

@@ -15,15 +15,20 @@ const STABLE_UPTIME: Span = Span::secs(10);
 /// Everything that the state machine remembers.
 #[derive(Clone, Debug)]
 #[cfg_attr(test, derive(Hash, PartialEq, Eq))]
+#[repr(C)] // Small and frequent fields first: shorter instructions.
 pub struct State {
     /// What the supervisor is doing or waiting for.
     pub phase: Phase,
     /// Whether a server process has been ready: from then on a failed start leads to a restart, not to an error.
     pub(super) ready: bool,
-    /// When this run of the server began.
-    pub(super) started_at: Time,
+    /// Why vsrun ends this server process without having been asked to.
+    pub forced: Option<Forced>,
     /// Unexpected exits in a row without a stable run in between.
     pub(super) consecutive_failures: u32,
+    /// When this run of the server began.
+    pub(super) started_at: Time,
+    /// The second process of a replacement.
+    pub second: Second,
     /// Restarts after unexpected exits, for records and the handler.
     pub(super) restarts: u64,
     /// The times of the last restarts, as many as `--restart-limit` needs. Allocated at the start, because a running
@@ -37,12 +42,8 @@ pub struct State {
     pub(super) watchdog_deadline: Option<Time>,
     /// The watchdog time of this run: `--watchdog`, until the server sends `WATCHDOG_USEC=`.
     pub(super) watchdog: Option<Span>,
-    /// Why vsrun ends this server process without having been asked to.
-    pub forced: Option<Forced>,
     /// When the server has to be ready, if it is a candidate that took the place of a server that exited.
     pub(super) unproven: Option<Time>,
-    /// The second process of a replacement.
-    pub second: Second,
     /// The outcome of the replacement under way, as far as it is known already.
     pub(super) replacement: Option<Outcome>,
     /// The outcome of the last replacement, until it has been reported.

@@ -33,23 +33,24 @@ const DRAIN_WAIT: Span = Span::millis(500);
 /// A logger, or vsrun's own rotator, that is restarted when it exits; and the read end of its pipe. While that end is
 /// open here, a process that writes to the pipe gets no SIGPIPE, and no line is lost except those that the logger had
 /// read before it died.
+#[repr(C)] // Small and frequent fields first: shorter instructions.
 pub struct LogChild {
     /// The name of the log child in records.
     name: &'static str,
-    /// The program to run.
-    pub program: ExecImage,
     pipe: OwnedFd,
     /// The standard output of the log child. None means vsrun's.
     output: Option<OwnedFd>,
     /// The standard error of the log child at its next start. None means vsrun's.
     error: Option<OwnedFd>,
-    /// All steps of a rotator. Some are skipped if the directory does not belong to its user.
-    steps: Vec<Step>,
     /// The running process, if there is one.
     pub running: Option<Running>,
     pause: Span,
     /// When the log child is started again. None if it never is, because it is not our child.
     retry_at: Option<Time>,
+    /// The program to run.
+    pub program: ExecImage,
+    /// All steps of a rotator. Some are skipped if the directory does not belong to its user.
+    steps: Vec<Step>,
 }
 
 /// A running logger or rotator.

@@ -21,15 +21,16 @@ use crate::sys::{self, Errno, access, clock, counters, pipe};
 const START_SWEEP_PARTS: usize = 1000;
 
 /// An open log directory.
+#[repr(C)] // Small fields first: shorter instructions.
 pub struct LogDir {
-    /// The path by which the directory is opened again.
-    path: StaticCStr,
-    folder: Folder,
-    policy: LogPolicy,
     /// The server's file, or the pipe to the rotator.
     output: OwnedFd,
-    sweep: Sweep,
     next: Time,
+    /// The path by which the directory is opened again.
+    path: StaticCStr,
+    policy: LogPolicy,
+    folder: Folder,
+    sweep: Sweep,
 }
 
 /// Where a rotation has begun new files.

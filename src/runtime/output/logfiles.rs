@@ -219,6 +219,7 @@ fn note(name: &CStr) {
 
 /// A search through a log directory for renamed files that are too old or too many. Each call examines one part of it.
 #[derive(Default)]
+#[repr(C)] // Small and frequent fields first: shorter instructions.
 pub struct Sweep {
     /// The number of the current pass; 0 if no sweep is running.
     pass: u8,

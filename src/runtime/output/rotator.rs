@@ -27,15 +27,16 @@ const POLL_MS: u64 = 1;
 /// Delay before retrying a failed write, in milliseconds.
 const RETRY_MS: u64 = 1000;
 
+#[repr(C)] // Small and frequent fields first: shorter instructions.
 struct Rotator {
-    folder: Folder,
-    policy: LogPolicy,
     file: Option<OwnedFd>,
     /// The maximum size of the file, in bytes.
     limit: u64,
-    sweep: Sweep,
     /// When the next sweep begins, or the current one continues.
     next: Time,
+    policy: LogPolicy,
+    folder: Folder,
+    sweep: Sweep,
 }
 
 /// Runs the rotator in this process until it exits.

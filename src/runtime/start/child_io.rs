@@ -15,7 +15,12 @@ use std::os::fd::RawFd;
 
 /// The descriptors and files that a child uses on its way to the exec.
 #[derive(Clone, Copy, Default)]
+#[repr(C)] // Small fields first: shorter instructions.
 pub struct ChildIo<'a> {
+    /// Whether the start fails if the pidfile cannot be written.
+    pub attempt: Attempt,
+    /// True if the caller must not wait for the exec, not even for the second that vfork(2) may take.
+    pub never_waits: bool,
     /// The file that becomes standard input. None means `/dev/null`.
     pub input: Option<BorrowedFd<'a>>,
     /// The file that becomes standard output. None means no change.
@@ -24,32 +29,28 @@ pub struct ChildIo<'a> {
     pub error: Option<BorrowedFd<'a>>,
     /// The logdir, for the step LogDir.
     pub dir: Option<BorrowedFd<'a>>,
+    /// The pipe in which the child reports which step failed, or that the exec is next. `spawn` sets it.
+    pub report: Option<BorrowedFd<'a>>,
     /// Pipes of vsrun that stay open until the exec.
     pub pipes: [Option<BorrowedFd<'a>>; 2],
     /// The pidfile into which the process writes its pid.
     pub pidfile: Option<&'a Pidfile>,
     /// The control group that the process enters.
     pub cgroup: Option<&'a Cgroup>,
-    /// Whether the program is executed, or only checked.
-    pub mode: Mode,
-    /// Whether the start fails if the pidfile cannot be written.
-    pub attempt: Attempt,
     /// The pipe in which the program reports that it is ready, and the descriptor number that the program expects.
     pub ready: Option<(BorrowedFd<'a>, RawFd)>,
+    /// The log in which each step is recorded.
+    pub debug: Option<&'a Log>,
+    /// The function of the log rotator, which runs in this program without an exec. `Step::RunLogRotator` calls it.
+    pub rotator: Option<fn(LogPolicy) -> !>,
     /// An environment in place of the program's own, and the number of variables at its beginning that this program
     /// does not get.
     pub env: Option<(&'a ExecArray, usize)>,
-    /// The log in which each step is recorded.
-    pub debug: Option<&'a Log>,
-    /// The pipe in which the child reports which step failed, or that the exec is next. `spawn` sets it.
-    pub report: Option<BorrowedFd<'a>>,
-    /// The function of the log rotator, which runs in this program without an exec. `Step::RunLogRotator` calls it.
-    pub rotator: Option<fn(LogPolicy) -> !>,
     /// The function of a network probe, which does not return. `Step::RunProbe` calls it with the descriptor of
     /// `report`.
     pub probe: Option<&'a dyn Fn(BorrowedFd<'_>)>,
-    /// True if the caller must not wait for the exec, not even for the second that vfork(2) may take.
-    pub never_waits: bool,
+    /// Whether the program is executed, or only checked.
+    pub mode: Mode,
 }
 
 impl ChildIo<'_> {

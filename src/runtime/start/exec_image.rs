@@ -18,7 +18,12 @@ pub const SHELL: StaticCStr = c"/bin/sh";
 pub const NOTIFY_SLOT: usize = 2;
 
 /// A program with everything that its start needs already in memory, because nothing is allocated after a fork.
+#[repr(C)] // Small and frequent fields first: shorter instructions.
 pub struct ExecImage {
+    /// What differs because vsrun was called by another tool's name.
+    pub personality: &'static Personality,
+    /// The sources of the environment, if it is read again before a restart.
+    pub source: Option<&'static Source>,
     /// The steps before the exec, in order.
     pub steps: Vec<Step>,
     /// The paths to try for the exec, in order.
@@ -27,10 +32,6 @@ pub struct ExecImage {
     pub argv: ExecArray,
     /// The environment of the program. Variables that differ between starts are filled in before each start.
     pub env: ExecArray,
-    /// The sources of the environment, if it is read again before a restart.
-    pub source: Option<&'static Source>,
-    /// What differs because vsrun was called by another tool's name.
-    pub personality: &'static Personality,
     /// For each path, the arguments of the shell that runs it if the kernel cannot execute it. Empty if no shell does.
     pub shells: Vec<ExecArray>,
 }

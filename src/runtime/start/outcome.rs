@@ -37,6 +37,7 @@ pub enum StartOutcome {
 pub type ErrorText = ArrayText<1024>;
 
 /// Why a process did not become the program.
+#[repr(C)] // Small and frequent fields first: shorter instructions.
 pub struct StepFailure {
     /// The index of the failed step in the program's list.
     place: u8,

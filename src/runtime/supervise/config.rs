@@ -17,37 +17,14 @@ use crate::runtime::supervise::service::ServiceManager;
 use crate::sys::poll::Signals;
 
 /// The supervisor's rules, open descriptors and programs.
+#[repr(C)] // Small and frequent fields first, as in `Supervisor`.
 pub struct SupervisorConfig {
-    /// The rules of the state machine.
-    pub policy: Policy,
-    /// The server, ready to be started.
-    pub program: ExecImage,
-    /// What runs before each start of the server.
-    pub before: Commands,
-    /// The server's command line, quoted for a shell, for records.
-    pub command: Vec<u8>,
-    /// The crash handler, which runs after an unexpected exit.
-    pub handler: Option<Box<Handler>>,
-    /// The destination of the server's output.
-    pub output: ServerOutput,
-    /// The destination of vsrun's own records.
-    pub log: Log,
-    /// Whether each step is recorded (`--debug`).
-    pub debug: bool,
-    /// The server's control group.
-    pub cgroup: Option<Cgroup>,
     /// The signalfd from which pending signals are read.
     pub signals: Signals,
-    /// The action of each signal.
-    pub signal_table: SignalTable,
-    /// How the server reports that it is ready.
-    pub readiness: Readiness,
-    /// The server's probes, if there are any.
-    pub prober: Option<Box<Prober>>,
-    /// The service manager that started vsrun.
-    pub service_manager: Option<ServiceManager>,
     /// The parent process that waits until the server is ready (`--background`).
     pub waiting_parent: Option<WaitingParent>,
+    /// Whether each step is recorded (`--debug`).
+    pub debug: bool,
     /// The exit statuses of a failed start.
     pub statuses: Statuses,
     /// What vsrun does when the server is ready.
@@ -56,6 +33,30 @@ pub struct SupervisorConfig {
     pub moves: bool,
     /// How vsrun behaves when it is called by the name of another tool.
     pub personality: &'static Personality,
+    /// The server's probes, if there are any.
+    pub prober: Option<Box<Prober>>,
+    /// The crash handler, which runs after an unexpected exit.
+    pub handler: Option<Box<Handler>>,
+    /// The destination of the server's output.
+    pub output: ServerOutput,
+    /// How the server reports that it is ready.
+    pub readiness: Readiness,
+    /// The destination of vsrun's own records.
+    pub log: Log,
+    /// The server's command line, quoted for a shell, for records.
+    pub command: Vec<u8>,
+    /// The service manager that started vsrun.
+    pub service_manager: Option<ServiceManager>,
+    /// The rules of the state machine.
+    pub policy: Policy,
+    /// The server's control group.
+    pub cgroup: Option<Cgroup>,
+    /// What runs before each start of the server.
+    pub before: Commands,
+    /// The action of each signal.
+    pub signal_table: SignalTable,
+    /// The server, ready to be started.
+    pub program: ExecImage,
 }
 
 /// What vsrun does when the server is ready.

@@ -25,15 +25,16 @@ type Variable = ArrayText<64>;
 const VARIABLES: usize = 12;
 
 /// The handler, prepared once at the start and spawned after each unexpected exit.
+#[repr(C)] // Small and frequent fields first: shorter instructions.
 pub struct Handler {
-    program: ExecImage,
     asked: Option<(Pid, OwnedFd)>,
-    /// Shows the exit of the running handler, even if a tracer hides it.
-    pub line: Lifeline,
-    /// What the running handler writes.
-    pub output: HandlerOutput,
     /// The kernel's counter of out-of-memory kills, and its value when this server process started.
     killed: Option<(OwnedFd, u64)>,
+    /// Shows the exit of the running handler, even if a tracer hides it.
+    pub line: Lifeline,
+    program: ExecImage,
+    /// What the running handler writes.
+    pub output: HandlerOutput,
 }
 
 /// What the handler's environment says about an exit.

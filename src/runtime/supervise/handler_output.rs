@@ -20,11 +20,12 @@ const READS_AT_END: usize = 64;
 
 /// The read end of the handler's pipe, until all writers have closed it or the next handler starts.
 #[derive(Default)]
+#[repr(C)] // Small and frequent fields first: shorter instructions.
 pub struct HandlerOutput {
     pipe: Option<OwnedFd>,
-    line: ArrayText<LONGEST>,
     is_cut: bool,
     lines: u32,
+    line: ArrayText<LONGEST>,
 }
 
 impl HandlerOutput {

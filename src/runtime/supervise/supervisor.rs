@@ -35,35 +35,37 @@ use crate::sys::heap;
 use crate::sys::process::{self, Pid, Usage};
 
 /// The server process of the current run, or of the last one if it is over.
+#[repr(C)] // Small and frequent fields first, as in `Supervisor`.
 pub struct ServerProcess {
     /// The process's pid. It is a child of vsrun.
     pub pid: Pid,
-    /// The pipe that reports a failed step, until the exec closes it.
-    pub report: Option<OwnedFd>,
     /// Shows the process's exit even if a tracer hides it.
     pub line: Lifeline,
+    /// The pipe that reports a failed step, until the exec closes it.
+    pub report: Option<OwnedFd>,
     /// The read end of the server's ready pipe, until the server is ready.
     pub ready: Option<OwnedFd>,
+    /// True if the process is a zombie that is kept because other processes of its group are alive. So the number of
+    /// the group is not reused.
+    pub left: bool,
+    /// The end of the log file when this run began, for the handler to read from.
+    pub mark: Mark,
+    /// When the process was started.
+    pub started: Time,
+    /// How long the process ran. None until its exit.
+    pub uptime: Option<Span>,
+    /// The kernel's start time of the process, in clock ticks since the boot. Read only for a candidate.
+    pub born: u64,
     /// The command of `--before`, if this process is one in the server's place.
     pub preparing: Option<Preparing>,
     /// The failed step, if the exec was not reached.
     pub failure: Option<StepFailure>,
-    /// The end of the log file when this run began, for the handler to read from.
-    pub mark: Mark,
     /// The resources that the process used, after its exit.
     pub usage: Usage,
-    /// When the process was started.
-    pub started: Time,
-    /// The kernel's start time of the process, in clock ticks since the boot. Read only for a candidate.
-    pub born: u64,
-    /// How long the process ran. None until its exit.
-    pub uptime: Option<Span>,
-    /// True if the process is a zombie that is kept because other processes of its group are alive. So the number of
-    /// the group is not reused.
-    pub left: bool,
 }
 
 /// The state of the event loop.
+#[repr(C)] // The compiler would put the large fields first, and the offsets of the others would need longer instructions.
 pub struct Supervisor<'a> {
     /// The rules, descriptors and programs.
     pub config: &'a mut SupervisorConfig,
@@ -71,32 +73,32 @@ pub struct Supervisor<'a> {
     pub pidfiles: &'a [Option<Pidfile>; 2],
     /// The server's Unix sockets.
     pub sockets: &'a mut Sockets,
-    /// The state of the state machine.
-    pub state: State,
-    /// The current or last server process.
-    pub server: Option<ServerProcess>,
-    /// The second process of a replacement, until nothing is left of it.
-    pub second: Option<ServerProcess>,
-    /// The requests of `--replace` and their answers.
-    pub requests: Requests,
+    /// Why the first start failed.
+    pub error: Option<Error>,
     /// Whether children may have exited that were not reaped.
     pub unreaped: bool,
     /// Whether signals may be pending: a sleep has shown some, and they have not all been read.
     pub signalled: bool,
-    /// The running search for remaining processes.
-    pub sweep: Option<Sweep>,
-    /// When the next search begins.
-    pub next_look: Time,
-    /// The offset in /proc, and the time, of the next search for exited children, while the server's zombie is kept.
-    pub others: (u64, Time),
     /// Whether a tracer has hidden an exit: that process may still be our child.
     pub hides: bool,
-    /// Why the first start failed.
-    pub error: Option<Error>,
     /// Whether the last signal could be sent to the server.
     pub reach: Reach,
     /// Whether this process suspends itself after the signal that is being handled.
     pub suspends: bool,
+    /// When the next search begins.
+    pub next_look: Time,
+    /// The state of the state machine.
+    pub state: State,
+    /// The offset in /proc, and the time, of the next search for exited children, while the server's zombie is kept.
+    pub others: (u64, Time),
+    /// The running search for remaining processes.
+    pub sweep: Option<Sweep>,
+    /// The requests of `--replace` and their answers.
+    pub requests: Requests,
+    /// The current or last server process.
+    pub server: Option<ServerProcess>,
+    /// The second process of a replacement, until nothing is left of it.
+    pub second: Option<ServerProcess>,
 }
 
 /// Starts the server and supervises it until the last run is over. Returns the ending, the error of a failed first
