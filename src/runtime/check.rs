@@ -28,7 +28,6 @@ use crate::runtime::supervise::setup;
 use crate::sys::{caps, dir, poll, process, terminal};
 
 /// Prints each reason why a start would fail to standard output, one in a line, and exits.
-#[inline(never)]
 pub fn check(options: &mut Options) -> ! {
     let log = Log::new(LogTarget::Plain);
     let mut findings = Findings { status: exit::OK, known_steps: false, debug: None };
@@ -46,7 +45,6 @@ pub fn check(options: &mut Options) -> ! {
 }
 
 /// Makes the plan. If that fails because of `--user`, reports it and makes the plan without that option.
-#[inline(never)]
 fn make_plan_for_check(findings: &mut Findings<'_>, options: &mut Options) -> Plan {
     let mut reported = Vec::new();
     loop {
@@ -67,7 +65,6 @@ fn make_plan_for_check(findings: &mut Findings<'_>, options: &mut Options) -> Pl
 }
 
 /// Checks everything that the plan needs.
-#[inline(never)]
 fn check_plan(findings: &mut Findings<'_>, options: &Options, plan: Plan) {
     findings.check_result("", walk::check_root(options.root));
     if let Some(group) = &plan.cgroup {
@@ -186,7 +183,6 @@ impl Findings<'_> {
 
     /// Applies the steps of a program in a child. Repeats that without each step that failed, unless later steps depend
     /// on it. `made` is the path of the logdir that a start would create, so that it is not reported as missing.
-    #[inline(never)]
     fn dry_run(&mut self, whose: &str, program: Box<Program>, made: &[u8]) {
         // True if the program can be found without the working directory.
         let absolute = program.paths.iter().all(|path| path.to_bytes().starts_with(b"/"));

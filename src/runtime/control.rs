@@ -35,7 +35,6 @@ const HIDDEN_CHECKS: u32 = 100;
 ///
 /// # Errors
 /// When the command fails, or the process cannot be determined.
-#[inline(never)]
 pub fn control(control: &Control) -> Result<u8> {
     let path = Escaped(control.pidfile.to_bytes());
     let file = Pidfile::open(control.pidfile);
@@ -217,7 +216,6 @@ type Found<T> = core::result::Result<T, NoTarget>;
 
 impl Pidfile {
     /// Opens a pidfile for reading. Takes no lock.
-    #[inline(never)]
     fn open(path: &CStr) -> Found<Self> {
         let file = dir::open_nofollow(path).map_err(|why| match why {
             Errno::NOENT => NoTarget::NotRunning,
@@ -232,7 +230,6 @@ impl Pidfile {
 
     /// Finds the process that has the file locked. A starting vsrun takes the lock before it writes a pid, and an
     /// exiting one removes its pid before it releases the lock, so this function retries for a short time.
-    #[inline(never)]
     fn examine(&self) -> Found<Server> {
         let mut checks = 0;
         loop {
@@ -273,7 +270,6 @@ impl Pidfile {
     }
 
     /// The manager of a server that is not running now. None if /proc does not show it, or it has exited.
-    #[inline(never)]
     fn lock_owner(&self) -> Option<Server> {
         let (process, hold) = self.locked.process(self.locked.find_manager()?, None);
         let keeper = process.filter(|_| hold == LockSeen::Held)?;
@@ -281,7 +277,6 @@ impl Pidfile {
     }
 
     /// How the file is locked, and its contents.
-    #[inline(never)]
     fn state(&self) -> (Lock, PidfileContents) {
         let lock = match lock::lock_of_others(self.file.as_fd(), Part::Whole) {
             Ok(None) => Lock::None,

@@ -21,7 +21,6 @@ use crate::sys::{Errno, cgroup, fd, process};
 ///
 /// # Errors
 /// When an option for PID 1 is given and this is not PID 1, or when a file system cannot be mounted.
-#[inline(never)]
 pub fn set_up(options: &Options) -> Result<()> {
     let option = if options.mounts.is_some() {
         "--mount"

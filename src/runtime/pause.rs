@@ -14,7 +14,6 @@ use crate::sys::{credentials, fd, process};
 ///
 /// # Errors
 /// When no descriptor is available.
-#[inline(never)]
 pub fn pause(unhandled: u64) -> Result<u8> {
     let failed = |why| os_error(format_args!("cannot open a signalfd"), why);
     poll::reset_dispositions(0);

@@ -33,7 +33,6 @@ use crate::sys::{fd, poll, process, terminal};
 ///
 /// # Errors
 /// When the server could not be started. Everything that the start has created is removed before.
-#[inline(never)]
 pub fn run(options: &mut Options) -> Result<Box<PreparedSupervisor>> {
     let stdin = options.has(Id::Stdin);
     let begun = machine::set_up(options);
@@ -109,7 +108,6 @@ fn acquire(plan: &Plan) -> Result<StartResources> {
 ///
 /// # Errors
 /// When standard error or the cleanup helper could not be set up.
-#[inline(never)]
 fn prepare_and_exec(plan: Plan, resources: &StartResources, termination_log: &TerminationLog) -> Result<Error> {
     let [pidfile, _] = &resources.pidfiles;
     let (sink, mut log) = server_output::open(plan.output)?;

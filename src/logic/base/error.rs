@@ -31,7 +31,6 @@ impl Deref for Error {
 
 impl Error {
     /// Makes an error with this exit status.
-    #[inline(never)]
     pub fn new(code: u8, text: fmt::Arguments<'_>) -> Self {
         Self(Box::new(ErrorInner { code, text: alloc::fmt::format(text) }))
     }

@@ -85,7 +85,6 @@ pub fn split_byte(text: &[u8], separator: u8) -> SplitByte<'_> {
 impl<'a> Iterator for SplitByte<'a> {
     type Item = &'a [u8];
 
-    #[inline(never)]
     fn next(&mut self) -> Option<&'a [u8]> {
         let text = self.rest.take()?;
         let Some(at) = text.iter().position(|byte| *byte == self.separator) else { return Some(text) };
@@ -95,7 +94,6 @@ impl<'a> Iterator for SplitByte<'a> {
 }
 
 /// The index of a word in a comma-separated list.
-#[inline(never)]
 pub fn index_of_word(words: &[u8], wanted: &[u8]) -> Option<usize> {
     split_byte(words, b',').position(|word| word == wanted)
 }

@@ -140,7 +140,6 @@ fn civil_from_days(day: i64) -> (i64, i64, i64) {
 }
 
 /// The earliest of these points in time; None if there is none.
-#[inline(never)]
 pub fn earliest(times: &[Option<Time>]) -> Option<Time> {
     let mut first = None;
     for time in times.iter().flatten() {

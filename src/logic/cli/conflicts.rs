@@ -49,7 +49,6 @@ const SUPERVISION_NAMES: &str = "--manager, --init or --restart";
 ///
 /// # Errors
 /// Wrong usage, in one line that names both options.
-#[inline(never)]
 pub fn reject_conflicts(options: &Options) -> Result<()> {
     let given = options.given;
     let waits = !matches!(options.ready, None | Some(Ready::Exec));

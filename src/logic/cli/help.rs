@@ -82,7 +82,6 @@ pub enum Help {
 }
 
 /// The help text, ready to be printed.
-#[inline(never)]
 pub fn help(which: Help) -> Vec<u8> {
     let mut text = Vec::new();
     unpack(USAGE, &mut text);
@@ -108,7 +107,6 @@ pub fn help(which: Help) -> Vec<u8> {
 }
 
 /// Appends a newline, and the lines of all options whose [`ROW_BITS`], masked with `mask`, are `wanted`.
-#[inline(never)]
 fn show_rows(text: &mut Vec<u8>, mask: u8, wanted: u8) {
     text.push(b'\n');
     for (line, bits) in rows().zip(ROW_BITS.iter()) {

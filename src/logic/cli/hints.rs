@@ -23,7 +23,6 @@ exec= COMMAND,start= COMMAND,startas= COMMAND";
 pub const ONE_PIDFILE: &str = "--status, --stop, --replace and --signal take one PIDFILE and no COMMAND";
 
 /// Fills a template: each `%` is replaced by the next of these texts.
-#[inline(never)]
 fn fill_template(text: &str, with: &[&[u8]]) -> Vec<u8> {
     let (mut filled, mut with) = (Vec::new(), with.iter());
     for byte in text.bytes() {
@@ -36,7 +35,6 @@ fn fill_template(text: &str, with: &[&[u8]]) -> Vec<u8> {
 }
 
 /// The error text for an option whose value with the index `at` is missing.
-#[inline(never)]
 pub fn missing_value(row: &FlagRow, at: usize) -> Vec<u8> {
     let mut names = split_byte(row.values(), b' ');
     let (first, Some(second)) = (names.next().unwrap_or_default(), names.rest) else {
@@ -111,7 +109,6 @@ pub fn malformed_value(row: &FlagRow, value: &[u8]) -> Vec<u8> {
 }
 
 /// The error text for an unknown name: the name that was probably meant, or all that are allowed.
-#[inline(never)]
 pub fn unknown_name(what: &str, word: &[u8], names: &[u8], all: &[u8]) -> Vec<u8> {
     let meant = nearest(word, names);
     let mut text = fill_template("unknown % '%': ", &[what.as_bytes(), word]);
@@ -131,7 +128,6 @@ pub fn unknown_name(what: &str, word: &[u8], names: &[u8], all: &[u8]) -> Vec<u8
 }
 
 /// The error text for an unknown signal; None if the signal exists.
-#[inline(never)]
 fn unknown_signal(word: &[u8]) -> Option<Vec<u8>> {
     if Signal::parse(word).is_some() {
         return None;

@@ -80,7 +80,6 @@ pub fn rows() -> impl Iterator<Item = &'static [u8]> {
 }
 
 /// Decompresses a text and appends it to `text`.
-#[inline(never)]
 pub fn unpack(packed: &[u8], text: &mut Vec<u8>) {
     for byte in packed {
         match usize::from(*byte).checked_sub(128).and_then(|at| PAIRS.get(2 * at..2 * at + 2)) {
@@ -178,7 +177,6 @@ impl FlagRow {
     }
 
     /// Makes a usage error about the option.
-    #[inline(never)]
     pub fn usage_error(&self, what: &[u8]) -> Error {
         Error::usage(format_args!("option --{}: {}", Escaped(self.name), Escaped(what)))
     }

@@ -193,7 +193,6 @@ impl ToolCommandLine<'_> {
 }
 
 /// Makes a usage error of a tool: a word of the command line, with text before and after it.
-#[inline(never)]
 fn usage_error(before: &str, word: &[u8], after: &str) -> Error {
     Error::new(FAILED, format_args!("{before}'{}'{after}", Escaped(word)))
 }

@@ -55,7 +55,6 @@ pub enum Request {
 ///
 /// # Errors
 /// Wrong usage, in one line that names the option, and its file and line if it is in a file.
-#[inline(never)]
 pub fn parse(words: &Args, options: &mut Options, at_exit: &mut Option<AtExit>) -> Result<Request> {
     if words.list.is_empty() && !words.has_file() {
         return Ok(Request::Help(Help::Usage));
@@ -135,7 +134,6 @@ pub(super) enum DecidingOption {
 }
 
 /// Reads the options to their end, or to the first one that decides the request.
-#[inline(never)]
 fn read_options(options: &mut Options, parser: &mut lexopt::Parser) -> Result<Option<DecidingOption>> {
     while let Some(arg) = parser.next().map_err(usage_error)? {
         options.count += 1;

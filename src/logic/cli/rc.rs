@@ -47,7 +47,6 @@ pub fn misplaced_option() -> Error {
 /// # Errors
 /// Wrong usage, in one line: there is no file, the action is unknown, a further argument follows, or no pidfile shows
 /// whether the server is running.
-#[inline(never)]
 pub fn take_action(options: &mut Options, after: Option<usize>) -> Result<Action> {
     let Some(after) = after else { return Err(misplaced_option()) };
     let Some(own) = options.command.len().checked_sub(after) else {

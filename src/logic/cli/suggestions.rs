@@ -4,7 +4,6 @@ use crate::logic::base::text::split_byte;
 
 /// The word of a comma-separated list that is nearest to `word`, in any case: it differs in one or two places, or
 /// begins with `word`.
-#[inline(never)]
 pub fn nearest<'a>(word: &[u8], known: &'a [u8]) -> Option<&'a [u8]> {
     // In a short word, two changes could make any other word of it.
     for changes in 1..=word.len().min(8) / 3 {
@@ -17,7 +16,6 @@ pub fn nearest<'a>(word: &[u8], known: &'a [u8]) -> Option<&'a [u8]> {
 }
 
 /// True if two words are equal in any case. `eq_ignore_ascii_case` of the standard library costs more bytes.
-#[inline(never)]
 pub fn eq_ignore_case(one: &[u8], other: &[u8]) -> bool {
     one.len() == other.len() && one.iter().zip(other).all(|(one, other)| one.eq_ignore_ascii_case(other))
 }

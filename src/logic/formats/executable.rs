@@ -192,7 +192,6 @@ pub struct CauseDisplay<'a> {
 }
 
 impl fmt::Display for CauseDisplay<'_> {
-    #[inline(never)]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (before, after) = match self.cause {
             Cause::Plain => ("", ""),

@@ -13,7 +13,6 @@ pub struct Socket<'a> {
 }
 
 /// Finds the socket in a table of /proc/net that keeps `listener` from binding its address.
-#[inline(never)]
 pub fn find<'a>(table: &'a [u8], listener: &Listener<'_>) -> Option<Socket<'a>> {
     for line in split_byte(table, b'\n') {
         let mut words = split_byte(line, b' ').filter(|word| !word.is_empty());
@@ -48,7 +47,6 @@ fn conflicts(local: &[u8], address: &[u8]) -> Option<bool> {
 }
 
 /// Parses an address of four numbers (IPv6) or one (IPv4, which becomes its IPv6 form).
-#[inline(never)]
 fn parse_address(text: &[u8], width: usize, read: fn(&[u8]) -> Option<u32>) -> Option<u128> {
     let mut address = if text.len() == width { V4_MAPPED_PREFIX >> 32 } else { 0 };
     for word in text.chunks(width) {

@@ -117,7 +117,6 @@ impl Confinement {
     ///
     /// # Errors
     /// If the kernel does not support all that the options request.
-    #[inline(never)]
     pub fn steps(&self, kernel: Kernel, work_dir: Option<StaticCStr>) -> Result<Vec<Step>> {
         if !self.is_some() {
             return Ok(Vec::new());

@@ -140,7 +140,6 @@ pub struct Supervision {
 ///
 /// # Errors
 /// If the user is unknown, vsrun cannot become that user, or a path cannot be made absolute.
-#[inline(never)]
 pub fn plan(options: &mut Options, host: &Host<'_>) -> Result<Plan> {
     let identity = user::identity(options, host)?;
     let change = user::needed_change(identity.as_ref(), options, host);
@@ -243,7 +242,6 @@ fn shorten_for_env(mut text: Vec<u8>) -> Vec<u8> {
     text
 }
 
-#[inline(never)]
 fn output(
     options: &Options,
     host: &Host<'_>,

@@ -53,7 +53,6 @@ pub fn base_env(options: &Options, host: &Host<'_>, identity: Option<&Identity>)
 }
 
 /// The server's environment, without the variables that are set at each start.
-#[inline(never)]
 fn server_env(options: &Options, host: &Host<'_>, identity: Option<&Identity>) -> Env {
     let mut env = base_env(options, host, identity);
     for entries in [&host.env_entries, &options.env] {
@@ -74,7 +73,6 @@ fn server_env(options: &Options, host: &Host<'_>, identity: Option<&Identity>) -
 ///
 /// # Errors
 /// If a path cannot be made absolute.
-#[inline(never)]
 pub fn server(
     options: &Options,
     host: &Host<'_>,
@@ -164,7 +162,6 @@ fn closes_at_exec(options: &Options, change: Option<&Identity>) -> bool {
     keeps_all && !options.is_supervised() && !options.background
 }
 
-#[inline(never)]
 fn push_close_step(steps: &mut Vec<Step>, how: Step, options: &Options) {
     if options.keeps_descriptors() {
         return;
@@ -204,7 +201,6 @@ fn session_steps(options: &Options, host: &Host<'_>) -> Vec<Step> {
 
 /// Adds the steps into the root, which may need root's rights. Returns the step into the working directory, which is
 /// taken later with the user's rights, so that the server cannot be in a directory that its user may not search.
-#[inline(never)]
 fn push_directory_steps(steps: &mut Vec<Step>, options: &Options, host: &Host<'_>) -> Result<Option<Step>> {
     let moved = leaves_callers_dir(options, host);
     let full = |dir| if moved { absolute(dir, host) } else { Ok(dir) };
@@ -240,7 +236,6 @@ pub(super) fn push_last_steps(steps: &mut Vec<Step>, last: Step) {
 /// The steps from root to the user. The groups come first, while the process still has the right to set them. The user
 /// id, with which the capabilities go, comes last, and then the verification. A process that is the user already only
 /// drops its capabilities.
-#[inline(never)]
 pub(super) fn push_privilege_steps(
     steps: &mut Vec<Step>,
     identity: Option<&Identity>,

@@ -39,7 +39,6 @@ pub enum Transport {
 
 impl<'a> Listener<'a> {
     /// Parses `[NAME=][ADDRESS:]PORT[/udp]` or `[NAME=]/PATH`.
-    #[inline(never)]
     pub fn parse(text: &'a [u8]) -> Option<Self> {
         let mut listener = Self { name: DEFAULT_NAME, text, address: Vec::new(), transport: Transport::Stream };
         if let Some(at) = text.iter().position(|byte| *byte == b'=')
@@ -143,7 +142,6 @@ fn parse_v4(text: &[u8]) -> Option<[u8; 4]> {
 }
 
 /// Parses an IPv6 address without a zone and without a dotted IPv4 part.
-#[inline(never)]
 fn parse_v6(text: &[u8]) -> Option<[u8; 16]> {
     // A `::` at either end has one colon that no number precedes or follows.
     let inner = match text {

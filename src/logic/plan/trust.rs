@@ -92,11 +92,12 @@ pub enum Reason {
 
 /// A component of a path that is not trusted.
 #[derive(Clone)]
+#[repr(C)] // Small fields first: shorter instructions.
 pub struct Refusal {
-    /// The name of the component.
-    pub name: ArrayText<64>,
     /// Why it is not trusted.
     pub reason: Reason,
+    /// The name of the component.
+    pub name: ArrayText<64>,
 }
 
 impl fmt::Display for Refusal {

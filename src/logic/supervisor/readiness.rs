@@ -26,7 +26,6 @@ pub enum Ready {
 impl Ready {
     /// Reads `exec`, `notify`, `fd:N`, `alive:DURATION` or `probe:PROBE`. N is at least 3, because 0 to 2 are standard
     /// input, output and error.
-    #[inline(never)]
     pub fn parse(text: &[u8]) -> Option<Self> {
         match index_of_word(b"exec,notify", text) {
             Some(0) => Some(Self::Exec),

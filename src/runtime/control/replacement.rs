@@ -28,7 +28,6 @@ const CHECKS_IF_ACCEPTED: u64 = 100;
 ///
 /// # Errors
 /// The reason why the old server goes on.
-#[inline(never)]
 pub fn replace(path: &Escaped<'_>, file: &Pidfile, server: Server) -> Result<u8> {
     let fail = |why: &str| Err(Error::setup(format_args!("cannot replace {path}: {why}")));
     if server.lock != Lock::Exclusive {

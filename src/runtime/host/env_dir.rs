@@ -23,7 +23,6 @@ const MAX_VARIABLE: usize = 128 << 10;
 ///
 /// # Errors
 /// When the directory or one of its files cannot be read, or a file cannot be a variable.
-#[inline(never)]
 pub fn read(path: StaticCStr, entries: &mut Vec<StaticCStr>) -> Result<()> {
     let walk = walk::walk_to(path, "--env-dir", path)?;
     let mut at = c"";
@@ -38,7 +37,6 @@ pub fn read(path: StaticCStr, entries: &mut Vec<StaticCStr>) -> Result<()> {
 }
 
 /// Reads the directory that a walk has reached. Sets `at` to the name of the file that it reads, for the error text.
-#[inline(never)]
 fn read_from(walk: &Walk, entries: &mut Vec<StaticCStr>, at: &mut StaticCStr) -> sys::Result<()> {
     let dir = sys::walk::open_for_listing(walk.fd())?;
     let mut names = Vec::new();

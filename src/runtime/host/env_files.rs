@@ -27,7 +27,6 @@ const MAX_VARIABLE: u64 = 128 << 10;
 /// # Errors
 /// If a file cannot be read or cannot be a value (125), or a file of `--env-file` has a malformed line (2). Messages
 /// never show the contents.
-#[inline(never)]
 pub fn read_all(sources: &EnvFiles, base: &Env) -> Result<Vec<StaticCStr>> {
     let mut entries = Vec::new();
     add_all(sources, base, &mut entries).map(|()| entries)
@@ -66,7 +65,6 @@ fn add_all(sources: &EnvFiles, base: &Env, entries: &mut Vec<StaticCStr>) -> Res
 
 /// Reads a regular file. Root walks to it component by component. `around` is the text before and after the path in an
 /// error.
-#[inline(never)]
 fn read_walking(path: StaticCStr, most: u64, contents: &mut FileContents, around: (&str, &[u8])) -> Result<()> {
     let mut walk = Walk::begin();
     let result = walk_file::open(&mut walk, path).and_then(|file| read_limited(&file, most, contents));
@@ -88,7 +86,6 @@ pub fn read(path: &CStr, most: u64, contents: &mut FileContents) -> sys::Result<
     read_limited(&dir::open_readonly(path)?, most, contents)
 }
 
-#[inline(never)]
 fn read_limited(file: &OwnedFd, most: u64, contents: &mut FileContents) -> sys::Result<()> {
     let about = dir::fstat(file.as_fd())?;
     if !about.regular {

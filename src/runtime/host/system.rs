@@ -54,7 +54,6 @@ pub struct AccountFiles {
 /// # Errors
 /// When the directory of `--env-dir` cannot be read, or /etc/passwd or /etc/group exists and cannot be read: as root, a
 /// guess would be dangerous.
-#[inline(never)]
 pub fn read<'a>(options: &Options, world: &'a mut AccountFiles) -> Result<Host<'a>> {
     let mut env = Env(entry::environment());
     let personality = options.personality;

@@ -64,7 +64,6 @@ pub struct Running {
 
 impl LogChild {
     /// Makes a log child, without starting it.
-    #[inline(never)]
     pub fn new(name: &'static str, program: Box<Program>, pipe: OwnedFd, output: Option<OwnedFd>) -> Box<Self> {
         let program = ExecImage::new(program);
         let (error, steps, life, pause, again) = (None, Vec::new(), None, RETRY_DELAYS.0, None);

@@ -88,7 +88,6 @@ impl LogDir {
     ///
     /// # Errors
     /// When the directory cannot be opened a second time, or no pipe is available.
-    #[inline(never)]
     pub fn add_rotator(&mut self, program: Box<Program>) -> sys::Result<Box<LogChild>> {
         // The counters are shared, so that the rotator and the manager never use the same file number.
         counters::share();
@@ -177,7 +176,6 @@ impl LogDir {
             || by_age && self.stat_rotated(of, 2).is_ok_and(|second| first.mtime > second.mtime)
     }
 
-    #[inline(never)]
     fn stat_rotated(&self, of: StaticCStr, number: u32) -> sys::Result<dir::FileStat> {
         let name = rotated_name(of, number);
         self.folder.dir.stat(CStr::from_bytes_until_nul(name.as_bytes()).unwrap_or_default())

@@ -229,7 +229,6 @@ pub struct Sweep {
 
 impl Sweep {
     /// Examines the next part of the directory. Returns true if it was the last.
-    #[inline(never)]
     pub fn sweep_part(&mut self, folder: &Folder, rules: &LogPolicy) -> bool {
         if self.pass == 0 {
             self.begin(folder);

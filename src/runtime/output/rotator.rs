@@ -40,7 +40,6 @@ struct Rotator {
 }
 
 /// Runs the rotator in this process until it exits.
-#[inline(never)]
 pub fn run(rules: LogPolicy) -> ! {
     let _ = poll::set_mask(SignalMask::All);
     // Above all, this closes the pidfiles, whose locks the rotator must not keep.
@@ -99,7 +98,6 @@ impl Rotator {
 
     /// Moves a part of the pipe's contents into the file, or rotates the file. Returns how many bytes may have been
     /// moved.
-    #[inline(never)]
     fn splice_some(&mut self, input: BorrowedFd<'_>, count: u64) -> sys::Result<usize> {
         let Some(file) = self.file.as_ref().filter(|_| count > 0) else { return Ok(SMALL_MOVE) };
         let file = file.as_fd();

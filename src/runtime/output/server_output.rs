@@ -142,7 +142,6 @@ impl ServerOutput {
     }
 
     /// Continues vsrun's own records in the new file, or in the old one if there is no new file.
-    #[inline(never)]
     fn continue_records(&self, doing: &str, result: sys::Result<Rotated>, walk: &Walk, log: &mut Log) {
         let path = Escaped(self.logs.as_deref().map_or(c"", LogDir::path).to_bytes());
         match result {
@@ -207,7 +206,6 @@ impl ServerOutput {
     }
 
     /// When `run_due` has to be called next.
-    #[inline(never)]
     pub fn deadline(&self) -> Option<Time> {
         let sweep = self.logs.as_deref().map(LogDir::deadline);
         let again = self.child.as_ref().and_then(|logger| logger.deadline());

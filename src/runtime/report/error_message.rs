@@ -10,7 +10,6 @@ use std::os::fd::OwnedFd;
 pub const MAX_MESSAGE: usize = 8192;
 
 /// Sends an error to the process that prints it: its exit status and its text. [`unpack`] reads it.
-#[inline(never)]
 pub fn pack(error: &Error, pipe: &OwnedFd) {
     let mut message = vec![error.code];
     message.extend_from_slice(error.text.as_bytes());
@@ -19,7 +18,6 @@ pub fn pack(error: &Error, pipe: &OwnedFd) {
 }
 
 /// Reads an error that [`pack`] has sent. None if the message is empty.
-#[inline(never)]
 pub fn unpack(message: &[u8]) -> Option<Error> {
     let (code, text) = message.split_first().filter(|(code, _)| **code != exit::OK)?;
     Some(Error::new(*code, format_args!("{}", String::from_utf8_lossy(text))))

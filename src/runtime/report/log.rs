@@ -87,7 +87,6 @@ struct Syslog {
 }
 
 impl Syslog {
-    #[inline(never)]
     fn send(&self, priority: Priority, words: fmt::Arguments<'_>) {
         const FACILITY_DAEMON: u8 = 3;
         let mut line = RecordBuf::new();
@@ -142,7 +141,6 @@ impl Log {
     }
 
     /// Writes a record, if that is possible without blocking.
-    #[inline(never)]
     pub fn record(&self, priority: Priority, words: fmt::Arguments<'_>) {
         if self.quiet && matches!(priority, Priority::Notice | Priority::Info) {
             return;
@@ -252,7 +250,6 @@ pub fn print(text: &[u8]) -> Result<u8, Error> {
 
 /// Makes an error from an errno: what vsrun was doing, the text of the errno and, if it is known, the reason in
 /// parentheses.
-#[inline(never)]
 pub fn os_error_with_reason(doing: fmt::Arguments<'_>, why: Errno, reason: &str) -> Error {
     let why = sys::errno_text(why);
     if reason.is_empty() {

@@ -43,7 +43,6 @@ impl Cgroup {
     ///
     /// # Errors
     /// When it cannot be created or written to, or other processes are in it. A group that was created is then removed.
-    #[inline(never)]
     pub fn acquire(wanted: &Group) -> Result<Self> {
         let (parent, name) = open_parent(wanted.dir)?;
         let fail = |why| unusable_error(wanted.dir, format_args!("{}", sys::errno_text(why)));
@@ -168,7 +167,6 @@ fn in_use_error(path: StaticCStr) -> Error {
     unusable_error(path, format_args!("other processes are in it"))
 }
 
-#[inline(never)]
 fn unusable_error(path: StaticCStr, why: fmt::Arguments<'_>) -> Error {
     Error::setup(format_args!("cannot use cgroup '{}': {why}", Escaped(path.to_bytes())))
 }
@@ -198,13 +196,11 @@ fn is_populated(dir: &Dir) -> bool {
 }
 
 /// True if one of the parts of a group's file equals `part`.
-#[inline(never)]
 fn has_part(dir: &Dir, file: &CStr, separator: u8, part: &[u8]) -> bool {
     group::has_part(read(dir, file, &mut [0; 512]), separator, part)
 }
 
 /// Reads a file of a group, at most as many bytes as there is room for. Empty if it cannot be read.
-#[inline(never)]
 pub fn read<'a>(dir: &Dir, file: &CStr, room: &'a mut [u8]) -> &'a [u8] {
     let count = cgroup::read(dir, file, room).unwrap_or(0);
     room.get(..count).unwrap_or_default()

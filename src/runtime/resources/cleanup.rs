@@ -25,7 +25,6 @@ impl CleanupHelper {
     ///
     /// # Errors
     /// When the kernel cannot create a process, or no descriptor is available.
-    #[inline(never)]
     pub fn spawn(resources: &StartResources, log: &Log, termination_log: &TerminationLog) -> Result<Self> {
         let fail = |why| os_error(format_args!("cannot prepare for a failure"), why);
         let (orders, order) = fd::pipe().map_err(fail)?;

@@ -34,7 +34,6 @@ impl Locked {
 
     /// Opens the process with this pid, if it exists, and checks whether it has the file open and locked. Also reads
     /// its parent's pid, if `parent` requests it.
-    #[inline(never)]
     pub fn process(&self, number: i32, parent: Option<&mut i32>) -> (Option<Process>, LockSeen) {
         let home = proc_dir_path(number);
         let home = CStr::from_bytes_until_nul(home.as_bytes()).unwrap_or_default();
@@ -49,7 +48,6 @@ impl Locked {
         (Some(process), if reaped { LockSeen::NotHeld } else { hold })
     }
 
-    #[inline(never)]
     fn lock_seen(&self, home: &CStr, parent: Option<&mut i32>) -> LockSeen {
         let Some(sight) = proc_visibility() else { return LockSeen::Unreadable };
         if sight == ProcVisibility::Foreign {
@@ -64,7 +62,6 @@ impl Locked {
 
     /// Whether a process has the file open and locked. If its first thread has exited while others run, only those show
     /// descriptors.
-    #[inline(never)]
     fn process_lock(&self, home: &Dir, sight: ProcVisibility) -> LockSeen {
         // If the file's owner is another user than root and ours, only that user's processes count.
         let owner = self.owner;
@@ -110,7 +107,6 @@ impl Locked {
     /// Searches all processes for those that have the file open and locked. Returns the one whose parent does not: the
     /// manager, even while a child of it still has its descriptors. None if there is no such process, or /proc does not
     /// show it.
-    #[inline(never)]
     pub fn find_manager(&self) -> Option<i32> {
         let sight = proc_visibility().filter(|sight| *sight != ProcVisibility::Foreign)?;
         let proc = Dir::open(c"/proc").ok()?;
@@ -129,7 +125,6 @@ impl Locked {
 }
 
 /// Reads a pidfile.
-#[inline(never)]
 pub fn contents(file: BorrowedFd<'_>) -> PidfileContents {
     let mut line = [0; 16];
     match dir::pread_start(file, &mut line) {
@@ -140,7 +135,6 @@ pub fn contents(file: BorrowedFd<'_>) -> PidfileContents {
 
 /// Makes the error for a pidfile that another process has locked, with that process's pid. It does not rely on the pid
 /// in the file, which may be that of a dead server whose lock a child has inherited.
-#[inline(never)]
 pub fn already_running(path: &CStr, file: BorrowedFd<'_>, about: &FileStat) -> Error {
     let path = Escaped(path.to_bytes());
     let locked = Locked::new(about);

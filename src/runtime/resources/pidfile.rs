@@ -50,7 +50,6 @@ impl Pidfile {
     ///
     /// # Errors
     /// When another process has locked the file, or root must not trust it. Nothing is changed then.
-    #[inline(never)]
     pub fn acquire(path: StaticCStr, purpose: Purpose) -> Result<Option<Self>> {
         let (parent, name) = split_path(path);
         let fault = if name.is_empty() {
@@ -157,7 +156,6 @@ enum LockError {
 }
 
 /// Makes the error for a pidfile from an errno.
-#[inline(never)]
 fn pidfile_error(doing: &str, path: StaticCStr, needs: &str, why: Errno) -> Error {
     os_error(format_args!("{doing}pidfile '{}'{needs}", Escaped(path.to_bytes())), why)
 }

@@ -41,7 +41,6 @@ impl SocketFile {
     ///
     /// # Errors
     /// EADDRINUSE if the path names anything else; the errors of the walk.
-    #[inline(never)]
     pub fn claim(
         listener: &Listener<'static>,
         owner: Owner,
@@ -61,7 +60,6 @@ impl SocketFile {
     ///
     /// # Errors
     /// EADDRINUSE if the path names another file by now; the errors of unlink(2) and bind(2).
-    #[inline(never)]
     pub fn bind(&mut self) -> sys::Result<OwnedFd> {
         self.remove()?;
         let socket = if credentials::effective_uid() == 0 {

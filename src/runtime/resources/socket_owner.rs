@@ -13,7 +13,6 @@ use crate::sys::file_contents::{self, FileContents};
 use crate::sys::{self, Errno, socket};
 
 /// Describes the process that occupies the address, for an error message: `pid 7 has it`. Empty if it cannot be found.
-#[inline(never)]
 pub fn describe(listener: &Listener<'_>) -> String {
     if !listener.is_path() {
         return describe_port_owner(listener).ok().flatten().unwrap_or_default();
@@ -36,7 +35,6 @@ pub fn describe(listener: &Listener<'_>) -> String {
 ///
 /// # Errors
 /// When /proc does not show the sockets.
-#[inline(never)]
 pub fn describe_port_owner(listener: &Listener<'_>) -> sys::Result<Option<String>> {
     let tables = match listener.transport {
         Transport::Stream => [c"/proc/net/tcp", c"/proc/net/tcp6"],

@@ -28,7 +28,6 @@ pub struct TerminationLog(Option<OwnedFd>);
 
 impl TerminationLog {
     /// Opens the file. If that is impossible, prints a warning to standard error that says why.
-    #[inline(never)]
     pub fn open(path: Option<StaticCStr>) -> Self {
         Self(path.and_then(|path| open(path).map_err(|error| log::print_error(&error)).ok()))
     }
@@ -46,7 +45,6 @@ impl TerminationLog {
     }
 
     /// Overwrites the file with one line, and with the last lines of `tail`.
-    #[inline(never)]
     pub fn write(&self, words: fmt::Arguments<'_>, tail: Option<OwnedFd>) {
         let Some(file) = &self.0 else { return };
         let mut text = ArrayText::<MAX_SIZE>::new();
@@ -80,7 +78,6 @@ pub fn check(path: StaticCStr) -> Result<()> {
 /// The name of the file in messages.
 const TERMINATION_LOG: &str = "termination log";
 
-#[inline(never)]
 fn open(path: StaticCStr) -> Result<OwnedFd> {
     let (parent, name) = split_path(path);
     let mut walk = walk::walk_to(parent, TERMINATION_LOG, path)?;

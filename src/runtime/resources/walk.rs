@@ -53,7 +53,6 @@ pub struct Make {
 /// # Errors
 /// When the directory cannot be opened, or an untrusted user could have replaced a part of the path. The error names the purpose (`what`) and the
 /// path.
-#[inline(never)]
 pub fn walk_to(dir: &CStr, what: &str, path: &CStr) -> Result<Walk> {
     let mut walk = Walk::begin();
     match walk.go_to(dir) {
@@ -106,7 +105,6 @@ impl Walk {
     ///
     /// # Errors
     /// The errors of [`Self::go_to`], mkdir(2) and chown(2).
-    #[inline(never)]
     pub fn go_to_or_create(&mut self, path: &CStr, owner: Option<(u32, u32)>, mode: u32) -> sys::Result<()> {
         let mut make = Make { owner, mode, made: Vec::new() };
         let result = self.follow(path.to_bytes(), Some(&mut make));
@@ -118,7 +116,6 @@ impl Walk {
         result
     }
 
-    #[inline(never)]
     pub(super) fn follow(&mut self, path: &[u8], mut make: Option<&mut Make>) -> sys::Result<()> {
         for (part, is_last) in components(path) {
             if part == b"." && self.at.is_some() {
@@ -185,7 +182,6 @@ impl Walk {
         }
     }
 
-    #[inline(never)]
     fn refuse(&mut self, name: &[u8], reason: Reason) -> sys::Result<()> {
         let mut shown = ArrayText::new();
         shown.push(name);
@@ -268,7 +264,6 @@ impl Walk {
     }
 
     /// Makes the error of a failed walk.
-    #[inline(never)]
     pub fn error(&self, what: &str, path: &CStr, why: Errno) -> Error {
         Error::setup(format_args!("cannot use {what} '{}': {}", Escaped(path.to_bytes()), self.error_text(why)))
     }

@@ -15,7 +15,6 @@ pub fn open(walk: &mut Walk, path: &CStr) -> sys::Result<OwnedFd> {
     if walk.checked { open_at(walk, path.to_bytes()) } else { dir::open_readonly(path) }
 }
 
-#[inline(never)]
 fn open_at(walk: &mut Walk, path: &[u8]) -> sys::Result<OwnedFd> {
     let start = path.iter().rposition(|byte| *byte == b'/').map_or(0, |at| at + 1);
     let (way, last) = path.split_at_checked(start).unwrap_or_default();

@@ -56,7 +56,6 @@ pub fn daemonize(
     leave_session(distance, output).map_err(fail)
 }
 
-#[inline(never)]
 fn leave_session(distance: SessionRole, output: Output) -> sys::Result<()> {
     process::setsid()?;
     if distance == SessionRole::Orphan {
@@ -79,7 +78,6 @@ const PAUSE_MS: u64 = 10;
 
 /// Waits for the outcome, in the calling process. This process keeps only the pipe, and no lock or socket. So it can be
 /// killed at any time without harm.
-#[inline(never)]
 fn await_report(answer: &OwnedFd, statuses: Statuses) -> ! {
     let _ = poll::set_mask(SignalMask::None);
     let answer_number = answer.as_raw_fd();

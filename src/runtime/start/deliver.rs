@@ -33,7 +33,6 @@ pub fn to_process(process: Process, signal: u8) -> sys::Result<()> {
 ///
 /// # Errors
 /// The errors of `send`, and of `sender::send_as`.
-#[inline(never)]
 pub fn deliver(pid: i32, user: Option<u32>, send: &dyn Fn() -> sys::Result<()>) -> sys::Result<()> {
     let other = user.filter(|user| *user != credentials::effective_uid() && !caps::may_kill());
     if let Some(user) = other {

@@ -21,7 +21,6 @@ pub type Detail = ArrayText<256>;
 const MAX_INTERPRETERS: usize = 4;
 
 /// Finds the cause why a step with a path failed. Writes the path that the cause is about into `about`.
-#[inline(never)]
 pub fn diagnose(step: &Step, program: &ExecImage, why: Errno, about: &mut Detail) -> Cause {
     if let Step::Chroot(dir) | Step::Chdir(dir) | Step::ReplacedDir(dir) | Step::Allow(Rule::Path(_, dir), _) = step {
         return diagnose_path(dir, about);
@@ -98,7 +97,6 @@ pub fn is_covered(dir: &CStr) -> Result<()> {
 }
 
 /// Finds what is wrong with a file that exists, or with its loader or interpreter.
-#[inline(never)]
 fn diagnose_file(path: &CStr, depth: usize, about: &mut Detail) -> Cause {
     push_name(about, path.to_bytes());
     if !dir::stat_path(path).is_ok_and(|about| about.regular) {

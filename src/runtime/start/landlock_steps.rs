@@ -13,7 +13,6 @@ use crate::sys::{Errno, Result, landlock};
 ///
 /// # Errors
 /// The errors of the kernel.
-#[inline(never)]
 pub fn apply_landlock_step(step: &Step, ruleset: &mut Option<OwnedFd>, starts: bool) -> Result<()> {
     if let Step::Ruleset(Handled { files, tcp, scope }) = *step {
         let files = if starts { files } else { files & right::READ };

@@ -96,7 +96,6 @@ impl StepFailure {
     }
 
     /// vsrun's exit status for this failure.
-    #[inline(never)]
     pub fn code(&self, program: &ExecImage) -> u8 {
         let is_exec = matches!(self.step(program), Some(Step::Exec(_)));
         let (missing, forbidden) = (self.why == Errno::NOENT, self.why == Errno::ACCESS);

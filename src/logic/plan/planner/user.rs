@@ -9,7 +9,6 @@ use crate::logic::plan::host::{CanChangeIds, Host};
 use crate::logic::plan::personality::Accounts;
 
 /// The server's user and groups. None if vsrun's own are not changed.
-#[inline(never)]
 pub fn identity(options: &Options, host: &Host<'_>) -> Result<Option<Identity>> {
     let Some(login) = &options.user else { return Ok(None) };
     let accounts = options.personality.accounts;

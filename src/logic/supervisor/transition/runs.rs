@@ -30,7 +30,6 @@ pub(super) fn run_handler(policy: &Policy, state: &mut State, exit: Exit, pause:
 }
 
 /// Restarts after an unexpected exit, at once or after a pause. Finishes if that would exceed `--restart-limit`.
-#[inline(never)]
 pub(super) fn restart(policy: &Policy, state: &mut State, exit: Exit, pause: Pause, now: Time) -> Action {
     state.fork_backoff = Span::ZERO;
     let rest = match pause {

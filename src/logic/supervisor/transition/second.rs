@@ -49,7 +49,6 @@ pub(super) fn begin(policy: &Policy, state: &mut State, now: Time) -> Action {
 }
 
 /// Applies an event of the second process.
-#[inline(never)]
 pub(super) fn advance(policy: &Policy, state: &mut State, event: SecondEvent, now: Time) -> Action {
     use SecondEvent::{ExecFailed, Exited, ForkFailed, LeaderExited, NoneLeft, NotReady, Ready, Unkillable};
     match (state.second, event) {
