@@ -109,17 +109,23 @@ impl Signals {
         Ok(Self(unsafe { OwnedFd::from_raw_fd(fd) }))
     }
 
-    /// Reads the next pending signal, if there is one.
+    /// Takes the next pending signal, if there is one. sigtimedwait(2) with a time of zero is faster than a read(2)
+    /// of the signalfd, which is needed for poll(2) only.
     pub fn next(&self) -> Option<SignalInfo> {
-        // The bytes of a struct signalfd_siginfo: ssi_signo at 0, ssi_code at 8, ssi_pid at 12, ssi_int at 44.
-        let mut info = [0u8; 128];
-        let count = rustix::io::read(&self.0, &mut info).ok()?;
-        let word = |at: usize| info.get(at..at + 4).and_then(|word| word.try_into().ok()).map(u32::from_ne_bytes);
-        if count < info.len() {
-            return None;
-        }
-        let value = word(44).filter(|_| word(8) == Some(super::pidfd::QUEUED.cast_unsigned()));
-        Some(SignalInfo { signal: u8::try_from(word(0)?).ok()?, sender: word(12)?, value })
+        // The words of a siginfo_t: signal number, errno and code; then, aligned like a pointer, the pid and uid of the
+        // sender, and the value.
+        let mut info = [0u32; 32];
+        let (all, at_once) = (u64::MAX, [0u64; 2]);
+        // SAFETY: the set has the stated size, and the buffer that of a siginfo_t. Two words of zero are a time of zero,
+        // whatever the size of its fields is.
+        let taken = cvt_long(unsafe {
+            libc::syscall(libc::SYS_rt_sigtimedwait, &raw const all, info.as_mut_ptr(), at_once.as_ptr(), SIGSET_SIZE)
+        });
+        let signal = u8::try_from(taken.ok()?).ok()?;
+        let fields = if cfg!(target_pointer_width = "64") { 4 } else { 3 };
+        let word = |at: usize| info.get(at).copied();
+        let value = word(fields + 2).filter(|_| word(2) == Some(super::pidfd::QUEUED.cast_unsigned()));
+        Some(SignalInfo { signal, sender: word(fields)?, value })
     }
 }
 
@@ -136,50 +142,62 @@ const MAX_FDS: usize = 12;
 /// which descriptors these are. At least one must be given. For the last descriptor, only the closing of the other end
 /// counts: readable bytes do not end the sleep.
 pub fn wait<const N: usize>(fds: [Option<BorrowedFd<'_>>; N], millis: Option<u64>) -> [bool; N] {
-    wait_except(fds, 1 << (N - 1), millis)
+    let readable = PollSet::new(&fds, 1 << (N - 1)).wait(millis);
+    core::array::from_fn(|at| readable & (1 << at) != 0)
 }
 
-/// Sleeps like [`wait`], but only the closing of the other end counts for each descriptor whose bit is set in `quiet`.
-pub fn wait_except<const N: usize>(fds: [Option<BorrowedFd<'_>>; N], quiet: u32, millis: Option<u64>) -> [bool; N] {
-    let mut ready = [false; N];
-    sleep(&fds, quiet, millis, &mut ready);
-    ready
-}
+/// The descriptors of a sleep, as ppoll(2) takes them.
+pub struct PollSet([libc::pollfd; MAX_FDS]);
 
-#[inline(never)]
-fn sleep(fds: &[Option<BorrowedFd<'_>>], quiet: u32, millis: Option<u64>, ready: &mut [bool]) {
-    // The kernel ignores a negative descriptor.
-    let mut polled = [libc::pollfd { fd: -1, events: libc::POLLIN, revents: 0 }; MAX_FDS];
-    for (at, (polled, fd)) in polled.iter_mut().zip(fds).enumerate() {
-        polled.fd = fd.map_or(-1, |fd| fd.as_raw_fd());
-        if quiet & (1 << at) != 0 {
-            // POLLHUP is reported even if it was not requested.
-            polled.events = 0;
+impl PollSet {
+    /// Makes a set of at most [`MAX_FDS`] descriptors. For each descriptor whose bit is set in `quiet`, only the closing of
+    /// the other end counts.
+    #[inline(never)]
+    pub fn new(fds: &[Option<BorrowedFd<'_>>], quiet: u32) -> Self {
+        // The kernel ignores a negative descriptor.
+        let mut polled = [libc::pollfd { fd: -1, events: libc::POLLIN, revents: 0 }; MAX_FDS];
+        for (at, (polled, fd)) in polled.iter_mut().zip(fds).enumerate() {
+            polled.fd = fd.map_or(-1, |fd| fd.as_raw_fd());
+            if quiet & (1 << at) != 0 {
+                // POLLHUP is reported even if it was not requested.
+                polled.events = 0;
+            }
         }
+        Self(polled)
     }
-    if fds.iter().all(Option::is_none) {
-        return sleep_ms(100);
-    }
-    // SAFETY: all zero is valid; where the machine has small words, some of it is padding.
-    let mut span: libc::timespec = unsafe { core::mem::zeroed() };
-    let until = millis.map(timespec).map_or(core::ptr::null(), |until| {
-        // Limited to 68 years, because the seconds may have 32 bits.
-        span.tv_sec = i32::try_from(until.tv_sec).unwrap_or(i32::MAX).into();
-        span.tv_nsec = i32::try_from(until.tv_nsec).unwrap_or(0).into();
-        &raw const span
-    });
-    loop {
-        // SAFETY: the array has that many structures, which the kernel may write to.
-        let result = unsafe { libc::ppoll(polled.as_mut_ptr(), MAX_FDS as libc::nfds_t, until, core::ptr::null()) };
-        match cvt(result) {
-            Ok(_) => break,
-            Err(Errno::INTR) => {}
-            // The kernel has no memory for the call. Pause, to avoid a busy loop.
-            Err(_) => return sleep_ms(100),
+
+    /// Sleeps until one of the descriptors is readable or closed, or until `millis` have passed. Returns the bits of
+    /// these descriptors.
+    #[inline(never)]
+    pub fn wait(&mut self, millis: Option<u64>) -> u32 {
+        let Self(polled) = self;
+        let Some(last) = polled.iter().rposition(|polled| polled.fd >= 0) else {
+            sleep_ms(100);
+            return 0;
+        };
+        // SAFETY: all zero is valid; where the machine has small words, some of it is padding.
+        let mut span: libc::timespec = unsafe { core::mem::zeroed() };
+        let until = millis.map(timespec).map_or(core::ptr::null(), |until| {
+            // Limited to 68 years, because the seconds may have 32 bits.
+            span.tv_sec = i32::try_from(until.tv_sec).unwrap_or(i32::MAX).into();
+            span.tv_nsec = i32::try_from(until.tv_nsec).unwrap_or(0).into();
+            &raw const span
+        });
+        loop {
+            let count = last as libc::nfds_t + 1;
+            // SAFETY: the array has at least that many structures, which the kernel may write to.
+            let result = unsafe { libc::ppoll(polled.as_mut_ptr(), count, until, core::ptr::null()) };
+            match cvt(result) {
+                Ok(_) => break,
+                Err(Errno::INTR) => {}
+                // The kernel has no memory for the call. Pause, to avoid a busy loop.
+                Err(_) => {
+                    sleep_ms(100);
+                    return 0;
+                }
+            }
         }
-    }
-    for (ready, fd) in ready.iter_mut().zip(&polled) {
-        *ready = fd.revents != 0;
+        polled.iter().rev().fold(0, |bits, polled| bits << 1 | u32::from(polled.revents != 0))
     }
 }
 

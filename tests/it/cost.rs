@@ -13,7 +13,7 @@ const FAULTS_OF_A_START: usize = 16;
 /// Page faults of `--init` and its child until the server's exec, and to its own end.
 const FAULTS_OF_AN_INIT: usize = 14;
 /// System calls of a manager to pass a signal on, and be at rest again.
-const CALLS_OF_A_SIGNAL: usize = 8;
+const CALLS_OF_A_SIGNAL: usize = 6;
 /// The same from the server's death until the next one has been started, with pidfiles. Those of
 /// the child are in `tests/it/cost_at_rest.rs`.
 /// A pidfd, opened and closed, shows an end that a tracer hides.
@@ -89,8 +89,8 @@ fn heard(sandbox: &Sandbox, options: Vec<OsString>, happens: impl FnOnce(&Runnin
     // Some file systems cannot write without waiting; then there is another write.
     let is_call = |line: &String| !line.starts_with(['-', '+']) && !line.contains("EOPNOTSUPP");
     let calls: Vec<String> = trace.into_iter().filter(is_call).collect();
-    // What a signalfd is read for is 128 bytes long. Before the first there is only the sleep.
-    let is_heard = |call: &String| call.starts_with("read(") && call.ends_with(" = 128");
+    // Before the first signal that is taken there is only the sleep.
+    let is_heard = |call: &String| call.starts_with("rt_sigtimedwait(") && !call.contains(" = -1 ");
     let starts: Vec<usize> = (0..calls.len()).filter(|sandbox| is_heard(&calls[*sandbox])).collect();
     let ends = starts[1..].iter().copied().chain([calls.len()]);
     Some(starts.iter().zip(ends).map(|(start, end)| calls[*start..end].to_vec()).collect())

@@ -113,6 +113,18 @@ fn forward(policy: &Policy, state: &mut State, signal: Signal, now: Time) -> Act
     }
 }
 
+/// Forwards a signal, as [`next`] would, if the supervisor remains as it is: the server runs, alone, and neither a stop
+/// delay nor a stop timeout begins. Returns the recipient. Most signals are of that kind, and they arrive sooner so.
+pub fn pass(policy: &Policy, state: &mut State, signal: Signal) -> Option<Recipient> {
+    let begins = policy.role == Role::InitWithTimeout || policy.stop_delay.is_some();
+    let plain = state.phase == Phase::Running && state.second == SecondProcess::None;
+    if !plain || begins && policy.is_forwarded_stop(signal) {
+        return None;
+    }
+    state.forwarded |= signal.bit();
+    Some(policy.forward_scope())
+}
+
 /// Forwards a signal to the server. If the signal asks it to exit, no restart follows, and an init with a stop timeout
 /// starts that timeout.
 fn forward_now(policy: &Policy, state: &mut State, signal: Signal, now: Time) -> Action {

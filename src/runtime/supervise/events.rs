@@ -12,6 +12,7 @@ use crate::logic::base::time::Time;
 use crate::logic::plan::step::Step;
 use crate::logic::supervisor::event::Event;
 use crate::logic::supervisor::signal_action::SignalAction;
+use crate::logic::supervisor::transition::pass;
 use crate::runtime::host::clock::now;
 use crate::runtime::report::log::Priority;
 use crate::sys::process;
@@ -28,11 +29,6 @@ impl Supervisor<'_> {
     /// server which forks in a loop delays nothing else.
     #[inline(never)]
     pub fn next_event(&mut self) -> Event {
-        self.next_event_after(None)
-    }
-
-    /// As `next_event`, just after this time: the clock need not be read.
-    pub fn next_event_after(&mut self, mut known: Option<Time>) -> Event {
         let mut room = REAPED_PER_TURN;
         loop {
             while self.unreaped && room > 0 {
@@ -52,7 +48,7 @@ impl Supervisor<'_> {
                 continue;
             }
             room = REAPED_PER_TURN;
-            let time = known.take().unwrap_or_else(now);
+            let time = now();
             if let Some(event) = self.search(time) {
                 // A process that is not our descendant may have moved into the control group.
                 let slot = if event == Event::NoneLeft { Slot::Server } else { Slot::Second };
@@ -115,9 +111,10 @@ impl Supervisor<'_> {
         }
     }
 
-    /// Reads pending signals up to one that is an event. `Reopen` is done at once.
+    /// Takes pending signals up to one that is an event. `Reopen` is done at once, and so is a plain forward, which is one of
+    /// `pass`.
     #[inline(never)]
-    fn next_signal(&mut self) -> Option<Event> {
+    pub fn next_signal(&mut self) -> Option<Event> {
         // Limited, so that a signal that is sent in a loop does not delay the deadlines. More than one, because the kernel
         // reports the lowest number first: a server that forks in a loop must not hide a signal behind its SIGCHLD.
         for _ in 0..SIGNALS_PER_TURN {
@@ -166,8 +163,14 @@ impl Supervisor<'_> {
                     }
                 }
                 SignalAction::Forward(other) => {
-                    // The next sleep shows whether there are more. Usually there are none, so a read(2) is saved.
+                    // The next sleep shows whether there are more. Usually there are none, so a system call is saved.
                     self.signalled = false;
+                    if !self.suspends
+                        && let Some(to) = pass(&self.config.policy, &mut self.state, other)
+                    {
+                        self.forward(other, to);
+                        return None;
+                    }
                     return Some(Event::Forward(other));
                 }
                 SignalAction::Reopen => self.config.output.reopen(&mut self.config.log),

@@ -10,7 +10,7 @@ use crate::logic::base::time::{Time, earliest};
 use crate::logic::supervisor::event::Event;
 use crate::runtime::report::log::Priority;
 use crate::runtime::start::outcome::StartOutcome;
-use crate::sys::poll;
+use crate::sys::poll::PollSet;
 
 /// What the event loop waits for, besides deadlines.
 #[derive(Clone, Copy)]
@@ -66,13 +66,24 @@ impl Supervisor<'_> {
         // Some exits send us no SIGCHLD, for example those of other processes' children. They are polled for.
         let polls = self.clears() || self.any_left() || self.state.second.remains().is_some();
         let wake = earliest(&[self.config.readiness.pause(time), self.next_wake(time, polls)]);
-        let fds = SOURCES.map(|source| self.descriptor(source, time));
-        let readable = poll::wait_except(fds, CLOSING_ONLY, wake.map(|wake| wake.since(time).0));
-        let [has_signal, ..] = readable;
+        let mut set = PollSet::new(&SOURCES.map(|source| self.descriptor(source, time)), CLOSING_ONLY);
         self.unreaped |= polls;
-        self.signalled |= has_signal;
-        for source in SOURCES.iter().zip(readable).filter_map(|(source, readable)| readable.then_some(*source)) {
-            let event = match source {
+        let mut readable = loop {
+            let readable = set.wait(wake.map(|wake| wake.since(time).0));
+            self.signalled |= readable & 1 != 0;
+            if readable != 1 || self.unreaped {
+                break readable;
+            }
+            // A signal alone, usually one to forward: the shortest way, and without a deadline the same sleep again.
+            let event = self.next_signal();
+            if event.is_some() || self.unreaped || wake.is_some() {
+                return event;
+            }
+        };
+        let has_signal = readable & 1 != 0;
+        while let Some(source) = SOURCES.get(readable.trailing_zeros() as usize) {
+            readable &= readable - 1;
+            let event = match *source {
                 Source::Signals => None,
                 Source::Exit(slot) => {
                     self.process(slot).iter_mut().for_each(|life| life.line.note_end(time));

@@ -133,10 +133,8 @@ pub fn supervise(watch: &mut SupervisorConfig, resources: &mut StartResources) -
             }
             Action::Forward(signal, to) => {
                 this.forward(signal, to);
-                // The clock is read again only if vsrun may have been stopped meanwhile.
-                let known = (!this.suspends).then_some(time);
                 this.suspend();
-                this.next_event_after(known)
+                this.next_event()
             }
             Action::Pause(span) => {
                 let (span, restarts) = (Duration(span), this.state.restarts());
