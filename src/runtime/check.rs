@@ -31,6 +31,7 @@ use crate::sys::{caps, dir, poll, process, terminal};
 pub fn check(options: &mut Options) -> ! {
     let log = Log::new(LogTarget::Plain);
     let mut findings = Findings { status: exit::OK, known_steps: false, debug: None };
+    poll::ignore_writes(true);
     poll::reset_dispositions(0);
     if let Some(dir) = options.env_dir
         && !findings.check_result("", env_dir::read(dir, &mut Vec::new()))

@@ -146,7 +146,7 @@ fn stop(control: &Control, file: &Pidfile, server: Server) -> Result<Option<&'st
             poll::sleep_ms(PAUSE_MS);
         } else {
             let until = patience.kill.or(patience.until);
-            [ended, ..] = poll::wait([keeper.exit_fd(), None, None, None], until.map(|until| until.since(now()).0));
+            ended = poll::wait(&[keeper.exit_fd(), None], until.map(|until| until.since(now()).0)) != 0;
         }
         // The process's children may have inherited the lock. No server can start until they have exited.
         let (lock, line) = file.state();

@@ -16,6 +16,7 @@ use crate::sys::{credentials, fd, process};
 /// When no descriptor is available.
 pub fn pause(unhandled: u64) -> Result<u8> {
     let failed = |why| os_error(format_args!("cannot open a signalfd"), why);
+    poll::ignore_writes(true);
     poll::reset_dispositions(0);
     poll::set_mask(SignalMask::These(!unhandled)).map_err(failed)?;
     // The process keeps no mount busy, and no pipe open.
@@ -32,6 +33,6 @@ pub fn pause(unhandled: u64) -> Result<u8> {
                 return Ok(exit::OK);
             }
         }
-        let [_, _] = poll::wait([Some(signals.as_fd()), None], None);
+        poll::wait(&[Some(signals.as_fd()), None], None);
     }
 }

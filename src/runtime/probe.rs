@@ -49,6 +49,7 @@ pub fn probe(request: &ProbeRequest) -> Result<u8> {
 
 /// Runs a program in a session of its own, and waits for its exit.
 fn execute(words: Vec<StaticCStr>, deadline: Time) -> Result<core::result::Result<(), Failed>> {
+    poll::ignore_writes(true);
     poll::reset_dispositions(0);
     poll::set_mask(SignalMask::All).map_err(|why| os_error(format_args!("cannot block the signals"), why))?;
     let signals = Signals::open().map_err(|why| os_error(format_args!("cannot open a signalfd"), why))?;
@@ -72,7 +73,7 @@ fn execute(words: Vec<StaticCStr>, deadline: Time) -> Result<core::result::Resul
             let _ = process::send(Signal::KILL.number(), Target::Group(child.pid));
             let _ = process::send(Signal::KILL.number(), Target::Process(child.pid));
         }
-        poll::wait([Some(signals.as_fd()), None, None, None], left);
+        poll::wait(&[Some(signals.as_fd()), None], left);
         while signals.next().is_some() {}
     }
     let (status, _) = process::reap(child.pid).map_err(cannot)?;

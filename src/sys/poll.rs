@@ -45,11 +45,11 @@ pub fn set_mask(mask: SignalMask) -> Result<()> {
 
 /// Sets the default action of every signal except those in the set `kept`, because of what vsrun may have inherited:
 /// ignored signals stay ignored over an exec, and with SIGCHLD ignored wait(2) never returns a child. Signals that our
-/// own writes may cause are ignored, so that the write fails instead. Blocked signals are still read from [`Signals`].
+/// own writes may cause are left to [`ignore_writes`]. Blocked signals are still read from [`Signals`].
 pub fn reset_dispositions(kept: u64) {
-    let kept = |signal: &c_int| WRITE_SIGNALS.contains(signal) || kept & bit(*signal) != 0;
-    (1..=64).filter(|signal| !kept(signal)).for_each(|signal| set_action(signal, DEFAULT));
-    ignore_writes(true);
+    // A bit test is shorter than a search, and KILL and STOP cannot be changed.
+    let kept = kept | WRITE_SIGNALS.into_iter().chain([libc::SIGKILL, libc::SIGSTOP]).map(bit).sum::<u64>();
+    (1..=64).filter(|signal| kept & bit(*signal) == 0).for_each(|signal| set_action(signal, DEFAULT));
 }
 
 fn bit(signal: c_int) -> u64 {
@@ -77,7 +77,9 @@ pub fn restore_dispositions(ignored: u64) {
 
 /// Sets the action of a signal.
 fn set_action(signal: c_int, handler: u64) {
-    sigaction(signal, Some(&[handler, 0, 0, 0]));
+    let new = [handler, 0, 0, 0];
+    // SAFETY: the structure is at least as large as what the kernel reads, and the old one is not requested.
+    unsafe { libc::syscall(libc::SYS_rt_sigaction, signal, &raw const new, core::ptr::null::<u64>(), SIGSET_SIZE) };
 }
 
 /// A signal that was received.
@@ -139,11 +141,10 @@ impl AsFd for Signals {
 const MAX_FDS: usize = 12;
 
 /// Sleeps until one of the descriptors is readable or its other end is closed, or until `millis` have passed. Returns
-/// which descriptors these are. At least one must be given. For the last descriptor, only the closing of the other end
+/// which descriptors these are, a bit for each. At least one must be given. For the last descriptor, only the closing of the other end
 /// counts: readable bytes do not end the sleep.
-pub fn wait<const N: usize>(fds: [Option<BorrowedFd<'_>>; N], millis: Option<u64>) -> [bool; N] {
-    let readable = PollSet::new(&fds, 1 << (N - 1)).wait(millis);
-    core::array::from_fn(|at| readable & (1 << at) != 0)
+pub fn wait(fds: &[Option<BorrowedFd<'_>>], millis: Option<u64>) -> u32 {
+    PollSet::new(fds, 1 << (fds.len() - 1)).wait(millis)
 }
 
 /// The descriptors of a sleep, as ppoll(2) takes them.
@@ -204,8 +205,7 @@ impl PollSet {
 /// Sleeps until the other end of a pipe is closed, even if bytes are written before, or until `millis` have passed.
 /// Returns true if the other end is closed.
 pub fn wait_for_close(pipe: BorrowedFd<'_>, millis: u64) -> bool {
-    let [closed] = wait([Some(pipe)], Some(millis));
-    closed
+    wait(&[Some(pipe)], Some(millis)) != 0
 }
 
 /// Sleeps for `millis`, to wait for something that no descriptor reports.

@@ -171,7 +171,7 @@ impl LogChild {
             }
             self.run_due(now);
             let wake = self.deadline().unwrap_or(until).min(until);
-            poll::wait([Some(signals.as_fd()), None, None, None], Some(wake.since(now).0));
+            poll::wait(&[Some(signals.as_fd()), None], Some(wake.since(now).0));
             while signals.next().is_some() {}
             while let Some(pid) = process::any_exited() {
                 let _ = process::reap(pid);

@@ -65,7 +65,7 @@ pub fn run(rules: LogPolicy) -> ! {
             writer.next = time.after(SWEEP_INTERVAL);
         }
         let wake = Some(writer.next.since(time).0);
-        let [news, ..] = poll::wait([Some(input), Some(signals.as_fd()), None, None], wake);
+        let news = poll::wait(&[Some(input), Some(signals.as_fd()), None], wake) & 1 != 0;
         // Count the bytes before reading the signals. The request to rotate comes before the next server writes: if it
         // has not been read yet, none of the counted bytes is from the next server.
         let count = pipe::bytes_available(input);

@@ -172,7 +172,7 @@ fn wait(child: Pid, signals: &Signals, mut until: Option<Time>, image: &ExecImag
         }
         let ended = line.as_ref().filter(|_| hidden.is_none()).map(AsFd::as_fd);
         let wake = if hidden.is_some() { Some(time.after(TRACER_WAIT)) } else { until };
-        let [_, ended, _] = poll::wait([Some(signals.as_fd()), ended, None], wake.map(|wake| wake.since(time).0));
+        let ended = poll::wait(&[Some(signals.as_fd()), ended, None], wake.map(|wake| wake.since(time).0)) & 2 != 0;
         if ended && !process::has_exited(child) {
             hidden = Some(now());
         }

@@ -88,7 +88,7 @@ fn exchange(connection: &OwnedFd, request: &[u8], deadline: Time) -> core::resul
             Answer::Status(status) => return Err(Failed::Status(status)),
             Answer::Other => return Err(Failed::NotHttp),
         }
-        let [readable, ..] = poll::wait([Some(connection.as_fd()), None, None, None], Some(left(deadline)?));
+        let readable = poll::wait(&[Some(connection.as_fd()), None], Some(left(deadline)?)) != 0;
         if !readable {
             continue;
         }
