@@ -52,19 +52,18 @@ const SUPERVISION_NAMES: &str = "--manager, --init or --restart";
 pub fn reject_conflicts(options: &Options) -> Result<()> {
     let given = options.given;
     let waits = !matches!(options.ready, None | Some(Ready::Exec));
-    for (row, id) in lookup::long_names() {
-        let name = Escaped(row);
+    for id in lookup::ids().filter(|id| given.contains(*id)) {
         for (whose, needs, words) in REQUIREMENTS {
             // With `--background` and a readiness, vsrun stops a server that is not ready in time, and both options say
             // how.
             let late = waits && options.background && matches!(id, Id::StopSignal | Id::StopTimeout);
-            if given.contains(id) && whose.contains(id) && !given.intersects(*needs) && !late {
-                return usage_error(format_args!("option --{name} needs {words}"));
+            if whose.contains(id) && !given.intersects(*needs) && !late {
+                return usage_error(format_args!("option --{} needs {words}", Escaped(lookup::long_name(id))));
             }
         }
         let restarts = RESTART_OPTIONS.contains(id) || id == Id::Restart && options.restart != Some(Restart::No);
-        if options.has(Id::Init) && given.contains(id) && restarts {
-            return cannot_combine("--init", format_args!("--{name}"));
+        if options.has(Id::Init) && restarts {
+            return cannot_combine("--init", format_args!("--{}", Escaped(lookup::long_name(id))));
         }
     }
     let has_handler = options.manager.is_some_and(|managed| managed.handler.is_some());

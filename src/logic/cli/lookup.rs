@@ -116,6 +116,17 @@ pub fn long_names() -> impl Iterator<Item = (&'static [u8], Id)> {
     rows().filter_map(split_row).map(|(_, name, _)| name).zip(IDS.iter().copied())
 }
 
+/// The identifiers of all options, in the order of the table.
+pub fn ids() -> impl Iterator<Item = Id> {
+    IDS.iter().copied()
+}
+
+/// The long name of an option. It is looked for in the whole table, so only errors need it.
+#[inline(never)]
+pub fn long_name(wanted: Id) -> &'static [u8] {
+    long_names().find(|(_, id)| *id == wanted).map_or(&[], |(name, _)| name)
+}
+
 /// Splits the first field of a line: the letter of the short name, the long name, and the kinds of the values.
 fn split_row(line: &'static [u8]) -> Option<(Option<char>, &'static [u8], &'static [u8])> {
     let mut halves = split_byte(split_byte(line, b'\t').next()?, b' ');
