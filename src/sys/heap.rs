@@ -139,7 +139,7 @@ pub fn release_stack() {
     /// The size of the stack that is released, in bytes: more than any start uses.
     const DEPTH: usize = 128 * 1024;
     /// More stack than the call of madvise(2) uses, in bytes.
-    const SPARED: usize = 1024;
+    const SPARED: usize = 256;
     let here = 0u8;
     // SAFETY: getauxval only reads what the kernel left at the start. The page size is 4 KiB on most machines and up to
     // 64 KiB on some boards; the kernel releases whole pages only.

@@ -11,6 +11,9 @@ use std::time::Duration;
 /// the exec (1), the proof that descriptors are closed before the user is changed (2), terminals for writing only (2), and
 /// no privileged call where nothing changes (3).
 const CALLS_OF_A_START: usize = 40;
+/// The most calls of rt_sigaction: one for each signal whose disposition can be set, one that asks for that of SIGHUP, and
+/// two for the signals that a write may cause, which are ignored until the exec.
+const ACTIONS_OF_A_START: usize = 65;
 /// The most anonymous memory of a manager at rest, in KiB.
 const MEMORY_AT_REST: u64 = 20;
 
@@ -38,9 +41,12 @@ fn a_start_needs_few_system_calls() {
     let trace = harness::lines(&sandbox.path("trace"));
     // The first line is strace's own execve of vsrun; the way ends with the one that finds the command.
     let end = trace.iter().skip(1).position(|call| call.starts_with("execve(") && call.ends_with("= 0")).unwrap();
-    let calls: Vec<&String> = trace[1..=end].iter().filter(|call| !call.starts_with("rt_sigaction(")).collect();
+    let (actions, calls): (Vec<&String>, Vec<&String>) =
+        trace[1..=end].iter().partition(|call| call.starts_with("rt_sigaction("));
+    eprintln!("calls of a start: {}, and {} of rt_sigaction", calls.len(), actions.len());
     if is_small() {
         assert!(calls.len() <= CALLS_OF_A_START, "{} calls: {calls:#?}", calls.len());
+        assert!(actions.len() <= ACTIONS_OF_A_START, "{} calls: {actions:#?}", actions.len());
     }
 }
 
@@ -123,6 +129,28 @@ fn a_manager_at_rest_has_little_memory() {
     let found = memory(manager.pid());
     if is_small() {
         assert!(found <= MEMORY_AT_REST, "{found} KiB");
+    }
+    manager.stop().exited(0);
+}
+
+/// The most bytes of stack that a manager at rest uses, from the kernel's argv on. With the kernel's random offset, each
+/// of them is a byte of memory for each manager on average.
+const STACK_AT_REST: usize = 960;
+
+#[test]
+fn a_manager_at_rest_has_a_short_stack() {
+    needs!(harness::root());
+    let sandbox = Sandbox::new();
+    let manager = at_rest(&sandbox, words!["-d", "logs", "1"]);
+    let read = |name: &str| harness::text(Path::new(&format!("/proc/{}/{name}", manager.pid())));
+    // The stack pointer is the last but one in `syscall`, and the start of the stack the 28th field of `stat`.
+    let (call, stat) = (read("syscall"), read("stat"));
+    let now = call.split_whitespace().rev().nth(1).and_then(|word| word.strip_prefix("0x")).unwrap();
+    let start: usize = stat.rsplit_once(')').unwrap().1.split_whitespace().nth(25).unwrap().parse().unwrap();
+    let found = start - usize::from_str_radix(now, 16).unwrap();
+    eprintln!("stack of a manager at rest: {found} of {STACK_AT_REST}");
+    if is_small() {
+        assert!(found <= STACK_AT_REST, "{found} bytes");
     }
     manager.stop().exited(0);
 }

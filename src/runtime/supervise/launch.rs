@@ -17,6 +17,7 @@ use crate::sys::{self, Errno};
 
 impl Supervisor<'_> {
     /// Starts the server again.
+    #[inline(never)]
     pub fn relaunch(&mut self, logs: LogFiles) -> Event {
         if logs == LogFiles::Keep {
             let restarts = self.state.restarts();

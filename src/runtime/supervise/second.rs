@@ -79,6 +79,7 @@ impl Supervisor<'_> {
     }
 
     /// Starts the candidate.
+    #[inline(never)]
     pub fn launch_candidate(&mut self) -> Event {
         if let Some(life) = &self.server {
             self.record(Priority::Notice, format_args!("replacing the server (pid {})", life.pid));

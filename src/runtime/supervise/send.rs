@@ -29,6 +29,7 @@ impl Supervisor<'_> {
     }
 
     /// Sends a signal to the second process of a replacement, or to what remains of it.
+    #[inline(never)]
     pub fn send_second(&mut self, signal: Signal, to: Recipient) {
         if to == Recipient::Remains {
             self.sweep = Sweep::begin(Some(signal), false, self.part_of(Slot::Second));

@@ -7,6 +7,7 @@ use crate::runtime::supervise::supervisor::Supervisor;
 
 impl Supervisor<'_> {
     /// Reports an event to the service manager if it changes the state of the service.
+    #[inline(never)]
     pub fn notify_service_manager(&mut self, event: Event) {
         let Some(service) = &mut self.config.service_manager else { return };
         match (event, self.state.phase) {

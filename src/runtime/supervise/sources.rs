@@ -66,7 +66,7 @@ impl Supervisor<'_> {
         // Some exits send us no SIGCHLD, for example those of other processes' children. They are polled for.
         let polls = self.clears() || self.any_left() || self.state.second.remains().is_some();
         let wake = earliest(&[self.config.readiness.pause(time), self.next_wake(time, polls)]);
-        let mut set = PollSet::new(&SOURCES.map(|source| self.descriptor(source, time)), CLOSING_ONLY);
+        let mut set = self.poll_set(time);
         self.unreaped |= polls;
         let mut readable = loop {
             let readable = set.wait(wake.map(|wake| wake.since(time).0));
@@ -83,32 +83,44 @@ impl Supervisor<'_> {
         let has_signal = readable & 1 != 0;
         while let Some(source) = SOURCES.get(readable.trailing_zeros() as usize) {
             readable &= readable - 1;
-            let event = match *source {
-                Source::Signals => None,
-                Source::Exit(slot) => {
-                    self.process(slot).iter_mut().for_each(|life| life.line.note_end(time));
-                    // Usually SIGCHLD is pending too, and is read next.
-                    self.unreaped |= !has_signal;
-                    None
-                }
-                Source::HandlerExit => {
-                    self.config.handler.iter_mut().for_each(|handler| handler.line.note_end(time));
-                    self.unreaped |= !has_signal;
-                    None
-                }
-                Source::HandlerOutput => {
-                    self.config.handler.iter_mut().for_each(|handler| handler.output.read(&self.config.log));
-                    None
-                }
-                Source::Start(slot) => self.read_start_outcome(slot),
-                Source::Ready(slot) => self.read_ready_pipe(slot),
-                Source::Message(slot) => self.read_notify(slot),
-            };
+            let event = self.read(*source, time, has_signal);
             if event.is_some() {
                 return event;
             }
         }
         None
+    }
+
+    /// Reads from a source that became readable. `has_signal`: the signals did, too.
+    #[inline(never)]
+    fn read(&mut self, source: Source, time: Time, has_signal: bool) -> Option<Event> {
+        match source {
+            Source::Signals => None,
+            Source::Exit(slot) => {
+                self.process(slot).iter_mut().for_each(|life| life.line.note_end(time));
+                // Usually SIGCHLD is pending too, and is read next.
+                self.unreaped |= !has_signal;
+                None
+            }
+            Source::HandlerExit => {
+                self.config.handler.iter_mut().for_each(|handler| handler.line.note_end(time));
+                self.unreaped |= !has_signal;
+                None
+            }
+            Source::HandlerOutput => {
+                self.config.handler.iter_mut().for_each(|handler| handler.output.read(&self.config.log));
+                None
+            }
+            Source::Start(slot) => self.read_start_outcome(slot),
+            Source::Ready(slot) => self.read_ready_pipe(slot),
+            Source::Message(slot) => self.read_notify(slot),
+        }
+    }
+
+    /// All sources. A function of its own, so that the stack of a supervisor at rest is short.
+    #[inline(never)]
+    fn poll_set(&self, time: Time) -> PollSet {
+        PollSet::new(&SOURCES.map(|source| self.descriptor(source, time)), CLOSING_ONLY)
     }
 
     /// The descriptor of a source, if it exists and is to be read now.

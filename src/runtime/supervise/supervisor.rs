@@ -106,8 +106,7 @@ pub struct Supervisor<'a> {
 #[inline(never)]
 pub fn supervise(watch: &mut SupervisorConfig, resources: &mut StartResources) -> (Ending, Option<Error>, LastRun) {
     watch.log.record(Priority::Info, format_args!("starting: {}", Escaped(&watch.command)));
-    // On the heap, so that the stack of a supervisor at rest is short.
-    let mut this = Box::new(Supervisor::new(watch, resources));
+    let mut this = Supervisor::new(watch, resources);
     let mut event = this.launch(Slot::Server);
     loop {
         let Supervisor { config: watch, state, .. } = &mut *this;
@@ -161,9 +160,11 @@ pub fn supervise(watch: &mut SupervisorConfig, resources: &mut StartResources) -
 }
 
 impl<'a> Supervisor<'a> {
-    /// A supervisor before the first start of the server.
-    fn new(config: &'a mut SupervisorConfig, resources: &'a mut StartResources) -> Self {
-        Self {
+    /// A supervisor before the first start of the server. It is on the heap, and made in a function of its own, so that
+    /// the stack of a supervisor at rest is short.
+    #[inline(never)]
+    fn new(config: &'a mut SupervisorConfig, resources: &'a mut StartResources) -> Box<Self> {
+        Box::new(Self {
             state: State::new(&config.policy, now()),
             config,
             pidfiles: &resources.pidfiles,
@@ -180,13 +181,14 @@ impl<'a> Supervisor<'a> {
             error: None,
             reach: Reach::Open,
             suspends: false,
-        }
+        })
     }
 }
 
 impl Supervisor<'_> {
     /// The server is ready: reports it to the waiting parent and the service manager, and releases what the start
     /// needed.
+    #[inline(never)]
     fn report_ready(&mut self) {
         if let Some(caller) = self.config.waiting_parent.take() {
             caller.ready();
@@ -211,6 +213,7 @@ impl Supervisor<'_> {
     }
 
     /// Starts the crash handler for this exit.
+    #[inline(never)]
     fn run_handler(&mut self, exit: Exit) -> Event {
         let watch = &mut *self.config;
         let (Some(life), Some(handler)) = (&self.server, &mut watch.handler) else {
