@@ -88,6 +88,19 @@ pub fn is_in_session_or_older(stat: &[u8], session: i32, before: u64) -> bool {
     own == u64::try_from(session).ok() || start.is_some_and(|start| start < before)
 }
 
+/// True if a process has been sent SIGKILL or is exiting, but is not a zombie yet, from its `stat` file in /proc.
+pub fn is_dying(stat: &[u8]) -> bool {
+    /// PF_EXITING of the kernel's include/linux/sched.h.
+    const EXITING: u64 = 4;
+    const KILL_BIT: u64 = 1 << (9 - 1);
+    let Some(end) = stat.iter().rposition(|byte| *byte == b')') else { return false };
+    let mut words = stat.get(end + 2..).unwrap_or_default().split(|byte| *byte == b' ');
+    // The kernel's flags are the seventh word after the process name, and the first thread's pending signals the 29th.
+    // SIGKILL is pending in each thread, until the thread begins to exit.
+    let mut has = |index: usize, bit: u64| words.nth(index).and_then(parse_number).is_some_and(|word| word & bit != 0);
+    has(6, EXITING) || has(21, KILL_BIT)
+}
+
 /// The wait(2) status of a zombie: the 52nd word of its `stat` file in /proc. None for 0, which the kernel also shows
 /// to a process that may not trace the zombie.
 pub fn zombie_status(stat: &[u8]) -> Option<i32> {
@@ -104,6 +117,26 @@ mod tests {
         let mut rows: Vec<Row> = rows.iter().map(|(pid, parent)| [*pid, *parent, UNMARKED]).collect();
         mark(&mut rows, 10, helper.as_slice());
         rows.iter().map(|[.., mark]| *mark).collect()
+    }
+
+    #[test]
+    fn a_process_that_is_dying_is_recognized() {
+        let stat = |flags: &str, pending: &str| {
+            format!(
+                "12 (a) b) R 1 12 12 0 -1 {flags} 90 0 0 0 0 0 0 0 20 0 1 0 500 3 4 5 6 7 8 9 10 {pending} 0 0 0 17"
+            )
+        };
+        for (flags, pending, dying) in [
+            ("4194304", "0", false),
+            ("4194304", "256", true),
+            ("4194304", "16640", true),
+            ("4194304", "16384", false),
+            ("4194560", "128", false),
+            ("4194308", "0", true),
+        ] {
+            assert_eq!(is_dying(stat(flags, pending).as_bytes()), dying, "{flags} {pending}");
+        }
+        assert!(!is_dying(b"") && !is_dying(b"12 (a) R 1"));
     }
 
     #[test]

@@ -41,6 +41,8 @@ pub struct Sweep {
     whole: bool,
     /// If given, only these children and their descendants count.
     part: Option<Part>,
+    /// Whether processes that are dying already do not count.
+    skips_dying: bool,
     proc: Dir,
     rows: Scratch,
     stage: Stage,
@@ -87,7 +89,16 @@ impl Sweep {
         let (proc, rows) = (Dir::open(c"/proc").ok()?, Scratch::new()?);
         // A part of our own processes never includes visitors.
         let whole = whole && part.is_none();
-        Some(Self { signal, whole, part, proc, rows, stage: Stage::Listing { from: 0 }, found: Found::default() })
+        Some(Self {
+            signal,
+            whole,
+            part,
+            skips_dying: false,
+            proc,
+            rows,
+            stage: Stage::Listing { from: 0 },
+            found: Found::default(),
+        })
     }
 
     /// Does a limited part of the work. The helpers and their descendants do not count.
@@ -134,10 +145,14 @@ impl Sweep {
     }
 
     fn tally(&mut self) {
-        let Self { whole, rows, found, .. } = self;
+        let Self { whole, rows, found, proc, skips_dying, .. } = self;
         for [pid, _, mark] in rows.rows() {
             if counts(*mark, *whole) {
                 if let Some(place) = found.first.get_mut(found.count) {
+                    // Only the first three are read again, so that many processes do not delay the supervisor.
+                    if *skips_dying && tree::is_dying(stat(proc, *pid, &mut [0; 512])) {
+                        continue;
+                    }
                     *place = *pid;
                 }
                 found.count += 1;
@@ -185,13 +200,15 @@ impl core::fmt::Display for Found {
     }
 }
 
-/// Counts the living descendants, if a limited number of turns is enough. Otherwise the result is empty.
+/// Counts the living descendants, if a limited number of turns is enough. Otherwise the result is empty. What has been
+/// killed and has not exited yet, such as the rest of a probe, is not left.
 #[inline(never)]
 pub fn survey(helpers: Helpers) -> Found {
     if helpers == NO_HELPERS && !process::any_child_lives(None) {
         return Found::default();
     }
     let Some(mut sweep) = Sweep::begin(None, false, None) else { return Found::default() };
+    sweep.skips_dying = true;
     for _ in 0..TURNS_OF_SURVEY {
         if sweep.turn(helpers) == Turn::Done {
             return sweep.found;
