@@ -9,17 +9,41 @@
     reason = "no part of the program: it stops where something is wrong, and speaks to cargo"
 )]
 
+extern crate alloc;
+
 use std::env;
 use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 
+#[macro_use]
+#[path = "src/logic/base/phrases.rs"]
+mod phrases;
+#[allow(dead_code, reason = "only the texts are of interest here")]
+#[path = "src/logic/formats/cause.rs"]
+mod cause;
+#[allow(dead_code, reason = "only the texts are of interest here")]
+#[path = "src/logic/plan/deed.rs"]
+mod deed;
+#[allow(dead_code, reason = "only the texts are of interest here")]
+#[path = "src/logic/base/errno_text.rs"]
+mod errno_text;
 #[path = "src/logic/cli/flags.rs"]
 mod flags;
 #[path = "build/help.rs"]
 mod help;
 
-/// Compresses the help text to half of its size.
+#[allow(dead_code, reason = "only the texts are of interest here")]
+#[path = "src/logic/base/note.rs"]
+mod note;
+#[allow(dead_code, reason = "only the texts are of interest here")]
+#[path = "src/logic/base/problem.rs"]
+mod problem;
+#[allow(dead_code, reason = "only the texts are of interest here")]
+#[path = "src/logic/base/reason.rs"]
+mod reason;
+
+/// Compresses the texts to half of their size.
 #[path = "build/pack.rs"]
 mod pack;
 
@@ -34,10 +58,18 @@ mod completions;
 fn main() {
     let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets OUT_DIR"));
     let version = env::var("CARGO_PKG_VERSION").expect("cargo sets CARGO_PKG_VERSION");
-    let parts = help::parts();
+    let mut parts: Vec<(&'static str, String)> = help::parts().into();
+    parts.extend([
+        ("problem", problem::Problem::TEXTS.into()),
+        ("note", note::Note::TEXTS.into()),
+        ("reason", reason::Reason::TEXTS.into()),
+        ("deed", deed::Deed::TEXTS.into()),
+        ("cause", cause::Cause::TEXTS.into()),
+        ("errno", errno_text::ErrnoText::TEXTS.into()),
+    ]);
     let (texts, pairs) = pack::packed_parts(&parts);
     for ((name, _), text) in parts.iter().zip(texts) {
-        fs::write(out.join(format!("{name}.txt")), text).expect("cannot write a part of the help");
+        fs::write(out.join(format!("{name}.txt")), text).expect("cannot write a text");
     }
     fs::write(out.join("pairs"), pairs.concat()).expect("cannot write pairs");
     fs::write(out.join("vsrun.8"), man::page(&version)).expect("cannot write vsrun.8");

@@ -13,6 +13,9 @@ mod exit;
 #[allow(dead_code, reason = "exit.rs speaks of signals")]
 #[path = "../src/logic/base/signal.rs"]
 mod signal;
+#[allow(dead_code, reason = "signal.rs splits and escapes texts")]
+#[path = "../src/logic/base/text.rs"]
+mod text;
 #[allow(dead_code, reason = "signal.rs reads numbers")]
 #[path = "../src/logic/base/time.rs"]
 mod time;

@@ -1,13 +1,13 @@
-//! Compresses the help texts to half of their size. build.rs calls this module; `logic::cli::lookup::unpack`
-//! decompresses.
+//! Compresses the help texts and the texts of errors to half of their size. build.rs calls this module;
+//! `logic::base::packed` decompresses.
 
 use std::collections::BTreeMap;
 
-/// The separator between the parts of the help in the compressed text.
+/// The separator between the parts of the compressed text.
 const SEPARATOR: &str = "\x0c\n";
 
 /// Compresses these texts, and returns them with the list of byte pairs that they share.
-pub fn packed_parts<const N: usize>(parts: &[(&'static str, String); N]) -> (Vec<Vec<u8>>, Vec<[u8; 2]>) {
+pub fn packed_parts(parts: &[(&'static str, String)]) -> (Vec<Vec<u8>>, Vec<[u8; 2]>) {
     let texts: Vec<String> = parts.iter().map(|(_, text)| format!("{text}\n{SEPARATOR}")).collect();
     let (packed, pairs) = packed(&texts.concat());
     // A separator is a line of its own, so compression does not touch it.
@@ -15,7 +15,7 @@ pub fn packed_parts<const N: usize>(parts: &[(&'static str, String); N]) -> (Vec
     let parts = parts
         .map(|part| part.strip_prefix(b"\n").unwrap_or(part))
         .map(|part| part.strip_suffix(b"\n").unwrap_or(part).to_vec());
-    (parts.take(N).collect(), pairs)
+    (parts.take(texts.len()).collect(), pairs)
 }
 
 /// Byte pair encoding. Returns the text, in which a byte N of 128 and more means the pair with the index N - 128, and

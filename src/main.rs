@@ -8,6 +8,7 @@ use core::ffi::{c_char, c_int};
 use vsrun::logic::base::cstr::StaticCStr;
 use vsrun::logic::base::error::{Error, Result};
 use vsrun::logic::base::exit::{self, Statuses};
+use vsrun::logic::base::problem::Problem;
 use vsrun::logic::cli::args_file::Args;
 use vsrun::logic::cli::flags::Id;
 use vsrun::logic::cli::help::{self, Help};
@@ -18,6 +19,7 @@ use vsrun::logic::cli::parse::{self, Request};
 use vsrun::logic::supervisor::policy::AtExit;
 use vsrun::runtime::host::system;
 use vsrun::runtime::report::log;
+use vsrun::runtime::report::os_error::os_error;
 use vsrun::runtime::supervise::setup::PreparedSupervisor;
 use vsrun::runtime::{check, control, machine, pause, probe, rc, run, service_file};
 use vsrun::sys::{entry, fd, heap};
@@ -61,10 +63,9 @@ enum Started {
 #[inline(never)]
 fn start(args: Vec<StaticCStr>, called: Option<Called>, at_exit: &mut Option<AtExit>) -> Result<Started> {
     if entry::is_secure_mode() {
-        return Err(Error::setup(format_args!("refusing to run set-user-id or with file capabilities")));
+        return Err(Error::new(Problem::SecureMode));
     }
-    fd::ensure_stdio_open(called.is_some())
-        .map_err(|why| log::os_error(format_args!("cannot open standard descriptors"), why))?;
+    fd::ensure_stdio_open(called.is_some()).map_err(|why| os_error(Problem::OpenStdio, why))?;
     let mut args = Args::new(args);
     loop {
         let mut options = Options::none();

@@ -162,7 +162,7 @@ fn as_if_they_stood_there(words: &Args) {
         (Err(within), Ok((Request::Help(_), _))) if words.list.is_empty() => refused(&within, &[2]),
         (Err(within), Err(without)) => {
             refused(&within, &[2]);
-            assert!(within.text.ends_with(&without.text), "{} {}", within.text, without.text);
+            assert!(within.text().ends_with(&without.text()), "{within} {without}");
         }
         (Ok(within), Ok(without)) => {
             assert_eq!(format!("{within:?}"), format!("{without:?}"));
@@ -578,9 +578,9 @@ fn read_word(word: &[u8], env: &Env) -> Result<Vec<u8>, u8> {
 
 /// A refusal has one of these exit statuses, and says why.
 fn refused(error: &Error, codes: &[u8]) {
-    assert!(codes.contains(&error.code), "{}: {}", error.code, error.text);
-    assert!(!error.text.trim().is_empty(), "it says nothing");
-    harmless(&error.text);
+    assert!(codes.contains(&error.code), "{}: {}", error.code, error);
+    assert!(!error.to_string().trim().is_empty(), "it says nothing");
+    harmless(&error.to_string());
 }
 
 /// One line that may be shown on any terminal.

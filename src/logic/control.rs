@@ -1,12 +1,16 @@
 //! The decisions of `--status`, `--stop` and `--signal`: which process to signal, for every combination of a pidfile's
 //! contents, its lock and what /proc shows, and how long a stop waits.
 
-use crate::logic::formats::proc::value_after;
 use core::fmt;
 
-use crate::logic::base::exit;
+use crate::logic::base::cstr::StaticCStr;
+use crate::logic::base::errno::Errno;
+use crate::logic::base::error::{Error, Object};
+use crate::logic::base::problem::Problem;
+use crate::logic::base::reason::Reason;
 use crate::logic::base::text::split_byte;
 use crate::logic::base::time::{Span, Time, parse_number};
+use crate::logic::formats::proc::value_after;
 
 /// How a pidfile is locked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,7 +35,7 @@ pub enum PidfileContents {
     /// The file contains something that vsrun never writes.
     Other,
     /// The kernel does not let it be read: the number of its error.
-    Unreadable(i32),
+    Unreadable(Errno),
 }
 
 impl PidfileContents {
@@ -86,47 +90,26 @@ pub enum NoTarget {
 /// Why it cannot be determined which process is alive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UnknownReason {
-    /// The kernel reported an error: its errno.
-    Kernel(i32),
-    /// The pidfile is a symbolic link.
-    Symlink,
-    /// The pidfile is not a regular file.
-    NotRegular,
-    /// The kernel does not report how the pidfile is locked.
-    LockHidden,
-    /// The pidfile names no process.
-    NoPid,
-    /// The process that the pidfile names does not have the lock.
-    OtherProcess,
-    /// /proc does not show which process has locked the pidfile.
-    OwnerHidden,
-    /// /proc does not show which process has locked the pidfile, and another user may have written and locked it.
-    Untrusted,
-    /// The kernel gives no pidfd for the process, so its pid could be reused before the signal is sent.
-    NoPidfd,
+    /// The kernel reported an error.
+    Kernel(Errno),
+    /// Another reason.
+    Other(Reason),
 }
 
 impl NoTarget {
-    /// The exit status of `--status`, the state and its reason. The reason is empty for an error of the kernel, whose
-    /// text comes from errno.
-    pub fn status_text(self) -> (u8, &'static str, &'static str) {
-        let why = match self {
-            Self::NotRunning => return (exit::NOT_RUNNING, "not running", "there is no such file"),
-            Self::Dead => return (exit::DEAD, "dead", "not locked"),
-            Self::Restarting => return (exit::OK, "restarting", "locked, and names no pid"),
-            Self::Unknown(UnknownReason::Kernel(_)) => "",
-            Self::Unknown(UnknownReason::Symlink) => "is a symbolic link",
-            Self::Unknown(UnknownReason::NotRegular) => "is not a regular file",
-            Self::Unknown(UnknownReason::LockHidden) => "the kernel does not report its lock",
-            Self::Unknown(UnknownReason::NoPid) => "locked, and names no pid",
-            Self::Unknown(UnknownReason::OtherProcess) => "locked, but not by the process that it names",
-            Self::Unknown(UnknownReason::OwnerHidden) => "locked, and /proc does not show by which process",
-            Self::Unknown(UnknownReason::Untrusted) => {
-                "locked, /proc does not show by which process, and users other than root and the caller can write it"
-            }
-            Self::Unknown(UnknownReason::NoPidfd) => "locked, and the kernel gives no pidfd of its process",
+    /// Makes the error for this pidfile. Its exit status is that of `--status`.
+    pub fn error(self, pidfile: StaticCStr) -> Error {
+        let (problem, object) = match self {
+            Self::NotRunning => (Problem::NotRunning, Object::None),
+            Self::Dead => (Problem::Dead, Object::None),
+            Self::Restarting => (Problem::Restarting, Object::None),
+            Self::Unknown(UnknownReason::Kernel(why)) => (Problem::Unknown, Object::Errno(why)),
+            Self::Unknown(UnknownReason::Other(why)) => (Problem::Unknown, Object::Reason(why)),
         };
-        (exit::UNKNOWN, "unknown", why)
+        // Only its owner and root may read a pidfile, see `runtime::resources::pidfile`.
+        let is_secret = matches!(self, Self::Unknown(UnknownReason::Kernel(Errno::ACCESS)));
+        let error = Error::of(problem, pidfile.to_bytes()).with(object);
+        if is_secret { error.reason(Reason::OnlyOwnerReads) } else { error }
     }
 }
 
@@ -147,17 +130,21 @@ pub fn find_owner(
 ) -> core::result::Result<Owner, NoTarget> {
     match (lock, contents, named, parent) {
         (Lock::None, ..) => Err(NoTarget::Dead),
-        (Lock::Hidden, ..) => Err(NoTarget::Unknown(UnknownReason::LockHidden)),
+        (Lock::Hidden, ..) => Err(NoTarget::Unknown(UnknownReason::Other(Reason::LockHidden))),
         (_, PidfileContents::Unreadable(number), ..) => Err(NoTarget::Unknown(UnknownReason::Kernel(number))),
         (Lock::Exclusive, PidfileContents::Empty, ..) => Err(NoTarget::Restarting),
         (Lock::Shared, PidfileContents::Empty, ..) | (_, PidfileContents::Other, ..) => {
-            Err(NoTarget::Unknown(UnknownReason::NoPid))
+            Err(NoTarget::Unknown(UnknownReason::Other(Reason::NamesNoPid)))
         }
         (Lock::Exclusive, PidfileContents::Pid(_), _, LockSeen::Held) => Ok(Owner::Parent),
         (_, PidfileContents::Pid(_), LockSeen::Held, _)
         | (Lock::Exclusive, PidfileContents::Pid(2..), LockSeen::Unreadable, _) => Ok(Owner::Named),
-        (_, PidfileContents::Pid(_), LockSeen::Unreadable, _) => Err(NoTarget::Unknown(UnknownReason::OwnerHidden)),
-        (_, PidfileContents::Pid(_), LockSeen::NotHeld, _) => Err(NoTarget::Unknown(UnknownReason::OtherProcess)),
+        (_, PidfileContents::Pid(_), LockSeen::Unreadable, _) => {
+            Err(NoTarget::Unknown(UnknownReason::Other(Reason::OwnerHidden)))
+        }
+        (_, PidfileContents::Pid(_), LockSeen::NotHeld, _) => {
+            Err(NoTarget::Unknown(UnknownReason::Other(Reason::OtherProcess)))
+        }
     }
 }
 
@@ -262,7 +249,7 @@ mod tests {
                 PidfileContents::Pid(1),
                 PidfileContents::Pid(2),
                 PidfileContents::Other,
-                PidfileContents::Unreadable(5),
+                PidfileContents::Unreadable(Errno(5)),
             ] {
                 for (named, parent) in HOLDS.into_iter().flat_map(|named| HOLDS.map(|parent| (named, parent))) {
                     let case = (lock, line, named, parent);
@@ -292,10 +279,10 @@ mod tests {
 
     #[test]
     fn what_cannot_be_read_says_nothing_about_the_server() {
-        let unreadable = PidfileContents::Unreadable(5);
+        let unreadable = PidfileContents::Unreadable(Errno(5));
         for lock in [Lock::Shared, Lock::Exclusive] {
             let found = find_owner(lock, unreadable, LockSeen::Held, LockSeen::Held);
-            assert_eq!(found, Err(NoTarget::Unknown(UnknownReason::Kernel(5))));
+            assert_eq!(found, Err(NoTarget::Unknown(UnknownReason::Kernel(Errno(5)))));
         }
         assert!(!unreadable.differs_from(7) && !PidfileContents::Pid(7).differs_from(7));
         assert!(PidfileContents::Pid(8).differs_from(7) && PidfileContents::Empty.differs_from(7));

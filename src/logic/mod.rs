@@ -2,7 +2,9 @@
 
 #![forbid(unsafe_code)]
 
+#[macro_use]
 pub mod base;
+
 pub mod cli;
 pub(crate) mod control;
 pub mod formats;

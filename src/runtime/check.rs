@@ -3,8 +3,12 @@
 //! What vsrun itself would do at a start is only checked, with vsrun's own rights. What the server's process would do
 //! before its exec is really done: a child applies the steps of the plan, examines the program at the end, and exits.
 
+use core::fmt::Display;
+
 use crate::logic::base::error::{Error, Result};
 use crate::logic::base::exit;
+use crate::logic::base::problem::Problem;
+use crate::logic::base::reason::Reason;
 use crate::logic::base::text::Escaped;
 use crate::logic::cli::options::Options;
 use crate::logic::plan::planner::{Output, Plan, StepTrace, Supervision};
@@ -37,7 +41,7 @@ pub fn check(options: &mut Options) -> ! {
         && !findings.check_result("", env_dir::read(dir, &mut Vec::new()))
     {
         options.env_dir = None;
-        print_line(UNCHECKED);
+        print_line(&Reason::Unchecked);
     }
     let plan = make_plan_for_check(&mut findings, options);
     findings.debug = (plan.debug != StepTrace::Off).then_some(&log);
@@ -47,16 +51,16 @@ pub fn check(options: &mut Options) -> ! {
 
 /// Makes the plan. If that fails because of `--user`, reports it and makes the plan without that option.
 fn make_plan_for_check(findings: &mut Findings<'_>, options: &mut Options) -> Plan {
-    let mut reported = Vec::new();
+    let mut reported = String::new();
     loop {
         match make_plan(options) {
             Ok(plan) => return plan,
             // The same error without `--user`: the option was not the reason.
-            Err(error) if reported == error.text.as_bytes() => process::exit(findings.status),
+            Err(error) if reported == error.text() => process::exit(findings.status),
             Err(error) => {
-                reported = error.text.as_bytes().to_vec();
-                findings.add("", error);
-                print_line(UNCHECKED);
+                findings.add("", &error);
+                reported = error.text();
+                print_line(&Reason::Unchecked);
                 if options.user.take().is_none() {
                     process::exit(findings.status);
                 }
@@ -74,7 +78,7 @@ fn check_plan(findings: &mut Findings<'_>, options: &Options, plan: Plan) {
     let mut alone = Exclusive::Unknown;
     findings.check_result("", sockets::reserve_fds(&plan.sockets).map(drop));
     match setup::pidfiles(&plan) {
-        Err(error) => findings.add("", error),
+        Err(error) => findings.add("", &error),
         Ok(pidfiles) => {
             for path in pidfiles.into_iter().flatten() {
                 findings.check_result("", Pidfile::acquire(path, Purpose::Check).map(drop));
@@ -82,14 +86,14 @@ fn check_plan(findings: &mut Findings<'_>, options: &Options, plan: Plan) {
             }
         }
     }
-    sockets::check(&plan.sockets, alone, &mut |error| findings.add("", error));
+    sockets::check(&plan.sockets, alone, &mut |error| findings.add("", &error));
     warn_of_weak_protection(&plan);
     if let Some(path) = plan.termination_log
         && let Err(error) = termination_log::check(path)
     {
-        print_line(&format!("warning: {}", error.text));
+        warn(&error);
     }
-    ownership::check(&plan, &mut |error| findings.add("", error));
+    ownership::check(&plan, &mut |error| findings.add("", &error));
     let stays = plan.supervision.is_some();
     if let Some(Supervision { handler: Some(handler), .. }) = plan.supervision {
         findings.dry_run("handler: ", handler, b"");
@@ -110,10 +114,10 @@ fn check_plan(findings: &mut Findings<'_>, options: &Options, plan: Plan) {
         }
     }
     if plan.syslog.is_some() && !dir::stat_path(c"/dev/log").is_ok_and(|about| about.socket) {
-        print_line("warning: no process listens at /dev/log, which --syslog-usage needs");
+        warn(&Reason::NoSyslog);
     }
     if stays && deliver::is_unreachable(&plan.server.steps, &plan.server.paths) {
-        print_line(&format!("warning: {}", deliver::UNREACHABLE));
+        warn(&Reason::Unreachable);
     }
     for probe in plan.probes.into_iter().flat_map(|probes| [probes.ready, probes.health]).flatten() {
         if let Probe::Exec(_) = probe.probe {
@@ -131,9 +135,7 @@ fn check_plan(findings: &mut Findings<'_>, options: &Options, plan: Plan) {
 /// Warns if a protection against the server or its user does not work on this system. That does not make a start fail.
 fn warn_of_weak_protection(plan: &Plan) {
     if plan.hides_keys && ![1, 2].map(terminal::write_only).iter().all(|is| *is) {
-        print_line(
-            "warning: the terminal cannot be reopened for writing only: the server can read what is typed there",
-        );
+        warn(&Reason::ReadableTerminal);
     }
     let handler = plan.supervision.as_ref().and_then(|stay| stay.handler.as_ref());
     let logger = if let Output::Logger(logger, _) = &plan.output { Some(logger) } else { None };
@@ -142,14 +144,16 @@ fn warn_of_weak_protection(plan: &Plan) {
         steps.find(|step| matches!(step, Step::DropCapabilities(_)))
         && caps::spare(*not_these).is_none()
     {
-        print_line("warning: no harmless capability is left for handler and logger: the server can trace them");
+        warn(&Reason::NoSpareCapability);
     }
 }
 
-/// The finding when a check cannot be made because an earlier one has failed.
-const UNCHECKED: &str = "not checked: everything that depends on this";
+/// Prints what does not make a start fail.
+fn warn(what: &dyn Display) {
+    print_line(&format_args!("warning: {what}"));
+}
 
-fn print_line(text: &str) {
+fn print_line(text: &dyn Display) {
     if let Err(error) = log::print(format!("{text}\n").as_bytes()) {
         process::exit(log::print_error(&error));
     }
@@ -166,20 +170,20 @@ struct Findings<'a> {
 
 impl Findings<'_> {
     /// Prints a finding about the program `whose`. Wrong usage is not a finding: it ends the check.
-    fn add(&mut self, whose: &str, error: Error) {
+    fn add(&mut self, whose: &str, error: &Error) {
         if error.code == exit::USAGE {
-            process::exit(log::print_error(&error));
+            process::exit(log::print_error(error));
         }
         // An error with status 0 says what could not be checked, which is not a finding.
         if error.code != exit::OK {
             self.status = exit::SETUP;
         }
-        print_line(&error.at(whose).text);
+        print_line(&format_args!("{whose}{error}"));
     }
 
     /// Adds the error of a failed check to the findings. Returns true if the check succeeded.
     fn check_result(&mut self, whose: &str, result: Result<()>) -> bool {
-        result.map_err(|error| self.add(whose, error)).is_ok()
+        result.map_err(|error| self.add(whose, &error)).is_ok()
     }
 
     /// Applies the steps of a program in a child. Repeats that without each step that failed, unless later steps depend
@@ -202,7 +206,7 @@ impl Findings<'_> {
             let failure = match start {
                 StartOutcome::Done | StartOutcome::WithoutPidfile => return,
                 StartOutcome::Killed => {
-                    return self.add(whose, Error::setup(format_args!("it was killed before it ran")));
+                    return self.add(whose, &Error::new(Problem::Killed));
                 }
                 StartOutcome::Failed(failure) => failure,
             };
@@ -216,7 +220,7 @@ impl Findings<'_> {
             }
             let known = self.known_steps && !matches!(step, Some(Step::Exec(_)));
             if !known {
-                self.add(whose, failure.error(&program));
+                self.add(whose, &failure.error(&program));
             }
             match step {
                 Some(Step::Exec(_)) => return,
@@ -239,7 +243,7 @@ impl Findings<'_> {
                 )
                 | None => {
                     if !known {
-                        print_line(UNCHECKED);
+                        print_line(&Reason::Unchecked);
                     }
                     return;
                 }

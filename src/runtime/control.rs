@@ -5,8 +5,10 @@ use core::ffi::CStr;
 use core::fmt::Display;
 use std::os::fd::{AsFd, OwnedFd};
 
-use crate::logic::base::error::{Error, Result};
+use crate::logic::base::error::{Error, Object, Result};
 use crate::logic::base::exit;
+use crate::logic::base::problem::Problem;
+use crate::logic::base::reason::Reason;
 use crate::logic::base::signal::Signal;
 use crate::logic::base::text::Escaped;
 use crate::logic::base::time::Time;
@@ -16,13 +18,14 @@ use crate::logic::control::{
     self, Lock, LockSeen, NoTarget, Owner, PidfileContents, StopDeadlines, UnknownReason, Uptime, find_owner,
 };
 use crate::runtime::host::clock::now;
-use crate::runtime::report::log::{self, os_error};
+use crate::runtime::report::log;
+use crate::runtime::report::os_error::{add_errno, errno_text};
 use crate::runtime::resources::lookup::{Locked, contents, read_proc};
 use crate::runtime::start::deliver;
 use crate::sys::dir::{self, FileStat};
 use crate::sys::lock::{self, Kind, Part};
 use crate::sys::pidfd::Process;
-use crate::sys::{self, Errno, clock, poll};
+use crate::sys::{Errno, clock, poll};
 
 /// How often a pidfile is read again because another start is just locking it.
 const READ_ATTEMPTS: usize = 20;
@@ -36,7 +39,6 @@ const HIDDEN_CHECKS: u32 = 100;
 /// # Errors
 /// When the command fails, or the process cannot be determined.
 pub fn control(control: &Control) -> Result<u8> {
-    let path = Escaped(control.pidfile.to_bytes());
     let file = Pidfile::open(control.pidfile);
     let found = match &file {
         Ok(file) => find(control, file).map(|server| (file, server)),
@@ -47,6 +49,7 @@ pub fn control(control: &Control) -> Result<u8> {
             let number = server.named.number;
             let up = read_proc(number, c"stat", control::started_at).map(|start| Uptime::since(start, clock::boot()));
             let up: &dyn Display = up.as_ref().map_or(&"", |up| up);
+            let path = Escaped(control.pidfile.to_bytes());
             return log::print(format!("running: pid {number} ({path}){up}\n").as_bytes());
         }
         (ControlCommand::Signal(signal), Ok((_, server))) => match send(server.named, signal)? {
@@ -59,50 +62,39 @@ pub fn control(control: &Control) -> Result<u8> {
             Sent::Yes => return Ok(exit::OK),
             Sent::Gone => NoTarget::Dead,
         },
-        (ControlCommand::Replace, Ok((file, server))) => return replacement::replace(&path, file, server),
+        (ControlCommand::Replace, Ok((file, server))) => return replacement::replace(control.pidfile, file, server),
         (ControlCommand::Stop, Ok((file, server))) => {
             return stop(control, file, server)?.map_or(Ok(exit::OK), |why| {
-                Err(Error::setup(format_args!("cannot stop {path}: pid {} {why}", server.owner.number)))
+                let error = Error::of(Problem::Stop, control.pidfile.to_bytes());
+                Err(error.number(server.owner.number.into()).reason(why))
             });
         }
         (_, Err(no_target)) => no_target,
     };
-    let (status, word, why) = no_target.status_text();
-    let mut text = match no_target {
-        NoTarget::Unknown(UnknownReason::Kernel(number)) => {
-            let why = Errno::from_raw_os_error(number);
-            // Only its owner and root may read a pidfile, see `runtime::resources::pidfile`.
-            let hint = if why == Errno::ACCESS { " (only its owner and root can read it)" } else { "" };
-            format!("{word}: {path}: {}{hint}", sys::errno_text(why))
-        }
-        NoTarget::NotRunning | NoTarget::Dead | NoTarget::Restarting | NoTarget::Unknown(_) => {
-            format!("{word}: {path}: {why}")
-        }
-    };
-    if let (NoTarget::Unknown(UnknownReason::OtherProcess), Ok(file)) = (no_target, &file)
+    let mut error = no_target.error(control.pidfile);
+    if let (NoTarget::Unknown(UnknownReason::Other(Reason::OtherProcess)), Ok(file)) = (no_target, &file)
         && let Some(holder) = file.locked.find_manager()
     {
-        text = format!("{text}: by pid {holder}");
+        error = error.with(Object::Cause(Error::new(Problem::ByPid).number(holder.into())));
     }
     let code = match (control.command, no_target) {
         (ControlCommand::Status, _) => {
-            text.push('\n');
-            log::print(text.as_bytes())?;
-            return Ok(status);
+            log::print(format!("{error}\n").as_bytes())?;
+            return Ok(error.code);
         }
-        (_, NoTarget::Unknown(_)) => status,
+        (_, NoTarget::Unknown(_)) => error.code,
         // The file has named no process during the whole timeout.
         (ControlCommand::Stop | ControlCommand::Reload, NoTarget::Restarting) => exit::SETUP,
         (ControlCommand::Stop, _) => {
             // --stop succeeds if the server is not running. It prints a message, because a mistyped path leads here
             // too.
-            log::print_error(&Error::new(exit::OK, format_args!("not running: {path}")));
+            log::print_error(&Error::of(Problem::NothingToStop, control.pidfile.to_bytes()));
             return Ok(exit::OK);
         }
         (ControlCommand::Signal(_) | ControlCommand::Replace, _) => exit::NOT_RUNNING,
         (ControlCommand::Reload, _) => exit::RC_NOT_RUNNING,
     };
-    Err(Error::new(code, format_args!("{text}")))
+    Err(error.status(code))
 }
 
 /// True if the server of a pidfile is running, or its manager is between two runs of it.
@@ -134,7 +126,7 @@ fn find(control: &Control, file: &Pidfile) -> Found<Server> {
 
 /// Stops the server. Returns the reason if it still runs.
 #[inline(never)]
-fn stop(control: &Control, file: &Pidfile, server: Server) -> Result<Option<&'static str>> {
+fn stop(control: &Control, file: &Pidfile, server: Server) -> Result<Option<Reason>> {
     let keeper = server.owner;
     let mut patience = StopDeadlines::new(server.lock, control.timeout, control.delay, now());
     // A process that has exited in the meantime needs no signal. Another process may have its lock.
@@ -157,17 +149,17 @@ fn stop(control: &Control, file: &Pidfile, server: Server) -> Result<Option<&'st
         if ended && lock == Lock::Exclusive && line.differs_from(server.named.number) {
             // The process was not the manager: the manager goes on, and has just removed the process's pid from the
             // file.
-            return Ok(Some("has exited, and its manager, which /proc does not show, goes on"));
+            return Ok(Some(Reason::ManagerGoesOn));
         }
         hidden += u32::from(ended && lock == Lock::Hidden);
         if hidden == HIDDEN_CHECKS {
-            return Ok(Some("has exited, but the lock of the file cannot be read"));
+            return Ok(Some(Reason::LockUnreadable));
         }
         if is_over(patience.kill) {
             patience.kill = None;
             send(keeper, Signal::KILL)?;
         } else if is_over(patience.until) {
-            return Ok(Some(if ended { "has exited, but the file is still locked" } else { "has not exited in time" }));
+            return Ok(Some(if ended { Reason::StillLocked } else { Reason::NotInTime }));
         }
     }
 }
@@ -188,8 +180,8 @@ fn send(process: Process, signal: Signal) -> Result<Sent> {
         Ok(()) => Ok(Sent::Yes),
         Err(Errno::SRCH) => Ok(Sent::Gone),
         Err(why) => {
-            let (number, missing) = (process.number, deliver::MISSING_CAPABILITY_HINT);
-            Err(os_error(format_args!("cannot send {signal} to pid {number} ({missing})"), why))
+            let error = Error::new(Problem::SendSignal).with(Object::Signal(signal));
+            Err(add_errno(error.number(process.number.into()), why))
         }
     }
 }
@@ -219,12 +211,12 @@ impl Pidfile {
     fn open(path: &CStr) -> Found<Self> {
         let file = dir::open_nofollow(path).map_err(|why| match why {
             Errno::NOENT => NoTarget::NotRunning,
-            Errno::LOOP => NoTarget::Unknown(UnknownReason::Symlink),
-            other => NoTarget::Unknown(UnknownReason::Kernel(other.raw_os_error())),
+            Errno::LOOP => NoTarget::Unknown(UnknownReason::Other(Reason::IsSymlink)),
+            other => NoTarget::Unknown(UnknownReason::Kernel(errno_text(other))),
         })?;
         match dir::fstat(file.as_fd()) {
             Ok(about @ FileStat { regular: true, .. }) => Ok(Self { file, locked: Locked::new(&about) }),
-            Ok(_) | Err(_) => Err(NoTarget::Unknown(UnknownReason::NotRegular)),
+            Ok(_) | Err(_) => Err(NoTarget::Unknown(UnknownReason::Other(Reason::IsNotRegular))),
         }
     }
 
@@ -243,7 +235,7 @@ impl Pidfile {
                 return seen;
             }
             if checks == READ_ATTEMPTS {
-                return Err(seen.err().unwrap_or(NoTarget::Unknown(UnknownReason::OtherProcess)));
+                return Err(seen.err().unwrap_or(NoTarget::Unknown(UnknownReason::Other(Reason::OtherProcess))));
             }
             poll::sleep_ms(PAUSE_MS);
         }
@@ -261,10 +253,10 @@ impl Pidfile {
         };
         if held == LockSeen::Unreadable && above_held != LockSeen::Held && !self.locked.trusted {
             // The file's owner could have written any pid into it, and have locked it.
-            return Err(NoTarget::Unknown(UnknownReason::Untrusted));
+            return Err(NoTarget::Unknown(UnknownReason::Other(Reason::Untrusted)));
         }
         let (Some(named), Some(keeper)) = (named, keeper) else {
-            return Err(NoTarget::Unknown(UnknownReason::NoPidfd));
+            return Err(NoTarget::Unknown(UnknownReason::Other(Reason::NoPidfd)));
         };
         Ok(Server { lock, named, owner: keeper })
     }

@@ -5,11 +5,14 @@ use core::ffi::CStr;
 use std::os::fd::AsFd;
 
 use crate::logic::base::error::{Error, Result};
-use crate::logic::base::text::{ArrayText, Escaped, split_byte};
+use crate::logic::base::problem::Problem;
+use crate::logic::base::reason::Reason;
+use crate::logic::base::text::{ArrayText, split_byte};
 use crate::logic::cli::options::Options;
 use crate::logic::formats::mounts::Mounts;
 use crate::logic::supervisor::policy::AtExit;
-use crate::runtime::report::log::{self, os_error};
+use crate::runtime::report::log;
+use crate::runtime::report::os_error::{add_errno, os_error};
 use crate::runtime::resources::cgroup::read;
 use crate::runtime::resources::walk::Walk;
 use crate::sys::dir::{self, Dir};
@@ -23,22 +26,19 @@ use crate::sys::{Errno, cgroup, fd, process};
 /// When an option for PID 1 is given and this is not PID 1, or when a file system cannot be mounted.
 pub fn set_up(options: &Options) -> Result<()> {
     let option = if options.mounts.is_some() {
-        "--mount"
+        Some(Reason::Mount)
     } else if options.at_exit.is_some() {
-        "--at-exit"
+        Some(Reason::AtExit)
     } else if options.ends_machine() {
-        "--on-signal with poweroff, reboot or halt"
+        Some(Reason::EndsMachine)
     } else {
-        ""
+        None
     };
-    if option.is_empty() && !options.is_supervised() {
+    if option.is_none() && !options.is_supervised() {
         return Ok(());
     }
     if !process::is_pid1() {
-        if option.is_empty() {
-            return Ok(());
-        }
-        return Err(Error::setup(format_args!("option {option} is for PID 1, and this is not PID 1")));
+        return option.map_or(Ok(()), |option| Err(Error::new(Problem::NotPid1).reason(option)));
     }
     if let Some(mounts) = options.mounts {
         mount_all(mounts)?;
@@ -61,8 +61,8 @@ fn mount_all(mounts: Mounts) -> Result<()> {
             // Another process has already mounted the file system, for example the kernel.
             Ok(()) | Err(Errno::BUSY) => {}
             Err(why) => {
-                let (kind, target) = (Escaped(one.kind.to_bytes()), Escaped(one.target.to_bytes()));
-                return Err(os_error(format_args!("cannot mount {kind} on '{target}'"), why));
+                let error = Error::of(Problem::Mount, one.kind.to_bytes()).name(one.target.to_bytes());
+                return Err(add_errno(error, why));
             }
         }
         if one.target == c"/dev" {
@@ -110,7 +110,7 @@ pub fn shut_down(at_exit: AtExit) {
             AtExit::Reboot => Power::Reboot,
             AtExit::Halt => Power::Halt,
         });
-        log::print_error(&os_error(format_args!("cannot end the machine as --at-exit says"), why));
+        log::print_error(&os_error(Problem::EndMachine, why));
     }
 }
 

@@ -4,8 +4,9 @@ use std::os::fd::AsFd;
 
 use crate::logic::base::error::Result;
 use crate::logic::base::exit;
+use crate::logic::base::problem::Problem;
 use crate::logic::base::signal::Signal;
-use crate::runtime::report::log::os_error;
+use crate::runtime::report::os_error::os_error;
 use crate::sys::poll::{self, SignalMask, Signals};
 use crate::sys::{credentials, fd, process};
 
@@ -15,7 +16,7 @@ use crate::sys::{credentials, fd, process};
 /// # Errors
 /// When no descriptor is available.
 pub fn pause(unhandled: u64) -> Result<u8> {
-    let failed = |why| os_error(format_args!("cannot open a signalfd"), why);
+    let failed = |why| os_error(Problem::OpenSignalfd, why);
     poll::ignore_writes(true);
     poll::reset_dispositions(0);
     poll::set_mask(SignalMask::These(!unhandled)).map_err(failed)?;

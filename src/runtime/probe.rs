@@ -4,10 +4,10 @@ use alloc::vec::Vec;
 use std::os::fd::AsFd;
 
 use crate::logic::base::cstr::StaticCStr;
-use crate::logic::base::error::{Error, Result};
+use crate::logic::base::error::{Error, Object, Result};
 use crate::logic::base::exit::{self, Exit};
+use crate::logic::base::problem::Problem;
 use crate::logic::base::signal::Signal;
-use crate::logic::base::text::Escaped;
 use crate::logic::base::time::Time;
 use crate::logic::cli::probe_request::ProbeRequest;
 use crate::logic::plan::env::Env;
@@ -16,7 +16,7 @@ use crate::logic::plan::program::Program;
 use crate::logic::plan::step::Step;
 use crate::logic::supervisor::probe::Probe;
 use crate::runtime::host::clock::now;
-use crate::runtime::report::log::os_error;
+use crate::runtime::report::os_error::os_error;
 use crate::runtime::start::child_io::ChildIo;
 use crate::runtime::start::exec_image::ExecImage;
 use crate::runtime::start::outcome::StartOutcome;
@@ -41,8 +41,8 @@ pub fn probe(request: &ProbeRequest) -> Result<u8> {
     match result {
         Ok(()) => Ok(exit::OK),
         Err(why) => {
-            let text = Escaped(request.text.to_bytes());
-            Err(Error::new(exit::UNHEALTHY, format_args!("probe '{text}' failed: {why}")))
+            let error = Error::of(Problem::ProbeFailed, request.text.to_bytes()).words(&format!("{why}"));
+            Err(error)
         }
     }
 }
@@ -51,8 +51,8 @@ pub fn probe(request: &ProbeRequest) -> Result<u8> {
 fn execute(words: Vec<StaticCStr>, deadline: Time) -> Result<core::result::Result<(), Failed>> {
     poll::ignore_writes(true);
     poll::reset_dispositions(0);
-    poll::set_mask(SignalMask::All).map_err(|why| os_error(format_args!("cannot block the signals"), why))?;
-    let signals = Signals::open().map_err(|why| os_error(format_args!("cannot open a signalfd"), why))?;
+    poll::set_mask(SignalMask::All).map_err(|why| os_error(Problem::BlockSignals, why))?;
+    let signals = Signals::open().map_err(|why| os_error(Problem::OpenSignalfd, why))?;
     let command = words.first().copied().unwrap_or_default();
     let steps = vec![Step::UnblockSignals, Step::Setsid, Step::CloseDescriptors, Step::Exec(command)];
     let program = Box::new(Program {
@@ -63,7 +63,7 @@ fn execute(words: Vec<StaticCStr>, deadline: Time) -> Result<core::result::Resul
         personality: &VSRUN,
     });
     let program = ExecImage::new(program);
-    let cannot = |why| os_error(format_args!("cannot start a process"), why);
+    let cannot = |why| os_error(Problem::StartProcess, why);
     let child = spawn(&program, &ChildIo::default()).map_err(cannot)?;
     let mut timed_out = false;
     while !process::has_exited(child.pid) {
@@ -78,7 +78,8 @@ fn execute(words: Vec<StaticCStr>, deadline: Time) -> Result<core::result::Resul
     }
     let (status, _) = process::reap(child.pid).map_err(cannot)?;
     if let StartOutcome::Failed(failure) = StartOutcome::await_end(&child.report) {
-        return Err(Error::new(exit::UNHEALTHY, format_args!("probe failed: {}", failure.error(&program).text)));
+        let cause = Object::Cause(failure.error(&program));
+        return Err(Error::new(Problem::ProbeNotRun).with(cause));
     }
     Ok(match Exit::from_wait(status) {
         _ if timed_out => Err(Failed::TimedOut),

@@ -2,8 +2,8 @@
 
 use crate::logic::base::error::{Error, Result};
 use crate::logic::base::exit::{self, Statuses};
+use crate::logic::base::problem::Problem;
 use crate::logic::base::signal::Signal;
-use crate::logic::base::text::Escaped;
 use crate::logic::base::time::Span;
 use crate::logic::cli::control::Control;
 use crate::logic::cli::options::{ControlCommand, Options};
@@ -21,8 +21,7 @@ pub fn act(action: Action, options: &mut Options) -> Result<Option<u8>> {
     let command = match action {
         Action::Check => check::check(options),
         Action::Start if control::is_running(pidfile) => {
-            let file = Escaped(pidfile.to_bytes());
-            return Ok(Some(log::print_error(&Error::new(exit::OK, format_args!("already running: {file}")))));
+            return Ok(Some(log::print_error(&Error::of(Problem::AlreadyRunning, pidfile.to_bytes()))));
         }
         Action::Start => return Ok(None),
         Action::Restart if !control::is_running(pidfile) => return Ok(None),
@@ -36,7 +35,7 @@ pub fn act(action: Action, options: &mut Options) -> Result<Option<u8>> {
     let status = control::control(&Control { command, pidfile, timeout, delay }).map_err(|error| {
         match (action, error.code) {
             // --replace reports this case with the exit status of --signal.
-            (Action::Reload, exit::NOT_RUNNING) => Error::new(exit::RC_NOT_RUNNING, format_args!("{}", error.text)),
+            (Action::Reload, exit::NOT_RUNNING) => error.status(exit::RC_NOT_RUNNING),
             _ => error.with_statuses(Statuses::Script),
         }
     })?;

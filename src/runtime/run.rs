@@ -3,9 +3,9 @@
 use alloc::boxed::Box;
 use std::os::fd::AsFd;
 
-use crate::logic::base::error::{Error, Result};
+use crate::logic::base::error::{Error, Object, Result};
+use crate::logic::base::note::Note;
 use crate::logic::base::signal::Signal;
-use crate::logic::base::text::Escaped;
 use crate::logic::cli::flags::Id;
 use crate::logic::cli::options::Options;
 use crate::logic::plan::personality::Personality;
@@ -14,7 +14,7 @@ use crate::logic::plan::step::Step;
 use crate::runtime::host::system::{self, AccountFiles};
 use crate::runtime::machine;
 use crate::runtime::output::server_output;
-use crate::runtime::report::log::{self, Priority, Verbosity, os_error};
+use crate::runtime::report::log::{self, Priority, Verbosity};
 use crate::runtime::resources::cleanup::CleanupHelper;
 use crate::runtime::resources::pidfile::Pidfile;
 use crate::runtime::resources::sockets::{self, Sockets};
@@ -117,7 +117,7 @@ fn prepare_and_exec(plan: Plan, resources: &StartResources, termination_log: &Te
     log.add_syslog(plan.syslog)?;
     log.separate_trace(plan.debug)?;
     sink.start_orphan()?;
-    log.record(Priority::Info, format_args!("starting: {}", Escaped(&plan.command)));
+    log.note(Priority::Info, Note::Starting, &[Object::Name(&plan.command)]);
     let mut server = plan.server;
     let before = Commands::new(plan.before, &mut server.env);
     let mut program = ExecImage::new(server);
@@ -129,7 +129,7 @@ fn prepare_and_exec(plan: Plan, resources: &StartResources, termination_log: &Te
         let io = ChildIo { output, error: output, dir, cgroup, env, debug, ..ChildIo::default() };
         if let Some(file) = pidfile {
             // The file may contain the pid of a server that has died.
-            file.write(process::id()).map_err(|why| os_error(format_args!("pidfile '{}'", file.path()), why))?;
+            file.write(process::id()).map_err(|why| file.error(why))?;
         }
         run_all(&before, &io, plan.policy.ready_timeout).inspect_err(|error| log.record_failure(error))?;
         program.reserve(true);

@@ -3,7 +3,7 @@
 use std::os::fd::AsFd;
 
 use crate::logic::base::error::{Error, Result};
-use crate::logic::base::text::Escaped;
+use crate::logic::base::problem::Problem;
 use crate::logic::cli::args_file::Args;
 use crate::logic::cli::control::Control;
 use crate::logic::cli::options::Options;
@@ -29,10 +29,7 @@ pub fn resolve(control: Control) -> Result<Control> {
     let runs = matches!(parse::parse(&words, &mut options, &mut None)?, Request::Run | Request::Rc(_));
     let pidfile = options.control_file().filter(|_| runs);
     let Some(pidfile) = pidfile else {
-        let path = Escaped(control.pidfile.to_bytes());
-        return Err(Error::usage(format_args!(
-            "service file '{path}' names no pidfile: it has neither --pidfile nor --manager PIDFILE"
-        )));
+        return Err(Error::of(Problem::NamesNoPidfile, control.pidfile.to_bytes()));
     };
     // The manager was started with the options of this file.
     Ok(Control { pidfile, delay: control.delay.max(options.stop_delay.unwrap_or_default()), ..control })

@@ -19,7 +19,6 @@ pub(crate) mod credentials;
 pub(crate) mod datagram;
 pub(crate) mod dir;
 pub mod entry;
-pub(crate) mod errno;
 pub(crate) mod exec;
 pub mod fd;
 pub(crate) mod file_contents;
@@ -69,9 +68,4 @@ fn last() -> Errno {
 /// Returns EPERM if a value that was read back is not the expected one: a call was skipped and reported success.
 fn ensure(is: bool) -> Result<()> {
     if is { Ok(()) } else { Err(Errno::PERM) }
-}
-
-/// The text of an error.
-pub fn errno_text(error: Errno) -> errno::ErrnoText {
-    errno::ErrnoText(error)
 }

@@ -5,6 +5,7 @@ use core::fmt;
 use super::time::Span;
 
 /// Displays a length of time for people: `0.3 s`, `12.8 s`, `3 min 5 s`, `3 h 12 min`, `2 d 4 h`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Duration(pub Span);
 
 impl fmt::Display for Duration {

@@ -1,63 +1,251 @@
-//! The error type: one line for the user, and vsrun's exit status.
+//! The error type: what vsrun was doing, to what, and why it failed. The text is made here, from the [`Problem`].
 
 use alloc::boxed::Box;
 use alloc::string::String;
 use core::fmt;
-use core::ops::Deref;
+use core::ops::{Deref, DerefMut};
 
-use super::exit::{self, Statuses};
+use super::duration::Duration;
+use super::errno::Errno;
+use super::exit::{self, Exit, Named, Statuses};
+use super::packed::Phrase;
+use super::problem::Problem;
+use super::reason::Reason;
+use super::signal::Signal;
+use super::text::Escaped;
 
-/// A failure that ends vsrun. It is one machine word wide, because nearly every function can return one.
+/// A failure that ends vsrun. It is one machine word wide, because nearly every function can return one. The heap never
+/// frees, so an error owns nothing that would have to be dropped.
 #[derive(Debug)]
-pub struct Error(Box<ErrorInner>);
+#[cfg_attr(test, derive(PartialEq, Eq))]
+pub struct Error(&'static mut ErrorInner);
 
 /// The contents of an [`Error`].
 #[derive(Debug)]
+#[cfg_attr(test, derive(PartialEq, Eq))]
 pub struct ErrorInner {
     /// vsrun's exit status, one of the constants in [`exit`].
     pub code: u8,
-    /// One line that says what vsrun was doing, to what, and why it failed. It has no `vsrun:` before it and no full
-    /// stop.
-    pub text: String,
+    /// What has failed.
+    pub problem: Problem,
+    /// The objects of the problem, in the order of the places for them in its text.
+    pub objects: [Object<'static>; 4],
+    /// The place in a file, with a colon and a blank after it, or whose error it is. Empty if it is vsrun's own.
+    pub place: &'static str,
+}
+
+/// What a problem is about: one of the objects that its text names.
+#[derive(Debug)]
+#[cfg_attr(test, derive(PartialEq, Eq))]
+pub enum Object<'a> {
+    /// No object: nothing is written at its place.
+    None,
+    /// A path, an option or a word of the command line. It is escaped in the text.
+    Name(&'a [u8]),
+    /// A part of the text that has been made, and escaped, by another type.
+    Words(&'a str),
+    /// A pid, a user id, a descriptor or another number.
+    Number(i64),
+    /// How many there are.
+    Count(u64),
+    /// The errno of a system call.
+    Errno(Errno),
+    /// The reason.
+    Reason(Reason),
+    /// The error that has caused this one.
+    Cause(Error),
+    /// A signal.
+    Signal(Signal),
+    /// How a process ended.
+    Exit(Exit),
+    /// A length of time.
+    Duration(Duration),
 }
 
 impl Deref for Error {
     type Target = ErrorInner;
 
     fn deref(&self) -> &ErrorInner {
-        &self.0
+        self.0
     }
 }
 
+impl DerefMut for Error {
+    fn deref_mut(&mut self) -> &mut ErrorInner {
+        self.0
+    }
+}
+
+// Each of these functions takes few arguments, which the caller has in registers: a call is shorter than one that makes
+// the text, and than one that builds an enum with data on its stack.
 impl Error {
-    /// Makes an error with this exit status.
-    pub fn new(code: u8, text: fmt::Arguments<'_>) -> Self {
-        Self(Box::new(ErrorInner { code, text: alloc::fmt::format(text) }))
+    /// Makes an error without objects. The exit status follows from the problem.
+    pub fn new(problem: Problem) -> Self {
+        let objects = [Object::None, Object::None, Object::None, Object::None];
+        Self(Box::leak(Box::new(ErrorInner { code: problem.status(), problem, objects, place: "" })))
     }
 
-    /// Makes an error about the command line, which is wrong. vsrun has changed nothing yet.
-    pub fn usage(text: fmt::Arguments<'_>) -> Self {
-        Self::new(exit::USAGE, text)
+    /// Makes an error about this path, option or word.
+    pub fn of(problem: Problem, name: &[u8]) -> Self {
+        Self::new(problem).name(name)
     }
 
-    /// Makes an error for a start that vsrun itself refuses, without an errno.
-    pub fn setup(text: fmt::Arguments<'_>) -> Self {
-        Self::new(exit::SETUP, text)
-    }
-
-    /// Changes the exit status to the one that a failed start has in this set of statuses.
-    pub fn with_statuses(mut self, statuses: Statuses) -> Self {
-        if statuses == Statuses::Script && self.code >= exit::SETUP {
-            self.0.code = exit::RC_FAILED;
+    /// Adds an object, for the next place in the text.
+    pub fn with(self, object: Object<'static>) -> Self {
+        if let Some(place) = self.0.objects.iter_mut().find(|place| matches!(place, Object::None)) {
+            *place = object;
         }
         self
     }
 
+    /// Adds a path, an option or a word of the command line.
+    pub fn name(self, name: &[u8]) -> Self {
+        self.with(Object::Name(name.to_vec().leak()))
+    }
+
+    /// Adds a part of the text.
+    pub fn words(self, words: &str) -> Self {
+        self.with(Object::Words(String::from(words).leak()))
+    }
+
+    /// Adds a number.
+    pub fn number(self, number: i64) -> Self {
+        self.with(Object::Number(number))
+    }
+
+    /// Adds a reason.
+    pub fn reason(self, reason: Reason) -> Self {
+        self.with(Object::Reason(reason))
+    }
+
+    /// The text, see [`Display`](fmt::Display).
+    pub fn text(&self) -> String {
+        alloc::fmt::format(format_args!("{self}"))
+    }
+
+    /// Changes the exit status.
+    pub fn status(mut self, code: u8) -> Self {
+        self.code = code;
+        self
+    }
+
+    /// Changes the exit status to the one that a failed start has in this set of statuses.
+    pub fn with_statuses(self, statuses: Statuses) -> Self {
+        if statuses == Statuses::Script && self.code >= exit::SETUP { self.status(exit::RC_FAILED) } else { self }
+    }
+
     /// Puts a place, such as a file name and a line number, before the text.
-    pub fn at(self, place: &str) -> Self {
-        if place.is_empty() { self } else { Self::new(self.code, format_args!("{place}{}", self.text)) }
+    pub fn at(mut self, place: &str) -> Self {
+        if !place.is_empty() {
+            self.place = String::from(place).leak();
+        }
+        self
+    }
+}
+
+/// One line that says what vsrun was doing, to what, and why it failed. It has no `vsrun:` before it and no full stop.
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.place)?;
+        Filled(self.problem.phrase(), &self.objects).fmt(f)
+    }
+}
+
+/// Displays a phrase with an object in place of each `%`.
+pub struct Filled<'a>(pub Phrase, pub &'a [Object<'a>]);
+
+impl fmt::Display for Filled<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut objects = self.1.iter();
+        self.0.write(f, &mut |f| objects.next().map_or(Ok(()), |object| object.fmt(f)))
+    }
+}
+
+impl fmt::Display for Object<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::None => Ok(()),
+            Self::Name(name) => Escaped(name).fmt(f),
+            Self::Words(words) => f.write_str(words),
+            Self::Number(number) => number.fmt(f),
+            Self::Count(count) => count.fmt(f),
+            Self::Errno(errno) => errno.fmt(f),
+            Self::Reason(reason) => reason.fmt(f),
+            Self::Cause(error) => error.fmt(f),
+            Self::Signal(signal) => signal.fmt(f),
+            Self::Exit(exit) => Named(*exit).fmt(f),
+            Self::Duration(length) => length.fmt(f),
+        }
     }
 }
 
 /// The result of a function whose error ends vsrun.
 pub type Result<T> = core::result::Result<T, Error>;
+
+/// The first problem of each group with the same exit status, in the order of the table.
+const STATUSES: [(Problem, u8); 6] = [
+    (Problem::UnknownOption, exit::USAGE),
+    (Problem::ToolSignal, exit::TOOL_FAILED),
+    (Problem::BlockSignals, exit::SETUP),
+    (Problem::Restarting, exit::OK),
+    (Problem::NotRunning, exit::NOT_RUNNING),
+    (Problem::Unknown, exit::UNKNOWN),
+];
+
+impl Problem {
+    /// vsrun's exit status for this problem.
+    pub fn status(self) -> u8 {
+        let groups = STATUSES.iter().take_while(|(first, _)| *first as u8 <= self as u8);
+        groups.last().map_or(exit::SETUP, |(_, status)| *status)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_text_of_every_problem_is_that_of_its_row() {
+        for (problem, text) in Problem::ALL.iter().zip(Problem::TEXTS.lines()) {
+            assert_eq!(Error::new(*problem).to_string(), text.replace('%', ""), "{problem:?}");
+            assert!(text.matches('%').count() <= Error::new(*problem).objects.len(), "{problem:?}");
+        }
+        for (reason, text) in Reason::ALL.iter().zip(Reason::TEXTS.lines()) {
+            assert_eq!(reason.to_string(), text, "{reason:?}");
+        }
+    }
+
+    #[test]
+    fn objects_take_the_places_in_order_and_only_names_are_escaped() {
+        let error = Error::of(Problem::LockedByOther, b"/a\n").number(7).number(8);
+        assert_eq!(error.objects, [Object::Name(b"/a\n"), Object::Number(7), Object::Number(8), Object::None]);
+        let text = "already running: /a\\x0a is locked by pid 7, not by pid 8, which it names";
+        assert_eq!(error.to_string(), text);
+        let outer = Error::of(Problem::LogChildFailed, b"logger").with(Object::Cause(error)).at("f:3: ");
+        assert_eq!(outer.to_string(), format!("f:3: logger: {text}"));
+        let stopped = Error::new(Problem::StoppedBy).with(Object::Signal(Signal::TERM)).words("a\\b");
+        assert_eq!(stopped.to_string(), "stopped by SIGTERM: a\\b");
+    }
+
+    #[test]
+    fn the_exit_status_is_that_of_the_group() {
+        for (problem, status) in [
+            (Problem::UnknownOption, exit::USAGE),
+            (Problem::AmbiguousOption, exit::TOOL_FAILED),
+            (Problem::ToolSignal, exit::TOOL_FAILED),
+            (Problem::NamesNoPidfile, exit::USAGE),
+            (Problem::Dead, exit::DEAD),
+            (Problem::ProbeFailed, exit::UNHEALTHY),
+            (Problem::BlockSignals, exit::SETUP),
+            (Problem::Reported, exit::SETUP),
+            (Problem::Restarting, exit::OK),
+            (Problem::PortUnchecked, exit::OK),
+            (Problem::NotRunning, exit::NOT_RUNNING),
+            (Problem::Unknown, exit::UNKNOWN),
+        ] {
+            assert_eq!(Error::new(problem).code, status, "{problem:?}");
+            let script = if status == exit::SETUP { exit::RC_FAILED } else { status };
+            assert_eq!(Error::new(problem).with_statuses(Statuses::Script).code, script, "{problem:?}");
+        }
+    }
+}

@@ -18,6 +18,8 @@ pub const NOT_RUNNING: u8 = 3;
 pub const RC_FAILED: u8 = 1;
 /// `--rc reload`: the server is not running.
 pub const RC_NOT_RUNNING: u8 = 7;
+/// As another tool: wrong usage, and most other failures.
+pub const TOOL_FAILED: u8 = 1;
 /// `--status`, `--stop`, `--signal`: the state cannot be determined.
 pub const UNKNOWN: u8 = 4;
 /// vsrun could not set up the server.

@@ -2,6 +2,7 @@
 
 use core::fmt;
 
+use super::text::{Escaped, index_of_word, split_byte};
 use super::time::parse_number;
 
 /// A signal number, 1 to 64.
@@ -11,14 +12,13 @@ pub struct Signal(u8);
 
 /// The names of the signals 1 to 31, as on every Linux except alpha, mips, parisc and sparc, for which vsrun is not
 /// built.
-pub const NAMES: [&str; 31] = [
-    "HUP", "INT", "QUIT", "ILL", "TRAP", "ABRT", "BUS", "FPE", "KILL", "USR1", "SEGV", "USR2", "PIPE", "ALRM", "TERM",
-    "STKFLT", "CHLD", "CONT", "STOP", "TSTP", "TTIN", "TTOU", "URG", "XCPU", "XFSZ", "VTALRM", "PROF", "WINCH", "IO",
-    "PWR", "SYS",
-];
+pub const NAMES: &[u8] =
+    b"HUP,INT,QUIT,ILL,TRAP,ABRT,BUS,FPE,KILL,USR1,SEGV,USR2,PIPE,ALRM,TERM,STKFLT,CHLD,CONT,STOP,\
+TSTP,TTIN,TTOU,URG,XCPU,XFSZ,VTALRM,PROF,WINCH,IO,PWR,SYS";
 
-/// Second names of signals, with the signal's number.
-const ALIASES: [(&str, u8); 4] = [("IOT", 6), ("CLD", 17), ("POLL", 29), ("UNUSED", 31)];
+/// Second names of signals, and the numbers of these signals.
+const ALIASES: &[u8] = b"IOT,CLD,POLL,UNUSED";
+const ALIAS_NUMBERS: [u8; 4] = [6, 17, 29, 31];
 
 /// The number that glibc and `kill` call `RTMIN`. The kernel's own first real-time signal is 32; glibc uses 32 and 33
 /// itself.
@@ -97,8 +97,15 @@ impl Signal {
         if let Some(rest) = name.strip_prefix(b"RTMAX") {
             return Self::new_realtime(u64::from(RTMAX).checked_sub(parse_offset(rest, b"-")?)?);
         }
-        let known = NAMES.iter().zip(1u8..).map(|(known, number)| (*known, number));
-        known.chain(ALIASES).find(|(known, _)| known.as_bytes() == name).map(|(_, number)| Self(number))
+        if let Some(index) = index_of_word(ALIASES, name) {
+            return ALIAS_NUMBERS.get(index).copied().map(Self);
+        }
+        Self::named(name)
+    }
+
+    /// The signal 1 to 31 with this name, which is in capital letters and has no `SIG`.
+    pub fn named(name: &[u8]) -> Option<Self> {
+        Self::new(index_of_word(NAMES, name)? as u64 + 1)
     }
 
     fn new_realtime(number: u64) -> Option<Self> {
@@ -115,8 +122,8 @@ impl fmt::Display for Signal {
     /// The name of the signal, such as `SIGTERM` or `SIGRTMIN+3`. The signals 32 and 33 have no name, and are `SIG32`
     /// and `SIG33`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (NAMES.get(usize::from(self.0) - 1), self.0.checked_sub(RTMIN)) {
-            (Some(name), _) => write!(f, "SIG{name}"),
+        match (split_byte(NAMES, b',').nth(usize::from(self.0) - 1), self.0.checked_sub(RTMIN)) {
+            (Some(name), _) => write!(f, "SIG{}", Escaped(name)),
             (None, Some(0)) => f.write_str("SIGRTMIN"),
             (None, Some(offset)) => write!(f, "SIGRTMIN+{offset}"),
             (None, None) => write!(f, "SIG{}", self.0),

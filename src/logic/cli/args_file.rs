@@ -7,6 +7,8 @@ use alloc::vec::Vec;
 
 use crate::logic::base::cstr::{StaticCStr, leak_cstr};
 use crate::logic::base::error::{Error, Result};
+use crate::logic::base::problem::Problem;
+use crate::logic::base::reason::Reason;
 use crate::logic::base::text::{Escaped, split_byte};
 
 /// The arguments without the program's own name, and the places of those that come from a file.
@@ -24,7 +26,7 @@ struct File {
     /// The number of arguments before the first one of the file.
     first: usize,
     /// The line number of each argument of the file.
-    lines: Vec<usize>,
+    lines: Vec<i64>,
     /// The number of arguments after the last one of the file.
     after: usize,
 }
@@ -86,15 +88,14 @@ impl PendingArgsFile {
         let first = self.before.len();
         let mut words = Args { list: core::mem::take(&mut self.before), file: None };
         let (mut lines, mut ends) = (Vec::new(), false);
-        for (line, number) in split_byte(contents, b'\n').zip(1usize..) {
+        for (line, number) in split_byte(contents, b'\n').zip(1..) {
             let text = line.trim_ascii();
             if text.is_empty() || text.starts_with(b"#") {
                 continue;
             }
             ends |= text == b"--";
             if let Some(fault) = line_error(text, ends) {
-                let file = Escaped(self.file.to_bytes());
-                return Err(Error::usage(format_args!("{file}:{number}: {fault}")));
+                return Err(Error::of(Problem::InFile, self.file.to_bytes()).number(number).reason(fault));
             }
             words.list.push(leak_cstr(text.to_vec()));
             lines.push(number);
@@ -107,19 +108,19 @@ impl PendingArgsFile {
 
 /// Why a line cannot be the argument that its author meant; None if it can. The words of COMMAND, which follow `--`,
 /// are accepted as they are.
-fn line_error(text: &[u8], of_command: bool) -> Option<&'static str> {
+fn line_error(text: &[u8], of_command: bool) -> Option<Reason> {
     let is_quoted = |text: &[u8]| matches!(text, [first @ (b'"' | b'\''), .., last] if first == last);
     let value = text.iter().position(|byte| *byte == b'=').and_then(|at| text.get(at + 1..));
     if text.contains(&0) {
-        Some("an argument cannot contain a NUL")
+        Some(Reason::NulInArgument)
     } else if of_command {
         None
     } else if is_quoted(text) || text.starts_with(b"-") && value.is_some_and(is_quoted) {
-        Some("quotes are kept literally: write it without")
+        Some(Reason::Quotes)
     } else if text.starts_with(b"-") && text.windows(2).any(|pair| pair == b" #") {
-        Some("a comment needs a line of its own")
+        Some(Reason::CommentInLine)
     } else if matches!(text, [b'-', b'a'..=b'z', b' ', ..]) {
-        Some("one argument a line: the value goes on the next one")
+        Some(Reason::TwoArguments)
     } else {
         None
     }
@@ -154,7 +155,7 @@ mod tests {
             ("-u root", "one argument"),
         ] {
             let error = unread(&[], &[]).insert_lines(format!("# x\n{line}\n--\nx").as_bytes()).unwrap_err();
-            assert!(error.text.starts_with("f:2: ") && error.text.contains(fault), "{}", error.text);
+            assert!(error.to_string().starts_with("f:2: ") && error.to_string().contains(fault), "{}", error);
             // What is COMMAND's is its own.
             assert!(unread(&[], &[]).insert_lines(format!("--\n{line}").as_bytes()).is_ok());
         }
@@ -166,7 +167,7 @@ mod tests {
     #[test]
     fn a_nul_is_reported_with_its_line() {
         let error = unread(&[], &[]).insert_lines(b"--user\nwe\0b\n").unwrap_err();
-        assert!(error.text.starts_with("f:2: "), "{}", error.text);
+        assert!(error.to_string().starts_with("f:2: "), "{}", error);
         // In a comment a NUL is harmless.
         assert!(unread(&[], &[]).insert_lines(b"# \0\n--\nx").is_ok());
     }

@@ -1,16 +1,15 @@
 //! Refuses options that cannot be used together, and options without another one that they need.
 
-use core::fmt;
-
 use super::flags::Id;
 use super::lookup::{self, FlagSet};
 use super::options::Options;
-use crate::logic::base::error::{Error, Result};
-use crate::logic::base::text::Escaped;
+use crate::logic::base::error::{Error, Object, Result};
+use crate::logic::base::problem::Problem;
+use crate::logic::base::reason::Reason;
 use crate::logic::plan::expand;
 use crate::logic::supervisor::policy::Restart;
 use crate::logic::supervisor::readiness::Ready;
-use crate::logic::supervisor::replacement::{NEEDS, candidate_timeout};
+use crate::logic::supervisor::replacement::candidate_timeout;
 use crate::logic::supervisor::signal_action::SignalAction;
 
 /// The options that make vsrun a supervisor.
@@ -19,8 +18,8 @@ const SUPERVISION: FlagSet = FlagSet::of(&[Id::Manager, Id::Init, Id::Restart]);
 const RESTART_OPTIONS: FlagSet = FlagSet::of(&[Id::RestartDelay, Id::RestartLimit, Id::HandlerTimeout]);
 
 /// Options, the other options of which they need at least one, and the name of these in the error.
-const REQUIREMENTS: &[(FlagSet, FlagSet, &str)] = &[
-    (RESTART_OPTIONS, SUPERVISION, SUPERVISION_NAMES),
+const REQUIREMENTS: &[(FlagSet, FlagSet, Reason)] = &[
+    (RESTART_OPTIONS, SUPERVISION, Reason::Supervision),
     (
         FlagSet::of(&[
             Id::SuccessExit,
@@ -35,15 +34,18 @@ const REQUIREMENTS: &[(FlagSet, FlagSet, &str)] = &[
             Id::AtExit,
         ]),
         SUPERVISION,
-        SUPERVISION_NAMES,
+        Reason::Supervision,
     ),
-    (FlagSet::of(&[Id::HealthInterval, Id::HealthTimeout, Id::HealthRetries]), FlagSet::of(&[Id::Health]), "--health"),
-    (FlagSet::of(&[Id::CgroupSet]), FlagSet::of(&[Id::Cgroup]), "--cgroup"),
-    (FlagSet::of(&[Id::LogSize]), FlagSet::of(&[Id::Logdir]), "--logdir"),
-    (FlagSet::of(&[Id::LogFiles]), FlagSet::of(&[Id::LogSize]), "--log-size"),
-    (FlagSet::of(&[Id::Logger]), FlagSet::of(&[Id::Syslog]), "--syslog"),
+    (
+        FlagSet::of(&[Id::HealthInterval, Id::HealthTimeout, Id::HealthRetries]),
+        FlagSet::of(&[Id::Health]),
+        Reason::Health,
+    ),
+    (FlagSet::of(&[Id::CgroupSet]), FlagSet::of(&[Id::Cgroup]), Reason::Cgroup),
+    (FlagSet::of(&[Id::LogSize]), FlagSet::of(&[Id::Logdir]), Reason::Logdir),
+    (FlagSet::of(&[Id::LogFiles]), FlagSet::of(&[Id::LogSize]), Reason::LogSize),
+    (FlagSet::of(&[Id::Logger]), FlagSet::of(&[Id::Syslog]), Reason::Syslog),
 ];
-const SUPERVISION_NAMES: &str = "--manager, --init or --restart";
 
 /// Checks the options for contradictions.
 ///
@@ -58,57 +60,55 @@ pub fn reject_conflicts(options: &Options) -> Result<()> {
             // how.
             let late = waits && options.background && matches!(id, Id::StopSignal | Id::StopTimeout);
             if whose.contains(id) && !given.intersects(*needs) && !late {
-                return usage_error(format_args!("option --{} needs {words}", Escaped(lookup::long_name(id))));
+                return Err(Error::of(Problem::Needs, lookup::long_name(id)).reason(*words));
             }
         }
         let restarts = RESTART_OPTIONS.contains(id) || id == Id::Restart && options.restart != Some(Restart::No);
         if options.has(Id::Init) && restarts {
-            return cannot_combine("--init", format_args!("--{}", Escaped(lookup::long_name(id))));
+            return Err(Error::of(Problem::NotWithInit, lookup::long_name(id)));
         }
     }
     let has_handler = options.manager.is_some_and(|managed| managed.handler.is_some());
     if options.has(Id::Init) && has_handler {
-        return cannot_combine("--init", format_args!("--manager with a handler"));
+        return Err(Error::new(Problem::InitWithHandler));
     }
     if options.at_exit.is_some() && options.background {
-        return cannot_combine("--at-exit", format_args!("--background"));
+        return Err(Error::new(Problem::AtExitInBackground));
     }
     if options.ends_machine() && options.background {
-        return cannot_combine("--on-signal with poweroff, reboot or halt", format_args!("--background"));
+        return Err(Error::new(Problem::PoweroffInBackground));
     }
     reject_signal_conflicts(options)?;
     if waits && !options.is_supervised() && !options.background {
-        return usage_error(format_args!(
-            "option --ready needs a process that waits: --background, {SUPERVISION_NAMES}"
-        ));
+        return Err(Error::new(Problem::ReadyNeeds));
     }
     if given.contains(Id::ReadyTimeout) && !waits && options.before.is_empty() {
-        return usage_error(format_args!("option --ready-timeout needs a --ready other than exec, or --before"));
+        return Err(Error::new(Problem::ReadyTimeoutNeeds));
     }
     if options.ready == Some(Ready::Notify) && options.confine.hides_abstract() {
-        return cannot_combine("--scope abstract", format_args!("--ready notify: its socket is an abstract one"));
+        return Err(Error::new(Problem::ScopeWithNotify));
     }
     if given.contains(Id::Watchdog) && options.ready != Some(Ready::Notify) {
-        return usage_error(format_args!("option --watchdog needs --ready notify"));
+        return Err(Error::new(Problem::WatchdogNeeds));
     }
     if given.contains(Id::Syslog) && given.contains(Id::Logdir) {
-        return cannot_combine("--syslog", format_args!("--logdir"));
+        return Err(Error::new(Problem::SyslogWithLogdir));
     }
     if let Some(bind) = &options.bind
         && bind.to_bytes().starts_with(b"/") == options.port.is_some()
     {
-        return usage_error(format_args!("option --bind needs --port with an address, and no --port with a path"));
+        return Err(Error::new(Problem::BindNeeds));
     }
     if given.contains(Id::Expand) {
         expand::check(&options.command)?;
     }
     if given.contains(Id::HandlerTimeout) && !has_handler {
-        return usage_error(format_args!("option --handler-timeout needs a handler: --manager has none"));
+        return Err(Error::new(Problem::HandlerTimeoutNeeds));
     }
     if let (Some(server), Some(managed)) = (options.pidfile, options.manager)
         && managed.pidfile == Some(server)
     {
-        return usage_error(format_args!("options --pidfile and --manager name the same file"));
+        return Err(Error::new(Problem::SamePidfile));
     }
     Ok(())
 }
@@ -116,20 +116,12 @@ pub fn reject_conflicts(options: &Options) -> Result<()> {
 fn reject_signal_conflicts(options: &Options) -> Result<()> {
     for (at, (signal, _)) in options.on_signal.iter().enumerate() {
         if options.on_signal.iter().take(at).any(|(other, _)| other == signal) {
-            return usage_error(format_args!("option --on-signal: {signal} is given twice"));
+            return Err(Error::new(Problem::SignalGivenTwice).with(Object::Signal(*signal)));
         }
     }
     let replaces = options.on_signal.iter().any(|(_, action)| *action == SignalAction::Replace);
     if replaces && candidate_timeout(options.ready, None).is_none() {
-        return usage_error(format_args!("option --on-signal with replace {NEEDS}"));
+        return Err(Error::new(Problem::ReplaceNeeds).reason(Reason::ReplaceNeeds));
     }
     Ok(())
-}
-
-fn cannot_combine(one: &str, other: fmt::Arguments<'_>) -> Result<()> {
-    usage_error(format_args!("option {one} cannot be used with {other}"))
-}
-
-fn usage_error(text: fmt::Arguments<'_>) -> Result<()> {
-    Err(Error::usage(text))
 }

@@ -1,11 +1,10 @@
 //! The requests about a running server: `--status`, `--stop`, `--replace` and `--signal`.
 
 use crate::logic::base::cstr::StaticCStr;
-use crate::logic::base::error::Error;
-use crate::logic::base::error::Result;
+use crate::logic::base::error::{Error, Result};
+use crate::logic::base::problem::Problem;
 use crate::logic::base::time::Span;
-use crate::logic::cli::options::ControlCommand;
-use crate::logic::cli::options::Options;
+use crate::logic::cli::options::{ControlCommand, Options};
 
 /// A request about the server of a pidfile.
 #[derive(Debug)]
@@ -20,9 +19,6 @@ pub struct Control {
     pub delay: Span,
 }
 
-/// The options that are control commands, as an error names them after `--`.
-pub const NAMES: &str = "status, --stop, --replace or --signal";
-
 impl Control {
     /// The control request among these options; None without one. It allows no other options.
     ///
@@ -32,14 +28,12 @@ impl Control {
         let (command, pidfile) = match options.control[..] {
             [] => return Ok(None),
             [one] => one,
-            _ => return Err(Error::usage(format_args!("option --{NAMES} is given twice"))),
+            _ => return Err(Error::new(Problem::ControlGivenTwice)),
         };
         let given = [options.stop_timeout, options.stop_delay].iter().flatten().count();
         let timed = if command == ControlCommand::Stop { given } else { 0 };
         if options.count > 1 + timed || !options.command.is_empty() {
-            return Err(Error::usage(format_args!(
-                "option --{NAMES} is used alone: no COMMAND, no options but --stop-timeout and --stop-delay"
-            )));
+            return Err(Error::new(Problem::ControlAlone));
         }
         let timeout = options.stop_timeout.unwrap_or(Span::secs(30));
         Ok(Some(Self { command, pidfile, timeout, delay: options.stop_delay.unwrap_or_default() }))

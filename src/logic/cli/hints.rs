@@ -1,4 +1,4 @@
-//! Error texts about wrong usage: the name that was probably meant, or the values that are allowed.
+//! Errors about wrong usage: the name that was probably meant, or the values that are allowed.
 
 use alloc::vec::Vec;
 
@@ -6,6 +6,9 @@ use super::flags::Id;
 use super::lookup::{FlagRow, long_names, unpack};
 use super::suggestions::nearest;
 use super::value::{RESOURCES, parse_bound, parse_limit};
+use crate::logic::base::error::{Error, Object};
+use crate::logic::base::problem::Problem;
+use crate::logic::base::reason::Reason;
 use crate::logic::base::signal::{NAMES, Signal};
 use crate::logic::base::text::split_byte;
 use crate::logic::base::time::{parse_number, split_number};
@@ -19,48 +22,27 @@ make-pidfile=pidfile,environment=env,daemon=background,daemonize=background,deta
 config=args,dry-run=check,test=check,ulimit=limit,cap-add=caps,kill=stop,retry=stop-timeout,respawn=restart,\
 exec= COMMAND,start= COMMAND,startas= COMMAND";
 
-/// The error text for an argument after `--status`, `--stop`, `--replace` or `--signal`.
-pub const ONE_PIDFILE: &str = "--status, --stop, --replace and --signal take one PIDFILE and no COMMAND";
-
-/// Fills a template: each `%` is replaced by the next of these texts.
-fn fill_template(text: &str, with: &[&[u8]]) -> Vec<u8> {
-    let (mut filled, mut with) = (Vec::new(), with.iter());
-    for byte in text.bytes() {
-        match byte {
-            b'%' => filled.extend_from_slice(with.next().copied().unwrap_or_default()),
-            byte => filled.push(byte),
-        }
-    }
-    filled
-}
-
-/// The error text for an option whose value with the index `at` is missing.
-pub fn missing_value(row: &FlagRow, at: usize) -> Vec<u8> {
+/// The error for an option whose value with the index `at` is missing.
+pub fn missing_value(row: &FlagRow, at: usize) -> Object<'static> {
     let mut names = split_byte(row.values(), b' ');
     let (first, Some(second)) = (names.next().unwrap_or_default(), names.rest) else {
-        return b"a value is missing".into();
+        return Object::Reason(Reason::ValueMissing);
     };
-    let none: &[u8] = if row.id == Id::Manager { b" ('-' for none)" } else { b"" };
-    fill_template(
-        "takes two values, % and %%: % is missing",
-        &[first, second, none, if at == 0 { first } else { second }],
-    )
+    let problem = if row.id == Id::Manager { Problem::TakesTwoOrDash } else { Problem::TakesTwo };
+    Object::Cause(Error::of(problem, first).name(second).name(if at == 0 { first } else { second }))
 }
 
-/// The error text for an unknown option, such as `unknown option --pidfil: did you mean --pidfile?`
+/// The error for an unknown option, such as `unknown option --pidfil: did you mean --pidfile?`
 #[inline(never)]
-pub fn unknown_option(name: &[u8]) -> Vec<u8> {
+pub fn unknown_option(name: &[u8]) -> Error {
     // A blank in the name: the line of a file of --args, or a quoted word, was meant as two arguments.
     let mut words = split_byte(name, b' ');
     let first = words.next().unwrap_or_default();
     if let Some(rest) = words.rest {
         return if first.is_empty() {
-            fill_template(
-                "'--%' is one argument: '--' is an argument of its own, and so is each word of COMMAND",
-                &[name],
-            )
+            Error::of(Problem::JoinedDashes, name)
         } else {
-            fill_template("'--%' is one argument: write --%=%", &[name, first, rest])
+            Error::of(Problem::JoinedValue, name).name(first).name(rest)
         };
     }
     let other = split_byte(FOREIGN_NAMES, b',').find_map(|pair| pair.strip_prefix(name)?.strip_prefix(b"="));
@@ -70,18 +52,18 @@ pub fn unknown_option(name: &[u8]) -> Vec<u8> {
         known.push(b',');
     }
     match other.or_else(|| nearest(name, &known)) {
-        Some(meant) => fill_template("unknown option --%: did you mean --%?", &[name, meant]),
-        None => fill_template("unknown option --% (see vsrun --help)", &[name]),
+        Some(meant) => Error::of(Problem::MisspelledOption, name).name(meant),
+        None => Error::of(Problem::UnknownOption, name),
     }
 }
 
-/// The error text for a malformed value.
+/// The error for a malformed value.
 #[inline(never)]
 #[expect(clippy::wildcard_enum_match_arm, reason = "most options have no list of names")]
-pub fn malformed_value(row: &FlagRow, value: &[u8]) -> Vec<u8> {
+pub fn malformed_value(row: &FlagRow, value: &[u8]) -> Error {
     let choices = row.choices();
     if !choices.is_empty() {
-        return unknown_name("value", value, choices, choices);
+        return unknown_name(Problem::UnknownValue, value, choices, choices);
     }
     let mut words = split_byte(value, b',');
     let found = match row.id {
@@ -89,134 +71,140 @@ pub fn malformed_value(row: &FlagRow, value: &[u8]) -> Vec<u8> {
         Id::SuccessExit => {
             words.find_map(|word| if parse_number(word).is_none() { unknown_signal(word) } else { None })
         }
-        Id::OnSignal => malformed_action(value).map(|text| fill_template("'%': %", &[value, &text])),
-        Id::Limit if parse_limit(value).is_some() => Some(fill_template("'%' is given twice", &[value])),
+        Id::OnSignal => malformed_action(value).map(|cause| Error::of(Problem::MalformedAction, value).with(cause)),
+        Id::Limit if parse_limit(value).is_some() => Some(Error::of(Problem::ValueGivenTwice, value)),
         Id::Limit => {
             let name = split_byte(split_byte(value, b',').next().unwrap_or_default(), b'=').next().unwrap_or_default();
-            index_of_name(RESOURCES, name).is_none().then(|| unknown_name("limit", name, RESOURCES, RESOURCES))
+            index_of_name(RESOURCES, name)
+                .is_none()
+                .then(|| unknown_name(Problem::UnknownLimit, name, RESOURCES, RESOURCES))
         }
-        Id::Caps => words
-            .find(|word| parse_number(word).is_none() && index_of_name(CAPABILITIES, word).is_none())
-            .map(|word| unknown_name("capability", word, CAPABILITIES, b"none,or names of capabilities(7)")),
+        Id::Caps => {
+            words.find(|word| parse_number(word).is_none() && index_of_name(CAPABILITIES, word).is_none()).map(|word| {
+                unknown_name(Problem::UnknownCapability, word, CAPABILITIES, b"none,or names of capabilities(7)")
+            })
+        }
         _ => None,
     };
     found.unwrap_or_else(|| {
         let mut not = Vec::new();
         unpack(row.rejection(), &mut not);
-        let reason = rejection_reason(row, value);
-        fill_template(if reason.is_empty() { "'%' %" } else { "'%' %: %" }, &[value, &not, &reason])
+        match rejection_reason(row, value) {
+            Object::None => Error::of(Problem::RejectedValue, value).name(&not),
+            reason => Error::of(Problem::RejectedBecause, value).name(&not).with(reason),
+        }
     })
 }
 
-/// The error text for an unknown name: the name that was probably meant, or all that are allowed.
-pub fn unknown_name(what: &str, word: &[u8], names: &[u8], all: &[u8]) -> Vec<u8> {
+/// Makes the error for an unknown name: the name that was probably meant, or all that are allowed.
+pub fn unknown_name(problem: Problem, word: &[u8], names: &[u8], all: &[u8]) -> Error {
     let meant = nearest(word, names);
-    let mut text = fill_template("unknown % '%': ", &[what.as_bytes(), word]);
-    if meant.is_some() {
-        text.extend_from_slice(b"did you mean ");
-    }
+    let mut list = Vec::new();
     for byte in meant.unwrap_or(all) {
-        text.push(byte.to_ascii_lowercase());
+        list.push(byte.to_ascii_lowercase());
         if *byte == b',' {
-            text.push(b' ');
+            list.push(b' ');
         }
     }
-    if meant.is_some() {
-        text.push(b'?');
+    let error = Error::of(problem, word);
+    match meant {
+        Some(_) => error.with(Object::Cause(Error::of(Problem::DidYouMean, &list))),
+        None => error.name(&list),
     }
-    text
 }
 
-/// The error text for an unknown signal; None if the signal exists.
-fn unknown_signal(word: &[u8]) -> Option<Vec<u8>> {
+/// The error for an unknown signal; None if the signal exists.
+fn unknown_signal(word: &[u8]) -> Option<Error> {
     if Signal::parse(word).is_some() {
         return None;
     }
     if parse_number(word).is_some() {
-        return Some(fill_template("'%' is not a signal: their numbers are 1 to 64", &[word]));
+        return Some(Error::of(Problem::NoSignalNumber, word));
     }
-    let known = NAMES.join(",");
     let name = word.get(3..).filter(|_| word.to_ascii_uppercase().starts_with(b"SIG")).unwrap_or(word);
-    Some(match nearest(name, known.as_bytes()) {
-        Some(meant) => fill_template("unknown signal '%': did you mean SIG%?", &[word, meant]),
-        None => fill_template("unknown signal '%' (see kill -l)", &[word]),
+    Some(match nearest(name, NAMES) {
+        Some(meant) => Error::of(Problem::MisspelledSignal, word).name(meant),
+        None => Error::of(Problem::UnknownSignal, word),
     })
 }
 
-/// The error text for a malformed `SIGNAL=ACTION` of `--on-signal`.
-fn malformed_action(value: &[u8]) -> Option<Vec<u8>> {
+/// The error for a malformed `SIGNAL=ACTION` of `--on-signal`.
+fn malformed_action(value: &[u8]) -> Option<Object<'static>> {
     let mut halves = split_byte(value, b'=');
     let signal = unknown_signal(halves.next()?);
     if signal.is_some() {
-        return signal;
+        return signal.map(Object::Cause);
     }
-    let Some(action) = halves.rest else { return Some(b"'=ACTION' is missing".into()) };
+    let Some(action) = halves.rest else { return Some(Object::Reason(Reason::ActionMissing)) };
     match action.strip_prefix(b"forward:") {
         Some(other) => unknown_signal(other),
         None if index_of_name(ACTIONS, action).is_some() => None,
         None => {
-            let mut text = unknown_name("action", action, ACTIONS, ACTIONS);
-            if !text.ends_with(b"?") {
-                text.extend_from_slice(b", forward:SIGNAL");
-            }
-            Some(text)
+            let error = unknown_name(Problem::UnknownAction, action, ACTIONS, ACTIONS);
+            // The list of all actions, and not a suggestion.
+            let lists = matches!(error.objects, [_, Object::Name(_), ..]);
+            Some(if lists { error.reason(Reason::OrForward) } else { error })
         }
     }
+    .map(Object::Cause)
 }
 
-/// The reason why a value is malformed; empty if there is no better one than the option's own words.
+/// The reason why a value is malformed; None if there is no better one than the option's own words.
 #[inline(never)]
 #[expect(clippy::wildcard_enum_match_arm, reason = "the text of most options says enough")]
-fn rejection_reason(row: &FlagRow, value: &[u8]) -> Vec<u8> {
-    let reason: &[u8] = match row.id {
+fn rejection_reason(row: &FlagRow, value: &[u8]) -> Object<'static> {
+    let reason = match row.id {
         Id::Port | Id::Bind | Id::Listen => address_reason(row.id, value),
         Id::User => match split_byte(value, b':').find(|name| name.first().is_some_and(u8::is_ascii_digit)) {
-            Some(b"4294967295") => b"that number means 'unchanged' to the kernel",
-            Some(_) => b"a name does not begin with a digit",
-            None => b"",
+            Some(b"4294967295") => Some(Reason::UnchangedId),
+            Some(_) => Some(Reason::DigitFirst),
+            None => None,
         },
         Id::Limit => match split_byte(value, b'=').nth(1) {
-            None | Some(b"") => b"a value is missing",
-            Some(values) if split_byte(values, b':').all(|value| parse_bound(value).is_some()) => b"SOFT is above HARD",
-            Some(_) => b"a value is a number or 'unlimited'",
+            None | Some(b"") => Some(Reason::ValueMissing),
+            Some(values) if split_byte(values, b':').all(|value| parse_bound(value).is_some()) => {
+                Some(Reason::SoftAboveHard)
+            }
+            Some(_) => Some(Reason::NumberOrUnlimited),
         },
         _ if row.values() == b"DURATION" => return suggested_unit(value),
-        _ => b"",
+        _ => None,
     };
-    reason.into()
+    reason.map_or(Object::None, Object::Reason)
 }
 
 /// Suggests a duration for one with a wrong unit: `5min` for `5m`.
-fn suggested_unit(value: &[u8]) -> Vec<u8> {
-    let Some((_, unit)) = split_number(value) else { return Vec::new() };
+fn suggested_unit(value: &[u8]) -> Object<'static> {
+    let Some((_, unit)) = split_number(value) else { return Object::None };
     let meant: &[u8] = match unit.to_ascii_lowercase().as_slice() {
         b"m" | [b'm', b'i', ..] => b"min",
         [b's', ..] => b"s",
         [b'h', ..] => b"h",
         [b'd', ..] => b"d",
-        _ => return Vec::new(),
+        _ => return Object::None,
     };
-    fill_template("did you mean %%?", &[value.strip_suffix(unit).unwrap_or(value), meant])
+    let number = value.strip_suffix(unit).unwrap_or(value);
+    Object::Cause(Error::of(Problem::DidYouMean, number).name(meant))
 }
 
-/// The error text for a malformed address or port.
-fn address_reason(id: Id, value: &[u8]) -> &'static [u8] {
+/// The error for a malformed address or port.
+fn address_reason(id: Id, value: &[u8]) -> Option<Reason> {
     let value = value.strip_suffix(b"/udp").unwrap_or(value);
     let at = value.iter().rposition(|byte| *byte == b':').filter(|_| id != Id::Bind);
     let host = value.get(..at.unwrap_or(0)).unwrap_or_default();
     let port = value.get(at.map_or(0, |at| at + 1)..).unwrap_or_default();
     let host = if id == Id::Bind { value } else { host };
     if value.contains(&b'/') {
-        b""
+        None
     } else if id != Id::Bind && !parse_number(port).is_some_and(|port| (1..=65535).contains(&port)) {
-        b"a port is 1 to 65535"
+        Some(Reason::PortRange)
     } else if at.is_some() && matches!(host, b"" | b"*") {
-        b"for every address, write the port alone"
+        Some(Reason::EveryAddress)
     } else if at.is_some() && host.contains(&b':') && !host.starts_with(b"[") {
-        b"an IPv6 address needs brackets, as in [::1]:80"
+        Some(Reason::Brackets)
     } else if host.iter().any(|byte| !byte.is_ascii_digit() && !b".:[]".contains(byte)) {
-        b"an address is numeric, as in 127.0.0.1:80"
+        Some(Reason::NumericAddress)
     } else {
-        b""
+        None
     }
 }

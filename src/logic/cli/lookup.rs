@@ -3,14 +3,14 @@
 use lexopt::Arg;
 
 use super::flags::{FLAGS, Id};
-use crate::logic::base::error::Error;
-use crate::logic::base::text::{Escaped, split_byte};
+use crate::logic::base::error::{Error, Object};
+use crate::logic::base::packed;
+use crate::logic::base::problem::Problem;
+use crate::logic::base::text::split_byte;
 
 /// A line for each option, in the order of the table: `-u,--user user`, a tab, `USER[:GROUP]`, a tab, the help line, a
 /// tab and the words after a malformed value. The last two fields are compressed.
 const TABLE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/options.txt"));
-/// The byte pairs of compressed texts: the byte 128 + N means the pair with the index N.
-const PAIRS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/pairs"));
 /// The number of options.
 pub const COUNT: usize = FLAGS.len();
 
@@ -81,12 +81,10 @@ pub fn rows() -> impl Iterator<Item = &'static [u8]> {
 
 /// Decompresses a text and appends it to `text`.
 pub fn unpack(packed: &[u8], text: &mut Vec<u8>) {
-    for byte in packed {
-        match usize::from(*byte).checked_sub(128).and_then(|at| PAIRS.get(2 * at..2 * at + 2)) {
-            Some(pair) => unpack(pair, text),
-            None => text.push(*byte),
-        }
-    }
+    let _ = packed::unpack(packed, &mut |byte| {
+        text.push(byte);
+        Ok(())
+    });
 }
 
 /// The output of `--help-completion`: a line for each option, then one for the arguments.
@@ -188,8 +186,8 @@ impl FlagRow {
     }
 
     /// Makes a usage error about the option.
-    pub fn usage_error(&self, what: &[u8]) -> Error {
-        Error::usage(format_args!("option --{}: {}", Escaped(self.name), Escaped(what)))
+    pub fn usage_error(&self, cause: Object<'static>) -> Error {
+        Error::of(Problem::WrongOption, self.name).with(cause)
     }
 
     /// The allowed values of an option with `choices=`, separated by commas.

@@ -10,10 +10,10 @@ use super::help::Text;
 use super::options::Options;
 use super::parse::Request;
 use crate::logic::base::cstr::StaticCStr;
-use crate::logic::base::error::{Error, Result};
+use crate::logic::base::error::Result;
 use crate::logic::base::exit;
 use crate::logic::base::signal::Signal;
-use crate::logic::base::text::{Escaped, index_of_word};
+use crate::logic::base::text::index_of_word;
 use crate::logic::plan::env::Env;
 use crate::logic::plan::personality::{CallerSignals, Personality, VSRUN};
 use crate::logic::supervisor::policy::AtExit;
@@ -38,7 +38,7 @@ pub struct Called {
 }
 
 /// The exit status of these tools for wrong usage, and for most other failures.
-const FAILED: u8 = 1;
+const FAILED: u8 = exit::TOOL_FAILED;
 /// The environment variable with further options of vsrun.
 pub const ARGS_VARIABLE: &[u8] = b"VSRUN_ARGS";
 
@@ -190,11 +190,6 @@ impl ToolCommandLine<'_> {
         options.insert_port_socket();
         conflicts::reject_conflicts(options)
     }
-}
-
-/// Makes a usage error of a tool: a word of the command line, with text before and after it.
-fn usage_error(before: &str, word: &[u8], after: &str) -> Error {
-    Error::new(FAILED, format_args!("{before}'{}'{after}", Escaped(word)))
 }
 
 mod dumb_init;

@@ -21,8 +21,9 @@ use super::probe_rules;
 use super::rc::{self, Action};
 use super::value::text;
 use crate::logic::base::cstr::StaticCStr;
-use crate::logic::base::error::{Error, Result};
-use crate::logic::base::text::Escaped;
+use crate::logic::base::error::{Error, Object, Result};
+use crate::logic::base::problem::Problem;
+use crate::logic::base::reason::Reason;
 use crate::logic::supervisor::policy::AtExit;
 
 /// What the command line requests.
@@ -68,7 +69,7 @@ pub fn parse(words: &Args, options: &mut Options, at_exit: &mut Option<AtExit>) 
     match request.map_err(there)? {
         Some(DecidingOption::Request(request)) => return Ok(request),
         Some(DecidingOption::File(_)) if words.has_file() => {
-            return Err(there(Error::usage(format_args!("option --args cannot be used in a file of --args"))));
+            return Err(there(Error::new(Problem::NestedArgs)));
         }
         Some(DecidingOption::File(_)) if options.has(Id::Rc) => return Err(rc::misplaced_option()),
         Some(DecidingOption::File(file)) => {
@@ -108,8 +109,7 @@ fn request_from(options: &mut Options, end: Option<usize>, after: Option<usize>)
     }
     let action = if options.has(Id::Rc) { Some(rc::take_action(options, after)?) } else { None };
     if options.command.is_empty() {
-        let missing = if end.is_some() { "no COMMAND after '--'" } else { "'-- COMMAND' is missing" };
-        return Err(Error::usage(format_args!("{missing} (see vsrun --help)")));
+        return Err(Error::new(if end.is_some() { Problem::NoCommand } else { Problem::NoCommandPart }));
     }
     options.insert_port_socket();
     conflicts::reject_conflicts(options)?;
@@ -138,31 +138,30 @@ fn read_options(options: &mut Options, parser: &mut lexopt::Parser) -> Result<Op
     while let Some(arg) = parser.next().map_err(usage_error)? {
         options.count += 1;
         if let Value(word) = arg {
-            let word = Escaped(word.as_bytes());
-            let what = if options.control.is_empty() { "COMMAND goes after '--'" } else { hints::ONE_PIDFILE };
-            return Err(Error::usage(format_args!("unexpected argument '{word}': {what}")));
+            let why = if options.control.is_empty() { Reason::CommandAfterDashes } else { Reason::OnePidfile };
+            return Err(Error::of(Problem::UnexpectedArgument, word.as_bytes()).reason(why));
         }
         let Some(row) = FlagRow::find(&arg) else { return Err(unknown_option(arg)) };
         let is_letter = matches!(arg, lexopt::Arg::Short(_));
         let mut values = [Vec::new(), Vec::new()];
         for (at, value) in values.iter_mut().enumerate().take(row.value_count()) {
-            let Ok(given) = parser.value() else { return Err(row.usage_error(&hints::missing_value(&row, at))) };
+            let Ok(given) = parser.value() else { return Err(row.usage_error(hints::missing_value(&row, at))) };
             *value = given.into_vec();
             if value.is_empty() && row.id != Id::Argv0 {
-                return Err(row.usage_error(b"'' is empty"));
+                return Err(row.usage_error(Object::Reason(Reason::EmptyValue)));
             }
         }
         if options.given.insert(row.id) && !row.is_repeatable() {
-            return Err(Error::usage(format_args!("option --{} is given twice", Escaped(row.name))));
+            return Err(Error::of(Problem::GivenTwice, row.name));
         }
         let [value, second] = &values;
         let malformed = if row.id == Id::Logdir { second } else { value };
         if !apply_flag(options, &row, value, second) {
-            let problem = match options.confine.wrong {
-                "" => hints::malformed_value(&row, malformed),
-                problem => [b"'", &malformed[..], b"' ", problem.as_bytes()].concat(),
+            let cause = match options.confine.refusal {
+                None => hints::malformed_value(&row, malformed),
+                Some(why) => Error::of(Problem::RefusedValue, malformed).reason(why),
             };
-            return Err(row.usage_error(&problem));
+            return Err(row.usage_error(Object::Cause(cause)));
         }
         if let Some(request) = deciding_option(row.id, is_letter, value) {
             return Ok(Some(request));
@@ -188,7 +187,7 @@ fn deciding_option(id: Id, is_letter: bool, value: &[u8]) -> Option<DecidingOpti
 /// Makes the error for an unknown option.
 fn unknown_option(arg: lexopt::Arg<'_>) -> Error {
     match arg {
-        lexopt::Arg::Long(name) => Error::usage(format_args!("{}", Escaped(&hints::unknown_option(name.as_bytes())))),
+        lexopt::Arg::Long(name) => hints::unknown_option(name.as_bytes()),
         other @ (lexopt::Arg::Short(_) | Value(_)) => usage_error(other.unexpected()),
     }
 }
@@ -196,17 +195,17 @@ fn unknown_option(arg: lexopt::Arg<'_>) -> Error {
 /// Turns an error of lexopt into one line, in which untrusted bytes are escaped.
 fn usage_error(error: lexopt::Error) -> Error {
     use lexopt::Error::{MissingValue, UnexpectedOption, UnexpectedValue};
-    let (what, option) = match error {
-        UnexpectedOption(option) => ("unknown option", option),
-        UnexpectedValue { option, .. } => ("a value was given to an option that takes none:", option),
-        MissingValue { option } => ("a value is missing for", option.unwrap_or_default()),
+    let (problem, option) = match error {
+        UnexpectedOption(option) => (Problem::UnknownLetter, option),
+        UnexpectedValue { option, .. } => (Problem::UnexpectedValue, option),
+        MissingValue { option } => (Problem::MissingValue, option.unwrap_or_default()),
         // lexopt reports these errors only from functions that vsrun does not call.
         lexopt::Error::UnexpectedArgument(_)
         | lexopt::Error::ParsingFailed { .. }
         | lexopt::Error::NonUnicodeValue(_)
-        | lexopt::Error::Custom(_) => ("unexpected argument", String::new()),
+        | lexopt::Error::Custom(_) => (Problem::MissingValue, String::new()),
     };
-    Error::usage(format_args!("{what} {} (see vsrun --help)", Escaped(option.as_bytes())))
+    Error::of(problem, option.as_bytes())
 }
 
 mod apply_flag;

@@ -3,6 +3,7 @@
 use super::options::Options;
 use crate::logic::base::cstr::StaticCStr;
 use crate::logic::base::error::{Error, Result};
+use crate::logic::base::problem::Problem;
 use crate::logic::base::time::Span;
 
 /// A request to run a probe once.
@@ -22,15 +23,13 @@ impl ProbeRequest {
     pub fn from_options(options: &Options) -> Result<Option<Self>> {
         let Some(text) = options.probe else {
             return match options.probe_timeout {
-                Some(_) => Err(Error::usage(format_args!("option --probe-timeout needs --probe"))),
+                Some(_) => Err(Error::new(Problem::ProbeTimeoutNeeds)),
                 None => Ok(None),
             };
         };
         let timed = usize::from(options.probe_timeout.is_some());
         if options.count > 1 + timed || !options.command.is_empty() {
-            return Err(Error::usage(format_args!(
-                "option --probe takes no COMMAND, and no option except --probe-timeout"
-            )));
+            return Err(Error::new(Problem::ProbeAlone));
         }
         Ok(Some(Self { text, timeout: options.probe_timeout.unwrap_or(Span::secs(1)) }))
     }

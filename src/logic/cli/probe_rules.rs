@@ -3,7 +3,7 @@
 use super::options::Options;
 use crate::logic::base::cstr::StaticCStr;
 use crate::logic::base::error::{Error, Result};
-use crate::logic::base::text::Escaped;
+use crate::logic::base::problem::Problem;
 use crate::logic::plan::socket_address::{Listener, Transport};
 use crate::logic::supervisor::probe::Probe;
 use crate::logic::supervisor::readiness::Ready;
@@ -15,12 +15,9 @@ use crate::logic::supervisor::readiness::Ready;
 #[inline(never)]
 pub fn reject_meaningless_probes(options: &Options) -> Result<()> {
     let ready = if let Some(Ready::Probe(text)) = options.ready { Some(text) } else { None };
-    for (name, text) in [("ready probe:", ready), ("health ", options.health)] {
+    for (problem, text) in [(Problem::ReadyNeedsPath, ready), (Problem::HealthNeedsPath, options.health)] {
         if let Some(text) = text.filter(|text| is_answered_by_kernel(text, options)) {
-            let text = Escaped(text.to_bytes());
-            return Err(Error::usage(format_args!(
-                "option --{name}{text} needs a PATH: connections to a socket of --listen are accepted by the kernel"
-            )));
+            return Err(Error::of(problem, text.to_bytes()));
         }
     }
     Ok(())

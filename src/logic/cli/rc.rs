@@ -3,8 +3,9 @@
 use super::flags::Id;
 use super::hints;
 use super::options::Options;
-use crate::logic::base::error::{Error, Result};
-use crate::logic::base::text::{Escaped, split_byte};
+use crate::logic::base::error::{Error, Object, Result};
+use crate::logic::base::problem::Problem;
+use crate::logic::base::text::split_byte;
 
 /// An action of an init script.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,7 +39,7 @@ const ACTIONS: [Action; 7] = [
 
 /// Makes the error for an `--rc` that is on the command line itself, and not in a file of `--args`.
 pub fn misplaced_option() -> Error {
-    Error::usage(format_args!("option --rc is only for service files: the word after the file is the action"))
+    Error::new(Problem::MisplacedRc)
 }
 
 /// Removes the arguments after the service file from COMMAND, and returns the action that they name. `after` is their
@@ -50,7 +51,7 @@ pub fn misplaced_option() -> Error {
 pub fn take_action(options: &mut Options, after: Option<usize>) -> Result<Action> {
     let Some(after) = after else { return Err(misplaced_option()) };
     let Some(own) = options.command.len().checked_sub(after) else {
-        return Err(Error::usage(format_args!("option --rc: '-- COMMAND' is missing in the file")));
+        return Err(Error::new(Problem::RcNoCommand));
     };
     let words = options.command.split_off(own);
     let action = match words[..] {
@@ -58,17 +59,16 @@ pub fn take_action(options: &mut Options, after: Option<usize>) -> Result<Action
         [word] => match split_byte(ACTION_NAMES, b',').zip(ACTIONS).find(|(name, _)| *name == word.to_bytes()) {
             Some((_, action)) => action,
             None => {
-                let problem = hints::unknown_name("action", word.to_bytes(), ACTION_NAMES, ACTION_NAMES);
-                return Err(Error::usage(format_args!("option --rc: {}", Escaped(&problem))));
+                let cause = hints::unknown_name(Problem::UnknownAction, word.to_bytes(), ACTION_NAMES, ACTION_NAMES);
+                return Err(Error::of(Problem::WrongOption, b"rc").with(Object::Cause(cause)));
             }
         },
         [_, word, ..] => {
-            let word = Escaped(word.to_bytes());
-            return Err(Error::usage(format_args!("option --rc: unexpected argument '{word}' after the action")));
+            return Err(Error::of(Problem::RcArgument, word.to_bytes()));
         }
     };
     if options.control_file().is_none() {
-        return Err(Error::usage(format_args!("option --rc needs a pidfile: --pidfile or --manager PIDFILE")));
+        return Err(Error::new(Problem::RcNeeds));
     }
     Ok(if options.has(Id::Check) { Action::Check } else { action })
 }

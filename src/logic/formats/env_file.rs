@@ -5,7 +5,9 @@ use core::ffi::CStr;
 
 use crate::logic::base::cstr::{StaticCStr, leak_cstr};
 use crate::logic::base::error::{Error, Result};
-use crate::logic::base::text::{Escaped, split_byte};
+use crate::logic::base::problem::Problem;
+use crate::logic::base::reason::Reason;
+use crate::logic::base::text::split_byte;
 use crate::logic::plan::env::entry_name;
 use crate::logic::plan::server_env::add_entry;
 
@@ -17,19 +19,19 @@ use crate::logic::plan::server_env::add_entry;
 /// Wrong usage, with file and line, for an empty NAME, a blank in NAME, or a NUL.
 pub fn parse(file: &CStr, contents: &[u8], own: &[StaticCStr], entries: &mut Vec<StaticCStr>) -> Result<()> {
     let contents = contents.strip_prefix(b"\xef\xbb\xbf").unwrap_or(contents);
-    for (line, number) in split_byte(contents, b'\n').zip(1usize..) {
+    for (line, number) in split_byte(contents, b'\n').zip(1..) {
         let line = line.strip_suffix(b"\r").unwrap_or(line).trim_ascii_start();
         if line.is_empty() || line.starts_with(b"#") {
             continue;
         }
         let mut halves = split_byte(line, b'=');
         let name = halves.next().unwrap_or_default();
-        let problem = if line.contains(&0) {
-            "a NUL byte cannot be part of a variable"
+        let fault = if line.contains(&0) {
+            Reason::NulInVariable
         } else if name.is_empty() {
-            "the name before '=' is missing"
+            Reason::NameMissing
         } else if name.iter().any(u8::is_ascii_whitespace) {
-            "a blank in the name before '='"
+            Reason::BlankInName
         } else {
             let is_it = |entry: &&StaticCStr| entry_name(entry.to_bytes()) == name && name.len() < entry.count_bytes();
             let passed_on = || own.iter().find(is_it).copied();
@@ -38,7 +40,7 @@ pub fn parse(file: &CStr, contents: &[u8], own: &[StaticCStr], entries: &mut Vec
             }
             continue;
         };
-        return Err(Error::usage(format_args!("{}:{number}: {problem}", Escaped(file.to_bytes()))));
+        return Err(Error::of(Problem::InFile, file.to_bytes()).number(number).reason(fault));
     }
     Ok(())
 }
@@ -49,7 +51,7 @@ mod tests {
 
     fn entries(contents: &[u8]) -> core::result::Result<Vec<String>, String> {
         let (own, mut entries) = ([c"OWN=mine", c"X=1"], Vec::new());
-        parse(c"f", contents, &own, &mut entries).map_err(|error| error.text.clone())?;
+        parse(c"f", contents, &own, &mut entries).map_err(|error| error.to_string())?;
         Ok(entries.iter().map(|entry| entry.to_str().unwrap().to_owned()).collect())
     }
 

@@ -2,6 +2,10 @@
 
 use core::fmt;
 
+pub use super::cause::Cause;
+use crate::logic::base::error::{Filled, Object};
+use crate::logic::base::packed::Phrase;
+use crate::logic::base::reason::Reason;
 use crate::logic::base::text::{Escaped, split_byte};
 
 /// The number of bytes to read from the start of a file: enough for the ELF header, its program headers and, in
@@ -111,65 +115,7 @@ impl<'a> Elf<'a> {
     }
 }
 
-/// Why an exec failed, as far as the file system shows. The child sends the number of the cause to its parent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub enum Cause {
-    /// Nothing is known except the errno.
-    Plain,
-    /// The file exists, but the interpreter of its `#!` line is missing.
-    NoInterpreter,
-    /// The file exists, but the ELF loader that it needs is missing.
-    NoLoader,
-    /// A directory in the path is missing.
-    NoDirectory,
-    /// A directory in the path is not searchable for this user.
-    Closed,
-    /// This user has no permission to execute the file.
-    NotExecutable,
-    /// The path is that of a directory or a device.
-    NotAFile,
-    /// The file system of the file is mounted noexec.
-    Noexec,
-    /// The file is a program for another machine.
-    Foreign,
-    /// The file is neither a program nor a script with `#!`.
-    NoFormat,
-    /// No directory of PATH contains the command.
-    NotInPath,
-    /// The path is that of a symbolic link whose target is missing.
-    Dangling,
-    /// The path is relative, and missing in the working directory.
-    NotHere,
-    /// No Landlock rule allows executing the file.
-    Uncovered,
-    /// No Landlock rule allows reading the directory.
-    UncoveredDir,
-    /// A Landlock rule for the file, its interpreter or its loader may be missing.
-    Confined,
-}
-
 impl Cause {
-    /// All causes. The index of a cause is its number.
-    const ALL: [Self; 16] = [
-        Self::Plain,
-        Self::NoInterpreter,
-        Self::NoLoader,
-        Self::NoDirectory,
-        Self::Closed,
-        Self::NotExecutable,
-        Self::NotAFile,
-        Self::Noexec,
-        Self::Foreign,
-        Self::NoFormat,
-        Self::NotInPath,
-        Self::Dangling,
-        Self::NotHere,
-        Self::Uncovered,
-        Self::UncoveredDir,
-        Self::Confined,
-    ];
-
     /// The cause with this number.
     pub fn from_number(number: u8) -> Self {
         Self::ALL.get(usize::from(number)).copied().unwrap_or(Self::Plain)
@@ -193,30 +139,9 @@ pub struct CauseDisplay<'a> {
 
 impl fmt::Display for CauseDisplay<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (before, after) = match self.cause {
-            Cause::Plain => ("", ""),
-            Cause::NoInterpreter => {
-                let after = if self.path.ends_with(b"\r") { ", is not: CR LF ends that line" } else { ", is not" };
-                ("the file is there, but the interpreter of its #! line, ", after)
-            }
-            Cause::NoLoader => ("the file is there, but its ELF loader ", " is not"),
-            Cause::NoDirectory => ("there is no directory ", ""),
-            Cause::Closed => ("the directory ", " is not searchable for this user"),
-            Cause::NotExecutable => ("", " is not executable for this user"),
-            Cause::NotAFile => ("", " is not a regular file"),
-            Cause::Noexec => ("the file system of ", " is mounted noexec"),
-            Cause::Foreign => ("", " is a program for another machine"),
-            Cause::NoFormat => ("", " is neither a program nor a script that begins with #!"),
-            Cause::NotInPath => return f.write_str(" (in no directory of the server's PATH)"),
-            Cause::NotHere => ("looked for in the directory ", ""),
-            Cause::Dangling => ("", " is a symbolic link to a missing file"),
-            Cause::Uncovered => ("no --rox or --rwx covers ", ""),
-            Cause::UncoveredDir => ("no --ro, --rox, --rw or --rwx covers ", ""),
-            Cause::Confined => ("no --rox or --rwx covers ", ", its interpreter or its ELF loader"),
-        };
-        if self.cause != Cause::Plain {
-            write!(f, " ({before}'{}'{after})", Escaped(self.path))?;
-        }
+        let hint = if self.path.ends_with(b"\r") { Object::Reason(Reason::CrLf) } else { Object::None };
+        let table = include_bytes!(concat!(env!("OUT_DIR"), "/cause.txt"));
+        Filled(Phrase { table, index: self.cause.number() }, &[Object::Name(self.path), hint]).fmt(f)?;
         if !self.host.is_empty() {
             write!(f, " (on the host '{}')", Escaped(self.host))?;
         }
@@ -295,7 +220,7 @@ mod tests {
 
     #[test]
     fn causes_keep_their_numbers() {
-        for (cause, number) in Cause::ALL.into_iter().zip(0u8..) {
+        for (cause, number) in Cause::ALL.iter().copied().zip(0u8..) {
             assert_eq!((cause.number(), Cause::from_number(number)), (number, cause));
         }
         assert_eq!(Cause::from_number(200), Cause::Plain);

@@ -1,6 +1,7 @@
 //! Parsers for formats of the kernel and of other programs: tables of /proc, executables, names of log files,
 //! `--env-file`.
 
+mod cause;
 pub(crate) mod cgroup;
 pub(crate) mod env_file;
 pub mod executable;

@@ -7,7 +7,8 @@
 use alloc::vec::Vec;
 
 use crate::logic::base::error::{Error, Result};
-use crate::logic::base::text::{Escaped, split_byte};
+use crate::logic::base::problem::Problem;
+use crate::logic::base::text::split_byte;
 use crate::logic::base::time::parse_number;
 use crate::logic::plan::personality::Accounts;
 
@@ -127,7 +128,7 @@ pub fn resolve_as(login: &Login, accounts: Accounts, passwd: &[u8], group: &[u8]
             shell: b"/bin/sh".to_vec(),
         },
         (None, Name::Text(name)) => {
-            return Err(Error::setup(format_args!("unknown user '{}': not in {PASSWD}", Escaped(name))));
+            return Err(Error::of(Problem::UnknownUser, name));
         }
     };
     match &login.group {
@@ -156,7 +157,7 @@ fn find_user(wanted: &Name, passwd: &[u8]) -> Result<Option<Identity>> {
             continue;
         }
         let (Some(uid), Some(gid)) = (parse_id(uid), parse_id(gid)) else {
-            return Err(Error::setup(format_args!("user '{}' has no valid uid and gid in {PASSWD}", Escaped(name))));
+            return Err(Error::of(Problem::InvalidUser, name));
         };
         let or = |field: &[u8], default: &[u8]| if field.is_empty() { default.to_vec() } else { field.to_vec() };
         let (home, shell) = (or(home, b"/"), or(shell, b"/bin/sh"));
@@ -173,11 +174,10 @@ fn find_group(wanted: &Name, group: &[u8]) -> Result<u32> {
     };
     for [name, _, gid, _] in entries(group) {
         if name == wanted {
-            return parse_id(gid)
-                .ok_or_else(|| Error::setup(format_args!("group '{}' has no valid gid in {GROUP}", Escaped(name))));
+            return parse_id(gid).ok_or_else(|| Error::of(Problem::InvalidGroup, name));
         }
     }
-    Err(Error::setup(format_args!("unknown group '{}': not in {GROUP}", Escaped(wanted))))
+    Err(Error::of(Problem::UnknownGroup, wanted))
 }
 
 /// The gid of every group that lists the user, each once. Lines without a valid gid are skipped.
@@ -236,7 +236,7 @@ mod tests {
     }
 
     fn refused(text: &str) -> String {
-        resolve(&Login::parse(text.as_bytes()).unwrap(), USERS, GROUPS).unwrap_err().text.clone()
+        resolve(&Login::parse(text.as_bytes()).unwrap(), USERS, GROUPS).unwrap_err().to_string()
     }
 
     #[test]
@@ -364,7 +364,7 @@ mod tests {
                 ("a:x:5:5::/:\n".to_owned(), format!("a:x:{id}:\n"), "a:a"),
             ] {
                 let found = resolve(&Login::parse(user.as_bytes()).unwrap(), passwd.as_bytes(), group.as_bytes());
-                let text = found.unwrap_err().text.clone();
+                let text = found.unwrap_err().to_string();
                 assert!(text.contains("'a' has no valid") && !text.contains(char::is_control), "{id:?}: {text}");
             }
             // As a supplementary group it is skipped, because it was not requested.

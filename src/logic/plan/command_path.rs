@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 use super::host::Host;
 use crate::logic::base::cstr::{StaticCStr, leak_cstr};
 use crate::logic::base::error::{Error, Result};
+use crate::logic::base::problem::Problem;
 use crate::logic::base::text::split_byte;
 
 /// The search path if the environment has no PATH.
@@ -31,9 +32,7 @@ pub fn absolute(path: StaticCStr, host: &Host<'_>) -> Result<StaticCStr> {
         return Ok(path);
     }
     let Some(cwd) = &host.cwd else {
-        return Err(Error::setup(format_args!(
-            "cannot tell the current directory: give all paths, and --work-dir, from / on"
-        )));
+        return Err(Error::new(Problem::NoCurrentDir));
     };
     let rest = bytes.strip_prefix(b"./").unwrap_or(bytes);
     Ok(if bytes == b"." { leak_cstr(cwd.clone()) } else { leak_cstr([cwd, &b"/"[..], rest].concat()) })

@@ -9,7 +9,8 @@ use alloc::vec::Vec;
 use super::env::Env;
 use crate::logic::base::cstr::{StaticCStr, leak_cstr};
 use crate::logic::base::error::{Error, Result};
-use crate::logic::base::text::{Escaped, split_byte};
+use crate::logic::base::problem::Problem;
+use crate::logic::base::text::split_byte;
 
 /// A part of an argument of COMMAND.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,10 +63,7 @@ pub fn check(words: &[StaticCStr]) -> Result<()> {
             rest = match split_piece(rest) {
                 Some((_, rest)) => rest,
                 None => {
-                    return Err(Error::usage(format_args!(
-                        "option --expand: '{}' is malformed: write ${{NAME}}, ${{NAME:-WORD}}, or $$ for a dollar sign",
-                        Escaped(word.to_bytes())
-                    )));
+                    return Err(Error::of(Problem::MalformedExpansion, word.to_bytes()));
                 }
             };
         }
@@ -100,10 +98,7 @@ pub fn expand(words: &mut [StaticCStr], env: &Env) -> Result<()> {
 
 fn unset_error(piece: Piece<'_>) -> Error {
     let (Piece::Literal(name) | Piece::Variable { name, .. }) = piece;
-    let name = Escaped(name);
-    Error::setup(format_args!(
-        "cannot expand '${{{name}}}': the server's environment does not set {name} (set it, or write ${{{name}:-WORD}})"
-    ))
+    Error::of(Problem::UnsetVariable, name).name(name).name(name)
 }
 
 #[cfg(test)]
@@ -113,7 +108,7 @@ mod tests {
     fn expanded(text: &str) -> core::result::Result<String, String> {
         let env = Env(vec![c"A=one", c"B_2=two words", c"EMPTY=", c"MONEY=$A ${A} $$", c"_=x"]);
         let mut words = [leak_cstr(text.as_bytes().to_vec())];
-        check(&words).and_then(|()| expand(&mut words, &env)).map_err(|error| error.text.clone())?;
+        check(&words).and_then(|()| expand(&mut words, &env)).map_err(|error| error.to_string())?;
         Ok(words[0].to_str().unwrap().to_owned())
     }
 

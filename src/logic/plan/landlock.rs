@@ -3,15 +3,17 @@
 //! The numbers are the kernel's own (linux/landlock.h). A *handled* right is refused unless a rule allows it. A rule
 //! set here handles all rights that the running kernel knows, so that it is never weaker than the options say.
 
-use crate::logic::plan::landlock_rules::{BIND, CONNECT, Handled, PathAccess, Rule, right};
 use alloc::vec::Vec;
 
 use super::step::Step;
 use crate::logic::base::cstr::{StaticCStr, leak_cstr};
 use crate::logic::base::error::{Error, Result};
+use crate::logic::base::problem::Problem;
+use crate::logic::base::reason::Reason;
 use crate::logic::base::text::split_byte;
 use crate::logic::base::time::parse_number;
 use crate::logic::cli::flags::Id;
+use crate::logic::plan::landlock_rules::{BIND, CONNECT, Handled, PathAccess, Rule, right};
 
 /// The bits of the scopes, for abstract Unix sockets and for signals.
 const SCOPE_ABSTRACT: u64 = 1;
@@ -30,8 +32,8 @@ pub struct Confinement {
     /// The bits of the TCP directions in which no port at all is allowed.
     none: u64,
     scope: u64,
-    /// The reason why the last value was refused; empty if it was accepted.
-    pub wrong: &'static str,
+    /// Why the last value was refused. None if it was accepted.
+    pub refusal: Option<Reason>,
 }
 
 /// The kernel's support for Landlock.
@@ -51,56 +53,56 @@ pub enum Kernel {
 }
 
 impl Confinement {
-    /// Adds a value of one of the options. Returns false if it is malformed; `wrong` then has the reason.
+    /// Adds a value of one of the options. Returns false if it is malformed; `refusal` then has the reason.
     pub fn add_value(&mut self, option: Id, value: &[u8]) -> bool {
-        self.wrong = if option == Id::Scope { self.add_scopes(value) } else { self.add_rule(option, value) };
-        self.wrong.is_empty()
+        self.refusal = if option == Id::Scope { self.add_scopes(value) } else { self.add_rule(option, value) };
+        self.refusal.is_none()
     }
 
-    fn add_rule(&mut self, option: Id, value: &[u8]) -> &'static str {
+    fn add_rule(&mut self, option: Id, value: &[u8]) -> Option<Reason> {
         let rule = if let Some((_, reach)) = PATH_OPTIONS.iter().find(|(id, _)| *id == option) {
             Rule::Path(*reach, leak_cstr(value.to_vec()))
         } else {
             let direction = if option == Id::BindTcp { BIND } else { CONNECT };
             match self.parse_port(direction, value) {
                 Ok(port) => Rule::Port(direction, port),
-                Err(wrong) => return wrong,
+                Err(refusal) => return refusal,
             }
         };
         /// The largest number of rules. Each rule is a step of the plan, and a child reports a failed step by its
         /// index, which is one byte.
         const MAX_RULES: usize = 192;
         self.rules.push(rule);
-        if self.rules.len() > MAX_RULES { "is one rule too many: 192 are allowed" } else { "" }
+        (self.rules.len() > MAX_RULES).then_some(Reason::TooManyRules)
     }
 
     /// Parses the value of `--bind-tcp` or `--connect-tcp`.
     ///
     /// # Errors
-    /// The reason why the value is malformed; empty for `none`, which is valid but adds no rule.
-    fn parse_port(&mut self, direction: u64, value: &[u8]) -> core::result::Result<u16, &'static str> {
+    /// The reason why the value is malformed; None for `none`, which is valid but adds no rule.
+    fn parse_port(&mut self, direction: u64, value: &[u8]) -> core::result::Result<u16, Option<Reason>> {
         let before = self.tcp & direction != 0;
         self.tcp |= direction;
         if value == b"none" {
             self.none |= direction;
-            return Err(if before { NONE_AND_PORT } else { "" });
+            return Err(before.then_some(Reason::NoneAndPort));
         }
         if self.none & direction != 0 {
-            return Err(NONE_AND_PORT);
+            return Err(Some(Reason::NoneAndPort));
         }
         let port = parse_number(value).and_then(|number| u16::try_from(number).ok());
-        port.filter(|port| *port > 0).ok_or(NOT_A_PORT)
+        port.filter(|port| *port > 0).ok_or(Some(Reason::NotAPort))
     }
 
-    fn add_scopes(&mut self, value: &[u8]) -> &'static str {
+    fn add_scopes(&mut self, value: &[u8]) -> Option<Reason> {
         for name in split_byte(value, b',') {
             self.scope |= match name {
                 b"signal" => SCOPE_SIGNAL,
                 b"abstract" => SCOPE_ABSTRACT,
-                _ => return "is not a list of signal and abstract",
+                _ => return Some(Reason::NotAScope),
             };
         }
-        ""
+        None
     }
 
     /// True if an option requests any confinement.
@@ -122,10 +124,10 @@ impl Confinement {
             return Ok(Vec::new());
         }
         let files = self.rules.iter().any(|rule| matches!(rule, Rule::Path(..)));
-        let (needed, release, what) = match (self.scope, self.tcp) {
-            (0, 0) => (3, "6.2", "--ro, --rox, --rw and --rwx need"),
-            (0, _) => (4, "6.7", "--bind-tcp and --connect-tcp need"),
-            _ => (6, "6.12", "--scope needs"),
+        let (needed, problem) = match (self.scope, self.tcp) {
+            (0, 0) => (3, Problem::PathsNeed),
+            (0, _) => (4, Problem::PortsNeed),
+            _ => (6, Problem::ScopeNeeds),
         };
         let why = match kernel {
             Kernel::Abi(abi) if abi >= needed => {
@@ -143,17 +145,14 @@ impl Confinement {
                 }
                 return Ok(steps);
             }
-            Kernel::Abi(_) | Kernel::Unasked => "this kernel is older",
-            Kernel::Missing => "this kernel has no Landlock",
-            Kernel::Disabled => "Landlock is not enabled: 'landlock' is missing in lsm= of the kernel's command line",
-            Kernel::Refused => "a seccomp filter refuses it",
+            Kernel::Abi(_) | Kernel::Unasked => Reason::OlderKernel,
+            Kernel::Missing => Reason::NoLandlock,
+            Kernel::Disabled => Reason::LandlockDisabled,
+            Kernel::Refused => Reason::SeccompRefuses,
         };
-        Err(Error::setup(format_args!("cannot use Landlock: {what} Linux {release} (ABI {needed}): {why}")))
+        Err(Error::new(problem).reason(why))
     }
 }
-
-const NONE_AND_PORT: &str = "is given beside another one: 'none' means no port at all";
-const NOT_A_PORT: &str = "is not 'none' or a port of 1 to 65535";
 
 #[cfg(test)]
 mod tests;

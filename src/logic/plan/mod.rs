@@ -4,6 +4,7 @@ pub mod account;
 pub mod before;
 pub(crate) mod command_path;
 pub(crate) mod companion;
+mod deed;
 pub mod env;
 pub mod expand;
 pub mod host;

@@ -1,23 +1,22 @@
 //! Makes the plan from the options and the state of the system: the steps in order, and whether vsrun becomes the
 //! server or supervises it. The order of the steps is the security; `runtime/start/spawn.rs` takes them as they come.
 
-use crate::logic::plan::socket_activation;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use super::account::Identity;
 use super::before::{self, Before};
-use super::command_path;
 use super::env::{Env, Source};
 use super::host::Host;
-use super::own_process;
 use super::personality::Personality;
 use super::probes::{self, Probes};
 use super::program::{self, Program};
 use super::socket_activation::ServerSockets;
+use super::{command_path, own_process};
 use crate::logic::base::cstr::StaticCStr;
 use crate::logic::base::error::{Error, Result};
 use crate::logic::base::exit::Statuses;
+use crate::logic::base::problem::Problem;
 use crate::logic::base::signal::Signal;
 use crate::logic::base::text::shell_words;
 use crate::logic::base::time::Span;
@@ -25,6 +24,7 @@ use crate::logic::cli::flags::Id;
 use crate::logic::cli::options::{Options, SyslogUsage};
 use crate::logic::formats::cgroup::Group;
 use crate::logic::formats::log_name::LogPolicy;
+use crate::logic::plan::socket_activation;
 use crate::logic::supervisor::notify::is_for_us;
 use crate::logic::supervisor::policy::Policy;
 use crate::logic::supervisor::readiness::{NOTIFY_SOCKET, Ready};
@@ -163,7 +163,7 @@ pub fn plan(options: &mut Options, host: &Host<'_>) -> Result<Plan> {
     if let Ready::Newline(number) = ready
         && is_socket(number)
     {
-        return Err(Error::usage(format_args!("option --ready fd:{number}: a socket has this number")));
+        return Err(Error::new(Problem::ReadyFdIsSocket).number(number.into()));
     }
     let (syslog, debug) = (syslog(options), step_trace(options));
     let address = host.env.get(NOTIFY_SOCKET).filter(|_| options.reports_upward());

@@ -2,17 +2,18 @@
 //! step cannot be forgotten here.
 
 use super::step::Step;
+use crate::logic::base::reason::Reason;
 
 impl Step {
-    /// The capability that a step needs; empty if it needs none.
-    pub fn needed_capability(&self) -> &'static str {
+    /// The capability that a step needs. None if it needs none.
+    pub fn needed_capability(&self) -> Option<Reason> {
         match self {
-            Self::Chroot(_) => "CAP_SYS_CHROOT",
-            Self::Groups(_) | Self::Gid(_) => "CAP_SETGID",
-            Self::Uid(..) => "CAP_SETUID",
-            Self::Nice(_) => "CAP_SYS_NICE",
-            Self::OomScore(_) | Self::Limit(_) => "CAP_SYS_RESOURCE",
-            Self::Capabilities(_) => "CAP_SETPCAP",
+            Self::Chroot(_) => Some(Reason::SysChroot),
+            Self::Groups(_) | Self::Gid(_) => Some(Reason::SetGid),
+            Self::Uid(..) => Some(Reason::SetUid),
+            Self::Nice(_) => Some(Reason::SysNice),
+            Self::OomScore(_) | Self::Limit(_) => Some(Reason::SysResource),
+            Self::Capabilities(_) => Some(Reason::SetPcap),
             Self::UnblockSignals
             | Self::Cgroup(_)
             | Self::Setsid
@@ -46,7 +47,7 @@ impl Step {
             | Self::Covered(_)
             | Self::RunLogRotator(_)
             | Self::RunProbe
-            | Self::Exec(_) => "",
+            | Self::Exec(_) => None,
         }
     }
 

@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use super::env::{Env, entry_name};
 use crate::logic::base::cstr::{StaticCStr, leak_cstr};
 use crate::logic::base::error::{Error, Result};
-use crate::logic::base::text::Escaped;
+use crate::logic::base::problem::Problem;
 
 /// Adds an entry to a list in which each name occurs once. The last entry of a name counts, even if it only removes the
 /// variable.
@@ -28,8 +28,7 @@ pub fn secret_file(name: StaticCStr, env: &Env) -> Result<Option<StaticCStr>> {
     let variable = file_variable(name);
     let Some(path) = env.get(variable.to_bytes()) else { return Ok(None) };
     if env.get(name.to_bytes()).is_some() {
-        let (name, variable) = (Escaped(name.to_bytes()), Escaped(variable.to_bytes()));
-        return Err(Error::setup(format_args!("option --file-env: both {name} and {variable} are set")));
+        return Err(Error::of(Problem::BothSet, name.to_bytes()).name(variable.to_bytes()));
     }
     Ok(Some(leak_cstr(path.to_vec())))
 }

@@ -2,10 +2,12 @@
 
 use core::fmt;
 
+use super::deed::Deed;
 use super::landlock_rules::{BIND, Handled, PathAccess, Rule};
 use super::limits::{Capabilities, ResourceLimit};
 use crate::logic::base::cstr::StaticCStr;
-use crate::logic::base::text::Escaped;
+use crate::logic::base::error::{Filled, Object};
+use crate::logic::base::packed::Phrase;
 use crate::logic::formats::log_name::LogPolicy;
 
 /// One thing that is done to a process before its exec. A child reports a failed step by its index in the program's
@@ -129,9 +131,14 @@ pub enum KeepPermitted {
 impl fmt::Display for Step {
     /// Says what the step does, in words that follow "cannot" in a message.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let words = self.description();
-        let (before, after) = words.split_once('*').unwrap_or((words, ""));
-        f.write_str(before)?;
+        let table = include_bytes!(concat!(env!("OUT_DIR"), "/deed.txt"));
+        Filled(Phrase { table, index: self.deed() as u8 }, &[self.object()]).fmt(f)
+    }
+}
+
+impl Step {
+    /// What the step is done to: a path, a number or the value of an option.
+    fn object(&self) -> Object<'static> {
         match *self {
             Self::KeepPidfileLock(text)
             | Self::WriteManagedPid(text)
@@ -147,10 +154,12 @@ impl fmt::Display for Step {
             | Self::Covered(text)
             | Self::Allow(Rule::Path(_, text), _)
             | Self::Limit(ResourceLimit { text, .. })
-            | Self::Capabilities(Capabilities { list: text, .. }) => Escaped(text.to_bytes()).fmt(f)?,
-            Self::Nice(number) | Self::Ready(number) => number.fmt(f)?,
-            Self::PassSockets(number) | Self::Allow(Rule::Port(_, number), _) => number.fmt(f)?,
-            Self::Gid(number) | Self::Uid(number, _) | Self::VerifyCredentials { uid: number, .. } => number.fmt(f)?,
+            | Self::Capabilities(Capabilities { list: text, .. }) => Object::Name(text.to_bytes()),
+            Self::Nice(number) | Self::Ready(number) => Object::Number(number.into()),
+            Self::PassSockets(number) | Self::Allow(Rule::Port(_, number), _) => Object::Number(number.into()),
+            Self::Gid(number) | Self::Uid(number, _) | Self::VerifyCredentials { uid: number, .. } => {
+                Object::Number(number.into())
+            }
             Self::UnblockSignals
             | Self::Ruleset(_)
             | Self::Confine
@@ -171,58 +180,54 @@ impl fmt::Display for Step {
             | Self::CloseDescriptors
             | Self::SealDescriptors
             | Self::RunLogRotator(_)
-            | Self::RunProbe => {}
+            | Self::RunProbe => Object::None,
         }
-        f.write_str(after)
     }
-}
 
-impl Step {
-    /// What the step does, with an asterisk in place of its value.
-    fn description(&self) -> &'static str {
+    fn deed(&self) -> Deed {
         match self {
-            Self::UnblockSignals => "unblock the signals",
-            Self::Setsid => "start a session",
-            Self::ControlTerminal => "set the controlling terminal",
-            Self::DropTerminal => "drop the controlling terminal",
-            Self::KeepPidfileLock(_) | Self::WriteManagedPid(_) => "write pidfile '*'",
-            Self::TakeForeground => "take the terminal's foreground",
-            Self::Nice(_) => "set the nice value to *",
-            Self::OomScore(_) => "set --oom-score-adj to * in /proc/self/oom_score_adj",
-            Self::Limit(_) => "set --limit *",
-            Self::Input => "redirect standard input",
-            Self::Output => "redirect standard output and error",
-            Self::PassSockets(_) => "pass the sockets (*) to the server",
-            Self::SetWatchdogPid => "be watched",
-            Self::LogDir(_) | Self::CallersDir(..) | Self::ReplacedDir(_) | Self::Chdir(_) => "change directory to '*'",
-            Self::BlockSignals => "block the signals",
-            Self::Keyring => "join a new session keyring",
-            Self::Group => "start a process group",
-            Self::Chroot(_) => "change root to '*'",
-            Self::VerifyCwdInsideRoot(_) => "verify that '*' is inside the root",
-            Self::Groups(_) => "set the supplementary groups",
-            Self::Gid(_) => "become group *",
-            Self::Uid(..) => "become user *",
-            Self::DropCapabilities(_) => "drop the capabilities",
-            Self::VerifyCredentials { .. } => "verify that the process is user * and no other",
-            Self::Capabilities(_) => "keep only --caps *",
-            Self::NoNewPrivileges => "set --no-new-privs",
-            Self::Umask(_) => "set the umask",
-            Self::CloseDescriptors | Self::SealDescriptors => "close the descriptors",
-            Self::Ready(_) => "open the descriptor of --ready fd:*",
-            Self::Cgroup(_) => "enter cgroup '*'",
-            Self::Ruleset(_) => "create a Landlock rule set",
-            Self::Allow(Rule::Path(PathAccess::Ro, _), _) => "apply --ro '*'",
-            Self::Allow(Rule::Path(PathAccess::Rox, _), _) => "apply --rox '*'",
-            Self::Allow(Rule::Path(PathAccess::Rw, _), _) => "apply --rw '*'",
-            Self::Allow(Rule::Path(PathAccess::Rwx, _), _) => "apply --rwx '*'",
-            Self::Allow(Rule::Port(BIND, _), _) => "apply --bind-tcp *",
-            Self::Allow(Rule::Port(..), _) => "apply --connect-tcp *",
-            Self::Covered(_) => "use the working directory '*'",
-            Self::Confine => "confine the server with Landlock",
-            Self::RunLogRotator(_) => "run the log rotator",
-            Self::RunProbe => "probe the server",
-            Self::Exec(_) => "execute '*'",
+            Self::UnblockSignals => Deed::UnblockSignals,
+            Self::Setsid => Deed::Setsid,
+            Self::ControlTerminal => Deed::ControlTerminal,
+            Self::DropTerminal => Deed::DropTerminal,
+            Self::KeepPidfileLock(_) | Self::WriteManagedPid(_) => Deed::WritePidfile,
+            Self::TakeForeground => Deed::TakeForeground,
+            Self::Nice(_) => Deed::Nice,
+            Self::OomScore(_) => Deed::OomScore,
+            Self::Limit(_) => Deed::Limit,
+            Self::Input => Deed::Input,
+            Self::Output => Deed::Output,
+            Self::PassSockets(_) => Deed::PassSockets,
+            Self::SetWatchdogPid => Deed::SetWatchdogPid,
+            Self::LogDir(_) | Self::CallersDir(..) | Self::ReplacedDir(_) | Self::Chdir(_) => Deed::ChangeDir,
+            Self::BlockSignals => Deed::BlockSignals,
+            Self::Keyring => Deed::Keyring,
+            Self::Group => Deed::Group,
+            Self::Chroot(_) => Deed::Chroot,
+            Self::VerifyCwdInsideRoot(_) => Deed::VerifyInsideRoot,
+            Self::Groups(_) => Deed::Groups,
+            Self::Gid(_) => Deed::Gid,
+            Self::Uid(..) => Deed::Uid,
+            Self::DropCapabilities(_) => Deed::DropCapabilities,
+            Self::VerifyCredentials { .. } => Deed::VerifyCredentials,
+            Self::Capabilities(_) => Deed::Capabilities,
+            Self::NoNewPrivileges => Deed::NoNewPrivileges,
+            Self::Umask(_) => Deed::Umask,
+            Self::CloseDescriptors | Self::SealDescriptors => Deed::CloseDescriptors,
+            Self::Ready(_) => Deed::Ready,
+            Self::Cgroup(_) => Deed::Cgroup,
+            Self::Ruleset(_) => Deed::Ruleset,
+            Self::Allow(Rule::Path(PathAccess::Ro, _), _) => Deed::Ro,
+            Self::Allow(Rule::Path(PathAccess::Rox, _), _) => Deed::Rox,
+            Self::Allow(Rule::Path(PathAccess::Rw, _), _) => Deed::Rw,
+            Self::Allow(Rule::Path(PathAccess::Rwx, _), _) => Deed::Rwx,
+            Self::Allow(Rule::Port(BIND, _), _) => Deed::BindTcp,
+            Self::Allow(Rule::Port(..), _) => Deed::ConnectTcp,
+            Self::Covered(_) => Deed::Covered,
+            Self::Confine => Deed::Confine,
+            Self::RunLogRotator(_) => Deed::RunLogRotator,
+            Self::RunProbe => Deed::RunProbe,
+            Self::Exec(_) => Deed::Exec,
         }
     }
 }

@@ -3,7 +3,9 @@
 
 use core::fmt;
 
-use crate::logic::base::text::{ArrayText, Escaped};
+use crate::logic::base::error::{Filled, Object};
+use crate::logic::base::problem::Problem;
+use crate::logic::base::text::ArrayText;
 
 /// The owners of the components of a path that were checked so far.
 #[derive(Clone, Copy, Debug)]
@@ -102,16 +104,15 @@ pub struct Refusal {
 
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "'{}' ", Escaped(self.name.as_bytes()))?;
-        match self.reason {
-            Reason::Owner { owner, before } => {
-                write!(f, "belongs to user {owner}, and the path to it leads through what belongs to user {before}")
-            }
-            Reason::Made(before) => write!(f, "would be made in a directory that belongs to user {before}"),
-            Reason::Stranger(owner) => write!(f, "belongs to user {owner}, which is not the server's user"),
-            Reason::SecondName => f.write_str("has a second name, and is in a directory that others may write"),
-            Reason::Replaced => f.write_str("was replaced while it was made"),
-        }
+        let user = |uid: u32| Object::Number(uid.into());
+        let (problem, one, two) = match self.reason {
+            Reason::Owner { owner, before } => (Problem::OfTwoUsers, user(owner), user(before)),
+            Reason::Made(before) => (Problem::MadeForAnother, user(before), Object::None),
+            Reason::Stranger(owner) => (Problem::OfAStranger, user(owner), Object::None),
+            Reason::SecondName => (Problem::SecondName, Object::None, Object::None),
+            Reason::Replaced => (Problem::ReplacedMeanwhile, Object::None, Object::None),
+        };
+        Filled(problem.phrase(), &[Object::Name(self.name.as_bytes()), one, two]).fmt(f)
     }
 }
 

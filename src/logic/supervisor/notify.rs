@@ -4,6 +4,7 @@ use super::event::Event;
 use super::policy::Policy;
 use super::replacement::Second;
 use super::state::{AfterStop, Phase, State};
+use crate::logic::base::reason::Reason;
 use crate::logic::base::signal::Signal;
 use crate::logic::base::text::{index_of_word, split_byte};
 use crate::logic::base::time::{Span, Time, parse_number};
@@ -60,12 +61,12 @@ pub enum Ignored {
 
 impl Ignored {
     /// The reason, for vsrun's own record.
-    pub fn words(self) -> &'static str {
+    pub fn reason(self) -> Reason {
         match self {
-            Self::Stranger => "not the server's user",
-            Self::Unsupported => "MAINPID and FDSTORE are not supported",
-            Self::Malformed => "not a number of microseconds",
-            Self::Hanging => "descriptors came with it and cannot be closed now; no message is read meanwhile",
+            Self::Stranger => Reason::NotServersUser,
+            Self::Unsupported => Reason::UnsupportedMessage,
+            Self::Malformed => Reason::NotMicroseconds,
+            Self::Hanging => Reason::DescriptorsHang,
         }
     }
 

@@ -5,13 +5,11 @@
 
 use super::event::Recipient;
 use super::readiness::Ready;
+use crate::logic::base::error::Object;
 use crate::logic::base::exit::Exit;
+use crate::logic::base::reason::Reason;
 use crate::logic::base::signal::Signal;
-use crate::logic::base::text::ArrayText;
 use crate::logic::base::time::{Span, Time};
-
-/// What a server needs so that it can be replaced.
-pub const NEEDS: &str = "needs --ready fd:N, notify, alive:DURATION or probe:exec:/PROGRAM";
 
 /// How long a candidate may take to be ready. None: a server with this readiness cannot be replaced, because nothing
 /// shows that the new process serves.
@@ -167,30 +165,24 @@ impl Outcome {
         })
     }
 
-    /// The outcome in words.
-    pub fn words(self) -> ArrayText<96> {
-        use core::fmt::Write;
-        let mut text = ArrayText::new();
-        let words = match self {
-            Self::Done => "the new server serves",
-            Self::Exited(exit) => {
-                let _ = write!(text, "the new server {}", crate::logic::base::exit::Named(exit));
-                ""
-            }
-            Self::ExecFailed(_) => "the new server could not be started",
-            Self::NoFork => "the kernel refused to start a process",
-            Self::Ended => "the new server exited",
-            Self::Late => "the new server was not ready in time",
-            Self::NeverReady => "the new server closed its ready descriptor without a newline",
-            Self::Stopped => "a stop was requested meanwhile",
-            Self::Restarted => "a restart was requested meanwhile",
-            Self::Refused(Refusal::UnderWay) => "a replacement is under way",
-            Self::Refused(Refusal::NotRunning) => "no server is running that is ready",
-            Self::Refused(Refusal::NoReadiness) => NEEDS,
-            Self::Refused(Refusal::Terminal) => "the server has the terminal (--stdin)",
+    /// The outcome in words: the text is that of the first object, and of the second one after it.
+    pub fn words(self) -> [Object<'static>; 2] {
+        let reason = match self {
+            Self::Done => Reason::NewServes,
+            Self::Exited(exit) => return [Object::Reason(Reason::NewServer), Object::Exit(exit)],
+            Self::ExecFailed(_) => Reason::NewNotStarted,
+            Self::NoFork => Reason::NoProcess,
+            Self::Ended => Reason::NewExited,
+            Self::Late => Reason::NewLate,
+            Self::NeverReady => Reason::NewNeverReady,
+            Self::Stopped => Reason::StopMeanwhile,
+            Self::Restarted => Reason::RestartMeanwhile,
+            Self::Refused(Refusal::UnderWay) => Reason::ReplacementUnderWay,
+            Self::Refused(Refusal::NotRunning) => Reason::NoReadyServer,
+            Self::Refused(Refusal::NoReadiness) => Reason::ReplaceNeeds,
+            Self::Refused(Refusal::Terminal) => Reason::HasTerminal,
         };
-        let _ = text.write_str(words);
-        text
+        [Object::Reason(reason), Object::None]
     }
 }
 
@@ -224,17 +216,21 @@ impl Second {
 mod tests {
     use super::*;
 
+    fn text(outcome: Outcome) -> String {
+        outcome.words().iter().map(Object::to_string).collect()
+    }
+
     #[test]
     fn outcomes_survive_the_way_through_their_numbers() {
         for number in 0..=u16::MAX {
             if let Some(outcome) = Outcome::from_number(number) {
-                assert!(number > ACCEPTED && !outcome.words().as_str().is_empty());
+                assert!(number > ACCEPTED && !text(outcome).is_empty());
                 assert_eq!(Outcome::from_number(outcome.number()), Some(outcome));
             }
         }
         let killed = Outcome::Exited(Exit::Signal { signal: Signal::KILL, core: false });
         assert_eq!(Outcome::from_number(killed.number()), Some(killed));
-        assert_eq!(killed.words().as_str(), "the new server killed by SIGKILL (9)");
+        assert_eq!(text(killed), "the new server killed by SIGKILL (9)");
     }
 
     #[test]

@@ -3,15 +3,17 @@
 use std::os::fd::AsFd;
 
 use super::{HIDDEN_CHECKS, PAUSE_MS, Pidfile, READ_ATTEMPTS, Server, is_over};
-use crate::logic::base::error::{Error, Result};
+use crate::logic::base::cstr::StaticCStr;
+use crate::logic::base::error::{Error, Object, Result};
 use crate::logic::base::exit;
+use crate::logic::base::problem::Problem;
+use crate::logic::base::reason::Reason;
 use crate::logic::base::signal::Signal;
-use crate::logic::base::text::{ArrayText, Escaped};
 use crate::logic::base::time::Span;
 use crate::logic::control::Lock;
 use crate::logic::supervisor::replacement::{ACCEPTED, Outcome, Refusal, request, token_of};
 use crate::runtime::host::clock::now;
-use crate::runtime::report::log::os_error;
+use crate::runtime::report::os_error::add_errno;
 use crate::runtime::start::deliver;
 use crate::sys::lock::{self, Answer};
 use crate::sys::{Errno, clock, poll, process};
@@ -28,10 +30,11 @@ const CHECKS_IF_ACCEPTED: u64 = 100;
 ///
 /// # Errors
 /// The reason why the old server goes on.
-pub fn replace(path: &Escaped<'_>, file: &Pidfile, server: Server) -> Result<u8> {
-    let fail = |why: &str| Err(Error::setup(format_args!("cannot replace {path}: {why}")));
+pub fn replace(path: StaticCStr, file: &Pidfile, server: Server) -> Result<u8> {
+    let error = || Error::of(Problem::Replace, path.to_bytes());
+    let fail = |why| Err(error().reason(why));
     if server.lock != Lock::Exclusive {
-        return fail("it has no manager");
+        return fail(Reason::NoManager);
     }
     let manager = server.owner;
     // The token distinguishes requests that are made at about the same time. Its lowest 20 bits count.
@@ -43,12 +46,12 @@ pub fn replace(path: &Escaped<'_>, file: &Pidfile, server: Server) -> Result<u8>
     // An answer before the request is one to an earlier request.
     let is_unused = |value: &u32| !matches!(answer(*value), Answer::Number(_));
     let Some(value) = (0..READ_ATTEMPTS).map(|_| new()).find(is_unused) else {
-        return fail("its lock cannot be read");
+        return fail(Reason::ItsLockUnreadable);
     };
     let (mut until, mut checks, mut hidden) = (now().after(ACK_TIMEOUT), 0, 0);
     loop {
         let repeated = match answer(value) {
-            Answer::Unlocked => return fail("its manager has exited"),
+            Answer::Unlocked => return fail(Reason::ManagerExited),
             Answer::Number(ACCEPTED) => {
                 until = now().after(ACK_TIMEOUT);
                 CHECKS_IF_ACCEPTED
@@ -60,15 +63,15 @@ pub fn replace(path: &Escaped<'_>, file: &Pidfile, server: Server) -> Result<u8>
                 }
                 let refused = outcome == Some(Outcome::Refused(Refusal::NotRunning));
                 let code = if refused { exit::NOT_RUNNING } else { exit::SETUP };
-                let words = outcome.map_or_else(ArrayText::new, Outcome::words);
-                return Err(Error::new(code, format_args!("cannot replace {path}: {}", words.as_str())));
+                let [reason, more] = outcome.map_or([Object::None, Object::None], Outcome::words);
+                return Err(error().with(reason).with(more).status(code));
             }
-            Answer::Hidden if hidden == HIDDEN_CHECKS => return fail("its lock cannot be read"),
+            Answer::Hidden if hidden == HIDDEN_CHECKS => return fail(Reason::ItsLockUnreadable),
             Answer::Hidden => {
                 hidden += 1;
                 CHECKS_IF_ACCEPTED
             }
-            Answer::None if is_over(Some(until)) => return fail("its manager does not respond"),
+            Answer::None if is_over(Some(until)) => return fail(Reason::ManagerSilent),
             Answer::None => CHECKS_PER_REQUEST,
         };
         if checks % repeated == 0 {
@@ -77,7 +80,8 @@ pub fn replace(path: &Escaped<'_>, file: &Pidfile, server: Server) -> Result<u8>
                 && why != Errno::SRCH
                 && repeated == CHECKS_PER_REQUEST
             {
-                return Err(os_error(format_args!("cannot send a request to pid {}", manager.number), why));
+                let error = Error::new(Problem::SendRequest).number(manager.number.into());
+                return Err(add_errno(error, why));
             }
         }
         checks += 1;

@@ -7,10 +7,11 @@ use std::os::fd::AsFd;
 
 use crate::logic::base::cstr::{StaticCStr, leak_cstr};
 use crate::logic::base::error::{Error, Result};
-use crate::logic::base::text::Escaped;
+use crate::logic::base::problem::Problem;
+use crate::logic::base::reason::Reason;
 use crate::logic::plan::env::entry_from_file;
 use crate::logic::plan::server_env::add_entry;
-use crate::runtime::report::log::os_error;
+use crate::runtime::report::os_error::add_errno;
 use crate::runtime::resources::walk::{self, Walk};
 use crate::sys::dir::{self, Dir};
 use crate::sys::file_contents::{self, FileContents};
@@ -24,16 +25,11 @@ const MAX_VARIABLE: usize = 128 << 10;
 /// # Errors
 /// When the directory or one of its files cannot be read, or a file cannot be a variable.
 pub fn read(path: StaticCStr, entries: &mut Vec<StaticCStr>) -> Result<()> {
-    let walk = walk::walk_to(path, "--env-dir", path)?;
+    let walk = walk::walk_to(path, Problem::UseEnvDir, path)?;
     let mut at = c"";
     let Err(why) = read_from(&walk, entries, &mut at) else { return Ok(()) };
-    let (dir, name) = (Escaped(path.to_bytes()), Escaped(at.to_bytes()));
-    let doing = format_args!("cannot read --env-dir '{dir}/{name}'");
-    if why == Errno::INVAL {
-        const NOT_A_VARIABLE: &str = "a variable is a regular file of less than 128 KiB without '=' in its name";
-        return Err(Error::setup(format_args!("{doing}: {NOT_A_VARIABLE}")));
-    }
-    Err(os_error(doing, why))
+    let error = Error::of(Problem::ReadEnvDir, path.to_bytes()).name(at.to_bytes());
+    Err(if why == Errno::INVAL { error.reason(Reason::NotAVariable) } else { add_errno(error, why) })
 }
 
 /// Reads the directory that a walk has reached. Sets `at` to the name of the file that it reads, for the error text.

@@ -8,11 +8,12 @@ use std::os::fd::{AsFd, OwnedFd};
 use super::env_dir;
 use crate::logic::base::cstr::StaticCStr;
 use crate::logic::base::error::{Error, Result};
-use crate::logic::base::text::Escaped;
+use crate::logic::base::problem::Problem;
+use crate::logic::base::reason::Reason;
 use crate::logic::formats::env_file;
 use crate::logic::plan::env::{Env, EnvFiles};
 use crate::logic::plan::server_env::{self, add_entry};
-use crate::runtime::report::log::os_error;
+use crate::runtime::report::os_error::add_errno;
 use crate::runtime::resources::walk::Walk;
 use crate::runtime::resources::walk_file;
 use crate::sys::file_contents::FileContents;
@@ -37,7 +38,7 @@ pub fn read_all(sources: &EnvFiles, base: &Env) -> Result<Vec<StaticCStr>> {
 fn add_all(sources: &EnvFiles, base: &Env, entries: &mut Vec<StaticCStr>) -> Result<()> {
     let mut contents = FileContents::default();
     for path in &sources.files {
-        read_walking(path, u64::MAX, &mut contents, ("--env-file '", b"'"))?;
+        read_walking(path, u64::MAX, &mut contents, None)?;
         env_file::parse(path, &contents, &entry::environment(), entries)?;
     }
     if let Some(dir) = sources.dir {
@@ -50,11 +51,9 @@ fn add_all(sources: &EnvFiles, base: &Env, entries: &mut Vec<StaticCStr>) -> Res
     entries.iter().for_each(|entry| env.put(entry));
     for name in &sources.names {
         if let Some(path) = server_env::secret_file(name, &env)? {
-            let of = [b"' of ", name.to_bytes(), b"_FILE"].concat();
-            read_walking(path, MAX_VARIABLE, &mut contents, ("'", &of))?;
+            read_walking(path, MAX_VARIABLE, &mut contents, Some(name))?;
             let Some(entry) = server_env::entry_from_contents(name, &contents) else {
-                let (path, of) = (Escaped(path.to_bytes()), Escaped(&of));
-                return Err(Error::setup(format_args!("cannot use '{path}{of}: it contains a NUL byte")));
+                return Err(Error::of(Problem::UseSecret, path.to_bytes()).name(name.to_bytes()));
             };
             add_entry(entries, server_env::file_variable(name));
             add_entry(entries, entry);
@@ -63,18 +62,22 @@ fn add_all(sources: &EnvFiles, base: &Env, entries: &mut Vec<StaticCStr>) -> Res
     Ok(())
 }
 
-/// Reads a regular file. Root walks to it component by component. `around` is the text before and after the path in an
-/// error.
-fn read_walking(path: StaticCStr, most: u64, contents: &mut FileContents, around: (&str, &[u8])) -> Result<()> {
+/// Reads a regular file. Root walks to it component by component. `name` is the variable whose value it is; None for a
+/// file of `--env-file`.
+fn read_walking(path: StaticCStr, most: u64, contents: &mut FileContents, name: Option<StaticCStr>) -> Result<()> {
     let mut walk = Walk::begin();
     let result = walk_file::open(&mut walk, path).and_then(|file| read_limited(&file, most, contents));
     result.map_err(|why| {
-        let (before, after) = around;
-        if walk.refusal.is_none() {
-            return read_error(before, path, after, why);
+        let path = path.to_bytes();
+        let error = match name {
+            Some(name) => Error::of(Problem::ReadSecret, path).name(name.to_bytes()),
+            None => Error::of(Problem::ReadEnvFile, path),
+        };
+        match &walk.refusal {
+            Some(refusal) => add_errno(error, why).words(&format!(" ({refusal})")),
+            None if why == Errno::INVAL => error.reason(Reason::ItIsNotRegular),
+            None => add_errno(error, why),
         }
-        let (path, after) = (Escaped(path.to_bytes()), Escaped(after));
-        Error::setup(format_args!("cannot read {before}{path}{after}: {}", walk.error_text(why)))
     })
 }
 
@@ -93,14 +96,4 @@ fn read_limited(file: &OwnedFd, most: u64, contents: &mut FileContents) -> sys::
     }
     contents.refill(file.as_fd(), about.size)?;
     if contents.len() as u64 > most { Err(Errno::FBIG) } else { Ok(()) }
-}
-
-/// Makes the error for a file that cannot be read; `what` and `of` are the text before and after its path.
-pub fn read_error(what: &str, path: &CStr, of: &[u8], why: Errno) -> Error {
-    let (path, of) = (Escaped(path.to_bytes()), Escaped(of));
-    let doing = format_args!("cannot read {what}{path}{of}");
-    match why {
-        Errno::INVAL => Error::setup(format_args!("{doing}: it is not a regular file")),
-        _ => os_error(doing, why),
-    }
 }

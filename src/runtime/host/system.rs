@@ -3,8 +3,9 @@
 use core::ffi::CStr;
 
 use super::env_files;
-use crate::logic::base::error::Result;
-use crate::logic::base::text::Escaped;
+use crate::logic::base::error::{Error, Result};
+use crate::logic::base::problem::Problem;
+use crate::logic::base::reason::Reason;
 use crate::logic::cli::args_file::{Args, PendingArgsFile};
 use crate::logic::cli::flags::Id;
 use crate::logic::cli::names::{self, Caller};
@@ -17,7 +18,7 @@ use crate::logic::plan::personality::{Accounts, CallerSignals};
 use crate::logic::plan::planner;
 use crate::logic::plan::socket_activation::InheritedSockets;
 use crate::logic::supervisor::notify;
-use crate::runtime::report::log::os_error;
+use crate::runtime::report::os_error::os_error_of;
 use crate::sys::file_contents::FileContents;
 use crate::sys::{Errno, caps, credentials, dir, entry, landlock, poll, process, terminal};
 
@@ -27,7 +28,7 @@ use crate::sys::{Errno, caps, credentials, dir, entry, landlock, poll, process, 
 /// When the file cannot be read (125), or has contents that an argument cannot have (2).
 pub fn read_args_file(unread: Box<PendingArgsFile>) -> Result<Args> {
     let contents = FileContents::read(unread.file)
-        .map_err(|why| os_error(format_args!("cannot read '{}'", Escaped(unread.file.to_bytes())), why))?;
+        .map_err(|why| os_error_of(Problem::ReadArgsFile, unread.file.to_bytes(), why))?;
     unread.insert_lines(&contents)
 }
 
@@ -126,6 +127,7 @@ pub fn read<'a>(options: &Options, world: &'a mut AccountFiles) -> Result<Host<'
 fn read_account_file(path: &CStr, contents: &mut FileContents) -> Result<()> {
     match env_files::read(path, u64::MAX, contents) {
         Ok(()) | Err(Errno::NOENT | Errno::NOTDIR) => Ok(()),
-        Err(why) => Err(env_files::read_error("", path, b"", why)),
+        Err(Errno::INVAL) => Err(Error::of(Problem::ReadAccounts, path.to_bytes()).reason(Reason::ItIsNotRegular)),
+        Err(why) => Err(os_error_of(Problem::ReadAccounts, path.to_bytes(), why)),
     }
 }

@@ -2,13 +2,14 @@
 
 use std::os::fd::{AsFd, OwnedFd};
 
-use crate::logic::base::error::{Error, Result};
+use crate::logic::base::error::{Error, Object, Result};
 use crate::logic::base::exit;
+use crate::logic::base::problem::Problem;
 use crate::logic::base::signal::Signal;
 use crate::logic::base::time::{Span, Time};
 use crate::logic::plan::program::Program;
 use crate::logic::plan::step::Step;
-use crate::runtime::report::log::os_error;
+use crate::runtime::report::os_error::os_error_of;
 use crate::runtime::start::child_io::ChildIo;
 use crate::runtime::start::deliver;
 use crate::runtime::start::exec_image::ExecImage;
@@ -217,9 +218,8 @@ impl LogChild {
     /// # Errors
     /// When a step of the start failed.
     pub fn check(&self, report: sys::Result<OwnedFd>) -> Result<()> {
-        let name = self.name;
-        let fail = |why| os_error(format_args!("cannot start the {name}"), why);
-        let report = report.map_err(fail)?;
+        let name = self.name.as_bytes();
+        let report = report.map_err(|why| os_error_of(Problem::StartLogChild, name, why))?;
         let start = match &self.running {
             Some(life) => StartOutcome::await_in_time(&report, life.pid, &self.program),
             None => StartOutcome::await_end(&report),
@@ -227,9 +227,9 @@ impl LogChild {
         match start {
             StartOutcome::Done | StartOutcome::WithoutPidfile => Ok(()),
             StartOutcome::Failed(failure) => {
-                Err(Error::setup(format_args!("{name}: {}", failure.error(&self.program).text)))
+                Err(Error::of(Problem::LogChildFailed, name).with(Object::Cause(failure.error(&self.program))))
             }
-            StartOutcome::Killed => Err(Error::setup(format_args!("{name}: it was killed, or stopped, before it ran"))),
+            StartOutcome::Killed => Err(Error::of(Problem::LogChildKilled, name)),
         }
     }
 }

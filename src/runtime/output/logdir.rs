@@ -1,7 +1,6 @@
 //! The log directory of a start: creates, rotates and reopens its files, and follows its path when that leads to
 //! another directory.
 
-use crate::runtime::output::logfiles::SWEEP_INTERVAL;
 use core::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -9,9 +8,11 @@ use super::log_child::LogChild;
 use super::logfiles::{Folder, Sweep};
 use crate::logic::base::cstr::StaticCStr;
 use crate::logic::base::error::Result;
+use crate::logic::base::problem::Problem;
 use crate::logic::base::time::Time;
 use crate::logic::formats::log_name::{LogPolicy, OUTPUT_FILE, RECORDS_FILE, rotated_name};
 use crate::logic::plan::program::Program;
+use crate::runtime::output::logfiles::SWEEP_INTERVAL;
 use crate::runtime::resources::pidfile::split_path;
 use crate::runtime::resources::walk::Walk;
 use crate::sys::dir::{self, OpenMode};
@@ -57,7 +58,7 @@ impl LogDir {
             let output = folder.begin_at_start(OUTPUT_FILE, new, old, rules.owner)?;
             Ok((folder, records, output))
         });
-        let (folder, records, output) = begun.map_err(|why| walk.error("logdir", path, why))?;
+        let (folder, records, output) = begun.map_err(|why| walk.error(Problem::UseLogdir, path.to_bytes(), why))?;
         let (sweep, next) = (Sweep::default(), Time(clock::monotonic()));
         let mut logs = Box::new(Self { path: later, folder, policy: rules, output, sweep, next });
         for _ in 0..START_SWEEP_PARTS {
@@ -241,7 +242,7 @@ pub fn check(path: StaticCStr, owner: Option<(u32, u32)>) -> Result<()> {
             walk.go_to(there).and_then(|()| if there == path { walk.belongs_to(path, owner) } else { Ok(()) });
         match reached.and_then(|()| access::may_write(there)) {
             Err(Errno::NOENT) => there = split_path(there).0,
-            result => return result.map_err(|why| walk.error("logdir", path, why)),
+            result => return result.map_err(|why| walk.error(Problem::UseLogdir, path.to_bytes(), why)),
         }
     }
 }

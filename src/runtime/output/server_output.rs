@@ -4,13 +4,16 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use super::log_child::{LogChild, spawn_orphan};
 use super::logdir::{LogDir, Mark, Rotated};
-use crate::logic::base::error::{Error, Result};
+use crate::logic::base::error::{Error, Object, Result};
+use crate::logic::base::note::Note;
+use crate::logic::base::problem::Problem;
 use crate::logic::base::text::Escaped;
 use crate::logic::base::time::Time;
 use crate::logic::formats::log_name::{MAX_NUMBER, OUTPUT_FILE, RECORDS_FILE};
 use crate::logic::plan::planner::Output;
 use crate::logic::plan::program::Program;
-use crate::runtime::report::log::{Log, LogTarget, Priority, os_error};
+use crate::runtime::report::log::{Log, LogTarget, Priority};
+use crate::runtime::report::os_error::{os_error, os_error_of};
 use crate::runtime::resources::walk::Walk;
 use crate::sys::poll::Signals;
 use crate::sys::process::Pid;
@@ -30,7 +33,7 @@ pub struct ServerOutput {
 /// # Errors
 /// When the logdir cannot be opened, or the logger's program is not found.
 pub fn open(output: Output) -> Result<(ServerOutput, Log)> {
-    let fail = |why| os_error(format_args!("cannot make a pipe"), why);
+    let fail = |why| os_error(Problem::MakePipe, why);
     let mut sink = ServerOutput::default();
     let place = match output {
         Output::Inherit => LogTarget::Plain,
@@ -66,11 +69,11 @@ pub fn find_program(program: &Program) -> Result<()> {
             Err(error) => why = Some(error),
         }
     }
-    let name = Escaped(program.argv.first().copied().unwrap_or_default().to_bytes());
-    match why {
-        Some(why) if program.paths.len() == 1 => Err(os_error(format_args!("logger '{name}'"), why)),
-        _ => Err(Error::setup(format_args!("logger '{name}' is in no directory of PATH"))),
-    }
+    let name = program.argv.first().copied().unwrap_or_default().to_bytes();
+    Err(match why {
+        Some(why) if program.paths.len() == 1 => os_error_of(Problem::UseLogger, name, why),
+        _ => Error::of(Problem::FindLogger, name),
+    })
 }
 
 impl ServerOutput {
@@ -134,21 +137,20 @@ impl ServerOutput {
         let Some(logs) = &self.logs else { return };
         for (of, file) in [(RECORDS_FILE, log.fd()), (OUTPUT_FILE, logs.output())] {
             if logs.has_foreign_numbers(of, file) {
-                let name = Escaped(of.to_bytes());
-                let words = "by another program, whose numbers are not vsrun's: see LOGROTATE in vsrun(8)";
-                log.record(Priority::Warning, format_args!("{name} was renamed to {name}.1 {words}"));
+                let name = || Object::Name(of.to_bytes());
+                log.note(Priority::Warning, Note::ForeignNumbers, &[name(), name()]);
             }
         }
     }
 
     /// Continues vsrun's own records in the new file, or in the old one if there is no new file.
     fn continue_records(&self, doing: &str, result: sys::Result<Rotated>, walk: &Walk, log: &mut Log) {
-        let path = Escaped(self.logs.as_deref().map_or(c"", LogDir::path).to_bytes());
+        let path = self.logs.as_deref().map_or(c"", LogDir::path).to_bytes();
         match result {
             Ok(Rotated::Here(None)) => {}
             Ok(Rotated::Here(Some(records))) => {
                 if doing == "rotate" {
-                    log.record(Priority::Info, format_args!("rotated: this file has been renamed"));
+                    log.note(Priority::Info, Note::Renamed, &[]);
                 }
                 log.target = LogTarget::File(records);
             }
@@ -156,8 +158,7 @@ impl ServerOutput {
                 // Record this in the old file too, which may be deleted already.
                 let mut new = Some(LogTarget::File(records));
                 loop {
-                    let words = format_args!("'{path}' is another log directory now: new log files are in it");
-                    log.record(Priority::Notice, words);
+                    log.note(Priority::Notice, Note::OtherLogdir, &[Object::Name(path)]);
                     match new.take() {
                         Some(new) => log.target = new,
                         None => break,
@@ -165,19 +166,18 @@ impl ServerOutput {
                 }
             }
             Err(Errno::OVERFLOW) => {
-                let words =
-                    format_args!("cannot rotate the log files: number {MAX_NUMBER} is taken; the old ones stay in use");
-                return log.record(Priority::Warning, words);
+                let number = Object::Count(MAX_NUMBER.into());
+                return log.note(Priority::Warning, Note::NumberTaken, &[number]);
             }
             Err(why) => {
-                let why = walk.error_text(why);
+                let (path, why) = (Escaped(path), walk.error_text(why));
                 let words = format_args!("cannot {doing} the log files in '{path}': {why}; the old ones stay in use");
                 return log.record_twice(words);
             }
         }
         match doing {
-            "rotate" => log.record(Priority::Info, format_args!("rotated: new log files are open")),
-            _ => log.record(Priority::Info, format_args!("reopened: records go to the file of this name again")),
+            "rotate" => log.note(Priority::Info, Note::Rotated, &[]),
+            _ => log.note(Priority::Info, Note::Reopened, &[]),
         }
     }
 

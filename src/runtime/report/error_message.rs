@@ -1,10 +1,11 @@
 //! Errors that one process sends to another through a pipe.
 
+use std::os::fd::{AsFd, OwnedFd};
+
 use crate::logic::base::error::Error;
 use crate::logic::base::exit;
+use crate::logic::base::problem::Problem;
 use crate::sys::fd;
-use std::os::fd::AsFd;
-use std::os::fd::OwnedFd;
 
 /// The size of the receiver's buffer, in bytes. It is larger than any message; a longer one would be cut off.
 pub const MAX_MESSAGE: usize = 8192;
@@ -12,7 +13,7 @@ pub const MAX_MESSAGE: usize = 8192;
 /// Sends an error to the process that prints it: its exit status and its text. [`unpack`] reads it.
 pub fn pack(error: &Error, pipe: &OwnedFd) {
     let mut message = vec![error.code];
-    message.extend_from_slice(error.text.as_bytes());
+    message.extend_from_slice(error.text().as_bytes());
     message.truncate(MAX_MESSAGE);
     let _ = fd::write_all(pipe.as_fd(), &message);
 }
@@ -20,5 +21,5 @@ pub fn pack(error: &Error, pipe: &OwnedFd) {
 /// Reads an error that [`pack`] has sent. None if the message is empty.
 pub fn unpack(message: &[u8]) -> Option<Error> {
     let (code, text) = message.split_first().filter(|(code, _)| **code != exit::OK)?;
-    Some(Error::new(*code, format_args!("{}", String::from_utf8_lossy(text))))
+    Some(Error::new(Problem::Reported).words(&String::from_utf8_lossy(text)).status(*code))
 }

@@ -4,15 +4,18 @@ use core::fmt::{self, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use crate::logic::base::cstr::StaticCStr;
-use crate::logic::base::error::Error;
+use crate::logic::base::error::{Error, Filled, Object};
 use crate::logic::base::exit;
+use crate::logic::base::note::Note;
+use crate::logic::base::problem::Problem;
 use crate::logic::base::text::{ArrayText, Escaped};
 use crate::logic::base::time::Timestamp;
 use crate::logic::cli::names::Called;
 use crate::logic::cli::options::SyslogUsage;
 use crate::logic::plan::planner::{StepTrace, SyslogOptions};
+use crate::runtime::report::os_error::os_error;
 use crate::sys::datagram::DatagramSender;
-use crate::sys::{self, Errno, clock, fd, process, terminal};
+use crate::sys::{clock, fd, process, terminal};
 
 /// A record. It has at most half of PIPE_BUF bytes, so that a pipe takes it in one piece; a longer one is cut off.
 type RecordBuf = ArrayText<2048>;
@@ -112,8 +115,7 @@ impl Log {
     /// When no socket is available.
     pub fn add_syslog(&mut self, syslog: Option<SyslogOptions>) -> Result<(), Error> {
         if let Some(SyslogOptions { tag, usage }) = syslog {
-            let post = DatagramSender::new(SYSLOG_SOCKET)
-                .map_err(|why| os_error(format_args!("cannot make a socket for syslog"), why))?;
+            let post = DatagramSender::new(SYSLOG_SOCKET).map_err(|why| os_error(Problem::SyslogSocket, why))?;
             self.syslog = Some(Syslog { post, tag, usage });
         }
         Ok(())
@@ -138,6 +140,11 @@ impl Log {
         if let LogTarget::Plain = self.target {
             self.terminal = terminal::reopen(fd::standard(2));
         }
+    }
+
+    /// Writes a record with these objects, if that is possible without blocking.
+    pub fn note(&self, priority: Priority, note: Note, objects: &[Object<'_>]) {
+        self.record(priority, format_args!("{}", Filled(note.phrase(), objects)));
     }
 
     /// Writes a record, if that is possible without blocking.
@@ -196,9 +203,9 @@ impl Log {
     pub fn record_failure(&self, error: &Error) {
         let plain = matches!(self.target, LogTarget::Plain);
         if !plain {
-            self.record(Priority::Err, format_args!("{}", error.text));
+            self.record(Priority::Err, format_args!("{}", error));
         } else if let Some(journal) = &self.syslog {
-            journal.send(Priority::Err, format_args!("{}", error.text));
+            journal.send(Priority::Err, format_args!("{}", error));
         }
     }
 
@@ -216,7 +223,7 @@ impl Log {
 /// # Errors
 /// When no descriptor is available.
 pub fn stderr() -> Result<OwnedFd, Error> {
-    fd::duplicate(fd::standard(2)).map_err(|why| os_error(format_args!("cannot keep standard error"), why))
+    fd::duplicate(fd::standard(2)).map_err(|why| os_error(Problem::KeepStderr, why))
 }
 
 /// Prints an error to standard error, if there is one, and returns vsrun's exit status.
@@ -234,7 +241,7 @@ pub fn print_error(error: &Error) -> u8 {
 }
 
 fn print_error_of(name: &[u8], error: &Error) -> u8 {
-    let _ = fd::write_all(fd::standard(2), &[name, b": ", error.text.as_bytes(), b"\n"].concat());
+    let _ = fd::write_all(fd::standard(2), format!("{}: {error}\n", Escaped(name)).as_bytes());
     error.code
 }
 
@@ -243,22 +250,6 @@ fn print_error_of(name: &[u8], error: &Error) -> u8 {
 /// # Errors
 /// When the text cannot be written completely.
 pub fn print(text: &[u8]) -> Result<u8, Error> {
-    fd::write_all(fd::standard(1), text)
-        .map_err(|why| os_error(format_args!("cannot write to standard output"), why))?;
+    fd::write_all(fd::standard(1), text).map_err(|why| os_error(Problem::WriteStdout, why))?;
     Ok(exit::OK)
-}
-
-/// Makes an error from an errno: what vsrun was doing, the text of the errno and, if it is known, the reason in
-/// parentheses.
-pub fn os_error_with_reason(doing: fmt::Arguments<'_>, why: Errno, reason: &str) -> Error {
-    let why = sys::errno_text(why);
-    if reason.is_empty() {
-        return Error::setup(format_args!("{doing}: {why}"));
-    }
-    Error::setup(format_args!("{doing}: {why} ({reason})"))
-}
-
-/// Makes an error from an errno: what vsrun was doing, and the text of the errno.
-pub fn os_error(doing: fmt::Arguments<'_>, why: Errno) -> Error {
-    Error::setup(format_args!("{doing}: {}", sys::errno_text(why)))
 }

@@ -2,3 +2,4 @@
 
 pub(crate) mod error_message;
 pub mod log;
+pub mod os_error;

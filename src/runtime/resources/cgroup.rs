@@ -4,16 +4,17 @@
 //! after its control group has been killed.
 
 use core::ffi::CStr;
-use core::fmt;
 use std::os::fd::OwnedFd;
 
 use crate::logic::base::cstr::StaticCStr;
-use crate::logic::base::error::{Error, Result};
+use crate::logic::base::error::{Error, Object, Result};
+use crate::logic::base::problem::Problem;
+use crate::logic::base::reason::Reason;
 use crate::logic::base::signal::Signal;
-use crate::logic::base::text::{Escaped, split_byte};
+use crate::logic::base::text::split_byte;
 use crate::logic::base::time::parse_number;
 use crate::logic::formats::cgroup::{self as group, Group};
-use crate::runtime::report::log::os_error;
+use crate::runtime::report::os_error::{add_errno, os_error_of};
 use crate::runtime::resources::walk::Walk;
 use crate::sys::dir::{Dir, OpenMode};
 use crate::sys::process::{Pid, Target};
@@ -45,7 +46,7 @@ impl Cgroup {
     /// When it cannot be created or written to, or other processes are in it. A group that was created is then removed.
     pub fn acquire(wanted: &Group) -> Result<Self> {
         let (parent, name) = open_parent(wanted.dir)?;
-        let fail = |why| unusable_error(wanted.dir, format_args!("{}", sys::errno_text(why)));
+        let fail = |why| os_error_of(Problem::UseCgroup, wanted.dir.to_bytes(), why);
         let made = cgroup::make(&parent, name).map_err(fail)?;
         let dir = match parent.open_dir(name) {
             Ok(dir) => dir,
@@ -68,7 +69,7 @@ impl Cgroup {
         let mut room = [0; 512];
         // A group that may be in use must not be killed at the end of a run.
         let count = cgroup::read(&self.dir, EVENTS, &mut room)
-            .map_err(|why| unusable_error(wanted.dir, format_args!("{}", sys::errno_text(why))))?;
+            .map_err(|why| os_error_of(Problem::UseCgroup, wanted.dir.to_bytes(), why))?;
         if group::has_part(room.get(..count).unwrap_or_default(), b'\n', group::POPULATED) {
             return Err(in_use_error(wanted.dir));
         }
@@ -134,7 +135,7 @@ pub fn check(wanted: &Group) -> Result<()> {
     match parent.open_dir(name) {
         Ok(dir) if is_populated(&dir) => return Err(in_use_error(wanted.dir)),
         Err(why) if why != Errno::NOENT => {
-            return Err(unusable_error(wanted.dir, format_args!("{}", sys::errno_text(why))));
+            return Err(os_error_of(Problem::UseCgroup, wanted.dir.to_bytes(), why));
         }
         Ok(_) | Err(_) => {}
     }
@@ -155,33 +156,24 @@ fn open_parent(path: StaticCStr) -> Result<(Dir, StaticCStr)> {
     let mut walk = Walk::begin();
     match walk.go_to(parent).and_then(|()| walk.take()) {
         Ok(dir) if cgroup::is_group(&dir) => Ok((dir, name)),
-        Ok(_) => {
-            let above = Escaped(parent.to_bytes());
-            Err(unusable_error(path, format_args!("'{above}' is not in a cgroup 2 file system")))
-        }
-        Err(why) => Err(walk.error("cgroup", path, why)),
+        Ok(_) => Err(Error::of(Problem::NoCgroup, path.to_bytes()).name(parent.to_bytes())),
+        Err(why) => Err(walk.error(Problem::UseCgroup, path.to_bytes(), why)),
     }
 }
 
 fn in_use_error(path: StaticCStr) -> Error {
-    unusable_error(path, format_args!("other processes are in it"))
-}
-
-fn unusable_error(path: StaticCStr, why: fmt::Arguments<'_>) -> Error {
-    Error::setup(format_args!("cannot use cgroup '{}': {why}", Escaped(path.to_bytes())))
+    Error::of(Problem::UseCgroup, path.to_bytes()).reason(Reason::OtherProcesses)
 }
 
 /// Makes the error for a setting that could not be written.
 fn setting_error(parent: &Dir, path: StaticCStr, file: StaticCStr, value: StaticCStr, why: Errno) -> Error {
-    let (above, _) = group::split_path(path);
-    let [path, file, value, above] = [path, file, value, above].map(|word| Escaped(word.to_bytes()));
-    let error = os_error(format_args!("cannot write '{value}' to '{path}/{file}'"), why);
-    match group::controller(file.0) {
-        Some(controller) if why == Errno::NOENT && !is_enabled(parent, file.0) => Error::setup(format_args!(
-            "{} (its controller is not enabled: '+{}' is missing in '{above}/cgroup.subtree_control')",
-            error.text,
-            Escaped(controller)
-        )),
+    let error = Error::of(Problem::WriteSetting, value.to_bytes()).name(path.to_bytes()).name(file.to_bytes());
+    let error = add_errno(error, why);
+    match group::controller(file.to_bytes()) {
+        Some(controller) if why == Errno::NOENT && !is_enabled(parent, file.to_bytes()) => {
+            let (above, _) = group::split_path(path);
+            Error::new(Problem::ControllerOff).with(Object::Cause(error)).name(controller).name(above.to_bytes())
+        }
         _ => error,
     }
 }

@@ -7,8 +7,10 @@ use super::start_resources::StartResources;
 use super::termination_log::TerminationLog;
 use crate::logic::base::error::{Error, Result};
 use crate::logic::base::exit;
+use crate::logic::base::problem::Problem;
 use crate::runtime::report::error_message::{MAX_MESSAGE, pack, unpack};
-use crate::runtime::report::log::{Log, os_error, print_error};
+use crate::runtime::report::log::{Log, print_error};
+use crate::runtime::report::os_error::os_error;
 use crate::sys::fd;
 use crate::sys::poll::{self, SignalMask};
 use crate::sys::process::{self, Forked};
@@ -26,7 +28,7 @@ impl CleanupHelper {
     /// # Errors
     /// When the kernel cannot create a process, or no descriptor is available.
     pub fn spawn(resources: &StartResources, log: &Log, termination_log: &TerminationLog) -> Result<Self> {
-        let fail = |why| os_error(format_args!("cannot prepare for a failure"), why);
+        let fail = |why| os_error(Problem::PrepareCleanup, why);
         let (orders, order) = fd::pipe().map_err(fail)?;
         let (done, doing) = fd::pipe().map_err(fail)?;
         match process::fork().map_err(fail)? {

@@ -1,19 +1,20 @@
 //! Finds the processes that have a pidfile open and locked, from /proc.
 
-use crate::logic::formats::proc;
 use core::ffi::CStr;
-use core::fmt::{self, Write};
+use core::fmt::Write;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use crate::logic::base::error::Error;
-use crate::logic::base::text::{ArrayText, Escaped};
+use crate::logic::base::problem::Problem;
+use crate::logic::base::text::ArrayText;
 use crate::logic::base::time::parse_number;
 use crate::logic::control::{LockSeen, PidfileContents};
+use crate::logic::formats::proc;
 use crate::logic::formats::proc::{ProcVisibility, has_lock};
+use crate::runtime::report::os_error::errno_text;
 use crate::sys::dir::{self, Dir, FileStat, OpenMode};
-use crate::sys::file_contents;
 use crate::sys::pidfd::Process;
-use crate::sys::{Errno, credentials};
+use crate::sys::{Errno, credentials, file_contents};
 
 /// A file that a process may have locked.
 #[derive(Clone, Copy)]
@@ -129,34 +130,33 @@ pub fn contents(file: BorrowedFd<'_>) -> PidfileContents {
     let mut line = [0; 16];
     match dir::pread_start(file, &mut line) {
         Ok(count) => PidfileContents::parse(line.get(..count).unwrap_or_default()),
-        Err(why) => PidfileContents::Unreadable(why.raw_os_error()),
+        Err(why) => PidfileContents::Unreadable(errno_text(why)),
     }
 }
 
 /// Makes the error for a pidfile that another process has locked, with that process's pid. It does not rely on the pid
 /// in the file, which may be that of a dead server whose lock a child has inherited.
 pub fn already_running(path: &CStr, file: BorrowedFd<'_>, about: &FileStat) -> Error {
-    let path = Escaped(path.to_bytes());
     let locked = Locked::new(about);
-    let refused = |words: fmt::Arguments<'_>| Error::setup(format_args!("already running: {path} is locked{words}"));
+    let refused = |problem| Error::of(problem, path.to_bytes());
     let pid = match contents(file) {
         PidfileContents::Pid(pid) => pid,
-        PidfileContents::Unreadable(_) => return refused(format_args!(", and cannot be read")),
-        PidfileContents::Empty | PidfileContents::Other => {
-            return refused(format_args!(", and names no pid (a restart may be under way)"));
-        }
+        PidfileContents::Unreadable(_) => return refused(Problem::LockedUnreadable),
+        PidfileContents::Empty | PidfileContents::Other => return refused(Problem::LockedWithoutPid),
     };
     let mut parent = 0;
     let (_, hold) = locked.process(pid, Some(&mut parent));
+    let number = |pid: i32| pid.into();
     // The /proc of another pid namespace does not show the process.
     let sees = proc_visibility().is_some_and(|sight| sight != ProcVisibility::Foreign);
     if hold != LockSeen::NotHeld || !sees || locked.process(parent, None).1 != LockSeen::NotHeld {
-        return refused(format_args!(" by pid {pid}"));
+        return refused(Problem::LockedBy).number(number(pid));
     }
     match locked.find_manager() {
-        Some(holder) => refused(format_args!(" by pid {holder}, not by pid {pid}, which it names")),
-        None => refused(format_args!(", but not by pid {pid}, which it names")),
+        Some(holder) => refused(Problem::LockedByOther).number(number(holder)),
+        None => refused(Problem::LockedNotBy),
     }
+    .number(number(pid))
 }
 
 /// The path of a process's directory in /proc, with a NUL at its end.

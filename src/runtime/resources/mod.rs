@@ -14,4 +14,5 @@ pub(crate) mod sockets;
 pub(crate) mod start_resources;
 pub(crate) mod termination_log;
 pub(crate) mod walk;
+pub(crate) mod walk_error;
 pub(crate) mod walk_file;

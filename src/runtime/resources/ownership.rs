@@ -2,33 +2,32 @@
 //! the reasons for errors, and the findings of --check.
 
 use crate::logic::base::error::Error;
+use crate::logic::base::problem::Problem;
+use crate::logic::base::reason::Reason;
 use crate::logic::plan::planner::{Output, Plan};
 use crate::logic::plan::socket_address::Listener;
-use crate::sys::{self, Errno, caps, credentials, dir};
+use crate::runtime::report::os_error::os_error;
+use crate::sys::{Errno, caps, credentials, dir};
 
 /// The numbers of two capabilities.
 const CHOWN: u32 = 0;
 const DAC_OVERRIDE: u32 = 1;
 
-/// The reason for an error about a file, if root is missing a capability that it usually has; otherwise empty.
-pub fn missing_capability(why: Errno) -> &'static str {
+/// The reason for an error about a file, if root is missing a capability that it usually has; otherwise None.
+pub fn missing_capability(why: Errno) -> Option<Reason> {
     let lost = |capability| credentials::effective_uid() == 0 && !caps::is_permitted(capability);
     match why {
-        Errno::PERM if lost(CHOWN) => " (needs CAP_CHOWN)",
-        Errno::ACCESS if lost(DAC_OVERRIDE) => " (needs CAP_DAC_OVERRIDE)",
-        _ => "",
+        Errno::PERM if lost(CHOWN) => Some(Reason::NeedsChown),
+        Errno::ACCESS if lost(DAC_OVERRIDE) => Some(Reason::NeedsDacOverride),
+        _ => None,
     }
 }
 
 /// Reports what a start would not be permitted to do with the files that it creates for another user.
 pub fn check(plan: &Plan, tell: &mut dyn FnMut(Error)) {
     let mut add = |why| {
-        let reason = missing_capability(why);
-        if !reason.is_empty() {
-            tell(Error::setup(format_args!(
-                "cannot give files to the server's user: {}{reason}",
-                sys::errno_text(why)
-            )));
+        if let Some(reason) = missing_capability(why) {
+            tell(os_error(Problem::GiveFiles, why).reason(reason));
         }
     };
     let other = |owner: Option<(u32, u32)>| owner.is_some_and(|(uid, _)| uid != credentials::effective_uid());

@@ -4,12 +4,13 @@ use core::ffi::CStr;
 use core::fmt::Write;
 use std::os::fd::{AsFd, OwnedFd};
 
-use super::lookup;
-use super::walk;
+use super::{lookup, walk};
 use crate::logic::base::cstr::{StaticCStr, leak_cstr};
-use crate::logic::base::error::{Error, Result};
-use crate::logic::base::text::{ArrayText, Escaped};
-use crate::runtime::report::log::os_error;
+use crate::logic::base::error::{Error, Object, Result};
+use crate::logic::base::problem::Problem;
+use crate::logic::base::reason::Reason;
+use crate::logic::base::text::ArrayText;
+use crate::runtime::report::os_error::os_error_of;
 use crate::sys::dir::{self, Dir, FileStat, OpenMode};
 use crate::sys::lock::{self, Kind, Part, lock};
 use crate::sys::process::Pid;
@@ -53,23 +54,24 @@ impl Pidfile {
     pub fn acquire(path: StaticCStr, purpose: Purpose) -> Result<Option<Self>> {
         let (parent, name) = split_path(path);
         let fault = if name.is_empty() {
-            "names a directory"
+            Reason::NamesDirectory
         } else {
-            let mut walk = walk::walk_to(parent, "pidfile", path)?;
-            let (is_shared, dir) = (walk.is_shared(), walk.take().map_err(|why| pidfile_error("", path, "", why))?);
+            let fail = |why| os_error_of(Problem::Pidfile, path.to_bytes(), why);
+            let mut walk = walk::walk_to(parent, Problem::UsePidfile, path)?;
+            let (is_shared, dir) = (walk.is_shared(), walk.take().map_err(fail)?);
             match lock_in_dir(&dir, name, path, purpose, is_shared) {
                 Ok(Some((file, about))) => return Ok(Some(Self { dir, name, path, file, stat: about })),
                 Ok(None) => return Ok(None),
                 Err(LockError::Missing) if purpose == Purpose::Check => {
                     let may = access::may_write(parent);
-                    return may.map_err(|why| pidfile_error("", path, "", why)).map(|()| None);
+                    return may.map_err(fail).map(|()| None);
                 }
-                Err(LockError::Missing) => "does not stay in its place",
+                Err(LockError::Missing) => Reason::DoesNotStay,
                 Err(LockError::Unsuitable(fault)) => fault,
                 Err(LockError::Final(error)) => return Err(error),
             }
         };
-        Err(Error::setup(format_args!("pidfile '{}' {fault}", Escaped(path.to_bytes()))))
+        Err(Error::of(Problem::UnsuitablePidfile, path.to_bytes()).reason(fault))
     }
 
     /// Reserves disk space for a pid, so that `write` cannot fail after the server has been started.
@@ -77,7 +79,7 @@ impl Pidfile {
     /// # Errors
     /// ENOSPC when the disk is full.
     pub fn reserve(&self) -> Result<()> {
-        dir::fallocate(self.file.as_fd(), 16).map_err(|why| pidfile_error("", self.path, "", why))
+        dir::fallocate(self.file.as_fd(), 16).map_err(|why| self.error(why))
     }
 
     /// Writes the pid of a process.
@@ -129,8 +131,13 @@ impl Pidfile {
     }
 
     /// The path as it was given.
-    pub fn path(&self) -> Escaped<'_> {
-        Escaped(self.path.to_bytes())
+    pub fn path(&self) -> Object<'static> {
+        Object::Name(self.path.to_bytes())
+    }
+
+    /// Makes an error about the file.
+    pub fn error(&self, why: Errno) -> Error {
+        os_error_of(Problem::Pidfile, self.path.to_bytes(), why)
     }
 }
 
@@ -150,14 +157,9 @@ enum LockError {
     /// The file does not exist, or is removed again and again.
     Missing,
     /// What is wrong with the file.
-    Unsuitable(&'static str),
+    Unsuitable(Reason),
     /// The complete error.
     Final(Error),
-}
-
-/// Makes the error for a pidfile from an errno.
-fn pidfile_error(doing: &str, path: StaticCStr, needs: &str, why: Errno) -> Error {
-    os_error(format_args!("{doing}pidfile '{}'{needs}", Escaped(path.to_bytes())), why)
 }
 
 /// Opens and locks the file in its directory. With [`Purpose::Check`], verifies that this would succeed, and returns
@@ -179,18 +181,18 @@ fn lock_in_dir(
             Ok(Some(found)) => found,
             Ok(None) => continue,
             Err(Errno::NOENT) if purpose == Purpose::Check => return Err(LockError::Missing),
-            Err(Errno::LOOP) => return Err(LockError::Unsuitable("is a symbolic link")),
-            Err(why) => return Err(LockError::Final(pidfile_error("", path, "", why))),
+            Err(Errno::LOOP) => return Err(LockError::Unsuitable(Reason::IsSymlink)),
+            Err(why) => return Err(LockError::Final(os_error_of(Problem::Pidfile, path.to_bytes(), why))),
         };
-        let fail = |doing: &str, needs: &str, why: Errno| {
+        let fail = |problem, why| {
             if made {
                 let _ = dir.unlink(name);
             }
-            Err(LockError::Final(pidfile_error(doing, path, needs, why)))
+            Err(LockError::Final(os_error_of(problem, path.to_bytes(), why)))
         };
         let about = match dir::fstat(file.as_fd()) {
             Ok(about) => about,
-            Err(why) => return fail("", "", why),
+            Err(why) => return fail(Problem::Pidfile, why),
         };
         if let Some(fault) = untrusted_reason(&about).or(if is_shared { unsuitable_contents(&file) } else { None }) {
             return Err(LockError::Unsuitable(fault));
@@ -209,8 +211,8 @@ fn lock_in_dir(
                 return Err(LockError::Final(lookup::already_running(path, file.as_fd(), &about)));
             }
             // Linux before 3.15 has no open file description locks, and a process lock of fcntl(2) is not inherited over fork(2).
-            Err(why @ Errno::INVAL) => return fail("cannot lock ", " (needs Linux 3.15)", why),
-            Err(why) => return fail("cannot lock ", "", why),
+            Err(why @ Errno::INVAL) => return fail(Problem::LockNeedsLinux, why),
+            Err(why) => return fail(Problem::LockPidfile, why),
         }
         // Between open and lock, the previous owner of the lock may have removed the file.
         if is_at(dir, name, &about) {
@@ -220,7 +222,7 @@ fn lock_in_dir(
             let locked = dir::ftruncate(file.as_fd(), 0);
             return match locked.and_then(|()| lock(file.as_fd(), Part::Whole, Kind::Exclusive)) {
                 Ok(()) => Ok(Some((file, about))),
-                Err(why) => fail("cannot lock ", "", why),
+                Err(why) => fail(Problem::LockPidfile, why),
             };
         }
     }
@@ -243,14 +245,14 @@ fn open(dir: &Dir, name: &CStr, purpose: Purpose) -> sys::Result<Option<(OwnedFd
 }
 
 /// The reason why root does not trust a file with these attributes.
-fn untrusted_reason(about: &FileStat) -> Option<&'static str> {
+fn untrusted_reason(about: &FileStat) -> Option<Reason> {
     let owner = credentials::effective_uid();
     if !about.regular {
-        Some("is not a regular file")
+        Some(Reason::IsNotRegular)
     } else if about.links > 1 {
-        Some("has more than one link")
+        Some(Reason::HasLinks)
     } else if about.owner != 0 && about.owner != owner {
-        Some("belongs to another user")
+        Some(Reason::OfAnotherUser)
     } else {
         None
     }
@@ -259,13 +261,13 @@ fn untrusted_reason(about: &FileStat) -> Option<&'static str> {
 /// The reason why a file cannot be a pidfile, from its contents. In a directory that others may write, the name may be
 /// a hard link to any file of root, and a check of the link count does not exclude that. So vsrun does not write to a
 /// file that contains anything but a pid.
-fn unsuitable_contents(file: &OwnedFd) -> Option<&'static str> {
+fn unsuitable_contents(file: &OwnedFd) -> Option<Reason> {
     let mut buffer = [0; 32];
     let count = dir::pread_start(file.as_fd(), &mut buffer).unwrap_or(buffer.len());
     let text = buffer.get(..count).unwrap_or_default();
     let number = text.strip_suffix(b"\n").unwrap_or(text);
     let is_number = count < buffer.len() && number.iter().all(u8::is_ascii_digit);
-    if is_number { None } else { Some("contains something other than a pid, in a directory that others may write") }
+    if is_number { None } else { Some(Reason::NoPidfile) }
 }
 
 /// True if the name still names this file.

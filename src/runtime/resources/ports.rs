@@ -3,21 +3,18 @@
 
 use super::socket_owner;
 use crate::logic::base::error::Error;
-use crate::logic::base::exit;
-use crate::logic::base::text::Escaped;
+use crate::logic::base::problem::Problem;
+use crate::logic::base::reason::Reason;
 use crate::logic::base::time::parse_number;
 use crate::logic::plan::socket_address::Listener;
-use crate::runtime::report::log::os_error_with_reason;
+use crate::runtime::report::os_error::os_error_of;
 use crate::sys::file_contents::FileContents;
 use crate::sys::{self, Errno, caps, socket};
 
 /// Returns the reason why the socket could not be bound. An error with status 0 says why that cannot be determined.
 #[inline(never)]
 pub fn check(listener: &Listener<'_>) -> Option<Error> {
-    let unknown = |why: &str| {
-        let text = Escaped(listener.text);
-        Some(Error::new(exit::OK, format_args!("not checked: whether '{text}' is free: {why}")))
-    };
+    let unknown = |why| Some(Error::of(Problem::PortUnchecked, listener.text).reason(why));
     let address = match socket::try_address(&listener.address) {
         Err(Errno::AFNOSUPPORT | Errno::ADDRNOTAVAIL) if let Some(second) = listener.ipv4_fallback() => {
             socket::try_address(&second)
@@ -26,13 +23,13 @@ pub fn check(listener: &Listener<'_>) -> Option<Error> {
     };
     match address.and_then(|()| may_bind(&listener.address)) {
         Ok(()) => {}
-        Err(Errno::NOPROTOOPT) => return unknown("that needs Linux 4.2"),
+        Err(Errno::NOPROTOOPT) => return unknown(Reason::NeedsLinux42),
         Err(why) => return Some(bind_error(listener, why)),
     }
     match socket_owner::describe_port_owner(listener) {
         Ok(None) => None,
         Ok(Some(_)) => Some(bind_error(listener, Errno::ADDRINUSE)),
-        Err(_) => unknown("/proc/net cannot be read"),
+        Err(_) => unknown(Reason::ProcNetUnreadable),
     }
 }
 
@@ -46,10 +43,10 @@ fn may_bind(address: &[u8]) -> sys::Result<()> {
 
 /// Makes the error for a socket that cannot be bound.
 pub fn bind_error(listener: &Listener<'_>, why: Errno) -> Error {
-    let reason = match why {
-        Errno::ADDRINUSE => socket_owner::describe(listener),
-        Errno::ACCESS if !listener.is_path() => "low ports need CAP_NET_BIND_SERVICE".into(),
-        _ => String::new(),
-    };
-    os_error_with_reason(format_args!("cannot listen on '{}'", Escaped(listener.text)), why, &reason)
+    let error = os_error_of(Problem::Listen, listener.text, why);
+    match why {
+        Errno::ADDRINUSE => socket_owner::add_owner(error, listener),
+        Errno::ACCESS if !listener.is_path() => error.reason(Reason::LowPort),
+        _ => error,
+    }
 }

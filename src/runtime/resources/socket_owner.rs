@@ -4,7 +4,9 @@ use std::os::fd::AsFd;
 
 use super::lookup::read_proc;
 use crate::logic::base::cstr::leak_cstr;
-use crate::logic::base::text::Escaped;
+use crate::logic::base::error::{Error, Object};
+use crate::logic::base::problem::Problem;
+use crate::logic::base::reason::Reason;
 use crate::logic::formats::net_table::{Socket, find};
 use crate::logic::formats::proc::parent_pid;
 use crate::logic::plan::socket_address::{Listener, Transport};
@@ -12,22 +14,25 @@ use crate::sys::dir::{self, Dir};
 use crate::sys::file_contents::{self, FileContents};
 use crate::sys::{self, Errno, socket};
 
-/// Describes the process that occupies the address, for an error message: `pid 7 has it`. Empty if it cannot be found.
-pub fn describe(listener: &Listener<'_>) -> String {
+/// Adds to an error which process occupies the address, or what else is there, if that can be found.
+pub fn add_owner(error: Error, listener: &Listener<'_>) -> Error {
     if !listener.is_path() {
-        return describe_port_owner(listener).ok().flatten().unwrap_or_default();
+        return match describe_port_owner(listener) {
+            Ok(Some(owner)) => error.with(Object::Cause(owner)),
+            Ok(None) | Err(_) => error,
+        };
     }
     if dir::stat_path(listener.path()).is_ok_and(|about| !about.socket) {
-        return "the file there is not a socket".into();
+        return error.reason(Reason::NoSocket);
     }
     match socket::try_connect(&listener.address) {
-        Err(Errno::CONNREFUSED) => {
-            "a dead server's socket is there, and only the lock of a pidfile lets vsrun remove it".into()
-        }
+        Err(Errno::CONNREFUSED) => error.reason(Reason::DeadSocket),
         // The pid comes from SO_PEERCRED. In /proc/net/unix, the path of another socket may contain a newline, and so
         // forge a line.
-        Ok(pid) if read_proc(pid, c"stat", parent_pid).is_some() => format!("pid {pid} has it"),
-        _ => String::new(),
+        Ok(pid) if read_proc(pid, c"stat", parent_pid).is_some() => {
+            error.with(Object::Cause(Error::new(Problem::PidHasIt).number(pid.into())))
+        }
+        _ => error,
     }
 }
 
@@ -35,7 +40,7 @@ pub fn describe(listener: &Listener<'_>) -> String {
 ///
 /// # Errors
 /// When /proc does not show the sockets.
-pub fn describe_port_owner(listener: &Listener<'_>) -> sys::Result<Option<String>> {
+pub fn describe_port_owner(listener: &Listener<'_>) -> sys::Result<Option<Error>> {
     let tables = match listener.transport {
         Transport::Stream => [c"/proc/net/tcp", c"/proc/net/tcp6"],
         Transport::Datagram => [c"/proc/net/udp", c"/proc/net/udp6"],
@@ -64,7 +69,7 @@ pub fn is_dead(listener: &Listener<'_>) -> bool {
 }
 
 /// Describes the first process that has the socket open, or the socket's user if no process can be found.
-fn describe_owner(socket: &Socket<'_>) -> String {
+fn describe_owner(socket: &Socket<'_>) -> Error {
     let target = [b"socket:[", socket.inode, b"]"].concat();
     let mut holder = None;
     if let Ok(proc) = Dir::open(c"/proc") {
@@ -74,11 +79,10 @@ fn describe_owner(socket: &Socket<'_>) -> String {
             }
         });
     }
-    let (what, number) = match &holder {
-        Some(pid) => ("pid", &pid[..]),
-        None => ("a process of user", socket.uid),
-    };
-    format!("{what} {} has it", Escaped(number))
+    match holder {
+        Some(pid) => Error::of(Problem::PidHasIt, &pid),
+        None => Error::of(Problem::UserHasIt, socket.uid),
+    }
 }
 
 /// True if one of a process's descriptors is a link to `target`.

@@ -1,8 +1,6 @@
 //! The server's listening sockets. vsrun binds them while it still has the right to, and puts each at its number from
 //! descriptor 3 on.
 
-use crate::logic::plan::socket_activation;
-use crate::runtime::resources::ports::bind_error;
 use core::ops::Range;
 use std::os::fd::{AsFd, OwnedFd, RawFd};
 
@@ -10,11 +8,12 @@ use super::ports;
 use super::socket_file::{self, Exclusive, Owner, SocketFile};
 use super::walk::Walk;
 use crate::logic::base::error::{Error, Result};
-use crate::logic::base::text::Escaped;
+use crate::logic::base::problem::Problem;
+use crate::logic::plan::socket_activation;
 use crate::logic::plan::socket_activation::ServerSockets;
-use crate::logic::plan::socket_address::Listener;
-use crate::logic::plan::socket_address::Transport;
-use crate::runtime::report::log::os_error;
+use crate::logic::plan::socket_address::{Listener, Transport};
+use crate::runtime::report::os_error::add_errno;
+use crate::runtime::resources::ports::bind_error;
 use crate::sys::socket::{self, Kind};
 use crate::sys::{self, Errno, fd};
 
@@ -32,7 +31,7 @@ pub fn reserve_fds(listen: &ServerSockets) -> Result<Range<RawFd>> {
     let end = fd::FIRST + RawFd::from(socket_activation::count(listen.inherited, &listen.own));
     for number in fd::FIRST..end {
         let result = if number < own { fd::set_cloexec(number) } else { fd::dup_onto_cloexec(fd::standard(0), number) };
-        result.map_err(|why| os_error(format_args!("cannot use descriptor {number} for a socket"), why))?;
+        result.map_err(|why| add_errno(Error::new(Problem::UseDescriptor).number(number.into()), why))?;
     }
     Ok(fd::FIRST..end)
 }
@@ -124,7 +123,7 @@ fn bind_error_here(listener: &Listener<'_>, walk: &Walk, why: Errno) -> Error {
     if why == Errno::ADDRINUSE || !listener.is_path() {
         return bind_error(listener, why);
     }
-    Error::setup(format_args!("cannot listen on '{}': {}", Escaped(listener.text), walk.error_text(why)))
+    walk.error(Problem::Listen, listener.text, why)
 }
 
 /// Binds a socket to a port.

@@ -8,7 +8,9 @@ use super::walk;
 use crate::logic::base::cstr::StaticCStr;
 use crate::logic::base::error::{Error, Result};
 use crate::logic::base::exit;
-use crate::logic::base::text::{ArrayText, Escaped};
+use crate::logic::base::problem::Problem;
+use crate::logic::base::reason::Reason;
+use crate::logic::base::text::ArrayText;
 use crate::runtime::report::log;
 use crate::sys::dir::{self, Dir, OpenMode};
 use crate::sys::{Errno, access, fd, poll};
@@ -40,7 +42,7 @@ impl TerminationLog {
     /// Writes why the start has failed. Wrong usage is not written.
     pub fn write_failure(&self, error: &Error, tail: Option<OwnedFd>) {
         if error.code != exit::USAGE {
-            self.write(format_args!("{}", error.text), tail);
+            self.write(format_args!("{error}"), tail);
         }
     }
 
@@ -67,20 +69,17 @@ impl TerminationLog {
 /// The reason why it may not.
 pub fn check(path: StaticCStr) -> Result<()> {
     let (parent, _) = split_path(path);
-    let walk = walk::walk_to(parent, TERMINATION_LOG, path)?;
+    let walk = walk::walk_to(parent, Problem::UseTerminationLog, path)?;
     match access::may_write(path) {
         Err(Errno::NOENT) => access::may_write(parent),
         result => result,
     }
-    .map_err(|why| walk.error(TERMINATION_LOG, path, why))
+    .map_err(|why| walk.error(Problem::UseTerminationLog, path.to_bytes(), why))
 }
-
-/// The name of the file in messages.
-const TERMINATION_LOG: &str = "termination log";
 
 fn open(path: StaticCStr) -> Result<OwnedFd> {
     let (parent, name) = split_path(path);
-    let mut walk = walk::walk_to(parent, TERMINATION_LOG, path)?;
+    let mut walk = walk::walk_to(parent, Problem::UseTerminationLog, path)?;
     let is_shared = walk.is_shared();
     let opened = fd::duplicate(walk.fd()).and_then(|dir| {
         let dir = Dir(dir);
@@ -98,14 +97,12 @@ fn open(path: StaticCStr) -> Result<OwnedFd> {
     });
     let fault = match opened {
         // In a directory that others may write, another user may have linked any file of the same owner to this name.
-        Ok((_, about)) if about.regular && about.links > 1 && is_shared => {
-            "it has a second name, and is in a directory that others may write"
-        }
+        Ok((_, about)) if about.regular && about.links > 1 && is_shared => Reason::HasSecondName,
         Ok((file, _)) => return Ok(file),
-        Err(Errno::LOOP) => "it is a symbolic link",
-        Err(why) => return Err(walk.error(TERMINATION_LOG, path, why)),
+        Err(Errno::LOOP) => Reason::ItIsSymlink,
+        Err(why) => return Err(walk.error(Problem::UseTerminationLog, path.to_bytes(), why)),
     };
-    Err(Error::setup(format_args!("cannot use {TERMINATION_LOG} '{}': {fault}", Escaped(path.to_bytes()))))
+    Err(Error::of(Problem::UseTerminationLog, path.to_bytes()).reason(fault))
 }
 
 /// The last lines of a file, as many as there is room for. If one line has no room, its end. Control characters are

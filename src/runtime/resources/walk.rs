@@ -6,13 +6,12 @@
 //! created: the manager walks at each rotation, and the server's child walks to its root after the fork.
 
 use core::ffi::CStr;
-use core::fmt;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use super::ownership;
 use crate::logic::base::cstr::{StaticCStr, leak_cstr};
-use crate::logic::base::error::{Error, Result};
-use crate::logic::base::text::{ArrayText, Escaped};
+use crate::logic::base::error::Result;
+use crate::logic::base::problem::Problem;
+use crate::logic::base::text::ArrayText;
 use crate::logic::plan::trust::{Component, Reason, Refusal, Trust, components};
 use crate::sys::dir::{self, Dir, FileStat};
 use crate::sys::{self, Errno, credentials, file_contents, walk};
@@ -51,13 +50,13 @@ pub struct Make {
 /// Walks to a directory.
 ///
 /// # Errors
-/// When the directory cannot be opened, or an untrusted user could have replaced a part of the path. The error names the purpose (`what`) and the
-/// path.
-pub fn walk_to(dir: &CStr, what: &str, path: &CStr) -> Result<Walk> {
+/// When the directory cannot be opened, or an untrusted user could have replaced a part of the path. The error is this
+/// problem with this path.
+pub fn walk_to(dir: &CStr, problem: Problem, path: &CStr) -> Result<Walk> {
     let mut walk = Walk::begin();
     match walk.go_to(dir) {
         Ok(()) => Ok(walk),
-        Err(why) => Err(walk.error(what, path, why)),
+        Err(why) => Err(walk.error(problem, path.to_bytes(), why)),
     }
 }
 
@@ -69,7 +68,7 @@ pub fn check_root(root: Option<StaticCStr>) -> Result<()> {
     let Some(root) = root else { return Ok(()) };
     let mut walk = Walk::begin();
     match walk.go_to(root) {
-        Err(why) if walk.refusal.is_some() => Err(walk.error("root", root, why)),
+        Err(why) if walk.refusal.is_some() => Err(walk.error(Problem::UseRoot, root.to_bytes(), why)),
         Err(_) | Ok(()) => Ok(()),
     }
 }
@@ -257,16 +256,6 @@ impl Walk {
         let (last, _) = components(path.to_bytes()).last().unwrap_or_default();
         self.refuse(last, Reason::Stranger(there))
     }
-
-    /// The reason why a walk has failed, for messages.
-    pub fn error_text(&self, why: Errno) -> WalkError<'_> {
-        WalkError(self, why)
-    }
-
-    /// Makes the error of a failed walk.
-    pub fn error(&self, what: &str, path: &CStr, why: Errno) -> Error {
-        Error::setup(format_args!("cannot use {what} '{}': {}", Escaped(path.to_bytes()), self.error_text(why)))
-    }
 }
 
 /// True if a directory is empty, like the one that we have just created: another user may have moved another directory
@@ -279,17 +268,4 @@ pub fn is_new(made: &Dir) -> sys::Result<bool> {
     let mut is_empty = true;
     made.for_each_name(&mut |name| is_empty &= matches!(name.to_bytes(), b"." | b".."))?;
     Ok(is_empty && about.owner == credentials::effective_uid() && about.mode & 0o077 == 0)
-}
-
-/// Displays why a walk has failed.
-pub struct WalkError<'a>(&'a Walk, Errno);
-
-impl fmt::Display for WalkError<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        sys::errno_text(self.1).fmt(f)?;
-        match &self.0.refusal {
-            Some(refusal) => write!(f, " ({refusal})"),
-            None => f.write_str(ownership::missing_capability(self.1)),
-        }
-    }
 }

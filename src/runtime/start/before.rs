@@ -10,8 +10,9 @@ use super::outcome::{ErrorText, StartOutcome, StepFailure};
 use super::spawn::spawn;
 use crate::logic::base::cstr::StaticCStr;
 use crate::logic::base::duration::Duration;
-use crate::logic::base::error::{Error, Result};
+use crate::logic::base::error::{Error, Object, Result};
 use crate::logic::base::exit::{Exit, Named};
+use crate::logic::base::problem::Problem;
 use crate::logic::base::signal::Signal;
 use crate::logic::base::text::Escaped;
 use crate::logic::base::time::{Span, Time};
@@ -19,7 +20,7 @@ use crate::logic::plan::before::Before;
 use crate::logic::plan::companion::is_only_for_server;
 use crate::logic::plan::env::Env;
 use crate::runtime::host::clock::now;
-use crate::runtime::report::log::os_error;
+use crate::runtime::report::os_error::os_error;
 use crate::runtime::start::deliver;
 use crate::sys::pidfd::Process;
 use crate::sys::poll::{self, SignalMask, Signals};
@@ -71,6 +72,11 @@ impl Command {
     }
 }
 
+/// Makes the error of a start from the words about a command.
+pub fn words_error(words: &ErrorText) -> Error {
+    Error::new(Problem::Before).words(words.as_str())
+}
+
 /// The pause after SIGTERM until SIGKILL, for a command that has to exit, and after SIGKILL until vsrun gives up.
 const KILL_DELAY: Span = Span::secs(30);
 /// How long a tracer may hide the exit of a command.
@@ -87,19 +93,19 @@ const ORPHAN_EXIT_MS: u32 = 1000;
 #[inline(never)]
 pub fn run_all(commands: &Commands, io: &ChildIo<'_>, timeout: Option<Span>) -> Result<()> {
     // The first steps of the server unblock the signals.
-    poll::set_mask(SignalMask::All).map_err(|why| os_error(format_args!("cannot block the signals"), why))?;
-    let signals = Signals::open().map_err(|why| os_error(format_args!("cannot open a signalfd"), why))?;
+    poll::set_mask(SignalMask::All).map_err(|why| os_error(Problem::BlockSignals, why))?;
+    let signals = Signals::open().map_err(|why| os_error(Problem::OpenSignalfd, why))?;
     let until = timeout.map(|span| now().after(span));
     for command in &commands.list {
-        let child = spawn(&command.image, io).map_err(|why| os_error(format_args!("cannot start a process"), why))?;
+        let child = spawn(&command.image, io).map_err(|why| os_error(Problem::StartProcess, why))?;
         let asked = wait(child.pid, &signals, until, &command.image);
         // Kills what is left of the command's process group, as systemd does after ExecStartPre=. The command is not
         // reaped yet, so no other group has the number.
         deliver::kill_group(child.pid, &command.image);
         io.cgroup.iter().for_each(|group| group.kill());
         if let EndReason::Stuck = asked {
-            let text = Escaped(command.text.to_bytes());
-            return Err(Error::setup(format_args!("before '{text}' does not end: pid {}", child.pid)));
+            let error = Error::of(Problem::BeforeStuck, command.text.to_bytes());
+            return Err(error.number(child.pid.number().into()));
         }
         // As PID 1, vsrun is the parent of the orphans, which exit a moment after the signal. They must not become
         // children of the server. One that hangs in the kernel does not delay the server any longer.
@@ -120,14 +126,14 @@ pub fn run_all(commands: &Commands, io: &ChildIo<'_>, timeout: Option<Span>) -> 
         let words = command.words(failure.as_ref(), exit);
         match asked {
             EndReason::No if failure.is_none() && exit == Exit::SUCCESS => {}
-            EndReason::No | EndReason::Stuck => return Err(Error::setup(format_args!("{}", words.as_str()))),
+            EndReason::No | EndReason::Stuck => return Err(words_error(&words)),
             EndReason::Late => {
-                let words = command.late(timeout.unwrap_or_default());
-                return Err(Error::setup(format_args!("{}", words.as_str())));
+                return Err(words_error(&command.late(timeout.unwrap_or_default())));
             }
             EndReason::BySignal(signal) => {
                 let status = Exit::Signal { signal, core: false }.status();
-                return Err(Error::new(status, format_args!("stopped by {signal}: {}", words.as_str())));
+                let error = Error::new(Problem::StoppedBy).with(Object::Signal(signal)).status(status);
+                return Err(error.words(words.as_str()));
             }
         }
     }

@@ -1,11 +1,13 @@
 //! Detaches vsrun from its caller and the caller's terminal. The calling process waits for the outcome of the start.
 
-use crate::runtime::report::error_message::{MAX_MESSAGE, pack, unpack};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 use crate::logic::base::error::{Error, Result};
 use crate::logic::base::exit::{self, Statuses};
-use crate::runtime::report::log::{os_error, print_error};
+use crate::logic::base::problem::Problem;
+use crate::runtime::report::error_message::{MAX_MESSAGE, pack, unpack};
+use crate::runtime::report::log::print_error;
+use crate::runtime::report::os_error::os_error;
 use crate::sys::poll::{self, SignalMask};
 use crate::sys::process::{self, Forked};
 use crate::sys::{self, credentials, fd};
@@ -44,7 +46,7 @@ pub fn daemonize(
     statuses: Statuses,
     waiting_parent: &mut Option<WaitingParent>,
 ) -> Result<()> {
-    let fail = |why| os_error(format_args!("cannot detach"), why);
+    let fail = |why| os_error(Problem::Detach, why);
     let (answer, write) = fd::pipe().map_err(fail)?;
     if let Forked::Parent(_) = process::fork().map_err(fail)? {
         // End of file on the pipe reports the exit of the detached process, whatever happens to its other descriptors.
@@ -95,15 +97,14 @@ fn await_report(answer: &OwnedFd, statuses: Statuses) -> ! {
                 poll::sleep_ms(PAUSE_MS);
             }
             Err(why) => {
-                let words = "cannot read how the start went, so the server may be running";
-                process::exit(print_error(&os_error(format_args!("{words}"), why).with_statuses(statuses)));
+                process::exit(print_error(&os_error(Problem::ReadReport, why).with_statuses(statuses)));
             }
         }
     }
     let status = match message.get(..count) {
         Some([exit::OK]) => exit::OK,
         message => {
-            let early = || Error::setup(format_args!("the background process exited before the server was started"));
+            let early = || Error::new(Problem::ExitedEarly);
             print_error(&message.and_then(unpack).unwrap_or_else(early).with_statuses(statuses))
         }
     };

@@ -15,11 +15,6 @@ use crate::sys::pidfd::Process;
 use crate::sys::process::{self, Pid, Target};
 use crate::sys::{self, Errno, caps, credentials, sender};
 
-/// The reason in the error if a signal can be sent neither directly nor as the target's user.
-pub const MISSING_CAPABILITY_HINT: &str = "needs CAP_KILL or CAP_SETUID";
-/// The warning of `--check` and of the start about a COMMAND that signals may not reach.
-pub const UNREACHABLE: &str = "COMMAND is set-user-id: signals to it may need CAP_KILL or CAP_SETUID";
-
 /// Sends a signal to a process, as the process's own user if necessary.
 ///
 /// # Errors

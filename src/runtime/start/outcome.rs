@@ -6,13 +6,15 @@ use super::deliver;
 use super::diagnose::Detail;
 use super::exec_image::ExecImage;
 use crate::logic::base::error::Error;
+use crate::logic::base::problem::Problem;
 use crate::logic::base::signal::Signal;
 use crate::logic::base::text::{ArrayText, Escaped};
 use crate::logic::formats::executable::{Cause, CauseDisplay};
 use crate::logic::plan::personality::{Failure, Failures};
 use crate::logic::plan::step::Step;
+use crate::runtime::report::os_error::errno_text;
 use crate::sys::process::Pid;
-use crate::sys::{self, Errno, fd, limits, poll};
+use crate::sys::{Errno, fd, limits, poll};
 
 /// Sent when all steps before the exec have succeeded. A process that exits without sending this byte never became the
 /// program.
@@ -111,7 +113,7 @@ impl StepFailure {
     pub fn error(&self, program: &ExecImage) -> Error {
         let mut text = ErrorText::new();
         let _ = self.write(program, &mut text);
-        Error::new(self.code(program), format_args!("{}", text.as_str()))
+        Error::new(Problem::Step).words(text.as_str()).status(self.code(program))
     }
 
     /// Writes the error text, without allocation.
@@ -120,7 +122,7 @@ impl StepFailure {
     /// Never: text that does not fit is cut off.
     pub fn write(&self, program: &ExecImage, text: &mut ErrorText) -> core::fmt::Result {
         use core::fmt::Write;
-        let why = sys::errno_text(self.why);
+        let why = errno_text(self.why);
         match self.step(program) {
             Some(step) => {
                 let (cause, path, host) = (self.cause, self.detail.as_bytes(), self.host_path(program));
@@ -131,16 +133,15 @@ impl StepFailure {
                 } else {
                     write!(text, "cannot {step}: {why}{cause_text}")?;
                 }
-                let needed =
-                    if self.why == Errno::PERM || self.why == Errno::ACCESS { step.needed_capability() } else { "" };
-                if needed.is_empty() || cause != Cause::Plain {
-                    return Ok(());
+                let refused = matches!(self.why, Errno::PERM | Errno::ACCESS) && cause == Cause::Plain;
+                match (step.needed_capability().filter(|_| refused), step) {
+                    (None, _) => Ok(()),
+                    (Some(needed), Step::Limit(limit)) => {
+                        let most = limits::hard_limit(limit.resource);
+                        write!(text, " (the hard limit is {most}: more needs {needed})")
+                    }
+                    (Some(needed), _) => write!(text, " (needs {needed})"),
                 }
-                if let Step::Limit(limit) = step {
-                    let most = limits::hard_limit(limit.resource);
-                    return write!(text, " (the hard limit is {most}: more needs {needed})");
-                }
-                write!(text, " (needs {needed})")
             }
             None => write!(text, "cannot start a process: {why}"),
         }

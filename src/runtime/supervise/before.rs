@@ -6,15 +6,17 @@
 use super::preparing::Preparing;
 use super::slot::Slot;
 use super::supervisor::Supervisor;
-use crate::logic::base::error::Error;
+use crate::logic::base::error::{Error, Object};
 use crate::logic::base::exit::{Exit, SETUP};
+use crate::logic::base::note::Note;
+use crate::logic::base::problem::Problem;
 use crate::logic::base::signal::Signal;
-use crate::logic::base::text::Escaped;
 use crate::logic::base::time::Time;
 use crate::logic::supervisor::event::{Event, Recipient};
 use crate::logic::supervisor::state::Phase;
 use crate::runtime::host::clock::now;
 use crate::runtime::report::log::Priority;
+use crate::runtime::start::before::words_error;
 use crate::runtime::start::outcome::ErrorText;
 
 impl Supervisor<'_> {
@@ -42,7 +44,7 @@ impl Supervisor<'_> {
             _ => timeout.map(|span| now().after(span)),
         };
         if let Some(command) = self.config.before.list.get(stage) {
-            self.record(Priority::Info, format_args!("running before '{}'", Escaped(command.text.to_bytes())));
+            self.note(Priority::Info, Note::RunningBefore, &[Object::Name(command.text.to_bytes())]);
         }
         Some(Preparing { stage, until, late: false })
     }
@@ -86,7 +88,7 @@ impl Supervisor<'_> {
 
     /// The error for a first start that has taken too long in a command.
     pub fn late_command(&self) -> Option<Error> {
-        self.late_words().map(|words| Error::setup(format_args!("{}", words.as_str())))
+        self.late_words().map(|words| words_error(&words))
     }
 
     /// The command in the server's place has ended. Starts the next one or the server, or returns the event of a start
@@ -96,8 +98,8 @@ impl Supervisor<'_> {
         let life = if slot == Slot::Second { &self.second } else { &self.server };
         let failure = life.as_ref().and_then(|life| life.failure.as_ref());
         let listed = self.config.before.list.get(command.stage)?;
-        let words = listed.words(failure, exit);
-        let (words, failed) = (words.as_str(), failure.is_some() || exit != Exit::SUCCESS);
+        let text = listed.words(failure, exit);
+        let (words, failed) = (text.as_str(), failure.is_some() || exit != Exit::SUCCESS);
         let (first, policy) = (self.is_first_start(), &self.config.policy);
         let stopped = match slot {
             Slot::Server => !first && self.state.phase != Phase::Running || self.state.was_asked_to_end(policy),
@@ -106,7 +108,7 @@ impl Supervisor<'_> {
         if stopped {
             self.record(Priority::Notice, format_args!("{words}"));
             if first && !self.state.was_forwarded(exit) {
-                self.error = Some(Error::setup(format_args!("stopped: {words}")));
+                self.error = Some(Error::new(Problem::Stopped).words(words));
             }
             return Some(slot.event(Event::Exited(exit)));
         }
@@ -119,7 +121,7 @@ impl Supervisor<'_> {
         }
         let late = self.late_words().filter(|_| command.late);
         if first {
-            self.error = Some(Error::setup(format_args!("{words}")));
+            self.error = Some(words_error(&text));
         } else {
             self.record(Priority::Err, format_args!("{}", late.as_ref().map_or(words, ErrorText::as_str)));
         }

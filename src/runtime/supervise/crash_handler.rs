@@ -8,11 +8,13 @@ use super::handler_output::HandlerOutput;
 use super::lifeline::Lifeline;
 use crate::logic::base::error::{Error, Result};
 use crate::logic::base::exit::Exit;
-use crate::logic::base::text::{ArrayText, Escaped, split_byte};
+use crate::logic::base::problem::Problem;
+use crate::logic::base::reason::Reason;
+use crate::logic::base::text::{ArrayText, split_byte};
 use crate::logic::base::time::Span;
 use crate::logic::formats::memory_events;
 use crate::logic::plan::program::Program;
-use crate::runtime::report::log::os_error;
+use crate::runtime::report::os_error::os_error_of;
 use crate::runtime::start::child_io::ChildIo;
 use crate::runtime::start::exec_image::ExecImage;
 use crate::runtime::start::outcome::{ErrorText, StartOutcome};
@@ -62,10 +64,9 @@ impl Handler {
     #[inline(never)]
     pub fn new(program: Box<Program>) -> Result<Self> {
         if let Some(path) = program.paths.first() {
-            let shown = Escaped(path.to_bytes());
-            let fail = |why| os_error(format_args!("cannot execute handler '{shown}'"), why);
+            let fail = |why| os_error_of(Problem::ExecuteHandler, path.to_bytes(), why);
             if !dir::stat_path(path).map_err(fail)?.regular {
-                return Err(Error::setup(format_args!("cannot execute handler '{shown}': not a regular file")));
+                return Err(Error::of(Problem::ExecuteHandler, path.to_bytes()).reason(Reason::NotRegular));
             }
             access::may_execute(path).map_err(fail)?;
         }

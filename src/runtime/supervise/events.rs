@@ -1,5 +1,7 @@
 //! The supervisor's events: signals, exits of children, messages, deadlines. `sources.rs` has the sleep.
 
+use crate::logic::base::error::Object;
+use crate::logic::base::note::Note;
 use crate::logic::base::time::earliest;
 
 use super::config::SupervisorConfig;
@@ -150,7 +152,7 @@ impl Supervisor<'_> {
                 self.config.personality.suspends && [Signal::TSTP, Signal::TTIN, Signal::TTOU].contains(&signal);
             // For a forwarded signal, the sending is recorded.
             if !matches!(action, SignalAction::Forward(_)) {
-                self.record(Priority::Notice, format_args!("received {signal}"));
+                self.note(Priority::Notice, Note::Received, &[Object::Signal(signal)]);
             }
             match action {
                 SignalAction::Stop | SignalAction::End(_) if signal == Signal::INT => return Some(Event::Interrupt),

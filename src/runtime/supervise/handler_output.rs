@@ -5,7 +5,9 @@
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use crate::logic::base::text::{ArrayText, Escaped};
+use crate::logic::base::error::Object;
+use crate::logic::base::note::Note;
+use crate::logic::base::text::ArrayText;
 use crate::runtime::report::log::{Log, Priority};
 use crate::sys::{self, fd, pipe};
 
@@ -83,11 +85,11 @@ impl HandlerOutput {
             return;
         }
         self.lines = self.lines.saturating_add(1);
-        let (text, cut) = (Escaped(self.line.as_bytes()), if self.is_cut { "..." } else { "" });
+        let (text, cut) = (Object::Name(self.line.as_bytes()), if self.is_cut { "..." } else { "" });
         if self.lines <= MOST_LINES {
-            log.record(Priority::Notice, format_args!("handler: {text}{cut}"));
+            log.note(Priority::Notice, Note::HandlerOutput, &[text, Object::Words(cut)]);
         } else if self.lines == MOST_LINES + 1 {
-            log.record(Priority::Warning, format_args!("further output of the handler is not recorded"));
+            log.note(Priority::Warning, Note::MoreOutput, &[]);
         }
         self.line.clear();
         self.is_cut = false;

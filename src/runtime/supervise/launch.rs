@@ -5,10 +5,14 @@ use std::os::fd::AsFd;
 use super::lifeline::Lifeline;
 use super::slot::Slot;
 use super::supervisor::{ServerProcess, Supervisor};
+use crate::logic::base::error::Object;
+use crate::logic::base::note::Note;
+use crate::logic::base::problem::Problem;
 use crate::logic::control::started_at;
 use crate::logic::supervisor::event::{Event, LogFiles};
 use crate::runtime::host::clock::now;
-use crate::runtime::report::log::{Priority, os_error};
+use crate::runtime::report::log::Priority;
+use crate::runtime::report::os_error::os_error;
 use crate::runtime::resources::lookup::read_proc;
 use crate::runtime::start::child_io::{Attempt, ChildIo};
 use crate::runtime::start::spawn::{Spawned, spawn};
@@ -20,12 +24,11 @@ impl Supervisor<'_> {
     #[inline(never)]
     pub fn relaunch(&mut self, logs: LogFiles) -> Event {
         if logs == LogFiles::Keep {
-            let restarts = self.state.restarts();
-            self.record(Priority::Notice, format_args!("restarting the server (restart {restarts})"));
+            self.note(Priority::Notice, Note::Restarting, &[Object::Count(self.state.restarts())]);
         } else {
             self.config.output.rotate(&mut self.config.log);
             self.reread();
-            self.record(Priority::Notice, format_args!("restarting the server on request"));
+            self.note(Priority::Notice, Note::RestartingOnRequest, &[]);
         }
         self.launch(Slot::Server)
     }
@@ -100,9 +103,9 @@ impl Supervisor<'_> {
     /// Records that fork(2) failed, and returns the event.
     pub fn cannot_launch(&mut self, slot: Slot, why: Errno) -> Event {
         if self.is_first_start() {
-            self.error = Some(os_error(format_args!("cannot start a process"), why));
+            self.error = Some(os_error(Problem::StartProcess, why));
         } else {
-            self.warn(format_args!("cannot start a process now"), why);
+            self.warn(Note::CannotStartProcess, Object::None, why);
         }
         if let Some(mail) = self.config.readiness.mail().filter(|_| slot == Slot::Second) {
             mail.close_second();

@@ -5,10 +5,12 @@ use core::fmt;
 use std::os::fd::{AsFd, OwnedFd};
 
 use crate::logic::base::exit::Exit;
+use crate::logic::base::reason::Reason;
 use crate::logic::base::time::{Span, Time};
 use crate::logic::supervisor::probe::{Answer, STATUS_LINE, answer};
 use crate::runtime::host::clock::now;
-use crate::sys::{self, Errno, fd, poll, socket};
+use crate::runtime::report::os_error::errno_text;
+use crate::sys::{Errno, fd, poll, socket};
 
 /// Pause before a retry when a Unix socket's queue of connections is full: connect(2) fails at once then.
 const RETRY_PAUSE: Span = Span::millis(10);
@@ -33,12 +35,12 @@ pub enum Failed {
 impl fmt::Display for Failed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::System(why) => write!(f, "{}", sys::errno_text(*why)),
-            Self::TimedOut => f.write_str("no answer in time"),
-            Self::Closed => f.write_str("the connection was closed without an answer"),
+            Self::System(why) => errno_text(*why).fmt(f),
+            Self::TimedOut => Reason::NoAnswer.fmt(f),
+            Self::Closed => Reason::ClosedWithoutAnswer.fmt(f),
             Self::Status(status) => write!(f, "HTTP status {status}"),
-            Self::NotHttp => f.write_str("the answer is not HTTP"),
-            Self::Exited(exit) => write!(f, "{exit}"),
+            Self::NotHttp => Reason::NotHttp.fmt(f),
+            Self::Exited(exit) => exit.fmt(f),
         }
     }
 }

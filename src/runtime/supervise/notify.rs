@@ -15,7 +15,9 @@ use super::readiness::Readiness;
 use super::slot::Slot;
 use super::supervisor::Supervisor;
 use crate::logic::base::duration::Duration;
-use crate::logic::base::error::Error;
+use crate::logic::base::error::{Error, Object};
+use crate::logic::base::note::Note;
+use crate::logic::base::problem::Problem;
 use crate::logic::base::time::Time;
 use crate::logic::supervisor::event::Event;
 use crate::logic::supervisor::notify::{Ignored, Message, is_trusted, parse};
@@ -87,8 +89,8 @@ impl Supervisor<'_> {
             && mail.recorded & why.bit() == 0
         {
             mail.recorded |= why.bit();
-            let why = why.words();
-            self.record(Priority::Warning, format_args!("ignored a notify message from pid {pid} (uid {uid}): {why}"));
+            let (pid, uid) = (Object::Number(pid.into()), Object::Number(uid.into()));
+            self.note(Priority::Warning, Note::WrongSender, &[pid, uid, Object::Reason(why.reason())]);
         }
     }
 
@@ -102,20 +104,20 @@ impl Supervisor<'_> {
         }
         self.state.deadline().filter(|until| *until <= time)?;
         if self.is_first_start() {
-            let (how, within) =
-                (self.config.readiness.name(), Duration(self.config.policy.ready_timeout.unwrap_or_default()));
-            let how = how.as_str();
-            let words = "the server was not ready in time";
+            let (how, within) = (self.config.readiness.name(), self.config.policy.ready_timeout.unwrap_or_default());
             let why = self.config.prober.as_ref().map_or("", |prober| prober.server.why.as_str());
-            let colon = if why.is_empty() { "" } else { ": " };
-            let late = || Error::setup(format_args!("{words}: --ready {how}, --ready-timeout {within}{colon}{why}"));
+            let problem = if why.is_empty() { Problem::NotReady } else { Problem::NotReadyBecause };
+            let late = || {
+                let error = Error::new(problem).words(how.as_str());
+                error.with(Object::Duration(Duration(within))).words(why)
+            };
             self.error = Some(self.late_command().unwrap_or_else(late));
         }
         if let Some(until) = self.state.watchdog_due(time) {
             if self.is_excused(until, time) {
                 return None;
             }
-            self.record(Priority::Warning, format_args!("the server has been silent for too long"));
+            self.note(Priority::Warning, Note::Silent, &[]);
         }
         Some(Event::Tick)
     }

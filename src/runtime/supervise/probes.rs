@@ -5,17 +5,20 @@ use core::fmt::Write;
 use super::network_probe::Failed;
 use super::slot::Slot;
 use super::supervisor::Supervisor;
+use crate::logic::base::error::{Filled, Object};
 use crate::logic::base::exit::Exit;
+use crate::logic::base::note::Note;
 use crate::logic::base::text::Escaped;
 use crate::logic::base::time::Time;
 use crate::logic::supervisor::event::Event;
 use crate::logic::supervisor::schedule::{AttemptResult, Due, Which};
 use crate::runtime::host::clock::now;
 use crate::runtime::report::log::Priority;
+use crate::runtime::report::os_error::errno_text;
 use crate::runtime::start::child_io::ChildIo;
 use crate::runtime::start::outcome::ErrorText;
+use crate::sys::fd;
 use crate::sys::process::Pid;
-use crate::sys::{self, fd};
 
 impl Supervisor<'_> {
     /// Whether this process runs and has not been asked to exit, so that it is probed. The old server of a replacement is
@@ -79,7 +82,8 @@ impl Supervisor<'_> {
             if prober.attempts(slot).is_stuck() {
                 (which, AttemptResult::TimedOut)
             } else if let Err(error) = prober.start(slot, server, which, time.after(limit), &io) {
-                let _ = write!(why, "cannot start a process now: {}", sys::errno_text(error));
+                let objects = [Object::None, Object::Errno(errno_text(error))];
+                let _ = write!(why, "{}", Filled(Note::CannotStartProcess.phrase(), &objects));
                 (which, AttemptResult::Refused)
             } else {
                 return None;
@@ -127,7 +131,7 @@ impl Supervisor<'_> {
             self.config.log.record(priority, format_args!("{option}{text} {words}{why}"));
         }
         if event == Some(Event::Unhealthy) {
-            self.record(Priority::Warning, format_args!("the server is not healthy: it is ended"));
+            self.note(Priority::Warning, Note::Unhealthy, &[]);
         }
         event.map(|event| slot.event(event))
     }

@@ -9,12 +9,13 @@ use super::slot::Slot;
 use crate::logic::base::cstr::StaticCStr;
 use crate::logic::base::duration::Duration;
 use crate::logic::base::error::Result;
+use crate::logic::base::problem::Problem;
 use crate::logic::base::text::{ArrayText, Escaped};
 use crate::logic::base::time::{Span, Time};
 use crate::logic::plan::env::Env;
 use crate::logic::supervisor::event::Event;
 use crate::logic::supervisor::readiness::{NOTIFY_SOCKET, Ready};
-use crate::runtime::report::log::os_error;
+use crate::runtime::report::os_error::os_error;
 use crate::runtime::start::exec_image::NOTIFY_SLOT;
 use crate::runtime::start::outcome::ErrorText;
 use crate::sys::datagram::NotifySocket;
@@ -50,8 +51,7 @@ impl Readiness {
             Ready::Alive(span) => Self::Alive(span),
             Ready::Probe(text) => Self::Probe(text),
             Ready::Notify => {
-                let inbox =
-                    NotifySocket::open().map_err(|why| os_error(format_args!("cannot make a notify socket"), why))?;
+                let inbox = NotifySocket::open().map_err(|why| os_error(Problem::NotifySocket, why))?;
                 env.remove(&|name| name == NOTIFY_SOCKET);
                 Self::Notify(Box::new(Mail::new(inbox, user)))
             }

@@ -5,8 +5,11 @@ use super::lifeline::{Lifeline, hidden_exit};
 use super::slot::Slot;
 use super::supervisor::Supervisor;
 use crate::logic::base::duration::Duration;
-use crate::logic::base::error::Error;
-use crate::logic::base::exit::{Exit, Named};
+use crate::logic::base::error::{Error, Object};
+use crate::logic::base::exit::Exit;
+use crate::logic::base::note::Note;
+use crate::logic::base::problem::Problem;
+use crate::logic::base::reason::Reason;
 use crate::logic::base::time::{Span, Time, earliest};
 use crate::logic::supervisor::event::{Event, Recipient};
 use crate::logic::supervisor::state::{AfterStop, Phase};
@@ -22,7 +25,6 @@ pub const POLL_INTERVAL: Span = Span::millis(100);
 const EVENTS_AT_EXIT: usize = 64;
 /// An exit with 0 within this time looks like a server that puts itself into the background.
 const DAEMONIZE_TIME: Span = Span::secs(10);
-const DAEMON: &str = "it has most likely put itself into the background; COMMAND must stay in the foreground";
 
 impl Supervisor<'_> {
     /// Handles one child that has exited.
@@ -112,9 +114,9 @@ impl Supervisor<'_> {
             return self.handled(exit);
         }
         if let Some(name) = self.config.output.on_exit(pid, now()) {
-            self.record(Priority::Warning, format_args!("the {name} {}, and will be started again", Named(exit)));
+            self.note(Priority::Warning, Note::LogChildEnded, &[Object::Words(name), Object::Exit(exit)]);
         } else if self.config.personality.reports_orphans {
-            self.record(Priority::Warning, format_args!("Reaped zombie process with pid={pid}"));
+            self.note_process(Priority::Warning, Note::Reaped, pid);
         }
         Reaped::Other
     }
@@ -126,8 +128,8 @@ impl Supervisor<'_> {
             handler.output.read_rest(&self.config.log);
             handler.on_exit(&mut why);
         }
-        let (verdict, why) = (if exit == Exit::SUCCESS { "agrees" } else { "refuses" }, why.as_str());
-        self.record(Priority::Notice, format_args!("the handler {verdict}: {}{why}", Named(exit)));
+        let note = if exit == Exit::SUCCESS { Note::HandlerAgrees } else { Note::HandlerRefuses };
+        self.note(Priority::Notice, note, &[Object::Exit(exit), Object::Words(why.as_str())]);
         Reaped::Event(Event::HandlerExited(exit))
     }
 
@@ -146,7 +148,7 @@ impl Supervisor<'_> {
         if let Some(pid) =
             self.config.handler.as_ref().filter(|handler| due(&handler.line)).and_then(|handler| handler.pid())
         {
-            self.record(Priority::Warning, format_args!("the handler has ended, which a process that traces it hides"));
+            self.note(Priority::Warning, Note::HandlerHidden, &[]);
             return match self.handled(hidden_exit(pid)) {
                 Reaped::Event(event) => Some(event),
                 Reaped::Other | Reaped::None => None,
@@ -160,8 +162,7 @@ impl Supervisor<'_> {
             (life.line, self.unreaped) = (Lifeline::default(), true);
             return None;
         }
-        let words = "has ended, which a process that traces it hides; its exit status may be unknown";
-        self.record(Priority::Warning, format_args!("the server (pid {pid}) {words}"));
+        self.note_process(Priority::Warning, Note::EndHidden, pid);
         if let Some(event) = self.read_ready_at_exit(slot) {
             return Some(event);
         }
@@ -201,9 +202,8 @@ impl Supervisor<'_> {
         if slot == Slot::Second {
             return;
         }
-        let candidate =
-            self.second.as_ref().filter(|life| self.state.second.is_candidate() && life.preparing.is_none());
-        if let Some(candidate) = candidate {
+        let is_candidate = self.state.second.is_candidate();
+        if let Some(candidate) = self.second.as_ref().filter(|life| is_candidate && life.preparing.is_none()) {
             return self.write_pidfile(candidate.pid);
         }
         if let [Some(file), _] = self.pidfiles
@@ -211,7 +211,7 @@ impl Supervisor<'_> {
             // A failed first start reports only its own reason, and removes the file.
             && !self.is_first_start()
         {
-            self.warn(format_args!("cannot empty pidfile '{}'", file.path()), why);
+            self.warn(Note::CannotEmptyPidfile, file.path(), why);
         }
     }
 
@@ -250,14 +250,14 @@ impl Supervisor<'_> {
         let Some(life) = life else { return Some(slot.event(Event::Exited(exit))) };
         let uptime = life.uptime.unwrap_or_default();
         let Some(failure) = &life.failure else {
-            let (named, lived) = (Named(exit), Duration(uptime));
             let fails = self.is_first_start()
                 || matches!(
                     self.state.phase,
                     Phase::Stopping { next: AfterStop::FailStart, .. }
                         | Phase::Clearing { next: AfterStop::FailStart, .. }
                 );
-            self.record(Priority::Notice, format_args!("the server (pid {pid}) {named} after {lived}"));
+            let (ended, lived) = (Object::Exit(exit), Object::Duration(Duration(uptime)));
+            self.note(Priority::Notice, Note::Exited, &[Object::Number(pid.number().into()), ended, lived]);
             // A server that puts itself into the background seems to exit at once with 0, and continues unsupervised.
             let by_itself =
                 self.second.is_none() && matches!(self.state.phase, Phase::Starting { .. } | Phase::Running);
@@ -267,11 +267,12 @@ impl Supervisor<'_> {
             }
             let daemon = found.count > 0;
             if daemon {
-                self.record(Priority::Warning, format_args!("the server has left {found} running: {DAEMON}"));
+                let why = Reason::Daemonizes;
+                self.record(Priority::Warning, format_args!("the server has left {found} running{why}"));
             }
             if fails && self.error.is_none() {
-                let (colon, hint) = if daemon { (": ", DAEMON) } else { ("", "") };
-                self.error = Some(Error::setup(format_args!("the server {named} before it was ready{colon}{hint}")));
+                let error = Error::new(Problem::ExitedUnready).with(Object::Exit(exit));
+                self.error = Some(if daemon { error.reason(Reason::Daemonizes) } else { error });
             }
             return Some(slot.event(Event::Exited(exit)));
         };

@@ -6,6 +6,7 @@ use super::descendants::{Helpers, NO_HELPERS, Sweep, Turn, has_foreign_processes
 use super::reap::POLL_INTERVAL;
 use super::slot::Slot;
 use super::supervisor::Supervisor;
+use crate::logic::base::note::Note;
 use crate::logic::base::signal::Signal;
 use crate::logic::base::time::Time;
 use crate::logic::supervisor::event::{Event, Recipient};
@@ -58,7 +59,7 @@ impl Supervisor<'_> {
                 return;
             }
             if everyone && part.is_none() && process::kill_all_processes(0) {
-                self.say_sending(signal, format_args!("every process that is left"));
+                self.say_sending(signal, Note::SendingToAll, None);
                 process::kill_all_processes(signal.number());
                 if signal != Signal::KILL {
                     process::kill_all_processes(Signal::CONT.number());
@@ -68,7 +69,7 @@ impl Supervisor<'_> {
         if let Some(pid) = group
             && self.deliver(signal, Target::Group(pid), signal != Signal::KILL) == Reach::Open
         {
-            self.say_sending(signal, format_args!("the process group of pid {pid}"));
+            self.say_sending(signal, Note::SendingToGroup, Some(pid));
         }
     }
 
@@ -112,7 +113,7 @@ impl Supervisor<'_> {
             Turn::More => None,
             Turn::Listed => {
                 if let Some(signal) = sweep.signal.filter(|_| sweep.found.count > 0) {
-                    self.say_sending(signal, format_args!("every process that is left"));
+                    self.say_sending(signal, Note::SendingToAll, None);
                 }
                 None
             }

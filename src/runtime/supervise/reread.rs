@@ -3,13 +3,15 @@
 //! memory, which replaces the old one.
 
 use super::supervisor::Supervisor;
-use crate::logic::base::error::Error;
+use crate::logic::base::error::{Error, Object};
 use crate::logic::base::exit;
+use crate::logic::base::note::Note;
+use crate::logic::base::problem::Problem;
 use crate::logic::base::signal::Signal;
-use crate::logic::base::text::Escaped;
 use crate::logic::plan::env::Source;
 use crate::runtime::host::env_files;
-use crate::runtime::report::log::{Log, Priority, os_error};
+use crate::runtime::report::log::{Log, Priority};
+use crate::runtime::report::os_error::{errno_text, os_error_of};
 use crate::runtime::start::close_inherited;
 use crate::runtime::start::exec_image::ExecImage;
 use crate::sys::process::{self, Forked, Target};
@@ -40,14 +42,10 @@ fn reread(program: &mut ExecImage, log: &Log) -> bool {
             return true;
         }
         Ok(Err(shared)) => {
-            let why = Escaped(shared.text());
-            log.record(Priority::Warning, format_args!("{why}; the previous variables stay"));
+            log.note(Priority::Warning, Note::StaleVariables, &[Object::Name(shared.text())]);
         }
         Err(why) => {
-            let why = sys::errno_text(why);
-            let words =
-                format_args!("cannot read the files of the environment again: {why}; the previous variables stay");
-            log.record(Priority::Warning, words);
+            log.note(Priority::Warning, Note::CannotReread, &[Object::Errno(errno_text(why))]);
         }
     }
     false
@@ -65,13 +63,11 @@ fn read(program: &ExecImage, source: &Source) -> sys::Result<Result<Shared, Shar
             let status = match words {
                 Ok(words) if shared.write_words(&words.0, env.spare()).is_ok() => exit::OK,
                 Ok(_) => {
-                    shared.write_text(
-                        b"cannot use the files of the environment: they are larger than an environment can be",
-                    );
+                    shared.write_text(Error::new(Problem::LargeEnvironment).text().as_bytes());
                     exit::SETUP
                 }
                 Err(error) => {
-                    shared.write_text(error.text.as_bytes());
+                    shared.write_text(error.text().as_bytes());
                     exit::SETUP
                 }
             };
@@ -98,9 +94,6 @@ fn read(program: &ExecImage, source: &Source) -> sys::Result<Result<Shared, Shar
 fn return_to(source: &Source) -> Result<(), Error> {
     match source.callers_dir.map(|(dir, which)| (dir, close_inherited::return_to_callers_dir(dir, which))) {
         None | Some((_, Ok(false))) => Ok(()),
-        Some((dir, why)) => {
-            let doing = format_args!("cannot return to directory '{}'", Escaped(dir.to_bytes()));
-            Err(os_error(doing, why.err().unwrap_or(Errno::NOENT)))
-        }
+        Some((dir, why)) => Err(os_error_of(Problem::ReturnToDir, dir.to_bytes(), why.err().unwrap_or(Errno::NOENT))),
     }
 }

@@ -9,6 +9,8 @@
 use std::os::fd::RawFd;
 
 use super::supervisor::Supervisor;
+use crate::logic::base::error::Object;
+use crate::logic::base::note::Note;
 use crate::logic::plan::step::Step;
 use crate::sys::{Errno, fd, socket};
 
@@ -26,7 +28,7 @@ impl Supervisor<'_> {
             match revived {
                 // vsrun's parent passed a connection, or a descriptor that is no socket: nothing to undo.
                 Ok(()) | Err(Errno::INVAL | Errno::NOTSOCK) => {}
-                Err(why) => self.warn(format_args!("cannot listen again on descriptor {number}"), why),
+                Err(why) => self.warn(Note::CannotListen, Object::Number(number.into()), why),
             }
         }
     }

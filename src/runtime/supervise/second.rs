@@ -7,6 +7,8 @@
 
 use super::slot::{Part, Requests, Slot};
 use super::supervisor::{ServerProcess, Supervisor};
+use crate::logic::base::error::{Filled, Object};
+use crate::logic::base::note::Note;
 use crate::logic::base::time::Time;
 use crate::logic::supervisor::event::{Event, Recipient};
 use crate::logic::supervisor::replacement::{ACCEPTED, Outcome, Refusal, Second, token_of};
@@ -52,7 +54,7 @@ impl Supervisor<'_> {
         let refusal = refusal.or(self.config.has_foreground().then_some(Refusal::Terminal));
         if let Some(why) = refusal {
             let outcome = Outcome::Refused(why);
-            self.record(Priority::Warning, format_args!("the server is not replaced: {}", outcome.words().as_str()));
+            self.note(Priority::Warning, Note::NotReplaced, &outcome.words());
             self.answer(token, outcome.number());
             return None;
         }
@@ -82,7 +84,7 @@ impl Supervisor<'_> {
     #[inline(never)]
     pub fn launch_candidate(&mut self) -> Event {
         if let Some(life) = &self.server {
-            self.record(Priority::Notice, format_args!("replacing the server (pid {})", life.pid));
+            self.note_process(Priority::Notice, Note::Replacing, life.pid);
         }
         self.reread();
         self.launch(Slot::Second)
@@ -106,14 +108,14 @@ impl Supervisor<'_> {
             }
         }
         if let (Some(server), Some(second)) = (&self.server, &self.second) {
-            let (new, old) = (server.pid, second.pid);
+            let (new, old) = (server.pid, Object::Number(second.pid.number().into()));
             if server.preparing.is_some() {
                 // The file is empty, and the server will write its number when the commands are done.
-                self.record(Priority::Notice, format_args!("the new server is prepared, in place of pid {old}"));
+                self.note(Priority::Notice, Note::Prepared, &[old]);
                 return;
             }
             self.write_pidfile(new);
-            self.record(Priority::Notice, format_args!("the server is now pid {new}, in place of pid {old}"));
+            self.note(Priority::Notice, Note::SwitchedOver, &[Object::Number(new.number().into()), old]);
         }
     }
 
@@ -130,13 +132,13 @@ impl Supervisor<'_> {
         let Some(outcome) = self.state.finished.take() else { return };
         let words = outcome.words();
         if outcome == Outcome::Done {
-            self.record(Priority::Notice, format_args!("the server has been replaced"));
+            self.note(Priority::Notice, Note::Replaced, &[]);
         } else {
-            self.record(Priority::Err, format_args!("replacement failed: {}", words.as_str()));
+            self.note(Priority::Err, Note::ReplacementFailed, &words);
         }
         if let Some(service) = &mut self.config.service_manager {
             if outcome != Outcome::Done {
-                service.status(format_args!("replacement failed: {}", words.as_str()));
+                service.status(format_args!("{}", Filled(Note::ReplacementFailed.phrase(), &words)));
             }
             if self.state.phase == Phase::Running {
                 service.ready_again();

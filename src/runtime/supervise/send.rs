@@ -4,18 +4,15 @@ use super::crash_handler::Handler;
 use super::descendants::Sweep;
 use super::slot::Slot;
 use super::supervisor::Supervisor;
+use crate::logic::base::error::Object;
+use crate::logic::base::note::Note;
 use crate::logic::base::signal::Signal;
-use crate::logic::supervisor::event::Event;
-use crate::logic::supervisor::event::Recipient;
+use crate::logic::supervisor::event::{Event, Recipient};
 use crate::runtime::report::log::Priority;
-use crate::runtime::start::deliver::MISSING_CAPABILITY_HINT;
-use crate::runtime::start::deliver::Reach;
-use crate::runtime::start::deliver::deliver;
-use crate::runtime::start::deliver::user_of;
-use crate::sys;
-use crate::sys::Errno;
-use crate::sys::process;
+use crate::runtime::report::os_error::errno_text;
+use crate::runtime::start::deliver::{Reach, deliver, user_of};
 use crate::sys::process::{Pid, Target};
+use crate::sys::{Errno, process};
 
 impl Supervisor<'_> {
     /// Sends a signal that makes its recipient exit, then CONT: a stopped process handles no signal except KILL.
@@ -40,7 +37,7 @@ impl Supervisor<'_> {
             && self.deliver(signal, target, signal != Signal::KILL) == Reach::Open
         {
             let (Target::Process(pid) | Target::Group(pid)) = target;
-            self.say_sending(signal, format_args!("pid {pid}"));
+            self.say_sending(signal, Note::Sending, Some(pid));
         }
     }
 
@@ -49,7 +46,7 @@ impl Supervisor<'_> {
         if let Some(signal) = self.config.personality.farewell
             && self.deliver(signal, Target::Group(pid), false) == Reach::Open
         {
-            self.say_sending(signal, format_args!("the process group of pid {pid}"));
+            self.say_sending(signal, Note::SendingToGroup, Some(pid));
         }
     }
 
@@ -75,17 +72,18 @@ impl Supervisor<'_> {
             Recipient::All | Recipient::Remains => return,
         };
         let Some(pid) = pid else { return };
-        let whom = if to == Recipient::Group { "the process group of " } else { "" };
+        let note = if to == Recipient::Group { Note::SendingToGroup } else { Note::Sending };
         // The record comes after the signal, because the log may be slow.
         if self.deliver(signal, target(pid), resume) == Reach::Open {
-            self.say_sending(signal, format_args!("{whom}pid {pid}"));
+            self.say_sending(signal, note, Some(pid));
         }
     }
 
     /// Records that a signal is sent to these processes.
     #[inline(never)]
-    pub fn say_sending(&self, signal: Signal, to: core::fmt::Arguments<'_>) {
-        self.record(Priority::Notice, format_args!("sending {signal} to {to}"));
+    pub fn say_sending(&self, signal: Signal, note: Note, pid: Option<Pid>) {
+        let to = pid.map_or(Object::None, |pid| Object::Number(pid.number().into()));
+        self.note(Priority::Notice, note, &[Object::Signal(signal), to]);
     }
 }
 
@@ -104,11 +102,9 @@ impl Supervisor<'_> {
             Ok(()) | Err(Errno::SRCH) => self.reach = Reach::Open,
             Err(why) => {
                 if self.reach == Reach::Open {
-                    let why = sys::errno_text(why);
-                    self.record(
-                        Priority::Warning,
-                        format_args!("cannot send {signal} to pid {pid}: {why} ({MISSING_CAPABILITY_HINT})"),
-                    );
+                    let objects =
+                        [Object::Signal(signal), Object::Number(pid.number().into()), Object::Errno(errno_text(why))];
+                    self.note(Priority::Warning, Note::CannotSend, &objects);
                 }
                 self.reach = Reach::Refused;
             }

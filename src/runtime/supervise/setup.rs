@@ -11,8 +11,11 @@ use super::service::ServiceManager;
 use super::supervisor::supervise;
 use crate::logic::base::cstr::StaticCStr;
 use crate::logic::base::duration::Duration;
-use crate::logic::base::error::{Error, Result};
+use crate::logic::base::error::{Error, Object, Result};
 use crate::logic::base::exit;
+use crate::logic::base::note::Note;
+use crate::logic::base::problem::Problem;
+use crate::logic::base::reason::Reason;
 use crate::logic::plan::personality::{Personality, Session};
 use crate::logic::plan::planner::{Plan, StepTrace};
 use crate::logic::plan::program::Program;
@@ -20,7 +23,8 @@ use crate::logic::plan::step::Step;
 use crate::logic::supervisor::event::Ending;
 use crate::logic::supervisor::policy::{AtExit, Role};
 use crate::runtime::output::server_output::{self, ServerOutput};
-use crate::runtime::report::log::{Log, LogTarget, Priority, Verbosity, os_error};
+use crate::runtime::report::log::{Log, LogTarget, Priority, Verbosity};
+use crate::runtime::report::os_error::os_error;
 use crate::runtime::resources::cgroup::Cgroup;
 use crate::runtime::resources::pidfile::{self, Pidfile};
 use crate::runtime::resources::sockets::{self, Sockets};
@@ -76,12 +80,11 @@ fn seal(plan: &Plan) -> Result<()> {
     }
     // From here on every other signal stays pending until the event loop reads it.
     poll::set_mask(SignalMask::These(!plan.personality.unhandled))
-        .map_err(|why| os_error(format_args!("cannot block the signals"), why))?;
+        .map_err(|why| os_error(Problem::BlockSignals, why))?;
     let numbers = sockets::reserve_fds(&plan.sockets)?;
     // If no step closes them, the descriptors that vsrun inherited are passed on to the server.
     if plan.server.steps.iter().any(|step| matches!(step, Step::CloseDescriptors | Step::SealDescriptors)) {
-        fd::close_all_except(numbers)
-            .map_err(|why| os_error(format_args!("cannot close inherited descriptors"), why))?;
+        fd::close_all_except(numbers).map_err(|why| os_error(Problem::CloseInherited, why))?;
     }
     Ok(())
 }
@@ -156,7 +159,7 @@ pub fn pidfiles(plan: &Plan) -> Result<[Option<StaticCStr>; 2]> {
     if let [Some(server), Some(manager)] = paths
         && pidfile::is_same(server, manager)
     {
-        return Err(Error::usage(format_args!("options --pidfile and --manager name the same file")));
+        return Err(Error::new(Problem::SamePidfile));
     }
     Ok(paths)
 }
@@ -200,15 +203,15 @@ fn prepare(
     }
     if !stdin {
         // Once, not for each server process. It also closes the caller's pipe, whose writer would otherwise block.
-        cloexec_probe::install_null().map_err(|why| os_error(format_args!("cannot open standard descriptors"), why))?;
+        cloexec_probe::install_null().map_err(|why| os_error(Problem::OpenStdio, why))?;
     }
     log.separate_trace(plan.debug)?;
     log.reopen_terminal();
     log.quiet = plan.quiet;
     if let [_, Some(manager)] = &claims.pidfiles {
-        manager.write(process::id()).map_err(|why| os_error(format_args!("pidfile '{}'", manager.path()), why))?;
+        manager.write(process::id()).map_err(|why| manager.error(why))?;
     }
-    let signals = Signals::open().map_err(|why| os_error(format_args!("cannot open a signalfd"), why))?;
+    let signals = Signals::open().map_err(|why| os_error(Problem::OpenSignalfd, why))?;
     // Also with AfterStart::Leave: it explains why a server that daemonizes itself is not ready.
     process::set_subreaper();
     take_place(plan.personality, &mut log);
@@ -250,7 +253,7 @@ fn start_output(server: &Program, afterwards: AfterStart, sink: &mut ServerOutpu
         return sink.start_orphan();
     }
     if deliver::is_unreachable(&server.steps, &server.paths) {
-        log.record(Priority::Warning, format_args!("{}", deliver::UNREACHABLE));
+        log.record(Priority::Warning, format_args!("{}", Reason::Unreachable));
     }
     sink.start()
 }
@@ -270,19 +273,18 @@ impl SupervisorConfig {
     fn record_ending(&self, ending: Ending) {
         let status = ending.status();
         let why = match ending {
-            Ending::Server(_) => "with the server",
+            Ending::Server(_) => Reason::WithServer,
             Ending::GaveUp(_) => {
                 if let Some(limit) = self.policy.limit {
-                    let (restarts, within) = (limit.restarts, Duration(limit.within));
-                    let words = format_args!("giving up: --restart-limit allows {restarts} restarts within {within}");
-                    self.log.record(Priority::Err, words);
+                    let within = Object::Duration(Duration(limit.within));
+                    self.log.note(Priority::Err, Note::GivingUp, &[Object::Count(limit.restarts.into()), within]);
                 }
-                "after too many restarts"
+                Reason::TooManyRestarts
             }
-            Ending::Stopped => "on request",
+            Ending::Stopped => Reason::OnRequest,
             // On standard error, the error message itself is enough.
             Ending::Failed(_) if matches!(self.log.target, LogTarget::Plain) => return,
-            Ending::Failed(_) => "without a server",
+            Ending::Failed(_) => Reason::WithoutServer,
         };
         let priority = match ending {
             _ if status == exit::OK => Priority::Info,
@@ -290,6 +292,6 @@ impl SupervisorConfig {
             Ending::Server(_) if self.policy.role != Role::Manager => Priority::Notice,
             Ending::Server(_) | Ending::Stopped | Ending::GaveUp(_) | Ending::Failed(_) => Priority::Err,
         };
-        self.log.record(priority, format_args!("shutdown: {why}, status {status}"));
+        self.log.note(priority, Note::Shutdown, &[Object::Reason(why), Object::Number(status.into())]);
     }
 }

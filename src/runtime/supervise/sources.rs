@@ -6,6 +6,8 @@ use super::readiness::Readiness;
 use super::slot::Slot;
 use super::supervisor::Supervisor;
 use crate::logic::base::error::Error;
+use crate::logic::base::note::Note;
+use crate::logic::base::problem::Problem;
 use crate::logic::base::time::{Time, earliest};
 use crate::logic::supervisor::event::Event;
 use crate::runtime::report::log::Priority;
@@ -149,7 +151,7 @@ impl Supervisor<'_> {
                 if matches!(start, StartOutcome::WithoutPidfile) && slot == Slot::Server {
                     self.write_pidfile(pid);
                 }
-                self.record(Priority::Info, format_args!("started: pid {pid}"));
+                self.note_process(Priority::Info, Note::Started, pid);
                 self.begin_probes(slot);
                 matches!(self.config.readiness, Readiness::Exec).then_some(Event::Ready)
             }
@@ -172,8 +174,7 @@ impl Supervisor<'_> {
             return None;
         }
         if unready && self.is_first_start() {
-            let words = "the server closed its ready descriptor without a newline";
-            self.error = Some(Error::setup(format_args!("{words}")));
+            self.error = Some(Error::new(Problem::ClosedUnready));
         }
         Some(slot.event(event))
     }

@@ -3,8 +3,6 @@
 //! Once the server runs, the supervisor must not fail. So no function here returns an error: a failure is recorded,
 //! and the loop continues.
 
-use crate::runtime::host::clock::now;
-use crate::runtime::supervise::config::{AfterStart, SupervisorConfig};
 use std::os::fd::{AsFd, OwnedFd};
 
 use super::crash_handler::CrashReport;
@@ -14,25 +12,25 @@ use super::lifeline::Lifeline;
 use super::preparing::Preparing;
 use super::slot::{Requests, Slot};
 use crate::logic::base::duration::Duration;
-use crate::logic::base::error::Error;
+use crate::logic::base::error::{Error, Object};
 use crate::logic::base::exit::{self, Exit};
-use crate::logic::base::text::Escaped;
+use crate::logic::base::note::Note;
 use crate::logic::base::time::{Span, Time};
 use crate::logic::supervisor::event::{Action, Ending, Event};
 use crate::logic::supervisor::state::{Forced, Phase, State};
 use crate::logic::supervisor::transition::next;
+use crate::runtime::host::clock::now;
 use crate::runtime::output::logdir::Mark;
 use crate::runtime::report::log::Priority;
+use crate::runtime::report::os_error::errno_text;
 use crate::runtime::resources::pidfile::Pidfile;
 use crate::runtime::resources::sockets::Sockets;
 use crate::runtime::resources::start_resources::StartResources;
 use crate::runtime::start::deliver::Reach;
 use crate::runtime::start::outcome::StepFailure;
-use crate::sys;
-use crate::sys::Errno;
-use crate::sys::credentials;
-use crate::sys::heap;
+use crate::runtime::supervise::config::{AfterStart, SupervisorConfig};
 use crate::sys::process::{self, Pid, Usage};
+use crate::sys::{Errno, credentials, heap};
 
 /// The server process of the current run, or of the last one if it is over.
 #[repr(C)] // Small and frequent fields first, as in `Supervisor`.
@@ -105,7 +103,7 @@ pub struct Supervisor<'a> {
 /// start, and facts about the last run.
 #[inline(never)]
 pub fn supervise(watch: &mut SupervisorConfig, resources: &mut StartResources) -> (Ending, Option<Error>, LastRun) {
-    watch.log.record(Priority::Info, format_args!("starting: {}", Escaped(&watch.command)));
+    watch.log.note(Priority::Info, Note::Starting, &[Object::Name(&watch.command)]);
     let mut this = Supervisor::new(watch, resources);
     let mut event = this.launch(Slot::Server);
     loop {
@@ -136,12 +134,12 @@ pub fn supervise(watch: &mut SupervisorConfig, resources: &mut StartResources) -
                 this.next_event()
             }
             Action::Pause(span) => {
-                let (span, restarts) = (Duration(span), this.state.restarts());
-                this.record(Priority::Notice, format_args!("restarting in {span} (restart {restarts})"));
+                let restarts = Object::Count(this.state.restarts());
+                this.note(Priority::Notice, Note::RestartingIn, &[Object::Duration(Duration(span)), restarts]);
                 this.next_event()
             }
             Action::Delay(span) => {
-                this.record(Priority::Notice, format_args!("stopping the server in {} (--stop-delay)", Duration(span)));
+                this.note(Priority::Notice, Note::Delayed, &[Object::Duration(Duration(span))]);
                 this.next_event()
             }
             Action::ReportReady => {
@@ -208,7 +206,7 @@ impl Supervisor<'_> {
     pub fn write_pidfile(&self, pid: Pid) {
         let [Some(file), _] = self.pidfiles else { return };
         if let Err(why) = file.write(pid) {
-            self.warn(format_args!("cannot write pidfile '{}'", file.path()), why);
+            self.warn(Note::CannotWritePidfile, file.path(), why);
         }
     }
 
@@ -227,7 +225,7 @@ impl Supervisor<'_> {
         match handler.spawn(report, input.as_ref().map(AsFd::as_fd)) {
             Ok(()) => self.next_event(),
             Err(why) => {
-                self.warn(format_args!("cannot start the handler now"), why);
+                self.warn(Note::CannotStartHandler, Object::None, why);
                 Event::ForkFailed
             }
         }
@@ -238,10 +236,19 @@ impl Supervisor<'_> {
         matches!(self.state.phase, Phase::Starting { .. })
     }
 
-    /// Records a warning with the text of the errno.
-    #[inline(never)]
-    pub fn warn(&self, doing: core::fmt::Arguments<'_>, why: Errno) {
-        self.record(Priority::Warning, format_args!("{doing}: {}", sys::errno_text(why)));
+    /// Records a warning about an object, with the errno.
+    pub fn warn(&self, note: Note, object: Object<'_>, why: Errno) {
+        self.note(Priority::Warning, note, &[object, Object::Errno(errno_text(why))]);
+    }
+
+    /// Writes a record about a process.
+    pub fn note_process(&self, priority: Priority, note: Note, pid: Pid) {
+        self.note(priority, note, &[Object::Number(pid.number().into())]);
+    }
+
+    /// Writes a record.
+    pub fn note(&self, priority: Priority, note: Note, objects: &[Object<'_>]) {
+        self.config.log.note(priority, note, objects);
     }
 
     /// Writes a record.

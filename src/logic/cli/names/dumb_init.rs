@@ -2,8 +2,9 @@
 
 use alloc::vec::Vec;
 
-use super::{ToolCommandLine, usage_error};
-use crate::logic::base::error::Result;
+use super::ToolCommandLine;
+use crate::logic::base::error::{Error, Result};
+use crate::logic::base::problem::Problem;
 use crate::logic::base::signal::Signal;
 use crate::logic::base::text::split_byte;
 use crate::logic::base::time::{parse_number, split_number};
@@ -12,9 +13,7 @@ use crate::logic::supervisor::signal_action::SignalAction;
 
 /// Adds a rewrite of the option `-r` to the actions of the signals.
 pub(super) fn add_rewrite(signals: &mut Vec<(Signal, SignalAction)>, value: &[u8]) -> Result<()> {
-    let (signal, action) = parse_rewrite(value).ok_or_else(|| {
-        usage_error("option -r: ", value, " is not SIGNUM:SIGNUM, each from 1 to 31, the second also 0")
-    })?;
+    let (signal, action) = parse_rewrite(value).ok_or_else(|| Error::of(Problem::ToolRewrite, value))?;
     // If a signal is rewritten twice, the last rewrite counts.
     signals.retain(|(known, _)| *known != signal);
     signals.push((signal, action));

@@ -1,9 +1,9 @@
 //! A parser for the options of other tools, like getopt_long(3): letters can be joined, and long names shortened. An
 //! option after the command belongs to the command.
 
-use super::usage_error;
 use crate::logic::base::cstr::StaticCStr;
-use crate::logic::base::error::Result;
+use crate::logic::base::error::{Error, Result};
+use crate::logic::base::problem::Problem;
 use crate::logic::base::text::split_byte;
 
 /// A parser of a command line, with the words that it has not read yet.
@@ -59,14 +59,14 @@ impl<'a> Getopt<'a> {
         let Some((letter, rest)) = self.cluster.split_first() else { return Ok(None) };
         self.cluster = rest;
         let (problem, value) = match self.takes_value(*letter) {
-            None => ("invalid option -- ", None),
-            Some(false) => ("", Some(&b""[..])),
+            None => (Problem::InvalidLetter, None),
+            Some(false) => (Problem::InvalidLetter, Some(&b""[..])),
             Some(true) => {
                 self.cluster = b"";
-                ("option requires an argument -- ", if rest.is_empty() { self.word() } else { Some(rest) })
+                (Problem::LetterNeedsValue, if rest.is_empty() { self.word() } else { Some(rest) })
             }
         };
-        value.map(|value| Some((*letter, value))).ok_or_else(|| usage_error(problem, &[*letter], ""))
+        value.map(|value| Some((*letter, value))).ok_or_else(|| Error::of(problem, &[*letter]))
     }
 
     /// Parses a long option, whose name may be shortened.
@@ -83,7 +83,7 @@ impl<'a> Getopt<'a> {
         }
         let (letter, full) = found;
         match (count, self.takes_value(letter) == Some(true), value) {
-            (0, ..) => return Err(usage_error("unrecognized option ", &[&b"--"[..], word].concat(), "")),
+            (0, ..) => return Err(Error::of(Problem::UnrecognizedOption, word)),
             (1, true, _) => {
                 if let Some(value) = value.or_else(|| self.word()) {
                     return Ok((letter, value));
@@ -93,11 +93,11 @@ impl<'a> Getopt<'a> {
             _ => {}
         }
         let problem = match (count, value) {
-            (1, None) => " requires an argument",
-            (1, Some(_)) => " doesn't allow an argument",
-            _ => " is ambiguous",
+            (1, None) => Problem::NeedsArgument,
+            (1, Some(_)) => Problem::TakesNoArgument,
+            _ => Problem::AmbiguousOption,
         };
-        Err(usage_error("option ", &[&b"--"[..], if count == 1 { full } else { name }].concat(), problem))
+        Err(Error::of(problem, if count == 1 { full } else { name }))
     }
 
     /// True if the option takes a value; None if it does not exist.

@@ -1,8 +1,9 @@
 //! gosu 1.19 and su-exec 0.3: run a command as another user.
 
-use super::{FAILED, Tool, ToolCommandLine, ToolRequest, ToolSyntax, usage_error};
-use crate::logic::base::error::Result;
+use super::{FAILED, Tool, ToolCommandLine, ToolRequest, ToolSyntax};
+use crate::logic::base::error::{Error, Result};
 use crate::logic::base::exit;
+use crate::logic::base::problem::Problem;
 use crate::logic::plan::account::Login;
 use crate::logic::plan::personality::{Accounts, Failures, Session};
 
@@ -24,7 +25,7 @@ pub(super) fn read(line: &mut ToolCommandLine<'_>) -> Result<ToolRequest> {
     line.options.command = command.to_vec();
     line.options.user = Login::parse_loosely(first, caller.uid);
     if line.options.user.is_none() {
-        return Err(usage_error("", first, " is not USER[:GROUP]"));
+        return Err(Error::of(Problem::ToolUser, first));
     }
     let personality = &mut *line.personality;
     (personality.session, personality.failures) = (Session::Caller, Failures::One);

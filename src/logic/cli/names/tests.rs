@@ -24,14 +24,14 @@ fn request(line: &str, env: &[&str]) -> Result<(Request, Options)> {
 }
 
 fn started(line: &str, env: &[&str]) -> Options {
-    let (request, options) = request(line, env).unwrap_or_else(|error| panic!("{line}: {}", error.text));
+    let (request, options) = request(line, env).unwrap_or_else(|error| panic!("{line}: {}", error));
     assert!(matches!(request, Request::Run), "{line}: {request:?}");
     options
 }
 
 fn refused(line: &str, env: &[&str]) -> (u8, String) {
     let error = request(line, env).unwrap_err();
-    (error.code, error.text.clone())
+    (error.code, error.to_string())
 }
 
 /// The descriptor, the status and the text.

@@ -1,21 +1,23 @@
 //! The values of tini's options, and its variables.
 
-use super::{ToolCommandLine, usage_error};
+use super::ToolCommandLine;
 use crate::logic::base::error::{Error, Result};
-use crate::logic::base::signal::{NAMES, Signal};
+use crate::logic::base::problem::Problem;
+use crate::logic::base::signal::Signal;
 use crate::logic::base::time::{parse_number, split_number};
 use crate::logic::plan::personality::Failures;
 
 /// Parses the value of `-p`: the name of a signal with `SIG`, in capital letters, and not a number.
 pub(super) fn parse_signal(value: &[u8]) -> Result<Signal> {
     let name = value.strip_prefix(b"SIG").unwrap_or_default();
-    let found = NAMES.iter().zip(1..).find(|(known, _)| known.as_bytes() == name);
-    found.and_then(|(_, number)| Signal::new(number)).ok_or_else(|| invalid_value("option -p: ", value))
+    Signal::named(name).ok_or_else(|| Error::of(Problem::ToolSignal, value))
 }
 
 /// Parses the value of `-e`, an exit status.
 pub(super) fn parse_status(value: &[u8]) -> Result<u8> {
-    parse_number(value).and_then(|number| u8::try_from(number).ok()).ok_or_else(|| invalid_value("option -e: ", value))
+    parse_number(value)
+        .and_then(|number| u8::try_from(number).ok())
+        .ok_or_else(|| Error::of(Problem::ToolStatus, value))
 }
 
 /// The terminal's signals to background processes, which tini ignores.
@@ -33,8 +35,4 @@ pub(super) fn apply_variables(line: &mut ToolCommandLine<'_>) {
     if *verbosity == 0 {
         (personality.reports_orphans, personality.is_silent) = (false, true);
     }
-}
-
-fn invalid_value(option: &str, value: &[u8]) -> Error {
-    usage_error(option, value, " is not valid")
 }

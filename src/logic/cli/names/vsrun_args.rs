@@ -4,6 +4,7 @@ use alloc::vec::Vec;
 
 use crate::logic::base::cstr::StaticCStr;
 use crate::logic::base::error::{Error, Result};
+use crate::logic::base::problem::Problem;
 use crate::logic::cli::options::Options;
 use crate::logic::cli::parse;
 use crate::logic::cli::value::text;
@@ -20,7 +21,7 @@ pub(super) fn read(value: &[u8], options: &mut Options, at_exit: &mut Option<AtE
     let at = |error: Error| error.at("VSRUN_ARGS: ");
     let is_other = result.map_err(at)?.is_some() || !options.control.is_empty() || options.probe.is_some();
     if is_other {
-        return Err(at(Error::usage(format_args!("only options of a start are possible here"))));
+        return Err(at(Error::new(Problem::OnlyStart)));
     }
     Ok(())
 }

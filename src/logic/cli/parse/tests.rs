@@ -30,8 +30,8 @@ fn options(words: &[&str]) -> Options {
 fn refused(words: &[&str]) -> String {
     let error = parse_words(words).unwrap_err();
     assert_eq!(error.code, exit::USAGE, "{words:?}");
-    assert!(!error.text.contains('\n'), "{words:?}");
-    error.text.clone()
+    assert!(!error.to_string().contains('\n'), "{words:?}");
+    error.to_string()
 }
 
 #[test]
@@ -46,7 +46,7 @@ fn every_row_of_the_table_has_an_arm() {
             let text = match parse_words(&[&name]) {
                 Ok((Request::Help(_) | Request::Completion | Request::Version, _)) => continue,
                 Ok((other, _)) => panic!("{name} alone: {other:?}"),
-                Err(error) => error.text.clone(),
+                Err(error) => error.to_string(),
             };
             let expected = if name == "--rc" {
                 "is only for service files"
@@ -89,7 +89,7 @@ fn as_bytes<'a>(values: &[&'a str]) -> Vec<&'a [u8]> {
 fn refused_values(flag: &Flag, values: &[&str]) -> String {
     let error = read_values(flag, &as_bytes(values)).err();
     let error = error.unwrap_or_else(|| panic!("--{} {values:?} is accepted", flag.long));
-    let said = error.text.clone();
+    let said = error.text();
     assert_eq!((error.code, said.contains('\n')), (exit::USAGE, false), "{said}");
     assert!(said.starts_with(&format!("option --{}: ", flag.long)), "{said}");
     said
@@ -228,7 +228,7 @@ fn a_file_of_arguments() {
     ] {
         let error = read(&["--args", "f"], contents).unwrap_err();
         assert_eq!(error.code, exit::USAGE, "{contents}");
-        assert!(error.text.starts_with(says), "{contents}: {}", error.text);
+        assert!(error.to_string().starts_with(says), "{contents}: {}", error);
     }
     // What is behind the command is its own.
     assert!(matches!(parse_words(&["--", "x", "--args", "f"]), Ok((Request::Run, _))));

@@ -6,12 +6,10 @@ use crate::logic::cli::args_file::Args;
 use crate::logic::cli::parse::{self, Request};
 use crate::logic::cli::value::parse_limit;
 use crate::logic::plan::env::Env;
-use crate::logic::plan::host::CanChangeIds;
-use crate::logic::plan::host::Terminal;
+use crate::logic::plan::host::{CanChangeIds, Terminal};
 use crate::logic::plan::limits::Capabilities;
 use crate::logic::plan::socket_activation::InheritedSockets;
-use crate::logic::plan::step::KeepPermitted;
-use crate::logic::plan::step::Step;
+use crate::logic::plan::step::{KeepPermitted, Step};
 use crate::logic::supervisor::event::Recipient;
 use crate::logic::supervisor::policy::Restart;
 
@@ -37,7 +35,7 @@ fn made(line: &str, host: &Host<'_>) -> Plan {
 }
 
 fn refused(line: &str, host: &Host<'_>) -> String {
-    plan(&mut options(line), host).unwrap_err().text.clone()
+    plan(&mut options(line), host).unwrap_err().to_string()
 }
 
 fn dir(path: &str) -> Step {

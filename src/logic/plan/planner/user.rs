@@ -1,7 +1,7 @@
 //! The server's user and groups.
 
 use crate::logic::base::error::{Error, Result};
-use crate::logic::base::text::Escaped;
+use crate::logic::base::problem::Problem;
 use crate::logic::cli::flags::Id;
 use crate::logic::cli::options::Options;
 use crate::logic::plan::account::{self, Identity};
@@ -19,24 +19,21 @@ pub fn identity(options: &Options, host: &Host<'_>) -> Result<Option<Identity>> 
     }
     let other_group = login.group.is_some() && host.egid != identity.gid;
     if host.euid != 0 && host.euid == identity.uid && other_group {
-        return Err(Error::setup(format_args!("cannot become group {}: only root can", identity.gid)));
+        return Err(Error::new(Problem::BecomeGroup).number(identity.gid.into()));
     }
     if host.euid == 0 || host.euid == identity.uid {
         return match host.can_change_ids {
-            CanChangeIds::No if host.euid != identity.uid => Err(Error::setup(format_args!(
-                "cannot become user {}: root is missing CAP_SETUID or CAP_SETGID here",
-                identity.uid
-            ))),
+            CanChangeIds::No if host.euid != identity.uid => {
+                Err(Error::new(Problem::BecomeUser).number(identity.uid.into()))
+            }
             CanChangeIds::Yes | CanChangeIds::No => Ok(Some(identity)),
         };
     }
     if options.has(Id::NoUserChecks) {
         return Ok(None);
     }
-    let (is, expected, name) = (host.euid, identity.uid, Escaped(&identity.name));
-    Err(Error::setup(format_args!(
-        "started using wrong user ID ({is}), expected {expected} (only root can become '{name}')"
-    )))
+    let error = Error::new(Problem::WrongUser).number(host.euid.into()).number(identity.uid.into());
+    Err(error.name(&identity.name))
 }
 
 /// The user and groups that the server's process has to change to. None if it has them already, or cannot change them.

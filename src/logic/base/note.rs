@@ -1,0 +1,58 @@
+//! What vsrun writes into its own records, apart from errors and from the output of other programs.
+
+phrases! {
+    /// A record. Its text has a `%` for each of its objects.
+    Note {
+        // The start of the server, and its end.
+        Starting = "starting: %",
+        Started = "started: pid %",
+        RunningBefore = "running before '%'",
+        Silent = "the server has been silent for too long",
+        Unhealthy = "the server is not healthy: it is ended",
+        Exited = "the server (pid %) % after %",
+        EndHidden = "the server (pid %) has ended, which a process that traces it hides; its exit status may be unknown",
+        WrongSender = "ignored a notify message from pid % (uid %): %",
+        GivingUp = "giving up: --restart-limit allows % restarts within %",
+        Shutdown = "shutdown: %, status %",
+        // Restarts and replacements.
+        RestartingIn = "restarting in % (restart %)",
+        Restarting = "restarting the server (restart %)",
+        RestartingOnRequest = "restarting the server on request",
+        NotReplaced = "the server is not replaced: %%",
+        Replacing = "replacing the server (pid %)",
+        Prepared = "the new server is prepared, in place of pid %",
+        SwitchedOver = "the server is now pid %, in place of pid %",
+        Replaced = "the server has been replaced",
+        ReplacementFailed = "replacement failed: %%",
+        // Signals.
+        Received = "received %",
+        Sending = "sending % to pid %",
+        SendingToGroup = "sending % to the process group of pid %",
+        SendingToAll = "sending % to every process that is left",
+        Delayed = "stopping the server in % (--stop-delay)",
+        CannotSend = "cannot send % to pid %: % (needs CAP_KILL or CAP_SETUID)",
+        // What the system refuses: the object may be missing.
+        CannotWritePidfile = "cannot write pidfile '%': %",
+        CannotEmptyPidfile = "cannot empty pidfile '%': %",
+        CannotStartHandler = "cannot start the handler now%: %",
+        CannotStartProcess = "cannot start a process now%: %",
+        CannotListen = "cannot listen again on descriptor %: %",
+        StaleVariables = "%; the previous variables stay",
+        CannotReread = "cannot read the files of the environment again: %; the previous variables stay",
+        // Other processes.
+        HandlerAgrees = "the handler agrees: %%",
+        HandlerRefuses = "the handler refuses: %%",
+        HandlerHidden = "the handler has ended, which a process that traces it hides",
+        HandlerOutput = "handler: %%",
+        MoreOutput = "further output of the handler is not recorded",
+        LogChildEnded = "the % %, and will be started again",
+        Reaped = "Reaped zombie process with pid=%",
+        // Log files.
+        ForeignNumbers = "% was renamed to %.1 by another program, whose numbers are not vsrun's: see LOGROTATE in vsrun(8)",
+        Renamed = "rotated: this file has been renamed",
+        Rotated = "rotated: new log files are open",
+        Reopened = "reopened: records go to the file of this name again",
+        OtherLogdir = "'%' is another log directory now: new log files are in it",
+        NumberTaken = "cannot rotate the log files: number % is taken; the old ones stay in use",
+    }
+}

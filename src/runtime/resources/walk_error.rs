@@ -1,0 +1,41 @@
+//! Why a walk to a directory has failed, in errors and in records.
+
+use core::fmt;
+
+use super::ownership;
+use super::walk::Walk;
+use crate::logic::base::error::Error;
+use crate::logic::base::problem::Problem;
+use crate::runtime::report::os_error::{errno_text, os_error_of};
+use crate::sys::Errno;
+
+impl Walk {
+    /// Makes the error of a failed walk to this path.
+    pub fn error(&self, problem: Problem, path: &[u8], why: Errno) -> Error {
+        let error = os_error_of(problem, path, why);
+        match (&self.refusal, ownership::missing_capability(why)) {
+            (Some(refusal), _) => error.words(&format!(" ({refusal})")),
+            (None, Some(reason)) => error.reason(reason),
+            (None, None) => error,
+        }
+    }
+
+    /// The reason why a walk has failed, for records.
+    pub fn error_text(&self, why: Errno) -> WalkError<'_> {
+        WalkError(self, why)
+    }
+}
+
+/// Displays why a walk has failed.
+pub struct WalkError<'a>(&'a Walk, Errno);
+
+impl fmt::Display for WalkError<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        errno_text(self.1).fmt(f)?;
+        match (&self.0.refusal, ownership::missing_capability(self.1)) {
+            (Some(refusal), _) => write!(f, " ({refusal})"),
+            (None, Some(reason)) => reason.fmt(f),
+            (None, None) => Ok(()),
+        }
+    }
+}
