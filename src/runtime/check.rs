@@ -31,7 +31,7 @@ use crate::runtime::start::spawn::spawn;
 use crate::runtime::supervise::setup;
 use crate::sys::{caps, dir, poll, process, terminal};
 
-/// Prints each reason why a start would fail to standard output, one in a line, and exits.
+/// Prints every reason why a start would fail, one per line, to standard output, and exits.
 pub fn check(options: &mut Options) -> ! {
     let log = Log::new(LogTarget::Plain);
     let mut findings = Findings { status: exit::OK, known_steps: false, debug: None };
@@ -55,7 +55,7 @@ fn make_plan_for_check(findings: &mut Findings<'_>, options: &mut Options) -> Pl
     loop {
         match make_plan(options) {
             Ok(plan) => return plan,
-            // The same error without `--user`: the option was not the reason.
+            // The error is the same without `--user`, so that option was not the reason.
             Err(error) if reported == error.text() => process::exit(findings.status),
             Err(error) => {
                 findings.add("", &error);
@@ -162,7 +162,8 @@ fn print_line(text: &dyn Display) {
 /// Collects and prints what the checks have found.
 struct Findings<'a> {
     status: u8,
-    /// True if the steps before an exec have been reported for the server, whose steps the other programs share.
+    /// True if the failed steps of the server have been printed. The other programs share these steps, so their
+    /// failures are not printed again.
     known_steps: bool,
     /// Where each step is recorded.
     debug: Option<&'a Log>,
@@ -174,7 +175,7 @@ impl Findings<'_> {
         if error.code == exit::USAGE {
             process::exit(log::print_error(error));
         }
-        // An error with status 0 says what could not be checked, which is not a finding.
+        // An error with status 0 only says that something could not be checked, so it does not change the exit status.
         if error.code != exit::OK {
             self.status = exit::SETUP;
         }
@@ -186,8 +187,9 @@ impl Findings<'_> {
         result.map_err(|error| self.add(whose, &error)).is_ok()
     }
 
-    /// Applies the steps of a program in a child. Repeats that without each step that failed, unless later steps depend
-    /// on it. `made` is the path of the logdir that a start would create, so that it is not reported as missing.
+    /// Applies the steps of a program in a child, and reports the one that fails. Then a new child skips that step and
+    /// applies the others, unless they depend on it. `made` is the path of the logdir that a start would create, so
+    /// that it is not reported as missing.
     fn dry_run(&mut self, whose: &str, program: Box<Program>, made: &[u8]) {
         // True if the program can be found without the working directory.
         let absolute = program.paths.iter().all(|path| path.to_bytes().starts_with(b"/"));

@@ -31,7 +31,7 @@ use crate::sys::{Errno, clock, poll};
 const READ_ATTEMPTS: usize = 20;
 /// The pause between two checks of something that no descriptor reports, in milliseconds.
 const PAUSE_MS: u64 = 10;
-/// After this number of checks in a row that the kernel refused, a wait for a change of a lock ends.
+/// After this number of consecutive checks that the kernel refused, vsrun stops waiting for a change of the lock.
 const HIDDEN_CHECKS: u32 = 100;
 
 /// Runs the control command. Returns vsrun's exit status.
@@ -103,8 +103,9 @@ pub fn is_running(pidfile: &CStr) -> bool {
     matches!(found, Ok(_) | Err(NoTarget::Restarting))
 }
 
-/// Finds the process of a pidfile. Between two runs of a server, a stop or reload goes to the process that has the file
-/// locked or, if /proc cannot show that, to the next one that the file names.
+/// Finds the process of a pidfile. Between two runs of a server the file names no process. Then a stop or reload goes
+/// to the process that has locked the file or, if /proc does not show that process, to the next one that the file
+/// names.
 #[inline(never)]
 fn find(control: &Control, file: &Pidfile) -> Found<Server> {
     let until = StopDeadlines::new(Lock::Exclusive, control.timeout, control.delay, now()).until;
@@ -129,7 +130,8 @@ fn find(control: &Control, file: &Pidfile) -> Found<Server> {
 fn stop(control: &Control, file: &Pidfile, server: Server) -> Result<Option<Reason>> {
     let keeper = server.owner;
     let mut patience = StopDeadlines::new(server.lock, control.timeout, control.delay, now());
-    // A process that has exited in the meantime needs no signal. Another process may have its lock.
+    // If the process has exited in the meantime, no signal is sent. Its lock may still exist, because a child has
+    // inherited it.
     send(keeper, Signal::TERM)?;
     send(keeper, Signal::CONT)?;
     let (mut ended, mut hidden) = (false, 0);

@@ -96,8 +96,8 @@ fn enable_controllers(root: &CStr) {
     }
 }
 
-/// Shuts the machine down, instead of an exit of PID 1. Returns if this is not PID 1, or the kernel refuses.
-/// Not inlined, because `main` waits for the whole supervision, and would hold a page of stack for this.
+/// Shuts the machine down, instead of letting PID 1 exit. Returns if this is not PID 1, or the kernel refuses. Not
+/// inlined: `main` is on the stack as long as the server is supervised, and would need another page of stack for this.
 #[inline(never)]
 pub fn shut_down(at_exit: AtExit) {
     if process::is_pid1() {

@@ -93,7 +93,8 @@ fn exceeded_limit(child: Pid, begin: u64) -> bool {
     if clock::monotonic() < begin + VFORK_LIMIT_MS {
         return false;
     }
-    // A dying child releases our memory before it becomes waitable, so wait a moment.
+    // The parent continues as soon as the dying child has released the shared memory, but waitid(2) reports the exit
+    // only a moment later.
     poll::sleep_ms(VFORK_LIMIT_MS / 10);
     process::was_killed_by(libc::SIGALRM, child)
 }

@@ -68,7 +68,8 @@ fn are_closed(is_spared: &dyn Fn(RawFd) -> bool) -> Result<()> {
                 |(fd, number): (&PollFd<'_>, RawFd)| !fd.revents().contains(PollFlags::NVAL) && !is_spared(number);
             ensure(!fds.iter().zip(FIRST..).any(open))
         }
-        // With a lower limit of descriptors, poll(2) refuses so many. The cloexec probe is checked too.
+        // If RLIMIT_NOFILE is lower than this number, poll(2) refuses the call. The cloexec probe still detects a
+        // skipped call.
         Err(Errno::INVAL) => Ok(()),
         Err(why) => Err(why),
     }

@@ -10,9 +10,10 @@ use core::ptr::null_mut;
 
 use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous};
 
-/// The size of the first memory, which is a part of the program, in bytes. Pages that are not touched cost nothing. The
-/// linker places the program's few data before it and the C library's after it, all in 16 pages: where they would need
-/// 17, GNU ld begins them in a new page (tools/build). So an idle manager needs only the first and the last page.
+/// The size of the static memory, from which the first blocks are allocated, in bytes. Pages that are not touched cost
+/// nothing. The linker places the program's few data before this memory and the C library's data after it, all in 16
+/// pages. Where they would need 17, GNU ld begins them in a new page (tools/build). So an idle manager touches only the
+/// first and the last of these pages.
 const STATIC_SIZE: usize = 63 * 1024;
 /// The size of each further mapping, in bytes.
 const MAPPING_SIZE: usize = 256 * 1024;
@@ -33,7 +34,7 @@ unsafe extern "C" {
 
 /// An allocator for a program with one thread. Tests have many threads, and so cannot use it.
 pub struct Heap {
-    /// The free ranges, each with its start and end. The first ones are the rests of the two pages that are written to
+    /// The free ranges, each with its start and end. The first ones are the remainders of pages that are written to
     /// anyway, so that an idle manager needs no other page.
     free: [Cell<(usize, usize)>; 4],
 }

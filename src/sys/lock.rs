@@ -87,12 +87,12 @@ pub fn lock_of_others(file: BorrowedFd<'_>, part: Part) -> Result<Option<Kind>> 
     })
 }
 
-/// The number of bytes in a window, by whose locks a process answers a request. See [`answer`].
+/// The number of bytes in the range of a token. See [`answer`].
 const WINDOW_SIZE: i64 = 1 << 16;
-/// The first byte of the first window, far beyond the end of the file.
+/// The first byte of the range of token 0, far beyond the end of the file. See [`answer`].
 const FIRST_WINDOW: i64 = 1 << 40;
 
-/// What the locks in the window of a token mean.
+/// The answer to a request, as [`read_answer`] finds it in the locks.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Answer {
     /// The file is not locked: the owner of the lock has exited.
@@ -101,15 +101,16 @@ pub enum Answer {
     None,
     /// The kernel does not report the lock.
     Hidden,
-    /// The request was answered with this number.
+    /// The request has this answer, the index of the unlocked byte.
     Number(u16),
 }
 
-/// Answers a request, while we have an exclusive lock of the file. In the window of bytes that belongs to `token`, the
-/// byte with the index `number` is unlocked and all others are locked. With None, all are locked again.
+/// Answers the request with this token: marks the answer by a gap in our exclusive lock of the file, which a caller
+/// finds with F_OFD_GETLK. Each token has a range of bytes far beyond the end of the file. The byte with the index
+/// `number` in that range is unlocked, and all others are locked. With None, all are locked again.
 ///
 /// Every process that may read the file can see the answer; only we can change it. It needs no memory, no socket and no
-/// /proc, and works across namespaces. The rest of the lock, which keeps other instances out, stays as it is.
+/// /proc, and works across namespaces. The rest of the lock, which keeps other instances out, is not changed.
 pub fn answer(file: BorrowedFd<'_>, token: u32, number: Option<u16>) {
     let start = FIRST_WINDOW + i64::from(token) * WINDOW_SIZE;
     let _ = set_range(file, window(libc::F_WRLCK, start, WINDOW_SIZE));
@@ -124,7 +125,7 @@ pub fn read_answer(file: BorrowedFd<'_>, token: u32) -> Answer {
     let mut found = window(libc::F_WRLCK, start, WINDOW_SIZE);
     // SAFETY: the descriptor is open, and the structure is ours to write.
     let asked = cvt_long(unsafe { libc::syscall(FCNTL, file.as_raw_fd(), libc::F_OFD_GETLK, &raw mut found) });
-    // The kernel returns the first lock in the window. It ends before the byte that is unlocked.
+    // The kernel returns the first lock in the range, which ends just before the unlocked byte.
     let gap = if found.l_start > start { 0 } else { found.l_start + found.l_len - start };
     match u16::try_from(gap) {
         _ if asked.is_err() => Answer::Hidden,

@@ -35,7 +35,7 @@ pub fn bytes_available(pipe: BorrowedFd<'_>) -> u64 {
     rustix::io::ioctl_fionread(pipe).unwrap_or(0)
 }
 
-/// Moves `bytes_available` bytes or less from a pipe, which must contain them, to the offset of the file's descriptor.
+/// Moves at most `count` bytes, which the pipe must contain, to the offset of the file's descriptor.
 ///
 /// # Errors
 /// The errors of splice(2): EINVAL for a file that is open with O_APPEND.

@@ -43,7 +43,7 @@ pub fn replace(path: StaticCStr, file: &Pidfile, server: Server) -> Result<u8> {
         request(u32::try_from(token & 0xf_ffff).unwrap_or(0))
     };
     let answer = |value| lock::read_answer(file.file.as_fd(), token_of(value).unwrap_or(0));
-    // An answer before the request is one to an earlier request.
+    // If the token has an answer already, an earlier request has used it.
     let is_unused = |value: &u32| !matches!(answer(*value), Answer::Number(_));
     let Some(value) = (0..READ_ATTEMPTS).map(|_| new()).find(is_unused) else {
         return fail(Reason::ItsLockUnreadable);

@@ -32,7 +32,8 @@ pub fn read_args_file(unread: Box<PendingArgsFile>) -> Result<Args> {
     unread.insert_lines(&contents)
 }
 
-/// What the translation of another tool's command line needs to know about the process that vsrun was started as.
+/// Reads what the translation of another tool's command line needs: the ids, the environment, and the signals that
+/// vsrun inherited as blocked or ignored.
 pub fn caller() -> Caller {
     let (blocked, ignored) = poll::inherited();
     Caller {
@@ -88,8 +89,8 @@ pub fn read<'a>(options: &Options, world: &'a mut AccountFiles) -> Result<Host<'
         if !matches!(login.group, Some(Name::Number(_))) {
             read_account_file(c"/etc/group", &mut world.group)?;
         }
-        // Whether vsrun as uid 0 has its capabilities matters only if the server may run as root too, and there may be
-        // nothing to change.
+        // uid 0 may be without CAP_SETUID and CAP_SETGID, for example in a container. That matters only if USER may be
+        // root too: then there may be nothing to change, and the start must not fail.
         let unprivileged = matches!(login.user, Name::Number(uid) if uid != 0);
         if host.euid == 0 && !unprivileged && !caps::may_change_ids() {
             host.can_change_ids = CanChangeIds::No;

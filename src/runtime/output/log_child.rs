@@ -79,7 +79,7 @@ impl LogChild {
         ChildIo { input: Some(self.pipe.as_fd()), output, error, rotator: Some(rotator), ..ChildIo::default() }
     }
 
-    /// Sets where a rotator writes: the file that was begun, and its directory if that is another one now. The rotator
+    /// Sets where a rotator writes: a new file, and the directory of that file if it is another one now. The rotator
     /// runs with the rights of the server's user if `as_user` is true, and otherwise with vsrun's own.
     pub fn set_destination(&mut self, dir: Option<OwnedFd>, file: OwnedFd, as_user: bool) {
         self.output = dir.or(self.output.take());
@@ -126,8 +126,8 @@ impl LogChild {
             return;
         }
         if let Some(life) = &mut self.running {
-            // The exec closes the child's end of the pipe. A process that its user has stopped before the exec is given
-            // up.
+            // The exec closes the child's end of the pipe. A process that has not reached its exec, for example because
+            // its user has stopped it, is killed.
             if let Some(report) = life.report.take()
                 && !poll::wait_for_close(report.as_fd(), 0)
             {

@@ -18,7 +18,7 @@ use crate::runtime::resources::walk::Walk;
 use crate::sys::dir::{self, OpenMode};
 use crate::sys::{self, Errno, access, clock, counters, pipe};
 
-/// The number of parts of the directory that a start examines.
+/// The maximum number of parts of the directory that a start examines for old files. See `Sweep::sweep_part`.
 const START_SWEEP_PARTS: usize = 1000;
 
 /// An open log directory.

@@ -194,8 +194,8 @@ impl Folder {
         Err(Errno::EXIST)
     }
 
-    /// Finds the numbers that are taken, once, in as much of the directory as one call may examine. A sweep finds the
-    /// rest.
+    /// Finds the numbers that are taken: reads the beginning of the directory, as much as one call may read. A sweep
+    /// reads the rest later.
     fn note_numbers(&self) -> sys::Result<()> {
         self.dir.rewind()?;
         self.dir.next_blocks(SWEEP_BLOCKS * 8, &mut |name| note(name)).map(drop)

@@ -66,8 +66,8 @@ pub fn run(rules: LogPolicy) -> ! {
         }
         let wake = Some(writer.next.since(time).0);
         let news = poll::wait(&[Some(input), Some(signals.as_fd()), None], wake) & 1 != 0;
-        // Count the bytes before reading the signals. The request to rotate comes before the next server writes: if it
-        // has not been read yet, none of the counted bytes is from the next server.
+        // Count the bytes before reading the signals. The manager requests a rotation before it starts the next server.
+        // So if no request has been read here, none of the counted bytes is from the next server.
         let count = pipe::bytes_available(input);
         if news && count == 0 {
             process::exit(exit::OK);
@@ -96,8 +96,8 @@ impl Rotator {
         Ok(())
     }
 
-    /// Moves a part of the pipe's contents into the file, or rotates the file. Returns how many bytes may have been
-    /// moved.
+    /// Moves a part of the pipe's contents into the file, or rotates the file. Returns the number of moved bytes, or
+    /// `SMALL_MOVE` if the caller must not pause.
     fn splice_some(&mut self, input: BorrowedFd<'_>, count: u64) -> sys::Result<usize> {
         let Some(file) = self.file.as_ref().filter(|_| count > 0) else { return Ok(SMALL_MOVE) };
         let file = file.as_fd();

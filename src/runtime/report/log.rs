@@ -176,7 +176,8 @@ impl Log {
         };
         line.end_with(b'\n');
         let fd = apart.map_or(self.fd(), |fd| fd.as_fd());
-        // In the server's child SIGPIPE has its default action, so that writing to a closed pipe would kill it.
+        // Debug records are written in the child that becomes the server. SIGPIPE has its default action there, so a
+        // write to a closed pipe would kill the child.
         if priority != Priority::Debug || fd::is_writable(fd) {
             fd::write_or_drop(fd, line.as_bytes());
         }

@@ -44,7 +44,8 @@ impl Locked {
             Err(_) => return (None, LockSeen::Unreadable),
         };
         let hold = self.lock_seen(home, parent);
-        // If the process is not reaped by now, everything that was read under its pid was about this process.
+        // Signal 0 shows that the process has not been reaped. So its pid was not reused, and everything that was read
+        // under that pid is about this process.
         let reaped = process.send(0) == Err(Errno::SRCH);
         (Some(process), if reaped { LockSeen::NotHeld } else { hold })
     }
@@ -61,8 +62,8 @@ impl Locked {
         self.process_lock(&home, sight)
     }
 
-    /// Whether a process has the file open and locked. If its first thread has exited while others run, only those show
-    /// descriptors.
+    /// Whether a process has the file open and locked. If the first thread has exited and others still run, /proc shows
+    /// the descriptors only in the directories of those threads.
     fn process_lock(&self, home: &Dir, sight: ProcVisibility) -> LockSeen {
         // If the file's owner is another user than root and ours, only that user's processes count.
         let owner = self.owner;

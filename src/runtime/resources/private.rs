@@ -1,9 +1,9 @@
 //! Creates a Unix socket where no other user can reach it, gives it to its owner, and then moves it to its path.
 //!
-//! bind(2) takes a path. If it creates a socket in a user's directory, the user can exchange the socket before it is
-//! given away: for a hard link to another socket of root, whose link count proves nothing. The directories of the path
-//! can be exchanged, too. In a private directory no other process can exchange the socket, and everything else is done
-//! by descriptor.
+//! bind(2) takes a path. If it creates a socket in a user's directory, the user can replace the socket with a hard link
+//! to another socket of root before its owner is changed, and a check of the link count does not prevent that. The
+//! directories of the path can be replaced too. In a private directory no other user can replace the socket, and
+//! everything else is done by descriptor.
 
 use core::ffi::CStr;
 use core::fmt::Write;
@@ -81,7 +81,7 @@ fn create_and_move(
     }
 }
 
-/// Makes the private directory the root, so that the address of the socket is the path that all programs know. If
+/// Makes the private directory the root, so that the address of the socket is the path by which clients connect. If
 /// chroot(2) is not permitted, the address is only the name.
 fn bind_inside(
     socket: &OwnedFd,

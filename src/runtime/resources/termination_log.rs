@@ -105,8 +105,8 @@ fn open(path: StaticCStr) -> Result<OwnedFd> {
     Err(Error::of(Problem::UseTerminationLog, path.to_bytes()).reason(fault))
 }
 
-/// The last lines of a file, as many as there is room for. If one line has no room, its end. Control characters are
-/// replaced, because the text may be shown on a terminal.
+/// The last lines of a file, as many as fit into `room`. If not even one line fits, the end of that line. Control
+/// characters are replaced, because the text may be shown on a terminal.
 fn last_lines<'a>(file: &OwnedFd, room: &'a mut [u8]) -> &'a [u8] {
     let start = dir::fstat(file.as_fd()).map_or(0, |about| about.size.saturating_sub(room.len() as u64));
     let count = dir::seek(file.as_fd(), start).and_then(|()| fd::read_full(file.as_fd(), room)).unwrap_or(0);

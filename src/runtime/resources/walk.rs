@@ -3,7 +3,7 @@
 //! O_NOFOLLOW protects the last component only, and does not help where a directory before it belongs to the attacker.
 //! So each component is opened in the one before it, and its owner is checked on the open descriptor: nothing can be
 //! exchanged in between. Symbolic links are followed here, not by the kernel. Allocates nothing, unless a directory is
-//! created: the manager walks at each rotation, and the server's child walks to its root after the fork.
+//! created: the manager walks at each rotation, and the child that becomes the server walks to its root.
 
 use core::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -73,7 +73,7 @@ pub fn check_root(root: Option<StaticCStr>) -> Result<()> {
     }
 }
 
-/// Changes the root directory of this process, which is the server's child.
+/// Changes the root directory of this process. It is called in the child that becomes the server.
 ///
 /// # Errors
 /// The errors of the walk, and of chroot(2).
@@ -84,7 +84,7 @@ pub fn change_root(path: &CStr) -> sys::Result<()> {
 }
 
 impl Walk {
-    /// Begins a walk, without a first step.
+    /// Makes a walk that has not reached a directory yet.
     pub fn begin() -> Self {
         let own = credentials::effective_uid();
         let checked = own == 0;
@@ -258,8 +258,8 @@ impl Walk {
     }
 }
 
-/// True if a directory is empty, like the one that we have just created: another user may have moved another directory
-/// of root to its name.
+/// True if a directory looks like one that vsrun has just created: empty, our own, and closed to all others. If it does
+/// not, another user has moved another directory to its name.
 ///
 /// # Errors
 /// The errors of getdents(2).

@@ -52,7 +52,7 @@ impl Commands {
 }
 
 impl Command {
-    /// Says how the command ended: `before 'CMD' exited with status 1`.
+    /// Returns how the command ended, as text: `before 'CMD' exited with status 1`.
     pub fn words(&self, failure: Option<&StepFailure>, exit: Exit) -> ErrorText {
         let mut words = ErrorText::new();
         let _ = write!(words, "before '{}'", Escaped(self.text.to_bytes()));
@@ -63,7 +63,7 @@ impl Command {
         words
     }
 
-    /// Says that the command was not done in time.
+    /// Returns the text for a command that exceeded `--ready-timeout`.
     pub fn late(&self, within: Span) -> ErrorText {
         let mut words = ErrorText::new();
         let (text, within) = (Escaped(self.text.to_bytes()), Duration(within));
@@ -108,7 +108,7 @@ pub fn run_all(commands: &Commands, io: &ChildIo<'_>, timeout: Option<Span>) -> 
             return Err(error.number(child.pid.number().into()));
         }
         // As PID 1, vsrun is the parent of the orphans, which exit a moment after the signal. They must not become
-        // children of the server. One that hangs in the kernel does not delay the server any longer.
+        // children of the server. An orphan that hangs in the kernel delays the server by one second at most.
         for _ in 0..ORPHAN_EXIT_MS {
             if !process::any_child_lives(Some(child.pid)) {
                 break;

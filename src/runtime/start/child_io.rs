@@ -71,8 +71,8 @@ pub enum Attempt {
     Later,
 }
 
-/// Duplicates a descriptor of ours to a higher number, if its own number is the one that the program expects for
-/// another.
+/// Duplicates one of our descriptors to a higher number, if its number is the one at which the program expects the
+/// ready pipe.
 pub fn move_off_fd(fd: BorrowedFd<'_>, io: &ChildIo<'_>) -> sys::Result<Option<OwnedFd>> {
     match io.ready {
         Some((_, number)) if fd.as_raw_fd() == number => fd::duplicate_from(fd, number + 1).map(Some),

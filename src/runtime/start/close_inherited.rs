@@ -52,8 +52,8 @@ pub fn move_ready_pipe((ready, number): (BorrowedFd<'_>, RawFd)) -> Result<()> {
 }
 
 /// Changes back to the directory in which vsrun was called, by its path. Returns true if the path leads to another
-/// directory now, or cannot be followed; this process is then in `/`. The user may have replaced the directory to reach
-/// one that the user may not search, so a later step enters it with the user's rights.
+/// directory now, or cannot be followed; this process is then in `/`. The user may have replaced the directory so that
+/// root enters one that the user may not search. So a later step enters it with the user's rights.
 ///
 /// # Errors
 /// When `/` cannot be entered either.

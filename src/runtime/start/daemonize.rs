@@ -12,7 +12,8 @@ use crate::sys::poll::{self, SignalMask};
 use crate::sys::process::{self, Forked};
 use crate::sys::{self, credentials, fd};
 
-/// The process that vsrun's caller waits for. It waits until the outcome of the start is reported.
+/// The pipe to the parent process. That process, for which vsrun's caller waits, exits when the outcome of the start is
+/// reported.
 pub struct WaitingParent(OwnedFd);
 
 /// The role of the detached process in its new session.

@@ -23,7 +23,7 @@ pub fn to_process(process: Process, signal: u8) -> sys::Result<()> {
     deliver(process.number, None, &|| process.send(signal))
 }
 
-/// Calls `send` with the rights for signals to the process `pid` and its group, which belong to `user` if that is
+/// Calls `send` with the right to signal the process `pid` and its group. `user` is the user of that process, if it is
 /// known.
 ///
 /// # Errors

@@ -49,8 +49,9 @@ impl ExecImage {
         Self::with_slots(program, 0, 0)
     }
 
-    /// Adds the variables that contain the program's own pid, which the child sets. With `wanted` false, removes them
-    /// and `NOTIFY_SOCKET`, which each run of the server fills in.
+    /// Fills the slots of the variables that contain the program's own pid, so that the child can overwrite them with
+    /// it. If `wanted` is false, empties these slots and that of `NOTIFY_SOCKET`, which each run of the server fills
+    /// again.
     pub fn reserve(&mut self, wanted: bool) {
         let has = |wanted: fn(&Step) -> bool| self.steps.iter().any(wanted);
         let late = [has(|step| matches!(step, Step::PassSockets(_))), has(|step| matches!(step, Step::SetWatchdogPid))];

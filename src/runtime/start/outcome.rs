@@ -196,7 +196,7 @@ impl StepFailure {
     }
 }
 
-/// The time limit for reaching the exec, in milliseconds, where the rest of vsrun waits for it. A process that its user
+/// The time limit for reaching the exec, in milliseconds, for callers that block until then. A process that its user
 /// has stopped never reaches it.
 const EXEC_TIMEOUT_MS: u64 = 5000;
 

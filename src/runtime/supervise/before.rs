@@ -49,8 +49,10 @@ impl Supervisor<'_> {
         Some(Preparing { stage, until, late: false })
     }
 
-    /// What is sent, and to which processes, in place of this signal to a server process: to a command and its children,
-    /// a signal that ends them, because --stop-signal is about the server. None: they do not get it.
+    /// Returns the signal and the recipient that replace these if a command of --before runs in this slot. The signal
+    /// goes to the command and its children. --stop-signal is for the server only, so it is replaced by TERM. Without
+    /// such a command, both are returned unchanged. None: the signal is a forwarded one that does not ask for an exit,
+    /// and is not sent.
     pub fn redirect(&self, slot: Slot, signal: Signal, to: Recipient, forwarded: bool) -> Option<(Signal, Recipient)> {
         if self.preparing(slot).is_none() || !matches!(to, Recipient::Server | Recipient::Group) {
             return Some((signal, to));
@@ -63,14 +65,15 @@ impl Supervisor<'_> {
         Some((signal, Recipient::Group))
     }
 
-    /// When a command of a restart is ended because it takes too long.
+    /// When a command of --before at a restart exceeds its time limit.
     pub fn command_deadline(&self) -> Option<Time> {
         self.preparing(Slot::Server)
             .filter(|_| matches!(self.state.phase, Phase::Running))
             .and_then(|command| command.until)
     }
 
-    /// A command of a restart takes too long: sends SIGTERM, and SIGKILL after the stop timeout.
+    /// Called when a command of --before at a restart exceeds its time limit: sends SIGTERM and, when called again
+    /// after the stop timeout, SIGKILL.
     pub fn end_command(&mut self, time: Time) {
         let Some(last) = self.preparing(Slot::Server) else { return };
         self.send(if last.late { Signal::KILL } else { Signal::TERM }, Recipient::Group);

@@ -75,7 +75,7 @@ impl Handler {
         Ok(Self { program, asked: None, line, output, killed: count_of_kills().map(|file| (file, 0)) })
     }
 
-    /// Reads the count of out-of-memory kills from this file: that of the server's own control group.
+    /// Takes the count of out-of-memory kills from this file, `memory.events` of the server's own control group.
     pub fn count_in(&mut self, events: OwnedFd) {
         self.killed = Some((events, 0));
     }

@@ -24,11 +24,11 @@ use crate::sys::scratch::Scratch;
 const LISTED_PER_TURN: usize = 1024;
 /// The most processes that are signalled in a turn.
 const SENT_PER_TURN: usize = 256;
-/// The most turns of a survey. The event loop waits for a whole survey.
+/// The maximum number of turns of [`survey`], which blocks the event loop until it is finished.
 const TURNS_OF_SURVEY: usize = 8;
 
-/// The pids of the output helper and of the running probes; 0 for each that there is not. They are children of ours, and
-/// not the server's.
+/// The pids of the output helper and of the running probes; 0 for each that does not run. They are children of vsrun,
+/// but do not belong to the server.
 pub type Helpers = [i32; 3];
 /// No helper runs.
 pub const NO_HELPERS: Helpers = [0; 3];
@@ -64,7 +64,8 @@ pub struct Found {
     pub count: usize,
     /// The pids of the first three.
     pub first: [i32; 3],
-    /// Whether some may be left whose parent exited during the sweep, so that the list does not show whose they are.
+    /// True if the list may be incomplete: a parent exited during the sweep, so it is not known whether its children
+    /// descend from vsrun.
     is_unsure: bool,
 }
 
@@ -87,7 +88,7 @@ impl Sweep {
             return None;
         }
         let (proc, rows) = (Dir::open(c"/proc").ok()?, Scratch::new()?);
-        // A part of our own processes never includes visitors.
+        // A sweep that is limited to one of two server processes never includes processes that entered from outside.
         let whole = whole && part.is_none();
         Some(Self {
             signal,
@@ -135,7 +136,7 @@ impl Sweep {
                     let counts = part.is_none_or(|part| {
                         parent != own || tree::is_in_session_or_older(stat, part.session, part.before)
                     });
-                    // Without a parent it is not ours.
+                    // A process with parent 0 is treated as one from outside, which a limited sweep does not count.
                     rows.push([pid, if counts { parent } else { 0 }, 0]);
                 }
             }
@@ -217,8 +218,8 @@ pub fn survey(helpers: Helpers) -> Found {
     Found::default()
 }
 
-/// Finds children that have exited, except for these: waitid(2) would always report one of them first. Returns how many
-/// were stored in `found`, and the offset in /proc where the search goes on.
+/// Finds children that have exited, except those in `except`. waitid(2) cannot be used, because it would always report
+/// one of `except` first. Returns how many were stored in `found`, and the offset in /proc where the search goes on.
 #[inline(never)]
 pub fn ended_children(except: [Option<Pid>; 2], from: u64, found: &mut [i32]) -> (usize, Option<u64>) {
     let Ok(proc) = Dir::open(c"/proc") else { return (0, None) };
@@ -240,13 +241,13 @@ pub fn ended_children(except: [Option<Pid>; 2], from: u64, found: &mut [i32]) ->
     (count, next.ok().flatten())
 }
 
-/// True if processes may have entered our container from outside. To the PID 1 of a machine the kernel's threads look
-/// the same, and they never exit.
+/// True if processes may have entered our container from outside, as with nsenter(1). False for the PID 1 of a machine:
+/// there, the kernel's threads look like such processes, and they never exit.
 pub fn has_foreign_processes() -> bool {
     process::is_pid1() && !process::in_initial_pid_ns()
 }
 
-/// Whether a child that has not been reaped is dead: a tracer keeps it from being reaped.
+/// True if a child has exited but cannot be reaped, because a tracer holds it.
 pub fn has_ended(pid: Pid) -> bool {
     Dir::open(c"/proc").is_ok_and(|proc| tree::running_parent(stat(&proc, pid.number(), &mut [0; 512])).is_none())
 }

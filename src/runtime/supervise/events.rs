@@ -70,9 +70,10 @@ impl Supervisor<'_> {
         }
     }
 
-    /// The next deadline of anything that has one. `polls`: some exits are polled for.
+    /// The earliest of all deadlines. If `polls` is true, some exits are found only by polling, so the deadline is at
+    /// most `POLL_INTERVAL` away.
     pub fn next_wake(&self, time: Time, polls: bool) -> Option<Time> {
-        // A deadline that passed, and was excused (`is_excused`), is checked again soon.
+        // A deadline that has passed but does not count yet (`is_excused`) is checked again soon.
         let late = self.state.deadline().is_some_and(|until| until <= time);
         let soon = (self.unreaped || self.sweep.is_some()).then_some(time);
         earliest(&[
@@ -117,8 +118,9 @@ impl Supervisor<'_> {
     /// `pass`.
     #[inline(never)]
     pub fn next_signal(&mut self) -> Option<Event> {
-        // Limited, so that a signal that is sent in a loop does not delay the deadlines. More than one, because the kernel
-        // reports the lowest number first: a server that forks in a loop must not hide a signal behind its SIGCHLD.
+        // Limited, so that a signal that is sent in a loop does not delay the deadlines. More than one is read, because
+        // the kernel reports the lowest number first: otherwise the SIGCHLDs of a server that forks in a loop would
+        // keep all signals with higher numbers from being read.
         for _ in 0..SIGNALS_PER_TURN {
             if !self.signalled {
                 return None;

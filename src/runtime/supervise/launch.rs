@@ -47,7 +47,7 @@ impl Supervisor<'_> {
     /// Starts the next command of `--before` in this slot or, after the last command, the server process.
     ///
     /// # Errors
-    /// When the kernel has no process or no descriptor to give.
+    /// When the kernel cannot create a process or a descriptor.
     #[inline(never)]
     pub fn start_process(&mut self, slot: Slot, stage: usize) -> sys::Result<()> {
         let attempt = if self.is_first_start() { Attempt::First } else { Attempt::Later };

@@ -11,7 +11,7 @@ use crate::logic::base::time::{Span, Time};
 use crate::sys::pidfd::Process;
 use crate::sys::process::Pid;
 
-/// How long a tracer may keep a process that has exited before its exit counts. strace(1) and gdb(1) detach within
+/// How long a tracer may hide an exit before the supervisor acts on it. strace(1) and gdb(1) detach within
 /// milliseconds.
 const TRACER_LIMIT: Span = Span::secs(1);
 
@@ -20,7 +20,7 @@ const TRACER_LIMIT: Span = Span::secs(1);
 #[derive(Default)]
 pub struct Lifeline {
     pidfd: Option<OwnedFd>,
-    /// When the exit counts even if waitid(2) has not reported it.
+    /// When the supervisor acts on the exit even if waitid(2) has not reported it.
     counts_at: Option<Time>,
 }
 
@@ -35,12 +35,12 @@ impl Lifeline {
         self.pidfd.as_ref().filter(|_| self.counts_at.is_none()).map(AsFd::as_fd)
     }
 
-    /// Notes that the pidfd became readable. It stays readable, so it is no longer polled.
+    /// Called when the pidfd has become readable. It stays readable, so it is not polled any more.
     pub fn note_end(&mut self, now: Time) {
         self.counts_at = Some(now.after(TRACER_LIMIT));
     }
 
-    /// When the exit counts.
+    /// When the supervisor acts on an exit that waitid(2) has not reported.
     pub fn deadline(&self) -> Option<Time> {
         self.counts_at
     }

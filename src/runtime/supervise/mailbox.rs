@@ -36,7 +36,7 @@ pub struct Mail {
 }
 
 impl Mail {
-    /// A socket without messages.
+    /// Makes a receiver for this socket.
     pub fn new(inbox: NotifySocket, user: u32) -> Self {
         Self { inbox, second: None, user, closers: [None; CLOSERS], paused: Time(0), crowded: false, recorded: 0 }
     }
@@ -90,7 +90,7 @@ impl Mail {
             inbox.discard();
             return true;
         }
-        // Most closers have exited by now.
+        // Reap the children that have closed their descriptors and exited.
         for closer in &mut self.closers {
             if let Some(child) = closer.take_if(|child| process::has_exited(*child)) {
                 let _ = process::reap(child);

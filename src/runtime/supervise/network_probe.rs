@@ -57,7 +57,7 @@ pub fn connect(addresses: &[Vec<u8>], request: Option<&[u8]>, deadline: Time) ->
                 Ok(()) => return Ok(()),
                 Err(failed) => failed,
             },
-            // "No IPv6 here" must not hide why the first address refused.
+            // The error of a further address, such as EAFNOSUPPORT for ::1, must not hide why the first address failed.
             Err(_) if at > 0 => continue,
             Err(failed) => failed,
         };

@@ -123,9 +123,9 @@ impl Supervisor<'_> {
     }
 
     /// True if other senders may have delayed a message that the server sent in time. While they fill the queue, the
-    /// server gets the watchdog time a second time, because the kernel lets waiting senders in by turns. While they keep
-    /// vsrun from reading, the server's state is unknown: it is not stopped, and its watchdog time starts when vsrun
-    /// reads again.
+    /// server's watchdog time is doubled, because the kernel wakes waiting senders one after the other. While they keep
+    /// vsrun from reading, the state of the server is unknown: the server is not stopped, and its watchdog time starts
+    /// when vsrun reads again.
     fn is_excused(&self, until: Time, time: Time) -> bool {
         let Readiness::Notify(mail) = &self.config.readiness else { return false };
         let more = self.config.policy.watchdog.unwrap_or_default();

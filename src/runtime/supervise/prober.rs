@@ -73,7 +73,8 @@ impl Prober {
         });
         let [server, second] = core::array::from_fn(|_| Attempts { schedule, running: None, why: ErrorText::new() });
         let mut prober = Box::new(Self { probes, server, second });
-        // The slot for the pid of the process that an attempt is for.
+        // Fills the slot of `VSRUN_SERVER_PID`, so that each attempt can overwrite it with the pid of its server
+        // process.
         prober.programs().for_each(|program| program.env.fill(0, b"="));
         prober
     }
@@ -86,8 +87,8 @@ impl Prober {
         }
     }
 
-    /// Begins the attempts for a process that has been executed. A failure for the same reason as in the last run is
-    /// recorded again.
+    /// Begins the attempts for a process that has been executed. Clears the reason of the last failure, so that the
+    /// same reason is recorded again in this run.
     pub fn begin(&mut self, slot: Slot, time: Time) {
         let attempts = self.attempts(slot);
         attempts.why.clear();
@@ -156,7 +157,7 @@ impl Prober {
     /// Starts an attempt for the server process with this pid.
     ///
     /// # Errors
-    /// When the kernel has no process or no descriptor to give.
+    /// When the kernel cannot create a process or a descriptor.
     pub fn start(&mut self, slot: Slot, server: Pid, which: Which, until: Time, io: &ChildIo<'_>) -> sys::Result<()> {
         let Some(Trial { probe, program, .. }) = self.trial(which) else { return Ok(()) };
         program.set_pid(SERVER_PID, server)?;

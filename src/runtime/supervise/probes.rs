@@ -21,8 +21,8 @@ use crate::sys::fd;
 use crate::sys::process::Pid;
 
 impl Supervisor<'_> {
-    /// Whether this process runs and has not been asked to exit, so that it is probed. The old server of a replacement is
-    /// not.
+    /// True if the process in this slot is probed: it runs and has not been asked to exit. The old server of a
+    /// replacement is not probed.
     fn is_probed(&self, slot: Slot) -> bool {
         match slot {
             Slot::Server => self.state.phase.is_up(),
@@ -38,8 +38,8 @@ impl Supervisor<'_> {
         }
     }
 
-    /// An event has been handled: a server that is ready is probed for health, and a process that exits or is asked to is
-    /// not probed any more.
+    /// Adapts the probes to an event that has been handled: begins the health probes of a server that is ready, and
+    /// ends the probes of a process that has exited or has been asked to.
     pub fn follow_probes(&mut self, event: Event, time: Time) {
         let [server, second] = [Slot::Server, Slot::Second].map(|slot| self.is_probed(slot));
         let Some(prober) = &mut self.config.prober else { return };
@@ -76,7 +76,8 @@ impl Supervisor<'_> {
                 Due::Attempt(which, limit) => (which, limit),
             };
             let (dir, cgroup) = (watch.output.dir(), watch.cgroup.as_ref());
-            // Standard output would fill the log: it is the /dev/null that is on standard input by then.
+            // The standard output of a probe is discarded, because it would fill the log. Descriptor 0 is `/dev/null`
+            // by now.
             let (output, error) = (Some(fd::standard(0)), watch.output.server(&watch.log));
             let io = ChildIo { output, error, dir, cgroup, never_waits: true, ..ChildIo::default() };
             if prober.attempts(slot).is_stuck() {

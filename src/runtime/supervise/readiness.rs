@@ -106,7 +106,7 @@ impl Readiness {
         Ok(())
     }
 
-    /// The mailbox of `--ready notify`.
+    /// The receiver of notify messages, with `--ready notify`.
     pub fn mail(&mut self) -> Option<&mut Mail> {
         if let Self::Notify(mail) = self { Some(mail) } else { None }
     }

@@ -34,7 +34,8 @@ impl Supervisor<'_> {
         let mut kept = [None; 2];
         for (kept, slot) in kept.iter_mut().zip([Slot::Server, Slot::Second]) {
             let Some(own) = self.unreaped_pid(slot) else { continue };
-            // Of two zombies, waitid(2) always reports the same one.
+            // waitid(2) always reports the same one of two zombies, so during a replacement each server process is
+            // checked.
             if own == pid || (self.second.is_some() && process::has_exited(own)) {
                 let reaped = self.reap_process(slot, own);
                 if !matches!(reaped, Reaped::None) {
@@ -53,7 +54,7 @@ impl Supervisor<'_> {
 
     /// Handles the exit of a server process. None: it is kept until the rest of its group has exited.
     fn reap_process(&mut self, slot: Slot, pid: Pid) -> Reaped {
-        // Messages that it sent before its exit are handled before its exit.
+        // First handle the messages that the process sent before its exit.
         if let Some(event) = self.read_ready_at_exit(slot) {
             return Reaped::Event(event);
         }
@@ -92,7 +93,7 @@ impl Supervisor<'_> {
         let but = [self.unreaped_pid(Slot::Server), self.unreaped_pid(Slot::Second)];
         let (count, next) = descendants::ended_children(but, from, &mut pids);
         for pid in pids.iter().take(count) {
-            // The handler's exit is an event: return it. The rest of the children is found again.
+            // This exit is an event, so return it. The other children of the list are found again by the next call.
             if let Reaped::Event(event) = self.reap_one(Pid::new(*pid)) {
                 self.others = (from, time);
                 return Reaped::Event(event);
@@ -133,7 +134,7 @@ impl Supervisor<'_> {
         Reaped::Event(Event::HandlerExited(exit))
     }
 
-    /// When an exit that a tracer hides counts.
+    /// When the supervisor acts on an exit although a tracer hides it.
     pub fn hidden_end(&self) -> Option<Time> {
         let [server, second] = [&self.server, &self.second].map(|life| life.as_ref()?.line.deadline());
         earliest(&[server, second, self.config.handler.as_ref().and_then(|handler| handler.line.deadline())])
@@ -215,7 +216,7 @@ impl Supervisor<'_> {
         }
     }
 
-    /// Reaps the server after the rest of its group has exited, if it had to.
+    /// Reaps a server process. If the rest of its group had to exit first, it has exited.
     #[inline(never)]
     fn reap_server(&mut self, slot: Slot, pid: Pid) -> Reaped {
         if self.process(slot).as_ref().is_some_and(|life| !life.left) {
@@ -225,7 +226,7 @@ impl Supervisor<'_> {
             // Kills processes of the group that are not our children, because a parent outside of the group is alive.
             deliver::kill_group(pid, &self.config.program);
         } else {
-            // Before the number of the group can be reused.
+            // This comes before the process is reaped, because afterwards the number of its group can be reused.
             self.say_farewell(pid);
         }
         let Ok((word, usage)) = process::reap(pid) else { return Reaped::None };
@@ -278,7 +279,7 @@ impl Supervisor<'_> {
         };
         let code = failure.code(&self.config.program);
         if self.is_first_start() {
-            // The caller gets the error, and the log gets it at vsrun's exit.
+            // The first start has failed. vsrun's caller gets this error, and it is recorded when vsrun exits.
             self.error = Some(failure.error(&self.config.program));
         } else {
             let mut text = ErrorText::new();

@@ -1,5 +1,5 @@
-//! Stops what is left after the server exited: sends TERM, then KILL, and waits. This is its process group, its
-//! descendants, or both.
+//! Ends the processes that are left after the server exited: its process group, its descendants, or both. Sends TERM,
+//! then KILL, and waits.
 
 use super::config::SupervisorConfig;
 use super::descendants::{Helpers, NO_HELPERS, Sweep, Turn, has_foreign_processes, survey};
@@ -38,8 +38,8 @@ impl Supervisor<'_> {
             life.filter(|life| life.left && self.config.policy.signal_scope == Recipient::Group).map(|life| life.pid);
         if self.config.policy.linger.is_some() {
             if let Some(pid) = group.filter(|_| signal == Signal::KILL) {
-                // One call kills the whole group before a process can fork. A list of descendants is old when it is
-                // used.
+                // One call kills the whole group before a process can fork. A list of descendants is out of date by the
+                // time it is used.
                 deliver::kill_group(pid, &self.config.program);
             }
             if group.is_none() && self.is_alone(to) {
@@ -51,7 +51,7 @@ impl Supervisor<'_> {
             let everyone = to == Recipient::All || !has_foreign_processes();
             // Without CAP_KILL, kill(-1) would skip processes of other users and report success.
             let all = everyone && self.config.helpers() == NO_HELPERS && process::is_pid1() && caps::may_kill();
-            // Of two servers, only what belongs to this one.
+            // While there are two server processes, only what belongs to this one.
             let part = self.part_of(Slot::Server);
             let all = all && part.is_none();
             self.sweep = if all { None } else { Sweep::begin(Some(signal), whole, part) };
@@ -141,7 +141,7 @@ impl Supervisor<'_> {
 }
 
 impl SupervisorConfig {
-    /// The children that are not the server's.
+    /// The pids of vsrun's helper processes: children that do not belong to the server.
     pub fn helpers(&self) -> Helpers {
         let prober = self.prober.as_ref();
         let probe = prober.and_then(|prober| prober.server.pid());

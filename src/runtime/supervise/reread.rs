@@ -22,7 +22,7 @@ use crate::sys::{self, Errno, poll};
 const LOOKS: usize = 1000;
 
 impl Supervisor<'_> {
-    /// Reads the files again, for the server and the programs beside it.
+    /// Reads the files again, for the server and for the programs of its probes.
     pub fn reread(&mut self) {
         let watch = &mut *self.config;
         let beside = watch.prober.iter_mut().flat_map(|prober| prober.programs());

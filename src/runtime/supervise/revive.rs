@@ -15,7 +15,8 @@ use crate::logic::plan::step::Step;
 use crate::sys::{Errno, fd, socket};
 
 impl Supervisor<'_> {
-    /// Lets the sockets listen again, which another server process may be using. Records what cannot be undone.
+    /// Makes the server's sockets listen again. `in_use` is true if another server process may be using them. Records
+    /// what cannot be undone.
     #[inline(never)]
     pub fn revive_sockets(&mut self, in_use: bool) {
         let steps = self.config.program.steps().iter();

@@ -41,7 +41,7 @@ impl Supervisor<'_> {
             None => None,
         };
         // The caller repeats its request until it sees an answer: the kernel may have had no memory for the lock. The
-        // answer to the request that is under way may have been forgotten for those to others.
+        // answer to the current request may have been removed, because answers to later requests took its place.
         let Requests { answers, current, .. } = &self.requests;
         let is_known = |(known, _): &&(u32, u16)| Some(*known) == token;
         let answered = answers.iter().flatten().find(is_known).map(|(_, number)| *number);
@@ -100,7 +100,7 @@ impl Supervisor<'_> {
         if let Some(handler) = &mut self.config.handler {
             handler.begin();
         }
-        // The new server is probed for health from its own readiness on.
+        // The health of the new server is probed from the time when it became ready.
         if let Some(prober) = &mut self.config.prober {
             prober.switch_over();
             if self.state.is_proven() {
@@ -126,7 +126,7 @@ impl Supervisor<'_> {
             if let Some(mail) = self.config.readiness.mail() {
                 mail.close_second();
             }
-            // The old server may have called shutdown(2) on them.
+            // The second process may have called shutdown(2) on the sockets that it shares with the server.
             self.revive_sockets(true);
         }
         let Some(outcome) = self.state.finished.take() else { return };
@@ -148,10 +148,10 @@ impl Supervisor<'_> {
         self.answer(token, outcome.number());
     }
 
-    /// What to sweep, if two processes of the server are alive or one of them is and the remains of the other are being
-    /// ended: only what certainly belongs to the process in that slot. That is its session, and everything older than
-    /// the other process if that is the younger one. A process that was started later and has left its session and its
-    /// parents is ended after the other process has exited.
+    /// Limits a sweep while there are two server processes, or one and the remaining processes of the other. Such a
+    /// sweep must find only processes that certainly belong to the process in this slot: those in its session and, if
+    /// it is the older of the two, those that started before the other one. All others are ended after the other server
+    /// process has exited. None: there is only one server process, so its sweep has no limit.
     pub fn part_of(&self, slot: Slot) -> Option<Part> {
         let (own, other) = match slot {
             Slot::Server => (self.server.as_ref(), self.second.as_ref()),

@@ -11,7 +11,8 @@ impl Supervisor<'_> {
     pub fn notify_service_manager(&mut self, event: Event) {
         let Some(service) = &mut self.config.service_manager else { return };
         match (event, self.state.phase) {
-            // Also during a pause and while the handler runs, but not if the supervisor is about to exit.
+            // A requested restart is also reported during a pause and while the handler runs, but not if the supervisor
+            // is about to exit.
             (Event::Restart, Phase::Stopping { next: AfterStop::Restart, .. })
             | (Event::Restart, Phase::Running | Phase::HandlerRunning { .. } | Phase::ForkRetry { .. }) => {
                 service.reloading()

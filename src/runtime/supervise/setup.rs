@@ -37,7 +37,7 @@ use crate::runtime::start::exec_image::ExecImage;
 use crate::sys::poll::{self, SignalMask, Signals};
 use crate::sys::{cloexec_probe, credentials, fd, process, terminal};
 
-/// Ready to supervise: the locks are held, everything is open, and the server has not been started.
+/// A supervisor that is ready to run: the locks are held, everything is open, and the server has not been started.
 ///
 /// It is returned to the entry and run there, so that the stack pages of the start can be released.
 pub struct PreparedSupervisor {
@@ -55,7 +55,7 @@ pub struct PreparedSupervisor {
 #[inline(never)]
 pub fn set_up(plan: Plan, stdin: bool) -> Result<Box<PreparedSupervisor>> {
     let sealed = seal(&plan);
-    // After the inherited descriptors have been closed.
+    // Opened only now, because the call above closes the descriptors that vsrun has inherited.
     let termination_log = TerminationLog::open(plan.termination_log);
     let mut caller = None;
     match sealed.and_then(|()| claim(plan, stdin, &mut caller)) {
@@ -89,7 +89,7 @@ fn seal(plan: &Plan) -> Result<()> {
     Ok(())
 }
 
-/// Takes what the server needs, and prepares its supervision. On an error, nothing of it is left.
+/// Acquires the pidfiles, the control group and the sockets, and prepares the supervision. Releases them on an error.
 fn claim(plan: Plan, stdin: bool, caller: &mut Option<WaitingParent>) -> Result<(SupervisorConfig, StartResources)> {
     let mut claims = StartResources { sockets: Sockets::default(), cgroup: None, pidfiles: acquire_both(&plan)? };
     let bound = claims.bind(&plan.sockets, plan.cgroup.as_ref());
@@ -164,7 +164,7 @@ pub fn pidfiles(plan: &Plan) -> Result<[Option<StaticCStr>; 2]> {
     Ok(paths)
 }
 
-/// The pidfiles of server and manager.
+/// Locks the pidfiles of server and manager. If the second cannot be locked, releases the first.
 fn acquire_both(plan: &Plan) -> Result<[Option<Pidfile>; 2]> {
     let [server, manager] = pidfiles(plan)?;
     let server = Pidfile::acquire_if(server)?;
@@ -202,7 +202,8 @@ fn prepare(
         daemonize(distance, output, plan.statuses, caller)?;
     }
     if !stdin {
-        // Once, not for each server process. It also closes the caller's pipe, whose writer would otherwise block.
+        // Makes /dev/null standard input, once and not for each server process. That also closes a pipe from the
+        // caller, whose writer would otherwise block when the pipe is full.
         cloexec_probe::install_null().map_err(|why| os_error(Problem::OpenStdio, why))?;
     }
     log.separate_trace(plan.debug)?;
@@ -212,7 +213,8 @@ fn prepare(
         manager.write(process::id()).map_err(|why| manager.error(why))?;
     }
     let signals = Signals::open().map_err(|why| os_error(Problem::OpenSignalfd, why))?;
-    // Also with AfterStart::Leave: it explains why a server that daemonizes itself is not ready.
+    // Also with AfterStart::Leave, because only a subreaper finds the processes of a server that daemonizes itself.
+    // They explain why it is not ready.
     process::set_subreaper();
     take_place(plan.personality, &mut log);
     start_output(&plan.server, afterwards, &mut sink, &mut log)?;
@@ -220,7 +222,7 @@ fn prepare(
     let readiness = Readiness::open(plan.ready, user, &mut plan.server.env)?;
     let before = Commands::new(plan.before, &mut plan.server.env);
 
-    // The server and the programs beside it share it until the exit.
+    // Never freed: the server and its probes share it until vsrun exits.
     let source = plan.env_source.map(|source| &*Box::leak(Box::new(source)));
     let prober = plan.probes.map(|probes| Prober::new(probes, source));
     Ok(SupervisorConfig {
@@ -246,7 +248,7 @@ fn prepare(
     })
 }
 
-/// Starts the processes that carry the output.
+/// Starts the logger or the rotator, if there is one.
 fn start_output(server: &Program, afterwards: AfterStart, sink: &mut ServerOutput, log: &mut Log) -> Result<()> {
     if afterwards == AfterStart::Leave {
         log.verbosity = Verbosity::Errors;

@@ -1,4 +1,5 @@
-//! The event loop around `next`: performs an action, then waits for an event. Here recipients become pids.
+//! The event loop around `next`: performs an action, then waits for an event. This is where a `Recipient` is translated
+//! to a pid.
 //!
 //! Once the server runs, the supervisor must not fail. So no function here returns an error: a failure is recorded,
 //! and the loop continues.
@@ -202,7 +203,8 @@ impl Supervisor<'_> {
         heap::release_stack();
     }
 
-    /// Writes the pidfile from here, after the server's own process could not.
+    /// Writes the pidfile in the supervisor, because the server's own process could not write it, or because the server
+    /// is another process now.
     pub fn write_pidfile(&self, pid: Pid) {
         let [Some(file), _] = self.pidfiles else { return };
         if let Err(why) = file.write(pid) {
