@@ -41,11 +41,11 @@ pub unsafe extern "C" fn main(argc: c_int, argv: *const *const c_char) -> c_int 
     let mut at_exit = None;
     // The supervisor is called from here, and not from `start`, so that the stack that the start used can be released.
     let outcome = match start(args, called, &mut at_exit) {
-        Ok(Started::Supervise(stayed)) => stayed.run(&mut at_exit),
+        Ok(Started::Supervise(prepared)) => prepared.run(&mut at_exit),
         Ok(Started::Done(status)) => Ok(status),
         Err(error) => Err(error),
     };
-    let status = log::exit_status(outcome, called);
+    let status = log::report_result(outcome, called);
     if let Some(at_exit) = at_exit {
         machine::shut_down(at_exit);
     }

@@ -219,7 +219,7 @@ fn drops_in_order(program: &Program, has_user: bool) {
     assert_eq!(end, [[program.steps.len() - 1]], "the exec is the last step");
     // Descriptors are closed before the root and the user change; where neither does, they may end at the exec.
     let closed = places(|step| matches!(step, Step::CloseDescriptors));
-    let sealed = places(|step| matches!(step, Step::SealDescriptors));
+    let sealed = places(|step| matches!(step, Step::CloexecDescriptors));
     let roots = places(|step| matches!(step, Step::Chroot(_)));
     assert_eq!(closed.len() + sealed.len(), 1, "{closed:?} {sealed:?}");
     assert!(sealed.is_empty() || (roots.is_empty() && !has_user), "{sealed:?}");

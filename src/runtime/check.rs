@@ -19,7 +19,7 @@ use crate::runtime::host::env_dir;
 use crate::runtime::output::{logdir, server_output};
 use crate::runtime::report::log::{self, Log, LogTarget};
 use crate::runtime::resources::pidfile::{Pidfile, Purpose};
-use crate::runtime::resources::socket_file::Exclusive;
+use crate::runtime::resources::socket_file::Exclusivity;
 use crate::runtime::resources::sockets;
 use crate::runtime::resources::{cgroup, ownership, termination_log, walk};
 use crate::runtime::run::make_plan;
@@ -75,18 +75,18 @@ fn check_plan(findings: &mut Findings<'_>, options: &Options, plan: Plan) {
     if let Some(group) = &plan.cgroup {
         findings.check_result("", cgroup::check(group));
     }
-    let mut alone = Exclusive::Unknown;
+    let mut exclusivity = Exclusivity::Unknown;
     findings.check_result("", sockets::reserve_fds(&plan.sockets).map(drop));
     match setup::pidfiles(&plan) {
         Err(error) => findings.add("", &error),
         Ok(pidfiles) => {
             for path in pidfiles.into_iter().flatten() {
                 findings.check_result("", Pidfile::acquire(path, Purpose::Check).map(drop));
-                alone = Exclusive::Proven;
+                exclusivity = Exclusivity::Proven;
             }
         }
     }
-    sockets::check(&plan.sockets, alone, &mut |error| findings.add("", &error));
+    sockets::check(&plan.sockets, exclusivity, &mut |error| findings.add("", &error));
     warn_of_weak_protection(&plan);
     if let Some(path) = plan.termination_log
         && let Err(error) = termination_log::check(path)
@@ -94,7 +94,7 @@ fn check_plan(findings: &mut Findings<'_>, options: &Options, plan: Plan) {
         warn(&error);
     }
     ownership::check(&plan, &mut |error| findings.add("", &error));
-    let stays = plan.supervision.is_some();
+    let is_supervised = plan.supervision.is_some();
     if let Some(Supervision { handler: Some(handler), .. }) = plan.supervision {
         findings.dry_run("handler: ", handler, b"");
     }
@@ -116,7 +116,7 @@ fn check_plan(findings: &mut Findings<'_>, options: &Options, plan: Plan) {
     if plan.syslog.is_some() && !dir::stat_path(c"/dev/log").is_ok_and(|about| about.socket) {
         warn(&Reason::NoSyslog);
     }
-    if stays && deliver::is_unreachable(&plan.server.steps, &plan.server.paths) {
+    if is_supervised && deliver::is_unreachable(&plan.server.steps, &plan.server.paths) {
         warn(&Reason::Unreachable);
     }
     for probe in plan.probes.into_iter().flat_map(|probes| [probes.ready, probes.health]).flatten() {
@@ -134,15 +134,15 @@ fn check_plan(findings: &mut Findings<'_>, options: &Options, plan: Plan) {
 
 /// Warns if a protection against the server or its user does not work on this system. That does not make a start fail.
 fn warn_of_weak_protection(plan: &Plan) {
-    if plan.hides_keys && ![1, 2].map(terminal::write_only).iter().all(|is| *is) {
+    if plan.write_only_terminal && ![1, 2].map(terminal::write_only).iter().all(|is| *is) {
         warn(&Reason::ReadableTerminal);
     }
-    let handler = plan.supervision.as_ref().and_then(|stay| stay.handler.as_ref());
+    let handler = plan.supervision.as_ref().and_then(|supervision| supervision.handler.as_ref());
     let logger = if let Output::Logger(logger, _) = &plan.output { Some(logger) } else { None };
     let mut steps = handler.into_iter().chain(logger).flat_map(|program| &program.steps);
-    if let Some(Step::DropCapabilities(KeepPermitted::Spare(not_these))) =
+    if let Some(Step::DropCapabilities(KeepPermitted::OneHarmless(not_these))) =
         steps.find(|step| matches!(step, Step::DropCapabilities(_)))
-        && caps::spare(*not_these).is_none()
+        && caps::find_harmless(*not_these).is_none()
     {
         warn(&Reason::NoSpareCapability);
     }
@@ -194,9 +194,9 @@ impl Findings<'_> {
         // True if the program can be found without the working directory.
         let absolute = program.paths.iter().all(|path| path.to_bytes().starts_with(b"/"));
         let program = ExecImage::new(program);
-        let mut passed = StepSet::default();
+        let mut skipped_steps = StepSet::default();
         loop {
-            let io = ChildIo { mode: Mode::DryRun { passed }, debug: self.debug, ..ChildIo::default() };
+            let io = ChildIo { mode: Mode::DryRun { skipped_steps }, debug: self.debug, ..ChildIo::default() };
             let start = match spawn(&program, &io) {
                 Ok(launched) => {
                     let start = StartOutcome::await_in_time(&launched.report, launched.pid, &program);
@@ -213,7 +213,7 @@ impl Findings<'_> {
                 StartOutcome::Failed(failure) => failure,
             };
             let step = failure.step(&program);
-            failure.add_to(&mut passed);
+            failure.add_to(&mut skipped_steps);
             if let Some(Step::LogDir(dir)) = step
                 && !made.is_empty()
                 && dir.to_bytes().ends_with(made)

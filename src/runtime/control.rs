@@ -20,7 +20,7 @@ use crate::logic::control::{
 use crate::runtime::host::clock::now;
 use crate::runtime::report::log;
 use crate::runtime::report::os_error::{add_errno, errno_text};
-use crate::runtime::resources::lookup::{Locked, contents, read_proc};
+use crate::runtime::resources::lookup::{LockedFile, contents, read_proc};
 use crate::runtime::start::deliver;
 use crate::sys::dir::{self, FileStat};
 use crate::sys::lock::{self, Kind, Part};
@@ -128,24 +128,24 @@ fn find(control: &Control, file: &Pidfile) -> Found<Server> {
 /// Stops the server. Returns the reason if it still runs.
 #[inline(never)]
 fn stop(control: &Control, file: &Pidfile, server: Server) -> Result<Option<Reason>> {
-    let keeper = server.owner;
-    let mut patience = StopDeadlines::new(server.lock, control.timeout, control.delay, now());
+    let owner = server.owner;
+    let mut deadlines = StopDeadlines::new(server.lock, control.timeout, control.delay, now());
     // If the process has exited in the meantime, no signal is sent. Its lock may still exist, because a child has
     // inherited it.
-    send(keeper, Signal::TERM)?;
-    send(keeper, Signal::CONT)?;
+    send(owner, Signal::TERM)?;
+    send(owner, Signal::CONT)?;
     let (mut ended, mut hidden) = (false, 0);
     loop {
         if ended {
             poll::sleep_ms(PAUSE_MS);
         } else {
-            let until = patience.kill.or(patience.until);
-            ended = poll::wait(&[keeper.exit_fd(), None], until.map(|until| until.since(now()).0)) != 0;
+            let until = deadlines.kill.or(deadlines.until);
+            ended = poll::wait(&[owner.exit_fd(), None], until.map(|until| until.since(now()).0)) != 0;
         }
         // The process's children may have inherited the lock. No server can start until they have exited.
         let (lock, line) = file.state();
-        let another = server.lock == Lock::Shared && line.differs_from(keeper.number);
-        if (ended || keeper.exit_fd().is_none()) && (lock == Lock::None || another) {
+        let another = server.lock == Lock::Shared && line.differs_from(owner.number);
+        if (ended || owner.exit_fd().is_none()) && (lock == Lock::None || another) {
             return Ok(None);
         }
         if ended && lock == Lock::Exclusive && line.differs_from(server.named.number) {
@@ -157,10 +157,10 @@ fn stop(control: &Control, file: &Pidfile, server: Server) -> Result<Option<Reas
         if hidden == HIDDEN_CHECKS {
             return Ok(Some(Reason::LockUnreadable));
         }
-        if is_over(patience.kill) {
-            patience.kill = None;
-            send(keeper, Signal::KILL)?;
-        } else if is_over(patience.until) {
+        if is_over(deadlines.kill) {
+            deadlines.kill = None;
+            send(owner, Signal::KILL)?;
+        } else if is_over(deadlines.until) {
             return Ok(Some(if ended { Reason::StillLocked } else { Reason::NotInTime }));
         }
     }
@@ -193,7 +193,7 @@ fn send(process: Process, signal: Signal) -> Result<Sent> {
 /// A pidfile that another process may have locked.
 struct Pidfile {
     file: OwnedFd,
-    locked: Locked,
+    locked: LockedFile,
 }
 
 /// A process that was found through a pidfile, and may be signalled.
@@ -217,7 +217,7 @@ impl Pidfile {
             other => NoTarget::Unknown(UnknownReason::Kernel(errno_text(other))),
         })?;
         match dir::fstat(file.as_fd()) {
-            Ok(about @ FileStat { regular: true, .. }) => Ok(Self { file, locked: Locked::new(&about) }),
+            Ok(about @ FileStat { regular: true, .. }) => Ok(Self { file, locked: LockedFile::new(&about) }),
             Ok(_) | Err(_) => Err(NoTarget::Unknown(UnknownReason::Other(Reason::IsNotRegular))),
         }
     }
@@ -249,7 +249,7 @@ impl Pidfile {
         let mut parent = 0;
         let (named, held) = self.locked.process(number, Some(&mut parent));
         let (above, above_held) = self.locked.process(parent, None);
-        let keeper = match find_owner(lock, line, held, above_held)? {
+        let owner = match find_owner(lock, line, held, above_held)? {
             Owner::Named => named,
             Owner::Parent => above,
         };
@@ -257,17 +257,17 @@ impl Pidfile {
             // The file's owner could have written any pid into it, and have locked it.
             return Err(NoTarget::Unknown(UnknownReason::Other(Reason::Untrusted)));
         }
-        let (Some(named), Some(keeper)) = (named, keeper) else {
+        let (Some(named), Some(owner)) = (named, owner) else {
             return Err(NoTarget::Unknown(UnknownReason::Other(Reason::NoPidfd)));
         };
-        Ok(Server { lock, named, owner: keeper })
+        Ok(Server { lock, named, owner })
     }
 
     /// The manager of a server that is not running now. None if /proc does not show it, or it has exited.
     fn lock_owner(&self) -> Option<Server> {
-        let (process, hold) = self.locked.process(self.locked.find_manager()?, None);
-        let keeper = process.filter(|_| hold == LockSeen::Held)?;
-        Some(Server { lock: Lock::Exclusive, named: keeper, owner: keeper })
+        let (process, held) = self.locked.process(self.locked.find_manager()?, None);
+        let owner = process.filter(|_| held == LockSeen::Held)?;
+        Some(Server { lock: Lock::Exclusive, named: owner, owner })
     }
 
     /// How the file is locked, and its contents.

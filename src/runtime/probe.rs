@@ -21,7 +21,7 @@ use crate::runtime::start::child_io::ChildIo;
 use crate::runtime::start::exec_image::ExecImage;
 use crate::runtime::start::outcome::StartOutcome;
 use crate::runtime::start::spawn::spawn;
-use crate::runtime::supervise::network_probe::{Failed, connect, left};
+use crate::runtime::supervise::network_probe::{Failed, connect, millis_left};
 use crate::sys::poll::{SignalMask, Signals};
 use crate::sys::process::{self, Target};
 use crate::sys::{entry, poll};
@@ -67,13 +67,13 @@ fn execute(words: Vec<StaticCStr>, deadline: Time) -> Result<core::result::Resul
     let child = spawn(&program, &ChildIo::default()).map_err(cannot)?;
     let mut timed_out = false;
     while !process::has_exited(child.pid) {
-        let left = if timed_out { None } else { left(deadline).ok() };
-        timed_out |= left.is_none();
+        let millis_left = if timed_out { None } else { millis_left(deadline).ok() };
+        timed_out |= millis_left.is_none();
         if timed_out {
             let _ = process::send(Signal::KILL.number(), Target::Group(child.pid));
             let _ = process::send(Signal::KILL.number(), Target::Process(child.pid));
         }
-        poll::wait(&[Some(signals.as_fd()), None], left);
+        poll::wait(&[Some(signals.as_fd()), None], millis_left);
         while signals.next().is_some() {}
     }
     let (status, _) = process::reap(child.pid).map_err(cannot)?;

@@ -50,7 +50,7 @@ pub fn run(options: &mut Options) -> Result<Box<PreparedSupervisor>> {
             return Err(error);
         }
     };
-    if plan.hides_keys {
+    if plan.write_only_terminal {
         // If the terminal cannot be reopened, it stays readable. --check reports that.
         let _ = [1, 2].map(terminal::write_only);
     }
@@ -62,8 +62,8 @@ pub fn run(options: &mut Options) -> Result<Box<PreparedSupervisor>> {
 /// # Errors
 /// When the options cannot be applied on this system.
 pub fn make_plan(options: &mut Options) -> Result<Plan> {
-    let mut world = AccountFiles::default();
-    let host = system::read(options, &mut world)?;
+    let mut account_files = AccountFiles::default();
+    let host = system::read(options, &mut account_files)?;
     plan(options, &host)
 }
 
@@ -110,20 +110,20 @@ fn acquire(plan: &Plan) -> Result<StartResources> {
 /// When standard error or the cleanup helper could not be set up.
 fn prepare_and_exec(plan: Plan, resources: &StartResources, termination_log: &TerminationLog) -> Result<Error> {
     let [pidfile, _] = &resources.pidfiles;
-    let (sink, mut log) = server_output::open(plan.output)?;
+    let (destination, mut log) = server_output::open(plan.output)?;
     log.verbosity = Verbosity::Errors;
     let no_syslog = plan.syslog.is_none();
     log.quiet = plan.quiet;
     log.add_syslog(plan.syslog)?;
     log.separate_trace(plan.debug)?;
-    sink.start_orphan()?;
+    destination.start_orphan()?;
     log.note(Priority::Info, Note::Starting, &[Object::Name(&plan.command)]);
     let mut server = plan.server;
     let before = Commands::new(plan.before, &mut server.env);
     let mut program = ExecImage::new(server);
     if !before.list.is_empty() {
-        program.reserve(false);
-        let (output, dir, cgroup) = (sink.server(&log), sink.dir(), resources.cgroup.as_ref());
+        program.reserve_pid_slots(false);
+        let (output, dir, cgroup) = (destination.server(&log), destination.dir(), resources.cgroup.as_ref());
         let debug = (plan.debug != StepTrace::Off).then_some(&log);
         let env = Some((&program.env, before.skipped));
         let io = ChildIo { output, error: output, dir, cgroup, env, debug, ..ChildIo::default() };
@@ -132,19 +132,19 @@ fn prepare_and_exec(plan: Plan, resources: &StartResources, termination_log: &Te
             file.write(process::id()).map_err(|why| file.error(why))?;
         }
         run_all(&before, &io, plan.policy.ready_timeout).inspect_err(|error| log.record_failure(error))?;
-        program.reserve(true);
+        program.reserve_pid_slots(true);
     }
-    // Only with the step SealDescriptors, the descriptors for the cleanup and the error are still open when a step
+    // Only with the step CloexecDescriptors, the descriptors for the cleanup and the error are still open when a step
     // fails.
-    let keeps = program.steps().iter().any(|step| matches!(step, Step::SealDescriptors));
-    let idle = resources.is_empty() && sink.is_inherited() && no_syslog && termination_log.is_none();
+    let keeps = program.steps().iter().any(|step| matches!(step, Step::CloexecDescriptors));
+    let idle = resources.is_empty() && destination.is_inherited() && no_syslog && termination_log.is_none();
     let helper = (!keeps && !idle).then(|| CleanupHelper::spawn(resources, &log, termination_log)).transpose()?;
     // An error is printed to the caller's standard error, even if descriptor 2 is already the server's output.
-    let stderr = (keeps && !sink.is_inherited()).then(log::stderr).transpose()?;
-    let output = sink.server(&log);
+    let stderr = (keeps && !destination.is_inherited()).then(log::stderr).transpose()?;
+    let output = destination.server(&log);
     let debug = (plan.debug != StepTrace::Off).then_some(&log);
     let pipes = helper.as_ref().map(CleanupHelper::pipes).unwrap_or_default();
-    let (dir, pidfile, cgroup) = (sink.dir(), pidfile.as_ref(), resources.cgroup.as_ref());
+    let (dir, pidfile, cgroup) = (destination.dir(), pidfile.as_ref(), resources.cgroup.as_ref());
     let io = ChildIo { output, error: output, dir, pipes, pidfile, cgroup, debug, ..ChildIo::default() };
     let error = apply_and_exec(&program, &io).error(&program);
     if let Some(helper) = helper {
@@ -155,6 +155,6 @@ fn prepare_and_exec(plan: Plan, resources: &StartResources, termination_log: &Te
     }
     log.record_failure(&error);
     // Do not close the descriptors of these two: they may have been closed already, and their numbers reused.
-    core::mem::forget((sink, log));
+    core::mem::forget((destination, log));
     Ok(error)
 }

@@ -22,7 +22,7 @@ pub fn may_change_ids() -> bool {
 /// True if the program's file has given this process a capability: a permitted one that is not ambient cannot come from
 /// the caller. Root has all capabilities without a file, unless SECBIT_NOROOT is set. Also true if it cannot be
 /// determined.
-pub fn come_from_file(is_root: bool) -> bool {
+pub fn has_file_capabilities(is_root: bool) -> bool {
     const SECBIT_NOROOT: i32 = 1;
     if is_root && control(libc::PR_GET_SECUREBITS, 0, 0) & SECBIT_NOROOT == 0 {
         return false;
@@ -88,7 +88,7 @@ const HARMLESS: [u32; 4] = [35, 36, 10, 29];
 /// The most harmless capability that this process could keep and that is not in the set `not_these`; None if there is
 /// none.
 #[inline(never)]
-pub fn spare(not_these: u64) -> Option<u32> {
+pub fn find_harmless(not_these: u64) -> Option<u32> {
     let [_, low, _, _, high, _] = capget().unwrap_or_default();
     let permitted = (u64::from(high) << 32 | u64::from(low)) & !not_these;
     HARMLESS.into_iter().find(|number| permitted >> number & 1 == 1)
@@ -100,7 +100,7 @@ pub fn spare(not_these: u64) -> Option<u32> {
 ///
 /// # Errors
 /// The errors of capset(2); EPERM when the process still has other capabilities.
-pub fn keep_spare(not_these: u64) -> Result<()> {
+pub fn keep_one_harmless(not_these: u64) -> Result<()> {
     let keep = |number: u32| {
         let bits = 1u64 << number;
         let [low, high] = [bits & 0xffff_ffff, bits >> 32].map(|half| u32::try_from(half).unwrap_or(0));
@@ -108,7 +108,7 @@ pub fn keep_spare(not_these: u64) -> Result<()> {
         raise_ambient(number.cast_signed())
     };
     // Before Linux 4.3 there are no ambient capabilities.
-    if spare(not_these).is_some_and(|number| keep(number).is_ok()) { Ok(()) } else { drop_capabilities(false) }
+    if find_harmless(not_these).is_some_and(|number| keep(number).is_ok()) { Ok(()) } else { drop_capabilities(false) }
 }
 
 fn raise_ambient(number: i32) -> Result<()> {

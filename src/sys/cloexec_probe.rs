@@ -32,9 +32,9 @@ pub fn install(input: BorrowedFd<'_>) -> Result<OwnedFd> {
 ///
 /// # Errors
 /// EPERM when it is still open.
-pub fn verify(canary: OwnedFd) -> Result<()> {
-    let found = fcntl_getfd(&canary);
-    core::mem::forget(canary);
+pub fn verify(probe: OwnedFd) -> Result<()> {
+    let found = fcntl_getfd(&probe);
+    core::mem::forget(probe);
     ensure(found == Err(Errno::BADF))
 }
 
@@ -42,8 +42,8 @@ pub fn verify(canary: OwnedFd) -> Result<()> {
 ///
 /// # Errors
 /// EPERM when it would survive the exec.
-pub fn verify_cloexec(canary: OwnedFd) -> Result<()> {
-    let flags = fcntl_getfd(&canary)?;
-    core::mem::forget(canary);
+pub fn verify_cloexec(probe: OwnedFd) -> Result<()> {
+    let flags = fcntl_getfd(&probe)?;
+    core::mem::forget(probe);
     ensure(flags.contains(FdFlags::CLOEXEC))
 }

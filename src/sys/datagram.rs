@@ -79,7 +79,7 @@ pub struct Datagram<'a> {
     /// The process that has sent it.
     pub sender: Sender,
     /// True if descriptors came with the message.
-    pub carries: bool,
+    pub has_descriptors: bool,
 }
 
 /// The control message with the sender, as the kernel writes it, without room for other control messages.
@@ -133,7 +133,7 @@ impl NotifySocket {
         let named = header.cmsg_level == libc::SOL_SOCKET && header.cmsg_type == libc::SCM_CREDENTIALS;
         // Without credentials the uid is the one that means "unchanged", which no user has.
         let sender = Sender { pid: credentials.pid, uid: if named { credentials.uid } else { u32::MAX } };
-        Some(Datagram { text, sender, carries: message.msg_flags & libc::MSG_CTRUNC != 0 })
+        Some(Datagram { text, sender, has_descriptors: message.msg_flags & libc::MSG_CTRUNC != 0 })
     }
 
     /// Removes the first message from the queue. It must not carry descriptors.

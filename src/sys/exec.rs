@@ -29,14 +29,14 @@ impl ExecArray {
     }
 
     /// Writes the string of a slot, cut off at the slot's size. An empty slot is skipped. Allocates nothing.
-    pub fn fill(&mut self, slot: usize, word: &[u8]) {
-        self.rewrite(slot, word);
+    pub fn set_slot(&mut self, slot: usize, word: &[u8]) {
+        self.overwrite_slot(slot, word);
         self.build_table();
     }
 
     /// Overwrites the string of a slot that is not empty. The child calls it after the fork, because its pid was not
     /// known before.
-    pub fn rewrite(&self, slot: usize, word: &[u8]) {
+    pub fn overwrite_slot(&self, slot: usize, word: &[u8]) {
         let Some((_, room)) = self.slots.get(slot).and_then(|buffer| buffer.split_last()) else { return };
         let bytes = word.iter().copied().filter(|byte| *byte != 0).chain(core::iter::repeat(0));
         room.iter().zip(bytes).for_each(|(place, byte)| place.set(byte));

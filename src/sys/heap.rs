@@ -57,12 +57,12 @@ impl Heap {
     /// Puts a range with room for `size` bytes first, and maps one if there is none. Returns false if there is no
     /// memory.
     fn refill(&self, size: usize) -> bool {
-        let [behind, tail, head, most] = &self.free;
+        let [after_data, tail, head, most] = &self.free;
         if most.get().1 == 0 {
             let (start, all) = (STATIC_MEMORY.0.get() as usize, &raw const _end as usize);
             let (first, end) = (start.next_multiple_of(MIN_PAGE_SIZE), start + STATIC_SIZE);
             let last = end & MIN_PAGE_SIZE.wrapping_neg();
-            behind.set((all, all.next_multiple_of(MIN_PAGE_SIZE)));
+            after_data.set((all, all.next_multiple_of(MIN_PAGE_SIZE)));
             tail.set((last, end));
             head.set((start, first));
             most.set((first, last));

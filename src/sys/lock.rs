@@ -94,7 +94,7 @@ const FIRST_WINDOW: i64 = 1 << 40;
 
 /// The answer to a request, as [`read_answer`] finds it in the locks.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Answer {
+pub enum LockAnswer {
     /// The file is not locked: the owner of the lock has exited.
     Unlocked,
     /// The request has no answer yet.
@@ -120,7 +120,7 @@ pub fn answer(file: BorrowedFd<'_>, token: u32, number: Option<u16>) {
 }
 
 /// Reads the answer of the lock's owner to the request with this token.
-pub fn read_answer(file: BorrowedFd<'_>, token: u32) -> Answer {
+pub fn read_answer(file: BorrowedFd<'_>, token: u32) -> LockAnswer {
     let start = FIRST_WINDOW + i64::from(token) * WINDOW_SIZE;
     let mut found = window(libc::F_WRLCK, start, WINDOW_SIZE);
     // SAFETY: the descriptor is open, and the structure is ours to write.
@@ -128,10 +128,10 @@ pub fn read_answer(file: BorrowedFd<'_>, token: u32) -> Answer {
     // The kernel returns the first lock in the range, which ends just before the unlocked byte.
     let gap = if found.l_start > start { 0 } else { found.l_start + found.l_len - start };
     match u16::try_from(gap) {
-        _ if asked.is_err() => Answer::Hidden,
-        _ if i32::from(found.l_type) == libc::F_UNLCK => Answer::Unlocked,
-        Ok(number) if found.l_start > start || found.l_len > 0 => Answer::Number(number),
-        Ok(_) | Err(_) => Answer::None,
+        _ if asked.is_err() => LockAnswer::Hidden,
+        _ if i32::from(found.l_type) == libc::F_UNLCK => LockAnswer::Unlocked,
+        Ok(number) if found.l_start > start || found.l_len > 0 => LockAnswer::Number(number),
+        Ok(_) | Err(_) => LockAnswer::None,
     }
 }
 

@@ -25,23 +25,23 @@ pub struct Process {
 
 impl Process {
     /// Opens the process with that pid: a pidfd or, before Linux 5.3 and under a seccomp filter that is older, its
-    /// directory `home` in /proc, which is empty once the process has been reaped.
+    /// directory `proc_dir` in /proc, which is empty once the process has been reaped.
     ///
     /// # Errors
     /// ESRCH if there is no such process, or EINVAL if it is a thread; ENOENT without pidfd and /proc.
-    pub fn open(number: i32, home: &CStr) -> Result<Self> {
+    pub fn open(number: i32, proc_dir: &CStr) -> Result<Self> {
         let pid = Pid::from_raw(number.max(0)).ok_or(Errno::SRCH)?;
         let mut fd = pidfd_open(pid, PidfdFlags::empty());
-        let is_home = matches!(fd, Err(Errno::NOSYS | Errno::PERM));
-        if is_home {
-            fd = open(home, OFlags::PATH | OFlags::CLOEXEC, Mode::empty());
+        let is_proc_dir = matches!(fd, Err(Errno::NOSYS | Errno::PERM));
+        if is_proc_dir {
+            fd = open(proc_dir, OFlags::PATH | OFlags::CLOEXEC, Mode::empty());
         }
-        Ok(Self { number, fd: fd?.into_raw_fd(), is_proc_dir: is_home })
+        Ok(Self { number, fd: fd?.into_raw_fd(), is_proc_dir })
     }
 
     /// Opens a pidfd of a child of ours. It becomes readable when the child has exited, even if a tracer prevents a
     /// SIGCHLD. None before Linux 5.3.
-    pub fn watch(child: super::process::Pid) -> Option<OwnedFd> {
+    pub fn child_pidfd(child: super::process::Pid) -> Option<OwnedFd> {
         pidfd_open(Pid::from_raw(child.number())?, PidfdFlags::empty()).ok()
     }
 

@@ -151,15 +151,15 @@ pub fn wait(fds: &[Option<BorrowedFd<'_>>], millis: Option<u64>) -> u32 {
 pub struct PollSet([libc::pollfd; MAX_FDS]);
 
 impl PollSet {
-    /// Makes a set of at most [`MAX_FDS`] descriptors. For each descriptor whose bit is set in `quiet`, only the closing of
+    /// Makes a set of at most [`MAX_FDS`] descriptors. For each descriptor whose bit is set in `hangup_only`, only the closing of
     /// the other end counts.
     #[inline(never)]
-    pub fn new(fds: &[Option<BorrowedFd<'_>>], quiet: u32) -> Self {
+    pub fn new(fds: &[Option<BorrowedFd<'_>>], hangup_only: u32) -> Self {
         // The kernel ignores a negative descriptor.
         let mut polled = [libc::pollfd { fd: -1, events: libc::POLLIN, revents: 0 }; MAX_FDS];
         for (at, (polled, fd)) in polled.iter_mut().zip(fds).enumerate() {
             polled.fd = fd.map_or(-1, |fd| fd.as_raw_fd());
-            if quiet & (1 << at) != 0 {
+            if hangup_only & (1 << at) != 0 {
                 // POLLHUP is reported even if it was not requested.
                 polled.events = 0;
             }

@@ -56,8 +56,8 @@ pub fn send_as(user: u32, send: &dyn Fn() -> Result<()>) -> Result<()> {
 fn reported_result(child: Pid) -> Result<Option<Result<()>>> {
     let (status, _) = process::reap(child)?;
     let [signal, code, ..] = status.to_le_bytes();
-    let said = if code == 0 { Ok(()) } else { Err(Errno::from_raw_os_error(code.into())) };
-    Ok((signal == 0).then_some(said))
+    let reported = if code == 0 { Ok(()) } else { Err(Errno::from_raw_os_error(code.into())) };
+    Ok((signal == 0).then_some(reported))
 }
 
 /// Converts an errno to an exit status. The errors of kill(2), setresuid(2) and sigprocmask(2) have small numbers.

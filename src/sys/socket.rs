@@ -120,7 +120,7 @@ pub fn try_connect(address: &[u8]) -> Result<i32> {
 /// # Errors
 /// ESHUTDOWN for a Unix or UDP socket that was shut down, which cannot be undone; EADDRINUSE if another process listens
 /// at the address by now; EINVAL for a connection; ENOTSOCK.
-pub fn revive(number: RawFd, in_use: bool) -> Result<()> {
+pub fn restore_socket(number: RawFd, in_use: bool) -> Result<()> {
     // SAFETY: only passed to system calls, which fail with EBADF for a closed number; the number stays ours.
     let socket = unsafe { BorrowedFd::borrow_raw(number.max(0)) };
     if sockopt::socket_type(socket)? == SocketType::DGRAM {

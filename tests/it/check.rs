@@ -292,7 +292,7 @@ fn sockets_are_judged_as_by_a_start() {
     assert_same(&sandbox, words!["--bind", &living_path], &command, &["living", "Address in use"]);
     assert_same(&sandbox, words!["--bind", &living_path, "-p", "pid"], &command, &["living", "Address in use"]);
     drop(UnixListener::bind(&dead).unwrap());
-    assert_same(&sandbox, words!["--bind", &dead], &command, &["a dead server's socket"]);
+    assert_same(&sandbox, words!["--bind", &dead], &command, &["the socket of a dead server"]);
     assert_eq!(findings(&sandbox, words!["--bind", &dead, "-p", "pid"], &command), [""; 0]);
     assert!(dead.exists() && !sandbox.path("pid").exists());
     assert_same(&sandbox, words!["--bind", sandbox.path("no/socket")], &command, &["No such file"]);

@@ -109,7 +109,7 @@ fn between_two_starts_there_is_no_process_to_signal() {
     let (_, manager) = start(&sandbox, options, words!["exit", "1"]);
     harness::await_life(&sandbox.out("life"), 2);
     harness::await_true("the pause", || harness::text(&file).is_empty());
-    assert_eq!(status(&sandbox, &file, 0), format!("restarting: {}: locked, and names no pid", file.display()));
+    assert_eq!(status(&sandbox, &file, 0), format!("restarting: {}: locked, and contains no pid", file.display()));
     assert_runs(&status(&sandbox, &monitor, 0), manager.pid(), &monitor);
     signal(&sandbox, "TERM", &file).failed(3, &["restarting"]);
     assert!(manager.lives());
@@ -151,13 +151,13 @@ fn a_locked_file_that_names_no_pid_is_unknown() {
             fs::write(&file, text).unwrap();
             let held = File::options().read(true).write(true).open(&file).unwrap();
             sys::lock(&held, kind).unwrap();
-            assert!(status(&sandbox, &file, 4).contains("names no pid"), "{text:?}");
+            assert!(status(&sandbox, &file, 4).contains("contains no pid"), "{text:?}");
         }
     }
     fs::write(&file, "").unwrap();
     let held = File::open(&file).unwrap();
     sys::lock(&held, libc::F_RDLCK).unwrap();
-    assert_unknown(&sandbox, &file, "names no pid");
+    assert_unknown(&sandbox, &file, "contains no pid");
 }
 
 #[test]
@@ -543,7 +543,7 @@ fn the_number_of_an_earlier_start_is_believed_at_no_moment_of_the_next_one() {
     sys::lock_as_a_start_does(&held).unwrap();
     let mounts = Mounts::new(&sandbox, &[Mount::Memory(PathBuf::from("/proc"), "")]);
     assert!(said(sandbox.vsrun(words!["--status", &file]).within(&mounts), 0).starts_with("restarting: "));
-    sandbox.vsrun(words!["--signal", "KILL", &file]).within(&mounts).finish().failed(3, &["names no pid"]);
+    sandbox.vsrun(words!["--signal", "KILL", &file]).within(&mounts).finish().failed(3, &["contains no pid"]);
     assert!(stranger.lives());
     // Such a lock keeps another start out, and the file as it is.
     let line = words!["-p", &file, "--", sandbox.probe(), "exit", "0"];

@@ -389,7 +389,10 @@ fn a_candidate_takes_the_place_of_a_server_that_its_watchdog_ends() {
     replacing.finish().exited(0);
     let ended = manager.stop();
     ended.exited(0);
-    assert!(ended.err.iter().any(|line| line.contains("the server has been silent for too long")), "{ended:?}");
+    assert!(
+        ended.err.iter().any(|line| line.contains("the server has not sent WATCHDOG=1 in time (--watchdog)")),
+        "{ended:?}"
+    );
 }
 
 #[test]
@@ -460,7 +463,7 @@ fn the_pidfile_never_names_a_command_before_a_candidate() {
     sys::kill(old, libc::SIGKILL);
     await_gone(old);
     await_true("no name", || harness::text(&sandbox.path("pid")).is_empty());
-    sandbox.vsrun(words!["--signal", "USR1", "pid"]).finish().failed(3, &["names no pid"]);
+    sandbox.vsrun(words!["--signal", "USR1", "pid"]).finish().failed(3, &["contains no pid"]);
     fs::write(&gate, "").unwrap();
     replacing.finish().exited(0);
     let new = await_life(&sandbox.out("life"), 2);

@@ -218,7 +218,7 @@ fn a_dead_socket_is_removed_under_a_lock_only() {
     let before = fs::symlink_metadata(&path).unwrap().ino();
     for way in harness::ways() {
         let line = [way, words!["--bind", &path, "--", "true"]].concat();
-        sandbox.vsrun(line).finish().failed(125, &["cannot listen on", "Address in use", "dead server's socket"]);
+        sandbox.vsrun(line).finish().failed(125, &["cannot listen on", "Address in use", "socket of a dead server"]);
         assert_eq!(fs::symlink_metadata(&path).unwrap().ino(), before);
     }
     for locks in [words!["-p", "pid"], words!["-m", "monitor", "-"], words!["-p", "pid", "-m", "-", "-"]] {

@@ -21,7 +21,7 @@ fn a_server_that_died_under_a_tracer_is_restarted_and_can_be_stopped() {
     let tracer = sys::trace_without_waiting(server);
     sys::kill(server, libc::SIGKILL);
     let second = await_life(&life, 2);
-    manager.await_err("which a process that traces it hides");
+    manager.await_err("a process that traces it hides its exit");
     assert_eq!(process::state(server), "Z", "the tracer keeps it");
     harness::await_true("the pidfile to name the new server", || harness::text(&pidfile) == format!("{second}\n"));
 

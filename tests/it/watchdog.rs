@@ -1,4 +1,4 @@
-//! Servers that are silent for too long, and servers that the kernel kills for lack of memory.
+//! Servers that send no heartbeat in time, and servers that the kernel kills for lack of memory.
 
 use crate::harness::{self, Call, Mount, Mounts, Sandbox, await_life, lives, needs, sys, words};
 use std::ffi::OsString;
@@ -62,7 +62,10 @@ fn a_silent_server_is_aborted_and_started_again() {
         let lived = lives[life as usize].1 - lives[life as usize - 1].1;
         assert!(lived >= least, "life {life} ended after {lived} ms");
     }
-    assert!(ended.err.iter().any(|line| line.contains("the server has been silent for too long")), "{ended:?}");
+    assert!(
+        ended.err.iter().any(|line| line.contains("the server has not sent WATCHDOG=1 in time (--watchdog)")),
+        "{ended:?}"
+    );
 }
 
 #[test]

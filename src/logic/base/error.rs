@@ -7,7 +7,7 @@ use core::ops::{Deref, DerefMut};
 
 use super::duration::Duration;
 use super::errno::Errno;
-use super::exit::{self, Exit, Named, Statuses};
+use super::exit::{self, Exit, ExitDisplay, Statuses};
 use super::packed::Phrase;
 use super::problem::Problem;
 use super::reason::Reason;
@@ -173,7 +173,7 @@ impl fmt::Display for Object<'_> {
             Self::Reason(reason) => reason.fmt(f),
             Self::Cause(error) => error.fmt(f),
             Self::Signal(signal) => signal.fmt(f),
-            Self::Exit(exit) => Named(*exit).fmt(f),
+            Self::Exit(exit) => ExitDisplay(*exit).fmt(f),
             Self::Duration(length) => length.fmt(f),
         }
     }

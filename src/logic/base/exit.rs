@@ -99,9 +99,9 @@ impl fmt::Display for Exit {
 }
 
 /// Displays an exit as vsrun's own records show it: `killed by SIGSEGV (11)`.
-pub struct Named(pub Exit);
+pub struct ExitDisplay(pub Exit);
 
-impl fmt::Display for Named {
+impl fmt::Display for ExitDisplay {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
             Exit::Code(_) => self.0.fmt(f),
@@ -180,7 +180,7 @@ mod tests {
             assert_eq!(core, Exit::Signal { signal, core: true });
             assert_eq!(core.status(), 128 + number);
             assert_eq!(core.to_string(), format!("dumped core with signal {number}"));
-            assert_eq!(Named(core).to_string(), format!("killed by {signal} ({number}), core dumped"));
+            assert_eq!(ExitDisplay(core).to_string(), format!("killed by {signal} ({number}), core dumped"));
         }
     }
 

@@ -212,7 +212,7 @@ impl Options {
     }
 
     /// True if vsrun, and not the server, sends messages to the service manager that started vsrun.
-    pub fn reports_upward(&self) -> bool {
+    pub fn reports_to_service_manager(&self) -> bool {
         self.is_supervised() && (!self.personality.is_transparent || self.ready == Some(Ready::Notify))
     }
 

@@ -9,15 +9,15 @@ pub type Row = [i32; 3];
 /// The mark of a process that has not been visited.
 const UNMARKED: i32 = 0;
 /// The mark of a process that descends from the supervisor.
-pub const OURS: i32 = 1;
+pub const DESCENDANT: i32 = 1;
 /// The mark of a process that descends from a helper of vsrun, such as the rotator.
 const OF_HELPER: i32 = 2;
 /// The mark of a process that entered our pid namespace from outside: an ancestor of it has a parent without a pid
 /// here.
-pub const VISITOR: i32 = 3;
+pub const ENTERED: i32 = 3;
 /// The mark of a process with an ancestor that has exited while the list was read. The next list shows whose child it
 /// is now.
-pub const LOST: i32 = 4;
+pub const UNKNOWN_ANCESTOR: i32 = 4;
 /// A temporary mark: the search for a marked ancestor has visited this process.
 const VISITED: i32 = 5;
 
@@ -45,19 +45,19 @@ fn nearest_mark(rows: &mut [Row], first: usize, own: i32, helpers: &[i32]) -> i3
         match *mark {
             UNMARKED => *mark = VISITED,
             // The parents form a cycle, because a pid was reused while the list was read.
-            VISITED => return LOST,
+            VISITED => return UNKNOWN_ANCESTOR,
             mark => return mark,
         }
         if helpers.contains(pid) {
             return OF_HELPER;
         }
         match *parent {
-            0 => return VISITOR,
-            parent if parent == own => return OURS,
+            0 => return ENTERED,
+            parent if parent == own => return DESCENDANT,
             parent => at = find_row(rows, parent),
         }
     }
-    LOST
+    UNKNOWN_ANCESTOR
 }
 
 fn find_row(rows: &[Row], wanted: i32) -> Option<usize> {
@@ -142,12 +142,23 @@ mod tests {
     #[test]
     fn each_process_is_assigned_to_its_ancestor() {
         let rows = [(1, 0), (2, 1), (11, 10), (12, 11), (20, 10), (21, 20), (22, 12), (30, 0), (31, 30), (40, 39)];
-        let expected = [VISITOR, VISITOR, OURS, OURS, OF_HELPER, OF_HELPER, OURS, VISITOR, VISITOR, LOST];
+        let expected = [
+            ENTERED,
+            ENTERED,
+            DESCENDANT,
+            DESCENDANT,
+            OF_HELPER,
+            OF_HELPER,
+            DESCENDANT,
+            ENTERED,
+            ENTERED,
+            UNKNOWN_ANCESTOR,
+        ];
         assert_eq!(marks(&rows, Some(20)), expected);
-        assert_eq!(marks(&rows, None)[4..6], [OURS, OURS]);
+        assert_eq!(marks(&rows, None)[4..6], [DESCENDANT, DESCENDANT]);
         // A child that has a lower number than its parent, and numbers that form a circle.
-        assert_eq!(marks(&[(5, 12), (12, 10)], None), [OURS, OURS]);
-        assert_eq!(marks(&[(5, 6), (6, 7), (7, 5), (8, 7)], None), [LOST; 4]);
+        assert_eq!(marks(&[(5, 12), (12, 10)], None), [DESCENDANT, DESCENDANT]);
+        assert_eq!(marks(&[(5, 6), (6, 7), (7, 5), (8, 7)], None), [UNKNOWN_ANCESTOR; 4]);
     }
 
     #[test]
@@ -158,7 +169,7 @@ mod tests {
         for rows in [chain, upwards] {
             let count = if cfg!(miri) { 50 } else { rows.len() };
             let rows = &rows[rows.len() - count..];
-            let expected = if rows[0].1 == 10 || rows[rows.len() - 1].1 == 10 { OURS } else { LOST };
+            let expected = if rows[0].1 == 10 || rows[rows.len() - 1].1 == 10 { DESCENDANT } else { UNKNOWN_ANCESTOR };
             assert!(marks(rows, None).iter().all(|mark| *mark == expected));
         }
     }

@@ -7,7 +7,7 @@ use super::program::{Program, push_last_steps};
 use super::socket_activation;
 use super::step::Step;
 use crate::logic::base::cstr::StaticCStr;
-use crate::logic::supervisor::notify::is_for_us;
+use crate::logic::supervisor::notify::is_service_manager_var;
 
 /// The steps of such a program. It has the server's user, root, limits and confinement, but no terminal. It has a
 /// session of its own, so that a signal to its group reaches its children too.
@@ -24,7 +24,7 @@ pub(super) fn shared_steps(server: &Program, command: StaticCStr) -> Vec<Step> {
 /// True if only the server gets this variable, because it is about the server's own descriptors or messages, or about
 /// another server.
 pub fn is_only_for_server(name: &[u8]) -> bool {
-    is_for_us(name) || socket_activation::NAMES.contains(&name) || name == SERVER_PID.as_bytes()
+    is_service_manager_var(name) || socket_activation::NAMES.contains(&name) || name == SERVER_PID.as_bytes()
 }
 
 /// True if the program takes this step of the server too.
@@ -50,7 +50,7 @@ fn is_shared(step: &Step) -> bool {
         | Step::NoNewPrivileges
         | Step::Umask(_)
         | Step::CloseDescriptors
-        | Step::SealDescriptors
+        | Step::CloexecDescriptors
         | Step::Ruleset(_)
         | Step::Allow(..)
         | Step::Confine

@@ -15,7 +15,7 @@ phrases! {
         Input = "redirect standard input",
         Output = "redirect standard output and error",
         PassSockets = "pass the sockets (%) to the server",
-        SetWatchdogPid = "be watched",
+        SetWatchdogPid = "set WATCHDOG_PID in the environment",
         ChangeDir = "change directory to '%'",
         BlockSignals = "block the signals",
         Keyring = "join a new session keyring",

@@ -57,7 +57,7 @@ impl Env {
     }
 
     /// A copy for a server with this identity. None: the server's user is not changed.
-    pub fn for_identity(&self, identity: Option<&Identity>) -> Self {
+    pub fn with_login_vars(&self, identity: Option<&Identity>) -> Self {
         let mut env = self.clone();
         if let Some(identity) = identity {
             env.set_login_vars(identity);
@@ -97,7 +97,7 @@ impl EnvFiles {
 /// What is needed to make a server's environment again when its files have changed.
 #[derive(Debug)]
 #[repr(C)] // Small fields first: shorter instructions.
-pub struct Source {
+pub struct EnvSource {
     /// The environment before these files: the inherited variables, and those of the user.
     pub base: Env,
     /// The entries that the files had at the first start.
@@ -111,20 +111,20 @@ pub struct Source {
     pub sources: EnvFiles,
 }
 
-impl Source {
+impl EnvSource {
     /// Makes the environment from the present entries of the files (`now`); `started` is the environment of the first
     /// start. Variables that `--env` and vsrun itself set keep their values.
     pub fn renew(&self, started: &[StaticCStr], now: &[StaticCStr]) -> Env {
         // The child sets or removes these variables between fork and exec.
-        const LATE: [&[u8]; 2] = [b"LISTEN_PID", b"WATCHDOG_PID"];
+        const SET_BY_CHILD: [&[u8]; 2] = [b"LISTEN_PID", b"WATCHDOG_PID"];
         let named =
             |list: &[StaticCStr], name: &[u8]| list.iter().copied().find(|entry| entry_name(entry.to_bytes()) == name);
         let is_free = |name: &[u8]| {
             let entry = named(started, name);
             let is_of_file = entry == named(&self.base.0, name) || entry == named(&self.first, name);
             // vsrun adds its notify socket, and for a probe the server's pid, after all other variables.
-            let is_late =
-                LATE.contains(&name) || (entry.is_none() && (name == NOTIFY_SOCKET || name == SERVER_PID.as_bytes()));
+            let is_late = SET_BY_CHILD.contains(&name)
+                || (entry.is_none() && (name == NOTIFY_SOCKET || name == SERVER_PID.as_bytes()));
             named(&self.given, name).is_none() && (entry.is_none() || is_of_file) && !is_late
         };
         let mut env = Env(started.to_vec());
@@ -188,7 +188,7 @@ mod tests {
 
     #[test]
     fn files_that_have_changed_change_only_what_is_theirs() {
-        let source = Source {
+        let source = EnvSource {
             sources: EnvFiles { dir: Some(c"d"), ..EnvFiles::default() },
             base: Env(vec![c"HOME=/h", c"A=base", c"B=base", c"WATCHDOG_PID=1"]),
             first: vec![c"A=1", c"N=1", c"E=file", c"S=same", c"L=1", c"HOME"],

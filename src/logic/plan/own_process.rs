@@ -12,9 +12,9 @@ use crate::logic::formats::log_name::LogPolicy;
 
 /// The steps of the rotator, which writes the server's output to the log files. It keeps the signals blocked that vsrun
 /// has blocked.
-pub fn rotator(rules: LogPolicy, change: Option<&Identity>) -> Box<Program> {
+pub fn rotator(policy: LogPolicy, change: Option<&Identity>) -> Box<Program> {
     let steps = vec![Step::Setsid, Step::Input, Step::Output, Step::Chdir(c"/")];
-    without_exec(steps, change, Step::RunLogRotator(rules))
+    without_exec(steps, change, Step::RunLogRotator(policy))
 }
 
 /// The steps of a process that probes the server through the network, with the server's user.

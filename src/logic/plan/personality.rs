@@ -25,7 +25,7 @@ pub struct Personality {
     /// The signals, as bits, that a supervisor leaves at their default action, which kills it.
     pub unhandled: u64,
     /// The signal for the remaining processes of the command's group when the command has exited.
-    pub farewell: Option<Signal>,
+    pub after_exit_signal: Option<Signal>,
     /// True if the supervisor stops itself after a signal by which a terminal stops processes.
     pub suspends: bool,
     /// True if each orphan that is reaped is recorded.
@@ -46,7 +46,7 @@ pub const VSRUN: Personality = Personality {
     accounts: Accounts::Vsrun,
     forwards_to_group: false,
     unhandled: 0,
-    farewell: None,
+    after_exit_signal: None,
     suspends: false,
     reports_orphans: false,
     parent_death: None,

@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 
 use super::account::Identity;
 use super::before::{self, Before};
-use super::env::{Env, Source};
+use super::env::{Env, EnvSource};
 use super::host::Host;
 use super::personality::Personality;
 use super::probes::{self, Probes};
@@ -25,7 +25,7 @@ use crate::logic::cli::options::{Options, SyslogUsage};
 use crate::logic::formats::cgroup::Group;
 use crate::logic::formats::log_name::LogPolicy;
 use crate::logic::plan::socket_activation;
-use crate::logic::supervisor::notify::is_for_us;
+use crate::logic::supervisor::notify::is_service_manager_var;
 use crate::logic::supervisor::policy::Policy;
 use crate::logic::supervisor::readiness::{NOTIFY_SOCKET, Ready};
 use crate::logic::supervisor::signal_action::{SignalAction, SignalTable};
@@ -39,9 +39,9 @@ pub struct Plan {
     /// True if only warnings and errors are recorded.
     pub quiet: bool,
     /// True if the supervisor leaves the directory in which it was called.
-    pub moves: bool,
+    pub leaves_cwd: bool,
     /// True if a terminal is reopened for writing only, because another user's server must not read its keys.
-    pub hides_keys: bool,
+    pub write_only_terminal: bool,
     /// Which set of exit statuses a failed start uses.
     pub statuses: Statuses,
     /// True if SIGHUP stays ignored, as it was when vsrun was called.
@@ -80,7 +80,7 @@ pub struct Plan {
     /// vsrun's connection to syslog for its own records, if it has one.
     pub syslog: Option<SyslogOptions>,
     /// The sources of the server's environment, if it is read again before a restart.
-    pub env_source: Option<Source>,
+    pub env_source: Option<EnvSource>,
     /// What the supervisor needs. None if vsrun becomes the server.
     pub supervision: Option<Supervision>,
 }
@@ -166,9 +166,9 @@ pub fn plan(options: &mut Options, host: &Host<'_>) -> Result<Plan> {
         return Err(Error::new(Problem::ReadyFdIsSocket).number(number.into()));
     }
     let (syslog, debug) = (syslog(options), step_trace(options));
-    let address = host.env.get(NOTIFY_SOCKET).filter(|_| options.reports_upward());
+    let address = host.env.get(NOTIFY_SOCKET).filter(|_| options.reports_to_service_manager());
     let notify = address.map(|address| (address.to_vec(), host.ping));
-    let stay = options.is_supervised().then(|| {
+    let supervision = options.is_supervised().then(|| {
         let pidfile = options.manager.and_then(|managed| managed.pidfile);
         Supervision { pidfile, handler, notify }
     });
@@ -194,9 +194,9 @@ pub fn plan(options: &mut Options, host: &Host<'_>) -> Result<Plan> {
         ready,
         env_source,
         syslog,
-        supervision: stay,
-        moves: program::leaves_callers_dir(options, host),
-        hides_keys: options.user.is_some() && !options.has(Id::Stdin),
+        supervision,
+        leaves_cwd: program::leaves_callers_dir(options, host),
+        write_only_terminal: options.user.is_some() && !options.has(Id::Stdin),
         termination_log: options.termination_log,
         statuses: if options.has(Id::Rc) { Statuses::Script } else { Statuses::Own },
         ignores_hangup,
@@ -224,8 +224,8 @@ fn handler_program(
     identity: Option<&Identity>,
     change: Option<&Identity>,
 ) -> Result<Box<Program>> {
-    let mut env = host.env.for_identity(identity);
-    env.remove(&|name| name.starts_with(b"VSRUN_") || is_for_us(name));
+    let mut env = host.env.with_login_vars(identity);
+    env.remove(&|name| name.starts_with(b"VSRUN_") || is_service_manager_var(name));
     env.set(b"VSRUN_SERVER_COMMAND", &shorten_for_env(shell_words(options.command.iter().map(|word| word.to_bytes()))));
     let full = command_path::absolute(path, host)?;
     Ok(program::helper_program(path, vec![full], vec![path], env, identity, change, program::spare_capability(options)))
@@ -267,7 +267,7 @@ fn output(
     for path in &mut paths {
         *path = command_path::absolute(path, host)?;
     }
-    let env = host.env.for_identity(identity);
+    let env = host.env.with_login_vars(identity);
     let owner = change.map(|identity| (identity.uid, identity.gid));
     let program =
         program::helper_program(command, paths, words, env, identity, change, program::spare_capability(options));

@@ -15,7 +15,7 @@ use crate::logic::base::cstr::StaticCStr;
 use crate::logic::base::error::Result;
 use crate::logic::cli::flags::Id;
 use crate::logic::cli::options::Options;
-use crate::logic::supervisor::notify::is_for_us;
+use crate::logic::supervisor::notify::is_service_manager_var;
 use crate::logic::supervisor::readiness::Ready;
 
 /// A program to execute, and the steps before its exec.
@@ -43,11 +43,11 @@ pub fn base_env(options: &Options, host: &Host<'_>, identity: Option<&Identity>)
             env.set(b"HOME", &identity.home);
             env
         }
-        identity => inherited.for_identity(identity),
+        identity => inherited.with_login_vars(identity),
     };
-    if options.reports_upward() {
+    if options.reports_to_service_manager() {
         // vsrun itself, and not the server, reports to the service manager's socket.
-        env.remove(&is_for_us);
+        env.remove(&is_service_manager_var);
     }
     env
 }
@@ -124,7 +124,7 @@ pub fn server(
         None => {}
     }
     if is_late {
-        push_close_step(&mut steps, Step::SealDescriptors, options);
+        push_close_step(&mut steps, Step::CloexecDescriptors, options);
     }
     steps.extend(confined);
     push_last_steps(&mut steps, Step::Exec(command));
@@ -287,5 +287,5 @@ pub fn helper_program(
 /// The capabilities that a program beside the server keeps: a harmless one that the server does not have, so that the
 /// server cannot trace it.
 pub fn spare_capability(options: &Options) -> KeepPermitted {
-    KeepPermitted::Spare(options.caps.map_or(0, |caps| caps.set))
+    KeepPermitted::OneHarmless(options.caps.map_or(0, |caps| caps.set))
 }

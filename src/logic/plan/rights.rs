@@ -39,7 +39,7 @@ impl Step {
             | Self::NoNewPrivileges
             | Self::Umask(_)
             | Self::CloseDescriptors
-            | Self::SealDescriptors
+            | Self::CloexecDescriptors
             | Self::Ready(_)
             | Self::Ruleset(_)
             | Self::Allow(..)
@@ -96,7 +96,7 @@ impl Step {
             | Self::NoNewPrivileges
             | Self::Umask(_)
             | Self::CloseDescriptors
-            | Self::SealDescriptors
+            | Self::CloexecDescriptors
             | Self::Ready(_)
             | Self::Ruleset(_)
             | Self::Allow(..)

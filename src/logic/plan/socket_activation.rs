@@ -22,8 +22,8 @@ pub struct ServerSockets {
 }
 
 /// The number of all sockets: passed ones and vsrun's own.
-pub fn count(handed: u16, own: &[StaticCStr]) -> u16 {
-    handed.saturating_add(u16::try_from(own.len()).unwrap_or(u16::MAX))
+pub fn count(inherited: u16, own: &[StaticCStr]) -> u16 {
+    inherited.saturating_add(u16::try_from(own.len()).unwrap_or(u16::MAX))
 }
 
 /// The sockets that vsrun's parent has passed.
@@ -39,18 +39,18 @@ impl InheritedSockets {
     /// Removes the `LISTEN_*` variables from an environment, and returns the sockets that they announce to the process
     /// `pid`.
     pub fn take(env: &mut Env, pid: &[u8]) -> Self {
-        let mut handed = Self::default();
+        let mut inherited = Self::default();
         if env.get(b"LISTEN_PID") == Some(pid) {
             let count = env.get(b"LISTEN_FDS").and_then(parse_number).and_then(|count| u16::try_from(count).ok());
-            handed.count = count.unwrap_or(0);
+            inherited.count = count.unwrap_or(0);
             let given = env.get(b"LISTEN_FDNAMES").unwrap_or_default();
             let mut given = split_byte(given, b':');
-            for _ in 0..handed.count {
-                push_name(&mut handed.names, given.next().filter(|name| !name.is_empty()).unwrap_or(UNKNOWN_NAME));
+            for _ in 0..inherited.count {
+                push_name(&mut inherited.names, given.next().filter(|name| !name.is_empty()).unwrap_or(UNKNOWN_NAME));
             }
         }
         unset(env);
-        handed
+        inherited
     }
 
     /// Announces these sockets and vsrun's own ones in a server's environment. The server's process sets `LISTEN_PID`

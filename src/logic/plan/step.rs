@@ -95,7 +95,7 @@ pub enum Step {
     CloseDescriptors,
     /// Make every descriptor above 2, except those that the program inherits, close-on-exec. For a vsrun that becomes
     /// the server with its own user and root: until the exec it may still have to undo the start.
-    SealDescriptors,
+    CloexecDescriptors,
     /// Move the write end of the ready pipe to this descriptor, on which the program reports that it is ready.
     Ready(i32),
     /// Create a Landlock rule set that handles these rights.
@@ -125,7 +125,7 @@ pub enum KeepPermitted {
     Yes,
     /// Keep one harmless capability that is not in this set, which is the server's. The server cannot trace a process
     /// that has a capability it does not have itself.
-    Spare(u64),
+    OneHarmless(u64),
 }
 
 impl fmt::Display for Step {
@@ -178,7 +178,7 @@ impl Step {
             | Self::NoNewPrivileges
             | Self::Umask(_)
             | Self::CloseDescriptors
-            | Self::SealDescriptors
+            | Self::CloexecDescriptors
             | Self::RunLogRotator(_)
             | Self::RunProbe => Object::None,
         }
@@ -213,7 +213,7 @@ impl Step {
             Self::Capabilities(_) => Deed::Capabilities,
             Self::NoNewPrivileges => Deed::NoNewPrivileges,
             Self::Umask(_) => Deed::Umask,
-            Self::CloseDescriptors | Self::SealDescriptors => Deed::CloseDescriptors,
+            Self::CloseDescriptors | Self::CloexecDescriptors => Deed::CloseDescriptors,
             Self::Ready(_) => Deed::Ready,
             Self::Cgroup(_) => Deed::Cgroup,
             Self::Ruleset(_) => Deed::Ruleset,

@@ -85,7 +85,7 @@ pub enum Reason {
     /// The component would have to be created in a directory of this user, and would belong to another user.
     Made(u32),
     /// The log directory belongs to this user, who is neither root, vsrun's user nor the server's.
-    Stranger(u32),
+    OtherUser(u32),
     /// The component has more than one hard link, and another user may have created this one.
     SecondName,
     /// The component has replaced the directory that vsrun has just created.
@@ -108,7 +108,7 @@ impl fmt::Display for Refusal {
         let (problem, one, two) = match self.reason {
             Reason::Owner { owner, before } => (Problem::OfTwoUsers, user(owner), user(before)),
             Reason::Made(before) => (Problem::MadeForAnother, user(before), Object::None),
-            Reason::Stranger(owner) => (Problem::OfAStranger, user(owner), Object::None),
+            Reason::OtherUser(owner) => (Problem::OfAStranger, user(owner), Object::None),
             Reason::SecondName => (Problem::SecondName, Object::None, Object::None),
             Reason::Replaced => (Problem::ReplacedMeanwhile, Object::None, Object::None),
         };

@@ -50,7 +50,7 @@ pub struct Message<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ignored {
     /// The sender is neither the server's user nor root.
-    Stranger,
+    OtherUser,
     /// The message holds a name that vsrun does not support.
     Unsupported,
     /// The message holds a value that cannot be read.
@@ -63,7 +63,7 @@ impl Ignored {
     /// The reason, for vsrun's own record.
     pub fn reason(self) -> Reason {
         match self {
-            Self::Stranger => Reason::NotServersUser,
+            Self::OtherUser => Reason::NotServersUser,
             Self::Unsupported => Reason::UnsupportedMessage,
             Self::Malformed => Reason::NotMicroseconds,
             Self::Hanging => Reason::DescriptorsHang,
@@ -135,7 +135,7 @@ impl<'a> Message<'a> {
         {
             *until = (*until).max(now.after(span));
         }
-        if let (Some(span), Some(until)) = (self.extend, &mut state.unproven) {
+        if let (Some(span), Some(until)) = (self.extend, &mut state.ready_deadline) {
             *until = (*until).max(now.after(span));
         }
         if policy.watchdog.is_some()
@@ -186,7 +186,7 @@ impl Message<'_> {
 /// True for a variable by which the service manager configures vsrun. A supervisor removes these from the environment
 /// of its children: a server would otherwise report to vsrun's service manager, with the watchdog time meant for
 /// vsrun.
-pub fn is_for_us(name: &[u8]) -> bool {
+pub fn is_service_manager_var(name: &[u8]) -> bool {
     [super::readiness::NOTIFY_SOCKET, b"WATCHDOG_USEC", b"WATCHDOG_PID"].contains(&name)
 }
 

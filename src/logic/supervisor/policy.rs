@@ -99,12 +99,12 @@ pub struct Policy {
 }
 
 /// Signals that ask a process to exit, whatever the stop signal is.
-pub const REQUESTS: [Signal; 5] = [Signal::TERM, Signal::INT, Signal::QUIT, Signal::HUP, Signal::KILL];
+pub const EXIT_SIGNALS: [Signal; 5] = [Signal::TERM, Signal::INT, Signal::QUIT, Signal::HUP, Signal::KILL];
 
 impl Policy {
     /// Whether a signal asks for an exit.
-    pub fn is_request(&self, signal: Signal) -> bool {
-        signal == self.stop_signal || REQUESTS.contains(&signal)
+    pub fn is_exit_signal(&self, signal: Signal) -> bool {
+        signal == self.stop_signal || EXIT_SIGNALS.contains(&signal)
     }
 
     /// The pause before a restart: none after the first failure in a row, then MIN, 2 MIN, 4 MIN, ... MAX.

@@ -77,7 +77,7 @@ fn addresses(text: &[u8]) -> Option<(Vec<Vec<u8>>, &[u8])> {
 
 /// What the first bytes of an HTTP response mean.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Answer {
+pub enum HttpAnswer {
     /// More bytes are needed.
     Incomplete,
     /// An HTTP status from 200 to 399.
@@ -92,16 +92,16 @@ pub enum Answer {
 pub const STATUS_LINE: usize = 12;
 
 /// Judges the beginning of a response.
-pub fn answer(bytes: &[u8]) -> Answer {
+pub fn answer(bytes: &[u8]) -> HttpAnswer {
     const PATTERN: &[u8; STATUS_LINE] = b"HTTP/1.# ###";
     let fits = |(byte, wanted): (&u8, &u8)| if *wanted == b'#' { byte.is_ascii_digit() } else { byte == wanted };
     if !bytes.iter().zip(PATTERN).all(fits) {
-        return Answer::Other;
+        return HttpAnswer::Other;
     }
-    let Some(digits) = bytes.get(STATUS_LINE - 3..STATUS_LINE) else { return Answer::Incomplete };
+    let Some(digits) = bytes.get(STATUS_LINE - 3..STATUS_LINE) else { return HttpAnswer::Incomplete };
     match digits.iter().fold(0, |status, digit| status * 10 + u16::from(digit - b'0')) {
-        200..=399 => Answer::Healthy,
-        status => Answer::Status(status),
+        200..=399 => HttpAnswer::Healthy,
+        status => HttpAnswer::Status(status),
     }
 }
 
@@ -180,21 +180,21 @@ mod tests {
     #[test]
     fn a_status_line_is_judged_as_soon_as_it_is_there() {
         for (bytes, expected) in [
-            (&b""[..], Answer::Incomplete),
-            (b"H", Answer::Incomplete),
-            (b"HTTP/1.1 20", Answer::Incomplete),
-            (b"HTTP/1.1 200", Answer::Healthy),
-            (b"HTTP/1.0 204 No Content\r\n", Answer::Healthy),
-            (b"HTTP/1.1 302 Found\r\n", Answer::Healthy),
-            (b"HTTP/1.1 399", Answer::Healthy),
-            (b"HTTP/1.1 400", Answer::Status(400)),
-            (b"HTTP/1.1 503 x", Answer::Status(503)),
-            (b"HTTP/1.1 100", Answer::Status(100)),
-            (b"HTTP/1.1 999", Answer::Status(999)),
-            (b"HTTP/2 200", Answer::Other),
-            (b"220 smtp", Answer::Other),
-            (b"HTTP/1.1 2x0", Answer::Other),
-            (b"\0", Answer::Other),
+            (&b""[..], HttpAnswer::Incomplete),
+            (b"H", HttpAnswer::Incomplete),
+            (b"HTTP/1.1 20", HttpAnswer::Incomplete),
+            (b"HTTP/1.1 200", HttpAnswer::Healthy),
+            (b"HTTP/1.0 204 No Content\r\n", HttpAnswer::Healthy),
+            (b"HTTP/1.1 302 Found\r\n", HttpAnswer::Healthy),
+            (b"HTTP/1.1 399", HttpAnswer::Healthy),
+            (b"HTTP/1.1 400", HttpAnswer::Status(400)),
+            (b"HTTP/1.1 503 x", HttpAnswer::Status(503)),
+            (b"HTTP/1.1 100", HttpAnswer::Status(100)),
+            (b"HTTP/1.1 999", HttpAnswer::Status(999)),
+            (b"HTTP/2 200", HttpAnswer::Other),
+            (b"220 smtp", HttpAnswer::Other),
+            (b"HTTP/1.1 2x0", HttpAnswer::Other),
+            (b"\0", HttpAnswer::Other),
         ] {
             assert_eq!(answer(bytes), expected, "{:?}", bytes.escape_ascii().to_string());
         }

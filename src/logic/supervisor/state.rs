@@ -22,7 +22,7 @@ pub struct State {
     /// Whether a server process has been ready: from then on a failed start leads to a restart, not to an error.
     pub(super) ready: bool,
     /// Why vsrun ends this server process without having been asked to.
-    pub forced: Option<Forced>,
+    pub forced: Option<ForcedStop>,
     /// Unexpected exits in a row without a stable run in between.
     pub(super) consecutive_failures: u32,
     /// When this run of the server began.
@@ -43,7 +43,7 @@ pub struct State {
     /// The watchdog time of this run: `--watchdog`, until the server sends `WATCHDOG_USEC=`.
     pub(super) watchdog: Option<Span>,
     /// When the server has to be ready, if it is a candidate that took the place of a server that exited.
-    pub(super) unproven: Option<Time>,
+    pub(super) ready_deadline: Option<Time>,
     /// The outcome of the replacement under way, as far as it is known already.
     pub(super) replacement: Option<Outcome>,
     /// The outcome of the last replacement, until it has been reported.
@@ -96,7 +96,7 @@ impl Phase {
 /// Why vsrun ends a server without a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(test, derive(Hash))]
-pub enum Forced {
+pub enum ForcedStop {
     /// The watchdog time passed without a message.
     Watchdog,
     /// The health probe failed too often in a row.
@@ -105,7 +105,7 @@ pub enum Forced {
     Unready,
 }
 
-impl Forced {
+impl ForcedStop {
     /// The value of the crash handler's variable `VSRUN_SERVER_REASON`.
     pub fn reason(self) -> &'static str {
         match self {
@@ -190,7 +190,7 @@ impl State {
             watchdog_deadline: None,
             watchdog: policy.watchdog,
             forced: None,
-            unproven: None,
+            ready_deadline: None,
             second: Second::None,
             replacement: None,
             finished: None,
@@ -205,7 +205,7 @@ impl State {
     /// The deadline of the phase.
     pub fn main_deadline(&self) -> Option<Time> {
         match self.phase {
-            Phase::Running => self.unproven.or(self.watchdog_deadline),
+            Phase::Running => self.ready_deadline.or(self.watchdog_deadline),
             Phase::AwaitingSecond { .. } | Phase::Done => None,
             Phase::Starting { until }
             | Phase::Stopping { until, .. }
@@ -229,7 +229,7 @@ impl State {
     /// True if a forwarded signal asked for this exit. A signal with another meaning (USR1, a real-time signal) kills
     /// only a server that does not handle it: that is a crash.
     fn was_requested(&self, policy: &Policy, exit: Exit) -> bool {
-        self.was_forwarded(exit) && exit.signal().is_some_and(|signal| policy.is_request(signal))
+        self.was_forwarded(exit) && exit.signal().is_some_and(|signal| policy.is_exit_signal(signal))
     }
 
     /// Ends the run. If it was long enough, the count of consecutive failures starts again at zero.
@@ -242,16 +242,16 @@ impl State {
 
     /// Translates the last exit for vsrun's own exit status: an exit listed in `--success-exit` is a success, except
     /// one that vsrun has forced.
-    pub(super) fn judge(&self, policy: &Policy, ending: Ending) -> Ending {
-        let judge = |exit| match self.forced {
+    pub(super) fn apply_success_exit(&self, policy: &Policy, ending: Ending) -> Ending {
+        let apply_success_exit = |exit| match self.forced {
             _ if !policy.success.contains(exit) => exit,
-            Some(Forced::Unready) => Exit::Code(SETUP),
+            Some(ForcedStop::Unready) => Exit::Code(SETUP),
             Some(forced) => Exit::Signal { signal: forced.signal(policy), core: false },
             None => Exit::SUCCESS,
         };
         match ending {
-            Ending::Server(exit) => Ending::Server(judge(exit)),
-            Ending::GaveUp(exit) => Ending::GaveUp(judge(exit)),
+            Ending::Server(exit) => Ending::Server(apply_success_exit(exit)),
+            Ending::GaveUp(exit) => Ending::GaveUp(apply_success_exit(exit)),
             Ending::Stopped | Ending::Failed(_) => ending,
         }
     }
@@ -281,7 +281,7 @@ impl State {
     }
 
     /// Ends a server that is silent or not healthy. The exit counts as unexpected.
-    pub(super) fn force(&mut self, policy: &Policy, forced: Forced, now: Time) -> Action {
+    pub(super) fn force_stop(&mut self, policy: &Policy, forced: ForcedStop, now: Time) -> Action {
         self.forced = Some(forced);
         self.phase = Phase::Stopping { next: AfterStop::HandleExit, until: policy.stop_deadline(now) };
         Action::Send(forced.signal(policy), policy.signal_scope)

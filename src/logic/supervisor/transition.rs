@@ -12,7 +12,7 @@ use crate::logic::base::exit::{Exit, SETUP};
 use crate::logic::base::signal::Signal;
 use crate::logic::base::time::{Span, Time};
 use clearing::{Clearing, clear};
-use runs::{launch, recover};
+use runs::{launch, on_unexpected_exit};
 
 /// How long to wait for processes after KILL: one that hangs in the kernel may never exit.
 const KILL_WAIT: Span = Span::secs(5);
@@ -24,9 +24,9 @@ pub fn next(policy: &Policy, state: &mut State, event: Event, now: Time) -> Acti
     let linger = policy.linger.filter(|_| !lingers);
     let mut action = next_action(policy, state, event, now);
     if let Action::Finish(ending) = action {
-        action = last(state, state.judge(policy, ending), linger.map(|span| now.after(span)));
+        action = last(state, state.apply_success_exit(policy, ending), linger.map(|span| now.after(span)));
     }
-    state.settle();
+    state.finish_replacement();
     action
 }
 
@@ -99,7 +99,9 @@ fn cleared(policy: &Policy, state: &mut State, next: AfterStop, exit: Exit, now:
         (AfterStop::Finish, Role::Init | Role::InitWithTimeout) => Ending::Server(exit),
         (AfterStop::FailStart, _) => Ending::Failed(SETUP),
         (AfterStop::Restart, _) => return launch(policy, state, LogFiles::Rotate, now),
-        (AfterStop::HandleExit, _) if state.is_unexpected(policy, exit) => return recover(policy, state, exit, now),
+        (AfterStop::HandleExit, _) if state.is_unexpected(policy, exit) => {
+            return on_unexpected_exit(policy, state, exit, now);
+        }
         (AfterStop::HandleExit, _) => Ending::Server(exit),
     };
     finish(state, ending)

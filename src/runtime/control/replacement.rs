@@ -15,7 +15,7 @@ use crate::logic::supervisor::replacement::{ACCEPTED, Outcome, Refusal, request,
 use crate::runtime::host::clock::now;
 use crate::runtime::report::os_error::add_errno;
 use crate::runtime::start::deliver;
-use crate::sys::lock::{self, Answer};
+use crate::sys::lock::{self, LockAnswer};
 use crate::sys::{Errno, clock, poll, process};
 
 /// The time that a manager has to acknowledge a request. A manager that does not support such requests ignores them.
@@ -44,19 +44,19 @@ pub fn replace(path: StaticCStr, file: &Pidfile, server: Server) -> Result<u8> {
     };
     let answer = |value| lock::read_answer(file.file.as_fd(), token_of(value).unwrap_or(0));
     // If the token has an answer already, an earlier request has used it.
-    let is_unused = |value: &u32| !matches!(answer(*value), Answer::Number(_));
+    let is_unused = |value: &u32| !matches!(answer(*value), LockAnswer::Number(_));
     let Some(value) = (0..READ_ATTEMPTS).map(|_| new()).find(is_unused) else {
         return fail(Reason::ItsLockUnreadable);
     };
     let (mut until, mut checks, mut hidden) = (now().after(ACK_TIMEOUT), 0, 0);
     loop {
         let repeated = match answer(value) {
-            Answer::Unlocked => return fail(Reason::ManagerExited),
-            Answer::Number(ACCEPTED) => {
+            LockAnswer::Unlocked => return fail(Reason::ManagerExited),
+            LockAnswer::Number(ACCEPTED) => {
                 until = now().after(ACK_TIMEOUT);
                 CHECKS_IF_ACCEPTED
             }
-            Answer::Number(number) => {
+            LockAnswer::Number(number) => {
                 let outcome = Outcome::from_number(number);
                 if outcome == Some(Outcome::Done) {
                     return Ok(exit::OK);
@@ -66,13 +66,13 @@ pub fn replace(path: StaticCStr, file: &Pidfile, server: Server) -> Result<u8> {
                 let [reason, more] = outcome.map_or([Object::None, Object::None], Outcome::words);
                 return Err(error().with(reason).with(more).status(code));
             }
-            Answer::Hidden if hidden == HIDDEN_CHECKS => return fail(Reason::ItsLockUnreadable),
-            Answer::Hidden => {
+            LockAnswer::Hidden if hidden == HIDDEN_CHECKS => return fail(Reason::ItsLockUnreadable),
+            LockAnswer::Hidden => {
                 hidden += 1;
                 CHECKS_IF_ACCEPTED
             }
-            Answer::None if is_over(Some(until)) => return fail(Reason::ManagerSilent),
-            Answer::None => CHECKS_PER_REQUEST,
+            LockAnswer::None if is_over(Some(until)) => return fail(Reason::ManagerSilent),
+            LockAnswer::None => CHECKS_PER_REQUEST,
         };
         if checks % repeated == 0 {
             let queue = || manager.queue(Signal::CHLD.number(), value);

@@ -56,19 +56,19 @@ pub struct AccountFiles {
 /// # Errors
 /// When the directory of `--env-dir` cannot be read, or /etc/passwd or /etc/group exists and cannot be read: as root, a
 /// guess would be dangerous.
-pub fn read<'a>(options: &Options, world: &'a mut AccountFiles) -> Result<Host<'a>> {
+pub fn read<'a>(options: &Options, account_files: &'a mut AccountFiles) -> Result<Host<'a>> {
     let mut env = Env(entry::environment());
     let personality = options.personality;
     if personality.is_transparent && personality.accounts == Accounts::Vsrun {
         env.remove(&|name| name == names::ARGS_VARIABLE);
     }
-    let mut handed = InheritedSockets::default();
+    let mut inherited = InheritedSockets::default();
     let mut renames_listen_pid = false;
     // vsrun's own pid is read only if the environment announces sockets to a pid.
     let named = env.get(b"LISTEN_PID").is_some();
     let pid = if named { format!("{}", process::id()) } else { String::new() };
     if !options.keeps_descriptors() {
-        handed = InheritedSockets::take(&mut env, pid.as_bytes());
+        inherited = InheritedSockets::take(&mut env, pid.as_bytes());
     } else if personality.passes_sockets && named && env.get(b"LISTEN_PID") == Some(pid.as_bytes()) {
         renames_listen_pid = true;
         env.remove(&|name| name == b"LISTEN_PID");
@@ -76,18 +76,18 @@ pub fn read<'a>(options: &Options, world: &'a mut AccountFiles) -> Result<Host<'
     let ping =
         env.get(b"WATCHDOG_USEC").and_then(|usec| notify::ping(usec, env.get(b"WATCHDOG_PID"), process::id().number()));
     let (euid, egid) = (credentials::effective_uid(), credentials::effective_gid());
-    let mut host = Host { euid, egid, env, inherited: handed, ping, renames_listen_pid, ..Host::default() };
+    let mut host = Host { euid, egid, env, inherited, ping, renames_listen_pid, ..Host::default() };
     if let Some(login) = &options.user {
         // If USER and GROUP are both numbers, /etc/passwd is needed only for the home directory.
         let numbers = matches!((&login.user, &login.group), (Name::Number(_), Some(Name::Number(_))));
-        match read_account_file(c"/etc/passwd", &mut world.passwd) {
-            Err(_) if numbers => world.passwd = FileContents::default(),
+        match read_account_file(c"/etc/passwd", &mut account_files.passwd) {
+            Err(_) if numbers => account_files.passwd = FileContents::default(),
             result => result?,
         }
         host.groups = credentials::groups();
         // A numeric group needs no lookup in /etc/group.
         if !matches!(login.group, Some(Name::Number(_))) {
-            read_account_file(c"/etc/group", &mut world.group)?;
+            read_account_file(c"/etc/group", &mut account_files.group)?;
         }
         // uid 0 may be without CAP_SETUID and CAP_SETGID, for example in a container. That matters only if USER may be
         // root too: then there may be nothing to change, and the start must not fail.
@@ -116,7 +116,7 @@ pub fn read<'a>(options: &Options, world: &'a mut AccountFiles) -> Result<Host<'
             Err(_) => Kernel::Refused,
         };
     }
-    (host.passwd, host.group) = (&world.passwd, &world.group);
+    (host.passwd, host.group) = (&account_files.passwd, &account_files.group);
     if let Some(sources) = options.env_sources() {
         let base = if sources.names.is_empty() { Env::default() } else { planner::base_environment(options, &host)? };
         host.env_entries = env_files::read_all(&sources, &base)?;

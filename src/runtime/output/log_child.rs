@@ -67,8 +67,8 @@ impl LogChild {
     /// Makes a log child, without starting it.
     pub fn new(name: &'static str, program: Box<Program>, pipe: OwnedFd, output: Option<OwnedFd>) -> Box<Self> {
         let program = ExecImage::new(program);
-        let (error, steps, life, pause, again) = (None, Vec::new(), None, RETRY_DELAYS.0, None);
-        Box::new(Self { name, program, pipe, output, error, steps, running: life, pause, retry_at: again })
+        let (error, steps, running, pause, again) = (None, Vec::new(), None, RETRY_DELAYS.0, None);
+        Box::new(Self { name, program, pipe, output, error, steps, running, pause, retry_at: again })
     }
 
     /// The descriptors for the next start.
@@ -105,8 +105,8 @@ impl LogChild {
     /// Kills a rotator, and starts another one on the same pipe. No byte is lost: bytes that were not moved are still
     /// in the pipe.
     pub fn replace(&mut self, now: Time) {
-        if let Some(life) = self.running.take() {
-            deliver::to_child(life.pid, Signal::KILL, &self.program);
+        if let Some(running) = self.running.take() {
+            deliver::to_child(running.pid, Signal::KILL, &self.program);
         }
         self.retry_at = Some(now);
         self.run_due(now);
@@ -116,7 +116,7 @@ impl LogChild {
     pub fn deadline(&self) -> Option<Time> {
         match &self.running {
             None => self.retry_at,
-            Some(life) => life.report.as_ref().map(|_| life.since.after(EXEC_TIMEOUT)),
+            Some(running) => running.report.as_ref().map(|_| running.since.after(EXEC_TIMEOUT)),
         }
     }
 
@@ -125,18 +125,18 @@ impl LogChild {
         if self.deadline().is_none_or(|until| until > now) {
             return;
         }
-        if let Some(life) = &mut self.running {
+        if let Some(running) = &mut self.running {
             // The exec closes the child's end of the pipe. A process that has not reached its exec, for example because
             // its user has stopped it, is killed.
-            if let Some(report) = life.report.take()
+            if let Some(report) = running.report.take()
                 && !poll::wait_for_close(report.as_fd(), 0)
             {
-                deliver::to_child(life.pid, Signal::KILL, &self.program);
+                deliver::to_child(running.pid, Signal::KILL, &self.program);
             }
         } else {
             let launched = self.launch(now).map(|report| {
-                if let Some(life) = &mut self.running {
-                    life.report = Some(report);
+                if let Some(running) = &mut self.running {
+                    running.report = Some(report);
                 }
             });
             if launched.is_err() {
@@ -147,8 +147,8 @@ impl LogChild {
 
     /// To be called for each child that was reaped. If it is the log child, schedules a restart and returns its name.
     pub fn on_exit(&mut self, pid: Pid, now: Time) -> Option<&'static str> {
-        let life = self.running.take_if(|life| life.pid == pid)?;
-        if now.since(life.since) >= STABLE_UPTIME {
+        let running = self.running.take_if(|running| running.pid == pid)?;
+        if now.since(running.since) >= STABLE_UPTIME {
             self.pause = RETRY_DELAYS.0;
         }
         self.schedule_retry(now);
@@ -191,8 +191,8 @@ impl LogChild {
 
     /// Makes the rotator reopen its file by name.
     pub fn reopen(&self) {
-        if let Some(life) = &self.running {
-            deliver::to_child(life.pid, Signal::HUP, &self.program);
+        if let Some(running) = &self.running {
+            deliver::to_child(running.pid, Signal::HUP, &self.program);
         }
     }
 
@@ -217,11 +217,11 @@ impl LogChild {
     ///
     /// # Errors
     /// When a step of the start failed.
-    pub fn check(&self, report: sys::Result<OwnedFd>) -> Result<()> {
+    pub fn await_exec(&self, report: sys::Result<OwnedFd>) -> Result<()> {
         let name = self.name.as_bytes();
         let report = report.map_err(|why| os_error_of(Problem::StartLogChild, name, why))?;
         let start = match &self.running {
-            Some(life) => StartOutcome::await_in_time(&report, life.pid, &self.program),
+            Some(running) => StartOutcome::await_in_time(&report, running.pid, &self.program),
             None => StartOutcome::await_end(&report),
         };
         match start {

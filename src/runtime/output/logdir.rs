@@ -5,7 +5,7 @@ use core::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use super::log_child::LogChild;
-use super::logfiles::{Folder, Sweep};
+use super::logfiles::{LogFileDir, Sweep};
 use crate::logic::base::cstr::StaticCStr;
 use crate::logic::base::error::Result;
 use crate::logic::base::problem::Problem;
@@ -30,16 +30,16 @@ pub struct LogDir {
     /// The path by which the directory is opened again.
     path: StaticCStr,
     policy: LogPolicy,
-    folder: Folder,
+    file_dir: LogFileDir,
     sweep: Sweep,
 }
 
 /// Where a rotation has begun new files.
 pub enum Rotated {
     /// In the same directory. Contains the new file of vsrun's own records, if one was begun.
-    Here(Option<OwnedFd>),
+    SameDir(Option<OwnedFd>),
     /// In another directory, to which the path leads now. Contains the new file of vsrun's own records.
-    There(OwnedFd),
+    NewDir(OwnedFd),
 }
 
 impl LogDir {
@@ -49,18 +49,18 @@ impl LogDir {
     /// # Errors
     /// When the directory or a file cannot be opened.
     #[inline(never)]
-    pub fn open(path: &CStr, later: StaticCStr, rules: LogPolicy) -> Result<(Box<Self>, OwnedFd)> {
+    pub fn open(path: &CStr, later: StaticCStr, policy: LogPolicy) -> Result<(Box<Self>, OwnedFd)> {
         let mut walk = Walk::begin();
-        let folder = Folder::open_or_make(path, rules.owner, &mut walk);
-        let begun = folder.and_then(|folder| {
-            let records = folder.begin_at_start(RECORDS_FILE, OpenMode::NewAppend, OpenMode::Append, None)?;
-            let (new, old) = output_open_modes(&rules);
-            let output = folder.begin_at_start(OUTPUT_FILE, new, old, rules.owner)?;
-            Ok((folder, records, output))
+        let file_dir = LogFileDir::open_or_make(path, policy.owner, &mut walk);
+        let begun = file_dir.and_then(|file_dir| {
+            let records = file_dir.begin_at_start(RECORDS_FILE, OpenMode::NewAppend, OpenMode::Append, None)?;
+            let (new, old) = output_open_modes(&policy);
+            let output = file_dir.begin_at_start(OUTPUT_FILE, new, old, policy.owner)?;
+            Ok((file_dir, records, output))
         });
-        let (folder, records, output) = begun.map_err(|why| walk.error(Problem::UseLogdir, path.to_bytes(), why))?;
+        let (file_dir, records, output) = begun.map_err(|why| walk.error(Problem::UseLogdir, path.to_bytes(), why))?;
         let (sweep, next) = (Sweep::default(), Time(clock::monotonic()));
-        let mut logs = Box::new(Self { path: later, folder, policy: rules, output, sweep, next });
+        let mut logs = Box::new(Self { path: later, file_dir, policy, output, sweep, next });
         for _ in 0..START_SWEEP_PARTS {
             if logs.sweep(Time(clock::monotonic())) {
                 break;
@@ -71,7 +71,7 @@ impl LogDir {
 
     /// The descriptor of the directory.
     pub fn dir(&self) -> BorrowedFd<'_> {
-        self.folder.dir.as_fd()
+        self.file_dir.dir.as_fd()
     }
 
     /// The descriptor to which the server writes.
@@ -98,24 +98,24 @@ impl LogDir {
             let _ = dir::fchown(write.as_fd(), uid, gid);
         }
         let file = core::mem::replace(&mut self.output, write);
-        let mut writer = LogChild::new("writer", program, pipe, Some(self.folder.reopen_dir()?));
+        let mut writer = LogChild::new("writer", program, pipe, Some(self.file_dir.reopen_dir()?));
         writer.set_destination(None, file, self.belongs_to_user());
         Ok(writer)
     }
 
     /// True if the directory belongs to the server's user.
     fn belongs_to_user(&self) -> bool {
-        self.policy.owner.is_none_or(|(uid, _)| self.folder.about.owner == uid)
+        self.policy.owner.is_none_or(|(uid, _)| self.file_dir.about.owner == uid)
     }
 
     /// The present end of the server's file: which file it is, and its length.
-    pub fn mark(&self) -> Mark {
-        self.folder.dir.stat(OUTPUT_FILE).map_or((0, 0), |about| (about.id.1, about.size))
+    pub fn mark(&self) -> FilePosition {
+        self.file_dir.dir.stat(OUTPUT_FILE).map_or((0, 0), |about| (about.id.1, about.size))
     }
 
     /// Opens the server's file to read it from a mark on, or from its beginning if it is another file by now.
-    pub fn read_from(&self, (file, place): Mark) -> sys::Result<OwnedFd> {
-        let (reader, about) = self.folder.open_ours(OUTPUT_FILE, OpenMode::ReadOnly)?;
+    pub fn read_from(&self, (file, place): FilePosition) -> sys::Result<OwnedFd> {
+        let (reader, about) = self.file_dir.open_ours(OUTPUT_FILE, OpenMode::ReadOnly)?;
         dir::seek(reader.as_fd(), if about.id.1 == file { place } else { 0 })?;
         // The user may have replaced the file. The replacement must at least belong to the user.
         if self.policy.owner.is_none_or(|(uid, _)| about.owner == uid) { Ok(reader) } else { Err(Errno::EXIST) }
@@ -127,18 +127,18 @@ impl LogDir {
     /// # Errors
     /// The errors of the walk to the directory, and of the file system.
     pub fn rotate(&mut self, writer: Option<&mut LogChild>, walk: &mut Walk) -> sys::Result<Rotated> {
-        if let Some(folder) = self.open_if_moved(walk)? {
-            return Ok(Rotated::There(self.begin_in(folder, writer)?));
+        if let Some(file_dir) = self.open_if_moved(walk)? {
+            return Ok(Rotated::NewDir(self.begin_in(file_dir, writer)?));
         }
         match writer {
             Some(writer) => {
-                self.folder.move_aside(OUTPUT_FILE)?;
+                self.file_dir.move_aside(OUTPUT_FILE)?;
                 writer.reopen();
             }
-            None => self.output = self.folder.begin(OUTPUT_FILE, OpenMode::NewAppend, self.policy.owner)?,
+            None => self.output = self.file_dir.begin(OUTPUT_FILE, OpenMode::NewAppend, self.policy.owner)?,
         }
         (self.sweep, self.next) = (Sweep::default(), Time::default());
-        Ok(Rotated::Here(Some(self.folder.begin(RECORDS_FILE, OpenMode::NewAppend, None)?)))
+        Ok(Rotated::SameDir(Some(self.file_dir.begin(RECORDS_FILE, OpenMode::NewAppend, None)?)))
     }
 
     /// Reopens the file of vsrun's own records by its name, because another process may have renamed it. The rotator
@@ -152,17 +152,17 @@ impl LogDir {
         writer: Option<&mut LogChild>,
         walk: &mut Walk,
     ) -> sys::Result<Rotated> {
-        if let Some(folder) = self.open_if_moved(walk)? {
-            return Ok(Rotated::There(self.begin_in(folder, writer)?));
+        if let Some(file_dir) = self.open_if_moved(walk)? {
+            return Ok(Rotated::NewDir(self.begin_in(file_dir, writer)?));
         }
         if let Some(writer) = writer {
             writer.reopen();
         }
-        if self.folder.is_named(RECORDS_FILE, records) {
-            return Ok(Rotated::Here(None));
+        if self.file_dir.is_file_named(RECORDS_FILE, records) {
+            return Ok(Rotated::SameDir(None));
         }
-        let records = self.folder.reopen(RECORDS_FILE, OpenMode::Append, OpenMode::NewAppend, None)?;
-        Ok(Rotated::Here(Some(records)))
+        let records = self.file_dir.reopen(RECORDS_FILE, OpenMode::Append, OpenMode::NewAppend, None)?;
+        Ok(Rotated::SameDir(Some(records)))
     }
 
     /// True if another program numbers renamed files too, so that the newest has the number 1 and all others are
@@ -179,21 +179,21 @@ impl LogDir {
 
     fn stat_rotated(&self, of: StaticCStr, number: u32) -> sys::Result<dir::FileStat> {
         let name = rotated_name(of, number);
-        self.folder.dir.stat(CStr::from_bytes_until_nul(name.as_bytes()).unwrap_or_default())
+        self.file_dir.dir.stat(CStr::from_bytes_until_nul(name.as_bytes()).unwrap_or_default())
     }
 
     /// Opens the directory to which the path leads now, if that is another one.
-    fn open_if_moved(&self, walk: &mut Walk) -> sys::Result<Option<Folder>> {
-        let folder = Folder::open(self.path, self.policy.owner, walk)?;
-        Ok(Some(folder).filter(|folder| folder.about.id != self.folder.about.id))
+    fn open_if_moved(&self, walk: &mut Walk) -> sys::Result<Option<LogFileDir>> {
+        let file_dir = LogFileDir::open(self.path, self.policy.owner, walk)?;
+        Ok(Some(file_dir).filter(|file_dir| file_dir.about.id != self.file_dir.about.id))
     }
 
     /// Begins new files in another directory. Returns the file of vsrun's own records.
-    fn begin_in(&mut self, folder: Folder, writer: Option<&mut LogChild>) -> sys::Result<OwnedFd> {
-        let records = folder.begin(RECORDS_FILE, OpenMode::NewAppend, None)?;
-        let output = folder.begin(OUTPUT_FILE, output_open_modes(&self.policy).0, self.policy.owner)?;
-        let again = folder.reopen_dir()?;
-        self.folder = folder;
+    fn begin_in(&mut self, file_dir: LogFileDir, writer: Option<&mut LogChild>) -> sys::Result<OwnedFd> {
+        let records = file_dir.begin(RECORDS_FILE, OpenMode::NewAppend, None)?;
+        let output = file_dir.begin(OUTPUT_FILE, output_open_modes(&self.policy).0, self.policy.owner)?;
+        let again = file_dir.reopen_dir()?;
+        self.file_dir = file_dir;
         match writer {
             Some(writer) => {
                 writer.set_destination(Some(again), output, self.belongs_to_user());
@@ -213,7 +213,7 @@ impl LogDir {
     /// Deletes renamed files that are too old, in one part of the directory. Nothing else is touched. Returns true if
     /// this was the last part.
     pub fn sweep(&mut self, now: Time) -> bool {
-        let is_last = self.sweep.sweep_part(&self.folder, &self.policy);
+        let is_last = self.sweep.sweep_part(&self.file_dir, &self.policy);
         if is_last {
             self.next = now.after(SWEEP_INTERVAL);
         }
@@ -222,12 +222,12 @@ impl LogDir {
 }
 
 /// A position in a server's file: the inode of the file, and the number of bytes before the position.
-pub type Mark = (u64, u64);
+pub type FilePosition = (u64, u64);
 
 /// How the server's file is opened if it is new, and if it exists. The rotator must not open it with O_APPEND, because
 /// splice(2) refuses that.
-fn output_open_modes(rules: &LogPolicy) -> (OpenMode, OpenMode) {
-    if rules.size == u64::MAX { (OpenMode::NewAppend, OpenMode::Append) } else { (OpenMode::New, OpenMode::Existing) }
+fn output_open_modes(policy: &LogPolicy) -> (OpenMode, OpenMode) {
+    if policy.size == u64::MAX { (OpenMode::NewAppend, OpenMode::Append) } else { (OpenMode::New, OpenMode::Existing) }
 }
 
 /// Verifies that the directory could be opened or created, and written to.
@@ -239,7 +239,7 @@ pub fn check(path: StaticCStr, owner: Option<(u32, u32)>) -> Result<()> {
     loop {
         let mut walk = Walk::begin();
         let reached =
-            walk.go_to(there).and_then(|()| if there == path { walk.belongs_to(path, owner) } else { Ok(()) });
+            walk.go_to(there).and_then(|()| if there == path { walk.verify_owner(path, owner) } else { Ok(()) });
         match reached.and_then(|()| access::may_write(there)) {
             Err(Errno::NOENT) => there = split_path(there).0,
             result => return result.map_err(|why| walk.error(Problem::UseLogdir, path.to_bytes(), why)),

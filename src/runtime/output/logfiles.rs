@@ -31,7 +31,7 @@ const FILE_MODE: u32 = 0o640;
 const DIR_MODE: u32 = 0o750;
 
 /// An open log directory.
-pub struct Folder {
+pub struct LogFileDir {
     /// The directory, for name lookup and listing.
     pub dir: Dir,
     /// The owner, mode and identity of the directory.
@@ -40,7 +40,7 @@ pub struct Folder {
     shared: bool,
 }
 
-impl Folder {
+impl LogFileDir {
     /// Opens the directory, and creates it if it is missing.
     ///
     /// # Errors
@@ -60,7 +60,7 @@ impl Folder {
     }
 
     fn from_walk(path: &CStr, owner: Option<(u32, u32)>, walk: &mut Walk) -> sys::Result<Self> {
-        walk.belongs_to(path, owner)?;
+        walk.verify_owner(path, owner)?;
         Ok(Self { dir: walk::open_for_listing(walk.fd())?, about: walk.about, shared: walk.is_shared() })
     }
 
@@ -69,10 +69,10 @@ impl Folder {
     ///
     /// # Errors
     /// The errors of fstat(2).
-    pub fn from_inherited(dir: Dir, rules: &LogPolicy) -> sys::Result<Self> {
+    pub fn from_inherited(dir: Dir, policy: &LogPolicy) -> sys::Result<Self> {
         let (about, own) = (dir::fstat(dir.as_fd())?, credentials::effective_uid());
         let shared = Trust::new(own, own).is_shared(about.owner, about.mode);
-        Ok(Self { dir, about, shared: shared && rules.owner.is_none_or(|(uid, _)| uid != about.owner) })
+        Ok(Self { dir, about, shared: shared && policy.owner.is_none_or(|(uid, _)| uid != about.owner) })
     }
 
     /// Opens the directory a second time, because getdents(2) moves the offset of the open file.
@@ -84,7 +84,7 @@ impl Folder {
     }
 
     /// True if a name in the directory names this open file.
-    pub fn is_named(&self, name: &CStr, file: BorrowedFd<'_>) -> bool {
+    pub fn is_file_named(&self, name: &CStr, file: BorrowedFd<'_>) -> bool {
         self.dir.stat(name).is_ok_and(|there| dir::fstat(file).is_ok_and(|file| file.id == there.id))
     }
 
@@ -169,7 +169,7 @@ impl Folder {
     pub fn move_aside(&self, of: StaticCStr) -> sys::Result<()> {
         let highest = highest_number(of);
         if highest.load(Ordering::Relaxed) == 0 {
-            self.note_numbers()?;
+            self.scan_numbers()?;
         }
         // A number is used only once, even if its file was deleted.
         let next = highest.load(Ordering::Relaxed).saturating_add(1);
@@ -196,9 +196,9 @@ impl Folder {
 
     /// Finds the numbers that are taken: reads the beginning of the directory, as much as one call may read. A sweep
     /// reads the rest later.
-    fn note_numbers(&self) -> sys::Result<()> {
+    fn scan_numbers(&self) -> sys::Result<()> {
         self.dir.rewind()?;
-        self.dir.next_blocks(SWEEP_BLOCKS * 8, &mut |name| note(name)).map(drop)
+        self.dir.next_blocks(SWEEP_BLOCKS * 8, &mut |name| raise_highest(name)).map(drop)
     }
 }
 
@@ -209,7 +209,7 @@ fn highest_number(of: StaticCStr) -> &'static AtomicU32 {
 }
 
 /// Raises the highest number to the number in a name.
-fn note(name: &CStr) {
+fn raise_highest(name: &CStr) {
     for of in [RECORDS_FILE, OUTPUT_FILE] {
         if let Some(number) = occupied_number(name.to_bytes(), of) {
             highest_number(of).fetch_max(number, Ordering::Relaxed);
@@ -229,21 +229,21 @@ pub struct Sweep {
 
 impl Sweep {
     /// Examines the next part of the directory. Returns true if it was the last.
-    pub fn sweep_part(&mut self, folder: &Folder, rules: &LogPolicy) -> bool {
+    pub fn sweep_part(&mut self, file_dir: &LogFileDir, policy: &LogPolicy) -> bool {
         if self.pass == 0 {
-            self.begin(folder);
+            self.begin(file_dir);
         }
         let (today, _) = clock::wall();
-        let dir = &folder.dir;
+        let dir = &file_dir.dir;
         let more = dir.next_blocks(SWEEP_BLOCKS, &mut |name| {
-            note(name);
+            raise_highest(name);
             let output = suffix_number(name.to_bytes(), OUTPUT_FILE);
             let is_ours = output.is_some() || suffix_number(name.to_bytes(), RECORDS_FILE).is_some();
             if !is_ours {
                 return;
             }
             let Ok(file) = dir.stat(name) else { return };
-            if !file.regular || (expired(file.mtime, today, rules.keep) && dir.unlink(name).is_ok()) {
+            if !file.regular || (expired(file.mtime, today, policy.keep) && dir.unlink(name).is_ok()) {
                 return;
             }
             if let Some(number) = output {
@@ -254,7 +254,7 @@ impl Sweep {
         if more == Ok(true) {
             return false;
         }
-        while self.count > rules.files
+        while self.count > policy.files
             && let Some(number) = self.lowest.pop()
         {
             if dir.unlink(as_name(&rotated_name(OUTPUT_FILE, number))).is_err() {
@@ -264,17 +264,17 @@ impl Sweep {
             }
             self.count -= 1;
         }
-        if more.is_err() || self.count <= rules.files || self.pass >= MAX_PASSES {
+        if more.is_err() || self.count <= policy.files || self.pass >= MAX_PASSES {
             self.pass = 0;
             return true;
         }
-        self.begin(folder);
+        self.begin(file_dir);
         false
     }
 
-    fn begin(&mut self, folder: &Folder) {
+    fn begin(&mut self, file_dir: &LogFileDir) {
         *self = Self { pass: self.pass + 1, ..Self::default() };
-        let _ = folder.dir.rewind();
+        let _ = file_dir.dir.rewind();
     }
 }
 

@@ -8,7 +8,7 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use super::logfiles::SWEEP_INTERVAL;
-use super::logfiles::{Folder, Sweep};
+use super::logfiles::{LogFileDir, Sweep};
 use crate::logic::base::exit;
 use crate::logic::base::signal::Signal;
 use crate::logic::base::time::Time;
@@ -35,36 +35,36 @@ struct Rotator {
     /// When the next sweep begins, or the current one continues.
     next: Time,
     policy: LogPolicy,
-    folder: Folder,
+    file_dir: LogFileDir,
     sweep: Sweep,
 }
 
 /// Runs the rotator in this process until it exits.
-pub fn run(rules: LogPolicy) -> ! {
+pub fn run(policy: LogPolicy) -> ! {
     let _ = poll::set_mask(SignalMask::All);
     // Above all, this closes the pidfiles, whose locks the rotator must not keep.
     let _ = fd::close_all_except(fd::FIRST..fd::FIRST);
-    let (folder, signals) = loop {
-        let folder = fd::duplicate(fd::standard(1)).and_then(|dir| Folder::from_inherited(Dir(dir), &rules));
-        if let (Ok(folder), Ok(signals)) = (folder, Signals::open()) {
-            break (folder, signals);
+    let (file_dir, signals) = loop {
+        let file_dir = fd::duplicate(fd::standard(1)).and_then(|dir| LogFileDir::from_inherited(Dir(dir), &policy));
+        if let (Ok(file_dir), Ok(signals)) = (file_dir, Signals::open()) {
+            break (file_dir, signals);
         }
         poll::sleep_ms(RETRY_MS);
     };
     // Descriptor 2 is the file that the manager has begun, unless an earlier rotator has already rotated it.
     let begun = fd::standard(2);
-    let file = if folder.is_named(OUTPUT_FILE, begun) { fd::duplicate(begun).ok() } else { None };
+    let file = if file_dir.is_file_named(OUTPUT_FILE, begun) { fd::duplicate(begun).ok() } else { None };
     // Otherwise descriptor 2 would keep the file open after it is deleted.
     let _ = fd::dup_onto(fd::standard(1), 2);
     let (sweep, next) = (Sweep::default(), now().after(SWEEP_INTERVAL));
-    let mut writer = Rotator { folder, policy: rules, file, limit: rules.size, sweep, next };
+    let mut rotator = Rotator { file_dir, policy, file, limit: policy.size, sweep, next };
     let input = fd::standard(0);
     loop {
         let time = now();
-        if writer.next <= time && writer.sweep.sweep_part(&writer.folder, &writer.policy) {
-            writer.next = time.after(SWEEP_INTERVAL);
+        if rotator.next <= time && rotator.sweep.sweep_part(&rotator.file_dir, &rotator.policy) {
+            rotator.next = time.after(SWEEP_INTERVAL);
         }
-        let wake = Some(writer.next.since(time).0);
+        let wake = Some(rotator.next.since(time).0);
         let news = poll::wait(&[Some(input), Some(signals.as_fd()), None], wake) & 1 != 0;
         // Count the bytes before reading the signals. The manager requests a rotation before it starts the next server.
         // So if no request has been read here, none of the counted bytes is from the next server.
@@ -74,14 +74,14 @@ pub fn run(rules: LogPolicy) -> ! {
         }
         while let Some(arrived) = signals.next() {
             if arrived.signal == Signal::HUP.number() {
-                writer.file.take_if(|file| !writer.folder.is_named(OUTPUT_FILE, file.as_fd()));
-                writer.limit = rules.size;
+                rotator.file.take_if(|file| !rotator.file_dir.is_file_named(OUTPUT_FILE, file.as_fd()));
+                rotator.limit = policy.size;
             }
         }
-        match writer.open().and_then(|()| writer.splice_some(input, count)) {
+        match rotator.open().and_then(|()| rotator.splice_some(input, count)) {
             Ok(moved) if moved < SMALL_MOVE => poll::sleep_ms(POLL_MS),
             Ok(_) => {}
-            Err(Errno::FBIG) => writer.on_size_limit(input),
+            Err(Errno::FBIG) => rotator.on_size_limit(input),
             Err(_) => poll::sleep_ms(RETRY_MS),
         }
     }
@@ -91,7 +91,8 @@ impl Rotator {
     /// Opens the current file by its name, if none is open.
     fn open(&mut self) -> sys::Result<()> {
         if self.file.is_none() {
-            self.file = Some(self.folder.reopen(OUTPUT_FILE, OpenMode::Existing, OpenMode::New, self.policy.owner)?);
+            self.file =
+                Some(self.file_dir.reopen(OUTPUT_FILE, OpenMode::Existing, OpenMode::New, self.policy.owner)?);
         }
         Ok(())
     }
@@ -123,7 +124,7 @@ impl Rotator {
     /// Begins a new file. If that fails, the old one stays in use.
     fn rotate(&mut self, size: u64) {
         self.limit = size.saturating_add(self.policy.size);
-        if let Ok(file) = self.folder.begin(OUTPUT_FILE, OpenMode::New, self.policy.owner) {
+        if let Ok(file) = self.file_dir.begin(OUTPUT_FILE, OpenMode::New, self.policy.owner) {
             (self.file, self.limit) = (Some(file), self.policy.size);
             (self.sweep, self.next) = (Sweep::default(), Time::default());
         }

@@ -3,7 +3,7 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use super::log_child::{LogChild, spawn_orphan};
-use super::logdir::{LogDir, Mark, Rotated};
+use super::logdir::{FilePosition, LogDir, Rotated};
 use crate::logic::base::error::{Error, Object, Result};
 use crate::logic::base::note::Note;
 use crate::logic::base::problem::Problem;
@@ -34,13 +34,13 @@ pub struct ServerOutput {
 /// When the logdir cannot be opened, or the logger's program is not found.
 pub fn open(output: Output) -> Result<(ServerOutput, Log)> {
     let fail = |why| os_error(Problem::MakePipe, why);
-    let mut sink = ServerOutput::default();
+    let mut destination = ServerOutput::default();
     let place = match output {
         Output::Inherit => LogTarget::Plain,
         Output::Files { dir, later, rules, writer } => {
             let (mut logs, records) = LogDir::open(dir, later, rules)?;
-            sink.child = writer.map(|program| logs.add_rotator(program)).transpose().map_err(fail)?;
-            sink.logs = Some(logs);
+            destination.child = writer.map(|program| logs.add_rotator(program)).transpose().map_err(fail)?;
+            destination.logs = Some(logs);
             LogTarget::File(records)
         }
         Output::Logger(program, owner) => {
@@ -50,11 +50,11 @@ pub fn open(output: Output) -> Result<(ServerOutput, Log)> {
             if let Some((uid, gid)) = owner {
                 let _ = dir::fchown(write.as_fd(), uid, gid);
             }
-            sink.child = Some(LogChild::new("logger", program, pipe, None));
+            destination.child = Some(LogChild::new("logger", program, pipe, None));
             LogTarget::Pipe(write)
         }
     };
-    Ok((sink, Log::new(place)))
+    Ok((destination, Log::new(place)))
 }
 
 /// Verifies that one of the logger's paths is a file that vsrun may execute.
@@ -94,13 +94,13 @@ impl ServerOutput {
     }
 
     /// The present end of the server's file.
-    pub fn mark(&self) -> Mark {
+    pub fn mark(&self) -> FilePosition {
         self.drain();
         self.logs.as_deref().map_or((0, 0), LogDir::mark)
     }
 
     /// Opens the server's file to read it from a mark on, if there is such a file.
-    pub fn read_from(&self, mark: Mark) -> Option<OwnedFd> {
+    pub fn read_from(&self, mark: FilePosition) -> Option<OwnedFd> {
         self.drain();
         self.logs.as_ref()?.read_from(mark).ok()
     }
@@ -147,14 +147,14 @@ impl ServerOutput {
     fn continue_records(&self, doing: &str, result: sys::Result<Rotated>, walk: &Walk, log: &mut Log) {
         let path = self.logs.as_deref().map_or(c"", LogDir::path).to_bytes();
         match result {
-            Ok(Rotated::Here(None)) => {}
-            Ok(Rotated::Here(Some(records))) => {
+            Ok(Rotated::SameDir(None)) => {}
+            Ok(Rotated::SameDir(Some(records))) => {
                 if doing == "rotate" {
                     log.note(Priority::Info, Note::Renamed, &[]);
                 }
                 log.target = LogTarget::File(records);
             }
-            Ok(Rotated::There(records)) => {
+            Ok(Rotated::NewDir(records)) => {
                 // Record this in the old file too, which may be deleted already.
                 let mut new = Some(LogTarget::File(records));
                 loop {
@@ -171,8 +171,8 @@ impl ServerOutput {
             }
             Err(why) => {
                 let (path, why) = (Escaped(path), walk.error_text(why));
-                let words = format_args!("cannot {doing} the log files in '{path}': {why}; the old ones stay in use");
-                return log.record_twice(words);
+                let message = format_args!("cannot {doing} the log files in '{path}': {why}; the old ones stay in use");
+                return log.record_and_print(message);
             }
         }
         match doing {
@@ -188,7 +188,7 @@ impl ServerOutput {
     pub fn start(&mut self) -> Result<()> {
         let Some(logger) = &mut self.child else { return Ok(()) };
         let report = logger.launch(Time(clock::monotonic()));
-        logger.check(report)
+        logger.await_exec(report)
     }
 
     /// Starts the logger as an orphan, for a vsrun that becomes the server.
@@ -197,7 +197,7 @@ impl ServerOutput {
     /// When it cannot be executed.
     pub fn start_orphan(&self) -> Result<()> {
         let Some(logger) = &self.child else { return Ok(()) };
-        logger.check(spawn_orphan(&logger.program, &logger.io()))
+        logger.await_exec(spawn_orphan(&logger.program, &logger.io()))
     }
 
     /// The process that reads the output. It must outlive every process that writes to it.

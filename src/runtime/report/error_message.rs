@@ -10,16 +10,16 @@ use crate::sys::fd;
 /// The size of the receiver's buffer, in bytes. It is larger than any message; a longer one would be cut off.
 pub const MAX_MESSAGE: usize = 8192;
 
-/// Sends an error to the process that prints it: its exit status and its text. [`unpack`] reads it.
-pub fn pack(error: &Error, pipe: &OwnedFd) {
+/// Sends an error to the process that prints it: its exit status and its text. [`parse_error`] reads it.
+pub fn send_error(error: &Error, pipe: &OwnedFd) {
     let mut message = vec![error.code];
     message.extend_from_slice(error.text().as_bytes());
     message.truncate(MAX_MESSAGE);
     let _ = fd::write_all(pipe.as_fd(), &message);
 }
 
-/// Reads an error that [`pack`] has sent. None if the message is empty.
-pub fn unpack(message: &[u8]) -> Option<Error> {
+/// Reads an error that [`send_error`] has sent. None if the message is empty.
+pub fn parse_error(message: &[u8]) -> Option<Error> {
     let (code, text) = message.split_first().filter(|(code, _)| **code != exit::OK)?;
     Some(Error::new(Problem::Reported).words(&String::from_utf8_lossy(text)).status(*code))
 }

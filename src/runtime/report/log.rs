@@ -84,19 +84,19 @@ pub struct Log {
 
 /// A connection to the socket of syslog, without syslog(3) of the C library.
 struct Syslog {
-    post: DatagramSender,
+    sender: DatagramSender,
     tag: StaticCStr,
     usage: SyslogUsage,
 }
 
 impl Syslog {
-    fn send(&self, priority: Priority, words: fmt::Arguments<'_>) {
+    fn send(&self, priority: Priority, message: fmt::Arguments<'_>) {
         const FACILITY_DAEMON: u8 = 3;
         let mut line = RecordBuf::new();
         let (number, tag) = (FACILITY_DAEMON * 8 + priority as u8, Escaped(self.tag.to_bytes()));
-        let _ = write!(line, "<{number}>{tag}[{}]: {words}", process::id());
+        let _ = write!(line, "<{number}>{tag}[{}]: {message}", process::id());
         // Losing the record is better than waiting.
-        let _ = self.post.send(line.as_bytes());
+        let _ = self.sender.send(line.as_bytes());
     }
 }
 
@@ -115,8 +115,8 @@ impl Log {
     /// When no socket is available.
     pub fn add_syslog(&mut self, syslog: Option<SyslogOptions>) -> Result<(), Error> {
         if let Some(SyslogOptions { tag, usage }) = syslog {
-            let post = DatagramSender::new(SYSLOG_SOCKET).map_err(|why| os_error(Problem::SyslogSocket, why))?;
-            self.syslog = Some(Syslog { post, tag, usage });
+            let sender = DatagramSender::new(SYSLOG_SOCKET).map_err(|why| os_error(Problem::SyslogSocket, why))?;
+            self.syslog = Some(Syslog { sender, tag, usage });
         }
         Ok(())
     }
@@ -148,15 +148,15 @@ impl Log {
     }
 
     /// Writes a record, if that is possible without blocking.
-    pub fn record(&self, priority: Priority, words: fmt::Arguments<'_>) {
+    pub fn record(&self, priority: Priority, message: fmt::Arguments<'_>) {
         if self.quiet && matches!(priority, Priority::Notice | Priority::Info) {
             return;
         }
         let mut line = RecordBuf::new();
         // Steps are for the user who requested them, and not for the system's log.
-        if let Some(journal) = self.syslog.as_ref().filter(|_| priority != Priority::Debug) {
-            journal.send(priority, words);
-            if journal.usage == SyslogUsage::Only {
+        if let Some(syslog) = self.syslog.as_ref().filter(|_| priority != Priority::Debug) {
+            syslog.send(priority, message);
+            if syslog.usage == SyslogUsage::Only {
                 return;
             }
         }
@@ -167,11 +167,11 @@ impl Log {
             LogTarget::File(_) => {
                 let (seconds, millis) = clock::wall();
                 let stamp = Timestamp { seconds, millis };
-                write!(line, "{stamp} vsrun[{}] {}: {words}", process::id(), priority.name())
+                write!(line, "{stamp} vsrun[{}] {}: {message}", process::id(), priority.name())
             }
             LogTarget::Plain | LogTarget::Pipe(_) => {
                 let debug = if priority == Priority::Debug { "debug: " } else { "" };
-                write!(line, "vsrun: {debug}{words}")
+                write!(line, "vsrun: {debug}{message}")
             }
         };
         line.end_with(b'\n');
@@ -185,18 +185,18 @@ impl Log {
 
     /// Records a warning in the target, and also on standard error if that is another file: the warning may be about
     /// the target itself.
-    pub fn record_twice(&self, words: fmt::Arguments<'_>) {
-        self.record(Priority::Warning, words);
+    pub fn record_and_print(&self, message: fmt::Arguments<'_>) {
+        self.record(Priority::Warning, message);
         if let LogTarget::File(_) = self.target {
             let mut line = RecordBuf::new();
-            let _ = write!(line, "vsrun: {words}");
+            let _ = write!(line, "vsrun: {message}");
             line.end_with(b'\n');
             fd::write_or_drop(fd::standard(2), line.as_bytes());
         }
     }
 
     /// True if steps are recorded on the server's own standard error, which stays open until the exec.
-    pub fn is_standard_error(&self) -> bool {
+    pub fn traces_to_stderr(&self) -> bool {
         self.trace.is_none() && !matches!(self.target, LogTarget::File(_))
     }
 
@@ -205,8 +205,8 @@ impl Log {
         let plain = matches!(self.target, LogTarget::Plain);
         if !plain {
             self.record(Priority::Err, format_args!("{}", error));
-        } else if let Some(journal) = &self.syslog {
-            journal.send(Priority::Err, format_args!("{}", error));
+        } else if let Some(syslog) = &self.syslog {
+            syslog.send(Priority::Err, format_args!("{}", error));
         }
     }
 
@@ -228,7 +228,7 @@ pub fn stderr() -> Result<OwnedFd, Error> {
 }
 
 /// Prints an error to standard error, if there is one, and returns vsrun's exit status.
-pub fn exit_status(outcome: Result<u8, Error>, called: Option<Called>) -> u8 {
+pub fn report_result(outcome: Result<u8, Error>, called: Option<Called>) -> u8 {
     match (outcome, called) {
         (Ok(status), _) => status,
         (Err(error), None) => print_error(&error),

@@ -8,7 +8,7 @@ use super::termination_log::TerminationLog;
 use crate::logic::base::error::{Error, Result};
 use crate::logic::base::exit;
 use crate::logic::base::problem::Problem;
-use crate::runtime::report::error_message::{MAX_MESSAGE, pack, unpack};
+use crate::runtime::report::error_message::{MAX_MESSAGE, parse_error, send_error};
 use crate::runtime::report::log::{Log, print_error};
 use crate::runtime::report::os_error::os_error;
 use crate::sys::fd;
@@ -43,7 +43,7 @@ impl CleanupHelper {
                     let mut message = vec![0; MAX_MESSAGE];
                     // End of file without a message means that the exec succeeded.
                     let count = fd::read_full(orders.as_fd(), &mut message).unwrap_or(0);
-                    if let Some(error) = message.get(..count).and_then(unpack) {
+                    if let Some(error) = message.get(..count).and_then(parse_error) {
                         resources.undo_files();
                         log.record_failure(&error);
                         print_error(&error);
@@ -66,7 +66,7 @@ impl CleanupHelper {
     /// To be called when the start has failed. Makes the helper undo the start and report the error, waits for that,
     /// and exits.
     pub fn run(self, error: &Error) -> ! {
-        pack(error, &self.order);
+        send_error(error, &self.order);
         drop(self.order);
         let _ = fd::read_full(self.done.as_fd(), &mut [0]);
         process::exit(error.code)

@@ -18,7 +18,7 @@ use crate::sys::{Errno, credentials, file_contents};
 
 /// A file that a process may have locked.
 #[derive(Clone, Copy)]
-pub struct Locked {
+pub struct LockedFile {
     /// The device and inode of the file.
     identity: (u64, u64),
     owner: u32,
@@ -26,7 +26,7 @@ pub struct Locked {
     pub trusted: bool,
 }
 
-impl Locked {
+impl LockedFile {
     /// A file with these attributes.
     pub fn new(about: &FileStat) -> Self {
         let trusted = [0, credentials::effective_uid()].contains(&about.owner) && about.mode & 0o022 == 0;
@@ -36,89 +36,89 @@ impl Locked {
     /// Opens the process with this pid, if it exists, and checks whether it has the file open and locked. Also reads
     /// its parent's pid, if `parent` requests it.
     pub fn process(&self, number: i32, parent: Option<&mut i32>) -> (Option<Process>, LockSeen) {
-        let home = proc_dir_path(number);
-        let home = CStr::from_bytes_until_nul(home.as_bytes()).unwrap_or_default();
-        let process = match Process::open(number, home) {
+        let proc_dir = proc_dir_path(number);
+        let proc_dir = CStr::from_bytes_until_nul(proc_dir.as_bytes()).unwrap_or_default();
+        let process = match Process::open(number, proc_dir) {
             Ok(process) => process,
             Err(Errno::SRCH | Errno::INVAL) => return (None, LockSeen::NotHeld),
             Err(_) => return (None, LockSeen::Unreadable),
         };
-        let hold = self.lock_seen(home, parent);
+        let held = self.lock_seen(proc_dir, parent);
         // Signal 0 shows that the process has not been reaped. So its pid was not reused, and everything that was read
         // under that pid is about this process.
         let reaped = process.send(0) == Err(Errno::SRCH);
-        (Some(process), if reaped { LockSeen::NotHeld } else { hold })
+        (Some(process), if reaped { LockSeen::NotHeld } else { held })
     }
 
-    fn lock_seen(&self, home: &CStr, parent: Option<&mut i32>) -> LockSeen {
-        let Some(sight) = proc_visibility() else { return LockSeen::Unreadable };
-        if sight == ProcVisibility::Foreign {
+    fn lock_seen(&self, proc_dir: &CStr, parent: Option<&mut i32>) -> LockSeen {
+        let Some(visibility) = proc_visibility() else { return LockSeen::Unreadable };
+        if visibility == ProcVisibility::Foreign {
             return LockSeen::NotHeld;
         }
-        let Ok(home) = Dir::open_path(home) else { return LockSeen::Unreadable };
+        let Ok(proc_dir) = Dir::open_path(proc_dir) else { return LockSeen::Unreadable };
         if let Some(parent) = parent {
-            *parent = proc::parent_pid(read(&home, c"stat", &mut [0; 512])).unwrap_or(0);
+            *parent = proc::parent_pid(read(&proc_dir, c"stat", &mut [0; 512])).unwrap_or(0);
         }
-        self.process_lock(&home, sight)
+        self.process_lock(&proc_dir, visibility)
     }
 
     /// Whether a process has the file open and locked. If the first thread has exited and others still run, /proc shows
     /// the descriptors only in the directories of those threads.
-    fn process_lock(&self, home: &Dir, sight: ProcVisibility) -> LockSeen {
+    fn process_lock(&self, proc_dir: &Dir, visibility: ProcVisibility) -> LockSeen {
         // If the file's owner is another user than root and ours, only that user's processes count.
         let owner = self.owner;
-        let stranger = || !dir::fstat(home.as_fd()).is_ok_and(|home| home.owner == owner);
+        let stranger = || !dir::fstat(proc_dir.as_fd()).is_ok_and(|proc_dir| proc_dir.owner == owner);
         if owner != 0 && owner != credentials::effective_uid() && stranger() {
             return LockSeen::NotHeld;
         }
-        let hold = self.thread_lock(home, sight);
-        if hold != LockSeen::NotHeld {
-            return hold;
+        let held = self.thread_lock(proc_dir, visibility);
+        if held != LockSeen::NotHeld {
+            return held;
         }
-        let Ok(threads) = home.open_dir(c"task") else { return hold };
-        let mut found = hold;
+        let Ok(threads) = proc_dir.open_dir(c"task") else { return held };
+        let mut found = held;
         let _ = threads.for_each_name(&mut |name| {
             if found == LockSeen::NotHeld
                 && is_number(name)
                 && let Ok(thread) = threads.open_dir(name)
             {
-                found = self.thread_lock(&thread, sight);
+                found = self.thread_lock(&thread, visibility);
             }
         });
         found
     }
 
-    fn thread_lock(&self, home: &Dir, sight: ProcVisibility) -> LockSeen {
-        let (Ok(fds), Ok(infos)) = (home.open_dir(c"fd"), home.open_dir(c"fdinfo")) else {
+    fn thread_lock(&self, proc_dir: &Dir, visibility: ProcVisibility) -> LockSeen {
+        let (Ok(fds), Ok(infos)) = (proc_dir.open_dir(c"fd"), proc_dir.open_dir(c"fdinfo")) else {
             return LockSeen::Unreadable;
         };
-        let mut hold = LockSeen::NotHeld;
+        let mut held = LockSeen::NotHeld;
         let listed = fds.for_each_name(&mut |fd| match fds.stat_target(fd) {
             Ok(about) if about.id == self.identity => {
-                if sight == ProcVisibility::Open || has_lock(read(&infos, fd, &mut [0; 512])) {
-                    hold = LockSeen::Held;
+                if visibility == ProcVisibility::Open || has_lock(read(&infos, fd, &mut [0; 512])) {
+                    held = LockSeen::Held;
                 }
             }
-            Err(why) if hold == LockSeen::NotHeld && why == Errno::ACCESS => hold = LockSeen::Unreadable,
+            Err(why) if held == LockSeen::NotHeld && why == Errno::ACCESS => held = LockSeen::Unreadable,
             // The descriptor refers to another file, or was closed in the meantime.
             Ok(_) | Err(_) => {}
         });
-        if listed.is_ok() { hold } else { LockSeen::Unreadable }
+        if listed.is_ok() { held } else { LockSeen::Unreadable }
     }
 
     /// Searches all processes for those that have the file open and locked. Returns the one whose parent does not: the
     /// manager, even while a child of it still has its descriptors. None if there is no such process, or /proc does not
     /// show it.
     pub fn find_manager(&self) -> Option<i32> {
-        let sight = proc_visibility().filter(|sight| *sight != ProcVisibility::Foreign)?;
+        let visibility = proc_visibility().filter(|visibility| *visibility != ProcVisibility::Foreign)?;
         let proc = Dir::open(c"/proc").ok()?;
         let mut found: Vec<(i32, i32)> = Vec::new();
         let _ = proc.for_each_name(&mut |name| {
             if let Some(pid) = parse_number(name.to_bytes()).and_then(|pid| i32::try_from(pid).ok())
-                && let Ok(home) = proc.open_dir(name)
-                && self.process_lock(&home, sight) == LockSeen::Held
+                && let Ok(proc_dir) = proc.open_dir(name)
+                && self.process_lock(&proc_dir, visibility) == LockSeen::Held
             {
-                found.push((pid, proc::parent_pid(read(&home, c"stat", &mut [0; 512])).unwrap_or(0)));
+                found.push((pid, proc::parent_pid(read(&proc_dir, c"stat", &mut [0; 512])).unwrap_or(0)));
             }
         });
         let is_first = |(_, parent): &&(i32, i32)| !found.iter().any(|(pid, _)| pid == parent);
@@ -138,7 +138,7 @@ pub fn contents(file: BorrowedFd<'_>) -> PidfileContents {
 /// Makes the error for a pidfile that another process has locked, with that process's pid. It does not rely on the pid
 /// in the file, which may be that of a dead server whose lock a child has inherited.
 pub fn already_running(path: &CStr, file: BorrowedFd<'_>, about: &FileStat) -> Error {
-    let locked = Locked::new(about);
+    let locked = LockedFile::new(about);
     let refused = |problem| Error::of(problem, path.to_bytes());
     let pid = match contents(file) {
         PidfileContents::Pid(pid) => pid,
@@ -146,11 +146,11 @@ pub fn already_running(path: &CStr, file: BorrowedFd<'_>, about: &FileStat) -> E
         PidfileContents::Empty | PidfileContents::Other => return refused(Problem::LockedWithoutPid),
     };
     let mut parent = 0;
-    let (_, hold) = locked.process(pid, Some(&mut parent));
+    let (_, held) = locked.process(pid, Some(&mut parent));
     let number = |pid: i32| pid.into();
     // The /proc of another pid namespace does not show the process.
-    let sees = proc_visibility().is_some_and(|sight| sight != ProcVisibility::Foreign);
-    if hold != LockSeen::NotHeld || !sees || locked.process(parent, None).1 != LockSeen::NotHeld {
+    let sees = proc_visibility().is_some_and(|visibility| visibility != ProcVisibility::Foreign);
+    if held != LockSeen::NotHeld || !sees || locked.process(parent, None).1 != LockSeen::NotHeld {
         return refused(Problem::LockedBy).number(number(pid));
     }
     match locked.find_manager() {
@@ -162,9 +162,9 @@ pub fn already_running(path: &CStr, file: BorrowedFd<'_>, about: &FileStat) -> E
 
 /// The path of a process's directory in /proc, with a NUL at its end.
 fn proc_dir_path(pid: i32) -> ArrayText<32> {
-    let mut home = ArrayText::new();
-    let _ = write!(home, "/proc/{pid}\0");
-    home
+    let mut proc_dir = ArrayText::new();
+    let _ = write!(proc_dir, "/proc/{pid}\0");
+    proc_dir
 }
 
 fn is_number(name: &CStr) -> bool {
@@ -173,9 +173,9 @@ fn is_number(name: &CStr) -> bool {
 
 /// Reads a file of a process's directory in /proc, and parses it.
 pub fn read_proc<T>(pid: i32, file: &CStr, parse: fn(&[u8]) -> Option<T>) -> Option<T> {
-    let home = proc_dir_path(pid);
-    let home = Dir::open_path(CStr::from_bytes_until_nul(home.as_bytes()).ok()?).ok()?;
-    parse(read(&home, file, &mut [0; 1024]))
+    let proc_dir = proc_dir_path(pid);
+    let proc_dir = Dir::open_path(CStr::from_bytes_until_nul(proc_dir.as_bytes()).ok()?).ok()?;
+    parse(read(&proc_dir, file, &mut [0; 1024]))
 }
 
 /// What /proc shows about locks. None if it is not mounted.

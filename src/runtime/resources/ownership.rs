@@ -24,10 +24,10 @@ pub fn missing_capability(why: Errno) -> Option<Reason> {
 }
 
 /// Reports what a start would not be permitted to do with the files that it creates for another user.
-pub fn check(plan: &Plan, tell: &mut dyn FnMut(Error)) {
+pub fn check(plan: &Plan, on_error: &mut dyn FnMut(Error)) {
     let mut add = |why| {
         if let Some(reason) = missing_capability(why) {
-            tell(os_error(Problem::GiveFiles, why).reason(reason));
+            on_error(os_error(Problem::GiveFiles, why).reason(reason));
         }
     };
     let other = |owner: Option<(u32, u32)>| owner.is_some_and(|(uid, _)| uid != credentials::effective_uid());

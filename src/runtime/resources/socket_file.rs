@@ -14,7 +14,7 @@ use crate::sys::{self, Errno, access, credentials};
 
 /// Whether a locked pidfile proves that no other instance of the server is running.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Exclusive {
+pub enum Exclusivity {
     /// We have locked a pidfile, so no other instance is running.
     Proven,
     /// No pidfile was given, so another instance may be running.
@@ -44,14 +44,14 @@ impl SocketFile {
     pub fn claim(
         listener: &Listener<'static>,
         owner: Owner,
-        alone: Exclusive,
+        exclusivity: Exclusivity,
         number: RawFd,
         walk: &mut Walk,
     ) -> sys::Result<Self> {
         let (parent, name) = split_path(listener.path());
         walk.go_to(parent)?;
         let dir = walk.take()?;
-        let id = find_dead(&dir, name, listener, owner, alone)?;
+        let id = find_dead(&dir, name, listener, owner, exclusivity)?;
         Ok(Self { listener: listener.clone(), owner, dir, name, id, number })
     }
 
@@ -86,11 +86,11 @@ impl SocketFile {
 ///
 /// # Errors
 /// The errors of `SocketFile::claim`.
-pub fn check(listener: &Listener<'_>, owner: Owner, alone: Exclusive, walk: &mut Walk) -> sys::Result<()> {
+pub fn check(listener: &Listener<'_>, owner: Owner, exclusivity: Exclusivity, walk: &mut Walk) -> sys::Result<()> {
     let (parent, name) = split_path(listener.path());
     walk.go_to(parent)?;
     let dir = walk.take()?;
-    find_dead(&dir, name, listener, owner, alone)?;
+    find_dead(&dir, name, listener, owner, exclusivity)?;
     access::may_write(parent)
 }
 
@@ -104,13 +104,13 @@ fn find_dead(
     name: StaticCStr,
     listener: &Listener<'_>,
     owner: Owner,
-    alone: Exclusive,
+    exclusivity: Exclusivity,
 ) -> sys::Result<Option<(u64, u64)>> {
     let about = match dir.stat(name) {
         Err(Errno::NOENT) => return Ok(None),
         result => result?,
     };
     let is_ours = about.owner == credentials::effective_uid() || owner.is_some_and(|(uid, _)| uid == about.owner);
-    let is_dead = about.socket && is_ours && alone == Exclusive::Proven && socket_owner::is_dead(listener);
+    let is_dead = about.socket && is_ours && exclusivity == Exclusivity::Proven && socket_owner::is_dead(listener);
     if is_dead { Ok(Some(about.id)) } else { Err(Errno::ADDRINUSE) }
 }

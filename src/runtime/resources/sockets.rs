@@ -5,7 +5,7 @@ use core::ops::Range;
 use std::os::fd::{AsFd, OwnedFd, RawFd};
 
 use super::ports;
-use super::socket_file::{self, Exclusive, Owner, SocketFile};
+use super::socket_file::{self, Exclusivity, Owner, SocketFile};
 use super::walk::Walk;
 use crate::logic::base::error::{Error, Result};
 use crate::logic::base::problem::Problem;
@@ -41,11 +41,11 @@ impl Sockets {
     ///
     /// # Errors
     /// When an address cannot be bound. `remove` then removes the files that were created.
-    pub fn bind(&mut self, listen: &ServerSockets, alone: Exclusive) -> Result<()> {
+    pub fn bind(&mut self, listen: &ServerSockets, exclusivity: Exclusivity) -> Result<()> {
         let own = listen.own.iter().filter_map(|text| Listener::parse(text.to_bytes()));
         for (number, listener) in (fd::FIRST + RawFd::from(listen.inherited)..).zip(own) {
             let mut walk = Walk::begin();
-            let opened = self.open(&listener, listen.owner, alone, number, &mut walk);
+            let opened = self.open(&listener, listen.owner, exclusivity, number, &mut walk);
             opened.map_err(|why| bind_error_here(&listener, &walk, why))?;
         }
         Ok(())
@@ -55,12 +55,12 @@ impl Sockets {
         &mut self,
         listener: &Listener<'static>,
         owner: Owner,
-        alone: Exclusive,
+        exclusivity: Exclusivity,
         number: RawFd,
         walk: &mut Walk,
     ) -> sys::Result<()> {
         let socket = if listener.is_path() {
-            let mut file = SocketFile::claim(listener, owner, alone, number, walk)?;
+            let mut file = SocketFile::claim(listener, owner, exclusivity, number, walk)?;
             let socket = file.bind()?;
             self.0.push(file);
             socket
@@ -102,18 +102,18 @@ fn listen_at(socket: &OwnedFd, transport: Transport, number: RawFd) -> sys::Resu
 }
 
 /// Reports why sockets could not be bound. Creates no file, and binds no port.
-pub fn check(listen: &ServerSockets, alone: Exclusive, tell: &mut dyn FnMut(Error)) {
+pub fn check(listen: &ServerSockets, exclusivity: Exclusivity, on_error: &mut dyn FnMut(Error)) {
     for listener in listen.own.iter().filter_map(|text| Listener::parse(text.to_bytes())) {
         let found = if listener.is_path() {
             let mut walk = Walk::begin();
-            socket_file::check(&listener, listen.owner, alone, &mut walk)
+            socket_file::check(&listener, listen.owner, exclusivity, &mut walk)
                 .err()
                 .map(|why| bind_error_here(&listener, &walk, why))
         } else {
             ports::check(&listener)
         };
         if let Some(error) = found {
-            tell(error);
+            on_error(error);
         }
     }
 }

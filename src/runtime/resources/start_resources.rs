@@ -2,7 +2,7 @@
 
 use super::cgroup::Cgroup;
 use super::pidfile::Pidfile;
-use super::socket_file::Exclusive;
+use super::socket_file::Exclusivity;
 use super::sockets::Sockets;
 use crate::logic::base::error::Result;
 use crate::logic::formats::cgroup::Group;
@@ -25,8 +25,9 @@ impl StartResources {
     /// When the group cannot be created, or an address cannot be bound.
     pub fn bind(&mut self, listen: &ServerSockets, cgroup: Option<&Group>) -> Result<()> {
         self.cgroup = cgroup.map(Cgroup::acquire).transpose()?;
-        let alone = if self.pidfiles.iter().any(Option::is_some) { Exclusive::Proven } else { Exclusive::Unknown };
-        self.sockets.bind(listen, alone)
+        let exclusivity =
+            if self.pidfiles.iter().any(Option::is_some) { Exclusivity::Proven } else { Exclusivity::Unknown };
+        self.sockets.bind(listen, exclusivity)
     }
 
     /// True if there is nothing to undo.

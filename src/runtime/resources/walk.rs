@@ -248,13 +248,13 @@ impl Walk {
     ///
     /// # Errors
     /// EPERM if it does not.
-    pub fn belongs_to(&mut self, path: &CStr, owner: Option<(u32, u32)>) -> sys::Result<()> {
+    pub fn verify_owner(&mut self, path: &CStr, owner: Option<(u32, u32)>) -> sys::Result<()> {
         let there = self.about.owner;
         if !self.checked || self.trust.is_own(there) || owner.is_some_and(|(uid, _)| uid == there) {
             return Ok(());
         }
         let (last, _) = components(path.to_bytes()).last().unwrap_or_default();
-        self.refuse(last, Reason::Stranger(there))
+        self.refuse(last, Reason::OtherUser(there))
     }
 }
 

@@ -11,7 +11,7 @@ use super::spawn::spawn;
 use crate::logic::base::cstr::StaticCStr;
 use crate::logic::base::duration::Duration;
 use crate::logic::base::error::{Error, Object, Result};
-use crate::logic::base::exit::{Exit, Named};
+use crate::logic::base::exit::{Exit, ExitDisplay};
 use crate::logic::base::problem::Problem;
 use crate::logic::base::signal::Signal;
 use crate::logic::base::text::Escaped;
@@ -46,7 +46,8 @@ impl Commands {
     /// Prepares the commands, and sorts the server's environment for them.
     pub fn new(before: Vec<Before>, env: &mut Env) -> Self {
         let skipped = if before.is_empty() { 0 } else { env.move_to_front(&is_only_for_server) };
-        let list = before.into_iter().map(|Before { text, program }| Command { text, image: ExecImage::bare(program) });
+        let list =
+            before.into_iter().map(|Before { text, program }| Command { text, image: ExecImage::without_env(program) });
         Self { list: list.collect(), skipped }
     }
 }
@@ -58,7 +59,7 @@ impl Command {
         let _ = write!(words, "before '{}'", Escaped(self.text.to_bytes()));
         let _ = match failure {
             Some(failure) => words.write_str(": ").and_then(|()| failure.write(&self.image, &mut words)),
-            None => write!(words, " {}", Named(exit)),
+            None => write!(words, " {}", ExitDisplay(exit)),
         };
         words
     }
@@ -157,7 +158,7 @@ enum EndReason {
 /// SIGKILL after that.
 fn wait(child: Pid, signals: &Signals, mut until: Option<Time>, image: &ExecImage) -> EndReason {
     // A pidfd becomes readable when the command exits, even if a tracer hides that.
-    let line = Process::watch(child);
+    let child_pidfd = Process::child_pidfd(child);
     let (mut asked, mut signal, mut hidden) = (EndReason::No, Some(Signal::TERM), None);
     while !process::has_exited(child) {
         let time = now();
@@ -176,7 +177,7 @@ fn wait(child: Pid, signals: &Signals, mut until: Option<Time>, image: &ExecImag
             signal = (next == Signal::TERM).then_some(Signal::KILL);
             until = Some(time.after(KILL_DELAY));
         }
-        let ended = line.as_ref().filter(|_| hidden.is_none()).map(AsFd::as_fd);
+        let ended = child_pidfd.as_ref().filter(|_| hidden.is_none()).map(AsFd::as_fd);
         let wake = if hidden.is_some() { Some(time.after(TRACER_WAIT)) } else { until };
         let ended = poll::wait(&[Some(signals.as_fd()), ended, None], wake.map(|wake| wake.since(time).0)) & 2 != 0;
         if ended && !process::has_exited(child) {

@@ -18,7 +18,7 @@ use std::os::fd::RawFd;
 #[repr(C)] // Small fields first: shorter instructions.
 pub struct ChildIo<'a> {
     /// Whether the start fails if the pidfile cannot be written.
-    pub attempt: Attempt,
+    pub start_kind: StartKind,
     /// True if the caller must not wait for the exec, not even for the second that vfork(2) may take.
     pub never_waits: bool,
     /// The file that becomes standard input. None means `/dev/null`.
@@ -56,14 +56,14 @@ pub struct ChildIo<'a> {
 impl ChildIo<'_> {
     /// The descriptors for children of a supervisor. Standard input is `/dev/null`, because that of the supervisor may
     /// be the server's (`--stdin`).
-    pub fn none() -> Self {
+    pub fn for_supervisor() -> Self {
         Self { input: Some(fd::standard(0)), ..Self::default() }
     }
 }
 
 /// Whether a start fails if the pidfile cannot be written.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
-pub enum Attempt {
+pub enum StartKind {
     /// The first start, which then fails.
     #[default]
     First,
@@ -84,7 +84,7 @@ pub fn move_off_fd(fd: BorrowedFd<'_>, io: &ChildIo<'_>) -> sys::Result<Option<O
 #[derive(Default)]
 pub struct ExecState {
     /// The descriptor of a pidfile that the program inherits for its lock.
-    pub kept: Option<OwnedFd>,
+    pub lock_fd: Option<OwnedFd>,
     /// A descriptor that shows whether the others were really closed, see `sys::cloexec_probe`.
     pub cloexec_probe: Option<OwnedFd>,
     /// The Landlock rule set, to which steps add rules.
@@ -94,5 +94,5 @@ pub struct ExecState {
     /// The byte that is sent to the parent before the exec.
     pub marker: u8,
     /// True if the path of the directory in which vsrun was called leads to another directory now.
-    pub replaced: bool,
+    pub dir_replaced: bool,
 }

@@ -19,13 +19,13 @@ pub fn close_descriptors(program: &ExecImage, io: &ChildIo<'_>, state: &mut Exec
         close::verify_no_directory(state.sockets)?;
     }
     fd::clear_cloexec_first(state.sockets)?;
-    if let Some(kept) = state.kept.take() {
-        let moved = move_off_fd(kept.as_fd(), io)?;
-        fd::clear_cloexec(state.kept.insert(moved.unwrap_or(kept)).as_fd())?;
+    if let Some(lock_fd) = state.lock_fd.take() {
+        let moved = move_off_fd(lock_fd.as_fd(), io)?;
+        fd::clear_cloexec(state.lock_fd.insert(moved.unwrap_or(lock_fd)).as_fd())?;
     }
     let ready = io.ready.map(|(ready, _)| ready);
     let [first, second] = io.pipes;
-    let [a, b, c, d, e] = [io.report, first, second, ready, state.kept.as_ref().map(AsFd::as_fd)]
+    let [a, b, c, d, e] = [io.report, first, second, ready, state.lock_fd.as_ref().map(AsFd::as_fd)]
         .map(|fd| fd.map_or(0..0, close::range_of));
     close::close_except(&[fd::FIRST..fd::FIRST + RawFd::from(state.sockets), a, b, c, d, e])?;
     state.cloexec_probe.take().map_or(Ok(()), cloexec_probe::verify)
@@ -39,7 +39,7 @@ pub fn cloexec_descriptors(state: &mut ExecState) -> Result<()> {
     fd::cloexec_all()?;
     state.cloexec_probe.take().map_or(Ok(()), cloexec_probe::verify_cloexec)?;
     fd::clear_cloexec_first(state.sockets)?;
-    state.kept.as_ref().map_or(Ok(()), |kept| fd::clear_cloexec(kept.as_fd()))
+    state.lock_fd.as_ref().map_or(Ok(()), |lock_fd| fd::clear_cloexec(lock_fd.as_fd()))
 }
 
 /// Moves the ready pipe to the number at which the program expects it, and closes the number that vsrun had for it.

@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use crate::logic::base::error::{Error, Result};
 use crate::logic::base::exit::{self, Statuses};
 use crate::logic::base::problem::Problem;
-use crate::runtime::report::error_message::{MAX_MESSAGE, pack, unpack};
+use crate::runtime::report::error_message::{MAX_MESSAGE, parse_error, send_error};
 use crate::runtime::report::log::print_error;
 use crate::runtime::report::os_error::os_error;
 use crate::sys::poll::{self, SignalMask};
@@ -42,7 +42,7 @@ pub enum Output {
 /// When pipe(2), fork(2) or setsid(2) fails.
 #[inline(never)]
 pub fn daemonize(
-    distance: SessionRole,
+    role: SessionRole,
     output: Output,
     statuses: Statuses,
     waiting_parent: &mut Option<WaitingParent>,
@@ -56,12 +56,12 @@ pub fn daemonize(
     }
     drop(answer);
     *waiting_parent = Some(WaitingParent(write));
-    leave_session(distance, output).map_err(fail)
+    leave_session(role, output).map_err(fail)
 }
 
-fn leave_session(distance: SessionRole, output: Output) -> sys::Result<()> {
+fn leave_session(role: SessionRole, output: Output) -> sys::Result<()> {
     process::setsid()?;
-    if distance == SessionRole::Orphan {
+    if role == SessionRole::Orphan {
         if let Forked::Parent(_) = process::fork()? {
             process::exit(exit::OK);
         }
@@ -106,7 +106,7 @@ fn await_report(answer: &OwnedFd, statuses: Statuses) -> ! {
         Some([exit::OK]) => exit::OK,
         message => {
             let early = || Error::new(Problem::ExitedEarly);
-            print_error(&message.and_then(unpack).unwrap_or_else(early).with_statuses(statuses))
+            print_error(&message.and_then(parse_error).unwrap_or_else(early).with_statuses(statuses))
         }
     };
     process::exit(status)
@@ -120,7 +120,7 @@ impl WaitingParent {
 
     /// Reports an error to the calling process, and exits with the same status.
     pub fn fail(self, error: &Error) -> ! {
-        pack(error, &self.0);
+        send_error(error, &self.0);
         process::exit(error.code)
     }
 }

@@ -49,7 +49,7 @@ pub fn deliver(pid: i32, user: Option<u32>, send: &dyn Fn() -> sys::Result<()>) 
 
 /// Whether signals reach the server, as far as that is known.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Reach {
+pub enum Delivery {
     /// No signal has been refused yet.
     Open,
     /// A signal was refused, and the refusal was recorded.

@@ -64,7 +64,7 @@ fn diagnose_exec(paths: &[StaticCStr], why: Errno, about: &mut Detail) -> Cause 
 ///
 /// # Errors
 /// The error that execve(2) would return.
-pub fn examine(path: &CStr) -> Result<()> {
+pub fn check_exec(path: &CStr) -> Result<()> {
     access::may_execute(path)?;
     match diagnose_file(path, MAX_INTERPRETERS, &mut Detail::new()) {
         Cause::Plain => Ok(()),
@@ -89,7 +89,7 @@ pub fn examine(path: &CStr) -> Result<()> {
 ///
 /// # Errors
 /// EACCES if it does not.
-pub fn is_covered(dir: &CStr) -> Result<()> {
+pub fn verify_covered(dir: &CStr) -> Result<()> {
     match dir::Dir::open(dir) {
         Err(Errno::ACCESS) if access::may_read(dir).is_ok() => Err(Errno::ACCESS),
         Ok(_) | Err(_) => Ok(()),

@@ -4,7 +4,7 @@ use core::fmt::Write;
 
 use crate::logic::base::cstr::StaticCStr;
 use crate::logic::base::text::ArrayText;
-use crate::logic::plan::env::Source;
+use crate::logic::plan::env::EnvSource;
 use crate::logic::plan::personality::Personality;
 use crate::logic::plan::program::Program;
 use crate::logic::plan::step::Step;
@@ -23,7 +23,7 @@ pub struct ExecImage {
     /// What differs because vsrun was called by another tool's name.
     pub personality: &'static Personality,
     /// The sources of the environment, if it is read again before a restart.
-    pub source: Option<&'static Source>,
+    pub source: Option<&'static EnvSource>,
     /// The steps before the exec, in order.
     pub steps: Vec<Step>,
     /// The paths to try for the exec, in order.
@@ -40,27 +40,27 @@ impl ExecImage {
     /// Prepares the program.
     pub fn new(program: Box<Program>) -> Self {
         let mut image = Self::with_slots(program, NOTIFY_SLOT + 1, 24);
-        image.reserve(true);
+        image.reserve_pid_slots(true);
         image
     }
 
     /// Prepares a program that uses the environment of another one.
-    pub fn bare(program: Box<Program>) -> Self {
+    pub fn without_env(program: Box<Program>) -> Self {
         Self::with_slots(program, 0, 0)
     }
 
     /// Fills the slots of the variables that contain the program's own pid, so that the child can overwrite them with
     /// it. If `wanted` is false, empties these slots and that of `NOTIFY_SOCKET`, which each run of the server fills
     /// again.
-    pub fn reserve(&mut self, wanted: bool) {
+    pub fn reserve_pid_slots(&mut self, wanted: bool) {
         let has = |wanted: fn(&Step) -> bool| self.steps.iter().any(wanted);
         let late = [has(|step| matches!(step, Step::PassSockets(_))), has(|step| matches!(step, Step::SetWatchdogPid))];
         for (slot, late) in late.into_iter().enumerate() {
             // The slot is not empty, so that the child can overwrite it with its pid.
-            self.env.fill(slot, if late && wanted { b"=" } else { b"" });
+            self.env.set_slot(slot, if late && wanted { b"=" } else { b"" });
         }
         if !wanted {
-            self.env.fill(NOTIFY_SLOT, b"");
+            self.env.set_slot(NOTIFY_SLOT, b"");
         }
     }
 
@@ -94,7 +94,7 @@ impl ExecImage {
     pub fn set_pid(&self, name: &str, pid: Pid) -> Result<()> {
         let mut word = ArrayText::<64>::new();
         let _ = write!(word, "{name}={pid}");
-        self.env.rewrite(usize::from(name.starts_with('W')), word.as_bytes());
+        self.env.overwrite_slot(usize::from(name.starts_with('W')), word.as_bytes());
         Ok(())
     }
 }

@@ -20,7 +20,7 @@ pub fn apply_landlock_step(step: &Step, ruleset: &mut Option<OwnedFd>, starts: b
         return Ok(());
     }
     if let Step::Covered(_) = step {
-        return if starts { Ok(()) } else { diagnose::is_covered(c".") };
+        return if starts { Ok(()) } else { diagnose::verify_covered(c".") };
     }
     // The rehearsal has skipped the step that creates the rule set.
     let Some(begun) = ruleset else { return Err(Errno::INVAL) };

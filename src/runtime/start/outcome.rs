@@ -62,7 +62,7 @@ pub enum Mode {
     /// To check whether the program could be executed, and exit.
     DryRun {
         /// The indices of the steps to skip.
-        passed: StepSet,
+        skipped_steps: StepSet,
     },
 }
 

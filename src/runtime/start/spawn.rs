@@ -1,7 +1,7 @@
 //! Starts a program: applies its steps in their order, each with one arm of a match, and reports to the parent which
 //! one failed.
 
-use crate::runtime::start::child_io::{Attempt, ChildIo, ExecState, move_off_fd};
+use crate::runtime::start::child_io::{ChildIo, ExecState, StartKind, move_off_fd};
 use crate::sys::exec;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -72,20 +72,21 @@ pub fn apply_and_exec(program: &ExecImage, io: &ChildIo<'_>) -> StepFailure {
     let mut state = ExecState { marker: EXEC_IS_NEXT, ..ExecState::default() };
     let (mut log, stderr) = (io.debug, Log::new(LogTarget::Plain));
     for (place, step) in program.steps.iter().enumerate() {
-        if let Mode::DryRun { passed } = io.mode
-            && (passed.has(place) || matches!(step, Step::TakeForeground | Step::ControlTerminal | Step::Cgroup(_)))
+        if let Mode::DryRun { skipped_steps } = io.mode
+            && (skipped_steps.has(place)
+                || matches!(step, Step::TakeForeground | Step::ControlTerminal | Step::Cgroup(_)))
         {
             // A rehearsal must not take the terminal, and its control group does not exist yet.
             continue;
         }
-        let say = |log: &Log, step| log.record(Priority::Debug, format_args!("{}: {step}", process::id()));
+        let record_step = |log: &Log, step| log.record(Priority::Debug, format_args!("{}: {step}", process::id()));
         if let Some(open) = log {
-            say(open, step);
+            record_step(open, step);
             if matches!(step, Step::CloseDescriptors) {
-                log = open.is_standard_error().then_some(&stderr);
+                log = open.traces_to_stderr().then_some(&stderr);
                 if log.is_none() {
                     // This step closes the log, so the remaining steps are recorded in advance.
-                    program.steps.iter().skip(place + 1).for_each(|step| say(open, step));
+                    program.steps.iter().skip(place + 1).for_each(|step| record_step(open, step));
                 }
             }
         }
@@ -118,12 +119,12 @@ fn apply_step(step: &Step, program: &ExecImage, io: &ChildIo<'_>, state: &mut Ex
         Step::KeepPidfileLock(_) => match io.pidfile {
             Some(pidfile) => {
                 pidfile.write(process::id())?;
-                pidfile.share_lock().map(|kept| state.kept = Some(kept))
+                pidfile.share_lock().map(|lock_fd| state.lock_fd = Some(lock_fd))
             }
             None => Ok(()),
         },
         Step::WriteManagedPid(_) => match io.pidfile.map_or(Ok(()), |pidfile| pidfile.write(process::id())) {
-            Err(_) if io.attempt == Attempt::Later => {
+            Err(_) if io.start_kind == StartKind::Later => {
                 state.marker = EXEC_WITHOUT_PIDFILE;
                 Ok(())
             }
@@ -146,9 +147,9 @@ fn apply_step(step: &Step, program: &ExecImage, io: &ChildIo<'_>, state: &mut Ex
         Step::SetWatchdogPid => program.set_pid("WATCHDOG_PID", process::id()),
         Step::LogDir(dir) => io.dir.map_or_else(|| credentials::change_dir(dir), credentials::enter),
         Step::CallersDir(dir, which) => {
-            close_inherited::return_to_callers_dir(dir, *which).map(|is| state.replaced = is)
+            close_inherited::return_to_callers_dir(dir, *which).map(|is| state.dir_replaced = is)
         }
-        Step::ReplacedDir(dir) if state.replaced => credentials::change_dir(dir),
+        Step::ReplacedDir(dir) if state.dir_replaced => credentials::change_dir(dir),
         Step::ReplacedDir(_) => Ok(()),
         Step::Chroot(dir) => walk::change_root(dir),
         Step::Chdir(dir) => credentials::change_dir(dir),
@@ -157,14 +158,14 @@ fn apply_step(step: &Step, program: &ExecImage, io: &ChildIo<'_>, state: &mut Ex
         Step::Groups(groups) => credentials::set_groups(groups),
         Step::Gid(gid) => credentials::set_gid(*gid),
         Step::Uid(uid, rights) => credentials::set_uid(*uid, *rights != KeepPermitted::No),
-        Step::DropCapabilities(KeepPermitted::Spare(not_these)) => caps::keep_spare(*not_these),
+        Step::DropCapabilities(KeepPermitted::OneHarmless(not_these)) => caps::keep_one_harmless(*not_these),
         Step::DropCapabilities(rights) => caps::drop_capabilities(*rights == KeepPermitted::Yes),
         Step::VerifyCredentials { uid, gid, groups } => credentials::verify(*uid, *gid, groups),
         Step::Capabilities(chosen) => caps::keep_only(chosen.set),
         Step::NoNewPrivileges => caps::forbid_new_privileges(),
         Step::Umask(mask) => process::set_umask_verified(*mask),
         Step::CloseDescriptors => close_inherited::close_descriptors(program, io, state),
-        Step::SealDescriptors => close_inherited::cloexec_descriptors(state),
+        Step::CloexecDescriptors => close_inherited::cloexec_descriptors(state),
         Step::Ruleset(_) | Step::Allow(..) | Step::Confine | Step::Covered(_) => {
             landlock_steps::apply_landlock_step(step, &mut state.ruleset, io.mode == Mode::Exec)
         }
@@ -200,7 +201,7 @@ fn try_exec(step: &Step, program: &ExecImage, io: &ChildIo<'_>) -> Errno {
                     (why, _) => why,
                 }
             }
-            Mode::DryRun { .. } => match diagnose::examine(path) {
+            Mode::DryRun { .. } => match diagnose::check_exec(path) {
                 Ok(()) => process::exit(exit::OK),
                 Err(why) => why,
             },

@@ -3,7 +3,7 @@
 //! To the state machine a command is the server that has not been executed yet. So stop requests, timeouts and failures
 //! of the start need no rules of their own; what differs is here.
 
-use super::preparing::Preparing;
+use super::before_command::BeforeCommand;
 use super::slot::Slot;
 use super::supervisor::Supervisor;
 use crate::logic::base::error::{Error, Object};
@@ -21,16 +21,16 @@ use crate::runtime::start::outcome::ErrorText;
 
 impl Supervisor<'_> {
     /// The command that runs, or has ended last, in this slot.
-    pub fn preparing(&self, slot: Slot) -> Option<Preparing> {
-        let life = if slot == Slot::Second { &self.second } else { &self.server };
-        life.as_ref().and_then(|life| life.preparing)
+    pub fn before_command(&self, slot: Slot) -> Option<BeforeCommand> {
+        let child = if slot == Slot::Second { &self.second } else { &self.server };
+        child.as_ref().and_then(|child| child.before_command)
     }
 
     /// The state of the command that is about to start in this slot. None: the server itself is about to start.
-    pub fn prepare(&mut self, slot: Slot, stage: usize) -> Option<Preparing> {
+    pub fn prepare(&mut self, slot: Slot, stage: usize) -> Option<BeforeCommand> {
         let is_last = stage == self.config.before.list.len();
         if !self.config.before.list.is_empty() {
-            self.config.program.reserve(is_last);
+            self.config.program.reserve_pid_slots(is_last);
         }
         if is_last {
             if stage > 0 && slot == Slot::Server {
@@ -39,26 +39,32 @@ impl Supervisor<'_> {
             return None;
         }
         let timeout = self.config.policy.ready_timeout.filter(|_| !self.is_first_start());
-        let until = match self.preparing(slot) {
+        let until = match self.before_command(slot) {
             Some(last) if stage > 0 => last.until,
             _ => timeout.map(|span| now().after(span)),
         };
         if let Some(command) = self.config.before.list.get(stage) {
             self.note(Priority::Info, Note::RunningBefore, &[Object::Name(command.text.to_bytes())]);
         }
-        Some(Preparing { stage, until, late: false })
+        Some(BeforeCommand { stage, until, late: false })
     }
 
     /// Returns the signal and the recipient that replace these if a command of --before runs in this slot. The signal
     /// goes to the command and its children. --stop-signal is for the server only, so it is replaced by TERM. Without
     /// such a command, both are returned unchanged. None: the signal is a forwarded one that does not ask for an exit,
     /// and is not sent.
-    pub fn redirect(&self, slot: Slot, signal: Signal, to: Recipient, forwarded: bool) -> Option<(Signal, Recipient)> {
-        if self.preparing(slot).is_none() || !matches!(to, Recipient::Server | Recipient::Group) {
+    pub fn adapt_signal(
+        &self,
+        slot: Slot,
+        signal: Signal,
+        to: Recipient,
+        forwarded: bool,
+    ) -> Option<(Signal, Recipient)> {
+        if self.before_command(slot).is_none() || !matches!(to, Recipient::Server | Recipient::Group) {
             return Some((signal, to));
         }
         let signal = match (forwarded, signal) {
-            (true, signal) => Some(signal).filter(|signal| self.config.policy.is_request(*signal))?,
+            (true, signal) => Some(signal).filter(|signal| self.config.policy.is_exit_signal(*signal))?,
             (false, Signal::KILL) => signal,
             (false, _) => Signal::TERM,
         };
@@ -67,7 +73,7 @@ impl Supervisor<'_> {
 
     /// When a command of --before at a restart exceeds its time limit.
     pub fn command_deadline(&self) -> Option<Time> {
-        self.preparing(Slot::Server)
+        self.before_command(Slot::Server)
             .filter(|_| matches!(self.state.phase, Phase::Running))
             .and_then(|command| command.until)
     }
@@ -75,31 +81,31 @@ impl Supervisor<'_> {
     /// Called when a command of --before at a restart exceeds its time limit: sends SIGTERM and, when called again
     /// after the stop timeout, SIGKILL.
     pub fn end_command(&mut self, time: Time) {
-        let Some(last) = self.preparing(Slot::Server) else { return };
+        let Some(last) = self.before_command(Slot::Server) else { return };
         self.send(if last.late { Signal::KILL } else { Signal::TERM }, Recipient::Group);
         let until = self.config.policy.stop_deadline(time);
-        if let Some(life) = &mut self.server {
-            life.preparing = Some(Preparing { late: true, until, ..last });
+        if let Some(child) = &mut self.server {
+            child.before_command = Some(BeforeCommand { late: true, until, ..last });
         }
     }
 
     /// The words for a command that was not done in time.
-    fn late_words(&self) -> Option<ErrorText> {
-        let command = self.config.before.list.get(self.preparing(Slot::Server)?.stage)?;
+    fn timeout_text(&self) -> Option<ErrorText> {
+        let command = self.config.before.list.get(self.before_command(Slot::Server)?.stage)?;
         Some(command.late(self.config.policy.ready_timeout.unwrap_or_default()))
     }
 
     /// The error for a first start that has taken too long in a command.
-    pub fn late_command(&self) -> Option<Error> {
-        self.late_words().map(|words| words_error(&words))
+    pub fn timeout_error(&self) -> Option<Error> {
+        self.timeout_text().map(|words| words_error(&words))
     }
 
     /// The command in the server's place has ended. Starts the next one or the server, or returns the event of a start
     /// that failed or was stopped.
     #[inline(never)]
-    pub fn conclude_command(&mut self, slot: Slot, command: Preparing, exit: Exit) -> Option<Event> {
-        let life = if slot == Slot::Second { &self.second } else { &self.server };
-        let failure = life.as_ref().and_then(|life| life.failure.as_ref());
+    pub fn on_command_exit(&mut self, slot: Slot, command: BeforeCommand, exit: Exit) -> Option<Event> {
+        let child = if slot == Slot::Second { &self.second } else { &self.server };
+        let failure = child.as_ref().and_then(|child| child.failure.as_ref());
         let listed = self.config.before.list.get(command.stage)?;
         let text = listed.words(failure, exit);
         let (words, failed) = (text.as_str(), failure.is_some() || exit != Exit::SUCCESS);
@@ -122,7 +128,7 @@ impl Supervisor<'_> {
                 Err(why) => Some(self.cannot_launch(slot, why)),
             };
         }
-        let late = self.late_words().filter(|_| command.late);
+        let late = self.timeout_text().filter(|_| command.late);
         if first {
             self.error = Some(words_error(&text));
         } else {

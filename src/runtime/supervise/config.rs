@@ -30,7 +30,7 @@ pub struct SupervisorConfig {
     /// What vsrun does when the server is ready.
     pub after_start: AfterStart,
     /// Whether vsrun changes to `/` when the server is ready, so that it does not pin a mount.
-    pub moves: bool,
+    pub leaves_cwd: bool,
     /// How vsrun behaves when it is called by the name of another tool.
     pub personality: &'static Personality,
     /// The server's probes, if there are any.
@@ -63,7 +63,7 @@ pub struct SupervisorConfig {
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum AfterStart {
     /// Supervise the server.
-    Stay,
+    Supervise,
     /// Exit with status 0 and leave the server running.
-    Leave,
+    ExitWhenReady,
 }

@@ -4,8 +4,8 @@ use core::ffi::CStr;
 use core::fmt::{Display, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use super::exit_watch::ExitWatch;
 use super::handler_output::HandlerOutput;
-use super::lifeline::Lifeline;
 use crate::logic::base::error::{Error, Result};
 use crate::logic::base::exit::Exit;
 use crate::logic::base::problem::Problem;
@@ -33,7 +33,7 @@ pub struct Handler {
     /// The kernel's counter of out-of-memory kills, and its value when this server process started.
     killed: Option<(OwnedFd, u64)>,
     /// Shows the exit of the running handler, even if a tracer hides it.
-    pub line: Lifeline,
+    pub exit_watch: ExitWatch,
     program: ExecImage,
     /// What the running handler writes.
     pub output: HandlerOutput,
@@ -71,8 +71,8 @@ impl Handler {
             access::may_execute(path).map_err(fail)?;
         }
         let program = ExecImage::with_slots(program, VARIABLES, 64);
-        let (line, output) = (Lifeline::default(), HandlerOutput::default());
-        Ok(Self { program, asked: None, line, output, killed: count_of_kills().map(|file| (file, 0)) })
+        let (exit_watch, output) = (ExitWatch::default(), HandlerOutput::default());
+        Ok(Self { program, asked: None, exit_watch, output, killed: count_of_kills().map(|file| (file, 0)) })
     }
 
     /// Takes the count of out-of-memory kills from this file, `memory.events` of the server's own control group.
@@ -99,12 +99,12 @@ impl Handler {
             report.reason = report.reason.or(Some("oom"));
         }
         for slot in 0..VARIABLES {
-            self.program.env.fill(slot, variable(slot, &report).as_bytes());
+            self.program.env.set_slot(slot, variable(slot, &report).as_bytes());
         }
         let pipe = self.output.open()?;
         let output = Some(pipe.as_fd());
         let launched = spawn(&self.program, &ChildIo { input, output, error: output, ..ChildIo::default() })?;
-        self.line = Lifeline::new(launched.pid);
+        self.exit_watch = ExitWatch::new(launched.pid);
         self.asked = Some((launched.pid, launched.report));
         Ok(())
     }
@@ -118,7 +118,7 @@ impl Handler {
     #[inline(never)]
     pub fn on_exit(&mut self, why: &mut ErrorText) {
         let Some((_, report)) = self.asked.take() else { return };
-        self.line = Lifeline::default();
+        self.exit_watch = ExitWatch::default();
         if let StartOutcome::Failed(failure) = StartOutcome::await_end(&report) {
             let _ = why.write_str(" (");
             let _ = failure.write(&self.program, why);

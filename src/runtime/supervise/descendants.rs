@@ -7,12 +7,12 @@
 use core::ffi::CStr;
 use core::fmt::Write;
 
-use super::slot::Part;
+use super::slot::SweepScope;
 use crate::logic::base::signal::Signal;
 use crate::logic::base::text::{ArrayText, Escaped};
 use crate::logic::base::time::parse_number;
 use crate::logic::formats::proc::{ProcVisibility, parent_pid};
-use crate::logic::formats::tree::{self, LOST, OURS, VISITOR};
+use crate::logic::formats::tree::{self, DESCENDANT, ENTERED, UNKNOWN_ANCESTOR};
 use crate::runtime::resources::lookup::{proc_visibility, read};
 use crate::runtime::start::deliver;
 use crate::sys::dir::Dir;
@@ -25,7 +25,7 @@ const LISTED_PER_TURN: usize = 1024;
 /// The most processes that are signalled in a turn.
 const SENT_PER_TURN: usize = 256;
 /// The maximum number of turns of [`survey`], which blocks the event loop until it is finished.
-const TURNS_OF_SURVEY: usize = 8;
+const MAX_SURVEY_TURNS: usize = 8;
 
 /// The pids of the output helper and of the running probes; 0 for each that does not run. They are children of vsrun,
 /// but do not belong to the server.
@@ -40,7 +40,7 @@ pub struct Sweep {
     /// Whether processes that entered our container from outside count too.
     whole: bool,
     /// If given, only these children and their descendants count.
-    part: Option<Part>,
+    part: Option<SweepScope>,
     /// Whether processes that are dying already do not count.
     skips_dying: bool,
     proc: Dir,
@@ -83,7 +83,7 @@ pub enum Turn {
 impl Sweep {
     /// Prepares a sweep. None: /proc does not show our processes, or there is no memory for the list.
     #[inline(never)]
-    pub fn begin(signal: Option<Signal>, whole: bool, part: Option<Part>) -> Option<Self> {
+    pub fn begin(signal: Option<Signal>, whole: bool, part: Option<SweepScope>) -> Option<Self> {
         if matches!(proc_visibility(), None | Some(ProcVisibility::Foreign)) {
             return None;
         }
@@ -158,7 +158,7 @@ impl Sweep {
                 }
                 found.count += 1;
             }
-            found.is_unsure |= *mark == LOST;
+            found.is_unsure |= *mark == UNKNOWN_ANCESTOR;
         }
     }
 
@@ -210,7 +210,7 @@ pub fn survey(helpers: Helpers) -> Found {
     }
     let Some(mut sweep) = Sweep::begin(None, false, None) else { return Found::default() };
     sweep.skips_dying = true;
-    for _ in 0..TURNS_OF_SURVEY {
+    for _ in 0..MAX_SURVEY_TURNS {
         if sweep.turn(helpers) == Turn::Done {
             return sweep.found;
         }
@@ -221,7 +221,7 @@ pub fn survey(helpers: Helpers) -> Found {
 /// Finds children that have exited, except those in `except`. waitid(2) cannot be used, because it would always report
 /// one of `except` first. Returns how many were stored in `found`, and the offset in /proc where the search goes on.
 #[inline(never)]
-pub fn ended_children(except: [Option<Pid>; 2], from: u64, found: &mut [i32]) -> (usize, Option<u64>) {
+pub fn exited_children(except: [Option<Pid>; 2], from: u64, found: &mut [i32]) -> (usize, Option<u64>) {
     let Ok(proc) = Dir::open(c"/proc") else { return (0, None) };
     let own = process::id().number();
     let (mut looked_at, mut count) = (0, 0);
@@ -248,7 +248,7 @@ pub fn has_foreign_processes() -> bool {
 }
 
 /// True if a child has exited but cannot be reaped, because a tracer holds it.
-pub fn has_ended(pid: Pid) -> bool {
+pub fn is_zombie(pid: Pid) -> bool {
     Dir::open(c"/proc").is_ok_and(|proc| tree::running_parent(stat(&proc, pid.number(), &mut [0; 512])).is_none())
 }
 
@@ -258,7 +258,7 @@ pub fn zombie_status(pid: Pid) -> Option<i32> {
 }
 
 fn counts(mark: i32, whole: bool) -> bool {
-    mark == OURS || (whole && mark == VISITOR)
+    mark == DESCENDANT || (whole && mark == ENTERED)
 }
 
 /// Sends a signal to a process that was listed with this parent, if it is still the same process. The process is

@@ -33,20 +33,20 @@ impl Supervisor<'_> {
     pub fn next_event(&mut self) -> Event {
         let mut room = REAPED_PER_TURN;
         loop {
-            while self.unreaped && room > 0 {
+            while self.exits_pending && room > 0 {
                 room -= 1;
                 match self.reap() {
                     Reaped::Event(event) => return event,
                     Reaped::Other => {}
-                    Reaped::None => self.unreaped = false,
+                    Reaped::None => self.exits_pending = false,
                 }
             }
             self.resume_suspended();
-            let child_waiting = self.unreaped;
+            let child_waiting = self.exits_pending;
             if let Some(event) = self.next_signal() {
                 return event;
             }
-            if self.unreaped && !child_waiting && room > 0 {
+            if self.exits_pending && !child_waiting && room > 0 {
                 continue;
             }
             room = REAPED_PER_TURN;
@@ -73,13 +73,13 @@ impl Supervisor<'_> {
     /// The earliest of all deadlines. If `polls` is true, some exits are found only by polling, so the deadline is at
     /// most `POLL_INTERVAL` away.
     pub fn next_wake(&self, time: Time, polls: bool) -> Option<Time> {
-        // A deadline that has passed but does not count yet (`is_excused`) is checked again soon.
+        // A deadline that has passed but does not count yet (`is_delayed_by_others`) is checked again soon.
         let late = self.state.deadline().is_some_and(|until| until <= time);
-        let soon = (self.unreaped || self.sweep.is_some()).then_some(time);
+        let soon = (self.exits_pending || self.sweep.is_some()).then_some(time);
         earliest(&[
             self.state.deadline().filter(|_| !late),
             self.command_deadline(),
-            self.hidden_end(),
+            self.hidden_exit_deadline(),
             self.config.output.deadline(),
             (polls || late).then(|| time.after(POLL_INTERVAL)),
             soon,
@@ -91,8 +91,8 @@ impl Supervisor<'_> {
     /// Returns the event of a deadline that has passed: that of the phase, or that of an exit which a tracer hides.
     #[inline(never)]
     fn meet_deadlines(&mut self, time: Time) -> Option<Event> {
-        if self.hidden_end().is_some_and(|until| until <= time)
-            && let Some(event) = self.accept_hidden_end()
+        if self.hidden_exit_deadline().is_some_and(|until| until <= time)
+            && let Some(event) = self.accept_hidden_exit()
         {
             return Some(event);
         }
@@ -108,9 +108,9 @@ impl Supervisor<'_> {
 
     /// Ctrl-Z stopped the server and no shell will resume it: sends SIGCONT.
     fn resume_suspended(&self) {
-        let living = self.server.as_ref().filter(|life| life.uptime.is_none());
-        if let Some(life) = living.filter(|_| self.config.has_foreground()) {
-            process::continue_stopped(life.pid);
+        let living = self.server.as_ref().filter(|child| child.uptime.is_none());
+        if let Some(child) = living.filter(|_| self.config.has_foreground()) {
+            process::continue_stopped(child.pid);
         }
     }
 
@@ -122,11 +122,11 @@ impl Supervisor<'_> {
         // the kernel reports the lowest number first: otherwise the SIGCHLDs of a server that forks in a loop would
         // keep all signals with higher numbers from being read.
         for _ in 0..SIGNALS_PER_TURN {
-            if !self.signalled {
+            if !self.signals_pending {
                 return None;
             }
             let Some(arrived) = self.config.signals.next() else {
-                self.signalled = false;
+                self.signals_pending = false;
                 return None;
             };
             let Some(signal) = Signal::new(arrived.signal.into()) else { continue };
@@ -139,14 +139,14 @@ impl Supervisor<'_> {
                 if arrived.value.is_some()
                     && let Some(event) = self.on_replace_request(arrived.value)
                 {
-                    self.unreaped = true;
+                    self.exits_pending = true;
                     return Some(event);
                 }
-                if self.unreaped {
+                if self.exits_pending {
                     // There are more children than one turn reaps: read the other signals first.
                     continue;
                 }
-                self.unreaped = true;
+                self.exits_pending = true;
                 return None;
             }
             let action = self.config.signal_table.take(signal);
@@ -168,7 +168,7 @@ impl Supervisor<'_> {
                 }
                 SignalAction::Forward(other) => {
                     // The next sleep shows whether there are more. Usually there are none, so a system call is saved.
-                    self.signalled = false;
+                    self.signals_pending = false;
                     if !self.suspends
                         && let Some(to) = pass(&self.config.policy, &mut self.state, other)
                     {

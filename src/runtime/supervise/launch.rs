@@ -2,7 +2,7 @@
 
 use std::os::fd::AsFd;
 
-use super::lifeline::Lifeline;
+use super::exit_watch::ExitWatch;
 use super::slot::Slot;
 use super::supervisor::{ServerProcess, Supervisor};
 use crate::logic::base::error::Object;
@@ -14,7 +14,7 @@ use crate::runtime::host::clock::now;
 use crate::runtime::report::log::Priority;
 use crate::runtime::report::os_error::os_error;
 use crate::runtime::resources::lookup::read_proc;
-use crate::runtime::start::child_io::{Attempt, ChildIo};
+use crate::runtime::start::child_io::{ChildIo, StartKind};
 use crate::runtime::start::spawn::{Spawned, spawn};
 use crate::sys::process::Usage;
 use crate::sys::{self, Errno};
@@ -50,50 +50,50 @@ impl Supervisor<'_> {
     /// When the kernel cannot create a process or a descriptor.
     #[inline(never)]
     pub fn start_process(&mut self, slot: Slot, stage: usize) -> sys::Result<()> {
-        let attempt = if self.is_first_start() { Attempt::First } else { Attempt::Later };
-        if attempt == Attempt::Later {
-            self.revive_sockets(slot == Slot::Second || self.second.is_some());
+        let start_kind = if self.is_first_start() { StartKind::First } else { StartKind::Later };
+        if start_kind == StartKind::Later {
+            self.restore_sockets(slot == Slot::Second || self.second.is_some());
         }
-        let preparing = self.prepare(slot, stage);
+        let before_command = self.prepare(slot, stage);
         let begun = self.process(slot).as_ref().filter(|_| stage > 0).map(|last| last.mark);
-        let watch = &mut *self.config;
-        if preparing.is_none() {
-            watch.readiness.begin(slot, &mut watch.program.env)?;
+        let config = &mut *self.config;
+        if before_command.is_none() {
+            config.readiness.begin(slot, &mut config.program.env)?;
         }
-        let output = watch.output.server(&watch.log);
-        let debug = watch.debug.then_some(&watch.log);
+        let output = config.output.server(&config.log);
+        let debug = config.debug.then_some(&config.log);
         // The pidfile names a candidate only when it is ready.
         let pidfile = self.pidfiles[0].as_ref().filter(|_| slot == Slot::Server);
-        let (dir, cgroup) = (watch.output.dir(), watch.cgroup.as_ref());
-        let pipe = if preparing.is_some() { None } else { watch.readiness.pipe()? };
+        let (dir, cgroup) = (config.output.dir(), config.cgroup.as_ref());
+        let pipe = if before_command.is_some() { None } else { config.readiness.pipe()? };
         let (readiness, log) = match pipe {
             Some((read, write, number)) => (Some(read), Some((write, number))),
             None => (None, None),
         };
         let ready = log.as_ref().map(|(write, number)| (write.as_fd(), *number));
-        let io = ChildIo { output, error: output, dir, cgroup, ready, attempt, debug, ..ChildIo::none() };
-        let mark = begun.unwrap_or_else(|| watch.output.mark());
-        if let Some(handler) = watch.handler.as_mut().filter(|_| stage == 0 && slot == Slot::Server) {
+        let io = ChildIo { output, error: output, dir, cgroup, ready, start_kind, debug, ..ChildIo::for_supervisor() };
+        let mark = begun.unwrap_or_else(|| config.output.mark());
+        if let Some(handler) = config.handler.as_mut().filter(|_| stage == 0 && slot == Slot::Server) {
             handler.begin();
         }
-        let env = Some((&watch.program.env, watch.before.skipped));
-        let Spawned { pid, report } = match watch.before.list.get(stage) {
+        let env = Some((&config.program.env, config.before.skipped));
+        let Spawned { pid, report } = match config.before.list.get(stage) {
             // The server's standard input is not for the commands of --before.
             Some(command) => spawn(&command.image, &ChildIo { input: None, env, ..io })?,
-            None => spawn(&watch.program, &ChildIo { pidfile, ..io })?,
+            None => spawn(&config.program, &ChildIo { pidfile, ..io })?,
         };
-        let born = if slot == Slot::Second { read_proc(pid.number(), c"stat", started_at) } else { None };
+        let start_ticks = if slot == Slot::Second { read_proc(pid.number(), c"stat", started_at) } else { None };
         *self.process(slot) = Some(ServerProcess {
             pid,
             report: Some(report),
-            line: Lifeline::new(pid),
+            exit_watch: ExitWatch::new(pid),
             ready: readiness,
-            preparing,
+            before_command,
             failure: None,
             mark,
             usage: Usage::default(),
             started: now(),
-            born: born.unwrap_or(0),
+            start_ticks: start_ticks.unwrap_or(0),
             uptime: None,
             left: false,
         });
@@ -107,8 +107,8 @@ impl Supervisor<'_> {
         } else {
             self.warn(Note::CannotStartProcess, Object::None, why);
         }
-        if let Some(mail) = self.config.readiness.mail().filter(|_| slot == Slot::Second) {
-            mail.close_second();
+        if let Some(receiver) = self.config.readiness.receiver().filter(|_| slot == Slot::Second) {
+            receiver.close_second();
         }
         slot.event(Event::ForkFailed)
     }

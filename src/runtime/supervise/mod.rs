@@ -1,18 +1,18 @@
 //! The loop of a supervisor: events in, actions out.
 
 pub(crate) mod before;
+pub(crate) mod before_command;
 pub(crate) mod config;
 pub(crate) mod crash_handler;
 pub(crate) mod descendants;
 pub(crate) mod events;
+pub(crate) mod exit_watch;
 pub(crate) mod handler_output;
 pub(crate) mod last_run;
 pub(crate) mod launch;
-pub(crate) mod lifeline;
-pub(crate) mod mailbox;
 pub(crate) mod network_probe;
 pub(crate) mod notify;
-pub(crate) mod preparing;
+pub(crate) mod notify_receiver;
 pub(crate) mod prober;
 pub(crate) mod probes;
 pub(crate) mod readiness;

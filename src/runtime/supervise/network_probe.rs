@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use crate::logic::base::exit::Exit;
 use crate::logic::base::reason::Reason;
 use crate::logic::base::time::{Span, Time};
-use crate::logic::supervisor::probe::{Answer, STATUS_LINE, answer};
+use crate::logic::supervisor::probe::{HttpAnswer, STATUS_LINE, answer};
 use crate::runtime::host::clock::now;
 use crate::runtime::report::os_error::errno_text;
 use crate::sys::{Errno, fd, poll, socket};
@@ -68,7 +68,7 @@ pub fn connect(addresses: &[Vec<u8>], request: Option<&[u8]>, deadline: Time) ->
 
 fn open(address: &[u8], deadline: Time) -> core::result::Result<OwnedFd, Failed> {
     loop {
-        match socket::connect_within(address, left(deadline)?) {
+        match socket::connect_within(address, millis_left(deadline)?) {
             Ok(connection) => return Ok(connection),
             Err(Errno::TIMEDOUT) => return Err(Failed::TimedOut),
             Err(Errno::AGAIN) => poll::sleep_ms(RETRY_PAUSE.0),
@@ -85,12 +85,12 @@ fn exchange(connection: &OwnedFd, request: &[u8], deadline: Time) -> core::resul
     let mut count = 0;
     loop {
         match answer(bytes.get(..count).unwrap_or_default()) {
-            Answer::Incomplete => {}
-            Answer::Healthy => return Ok(()),
-            Answer::Status(status) => return Err(Failed::Status(status)),
-            Answer::Other => return Err(Failed::NotHttp),
+            HttpAnswer::Incomplete => {}
+            HttpAnswer::Healthy => return Ok(()),
+            HttpAnswer::Status(status) => return Err(Failed::Status(status)),
+            HttpAnswer::Other => return Err(Failed::NotHttp),
         }
-        let readable = poll::wait(&[Some(connection.as_fd()), None], Some(left(deadline)?)) != 0;
+        let readable = poll::wait(&[Some(connection.as_fd()), None], Some(millis_left(deadline)?)) != 0;
         if !readable {
             continue;
         }
@@ -107,9 +107,9 @@ fn exchange(connection: &OwnedFd, request: &[u8], deadline: Time) -> core::resul
 ///
 /// # Errors
 /// When it has passed.
-pub fn left(deadline: Time) -> core::result::Result<u64, Failed> {
+pub fn millis_left(deadline: Time) -> core::result::Result<u64, Failed> {
     match deadline.since(now()) {
         Span::ZERO => Err(Failed::TimedOut),
-        left => Ok(left.0),
+        millis_left => Ok(millis_left.0),
     }
 }

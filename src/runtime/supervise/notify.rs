@@ -34,9 +34,9 @@ impl Supervisor<'_> {
     #[inline(never)]
     pub fn read_notify(&mut self, slot: Slot) -> Option<Event> {
         let time = now();
-        let Readiness::Notify(mail) = &mut self.config.readiness else { return None };
-        mail.crowded = false;
-        if mail.pause(time).is_some() {
+        let Readiness::Notify(receiver) = &mut self.config.readiness else { return None };
+        receiver.is_backlogged = false;
+        if receiver.pause(time).is_some() {
             return None;
         }
         for _ in 0..MESSAGES_PER_TURN {
@@ -44,30 +44,30 @@ impl Supervisor<'_> {
                 return Some(event);
             }
         }
-        if let Readiness::Notify(mail) = &mut self.config.readiness {
-            mail.crowded = true;
+        if let Readiness::Notify(receiver) = &mut self.config.readiness {
+            receiver.is_backlogged = true;
         }
         None
     }
 
     /// Reads one message and applies it. None: there is none, or it cannot be removed from the queue now.
     fn read_one(&mut self, slot: Slot, time: Time) -> Option<Option<Event>> {
-        let Readiness::Notify(mail) = &mut self.config.readiness else { return None };
+        let Readiness::Notify(receiver) = &mut self.config.readiness else { return None };
         let mut buffer = [0; LONGEST];
-        let letter = mail.socket(slot)?.peek(&mut buffer)?;
-        let sender = letter.sender;
-        if !mail.remove(slot, letter.carries, time) {
+        let datagram = receiver.socket(slot)?.peek(&mut buffer)?;
+        let sender = datagram.sender;
+        if !receiver.remove(slot, datagram.has_descriptors, time) {
             self.record_ignored(sender, Ignored::Hanging);
             return None;
         }
-        if !is_trusted(sender.pid, sender.uid, mail.user) {
-            mail.crowded = true;
-            self.record_ignored(sender, Ignored::Stranger);
+        if !is_trusted(sender.pid, sender.uid, receiver.user) {
+            receiver.is_backlogged = true;
+            self.record_ignored(sender, Ignored::OtherUser);
             return Some(None);
         }
-        let message: Message<'_> = parse(letter.text);
+        let message: Message<'_> = parse(datagram.text);
         // A command of `--before` cannot report that the server is ready or alive.
-        let is_server = self.process(slot).as_ref().is_none_or(|life| life.preparing.is_none());
+        let is_server = self.process(slot).as_ref().is_none_or(|child| child.before_command.is_none());
         if let Some(service) = self.config.service_manager.as_mut().filter(|_| slot == Slot::Server) {
             service.pass_on(&message);
         }
@@ -85,10 +85,10 @@ impl Supervisor<'_> {
     /// Records that a message is ignored: each reason once in a run, so that no sender can fill the log.
     #[inline(never)]
     fn record_ignored(&mut self, Sender { pid, uid }: Sender, why: Ignored) {
-        if let Readiness::Notify(mail) = &mut self.config.readiness
-            && mail.recorded & why.bit() == 0
+        if let Readiness::Notify(receiver) = &mut self.config.readiness
+            && receiver.recorded & why.bit() == 0
         {
-            mail.recorded |= why.bit();
+            receiver.recorded |= why.bit();
             let (pid, uid) = (Object::Number(pid.into()), Object::Number(uid.into()));
             self.note(Priority::Warning, Note::WrongSender, &[pid, uid, Object::Reason(why.reason())]);
         }
@@ -111,10 +111,10 @@ impl Supervisor<'_> {
                 let error = Error::new(problem).words(how.as_str());
                 error.with(Object::Duration(Duration(within))).words(why)
             };
-            self.error = Some(self.late_command().unwrap_or_else(late));
+            self.error = Some(self.timeout_error().unwrap_or_else(late));
         }
         if let Some(until) = self.state.watchdog_due(time) {
-            if self.is_excused(until, time) {
+            if self.is_delayed_by_others(until, time) {
                 return None;
             }
             self.note(Priority::Warning, Note::Silent, &[]);
@@ -126,9 +126,9 @@ impl Supervisor<'_> {
     /// server's watchdog time is doubled, because the kernel wakes waiting senders one after the other. While they keep
     /// vsrun from reading, the state of the server is unknown: the server is not stopped, and its watchdog time starts
     /// when vsrun reads again.
-    fn is_excused(&self, until: Time, time: Time) -> bool {
-        let Readiness::Notify(mail) = &self.config.readiness else { return false };
+    fn is_delayed_by_others(&self, until: Time, time: Time) -> bool {
+        let Readiness::Notify(receiver) = &self.config.readiness else { return false };
         let more = self.config.policy.watchdog.unwrap_or_default();
-        (mail.crowded || mail.paused > until) && time < until.max(mail.paused).after(more)
+        (receiver.is_backlogged || receiver.paused > until) && time < until.max(receiver.paused).after(more)
     }
 }

@@ -11,7 +11,7 @@ use super::slot::Slot;
 use crate::logic::base::cstr::StaticCStr;
 use crate::logic::base::exit::{self, Exit};
 use crate::logic::base::time::{Time, earliest};
-use crate::logic::plan::env::{SERVER_PID, Source};
+use crate::logic::plan::env::{EnvSource, SERVER_PID};
 use crate::logic::plan::probes::{PlannedProbe, Probes};
 use crate::logic::supervisor::probe::Probe;
 use crate::logic::supervisor::schedule::{AttemptResult, Schedule, Which};
@@ -26,7 +26,7 @@ use crate::sys::{self, fd};
 /// The probes, and the attempts for each of the two server processes.
 pub struct Prober {
     /// The probe of `--ready probe:`, and the probe of `--health`.
-    probes: [Option<Trial>; 2],
+    probes: [Option<PreparedProbe>; 2],
     /// The attempts for the server.
     pub server: Attempts,
     /// The attempts for the second process of a replacement.
@@ -44,7 +44,7 @@ pub struct Attempts {
 
 /// A probe that has been prepared, so that an attempt allocates nothing.
 #[repr(C)] // Small fields first: shorter instructions.
-struct Trial {
+struct PreparedProbe {
     text: StaticCStr,
     probe: Probe,
     program: ExecImage,
@@ -62,20 +62,20 @@ struct Attempt {
 impl Prober {
     /// Prepares the probes. `source` has the files of the server's environment.
     #[inline(never)]
-    pub fn new(planned: Box<Probes>, source: Option<&'static Source>) -> Box<Self> {
+    pub fn new(planned: Box<Probes>, source: Option<&'static EnvSource>) -> Box<Self> {
         let Probes { schedule, ready, health } = *planned;
         let probes = [ready, health].map(|planned| {
             planned.map(|PlannedProbe { text, probe, program }| {
                 // A network probe executes nothing, so it needs no environment.
                 let source = source.filter(|_| matches!(probe, Probe::Exec(_)));
-                Trial { text, probe, program: ExecImage { source, ..ExecImage::new(program) } }
+                PreparedProbe { text, probe, program: ExecImage { source, ..ExecImage::new(program) } }
             })
         });
         let [server, second] = core::array::from_fn(|_| Attempts { schedule, running: None, why: ErrorText::new() });
         let mut prober = Box::new(Self { probes, server, second });
         // Fills the slot of `VSRUN_SERVER_PID`, so that each attempt can overwrite it with the pid of its server
         // process.
-        prober.programs().for_each(|program| program.env.fill(0, b"="));
+        prober.programs().for_each(|program| program.env.set_slot(0, b"="));
         prober
     }
 
@@ -108,13 +108,13 @@ impl Prober {
 
     /// The programs whose environment is read again at a restart.
     pub fn programs(&mut self) -> impl Iterator<Item = &mut ExecImage> {
-        self.probes.iter_mut().flatten().map(|trial| &mut trial.program)
+        self.probes.iter_mut().flatten().map(|prepared_probe| &mut prepared_probe.program)
     }
 
     /// Ends the attempts for a process that has exited or has been asked to exit.
     pub fn end(&mut self, slot: Slot) {
         self.attempts(slot).schedule.end();
-        self.give_up(slot);
+        self.kill_attempt(slot);
     }
 
     /// Makes the second process's attempts the server's.
@@ -123,7 +123,7 @@ impl Prober {
     }
 
     /// Kills the running attempt. Returns its probe, unless the attempt had been killed before.
-    pub fn give_up(&mut self, slot: Slot) -> Option<Which> {
+    pub fn kill_attempt(&mut self, slot: Slot) -> Option<Which> {
         let attempt = self.attempts(slot).running.as_mut()?;
         attempt.until.take()?;
         let (which, pid) = (attempt.which, attempt.pid);
@@ -135,18 +135,18 @@ impl Prober {
     pub fn kill_rest(&self, pid: Pid) {
         let mut running = [&self.server, &self.second].into_iter().filter_map(|attempts| attempts.running.as_ref());
         if let Some(attempt) = running.find(|attempt| attempt.pid == pid)
-            && let Some(trial) = self.trial(attempt.which)
+            && let Some(prepared_probe) = self.prepared_probe(attempt.which)
         {
-            deliver::kill_group(pid, &trial.program);
+            deliver::kill_group(pid, &prepared_probe.program);
         }
     }
 
     /// The probe as it is written on the command line.
     pub fn text(&self, which: Which) -> StaticCStr {
-        self.trial(which).map_or(c"", |trial| trial.text)
+        self.prepared_probe(which).map_or(c"", |prepared_probe| prepared_probe.text)
     }
 
-    fn trial(&self, which: Which) -> Option<&Trial> {
+    fn prepared_probe(&self, which: Which) -> Option<&PreparedProbe> {
         let [ready, health] = &self.probes;
         match which {
             Which::Ready => ready.as_ref(),
@@ -159,7 +159,7 @@ impl Prober {
     /// # Errors
     /// When the kernel cannot create a process or a descriptor.
     pub fn start(&mut self, slot: Slot, server: Pid, which: Which, until: Time, io: &ChildIo<'_>) -> sys::Result<()> {
-        let Some(Trial { probe, program, .. }) = self.trial(which) else { return Ok(()) };
+        let Some(PreparedProbe { probe, program, .. }) = self.prepared_probe(which) else { return Ok(()) };
         program.set_pid(SERVER_PID, server)?;
         let ask = |report: BorrowedFd<'_>| {
             let Probe::Connect { addresses, request } = probe else { return };
@@ -189,13 +189,13 @@ impl Prober {
     #[inline(never)]
     fn explain(&self, attempt: &Attempt, exit: Exit) -> ErrorText {
         let mut why = ErrorText::new();
-        let Some(trial) = self.trial(attempt.which) else { return why };
-        if matches!(trial.probe, Probe::Connect { .. }) && exit == Exit::Code(exit::UNHEALTHY) {
+        let Some(prepared_probe) = self.prepared_probe(attempt.which) else { return why };
+        if matches!(prepared_probe.probe, Probe::Connect { .. }) && exit == Exit::Code(exit::UNHEALTHY) {
             let mut text = [0; 300];
             let count = fd::read_full(attempt.report.as_fd(), &mut text).unwrap_or(0);
             why.push(text.get(..count).unwrap_or_default());
         } else if let StartOutcome::Failed(failure) = StartOutcome::await_end(&attempt.report) {
-            let _ = failure.write(&trial.program, &mut why);
+            let _ = failure.write(&prepared_probe.program, &mut why);
         } else {
             let _ = write!(why, "{exit}");
         }
@@ -217,6 +217,6 @@ impl Attempts {
     /// Whether the last attempt has been killed and still exists, because it hangs in the kernel. If a tracer hides its
     /// exit, another attempt may be started.
     pub fn is_stuck(&self) -> bool {
-        self.pid().is_some_and(|pid| !descendants::has_ended(pid))
+        self.pid().is_some_and(|pid| !descendants::is_zombie(pid))
     }
 }

@@ -40,7 +40,7 @@ impl Supervisor<'_> {
 
     /// Adapts the probes to an event that has been handled: begins the health probes of a server that is ready, and
     /// ends the probes of a process that has exited or has been asked to.
-    pub fn follow_probes(&mut self, event: Event, time: Time) {
+    pub fn update_probes(&mut self, event: Event, time: Time) {
         let [server, second] = [Slot::Server, Slot::Second].map(|slot| self.is_probed(slot));
         let Some(prober) = &mut self.config.prober else { return };
         if !second {
@@ -64,21 +64,21 @@ impl Supervisor<'_> {
     /// Not inlined, so that the event loop touches no stack for probes that are not due.
     #[inline(never)]
     fn run_probe(&mut self, slot: Slot, time: Time) -> Option<Event> {
-        let server = self.life(slot)?.pid;
-        let watch = &mut *self.config;
-        let prober = watch.prober.as_mut()?;
+        let server = self.child(slot)?.pid;
+        let config = &mut *self.config;
+        let prober = config.prober.as_mut()?;
         let mut why = ErrorText::new();
-        let (which, tried) = if let Some(which) = prober.give_up(slot) {
+        let (which, tried) = if let Some(which) = prober.kill_attempt(slot) {
             (which, AttemptResult::TimedOut)
         } else {
             let (which, limit) = match prober.attempts(slot).schedule.due(time)? {
                 Due::Ready => return Some(slot.event(Event::Ready)),
                 Due::Attempt(which, limit) => (which, limit),
             };
-            let (dir, cgroup) = (watch.output.dir(), watch.cgroup.as_ref());
+            let (dir, cgroup) = (config.output.dir(), config.cgroup.as_ref());
             // The standard output of a probe is discarded, because it would fill the log. Descriptor 0 is `/dev/null`
             // by now.
-            let (output, error) = (Some(fd::standard(0)), watch.output.server(&watch.log));
+            let (output, error) = (Some(fd::standard(0)), config.output.server(&config.log));
             let io = ChildIo { output, error, dir, cgroup, never_waits: true, ..ChildIo::default() };
             if prober.attempts(slot).is_stuck() {
                 (which, AttemptResult::TimedOut)

@@ -4,7 +4,7 @@ use alloc::boxed::Box;
 use core::fmt::Write;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use super::mailbox::Mail;
+use super::notify_receiver::NotifyReceiver;
 use super::slot::Slot;
 use crate::logic::base::cstr::StaticCStr;
 use crate::logic::base::duration::Duration;
@@ -30,7 +30,7 @@ pub enum Readiness {
     /// A new pipe in each run, whose write end is the server's descriptor with this number.
     Newline(i32),
     /// A notify socket, the same for all runs.
-    Notify(Box<Mail>),
+    Notify(Box<NotifyReceiver>),
     /// The server has to live for some time.
     Alive(Span),
     /// The server is probed.
@@ -51,9 +51,9 @@ impl Readiness {
             Ready::Alive(span) => Self::Alive(span),
             Ready::Probe(text) => Self::Probe(text),
             Ready::Notify => {
-                let inbox = NotifySocket::open().map_err(|why| os_error(Problem::NotifySocket, why))?;
+                let notify_socket = NotifySocket::open().map_err(|why| os_error(Problem::NotifySocket, why))?;
                 env.remove(&|name| name == NOTIFY_SOCKET);
-                Self::Notify(Box::new(Mail::new(inbox, user)))
+                Self::Notify(Box::new(NotifyReceiver::new(notify_socket, user)))
             }
         })
     }
@@ -84,13 +84,13 @@ impl Readiness {
 
     /// The notify socket of a process, unless reading pauses.
     pub fn socket(&self, slot: Slot, now: Time) -> Option<BorrowedFd<'_>> {
-        let Self::Notify(mail) = self else { return None };
-        if mail.pause(now).is_some() { None } else { mail.socket(slot).map(AsFd::as_fd) }
+        let Self::Notify(receiver) = self else { return None };
+        if receiver.pause(now).is_some() { None } else { receiver.socket(slot).map(AsFd::as_fd) }
     }
 
     /// The end of a pause in which no notify socket is read.
     pub fn pause(&self, now: Time) -> Option<Time> {
-        if let Self::Notify(mail) = self { mail.pause(now) } else { None }
+        if let Self::Notify(receiver) = self { receiver.pause(now) } else { None }
     }
 
     /// Prepares for a run of the server: names its notify socket in the environment.
@@ -98,23 +98,23 @@ impl Readiness {
     /// # Errors
     /// When the kernel refuses a socket to a candidate.
     pub fn begin(&mut self, slot: Slot, env: &mut ExecArray) -> sys::Result<()> {
-        if let Self::Notify(mail) = self {
+        if let Self::Notify(receiver) = self {
             let mut word = ArrayText::<24>::new();
-            [NOTIFY_SOCKET, b"=@", &mail.begin(slot)?.name].iter().for_each(|part| word.push(part));
-            env.fill(NOTIFY_SLOT, word.as_bytes());
+            [NOTIFY_SOCKET, b"=@", &receiver.begin(slot)?.name].iter().for_each(|part| word.push(part));
+            env.set_slot(NOTIFY_SLOT, word.as_bytes());
         }
         Ok(())
     }
 
     /// The receiver of notify messages, with `--ready notify`.
-    pub fn mail(&mut self) -> Option<&mut Mail> {
-        if let Self::Notify(mail) = self { Some(mail) } else { None }
+    pub fn receiver(&mut self) -> Option<&mut NotifyReceiver> {
+        if let Self::Notify(receiver) = self { Some(receiver) } else { None }
     }
 
     /// Removes a child that has been reaped, because its pid can be reused.
     pub fn forget(&mut self, child: Pid) {
-        if let Self::Notify(mail) = self {
-            mail.forget(child);
+        if let Self::Notify(receiver) = self {
+            receiver.forget(child);
         }
     }
 
@@ -124,7 +124,7 @@ impl Readiness {
         // At most the capacity of a pipe (64 KiB), so that a server that writes in a loop does not delay other events.
         for _ in 0..1024 {
             // A remaining process of the server may hold the write end and write nothing: do not block.
-            let end = pipe.as_ref().filter(|end| fd::has_news(end.as_fd()))?;
+            let end = pipe.as_ref().filter(|end| fd::is_readable_or_closed(end.as_fd()))?;
             let mut words = [0; 64];
             let count = match fd::read_some(end.as_fd(), &mut words) {
                 // The server opened the read end through /proc and took the bytes first.

@@ -1,7 +1,7 @@
 //! Reaps children that have exited: the server, the handler, helpers, orphans.
 
 use super::descendants::{self, Found};
-use super::lifeline::{Lifeline, hidden_exit};
+use super::exit_watch::{ExitWatch, hidden_exit};
 use super::slot::Slot;
 use super::supervisor::Supervisor;
 use crate::logic::base::duration::Duration;
@@ -49,7 +49,7 @@ impl Supervisor<'_> {
 
     /// The pid of the process in this slot, if it has not been reaped.
     pub fn unreaped_pid(&mut self, slot: Slot) -> Option<Pid> {
-        self.process(slot).as_ref().filter(|life| life.uptime.is_none() || life.left).map(|life| life.pid)
+        self.process(slot).as_ref().filter(|child| child.uptime.is_none() || child.left).map(|child| child.pid)
     }
 
     /// Handles the exit of a server process. None: it is kept until the rest of its group has exited.
@@ -61,7 +61,7 @@ impl Supervisor<'_> {
         if !self.has_survivors(slot, pid) {
             return self.reap_server(slot, pid);
         }
-        if self.process(slot).as_ref().is_some_and(|life| life.left) {
+        if self.process(slot).as_ref().is_some_and(|child| child.left) {
             return Reaped::None;
         }
         self.on_server_exit(slot);
@@ -90,8 +90,8 @@ impl Supervisor<'_> {
         }
         let mut pids = [0; 64];
         // Processes of a replacement are reaped by `reap` itself.
-        let but = [self.unreaped_pid(Slot::Server), self.unreaped_pid(Slot::Second)];
-        let (count, next) = descendants::ended_children(but, from, &mut pids);
+        let server_pids = [self.unreaped_pid(Slot::Server), self.unreaped_pid(Slot::Second)];
+        let (count, next) = descendants::exited_children(server_pids, from, &mut pids);
         for pid in pids.iter().take(count) {
             // This exit is an event, so return it. The other children of the list are found again by the next call.
             if let Reaped::Event(event) = self.reap_one(Pid::new(*pid)) {
@@ -135,19 +135,19 @@ impl Supervisor<'_> {
     }
 
     /// When the supervisor acts on an exit although a tracer hides it.
-    pub fn hidden_end(&self) -> Option<Time> {
-        let [server, second] = [&self.server, &self.second].map(|life| life.as_ref()?.line.deadline());
-        earliest(&[server, second, self.config.handler.as_ref().and_then(|handler| handler.line.deadline())])
+    pub fn hidden_exit_deadline(&self) -> Option<Time> {
+        let [server, second] = [&self.server, &self.second].map(|child| child.as_ref()?.exit_watch.deadline());
+        earliest(&[server, second, self.config.handler.as_ref().and_then(|handler| handler.exit_watch.deadline())])
     }
 
     /// Handles an exit that a tracer hides. The process is reaped when the tracer detaches; until then its pid cannot
     /// be reused.
     #[inline(never)]
-    pub fn accept_hidden_end(&mut self) -> Option<Event> {
+    pub fn accept_hidden_exit(&mut self) -> Option<Event> {
         let time = now();
-        let due = |line: &Lifeline| line.deadline().is_some_and(|deadline| deadline <= time);
+        let due = |exit_watch: &ExitWatch| exit_watch.deadline().is_some_and(|deadline| deadline <= time);
         if let Some(pid) =
-            self.config.handler.as_ref().filter(|handler| due(&handler.line)).and_then(|handler| handler.pid())
+            self.config.handler.as_ref().filter(|handler| due(&handler.exit_watch)).and_then(|handler| handler.pid())
         {
             self.note(Priority::Warning, Note::HandlerHidden, &[]);
             return match self.handled(hidden_exit(pid)) {
@@ -155,12 +155,13 @@ impl Supervisor<'_> {
                 Reaped::Other | Reaped::None => None,
             };
         }
-        let slot = if self.second.as_ref().is_some_and(|life| due(&life.line)) { Slot::Second } else { Slot::Server };
-        let life = self.process(slot).as_mut().filter(|life| due(&life.line))?;
-        let pid = life.pid;
+        let slot =
+            if self.second.as_ref().is_some_and(|child| due(&child.exit_watch)) { Slot::Second } else { Slot::Server };
+        let child = self.process(slot).as_mut().filter(|child| due(&child.exit_watch))?;
+        let pid = child.pid;
         if process::has_exited(pid) {
             // The tracer has just detached.
-            (life.line, self.unreaped) = (Lifeline::default(), true);
+            (child.exit_watch, self.exits_pending) = (ExitWatch::default(), true);
             return None;
         }
         self.note_process(Priority::Warning, Note::EndHidden, pid);
@@ -169,7 +170,7 @@ impl Supervisor<'_> {
         }
         self.on_server_exit(slot);
         self.hides = true;
-        if self.config.policy.signal_scope == Recipient::Group || self.preparing(slot).is_some() {
+        if self.config.policy.signal_scope == Recipient::Group || self.before_command(slot).is_some() {
             // waitid(2) cannot show whether others of the group are alive. The number of the group is not reused yet.
             deliver::kill_group(pid, &self.config.program);
         }
@@ -177,13 +178,14 @@ impl Supervisor<'_> {
     }
 
     /// True if a server process is a zombie that is kept until the rest of its group has exited.
-    pub fn any_left(&self) -> bool {
-        [&self.server, &self.second].into_iter().flatten().any(|life| life.left)
+    pub fn has_kept_zombie(&self) -> bool {
+        [&self.server, &self.second].into_iter().flatten().any(|child| child.left)
     }
 
     /// True if other processes of the server's group are alive and have to exit before anything follows.
     fn has_survivors(&mut self, slot: Slot, pid: Pid) -> bool {
-        let ran = self.process(slot).as_ref().is_some_and(|life| life.failure.is_none() && life.preparing.is_none());
+        let ran =
+            self.process(slot).as_ref().is_some_and(|child| child.failure.is_none() && child.before_command.is_none());
         // The wait for a process that hangs in the kernel, or that a tracer keeps, has an end.
         let given_up = match slot {
             Slot::Server => {
@@ -197,14 +199,15 @@ impl Supervisor<'_> {
     /// Handles the exit of a server process before it is reaped. The pidfile is emptied now, because after the reaping
     /// another process can get the pid. If a candidate becomes the server, the pidfile names it instead.
     fn on_server_exit(&mut self, slot: Slot) {
-        if let Some(life) = self.process(slot) {
-            (life.uptime, life.left, life.line) = (Some(now().since(life.started)), true, Lifeline::default());
+        if let Some(child) = self.process(slot) {
+            (child.uptime, child.left, child.exit_watch) =
+                (Some(now().since(child.started)), true, ExitWatch::default());
         }
         if slot == Slot::Second {
             return;
         }
         let is_candidate = self.state.second.is_candidate();
-        if let Some(candidate) = self.second.as_ref().filter(|life| is_candidate && life.preparing.is_none()) {
+        if let Some(candidate) = self.second.as_ref().filter(|child| is_candidate && child.before_command.is_none()) {
             return self.write_pidfile(candidate.pid);
         }
         if let [Some(file), _] = self.pidfiles
@@ -219,38 +222,38 @@ impl Supervisor<'_> {
     /// Reaps a server process. If the rest of its group had to exit first, it has exited.
     #[inline(never)]
     fn reap_server(&mut self, slot: Slot, pid: Pid) -> Reaped {
-        if self.process(slot).as_ref().is_some_and(|life| !life.left) {
+        if self.process(slot).as_ref().is_some_and(|child| !child.left) {
             self.on_server_exit(slot);
         }
-        if self.config.policy.signal_scope == Recipient::Group || self.preparing(slot).is_some() {
+        if self.config.policy.signal_scope == Recipient::Group || self.before_command(slot).is_some() {
             // Kills processes of the group that are not our children, because a parent outside of the group is alive.
             deliver::kill_group(pid, &self.config.program);
         } else {
             // This comes before the process is reaped, because afterwards the number of its group can be reused.
-            self.say_farewell(pid);
+            self.send_farewell(pid);
         }
         let Ok((word, usage)) = process::reap(pid) else { return Reaped::None };
-        if let Some(life) = self.process(slot) {
-            life.usage = usage;
+        if let Some(child) = self.process(slot) {
+            child.usage = usage;
         }
         self.conclude(slot, pid, Exit::from_wait(word)).map_or(Reaped::Other, Reaped::Event)
     }
 
     /// Records the end of the run and returns its event.
     fn conclude(&mut self, slot: Slot, pid: Pid, exit: Exit) -> Option<Event> {
-        let command = self.preparing(slot);
+        let command = self.before_command(slot);
         if self.config.policy.linger.is_none() || command.is_some() {
             self.kill_cgroup(slot);
         }
-        let Some(life) = self.process(slot) else { return Some(slot.event(Event::Exited(exit))) };
-        life.left = false;
+        let Some(child) = self.process(slot) else { return Some(slot.event(Event::Exited(exit))) };
+        child.left = false;
         if let Some(command) = command {
-            return self.conclude_command(slot, command, exit);
+            return self.on_command_exit(slot, command, exit);
         }
-        let life = if slot == Slot::Second { &self.second } else { &self.server };
-        let Some(life) = life else { return Some(slot.event(Event::Exited(exit))) };
-        let uptime = life.uptime.unwrap_or_default();
-        let Some(failure) = &life.failure else {
+        let child = if slot == Slot::Second { &self.second } else { &self.server };
+        let Some(child) = child else { return Some(slot.event(Event::Exited(exit))) };
+        let uptime = child.uptime.unwrap_or_default();
+        let Some(failure) = &child.failure else {
             let fails = self.is_first_start()
                 || matches!(
                     self.state.phase,

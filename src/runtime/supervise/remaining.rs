@@ -13,13 +13,13 @@ use crate::logic::supervisor::event::{Event, Recipient};
 use crate::logic::supervisor::state::Phase;
 use crate::runtime::report::log::Priority;
 use crate::runtime::resources::cgroup::Cgroup;
-use crate::runtime::start::deliver::{self, Reach};
+use crate::runtime::start::deliver::{self, Delivery};
 use crate::sys::caps;
 use crate::sys::process::{self, Pid, Target};
 
 impl Supervisor<'_> {
     /// True if the server has been reaped and the supervisor waits only for its remaining processes.
-    pub fn clears(&self) -> bool {
+    pub fn awaits_remaining(&self) -> bool {
         matches!(
             self.state.phase,
             Phase::DrainingRemaining { .. } | Phase::KillingRemaining { .. } | Phase::Clearing { exit: Some(_), .. }
@@ -28,21 +28,22 @@ impl Supervisor<'_> {
 
     /// Sends a signal to the remaining processes: at once to a group, in turns of `search` to descendants.
     #[inline(never)]
-    pub fn send_remains(&mut self, signal: Signal, to: Recipient) {
+    pub fn signal_remaining(&mut self, signal: Signal, to: Recipient) {
         self.sweep = None;
         if signal == Signal::KILL {
             self.kill_cgroup(Slot::Server);
         }
-        let life = self.server.as_ref();
-        let group =
-            life.filter(|life| life.left && self.config.policy.signal_scope == Recipient::Group).map(|life| life.pid);
+        let child = self.server.as_ref();
+        let group = child
+            .filter(|child| child.left && self.config.policy.signal_scope == Recipient::Group)
+            .map(|child| child.pid);
         if self.config.policy.linger.is_some() {
             if let Some(pid) = group.filter(|_| signal == Signal::KILL) {
                 // One call kills the whole group before a process can fork. A list of descendants is out of date by the
                 // time it is used.
                 deliver::kill_group(pid, &self.config.program);
             }
-            if group.is_none() && self.is_alone(to) {
+            if group.is_none() && self.is_none_left(to) {
                 return;
             }
             let whole = to == Recipient::All && has_foreign_processes();
@@ -52,14 +53,14 @@ impl Supervisor<'_> {
             // Without CAP_KILL, kill(-1) would skip processes of other users and report success.
             let all = everyone && self.config.helpers() == NO_HELPERS && process::is_pid1() && caps::may_kill();
             // While there are two server processes, only what belongs to this one.
-            let part = self.part_of(Slot::Server);
+            let part = self.sweep_scope(Slot::Server);
             let all = all && part.is_none();
             self.sweep = if all { None } else { Sweep::begin(Some(signal), whole, part) };
             if self.sweep.is_some() {
                 return;
             }
             if everyone && part.is_none() && process::kill_all_processes(0) {
-                self.say_sending(signal, Note::SendingToAll, None);
+                self.record_sending(signal, Note::SendingToAll, None);
                 process::kill_all_processes(signal.number());
                 if signal != Signal::KILL {
                     process::kill_all_processes(Signal::CONT.number());
@@ -67,9 +68,9 @@ impl Supervisor<'_> {
             }
         }
         if let Some(pid) = group
-            && self.deliver(signal, Target::Group(pid), signal != Signal::KILL) == Reach::Open
+            && self.deliver(signal, Target::Group(pid), signal != Signal::KILL) == Delivery::Open
         {
-            self.say_sending(signal, Note::SendingToGroup, Some(pid));
+            self.record_sending(signal, Note::SendingToGroup, Some(pid));
         }
     }
 
@@ -79,7 +80,7 @@ impl Supervisor<'_> {
         if self.unreaped_pid(other).is_none() {
             self.config.kill_cgroup();
         } else if self.config.cgroup.is_some() {
-            self.sweep = Sweep::begin(Some(Signal::KILL), false, self.part_of(slot));
+            self.sweep = Sweep::begin(Some(Signal::KILL), false, self.sweep_scope(slot));
         }
     }
 
@@ -88,14 +89,14 @@ impl Supervisor<'_> {
     #[inline(never)]
     pub fn search(&mut self, time: Time) -> Option<Event> {
         let rest = self.state.second.remains();
-        let clears = self.clears();
+        let awaits_remaining = self.awaits_remaining();
         let none_left = if rest.is_some() { Slot::Second.event(Event::NoneLeft) } else { Event::NoneLeft };
-        let waits = clears || rest.is_some();
-        let part = self.part_of(if rest.is_some() { Slot::Second } else { Slot::Server });
+        let waits = awaits_remaining || rest.is_some();
+        let part = self.sweep_scope(if rest.is_some() { Slot::Second } else { Slot::Server });
         let clearing = rest.is_some() || matches!(self.state.phase, Phase::Clearing { .. });
         let to = if clearing { Recipient::Remains } else { Recipient::All };
         let Some(sweep) = &mut self.sweep else {
-            if waits && self.is_alone(to) {
+            if waits && self.is_none_left(to) {
                 return Some(none_left);
             }
             // Processes that were forked just before the KILL get it now.
@@ -113,7 +114,7 @@ impl Supervisor<'_> {
             Turn::More => None,
             Turn::Listed => {
                 if let Some(signal) = sweep.signal.filter(|_| sweep.found.count > 0) {
-                    self.say_sending(signal, Note::SendingToAll, None);
+                    self.record_sending(signal, Note::SendingToAll, None);
                 }
                 None
             }
@@ -128,7 +129,7 @@ impl Supervisor<'_> {
 
     /// True if nothing is left, as far as that is known without a search. Helpers are children too, so while they
     /// run only a search can show it.
-    fn is_alone(&self, to: Recipient) -> bool {
+    fn is_none_left(&self, to: Recipient) -> bool {
         if self.config.helpers() != NO_HELPERS || self.hides {
             return false;
         }

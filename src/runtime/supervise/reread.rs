@@ -8,7 +8,7 @@ use crate::logic::base::exit;
 use crate::logic::base::note::Note;
 use crate::logic::base::problem::Problem;
 use crate::logic::base::signal::Signal;
-use crate::logic::plan::env::Source;
+use crate::logic::plan::env::EnvSource;
 use crate::runtime::host::env_files;
 use crate::runtime::report::log::{Log, Priority};
 use crate::runtime::report::os_error::{errno_text, os_error_of};
@@ -19,15 +19,15 @@ use crate::sys::shared::Shared;
 use crate::sys::{self, Errno, poll};
 
 /// How long the child may take, in polls of 1 ms.
-const LOOKS: usize = 1000;
+const MAX_POLLS: usize = 1000;
 
 impl Supervisor<'_> {
     /// Reads the files again, for the server and for the programs of its probes.
     pub fn reread(&mut self) {
-        let watch = &mut *self.config;
-        let beside = watch.prober.iter_mut().flat_map(|prober| prober.programs());
-        let mut programs = core::iter::once(&mut watch.program).chain(beside);
-        while programs.next().is_some_and(|program| reread(program, &watch.log)) {}
+        let config = &mut *self.config;
+        let beside = config.prober.iter_mut().flat_map(|prober| prober.programs());
+        let mut programs = core::iter::once(&mut config.program).chain(beside);
+        while programs.next().is_some_and(|program| reread(program, &config.log)) {}
     }
 }
 
@@ -52,7 +52,7 @@ fn reread(program: &mut ExecImage, log: &Log) -> bool {
 }
 
 /// Returns the new environment, or the text of an error, each in shared memory.
-fn read(program: &ExecImage, source: &Source) -> sys::Result<Result<Shared, Shared>> {
+fn read(program: &ExecImage, source: &EnvSource) -> sys::Result<Result<Shared, Shared>> {
     let (shared, env) = (Shared::new()?, &program.env);
     let child = match process::fork()? {
         Forked::Parent(child) => child,
@@ -74,7 +74,7 @@ fn read(program: &ExecImage, source: &Source) -> sys::Result<Result<Shared, Shar
             process::exit(status)
         }
     };
-    for _ in 0..LOOKS {
+    for _ in 0..MAX_POLLS {
         if process::has_exited(child) {
             let (status, _) = process::reap(child)?;
             return match status {
@@ -91,7 +91,7 @@ fn read(program: &ExecImage, source: &Source) -> sys::Result<Result<Shared, Shar
 }
 
 /// Returns to the directory that relative paths of the files start from, if vsrun has left it.
-fn return_to(source: &Source) -> Result<(), Error> {
+fn return_to(source: &EnvSource) -> Result<(), Error> {
     match source.callers_dir.map(|(dir, which)| (dir, close_inherited::return_to_callers_dir(dir, which))) {
         None | Some((_, Ok(false))) => Ok(()),
         Some((dir, why)) => Err(os_error_of(Problem::ReturnToDir, dir.to_bytes(), why.err().unwrap_or(Errno::NOENT))),

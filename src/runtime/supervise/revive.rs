@@ -18,11 +18,11 @@ impl Supervisor<'_> {
     /// Makes the server's sockets listen again. `in_use` is true if another server process may be using them. Records
     /// what cannot be undone.
     #[inline(never)]
-    pub fn revive_sockets(&mut self, in_use: bool) {
+    pub fn restore_sockets(&mut self, in_use: bool) {
         let steps = self.config.program.steps().iter();
         let mut counts = steps.filter_map(|step| if let Step::PassSockets(count) = step { Some(*count) } else { None });
         for number in fd::FIRST..fd::FIRST + RawFd::from(counts.next().unwrap_or(0)) {
-            let revived = match socket::revive(number, in_use) {
+            let revived = match socket::restore_socket(number, in_use) {
                 Err(Errno::SHUTDOWN) => self.sockets.renew(number),
                 result => result,
             };

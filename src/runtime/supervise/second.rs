@@ -5,7 +5,7 @@
 //! the caller can read it wherever it can read the pidfile, and only we can write it. Nothing listens, so there is
 //! nothing that another user could connect to, fill or block.
 
-use super::slot::{Part, Requests, Slot};
+use super::slot::{Requests, Slot, SweepScope};
 use super::supervisor::{ServerProcess, Supervisor};
 use crate::logic::base::error::{Filled, Object};
 use crate::logic::base::note::Note;
@@ -26,7 +26,7 @@ impl Supervisor<'_> {
     }
 
     /// The server process in this slot.
-    pub fn life(&self, slot: Slot) -> Option<&ServerProcess> {
+    pub fn child(&self, slot: Slot) -> Option<&ServerProcess> {
         match slot {
             Slot::Server => self.server.as_ref(),
             Slot::Second => self.second.as_ref(),
@@ -83,8 +83,8 @@ impl Supervisor<'_> {
     /// Starts the candidate.
     #[inline(never)]
     pub fn launch_candidate(&mut self) -> Event {
-        if let Some(life) = &self.server {
-            self.note_process(Priority::Notice, Note::Replacing, life.pid);
+        if let Some(child) = &self.server {
+            self.note_process(Priority::Notice, Note::Replacing, child.pid);
         }
         self.reread();
         self.launch(Slot::Second)
@@ -94,8 +94,8 @@ impl Supervisor<'_> {
     #[inline(never)]
     pub fn switch_over(&mut self, time: Time) {
         core::mem::swap(&mut self.server, &mut self.second);
-        if let Some(mail) = self.config.readiness.mail() {
-            mail.switch_over();
+        if let Some(receiver) = self.config.readiness.receiver() {
+            receiver.switch_over();
         }
         if let Some(handler) = &mut self.config.handler {
             handler.begin();
@@ -103,13 +103,13 @@ impl Supervisor<'_> {
         // The health of the new server is probed from the time when it became ready.
         if let Some(prober) = &mut self.config.prober {
             prober.switch_over();
-            if self.state.is_proven() {
+            if self.state.has_become_ready() {
                 prober.server.schedule.on_ready(time);
             }
         }
         if let (Some(server), Some(second)) = (&self.server, &self.second) {
             let (new, old) = (server.pid, Object::Number(second.pid.number().into()));
-            if server.preparing.is_some() {
+            if server.before_command.is_some() {
                 // The file is empty, and the server will write its number when the commands are done.
                 self.note(Priority::Notice, Note::Prepared, &[old]);
                 return;
@@ -121,13 +121,13 @@ impl Supervisor<'_> {
 
     /// Called after each action: forgets a second process that is gone, and reports the outcome of a replacement.
     #[inline(never)]
-    pub fn settle_replacement(&mut self) {
+    pub fn report_replacement(&mut self) {
         if self.state.second == Second::None && self.second.take().is_some() {
-            if let Some(mail) = self.config.readiness.mail() {
-                mail.close_second();
+            if let Some(receiver) = self.config.readiness.receiver() {
+                receiver.close_second();
             }
             // The second process may have called shutdown(2) on the sockets that it shares with the server.
-            self.revive_sockets(true);
+            self.restore_sockets(true);
         }
         let Some(outcome) = self.state.finished.take() else { return };
         let words = outcome.words();
@@ -152,14 +152,14 @@ impl Supervisor<'_> {
     /// sweep must find only processes that certainly belong to the process in this slot: those in its session and, if
     /// it is the older of the two, those that started before the other one. All others are ended after the other server
     /// process has exited. None: there is only one server process, so its sweep has no limit.
-    pub fn part_of(&self, slot: Slot) -> Option<Part> {
+    pub fn sweep_scope(&self, slot: Slot) -> Option<SweepScope> {
         let (own, other) = match slot {
             Slot::Server => (self.server.as_ref(), self.second.as_ref()),
             Slot::Second => (self.second.as_ref(), self.server.as_ref()),
         };
         let (own, other) = (own?, other?);
-        let before = if other.started > own.started { other.born } else { 0 };
-        Some(Part { session: own.pid.number(), before })
+        let before = if other.started > own.started { other.start_ticks } else { 0 };
+        Some(SweepScope { session: own.pid.number(), before })
     }
 
     /// The pid or group of the second process, for a signal to it.

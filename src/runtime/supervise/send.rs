@@ -10,7 +10,7 @@ use crate::logic::base::signal::Signal;
 use crate::logic::supervisor::event::{Event, Recipient};
 use crate::runtime::report::log::Priority;
 use crate::runtime::report::os_error::errno_text;
-use crate::runtime::start::deliver::{Reach, deliver, user_of};
+use crate::runtime::start::deliver::{Delivery, deliver, user_of};
 use crate::sys::process::{Pid, Target};
 use crate::sys::{Errno, process};
 
@@ -18,9 +18,9 @@ impl Supervisor<'_> {
     /// Sends a signal that makes its recipient exit, then CONT: a stopped process handles no signal except KILL.
     pub fn send(&mut self, signal: Signal, to: Recipient) {
         if let Recipient::All | Recipient::Remains = to {
-            return self.send_remains(signal, to);
+            return self.signal_remaining(signal, to);
         }
-        if let Some((signal, to)) = self.redirect(Slot::Server, signal, to, false) {
+        if let Some((signal, to)) = self.adapt_signal(Slot::Server, signal, to, false) {
             self.send_to(signal, to, signal != Signal::KILL);
         }
     }
@@ -29,30 +29,30 @@ impl Supervisor<'_> {
     #[inline(never)]
     pub fn send_second(&mut self, signal: Signal, to: Recipient) {
         if to == Recipient::Remains {
-            self.sweep = Sweep::begin(Some(signal), false, self.part_of(Slot::Second));
+            self.sweep = Sweep::begin(Some(signal), false, self.sweep_scope(Slot::Second));
             return;
         }
-        let Some((signal, to)) = self.redirect(Slot::Second, signal, to, false) else { return };
+        let Some((signal, to)) = self.adapt_signal(Slot::Second, signal, to, false) else { return };
         if let Some(target) = self.second_target(to)
-            && self.deliver(signal, target, signal != Signal::KILL) == Reach::Open
+            && self.deliver(signal, target, signal != Signal::KILL) == Delivery::Open
         {
             let (Target::Process(pid) | Target::Group(pid)) = target;
-            self.say_sending(signal, Note::Sending, Some(pid));
+            self.record_sending(signal, Note::Sending, Some(pid));
         }
     }
 
     /// Sends a last signal to what is left of the server's group, if vsrun is called by the name of a tool that does so.
-    pub fn say_farewell(&mut self, pid: Pid) {
-        if let Some(signal) = self.config.personality.farewell
-            && self.deliver(signal, Target::Group(pid), false) == Reach::Open
+    pub fn send_farewell(&mut self, pid: Pid) {
+        if let Some(signal) = self.config.personality.after_exit_signal
+            && self.deliver(signal, Target::Group(pid), false) == Delivery::Open
         {
-            self.say_sending(signal, Note::SendingToGroup, Some(pid));
+            self.record_sending(signal, Note::SendingToGroup, Some(pid));
         }
     }
 
     /// Forwards a signal to the server, without CONT.
     pub fn forward(&mut self, signal: Signal, to: Recipient) {
-        if let Some((signal, to)) = self.redirect(Slot::Server, signal, to, true) {
+        if let Some((signal, to)) = self.adapt_signal(Slot::Server, signal, to, true) {
             self.send_to(signal, to, false);
         }
     }
@@ -66,22 +66,22 @@ impl Supervisor<'_> {
 
     fn send_to(&mut self, signal: Signal, to: Recipient, resume: bool) {
         let (pid, target): (_, fn(Pid) -> Target) = match to {
-            Recipient::Server => (self.server.as_ref().map(|life| life.pid), Target::Process),
-            Recipient::Group => (self.server.as_ref().map(|life| life.pid), Target::Group),
+            Recipient::Server => (self.server.as_ref().map(|child| child.pid), Target::Process),
+            Recipient::Group => (self.server.as_ref().map(|child| child.pid), Target::Group),
             Recipient::Handler => (self.config.handler.as_deref().and_then(Handler::pid), Target::Group),
             Recipient::All | Recipient::Remains => return,
         };
         let Some(pid) = pid else { return };
         let note = if to == Recipient::Group { Note::SendingToGroup } else { Note::Sending };
         // The record comes after the signal, because the log may be slow.
-        if self.deliver(signal, target(pid), resume) == Reach::Open {
-            self.say_sending(signal, note, Some(pid));
+        if self.deliver(signal, target(pid), resume) == Delivery::Open {
+            self.record_sending(signal, note, Some(pid));
         }
     }
 
     /// Records that a signal is sent to these processes.
     #[inline(never)]
-    pub fn say_sending(&self, signal: Signal, note: Note, pid: Option<Pid>) {
+    pub fn record_sending(&self, signal: Signal, note: Note, pid: Option<Pid>) {
         let to = pid.map_or(Object::None, |pid| Object::Number(pid.number().into()));
         self.note(Priority::Notice, note, &[Object::Signal(signal), to]);
     }
@@ -90,7 +90,7 @@ impl Supervisor<'_> {
 impl Supervisor<'_> {
     /// Sends a signal to the server or the handler; SIGCONT follows if `resume`. Records once why that is impossible.
     #[inline(never)]
-    pub fn deliver(&mut self, signal: Signal, target: Target, resume: bool) -> Reach {
+    pub fn deliver(&mut self, signal: Signal, target: Target, resume: bool) -> Delivery {
         let (Target::Process(pid) | Target::Group(pid)) = target;
         let user = user_of(&self.config.program);
         let sent = deliver(pid.number(), user, &|| {
@@ -99,22 +99,22 @@ impl Supervisor<'_> {
             if resume { process::send(Signal::CONT.number(), target) } else { Ok(()) }
         });
         match sent {
-            Ok(()) | Err(Errno::SRCH) => self.reach = Reach::Open,
+            Ok(()) | Err(Errno::SRCH) => self.delivery = Delivery::Open,
             Err(why) => {
-                if self.reach == Reach::Open {
+                if self.delivery == Delivery::Open {
                     let objects =
                         [Object::Signal(signal), Object::Number(pid.number().into()), Object::Errno(errno_text(why))];
                     self.note(Priority::Warning, Note::CannotSend, &objects);
                 }
-                self.reach = Reach::Refused;
+                self.delivery = Delivery::Refused;
             }
         }
-        self.reach
+        self.delivery
     }
 
     /// Returns `Unkillable` if KILL could not be sent and vsrun is PID 1: if PID 1 exits, the kernel kills the server.
     pub fn after_sending(&mut self, signal: Signal, to: Recipient) -> Option<Event> {
-        let in_vain = signal == Signal::KILL && to != Recipient::Handler && self.reach == Reach::Refused;
+        let in_vain = signal == Signal::KILL && to != Recipient::Handler && self.delivery == Delivery::Refused;
         (in_vain && process::is_pid1()).then_some(Event::Unkillable)
     }
 }

@@ -39,8 +39,8 @@ impl ServiceManager {
     /// Opens a sender for vsrun's own NOTIFY_SOCKET. `ping` is the interval of WATCHDOG=1. None: the address is not
     /// valid.
     pub fn new(address: &[u8], ping: Option<Span>) -> Option<Self> {
-        let post = DatagramSender::new(address).ok()?;
-        Some(Self { sender: post, state: NotifyState::Nothing, again: None, ping: ping.map(|span| (span, Time(0))) })
+        let sender = DatagramSender::new(address).ok()?;
+        Some(Self { sender, state: NotifyState::Nothing, again: None, ping: ping.map(|span| (span, Time(0))) })
     }
 
     /// Reports that the server is ready for the first time.
@@ -89,8 +89,8 @@ impl ServiceManager {
     }
 
     /// Reports a STATUS= line for people.
-    pub fn status(&self, words: fmt::Arguments<'_>) {
-        let _ = self.send(format_args!("STATUS={words}"));
+    pub fn status(&self, text: fmt::Arguments<'_>) {
+        let _ = self.send(format_args!("STATUS={text}"));
     }
 
     /// When the next message is due.
@@ -131,9 +131,9 @@ impl ServiceManager {
         self.again = full.then(|| Time(clock::monotonic()).after(RETRY_TIME));
     }
 
-    fn send(&self, words: fmt::Arguments<'_>) -> Result<(), Errno> {
+    fn send(&self, text: fmt::Arguments<'_>) -> Result<(), Errno> {
         let mut message = ArrayText::<1024>::new();
-        let _ = message.write_fmt(words);
+        let _ = message.write_fmt(text);
         self.sender.send(message.as_bytes())
     }
 }

@@ -54,14 +54,14 @@ pub struct PreparedSupervisor {
 /// When the server cannot be started. Nothing of the start is left then.
 #[inline(never)]
 pub fn set_up(plan: Plan, stdin: bool) -> Result<Box<PreparedSupervisor>> {
-    let sealed = seal(&plan);
+    let sealed = block_and_close(&plan);
     // Opened only now, because the call above closes the descriptors that vsrun has inherited.
     let termination_log = TerminationLog::open(plan.termination_log);
     let mut caller = None;
-    match sealed.and_then(|()| claim(plan, stdin, &mut caller)) {
-        Ok((mut watch, resources)) => {
-            watch.waiting_parent = caller;
-            Ok(Box::new(PreparedSupervisor { config: watch, resources, termination_log }))
+    match sealed.and_then(|()| acquire_and_prepare(plan, stdin, &mut caller)) {
+        Ok((mut config, resources)) => {
+            config.waiting_parent = caller;
+            Ok(Box::new(PreparedSupervisor { config, resources, termination_log }))
         }
         Err(error) => {
             termination_log.write_failure(&error, None);
@@ -74,7 +74,7 @@ pub fn set_up(plan: Plan, stdin: bool) -> Result<Box<PreparedSupervisor>> {
 }
 
 /// Blocks the signals and closes inherited descriptors.
-fn seal(plan: &Plan) -> Result<()> {
+fn block_and_close(plan: &Plan) -> Result<()> {
     if plan.personality.session == Session::WithTerminal {
         terminal::drop_controlling();
     }
@@ -83,23 +83,27 @@ fn seal(plan: &Plan) -> Result<()> {
         .map_err(|why| os_error(Problem::BlockSignals, why))?;
     let numbers = sockets::reserve_fds(&plan.sockets)?;
     // If no step closes them, the descriptors that vsrun inherited are passed on to the server.
-    if plan.server.steps.iter().any(|step| matches!(step, Step::CloseDescriptors | Step::SealDescriptors)) {
+    if plan.server.steps.iter().any(|step| matches!(step, Step::CloseDescriptors | Step::CloexecDescriptors)) {
         fd::close_all_except(numbers).map_err(|why| os_error(Problem::CloseInherited, why))?;
     }
     Ok(())
 }
 
 /// Acquires the pidfiles, the control group and the sockets, and prepares the supervision. Releases them on an error.
-fn claim(plan: Plan, stdin: bool, caller: &mut Option<WaitingParent>) -> Result<(SupervisorConfig, StartResources)> {
-    let mut claims = StartResources { sockets: Sockets::default(), cgroup: None, pidfiles: acquire_both(&plan)? };
-    let bound = claims.bind(&plan.sockets, plan.cgroup.as_ref());
-    match bound.and_then(|()| prepare(plan, stdin, &claims, caller)) {
-        Ok(mut watch) => {
-            watch.cgroup = claims.cgroup.take();
-            Ok((watch, claims))
+fn acquire_and_prepare(
+    plan: Plan,
+    stdin: bool,
+    caller: &mut Option<WaitingParent>,
+) -> Result<(SupervisorConfig, StartResources)> {
+    let mut resources = StartResources { sockets: Sockets::default(), cgroup: None, pidfiles: acquire_both(&plan)? };
+    let bound = resources.bind(&plan.sockets, plan.cgroup.as_ref());
+    match bound.and_then(|()| prepare(plan, stdin, &resources, caller)) {
+        Ok(mut config) => {
+            config.cgroup = resources.cgroup.take();
+            Ok((config, resources))
         }
         Err(error) => {
-            claims.release();
+            resources.release();
             Err(error)
         }
     }
@@ -121,22 +125,23 @@ impl PreparedSupervisor {
     /// short.
     #[inline(never)]
     fn finish(self: Box<Self>, ending: Ending, error: Option<Error>, last: LastRun) -> Result<u8> {
-        let Self { config: watch, resources: mut claims, termination_log } = *self;
+        let Self { config, mut resources, termination_log } = *self;
         if let Some(error) = &error {
-            watch.log.record_failure(error);
+            config.log.record_failure(error);
         }
-        watch.record_remaining();
-        watch.record_ending(ending);
-        if watch.has_foreground() {
+        config.record_remaining();
+        config.record_ending(ending);
+        if config.has_foreground() {
             terminal::reclaim_foreground();
         }
         let wanted = !termination_log.is_none() && ending.status() != exit::OK;
-        let tail = if wanted { watch.output.read_from((0, 0)) } else { None };
-        let SupervisorConfig { output: sink, log, signals, cgroup, waiting_parent: caller, statuses, .. } = watch;
+        let tail = if wanted { config.output.read_from((0, 0)) } else { None };
+        let SupervisorConfig { output: destination, log, signals, cgroup, waiting_parent: caller, statuses, .. } =
+            config;
         let error = error.filter(|_| matches!(ending, Ending::Failed(_)));
-        claims.cgroup = cgroup;
-        claims.release();
-        sink.close(log, &signals);
+        resources.cgroup = cgroup;
+        resources.release();
+        destination.close(log, &signals);
         match &error {
             _ if !wanted => {}
             Some(error) => termination_log.write_failure(error, tail),
@@ -155,7 +160,7 @@ impl PreparedSupervisor {
 /// # Errors
 /// Wrong usage when that is the same file.
 pub fn pidfiles(plan: &Plan) -> Result<[Option<StaticCStr>; 2]> {
-    let paths = [plan.pidfile, plan.supervision.as_ref().and_then(|stay| stay.pidfile)];
+    let paths = [plan.pidfile, plan.supervision.as_ref().and_then(|supervision| supervision.pidfile)];
     if let [Some(server), Some(manager)] = paths
         && pidfile::is_same(server, manager)
     {
@@ -182,24 +187,24 @@ fn acquire_both(plan: &Plan) -> Result<[Option<Pidfile>; 2]> {
 fn prepare(
     mut plan: Plan,
     stdin: bool,
-    claims: &StartResources,
+    resources: &StartResources,
     caller: &mut Option<WaitingParent>,
 ) -> Result<SupervisorConfig> {
-    claims.pidfiles.iter().flatten().try_for_each(Pidfile::reserve)?;
-    let (handler, notify, afterwards) = match plan.supervision {
-        Some(stay) => (stay.handler, stay.notify, AfterStart::Stay),
-        None => (None, None, AfterStart::Leave),
+    resources.pidfiles.iter().flatten().try_for_each(Pidfile::reserve)?;
+    let (handler, notify, after_start) = match plan.supervision {
+        Some(supervision) => (supervision.handler, supervision.notify, AfterStart::Supervise),
+        None => (None, None, AfterStart::ExitWhenReady),
     };
     let mut handler = handler.map(Handler::new).transpose()?.map(Box::new);
-    if let (Some(handler), Some(events)) = (&mut handler, claims.cgroup.as_ref().and_then(Cgroup::memory_events)) {
+    if let (Some(handler), Some(events)) = (&mut handler, resources.cgroup.as_ref().and_then(Cgroup::memory_events)) {
         handler.count_in(events);
     }
-    let (mut sink, mut log) = server_output::open(plan.output)?;
+    let (mut destination, mut log) = server_output::open(plan.output)?;
     log.add_syslog(plan.syslog)?;
     if plan.background {
-        let distance = if afterwards == AfterStart::Stay { SessionRole::Orphan } else { SessionRole::Leader };
-        let output = if sink.is_inherited() { Output::Keep } else { Output::Null };
-        daemonize(distance, output, plan.statuses, caller)?;
+        let role = if after_start == AfterStart::Supervise { SessionRole::Orphan } else { SessionRole::Leader };
+        let output = if destination.is_inherited() { Output::Keep } else { Output::Null };
+        daemonize(role, output, plan.statuses, caller)?;
     }
     if !stdin {
         // Makes /dev/null standard input, once and not for each server process. That also closes a pipe from the
@@ -209,15 +214,15 @@ fn prepare(
     log.separate_trace(plan.debug)?;
     log.reopen_terminal();
     log.quiet = plan.quiet;
-    if let [_, Some(manager)] = &claims.pidfiles {
+    if let [_, Some(manager)] = &resources.pidfiles {
         manager.write(process::id()).map_err(|why| manager.error(why))?;
     }
     let signals = Signals::open().map_err(|why| os_error(Problem::OpenSignalfd, why))?;
     // Also with AfterStart::Leave, because only a subreaper finds the processes of a server that daemonizes itself.
     // They explain why it is not ready.
     process::set_subreaper();
-    take_place(plan.personality, &mut log);
-    start_output(&plan.server, afterwards, &mut sink, &mut log)?;
+    apply_personality(plan.personality, &mut log);
+    start_output(&plan.server, after_start, &mut destination, &mut log)?;
     let user = plan.sockets.owner.map_or_else(credentials::effective_uid, |(uid, _)| uid);
     let readiness = Readiness::open(plan.ready, user, &mut plan.server.env)?;
     let before = Commands::new(plan.before, &mut plan.server.env);
@@ -231,7 +236,7 @@ fn prepare(
         before,
         command: plan.command,
         handler,
-        output: sink,
+        output: destination,
         log,
         debug: plan.debug != StepTrace::Off,
         cgroup: None,
@@ -242,26 +247,31 @@ fn prepare(
         service_manager: notify.and_then(|(address, ping)| ServiceManager::new(&address, ping)),
         waiting_parent: None,
         statuses: plan.statuses,
-        after_start: afterwards,
-        moves: plan.moves,
+        after_start,
+        leaves_cwd: plan.leaves_cwd,
         personality: plan.personality,
     })
 }
 
 /// Starts the logger or the rotator, if there is one.
-fn start_output(server: &Program, afterwards: AfterStart, sink: &mut ServerOutput, log: &mut Log) -> Result<()> {
-    if afterwards == AfterStart::Leave {
+fn start_output(
+    server: &Program,
+    after_start: AfterStart,
+    destination: &mut ServerOutput,
+    log: &mut Log,
+) -> Result<()> {
+    if after_start == AfterStart::ExitWhenReady {
         log.verbosity = Verbosity::Errors;
-        return sink.start_orphan();
+        return destination.start_orphan();
     }
     if deliver::is_unreachable(&server.steps, &server.paths) {
         log.record(Priority::Warning, format_args!("{}", Reason::Unreachable));
     }
-    sink.start()
+    destination.start()
 }
 
 /// Prepares vsrun's own process if it is called by the name of another tool.
-fn take_place(personality: &Personality, log: &mut Log) {
+fn apply_personality(personality: &Personality, log: &mut Log) {
     if let Some(signal) = personality.parent_death {
         process::set_parent_death_signal(signal.number());
     }

@@ -34,7 +34,7 @@ pub struct Requests {
 
 /// The children of vsrun that belong to one of two server processes.
 #[derive(Clone, Copy)]
-pub struct Part {
+pub struct SweepScope {
     /// The session of the server process.
     pub session: i32,
     /// A start time in clock ticks since the boot, as in /proc: every child that started before belongs to the process.

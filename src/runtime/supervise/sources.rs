@@ -66,19 +66,19 @@ impl Supervisor<'_> {
     #[inline(never)]
     pub fn sleep(&mut self, time: Time) -> Option<Event> {
         // Some exits send us no SIGCHLD, for example those of other processes' children. They are polled for.
-        let polls = self.clears() || self.any_left() || self.state.second.remains().is_some();
+        let polls = self.awaits_remaining() || self.has_kept_zombie() || self.state.second.remains().is_some();
         let wake = earliest(&[self.config.readiness.pause(time), self.next_wake(time, polls)]);
         let mut set = self.poll_set(time);
-        self.unreaped |= polls;
+        self.exits_pending |= polls;
         let mut readable = loop {
             let readable = set.wait(wake.map(|wake| wake.since(time).0));
-            self.signalled |= readable & 1 != 0;
-            if readable != 1 || self.unreaped {
+            self.signals_pending |= readable & 1 != 0;
+            if readable != 1 || self.exits_pending {
                 break readable;
             }
             // A signal alone, usually one to forward: the shortest way, and without a deadline the same sleep again.
             let event = self.next_signal();
-            if event.is_some() || self.unreaped || wake.is_some() {
+            if event.is_some() || self.exits_pending || wake.is_some() {
                 return event;
             }
         };
@@ -99,14 +99,14 @@ impl Supervisor<'_> {
         match source {
             Source::Signals => None,
             Source::Exit(slot) => {
-                self.process(slot).iter_mut().for_each(|life| life.line.note_end(time));
+                self.process(slot).iter_mut().for_each(|child| child.exit_watch.note_end(time));
                 // Usually SIGCHLD is pending too, and is read next.
-                self.unreaped |= !has_signal;
+                self.exits_pending |= !has_signal;
                 None
             }
             Source::HandlerExit => {
-                self.config.handler.iter_mut().for_each(|handler| handler.line.note_end(time));
-                self.unreaped |= !has_signal;
+                self.config.handler.iter_mut().for_each(|handler| handler.exit_watch.note_end(time));
+                self.exits_pending |= !has_signal;
                 None
             }
             Source::HandlerOutput => {
@@ -129,11 +129,11 @@ impl Supervisor<'_> {
     fn descriptor(&self, source: Source, time: Time) -> Option<BorrowedFd<'_>> {
         match source {
             Source::Signals => Some(self.config.signals.as_fd()),
-            Source::Exit(slot) => self.life(slot)?.line.fd(),
-            Source::HandlerExit => self.config.handler.as_ref()?.line.fd(),
+            Source::Exit(slot) => self.child(slot)?.exit_watch.fd(),
+            Source::HandlerExit => self.config.handler.as_ref()?.exit_watch.fd(),
             Source::HandlerOutput => self.config.handler.as_ref()?.output.fd(),
-            Source::Start(slot) => self.life(slot)?.report.as_ref().map(AsFd::as_fd),
-            Source::Ready(slot) => self.life(slot)?.ready.as_ref().map(AsFd::as_fd),
+            Source::Start(slot) => self.child(slot)?.report.as_ref().map(AsFd::as_fd),
+            Source::Ready(slot) => self.child(slot)?.ready.as_ref().map(AsFd::as_fd),
             Source::Message(slot) => self.config.readiness.socket(slot, time),
         }
     }
@@ -141,11 +141,11 @@ impl Supervisor<'_> {
     /// Reads the pipe of the process that becomes the server: a failed step, or its close by a successful exec.
     #[inline(never)]
     fn read_start_outcome(&mut self, slot: Slot) -> Option<Event> {
-        let life = self.process(slot).as_mut()?;
-        let pid = life.pid;
-        match StartOutcome::await_end(&life.report.take()?) {
+        let child = self.process(slot).as_mut()?;
+        let pid = child.pid;
+        match StartOutcome::await_end(&child.report.take()?) {
             start @ (StartOutcome::Done | StartOutcome::WithoutPidfile) => {
-                if life.preparing.is_some() {
+                if child.before_command.is_some() {
                     return None;
                 }
                 if matches!(start, StartOutcome::WithoutPidfile) && slot == Slot::Server {
@@ -157,7 +157,7 @@ impl Supervisor<'_> {
             }
             // The event follows when that process has exited.
             StartOutcome::Failed(failure) => {
-                life.failure = Some(failure);
+                child.failure = Some(failure);
                 None
             }
             StartOutcome::Killed => None,
@@ -166,11 +166,11 @@ impl Supervisor<'_> {
 
     /// Reads what the server wrote to its ready descriptor.
     fn read_ready_pipe(&mut self, slot: Slot) -> Option<Event> {
-        let life = self.process(slot).as_mut()?;
-        let event = Readiness::read_pipe(&mut life.ready)?;
+        let child = self.process(slot).as_mut()?;
+        let event = Readiness::read_pipe(&mut child.ready)?;
         // If the exec has not succeeded, the failed step is the better explanation.
         let unready = matches!(event, Event::NotReady);
-        if unready && (life.failure.is_some() || life.report.is_some()) {
+        if unready && (child.failure.is_some() || child.report.is_some()) {
             return None;
         }
         if unready && self.is_first_start() {

@@ -6,11 +6,11 @@
 
 use std::os::fd::{AsFd, OwnedFd};
 
+use super::before_command::BeforeCommand;
 use super::crash_handler::CrashReport;
 use super::descendants::Sweep;
+use super::exit_watch::ExitWatch;
 use super::last_run::LastRun;
-use super::lifeline::Lifeline;
-use super::preparing::Preparing;
 use super::slot::{Requests, Slot};
 use crate::logic::base::duration::Duration;
 use crate::logic::base::error::{Error, Object};
@@ -18,16 +18,16 @@ use crate::logic::base::exit::{self, Exit};
 use crate::logic::base::note::Note;
 use crate::logic::base::time::{Span, Time};
 use crate::logic::supervisor::event::{Action, Ending, Event};
-use crate::logic::supervisor::state::{Forced, Phase, State};
+use crate::logic::supervisor::state::{ForcedStop, Phase, State};
 use crate::logic::supervisor::transition::next;
 use crate::runtime::host::clock::now;
-use crate::runtime::output::logdir::Mark;
+use crate::runtime::output::logdir::FilePosition;
 use crate::runtime::report::log::Priority;
 use crate::runtime::report::os_error::errno_text;
 use crate::runtime::resources::pidfile::Pidfile;
 use crate::runtime::resources::sockets::Sockets;
 use crate::runtime::resources::start_resources::StartResources;
-use crate::runtime::start::deliver::Reach;
+use crate::runtime::start::deliver::Delivery;
 use crate::runtime::start::outcome::StepFailure;
 use crate::runtime::supervise::config::{AfterStart, SupervisorConfig};
 use crate::sys::process::{self, Pid, Usage};
@@ -39,7 +39,7 @@ pub struct ServerProcess {
     /// The process's pid. It is a child of vsrun.
     pub pid: Pid,
     /// Shows the process's exit even if a tracer hides it.
-    pub line: Lifeline,
+    pub exit_watch: ExitWatch,
     /// The pipe that reports a failed step, until the exec closes it.
     pub report: Option<OwnedFd>,
     /// The read end of the server's ready pipe, until the server is ready.
@@ -48,15 +48,15 @@ pub struct ServerProcess {
     /// the group is not reused.
     pub left: bool,
     /// The end of the log file when this run began, for the handler to read from.
-    pub mark: Mark,
+    pub mark: FilePosition,
     /// When the process was started.
     pub started: Time,
     /// How long the process ran. None until its exit.
     pub uptime: Option<Span>,
     /// The kernel's start time of the process, in clock ticks since the boot. Read only for a candidate.
-    pub born: u64,
+    pub start_ticks: u64,
     /// The command of `--before`, if this process is one in the server's place.
-    pub preparing: Option<Preparing>,
+    pub before_command: Option<BeforeCommand>,
     /// The failed step, if the exec was not reached.
     pub failure: Option<StepFailure>,
     /// The resources that the process used, after its exit.
@@ -75,13 +75,13 @@ pub struct Supervisor<'a> {
     /// Why the first start failed.
     pub error: Option<Error>,
     /// Whether children may have exited that were not reaped.
-    pub unreaped: bool,
+    pub exits_pending: bool,
     /// Whether signals may be pending: a sleep has shown some, and they have not all been read.
-    pub signalled: bool,
+    pub signals_pending: bool,
     /// Whether a tracer has hidden an exit: that process may still be our child.
     pub hides: bool,
     /// Whether the last signal could be sent to the server.
-    pub reach: Reach,
+    pub delivery: Delivery,
     /// Whether this process suspends itself after the signal that is being handled.
     pub suspends: bool,
     /// When the next search begins.
@@ -103,23 +103,23 @@ pub struct Supervisor<'a> {
 /// Starts the server and supervises it until the last run is over. Returns the ending, the error of a failed first
 /// start, and facts about the last run.
 #[inline(never)]
-pub fn supervise(watch: &mut SupervisorConfig, resources: &mut StartResources) -> (Ending, Option<Error>, LastRun) {
-    watch.log.note(Priority::Info, Note::Starting, &[Object::Name(&watch.command)]);
-    let mut this = Supervisor::new(watch, resources);
+pub fn supervise(config: &mut SupervisorConfig, resources: &mut StartResources) -> (Ending, Option<Error>, LastRun) {
+    config.log.note(Priority::Info, Note::Starting, &[Object::Name(&config.command)]);
+    let mut this = Supervisor::new(config, resources);
     let mut event = this.launch(Slot::Server);
     loop {
-        let Supervisor { config: watch, state, .. } = &mut *this;
+        let Supervisor { config, state, .. } = &mut *this;
         let time = now();
-        let action = next(&watch.policy, state, event, time);
+        let action = next(&config.policy, state, event, time);
         this.notify_service_manager(event);
         if action == Action::SwitchOver {
             this.switch_over(time);
         }
-        this.follow_probes(event, time);
-        this.settle_replacement();
+        this.update_probes(event, time);
+        this.report_replacement();
         event = match action {
             Action::Finish(ending) => {
-                let uptime = this.server.as_ref().and_then(|life| life.uptime).unwrap_or_default();
+                let uptime = this.server.as_ref().and_then(|child| child.uptime).unwrap_or_default();
                 let last = LastRun { uptime, restarts: this.state.restarts() };
                 return (ending, this.error, last);
             }
@@ -171,14 +171,14 @@ impl<'a> Supervisor<'a> {
             server: None,
             second: None,
             requests: Requests::default(),
-            unreaped: false,
-            signalled: false,
+            exits_pending: false,
+            signals_pending: false,
             sweep: None,
             next_look: Time::default(),
             others: (0, Time::default()),
             hides: false,
             error: None,
-            reach: Reach::Open,
+            delivery: Delivery::Open,
             suspends: false,
         })
     }
@@ -192,14 +192,14 @@ impl Supervisor<'_> {
         if let Some(caller) = self.config.waiting_parent.take() {
             caller.ready();
         }
-        if self.config.after_start == AfterStart::Leave {
+        if self.config.after_start == AfterStart::ExitWhenReady {
             process::exit(exit::OK);
         }
         if let Some(service) = &mut self.config.service_manager {
             service.ready();
         }
         // Otherwise the file system of the caller's directory could not be unmounted.
-        self.config.moves.then(credentials::leave_dir);
+        self.config.leaves_cwd.then(credentials::leave_dir);
         heap::release_stack();
     }
 
@@ -215,15 +215,15 @@ impl Supervisor<'_> {
     /// Starts the crash handler for this exit.
     #[inline(never)]
     fn run_handler(&mut self, exit: Exit) -> Event {
-        let watch = &mut *self.config;
-        let (Some(life), Some(handler)) = (&self.server, &mut watch.handler) else {
+        let config = &mut *self.config;
+        let (Some(child), Some(handler)) = (&self.server, &mut config.handler) else {
             return Event::HandlerExited(Exit::SUCCESS);
         };
-        let not_executed = life.failure.is_some() || life.preparing.is_some();
-        let reason = not_executed.then_some("exec").or(self.state.forced.map(Forced::reason));
-        let (pid, usage, uptime) = (life.pid, life.usage, life.uptime.unwrap_or_default());
+        let not_executed = child.failure.is_some() || child.before_command.is_some();
+        let reason = not_executed.then_some("exec").or(self.state.forced.map(ForcedStop::reason));
+        let (pid, usage, uptime) = (child.pid, child.usage, child.uptime.unwrap_or_default());
         let report = CrashReport { exit, reason, pid, uptime, restarts: self.state.restarts(), usage };
-        let input = watch.output.read_from(life.mark);
+        let input = config.output.read_from(child.mark);
         match handler.spawn(report, input.as_ref().map(AsFd::as_fd)) {
             Ok(()) => self.next_event(),
             Err(why) => {
@@ -254,7 +254,7 @@ impl Supervisor<'_> {
     }
 
     /// Writes a record.
-    pub fn record(&self, priority: Priority, words: core::fmt::Arguments<'_>) {
-        self.config.log.record(priority, words);
+    pub fn record(&self, priority: Priority, message: core::fmt::Arguments<'_>) {
+        self.config.log.record(priority, message);
     }
 }

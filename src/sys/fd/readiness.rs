@@ -12,7 +12,7 @@ pub fn is_readable(fd: BorrowedFd<'_>) -> bool {
 }
 
 /// True if a read would not block: there are bytes, or the other end is closed.
-pub fn has_news(fd: BorrowedFd<'_>) -> bool {
+pub fn is_readable_or_closed(fd: BorrowedFd<'_>) -> bool {
     !ready(fd, PollFlags::IN).is_empty()
 }
 

@@ -381,7 +381,7 @@ impl Seen<'_> {
                     "the handler agrees",
                     "rotated: ",
                     "tried failed: exited with status 1",
-                    "is not healthy: it is ended",
+                    "is not healthy: stopping it",
                 ];
                 let unexpected = said.iter().any(|line| !expected.iter().any(|word| line.contains(word)));
                 let again =

@@ -42,7 +42,7 @@ for install in "$@"; do
         cp /usr/bin/gunicorn /usr/bin/python3 usr/bin
         libraries=yes
         ;;
-    mail) # The mailbox is a file.
+    mail) # The notify_receiver is a file.
         printf '%s\n' '#!/bin/sh' '{ echo "$@"; cat; } >>/var/mail/root' >usr/bin/mail
         chmod 755 usr/bin/mail
         ;;

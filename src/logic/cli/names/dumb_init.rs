@@ -46,7 +46,7 @@ pub(super) fn apply_signals(line: &mut ToolCommandLine<'_>, single: bool) {
         return;
     }
     (personality.session, personality.forwards_to_group) = (Session::WithTerminal, true);
-    personality.farewell = match signals.iter().find(|(known, _)| *known == Signal::TERM) {
+    personality.after_exit_signal = match signals.iter().find(|(known, _)| *known == Signal::TERM) {
         Some((_, SignalAction::Forward(other))) => Some(*other),
         Some(_) => None,
         None => Some(Signal::TERM),

@@ -153,7 +153,7 @@ fn tini_has_options_and_variables() {
     assert!(plain.has(Id::Init) && plain.has(Id::Stdin) && plain.is_quiet() && !plain.has(Id::Debug));
     let is = plain.personality;
     assert!(is.is_transparent && is.is_silent && !is.forwards_to_group && !is.reports_orphans);
-    assert_eq!((is.session, is.parent_death, is.farewell), (Session::Group, None, None));
+    assert_eq!((is.session, is.parent_death, is.after_exit_signal), (Session::Group, None, None));
     assert_eq!(is.signals, CallerSignals { blocked: 1, ignored: 2 });
     assert!(matches!(is.failures, Failures::Tini(_)));
     let all = started("tini -gswvvp SIGUSR1 -e 143 -e 3 x", &[]).personality;
@@ -197,12 +197,12 @@ fn each_init_has_its_own_signals() {
     );
     assert_eq!(action(&dumb, "TSTP"), Some(SignalAction::Forward(Signal::TSTP)));
     let is = dumb.personality;
-    assert_eq!((is.farewell, is.session), (Some(Signal::QUIT), Session::WithTerminal));
+    assert_eq!((is.after_exit_signal, is.session), (Some(Signal::QUIT), Session::WithTerminal));
     assert!(is.suspends && is.forwards_to_group);
-    assert_eq!(started("dumb-init -r 15:0 x", &[]).personality.farewell, None);
+    assert_eq!(started("dumb-init -r 15:0 x", &[]).personality.after_exit_signal, None);
     for single in [started("dumb-init -c x", &[]), started("dumb-init x", &["DUMB_INIT_SETSID=0"])] {
         let is = single.personality;
-        assert_eq!((is.farewell, is.session, is.forwards_to_group), (None, Session::Caller, false));
+        assert_eq!((is.after_exit_signal, is.session, is.forwards_to_group), (None, Session::Caller, false));
         assert!(is.suspends && action(&single, "TSTP").is_none());
     }
     // What VSRUN_ARGS handles is not left to the kernel.
@@ -222,10 +222,10 @@ fn further_options_come_from_the_environment_of_an_init() {
         ("--bogus", "VSRUN_ARGS: unknown option --bogus"),
         ("-u", "VSRUN_ARGS: option --user"),
         ("x", "VSRUN_ARGS: unexpected argument 'x'"),
-        ("--stop /x", "VSRUN_ARGS: only options of a start"),
-        ("--args /x", "VSRUN_ARGS: only options of a start"),
-        ("--help", "VSRUN_ARGS: only options of a start"),
-        ("--probe 80", "VSRUN_ARGS: only options of a start"),
+        ("--stop /x", "VSRUN_ARGS: only options that start a server"),
+        ("--args /x", "VSRUN_ARGS: only options that start a server"),
+        ("--help", "VSRUN_ARGS: only options that start a server"),
+        ("--probe 80", "VSRUN_ARGS: only options that start a server"),
         ("--restart-delay 1s", "--init cannot be used with --restart-delay"),
     ] {
         let (status, text) = refused("tini x", &[&format!("VSRUN_ARGS={value}")]);

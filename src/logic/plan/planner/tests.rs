@@ -120,7 +120,7 @@ fn attributes_are_set_in_their_places() {
     // The handler and the logger have none of these, and drop what --user drops.
     let Output::Logger(logger, _) = plan.output else { panic!("no logger") };
     for steps in [plan.supervision.unwrap().handler.unwrap().steps, logger.steps] {
-        let spare = KeepPermitted::Spare(chosen.set);
+        let spare = KeepPermitted::OneHarmless(chosen.set);
         let [.., uid, Step::Keyring, rights, proof, Step::UnblockSignals, Step::Exec(_)] = steps.as_slice() else {
             panic!("{steps:?}")
         };
@@ -189,7 +189,7 @@ fn nothing_of_root_follows_the_proof() {
             assert!(chosen || enters || last, "{line}: {step}");
         }
         // Steps that need a descriptor come before they are closed, and the way into a jail comes after that.
-        let closed = place(|step| matches!(step, Step::CloseDescriptors | Step::SealDescriptors)).unwrap();
+        let closed = place(|step| matches!(step, Step::CloseDescriptors | Step::CloexecDescriptors)).unwrap();
         let protects = ["-u ", "-r ", "-m ", "-b"].iter().any(|option| line.contains(option));
         assert_eq!(steps.contains(&Step::CloseDescriptors), protects, "{line}");
         for (at, step) in steps.iter().enumerate() {
@@ -244,11 +244,11 @@ fn the_working_directory() {
         assert_eq!(found, expected, "{line}");
     }
     let lost = Host { cwd: None, ..root() };
-    assert!(refused("-b -m - - -- x", &lost).contains("cannot tell the current directory"));
+    assert!(refused("-b -m - - -- x", &lost).contains("cannot determine the current directory"));
     assert!(made("-b -m - - -r /j -- x", &lost).supervision.is_some());
     // In the foreground it stays where it is.
     let stays = made("-m - - -w sub -- x", &lost);
-    assert!(!stays.moves && stays.server.steps.contains(&dir("sub")));
+    assert!(!stays.leaves_cwd && stays.server.steps.contains(&dir("sub")));
 }
 
 #[test]
@@ -265,8 +265,8 @@ fn the_wrong_user() {
             "{line}"
         );
     }
-    let go_on = made("-u root --no-user-checks -- x", &web);
-    assert_eq!(go_on.server.env.get(b"HOME"), None);
+    let set_next = made("-u root --no-user-checks -- x", &web);
+    assert_eq!(set_next.server.env.get(b"HOME"), None);
     let host = Host { egid: 44, ..Host { euid: 33, ..root() } };
     assert_eq!(refused("-u web:4 -- x", &host), "cannot become group 4: only root can");
     assert!(!made("-u web:44 -- x", &host).cleanup_needs_privileges);
@@ -453,10 +453,10 @@ fn the_control_group_is_entered_first_and_the_rules_come_last() {
         Step::Exec(c"x"),
     ];
     assert_eq!(steps[steps.len() - last.len()..], last);
-    assert!(steps.contains(&Step::CloseDescriptors) && !steps.contains(&Step::SealDescriptors));
+    assert!(steps.contains(&Step::CloseDescriptors) && !steps.contains(&Step::CloexecDescriptors));
     // A process in the group cannot remove it: what undoes a failed start is another one.
     let lone = made("--cgroup /c -- x", &host).server.steps;
-    assert!(lone.contains(&Step::CloseDescriptors) && !lone.contains(&Step::SealDescriptors));
+    assert!(lone.contains(&Step::CloseDescriptors) && !lone.contains(&Step::CloexecDescriptors));
     assert_eq!(plan.cgroup.unwrap().settings, [(c"pids.max", c"9")]);
     // The handler is neither in the group nor confined.
     let plan = made("--cgroup /c --ro /x -m - /h -- x", &host);

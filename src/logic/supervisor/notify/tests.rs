@@ -84,7 +84,7 @@ fn what_cannot_be_read_or_done_has_a_reason() {
     ] {
         assert_eq!(parse(text.as_bytes()).ignored, Some(why), "{text}");
     }
-    let bits = [Ignored::Stranger, Ignored::Unsupported, Ignored::Malformed, Ignored::Hanging].map(Ignored::bit);
+    let bits = [Ignored::OtherUser, Ignored::Unsupported, Ignored::Malformed, Ignored::Hanging].map(Ignored::bit);
     assert_eq!(bits.iter().fold(0, |all, bit| all | bit).count_ones(), 4);
 }
 

@@ -7,7 +7,7 @@ use crate::logic::base::time::Time;
 use crate::logic::supervisor::event::{Action, Event, Recipient};
 use crate::logic::supervisor::policy::Policy;
 use crate::logic::supervisor::replacement::Second as SecondProcess;
-use crate::logic::supervisor::state::{AfterStop, Forced, Phase, State};
+use crate::logic::supervisor::state::{AfterStop, ForcedStop, Phase, State};
 
 /// The fields of `Phase::Clearing`, as a type that can have methods.
 #[derive(Clone, Copy)]
@@ -31,7 +31,7 @@ pub(super) fn clear(policy: &Policy, state: &mut State, next: AfterStop, exit: O
 }
 
 /// Sends TERM to the rest of the server's group after the server exited, unless vsrun has just sent it to the group.
-pub(super) fn clear_rest(
+pub(super) fn clear_group(
     policy: &Policy,
     state: &mut State,
     (next, until): (AfterStop, Option<Time>),
@@ -40,7 +40,7 @@ pub(super) fn clear_rest(
     if next == AfterStop::HandleExit {
         state.end_run(policy, now);
     }
-    let is_asked = next != AfterStop::HandleExit || state.forced == Some(Forced::Health);
+    let is_asked = next != AfterStop::HandleExit || state.forced == Some(ForcedStop::Health);
     if is_asked && policy.stop_signal == Signal::TERM && policy.linger.is_none() {
         // The whole group has received TERM. A second TERM makes some programs exit without their clean-up.
         Clearing { next, exit: None, until, killed: false }.enter(state);

@@ -3,9 +3,9 @@
 
 use crate::logic::base::signal::Signal;
 use crate::logic::base::time::{Span, Time};
-use crate::logic::supervisor::policy::{Policy, REQUESTS, Role};
+use crate::logic::supervisor::policy::{EXIT_SIGNALS, Policy, Role};
 use crate::logic::supervisor::replacement::{Outcome, Refusal, Second};
-use crate::logic::supervisor::state::{AfterSecond, AfterStop, Forced, Phase, State};
+use crate::logic::supervisor::state::{AfterSecond, AfterStop, ForcedStop, Phase, State};
 
 impl State {
     /// True if the server is being ended and none follows.
@@ -50,7 +50,7 @@ impl State {
 
     /// True if a signal was forwarded in this run that asks for an exit, even if the server has ignored it.
     pub fn was_asked_to_end(&self, policy: &Policy) -> bool {
-        REQUESTS.iter().chain([&policy.stop_signal]).any(|signal| self.forwarded & signal.bit() != 0)
+        EXIT_SIGNALS.iter().chain([&policy.stop_signal]).any(|signal| self.forwarded & signal.bit() != 0)
     }
 
     /// The commands of `--before` have succeeded: the run of the server itself begins.
@@ -59,8 +59,8 @@ impl State {
     }
 
     /// False if the server took the place of one that exited, and still has to become ready.
-    pub fn is_proven(&self) -> bool {
-        self.unproven.is_none()
+    pub fn has_become_ready(&self) -> bool {
+        self.ready_deadline.is_none()
     }
 
     /// True while a replacement is under way.
@@ -69,10 +69,10 @@ impl State {
     }
 
     /// Ends the replacement if there is no second process any more and the server is ready.
-    pub(in crate::logic::supervisor) fn settle(&mut self) {
+    pub(in crate::logic::supervisor) fn finish_replacement(&mut self) {
         // A new server that did not become ready in time may still be exiting.
-        let fails = self.forced == Some(Forced::Unready) && matches!(self.phase, Phase::Stopping { .. });
-        if self.second == Second::None && self.unproven.is_none() && !fails {
+        let fails = self.forced == Some(ForcedStop::Unready) && matches!(self.phase, Phase::Stopping { .. });
+        if self.second == Second::None && self.ready_deadline.is_none() && !fails {
             self.finished = self.replacement.take().or(self.finished);
         }
     }
@@ -81,13 +81,13 @@ impl State {
     pub(in crate::logic::supervisor) fn begin_run(&mut self, since: Time, watchdog: Option<Span>) {
         (self.started_at, self.forwarded) = (since, 0);
         (self.watchdog_deadline, self.watchdog, self.forced) = (None, watchdog, None);
-        self.unproven = None;
+        self.ready_deadline = None;
     }
 
     /// The deadline of the watchdog, if it has passed and the next `Event::Tick` is due to it.
     pub fn watchdog_due(&self, now: Time) -> Option<Time> {
         let is_due = |until: &Time| *until <= now;
-        let is_next = self.phase == Phase::Running && self.unproven.is_none();
+        let is_next = self.phase == Phase::Running && self.ready_deadline.is_none();
         self.watchdog_deadline
             .filter(|until| is_next && is_due(until) && !self.second.deadline().is_some_and(|until| is_due(&until)))
     }

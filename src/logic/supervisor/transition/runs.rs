@@ -13,7 +13,7 @@ use crate::logic::supervisor::state::{AfterSecond, ForkTask, Pause, Phase, State
 const FORK_BACKOFF: (Span, Span) = (Span::millis(100), Span::secs(5));
 
 /// After an unexpected exit: runs the handler, or restarts if there is none.
-pub(super) fn recover(policy: &Policy, state: &mut State, exit: Exit, now: Time) -> Action {
+pub(super) fn on_unexpected_exit(policy: &Policy, state: &mut State, exit: Exit, now: Time) -> Action {
     match policy.handler {
         Handling::Absent => restart(policy, state, exit, Pause::Backoff, now),
         Handling::NoTimeout | Handling::Within(_) => run_handler(policy, state, exit, Pause::Backoff, now),

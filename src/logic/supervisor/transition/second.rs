@@ -10,7 +10,7 @@ use crate::logic::base::time::{Span, Time};
 use crate::logic::supervisor::event::{Action, Ending, Event, LogFiles, Recipient, SecondEvent};
 use crate::logic::supervisor::policy::{Policy, Role};
 use crate::logic::supervisor::replacement::{Outcome, Second};
-use crate::logic::supervisor::state::{AfterSecond, Forced, Phase, State};
+use crate::logic::supervisor::state::{AfterSecond, ForcedStop, Phase, State};
 
 /// What an event means for the second process. Returns the action if the event means nothing else.
 ///
@@ -22,7 +22,7 @@ pub(super) fn first(policy: &Policy, state: &mut State, event: Event, now: Time)
         Tick if is_due(state.second.deadline()) => return Some(tick(policy, state, now)),
         Tick if !is_due(state.main_deadline()) => return Some(Action::Wait),
         Exited(_) | ExecFailed(_) | LeaderExited if state.second.is_candidate() => {
-            return Some(inherit(policy, state, event, now));
+            return Some(promote_candidate(policy, state, event, now));
         }
         // PID 1 waits for the candidate: it would end it with the old server.
         Unkillable if state.second.is_candidate() => return Some(Action::Wait),
@@ -32,7 +32,7 @@ pub(super) fn first(policy: &Policy, state: &mut State, event: Event, now: Time)
         ExecFailed(code) => give_up(state, Outcome::ExecFailed(code)),
         Second(event) => return Some(advance(policy, state, event, now)),
         Tick | Ready | NotReady | Heartbeat | HandlerExited(_) | NoneLeft | Unkillable | ForkFailed | Unhealthy
-        | Stop | Interrupt | Restart | Forward(_) | Replace => abandon(policy, state, event, now),
+        | Stop | Interrupt | Restart | Forward(_) | Replace => cancel_replacement(policy, state, event, now),
     }
     None
 }
@@ -155,7 +155,7 @@ pub(super) fn tick(policy: &Policy, state: &mut State, now: Time) -> Action {
 }
 
 /// The server exited while a candidate starts: the candidate becomes the server.
-pub(super) fn inherit(policy: &Policy, state: &mut State, event: Event, now: Time) -> Action {
+pub(super) fn promote_candidate(policy: &Policy, state: &mut State, event: Event, now: Time) -> Action {
     let Second::Candidate { until, since, watchdog } = state.second else { return Action::Wait };
     let exit = if let Event::Exited(exit) = event {
         Some(exit)
@@ -174,7 +174,7 @@ pub(super) fn inherit(policy: &Policy, state: &mut State, event: Event, now: Tim
         Some(_) => Second::None,
     };
     promote(state, since, watchdog);
-    state.unproven = Some(until);
+    state.ready_deadline = Some(until);
     Action::SwitchOver
 }
 
@@ -186,8 +186,8 @@ fn promote(state: &mut State, since: Time, watchdog: Option<Span>) {
 
 /// The server took the place of one that exited, and has failed to become ready: its exit will be unexpected.
 pub(super) fn give_up(state: &mut State, why: Outcome) {
-    if state.unproven.take().is_some() {
-        state.forced = Some(Forced::Unready);
+    if state.ready_deadline.take().is_some() {
+        state.forced = Some(ForcedStop::Unready);
     }
     // Otherwise the replacement has already failed. A server that closes its ready descriptor is often just exiting.
     let says_more = matches!(why, Outcome::Exited(Exit::Code(_))) && state.replacement == Some(Outcome::NeverReady);
@@ -214,8 +214,9 @@ fn ending(until: Option<Time>, next: Signal, to: Recipient) -> Second {
 }
 
 /// A request ends the replacement: both processes exit, or the old server alone goes on.
-pub(super) fn abandon(policy: &Policy, state: &mut State, event: Event, now: Time) {
-    let ends = matches!(event, Event::Forward(signal) if state.second.is_candidate() && asks_for_end(policy, signal));
+pub(super) fn cancel_replacement(policy: &Policy, state: &mut State, event: Event, now: Time) {
+    let ends =
+        matches!(event, Event::Forward(signal) if state.second.is_candidate() && cancels_candidate(policy, signal));
     let why = if ends || matches!(event, Event::Stop | Event::Interrupt) {
         Outcome::Stopped
     } else if event == Event::Restart {
@@ -233,13 +234,13 @@ pub(super) fn abandon(policy: &Policy, state: &mut State, event: Event, now: Tim
         state.second = asked(policy, now);
     }
     if state.replacement.take().is_some() {
-        (state.finished, state.unproven) = (Some(why), None);
+        (state.finished, state.ready_deadline) = (Some(why), None);
     }
 }
 
 /// True if an init forwards this signal in order to end the whole service, so that no candidate may take the server's
 /// place.
-fn asks_for_end(policy: &Policy, signal: Signal) -> bool {
+fn cancels_candidate(policy: &Policy, signal: Signal) -> bool {
     policy.ends_service(signal) || (policy.role != Role::Manager && [Signal::INT, Signal::QUIT].contains(&signal))
 }
 

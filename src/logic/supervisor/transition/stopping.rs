@@ -1,6 +1,6 @@
 //! The server has been asked to exit.
 
-use super::clearing::clear_rest;
+use super::clearing::clear_group;
 use super::{after_stop, finish, forward};
 use crate::logic::base::exit::{Exit, KILLED};
 use crate::logic::base::signal::Signal;
@@ -21,12 +21,12 @@ pub(super) fn advance(
     match event {
         Tick => kill(policy, state, next, now),
         Interrupt if next == AfterStop::Finish => kill(policy, state, next, now),
-        Stop | Interrupt => go_on(state, AfterStop::Finish, until),
-        Restart if next == AfterStop::HandleExit => go_on(state, AfterStop::Restart, until),
+        Stop | Interrupt => set_next(state, AfterStop::Finish, until),
+        Restart if next == AfterStop::HandleExit => set_next(state, AfterStop::Restart, until),
         Forward(signal) => forward(policy, state, signal, now),
         Exited(exit) => after_stop(policy, state, next, exit, now),
         ExecFailed(code) => after_stop(policy, state, next, Exit::Code(code), now),
-        LeaderExited => clear_rest(policy, state, (next, until), now),
+        LeaderExited => clear_group(policy, state, (next, until), now),
         // The kernel kills the server as soon as PID 1 exits, so no other server can follow.
         Unkillable if matches!(next, AfterStop::Restart | AfterStop::HandleExit) => {
             finish(state, Ending::Server(KILLED))
@@ -44,7 +44,7 @@ fn kill(policy: &Policy, state: &mut State, next: AfterStop, now: Time) -> Actio
 }
 
 /// What follows the exit is something else now. The deadline is the same.
-fn go_on(state: &mut State, next: AfterStop, until: Option<Time>) -> Action {
+fn set_next(state: &mut State, next: AfterStop, until: Option<Time>) -> Action {
     state.phase = Phase::Stopping { next, until };
     Action::Wait
 }

@@ -6,7 +6,7 @@ use crate::logic::supervisor::event::SecondEvent;
 use crate::logic::supervisor::policy::{Handling, Limit, Restart};
 use crate::logic::supervisor::readiness::Ready;
 use crate::logic::supervisor::replacement::{Outcome, candidate_timeout};
-use crate::logic::supervisor::state::Forced;
+use crate::logic::supervisor::state::ForcedStop;
 
 const USR1: u64 = 10;
 
@@ -734,7 +734,7 @@ fn a_silent_server_is_ended_and_that_is_no_voluntary_end() {
         let mut story = Story::new(Policy { restart, ..watched.clone() });
         assert_eq!(story.at(2999, Event::Heartbeat), Action::Wait);
         assert_eq!((story.at(2999, Event::Tick), story.at(1, Event::Tick)), (Action::Wait, bite));
-        assert_eq!(story.state.forced, Some(Forced::Watchdog));
+        assert_eq!(story.state.forced, Some(ForcedStop::Watchdog));
         assert_eq!(story.at(1, Event::Heartbeat), Action::Wait, "too late");
         assert_eq!(story.at(29_999, Event::Tick), Action::Send(Signal::KILL, Recipient::Group));
         assert_eq!(story.at(1, Event::Exited(Exit::SUCCESS)), Action::Launch(LogFiles::Keep), "{restart:?}");
@@ -844,7 +844,7 @@ fn an_unhealthy_server_is_stopped_and_that_is_no_voluntary_end() {
     for restart in [Restart::OnFailure, Restart::OnAbort, Restart::Always] {
         let mut story = Story::new(Policy { restart, handler: Handling::NoTimeout, ..policy() });
         assert_eq!(story.at(5000, Event::Unhealthy), term);
-        assert_eq!(story.state.forced, Some(Forced::Health));
+        assert_eq!(story.state.forced, Some(ForcedStop::Health));
         assert_eq!(story.at(1, Event::Unhealthy), Action::Wait);
         assert_eq!(story.at(29_999, Event::Tick), Action::Send(Signal::KILL, Recipient::Group));
         assert_eq!(story.at(1, Event::Exited(Exit::SUCCESS)), Action::RunHandler(Exit::SUCCESS), "{restart:?}");

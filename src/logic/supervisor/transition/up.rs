@@ -1,6 +1,6 @@
 //! The server runs, and has not been asked to exit.
 
-use super::clearing::{clear, clear_rest};
+use super::clearing::{clear, clear_group};
 use super::runs::fork_failed;
 use super::{delay, finish, forward, on_exit, second, stop};
 use crate::logic::base::exit::{Exit, SETUP};
@@ -8,7 +8,7 @@ use crate::logic::base::time::Time;
 use crate::logic::supervisor::event::{Action, Ending, Event};
 use crate::logic::supervisor::policy::{Policy, Role};
 use crate::logic::supervisor::replacement::Outcome;
-use crate::logic::supervisor::state::{AfterStop, Forced, ForkTask, Phase, State};
+use crate::logic::supervisor::state::{AfterStop, ForcedStop, ForkTask, Phase, State};
 
 /// The first server process, until it is ready: its failure is an error.
 pub(super) fn starting(policy: &Policy, state: &mut State, event: Event, now: Time) -> Action {
@@ -41,19 +41,19 @@ pub(super) fn running(policy: &Policy, state: &mut State, event: Event, now: Tim
     match event {
         // Only the first server process has a ready timeout. The watchdog of a later one starts when it is ready.
         Ready => {
-            state.unproven = None;
+            state.ready_deadline = None;
             state.arm_watchdog(now)
         }
-        Tick | NotReady if state.unproven.is_some() => {
+        Tick | NotReady if state.ready_deadline.is_some() => {
             second::give_up(state, if event == Tick { Outcome::Late } else { Outcome::NeverReady });
             stop(policy, state, AfterStop::HandleExit, now)
         }
-        Tick => state.force(policy, Forced::Watchdog, now),
-        Unhealthy => state.force(policy, Forced::Health, now),
+        Tick => state.force_stop(policy, ForcedStop::Watchdog, now),
+        Unhealthy => state.force_stop(policy, ForcedStop::Health, now),
         Heartbeat => state.extend_watchdog(now),
         Exited(exit) => on_exit(policy, state, exit, now),
         ExecFailed(code) => on_exit(policy, state, Exit::Code(code), now),
-        LeaderExited => clear_rest(policy, state, (AfterStop::HandleExit, None), now),
+        LeaderExited => clear_group(policy, state, (AfterStop::HandleExit, None), now),
         ForkFailed => fork_failed(state, ForkTask::Launch, now),
         Replace => second::begin(policy, state, now),
         Stop | Interrupt => delay::request_stop(policy, state, now),

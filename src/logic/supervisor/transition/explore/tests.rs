@@ -13,7 +13,7 @@ use crate::logic::supervisor::event::SecondEvent;
 use crate::logic::supervisor::policy::{Handling, Limit, Restart};
 use crate::logic::supervisor::replacement::Outcome;
 use crate::logic::supervisor::replacement::Second as SecondSlot;
-use crate::logic::supervisor::state::Forced;
+use crate::logic::supervisor::state::ForcedStop;
 
 /// Now, in every stored state.
 const NOW: Time = Time(1 << 40);
@@ -174,7 +174,7 @@ const USR1: Signal = Signal::RTMIN_3;
 /// Sets the deadlines of the phase.
 fn set_deadline(state: &mut State, at: Time) {
     match &mut state.phase {
-        Phase::Running if state.unproven.is_some() => state.unproven = Some(at),
+        Phase::Running if state.ready_deadline.is_some() => state.ready_deadline = Some(at),
         Phase::Running => state.watchdog_deadline = state.watchdog_deadline.map(|_| at),
         Phase::AwaitingSecond { .. } | Phase::Done => {}
         Phase::Starting { until }
@@ -241,7 +241,7 @@ fn normalized(policy: &Policy, mut state: State) -> State {
         set_second_deadline(&mut state.second, LATER);
     }
     if state.phase != Phase::Running {
-        state.unproven = state.unproven.map(|_| NOW);
+        state.ready_deadline = state.ready_deadline.map(|_| NOW);
         state.watchdog_deadline = state.watchdog_deadline.map(|_| NOW);
     }
     state.started_at = if state.started_at > LONG_AGO { NOW } else { LONG_AGO };
@@ -372,13 +372,16 @@ fn check_replacement(policy: &Policy, old: &State, event: Event, world: &mut Wor
             assert!(world.server == Process::Alive && world.second == Process::None, "done too early");
             assert!(world.is_ready, "done without being ready");
         }
-    } else if world.second == Process::None && !world.remains && state.unproven.is_none() && state.replacement.is_none()
+    } else if world.second == Process::None
+        && !world.remains
+        && state.ready_deadline.is_none()
+        && state.replacement.is_none()
     {
         // Its outcome was reported when it was abandoned.
         world.replacing = false;
     }
-    let fails = state.forced == Some(Forced::Unready) && matches!(state.phase, Phase::Stopping { .. });
-    let goes_on = world.second != Process::None || world.remains || state.unproven.is_some() || fails;
+    let fails = state.forced == Some(ForcedStop::Unready) && matches!(state.phase, Phase::Stopping { .. });
+    let goes_on = world.second != Process::None || world.remains || state.ready_deadline.is_some() || fails;
     assert!(!world.replacing || goes_on, "a replacement without an outcome");
     // The candidate's end and its failure leave the server untouched.
     let of_second = match event {
@@ -388,15 +391,15 @@ fn check_replacement(policy: &Policy, old: &State, event: Event, world: &mut Wor
     };
     if of_second && old.phase == Phase::Running {
         assert_eq!(
-            (state.phase, state.watchdog_deadline, state.unproven),
-            (old.phase, old.watchdog_deadline, old.unproven)
+            (state.phase, state.watchdog_deadline, state.ready_deadline),
+            (old.phase, old.watchdog_deadline, old.ready_deadline)
         );
         assert!(matches!(action, Action::Wait | Action::SendSecond(..)), "a rollback touches the server");
     }
     // A server that took the place of another and was not ready in time ends unexpectedly, whatever its status is.
     let exited = matches!(event, Event::Exited(_) | Event::ExecFailed(_));
     if exited
-        && (old.unproven.is_some() || old.forced == Some(Forced::Unready))
+        && (old.ready_deadline.is_some() || old.forced == Some(ForcedStop::Unready))
         && !world.stopped
         && policy.restart != Restart::No
     {
@@ -415,7 +418,7 @@ fn check_replacement(policy: &Policy, old: &State, event: Event, world: &mut Wor
         assert!(world.remains || asked, "what remains of the second process is forgotten");
     }
     // A server that took the place of another has to be ready in time, whatever its watchdog says.
-    let until = state.unproven.filter(|_| state.phase == Phase::Running);
+    let until = state.ready_deadline.filter(|_| state.phase == Phase::Running);
     assert!(until.is_none() || state.main_deadline() == until, "the time to be ready has no end");
     // The event loop would repeat it without end.
     assert!(event != Event::Tick || action != Action::Wait || *state != *old, "a deadline without an effect");

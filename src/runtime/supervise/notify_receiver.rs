@@ -17,9 +17,9 @@ pub const CLOSERS: usize = 8;
 pub const READ_PAUSE: Span = Span::millis(100);
 
 /// The notify socket, over all runs of the server.
-pub struct Mail {
+pub struct NotifyReceiver {
     /// The server's socket.
-    inbox: NotifySocket,
+    notify_socket: NotifySocket,
     /// The socket of the second process of a replacement. Any process of the server's user may send messages for it, so
     /// on a shared socket a sender's pid would not show which of the two processes a message is about.
     second: Option<NotifySocket>,
@@ -30,15 +30,23 @@ pub struct Mail {
     /// The time before which the socket is not read.
     pub paused: Time,
     /// True if the last turn found messages of untrusted senders, or more messages than a turn reads.
-    pub crowded: bool,
+    pub is_backlogged: bool,
     /// The reasons for ignored messages that have been recorded in this run of the server, as bits.
     pub recorded: u8,
 }
 
-impl Mail {
+impl NotifyReceiver {
     /// Makes a receiver for this socket.
-    pub fn new(inbox: NotifySocket, user: u32) -> Self {
-        Self { inbox, second: None, user, closers: [None; CLOSERS], paused: Time(0), crowded: false, recorded: 0 }
+    pub fn new(notify_socket: NotifySocket, user: u32) -> Self {
+        Self {
+            notify_socket,
+            second: None,
+            user,
+            closers: [None; CLOSERS],
+            paused: Time(0),
+            is_backlogged: false,
+            recorded: 0,
+        }
     }
 
     /// Prepares for a run of the server: reasons may be recorded again. Returns its socket, a new one for a candidate.
@@ -48,7 +56,7 @@ impl Mail {
     pub fn begin(&mut self, slot: Slot) -> sys::Result<&NotifySocket> {
         self.recorded = 0;
         match slot {
-            Slot::Server => Ok(&self.inbox),
+            Slot::Server => Ok(&self.notify_socket),
             Slot::Second => NotifySocket::open().map(|socket| &*self.second.insert(socket)),
         }
     }
@@ -56,7 +64,7 @@ impl Mail {
     /// The socket of a process.
     pub fn socket(&self, slot: Slot) -> Option<&NotifySocket> {
         match slot {
-            Slot::Server => Some(&self.inbox),
+            Slot::Server => Some(&self.notify_socket),
             Slot::Second => self.second.as_ref(),
         }
     }
@@ -64,7 +72,7 @@ impl Mail {
     /// Makes the second process's socket the server's.
     pub fn switch_over(&mut self) {
         if let Some(second) = &mut self.second {
-            core::mem::swap(second, &mut self.inbox);
+            core::mem::swap(second, &mut self.notify_socket);
         }
     }
 
@@ -84,10 +92,14 @@ impl Mail {
     }
 
     /// Removes the first message from the queue. Returns false if that is not possible now.
-    pub fn remove(&mut self, slot: Slot, carries: bool, now: Time) -> bool {
-        let inbox = if slot == Slot::Second { self.second.as_ref().unwrap_or(&self.inbox) } else { &self.inbox };
-        if !carries {
-            inbox.discard();
+    pub fn remove(&mut self, slot: Slot, has_descriptors: bool, now: Time) -> bool {
+        let notify_socket = if slot == Slot::Second {
+            self.second.as_ref().unwrap_or(&self.notify_socket)
+        } else {
+            &self.notify_socket
+        };
+        if !has_descriptors {
+            notify_socket.discard();
             return true;
         }
         // Reap the children that have closed their descriptors and exited.
@@ -98,7 +110,7 @@ impl Mail {
         }
         let started = match self.closers.iter_mut().find(|closer| closer.is_none()) {
             Some(free) => {
-                *free = close(inbox);
+                *free = close(notify_socket);
                 free.is_some()
             }
             None => false,
@@ -113,6 +125,6 @@ impl Mail {
 /// Starts a child that receives the first message and exits. In a function of its own, because the child uses our
 /// stack.
 #[inline(never)]
-pub fn close(inbox: &NotifySocket) -> Option<Pid> {
-    clone::start(Memory::Shared, &|| inbox.receive_and_exit()).ok().flatten()
+pub fn close(notify_socket: &NotifySocket) -> Option<Pid> {
+    clone::start(Memory::Shared, &|| notify_socket.receive_and_exit()).ok().flatten()
 }

@@ -18,16 +18,16 @@ const TRACER_LIMIT: Span = Span::secs(1);
 /// A child's pidfd, until the child has exited. Linux before 5.3 has no pidfd to poll: there, such an exit stays
 /// hidden.
 #[derive(Default)]
-pub struct Lifeline {
+pub struct ExitWatch {
     pidfd: Option<OwnedFd>,
     /// When the supervisor acts on the exit even if waitid(2) has not reported it.
     counts_at: Option<Time>,
 }
 
-impl Lifeline {
+impl ExitWatch {
     /// Opens the pidfd of a child that has not been reaped.
     pub fn new(child: Pid) -> Self {
-        Self { pidfd: Process::watch(child), counts_at: None }
+        Self { pidfd: Process::child_pidfd(child), counts_at: None }
     }
 
     /// The pidfd, until it has become readable.

@@ -4,7 +4,7 @@ use crate::logic::base::time::Time;
 
 /// A command that runs in the server's place.
 #[derive(Clone, Copy)]
-pub struct Preparing {
+pub struct BeforeCommand {
     /// The number of the command among those of `--before`, from 0.
     pub stage: usize,
     /// The time at which the command is ended if it still runs. None at the first start, whose timeout is a deadline of the
