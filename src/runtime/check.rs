@@ -21,6 +21,7 @@ use crate::runtime::report::log::{self, Log, LogTarget};
 use crate::runtime::resources::pidfile::{Pidfile, Purpose};
 use crate::runtime::resources::socket_file::Exclusivity;
 use crate::runtime::resources::sockets;
+use crate::runtime::resources::start_resources;
 use crate::runtime::resources::{cgroup, ownership, termination_log, walk};
 use crate::runtime::run::make_plan;
 use crate::runtime::start::child_io::ChildIo;
@@ -28,7 +29,6 @@ use crate::runtime::start::deliver;
 use crate::runtime::start::exec_image::ExecImage;
 use crate::runtime::start::outcome::{FORK, Mode, StartOutcome, StepFailure, StepSet};
 use crate::runtime::start::spawn::spawn;
-use crate::runtime::supervise::setup;
 use crate::sys::{caps, dir, poll, process, terminal};
 
 /// Prints every reason why a start would fail, one per line, to standard output, and exits.
@@ -77,7 +77,7 @@ fn check_plan(findings: &mut Findings<'_>, options: &Options, plan: Plan) {
     }
     let mut exclusivity = Exclusivity::Unknown;
     findings.check_result("", sockets::reserve_fds(&plan.sockets).map(drop));
-    match setup::pidfiles(&plan) {
+    match start_resources::pidfiles(&plan) {
         Err(error) => findings.add("", &error),
         Ok(pidfiles) => {
             for path in pidfiles.into_iter().flatten() {

@@ -522,7 +522,7 @@ fn where_proc_does_not_tell_an_exclusive_lock_does() {
     harness::await_true("the number", || harness::text(&file) == format!("{pid}\n"));
     assert_runs(&said(sandbox.vsrun(words!["--status", &file]).within(&mounts), 0), pid, &file);
     let ended = sandbox.vsrun(words!["--stop", &file]).within(&mounts).finish();
-    ended.failed(125, &[&pid.to_string(), "its manager", "goes on"]);
+    ended.failed(125, &[&pid.to_string(), "its manager still runs"]);
     sandbox.vsrun(words!["--stop", &monitor]).within(&mounts).finish().exited(0).silently();
     manager.finish().exited(0);
     let (pid, server) = start(&sandbox, words!["-p", &file], words!["wait"]);

@@ -94,7 +94,9 @@ fn ctrl_alt_del_is_taken_from_the_kernel() {
 fn signals_end_the_machine_as_they_say() {
     needs!(can_boot());
     let server = |kill: &str| {
-        format!("trap 'echo the server ends' TERM; echo up; kill -{kill} 1; while :; do sleep 1000 & wait; done")
+        format!(
+            "mknod /dev/null c 1 3; trap 'echo the server ends' TERM; echo up; kill -{kill} 1; while :; do sleep 1000 & wait; done"
+        )
     };
     let sandbox = Sandbox::new();
     // systemd's `halt`, with a server that does not end on TERM: it is killed.

@@ -1,11 +1,14 @@
 //! The resources that a start has acquired, and releases when it fails: pidfiles, Unix sockets, and the control group.
 
 use super::cgroup::Cgroup;
-use super::pidfile::Pidfile;
+use super::pidfile::{self, Pidfile};
 use super::socket_file::Exclusivity;
 use super::sockets::Sockets;
-use crate::logic::base::error::Result;
+use crate::logic::base::cstr::StaticCStr;
+use crate::logic::base::error::{Error, Result};
+use crate::logic::base::problem::Problem;
 use crate::logic::formats::cgroup::Group;
+use crate::logic::plan::planner::Plan;
 use crate::logic::plan::socket_activation::ServerSockets;
 
 /// The resources that have been acquired so far.
@@ -50,5 +53,35 @@ impl StartResources {
     /// Removes the control group, if vsrun has created it.
     pub fn undo_group(&self) {
         self.cgroup.iter().for_each(Cgroup::release);
+    }
+}
+
+/// The paths of the pidfiles of server and manager.
+///
+/// # Errors
+/// Wrong usage when that is the same file.
+pub fn pidfiles(plan: &Plan) -> Result<[Option<StaticCStr>; 2]> {
+    let paths = [plan.pidfile, plan.supervision.as_ref().and_then(|supervision| supervision.pidfile)];
+    if let [Some(server), Some(manager)] = paths
+        && pidfile::is_same(server, manager)
+    {
+        return Err(Error::new(Problem::SamePidfile));
+    }
+    Ok(paths)
+}
+
+/// Locks the pidfiles of server and manager. If the second cannot be locked, releases the first.
+///
+/// # Errors
+/// When both are the same file, or another process has locked one.
+pub fn acquire_both(plan: &Plan) -> Result<[Option<Pidfile>; 2]> {
+    let [server, manager] = pidfiles(plan)?;
+    let server = Pidfile::acquire_if(server)?;
+    match Pidfile::acquire_if(manager) {
+        Ok(manager) => Ok([server, manager]),
+        Err(error) => {
+            server.iter().for_each(Pidfile::release);
+            Err(error)
+        }
     }
 }

@@ -20,6 +20,7 @@ pub(crate) mod reap;
 pub(crate) mod remaining;
 pub(crate) mod reread;
 pub(crate) mod revive;
+pub(crate) mod run_end;
 pub(crate) mod second;
 pub(crate) mod send;
 pub(crate) mod service;

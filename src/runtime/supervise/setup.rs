@@ -9,7 +9,6 @@ use super::prober::Prober;
 use super::readiness::Readiness;
 use super::service::ServiceManager;
 use super::supervisor::supervise;
-use crate::logic::base::cstr::StaticCStr;
 use crate::logic::base::duration::Duration;
 use crate::logic::base::error::{Error, Object, Result};
 use crate::logic::base::exit;
@@ -26,9 +25,9 @@ use crate::runtime::output::server_output::{self, ServerOutput};
 use crate::runtime::report::log::{Log, LogTarget, Priority, Verbosity};
 use crate::runtime::report::os_error::os_error;
 use crate::runtime::resources::cgroup::Cgroup;
-use crate::runtime::resources::pidfile::{self, Pidfile};
+use crate::runtime::resources::pidfile::Pidfile;
 use crate::runtime::resources::sockets::{self, Sockets};
-use crate::runtime::resources::start_resources::StartResources;
+use crate::runtime::resources::start_resources::{StartResources, acquire_both};
 use crate::runtime::resources::termination_log::TerminationLog;
 use crate::runtime::start::before::Commands;
 use crate::runtime::start::daemonize::{Output, SessionRole, WaitingParent, daemonize};
@@ -151,33 +150,6 @@ impl PreparedSupervisor {
             (None, _) => Ok(ending.status()),
             (Some(error), Some(caller)) => caller.fail(&error),
             (Some(error), None) => Err(error.with_statuses(statuses)),
-        }
-    }
-}
-
-/// The paths of the pidfiles of server and manager.
-///
-/// # Errors
-/// Wrong usage when that is the same file.
-pub fn pidfiles(plan: &Plan) -> Result<[Option<StaticCStr>; 2]> {
-    let paths = [plan.pidfile, plan.supervision.as_ref().and_then(|supervision| supervision.pidfile)];
-    if let [Some(server), Some(manager)] = paths
-        && pidfile::is_same(server, manager)
-    {
-        return Err(Error::new(Problem::SamePidfile));
-    }
-    Ok(paths)
-}
-
-/// Locks the pidfiles of server and manager. If the second cannot be locked, releases the first.
-fn acquire_both(plan: &Plan) -> Result<[Option<Pidfile>; 2]> {
-    let [server, manager] = pidfiles(plan)?;
-    let server = Pidfile::acquire_if(server)?;
-    match Pidfile::acquire_if(manager) {
-        Ok(manager) => Ok([server, manager]),
-        Err(error) => {
-            server.iter().for_each(Pidfile::release);
-            Err(error)
         }
     }
 }

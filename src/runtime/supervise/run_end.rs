@@ -1,0 +1,75 @@
+//! What the supervisor records when a run of the server is over, and the event that follows.
+
+use super::descendants::{self, Found};
+use super::slot::Slot;
+use super::supervisor::Supervisor;
+use crate::logic::base::duration::Duration;
+use crate::logic::base::error::{Error, Object};
+use crate::logic::base::exit::Exit;
+use crate::logic::base::note::Note;
+use crate::logic::base::problem::Problem;
+use crate::logic::base::reason::Reason;
+use crate::logic::base::time::Span;
+use crate::logic::supervisor::event::Event;
+use crate::logic::supervisor::state::{AfterStop, Phase};
+use crate::runtime::report::log::Priority;
+use crate::runtime::start::outcome::ErrorText;
+use crate::sys::process::Pid;
+
+/// An exit with 0 within this time looks like a server that puts itself into the background.
+const DAEMONIZE_TIME: Span = Span::secs(10);
+
+impl Supervisor<'_> {
+    /// Records the end of the run and returns its event.
+    pub fn conclude(&mut self, slot: Slot, pid: Pid, exit: Exit) -> Option<Event> {
+        let command = self.before_command(slot);
+        if self.config.policy.linger.is_none() || command.is_some() {
+            self.kill_cgroup(slot);
+        }
+        let Some(child) = self.process(slot) else { return Some(slot.event(Event::Exited(exit))) };
+        child.left = false;
+        if let Some(command) = command {
+            return self.on_command_exit(slot, command, exit);
+        }
+        let child = if slot == Slot::Second { &self.second } else { &self.server };
+        let Some(child) = child else { return Some(slot.event(Event::Exited(exit))) };
+        let uptime = child.uptime.unwrap_or_default();
+        let Some(failure) = &child.failure else {
+            let fails = self.is_first_start()
+                || matches!(
+                    self.state.phase,
+                    Phase::Stopping { next: AfterStop::FailStart, .. }
+                        | Phase::Clearing { next: AfterStop::FailStart, .. }
+                );
+            let (ended, lived) = (Object::Exit(exit), Object::Duration(Duration(uptime)));
+            self.note(Priority::Notice, Note::Exited, &[Object::Number(pid.number().into()), ended, lived]);
+            // A server that puts itself into the background seems to exit at once with 0, and continues unsupervised.
+            let by_itself =
+                self.second.is_none() && matches!(self.state.phase, Phase::Starting { .. } | Phase::Running);
+            let mut found = Found::default();
+            if by_itself && exit == Exit::SUCCESS && uptime < DAEMONIZE_TIME {
+                found = descendants::survey(self.config.helpers());
+            }
+            let daemon = found.count > 0;
+            if daemon {
+                let why = Reason::Daemonizes;
+                self.record(Priority::Warning, format_args!("the server has left {found} running{why}"));
+            }
+            if fails && self.error.is_none() {
+                let error = Error::new(Problem::ExitedUnready).with(Object::Exit(exit));
+                self.error = Some(if daemon { error.reason(Reason::Daemonizes) } else { error });
+            }
+            return Some(slot.event(Event::Exited(exit)));
+        };
+        let code = failure.code(&self.config.program);
+        if self.is_first_start() {
+            // The first start has failed. vsrun's caller gets this error, and it is recorded when vsrun exits.
+            self.error = Some(failure.error(&self.config.program));
+        } else {
+            let mut text = ErrorText::new();
+            let _ = failure.write(&self.config.program, &mut text);
+            self.record(Priority::Err, format_args!("{}", text.as_str()));
+        }
+        Some(slot.event(Event::ExecFailed(code)))
+    }
+}
