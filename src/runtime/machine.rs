@@ -49,6 +49,7 @@ pub fn set_up(options: &Options) -> Result<()> {
     Ok(())
 }
 
+#[inline(never)]
 fn mount_all(mounts: Mounts) -> Result<()> {
     for one in mounts.list() {
         if mount::is_mounted(one.target) {

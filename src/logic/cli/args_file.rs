@@ -84,6 +84,7 @@ impl PendingArgsFile {
     /// # Errors
     /// Wrong usage, with file and line, for a NUL, which no argument can contain.
     #[expect(clippy::boxed_local, reason = "it is moved as one pointer")]
+    #[inline(never)]
     pub fn insert_lines(mut self: Box<Self>, contents: &[u8]) -> Result<Args> {
         let first = self.before.len();
         let mut words = Args { list: core::mem::take(&mut self.before), file: None };

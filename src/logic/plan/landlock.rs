@@ -59,6 +59,7 @@ impl Confinement {
         self.refusal.is_none()
     }
 
+    #[inline(never)]
     fn add_rule(&mut self, option: Id, value: &[u8]) -> Option<Reason> {
         let rule = if let Some((_, reach)) = PATH_OPTIONS.iter().find(|(id, _)| *id == option) {
             Rule::Path(*reach, leak_cstr(value.to_vec()))

@@ -140,6 +140,7 @@ pub struct Supervision {
 ///
 /// # Errors
 /// If the user is unknown, vsrun cannot become that user, or a path cannot be made absolute.
+#[inline(never)]
 pub fn plan(options: &mut Options, host: &Host<'_>) -> Result<Plan> {
     let identity = user::identity(options, host)?;
     let change = user::needed_change(identity.as_ref(), options, host);

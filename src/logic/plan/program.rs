@@ -173,6 +173,7 @@ fn push_close_step(steps: &mut Vec<Step>, how: Step, options: &Options) {
 }
 
 /// The steps that unblock the signals and put the server into its session, process group and terminal.
+#[inline(never)]
 fn session_steps(options: &Options, host: &Host<'_>) -> Vec<Step> {
     // A server of another user never gets the terminal.
     let terminal =

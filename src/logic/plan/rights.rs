@@ -6,6 +6,7 @@ use crate::logic::base::reason::Reason;
 
 impl Step {
     /// The capability that a step needs. None if it needs none.
+    #[inline(never)]
     pub fn needed_capability(&self) -> Option<Reason> {
         match self {
             Self::Chroot(_) => Some(Reason::SysChroot),

@@ -162,6 +162,7 @@ impl<'a> Message<'a> {
 impl Message<'_> {
     /// Applies a message of the second process of a replacement. The candidate may report that it is ready, set its later
     /// watchdog time, and ask for more time to become ready; the old server may ask for more time to stop.
+    #[inline(never)]
     pub fn apply_to_second(&self, policy: &Policy, state: &mut State, now: Time) -> Option<Event> {
         let later = |until: Time| self.extend.map_or(until, |span| until.max(now.after(span)));
         let is_old = state.is_done();

@@ -31,6 +31,7 @@ pub fn next(policy: &Policy, state: &mut State, event: Event, now: Time) -> Acti
 }
 
 /// There is no further run of the server; other processes may remain, which have until `linger`.
+#[inline(never)]
 fn last(state: &mut State, ending: Ending, linger: Option<Time>) -> Action {
     if state.second.is_process() {
         state.phase = Phase::AwaitingSecond { then: AfterSecond::Finish(ending) };

@@ -56,6 +56,7 @@ fn read_from(walk: &Walk, entries: &mut Vec<StaticCStr>, at: &mut StaticCStr) ->
 }
 
 /// Reads one file. Returns false for a directory, and EINVAL if the file cannot be a variable.
+#[inline(never)]
 fn read_variable(contents: &mut FileContents, dir: &Dir, name: &CStr, walk: &Walk) -> sys::Result<bool> {
     let file = file_contents::open_beneath(dir.as_fd(), name)?;
     let about = dir::fstat(file.as_fd())?;

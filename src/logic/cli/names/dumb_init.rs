@@ -38,6 +38,7 @@ pub(super) const STOP_SIGNALS: [Signal; 3] = [Signal::TSTP, Signal::TTIN, Signal
 
 /// Applies dumb-init's options to the actions of the signals. With `single`, signals go only to the command, which then
 /// gets no session of its own.
+#[inline(never)]
 pub(super) fn apply_signals(line: &mut ToolCommandLine<'_>, single: bool) {
     let ToolCommandLine { personality, signals, .. } = line;
     (personality.suspends, personality.failures) = (true, Failures::DumbInit);

@@ -15,6 +15,7 @@ use crate::logic::supervisor::state::{AfterSecond, ForcedStop, Phase, State};
 /// What an event means for the second process. Returns the action if the event means nothing else.
 ///
 /// A tick before the deadline has no effect. That is checked once, here, so that no `Tick` arm of a phase needs a guard.
+#[inline(never)]
 pub(super) fn first(policy: &Policy, state: &mut State, event: Event, now: Time) -> Option<Action> {
     use Event::*;
     let is_due = |until: Option<Time>| until.is_some_and(|until| until <= now);
@@ -129,6 +130,7 @@ pub(super) fn awaiting(policy: &Policy, state: &mut State, then: AfterSecond, ev
 }
 
 /// A deadline of the second process has passed.
+#[inline(never)]
 pub(super) fn tick(policy: &Policy, state: &mut State, now: Time) -> Action {
     match state.second {
         Second::None => Action::Wait,
