@@ -23,15 +23,15 @@ mod phrases;
 #[path = "src/logic/formats/cause.rs"]
 mod cause;
 #[allow(dead_code, reason = "only the texts are of interest here")]
-#[path = "src/logic/plan/deed.rs"]
-mod deed;
-#[allow(dead_code, reason = "only the texts are of interest here")]
 #[path = "src/logic/base/errno_text.rs"]
 mod errno_text;
 #[path = "src/logic/cli/flags.rs"]
 mod flags;
 #[path = "build/help.rs"]
 mod help;
+#[allow(dead_code, reason = "only the texts are of interest here")]
+#[path = "src/logic/plan/step_text.rs"]
+mod step_text;
 
 #[allow(dead_code, reason = "only the texts are of interest here")]
 #[path = "src/logic/base/note.rs"]
@@ -63,7 +63,7 @@ fn main() {
         ("problem", problem::Problem::TEXTS.into()),
         ("note", note::Note::TEXTS.into()),
         ("reason", reason::Reason::TEXTS.into()),
-        ("deed", deed::Deed::TEXTS.into()),
+        ("step_text", step_text::StepText::TEXTS.into()),
         ("cause", cause::Cause::TEXTS.into()),
         ("errno", errno_text::ErrnoText::TEXTS.into()),
     ]);

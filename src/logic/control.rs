@@ -67,7 +67,7 @@ pub enum LockSeen {
 
 /// The process that keeps the server alive: when it exits, the server is not restarted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Owner {
+pub enum PidfileOwner {
     /// The process that the pidfile names.
     Named,
     /// The parent of the process that the pidfile names.
@@ -127,7 +127,7 @@ pub fn find_owner(
     contents: PidfileContents,
     named: LockSeen,
     parent: LockSeen,
-) -> core::result::Result<Owner, NoTarget> {
+) -> core::result::Result<PidfileOwner, NoTarget> {
     match (lock, contents, named, parent) {
         (Lock::None, ..) => Err(NoTarget::Dead),
         (Lock::Hidden, ..) => Err(NoTarget::Unknown(UnknownReason::Other(Reason::LockHidden))),
@@ -136,9 +136,9 @@ pub fn find_owner(
         (Lock::Shared, PidfileContents::Empty, ..) | (_, PidfileContents::Other, ..) => {
             Err(NoTarget::Unknown(UnknownReason::Other(Reason::NamesNoPid)))
         }
-        (Lock::Exclusive, PidfileContents::Pid(_), _, LockSeen::Held) => Ok(Owner::Parent),
+        (Lock::Exclusive, PidfileContents::Pid(_), _, LockSeen::Held) => Ok(PidfileOwner::Parent),
         (_, PidfileContents::Pid(_), LockSeen::Held, _)
-        | (Lock::Exclusive, PidfileContents::Pid(2..), LockSeen::Unreadable, _) => Ok(Owner::Named),
+        | (Lock::Exclusive, PidfileContents::Pid(2..), LockSeen::Unreadable, _) => Ok(PidfileOwner::Named),
         (_, PidfileContents::Pid(_), LockSeen::Unreadable, _) => {
             Err(NoTarget::Unknown(UnknownReason::Other(Reason::OwnerHidden)))
         }
@@ -262,8 +262,8 @@ mod tests {
                         );
                     }
                     match judged {
-                        Ok(Owner::Parent) => assert!(exclusive && parent == LockSeen::Held, "{case:?}"),
-                        Ok(Owner::Named) => {
+                        Ok(PidfileOwner::Parent) => assert!(exclusive && parent == LockSeen::Held, "{case:?}"),
+                        Ok(PidfileOwner::Named) => {
                             let vouched = exclusive && named == LockSeen::Unreadable && line != PidfileContents::Pid(1);
                             assert!(named == LockSeen::Held || vouched, "{case:?}");
                         }
@@ -291,18 +291,18 @@ mod tests {
     #[test]
     fn the_manager_is_the_keeper_of_either_file() {
         let of = |named, parent| find_owner(Lock::Exclusive, PidfileContents::Pid(7), named, parent);
-        assert_eq!(of(LockSeen::NotHeld, LockSeen::Held), Ok(Owner::Parent), "the server's file");
-        assert_eq!(of(LockSeen::Unreadable, LockSeen::Held), Ok(Owner::Parent), "its server is another user's");
-        assert_eq!(of(LockSeen::Held, LockSeen::Held), Ok(Owner::Parent), "a server just before its exec");
-        assert_eq!(of(LockSeen::Held, LockSeen::NotHeld), Ok(Owner::Named), "the manager's own file");
-        assert_eq!(of(LockSeen::Unreadable, LockSeen::Unreadable), Ok(Owner::Named), "no /proc");
+        assert_eq!(of(LockSeen::NotHeld, LockSeen::Held), Ok(PidfileOwner::Parent), "the server's file");
+        assert_eq!(of(LockSeen::Unreadable, LockSeen::Held), Ok(PidfileOwner::Parent), "its server is another user's");
+        assert_eq!(of(LockSeen::Held, LockSeen::Held), Ok(PidfileOwner::Parent), "a server just before its exec");
+        assert_eq!(of(LockSeen::Held, LockSeen::NotHeld), Ok(PidfileOwner::Named), "the manager's own file");
+        assert_eq!(of(LockSeen::Unreadable, LockSeen::Unreadable), Ok(PidfileOwner::Named), "no /proc");
     }
 
     #[test]
     fn a_shared_lock_needs_its_holder() {
         for parent in HOLDS {
             let of = |named| find_owner(Lock::Shared, PidfileContents::Pid(7), named, parent);
-            assert_eq!(of(LockSeen::Held), Ok(Owner::Named));
+            assert_eq!(of(LockSeen::Held), Ok(PidfileOwner::Named));
             assert!(matches!(of(LockSeen::NotHeld), Err(NoTarget::Unknown(_))), "what a dead server left behind");
             assert!(matches!(of(LockSeen::Unreadable), Err(NoTarget::Unknown(_))));
         }

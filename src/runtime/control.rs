@@ -15,7 +15,7 @@ use crate::logic::base::time::Time;
 use crate::logic::cli::control::Control;
 use crate::logic::cli::options::ControlCommand;
 use crate::logic::control::{
-    self, Lock, LockSeen, NoTarget, Owner, PidfileContents, StopDeadlines, UnknownReason, Uptime, find_owner,
+    self, Lock, LockSeen, NoTarget, PidfileContents, PidfileOwner, StopDeadlines, UnknownReason, Uptime, find_owner,
 };
 use crate::runtime::host::clock::now;
 use crate::runtime::report::log;
@@ -30,7 +30,7 @@ use crate::sys::{Errno, clock, poll};
 /// How often a pidfile is read again because another start is just locking it.
 const READ_ATTEMPTS: usize = 20;
 /// The pause between two checks of something that no descriptor reports, in milliseconds.
-const PAUSE_MS: u64 = 10;
+const POLL_PAUSE_MS: u64 = 10;
 /// After this number of consecutive checks that the kernel refused, vsrun stops waiting for a change of the lock.
 const HIDDEN_CHECKS: u32 = 100;
 
@@ -115,7 +115,7 @@ fn find(control: &Control, file: &Pidfile) -> Found<Server> {
                 match file.lock_owner() {
                     Some(server) => return Ok(server),
                     None if is_over(until) => return Err(NoTarget::Restarting),
-                    None => poll::sleep_ms(PAUSE_MS),
+                    None => poll::sleep_ms(POLL_PAUSE_MS),
                 }
             }
             seen => return seen,
@@ -137,7 +137,7 @@ fn stop(control: &Control, file: &Pidfile, server: Server) -> Result<Option<Reas
     let (mut ended, mut hidden) = (false, 0);
     loop {
         if ended {
-            poll::sleep_ms(PAUSE_MS);
+            poll::sleep_ms(POLL_PAUSE_MS);
         } else {
             let until = deadlines.kill.or(deadlines.until);
             ended = poll::wait(&[owner.exit_fd(), None], until.map(|until| until.since(now()).0)) != 0;
@@ -239,7 +239,7 @@ impl Pidfile {
             if checks == READ_ATTEMPTS {
                 return Err(seen.err().unwrap_or(NoTarget::Unknown(UnknownReason::Other(Reason::OtherProcess))));
             }
-            poll::sleep_ms(PAUSE_MS);
+            poll::sleep_ms(POLL_PAUSE_MS);
         }
     }
 
@@ -250,8 +250,8 @@ impl Pidfile {
         let (named, held) = self.locked.process(number, Some(&mut parent));
         let (above, above_held) = self.locked.process(parent, None);
         let owner = match find_owner(lock, line, held, above_held)? {
-            Owner::Named => named,
-            Owner::Parent => above,
+            PidfileOwner::Named => named,
+            PidfileOwner::Parent => above,
         };
         if held == LockSeen::Unreadable && above_held != LockSeen::Held && !self.locked.trusted {
             // The file's owner could have written any pid into it, and have locked it.

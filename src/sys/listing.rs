@@ -14,7 +14,7 @@ impl Dir {
     ///
     /// # Errors
     /// The errors of getdents(2).
-    pub fn for_some_names(&self, from: u64, act: &mut dyn FnMut(&CStr) -> bool) -> Result<Option<u64>> {
+    pub fn for_each_name_until(&self, from: u64, act: &mut dyn FnMut(&CStr) -> bool) -> Result<Option<u64>> {
         rustix::fs::seek(&self.0, rustix::fs::SeekFrom::Start(from))?;
         let mut buffer = [MaybeUninit::uninit(); 2048];
         let mut entries = RawDir::new(&self.0, &mut buffer);
@@ -32,7 +32,7 @@ impl Dir {
     /// # Errors
     /// The errors of getdents(2).
     pub fn for_each_name(&self, act: &mut dyn FnMut(&CStr)) -> Result<()> {
-        self.for_some_names(0, &mut |name| {
+        self.for_each_name_until(0, &mut |name| {
             act(name);
             true
         })

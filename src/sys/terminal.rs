@@ -12,7 +12,7 @@ use super::{Errno, Result, cvt, ensure};
 
 /// True if this process's group is the foreground group of the terminal on descriptor 0. None if descriptor 0 is not
 /// the controlling terminal.
-pub fn has_foreground() -> Option<bool> {
+pub fn has_terminal_foreground() -> Option<bool> {
     let mut group = -1;
     // SAFETY: the kernel writes one number. It is 0 for a group of an outer pid namespace; getpgrp(2) returns 0 then,
     // too.

@@ -17,7 +17,7 @@ use crate::logic::plan::limits::Capabilities;
 use crate::logic::plan::personality::Personality;
 use crate::logic::plan::socket_address;
 use crate::logic::plan::step::Step;
-use crate::logic::supervisor::policy::{AtExit, Limit, Restart};
+use crate::logic::supervisor::policy::{AtExit, Restart, RestartLimit};
 use crate::logic::supervisor::readiness::Ready;
 use crate::logic::supervisor::signal_action::SignalAction;
 
@@ -123,7 +123,7 @@ pub struct Options {
     /// The values MIN and MAX of `--restart-delay`.
     pub restart_delay: Option<(Span, Span)>,
     /// The value of `--restart-limit`.
-    pub restart_limit: Option<Limit>,
+    pub restart_limit: Option<RestartLimit>,
     /// The value of `--handler-timeout`.
     pub handler_timeout: Option<Span>,
     /// The value of `--stop-timeout`.

@@ -2,9 +2,9 @@
 
 use core::fmt;
 
-use super::deed::Deed;
 use super::landlock_rules::{BIND, Handled, PathAccess, Rule};
 use super::limits::{Capabilities, ResourceLimit};
+use super::step_text::StepText;
 use crate::logic::base::cstr::StaticCStr;
 use crate::logic::base::error::{Filled, Object};
 use crate::logic::base::packed::Phrase;
@@ -131,8 +131,8 @@ pub enum KeepPermitted {
 impl fmt::Display for Step {
     /// Says what the step does, in words that follow "cannot" in a message.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let table = include_bytes!(concat!(env!("OUT_DIR"), "/deed.txt"));
-        Filled(Phrase { table, index: self.deed() as u8 }, &[self.object()]).fmt(f)
+        let table = include_bytes!(concat!(env!("OUT_DIR"), "/step_text.txt"));
+        Filled(Phrase { table, index: self.step_text() as u8 }, &[self.object()]).fmt(f)
     }
 }
 
@@ -184,50 +184,50 @@ impl Step {
         }
     }
 
-    fn deed(&self) -> Deed {
+    fn step_text(&self) -> StepText {
         match self {
-            Self::UnblockSignals => Deed::UnblockSignals,
-            Self::Setsid => Deed::Setsid,
-            Self::ControlTerminal => Deed::ControlTerminal,
-            Self::DropTerminal => Deed::DropTerminal,
-            Self::KeepPidfileLock(_) | Self::WriteManagedPid(_) => Deed::WritePidfile,
-            Self::TakeForeground => Deed::TakeForeground,
-            Self::Nice(_) => Deed::Nice,
-            Self::OomScore(_) => Deed::OomScore,
-            Self::Limit(_) => Deed::Limit,
-            Self::Input => Deed::Input,
-            Self::Output => Deed::Output,
-            Self::PassSockets(_) => Deed::PassSockets,
-            Self::SetWatchdogPid => Deed::SetWatchdogPid,
-            Self::LogDir(_) | Self::CallersDir(..) | Self::ReplacedDir(_) | Self::Chdir(_) => Deed::ChangeDir,
-            Self::BlockSignals => Deed::BlockSignals,
-            Self::Keyring => Deed::Keyring,
-            Self::Group => Deed::Group,
-            Self::Chroot(_) => Deed::Chroot,
-            Self::VerifyCwdInsideRoot(_) => Deed::VerifyInsideRoot,
-            Self::Groups(_) => Deed::Groups,
-            Self::Gid(_) => Deed::Gid,
-            Self::Uid(..) => Deed::Uid,
-            Self::DropCapabilities(_) => Deed::DropCapabilities,
-            Self::VerifyCredentials { .. } => Deed::VerifyCredentials,
-            Self::Capabilities(_) => Deed::Capabilities,
-            Self::NoNewPrivileges => Deed::NoNewPrivileges,
-            Self::Umask(_) => Deed::Umask,
-            Self::CloseDescriptors | Self::CloexecDescriptors => Deed::CloseDescriptors,
-            Self::Ready(_) => Deed::Ready,
-            Self::Cgroup(_) => Deed::Cgroup,
-            Self::Ruleset(_) => Deed::Ruleset,
-            Self::Allow(Rule::Path(PathAccess::Ro, _), _) => Deed::Ro,
-            Self::Allow(Rule::Path(PathAccess::Rox, _), _) => Deed::Rox,
-            Self::Allow(Rule::Path(PathAccess::Rw, _), _) => Deed::Rw,
-            Self::Allow(Rule::Path(PathAccess::Rwx, _), _) => Deed::Rwx,
-            Self::Allow(Rule::Port(BIND, _), _) => Deed::BindTcp,
-            Self::Allow(Rule::Port(..), _) => Deed::ConnectTcp,
-            Self::Covered(_) => Deed::Covered,
-            Self::Confine => Deed::Confine,
-            Self::RunLogRotator(_) => Deed::RunLogRotator,
-            Self::RunProbe => Deed::RunProbe,
-            Self::Exec(_) => Deed::Exec,
+            Self::UnblockSignals => StepText::UnblockSignals,
+            Self::Setsid => StepText::Setsid,
+            Self::ControlTerminal => StepText::ControlTerminal,
+            Self::DropTerminal => StepText::DropTerminal,
+            Self::KeepPidfileLock(_) | Self::WriteManagedPid(_) => StepText::WritePidfile,
+            Self::TakeForeground => StepText::TakeForeground,
+            Self::Nice(_) => StepText::Nice,
+            Self::OomScore(_) => StepText::OomScore,
+            Self::Limit(_) => StepText::Limit,
+            Self::Input => StepText::Input,
+            Self::Output => StepText::Output,
+            Self::PassSockets(_) => StepText::PassSockets,
+            Self::SetWatchdogPid => StepText::SetWatchdogPid,
+            Self::LogDir(_) | Self::CallersDir(..) | Self::ReplacedDir(_) | Self::Chdir(_) => StepText::ChangeDir,
+            Self::BlockSignals => StepText::BlockSignals,
+            Self::Keyring => StepText::Keyring,
+            Self::Group => StepText::Group,
+            Self::Chroot(_) => StepText::Chroot,
+            Self::VerifyCwdInsideRoot(_) => StepText::VerifyInsideRoot,
+            Self::Groups(_) => StepText::Groups,
+            Self::Gid(_) => StepText::Gid,
+            Self::Uid(..) => StepText::Uid,
+            Self::DropCapabilities(_) => StepText::DropCapabilities,
+            Self::VerifyCredentials { .. } => StepText::VerifyCredentials,
+            Self::Capabilities(_) => StepText::Capabilities,
+            Self::NoNewPrivileges => StepText::NoNewPrivileges,
+            Self::Umask(_) => StepText::Umask,
+            Self::CloseDescriptors | Self::CloexecDescriptors => StepText::CloseDescriptors,
+            Self::Ready(_) => StepText::Ready,
+            Self::Cgroup(_) => StepText::Cgroup,
+            Self::Ruleset(_) => StepText::Ruleset,
+            Self::Allow(Rule::Path(PathAccess::Ro, _), _) => StepText::Ro,
+            Self::Allow(Rule::Path(PathAccess::Rox, _), _) => StepText::Rox,
+            Self::Allow(Rule::Path(PathAccess::Rw, _), _) => StepText::Rw,
+            Self::Allow(Rule::Path(PathAccess::Rwx, _), _) => StepText::Rwx,
+            Self::Allow(Rule::Port(BIND, _), _) => StepText::BindTcp,
+            Self::Allow(Rule::Port(..), _) => StepText::ConnectTcp,
+            Self::Covered(_) => StepText::Covered,
+            Self::Confine => StepText::Confine,
+            Self::RunLogRotator(_) => StepText::RunLogRotator,
+            Self::RunProbe => StepText::RunProbe,
+            Self::Exec(_) => StepText::Exec,
         }
     }
 }

@@ -21,14 +21,14 @@ pub enum Restart {
 
 /// `--restart-limit N/DURATION`: at most N restarts within the duration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limit {
+pub struct RestartLimit {
     /// The largest number of restarts, at least 1.
     pub restarts: u16,
     /// The duration that they are counted in, at least a millisecond.
     pub within: Span,
 }
 
-impl Limit {
+impl RestartLimit {
     /// Reads `N/DURATION`.
     pub fn parse(text: &[u8]) -> Option<Self> {
         let mut halves = split_byte(text, b'/');
@@ -84,7 +84,7 @@ pub struct Policy {
     /// The shortest and the longest pause between consecutive restarts.
     pub delay: (Span, Span),
     /// The number of restarts after which the supervisor gives up. None: it never does.
-    pub limit: Option<Limit>,
+    pub limit: Option<RestartLimit>,
     /// How long the first server process may take until it is ready. None: for ever.
     pub ready_timeout: Option<Span>,
     /// How long the new server of a replacement may take until it is ready. None: the server cannot be replaced, because

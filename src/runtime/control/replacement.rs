@@ -2,7 +2,7 @@
 
 use std::os::fd::AsFd;
 
-use super::{HIDDEN_CHECKS, PAUSE_MS, Pidfile, READ_ATTEMPTS, Server, is_over};
+use super::{HIDDEN_CHECKS, POLL_PAUSE_MS, Pidfile, READ_ATTEMPTS, Server, is_over};
 use crate::logic::base::cstr::StaticCStr;
 use crate::logic::base::error::{Error, Object, Result};
 use crate::logic::base::exit;
@@ -85,6 +85,6 @@ pub fn replace(path: StaticCStr, file: &Pidfile, server: Server) -> Result<u8> {
             }
         }
         checks += 1;
-        poll::sleep_ms(PAUSE_MS);
+        poll::sleep_ms(POLL_PAUSE_MS);
     }
 }

@@ -97,7 +97,7 @@ pub fn read<'a>(options: &Options, account_files: &'a mut AccountFiles) -> Resul
         }
     }
     if options.is_supervised() && options.has(Id::Stdin) {
-        host.terminal = match terminal::has_foreground() {
+        host.terminal = match terminal::has_terminal_foreground() {
             Some(true) => Terminal::Controlling,
             Some(false) => Terminal::Background,
             None => Terminal::NotControlling,

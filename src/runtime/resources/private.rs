@@ -21,7 +21,7 @@ use crate::sys::{self, Errno, clock, credentials, socket, walk};
 ///
 /// # Errors
 /// The errors of socket(2) and bind(2).
-pub fn bind_at(address: &[u8]) -> sys::Result<OwnedFd> {
+pub fn bind_socket_at(address: &[u8]) -> sys::Result<OwnedFd> {
     let socket = socket::unix()?;
     bind_closed(&socket, address).map(|()| socket)
 }

@@ -22,12 +22,12 @@ pub enum Exclusivity {
 }
 
 /// The user and group of a socket file. None: vsrun's own.
-pub type Owner = Option<(u32, u32)>;
+pub type FileOwner = Option<(u32, u32)>;
 
 /// A socket's file. Dropping this leaves the file; only `remove` removes it.
 pub struct SocketFile {
     listener: Listener<'static>,
-    owner: Owner,
+    owner: FileOwner,
     dir: Dir,
     name: StaticCStr,
     /// The device and inode of the last socket. None: the path names nothing.
@@ -43,7 +43,7 @@ impl SocketFile {
     /// EADDRINUSE if the path names anything else; the errors of the walk.
     pub fn claim(
         listener: &Listener<'static>,
-        owner: Owner,
+        owner: FileOwner,
         exclusivity: Exclusivity,
         number: RawFd,
         walk: &mut Walk,
@@ -66,7 +66,7 @@ impl SocketFile {
             private::bind(&self.listener, &self.dir, self.name, self.owner)?
         } else {
             // The socket stays ours, so there is no chown(2) that could be misdirected by an exchange of the file.
-            private::bind_at(&self.listener.address)?
+            private::bind_socket_at(&self.listener.address)?
         };
         self.id = Some(self.dir.stat(self.name)?.id);
         Ok(socket)
@@ -86,7 +86,7 @@ impl SocketFile {
 ///
 /// # Errors
 /// The errors of `SocketFile::claim`.
-pub fn check(listener: &Listener<'_>, owner: Owner, exclusivity: Exclusivity, walk: &mut Walk) -> sys::Result<()> {
+pub fn check(listener: &Listener<'_>, owner: FileOwner, exclusivity: Exclusivity, walk: &mut Walk) -> sys::Result<()> {
     let (parent, name) = split_path(listener.path());
     walk.go_to(parent)?;
     let dir = walk.take()?;
@@ -103,7 +103,7 @@ fn find_dead(
     dir: &Dir,
     name: StaticCStr,
     listener: &Listener<'_>,
-    owner: Owner,
+    owner: FileOwner,
     exclusivity: Exclusivity,
 ) -> sys::Result<Option<(u64, u64)>> {
     let about = match dir.stat(name) {

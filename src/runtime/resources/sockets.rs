@@ -5,7 +5,7 @@ use core::ops::Range;
 use std::os::fd::{AsFd, OwnedFd, RawFd};
 
 use super::ports;
-use super::socket_file::{self, Exclusivity, Owner, SocketFile};
+use super::socket_file::{self, Exclusivity, FileOwner, SocketFile};
 use super::walk::Walk;
 use crate::logic::base::error::{Error, Result};
 use crate::logic::base::problem::Problem;
@@ -54,7 +54,7 @@ impl Sockets {
     fn open(
         &mut self,
         listener: &Listener<'static>,
-        owner: Owner,
+        owner: FileOwner,
         exclusivity: Exclusivity,
         number: RawFd,
         walk: &mut Walk,

@@ -67,7 +67,7 @@ pub enum StartKind {
     /// The first start, which then fails.
     #[default]
     First,
-    /// A restart, which then goes on without the pidfile.
+    /// A restart: if its pidfile cannot be written, it goes on without one.
     Later,
 }
 

@@ -77,7 +77,7 @@ fn leave_session(role: SessionRole, output: Output) -> sys::Result<()> {
 
 /// How often the calling process repeats a failed read, and the pause between two attempts in milliseconds.
 const READ_ATTEMPTS: usize = 100;
-const PAUSE_MS: u64 = 10;
+const POLL_PAUSE_MS: u64 = 10;
 
 /// Waits for the outcome, in the calling process. This process keeps only the pipe, and no lock or socket. So it can be
 /// killed at any time without harm.
@@ -95,7 +95,7 @@ fn await_report(answer: &OwnedFd, statuses: Statuses) -> ! {
             // process has exited.
             Err(_) if attempts > 0 => {
                 attempts -= 1;
-                poll::sleep_ms(PAUSE_MS);
+                poll::sleep_ms(POLL_PAUSE_MS);
             }
             Err(why) => {
                 process::exit(print_error(&os_error(Problem::ReadReport, why).with_statuses(statuses)));

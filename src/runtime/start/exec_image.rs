@@ -44,7 +44,7 @@ impl ExecImage {
         image
     }
 
-    /// Prepares a program that uses the environment of another one.
+    /// Prepares a program without an environment of its own; it is executed with the environment of the server.
     pub fn without_env(program: Box<Program>) -> Self {
         Self::with_slots(program, 0, 0)
     }

@@ -125,7 +125,7 @@ impl Sweep {
         let Self { proc, rows, part, .. } = self;
         let own = process::id().number();
         let mut count = 0;
-        let next = proc.for_some_names(from, &mut |name| {
+        let next = proc.for_each_name_until(from, &mut |name| {
             if let Some(pid) = as_pid(name)
                 && pid != own
             {
@@ -225,7 +225,7 @@ pub fn exited_children(except: [Option<Pid>; 2], from: u64, found: &mut [i32]) -
     let Ok(proc) = Dir::open(c"/proc") else { return (0, None) };
     let own = process::id().number();
     let (mut looked_at, mut count) = (0, 0);
-    let next = proc.for_some_names(from, &mut |name| {
+    let next = proc.for_each_name_until(from, &mut |name| {
         let Some(pid) = as_pid(name).filter(|pid| !except.contains(&Some(Pid::new(*pid)))) else { return true };
         let mut buffer = [0; 512];
         let stat = stat(&proc, pid, &mut buffer);

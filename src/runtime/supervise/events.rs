@@ -109,7 +109,7 @@ impl Supervisor<'_> {
     /// Ctrl-Z stopped the server and no shell will resume it: sends SIGCONT.
     fn resume_suspended(&self) {
         let living = self.server.as_ref().filter(|child| child.uptime.is_none());
-        if let Some(child) = living.filter(|_| self.config.has_foreground()) {
+        if let Some(child) = living.filter(|_| self.config.has_terminal_foreground()) {
             process::continue_stopped(child.pid);
         }
     }
@@ -187,7 +187,7 @@ impl Supervisor<'_> {
 
 impl SupervisorConfig {
     /// Whether the server has the terminal's foreground.
-    pub fn has_foreground(&self) -> bool {
+    pub fn has_terminal_foreground(&self) -> bool {
         self.program.steps().iter().any(|step| matches!(step, Step::TakeForeground))
     }
 }

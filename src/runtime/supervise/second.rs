@@ -51,7 +51,7 @@ impl Supervisor<'_> {
             return None;
         }
         let refusal = self.state.refusal(&self.config.policy);
-        let refusal = refusal.or(self.config.has_foreground().then_some(Refusal::Terminal));
+        let refusal = refusal.or(self.config.has_terminal_foreground().then_some(Refusal::Terminal));
         if let Some(why) = refusal {
             let outcome = Outcome::Refused(why);
             self.note(Priority::Warning, Note::NotReplaced, &outcome.words());

@@ -130,7 +130,7 @@ impl PreparedSupervisor {
         }
         config.record_remaining();
         config.record_ending(ending);
-        if config.has_foreground() {
+        if config.has_terminal_foreground() {
             terminal::reclaim_foreground();
         }
         let wanted = !termination_log.is_none() && ending.status() != exit::OK;

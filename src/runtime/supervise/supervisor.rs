@@ -84,7 +84,7 @@ pub struct Supervisor<'a> {
     pub delivery: Delivery,
     /// Whether this process suspends itself after the signal that is being handled.
     pub suspends: bool,
-    /// When the next search begins.
+    /// When the next search for remaining processes begins.
     pub next_look: Time,
     /// The state of the state machine.
     pub state: State,

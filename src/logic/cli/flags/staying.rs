@@ -85,7 +85,7 @@ macro_rules! staying {
         wrong: "is not N/DURATION with N of 1 to 65535",
         accepts: ["5/1min", "1/1h"],
         rejects: ["5", "0/5", "5/0", "65536/1h"],
-        sets: restart_limit = Limit::parse,
+        sets: restart_limit = RestartLimit::parse,
     }
 
     HandlerTimeout "handler-timeout" {

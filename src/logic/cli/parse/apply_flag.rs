@@ -21,7 +21,7 @@ use crate::logic::plan::account::Login;
 use crate::logic::plan::landlock::Confinement;
 use crate::logic::plan::limits::Capabilities;
 use crate::logic::plan::socket_address;
-use crate::logic::supervisor::policy::{AtExit, Limit, Restart};
+use crate::logic::supervisor::policy::{AtExit, Restart, RestartLimit};
 use crate::logic::supervisor::probe::Probe;
 use crate::logic::supervisor::readiness::Ready;
 use crate::logic::supervisor::signal_action;

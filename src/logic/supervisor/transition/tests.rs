@@ -3,7 +3,7 @@
 use super::*;
 use crate::logic::base::exit::Success;
 use crate::logic::supervisor::event::SecondEvent;
-use crate::logic::supervisor::policy::{Handling, Limit, Restart};
+use crate::logic::supervisor::policy::{Handling, Restart, RestartLimit};
 use crate::logic::supervisor::readiness::Ready;
 use crate::logic::supervisor::replacement::{Outcome, candidate_timeout};
 use crate::logic::supervisor::state::ForcedStop;
@@ -303,7 +303,7 @@ fn a_forwarded_signal_can_go_to_the_group_alone() {
 
 #[test]
 fn every_short_history_holds() {
-    let limit = Some(Limit { restarts: 1, within: Span::secs(60) });
+    let limit = Some(RestartLimit { restarts: 1, within: Span::secs(60) });
     let start = World {
         server: true,
         group: false,
@@ -462,7 +462,7 @@ fn any_number_of_consecutive_failures_is_counted() {
 
 #[test]
 fn a_limit_counts_restarts_within_its_window() {
-    let limit = Some(Limit { restarts: 2, within: Span::secs(60) });
+    let limit = Some(RestartLimit { restarts: 2, within: Span::secs(60) });
     let mut story = Story::new(Policy { limit, delay: (Span::ZERO, Span::ZERO), ..policy() });
     assert_eq!((story.fall(1000), story.fall(1000)), (0, 0));
     // A restart on request does not count.
@@ -965,7 +965,7 @@ fn a_listed_end_is_a_success_whatever_led_to_the_exit() {
     assert_eq!(refused.at(1, Event::Exited(Exit::Code(3))), Action::RunHandler(Exit::Code(3)));
     assert_eq!(refused.at(1, Event::HandlerExited(Exit::Code(1))), over);
 
-    let limit = Some(Limit { restarts: 1, within: Span::secs(60) });
+    let limit = Some(RestartLimit { restarts: 1, within: Span::secs(60) });
     let mut limited = Story::new(Policy { restart: Restart::Always, success, limit, ..policy() });
     assert_eq!(limited.at(1, Event::Exited(Exit::Code(3))), Action::Launch(LogFiles::Keep));
     assert_eq!(limited.at(1, Event::Exited(Exit::Code(3))), Action::Finish(Ending::GaveUp(Exit::SUCCESS)));

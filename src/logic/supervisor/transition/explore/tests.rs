@@ -10,7 +10,7 @@ use std::hash::{BuildHasherDefault, Hash, Hasher};
 use super::*;
 use crate::logic::base::exit::Success;
 use crate::logic::supervisor::event::SecondEvent;
-use crate::logic::supervisor::policy::{Handling, Limit, Restart};
+use crate::logic::supervisor::policy::{Handling, Restart, RestartLimit};
 use crate::logic::supervisor::replacement::Outcome;
 use crate::logic::supervisor::replacement::Second as SecondSlot;
 use crate::logic::supervisor::state::ForcedStop;
@@ -713,7 +713,7 @@ fn all_policies() -> Vec<Policy> {
     vary(&mut policies, &[Handling::Absent, Handling::NoTimeout, Handling::Within(Span::secs(5))], |policy, value| {
         policy.handler = value
     });
-    vary(&mut policies, &[None, Some(Limit { restarts: 1, within: Span::secs(60) })], |policy, value| {
+    vary(&mut policies, &[None, Some(RestartLimit { restarts: 1, within: Span::secs(60) })], |policy, value| {
         policy.limit = value;
     });
     vary(&mut policies, &[None, Some(Span::secs(9))], |policy, value| policy.ready_timeout = value);

@@ -2,7 +2,7 @@
 
 phrases! {
     /// What a step does, with a `%` in place of its object.
-    Deed {
+    StepText {
         UnblockSignals = "unblock the signals",
         Setsid = "start a session",
         ControlTerminal = "set the controlling terminal",
