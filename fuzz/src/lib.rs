@@ -31,7 +31,7 @@ use vsrun::logic::plan::program::Program;
 use vsrun::logic::plan::socket_activation::InheritedSockets;
 use vsrun::logic::plan::socket_address::{self, Listener, Transport};
 use vsrun::logic::plan::step::Step;
-use vsrun::logic::supervisor::policy::Limit;
+use vsrun::logic::supervisor::policy::RestartLimit;
 use vsrun::logic::supervisor::readiness::Ready;
 use vsrun::logic::supervisor::{notify, signal_action};
 
@@ -251,10 +251,10 @@ pub fn durations(data: &[u8]) {
         assert!(size > 0);
         assert_eq!(value::parse_size(size.to_string().as_bytes()), Some(size));
     }
-    if let Some(limit) = Limit::parse(data) {
+    if let Some(limit) = RestartLimit::parse(data) {
         assert!(limit.restarts > 0 && limit.within > Span::ZERO);
         let text = format!("{}/{}ms", limit.restarts, limit.within.0);
-        let again = Limit::parse(text.as_bytes()).unwrap();
+        let again = RestartLimit::parse(text.as_bytes()).unwrap();
         assert_eq!((again.restarts, again.within), (limit.restarts, limit.within));
     }
     let text = std::str::from_utf8(data).unwrap_or("?");
