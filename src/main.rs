@@ -92,7 +92,7 @@ fn start(args: Vec<StaticCStr>, called: Option<Called>, at_exit: &mut Option<AtE
             Request::Pause(unhandled) => pause::pause(unhandled),
             Request::Control(control) => control::control(&service_file::resolve(control)?),
             Request::Probe(request) => probe::probe(&request),
-            Request::Rc(action) => match rc::act(action, &mut options)? {
+            Request::Rc(action) => match rc::run_action(action, &mut options)? {
                 Some(status) => Ok(status),
                 None => {
                     return run::run(&mut options)

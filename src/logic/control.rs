@@ -14,7 +14,7 @@ use crate::logic::formats::proc::value_after;
 
 /// How a pidfile is locked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Lock {
+pub enum LockState {
     /// The file is not locked.
     None,
     /// The kernel does not report how the file is locked.
@@ -123,22 +123,22 @@ impl NoTarget {
 /// # Errors
 /// If no process can be trusted to be the server or its manager.
 pub fn find_owner(
-    lock: Lock,
+    lock: LockState,
     contents: PidfileContents,
     named: LockSeen,
     parent: LockSeen,
 ) -> core::result::Result<PidfileOwner, NoTarget> {
     match (lock, contents, named, parent) {
-        (Lock::None, ..) => Err(NoTarget::Dead),
-        (Lock::Hidden, ..) => Err(NoTarget::Unknown(UnknownReason::Other(Reason::LockHidden))),
+        (LockState::None, ..) => Err(NoTarget::Dead),
+        (LockState::Hidden, ..) => Err(NoTarget::Unknown(UnknownReason::Other(Reason::LockHidden))),
         (_, PidfileContents::Unreadable(number), ..) => Err(NoTarget::Unknown(UnknownReason::Kernel(number))),
-        (Lock::Exclusive, PidfileContents::Empty, ..) => Err(NoTarget::Restarting),
-        (Lock::Shared, PidfileContents::Empty, ..) | (_, PidfileContents::Other, ..) => {
+        (LockState::Exclusive, PidfileContents::Empty, ..) => Err(NoTarget::Restarting),
+        (LockState::Shared, PidfileContents::Empty, ..) | (_, PidfileContents::Other, ..) => {
             Err(NoTarget::Unknown(UnknownReason::Other(Reason::NamesNoPid)))
         }
-        (Lock::Exclusive, PidfileContents::Pid(_), _, LockSeen::Held) => Ok(PidfileOwner::Parent),
+        (LockState::Exclusive, PidfileContents::Pid(_), _, LockSeen::Held) => Ok(PidfileOwner::Parent),
         (_, PidfileContents::Pid(_), LockSeen::Held, _)
-        | (Lock::Exclusive, PidfileContents::Pid(2..), LockSeen::Unreadable, _) => Ok(PidfileOwner::Named),
+        | (LockState::Exclusive, PidfileContents::Pid(2..), LockSeen::Unreadable, _) => Ok(PidfileOwner::Named),
         (_, PidfileContents::Pid(_), LockSeen::Unreadable, _) => {
             Err(NoTarget::Unknown(UnknownReason::Other(Reason::OwnerHidden)))
         }
@@ -202,16 +202,16 @@ const KILL_WAIT: Span = Span::secs(5);
 
 impl StopDeadlines {
     /// The deadlines of a stop that begins at `now`. A manager sends the signal only after `delay` (`--stop-delay`).
-    pub fn new(lock: Lock, timeout: Span, delay: Span, now: Time) -> Self {
+    pub fn new(lock: LockState, timeout: Span, delay: Span, now: Time) -> Self {
         if timeout == Span::ZERO {
             return Self { kill: None, until: None };
         }
         let once = now.after(timeout);
         match lock {
-            Lock::None | Lock::Hidden | Lock::Shared => {
+            LockState::None | LockState::Hidden | LockState::Shared => {
                 Self { kill: Some(once), until: Some(once.after(timeout.max(KILL_WAIT))) }
             }
-            Lock::Exclusive => Self { kill: None, until: Some(once.after(timeout).after(delay)) },
+            LockState::Exclusive => Self { kill: None, until: Some(once.after(timeout).after(delay)) },
         }
     }
 }
@@ -243,7 +243,7 @@ mod tests {
 
     #[test]
     fn only_a_holder_or_what_an_exclusive_lock_vouches_for_is_signalled() {
-        for lock in [Lock::None, Lock::Hidden, Lock::Shared, Lock::Exclusive] {
+        for lock in [LockState::None, LockState::Hidden, LockState::Shared, LockState::Exclusive] {
             for line in [
                 PidfileContents::Empty,
                 PidfileContents::Pid(1),
@@ -253,11 +253,12 @@ mod tests {
             ] {
                 for (named, parent) in HOLDS.into_iter().flat_map(|named| HOLDS.map(|parent| (named, parent))) {
                     let case = (lock, line, named, parent);
-                    let exclusive = lock == Lock::Exclusive;
+                    let exclusive = lock == LockState::Exclusive;
                     let judged = find_owner(lock, line, named, parent);
                     if judged.is_ok() {
                         assert!(
-                            ![Lock::None, Lock::Hidden].contains(&lock) && matches!(line, PidfileContents::Pid(_)),
+                            ![LockState::None, LockState::Hidden].contains(&lock)
+                                && matches!(line, PidfileContents::Pid(_)),
                             "{case:?}"
                         );
                     }
@@ -267,9 +268,9 @@ mod tests {
                             let vouched = exclusive && named == LockSeen::Unreadable && line != PidfileContents::Pid(1);
                             assert!(named == LockSeen::Held || vouched, "{case:?}");
                         }
-                        Err(NoTarget::Dead) => assert!(lock == Lock::None, "{case:?}"),
+                        Err(NoTarget::Dead) => assert!(lock == LockState::None, "{case:?}"),
                         Err(NoTarget::Restarting) => assert!(exclusive && line == PidfileContents::Empty, "{case:?}"),
-                        Err(NoTarget::Unknown(_)) => assert!(lock != Lock::None, "{case:?}"),
+                        Err(NoTarget::Unknown(_)) => assert!(lock != LockState::None, "{case:?}"),
                         Err(NoTarget::NotRunning) => panic!("{case:?}: there is a file"),
                     }
                 }
@@ -280,7 +281,7 @@ mod tests {
     #[test]
     fn what_cannot_be_read_says_nothing_about_the_server() {
         let unreadable = PidfileContents::Unreadable(Errno(5));
-        for lock in [Lock::Shared, Lock::Exclusive] {
+        for lock in [LockState::Shared, LockState::Exclusive] {
             let found = find_owner(lock, unreadable, LockSeen::Held, LockSeen::Held);
             assert_eq!(found, Err(NoTarget::Unknown(UnknownReason::Kernel(Errno(5)))));
         }
@@ -290,7 +291,7 @@ mod tests {
 
     #[test]
     fn the_manager_is_the_keeper_of_either_file() {
-        let of = |named, parent| find_owner(Lock::Exclusive, PidfileContents::Pid(7), named, parent);
+        let of = |named, parent| find_owner(LockState::Exclusive, PidfileContents::Pid(7), named, parent);
         assert_eq!(of(LockSeen::NotHeld, LockSeen::Held), Ok(PidfileOwner::Parent), "the server's file");
         assert_eq!(of(LockSeen::Unreadable, LockSeen::Held), Ok(PidfileOwner::Parent), "its server is another user's");
         assert_eq!(of(LockSeen::Held, LockSeen::Held), Ok(PidfileOwner::Parent), "a server just before its exec");
@@ -301,7 +302,7 @@ mod tests {
     #[test]
     fn a_shared_lock_needs_its_holder() {
         for parent in HOLDS {
-            let of = |named| find_owner(Lock::Shared, PidfileContents::Pid(7), named, parent);
+            let of = |named| find_owner(LockState::Shared, PidfileContents::Pid(7), named, parent);
             assert_eq!(of(LockSeen::Held), Ok(PidfileOwner::Named));
             assert!(matches!(of(LockSeen::NotHeld), Err(NoTarget::Unknown(_))), "what a dead server left behind");
             assert!(matches!(of(LockSeen::Unreadable), Err(NoTarget::Unknown(_))));
@@ -312,10 +313,10 @@ mod tests {
     fn a_manager_is_never_killed_and_has_twice_the_time() {
         let at = |secs: u64| Some(Time(secs * 1000));
         let of = |lock, secs| StopDeadlines::new(lock, Span::secs(secs), Span::secs(100), Time(1000));
-        assert_eq!(of(Lock::Exclusive, 30), StopDeadlines { kill: None, until: at(161) });
-        assert_eq!(of(Lock::Shared, 30), StopDeadlines { kill: at(31), until: at(61) });
-        assert_eq!(of(Lock::Shared, 1), StopDeadlines { kill: at(2), until: at(7) });
-        for lock in [Lock::Shared, Lock::Exclusive] {
+        assert_eq!(of(LockState::Exclusive, 30), StopDeadlines { kill: None, until: at(161) });
+        assert_eq!(of(LockState::Shared, 30), StopDeadlines { kill: at(31), until: at(61) });
+        assert_eq!(of(LockState::Shared, 1), StopDeadlines { kill: at(2), until: at(7) });
+        for lock in [LockState::Shared, LockState::Exclusive] {
             assert_eq!(of(lock, 0), StopDeadlines { kill: None, until: None });
         }
     }

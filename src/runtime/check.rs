@@ -134,7 +134,7 @@ fn check_plan(findings: &mut Findings<'_>, options: &Options, plan: Plan) {
 
 /// Warns if a protection against the server or its user does not work on this system. That does not make a start fail.
 fn warn_of_weak_protection(plan: &Plan) {
-    if plan.write_only_terminal && ![1, 2].map(terminal::write_only).iter().all(|is| *is) {
+    if plan.write_only_terminal && ![1, 2].map(terminal::reopen_write_only).iter().all(|is| *is) {
         warn(&Reason::ReadableTerminal);
     }
     let handler = plan.supervision.as_ref().and_then(|supervision| supervision.handler.as_ref());
@@ -226,13 +226,13 @@ impl Findings<'_> {
             }
             match step {
                 Some(Step::Exec(_)) => return,
-                Some(Step::Chdir(_) | Step::LogDir(_) | Step::ReplacedDir(_)) if absolute => {}
+                Some(Step::Chdir(_) | Step::LogDir(_) | Step::EnterReplacedDir(_)) if absolute => {}
                 Some(
                     Step::Chroot(_)
                     | Step::Chdir(_)
                     | Step::LogDir(_)
-                    | Step::CallersDir(..)
-                    | Step::ReplacedDir(_)
+                    | Step::ReturnToCallersDir(..)
+                    | Step::EnterReplacedDir(_)
                     | Step::CloseDescriptors
                     | Step::Groups(_)
                     | Step::Gid(_)

@@ -15,7 +15,8 @@ use crate::logic::base::time::Time;
 use crate::logic::cli::control::Control;
 use crate::logic::cli::options::ControlCommand;
 use crate::logic::control::{
-    self, Lock, LockSeen, NoTarget, PidfileContents, PidfileOwner, StopDeadlines, UnknownReason, Uptime, find_owner,
+    self, LockSeen, LockState, NoTarget, PidfileContents, PidfileOwner, StopDeadlines, UnknownReason, Uptime,
+    find_owner,
 };
 use crate::runtime::host::clock::now;
 use crate::runtime::report::log;
@@ -23,7 +24,7 @@ use crate::runtime::report::os_error::{add_errno, errno_text};
 use crate::runtime::resources::lookup::{LockedFile, contents, read_proc};
 use crate::runtime::start::deliver;
 use crate::sys::dir::{self, FileStat};
-use crate::sys::lock::{self, Kind, Part};
+use crate::sys::lock::{self, LockKind, LockPart};
 use crate::sys::pidfd::Process;
 use crate::sys::{Errno, clock, poll};
 
@@ -32,7 +33,7 @@ const READ_ATTEMPTS: usize = 20;
 /// The pause between two checks of something that no descriptor reports, in milliseconds.
 const POLL_PAUSE_MS: u64 = 10;
 /// After this number of consecutive checks that the kernel refused, vsrun stops waiting for a change of the lock.
-const HIDDEN_CHECKS: u32 = 100;
+const MAX_HIDDEN_CHECKS: u32 = 100;
 
 /// Runs the control command. Returns vsrun's exit status.
 ///
@@ -108,13 +109,13 @@ pub fn is_running(pidfile: &CStr) -> bool {
 /// names.
 #[inline(never)]
 fn find(control: &Control, file: &Pidfile) -> Found<Server> {
-    let until = StopDeadlines::new(Lock::Exclusive, control.timeout, control.delay, now()).until;
+    let until = StopDeadlines::new(LockState::Exclusive, control.timeout, control.delay, now()).until;
     loop {
         match file.examine() {
             Err(NoTarget::Restarting) if matches!(control.command, ControlCommand::Stop | ControlCommand::Reload) => {
                 match file.lock_owner() {
                     Some(server) => return Ok(server),
-                    None if is_over(until) => return Err(NoTarget::Restarting),
+                    None if has_passed(until) => return Err(NoTarget::Restarting),
                     None => poll::sleep_ms(POLL_PAUSE_MS),
                 }
             }
@@ -144,30 +145,30 @@ fn stop(control: &Control, file: &Pidfile, server: Server) -> Result<Option<Reas
         }
         // The process's children may have inherited the lock. No server can start until they have exited.
         let (lock, line) = file.state();
-        let another = server.lock == Lock::Shared && line.differs_from(owner.number);
-        if (ended || owner.exit_fd().is_none()) && (lock == Lock::None || another) {
+        let another = server.lock == LockState::Shared && line.differs_from(owner.number);
+        if (ended || owner.exit_fd().is_none()) && (lock == LockState::None || another) {
             return Ok(None);
         }
-        if ended && lock == Lock::Exclusive && line.differs_from(server.named.number) {
+        if ended && lock == LockState::Exclusive && line.differs_from(server.named.number) {
             // The process was not the manager: the manager goes on, and has just removed the process's pid from the
             // file.
             return Ok(Some(Reason::ManagerGoesOn));
         }
-        hidden += u32::from(ended && lock == Lock::Hidden);
-        if hidden == HIDDEN_CHECKS {
+        hidden += u32::from(ended && lock == LockState::Hidden);
+        if hidden == MAX_HIDDEN_CHECKS {
             return Ok(Some(Reason::LockUnreadable));
         }
-        if is_over(deadlines.kill) {
+        if has_passed(deadlines.kill) {
             deadlines.kill = None;
             send(owner, Signal::KILL)?;
-        } else if is_over(deadlines.until) {
+        } else if has_passed(deadlines.until) {
             return Ok(Some(if ended { Reason::StillLocked } else { Reason::NotInTime }));
         }
     }
 }
 
 /// True if this point in time has passed.
-fn is_over(until: Option<Time>) -> bool {
+fn has_passed(until: Option<Time>) -> bool {
     until.is_some_and(|until| until <= now())
 }
 
@@ -199,7 +200,7 @@ struct Pidfile {
 /// A process that was found through a pidfile, and may be signalled.
 #[derive(Clone, Copy)]
 struct Server {
-    lock: Lock,
+    lock: LockState,
     /// The process that the pidfile names.
     named: Process,
     /// The process that keeps the server alive: `named`, or its parent.
@@ -230,7 +231,7 @@ impl Pidfile {
             let state = self.state();
             let seen = self.identify(state);
             checks += 1;
-            let clear = state.0 != Lock::Exclusive || !matches!(seen, Err(NoTarget::Unknown(_)));
+            let clear = state.0 != LockState::Exclusive || !matches!(seen, Err(NoTarget::Unknown(_)));
             // Nothing has changed, so the pid was not reused in between: the manager would have removed it from the
             // file before.
             if clear && self.state() == state {
@@ -244,7 +245,7 @@ impl Pidfile {
     }
 
     #[inline(never)]
-    fn identify(&self, (lock, line): (Lock, PidfileContents)) -> Found<Server> {
+    fn identify(&self, (lock, line): (LockState, PidfileContents)) -> Found<Server> {
         let number = if let PidfileContents::Pid(number) = line { number } else { 0 };
         let mut parent = 0;
         let (named, held) = self.locked.process(number, Some(&mut parent));
@@ -267,19 +268,19 @@ impl Pidfile {
     fn lock_owner(&self) -> Option<Server> {
         let (process, held) = self.locked.process(self.locked.find_manager()?, None);
         let owner = process.filter(|_| held == LockSeen::Held)?;
-        Some(Server { lock: Lock::Exclusive, named: owner, owner })
+        Some(Server { lock: LockState::Exclusive, named: owner, owner })
     }
 
     /// How the file is locked, and its contents.
-    fn state(&self) -> (Lock, PidfileContents) {
-        let lock = match lock::lock_of_others(self.file.as_fd(), Part::Whole) {
-            Ok(None) => Lock::None,
-            Ok(Some(Kind::Shared)) => Lock::Shared,
-            Ok(Some(Kind::Exclusive)) => Lock::Exclusive,
-            Err(_) => Lock::Hidden,
+    fn state(&self) -> (LockState, PidfileContents) {
+        let lock = match lock::lock_of_others(self.file.as_fd(), LockPart::Whole) {
+            Ok(None) => LockState::None,
+            Ok(Some(LockKind::Shared)) => LockState::Shared,
+            Ok(Some(LockKind::Exclusive)) => LockState::Exclusive,
+            Err(_) => LockState::Hidden,
         };
         // A vsrun is about to start, and has not yet deleted the pid of an earlier start.
-        if lock == Lock::Exclusive && lock::lock_of_others(self.file.as_fd(), Part::Lower) == Ok(None) {
+        if lock == LockState::Exclusive && lock::lock_of_others(self.file.as_fd(), LockPart::Lower) == Ok(None) {
             return (lock, PidfileContents::Empty);
         }
         (lock, contents(self.file.as_fd()))

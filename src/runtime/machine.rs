@@ -44,7 +44,7 @@ pub fn set_up(options: &Options) -> Result<()> {
         mount_all(mounts)?;
     }
     if options.is_supervised() {
-        power::take_ctrl_alt_del();
+        power::disable_ctrl_alt_del();
     }
     Ok(())
 }
@@ -103,7 +103,7 @@ fn enable_controllers(root: &CStr) {
 pub fn shut_down(at_exit: AtExit) {
     if process::is_pid1() {
         // Only on a machine: in a container, the file systems are those of the host.
-        if power::take_ctrl_alt_del() {
+        if power::disable_ctrl_alt_del() {
             make_all_read_only();
         }
         let why = power::reboot(match at_exit {

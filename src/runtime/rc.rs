@@ -16,7 +16,7 @@ use crate::runtime::{check, control};
 ///
 /// # Errors
 /// When the action fails, with an exit status of LSB.
-pub fn act(action: Action, options: &mut Options) -> Result<Option<u8>> {
+pub fn run_action(action: Action, options: &mut Options) -> Result<Option<u8>> {
     let pidfile = options.control_file().unwrap_or_default();
     let command = match action {
         Action::Check => check::check(options),

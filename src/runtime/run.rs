@@ -52,7 +52,7 @@ pub fn run(options: &mut Options) -> Result<Box<PreparedSupervisor>> {
     };
     if plan.write_only_terminal {
         // If the terminal cannot be reopened, it stays readable. --check reports that.
-        let _ = [1, 2].map(terminal::write_only);
+        let _ = [1, 2].map(terminal::reopen_write_only);
     }
     if plan.supervision.is_some() || plan.background { set_up(plan, stdin) } else { Err(exec_server(plan)) }
 }

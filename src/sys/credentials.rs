@@ -109,12 +109,12 @@ const SETGROUPS: libc::c_long = libc::SYS_setgroups;
 pub fn set_gid(gid: u32) -> Result<()> {
     let gid = Gid::from_raw(gid);
     rustix::thread::set_thread_res_gid(gid, gid, gid)?;
-    dump_no_core()
+    set_undumpable()
 }
 
 /// Makes the process undumpable until the exec: root's memory must not get into a core file, and no process of the user
 /// may trace this one. A change of the ids alone leaves that to fs.suid_dumpable, whose value 2 allows core files.
-fn dump_no_core() -> Result<()> {
+fn set_undumpable() -> Result<()> {
     let control = |what: i32| {
         let zero: libc::c_ulong = 0;
         // SAFETY: neither takes a pointer.
@@ -135,7 +135,7 @@ pub fn set_uid(uid: u32, permitted_stay: bool) -> Result<()> {
     }
     let uid = Uid::from_raw(uid);
     rustix::thread::set_thread_res_uid(uid, uid, uid)?;
-    dump_no_core()
+    set_undumpable()
 }
 
 /// Sets the real user id only. The saved id becomes the effective one.

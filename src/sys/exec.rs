@@ -82,7 +82,7 @@ impl ExecArray {
     }
 
     /// The number of strings that can be added to the fixed ones.
-    pub fn spare(&self) -> usize {
+    pub fn slot_count(&self) -> usize {
         self.slots.len()
     }
 }

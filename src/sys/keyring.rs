@@ -10,7 +10,7 @@ use super::{Errno, Result, cvt_long, ensure};
 ///
 /// # Errors
 /// EPERM when the call was skipped and reported success.
-pub fn join_own() -> Result<()> {
+pub fn join_new_keyring() -> Result<()> {
     const KEYCTL_GET_KEYRING_ID: libc::c_long = 0;
     const KEYCTL_JOIN_SESSION_KEYRING: libc::c_long = 1;
     const KEY_SPEC_SESSION_KEYRING: libc::c_long = -3;

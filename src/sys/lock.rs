@@ -16,7 +16,7 @@ const FCNTL: libc::c_long = libc::SYS_fcntl64;
 
 /// How a file is locked.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum LockKind {
     /// Allows no other lock; needs a descriptor that is open for writing.
     Exclusive,
     /// Allows other shared locks; needs a descriptor that is open for reading.
@@ -25,7 +25,7 @@ pub enum Kind {
 
 /// A part of a file, to lock it or to query its lock.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Part {
+pub enum LockPart {
     /// The whole file.
     Whole,
     /// The bytes before [`UPPER_START`], where a pid is written.
@@ -43,13 +43,13 @@ const UPPER_START: libc::off_t = 1 << 20;
 /// # Errors
 /// EAGAIN or EACCES when another process holds a lock; EINVAL before Linux 3.15; ENOLCK if the file system has no
 /// locks.
-pub fn lock(file: BorrowedFd<'_>, part: Part, kind: Kind) -> Result<()> {
+pub fn lock(file: BorrowedFd<'_>, part: LockPart, kind: LockKind) -> Result<()> {
     set(
         file,
         part,
         match kind {
-            Kind::Exclusive => libc::F_WRLCK,
-            Kind::Shared => libc::F_RDLCK,
+            LockKind::Exclusive => libc::F_WRLCK,
+            LockKind::Shared => libc::F_RDLCK,
         },
     )
 }
@@ -59,10 +59,10 @@ pub fn lock(file: BorrowedFd<'_>, part: Part, kind: Kind) -> Result<()> {
 /// # Errors
 /// The errors of fcntl(2).
 pub fn unlock(file: BorrowedFd<'_>) -> Result<()> {
-    set(file, Part::Whole, libc::F_UNLCK)
+    set(file, LockPart::Whole, libc::F_UNLCK)
 }
 
-fn set(file: BorrowedFd<'_>, part: Part, kind: i32) -> Result<()> {
+fn set(file: BorrowedFd<'_>, part: LockPart, kind: i32) -> Result<()> {
     set_range(file, range(part, kind))
 }
 
@@ -76,21 +76,21 @@ fn set_range(file: BorrowedFd<'_>, range: libc::flock) -> Result<()> {
 ///
 /// # Errors
 /// EINVAL before Linux 3.15; ENOLCK if the file system has no locks.
-pub fn lock_of_others(file: BorrowedFd<'_>, part: Part) -> Result<Option<Kind>> {
+pub fn lock_of_others(file: BorrowedFd<'_>, part: LockPart) -> Result<Option<LockKind>> {
     let mut range = range(part, libc::F_WRLCK);
     // SAFETY: the descriptor is open, and the structure is ours to write.
     cvt_long(unsafe { libc::syscall(FCNTL, file.as_raw_fd(), libc::F_OFD_GETLK, &raw mut range) })?;
     Ok(match i32::from(range.l_type) {
         libc::F_UNLCK => None,
-        libc::F_RDLCK => Some(Kind::Shared),
-        _ => Some(Kind::Exclusive),
+        libc::F_RDLCK => Some(LockKind::Shared),
+        _ => Some(LockKind::Exclusive),
     })
 }
 
 /// The number of bytes in the range of a token. See [`answer`].
 const WINDOW_SIZE: i64 = 1 << 16;
 /// The first byte of the range of token 0, far beyond the end of the file. See [`answer`].
-const FIRST_WINDOW: i64 = 1 << 40;
+const WINDOWS_START: i64 = 1 << 40;
 
 /// The answer to a request, as [`read_answer`] finds it in the locks.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -112,7 +112,7 @@ pub enum LockAnswer {
 /// Every process that may read the file can see the answer; only we can change it. It needs no memory, no socket and no
 /// /proc, and works across namespaces. The rest of the lock, which keeps other instances out, is not changed.
 pub fn answer(file: BorrowedFd<'_>, token: u32, number: Option<u16>) {
-    let start = FIRST_WINDOW + i64::from(token) * WINDOW_SIZE;
+    let start = WINDOWS_START + i64::from(token) * WINDOW_SIZE;
     let _ = set_range(file, window(libc::F_WRLCK, start, WINDOW_SIZE));
     if let Some(number) = number {
         let _ = set_range(file, window(libc::F_UNLCK, start + i64::from(number), 1));
@@ -121,14 +121,14 @@ pub fn answer(file: BorrowedFd<'_>, token: u32, number: Option<u16>) {
 
 /// Reads the answer of the lock's owner to the request with this token.
 pub fn read_answer(file: BorrowedFd<'_>, token: u32) -> LockAnswer {
-    let start = FIRST_WINDOW + i64::from(token) * WINDOW_SIZE;
+    let start = WINDOWS_START + i64::from(token) * WINDOW_SIZE;
     let mut found = window(libc::F_WRLCK, start, WINDOW_SIZE);
     // SAFETY: the descriptor is open, and the structure is ours to write.
-    let asked = cvt_long(unsafe { libc::syscall(FCNTL, file.as_raw_fd(), libc::F_OFD_GETLK, &raw mut found) });
+    let result = cvt_long(unsafe { libc::syscall(FCNTL, file.as_raw_fd(), libc::F_OFD_GETLK, &raw mut found) });
     // The kernel returns the first lock in the range, which ends just before the unlocked byte.
     let gap = if found.l_start > start { 0 } else { found.l_start + found.l_len - start };
     match u16::try_from(gap) {
-        _ if asked.is_err() => LockAnswer::Hidden,
+        _ if result.is_err() => LockAnswer::Hidden,
         _ if i32::from(found.l_type) == libc::F_UNLCK => LockAnswer::Unlocked,
         Ok(number) if found.l_start > start || found.l_len > 0 => LockAnswer::Number(number),
         Ok(_) | Err(_) => LockAnswer::None,
@@ -136,20 +136,20 @@ pub fn read_answer(file: BorrowedFd<'_>, token: u32) -> LockAnswer {
 }
 
 fn window(kind: i32, start: i64, length: i64) -> libc::flock {
-    let mut window = range(Part::Whole, kind);
+    let mut window = range(LockPart::Whole, kind);
     (window.l_start, window.l_len) = (start, length);
     window
 }
 
-fn range(part: Part, kind: i32) -> libc::flock {
+fn range(part: LockPart, kind: i32) -> libc::flock {
     // SAFETY: all zero is a valid struct flock: the whole file, and the pid that an OFD lock must leave at 0.
     let mut range: libc::flock = unsafe { core::mem::zeroed() };
     range.l_type = kind.try_into().unwrap_or_default();
     match part {
-        Part::Whole => {}
-        Part::Lower => range.l_len = UPPER_START,
+        LockPart::Whole => {}
+        LockPart::Lower => range.l_len = UPPER_START,
         // A length of 0 means: up to the end of the file, wherever that will be.
-        Part::Upper => range.l_start = UPPER_START,
+        LockPart::Upper => range.l_start = UPPER_START,
     }
     range
 }

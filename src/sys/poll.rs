@@ -214,7 +214,7 @@ pub fn sleep_ms(millis: u64) {
 }
 
 /// Ignores SIGHUP during a call, and restores its action afterwards.
-pub(super) fn without_hangup<T>(act: impl FnOnce() -> T) -> T {
+pub(super) fn with_hangup_ignored<T>(act: impl FnOnce() -> T) -> T {
     let before = sigaction(libc::SIGHUP, Some(&[IGNORED, 0, 0, 0]));
     let result = act();
     sigaction(libc::SIGHUP, Some(&before));

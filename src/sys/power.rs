@@ -16,7 +16,7 @@ pub enum Power {
 /// Disables the kernel's own reaction to Ctrl-Alt-Del, an immediate reboot: the kernel then sends SIGINT to PID 1
 /// instead. Returns true if the kernel has accepted that, which it does only for the PID 1 of a machine. In a
 /// container, or without the right, nothing changes.
-pub fn take_ctrl_alt_del() -> bool {
+pub fn disable_ctrl_alt_del() -> bool {
     // SAFETY: reboot(2) with this command takes no pointer.
     (unsafe { libc::reboot(libc::RB_DISABLE_CAD) }) == 0
 }

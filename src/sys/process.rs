@@ -184,16 +184,16 @@ pub fn continue_stopped(child: Pid) {
 
 /// Queries an event of a child of ours without consuming it, and so without reaping the child. Returns the child's pid;
 /// 0 if there is no such event.
-fn waitid_peek(kind: libc::idtype_t, id: i32, news: c_int) -> Result<i32> {
+fn waitid_peek(kind: libc::idtype_t, id: i32, events: c_int) -> Result<i32> {
     // SAFETY: waitid has set the fields for a child, or left all zero.
-    waitid(kind, id, news | libc::WNOWAIT).map(|info| unsafe { info.si_pid() })
+    waitid(kind, id, events | libc::WNOWAIT).map(|info| unsafe { info.si_pid() })
 }
 
 /// Calls waitid(2), without waiting.
-fn waitid(kind: libc::idtype_t, id: i32, news: c_int) -> Result<libc::siginfo_t> {
+fn waitid(kind: libc::idtype_t, id: i32, events: c_int) -> Result<libc::siginfo_t> {
     // SAFETY: all zero is a valid siginfo_t.
     let mut info: libc::siginfo_t = unsafe { core::mem::zeroed() };
-    let (id, options) = (libc::id_t::try_from(id).unwrap_or(0), news | libc::WNOHANG);
+    let (id, options) = (libc::id_t::try_from(id).unwrap_or(0), events | libc::WNOHANG);
     loop {
         // SAFETY: the structure is ours to write.
         match cvt(unsafe { libc::waitid(kind, id, &raw mut info, options) }) {
@@ -207,7 +207,7 @@ fn waitid(kind: libc::idtype_t, id: i32, news: c_int) -> Result<libc::siginfo_t>
 
 /// The resources that a process has used.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Usage {
+pub struct ResourceUsage {
     /// The largest resident memory, in KiB.
     pub max_rss_kb: u64,
     /// The processor time, of user and system together, in milliseconds.
@@ -218,7 +218,7 @@ pub struct Usage {
 ///
 /// # Errors
 /// ECHILD when it is not a child of ours.
-pub fn reap(child: Pid) -> Result<(i32, Usage)> {
+pub fn reap(child: Pid) -> Result<(i32, ResourceUsage)> {
     let mut status = 0;
     // The kernel's struct rusage: user and system time, each in seconds and microseconds, then fourteen counts, the
     // first of which is the memory. All are machine words; a C library's structure may have 64-bit times instead.
@@ -234,7 +234,7 @@ pub fn reap(child: Pid) -> Result<(i32, Usage)> {
     let [seconds, micros, more_seconds, more_micros, max_rss_kb, ..] = usage;
     let count = |word: libc::c_long| u64::try_from(word).unwrap_or(0);
     let cpu_ms = count(seconds + more_seconds) * 1000 + count(micros + more_micros) / 1000;
-    Ok((status, Usage { max_rss_kb: count(max_rss_kb), cpu_ms }))
+    Ok((status, ResourceUsage { max_rss_kb: count(max_rss_kb), cpu_ms }))
 }
 
 /// True if a child of ours has exited. Does not reap it.
@@ -248,8 +248,8 @@ pub fn was_killed_by(signal: c_int, child: Pid) -> bool {
 }
 
 /// True if a child of ours has an event of this kind, with this code and signal.
-fn has_status(child: Pid, news: c_int, this: (c_int, c_int)) -> bool {
+fn has_status(child: Pid, events: c_int, this: (c_int, c_int)) -> bool {
     // SAFETY: waitid has set the fields for a child, or left all zero.
-    waitid(libc::P_PID, child.0, news | libc::WNOWAIT)
+    waitid(libc::P_PID, child.0, events | libc::WNOWAIT)
         .is_ok_and(|info| (info.si_code, unsafe { info.si_status() }) == this)
 }

@@ -10,19 +10,19 @@ pub type Row = [i32; 3];
 
 /// The sizes that are tried, in bytes, until a mapping succeeds. Pages that are not touched cost nothing; with a small
 /// address space (RLIMIT_AS) there is room for the last one.
-const SIZES: [usize; 3] = [48 << 20, 3 << 20, 192 << 10];
+const MAPPING_SIZES: [usize; 3] = [48 << 20, 3 << 20, 192 << 10];
 
 /// The table, in a mapping of its own. Dropping it releases the mapping.
-pub struct Scratch {
+pub struct MappedTable {
     start: *mut Row,
     bytes: usize,
     len: usize,
 }
 
-impl Scratch {
+impl MappedTable {
     /// Makes an empty table. None if there is no memory.
     pub fn new() -> Option<Self> {
-        SIZES.into_iter().find_map(|bytes| {
+        MAPPING_SIZES.into_iter().find_map(|bytes| {
             let flags = MapFlags::PRIVATE | MapFlags::NORESERVE;
             // SAFETY: a new mapping, wherever the kernel likes.
             let start = unsafe { mmap_anonymous(null_mut(), bytes, ProtFlags::READ | ProtFlags::WRITE, flags) };
@@ -48,7 +48,7 @@ impl Scratch {
     }
 }
 
-impl Drop for Scratch {
+impl Drop for MappedTable {
     fn drop(&mut self) {
         // SAFETY: the mapping is ours, and nothing refers to it any more.
         let _ = unsafe { munmap(self.start.cast(), self.bytes) };

@@ -14,7 +14,7 @@ const BACKLOG: i32 = 4096;
 
 /// The type of a socket.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum SocketKind {
     /// Connections (SOCK_STREAM).
     Stream,
     /// Packets (SOCK_DGRAM).
@@ -25,10 +25,10 @@ pub enum Kind {
 ///
 /// # Errors
 /// The errors of socket(2) and bind(2).
-pub fn bind(address: &[u8], kind: Kind) -> Result<OwnedFd> {
+pub fn bind(address: &[u8], kind: SocketKind) -> Result<OwnedFd> {
     let kind = match kind {
-        Kind::Stream => SocketType::STREAM,
-        Kind::Datagram => SocketType::DGRAM,
+        SocketKind::Stream => SocketType::STREAM,
+        SocketKind::Datagram => SocketType::DGRAM,
     };
     let family = family(address);
     let socket = socket_with(family, kind, SocketFlags::CLOEXEC, None)?;
@@ -74,7 +74,7 @@ pub fn listen(socket: BorrowedFd<'_>) -> Result<()> {
 ///
 /// # Errors
 /// EAFNOSUPPORT and EADDRNOTAVAIL; ENOPROTOOPT before Linux 4.2, where this cannot be checked.
-pub fn try_address(address: &[u8]) -> Result<()> {
+pub fn check_address(address: &[u8]) -> Result<()> {
     let socket = socket_with(family(address), SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
     let (yes, mut address) = (1i32, address.to_vec());
     if let Some(port) = address.get_mut(2..4) {

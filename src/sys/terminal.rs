@@ -7,7 +7,7 @@ use rustix::fs::{Mode, OFlags, open};
 use rustix::process::getpid;
 
 use super::fd::standard;
-use super::poll::without_hangup;
+use super::poll::with_hangup_ignored;
 use super::{Errno, Result, cvt, ensure};
 
 /// True if this process's group is the foreground group of the terminal on descriptor 0. None if descriptor 0 is not
@@ -25,13 +25,13 @@ pub fn has_terminal_foreground() -> Option<bool> {
 ///
 /// # Errors
 /// The errors of setpgid(2).
-pub fn lead_group() -> Result<()> {
+pub fn new_process_group() -> Result<()> {
     rustix::process::setpgid(None, None)
 }
 
 /// Reopens the terminal on a standard descriptor for writing only. Returns false if the descriptor stays readable
 /// because the terminal cannot be reopened.
-pub fn write_only(number: RawFd) -> bool {
+pub fn reopen_write_only(number: RawFd) -> bool {
     let old = standard(number);
     let is_readable = || rustix::fs::fcntl_getfl(old).is_ok_and(|flags| (flags & OFlags::ACCMODE) != OFlags::WRONLY);
     if !rustix::termios::isatty(old) || !is_readable() {
@@ -98,7 +98,7 @@ pub fn reclaim_foreground() {
 /// Drops the controlling terminal on descriptor 0, so that another session can have it.
 pub fn drop_controlling() {
     // SAFETY: the request has no argument, and fails if descriptor 0 is not the controlling terminal.
-    without_hangup(|| unsafe { libc::ioctl(0, libc::TIOCNOTTY) });
+    with_hangup_ignored(|| unsafe { libc::ioctl(0, libc::TIOCNOTTY) });
 }
 
 /// Makes the terminal on descriptor 0 the controlling terminal of our session, which has none yet. Does nothing if
@@ -121,12 +121,12 @@ pub fn detach() -> Result<()> {
     // A second TIOCNOTTY must fail. If it succeeds, the first one was skipped.
     let leave = |fd: RawFd| leave(fd).and_then(|_| ensure(leave(fd).is_err()));
     match open(c"/dev/tty", OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOCTTY, Mode::empty()) {
-        Ok(tty) => without_hangup(|| leave(tty.as_raw_fd())),
+        Ok(tty) => with_hangup_ignored(|| leave(tty.as_raw_fd())),
         // There is no controlling terminal.
         Err(Errno::NXIO) => Ok(()),
         // /dev/tty is missing, or we have no right to open it: only a standard descriptor can refer to the terminal.
         Err(_) => {
-            without_hangup(|| (0..3).any(|fd| leave(fd).is_ok()));
+            with_hangup_ignored(|| (0..3).any(|fd| leave(fd).is_ok()));
             Ok(())
         }
     }

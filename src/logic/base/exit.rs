@@ -152,7 +152,7 @@ impl Success {
     }
 
     /// Adds all exits of another list.
-    pub fn join(&mut self, other: &Self) {
+    pub fn merge(&mut self, other: &Self) {
         self.codes.iter_mut().zip(other.codes).for_each(|(own, other)| *own |= other);
         self.signals |= other.signals;
     }
@@ -187,7 +187,7 @@ mod tests {
     #[test]
     fn success_is_a_list() {
         let mut success = Success::parse(b"3,200,SIGTERM").unwrap();
-        success.join(&Success::parse(b"usr1").unwrap());
+        success.merge(&Success::parse(b"usr1").unwrap());
         let signal = |name: &str| Exit::Signal { signal: Signal::parse(name.as_bytes()).unwrap(), core: false };
         for exit in [Exit::Code(0), Exit::Code(3), Exit::Code(200), signal("TERM"), signal("USR1")] {
             assert!(success.contains(exit), "{exit}");

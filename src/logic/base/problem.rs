@@ -129,7 +129,7 @@ phrases! {
         OfTwoUsers = "'%' belongs to user %, and the path to it leads through what belongs to user %",
         MadeForAnother = "'%' would be made in a directory that belongs to user %",
         OfAStranger = "'%' belongs to user %, which is not the server's user",
-        SecondName = "'%' has a second name, and is in a directory that others may write",
+        HardLink = "'%' has a second name, and is in a directory that others may write",
         ReplacedMeanwhile = "'%' was replaced while it was made",
         // Programs beside the server.
         ExecuteHandler = "cannot execute handler '%': %",

@@ -38,7 +38,7 @@ pub struct Called {
 }
 
 /// The exit status of these tools for wrong usage, and for most other failures.
-const FAILED: u8 = exit::TOOL_FAILED;
+const TOOL_FAILURE: u8 = exit::TOOL_FAILED;
 /// The environment variable with further options of vsrun.
 pub const ARGS_VARIABLE: &[u8] = b"VSRUN_ARGS";
 
@@ -59,7 +59,7 @@ impl Called {
 
     /// Translates vsrun's exit status for a failure to the tool's.
     pub fn status(self, status: u8) -> u8 {
-        if status == exit::SETUP { FAILED } else { status }
+        if status == exit::SETUP { TOOL_FAILURE } else { status }
     }
 }
 
@@ -118,27 +118,27 @@ pub fn translate(
     let own = Personality { is_transparent: true, signals: caller.signals, ..VSRUN };
     let personality = Box::leak(Box::new(own));
     let mut line = ToolCommandLine { called, words, caller, personality, options, signals: Vec::new(), verbosity: 1 };
-    let (row, is_init) = match called.tool {
+    let (syntax, is_init) = match called.tool {
         Tool::Tini => (&inits::TINI, true),
         Tool::Catatonit => (&inits::CATATONIT, true),
         Tool::DumbInit => (&inits::DUMB_INIT, true),
         Tool::Gosu | Tool::SuExec => (&gosu::SYNTAX, false),
     };
-    let asked = if is_init { inits::read(&mut line, row) } else { gosu::read(&mut line) };
-    let (parts, to, status) = match asked? {
+    let request = if is_init { inits::read(&mut line, syntax) } else { gosu::read(&mut line) };
+    let (parts, to, status) = match request? {
         ToolRequest::Start => {
             if let Some(text) = caller.env.get(ARGS_VARIABLE).filter(|_| is_init) {
                 let statuses = line.options.success_exit.take();
                 vsrun_args::read(text, line.options, at_exit)?;
                 if let Some(statuses) = statuses {
-                    line.options.success_exit.get_or_insert_default().join(&statuses);
+                    line.options.success_exit.get_or_insert_default().merge(&statuses);
                 }
             }
             return line.apply(is_init).map(|()| Request::Run);
         }
         ToolRequest::Pause => return Ok(Request::Pause(inits::FAULT_SIGNALS)),
-        ToolRequest::Usage(to, status) => ([b"Usage: ", called.name, row.usage, USAGE_FOOTER], to, status),
-        ToolRequest::Version(to) => ([row.version, VERSION_SUFFIX, b"", b""], to, exit::OK),
+        ToolRequest::Usage(to, status) => ([b"Usage: ", called.name, syntax.usage, USAGE_FOOTER], to, status),
+        ToolRequest::Version(to) => ([syntax.version, VERSION_SUFFIX, b"", b""], to, exit::OK),
         ToolRequest::License => ([&b"vsrun: MIT or Apache-2.0\n"[..], b"", b"", b""], 1, exit::OK),
     };
     Ok(Request::Text(Text { bytes: parts.concat(), to, status }))

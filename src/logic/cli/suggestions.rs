@@ -7,7 +7,7 @@ use crate::logic::base::text::split_byte;
 pub fn nearest<'a>(word: &[u8], known: &'a [u8]) -> Option<&'a [u8]> {
     // In a short word, two changes could make any other word of it.
     for changes in 1..=word.len().min(8) / 3 {
-        if let Some(found) = split_byte(known, b',').find(|other| is_within(word, other, changes)) {
+        if let Some(found) = split_byte(known, b',').find(|other| differs_by_at_most(word, other, changes)) {
             return Some(found);
         }
     }
@@ -22,12 +22,12 @@ pub fn eq_ignore_case(one: &[u8], other: &[u8]) -> bool {
 
 /// True if at most `changes` changes make one word of the other. A change is a letter that is missing, wrong or too
 /// many, or two exchanged letters.
-fn is_within(one: &[u8], other: &[u8], changes: usize) -> bool {
+fn differs_by_at_most(one: &[u8], other: &[u8], changes: usize) -> bool {
     let (Some((first, rest)), Some((second, tail))) = (one.split_first(), other.split_first()) else {
         return one.len().max(other.len()) <= changes;
     };
     if first.eq_ignore_ascii_case(second) {
-        return is_within(rest, tail, changes);
+        return differs_by_at_most(rest, tail, changes);
     }
     if changes == 0 {
         return false;
@@ -36,14 +36,14 @@ fn is_within(one: &[u8], other: &[u8], changes: usize) -> bool {
         ([third, rest @ ..], [fourth, tail @ ..]) => {
             third.eq_ignore_ascii_case(second)
                 && fourth.eq_ignore_ascii_case(first)
-                && is_within(rest, tail, changes - 1)
+                && differs_by_at_most(rest, tail, changes - 1)
         }
         _ => false,
     };
     exchanged
-        || is_within(rest, tail, changes - 1)
-        || is_within(rest, other, changes - 1)
-        || is_within(one, tail, changes - 1)
+        || differs_by_at_most(rest, tail, changes - 1)
+        || differs_by_at_most(rest, other, changes - 1)
+        || differs_by_at_most(one, tail, changes - 1)
 }
 
 #[cfg(test)]

@@ -95,7 +95,7 @@ pub fn server(
         steps.push(if options.is_supervised() { Step::WriteManagedPid(path) } else { Step::KeepPidfileLock(path) });
     }
     steps.extend((!options.has(Id::Stdin)).then_some(Step::Input));
-    attributes_and_io(&mut steps, options, host);
+    push_attribute_steps(&mut steps, options, host);
     if let (Some((dir, _)), None, None) = (options.logdir, options.work_dir, options.root) {
         steps.push(Step::LogDir(dir));
     }
@@ -134,7 +134,7 @@ pub fn server(
 
 /// Adds the steps for attributes, output and sockets. Limits are the last of the attributes, because a limit of
 /// descriptors or file sizes may make other steps fail.
-fn attributes_and_io(steps: &mut Vec<Step>, options: &Options, host: &Host<'_>) {
+fn push_attribute_steps(steps: &mut Vec<Step>, options: &Options, host: &Host<'_>) {
     for is_limit in [false, true] {
         steps.extend(options.attributes.iter().filter(|step| matches!(step, Step::Limit(_)) == is_limit));
     }
@@ -213,8 +213,8 @@ fn push_directory_steps(steps: &mut Vec<Step>, options: &Options, host: &Host<'_
         (Some(dir), None, _) => Some(Step::Chdir(full(dir)?)),
         (None, None, None) if moved => {
             let dir = full(c".")?;
-            steps.push(Step::CallersDir(dir, host.cwd_identity));
-            Some(Step::ReplacedDir(dir))
+            steps.push(Step::ReturnToCallersDir(dir, host.cwd_identity));
+            Some(Step::EnterReplacedDir(dir))
         }
         (None, _, _) => None,
     })

@@ -29,8 +29,8 @@ impl Step {
             | Self::PassSockets(_)
             | Self::SetWatchdogPid
             | Self::LogDir(_)
-            | Self::CallersDir(..)
-            | Self::ReplacedDir(_)
+            | Self::ReturnToCallersDir(..)
+            | Self::EnterReplacedDir(_)
             | Self::Chdir(_)
             | Self::VerifyCwdInsideRoot(_)
             | Self::BlockSignals
@@ -91,8 +91,8 @@ impl Step {
             | Self::PassSockets(_)
             | Self::SetWatchdogPid
             | Self::LogDir(_)
-            | Self::CallersDir(..)
-            | Self::ReplacedDir(_)
+            | Self::ReturnToCallersDir(..)
+            | Self::EnterReplacedDir(_)
             | Self::Chdir(_)
             | Self::NoNewPrivileges
             | Self::Umask(_)

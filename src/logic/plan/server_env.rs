@@ -24,7 +24,7 @@ pub fn file_variable(name: StaticCStr) -> StaticCStr {
 ///
 /// # Errors
 /// If both NAME and `NAME_FILE` are set: vsrun does not guess which of them is meant.
-pub fn secret_file(name: StaticCStr, env: &Env) -> Result<Option<StaticCStr>> {
+pub fn file_env_path(name: StaticCStr, env: &Env) -> Result<Option<StaticCStr>> {
     let variable = file_variable(name);
     let Some(path) = env.get(variable.to_bytes()) else { return Ok(None) };
     if env.get(name.to_bytes()).is_some() {

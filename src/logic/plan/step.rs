@@ -52,11 +52,11 @@ pub enum Step {
     /// Make the logdir the working directory, through vsrun's descriptor of it. The path is for messages.
     LogDir(StaticCStr),
     /// Return to the directory in which vsrun was called, after the manager has left it. It has this path, device and
-    /// inode. If the path now leads to another directory, the step `ReplacedDir` enters that one.
-    CallersDir(StaticCStr, (u64, u64)),
+    /// inode. If the path now leads to another directory, the step `EnterReplacedDir` enters that one.
+    ReturnToCallersDir(StaticCStr, (u64, u64)),
     /// Enter the directory that now has the path of the directory in which vsrun was called, with the rights of the
     /// server.
-    ReplacedDir(StaticCStr),
+    EnterReplacedDir(StaticCStr),
     /// Change the root directory.
     Chroot(StaticCStr),
     /// Change the working directory.
@@ -144,8 +144,8 @@ impl Step {
             | Self::WriteManagedPid(text)
             | Self::OomScore(text)
             | Self::LogDir(text)
-            | Self::CallersDir(text, _)
-            | Self::ReplacedDir(text)
+            | Self::ReturnToCallersDir(text, _)
+            | Self::EnterReplacedDir(text)
             | Self::Chroot(text)
             | Self::Chdir(text)
             | Self::VerifyCwdInsideRoot(text)
@@ -199,7 +199,9 @@ impl Step {
             Self::Output => StepText::Output,
             Self::PassSockets(_) => StepText::PassSockets,
             Self::SetWatchdogPid => StepText::SetWatchdogPid,
-            Self::LogDir(_) | Self::CallersDir(..) | Self::ReplacedDir(_) | Self::Chdir(_) => StepText::ChangeDir,
+            Self::LogDir(_) | Self::ReturnToCallersDir(..) | Self::EnterReplacedDir(_) | Self::Chdir(_) => {
+                StepText::ChangeDir
+            }
             Self::BlockSignals => StepText::BlockSignals,
             Self::Keyring => StepText::Keyring,
             Self::Group => StepText::Group,

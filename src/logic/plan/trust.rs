@@ -63,7 +63,7 @@ impl Trust {
             None if self.is_own(owner) => {
                 // With fs.protected_hardlinks=0, every user can create a hard link to a symbolic link of root.
                 if shared && links > 1 {
-                    return Err(Reason::SecondName);
+                    return Err(Reason::HardLink);
                 }
             }
             None => self.other = Some(owner),
@@ -87,7 +87,7 @@ pub enum Reason {
     /// The log directory belongs to this user, who is neither root, vsrun's user nor the server's.
     OtherUser(u32),
     /// The component has more than one hard link, and another user may have created this one.
-    SecondName,
+    HardLink,
     /// The component has replaced the directory that vsrun has just created.
     Replaced,
 }
@@ -95,21 +95,21 @@ pub enum Reason {
 /// A component of a path that is not trusted.
 #[derive(Clone)]
 #[repr(C)] // Small fields first: shorter instructions.
-pub struct Refusal {
+pub struct UntrustedComponent {
     /// Why it is not trusted.
     pub reason: Reason,
     /// The name of the component.
     pub name: ArrayText<64>,
 }
 
-impl fmt::Display for Refusal {
+impl fmt::Display for UntrustedComponent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let user = |uid: u32| Object::Number(uid.into());
         let (problem, one, two) = match self.reason {
             Reason::Owner { owner, before } => (Problem::OfTwoUsers, user(owner), user(before)),
             Reason::Made(before) => (Problem::MadeForAnother, user(before), Object::None),
             Reason::OtherUser(owner) => (Problem::OfAStranger, user(owner), Object::None),
-            Reason::SecondName => (Problem::SecondName, Object::None, Object::None),
+            Reason::HardLink => (Problem::HardLink, Object::None, Object::None),
             Reason::Replaced => (Problem::ReplacedMeanwhile, Object::None, Object::None),
         };
         Filled(problem.phrase(), &[Object::Name(self.name.as_bytes()), one, two]).fmt(f)
@@ -162,7 +162,7 @@ mod tests {
 
     #[test]
     fn a_second_name_where_others_may_write_is_refused() {
-        for (links, shared, result) in [(1, true, Ok(())), (2, false, Ok(())), (2, true, Err(Reason::SecondName))] {
+        for (links, shared, result) in [(1, true, Ok(())), (2, false, Ok(())), (2, true, Err(Reason::HardLink))] {
             assert_eq!(Trust::new(0, 0).check_next(Component { owner: 0, links, shared }), result);
         }
     }

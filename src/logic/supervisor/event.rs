@@ -47,7 +47,7 @@ pub enum Event {
 
 impl Event {
     /// The same event, if it happened to the second process.
-    pub fn of_second(self) -> Self {
+    pub fn for_second(self) -> Self {
         Self::Second(match self {
             Self::Ready => SecondEvent::Ready,
             Self::NotReady => SecondEvent::NotReady,

@@ -175,12 +175,12 @@ impl Message<'_> {
                     *watchdog = Some(span).filter(|span| *span > Span::ZERO);
                 }
             }
-            Second::Leaving { until: Some(until), next: Signal::KILL, killed: false, .. } if is_old => {
+            Second::Exiting { until: Some(until), next: Signal::KILL, killed: false, .. } if is_old => {
                 *until = later(*until);
             }
-            Second::None | Second::Leaving { .. } | Second::Remains { .. } => {}
+            Second::None | Second::Exiting { .. } | Second::Remains { .. } => {}
         }
-        self.ready.then(|| Event::Ready.of_second())
+        self.ready.then(|| Event::Ready.for_second())
     }
 }
 

@@ -74,7 +74,7 @@ pub struct Policy {
     /// Which exits lead to a restart.
     pub restart: Restart,
     /// Whether a crash handler decides about restarts, and how long it may take.
-    pub handler: Handling,
+    pub handler: HandlerPolicy,
     /// The signal that asks the server to exit.
     pub stop_signal: Signal,
     /// How long processes that outlive the server have to exit before they are killed. None: they are left alone.
@@ -140,7 +140,7 @@ impl Policy {
 
 /// Whether there is a crash handler, and how long it may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Handling {
+pub enum HandlerPolicy {
     /// There is no crash handler: the server is restarted as if a handler had exited with 0.
     Absent,
     /// The handler may take any time.

@@ -89,16 +89,16 @@ pub enum HttpAnswer {
 }
 
 /// How many bytes of a response are read: `HTTP/1.1 200`.
-pub const STATUS_LINE: usize = 12;
+pub const STATUS_LINE_SIZE: usize = 12;
 
 /// Judges the beginning of a response.
 pub fn answer(bytes: &[u8]) -> HttpAnswer {
-    const PATTERN: &[u8; STATUS_LINE] = b"HTTP/1.# ###";
+    const PATTERN: &[u8; STATUS_LINE_SIZE] = b"HTTP/1.# ###";
     let fits = |(byte, wanted): (&u8, &u8)| if *wanted == b'#' { byte.is_ascii_digit() } else { byte == wanted };
     if !bytes.iter().zip(PATTERN).all(fits) {
         return HttpAnswer::Other;
     }
-    let Some(digits) = bytes.get(STATUS_LINE - 3..STATUS_LINE) else { return HttpAnswer::Incomplete };
+    let Some(digits) = bytes.get(STATUS_LINE_SIZE - 3..STATUS_LINE_SIZE) else { return HttpAnswer::Incomplete };
     match digits.iter().fold(0, |status, digit| status * 10 + u16::from(digit - b'0')) {
         200..=399 => HttpAnswer::Healthy,
         status => HttpAnswer::Status(status),

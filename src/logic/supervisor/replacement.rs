@@ -44,7 +44,7 @@ pub enum Second {
         watchdog: Option<Span>,
     },
     /// It is being ended: at `until` it is sent `next`, then KILL after the stop timeout.
-    Leaving {
+    Exiting {
         /// When that signal is due. None: never.
         until: Option<Time>,
         /// The signal.
@@ -109,16 +109,16 @@ pub const ACCEPTED: u16 = 0;
 /// The upper bits of the value that comes with a request.
 const MAGIC: u32 = 0x5ec0_0000;
 /// The bits for the token, which distinguishes requests.
-const TOKEN: u32 = 0x000f_ffff;
+const TOKEN_MASK: u32 = 0x000f_ffff;
 
 /// The value of a request with this token, of which the lower 20 bits count.
 pub fn request(token: u32) -> u32 {
-    MAGIC | (token & TOKEN)
+    MAGIC | (token & TOKEN_MASK)
 }
 
 /// The token of a request, if the value is one.
 pub fn token_of(value: u32) -> Option<u32> {
-    (value & !TOKEN == MAGIC).then_some(value & TOKEN)
+    (value & !TOKEN_MASK == MAGIC).then_some(value & TOKEN_MASK)
 }
 
 impl Outcome {
@@ -192,7 +192,7 @@ impl Second {
         match self {
             Self::None => None,
             Self::Candidate { until, .. } | Self::Remains { until, .. } => Some(until),
-            Self::Leaving { until, .. } => until,
+            Self::Exiting { until, .. } => until,
         }
     }
 
@@ -208,7 +208,7 @@ impl Second {
 
     /// True if a process of ours has not been reaped.
     pub(super) fn is_process(self) -> bool {
-        matches!(self, Self::Candidate { .. } | Self::Leaving { .. })
+        matches!(self, Self::Candidate { .. } | Self::Exiting { .. })
     }
 }
 

@@ -12,7 +12,7 @@ const FIRST_PAUSE: Span = Span::millis(20);
 const LONGEST_PAUSE: Span = Span::secs(1);
 /// The shortest and the longest time limit of an attempt of a readiness probe. It doubles after each attempt that
 /// exceeded it, so a server that hangs once is soon tried again, and a server that always answers slowly becomes ready.
-const TRY_LIMITS: (Span, Span) = (Span::secs(1), Span::secs(16));
+const ATTEMPT_LIMITS: (Span, Span) = (Span::secs(1), Span::secs(16));
 /// The pause after fork(2) failed for a probe, which says nothing about the server.
 const REFUSED_PAUSE: Span = Span::secs(1);
 
@@ -74,7 +74,7 @@ pub struct Schedule {
 impl Schedule {
     /// A schedule in which nothing is due until `begin`.
     pub fn new(ready: Ready, health: Option<Health>) -> Self {
-        let (pause, limit) = (FIRST_PAUSE, TRY_LIMITS.0);
+        let (pause, limit) = (FIRST_PAUSE, ATTEMPT_LIMITS.0);
         Self { ready, health, stage: None, next: None, pause, limit, failures: 0 }
     }
 
@@ -140,7 +140,7 @@ impl Schedule {
             AttemptResult::Failed | AttemptResult::TimedOut => {
                 self.pause = self.pause.doubled().min(LONGEST_PAUSE);
                 if tried == AttemptResult::TimedOut {
-                    self.limit = self.limit.doubled().min(TRY_LIMITS.1);
+                    self.limit = self.limit.doubled().min(ATTEMPT_LIMITS.1);
                 }
                 self.next = Some(now.after(self.pause));
             }

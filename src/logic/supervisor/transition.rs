@@ -50,7 +50,7 @@ fn last(state: &mut State, ending: Ending, linger: Option<Time>) -> Action {
 /// Calls the function of the phase.
 #[inline(never)]
 fn next_action(policy: &Policy, state: &mut State, event: Event, now: Time) -> Action {
-    if let Some(action) = second::first(policy, state, event, now) {
+    if let Some(action) = second::handle_second(policy, state, event, now) {
         return action;
     }
     match state.phase {
@@ -110,7 +110,7 @@ fn cleared(policy: &Policy, state: &mut State, next: AfterStop, exit: Exit, now:
 
 /// Forwards a signal to the server, after `--stop-delay` if it is a request to stop.
 fn forward(policy: &Policy, state: &mut State, signal: Signal, now: Time) -> Action {
-    match delay::of_forwarded(policy, state, signal) {
+    match delay::forward_delay(policy, state, signal) {
         Some(span) => delay::begin(state, Some(signal), span, now),
         None => forward_now(policy, state, signal, now),
     }

@@ -2,7 +2,7 @@
 
 use std::os::fd::AsFd;
 
-use super::{HIDDEN_CHECKS, POLL_PAUSE_MS, Pidfile, READ_ATTEMPTS, Server, is_over};
+use super::{MAX_HIDDEN_CHECKS, POLL_PAUSE_MS, Pidfile, READ_ATTEMPTS, Server, has_passed};
 use crate::logic::base::cstr::StaticCStr;
 use crate::logic::base::error::{Error, Object, Result};
 use crate::logic::base::exit;
@@ -10,7 +10,7 @@ use crate::logic::base::problem::Problem;
 use crate::logic::base::reason::Reason;
 use crate::logic::base::signal::Signal;
 use crate::logic::base::time::Span;
-use crate::logic::control::Lock;
+use crate::logic::control::LockState;
 use crate::logic::supervisor::replacement::{ACCEPTED, Outcome, Refusal, request, token_of};
 use crate::runtime::host::clock::now;
 use crate::runtime::report::os_error::add_errno;
@@ -33,7 +33,7 @@ const CHECKS_IF_ACCEPTED: u64 = 100;
 pub fn replace(path: StaticCStr, file: &Pidfile, server: Server) -> Result<u8> {
     let error = || Error::of(Problem::Replace, path.to_bytes());
     let fail = |why| Err(error().reason(why));
-    if server.lock != Lock::Exclusive {
+    if server.lock != LockState::Exclusive {
         return fail(Reason::NoManager);
     }
     let manager = server.owner;
@@ -66,12 +66,12 @@ pub fn replace(path: StaticCStr, file: &Pidfile, server: Server) -> Result<u8> {
                 let [reason, more] = outcome.map_or([Object::None, Object::None], Outcome::words);
                 return Err(error().with(reason).with(more).status(code));
             }
-            LockAnswer::Hidden if hidden == HIDDEN_CHECKS => return fail(Reason::ItsLockUnreadable),
+            LockAnswer::Hidden if hidden == MAX_HIDDEN_CHECKS => return fail(Reason::ItsLockUnreadable),
             LockAnswer::Hidden => {
                 hidden += 1;
                 CHECKS_IF_ACCEPTED
             }
-            LockAnswer::None if is_over(Some(until)) => return fail(Reason::ManagerSilent),
+            LockAnswer::None if has_passed(Some(until)) => return fail(Reason::ManagerSilent),
             LockAnswer::None => CHECKS_PER_REQUEST,
         };
         if checks % repeated == 0 {

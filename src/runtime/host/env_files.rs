@@ -30,12 +30,12 @@ const MAX_VARIABLE: u64 = 128 << 10;
 /// never show the contents.
 pub fn read_all(sources: &EnvFiles, base: &Env) -> Result<Vec<StaticCStr>> {
     let mut entries = Vec::new();
-    add_all(sources, base, &mut entries).map(|()| entries)
+    read_sources(sources, base, &mut entries).map(|()| entries)
 }
 
 // A separate function: every early return repeats the code that drops all local values, so short functions save bytes.
 #[inline(never)]
-fn add_all(sources: &EnvFiles, base: &Env, entries: &mut Vec<StaticCStr>) -> Result<()> {
+fn read_sources(sources: &EnvFiles, base: &Env, entries: &mut Vec<StaticCStr>) -> Result<()> {
     let mut contents = FileContents::default();
     for path in &sources.files {
         read_walking(path, u64::MAX, &mut contents, None)?;
@@ -50,7 +50,7 @@ fn add_all(sources: &EnvFiles, base: &Env, entries: &mut Vec<StaticCStr>) -> Res
     let mut env = base.clone();
     entries.iter().for_each(|entry| env.put(entry));
     for name in &sources.names {
-        if let Some(path) = server_env::secret_file(name, &env)? {
+        if let Some(path) = server_env::file_env_path(name, &env)? {
             read_walking(path, MAX_VARIABLE, &mut contents, Some(name))?;
             let Some(entry) = server_env::entry_from_contents(name, &contents) else {
                 return Err(Error::of(Problem::UseSecret, path.to_bytes()).name(name.to_bytes()));
@@ -64,9 +64,9 @@ fn add_all(sources: &EnvFiles, base: &Env, entries: &mut Vec<StaticCStr>) -> Res
 
 /// Reads a regular file. Root walks to it component by component. `name` is the variable whose value it is; None for a
 /// file of `--env-file`.
-fn read_walking(path: StaticCStr, most: u64, contents: &mut FileContents, name: Option<StaticCStr>) -> Result<()> {
+fn read_walking(path: StaticCStr, max_size: u64, contents: &mut FileContents, name: Option<StaticCStr>) -> Result<()> {
     let mut walk = Walk::begin();
-    let result = walk_file::open(&mut walk, path).and_then(|file| read_limited(&file, most, contents));
+    let result = walk_file::open(&mut walk, path).and_then(|file| read_limited(&file, max_size, contents));
     result.map_err(|why| {
         let path = path.to_bytes();
         let error = match name {
@@ -84,16 +84,16 @@ fn read_walking(path: StaticCStr, most: u64, contents: &mut FileContents, name: 
 /// Reads a regular file, and replaces `contents`. Refuses a FIFO without waiting for its writer.
 ///
 /// # Errors
-/// The errors of open(2) and read(2); EINVAL if it is not a regular file; EFBIG if it has more than `most` bytes.
-pub fn read(path: &CStr, most: u64, contents: &mut FileContents) -> sys::Result<()> {
-    read_limited(&dir::open_readonly(path)?, most, contents)
+/// The errors of open(2) and read(2); EINVAL if it is not a regular file; EFBIG if it has more than `max_size` bytes.
+pub fn read(path: &CStr, max_size: u64, contents: &mut FileContents) -> sys::Result<()> {
+    read_limited(&dir::open_readonly(path)?, max_size, contents)
 }
 
-fn read_limited(file: &OwnedFd, most: u64, contents: &mut FileContents) -> sys::Result<()> {
+fn read_limited(file: &OwnedFd, max_size: u64, contents: &mut FileContents) -> sys::Result<()> {
     let about = dir::fstat(file.as_fd())?;
     if !about.regular {
         return Err(Errno::INVAL);
     }
     contents.refill(file.as_fd(), about.size)?;
-    if contents.len() as u64 > most { Err(Errno::FBIG) } else { Ok(()) }
+    if contents.len() as u64 > max_size { Err(Errno::FBIG) } else { Ok(()) }
 }

@@ -65,11 +65,11 @@ pub fn run(policy: LogPolicy) -> ! {
             rotator.next = time.after(SWEEP_INTERVAL);
         }
         let wake = Some(rotator.next.since(time).0);
-        let news = poll::wait(&[Some(input), Some(signals.as_fd()), None], wake) & 1 != 0;
+        let is_readable = poll::wait(&[Some(input), Some(signals.as_fd()), None], wake) & 1 != 0;
         // Count the bytes before reading the signals. The manager requests a rotation before it starts the next server.
         // So if no request has been read here, none of the counted bytes is from the next server.
         let count = pipe::bytes_available(input);
-        if news && count == 0 {
+        if is_readable && count == 0 {
             process::exit(exit::OK);
         }
         while let Some(arrived) = signals.next() {

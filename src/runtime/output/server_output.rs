@@ -201,7 +201,7 @@ impl ServerOutput {
     }
 
     /// The process that reads the output. It must outlive every process that writes to it.
-    pub fn helper(&self) -> Option<Pid> {
+    pub fn child_pid(&self) -> Option<Pid> {
         Some(self.child.as_ref()?.running.as_ref()?.pid)
     }
 

@@ -17,7 +17,7 @@ use crate::sys::process::{self, Forked};
 
 /// The cleanup helper. It is not a child of the server, so that the server's wait(2) never returns it.
 pub struct CleanupHelper {
-    order: OwnedFd,
+    request: OwnedFd,
     done: OwnedFd,
 }
 
@@ -29,28 +29,28 @@ impl CleanupHelper {
     /// When the kernel cannot create a process, or no descriptor is available.
     pub fn spawn(resources: &StartResources, log: &Log, termination_log: &TerminationLog) -> Result<Self> {
         let fail = |why| os_error(Problem::PrepareCleanup, why);
-        let (orders, order) = fd::pipe().map_err(fail)?;
+        let (requests, request) = fd::pipe().map_err(fail)?;
         let (done, doing) = fd::pipe().map_err(fail)?;
         match process::fork().map_err(fail)? {
             Forked::Parent(pid) => {
                 let _ = process::reap(pid);
-                Ok(Self { order, done })
+                Ok(Self { request, done })
             }
             Forked::Child => {
                 let _ = poll::set_mask(SignalMask::All);
                 if let Ok(Forked::Child) = process::fork() {
-                    drop((order, done));
+                    drop((request, done));
                     let mut message = vec![0; MAX_MESSAGE];
                     // End of file without a message means that the exec succeeded.
-                    let count = fd::read_full(orders.as_fd(), &mut message).unwrap_or(0);
+                    let count = fd::read_full(requests.as_fd(), &mut message).unwrap_or(0);
                     if let Some(error) = message.get(..count).and_then(parse_error) {
-                        resources.undo_files();
+                        resources.remove_files();
                         log.record_failure(&error);
                         print_error(&error);
                         termination_log.write_failure(&error, None);
                         drop(doing);
                         // The process that has sent the message exits now. It may be in the control group.
-                        resources.undo_group();
+                        resources.remove_cgroup();
                     }
                 }
                 process::exit(exit::OK)
@@ -60,14 +60,14 @@ impl CleanupHelper {
 
     /// The pipes that must stay open until the exec.
     pub fn pipes(&self) -> [Option<BorrowedFd<'_>>; 2] {
-        [Some(self.order.as_fd()), Some(self.done.as_fd())]
+        [Some(self.request.as_fd()), Some(self.done.as_fd())]
     }
 
     /// To be called when the start has failed. Makes the helper undo the start and report the error, waits for that,
     /// and exits.
     pub fn run(self, error: &Error) -> ! {
-        send_error(error, &self.order);
-        drop(self.order);
+        send_error(error, &self.request);
+        drop(self.request);
         let _ = fd::read_full(self.done.as_fd(), &mut [0]);
         process::exit(error.code)
     }

@@ -67,8 +67,8 @@ impl LockedFile {
     fn process_lock(&self, proc_dir: &Dir, visibility: ProcVisibility) -> LockSeen {
         // If the file's owner is another user than root and ours, only that user's processes count.
         let owner = self.owner;
-        let stranger = || !dir::fstat(proc_dir.as_fd()).is_ok_and(|proc_dir| proc_dir.owner == owner);
-        if owner != 0 && owner != credentials::effective_uid() && stranger() {
+        let is_other_user = || !dir::fstat(proc_dir.as_fd()).is_ok_and(|proc_dir| proc_dir.owner == owner);
+        if owner != 0 && owner != credentials::effective_uid() && is_other_user() {
             return LockSeen::NotHeld;
         }
         let held = self.thread_lock(proc_dir, visibility);
@@ -137,7 +137,7 @@ pub fn contents(file: BorrowedFd<'_>) -> PidfileContents {
 
 /// Makes the error for a pidfile that another process has locked, with that process's pid. It does not rely on the pid
 /// in the file, which may be that of a dead server whose lock a child has inherited.
-pub fn already_running(path: &CStr, file: BorrowedFd<'_>, about: &FileStat) -> Error {
+pub fn already_running_error(path: &CStr, file: BorrowedFd<'_>, about: &FileStat) -> Error {
     let locked = LockedFile::new(about);
     let refused = |problem| Error::of(problem, path.to_bytes());
     let pid = match contents(file) {
@@ -149,8 +149,8 @@ pub fn already_running(path: &CStr, file: BorrowedFd<'_>, about: &FileStat) -> E
     let (_, held) = locked.process(pid, Some(&mut parent));
     let number = |pid: i32| pid.into();
     // The /proc of another pid namespace does not show the process.
-    let sees = proc_visibility().is_some_and(|visibility| visibility != ProcVisibility::Foreign);
-    if held != LockSeen::NotHeld || !sees || locked.process(parent, None).1 != LockSeen::NotHeld {
+    let is_visible = proc_visibility().is_some_and(|visibility| visibility != ProcVisibility::Foreign);
+    if held != LockSeen::NotHeld || !is_visible || locked.process(parent, None).1 != LockSeen::NotHeld {
         return refused(Problem::LockedBy).number(number(pid));
     }
     match locked.find_manager() {

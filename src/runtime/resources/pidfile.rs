@@ -12,7 +12,7 @@ use crate::logic::base::reason::Reason;
 use crate::logic::base::text::ArrayText;
 use crate::runtime::report::os_error::os_error_of;
 use crate::sys::dir::{self, Dir, FileStat, OpenMode};
-use crate::sys::lock::{self, Kind, Part, lock};
+use crate::sys::lock::{self, LockKind, LockPart, lock};
 use crate::sys::process::Pid;
 use crate::sys::{self, Errno, access, credentials};
 
@@ -111,12 +111,12 @@ impl Pidfile {
     /// # Errors
     /// When the path names another file by now, or the file cannot be read.
     pub fn share_lock(&self) -> sys::Result<OwnedFd> {
-        lock(self.file.as_fd(), Part::Whole, Kind::Shared)?;
+        lock(self.file.as_fd(), LockPart::Whole, LockKind::Shared)?;
         let second = self.dir.open_file(self.name, OpenMode::ReadOnly, 0)?;
         if dir::fstat(second.as_fd())?.id != self.stat.id {
             return Err(Errno::NOENT);
         }
-        lock(second.as_fd(), Part::Whole, Kind::Shared)?;
+        lock(second.as_fd(), LockPart::Whole, LockKind::Shared)?;
         // If a short-lived server exits at once, the cleanup helper may still have the first descriptor, which must not
         // keep the lock then.
         lock::unlock(self.file.as_fd())?;
@@ -198,8 +198,8 @@ fn lock_in_dir(
             return Err(LockError::Unsuitable(fault));
         }
         let locked = match purpose {
-            Purpose::Acquire => lock(file.as_fd(), Part::Upper, Kind::Exclusive),
-            Purpose::Check => match lock::lock_of_others(file.as_fd(), Part::Whole) {
+            Purpose::Acquire => lock(file.as_fd(), LockPart::Upper, LockKind::Exclusive),
+            Purpose::Check => match lock::lock_of_others(file.as_fd(), LockPart::Whole) {
                 Ok(Some(_)) => Err(Errno::AGAIN),
                 result => result.map(drop),
             },
@@ -208,7 +208,7 @@ fn lock_in_dir(
             Ok(()) if purpose == Purpose::Check => return Ok(None),
             Ok(()) => {}
             Err(Errno::AGAIN | Errno::ACCESS) => {
-                return Err(LockError::Final(lookup::already_running(path, file.as_fd(), &about)));
+                return Err(LockError::Final(lookup::already_running_error(path, file.as_fd(), &about)));
             }
             // Linux before 3.15 has no open file description locks, and a process lock of fcntl(2) is not inherited over fork(2).
             Err(why @ Errno::INVAL) => return fail(Problem::LockNeedsLinux, why),
@@ -220,7 +220,7 @@ fn lock_in_dir(
                 let _ = dir::fchmod(file.as_fd(), MODE);
             }
             let locked = dir::ftruncate(file.as_fd(), 0);
-            return match locked.and_then(|()| lock(file.as_fd(), Part::Whole, Kind::Exclusive)) {
+            return match locked.and_then(|()| lock(file.as_fd(), LockPart::Whole, LockKind::Exclusive)) {
                 Ok(()) => Ok(Some((file, about))),
                 Err(why) => fail(Problem::LockPidfile, why),
             };

@@ -15,9 +15,9 @@ use crate::sys::{self, Errno, caps, socket};
 #[inline(never)]
 pub fn check(listener: &Listener<'_>) -> Option<Error> {
     let unknown = |why| Some(Error::of(Problem::PortUnchecked, listener.text).reason(why));
-    let address = match socket::try_address(&listener.address) {
+    let address = match socket::check_address(&listener.address) {
         Err(Errno::AFNOSUPPORT | Errno::ADDRNOTAVAIL) if let Some(second) = listener.ipv4_fallback() => {
-            socket::try_address(&second)
+            socket::check_address(&second)
         }
         result => result,
     };

@@ -9,7 +9,7 @@ use core::ffi::CStr;
 use core::fmt::Write;
 use std::os::fd::{AsFd, OwnedFd};
 
-use super::walk::is_new;
+use super::walk::is_just_created;
 use crate::logic::base::cstr::{StaticCStr, leak_cstr};
 use crate::logic::base::text::ArrayText;
 use crate::logic::plan::socket_address::Listener;
@@ -64,7 +64,7 @@ fn create_and_move(
     owner: Option<(u32, u32)>,
 ) -> sys::Result<()> {
     let private = walk::open_for_listing(walk::enter(Some(&dir.0), private)?.as_fd())?;
-    if !is_new(&private)? {
+    if !is_just_created(&private)? {
         return Err(Errno::AGAIN);
     }
     match process::fork()? {

@@ -14,7 +14,7 @@ use crate::logic::plan::socket_activation::ServerSockets;
 use crate::logic::plan::socket_address::{Listener, Transport};
 use crate::runtime::report::os_error::add_errno;
 use crate::runtime::resources::ports::bind_error;
-use crate::sys::socket::{self, Kind};
+use crate::sys::socket::{self, SocketKind};
 use crate::sys::{self, Errno, fd};
 
 /// The files of Unix sockets. Dropping this leaves the files; only `remove` removes them.
@@ -129,8 +129,8 @@ fn bind_error_here(listener: &Listener<'_>, walk: &Walk, why: Errno) -> Error {
 /// Binds a socket to a port.
 fn bind_port(listener: &Listener<'_>) -> sys::Result<OwnedFd> {
     let kind = match listener.transport {
-        Transport::Stream => Kind::Stream,
-        Transport::Datagram => Kind::Datagram,
+        Transport::Stream => SocketKind::Stream,
+        Transport::Datagram => SocketKind::Datagram,
     };
     match (socket::bind(&listener.address, kind), listener.ipv4_fallback()) {
         (Err(Errno::AFNOSUPPORT | Errno::ADDRNOTAVAIL), Some(second)) => socket::bind(&second, kind),

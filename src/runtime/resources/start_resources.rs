@@ -40,18 +40,18 @@ impl StartResources {
 
     /// Removes what was created. The sockets come first, while the locks still keep other starts out.
     pub fn release(&self) {
-        self.undo_files();
-        self.undo_group();
+        self.remove_files();
+        self.remove_cgroup();
     }
 
     /// Removes what was created, except the control group: a process in the group cannot remove it.
-    pub fn undo_files(&self) {
+    pub fn remove_files(&self) {
         self.sockets.remove();
         self.pidfiles.iter().flatten().for_each(Pidfile::release);
     }
 
     /// Removes the control group, if vsrun has created it.
-    pub fn undo_group(&self) {
+    pub fn remove_cgroup(&self) {
         self.cgroup.iter().for_each(Cgroup::release);
     }
 }

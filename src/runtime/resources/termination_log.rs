@@ -47,10 +47,10 @@ impl TerminationLog {
     }
 
     /// Overwrites the file with one line, and with the last lines of `tail`.
-    pub fn write(&self, words: fmt::Arguments<'_>, tail: Option<OwnedFd>) {
+    pub fn write(&self, message: fmt::Arguments<'_>, tail: Option<OwnedFd>) {
         let Some(file) = &self.0 else { return };
         let mut text = ArrayText::<MAX_SIZE>::new();
-        let _ = write!(text, "vsrun: {words}");
+        let _ = write!(text, "vsrun: {message}");
         text.end_with(b'\n');
         if let Some(tail) = tail {
             let mut bytes = [0; MAX_SIZE];

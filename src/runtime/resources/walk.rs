@@ -12,7 +12,7 @@ use crate::logic::base::cstr::{StaticCStr, leak_cstr};
 use crate::logic::base::error::Result;
 use crate::logic::base::problem::Problem;
 use crate::logic::base::text::ArrayText;
-use crate::logic::plan::trust::{Component, Reason, Refusal, Trust, components};
+use crate::logic::plan::trust::{Component, Reason, Trust, UntrustedComponent, components};
 use crate::sys::dir::{self, Dir, FileStat};
 use crate::sys::{self, Errno, credentials, file_contents, walk};
 
@@ -34,7 +34,7 @@ pub struct Walk {
     pub(super) at: Option<OwnedFd>,
     /// The fstat(2) result of the directory that the walk has reached.
     pub about: FileStat,
-    pub refusal: Option<Refusal>,
+    pub refusal: Option<UntrustedComponent>,
 }
 
 /// How missing directories are created.
@@ -184,7 +184,7 @@ impl Walk {
     fn refuse(&mut self, name: &[u8], reason: Reason) -> sys::Result<()> {
         let mut shown = ArrayText::new();
         shown.push(name);
-        self.refusal = Some(Refusal { name: shown, reason });
+        self.refusal = Some(UntrustedComponent { name: shown, reason });
         Err(Errno::PERM)
     }
 
@@ -206,7 +206,7 @@ impl Walk {
         let made = walk::enter(self.at.as_ref(), name);
         make.made.push((self.at.take(), leak_cstr(name.to_bytes().to_vec())));
         let made = walk::open_for_listing(made?.as_fd())?;
-        if self.checked && !is_new(&made)? {
+        if self.checked && !is_just_created(&made)? {
             make.made.pop();
             return self.refuse(name.to_bytes(), Reason::Replaced);
         }
@@ -263,7 +263,7 @@ impl Walk {
 ///
 /// # Errors
 /// The errors of getdents(2).
-pub fn is_new(made: &Dir) -> sys::Result<bool> {
+pub fn is_just_created(made: &Dir) -> sys::Result<bool> {
     let about = dir::fstat(made.as_fd())?;
     let mut is_empty = true;
     made.for_each_name(&mut |name| is_empty &= matches!(name.to_bytes(), b"." | b".."))?;

@@ -48,13 +48,13 @@ pub fn daemonize(
     waiting_parent: &mut Option<WaitingParent>,
 ) -> Result<()> {
     let fail = |why| os_error(Problem::Detach, why);
-    let (answer, write) = fd::pipe().map_err(fail)?;
+    let (outcome_pipe, write) = fd::pipe().map_err(fail)?;
     if let Forked::Parent(_) = process::fork().map_err(fail)? {
         // End of file on the pipe reports the exit of the detached process, whatever happens to its other descriptors.
         drop(write);
-        await_report(&answer, statuses);
+        await_report(&outcome_pipe, statuses);
     }
-    drop(answer);
+    drop(outcome_pipe);
     *waiting_parent = Some(WaitingParent(write));
     leave_session(role, output).map_err(fail)
 }
@@ -81,14 +81,14 @@ const POLL_PAUSE_MS: u64 = 10;
 
 /// Waits for the outcome, in the calling process. This process keeps only the pipe, and no lock or socket. So it can be
 /// killed at any time without harm.
-fn await_report(answer: &OwnedFd, statuses: Statuses) -> ! {
+fn await_report(outcome_pipe: &OwnedFd, statuses: Statuses) -> ! {
     let _ = poll::set_mask(SignalMask::None);
-    let answer_number = answer.as_raw_fd();
-    let _ = fd::close_all_except(answer_number..answer_number + 1);
+    let outcome_number = outcome_pipe.as_raw_fd();
+    let _ = fd::close_all_except(outcome_number..outcome_number + 1);
     let mut message = vec![0; MAX_MESSAGE];
     let (mut count, mut attempts) = (0, READ_ATTEMPTS);
     while let Some(room) = message.get_mut(count..).filter(|room| !room.is_empty()) {
-        match fd::read_some(answer.as_fd(), room) {
+        match fd::read_some(outcome_pipe.as_fd(), room) {
             Ok(0) => break,
             Ok(more) => count += more,
             // A failed read says nothing about the start, which goes on. Only end of file means that the detached

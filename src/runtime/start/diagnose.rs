@@ -22,7 +22,9 @@ const MAX_INTERPRETERS: usize = 4;
 
 /// Finds the cause why a step with a path failed. Writes the path that the cause is about into `about`.
 pub fn diagnose(step: &Step, program: &ExecImage, why: Errno, about: &mut Detail) -> Cause {
-    if let Step::Chroot(dir) | Step::Chdir(dir) | Step::ReplacedDir(dir) | Step::Allow(Rule::Path(_, dir), _) = step {
+    if let Step::Chroot(dir) | Step::Chdir(dir) | Step::EnterReplacedDir(dir) | Step::Allow(Rule::Path(_, dir), _) =
+        step
+    {
         return diagnose_path(dir, about);
     }
     if let Step::Covered(dir) = step {

@@ -23,17 +23,17 @@ pub fn apply_landlock_step(step: &Step, ruleset: &mut Option<OwnedFd>, starts: b
         return if starts { Ok(()) } else { diagnose::verify_covered(c".") };
     }
     // The rehearsal has skipped the step that creates the rule set.
-    let Some(begun) = ruleset else { return Err(Errno::INVAL) };
+    let Some(ruleset_fd) = ruleset else { return Err(Errno::INVAL) };
     if let Step::Allow(rule, handled) = *step {
         return match rule {
-            Rule::Path(reach, path) => {
-                let rights = if starts { reach.rights(handled) } else { reach.rehearsal_rights() };
-                landlock::allow_path(begun.as_fd(), path, rights)
+            Rule::Path(access, path) => {
+                let rights = if starts { access.rights(handled) } else { access.rehearsal_rights() };
+                landlock::allow_path(ruleset_fd.as_fd(), path, rights)
             }
-            Rule::Port(direction, port) => landlock::allow_port(begun.as_fd(), port, direction),
+            Rule::Port(direction, port) => landlock::allow_port(ruleset_fd.as_fd(), port, direction),
         };
     }
-    let result = landlock::restrict(begun.as_fd());
+    let result = landlock::restrict(ruleset_fd.as_fd());
     *ruleset = None;
     result
 }

@@ -91,8 +91,8 @@ impl StepFailure {
     }
 
     /// Adds the index of the failed step to a set.
-    pub fn add_to(&self, places: &mut StepSet) {
-        if let Some(bits) = places.0.get_mut(usize::from(self.place / 64)) {
+    pub fn add_to(&self, indices: &mut StepSet) {
+        if let Some(bits) = indices.0.get_mut(usize::from(self.place / 64)) {
             *bits |= 1 << (self.place % 64);
         }
     }

@@ -114,7 +114,7 @@ fn apply_step(step: &Step, program: &ExecImage, io: &ChildIo<'_>, state: &mut Ex
         }
         Step::BlockSignals => poll::set_mask(SignalMask::All),
         Step::TakeForeground => terminal::take_foreground(),
-        Step::Group => terminal::lead_group(),
+        Step::Group => terminal::new_process_group(),
         Step::DropTerminal => terminal::detach(),
         Step::KeepPidfileLock(_) => match io.pidfile {
             Some(pidfile) => {
@@ -139,22 +139,22 @@ fn apply_step(step: &Step, program: &ExecImage, io: &ChildIo<'_>, state: &mut Ex
         }
         Step::Output => [(io.output, 1), (io.error, 2)]
             .into_iter()
-            .try_for_each(|(wire, number)| wire.map_or(Ok(()), |wire| fd::dup_onto(wire, number))),
+            .try_for_each(|(file, number)| file.map_or(Ok(()), |file| fd::dup_onto(file, number))),
         Step::PassSockets(count) => {
             state.sockets = *count;
             program.set_pid("LISTEN_PID", process::id())
         }
         Step::SetWatchdogPid => program.set_pid("WATCHDOG_PID", process::id()),
         Step::LogDir(dir) => io.dir.map_or_else(|| credentials::change_dir(dir), credentials::enter),
-        Step::CallersDir(dir, which) => {
+        Step::ReturnToCallersDir(dir, which) => {
             close_inherited::return_to_callers_dir(dir, *which).map(|is| state.dir_replaced = is)
         }
-        Step::ReplacedDir(dir) if state.dir_replaced => credentials::change_dir(dir),
-        Step::ReplacedDir(_) => Ok(()),
+        Step::EnterReplacedDir(dir) if state.dir_replaced => credentials::change_dir(dir),
+        Step::EnterReplacedDir(_) => Ok(()),
         Step::Chroot(dir) => walk::change_root(dir),
         Step::Chdir(dir) => credentials::change_dir(dir),
         Step::VerifyCwdInsideRoot(_) => credentials::verify_cwd_inside_root(),
-        Step::Keyring => keyring::join_own(),
+        Step::Keyring => keyring::join_new_keyring(),
         Step::Groups(groups) => credentials::set_groups(groups),
         Step::Gid(gid) => credentials::set_gid(*gid),
         Step::Uid(uid, rights) => credentials::set_uid(*uid, *rights != KeepPermitted::No),

@@ -34,7 +34,7 @@ impl Supervisor<'_> {
         }
         if is_last {
             if stage > 0 && slot == Slot::Server {
-                self.state.end_preparation(now());
+                self.state.begin_server_run(now());
             }
             return None;
         }
@@ -125,7 +125,7 @@ impl Supervisor<'_> {
             self.record(Priority::Info, format_args!("{words}"));
             return match self.start_process(slot, command.stage + 1) {
                 Ok(()) => None,
-                Err(why) => Some(self.cannot_launch(slot, why)),
+                Err(why) => Some(self.on_launch_failed(slot, why)),
             };
         }
         let late = self.timeout_text().filter(|_| command.late);

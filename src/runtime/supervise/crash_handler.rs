@@ -19,7 +19,7 @@ use crate::runtime::start::child_io::ChildIo;
 use crate::runtime::start::exec_image::ExecImage;
 use crate::runtime::start::outcome::{ErrorText, StartOutcome};
 use crate::runtime::start::spawn::spawn;
-use crate::sys::process::{Pid, Usage};
+use crate::sys::process::{Pid, ResourceUsage};
 use crate::sys::{self, access, dir};
 
 /// The longest variable: `VSRUN_SERVER_EXPLAIN=dumped core with signal 64`.
@@ -29,9 +29,9 @@ const VARIABLES: usize = 12;
 /// The handler, prepared once at the start and spawned after each unexpected exit.
 #[repr(C)] // Small and frequent fields first: shorter instructions.
 pub struct Handler {
-    asked: Option<(Pid, OwnedFd)>,
+    running: Option<(Pid, OwnedFd)>,
     /// The kernel's counter of out-of-memory kills, and its value when this server process started.
-    killed: Option<(OwnedFd, u64)>,
+    oom_kills: Option<(OwnedFd, u64)>,
     /// Shows the exit of the running handler, even if a tracer hides it.
     pub exit_watch: ExitWatch,
     program: ExecImage,
@@ -53,7 +53,7 @@ pub struct CrashReport {
     /// How many restarts there were before.
     pub restarts: u64,
     /// The resources that the server used.
-    pub usage: Usage,
+    pub usage: ResourceUsage,
 }
 
 impl Handler {
@@ -72,17 +72,17 @@ impl Handler {
         }
         let program = ExecImage::with_slots(program, VARIABLES, 64);
         let (exit_watch, output) = (ExitWatch::default(), HandlerOutput::default());
-        Ok(Self { program, asked: None, exit_watch, output, killed: count_of_kills().map(|file| (file, 0)) })
+        Ok(Self { program, running: None, exit_watch, output, oom_kills: open_kill_counter().map(|file| (file, 0)) })
     }
 
     /// Takes the count of out-of-memory kills from this file, `memory.events` of the server's own control group.
-    pub fn count_in(&mut self, events: OwnedFd) {
-        self.killed = Some((events, 0));
+    pub fn count_kills_in(&mut self, events: OwnedFd) {
+        self.oom_kills = Some((events, 0));
     }
 
     /// A run of the server begins: remembers the count of out-of-memory kills.
     pub fn begin(&mut self) {
-        if let Some((file, before)) = &mut self.killed {
+        if let Some((file, before)) = &mut self.oom_kills {
             *before = read(file, memory_events::kill_count).unwrap_or(u64::MAX);
         }
     }
@@ -93,7 +93,7 @@ impl Handler {
     /// When the kernel refuses to fork.
     #[inline(never)]
     pub fn spawn(&mut self, mut report: CrashReport, input: Option<BorrowedFd<'_>>) -> sys::Result<()> {
-        if let Some((file, before)) = &self.killed
+        if let Some((file, before)) = &self.oom_kills
             && read(file, memory_events::kill_count) > Some(*before)
         {
             report.reason = report.reason.or(Some("oom"));
@@ -105,19 +105,19 @@ impl Handler {
         let output = Some(pipe.as_fd());
         let launched = spawn(&self.program, &ChildIo { input, output, error: output, ..ChildIo::default() })?;
         self.exit_watch = ExitWatch::new(launched.pid);
-        self.asked = Some((launched.pid, launched.report));
+        self.running = Some((launched.pid, launched.report));
         Ok(())
     }
 
     /// The pid of the running handler.
     pub fn pid(&self) -> Option<Pid> {
-        self.asked.as_ref().map(|(pid, _)| *pid)
+        self.running.as_ref().map(|(pid, _)| *pid)
     }
 
     /// The handler has been reaped. Writes the reason if it could not be executed.
     #[inline(never)]
     pub fn on_exit(&mut self, why: &mut ErrorText) {
-        let Some((_, report)) = self.asked.take() else { return };
+        let Some((_, report)) = self.running.take() else { return };
         self.exit_watch = ExitWatch::default();
         if let StartOutcome::Failed(failure) = StartOutcome::await_end(&report) {
             let _ = why.write_str(" (");
@@ -128,7 +128,7 @@ impl Handler {
 }
 
 /// The file with the count of out-of-memory kills, if it can be read.
-fn count_of_kills() -> Option<OwnedFd> {
+fn open_kill_counter() -> Option<OwnedFd> {
     let files = read(&dir::open_readonly(c"/proc/self/cgroup").ok()?, |text| Some(memory_events::event_files(text)))?;
     files.iter().find_map(|path| {
         let file = dir::open_readonly(CStr::from_bytes_with_nul(path).ok()?).ok()?;

@@ -18,7 +18,7 @@ use crate::runtime::start::deliver;
 use crate::sys::dir::Dir;
 use crate::sys::pidfd::Process;
 use crate::sys::process::{self, Pid};
-use crate::sys::scratch::Scratch;
+use crate::sys::scratch::MappedTable;
 
 /// The most processes that are read in a turn, which takes about 10 ms.
 const LISTED_PER_TURN: usize = 1024;
@@ -44,7 +44,7 @@ pub struct Sweep {
     /// Whether processes that are dying already do not count.
     skips_dying: bool,
     proc: Dir,
-    rows: Scratch,
+    rows: MappedTable,
     stage: Stage,
     /// What has been found. Valid when all processes have been listed.
     pub found: Found,
@@ -66,7 +66,7 @@ pub struct Found {
     pub first: [i32; 3],
     /// True if the list may be incomplete: a parent exited during the sweep, so it is not known whether its children
     /// descend from vsrun.
-    is_unsure: bool,
+    is_incomplete: bool,
 }
 
 /// How far a turn of a sweep got.
@@ -87,7 +87,7 @@ impl Sweep {
         if matches!(proc_visibility(), None | Some(ProcVisibility::Foreign)) {
             return None;
         }
-        let (proc, rows) = (Dir::open(c"/proc").ok()?, Scratch::new()?);
+        let (proc, rows) = (Dir::open(c"/proc").ok()?, MappedTable::new()?);
         // A sweep that is limited to one of two server processes never includes processes that entered from outside.
         let whole = whole && part.is_none();
         Some(Self {
@@ -112,7 +112,7 @@ impl Sweep {
                     return Turn::More;
                 }
                 tree::mark(self.rows.rows(), process::id().number(), &helpers);
-                self.tally();
+                self.count_found();
                 self.stage = Stage::Sending { at: 0 };
                 if self.signal.is_some() { Turn::Listed } else { Turn::Done }
             }
@@ -145,7 +145,7 @@ impl Sweep {
         next.ok().flatten()
     }
 
-    fn tally(&mut self) {
+    fn count_found(&mut self) {
         let Self { whole, rows, found, proc, skips_dying, .. } = self;
         for [pid, _, mark] in rows.rows() {
             if counts(*mark, *whole) {
@@ -158,7 +158,7 @@ impl Sweep {
                 }
                 found.count += 1;
             }
-            found.is_unsure |= *mark == UNKNOWN_ANCESTOR;
+            found.is_incomplete |= *mark == UNKNOWN_ANCESTOR;
         }
     }
 
@@ -183,7 +183,7 @@ impl Sweep {
 impl Found {
     /// Whether no process is left.
     pub fn is_nothing(&self) -> bool {
-        self.count == 0 && !self.is_unsure
+        self.count == 0 && !self.is_incomplete
     }
 }
 

@@ -31,10 +31,10 @@ impl Supervisor<'_> {
     /// server which forks in a loop delays nothing else.
     #[inline(never)]
     pub fn next_event(&mut self) -> Event {
-        let mut room = REAPED_PER_TURN;
+        let mut budget = REAPED_PER_TURN;
         loop {
-            while self.exits_pending && room > 0 {
-                room -= 1;
+            while self.exits_pending && budget > 0 {
+                budget -= 1;
                 match self.reap() {
                     Reaped::Event(event) => return event,
                     Reaped::Other => {}
@@ -46,10 +46,10 @@ impl Supervisor<'_> {
             if let Some(event) = self.next_signal() {
                 return event;
             }
-            if self.exits_pending && !child_waiting && room > 0 {
+            if self.exits_pending && !child_waiting && budget > 0 {
                 continue;
             }
-            room = REAPED_PER_TURN;
+            budget = REAPED_PER_TURN;
             let time = now();
             if let Some(event) = self.search(time) {
                 // A process that is not our descendant may have moved into the control group.
@@ -57,7 +57,7 @@ impl Supervisor<'_> {
                 self.kill_cgroup(slot);
                 return event;
             }
-            if let Some(event) = self.meet_deadlines(time) {
+            if let Some(event) = self.check_deadlines(time) {
                 return event;
             }
             if let Some(service) = &mut self.config.service_manager {
@@ -90,7 +90,7 @@ impl Supervisor<'_> {
 
     /// Returns the event of a deadline that has passed: that of the phase, or that of an exit which a tracer hides.
     #[inline(never)]
-    fn meet_deadlines(&mut self, time: Time) -> Option<Event> {
+    fn check_deadlines(&mut self, time: Time) -> Option<Event> {
         if self.hidden_exit_deadline().is_some_and(|until| until <= time)
             && let Some(event) = self.accept_hidden_exit()
         {

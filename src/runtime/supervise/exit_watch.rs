@@ -36,7 +36,7 @@ impl ExitWatch {
     }
 
     /// Called when the pidfd has become readable. It stays readable, so it is not polled any more.
-    pub fn note_end(&mut self, now: Time) {
+    pub fn on_readable(&mut self, now: Time) {
         self.counts_at = Some(now.after(TRACER_LIMIT));
     }
 

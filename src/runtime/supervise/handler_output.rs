@@ -12,9 +12,9 @@ use crate::runtime::report::log::{Log, Priority};
 use crate::sys::{self, fd, pipe};
 
 /// The longest line in bytes. The rest of a longer line is dropped.
-const LONGEST: usize = 500;
+const MAX_LINE: usize = 500;
 /// How many lines of one run of the crash handler are recorded. The rest is dropped.
-const MOST_LINES: u32 = 1000;
+const MAX_LINES: u32 = 1000;
 /// The most reads in one turn of the event loop.
 const READS_PER_TURN: usize = 4;
 /// How many reads follow the handler's exit: enough to empty the pipe.
@@ -27,7 +27,7 @@ pub struct HandlerOutput {
     pipe: Option<OwnedFd>,
     is_cut: bool,
     lines: u32,
-    line: ArrayText<LONGEST>,
+    line: ArrayText<MAX_LINE>,
 }
 
 impl HandlerOutput {
@@ -71,7 +71,7 @@ impl HandlerOutput {
             for byte in buffer.get(..count).unwrap_or_default() {
                 if *byte == b'\n' {
                     self.end_line(log);
-                } else if self.line.as_bytes().len() < LONGEST {
+                } else if self.line.as_bytes().len() < MAX_LINE {
                     self.line.push(&[*byte]);
                 } else {
                     self.is_cut = true;
@@ -86,9 +86,9 @@ impl HandlerOutput {
         }
         self.lines = self.lines.saturating_add(1);
         let (text, cut) = (Object::Name(self.line.as_bytes()), if self.is_cut { "..." } else { "" });
-        if self.lines <= MOST_LINES {
+        if self.lines <= MAX_LINES {
             log.note(Priority::Notice, Note::HandlerOutput, &[text, Object::Words(cut)]);
-        } else if self.lines == MOST_LINES + 1 {
+        } else if self.lines == MAX_LINES + 1 {
             log.note(Priority::Warning, Note::MoreOutput, &[]);
         }
         self.line.clear();

@@ -17,15 +17,15 @@ pub struct LastRun {
 
 impl LastRun {
     /// The ending of vsrun, in words.
-    pub fn words(self, ending: Ending) -> LastWords {
-        LastWords(self, ending)
+    pub fn words(self, ending: Ending) -> EndingDisplay {
+        EndingDisplay(self, ending)
     }
 }
 
 /// Displays an ending, such as `the server exited with status 1 after 0.3 s, restarts: 4`.
-pub struct LastWords(LastRun, Ending);
+pub struct EndingDisplay(LastRun, Ending);
 
-impl fmt::Display for LastWords {
+impl fmt::Display for EndingDisplay {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (uptime, restarts) = (Duration(self.0.uptime), self.0.restarts);
         match self.1 {

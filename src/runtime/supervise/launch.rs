@@ -16,7 +16,7 @@ use crate::runtime::report::os_error::os_error;
 use crate::runtime::resources::lookup::read_proc;
 use crate::runtime::start::child_io::{ChildIo, StartKind};
 use crate::runtime::start::spawn::{Spawned, spawn};
-use crate::sys::process::Usage;
+use crate::sys::process::ResourceUsage;
 use crate::sys::{self, Errno};
 
 impl Supervisor<'_> {
@@ -40,7 +40,7 @@ impl Supervisor<'_> {
         }
         match self.start_process(slot, 0) {
             Ok(()) => self.next_event(),
-            Err(why) => self.cannot_launch(slot, why),
+            Err(why) => self.on_launch_failed(slot, why),
         }
     }
 
@@ -91,17 +91,17 @@ impl Supervisor<'_> {
             before_command,
             failure: None,
             mark,
-            usage: Usage::default(),
+            usage: ResourceUsage::default(),
             started: now(),
             start_ticks: start_ticks.unwrap_or(0),
             uptime: None,
-            left: false,
+            is_kept_zombie: false,
         });
         Ok(())
     }
 
     /// Records that fork(2) failed, and returns the event.
-    pub fn cannot_launch(&mut self, slot: Slot, why: Errno) -> Event {
+    pub fn on_launch_failed(&mut self, slot: Slot, why: Errno) -> Event {
         if self.is_first_start() {
             self.error = Some(os_error(Problem::StartProcess, why));
         } else {

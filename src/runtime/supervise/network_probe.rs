@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use crate::logic::base::exit::Exit;
 use crate::logic::base::reason::Reason;
 use crate::logic::base::time::{Span, Time};
-use crate::logic::supervisor::probe::{HttpAnswer, STATUS_LINE, answer};
+use crate::logic::supervisor::probe::{HttpAnswer, STATUS_LINE_SIZE, answer};
 use crate::runtime::host::clock::now;
 use crate::runtime::report::os_error::errno_text;
 use crate::sys::{Errno, fd, poll, socket};
@@ -81,7 +81,7 @@ fn open(address: &[u8], deadline: Time) -> core::result::Result<OwnedFd, Failed>
 fn exchange(connection: &OwnedFd, request: &[u8], deadline: Time) -> core::result::Result<(), Failed> {
     // A request is far smaller than any send buffer, so the kernel takes it whole or not at all.
     socket::send(connection.as_fd(), request).map_err(Failed::System)?;
-    let mut bytes = [0; STATUS_LINE];
+    let mut bytes = [0; STATUS_LINE_SIZE];
     let mut count = 0;
     loop {
         match answer(bytes.get(..count).unwrap_or_default()) {

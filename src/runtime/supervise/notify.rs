@@ -28,7 +28,7 @@ use crate::sys::datagram::Sender;
 /// The most messages that are read in one turn of the event loop. The kernel queues 10 (net.unix.max_dgram_qlen).
 const MESSAGES_PER_TURN: usize = 64;
 /// The longest message in bytes that is read in full.
-const LONGEST: usize = 2048;
+const MAX_MESSAGE: usize = 2048;
 impl Supervisor<'_> {
     /// Reads pending messages for a process, up to one that is an event.
     #[inline(never)]
@@ -53,7 +53,7 @@ impl Supervisor<'_> {
     /// Reads one message and applies it. None: there is none, or it cannot be removed from the queue now.
     fn read_one(&mut self, slot: Slot, time: Time) -> Option<Option<Event>> {
         let Readiness::Notify(receiver) = &mut self.config.readiness else { return None };
-        let mut buffer = [0; LONGEST];
+        let mut buffer = [0; MAX_MESSAGE];
         let datagram = receiver.socket(slot)?.peek(&mut buffer)?;
         let sender = datagram.sender;
         if !receiver.remove(slot, datagram.has_descriptors, time) {
@@ -69,7 +69,7 @@ impl Supervisor<'_> {
         // A command of `--before` cannot report that the server is ready or alive.
         let is_server = self.process(slot).as_ref().is_none_or(|child| child.before_command.is_none());
         if let Some(service) = self.config.service_manager.as_mut().filter(|_| slot == Slot::Server) {
-            service.pass_on(&message);
+            service.forward_message(&message);
         }
         let event = match slot {
             _ if !is_server => None,

@@ -11,9 +11,9 @@ use crate::sys::process;
 use crate::sys::process::Pid;
 
 /// How many children may hang while they close descriptors. At this number, the socket is no longer read.
-pub const CLOSERS: usize = 8;
+pub const MAX_CLOSERS: usize = 8;
 
-/// How long the socket is not read when `CLOSERS` children hang, or after fork(2) failed.
+/// How long the socket is not read when `MAX_CLOSERS` children hang, or after fork(2) failed.
 pub const READ_PAUSE: Span = Span::millis(100);
 
 /// The notify socket, over all runs of the server.
@@ -26,7 +26,7 @@ pub struct NotifyReceiver {
     /// The uid of the server.
     pub user: u32,
     /// The children that close descriptors and have not been reaped.
-    closers: [Option<Pid>; CLOSERS],
+    closers: [Option<Pid>; MAX_CLOSERS],
     /// The time before which the socket is not read.
     pub paused: Time,
     /// True if the last turn found messages of untrusted senders, or more messages than a turn reads.
@@ -42,7 +42,7 @@ impl NotifyReceiver {
             notify_socket,
             second: None,
             user,
-            closers: [None; CLOSERS],
+            closers: [None; MAX_CLOSERS],
             paused: Time(0),
             is_backlogged: false,
             recorded: 0,

@@ -181,13 +181,15 @@ impl Prober {
         attempt.until?;
         Some(match exit {
             Exit::SUCCESS => (attempt.which, AttemptResult::Healthy, ErrorText::new()),
-            Exit::Code(_) | Exit::Signal { .. } => (attempt.which, AttemptResult::Failed, self.explain(&attempt, exit)),
+            Exit::Code(_) | Exit::Signal { .. } => {
+                (attempt.which, AttemptResult::Failed, self.failure_reason(&attempt, exit))
+            }
         })
     }
 
     /// The reason of a failed attempt, from the exit of its child.
     #[inline(never)]
-    fn explain(&self, attempt: &Attempt, exit: Exit) -> ErrorText {
+    fn failure_reason(&self, attempt: &Attempt, exit: Exit) -> ErrorText {
         let mut why = ErrorText::new();
         let Some(prepared_probe) = self.prepared_probe(attempt.which) else { return why };
         if matches!(prepared_probe.probe, Probe::Connect { .. }) && exit == Exit::Code(exit::UNHEALTHY) {

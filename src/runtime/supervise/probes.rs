@@ -68,7 +68,7 @@ impl Supervisor<'_> {
         let config = &mut *self.config;
         let prober = config.prober.as_mut()?;
         let mut why = ErrorText::new();
-        let (which, tried) = if let Some(which) = prober.kill_attempt(slot) {
+        let (which, result) = if let Some(which) = prober.kill_attempt(slot) {
             (which, AttemptResult::TimedOut)
         } else {
             let (which, limit) = match prober.attempts(slot).schedule.due(time)? {
@@ -90,10 +90,10 @@ impl Supervisor<'_> {
                 return None;
             }
         };
-        if tried == AttemptResult::TimedOut {
+        if result == AttemptResult::TimedOut {
             let _ = write!(why, "{}", Failed::TimedOut);
         }
-        self.on_result(slot, (which, tried, why))
+        self.on_result(slot, (which, result, why))
     }
 
     /// Kills what a probe leaves. Its child has exited and is about to be reaped.
@@ -113,13 +113,13 @@ impl Supervisor<'_> {
 
     /// Records the result of an attempt if it differs from the previous one, and returns the event that follows.
     #[inline(never)]
-    fn on_result(&mut self, slot: Slot, (which, tried, why): (Which, AttemptResult, ErrorText)) -> Option<Event> {
+    fn on_result(&mut self, slot: Slot, (which, result, why): (Which, AttemptResult, ErrorText)) -> Option<Event> {
         let prober = self.config.prober.as_mut()?;
         let text = prober.text(which);
         let attempts = prober.attempts(slot);
         let is_new = attempts.why.as_bytes() != why.as_bytes();
         attempts.why = why;
-        let event = attempts.schedule.on_result(tried, now());
+        let event = attempts.schedule.on_result(result, now());
         let why = attempts.why.as_str();
         let (option, priority) = match which {
             Which::Ready => ("--ready probe:", Priority::Notice),
@@ -127,7 +127,7 @@ impl Supervisor<'_> {
         };
         let text = Escaped(text.to_bytes());
         let (words, priority) =
-            if tried == AttemptResult::Healthy { ("succeeds", Priority::Notice) } else { ("failed: ", priority) };
+            if result == AttemptResult::Healthy { ("succeeds", Priority::Notice) } else { ("failed: ", priority) };
         if is_new {
             self.config.log.record(priority, format_args!("{option}{text} {words}{why}"));
         }

@@ -125,18 +125,18 @@ impl Readiness {
         for _ in 0..1024 {
             // A remaining process of the server may hold the write end and write nothing: do not block.
             let end = pipe.as_ref().filter(|end| fd::is_readable_or_closed(end.as_fd()))?;
-            let mut words = [0; 64];
-            let count = match fd::read_some(end.as_fd(), &mut words) {
+            let mut bytes = [0; 64];
+            let count = match fd::read_some(end.as_fd(), &mut bytes) {
                 // The server opened the read end through /proc and took the bytes first.
                 Err(Errno::AGAIN) => return None,
                 result => result.unwrap_or(0),
             };
-            let words = words.get(..count).unwrap_or_default();
-            if words.contains(&b'\n') {
+            let bytes = bytes.get(..count).unwrap_or_default();
+            if bytes.contains(&b'\n') {
                 *pipe = None;
                 return Some(Event::Ready);
             }
-            if words.is_empty() {
+            if bytes.is_empty() {
                 *pipe = None;
                 return Some(Event::NotReady);
             }

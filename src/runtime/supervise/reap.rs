@@ -44,7 +44,10 @@ impl Supervisor<'_> {
 
     /// The pid of the process in this slot, if it has not been reaped.
     pub fn unreaped_pid(&mut self, slot: Slot) -> Option<Pid> {
-        self.process(slot).as_ref().filter(|child| child.uptime.is_none() || child.left).map(|child| child.pid)
+        self.process(slot)
+            .as_ref()
+            .filter(|child| child.uptime.is_none() || child.is_kept_zombie)
+            .map(|child| child.pid)
     }
 
     /// Handles the exit of a server process. None: it is kept until the rest of its group has exited.
@@ -56,7 +59,7 @@ impl Supervisor<'_> {
         if !self.has_survivors(slot, pid) {
             return self.reap_server(slot, pid);
         }
-        if self.process(slot).as_ref().is_some_and(|child| child.left) {
+        if self.process(slot).as_ref().is_some_and(|child| child.is_kept_zombie) {
             return Reaped::None;
         }
         self.on_server_exit(slot);
@@ -164,22 +167,22 @@ impl Supervisor<'_> {
             return Some(event);
         }
         self.on_server_exit(slot);
-        self.hides = true;
+        self.exit_hidden = true;
         if self.config.policy.signal_scope == Recipient::Group || self.before_command(slot).is_some() {
             // waitid(2) cannot show whether others of the group are alive. The number of the group is not reused yet.
             deliver::kill_group(pid, &self.config.program);
         }
-        self.conclude(slot, pid, hidden_exit(pid))
+        self.finish_run(slot, pid, hidden_exit(pid))
     }
 
     /// True if a server process is a zombie that is kept until the rest of its group has exited.
     pub fn has_kept_zombie(&self) -> bool {
-        [&self.server, &self.second].into_iter().flatten().any(|child| child.left)
+        [&self.server, &self.second].into_iter().flatten().any(|child| child.is_kept_zombie)
     }
 
     /// True if other processes of the server's group are alive and have to exit before anything follows.
     fn has_survivors(&mut self, slot: Slot, pid: Pid) -> bool {
-        let ran =
+        let was_executed =
             self.process(slot).as_ref().is_some_and(|child| child.failure.is_none() && child.before_command.is_none());
         // The wait for a process that hangs in the kernel, or that a tracer keeps, has an end.
         let given_up = match slot {
@@ -188,14 +191,17 @@ impl Supervisor<'_> {
             }
             Slot::Second => self.state.second_given_up(now()),
         };
-        ran && !given_up && self.config.policy.signal_scope == Recipient::Group && process::any_child_lives(Some(pid))
+        was_executed
+            && !given_up
+            && self.config.policy.signal_scope == Recipient::Group
+            && process::any_child_lives(Some(pid))
     }
 
     /// Handles the exit of a server process before it is reaped. The pidfile is emptied now, because after the reaping
     /// another process can get the pid. If a candidate becomes the server, the pidfile names it instead.
     fn on_server_exit(&mut self, slot: Slot) {
         if let Some(child) = self.process(slot) {
-            (child.uptime, child.left, child.exit_watch) =
+            (child.uptime, child.is_kept_zombie, child.exit_watch) =
                 (Some(now().since(child.started)), true, ExitWatch::default());
         }
         if slot == Slot::Second {
@@ -217,7 +223,7 @@ impl Supervisor<'_> {
     /// Reaps a server process. If the rest of its group had to exit first, it has exited.
     #[inline(never)]
     fn reap_server(&mut self, slot: Slot, pid: Pid) -> Reaped {
-        if self.process(slot).as_ref().is_some_and(|child| !child.left) {
+        if self.process(slot).as_ref().is_some_and(|child| !child.is_kept_zombie) {
             self.on_server_exit(slot);
         }
         if self.config.policy.signal_scope == Recipient::Group || self.before_command(slot).is_some() {
@@ -231,7 +237,7 @@ impl Supervisor<'_> {
         if let Some(child) = self.process(slot) {
             child.usage = usage;
         }
-        self.conclude(slot, pid, Exit::from_wait(word)).map_or(Reaped::Other, Reaped::Event)
+        self.finish_run(slot, pid, Exit::from_wait(word)).map_or(Reaped::Other, Reaped::Event)
     }
 }
 

@@ -35,7 +35,7 @@ impl Supervisor<'_> {
         }
         let child = self.server.as_ref();
         let group = child
-            .filter(|child| child.left && self.config.policy.signal_scope == Recipient::Group)
+            .filter(|child| child.is_kept_zombie && self.config.policy.signal_scope == Recipient::Group)
             .map(|child| child.pid);
         if self.config.policy.linger.is_some() {
             if let Some(pid) = group.filter(|_| signal == Signal::KILL) {
@@ -49,9 +49,9 @@ impl Supervisor<'_> {
             let whole = to == Recipient::All && has_foreign_processes();
             // PID 1 can send a signal to all processes without a list of them: all of them descend from it, unless
             // some entered the container from outside.
-            let everyone = to == Recipient::All || !has_foreign_processes();
+            let all_are_ours = to == Recipient::All || !has_foreign_processes();
             // Without CAP_KILL, kill(-1) would skip processes of other users and report success.
-            let all = everyone && self.config.helpers() == NO_HELPERS && process::is_pid1() && caps::may_kill();
+            let all = all_are_ours && self.config.helpers() == NO_HELPERS && process::is_pid1() && caps::may_kill();
             // While there are two server processes, only what belongs to this one.
             let part = self.sweep_scope(Slot::Server);
             let all = all && part.is_none();
@@ -59,7 +59,7 @@ impl Supervisor<'_> {
             if self.sweep.is_some() {
                 return;
             }
-            if everyone && part.is_none() && process::kill_all_processes(0) {
+            if all_are_ours && part.is_none() && process::kill_all_processes(0) {
                 self.record_sending(signal, Note::SendingToAll, None);
                 process::kill_all_processes(signal.number());
                 if signal != Signal::KILL {
@@ -102,9 +102,9 @@ impl Supervisor<'_> {
             // Processes that were forked just before the KILL get it now.
             let killed = rest == Some(true)
                 || matches!(self.state.phase, Phase::KillingRemaining { .. } | Phase::Clearing { killed: true, .. });
-            let unsure = killed || self.hides || part.is_some() || self.config.helpers() != NO_HELPERS;
-            if waits && unsure && self.next_look <= time {
-                self.next_look = time.after(POLL_INTERVAL);
+            let unsure = killed || self.exit_hidden || part.is_some() || self.config.helpers() != NO_HELPERS;
+            if waits && unsure && self.next_sweep_at <= time {
+                self.next_sweep_at = time.after(POLL_INTERVAL);
                 let whole = to == Recipient::All && has_foreign_processes();
                 self.sweep = Sweep::begin(killed.then_some(Signal::KILL), whole, part);
             }
@@ -121,7 +121,7 @@ impl Supervisor<'_> {
             Turn::Done => {
                 let nothing = sweep.found.is_nothing();
                 self.sweep = None;
-                self.next_look = time.after(POLL_INTERVAL);
+                self.next_sweep_at = time.after(POLL_INTERVAL);
                 (nothing && waits).then_some(none_left)
             }
         }
@@ -130,7 +130,7 @@ impl Supervisor<'_> {
     /// True if nothing is left, as far as that is known without a search. Helpers are children too, so while they
     /// run only a search can show it.
     fn is_none_left(&self, to: Recipient) -> bool {
-        if self.config.helpers() != NO_HELPERS || self.hides {
+        if self.config.helpers() != NO_HELPERS || self.exit_hidden {
             return false;
         }
         if to == Recipient::All && has_foreign_processes() {
@@ -147,7 +147,7 @@ impl SupervisorConfig {
         let prober = self.prober.as_ref();
         let probe = prober.and_then(|prober| prober.server.pid());
         let other = prober.and_then(|prober| prober.second.pid());
-        [self.output.helper(), probe, other].map(|pid| pid.map_or(0, Pid::number))
+        [self.output.child_pid(), probe, other].map(|pid| pid.map_or(0, Pid::number))
     }
 
     /// Kills every process in the server's control group.

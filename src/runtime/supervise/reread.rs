@@ -61,7 +61,7 @@ fn read(program: &ExecImage, source: &EnvSource) -> sys::Result<Result<Shared, S
                 .and_then(|()| env_files::read_all(&source.sources, &source.base))
                 .map(|new| source.renew(env.fixed(), &new));
             let status = match words {
-                Ok(words) if shared.write_words(&words.0, env.spare()).is_ok() => exit::OK,
+                Ok(words) if shared.write_words(&words.0, env.slot_count()).is_ok() => exit::OK,
                 Ok(_) => {
                     shared.write_text(Error::new(Problem::LargeEnvironment).text().as_bytes());
                     exit::SETUP

@@ -21,13 +21,13 @@ const DAEMONIZE_TIME: Span = Span::secs(10);
 
 impl Supervisor<'_> {
     /// Records the end of the run and returns its event.
-    pub fn conclude(&mut self, slot: Slot, pid: Pid, exit: Exit) -> Option<Event> {
+    pub fn finish_run(&mut self, slot: Slot, pid: Pid, exit: Exit) -> Option<Event> {
         let command = self.before_command(slot);
         if self.config.policy.linger.is_none() || command.is_some() {
             self.kill_cgroup(slot);
         }
         let Some(child) = self.process(slot) else { return Some(slot.event(Event::Exited(exit))) };
-        child.left = false;
+        child.is_kept_zombie = false;
         if let Some(command) = command {
             return self.on_command_exit(slot, command, exit);
         }

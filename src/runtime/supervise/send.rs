@@ -114,7 +114,7 @@ impl Supervisor<'_> {
 
     /// Returns `Unkillable` if KILL could not be sent and vsrun is PID 1: if PID 1 exits, the kernel kills the server.
     pub fn after_sending(&mut self, signal: Signal, to: Recipient) -> Option<Event> {
-        let in_vain = signal == Signal::KILL && to != Recipient::Handler && self.delivery == Delivery::Refused;
-        (in_vain && process::is_pid1()).then_some(Event::Unkillable)
+        let kill_refused = signal == Signal::KILL && to != Recipient::Handler && self.delivery == Delivery::Refused;
+        (kill_refused && process::is_pid1()).then_some(Event::Unkillable)
     }
 }

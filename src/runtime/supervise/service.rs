@@ -73,7 +73,7 @@ impl ServiceManager {
     /// Passes on the parts of the server's message that are for the service manager. STOPPING=1 is not, because vsrun
     /// may restart the server.
     #[inline(never)]
-    pub fn pass_on(&mut self, message: &Message<'_>) {
+    pub fn forward_message(&mut self, message: &Message<'_>) {
         if let Some(status) = message.status {
             let status = Escaped(status.get(..STATUS_LENGTH).unwrap_or(status));
             let _ = self.send(format_args!("STATUS={status}"));

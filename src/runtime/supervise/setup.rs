@@ -169,7 +169,7 @@ fn prepare(
     };
     let mut handler = handler.map(Handler::new).transpose()?.map(Box::new);
     if let (Some(handler), Some(events)) = (&mut handler, resources.cgroup.as_ref().and_then(Cgroup::memory_events)) {
-        handler.count_in(events);
+        handler.count_kills_in(events);
     }
     let (mut destination, mut log) = server_output::open(plan.output)?;
     log.add_syslog(plan.syslog)?;

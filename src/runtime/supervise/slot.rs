@@ -16,7 +16,7 @@ impl Slot {
     pub fn event(self, event: Event) -> Event {
         match self {
             Self::Server => event,
-            Self::Second => event.of_second(),
+            Self::Second => event.for_second(),
         }
     }
 }

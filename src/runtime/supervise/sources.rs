@@ -99,13 +99,13 @@ impl Supervisor<'_> {
         match source {
             Source::Signals => None,
             Source::Exit(slot) => {
-                self.process(slot).iter_mut().for_each(|child| child.exit_watch.note_end(time));
+                self.process(slot).iter_mut().for_each(|child| child.exit_watch.on_readable(time));
                 // Usually SIGCHLD is pending too, and is read next.
                 self.exits_pending |= !has_signal;
                 None
             }
             Source::HandlerExit => {
-                self.config.handler.iter_mut().for_each(|handler| handler.exit_watch.note_end(time));
+                self.config.handler.iter_mut().for_each(|handler| handler.exit_watch.on_readable(time));
                 self.exits_pending |= !has_signal;
                 None
             }

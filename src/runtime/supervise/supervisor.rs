@@ -30,7 +30,7 @@ use crate::runtime::resources::start_resources::StartResources;
 use crate::runtime::start::deliver::Delivery;
 use crate::runtime::start::outcome::StepFailure;
 use crate::runtime::supervise::config::{AfterStart, SupervisorConfig};
-use crate::sys::process::{self, Pid, Usage};
+use crate::sys::process::{self, Pid, ResourceUsage};
 use crate::sys::{Errno, credentials, heap};
 
 /// The server process of the current run, or of the last one if it is over.
@@ -46,7 +46,7 @@ pub struct ServerProcess {
     pub ready: Option<OwnedFd>,
     /// True if the process is a zombie that is kept because other processes of its group are alive. So the number of
     /// the group is not reused.
-    pub left: bool,
+    pub is_kept_zombie: bool,
     /// The end of the log file when this run began, for the handler to read from.
     pub mark: FilePosition,
     /// When the process was started.
@@ -60,7 +60,7 @@ pub struct ServerProcess {
     /// The failed step, if the exec was not reached.
     pub failure: Option<StepFailure>,
     /// The resources that the process used, after its exit.
-    pub usage: Usage,
+    pub usage: ResourceUsage,
 }
 
 /// The state of the event loop.
@@ -79,13 +79,13 @@ pub struct Supervisor<'a> {
     /// Whether signals may be pending: a sleep has shown some, and they have not all been read.
     pub signals_pending: bool,
     /// Whether a tracer has hidden an exit: that process may still be our child.
-    pub hides: bool,
+    pub exit_hidden: bool,
     /// Whether the last signal could be sent to the server.
     pub delivery: Delivery,
     /// Whether this process suspends itself after the signal that is being handled.
     pub suspends: bool,
     /// When the next search for remaining processes begins.
-    pub next_look: Time,
+    pub next_sweep_at: Time,
     /// The state of the state machine.
     pub state: State,
     /// The offset in /proc, and the time, of the next search for exited children, while the server's zombie is kept.
@@ -151,7 +151,7 @@ pub fn supervise(config: &mut SupervisorConfig, resources: &mut StartResources) 
             Action::LaunchCandidate => this.launch_candidate(),
             Action::SendSecond(signal, to) => {
                 this.send_second(signal, to);
-                let refused = this.after_sending(signal, to).map(Event::of_second);
+                let refused = this.after_sending(signal, to).map(Event::for_second);
                 refused.unwrap_or_else(|| this.next_event())
             }
         };
@@ -174,9 +174,9 @@ impl<'a> Supervisor<'a> {
             exits_pending: false,
             signals_pending: false,
             sweep: None,
-            next_look: Time::default(),
+            next_sweep_at: Time::default(),
             others: (0, Time::default()),
-            hides: false,
+            exit_hidden: false,
             error: None,
             delivery: Delivery::Open,
             suspends: false,

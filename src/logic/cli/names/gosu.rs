@@ -1,6 +1,6 @@
 //! gosu 1.19 and su-exec 0.3: run a command as another user.
 
-use super::{FAILED, Tool, ToolCommandLine, ToolRequest, ToolSyntax};
+use super::{TOOL_FAILURE, Tool, ToolCommandLine, ToolRequest, ToolSyntax};
 use crate::logic::base::error::{Error, Result};
 use crate::logic::base::exit;
 use crate::logic::base::problem::Problem;
@@ -18,7 +18,7 @@ pub(super) fn read(line: &mut ToolCommandLine<'_>) -> Result<ToolRequest> {
     match first {
         b"-h" | b"--help" | b"-?" if is_gosu => return Ok(ToolRequest::Usage(1, exit::OK)),
         b"-v" | b"--version" if is_gosu => return Ok(ToolRequest::Version(1)),
-        _ if command.is_empty() => return Ok(ToolRequest::Usage(if is_gosu { 2 } else { 1 }, FAILED)),
+        _ if command.is_empty() => return Ok(ToolRequest::Usage(if is_gosu { 2 } else { 1 }, TOOL_FAILURE)),
         _ => {}
     }
     let caller = line.caller;

@@ -2,7 +2,7 @@
 //! same meaning in all of them.
 
 use super::getopt::Getopt;
-use super::{FAILED, Tool, ToolCommandLine, ToolRequest, ToolSyntax, dumb_init, tini};
+use super::{TOOL_FAILURE, Tool, ToolCommandLine, ToolRequest, ToolSyntax, dumb_init, tini};
 use crate::logic::base::error::Result;
 use crate::logic::base::exit;
 use crate::logic::base::signal::Signal;
@@ -35,7 +35,7 @@ pub(super) const FAULT_SIGNALS: u64 = 1 << 3 | 1 << 4 | 1 << 5 | 1 << 6 | 1 << 7
 
 /// Parses the command line and the variables of an init.
 #[inline(never)]
-pub(super) fn read(line: &mut ToolCommandLine<'_>, row: &ToolSyntax) -> Result<ToolRequest> {
+pub(super) fn read(line: &mut ToolCommandLine<'_>, syntax: &ToolSyntax) -> Result<ToolRequest> {
     let (tool, words) = (line.called.tool, line.words);
     // tini accepts this option only if it is alone.
     if tool == Tool::Tini && words == [c"--version"] {
@@ -43,7 +43,7 @@ pub(super) fn read(line: &mut ToolCommandLine<'_>, row: &ToolSyntax) -> Result<T
     }
     let is = |name: &[u8], value: &[u8]| line.caller.env.get(name) == Some(value);
     let (mut pauses, mut single, debug) = (false, is(b"DUMB_INIT_SETSID", b"0"), is(b"DUMB_INIT_DEBUG", b"1"));
-    let mut getopt = Getopt::new(row.letters, row.long, words);
+    let mut getopt = Getopt::new(syntax.letters, syntax.long, words);
     while let Some((letter, value)) = getopt.next()? {
         match letter {
             b'h' => return Ok(ToolRequest::Usage(if tool == Tool::Tini { 1 } else { 2 }, exit::OK)),
@@ -67,7 +67,7 @@ pub(super) fn read(line: &mut ToolCommandLine<'_>, row: &ToolSyntax) -> Result<T
     // A `--` after the command of dumb-init is an argument of that command.
     line.options.command = if tool == Tool::DumbInit { getopt.rest().to_vec() } else { getopt.command() };
     if line.options.command.is_empty() {
-        return Ok(ToolRequest::Usage(2, FAILED));
+        return Ok(ToolRequest::Usage(2, TOOL_FAILURE));
     }
     let personality = &mut *line.personality;
     personality.is_silent = !personality.reports_orphans;

@@ -10,15 +10,17 @@ use crate::logic::plan::env::EnvSource;
 use crate::logic::plan::host::Host;
 use crate::logic::plan::program;
 use crate::logic::supervisor::event::Recipient;
-use crate::logic::supervisor::policy::{Handling, Policy, Restart, Role};
+use crate::logic::supervisor::policy::{HandlerPolicy, Policy, Restart, Role};
 use crate::logic::supervisor::replacement::candidate_timeout;
 
 /// The policy of the supervisor.
 #[inline(never)]
 pub fn policy(options: &Options) -> Policy {
     let handler = match (options.manager, options.handler_timeout) {
-        (Some(managed), timeout) if managed.handler.is_some() => timeout.map_or(Handling::NoTimeout, Handling::Within),
-        _ => Handling::Absent,
+        (Some(managed), timeout) if managed.handler.is_some() => {
+            timeout.map_or(HandlerPolicy::NoTimeout, HandlerPolicy::Within)
+        }
+        _ => HandlerPolicy::Absent,
     };
     let default = if options.is_supervised() && !options.has(Id::Init) { Restart::OnFailure } else { Restart::No };
     let given = |span: Option<Span>| span.filter(|span| *span > Span::ZERO);

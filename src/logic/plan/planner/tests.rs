@@ -184,7 +184,7 @@ fn nothing_of_root_follows_the_proof() {
         for step in steps.iter().skip(proof.unwrap_or(steps.len())).skip(1) {
             let chosen = matches!(step, Step::Capabilities(_) | Step::NoNewPrivileges);
             // The working directory is entered with the rights of the server.
-            let enters = matches!(step, Step::Chdir(_) | Step::VerifyCwdInsideRoot(_) | Step::ReplacedDir(_));
+            let enters = matches!(step, Step::Chdir(_) | Step::VerifyCwdInsideRoot(_) | Step::EnterReplacedDir(_));
             let last = matches!(step, Step::Umask(_) | Step::UnblockSignals | Step::Exec(_));
             assert!(chosen || enters || last, "{line}: {step}");
         }
@@ -218,7 +218,7 @@ fn nothing_of_root_follows_the_proof() {
 
 #[test]
 fn the_working_directory() {
-    let callers = vec![Step::CallersDir(c"/home", (0, 0)), Step::ReplacedDir(c"/home")];
+    let callers = vec![Step::ReturnToCallersDir(c"/home", (0, 0)), Step::EnterReplacedDir(c"/home")];
     for (line, expected) in [
         ("-- x", vec![]),
         ("-w sub -- x", vec![dir("sub")]),
@@ -238,7 +238,7 @@ fn the_working_directory() {
         let steps = made(line, &root()).server.steps;
         let is_one = |step: &Step| {
             matches!(step, Step::Chroot(_) | Step::Chdir(_) | Step::LogDir(_))
-                || matches!(step, Step::CallersDir(..) | Step::ReplacedDir(_))
+                || matches!(step, Step::ReturnToCallersDir(..) | Step::EnterReplacedDir(_))
         };
         let found: Vec<Step> = steps.into_iter().filter(is_one).collect();
         assert_eq!(found, expected, "{line}");

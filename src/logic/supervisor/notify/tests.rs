@@ -2,7 +2,7 @@ use super::*;
 use crate::logic::base::exit::Success;
 use crate::logic::base::signal::Signal;
 use crate::logic::supervisor::event::{Action, Recipient};
-use crate::logic::supervisor::policy::{Handling, Restart, Role};
+use crate::logic::supervisor::policy::{HandlerPolicy, Restart, Role};
 use crate::logic::supervisor::transition::next;
 
 fn policy() -> Policy {
@@ -18,7 +18,7 @@ fn policy() -> Policy {
         candidate_timeout: Some(Span::secs(5)),
         ready_timeout: Some(Span::secs(5)),
         watchdog: Some(Span::secs(3)),
-        handler: Handling::Absent,
+        handler: HandlerPolicy::Absent,
         stop_signal: Signal::TERM,
         stop_delay: None,
         stop_timeout: Some(Span::secs(30)),
@@ -195,12 +195,12 @@ fn messages_of_the_second_process_concern_only_that_process() {
     let until = Time(9010);
     let second = Second::Candidate { until, since: Time(1), watchdog: Some(Span::secs(1)) };
     assert_eq!(story.state.second, second);
-    assert_eq!(tell(&mut story, 11, b"READY=1"), Some(Event::Ready.of_second()));
-    assert_eq!(story.event(11, Event::Ready.of_second()), Action::SwitchOver);
+    assert_eq!(tell(&mut story, 11, b"READY=1"), Some(Event::Ready.for_second()));
+    assert_eq!(story.event(11, Event::Ready.for_second()), Action::SwitchOver);
     assert_eq!(story.state.watchdog_deadline, Some(Time(1011)), "its own watchdog time counts now");
     assert_eq!(story.event(11, Event::Tick), Action::SendSecond(Signal::TERM, Recipient::Server));
     tell(&mut story, 12, b"EXTEND_TIMEOUT_USEC=60000000");
-    assert!(matches!(story.state.second, Second::Leaving { until: Some(Time(60_012)), .. }));
+    assert!(matches!(story.state.second, Second::Exiting { until: Some(Time(60_012)), .. }));
 
     let mut late = Story::new(policy());
     late.event(0, Event::Ready);

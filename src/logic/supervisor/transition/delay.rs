@@ -19,7 +19,7 @@ pub(super) fn request_stop(policy: &Policy, state: &mut State, now: Time) -> Act
 }
 
 /// How long a forwarded signal is delayed. Only the first request to stop is: from then on the server is exiting.
-pub(super) fn of_forwarded(policy: &Policy, state: &State, signal: Signal) -> Option<Span> {
+pub(super) fn forward_delay(policy: &Policy, state: &State, signal: Signal) -> Option<Span> {
     let is_first = state.forwarded & (Signal::TERM.bit() | Signal::INT.bit() | policy.stop_signal.bit()) == 0;
     let delays = is_first && policy.is_forwarded_stop(signal) && state.phase == Phase::Running;
     policy.stop_delay.filter(|_| delays)

@@ -39,7 +39,7 @@ impl State {
     /// True if vsrun no longer waits for the second process's group: a process of it hangs in the kernel or is held by a
     /// tracer.
     pub fn second_given_up(&self, now: Time) -> bool {
-        matches!(self.second, Second::Leaving { killed: true, until: Some(until), .. } if until <= now)
+        matches!(self.second, Second::Exiting { killed: true, until: Some(until), .. } if until <= now)
     }
 
     /// True if an init has forwarded a signal that asks the whole service to exit: nothing new is started then.
@@ -54,7 +54,7 @@ impl State {
     }
 
     /// The commands of `--before` have succeeded: the run of the server itself begins.
-    pub fn end_preparation(&mut self, now: Time) {
+    pub fn begin_server_run(&mut self, now: Time) {
         self.started_at = now;
     }
 

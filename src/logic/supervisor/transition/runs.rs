@@ -5,7 +5,7 @@ use super::finish;
 use crate::logic::base::exit::Exit;
 use crate::logic::base::time::{Span, Time};
 use crate::logic::supervisor::event::{Action, Ending, Event, LogFiles};
-use crate::logic::supervisor::policy::{Handling, Policy};
+use crate::logic::supervisor::policy::{HandlerPolicy, Policy};
 use crate::logic::supervisor::replacement::Second;
 use crate::logic::supervisor::state::{AfterSecond, ForkTask, Pause, Phase, State};
 
@@ -15,15 +15,15 @@ const FORK_BACKOFF: (Span, Span) = (Span::millis(100), Span::secs(5));
 /// After an unexpected exit: runs the handler, or restarts if there is none.
 pub(super) fn on_unexpected_exit(policy: &Policy, state: &mut State, exit: Exit, now: Time) -> Action {
     match policy.handler {
-        Handling::Absent => restart(policy, state, exit, Pause::Backoff, now),
-        Handling::NoTimeout | Handling::Within(_) => run_handler(policy, state, exit, Pause::Backoff, now),
+        HandlerPolicy::Absent => restart(policy, state, exit, Pause::Backoff, now),
+        HandlerPolicy::NoTimeout | HandlerPolicy::Within(_) => run_handler(policy, state, exit, Pause::Backoff, now),
     }
 }
 
 pub(super) fn run_handler(policy: &Policy, state: &mut State, exit: Exit, pause: Pause, now: Time) -> Action {
     let until = match policy.handler {
-        Handling::Within(span) => Some(now.after(span)),
-        Handling::Absent | Handling::NoTimeout => None,
+        HandlerPolicy::Within(span) => Some(now.after(span)),
+        HandlerPolicy::Absent | HandlerPolicy::NoTimeout => None,
     };
     state.phase = Phase::HandlerRunning { exit, until, pause };
     Action::RunHandler(exit)
@@ -32,11 +32,11 @@ pub(super) fn run_handler(policy: &Policy, state: &mut State, exit: Exit, pause:
 /// Restarts after an unexpected exit, at once or after a pause. Finishes if that would exceed `--restart-limit`.
 pub(super) fn restart(policy: &Policy, state: &mut State, exit: Exit, pause: Pause, now: Time) -> Action {
     state.fork_backoff = Span::ZERO;
-    let rest = match pause {
+    let delay = match pause {
         Pause::Backoff => policy.pause_after(state.consecutive_failures),
         Pause::None => Span::ZERO,
     };
-    let at = now.after(rest);
+    let at = now.after(delay);
     if let Some(limit) = policy.limit {
         let full = state.history.len() >= usize::from(limit.restarts);
         if full && state.history.first().is_some_and(|oldest| at.since(*oldest) < limit.within) {
@@ -46,10 +46,10 @@ pub(super) fn restart(policy: &Policy, state: &mut State, exit: Exit, pause: Pau
     state.count_restart(policy, at);
     match pause {
         Pause::None => launch(policy, state, LogFiles::Rotate, now),
-        Pause::Backoff if rest == Span::ZERO => launch(policy, state, LogFiles::Keep, now),
+        Pause::Backoff if delay == Span::ZERO => launch(policy, state, LogFiles::Keep, now),
         Pause::Backoff => {
             state.phase = Phase::Backoff { until: at };
-            Action::Pause(rest)
+            Action::Pause(delay)
         }
     }
 }

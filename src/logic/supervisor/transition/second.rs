@@ -16,7 +16,7 @@ use crate::logic::supervisor::state::{AfterSecond, ForcedStop, Phase, State};
 ///
 /// A tick before the deadline has no effect. That is checked once, here, so that no `Tick` arm of a phase needs a guard.
 #[inline(never)]
-pub(super) fn first(policy: &Policy, state: &mut State, event: Event, now: Time) -> Option<Action> {
+pub(super) fn handle_second(policy: &Policy, state: &mut State, event: Event, now: Time) -> Option<Action> {
     use Event::*;
     let is_due = |until: Option<Time>| until.is_some_and(|until| until <= now);
     match event {
@@ -56,9 +56,9 @@ pub(super) fn advance(policy: &Policy, state: &mut State, event: SecondEvent, no
         (Second::Candidate { since, watchdog, .. }, Ready) => {
             state.second = if let Phase::Stopping { until, .. } = state.phase {
                 // The watchdog has fired: the old server has got its signal, and KILL has its time.
-                ending(until, Signal::KILL, Recipient::Group)
+                exiting(until, Signal::KILL, Recipient::Group)
             } else {
-                asked(policy, now)
+                stop_second(policy, now)
             };
             promote(state, since, watchdog);
             state.arm_watchdog(now);
@@ -67,50 +67,50 @@ pub(super) fn advance(policy: &Policy, state: &mut State, event: SecondEvent, no
         (Second::Candidate { .. }, NotReady) => {
             fail(policy, state, Outcome::NeverReady, now);
             // Most servers that close the descriptor are just exiting: their status says more.
-            if let Second::Leaving { until, .. } = &mut state.second {
+            if let Second::Exiting { until, .. } = &mut state.second {
                 *until = Some(now.after(Span::millis(100)));
             }
             Action::Wait
         }
         (Second::Candidate { .. }, ForkFailed) => {
             state.replacement = Some(Outcome::NoFork);
-            over(policy, state, now)
+            on_second_cleared(policy, state, now)
         }
         (Second::Candidate { .. }, ExecFailed(code)) => {
             state.replacement = Some(Outcome::ExecFailed(code));
-            gone(policy, state, now)
+            on_second_reaped(policy, state, now)
         }
         (Second::Candidate { .. }, Exited(exit)) => {
             state.replacement = Some(Outcome::Exited(exit));
-            gone(policy, state, now)
+            on_second_reaped(policy, state, now)
         }
         (Second::Candidate { .. }, LeaderExited) => {
             state.replacement = Some(Outcome::Ended);
-            state.second = ending(Some(now), Signal::TERM, Recipient::Group);
+            state.second = exiting(Some(now), Signal::TERM, Recipient::Group);
             Action::Wait
         }
-        (Second::Leaving { until, next, .. }, LeaderExited) if next != Signal::KILL => {
-            state.second = ending(until, Signal::TERM, Recipient::Group);
+        (Second::Exiting { until, next, .. }, LeaderExited) if next != Signal::KILL => {
+            state.second = exiting(until, Signal::TERM, Recipient::Group);
             Action::Wait
         }
         // As for the server: the rest of the group gets TERM, unless it has just got it.
-        (Second::Leaving { .. }, LeaderExited) if policy.stop_signal == Signal::TERM => Action::Wait,
-        (Second::Leaving { .. }, LeaderExited) => Action::SendSecond(Signal::TERM, Recipient::Group),
-        (Second::Leaving { next, .. }, Exited(exit)) => {
+        (Second::Exiting { .. }, LeaderExited) if policy.stop_signal == Signal::TERM => Action::Wait,
+        (Second::Exiting { .. }, LeaderExited) => Action::SendSecond(Signal::TERM, Recipient::Group),
+        (Second::Exiting { next, .. }, Exited(exit)) => {
             if state.replacement == Some(Outcome::NeverReady) && next != Signal::KILL {
                 state.replacement = Some(Outcome::Exited(exit));
             }
-            gone(policy, state, now)
+            on_second_reaped(policy, state, now)
         }
-        (Second::Leaving { .. }, ExecFailed(_)) => gone(policy, state, now),
+        (Second::Exiting { .. }, ExecFailed(_)) => on_second_reaped(policy, state, now),
         // The kernel kills it as soon as PID 1 exits, so no server can follow.
-        (Second::Leaving { .. }, Unkillable) => {
+        (Second::Exiting { .. }, Unkillable) => {
             let Phase::AwaitingSecond { then } = state.phase else { return Action::Wait };
             state.second = Second::None;
             finish(state, if let AfterSecond::Finish(ending) = then { ending } else { Ending::Server(KILLED) })
         }
-        (Second::Remains { .. }, NoneLeft) => over(policy, state, now),
-        (Second::None | Second::Candidate { .. } | Second::Leaving { .. } | Second::Remains { .. }, _) => Action::Wait,
+        (Second::Remains { .. }, NoneLeft) => on_second_cleared(policy, state, now),
+        (Second::None | Second::Candidate { .. } | Second::Exiting { .. } | Second::Remains { .. }, _) => Action::Wait,
     }
 }
 
@@ -135,11 +135,11 @@ pub(super) fn tick(policy: &Policy, state: &mut State, now: Time) -> Action {
     match state.second {
         Second::None => Action::Wait,
         Second::Candidate { .. } => fail(policy, state, Outcome::Late, now),
-        Second::Leaving { next, to, .. } => {
+        Second::Exiting { next, to, .. } => {
             let killed = next == Signal::KILL;
             // Repeated, for processes that were forked just before it.
             let until = if killed { Some(now.after(KILL_WAIT)) } else { policy.stop_deadline(now) };
-            state.second = Second::Leaving { until, next: Signal::KILL, to: Recipient::Group, killed };
+            state.second = Second::Exiting { until, next: Signal::KILL, to: Recipient::Group, killed };
             Action::SendSecond(next, to)
         }
         Second::Remains { next: Some(signal), .. } => {
@@ -152,7 +152,7 @@ pub(super) fn tick(policy: &Policy, state: &mut State, now: Time) -> Action {
             Action::SendSecond(signal, Recipient::Remains)
         }
         // A process that hangs in the kernel survives KILL.
-        Second::Remains { next: None, .. } => over(policy, state, now),
+        Second::Remains { next: None, .. } => on_second_cleared(policy, state, now),
     }
 }
 
@@ -171,7 +171,7 @@ pub(super) fn promote_candidate(policy: &Policy, state: &mut State, event: Event
         state.count_restart(policy, now);
     }
     state.second = match exit {
-        None => ending(Some(now), Signal::TERM, Recipient::Group),
+        None => exiting(Some(now), Signal::TERM, Recipient::Group),
         Some(_) if policy.linger.is_some() => Second::Remains { until: now, next: Some(Signal::TERM) },
         Some(_) => Second::None,
     };
@@ -201,18 +201,18 @@ pub(super) fn give_up(state: &mut State, why: Outcome) {
 /// The candidate failed: the old server goes on, and the candidate is ended.
 fn fail(policy: &Policy, state: &mut State, why: Outcome, now: Time) -> Action {
     state.replacement = Some(why);
-    state.second = asked(policy, now);
+    state.second = stop_second(policy, now);
     Action::Wait
 }
 
 /// The second process is to be sent the stop signal now.
-fn asked(policy: &Policy, now: Time) -> Second {
-    ending(Some(now), policy.stop_signal, policy.signal_scope)
+fn stop_second(policy: &Policy, now: Time) -> Second {
+    exiting(Some(now), policy.stop_signal, policy.signal_scope)
 }
 
 /// The second process is to be sent this signal at `until`.
-fn ending(until: Option<Time>, next: Signal, to: Recipient) -> Second {
-    Second::Leaving { until, next, to, killed: false }
+fn exiting(until: Option<Time>, next: Signal, to: Recipient) -> Second {
+    Second::Exiting { until, next, to, killed: false }
 }
 
 /// A request ends the replacement: both processes exit, or the old server alone goes on.
@@ -227,13 +227,13 @@ pub(super) fn cancel_replacement(policy: &Policy, state: &mut State, event: Even
         return;
     };
     if event == Event::Interrupt
-        && let Second::Leaving { .. } = state.second
+        && let Second::Exiting { .. } = state.second
         && state.is_finishing()
     {
-        state.second = ending(Some(now), Signal::KILL, Recipient::Group);
+        state.second = exiting(Some(now), Signal::KILL, Recipient::Group);
     }
     if state.second.is_candidate() {
-        state.second = asked(policy, now);
+        state.second = stop_second(policy, now);
     }
     if state.replacement.take().is_some() {
         (state.finished, state.ready_deadline) = (Some(why), None);
@@ -247,13 +247,13 @@ fn cancels_candidate(policy: &Policy, signal: Signal) -> bool {
 }
 
 /// The second process has been reaped. Its remaining processes may be left.
-fn gone(policy: &Policy, state: &mut State, now: Time) -> Action {
+fn on_second_reaped(policy: &Policy, state: &mut State, now: Time) -> Action {
     if policy.linger.is_none() {
-        return over(policy, state, now);
+        return on_second_cleared(policy, state, now);
     }
     if let Phase::AwaitingSecond { then: AfterSecond::Finish(_) } = state.phase {
         // All remaining processes are sent TERM after this.
-        return over(policy, state, now);
+        return on_second_cleared(policy, state, now);
     }
     if let Phase::Clearing { killed, .. } = state.phase {
         // What is left of the server is being ended, and this with it.
@@ -265,7 +265,7 @@ fn gone(policy: &Policy, state: &mut State, now: Time) -> Action {
 }
 
 /// Nothing is left of the second process.
-fn over(policy: &Policy, state: &mut State, now: Time) -> Action {
+fn on_second_cleared(policy: &Policy, state: &mut State, now: Time) -> Action {
     state.second = Second::None;
     let Phase::AwaitingSecond { then } = state.phase else { return Action::Wait };
     match then {

@@ -3,7 +3,7 @@
 use super::*;
 use crate::logic::base::exit::Success;
 use crate::logic::supervisor::event::SecondEvent;
-use crate::logic::supervisor::policy::{Handling, Restart, RestartLimit};
+use crate::logic::supervisor::policy::{HandlerPolicy, Restart, RestartLimit};
 use crate::logic::supervisor::readiness::Ready;
 use crate::logic::supervisor::replacement::{Outcome, candidate_timeout};
 use crate::logic::supervisor::state::ForcedStop;
@@ -23,7 +23,7 @@ fn policy() -> Policy {
         ready_timeout: None,
         candidate_timeout: None,
         watchdog: None,
-        handler: Handling::Absent,
+        handler: HandlerPolicy::Absent,
         stop_signal: Signal::TERM,
         stop_delay: None,
         stop_timeout: Some(Span::secs(30)),
@@ -316,23 +316,23 @@ fn every_short_history_holds() {
     };
     let policies = [
         policy(),
-        Policy { handler: Handling::Within(Span::secs(5)), restart: Restart::Always, ..policy() },
-        Policy { handler: Handling::NoTimeout, stop_timeout: None, limit, ..policy() },
+        Policy { handler: HandlerPolicy::Within(Span::secs(5)), restart: Restart::Always, ..policy() },
+        Policy { handler: HandlerPolicy::NoTimeout, stop_timeout: None, limit, ..policy() },
         Policy { delay: (Span::ZERO, Span::ZERO), restart: Restart::OnAbort, limit, ..policy() },
         Policy { restart: Restart::No, ..policy() },
         Policy { restart: Restart::No, role: Role::Init, linger: Some(Span::secs(3)), ..policy() },
         Policy { restart: Restart::No, role: Role::InitWithTimeout, signal_scope: Recipient::Group, ..policy() },
         Policy { signal_scope: Recipient::Group, linger: Some(Span::secs(3)), stop_timeout: None, ..policy() },
-        Policy { linger: Some(Span::secs(3)), handler: Handling::NoTimeout, limit, ..policy() },
+        Policy { linger: Some(Span::secs(3)), handler: HandlerPolicy::NoTimeout, limit, ..policy() },
         Policy { signal_scope: Recipient::Group, stop_signal: Signal::INT, role: Role::InitWithTimeout, ..policy() },
         Policy {
             signal_scope: Recipient::Group,
-            handler: Handling::NoTimeout,
+            handler: HandlerPolicy::NoTimeout,
             ready_timeout: Some(Span::secs(9)),
             ..policy()
         },
         Policy { watchdog: Some(Span::secs(3)), restart: Restart::OnAbort, ..policy() },
-        Policy { stop_delay: Some(Span::secs(7)), handler: Handling::NoTimeout, ..policy() },
+        Policy { stop_delay: Some(Span::secs(7)), handler: HandlerPolicy::NoTimeout, ..policy() },
         Policy { stop_delay: Some(Span::secs(7)), restart: Restart::No, role: Role::InitWithTimeout, ..policy() },
         Policy {
             stop_delay: Some(Span::secs(7)),
@@ -423,7 +423,7 @@ impl Story {
 
 #[test]
 fn a_server_that_is_not_ready_is_stopped_and_is_a_failure() {
-    let policy = Policy { ready_timeout: Some(Span::secs(5)), handler: Handling::NoTimeout, ..policy() };
+    let policy = Policy { ready_timeout: Some(Span::secs(5)), handler: HandlerPolicy::NoTimeout, ..policy() };
     for (later, event) in [(5000, Event::Tick), (1, Event::NotReady)] {
         let state = State::new(&policy, Time(0));
         let mut story = Story { policy: policy.clone(), state, now: Time(0) };
@@ -503,7 +503,7 @@ fn death_by_a_forwarded_signal_is_requested_only_if_the_signal_asks_for_an_end()
         [(1, true), (2, true), (3, true), (9, true), (15, true), (28, true), (10, false), (11, false), (40, false)]
     {
         let signal = Signal::new(number).unwrap();
-        let mut story = Story::new(Policy { stop_signal: winch, handler: Handling::NoTimeout, ..policy() });
+        let mut story = Story::new(Policy { stop_signal: winch, handler: HandlerPolicy::NoTimeout, ..policy() });
         assert_eq!(story.at(1, Event::Forward(signal)), Action::Forward(signal, Recipient::Server), "once and alone");
         let action = story.at(20_000, Event::Exited(killed(number)));
         let ending = Action::Finish(Ending::Server(killed(number)));
@@ -543,7 +543,7 @@ fn a_stop_wins_over_a_restart() {
 
 #[test]
 fn the_handler_decides_and_may_be_too_slow() {
-    let patient = Policy { handler: Handling::Within(Span::secs(5)), ..policy() };
+    let patient = Policy { handler: HandlerPolicy::Within(Span::secs(5)), ..policy() };
     let ask =
         |story: &mut Story| assert_eq!(story.at(1, Event::Exited(Exit::Code(7))), Action::RunHandler(Exit::Code(7)));
 
@@ -664,7 +664,7 @@ fn a_guard_gives_a_forwarded_stop_its_time() {
 
 #[test]
 fn the_rest_of_a_group_ends_before_anything_follows() {
-    let grouped = Policy { signal_scope: Recipient::Group, handler: Handling::NoTimeout, ..policy() };
+    let grouped = Policy { signal_scope: Recipient::Group, handler: HandlerPolicy::NoTimeout, ..policy() };
     let left = |policy: &Policy| {
         let mut story = Story::new(policy.clone());
         assert_eq!(story.at(1, Event::LeaderExited), Action::Send(Signal::TERM, Recipient::Remains));
@@ -745,7 +745,7 @@ fn a_silent_server_is_ended_and_that_is_no_voluntary_end() {
         assert_eq!(story.at(3000, Event::Tick), bite);
         assert_eq!(story.at(1, Event::Exited(killed(6))), Action::Pause(Span(100)));
     }
-    let mut handled = Story::new(Policy { handler: Handling::NoTimeout, ..watched.clone() });
+    let mut handled = Story::new(Policy { handler: HandlerPolicy::NoTimeout, ..watched.clone() });
     assert_eq!(handled.at(3000, Event::Tick), bite);
     assert_eq!(handled.at(1, Event::Exited(killed(6))), Action::RunHandler(killed(6)));
     let mut stopped = Story::new(watched.clone());
@@ -759,7 +759,7 @@ fn a_silent_server_is_ended_and_that_is_no_voluntary_end() {
 
 #[test]
 fn a_stop_is_delayed_until_its_time_or_a_second_request() {
-    let delayed = Policy { stop_delay: Some(Span::secs(20)), handler: Handling::NoTimeout, ..policy() };
+    let delayed = Policy { stop_delay: Some(Span::secs(20)), handler: HandlerPolicy::NoTimeout, ..policy() };
     let (term, kill) = (Action::Send(Signal::TERM, Recipient::Server), Action::Send(Signal::KILL, Recipient::Group));
     let asked = |event| {
         let mut story = Story::new(delayed.clone());
@@ -842,7 +842,7 @@ fn the_watchdog_rests_while_a_stop_is_delayed() {
 fn an_unhealthy_server_is_stopped_and_that_is_no_voluntary_end() {
     let term = Action::Send(Signal::TERM, Recipient::Server);
     for restart in [Restart::OnFailure, Restart::OnAbort, Restart::Always] {
-        let mut story = Story::new(Policy { restart, handler: Handling::NoTimeout, ..policy() });
+        let mut story = Story::new(Policy { restart, handler: HandlerPolicy::NoTimeout, ..policy() });
         assert_eq!(story.at(5000, Event::Unhealthy), term);
         assert_eq!(story.state.forced, Some(ForcedStop::Health));
         assert_eq!(story.at(1, Event::Unhealthy), Action::Wait);
@@ -920,7 +920,7 @@ fn what_is_left_of_a_run_ends_before_the_next_one() {
         assert_eq!(story.at(1, Event::Exited(Exit::Code(1))), term);
         story
     };
-    let lingering = Policy { linger, handler: Handling::NoTimeout, ..policy() };
+    let lingering = Policy { linger, handler: HandlerPolicy::NoTimeout, ..policy() };
     assert_eq!(fallen(lingering.clone()).at(1, Event::NoneLeft), Action::RunHandler(Exit::Code(1)));
 
     // The restart follows the linger time and KILL, even if a process hangs in the kernel.
@@ -960,7 +960,7 @@ fn a_listed_end_is_a_success_whatever_led_to_the_exit() {
         story.at(1, Event::Forward(Signal::TERM));
         assert_eq!(story.at(1, Event::Exited(exit)), over, "{exit}");
     }
-    let asking = Policy { handler: Handling::NoTimeout, restart: Restart::Always, success, ..policy() };
+    let asking = Policy { handler: HandlerPolicy::NoTimeout, restart: Restart::Always, success, ..policy() };
     let mut refused = Story::new(asking.clone());
     assert_eq!(refused.at(1, Event::Exited(Exit::Code(3))), Action::RunHandler(Exit::Code(3)));
     assert_eq!(refused.at(1, Event::HandlerExited(Exit::Code(1))), over);
@@ -1015,7 +1015,7 @@ fn a_candidate_has_sixty_seconds_or_the_ready_timeout() {
 #[test]
 fn a_candidate_takes_the_place_of_a_server_that_exits_and_only_a_crash_counts() {
     for (exit, restarts) in [(Exit::Code(1), 1), (killed(11), 1), (Exit::SUCCESS, 0)] {
-        let mut story = Story::new(Policy { handler: Handling::NoTimeout, ..replaceable() });
+        let mut story = Story::new(Policy { handler: HandlerPolicy::NoTimeout, ..replaceable() });
         assert_eq!(story.at(1, Event::Replace), Action::LaunchCandidate);
         assert_eq!((story.at(1, Event::Exited(exit)), story.state.restarts()), (Action::SwitchOver, restarts));
         assert_eq!(story.state.finished, None, "it is not ready yet");

@@ -10,7 +10,7 @@ use std::hash::{BuildHasherDefault, Hash, Hasher};
 use super::*;
 use crate::logic::base::exit::Success;
 use crate::logic::supervisor::event::SecondEvent;
-use crate::logic::supervisor::policy::{Handling, Restart, RestartLimit};
+use crate::logic::supervisor::policy::{HandlerPolicy, Restart, RestartLimit};
 use crate::logic::supervisor::replacement::Outcome;
 use crate::logic::supervisor::replacement::Second as SecondSlot;
 use crate::logic::supervisor::state::ForcedStop;
@@ -195,7 +195,7 @@ fn set_second_deadline(second: &mut SecondSlot, at: Time) {
     match second {
         SecondSlot::None => {}
         SecondSlot::Candidate { until, .. } | SecondSlot::Remains { until, .. } => *until = at,
-        SecondSlot::Leaving { until, .. } => *until = until.map(|_| at),
+        SecondSlot::Exiting { until, .. } => *until = until.map(|_| at),
     }
 }
 
@@ -384,12 +384,12 @@ fn check_replacement(policy: &Policy, old: &State, event: Event, world: &mut Wor
     let goes_on = world.second != Process::None || world.remains || state.ready_deadline.is_some() || fails;
     assert!(!world.replacing || goes_on, "a replacement without an outcome");
     // The candidate's end and its failure leave the server untouched.
-    let of_second = match event {
+    let for_second = match event {
         Event::Second(what) => what != SecondEvent::Ready,
         Event::Tick => old.second.deadline().is_some_and(|until| until <= NOW),
         _ => false,
     };
-    if of_second && old.phase == Phase::Running {
+    if for_second && old.phase == Phase::Running {
         assert_eq!(
             (state.phase, state.watchdog_deadline, state.ready_deadline),
             (old.phase, old.watchdog_deadline, old.ready_deadline)
@@ -444,7 +444,7 @@ fn kill_due(state: &State) -> [Option<Time>; 2] {
             _ => None,
         },
         match state.second {
-            SecondSlot::Leaving { until, next: Signal::KILL, .. } => until,
+            SecondSlot::Exiting { until, next: Signal::KILL, .. } => until,
             _ => None,
         },
     ]
@@ -683,7 +683,7 @@ fn policy() -> Policy {
         ready_timeout: None,
         candidate_timeout: None,
         watchdog: None,
-        handler: Handling::Absent,
+        handler: HandlerPolicy::Absent,
         stop_signal: Signal::TERM,
         stop_timeout: Some(Span::secs(30)),
         stop_delay: None,
@@ -710,9 +710,11 @@ fn all_policies() -> Vec<Policy> {
     vary(&mut policies, &[Restart::No, Restart::OnFailure, Restart::OnAbort, Restart::Always], |policy, value| {
         policy.restart = value;
     });
-    vary(&mut policies, &[Handling::Absent, Handling::NoTimeout, Handling::Within(Span::secs(5))], |policy, value| {
-        policy.handler = value
-    });
+    vary(
+        &mut policies,
+        &[HandlerPolicy::Absent, HandlerPolicy::NoTimeout, HandlerPolicy::Within(Span::secs(5))],
+        |policy, value| policy.handler = value,
+    );
     vary(&mut policies, &[None, Some(RestartLimit { restarts: 1, within: Span::secs(60) })], |policy, value| {
         policy.limit = value;
     });
@@ -729,7 +731,7 @@ fn all_policies() -> Vec<Policy> {
     // Without a restart there is no handler, limit or pause; an init never restarts.
     policies.retain(|policy| {
         let restarts = policy.restart != Restart::No;
-        (restarts || (policy.handler == Handling::Absent && policy.limit.is_none()))
+        (restarts || (policy.handler == HandlerPolicy::Absent && policy.limit.is_none()))
             && (policy.role == Role::Manager || !restarts)
             && (policy.role != Role::InitWithTimeout || policy.stop_timeout.is_some())
     });
@@ -739,10 +741,10 @@ fn all_policies() -> Vec<Policy> {
         let plain = policy.signal_scope == Recipient::Server && policy.linger.is_none() && policy.watchdog.is_none();
         policy.candidate_timeout.is_none()
             || (matches!(policy.restart, Restart::No | Restart::OnFailure)
-                && policy.handler != Handling::NoTimeout
+                && policy.handler != HandlerPolicy::NoTimeout
                 && policy.ready_timeout.is_none()
                 && policy.stop_delay.is_none_or(|_| plain && policy.stop_signal == Signal::TERM)
-                && (policy.limit.is_none() || (plain && policy.handler == Handling::Absent)))
+                && (policy.limit.is_none() || (plain && policy.handler == HandlerPolicy::Absent)))
     });
     policies
 }
@@ -750,7 +752,7 @@ fn all_policies() -> Vec<Policy> {
 /// A few policies that together use every transition.
 fn varied_policies() -> Vec<Policy> {
     let (watchdog, linger) = (Some(Span::secs(3)), Some(Span::secs(3)));
-    let handler = Handling::Within(Span::secs(5));
+    let handler = HandlerPolicy::Within(Span::secs(5));
     let first = Policy { candidate_timeout: Some(Span::secs(60)), ..policy() };
     let init = Policy { restart: Restart::No, ..first.clone() };
     let grouped = Policy { signal_scope: Recipient::Group, ..first.clone() };
