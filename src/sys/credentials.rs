@@ -68,11 +68,11 @@ pub fn enter(directory: BorrowedFd<'_>) -> Result<()> {
 /// The path of the working directory. None if it was deleted or is outside the root.
 pub fn current_dir() -> Option<Vec<u8>> {
     let mut buffer = [0; 4096];
-    write_current_dir(&mut buffer).map(<[u8]>::to_vec)
+    read_current_dir(&mut buffer).map(<[u8]>::to_vec)
 }
 
-/// Writes the path of the working directory into a buffer. None if the path does not fit.
-pub fn write_current_dir(buffer: &mut [u8]) -> Option<&[u8]> {
+/// Reads the path of the working directory into a buffer. None if the path does not fit.
+pub fn read_current_dir(buffer: &mut [u8]) -> Option<&[u8]> {
     // SAFETY: the buffer has that length.
     let length = super::cvt_long(unsafe { libc::syscall(libc::SYS_getcwd, buffer.as_mut_ptr(), buffer.len()) });
     // The length that the kernel returns includes the final NUL.
@@ -85,7 +85,7 @@ pub fn write_current_dir(buffer: &mut [u8]) -> Option<&[u8]> {
 /// # Errors
 /// EPERM when it is not, or when that cannot be determined.
 pub fn verify_cwd_inside_root() -> Result<()> {
-    write_current_dir(&mut [0; 4096]).map(drop).ok_or(Errno::PERM)
+    read_current_dir(&mut [0; 4096]).map(drop).ok_or(Errno::PERM)
 }
 
 /// Sets the supplementary groups.

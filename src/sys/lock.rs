@@ -89,7 +89,8 @@ pub fn lock_of_others(file: BorrowedFd<'_>, part: LockPart) -> Result<Option<Loc
 
 /// The number of bytes in the range of a token. See [`answer`].
 const WINDOW_SIZE: i64 = 1 << 16;
-/// The first byte of the range of token 0, far beyond the end of the file. See [`answer`].
+/// Where the ranges of the tokens begin: the first byte of the range of token 0, far beyond the end of a pidfile, so that
+/// no other lock of the file is there. See [`answer`].
 const WINDOWS_START: i64 = 1 << 40;
 
 /// The answer to a request, as [`read_answer`] finds it in the locks.

@@ -26,7 +26,7 @@ const VISITED: i32 = 5;
 /// busy with a long chain of children.
 pub fn mark(rows: &mut [Row], own: i32, helpers: &[i32]) {
     for first in 0..rows.len() {
-        let verdict = nearest_mark(rows, first, own, helpers);
+        let verdict = find_marked_ancestor(rows, first, own, helpers);
         let mut at = Some(first);
         while let Some([_, parent, mark]) = at.and_then(|at| rows.get_mut(at))
             && *mark == VISITED
@@ -39,7 +39,7 @@ pub fn mark(rows: &mut [Row], own: i32, helpers: &[i32]) {
 }
 
 /// The mark of the nearest ancestor that has one, from the process with the index `first` upward.
-fn nearest_mark(rows: &mut [Row], first: usize, own: i32, helpers: &[i32]) -> i32 {
+fn find_marked_ancestor(rows: &mut [Row], first: usize, own: i32, helpers: &[i32]) -> i32 {
     let mut at = Some(first);
     while let Some([pid, parent, mark]) = at.and_then(|at| rows.get_mut(at)) {
         match *mark {

@@ -24,7 +24,7 @@ pub fn next(policy: &Policy, state: &mut State, event: Event, now: Time) -> Acti
     let linger = policy.linger.filter(|_| !lingers);
     let mut action = next_action(policy, state, event, now);
     if let Action::Finish(ending) = action {
-        action = last(state, state.apply_success_exit(policy, ending), linger.map(|span| now.after(span)));
+        action = finish_or_linger(state, state.apply_success_exit(policy, ending), linger.map(|span| now.after(span)));
     }
     state.finish_replacement();
     action
@@ -32,7 +32,7 @@ pub fn next(policy: &Policy, state: &mut State, event: Event, now: Time) -> Acti
 
 /// There is no further run of the server; other processes may remain, which have until `linger`.
 #[inline(never)]
-fn last(state: &mut State, ending: Ending, linger: Option<Time>) -> Action {
+fn finish_or_linger(state: &mut State, ending: Ending, linger: Option<Time>) -> Action {
     if state.second.is_process() {
         state.phase = Phase::AwaitingSecond { then: AfterSecond::Finish(ending) };
         return Action::Wait;

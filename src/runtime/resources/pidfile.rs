@@ -162,12 +162,11 @@ enum LockError {
     Final(Error),
 }
 
-/// Opens and locks the file in its directory. With [`Purpose::Check`], verifies that this would succeed, and returns
-/// None.
+/// Opens and locks the pidfile. With [`Purpose::Check`], only verifies that this would succeed, and returns None.
 ///
-/// First only the upper part is locked, which excludes every other start. If there is no /proc, a pid in a file whose
-/// lower part is locked is trusted. So the pid of an earlier start, which another process may have by now, is deleted
-/// before the lower part is locked.
+/// The lock has two parts. The upper part is locked first, which excludes every other start with this file. Then the
+/// pid of an earlier start is deleted, and only then the lower part is locked: without /proc, a control command trusts
+/// the pid in a file whose lower part is locked, and another process may have the old pid by now.
 #[inline(never)]
 fn lock_in_dir(
     dir: &Dir,

@@ -144,7 +144,7 @@ fn diagnose_file(path: &CStr, depth: usize, about: &mut Detail) -> Cause {
 /// to `about`.
 fn relative_path_cause(cause: Cause, about: &mut Detail) -> Cause {
     let mut buffer = [0; 256];
-    let Some(dir) = credentials::write_current_dir(&mut buffer) else { return cause };
+    let Some(dir) = credentials::read_current_dir(&mut buffer) else { return cause };
     if cause == Cause::NoDirectory {
         let relative = core::mem::take(about);
         about.push(dir);

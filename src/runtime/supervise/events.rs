@@ -88,7 +88,8 @@ impl Supervisor<'_> {
         ])
     }
 
-    /// Returns the event of a deadline that has passed: that of the phase, or that of an exit which a tracer hides.
+    /// Returns the event of a deadline that has passed: the deadline of the phase, or the time to accept that a process has
+    /// exited whose exit the kernel reports only to its tracer.
     #[inline(never)]
     fn check_deadlines(&mut self, time: Time) -> Option<Event> {
         if self.hidden_exit_deadline().is_some_and(|until| until <= time)

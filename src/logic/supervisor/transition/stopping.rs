@@ -27,7 +27,8 @@ pub(super) fn advance(
         Exited(exit) => after_stop(policy, state, next, exit, now),
         ExecFailed(code) => after_stop(policy, state, next, Exit::Code(code), now),
         LeaderExited => clear_group(policy, state, (next, until), now),
-        // The kernel kills the server as soon as PID 1 exits, so no other server can follow.
+        // vsrun is PID 1 and cannot end this server, so it does not start another. The kernel ends all processes when
+        // vsrun exits.
         Unkillable if matches!(next, AfterStop::Restart | AfterStop::HandleExit) => {
             finish(state, Ending::Server(KILLED))
         }
