@@ -222,7 +222,7 @@ mod tests {
 
     #[test]
     fn outcomes_survive_the_way_through_their_numbers() {
-        for number in 0..=u16::MAX {
+        for number in (0..=u16::MAX).step_by(if cfg!(miri) { 251 } else { 1 }) {
             if let Some(outcome) = Outcome::from_number(number) {
                 assert!(number > ACCEPTED && !text(outcome).is_empty());
                 assert_eq!(Outcome::from_number(outcome.number()), Some(outcome));
