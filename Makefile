@@ -33,7 +33,7 @@ export CARGO_BUILD_TARGET = $(TARGET)
 
 # cargo uses every core by itself, and two cargos only wait for each other.
 .NOTPARALLEL:
-.PHONY: build cross test-cross demo recording html test prove check fmt clippy deny doc fuzz miri faults soak field bench size man man-check image microvm deb release reproducible install install-links uninstall clean help
+.PHONY: build cross test-cross demo recording html test prove prove-compiles check fmt clippy deny doc fuzz miri faults soak field bench size man man-check image microvm deb release reproducible install install-links uninstall clean help
 
 build: ## the small static binary (this is the default)
 	$(RUST) tools/build
@@ -61,7 +61,10 @@ prove: ## explore all states of the supervisor, and find planted faults; compare
 	$(RUST) tools/prove
 	tools/model
 
-check: fmt clippy deny size man-check test doc ## all checks that must pass before a change is merged
+prove-compiles: ## check that the exploration can be compiled and finds the lines of the planted faults
+	$(RUST) tools/prove compile
+
+check: fmt clippy deny size man-check prove-compiles test doc ## all checks that must pass before a change is merged
 
 fmt: ## check that the code is formatted
 	$(RUST) cargo fmt --check
