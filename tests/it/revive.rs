@@ -1,6 +1,6 @@
 //! Sockets that survive what their servers do to them.
 
-use crate::harness::{self, PLAIN, Running, Sandbox, await_life, free_port, sys, words};
+use crate::harness::{self, PLAIN, Running, Sandbox, await_life, free_port, process, sys, words};
 use std::ffi::OsString;
 use std::fs;
 use std::io::Read;
@@ -150,6 +150,32 @@ fn a_file_that_took_the_place_of_a_dead_socket_stays() {
     drop(UnixStream::connect(&path).unwrap());
     manager.stop().exited(0);
     assert!(fs::symlink_metadata(&path).is_err());
+}
+
+/// The old server of a replacement shuts it down at its end. The new one has the same socket and cannot be given another:
+/// clients are refused, and do not wait in a queue that no process reads. The next run has a new socket.
+#[test]
+fn a_unix_socket_that_a_running_server_has_is_not_replaced() {
+    let sandbox = Sandbox::new();
+    let (path, life) = (sandbox.path("socket"), sandbox.out("life"));
+    let manager = ["-m", "monitor", "-", "--ready", "fd:4", "--restart-delay", "0"];
+    let old =
+        words!["at", "1", "signals", sandbox.out("signals"), "15", "at", "1", "shut", "3", "at", "1", "exit", "0"];
+    let server = words!["--listen", &path, "--", sandbox.probe(), "life", &life, "tell", "4", ""];
+    let words = manager.iter().map(OsString::from).collect();
+    let manager = sandbox.vsrun([words, server, old, words!["at", "2", "wait", "serve", "3"]].concat()).start();
+    await_life(&life, 1);
+    harness::await_lines(&sandbox.out("signals"), 1);
+    harness::await_true("the closed ready pipe", || !process::has_pipe(manager.pid()));
+    let before = fs::symlink_metadata(&path).unwrap().ino();
+    sandbox.vsrun(words!["--replace", "monitor"]).finish().exited(0);
+    manager.await_err("cannot listen again on descriptor 3");
+    assert_eq!(fs::symlink_metadata(&path).unwrap().ino(), before);
+    assert!(UnixStream::connect(&path).is_err(), "refused");
+    manager.signal(libc::SIGHUP);
+    let third = await_life(&life, 3);
+    harness::await_true("an answer", || UnixStream::connect(&path).is_ok_and(|stream| pid_of(stream) == third));
+    manager.stop().exited(0);
 }
 
 /// A Unix socket of vsrun's parent, whose path vsrun does not know: then at least a record says so.

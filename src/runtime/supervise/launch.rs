@@ -3,6 +3,7 @@
 use std::os::fd::AsFd;
 
 use super::exit_watch::ExitWatch;
+use super::revive::SocketUse;
 use super::slot::Slot;
 use super::supervisor::{ServerProcess, Supervisor};
 use crate::logic::base::error::Object;
@@ -52,7 +53,8 @@ impl Supervisor<'_> {
     pub fn start_process(&mut self, slot: Slot, stage: usize) -> sys::Result<()> {
         let start_kind = if self.is_first_start() { StartKind::First } else { StartKind::Later };
         if start_kind == StartKind::Later {
-            self.restore_sockets(slot == Slot::Second || self.second.is_some());
+            let alone = slot == Slot::Server && self.second.is_none();
+            self.restore_sockets(if alone { SocketUse::BetweenRuns } else { SocketUse::BeforeSecond });
         }
         let before_command = self.prepare(slot, stage);
         let begun = self.process(slot).as_ref().filter(|_| stage > 0).map(|last| last.mark);

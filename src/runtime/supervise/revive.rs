@@ -14,16 +14,27 @@ use crate::logic::base::note::Note;
 use crate::logic::plan::step::Step;
 use crate::sys::{Errno, fd, socket};
 
+/// Which server processes have the sockets when they are restored.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum SocketUse {
+    /// None has: a run is about to begin.
+    BetweenRuns,
+    /// One has, and another one is about to be started beside it.
+    BeforeSecond,
+    /// The server has, and goes on. A new Unix socket would not be the one that it accepts connections from: then clients
+    /// would wait in a queue that no process reads, instead of being refused.
+    ByServer,
+}
+
 impl Supervisor<'_> {
-    /// Makes the server's sockets listen again. `in_use` is true if another server process may be using them. Records
-    /// what cannot be undone.
+    /// Makes the server's sockets listen again. Records what cannot be undone.
     #[inline(never)]
-    pub fn restore_sockets(&mut self, in_use: bool) {
+    pub fn restore_sockets(&mut self, usage: SocketUse) {
         let steps = self.config.program.steps().iter();
         let mut counts = steps.filter_map(|step| if let Step::PassSockets(count) = step { Some(*count) } else { None });
         for number in fd::FIRST..fd::FIRST + RawFd::from(counts.next().unwrap_or(0)) {
-            let revived = match socket::restore_socket(number, in_use) {
-                Err(Errno::SHUTDOWN) => self.sockets.renew(number),
+            let revived = match socket::restore_socket(number, usage != SocketUse::BetweenRuns) {
+                Err(Errno::SHUTDOWN) if usage != SocketUse::ByServer => self.sockets.renew(number),
                 result => result,
             };
             match revived {

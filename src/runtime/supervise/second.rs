@@ -5,6 +5,7 @@
 //! the caller can read it wherever it can read the pidfile, and only we can write it. Nothing listens, so there is
 //! nothing that another user could connect to, fill or block.
 
+use super::revive::SocketUse;
 use super::slot::{Requests, Slot, SweepScope};
 use super::supervisor::{ServerProcess, Supervisor};
 use crate::logic::base::error::{Filled, Object};
@@ -127,7 +128,7 @@ impl Supervisor<'_> {
                 receiver.close_second();
             }
             // The second process may have called shutdown(2) on the sockets that it shares with the server.
-            self.restore_sockets(true);
+            self.restore_sockets(SocketUse::ByServer);
         }
         let Some(outcome) = self.state.finished.take() else { return };
         let words = outcome.words();
