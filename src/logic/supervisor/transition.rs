@@ -116,9 +116,10 @@ fn forward(policy: &Policy, state: &mut State, signal: Signal, now: Time) -> Act
     }
 }
 
-/// Forwards a signal, as [`next`] would, if the supervisor remains as it is: the server runs, alone, and neither a stop
-/// delay nor a stop timeout begins. Returns the recipient. Most signals are of that kind, and they arrive sooner so.
-pub fn pass(policy: &Policy, state: &mut State, signal: Signal) -> Option<Recipient> {
+/// Forwards a signal as [`next`] would, if the supervisor then waits for the same as before: the server runs, alone, and
+/// neither a stop delay nor a stop timeout begins. Returns the recipient; None if the signal needs `next`. Most signals
+/// are of this kind, and reach the server sooner so.
+pub fn forward_plain(policy: &Policy, state: &mut State, signal: Signal) -> Option<Recipient> {
     let begins = policy.role == Role::InitWithTimeout || policy.stop_delay.is_some();
     let plain = state.phase == Phase::Running && state.second == SecondProcess::None;
     if !plain || begins && policy.is_forwarded_stop(signal) {

@@ -14,7 +14,7 @@ use crate::logic::base::time::Time;
 use crate::logic::plan::step::Step;
 use crate::logic::supervisor::event::Event;
 use crate::logic::supervisor::signal_action::SignalAction;
-use crate::logic::supervisor::transition::pass;
+use crate::logic::supervisor::transition::forward_plain;
 use crate::runtime::host::clock::now;
 use crate::runtime::report::log::Priority;
 use crate::sys::process;
@@ -115,8 +115,8 @@ impl Supervisor<'_> {
         }
     }
 
-    /// Takes pending signals up to one that is an event. `Reopen` is done at once, and so is a plain forward, which is one of
-    /// `pass`.
+    /// Takes pending signals up to one that is an event. `Reopen` is done at once, and so is a forward after which the
+    /// supervisor waits for the same as before (`forward_plain`).
     #[inline(never)]
     pub fn next_signal(&mut self) -> Option<Event> {
         // Limited, so that a signal that is sent in a loop does not delay the deadlines. More than one is read, because
@@ -171,7 +171,7 @@ impl Supervisor<'_> {
                     // The next sleep shows whether there are more. Usually there are none, so a system call is saved.
                     self.signals_pending = false;
                     if !self.suspends
-                        && let Some(to) = pass(&self.config.policy, &mut self.state, other)
+                        && let Some(to) = forward_plain(&self.config.policy, &mut self.state, other)
                     {
                         self.forward(other, to);
                         return None;

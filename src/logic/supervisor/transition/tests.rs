@@ -32,20 +32,20 @@ fn policy() -> Policy {
 
 /// `next` on a copy of the state, so that one state can be continued in several ways.
 fn step(policy: &Policy, mut state: State, event: Event, now: Time) -> (State, Action) {
-    check_pass(policy, &state, event, now);
+    check_forward_plain(policy, &state, event, now);
     let action = super::next(policy, &mut state, event, now);
     (state, action)
 }
 
-/// A signal that `pass` forwards is one that `next` would forward to the same recipient, with the same state after it.
-pub(super) fn check_pass(policy: &Policy, state: &State, event: Event, now: Time) {
+/// A signal that `forward_plain` forwards is one that `next` would forward to the same recipient, with the same state after it.
+pub(super) fn check_forward_plain(policy: &Policy, state: &State, event: Event, now: Time) {
     let Event::Forward(signal) = event else { return };
-    let (mut passed, mut decided) = (state.clone(), state.clone());
-    match super::pass(policy, &mut passed, signal) {
-        None => assert_eq!(passed, *state, "{event:?}"),
+    let (mut plain, mut decided) = (state.clone(), state.clone());
+    match super::forward_plain(policy, &mut plain, signal) {
+        None => assert_eq!(plain, *state, "{event:?}"),
         Some(to) => {
             let action = super::next(policy, &mut decided, event, now);
-            assert_eq!((action, passed), (Action::Forward(signal, to), decided), "{policy:?}\n{state:?}");
+            assert_eq!((action, plain), (Action::Forward(signal, to), decided), "{policy:?}\n{state:?}");
         }
     }
 }

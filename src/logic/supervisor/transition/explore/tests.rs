@@ -573,7 +573,7 @@ fn explore(policy: &Policy) -> Counts {
         for (event, after) in possible(policy, &state, world) {
             for old in later(policy, &state, event) {
                 let (mut next, mut after) = (old.clone(), after);
-                super::tests::check_pass(policy, &old, event, NOW);
+                super::tests::check_forward_plain(policy, &old, event, NOW);
                 let action = super::next(policy, &mut next, event, NOW);
                 let checked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
                     follow(policy, &old, event, &mut after, &mut next, action);
