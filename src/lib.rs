@@ -1,12 +1,12 @@
 //! vsrun: starts one server process correctly, and supervises it if requested.
 //!
 //! It has three layers. `logic` decides what to do, and is pure: it uses no file, clock, pid or environment. `sys`
-//! calls the kernel, and knows nothing of vsrun. `runtime` asks `logic` and acts through `sys`; these two do not import
-//! each other.
+//! calls the kernel, and knows nothing of vsrun. `runtime` asks `logic` and acts through `sys`. `logic` and `sys` do
+//! not import each other.
 //!
 //! `#[inline(never)]` is used where measuring has shown a gain: mostly for long functions with a single caller, and for
-//! short ones with many. The compiler would inline the former, and the callers' frames would grow until every access
-//! needs a longer instruction: that costs three thousand bytes, and stack that an idle manager keeps.
+//! short functions with many callers. An inlined long function enlarges its caller's stack frame until every access to
+//! the frame needs a longer instruction. That costs 3000 bytes of code, and stack that an idle manager keeps.
 //!
 //! This is a library only so that tests and fuzz targets reach the pure layer; the program is `main.rs`.
 

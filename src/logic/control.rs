@@ -34,7 +34,7 @@ pub enum PidfileContents {
     Pid(i32),
     /// The file contains something that vsrun never writes.
     Other,
-    /// The kernel does not let it be read: the number of its error.
+    /// The file could not be read; the errno of the failed system call.
     Unreadable(Errno),
 }
 
@@ -48,7 +48,7 @@ impl PidfileContents {
         }
     }
 
-    /// True if it is something else than this process. What cannot be read is not known to be.
+    /// True if the file is known to contain something other than this pid. An unreadable file is not known to.
     pub fn differs_from(self, pid: i32) -> bool {
         self != Self::Pid(pid) && !matches!(self, Self::Unreadable(_))
     }
@@ -65,7 +65,8 @@ pub enum LockSeen {
     Unreadable,
 }
 
-/// The process that keeps the server alive: when it exits, the server is not restarted.
+/// The process that a pidfile belongs to: the manager or, without one, the server itself. When it exits, the server is
+/// not restarted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PidfileOwner {
     /// The process that the pidfile names.
@@ -83,7 +84,7 @@ pub enum NoTarget {
     Dead,
     /// A manager runs, and is between two runs of its server.
     Restarting,
-    /// Whether a process is alive, and which, cannot be determined.
+    /// It cannot be determined whether a process is alive, or which one it is.
     Unknown(UnknownReason),
 }
 

@@ -3,8 +3,8 @@
 use alloc::vec::Vec;
 use core::ffi::CStr;
 
-/// A C string that lives as long as the process: it comes from the kernel or from [`leak_cstr`]. It is never freed: a
-/// launcher is soon replaced by the server, and a manager makes no new ones.
+/// A C string that lives as long as the process: it comes from the kernel or from [`leak_cstr`]. Leaking these strings
+/// is harmless: without a manager, vsrun is soon replaced by the server, and a running manager makes no new ones.
 pub type StaticCStr = &'static CStr;
 
 /// Makes a C string of these bytes. It ends at the first NUL, because a reader of a C string sees nothing after it.

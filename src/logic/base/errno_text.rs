@@ -1,8 +1,8 @@
 //! The texts of the kernel's errors that vsrun meets. The C library's own table is twice as long.
 
 phrases! {
-    /// The kernel's errors, in the order of their numbers. EAGAIN is reported only for fork, exec and setuid, whose text it
-    /// has; other calls are repeated instead.
+    /// The kernel's errors, in the order of their numbers. The text of EAGAIN names the cause that it has in fork(2),
+    /// execve(2) and setuid(2); most other calls that fail with EAGAIN are repeated, and not reported.
     ErrnoText {
         Perm = "Operation not permitted",
         Noent = "No such file or directory",

@@ -30,7 +30,8 @@ pub struct ErrorInner {
     pub problem: Problem,
     /// The objects of the problem, in the order of the places for them in its text.
     pub objects: [Object<'static>; 4],
-    /// The place in a file, with a colon and a blank after it, or whose error it is. Empty if it is vsrun's own.
+    /// The prefix of the text, such as `FILE:LINE: `: where the wrong argument comes from. Empty if the text needs
+    /// none.
     pub place: &'static str,
 }
 
@@ -42,11 +43,11 @@ pub enum Object<'a> {
     None,
     /// A path, an option or a word of the command line. It is escaped in the text.
     Name(&'a [u8]),
-    /// A part of the text that has been made, and escaped, by another type.
+    /// A text that is written as it is: it has already been escaped, or needs no escaping.
     Words(&'a str),
-    /// A pid, a user id, a descriptor or another number.
+    /// A pid, a user id, a descriptor or another number, perhaps a negative one.
     Number(i64),
-    /// How many there are.
+    /// The number of times that something has happened, or another number that is never negative.
     Count(u64),
     /// The errno of a system call.
     Errno(Errno),
@@ -76,8 +77,8 @@ impl DerefMut for Error {
     }
 }
 
-// Each of these functions takes few arguments, which the caller has in registers: a call is shorter than one that makes
-// the text, and than one that builds an enum with data on its stack.
+// An error is built by a chain of short calls, whose few arguments are in registers. In the caller this takes less code
+// than making the text, or than building an enum with data on the stack.
 impl Error {
     /// Makes an error without objects. The exit status follows from the problem.
     pub fn new(problem: Problem) -> Self {
@@ -90,7 +91,7 @@ impl Error {
         Self::new(problem).name(name)
     }
 
-    /// Adds an object, for the next place in the text.
+    /// Adds an object, for the next `%` in the text.
     pub fn with(self, object: Object<'static>) -> Self {
         if let Some(place) = self.0.objects.iter_mut().find(|place| matches!(place, Object::None)) {
             *place = object;
@@ -103,7 +104,7 @@ impl Error {
         self.with(Object::Name(name.to_vec().leak()))
     }
 
-    /// Adds a part of the text.
+    /// Adds a text, which is not escaped.
     pub fn words(self, words: &str) -> Self {
         self.with(Object::Words(String::from(words).leak()))
     }
@@ -182,7 +183,8 @@ impl fmt::Display for Object<'_> {
 /// The result of a function whose error ends vsrun.
 pub type Result<T> = core::result::Result<T, Error>;
 
-/// The first problem of each group with the same exit status, in the order of the table.
+/// Exit statuses: each is that of the problem beside it, and of the problems that follow it in the enum up to the next
+/// one listed here.
 const STATUSES: [(Problem, u8); 6] = [
     (Problem::UnknownOption, exit::USAGE),
     (Problem::ToolSignal, exit::TOOL_FAILED),

@@ -18,7 +18,7 @@ pub const NOT_RUNNING: u8 = 3;
 pub const RC_FAILED: u8 = 1;
 /// `--rc reload`: the server is not running.
 pub const RC_NOT_RUNNING: u8 = 7;
-/// As another tool: wrong usage, and most other failures.
+/// If vsrun was called by another tool's name: the usage is wrong, or the start failed for most other reasons.
 pub const TOOL_FAILED: u8 = 1;
 /// `--status`, `--stop`, `--signal`: the state cannot be determined.
 pub const UNKNOWN: u8 = 4;

@@ -31,7 +31,7 @@ phrases! {
         SendingToAll = "sending % to every process that is left",
         Delayed = "stopping the server in % (--stop-delay)",
         CannotSend = "cannot send % to pid %: % (needs CAP_KILL or CAP_SETUID)",
-        // What the system refuses: the object may be missing.
+        // Failures that do not end vsrun.
         CannotWritePidfile = "cannot write pidfile '%': %",
         CannotEmptyPidfile = "cannot empty pidfile '%': %",
         CannotStartHandler = "cannot start the handler now%: %",

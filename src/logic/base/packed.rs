@@ -49,7 +49,7 @@ impl Phrase {
 }
 
 impl Display for Phrase {
-    /// Writes a text without objects.
+    /// Writes the text, and nothing in place of each `%`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.write(f, &mut |_| Ok(()))
     }

@@ -1,8 +1,8 @@
-//! Enums whose variants have texts: each variant and its text are one line of a table. build.rs reads the tables too, and
-//! compresses the texts; `logic::base::packed` has them in the program.
+//! Enums whose variants have texts: each variant and its text are one line of a table. build.rs reads the tables too,
+//! and compresses the texts; the program gets a text from `logic::base::packed`.
 
-/// Makes such an enum. The number of a variant finds its text: that takes four bytes for each use, and a reference to a
-/// text of its own takes ten.
+/// Makes an enum whose variants have texts. The text of a variant is found by the variant's number: naming a variant
+/// takes four bytes of code, and naming a text by a reference would take ten.
 macro_rules! phrases {
     ($(#[$about:meta])* $name:ident { $($variant:ident = $text:literal,)* }) => {
         $(#[$about])*

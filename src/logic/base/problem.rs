@@ -96,7 +96,7 @@ phrases! {
         ReadReport = "cannot read how the start went, so the server may be running: %",
         PrepareCleanup = "cannot start the cleanup helper: %",
         SecureMode = "refusing to run set-user-id or with file capabilities",
-        // The machine.
+        // What only PID 1 may do: mount file systems, and shut the machine down.
         NotPid1 = "option % is for PID 1, and this is not PID 1",
         Mount = "cannot mount % on '%': %",
         EndMachine = "cannot shut the machine down (--at-exit): %",
@@ -131,7 +131,7 @@ phrases! {
         OfAStranger = "'%' belongs to user %, which is not the server's user",
         HardLink = "'%' has a second name, and is in a directory that others may write",
         ReplacedMeanwhile = "'%' was replaced while it was made",
-        // Programs beside the server.
+        // The programs that run beside the server: the crash handler, the logger and the log rotator.
         ExecuteHandler = "cannot execute handler '%': %",
         UseLogger = "logger '%': %",
         FindLogger = "logger '%' is in no directory of PATH",
@@ -179,10 +179,10 @@ phrases! {
         NotReadyBecause = "the server was not ready in time: --ready %, --ready-timeout %: %",
         ClosedUnready = "the server closed its ready descriptor without a newline",
         ExitedUnready = "the server % before it was ready%",
-        // A step of a process has failed, or another process has reported an error: the text comes from there.
+        // Errors whose whole text is their object: about a step of a process, or reported by another process.
         Step = "%",
         Reported = "%",
-        // Not a failure.
+        // No failures: the exit status is 0.
         Restarting = "restarting: %: locked, and contains no pid",
         NothingToStop = "not running: %",
         AlreadyRunning = "already running: %",

@@ -36,7 +36,7 @@ phrases! {
         Logdir = "--logdir",
         LogSize = "--log-size",
         Syslog = "--syslog",
-        // The options that are for PID 1.
+        // The options that only PID 1 may use.
         Mount = "--mount",
         AtExit = "--at-exit",
         EndsMachine = "--on-signal with poweroff, reboot or halt",
@@ -126,7 +126,7 @@ phrases! {
         NoReadyServer = "no server is running that is ready",
         ReplaceNeeds = "needs --ready fd:N, notify, alive:DURATION or probe:exec:/PROGRAM",
         HasTerminal = "the server has the terminal (--stdin)",
-        // The server.
+        // Why the server has probably exited, and left processes running.
         Daemonizes = ": it has most likely put itself into the background; COMMAND must stay in the foreground",
     }
 }

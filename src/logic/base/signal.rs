@@ -84,7 +84,7 @@ impl Signal {
         1 << (self.0 - 1)
     }
 
-    /// Parses the name of a signal, with or without `SIG` and in any case, its number, `RTMIN+n` or `RTMAX-n`.
+    /// Parses a signal: its number, its name (with or without `SIG`, in upper or lower case), `RTMIN+n` or `RTMAX-n`.
     pub fn parse(text: &[u8]) -> Option<Self> {
         if let Some(number) = parse_number(text) {
             return Self::new(number);

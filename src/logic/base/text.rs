@@ -45,8 +45,8 @@ impl<const N: usize> ArrayText<N> {
     }
 }
 
-/// Copies as much as fits, and returns its length. A separate function, so that its code exists once and not once for
-/// each buffer size.
+/// Copies as many bytes as fit, and returns their number. A function without the generic N, so that its code exists
+/// once and not once for each buffer size.
 #[inline(never)]
 fn copy(to: &mut [u8], from: &[u8]) -> usize {
     let length = to.len().min(from.len());
@@ -69,8 +69,8 @@ impl<const N: usize> Write for ArrayText<N> {
     }
 }
 
-/// Iterates over the parts of a text between separators, like `slice::split`. Its code exists once, and not once for
-/// each closure.
+/// Iterates over the parts of a text between separators, like `slice::split`. Unlike that, it takes no closure, so its
+/// code exists once and not once for each closure.
 pub struct SplitByte<'a> {
     separator: u8,
     /// The rest of the text, after the last separator. None after the last part.

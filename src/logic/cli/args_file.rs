@@ -41,19 +41,19 @@ pub struct PendingArgsFile {
 }
 
 impl Args {
-    /// The arguments of argv.
+    /// Makes the arguments from argv, whose first word is the name of the program.
     pub fn new(argv: Vec<StaticCStr>) -> Self {
         Self { list: argv.into_iter().skip(1).collect(), file: None }
     }
 
-    /// The prefix of an error about the argument with the index `word`: the file and its line, or nothing if the
-    /// argument comes from argv.
+    /// The prefix of an error about the argument with the index `word`: the file and its line, or the file alone if the
+    /// argument does not come from it. Nothing if no file has been inserted.
     pub fn location(&self, word: usize) -> String {
         let Some(file) = &self.file else { return String::new() };
         let name = Escaped(file.name.to_bytes());
         match word.checked_sub(file.first).and_then(|word| file.lines.get(word)) {
             Some(line) => format!("{name}:{line}: "),
-            // The error is about the file as a whole.
+            // The index is that of an argument of argv, or is after all arguments: then the error is about all of them.
             None => format!("{name}: "),
         }
     }
@@ -107,8 +107,8 @@ impl PendingArgsFile {
     }
 }
 
-/// Why a line cannot be the argument that its author meant; None if it can. The words of COMMAND, which follow `--`,
-/// are accepted as they are.
+/// The reason why a line is probably not the argument that its author meant, for example because it is quoted. None if
+/// the line is accepted. The words of COMMAND, which follow `--`, are accepted except if they contain a NUL.
 fn line_error(text: &[u8], of_command: bool) -> Option<Reason> {
     let is_quoted = |text: &[u8]| matches!(text, [first @ (b'"' | b'\''), .., last] if first == last);
     let value = text.iter().position(|byte| *byte == b'=').and_then(|at| text.get(at + 1..));

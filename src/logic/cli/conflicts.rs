@@ -1,4 +1,4 @@
-//! Refuses options that cannot be used together, and options without another one that they need.
+//! Refuses options that cannot be used together, and options that need another one which was not given.
 
 use super::flags::Id;
 use super::lookup::{self, FlagSet};
@@ -17,7 +17,7 @@ const SUPERVISION: FlagSet = FlagSet::of(&[Id::Manager, Id::Init, Id::Restart]);
 /// The options about restarts. They are wrong with `--init`, which restarts nothing.
 const RESTART_OPTIONS: FlagSet = FlagSet::of(&[Id::RestartDelay, Id::RestartLimit, Id::HandlerTimeout]);
 
-/// Options, the other options of which they need at least one, and the name of these in the error.
+/// Each row: some options; the options of which they need at least one; the text for the latter in the error.
 const REQUIREMENTS: &[(FlagSet, FlagSet, Reason)] = &[
     (RESTART_OPTIONS, SUPERVISION, Reason::Supervision),
     (
@@ -56,8 +56,8 @@ pub fn reject_conflicts(options: &Options) -> Result<()> {
     let waits = !matches!(options.ready, None | Some(Ready::Exec));
     for id in lookup::ids().filter(|id| given.contains(*id)) {
         for (whose, needs, words) in REQUIREMENTS {
-            // With `--background` and a readiness, vsrun stops a server that is not ready in time, and both options say
-            // how.
+            // With `--background` and `--ready`, vsrun itself stops a server that is not ready in time. Then
+            // `--stop-signal` and `--stop-timeout` need no supervisor.
             let late = waits && options.background && matches!(id, Id::StopSignal | Id::StopTimeout);
             if whose.contains(id) && !given.intersects(*needs) && !late {
                 return Err(Error::of(Problem::Needs, lookup::long_name(id)).reason(*words));

@@ -1,25 +1,26 @@
 //! The table of options. The rows of each chapter are in a file of `flags/`; `all_flags!` passes them to a macro.
 //!
-//! A row is all that is said about an option: its documentation, the values that it takes with examples of them, and
-//! what the parser does with a value.
+//! The row of an option is the only place where the option is defined: its documentation, the values that it takes,
+//! with examples, and what the parser does with a value.
 //!
 //! ```text
 //! StopDelay "stop-delay" 't' {               name in the code, long name and, if there is one, letter
 //!     line: "wait before the stop signal",   line of the help text
 //!     manual: "On a request to stop ...",    paragraph of the man page
-//!     takes: ["DURATION" "string"],          name and kind of the value; perhaps a second value; `repeatable`
-//!     wrong: "is not a duration",            words after a malformed value, if `choices=` do not say the same
-//!     accepts: ["0", "10s"],                 values that the tests try
-//!     rejects: ["x", "5m": "did you ..."],   malformed values; where the error has other words, these
+//!     takes: ["DURATION" "string"],          name and kind of each value; then `repeatable` if it may be repeated
+//!     wrong: "is not a duration",            the error's words after a malformed value; not needed with `choices=`
+//!     accepts: ["0", "10s"],                 valid values, for the tests
+//!     rejects: ["x", "5m": "did you ..."],   malformed values, for the tests; with the error's words if not `wrong`
 //!     sets: stop_delay = duration,           what the parser does; see parse/apply_flag.rs
 //! }
 //! ```
 //!
 //! A switch takes no value, and needs no `sets`, because the parser keeps the set of all options that are given.
-//! `rejects: []` says that no value is malformed except an empty one. Two values are written side by side.
+//! `rejects: []` says that no value is malformed except an empty one. In `accepts` and `rejects`, the values of an
+//! option that takes two are written side by side.
 //!
-//! build.rs reads these files too, so they import nothing: the parser imports what `sets` names. build.rs makes the help
-//! text, the man page and the completions from the table, so that no second list of options exists.
+//! build.rs reads these files too, so they import nothing: the parser imports what `sets` names. build.rs makes the
+//! help text, the man page and the completions from the table, so that no second list of options exists.
 
 /// Passes all rows to a macro, in the order of the help text and of the manual's section OPTIONS.
 macro_rules! all_flags {
@@ -37,7 +38,8 @@ macro_rules! join {
     ([$next:ident $($others:ident)*] $($joined:tt)*) => { $next! { join [$($others)*] $($joined)* } };
 }
 
-// The paths are written out because for build.rs, which reads this file by its path, the folder would be another one.
+// The paths are explicit because build.rs includes this file too: without them, the compiler would search for the
+// modules in another folder there.
 #[macro_use]
 #[path = "flags/identity.rs"]
 mod identity;
@@ -80,7 +82,7 @@ mod help;
 pub struct Value {
     /// The name of the value in the help text.
     pub name: &'static str,
-    /// The kind of the value for completions: `file dir integer string user command choices=...`.
+    /// The kind of the value, for completions: `file`, `dir`, `integer`, `string`, `user`, `command` or `choices=...`.
     pub kind: &'static str,
 }
 
@@ -99,7 +101,8 @@ pub struct Flag {
     pub values: &'static [Value],
     /// True for an option with values that may be given more than once.
     pub repeatable: bool,
-    /// The words after a malformed value: `is not ...`. Empty if the choices of the value say the same.
+    /// The error's words after a malformed value: `is not ...`. Empty for an option with `choices=`, whose error lists
+    /// the choices.
     pub rejection: &'static str,
     /// The line of the help text that says what the option does.
     pub line: &'static str,
@@ -110,7 +113,8 @@ pub struct Flag {
 pub struct Examples {
     /// Values that the parser accepts.
     pub accepted: &'static [&'static [&'static str]],
-    /// Values that it rejects, and the words of the error. Without words, the value is followed by the option's own.
+    /// Values that the parser rejects, each with words that the error must contain. If these are empty, the error
+    /// contains the option's `rejection`.
     pub rejected: &'static [(&'static [&'static str], &'static str)],
 }
 
@@ -158,7 +162,7 @@ macro_rules! table {
             line: $line,
         },)+)+];
 
-        // The program contains none of what follows, because only build.rs and the tests use it.
+        // Only build.rs and the tests use the following constants, so the program does not contain them.
 
         /// The man page's paragraph for each option, in the order of the table.
         pub const PARAGRAPHS: &[&str] = &[$($(concat!($($text),+),)+)+];

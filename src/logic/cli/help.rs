@@ -36,7 +36,7 @@ pub struct Text {
 /// The width of the column with the names of the options, in characters.
 const COLUMN: usize = 35;
 
-/// The most used options: `-h` shows them, and each has a help line of one line.
+/// The most used options, which `-h` shows.
 const COMMON: FlagSet = FlagSet::of(&[
     Id::User,
     Id::Pidfile,
@@ -116,7 +116,7 @@ fn show_rows(text: &mut Vec<u8>, mask: u8, wanted: u8) {
     }
 }
 
-/// Appends the lines of one option. If its names are too long for their column, its help line follows in the next line.
+/// Appends the names and the help of one option: in one line, or in two if the names are too long for their column.
 fn show_row(line: &[u8], text: &mut Vec<u8>) {
     let mut cells = split_byte(line, b'\t');
     let (names, values) = (cells.next().unwrap_or_default(), cells.next().unwrap_or_default());

@@ -22,7 +22,7 @@ make-pidfile=pidfile,environment=env,daemon=background,daemonize=background,deta
 config=args,dry-run=check,test=check,ulimit=limit,cap-add=caps,kill=stop,retry=stop-timeout,respawn=restart,\
 exec= COMMAND,start= COMMAND,startas= COMMAND";
 
-/// The error for an option whose value with the index `at` is missing.
+/// The last part of the error about an option whose value with the index `at` is missing.
 pub fn missing_value(row: &FlagRow, at: usize) -> Object<'static> {
     let mut names = split_byte(row.values(), b' ');
     let (first, Some(second)) = (names.next().unwrap_or_default(), names.rest) else {
@@ -35,7 +35,7 @@ pub fn missing_value(row: &FlagRow, at: usize) -> Object<'static> {
 /// The error for an unknown option, such as `unknown option --pidfil: did you mean --pidfile?`
 #[inline(never)]
 pub fn unknown_option(name: &[u8]) -> Error {
-    // A blank in the name: the line of a file of --args, or a quoted word, was meant as two arguments.
+    // If the name contains a blank, one line of a file of --args, or one quoted word, was meant as two arguments.
     let mut words = split_byte(name, b' ');
     let first = words.next().unwrap_or_default();
     if let Some(rest) = words.rest {
@@ -128,7 +128,7 @@ fn unknown_signal(word: &[u8]) -> Option<Error> {
     })
 }
 
-/// The error for a malformed `SIGNAL=ACTION` of `--on-signal`.
+/// What is wrong in a malformed `SIGNAL=ACTION` of `--on-signal`; None if only the option's `rejection` says it.
 fn malformed_action(value: &[u8]) -> Option<Object<'static>> {
     let mut halves = split_byte(value, b'=');
     let signal = unknown_signal(halves.next()?);
@@ -141,7 +141,7 @@ fn malformed_action(value: &[u8]) -> Option<Object<'static>> {
         None if index_of_name(ACTIONS, action).is_some() => None,
         None => {
             let error = unknown_name(Problem::UnknownAction, action, ACTIONS, ACTIONS);
-            // The list of all actions, and not a suggestion.
+            // The error lists all actions, because none is similar. The list needs `forward:SIGNAL` too.
             let lists = matches!(error.objects, [_, Object::Name(_), ..]);
             Some(if lists { error.reason(Reason::OrForward) } else { error })
         }
@@ -149,7 +149,8 @@ fn malformed_action(value: &[u8]) -> Option<Object<'static>> {
     .map(Object::Cause)
 }
 
-/// The reason why a value is malformed; None if there is no better one than the option's own words.
+/// The reason why a value is malformed, for the end of the error; `Object::None` if the option's `rejection` says
+/// enough.
 #[inline(never)]
 #[expect(clippy::wildcard_enum_match_arm, reason = "the text of most options says enough")]
 fn rejection_reason(row: &FlagRow, value: &[u8]) -> Object<'static> {
@@ -173,7 +174,7 @@ fn rejection_reason(row: &FlagRow, value: &[u8]) -> Object<'static> {
     reason.map_or(Object::None, Object::Reason)
 }
 
-/// Suggests a duration for one with a wrong unit: `5min` for `5m`.
+/// Suggests a duration in place of one with an unknown unit: `5min` for `5m`.
 fn suggested_unit(value: &[u8]) -> Object<'static> {
     let Some((_, unit)) = split_number(value) else { return Object::None };
     let meant: &[u8] = match unit.to_ascii_lowercase().as_slice() {
@@ -187,7 +188,7 @@ fn suggested_unit(value: &[u8]) -> Object<'static> {
     Object::Cause(Error::of(Problem::DidYouMean, number).name(meant))
 }
 
-/// The error for a malformed address or port.
+/// The reason why an address or a port is malformed; None if no particular mistake is recognized.
 fn address_reason(id: Id, value: &[u8]) -> Option<Reason> {
     let value = value.strip_suffix(b"/udp").unwrap_or(value);
     let at = value.iter().rposition(|byte| *byte == b':').filter(|_| id != Id::Bind);

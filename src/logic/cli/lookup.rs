@@ -8,8 +8,9 @@ use crate::logic::base::packed;
 use crate::logic::base::problem::Problem;
 use crate::logic::base::text::split_byte;
 
-/// A line for each option, in the order of the table: `-u,--user user`, a tab, `USER[:GROUP]`, a tab, the help line, a
-/// tab and the words after a malformed value. The last two fields are compressed.
+/// A line for each option, in the order of the table, with four fields between tabs: the names and the kinds of the
+/// values (`-u,--user user`), the names of the values (`USER[:GROUP]`), the help line, and the error's words after a
+/// malformed value. The last two fields are compressed.
 const TABLE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/options.txt"));
 /// The number of options.
 pub const COUNT: usize = FLAGS.len();
@@ -119,7 +120,7 @@ pub fn ids() -> impl Iterator<Item = Id> {
     IDS.iter().copied()
 }
 
-/// The long name of an option. It is looked for in the whole table, so only errors need it.
+/// The long name of an option. This searches the whole table, so it is called only to make an error.
 #[inline(never)]
 pub fn long_name(wanted: Id) -> &'static [u8] {
     long_names().find(|(_, id)| *id == wanted).map_or(&[], |(name, _)| name)
@@ -156,7 +157,7 @@ impl FlagRow {
         self.field(1)
     }
 
-    /// The words after a malformed value (`is not ...`), compressed.
+    /// The error's words after a malformed value (`is not ...`), compressed.
     pub fn rejection(&self) -> &'static [u8] {
         self.field(3)
     }
@@ -180,7 +181,8 @@ impl FlagRow {
         split_byte(self.choices(), b',').position(|choice| choice == value)
     }
 
-    /// The element of `of` that a value names; `of` has the order of the option's `choices=`.
+    /// The element of `of` that belongs to this value. `of` has an element for each of the option's `choices=`, in the
+    /// same order.
     pub fn choose<T: Copy>(&self, value: &[u8], of: &[T]) -> Option<T> {
         of.get(self.choice(value)?).copied()
     }

@@ -1,6 +1,6 @@
 //! The command line: the table of options, its parser, and the checks for options that do not fit together.
 
-// First, because its macro `all_flags!` is for the modules after it.
+// `flags` is the first module, because a macro (`all_flags!`) is known only to the modules after it.
 #[macro_use]
 pub mod flags;
 

@@ -37,7 +37,7 @@ pub struct Called {
     pub name: &'static [u8],
 }
 
-/// The exit status of these tools for wrong usage, and for most other failures.
+/// The exit status of all five tools for wrong usage, and for most other failures.
 const TOOL_FAILURE: u8 = exit::TOOL_FAILED;
 /// The environment variable with further options of vsrun.
 pub const ARGS_VARIABLE: &[u8] = b"VSRUN_ARGS";
@@ -57,13 +57,13 @@ impl Called {
         Some(Self { tool, name })
     }
 
-    /// Translates vsrun's exit status for a failure to the tool's.
+    /// Translates vsrun's exit status for a failure into that of the tool.
     pub fn status(self, status: u8) -> u8 {
         if status == exit::SETUP { TOOL_FAILURE } else { status }
     }
 }
 
-/// What the translation needs to know about the process that vsrun was started as.
+/// Attributes of vsrun's own process, which it has inherited from its caller, as far as the translation needs them.
 pub struct Caller {
     /// The user id of the process.
     pub uid: u32,
@@ -103,7 +103,7 @@ struct ToolCommandLine<'a> {
     verbosity: u8,
 }
 
-/// Translates the arguments after `argv[0]` of another tool.
+/// Translates the arguments that follow `argv[0]` on another tool's command line.
 ///
 /// # Errors
 /// Wrong usage: with the tool's exit status, or with vsrun's own if the error is in `VSRUN_ARGS`.
@@ -184,7 +184,7 @@ impl ToolCommandLine<'_> {
         if verbosity > 2 {
             options.given.insert(Id::Debug);
         }
-        // The tools are silent. An option for more records, or one that makes the init a manager, ends that.
+        // An init records only errors, like the tool, unless an option requests more records or makes it a manager.
         personality.is_silent &= options.quiet.is_none() && options.is_quiet();
         options.personality = personality;
         options.insert_port_socket();

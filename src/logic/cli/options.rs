@@ -69,7 +69,7 @@ pub struct Options {
     pub bind: Option<StaticCStr>,
     /// The values of `--listen`, in order, and the socket of `--port` and `--bind` among them.
     pub listen: Vec<StaticCStr>,
-    /// The number of `--listen` before the first `--port` or `--bind`.
+    /// The number of `--listen` options before the first `--port` or `--bind`.
     pub port_index: usize,
     /// The values of `--env`, each `NAME=VALUE`.
     pub env: Vec<StaticCStr>,
@@ -161,7 +161,7 @@ pub struct Managed {
 }
 
 impl Options {
-    /// No option given. Not inlined: the function is long, and has two callers.
+    /// The options of a command line that gives none. Not inlined: the function is long, and has two callers.
     #[inline(never)]
     pub fn none() -> Self {
         Self::default()
@@ -174,7 +174,7 @@ impl Options {
         }
     }
 
-    /// The files from which the server's environment is made, if any option names one.
+    /// The files whose variables are added to the server's environment; None if no option names one.
     pub fn env_sources(&self) -> Option<EnvFiles> {
         let sources = EnvFiles { files: self.env_files.clone(), dir: self.env_dir, names: self.file_env.clone() };
         let is_none = sources.files.is_empty() && sources.dir.is_none() && sources.names.is_empty();
@@ -186,7 +186,7 @@ impl Options {
         self.given.contains(id)
     }
 
-    /// True if `--on-signal` makes a signal end the machine.
+    /// True if `--on-signal` makes a signal shut the machine down: power off, reboot or halt.
     pub fn ends_machine(&self) -> bool {
         self.on_signal.iter().any(|(_, action)| matches!(action, SignalAction::End(_)))
     }
@@ -204,8 +204,9 @@ impl Options {
         self.manager.and_then(|managed| managed.pidfile).or(self.pidfile)
     }
 
-    /// True if the server inherits the descriptors above 2 that vsrun was given. With another root they could lead out
-    /// of it, and sockets and `--ready` need their numbers.
+    /// True if the server inherits the descriptors above 2 that vsrun has inherited. It does only under another tool's
+    /// name, without `--root`, because a descriptor could lead out of that, and without sockets or `--ready fd:N`,
+    /// which need these numbers.
     pub fn keeps_descriptors(&self) -> bool {
         let needs_numbers = !self.listen.is_empty() || matches!(self.ready, Some(Ready::Newline(_)));
         self.personality.is_transparent && self.root.is_none() && !needs_numbers

@@ -51,8 +51,8 @@ pub enum Request {
     Pause(u64),
 }
 
-/// Parses the command line. `at_exit` is set even if another option is wrong, because PID 1 then has to end the
-/// machine.
+/// Parses the command line. `at_exit` is set even if another option is wrong, because PID 1 then has to shut the
+/// machine down.
 ///
 /// # Errors
 /// Wrong usage, in one line that names the option, and its file and line if it is in a file.
@@ -92,7 +92,7 @@ pub(super) fn read_all(
     let mut parser = lexopt::Parser::from_args(words.iter().map(|word| OsStr::from_bytes(word.to_bytes())));
     let request = read_options(options, &mut parser);
     let done = words.len() - parser.try_raw_args().map_or(0, |rest| rest.as_slice().len());
-    // After an error, `--at-exit` further on still counts: PID 1 must end the machine instead of exiting.
+    // After an error, a later `--at-exit` still counts: PID 1 must shut the machine down instead of exiting.
     while request.is_err() && read_options(options, &mut parser).is_err() {}
     *at_exit = options.at_exit.filter(|_| !options.has(Id::Check));
     (request, done)
@@ -117,8 +117,8 @@ fn request_from(options: &mut Options, end: Option<usize>, after: Option<usize>)
     Ok(action.map_or(Request::Run, Request::Rc))
 }
 
-/// The index of the option `--args` whose value ends before the index `done`: it is in the same argument as the value,
-/// or in the one before.
+/// The index of the argument `--args=FILE`, or of `--args` with FILE in the next argument. FILE is the last argument
+/// before the index `done`.
 fn args_option_index(words: &[StaticCStr], done: usize) -> usize {
     let last = done.saturating_sub(1);
     let joined = words.get(last).is_some_and(|word| word.to_bytes().starts_with(b"--args="));
@@ -170,7 +170,7 @@ fn read_options(options: &mut Options, parser: &mut lexopt::Parser) -> Result<Op
     Ok(None)
 }
 
-/// The request that this option decides, if it does. `-h` and `--help` request different texts.
+/// The request, if this is an option that decides it. `-h` and `--help` request different texts.
 fn deciding_option(id: Id, is_letter: bool, value: &[u8]) -> Option<DecidingOption> {
     if id == Id::Args {
         return Some(DecidingOption::File(text(value)));

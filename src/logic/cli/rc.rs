@@ -37,7 +37,7 @@ const ACTIONS: [Action; 7] = [
     Action::Check,
 ];
 
-/// Makes the error for an `--rc` that is on the command line itself, and not in a file of `--args`.
+/// Makes the error for an `--rc` that is on the command line itself, instead of in a file of `--args`.
 pub fn misplaced_option() -> Error {
     Error::new(Problem::MisplacedRc)
 }

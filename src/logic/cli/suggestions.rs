@@ -2,10 +2,11 @@
 
 use crate::logic::base::text::split_byte;
 
-/// The word of a comma-separated list that is nearest to `word`, in any case: it differs in one or two places, or
-/// begins with `word`.
+/// The word of a comma-separated list that is nearest to `word`: it differs by one or two changes, or begins with
+/// `word`. Case is ignored.
 pub fn nearest<'a>(word: &[u8], known: &'a [u8]) -> Option<&'a [u8]> {
-    // In a short word, two changes could make any other word of it.
+    // A word of 3 to 5 letters may differ by one change, a longer one by two. More changes could turn a short word into
+    // any other.
     for changes in 1..=word.len().min(8) / 3 {
         if let Some(found) = split_byte(known, b',').find(|other| differs_by_at_most(word, other, changes)) {
             return Some(found);
@@ -15,13 +16,13 @@ pub fn nearest<'a>(word: &[u8], known: &'a [u8]) -> Option<&'a [u8]> {
     split_byte(known, b',').find(begins).filter(|_| word.len() > 2)
 }
 
-/// True if two words are equal in any case. `eq_ignore_ascii_case` of the standard library costs more bytes.
+/// True if two words are equal, ignoring case. `eq_ignore_ascii_case` of `[u8]` takes more code.
 pub fn eq_ignore_case(one: &[u8], other: &[u8]) -> bool {
     one.len() == other.len() && one.iter().zip(other).all(|(one, other)| one.eq_ignore_ascii_case(other))
 }
 
-/// True if at most `changes` changes make one word of the other. A change is a letter that is missing, wrong or too
-/// many, or two exchanged letters.
+/// True if at most `changes` changes turn one word into the other. A change removes, inserts or replaces a letter, or
+/// exchanges two neighbouring letters.
 fn differs_by_at_most(one: &[u8], other: &[u8], changes: usize) -> bool {
     let (Some((first, rest)), Some((second, tail))) = (one.split_first(), other.split_first()) else {
         return one.len().max(other.len()) <= changes;

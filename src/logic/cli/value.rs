@@ -12,7 +12,7 @@ use crate::logic::base::signal::Signal;
 use crate::logic::base::text::split_byte;
 use crate::logic::base::time::{Span, split_number};
 
-/// Accepts any bytes.
+/// Copies the value as a C string, which ends at the first NUL. Any value is valid.
 pub fn text(value: &[u8]) -> StaticCStr {
     leak_cstr(value.to_vec())
 }
@@ -61,7 +61,8 @@ pub fn parse_size(value: &[u8]) -> Option<u64> {
     count.checked_mul(1 << bits).filter(|size| *size > 0)
 }
 
-/// Parses `MIN[:MAX]`, two durations.
+/// Parses `MIN[:MAX]`, two durations. The default of MAX is 0 if MIN is 0; otherwise it is 30 s, or MIN if that is
+/// longer.
 pub fn parse_delays(value: &[u8]) -> Option<(Span, Span)> {
     let mut halves = split_byte(value, b':');
     let min = Span::parse(halves.next()?)?;
@@ -73,7 +74,7 @@ pub fn parse_delays(value: &[u8]) -> Option<(Span, Span)> {
     (min <= max).then_some((min, max))
 }
 
-/// Parses the name of a signal that can end a server.
+/// Parses the name or number of a signal. STOP, CONT and CHLD are not accepted, because they do not end a server.
 pub fn parse_stop_signal(value: &[u8]) -> Option<Signal> {
     Signal::parse(value).filter(|signal| ![Signal::STOP, Signal::CHLD, Signal::CONT].contains(signal))
 }
@@ -102,12 +103,13 @@ pub fn parse_nice(value: &[u8]) -> Option<Step> {
     parse_integer(value, 20, 19).map(Step::Nice)
 }
 
-/// Parses the value of `--oom-score-adj`, which the kernel adds to the score of the server when memory runs out.
+/// Parses the value of `--oom-score-adj`. When memory runs out, the kernel adds it to the score by which it chooses the
+/// process to kill.
 pub fn parse_oom_score_adj(value: &[u8]) -> Option<Step> {
     parse_integer(value, 1000, 1000).map(|value| Step::OomScore(leak_cstr(format!("{value}").into_bytes())))
 }
 
-/// Parses an integer from `least` to `most`.
+/// Parses an integer from minus `least` to `most`.
 pub fn parse_integer(value: &[u8], least: i32, most: i32) -> Option<i32> {
     let digits = value.strip_prefix(b"-");
     let count = i32::try_from(parse_number(digits.unwrap_or(value))?).ok()?;

@@ -20,7 +20,7 @@ phrases! {
         NotHere = " (looked for in the directory '%')",
         Uncovered = " (no --rox or --rwx covers '%')",
         UncoveredDir = " (no --ro, --rox, --rw or --rwx covers '%')",
-        // The file, its interpreter or its loader.
+        // One of the three files is not covered. Which one it is, is unknown.
         Confined = " (no --rox or --rwx covers '%', its interpreter or its ELF loader)",
     }
 }

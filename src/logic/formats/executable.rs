@@ -34,7 +34,7 @@ pub struct Machine {
     pub number: u16,
 }
 
-/// The machine that this vsrun was built for, and so one that the kernel can execute.
+/// The machine that this vsrun was built for: the kernel can execute programs for it.
 pub const NATIVE_MACHINE: Machine = Machine {
     class: if cfg!(target_pointer_width = "64") { 2 } else { 1 },
     number: if cfg!(target_arch = "x86_64") {
@@ -52,7 +52,7 @@ pub const NATIVE_MACHINE: Machine = Machine {
     },
 };
 
-/// Determines the type of a file from its first bytes; `here` is the machine that the kernel can execute.
+/// Determines the type of a file from its first bytes; `here` is the machine whose programs the kernel can execute.
 #[inline(never)]
 pub fn classify(head: &[u8], here: Machine) -> Executable<'_> {
     if let Some(line) = head.strip_prefix(b"#!") {
@@ -71,8 +71,8 @@ pub fn classify(head: &[u8], here: Machine) -> Executable<'_> {
         (Some(class), Some(machine)) if *class == here.class && machine == u64::from(here.number) => {
             Executable::Elf(elf.loader())
         }
-        // A 32-bit program for a 64-bit kernel of the same family (x86, Arm). Whether that kernel can execute it
-        // depends on how it was built, so only an attempt shows it.
+        // A 32-bit program for a 64-bit kernel of the same family (x86, Arm). Whether the kernel can execute it depends
+        // on how the kernel was built, so only an attempt shows it.
         (Some(1), Some(machine)) if matches!((here.number, machine), (62, 3) | (183, 40)) => {
             Executable::Elf(elf.loader())
         }

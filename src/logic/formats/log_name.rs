@@ -15,11 +15,11 @@ pub const OUTPUT_FILE: StaticCStr = c"logfile";
 pub struct LogPolicy {
     /// How long renamed files are kept.
     pub keep: Span,
-    /// The user and group that own the server's file, and the logdir if vsrun creates it.
+    /// The user and group that own the file of the server's output, and the logdir if vsrun creates it.
     pub owner: Option<(u32, u32)>,
-    /// The maximum size of the server's file in bytes, if there is a rotator.
+    /// The maximum size of the file of the server's output, in bytes, if there is a rotator.
     pub size: u64,
-    /// The number of renamed server files that are kept.
+    /// The number of renamed files of the server's output that are kept.
     pub files: u64,
 }
 
@@ -29,8 +29,8 @@ pub type FileName = ArrayText<64>;
 /// The highest number of a renamed file. A higher one is a date, or was planted to use up the numbers.
 pub const MAX_NUMBER: u32 = 999_999;
 
-/// The number in the name of a renamed file: 7 in `logfile.7`, with `base` = `logfile`. None for any other name,
-/// including `logfile.07`, which vsrun never writes.
+/// The number in the name of a renamed file: 7 in `logfile.7`, if `of` is `logfile`. None for any other name, including
+/// `logfile.07`, which vsrun never writes.
 pub fn suffix_number(name: &[u8], of: StaticCStr) -> Option<u32> {
     match split_rotated_name(name, of) {
         Some((number, b"")) => Some(number),
@@ -44,7 +44,7 @@ pub fn occupied_number(name: &[u8], of: StaticCStr) -> Option<u32> {
     split_rotated_name(name, of).filter(|(_, rest)| rest.is_empty() || rest.starts_with(b".")).map(|(number, _)| number)
 }
 
-/// The number after `base` and a dot in a name, and the rest of the name.
+/// The number after `of` and a dot in a name, and the rest of the name.
 fn split_rotated_name(name: &[u8], of: StaticCStr) -> Option<(u32, &[u8])> {
     let rest = name.strip_prefix(of.to_bytes())?.strip_prefix(b".")?;
     let (number, after) = split_number(rest)?;
@@ -52,7 +52,8 @@ fn split_rotated_name(name: &[u8], of: StaticCStr) -> Option<(u32, &[u8])> {
     Some((u32::try_from(number).ok().filter(|_| is_ours)?, after))
 }
 
-/// The lowest numbers that one pass through a directory has found. It has room for as many as one pass deletes.
+/// The lowest numbers of renamed files that one pass through a directory has found. One pass deletes at most as many
+/// files as this has room for.
 #[derive(Clone, Debug)]
 pub struct LowestNumbers([u32; 32]);
 
@@ -63,7 +64,7 @@ impl Default for LowestNumbers {
 }
 
 impl LowestNumbers {
-    /// Adds a number if it is lower than the highest one, which it replaces.
+    /// Adds a number. If there is no room, it replaces the highest one, unless it is higher itself.
     pub fn insert(&mut self, number: u32) {
         if let Some(highest) = self.0.iter_mut().max()
             && number < *highest
@@ -90,7 +91,7 @@ pub fn rotated_name(of: StaticCStr, generation: u32) -> FileName {
 }
 
 /// True if a renamed file is older than `keep`. `mtime` (its last change) and `now` are in seconds of the wall clock. A
-/// file from the future is young, because the clock may have been set back.
+/// file whose `mtime` is in the future has not expired, because the clock may have been set back.
 pub fn expired(mtime: i64, now: i64, keep: Span) -> bool {
     let age = now.saturating_sub(mtime);
     u64::try_from(age).is_ok_and(|age| age > keep.0 / 1000)

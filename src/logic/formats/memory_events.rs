@@ -26,8 +26,8 @@ pub fn event_files(cgroup: &[u8]) -> Vec<Vec<u8>> {
     files
 }
 
-/// The number of processes that the kernel has killed, from the contents of such a file. None if the file has no count,
-/// as before Linux 4.13.
+/// The number of processes that the kernel has killed because memory ran out, from the contents of a file that
+/// [`event_files`] names. None if the file has no count, as before Linux 4.13.
 pub fn kill_count(file: &[u8]) -> Option<u64> {
     let line = split_byte(file, b'\n').find_map(|line| line.strip_prefix(b"oom_kill "));
     crate::logic::base::time::parse_number(line?)

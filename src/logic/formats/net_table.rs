@@ -18,8 +18,8 @@ pub fn find<'a>(table: &'a [u8], listener: &Listener<'_>) -> Option<Socket<'a>> 
         let mut words = split_byte(line, b' ').filter(|word| !word.is_empty());
         let mut after = |skipped| words.nth(skipped).unwrap_or_default();
         let (local, state, uid, inode) = (after(1), after(1), after(3), after(1));
-        // Of TCP's sockets only those that listen occupy a port, because vsrun sets SO_REUSEADDR. Every socket of UDP
-        // occupies its port.
+        // 0A is TCP_LISTEN. A TCP socket occupies its port only if it listens, because vsrun sets SO_REUSEADDR. A UDP
+        // socket always does.
         let counts = listener.transport == Transport::Datagram || state == b"0A";
         if counts && conflicts(local, &listener.address) == Some(true) {
             return Some(Socket { inode, uid });
@@ -28,8 +28,8 @@ pub fn find<'a>(table: &'a [u8], listener: &Listener<'_>) -> Option<Socket<'a>> 
     None
 }
 
-/// `::ffff:0.0.0.0`, the IPv6 form of every IPv4 address, as the kernel lists it: four numbers in native byte order,
-/// the first one in the highest bits.
+/// `::ffff:0.0.0.0`: the prefix of every IPv4 address in its IPv6 form, and the form of 0.0.0.0, which means every IPv4
+/// address. As in the kernel's table, it is four numbers in native byte order, the first one in the highest bits.
 const V4_MAPPED_PREFIX: u128 = (u32::from_ne_bytes([0, 0, 0xff, 0xff]) as u128) << 32;
 
 /// True if a local address of the table conflicts with `address` by the kernel's own rules (`inet_rcv_saddr_equal`).

@@ -12,11 +12,11 @@ const UNMARKED: i32 = 0;
 pub const DESCENDANT: i32 = 1;
 /// The mark of a process that descends from a helper of vsrun, such as the rotator.
 const OF_HELPER: i32 = 2;
-/// The mark of a process that entered our pid namespace from outside: an ancestor of it has a parent without a pid
-/// here.
+/// The mark of a process that entered our pid namespace from outside: it, or an ancestor, has a parent that has no pid
+/// in this namespace.
 pub const ENTERED: i32 = 3;
-/// The mark of a process with an ancestor that has exited while the list was read. The next list shows whose child it
-/// is now.
+/// The mark of a process with an ancestor that has exited while the list was read. In the next list, the
+/// children of that ancestor have a new parent.
 pub const UNKNOWN_ANCESTOR: i32 = 4;
 /// A temporary mark: the search for a marked ancestor has visited this process.
 const VISITED: i32 = 5;
@@ -78,7 +78,8 @@ pub fn running_parent(stat: &[u8]) -> Option<i32> {
     parent_pid(stat)
 }
 
-/// True if a process is in this session, or started before this time (in clock ticks), from its `stat` file in /proc.
+/// True if a process is in this session, or started before this time (in clock ticks since the boot), from its `stat`
+/// file in /proc.
 pub fn is_in_session_or_older(stat: &[u8], session: i32, before: u64) -> bool {
     let Some(end) = stat.iter().rposition(|byte| *byte == b')') else { return false };
     let mut words = stat.get(end + 2..).unwrap_or_default().split(|byte| *byte == b' ');

@@ -42,7 +42,7 @@ pub struct Identity {
     pub uid: u32,
     /// The server's group id: real, effective and saved.
     pub gid: u32,
-    /// The supplementary groups; they include the gid.
+    /// The supplementary groups. They include the gid, except by the rules of gosu.
     pub groups: Vec<u32>,
     /// The login name; the id in digits if the user has none.
     pub name: Vec<u8>,
@@ -64,8 +64,8 @@ impl Login {
         Some(Self { user, group })
     }
 
-    /// Parses `USER[:GROUP]` as gosu and su-exec do: a missing USER is `own`, GROUP may be empty, and what is not a
-    /// valid id is a name.
+    /// Parses `USER[:GROUP]` as gosu and su-exec do: a missing USER is `own`, GROUP may be empty, and any text that is
+    /// no number is a name.
     pub fn parse_loosely(text: &[u8], own: u32) -> Option<Self> {
         let mut halves = split_byte(text, b':');
         let user = halves.next()?;
@@ -134,7 +134,7 @@ pub fn resolve_as(login: &Login, accounts: Accounts, passwd: &[u8], group: &[u8]
     match &login.group {
         Some(name) => identity.gid = find_group(name, group)?,
         None if known => identity.groups = supplementary_groups(&identity.name, group),
-        // A group member that is spelled with digits is a user name, and not this uid.
+        // A uid without an entry in passwd has no name, and group(5) lists its members by their names.
         None => {}
     }
     if let Accounts::Gosu(_) = accounts {
@@ -166,7 +166,7 @@ fn find_user(wanted: &Name, passwd: &[u8]) -> Result<Option<Identity>> {
     Ok(None)
 }
 
-/// The gid of the first group with this name or id.
+/// The gid of a group. A number needs no entry; for a name it is the gid of the first entry with this name.
 fn find_group(wanted: &Name, group: &[u8]) -> Result<u32> {
     let wanted = match wanted {
         Name::Number(gid) => return Ok(*gid),

@@ -21,7 +21,7 @@ pub struct Before {
     pub program: Box<Program>,
 }
 
-/// The commands of `--before`, with the steps that they share with the server.
+/// Makes the commands of these values of `--before`, with the steps that they share with the server.
 pub fn commands(texts: &[StaticCStr], server: &Program) -> Vec<Before> {
     texts.iter().map(|text| Before { text, program: program(text, server) }).collect()
 }

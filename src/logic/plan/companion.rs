@@ -9,11 +9,11 @@ use super::step::Step;
 use crate::logic::base::cstr::StaticCStr;
 use crate::logic::supervisor::notify::is_service_manager_var;
 
-/// The steps of such a program. It has the server's user, root, limits and confinement, but no terminal. It has a
-/// session of its own, so that a signal to its group reaches its children too.
+/// The steps of a program that runs like the server. It has the server's user, root, limits and confinement, but no
+/// terminal. It has a session of its own, so that a signal to its group reaches its children too.
 pub(super) fn shared_steps(server: &Program, command: StaticCStr) -> Vec<Step> {
     let is_cgroup = |step: &&Step| matches!(step, Step::Cgroup(_));
-    // The control group is entered before everything else, as the server does.
+    // Like the server, the program enters the control group before everything else.
     let mut steps: Vec<Step> = server.steps.iter().filter(is_cgroup).copied().collect();
     steps.extend_from_slice(&[Step::UnblockSignals, Step::Setsid, Step::Input, Step::Output]);
     steps.extend(server.steps.iter().filter(|step| is_shared(step)));
@@ -27,7 +27,7 @@ pub fn is_only_for_server(name: &[u8]) -> bool {
     is_service_manager_var(name) || socket_activation::NAMES.contains(&name) || name == SERVER_PID.as_bytes()
 }
 
-/// True if the program takes this step of the server too.
+/// True if a program that runs like the server takes this step of the server too.
 fn is_shared(step: &Step) -> bool {
     match step {
         Step::Nice(_)
@@ -55,9 +55,9 @@ fn is_shared(step: &Step) -> bool {
         | Step::Allow(..)
         | Step::Confine
         | Step::Covered(_) => true,
-        // `shared_steps` adds these at the beginning or the end.
+        // `shared_steps` adds these steps itself, at the beginning or the end.
         Step::Cgroup(_) | Step::UnblockSignals | Step::Setsid | Step::Input | Step::Output | Step::Exec(_) => false,
-        // The server's place among sessions and terminals, and its own files and descriptors.
+        // Only the server takes these steps: for its session and terminal, its pidfile, sockets and readiness.
         Step::ControlTerminal
         | Step::DropTerminal
         | Step::TakeForeground
@@ -67,7 +67,7 @@ fn is_shared(step: &Step) -> bool {
         | Step::PassSockets(_)
         | Step::SetWatchdogPid
         | Step::Ready(_) => false,
-        // Steps of processes of vsrun that are not servers.
+        // Only processes of vsrun itself take these steps.
         Step::RunLogRotator(_) | Step::RunProbe => false,
     }
 }

@@ -7,7 +7,7 @@ use crate::logic::base::cstr::{StaticCStr, leak_cstr};
 use crate::logic::base::text::split_byte;
 use crate::logic::supervisor::readiness::NOTIFY_SOCKET;
 
-/// The variable with the pid of the server that a probe tests.
+/// The environment variable that names, for a probe, the pid of the server to test.
 pub const SERVER_PID: &str = "VSRUN_SERVER_PID";
 
 /// An environment: `NAME=VALUE` entries.
@@ -56,7 +56,7 @@ impl Env {
         count
     }
 
-    /// A copy for a server with this identity. None: the server's user is not changed.
+    /// Returns a copy with the login variables of this identity; with None, if the user is not changed, a plain copy.
     pub fn with_login_vars(&self, identity: Option<&Identity>) -> Self {
         let mut env = self.clone();
         if let Some(identity) = identity {
@@ -98,7 +98,7 @@ impl EnvFiles {
 #[derive(Debug)]
 #[repr(C)] // Small fields first: shorter instructions.
 pub struct EnvSource {
-    /// The environment before these files: the inherited variables, and those of the user.
+    /// The environment without the entries of the files: the inherited variables, and those of the user.
     pub base: Env,
     /// The entries that the files had at the first start.
     pub first: Vec<StaticCStr>,
@@ -115,7 +115,7 @@ impl EnvSource {
     /// Makes the environment from the present entries of the files (`now`); `started` is the environment of the first
     /// start. Variables that `--env` and vsrun itself set keep their values.
     pub fn renew(&self, started: &[StaticCStr], now: &[StaticCStr]) -> Env {
-        // The child sets or removes these variables between fork and exec.
+        // The server's process sets or removes these variables between fork and exec.
         const SET_BY_CHILD: [&[u8]; 2] = [b"LISTEN_PID", b"WATCHDOG_PID"];
         let named =
             |list: &[StaticCStr], name: &[u8]| list.iter().copied().find(|entry| entry_name(entry.to_bytes()) == name);

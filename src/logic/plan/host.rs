@@ -22,12 +22,12 @@ pub struct Host<'a> {
     pub terminal: Terminal,
     /// True if SIGHUP was ignored when vsrun was called, as by nohup(1).
     pub hangup_ignored: bool,
-    /// True if the server's process sets `LISTEN_PID` to its own pid where that named vsrun. Another tool in vsrun's
-    /// place would keep its pid and so need no change.
+    /// True if vsrun was called as catatonit and `LISTEN_PID` contains vsrun's pid. The server's process then changes
+    /// it to its own pid, as catatonit does.
     pub renames_listen_pid: bool,
     /// The kernel's support for Landlock, if an option needs it.
     pub landlock: Kernel,
-    /// vsrun's own environment, without the variables about sockets that were passed to it.
+    /// vsrun's own environment, without the variables by which its parent announced the sockets in `inherited`.
     pub env: Env,
     /// The current directory. None if the plan does not depend on it, or the kernel does not report it.
     pub cwd: Option<Vec<u8>>,

@@ -1,9 +1,9 @@
-//! Options: questions and control commands about a running server.
+//! Options: the state of a running server, the commands that control it, and probes of it.
 
 macro_rules! control {
     ($join:ident $($joined:tt)*) => { $join! { $($joined)*
 
-    /// Questions and control commands about a running server.
+    /// The state of a running server, the commands that control it, and probes of it.
     Control "Control: by the pidfile's lock, with no daemon to talk to" {
 
     Status "status" {

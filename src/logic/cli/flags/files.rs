@@ -1,9 +1,9 @@
-//! Options: service files, and what `--check` finds.
+//! Options: service files, and the check of a start without starting anything.
 
 macro_rules! files {
     ($join:ident $($joined:tt)*) => { $join! { $($joined)*
 
-    /// Service files, and what `--check` finds.
+    /// Service files, and the check of a start without starting anything.
     Files "Files and checks" {
 
     Check "check" {

@@ -20,8 +20,8 @@ pub(super) fn add_rewrite(signals: &mut Vec<(Signal, SignalAction)>, value: &[u8
     Ok(())
 }
 
-/// Parses `A:B` as dumb-init's sscanf(3) does, which ignores what follows the second number. CHLD, KILL and STOP are
-/// accepted too, although they never arrive.
+/// Parses `A:B` as dumb-init's sscanf(3) does, which ignores what follows the second number. As in dumb-init, CHLD,
+/// KILL and STOP are accepted as A, although rewriting them has no effect.
 fn parse_rewrite(value: &[u8]) -> Option<(Signal, SignalAction)> {
     const LAST: u64 = 31;
     let mut halves = split_byte(value, b':');
@@ -53,7 +53,8 @@ pub(super) fn apply_signals(line: &mut ToolCommandLine<'_>, single: bool) {
         None => Some(Signal::TERM),
     };
     for signal in STOP_SIGNALS {
-        // In a session without a shell, the kernel does not stop a process by these signals.
+        // The command's session has no shell, so its process group is orphaned, and the kernel ignores these signals
+        // where they have their default action. Only STOP stops the command.
         if signals.iter().all(|(known, _)| *known != signal) {
             signals.push((signal, SignalAction::Forward(Signal::STOP)));
         }

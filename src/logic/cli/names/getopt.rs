@@ -6,7 +6,7 @@ use crate::logic::base::error::{Error, Result};
 use crate::logic::base::problem::Problem;
 use crate::logic::base::text::split_byte;
 
-/// A parser of a command line, with the words that it has not read yet.
+/// A parser of another tool's command line, with the words that it has not read yet.
 pub struct Getopt<'a> {
     /// The option letters, each followed by a colon if it takes a value.
     pub letters: &'static [u8],
@@ -106,7 +106,8 @@ impl<'a> Getopt<'a> {
         Some(self.letters.get(at + 1) == Some(&b':'))
     }
 
-    /// The command of a tool that allows a `--` in it: the first `--` is removed, wherever it is.
+    /// The words that have not been read, without the first `--` among them. If a `--` has already ended the options,
+    /// none is removed. This is for tools that accept a `--` after the first word of the command too.
     pub fn command(&self) -> alloc::vec::Vec<StaticCStr> {
         let mut command = self.words.to_vec();
         if !self.ended

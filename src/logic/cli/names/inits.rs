@@ -19,7 +19,7 @@ pub(super) const CATATONIT: ToolSyntax = ToolSyntax {
     letters: b"ghLPV",
     long: b"Vversion",
     usage: b" [-ghLPV] [--] PROGRAM [ARG]...",
-    // Docker searches the version for these words.
+    // Docker searches this text for `tini version`.
     version: b"tini version 0.2.1_catatonit",
 };
 pub(super) const DUMB_INIT: ToolSyntax = ToolSyntax {
@@ -33,11 +33,11 @@ pub(super) const DUMB_INIT: ToolSyntax = ToolSyntax {
 /// do not handle them.
 pub(super) const FAULT_SIGNALS: u64 = 1 << 3 | 1 << 4 | 1 << 5 | 1 << 6 | 1 << 7 | 1 << 10 | 1 << 30;
 
-/// Parses the command line and the variables of an init.
+/// Parses the command line and the environment variables of an init.
 #[inline(never)]
 pub(super) fn read(line: &mut ToolCommandLine<'_>, syntax: &ToolSyntax) -> Result<ToolRequest> {
     let (tool, words) = (line.called.tool, line.words);
-    // tini accepts this option only if it is alone.
+    // tini accepts `--version` only if it is the only argument.
     if tool == Tool::Tini && words == [c"--version"] {
         return Ok(ToolRequest::Version(1));
     }

@@ -1,4 +1,4 @@
-//! The values of tini's options, and its variables.
+//! The values of tini's options, and the environment variables that it reads.
 
 use super::ToolCommandLine;
 use crate::logic::base::error::{Error, Result};
@@ -23,7 +23,7 @@ pub(super) fn parse_status(value: &[u8]) -> Result<u8> {
 /// The terminal's signals to background processes, which tini ignores.
 pub(super) const BACKGROUND_SIGNALS: [Signal; 2] = [Signal::TTIN, Signal::TTOU];
 
-/// Applies tini's variables, and its rules for the exit status.
+/// Applies tini's environment variables, and its rules for the exit status.
 pub(super) fn apply_variables(line: &mut ToolCommandLine<'_>) {
     let ToolCommandLine { caller, personality, options, verbosity, .. } = line;
     personality.failures = Failures::Tini(options.success_exit.unwrap_or_default());

@@ -26,7 +26,7 @@ use crate::logic::supervisor::probe::Probe;
 use crate::logic::supervisor::readiness::Ready;
 use crate::logic::supervisor::signal_action;
 
-/// The values of one option, and where they go.
+/// The values of one option, and the options to store them in.
 struct Given<'a> {
     options: &'a mut Options,
     row: &'a FlagRow,
@@ -34,24 +34,25 @@ struct Given<'a> {
     second: &'a [u8],
 }
 
-/// What several options do with a value: they share the code for it, which saves 464 bytes.
+/// Where and how to store a value, for the forms of `sets` that many options use. Their code exists once, in
+/// `apply_shared`, which saves 464 bytes.
 enum Shared<'a> {
-    /// Any text is a value.
+    /// Any text, stored here.
     Text(&'a mut Option<StaticCStr>),
-    /// A duration of at least that long.
+    /// A duration, stored here, and its smallest valid value.
     Duration(&'a mut Option<Span>, Span),
-    /// A value of an option of Landlock.
+    /// A value of a Landlock option.
     Confine(&'a mut Confinement),
     /// A control command, perhaps with a signal, and its pidfile.
     Control(&'a mut Vec<(ControlCommand, StaticCStr)>),
 }
 
-/// The forms of `sets` in the table of options. A form returns true if the value has been stored, false if it is
-/// malformed; or what the option shares with others.
+/// The code for each form of `sets` in the table of options. It either returns from `apply_flag` (true if it has stored
+/// the value, false if the value is malformed), or is a [`Shared`], which says where and how to store the value.
 macro_rules! set {
     // The option is a switch.
     ($given:ident) => { return true };
-    // The option decides the request, so the reader of the options handles it.
+    // The option decides the request: `read_options` handles it, and no value is stored.
     ($given:ident request,) => { return true };
     ($given:ident confine,) => { Shared::Confine(&mut $given.options.confine) };
     ($given:ident control,) => { Shared::Control(&mut $given.options.control) };
@@ -60,7 +61,7 @@ macro_rules! set {
     ($given:ident $field:ident = positive_duration,) => { Shared::Duration(&mut $given.options.$field, Span(1)) };
     ($given:ident $field:ident = true,) => {{ $given.options.$field = true.into(); return true }};
     ($given:ident $field:ident = false,) => {{ $given.options.$field = false.into(); return true }};
-    // What the words after `choices=` mean, in their order.
+    // A list of what the words after `choices=` mean, in the order of these words.
     ($given:ident $field:ident = [$($choice:expr),+],) => {
         return store(&mut $given.options.$field, $given.row.choose($given.value, &[$($choice),+]))
     };
@@ -73,7 +74,7 @@ macro_rules! set {
         let parse: fn(&[u8]) -> Option<_> = $parser;
         return append(&mut $given.options.$field, parse($given.value))
     }};
-    // A function of the options and both values.
+    // A function that gets the options and both values, and stores the values itself.
     ($given:ident $apply:expr,) => {{
         let apply: fn(&mut Options, &[u8], &[u8]) -> bool = $apply;
         return apply($given.options, $given.value, $given.second)
@@ -112,7 +113,7 @@ macro_rules! set_all {
 
 all_flags!(set_all);
 
-/// Stores a value of an option that shares the code for it. Returns false if the value is malformed.
+/// Stores a value as `shared` says. Returns false if the value is malformed.
 fn apply_shared(shared: Shared<'_>, id: Id, value: &[u8], second: &[u8]) -> bool {
     match shared {
         Shared::Text(slot) => store(slot, Some(text(value))),
@@ -137,13 +138,13 @@ fn parse_control_command(id: Id, value: &[u8], second: &[u8]) -> Option<(Control
     Some((command, text(value)))
 }
 
-/// Stores a value. Returns false if it is None, that is malformed.
+/// Stores a value. Returns false for None, which means that the value is malformed.
 fn store<T>(slot: &mut Option<T>, value: Option<T>) -> bool {
     *slot = value;
     slot.is_some()
 }
 
-/// Appends a value of an option that may be given more than once. Returns false if it is None, that is malformed.
+/// Appends a value of an option that may be given more than once. Returns false for None: the value is malformed.
 fn append<T>(list: &mut Vec<T>, value: Option<T>) -> bool {
     let Some(value) = value else { return false };
     list.push(value);
