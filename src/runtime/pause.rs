@@ -20,7 +20,7 @@ pub fn pause(unhandled: u64) -> Result<u8> {
     poll::ignore_writes(true);
     poll::reset_dispositions(0);
     poll::set_mask(SignalMask::These(!unhandled)).map_err(failed)?;
-    // Otherwise this process would keep a mount busy and a pipe open.
+    // The working directory would keep a mount busy, and an inherited descriptor could keep a pipe open.
     credentials::leave_dir();
     fd::close_all_except(fd::FIRST..fd::FIRST).map_err(failed)?;
     let signals = Signals::open().map_err(failed)?;

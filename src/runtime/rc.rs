@@ -15,7 +15,7 @@ use crate::runtime::{check, control};
 /// Runs an action. Returns vsrun's exit status, or None if the server has to be started now.
 ///
 /// # Errors
-/// When the action fails, with an exit status of LSB.
+/// When the action fails. The exit status is the one that LSB defines for init scripts.
 pub fn run_action(action: Action, options: &mut Options) -> Result<Option<u8>> {
     let pidfile = options.control_file().unwrap_or_default();
     let command = match action {
@@ -34,7 +34,7 @@ pub fn run_action(action: Action, options: &mut Options) -> Result<Option<u8>> {
     let delay = options.stop_delay.unwrap_or_default();
     let status = control::control(&Control { command, pidfile, timeout, delay }).map_err(|error| {
         match (action, error.code) {
-            // --replace reports this case with the exit status of --signal.
+            // If no server is running, --replace exits with 3, as --signal does. LSB requires 7 for a reload.
             (Action::Reload, exit::NOT_RUNNING) => error.status(exit::RC_NOT_RUNNING),
             _ => error.with_statuses(Statuses::Script),
         }

@@ -51,7 +51,7 @@ pub fn run(options: &mut Options) -> Result<Box<PreparedSupervisor>> {
         }
     };
     if plan.write_only_terminal {
-        // If the terminal cannot be reopened, it stays readable. --check reports that.
+        // If the terminal cannot be reopened, the server can also read from it. --check reports that.
         let _ = [1, 2].map(terminal::reopen_write_only);
     }
     if plan.supervision.is_some() || plan.background { set_up(plan, stdin) } else { Err(exec_server(plan)) }
@@ -128,7 +128,7 @@ fn prepare_and_exec(plan: Plan, resources: &StartResources, termination_log: &Te
         let env = Some((&program.env, before.skipped));
         let io = ChildIo { output, error: output, dir, cgroup, env, debug, ..ChildIo::default() };
         if let Some(file) = pidfile {
-            // The file may contain the pid of a server that has died.
+            // This process becomes the server. With its pid, control commands find it while the commands run.
             file.write(process::id()).map_err(|why| file.error(why))?;
         }
         run_all(&before, &io, plan.policy.ready_timeout).inspect_err(|error| log.record_failure(error))?;
@@ -154,7 +154,7 @@ fn prepare_and_exec(plan: Plan, resources: &StartResources, termination_log: &Te
         let _ = fd::dup_onto(stderr.as_fd(), 2);
     }
     log.record_failure(&error);
-    // Do not close the descriptors of these two: they may have been closed already, and their numbers reused.
+    // Do not drop the output and the log: their descriptors may have been closed already, and the numbers reused.
     core::mem::forget((destination, log));
     Ok(error)
 }

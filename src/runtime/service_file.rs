@@ -31,6 +31,6 @@ pub fn resolve(control: Control) -> Result<Control> {
     let Some(pidfile) = pidfile else {
         return Err(Error::of(Problem::NamesNoPidfile, control.pidfile.to_bytes()));
     };
-    // The manager was started with the options of this file.
+    // The manager was started with the options of this file, so it delays a stop by the --stop-delay in it.
     Ok(Control { pidfile, delay: control.delay.max(options.stop_delay.unwrap_or_default()), ..control })
 }

@@ -90,10 +90,12 @@ impl LogDir {
     /// # Errors
     /// When the directory cannot be opened a second time, or no pipe is available.
     pub fn add_rotator(&mut self, program: Box<Program>) -> sys::Result<Box<LogChild>> {
-        // The counters are shared, so that the rotator and the manager never use the same file number.
+        // The counters of file numbers are in shared memory, so that the rotator and the manager never use the same
+        // file number.
         counters::share();
         let (pipe, write) = pipe::large()?;
-        // The server may open /dev/stdout, which is this pipe. If fchown(2) fails, only that does not work.
+        // Give the pipe to the server's user, so that the server may open it as /dev/stdout. Nothing else needs that,
+        // so errors are ignored.
         if let Some((uid, gid)) = self.policy.owner {
             let _ = dir::fchown(write.as_fd(), uid, gid);
         }
@@ -108,12 +110,13 @@ impl LogDir {
         self.policy.owner.is_none_or(|(uid, _)| self.file_dir.about.owner == uid)
     }
 
-    /// The present end of the server's file: which file it is, and its length.
+    /// The current end of the server's file: its inode and its length. Zeros if there is no such file.
     pub fn mark(&self) -> FilePosition {
         self.file_dir.dir.stat(OUTPUT_FILE).map_or((0, 0), |about| (about.id.1, about.size))
     }
 
-    /// Opens the server's file to read it from a mark on, or from its beginning if it is another file by now.
+    /// Opens the server's file to read it from a position on. If the name belongs to another file by now, reads that
+    /// file from its beginning.
     pub fn read_from(&self, (file, place): FilePosition) -> sys::Result<OwnedFd> {
         let (reader, about) = self.file_dir.open_ours(OUTPUT_FILE, OpenMode::ReadOnly)?;
         dir::seek(reader.as_fd(), if about.id.1 == file { place } else { 0 })?;
@@ -169,9 +172,9 @@ impl LogDir {
     /// renamed each time, as logrotate does without `dateext`. Then the numbers do not show which file is old.
     pub fn has_foreign_numbers(&self, of: StaticCStr, file: BorrowedFd<'_>) -> bool {
         let Ok(first) = self.stat_rotated(of, 1) else { return false };
-        // vsrun's own records, and the server's file with a rotator, are written by one process: the renamed file is
-        // recognized by its age. Without a rotator, a process that the server has left behind may still write to any
-        // renamed file.
+        // vsrun's own records have only one writer. So has the server's file with a rotator. Then the modification
+        // times show which renamed file is the newest. Without a rotator, a process that the server has left behind may
+        // still write to any renamed file.
         let by_age = of == RECORDS_FILE || self.policy.size != u64::MAX;
         dir::fstat(file).is_ok_and(|file| file.id == first.id)
             || by_age && self.stat_rotated(of, 2).is_ok_and(|second| first.mtime > second.mtime)
@@ -182,7 +185,7 @@ impl LogDir {
         self.file_dir.dir.stat(CStr::from_bytes_until_nul(name.as_bytes()).unwrap_or_default())
     }
 
-    /// Opens the directory to which the path leads now, if that is another one.
+    /// Opens the directory to which the path leads now. None if that is the directory in use.
     fn open_if_moved(&self, walk: &mut Walk) -> sys::Result<Option<LogFileDir>> {
         let file_dir = LogFileDir::open(self.path, self.policy.owner, walk)?;
         Ok(Some(file_dir).filter(|file_dir| file_dir.about.id != self.file_dir.about.id))
@@ -224,8 +227,8 @@ impl LogDir {
 /// A position in a server's file: the inode of the file, and the number of bytes before the position.
 pub type FilePosition = (u64, u64);
 
-/// How the server's file is opened if it is new, and if it exists. The rotator must not open it with O_APPEND, because
-/// splice(2) refuses that.
+/// How the server's file is opened: the mode to create it, and the mode if it exists. The rotator must not open it with
+/// O_APPEND, because splice(2) refuses that.
 fn output_open_modes(policy: &LogPolicy) -> (OpenMode, OpenMode) {
     if policy.size == u64::MAX { (OpenMode::NewAppend, OpenMode::Append) } else { (OpenMode::New, OpenMode::Existing) }
 }

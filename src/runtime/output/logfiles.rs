@@ -1,10 +1,10 @@
 //! The files of one log directory: creates, renames, reopens, and finally deletes them.
 //!
 //! The directory may belong to the user, and the user may plant anything in it. So names are looked up in the directory
-//! that is held open, no link is followed, no file is ever replaced, and only our own names are touched. Where others
-//! may write, no existing file is opened for writing: a check of its owner or links proves nothing, since both may
-//! change right after it. A directory may be huge, so each call examines only a part of it: the supervisor has other
-//! work.
+//! that is held open, no link is followed, no file is ever replaced, and only files with the names of log files are
+//! touched. Where others may write, no existing file is opened for writing: a check of its owner or links proves
+//! nothing, since both may change right after it. A directory may be huge, so each call examines only a part of it: the
+//! supervisor has other work.
 
 use crate::logic::base::time::Span;
 use core::ffi::CStr;
@@ -21,11 +21,11 @@ use crate::runtime::resources::walk::Walk;
 use crate::sys::dir::{self, Dir, FileStat, OpenMode};
 use crate::sys::{self, Errno, clock, counters, credentials, walk};
 
-/// How often another process may create a file under our name before vsrun gives up.
+/// The number of attempts to create or rename a file while other processes take its name first.
 const NAME_ATTEMPTS: u32 = 100;
 /// How much of a directory one call examines, in blocks of getdents(2): 16 contain about 800 names.
 const SWEEP_BLOCKS: usize = 16;
-/// How often a sweep goes through the directory before it gives up.
+/// The maximum number of passes of one sweep through the directory.
 const MAX_PASSES: u8 = 100;
 const FILE_MODE: u32 = 0o640;
 const DIR_MODE: u32 = 0o750;
@@ -44,7 +44,7 @@ impl LogFileDir {
     /// Opens the directory, and creates it if it is missing.
     ///
     /// # Errors
-    /// When the directory cannot be opened, or root may not use it.
+    /// When the directory cannot be opened, or root must not trust it.
     pub fn open_or_make(path: &CStr, owner: Option<(u32, u32)>, walk: &mut Walk) -> sys::Result<Self> {
         walk.go_to_or_create(path, owner, DIR_MODE)?;
         Self::from_walk(path, owner, walk)
@@ -53,7 +53,7 @@ impl LogFileDir {
     /// Opens the directory.
     ///
     /// # Errors
-    /// When the directory cannot be opened, or root may not use it.
+    /// When the directory cannot be opened, or root must not trust it.
     pub fn open(path: &CStr, owner: Option<(u32, u32)>, walk: &mut Walk) -> sys::Result<Self> {
         walk.go_to(path)?;
         Self::from_walk(path, owner, walk)
@@ -162,7 +162,7 @@ impl LogFileDir {
         Err(Errno::EXIST)
     }
 
-    /// Renames a file: appends a number one above the highest.
+    /// Renames a file: appends a number that is greater than all earlier ones.
     ///
     /// # Errors
     /// The errors of the file system; EOVERFLOW if all numbers are taken.
@@ -186,7 +186,7 @@ impl LogFileDir {
         for number in first..first.saturating_add(NAME_ATTEMPTS) {
             match self.dir.rename(of, as_name(&rotated_name(of, number))) {
                 Err(Errno::EXIST) => {}
-                // Another process has removed the file, so the name is free as well.
+                // If another process has removed the file, its name is free as well.
                 Ok(()) | Err(Errno::NOENT) => return Ok(number),
                 Err(why) => return Err(why),
             }
@@ -194,8 +194,8 @@ impl LogFileDir {
         Err(Errno::EXIST)
     }
 
-    /// Finds the numbers that are taken: reads the beginning of the directory, as much as one call may read. A sweep
-    /// reads the rest later.
+    /// Finds the numbers that are taken, in the first `8 * SWEEP_BLOCKS` blocks of the directory. A sweep reads the
+    /// rest later.
     fn scan_numbers(&self) -> sys::Result<()> {
         self.dir.rewind()?;
         self.dir.next_blocks(SWEEP_BLOCKS * 8, &mut |name| raise_highest(name)).map(drop)

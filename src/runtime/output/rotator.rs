@@ -1,9 +1,9 @@
 //! The rotator: vsrun's own process between the server and its file. It rotates the file while the server runs.
 //!
-//! Its standard input is the pipe, its standard output the logdir, and its standard error the file that was begun
-//! there; it has no other descriptor of vsrun's. It moves the bytes with splice(2), never through its own memory: a
-//! rotator that is killed loses no byte, and what cannot be written stays in the pipe. SIGHUP requests a rotation. The
-//! rotator exits when the last process that writes to the pipe has closed it.
+//! Its standard input is the pipe, its standard output is the logdir, and its standard error is the file that the
+//! manager has begun there. It inherits no other descriptor. It moves the bytes with splice(2), never through its own
+//! memory: a rotator that is killed loses no byte, and what cannot be written stays in the pipe. SIGHUP requests a
+//! rotation. The rotator exits when the last process that writes to the pipe has closed it.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -42,7 +42,7 @@ struct Rotator {
 /// Runs the rotator in this process until it exits.
 pub fn run(policy: LogPolicy) -> ! {
     let _ = poll::set_mask(SignalMask::All);
-    // Above all, this closes the pidfiles, whose locks the rotator must not keep.
+    // Close all descriptors from 3 on, above all those of the pidfiles, whose locks the rotator must not keep.
     let _ = fd::close_all_except(fd::FIRST..fd::FIRST);
     let (file_dir, signals) = loop {
         let file_dir = fd::duplicate(fd::standard(1)).and_then(|dir| LogFileDir::from_inherited(Dir(dir), &policy));
@@ -54,7 +54,7 @@ pub fn run(policy: LogPolicy) -> ! {
     // Descriptor 2 is the file that the manager has begun, unless an earlier rotator has already rotated it.
     let begun = fd::standard(2);
     let file = if file_dir.is_file_named(OUTPUT_FILE, begun) { fd::duplicate(begun).ok() } else { None };
-    // Otherwise descriptor 2 would keep the file open after it is deleted.
+    // Replace descriptor 2, because it would keep the file open after the file is deleted.
     let _ = fd::dup_onto(fd::standard(1), 2);
     let (sweep, next) = (Sweep::default(), now().after(SWEEP_INTERVAL));
     let mut rotator = Rotator { file_dir, policy, file, limit: policy.size, sweep, next };
@@ -131,7 +131,7 @@ impl Rotator {
     }
 
     /// Begins a new file, because this one has reached the limit of file sizes that vsrun was started with
-    /// (RLIMIT_FSIZE). If a new file may not have a single byte, the server's output is discarded, so that the server
+    /// (RLIMIT_FSIZE). If not even one byte fits into a new file, the server's output is discarded, so that the server
     /// does not block.
     fn on_size_limit(&mut self, input: BorrowedFd<'_>) {
         match self.file.as_ref().and_then(|file| dir::fstat(file.as_fd()).ok()) {

@@ -24,7 +24,8 @@ use crate::sys::{self, Errno, access, clock, dir, fd};
 pub struct ServerOutput {
     /// The log directory, if the output goes to files.
     logs: Option<Box<LogDir>>,
-    /// The logger, to whose pipe vsrun's own records go too; with files, the rotator.
+    /// The process that reads the output from a pipe: the logger, which also gets vsrun's own records, or the rotator
+    /// of the files.
     child: Option<Box<LogChild>>,
 }
 
@@ -46,7 +47,8 @@ pub fn open(output: Output) -> Result<(ServerOutput, Log)> {
         Output::Logger(program, owner) => {
             find_program(&program)?;
             let (pipe, write) = fd::pipe().map_err(fail)?;
-            // The server may open /dev/stdout, which is this pipe. If fchown(2) fails, only that does not work.
+            // Give the pipe to the server's user, so that the server may open it as /dev/stdout. Nothing else needs
+            // that, so errors are ignored.
             if let Some((uid, gid)) = owner {
                 let _ = dir::fchown(write.as_fd(), uid, gid);
             }
@@ -57,10 +59,10 @@ pub fn open(output: Output) -> Result<(ServerOutput, Log)> {
     Ok((destination, Log::new(place)))
 }
 
-/// Verifies that one of the logger's paths is a file that vsrun may execute.
+/// Verifies that one of the paths of the logger's program is a file that vsrun may execute.
 ///
 /// # Errors
-/// When none of them is.
+/// When none of the paths is such a file.
 pub fn find_program(program: &Program) -> Result<()> {
     let mut why = None;
     for path in &program.paths {
@@ -93,13 +95,13 @@ impl ServerOutput {
         self.logs.as_deref().map(LogDir::dir)
     }
 
-    /// The present end of the server's file.
+    /// Waits until the rotator has written all output so far. Returns the current end of the server's file.
     pub fn mark(&self) -> FilePosition {
         self.drain();
         self.logs.as_deref().map_or((0, 0), LogDir::mark)
     }
 
-    /// Opens the server's file to read it from a mark on, if there is such a file.
+    /// Opens the server's file to read it from a position that `mark` has returned. None if there is no such file.
     pub fn read_from(&self, mark: FilePosition) -> Option<OwnedFd> {
         self.drain();
         self.logs.as_ref()?.read_from(mark).ok()
@@ -155,7 +157,7 @@ impl ServerOutput {
                 log.target = LogTarget::File(records);
             }
             Ok(Rotated::NewDir(records)) => {
-                // Record this in the old file too, which may be deleted already.
+                // Record the new directory in both files. The old file may have been deleted already.
                 let mut new = Some(LogTarget::File(records));
                 loop {
                     log.note(Priority::Notice, Note::OtherLogdir, &[Object::Name(path)]);
@@ -200,19 +202,19 @@ impl ServerOutput {
         logger.await_exec(spawn_orphan(&logger.program, &logger.io()))
     }
 
-    /// The process that reads the output. It must outlive every process that writes to it.
+    /// The pid of the logger or rotator. That process must outlive every process that writes to its pipe.
     pub fn child_pid(&self) -> Option<Pid> {
         Some(self.child.as_ref()?.running.as_ref()?.pid)
     }
 
-    /// When `run_due` has to be called next.
+    /// The time at which `run_due` has to be called next. None if nothing is due.
     pub fn deadline(&self) -> Option<Time> {
         let sweep = self.logs.as_deref().map(LogDir::deadline);
         let again = self.child.as_ref().and_then(|logger| logger.deadline());
         if sweep.is_none() || again.is_some_and(|again| sweep > Some(again)) { again } else { sweep }
     }
 
-    /// Starts or continues the removal of old log files, and restarts the log child, whichever is due.
+    /// Starts or continues the removal of old log files, and restarts the logger or rotator, if that is due.
     pub fn run_due(&mut self, now: Time) {
         if let Some(logs) = &mut self.logs
             && logs.deadline() <= now

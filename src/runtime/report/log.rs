@@ -95,7 +95,7 @@ impl Syslog {
         let mut line = RecordBuf::new();
         let (number, tag) = (FACILITY_DAEMON * 8 + priority as u8, Escaped(self.tag.to_bytes()));
         let _ = write!(line, "<{number}>{tag}[{}]: {message}", process::id());
-        // Losing the record is better than waiting.
+        // A record that cannot be sent at once is lost. That is better than waiting.
         let _ = self.sender.send(line.as_bytes());
     }
 }
@@ -121,7 +121,7 @@ impl Log {
         Ok(())
     }
 
-    /// Keeps the present standard error for records of steps, if `debug` requests that.
+    /// Keeps the current standard error for records of steps, if `debug` requests that.
     ///
     /// # Errors
     /// When no descriptor is available.
@@ -142,7 +142,8 @@ impl Log {
         }
     }
 
-    /// Writes a record with these objects, if that is possible without blocking.
+    /// Writes a record with the text of `note`, whose placeholders `objects` fill, if that is possible without
+    /// blocking.
     pub fn note(&self, priority: Priority, note: Note, objects: &[Object<'_>]) {
         self.record(priority, format_args!("{}", Filled(note.phrase(), objects)));
     }
@@ -153,7 +154,7 @@ impl Log {
             return;
         }
         let mut line = RecordBuf::new();
-        // Steps are for the user who requested them, and not for the system's log.
+        // Records of steps are for the user who requested them, and not for the system's log.
         if let Some(syslog) = self.syslog.as_ref().filter(|_| priority != Priority::Debug) {
             syslog.send(priority, message);
             if syslog.usage == SyslogUsage::Only {

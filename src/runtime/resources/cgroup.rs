@@ -67,7 +67,7 @@ impl Cgroup {
 
     fn prepare(&self, wanted: &Group) -> Result<()> {
         let mut room = [0; 512];
-        // A group that may be in use must not be killed at the end of a run.
+        // The group is killed at the end of a run, so the start fails if other processes may be in the group.
         let count = cgroup::read(&self.dir, EVENTS, &mut room)
             .map_err(|why| os_error_of(Problem::UseCgroup, wanted.dir.to_bytes(), why))?;
         if group::has_part(room.get(..count).unwrap_or_default(), b'\n', group::POPULATED) {
@@ -93,7 +93,7 @@ impl Cgroup {
 
     /// Kills every process in the group. Allocates nothing, and does not wait.
     pub fn kill(&self) {
-        // This file exists since Linux 5.14. Writing to it also kills processes that are just being forked.
+        // The file cgroup.kill exists since Linux 5.14. Writing to it also kills processes that are just being forked.
         if cgroup::write(&self.dir, c"cgroup.kill", b"1").is_err() {
             for _ in 0..KILL_ROUNDS {
                 if !is_populated(&self.dir) {
@@ -187,18 +187,18 @@ fn is_populated(dir: &Dir) -> bool {
     has_part(dir, EVENTS, b'\n', group::POPULATED)
 }
 
-/// True if one of the parts of a group's file equals `part`.
+/// True if `part` is one of the texts that `separator` separates in a file of a group.
 fn has_part(dir: &Dir, file: &CStr, separator: u8, part: &[u8]) -> bool {
     group::has_part(read(dir, file, &mut [0; 512]), separator, part)
 }
 
-/// Reads a file of a group, at most as many bytes as there is room for. Empty if it cannot be read.
+/// Reads a file of a group into `room`, and returns what fits. Empty if the file cannot be read.
 pub fn read<'a>(dir: &Dir, file: &CStr, room: &'a mut [u8]) -> &'a [u8] {
     let count = cgroup::read(dir, file, room).unwrap_or(0);
     room.get(..count).unwrap_or_default()
 }
 
-/// Kills the processes of a group and of those nested in it, one by one.
+/// Kills the processes of a group and of the groups nested in it, one by one.
 fn kill_each(dir: &Dir, depth: u32) {
     for line in split_byte(read(dir, c"cgroup.procs", &mut [0; 4096]), b'\n') {
         if let Some(pid) = parse_number(line).and_then(|pid| i32::try_from(pid).ok()) {

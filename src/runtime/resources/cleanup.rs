@@ -49,7 +49,8 @@ impl CleanupHelper {
                         print_error(&error);
                         termination_log.write_failure(&error, None);
                         drop(doing);
-                        // The process that has sent the message exits now. It may be in the control group.
+                        // The process that has sent the message may be in the control group. It exits as soon as
+                        // `doing` is closed.
                         resources.remove_cgroup();
                     }
                 }
@@ -58,7 +59,7 @@ impl CleanupHelper {
         }
     }
 
-    /// The pipes that must stay open until the exec.
+    /// The pipes to and from the helper, which must stay open until the exec.
     pub fn pipes(&self) -> [Option<BorrowedFd<'_>>; 2] {
         [Some(self.request.as_fd()), Some(self.done.as_fd())]
     }

@@ -27,7 +27,7 @@ pub struct LockedFile {
 }
 
 impl LockedFile {
-    /// A file with these attributes.
+    /// Makes the value for a file with these attributes.
     pub fn new(about: &FileStat) -> Self {
         let trusted = [0, credentials::effective_uid()].contains(&about.owner) && about.mode & 0o022 == 0;
         Self { identity: about.id, owner: about.owner, trusted }
@@ -65,7 +65,7 @@ impl LockedFile {
     /// Whether a process has the file open and locked. If the first thread has exited and others still run, /proc shows
     /// the descriptors only in the directories of those threads.
     fn process_lock(&self, proc_dir: &Dir, visibility: ProcVisibility) -> LockSeen {
-        // If the file's owner is another user than root and ours, only that user's processes count.
+        // If the file belongs neither to root nor to vsrun's user, only a process of its owner is accepted.
         let owner = self.owner;
         let is_other_user = || !dir::fstat(proc_dir.as_fd()).is_ok_and(|proc_dir| proc_dir.owner == owner);
         if owner != 0 && owner != credentials::effective_uid() && is_other_user() {
@@ -181,7 +181,7 @@ pub fn read_proc<T>(pid: i32, file: &CStr, parse: fn(&[u8]) -> Option<T>) -> Opt
 /// What /proc shows about locks. None if it is not mounted.
 pub fn proc_visibility() -> Option<ProcVisibility> {
     let ours = Dir::open_path(c"/proc/self").ok()?;
-    // A directory of any other file system could contain files with these names.
+    // Verify the file system: a directory of any other one could contain files with these names.
     if !file_contents::is_procfs(ours.as_fd()) {
         return None;
     }

@@ -9,7 +9,7 @@ use crate::logic::plan::socket_address::Listener;
 use crate::runtime::report::os_error::os_error;
 use crate::sys::{Errno, caps, credentials, dir};
 
-/// The numbers of two capabilities.
+/// The numbers of CAP_CHOWN and CAP_DAC_OVERRIDE.
 const CHOWN: u32 = 0;
 const DAC_OVERRIDE: u32 = 1;
 
@@ -37,7 +37,7 @@ pub fn check(plan: &Plan, on_error: &mut dyn FnMut(Error)) {
     if socket || logs {
         add(Errno::PERM);
     }
-    // An existing logdir is checked with access(2). A logdir that the start creates belongs to the server's user.
+    // `logdir::check` checks an existing logdir. If the start creates the logdir, it belongs to the server's user.
     if let Output::Files { dir, .. } = &plan.output
         && logs
         && dir::stat_path(dir).is_err()

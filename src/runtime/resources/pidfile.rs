@@ -92,7 +92,8 @@ impl Pidfile {
         dir::overwrite(self.file.as_fd(), line.as_bytes())
     }
 
-    /// Answers a request about the server, see `lock::answer`.
+    /// Answers the request with this token by a gap in the lock of the file. None removes the answer. See
+    /// `lock::answer`.
     pub fn answer(&self, token: u32, number: Option<u16>) {
         lock::answer(self.file.as_fd(), token, number);
     }
@@ -117,8 +118,8 @@ impl Pidfile {
             return Err(Errno::NOENT);
         }
         lock(second.as_fd(), LockPart::Whole, LockKind::Shared)?;
-        // If a short-lived server exits at once, the cleanup helper may still have the first descriptor, which must not
-        // keep the lock then.
+        // If the server exits at once, the cleanup helper may still have the first descriptor open, and would keep the
+        // lock.
         lock::unlock(self.file.as_fd())?;
         Ok(second)
     }
@@ -141,7 +142,7 @@ impl Pidfile {
     }
 }
 
-/// True if two paths have the same name in the same directory.
+/// True if two paths consist of the same directory and the same name.
 pub fn is_same(one: StaticCStr, other: StaticCStr) -> bool {
     let ((dir, name), (other_dir, other_name)) = (split_path(one), split_path(other));
     let place = |dir: &CStr| dir::stat_path(dir).map(|about| about.id).ok();
@@ -156,17 +157,18 @@ const MODE: u32 = 0o600;
 enum LockError {
     /// The file does not exist, or is removed again and again.
     Missing,
-    /// What is wrong with the file.
+    /// The file cannot be a pidfile, for this reason.
     Unsuitable(Reason),
-    /// The complete error.
+    /// Any other failure, with its complete error.
     Final(Error),
 }
 
 /// Opens and locks the pidfile. With [`Purpose::Check`], only verifies that this would succeed, and returns None.
 ///
 /// The lock has two parts. The upper part is locked first, which excludes every other start with this file. Then the
-/// pid of an earlier start is deleted, and only then the lower part is locked: without /proc, a control command trusts
-/// the pid in a file whose lower part is locked, and another process may have the old pid by now.
+/// pid of an earlier start is deleted, and only then the whole file is locked, with its lower part: without /proc, a
+/// control command trusts the pid in a file whose lower part is locked, and another process may have the old pid by
+/// now.
 #[inline(never)]
 fn lock_in_dir(
     dir: &Dir,
@@ -209,7 +211,8 @@ fn lock_in_dir(
             Err(Errno::AGAIN | Errno::ACCESS) => {
                 return Err(LockError::Final(lookup::already_running_error(path, file.as_fd(), &about)));
             }
-            // Linux before 3.15 has no open file description locks, and a process lock of fcntl(2) is not inherited over fork(2).
+            // Linux before 3.15 has no open file description locks, and a process lock of fcntl(2) is not inherited
+            // over fork(2).
             Err(why @ Errno::INVAL) => return fail(Problem::LockNeedsLinux, why),
             Err(why) => return fail(Problem::LockPidfile, why),
         }

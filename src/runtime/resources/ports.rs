@@ -1,5 +1,5 @@
-//! `--check` of a listening socket: finds out why bind(2) would fail, without a bind(2), which could make another
-//! program's fail.
+//! `--check` of a listening socket: finds out why bind(2) would fail. It does not call bind(2), because then another
+//! program's bind(2) could fail.
 
 use super::socket_owner;
 use crate::logic::base::error::Error;

@@ -53,8 +53,8 @@ pub fn bind(listener: &Listener<'_>, dir: &Dir, name: StaticCStr, owner: Option<
     }
 }
 
-/// Creates the socket in a private directory, and moves it to its path. Runs in a child, because it changes the root
-/// and the working directory.
+/// Creates the socket in a private directory, and moves it to its path. A child does this, because it changes its root
+/// and working directory.
 fn create_and_move(
     socket: &OwnedFd,
     listener: &Listener<'_>,
@@ -81,8 +81,8 @@ fn create_and_move(
     }
 }
 
-/// Makes the private directory the root, so that the address of the socket is the path by which clients connect. If
-/// chroot(2) is not permitted, the address is only the name.
+/// Runs in the child: makes the private directory the root, so that the address of the socket is the path by which
+/// clients connect. If chroot(2) is not permitted, the address is only the name.
 fn bind_inside(
     socket: &OwnedFd,
     listener: &Listener<'_>,

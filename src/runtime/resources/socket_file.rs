@@ -30,14 +30,15 @@ pub struct SocketFile {
     owner: FileOwner,
     dir: Dir,
     name: StaticCStr,
-    /// The device and inode of the last socket. None: the path names nothing.
+    /// The device and inode of the socket that the path named last. None: the path named nothing.
     id: Option<(u64, u64)>,
     /// The socket's descriptor.
     pub number: RawFd,
 }
 
 impl SocketFile {
-    /// Takes a path for a socket, which `bind` creates. The path names nothing, or a dead socket of ours.
+    /// Verifies that a socket may be bound at the path: it names nothing, or a dead socket, on which no process
+    /// listens, of vsrun's or the server's user. `bind` removes that socket and creates the new one.
     ///
     /// # Errors
     /// EADDRINUSE if the path names anything else; the errors of the walk.
@@ -55,8 +56,8 @@ impl SocketFile {
         Ok(Self { listener: listener.clone(), owner, dir, name, id, number })
     }
 
-    /// Binds a new socket at the path, in place of the last one. Only its owner and group can connect to it; no other
-    /// user can, not even for a moment. Allocates nothing.
+    /// Binds a new socket at the path, after removing the previous one. Only its owner and group can connect to it; no
+    /// other user can, not even for a moment. Allocates nothing.
     ///
     /// # Errors
     /// EADDRINUSE if the path names another file by now; the errors of unlink(2) and bind(2).
@@ -65,7 +66,8 @@ impl SocketFile {
         let socket = if credentials::effective_uid() == 0 {
             private::bind(&self.listener, &self.dir, self.name, self.owner)?
         } else {
-            // The socket stays ours, so there is no chown(2) that could be misdirected by an exchange of the file.
+            // The socket keeps vsrun's user as its owner, so there is no chown(2) that replacing the file could
+            // misdirect.
             private::bind_socket_at(&self.listener.address)?
         };
         self.id = Some(self.dir.stat(self.name)?.id);
@@ -94,11 +96,12 @@ pub fn check(listener: &Listener<'_>, owner: FileOwner, exclusivity: Exclusivity
     access::may_write(parent)
 }
 
-/// Returns the dead socket of vsrun's user or the server's that the path names, and that may be removed; None if it
-/// names nothing. Only a lock proves that the socket is not that of another instance that does not listen yet.
+/// Returns the device and inode of the socket at the path, if it may be removed: no process listens on it, and it
+/// belongs to vsrun's or the server's user. None if the path names nothing. Only a locked pidfile proves that the
+/// socket does not belong to another instance that does not listen yet.
 ///
 /// # Errors
-/// EADDRINUSE for anything else.
+/// EADDRINUSE if the path names anything else.
 fn find_dead(
     dir: &Dir,
     name: StaticCStr,

@@ -14,7 +14,7 @@ use crate::sys::dir::{self, Dir};
 use crate::sys::file_contents::{self, FileContents};
 use crate::sys::{self, Errno, socket};
 
-/// Adds to an error which process occupies the address, or what else is there, if that can be found.
+/// Adds to an error which process occupies the address, or why its path cannot be used, if that can be found.
 pub fn add_owner(error: Error, listener: &Listener<'_>) -> Error {
     if !listener.is_path() {
         return match describe_port_owner(listener) {
@@ -36,7 +36,7 @@ pub fn add_owner(error: Error, listener: &Listener<'_>) -> Error {
     }
 }
 
-/// Describes the process that occupies the port. None if no socket does.
+/// Describes the process that occupies the port. None if the port is free.
 ///
 /// # Errors
 /// When /proc does not show the sockets.

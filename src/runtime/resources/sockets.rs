@@ -70,8 +70,8 @@ impl Sockets {
         listen_at(&socket, listener.transport, number)
     }
 
-    /// Replaces a Unix socket that the server has shut down by a new one at the same path: the kernel cannot undo
-    /// shutdown(2). Allocates nothing.
+    /// Replaces a Unix socket that the server has shut down with a new one at the same path, because the kernel cannot
+    /// undo shutdown(2). Allocates nothing.
     ///
     /// # Errors
     /// ESHUTDOWN if the descriptor is no Unix socket of vsrun's; EADDRINUSE if the path names another file by now.
@@ -93,7 +93,7 @@ impl Sockets {
     }
 }
 
-/// Lets a socket accept connections, if it has any, and moves it to its number.
+/// Calls listen(2) if it is a stream socket, and moves the socket to its descriptor number.
 fn listen_at(socket: &OwnedFd, transport: Transport, number: RawFd) -> sys::Result<()> {
     if transport == Transport::Stream {
         socket::listen(socket.as_fd())?;

@@ -50,8 +50,8 @@ pub struct Make {
 /// Walks to a directory.
 ///
 /// # Errors
-/// When the directory cannot be opened, or an untrusted user could have replaced a part of the path. The error is this
-/// problem with this path.
+/// When the directory cannot be opened, or an untrusted user could have replaced a part of the path. The error states
+/// `problem` and `path`.
 pub fn walk_to(dir: &CStr, problem: Problem, path: &CStr) -> Result<Walk> {
     let mut walk = Walk::begin();
     match walk.go_to(dir) {
@@ -95,7 +95,7 @@ impl Walk {
     /// Walks to a directory.
     ///
     /// # Errors
-    /// The errors of the system calls; EPERM if root may not use it.
+    /// The errors of the system calls; EPERM if root must not trust a part of the path.
     pub fn go_to(&mut self, path: &CStr) -> sys::Result<()> {
         if self.checked { self.follow(path.to_bytes(), None) } else { self.enter(path, walk::follow(None, path)?) }
     }
@@ -165,7 +165,7 @@ impl Walk {
         if self.links > MAX_LINKS {
             return Err(Errno::LOOP);
         }
-        // The text of a link in /proc is not where the link leads: the text of /proc/PID/root is "/".
+        // A link in /proc does not lead to the path that is its text: the text of /proc/PID/root is "/".
         if walk::is_procfs(link.as_fd())? {
             return self.enter(name, walk::follow(self.at.as_ref(), name)?);
         }
@@ -195,7 +195,7 @@ impl Walk {
         if let Some(other) = self.trust.required_owner().filter(|_| self.checked)
             && owner.is_none_or(|(uid, _)| uid != other)
         {
-            // A directory of root here would not be trusted at the next start.
+            // If root created a directory here, the next start would not trust it.
             return self.refuse(name.to_bytes(), Reason::Made(other));
         }
         match walk::make_dir(self.at.as_ref(), name) {

@@ -10,7 +10,7 @@ use crate::sys::{self, Errno, dir, file_contents, walk};
 /// Opens a file for reading. Never waits for the other end of a FIFO.
 ///
 /// # Errors
-/// The errors of the system calls; EPERM if root may not use the file; EINVAL if it is not a regular file.
+/// The errors of the system calls; EPERM if root must not trust the file; EINVAL if it is not a regular file.
 pub fn open(walk: &mut Walk, path: &CStr) -> sys::Result<OwnedFd> {
     if walk.checked { open_at(walk, path.to_bytes()) } else { dir::open_readonly(path) }
 }
@@ -24,7 +24,7 @@ fn open_at(walk: &mut Walk, path: &[u8]) -> sys::Result<OwnedFd> {
         _ if last.len() > 255 => return Err(Errno::NAMETOOLONG),
         _ => {}
     }
-    // For a name without a directory, the owner of the working directory counts too.
+    // A name without a directory is opened in the working directory, so the owner of that is checked too.
     walk.follow(if way.is_empty() { b"." } else { way }, None)?;
     let mut name = ArrayText::<256>::new();
     name.push(last);
@@ -50,7 +50,7 @@ fn open_at(walk: &mut Walk, path: &[u8]) -> sys::Result<OwnedFd> {
     if walk.links > MAX_LINKS {
         return Err(Errno::LOOP);
     }
-    // The text of a link in /proc is not where the link leads.
+    // A link in /proc does not lead to the path that is its text.
     if walk::is_procfs(there.as_fd())? {
         return walk::open_for_reading(walk.at.as_ref(), name, true);
     }

@@ -73,14 +73,14 @@ impl Command {
     }
 }
 
-/// Makes the error of a start from the words about a command.
+/// Makes the error of a start from the text that `Command::words` or `Command::late` has returned.
 pub fn words_error(words: &ErrorText) -> Error {
     Error::new(Problem::Before).words(words.as_str())
 }
 
 /// The pause after SIGTERM until SIGKILL, for a command that has to exit, and after SIGKILL until vsrun gives up.
 const KILL_DELAY: Span = Span::secs(30);
-/// How long a tracer may hide the exit of a command.
+/// How long a tracer may hide the exit of a command before the start fails.
 const TRACER_WAIT: Span = Span::secs(1);
 
 /// The time that killed orphans have to exit, in milliseconds.
@@ -93,14 +93,14 @@ const ORPHAN_EXIT_MS: u32 = 1000;
 /// its number.
 #[inline(never)]
 pub fn run_all(commands: &Commands, io: &ChildIo<'_>, timeout: Option<Span>) -> Result<()> {
-    // The first steps of the server unblock the signals.
+    // Block the signals, to read them from a signalfd. The first steps of the server unblock them.
     poll::set_mask(SignalMask::All).map_err(|why| os_error(Problem::BlockSignals, why))?;
     let signals = Signals::open().map_err(|why| os_error(Problem::OpenSignalfd, why))?;
     let until = timeout.map(|span| now().after(span));
     for command in &commands.list {
         let child = spawn(&command.image, io).map_err(|why| os_error(Problem::StartProcess, why))?;
         let asked = wait(child.pid, &signals, until, &command.image);
-        // Kills what is left of the command's process group, as systemd does after ExecStartPre=. The command is not
+        // Kill what is left of the command's process group, as systemd does after ExecStartPre=. The command is not
         // reaped yet, so no other group has the number.
         deliver::kill_group(child.pid, &command.image);
         io.cgroup.iter().for_each(|group| group.kill());
@@ -141,21 +141,21 @@ pub fn run_all(commands: &Commands, io: &ChildIo<'_>, timeout: Option<Span>) -> 
     Ok(())
 }
 
-/// Why a command was asked to exit.
+/// Whether and why a command was asked to exit.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum EndReason {
     /// The command was not asked to exit.
     No,
-    /// The command was not done in time.
+    /// The command was not done within `--ready-timeout`.
     Late,
     /// vsrun got this signal.
     BySignal(Signal),
-    /// The command was asked and has not exited, or a tracer hides that it has.
+    /// The command has not exited although it was asked to, or a tracer hides its exit.
     Stuck,
 }
 
-/// Waits until the command has exited. Sends SIGTERM to its group if it is late or this process is asked to exit, and
-/// SIGKILL after that.
+/// Waits until the command has exited. If it exceeds its time limit, or a signal asks this process to exit, sends
+/// SIGTERM to the command's group, and SIGKILL 30 seconds later.
 fn wait(child: Pid, signals: &Signals, mut until: Option<Time>, image: &ExecImage) -> EndReason {
     // A pidfd becomes readable when the command exits, even if a tracer hides that.
     let child_pidfd = Process::child_pidfd(child);

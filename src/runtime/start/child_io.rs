@@ -17,7 +17,7 @@ use std::os::fd::RawFd;
 #[derive(Clone, Copy, Default)]
 #[repr(C)] // Small fields first: shorter instructions.
 pub struct ChildIo<'a> {
-    /// Whether the start fails if the pidfile cannot be written.
+    /// Whether this is the first start or a restart.
     pub start_kind: StartKind,
     /// True if the caller must not wait for the exec, not even for the second that vfork(2) may take.
     pub never_waits: bool,
@@ -61,13 +61,13 @@ impl ChildIo<'_> {
     }
 }
 
-/// Whether a start fails if the pidfile cannot be written.
+/// First start or restart. That decides whether a start fails if the pidfile cannot be written.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub enum StartKind {
-    /// The first start, which then fails.
+    /// The first start: it fails if the pidfile cannot be written.
     #[default]
     First,
-    /// A restart: if its pidfile cannot be written, it goes on without one.
+    /// A restart: if the pidfile cannot be written, the program is executed without one.
     Later,
 }
 
@@ -85,7 +85,8 @@ pub fn move_off_fd(fd: BorrowedFd<'_>, io: &ChildIo<'_>) -> sys::Result<Option<O
 pub struct ExecState {
     /// The descriptor of a pidfile that the program inherits for its lock.
     pub lock_fd: Option<OwnedFd>,
-    /// A descriptor that shows whether the others were really closed, see `sys::cloexec_probe`.
+    /// A spare descriptor, which shows whether all descriptors were closed or made close-on-exec. See
+    /// `sys::cloexec_probe`.
     pub cloexec_probe: Option<OwnedFd>,
     /// The Landlock rule set, to which steps add rules.
     pub ruleset: Option<OwnedFd>,

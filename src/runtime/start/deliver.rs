@@ -18,7 +18,8 @@ use crate::sys::{self, Errno, caps, credentials, sender};
 /// Sends a signal to a process, as the process's own user if necessary.
 ///
 /// # Errors
-/// ESRCH if the process has exited; EPERM if neither way is possible; ETIMEDOUT if its user has stopped the sender.
+/// ESRCH if the process has exited; EPERM if the signal can be sent neither directly nor as that user; ETIMEDOUT if
+/// that user has stopped the child that sends it.
 pub fn to_process(process: Process, signal: u8) -> sys::Result<()> {
     deliver(process.number, None, &|| process.send(signal))
 }
@@ -61,8 +62,8 @@ pub fn user_of(program: &ExecImage) -> Option<u32> {
     program.steps().iter().find_map(|step| if let Step::Uid(user, _) = step { Some(*user) } else { None })
 }
 
-/// Sends a signal to a child that runs this program, with the rights that it needs. Errors are ignored, because the
-/// child may have exited.
+/// Sends a signal to a child that runs this program, as the program's user if necessary. Errors are ignored, because
+/// the child may have exited.
 pub fn to_child(child: Pid, signal: Signal, program: &ExecImage) {
     let send = || process::send(signal.number(), Target::Process(child));
     let _ = deliver(child.number(), user_of(program), &send);

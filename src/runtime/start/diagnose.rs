@@ -20,7 +20,8 @@ pub type Detail = ArrayText<256>;
 /// How many nested `#!` interpreters the kernel follows.
 const MAX_INTERPRETERS: usize = 4;
 
-/// Finds the cause why a step with a path failed. Writes the path that the cause is about into `about`.
+/// Finds the cause of a failed step. It is `Cause::Plain` if the errno says enough. Writes the path that the cause is
+/// about into `about`.
 pub fn diagnose(step: &Step, program: &ExecImage, why: Errno, about: &mut Detail) -> Cause {
     if let Step::Chroot(dir) | Step::Chdir(dir) | Step::EnterReplacedDir(dir) | Step::Allow(Rule::Path(_, dir), _) =
         step
@@ -160,7 +161,7 @@ fn relative_path_cause(cause: Cause, about: &mut Detail) -> Cause {
 /// Finds the first directory of a path that is missing or may not be searched.
 fn diagnose_path(path: &CStr, about: &mut Detail) -> Cause {
     let bytes = path.to_bytes();
-    // A name has at most 255 bytes.
+    // A longer directory and its NUL would not fit into `Detail`.
     let slashes = bytes.iter().enumerate().filter(|(at, byte)| **byte == b'/' && (1..255).contains(at));
     for (at, _) in slashes {
         let dir = bytes.get(..at).unwrap_or_default();

@@ -87,7 +87,8 @@ impl ExecImage {
         Self { steps, paths, argv, env, source: None, personality, shells }
     }
 
-    /// Writes a pid into the variable `name`. A child writes its own pid; for a probe, vsrun writes the pid of the server.
+    /// Writes a pid into the variable `name`. A child writes its own pid; for a probe, vsrun writes the pid of the
+    /// server.
     ///
     /// # Errors
     /// Never: the room for the variable exists.

@@ -22,7 +22,7 @@ pub fn apply_landlock_step(step: &Step, ruleset: &mut Option<OwnedFd>, starts: b
     if let Step::Covered(_) = step {
         return if starts { Ok(()) } else { diagnose::verify_covered(c".") };
     }
-    // The rehearsal has skipped the step that creates the rule set.
+    // There is no rule set if the rehearsal has skipped the step that creates it.
     let Some(ruleset_fd) = ruleset else { return Err(Errno::INVAL) };
     if let Step::Allow(rule, handled) = *step {
         return match rule {

@@ -78,7 +78,7 @@ impl StepSet {
 }
 
 impl StepFailure {
-    /// The failure of the step with this index.
+    /// Makes the failure of the step with this index. No cause is known yet.
     #[inline(never)]
     pub fn new(place: usize, why: Errno) -> Self {
         let place = u8::try_from(place).unwrap_or(FORK);
@@ -147,7 +147,7 @@ impl StepFailure {
         }
     }
 
-    /// The path outside the root in which the process was; empty if that is the path itself.
+    /// The path of `detail` as it is seen outside the chroot; empty if the process has not changed its root.
     #[inline(never)]
     fn host_path(&self, program: &ExecImage) -> ErrorText {
         let (mut root, mut dir, path) = (&b""[..], &b""[..], self.detail.as_bytes());

@@ -1,5 +1,5 @@
-//! Starts a program: applies its steps in their order, each with one arm of a match, and reports to the parent which
-//! one failed.
+//! Starts a program: applies its steps in their order, each with one arm of a match, and reports a failed step to the
+//! parent.
 
 use crate::runtime::start::child_io::{ChildIo, ExecState, StartKind, move_off_fd};
 use crate::sys::exec;
@@ -97,7 +97,7 @@ pub fn apply_and_exec(program: &ExecImage, io: &ChildIo<'_>) -> StepFailure {
             return failure;
         }
     }
-    // A program's steps end with an exec, and an exec that returns has failed.
+    // Not reached: the last step is an exec, which returns only if it fails.
     StepFailure::new(program.steps.len(), Errno::INVAL)
 }
 
@@ -179,8 +179,9 @@ fn apply_step(step: &Step, program: &ExecImage, io: &ChildIo<'_>, state: &mut Ex
     }
 }
 
-/// Attempts the paths as execvp(3) does: missing and forbidden files are skipped, any other error ends the search. A step
-/// that runs in this program needs no exec, and never returns.
+/// Executes the first of the program's paths that can be executed, as execvp(3) does: skips missing and forbidden
+/// files, and returns on any other error. Instead of an exec, the rotator and a network probe call a function, which
+/// does not return.
 #[inline(never)]
 fn try_exec(step: &Step, program: &ExecImage, io: &ChildIo<'_>) -> Errno {
     if let (Step::RunLogRotator(policy), Some(run)) = (step, io.rotator) {

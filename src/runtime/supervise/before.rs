@@ -1,4 +1,4 @@
-//! The commands of `--before`: in each run they run one after the other in the server's place, before the server.
+//! The commands of `--before`. Before each start of the server, they run one after the other in its place.
 //!
 //! To the state machine a command is the server that has not been executed yet. So stop requests, timeouts and failures
 //! of the start need no rules of their own; what differs is here.
@@ -20,7 +20,8 @@ use crate::runtime::start::before::words_error;
 use crate::runtime::start::outcome::ErrorText;
 
 impl Supervisor<'_> {
-    /// The command that runs, or has ended last, in this slot.
+    /// The command that runs in this slot, or that was the last to run there. None if the slot is empty or has the
+    /// server process.
     pub fn before_command(&self, slot: Slot) -> Option<BeforeCommand> {
         let child = if slot == Slot::Second { &self.second } else { &self.server };
         child.as_ref().and_then(|child| child.before_command)
@@ -49,10 +50,9 @@ impl Supervisor<'_> {
         Some(BeforeCommand { stage, until, late: false })
     }
 
-    /// Returns the signal and the recipient that replace these if a command of --before runs in this slot. The signal
-    /// goes to the command and its children. --stop-signal is for the server only, so it is replaced by TERM. Without
-    /// such a command, both are returned unchanged. None: the signal is a forwarded one that does not ask for an exit,
-    /// and is not sent.
+    /// Adapts a signal to a command of --before, if one runs in this slot; otherwise returns signal and recipient
+    /// unchanged. The signal goes to the command and its children. --stop-signal is for the server only, so SIGTERM
+    /// replaces it. None: the signal is a forwarded one that does not ask for an exit, and is not sent.
     pub fn adapt_signal(
         &self,
         slot: Slot,
@@ -71,7 +71,7 @@ impl Supervisor<'_> {
         Some((signal, Recipient::Group))
     }
 
-    /// When a command of --before at a restart exceeds its time limit.
+    /// The time at which a command of --before exceeds its time limit, at a restart.
     pub fn command_deadline(&self) -> Option<Time> {
         self.before_command(Slot::Server)
             .filter(|_| matches!(self.state.phase, Phase::Running))
@@ -89,19 +89,19 @@ impl Supervisor<'_> {
         }
     }
 
-    /// The words for a command that was not done in time.
+    /// The text for a command that was not done within `--ready-timeout`.
     fn timeout_text(&self) -> Option<ErrorText> {
         let command = self.config.before.list.get(self.before_command(Slot::Server)?.stage)?;
         Some(command.late(self.config.policy.ready_timeout.unwrap_or_default()))
     }
 
-    /// The error for a first start that has taken too long in a command.
+    /// The error for a first start that exceeded `--ready-timeout` while a command was running.
     pub fn timeout_error(&self) -> Option<Error> {
         self.timeout_text().map(|words| words_error(&words))
     }
 
-    /// The command in the server's place has ended. Starts the next one or the server, or returns the event of a start
-    /// that failed or was stopped.
+    /// Called when the command in the server's place has exited. Starts the next one or the server, or returns the
+    /// event of a start that failed or was stopped.
     #[inline(never)]
     pub fn on_command_exit(&mut self, slot: Slot, command: BeforeCommand, exit: Exit) -> Option<Event> {
         let child = if slot == Slot::Second { &self.second } else { &self.server };

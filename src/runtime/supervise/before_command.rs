@@ -7,8 +7,8 @@ use crate::logic::base::time::Time;
 pub struct BeforeCommand {
     /// The number of the command among those of `--before`, from 0.
     pub stage: usize,
-    /// The time at which the command is ended if it still runs. None at the first start, whose timeout is a deadline of the
-    /// state machine.
+    /// The time at which the command is ended if it still runs. None if it has no time limit, and at the first start,
+    /// whose timeout is a deadline of the state machine.
     pub until: Option<Time>,
     /// Whether the command has been asked to end because it takes too long.
     pub late: bool,

@@ -22,7 +22,7 @@ use crate::runtime::start::spawn::spawn;
 use crate::sys::process::{Pid, ResourceUsage};
 use crate::sys::{self, access, dir};
 
-/// The longest variable: `VSRUN_SERVER_EXPLAIN=dumped core with signal 64`.
+/// A variable as `NAME=VALUE`. The longest is `VSRUN_SERVER_EXPLAIN=dumped core with signal 64`.
 type Variable = ArrayText<64>;
 const VARIABLES: usize = 12;
 
@@ -35,7 +35,7 @@ pub struct Handler {
     /// Shows the exit of the running handler, even if a tracer hides it.
     pub exit_watch: ExitWatch,
     program: ExecImage,
-    /// What the running handler writes.
+    /// The pipe to which the running handler writes.
     pub output: HandlerOutput,
 }
 
@@ -50,7 +50,7 @@ pub struct CrashReport {
     pub pid: Pid,
     /// How long the server ran.
     pub uptime: Span,
-    /// How many restarts there were before.
+    /// The number of restarts before this exit.
     pub restarts: u64,
     /// The resources that the server used.
     pub usage: ResourceUsage,
@@ -75,12 +75,13 @@ impl Handler {
         Ok(Self { program, running: None, exit_watch, output, oom_kills: open_kill_counter().map(|file| (file, 0)) })
     }
 
-    /// Takes the count of out-of-memory kills from this file, `memory.events` of the server's own control group.
+    /// Makes the handler read the count of out-of-memory kills from this file, `memory.events` of the server's own
+    /// control group.
     pub fn count_kills_in(&mut self, events: OwnedFd) {
         self.oom_kills = Some((events, 0));
     }
 
-    /// A run of the server begins: remembers the count of out-of-memory kills.
+    /// Called when a run of the server begins: stores the current count of out-of-memory kills.
     pub fn begin(&mut self) {
         if let Some((file, before)) = &mut self.oom_kills {
             *before = read(file, memory_events::kill_count).unwrap_or(u64::MAX);
@@ -114,7 +115,8 @@ impl Handler {
         self.running.as_ref().map(|(pid, _)| *pid)
     }
 
-    /// The handler has been reaped. Writes the reason if it could not be executed.
+    /// Called when the handler has been reaped. If it could not be executed, appends the reason to `why`, in
+    /// parentheses.
     #[inline(never)]
     pub fn on_exit(&mut self, why: &mut ErrorText) {
         let Some((_, report)) = self.running.take() else { return };
@@ -136,7 +138,7 @@ fn open_kill_counter() -> Option<OwnedFd> {
     })
 }
 
-/// Parses the beginning of a small file.
+/// Reads the first 4096 bytes of a file, and parses them.
 fn read<T>(file: &OwnedFd, parse: fn(&[u8]) -> Option<T>) -> Option<T> {
     let mut buffer = [0; 4096];
     let count = dir::pread_start(file.as_fd(), &mut buffer).ok()?;
@@ -151,7 +153,8 @@ const NAMES: &[u8] = b"UPTIME,EXITED,EXITSTATUS,TERMSIG,COREDUMP,EXPLAIN,PID,RES
 fn variable(slot: usize, report: &CrashReport) -> Variable {
     let mut text = Variable::new();
     let exit = report.exit;
-    // The number of the status or signal, the variables that stay unset, and the value of VSRUN_SERVER_REASON.
+    // The number of the status or signal, the indices of the variables that stay unset, whether the server has dumped
+    // core, and the value of VSRUN_SERVER_REASON if no other reason is known.
     let (number, unset, core, plain) = match exit {
         Exit::Code(code) => (code, [3, 8], false, "exit"),
         Exit::Signal { signal, core } => (signal.number(), [2, 2], core, if core { "core" } else { "signal" }),

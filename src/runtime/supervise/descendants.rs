@@ -27,7 +27,7 @@ const SENT_PER_TURN: usize = 256;
 /// The maximum number of turns of [`survey`], which blocks the event loop until it is finished.
 const MAX_SURVEY_TURNS: usize = 8;
 
-/// The pids of the output helper and of the running probes; 0 for each that does not run. They are children of vsrun,
+/// The pids of the logger or rotator, and of the two probes; 0 for each that does not run. They are children of vsrun,
 /// but do not belong to the server.
 pub type Helpers = [i32; 3];
 /// No helper runs.
@@ -53,7 +53,7 @@ pub struct Sweep {
 enum Stage {
     /// Reading processes, from this offset in /proc on.
     Listing { from: u64 },
-    /// Sending the signal to the processes that count, from this row on.
+    /// Sending the signal to the processes that count, from this index in `rows` on.
     Sending { at: usize },
 }
 
@@ -62,7 +62,7 @@ enum Stage {
 pub struct Found {
     /// How many processes are left.
     pub count: usize,
-    /// The pids of the first three.
+    /// The pids of the first three processes.
     pub first: [i32; 3],
     /// True if the list may be incomplete: a parent exited during the sweep, so it is not known whether its children
     /// descend from vsrun.
@@ -201,8 +201,8 @@ impl core::fmt::Display for Found {
     }
 }
 
-/// Counts the living descendants, if a limited number of turns is enough. Otherwise the result is empty. What has been
-/// killed and has not exited yet, such as the rest of a probe, is not left.
+/// Counts the living descendants, if a limited number of turns is enough. Otherwise the result is empty. A process that
+/// was killed and has not exited yet, such as the rest of a probe, does not count.
 #[inline(never)]
 pub fn survey(helpers: Helpers) -> Found {
     if helpers == NO_HELPERS && !process::any_child_lives(None) {
@@ -269,7 +269,7 @@ fn send_one(proc: &Dir, pid: i32, listed: i32, signal: Signal) {
     if parent.is_some_and(|parent| parent == listed || parent == process::id().number()) {
         let _ = deliver::to_process(process, signal.number());
         if signal != Signal::KILL {
-            // A stopped process would not handle the signal.
+            // A stopped process handles the signal only after SIGCONT.
             let _ = deliver::to_process(process, Signal::CONT.number());
         }
     }

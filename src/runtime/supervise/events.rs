@@ -1,4 +1,5 @@
-//! The supervisor's events: signals, exits of children, messages, deadlines. `sources.rs` has the sleep.
+//! The supervisor's events: signals, exits of children, messages, deadlines. The sleep between events is in
+//! `sources.rs`.
 
 use crate::logic::base::error::Object;
 use crate::logic::base::note::Note;
@@ -52,7 +53,7 @@ impl Supervisor<'_> {
             budget = REAPED_PER_TURN;
             let time = now();
             if let Some(event) = self.search(time) {
-                // A process that is not our descendant may have moved into the control group.
+                // No descendant is left. Another process may have moved into the control group: kill it too.
                 let slot = if event == Event::NoneLeft { Slot::Server } else { Slot::Second };
                 self.kill_cgroup(slot);
                 return event;
@@ -88,8 +89,8 @@ impl Supervisor<'_> {
         ])
     }
 
-    /// Returns the event of a deadline that has passed: the deadline of the phase, or the time to accept that a process has
-    /// exited whose exit the kernel reports only to its tracer.
+    /// Returns the event of a deadline that has passed: the deadline of the phase, a deadline of the probes, or the
+    /// time to accept the exit of a process that the kernel reports only to its tracer.
     #[inline(never)]
     fn check_deadlines(&mut self, time: Time) -> Option<Event> {
         if self.hidden_exit_deadline().is_some_and(|until| until <= time)
@@ -107,7 +108,7 @@ impl Supervisor<'_> {
         self.on_deadline(time)
     }
 
-    /// Ctrl-Z stopped the server and no shell will resume it: sends SIGCONT.
+    /// Sends SIGCONT to a server that Ctrl-Z has stopped, because no shell will resume it.
     fn resume_suspended(&self) {
         let living = self.server.as_ref().filter(|child| child.uptime.is_none());
         if let Some(child) = living.filter(|_| self.config.has_terminal_foreground()) {
@@ -115,13 +116,13 @@ impl Supervisor<'_> {
         }
     }
 
-    /// Takes pending signals up to one that is an event. `Reopen` is done at once, and so is a forward after which the
-    /// supervisor waits for the same as before (`forward_plain`).
+    /// Reads pending signals up to one that is an event. Log files are reopened at once. A signal is forwarded at once
+    /// if that does not change what the supervisor waits for (`forward_plain`).
     #[inline(never)]
     pub fn next_signal(&mut self) -> Option<Event> {
-        // Limited, so that a signal that is sent in a loop does not delay the deadlines. More than one is read, because
-        // the kernel reports the lowest number first: otherwise the SIGCHLDs of a server that forks in a loop would
-        // keep all signals with higher numbers from being read.
+        // The number is limited, so that a signal that is sent in a loop does not delay the deadlines. More than one is
+        // read, because the kernel reports the lowest number first: otherwise the SIGCHLDs of a server that forks in a
+        // loop would keep all signals with higher numbers from being read.
         for _ in 0..SIGNALS_PER_TURN {
             if !self.signals_pending {
                 return None;
@@ -153,7 +154,7 @@ impl Supervisor<'_> {
             let action = self.config.signal_table.take(signal);
             self.suspends =
                 self.config.personality.suspends && [Signal::TSTP, Signal::TTIN, Signal::TTOU].contains(&signal);
-            // For a forwarded signal, the sending is recorded.
+            // A forwarded signal is recorded when it is sent.
             if !matches!(action, SignalAction::Forward(_)) {
                 self.note(Priority::Notice, Note::Received, &[Object::Signal(signal)]);
             }
@@ -168,7 +169,8 @@ impl Supervisor<'_> {
                     }
                 }
                 SignalAction::Forward(other) => {
-                    // The next sleep shows whether there are more. Usually there are none, so a system call is saved.
+                    // Do not read another signal now. Usually there is none, so this saves a system call, and the next
+                    // sleep reports whether there is one.
                     self.signals_pending = false;
                     if !self.suspends
                         && let Some(to) = forward_plain(&self.config.policy, &mut self.state, other)
@@ -187,7 +189,7 @@ impl Supervisor<'_> {
 }
 
 impl SupervisorConfig {
-    /// Whether the server has the terminal's foreground.
+    /// Whether a start makes the server's process group the foreground process group of the terminal.
     pub fn has_terminal_foreground(&self) -> bool {
         self.program.steps().iter().any(|step| matches!(step, Step::TakeForeground))
     }

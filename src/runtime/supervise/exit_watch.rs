@@ -1,7 +1,7 @@
 //! Detects the exit of a child that a tracer hides from its parent.
 //!
-//! waitid(2) reports a traced child to its parent only after the tracer has detached. Any process with the same uid
-//! could so prevent a restart or a stop. A pidfd becomes readable in spite of the tracer.
+//! waitid(2) reports a traced child to its parent only after the tracer has detached. As its tracer, any process with
+//! the same uid could prevent a restart or a stop. A pidfd becomes readable in spite of the tracer.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -15,8 +15,8 @@ use crate::sys::process::Pid;
 /// milliseconds.
 const TRACER_LIMIT: Span = Span::secs(1);
 
-/// A child's pidfd, until the child has exited. Linux before 5.3 has no pidfd to poll: there, such an exit stays
-/// hidden.
+/// A child's pidfd, until the child has exited. Linux before 5.3 has no pidfd to poll, so an exit that a tracer hides
+/// is not detected there.
 #[derive(Default)]
 pub struct ExitWatch {
     pidfd: Option<OwnedFd>,

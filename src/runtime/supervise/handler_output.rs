@@ -1,7 +1,7 @@
-//! The handler's output: lines from a pipe, which become records of vsrun's own.
+//! The output of the crash handler: vsrun reads it from a pipe, and records each line.
 //!
-//! The handler runs as the server's user. If it had vsrun.log itself, it or a process that it leaves behind could
-//! truncate the file or forge records.
+//! The handler runs as the server's user. If it had a descriptor of vsrun.log, it or a process that it leaves behind
+//! could truncate the file or forge records.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -17,7 +17,7 @@ const MAX_LINE: usize = 500;
 const MAX_LINES: u32 = 1000;
 /// The most reads in one turn of the event loop.
 const READS_PER_TURN: usize = 4;
-/// How many reads follow the handler's exit: enough to empty the pipe.
+/// The maximum number of reads after the handler's exit, which is enough to empty the pipe.
 const READS_AT_END: usize = 64;
 
 /// The read end of the handler's pipe, until all writers have closed it or the next handler starts.
@@ -34,7 +34,7 @@ impl HandlerOutput {
     /// Makes a pipe for a new run of the handler. Returns the write end.
     ///
     /// # Errors
-    /// Those of pipe2(2).
+    /// The errors of pipe2(2).
     pub fn open(&mut self) -> sys::Result<OwnedFd> {
         let (read, write) = pipe::from_child()?;
         *self = Self { pipe: Some(read), ..Self::default() };
@@ -51,7 +51,8 @@ impl HandlerOutput {
         self.read_some(log, READS_PER_TURN);
     }
 
-    /// Records the rest after the handler exited. Processes that it left may still write.
+    /// Records the rest after the handler exited, up to a limit, because processes that the handler has left may still
+    /// write.
     pub fn read_rest(&mut self, log: &Log) {
         self.read_some(log, READS_AT_END);
         self.end_line(log);
@@ -62,7 +63,8 @@ impl HandlerOutput {
         let mut buffer = [0; 1024];
         for _ in 0..most {
             let Some(pipe) = &self.pipe else { return };
-            // Non-blocking: the handler could open the pipe for reading through /proc and take the bytes first.
+            // This read does not block: the handler could open the pipe for reading through /proc and take the bytes
+            // first.
             let Ok(count) = fd::read_some(pipe.as_fd(), &mut buffer) else { return };
             if count == 0 {
                 self.pipe = None;

@@ -11,18 +11,18 @@ use crate::logic::supervisor::event::Ending;
 pub struct LastRun {
     /// How long the run lasted.
     pub uptime: Span,
-    /// How many restarts there were after unexpected ends.
+    /// The number of restarts after unexpected exits.
     pub restarts: u64,
 }
 
 impl LastRun {
-    /// The ending of vsrun, in words.
+    /// Returns a text that says why the supervision has ended.
     pub fn words(self, ending: Ending) -> EndingDisplay {
         EndingDisplay(self, ending)
     }
 }
 
-/// Displays an ending, such as `the server exited with status 1 after 0.3 s, restarts: 4`.
+/// Displays why the supervision has ended, such as `the server exited with status 1 after 0.3 s, restarts: 4`.
 pub struct EndingDisplay(LastRun, Ending);
 
 impl fmt::Display for EndingDisplay {
@@ -35,7 +35,8 @@ impl fmt::Display for EndingDisplay {
                 }
                 write!(f, "the server {exit} after {uptime}, restarts: {restarts}")
             }
-            // A stop on request exits with 0, and then nothing is written.
+            // `Stopped` is not displayed: vsrun exits with 0 after a requested stop, and then writes no termination
+            // log.
             Ending::Stopped | Ending::Failed(_) => f.write_str("the server could not be started"),
         }
     }

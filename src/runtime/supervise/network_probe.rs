@@ -1,5 +1,5 @@
-//! Asks a server through the network: a connection, or an HTTP request. Nothing here waits longer than its deadline,
-//! whatever the other side does, and nothing is allocated.
+//! Probes a server through a socket: with a connection, or with an HTTP request. Nothing here waits longer than its
+//! deadline, whatever the other side does, and nothing is allocated.
 
 use core::fmt;
 use std::os::fd::{AsFd, OwnedFd};
@@ -18,7 +18,7 @@ const RETRY_PAUSE: Span = Span::millis(10);
 /// Why a probe failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Failed {
-    /// A system call failed; mostly, the connection was refused.
+    /// A system call failed. Usually, the connection was refused.
     System(Errno),
     /// The deadline passed.
     TimedOut,
@@ -48,7 +48,8 @@ impl fmt::Display for Failed {
 /// Tries to connect, and to get an HTTP response if the probe has a request.
 ///
 /// # Errors
-/// Why the server is not healthy; of several addresses, the failure of the one that got furthest.
+/// Why the server is not healthy: the failure of the last address that accepted a connection, otherwise of the first
+/// one.
 pub fn connect(addresses: &[Vec<u8>], request: Option<&[u8]>, deadline: Time) -> core::result::Result<(), Failed> {
     let mut worst = Failed::TimedOut;
     for (at, address) in addresses.iter().enumerate() {
@@ -77,7 +78,7 @@ fn open(address: &[u8], deadline: Time) -> core::result::Result<OwnedFd, Failed>
     }
 }
 
-/// Sends the request and reads as far as the status code.
+/// Sends the request, and reads the response up to its status code.
 fn exchange(connection: &OwnedFd, request: &[u8], deadline: Time) -> core::result::Result<(), Failed> {
     // A request is far smaller than any send buffer, so the kernel takes it whole or not at all.
     socket::send(connection.as_fd(), request).map_err(Failed::System)?;

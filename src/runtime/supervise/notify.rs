@@ -7,9 +7,9 @@
 //!
 //! The child shares our memory (vfork), so it costs no copy and 50 to 100 us, less than the sender spent. The
 //! alternatives are worse. A permanent receiver process costs memory in each supervisor at rest and two more wake-ups
-//! for each message, and can be blocked by a descriptor too. SO_PASSRIGHTS (Linux 6.16) refuses descriptors, and with
-//! them systemd-notify, which sends one and waits until it is closed, as a proof that its messages have been handled.
-//! That proof holds here: a message is removed only after the messages before it were handled.
+//! for each message, and can be blocked by a descriptor too. SO_PASSRIGHTS (Linux 6.16) can refuse messages with
+//! descriptors. But systemd-notify(1) sends a descriptor and waits until it is closed, as a proof that its messages
+//! have been handled. That proof holds here: a message is removed only after the messages before it were handled.
 
 use super::readiness::Readiness;
 use super::slot::Slot;
@@ -30,7 +30,7 @@ const MESSAGES_PER_TURN: usize = 64;
 /// The longest message in bytes that is read in full.
 const MAX_MESSAGE: usize = 2048;
 impl Supervisor<'_> {
-    /// Reads pending messages for a process, up to one that is an event.
+    /// Reads pending messages for the process in this slot, up to one that is an event.
     #[inline(never)]
     pub fn read_notify(&mut self, slot: Slot) -> Option<Event> {
         let time = now();
@@ -50,7 +50,7 @@ impl Supervisor<'_> {
         None
     }
 
-    /// Reads one message and applies it. None: there is none, or it cannot be removed from the queue now.
+    /// Reads one message and applies it. None: there is no message, or it cannot be removed from the queue now.
     fn read_one(&mut self, slot: Slot, time: Time) -> Option<Option<Event>> {
         let Readiness::Notify(receiver) = &mut self.config.readiness else { return None };
         let mut buffer = [0; MAX_MESSAGE];

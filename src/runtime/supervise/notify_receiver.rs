@@ -16,7 +16,7 @@ pub const MAX_CLOSERS: usize = 8;
 /// How long the socket is not read when `MAX_CLOSERS` children hang, or after fork(2) failed.
 pub const READ_PAUSE: Span = Span::millis(100);
 
-/// The notify socket, over all runs of the server.
+/// The notify sockets of the server and of the second process of a replacement. They stay in use over all runs.
 pub struct NotifyReceiver {
     /// The server's socket.
     notify_socket: NotifySocket,
@@ -49,10 +49,11 @@ impl NotifyReceiver {
         }
     }
 
-    /// Prepares for a run of the server: reasons may be recorded again. Returns its socket, a new one for a candidate.
+    /// Prepares for a run of the process in this slot: forgets which reasons were recorded. Returns the socket of the
+    /// process. For the second process, this is a new one.
     ///
     /// # Errors
-    /// Those of socket(2).
+    /// The errors of socket(2).
     pub fn begin(&mut self, slot: Slot) -> sys::Result<&NotifySocket> {
         self.recorded = 0;
         match slot {
@@ -61,7 +62,7 @@ impl NotifyReceiver {
         }
     }
 
-    /// The socket of a process.
+    /// The socket of the process in this slot.
     pub fn socket(&self, slot: Slot) -> Option<&NotifySocket> {
         match slot {
             Slot::Server => Some(&self.notify_socket),
@@ -69,7 +70,7 @@ impl NotifyReceiver {
         }
     }
 
-    /// Makes the second process's socket the server's.
+    /// Exchanges the sockets, because the second process of a replacement is the server now.
     pub fn switch_over(&mut self) {
         if let Some(second) = &mut self.second {
             core::mem::swap(second, &mut self.notify_socket);

@@ -1,5 +1,5 @@
-//! The probes of the server, and of the second process of a replacement. Each attempt is a child process, so a probe that
-//! hangs does not delay the supervisor. Each of the two processes has at most one attempt at a time.
+//! The probes of the server, and of the second process of a replacement. Each attempt is a child process, so a probe
+//! that hangs does not delay the supervisor. Each of the two processes has at most one attempt at a time.
 
 use alloc::boxed::Box;
 use core::fmt::Write;
@@ -55,7 +55,7 @@ struct Attempt {
     which: Which,
     pid: Pid,
     report: OwnedFd,
-    /// When the child is killed. None: it has been killed, and its result does not count.
+    /// The time at which the child is killed. None: it has been killed, and its result is ignored.
     until: Option<Time>,
 }
 
@@ -95,7 +95,7 @@ impl Prober {
         attempts.schedule.begin(time);
     }
 
-    /// When something is to be done.
+    /// The time at which the next attempt starts or the running one is killed.
     #[inline(never)]
     pub fn deadline(&self) -> Option<Time> {
         earliest(&[self.server.deadline(), self.second.deadline()])
@@ -117,7 +117,7 @@ impl Prober {
         self.kill_attempt(slot);
     }
 
-    /// Makes the second process's attempts the server's.
+    /// Exchanges the attempts, because the second process of a replacement is the server now.
     pub fn switch_over(&mut self) {
         core::mem::swap(&mut self.server, &mut self.second);
     }
@@ -174,7 +174,7 @@ impl Prober {
         Ok(())
     }
 
-    /// Handles the exit of a child. If it was an attempt for the process in this slot whose result counts, returns its
+    /// Handles the exit of a child. If it was an attempt for the process in this slot, and was not killed, returns its
     /// probe, the result and the reason of a failure.
     pub fn on_exit(&mut self, slot: Slot, pid: Pid, exit: Exit) -> Option<(Which, AttemptResult, ErrorText)> {
         let attempt = self.attempts(slot).running.take_if(|attempt| attempt.pid == pid)?;
@@ -206,7 +206,7 @@ impl Prober {
 }
 
 impl Attempts {
-    /// When something is to be done.
+    /// The time at which the next attempt starts or the running one is killed.
     pub fn deadline(&self) -> Option<Time> {
         self.running.as_ref().and_then(|attempt| attempt.until).or(self.schedule.deadline())
     }
