@@ -95,8 +95,8 @@ pub fn find_harmless(not_these: u64) -> Option<u32> {
 }
 
 /// Drops all capabilities except a harmless one that is not in the set `not_these`, if there is one; programs inherit
-/// it. A process may not trace another process, or use its /proc/PID/root and descriptors, if the other has a
-/// capability that it does not have itself. A program that grants rights (sudo) starts without it.
+/// it. It protects the process: another process without that capability may not trace it, or use its /proc/PID/root and
+/// descriptors. A set-user-id program (sudo) starts without it.
 ///
 /// # Errors
 /// The errors of capset(2); EPERM when the process still has other capabilities.

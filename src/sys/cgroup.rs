@@ -8,7 +8,7 @@ use rustix::fs::{AtFlags, Mode, OFlags, fstatfs, mkdirat, openat, unlinkat};
 use super::dir::Dir;
 use super::{Errno, Result, fd};
 
-/// True if a directory is a control group, that is on a cgroup 2 file system.
+/// True if a directory is a control group, which means that it is on a cgroup 2 file system.
 pub fn is_group(dir: &Dir) -> bool {
     const CGROUP2_SUPER_MAGIC: u64 = 0x6367_7270;
     #[allow(clippy::useless_conversion, reason = "the type of this field is not the same on every machine")]

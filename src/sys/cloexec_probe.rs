@@ -28,7 +28,7 @@ pub fn install(input: BorrowedFd<'_>) -> Result<OwnedFd> {
     rustix::io::dup(input)
 }
 
-/// Verifies that the probe was closed, after all descriptors except those of the program should be closed.
+/// Verifies that the probe was closed by the call that closes all descriptors except those of the program.
 ///
 /// # Errors
 /// EPERM when it is still open.
@@ -38,7 +38,8 @@ pub fn verify(probe: OwnedFd) -> Result<()> {
     ensure(found == Err(Errno::BADF))
 }
 
-/// Verifies that the probe is close-on-exec, after all descriptors should be. It stays open until the exec.
+/// Verifies that the probe was made close-on-exec by the call that does so with all descriptors. It stays open until
+/// the exec.
 ///
 /// # Errors
 /// EPERM when it would survive the exec.

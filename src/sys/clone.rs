@@ -32,9 +32,9 @@ pub enum Memory {
     Shared = (libc::CLONE_VM | libc::CLONE_VFORK) as isize,
 }
 
-/// Starts a child that calls `child`, which must not return. All signals must have their default action. The caller
-/// must be a function that is not inlined and uses little stack. Returns None if the child has used our memory for too
-/// long, and was killed.
+/// Starts a child process that calls the function `child`, which must not return. All signals must have their default
+/// action. The caller must be a function that is not inlined and uses little stack, because the child's stack begins
+/// only 1 KiB below its variables. Returns None if the child has used our memory for too long, and was killed.
 ///
 /// # Errors
 /// EAGAIN and ENOMEM when the kernel cannot create a process.
@@ -49,8 +49,8 @@ pub fn start<F: Fn()>(memory: Memory, child: &F) -> Result<Option<Pid>> {
         child();
         0
     }
-    /// Stack below this frame that the child does not use, in bytes. The call of clone(2) and the rest of the frame,
-    /// which may be the caller's, need a few hundred.
+    /// The distance from the variables of this frame to the stack of the child, in bytes. The call of clone(2) and the
+    /// rest of the frame, which may be the caller's, need a few hundred.
     const STACK_GAP: usize = 1024;
     let with = (memory, child);
     let stack = (&raw const with).cast::<c_void>().wrapping_byte_sub(STACK_GAP).cast_mut();

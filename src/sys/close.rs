@@ -84,7 +84,8 @@ pub fn close(fd: BorrowedFd<'_>) -> Result<()> {
     cvt(unsafe { libc::close(fd.as_raw_fd()) }).map(drop)
 }
 
-/// Verifies that none of the first descriptors is a directory, which would be a way out of a jail.
+/// Verifies that no descriptor from 0 to 2, and none of the next `count`, is a directory, which would be a way out of a
+/// jail.
 ///
 /// # Errors
 /// EISDIR when one is.

@@ -71,7 +71,8 @@ pub fn current_dir() -> Option<Vec<u8>> {
     read_current_dir(&mut buffer).map(<[u8]>::to_vec)
 }
 
-/// Reads the path of the working directory into a buffer. None if the path does not fit.
+/// Reads the path of the working directory into a buffer. None if the path does not fit, or the directory was deleted
+/// or is outside the root.
 pub fn read_current_dir(buffer: &mut [u8]) -> Option<&[u8]> {
     // SAFETY: the buffer has that length.
     let length = super::cvt_long(unsafe { libc::syscall(libc::SYS_getcwd, buffer.as_mut_ptr(), buffer.len()) });
@@ -138,7 +139,7 @@ pub fn set_uid(uid: u32, permitted_stay: bool) -> Result<()> {
     set_undumpable()
 }
 
-/// Sets the real user id only. The saved id becomes the effective one.
+/// Sets the real user id, and the saved user id to the effective one, which does not change.
 ///
 /// # Errors
 /// The errors of setresuid(2); EPERM when the id was not set.
@@ -171,7 +172,8 @@ pub fn verify(uid: u32, gid: u32, groups: &[u32]) -> Result<()> {
     ensure(uid == 0 || rustix::thread::set_thread_res_uid(root, root, root).is_err())
 }
 
-/// The supplementary groups of this process. None if its real, effective and saved ids differ.
+/// The supplementary groups of this process. None if its real, effective and saved ids differ, or it is in more than 64
+/// groups.
 pub fn groups() -> Option<Vec<u32>> {
     let ids = |ask: unsafe extern "C" fn(*mut u32, *mut u32, *mut u32) -> i32| {
         let [mut real, mut effective, mut saved] = [0, 1, 2];

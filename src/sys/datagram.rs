@@ -66,9 +66,10 @@ pub struct NotifySocket {
 /// The sender of a message, as the kernel reports it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sender {
-    /// The sender's pid here; 0 for a process outside our pid namespace.
+    /// The sender's pid in our pid namespace; 0 for a process outside of it.
     pub pid: i32,
-    /// The sender's real user id here; the kernel's overflow id (65534) for a user that has no number here.
+    /// The sender's real user id in our user namespace; the kernel's overflow id (65534) for a user that has no id in
+    /// it.
     pub uid: u32,
 }
 

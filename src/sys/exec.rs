@@ -14,7 +14,7 @@ pub struct ExecArray {
     /// The slots. Each has its full size, with zeros after the string.
     pub(super) slots: Vec<Vec<Cell<u8>>>,
     pub(super) pointers: Vec<*const c_char>,
-    /// A child's new version of the fixed strings, if there is one.
+    /// The strings that a child has written in place of the fixed ones, if there are any.
     pub(super) replaced: Option<Shared>,
 }
 
@@ -28,7 +28,8 @@ impl ExecArray {
         words
     }
 
-    /// Writes the string of a slot, cut off at the slot's size. An empty slot is skipped. Allocates nothing.
+    /// Writes the string of a slot, cut off at the slot's size. An empty slot passes no string to the program.
+    /// Allocates nothing.
     pub fn set_slot(&mut self, slot: usize, word: &[u8]) {
         self.overwrite_slot(slot, word);
         self.build_table();

@@ -54,8 +54,8 @@ impl Heap {
         Self { free: [const { Cell::new((0, 0)) }; 4] }
     }
 
-    /// Puts a range with room for `size` bytes first, and maps one if there is none. Returns false if there is no
-    /// memory.
+    /// Adds free ranges: at the first call those of the static memory, later a new mapping with room for `size` bytes.
+    /// Returns false if there is no memory.
     fn refill(&self, size: usize) -> bool {
         let [after_data, tail, head, most] = &self.free;
         if most.get().1 == 0 {

@@ -100,7 +100,7 @@ pub enum LockAnswer {
     Unlocked,
     /// The request has no answer yet.
     None,
-    /// The kernel does not report the lock.
+    /// The query of the lock has failed.
     Hidden,
     /// The request has this answer, the index of the unlocked byte.
     Number(u16),

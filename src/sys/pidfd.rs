@@ -9,11 +9,11 @@ use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use super::{Errno, Result, cvt, cvt_long};
 
-/// The code of a signal that `Process::queue` has sent (SI_QUEUE). The kernel does not let a process send it to a
-/// process that it may not signal.
+/// The code of a signal that `Process::queue` has sent (SI_QUEUE). The kernel refuses the call if the sender has no
+/// permission to signal the process.
 pub const QUEUED: i32 = -1;
 
-/// A descriptor of a process. It is open until `close`, or until our own process exits, which is soon.
+/// A descriptor of a process. It is open until `close` is called or our own process exits.
 #[derive(Clone, Copy)]
 pub struct Process {
     /// The pid of the process.

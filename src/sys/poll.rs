@@ -1,4 +1,5 @@
-//! Signals and waiting. All signals are blocked and read from a signalfd, and vsrun sleeps only in this module.
+//! Blocks, ignores and receives signals, and waits until a descriptor is readable, a signal is pending or a time has
+//! passed.
 
 use core::ffi::c_int;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
@@ -47,7 +48,7 @@ pub fn set_mask(mask: SignalMask) -> Result<()> {
 /// ignored signals stay ignored over an exec, and with SIGCHLD ignored wait(2) never returns a child. Signals that our
 /// own writes may cause are left to [`ignore_writes`]. Blocked signals are still read from [`Signals`].
 pub fn reset_dispositions(kept: u64) {
-    // A bit test is shorter than a search, and KILL and STOP cannot be changed.
+    // The actions of KILL and STOP cannot be changed. A set of bits needs less code than a search in a list.
     let kept = kept | WRITE_SIGNALS.into_iter().chain([libc::SIGKILL, libc::SIGSTOP]).map(bit).sum::<u64>();
     (1..=64).filter(|signal| kept & bit(*signal) == 0).for_each(|signal| set_action(signal, DEFAULT));
 }
@@ -62,14 +63,14 @@ const WRITE_SIGNALS: [c_int; 2] = [libc::SIGPIPE, libc::SIGXFSZ];
 const DEFAULT: u64 = 0;
 const IGNORED: u64 = 1;
 
-/// With `true`, a failed write only returns an error. With `false`, it kills the process by a signal, which is the
-/// default.
+/// Sets whether the signals that a write may cause are ignored. With `true`, a failed write only returns an error. With
+/// `false`, such a signal kills the process, which is the default.
 pub fn ignore_writes(ignored: bool) {
     WRITE_SIGNALS.into_iter().for_each(|signal| set_action(signal, if ignored { IGNORED } else { DEFAULT }));
 }
 
-/// Gives signals the actions that vsrun's caller had, for the program that is executed next: these are ignored, and all
-/// others have their default action.
+/// Restores the signal actions that vsrun has inherited, for the program that is executed next: those in the set
+/// `ignored` are ignored, and all others have their default action.
 pub fn restore_dispositions(ignored: u64) {
     ignore_writes(false);
     (1..=64).filter(|signal| ignored & bit(*signal) != 0).for_each(|signal| set_action(signal, IGNORED));
@@ -93,7 +94,7 @@ pub struct SignalInfo {
     pub value: Option<u32>,
 }
 
-/// A signalfd, from which the pending signals are read. They must be blocked.
+/// Receives pending signals, which must be blocked. The signalfd becomes readable when there is one.
 pub struct Signals(OwnedFd);
 
 impl Signals {
@@ -140,9 +141,9 @@ impl AsFd for Signals {
 /// The largest number of descriptors for which a call waits.
 const MAX_FDS: usize = 12;
 
-/// Sleeps until one of the descriptors is readable or its other end is closed, or until `millis` have passed. Returns
-/// which descriptors these are, a bit for each. At least one must be given. For the last descriptor, only the closing of the other end
-/// counts: readable bytes do not end the sleep.
+/// Sleeps until one of the descriptors is readable or its other end is closed, or until `millis` have passed. Returns a
+/// set bit for each such descriptor. At least one must be given. For the last descriptor, only the closing of the other
+/// end counts: readable bytes do not end the sleep.
 pub fn wait(fds: &[Option<BorrowedFd<'_>>], millis: Option<u64>) -> u32 {
     PollSet::new(fds, 1 << (fds.len() - 1)).wait(millis)
 }
@@ -151,8 +152,8 @@ pub fn wait(fds: &[Option<BorrowedFd<'_>>], millis: Option<u64>) -> u32 {
 pub struct PollSet([libc::pollfd; MAX_FDS]);
 
 impl PollSet {
-    /// Makes a set of at most [`MAX_FDS`] descriptors. For each descriptor whose bit is set in `hangup_only`, only the closing of
-    /// the other end counts.
+    /// Makes a set of at most [`MAX_FDS`] descriptors. For a descriptor whose bit is set in `hangup_only`, only the
+    /// closing of the other end counts.
     #[inline(never)]
     pub fn new(fds: &[Option<BorrowedFd<'_>>], hangup_only: u32) -> Self {
         // The kernel ignores a negative descriptor.

@@ -2,7 +2,7 @@
 
 use super::{Errno, last};
 
-/// What the machine does at the end.
+/// How the machine is shut down.
 #[derive(Clone, Copy)]
 pub enum Power {
     /// The machine powers off.

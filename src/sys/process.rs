@@ -117,7 +117,7 @@ pub fn suspend() {
 pub enum Target {
     /// One process.
     Process(Pid),
-    /// The process group whose leader is this process.
+    /// The process group whose leader has this pid, or the leader alone if the group cannot be signalled.
     Group(Pid),
 }
 
@@ -136,7 +136,7 @@ pub fn send(signal: u8, target: Target) -> Result<()> {
         if cvt(unsafe { libc::kill(-pid.0, c_int::from(signal)) }).is_ok() {
             return Ok(());
         }
-        // The group does not exist yet: the child has not made itself its leader.
+        // The group may not exist yet, because the child becomes its leader by its own setsid(2) or setpgid(2).
     }
     // SAFETY: a child of ours that was not reaped, so the pid cannot have been reused.
     cvt(unsafe { libc::kill(pid.0, c_int::from(signal)) }).map(drop)
@@ -242,7 +242,7 @@ pub fn has_exited(child: Pid) -> bool {
     !matches!(waitid_peek(libc::P_PID, child.0, libc::WEXITED), Ok(0))
 }
 
-/// True if this child was killed by this signal. Does not reap it.
+/// True if this child of ours was killed by this signal. Does not reap it.
 pub fn was_killed_by(signal: c_int, child: Pid) -> bool {
     has_status(child, libc::WEXITED, (libc::CLD_KILLED, signal))
 }

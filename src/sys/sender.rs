@@ -13,9 +13,9 @@ use super::{Errno, Result, credentials};
 const KILL: u8 = 9;
 /// SIGCONT, with its number on every machine that vsrun is built for.
 const CONT: u8 = 18;
-/// The number of children that are started, if the user kills them.
+/// The largest number of children that are started, one after the other, if the target's user stops or kills them.
 const CHILD_ATTEMPTS: usize = 3;
-/// How often a child is checked for its exit, once in a millisecond. A child needs less than one.
+/// How many times vsrun checks whether a child has exited, at intervals of 1 ms. An undisturbed child exits in less.
 const EXIT_CHECKS: usize = 100;
 
 /// Calls `send` in a child with the real user id `user`. The caller waits for 0.3 s at most.

@@ -1,4 +1,5 @@
-//! Shared memory in which a child writes an environment for us. The child may allocate and block; we may not.
+//! Shared memory in which a child writes an environment, or the text of an error, for its parent. The child may
+//! allocate memory and block; the parent may not.
 
 use core::ffi::{CStr, c_char};
 use core::ptr;
@@ -14,7 +15,8 @@ const SIZE: usize = 2 << 20;
 /// them follows.
 const WORD_SIZE: usize = size_of::<usize>();
 
-/// A mapping that a child shares. It begins with a number of the size [`WORD_SIZE`].
+/// A mapping that is shared with a child. It begins with a machine word: the number of the strings, or the length of
+/// the text in bytes.
 pub struct Shared(*mut u8);
 
 impl Drop for Shared {

@@ -21,7 +21,8 @@ pub enum SocketKind {
     Datagram,
 }
 
-/// Binds a close-on-exec socket to an address. It does not listen yet. `[::]` is also an address of IPv4.
+/// Creates a close-on-exec socket that is bound to an address, and does not listen yet. With the address `[::]` it also
+/// receives IPv4.
 ///
 /// # Errors
 /// The errors of socket(2) and bind(2).

@@ -1,4 +1,5 @@
-//! Opens directories one component at a time, without following a symbolic link.
+//! Opens directories and files one path component at a time, so that the caller decides whether to follow a symbolic
+//! link.
 
 use crate::sys::dir::move_file;
 use core::ffi::CStr;

@@ -1,4 +1,5 @@
-//! The supervisor's part of the probes: starts attempts that are due, and turns results into events.
+//! The supervisor's part of the probes: starts each attempt (one run of a probe) when it is due, and turns its result
+//! into an event.
 
 use core::fmt::Write;
 
@@ -30,7 +31,7 @@ impl Supervisor<'_> {
         }
     }
 
-    /// Begins to probe a process that has been executed, unless a stop was requested before.
+    /// Begins to probe the process in this slot after its exec has succeeded, unless a stop has been requested.
     pub fn begin_probes(&mut self, slot: Slot) {
         let is_probed = self.is_probed(slot);
         if let Some(prober) = self.config.prober.as_mut().filter(|_| is_probed) {
@@ -38,8 +39,8 @@ impl Supervisor<'_> {
         }
     }
 
-    /// Adapts the probes to an event that has been handled: begins the health probes of a server that is ready, and
-    /// ends the probes of a process that has exited or has been asked to.
+    /// Called after the state machine has handled an event: begins the health probes of a server that is ready, and
+    /// ends the probes of a process that has exited or has been asked to exit.
     pub fn update_probes(&mut self, event: Event, time: Time) {
         let [server, second] = [Slot::Server, Slot::Second].map(|slot| self.is_probed(slot));
         let Some(prober) = &mut self.config.prober else { return };
@@ -53,7 +54,7 @@ impl Supervisor<'_> {
         }
     }
 
-    /// Starts an attempt that is due, or ends one that takes too long.
+    /// Starts an attempt of a probe that is due, or kills one that takes too long. Returns the event that follows.
     pub fn run_probes(&mut self, time: Time) -> Option<Event> {
         let prober = self.config.prober.as_mut()?;
         let is_due = |slot: &Slot| prober.attempts(*slot).deadline().is_some_and(|until| until <= time);
@@ -96,7 +97,8 @@ impl Supervisor<'_> {
         self.on_result(slot, (which, result, why))
     }
 
-    /// Kills what a probe leaves. Its child has exited and is about to be reaped.
+    /// If this child is a probe that has exited, kills the remaining processes of its group. The child must not have
+    /// been reaped yet.
     pub fn kill_rest_of_probe(&self, pid: Pid) {
         if let Some(prober) = &self.config.prober {
             prober.kill_rest(pid);
@@ -111,7 +113,8 @@ impl Supervisor<'_> {
         self.on_result(slot, result)
     }
 
-    /// Records the result of an attempt if it differs from the previous one, and returns the event that follows.
+    /// Records the result of a probe's attempt if it differs from that of the previous attempt, and returns the event
+    /// that follows.
     #[inline(never)]
     fn on_result(&mut self, slot: Slot, (which, result, why): (Which, AttemptResult, ErrorText)) -> Option<Event> {
         let prober = self.config.prober.as_mut()?;

@@ -1,4 +1,4 @@
-//! The channel on which the server reports that it is ready (`--ready`).
+//! How vsrun determines that the server is ready (`--ready`): by its exec, a pipe, a notify socket, a time or a probe.
 
 use alloc::boxed::Box;
 use core::fmt::Write;
@@ -23,7 +23,7 @@ use crate::sys::exec::ExecArray;
 use crate::sys::process::Pid;
 use crate::sys::{self, Errno, fd, pipe};
 
-/// The channel on which the server reports that it is ready, for all runs.
+/// How vsrun determines that the server is ready. It is the same in all runs.
 pub enum Readiness {
     /// A successful exec counts as ready.
     Exec,
@@ -31,15 +31,15 @@ pub enum Readiness {
     Newline(i32),
     /// A notify socket, the same for all runs.
     Notify(Box<NotifyReceiver>),
-    /// The server has to live for some time.
+    /// The server is ready when it has run for this time.
     Alive(Span),
-    /// The server is probed.
+    /// The server is ready when the probe with this text succeeds.
     Probe(StaticCStr),
 }
 
 impl Readiness {
-    /// Opens the channel. `begin` names the notify socket in the server's environment, in place of any other. `user` may
-    /// send messages to it.
+    /// For `--ready notify`, opens the notify socket, to which processes of the user id `user` may send messages, and
+    /// removes NOTIFY_SOCKET from `env`. [`Self::begin`] sets that variable for each run.
     ///
     /// # Errors
     /// When the kernel refuses a socket.
@@ -58,7 +58,7 @@ impl Readiness {
         })
     }
 
-    /// The value of `--ready`.
+    /// The value of `--ready`, for messages.
     pub fn name(&self) -> ErrorText {
         let mut name = ErrorText::new();
         let _ = match self {
@@ -82,21 +82,22 @@ impl Readiness {
         }
     }
 
-    /// The notify socket of a process, unless reading pauses.
+    /// The notify socket of the process in this slot. None without `--ready notify`, or during a pause (see
+    /// [`Self::pause`]).
     pub fn socket(&self, slot: Slot, now: Time) -> Option<BorrowedFd<'_>> {
         let Self::Notify(receiver) = self else { return None };
         if receiver.pause(now).is_some() { None } else { receiver.socket(slot).map(AsFd::as_fd) }
     }
 
-    /// The end of a pause in which no notify socket is read.
+    /// The end of the current pause in which no notify socket is read. None if there is no pause.
     pub fn pause(&self, now: Time) -> Option<Time> {
         if let Self::Notify(receiver) = self { receiver.pause(now) } else { None }
     }
 
-    /// Prepares for a run of the server: names its notify socket in the environment.
+    /// Prepares for a run of the server: with `--ready notify`, sets NOTIFY_SOCKET in its environment.
     ///
     /// # Errors
-    /// When the kernel refuses a socket to a candidate.
+    /// When the kernel refuses the new socket of a candidate.
     pub fn begin(&mut self, slot: Slot, env: &mut ExecArray) -> sys::Result<()> {
         if let Self::Notify(receiver) = self {
             let mut word = ArrayText::<24>::new();
@@ -111,7 +112,7 @@ impl Readiness {
         if let Self::Notify(receiver) = self { Some(receiver) } else { None }
     }
 
-    /// Removes a child that has been reaped, because its pid can be reused.
+    /// Removes a reaped child from the list of children that close descriptors, because its pid can be reused.
     pub fn forget(&mut self, child: Pid) {
         if let Self::Notify(receiver) = self {
             receiver.forget(child);
@@ -127,7 +128,7 @@ impl Readiness {
             let end = pipe.as_ref().filter(|end| fd::is_readable_or_closed(end.as_fd()))?;
             let mut bytes = [0; 64];
             let count = match fd::read_some(end.as_fd(), &mut bytes) {
-                // The server opened the read end through /proc and took the bytes first.
+                // The server has opened the read end through /proc, and has read the bytes before us.
                 Err(Errno::AGAIN) => return None,
                 result => result.unwrap_or(0),
             };

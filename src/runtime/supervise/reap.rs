@@ -18,7 +18,8 @@ use crate::sys::process::{self, Pid};
 
 /// Poll interval for processes whose exit sends us no SIGCHLD.
 pub const POLL_INTERVAL: Span = Span::millis(100);
-/// How many events are read after the server exited. Other processes of its user could send them without end.
+/// The largest number of events that are read after the server has exited. Other processes of its user could send
+/// notify messages without end.
 const EVENTS_AT_EXIT: usize = 64;
 
 impl Supervisor<'_> {
@@ -30,7 +31,7 @@ impl Supervisor<'_> {
         for (kept, slot) in kept.iter_mut().zip([Slot::Server, Slot::Second]) {
             let Some(own) = self.unreaped_pid(slot) else { continue };
             // waitid(2) always reports the same one of two zombies, so during a replacement each server process is
-            // checked.
+            // checked by its pid.
             if own == pid || (self.second.is_some() && process::has_exited(own)) {
                 let reaped = self.reap_process(slot, own);
                 if !matches!(reaped, Reaped::None) {
@@ -50,7 +51,8 @@ impl Supervisor<'_> {
             .map(|child| child.pid)
     }
 
-    /// Handles the exit of a server process. None: it is kept until the rest of its group has exited.
+    /// Handles the exit of a server process. Returns `Reaped::None` if the zombie is already kept and other processes
+    /// of its group are still alive.
     fn reap_process(&mut self, slot: Slot, pid: Pid) -> Reaped {
         // First handle the messages that the process sent before its exit.
         if let Some(event) = self.read_ready_at_exit(slot) {
@@ -87,11 +89,12 @@ impl Supervisor<'_> {
             return Reaped::None;
         }
         let mut pids = [0; 64];
-        // Processes of a replacement are reaped by `reap` itself.
+        // The server processes are excluded, because `reap` handles their exits.
         let server_pids = [self.unreaped_pid(Slot::Server), self.unreaped_pid(Slot::Second)];
         let (count, next) = descendants::exited_children(server_pids, from, &mut pids);
         for pid in pids.iter().take(count) {
-            // This exit is an event, so return it. The other children of the list are found again by the next call.
+            // Return this event at once. The next call searches the same part of /proc again, and finds the remaining
+            // children.
             if let Reaped::Event(event) = self.reap_one(Pid::new(*pid)) {
                 self.others = (from, time);
                 return Reaped::Event(event);
@@ -120,7 +123,7 @@ impl Supervisor<'_> {
         Reaped::Other
     }
 
-    /// Records whether the handler agrees to a restart, after its exit.
+    /// Handles the exit of the crash handler, whose exit status decides whether the server is restarted.
     fn handled(&mut self, exit: Exit) -> Reaped {
         let mut why = ErrorText::new();
         if let Some(handler) = &mut self.config.handler {
@@ -132,7 +135,7 @@ impl Supervisor<'_> {
         Reaped::Event(Event::HandlerExited(exit))
     }
 
-    /// When the supervisor acts on an exit although a tracer hides it.
+    /// The time at which the supervisor acts on an exit although a tracer still hides it.
     pub fn hidden_exit_deadline(&self) -> Option<Time> {
         let [server, second] = [&self.server, &self.second].map(|child| child.as_ref()?.exit_watch.deadline());
         earliest(&[server, second, self.config.handler.as_ref().and_then(|handler| handler.exit_watch.deadline())])
@@ -169,7 +172,8 @@ impl Supervisor<'_> {
         self.on_server_exit(slot);
         self.exit_hidden = true;
         if self.config.policy.signal_scope == Recipient::Group || self.before_command(slot).is_some() {
-            // waitid(2) cannot show whether others of the group are alive. The number of the group is not reused yet.
+            // Kill the whole group, because waitid(2) cannot show whether other processes of it are alive. Its number
+            // is not reused before the process is reaped.
             deliver::kill_group(pid, &self.config.program);
         }
         self.finish_run(slot, pid, hidden_exit(pid))
@@ -180,11 +184,11 @@ impl Supervisor<'_> {
         [&self.server, &self.second].into_iter().flatten().any(|child| child.is_kept_zombie)
     }
 
-    /// True if other processes of the server's group are alive and have to exit before anything follows.
+    /// True if the zombie of a server process has to be kept, because other processes of its group are alive.
     fn has_survivors(&mut self, slot: Slot, pid: Pid) -> bool {
         let was_executed =
             self.process(slot).as_ref().is_some_and(|child| child.failure.is_none() && child.before_command.is_none());
-        // The wait for a process that hangs in the kernel, or that a tracer keeps, has an end.
+        // The wait for the group has a deadline, because a process can hang in the kernel, or be kept by a tracer.
         let given_up = match slot {
             Slot::Server => {
                 matches!(self.state.phase, Phase::Clearing { killed: true, until: Some(until), .. } if until <= now())
@@ -213,21 +217,22 @@ impl Supervisor<'_> {
         }
         if let [Some(file), _] = self.pidfiles
             && let Err(why) = file.empty()
-            // A failed first start reports only its own reason, and removes the file.
+            // After a failed first start only the reason of the failure is reported, and the pidfile is removed anyway.
             && !self.is_first_start()
         {
             self.warn(Note::CannotEmptyPidfile, file.path(), why);
         }
     }
 
-    /// Reaps a server process. If the rest of its group had to exit first, it has exited.
+    /// Reaps a server process, after a wait for the other processes of its group if they had to exit first.
     #[inline(never)]
     fn reap_server(&mut self, slot: Slot, pid: Pid) -> Reaped {
         if self.process(slot).as_ref().is_some_and(|child| !child.is_kept_zombie) {
             self.on_server_exit(slot);
         }
         if self.config.policy.signal_scope == Recipient::Group || self.before_command(slot).is_some() {
-            // Kills processes of the group that are not our children, because a parent outside of the group is alive.
+            // Kill the other processes of the group, including those that are not our children because their parent,
+            // which is outside of the group, is alive.
             deliver::kill_group(pid, &self.config.program);
         } else {
             // This comes before the process is reaped, because afterwards the number of its group can be reused.
@@ -243,10 +248,10 @@ impl Supervisor<'_> {
 
 /// The result of `reap`.
 pub enum Reaped {
-    /// The server or the handler exited.
+    /// An event, usually the exit of the server, the handler or a probe.
     Event(Event),
-    /// Another child exited.
+    /// No event, but more children may have exited.
     Other,
-    /// No child has exited.
+    /// No child can be reaped now.
     None,
 }

@@ -26,7 +26,8 @@ impl Supervisor<'_> {
         )
     }
 
-    /// Sends a signal to the remaining processes: at once to a group, in turns of `search` to descendants.
+    /// Sends a signal to the remaining processes: at once to a process group, and in later calls of `search` to
+    /// descendants.
     #[inline(never)]
     pub fn signal_remaining(&mut self, signal: Signal, to: Recipient) {
         self.sweep = None;
@@ -52,7 +53,8 @@ impl Supervisor<'_> {
             let all_are_ours = to == Recipient::All || !has_foreign_processes();
             // Without CAP_KILL, kill(-1) would skip processes of other users and report success.
             let all = all_are_ours && self.config.helpers() == NO_HELPERS && process::is_pid1() && caps::may_kill();
-            // While there are two server processes, only what belongs to this one.
+            // While there are two server processes, only those processes get the signal that certainly belong to the
+            // server.
             let part = self.sweep_scope(Slot::Server);
             let all = all && part.is_none();
             self.sweep = if all { None } else { Sweep::begin(Some(signal), whole, part) };
@@ -74,7 +76,8 @@ impl Supervisor<'_> {
         }
     }
 
-    /// Kills what is in the control group, or only what belongs to the process in this slot if the other one is alive.
+    /// Kills every process in the control group. Before the process in the other slot has been reaped, kills only the
+    /// processes that certainly belong to the one in this slot.
     pub fn kill_cgroup(&mut self, slot: Slot) {
         let other = if slot == Slot::Server { Slot::Second } else { Slot::Server };
         if self.unreaped_pid(other).is_none() {
@@ -84,8 +87,8 @@ impl Supervisor<'_> {
         }
     }
 
-    /// Does a limited part of the search for remaining processes, if one is running or due. Returns the event if none
-    /// is left.
+    /// Does a limited part of the search for remaining processes, if a search is running or due. Returns the event
+    /// `NoneLeft` if no process is left.
     #[inline(never)]
     pub fn search(&mut self, time: Time) -> Option<Event> {
         let rest = self.state.second.remains();
@@ -99,7 +102,7 @@ impl Supervisor<'_> {
             if waits && self.is_none_left(to) {
                 return Some(none_left);
             }
-            // Processes that were forked just before the KILL get it now.
+            // If KILL was sent before, this search sends it again, because processes may have been forked just before.
             let killed = rest == Some(true)
                 || matches!(self.state.phase, Phase::KillingRemaining { .. } | Phase::Clearing { killed: true, .. });
             let unsure = killed || self.exit_hidden || part.is_some() || self.config.helpers() != NO_HELPERS;
@@ -127,8 +130,8 @@ impl Supervisor<'_> {
         }
     }
 
-    /// True if nothing is left, as far as that is known without a search. Helpers are children too, so while they
-    /// run only a search can show it.
+    /// True if it is known without a search that no process is left. While helpers run, which are children of vsrun
+    /// too, only a search can show that.
     fn is_none_left(&self, to: Recipient) -> bool {
         if self.config.helpers() != NO_HELPERS || self.exit_hidden {
             return false;
@@ -142,7 +145,8 @@ impl Supervisor<'_> {
 }
 
 impl SupervisorConfig {
-    /// The pids of vsrun's helper processes: children that do not belong to the server.
+    /// The pids of the output helper and of the running probes; 0 for each that does not run. They do not belong to the
+    /// server.
     pub fn helpers(&self) -> Helpers {
         let prober = self.prober.as_ref();
         let probe = prober.and_then(|prober| prober.server.pid());

@@ -31,8 +31,8 @@ impl Supervisor<'_> {
     }
 }
 
-/// Reads the files of one program again. If that fails, the reason is recorded and the previous variables stay. Returns
-/// false then.
+/// Reads the files of one program again. If that fails, records the reason, keeps the previous variables and returns
+/// false.
 #[inline(never)]
 fn reread(program: &mut ExecImage, log: &Log) -> bool {
     let Some(source) = program.source else { return true };
@@ -51,7 +51,7 @@ fn reread(program: &mut ExecImage, log: &Log) -> bool {
     false
 }
 
-/// Returns the new environment, or the text of an error, each in shared memory.
+/// Reads the files in a child. Returns the new environment, or the text of an error, each in shared memory.
 fn read(program: &ExecImage, source: &EnvSource) -> sys::Result<Result<Shared, Shared>> {
     let (shared, env) = (Shared::new()?, &program.env);
     let child = match process::fork()? {
@@ -85,7 +85,8 @@ fn read(program: &ExecImage, source: &EnvSource) -> sys::Result<Result<Shared, S
         }
         poll::sleep_ms(1);
     }
-    // A file server that does not respond may block the child for ever. The event loop reaps it when it exits.
+    // Do not wait for the child: a file server that does not respond may block it for ever, even after KILL. The event
+    // loop reaps it when it exits.
     let _ = process::send(Signal::KILL.number(), Target::Process(child));
     Err(Errno::TIMEDOUT)
 }

@@ -14,20 +14,21 @@ use crate::logic::base::note::Note;
 use crate::logic::plan::step::Step;
 use crate::sys::{Errno, fd, socket};
 
-/// Which server processes have the sockets when they are restored.
+/// Which server processes use the sockets when vsrun restores them.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum SocketUse {
-    /// None has: a run is about to begin.
+    /// No server process uses them: a run is about to begin.
     BetweenRuns,
-    /// One has, and another one is about to be started beside it.
+    /// One server process uses them, and another one is about to be started beside it.
     BeforeSecond,
-    /// The server has, and goes on. A new Unix socket would not be the one that it accepts connections from: then clients
-    /// would wait in a queue that no process reads, instead of being refused.
+    /// The server uses them and continues to run. A Unix socket that was shut down is not replaced: the server would
+    /// accept no connections from the new one, so clients would wait in a queue that no process reads, instead of being
+    /// refused.
     ByServer,
 }
 
 impl Supervisor<'_> {
-    /// Makes the server's sockets listen again. Records what cannot be undone.
+    /// Makes the server's sockets usable again. Records the sockets for which that is not possible.
     #[inline(never)]
     pub fn restore_sockets(&mut self, usage: SocketUse) {
         let steps = self.config.program.steps().iter();

@@ -18,7 +18,7 @@ use crate::runtime::report::log::Priority;
 use crate::sys::process::Target;
 
 impl Supervisor<'_> {
-    /// The server process in this slot, to be changed.
+    /// Mutable access to the server process in this slot.
     pub fn process(&mut self, slot: Slot) -> &mut Option<ServerProcess> {
         match slot {
             Slot::Server => &mut self.server,
@@ -34,7 +34,8 @@ impl Supervisor<'_> {
         }
     }
 
-    /// Handles a request for a replacement: a signal or, with a value, `--replace`. Returns the event, unless it is refused.
+    /// Handles a request for a replacement: by `--replace` if `value` is given, otherwise by a signal. Returns the
+    /// event of a request that is new and accepted.
     #[inline(never)]
     pub fn on_replace_request(&mut self, value: Option<u32>) -> Option<Event> {
         let token = match value {
@@ -81,7 +82,7 @@ impl Supervisor<'_> {
         files.for_each(|file| file.answer(token, Some(number)));
     }
 
-    /// Starts the candidate.
+    /// Starts the candidate, the second server process, which will replace the server.
     #[inline(never)]
     pub fn launch_candidate(&mut self) -> Event {
         if let Some(child) = &self.server {
@@ -91,7 +92,7 @@ impl Supervisor<'_> {
         self.launch(Slot::Second)
     }
 
-    /// Exchanges the server and the second process.
+    /// Exchanges the two server processes: the candidate becomes the server, and the old server the second process.
     #[inline(never)]
     pub fn switch_over(&mut self, time: Time) {
         core::mem::swap(&mut self.server, &mut self.second);
@@ -111,7 +112,7 @@ impl Supervisor<'_> {
         if let (Some(server), Some(second)) = (&self.server, &self.second) {
             let (new, old) = (server.pid, Object::Number(second.pid.number().into()));
             if server.before_command.is_some() {
-                // The file is empty, and the server will write its number when the commands are done.
+                // The pidfile is empty now. The new server writes its pid to it after the commands of `--before`.
                 self.note(Priority::Notice, Note::Prepared, &[old]);
                 return;
             }
@@ -120,7 +121,8 @@ impl Supervisor<'_> {
         }
     }
 
-    /// Called after each action: forgets a second process that is gone, and reports the outcome of a replacement.
+    /// Called for each event: drops the data of a second process of which nothing is left, and reports the outcome of a
+    /// replacement.
     #[inline(never)]
     pub fn report_replacement(&mut self) {
         if self.state.second == Second::None && self.second.take().is_some() {

@@ -1,4 +1,4 @@
-//! Signals to the server, its group and the handler.
+//! Sends signals to the server, its group and the handler: finds the pid of a `Recipient`.
 
 use super::crash_handler::Handler;
 use super::descendants::Sweep;
@@ -15,7 +15,8 @@ use crate::sys::process::{Pid, Target};
 use crate::sys::{Errno, process};
 
 impl Supervisor<'_> {
-    /// Sends a signal that makes its recipient exit, then CONT: a stopped process handles no signal except KILL.
+    /// Sends a signal that makes its recipient exit, then CONT: a stopped process handles no signal except CONT and
+    /// KILL.
     pub fn send(&mut self, signal: Signal, to: Recipient) {
         if let Recipient::All | Recipient::Remains = to {
             return self.signal_remaining(signal, to);
@@ -79,7 +80,7 @@ impl Supervisor<'_> {
         }
     }
 
-    /// Records that a signal is sent to these processes.
+    /// Records that a signal is sent. `note` is the text for one process, for a group or for all processes.
     #[inline(never)]
     pub fn record_sending(&self, signal: Signal, note: Note, pid: Option<Pid>) {
         let to = pid.map_or(Object::None, |pid| Object::Number(pid.number().into()));
@@ -88,7 +89,8 @@ impl Supervisor<'_> {
 }
 
 impl Supervisor<'_> {
-    /// Sends a signal to the server or the handler; SIGCONT follows if `resume`. Records once why that is impossible.
+    /// Sends a signal to a server process, its group or the handler, and then SIGCONT if `resume` is set. Records why
+    /// the kernel refuses it, unless the previous signal was refused too.
     #[inline(never)]
     pub fn deliver(&mut self, signal: Signal, target: Target, resume: bool) -> Delivery {
         let (Target::Process(pid) | Target::Group(pid)) = target;

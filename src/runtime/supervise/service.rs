@@ -10,7 +10,7 @@ use crate::sys::datagram::DatagramSender;
 use crate::sys::process;
 use crate::sys::{Errno, clock};
 
-/// How many bytes of the server's STATUS= are passed on.
+/// The largest number of bytes of the server's STATUS= that are passed on.
 const STATUS_LENGTH: usize = 240;
 /// The time after which a message is sent again because the socket of the service manager was full.
 const RETRY_TIME: Span = Span::millis(100);
@@ -20,13 +20,13 @@ pub struct ServiceManager {
     sender: DatagramSender,
     /// The state that was reported last.
     state: NotifyState,
-    /// When that state is sent again, because the socket was full.
+    /// When `state` is sent again, if the service manager's socket was full.
     again: Option<Time>,
     /// The interval of WATCHDOG=1, and when the next one is due.
     ping: Option<(Span, Time)>,
 }
 
-/// What was reported to the service manager.
+/// The states of the service that can be reported to the service manager.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum NotifyState {
     Nothing,
@@ -88,7 +88,7 @@ impl ServiceManager {
         }
     }
 
-    /// Reports a STATUS= line for people.
+    /// Reports a human-readable status (STATUS=).
     pub fn status(&self, text: fmt::Arguments<'_>) {
         let _ = self.send(format_args!("STATUS={text}"));
     }
@@ -118,7 +118,8 @@ impl ServiceManager {
         self.report_at(clock::monotonic_micros());
     }
 
-    /// Sends the state. If the socket is full, the state is sent again later.
+    /// Sends the current state; `micros` is the monotonic time for RELOADING=1. If the socket is full, sends it again
+    /// later.
     #[inline(never)]
     fn report_at(&mut self, micros: u64) {
         let sent = match self.state {

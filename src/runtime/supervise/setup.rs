@@ -38,23 +38,23 @@ use crate::sys::{cloexec_probe, credentials, fd, process, terminal};
 
 /// A supervisor that is ready to run: the locks are held, everything is open, and the server has not been started.
 ///
-/// It is returned to the entry and run there, so that the stack pages of the start can be released.
+/// The functions of the start return before it is run, so that the stack pages that they have used can be released.
 pub struct PreparedSupervisor {
     config: SupervisorConfig,
-    /// The resources of the start, without the control group, which `config` has.
+    /// The pidfiles and sockets. The control group has been moved to `config`.
     resources: StartResources,
     /// The file of `--termination-log`.
     termination_log: TerminationLog,
 }
 
-/// Does everything before the first start of the server, from the locks on.
+/// Closes inherited descriptors, acquires the locks and sockets, and prepares the supervision.
 ///
 /// # Errors
-/// When the server cannot be started. Nothing of the start is left then.
+/// When any of this fails. What was acquired is released then.
 #[inline(never)]
 pub fn set_up(plan: Plan, stdin: bool) -> Result<Box<PreparedSupervisor>> {
     let sealed = block_and_close(&plan);
-    // Opened only now, because the call above closes the descriptors that vsrun has inherited.
+    // Opened only now, because `block_and_close` closes descriptors.
     let termination_log = TerminationLog::open(plan.termination_log);
     let mut caller = None;
     match sealed.and_then(|()| acquire_and_prepare(plan, stdin, &mut caller)) {
@@ -77,11 +77,11 @@ fn block_and_close(plan: &Plan) -> Result<()> {
     if plan.personality.session == Session::WithTerminal {
         terminal::drop_controlling();
     }
-    // From here on every other signal stays pending until the event loop reads it.
+    // From here on, each signal that is not in the set `unhandled` stays pending until the event loop reads it.
     poll::set_mask(SignalMask::These(!plan.personality.unhandled))
         .map_err(|why| os_error(Problem::BlockSignals, why))?;
     let numbers = sockets::reserve_fds(&plan.sockets)?;
-    // If no step closes them, the descriptors that vsrun inherited are passed on to the server.
+    // If no step of the server's start closes descriptors, those that vsrun has inherited are passed on to the server.
     if plan.server.steps.iter().any(|step| matches!(step, Step::CloseDescriptors | Step::CloexecDescriptors)) {
         fd::close_all_except(numbers).map_err(|why| os_error(Problem::CloseInherited, why))?;
     }
@@ -109,10 +109,11 @@ fn acquire_and_prepare(
 }
 
 impl PreparedSupervisor {
-    /// Starts the server and supervises it. Returns the exit status. A signal may have changed `at_exit`.
+    /// Starts the server and supervises it. Returns vsrun's exit status. Changes `at_exit` if a signal has requested a
+    /// shutdown of the machine.
     ///
     /// # Errors
-    /// When the first start fails. Nothing of it is left then.
+    /// When the first start fails. What it had acquired is released then.
     #[inline(never)]
     pub fn run(mut self: Box<Self>, at_exit: &mut Option<AtExit>) -> Result<u8> {
         let (ending, error, last) = supervise(&mut self.config, &mut self.resources);
@@ -154,7 +155,8 @@ impl PreparedSupervisor {
     }
 }
 
-/// Prepares everything except the locks and sockets. Sets `caller` once there is a waiting parent.
+/// Prepares everything except the locks and sockets. For a start in the background, forks, and sets `caller` to the
+/// parent that waits for the outcome.
 #[inline(never)]
 fn prepare(
     mut plan: Plan,
@@ -190,8 +192,8 @@ fn prepare(
         manager.write(process::id()).map_err(|why| manager.error(why))?;
     }
     let signals = Signals::open().map_err(|why| os_error(Problem::OpenSignalfd, why))?;
-    // Also with AfterStart::Leave, because only a subreaper finds the processes of a server that daemonizes itself.
-    // They explain why it is not ready.
+    // Also with `AfterStart::ExitWhenReady`, because only a subreaper finds the processes of a server that daemonizes
+    // itself. If there are any, the error says that the server has put itself into the background.
     process::set_subreaper();
     apply_personality(plan.personality, &mut log);
     start_output(&plan.server, after_start, &mut destination, &mut log)?;

@@ -2,7 +2,7 @@
 
 use crate::logic::supervisor::event::Event;
 
-/// Which of the two server processes.
+/// Selects one of the two server processes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Slot {
     /// The server: the process that the pidfile names.
@@ -12,7 +12,7 @@ pub enum Slot {
 }
 
 impl Slot {
-    /// The event, if it happened to this process.
+    /// Returns the event that means: `event` has happened to the process in this slot.
     pub fn event(self, event: Event) -> Event {
         match self {
             Self::Server => event,
@@ -24,19 +24,20 @@ impl Slot {
 /// The requests of `--replace` that have been answered.
 #[derive(Default)]
 pub struct Requests {
-    /// The request whose replacement is under way.
+    /// The token of the request whose replacement is under way.
     pub current: Option<u32>,
     /// The tokens of the last requests with their answers, which are still in the lock. Older answers are removed.
     pub answers: [Option<(u32, u16)>; 8],
-    /// The index in `answers` for the next request.
+    /// The index of the oldest entry of `answers`, which the next request overwrites.
     pub oldest: usize,
 }
 
-/// The children of vsrun that belong to one of two server processes.
+/// Describes which children of vsrun certainly belong to one of two server processes.
 #[derive(Clone, Copy)]
 pub struct SweepScope {
-    /// The session of the server process.
+    /// The id of the server process's session.
     pub session: i32,
-    /// A start time in clock ticks since the boot, as in /proc: every child that started before belongs to the process.
+    /// A start time in clock ticks since the boot, as in /proc: every child that started before it belongs to the
+    /// server process. If it is 0, the start time shows nothing.
     pub before: u64,
 }

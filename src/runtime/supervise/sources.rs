@@ -29,7 +29,7 @@ enum Source {
     Start(Slot),
     /// The pipe of `--ready fd:N`.
     Ready(Slot),
-    /// The notify socket.
+    /// The notify socket of a server process.
     Message(Slot),
 }
 
@@ -47,8 +47,8 @@ const SOURCES: [Source; 11] = [
     Source::Ready(Slot::Second),
     Source::Message(Slot::Second),
 ];
-/// The places of `Source::Start`, as bits. The child may write a failed step at any time, but it is read only when the
-/// pipe is closed, so that the event loop never waits for the rest.
+/// The positions of `Source::Start` in `SOURCES`, a bit for each. The child may write a failed step at any time, but
+/// the pipe is read only after the child has closed it, so that the event loop never waits for more bytes.
 #[allow(clippy::indexing_slicing, reason = "the compiler evaluates it")]
 const CLOSING_ONLY: u32 = {
     let (mut bits, mut at) = (0, 0);
@@ -76,7 +76,8 @@ impl Supervisor<'_> {
             if readable != 1 || self.exits_pending {
                 break readable;
             }
-            // A signal alone, usually one to forward: the shortest way, and without a deadline the same sleep again.
+            // Only the signalfd is readable, usually for a signal to forward. Handle it at once. If no event follows
+            // and there is no deadline, sleep again with the same set.
             let event = self.next_signal();
             if event.is_some() || self.exits_pending || wake.is_some() {
                 return event;
@@ -93,14 +94,14 @@ impl Supervisor<'_> {
         None
     }
 
-    /// Reads from a source that became readable. `has_signal`: the signals did, too.
+    /// Reads from a source that became readable. `has_signal` is true if the signalfd became readable, too.
     #[inline(never)]
     fn read(&mut self, source: Source, time: Time, has_signal: bool) -> Option<Event> {
         match source {
             Source::Signals => None,
             Source::Exit(slot) => {
                 self.process(slot).iter_mut().for_each(|child| child.exit_watch.on_readable(time));
-                // Usually SIGCHLD is pending too, and is read next.
+                // If a signal is pending, it is usually SIGCHLD, and reading it sets `exits_pending`.
                 self.exits_pending |= !has_signal;
                 None
             }
@@ -119,7 +120,7 @@ impl Supervisor<'_> {
         }
     }
 
-    /// All sources. A function of its own, so that the stack of a supervisor at rest is short.
+    /// The descriptors of all sources, for ppoll(2). Not inlined, so that a sleeping supervisor uses little stack.
     #[inline(never)]
     fn poll_set(&self, time: Time) -> PollSet {
         PollSet::new(&SOURCES.map(|source| self.descriptor(source, time)), CLOSING_ONLY)
@@ -138,7 +139,7 @@ impl Supervisor<'_> {
         }
     }
 
-    /// Reads the pipe of the process that becomes the server: a failed step, or its close by a successful exec.
+    /// Reads the outcome of a start from its pipe: a failed step, or end of file after a successful exec.
     #[inline(never)]
     fn read_start_outcome(&mut self, slot: Slot) -> Option<Event> {
         let child = self.process(slot).as_mut()?;
@@ -155,7 +156,7 @@ impl Supervisor<'_> {
                 self.begin_probes(slot);
                 matches!(self.config.readiness, Readiness::Exec).then_some(Event::Ready)
             }
-            // The event follows when that process has exited.
+            // The event `ExecFailed` follows when the process has exited.
             StartOutcome::Failed(failure) => {
                 child.failure = Some(failure);
                 None
@@ -168,7 +169,7 @@ impl Supervisor<'_> {
     fn read_ready_pipe(&mut self, slot: Slot) -> Option<Event> {
         let child = self.process(slot).as_mut()?;
         let event = Readiness::read_pipe(&mut child.ready)?;
-        // If the exec has not succeeded, the failed step is the better explanation.
+        // If the exec has not succeeded, the failed step is reported instead.
         let unready = matches!(event, Event::NotReady);
         if unready && (child.failure.is_some() || child.report.is_some()) {
             return None;

@@ -1,5 +1,4 @@
-//! The event loop around `next`: performs an action, then waits for an event. This is where a `Recipient` is translated
-//! to a pid.
+//! The event loop around the state machine (`next`): performs an action, then waits for an event.
 //!
 //! Once the server runs, the supervisor must not fail. So no function here returns an error: a failure is recorded,
 //! and the loop continues.
@@ -55,7 +54,7 @@ pub struct ServerProcess {
     pub uptime: Option<Span>,
     /// The kernel's start time of the process, in clock ticks since the boot. Read only for a candidate.
     pub start_ticks: u64,
-    /// The command of `--before`, if this process is one in the server's place.
+    /// The command of `--before` that this process runs in place of the server. None for the server itself.
     pub before_command: Option<BeforeCommand>,
     /// The failed step, if the exec was not reached.
     pub failure: Option<StepFailure>,
@@ -80,7 +79,7 @@ pub struct Supervisor<'a> {
     pub signals_pending: bool,
     /// Whether a tracer has hidden an exit: that process may still be our child.
     pub exit_hidden: bool,
-    /// Whether the last signal could be sent to the server.
+    /// Whether the kernel accepted the last signal that was sent to a server process, a group or the handler.
     pub delivery: Delivery,
     /// Whether this process suspends itself after the signal that is being handled.
     pub suspends: bool,
@@ -88,7 +87,8 @@ pub struct Supervisor<'a> {
     pub next_sweep_at: Time,
     /// The state of the state machine.
     pub state: State,
-    /// The offset in /proc, and the time, of the next search for exited children, while the server's zombie is kept.
+    /// While a server process is kept as a zombie: the offset in /proc and the time of the next search for other
+    /// children that have exited.
     pub others: (u64, Time),
     /// The running search for remaining processes.
     pub sweep: Option<Sweep>,
@@ -159,8 +159,8 @@ pub fn supervise(config: &mut SupervisorConfig, resources: &mut StartResources) 
 }
 
 impl<'a> Supervisor<'a> {
-    /// A supervisor before the first start of the server. It is on the heap, and made in a function of its own, so that
-    /// the stack of a supervisor at rest is short.
+    /// Makes the supervisor before the first start of the server. It is on the heap, and this function is not inlined,
+    /// so that a sleeping supervisor uses little stack.
     #[inline(never)]
     fn new(config: &'a mut SupervisorConfig, resources: &'a mut StartResources) -> Box<Self> {
         Box::new(Self {
@@ -198,7 +198,7 @@ impl Supervisor<'_> {
         if let Some(service) = &mut self.config.service_manager {
             service.ready();
         }
-        // Otherwise the file system of the caller's directory could not be unmounted.
+        // Leave the caller's directory, because the file system of a working directory cannot be unmounted.
         self.config.leaves_cwd.then(credentials::leave_dir);
         heap::release_stack();
     }
@@ -243,17 +243,17 @@ impl Supervisor<'_> {
         self.note(Priority::Warning, note, &[object, Object::Errno(errno_text(why))]);
     }
 
-    /// Writes a record about a process.
+    /// Records a note about a process.
     pub fn note_process(&self, priority: Priority, note: Note, pid: Pid) {
         self.note(priority, note, &[Object::Number(pid.number().into())]);
     }
 
-    /// Writes a record.
+    /// Records a note, with the objects that its text mentions.
     pub fn note(&self, priority: Priority, note: Note, objects: &[Object<'_>]) {
         self.config.log.note(priority, note, objects);
     }
 
-    /// Writes a record.
+    /// Records a formatted message.
     pub fn record(&self, priority: Priority, message: core::fmt::Arguments<'_>) {
         self.config.log.record(priority, message);
     }
