@@ -54,7 +54,7 @@ pub unsafe extern "C" fn main(argc: c_int, argv: *const *const c_char) -> c_int 
 
 /// The result of `start`.
 enum Started {
-    /// Everything is done; exit with this status.
+    /// The request has been served: exit with this status.
     Done(u8),
     /// Start the server and supervise it.
     Supervise(Box<PreparedSupervisor>),

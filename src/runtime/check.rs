@@ -148,7 +148,7 @@ fn warn_of_weak_protection(plan: &Plan) {
     }
 }
 
-/// Prints what does not make a start fail.
+/// Prints a warning: something that does not make a start fail.
 fn warn(what: &dyn Display) {
     print_line(&format_args!("warning: {what}"));
 }
@@ -165,7 +165,7 @@ struct Findings<'a> {
     /// True if the failed steps of the server have been printed. The other programs share these steps, so their
     /// failures are not printed again.
     known_steps: bool,
-    /// Where each step is recorded.
+    /// The log in which each step is recorded. None if `--debug` is not given.
     debug: Option<&'a Log>,
 }
 

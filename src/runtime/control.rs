@@ -172,7 +172,7 @@ fn has_passed(until: Option<Time>) -> bool {
     until.is_some_and(|until| until <= now())
 }
 
-/// What became of a signal.
+/// Whether a signal was sent, or its recipient had exited.
 enum Sent {
     Yes,
     Gone,
@@ -197,13 +197,13 @@ struct Pidfile {
     locked: LockedFile,
 }
 
-/// A process that was found through a pidfile, and may be signalled.
+/// A server that was found through its pidfile, and may be signalled.
 #[derive(Clone, Copy)]
 struct Server {
     lock: LockState,
     /// The process that the pidfile names.
     named: Process,
-    /// The process that keeps the server alive: `named`, or its parent.
+    /// The process to stop or reload: the manager if there is one (the parent of `named`), otherwise `named`.
     owner: Process,
 }
 
@@ -279,7 +279,7 @@ impl Pidfile {
             Ok(Some(LockKind::Exclusive)) => LockState::Exclusive,
             Err(_) => LockState::Hidden,
         };
-        // A vsrun is about to start, and has not yet deleted the pid of an earlier start.
+        // Another vsrun is starting, and has not yet deleted the pid of an earlier start.
         if lock == LockState::Exclusive && lock::lock_of_others(self.file.as_fd(), LockPart::Lower) == Ok(None) {
             return (lock, PidfileContents::Empty);
         }

@@ -20,7 +20,8 @@ use crate::sys::mount::{self, Flags};
 use crate::sys::power::{self, Power};
 use crate::sys::{Errno, cgroup, fd, process};
 
-/// Mounts file systems, if this is PID 1. This comes first, because everything else needs them.
+/// If this is PID 1, mounts the requested file systems, and lets the kernel report Ctrl-Alt-Del to it. This comes
+/// first, because everything else needs the file systems.
 ///
 /// # Errors
 /// When an option for PID 1 is given and this is not PID 1, or when a file system cannot be mounted.
@@ -84,11 +85,11 @@ fn mount_all(mounts: Mounts) -> Result<()> {
     Ok(())
 }
 
-/// Enables every controller for the control groups below the root. --cgroup-set needs that, and no other process does
-/// it.
+/// Enables every controller for the control groups below the root group. --cgroup-set needs that, and no other process
+/// does it.
 fn enable_controllers(root: &CStr) {
     let Ok(root) = Dir::open_path(root) else { return };
-    // The last name ends with a newline, which the kernel ignores.
+    // The last name ends with a newline, which the kernel ignores when it is written.
     for name in split_byte(read(&root, c"cgroup.controllers", &mut [0; 512]), b' ') {
         let mut word = ArrayText::<256>::new();
         word.push(b"+");
@@ -102,7 +103,7 @@ fn enable_controllers(root: &CStr) {
 #[inline(never)]
 pub fn shut_down(at_exit: AtExit) {
     if process::is_pid1() {
-        // Only on a machine: in a container, the file systems are those of the host.
+        // True only on a machine: in a container the kernel refuses this, and the file systems there may be the host's.
         if power::disable_ctrl_alt_del() {
             make_all_read_only();
         }

@@ -1,7 +1,8 @@
 //! Landlock: turns the options into rules about what the server may access. See landlock(7).
 //!
-//! The numbers are the kernel's own (linux/landlock.h). A *handled* right is refused unless a rule allows it. A rule
-//! set here handles all rights that the running kernel knows, so that it is never weaker than the options say.
+//! The constants have the values of linux/landlock.h. The kernel refuses a *handled* right unless a rule allows it. If
+//! an option names a path, the rule set handles all rights to files that exist in Linux 6.10 and in the running kernel,
+//! so that it is never weaker than the options say.
 
 use alloc::vec::Vec;
 
@@ -15,11 +16,11 @@ use crate::logic::base::time::parse_number;
 use crate::logic::cli::flags::Id;
 use crate::logic::plan::landlock_rules::{BIND, CONNECT, Handled, PathAccess, Rule, right};
 
-/// The bits of the scopes, for abstract Unix sockets and for signals.
+/// Bits of Landlock scopes: one for abstract Unix sockets, one for signals.
 const SCOPE_ABSTRACT: u64 = 1;
 const SCOPE_SIGNAL: u64 = 2;
 
-/// The options about files, and the access that each allows.
+/// The options that name a path, and the access that each allows.
 const PATH_OPTIONS: [(Id, PathAccess); 4] =
     [(Id::Ro, PathAccess::Ro), (Id::Rox, PathAccess::Rox), (Id::Rw, PathAccess::Rw), (Id::Rwx, PathAccess::Rwx)];
 
@@ -32,7 +33,7 @@ pub struct Confinement {
     /// The bits of the TCP directions in which no port at all is allowed.
     none: u64,
     scope: u64,
-    /// Why the last value was refused. None if it was accepted.
+    /// Why [`Self::add_value`] has refused its last value. None if it accepted it.
     pub refusal: Option<Reason>,
 }
 
@@ -44,16 +45,16 @@ pub enum Kernel {
     Unasked,
     /// The kernel supports this version of the interface.
     Abi(u32),
-    /// The kernel has no such system call.
+    /// The kernel has no Landlock: the system call does not exist (ENOSYS).
     Missing,
     /// Landlock was not enabled when the kernel was booted.
     Disabled,
-    /// The system call was refused.
+    /// The kernel refused the system call, for example because of a seccomp filter.
     Refused,
 }
 
 impl Confinement {
-    /// Adds a value of one of the options. Returns false if it is malformed; `refusal` then has the reason.
+    /// Adds the value of an option about Landlock. Returns false if it is malformed; `refusal` is then the reason.
     pub fn add_value(&mut self, option: Id, value: &[u8]) -> bool {
         self.refusal = if option == Id::Scope { self.add_scopes(value) } else { self.add_rule(option, value) };
         self.refusal.is_none()
@@ -77,7 +78,7 @@ impl Confinement {
         (self.rules.len() > MAX_RULES).then_some(Reason::TooManyRules)
     }
 
-    /// Parses the value of `--bind-tcp` or `--connect-tcp`.
+    /// Parses the port in the value of `--bind-tcp` or `--connect-tcp`, and marks the direction as confined.
     ///
     /// # Errors
     /// The reason why the value is malformed; None for `none`, which is valid but adds no rule.
@@ -111,7 +112,7 @@ impl Confinement {
         self.tcp | self.scope != 0 || !self.rules.is_empty()
     }
 
-    /// True if the server cannot reach abstract sockets outside of its own confinement.
+    /// True if the server cannot connect to abstract Unix sockets of processes outside of its own confinement.
     pub fn hides_abstract(&self) -> bool {
         self.scope & SCOPE_ABSTRACT != 0
     }
@@ -135,7 +136,7 @@ impl Confinement {
                 let device = if abi >= 5 { right::IOCTL_DEV } else { 0 };
                 let files = if files { right::ALL | device } else { 0 };
                 let handled = Handled { files, tcp: self.tcp, scope: self.scope };
-                // A loop, because chained iterators took 700 bytes more.
+                // A loop, because chained iterators add 700 bytes to the binary.
                 let mut steps = vec![Step::Ruleset(handled)];
                 for rule in &self.rules {
                     steps.push(Step::Allow(*rule, handled.files));

@@ -2,7 +2,7 @@
 
 use crate::logic::base::cstr::StaticCStr;
 
-/// Rights to a file or directory, as the kernel's bits.
+/// The kernel's bits for rights to a file or directory.
 pub mod right {
     /// Execute files.
     pub const EXECUTE: u64 = 1;
@@ -51,7 +51,8 @@ impl PathAccess {
         matches!(self, Self::Rox | Self::Rwx)
     }
 
-    /// The rights of this access; only those that the rule set handles.
+    /// The kernel's bits for this access. Only handled rights are included, because the kernel refuses a rule with
+    /// others.
     pub fn rights(self, handled: u64) -> u64 {
         let wanted = if matches!(self, Self::Ro | Self::Rox) { right::READ | right::EXECUTE } else { u64::MAX };
         handled & wanted & if self.executes() { u64::MAX } else { !right::EXECUTE }
@@ -64,7 +65,7 @@ impl PathAccess {
     }
 }
 
-/// What a rule set handles, which is all that it restricts.
+/// The rights and scopes that a rule set handles. It restricts nothing else.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Handled {
     /// The bits of the handled rights to files.

@@ -1,4 +1,4 @@
-//! Attributes of a process in the values of options: resource limits and capabilities.
+//! The values of `--limit` and `--caps`: resource limits and capabilities.
 
 use crate::logic::base::cstr::StaticCStr;
 use crate::logic::base::cstr::leak_cstr;
@@ -13,10 +13,10 @@ LINUX_IMMUTABLE,NET_BIND_SERVICE,NET_BROADCAST,NET_ADMIN,NET_RAW,IPC_LOCK,IPC_OW
 SYS_PTRACE,SYS_PACCT,SYS_ADMIN,SYS_BOOT,SYS_NICE,SYS_RESOURCE,SYS_TIME,SYS_TTY_CONFIG,MKNOD,LEASE,AUDIT_WRITE,\
 AUDIT_CONTROL,SETFCAP,MAC_OVERRIDE,MAC_ADMIN,SYSLOG,WAKE_ALARM,BLOCK_SUSPEND,AUDIT_READ,PERFMON,BPF,CHECKPOINT_RESTORE";
 
-/// A resource limit.
+/// The value of `--limit`: a resource and its limits. See setrlimit(2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ResourceLimit {
-    /// The kernel's number of the resource.
+    /// The kernel's number of the resource (RLIMIT_NOFILE and so on).
     pub resource: u8,
     /// The soft limit. `u64::MAX` means no limit (RLIM_INFINITY).
     pub soft: u64,
@@ -29,14 +29,14 @@ pub struct ResourceLimit {
 /// The value of `--caps`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Capabilities {
-    /// The set of capabilities, with the kernel's number of each as its bit.
+    /// The set of capabilities. Bit N is the capability with the kernel's number N.
     pub set: u64,
     /// The value of `--caps` on the command line, for messages.
     pub list: StaticCStr,
 }
 
 impl Capabilities {
-    /// Parses a comma-separated list of names, with or without `CAP_`, and numbers; or `none`.
+    /// Parses `none`, or a comma-separated list. Each item is a number, or a name with or without `CAP_`.
     pub fn parse(list: &[u8]) -> Option<Self> {
         let mut set = 0;
         if list != b"none" {
@@ -51,7 +51,7 @@ impl Capabilities {
     }
 }
 
-/// The index of a name in a comma-separated list, in any case.
+/// The index of a name in a comma-separated list of uppercase names. Ignores the case of `wanted`.
 pub fn index_of_name(names: &[u8], wanted: &[u8]) -> Option<u8> {
     let wanted = wanted.to_ascii_uppercase();
     split_byte(names, b',').zip(0..).find(|(name, _)| *name == wanted).map(|(_, place)| place)

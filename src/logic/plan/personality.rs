@@ -3,11 +3,11 @@
 use crate::logic::base::exit::{self, Exit, Success};
 use crate::logic::base::signal::Signal;
 
-/// What differs from vsrun's own behaviour.
+/// The settings that depend on the name by which vsrun was called.
 #[derive(Clone, Debug)]
 pub struct Personality {
-    /// True if the command inherits what vsrun itself was given (descriptors above 2, `signals`, the variables about
-    /// sockets and service managers), and if a shell runs a script without `#!`.
+    /// True if the command inherits from vsrun the descriptors above 2, the blocked and ignored signals, and the
+    /// environment variables about sockets and service managers. A shell then also runs a script without `#!`.
     pub is_transparent: bool,
     /// True if only errors are recorded.
     pub is_silent: bool,
@@ -22,17 +22,17 @@ pub struct Personality {
     /// True if forwarded signals go to the command's process group, although other processes of that group may outlive
     /// the command.
     pub forwards_to_group: bool,
-    /// The signals, as bits, that a supervisor leaves at their default action, which kills it.
+    /// The signals, as bits, that the supervisor does not handle. Their default action kills it.
     pub unhandled: u64,
-    /// The signal for the remaining processes of the command's group when the command has exited.
+    /// The signal that the remaining processes of the command's group are sent after the command has exited.
     pub after_exit_signal: Option<Signal>,
-    /// True if the supervisor stops itself after a signal by which a terminal stops processes.
+    /// True if the supervisor stops itself after it received a signal such as SIGTSTP (Ctrl-Z) or SIGTTIN.
     pub suspends: bool,
     /// True if each orphan that is reaped is recorded.
     pub reports_orphans: bool,
     /// The signal that the supervisor gets when its parent exits.
     pub parent_death: Option<Signal>,
-    /// True if `LISTEN_PID`, where it names vsrun, is changed to the pid of the command.
+    /// True if `LISTEN_PID` is set to the pid of the command if it was vsrun's own pid.
     pub passes_sockets: bool,
 }
 
@@ -59,7 +59,7 @@ impl Default for &'static Personality {
     }
 }
 
-/// The signals that vsrun inherited as blocked or ignored: a bit for each.
+/// The signals that were blocked or ignored when vsrun was executed, as bits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CallerSignals {
     /// The blocked signals.
@@ -92,10 +92,10 @@ pub enum Session {
 /// The exit statuses of failed starts.
 #[derive(Clone, Copy, Debug, Default)]
 pub enum Failures {
-    /// 125, 126 and 127.
+    /// vsrun's own: 127 for a missing command, 126 for one that cannot be executed, otherwise 125.
     #[default]
     Vsrun,
-    /// 1, but 126 for a file that may not be executed and 127 for a missing one. Statuses in this list become 0.
+    /// 127 for a missing command, 126 for one that may not be executed, otherwise 1. Statuses in this list become 0.
     Tini(Success),
     /// 2 if the command cannot be executed, otherwise 1.
     DumbInit,
@@ -135,8 +135,7 @@ impl Failures {
     }
 }
 
-/// How users and groups are looked up, and which groups and variables the server gets. The number is the gid of vsrun's
-/// caller.
+/// How users and groups are looked up, and which groups and variables the server gets. The numbers are vsrun's own gid.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Accounts {
     /// The rules of `--user`.

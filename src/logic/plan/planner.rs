@@ -1,5 +1,5 @@
 //! Makes the plan from the options and the state of the system: the steps in order, and whether vsrun becomes the
-//! server or supervises it. The order of the steps is the security; `runtime/start/spawn.rs` takes them as they come.
+//! server or supervises it. The security depends on the order of the steps; `runtime/start/spawn.rs` keeps it.
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -38,16 +38,15 @@ pub struct Plan {
     pub background: bool,
     /// True if only warnings and errors are recorded.
     pub quiet: bool,
-    /// True if the supervisor leaves the directory in which it was called.
+    /// True if the supervisor changes to `/` when the first server is ready.
     pub leaves_cwd: bool,
-    /// True if a terminal is reopened for writing only, because another user's server must not read its keys.
+    /// True if a terminal is reopened for writing only: a server of another user must not read what is typed.
     pub write_only_terminal: bool,
     /// Which set of exit statuses a failed start uses.
     pub statuses: Statuses,
     /// True if SIGHUP stays ignored, as it was when vsrun was called.
     pub ignores_hangup: bool,
-    /// True if a failed start has to be undone by a helper process, because vsrun itself has then dropped its
-    /// privileges.
+    /// True if the server's process changes its user to one other than root, and so cannot undo a failed start.
     pub cleanup_needs_privileges: bool,
     /// Whether and where each step is recorded.
     pub debug: StepTrace,
@@ -101,7 +100,7 @@ pub enum StepTrace {
 pub struct SyslogOptions {
     /// The tag of the records.
     pub tag: StaticCStr,
-    /// Whether the records go elsewhere too.
+    /// Whether the records go only to syslog, or elsewhere too.
     pub usage: SyslogUsage,
 }
 
@@ -205,7 +204,7 @@ pub fn plan(options: &mut Options, host: &Host<'_>) -> Result<Plan> {
     })
 }
 
-/// True if nohup(1) has made SIGHUP ignored, and no option gives it an action.
+/// True if SIGHUP was ignored when vsrun was called, as by nohup(1), and no option sets its action.
 fn ignores_hangup(options: &Options, host: &Host<'_>) -> bool {
     host.hangup_ignored && !options.background && options.on_signal.iter().all(|(given, _)| *given != Signal::HUP)
 }
@@ -254,7 +253,7 @@ fn output(
         let files = options.log_files.unwrap_or(u64::MAX);
         let rules = LogPolicy { keep, owner, size: options.log_size.unwrap_or(u64::MAX), files };
         let writer = options.log_size.map(|_| own_process::rotator(rules, change));
-        // The manager opens the logdir again later, when its working directory may be another one.
+        // The manager opens the logdir again later, after it may have changed its working directory.
         let later = command_path::absolute(dir, host).unwrap_or(dir);
         return Ok(Output::Files { dir, later, rules, writer });
     }

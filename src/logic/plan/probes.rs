@@ -1,4 +1,4 @@
-//! The probes of a server, ready to be tried: the question that each asks, and the steps of its process.
+//! Plans the probes of a server: what each probe tests, and the steps of the process that runs it.
 
 use alloc::boxed::Box;
 
@@ -31,13 +31,14 @@ pub struct Probes {
 pub struct PlannedProbe {
     /// The probe, as it was written on the command line.
     pub text: StaticCStr,
-    /// What the probe asks the server.
+    /// How the probe tests the server.
     pub probe: Probe,
     /// The steps of the process that tries the probe.
     pub program: Box<Program>,
 }
 
-/// The probes that the options request; None if there are none and no other readiness to wait for.
+/// The probes that the options request. None if there is no probe and no `--ready alive:`, whose time is part of the
+/// schedule.
 pub fn probes(options: &Options, server: &Program, change: Option<&Identity>) -> Option<Box<Probes>> {
     let ready = options.ready.unwrap_or(Ready::Exec);
     let plan = |text: StaticCStr| {
@@ -59,7 +60,8 @@ pub fn probes(options: &Options, server: &Program, change: Option<&Identity>) ->
     is_timed.then(|| Box::new(Probes { schedule: Schedule::new(ready, health), ready: first, health: later }))
 }
 
-/// The program of an `exec:` probe. It runs like the server, but without the variables that are for the server only.
+/// The program of an `exec:` probe. It runs like the server, but does not get the variables about the server's own
+/// sockets and messages.
 fn exec_probe_program(server: &Program, words: &[StaticCStr]) -> Box<Program> {
     let command = words.first().copied().unwrap_or_default();
     let steps = companion::shared_steps(server, command);

@@ -1,4 +1,4 @@
-//! The steps to the exec of a program, in order. The order is the security.
+//! Makes the steps between fork and exec of a program. The security depends on their order.
 
 use crate::logic::plan::socket_activation;
 use alloc::boxed::Box;
@@ -46,7 +46,7 @@ pub fn base_env(options: &Options, host: &Host<'_>, identity: Option<&Identity>)
         identity => inherited.with_login_vars(identity),
     };
     if options.reports_to_service_manager() {
-        // vsrun itself, and not the server, reports to the service manager's socket.
+        // Only vsrun sends messages to its service manager, so the server does not get the socket's path.
         env.remove(&is_service_manager_var);
     }
     env
@@ -61,7 +61,7 @@ fn server_env(options: &Options, host: &Host<'_>, identity: Option<&Identity>) -
         }
     }
     if let Some(span) = options.watchdog {
-        // Each start sets this variable to the server's pid.
+        // The server's process sets it to its own pid, because no other process knows that pid in time.
         env.remove(&|name| name == b"WATCHDOG_PID");
         env.set(b"WATCHDOG_USEC", format!("{}", span.0.saturating_mul(1000)).as_bytes());
     }
@@ -69,7 +69,7 @@ fn server_env(options: &Options, host: &Host<'_>, identity: Option<&Identity>) -
     env
 }
 
-/// The server's program, with the steps into its root and to its user.
+/// The server's program, with all steps of its process.
 ///
 /// # Errors
 /// If a path cannot be made absolute.
@@ -132,8 +132,8 @@ pub fn server(
     Ok(Box::new(Program { steps, paths, argv, env, personality: options.personality }))
 }
 
-/// Adds the steps for attributes, output and sockets. Limits are the last of the attributes, because a limit of
-/// descriptors or file sizes may make other steps fail.
+/// Adds the steps for attributes, output and sockets. Limits are set after the other attributes, which a limit on
+/// descriptors or file sizes could make fail.
 fn push_attribute_steps(steps: &mut Vec<Step>, options: &Options, host: &Host<'_>) {
     for is_limit in [false, true] {
         steps.extend(options.attributes.iter().filter(|step| matches!(step, Step::Limit(_)) == is_limit));
@@ -152,11 +152,11 @@ fn push_attribute_steps(steps: &mut Vec<Step>, options: &Options, host: &Host<'_
 
 /// True if the descriptors are closed only by the exec, and not before the root and the user are changed.
 ///
-/// A path in a jail, including the one that execve(2) gets, may lead through /proc/self/fd. If the descriptors are
-/// closed first, such a path finds nothing. Without another root or user there is nothing to protect, and vsrun, as
-/// long as the start may still fail, keeps the descriptors that it needs to undo the start. (A cleanup helper would be
-/// a child of a server that is PID 1.) A process in the server's control group cannot remove that group, so with
-/// `--cgroup` a cleanup helper does.
+/// With another root or user, the descriptors must be closed first: a path, including the one for execve(2), may lead
+/// through /proc/self/fd to a file that is not meant for the server. Otherwise vsrun needs the descriptors until the
+/// exec, to undo a failed start. (A cleanup helper could do that, but if vsrun is PID 1, the server would have a child
+/// that it did not start.) With `--cgroup` a cleanup helper is needed: a process cannot remove the control group that
+/// it is in.
 fn closes_at_exec(options: &Options, change: Option<&Identity>) -> bool {
     let keeps_all = options.root.is_none() && options.cgroup.is_none() && change.is_none();
     keeps_all && !options.is_supervised() && !options.background
@@ -175,7 +175,7 @@ fn push_close_step(steps: &mut Vec<Step>, how: Step, options: &Options) {
 /// The steps that unblock the signals and put the server into its session, process group and terminal.
 #[inline(never)]
 fn session_steps(options: &Options, host: &Host<'_>) -> Vec<Step> {
-    // A server of another user never gets the terminal.
+    // A server of another user never gets the terminal, from which it could read what is typed.
     let terminal =
         if options.has(Id::Stdin) && options.user.is_none() { host.terminal } else { Terminal::NotControlling };
     let stays = options.is_supervised();
@@ -200,8 +200,8 @@ fn session_steps(options: &Options, host: &Host<'_>) -> Vec<Step> {
     steps.to_vec()
 }
 
-/// Adds the steps into the root, which may need root's rights. Returns the step into the working directory, which is
-/// taken later with the user's rights, so that the server cannot be in a directory that its user may not search.
+/// Adds the step that changes the root directory, which may need privileges. Returns the step that changes the working
+/// directory: it is added after the user is changed, so that it fails if that user may not search the directory.
 fn push_directory_steps(steps: &mut Vec<Step>, options: &Options, host: &Host<'_>) -> Result<Option<Step>> {
     let moved = leaves_callers_dir(options, host);
     let full = |dir| if moved { absolute(dir, host) } else { Ok(dir) };
@@ -220,8 +220,8 @@ fn push_directory_steps(steps: &mut Vec<Step>, options: &Options, host: &Host<'_
     })
 }
 
-/// True if vsrun is in `/` when it starts the server, so that it keeps no mount busy: if it is detached, or at a
-/// restart. If the current directory has no path, vsrun stays in it.
+/// True if the supervisor changes to `/` when the first server is ready, so that it keeps no mount busy. In the
+/// foreground it stays in a current directory that has no path.
 pub fn leaves_callers_dir(options: &Options, host: &Host<'_>) -> bool {
     options.is_supervised() && (options.background || host.cwd.is_some())
 }
@@ -234,9 +234,9 @@ pub(super) fn push_last_steps(steps: &mut Vec<Step>, last: Step) {
     steps.push(last);
 }
 
-/// The steps from root to the user. The groups come first, while the process still has the right to set them. The user
-/// id, with which the capabilities go, comes last, and then the verification. A process that is the user already only
-/// drops its capabilities.
+/// Adds the steps that change the user and groups. The groups are set first, because setting the user id clears the
+/// capabilities that this needs. The verification comes last. A process that already has the user and groups only drops
+/// its capabilities.
 pub(super) fn push_privilege_steps(
     steps: &mut Vec<Step>,
     identity: Option<&Identity>,
@@ -244,8 +244,8 @@ pub(super) fn push_privilege_steps(
     rights: KeepPermitted,
 ) {
     if let Some(Identity { uid, gid, groups, .. }) = change {
-        // A new keyring twice: first as root, whose keyring quota no user can use up, to leave root's keys; then as
-        // the user, so that the user owns the keyring.
+        // Two new keyrings: the first leaves root's keys, and is made as root, whose quota no other user can exhaust;
+        // the second is made as the user, who then owns it.
         steps.extend_from_slice(&[
             Step::BlockSignals,
             Step::Keyring,
@@ -267,8 +267,8 @@ pub(super) fn push_privilege_steps(
     }
 }
 
-/// The steps of a program beside the server: in `/` outside of the server's root, as the same user, and with the
-/// descriptors 0 to 2 only.
+/// A helper program of vsrun (logger or crash handler). It runs in `/` outside of the server's root, as the server's
+/// user, and with the descriptors 0 to 2 only.
 pub fn helper_program(
     command: StaticCStr,
     paths: Vec<StaticCStr>,
@@ -285,8 +285,8 @@ pub fn helper_program(
     Box::new(Program { steps, paths, argv, env, personality: &VSRUN })
 }
 
-/// The capabilities that a program beside the server keeps: a harmless one that the server does not have, so that the
-/// server cannot trace it.
+/// The capability that a helper program keeps: a harmless one that the server does not have. The kernel does not let a
+/// process trace one that has a capability which the tracer does not have.
 pub fn spare_capability(options: &Options) -> KeepPermitted {
     KeepPermitted::OneHarmless(options.caps.map_or(0, |caps| caps.set))
 }

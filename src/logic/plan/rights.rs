@@ -1,5 +1,5 @@
 //! What a step needs: a capability, or memory that is not shared with vsrun. Both matches are exhaustive, so that a new
-//! step cannot be forgotten here.
+//! step does not compile until it is added here.
 
 use super::step::Step;
 use crate::logic::base::reason::Reason;
@@ -54,11 +54,11 @@ impl Step {
 
     /// True if the step must not run in memory that the child shares with vsrun (CLONE_VM).
     ///
-    /// Most such steps change credentials or drop rights that vsrun keeps, so that a tracer of the child could then
-    /// reach the memory of vsrun, which may be root. (For the same reason vfork(2) must not be followed by setuid(2).)
-    /// Two steps take the terminal, which the second attempt after a slow vfork must not repeat. Two run on in this
-    /// program without an exec. All other steps allocate nothing, and write only to strings that every start writes
-    /// again.
+    /// Most of these steps change credentials or drop rights that vsrun keeps: a process that may then trace the child
+    /// could write to the memory of vsrun, which may be root. (For the same reason, setuid(2) must not follow
+    /// vfork(2).) `TakeForeground` and `ControlTerminal` change the terminal, and must not run twice if the child
+    /// exceeds the time limit of vfork and is started again. `RunLogRotator` and `RunProbe` run vsrun's own code
+    /// without an exec. No other step allocates memory, or writes to strings that the next start does not write again.
     #[inline(never)]
     pub fn needs_own_memory(&self) -> bool {
         match self {

@@ -15,7 +15,7 @@ pub fn add_entry(entries: &mut Vec<StaticCStr>, entry: StaticCStr) {
     entries.push(entry);
 }
 
-/// The variable with the path of the file for `NAME`: `NAME_FILE`.
+/// The name of the variable that has the path of the file for `NAME`: `NAME_FILE`.
 pub fn file_variable(name: StaticCStr) -> StaticCStr {
     leak_cstr([name.to_bytes(), b"_FILE"].concat())
 }

@@ -10,14 +10,14 @@ use alloc::vec::Vec;
 /// The name of a socket that vsrun's parent has passed without a name.
 pub const UNKNOWN_NAME: &[u8] = b"unknown";
 
-/// All sockets that the server gets, from descriptor 3 on.
+/// All sockets that the server gets, at the descriptors from 3 on.
 #[derive(Debug, Default)]
 pub struct ServerSockets {
     /// The number of sockets that vsrun's parent has passed; they come first.
     pub inherited: u16,
-    /// The sockets that vsrun opens, in the format of [`Listener::parse`].
+    /// The sockets that vsrun opens, each in the format of `--listen`.
     pub own: Vec<StaticCStr>,
-    /// The user and group that own a socket file.
+    /// The user and group that will own the files of Unix sockets. None: vsrun's own.
     pub owner: Option<(u32, u32)>,
 }
 
@@ -36,8 +36,8 @@ pub struct InheritedSockets {
 }
 
 impl InheritedSockets {
-    /// Removes the `LISTEN_*` variables from an environment, and returns the sockets that they announce to the process
-    /// `pid`.
+    /// Removes the `LISTEN_*` variables from an environment. Returns the sockets that they announce, if they are for
+    /// the process `pid`.
     pub fn take(env: &mut Env, pid: &[u8]) -> Self {
         let mut inherited = Self::default();
         if env.get(b"LISTEN_PID") == Some(pid) {

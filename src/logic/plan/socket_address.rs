@@ -76,29 +76,29 @@ impl<'a> Listener<'a> {
         }
     }
 
-    /// True if the socket is a file.
+    /// True if this is a Unix socket, whose address is a path.
     pub fn is_path(&self) -> bool {
         self.text.starts_with(b"/")
     }
 
-    /// The path of the socket.
+    /// The path of a Unix socket.
     pub fn path(&self) -> StaticCStr {
         leak_cstr(self.text.into())
     }
 }
 
-/// Accepts a well-formed value of `--listen`.
+/// Returns the value of `--listen`, or None if it is malformed.
 pub fn listen(text: &[u8]) -> Option<StaticCStr> {
     Listener::parse(text).map(|_| leak_cstr(text.into()))
 }
 
-/// Accepts a well-formed value of `--port`.
+/// Returns the value of `--port`, or None if it is malformed.
 pub fn port(text: &[u8]) -> Option<StaticCStr> {
     let plain = text.first()?.is_ascii_digit() && !text.iter().any(|byte| b"=:".contains(byte));
     listen(text).filter(|_| plain)
 }
 
-/// Accepts a well-formed value of `--bind`, and puts an IPv6 address, which needs no brackets here, into brackets.
+/// Returns the value of `--bind`, with an IPv6 address in brackets, or None if it is malformed.
 pub fn bind(text: &[u8]) -> Option<StaticCStr> {
     match text {
         [b'/', ..] => return listen(text),
@@ -143,7 +143,8 @@ fn parse_v4(text: &[u8]) -> Option<[u8; 4]> {
 
 /// Parses an IPv6 address without a zone and without a dotted IPv4 part.
 fn parse_v6(text: &[u8]) -> Option<[u8; 16]> {
-    // A `::` at either end has one colon that no number precedes or follows.
+    // If the address begins or ends with `::`, one colon is removed, so that splitting gives one empty group and not
+    // two.
     let inner = match text {
         b"::" => return Some([0; 16]),
         [b':', b':', ..] => text.get(1..)?,
@@ -181,7 +182,7 @@ pub fn parse_hex(text: &[u8]) -> Option<u32> {
     })
 }
 
-/// Accepts a name that `LISTEN_FDNAMES` can contain.
+/// Returns the name, or None if `LISTEN_FDNAMES` cannot contain it.
 fn valid_name(name: &[u8]) -> Option<&[u8]> {
     let fits = name.iter().all(|byte| matches!(byte, b' '..=b'~') && *byte != b':');
     (fits && matches!(name.len(), 1..=LONGEST_NAME)).then_some(name)

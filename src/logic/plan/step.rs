@@ -33,7 +33,7 @@ pub enum Step {
     WriteManagedPid(StaticCStr),
     /// Lead a new process group, and make it the foreground group of the terminal on descriptor 0.
     TakeForeground,
-    /// Lead a new process group, in the background of the terminal.
+    /// Lead a new process group, without making it the terminal's foreground group.
     Group,
     /// Set the nice value.
     Nice(i32),
@@ -61,10 +61,10 @@ pub enum Step {
     Chroot(StaticCStr),
     /// Change the working directory.
     Chdir(StaticCStr),
-    /// Verify that this working directory is inside the root. A link to one of vsrun's own descriptors, which another
-    /// process may have planted there, would lead out of it (CVE-2024-21626).
+    /// Verify that this working directory is inside the root. A symbolic link inside the root that another process
+    /// planted could lead out through /proc/self/fd (CVE-2024-21626).
     VerifyCwdInsideRoot(StaticCStr),
-    /// Block all signals, so that the new user cannot send one before the exec.
+    /// Block all signals, so that none from the new user, except KILL and STOP, has an effect before the exec.
     BlockSignals,
     /// Leave the caller's session keyring for a new one.
     Keyring,
@@ -93,8 +93,8 @@ pub enum Step {
     Umask(u32),
     /// Close every descriptor above 2 except those that the program inherits.
     CloseDescriptors,
-    /// Make every descriptor above 2, except those that the program inherits, close-on-exec. For a vsrun that becomes
-    /// the server with its own user and root: until the exec it may still have to undo the start.
+    /// Make every descriptor above 2, except those that the program inherits, close-on-exec. Used if vsrun becomes the
+    /// server and keeps its user and root: until the exec, it may have to undo the start.
     CloexecDescriptors,
     /// Move the write end of the ready pipe to this descriptor, on which the program reports that it is ready.
     Ready(i32),
@@ -102,10 +102,10 @@ pub enum Step {
     Ruleset(Handled),
     /// Add a rule to the rule set. The second value is the rights to files that the rule set handles.
     Allow(Rule, u64),
-    /// Confine the process by the rule set, and close the rule set.
+    /// Confine the process by the rule set (landlock_restrict_self(2)), and close the rule set.
     Confine,
-    /// Verify that the Landlock rules cover this working directory. Only in the rehearsal of `--check`, because a
-    /// server that does not use its working directory runs without such a rule.
+    /// Verify that the Landlock rules allow access to this working directory. Only the rehearsal of `--check` verifies
+    /// that, because a server that does not use its working directory runs without such a rule.
     Covered(StaticCStr),
     /// Run the rotator of the server's output, in this program.
     RunLogRotator(LogPolicy),
@@ -129,7 +129,7 @@ pub enum KeepPermitted {
 }
 
 impl fmt::Display for Step {
-    /// Says what the step does, in words that follow "cannot" in a message.
+    /// Writes what the step does, in words that follow "cannot" in a message.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let table = include_bytes!(concat!(env!("OUT_DIR"), "/step_text.txt"));
         Filled(Phrase { table, index: self.step_text() as u8 }, &[self.object()]).fmt(f)

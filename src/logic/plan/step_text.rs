@@ -1,7 +1,7 @@
-//! What the steps of a program do, in words for messages.
+//! The texts of messages about steps.
 
 phrases! {
-    /// What a step does, with a `%` in place of its object.
+    /// What a step does, in words that follow "cannot" in a message. `%` stands for the step's path, number or value.
     StepText {
         UnblockSignals = "unblock the signals",
         Setsid = "start a session",

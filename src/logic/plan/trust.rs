@@ -75,7 +75,7 @@ impl Trust {
 /// Why a component of a path is not trusted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reason {
-    /// The path leads to the component through one of another user.
+    /// An earlier component of the path belongs to another user, who is not trusted.
     Owner {
         /// The user id of the component's owner.
         owner: u32,

@@ -7,7 +7,7 @@ use crate::logic::base::time::Span;
 /// Something that happened to the supervisor or its processes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// The deadline of the phase has passed.
+    /// The deadline of the phase, or of the second process of a replacement, has passed.
     Tick,
     /// The server is ready, as `--ready` defines it.
     Ready,
@@ -46,7 +46,7 @@ pub enum Event {
 }
 
 impl Event {
-    /// The same event, if it happened to the second process.
+    /// Converts an event about the server into the same event about the second process of a replacement.
     pub fn for_second(self) -> Self {
         Self::Second(match self {
             Self::Ready => SecondEvent::Ready,
@@ -57,7 +57,7 @@ impl Event {
             Self::ForkFailed => SecondEvent::ForkFailed,
             Self::NoneLeft => SecondEvent::NoneLeft,
             Self::Unkillable => SecondEvent::Unkillable,
-            // These concern the supervisor, or only the server.
+            // These events are not about one process, or happen only to the server.
             Self::Tick
             | Self::Unhealthy
             | Self::Heartbeat
@@ -106,15 +106,15 @@ pub enum Action {
     Send(Signal, Recipient),
     /// Forward a signal, without the CONT that `Send` adds.
     Forward(Signal, Recipient),
-    /// Record that the server is restarted after this pause, and wait.
+    /// Record that the server is restarted after this pause, and wait for the next event.
     Pause(Span),
-    /// Record that the server gets the stop signal after this time (`--stop-delay`), and wait.
+    /// Record that the server gets the stop signal after this time (`--stop-delay`), and wait for the next event.
     Delay(Span),
     /// Report that the server is ready to the waiting parent and the service manager.
     ReportReady,
     /// Start a candidate beside the server.
     LaunchCandidate,
-    /// The second process is the server from now on, and the server is the second process.
+    /// Exchange the server and the second process.
     SwitchOver,
     /// Send a signal to the second process, to its group or to what remains of it. CONT follows.
     SendSecond(Signal, Recipient),

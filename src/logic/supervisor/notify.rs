@@ -9,14 +9,14 @@ use crate::logic::base::signal::Signal;
 use crate::logic::base::text::{index_of_word, split_byte};
 use crate::logic::base::time::{Span, Time, parse_number};
 
-/// The uid that the kernel reports for a user without a uid in the receiver's user namespace.
+/// The uid that the kernel reports for a user that has no uid in the receiver's user namespace (overflowuid).
 const OVERFLOW: u32 = 65_534;
 
-/// True if a message from this process may speak for the server.
+/// True if a message from this process is accepted as one from the server, whose user id is `server`.
 ///
-/// Its user decides, not its pid: `READY=1` comes from a child as often as from the server itself (systemd-notify, a
-/// shell wrapper). A process outside of our namespaces has pid 0, and all users that have no number here share one,
-/// which may be the server's.
+/// The user id is compared and not the pid, because a child of the server often sends `READY=1` (systemd-notify, a
+/// shell wrapper). A process outside of vsrun's pid namespace has pid 0. All users outside of its user namespace have
+/// the same uid, the overflow uid, and the server's may be that one too.
 pub fn is_trusted(pid: i32, uid: u32, server: u32) -> bool {
     uid == 0 || uid == server && (pid > 0 || uid != OVERFLOW)
 }
@@ -55,12 +55,13 @@ pub enum Ignored {
     Unsupported,
     /// The message holds a value that cannot be read.
     Malformed,
-    /// Descriptors came with the message, and the process that closes earlier ones hangs.
+    /// The message has descriptors. They cannot be closed now, because the process that closes those of earlier
+    /// messages hangs.
     Hanging,
 }
 
 impl Ignored {
-    /// The reason, for vsrun's own record.
+    /// The reason as a text for vsrun's own records.
     pub fn reason(self) -> Reason {
         match self {
             Self::OtherUser => Reason::NotServersUser,
@@ -76,8 +77,8 @@ impl Ignored {
     }
 }
 
-/// The names that vsrun reads, in the order of `Message::assign`. (A match with a byte string for each would be compiled to
-/// a comparison for each byte.)
+/// The names that vsrun reads. `Message::assign` uses their indexes. (A match on byte strings would be compiled to a
+/// comparison for each byte.)
 const NAMES: &[u8] =
     b"READY,WATCHDOG,STOPPING,RELOADING,STATUS,MONOTONIC_USEC,WATCHDOG_USEC,EXTEND_TIMEOUT_USEC,FDSTORE,MAINPID";
 
@@ -114,7 +115,7 @@ impl<'a> Message<'a> {
         }
     }
 
-    /// Reads a time in microseconds, rounded up: a server that asks for less than a millisecond gets a millisecond.
+    /// Parses a time in microseconds, and rounds it up to milliseconds, so that a short time does not become zero.
     fn micros(&mut self, value: &[u8]) -> Option<Span> {
         let micros = parse_number(value);
         if micros.is_none() {
@@ -125,8 +126,8 @@ impl<'a> Message<'a> {
 
     /// Applies the message to the state: deadlines change at once, everything else is returned as an event for `next`.
     ///
-    /// `EXTEND_TIMEOUT_USEC=` moves a deadline only to a later time, and not while vsrun stops a server that missed
-    /// its watchdog or its ready timeout.
+    /// `EXTEND_TIMEOUT_USEC=` moves a deadline only to a later time, and not while vsrun stops a server because of its
+    /// watchdog, its health probe or its ready timeout.
     #[inline(never)]
     pub fn apply(&self, policy: &Policy, state: &mut State, now: Time) -> Option<Event> {
         if let Some(span) = self.extend
@@ -142,7 +143,7 @@ impl<'a> Message<'a> {
             && let Some(span) = self.watchdog
         {
             state.watchdog = Some(span).filter(|span| *span > Span::ZERO);
-            // If the watchdog is armed, the new time begins now.
+            // A new watchdog time begins now if the watchdog is armed.
             state.watchdog_deadline = state.watchdog_deadline.and(state.watchdog).map(|span| now.after(span));
         }
         if self.trigger {
@@ -160,8 +161,9 @@ impl<'a> Message<'a> {
 }
 
 impl Message<'_> {
-    /// Applies a message of the second process of a replacement. The candidate may report that it is ready, set its later
-    /// watchdog time, and ask for more time to become ready; the old server may ask for more time to stop.
+    /// Applies a message of the second process of a replacement. The candidate may report that it is ready, set the
+    /// watchdog time that applies once it is ready, and ask for more time to become ready. The old server may ask for
+    /// more time to stop.
     #[inline(never)]
     pub fn apply_to_second(&self, policy: &Policy, state: &mut State, now: Time) -> Option<Event> {
         let later = |until: Time| self.extend.map_or(until, |span| until.max(now.after(span)));

@@ -24,7 +24,7 @@ pub enum Restart {
 pub struct RestartLimit {
     /// The largest number of restarts, at least 1.
     pub restarts: u16,
-    /// The duration that they are counted in, at least a millisecond.
+    /// The duration in which restarts are counted, at least a millisecond.
     pub within: Span,
 }
 
@@ -66,8 +66,8 @@ pub enum AtExit {
 pub struct Policy {
     /// Whether vsrun is a manager or an init.
     pub role: Role,
-    /// The recipient of signals for the server: the process alone, or its group. With the group, the rest of it exits
-    /// before anything follows the server's exit.
+    /// The recipient of signals for the server: the process alone, or its group. If it is the group, vsrun handles the
+    /// server's exit only after the rest of the group has exited.
     pub signal_scope: Recipient,
     /// Whether forwarded signals go to the process group even if `signal_scope` is the process alone.
     pub forwards_to_group: bool,
@@ -83,12 +83,12 @@ pub struct Policy {
     pub success: Success,
     /// The shortest and the longest pause between consecutive restarts.
     pub delay: (Span, Span),
-    /// The number of restarts after which the supervisor gives up. None: it never does.
+    /// How many restarts in which duration are allowed before the supervisor gives up. None: any number.
     pub limit: Option<RestartLimit>,
     /// How long the first server process may take until it is ready. None: for ever.
     pub ready_timeout: Option<Span>,
-    /// How long the new server of a replacement may take until it is ready. None: the server cannot be replaced, because
-    /// its readiness does not show that the new one serves.
+    /// How long the new server of a replacement may take until it is ready. None: the server cannot be replaced,
+    /// because its kind of `--ready` does not show that the new process works.
     pub candidate_timeout: Option<Span>,
     /// How long a ready server may send no `WATCHDOG=1`. None: for ever.
     pub watchdog: Option<Span>,
@@ -98,11 +98,11 @@ pub struct Policy {
     pub stop_timeout: Option<Span>,
 }
 
-/// Signals that ask a process to exit, whatever the stop signal is.
+/// Signals that ask a process to exit, in addition to the stop signal.
 pub const EXIT_SIGNALS: [Signal; 5] = [Signal::TERM, Signal::INT, Signal::QUIT, Signal::HUP, Signal::KILL];
 
 impl Policy {
-    /// Whether a signal asks for an exit.
+    /// True if the signal asks a process to exit.
     pub fn is_exit_signal(&self, signal: Signal) -> bool {
         signal == self.stop_signal || EXIT_SIGNALS.contains(&signal)
     }
@@ -121,18 +121,20 @@ impl Policy {
         if self.forwards_to_group { Recipient::Group } else { self.signal_scope }
     }
 
-    /// True if a forwarded signal asks the whole service to exit. That is so only for an init: a manager has stop
-    /// requests of its own.
+    /// True if a forwarded signal asks the server and vsrun to exit. Always false for a manager, which exits only on
+    /// its own stop requests.
     pub fn ends_service(&self, signal: Signal) -> bool {
         self.role != Role::Manager && [Signal::TERM, self.stop_signal].contains(&signal)
     }
 
-    /// True if a signal that an init forwards is a request to stop, as SIGTERM and SIGINT to a manager are.
+    /// True if an init treats a forwarded signal as a request to stop, to which `--stop-delay` applies: SIGTERM, SIGINT
+    /// or the stop signal. Always false for a manager.
     pub fn is_forwarded_stop(&self, signal: Signal) -> bool {
         self.ends_service(signal) || self.role != Role::Manager && signal == Signal::INT
     }
 
-    /// When a process that was asked to exit is killed, and when KILL is repeated.
+    /// When a process that is asked to exit now is sent KILL, or one that is sent KILL now is sent it again. None:
+    /// never.
     pub fn stop_deadline(&self, now: Time) -> Option<Time> {
         self.stop_timeout.map(|span| now.after(span))
     }

@@ -1,4 +1,4 @@
-//! Probes of a server: turns a text like `8080/health` into a request, and judges the first bytes of the response.
+//! Probes of a server: turns a text like `8080/health` into a request, and evaluates the first bytes of the response.
 //!
 //! A probe is `[http:][ADDRESS:]PORT[/PATH]`, `[http:]/SOCKET[:/PATH]` or `exec:/PROGRAM [ARG]...`. With a PATH, or
 //! with `http:`, it is an HTTP/1.1 GET (RFC 9112) of which only the status line is read.
@@ -12,14 +12,14 @@ use crate::logic::plan::socket_address::{Listener, Transport};
 /// How to test whether a server works.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Probe {
-    /// A connection to the first of these addresses that accepts one, each as connect(2) takes it.
+    /// Connect to each address until the probe succeeds. With a request, a healthy response is needed too.
     Connect {
-        /// The addresses, at least one.
+        /// The addresses as the bytes of a sockaddr, for connect(2). There is at least one.
         addresses: Vec<Vec<u8>>,
         /// The HTTP request. None: a connection is enough.
         request: Option<Vec<u8>>,
     },
-    /// A program and its arguments. The server is healthy if the program exits with 0.
+    /// Execute this program with these arguments. The server is healthy if the program exits with 0.
     Exec(Vec<StaticCStr>),
 }
 
@@ -70,7 +70,7 @@ fn addresses(text: &[u8]) -> Option<(Vec<Vec<u8>>, &[u8])> {
     if text.contains(&b':') {
         return Some((vec![parse(text)?], text));
     }
-    // A server may listen on one family only.
+    // Both loopback addresses are tried, because a server may listen only on IPv4 or only on IPv6.
     let loopback = |host: &[u8]| parse(&[host, text].concat());
     Some((vec![loopback(b"127.0.0.1:")?, loopback(b"[::1]:")?], b"localhost"))
 }
@@ -88,10 +88,10 @@ pub enum HttpAnswer {
     Other,
 }
 
-/// How many bytes of a response are read: `HTTP/1.1 200`.
+/// How many bytes of a response are read: the length of `HTTP/1.1 200`.
 pub const STATUS_LINE_SIZE: usize = 12;
 
-/// Judges the beginning of a response.
+/// Evaluates the first bytes of a response.
 pub fn answer(bytes: &[u8]) -> HttpAnswer {
     const PATTERN: &[u8; STATUS_LINE_SIZE] = b"HTTP/1.# ###";
     let fits = |(byte, wanted): (&u8, &u8)| if *wanted == b'#' { byte.is_ascii_digit() } else { byte == wanted };

@@ -5,7 +5,7 @@ use crate::logic::base::cstr::{StaticCStr, leak_cstr};
 use crate::logic::base::text::index_of_word;
 use crate::logic::base::time::{Span, parse_number};
 
-/// The environment variable with the path of the notify socket (sd_notify(3)): the server's, and vsrun's own.
+/// The environment variable with the path of the socket for sd_notify(3): vsrun reads it, and sets it for the server.
 pub const NOTIFY_SOCKET: &[u8] = b"NOTIFY_SOCKET";
 
 /// When a server counts as started.
@@ -13,11 +13,11 @@ pub const NOTIFY_SOCKET: &[u8] = b"NOTIFY_SOCKET";
 pub enum Ready {
     /// execve(2) of the server succeeded.
     Exec,
-    /// The server writes a newline to this descriptor, as s6 defines it.
+    /// The server writes a newline to this descriptor, as in the protocol of s6.
     Newline(i32),
     /// The server sends `READY=1` to `$NOTIFY_SOCKET` (sd_notify(3)).
     Notify,
-    /// The server has lived that long.
+    /// The server has run for this time.
     Alive(Span),
     /// This probe succeeds.
     Probe(StaticCStr),

@@ -11,54 +11,54 @@ use crate::logic::base::reason::Reason;
 use crate::logic::base::signal::Signal;
 use crate::logic::base::time::{Span, Time};
 
-/// How long a candidate may take to be ready. None: a server with this readiness cannot be replaced, because nothing
-/// shows that the new process serves.
+/// How long a candidate may take to be ready. None: the server cannot be replaced, because this kind of `--ready` does
+/// not show that the new process works.
 pub fn candidate_timeout(ready: Option<Ready>, timeout: Option<Span>) -> Option<Span> {
     let lives = match ready? {
         Ready::Newline(_) | Ready::Notify => Span::ZERO,
         Ready::Alive(span) => span,
-        // The program is passed the pid of the candidate. A probe of the network would be answered by the old server.
+        // An `exec:` probe gets the pid of the candidate. A network probe could be answered by the old server.
         Ready::Probe(text) if text.to_bytes().starts_with(b"exec:") => Span::ZERO,
         Ready::Exec | Ready::Probe(_) => return None,
     };
-    // What comes before its exec takes time too.
+    // The time starts at fork(2), so the steps before the exec are part of it.
     Some(timeout.unwrap_or(Span(lives.0.saturating_add(READY_TIMEOUT.0))))
 }
 
-/// How long a candidate may take to be ready without `--ready-timeout`; with `alive:`, in addition to that time.
+/// How long a candidate may take to be ready without `--ready-timeout`. The time of `--ready alive:` is added to it.
 const READY_TIMEOUT: Span = Span::secs(60);
 
 /// The second server process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(test, derive(Hash))]
 pub enum Second {
-    /// There is none.
+    /// There is no second process.
     None,
-    /// The candidate starts. It has to be ready at `until`.
+    /// The candidate has been started and is not ready yet.
     Candidate {
-        /// When it is too late.
+        /// The deadline: if the candidate is not ready then, it is ended.
         until: Time,
-        /// When it was started.
+        /// When the candidate was started.
         since: Time,
-        /// Its watchdog time, which counts once it is the server.
+        /// The candidate's watchdog time, which applies once it is the server.
         watchdog: Option<Span>,
     },
-    /// It is being ended: at `until` it is sent `next`, then KILL after the stop timeout.
+    /// The second process is being ended: at `until` it is sent `next`, and after the stop timeout KILL.
     Exiting {
-        /// When that signal is due. None: never.
+        /// When `next` is sent. None: never.
         until: Option<Time>,
-        /// The signal.
+        /// The next signal.
         next: Signal,
-        /// The process or its group.
+        /// The recipient of `next`: the process or its group.
         to: Recipient,
-        /// Whether it has been sent KILL.
+        /// True if the process has been sent KILL.
         killed: bool,
     },
-    /// It has exited. At `until` its remaining processes are sent `next`; None: they are left alone then.
+    /// The second process has exited, and processes that it started remain.
     Remains {
-        /// When that is due.
+        /// When these processes are sent `next`, or are left alone if it is None.
         until: Time,
-        /// The signal.
+        /// The next signal.
         next: Option<Signal>,
     },
 }
@@ -67,13 +67,13 @@ pub enum Second {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(test, derive(Hash))]
 pub enum Outcome {
-    /// The new server serves, and the old one has exited.
+    /// The new server is ready, and the old one has exited.
     Done,
     /// The new server exited.
     Exited(Exit),
-    /// The new server exited, and how is not known yet.
+    /// The new server exited. Its exit status is not known yet, because other processes of its group are alive.
     Ended,
-    /// The new server could not be started. Holds the exit status for that.
+    /// The new server could not be started. Holds vsrun's exit status for that error.
     ExecFailed(u8),
     /// The kernel refused to fork.
     NoFork,
@@ -81,9 +81,9 @@ pub enum Outcome {
     Late,
     /// The new server can no longer report that it is ready.
     NeverReady,
-    /// A stop was requested meanwhile.
+    /// A stop was requested during the replacement.
     Stopped,
-    /// A restart was requested meanwhile.
+    /// A restart was requested during the replacement.
     Restarted,
     /// No replacement was begun.
     Refused(Refusal),
@@ -93,30 +93,30 @@ pub enum Outcome {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(test, derive(Hash))]
 pub enum Refusal {
-    /// One is under way.
+    /// Another replacement is under way.
     UnderWay,
     /// No server is running, or it is being ended, or the first one is not ready yet.
     NotRunning,
-    /// The server has no readiness that shows that a new one serves.
+    /// The server's kind of `--ready` does not show that a new process works.
     NoReadiness,
     /// The server has the terminal.
     Terminal,
 }
 
-/// The number of the acknowledgement, which is no outcome.
+/// The number by which a manager acknowledges a request, before the outcome is known.
 pub const ACCEPTED: u16 = 0;
 
-/// The upper bits of the value that comes with a request.
+/// The upper 12 bits of the value that is queued with SIGCHLD (sigqueue(3)) to request a replacement.
 const MAGIC: u32 = 0x5ec0_0000;
-/// The bits for the token, which distinguishes requests.
+/// The lower 20 bits of that value: the token, which distinguishes requests.
 const TOKEN_MASK: u32 = 0x000f_ffff;
 
-/// The value of a request with this token, of which the lower 20 bits count.
+/// The value that requests a replacement with this token. Only the lower 20 bits of the token are used.
 pub fn request(token: u32) -> u32 {
     MAGIC | (token & TOKEN_MASK)
 }
 
-/// The token of a request, if the value is one.
+/// The token, if the value is a request for a replacement.
 pub fn token_of(value: u32) -> Option<u32> {
     (value & !TOKEN_MASK == MAGIC).then_some(value & TOKEN_MASK)
 }
@@ -165,7 +165,7 @@ impl Outcome {
         })
     }
 
-    /// The outcome in words: the text is that of the first object, and of the second one after it.
+    /// The outcome in words: two objects, to be written one after the other.
     pub fn words(self) -> [Object<'static>; 2] {
         let reason = match self {
             Self::Done => Reason::NewServes,
@@ -187,7 +187,7 @@ impl Outcome {
 }
 
 impl Second {
-    /// When the next signal to it, or the end of its patience, is due.
+    /// When the supervisor next acts on the second process: sends a signal, or stops waiting for it.
     pub(super) fn deadline(self) -> Option<Time> {
         match self {
             Self::None => None,
@@ -201,12 +201,12 @@ impl Second {
         matches!(self, Self::Candidate { .. })
     }
 
-    /// Whether the remaining processes of the second process have been sent KILL, if they are being ended.
+    /// None if no processes remain after the second process. Otherwise, true if they have been sent KILL.
     pub fn remains(self) -> Option<bool> {
         if let Self::Remains { next, .. } = self { Some(next.is_none()) } else { None }
     }
 
-    /// True if a process of ours has not been reaped.
+    /// True if there is a second process that has not been reaped.
     pub(super) fn is_process(self) -> bool {
         matches!(self, Self::Candidate { .. } | Self::Exiting { .. })
     }

@@ -1,6 +1,6 @@
 //! When the server is probed (`--ready alive:` and `probe:`, `--health`), and what the results mean.
 //!
-//! A pure module, as the state machine is: it turns times and results into `Event::Ready` and `Event::Unhealthy`.
+//! It has no effects: it turns times and results into `Event::Ready` and `Event::Unhealthy`.
 
 use super::event::Event;
 use super::readiness::Ready;
@@ -13,7 +13,7 @@ const LONGEST_PAUSE: Span = Span::secs(1);
 /// The shortest and the longest time limit of an attempt of a readiness probe. It doubles after each attempt that
 /// exceeded it, so a server that hangs once is soon tried again, and a server that always answers slowly becomes ready.
 const ATTEMPT_LIMITS: (Span, Span) = (Span::secs(1), Span::secs(16));
-/// The pause after fork(2) failed for a probe, which says nothing about the server.
+/// The pause after a probe could not be started. That does not count as a failed probe.
 const REFUSED_PAUSE: Span = Span::secs(1);
 
 /// `--health-interval`, `--health-timeout` and `--health-retries`.
@@ -23,7 +23,7 @@ pub struct Health {
     pub interval: Span,
     /// How long a probe may take.
     pub timeout: Span,
-    /// After how many failures in a row the server is ended.
+    /// The server is stopped after this number of failures in a row.
     pub retries: u64,
 }
 
@@ -36,10 +36,10 @@ pub enum Which {
     Health,
 }
 
-/// What the prober has to do now.
+/// What has to be done now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Due {
-    /// The server has lived as long as `--ready alive:` demands.
+    /// Report that the server is ready: it has run for the time of `--ready alive:`.
     Ready,
     /// Start an attempt of this probe, with this time limit.
     Attempt(Which, Span),
@@ -58,7 +58,7 @@ pub enum AttemptResult {
     Refused,
 }
 
-/// The probes of one server process.
+/// The schedule of the probes of one server process.
 #[derive(Clone, Copy, Debug)]
 pub struct Schedule {
     ready: Ready,
@@ -72,13 +72,13 @@ pub struct Schedule {
 }
 
 impl Schedule {
-    /// A schedule in which nothing is due until `begin`.
+    /// Makes a schedule in which nothing is due until `begin` or `on_ready` is called.
     pub fn new(ready: Ready, health: Option<Health>) -> Self {
         let (pause, limit) = (FIRST_PAUSE, ATTEMPT_LIMITS.0);
         Self { ready, health, stage: None, next: None, pause, limit, failures: 0 }
     }
 
-    /// The server has been executed.
+    /// Begins the schedule. To be called when the server has been executed.
     pub fn begin(&mut self, now: Time) {
         let first = match self.ready {
             Ready::Exec | Ready::Newline(_) | Ready::Notify => return,
@@ -88,7 +88,8 @@ impl Schedule {
         *self = Self { stage: Some(Which::Ready), next: Some(now.after(first)), ..Self::new(self.ready, self.health) };
     }
 
-    /// The server is ready. A server may report that several times, after each of its reloads.
+    /// Begins the health probes. To be called when the server is ready. A server may report that again after each
+    /// reload; only the first call has an effect.
     pub fn on_ready(&mut self, now: Time) {
         if self.stage == Some(Which::Health) {
             return;
@@ -98,7 +99,7 @@ impl Schedule {
         self.failures = 0;
     }
 
-    /// The server has exited or has been asked to exit: no more probes.
+    /// Ends the schedule. To be called when the server has exited or has been asked to exit.
     pub fn end(&mut self) {
         (self.stage, self.next) = (None, None);
     }
@@ -108,7 +109,7 @@ impl Schedule {
         self.next
     }
 
-    /// Returns what is due. `on_result` has to follow an attempt, because it counts as begun.
+    /// Returns what is due. The caller must begin a returned attempt, and pass its result to `on_result`.
     pub fn due(&mut self, now: Time) -> Option<Due> {
         self.next.filter(|next| *next <= now)?;
         let which = self.stage?;
@@ -116,7 +117,8 @@ impl Schedule {
         Some(match (which, self.ready, self.health) {
             (Which::Ready, Ready::Alive(_), _) => Due::Ready,
             (Which::Health, _, Some(health)) => {
-                // The interval is from start to start, so a slow probe does not delay the next one.
+                // The interval is measured between the starts of two probes, so a slow probe does not delay the next
+                // one.
                 self.next = Some(now.after(health.interval));
                 Due::Attempt(which, health.timeout)
             }
@@ -124,7 +126,7 @@ impl Schedule {
         })
     }
 
-    /// Applies the result of an attempt in the present run. Returns what it means for the server.
+    /// Applies the result of an attempt. Returns the event that follows from it, if there is one.
     pub fn on_result(&mut self, tried: AttemptResult, now: Time) -> Option<Event> {
         let is_ready = self.stage? == Which::Health;
         match tried {

@@ -32,8 +32,8 @@ pub struct SignalTable {
 
 impl SignalTable {
     /// Defaults: TERM and INT stop a manager's server, HUP restarts it, every other signal is forwarded. `given`
-    /// replaces defaults. The init of a `machine` (`--at-exit`) also has the shutdown signals of systemd, nspawn and
-    /// LXC.
+    /// replaces defaults. If `machine` is true (`--at-exit`), the shutdown signals of systemd, nspawn and LXC end the
+    /// machine.
     pub fn new(role: Role, machine: bool, given: &[(Signal, SignalAction)]) -> Self {
         let mut signal_table = Self { table: [SignalAction::Ignore; 64], end: None };
         for (action, number) in signal_table.table.iter_mut().zip(1..) {
@@ -63,7 +63,8 @@ impl SignalTable {
         action
     }
 
-    /// What PID 1 does to the machine at its end: the last received signal with such an action decides.
+    /// What PID 1 does to the machine instead of exiting, if a received signal asked for that. The last such signal
+    /// decides.
     pub fn end(&self) -> Option<AtExit> {
         self.end
     }
@@ -74,7 +75,7 @@ impl SignalTable {
     }
 }
 
-/// The names of the actions of `--on-signal`, for messages. `forward` may name another signal.
+/// Names of actions of `--on-signal`, for suggestions in messages. Those that end a machine are omitted.
 pub const ACTIONS: &[u8] = b"STOP,RESTART,REPLACE,REOPEN,IGNORE,FORWARD";
 
 /// Reads `SIGNAL=ACTION`. KILL and STOP cannot be caught, and vsrun needs CHLD itself.

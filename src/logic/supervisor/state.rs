@@ -9,7 +9,7 @@ use crate::logic::base::exit::{Exit, SETUP};
 use crate::logic::base::signal::Signal;
 use crate::logic::base::time::{Span, Time, earliest};
 
-/// A run of at least this length resets the count of consecutive failures; so does one as long as the longest pause.
+/// A run of this length, or of the longest restart pause if that is shorter, resets the count of consecutive failures.
 const STABLE_UPTIME: Span = Span::secs(10);
 
 /// Everything that the state machine remembers.
@@ -29,7 +29,7 @@ pub struct State {
     pub(super) started_at: Time,
     /// The second process of a replacement.
     pub second: Second,
-    /// Restarts after unexpected exits, for records and the handler.
+    /// The number of restarts after unexpected exits, for records and the crash handler.
     pub(super) restarts: u64,
     /// The times of the last restarts, as many as `--restart-limit` needs. Allocated at the start, because a running
     /// supervisor must not allocate.
@@ -42,9 +42,9 @@ pub struct State {
     pub(super) watchdog_deadline: Option<Time>,
     /// The watchdog time of this run: `--watchdog`, until the server sends `WATCHDOG_USEC=`.
     pub(super) watchdog: Option<Span>,
-    /// When the server has to be ready, if it is a candidate that took the place of a server that exited.
+    /// When the server has to be ready, if it is a candidate that became the server because the old one exited.
     pub(super) ready_deadline: Option<Time>,
-    /// The outcome of the replacement under way, as far as it is known already.
+    /// The outcome of the replacement under way: `Done` from its start on, until it fails.
     pub(super) replacement: Option<Outcome>,
     /// The outcome of the last replacement, until it has been reported.
     pub finished: Option<Outcome>,
@@ -59,7 +59,7 @@ pub enum Phase {
     Starting { until: Option<Time> },
     /// The server runs and a server process has been ready once.
     Running,
-    /// A stop was requested, and the server gets the stop signal, or this forwarded one, at `until` (`--stop-delay`).
+    /// A stop was requested. At `until` (`--stop-delay`) the server gets `signal`, or the stop signal if it is None.
     Delaying { signal: Option<Signal>, until: Time },
     /// The server has been sent the stop signal, or ABRT by the watchdog. `next` follows its exit.
     Stopping { next: AfterStop, until: Option<Time> },
@@ -87,13 +87,13 @@ pub enum Phase {
 }
 
 impl Phase {
-    /// Whether the server runs and has not been asked to exit, so that it is probed.
+    /// True if the server runs and vsrun has not asked it to exit, so that it is probed.
     pub fn is_up(self) -> bool {
         matches!(self, Self::Starting { .. } | Self::Running)
     }
 }
 
-/// Why vsrun ends a server without a request.
+/// Why vsrun stops a server although no stop or restart was requested.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(test, derive(Hash))]
 pub enum ForcedStop {
@@ -101,7 +101,7 @@ pub enum ForcedStop {
     Watchdog,
     /// The health probe failed too often in a row.
     Health,
-    /// The server took the place of one that exited during a replacement, and was not ready in time.
+    /// A candidate became the server because the old one exited, and then failed to become ready.
     Unready,
 }
 
@@ -134,8 +134,8 @@ pub enum AfterStop {
     Restart,
     /// The first start failed: the supervisor exits with an error.
     FailStart,
-    /// The exit is handled as if the server had exited by itself. Used after the watchdog and failed health probes, and
-    /// for the rest of a group.
+    /// The exit is handled as one that was not requested: after a `ForcedStop`, or after an exit of the server by
+    /// itself, while its remaining processes are being ended.
     HandleExit,
 }
 
@@ -175,7 +175,7 @@ pub enum ForkTask {
 }
 
 impl State {
-    /// The state just after the first launch, which the caller does.
+    /// The state just after the first launch. The caller must start the server itself.
     pub fn new(policy: &Policy, now: Time) -> Self {
         let room = policy.limit.map_or(0, |limit| usize::from(limit.restarts));
         Self {
@@ -197,7 +197,7 @@ impl State {
         }
     }
 
-    /// When `Event::Tick` is due.
+    /// When the supervisor must pass `Event::Tick` to the state machine.
     pub fn deadline(&self) -> Option<Time> {
         earliest(&[self.main_deadline(), self.second.deadline()])
     }
@@ -240,8 +240,8 @@ impl State {
         }
     }
 
-    /// Translates the last exit for vsrun's own exit status: an exit listed in `--success-exit` is a success, except
-    /// one that vsrun has forced.
+    /// Changes the exit that vsrun exits with: one listed in `--success-exit` becomes a success, or a failure if vsrun
+    /// has forced it.
     pub(super) fn apply_success_exit(&self, policy: &Policy, ending: Ending) -> Ending {
         let apply_success_exit = |exit| match self.forced {
             _ if !policy.success.contains(exit) => exit,
@@ -256,20 +256,20 @@ impl State {
         }
     }
 
-    /// Whether an exit of the server leads to a restart. A requested end is not unexpected.
+    /// True if an exit of the server leads to a restart, by the rules of `--restart`.
     pub(super) fn is_unexpected(&self, policy: &Policy, exit: Exit) -> bool {
         let passed = self.was_requested(policy, exit);
         match policy.restart {
             Restart::Always => true,
             Restart::No => false,
-            // Even if the server handled the signal and exited with 0.
+            // A forced stop leads to a restart, even if the server handled the signal and exited with 0.
             Restart::OnFailure | Restart::OnAbort if self.forced.is_some() => true,
             Restart::OnFailure => !passed && !policy.success.contains(exit),
             Restart::OnAbort => !passed && !policy.success.contains(exit) && exit.signal().is_some(),
         }
     }
 
-    /// The server reported that it is alive: the watchdog time starts again.
+    /// Sets the deadline of the watchdog to now plus the watchdog time.
     pub(super) fn arm_watchdog(&mut self, now: Time) -> Action {
         self.watchdog_deadline = self.watchdog.map(|span| now.after(span));
         Action::Wait
@@ -280,7 +280,7 @@ impl State {
         if self.watchdog_deadline.is_some() { self.arm_watchdog(now) } else { Action::Wait }
     }
 
-    /// Ends a server that is silent or not healthy. The exit counts as unexpected.
+    /// Stops a server that is silent or not healthy. Its exit counts as unexpected.
     pub(super) fn force_stop(&mut self, policy: &Policy, forced: ForcedStop, now: Time) -> Action {
         self.forced = Some(forced);
         self.phase = Phase::Stopping { next: AfterStop::HandleExit, until: policy.stop_deadline(now) };

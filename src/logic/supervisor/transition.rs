@@ -1,8 +1,8 @@
 //! The supervisor's decisions: one pure function, [`next`], from a state and an event to a state and an action.
 //!
 //! The time is an argument, and pids are not used, so the tests can explore every state. A launch that fails counts as
-//! a very short run. Each phase has a function of its own, whose `match` names every event: a new event does not compile
-//! without a decision in each phase.
+//! a very short run. Each phase has a function of its own, whose `match` names every event, so a new event does not
+//! compile without a decision in each phase.
 
 use super::event::{Action, Ending, Event, LogFiles, Recipient};
 use super::policy::{Policy, Role};
@@ -17,8 +17,8 @@ use runs::{launch, on_unexpected_exit};
 /// How long to wait for processes after KILL: one that hangs in the kernel may never exit.
 const KILL_WAIT: Span = Span::secs(5);
 
-/// Applies an event to the state and returns what to do. No other function changes the phase of a running supervisor,
-/// except `Message::apply`, which moves deadlines.
+/// Applies an event to the state and returns what to do. No other function changes the phase. Outside of it, only
+/// `Message::apply` and `apply_to_second` move deadlines.
 pub fn next(policy: &Policy, state: &mut State, event: Event, now: Time) -> Action {
     let lingers = matches!(state.phase, Phase::DrainingRemaining { .. } | Phase::KillingRemaining { .. });
     let linger = policy.linger.filter(|_| !lingers);
@@ -30,7 +30,8 @@ pub fn next(policy: &Policy, state: &mut State, event: Event, now: Time) -> Acti
     action
 }
 
-/// There is no further run of the server; other processes may remain, which have until `linger`.
+/// Finishes, after the second process of a replacement has exited and other remaining processes have had until `linger`
+/// to exit.
 #[inline(never)]
 fn finish_or_linger(state: &mut State, ending: Ending, linger: Option<Time>) -> Action {
     if state.second.is_process() {
@@ -47,7 +48,7 @@ fn finish_or_linger(state: &mut State, ending: Ending, linger: Option<Time>) -> 
     }
 }
 
-/// Calls the function of the phase.
+/// Calls the function that handles events in the present phase.
 #[inline(never)]
 fn next_action(policy: &Policy, state: &mut State, event: Event, now: Time) -> Action {
     if let Some(action) = second::handle_second(policy, state, event, now) {
@@ -75,7 +76,7 @@ fn next_action(policy: &Policy, state: &mut State, event: Event, now: Time) -> A
     }
 }
 
-/// The server exited without a request from vsrun.
+/// Handles an exit of the server that no stop or restart request caused.
 fn on_exit(policy: &Policy, state: &mut State, exit: Exit, now: Time) -> Action {
     state.end_run(policy, now);
     if policy.linger.is_some() && state.is_unexpected(policy, exit) {
@@ -84,7 +85,8 @@ fn on_exit(policy: &Policy, state: &mut State, exit: Exit, now: Time) -> Action 
     cleared(policy, state, AfterStop::HandleExit, exit, now)
 }
 
-/// The server exited because vsrun stopped it, and the rest of its group is gone too.
+/// Handles the exit of a server that vsrun was stopping. No other process of its group is left if signals go to the
+/// group.
 fn after_stop(policy: &Policy, state: &mut State, next: AfterStop, exit: Exit, now: Time) -> Action {
     match next {
         AfterStop::HandleExit => on_exit(policy, state, exit, now),
@@ -93,7 +95,7 @@ fn after_stop(policy: &Policy, state: &mut State, next: AfterStop, exit: Exit, n
     }
 }
 
-/// Nothing is left of the run, or only processes that have had their time to exit: decides what follows.
+/// Decides what follows a run of which no process is left, or only processes that have had their time to exit.
 fn cleared(policy: &Policy, state: &mut State, next: AfterStop, exit: Exit, now: Time) -> Action {
     let ending = match (next, policy.role) {
         (AfterStop::Finish, Role::Manager) => Ending::Stopped,
@@ -116,9 +118,9 @@ fn forward(policy: &Policy, state: &mut State, signal: Signal, now: Time) -> Act
     }
 }
 
-/// Forwards a signal as [`next`] would, if the supervisor then waits for the same as before: the server runs, alone, and
-/// neither a stop delay nor a stop timeout begins. Returns the recipient; None if the signal needs `next`. Most signals
-/// are of this kind, and reach the server sooner so.
+/// A faster path than [`next`] for a signal that is forwarded without any other effect: no stop delay and no stop
+/// timeout begins, and no replacement is under way. Returns the recipient. Returns None if the caller must call `next`
+/// instead.
 pub fn forward_plain(policy: &Policy, state: &mut State, signal: Signal) -> Option<Recipient> {
     let begins = policy.role == Role::InitWithTimeout || policy.stop_delay.is_some();
     let plain = state.phase == Phase::Running && state.second == SecondProcess::None;

@@ -1,5 +1,5 @@
-//! The directory of `--env-dir`, which has a file for each variable. It is read on the host before anything else is
-//! done.
+//! The directory of `--env-dir`, which has a file for each variable. It is read with vsrun's own rights and root,
+//! before the plan is made.
 
 use alloc::vec::Vec;
 use core::ffi::CStr;
@@ -32,7 +32,8 @@ pub fn read(path: StaticCStr, entries: &mut Vec<StaticCStr>) -> Result<()> {
     Err(if why == Errno::INVAL { error.reason(Reason::NotAVariable) } else { add_errno(error, why) })
 }
 
-/// Reads the directory that a walk has reached. Sets `at` to the name of the file that it reads, for the error text.
+/// Reads the directory at the end of a walk, which has checked the owners of its path. Sets `at` to the name of the
+/// file that it reads, for the error text.
 fn read_from(walk: &Walk, entries: &mut Vec<StaticCStr>, at: &mut StaticCStr) -> sys::Result<()> {
     let dir = sys::walk::open_for_listing(walk.fd())?;
     let mut names = Vec::new();

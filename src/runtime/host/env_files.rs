@@ -1,4 +1,4 @@
-//! The files of `--env-file`, `--env-dir` and `--file-env`, read on the host with vsrun's own rights before the plan is
+//! The files of `--env-file`, `--env-dir` and `--file-env`, read with vsrun's own rights and root, before the plan is
 //! made.
 
 use alloc::vec::Vec;
@@ -62,8 +62,8 @@ fn read_sources(sources: &EnvFiles, base: &Env, entries: &mut Vec<StaticCStr>) -
     Ok(())
 }
 
-/// Reads a regular file. Root walks to it component by component. `name` is the variable whose value it is; None for a
-/// file of `--env-file`.
+/// Reads a regular file. Root opens its path component by component, and checks the owner of each. `name` is the
+/// variable whose value it is; None for a file of `--env-file`.
 fn read_walking(path: StaticCStr, max_size: u64, contents: &mut FileContents, name: Option<StaticCStr>) -> Result<()> {
     let mut walk = Walk::begin();
     let result = walk_file::open(&mut walk, path).and_then(|file| read_limited(&file, max_size, contents));
@@ -81,7 +81,7 @@ fn read_walking(path: StaticCStr, max_size: u64, contents: &mut FileContents, na
     })
 }
 
-/// Reads a regular file, and replaces `contents`. Refuses a FIFO without waiting for its writer.
+/// Reads a regular file into `contents`. Refuses a FIFO without waiting for its writer.
 ///
 /// # Errors
 /// The errors of open(2) and read(2); EINVAL if it is not a regular file; EFBIG if it has more than `max_size` bytes.

@@ -54,8 +54,8 @@ pub struct AccountFiles {
 /// Reads the state of the system, as far as the plan depends on it with these options.
 ///
 /// # Errors
-/// When the directory of `--env-dir` cannot be read, or /etc/passwd or /etc/group exists and cannot be read: as root, a
-/// guess would be dangerous.
+/// When a file that sets variables of the server cannot be read, or /etc/passwd or /etc/group exists and cannot be
+/// read: as root, a guess would be dangerous.
 pub fn read<'a>(options: &Options, account_files: &'a mut AccountFiles) -> Result<Host<'a>> {
     let mut env = Env(entry::environment());
     let personality = options.personality;
@@ -64,7 +64,7 @@ pub fn read<'a>(options: &Options, account_files: &'a mut AccountFiles) -> Resul
     }
     let mut inherited = InheritedSockets::default();
     let mut renames_listen_pid = false;
-    // vsrun's own pid is read only if the environment announces sockets to a pid.
+    // The pid is formatted only if the environment announces sockets to a pid.
     let named = env.get(b"LISTEN_PID").is_some();
     let pid = if named { format!("{}", process::id()) } else { String::new() };
     if !options.keeps_descriptors() {

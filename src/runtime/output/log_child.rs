@@ -21,7 +21,7 @@ use crate::sys::{self, clock, fd, poll, process};
 
 /// The shortest and the longest pause before a log child that exited is started again.
 const RETRY_DELAYS: (Span, Span) = (Span::millis(100), Span::secs(5));
-/// The time limit for reaching the exec.
+/// How long a log child may take from its start to its exec.
 const EXEC_TIMEOUT: Span = Span::secs(5);
 /// A log child that ran for this long is considered working: the pause before its next restart is the shortest again.
 const STABLE_UPTIME: Span = Span::secs(10);
@@ -31,9 +31,9 @@ const CLOSE_WAIT: Span = Span::secs(5);
 /// How long vsrun waits until the server's last lines are in its file, before the crash handler reads them.
 const DRAIN_WAIT: Span = Span::millis(500);
 
-/// A logger, or vsrun's own rotator, that is restarted when it exits; and the read end of its pipe. While that end is
-/// open here, a process that writes to the pipe gets no SIGPIPE, and no line is lost except those that the logger had
-/// read before it died.
+/// A logger, or vsrun's own rotator, that is restarted when it exits; and the read end of its pipe. While vsrun has
+/// that end open, a process that writes to the pipe gets no SIGPIPE, and only lines that the logger had read before it
+/// died can be lost.
 #[repr(C)] // Small and frequent fields first: shorter instructions.
 pub struct LogChild {
     /// The name of the log child in records.
@@ -46,11 +46,11 @@ pub struct LogChild {
     /// The running process, if there is one.
     pub running: Option<Running>,
     pause: Span,
-    /// When the log child is started again. None if it never is, because it is not our child.
+    /// When the log child is started again. None if it has never exited, or is not vsrun's child.
     retry_at: Option<Time>,
     /// The program to run.
     pub program: ExecImage,
-    /// All steps of a rotator. Some are skipped if the directory does not belong to its user.
+    /// All steps of a rotator. `program` omits those that change the user if the rotator runs with vsrun's own rights.
     steps: Vec<Step>,
 }
 
@@ -79,8 +79,8 @@ impl LogChild {
         ChildIo { input: Some(self.pipe.as_fd()), output, error, rotator: Some(rotator), ..ChildIo::default() }
     }
 
-    /// Sets where a rotator writes: a new file, and the directory of that file if it is another one now. The rotator
-    /// runs with the rights of the server's user if `as_user` is true, and otherwise with vsrun's own.
+    /// Sets where a rotator writes: a new file, and the directory of that file if it has changed. The rotator runs with
+    /// the rights of the server's user if `as_user` is true, and otherwise with vsrun's own.
     pub fn set_destination(&mut self, dir: Option<OwnedFd>, file: OwnedFd, as_user: bool) {
         self.output = dir.or(self.output.take());
         self.error = Some(file);
@@ -145,7 +145,7 @@ impl LogChild {
         }
     }
 
-    /// To be called for each child that was reaped. If it is the log child, schedules a restart and returns its name.
+    /// Must be called for each reaped child. If that is the log child, schedules a restart and returns its name.
     pub fn on_exit(&mut self, pid: Pid, now: Time) -> Option<&'static str> {
         let running = self.running.take_if(|running| running.pid == pid)?;
         if now.since(running.since) >= STABLE_UPTIME {
@@ -155,8 +155,8 @@ impl LogChild {
         Some(self.name)
     }
 
-    /// Waits until the process has read everything and exits, for five seconds at most. All other descriptors of the
-    /// pipe's write end must be closed before.
+    /// Waits until the process has read everything and has exited, for at most `CLOSE_WAIT`. All other descriptors of
+    /// the pipe's write end must be closed before.
     #[inline(never)]
     pub fn close(mut self, signals: &Signals) {
         let start = Time(clock::monotonic());
@@ -203,7 +203,7 @@ impl LogChild {
     pub fn launch(&mut self, now: Time) -> sys::Result<OwnedFd> {
         let launched = spawn(&self.program, &self.io())?;
         self.running = Some(Running { pid: launched.pid, since: now, report: None });
-        // An open descriptor would keep the disk space of a deleted file in use.
+        // The child has this descriptor now. If vsrun kept it open, a deleted file would still use disk space.
         self.error = None;
         Ok(launched.report)
     }

@@ -13,7 +13,8 @@ use crate::logic::supervisor::event::Recipient;
 use crate::logic::supervisor::policy::{HandlerPolicy, Policy, Restart, Role};
 use crate::logic::supervisor::replacement::candidate_timeout;
 
-/// The policy of the supervisor.
+/// Makes the supervisor's policy from the options. Zero for `--linger`, `--stop-delay` or `--stop-timeout` becomes
+/// None.
 #[inline(never)]
 pub fn policy(options: &Options) -> Policy {
     let handler = match (options.manager, options.handler_timeout) {

@@ -14,7 +14,7 @@ pub fn identity(options: &Options, host: &Host<'_>) -> Result<Option<Identity>> 
     let accounts = options.personality.accounts;
     let identity = account::resolve_as(login, accounts, host.passwd, host.group)?;
     if accounts != Accounts::Vsrun {
-        // The caller is another tool in vsrun's role, or vsrun may change its ids: the kernel decides whether it works.
+        // As gosu or su-exec, vsrun always tries to change its ids: the kernel decides whether that is allowed.
         return Ok(Some(identity));
     }
     let other_group = login.group.is_some() && host.egid != identity.gid;
@@ -37,7 +37,7 @@ pub fn identity(options: &Options, host: &Host<'_>) -> Result<Option<Identity>> 
 }
 
 /// The user and groups that the server's process has to change to. None if it has them already, or cannot change them.
-/// As another tool, vsrun always tries.
+/// If vsrun was called as gosu or su-exec, it always tries.
 pub fn needed_change<'a>(identity: Option<&'a Identity>, options: &Options, host: &Host<'_>) -> Option<&'a Identity> {
     let may = host.euid == 0 && host.can_change_ids == CanChangeIds::Yes;
     let tries = options.personality.accounts != Accounts::Vsrun;
@@ -45,7 +45,7 @@ pub fn needed_change<'a>(identity: Option<&'a Identity>, options: &Options, host
 }
 
 /// True if vsrun already has this user and these groups. Then no privilege is needed, as in a user namespace without
-/// setgroups(2). For root, extra groups do not matter.
+/// setgroups(2). Root may have fewer groups than these, because it needs none of them.
 fn has_identity(identity: &Identity, host: &Host<'_>) -> bool {
     let wanted = |group: &u32| *group == identity.gid || identity.groups.contains(group);
     host.euid == identity.uid

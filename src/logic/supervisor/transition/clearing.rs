@@ -9,7 +9,7 @@ use crate::logic::supervisor::policy::Policy;
 use crate::logic::supervisor::replacement::Second as SecondProcess;
 use crate::logic::supervisor::state::{AfterStop, ForcedStop, Phase, State};
 
-/// The fields of `Phase::Clearing`, as a type that can have methods.
+/// The fields of `Phase::Clearing`, as a struct with methods.
 #[derive(Clone, Copy)]
 pub(super) struct Clearing {
     pub next: AfterStop,
@@ -23,7 +23,7 @@ pub(super) struct Clearing {
 pub(super) fn clear(policy: &Policy, state: &mut State, next: AfterStop, exit: Option<Exit>, now: Time) -> Action {
     let until = policy.linger.map_or(policy.stop_deadline(now), |span| Some(now.after(span)));
     if policy.linger.is_some() && !state.second.is_process() {
-        // The processes that outlived the second process are sent the same signals.
+        // From here on, the signals to `Recipient::Remains` also reach the processes that outlived the second process.
         state.second = SecondProcess::None;
     }
     Clearing { next, exit, until, killed: false }.enter(state);
@@ -50,13 +50,13 @@ pub(super) fn clear_group(
 }
 
 impl Clearing {
-    /// Applies an event in this phase, as `next` does in the others.
+    /// Handles an event in `Phase::Clearing`.
     pub fn advance(self, policy: &Policy, state: &mut State, event: Event, now: Time) -> Action {
         use Event::*;
         match event {
             Exited(exit) if self.exit.is_none() => self.reaped(policy, state, exit, now),
             Tick => match self.exit {
-                // A process that hangs in the kernel survives KILL. It must not delay the restart for ever.
+                // A process that hangs in the kernel does not exit after KILL. It must not delay the restart for ever.
                 Some(exit) if self.killed => cleared(policy, state, self.next, exit, now),
                 Some(_) | None => self.kill(state, now),
             },

@@ -18,32 +18,33 @@ pub(super) fn request_stop(policy: &Policy, state: &mut State, now: Time) -> Act
     }
 }
 
-/// How long a forwarded signal is delayed. Only the first request to stop is: from then on the server is exiting.
+/// How long a forwarded signal is delayed. None: not at all, because it is not the first request to stop, or there is
+/// no `--stop-delay`.
 pub(super) fn forward_delay(policy: &Policy, state: &State, signal: Signal) -> Option<Span> {
     let is_first = state.forwarded & (Signal::TERM.bit() | Signal::INT.bit() | policy.stop_signal.bit()) == 0;
     let delays = is_first && policy.is_forwarded_stop(signal) && state.phase == Phase::Running;
     policy.stop_delay.filter(|_| delays)
 }
 
-/// Begins the wait, after which the server gets the stop signal or, if given, this forwarded signal.
+/// Begins the wait, after which the server gets this forwarded signal, or the stop signal if it is None.
 pub(super) fn begin(state: &mut State, signal: Option<Signal>, span: Span, now: Time) -> Action {
     state.phase = Phase::Delaying { signal, until: now.after(span) };
     Action::Delay(span)
 }
 
-/// Applies an event in this phase, as `next` does in the others.
+/// Handles an event in `Phase::Delaying`.
 pub(super) fn advance(policy: &Policy, state: &mut State, signal: Option<Signal>, event: Event, now: Time) -> Action {
     match event {
         Event::Tick => end(policy, state, signal, now),
-        // Even if the server handles the delayed signal without an exit.
+        // Not `end`, which only forwards the delayed signal: the server could handle that one without exiting.
         Event::Stop | Event::Interrupt => stop(policy, state, AfterStop::Finish, now),
         Event::Forward(other) if policy.is_forwarded_stop(other) => end(policy, state, signal, now),
         Event::Forward(other) => forward_now(policy, state, other, now),
         Event::Exited(exit) => after_stop(policy, state, AfterStop::Finish, exit, now),
         Event::ExecFailed(code) => after_stop(policy, state, AfterStop::Finish, Exit::Code(code), now),
-        // The rest of the group has not been sent the stop signal.
+        // Not `clear_group`: the rest of the group has not been sent the stop signal yet, and so needs TERM.
         Event::LeaderExited => clear(policy, state, AfterStop::Finish, None, now),
-        // A stop takes precedence over a restart.
+        // A requested restart is ignored: the stop takes precedence.
         Event::Restart
         | Event::Ready
         | Event::NotReady

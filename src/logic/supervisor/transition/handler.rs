@@ -1,4 +1,4 @@
-//! The crash handler runs: it decides whether the server is restarted.
+//! The phases in which the crash handler runs, which decides whether the server is restarted.
 
 use super::finish;
 use super::runs::{fork_failed, restart};
@@ -9,7 +9,7 @@ use crate::logic::supervisor::event::{Action, Ending, Event, Recipient};
 use crate::logic::supervisor::policy::Policy;
 use crate::logic::supervisor::state::{ForkTask, Pause, Phase, State};
 
-/// The crash handler has not exceeded its time.
+/// Handles an event in `Phase::HandlerRunning`: the handler has not exceeded its timeout.
 pub(super) fn running(
     policy: &Policy,
     state: &mut State,
@@ -34,7 +34,7 @@ pub(super) fn running(
     }
 }
 
-/// The crash handler has exceeded its time, which counts as a refusal to restart.
+/// Handles an event in `Phase::HandlerTimedOut`. No restart follows, even if the handler exits with 0.
 pub(super) fn timed_out(
     policy: &Policy,
     state: &mut State,
@@ -55,7 +55,7 @@ pub(super) fn timed_out(
     }
 }
 
-/// A stop was requested while the handler ran.
+/// Handles an event in `Phase::HandlerStopping`: a stop was requested while the handler ran.
 pub(super) fn stopping(policy: &Policy, state: &mut State, event: Event, now: Time) -> Action {
     use Event::*;
     match event {

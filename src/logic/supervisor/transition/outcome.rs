@@ -8,7 +8,7 @@ use crate::logic::supervisor::replacement::{Outcome, Refusal, Second};
 use crate::logic::supervisor::state::{AfterSecond, AfterStop, ForcedStop, Phase, State};
 
 impl State {
-    /// True if the server is being ended and none follows.
+    /// True if the server is being ended and no other server is started after it.
     pub(super) fn is_finishing(&self) -> bool {
         matches!(
             self.phase,
@@ -18,7 +18,7 @@ impl State {
         )
     }
 
-    /// Why no replacement can begin now. None: one can.
+    /// Why no replacement can begin now. None if one can begin.
     pub fn refusal(&self, policy: &Policy) -> Option<Refusal> {
         if policy.candidate_timeout.is_none() {
             Some(Refusal::NoReadiness)
@@ -31,18 +31,19 @@ impl State {
         }
     }
 
-    /// True if the candidate has become ready, so that the second process is the old server.
+    /// True if the replacement under way has not failed. An exiting second process is then the old server, not the
+    /// candidate.
     pub(in crate::logic::supervisor) fn is_done(&self) -> bool {
         self.replacement == Some(Outcome::Done)
     }
 
-    /// True if vsrun no longer waits for the second process's group: a process of it hangs in the kernel or is held by a
-    /// tracer.
+    /// True if vsrun no longer waits for the second process's group, because one of its processes hangs in the kernel
+    /// or is held by a tracer.
     pub fn second_given_up(&self, now: Time) -> bool {
         matches!(self.second, Second::Exiting { killed: true, until: Some(until), .. } if until <= now)
     }
 
-    /// True if an init has forwarded a signal that asks the whole service to exit: nothing new is started then.
+    /// True if an init has forwarded a signal that asks the server and vsrun to exit, so that no replacement may begin.
     fn is_service_asked_to_end(&self, policy: &Policy) -> bool {
         let asks = Signal::TERM.bit() | Signal::INT.bit() | policy.stop_signal.bit();
         policy.role != Role::Manager && self.forwarded & asks != 0
@@ -53,7 +54,7 @@ impl State {
         EXIT_SIGNALS.iter().chain([&policy.stop_signal]).any(|signal| self.forwarded & signal.bit() != 0)
     }
 
-    /// The commands of `--before` have succeeded: the run of the server itself begins.
+    /// Sets the start time of the run. To be called when the commands of `--before` have succeeded.
     pub fn begin_server_run(&mut self, now: Time) {
         self.started_at = now;
     }
@@ -70,7 +71,7 @@ impl State {
 
     /// Ends the replacement if there is no second process any more and the server is ready.
     pub(in crate::logic::supervisor) fn finish_replacement(&mut self) {
-        // A new server that did not become ready in time may still be exiting.
+        // If the new server did not become ready and is being stopped, the replacement ends after its exit.
         let fails = self.forced == Some(ForcedStop::Unready) && matches!(self.phase, Phase::Stopping { .. });
         if self.second == Second::None && self.ready_deadline.is_none() && !fails {
             self.finished = self.replacement.take().or(self.finished);

@@ -1,4 +1,5 @@
-//! No server follows. With `--linger`, all remaining processes are ended before the supervisor exits.
+//! The phases after the last run of the server: with `--linger`, all remaining processes are ended before the
+//! supervisor exits.
 
 use super::{KILL_WAIT, finish};
 use crate::logic::base::signal::Signal;
@@ -6,7 +7,7 @@ use crate::logic::base::time::Time;
 use crate::logic::supervisor::event::{Action, Ending, Event, Recipient};
 use crate::logic::supervisor::state::{Phase, State};
 
-/// The remaining processes have been sent TERM.
+/// Handles an event in `Phase::DrainingRemaining`: the remaining processes have been sent TERM.
 pub(super) fn draining(state: &mut State, ending: Ending, event: Event, now: Time) -> Action {
     use Event::*;
     match event {
@@ -20,7 +21,8 @@ pub(super) fn draining(state: &mut State, ending: Ending, event: Event, now: Tim
     }
 }
 
-/// The remaining processes have been sent KILL. One that hangs in the kernel is left behind.
+/// Handles an event in `Phase::KillingRemaining`: the remaining processes have been sent KILL. The wait ends at the
+/// deadline, because a process that hangs in the kernel does not exit.
 pub(super) fn killing(state: &mut State, ending: Ending, event: Event) -> Action {
     use Event::*;
     match event {

@@ -1,5 +1,5 @@
-//! How the next run begins: the handler, the restart with its pause and limit, the launch, and another try after a
-//! fork(2) that failed.
+//! How the next run begins: the crash handler, the restart with its pause and limit, the launch, and the retry of a
+//! failed fork(2).
 
 use super::finish;
 use crate::logic::base::exit::Exit;
@@ -72,7 +72,7 @@ pub(super) fn fork_failed(state: &mut State, task: ForkTask, now: Time) -> Actio
     Action::Wait
 }
 
-/// Applies an event during the pause before a restart.
+/// Handles an event in `Phase::Backoff`: the pause before a restart.
 pub(super) fn backoff(policy: &Policy, state: &mut State, event: Event, now: Time) -> Action {
     use Event::*;
     match event {
@@ -84,7 +84,7 @@ pub(super) fn backoff(policy: &Policy, state: &mut State, event: Event, now: Tim
     }
 }
 
-/// Applies an event during the pause after a fork(2) that failed.
+/// Handles an event in `Phase::ForkRetry`: the pause after a failed fork(2).
 pub(super) fn fork_retry(
     policy: &Policy,
     state: &mut State,

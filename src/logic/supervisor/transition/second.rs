@@ -1,7 +1,8 @@
-//! Replacement: a candidate beside the server, the switch-over or the rollback, and the end of the other process.
+//! Replacement: a candidate is started beside the server. If it becomes ready, it becomes the server and the old server
+//! is ended; otherwise the candidate is ended.
 //!
-//! A second process that has to exit gets every signal by a `Tick`, with its own deadline. So whatever else an event
-//! does, ending the second process is only a deadline that is due.
+//! An event returns only one action, and that may be one for the server. So if an event also has to end the second
+//! process, it only sets a deadline for that, and the `Tick` that follows sends the signal.
 
 use super::{KILL_WAIT, finish, launch};
 use crate::logic::base::exit::{Exit, KILLED};
@@ -12,9 +13,10 @@ use crate::logic::supervisor::policy::{Policy, Role};
 use crate::logic::supervisor::replacement::{Outcome, Second};
 use crate::logic::supervisor::state::{AfterSecond, ForcedStop, Phase, State};
 
-/// What an event means for the second process. Returns the action if the event means nothing else.
+/// Applies an event to the replacement. Returns the action if the event has no other effect, and None if the function
+/// of the phase must handle the event too.
 ///
-/// A tick before the deadline has no effect. That is checked once, here, so that no `Tick` arm of a phase needs a guard.
+/// A tick before the deadline has no effect. Only this function checks that, so no `Tick` arm of a phase needs a guard.
 #[inline(never)]
 pub(super) fn handle_second(policy: &Policy, state: &mut State, event: Event, now: Time) -> Option<Action> {
     use Event::*;
@@ -25,7 +27,7 @@ pub(super) fn handle_second(policy: &Policy, state: &mut State, event: Event, no
         Exited(_) | ExecFailed(_) | LeaderExited if state.second.is_candidate() => {
             return Some(promote_candidate(policy, state, event, now));
         }
-        // PID 1 waits for the candidate: it would end it with the old server.
+        // If PID 1 exited now, the kernel would kill the candidate together with the old server.
         Unkillable if state.second.is_candidate() => return Some(Action::Wait),
         Unkillable if matches!(state.phase, Phase::Stopping { .. }) => give_up(state, Outcome::Exited(KILLED)),
         Exited(exit) => give_up(state, Outcome::Exited(exit)),
@@ -38,7 +40,7 @@ pub(super) fn handle_second(policy: &Policy, state: &mut State, event: Event, no
     None
 }
 
-/// A replacement was requested.
+/// Begins a replacement if none of the reasons of `State::refusal` prevents it.
 pub(super) fn begin(policy: &Policy, state: &mut State, now: Time) -> Action {
     if state.refusal(policy).is_some() {
         return Action::Wait;
@@ -49,13 +51,14 @@ pub(super) fn begin(policy: &Policy, state: &mut State, now: Time) -> Action {
     Action::LaunchCandidate
 }
 
-/// Applies an event of the second process.
+/// Handles an event of the second process.
 pub(super) fn advance(policy: &Policy, state: &mut State, event: SecondEvent, now: Time) -> Action {
     use SecondEvent::{ExecFailed, Exited, ForkFailed, LeaderExited, NoneLeft, NotReady, Ready, Unkillable};
     match (state.second, event) {
         (Second::Candidate { since, watchdog, .. }, Ready) => {
             state.second = if let Phase::Stopping { until, .. } = state.phase {
-                // The watchdog has fired: the old server has got its signal, and KILL has its time.
+                // vsrun is already stopping the old server, for example after a missed watchdog: only KILL is left, at
+                // the same deadline.
                 exiting(until, Signal::KILL, Recipient::Group)
             } else {
                 stop_second(policy, now)
@@ -66,7 +69,8 @@ pub(super) fn advance(policy: &Policy, state: &mut State, event: SecondEvent, no
         }
         (Second::Candidate { .. }, NotReady) => {
             fail(policy, state, Outcome::NeverReady, now);
-            // Most servers that close the descriptor are just exiting: their status says more.
+            // A server that closes its ready descriptor is usually exiting: wait 100 ms, because its exit status is the
+            // better outcome.
             if let Second::Exiting { until, .. } = &mut state.second {
                 *until = Some(now.after(Span::millis(100)));
             }
@@ -93,7 +97,7 @@ pub(super) fn advance(policy: &Policy, state: &mut State, event: SecondEvent, no
             state.second = exiting(until, Signal::TERM, Recipient::Group);
             Action::Wait
         }
-        // As for the server: the rest of the group gets TERM, unless it has just got it.
+        // The rest of the group is sent TERM, unless TERM is the stop signal: then the group has just been sent it.
         (Second::Exiting { .. }, LeaderExited) if policy.stop_signal == Signal::TERM => Action::Wait,
         (Second::Exiting { .. }, LeaderExited) => Action::SendSecond(Signal::TERM, Recipient::Group),
         (Second::Exiting { next, .. }, Exited(exit)) => {
@@ -103,7 +107,7 @@ pub(super) fn advance(policy: &Policy, state: &mut State, event: SecondEvent, no
             on_second_reaped(policy, state, now)
         }
         (Second::Exiting { .. }, ExecFailed(_)) => on_second_reaped(policy, state, now),
-        // The kernel kills it as soon as PID 1 exits, so no server can follow.
+        // The second process can be killed only by an exit of PID 1, so no restart is possible.
         (Second::Exiting { .. }, Unkillable) => {
             let Phase::AwaitingSecond { then } = state.phase else { return Action::Wait };
             state.second = Second::None;
@@ -114,7 +118,7 @@ pub(super) fn advance(policy: &Policy, state: &mut State, event: SecondEvent, no
     }
 }
 
-/// The server is gone, and the second process has been asked to exit: applies another event.
+/// Handles an event in `Phase::AwaitingSecond`: the server is gone, and the second process has been asked to exit.
 pub(super) fn awaiting(policy: &Policy, state: &mut State, then: AfterSecond, event: Event) -> Action {
     use Event::*;
     let stops = match event {
@@ -129,7 +133,7 @@ pub(super) fn awaiting(policy: &Policy, state: &mut State, then: AfterSecond, ev
     Action::Wait
 }
 
-/// A deadline of the second process has passed.
+/// Acts on a deadline of the second process that has passed.
 #[inline(never)]
 pub(super) fn tick(policy: &Policy, state: &mut State, now: Time) -> Action {
     match state.second {
@@ -137,7 +141,7 @@ pub(super) fn tick(policy: &Policy, state: &mut State, now: Time) -> Action {
         Second::Candidate { .. } => fail(policy, state, Outcome::Late, now),
         Second::Exiting { next, to, .. } => {
             let killed = next == Signal::KILL;
-            // Repeated, for processes that were forked just before it.
+            // KILL is repeated, because processes of the group that were forked just before it may have missed it.
             let until = if killed { Some(now.after(KILL_WAIT)) } else { policy.stop_deadline(now) };
             state.second = Second::Exiting { until, next: Signal::KILL, to: Recipient::Group, killed };
             Action::SendSecond(next, to)
@@ -151,12 +155,12 @@ pub(super) fn tick(policy: &Policy, state: &mut State, now: Time) -> Action {
             };
             Action::SendSecond(signal, Recipient::Remains)
         }
-        // A process that hangs in the kernel survives KILL.
+        // A process that hangs in the kernel does not exit after KILL: stop waiting.
         Second::Remains { next: None, .. } => on_second_cleared(policy, state, now),
     }
 }
 
-/// The server exited while a candidate starts: the candidate becomes the server.
+/// Makes the candidate the server, because the server exited while the candidate was starting.
 pub(super) fn promote_candidate(policy: &Policy, state: &mut State, event: Event, now: Time) -> Action {
     let Second::Candidate { until, since, watchdog } = state.second else { return Action::Wait };
     let exit = if let Event::Exited(exit) = event {
@@ -180,42 +184,45 @@ pub(super) fn promote_candidate(policy: &Policy, state: &mut State, event: Event
     Action::SwitchOver
 }
 
-/// The second process becomes the server.
+/// Makes the second process the server, in the state. `since` and `watchdog` are those of its run.
 fn promote(state: &mut State, since: Time, watchdog: Option<Span>) {
     state.phase = Phase::Running;
     state.begin_run(since, watchdog);
 }
 
-/// The server took the place of one that exited, and has failed to become ready: its exit will be unexpected.
+/// Records that the new server failed to become ready after it had taken the place of one that exited. Its exit will be
+/// unexpected.
 pub(super) fn give_up(state: &mut State, why: Outcome) {
     if state.ready_deadline.take().is_some() {
         state.forced = Some(ForcedStop::Unready);
     }
-    // Otherwise the replacement has already failed. A server that closes its ready descriptor is often just exiting.
+    // The first failure of a replacement is kept. But a server that closes its ready descriptor is often exiting, and
+    // its exit status is the better outcome.
     let says_more = matches!(why, Outcome::Exited(Exit::Code(_))) && state.replacement == Some(Outcome::NeverReady);
     if says_more || state.replacement == Some(Outcome::Done) {
         state.replacement = Some(why);
     }
 }
 
-/// The candidate failed: the old server goes on, and the candidate is ended.
+/// Ends the candidate because it failed. The old server keeps running.
 fn fail(policy: &Policy, state: &mut State, why: Outcome, now: Time) -> Action {
     state.replacement = Some(why);
     state.second = stop_second(policy, now);
     Action::Wait
 }
 
-/// The second process is to be sent the stop signal now.
+/// The state of a second process that is sent the stop signal at the next `Tick`, which is due now.
 fn stop_second(policy: &Policy, now: Time) -> Second {
     exiting(Some(now), policy.stop_signal, policy.signal_scope)
 }
 
-/// The second process is to be sent this signal at `until`.
+/// The state of a second process that is sent this signal at `until`.
 fn exiting(until: Option<Time>, next: Signal, to: Recipient) -> Second {
     Second::Exiting { until, next, to, killed: false }
 }
 
-/// A request ends the replacement: both processes exit, or the old server alone goes on.
+/// Cancels the replacement and ends the candidate, if the event is a stop, a restart or a forwarded signal that ends
+/// the service.
 pub(super) fn cancel_replacement(policy: &Policy, state: &mut State, event: Event, now: Time) {
     let ends =
         matches!(event, Event::Forward(signal) if state.second.is_candidate() && cancels_candidate(policy, signal));
@@ -240,23 +247,22 @@ pub(super) fn cancel_replacement(policy: &Policy, state: &mut State, event: Even
     }
 }
 
-/// True if an init forwards this signal in order to end the whole service, so that no candidate may take the server's
-/// place.
+/// True if an init forwards this signal and the server should then exit, so that no candidate may take its place.
 fn cancels_candidate(policy: &Policy, signal: Signal) -> bool {
     policy.ends_service(signal) || (policy.role != Role::Manager && [Signal::INT, Signal::QUIT].contains(&signal))
 }
 
-/// The second process has been reaped. Its remaining processes may be left.
+/// Handles the end of the second process after it was reaped. Processes that it started may remain.
 fn on_second_reaped(policy: &Policy, state: &mut State, now: Time) -> Action {
     if policy.linger.is_none() {
         return on_second_cleared(policy, state, now);
     }
     if let Phase::AwaitingSecond { then: AfterSecond::Finish(_) } = state.phase {
-        // All remaining processes are sent TERM after this.
+        // The supervisor is about to finish, and then sends TERM to all remaining processes.
         return on_second_cleared(policy, state, now);
     }
     if let Phase::Clearing { killed, .. } = state.phase {
-        // What is left of the server is being ended, and this with it.
+        // The remaining processes of the server are being ended. Those of the second process get the same signals.
         state.second = Second::None;
         return Action::Send(if killed { Signal::KILL } else { Signal::TERM }, Recipient::Remains);
     }
@@ -264,7 +270,7 @@ fn on_second_reaped(policy: &Policy, state: &mut State, now: Time) -> Action {
     Action::Wait
 }
 
-/// Nothing is left of the second process.
+/// Forgets the second process. Its remaining processes are gone, or are no longer waited for.
 fn on_second_cleared(policy: &Policy, state: &mut State, now: Time) -> Action {
     state.second = Second::None;
     let Phase::AwaitingSecond { then } = state.phase else { return Action::Wait };

@@ -1,4 +1,4 @@
-//! The server has been asked to exit.
+//! `Phase::Stopping`: the server has been asked to exit.
 
 use super::clearing::clear_group;
 use super::{after_stop, finish, forward};
@@ -9,7 +9,7 @@ use crate::logic::supervisor::event::{Action, Ending, Event, Recipient};
 use crate::logic::supervisor::policy::Policy;
 use crate::logic::supervisor::state::{AfterStop, Phase, State};
 
-/// Applies an event in this phase, as `next` does in the others.
+/// Handles an event in `Phase::Stopping`.
 pub(super) fn advance(
     policy: &Policy,
     state: &mut State,
@@ -38,13 +38,13 @@ pub(super) fn advance(
     }
 }
 
-/// The server had its time, or a second interrupt came.
+/// Sends KILL, because the server exceeded the stop timeout or SIGINT was received again.
 fn kill(policy: &Policy, state: &mut State, next: AfterStop, now: Time) -> Action {
     state.phase = Phase::Stopping { next, until: policy.stop_deadline(now) };
     Action::Send(Signal::KILL, Recipient::Group)
 }
 
-/// What follows the exit is something else now. The deadline is the same.
+/// Changes what follows the server's exit. The deadline stays the same.
 fn set_next(state: &mut State, next: AfterStop, until: Option<Time>) -> Action {
     state.phase = Phase::Stopping { next, until };
     Action::Wait

@@ -1,4 +1,4 @@
-//! The server runs, and has not been asked to exit.
+//! `Phase::Starting` and `Phase::Running`: the server runs, and vsrun has not asked it to exit.
 
 use super::clearing::{clear, clear_group};
 use super::runs::fork_failed;
@@ -10,7 +10,8 @@ use crate::logic::supervisor::policy::{Policy, Role};
 use crate::logic::supervisor::replacement::Outcome;
 use crate::logic::supervisor::state::{AfterStop, ForcedStop, ForkTask, Phase, State};
 
-/// The first server process, until it is ready: its failure is an error.
+/// Handles an event in `Phase::Starting`. If the first server process exits before it is ready, vsrun exits with an
+/// error.
 pub(super) fn starting(policy: &Policy, state: &mut State, event: Event, now: Time) -> Action {
     use Event::*;
     match event {
@@ -35,11 +36,11 @@ pub(super) fn starting(policy: &Policy, state: &mut State, event: Event, now: Ti
     }
 }
 
-/// A server process, after one has been ready.
+/// Handles an event in `Phase::Running`: a server process, this or an earlier one, has been ready.
 pub(super) fn running(policy: &Policy, state: &mut State, event: Event, now: Time) -> Action {
     use Event::*;
     match event {
-        // Only the first server process has a ready timeout. The watchdog of a later one starts when it is ready.
+        // After a restart, the new process has no deadline for this. The watchdog applies to it from now on.
         Ready => {
             state.ready_deadline = None;
             state.arm_watchdog(now)
