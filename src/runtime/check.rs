@@ -27,7 +27,7 @@ use crate::runtime::run::make_plan;
 use crate::runtime::start::child_io::ChildIo;
 use crate::runtime::start::deliver;
 use crate::runtime::start::exec_image::ExecImage;
-use crate::runtime::start::outcome::{FORK, Mode, StartOutcome, StepFailure, StepSet};
+use crate::runtime::start::outcome::{ExecMode, FORK_FAILED, StartOutcome, StepFailure, StepSet};
 use crate::runtime::start::spawn::spawn;
 use crate::sys::{caps, dir, poll, process, terminal};
 
@@ -196,14 +196,14 @@ impl Findings<'_> {
         let program = ExecImage::new(program);
         let mut skipped_steps = StepSet::default();
         loop {
-            let io = ChildIo { mode: Mode::DryRun { skipped_steps }, debug: self.debug, ..ChildIo::default() };
+            let io = ChildIo { mode: ExecMode::DryRun { skipped_steps }, debug: self.debug, ..ChildIo::default() };
             let start = match spawn(&program, &io) {
                 Ok(launched) => {
                     let start = StartOutcome::await_in_time(&launched.report, launched.pid, &program);
                     let _ = process::reap(launched.pid);
                     start
                 }
-                Err(why) => StartOutcome::Failed(StepFailure::new(usize::from(FORK), why)),
+                Err(why) => StartOutcome::Failed(StepFailure::new(usize::from(FORK_FAILED), why)),
             };
             let failure = match start {
                 StartOutcome::Done | StartOutcome::WithoutPidfile => return,

@@ -21,7 +21,7 @@ use crate::runtime::start::child_io::ChildIo;
 use crate::runtime::start::exec_image::ExecImage;
 use crate::runtime::start::outcome::StartOutcome;
 use crate::runtime::start::spawn::spawn;
-use crate::runtime::supervise::network_probe::{Failed, connect, millis_left};
+use crate::runtime::supervise::network_probe::{ProbeFailure, millis_left, probe_network};
 use crate::sys::poll::{SignalMask, Signals};
 use crate::sys::process::{self, Target};
 use crate::sys::{entry, poll};
@@ -34,7 +34,7 @@ use crate::sys::{entry, poll};
 pub fn probe(request: &ProbeRequest) -> Result<u8> {
     let deadline = now().after(request.timeout);
     let result = match Probe::parse(request.text.to_bytes()) {
-        Some(Probe::Connect { addresses, request }) => connect(&addresses, request.as_deref(), deadline),
+        Some(Probe::Connect { addresses, request }) => probe_network(&addresses, request.as_deref(), deadline),
         Some(Probe::Exec(words)) => execute(words, deadline)?,
         None => Ok(()),
     };
@@ -48,7 +48,7 @@ pub fn probe(request: &ProbeRequest) -> Result<u8> {
 }
 
 /// Runs a program in a session of its own, and waits for its exit.
-fn execute(words: Vec<StaticCStr>, deadline: Time) -> Result<core::result::Result<(), Failed>> {
+fn execute(words: Vec<StaticCStr>, deadline: Time) -> Result<core::result::Result<(), ProbeFailure>> {
     poll::ignore_writes(true);
     poll::reset_dispositions(0);
     poll::set_mask(SignalMask::All).map_err(|why| os_error(Problem::BlockSignals, why))?;
@@ -82,8 +82,8 @@ fn execute(words: Vec<StaticCStr>, deadline: Time) -> Result<core::result::Resul
         return Err(Error::new(Problem::ProbeNotRun).with(cause));
     }
     Ok(match Exit::from_wait(status) {
-        _ if timed_out => Err(Failed::TimedOut),
+        _ if timed_out => Err(ProbeFailure::TimedOut),
         Exit::SUCCESS => Ok(()),
-        exit @ (Exit::Code(_) | Exit::Signal { .. }) => Err(Failed::Exited(exit)),
+        exit @ (Exit::Code(_) | Exit::Signal { .. }) => Err(ProbeFailure::Exited(exit)),
     })
 }

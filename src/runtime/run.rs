@@ -17,7 +17,7 @@ use crate::runtime::output::server_output;
 use crate::runtime::report::log::{self, Priority, Verbosity};
 use crate::runtime::resources::cleanup::CleanupHelper;
 use crate::runtime::resources::pidfile::Pidfile;
-use crate::runtime::resources::sockets::{self, Sockets};
+use crate::runtime::resources::sockets::{self, SocketFiles};
 use crate::runtime::resources::start_resources::StartResources;
 use crate::runtime::resources::termination_log::TerminationLog;
 use crate::runtime::resources::walk;
@@ -98,7 +98,7 @@ fn acquire_and_exec(plan: Plan, termination_log: &TerminationLog) -> Error {
 fn acquire(plan: &Plan) -> Result<StartResources> {
     sockets::reserve_fds(&plan.sockets)?;
     Ok(StartResources {
-        sockets: Sockets::default(),
+        sockets: SocketFiles::default(),
         cgroup: None,
         pidfiles: [Pidfile::acquire_if(plan.pidfile)?, None],
     })
@@ -123,7 +123,7 @@ fn prepare_and_exec(plan: Plan, resources: &StartResources, termination_log: &Te
     let mut program = ExecImage::new(server);
     if !before.list.is_empty() {
         program.reserve_pid_slots(false);
-        let (output, dir, cgroup) = (destination.server(&log), destination.dir(), resources.cgroup.as_ref());
+        let (output, dir, cgroup) = (destination.server_fd(&log), destination.dir(), resources.cgroup.as_ref());
         let debug = (plan.debug != StepTrace::Off).then_some(&log);
         let env = Some((&program.env, before.skipped));
         let io = ChildIo { output, error: output, dir, cgroup, env, debug, ..ChildIo::default() };
@@ -141,7 +141,7 @@ fn prepare_and_exec(plan: Plan, resources: &StartResources, termination_log: &Te
     let helper = (!keeps && !idle).then(|| CleanupHelper::spawn(resources, &log, termination_log)).transpose()?;
     // An error is printed to the caller's standard error, even if descriptor 2 is already the server's output.
     let stderr = (keeps && !destination.is_inherited()).then(log::stderr).transpose()?;
-    let output = destination.server(&log);
+    let output = destination.server_fd(&log);
     let debug = (plan.debug != StepTrace::Off).then_some(&log);
     let pipes = helper.as_ref().map(CleanupHelper::pipes).unwrap_or_default();
     let (dir, pidfile, cgroup) = (destination.dir(), pidfile.as_ref(), resources.cgroup.as_ref());

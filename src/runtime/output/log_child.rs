@@ -13,7 +13,7 @@ use crate::runtime::report::os_error::os_error_of;
 use crate::runtime::start::child_io::ChildIo;
 use crate::runtime::start::deliver;
 use crate::runtime::start::exec_image::ExecImage;
-use crate::runtime::start::outcome::{EXEC_IS_NEXT, FORK, StartOutcome, StepFailure};
+use crate::runtime::start::outcome::{EXEC_IS_NEXT, FORK_FAILED, StartOutcome, StepFailure};
 use crate::runtime::start::spawn::{report_and_exit, spawn};
 use crate::sys::poll::Signals;
 use crate::sys::process::{Forked, Pid};
@@ -251,7 +251,7 @@ pub fn spawn_orphan(program: &ExecImage, io: &ChildIo<'_>) -> sys::Result<OwnedF
                     }
                     Ok(StartOutcome::Failed(failure)) => failure,
                     Ok(StartOutcome::Killed) => process::exit(exit::SETUP),
-                    Err(why) => StepFailure::new(usize::from(FORK), why),
+                    Err(why) => StepFailure::new(usize::from(FORK_FAILED), why),
                 };
             report_and_exit(program, &failure, write.as_fd())
         }

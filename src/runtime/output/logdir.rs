@@ -5,7 +5,7 @@ use core::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use super::log_child::LogChild;
-use super::logfiles::{LogFileDir, Sweep};
+use super::logfiles::{LogFileDir, LogSweep};
 use crate::logic::base::cstr::StaticCStr;
 use crate::logic::base::error::Result;
 use crate::logic::base::problem::Problem;
@@ -18,7 +18,7 @@ use crate::runtime::resources::walk::Walk;
 use crate::sys::dir::{self, OpenMode};
 use crate::sys::{self, Errno, access, clock, counters, pipe};
 
-/// The maximum number of parts of the directory that a start examines for old files. See `Sweep::sweep_part`.
+/// The maximum number of parts of the directory that a start examines for old files. See `LogSweep::sweep_part`.
 const START_SWEEP_PARTS: usize = 1000;
 
 /// An open log directory.
@@ -31,7 +31,7 @@ pub struct LogDir {
     path: StaticCStr,
     policy: LogPolicy,
     file_dir: LogFileDir,
-    sweep: Sweep,
+    sweep: LogSweep,
 }
 
 /// Where a rotation has begun new files.
@@ -59,7 +59,7 @@ impl LogDir {
             Ok((file_dir, records, output))
         });
         let (file_dir, records, output) = begun.map_err(|why| walk.error(Problem::UseLogdir, path.to_bytes(), why))?;
-        let (sweep, next) = (Sweep::default(), Time(clock::monotonic()));
+        let (sweep, next) = (LogSweep::default(), Time(clock::monotonic()));
         let mut logs = Box::new(Self { path: later, file_dir, policy, output, sweep, next });
         for _ in 0..START_SWEEP_PARTS {
             if logs.sweep(Time(clock::monotonic())) {
@@ -118,7 +118,7 @@ impl LogDir {
     /// Opens the server's file to read it from a position on. If the name belongs to another file by now, reads that
     /// file from its beginning.
     pub fn read_from(&self, (file, place): FilePosition) -> sys::Result<OwnedFd> {
-        let (reader, about) = self.file_dir.open_ours(OUTPUT_FILE, OpenMode::ReadOnly)?;
+        let (reader, about) = self.file_dir.open_single_link(OUTPUT_FILE, OpenMode::ReadOnly)?;
         dir::seek(reader.as_fd(), if about.id.1 == file { place } else { 0 })?;
         // The user may have replaced the file. The replacement must at least belong to the user.
         if self.policy.owner.is_none_or(|(uid, _)| about.owner == uid) { Ok(reader) } else { Err(Errno::EXIST) }
@@ -140,7 +140,7 @@ impl LogDir {
             }
             None => self.output = self.file_dir.begin(OUTPUT_FILE, OpenMode::NewAppend, self.policy.owner)?,
         }
-        (self.sweep, self.next) = (Sweep::default(), Time::default());
+        (self.sweep, self.next) = (LogSweep::default(), Time::default());
         Ok(Rotated::SameDir(Some(self.file_dir.begin(RECORDS_FILE, OpenMode::NewAppend, None)?)))
     }
 
@@ -204,7 +204,7 @@ impl LogDir {
             }
             None => self.output = output,
         }
-        (self.sweep, self.next) = (Sweep::default(), Time::default());
+        (self.sweep, self.next) = (LogSweep::default(), Time::default());
         Ok(records)
     }
 

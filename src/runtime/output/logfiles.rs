@@ -101,7 +101,7 @@ impl LogFileDir {
         owner: Option<(u32, u32)>,
     ) -> sys::Result<OwnedFd> {
         if !self.shared {
-            match self.open_ours(of, how) {
+            match self.open_single_link(of, how) {
                 Err(Errno::NOENT) => {}
                 result => return result.map(|(file, _)| file),
             }
@@ -113,7 +113,7 @@ impl LogFileDir {
     ///
     /// # Errors
     /// The errors of the file system; EEXIST if it is not such a file.
-    pub fn open_ours(&self, of: StaticCStr, how: OpenMode) -> sys::Result<(OwnedFd, FileStat)> {
+    pub fn open_single_link(&self, of: StaticCStr, how: OpenMode) -> sys::Result<(OwnedFd, FileStat)> {
         let file = self.dir.open_file(of, how, 0)?;
         let about = dir::fstat(file.as_fd())?;
         if about.regular && about.links == 1 { Ok((file, about)) } else { Err(Errno::EXIST) }
@@ -132,7 +132,7 @@ impl LogFileDir {
         owner: Option<(u32, u32)>,
     ) -> sys::Result<OwnedFd> {
         match self.begin(of, how, owner) {
-            Err(Errno::OVERFLOW) if !self.shared => self.open_ours(of, old).map(|(file, _)| file),
+            Err(Errno::OVERFLOW) if !self.shared => self.open_single_link(of, old).map(|(file, _)| file),
             Err(Errno::OVERFLOW) => {
                 self.rename(of, MAX_NUMBER + 1)?;
                 self.begin(of, how, owner)
@@ -220,14 +220,14 @@ fn raise_highest(name: &CStr) {
 /// A search through a log directory for renamed files that are too old or too many. Each call examines one part of it.
 #[derive(Default)]
 #[repr(C)] // Small and frequent fields first: shorter instructions.
-pub struct Sweep {
+pub struct LogSweep {
     /// The number of the current pass; 0 if no sweep is running.
     pass: u8,
     count: u64,
     lowest: LowestNumbers,
 }
 
-impl Sweep {
+impl LogSweep {
     /// Examines the next part of the directory. Returns true if it was the last.
     pub fn sweep_part(&mut self, file_dir: &LogFileDir, policy: &LogPolicy) -> bool {
         if self.pass == 0 {

@@ -8,7 +8,7 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use super::logfiles::SWEEP_INTERVAL;
-use super::logfiles::{LogFileDir, Sweep};
+use super::logfiles::{LogFileDir, LogSweep};
 use crate::logic::base::exit;
 use crate::logic::base::signal::Signal;
 use crate::logic::base::time::Time;
@@ -36,7 +36,7 @@ struct Rotator {
     next: Time,
     policy: LogPolicy,
     file_dir: LogFileDir,
-    sweep: Sweep,
+    sweep: LogSweep,
 }
 
 /// Runs the rotator in this process until it exits.
@@ -56,7 +56,7 @@ pub fn run(policy: LogPolicy) -> ! {
     let file = if file_dir.is_file_named(OUTPUT_FILE, begun) { fd::duplicate(begun).ok() } else { None };
     // Replace descriptor 2, because it would keep the file open after the file is deleted.
     let _ = fd::dup_onto(fd::standard(1), 2);
-    let (sweep, next) = (Sweep::default(), now().after(SWEEP_INTERVAL));
+    let (sweep, next) = (LogSweep::default(), now().after(SWEEP_INTERVAL));
     let mut rotator = Rotator { file_dir, policy, file, limit: policy.size, sweep, next };
     let input = fd::standard(0);
     loop {
@@ -126,7 +126,7 @@ impl Rotator {
         self.limit = size.saturating_add(self.policy.size);
         if let Ok(file) = self.file_dir.begin(OUTPUT_FILE, OpenMode::New, self.policy.owner) {
             (self.file, self.limit) = (Some(file), self.policy.size);
-            (self.sweep, self.next) = (Sweep::default(), Time::default());
+            (self.sweep, self.next) = (LogSweep::default(), Time::default());
         }
     }
 

@@ -85,7 +85,7 @@ impl ServerOutput {
     }
 
     /// The file or pipe for the server's standard output and error. None if they are inherited.
-    pub fn server<'a>(&'a self, log: &'a Log) -> Option<BorrowedFd<'a>> {
+    pub fn server_fd<'a>(&'a self, log: &'a Log) -> Option<BorrowedFd<'a>> {
         let piped = || if self.is_inherited() { None } else { Some(log.fd()) };
         self.logs.as_deref().map(LogDir::output).or_else(piped)
     }

@@ -7,7 +7,7 @@ pub(crate) mod lookup;
 pub(crate) mod ownership;
 pub(crate) mod pidfile;
 pub(crate) mod ports;
-pub(crate) mod private;
+pub(crate) mod private_dir;
 pub(crate) mod socket_file;
 pub(crate) mod socket_owner;
 pub(crate) mod sockets;

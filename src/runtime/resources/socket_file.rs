@@ -4,7 +4,7 @@
 use std::os::fd::{OwnedFd, RawFd};
 
 use super::pidfile::split_path;
-use super::private;
+use super::private_dir;
 use super::socket_owner;
 use super::walk::Walk;
 use crate::logic::base::cstr::StaticCStr;
@@ -64,11 +64,11 @@ impl SocketFile {
     pub fn bind(&mut self) -> sys::Result<OwnedFd> {
         self.remove()?;
         let socket = if credentials::effective_uid() == 0 {
-            private::bind(&self.listener, &self.dir, self.name, self.owner)?
+            private_dir::bind(&self.listener, &self.dir, self.name, self.owner)?
         } else {
             // The socket keeps vsrun's user as its owner, so there is no chown(2) that replacing the file could
             // misdirect.
-            private::bind_socket_at(&self.listener.address)?
+            private_dir::bind_socket_at(&self.listener.address)?
         };
         self.id = Some(self.dir.stat(self.name)?.id);
         Ok(socket)

@@ -19,7 +19,7 @@ use crate::sys::{self, Errno, fd};
 
 /// The files of Unix sockets. Dropping this leaves the files; only `remove` removes them.
 #[derive(Default)]
-pub struct Sockets(Vec<SocketFile>);
+pub struct SocketFiles(Vec<SocketFile>);
 
 /// Reserves the descriptor numbers of the server's sockets, and returns them. Every descriptor that is opened later
 /// gets a higher number, so that the child does not have to move descriptors before the exec.
@@ -36,7 +36,7 @@ pub fn reserve_fds(listen: &ServerSockets) -> Result<Range<RawFd>> {
     Ok(fd::FIRST..end)
 }
 
-impl Sockets {
+impl SocketFiles {
     /// Binds vsrun's own sockets, listens on them, and moves each to its number.
     ///
     /// # Errors
@@ -46,7 +46,7 @@ impl Sockets {
         for (number, listener) in (fd::FIRST + RawFd::from(listen.inherited)..).zip(own) {
             let mut walk = Walk::begin();
             let opened = self.open(&listener, listen.owner, exclusivity, number, &mut walk);
-            opened.map_err(|why| bind_error_here(&listener, &walk, why))?;
+            opened.map_err(|why| bind_or_walk_error(&listener, &walk, why))?;
         }
         Ok(())
     }
@@ -108,7 +108,7 @@ pub fn check(listen: &ServerSockets, exclusivity: Exclusivity, on_error: &mut dy
             let mut walk = Walk::begin();
             socket_file::check(&listener, listen.owner, exclusivity, &mut walk)
                 .err()
-                .map(|why| bind_error_here(&listener, &walk, why))
+                .map(|why| bind_or_walk_error(&listener, &walk, why))
         } else {
             ports::check(&listener)
         };
@@ -119,7 +119,7 @@ pub fn check(listen: &ServerSockets, exclusivity: Exclusivity, on_error: &mut dy
 }
 
 /// Makes the error for a socket that cannot be bound: why the walk to its path was refused, or the kernel's error.
-fn bind_error_here(listener: &Listener<'_>, walk: &Walk, why: Errno) -> Error {
+fn bind_or_walk_error(listener: &Listener<'_>, walk: &Walk, why: Errno) -> Error {
     if why == Errno::ADDRINUSE || !listener.is_path() {
         return bind_error(listener, why);
     }

@@ -3,7 +3,7 @@
 use super::cgroup::Cgroup;
 use super::pidfile::{self, Pidfile};
 use super::socket_file::Exclusivity;
-use super::sockets::Sockets;
+use super::sockets::SocketFiles;
 use crate::logic::base::cstr::StaticCStr;
 use crate::logic::base::error::{Error, Result};
 use crate::logic::base::problem::Problem;
@@ -14,7 +14,7 @@ use crate::logic::plan::socket_activation::ServerSockets;
 /// The resources that have been acquired so far.
 pub struct StartResources {
     /// The listening sockets.
-    pub sockets: Sockets,
+    pub sockets: SocketFiles,
     /// The server's control group, if it has one.
     pub cgroup: Option<Cgroup>,
     /// The pidfiles of the server and the manager.

@@ -38,7 +38,7 @@ pub struct Walk {
 }
 
 /// How missing directories are created.
-pub struct Make {
+pub struct CreateOptions {
     /// The user and group to which the last directory is given.
     pub owner: Option<(u32, u32)>,
     /// The mode of the last directory.
@@ -105,17 +105,17 @@ impl Walk {
     /// # Errors
     /// The errors of [`Self::go_to`], mkdir(2) and chown(2).
     pub fn go_to_or_create(&mut self, path: &CStr, owner: Option<(u32, u32)>, mode: u32) -> sys::Result<()> {
-        let mut make = Make { owner, mode, made: Vec::new() };
-        let result = self.follow(path.to_bytes(), Some(&mut make));
+        let mut options = CreateOptions { owner, mode, made: Vec::new() };
+        let result = self.follow(path.to_bytes(), Some(&mut options));
         if result.is_err() {
-            while let Some((dir, name)) = make.made.pop() {
+            while let Some((dir, name)) = options.made.pop() {
                 let _ = walk::remove_dir(dir.as_ref(), name);
             }
         }
         result
     }
 
-    pub(super) fn follow(&mut self, path: &[u8], mut make: Option<&mut Make>) -> sys::Result<()> {
+    pub(super) fn follow(&mut self, path: &[u8], mut options: Option<&mut CreateOptions>) -> sys::Result<()> {
         for (part, is_last) in components(path) {
             if part == b"." && self.at.is_some() {
                 continue;
@@ -130,11 +130,11 @@ impl Walk {
             name.push(part);
             name.end_with(0);
             let name = CStr::from_bytes_until_nul(name.as_bytes()).unwrap_or_default();
-            match (walk::enter(self.at.as_ref(), name), &mut make) {
+            match (walk::enter(self.at.as_ref(), name), &mut options) {
                 (Ok(dir), _) => self.enter(name, dir)?,
                 // The name is that of a symbolic link, or of a file that is no directory.
                 (Err(Errno::NOTDIR), _) => self.follow_link(name)?,
-                (Err(Errno::NOENT), Some(make)) => self.create(name, is_last, make)?,
+                (Err(Errno::NOENT), Some(options)) => self.create(name, is_last, options)?,
                 (Err(why), _) => return Err(why),
             }
         }
@@ -190,8 +190,8 @@ impl Walk {
 
     /// Creates a directory, and gives it to its owner.
     #[inline(never)]
-    fn create(&mut self, name: &CStr, is_last: bool, make: &mut Make) -> sys::Result<()> {
-        let owner = make.owner.filter(|_| is_last || self.trust.required_owner().is_some());
+    fn create(&mut self, name: &CStr, is_last: bool, options: &mut CreateOptions) -> sys::Result<()> {
+        let owner = options.owner.filter(|_| is_last || self.trust.required_owner().is_some());
         if let Some(other) = self.trust.required_owner().filter(|_| self.checked)
             && owner.is_none_or(|(uid, _)| uid != other)
         {
@@ -204,14 +204,14 @@ impl Walk {
             result => result?,
         }
         let made = walk::enter(self.at.as_ref(), name);
-        make.made.push((self.at.take(), leak_cstr(name.to_bytes().to_vec())));
+        options.made.push((self.at.take(), leak_cstr(name.to_bytes().to_vec())));
         let made = walk::open_for_listing(made?.as_fd())?;
         if self.checked && !is_just_created(&made)? {
-            make.made.pop();
+            options.made.pop();
             return self.refuse(name.to_bytes(), Reason::Replaced);
         }
         // The mode is set before the owner, because after the chown(2) fchmod(2) needs CAP_FOWNER.
-        dir::fchmod(made.as_fd(), if is_last { make.mode } else { PARENT_MODE })?;
+        dir::fchmod(made.as_fd(), if is_last { options.mode } else { PARENT_MODE })?;
         if let Some((uid, gid)) = owner {
             dir::fchown(made.as_fd(), uid, gid)?;
         }

@@ -54,7 +54,7 @@ impl Commands {
 
 impl Command {
     /// Returns how the command ended, as text: `before 'CMD' exited with status 1`.
-    pub fn words(&self, failure: Option<&StepFailure>, exit: Exit) -> ErrorText {
+    pub fn exit_text(&self, failure: Option<&StepFailure>, exit: Exit) -> ErrorText {
         let mut words = ErrorText::new();
         let _ = write!(words, "before '{}'", Escaped(self.text.to_bytes()));
         let _ = match failure {
@@ -65,7 +65,7 @@ impl Command {
     }
 
     /// Returns the text for a command that exceeded `--ready-timeout`.
-    pub fn late(&self, within: Span) -> ErrorText {
+    pub fn timeout_text(&self, within: Span) -> ErrorText {
         let mut words = ErrorText::new();
         let (text, within) = (Escaped(self.text.to_bytes()), Duration(within));
         let _ = write!(words, "before '{text}' was not done in time: --ready-timeout {within}");
@@ -73,8 +73,8 @@ impl Command {
     }
 }
 
-/// Makes the error of a start from the text that `Command::words` or `Command::late` has returned.
-pub fn words_error(words: &ErrorText) -> Error {
+/// Makes the error of a start from the text that `Command::exit_text` or `Command::timeout_text` has returned.
+pub fn before_error(words: &ErrorText) -> Error {
     Error::new(Problem::Before).words(words.as_str())
 }
 
@@ -104,7 +104,7 @@ pub fn run_all(commands: &Commands, io: &ChildIo<'_>, timeout: Option<Span>) -> 
         // reaped yet, so no other group has the number.
         deliver::kill_group(child.pid, &command.image);
         io.cgroup.iter().for_each(|group| group.kill());
-        if let EndReason::Stuck = asked {
+        if let ExitRequest::Stuck = asked {
             let error = Error::of(Problem::BeforeStuck, command.text.to_bytes());
             return Err(error.number(child.pid.number().into()));
         }
@@ -124,14 +124,14 @@ pub fn run_all(commands: &Commands, io: &ChildIo<'_>, timeout: Option<Span>) -> 
             StartOutcome::Failed(failure) => Some(failure),
             StartOutcome::Done | StartOutcome::WithoutPidfile | StartOutcome::Killed => None,
         };
-        let words = command.words(failure.as_ref(), exit);
+        let words = command.exit_text(failure.as_ref(), exit);
         match asked {
-            EndReason::No if failure.is_none() && exit == Exit::SUCCESS => {}
-            EndReason::No | EndReason::Stuck => return Err(words_error(&words)),
-            EndReason::Late => {
-                return Err(words_error(&command.late(timeout.unwrap_or_default())));
+            ExitRequest::No if failure.is_none() && exit == Exit::SUCCESS => {}
+            ExitRequest::No | ExitRequest::Stuck => return Err(before_error(&words)),
+            ExitRequest::Late => {
+                return Err(before_error(&command.timeout_text(timeout.unwrap_or_default())));
             }
-            EndReason::BySignal(signal) => {
+            ExitRequest::BySignal(signal) => {
                 let status = Exit::Signal { signal, core: false }.status();
                 let error = Error::new(Problem::StoppedBy).with(Object::Signal(signal)).status(status);
                 return Err(error.words(words.as_str()));
@@ -143,7 +143,7 @@ pub fn run_all(commands: &Commands, io: &ChildIo<'_>, timeout: Option<Span>) -> 
 
 /// Whether and why a command was asked to exit.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum EndReason {
+enum ExitRequest {
     /// The command was not asked to exit.
     No,
     /// The command was not done within `--ready-timeout`.
@@ -156,19 +156,19 @@ enum EndReason {
 
 /// Waits until the command has exited. If it exceeds its time limit, or a signal asks this process to exit, sends
 /// SIGTERM to the command's group, and SIGKILL 30 seconds later.
-fn wait(child: Pid, signals: &Signals, mut until: Option<Time>, image: &ExecImage) -> EndReason {
+fn wait(child: Pid, signals: &Signals, mut until: Option<Time>, image: &ExecImage) -> ExitRequest {
     // A pidfd becomes readable when the command exits, even if a tracer hides that.
     let child_pidfd = Process::child_pidfd(child);
-    let (mut asked, mut signal, mut hidden) = (EndReason::No, Some(Signal::TERM), None);
+    let (mut asked, mut signal, mut hidden) = (ExitRequest::No, Some(Signal::TERM), None);
     while !process::has_exited(child) {
         let time = now();
         if hidden.is_some_and(|since| time.since(since) >= TRACER_WAIT) {
-            return EndReason::Stuck;
+            return ExitRequest::Stuck;
         }
         if until.is_some_and(|until| until <= time) {
-            let Some(next) = signal else { return EndReason::Stuck };
-            if asked == EndReason::No {
-                asked = EndReason::Late;
+            let Some(next) = signal else { return ExitRequest::Stuck };
+            if asked == ExitRequest::No {
+                asked = ExitRequest::Late;
             }
             let _ = deliver::deliver(child.number(), deliver::user_of(image), &|| {
                 process::send(next.number(), Target::Group(child))?;
@@ -186,8 +186,8 @@ fn wait(child: Pid, signals: &Signals, mut until: Option<Time>, image: &ExecImag
         while let Some(arrived) = signals.next() {
             const END_SIGNALS: [Signal; 4] = [Signal::TERM, Signal::INT, Signal::QUIT, Signal::HUP];
             let arrived = Signal::new(arrived.signal.into()).filter(|signal| END_SIGNALS.contains(signal));
-            if let (Some(arrived), EndReason::No) = (arrived, asked) {
-                (asked, until) = (EndReason::BySignal(arrived), Some(now()));
+            if let (Some(arrived), ExitRequest::No) = (arrived, asked) {
+                (asked, until) = (ExitRequest::BySignal(arrived), Some(now()));
             }
         }
     }

@@ -4,7 +4,7 @@ use crate::logic::formats::log_name::LogPolicy;
 use crate::runtime::report::log::Log;
 use crate::runtime::resources::cgroup::Cgroup;
 use crate::runtime::resources::pidfile::Pidfile;
-use crate::runtime::start::outcome::Mode;
+use crate::runtime::start::outcome::ExecMode;
 use crate::sys;
 use crate::sys::exec::ExecArray;
 use crate::sys::fd;
@@ -50,7 +50,7 @@ pub struct ChildIo<'a> {
     /// `report`.
     pub probe: Option<&'a dyn Fn(BorrowedFd<'_>)>,
     /// Whether the program is executed, or only checked.
-    pub mode: Mode,
+    pub mode: ExecMode,
 }
 
 impl ChildIo<'_> {
@@ -73,7 +73,7 @@ pub enum StartKind {
 
 /// Duplicates one of our descriptors to a higher number, if its number is the one at which the program expects the
 /// ready pipe.
-pub fn move_off_fd(fd: BorrowedFd<'_>, io: &ChildIo<'_>) -> sys::Result<Option<OwnedFd>> {
+pub fn move_off_ready_number(fd: BorrowedFd<'_>, io: &ChildIo<'_>) -> sys::Result<Option<OwnedFd>> {
     match io.ready {
         Some((_, number)) if fd.as_raw_fd() == number => fd::duplicate_from(fd, number + 1).map(Some),
         Some(_) | None => Ok(None),

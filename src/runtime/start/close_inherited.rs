@@ -3,7 +3,7 @@
 use core::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd, RawFd};
 
-use super::child_io::{ChildIo, ExecState, move_off_fd};
+use super::child_io::{ChildIo, ExecState, move_off_ready_number};
 use super::exec_image::ExecImage;
 use crate::logic::plan::step::Step;
 use crate::sys::{Errno, Result, cloexec_probe, close, credentials, dir, fd};
@@ -20,7 +20,7 @@ pub fn close_descriptors(program: &ExecImage, io: &ChildIo<'_>, state: &mut Exec
     }
     fd::clear_cloexec_first(state.sockets)?;
     if let Some(lock_fd) = state.lock_fd.take() {
-        let moved = move_off_fd(lock_fd.as_fd(), io)?;
+        let moved = move_off_ready_number(lock_fd.as_fd(), io)?;
         fd::clear_cloexec(state.lock_fd.insert(moved.unwrap_or(lock_fd)).as_fd())?;
     }
     let ready = io.ready.map(|(ready, _)| ready);

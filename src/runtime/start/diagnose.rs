@@ -92,7 +92,7 @@ pub fn check_exec(path: &CStr) -> Result<()> {
 ///
 /// # Errors
 /// EACCES if it does not.
-pub fn verify_covered(dir: &CStr) -> Result<()> {
+pub fn verify_landlock_read(dir: &CStr) -> Result<()> {
     match dir::Dir::open(dir) {
         Err(Errno::ACCESS) if access::may_read(dir).is_ok() => Err(Errno::ACCESS),
         Ok(_) | Err(_) => Ok(()),

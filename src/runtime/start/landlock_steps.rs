@@ -20,7 +20,7 @@ pub fn apply_landlock_step(step: &Step, ruleset: &mut Option<OwnedFd>, starts: b
         return Ok(());
     }
     if let Step::Covered(_) = step {
-        return if starts { Ok(()) } else { diagnose::verify_covered(c".") };
+        return if starts { Ok(()) } else { diagnose::verify_landlock_read(c".") };
     }
     // There is no rule set if the rehearsal has skipped the step that creates it.
     let Some(ruleset_fd) = ruleset else { return Err(Errno::INVAL) };

@@ -42,7 +42,7 @@ pub type ErrorText = ArrayText<1024>;
 #[repr(C)] // Small and frequent fields first: shorter instructions.
 pub struct StepFailure {
     /// The index of the failed step in the program's list.
-    place: u8,
+    step_index: u8,
     why: Errno,
     /// The cause, as far as the file system shows it.
     pub cause: Cause,
@@ -51,11 +51,11 @@ pub struct StepFailure {
 }
 
 /// The index that means a failed fork, which is not a step.
-pub const FORK: u8 = u8::MAX;
+pub const FORK_FAILED: u8 = u8::MAX;
 
 /// Why the steps are applied.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
-pub enum Mode {
+pub enum ExecMode {
     /// To execute the program.
     #[default]
     Exec,
@@ -72,33 +72,33 @@ pub struct StepSet([u64; 4]);
 
 impl StepSet {
     /// True if this index is in the set.
-    pub fn has(&self, place: usize) -> bool {
-        self.0.get(place / 64).is_some_and(|bits| bits >> (place % 64) & 1 == 1)
+    pub fn contains(&self, step_index: usize) -> bool {
+        self.0.get(step_index / 64).is_some_and(|bits| bits >> (step_index % 64) & 1 == 1)
     }
 }
 
 impl StepFailure {
     /// Makes the failure of the step with this index. No cause is known yet.
     #[inline(never)]
-    pub fn new(place: usize, why: Errno) -> Self {
-        let place = u8::try_from(place).unwrap_or(FORK);
-        Self { place, why, cause: Cause::Plain, detail: Detail::new() }
+    pub fn new(step_index: usize, why: Errno) -> Self {
+        let step_index = u8::try_from(step_index).unwrap_or(FORK_FAILED);
+        Self { step_index, why, cause: Cause::Plain, detail: Detail::new() }
     }
 
     /// The step that failed. None if the fork failed.
     pub fn step<'a>(&self, program: &'a ExecImage) -> Option<&'a Step> {
-        program.steps().get(usize::from(self.place))
+        program.steps().get(usize::from(self.step_index))
     }
 
     /// Adds the index of the failed step to a set.
     pub fn add_to(&self, indices: &mut StepSet) {
-        if let Some(bits) = indices.0.get_mut(usize::from(self.place / 64)) {
-            *bits |= 1 << (self.place % 64);
+        if let Some(bits) = indices.0.get_mut(usize::from(self.step_index / 64)) {
+            *bits |= 1 << (self.step_index % 64);
         }
     }
 
     /// vsrun's exit status for this failure.
-    pub fn code(&self, program: &ExecImage) -> u8 {
+    pub fn exit_status(&self, program: &ExecImage) -> u8 {
         let is_exec = matches!(self.step(program), Some(Step::Exec(_)));
         let (missing, forbidden) = (self.why == Errno::NOENT, self.why == Errno::ACCESS);
         program.personality.failures.status(match () {
@@ -113,7 +113,7 @@ impl StepFailure {
     pub fn error(&self, program: &ExecImage) -> Error {
         let mut text = ErrorText::new();
         let _ = self.write(program, &mut text);
-        Error::new(Problem::Step).words(text.as_str()).status(self.code(program))
+        Error::new(Problem::Step).words(text.as_str()).status(self.exit_status(program))
     }
 
     /// Writes the error text, without allocation.
@@ -151,7 +151,7 @@ impl StepFailure {
     #[inline(never)]
     fn host_path(&self, program: &ExecImage) -> ErrorText {
         let (mut root, mut dir, path) = (&b""[..], &b""[..], self.detail.as_bytes());
-        for step in program.steps().iter().take(usize::from(self.place)) {
+        for step in program.steps().iter().take(usize::from(self.step_index)) {
             if let Step::Chroot(outer) = step {
                 root = outer.to_bytes();
             } else if let Step::Chdir(inner) = step {
@@ -180,7 +180,7 @@ impl StepFailure {
     /// arrive together.
     pub fn send(&self, pipe: BorrowedFd<'_>) {
         let mut message = ArrayText::<300>::new();
-        message.push(&[self.place]);
+        message.push(&[self.step_index]);
         message.push(&self.why.raw_os_error().to_le_bytes());
         message.push(&[self.cause.number()]);
         message.push(self.detail.as_bytes());
@@ -188,9 +188,10 @@ impl StepFailure {
     }
 
     fn read(message: &[u8]) -> Option<Self> {
-        let [place, a, b, c, d, cause, detail @ ..] = message else { return None };
+        let [step_index, a, b, c, d, cause, detail @ ..] = message else { return None };
         let why = Errno::from_raw_os_error(i32::from_le_bytes([*a, *b, *c, *d]));
-        let mut failure = Self { place: *place, why, cause: Cause::from_number(*cause), detail: Detail::new() };
+        let mut failure =
+            Self { step_index: *step_index, why, cause: Cause::from_number(*cause), detail: Detail::new() };
         failure.detail.push(detail);
         Some(failure)
     }

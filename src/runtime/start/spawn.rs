@@ -1,12 +1,12 @@
 //! Starts a program: applies its steps in their order, each with one arm of a match, and reports a failed step to the
 //! parent.
 
-use crate::runtime::start::child_io::{ChildIo, ExecState, StartKind, move_off_fd};
+use crate::runtime::start::child_io::{ChildIo, ExecState, StartKind, move_off_ready_number};
 use crate::sys::exec;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use super::exec_image::{ExecImage, SHELL};
-use super::outcome::{EXEC_IS_NEXT, EXEC_WITHOUT_PIDFILE, FORK, Mode, StepFailure};
+use super::outcome::{EXEC_IS_NEXT, EXEC_WITHOUT_PIDFILE, ExecMode, FORK_FAILED, StepFailure};
 use super::{close_inherited, diagnose, landlock_steps};
 use crate::logic::base::exit;
 use crate::logic::base::signal::Signal;
@@ -51,19 +51,19 @@ pub fn spawn(program: &ExecImage, io: &ChildIo<'_>) -> sys::Result<Spawned> {
 /// Runs in the child: becomes the program, or reports why not and exits.
 #[inline(never)]
 fn child_main(program: &ExecImage, io: &ChildIo<'_>, report: &OwnedFd) -> ! {
-    match move_off_fd(report.as_fd(), io) {
+    match move_off_ready_number(report.as_fd(), io) {
         Ok(moved) => {
             let report = moved.as_ref().unwrap_or(report).as_fd();
             report_and_exit(program, &apply_and_exec(program, &ChildIo { report: Some(report), ..*io }), report)
         }
-        Err(why) => report_and_exit(program, &StepFailure::new(usize::from(FORK), why), report.as_fd()),
+        Err(why) => report_and_exit(program, &StepFailure::new(usize::from(FORK_FAILED), why), report.as_fd()),
     }
 }
 
 /// Reports the failed step to the parent, and exits.
 pub fn report_and_exit(program: &ExecImage, failure: &StepFailure, report: BorrowedFd<'_>) -> ! {
     failure.send(report);
-    process::exit(failure.code(program))
+    process::exit(failure.exit_status(program))
 }
 
 /// Applies the steps and executes the program, in this process. Returns only if a step failed.
@@ -71,9 +71,9 @@ pub fn report_and_exit(program: &ExecImage, failure: &StepFailure, report: Borro
 pub fn apply_and_exec(program: &ExecImage, io: &ChildIo<'_>) -> StepFailure {
     let mut state = ExecState { marker: EXEC_IS_NEXT, ..ExecState::default() };
     let (mut log, stderr) = (io.debug, Log::new(LogTarget::Plain));
-    for (place, step) in program.steps.iter().enumerate() {
-        if let Mode::DryRun { skipped_steps } = io.mode
-            && (skipped_steps.has(place)
+    for (step_index, step) in program.steps.iter().enumerate() {
+        if let ExecMode::DryRun { skipped_steps } = io.mode
+            && (skipped_steps.contains(step_index)
                 || matches!(step, Step::TakeForeground | Step::ControlTerminal | Step::Cgroup(_)))
         {
             // A rehearsal must not take the terminal, and its control group does not exist yet.
@@ -86,13 +86,13 @@ pub fn apply_and_exec(program: &ExecImage, io: &ChildIo<'_>) -> StepFailure {
                 log = open.traces_to_stderr().then_some(&stderr);
                 if log.is_none() {
                     // This step closes the log, so the remaining steps are recorded in advance.
-                    program.steps.iter().skip(place + 1).for_each(|step| record_step(open, step));
+                    program.steps.iter().skip(step_index + 1).for_each(|step| record_step(open, step));
                 }
             }
         }
         if let Err(why) = apply_step(step, program, io, &mut state) {
             poll::ignore_writes(true);
-            let mut failure = StepFailure::new(place, why);
+            let mut failure = StepFailure::new(step_index, why);
             failure.cause = diagnose::diagnose(step, program, why, &mut failure.detail);
             return failure;
         }
@@ -167,7 +167,7 @@ fn apply_step(step: &Step, program: &ExecImage, io: &ChildIo<'_>, state: &mut Ex
         Step::CloseDescriptors => close_inherited::close_descriptors(program, io, state),
         Step::CloexecDescriptors => close_inherited::cloexec_descriptors(state),
         Step::Ruleset(_) | Step::Allow(..) | Step::Confine | Step::Covered(_) => {
-            landlock_steps::apply_landlock_step(step, &mut state.ruleset, io.mode == Mode::Exec)
+            landlock_steps::apply_landlock_step(step, &mut state.ruleset, io.mode == ExecMode::Exec)
         }
         Step::Ready(_) => io.ready.map_or(Ok(()), close_inherited::move_ready_pipe),
         Step::RunLogRotator(_) | Step::RunProbe | Step::Exec(_) => {
@@ -195,14 +195,14 @@ fn try_exec(step: &Step, program: &ExecImage, io: &ChildIo<'_>) -> Errno {
     let mut worst = Errno::NOENT;
     for (at, path) in program.paths.iter().enumerate() {
         let why = match io.mode {
-            Mode::Exec => {
+            ExecMode::Exec => {
                 let (env, skipped) = io.env.unwrap_or((&program.env, 0));
                 match (exec::exec(path, &program.argv, env, skipped), program.shells.get(at)) {
                     (Errno::NOEXEC, Some(shell)) => exec::exec(SHELL, shell, env, skipped),
                     (why, _) => why,
                 }
             }
-            Mode::DryRun { .. } => match diagnose::check_exec(path) {
+            ExecMode::DryRun { .. } => match diagnose::check_exec(path) {
                 Ok(()) => process::exit(exit::OK),
                 Err(why) => why,
             },

@@ -16,7 +16,7 @@ use crate::logic::supervisor::event::{Event, Recipient};
 use crate::logic::supervisor::state::Phase;
 use crate::runtime::host::clock::now;
 use crate::runtime::report::log::Priority;
-use crate::runtime::start::before::words_error;
+use crate::runtime::start::before::before_error;
 use crate::runtime::start::outcome::ErrorText;
 
 impl Supervisor<'_> {
@@ -92,12 +92,12 @@ impl Supervisor<'_> {
     /// The text for a command that was not done within `--ready-timeout`.
     fn timeout_text(&self) -> Option<ErrorText> {
         let command = self.config.before.list.get(self.before_command(Slot::Server)?.stage)?;
-        Some(command.late(self.config.policy.ready_timeout.unwrap_or_default()))
+        Some(command.timeout_text(self.config.policy.ready_timeout.unwrap_or_default()))
     }
 
     /// The error for a first start that exceeded `--ready-timeout` while a command was running.
     pub fn timeout_error(&self) -> Option<Error> {
-        self.timeout_text().map(|words| words_error(&words))
+        self.timeout_text().map(|words| before_error(&words))
     }
 
     /// Called when the command in the server's place has exited. Starts the next one or the server, or returns the
@@ -107,7 +107,7 @@ impl Supervisor<'_> {
         let child = if slot == Slot::Second { &self.second } else { &self.server };
         let failure = child.as_ref().and_then(|child| child.failure.as_ref());
         let listed = self.config.before.list.get(command.stage)?;
-        let text = listed.words(failure, exit);
+        let text = listed.exit_text(failure, exit);
         let (words, failed) = (text.as_str(), failure.is_some() || exit != Exit::SUCCESS);
         let (first, policy) = (self.is_first_start(), &self.config.policy);
         let stopped = match slot {
@@ -130,7 +130,7 @@ impl Supervisor<'_> {
         }
         let late = self.timeout_text().filter(|_| command.late);
         if first {
-            self.error = Some(words_error(&text));
+            self.error = Some(before_error(&text));
         } else {
             self.record(Priority::Err, format_args!("{}", late.as_ref().map_or(words, ErrorText::as_str)));
         }

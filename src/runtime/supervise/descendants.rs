@@ -24,8 +24,8 @@ use crate::sys::scratch::MappedTable;
 const LISTED_PER_TURN: usize = 1024;
 /// The most processes that are signalled in a turn.
 const SENT_PER_TURN: usize = 256;
-/// The maximum number of turns of [`survey`], which blocks the event loop until it is finished.
-const MAX_SURVEY_TURNS: usize = 8;
+/// The maximum number of turns of [`count_living`], which blocks the event loop until it is finished.
+const MAX_COUNT_TURNS: usize = 8;
 
 /// The pids of the logger or rotator, and of the two probes; 0 for each that does not run. They are children of vsrun,
 /// but do not belong to the server.
@@ -34,13 +34,13 @@ pub type Helpers = [i32; 3];
 pub const NO_HELPERS: Helpers = [0; 3];
 
 /// A pass over all processes.
-pub struct Sweep {
+pub struct ProcessSweep {
     /// The signal for each process that is found. None: only count them.
     pub signal: Option<Signal>,
     /// Whether processes that entered our container from outside count too.
-    whole: bool,
+    includes_foreign: bool,
     /// If given, only these children and their descendants count.
-    part: Option<SweepScope>,
+    scope: Option<SweepScope>,
     /// Whether processes that are dying already do not count.
     skips_dying: bool,
     proc: Dir,
@@ -71,7 +71,7 @@ pub struct Found {
 
 /// How far a turn of a sweep got.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Turn {
+pub enum TurnResult {
     /// The sweep needs more turns.
     More,
     /// All processes are listed: the next turn sends signals.
@@ -80,20 +80,20 @@ pub enum Turn {
     Done,
 }
 
-impl Sweep {
+impl ProcessSweep {
     /// Prepares a sweep. None: /proc does not show our processes, or there is no memory for the list.
     #[inline(never)]
-    pub fn begin(signal: Option<Signal>, whole: bool, part: Option<SweepScope>) -> Option<Self> {
+    pub fn begin(signal: Option<Signal>, includes_foreign: bool, scope: Option<SweepScope>) -> Option<Self> {
         if matches!(proc_visibility(), None | Some(ProcVisibility::Foreign)) {
             return None;
         }
         let (proc, rows) = (Dir::open(c"/proc").ok()?, MappedTable::new()?);
         // A sweep that is limited to one of two server processes never includes processes that entered from outside.
-        let whole = whole && part.is_none();
+        let includes_foreign = includes_foreign && scope.is_none();
         Some(Self {
             signal,
-            whole,
-            part,
+            includes_foreign,
+            scope,
             skips_dying: false,
             proc,
             rows,
@@ -104,17 +104,17 @@ impl Sweep {
 
     /// Does a limited part of the work. The helpers and their descendants do not count.
     #[inline(never)]
-    pub fn turn(&mut self, helpers: Helpers) -> Turn {
+    pub fn run_turn(&mut self, helpers: Helpers) -> TurnResult {
         match self.stage {
             Stage::Listing { from } => {
                 if let Some(from) = self.list(from) {
                     self.stage = Stage::Listing { from };
-                    return Turn::More;
+                    return TurnResult::More;
                 }
                 tree::mark(self.rows.rows(), process::id().number(), &helpers);
                 self.count_found();
                 self.stage = Stage::Sending { at: 0 };
-                if self.signal.is_some() { Turn::Listed } else { Turn::Done }
+                if self.signal.is_some() { TurnResult::Listed } else { TurnResult::Done }
             }
             Stage::Sending { at } => self.send(at),
         }
@@ -122,7 +122,7 @@ impl Sweep {
 
     /// Reads some processes. Returns the offset of the next ones, or None at the end.
     fn list(&mut self, from: u64) -> Option<u64> {
-        let Self { proc, rows, part, .. } = self;
+        let Self { proc, rows, scope, .. } = self;
         let own = process::id().number();
         let mut count = 0;
         let next = proc.for_each_name_until(from, &mut |name| {
@@ -133,8 +133,8 @@ impl Sweep {
                 let mut buffer = [0; 512];
                 let stat = stat(proc, pid, &mut buffer);
                 if let Some(parent) = tree::running_parent(stat) {
-                    let counts = part.is_none_or(|part| {
-                        parent != own || tree::is_in_session_or_older(stat, part.session, part.before)
+                    let counts = scope.is_none_or(|scope| {
+                        parent != own || tree::is_in_session_or_older(stat, scope.session, scope.before)
                     });
                     // A process with parent 0 is treated as one from outside, which a limited sweep does not count.
                     rows.push([pid, if counts { parent } else { 0 }, 0]);
@@ -146,9 +146,9 @@ impl Sweep {
     }
 
     fn count_found(&mut self) {
-        let Self { whole, rows, found, proc, skips_dying, .. } = self;
+        let Self { includes_foreign, rows, found, proc, skips_dying, .. } = self;
         for [pid, _, mark] in rows.rows() {
-            if counts(*mark, *whole) {
+            if counts(*mark, *includes_foreign) {
                 if let Some(place) = found.first.get_mut(found.count) {
                     // Only the first three are read again, so that many processes do not delay the supervisor.
                     if *skips_dying && tree::is_dying(stat(proc, *pid, &mut [0; 512])) {
@@ -162,27 +162,29 @@ impl Sweep {
         }
     }
 
-    fn send(&mut self, mut at: usize) -> Turn {
-        let Self { signal: Some(signal), whole, proc, rows, stage, .. } = self else { return Turn::Done };
+    fn send(&mut self, mut at: usize) -> TurnResult {
+        let Self { signal: Some(signal), includes_foreign, proc, rows, stage, .. } = self else {
+            return TurnResult::Done;
+        };
         let mut sent = 0;
         while let Some([pid, parent, mark]) = rows.rows().get(at).copied() {
-            if counts(mark, *whole) {
+            if counts(mark, *includes_foreign) {
                 send_one(proc, pid, parent, *signal);
                 sent += 1;
             }
             at += 1;
             if sent == SENT_PER_TURN {
                 *stage = Stage::Sending { at };
-                return Turn::More;
+                return TurnResult::More;
             }
         }
-        Turn::Done
+        TurnResult::Done
     }
 }
 
 impl Found {
     /// Whether no process is left.
-    pub fn is_nothing(&self) -> bool {
+    pub fn is_none_left(&self) -> bool {
         self.count == 0 && !self.is_incomplete
     }
 }
@@ -204,14 +206,14 @@ impl core::fmt::Display for Found {
 /// Counts the living descendants, if a limited number of turns is enough. Otherwise the result is empty. A process that
 /// was killed and has not exited yet, such as the rest of a probe, does not count.
 #[inline(never)]
-pub fn survey(helpers: Helpers) -> Found {
+pub fn count_living(helpers: Helpers) -> Found {
     if helpers == NO_HELPERS && !process::any_child_lives(None) {
         return Found::default();
     }
-    let Some(mut sweep) = Sweep::begin(None, false, None) else { return Found::default() };
+    let Some(mut sweep) = ProcessSweep::begin(None, false, None) else { return Found::default() };
     sweep.skips_dying = true;
-    for _ in 0..MAX_SURVEY_TURNS {
-        if sweep.turn(helpers) == Turn::Done {
+    for _ in 0..MAX_COUNT_TURNS {
+        if sweep.run_turn(helpers) == TurnResult::Done {
             return sweep.found;
         }
     }
@@ -257,8 +259,8 @@ pub fn zombie_status(pid: Pid) -> Option<i32> {
     tree::zombie_status(stat(&Dir::open(c"/proc").ok()?, pid.number(), &mut [0; 1024]))
 }
 
-fn counts(mark: i32, whole: bool) -> bool {
-    mark == DESCENDANT || (whole && mark == ENTERED)
+fn counts(mark: i32, includes_foreign: bool) -> bool {
+    mark == DESCENDANT || (includes_foreign && mark == ENTERED)
 }
 
 /// Sends a signal to a process that was listed with this parent, if it is still the same process. The process is

@@ -21,28 +21,28 @@ const TRACER_LIMIT: Span = Span::secs(1);
 pub struct ExitWatch {
     pidfd: Option<OwnedFd>,
     /// When the supervisor acts on the exit even if waitid(2) has not reported it.
-    counts_at: Option<Time>,
+    accept_at: Option<Time>,
 }
 
 impl ExitWatch {
     /// Opens the pidfd of a child that has not been reaped.
     pub fn new(child: Pid) -> Self {
-        Self { pidfd: Process::child_pidfd(child), counts_at: None }
+        Self { pidfd: Process::child_pidfd(child), accept_at: None }
     }
 
     /// The pidfd, until it has become readable.
     pub fn fd(&self) -> Option<BorrowedFd<'_>> {
-        self.pidfd.as_ref().filter(|_| self.counts_at.is_none()).map(AsFd::as_fd)
+        self.pidfd.as_ref().filter(|_| self.accept_at.is_none()).map(AsFd::as_fd)
     }
 
     /// Called when the pidfd has become readable. It stays readable, so it is not polled any more.
     pub fn on_readable(&mut self, now: Time) {
-        self.counts_at = Some(now.after(TRACER_LIMIT));
+        self.accept_at = Some(now.after(TRACER_LIMIT));
     }
 
     /// When the supervisor acts on an exit that waitid(2) has not reported.
     pub fn deadline(&self) -> Option<Time> {
-        self.counts_at
+        self.accept_at
     }
 }
 

@@ -62,7 +62,7 @@ impl Supervisor<'_> {
         if before_command.is_none() {
             config.readiness.begin(slot, &mut config.program.env)?;
         }
-        let output = config.output.server(&config.log);
+        let output = config.output.server_fd(&config.log);
         let debug = config.debug.then_some(&config.log);
         // The pidfile names a candidate only when it is ready.
         let pidfile = self.pidfiles[0].as_ref().filter(|_| slot == Slot::Server);

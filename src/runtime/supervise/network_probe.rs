@@ -17,7 +17,7 @@ const RETRY_PAUSE: Span = Span::millis(10);
 
 /// Why a probe failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Failed {
+pub enum ProbeFailure {
     /// A system call failed. Usually, the connection was refused.
     System(Errno),
     /// The deadline passed.
@@ -32,7 +32,7 @@ pub enum Failed {
     Exited(Exit),
 }
 
-impl fmt::Display for Failed {
+impl fmt::Display for ProbeFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::System(why) => errno_text(*why).fmt(f),
@@ -50,8 +50,12 @@ impl fmt::Display for Failed {
 /// # Errors
 /// Why the server is not healthy: the failure of the last address that accepted a connection, otherwise of the first
 /// one.
-pub fn connect(addresses: &[Vec<u8>], request: Option<&[u8]>, deadline: Time) -> core::result::Result<(), Failed> {
-    let mut worst = Failed::TimedOut;
+pub fn probe_network(
+    addresses: &[Vec<u8>],
+    request: Option<&[u8]>,
+    deadline: Time,
+) -> core::result::Result<(), ProbeFailure> {
+    let mut worst = ProbeFailure::TimedOut;
     for (at, address) in addresses.iter().enumerate() {
         let failed = match open(address, deadline) {
             Ok(connection) => match request.map_or(Ok(()), |request| exchange(&connection, request, deadline)) {
@@ -67,39 +71,39 @@ pub fn connect(addresses: &[Vec<u8>], request: Option<&[u8]>, deadline: Time) ->
     Err(worst)
 }
 
-fn open(address: &[u8], deadline: Time) -> core::result::Result<OwnedFd, Failed> {
+fn open(address: &[u8], deadline: Time) -> core::result::Result<OwnedFd, ProbeFailure> {
     loop {
         match socket::connect_within(address, millis_left(deadline)?) {
             Ok(connection) => return Ok(connection),
-            Err(Errno::TIMEDOUT) => return Err(Failed::TimedOut),
+            Err(Errno::TIMEDOUT) => return Err(ProbeFailure::TimedOut),
             Err(Errno::AGAIN) => poll::sleep_ms(RETRY_PAUSE.0),
-            Err(why) => return Err(Failed::System(why)),
+            Err(why) => return Err(ProbeFailure::System(why)),
         }
     }
 }
 
 /// Sends the request, and reads the response up to its status code.
-fn exchange(connection: &OwnedFd, request: &[u8], deadline: Time) -> core::result::Result<(), Failed> {
+fn exchange(connection: &OwnedFd, request: &[u8], deadline: Time) -> core::result::Result<(), ProbeFailure> {
     // A request is far smaller than any send buffer, so the kernel takes it whole or not at all.
-    socket::send(connection.as_fd(), request).map_err(Failed::System)?;
+    socket::send(connection.as_fd(), request).map_err(ProbeFailure::System)?;
     let mut bytes = [0; STATUS_LINE_SIZE];
     let mut count = 0;
     loop {
         match answer(bytes.get(..count).unwrap_or_default()) {
             HttpAnswer::Incomplete => {}
             HttpAnswer::Healthy => return Ok(()),
-            HttpAnswer::Status(status) => return Err(Failed::Status(status)),
-            HttpAnswer::Other => return Err(Failed::NotHttp),
+            HttpAnswer::Status(status) => return Err(ProbeFailure::Status(status)),
+            HttpAnswer::Other => return Err(ProbeFailure::NotHttp),
         }
         let readable = poll::wait(&[Some(connection.as_fd()), None], Some(millis_left(deadline)?)) != 0;
         if !readable {
             continue;
         }
         match fd::read_some(connection.as_fd(), bytes.get_mut(count..).unwrap_or_default()) {
-            Ok(0) => return Err(Failed::Closed),
+            Ok(0) => return Err(ProbeFailure::Closed),
             Ok(more) => count += more,
             Err(Errno::AGAIN) => {}
-            Err(why) => return Err(Failed::System(why)),
+            Err(why) => return Err(ProbeFailure::System(why)),
         }
     }
 }
@@ -108,9 +112,9 @@ fn exchange(connection: &OwnedFd, request: &[u8], deadline: Time) -> core::resul
 ///
 /// # Errors
 /// When it has passed.
-pub fn millis_left(deadline: Time) -> core::result::Result<u64, Failed> {
+pub fn millis_left(deadline: Time) -> core::result::Result<u64, ProbeFailure> {
     match deadline.since(now()) {
-        Span::ZERO => Err(Failed::TimedOut),
+        Span::ZERO => Err(ProbeFailure::TimedOut),
         millis_left => Ok(millis_left.0),
     }
 }

@@ -6,7 +6,7 @@ use core::fmt::Write;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use super::descendants;
-use super::network_probe::connect;
+use super::network_probe::probe_network;
 use super::slot::Slot;
 use crate::logic::base::cstr::StaticCStr;
 use crate::logic::base::exit::{self, Exit};
@@ -163,7 +163,7 @@ impl Prober {
         program.set_pid(SERVER_PID, server)?;
         let ask = |report: BorrowedFd<'_>| {
             let Probe::Connect { addresses, request } = probe else { return };
-            let Err(failed) = connect(addresses, request.as_deref(), until) else { process::exit(exit::OK) };
+            let Err(failed) = probe_network(addresses, request.as_deref(), until) else { process::exit(exit::OK) };
             let mut text = ErrorText::new();
             let _ = write!(text, "{failed}");
             let _ = fd::write_all(report, text.as_bytes());

@@ -3,7 +3,7 @@
 
 use core::fmt::Write;
 
-use super::network_probe::Failed;
+use super::network_probe::ProbeFailure;
 use super::slot::Slot;
 use super::supervisor::Supervisor;
 use crate::logic::base::error::{Filled, Object};
@@ -79,7 +79,7 @@ impl Supervisor<'_> {
             let (dir, cgroup) = (config.output.dir(), config.cgroup.as_ref());
             // The standard output of a probe is discarded, because it would fill the log. Descriptor 0 is `/dev/null`
             // by now.
-            let (output, error) = (Some(fd::standard(0)), config.output.server(&config.log));
+            let (output, error) = (Some(fd::standard(0)), config.output.server_fd(&config.log));
             let io = ChildIo { output, error, dir, cgroup, never_waits: true, ..ChildIo::default() };
             if prober.attempts(slot).is_stuck() {
                 (which, AttemptResult::TimedOut)
@@ -92,7 +92,7 @@ impl Supervisor<'_> {
             }
         };
         if result == AttemptResult::TimedOut {
-            let _ = write!(why, "{}", Failed::TimedOut);
+            let _ = write!(why, "{}", ProbeFailure::TimedOut);
         }
         self.on_result(slot, (which, result, why))
     }

@@ -2,7 +2,7 @@
 //! then KILL, and waits.
 
 use super::config::SupervisorConfig;
-use super::descendants::{Helpers, NO_HELPERS, Sweep, Turn, has_foreign_processes, survey};
+use super::descendants::{Helpers, NO_HELPERS, ProcessSweep, TurnResult, count_living, has_foreign_processes};
 use super::reap::POLL_INTERVAL;
 use super::slot::Slot;
 use super::supervisor::Supervisor;
@@ -47,7 +47,7 @@ impl Supervisor<'_> {
             if group.is_none() && self.is_none_left(to) {
                 return;
             }
-            let whole = to == Recipient::All && has_foreign_processes();
+            let includes_foreign = to == Recipient::All && has_foreign_processes();
             // PID 1 can send a signal to all processes without a list of them: all of them descend from it, unless
             // some entered the container from outside.
             let all_are_ours = to == Recipient::All || !has_foreign_processes();
@@ -55,13 +55,13 @@ impl Supervisor<'_> {
             let all = all_are_ours && self.config.helpers() == NO_HELPERS && process::is_pid1() && caps::may_kill();
             // While there are two server processes, only those processes get the signal that certainly belong to the
             // server.
-            let part = self.sweep_scope(Slot::Server);
-            let all = all && part.is_none();
-            self.sweep = if all { None } else { Sweep::begin(Some(signal), whole, part) };
+            let scope = self.sweep_scope(Slot::Server);
+            let all = all && scope.is_none();
+            self.sweep = if all { None } else { ProcessSweep::begin(Some(signal), includes_foreign, scope) };
             if self.sweep.is_some() {
                 return;
             }
-            if all_are_ours && part.is_none() && process::kill_all_processes(0) {
+            if all_are_ours && scope.is_none() && process::kill_all_processes(0) {
                 self.record_sending(signal, Note::SendingToAll, None);
                 process::kill_all_processes(signal.number());
                 if signal != Signal::KILL {
@@ -83,7 +83,7 @@ impl Supervisor<'_> {
         if self.unreaped_pid(other).is_none() {
             self.config.kill_cgroup();
         } else if self.config.cgroup.is_some() {
-            self.sweep = Sweep::begin(Some(Signal::KILL), false, self.sweep_scope(slot));
+            self.sweep = ProcessSweep::begin(Some(Signal::KILL), false, self.sweep_scope(slot));
         }
     }
 
@@ -95,7 +95,7 @@ impl Supervisor<'_> {
         let awaits_remaining = self.awaits_remaining();
         let none_left = if rest.is_some() { Slot::Second.event(Event::NoneLeft) } else { Event::NoneLeft };
         let waits = awaits_remaining || rest.is_some();
-        let part = self.sweep_scope(if rest.is_some() { Slot::Second } else { Slot::Server });
+        let scope = self.sweep_scope(if rest.is_some() { Slot::Second } else { Slot::Server });
         let clearing = rest.is_some() || matches!(self.state.phase, Phase::Clearing { .. });
         let to = if clearing { Recipient::Remains } else { Recipient::All };
         let Some(sweep) = &mut self.sweep else {
@@ -105,24 +105,24 @@ impl Supervisor<'_> {
             // If KILL was sent before, this search sends it again, because processes may have been forked just before.
             let killed = rest == Some(true)
                 || matches!(self.state.phase, Phase::KillingRemaining { .. } | Phase::Clearing { killed: true, .. });
-            let unsure = killed || self.exit_hidden || part.is_some() || self.config.helpers() != NO_HELPERS;
+            let unsure = killed || self.exit_hidden || scope.is_some() || self.config.helpers() != NO_HELPERS;
             if waits && unsure && self.next_sweep_at <= time {
                 self.next_sweep_at = time.after(POLL_INTERVAL);
-                let whole = to == Recipient::All && has_foreign_processes();
-                self.sweep = Sweep::begin(killed.then_some(Signal::KILL), whole, part);
+                let includes_foreign = to == Recipient::All && has_foreign_processes();
+                self.sweep = ProcessSweep::begin(killed.then_some(Signal::KILL), includes_foreign, scope);
             }
             return None;
         };
-        match sweep.turn(self.config.helpers()) {
-            Turn::More => None,
-            Turn::Listed => {
+        match sweep.run_turn(self.config.helpers()) {
+            TurnResult::More => None,
+            TurnResult::Listed => {
                 if let Some(signal) = sweep.signal.filter(|_| sweep.found.count > 0) {
                     self.record_sending(signal, Note::SendingToAll, None);
                 }
                 None
             }
-            Turn::Done => {
-                let nothing = sweep.found.is_nothing();
+            TurnResult::Done => {
+                let nothing = sweep.found.is_none_left();
                 self.sweep = None;
                 self.next_sweep_at = time.after(POLL_INTERVAL);
                 (nothing && waits).then_some(none_left)
@@ -167,7 +167,7 @@ impl SupervisorConfig {
         if asked || process::is_pid1() {
             return;
         }
-        let found = survey(self.helpers());
+        let found = count_living(self.helpers());
         let (count, more) = (found.count, if found.count > 3 { ", ..." } else { "" });
         match count {
             0 => {}

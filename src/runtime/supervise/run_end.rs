@@ -48,7 +48,7 @@ impl Supervisor<'_> {
                 self.second.is_none() && matches!(self.state.phase, Phase::Starting { .. } | Phase::Running);
             let mut found = Found::default();
             if by_itself && exit == Exit::SUCCESS && uptime < DAEMONIZE_TIME {
-                found = descendants::survey(self.config.helpers());
+                found = descendants::count_living(self.config.helpers());
             }
             let daemon = found.count > 0;
             if daemon {
@@ -61,7 +61,7 @@ impl Supervisor<'_> {
             }
             return Some(slot.event(Event::Exited(exit)));
         };
-        let code = failure.code(&self.config.program);
+        let code = failure.exit_status(&self.config.program);
         if self.is_first_start() {
             // The first start has failed. vsrun's caller gets this error, and it is recorded when vsrun exits.
             self.error = Some(failure.error(&self.config.program));

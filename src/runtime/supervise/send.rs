@@ -1,7 +1,7 @@
 //! Sends signals to the server, its group and the handler: finds the pid of a `Recipient`.
 
 use super::crash_handler::Handler;
-use super::descendants::Sweep;
+use super::descendants::ProcessSweep;
 use super::slot::Slot;
 use super::supervisor::Supervisor;
 use crate::logic::base::error::Object;
@@ -30,7 +30,7 @@ impl Supervisor<'_> {
     #[inline(never)]
     pub fn send_second(&mut self, signal: Signal, to: Recipient) {
         if to == Recipient::Remains {
-            self.sweep = Sweep::begin(Some(signal), false, self.sweep_scope(Slot::Second));
+            self.sweep = ProcessSweep::begin(Some(signal), false, self.sweep_scope(Slot::Second));
             return;
         }
         let Some((signal, to)) = self.adapt_signal(Slot::Second, signal, to, false) else { return };

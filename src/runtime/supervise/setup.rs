@@ -26,7 +26,7 @@ use crate::runtime::report::log::{Log, LogTarget, Priority, Verbosity};
 use crate::runtime::report::os_error::os_error;
 use crate::runtime::resources::cgroup::Cgroup;
 use crate::runtime::resources::pidfile::Pidfile;
-use crate::runtime::resources::sockets::{self, Sockets};
+use crate::runtime::resources::sockets::{self, SocketFiles};
 use crate::runtime::resources::start_resources::{StartResources, acquire_both};
 use crate::runtime::resources::termination_log::TerminationLog;
 use crate::runtime::start::before::Commands;
@@ -94,7 +94,8 @@ fn acquire_and_prepare(
     stdin: bool,
     caller: &mut Option<WaitingParent>,
 ) -> Result<(SupervisorConfig, StartResources)> {
-    let mut resources = StartResources { sockets: Sockets::default(), cgroup: None, pidfiles: acquire_both(&plan)? };
+    let mut resources =
+        StartResources { sockets: SocketFiles::default(), cgroup: None, pidfiles: acquire_both(&plan)? };
     let bound = resources.bind(&plan.sockets, plan.cgroup.as_ref());
     match bound.and_then(|()| prepare(plan, stdin, &resources, caller)) {
         Ok(mut config) => {

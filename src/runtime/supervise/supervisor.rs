@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use super::before_command::BeforeCommand;
 use super::crash_handler::CrashReport;
-use super::descendants::Sweep;
+use super::descendants::ProcessSweep;
 use super::exit_watch::ExitWatch;
 use super::last_run::LastRun;
 use super::slot::{Requests, Slot};
@@ -24,7 +24,7 @@ use crate::runtime::output::logdir::FilePosition;
 use crate::runtime::report::log::Priority;
 use crate::runtime::report::os_error::errno_text;
 use crate::runtime::resources::pidfile::Pidfile;
-use crate::runtime::resources::sockets::Sockets;
+use crate::runtime::resources::sockets::SocketFiles;
 use crate::runtime::resources::start_resources::StartResources;
 use crate::runtime::start::deliver::Delivery;
 use crate::runtime::start::outcome::StepFailure;
@@ -70,7 +70,7 @@ pub struct Supervisor<'a> {
     /// The pidfiles of server and manager.
     pub pidfiles: &'a [Option<Pidfile>; 2],
     /// The server's Unix sockets.
-    pub sockets: &'a mut Sockets,
+    pub sockets: &'a mut SocketFiles,
     /// Why the first start failed.
     pub error: Option<Error>,
     /// Whether children may have exited that were not reaped.
@@ -91,7 +91,7 @@ pub struct Supervisor<'a> {
     /// children that have exited.
     pub others: (u64, Time),
     /// The running search for remaining processes.
-    pub sweep: Option<Sweep>,
+    pub sweep: Option<ProcessSweep>,
     /// The requests of `--replace` and their answers.
     pub requests: Requests,
     /// The current or last server process.
