@@ -18,11 +18,11 @@ use crate::logic::supervisor::probe::Probe;
 use crate::runtime::host::env_dir;
 use crate::runtime::output::{logdir, server_output};
 use crate::runtime::report::log::{self, Log, LogTarget};
-use crate::runtime::resources::pidfile::{Pidfile, Purpose};
+use crate::runtime::resources::pidfile::{OpenPurpose, Pidfile};
 use crate::runtime::resources::socket_file::Exclusivity;
 use crate::runtime::resources::sockets;
 use crate::runtime::resources::start_resources;
-use crate::runtime::resources::{cgroup, ownership, termination_log, walk};
+use crate::runtime::resources::{cgroup, missing_capabilities, termination_log, walk};
 use crate::runtime::run::make_plan;
 use crate::runtime::start::child_io::ChildIo;
 use crate::runtime::start::deliver;
@@ -81,7 +81,7 @@ fn check_plan(findings: &mut Findings<'_>, options: &Options, plan: Plan) {
         Err(error) => findings.add("", &error),
         Ok(pidfiles) => {
             for path in pidfiles.into_iter().flatten() {
-                findings.check_result("", Pidfile::acquire(path, Purpose::Check).map(drop));
+                findings.check_result("", Pidfile::acquire(path, OpenPurpose::Check).map(drop));
                 exclusivity = Exclusivity::Proven;
             }
         }
@@ -93,7 +93,7 @@ fn check_plan(findings: &mut Findings<'_>, options: &Options, plan: Plan) {
     {
         warn(&error);
     }
-    ownership::check(&plan, &mut |error| findings.add("", &error));
+    missing_capabilities::check(&plan, &mut |error| findings.add("", &error));
     let is_supervised = plan.supervision.is_some();
     if let Some(Supervision { handler: Some(handler), .. }) = plan.supervision {
         findings.dry_run("handler: ", handler, b"");

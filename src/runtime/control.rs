@@ -21,7 +21,7 @@ use crate::logic::control::{
 use crate::runtime::host::clock::now;
 use crate::runtime::report::log;
 use crate::runtime::report::os_error::{add_errno, errno_text};
-use crate::runtime::resources::lookup::{LockedFile, contents, read_proc};
+use crate::runtime::resources::lookup::{LockedFile, read_pidfile, read_proc};
 use crate::runtime::start::deliver;
 use crate::sys::dir::{self, FileStat};
 use crate::sys::lock::{self, LockKind, LockPart};
@@ -248,8 +248,8 @@ impl Pidfile {
     fn identify(&self, (lock, line): (LockState, PidfileContents)) -> Found<Server> {
         let number = if let PidfileContents::Pid(number) = line { number } else { 0 };
         let mut parent = 0;
-        let (named, held) = self.locked.process(number, Some(&mut parent));
-        let (above, above_held) = self.locked.process(parent, None);
+        let (named, held) = self.locked.examine_process(number, Some(&mut parent));
+        let (above, above_held) = self.locked.examine_process(parent, None);
         let owner = match find_owner(lock, line, held, above_held)? {
             PidfileOwner::Named => named,
             PidfileOwner::Parent => above,
@@ -266,7 +266,7 @@ impl Pidfile {
 
     /// The manager of a server that is not running now. None if /proc does not show it, or it has exited.
     fn lock_owner(&self) -> Option<Server> {
-        let (process, held) = self.locked.process(self.locked.find_manager()?, None);
+        let (process, held) = self.locked.examine_process(self.locked.find_manager()?, None);
         let owner = process.filter(|_| held == LockSeen::Held)?;
         Some(Server { lock: LockState::Exclusive, named: owner, owner })
     }
@@ -283,7 +283,7 @@ impl Pidfile {
         if lock == LockState::Exclusive && lock::lock_of_others(self.file.as_fd(), LockPart::Lower) == Ok(None) {
             return (lock, PidfileContents::Empty);
         }
-        (lock, contents(self.file.as_fd()))
+        (lock, read_pidfile(self.file.as_fd()))
     }
 }
 

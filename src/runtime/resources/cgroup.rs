@@ -30,7 +30,7 @@ pub struct Cgroup {
 }
 
 /// The file that shows whether processes are in a group or its subgroups.
-const EVENTS: &CStr = c"cgroup.events";
+const EVENTS_FILE: &CStr = c"cgroup.events";
 /// The number of checks whether killed processes have exited, and the pause between two of them in milliseconds, before
 /// the group is removed: one second in all.
 const EXIT_CHECKS: u32 = 100;
@@ -68,7 +68,7 @@ impl Cgroup {
     fn prepare(&self, wanted: &Group) -> Result<()> {
         let mut room = [0; 512];
         // The group is killed at the end of a run, so the start fails if other processes may be in the group.
-        let count = cgroup::read(&self.dir, EVENTS, &mut room)
+        let count = cgroup::read(&self.dir, EVENTS_FILE, &mut room)
             .map_err(|why| os_error_of(Problem::UseCgroup, wanted.dir.to_bytes(), why))?;
         if group::has_part(room.get(..count).unwrap_or_default(), b'\n', group::POPULATED) {
             return Err(in_use_error(wanted.dir));
@@ -184,7 +184,7 @@ fn is_enabled(parent: &Dir, file: &[u8]) -> bool {
 }
 
 fn is_populated(dir: &Dir) -> bool {
-    has_part(dir, EVENTS, b'\n', group::POPULATED)
+    has_part(dir, EVENTS_FILE, b'\n', group::POPULATED)
 }
 
 /// True if `part` is one of the texts that `separator` separates in a file of a group.

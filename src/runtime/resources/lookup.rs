@@ -35,7 +35,7 @@ impl LockedFile {
 
     /// Opens the process with this pid, if it exists, and checks whether it has the file open and locked. Also reads
     /// its parent's pid, if `parent` requests it.
-    pub fn process(&self, number: i32, parent: Option<&mut i32>) -> (Option<Process>, LockSeen) {
+    pub fn examine_process(&self, number: i32, parent: Option<&mut i32>) -> (Option<Process>, LockSeen) {
         let proc_dir = proc_dir_path(number);
         let proc_dir = CStr::from_bytes_until_nul(proc_dir.as_bytes()).unwrap_or_default();
         let process = match Process::open(number, proc_dir) {
@@ -127,7 +127,7 @@ impl LockedFile {
 }
 
 /// Reads a pidfile.
-pub fn contents(file: BorrowedFd<'_>) -> PidfileContents {
+pub fn read_pidfile(file: BorrowedFd<'_>) -> PidfileContents {
     let mut line = [0; 16];
     match dir::pread_start(file, &mut line) {
         Ok(count) => PidfileContents::parse(line.get(..count).unwrap_or_default()),
@@ -140,17 +140,17 @@ pub fn contents(file: BorrowedFd<'_>) -> PidfileContents {
 pub fn already_running_error(path: &CStr, file: BorrowedFd<'_>, about: &FileStat) -> Error {
     let locked = LockedFile::new(about);
     let refused = |problem| Error::of(problem, path.to_bytes());
-    let pid = match contents(file) {
+    let pid = match read_pidfile(file) {
         PidfileContents::Pid(pid) => pid,
         PidfileContents::Unreadable(_) => return refused(Problem::LockedUnreadable),
         PidfileContents::Empty | PidfileContents::Other => return refused(Problem::LockedWithoutPid),
     };
     let mut parent = 0;
-    let (_, held) = locked.process(pid, Some(&mut parent));
+    let (_, held) = locked.examine_process(pid, Some(&mut parent));
     let number = |pid: i32| pid.into();
     // The /proc of another pid namespace does not show the process.
     let is_visible = proc_visibility().is_some_and(|visibility| visibility != ProcVisibility::Foreign);
-    if held != LockSeen::NotHeld || !is_visible || locked.process(parent, None).1 != LockSeen::NotHeld {
+    if held != LockSeen::NotHeld || !is_visible || locked.examine_process(parent, None).1 != LockSeen::NotHeld {
         return refused(Problem::LockedBy).number(number(pid));
     }
     match locked.find_manager() {

@@ -4,7 +4,7 @@
 pub(crate) mod cgroup;
 pub(crate) mod cleanup;
 pub(crate) mod lookup;
-pub(crate) mod ownership;
+pub(crate) mod missing_capabilities;
 pub(crate) mod pidfile;
 pub(crate) mod ports;
 pub(crate) mod private_dir;

@@ -30,7 +30,7 @@ pub struct Pidfile {
 
 /// Why a pidfile is opened.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Purpose {
+pub enum OpenPurpose {
     /// To lock it, for a start.
     Acquire,
     /// To check whether it could be locked, for `--check`.
@@ -43,15 +43,15 @@ impl Pidfile {
     /// # Errors
     /// The errors of [`Self::acquire`].
     pub fn acquire_if(path: Option<StaticCStr>) -> Result<Option<Self>> {
-        path.map_or(Ok(None), |path| Self::acquire(path, Purpose::Acquire))
+        path.map_or(Ok(None), |path| Self::acquire(path, OpenPurpose::Acquire))
     }
 
-    /// Opens and locks the file, and deletes the pid of an earlier start. With [`Purpose::Check`], verifies that this
-    /// would succeed, and returns None.
+    /// Opens and locks the file, and deletes the pid of an earlier start. With [`OpenPurpose::Check`], verifies that
+    /// this would succeed, and returns None.
     ///
     /// # Errors
     /// When another process has locked the file, or root must not trust it. Nothing is changed then.
-    pub fn acquire(path: StaticCStr, purpose: Purpose) -> Result<Option<Self>> {
+    pub fn acquire(path: StaticCStr, purpose: OpenPurpose) -> Result<Option<Self>> {
         let (parent, name) = split_path(path);
         let fault = if name.is_empty() {
             Reason::NamesDirectory
@@ -62,7 +62,7 @@ impl Pidfile {
             match lock_in_dir(&dir, name, path, purpose, is_shared) {
                 Ok(Some((file, about))) => return Ok(Some(Self { dir, name, path, file, stat: about })),
                 Ok(None) => return Ok(None),
-                Err(LockError::Missing) if purpose == Purpose::Check => {
+                Err(LockError::Missing) if purpose == OpenPurpose::Check => {
                     let may = access::may_write(parent);
                     return may.map_err(fail).map(|()| None);
                 }
@@ -163,7 +163,7 @@ enum LockError {
     Final(Error),
 }
 
-/// Opens and locks the pidfile. With [`Purpose::Check`], only verifies that this would succeed, and returns None.
+/// Opens and locks the pidfile. With [`OpenPurpose::Check`], only verifies that this would succeed, and returns None.
 ///
 /// The lock has two parts. The upper part is locked first, which excludes every other start with this file. Then the
 /// pid of an earlier start is deleted, and only then the whole file is locked, with its lower part: without /proc, a
@@ -174,14 +174,14 @@ fn lock_in_dir(
     dir: &Dir,
     name: StaticCStr,
     path: StaticCStr,
-    purpose: Purpose,
+    purpose: OpenPurpose,
     is_shared: bool,
 ) -> core::result::Result<Option<(OwnedFd, FileStat)>, LockError> {
     for _ in 0..OPEN_ATTEMPTS {
         let (file, made) = match open(dir, name, purpose) {
             Ok(Some(found)) => found,
             Ok(None) => continue,
-            Err(Errno::NOENT) if purpose == Purpose::Check => return Err(LockError::Missing),
+            Err(Errno::NOENT) if purpose == OpenPurpose::Check => return Err(LockError::Missing),
             Err(Errno::LOOP) => return Err(LockError::Unsuitable(Reason::IsSymlink)),
             Err(why) => return Err(LockError::Final(os_error_of(Problem::Pidfile, path.to_bytes(), why))),
         };
@@ -199,14 +199,14 @@ fn lock_in_dir(
             return Err(LockError::Unsuitable(fault));
         }
         let locked = match purpose {
-            Purpose::Acquire => lock(file.as_fd(), LockPart::Upper, LockKind::Exclusive),
-            Purpose::Check => match lock::lock_of_others(file.as_fd(), LockPart::Whole) {
+            OpenPurpose::Acquire => lock(file.as_fd(), LockPart::Upper, LockKind::Exclusive),
+            OpenPurpose::Check => match lock::lock_of_others(file.as_fd(), LockPart::Whole) {
                 Ok(Some(_)) => Err(Errno::AGAIN),
                 result => result.map(drop),
             },
         };
         match locked {
-            Ok(()) if purpose == Purpose::Check => return Ok(None),
+            Ok(()) if purpose == OpenPurpose::Check => return Ok(None),
             Ok(()) => {}
             Err(Errno::AGAIN | Errno::ACCESS) => {
                 return Err(LockError::Final(lookup::already_running_error(path, file.as_fd(), &about)));
@@ -233,10 +233,10 @@ fn lock_in_dir(
 
 /// Opens the file, or creates it to lock it. Also returns true if it was created. None if another process created or
 /// removed the file meanwhile.
-fn open(dir: &Dir, name: &CStr, purpose: Purpose) -> sys::Result<Option<(OwnedFd, bool)>> {
+fn open(dir: &Dir, name: &CStr, purpose: OpenPurpose) -> sys::Result<Option<(OwnedFd, bool)>> {
     match dir.open_file(name, OpenMode::Existing, 0) {
         Ok(file) => return Ok(Some((file, false))),
-        Err(Errno::NOENT) if purpose == Purpose::Acquire => {}
+        Err(Errno::NOENT) if purpose == OpenPurpose::Acquire => {}
         Err(why) => return Err(why),
     }
     match dir.open_file(name, OpenMode::New, MODE) {

@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use super::ownership;
+use super::missing_capabilities::missing_capability;
 use super::walk::Walk;
 use crate::logic::base::error::Error;
 use crate::logic::base::problem::Problem;
@@ -13,7 +13,7 @@ impl Walk {
     /// Makes the error of a failed walk to this path.
     pub fn error(&self, problem: Problem, path: &[u8], why: Errno) -> Error {
         let error = os_error_of(problem, path, why);
-        match (&self.refusal, ownership::missing_capability(why)) {
+        match (&self.refusal, missing_capability(why)) {
             (Some(refusal), _) => error.words(&format!(" ({refusal})")),
             (None, Some(reason)) => error.reason(reason),
             (None, None) => error,
@@ -32,7 +32,7 @@ pub struct WalkError<'a>(&'a Walk, Errno);
 impl fmt::Display for WalkError<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         errno_text(self.1).fmt(f)?;
-        match (&self.0.refusal, ownership::missing_capability(self.1)) {
+        match (&self.0.refusal, missing_capability(self.1)) {
             (Some(refusal), _) => write!(f, " ({refusal})"),
             (None, Some(reason)) => reason.fmt(f),
             (None, None) => Ok(()),

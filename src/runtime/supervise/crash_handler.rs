@@ -24,7 +24,7 @@ use crate::sys::{self, access, dir};
 
 /// A variable as `NAME=VALUE`. The longest is `VSRUN_SERVER_EXPLAIN=dumped core with signal 64`.
 type Variable = ArrayText<64>;
-const VARIABLES: usize = 12;
+const VARIABLE_COUNT: usize = 12;
 
 /// The handler, prepared once at the start and spawned after each unexpected exit.
 #[repr(C)] // Small and frequent fields first: shorter instructions.
@@ -70,14 +70,14 @@ impl Handler {
             }
             access::may_execute(path).map_err(fail)?;
         }
-        let program = ExecImage::with_slots(program, VARIABLES, 64);
+        let program = ExecImage::with_slots(program, VARIABLE_COUNT, 64);
         let (exit_watch, output) = (ExitWatch::default(), HandlerOutput::default());
         Ok(Self { program, running: None, exit_watch, output, oom_kills: open_kill_counter().map(|file| (file, 0)) })
     }
 
     /// Makes the handler read the count of out-of-memory kills from this file, `memory.events` of the server's own
     /// control group.
-    pub fn count_kills_in(&mut self, events: OwnedFd) {
+    pub fn set_kill_counter(&mut self, events: OwnedFd) {
         self.oom_kills = Some((events, 0));
     }
 
@@ -99,7 +99,7 @@ impl Handler {
         {
             report.reason = report.reason.or(Some("oom"));
         }
-        for slot in 0..VARIABLES {
+        for slot in 0..VARIABLE_COUNT {
             self.program.env.set_slot(slot, variable(slot, &report).as_bytes());
         }
         let pipe = self.output.open()?;
@@ -146,7 +146,8 @@ fn read<T>(file: &OwnedFd, parse: fn(&[u8]) -> Option<T>) -> Option<T> {
 }
 
 /// The names of the variables, after the prefix `VSRUN_SERVER_`.
-const NAMES: &[u8] = b"UPTIME,EXITED,EXITSTATUS,TERMSIG,COREDUMP,EXPLAIN,PID,RESTARTS,SIGNAME,MAXRSS_KB,CPU_MS,REASON";
+const VARIABLE_NAMES: &[u8] =
+    b"UPTIME,EXITED,EXITSTATUS,TERMSIG,COREDUMP,EXPLAIN,PID,RESTARTS,SIGNAME,MAXRSS_KB,CPU_MS,REASON";
 
 /// Returns one variable as `NAME=VALUE`; empty if it is unset.
 #[inline(never)]
@@ -180,7 +181,7 @@ fn variable(slot: usize, report: &CrashReport) -> Variable {
         _ => number.into(),
     };
     text.push(b"VSRUN_SERVER_");
-    text.push(split_byte(NAMES, b',').nth(slot).unwrap_or_default());
+    text.push(split_byte(VARIABLE_NAMES, b',').nth(slot).unwrap_or_default());
     let _ = write!(text, "={}", words.unwrap_or(&number));
     text
 }

@@ -94,7 +94,7 @@ impl Supervisor<'_> {
     #[inline(never)]
     fn check_deadlines(&mut self, time: Time) -> Option<Event> {
         if self.hidden_exit_deadline().is_some_and(|until| until <= time)
-            && let Some(event) = self.accept_hidden_exit()
+            && let Some(event) = self.act_on_hidden_exit()
         {
             return Some(event);
         }

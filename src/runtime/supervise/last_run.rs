@@ -17,7 +17,7 @@ pub struct LastRun {
 
 impl LastRun {
     /// Returns a text that says why the supervision has ended.
-    pub fn words(self, ending: Ending) -> EndingDisplay {
+    pub fn describe(self, ending: Ending) -> EndingDisplay {
         EndingDisplay(self, ending)
     }
 }

@@ -57,7 +57,7 @@ impl Supervisor<'_> {
             self.restore_sockets(if alone { SocketUse::BetweenRuns } else { SocketUse::BeforeSecond });
         }
         let before_command = self.prepare(slot, stage);
-        let begun = self.process(slot).as_ref().filter(|_| stage > 0).map(|last| last.mark);
+        let begun = self.process_mut(slot).as_ref().filter(|_| stage > 0).map(|last| last.log_start);
         let config = &mut *self.config;
         if before_command.is_none() {
             config.readiness.begin(slot, &mut config.program.env)?;
@@ -74,7 +74,7 @@ impl Supervisor<'_> {
         };
         let ready = log.as_ref().map(|(write, number)| (write.as_fd(), *number));
         let io = ChildIo { output, error: output, dir, cgroup, ready, start_kind, debug, ..ChildIo::for_supervisor() };
-        let mark = begun.unwrap_or_else(|| config.output.mark());
+        let log_start = begun.unwrap_or_else(|| config.output.mark());
         if let Some(handler) = config.handler.as_mut().filter(|_| stage == 0 && slot == Slot::Server) {
             handler.begin();
         }
@@ -85,14 +85,14 @@ impl Supervisor<'_> {
             None => spawn(&config.program, &ChildIo { pidfile, ..io })?,
         };
         let start_ticks = if slot == Slot::Second { read_proc(pid.number(), c"stat", started_at) } else { None };
-        *self.process(slot) = Some(ServerProcess {
+        *self.process_mut(slot) = Some(ServerProcess {
             pid,
-            report: Some(report),
+            exec_pipe: Some(report),
             exit_watch: ExitWatch::new(pid),
-            ready: readiness,
+            ready_pipe: readiness,
             before_command,
             failure: None,
-            mark,
+            log_start,
             usage: ResourceUsage::default(),
             started: now(),
             start_ticks: start_ticks.unwrap_or(0),

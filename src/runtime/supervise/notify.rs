@@ -36,7 +36,7 @@ impl Supervisor<'_> {
         let time = now();
         let Readiness::Notify(receiver) = &mut self.config.readiness else { return None };
         receiver.is_backlogged = false;
-        if receiver.pause(time).is_some() {
+        if receiver.pause_end(time).is_some() {
             return None;
         }
         for _ in 0..MESSAGES_PER_TURN {
@@ -67,7 +67,7 @@ impl Supervisor<'_> {
         }
         let message: Message<'_> = parse(datagram.text);
         // A command of `--before` cannot report that the server is ready or alive.
-        let is_server = self.process(slot).as_ref().is_none_or(|child| child.before_command.is_none());
+        let is_server = self.process_mut(slot).as_ref().is_none_or(|child| child.before_command.is_none());
         if let Some(service) = self.config.service_manager.as_mut().filter(|_| slot == Slot::Server) {
             service.forward_message(&message);
         }
@@ -129,6 +129,6 @@ impl Supervisor<'_> {
     fn is_delayed_by_others(&self, until: Time, time: Time) -> bool {
         let Readiness::Notify(receiver) = &self.config.readiness else { return false };
         let more = self.config.policy.watchdog.unwrap_or_default();
-        (receiver.is_backlogged || receiver.paused > until) && time < until.max(receiver.paused).after(more)
+        (receiver.is_backlogged || receiver.paused_until > until) && time < until.max(receiver.paused_until).after(more)
     }
 }

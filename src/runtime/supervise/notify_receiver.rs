@@ -28,7 +28,7 @@ pub struct NotifyReceiver {
     /// The children that close descriptors and have not been reaped.
     closers: [Option<Pid>; MAX_CLOSERS],
     /// The time before which the socket is not read.
-    pub paused: Time,
+    pub paused_until: Time,
     /// True if the last turn found messages of untrusted senders, or more messages than a turn reads.
     pub is_backlogged: bool,
     /// The reasons for ignored messages that have been recorded in this run of the server, as bits.
@@ -43,7 +43,7 @@ impl NotifyReceiver {
             second: None,
             user,
             closers: [None; MAX_CLOSERS],
-            paused: Time(0),
+            paused_until: Time(0),
             is_backlogged: false,
             recorded: 0,
         }
@@ -83,8 +83,8 @@ impl NotifyReceiver {
     }
 
     /// The end of the pause in which the socket is not read, if there is one.
-    pub fn pause(&self, now: Time) -> Option<Time> {
-        Some(self.paused).filter(|until| *until > now)
+    pub fn pause_end(&self, now: Time) -> Option<Time> {
+        Some(self.paused_until).filter(|until| *until > now)
     }
 
     /// Removes a child that has been reaped from the closers, because its pid can be reused.
@@ -111,13 +111,13 @@ impl NotifyReceiver {
         }
         let started = match self.closers.iter_mut().find(|closer| closer.is_none()) {
             Some(free) => {
-                *free = close(notify_socket);
+                *free = start_closer(notify_socket);
                 free.is_some()
             }
             None => false,
         };
         if !started {
-            self.paused = now.after(READ_PAUSE);
+            self.paused_until = now.after(READ_PAUSE);
         }
         started
     }
@@ -126,6 +126,6 @@ impl NotifyReceiver {
 /// Starts a child that receives the first message and exits. In a function of its own, because the child uses our
 /// stack.
 #[inline(never)]
-pub fn close(notify_socket: &NotifySocket) -> Option<Pid> {
+pub fn start_closer(notify_socket: &NotifySocket) -> Option<Pid> {
     clone::start(Memory::Shared, &|| notify_socket.receive_and_exit()).ok().flatten()
 }

@@ -65,7 +65,7 @@ impl Supervisor<'_> {
     /// Not inlined, so that the event loop touches no stack for probes that are not due.
     #[inline(never)]
     fn run_probe(&mut self, slot: Slot, time: Time) -> Option<Event> {
-        let server = self.child(slot)?.pid;
+        let server = self.process(slot)?.pid;
         let config = &mut *self.config;
         let prober = config.prober.as_mut()?;
         let mut why = ErrorText::new();

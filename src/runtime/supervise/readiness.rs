@@ -83,15 +83,15 @@ impl Readiness {
     }
 
     /// The notify socket of the process in this slot. None without `--ready notify`, or during a pause (see
-    /// [`Self::pause`]).
-    pub fn socket(&self, slot: Slot, now: Time) -> Option<BorrowedFd<'_>> {
+    /// [`Self::pause_end`]).
+    pub fn notify_socket(&self, slot: Slot, now: Time) -> Option<BorrowedFd<'_>> {
         let Self::Notify(receiver) = self else { return None };
-        if receiver.pause(now).is_some() { None } else { receiver.socket(slot).map(AsFd::as_fd) }
+        if receiver.pause_end(now).is_some() { None } else { receiver.socket(slot).map(AsFd::as_fd) }
     }
 
     /// The end of the current pause in which no notify socket is read. None if there is no pause.
-    pub fn pause(&self, now: Time) -> Option<Time> {
-        if let Self::Notify(receiver) = self { receiver.pause(now) } else { None }
+    pub fn pause_end(&self, now: Time) -> Option<Time> {
+        if let Self::Notify(receiver) = self { receiver.pause_end(now) } else { None }
     }
 
     /// Prepares for a run of the server: with `--ready notify`, sets NOTIFY_SOCKET in its environment.

@@ -45,7 +45,7 @@ impl Supervisor<'_> {
 
     /// The pid of the process in this slot, if it has not been reaped.
     pub fn unreaped_pid(&mut self, slot: Slot) -> Option<Pid> {
-        self.process(slot)
+        self.process_mut(slot)
             .as_ref()
             .filter(|child| child.uptime.is_none() || child.is_kept_zombie)
             .map(|child| child.pid)
@@ -61,7 +61,7 @@ impl Supervisor<'_> {
         if !self.has_survivors(slot, pid) {
             return self.reap_server(slot, pid);
         }
-        if self.process(slot).as_ref().is_some_and(|child| child.is_kept_zombie) {
+        if self.process_mut(slot).as_ref().is_some_and(|child| child.is_kept_zombie) {
             return Reaped::None;
         }
         self.on_server_exit(slot);
@@ -83,7 +83,7 @@ impl Supervisor<'_> {
     /// always reports such a zombie first, so the others are looked for in /proc: at intervals and in limited numbers,
     /// because a group that forks in a loop would otherwise keep us busy.
     fn reap_others(&mut self) -> Reaped {
-        let (from, due) = self.others;
+        let (from, due) = self.next_orphan_search;
         let time = now();
         if time < due {
             return Reaped::None;
@@ -96,11 +96,11 @@ impl Supervisor<'_> {
             // Return this event at once. The next call searches the same part of /proc again, and finds the remaining
             // children.
             if let Reaped::Event(event) = self.reap_one(Pid::new(*pid)) {
-                self.others = (from, time);
+                self.next_orphan_search = (from, time);
                 return Reaped::Event(event);
             }
         }
-        self.others = (next.unwrap_or(0), if next.is_some() { time } else { time.after(POLL_INTERVAL) });
+        self.next_orphan_search = (next.unwrap_or(0), if next.is_some() { time } else { time.after(POLL_INTERVAL) });
         if next.is_some() { Reaped::Other } else { Reaped::None }
     }
 
@@ -113,7 +113,7 @@ impl Supervisor<'_> {
             return Reaped::Event(event);
         }
         if self.config.handler.as_ref().is_some_and(|handler| handler.pid() == Some(pid)) {
-            return self.handled(exit);
+            return self.on_handler_exit(exit);
         }
         if let Some(name) = self.config.output.on_exit(pid, now()) {
             self.note(Priority::Warning, Note::LogChildEnded, &[Object::Words(name), Object::Exit(exit)]);
@@ -124,7 +124,7 @@ impl Supervisor<'_> {
     }
 
     /// Handles the exit of the crash handler, whose exit status decides whether the server is restarted.
-    fn handled(&mut self, exit: Exit) -> Reaped {
+    fn on_handler_exit(&mut self, exit: Exit) -> Reaped {
         let mut why = ErrorText::new();
         if let Some(handler) = &mut self.config.handler {
             handler.output.read_rest(&self.config.log);
@@ -144,21 +144,21 @@ impl Supervisor<'_> {
     /// Handles an exit that a tracer hides. The process is reaped when the tracer detaches; until then its pid cannot
     /// be reused.
     #[inline(never)]
-    pub fn accept_hidden_exit(&mut self) -> Option<Event> {
+    pub fn act_on_hidden_exit(&mut self) -> Option<Event> {
         let time = now();
         let due = |exit_watch: &ExitWatch| exit_watch.deadline().is_some_and(|deadline| deadline <= time);
         if let Some(pid) =
             self.config.handler.as_ref().filter(|handler| due(&handler.exit_watch)).and_then(|handler| handler.pid())
         {
             self.note(Priority::Warning, Note::HandlerHidden, &[]);
-            return match self.handled(hidden_exit(pid)) {
+            return match self.on_handler_exit(hidden_exit(pid)) {
                 Reaped::Event(event) => Some(event),
                 Reaped::Other | Reaped::None => None,
             };
         }
         let slot =
             if self.second.as_ref().is_some_and(|child| due(&child.exit_watch)) { Slot::Second } else { Slot::Server };
-        let child = self.process(slot).as_mut().filter(|child| due(&child.exit_watch))?;
+        let child = self.process_mut(slot).as_mut().filter(|child| due(&child.exit_watch))?;
         let pid = child.pid;
         if process::has_exited(pid) {
             // The tracer has just detached.
@@ -186,8 +186,10 @@ impl Supervisor<'_> {
 
     /// True if the zombie of a server process has to be kept, because other processes of its group are alive.
     fn has_survivors(&mut self, slot: Slot, pid: Pid) -> bool {
-        let was_executed =
-            self.process(slot).as_ref().is_some_and(|child| child.failure.is_none() && child.before_command.is_none());
+        let was_executed = self
+            .process_mut(slot)
+            .as_ref()
+            .is_some_and(|child| child.failure.is_none() && child.before_command.is_none());
         // The wait for the group has a deadline, because a process can hang in the kernel, or be kept by a tracer.
         let given_up = match slot {
             Slot::Server => {
@@ -204,7 +206,7 @@ impl Supervisor<'_> {
     /// Handles the exit of a server process before it is reaped. The pidfile is emptied now, because after the reaping
     /// another process can get the pid. If a candidate becomes the server, the pidfile names it instead.
     fn on_server_exit(&mut self, slot: Slot) {
-        if let Some(child) = self.process(slot) {
+        if let Some(child) = self.process_mut(slot) {
             (child.uptime, child.is_kept_zombie, child.exit_watch) =
                 (Some(now().since(child.started)), true, ExitWatch::default());
         }
@@ -227,7 +229,7 @@ impl Supervisor<'_> {
     /// Reaps a server process, after a wait for the other processes of its group if they had to exit first.
     #[inline(never)]
     fn reap_server(&mut self, slot: Slot, pid: Pid) -> Reaped {
-        if self.process(slot).as_ref().is_some_and(|child| !child.is_kept_zombie) {
+        if self.process_mut(slot).as_ref().is_some_and(|child| !child.is_kept_zombie) {
             self.on_server_exit(slot);
         }
         if self.config.policy.signal_scope == Recipient::Group || self.before_command(slot).is_some() {
@@ -236,10 +238,10 @@ impl Supervisor<'_> {
             deliver::kill_group(pid, &self.config.program);
         } else {
             // This comes before the process is reaped, because afterwards the number of its group can be reused.
-            self.send_farewell(pid);
+            self.send_last_signal(pid);
         }
         let Ok((word, usage)) = process::reap(pid) else { return Reaped::None };
-        if let Some(child) = self.process(slot) {
+        if let Some(child) = self.process_mut(slot) {
             child.usage = usage;
         }
         self.finish_run(slot, pid, Exit::from_wait(word)).map_or(Reaped::Other, Reaped::Event)

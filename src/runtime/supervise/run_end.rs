@@ -26,7 +26,7 @@ impl Supervisor<'_> {
         if self.config.policy.linger.is_none() || command.is_some() {
             self.kill_cgroup(slot);
         }
-        let Some(child) = self.process(slot) else { return Some(slot.event(Event::Exited(exit))) };
+        let Some(child) = self.process_mut(slot) else { return Some(slot.event(Event::Exited(exit))) };
         child.is_kept_zombie = false;
         if let Some(command) = command {
             return self.on_command_exit(slot, command, exit);

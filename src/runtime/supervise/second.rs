@@ -19,7 +19,7 @@ use crate::sys::process::Target;
 
 impl Supervisor<'_> {
     /// Mutable access to the server process in this slot.
-    pub fn process(&mut self, slot: Slot) -> &mut Option<ServerProcess> {
+    pub fn process_mut(&mut self, slot: Slot) -> &mut Option<ServerProcess> {
         match slot {
             Slot::Server => &mut self.server,
             Slot::Second => &mut self.second,
@@ -27,7 +27,7 @@ impl Supervisor<'_> {
     }
 
     /// The server process in this slot.
-    pub fn child(&self, slot: Slot) -> Option<&ServerProcess> {
+    pub fn process(&self, slot: Slot) -> Option<&ServerProcess> {
         match slot {
             Slot::Server => self.server.as_ref(),
             Slot::Second => self.second.as_ref(),

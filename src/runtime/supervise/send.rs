@@ -43,7 +43,7 @@ impl Supervisor<'_> {
     }
 
     /// Sends a last signal to what is left of the server's group, if vsrun is called by the name of a tool that does so.
-    pub fn send_farewell(&mut self, pid: Pid) {
+    pub fn send_last_signal(&mut self, pid: Pid) {
         if let Some(signal) = self.config.personality.after_exit_signal
             && self.deliver(signal, Target::Group(pid), false) == Delivery::Open
         {
@@ -115,7 +115,7 @@ impl Supervisor<'_> {
     }
 
     /// Returns `Unkillable` if KILL could not be sent and vsrun is PID 1: if PID 1 exits, the kernel kills the server.
-    pub fn after_sending(&mut self, signal: Signal, to: Recipient) -> Option<Event> {
+    pub fn unkillable_event(&mut self, signal: Signal, to: Recipient) -> Option<Event> {
         let kill_refused = signal == Signal::KILL && to != Recipient::Handler && self.delivery == Delivery::Refused;
         (kill_refused && process::is_pid1()).then_some(Event::Unkillable)
     }

@@ -146,7 +146,7 @@ impl PreparedSupervisor {
         match &error {
             _ if !wanted => {}
             Some(error) => termination_log.write_failure(error, tail),
-            None => termination_log.write(format_args!("{}", last.words(ending)), tail),
+            None => termination_log.write(format_args!("{}", last.describe(ending)), tail),
         }
         match (error, caller) {
             (None, _) => Ok(ending.status()),
@@ -172,7 +172,7 @@ fn prepare(
     };
     let mut handler = handler.map(Handler::new).transpose()?.map(Box::new);
     if let (Some(handler), Some(events)) = (&mut handler, resources.cgroup.as_ref().and_then(Cgroup::memory_events)) {
-        handler.count_kills_in(events);
+        handler.set_kill_counter(events);
     }
     let (mut destination, mut log) = server_output::open(plan.output)?;
     log.add_syslog(plan.syslog)?;

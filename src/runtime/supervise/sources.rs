@@ -67,7 +67,7 @@ impl Supervisor<'_> {
     pub fn sleep(&mut self, time: Time) -> Option<Event> {
         // Some exits send us no SIGCHLD, for example those of other processes' children. They are polled for.
         let polls = self.awaits_remaining() || self.has_kept_zombie() || self.state.second.remains().is_some();
-        let wake = earliest(&[self.config.readiness.pause(time), self.next_wake(time, polls)]);
+        let wake = earliest(&[self.config.readiness.pause_end(time), self.next_wake(time, polls)]);
         let mut set = self.poll_set(time);
         self.exits_pending |= polls;
         let mut readable = loop {
@@ -100,7 +100,7 @@ impl Supervisor<'_> {
         match source {
             Source::Signals => None,
             Source::Exit(slot) => {
-                self.process(slot).iter_mut().for_each(|child| child.exit_watch.on_readable(time));
+                self.process_mut(slot).iter_mut().for_each(|child| child.exit_watch.on_readable(time));
                 // If a signal is pending, it is usually SIGCHLD, and reading it sets `exits_pending`.
                 self.exits_pending |= !has_signal;
                 None
@@ -130,21 +130,21 @@ impl Supervisor<'_> {
     fn descriptor(&self, source: Source, time: Time) -> Option<BorrowedFd<'_>> {
         match source {
             Source::Signals => Some(self.config.signals.as_fd()),
-            Source::Exit(slot) => self.child(slot)?.exit_watch.fd(),
+            Source::Exit(slot) => self.process(slot)?.exit_watch.fd(),
             Source::HandlerExit => self.config.handler.as_ref()?.exit_watch.fd(),
             Source::HandlerOutput => self.config.handler.as_ref()?.output.fd(),
-            Source::Start(slot) => self.child(slot)?.report.as_ref().map(AsFd::as_fd),
-            Source::Ready(slot) => self.child(slot)?.ready.as_ref().map(AsFd::as_fd),
-            Source::Message(slot) => self.config.readiness.socket(slot, time),
+            Source::Start(slot) => self.process(slot)?.exec_pipe.as_ref().map(AsFd::as_fd),
+            Source::Ready(slot) => self.process(slot)?.ready_pipe.as_ref().map(AsFd::as_fd),
+            Source::Message(slot) => self.config.readiness.notify_socket(slot, time),
         }
     }
 
     /// Reads the outcome of a start from its pipe: a failed step, or end of file after a successful exec.
     #[inline(never)]
     fn read_start_outcome(&mut self, slot: Slot) -> Option<Event> {
-        let child = self.process(slot).as_mut()?;
+        let child = self.process_mut(slot).as_mut()?;
         let pid = child.pid;
-        match StartOutcome::await_end(&child.report.take()?) {
+        match StartOutcome::await_end(&child.exec_pipe.take()?) {
             start @ (StartOutcome::Done | StartOutcome::WithoutPidfile) => {
                 if child.before_command.is_some() {
                     return None;
@@ -167,11 +167,11 @@ impl Supervisor<'_> {
 
     /// Reads what the server wrote to its ready descriptor.
     fn read_ready_pipe(&mut self, slot: Slot) -> Option<Event> {
-        let child = self.process(slot).as_mut()?;
-        let event = Readiness::read_pipe(&mut child.ready)?;
+        let child = self.process_mut(slot).as_mut()?;
+        let event = Readiness::read_pipe(&mut child.ready_pipe)?;
         // If the exec has not succeeded, the failed step is reported instead.
         let unready = matches!(event, Event::NotReady);
-        if unready && (child.failure.is_some() || child.report.is_some()) {
+        if unready && (child.failure.is_some() || child.exec_pipe.is_some()) {
             return None;
         }
         if unready && self.is_first_start() {

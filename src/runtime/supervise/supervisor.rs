@@ -40,14 +40,14 @@ pub struct ServerProcess {
     /// Shows the process's exit even if a tracer hides it.
     pub exit_watch: ExitWatch,
     /// The pipe that reports a failed step, until the exec closes it.
-    pub report: Option<OwnedFd>,
+    pub exec_pipe: Option<OwnedFd>,
     /// The read end of the server's ready pipe, until the server is ready.
-    pub ready: Option<OwnedFd>,
+    pub ready_pipe: Option<OwnedFd>,
     /// True if the process is a zombie that is kept because other processes of its group are alive. So the number of
     /// the group is not reused.
     pub is_kept_zombie: bool,
     /// The end of the log file when this run began, for the handler to read from.
-    pub mark: FilePosition,
+    pub log_start: FilePosition,
     /// When the process was started.
     pub started: Time,
     /// How long the process ran. None until its exit.
@@ -89,7 +89,7 @@ pub struct Supervisor<'a> {
     pub state: State,
     /// While a server process is kept as a zombie: the offset in /proc and the time of the next search for other
     /// children that have exited.
-    pub others: (u64, Time),
+    pub next_orphan_search: (u64, Time),
     /// The running search for remaining processes.
     pub sweep: Option<ProcessSweep>,
     /// The requests of `--replace` and their answers.
@@ -127,7 +127,7 @@ pub fn supervise(config: &mut SupervisorConfig, resources: &mut StartResources) 
             Action::RunHandler(exit) => this.run_handler(exit),
             Action::Send(signal, to) => {
                 this.send(signal, to);
-                this.after_sending(signal, to).unwrap_or_else(|| this.next_event())
+                this.unkillable_event(signal, to).unwrap_or_else(|| this.next_event())
             }
             Action::Forward(signal, to) => {
                 this.forward(signal, to);
@@ -151,7 +151,7 @@ pub fn supervise(config: &mut SupervisorConfig, resources: &mut StartResources) 
             Action::LaunchCandidate => this.launch_candidate(),
             Action::SendSecond(signal, to) => {
                 this.send_second(signal, to);
-                let refused = this.after_sending(signal, to).map(Event::for_second);
+                let refused = this.unkillable_event(signal, to).map(Event::for_second);
                 refused.unwrap_or_else(|| this.next_event())
             }
         };
@@ -175,7 +175,7 @@ impl<'a> Supervisor<'a> {
             signals_pending: false,
             sweep: None,
             next_sweep_at: Time::default(),
-            others: (0, Time::default()),
+            next_orphan_search: (0, Time::default()),
             exit_hidden: false,
             error: None,
             delivery: Delivery::Open,
@@ -223,7 +223,7 @@ impl Supervisor<'_> {
         let reason = not_executed.then_some("exec").or(self.state.forced.map(ForcedStop::reason));
         let (pid, usage, uptime) = (child.pid, child.usage, child.uptime.unwrap_or_default());
         let report = CrashReport { exit, reason, pid, uptime, restarts: self.state.restarts(), usage };
-        let input = config.output.read_from(child.mark);
+        let input = config.output.read_from(child.log_start);
         match handler.spawn(report, input.as_ref().map(AsFd::as_fd)) {
             Ok(()) => self.next_event(),
             Err(why) => {
