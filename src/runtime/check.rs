@@ -35,7 +35,7 @@ use crate::sys::{caps, dir, poll, process, terminal};
 pub fn check(options: &mut Options) -> ! {
     let log = Log::new(LogTarget::Plain);
     let mut findings = Findings { status: exit::OK, known_steps: false, debug: None };
-    poll::ignore_writes(true);
+    poll::ignore_write_signals(true);
     poll::reset_dispositions(0);
     if let Some(dir) = options.env_dir
         && !findings.check_result("", env_dir::read(dir, &mut Vec::new()))
@@ -140,9 +140,9 @@ fn warn_of_weak_protection(plan: &Plan) {
     let handler = plan.supervision.as_ref().and_then(|supervision| supervision.handler.as_ref());
     let logger = if let Output::Logger(logger, _) = &plan.output { Some(logger) } else { None };
     let mut steps = handler.into_iter().chain(logger).flat_map(|program| &program.steps);
-    if let Some(Step::DropCapabilities(KeepPermitted::OneHarmless(not_these))) =
+    if let Some(Step::DropCapabilities(KeepPermitted::OneHarmless(excluded))) =
         steps.find(|step| matches!(step, Step::DropCapabilities(_)))
-        && caps::find_harmless(*not_these).is_none()
+        && caps::find_harmless(*excluded).is_none()
     {
         warn(&Reason::NoSpareCapability);
     }

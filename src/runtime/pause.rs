@@ -17,16 +17,16 @@ use crate::sys::{credentials, fd, process};
 /// When no descriptor is available.
 pub fn pause(unhandled: u64) -> Result<u8> {
     let failed = |why| os_error(Problem::OpenSignalfd, why);
-    poll::ignore_writes(true);
+    poll::ignore_write_signals(true);
     poll::reset_dispositions(0);
     poll::set_mask(SignalMask::These(!unhandled)).map_err(failed)?;
     // The working directory would keep a mount busy, and an inherited descriptor could keep a pipe open.
     credentials::leave_dir();
-    fd::close_all_except(fd::FIRST..fd::FIRST).map_err(failed)?;
+    fd::close_all_except(fd::FIRST_AFTER_STDIO..fd::FIRST_AFTER_STDIO).map_err(failed)?;
     let signals = Signals::open().map_err(failed)?;
     process::set_subreaper();
     loop {
-        while let Some(pid) = process::any_exited() {
+        while let Some(pid) = process::exited_child() {
             let _ = process::reap(pid);
         }
         while let Some(arrived) = signals.next() {

@@ -49,7 +49,7 @@ pub fn probe(request: &ProbeRequest) -> Result<u8> {
 
 /// Runs a program in a session of its own, and waits for its exit.
 fn execute(words: Vec<StaticCStr>, deadline: Time) -> Result<core::result::Result<(), ProbeFailure>> {
-    poll::ignore_writes(true);
+    poll::ignore_write_signals(true);
     poll::reset_dispositions(0);
     poll::set_mask(SignalMask::All).map_err(|why| os_error(Problem::BlockSignals, why))?;
     let signals = Signals::open().map_err(|why| os_error(Problem::OpenSignalfd, why))?;

@@ -36,7 +36,7 @@ use crate::sys::{fd, poll, process, terminal};
 pub fn run(options: &mut Options) -> Result<Box<PreparedSupervisor>> {
     let stdin = options.has(Id::Stdin);
     let begun = machine::set_up(options);
-    poll::ignore_writes(true);
+    poll::ignore_write_signals(true);
     let plan = begun.and_then(|()| make_plan(options)).and_then(|plan| {
         let Personality { unhandled, signals, .. } = *plan.personality;
         let hangup = if plan.ignores_hangup { Signal::HUP.bit() } else { 0 };
@@ -129,7 +129,7 @@ fn prepare_and_exec(plan: Plan, resources: &StartResources, termination_log: &Te
         let io = ChildIo { output, error: output, dir, cgroup, env, debug, ..ChildIo::default() };
         if let Some(file) = pidfile {
             // This process becomes the server. With its pid, control commands find it while the commands run.
-            file.write(process::id()).map_err(|why| file.error(why))?;
+            file.write(process::own_pid()).map_err(|why| file.error(why))?;
         }
         run_all(&before, &io, plan.policy.ready_timeout).inspect_err(|error| log.record_failure(error))?;
         program.reserve_pid_slots(true);

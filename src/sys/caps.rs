@@ -4,7 +4,7 @@
 //! A seccomp filter or a tracer can skip a system call and report success. So each result is read back into memory that
 //! holds a value which no kernel writes: a skipped call is detected.
 
-use super::{Result, cvt, cvt_long, ensure, last};
+use super::{Result, cvt, cvt_long, ensure, last_errno};
 
 /// The effective, permitted and inheritable set, one bit for each capability: three words for the capabilities below
 /// 32, then three for the others.
@@ -24,11 +24,11 @@ pub fn may_change_ids() -> bool {
 /// determined.
 pub fn has_file_capabilities(is_root: bool) -> bool {
     const SECBIT_NOROOT: i32 = 1;
-    if is_root && control(libc::PR_GET_SECUREBITS, 0, 0) & SECBIT_NOROOT == 0 {
+    if is_root && prctl(libc::PR_GET_SECUREBITS, 0, 0) & SECBIT_NOROOT == 0 {
         return false;
     }
     let permitted = capget().map_or(u64::MAX, |[_, low, _, _, high, _]| u64::from(high) << 32 | u64::from(low));
-    let is_ambient = |number| control(libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_IS_SET, number) == 1;
+    let is_ambient = |number| prctl(libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_IS_SET, number) == 1;
     (0..64).any(|number| permitted >> number & 1 == 1 && !is_ambient(number))
 }
 
@@ -66,18 +66,18 @@ fn capset(sets: &Sets) -> Result<()> {
 /// # Errors
 /// The errors of prctl(2).
 pub fn set_keepcaps() -> Result<()> {
-    cvt(control(libc::PR_SET_KEEPCAPS, 1, 0)).map(drop)
+    cvt(prctl(libc::PR_SET_KEEPCAPS, 1, 0)).map(drop)
 }
 
-/// Drops all effective, inheritable and ambient capabilities, and the permitted ones too unless `permitted_stay` is
+/// Drops all effective, inheritable and ambient capabilities, and the permitted ones too unless `keep_permitted` is
 /// set.
 ///
 /// # Errors
 /// The errors of capset(2); EPERM when the process still has a capability that it should have dropped.
-pub fn drop_capabilities(permitted_stay: bool) -> Result<()> {
+pub fn drop_capabilities(keep_permitted: bool) -> Result<()> {
     let found = capget()?;
     let [_, low, _, _, high, _] = found;
-    let wanted = if permitted_stay { [0, low, 0, 0, high, 0] } else { [0; 6] };
+    let wanted = if keep_permitted { [0, low, 0, 0, high, 0] } else { [0; 6] };
     if found == wanted { Ok(()) } else { capset(&wanted) }
 }
 
@@ -85,22 +85,22 @@ pub fn drop_capabilities(permitted_stay: bool) -> Result<()> {
 /// useless on a server, and for containers without these CAP_NET_BIND_SERVICE and CAP_AUDIT_WRITE.
 const HARMLESS: [u32; 4] = [35, 36, 10, 29];
 
-/// The most harmless capability that this process could keep and that is not in the set `not_these`; None if there is
+/// The most harmless capability that this process could keep and that is not in the set `excluded`; None if there is
 /// none.
 #[inline(never)]
-pub fn find_harmless(not_these: u64) -> Option<u32> {
+pub fn find_harmless(excluded: u64) -> Option<u32> {
     let [_, low, _, _, high, _] = capget().unwrap_or_default();
-    let permitted = (u64::from(high) << 32 | u64::from(low)) & !not_these;
+    let permitted = (u64::from(high) << 32 | u64::from(low)) & !excluded;
     HARMLESS.into_iter().find(|number| permitted >> number & 1 == 1)
 }
 
-/// Drops all capabilities except a harmless one that is not in the set `not_these`, if there is one; programs inherit
+/// Drops all capabilities except a harmless one that is not in the set `excluded`, if there is one; programs inherit
 /// it. It protects the process: another process without that capability may not trace it, or use its /proc/PID/root and
 /// descriptors. A set-user-id program (sudo) starts without it.
 ///
 /// # Errors
 /// The errors of capset(2); EPERM when the process still has other capabilities.
-pub fn keep_one_harmless(not_these: u64) -> Result<()> {
+pub fn keep_one_harmless(excluded: u64) -> Result<()> {
     let keep = |number: u32| {
         let bits = 1u64 << number;
         let [low, high] = [bits & 0xffff_ffff, bits >> 32].map(|half| u32::try_from(half).unwrap_or(0));
@@ -108,12 +108,12 @@ pub fn keep_one_harmless(not_these: u64) -> Result<()> {
         raise_ambient(number.cast_signed())
     };
     // Before Linux 4.3 there are no ambient capabilities.
-    if find_harmless(not_these).is_some_and(|number| keep(number).is_ok()) { Ok(()) } else { drop_capabilities(false) }
+    if find_harmless(excluded).is_some_and(|number| keep(number).is_ok()) { Ok(()) } else { drop_capabilities(false) }
 }
 
 fn raise_ambient(number: i32) -> Result<()> {
-    cvt(control(libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_RAISE, number))?;
-    ensure(control(libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_IS_SET, number) == 1)
+    cvt(prctl(libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_RAISE, number))?;
+    ensure(prctl(libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_IS_SET, number) == 1)
 }
 
 /// Keeps exactly the capabilities in the set `wanted`, in all five sets of the process: bounding, permitted, effective,
@@ -134,13 +134,13 @@ pub fn keep_only(wanted: u64) -> Result<()> {
     // skipped.
     for number in 0..65 {
         if !stays(number) {
-            let _ = control(libc::PR_CAPBSET_DROP, number, 0);
+            let _ = prctl(libc::PR_CAPBSET_DROP, number, 0);
         }
-        match (control(libc::PR_CAPBSET_READ, number, 0), stays(number)) {
+        match (prctl(libc::PR_CAPBSET_READ, number, 0), stays(number)) {
             (1, true) | (-1, false) => {}
             (0, false) if number < 64 => {}
             (1, false) if nothing && number < 64 => {}
-            (-1, true) => return Err(last()),
+            (-1, true) => return Err(last_errno()),
             _ => return ensure(false),
         }
     }
@@ -154,13 +154,13 @@ pub fn keep_only(wanted: u64) -> Result<()> {
 /// # Errors
 /// The errors of prctl(2).
 pub fn forbid_new_privileges() -> Result<()> {
-    cvt(control(libc::PR_SET_NO_NEW_PRIVS, 1, 0))?;
+    cvt(prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0))?;
     // The kernel refuses a second argument here. If the call with one succeeds, it was skipped.
-    ensure(control(libc::PR_GET_NO_NEW_PRIVS, 0, 0) == 1 && control(libc::PR_GET_NO_NEW_PRIVS, 1, 0) == -1)
+    ensure(prctl(libc::PR_GET_NO_NEW_PRIVS, 0, 0) == 1 && prctl(libc::PR_GET_NO_NEW_PRIVS, 1, 0) == -1)
 }
 
 /// Calls prctl(2) with its arguments as machine words.
-fn control(what: i32, first: i32, second: i32) -> i32 {
+fn prctl(what: i32, first: i32, second: i32) -> i32 {
     let wide = |number: i32| libc::c_ulong::from(number.unsigned_abs());
     // SAFETY: none of these takes a pointer.
     unsafe { libc::prctl(what, wide(first), wide(second), wide(0), wide(0)) }

@@ -7,7 +7,7 @@ use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use super::fd::{FIRST, borrow, for_each_open};
+use super::fd::{FIRST_AFTER_STDIO, borrow, for_each_open};
 use super::{Errno, Result, cvt, cvt_long, dir, ensure};
 
 /// The range that contains only this descriptor.
@@ -25,7 +25,7 @@ pub fn range_of(fd: BorrowedFd<'_>) -> Range<RawFd> {
 #[inline(never)]
 pub fn close_except(spared: &[Range<RawFd>]) -> Result<()> {
     let is_spared = |number: RawFd| spared.iter().any(|range| range.contains(&number));
-    let (mut first, mut result) = (FIRST, Ok(0));
+    let (mut first, mut result) = (FIRST_AFTER_STDIO, Ok(0));
     while first < RawFd::MAX && result.is_ok() {
         if is_spared(first) {
             first += 1;
@@ -57,7 +57,7 @@ const CHECKED: usize = 64;
 /// descriptors, so a skipped call is detected.
 #[inline(never)]
 fn are_closed(is_spared: &dyn Fn(RawFd) -> bool) -> Result<()> {
-    let mut number = FIRST;
+    let mut number = FIRST_AFTER_STDIO;
     let mut fds: [PollFd<'_>; CHECKED] = core::array::from_fn(|_| {
         number += 1;
         PollFd::from_borrowed_fd(borrow(number - 1), PollFlags::empty())
@@ -66,7 +66,7 @@ fn are_closed(is_spared: &dyn Fn(RawFd) -> bool) -> Result<()> {
         Ok(_) => {
             let open =
                 |(fd, number): (&PollFd<'_>, RawFd)| !fd.revents().contains(PollFlags::NVAL) && !is_spared(number);
-            ensure(!fds.iter().zip(FIRST..).any(open))
+            ensure(!fds.iter().zip(FIRST_AFTER_STDIO..).any(open))
         }
         // If RLIMIT_NOFILE is lower than this number, poll(2) refuses the call. The cloexec probe still detects a
         // skipped call.
@@ -91,5 +91,5 @@ pub fn close(fd: BorrowedFd<'_>) -> Result<()> {
 /// EISDIR when one is.
 pub fn verify_no_directory(count: u16) -> Result<()> {
     let is_directory = |number| dir::fstat(borrow(number)).is_ok_and(|about| about.directory);
-    if (0..FIRST + RawFd::from(count)).any(is_directory) { Err(Errno::ISDIR) } else { Ok(()) }
+    if (0..FIRST_AFTER_STDIO + RawFd::from(count)).any(is_directory) { Err(Errno::ISDIR) } else { Ok(()) }
 }

@@ -60,7 +60,7 @@ pub fn change_dir(dir: &CStr) -> Result<()> {
 ///
 /// # Errors
 /// The errors of fchdir(2); EPERM when the working directory is still another one.
-pub fn enter(directory: BorrowedFd<'_>) -> Result<()> {
+pub fn fchdir(directory: BorrowedFd<'_>) -> Result<()> {
     rustix::process::fchdir(directory)?;
     ensure(dir::stat_path(c".")?.id == dir::fstat(directory)?.id)
 }
@@ -126,12 +126,12 @@ fn set_undumpable() -> Result<()> {
 }
 
 /// Sets the real, effective and saved user id. When root becomes a user, the kernel drops the capabilities; with
-/// `permitted_stay` the permitted ones stay.
+/// `keep_permitted` the permitted ones stay.
 ///
 /// # Errors
 /// The errors of setresuid(2) and prctl(2).
-pub fn set_uid(uid: u32, permitted_stay: bool) -> Result<()> {
-    if permitted_stay {
+pub fn set_uid(uid: u32, keep_permitted: bool) -> Result<()> {
+    if keep_permitted {
         caps::set_keepcaps()?;
     }
     let uid = Uid::from_raw(uid);

@@ -51,7 +51,7 @@ impl DatagramSender {
         let (bytes, to) = (message.as_ptr().cast(), address.as_ptr().cast());
         // SAFETY: message and address are as long as they say.
         let sent = unsafe { libc::sendto(socket, bytes, message.len(), flags, to, length(address)) };
-        if sent < 0 { Err(super::last()) } else { Ok(()) }
+        if sent < 0 { Err(super::last_errno()) } else { Ok(()) }
     }
 }
 

@@ -1,8 +1,8 @@
 //! execve(2), and the lists of arguments and variables for it.
 
 use crate::sys::Errno;
-use crate::sys::last;
-use crate::sys::shared::Shared;
+use crate::sys::last_errno;
+use crate::sys::shared::SharedMapping;
 use core::cell::Cell;
 use core::ffi::CStr;
 use core::ffi::c_char;
@@ -15,7 +15,7 @@ pub struct ExecArray {
     pub(super) slots: Vec<Vec<Cell<u8>>>,
     pub(super) pointers: Vec<*const c_char>,
     /// The strings that a child has written in place of the fixed ones, if there are any.
-    pub(super) replaced: Option<Shared>,
+    pub(super) replaced: Option<SharedMapping>,
 }
 
 impl ExecArray {
@@ -61,13 +61,13 @@ pub fn exec(path: &CStr, argv: &ExecArray, env: &ExecArray, skipped: usize) -> E
     let env = env.table().wrapping_add(skipped.min(env.fixed.len()));
     // SAFETY: both lists end with a null pointer, and point to C strings that the `ExecArray` owns and has not moved.
     unsafe { libc::execve(path.as_ptr(), argv.table(), env) };
-    last()
+    last_errno()
 }
 
 impl ExecArray {
     /// Replaces the fixed strings by those that a child has written, and releases the memory of an earlier replacement.
     /// Allocates nothing.
-    pub fn replace(&mut self, shared: Shared) {
+    pub fn replace(&mut self, shared: SharedMapping) {
         self.replaced = Some(shared);
         self.build_table();
     }

@@ -19,7 +19,7 @@ pub use readiness::{await_writable, is_readable, is_readable_or_closed, is_writa
 const STANDARD: [RawFd; 3] = [0, 1, 2];
 
 /// The first descriptor above the standard ones.
-pub const FIRST: RawFd = 3;
+pub const FIRST_AFTER_STDIO: RawFd = 3;
 
 /// Borrows a standard descriptor.
 pub fn standard(number: RawFd) -> BorrowedFd<'static> {
@@ -147,7 +147,7 @@ pub fn set_cloexec(number: RawFd) -> Result<()> {
 /// # Errors
 /// EBADF when one of them is not open.
 pub fn clear_cloexec_first(count: u16) -> Result<()> {
-    (FIRST..FIRST + RawFd::from(count)).try_for_each(|number| clear_cloexec(borrow(number)))
+    (FIRST_AFTER_STDIO..FIRST_AFTER_STDIO + RawFd::from(count)).try_for_each(|number| clear_cloexec(borrow(number)))
 }
 
 /// Makes every descriptor above 2 close-on-exec.
@@ -179,7 +179,11 @@ pub fn close_all_except(spared: Range<RawFd>) -> Result<()> {
         // SAFETY: closes descriptors that the caller does not use any more.
         cvt_long(unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) })
     };
-    let below = if spared.start > FIRST { range(FIRST, spared.start.unsigned_abs() - 1) } else { Ok(0) };
+    let below = if spared.start > FIRST_AFTER_STDIO {
+        range(FIRST_AFTER_STDIO, spared.start.unsigned_abs() - 1)
+    } else {
+        Ok(0)
+    };
     match below.and_then(|_| range(spared.end, libc::c_uint::MAX)) {
         Ok(_) => Ok(()),
         Err(_) => for_each_open(&|number| {
@@ -205,7 +209,7 @@ pub(super) fn for_each_open(act: &dyn Fn(RawFd)) -> Result<()> {
             let number = digits.iter().try_fold(0i32, |sum, digit| {
                 digit.is_ascii_digit().then(|| sum.saturating_mul(10).saturating_add(i32::from(digit - b'0')))
             });
-            if let Some(number @ FIRST..) = number
+            if let Some(number @ FIRST_AFTER_STDIO..) = number
                 && number != proc.as_raw_fd()
             {
                 act(number);
@@ -217,7 +221,7 @@ pub(super) fn for_each_open(act: &dyn Fn(RawFd)) -> Result<()> {
     let most = rustix::process::getrlimit(rustix::process::Resource::Nofile).maximum;
     // At most a million, which the kernel's default allows: a limit of a thousand million would take an hour.
     let most = most.unwrap_or(u64::MAX).clamp(1 << 16, 1 << 20);
-    (FIRST..RawFd::try_from(most).unwrap_or(RawFd::MAX)).for_each(act);
+    (FIRST_AFTER_STDIO..RawFd::try_from(most).unwrap_or(RawFd::MAX)).for_each(act);
     Ok(())
 }
 

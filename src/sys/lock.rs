@@ -88,10 +88,10 @@ pub fn lock_of_others(file: BorrowedFd<'_>, part: LockPart) -> Result<Option<Loc
 }
 
 /// The number of bytes in the range of a token. See [`answer`].
-const WINDOW_SIZE: i64 = 1 << 16;
+const ANSWER_RANGE_SIZE: i64 = 1 << 16;
 /// Where the ranges of the tokens begin: the first byte of the range of token 0, far beyond the end of a pidfile, so that
 /// no other lock of the file is there. See [`answer`].
-const WINDOWS_START: i64 = 1 << 40;
+const ANSWER_RANGES_START: i64 = 1 << 40;
 
 /// The answer to a request, as [`read_answer`] finds it in the locks.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -113,17 +113,17 @@ pub enum LockAnswer {
 /// Every process that may read the file can see the answer; only we can change it. It needs no memory, no socket and no
 /// /proc, and works across namespaces. The rest of the lock, which keeps other instances out, is not changed.
 pub fn answer(file: BorrowedFd<'_>, token: u32, number: Option<u16>) {
-    let start = WINDOWS_START + i64::from(token) * WINDOW_SIZE;
-    let _ = set_range(file, window(libc::F_WRLCK, start, WINDOW_SIZE));
+    let start = ANSWER_RANGES_START + i64::from(token) * ANSWER_RANGE_SIZE;
+    let _ = set_range(file, answer_range(libc::F_WRLCK, start, ANSWER_RANGE_SIZE));
     if let Some(number) = number {
-        let _ = set_range(file, window(libc::F_UNLCK, start + i64::from(number), 1));
+        let _ = set_range(file, answer_range(libc::F_UNLCK, start + i64::from(number), 1));
     }
 }
 
 /// Reads the answer of the lock's owner to the request with this token.
 pub fn read_answer(file: BorrowedFd<'_>, token: u32) -> LockAnswer {
-    let start = WINDOWS_START + i64::from(token) * WINDOW_SIZE;
-    let mut found = window(libc::F_WRLCK, start, WINDOW_SIZE);
+    let start = ANSWER_RANGES_START + i64::from(token) * ANSWER_RANGE_SIZE;
+    let mut found = answer_range(libc::F_WRLCK, start, ANSWER_RANGE_SIZE);
     // SAFETY: the descriptor is open, and the structure is ours to write.
     let result = cvt_long(unsafe { libc::syscall(FCNTL, file.as_raw_fd(), libc::F_OFD_GETLK, &raw mut found) });
     // The kernel returns the first lock in the range, which ends just before the unlocked byte.
@@ -136,10 +136,10 @@ pub fn read_answer(file: BorrowedFd<'_>, token: u32) -> LockAnswer {
     }
 }
 
-fn window(kind: i32, start: i64, length: i64) -> libc::flock {
-    let mut window = range(LockPart::Whole, kind);
-    (window.l_start, window.l_len) = (start, length);
-    window
+fn answer_range(kind: i32, start: i64, length: i64) -> libc::flock {
+    let mut range = range(LockPart::Whole, kind);
+    (range.l_start, range.l_len) = (start, length);
+    range
 }
 
 fn range(part: LockPart, kind: i32) -> libc::flock {

@@ -49,16 +49,16 @@ pub type Result<T> = core::result::Result<T, Errno>;
 
 /// Converts the result of a C function that returns -1 and sets errno.
 fn cvt(result: c_int) -> Result<c_int> {
-    if result == -1 { Err(last()) } else { Ok(result) }
+    if result == -1 { Err(last_errno()) } else { Ok(result) }
 }
 
 /// Converts the result of syscall(2), which returns -1 and sets errno.
 fn cvt_long(result: libc::c_long) -> Result<libc::c_long> {
-    if result == -1 { Err(last()) } else { Ok(result) }
+    if result == -1 { Err(last_errno()) } else { Ok(result) }
 }
 
 /// The value of errno.
-fn last() -> Errno {
+fn last_errno() -> Errno {
     // SAFETY: returns the address of the thread's own errno.
     let place = unsafe { libc::__errno_location() };
     // SAFETY: the address is always valid.

@@ -46,7 +46,7 @@ pub fn set_mask(mask: SignalMask) -> Result<()> {
 
 /// Sets the default action of every signal except those in the set `kept`, because of what vsrun may have inherited:
 /// ignored signals stay ignored over an exec, and with SIGCHLD ignored wait(2) never returns a child. Signals that our
-/// own writes may cause are left to [`ignore_writes`]. Blocked signals are still read from [`Signals`].
+/// own writes may cause are left to [`ignore_write_signals`]. Blocked signals are still read from [`Signals`].
 pub fn reset_dispositions(kept: u64) {
     // The actions of KILL and STOP cannot be changed. A set of bits needs less code than a search in a list.
     let kept = kept | WRITE_SIGNALS.into_iter().chain([libc::SIGKILL, libc::SIGSTOP]).map(bit).sum::<u64>();
@@ -65,14 +65,14 @@ const IGNORED: u64 = 1;
 
 /// Sets whether the signals that a write may cause are ignored. With `true`, a failed write only returns an error. With
 /// `false`, such a signal kills the process, which is the default.
-pub fn ignore_writes(ignored: bool) {
+pub fn ignore_write_signals(ignored: bool) {
     WRITE_SIGNALS.into_iter().for_each(|signal| set_action(signal, if ignored { IGNORED } else { DEFAULT }));
 }
 
 /// Restores the signal actions that vsrun has inherited, for the program that is executed next: those in the set
 /// `ignored` are ignored, and all others have their default action.
 pub fn restore_dispositions(ignored: u64) {
-    ignore_writes(false);
+    ignore_write_signals(false);
     (1..=64).filter(|signal| ignored & bit(*signal) != 0).for_each(|signal| set_action(signal, IGNORED));
 }
 
@@ -228,7 +228,7 @@ pub fn is_hangup_ignored() -> bool {
 }
 
 /// The set of blocked signals and the set of ignored ones, as vsrun inherited them.
-pub fn inherited() -> (u64, u64) {
+pub fn inherited_signals() -> (u64, u64) {
     let mut blocked = 0;
     let none = core::ptr::null::<u64>();
     // SAFETY: without a new set nothing is changed, and the kernel writes as many bytes as its last argument says.

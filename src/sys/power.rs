@@ -1,6 +1,6 @@
 //! Shuts the machine down.
 
-use super::{Errno, last};
+use super::{Errno, last_errno};
 
 /// How the machine is shut down.
 #[derive(Clone, Copy)]
@@ -32,5 +32,5 @@ pub fn reboot(power: Power) -> Errno {
     };
     // SAFETY: reboot(2) with these commands takes no pointer.
     unsafe { libc::reboot(how) };
-    last()
+    last_errno()
 }

@@ -59,7 +59,7 @@ pub fn fork() -> Result<Forked> {
 }
 
 /// The pid of this process.
-pub fn id() -> Pid {
+pub fn own_pid() -> Pid {
     // SAFETY: only returns a number.
     Pid(unsafe { libc::getpid() })
 }
@@ -78,7 +78,7 @@ pub fn setsid() -> Result<()> {
     // SAFETY: setsid(2) takes no argument.
     cvt(unsafe { libc::setsid() })?;
     // SAFETY: only returns a number.
-    ensure(unsafe { libc::getsid(0) } == id().0)
+    ensure(unsafe { libc::getsid(0) } == own_pid().0)
 }
 
 /// Sets the file mode creation mask, and verifies it.
@@ -109,7 +109,7 @@ pub fn set_parent_death_signal(signal: u8) {
 /// Stops this process with SIGSTOP, until it gets SIGCONT. The kernel does not stop PID 1.
 pub fn suspend() {
     // SAFETY: a signal to this process alone.
-    unsafe { libc::kill(id().0, libc::SIGSTOP) };
+    unsafe { libc::kill(own_pid().0, libc::SIGSTOP) };
 }
 
 /// The recipient of a signal.
@@ -144,12 +144,12 @@ pub fn send(signal: u8, target: Target) -> Result<()> {
 
 /// True if this process is PID 1, of a machine or of a pid namespace.
 pub fn is_pid1() -> bool {
-    id().0 == 1
+    own_pid().0 == 1
 }
 
 /// As PID 1, sends a signal to every other process. The signal 0 only checks whether another process exists. Returns
 /// true if there was one. In any other process, does nothing.
-pub fn kill_all_processes(signal: u8) -> bool {
+pub fn signal_all_processes(signal: u8) -> bool {
     // SAFETY: as PID 1 the machine or container is ours, and the caller is shutting it down.
     is_pid1() && cvt(unsafe { libc::kill(-1, c_int::from(signal)) }).is_ok()
 }
@@ -162,14 +162,14 @@ pub fn in_initial_pid_ns() -> bool {
 }
 
 /// A child that has exited and was not reaped, if there is one.
-pub fn any_exited() -> Option<Pid> {
+pub fn exited_child() -> Option<Pid> {
     waitid_peek(libc::P_ALL, 0, libc::WEXITED).ok().filter(|pid| *pid > 0).map(Pid)
 }
 
 /// True if a child of ours is running, in this process group or, with None, in any group.
 ///
 /// Without WEXITED the kernel ignores children that have exited, and fails with ECHILD if no other is left.
-pub fn any_child_lives(group: Option<Pid>) -> bool {
+pub fn has_live_child(group: Option<Pid>) -> bool {
     let (kind, id) = group.map_or((libc::P_ALL, 0), |leader| (libc::P_PGID, leader.0));
     waitid_peek(kind, id, libc::WSTOPPED).is_ok()
 }

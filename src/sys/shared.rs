@@ -17,16 +17,16 @@ const WORD_SIZE: usize = size_of::<usize>();
 
 /// A mapping that is shared with a child. It begins with a machine word: the number of the strings, or the length of
 /// the text in bytes.
-pub struct Shared(*mut u8);
+pub struct SharedMapping(*mut u8);
 
-impl Drop for Shared {
+impl Drop for SharedMapping {
     fn drop(&mut self) {
         // SAFETY: the mapping is ours, and no borrow of it is left.
         let _ = unsafe { munmap(self.0.cast(), SIZE) };
     }
 }
 
-impl Shared {
+impl SharedMapping {
     /// Creates a mapping with all bytes zero.
     ///
     /// # Errors

@@ -59,9 +59,9 @@ pub fn reopen_write_only(number: RawFd) -> bool {
 pub fn reopen(fd: BorrowedFd<'_>) -> Option<OwnedFd> {
     /// The paths under which a terminal can be opened again. Every user can open the controlling terminal as /dev/tty.
     /// Without /proc, the console has its own path.
-    const NAMES: &[&CStr] = &[c"/proc/self/fd/2", c"/dev/tty", c"/dev/console"];
+    const TERMINAL_PATHS: &[&CStr] = &[c"/proc/self/fd/2", c"/dev/tty", c"/dev/console"];
     let device = device(fd)?;
-    NAMES.iter().find_map(|path| {
+    TERMINAL_PATHS.iter().find_map(|path| {
         let flags = OFlags::WRONLY | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
         let opened = open(*path, flags, Mode::empty()).ok()?;
         // The path may lead to another terminal by now.

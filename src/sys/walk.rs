@@ -19,7 +19,7 @@ fn at(dir: Option<&OwnedFd>) -> BorrowedFd<'_> {
 ///
 /// # Errors
 /// The errors of open(2); ENOTDIR for a symbolic link.
-pub fn enter(dir: Option<&OwnedFd>, name: &CStr) -> Result<OwnedFd> {
+pub fn open_dir_nofollow(dir: Option<&OwnedFd>, name: &CStr) -> Result<OwnedFd> {
     openat(at(dir), name, OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())
 }
 
@@ -27,7 +27,7 @@ pub fn enter(dir: Option<&OwnedFd>, name: &CStr) -> Result<OwnedFd> {
 ///
 /// # Errors
 /// The errors of open(2).
-pub fn follow(dir: Option<&OwnedFd>, name: &CStr) -> Result<OwnedFd> {
+pub fn open_dir_follow(dir: Option<&OwnedFd>, name: &CStr) -> Result<OwnedFd> {
     openat(at(dir), name, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
 }
 

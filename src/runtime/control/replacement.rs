@@ -39,7 +39,7 @@ pub fn replace(path: StaticCStr, file: &Pidfile, server: Server) -> Result<u8> {
     let manager = server.owner;
     // The token distinguishes requests that are made at about the same time. Its lowest 20 bits count.
     let new = || {
-        let token = clock::monotonic_micros() << 8 ^ u64::from(process::id().number().cast_unsigned());
+        let token = clock::monotonic_micros() << 8 ^ u64::from(process::own_pid().number().cast_unsigned());
         request(u32::try_from(token & 0xf_ffff).unwrap_or(0))
     };
     let answer = |value| lock::read_answer(file.file.as_fd(), token_of(value).unwrap_or(0));

@@ -35,7 +35,7 @@ pub fn read_args_file(unread: Box<PendingArgsFile>) -> Result<Args> {
 /// Reads what the translation of another tool's command line needs: the ids, the environment, and the signals that
 /// vsrun inherited as blocked or ignored.
 pub fn caller() -> Caller {
-    let (blocked, ignored) = poll::inherited();
+    let (blocked, ignored) = poll::inherited_signals();
     Caller {
         uid: credentials::effective_uid(),
         gid: credentials::effective_gid(),
@@ -66,15 +66,16 @@ pub fn read<'a>(options: &Options, account_files: &'a mut AccountFiles) -> Resul
     let mut renames_listen_pid = false;
     // The pid is formatted only if the environment announces sockets to a pid.
     let named = env.get(b"LISTEN_PID").is_some();
-    let pid = if named { format!("{}", process::id()) } else { String::new() };
+    let pid = if named { format!("{}", process::own_pid()) } else { String::new() };
     if !options.keeps_descriptors() {
         inherited = InheritedSockets::take(&mut env, pid.as_bytes());
     } else if personality.passes_sockets && named && env.get(b"LISTEN_PID") == Some(pid.as_bytes()) {
         renames_listen_pid = true;
         env.remove(&|name| name == b"LISTEN_PID");
     }
-    let ping =
-        env.get(b"WATCHDOG_USEC").and_then(|usec| notify::ping(usec, env.get(b"WATCHDOG_PID"), process::id().number()));
+    let ping = env
+        .get(b"WATCHDOG_USEC")
+        .and_then(|usec| notify::ping(usec, env.get(b"WATCHDOG_PID"), process::own_pid().number()));
     let (euid, egid) = (credentials::effective_uid(), credentials::effective_gid());
     let mut host = Host { euid, egid, env, inherited, ping, renames_listen_pid, ..Host::default() };
     if let Some(login) = &options.user {

@@ -174,7 +174,7 @@ impl LogChild {
             let wake = self.deadline().unwrap_or(until).min(until);
             poll::wait(&[Some(signals.as_fd()), None], Some(wake.since(now).0));
             while signals.next().is_some() {}
-            while let Some(pid) = process::any_exited() {
+            while let Some(pid) = process::exited_child() {
                 let _ = process::reap(pid);
                 self.on_exit(pid, Time(clock::monotonic()));
             }

@@ -43,7 +43,7 @@ struct Rotator {
 pub fn run(policy: LogPolicy) -> ! {
     let _ = poll::set_mask(SignalMask::All);
     // Close all descriptors from 3 on, above all those of the pidfiles, whose locks the rotator must not keep.
-    let _ = fd::close_all_except(fd::FIRST..fd::FIRST);
+    let _ = fd::close_all_except(fd::FIRST_AFTER_STDIO..fd::FIRST_AFTER_STDIO);
     let (file_dir, signals) = loop {
         let file_dir = fd::duplicate(fd::standard(1)).and_then(|dir| LogFileDir::from_inherited(Dir(dir), &policy));
         if let (Ok(file_dir), Ok(signals)) = (file_dir, Signals::open()) {

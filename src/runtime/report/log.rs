@@ -94,7 +94,7 @@ impl Syslog {
         const FACILITY_DAEMON: u8 = 3;
         let mut line = RecordBuf::new();
         let (number, tag) = (FACILITY_DAEMON * 8 + priority as u8, Escaped(self.tag.to_bytes()));
-        let _ = write!(line, "<{number}>{tag}[{}]: {message}", process::id());
+        let _ = write!(line, "<{number}>{tag}[{}]: {message}", process::own_pid());
         // A record that cannot be sent at once is lost. That is better than waiting.
         let _ = self.sender.send(line.as_bytes());
     }
@@ -168,7 +168,7 @@ impl Log {
             LogTarget::File(_) => {
                 let (seconds, millis) = clock::wall();
                 let stamp = Timestamp { seconds, millis };
-                write!(line, "{stamp} vsrun[{}] {}: {message}", process::id(), priority.name())
+                write!(line, "{stamp} vsrun[{}] {}: {message}", process::own_pid(), priority.name())
             }
             LogTarget::Plain | LogTarget::Pipe(_) => {
                 let debug = if priority == Priority::Debug { "debug: " } else { "" };

@@ -41,7 +41,7 @@ fn bind_closed(socket: &OwnedFd, address: &[u8]) -> sys::Result<()> {
 pub fn bind(listener: &Listener<'_>, dir: &Dir, name: StaticCStr, owner: Option<(u32, u32)>) -> sys::Result<OwnedFd> {
     let socket = socket::unix()?;
     let mut private = ArrayText::<64>::new();
-    let _ = write!(private, ".vsrun-{}-{}", process::id(), clock::monotonic());
+    let _ = write!(private, ".vsrun-{}-{}", process::own_pid(), clock::monotonic());
     private.end_with(0);
     let private = CStr::from_bytes_until_nul(private.as_bytes()).unwrap_or_default();
     walk::make_dir(Some(&dir.0), private)?;
@@ -63,7 +63,7 @@ fn create_and_move(
     name: StaticCStr,
     owner: Option<(u32, u32)>,
 ) -> sys::Result<()> {
-    let private = walk::open_for_listing(walk::enter(Some(&dir.0), private)?.as_fd())?;
+    let private = walk::open_for_listing(walk::open_dir_nofollow(Some(&dir.0), private)?.as_fd())?;
     if !is_just_created(&private)? {
         return Err(Errno::AGAIN);
     }

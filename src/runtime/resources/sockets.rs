@@ -27,13 +27,13 @@ pub struct SocketFiles(Vec<SocketFile>);
 /// # Errors
 /// When a socket that vsrun's parent announced is missing, or vsrun may not have that many descriptors.
 pub fn reserve_fds(listen: &ServerSockets) -> Result<Range<RawFd>> {
-    let own = fd::FIRST + RawFd::from(listen.inherited);
-    let end = fd::FIRST + RawFd::from(socket_activation::count(listen.inherited, &listen.own));
-    for number in fd::FIRST..end {
+    let own = fd::FIRST_AFTER_STDIO + RawFd::from(listen.inherited);
+    let end = fd::FIRST_AFTER_STDIO + RawFd::from(socket_activation::count(listen.inherited, &listen.own));
+    for number in fd::FIRST_AFTER_STDIO..end {
         let result = if number < own { fd::set_cloexec(number) } else { fd::dup_onto_cloexec(fd::standard(0), number) };
         result.map_err(|why| add_errno(Error::new(Problem::UseDescriptor).number(number.into()), why))?;
     }
-    Ok(fd::FIRST..end)
+    Ok(fd::FIRST_AFTER_STDIO..end)
 }
 
 impl SocketFiles {
@@ -43,7 +43,7 @@ impl SocketFiles {
     /// When an address cannot be bound. `remove` then removes the files that were created.
     pub fn bind(&mut self, listen: &ServerSockets, exclusivity: Exclusivity) -> Result<()> {
         let own = listen.own.iter().filter_map(|text| Listener::parse(text.to_bytes()));
-        for (number, listener) in (fd::FIRST + RawFd::from(listen.inherited)..).zip(own) {
+        for (number, listener) in (fd::FIRST_AFTER_STDIO + RawFd::from(listen.inherited)..).zip(own) {
             let mut walk = Walk::begin();
             let opened = self.open(&listener, listen.owner, exclusivity, number, &mut walk);
             opened.map_err(|why| bind_or_walk_error(&listener, &walk, why))?;

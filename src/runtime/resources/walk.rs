@@ -97,7 +97,11 @@ impl Walk {
     /// # Errors
     /// The errors of the system calls; EPERM if root must not trust a part of the path.
     pub fn go_to(&mut self, path: &CStr) -> sys::Result<()> {
-        if self.checked { self.follow(path.to_bytes(), None) } else { self.enter(path, walk::follow(None, path)?) }
+        if self.checked {
+            self.follow(path.to_bytes(), None)
+        } else {
+            self.enter(path, walk::open_dir_follow(None, path)?)
+        }
     }
 
     /// Walks to a directory, and creates it if it is missing. On an error, created directories are removed again.
@@ -130,7 +134,7 @@ impl Walk {
             name.push(part);
             name.end_with(0);
             let name = CStr::from_bytes_until_nul(name.as_bytes()).unwrap_or_default();
-            match (walk::enter(self.at.as_ref(), name), &mut options) {
+            match (walk::open_dir_nofollow(self.at.as_ref(), name), &mut options) {
                 (Ok(dir), _) => self.enter(name, dir)?,
                 // The name is that of a symbolic link, or of a file that is no directory.
                 (Err(Errno::NOTDIR), _) => self.follow_link(name)?,
@@ -167,7 +171,7 @@ impl Walk {
         }
         // A link in /proc does not lead to the path that is its text: the text of /proc/PID/root is "/".
         if walk::is_procfs(link.as_fd())? {
-            return self.enter(name, walk::follow(self.at.as_ref(), name)?);
+            return self.enter(name, walk::open_dir_follow(self.at.as_ref(), name)?);
         }
         self.follow(target.get(..length).unwrap_or_default(), None)
     }
@@ -200,10 +204,10 @@ impl Walk {
         }
         match walk::make_dir(self.at.as_ref(), name) {
             // Another start has created the directory in the meantime.
-            Err(Errno::EXIST) => return self.enter(name, walk::enter(self.at.as_ref(), name)?),
+            Err(Errno::EXIST) => return self.enter(name, walk::open_dir_nofollow(self.at.as_ref(), name)?),
             result => result?,
         }
-        let made = walk::enter(self.at.as_ref(), name);
+        let made = walk::open_dir_nofollow(self.at.as_ref(), name);
         options.made.push((self.at.take(), leak_cstr(name.to_bytes().to_vec())));
         let made = walk::open_for_listing(made?.as_fd())?;
         if self.checked && !is_just_created(&made)? {

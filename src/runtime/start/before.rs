@@ -111,13 +111,13 @@ pub fn run_all(commands: &Commands, io: &ChildIo<'_>, timeout: Option<Span>) -> 
         // As PID 1, vsrun is the parent of the orphans, which exit a moment after the signal. They must not become
         // children of the server. An orphan that hangs in the kernel delays the server by one second at most.
         for _ in 0..ORPHAN_EXIT_MS {
-            if !process::any_child_lives(Some(child.pid)) {
+            if !process::has_live_child(Some(child.pid)) {
                 break;
             }
             poll::sleep_ms(1);
         }
         let exit = process::reap(child.pid).map_or(Exit::Code(u8::MAX), |(word, _)| Exit::from_wait(word));
-        while let Some(pid) = process::any_exited() {
+        while let Some(pid) = process::exited_child() {
             let _ = process::reap(pid);
         }
         let failure = match StartOutcome::await_end(&child.report) {

@@ -27,7 +27,7 @@ pub fn close_descriptors(program: &ExecImage, io: &ChildIo<'_>, state: &mut Exec
     let [first, second] = io.pipes;
     let [a, b, c, d, e] = [io.report, first, second, ready, state.lock_fd.as_ref().map(AsFd::as_fd)]
         .map(|fd| fd.map_or(0..0, close::range_of));
-    close::close_except(&[fd::FIRST..fd::FIRST + RawFd::from(state.sockets), a, b, c, d, e])?;
+    close::close_except(&[fd::FIRST_AFTER_STDIO..fd::FIRST_AFTER_STDIO + RawFd::from(state.sockets), a, b, c, d, e])?;
     state.cloexec_probe.take().map_or(Ok(()), cloexec_probe::verify)
 }
 

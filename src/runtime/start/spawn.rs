@@ -79,7 +79,7 @@ pub fn apply_and_exec(program: &ExecImage, io: &ChildIo<'_>) -> StepFailure {
             // A rehearsal must not take the terminal, and its control group does not exist yet.
             continue;
         }
-        let record_step = |log: &Log, step| log.record(Priority::Debug, format_args!("{}: {step}", process::id()));
+        let record_step = |log: &Log, step| log.record(Priority::Debug, format_args!("{}: {step}", process::own_pid()));
         if let Some(open) = log {
             record_step(open, step);
             if matches!(step, Step::CloseDescriptors) {
@@ -91,7 +91,7 @@ pub fn apply_and_exec(program: &ExecImage, io: &ChildIo<'_>) -> StepFailure {
             }
         }
         if let Err(why) = apply_step(step, program, io, &mut state) {
-            poll::ignore_writes(true);
+            poll::ignore_write_signals(true);
             let mut failure = StepFailure::new(step_index, why);
             failure.cause = diagnose::diagnose(step, program, why, &mut failure.detail);
             return failure;
@@ -118,12 +118,12 @@ fn apply_step(step: &Step, program: &ExecImage, io: &ChildIo<'_>, state: &mut Ex
         Step::DropTerminal => terminal::detach(),
         Step::KeepPidfileLock(_) => match io.pidfile {
             Some(pidfile) => {
-                pidfile.write(process::id())?;
+                pidfile.write(process::own_pid())?;
                 pidfile.share_lock().map(|lock_fd| state.lock_fd = Some(lock_fd))
             }
             None => Ok(()),
         },
-        Step::WriteManagedPid(_) => match io.pidfile.map_or(Ok(()), |pidfile| pidfile.write(process::id())) {
+        Step::WriteManagedPid(_) => match io.pidfile.map_or(Ok(()), |pidfile| pidfile.write(process::own_pid())) {
             Err(_) if io.start_kind == StartKind::Later => {
                 state.marker = EXEC_WITHOUT_PIDFILE;
                 Ok(())
@@ -142,10 +142,10 @@ fn apply_step(step: &Step, program: &ExecImage, io: &ChildIo<'_>, state: &mut Ex
             .try_for_each(|(file, number)| file.map_or(Ok(()), |file| fd::dup_onto(file, number))),
         Step::PassSockets(count) => {
             state.sockets = *count;
-            program.set_pid("LISTEN_PID", process::id())
+            program.set_pid("LISTEN_PID", process::own_pid())
         }
-        Step::SetWatchdogPid => program.set_pid("WATCHDOG_PID", process::id()),
-        Step::LogDir(dir) => io.dir.map_or_else(|| credentials::change_dir(dir), credentials::enter),
+        Step::SetWatchdogPid => program.set_pid("WATCHDOG_PID", process::own_pid()),
+        Step::LogDir(dir) => io.dir.map_or_else(|| credentials::change_dir(dir), credentials::fchdir),
         Step::ReturnToCallersDir(dir, which) => {
             close_inherited::return_to_callers_dir(dir, *which).map(|is| state.dir_replaced = is)
         }
@@ -158,7 +158,7 @@ fn apply_step(step: &Step, program: &ExecImage, io: &ChildIo<'_>, state: &mut Ex
         Step::Groups(groups) => credentials::set_groups(groups),
         Step::Gid(gid) => credentials::set_gid(*gid),
         Step::Uid(uid, rights) => credentials::set_uid(*uid, *rights != KeepPermitted::No),
-        Step::DropCapabilities(KeepPermitted::OneHarmless(not_these)) => caps::keep_one_harmless(*not_these),
+        Step::DropCapabilities(KeepPermitted::OneHarmless(excluded)) => caps::keep_one_harmless(*excluded),
         Step::DropCapabilities(rights) => caps::drop_capabilities(*rights == KeepPermitted::Yes),
         Step::VerifyCredentials { uid, gid, groups } => credentials::verify(*uid, *gid, groups),
         Step::Capabilities(chosen) => caps::keep_only(chosen.set),

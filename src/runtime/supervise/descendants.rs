@@ -111,7 +111,7 @@ impl ProcessSweep {
                     self.stage = Stage::Listing { from };
                     return TurnResult::More;
                 }
-                tree::mark(self.rows.rows(), process::id().number(), &helpers);
+                tree::mark(self.rows.rows(), process::own_pid().number(), &helpers);
                 self.count_found();
                 self.stage = Stage::Sending { at: 0 };
                 if self.signal.is_some() { TurnResult::Listed } else { TurnResult::Done }
@@ -123,7 +123,7 @@ impl ProcessSweep {
     /// Reads some processes. Returns the offset of the next ones, or None at the end.
     fn list(&mut self, from: u64) -> Option<u64> {
         let Self { proc, rows, scope, .. } = self;
-        let own = process::id().number();
+        let own = process::own_pid().number();
         let mut count = 0;
         let next = proc.for_each_name_until(from, &mut |name| {
             if let Some(pid) = as_pid(name)
@@ -134,7 +134,7 @@ impl ProcessSweep {
                 let stat = stat(proc, pid, &mut buffer);
                 if let Some(parent) = tree::running_parent(stat) {
                     let counts = scope.is_none_or(|scope| {
-                        parent != own || tree::is_in_session_or_older(stat, scope.session, scope.before)
+                        parent != own || tree::is_in_session_or_older(stat, scope.session, scope.started_before)
                     });
                     // A process with parent 0 is treated as one from outside, which a limited sweep does not count.
                     rows.push([pid, if counts { parent } else { 0 }, 0]);
@@ -207,7 +207,7 @@ impl core::fmt::Display for Found {
 /// was killed and has not exited yet, such as the rest of a probe, does not count.
 #[inline(never)]
 pub fn count_living(helpers: Helpers) -> Found {
-    if helpers == NO_HELPERS && !process::any_child_lives(None) {
+    if helpers == NO_HELPERS && !process::has_live_child(None) {
         return Found::default();
     }
     let Some(mut sweep) = ProcessSweep::begin(None, false, None) else { return Found::default() };
@@ -225,7 +225,7 @@ pub fn count_living(helpers: Helpers) -> Found {
 #[inline(never)]
 pub fn exited_children(except: [Option<Pid>; 2], from: u64, found: &mut [i32]) -> (usize, Option<u64>) {
     let Ok(proc) = Dir::open(c"/proc") else { return (0, None) };
-    let own = process::id().number();
+    let own = process::own_pid().number();
     let (mut looked_at, mut count) = (0, 0);
     let next = proc.for_each_name_until(from, &mut |name| {
         let Some(pid) = as_pid(name).filter(|pid| !except.contains(&Some(Pid::new(*pid)))) else { return true };
@@ -268,7 +268,7 @@ fn counts(mark: i32, includes_foreign: bool) -> bool {
 fn send_one(proc: &Dir, pid: i32, listed: i32, signal: Signal) {
     let Ok(process) = Process::open(pid, path(&mut ArrayText::new(), format_args!("/proc/{pid}\0"))) else { return };
     let parent = tree::running_parent(stat(proc, pid, &mut [0; 512]));
-    if parent.is_some_and(|parent| parent == listed || parent == process::id().number()) {
+    if parent.is_some_and(|parent| parent == listed || parent == process::own_pid().number()) {
         let _ = deliver::to_process(process, signal.number());
         if signal != Signal::KILL {
             // A stopped process handles the signal only after SIGCONT.

@@ -133,7 +133,7 @@ impl Supervisor<'_> {
             };
             let Some(signal) = Signal::new(arrived.signal.into()) else { continue };
             // Our own writes cause SIGPIPE and SIGXFSZ (closed pipe, size limit): they are not requests.
-            let own = [Signal::PIPE, Signal::XFSZ].contains(&signal) && process::id().is_sender(arrived.sender);
+            let own = [Signal::PIPE, Signal::XFSZ].contains(&signal) && process::own_pid().is_sender(arrived.sender);
             if own {
                 continue;
             }

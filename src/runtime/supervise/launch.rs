@@ -3,8 +3,8 @@
 use std::os::fd::AsFd;
 
 use super::exit_watch::ExitWatch;
-use super::revive::SocketUse;
 use super::slot::Slot;
+use super::socket_recovery::SocketUse;
 use super::supervisor::{ServerProcess, Supervisor};
 use crate::logic::base::error::Object;
 use crate::logic::base::note::Note;

@@ -127,12 +127,12 @@ impl Prober {
         let attempt = self.attempts(slot).running.as_mut()?;
         attempt.until.take()?;
         let (which, pid) = (attempt.which, attempt.pid);
-        self.kill_rest(pid);
+        self.kill_attempt_group(pid);
         Some(which)
     }
 
     /// Kills the process group of this child if it is an attempt. The child must not have been reaped.
-    pub fn kill_rest(&self, pid: Pid) {
+    pub fn kill_attempt_group(&self, pid: Pid) {
         let mut running = [&self.server, &self.second].into_iter().filter_map(|attempts| attempts.running.as_ref());
         if let Some(attempt) = running.find(|attempt| attempt.pid == pid)
             && let Some(prepared_probe) = self.prepared_probe(attempt.which)

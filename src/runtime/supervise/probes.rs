@@ -94,14 +94,14 @@ impl Supervisor<'_> {
         if result == AttemptResult::TimedOut {
             let _ = write!(why, "{}", ProbeFailure::TimedOut);
         }
-        self.on_result(slot, (which, result, why))
+        self.on_attempt_result(slot, (which, result, why))
     }
 
     /// If this child is a probe that has exited, kills the remaining processes of its group. The child must not have
     /// been reaped yet.
-    pub fn kill_rest_of_probe(&self, pid: Pid) {
+    pub fn kill_probe_group(&self, pid: Pid) {
         if let Some(prober) = &self.config.prober {
-            prober.kill_rest(pid);
+            prober.kill_attempt_group(pid);
         }
     }
 
@@ -110,13 +110,17 @@ impl Supervisor<'_> {
         let prober = self.config.prober.as_mut()?;
         let slot = prober.slot_of(pid);
         let result = prober.on_exit(slot, pid, exit)?;
-        self.on_result(slot, result)
+        self.on_attempt_result(slot, result)
     }
 
     /// Records the result of a probe's attempt if it differs from that of the previous attempt, and returns the event
     /// that follows.
     #[inline(never)]
-    fn on_result(&mut self, slot: Slot, (which, result, why): (Which, AttemptResult, ErrorText)) -> Option<Event> {
+    fn on_attempt_result(
+        &mut self,
+        slot: Slot,
+        (which, result, why): (Which, AttemptResult, ErrorText),
+    ) -> Option<Event> {
         let prober = self.config.prober.as_mut()?;
         let text = prober.text(which);
         let attempts = prober.attempts(slot);

@@ -26,7 +26,7 @@ impl Supervisor<'_> {
     /// Handles one child that has exited.
     #[inline(never)]
     pub fn reap(&mut self) -> Reaped {
-        let Some(pid) = process::any_exited() else { return Reaped::None };
+        let Some(pid) = process::exited_child() else { return Reaped::None };
         let mut kept = [None; 2];
         for (kept, slot) in kept.iter_mut().zip([Slot::Server, Slot::Second]) {
             let Some(own) = self.unreaped_pid(slot) else { continue };
@@ -105,7 +105,7 @@ impl Supervisor<'_> {
     }
 
     fn reap_one(&mut self, pid: Pid) -> Reaped {
-        self.kill_rest_of_probe(pid);
+        self.kill_probe_group(pid);
         let Ok((word, _)) = process::reap(pid) else { return Reaped::None };
         let exit = Exit::from_wait(word);
         self.config.readiness.forget(pid);
@@ -200,7 +200,7 @@ impl Supervisor<'_> {
         was_executed
             && !given_up
             && self.config.policy.signal_scope == Recipient::Group
-            && process::any_child_lives(Some(pid))
+            && process::has_live_child(Some(pid))
     }
 
     /// Handles the exit of a server process before it is reaped. The pidfile is emptied now, because after the reaping

@@ -61,11 +61,11 @@ impl Supervisor<'_> {
             if self.sweep.is_some() {
                 return;
             }
-            if all_are_ours && scope.is_none() && process::kill_all_processes(0) {
+            if all_are_ours && scope.is_none() && process::signal_all_processes(0) {
                 self.record_sending(signal, Note::SendingToAll, None);
-                process::kill_all_processes(signal.number());
+                process::signal_all_processes(signal.number());
                 if signal != Signal::KILL {
-                    process::kill_all_processes(Signal::CONT.number());
+                    process::signal_all_processes(Signal::CONT.number());
                 }
             }
         }
@@ -137,9 +137,9 @@ impl Supervisor<'_> {
             return false;
         }
         if to == Recipient::All && has_foreign_processes() {
-            !process::kill_all_processes(0)
+            !process::signal_all_processes(0)
         } else {
-            !process::any_child_lives(None)
+            !process::has_live_child(None)
         }
     }
 }

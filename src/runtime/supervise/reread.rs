@@ -15,7 +15,7 @@ use crate::runtime::report::os_error::{errno_text, os_error_of};
 use crate::runtime::start::close_inherited;
 use crate::runtime::start::exec_image::ExecImage;
 use crate::sys::process::{self, Forked, Target};
-use crate::sys::shared::Shared;
+use crate::sys::shared::SharedMapping;
 use crate::sys::{self, Errno, poll};
 
 /// How long the child may take, in polls of 1 ms.
@@ -36,7 +36,7 @@ impl Supervisor<'_> {
 #[inline(never)]
 fn reread(program: &mut ExecImage, log: &Log) -> bool {
     let Some(source) = program.source else { return true };
-    match read(program, source) {
+    match read_in_child(program, source) {
         Ok(Ok(shared)) => {
             program.env.replace(shared);
             return true;
@@ -52,12 +52,12 @@ fn reread(program: &mut ExecImage, log: &Log) -> bool {
 }
 
 /// Reads the files in a child. Returns the new environment, or the text of an error, each in shared memory.
-fn read(program: &ExecImage, source: &EnvSource) -> sys::Result<Result<Shared, Shared>> {
-    let (shared, env) = (Shared::new()?, &program.env);
+fn read_in_child(program: &ExecImage, source: &EnvSource) -> sys::Result<Result<SharedMapping, SharedMapping>> {
+    let (shared, env) = (SharedMapping::new()?, &program.env);
     let child = match process::fork()? {
         Forked::Parent(child) => child,
         Forked::Child => {
-            let words = return_to(source)
+            let words = return_to_source_dir(source)
                 .and_then(|()| env_files::read_all(&source.sources, &source.base))
                 .map(|new| source.renew(env.fixed(), &new));
             let status = match words {
@@ -92,7 +92,7 @@ fn read(program: &ExecImage, source: &EnvSource) -> sys::Result<Result<Shared, S
 }
 
 /// Returns to the directory that relative paths of the files start from, if vsrun has left it.
-fn return_to(source: &EnvSource) -> Result<(), Error> {
+fn return_to_source_dir(source: &EnvSource) -> Result<(), Error> {
     match source.callers_dir.map(|(dir, which)| (dir, close_inherited::return_to_callers_dir(dir, which))) {
         None | Some((_, Ok(false))) => Ok(()),
         Some((dir, why)) => Err(os_error_of(Problem::ReturnToDir, dir.to_bytes(), why.err().unwrap_or(Errno::NOENT))),

@@ -5,8 +5,8 @@
 //! the caller can read it wherever it can read the pidfile, and only we can write it. Nothing listens, so there is
 //! nothing that another user could connect to, fill or block.
 
-use super::revive::SocketUse;
 use super::slot::{Requests, Slot, SweepScope};
+use super::socket_recovery::SocketUse;
 use super::supervisor::{ServerProcess, Supervisor};
 use crate::logic::base::error::{Filled, Object};
 use crate::logic::base::note::Note;
@@ -161,8 +161,8 @@ impl Supervisor<'_> {
             Slot::Second => (self.second.as_ref(), self.server.as_ref()),
         };
         let (own, other) = (own?, other?);
-        let before = if other.started > own.started { other.start_ticks } else { 0 };
-        Some(SweepScope { session: own.pid.number(), before })
+        let started_before = if other.started > own.started { other.start_ticks } else { 0 };
+        Some(SweepScope { session: own.pid.number(), started_before })
     }
 
     /// The pid or group of the second process, for a signal to it.

@@ -21,9 +21,9 @@ pub struct ServiceManager {
     /// The state that was reported last.
     state: NotifyState,
     /// When `state` is sent again, if the service manager's socket was full.
-    again: Option<Time>,
+    retry_at: Option<Time>,
     /// The interval of WATCHDOG=1, and when the next one is due.
-    ping: Option<(Span, Time)>,
+    watchdog_ping: Option<(Span, Time)>,
 }
 
 /// The states of the service that can be reported to the service manager.
@@ -40,7 +40,12 @@ impl ServiceManager {
     /// valid.
     pub fn new(address: &[u8], ping: Option<Span>) -> Option<Self> {
         let sender = DatagramSender::new(address).ok()?;
-        Some(Self { sender, state: NotifyState::Nothing, again: None, ping: ping.map(|span| (span, Time(0))) })
+        Some(Self {
+            sender,
+            state: NotifyState::Nothing,
+            retry_at: None,
+            watchdog_ping: ping.map(|span| (span, Time(0))),
+        })
     }
 
     /// Reports that the server is ready for the first time.
@@ -84,7 +89,7 @@ impl ServiceManager {
         }
         if message.reloading && matches!(self.state, NotifyState::Ready | NotifyState::Reloading) {
             self.state = NotifyState::Reloading;
-            self.report_at(message.began.unwrap_or_else(clock::monotonic_micros));
+            self.send_state(message.began.unwrap_or_else(clock::monotonic_micros));
         }
     }
 
@@ -95,41 +100,41 @@ impl ServiceManager {
 
     /// When the next message is due.
     pub fn deadline(&self) -> Option<Time> {
-        earliest(&[self.again, self.ping.map(|(_, next)| next)])
+        earliest(&[self.retry_at, self.watchdog_ping.map(|(_, next)| next)])
     }
 
     /// Sends what is due: a message that found the socket full, and WATCHDOG=1. The event loop calls this, so a loop
     /// that hangs misses the watchdog.
     #[inline(never)]
     pub fn run_due(&mut self, now: Time) {
-        if self.again.is_some_and(|again| again <= now) {
+        if self.retry_at.is_some_and(|retry_at| retry_at <= now) {
             self.report(self.state);
         }
-        if let Some((span, next)) = self.ping
+        if let Some((span, next)) = self.watchdog_ping
             && next <= now
         {
-            self.ping = Some((span, now.after(span)));
+            self.watchdog_ping = Some((span, now.after(span)));
             let _ = self.send(format_args!("WATCHDOG=1"));
         }
     }
 
     fn report(&mut self, state: NotifyState) {
         self.state = state;
-        self.report_at(clock::monotonic_micros());
+        self.send_state(clock::monotonic_micros());
     }
 
     /// Sends the current state; `micros` is the monotonic time for RELOADING=1. If the socket is full, sends it again
     /// later.
     #[inline(never)]
-    fn report_at(&mut self, micros: u64) {
+    fn send_state(&mut self, micros: u64) {
         let sent = match self.state {
             NotifyState::Nothing => Ok(()),
-            NotifyState::Ready => self.send(format_args!("READY=1\nMAINPID={}", process::id())),
+            NotifyState::Ready => self.send(format_args!("READY=1\nMAINPID={}", process::own_pid())),
             NotifyState::Reloading => self.send(format_args!("RELOADING=1\nMONOTONIC_USEC={micros}")),
             NotifyState::Stopping => self.send(format_args!("STOPPING=1")),
         };
         let full = matches!(sent, Err(Errno::AGAIN | Errno::NOBUFS | Errno::NOMEM));
-        self.again = full.then(|| Time(clock::monotonic()).after(RETRY_TIME));
+        self.retry_at = full.then(|| Time(clock::monotonic()).after(RETRY_TIME));
     }
 
     fn send(&self, text: fmt::Arguments<'_>) -> Result<(), Errno> {

@@ -190,7 +190,7 @@ fn prepare(
     log.reopen_terminal();
     log.quiet = plan.quiet;
     if let [_, Some(manager)] = &resources.pidfiles {
-        manager.write(process::id()).map_err(|why| manager.error(why))?;
+        manager.write(process::own_pid()).map_err(|why| manager.error(why))?;
     }
     let signals = Signals::open().map_err(|why| os_error(Problem::OpenSignalfd, why))?;
     // Also with `AfterStart::ExitWhenReady`, because only a subreaper finds the processes of a server that daemonizes

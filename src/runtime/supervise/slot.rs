@@ -39,5 +39,5 @@ pub struct SweepScope {
     pub session: i32,
     /// A start time in clock ticks since the boot, as in /proc: every child that started before it belongs to the
     /// server process. If it is 0, the start time shows nothing.
-    pub before: u64,
+    pub started_before: u64,
 }

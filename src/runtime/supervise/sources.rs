@@ -50,7 +50,7 @@ const SOURCES: [Source; 11] = [
 /// The positions of `Source::Start` in `SOURCES`, a bit for each. The child may write a failed step at any time, but
 /// the pipe is read only after the child has closed it, so that the event loop never waits for more bytes.
 #[allow(clippy::indexing_slicing, reason = "the compiler evaluates it")]
-const CLOSING_ONLY: u32 = {
+const START_SOURCES: u32 = {
     let (mut bits, mut at) = (0, 0);
     while at < SOURCES.len() {
         if matches!(SOURCES[at], Source::Start(_)) {
@@ -123,7 +123,7 @@ impl Supervisor<'_> {
     /// The descriptors of all sources, for ppoll(2). Not inlined, so that a sleeping supervisor uses little stack.
     #[inline(never)]
     fn poll_set(&self, time: Time) -> PollSet {
-        PollSet::new(&SOURCES.map(|source| self.descriptor(source, time)), CLOSING_ONLY)
+        PollSet::new(&SOURCES.map(|source| self.descriptor(source, time)), START_SOURCES)
     }
 
     /// The descriptor of a source, if it exists and is to be read now.

@@ -33,12 +33,12 @@ impl Supervisor<'_> {
     pub fn restore_sockets(&mut self, usage: SocketUse) {
         let steps = self.config.program.steps().iter();
         let mut counts = steps.filter_map(|step| if let Step::PassSockets(count) = step { Some(*count) } else { None });
-        for number in fd::FIRST..fd::FIRST + RawFd::from(counts.next().unwrap_or(0)) {
-            let revived = match socket::restore_socket(number, usage != SocketUse::BetweenRuns) {
+        for number in fd::FIRST_AFTER_STDIO..fd::FIRST_AFTER_STDIO + RawFd::from(counts.next().unwrap_or(0)) {
+            let restored = match socket::restore_socket(number, usage != SocketUse::BetweenRuns) {
                 Err(Errno::SHUTDOWN) if usage != SocketUse::ByServer => self.sockets.renew(number),
                 result => result,
             };
-            match revived {
+            match restored {
                 // vsrun's parent passed a connection, or a descriptor that is no socket: nothing to undo.
                 Ok(()) | Err(Errno::INVAL | Errno::NOTSOCK) => {}
                 Err(why) => self.warn(Note::CannotListen, Object::Number(number.into()), why),
