@@ -147,8 +147,9 @@ pub fn is_pid1() -> bool {
     own_pid().0 == 1
 }
 
-/// As PID 1, sends a signal to every other process. The signal 0 only checks whether another process exists. Returns
-/// true if there was one. In any other process, does nothing.
+/// As PID 1, sends a signal to every other process that may be signalled. The signal 0 only checks whether another
+/// process exists. Returns true if there was one, even if it may not be signalled: to all processes, kill(2) does not
+/// fail with EPERM. In any other process, does nothing.
 pub fn signal_all_processes(signal: u8) -> bool {
     // SAFETY: as PID 1 the machine or container is ours, and the caller is shutting it down.
     is_pid1() && cvt(unsafe { libc::kill(-1, c_int::from(signal)) }).is_ok()

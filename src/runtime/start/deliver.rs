@@ -51,9 +51,9 @@ pub fn deliver(pid: i32, user: Option<u32>, send: &dyn Fn() -> sys::Result<()>) 
 /// Whether signals reach the server, as far as that is known.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Delivery {
-    /// No signal has been refused yet.
+    /// The last signal was not refused, or none has been sent yet.
     Open,
-    /// A signal was refused, and the refusal was recorded.
+    /// The last signal was refused. The first of successive refusals was recorded.
     Refused,
 }
 
