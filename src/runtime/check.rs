@@ -127,7 +127,7 @@ fn check_plan(findings: &mut Findings<'_>, options: &Options, plan: Plan) {
     findings.dry_run("", plan.server, made);
     findings.known_steps = true;
     for command in plan.before {
-        let whose = format!("before '{}': ", Escaped(command.text.to_bytes()));
+        let whose = format!("--before '{}': ", Escaped(command.text.to_bytes()));
         findings.dry_run(&whose, command.program, made);
     }
 }

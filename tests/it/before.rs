@@ -122,9 +122,9 @@ fn a_command_that_fails_is_a_failed_start() {
             (probe(&sandbox, "exit 127"), "exited with status 127"),
             (
                 "/no/such/program a b".into(),
-                "before '/no/such/program a b': cannot execute '/no/such/program': No such file",
+                "--before '/no/such/program a b': cannot execute '/no/such/program': No such file",
             ),
-            ("./plain".into(), "before './plain': cannot execute './plain': Permission denied"),
+            ("./plain".into(), "--before './plain': cannot execute './plain': Permission denied"),
             ("no-such-program-in-path".into(), "in no directory of the server's PATH"),
         ] {
             let options = words!["-p", "pid", "--listen", &socket, "--before", probe(&sandbox, "exit 0")];
@@ -139,7 +139,7 @@ fn a_command_that_fails_is_a_failed_start() {
                 sandbox.out("marks"),
                 "server"
             ];
-            sandbox.vsrun([way.clone(), options, rest].concat()).finish().failed(125, &["vsrun: before '", reason]);
+            sandbox.vsrun([way.clone(), options, rest].concat()).finish().failed(125, &["vsrun: --before '", reason]);
             assert_eq!(marks(&sandbox), Vec::<String>::new());
             assert!(!sandbox.path("pid").exists() && !socket.exists());
             sandbox.await_nothing_left();
@@ -157,7 +157,7 @@ fn a_failure_before_a_restart_is_an_unexpected_end_with_status_125() {
     let manager = sandbox.vsrun([words!["-m", "-", &handler], commands, server].concat()).finish();
     manager.exited(125);
     assert!(
-        manager.err.iter().any(|line| line.contains("before '") && line.ends_with("exited with status 7")),
+        manager.err.iter().any(|line| line.contains("--before '") && line.ends_with("exited with status 7")),
         "{manager:?}"
     );
     assert_eq!(marks(&sandbox), ["server"], "the second run had no server");
@@ -371,7 +371,7 @@ fn a_check_looks_for_the_programs_and_runs_none() {
     assert_eq!(
         ended.exited(125).out,
         [
-            "before '/no/such/init --all': cannot execute '/no/such/init': No such file or directory (there is no directory '/no')"
+            "--before '/no/such/init --all': cannot execute '/no/such/init': No such file or directory (there is no directory '/no')"
         ]
     );
     // What is the server's too is reported once.
@@ -473,6 +473,6 @@ fn a_caller_that_waits_gets_the_output_and_the_error_of_a_command() {
     let ended = sandbox.vsrun(line).finish();
     ended.exited(125);
     assert_eq!(ended.err[0], "the-reason");
-    assert!(ended.err[1].starts_with("vsrun: before '") && ended.err[1].ends_with("exited with status 4"), "{ended:?}");
+    assert!(ended.err[1].starts_with("vsrun: --before '") && ended.err[1].ends_with("exited with status 4"), "{ended:?}");
     assert_eq!(ended.err.len(), 2);
 }

@@ -112,7 +112,7 @@ fn a_second_name_of_roots_link_is_not_believed_where_others_may_write() {
     harness::sandbox::make_directory(&sandbox.path("tmp"), 0o1777);
     fs::hard_link(sandbox.path("current"), sandbox.path("tmp/logs")).unwrap();
     for options in uses(&sandbox.path("tmp/logs")) {
-        is_refused(&sandbox, &victim, options, &["'logs' has a second name"]);
+        is_refused(&sandbox, &victim, options, &["'logs' has a second hard link"]);
     }
 }
 

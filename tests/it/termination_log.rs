@@ -50,7 +50,7 @@ fn a_start_that_fails_is_explained_in_all_ways() {
             (words!["-p", "/no/such/dir/pid"], "/bin/true", 125, "/no/such/dir"),
             (words!["-p", "pid"], "/no/such/command", 127, "cannot execute '/no/such/command'"),
             (words![], "./plain", 126, "cannot execute './plain'"),
-            (words!["--before", "/no/such/before"], "/bin/true", 125, "before '/no/such/before'"),
+            (words!["--before", "/no/such/before"], "/bin/true", 125, "--before '/no/such/before'"),
         ] {
             let way = if options.contains(&OsString::from("--at-exit")) { words![] } else { way.clone() };
             let call = [way.clone(), options, words!["--termination-log", "log", "--", command]].concat();
@@ -181,7 +181,7 @@ fn another_users_file_is_not_written_through_a_path_of_a_users() {
     fs::write(sandbox.path("victim"), "theirs\n").unwrap();
     chown(sandbox.path("victim"), Some(1234), Some(1234)).unwrap();
     fs::hard_link(sandbox.path("victim"), shared.join("log")).unwrap();
-    assert!(run(&shared.join("log")).exited(5).err[0].contains("second name"));
+    assert!(run(&shared.join("log")).exited(5).err[0].contains("second hard link"));
     assert_eq!(harness::text(&sandbox.path("victim")), "theirs\n");
 }
 

@@ -6,7 +6,7 @@ phrases! {
         // The start of the server, and its end.
         Starting = "starting: %",
         Started = "started: pid %",
-        RunningBefore = "running before '%'",
+        RunningBefore = "running --before '%'",
         Silent = "the server has not sent WATCHDOG=1 in time (--watchdog)",
         Unhealthy = "the server is not healthy: stopping it",
         Exited = "the server (pid %) % after %",

@@ -129,7 +129,7 @@ phrases! {
         OfTwoUsers = "'%' belongs to user %, and the path to it leads through what belongs to user %",
         MadeForAnother = "'%' would be made in a directory that belongs to user %",
         OfAStranger = "'%' belongs to user %, which is not the server's user",
-        HardLink = "'%' has a second name, and is in a directory that others may write",
+        HardLink = "'%' has a second hard link, and is in a directory that others may write",
         ReplacedMeanwhile = "'%' was replaced while it was made",
         // The programs that run beside the server: the crash handler, the logger and the log rotator.
         ExecuteHandler = "cannot execute handler '%': %",
@@ -171,7 +171,7 @@ phrases! {
         Replace = "cannot replace %: %%",
         // The start of the server, and the commands of --before.
         ExitedEarly = "the background process exited before the server was started",
-        BeforeStuck = "before '%' does not end: pid %",
+        BeforeStuck = "--before '%' has not exited: pid %",
         Before = "%",
         Stopped = "stopped: %",
         StoppedBy = "stopped by %: %",

@@ -66,7 +66,7 @@ impl Pidfile {
                     let may = access::may_write(parent);
                     return may.map_err(fail).map(|()| None);
                 }
-                Err(LockError::Missing) => Reason::DoesNotStay,
+                Err(LockError::Missing) => Reason::AlwaysReplaced,
                 Err(LockError::Unsuitable(fault)) => fault,
                 Err(LockError::Final(error)) => return Err(error),
             }

@@ -53,10 +53,10 @@ impl Commands {
 }
 
 impl Command {
-    /// Returns how the command ended, as text: `before 'CMD' exited with status 1`.
+    /// Returns how the command ended, as text: `--before 'CMD' exited with status 1`.
     pub fn exit_text(&self, failure: Option<&StepFailure>, exit: Exit) -> ErrorText {
         let mut words = ErrorText::new();
-        let _ = write!(words, "before '{}'", Escaped(self.text.to_bytes()));
+        let _ = write!(words, "--before '{}'", Escaped(self.text.to_bytes()));
         let _ = match failure {
             Some(failure) => words.write_str(": ").and_then(|()| failure.write(&self.image, &mut words)),
             None => write!(words, " {}", ExitDisplay(exit)),
@@ -68,7 +68,7 @@ impl Command {
     pub fn timeout_text(&self, within: Span) -> ErrorText {
         let mut words = ErrorText::new();
         let (text, within) = (Escaped(self.text.to_bytes()), Duration(within));
-        let _ = write!(words, "before '{text}' was not done in time: --ready-timeout {within}");
+        let _ = write!(words, "--before '{text}' was not done in time: --ready-timeout {within}");
         words
     }
 }

@@ -260,7 +260,7 @@ impl SupervisorConfig {
     fn record_ending(&self, ending: Ending) {
         let status = ending.status();
         let why = match ending {
-            Ending::Server(_) => Reason::WithServer,
+            Ending::Server(_) => Reason::ServerExited,
             Ending::GaveUp(_) => {
                 if let Some(limit) = self.policy.limit {
                     let within = Object::Duration(Duration(limit.within));
@@ -271,7 +271,7 @@ impl SupervisorConfig {
             Ending::Stopped => Reason::OnRequest,
             // On standard error, the error message itself is enough.
             Ending::Failed(_) if matches!(self.log.target, LogTarget::Plain) => return,
-            Ending::Failed(_) => Reason::WithoutServer,
+            Ending::Failed(_) => Reason::StartFailed,
         };
         let priority = match ending {
             _ if status == exit::OK => Priority::Info,

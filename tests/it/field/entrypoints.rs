@@ -241,7 +241,7 @@ fn postgres_without_a_shell_gets_its_database_and_its_password() {
     let ended = finish(image.bundle.run());
     let reported = ended.exited(125).err.join("\n");
     assert!(
-        reported.contains("init: POSTGRES_PASSWORD is not set") && reported.contains("before '/init' exited"),
+        reported.contains("init: POSTGRES_PASSWORD is not set") && reported.contains("--before '/init' exited"),
         "{reported}"
     );
     assert_eq!(harness::names(&sandbox.path("volume")), Vec::<String>::new());
@@ -365,5 +365,5 @@ fn nginx_without_a_shell_tests_its_settings_and_serves() {
     fs::write(&settings, text).unwrap();
     let ended = finish(image.bundle.run());
     let reported = ended.exited(125).err.join("\n");
-    assert!(reported.contains("invalid parameter") && reported.contains("before '/usr/sbin/nginx -t"), "{reported}");
+    assert!(reported.contains("invalid parameter") && reported.contains("--before '/usr/sbin/nginx -t"), "{reported}");
 }
