@@ -172,11 +172,11 @@ struct Findings<'a> {
 impl Findings<'_> {
     /// Prints a finding about the program `whose`. Wrong usage is not a finding: it ends the check.
     fn add(&mut self, whose: &str, error: &Error) {
-        if error.code == exit::USAGE {
+        if error.exit_status == exit::USAGE {
             process::exit(log::print_error(error));
         }
         // An error with status 0 only says that something could not be checked, so it does not change the exit status.
-        if error.code != exit::OK {
+        if error.exit_status != exit::OK {
             self.status = exit::SETUP;
         }
         print_line(&format_args!("{whose}{error}"));

@@ -81,9 +81,9 @@ pub fn control(control: &Control) -> Result<u8> {
     let code = match (control.command, no_target) {
         (ControlCommand::Status, _) => {
             log::print(format!("{error}\n").as_bytes())?;
-            return Ok(error.code);
+            return Ok(error.exit_status);
         }
-        (_, NoTarget::Unknown(_)) => error.code,
+        (_, NoTarget::Unknown(_)) => error.exit_status,
         // The file has named no process during the whole timeout.
         (ControlCommand::Stop | ControlCommand::Reload, NoTarget::Restarting) => exit::SETUP,
         (ControlCommand::Stop, _) => {

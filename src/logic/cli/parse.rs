@@ -12,7 +12,7 @@ use super::args_file::{Args, PendingArgsFile};
 use super::conflicts;
 use super::control::Control;
 use super::flags::Id;
-use super::help::{Help, Text};
+use super::help::{Help, ToolText};
 use super::hints;
 use super::lookup::FlagRow;
 use super::options::Options;
@@ -46,7 +46,7 @@ pub enum Request {
     /// Run an action of `--rc`, which the argument after a service file names.
     Rc(Action),
     /// Print a text under another tool's name.
-    Text(Text),
+    Text(ToolText),
     /// Start nothing, and wait for a signal, as `catatonit -P` does. The signals in this set keep their default action.
     Pause(u64),
 }

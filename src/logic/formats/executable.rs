@@ -3,7 +3,7 @@
 use core::fmt;
 
 pub use super::cause::Cause;
-use crate::logic::base::error::{Filled, Object};
+use crate::logic::base::error::{FilledPhrase, Object};
 use crate::logic::base::packed::Phrase;
 use crate::logic::base::reason::Reason;
 use crate::logic::base::text::{Escaped, split_byte};
@@ -141,7 +141,7 @@ impl fmt::Display for CauseDisplay<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let hint = if self.path.ends_with(b"\r") { Object::Reason(Reason::CrLf) } else { Object::None };
         let table = include_bytes!(concat!(env!("OUT_DIR"), "/cause.txt"));
-        Filled(Phrase { table, index: self.cause.number() }, &[Object::Name(self.path), hint]).fmt(f)?;
+        FilledPhrase(Phrase { table, index: self.cause.number() }, &[Object::Name(self.path), hint]).fmt(f)?;
         if !self.host.is_empty() {
             write!(f, " (on the host '{}')", Escaped(self.host))?;
         }

@@ -1,6 +1,6 @@
 //! How vsrun behaves when it was called by another tool's name. The default is vsrun's own behaviour.
 
-use crate::logic::base::exit::{self, Exit, Success};
+use crate::logic::base::exit::{self, Exit, SuccessExits};
 use crate::logic::base::signal::Signal;
 
 /// The settings that depend on the name by which vsrun was called.
@@ -96,7 +96,7 @@ pub enum Failures {
     #[default]
     Vsrun,
     /// 127 for a missing command, 126 for one that may not be executed, otherwise 1. Statuses in this list become 0.
-    Tini(Success),
+    Tini(SuccessExits),
     /// 2 if the command cannot be executed, otherwise 1.
     DumbInit,
     /// Always 1.
@@ -154,7 +154,7 @@ mod tests {
     #[test]
     fn each_tool_has_its_own_statuses() {
         let kinds = [Failure::Setup, Failure::NotFound, Failure::Forbidden, Failure::NotExecutable];
-        let mut success = Success::default();
+        let mut success = SuccessExits::default();
         for (failures, statuses) in [
             (Failures::Vsrun, [125, 127, 126, 126]),
             (Failures::Tini(success), [1, 127, 126, 1]),

@@ -15,14 +15,14 @@ use super::socket_activation::ServerSockets;
 use super::{command_path, own_process};
 use crate::logic::base::cstr::StaticCStr;
 use crate::logic::base::error::{Error, Result};
-use crate::logic::base::exit::Statuses;
+use crate::logic::base::exit::StatusSet;
 use crate::logic::base::problem::Problem;
 use crate::logic::base::signal::Signal;
 use crate::logic::base::text::shell_words;
 use crate::logic::base::time::Span;
 use crate::logic::cli::flags::Id;
 use crate::logic::cli::options::{Options, SyslogUsage};
-use crate::logic::formats::cgroup::Group;
+use crate::logic::formats::cgroup::ServerCgroup;
 use crate::logic::formats::log_name::LogPolicy;
 use crate::logic::plan::socket_activation;
 use crate::logic::supervisor::notify::is_service_manager_var;
@@ -43,7 +43,7 @@ pub struct Plan {
     /// True if a terminal is reopened for writing only: a server of another user must not read what is typed.
     pub write_only_terminal: bool,
     /// Which set of exit statuses a failed start uses.
-    pub statuses: Statuses,
+    pub statuses: StatusSet,
     /// True if SIGHUP stays ignored, as it was when vsrun was called.
     pub ignores_hangup: bool,
     /// True if the server's process changes its user to one other than root, and so cannot undo a failed start.
@@ -69,7 +69,7 @@ pub struct Plan {
     /// The server's listening sockets.
     pub sockets: ServerSockets,
     /// The server's control group.
-    pub cgroup: Option<Group>,
+    pub cgroup: Option<ServerCgroup>,
     /// The rules of the supervisor, which also apply while vsrun only waits for the start.
     pub policy: Policy,
     /// What each signal to the supervisor does.
@@ -185,7 +185,7 @@ pub fn plan(options: &mut Options, host: &Host<'_>) -> Result<Plan> {
             own: core::mem::take(&mut options.listen),
             owner: change.map(|identity| (identity.uid, identity.gid)),
         },
-        cgroup: options.cgroup.map(|dir| Group { dir, settings: core::mem::take(&mut options.cgroup_set) }),
+        cgroup: options.cgroup.map(|dir| ServerCgroup { dir, settings: core::mem::take(&mut options.cgroup_set) }),
         cleanup_needs_privileges: change.is_some_and(|identity| identity.uid != 0),
         debug,
         quiet: options.is_quiet(),
@@ -198,7 +198,7 @@ pub fn plan(options: &mut Options, host: &Host<'_>) -> Result<Plan> {
         leaves_cwd: program::leaves_callers_dir(options, host),
         write_only_terminal: options.user.is_some() && !options.has(Id::Stdin),
         termination_log: options.termination_log,
-        statuses: if options.has(Id::Rc) { Statuses::Script } else { Statuses::Own },
+        statuses: if options.has(Id::Rc) { StatusSet::Script } else { StatusSet::Own },
         ignores_hangup,
         personality: options.personality,
     })

@@ -6,7 +6,7 @@ use super::landlock_rules::{BIND, Handled, PathAccess, Rule};
 use super::limits::{Capabilities, ResourceLimit};
 use super::step_text::StepText;
 use crate::logic::base::cstr::StaticCStr;
-use crate::logic::base::error::{Filled, Object};
+use crate::logic::base::error::{FilledPhrase, Object};
 use crate::logic::base::packed::Phrase;
 use crate::logic::formats::log_name::LogPolicy;
 
@@ -132,7 +132,7 @@ impl fmt::Display for Step {
     /// Writes what the step does, in words that follow "cannot" in a message.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let table = include_bytes!(concat!(env!("OUT_DIR"), "/step_text.txt"));
-        Filled(Phrase { table, index: self.step_text() as u8 }, &[self.object()]).fmt(f)
+        FilledPhrase(Phrase { table, index: self.step_text() as u8 }, &[self.object()]).fmt(f)
     }
 }
 

@@ -3,7 +3,7 @@
 
 use core::fmt;
 
-use crate::logic::base::error::{Filled, Object};
+use crate::logic::base::error::{FilledPhrase, Object};
 use crate::logic::base::problem::Problem;
 use crate::logic::base::text::ArrayText;
 
@@ -112,7 +112,7 @@ impl fmt::Display for UntrustedComponent {
             Reason::HardLink => (Problem::HardLink, Object::None, Object::None),
             Reason::Replaced => (Problem::ReplacedMeanwhile, Object::None, Object::None),
         };
-        Filled(problem.phrase(), &[Object::Name(self.name.as_bytes()), one, two]).fmt(f)
+        FilledPhrase(problem.phrase(), &[Object::Name(self.name.as_bytes()), one, two]).fmt(f)
     }
 }
 

@@ -74,7 +74,7 @@ fn read_walking(path: StaticCStr, max_size: u64, contents: &mut FileContents, na
             None => Error::of(Problem::ReadEnvFile, path),
         };
         match &walk.refusal {
-            Some(refusal) => add_errno(error, why).words(&format!(" ({refusal})")),
+            Some(refusal) => add_errno(error, why).raw(&format!(" ({refusal})")),
             None if why == Errno::INVAL => error.reason(Reason::ItIsNotRegular),
             None => add_errno(error, why),
         }

@@ -8,9 +8,9 @@ use crate::logic::base::problem::Problem;
 use crate::logic::base::reason::Reason;
 use crate::logic::cli::args_file::{Args, PendingArgsFile};
 use crate::logic::cli::flags::Id;
-use crate::logic::cli::names::{self, Caller};
+use crate::logic::cli::names::{self, InheritedAttributes};
 use crate::logic::cli::options::Options;
-use crate::logic::plan::account::Name;
+use crate::logic::plan::account::NameOrId;
 use crate::logic::plan::env::Env;
 use crate::logic::plan::host::{CanChangeIds, Host, Terminal};
 use crate::logic::plan::landlock::Kernel;
@@ -34,9 +34,9 @@ pub fn read_args_file(unread: Box<PendingArgsFile>) -> Result<Args> {
 
 /// Reads what the translation of another tool's command line needs: the ids, the environment, and the signals that
 /// vsrun inherited as blocked or ignored.
-pub fn caller() -> Caller {
+pub fn caller() -> InheritedAttributes {
     let (blocked, ignored) = poll::inherited();
-    Caller {
+    InheritedAttributes {
         uid: credentials::effective_uid(),
         gid: credentials::effective_gid(),
         env: Env(entry::environment()),
@@ -79,19 +79,19 @@ pub fn read<'a>(options: &Options, account_files: &'a mut AccountFiles) -> Resul
     let mut host = Host { euid, egid, env, inherited, ping, renames_listen_pid, ..Host::default() };
     if let Some(login) = &options.user {
         // If USER and GROUP are both numbers, /etc/passwd is needed only for the home directory.
-        let numbers = matches!((&login.user, &login.group), (Name::Number(_), Some(Name::Number(_))));
+        let numbers = matches!((&login.user, &login.group), (NameOrId::Id(_), Some(NameOrId::Id(_))));
         match read_account_file(c"/etc/passwd", &mut account_files.passwd) {
             Err(_) if numbers => account_files.passwd = FileContents::default(),
             result => result?,
         }
         host.groups = credentials::groups();
         // A numeric group needs no lookup in /etc/group.
-        if !matches!(login.group, Some(Name::Number(_))) {
+        if !matches!(login.group, Some(NameOrId::Id(_))) {
             read_account_file(c"/etc/group", &mut account_files.group)?;
         }
         // uid 0 may be without CAP_SETUID and CAP_SETGID, for example in a container. That matters only if USER may be
         // root too: then there may be nothing to change, and the start must not fail.
-        let unprivileged = matches!(login.user, Name::Number(uid) if uid != 0);
+        let unprivileged = matches!(login.user, NameOrId::Id(uid) if uid != 0);
         if host.euid == 0 && !unprivileged && !caps::may_change_ids() {
             host.can_change_ids = CanChangeIds::No;
         }

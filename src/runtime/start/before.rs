@@ -9,7 +9,7 @@ use super::exec_image::ExecImage;
 use super::outcome::{ErrorText, StartOutcome, StepFailure};
 use super::spawn::spawn;
 use crate::logic::base::cstr::StaticCStr;
-use crate::logic::base::duration::Duration;
+use crate::logic::base::duration::SpanDisplay;
 use crate::logic::base::error::{Error, Object, Result};
 use crate::logic::base::exit::{Exit, ExitDisplay};
 use crate::logic::base::problem::Problem;
@@ -67,7 +67,7 @@ impl Command {
     /// Returns the text for a command that exceeded `--ready-timeout`.
     pub fn late(&self, within: Span) -> ErrorText {
         let mut words = ErrorText::new();
-        let (text, within) = (Escaped(self.text.to_bytes()), Duration(within));
+        let (text, within) = (Escaped(self.text.to_bytes()), SpanDisplay(within));
         let _ = write!(words, "before '{text}' was not done in time: --ready-timeout {within}");
         words
     }
@@ -75,7 +75,7 @@ impl Command {
 
 /// Makes the error of a start from the text that `Command::words` or `Command::late` has returned.
 pub fn words_error(words: &ErrorText) -> Error {
-    Error::new(Problem::Before).words(words.as_str())
+    Error::new(Problem::Before).raw(words.as_str())
 }
 
 /// The pause after SIGTERM until SIGKILL, for a command that has to exit, and after SIGKILL until vsrun gives up.
@@ -134,7 +134,7 @@ pub fn run_all(commands: &Commands, io: &ChildIo<'_>, timeout: Option<Span>) -> 
             EndReason::BySignal(signal) => {
                 let status = Exit::Signal { signal, core: false }.status();
                 let error = Error::new(Problem::StoppedBy).with(Object::Signal(signal)).status(status);
-                return Err(error.words(words.as_str()));
+                return Err(error.raw(words.as_str()));
             }
         }
     }

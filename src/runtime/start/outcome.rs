@@ -113,7 +113,7 @@ impl StepFailure {
     pub fn error(&self, program: &ExecImage) -> Error {
         let mut text = ErrorText::new();
         let _ = self.write(program, &mut text);
-        Error::new(Problem::Step).words(text.as_str()).status(self.code(program))
+        Error::new(Problem::Step).raw(text.as_str()).status(self.code(program))
     }
 
     /// Writes the error text, without allocation.

@@ -6,7 +6,7 @@ use core::fmt::Write;
 use super::network_probe::Failed;
 use super::slot::Slot;
 use super::supervisor::Supervisor;
-use crate::logic::base::error::{Filled, Object};
+use crate::logic::base::error::{FilledPhrase, Object};
 use crate::logic::base::exit::Exit;
 use crate::logic::base::note::Note;
 use crate::logic::base::text::Escaped;
@@ -85,7 +85,7 @@ impl Supervisor<'_> {
                 (which, AttemptResult::TimedOut)
             } else if let Err(error) = prober.start(slot, server, which, time.after(limit), &io) {
                 let objects = [Object::None, Object::Errno(errno_text(error))];
-                let _ = write!(why, "{}", Filled(Note::CannotStartProcess.phrase(), &objects));
+                let _ = write!(why, "{}", FilledPhrase(Note::CannotStartProcess.phrase(), &objects));
                 (which, AttemptResult::Refused)
             } else {
                 return None;

@@ -8,7 +8,7 @@
 use super::revive::SocketUse;
 use super::slot::{Requests, Slot, SweepScope};
 use super::supervisor::{ServerProcess, Supervisor};
-use crate::logic::base::error::{Filled, Object};
+use crate::logic::base::error::{FilledPhrase, Object};
 use crate::logic::base::note::Note;
 use crate::logic::base::time::Time;
 use crate::logic::supervisor::event::{Event, Recipient};
@@ -141,7 +141,7 @@ impl Supervisor<'_> {
         }
         if let Some(service) = &mut self.config.service_manager {
             if outcome != Outcome::Done {
-                service.status(format_args!("{}", Filled(Note::ReplacementFailed.phrase(), &words)));
+                service.status(format_args!("{}", FilledPhrase(Note::ReplacementFailed.phrase(), &words)));
             }
             if self.state.phase == Phase::Running {
                 service.ready_again();

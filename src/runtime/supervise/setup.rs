@@ -9,7 +9,7 @@ use super::prober::Prober;
 use super::readiness::Readiness;
 use super::service::ServiceManager;
 use super::supervisor::supervise;
-use crate::logic::base::duration::Duration;
+use crate::logic::base::duration::SpanDisplay;
 use crate::logic::base::error::{Error, Object, Result};
 use crate::logic::base::exit;
 use crate::logic::base::note::Note;
@@ -262,7 +262,7 @@ impl SupervisorConfig {
             Ending::Server(_) => Reason::WithServer,
             Ending::GaveUp(_) => {
                 if let Some(limit) = self.policy.limit {
-                    let within = Object::Duration(Duration(limit.within));
+                    let within = Object::Duration(SpanDisplay(limit.within));
                     self.log.note(Priority::Err, Note::GivingUp, &[Object::Count(limit.restarts.into()), within]);
                 }
                 Reason::TooManyRestarts

@@ -80,7 +80,8 @@ pub(super) fn read(line: &mut ToolCommandLine<'_>, syntax: &ToolSyntax) -> Resul
     }
     (personality.session, personality.unhandled) = (Session::Group, FAULT_SIGNALS);
     // A terminal's stop signals reach the command's group, so the init does not need to handle them.
-    let stops: &[Signal] = if tool == Tool::Tini { &tini::BACKGROUND_SIGNALS } else { &dumb_init::STOP_SIGNALS };
+    let stops: &[Signal] =
+        if tool == Tool::Tini { &tini::BACKGROUND_SIGNALS } else { &dumb_init::TERMINAL_STOP_SIGNALS };
     line.signals.extend(stops.iter().map(|signal| (*signal, SignalAction::Ignore)));
     if tool == Tool::Tini {
         tini::apply_variables(line);

@@ -82,7 +82,7 @@ fn an_older_kernel_is_refused_and_the_needed_one_named() {
         let old = [Kernel::Abi(abi - 1), Kernel::Abi(0), Kernel::Missing, Kernel::Disabled, Kernel::Refused];
         for kernel in old.into_iter().chain([Kernel::Unasked]) {
             let error = made.steps(kernel, None).unwrap_err();
-            assert!(error.to_string().contains(release) && error.code == 125, "{kernel:?}: {}", error);
+            assert!(error.to_string().contains(release) && error.exit_status == 125, "{kernel:?}: {}", error);
         }
     }
 }

@@ -1,5 +1,5 @@
 use super::*;
-use crate::logic::base::exit::Success;
+use crate::logic::base::exit::SuccessExits;
 use crate::logic::base::signal::Signal;
 use crate::logic::supervisor::event::{Action, Recipient};
 use crate::logic::supervisor::policy::{HandlerPolicy, Restart, Role};
@@ -12,7 +12,7 @@ fn policy() -> Policy {
         forwards_to_group: false,
         linger: None,
         restart: Restart::OnFailure,
-        success: Success::default(),
+        success: SuccessExits::default(),
         delay: (Span::ZERO, Span::ZERO),
         limit: None,
         candidate_timeout: Some(Span::secs(5)),

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hash, Hasher};
 
 use super::*;
-use crate::logic::base::exit::Success;
+use crate::logic::base::exit::SuccessExits;
 use crate::logic::supervisor::event::SecondEvent;
 use crate::logic::supervisor::policy::{HandlerPolicy, Restart, RestartLimit};
 use crate::logic::supervisor::replacement::Outcome;
@@ -677,7 +677,7 @@ fn policy() -> Policy {
         signal_scope: Recipient::Server,
         linger: None,
         restart: Restart::OnFailure,
-        success: Success::default(),
+        success: SuccessExits::default(),
         delay: (Span::secs(1), Span::secs(4)),
         limit: None,
         ready_timeout: None,
