@@ -13,13 +13,13 @@ use vsrun::logic::base::cstr::leak_cstr;
 use vsrun::logic::base::error::Error;
 use vsrun::logic::base::exit::SuccessExits;
 use vsrun::logic::base::signal::Signal;
-use vsrun::logic::base::text::{ArrayText, Escaped, shell_words};
+use vsrun::logic::base::text::{ArrayText, Escaped, shell_join};
 use vsrun::logic::base::time::{Span, Timestamp, parse_number};
 use vsrun::logic::cli::args_file::Args;
 use vsrun::logic::cli::options::Options;
 use vsrun::logic::cli::parse::{self, Request};
 use vsrun::logic::cli::value;
-use vsrun::logic::formats::executable::{self, Cause, CauseDisplay, Executable, Machine};
+use vsrun::logic::formats::executable::{self, CauseDisplay, ExecFailure, Executable, Machine};
 use vsrun::logic::formats::log_name;
 use vsrun::logic::formats::net_table;
 use vsrun::logic::plan::account::{self, Identity, Login, NameOrId};
@@ -260,7 +260,7 @@ pub fn durations(data: &[u8]) {
     let text = std::str::from_utf8(data).unwrap_or("?");
     let digits = !data.is_empty() && data.iter().all(u8::is_ascii_digit);
     assert_eq!(parse_number(data), if digits { text.parse::<u64>().ok() } else { None }, "std reads it so");
-    if let Some(mask) = value::parse_octal(data) {
+    if let Some(mask) = value::parse_umask(data) {
         assert_eq!(u32::from_str_radix(text, 8), Ok(mask));
         assert!(mask <= 0o777);
     }
@@ -374,13 +374,13 @@ pub fn images(data: &[u8]) {
         match executable::classify(data, here) {
             Executable::Script(word) => {
                 assert!(data.starts_with(b"#!") && !word.iter().any(|byte| b" \t\n\0".contains(byte)));
-                harmless(&CauseDisplay { cause: Cause::NoInterpreter, path: word, host: b"" }.to_string());
+                harmless(&CauseDisplay { cause: ExecFailure::NoInterpreter, path: word, host: b"" }.to_string());
             }
             Executable::Elf(loader) => {
                 assert!(data.starts_with(b"\x7fELF"));
                 let loader = loader.unwrap_or_default();
                 assert!(!loader.contains(&0));
-                harmless(&CauseDisplay { cause: Cause::NoLoader, path: loader, host: data }.to_string());
+                harmless(&CauseDisplay { cause: ExecFailure::NoLoader, path: loader, host: data }.to_string());
             }
             Executable::Foreign => assert!(data.starts_with(b"\x7fELF")),
             Executable::Unknown => assert!(!data.starts_with(b"#!")),
@@ -389,7 +389,7 @@ pub fn images(data: &[u8]) {
     // As many as there are, and one that is none.
     for number in 0..16 {
         let path = &data[..data.len().min(64)];
-        harmless(&CauseDisplay { cause: Cause::from_number(number), path, host: path }.to_string());
+        harmless(&CauseDisplay { cause: ExecFailure::from_number(number), path, host: path }.to_string());
     }
 }
 
@@ -470,7 +470,7 @@ pub fn texts(data: &[u8]) {
     assert_eq!(cut.as_bytes().last(), Some(&b'\n'));
 
     let words: Vec<&[u8]> = data.split(|byte| *byte == 0).collect();
-    assert_eq!(shell_reads(&shell_words(words.iter().copied())), words);
+    assert_eq!(shell_reads(&shell_join(words.iter().copied())), words);
 }
 
 fn unescaped(text: &str) -> Vec<u8> {

@@ -12,7 +12,7 @@ use crate::logic::base::reason::Reason;
 use crate::logic::base::signal::Signal;
 use crate::logic::base::text::Escaped;
 use crate::logic::base::time::Time;
-use crate::logic::cli::control::Control;
+use crate::logic::cli::control::ControlRequest;
 use crate::logic::cli::options::ControlCommand;
 use crate::logic::control::{
     self, LockSeen, LockState, NoTarget, PidfileContents, PidfileOwner, StopDeadlines, UnknownReason, Uptime,
@@ -39,7 +39,7 @@ const MAX_HIDDEN_CHECKS: u32 = 100;
 ///
 /// # Errors
 /// When the command fails, or the process cannot be determined.
-pub fn control(control: &Control) -> Result<u8> {
+pub fn control(control: &ControlRequest) -> Result<u8> {
     let file = Pidfile::open(control.pidfile);
     let found = match &file {
         Ok(file) => find(control, file).map(|server| (file, server)),
@@ -108,7 +108,7 @@ pub fn is_running(pidfile: &CStr) -> bool {
 /// to the process that has locked the file or, if /proc does not show that process, to the next one that the file
 /// names.
 #[inline(never)]
-fn find(control: &Control, file: &Pidfile) -> Found<Server> {
+fn find(control: &ControlRequest, file: &Pidfile) -> Found<Server> {
     let until = StopDeadlines::new(LockState::Exclusive, control.timeout, control.delay, now()).until;
     loop {
         match file.examine() {
@@ -128,7 +128,7 @@ fn find(control: &Control, file: &Pidfile) -> Found<Server> {
 
 /// Stops the server. Returns the reason if it still runs.
 #[inline(never)]
-fn stop(control: &Control, file: &Pidfile, server: Server) -> Result<Option<Reason>> {
+fn stop(control: &ControlRequest, file: &Pidfile, server: Server) -> Result<Option<Reason>> {
     let owner = server.owner;
     let mut deadlines = StopDeadlines::new(server.lock, control.timeout, control.delay, now());
     // If the process has exited in the meantime, no signal is sent. Its lock may still exist, because a child has

@@ -46,7 +46,7 @@ pub struct Host<'a> {
     /// The sockets that vsrun's parent has passed to it.
     pub inherited: InheritedSockets,
     /// How often vsrun must send keep-alive messages to the service manager that started it.
-    pub ping: Option<Span>,
+    pub watchdog_interval: Option<Span>,
 }
 
 /// Whether vsrun may change its user and groups.

@@ -3,7 +3,7 @@
 pub mod account;
 pub mod before;
 pub(crate) mod command_path;
-pub(crate) mod companion;
+pub(crate) mod companion_programs;
 pub mod env;
 pub mod expand;
 pub mod host;

@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 
 use super::account::Identity;
 use super::before::{self, Before};
-use super::env::{Env, EnvSource};
+use super::env::{Env, EnvRenewal};
 use super::host::Host;
 use super::personality::Personality;
 use super::probes::{self, Probes};
@@ -18,7 +18,7 @@ use crate::logic::base::error::{Error, Result};
 use crate::logic::base::exit::StatusSet;
 use crate::logic::base::problem::Problem;
 use crate::logic::base::signal::Signal;
-use crate::logic::base::text::shell_words;
+use crate::logic::base::text::shell_join;
 use crate::logic::base::time::Span;
 use crate::logic::cli::flags::Id;
 use crate::logic::cli::options::{Options, SyslogUsage};
@@ -79,7 +79,7 @@ pub struct Plan {
     /// vsrun's connection to syslog for its own records, if it has one.
     pub syslog: Option<SyslogOptions>,
     /// The sources of the server's environment, if it is read again before a restart.
-    pub env_source: Option<EnvSource>,
+    pub env_renewal: Option<EnvRenewal>,
     /// What the supervisor needs. None if vsrun becomes the server.
     pub supervision: Option<Supervision>,
 }
@@ -148,9 +148,9 @@ pub fn plan(options: &mut Options, host: &Host<'_>) -> Result<Plan> {
         None => None,
     };
     let output = output(options, host, identity.as_ref(), change)?;
-    let command = shell_words(options.command.iter().map(|word| word.to_bytes()));
+    let command = shell_join(options.command.iter().map(|word| word.to_bytes()));
     let server = program::server(options, host, identity.as_ref(), change)?;
-    let env_source = rules::env_source(options, host, identity.as_ref());
+    let env_renewal = rules::env_renewal(options, host, identity.as_ref());
     let policy = rules::policy(options);
     let ignores_hangup = ignores_hangup(options, host);
     if ignores_hangup {
@@ -167,7 +167,7 @@ pub fn plan(options: &mut Options, host: &Host<'_>) -> Result<Plan> {
     }
     let (syslog, debug) = (syslog(options), step_trace(options));
     let address = host.env.get(NOTIFY_SOCKET).filter(|_| options.reports_to_service_manager());
-    let notify = address.map(|address| (address.to_vec(), host.ping));
+    let notify = address.map(|address| (address.to_vec(), host.watchdog_interval));
     let supervision = options.is_supervised().then(|| {
         let pidfile = options.manager.and_then(|managed| managed.pidfile);
         Supervision { pidfile, handler, notify }
@@ -192,7 +192,7 @@ pub fn plan(options: &mut Options, host: &Host<'_>) -> Result<Plan> {
         policy,
         signal_table,
         ready,
-        env_source,
+        env_renewal,
         syslog,
         supervision,
         leaves_cwd: program::leaves_callers_dir(options, host),
@@ -226,7 +226,7 @@ fn handler_program(
 ) -> Result<Box<Program>> {
     let mut env = host.env.with_login_vars(identity);
     env.remove(&|name| name.starts_with(b"VSRUN_") || is_service_manager_var(name));
-    env.set(b"VSRUN_SERVER_COMMAND", &shorten_for_env(shell_words(options.command.iter().map(|word| word.to_bytes()))));
+    env.set(b"VSRUN_SERVER_COMMAND", &shorten_for_env(shell_join(options.command.iter().map(|word| word.to_bytes()))));
     let full = command_path::absolute(path, host)?;
     Ok(program::helper_program(path, vec![full], vec![path], env, identity, change, program::spare_capability(options)))
 }

@@ -194,7 +194,7 @@ pub fn is_service_manager_var(name: &[u8]) -> bool {
 }
 
 /// How often vsrun has to send `WATCHDOG=1`: at half of `WATCHDOG_USEC`, if `WATCHDOG_PID` is missing or ours.
-pub fn ping(usec: &[u8], pid: Option<&[u8]>, own: i32) -> Option<Span> {
+pub fn watchdog_interval(usec: &[u8], pid: Option<&[u8]>, own: i32) -> Option<Span> {
     let is_ours = pid.is_none_or(|pid| parse_number(pid) == u64::try_from(own).ok());
     let micros = parse_number(usec).filter(|micros| is_ours && *micros > 0)?;
     Some(Span((micros / 2000).max(1)))

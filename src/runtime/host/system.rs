@@ -73,10 +73,11 @@ pub fn read<'a>(options: &Options, account_files: &'a mut AccountFiles) -> Resul
         renames_listen_pid = true;
         env.remove(&|name| name == b"LISTEN_PID");
     }
-    let ping =
-        env.get(b"WATCHDOG_USEC").and_then(|usec| notify::ping(usec, env.get(b"WATCHDOG_PID"), process::id().number()));
+    let watchdog_interval = env
+        .get(b"WATCHDOG_USEC")
+        .and_then(|usec| notify::watchdog_interval(usec, env.get(b"WATCHDOG_PID"), process::id().number()));
     let (euid, egid) = (credentials::effective_uid(), credentials::effective_gid());
-    let mut host = Host { euid, egid, env, inherited, ping, renames_listen_pid, ..Host::default() };
+    let mut host = Host { euid, egid, env, inherited, watchdog_interval, renames_listen_pid, ..Host::default() };
     if let Some(login) = &options.user {
         // If USER and GROUP are both numbers, /etc/passwd is needed only for the home directory.
         let numbers = matches!((&login.user, &login.group), (NameOrId::Id(_), Some(NameOrId::Id(_))));

@@ -17,7 +17,7 @@ use crate::logic::base::signal::Signal;
 use crate::logic::base::text::Escaped;
 use crate::logic::base::time::{Span, Time};
 use crate::logic::plan::before::Before;
-use crate::logic::plan::companion::is_only_for_server;
+use crate::logic::plan::companion_programs::is_only_for_server;
 use crate::logic::plan::env::Env;
 use crate::runtime::host::clock::now;
 use crate::runtime::report::os_error::os_error;

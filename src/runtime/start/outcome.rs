@@ -9,7 +9,7 @@ use crate::logic::base::error::Error;
 use crate::logic::base::problem::Problem;
 use crate::logic::base::signal::Signal;
 use crate::logic::base::text::{ArrayText, Escaped};
-use crate::logic::formats::executable::{Cause, CauseDisplay};
+use crate::logic::formats::executable::{CauseDisplay, ExecFailure};
 use crate::logic::plan::personality::{Failure, Failures};
 use crate::logic::plan::step::Step;
 use crate::runtime::report::os_error::errno_text;
@@ -45,7 +45,7 @@ pub struct StepFailure {
     place: u8,
     why: Errno,
     /// The cause, as far as the file system shows it.
-    pub cause: Cause,
+    pub cause: ExecFailure,
     /// The path that the cause is about.
     pub detail: Detail,
 }
@@ -82,7 +82,7 @@ impl StepFailure {
     #[inline(never)]
     pub fn new(place: usize, why: Errno) -> Self {
         let place = u8::try_from(place).unwrap_or(FORK);
-        Self { place, why, cause: Cause::Plain, detail: Detail::new() }
+        Self { place, why, cause: ExecFailure::Plain, detail: Detail::new() }
     }
 
     /// The step that failed. None if the fork failed.
@@ -133,7 +133,7 @@ impl StepFailure {
                 } else {
                     write!(text, "cannot {step}: {why}{cause_text}")?;
                 }
-                let refused = matches!(self.why, Errno::PERM | Errno::ACCESS) && cause == Cause::Plain;
+                let refused = matches!(self.why, Errno::PERM | Errno::ACCESS) && cause == ExecFailure::Plain;
                 match (step.needed_capability().filter(|_| refused), step) {
                     (None, _) => Ok(()),
                     (Some(needed), Step::Limit(limit)) => {
@@ -190,7 +190,7 @@ impl StepFailure {
     fn read(message: &[u8]) -> Option<Self> {
         let [place, a, b, c, d, cause, detail @ ..] = message else { return None };
         let why = Errno::from_raw_os_error(i32::from_le_bytes([*a, *b, *c, *d]));
-        let mut failure = Self { place: *place, why, cause: Cause::from_number(*cause), detail: Detail::new() };
+        let mut failure = Self { place: *place, why, cause: ExecFailure::from_number(*cause), detail: Detail::new() };
         failure.detail.push(detail);
         Some(failure)
     }

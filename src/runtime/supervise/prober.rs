@@ -11,7 +11,7 @@ use super::slot::Slot;
 use crate::logic::base::cstr::StaticCStr;
 use crate::logic::base::exit::{self, Exit};
 use crate::logic::base::time::{Time, earliest};
-use crate::logic::plan::env::{EnvSource, SERVER_PID};
+use crate::logic::plan::env::{EnvRenewal, SERVER_PID};
 use crate::logic::plan::probes::{PlannedProbe, Probes};
 use crate::logic::supervisor::probe::Probe;
 use crate::logic::supervisor::schedule::{AttemptResult, Schedule, Which};
@@ -62,7 +62,7 @@ struct Attempt {
 impl Prober {
     /// Prepares the probes. `source` has the files of the server's environment.
     #[inline(never)]
-    pub fn new(planned: Box<Probes>, source: Option<&'static EnvSource>) -> Box<Self> {
+    pub fn new(planned: Box<Probes>, source: Option<&'static EnvRenewal>) -> Box<Self> {
         let Probes { schedule, ready, health } = *planned;
         let probes = [ready, health].map(|planned| {
             planned.map(|PlannedProbe { text, probe, program }| {

@@ -202,7 +202,7 @@ fn prepare(
     let before = Commands::new(plan.before, &mut plan.server.env);
 
     // Never freed: the server and its probes share it until vsrun exits.
-    let source = plan.env_source.map(|source| &*Box::leak(Box::new(source)));
+    let source = plan.env_renewal.map(|source| &*Box::leak(Box::new(source)));
     let prober = plan.probes.map(|probes| Prober::new(probes, source));
     Ok(SupervisorConfig {
         policy: plan.policy,

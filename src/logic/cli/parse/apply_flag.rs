@@ -12,8 +12,8 @@ use crate::logic::cli::lookup::FlagRow;
 use crate::logic::cli::options::ControlCommand;
 use crate::logic::cli::options::{ManagerFiles, Options, SyslogUsage};
 use crate::logic::cli::value::{
-    is_name, parse_assignment, parse_delays, parse_limit, parse_nice, parse_octal, parse_oom_score_adj, parse_size,
-    parse_stop_signal, path_or_dash, set_same_attribute, split_words, text,
+    is_name, parse_assignment, parse_delays, parse_limit, parse_nice, parse_oom_score_adj, parse_size,
+    parse_stop_signal, parse_umask, path_or_dash, set_same_attribute, split_words, text,
 };
 use crate::logic::formats::cgroup;
 use crate::logic::formats::mounts::Mounts;

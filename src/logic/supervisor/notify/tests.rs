@@ -172,11 +172,11 @@ fn a_trigger_is_silence_at_once_and_a_server_that_stops_may_be_silent() {
 
 #[test]
 fn the_service_manager_is_pinged_at_half_of_its_time() {
-    assert_eq!(ping(b"30000000", None, 7), Some(Span::secs(15)));
-    assert_eq!(ping(b"30000000", Some(b"7"), 7), Some(Span::secs(15)));
-    assert_eq!(ping(b"1", Some(b"7"), 7), Some(Span(1)));
+    assert_eq!(watchdog_interval(b"30000000", None, 7), Some(Span::secs(15)));
+    assert_eq!(watchdog_interval(b"30000000", Some(b"7"), 7), Some(Span::secs(15)));
+    assert_eq!(watchdog_interval(b"1", Some(b"7"), 7), Some(Span(1)));
     for (usec, pid) in [("30000000", "8"), ("30000000", ""), ("0", "7"), ("", "7"), ("x", "7"), ("-5", "7")] {
-        assert_eq!(ping(usec.as_bytes(), Some(pid.as_bytes()), 7), None, "{usec} {pid}");
+        assert_eq!(watchdog_interval(usec.as_bytes(), Some(pid.as_bytes()), 7), None, "{usec} {pid}");
     }
 }
 

@@ -1,10 +1,10 @@
 //! Options: what vsrun does while it supervises the server.
 
-macro_rules! staying {
+macro_rules! supervising {
     ($join:ident $($joined:tt)*) => { $join! { $($joined)*
 
     /// What vsrun does while it supervises the server.
-    Staying "Staying, and keeping the server alive" {
+    Supervising "Staying, and keeping the server alive" {
 
     Manager "manager" 'm' {
         line: "stay, and restart the server when it crashes",
