@@ -115,7 +115,7 @@ pub fn translate(
     options: &mut Options,
     at_exit: &mut Option<AtExit>,
 ) -> Result<Request> {
-    let own = Personality { is_transparent: true, signals: caller.signals, ..VSRUN };
+    let own = Personality { inherits_callers_state: true, signals: caller.signals, ..VSRUN };
     let personality = Box::leak(Box::new(own));
     let mut line = ToolCommandLine { called, words, caller, personality, options, signals: Vec::new(), verbosity: 1 };
     let (syntax, is_init) = match called.tool {
@@ -185,7 +185,7 @@ impl ToolCommandLine<'_> {
             options.given.insert(Id::Debug);
         }
         // An init records only errors, like the tool, unless an option requests more records or makes it a manager.
-        personality.is_silent &= options.quiet.is_none() && options.is_quiet();
+        personality.records_only_errors &= options.quiet.is_none() && options.is_quiet();
         options.personality = personality;
         options.insert_port_socket();
         conflicts::reject_conflicts(options)

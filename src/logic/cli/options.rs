@@ -209,12 +209,12 @@ impl Options {
     /// which need these numbers.
     pub fn keeps_descriptors(&self) -> bool {
         let needs_numbers = !self.listen.is_empty() || matches!(self.ready, Some(Ready::Newline(_)));
-        self.personality.is_transparent && self.root.is_none() && !needs_numbers
+        self.personality.inherits_callers_state && self.root.is_none() && !needs_numbers
     }
 
     /// True if vsrun, and not the server, sends messages to the service manager that started vsrun.
     pub fn reports_to_service_manager(&self) -> bool {
-        self.is_supervised() && (!self.personality.is_transparent || self.ready == Some(Ready::Notify))
+        self.is_supervised() && (!self.personality.inherits_callers_state || self.ready == Some(Ready::Notify))
     }
 
     /// True if vsrun supervises the server, instead of being replaced by it.

@@ -24,7 +24,7 @@ pub(super) fn shared_steps(server: &Program, command: StaticCStr) -> Vec<Step> {
 /// True if only the server gets this variable, because it is about the server's own descriptors or messages, or about
 /// another server.
 pub fn is_only_for_server(name: &[u8]) -> bool {
-    is_service_manager_var(name) || socket_activation::NAMES.contains(&name) || name == SERVER_PID.as_bytes()
+    is_service_manager_var(name) || socket_activation::LISTEN_VARIABLES.contains(&name) || name == SERVER_PID.as_bytes()
 }
 
 /// True if a program that runs like the server takes this step of the server too.

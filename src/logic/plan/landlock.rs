@@ -39,7 +39,7 @@ pub struct Confinement {
 
 /// The kernel's support for Landlock.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Kernel {
+pub enum LandlockSupport {
     /// Not queried, because no option needs Landlock.
     #[default]
     Unasked,
@@ -121,7 +121,7 @@ impl Confinement {
     ///
     /// # Errors
     /// If the kernel does not support all that the options request.
-    pub fn steps(&self, kernel: Kernel, work_dir: Option<StaticCStr>) -> Result<Vec<Step>> {
+    pub fn steps(&self, kernel: LandlockSupport, work_dir: Option<StaticCStr>) -> Result<Vec<Step>> {
         if !self.is_some() {
             return Ok(Vec::new());
         }
@@ -132,7 +132,7 @@ impl Confinement {
             _ => (6, Problem::ScopeNeeds),
         };
         let why = match kernel {
-            Kernel::Abi(abi) if abi >= needed => {
+            LandlockSupport::Abi(abi) if abi >= needed => {
                 let device = if abi >= 5 { right::IOCTL_DEV } else { 0 };
                 let files = if files { right::ALL | device } else { 0 };
                 let handled = Handled { files, tcp: self.tcp, scope: self.scope };
@@ -147,10 +147,10 @@ impl Confinement {
                 }
                 return Ok(steps);
             }
-            Kernel::Abi(_) | Kernel::Unasked => Reason::OlderKernel,
-            Kernel::Missing => Reason::NoLandlock,
-            Kernel::Disabled => Reason::LandlockDisabled,
-            Kernel::Refused => Reason::SeccompRefuses,
+            LandlockSupport::Abi(_) | LandlockSupport::Unasked => Reason::OlderKernel,
+            LandlockSupport::Missing => Reason::NoLandlock,
+            LandlockSupport::Disabled => Reason::LandlockDisabled,
+            LandlockSupport::Refused => Reason::SeccompRefuses,
         };
         Err(Error::new(problem).reason(why))
     }

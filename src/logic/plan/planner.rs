@@ -12,7 +12,7 @@ use super::personality::Personality;
 use super::probes::{self, Probes};
 use super::program::{self, Program};
 use super::socket_activation::ServerSockets;
-use super::{command_path, own_process};
+use super::{command_path, helpers_without_exec};
 use crate::logic::base::cstr::StaticCStr;
 use crate::logic::base::error::{Error, Result};
 use crate::logic::base::exit::StatusSet;
@@ -116,11 +116,11 @@ pub enum Output {
         /// The path of the logdir.
         dir: StaticCStr,
         /// The absolute path of the logdir, if it can be determined.
-        later: StaticCStr,
+        absolute_dir: StaticCStr,
         /// How the files are rotated and kept.
-        rules: LogPolicy,
+        log_policy: LogPolicy,
         /// The rotator, which writes the server's output to its file. None if the server writes to the file itself.
-        writer: Option<Box<Program>>,
+        rotator: Option<Box<Program>>,
     },
 }
 
@@ -228,7 +228,8 @@ fn handler_program(
     env.remove(&|name| name.starts_with(b"VSRUN_") || is_service_manager_var(name));
     env.set(b"VSRUN_SERVER_COMMAND", &shorten_for_env(shell_join(options.command.iter().map(|word| word.to_bytes()))));
     let full = command_path::absolute(path, host)?;
-    Ok(program::helper_program(path, vec![full], vec![path], env, identity, change, program::spare_capability(options)))
+    let rights = program::harmless_capability(options);
+    Ok(program::helper_program(path, vec![full], vec![path], env, identity, change, rights))
 }
 
 /// Shortens the command for the handler's environment. A variable above 128 KiB, or too many bytes in all variables,
@@ -251,11 +252,11 @@ fn output(
     if let Some((dir, keep)) = options.logdir {
         let owner = change.map(|identity| (identity.uid, identity.gid));
         let files = options.log_files.unwrap_or(u64::MAX);
-        let rules = LogPolicy { keep, owner, size: options.log_size.unwrap_or(u64::MAX), files };
-        let writer = options.log_size.map(|_| own_process::rotator(rules, change));
+        let log_policy = LogPolicy { keep, owner, size: options.log_size.unwrap_or(u64::MAX), files };
+        let rotator = options.log_size.map(|_| helpers_without_exec::rotator(log_policy, change));
         // The manager opens the logdir again later, after it may have changed its working directory.
-        let later = command_path::absolute(dir, host).unwrap_or(dir);
-        return Ok(Output::Files { dir, later, rules, writer });
+        let absolute_dir = command_path::absolute(dir, host).unwrap_or(dir);
+        return Ok(Output::Files { dir, absolute_dir, log_policy, rotator });
     }
     let Some(tag) = options.syslog else { return Ok(Output::Inherit) };
     let words = match &options.logger {
@@ -270,7 +271,7 @@ fn output(
     let env = host.env.with_login_vars(identity);
     let owner = change.map(|identity| (identity.uid, identity.gid));
     let program =
-        program::helper_program(command, paths, words, env, identity, change, program::spare_capability(options));
+        program::helper_program(command, paths, words, env, identity, change, program::harmless_capability(options));
     Ok(Output::Logger(program, owner))
 }
 

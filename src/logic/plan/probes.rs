@@ -4,7 +4,7 @@ use alloc::boxed::Box;
 
 use super::account::Identity;
 use super::companion_programs;
-use super::own_process;
+use super::helpers_without_exec;
 use super::personality::VSRUN;
 use super::program::Program;
 use crate::logic::base::cstr::StaticCStr;
@@ -45,7 +45,7 @@ pub fn probes(options: &Options, server: &Program, change: Option<&Identity>) ->
         let probe = Probe::parse(text.to_bytes())?;
         let program = match &probe {
             Probe::Exec(words) => exec_probe_program(server, words),
-            Probe::Connect { .. } => own_process::network_probe(change),
+            Probe::Connect { .. } => helpers_without_exec::network_probe(change),
         };
         Some(PlannedProbe { text, probe, program })
     };

@@ -287,6 +287,6 @@ pub fn helper_program(
 
 /// The capability that a helper program keeps: a harmless one that the server does not have. The kernel does not let a
 /// process trace one that has a capability which the tracer does not have.
-pub fn spare_capability(options: &Options) -> KeepPermitted {
+pub fn harmless_capability(options: &Options) -> KeepPermitted {
     KeepPermitted::OneHarmless(options.caps.map_or(0, |caps| caps.set))
 }

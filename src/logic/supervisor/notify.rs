@@ -10,7 +10,7 @@ use crate::logic::base::text::{index_of_word, split_byte};
 use crate::logic::base::time::{Span, Time, parse_number};
 
 /// The uid that the kernel reports for a user that has no uid in the receiver's user namespace (overflowuid).
-const OVERFLOW: u32 = 65_534;
+const OVERFLOW_UID: u32 = 65_534;
 
 /// True if a message from this process is accepted as one from the server, whose user id is `server`.
 ///
@@ -18,7 +18,7 @@ const OVERFLOW: u32 = 65_534;
 /// shell wrapper). A process outside of vsrun's pid namespace has pid 0. All users outside of its user namespace have
 /// the same uid, the overflow uid, and the server's may be that one too.
 pub fn is_trusted(pid: i32, uid: u32, server: u32) -> bool {
-    uid == 0 || uid == server && (pid > 0 || uid != OVERFLOW)
+    uid == 0 || uid == server && (pid > 0 || uid != OVERFLOW_UID)
 }
 
 /// The contents of one message. All assignments in a message count; of two values for one name, the last counts.

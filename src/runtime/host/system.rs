@@ -13,7 +13,7 @@ use crate::logic::cli::options::Options;
 use crate::logic::plan::account::NameOrId;
 use crate::logic::plan::env::Env;
 use crate::logic::plan::host::{CanChangeIds, Host, Terminal};
-use crate::logic::plan::landlock::Kernel;
+use crate::logic::plan::landlock::LandlockSupport;
 use crate::logic::plan::personality::{Accounts, CallerSignals};
 use crate::logic::plan::planner;
 use crate::logic::plan::socket_activation::InheritedSockets;
@@ -59,7 +59,7 @@ pub struct AccountFiles {
 pub fn read<'a>(options: &Options, account_files: &'a mut AccountFiles) -> Result<Host<'a>> {
     let mut env = Env(entry::environment());
     let personality = options.personality;
-    if personality.is_transparent && personality.accounts == Accounts::Vsrun {
+    if personality.inherits_callers_state && personality.accounts == Accounts::Vsrun {
         env.remove(&|name| name == names::ARGS_VARIABLE);
     }
     let mut inherited = InheritedSockets::default();
@@ -104,17 +104,17 @@ pub fn read<'a>(options: &Options, account_files: &'a mut AccountFiles) -> Resul
             None => Terminal::NotControlling,
         };
     }
-    host.hangup_ignored = !options.background && !personality.is_transparent && poll::is_hangup_ignored();
+    host.hangup_ignored = !options.background && !personality.inherits_callers_state && poll::is_hangup_ignored();
     if options.is_supervised() || options.syslog.is_some() {
         host.cwd = credentials::current_dir();
         host.cwd_identity = dir::stat_path(c".").map(|about| about.id).unwrap_or_default();
     }
     if options.confine.is_some() {
         host.landlock = match landlock::abi() {
-            Ok(abi) => Kernel::Abi(abi),
-            Err(Errno::NOSYS) => Kernel::Missing,
-            Err(Errno::OPNOTSUPP) => Kernel::Disabled,
-            Err(_) => Kernel::Refused,
+            Ok(abi) => LandlockSupport::Abi(abi),
+            Err(Errno::NOSYS) => LandlockSupport::Missing,
+            Err(Errno::OPNOTSUPP) => LandlockSupport::Disabled,
+            Err(_) => LandlockSupport::Refused,
         };
     }
     (host.passwd, host.group) = (&account_files.passwd, &account_files.group);

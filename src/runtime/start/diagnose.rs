@@ -20,8 +20,8 @@ pub type Detail = ArrayText<256>;
 /// How many nested `#!` interpreters the kernel follows.
 const MAX_INTERPRETERS: usize = 4;
 
-/// Finds the cause of a failed step. It is `ExecFailure::Plain` if the errno says enough. Writes the path that the cause
-/// is about into `about`.
+/// Finds the cause of a failed step. It is `ExecFailure::Plain` if the errno says enough. Writes the path that the
+/// cause is about into `about`.
 pub fn diagnose(step: &Step, program: &ExecImage, why: Errno, about: &mut Detail) -> ExecFailure {
     if let Step::Chroot(dir) | Step::Chdir(dir) | Step::EnterReplacedDir(dir) | Step::Allow(Rule::Path(_, dir), _) =
         step

@@ -75,7 +75,7 @@ impl ExecImage {
         let Program { steps, paths, argv, env, personality } = *program;
         let mut shells = Vec::new();
         // Prepared before the fork, because nothing is allocated after it.
-        for path in paths.iter().filter(|_| personality.is_transparent) {
+        for path in paths.iter().filter(|_| personality.inherits_callers_state) {
             let mut words = argv.clone();
             words.insert(0, SHELL);
             if let Some(first) = words.get_mut(1) {

@@ -10,7 +10,7 @@ use crate::logic::base::problem::Problem;
 use crate::logic::base::signal::Signal;
 use crate::logic::base::text::{ArrayText, Escaped};
 use crate::logic::formats::executable::{CauseDisplay, ExecFailure};
-use crate::logic::plan::personality::{Failure, Failures};
+use crate::logic::plan::personality::{FailureStatuses, StartFailureKind};
 use crate::logic::plan::step::Step;
 use crate::runtime::report::os_error::errno_text;
 use crate::sys::process::Pid;
@@ -102,10 +102,10 @@ impl StepFailure {
         let is_exec = matches!(self.step(program), Some(Step::Exec(_)));
         let (missing, forbidden) = (self.why == Errno::NOENT, self.why == Errno::ACCESS);
         program.personality.failures.status(match () {
-            () if !is_exec => Failure::Setup,
-            () if missing => Failure::NotFound,
-            () if forbidden => Failure::Forbidden,
-            () => Failure::NotExecutable,
+            () if !is_exec => StartFailureKind::Setup,
+            () if missing => StartFailureKind::NotFound,
+            () if forbidden => StartFailureKind::Forbidden,
+            () => StartFailureKind::NotExecutable,
         })
     }
 
@@ -128,7 +128,7 @@ impl StepFailure {
                 let (cause, path, host) = (self.cause, self.detail.as_bytes(), self.host_path(program));
                 let cause_text = CauseDisplay { cause, path, host: host.as_bytes() };
                 // Scripts that use dumb-init search for these words.
-                if let (Step::Exec(command), Failures::DumbInit) = (step, program.personality.failures) {
+                if let (Step::Exec(command), FailureStatuses::DumbInit) = (step, program.personality.failures) {
                     write!(text, "[dumb-init] {}: {why}{cause_text}", Escaped(command.to_bytes()))?;
                 } else {
                     write!(text, "cannot {step}: {why}{cause_text}")?;

@@ -12,7 +12,7 @@ use crate::logic::base::note::Note;
 use crate::logic::base::text::Escaped;
 use crate::logic::base::time::Time;
 use crate::logic::supervisor::event::Event;
-use crate::logic::supervisor::schedule::{AttemptResult, Due, Which};
+use crate::logic::supervisor::schedule::{AttemptResult, Due, ProbeKind};
 use crate::runtime::host::clock::now;
 use crate::runtime::report::log::Priority;
 use crate::runtime::report::os_error::errno_text;
@@ -116,7 +116,7 @@ impl Supervisor<'_> {
     /// Records the result of a probe's attempt if it differs from that of the previous attempt, and returns the event
     /// that follows.
     #[inline(never)]
-    fn on_result(&mut self, slot: Slot, (which, result, why): (Which, AttemptResult, ErrorText)) -> Option<Event> {
+    fn on_result(&mut self, slot: Slot, (which, result, why): (ProbeKind, AttemptResult, ErrorText)) -> Option<Event> {
         let prober = self.config.prober.as_mut()?;
         let text = prober.text(which);
         let attempts = prober.attempts(slot);
@@ -125,8 +125,8 @@ impl Supervisor<'_> {
         let event = attempts.schedule.on_result(result, now());
         let why = attempts.why.as_str();
         let (option, priority) = match which {
-            Which::Ready => ("--ready probe:", Priority::Notice),
-            Which::Health => ("--health ", Priority::Warning),
+            ProbeKind::Ready => ("--ready probe:", Priority::Notice),
+            ProbeKind::Health => ("--health ", Priority::Warning),
         };
         let text = Escaped(text.to_bytes());
         let (words, priority) =

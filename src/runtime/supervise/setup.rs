@@ -249,7 +249,7 @@ fn apply_personality(personality: &Personality, log: &mut Log) {
     if let Some(signal) = personality.parent_death {
         process::set_parent_death_signal(signal.number());
     }
-    if personality.is_silent {
+    if personality.records_only_errors {
         log.verbosity = Verbosity::Errors;
     }
 }

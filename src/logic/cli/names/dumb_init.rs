@@ -8,7 +8,7 @@ use crate::logic::base::problem::Problem;
 use crate::logic::base::signal::Signal;
 use crate::logic::base::text::split_byte;
 use crate::logic::base::time::{parse_number, split_number};
-use crate::logic::plan::personality::{Failures, Session};
+use crate::logic::plan::personality::{FailureStatuses, Session};
 use crate::logic::supervisor::signal_action::SignalAction;
 
 /// Adds a rewrite of the option `-r` to the actions of the signals.
@@ -41,7 +41,7 @@ pub(super) const TERMINAL_STOP_SIGNALS: [Signal; 3] = [Signal::TSTP, Signal::TTI
 #[inline(never)]
 pub(super) fn apply_signals(line: &mut ToolCommandLine<'_>, single: bool) {
     let ToolCommandLine { personality, signals, .. } = line;
-    (personality.suspends, personality.failures) = (true, Failures::DumbInit);
+    (personality.suspends, personality.failures) = (true, FailureStatuses::DumbInit);
     if single {
         personality.session = Session::Caller;
         return;

@@ -2,7 +2,7 @@ use super::*;
 use crate::logic::base::cstr::leak_cstr;
 use crate::logic::base::exit::Exit;
 use crate::logic::plan::account::NameOrId;
-use crate::logic::plan::personality::{Accounts, Failures, Session};
+use crate::logic::plan::personality::{Accounts, FailureStatuses, Session};
 use crate::logic::supervisor::policy::Restart;
 
 fn words(line: &str) -> Vec<StaticCStr> {
@@ -152,12 +152,12 @@ fn tini_has_options_and_variables() {
     let plain = started("tini x", &[]);
     assert!(plain.has(Id::Init) && plain.has(Id::Stdin) && plain.is_quiet() && !plain.has(Id::Debug));
     let is = plain.personality;
-    assert!(is.is_transparent && is.is_silent && !is.forwards_to_group && !is.reports_orphans);
+    assert!(is.inherits_callers_state && is.records_only_errors && !is.forwards_to_group && !is.reports_orphans);
     assert_eq!((is.session, is.parent_death, is.after_exit_signal), (Session::Group, None, None));
     assert_eq!(is.signals, CallerSignals { blocked: 1, ignored: 2 });
-    assert!(matches!(is.failures, Failures::Tini(_)));
+    assert!(matches!(is.failures, FailureStatuses::Tini(_)));
     let all = started("tini -gswvvp SIGUSR1 -e 143 -e 3 x", &[]).personality;
-    assert!(all.forwards_to_group && all.reports_orphans && !all.is_silent);
+    assert!(all.forwards_to_group && all.reports_orphans && !all.records_only_errors);
     assert_eq!(all.parent_death, Signal::parse(b"USR1"));
     assert!(started("tini x", &["TINI_KILL_PROCESS_GROUP="]).personality.forwards_to_group);
     let success = started("tini -e 143 x", &["VSRUN_ARGS=--success-exit 3"]).success_exit.unwrap();

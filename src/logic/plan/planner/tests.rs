@@ -437,9 +437,9 @@ fn the_policy_of_an_init() {
 /// The control group comes before everything, Landlock after everything, and it needs no_new_privs.
 #[test]
 fn the_control_group_is_entered_first_and_the_rules_come_last() {
-    use crate::logic::plan::landlock::Kernel;
+    use crate::logic::plan::landlock::LandlockSupport;
     use crate::logic::plan::landlock_rules::{Handled, PathAccess, Rule};
-    let host = Host { landlock: Kernel::Abi(7), ..root() };
+    let host = Host { landlock: LandlockSupport::Abi(7), ..root() };
     let plan = made("--cgroup /c --cgroup-set pids.max=9 --ro /x --scope signal -u web --umask 7 -- x", &host);
     let steps = &plan.server.steps;
     assert_eq!(steps.first(), Some(&Step::Cgroup(c"/c")));

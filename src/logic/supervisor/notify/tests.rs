@@ -93,7 +93,7 @@ fn the_servers_user_and_root_are_trusted_and_no_other() {
     assert!(is_trusted(7, 1000, 1000) && is_trusted(7, 0, 1000) && is_trusted(0, 1000, 1000) && is_trusted(0, 0, 0));
     assert!(!is_trusted(7, 1001, 1000) && !is_trusted(7, 1000, 0) && !is_trusted(7, u32::MAX, 1000));
     // All users without a number in our namespace appear with the same one.
-    assert!(is_trusted(7, OVERFLOW, OVERFLOW) && !is_trusted(0, OVERFLOW, OVERFLOW));
+    assert!(is_trusted(7, OVERFLOW_UID, OVERFLOW_UID) && !is_trusted(0, OVERFLOW_UID, OVERFLOW_UID));
 }
 
 #[test]
