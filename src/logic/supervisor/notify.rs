@@ -2,7 +2,7 @@
 
 use super::event::Event;
 use super::policy::Policy;
-use super::replacement::Second;
+use super::replacement::SecondProcess;
 use super::state::{AfterStop, Phase, State};
 use crate::logic::base::reason::Reason;
 use crate::logic::base::signal::Signal;
@@ -167,9 +167,9 @@ impl Message<'_> {
     #[inline(never)]
     pub fn apply_to_second(&self, policy: &Policy, state: &mut State, now: Time) -> Option<Event> {
         let later = |until: Time| self.extend.map_or(until, |span| until.max(now.after(span)));
-        let is_old = state.is_done();
+        let is_old = state.has_not_failed();
         match &mut state.second {
-            Second::Candidate { until, watchdog, .. } => {
+            SecondProcess::Candidate { until, watchdog, .. } => {
                 *until = later(*until);
                 if let Some(span) = self.watchdog
                     && policy.watchdog.is_some()
@@ -177,10 +177,10 @@ impl Message<'_> {
                     *watchdog = Some(span).filter(|span| *span > Span::ZERO);
                 }
             }
-            Second::Exiting { until: Some(until), next: Signal::KILL, killed: false, .. } if is_old => {
+            SecondProcess::Exiting { until: Some(until), next: Signal::KILL, killed: false, .. } if is_old => {
                 *until = later(*until);
             }
-            Second::None | Second::Exiting { .. } | Second::Remains { .. } => {}
+            SecondProcess::None | SecondProcess::Exiting { .. } | SecondProcess::Remains { .. } => {}
         }
         self.ready.then(|| Event::Ready.for_second())
     }

@@ -193,7 +193,7 @@ impl Supervisor<'_> {
             Slot::Server => {
                 matches!(self.state.phase, Phase::Clearing { killed: true, until: Some(until), .. } if until <= now())
             }
-            Slot::Second => self.state.second_given_up(now()),
+            Slot::Second => self.state.is_second_wait_over(now()),
         };
         was_executed
             && !given_up

@@ -193,14 +193,14 @@ fn messages_of_the_second_process_concern_only_that_process() {
     assert_eq!(tell(&mut story, 10, b"WATCHDOG=1\nEXTEND_TIMEOUT_USEC=9000000\nWATCHDOG_USEC=1000000"), None);
     assert_eq!(story.state.watchdog_deadline, watchdog, "that of the server stays");
     let until = Time(9010);
-    let second = Second::Candidate { until, since: Time(1), watchdog: Some(Span::secs(1)) };
+    let second = SecondProcess::Candidate { until, since: Time(1), watchdog: Some(Span::secs(1)) };
     assert_eq!(story.state.second, second);
     assert_eq!(tell(&mut story, 11, b"READY=1"), Some(Event::Ready.for_second()));
     assert_eq!(story.event(11, Event::Ready.for_second()), Action::SwitchOver);
     assert_eq!(story.state.watchdog_deadline, Some(Time(1011)), "its own watchdog time counts now");
     assert_eq!(story.event(11, Event::Tick), Action::SendSecond(Signal::TERM, Recipient::Server));
     tell(&mut story, 12, b"EXTEND_TIMEOUT_USEC=60000000");
-    assert!(matches!(story.state.second, Second::Exiting { until: Some(Time(60_012)), .. }));
+    assert!(matches!(story.state.second, SecondProcess::Exiting { until: Some(Time(60_012)), .. }));
 
     let mut late = Story::new(policy());
     late.event(0, Event::Ready);

@@ -37,11 +37,12 @@ fn step(policy: &Policy, mut state: State, event: Event, now: Time) -> (State, A
     (state, action)
 }
 
-/// A signal that `forward_plain` forwards is one that `next` would forward to the same recipient, with the same state after it.
+/// A signal that `forward_in_same_phase` forwards is one that `next` would forward to the same recipient, with the same
+/// state after it.
 pub(super) fn check_forward_plain(policy: &Policy, state: &State, event: Event, now: Time) {
     let Event::Forward(signal) = event else { return };
     let (mut plain, mut decided) = (state.clone(), state.clone());
-    match super::forward_plain(policy, &mut plain, signal) {
+    match super::forward_in_same_phase(policy, &mut plain, signal) {
         None => assert_eq!(plain, *state, "{event:?}"),
         Some(to) => {
             let action = super::next(policy, &mut decided, event, now);
