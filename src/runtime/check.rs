@@ -240,8 +240,8 @@ impl Findings<'_> {
                     | Step::DropCapabilities(_)
                     | Step::VerifyCredentials { .. }
                     | Step::Capabilities(_)
-                    | Step::Ruleset(_)
-                    | Step::Confine,
+                    | Step::CreateRuleset(_)
+                    | Step::RestrictSelf,
                 )
                 | None => {
                     if !reported {

@@ -137,13 +137,13 @@ impl Confinement {
                 let files = if files { right::ALL | device } else { 0 };
                 let handled = Handled { files, tcp: self.tcp, scope: self.scope };
                 // A loop, because chained iterators add 700 bytes to the binary.
-                let mut steps = vec![Step::Ruleset(handled)];
+                let mut steps = vec![Step::CreateRuleset(handled)];
                 for rule in &self.rules {
-                    steps.push(Step::Allow(*rule, handled.files));
+                    steps.push(Step::AddLandlockRule(*rule, handled.files));
                 }
-                steps.push(Step::Confine);
+                steps.push(Step::RestrictSelf);
                 if let Some(dir) = work_dir.filter(|_| handled.files != 0) {
-                    steps.push(Step::Covered(dir));
+                    steps.push(Step::VerifyLandlockCwd(dir));
                 }
                 return Ok(steps);
             }

@@ -23,12 +23,14 @@ const MAX_INTERPRETERS: usize = 4;
 /// Finds the cause of a failed step. It is `ExecFailure::Plain` if the errno says enough. Writes the path that the
 /// cause is about into `about`.
 pub fn diagnose(step: &Step, program: &ExecImage, why: Errno, about: &mut Detail) -> ExecFailure {
-    if let Step::Chroot(dir) | Step::Chdir(dir) | Step::EnterReplacedDir(dir) | Step::Allow(Rule::Path(_, dir), _) =
-        step
+    if let Step::Chroot(dir)
+    | Step::Chdir(dir)
+    | Step::EnterReplacedDir(dir)
+    | Step::AddLandlockRule(Rule::Path(_, dir), _) = step
     {
         return diagnose_path(dir, about);
     }
-    if let Step::Covered(dir) = step {
+    if let Step::VerifyLandlockCwd(dir) = step {
         push_name(about, dir.to_bytes());
         return ExecFailure::UncoveredDir;
     }
@@ -36,7 +38,7 @@ pub fn diagnose(step: &Step, program: &ExecImage, why: Errno, about: &mut Detail
         return ExecFailure::Plain;
     }
     let cause = diagnose_exec(&program.paths, why, about);
-    let confines = |step: &Step| matches!(step, Step::Ruleset(handled) if handled.files != 0);
+    let confines = |step: &Step| matches!(step, Step::CreateRuleset(handled) if handled.files != 0);
     let refused = cause == ExecFailure::Plain && why == Errno::ACCESS;
     if refused && program.steps.iter().any(confines) { ExecFailure::Confined } else { cause }
 }

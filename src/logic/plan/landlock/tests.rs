@@ -20,7 +20,7 @@ fn confinement(paths: &[(PathAccess, &str)], ports: &[(u64, &str)], scope: &str)
 
 fn handled(made: &Confinement, abi: u32) -> Handled {
     match made.steps(LandlockSupport::Abi(abi), None).unwrap().first() {
-        Some(Step::Ruleset(handled)) => *handled,
+        Some(Step::CreateRuleset(handled)) => *handled,
         other => panic!("{other:?}"),
     }
 }
@@ -58,18 +58,18 @@ fn each_option_allows_what_its_name_says() {
 fn rules_keep_their_order_and_confine_comes_after_them() {
     let made = confinement(&[(PathAccess::Rox, "/a"), (PathAccess::Rw, "b")], &[(CONNECT, "443")], "signal");
     let expected = [
-        Step::Ruleset(Handled { files: 0xffff, tcp: CONNECT, scope: 2 }),
-        Step::Allow(Rule::Path(PathAccess::Rox, c"/a"), 0xffff),
-        Step::Allow(Rule::Path(PathAccess::Rw, c"b"), 0xffff),
-        Step::Allow(Rule::Port(CONNECT, 443), 0xffff),
-        Step::Confine,
-        Step::Covered(c"/srv"),
+        Step::CreateRuleset(Handled { files: 0xffff, tcp: CONNECT, scope: 2 }),
+        Step::AddLandlockRule(Rule::Path(PathAccess::Rox, c"/a"), 0xffff),
+        Step::AddLandlockRule(Rule::Path(PathAccess::Rw, c"b"), 0xffff),
+        Step::AddLandlockRule(Rule::Port(CONNECT, 443), 0xffff),
+        Step::RestrictSelf,
+        Step::VerifyLandlockCwd(c"/srv"),
     ];
     assert_eq!(made.steps(LandlockSupport::Abi(7), Some(c"/srv")).unwrap(), expected);
     assert_eq!(Confinement::default().steps(LandlockSupport::Unasked, None).unwrap(), []);
     // No file is confined, so the work directory needs no rule.
     let ports = confinement(&[], &[(BIND, "none")], "").steps(LandlockSupport::Abi(7), Some(c"/srv")).unwrap();
-    assert!(matches!(ports[..], [Step::Ruleset(_), Step::Confine]), "{ports:?}");
+    assert!(matches!(ports[..], [Step::CreateRuleset(_), Step::RestrictSelf]), "{ports:?}");
 }
 
 #[test]

@@ -46,7 +46,7 @@ fn dir(path: &str) -> Step {
 fn privileges_are_dropped_last_and_in_order() {
     let plan =
         made("-u web -r /jail -w /srv -p /run/x -d /log 7 --umask 027 --port 80 --listen /s -- /bin/httpd", &root());
-    let gone = KeepPermitted::No;
+    let gone = KeepPermitted::Nothing;
     let proof = Step::VerifyCredentials { uid: 33, gid: 44, groups: &[4, 44] };
     assert_eq!(
         plan.server.steps,
@@ -54,8 +54,8 @@ fn privileges_are_dropped_last_and_in_order() {
             Step::UnblockSignals,
             Step::DropTerminal,
             Step::KeepPidfileLock(c"/run/x"),
-            Step::Input,
-            Step::Output,
+            Step::RedirectInput,
+            Step::RedirectOutput,
             Step::PassSockets(2),
             Step::CloseDescriptors,
             Step::Chroot(c"/jail"),
@@ -93,12 +93,12 @@ fn attributes_are_set_in_their_places() {
         [
             Step::UnblockSignals,
             Step::Setsid,
-            Step::Input,
+            Step::RedirectInput,
             Step::Nice(-1),
             Step::OomScore(c"5"),
             core,
             cpu,
-            Step::Output,
+            Step::RedirectOutput,
             Step::CloseDescriptors,
             Step::Chroot(c"/jail"),
             dir("/"),
@@ -106,9 +106,9 @@ fn attributes_are_set_in_their_places() {
             Step::Keyring,
             Step::Groups(&[44, 4]),
             Step::Gid(44),
-            Step::Uid(33, KeepPermitted::Yes),
+            Step::Uid(33, KeepPermitted::All),
             Step::Keyring,
-            Step::DropCapabilities(KeepPermitted::Yes),
+            Step::DropCapabilities(KeepPermitted::All),
             Step::VerifyCredentials { uid: 33, gid: 44, groups: &[4, 44] },
             Step::Capabilities(chosen),
             Step::NoNewPrivileges,
@@ -127,7 +127,7 @@ fn attributes_are_set_in_their_places() {
         assert_eq!([uid, rights], [&Step::Uid(33, spare), &Step::DropCapabilities(spare)]);
         assert!(matches!(proof, Step::VerifyCredentials { .. }), "{steps:?}");
         let place = |wanted: &Step| steps.iter().position(|step| step == wanted).unwrap();
-        assert!(place(&Step::Output) < place(&Step::CloseDescriptors), "{steps:?}");
+        assert!(place(&Step::RedirectOutput) < place(&Step::CloseDescriptors), "{steps:?}");
         assert!(place(&Step::CloseDescriptors) < place(&Step::BlockSignals), "{steps:?}");
         assert_eq!(steps.len(), 16, "{steps:?}");
     }
@@ -136,10 +136,10 @@ fn attributes_are_set_in_their_places() {
         |step: &Step| matches!(step, Step::Uid(..) | Step::DropCapabilities(_) | Step::Capabilities(_));
     let web = Host { euid: 33, ..root() };
     for (line, host, expected) in [
-        ("-u root -- x", &root(), vec![Step::Uid(0, KeepPermitted::No)]),
-        ("-u root --caps kill -- x", &root(), vec![Step::Uid(0, KeepPermitted::Yes), Step::Capabilities(chosen)]),
+        ("-u root -- x", &root(), vec![Step::Uid(0, KeepPermitted::Nothing)]),
+        ("-u root --caps kill -- x", &root(), vec![Step::Uid(0, KeepPermitted::All), Step::Capabilities(chosen)]),
         ("--caps kill -- x", &root(), vec![Step::Capabilities(chosen)]),
-        ("-u web -- x", &web, vec![Step::DropCapabilities(KeepPermitted::No)]),
+        ("-u web -- x", &web, vec![Step::DropCapabilities(KeepPermitted::Nothing)]),
         ("-u web --caps kill -- x", &web, vec![Step::Capabilities(chosen)]),
         ("-- x", &web, vec![]),
     ] {
@@ -197,8 +197,8 @@ fn nothing_of_root_follows_the_proof() {
                 step,
                 Step::KeepPidfileLock(_)
                     | Step::WriteManagedPid(_)
-                    | Step::Input
-                    | Step::Output
+                    | Step::RedirectInput
+                    | Step::RedirectOutput
                     | Step::PassSockets(_)
                     | Step::LogDir(_)
             );
@@ -409,7 +409,7 @@ fn the_terminal() {
     }
     let job = Host { terminal: Terminal::Background, ..root() };
     let steps = made("--restart no --stdin -- sh", &job).server.steps;
-    assert_eq!(steps.get(..2).unwrap(), [Step::UnblockSignals, Step::Group]);
+    assert_eq!(steps.get(..2).unwrap(), [Step::UnblockSignals, Step::NewBackgroundGroup]);
 }
 
 #[test]
@@ -446,9 +446,9 @@ fn the_control_group_is_entered_first_and_the_rules_come_last() {
     let last = [
         Step::NoNewPrivileges,
         Step::Umask(7),
-        Step::Ruleset(Handled { files: 0xffff, tcp: 0, scope: 2 }),
-        Step::Allow(Rule::Path(PathAccess::Ro, c"/x"), 0xffff),
-        Step::Confine,
+        Step::CreateRuleset(Handled { files: 0xffff, tcp: 0, scope: 2 }),
+        Step::AddLandlockRule(Rule::Path(PathAccess::Ro, c"/x"), 0xffff),
+        Step::RestrictSelf,
         Step::UnblockSignals,
         Step::Exec(c"x"),
     ];
@@ -461,6 +461,6 @@ fn the_control_group_is_entered_first_and_the_rules_come_last() {
     // The handler is neither in the group nor confined.
     let plan = made("--cgroup /c --ro /x -m - /h -- x", &host);
     let handler = plan.supervision.unwrap().handler.unwrap();
-    let jailed = |step: &Step| matches!(step, Step::Cgroup(_) | Step::Ruleset(_) | Step::Confine);
+    let jailed = |step: &Step| matches!(step, Step::Cgroup(_) | Step::CreateRuleset(_) | Step::RestrictSelf);
     assert!(!handler.steps.iter().any(jailed), "{:?}", handler.steps);
 }
