@@ -46,8 +46,6 @@ pub struct Plan {
     pub statuses: StatusSet,
     /// True if SIGHUP stays ignored, as it was when vsrun was called.
     pub ignores_hangup: bool,
-    /// True if the server's process changes its user to one other than root, and so cannot undo a failed start.
-    pub cleanup_needs_privileges: bool,
     /// Whether and where each step is recorded.
     pub debug: StepTrace,
     /// What differs because vsrun was called by another tool's name.
@@ -186,7 +184,6 @@ pub fn plan(options: &mut Options, host: &Host<'_>) -> Result<Plan> {
             owner: change.map(|identity| (identity.uid, identity.gid)),
         },
         cgroup: options.cgroup.map(|dir| ServerCgroup { dir, settings: core::mem::take(&mut options.cgroup_set) }),
-        cleanup_needs_privileges: change.is_some_and(|identity| identity.uid != 0),
         debug,
         quiet: options.is_quiet(),
         policy,
