@@ -20,11 +20,11 @@ use std::process::Command;
 #[path = "src/logic/base/phrases.rs"]
 mod phrases;
 #[allow(dead_code, reason = "only the texts are of interest here")]
-#[path = "src/logic/formats/cause.rs"]
-mod cause;
-#[allow(dead_code, reason = "only the texts are of interest here")]
 #[path = "src/logic/base/errno_text.rs"]
 mod errno_text;
+#[allow(dead_code, reason = "only the texts are of interest here")]
+#[path = "src/logic/formats/exec_failure.rs"]
+mod exec_failure;
 #[path = "src/logic/cli/flags.rs"]
 mod flags;
 #[path = "build/help.rs"]
@@ -64,7 +64,7 @@ fn main() {
         ("note", note::Note::TEXTS.into()),
         ("reason", reason::Reason::TEXTS.into()),
         ("step_text", step_text::StepText::TEXTS.into()),
-        ("cause", cause::Cause::TEXTS.into()),
+        ("exec_failure", exec_failure::ExecFailure::TEXTS.into()),
         ("errno", errno_text::ErrnoText::TEXTS.into()),
     ]);
     let (texts, pairs) = pack::packed_parts(&parts);

@@ -7,13 +7,13 @@ use core::ffi::{c_char, c_int};
 
 use vsrun::logic::base::cstr::StaticCStr;
 use vsrun::logic::base::error::{Error, Result};
-use vsrun::logic::base::exit::{self, Statuses};
+use vsrun::logic::base::exit::{self, StatusSet};
 use vsrun::logic::base::problem::Problem;
 use vsrun::logic::cli::args_file::Args;
 use vsrun::logic::cli::flags::Id;
 use vsrun::logic::cli::help::{self, Help};
 use vsrun::logic::cli::lookup;
-use vsrun::logic::cli::names::{self, Called};
+use vsrun::logic::cli::names::{self, ToolName};
 use vsrun::logic::cli::options::Options;
 use vsrun::logic::cli::parse::{self, Request};
 use vsrun::logic::supervisor::policy::AtExit;
@@ -37,7 +37,7 @@ static HEAP: heap::Heap = heap::Heap::new();
 pub unsafe extern "C" fn main(argc: c_int, argv: *const *const c_char) -> c_int {
     // SAFETY: the C start-up code passes argc and argv as the kernel made them.
     let args = unsafe { entry::arguments(argc, argv) };
-    let called = args.first().copied().and_then(Called::from_argv0);
+    let called = args.first().copied().and_then(ToolName::from_argv0);
     let mut at_exit = None;
     // The supervisor is called from here, and not from `start`, so that the stack that the start used can be released.
     let outcome = match start(args, called, &mut at_exit) {
@@ -61,7 +61,7 @@ enum Started {
 }
 
 #[inline(never)]
-fn start(args: Vec<StaticCStr>, called: Option<Called>, at_exit: &mut Option<AtExit>) -> Result<Started> {
+fn start(args: Vec<StaticCStr>, called: Option<ToolName>, at_exit: &mut Option<AtExit>) -> Result<Started> {
     if entry::is_secure_mode() {
         return Err(Error::new(Problem::SecureMode));
     }
@@ -97,7 +97,7 @@ fn start(args: Vec<StaticCStr>, called: Option<Called>, at_exit: &mut Option<AtE
                 None => {
                     return run::run(&mut options)
                         .map(Started::Supervise)
-                        .map_err(|error| error.with_statuses(Statuses::Script));
+                        .map_err(|error| error.with_statuses(StatusSet::Script));
                 }
             },
             Request::Run if options.has(Id::Check) => check::check(&mut options),

@@ -11,18 +11,18 @@ mod arena;
 pub use arena::within;
 use vsrun::logic::base::cstr::leak_cstr;
 use vsrun::logic::base::error::Error;
-use vsrun::logic::base::exit::Success;
+use vsrun::logic::base::exit::SuccessExits;
 use vsrun::logic::base::signal::Signal;
-use vsrun::logic::base::text::{ArrayText, Escaped, shell_words};
+use vsrun::logic::base::text::{ArrayText, Escaped, shell_join};
 use vsrun::logic::base::time::{Span, Timestamp, parse_number};
 use vsrun::logic::cli::args_file::Args;
 use vsrun::logic::cli::options::Options;
 use vsrun::logic::cli::parse::{self, Request};
 use vsrun::logic::cli::value;
-use vsrun::logic::formats::executable::{self, Cause, CauseDisplay, Executable, Machine};
+use vsrun::logic::formats::executable::{self, CauseDisplay, ExecFailure, Executable, Machine};
 use vsrun::logic::formats::log_name;
 use vsrun::logic::formats::net_table;
-use vsrun::logic::plan::account::{self, Identity, Login, Name};
+use vsrun::logic::plan::account::{self, Identity, Login, NameOrId};
 use vsrun::logic::plan::env::{self, Env};
 use vsrun::logic::plan::expand;
 use vsrun::logic::plan::host::Host;
@@ -50,13 +50,13 @@ pub fn accounts(data: &[u8]) {
     }
 }
 
-fn render(name: &Name) -> Vec<u8> {
+fn render(name: &NameOrId) -> Vec<u8> {
     match name {
-        Name::Number(number) => {
+        NameOrId::Id(number) => {
             assert_ne!(*number, u32::MAX, "the number that means no change");
             number.to_string().into_bytes()
         }
-        Name::Text(text) => {
+        NameOrId::Text(text) => {
             assert!(!matches!(text[0], b'0'..=b'9' | b'-' | b'+'), "a name that looks like a number");
             text.clone()
         }
@@ -75,8 +75,8 @@ fn sound(login: &Login, found: &Identity, passwd: &[u8], group: &[u8]) {
 
     let users = entries(passwd, 7);
     let (name, number) = match &login.user {
-        Name::Number(number) => (None, Some(*number)),
-        Name::Text(name) => (Some(name), None),
+        NameOrId::Id(number) => (None, Some(*number)),
+        NameOrId::Text(name) => (Some(name), None),
     };
     let is = |entry: &&Vec<&[u8]>| match (name, number) {
         (Some(name), _) => entry[0] == name.as_slice(),
@@ -97,8 +97,8 @@ fn sound(login: &Login, found: &Identity, passwd: &[u8], group: &[u8]) {
     }
     let groups = entries(group, 4);
     match &login.group {
-        Some(Name::Number(gid)) => assert_eq!(found.groups, [*gid]),
-        Some(Name::Text(name)) => {
+        Some(NameOrId::Id(gid)) => assert_eq!(found.groups, [*gid]),
+        Some(NameOrId::Text(name)) => {
             let entry = groups.iter().find(|entry| entry[0] == name.as_slice()).unwrap();
             assert_eq!((Some(found.gid), found.groups.len()), (id(entry[2]), 1));
         }
@@ -260,7 +260,7 @@ pub fn durations(data: &[u8]) {
     let text = std::str::from_utf8(data).unwrap_or("?");
     let digits = !data.is_empty() && data.iter().all(u8::is_ascii_digit);
     assert_eq!(parse_number(data), if digits { text.parse::<u64>().ok() } else { None }, "std reads it so");
-    if let Some(mask) = value::parse_octal(data) {
+    if let Some(mask) = value::parse_umask(data) {
         assert_eq!(u32::from_str_radix(text, 8), Ok(mask));
         assert!(mask <= 0o777);
     }
@@ -270,7 +270,7 @@ pub fn durations(data: &[u8]) {
         let nameless = matches!(signal.number(), 32 | 33);
         assert!(nameless || Signal::parse(name.as_bytes()) == Some(signal), "{name} means the same");
     }
-    let _ = (value::parse_stop_signal(data), signal_action::parse(data), Success::parse(data));
+    let _ = (value::parse_stop_signal(data), signal_action::parse(data), SuccessExits::parse(data));
     let steps = [value::parse_limit(data), value::parse_nice(data), value::parse_oom_score_adj(data)];
     steps.iter().flatten().for_each(|step| harmless(&step.to_string()));
     if let Some(Ready::Newline(fd)) = Ready::parse(data) {
@@ -374,13 +374,13 @@ pub fn images(data: &[u8]) {
         match executable::classify(data, here) {
             Executable::Script(word) => {
                 assert!(data.starts_with(b"#!") && !word.iter().any(|byte| b" \t\n\0".contains(byte)));
-                harmless(&CauseDisplay { cause: Cause::NoInterpreter, path: word, host: b"" }.to_string());
+                harmless(&CauseDisplay { cause: ExecFailure::NoInterpreter, path: word, host: b"" }.to_string());
             }
             Executable::Elf(loader) => {
                 assert!(data.starts_with(b"\x7fELF"));
                 let loader = loader.unwrap_or_default();
                 assert!(!loader.contains(&0));
-                harmless(&CauseDisplay { cause: Cause::NoLoader, path: loader, host: data }.to_string());
+                harmless(&CauseDisplay { cause: ExecFailure::NoLoader, path: loader, host: data }.to_string());
             }
             Executable::Foreign => assert!(data.starts_with(b"\x7fELF")),
             Executable::Unknown => assert!(!data.starts_with(b"#!")),
@@ -389,7 +389,7 @@ pub fn images(data: &[u8]) {
     // As many as there are, and one that is none.
     for number in 0..16 {
         let path = &data[..data.len().min(64)];
-        harmless(&CauseDisplay { cause: Cause::from_number(number), path, host: path }.to_string());
+        harmless(&CauseDisplay { cause: ExecFailure::from_number(number), path, host: path }.to_string());
     }
 }
 
@@ -470,7 +470,7 @@ pub fn texts(data: &[u8]) {
     assert_eq!(cut.as_bytes().last(), Some(&b'\n'));
 
     let words: Vec<&[u8]> = data.split(|byte| *byte == 0).collect();
-    assert_eq!(shell_reads(&shell_words(words.iter().copied())), words);
+    assert_eq!(shell_reads(&shell_join(words.iter().copied())), words);
 }
 
 fn unescaped(text: &str) -> Vec<u8> {
@@ -536,7 +536,7 @@ pub fn expand(data: &[u8]) {
         Ok(found) => assert_eq!(read_again.as_deref(), Ok(found), "{word:?}"),
         Err(error) => {
             refused(&error, &[2, 125]);
-            assert_eq!(read_again, Err(error.code), "{word:?}");
+            assert_eq!(read_again, Err(error.exit_status), "{word:?}");
         }
     }
     if !word.contains(&b'$') {
@@ -578,7 +578,7 @@ fn read_word(word: &[u8], env: &Env) -> Result<Vec<u8>, u8> {
 
 /// A refusal has one of these exit statuses, and says why.
 fn refused(error: &Error, codes: &[u8]) {
-    assert!(codes.contains(&error.code), "{}: {}", error.code, error);
+    assert!(codes.contains(&error.exit_status), "{}: {}", error.exit_status, error);
     assert!(!error.to_string().trim().is_empty(), "it says nothing");
     harmless(&error.to_string());
 }

@@ -34,7 +34,7 @@ use crate::sys::{caps, dir, poll, process, terminal};
 /// Prints every reason why a start would fail, one per line, to standard output, and exits.
 pub fn check(options: &mut Options) -> ! {
     let log = Log::new(LogTarget::Plain);
-    let mut findings = Findings { status: exit::OK, known_steps: false, debug: None };
+    let mut findings = Findings { status: exit::OK, server_steps_reported: false, debug: None };
     poll::ignore_write_signals(true);
     poll::reset_dispositions(0);
     if let Some(dir) = options.env_dir
@@ -101,8 +101,8 @@ fn check_plan(findings: &mut Findings<'_>, options: &Options, plan: Plan) {
     let mut made = &b""[..];
     match plan.output {
         Output::Inherit => {}
-        Output::Files { dir, rules, .. } => {
-            findings.check_result("", logdir::check(dir, rules.owner));
+        Output::Files { dir, log_policy, .. } => {
+            findings.check_result("", logdir::check(dir, log_policy.owner));
             if dir::stat_path(dir).is_err() {
                 made = dir.to_bytes().strip_prefix(b"./").unwrap_or(dir.to_bytes());
             }
@@ -125,7 +125,7 @@ fn check_plan(findings: &mut Findings<'_>, options: &Options, plan: Plan) {
         }
     }
     findings.dry_run("", plan.server, made);
-    findings.known_steps = true;
+    findings.server_steps_reported = true;
     for command in plan.before {
         let whose = format!("--before '{}': ", Escaped(command.text.to_bytes()));
         findings.dry_run(&whose, command.program, made);
@@ -164,7 +164,7 @@ struct Findings<'a> {
     status: u8,
     /// True if the failed steps of the server have been printed. The other programs share these steps, so their
     /// failures are not printed again.
-    known_steps: bool,
+    server_steps_reported: bool,
     /// The log in which each step is recorded. None if `--debug` is not given.
     debug: Option<&'a Log>,
 }
@@ -172,11 +172,11 @@ struct Findings<'a> {
 impl Findings<'_> {
     /// Prints a finding about the program `whose`. Wrong usage is not a finding: it ends the check.
     fn add(&mut self, whose: &str, error: &Error) {
-        if error.code == exit::USAGE {
+        if error.exit_status == exit::USAGE {
             process::exit(log::print_error(error));
         }
         // An error with status 0 only says that something could not be checked, so it does not change the exit status.
-        if error.code != exit::OK {
+        if error.exit_status != exit::OK {
             self.status = exit::SETUP;
         }
         print_line(&format_args!("{whose}{error}"));
@@ -220,8 +220,8 @@ impl Findings<'_> {
             {
                 continue;
             }
-            let known = self.known_steps && !matches!(step, Some(Step::Exec(_)));
-            if !known {
+            let reported = self.server_steps_reported && !matches!(step, Some(Step::Exec(_)));
+            if !reported {
                 self.add(whose, &failure.error(&program));
             }
             match step {
@@ -240,11 +240,11 @@ impl Findings<'_> {
                     | Step::DropCapabilities(_)
                     | Step::VerifyCredentials { .. }
                     | Step::Capabilities(_)
-                    | Step::Ruleset(_)
-                    | Step::Confine,
+                    | Step::CreateRuleset(_)
+                    | Step::RestrictSelf,
                 )
                 | None => {
-                    if !known {
+                    if !reported {
                         print_line(&Reason::Unchecked);
                     }
                     return;

@@ -12,7 +12,7 @@ use crate::logic::base::reason::Reason;
 use crate::logic::base::signal::Signal;
 use crate::logic::base::text::Escaped;
 use crate::logic::base::time::Time;
-use crate::logic::cli::control::Control;
+use crate::logic::cli::control::ControlRequest;
 use crate::logic::cli::options::ControlCommand;
 use crate::logic::control::{
     self, LockSeen, LockState, NoTarget, PidfileContents, PidfileOwner, StopDeadlines, UnknownReason, Uptime,
@@ -39,7 +39,7 @@ const MAX_HIDDEN_CHECKS: u32 = 100;
 ///
 /// # Errors
 /// When the command fails, or the process cannot be determined.
-pub fn control(control: &Control) -> Result<u8> {
+pub fn control(control: &ControlRequest) -> Result<u8> {
     let file = Pidfile::open(control.pidfile);
     let found = match &file {
         Ok(file) => find(control, file).map(|server| (file, server)),
@@ -81,9 +81,9 @@ pub fn control(control: &Control) -> Result<u8> {
     let code = match (control.command, no_target) {
         (ControlCommand::Status, _) => {
             log::print(format!("{error}\n").as_bytes())?;
-            return Ok(error.code);
+            return Ok(error.exit_status);
         }
-        (_, NoTarget::Unknown(_)) => error.code,
+        (_, NoTarget::Unknown(_)) => error.exit_status,
         // The file has named no process during the whole timeout.
         (ControlCommand::Stop | ControlCommand::Reload, NoTarget::Restarting) => exit::SETUP,
         (ControlCommand::Stop, _) => {
@@ -108,7 +108,7 @@ pub fn is_running(pidfile: &CStr) -> bool {
 /// to the process that has locked the file or, if /proc does not show that process, to the next one that the file
 /// names.
 #[inline(never)]
-fn find(control: &Control, file: &Pidfile) -> Found<Server> {
+fn find(control: &ControlRequest, file: &Pidfile) -> Found<FoundServer> {
     let until = StopDeadlines::new(LockState::Exclusive, control.timeout, control.delay, now()).until;
     loop {
         match file.examine() {
@@ -128,7 +128,7 @@ fn find(control: &Control, file: &Pidfile) -> Found<Server> {
 
 /// Stops the server. Returns the reason if it still runs.
 #[inline(never)]
-fn stop(control: &Control, file: &Pidfile, server: Server) -> Result<Option<Reason>> {
+fn stop(control: &ControlRequest, file: &Pidfile, server: FoundServer) -> Result<Option<Reason>> {
     let owner = server.owner;
     let mut deadlines = StopDeadlines::new(server.lock, control.timeout, control.delay, now());
     // If the process has exited in the meantime, no signal is sent. Its lock may still exist, because a child has
@@ -199,7 +199,7 @@ struct Pidfile {
 
 /// A server that was found through its pidfile, and may be signalled.
 #[derive(Clone, Copy)]
-struct Server {
+struct FoundServer {
     lock: LockState,
     /// The process that the pidfile names.
     named: Process,
@@ -225,7 +225,7 @@ impl Pidfile {
 
     /// Finds the process that has the file locked. A starting vsrun takes the lock before it writes a pid, and an
     /// exiting one removes its pid before it releases the lock, so this function retries for a short time.
-    fn examine(&self) -> Found<Server> {
+    fn examine(&self) -> Found<FoundServer> {
         let mut checks = 0;
         loop {
             let state = self.state();
@@ -245,7 +245,7 @@ impl Pidfile {
     }
 
     #[inline(never)]
-    fn identify(&self, (lock, line): (LockState, PidfileContents)) -> Found<Server> {
+    fn identify(&self, (lock, line): (LockState, PidfileContents)) -> Found<FoundServer> {
         let number = if let PidfileContents::Pid(number) = line { number } else { 0 };
         let mut parent = 0;
         let (named, held) = self.locked.examine_process(number, Some(&mut parent));
@@ -261,14 +261,14 @@ impl Pidfile {
         let (Some(named), Some(owner)) = (named, owner) else {
             return Err(NoTarget::Unknown(UnknownReason::Other(Reason::NoPidfd)));
         };
-        Ok(Server { lock, named, owner })
+        Ok(FoundServer { lock, named, owner })
     }
 
     /// The manager of a server that is not running now. None if /proc does not show it, or it has exited.
-    fn lock_owner(&self) -> Option<Server> {
+    fn lock_owner(&self) -> Option<FoundServer> {
         let (process, held) = self.locked.examine_process(self.locked.find_manager()?, None);
         let owner = process.filter(|_| held == LockSeen::Held)?;
-        Some(Server { lock: LockState::Exclusive, named: owner, owner })
+        Some(FoundServer { lock: LockState::Exclusive, named: owner, owner })
     }
 
     /// How the file is locked, and its contents.

@@ -41,7 +41,7 @@ pub fn probe(request: &ProbeRequest) -> Result<u8> {
     match result {
         Ok(()) => Ok(exit::OK),
         Err(why) => {
-            let error = Error::of(Problem::ProbeFailed, request.text.to_bytes()).words(&format!("{why}"));
+            let error = Error::of(Problem::ProbeFailed, request.text.to_bytes()).raw(&format!("{why}"));
             Err(error)
         }
     }

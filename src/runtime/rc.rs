@@ -1,11 +1,11 @@
 //! `--rc`: a service file that is called with an action, like an init script.
 
 use crate::logic::base::error::{Error, Result};
-use crate::logic::base::exit::{self, Statuses};
+use crate::logic::base::exit::{self, StatusSet};
 use crate::logic::base::problem::Problem;
 use crate::logic::base::signal::Signal;
 use crate::logic::base::time::Span;
-use crate::logic::cli::control::Control;
+use crate::logic::cli::control::ControlRequest;
 use crate::logic::cli::options::{ControlCommand, Options};
 use crate::logic::cli::rc::Action;
 use crate::logic::supervisor::signal_action::SignalAction;
@@ -32,11 +32,11 @@ pub fn run_action(action: Action, options: &mut Options) -> Result<Option<u8>> {
     };
     let timeout = options.stop_timeout.unwrap_or(Span::secs(30));
     let delay = options.stop_delay.unwrap_or_default();
-    let status = control::control(&Control { command, pidfile, timeout, delay }).map_err(|error| {
-        match (action, error.code) {
+    let status = control::control(&ControlRequest { command, pidfile, timeout, delay }).map_err(|error| {
+        match (action, error.exit_status) {
             // If no server is running, --replace exits with 3, as --signal does. LSB requires 7 for a reload.
             (Action::Reload, exit::NOT_RUNNING) => error.status(exit::RC_NOT_RUNNING),
-            _ => error.with_statuses(Statuses::Script),
+            _ => error.with_statuses(StatusSet::Script),
         }
     })?;
     Ok((action != Action::Restart).then_some(status))

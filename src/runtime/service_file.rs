@@ -5,7 +5,7 @@ use std::os::fd::AsFd;
 use crate::logic::base::error::{Error, Result};
 use crate::logic::base::problem::Problem;
 use crate::logic::cli::args_file::Args;
-use crate::logic::cli::control::Control;
+use crate::logic::cli::control::ControlRequest;
 use crate::logic::cli::options::Options;
 use crate::logic::cli::parse::{self, Request};
 use crate::runtime::host::system::read_args_file;
@@ -17,7 +17,7 @@ use crate::sys::dir;
 /// # Errors
 /// Wrong usage if the file is not a valid service file, or names no pidfile.
 #[inline(never)]
-pub fn resolve(control: Control) -> Result<Control> {
+pub fn resolve(control: ControlRequest) -> Result<ControlRequest> {
     let mut head = [0; 2];
     // open(2) follows symbolic links here. A pidfile is opened again later, without following them.
     let read = dir::open_readonly(control.pidfile).and_then(|file| dir::pread_start(file.as_fd(), &mut head));
@@ -32,5 +32,5 @@ pub fn resolve(control: Control) -> Result<Control> {
         return Err(Error::of(Problem::NamesNoPidfile, control.pidfile.to_bytes()));
     };
     // The manager was started with the options of this file, so it delays a stop by the --stop-delay in it.
-    Ok(Control { pidfile, delay: control.delay.max(options.stop_delay.unwrap_or_default()), ..control })
+    Ok(ControlRequest { pidfile, delay: control.delay.max(options.stop_delay.unwrap_or_default()), ..control })
 }

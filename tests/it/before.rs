@@ -473,6 +473,9 @@ fn a_caller_that_waits_gets_the_output_and_the_error_of_a_command() {
     let ended = sandbox.vsrun(line).finish();
     ended.exited(125);
     assert_eq!(ended.err[0], "the-reason");
-    assert!(ended.err[1].starts_with("vsrun: --before '") && ended.err[1].ends_with("exited with status 4"), "{ended:?}");
+    assert!(
+        ended.err[1].starts_with("vsrun: --before '") && ended.err[1].ends_with("exited with status 4"),
+        "{ended:?}"
+    );
     assert_eq!(ended.err.len(), 2);
 }

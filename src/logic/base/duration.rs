@@ -6,9 +6,9 @@ use super::time::Span;
 
 /// Displays a length of time for people: `0.3 s`, `12.8 s`, `3 min 5 s`, `3 h 12 min`, `2 d 4 h`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Duration(pub Span);
+pub struct SpanDisplay(pub Span);
 
-impl fmt::Display for Duration {
+impl fmt::Display for SpanDisplay {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let millis = self.0.0;
         let seconds = millis / 1000;
@@ -41,7 +41,7 @@ mod tests {
             (11_520_000, "3 h 12 min"),
             (187_200_000, "2 d 4 h"),
         ] {
-            assert_eq!(Duration(Span(millis)).to_string(), text);
+            assert_eq!(SpanDisplay(Span(millis)).to_string(), text);
         }
     }
 }

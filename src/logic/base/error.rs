@@ -5,9 +5,9 @@ use alloc::string::String;
 use core::fmt;
 use core::ops::{Deref, DerefMut};
 
-use super::duration::Duration;
+use super::duration::SpanDisplay;
 use super::errno::Errno;
-use super::exit::{self, Exit, ExitDisplay, Statuses};
+use super::exit::{self, Exit, ExitDisplay, StatusSet};
 use super::packed::Phrase;
 use super::problem::Problem;
 use super::reason::Reason;
@@ -25,7 +25,7 @@ pub struct Error(&'static mut ErrorInner);
 #[cfg_attr(test, derive(PartialEq, Eq))]
 pub struct ErrorInner {
     /// vsrun's exit status, one of the constants in [`exit`].
-    pub code: u8,
+    pub exit_status: u8,
     /// What has failed.
     pub problem: Problem,
     /// The objects of the problem, in the order of the places for them in its text.
@@ -44,7 +44,7 @@ pub enum Object<'a> {
     /// A path, an option or a word of the command line. It is escaped in the text.
     Name(&'a [u8]),
     /// A text that is written as it is: it has already been escaped, or needs no escaping.
-    Words(&'a str),
+    Raw(&'a str),
     /// A pid, a user id, a descriptor or another number, perhaps a negative one.
     Number(i64),
     /// The number of times that something has happened, or another number that is never negative.
@@ -60,7 +60,7 @@ pub enum Object<'a> {
     /// How a process ended.
     Exit(Exit),
     /// A length of time.
-    Duration(Duration),
+    Duration(SpanDisplay),
 }
 
 impl Deref for Error {
@@ -83,7 +83,7 @@ impl Error {
     /// Makes an error without objects. The exit status follows from the problem.
     pub fn new(problem: Problem) -> Self {
         let objects = [Object::None, Object::None, Object::None, Object::None];
-        Self(Box::leak(Box::new(ErrorInner { code: problem.status(), problem, objects, place: "" })))
+        Self(Box::leak(Box::new(ErrorInner { exit_status: problem.status(), problem, objects, place: "" })))
     }
 
     /// Makes an error about this path, option or word.
@@ -105,8 +105,8 @@ impl Error {
     }
 
     /// Adds a text, which is not escaped.
-    pub fn words(self, words: &str) -> Self {
-        self.with(Object::Words(String::from(words).leak()))
+    pub fn raw(self, text: &str) -> Self {
+        self.with(Object::Raw(String::from(text).leak()))
     }
 
     /// Adds a number.
@@ -125,14 +125,18 @@ impl Error {
     }
 
     /// Changes the exit status.
-    pub fn status(mut self, code: u8) -> Self {
-        self.code = code;
+    pub fn status(mut self, status: u8) -> Self {
+        self.exit_status = status;
         self
     }
 
     /// Changes the exit status to the one that a failed start has in this set of statuses.
-    pub fn with_statuses(self, statuses: Statuses) -> Self {
-        if statuses == Statuses::Script && self.code >= exit::SETUP { self.status(exit::RC_FAILED) } else { self }
+    pub fn with_statuses(self, statuses: StatusSet) -> Self {
+        if statuses == StatusSet::Script && self.exit_status >= exit::SETUP {
+            self.status(exit::RC_FAILED)
+        } else {
+            self
+        }
     }
 
     /// Puts a place, such as a file name and a line number, before the text.
@@ -148,14 +152,14 @@ impl Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.place)?;
-        Filled(self.problem.phrase(), &self.objects).fmt(f)
+        FilledPhrase(self.problem.phrase(), &self.objects).fmt(f)
     }
 }
 
 /// Displays a phrase with an object in place of each `%`.
-pub struct Filled<'a>(pub Phrase, pub &'a [Object<'a>]);
+pub struct FilledPhrase<'a>(pub Phrase, pub &'a [Object<'a>]);
 
-impl fmt::Display for Filled<'_> {
+impl fmt::Display for FilledPhrase<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut objects = self.1.iter();
         self.0.write(f, &mut |f| objects.next().map_or(Ok(()), |object| object.fmt(f)))
@@ -167,7 +171,7 @@ impl fmt::Display for Object<'_> {
         match self {
             Self::None => Ok(()),
             Self::Name(name) => Escaped(name).fmt(f),
-            Self::Words(words) => f.write_str(words),
+            Self::Raw(text) => f.write_str(text),
             Self::Number(number) => number.fmt(f),
             Self::Count(count) => count.fmt(f),
             Self::Errno(errno) => errno.fmt(f),
@@ -225,7 +229,7 @@ mod tests {
         assert_eq!(error.to_string(), text);
         let outer = Error::of(Problem::LogChildFailed, b"logger").with(Object::Cause(error)).at("f:3: ");
         assert_eq!(outer.to_string(), format!("f:3: logger: {text}"));
-        let stopped = Error::new(Problem::StoppedBy).with(Object::Signal(Signal::TERM)).words("a\\b");
+        let stopped = Error::new(Problem::StoppedBy).with(Object::Signal(Signal::TERM)).raw("a\\b");
         assert_eq!(stopped.to_string(), "stopped by SIGTERM: a\\b");
     }
 
@@ -245,9 +249,9 @@ mod tests {
             (Problem::NotRunning, exit::NOT_RUNNING),
             (Problem::Unknown, exit::UNKNOWN),
         ] {
-            assert_eq!(Error::new(problem).code, status, "{problem:?}");
+            assert_eq!(Error::new(problem).exit_status, status, "{problem:?}");
             let script = if status == exit::SETUP { exit::RC_FAILED } else { status };
-            assert_eq!(Error::new(problem).with_statuses(Statuses::Script).code, script, "{problem:?}");
+            assert_eq!(Error::new(problem).with_statuses(StatusSet::Script).exit_status, script, "{problem:?}");
         }
     }
 }

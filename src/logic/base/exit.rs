@@ -31,7 +31,7 @@ pub const NOT_FOUND: u8 = 127;
 
 /// Which set of exit statuses a failed start uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Statuses {
+pub enum StatusSet {
     /// vsrun's own statuses, from [`SETUP`] on.
     Own,
     /// The statuses of an LSB init script (`--rc`): every failure is 1.
@@ -115,12 +115,12 @@ impl fmt::Display for ExitDisplay {
 
 /// The exits that need no restart: status 0, and those that `--success-exit` lists.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Success {
+pub struct SuccessExits {
     codes: [u128; 2],
     signals: u64,
 }
 
-impl Success {
+impl SuccessExits {
     /// Parses a list of exit statuses and signal names, separated by commas.
     pub fn parse(text: &[u8]) -> Option<Self> {
         let mut success = Self::default();
@@ -186,8 +186,8 @@ mod tests {
 
     #[test]
     fn success_is_a_list() {
-        let mut success = Success::parse(b"3,200,SIGTERM").unwrap();
-        success.merge(&Success::parse(b"usr1").unwrap());
+        let mut success = SuccessExits::parse(b"3,200,SIGTERM").unwrap();
+        success.merge(&SuccessExits::parse(b"usr1").unwrap());
         let signal = |name: &str| Exit::Signal { signal: Signal::parse(name.as_bytes()).unwrap(), core: false };
         for exit in [Exit::Code(0), Exit::Code(3), Exit::Code(200), signal("TERM"), signal("USR1")] {
             assert!(success.contains(exit), "{exit}");
@@ -198,7 +198,7 @@ mod tests {
         success.add_status(137);
         assert!(success.contains(Exit::Code(137)) && success.contains(KILLED));
         for text in ["", "3,", "256", "-1", "FOO", "3;4"] {
-            assert!(Success::parse(text.as_bytes()).is_none(), "{text}");
+            assert!(SuccessExits::parse(text.as_bytes()).is_none(), "{text}");
         }
     }
 }

@@ -127,7 +127,7 @@ fn escape(f: &mut fmt::Formatter<'_>, bytes: &[u8]) -> fmt::Result {
 
 /// Joins words with spaces, and puts single quotes around each word that a shell would otherwise change.
 #[inline(never)]
-pub fn shell_words<'a>(words: impl IntoIterator<Item = &'a [u8]>) -> Vec<u8> {
+pub fn shell_join<'a>(words: impl IntoIterator<Item = &'a [u8]>) -> Vec<u8> {
     let mut line = Vec::new();
     for word in words {
         if !line.is_empty() {
@@ -197,6 +197,6 @@ mod tests {
     #[test]
     fn words_are_quoted_as_a_shell_reads_them() {
         let words: [&[u8]; 6] = [b"/bin/sh", b"-c", b"echo $HOME", b"", b"it's", b"a=b"];
-        assert_eq!(shell_words(words), b"/bin/sh -c 'echo $HOME' '' 'it'\\''s' a=b");
+        assert_eq!(shell_join(words), b"/bin/sh -c 'echo $HOME' '' 'it'\\''s' a=b");
     }
 }

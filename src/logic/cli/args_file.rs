@@ -16,12 +16,12 @@ use crate::logic::base::text::{Escaped, split_byte};
 pub struct Args {
     /// All arguments, in order.
     pub list: Vec<StaticCStr>,
-    file: Option<File>,
+    file: Option<InsertedFile>,
 }
 
 /// The file of `--args` whose lines are among the arguments.
 #[derive(Debug)]
-struct File {
+struct InsertedFile {
     name: StaticCStr,
     /// The number of arguments before the first one of the file.
     first: usize,
@@ -72,7 +72,7 @@ impl Args {
 
 impl Args {
     /// The number of arguments after those of the file; None without a file.
-    pub fn after_file(&self) -> Option<usize> {
+    pub fn count_after_file(&self) -> Option<usize> {
         self.file.as_ref().map(|file| file.after)
     }
 }
@@ -102,7 +102,7 @@ impl PendingArgsFile {
             lines.push(number);
         }
         words.list.extend_from_slice(&self.after);
-        words.file = Some(File { name: self.file, first, lines, after: self.after.len() });
+        words.file = Some(InsertedFile { name: self.file, first, lines, after: self.after.len() });
         Ok(words)
     }
 }

@@ -13,13 +13,13 @@ use crate::logic::supervisor::replacement::candidate_timeout;
 use crate::logic::supervisor::signal_action::SignalAction;
 
 /// The options that make vsrun a supervisor.
-const SUPERVISION: FlagSet = FlagSet::of(&[Id::Manager, Id::Init, Id::Restart]);
+const SUPERVISOR_OPTIONS: FlagSet = FlagSet::of(&[Id::Manager, Id::Init, Id::Restart]);
 /// The options about restarts. They are wrong with `--init`, which restarts nothing.
 const RESTART_OPTIONS: FlagSet = FlagSet::of(&[Id::RestartDelay, Id::RestartLimit, Id::HandlerTimeout]);
 
 /// Each row: some options; the options of which they need at least one; the text for the latter in the error.
 const REQUIREMENTS: &[(FlagSet, FlagSet, Reason)] = &[
-    (RESTART_OPTIONS, SUPERVISION, Reason::Supervision),
+    (RESTART_OPTIONS, SUPERVISOR_OPTIONS, Reason::Supervision),
     (
         FlagSet::of(&[
             Id::SuccessExit,
@@ -33,7 +33,7 @@ const REQUIREMENTS: &[(FlagSet, FlagSet, Reason)] = &[
             Id::Linger,
             Id::AtExit,
         ]),
-        SUPERVISION,
+        SUPERVISOR_OPTIONS,
         Reason::Supervision,
     ),
     (

@@ -8,7 +8,7 @@ use crate::logic::cli::options::{ControlCommand, Options};
 
 /// A request about the server of a pidfile.
 #[derive(Debug)]
-pub struct Control {
+pub struct ControlRequest {
     /// The control command: report the status, stop, replace or signal.
     pub command: ControlCommand,
     /// The path of the pidfile.
@@ -19,7 +19,7 @@ pub struct Control {
     pub delay: Span,
 }
 
-impl Control {
+impl ControlRequest {
     /// The control request among these options; None without one. It allows no other options.
     ///
     /// # Errors

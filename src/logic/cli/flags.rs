@@ -26,7 +26,7 @@
 macro_rules! all_flags {
     ($to:ident) => {
         join! {
-            [identity jail environment output sockets starting staying stopping readiness control files help]
+            [identity jail environment output sockets starting supervising stopping readiness control files help]
             $to
         }
     };
@@ -59,8 +59,8 @@ mod sockets;
 #[path = "flags/starting.rs"]
 mod starting;
 #[macro_use]
-#[path = "flags/staying.rs"]
-mod staying;
+#[path = "flags/supervising.rs"]
+mod supervising;
 #[macro_use]
 #[path = "flags/stopping.rs"]
 mod stopping;

@@ -24,7 +24,7 @@ parts! {
 
 /// A text that vsrun prints when it was called by another tool's name.
 #[derive(Debug)]
-pub struct Text {
+pub struct ToolText {
     /// The text to print.
     pub bytes: Vec<u8>,
     /// The descriptor to print it to: 1 or 2.
@@ -34,7 +34,7 @@ pub struct Text {
 }
 
 /// The width of the column with the names of the options, in characters.
-const COLUMN: usize = 35;
+const NAMES_WIDTH: usize = 35;
 
 /// The most used options, which `-h` shows.
 const COMMON: FlagSet = FlagSet::of(&[
@@ -90,7 +90,7 @@ pub fn help(which: Help) -> Vec<u8> {
         for (chapter, heading) in (0..).zip(split_byte(HEADINGS, b'\n')) {
             text.push(b'\n');
             unpack(heading, &mut text);
-            show_rows(&mut text, !IS_COMMON, chapter);
+            append_rows(&mut text, !IS_COMMON, chapter);
         }
         unpack(STATUS, &mut text);
     }
@@ -98,7 +98,7 @@ pub fn help(which: Help) -> Vec<u8> {
         unpack(EXAMPLES, &mut text);
     }
     if which == Help::Short {
-        show_rows(&mut text, IS_COMMON, IS_COMMON);
+        append_rows(&mut text, IS_COMMON, IS_COMMON);
     }
     if which != Help::All {
         unpack(MORE, &mut text);
@@ -107,17 +107,17 @@ pub fn help(which: Help) -> Vec<u8> {
 }
 
 /// Appends a newline, and the lines of all options whose [`ROW_BITS`], masked with `mask`, are `wanted`.
-fn show_rows(text: &mut Vec<u8>, mask: u8, wanted: u8) {
+fn append_rows(text: &mut Vec<u8>, mask: u8, wanted: u8) {
     text.push(b'\n');
     for (line, bits) in rows().zip(ROW_BITS.iter()) {
         if bits & mask == wanted {
-            show_row(line, text);
+            append_row(line, text);
         }
     }
 }
 
 /// Appends the names and the help of one option: in one line, or in two if the names are too long for their column.
-fn show_row(line: &[u8], text: &mut Vec<u8>) {
+fn append_row(line: &[u8], text: &mut Vec<u8>) {
     let mut cells = split_byte(line, b'\t');
     let (names, values) = (cells.next().unwrap_or_default(), cells.next().unwrap_or_default());
     let names = split_byte(names, b' ').next().unwrap_or_default();
@@ -133,11 +133,11 @@ fn show_row(line: &[u8], text: &mut Vec<u8>) {
         text.push(b' ');
         text.extend_from_slice(values);
     }
-    if text.len() >= start + COLUMN {
+    if text.len() >= start + NAMES_WIDTH {
         text.push(b'\n');
         start = text.len();
     }
-    text.resize(start + COLUMN, b' ');
+    text.resize(start + NAMES_WIDTH, b' ');
     unpack(cells.next().unwrap_or_default(), text);
     text.push(b'\n');
 }

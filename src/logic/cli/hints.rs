@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use super::flags::Id;
 use super::lookup::{FlagRow, long_names, unpack};
 use super::suggestions::nearest;
-use super::value::{RESOURCES, parse_bound, parse_limit};
+use super::value::{RESOURCES, parse_limit, parse_limit_value};
 use crate::logic::base::error::{Error, Object};
 use crate::logic::base::problem::Problem;
 use crate::logic::base::reason::Reason;
@@ -163,7 +163,7 @@ fn rejection_reason(row: &FlagRow, value: &[u8]) -> Object<'static> {
         },
         Id::Limit => match split_byte(value, b'=').nth(1) {
             None | Some(b"") => Some(Reason::ValueMissing),
-            Some(values) if split_byte(values, b':').all(|value| parse_bound(value).is_some()) => {
+            Some(values) if split_byte(values, b':').all(|value| parse_limit_value(value).is_some()) => {
                 Some(Reason::SoftAboveHard)
             }
             Some(_) => Some(Reason::NumberOrUnlimited),

@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 
 use super::conflicts;
 use super::flags::Id;
-use super::help::Text;
+use super::help::ToolText;
 use super::options::Options;
 use super::parse::Request;
 use crate::logic::base::cstr::StaticCStr;
@@ -31,7 +31,7 @@ enum Tool {
 
 /// The name by which vsrun was called, if it is that of another tool.
 #[derive(Clone, Copy, Debug)]
-pub struct Called {
+pub struct ToolName {
     tool: Tool,
     /// The name, as in the usage and in error messages.
     pub name: &'static [u8],
@@ -42,7 +42,7 @@ const TOOL_FAILURE: u8 = exit::TOOL_FAILED;
 /// The environment variable with further options of vsrun.
 pub const ARGS_VARIABLE: &[u8] = b"VSRUN_ARGS";
 
-impl Called {
+impl ToolName {
     /// The tool that the last component of `argv[0]` names.
     pub fn from_argv0(argv0: StaticCStr) -> Option<Self> {
         const NAMES: &[u8] = b"docker-init,podman-init,tini,tini-static,catatonit,dumb-init,gosu,su-exec";
@@ -64,7 +64,7 @@ impl Called {
 }
 
 /// Attributes of vsrun's own process, which it has inherited from its caller, as far as the translation needs them.
-pub struct Caller {
+pub struct InheritedAttributes {
     /// The user id of the process.
     pub uid: u32,
     /// The group id of the process.
@@ -92,9 +92,9 @@ enum ToolRequest {
 
 /// The result of reading a tool's command line.
 struct ToolCommandLine<'a> {
-    called: Called,
+    called: ToolName,
     words: &'a [StaticCStr],
-    caller: &'a Caller,
+    caller: &'a InheritedAttributes,
     personality: &'static mut Personality,
     options: &'a mut Options,
     /// The signals whose action differs from that of `--init`.
@@ -109,13 +109,13 @@ struct ToolCommandLine<'a> {
 /// Wrong usage: with the tool's exit status, or with vsrun's own if the error is in `VSRUN_ARGS`.
 #[inline(never)]
 pub fn translate(
-    called: Called,
+    called: ToolName,
     words: &[StaticCStr],
-    caller: &Caller,
+    caller: &InheritedAttributes,
     options: &mut Options,
     at_exit: &mut Option<AtExit>,
 ) -> Result<Request> {
-    let own = Personality { is_transparent: true, signals: caller.signals, ..VSRUN };
+    let own = Personality { inherits_callers_state: true, signals: caller.signals, ..VSRUN };
     let personality = Box::leak(Box::new(own));
     let mut line = ToolCommandLine { called, words, caller, personality, options, signals: Vec::new(), verbosity: 1 };
     let (syntax, is_init) = match called.tool {
@@ -141,7 +141,7 @@ pub fn translate(
         ToolRequest::Version(to) => ([syntax.version, VERSION_SUFFIX, b"", b""], to, exit::OK),
         ToolRequest::License => ([&b"vsrun: MIT or Apache-2.0\n"[..], b"", b"", b""], 1, exit::OK),
     };
-    Ok(Request::Text(Text { bytes: parts.concat(), to, status }))
+    Ok(Request::Text(ToolText { bytes: parts.concat(), to, status }))
 }
 
 /// The line that follows a tool's usage.
@@ -185,7 +185,7 @@ impl ToolCommandLine<'_> {
             options.given.insert(Id::Debug);
         }
         // An init records only errors, like the tool, unless an option requests more records or makes it a manager.
-        personality.is_silent &= options.quiet.is_none() && options.is_quiet();
+        personality.records_only_errors &= options.quiet.is_none() && options.is_quiet();
         options.personality = personality;
         options.insert_port_socket();
         conflicts::reject_conflicts(options)

@@ -5,10 +5,10 @@ use alloc::vec::Vec;
 use super::flags::Id;
 use super::lookup::FlagSet;
 use crate::logic::base::cstr::StaticCStr;
-use crate::logic::base::exit::Success;
+use crate::logic::base::exit::SuccessExits;
 use crate::logic::base::signal::Signal;
 use crate::logic::base::time::Span;
-use crate::logic::formats::cgroup::Setting;
+use crate::logic::formats::cgroup::CgroupSetting;
 use crate::logic::formats::mounts::Mounts;
 use crate::logic::plan::account::Login;
 use crate::logic::plan::env::EnvFiles;
@@ -42,7 +42,7 @@ pub struct Options {
     /// The set of options that were given, including those without a value.
     pub given: FlagSet,
     /// The values of `--manager`.
-    pub manager: Option<Managed>,
+    pub manager: Option<ManagerFiles>,
     /// The value of `--user`.
     pub user: Option<Login>,
     /// The value of `--syslog`.
@@ -93,7 +93,7 @@ pub struct Options {
     /// The value of `--cgroup`.
     pub cgroup: Option<StaticCStr>,
     /// The values of `--cgroup-set`, in order.
-    pub cgroup_set: Vec<Setting>,
+    pub cgroup_set: Vec<CgroupSetting>,
     /// The value of `--argv0`.
     pub argv0: Option<StaticCStr>,
     /// The value of `--termination-log`.
@@ -119,7 +119,7 @@ pub struct Options {
     /// The value of `--health-retries`, at least 1.
     pub health_retries: Option<u64>,
     /// The value of `--success-exit`.
-    pub success_exit: Option<Success>,
+    pub success_exit: Option<SuccessExits>,
     /// The values MIN and MAX of `--restart-delay`.
     pub restart_delay: Option<(Span, Span)>,
     /// The value of `--restart-limit`.
@@ -153,7 +153,7 @@ pub enum SyslogUsage {
 
 /// The two values of `--manager`.
 #[derive(Clone, Copy, Debug)]
-pub struct Managed {
+pub struct ManagerFiles {
     /// PIDFILE, the pidfile of the manager. None for `-`.
     pub pidfile: Option<StaticCStr>,
     /// HANDLER, the command of the crash handler. None for `-`.
@@ -209,12 +209,12 @@ impl Options {
     /// which need these numbers.
     pub fn keeps_descriptors(&self) -> bool {
         let needs_numbers = !self.listen.is_empty() || matches!(self.ready, Some(Ready::Newline(_)));
-        self.personality.is_transparent && self.root.is_none() && !needs_numbers
+        self.personality.inherits_callers_state && self.root.is_none() && !needs_numbers
     }
 
     /// True if vsrun, and not the server, sends messages to the service manager that started vsrun.
     pub fn reports_to_service_manager(&self) -> bool {
-        self.is_supervised() && (!self.personality.is_transparent || self.ready == Some(Ready::Notify))
+        self.is_supervised() && (!self.personality.inherits_callers_state || self.ready == Some(Ready::Notify))
     }
 
     /// True if vsrun supervises the server, instead of being replaced by it.

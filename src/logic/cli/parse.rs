@@ -10,9 +10,9 @@ use apply_flag::apply_flag;
 
 use super::args_file::{Args, PendingArgsFile};
 use super::conflicts;
-use super::control::Control;
+use super::control::ControlRequest;
 use super::flags::Id;
-use super::help::{Help, Text};
+use super::help::{Help, ToolText};
 use super::hints;
 use super::lookup::FlagRow;
 use super::options::Options;
@@ -38,7 +38,7 @@ pub enum Request {
     /// Read the file of `--args`, and parse again with its lines inserted.
     ArgsFile(Box<PendingArgsFile>),
     /// Run a control command: report the status of a server, or stop, replace or signal it.
-    Control(Control),
+    Control(ControlRequest),
     /// Run a probe once.
     Probe(ProbeRequest),
     /// Start a server.
@@ -46,7 +46,7 @@ pub enum Request {
     /// Run an action of `--rc`, which the argument after a service file names.
     Rc(Action),
     /// Print a text under another tool's name.
-    Text(Text),
+    Text(ToolText),
     /// Start nothing, and wait for a signal, as `catatonit -P` does. The signals in this set keep their default action.
     Pause(u64),
 }
@@ -79,7 +79,7 @@ pub fn parse(words: &Args, options: &mut Options, at_exit: &mut Option<AtExit>) 
     }
     let command = end.map_or(&[][..], |end| words.list.get(end + 1..).unwrap_or_default());
     options.command = command.to_vec();
-    request_from(options, end, words.after_file()).map_err(all)
+    request_from(options, end, words.count_after_file()).map_err(all)
 }
 
 /// Reads options until one of them decides the request, or is wrong. Also returns how many arguments have been read;
@@ -101,7 +101,7 @@ pub(super) fn read_all(
 /// Decides what these options request. `end` is the index of `--`, and `after` the number of arguments after the file
 /// of `--args`.
 fn request_from(options: &mut Options, end: Option<usize>, after: Option<usize>) -> Result<Request> {
-    if let Some(control) = Control::from_options(options)? {
+    if let Some(control) = ControlRequest::from_options(options)? {
         return Ok(Request::Control(control));
     }
     if let Some(request) = ProbeRequest::from_options(options)? {

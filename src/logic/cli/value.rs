@@ -40,7 +40,7 @@ pub fn is_name(value: &[u8]) -> bool {
 }
 
 /// Parses a file mode creation mask, in octal.
-pub fn parse_octal(value: &[u8]) -> Option<u32> {
+pub fn parse_umask(value: &[u8]) -> Option<u32> {
     if value.is_empty() || value.len() > 4 || !value.iter().all(|digit| matches!(digit, b'0'..=b'7')) {
         return None;
     }
@@ -88,13 +88,13 @@ pub fn parse_limit(value: &[u8]) -> Option<Step> {
     let mut halves = split_byte(value, b'=');
     let resource = index_of_name(RESOURCES, halves.next()?)?;
     let mut limits = split_byte(halves.rest?, b':');
-    let soft = parse_bound(limits.next()?)?;
-    let hard = limits.rest.map_or(Some(soft), parse_bound)?;
+    let soft = parse_limit_value(limits.next()?)?;
+    let hard = limits.rest.map_or(Some(soft), parse_limit_value)?;
     (soft <= hard).then(|| Step::Limit(ResourceLimit { resource, soft, hard, text: text(value) }))
 }
 
 /// Parses a limit: a number, or `unlimited`.
-pub fn parse_bound(text: &[u8]) -> Option<u64> {
+pub fn parse_limit_value(text: &[u8]) -> Option<u64> {
     if text == b"unlimited" { Some(u64::MAX) } else { parse_number(text) }
 }
 
@@ -109,12 +109,12 @@ pub fn parse_oom_score_adj(value: &[u8]) -> Option<Step> {
     parse_integer(value, 1000, 1000).map(|value| Step::OomScore(leak_cstr(format!("{value}").into_bytes())))
 }
 
-/// Parses an integer from minus `least` to `most`.
-pub fn parse_integer(value: &[u8], least: i32, most: i32) -> Option<i32> {
+/// Parses an integer from -`most_negative` to `most`.
+pub fn parse_integer(value: &[u8], most_negative: i32, most: i32) -> Option<i32> {
     let digits = value.strip_prefix(b"-");
     let count = i32::try_from(parse_number(digits.unwrap_or(value))?).ok()?;
     match digits {
-        Some(_) if count <= least => Some(-count),
+        Some(_) if count <= most_negative => Some(-count),
         None if count <= most => Some(count),
         Some(_) | None => None,
     }

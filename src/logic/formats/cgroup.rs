@@ -6,19 +6,19 @@ use crate::logic::base::cstr::{StaticCStr, leak_cstr};
 use crate::logic::base::text::split_byte;
 
 /// A value of `--cgroup-set`: the name of a file in the group's directory, and the text to write to it.
-pub type Setting = (StaticCStr, StaticCStr);
+pub type CgroupSetting = (StaticCStr, StaticCStr);
 
 /// The control group that the server runs in.
 #[derive(Debug)]
-pub struct Group {
+pub struct ServerCgroup {
     /// The path of the group's directory.
     pub dir: StaticCStr,
     /// The settings to write before the server starts, in this order.
-    pub settings: Vec<Setting>,
+    pub settings: Vec<CgroupSetting>,
 }
 
 /// Parses `FILE=VALUE`, where FILE is a name in the group's directory.
-pub fn parse_setting(text: &[u8]) -> Option<Setting> {
+pub fn parse_setting(text: &[u8]) -> Option<CgroupSetting> {
     let mut halves = split_byte(text, b'=');
     let (file, value) = (halves.next()?, halves.rest?);
     let is_name = !file.is_empty() && !file.starts_with(b".") && !file.contains(&b'/');

@@ -2,8 +2,8 @@
 
 use core::fmt;
 
-pub use super::cause::Cause;
-use crate::logic::base::error::{Filled, Object};
+pub use super::exec_failure::ExecFailure;
+use crate::logic::base::error::{FilledPhrase, Object};
 use crate::logic::base::packed::Phrase;
 use crate::logic::base::reason::Reason;
 use crate::logic::base::text::{Escaped, split_byte};
@@ -115,7 +115,7 @@ impl<'a> Elf<'a> {
     }
 }
 
-impl Cause {
+impl ExecFailure {
     /// The cause with this number.
     pub fn from_number(number: u8) -> Self {
         Self::ALL.get(usize::from(number)).copied().unwrap_or(Self::Plain)
@@ -130,7 +130,7 @@ impl Cause {
 /// Displays a cause and the path that it is about, as the last part of an error message.
 pub struct CauseDisplay<'a> {
     /// Why the exec failed.
-    pub cause: Cause,
+    pub cause: ExecFailure,
     /// The path, as the process saw it from inside its root.
     pub path: &'a [u8],
     /// The path outside of the root, on the host; empty if it is the same.
@@ -140,8 +140,8 @@ pub struct CauseDisplay<'a> {
 impl fmt::Display for CauseDisplay<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let hint = if self.path.ends_with(b"\r") { Object::Reason(Reason::CrLf) } else { Object::None };
-        let table = include_bytes!(concat!(env!("OUT_DIR"), "/cause.txt"));
-        Filled(Phrase { table, index: self.cause.number() }, &[Object::Name(self.path), hint]).fmt(f)?;
+        let table = include_bytes!(concat!(env!("OUT_DIR"), "/exec_failure.txt"));
+        FilledPhrase(Phrase { table, index: self.cause.number() }, &[Object::Name(self.path), hint]).fmt(f)?;
         if !self.host.is_empty() {
             write!(f, " (on the host '{}')", Escaped(self.host))?;
         }
@@ -209,20 +209,20 @@ mod tests {
         let words = |cause, path: &str, host: &str| {
             CauseDisplay { cause, path: path.as_bytes(), host: host.as_bytes() }.to_string()
         };
-        assert_eq!(words(Cause::Plain, "/x", ""), "");
-        assert_eq!(words(Cause::Plain, "/x", "/jail/x"), " (on the host '/jail/x')");
-        let text = words(Cause::NoLoader, "/lib/ld", "/jail/lib/ld");
+        assert_eq!(words(ExecFailure::Plain, "/x", ""), "");
+        assert_eq!(words(ExecFailure::Plain, "/x", "/jail/x"), " (on the host '/jail/x')");
+        let text = words(ExecFailure::NoLoader, "/lib/ld", "/jail/lib/ld");
         assert_eq!(text, " (the file is there, but its ELF loader '/lib/ld' is not) (on the host '/jail/lib/ld')");
-        assert_eq!(words(Cause::Closed, "/x", ""), " (the directory '/x' is not searchable for this user)");
-        assert!(words(Cause::NoInterpreter, "/bin/sh\r", "").contains("CR LF"));
-        assert!(!words(Cause::NoInterpreter, "/bin/sh", "").contains("CR LF"));
+        assert_eq!(words(ExecFailure::Closed, "/x", ""), " (the directory '/x' is not searchable for this user)");
+        assert!(words(ExecFailure::NoInterpreter, "/bin/sh\r", "").contains("CR LF"));
+        assert!(!words(ExecFailure::NoInterpreter, "/bin/sh", "").contains("CR LF"));
     }
 
     #[test]
     fn causes_keep_their_numbers() {
-        for (cause, number) in Cause::ALL.iter().copied().zip(0u8..) {
-            assert_eq!((cause.number(), Cause::from_number(number)), (number, cause));
+        for (cause, number) in ExecFailure::ALL.iter().copied().zip(0u8..) {
+            assert_eq!((cause.number(), ExecFailure::from_number(number)), (number, cause));
         }
-        assert_eq!(Cause::from_number(200), Cause::Plain);
+        assert_eq!(ExecFailure::from_number(200), ExecFailure::Plain);
     }
 }

@@ -29,10 +29,10 @@ pub type FileName = ArrayText<64>;
 /// The highest number of a renamed file. A higher one is a date, or was planted to use up the numbers.
 pub const MAX_NUMBER: u32 = 999_999;
 
-/// The number in the name of a renamed file: 7 in `logfile.7`, if `of` is `logfile`. None for any other name, including
-/// `logfile.07`, which vsrun never writes.
-pub fn suffix_number(name: &[u8], of: StaticCStr) -> Option<u32> {
-    match split_rotated_name(name, of) {
+/// The number in the name of a renamed file: 7 in `logfile.7`, if `base` is `logfile`. None for any other name,
+/// including `logfile.07`, which vsrun never writes.
+pub fn suffix_number(name: &[u8], base: StaticCStr) -> Option<u32> {
+    match split_rotated_name(name, base) {
         Some((number, b"")) => Some(number),
         Some(_) | None => None,
     }
@@ -40,13 +40,15 @@ pub fn suffix_number(name: &[u8], of: StaticCStr) -> Option<u32> {
 
 /// The number in a name that prevents a renamed file from getting the same number: 7 in `logfile.7`, and in
 /// `logfile.7.gz`.
-pub fn occupied_number(name: &[u8], of: StaticCStr) -> Option<u32> {
-    split_rotated_name(name, of).filter(|(_, rest)| rest.is_empty() || rest.starts_with(b".")).map(|(number, _)| number)
+pub fn occupied_number(name: &[u8], base: StaticCStr) -> Option<u32> {
+    split_rotated_name(name, base)
+        .filter(|(_, rest)| rest.is_empty() || rest.starts_with(b"."))
+        .map(|(number, _)| number)
 }
 
-/// The number after `of` and a dot in a name, and the rest of the name.
-fn split_rotated_name(name: &[u8], of: StaticCStr) -> Option<(u32, &[u8])> {
-    let rest = name.strip_prefix(of.to_bytes())?.strip_prefix(b".")?;
+/// The number after `base` and a dot in a name, and the rest of the name.
+fn split_rotated_name(name: &[u8], base: StaticCStr) -> Option<(u32, &[u8])> {
+    let rest = name.strip_prefix(base.to_bytes())?.strip_prefix(b".")?;
     let (number, after) = split_number(rest)?;
     let is_ours = rest.first() != Some(&b'0') && number <= MAX_NUMBER.into();
     Some((u32::try_from(number).ok().filter(|_| is_ours)?, after))
@@ -81,10 +83,10 @@ impl LowestNumbers {
 }
 
 /// The name of the renamed file with this number, such as `logfile.7`.
-pub fn rotated_name(of: StaticCStr, generation: u32) -> FileName {
+pub fn rotated_name(base: StaticCStr, generation: u32) -> FileName {
     use core::fmt::Write;
     let mut name = FileName::new();
-    name.push(of.to_bytes());
+    name.push(base.to_bytes());
     let _ = write!(name, ".{generation}");
     name.end_with(0);
     name

@@ -19,9 +19,9 @@ pub const GROUP: &str = "/etc/group";
 
 /// A user or group, as the command line names it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Name {
+pub enum NameOrId {
     /// An id: a text of digits only.
-    Number(u32),
+    Id(u32),
     /// A name: any other text.
     Text(Vec<u8>),
 }
@@ -30,9 +30,9 @@ pub enum Name {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Login {
     /// The USER of the value.
-    pub user: Name,
+    pub user: NameOrId,
     /// The GROUP of the value, if it has one.
-    pub group: Option<Name>,
+    pub group: Option<NameOrId>,
 }
 
 /// The server's user and groups.
@@ -56,10 +56,10 @@ impl Login {
     /// Parses `USER[:GROUP]`.
     pub fn parse(text: &[u8]) -> Option<Self> {
         let mut halves = split_byte(text, b':');
-        let user = Name::parse(halves.next()?)?;
+        let user = NameOrId::parse(halves.next()?)?;
         let group = match halves.rest {
             None => None,
-            Some(group) => Some(Name::parse(group)?),
+            Some(group) => Some(NameOrId::parse(group)?),
         };
         Some(Self { user, group })
     }
@@ -70,10 +70,10 @@ impl Login {
         let mut halves = split_byte(text, b':');
         let user = halves.next()?;
         let name = |text: &[u8]| match parse_number(text) {
-            Some(_) => parse_id(text).map(Name::Number),
-            None => Some(Name::Text(text.to_vec())),
+            Some(_) => parse_id(text).map(NameOrId::Id),
+            None => Some(NameOrId::Text(text.to_vec())),
         };
-        let user = if user.is_empty() { Name::Number(own) } else { name(user)? };
+        let user = if user.is_empty() { NameOrId::Id(own) } else { name(user)? };
         let group = match halves.rest {
             None | Some(b"") => None,
             Some(group) => Some(name(group)?),
@@ -82,11 +82,11 @@ impl Login {
     }
 }
 
-impl Name {
+impl NameOrId {
     fn parse(text: &[u8]) -> Option<Self> {
         match text.first()? {
             b'-' | b'+' => None,
-            b'0'..=b'9' => parse_id(text).map(Self::Number),
+            b'0'..=b'9' => parse_id(text).map(Self::Id),
             _ if text.iter().any(|byte| matches!(byte, b':' | b'/' | 0..=b' ' | 0x7f)) => None,
             _ => Some(Self::Text(text.to_vec())),
         }
@@ -116,7 +116,7 @@ pub fn resolve_as(login: &Login, accounts: Accounts, passwd: &[u8], group: &[u8]
     let known = entry.is_some();
     let mut identity = match (entry, &login.user) {
         (Some(entry), _) => entry,
-        (None, Name::Number(uid)) => Identity {
+        (None, NameOrId::Id(uid)) => Identity {
             uid: *uid,
             gid: match accounts {
                 Accounts::Vsrun => *uid,
@@ -127,7 +127,7 @@ pub fn resolve_as(login: &Login, accounts: Accounts, passwd: &[u8], group: &[u8]
             home: b"/".to_vec(),
             shell: b"/bin/sh".to_vec(),
         },
-        (None, Name::Text(name)) => {
+        (None, NameOrId::Text(name)) => {
             return Err(Error::of(Problem::UnknownUser, name));
         }
     };
@@ -147,11 +147,11 @@ pub fn resolve_as(login: &Login, accounts: Accounts, passwd: &[u8], group: &[u8]
 }
 
 /// The identity in the first line of passwd with this name or id.
-fn find_user(wanted: &Name, passwd: &[u8]) -> Result<Option<Identity>> {
+fn find_user(wanted: &NameOrId, passwd: &[u8]) -> Result<Option<Identity>> {
     for [name, _, uid, gid, _, home, shell] in entries(passwd) {
         let found = match wanted {
-            Name::Text(text) => text == name,
-            Name::Number(number) => parse_id(uid) == Some(*number),
+            NameOrId::Text(text) => text == name,
+            NameOrId::Id(number) => parse_id(uid) == Some(*number),
         };
         if !found {
             continue;
@@ -167,10 +167,10 @@ fn find_user(wanted: &Name, passwd: &[u8]) -> Result<Option<Identity>> {
 }
 
 /// The gid of a group. A number needs no entry; for a name it is the gid of the first entry with this name.
-fn find_group(wanted: &Name, group: &[u8]) -> Result<u32> {
+fn find_group(wanted: &NameOrId, group: &[u8]) -> Result<u32> {
     let wanted = match wanted {
-        Name::Number(gid) => return Ok(*gid),
-        Name::Text(text) => text,
+        NameOrId::Id(gid) => return Ok(*gid),
+        NameOrId::Text(text) => text,
     };
     for [name, _, gid, _] in entries(group) {
         if name == wanted {
@@ -337,7 +337,7 @@ mod tests {
         ] {
             assert_eq!(Login::parse(text.as_bytes()), None, "{text}");
         }
-        assert_eq!(Login::parse(b"4294967294").unwrap().user, Name::Number(u32::MAX - 1));
+        assert_eq!(Login::parse(b"4294967294").unwrap().user, NameOrId::Id(u32::MAX - 1));
     }
 
     /// A numeric user or group never matches an entry that has the number as its name.

@@ -5,7 +5,7 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use super::command_path::search;
-use super::companion;
+use super::companion_programs;
 use super::env::Env;
 use super::personality::VSRUN;
 use super::program::Program;
@@ -30,7 +30,7 @@ pub fn commands(texts: &[StaticCStr], server: &Program) -> Vec<Before> {
 fn program(text: StaticCStr, server: &Program) -> Box<Program> {
     let argv = split_words(text.to_bytes()).unwrap_or_default();
     let command = argv.first().copied().unwrap_or_default();
-    let steps = companion::shared_steps(server, command);
+    let steps = companion_programs::shared_steps(server, command);
     let paths = search(command, server.env.get(b"PATH"));
     Box::new(Program { steps, paths, argv, env: Env::default(), personality: &VSRUN })
 }

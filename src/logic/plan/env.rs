@@ -97,7 +97,7 @@ impl EnvFiles {
 /// What is needed to make a server's environment again when its files have changed.
 #[derive(Debug)]
 #[repr(C)] // Small fields first: shorter instructions.
-pub struct EnvSource {
+pub struct EnvRenewal {
     /// The environment without the entries of the files: the inherited variables, and those of the user.
     pub base: Env,
     /// The entries that the files had at the first start.
@@ -111,7 +111,7 @@ pub struct EnvSource {
     pub sources: EnvFiles,
 }
 
-impl EnvSource {
+impl EnvRenewal {
     /// Makes the environment from the present entries of the files (`now`); `started` is the environment of the first
     /// start. Variables that `--env` and vsrun itself set keep their values.
     pub fn renew(&self, started: &[StaticCStr], now: &[StaticCStr]) -> Env {
@@ -188,7 +188,7 @@ mod tests {
 
     #[test]
     fn files_that_have_changed_change_only_what_is_theirs() {
-        let source = EnvSource {
+        let renewal = EnvRenewal {
             sources: EnvFiles { dir: Some(c"d"), ..EnvFiles::default() },
             base: Env(vec![c"HOME=/h", c"A=base", c"B=base", c"WATCHDOG_PID=1"]),
             first: vec![c"A=1", c"N=1", c"E=file", c"S=same", c"L=1", c"HOME"],
@@ -197,13 +197,13 @@ mod tests {
         };
         let started = [c"B=base", c"A=1", c"N=1", c"E=given", c"S=same", c"L=vsrun", c"NOTIFY_SOCKET=@x"];
         let of = |now: &[StaticCStr]| {
-            let mut env = source.renew(&started, now).0;
+            let mut env = renewal.renew(&started, now).0;
             env.sort_unstable();
             env
         };
         let mut expected = started.to_vec();
         expected.sort_unstable();
-        assert_eq!(of(&source.first), expected, "nothing has changed");
+        assert_eq!(of(&renewal.first), expected, "nothing has changed");
         let now =
             [c"B=2", c"X=3", c"E=4", c"S=5", c"L=6", c"NOTIFY_SOCKET=7", c"WATCHDOG_PID=8", c"VSRUN_SERVER_PID=9"];
         assert_eq!(

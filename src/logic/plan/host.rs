@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 
 use super::env::Env;
-use super::landlock::Kernel;
+use super::landlock::LandlockSupport;
 use super::socket_activation::InheritedSockets;
 use crate::logic::base::cstr::StaticCStr;
 use crate::logic::base::time::Span;
@@ -26,7 +26,7 @@ pub struct Host<'a> {
     /// it to its own pid, as catatonit does.
     pub renames_listen_pid: bool,
     /// The kernel's support for Landlock, if an option needs it.
-    pub landlock: Kernel,
+    pub landlock: LandlockSupport,
     /// vsrun's own environment, without the variables by which its parent announced the sockets in `inherited`.
     pub env: Env,
     /// The current directory. None if the plan does not depend on it, or the kernel does not report it.
@@ -46,7 +46,7 @@ pub struct Host<'a> {
     /// The sockets that vsrun's parent has passed to it.
     pub inherited: InheritedSockets,
     /// How often vsrun must send keep-alive messages to the service manager that started it.
-    pub ping: Option<Span>,
+    pub watchdog_interval: Option<Span>,
 }
 
 /// Whether vsrun may change its user and groups.

@@ -39,7 +39,7 @@ pub struct Confinement {
 
 /// The kernel's support for Landlock.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Kernel {
+pub enum LandlockSupport {
     /// Not queried, because no option needs Landlock.
     #[default]
     Unasked,
@@ -121,7 +121,7 @@ impl Confinement {
     ///
     /// # Errors
     /// If the kernel does not support all that the options request.
-    pub fn steps(&self, kernel: Kernel, work_dir: Option<StaticCStr>) -> Result<Vec<Step>> {
+    pub fn steps(&self, kernel: LandlockSupport, work_dir: Option<StaticCStr>) -> Result<Vec<Step>> {
         if !self.is_some() {
             return Ok(Vec::new());
         }
@@ -132,25 +132,25 @@ impl Confinement {
             _ => (6, Problem::ScopeNeeds),
         };
         let why = match kernel {
-            Kernel::Abi(abi) if abi >= needed => {
+            LandlockSupport::Abi(abi) if abi >= needed => {
                 let device = if abi >= 5 { right::IOCTL_DEV } else { 0 };
                 let files = if files { right::ALL | device } else { 0 };
                 let handled = Handled { files, tcp: self.tcp, scope: self.scope };
                 // A loop, because chained iterators add 700 bytes to the binary.
-                let mut steps = vec![Step::Ruleset(handled)];
+                let mut steps = vec![Step::CreateRuleset(handled)];
                 for rule in &self.rules {
-                    steps.push(Step::Allow(*rule, handled.files));
+                    steps.push(Step::AddLandlockRule(*rule, handled.files));
                 }
-                steps.push(Step::Confine);
+                steps.push(Step::RestrictSelf);
                 if let Some(dir) = work_dir.filter(|_| handled.files != 0) {
-                    steps.push(Step::Covered(dir));
+                    steps.push(Step::VerifyLandlockCwd(dir));
                 }
                 return Ok(steps);
             }
-            Kernel::Abi(_) | Kernel::Unasked => Reason::OlderKernel,
-            Kernel::Missing => Reason::NoLandlock,
-            Kernel::Disabled => Reason::LandlockDisabled,
-            Kernel::Refused => Reason::SeccompRefuses,
+            LandlockSupport::Abi(_) | LandlockSupport::Unasked => Reason::OlderKernel,
+            LandlockSupport::Missing => Reason::NoLandlock,
+            LandlockSupport::Disabled => Reason::LandlockDisabled,
+            LandlockSupport::Refused => Reason::SeccompRefuses,
         };
         Err(Error::new(problem).reason(why))
     }

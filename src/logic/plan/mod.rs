@@ -3,14 +3,14 @@
 pub mod account;
 pub mod before;
 pub(crate) mod command_path;
-pub(crate) mod companion;
+pub(crate) mod companion_programs;
 pub mod env;
 pub mod expand;
+pub(crate) mod helpers_without_exec;
 pub mod host;
 pub(crate) mod landlock;
 pub(crate) mod landlock_rules;
 pub mod limits;
-pub(crate) mod own_process;
 pub mod personality;
 pub mod planner;
 pub(crate) mod probes;

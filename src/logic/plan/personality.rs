@@ -1,6 +1,6 @@
 //! How vsrun behaves when it was called by another tool's name. The default is vsrun's own behaviour.
 
-use crate::logic::base::exit::{self, Exit, Success};
+use crate::logic::base::exit::{self, Exit, SuccessExits};
 use crate::logic::base::signal::Signal;
 
 /// The settings that depend on the name by which vsrun was called.
@@ -8,15 +8,15 @@ use crate::logic::base::signal::Signal;
 pub struct Personality {
     /// True if the command inherits from vsrun the descriptors above 2, the blocked and ignored signals, and the
     /// environment variables about sockets and service managers. A shell then also runs a script without `#!`.
-    pub is_transparent: bool,
+    pub inherits_callers_state: bool,
     /// True if only errors are recorded.
-    pub is_silent: bool,
+    pub records_only_errors: bool,
     /// The signals that vsrun inherited as blocked or ignored.
     pub signals: CallerSignals,
     /// The command's session, process group and terminal.
     pub session: Session,
     /// The exit statuses of failed starts.
-    pub failures: Failures,
+    pub failures: FailureStatuses,
     /// How users and groups are looked up.
     pub accounts: Accounts,
     /// True if forwarded signals go to the command's process group, although other processes of that group may outlive
@@ -38,11 +38,11 @@ pub struct Personality {
 
 /// vsrun's own behaviour.
 pub const VSRUN: Personality = Personality {
-    is_transparent: false,
-    is_silent: false,
+    inherits_callers_state: false,
+    records_only_errors: false,
     signals: CallerSignals { blocked: 0, ignored: 0 },
     session: Session::Options,
-    failures: Failures::Vsrun,
+    failures: FailureStatuses::Vsrun,
     accounts: Accounts::Vsrun,
     forwards_to_group: false,
     unhandled: 0,
@@ -91,12 +91,12 @@ pub enum Session {
 
 /// The exit statuses of failed starts.
 #[derive(Clone, Copy, Debug, Default)]
-pub enum Failures {
+pub enum FailureStatuses {
     /// vsrun's own: 127 for a missing command, 126 for one that cannot be executed, otherwise 125.
     #[default]
     Vsrun,
     /// 127 for a missing command, 126 for one that may not be executed, otherwise 1. Statuses in this list become 0.
-    Tini(Success),
+    Tini(SuccessExits),
     /// 2 if the command cannot be executed, otherwise 1.
     DumbInit,
     /// Always 1.
@@ -105,7 +105,7 @@ pub enum Failures {
 
 /// A kind of failed start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Failure {
+pub enum StartFailureKind {
     /// A step before the exec failed.
     Setup,
     /// The command does not exist.
@@ -116,16 +116,18 @@ pub enum Failure {
     NotExecutable,
 }
 
-impl Failures {
+impl FailureStatuses {
     /// vsrun's exit status for this failure.
-    pub fn status(&self, failure: Failure) -> u8 {
+    pub fn status(&self, failure: StartFailureKind) -> u8 {
         let status = match (failure, self) {
-            (Failure::Setup, Self::Vsrun) => exit::SETUP,
-            (Failure::NotFound, Self::Vsrun | Self::Tini(_)) => exit::NOT_FOUND,
-            (Failure::Forbidden, Self::Vsrun | Self::Tini(_)) | (Failure::NotExecutable, Self::Vsrun) => {
-                exit::NOT_EXECUTABLE
-            }
-            (Failure::NotFound | Failure::Forbidden | Failure::NotExecutable, Self::DumbInit) => 2,
+            (StartFailureKind::Setup, Self::Vsrun) => exit::SETUP,
+            (StartFailureKind::NotFound, Self::Vsrun | Self::Tini(_)) => exit::NOT_FOUND,
+            (StartFailureKind::Forbidden, Self::Vsrun | Self::Tini(_))
+            | (StartFailureKind::NotExecutable, Self::Vsrun) => exit::NOT_EXECUTABLE,
+            (
+                StartFailureKind::NotFound | StartFailureKind::Forbidden | StartFailureKind::NotExecutable,
+                Self::DumbInit,
+            ) => 2,
             (_, Self::Tini(_) | Self::DumbInit | Self::One) => 1,
         };
         match self {
@@ -153,17 +155,22 @@ mod tests {
 
     #[test]
     fn each_tool_has_its_own_statuses() {
-        let kinds = [Failure::Setup, Failure::NotFound, Failure::Forbidden, Failure::NotExecutable];
-        let mut success = Success::default();
+        let kinds = [
+            StartFailureKind::Setup,
+            StartFailureKind::NotFound,
+            StartFailureKind::Forbidden,
+            StartFailureKind::NotExecutable,
+        ];
+        let mut success = SuccessExits::default();
         for (failures, statuses) in [
-            (Failures::Vsrun, [125, 127, 126, 126]),
-            (Failures::Tini(success), [1, 127, 126, 1]),
-            (Failures::DumbInit, [1, 2, 2, 2]),
-            (Failures::One, [1, 1, 1, 1]),
+            (FailureStatuses::Vsrun, [125, 127, 126, 126]),
+            (FailureStatuses::Tini(success), [1, 127, 126, 1]),
+            (FailureStatuses::DumbInit, [1, 2, 2, 2]),
+            (FailureStatuses::One, [1, 1, 1, 1]),
         ] {
             assert_eq!(kinds.map(|kind| failures.status(kind)), statuses, "{failures:?}");
         }
         success.add_status(127);
-        assert_eq!(kinds.map(|kind| Failures::Tini(success).status(kind)), [1, 0, 126, 1]);
+        assert_eq!(kinds.map(|kind| FailureStatuses::Tini(success).status(kind)), [1, 0, 126, 1]);
     }
 }

@@ -6,23 +6,23 @@ use alloc::vec::Vec;
 
 use super::account::Identity;
 use super::before::{self, Before};
-use super::env::{Env, EnvSource};
+use super::env::{Env, EnvRenewal};
 use super::host::Host;
 use super::personality::Personality;
 use super::probes::{self, Probes};
 use super::program::{self, Program};
 use super::socket_activation::ServerSockets;
-use super::{command_path, own_process};
+use super::{command_path, helpers_without_exec};
 use crate::logic::base::cstr::StaticCStr;
 use crate::logic::base::error::{Error, Result};
-use crate::logic::base::exit::Statuses;
+use crate::logic::base::exit::StatusSet;
 use crate::logic::base::problem::Problem;
 use crate::logic::base::signal::Signal;
-use crate::logic::base::text::shell_words;
+use crate::logic::base::text::shell_join;
 use crate::logic::base::time::Span;
 use crate::logic::cli::flags::Id;
 use crate::logic::cli::options::{Options, SyslogUsage};
-use crate::logic::formats::cgroup::Group;
+use crate::logic::formats::cgroup::ServerCgroup;
 use crate::logic::formats::log_name::LogPolicy;
 use crate::logic::plan::socket_activation;
 use crate::logic::supervisor::notify::is_service_manager_var;
@@ -43,11 +43,9 @@ pub struct Plan {
     /// True if a terminal is reopened for writing only: a server of another user must not read what is typed.
     pub write_only_terminal: bool,
     /// Which set of exit statuses a failed start uses.
-    pub statuses: Statuses,
+    pub statuses: StatusSet,
     /// True if SIGHUP stays ignored, as it was when vsrun was called.
     pub ignores_hangup: bool,
-    /// True if the server's process changes its user to one other than root, and so cannot undo a failed start.
-    pub cleanup_needs_privileges: bool,
     /// Whether and where each step is recorded.
     pub debug: StepTrace,
     /// What differs because vsrun was called by another tool's name.
@@ -69,7 +67,7 @@ pub struct Plan {
     /// The server's listening sockets.
     pub sockets: ServerSockets,
     /// The server's control group.
-    pub cgroup: Option<Group>,
+    pub cgroup: Option<ServerCgroup>,
     /// The rules of the supervisor, which also apply while vsrun only waits for the start.
     pub policy: Policy,
     /// What each signal to the supervisor does.
@@ -79,7 +77,7 @@ pub struct Plan {
     /// vsrun's connection to syslog for its own records, if it has one.
     pub syslog: Option<SyslogOptions>,
     /// The sources of the server's environment, if it is read again before a restart.
-    pub env_source: Option<EnvSource>,
+    pub env_renewal: Option<EnvRenewal>,
     /// What the supervisor needs. None if vsrun becomes the server.
     pub supervision: Option<Supervision>,
 }
@@ -116,11 +114,11 @@ pub enum Output {
         /// The path of the logdir.
         dir: StaticCStr,
         /// The absolute path of the logdir, if it can be determined.
-        later: StaticCStr,
+        absolute_dir: StaticCStr,
         /// How the files are rotated and kept.
-        rules: LogPolicy,
+        log_policy: LogPolicy,
         /// The rotator, which writes the server's output to its file. None if the server writes to the file itself.
-        writer: Option<Box<Program>>,
+        rotator: Option<Box<Program>>,
     },
 }
 
@@ -148,9 +146,9 @@ pub fn plan(options: &mut Options, host: &Host<'_>) -> Result<Plan> {
         None => None,
     };
     let output = output(options, host, identity.as_ref(), change)?;
-    let command = shell_words(options.command.iter().map(|word| word.to_bytes()));
+    let command = shell_join(options.command.iter().map(|word| word.to_bytes()));
     let server = program::server(options, host, identity.as_ref(), change)?;
-    let env_source = rules::env_source(options, host, identity.as_ref());
+    let env_renewal = rules::env_renewal(options, host, identity.as_ref());
     let policy = rules::policy(options);
     let ignores_hangup = ignores_hangup(options, host);
     if ignores_hangup {
@@ -167,7 +165,7 @@ pub fn plan(options: &mut Options, host: &Host<'_>) -> Result<Plan> {
     }
     let (syslog, debug) = (syslog(options), step_trace(options));
     let address = host.env.get(NOTIFY_SOCKET).filter(|_| options.reports_to_service_manager());
-    let notify = address.map(|address| (address.to_vec(), host.ping));
+    let notify = address.map(|address| (address.to_vec(), host.watchdog_interval));
     let supervision = options.is_supervised().then(|| {
         let pidfile = options.manager.and_then(|managed| managed.pidfile);
         Supervision { pidfile, handler, notify }
@@ -185,20 +183,19 @@ pub fn plan(options: &mut Options, host: &Host<'_>) -> Result<Plan> {
             own: core::mem::take(&mut options.listen),
             owner: change.map(|identity| (identity.uid, identity.gid)),
         },
-        cgroup: options.cgroup.map(|dir| Group { dir, settings: core::mem::take(&mut options.cgroup_set) }),
-        cleanup_needs_privileges: change.is_some_and(|identity| identity.uid != 0),
+        cgroup: options.cgroup.map(|dir| ServerCgroup { dir, settings: core::mem::take(&mut options.cgroup_set) }),
         debug,
         quiet: options.is_quiet(),
         policy,
         signal_table,
         ready,
-        env_source,
+        env_renewal,
         syslog,
         supervision,
         leaves_cwd: program::leaves_callers_dir(options, host),
         write_only_terminal: options.user.is_some() && !options.has(Id::Stdin),
         termination_log: options.termination_log,
-        statuses: if options.has(Id::Rc) { Statuses::Script } else { Statuses::Own },
+        statuses: if options.has(Id::Rc) { StatusSet::Script } else { StatusSet::Own },
         ignores_hangup,
         personality: options.personality,
     })
@@ -226,9 +223,10 @@ fn handler_program(
 ) -> Result<Box<Program>> {
     let mut env = host.env.with_login_vars(identity);
     env.remove(&|name| name.starts_with(b"VSRUN_") || is_service_manager_var(name));
-    env.set(b"VSRUN_SERVER_COMMAND", &shorten_for_env(shell_words(options.command.iter().map(|word| word.to_bytes()))));
+    env.set(b"VSRUN_SERVER_COMMAND", &shorten_for_env(shell_join(options.command.iter().map(|word| word.to_bytes()))));
     let full = command_path::absolute(path, host)?;
-    Ok(program::helper_program(path, vec![full], vec![path], env, identity, change, program::spare_capability(options)))
+    let rights = program::harmless_capability(options);
+    Ok(program::helper_program(path, vec![full], vec![path], env, identity, change, rights))
 }
 
 /// Shortens the command for the handler's environment. A variable above 128 KiB, or too many bytes in all variables,
@@ -251,11 +249,11 @@ fn output(
     if let Some((dir, keep)) = options.logdir {
         let owner = change.map(|identity| (identity.uid, identity.gid));
         let files = options.log_files.unwrap_or(u64::MAX);
-        let rules = LogPolicy { keep, owner, size: options.log_size.unwrap_or(u64::MAX), files };
-        let writer = options.log_size.map(|_| own_process::rotator(rules, change));
+        let log_policy = LogPolicy { keep, owner, size: options.log_size.unwrap_or(u64::MAX), files };
+        let rotator = options.log_size.map(|_| helpers_without_exec::rotator(log_policy, change));
         // The manager opens the logdir again later, after it may have changed its working directory.
-        let later = command_path::absolute(dir, host).unwrap_or(dir);
-        return Ok(Output::Files { dir, later, rules, writer });
+        let absolute_dir = command_path::absolute(dir, host).unwrap_or(dir);
+        return Ok(Output::Files { dir, absolute_dir, log_policy, rotator });
     }
     let Some(tag) = options.syslog else { return Ok(Output::Inherit) };
     let words = match &options.logger {
@@ -270,7 +268,7 @@ fn output(
     let env = host.env.with_login_vars(identity);
     let owner = change.map(|identity| (identity.uid, identity.gid));
     let program =
-        program::helper_program(command, paths, words, env, identity, change, program::spare_capability(options));
+        program::helper_program(command, paths, words, env, identity, change, program::harmless_capability(options));
     Ok(Output::Logger(program, owner))
 }
 

@@ -3,8 +3,8 @@
 use alloc::boxed::Box;
 
 use super::account::Identity;
-use super::companion;
-use super::own_process;
+use super::companion_programs;
+use super::helpers_without_exec;
 use super::personality::VSRUN;
 use super::program::Program;
 use crate::logic::base::cstr::StaticCStr;
@@ -45,7 +45,7 @@ pub fn probes(options: &Options, server: &Program, change: Option<&Identity>) ->
         let probe = Probe::parse(text.to_bytes())?;
         let program = match &probe {
             Probe::Exec(words) => exec_probe_program(server, words),
-            Probe::Connect { .. } => own_process::network_probe(change),
+            Probe::Connect { .. } => helpers_without_exec::network_probe(change),
         };
         Some(PlannedProbe { text, probe, program })
     };
@@ -64,8 +64,8 @@ pub fn probes(options: &Options, server: &Program, change: Option<&Identity>) ->
 /// sockets and messages.
 fn exec_probe_program(server: &Program, words: &[StaticCStr]) -> Box<Program> {
     let command = words.first().copied().unwrap_or_default();
-    let steps = companion::shared_steps(server, command);
+    let steps = companion_programs::shared_steps(server, command);
     let mut env = server.env.clone();
-    env.remove(&companion::is_only_for_server);
+    env.remove(&companion_programs::is_only_for_server);
     Box::new(Program { steps, paths: vec![command], argv: words.to_vec(), env, personality: &VSRUN })
 }

@@ -94,7 +94,7 @@ pub fn server(
     if let Some(path) = options.pidfile {
         steps.push(if options.is_supervised() { Step::WriteManagedPid(path) } else { Step::KeepPidfileLock(path) });
     }
-    steps.extend((!options.has(Id::Stdin)).then_some(Step::Input));
+    steps.extend((!options.has(Id::Stdin)).then_some(Step::RedirectInput));
     push_attribute_steps(&mut steps, options, host);
     if let (Some((dir, _)), None, None) = (options.logdir, options.work_dir, options.root) {
         steps.push(Step::LogDir(dir));
@@ -104,7 +104,7 @@ pub fn server(
         push_close_step(&mut steps, Step::CloseDescriptors, options);
     }
     let inside = push_directory_steps(&mut steps, options, host)?;
-    let keep = if options.caps.is_some() { KeepPermitted::Yes } else { KeepPermitted::No };
+    let keep = if options.caps.is_some() { KeepPermitted::All } else { KeepPermitted::Nothing };
     push_privilege_steps(&mut steps, identity, change, keep);
     if let Some(caps) = options.caps {
         steps.push(Step::Capabilities(caps));
@@ -139,7 +139,7 @@ fn push_attribute_steps(steps: &mut Vec<Step>, options: &Options, host: &Host<'_
         steps.extend(options.attributes.iter().filter(|step| matches!(step, Step::Limit(_)) == is_limit));
     }
     if options.syslog.is_some() || options.logdir.is_some() {
-        steps.push(Step::Output);
+        steps.push(Step::RedirectOutput);
     }
     let sockets = socket_activation::count(host.inherited.count, &options.listen);
     if sockets > 0 || host.renames_listen_pid {
@@ -168,7 +168,7 @@ fn push_close_step(steps: &mut Vec<Step>, how: Step, options: &Options) {
     }
     steps.push(how);
     if let Some(Ready::Newline(number)) = options.ready {
-        steps.push(Step::Ready(number));
+        steps.push(Step::PassReadyPipe(number));
     }
 }
 
@@ -181,7 +181,7 @@ fn session_steps(options: &Options, host: &Host<'_>) -> Vec<Step> {
     let stays = options.is_supervised();
     if !stays || options.user.is_none() {
         match (options.personality.session, terminal) {
-            (Session::Group, Terminal::NotControlling) => return vec![Step::UnblockSignals, Step::Group],
+            (Session::Group, Terminal::NotControlling) => return vec![Step::UnblockSignals, Step::NewBackgroundGroup],
             (Session::WithTerminal, _) => return vec![Step::UnblockSignals, Step::Setsid, Step::ControlTerminal],
             (Session::Caller, _) => return vec![Step::UnblockSignals],
             (Session::Options | Session::Group, _) => {}
@@ -191,7 +191,7 @@ fn session_steps(options: &Options, host: &Host<'_>) -> Vec<Step> {
         // To take the foreground, the process must still have SIGTTOU blocked.
         (true, false, Terminal::Controlling) => &[Step::TakeForeground, Step::UnblockSignals],
         // A background job, as a shell makes it: the kernel stops it if it reads from the terminal.
-        (true, false, Terminal::Background) => &[Step::UnblockSignals, Step::Group],
+        (true, false, Terminal::Background) => &[Step::UnblockSignals, Step::NewBackgroundGroup],
         (true, _, _) => &[Step::UnblockSignals, Step::Setsid],
         (false, false, _) if options.user.is_some() => &[Step::UnblockSignals, Step::DropTerminal],
         // A detached vsrun is in a session without a leader, and so has no terminal.
@@ -256,7 +256,7 @@ pub(super) fn push_privilege_steps(
         ]);
     }
     // A server that runs as root keeps its capabilities.
-    if identity.is_some_and(|identity| identity.uid != 0) && (change.is_some() || rights != KeepPermitted::Yes) {
+    if identity.is_some_and(|identity| identity.uid != 0) && (change.is_some() || rights != KeepPermitted::All) {
         steps.push(Step::DropCapabilities(rights));
     }
     if let Some(Identity { uid, gid, groups, .. }) = change {
@@ -278,8 +278,14 @@ pub fn helper_program(
     change: Option<&Identity>,
     rights: KeepPermitted,
 ) -> Box<Program> {
-    let mut steps =
-        vec![Step::UnblockSignals, Step::Setsid, Step::Input, Step::Output, Step::CloseDescriptors, Step::Chdir(c"/")];
+    let mut steps = vec![
+        Step::UnblockSignals,
+        Step::Setsid,
+        Step::RedirectInput,
+        Step::RedirectOutput,
+        Step::CloseDescriptors,
+        Step::Chdir(c"/"),
+    ];
     push_privilege_steps(&mut steps, identity, change, rights);
     push_last_steps(&mut steps, Step::Exec(command));
     Box::new(Program { steps, paths, argv, env, personality: &VSRUN })
@@ -287,6 +293,6 @@ pub fn helper_program(
 
 /// The capability that a helper program keeps: a harmless one that the server does not have. The kernel does not let a
 /// process trace one that has a capability which the tracer does not have.
-pub fn spare_capability(options: &Options) -> KeepPermitted {
+pub fn harmless_capability(options: &Options) -> KeepPermitted {
     KeepPermitted::OneHarmless(options.caps.map_or(0, |caps| caps.set))
 }

@@ -23,9 +23,9 @@ impl Step {
             | Self::KeepPidfileLock(_)
             | Self::WriteManagedPid(_)
             | Self::TakeForeground
-            | Self::Group
-            | Self::Input
-            | Self::Output
+            | Self::NewBackgroundGroup
+            | Self::RedirectInput
+            | Self::RedirectOutput
             | Self::PassSockets(_)
             | Self::SetWatchdogPid
             | Self::LogDir(_)
@@ -41,11 +41,11 @@ impl Step {
             | Self::Umask(_)
             | Self::CloseDescriptors
             | Self::CloexecDescriptors
-            | Self::Ready(_)
-            | Self::Ruleset(_)
-            | Self::Allow(..)
-            | Self::Confine
-            | Self::Covered(_)
+            | Self::PassReadyPipe(_)
+            | Self::CreateRuleset(_)
+            | Self::AddLandlockRule(..)
+            | Self::RestrictSelf
+            | Self::VerifyLandlockCwd(_)
             | Self::RunLogRotator(_)
             | Self::RunProbe
             | Self::Exec(_) => None,
@@ -82,12 +82,12 @@ impl Step {
             | Self::DropTerminal
             | Self::KeepPidfileLock(_)
             | Self::WriteManagedPid(_)
-            | Self::Group
+            | Self::NewBackgroundGroup
             | Self::Nice(_)
             | Self::OomScore(_)
             | Self::Limit(_)
-            | Self::Input
-            | Self::Output
+            | Self::RedirectInput
+            | Self::RedirectOutput
             | Self::PassSockets(_)
             | Self::SetWatchdogPid
             | Self::LogDir(_)
@@ -98,11 +98,11 @@ impl Step {
             | Self::Umask(_)
             | Self::CloseDescriptors
             | Self::CloexecDescriptors
-            | Self::Ready(_)
-            | Self::Ruleset(_)
-            | Self::Allow(..)
-            | Self::Confine
-            | Self::Covered(_)
+            | Self::PassReadyPipe(_)
+            | Self::CreateRuleset(_)
+            | Self::AddLandlockRule(..)
+            | Self::RestrictSelf
+            | Self::VerifyLandlockCwd(_)
             | Self::Exec(_) => false,
         }
     }

@@ -71,10 +71,10 @@ impl InheritedSockets {
 
 /// The variables of the protocol. `LISTEN_PIDFDID`, of systemd 258, would need a pidfd of the server's process, so
 /// vsrun never sets it.
-pub const NAMES: [&[u8]; 4] = [b"LISTEN_PID", b"LISTEN_FDS", b"LISTEN_FDNAMES", b"LISTEN_PIDFDID"];
+pub const LISTEN_VARIABLES: [&[u8]; 4] = [b"LISTEN_PID", b"LISTEN_FDS", b"LISTEN_FDNAMES", b"LISTEN_PIDFDID"];
 
 pub fn unset(env: &mut Env) {
-    env.remove(&|name| NAMES.contains(&name));
+    env.remove(&|name| LISTEN_VARIABLES.contains(&name));
 }
 
 pub fn push_name(names: &mut Vec<u8>, name: &[u8]) {

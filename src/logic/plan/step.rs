@@ -6,7 +6,7 @@ use super::landlock_rules::{BIND, Handled, PathAccess, Rule};
 use super::limits::{Capabilities, ResourceLimit};
 use super::step_text::StepText;
 use crate::logic::base::cstr::StaticCStr;
-use crate::logic::base::error::{Filled, Object};
+use crate::logic::base::error::{FilledPhrase, Object};
 use crate::logic::base::packed::Phrase;
 use crate::logic::formats::log_name::LogPolicy;
 
@@ -34,7 +34,7 @@ pub enum Step {
     /// Lead a new process group, and make it the foreground group of the terminal on descriptor 0.
     TakeForeground,
     /// Lead a new process group, without making it the terminal's foreground group.
-    Group,
+    NewBackgroundGroup,
     /// Set the nice value.
     Nice(i32),
     /// Set the adjustment of the out-of-memory score.
@@ -42,9 +42,9 @@ pub enum Step {
     /// Set a resource limit.
     Limit(ResourceLimit),
     /// Redirect standard input.
-    Input,
+    RedirectInput,
     /// Redirect standard output and standard error.
-    Output,
+    RedirectOutput,
     /// Move this number of sockets to the descriptors from 3 on, and set `LISTEN_PID`.
     PassSockets(u16),
     /// Set `WATCHDOG_PID` to the pid, because this process sends the keep-alive messages.
@@ -97,16 +97,16 @@ pub enum Step {
     /// server and keeps its user and root: until the exec, it may have to undo the start.
     CloexecDescriptors,
     /// Move the write end of the ready pipe to this descriptor, on which the program reports that it is ready.
-    Ready(i32),
+    PassReadyPipe(i32),
     /// Create a Landlock rule set that handles these rights.
-    Ruleset(Handled),
+    CreateRuleset(Handled),
     /// Add a rule to the rule set. The second value is the rights to files that the rule set handles.
-    Allow(Rule, u64),
+    AddLandlockRule(Rule, u64),
     /// Confine the process by the rule set (landlock_restrict_self(2)), and close the rule set.
-    Confine,
+    RestrictSelf,
     /// Verify that the Landlock rules allow access to this working directory. Only the rehearsal of `--check` verifies
     /// that, because a server that does not use its working directory runs without such a rule.
-    Covered(StaticCStr),
+    VerifyLandlockCwd(StaticCStr),
     /// Run the rotator of the server's output, in this program.
     RunLogRotator(LogPolicy),
     /// Run a network probe, in this program.
@@ -120,9 +120,9 @@ pub enum Step {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KeepPermitted {
     /// Keep no capability.
-    No,
+    Nothing,
     /// Keep the permitted capabilities, until a later step selects some of them.
-    Yes,
+    All,
     /// Keep one harmless capability that is not in this set, which is the server's. The server cannot trace a process
     /// that has a capability it does not have itself.
     OneHarmless(u64),
@@ -132,7 +132,7 @@ impl fmt::Display for Step {
     /// Writes what the step does, in words that follow "cannot" in a message.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let table = include_bytes!(concat!(env!("OUT_DIR"), "/step_text.txt"));
-        Filled(Phrase { table, index: self.step_text() as u8 }, &[self.object()]).fmt(f)
+        FilledPhrase(Phrase { table, index: self.step_text() as u8 }, &[self.object()]).fmt(f)
     }
 }
 
@@ -151,25 +151,27 @@ impl Step {
             | Self::VerifyCwdInsideRoot(text)
             | Self::Exec(text)
             | Self::Cgroup(text)
-            | Self::Covered(text)
-            | Self::Allow(Rule::Path(_, text), _)
+            | Self::VerifyLandlockCwd(text)
+            | Self::AddLandlockRule(Rule::Path(_, text), _)
             | Self::Limit(ResourceLimit { text, .. })
             | Self::Capabilities(Capabilities { list: text, .. }) => Object::Name(text.to_bytes()),
-            Self::Nice(number) | Self::Ready(number) => Object::Number(number.into()),
-            Self::PassSockets(number) | Self::Allow(Rule::Port(_, number), _) => Object::Number(number.into()),
+            Self::Nice(number) | Self::PassReadyPipe(number) => Object::Number(number.into()),
+            Self::PassSockets(number) | Self::AddLandlockRule(Rule::Port(_, number), _) => {
+                Object::Number(number.into())
+            }
             Self::Gid(number) | Self::Uid(number, _) | Self::VerifyCredentials { uid: number, .. } => {
                 Object::Number(number.into())
             }
             Self::UnblockSignals
-            | Self::Ruleset(_)
-            | Self::Confine
+            | Self::CreateRuleset(_)
+            | Self::RestrictSelf
             | Self::Setsid
             | Self::ControlTerminal
             | Self::DropTerminal
             | Self::TakeForeground
-            | Self::Group
-            | Self::Input
-            | Self::Output
+            | Self::NewBackgroundGroup
+            | Self::RedirectInput
+            | Self::RedirectOutput
             | Self::SetWatchdogPid
             | Self::BlockSignals
             | Self::Keyring
@@ -195,8 +197,8 @@ impl Step {
             Self::Nice(_) => StepText::Nice,
             Self::OomScore(_) => StepText::OomScore,
             Self::Limit(_) => StepText::Limit,
-            Self::Input => StepText::Input,
-            Self::Output => StepText::Output,
+            Self::RedirectInput => StepText::RedirectInput,
+            Self::RedirectOutput => StepText::RedirectOutput,
             Self::PassSockets(_) => StepText::PassSockets,
             Self::SetWatchdogPid => StepText::SetWatchdogPid,
             Self::LogDir(_) | Self::ReturnToCallersDir(..) | Self::EnterReplacedDir(_) | Self::Chdir(_) => {
@@ -204,7 +206,7 @@ impl Step {
             }
             Self::BlockSignals => StepText::BlockSignals,
             Self::Keyring => StepText::Keyring,
-            Self::Group => StepText::Group,
+            Self::NewBackgroundGroup => StepText::NewBackgroundGroup,
             Self::Chroot(_) => StepText::Chroot,
             Self::VerifyCwdInsideRoot(_) => StepText::VerifyInsideRoot,
             Self::Groups(_) => StepText::Groups,
@@ -216,17 +218,17 @@ impl Step {
             Self::NoNewPrivileges => StepText::NoNewPrivileges,
             Self::Umask(_) => StepText::Umask,
             Self::CloseDescriptors | Self::CloexecDescriptors => StepText::CloseDescriptors,
-            Self::Ready(_) => StepText::Ready,
+            Self::PassReadyPipe(_) => StepText::PassReadyPipe,
             Self::Cgroup(_) => StepText::Cgroup,
-            Self::Ruleset(_) => StepText::Ruleset,
-            Self::Allow(Rule::Path(PathAccess::Ro, _), _) => StepText::Ro,
-            Self::Allow(Rule::Path(PathAccess::Rox, _), _) => StepText::Rox,
-            Self::Allow(Rule::Path(PathAccess::Rw, _), _) => StepText::Rw,
-            Self::Allow(Rule::Path(PathAccess::Rwx, _), _) => StepText::Rwx,
-            Self::Allow(Rule::Port(BIND, _), _) => StepText::BindTcp,
-            Self::Allow(Rule::Port(..), _) => StepText::ConnectTcp,
-            Self::Covered(_) => StepText::Covered,
-            Self::Confine => StepText::Confine,
+            Self::CreateRuleset(_) => StepText::CreateRuleset,
+            Self::AddLandlockRule(Rule::Path(PathAccess::Ro, _), _) => StepText::Ro,
+            Self::AddLandlockRule(Rule::Path(PathAccess::Rox, _), _) => StepText::Rox,
+            Self::AddLandlockRule(Rule::Path(PathAccess::Rw, _), _) => StepText::Rw,
+            Self::AddLandlockRule(Rule::Path(PathAccess::Rwx, _), _) => StepText::Rwx,
+            Self::AddLandlockRule(Rule::Port(BIND, _), _) => StepText::BindTcp,
+            Self::AddLandlockRule(Rule::Port(..), _) => StepText::ConnectTcp,
+            Self::VerifyLandlockCwd(_) => StepText::VerifyLandlockCwd,
+            Self::RestrictSelf => StepText::RestrictSelf,
             Self::RunLogRotator(_) => StepText::RunLogRotator,
             Self::RunProbe => StepText::RunProbe,
             Self::Exec(_) => StepText::Exec,

@@ -3,13 +3,13 @@
 
 use core::fmt;
 
-use crate::logic::base::error::{Filled, Object};
+use crate::logic::base::error::{FilledPhrase, Object};
 use crate::logic::base::problem::Problem;
 use crate::logic::base::text::ArrayText;
 
 /// The owners of the components of a path that were checked so far.
 #[derive(Clone, Copy, Debug)]
-pub struct Trust {
+pub struct PathTrustCheck {
     /// vsrun's own user id.
     own: u32,
     /// The owner of `/`, who can replace everything. This is not root in a user namespace that shows the host's files.
@@ -29,7 +29,7 @@ pub struct Component {
     pub shared: bool,
 }
 
-impl Trust {
+impl PathTrustCheck {
     /// Starts the check of a path.
     pub fn new(own: u32, top: u32) -> Self {
         Self { own, top, other: None }
@@ -83,7 +83,7 @@ pub enum Reason {
         before: u32,
     },
     /// The component would have to be created in a directory of this user, and would belong to another user.
-    Made(u32),
+    CreatedForOther(u32),
     /// The log directory belongs to this user, who is neither root, vsrun's user nor the server's.
     OtherUser(u32),
     /// The component has more than one hard link, and another user may have created this one.
@@ -107,12 +107,12 @@ impl fmt::Display for UntrustedComponent {
         let user = |uid: u32| Object::Number(uid.into());
         let (problem, one, two) = match self.reason {
             Reason::Owner { owner, before } => (Problem::OfTwoUsers, user(owner), user(before)),
-            Reason::Made(before) => (Problem::MadeForAnother, user(before), Object::None),
+            Reason::CreatedForOther(before) => (Problem::MadeForAnother, user(before), Object::None),
             Reason::OtherUser(owner) => (Problem::OfAStranger, user(owner), Object::None),
             Reason::HardLink => (Problem::HardLink, Object::None, Object::None),
             Reason::Replaced => (Problem::ReplacedMeanwhile, Object::None, Object::None),
         };
-        Filled(problem.phrase(), &[Object::Name(self.name.as_bytes()), one, two]).fmt(f)
+        FilledPhrase(problem.phrase(), &[Object::Name(self.name.as_bytes()), one, two]).fmt(f)
     }
 }
 
@@ -132,7 +132,7 @@ mod tests {
     use super::*;
 
     fn walk(owners: &[u32]) -> Result<(), Reason> {
-        let mut trust = Trust::new(0, 0);
+        let mut trust = PathTrustCheck::new(0, 0);
         owners.iter().try_for_each(|owner| trust.check_next(Component { owner: *owner, links: 9, shared: false }))
     }
 
@@ -149,11 +149,11 @@ mod tests {
     #[test]
     fn the_owner_of_everything_is_trusted() {
         // `unshare -r`: the host's root is shown as 65534.
-        let mut trust = Trust::new(0, 65534);
+        let mut trust = PathTrustCheck::new(0, 65534);
         for owner in [65534, 65534, 0, 65534] {
             assert_eq!(trust.check_next(Component { owner, links: 1, shared: true }), Ok(()));
         }
-        let mut trust = Trust::new(5, 0);
+        let mut trust = PathTrustCheck::new(5, 0);
         for owner in [0, 5, 0, 5, 7] {
             assert_eq!(trust.check_next(Component { owner, links: 1, shared: true }), Ok(()));
         }
@@ -163,13 +163,13 @@ mod tests {
     #[test]
     fn a_second_name_where_others_may_write_is_refused() {
         for (links, shared, result) in [(1, true, Ok(())), (2, false, Ok(())), (2, true, Err(Reason::HardLink))] {
-            assert_eq!(Trust::new(0, 0).check_next(Component { owner: 0, links, shared }), result);
+            assert_eq!(PathTrustCheck::new(0, 0).check_next(Component { owner: 0, links, shared }), result);
         }
     }
 
     #[test]
     fn a_directory_is_shared_when_others_may_write_to_it() {
-        let trust = Trust::new(5, 0);
+        let trust = PathTrustCheck::new(5, 0);
         for (owner, mode, shared) in
             [(0, 0o755, false), (5, 0o700, false), (7, 0o700, true), (0, 0o1777, true), (0, 0o775, true)]
         {

@@ -2,7 +2,7 @@
 
 use super::event::Event;
 use super::policy::Policy;
-use super::replacement::Second;
+use super::replacement::SecondProcess;
 use super::state::{AfterStop, Phase, State};
 use crate::logic::base::reason::Reason;
 use crate::logic::base::signal::Signal;
@@ -10,7 +10,7 @@ use crate::logic::base::text::{index_of_word, split_byte};
 use crate::logic::base::time::{Span, Time, parse_number};
 
 /// The uid that the kernel reports for a user that has no uid in the receiver's user namespace (overflowuid).
-const OVERFLOW: u32 = 65_534;
+const OVERFLOW_UID: u32 = 65_534;
 
 /// True if a message from this process is accepted as one from the server, whose user id is `server`.
 ///
@@ -18,7 +18,7 @@ const OVERFLOW: u32 = 65_534;
 /// shell wrapper). A process outside of vsrun's pid namespace has pid 0. All users outside of its user namespace have
 /// the same uid, the overflow uid, and the server's may be that one too.
 pub fn is_trusted(pid: i32, uid: u32, server: u32) -> bool {
-    uid == 0 || uid == server && (pid > 0 || uid != OVERFLOW)
+    uid == 0 || uid == server && (pid > 0 || uid != OVERFLOW_UID)
 }
 
 /// The contents of one message. All assignments in a message count; of two values for one name, the last counts.
@@ -167,9 +167,9 @@ impl Message<'_> {
     #[inline(never)]
     pub fn apply_to_second(&self, policy: &Policy, state: &mut State, now: Time) -> Option<Event> {
         let later = |until: Time| self.extend.map_or(until, |span| until.max(now.after(span)));
-        let is_old = state.is_done();
+        let is_old = state.has_not_failed();
         match &mut state.second {
-            Second::Candidate { until, watchdog, .. } => {
+            SecondProcess::Candidate { until, watchdog, .. } => {
                 *until = later(*until);
                 if let Some(span) = self.watchdog
                     && policy.watchdog.is_some()
@@ -177,10 +177,10 @@ impl Message<'_> {
                     *watchdog = Some(span).filter(|span| *span > Span::ZERO);
                 }
             }
-            Second::Exiting { until: Some(until), next: Signal::KILL, killed: false, .. } if is_old => {
+            SecondProcess::Exiting { until: Some(until), next: Signal::KILL, killed: false, .. } if is_old => {
                 *until = later(*until);
             }
-            Second::None | Second::Exiting { .. } | Second::Remains { .. } => {}
+            SecondProcess::None | SecondProcess::Exiting { .. } | SecondProcess::Remains { .. } => {}
         }
         self.ready.then(|| Event::Ready.for_second())
     }
@@ -194,7 +194,7 @@ pub fn is_service_manager_var(name: &[u8]) -> bool {
 }
 
 /// How often vsrun has to send `WATCHDOG=1`: at half of `WATCHDOG_USEC`, if `WATCHDOG_PID` is missing or ours.
-pub fn ping(usec: &[u8], pid: Option<&[u8]>, own: i32) -> Option<Span> {
+pub fn watchdog_interval(usec: &[u8], pid: Option<&[u8]>, own: i32) -> Option<Span> {
     let is_ours = pid.is_none_or(|pid| parse_number(pid) == u64::try_from(own).ok());
     let micros = parse_number(usec).filter(|micros| is_ours && *micros > 0)?;
     Some(Span((micros / 2000).max(1)))

@@ -1,7 +1,7 @@
 //! The supervisor's rules, fixed at its start: when to restart, how to stop the server, and how long that may take.
 
 use super::event::Recipient;
-use crate::logic::base::exit::Success;
+use crate::logic::base::exit::SuccessExits;
 use crate::logic::base::signal::Signal;
 use crate::logic::base::text::split_byte;
 use crate::logic::base::time::{Span, Time, parse_number};
@@ -80,7 +80,7 @@ pub struct Policy {
     /// How long processes that outlive the server have to exit before they are killed. None: they are left alone.
     pub linger: Option<Span>,
     /// Which exits are a success (`--success-exit`).
-    pub success: Success,
+    pub success: SuccessExits,
     /// The shortest and the longest pause between consecutive restarts.
     pub delay: (Span, Span),
     /// How many restarts in which duration are allowed before the supervisor gives up. None: any number.

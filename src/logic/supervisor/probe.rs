@@ -92,7 +92,7 @@ pub enum HttpAnswer {
 pub const STATUS_LINE_SIZE: usize = 12;
 
 /// Evaluates the first bytes of a response.
-pub fn answer(bytes: &[u8]) -> HttpAnswer {
+pub fn evaluate_response(bytes: &[u8]) -> HttpAnswer {
     const PATTERN: &[u8; STATUS_LINE_SIZE] = b"HTTP/1.# ###";
     let fits = |(byte, wanted): (&u8, &u8)| if *wanted == b'#' { byte.is_ascii_digit() } else { byte == wanted };
     if !bytes.iter().zip(PATTERN).all(fits) {
@@ -196,7 +196,7 @@ mod tests {
             (b"HTTP/1.1 2x0", HttpAnswer::Other),
             (b"\0", HttpAnswer::Other),
         ] {
-            assert_eq!(answer(bytes), expected, "{:?}", bytes.escape_ascii().to_string());
+            assert_eq!(evaluate_response(bytes), expected, "{:?}", bytes.escape_ascii().to_string());
         }
     }
 }

@@ -31,7 +31,7 @@ const READY_TIMEOUT: Span = Span::secs(60);
 /// The second server process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(test, derive(Hash))]
-pub enum Second {
+pub enum SecondProcess {
     /// There is no second process.
     None,
     /// The candidate has been started and is not ready yet.
@@ -72,7 +72,7 @@ pub enum Outcome {
     /// The new server exited.
     Exited(Exit),
     /// The new server exited. Its exit status is not known yet, because other processes of its group are alive.
-    Ended,
+    ExitedUnreaped,
     /// The new server could not be started. Holds vsrun's exit status for that error.
     ExecFailed(u8),
     /// The kernel refused to fork.
@@ -138,7 +138,7 @@ impl Outcome {
             Self::Refused(Refusal::NotRunning) => (11, 0),
             Self::Refused(Refusal::NoReadiness) => (12, 0),
             Self::Refused(Refusal::Terminal) => (13, 0),
-            Self::Ended => (14, 0),
+            Self::ExitedUnreaped => (14, 0),
         };
         kind << 8 | u16::from(detail)
     }
@@ -160,7 +160,7 @@ impl Outcome {
             11 => Self::Refused(Refusal::NotRunning),
             12 => Self::Refused(Refusal::NoReadiness),
             13 => Self::Refused(Refusal::Terminal),
-            14 => Self::Ended,
+            14 => Self::ExitedUnreaped,
             _ => return None,
         })
     }
@@ -172,7 +172,7 @@ impl Outcome {
             Self::Exited(exit) => return [Object::Reason(Reason::NewServer), Object::Exit(exit)],
             Self::ExecFailed(_) => Reason::NewNotStarted,
             Self::NoFork => Reason::NoProcess,
-            Self::Ended => Reason::NewExited,
+            Self::ExitedUnreaped => Reason::NewExited,
             Self::Late => Reason::NewLate,
             Self::NeverReady => Reason::NewNeverReady,
             Self::Stopped => Reason::StopMeanwhile,
@@ -186,7 +186,7 @@ impl Outcome {
     }
 }
 
-impl Second {
+impl SecondProcess {
     /// When the supervisor next acts on the second process: sends a signal, or stops waiting for it.
     pub(super) fn deadline(self) -> Option<Time> {
         match self {
@@ -202,12 +202,12 @@ impl Second {
     }
 
     /// None if no processes remain after the second process. Otherwise, true if they have been sent KILL.
-    pub fn remains(self) -> Option<bool> {
+    pub fn remaining_killed(self) -> Option<bool> {
         if let Self::Remains { next, .. } = self { Some(next.is_none()) } else { None }
     }
 
     /// True if there is a second process that has not been reaped.
-    pub(super) fn is_process(self) -> bool {
+    pub(super) fn is_unreaped(self) -> bool {
         matches!(self, Self::Candidate { .. } | Self::Exiting { .. })
     }
 }

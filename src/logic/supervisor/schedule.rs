@@ -29,7 +29,7 @@ pub struct Health {
 
 /// The option that a probe belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Which {
+pub enum ProbeKind {
     /// `--ready probe:`.
     Ready,
     /// `--health`.
@@ -42,7 +42,7 @@ pub enum Due {
     /// Report that the server is ready: it has run for the time of `--ready alive:`.
     Ready,
     /// Start an attempt of this probe, with this time limit.
-    Attempt(Which, Span),
+    Attempt(ProbeKind, Span),
 }
 
 /// The result of an attempt.
@@ -63,7 +63,7 @@ pub enum AttemptResult {
 pub struct Schedule {
     ready: Ready,
     health: Option<Health>,
-    stage: Option<Which>,
+    stage: Option<ProbeKind>,
     /// When the next attempt is due. None while one runs.
     next: Option<Time>,
     pause: Span,
@@ -85,16 +85,17 @@ impl Schedule {
             Ready::Alive(span) => span,
             Ready::Probe(_) => FIRST_PAUSE,
         };
-        *self = Self { stage: Some(Which::Ready), next: Some(now.after(first)), ..Self::new(self.ready, self.health) };
+        *self =
+            Self { stage: Some(ProbeKind::Ready), next: Some(now.after(first)), ..Self::new(self.ready, self.health) };
     }
 
     /// Begins the health probes. To be called when the server is ready. A server may report that again after each
     /// reload; only the first call has an effect.
     pub fn on_ready(&mut self, now: Time) {
-        if self.stage == Some(Which::Health) {
+        if self.stage == Some(ProbeKind::Health) {
             return;
         }
-        self.stage = self.health.map(|_| Which::Health);
+        self.stage = self.health.map(|_| ProbeKind::Health);
         self.next = self.health.map(|health| now.after(health.interval));
         self.failures = 0;
     }
@@ -115,20 +116,20 @@ impl Schedule {
         let which = self.stage?;
         self.next = None;
         Some(match (which, self.ready, self.health) {
-            (Which::Ready, Ready::Alive(_), _) => Due::Ready,
-            (Which::Health, _, Some(health)) => {
+            (ProbeKind::Ready, Ready::Alive(_), _) => Due::Ready,
+            (ProbeKind::Health, _, Some(health)) => {
                 // The interval is measured between the starts of two probes, so a slow probe does not delay the next
                 // one.
                 self.next = Some(now.after(health.interval));
                 Due::Attempt(which, health.timeout)
             }
-            (Which::Ready | Which::Health, ..) => Due::Attempt(which, self.limit),
+            (ProbeKind::Ready | ProbeKind::Health, ..) => Due::Attempt(which, self.limit),
         })
     }
 
     /// Applies the result of an attempt. Returns the event that follows from it, if there is one.
     pub fn on_result(&mut self, tried: AttemptResult, now: Time) -> Option<Event> {
-        let is_ready = self.stage? == Which::Health;
+        let is_ready = self.stage? == ProbeKind::Health;
         match tried {
             AttemptResult::Healthy if is_ready => self.failures = 0,
             AttemptResult::Healthy => return Some(Event::Ready),
@@ -173,11 +174,11 @@ mod tests {
             schedule.begin(Time(now));
             for pause in [20, 40, 80, 160, 320, 640, 1000, 1000] {
                 now += pause;
-                assert_eq!(at(&mut schedule, now), Some(Due::Attempt(Which::Ready, Span::secs(1))));
+                assert_eq!(at(&mut schedule, now), Some(Due::Attempt(ProbeKind::Ready, Span::secs(1))));
                 assert_eq!(schedule.deadline(), None, "one try at a time");
                 assert_eq!(schedule.on_result(AttemptResult::Failed, Time(now)), None);
             }
-            assert_eq!(schedule.due(Time(now + 1000)), Some(Due::Attempt(Which::Ready, Span::secs(1))));
+            assert_eq!(schedule.due(Time(now + 1000)), Some(Due::Attempt(ProbeKind::Ready, Span::secs(1))));
             assert_eq!(schedule.on_result(AttemptResult::Healthy, Time(now + 1001)), Some(Event::Ready));
             schedule.on_ready(Time(now + 1001));
             assert_eq!(schedule.deadline(), None, "there is no health probe");
@@ -190,7 +191,7 @@ mod tests {
         schedule.begin(Time(0));
         for limit in [1, 2, 4, 8, 16, 16] {
             let now = schedule.deadline().unwrap();
-            assert_eq!(schedule.due(now), Some(Due::Attempt(Which::Ready, Span::secs(limit))));
+            assert_eq!(schedule.due(now), Some(Due::Attempt(ProbeKind::Ready, Span::secs(limit))));
             assert_eq!(schedule.on_result(AttemptResult::TimedOut, now.after(Span::secs(limit))), None);
         }
     }
@@ -223,10 +224,10 @@ mod tests {
             ];
             for tried in results {
                 now += 10_000;
-                assert_eq!(at(&mut schedule, now), Some(Due::Attempt(Which::Health, Span::secs(2))));
+                assert_eq!(at(&mut schedule, now), Some(Due::Attempt(ProbeKind::Health, Span::secs(2))));
                 assert_eq!(schedule.on_result(tried, Time(now + 1999)), None, "{tried:?}");
             }
-            assert_eq!(at(&mut schedule, now + 10_000), Some(Due::Attempt(Which::Health, Span::secs(2))));
+            assert_eq!(at(&mut schedule, now + 10_000), Some(Due::Attempt(ProbeKind::Health, Span::secs(2))));
             assert_eq!(schedule.on_result(AttemptResult::Failed, Time(now + 10_001)), Some(Event::Unhealthy));
             schedule.end();
             assert_eq!((schedule.deadline(), schedule.on_result(AttemptResult::Failed, Time(now))), (None, None));
@@ -238,10 +239,10 @@ mod tests {
         let mut schedule = Schedule::new(Ready::Exec, Some(Health { retries: 1, ..HEALTH }));
         schedule.on_ready(Time(0));
         for now in [10_000, 11_000, 12_000] {
-            assert_eq!(at(&mut schedule, now), Some(Due::Attempt(Which::Health, Span::secs(2))));
+            assert_eq!(at(&mut schedule, now), Some(Due::Attempt(ProbeKind::Health, Span::secs(2))));
             assert_eq!(schedule.on_result(AttemptResult::Refused, Time(now)), None);
         }
-        assert_eq!(schedule.due(Time(13_000)), Some(Due::Attempt(Which::Health, Span::secs(2))));
+        assert_eq!(schedule.due(Time(13_000)), Some(Due::Attempt(ProbeKind::Health, Span::secs(2))));
         assert_eq!(schedule.on_result(AttemptResult::Failed, Time(13_000)), Some(Event::Unhealthy));
     }
 }

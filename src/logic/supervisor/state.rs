@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 
 use super::event::{Action, Ending};
 use super::policy::{Policy, Restart};
-use super::replacement::{Outcome, Second};
+use super::replacement::{Outcome, SecondProcess};
 use crate::logic::base::exit::{Exit, SETUP};
 use crate::logic::base::signal::Signal;
 use crate::logic::base::time::{Span, Time, earliest};
@@ -28,7 +28,7 @@ pub struct State {
     /// When this run of the server began.
     pub(super) started_at: Time,
     /// The second process of a replacement.
-    pub second: Second,
+    pub second: SecondProcess,
     /// The number of restarts after unexpected exits, for records and the crash handler.
     pub(super) restarts: u64,
     /// The times of the last restarts, as many as `--restart-limit` needs. Allocated at the start, because a running
@@ -191,7 +191,7 @@ impl State {
             watchdog: policy.watchdog,
             forced: None,
             ready_deadline: None,
-            second: Second::None,
+            second: SecondProcess::None,
             replacement: None,
             finished: None,
         }

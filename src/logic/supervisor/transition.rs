@@ -6,7 +6,7 @@
 
 use super::event::{Action, Ending, Event, LogFiles, Recipient};
 use super::policy::{Policy, Role};
-use super::replacement::Second as SecondProcess;
+use super::replacement::SecondProcess;
 use super::state::{AfterSecond, AfterStop, Phase, State};
 use crate::logic::base::exit::{Exit, SETUP};
 use crate::logic::base::signal::Signal;
@@ -34,7 +34,7 @@ pub fn next(policy: &Policy, state: &mut State, event: Event, now: Time) -> Acti
 /// to exit.
 #[inline(never)]
 fn finish_or_linger(state: &mut State, ending: Ending, linger: Option<Time>) -> Action {
-    if state.second.is_process() {
+    if state.second.is_unreaped() {
         state.phase = Phase::AwaitingSecond { then: AfterSecond::Finish(ending) };
         return Action::Wait;
     }
@@ -67,7 +67,7 @@ fn next_action(policy: &Policy, state: &mut State, event: Event, now: Time) -> A
         }
         Phase::HandlerTimedOut { exit, until } => handler::timed_out(policy, state, (exit, until), event, now),
         Phase::HandlerStopping { .. } => handler::stopping(policy, state, event, now),
-        Phase::AwaitingSecond { then } => second::awaiting(policy, state, then, event),
+        Phase::AwaitingSecond { then } => second::awaiting_second(policy, state, then, event),
         Phase::Backoff { .. } => runs::backoff(policy, state, event, now),
         Phase::ForkRetry { task, until } => runs::fork_retry(policy, state, (task, until), event, now),
         Phase::DrainingRemaining { ending, .. } => remaining::draining(state, ending, event, now),
@@ -82,7 +82,7 @@ fn on_exit(policy: &Policy, state: &mut State, exit: Exit, now: Time) -> Action 
     if policy.linger.is_some() && state.is_unexpected(policy, exit) {
         return clear(policy, state, AfterStop::HandleExit, Some(exit), now);
     }
-    cleared(policy, state, AfterStop::HandleExit, exit, now)
+    after_clearing(policy, state, AfterStop::HandleExit, exit, now)
 }
 
 /// Handles the exit of a server that vsrun was stopping. No other process of its group is left if signals go to the
@@ -91,12 +91,12 @@ fn after_stop(policy: &Policy, state: &mut State, next: AfterStop, exit: Exit, n
     match next {
         AfterStop::HandleExit => on_exit(policy, state, exit, now),
         AfterStop::Restart if policy.linger.is_some() => clear(policy, state, next, Some(exit), now),
-        AfterStop::Restart | AfterStop::Finish | AfterStop::FailStart => cleared(policy, state, next, exit, now),
+        AfterStop::Restart | AfterStop::Finish | AfterStop::FailStart => after_clearing(policy, state, next, exit, now),
     }
 }
 
 /// Decides what follows a run of which no process is left, or only processes that have had their time to exit.
-fn cleared(policy: &Policy, state: &mut State, next: AfterStop, exit: Exit, now: Time) -> Action {
+fn after_clearing(policy: &Policy, state: &mut State, next: AfterStop, exit: Exit, now: Time) -> Action {
     let ending = match (next, policy.role) {
         (AfterStop::Finish, Role::Manager) => Ending::Stopped,
         (AfterStop::Finish, Role::Init | Role::InitWithTimeout) => Ending::Server(exit),
@@ -121,7 +121,7 @@ fn forward(policy: &Policy, state: &mut State, signal: Signal, now: Time) -> Act
 /// A faster path than [`next`] for a signal that is forwarded without any other effect: no stop delay and no stop
 /// timeout begins, and no replacement is under way. Returns the recipient. Returns None if the caller must call `next`
 /// instead.
-pub fn forward_plain(policy: &Policy, state: &mut State, signal: Signal) -> Option<Recipient> {
+pub fn forward_in_same_phase(policy: &Policy, state: &mut State, signal: Signal) -> Option<Recipient> {
     let begins = policy.role == Role::InitWithTimeout || policy.stop_delay.is_some();
     let plain = state.phase == Phase::Running && state.second == SecondProcess::None;
     if !plain || begins && policy.is_forwarded_stop(signal) {

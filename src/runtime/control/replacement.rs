@@ -2,7 +2,7 @@
 
 use std::os::fd::AsFd;
 
-use super::{MAX_HIDDEN_CHECKS, POLL_PAUSE_MS, Pidfile, READ_ATTEMPTS, Server, has_passed};
+use super::{FoundServer, MAX_HIDDEN_CHECKS, POLL_PAUSE_MS, Pidfile, READ_ATTEMPTS, has_passed};
 use crate::logic::base::cstr::StaticCStr;
 use crate::logic::base::error::{Error, Object, Result};
 use crate::logic::base::exit;
@@ -30,7 +30,7 @@ const CHECKS_IF_ACCEPTED: u64 = 100;
 ///
 /// # Errors
 /// The reason why the old server goes on.
-pub fn replace(path: StaticCStr, file: &Pidfile, server: Server) -> Result<u8> {
+pub fn replace(path: StaticCStr, file: &Pidfile, server: FoundServer) -> Result<u8> {
     let error = || Error::of(Problem::Replace, path.to_bytes());
     let fail = |why| Err(error().reason(why));
     if server.lock != LockState::Exclusive {

@@ -20,7 +20,7 @@ use crate::sys::file_contents::FileContents;
 use crate::sys::{self, Errno, dir, entry};
 
 /// The longest value of a variable, in bytes: execve(2) accepts strings of up to 128 KiB.
-const MAX_VARIABLE: u64 = 128 << 10;
+const MAX_VALUE: u64 = 128 << 10;
 
 /// Reads all files that set variables of a server, and returns an entry for each name. `base` is the environment before
 /// these files.
@@ -51,7 +51,7 @@ fn read_sources(sources: &EnvFiles, base: &Env, entries: &mut Vec<StaticCStr>) -
     entries.iter().for_each(|entry| env.put(entry));
     for name in &sources.names {
         if let Some(path) = server_env::file_env_path(name, &env)? {
-            read_walking(path, MAX_VARIABLE, &mut contents, Some(name))?;
+            read_walking(path, MAX_VALUE, &mut contents, Some(name))?;
             let Some(entry) = server_env::entry_from_contents(name, &contents) else {
                 return Err(Error::of(Problem::UseSecret, path.to_bytes()).name(name.to_bytes()));
             };
@@ -74,7 +74,7 @@ fn read_walking(path: StaticCStr, max_size: u64, contents: &mut FileContents, na
             None => Error::of(Problem::ReadEnvFile, path),
         };
         match &walk.refusal {
-            Some(refusal) => add_errno(error, why).words(&format!(" ({refusal})")),
+            Some(refusal) => add_errno(error, why).raw(&format!(" ({refusal})")),
             None if why == Errno::INVAL => error.reason(Reason::ItIsNotRegular),
             None => add_errno(error, why),
         }

@@ -8,12 +8,12 @@ use crate::logic::base::problem::Problem;
 use crate::logic::base::reason::Reason;
 use crate::logic::cli::args_file::{Args, PendingArgsFile};
 use crate::logic::cli::flags::Id;
-use crate::logic::cli::names::{self, Caller};
+use crate::logic::cli::names::{self, InheritedAttributes};
 use crate::logic::cli::options::Options;
-use crate::logic::plan::account::Name;
+use crate::logic::plan::account::NameOrId;
 use crate::logic::plan::env::Env;
 use crate::logic::plan::host::{CanChangeIds, Host, Terminal};
-use crate::logic::plan::landlock::Kernel;
+use crate::logic::plan::landlock::LandlockSupport;
 use crate::logic::plan::personality::{Accounts, CallerSignals};
 use crate::logic::plan::planner;
 use crate::logic::plan::socket_activation::InheritedSockets;
@@ -34,9 +34,9 @@ pub fn read_args_file(unread: Box<PendingArgsFile>) -> Result<Args> {
 
 /// Reads what the translation of another tool's command line needs: the ids, the environment, and the signals that
 /// vsrun inherited as blocked or ignored.
-pub fn caller() -> Caller {
+pub fn caller() -> InheritedAttributes {
     let (blocked, ignored) = poll::inherited_signals();
-    Caller {
+    InheritedAttributes {
         uid: credentials::effective_uid(),
         gid: credentials::effective_gid(),
         env: Env(entry::environment()),
@@ -59,7 +59,7 @@ pub struct AccountFiles {
 pub fn read<'a>(options: &Options, account_files: &'a mut AccountFiles) -> Result<Host<'a>> {
     let mut env = Env(entry::environment());
     let personality = options.personality;
-    if personality.is_transparent && personality.accounts == Accounts::Vsrun {
+    if personality.inherits_callers_state && personality.accounts == Accounts::Vsrun {
         env.remove(&|name| name == names::ARGS_VARIABLE);
     }
     let mut inherited = InheritedSockets::default();
@@ -73,26 +73,26 @@ pub fn read<'a>(options: &Options, account_files: &'a mut AccountFiles) -> Resul
         renames_listen_pid = true;
         env.remove(&|name| name == b"LISTEN_PID");
     }
-    let ping = env
+    let watchdog_interval = env
         .get(b"WATCHDOG_USEC")
-        .and_then(|usec| notify::ping(usec, env.get(b"WATCHDOG_PID"), process::own_pid().number()));
+        .and_then(|usec| notify::watchdog_interval(usec, env.get(b"WATCHDOG_PID"), process::own_pid().number()));
     let (euid, egid) = (credentials::effective_uid(), credentials::effective_gid());
-    let mut host = Host { euid, egid, env, inherited, ping, renames_listen_pid, ..Host::default() };
+    let mut host = Host { euid, egid, env, inherited, watchdog_interval, renames_listen_pid, ..Host::default() };
     if let Some(login) = &options.user {
         // If USER and GROUP are both numbers, /etc/passwd is needed only for the home directory.
-        let numbers = matches!((&login.user, &login.group), (Name::Number(_), Some(Name::Number(_))));
+        let numbers = matches!((&login.user, &login.group), (NameOrId::Id(_), Some(NameOrId::Id(_))));
         match read_account_file(c"/etc/passwd", &mut account_files.passwd) {
             Err(_) if numbers => account_files.passwd = FileContents::default(),
             result => result?,
         }
         host.groups = credentials::groups();
         // A numeric group needs no lookup in /etc/group.
-        if !matches!(login.group, Some(Name::Number(_))) {
+        if !matches!(login.group, Some(NameOrId::Id(_))) {
             read_account_file(c"/etc/group", &mut account_files.group)?;
         }
         // uid 0 may be without CAP_SETUID and CAP_SETGID, for example in a container. That matters only if USER may be
         // root too: then there may be nothing to change, and the start must not fail.
-        let unprivileged = matches!(login.user, Name::Number(uid) if uid != 0);
+        let unprivileged = matches!(login.user, NameOrId::Id(uid) if uid != 0);
         if host.euid == 0 && !unprivileged && !caps::may_change_ids() {
             host.can_change_ids = CanChangeIds::No;
         }
@@ -104,17 +104,17 @@ pub fn read<'a>(options: &Options, account_files: &'a mut AccountFiles) -> Resul
             None => Terminal::NotControlling,
         };
     }
-    host.hangup_ignored = !options.background && !personality.is_transparent && poll::is_hangup_ignored();
+    host.hangup_ignored = !options.background && !personality.inherits_callers_state && poll::is_hangup_ignored();
     if options.is_supervised() || options.syslog.is_some() {
         host.cwd = credentials::current_dir();
         host.cwd_identity = dir::stat_path(c".").map(|about| about.id).unwrap_or_default();
     }
     if options.confine.is_some() {
         host.landlock = match landlock::abi() {
-            Ok(abi) => Kernel::Abi(abi),
-            Err(Errno::NOSYS) => Kernel::Missing,
-            Err(Errno::OPNOTSUPP) => Kernel::Disabled,
-            Err(_) => Kernel::Refused,
+            Ok(abi) => LandlockSupport::Abi(abi),
+            Err(Errno::NOSYS) => LandlockSupport::Missing,
+            Err(Errno::OPNOTSUPP) => LandlockSupport::Disabled,
+            Err(_) => LandlockSupport::Refused,
         };
     }
     (host.passwd, host.group) = (&account_files.passwd, &account_files.group);

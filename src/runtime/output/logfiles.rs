@@ -16,7 +16,7 @@ use crate::logic::formats::log_name::{
     FileName, LogPolicy, LowestNumbers, MAX_NUMBER, OUTPUT_FILE, RECORDS_FILE, expired, occupied_number, rotated_name,
     suffix_number,
 };
-use crate::logic::plan::trust::Trust;
+use crate::logic::plan::trust::PathTrustCheck;
 use crate::runtime::resources::walk::Walk;
 use crate::sys::dir::{self, Dir, FileStat, OpenMode};
 use crate::sys::{self, Errno, clock, counters, credentials, walk};
@@ -71,7 +71,7 @@ impl LogFileDir {
     /// The errors of fstat(2).
     pub fn from_inherited(dir: Dir, policy: &LogPolicy) -> sys::Result<Self> {
         let (about, own) = (dir::fstat(dir.as_fd())?, credentials::effective_uid());
-        let shared = Trust::new(own, own).is_shared(about.owner, about.mode);
+        let shared = PathTrustCheck::new(own, own).is_shared(about.owner, about.mode);
         Ok(Self { dir, about, shared: shared && policy.owner.is_none_or(|(uid, _)| uid != about.owner) })
     }
 

@@ -38,9 +38,9 @@ pub fn open(output: Output) -> Result<(ServerOutput, Log)> {
     let mut destination = ServerOutput::default();
     let place = match output {
         Output::Inherit => LogTarget::Plain,
-        Output::Files { dir, later, rules, writer } => {
-            let (mut logs, records) = LogDir::open(dir, later, rules)?;
-            destination.child = writer.map(|program| logs.add_rotator(program)).transpose().map_err(fail)?;
+        Output::Files { dir, absolute_dir, log_policy, rotator } => {
+            let (mut logs, records) = LogDir::open(dir, absolute_dir, log_policy)?;
+            destination.child = rotator.map(|program| logs.add_rotator(program)).transpose().map_err(fail)?;
             destination.logs = Some(logs);
             LogTarget::File(records)
         }

@@ -12,7 +12,7 @@ pub const MAX_MESSAGE: usize = 8192;
 
 /// Sends an error to the process that prints it: its exit status and its text. [`parse_error`] reads it.
 pub fn send_error(error: &Error, pipe: &OwnedFd) {
-    let mut message = vec![error.code];
+    let mut message = vec![error.exit_status];
     message.extend_from_slice(error.text().as_bytes());
     message.truncate(MAX_MESSAGE);
     let _ = fd::write_all(pipe.as_fd(), &message);
@@ -21,5 +21,5 @@ pub fn send_error(error: &Error, pipe: &OwnedFd) {
 /// Reads an error that [`send_error`] has sent. None if the message is empty.
 pub fn parse_error(message: &[u8]) -> Option<Error> {
     let (code, text) = message.split_first().filter(|(code, _)| **code != exit::OK)?;
-    Some(Error::new(Problem::Reported).words(&String::from_utf8_lossy(text)).status(*code))
+    Some(Error::new(Problem::Reported).raw(&String::from_utf8_lossy(text)).status(*code))
 }

@@ -4,13 +4,13 @@ use core::fmt::{self, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use crate::logic::base::cstr::StaticCStr;
-use crate::logic::base::error::{Error, Filled, Object};
+use crate::logic::base::error::{Error, FilledPhrase, Object};
 use crate::logic::base::exit;
 use crate::logic::base::note::Note;
 use crate::logic::base::problem::Problem;
 use crate::logic::base::text::{ArrayText, Escaped};
 use crate::logic::base::time::Timestamp;
-use crate::logic::cli::names::Called;
+use crate::logic::cli::names::ToolName;
 use crate::logic::cli::options::SyslogUsage;
 use crate::logic::plan::planner::{StepTrace, SyslogOptions};
 use crate::runtime::report::os_error::os_error;
@@ -145,7 +145,7 @@ impl Log {
     /// Writes a record with the text of `note`, whose placeholders `objects` fill, if that is possible without
     /// blocking.
     pub fn note(&self, priority: Priority, note: Note, objects: &[Object<'_>]) {
-        self.record(priority, format_args!("{}", Filled(note.phrase(), objects)));
+        self.record(priority, format_args!("{}", FilledPhrase(note.phrase(), objects)));
     }
 
     /// Writes a record, if that is possible without blocking.
@@ -229,7 +229,7 @@ pub fn stderr() -> Result<OwnedFd, Error> {
 }
 
 /// Prints an error to standard error, if there is one, and returns vsrun's exit status.
-pub fn report_result(outcome: Result<u8, Error>, called: Option<Called>) -> u8 {
+pub fn report_result(outcome: Result<u8, Error>, called: Option<ToolName>) -> u8 {
     match (outcome, called) {
         (Ok(status), _) => status,
         (Err(error), None) => print_error(&error),
@@ -244,7 +244,7 @@ pub fn print_error(error: &Error) -> u8 {
 
 fn print_error_of(name: &[u8], error: &Error) -> u8 {
     let _ = fd::write_all(fd::standard(2), format!("{}: {error}\n", Escaped(name)).as_bytes());
-    error.code
+    error.exit_status
 }
 
 /// Writes a text that the user has requested to standard output.

@@ -13,7 +13,7 @@ use crate::logic::base::reason::Reason;
 use crate::logic::base::signal::Signal;
 use crate::logic::base::text::split_byte;
 use crate::logic::base::time::parse_number;
-use crate::logic::formats::cgroup::{self as group, Group};
+use crate::logic::formats::cgroup::{self as group, ServerCgroup};
 use crate::runtime::report::os_error::{add_errno, os_error_of};
 use crate::runtime::resources::walk::Walk;
 use crate::sys::dir::{Dir, OpenMode};
@@ -44,7 +44,7 @@ impl Cgroup {
     ///
     /// # Errors
     /// When it cannot be created or written to, or other processes are in it. A group that was created is then removed.
-    pub fn acquire(wanted: &Group) -> Result<Self> {
+    pub fn acquire(wanted: &ServerCgroup) -> Result<Self> {
         let (parent, name) = open_parent(wanted.dir)?;
         let fail = |why| os_error_of(Problem::UseCgroup, wanted.dir.to_bytes(), why);
         let made = cgroup::make(&parent, name).map_err(fail)?;
@@ -65,7 +65,7 @@ impl Cgroup {
         }
     }
 
-    fn prepare(&self, wanted: &Group) -> Result<()> {
+    fn prepare(&self, wanted: &ServerCgroup) -> Result<()> {
         let mut room = [0; 512];
         // The group is killed at the end of a run, so the start fails if other processes may be in the group.
         let count = cgroup::read(&self.dir, EVENTS_FILE, &mut room)
@@ -130,7 +130,7 @@ impl Cgroup {
 ///
 /// # Errors
 /// The error that [`Cgroup::acquire`] would return, as far as it can be predicted.
-pub fn check(wanted: &Group) -> Result<()> {
+pub fn check(wanted: &ServerCgroup) -> Result<()> {
     let (parent, name) = open_parent(wanted.dir)?;
     match parent.open_dir(name) {
         Ok(dir) if is_populated(&dir) => return Err(in_use_error(wanted.dir)),

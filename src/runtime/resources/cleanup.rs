@@ -70,6 +70,6 @@ impl CleanupHelper {
         send_error(error, &self.request);
         drop(self.request);
         let _ = fd::read_full(self.done.as_fd(), &mut [0]);
-        process::exit(error.code)
+        process::exit(error.exit_status)
     }
 }

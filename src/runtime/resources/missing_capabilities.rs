@@ -33,7 +33,7 @@ pub fn check(plan: &Plan, on_error: &mut dyn FnMut(Error)) {
     let other = |owner: Option<(u32, u32)>| owner.is_some_and(|(uid, _)| uid != credentials::effective_uid());
     let is_path = |text: &[u8]| Listener::parse(text).is_some_and(|listener| listener.is_path());
     let socket = other(plan.sockets.owner) && plan.sockets.own.iter().any(|text| is_path(text.to_bytes()));
-    let logs = matches!(&plan.output, Output::Files { rules, .. } if other(rules.owner));
+    let logs = matches!(&plan.output, Output::Files { log_policy, .. } if other(log_policy.owner));
     if socket || logs {
         add(Errno::PERM);
     }

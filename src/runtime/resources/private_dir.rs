@@ -36,7 +36,8 @@ fn bind_closed(socket: &OwnedFd, address: &[u8]) -> sys::Result<()> {
 /// Creates a socket with this name in a directory, and gives it to its owner.
 ///
 /// # Errors
-/// EADDRINUSE if the name is taken; the errors of mkdir(2), bind(2), chown(2) and link(2).
+/// EADDRINUSE if the name is taken; ESTALE if the private directory was replaced after it had been created; the errors
+/// of mkdir(2), bind(2), chown(2) and link(2).
 #[inline(never)]
 pub fn bind(listener: &Listener<'_>, dir: &Dir, name: StaticCStr, owner: Option<(u32, u32)>) -> sys::Result<OwnedFd> {
     let socket = socket::unix()?;
@@ -65,7 +66,7 @@ fn create_and_move(
 ) -> sys::Result<()> {
     let private = walk::open_for_listing(walk::open_dir_nofollow(Some(&dir.0), private)?.as_fd())?;
     if !is_just_created(&private)? {
-        return Err(Errno::AGAIN);
+        return Err(Errno::STALE);
     }
     match process::fork()? {
         Forked::Child => {

@@ -7,7 +7,7 @@ use super::sockets::SocketFiles;
 use crate::logic::base::cstr::StaticCStr;
 use crate::logic::base::error::{Error, Result};
 use crate::logic::base::problem::Problem;
-use crate::logic::formats::cgroup::Group;
+use crate::logic::formats::cgroup::ServerCgroup;
 use crate::logic::plan::planner::Plan;
 use crate::logic::plan::socket_activation::ServerSockets;
 
@@ -26,7 +26,7 @@ impl StartResources {
     ///
     /// # Errors
     /// When the group cannot be created, or an address cannot be bound.
-    pub fn bind(&mut self, listen: &ServerSockets, cgroup: Option<&Group>) -> Result<()> {
+    pub fn bind(&mut self, listen: &ServerSockets, cgroup: Option<&ServerCgroup>) -> Result<()> {
         self.cgroup = cgroup.map(Cgroup::acquire).transpose()?;
         let exclusivity =
             if self.pidfiles.iter().any(Option::is_some) { Exclusivity::Proven } else { Exclusivity::Unknown };

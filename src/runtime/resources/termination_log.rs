@@ -41,7 +41,7 @@ impl TerminationLog {
 
     /// Writes why the start has failed. Wrong usage is not written.
     pub fn write_failure(&self, error: &Error, tail: Option<OwnedFd>) {
-        if error.code != exit::USAGE {
+        if error.exit_status != exit::USAGE {
             self.write(format_args!("{error}"), tail);
         }
     }

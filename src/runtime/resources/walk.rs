@@ -12,7 +12,7 @@ use crate::logic::base::cstr::{StaticCStr, leak_cstr};
 use crate::logic::base::error::Result;
 use crate::logic::base::problem::Problem;
 use crate::logic::base::text::ArrayText;
-use crate::logic::plan::trust::{Component, Reason, Trust, UntrustedComponent, components};
+use crate::logic::plan::trust::{Component, PathTrustCheck, Reason, UntrustedComponent, components};
 use crate::sys::dir::{self, Dir, FileStat};
 use crate::sys::{self, Errno, credentials, file_contents, walk};
 
@@ -29,7 +29,7 @@ const PARENT_MODE: u32 = 0o755;
 pub struct Walk {
     /// True if owners are checked. If vsrun is not root, the kernel's own rules are enough.
     pub(super) checked: bool,
-    trust: Trust,
+    trust: PathTrustCheck,
     pub(super) links: u32,
     pub(super) at: Option<OwnedFd>,
     /// The fstat(2) result of the directory that the walk has reached.
@@ -89,7 +89,14 @@ impl Walk {
         let own = credentials::effective_uid();
         let checked = own == 0;
         let top = if checked { dir::stat_path(c"/").map_or(own, |top| top.owner) } else { own };
-        Self { checked, trust: Trust::new(own, top), links: 0, at: None, about: FileStat::default(), refusal: None }
+        Self {
+            checked,
+            trust: PathTrustCheck::new(own, top),
+            links: 0,
+            at: None,
+            about: FileStat::default(),
+            refusal: None,
+        }
     }
 
     /// Walks to a directory.
@@ -200,7 +207,7 @@ impl Walk {
             && owner.is_none_or(|(uid, _)| uid != other)
         {
             // If root created a directory here, the next start would not trust it.
-            return self.refuse(name.to_bytes(), Reason::Made(other));
+            return self.refuse(name.to_bytes(), Reason::CreatedForOther(other));
         }
         match walk::make_dir(self.at.as_ref(), name) {
             // Another start has created the directory in the meantime.

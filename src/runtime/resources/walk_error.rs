@@ -14,7 +14,7 @@ impl Walk {
     pub fn error(&self, problem: Problem, path: &[u8], why: Errno) -> Error {
         let error = os_error_of(problem, path, why);
         match (&self.refusal, missing_capability(why)) {
-            (Some(refusal), _) => error.words(&format!(" ({refusal})")),
+            (Some(refusal), _) => error.raw(&format!(" ({refusal})")),
             (None, Some(reason)) => error.reason(reason),
             (None, None) => error,
         }

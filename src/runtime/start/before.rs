@@ -9,7 +9,7 @@ use super::exec_image::ExecImage;
 use super::outcome::{ErrorText, StartOutcome, StepFailure};
 use super::spawn::spawn;
 use crate::logic::base::cstr::StaticCStr;
-use crate::logic::base::duration::Duration;
+use crate::logic::base::duration::SpanDisplay;
 use crate::logic::base::error::{Error, Object, Result};
 use crate::logic::base::exit::{Exit, ExitDisplay};
 use crate::logic::base::problem::Problem;
@@ -17,7 +17,7 @@ use crate::logic::base::signal::Signal;
 use crate::logic::base::text::Escaped;
 use crate::logic::base::time::{Span, Time};
 use crate::logic::plan::before::Before;
-use crate::logic::plan::companion::is_only_for_server;
+use crate::logic::plan::companion_programs::is_only_for_server;
 use crate::logic::plan::env::Env;
 use crate::runtime::host::clock::now;
 use crate::runtime::report::os_error::os_error;
@@ -67,7 +67,7 @@ impl Command {
     /// Returns the text for a command that exceeded `--ready-timeout`.
     pub fn timeout_text(&self, within: Span) -> ErrorText {
         let mut words = ErrorText::new();
-        let (text, within) = (Escaped(self.text.to_bytes()), Duration(within));
+        let (text, within) = (Escaped(self.text.to_bytes()), SpanDisplay(within));
         let _ = write!(words, "--before '{text}' was not done in time: --ready-timeout {within}");
         words
     }
@@ -75,7 +75,7 @@ impl Command {
 
 /// Makes the error of a start from the text that `Command::exit_text` or `Command::timeout_text` has returned.
 pub fn before_error(words: &ErrorText) -> Error {
-    Error::new(Problem::Before).words(words.as_str())
+    Error::new(Problem::Before).raw(words.as_str())
 }
 
 /// The pause after SIGTERM until SIGKILL, for a command that has to exit, and after SIGKILL until vsrun gives up.
@@ -134,7 +134,7 @@ pub fn run_all(commands: &Commands, io: &ChildIo<'_>, timeout: Option<Span>) -> 
             ExitRequest::BySignal(signal) => {
                 let status = Exit::Signal { signal, core: false }.status();
                 let error = Error::new(Problem::StoppedBy).with(Object::Signal(signal)).status(status);
-                return Err(error.words(words.as_str()));
+                return Err(error.raw(words.as_str()));
             }
         }
     }

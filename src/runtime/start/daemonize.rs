@@ -3,7 +3,7 @@
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 use crate::logic::base::error::{Error, Result};
-use crate::logic::base::exit::{self, Statuses};
+use crate::logic::base::exit::{self, StatusSet};
 use crate::logic::base::problem::Problem;
 use crate::runtime::report::error_message::{MAX_MESSAGE, parse_error, send_error};
 use crate::runtime::report::log::print_error;
@@ -44,7 +44,7 @@ pub enum Output {
 pub fn daemonize(
     role: SessionRole,
     output: Output,
-    statuses: Statuses,
+    statuses: StatusSet,
     waiting_parent: &mut Option<WaitingParent>,
 ) -> Result<()> {
     let fail = |why| os_error(Problem::Detach, why);
@@ -81,7 +81,7 @@ const POLL_PAUSE_MS: u64 = 10;
 
 /// Waits for the outcome, in the calling process. This process keeps only the pipe, and no lock or socket. So it can be
 /// killed at any time without harm.
-fn await_report(outcome_pipe: &OwnedFd, statuses: Statuses) -> ! {
+fn await_report(outcome_pipe: &OwnedFd, statuses: StatusSet) -> ! {
     let _ = poll::set_mask(SignalMask::None);
     let outcome_number = outcome_pipe.as_raw_fd();
     let _ = fd::close_all_except(outcome_number..outcome_number + 1);
@@ -121,6 +121,6 @@ impl WaitingParent {
     /// Reports an error to the calling process, and exits with the same status.
     pub fn fail(self, error: &Error) -> ! {
         send_error(error, &self.0);
-        process::exit(error.code)
+        process::exit(error.exit_status)
     }
 }

@@ -9,7 +9,7 @@ use std::os::fd::AsFd;
 use super::exec_image::ExecImage;
 use crate::logic::base::cstr::StaticCStr;
 use crate::logic::base::text::ArrayText;
-use crate::logic::formats::executable::{Cause, Executable, HEADER_SIZE, NATIVE_MACHINE, classify};
+use crate::logic::formats::executable::{ExecFailure, Executable, HEADER_SIZE, NATIVE_MACHINE, classify};
 use crate::logic::plan::landlock_rules::Rule;
 use crate::logic::plan::step::Step;
 use crate::sys::{Errno, Result, access, credentials, dir};
@@ -20,46 +20,48 @@ pub type Detail = ArrayText<256>;
 /// How many nested `#!` interpreters the kernel follows.
 const MAX_INTERPRETERS: usize = 4;
 
-/// Finds the cause of a failed step. It is `Cause::Plain` if the errno says enough. Writes the path that the cause is
-/// about into `about`.
-pub fn diagnose(step: &Step, program: &ExecImage, why: Errno, about: &mut Detail) -> Cause {
-    if let Step::Chroot(dir) | Step::Chdir(dir) | Step::EnterReplacedDir(dir) | Step::Allow(Rule::Path(_, dir), _) =
-        step
+/// Finds the cause of a failed step. It is `ExecFailure::Plain` if the errno says enough. Writes the path that the
+/// cause is about into `about`.
+pub fn diagnose(step: &Step, program: &ExecImage, why: Errno, about: &mut Detail) -> ExecFailure {
+    if let Step::Chroot(dir)
+    | Step::Chdir(dir)
+    | Step::EnterReplacedDir(dir)
+    | Step::AddLandlockRule(Rule::Path(_, dir), _) = step
     {
         return diagnose_path(dir, about);
     }
-    if let Step::Covered(dir) = step {
+    if let Step::VerifyLandlockCwd(dir) = step {
         push_name(about, dir.to_bytes());
-        return Cause::UncoveredDir;
+        return ExecFailure::UncoveredDir;
     }
     if !matches!(step, Step::Exec(_)) {
-        return Cause::Plain;
+        return ExecFailure::Plain;
     }
     let cause = diagnose_exec(&program.paths, why, about);
-    let confines = |step: &Step| matches!(step, Step::Ruleset(handled) if handled.files != 0);
-    let refused = cause == Cause::Plain && why == Errno::ACCESS;
-    if refused && program.steps.iter().any(confines) { Cause::Confined } else { cause }
+    let confines = |step: &Step| matches!(step, Step::CreateRuleset(handled) if handled.files != 0);
+    let refused = cause == ExecFailure::Plain && why == Errno::ACCESS;
+    if refused && program.steps.iter().any(confines) { ExecFailure::Confined } else { cause }
 }
 
 /// Finds the cause of a failed exec: examines the first of these paths that exists.
-fn diagnose_exec(paths: &[StaticCStr], why: Errno, about: &mut Detail) -> Cause {
+fn diagnose_exec(paths: &[StaticCStr], why: Errno, about: &mut Detail) -> ExecFailure {
     for path in paths {
         match dir::stat_path(path) {
             Ok(_) => {
                 let cause = diagnose_file(path, MAX_INTERPRETERS, about);
                 // The file is a 32-bit program, and the kernel was built without support for them.
-                let refused = cause == Cause::Plain && why == Errno::NOEXEC;
-                return if refused { Cause::Foreign } else { cause };
+                let refused = cause == ExecFailure::Plain && why == Errno::NOEXEC;
+                return if refused { ExecFailure::Foreign } else { cause };
             }
             Err(Errno::ACCESS) => return diagnose_path(path, about),
             Err(_) => {}
         }
     }
     match paths {
-        [path] if path.is_empty() => Cause::Plain,
+        [path] if path.is_empty() => ExecFailure::Plain,
         [path] if path.to_bytes().starts_with(b"/") => diagnose_path(path, about),
         [path] if path.to_bytes().contains(&b'/') => relative_path_cause(diagnose_path(path, about), about),
-        _ => Cause::NotInPath,
+        _ => ExecFailure::NotInPath,
     }
 }
 
@@ -70,21 +72,21 @@ fn diagnose_exec(paths: &[StaticCStr], why: Errno, about: &mut Detail) -> Cause 
 pub fn check_exec(path: &CStr) -> Result<()> {
     access::may_execute(path)?;
     match diagnose_file(path, MAX_INTERPRETERS, &mut Detail::new()) {
-        Cause::Plain => Ok(()),
-        Cause::Foreign | Cause::NoFormat => Err(Errno::NOEXEC),
-        Cause::Closed
-        | Cause::NotExecutable
-        | Cause::NotAFile
-        | Cause::Noexec
-        | Cause::Uncovered
-        | Cause::UncoveredDir
-        | Cause::Confined => Err(Errno::ACCESS),
-        Cause::NoInterpreter
-        | Cause::NoLoader
-        | Cause::NoDirectory
-        | Cause::NotInPath
-        | Cause::NotHere
-        | Cause::Dangling => Err(Errno::NOENT),
+        ExecFailure::Plain => Ok(()),
+        ExecFailure::Foreign | ExecFailure::NoFormat => Err(Errno::NOEXEC),
+        ExecFailure::Closed
+        | ExecFailure::NotExecutable
+        | ExecFailure::NotAFile
+        | ExecFailure::Noexec
+        | ExecFailure::Uncovered
+        | ExecFailure::UncoveredDir
+        | ExecFailure::Confined => Err(Errno::ACCESS),
+        ExecFailure::NoInterpreter
+        | ExecFailure::NoLoader
+        | ExecFailure::NoDirectory
+        | ExecFailure::NotInPath
+        | ExecFailure::NotHere
+        | ExecFailure::Dangling => Err(Errno::NOENT),
     }
 }
 
@@ -100,40 +102,40 @@ pub fn verify_landlock_read(dir: &CStr) -> Result<()> {
 }
 
 /// Finds what is wrong with a file that exists, or with its loader or interpreter.
-fn diagnose_file(path: &CStr, depth: usize, about: &mut Detail) -> Cause {
+fn diagnose_file(path: &CStr, depth: usize, about: &mut Detail) -> ExecFailure {
     push_name(about, path.to_bytes());
     if !dir::stat_path(path).is_ok_and(|about| about.regular) {
-        return Cause::NotAFile;
+        return ExecFailure::NotAFile;
     }
     if access::may_execute(path).is_err() {
-        return if access::is_noexec(path) { Cause::Noexec } else { Cause::NotExecutable };
+        return if access::is_noexec(path) { ExecFailure::Noexec } else { ExecFailure::NotExecutable };
     }
     let mut head = [0; HEADER_SIZE];
     let count = match dir::open_readonly(path).and_then(|file| dir::pread_start(file.as_fd(), &mut head)) {
         Ok(count) => count,
         // Either the file may be executed but not read, or Landlock refuses it, which access(2) ignores.
-        Err(Errno::ACCESS) if access::may_read(path).is_ok() => return Cause::Uncovered,
-        Err(_) => return Cause::Plain,
+        Err(Errno::ACCESS) if access::may_read(path).is_ok() => return ExecFailure::Uncovered,
+        Err(_) => return ExecFailure::Plain,
     };
     let (cause, next) = match classify(head.get(..count).unwrap_or_default(), NATIVE_MACHINE) {
-        Executable::Script(next) => (Cause::NoInterpreter, next),
-        Executable::Elf(Some(next)) => (Cause::NoLoader, next),
-        Executable::Elf(None) => return Cause::Plain,
-        Executable::Foreign => return Cause::Foreign,
-        Executable::Unknown => return Cause::NoFormat,
+        Executable::Script(next) => (ExecFailure::NoInterpreter, next),
+        Executable::Elf(Some(next)) => (ExecFailure::NoLoader, next),
+        Executable::Elf(None) => return ExecFailure::Plain,
+        Executable::Foreign => return ExecFailure::Foreign,
+        Executable::Unknown => return ExecFailure::NoFormat,
     };
     let text = with_nul(next);
-    let Ok(there) = CStr::from_bytes_until_nul(text.as_bytes()) else { return Cause::Plain };
+    let Ok(there) = CStr::from_bytes_until_nul(text.as_bytes()) else { return ExecFailure::Plain };
     match dir::stat_path(there) {
         Err(Errno::ACCESS) => diagnose_path(there, about),
         Err(_) => {
             push_name(about, next);
-            if access::is_link(there) { Cause::Dangling } else { cause }
+            if access::is_link(there) { ExecFailure::Dangling } else { cause }
         }
-        Ok(_) if depth == 0 => Cause::Plain,
+        Ok(_) if depth == 0 => ExecFailure::Plain,
         Ok(_) => {
             let cause = diagnose_file(there, depth - 1, about);
-            if cause == Cause::Plain {
+            if cause == ExecFailure::Plain {
                 push_name(about, path.to_bytes());
             }
             cause
@@ -143,23 +145,23 @@ fn diagnose_file(path: &CStr, depth: usize, about: &mut Detail) -> Cause {
 
 /// The cause for a relative path that does not exist. Appends the working directory, in which the path was looked up,
 /// to `about`.
-fn relative_path_cause(cause: Cause, about: &mut Detail) -> Cause {
+fn relative_path_cause(cause: ExecFailure, about: &mut Detail) -> ExecFailure {
     let mut buffer = [0; 256];
     let Some(dir) = credentials::read_current_dir(&mut buffer) else { return cause };
-    if cause == Cause::NoDirectory {
+    if cause == ExecFailure::NoDirectory {
         let relative = core::mem::take(about);
         about.push(dir);
         about.push(b"/");
         about.push(relative.as_bytes().strip_prefix(b"./").unwrap_or(relative.as_bytes()));
-    } else if cause == Cause::Plain {
+    } else if cause == ExecFailure::Plain {
         push_name(about, dir);
-        return Cause::NotHere;
+        return ExecFailure::NotHere;
     }
     cause
 }
 
 /// Finds the first directory of a path that is missing or may not be searched.
-fn diagnose_path(path: &CStr, about: &mut Detail) -> Cause {
+fn diagnose_path(path: &CStr, about: &mut Detail) -> ExecFailure {
     let bytes = path.to_bytes();
     // A longer directory and its NUL would not fit into `Detail`.
     let slashes = bytes.iter().enumerate().filter(|(at, byte)| **byte == b'/' && (1..255).contains(at));
@@ -170,15 +172,17 @@ fn diagnose_path(path: &CStr, about: &mut Detail) -> Cause {
         let Ok(dir) = CStr::from_bytes_until_nul(text.as_bytes()) else { break };
         match dir::stat_path(dir) {
             Ok(found) if found.directory => {}
-            Ok(_) | Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::NAMETOOLONG) => return Cause::NoDirectory,
+            Ok(_) | Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::NAMETOOLONG) => {
+                return ExecFailure::NoDirectory;
+            }
             Err(_) => break,
         }
         if access::may_execute(dir).is_err() {
-            return Cause::Closed;
+            return ExecFailure::Closed;
         }
     }
     push_name(about, bytes);
-    if access::is_link(path) && dir::stat_path(path).is_err() { Cause::Dangling } else { Cause::Plain }
+    if access::is_link(path) && dir::stat_path(path).is_err() { ExecFailure::Dangling } else { ExecFailure::Plain }
 }
 
 fn push_name(about: &mut Detail, path: &[u8]) {

@@ -4,7 +4,7 @@ use core::fmt::Write;
 
 use crate::logic::base::cstr::StaticCStr;
 use crate::logic::base::text::ArrayText;
-use crate::logic::plan::env::EnvSource;
+use crate::logic::plan::env::EnvRenewal;
 use crate::logic::plan::personality::Personality;
 use crate::logic::plan::program::Program;
 use crate::logic::plan::step::Step;
@@ -23,7 +23,7 @@ pub struct ExecImage {
     /// What differs because vsrun was called by another tool's name.
     pub personality: &'static Personality,
     /// The sources of the environment, if it is read again before a restart.
-    pub source: Option<&'static EnvSource>,
+    pub source: Option<&'static EnvRenewal>,
     /// The steps before the exec, in order.
     pub steps: Vec<Step>,
     /// The paths to try for the exec, in order.
@@ -75,7 +75,7 @@ impl ExecImage {
         let Program { steps, paths, argv, env, personality } = *program;
         let mut shells = Vec::new();
         // Prepared before the fork, because nothing is allocated after it.
-        for path in paths.iter().filter(|_| personality.is_transparent) {
+        for path in paths.iter().filter(|_| personality.inherits_callers_state) {
             let mut words = argv.clone();
             words.insert(0, SHELL);
             if let Some(first) = words.get_mut(1) {

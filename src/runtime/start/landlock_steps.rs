@@ -14,17 +14,17 @@ use crate::sys::{Errno, Result, landlock};
 /// # Errors
 /// The errors of the kernel.
 pub fn apply_landlock_step(step: &Step, ruleset: &mut Option<OwnedFd>, starts: bool) -> Result<()> {
-    if let Step::Ruleset(Handled { files, tcp, scope }) = *step {
+    if let Step::CreateRuleset(Handled { files, tcp, scope }) = *step {
         let files = if starts { files } else { files & right::READ };
         *ruleset = Some(landlock::ruleset(files, tcp, scope)?);
         return Ok(());
     }
-    if let Step::Covered(_) = step {
+    if let Step::VerifyLandlockCwd(_) = step {
         return if starts { Ok(()) } else { diagnose::verify_landlock_read(c".") };
     }
     // There is no rule set if the rehearsal has skipped the step that creates it.
     let Some(ruleset_fd) = ruleset else { return Err(Errno::INVAL) };
-    if let Step::Allow(rule, handled) = *step {
+    if let Step::AddLandlockRule(rule, handled) = *step {
         return match rule {
             Rule::Path(access, path) => {
                 let rights = if starts { access.rights(handled) } else { access.rehearsal_rights() };

@@ -9,8 +9,8 @@ use crate::logic::base::error::Error;
 use crate::logic::base::problem::Problem;
 use crate::logic::base::signal::Signal;
 use crate::logic::base::text::{ArrayText, Escaped};
-use crate::logic::formats::executable::{Cause, CauseDisplay};
-use crate::logic::plan::personality::{Failure, Failures};
+use crate::logic::formats::executable::{CauseDisplay, ExecFailure};
+use crate::logic::plan::personality::{FailureStatuses, StartFailureKind};
 use crate::logic::plan::step::Step;
 use crate::runtime::report::os_error::errno_text;
 use crate::sys::process::Pid;
@@ -45,7 +45,7 @@ pub struct StepFailure {
     step_index: u8,
     why: Errno,
     /// The cause, as far as the file system shows it.
-    pub cause: Cause,
+    pub cause: ExecFailure,
     /// The path that the cause is about.
     pub detail: Detail,
 }
@@ -82,7 +82,7 @@ impl StepFailure {
     #[inline(never)]
     pub fn new(step_index: usize, why: Errno) -> Self {
         let step_index = u8::try_from(step_index).unwrap_or(FORK_FAILED);
-        Self { step_index, why, cause: Cause::Plain, detail: Detail::new() }
+        Self { step_index, why, cause: ExecFailure::Plain, detail: Detail::new() }
     }
 
     /// The step that failed. None if the fork failed.
@@ -102,10 +102,10 @@ impl StepFailure {
         let is_exec = matches!(self.step(program), Some(Step::Exec(_)));
         let (missing, forbidden) = (self.why == Errno::NOENT, self.why == Errno::ACCESS);
         program.personality.failures.status(match () {
-            () if !is_exec => Failure::Setup,
-            () if missing => Failure::NotFound,
-            () if forbidden => Failure::Forbidden,
-            () => Failure::NotExecutable,
+            () if !is_exec => StartFailureKind::Setup,
+            () if missing => StartFailureKind::NotFound,
+            () if forbidden => StartFailureKind::Forbidden,
+            () => StartFailureKind::NotExecutable,
         })
     }
 
@@ -113,7 +113,7 @@ impl StepFailure {
     pub fn error(&self, program: &ExecImage) -> Error {
         let mut text = ErrorText::new();
         let _ = self.write(program, &mut text);
-        Error::new(Problem::Step).words(text.as_str()).status(self.exit_status(program))
+        Error::new(Problem::Step).raw(text.as_str()).status(self.exit_status(program))
     }
 
     /// Writes the error text, without allocation.
@@ -128,12 +128,12 @@ impl StepFailure {
                 let (cause, path, host) = (self.cause, self.detail.as_bytes(), self.host_path(program));
                 let cause_text = CauseDisplay { cause, path, host: host.as_bytes() };
                 // Scripts that use dumb-init search for these words.
-                if let (Step::Exec(command), Failures::DumbInit) = (step, program.personality.failures) {
+                if let (Step::Exec(command), FailureStatuses::DumbInit) = (step, program.personality.failures) {
                     write!(text, "[dumb-init] {}: {why}{cause_text}", Escaped(command.to_bytes()))?;
                 } else {
                     write!(text, "cannot {step}: {why}{cause_text}")?;
                 }
-                let refused = matches!(self.why, Errno::PERM | Errno::ACCESS) && cause == Cause::Plain;
+                let refused = matches!(self.why, Errno::PERM | Errno::ACCESS) && cause == ExecFailure::Plain;
                 match (step.needed_capability().filter(|_| refused), step) {
                     (None, _) => Ok(()),
                     (Some(needed), Step::Limit(limit)) => {
@@ -191,7 +191,7 @@ impl StepFailure {
         let [step_index, a, b, c, d, cause, detail @ ..] = message else { return None };
         let why = Errno::from_raw_os_error(i32::from_le_bytes([*a, *b, *c, *d]));
         let mut failure =
-            Self { step_index: *step_index, why, cause: Cause::from_number(*cause), detail: Detail::new() };
+            Self { step_index: *step_index, why, cause: ExecFailure::from_number(*cause), detail: Detail::new() };
         failure.detail.push(detail);
         Some(failure)
     }

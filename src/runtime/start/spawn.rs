@@ -114,7 +114,7 @@ fn apply_step(step: &Step, program: &ExecImage, io: &ChildIo<'_>, state: &mut Ex
         }
         Step::BlockSignals => poll::set_mask(SignalMask::All),
         Step::TakeForeground => terminal::take_foreground(),
-        Step::Group => terminal::new_process_group(),
+        Step::NewBackgroundGroup => terminal::new_process_group(),
         Step::DropTerminal => terminal::detach(),
         Step::KeepPidfileLock(_) => match io.pidfile {
             Some(pidfile) => {
@@ -133,11 +133,11 @@ fn apply_step(step: &Step, program: &ExecImage, io: &ChildIo<'_>, state: &mut Ex
         Step::Nice(value) => limits::set_nice(*value),
         Step::OomScore(value) => limits::set_oom_score(value.to_bytes()),
         Step::Limit(limit) => limits::set_limit(limit.resource, limit.soft, limit.hard),
-        Step::Input => {
+        Step::RedirectInput => {
             let opened = io.input.map_or_else(cloexec_probe::install_null, cloexec_probe::install);
             opened.map(|opened| state.cloexec_probe = Some(opened))
         }
-        Step::Output => [(io.output, 1), (io.error, 2)]
+        Step::RedirectOutput => [(io.output, 1), (io.error, 2)]
             .into_iter()
             .try_for_each(|(file, number)| file.map_or(Ok(()), |file| fd::dup_onto(file, number))),
         Step::PassSockets(count) => {
@@ -157,19 +157,19 @@ fn apply_step(step: &Step, program: &ExecImage, io: &ChildIo<'_>, state: &mut Ex
         Step::Keyring => keyring::join_new_keyring(),
         Step::Groups(groups) => credentials::set_groups(groups),
         Step::Gid(gid) => credentials::set_gid(*gid),
-        Step::Uid(uid, rights) => credentials::set_uid(*uid, *rights != KeepPermitted::No),
+        Step::Uid(uid, rights) => credentials::set_uid(*uid, *rights != KeepPermitted::Nothing),
         Step::DropCapabilities(KeepPermitted::OneHarmless(excluded)) => caps::keep_one_harmless(*excluded),
-        Step::DropCapabilities(rights) => caps::drop_capabilities(*rights == KeepPermitted::Yes),
+        Step::DropCapabilities(rights) => caps::drop_capabilities(*rights == KeepPermitted::All),
         Step::VerifyCredentials { uid, gid, groups } => credentials::verify(*uid, *gid, groups),
         Step::Capabilities(chosen) => caps::keep_only(chosen.set),
         Step::NoNewPrivileges => caps::forbid_new_privileges(),
         Step::Umask(mask) => process::set_umask_verified(*mask),
         Step::CloseDescriptors => close_inherited::close_descriptors(program, io, state),
         Step::CloexecDescriptors => close_inherited::cloexec_descriptors(state),
-        Step::Ruleset(_) | Step::Allow(..) | Step::Confine | Step::Covered(_) => {
+        Step::CreateRuleset(_) | Step::AddLandlockRule(..) | Step::RestrictSelf | Step::VerifyLandlockCwd(_) => {
             landlock_steps::apply_landlock_step(step, &mut state.ruleset, io.mode == ExecMode::Exec)
         }
-        Step::Ready(_) => io.ready.map_or(Ok(()), close_inherited::move_ready_pipe),
+        Step::PassReadyPipe(_) => io.ready.map_or(Ok(()), close_inherited::move_ready_pipe),
         Step::RunLogRotator(_) | Step::RunProbe | Step::Exec(_) => {
             if let Some(report) = io.report.filter(|_| !matches!(step, Step::RunProbe)) {
                 fd::write_all(report, &[state.marker])?;

@@ -117,7 +117,7 @@ impl Supervisor<'_> {
         if stopped {
             self.record(Priority::Notice, format_args!("{words}"));
             if first && !self.state.was_forwarded(exit) {
-                self.error = Some(Error::new(Problem::Stopped).words(words));
+                self.error = Some(Error::new(Problem::Stopped).raw(words));
             }
             return Some(slot.event(Event::Exited(exit)));
         }

@@ -1,6 +1,6 @@
 //! Everything that a supervisor owns, as `set_up` prepared it.
 
-use crate::logic::base::exit::Statuses;
+use crate::logic::base::exit::StatusSet;
 use crate::logic::plan::personality::Personality;
 use crate::logic::supervisor::policy::Policy;
 use crate::logic::supervisor::signal_action::SignalTable;
@@ -26,7 +26,7 @@ pub struct SupervisorConfig {
     /// Whether each step is recorded (`--debug`).
     pub debug: bool,
     /// The exit statuses of a failed start.
-    pub statuses: Statuses,
+    pub statuses: StatusSet,
     /// What vsrun does when the server is ready.
     pub after_start: AfterStart,
     /// Whether vsrun changes to `/` when the server is ready, so that it does not pin a mount.

@@ -12,7 +12,7 @@ use crate::logic::base::signal::Signal;
 use crate::logic::base::text::{ArrayText, Escaped};
 use crate::logic::base::time::parse_number;
 use crate::logic::formats::proc::{ProcVisibility, parent_pid};
-use crate::logic::formats::tree::{self, DESCENDANT, ENTERED, UNKNOWN_ANCESTOR};
+use crate::logic::formats::process_tree::{self, DESCENDANT, ENTERED, UNKNOWN_ANCESTOR};
 use crate::runtime::resources::lookup::{proc_visibility, read};
 use crate::runtime::start::deliver;
 use crate::sys::dir::Dir;
@@ -111,7 +111,7 @@ impl ProcessSweep {
                     self.stage = Stage::Listing { from };
                     return TurnResult::More;
                 }
-                tree::mark(self.rows.rows(), process::own_pid().number(), &helpers);
+                process_tree::mark(self.rows.rows(), process::own_pid().number(), &helpers);
                 self.count_found();
                 self.stage = Stage::Sending { at: 0 };
                 if self.signal.is_some() { TurnResult::Listed } else { TurnResult::Done }
@@ -132,9 +132,9 @@ impl ProcessSweep {
                 count += 1;
                 let mut buffer = [0; 512];
                 let stat = stat(proc, pid, &mut buffer);
-                if let Some(parent) = tree::running_parent(stat) {
+                if let Some(parent) = process_tree::running_parent(stat) {
                     let counts = scope.is_none_or(|scope| {
-                        parent != own || tree::is_in_session_or_older(stat, scope.session, scope.started_before)
+                        parent != own || process_tree::is_in_session_or_older(stat, scope.session, scope.started_before)
                     });
                     // A process with parent 0 is treated as one from outside, which a limited sweep does not count.
                     rows.push([pid, if counts { parent } else { 0 }, 0]);
@@ -151,7 +151,7 @@ impl ProcessSweep {
             if counts(*mark, *includes_foreign) {
                 if let Some(place) = found.first.get_mut(found.count) {
                     // Only the first three are read again, so that many processes do not delay the supervisor.
-                    if *skips_dying && tree::is_dying(stat(proc, *pid, &mut [0; 512])) {
+                    if *skips_dying && process_tree::is_dying(stat(proc, *pid, &mut [0; 512])) {
                         continue;
                     }
                     *place = *pid;
@@ -231,8 +231,9 @@ pub fn exited_children(except: [Option<Pid>; 2], from: u64, found: &mut [i32]) -
         let Some(pid) = as_pid(name).filter(|pid| !except.contains(&Some(Pid::new(*pid)))) else { return true };
         let mut buffer = [0; 512];
         let stat = stat(&proc, pid, &mut buffer);
-        let ended =
-            parent_pid(stat) == Some(own) && tree::running_parent(stat).is_none() && process::has_exited(Pid::new(pid));
+        let ended = parent_pid(stat) == Some(own)
+            && process_tree::running_parent(stat).is_none()
+            && process::has_exited(Pid::new(pid));
         if let Some(place) = found.get_mut(count).filter(|_| ended) {
             *place = pid;
             count += 1;
@@ -251,12 +252,13 @@ pub fn has_foreign_processes() -> bool {
 
 /// True if a child has exited but cannot be reaped, because a tracer holds it.
 pub fn is_zombie(pid: Pid) -> bool {
-    Dir::open(c"/proc").is_ok_and(|proc| tree::running_parent(stat(&proc, pid.number(), &mut [0; 512])).is_none())
+    Dir::open(c"/proc")
+        .is_ok_and(|proc| process_tree::running_parent(stat(&proc, pid.number(), &mut [0; 512])).is_none())
 }
 
 /// The exit status of a process that its tracer keeps from being reaped, if /proc shows it.
 pub fn zombie_status(pid: Pid) -> Option<i32> {
-    tree::zombie_status(stat(&Dir::open(c"/proc").ok()?, pid.number(), &mut [0; 1024]))
+    process_tree::zombie_status(stat(&Dir::open(c"/proc").ok()?, pid.number(), &mut [0; 1024]))
 }
 
 fn counts(mark: i32, includes_foreign: bool) -> bool {
@@ -267,7 +269,7 @@ fn counts(mark: i32, includes_foreign: bool) -> bool {
 /// opened first and its parent compared after that, so that a new process with a reused pid never gets the signal.
 fn send_one(proc: &Dir, pid: i32, listed: i32, signal: Signal) {
     let Ok(process) = Process::open(pid, path(&mut ArrayText::new(), format_args!("/proc/{pid}\0"))) else { return };
-    let parent = tree::running_parent(stat(proc, pid, &mut [0; 512]));
+    let parent = process_tree::running_parent(stat(proc, pid, &mut [0; 512]));
     if parent.is_some_and(|parent| parent == listed || parent == process::own_pid().number()) {
         let _ = deliver::to_process(process, signal.number());
         if signal != Signal::KILL {

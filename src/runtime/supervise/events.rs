@@ -15,7 +15,7 @@ use crate::logic::base::time::Time;
 use crate::logic::plan::step::Step;
 use crate::logic::supervisor::event::Event;
 use crate::logic::supervisor::signal_action::SignalAction;
-use crate::logic::supervisor::transition::forward_plain;
+use crate::logic::supervisor::transition::forward_in_same_phase;
 use crate::runtime::host::clock::now;
 use crate::runtime::report::log::Priority;
 use crate::sys::process;
@@ -117,7 +117,7 @@ impl Supervisor<'_> {
     }
 
     /// Reads pending signals up to one that is an event. Log files are reopened at once. A signal is forwarded at once
-    /// if that does not change what the supervisor waits for (`forward_plain`).
+    /// if that does not change what the supervisor waits for (`forward_in_same_phase`).
     #[inline(never)]
     pub fn next_signal(&mut self) -> Option<Event> {
         // The number is limited, so that a signal that is sent in a loop does not delay the deadlines. More than one is
@@ -173,7 +173,7 @@ impl Supervisor<'_> {
                     // sleep reports whether there is one.
                     self.signals_pending = false;
                     if !self.suspends
-                        && let Some(to) = forward_plain(&self.config.policy, &mut self.state, other)
+                        && let Some(to) = forward_in_same_phase(&self.config.policy, &mut self.state, other)
                     {
                         self.forward(other, to);
                         return None;

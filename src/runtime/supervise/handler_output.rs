@@ -89,7 +89,7 @@ impl HandlerOutput {
         self.lines = self.lines.saturating_add(1);
         let (text, cut) = (Object::Name(self.line.as_bytes()), if self.is_cut { "..." } else { "" });
         if self.lines <= MAX_LINES {
-            log.note(Priority::Notice, Note::HandlerOutput, &[text, Object::Words(cut)]);
+            log.note(Priority::Notice, Note::HandlerOutput, &[text, Object::Raw(cut)]);
         } else if self.lines == MAX_LINES + 1 {
             log.note(Priority::Warning, Note::MoreOutput, &[]);
         }

@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use crate::logic::base::duration::Duration;
+use crate::logic::base::duration::SpanDisplay;
 use crate::logic::base::time::Span;
 use crate::logic::supervisor::event::Ending;
 
@@ -27,7 +27,7 @@ pub struct EndingDisplay(LastRun, Ending);
 
 impl fmt::Display for EndingDisplay {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (uptime, restarts) = (Duration(self.0.uptime), self.0.restarts);
+        let (uptime, restarts) = (SpanDisplay(self.0.uptime), self.0.restarts);
         match self.1 {
             Ending::Server(exit) | Ending::GaveUp(exit) => {
                 if let Ending::GaveUp(_) = self.1 {

@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use crate::logic::base::exit::Exit;
 use crate::logic::base::reason::Reason;
 use crate::logic::base::time::{Span, Time};
-use crate::logic::supervisor::probe::{HttpAnswer, STATUS_LINE_SIZE, answer};
+use crate::logic::supervisor::probe::{HttpAnswer, STATUS_LINE_SIZE, evaluate_response};
 use crate::runtime::host::clock::now;
 use crate::runtime::report::os_error::errno_text;
 use crate::sys::{Errno, fd, poll, socket};
@@ -89,7 +89,7 @@ fn exchange(connection: &OwnedFd, request: &[u8], deadline: Time) -> core::resul
     let mut bytes = [0; STATUS_LINE_SIZE];
     let mut count = 0;
     loop {
-        match answer(bytes.get(..count).unwrap_or_default()) {
+        match evaluate_response(bytes.get(..count).unwrap_or_default()) {
             HttpAnswer::Incomplete => {}
             HttpAnswer::Healthy => return Ok(()),
             HttpAnswer::Status(status) => return Err(ProbeFailure::Status(status)),

@@ -14,7 +14,7 @@
 use super::readiness::Readiness;
 use super::slot::Slot;
 use super::supervisor::Supervisor;
-use crate::logic::base::duration::Duration;
+use crate::logic::base::duration::SpanDisplay;
 use crate::logic::base::error::{Error, Object};
 use crate::logic::base::note::Note;
 use crate::logic::base::problem::Problem;
@@ -108,8 +108,8 @@ impl Supervisor<'_> {
             let why = self.config.prober.as_ref().map_or("", |prober| prober.server.why.as_str());
             let problem = if why.is_empty() { Problem::NotReady } else { Problem::NotReadyBecause };
             let late = || {
-                let error = Error::new(problem).words(how.as_str());
-                error.with(Object::Duration(Duration(within))).words(why)
+                let error = Error::new(problem).raw(how.as_str());
+                error.with(Object::Duration(SpanDisplay(within))).raw(why)
             };
             self.error = Some(self.timeout_error().unwrap_or_else(late));
         }

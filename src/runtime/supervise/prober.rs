@@ -11,10 +11,10 @@ use super::slot::Slot;
 use crate::logic::base::cstr::StaticCStr;
 use crate::logic::base::exit::{self, Exit};
 use crate::logic::base::time::{Time, earliest};
-use crate::logic::plan::env::{EnvSource, SERVER_PID};
+use crate::logic::plan::env::{EnvRenewal, SERVER_PID};
 use crate::logic::plan::probes::{PlannedProbe, Probes};
 use crate::logic::supervisor::probe::Probe;
-use crate::logic::supervisor::schedule::{AttemptResult, Schedule, Which};
+use crate::logic::supervisor::schedule::{AttemptResult, ProbeKind, Schedule};
 use crate::runtime::start::child_io::ChildIo;
 use crate::runtime::start::deliver;
 use crate::runtime::start::exec_image::ExecImage;
@@ -52,7 +52,7 @@ struct PreparedProbe {
 
 /// A running attempt: a child that has not been reaped.
 struct Attempt {
-    which: Which,
+    which: ProbeKind,
     pid: Pid,
     report: OwnedFd,
     /// The time at which the child is killed. None: it has been killed, and its result is ignored.
@@ -62,7 +62,7 @@ struct Attempt {
 impl Prober {
     /// Prepares the probes. `source` has the files of the server's environment.
     #[inline(never)]
-    pub fn new(planned: Box<Probes>, source: Option<&'static EnvSource>) -> Box<Self> {
+    pub fn new(planned: Box<Probes>, source: Option<&'static EnvRenewal>) -> Box<Self> {
         let Probes { schedule, ready, health } = *planned;
         let probes = [ready, health].map(|planned| {
             planned.map(|PlannedProbe { text, probe, program }| {
@@ -123,7 +123,7 @@ impl Prober {
     }
 
     /// Kills the running attempt. Returns its probe, unless the attempt had been killed before.
-    pub fn kill_attempt(&mut self, slot: Slot) -> Option<Which> {
+    pub fn kill_attempt(&mut self, slot: Slot) -> Option<ProbeKind> {
         let attempt = self.attempts(slot).running.as_mut()?;
         attempt.until.take()?;
         let (which, pid) = (attempt.which, attempt.pid);
@@ -142,15 +142,15 @@ impl Prober {
     }
 
     /// The probe as it is written on the command line.
-    pub fn text(&self, which: Which) -> StaticCStr {
+    pub fn text(&self, which: ProbeKind) -> StaticCStr {
         self.prepared_probe(which).map_or(c"", |prepared_probe| prepared_probe.text)
     }
 
-    fn prepared_probe(&self, which: Which) -> Option<&PreparedProbe> {
+    fn prepared_probe(&self, which: ProbeKind) -> Option<&PreparedProbe> {
         let [ready, health] = &self.probes;
         match which {
-            Which::Ready => ready.as_ref(),
-            Which::Health => health.as_ref(),
+            ProbeKind::Ready => ready.as_ref(),
+            ProbeKind::Health => health.as_ref(),
         }
     }
 
@@ -158,7 +158,14 @@ impl Prober {
     ///
     /// # Errors
     /// When the kernel cannot create a process or a descriptor.
-    pub fn start(&mut self, slot: Slot, server: Pid, which: Which, until: Time, io: &ChildIo<'_>) -> sys::Result<()> {
+    pub fn start(
+        &mut self,
+        slot: Slot,
+        server: Pid,
+        which: ProbeKind,
+        until: Time,
+        io: &ChildIo<'_>,
+    ) -> sys::Result<()> {
         let Some(PreparedProbe { probe, program, .. }) = self.prepared_probe(which) else { return Ok(()) };
         program.set_pid(SERVER_PID, server)?;
         let ask = |report: BorrowedFd<'_>| {
@@ -176,7 +183,7 @@ impl Prober {
 
     /// Handles the exit of a child. If it was an attempt for the process in this slot, and was not killed, returns its
     /// probe, the result and the reason of a failure.
-    pub fn on_exit(&mut self, slot: Slot, pid: Pid, exit: Exit) -> Option<(Which, AttemptResult, ErrorText)> {
+    pub fn on_exit(&mut self, slot: Slot, pid: Pid, exit: Exit) -> Option<(ProbeKind, AttemptResult, ErrorText)> {
         let attempt = self.attempts(slot).running.take_if(|attempt| attempt.pid == pid)?;
         attempt.until?;
         Some(match exit {

@@ -6,13 +6,13 @@ use core::fmt::Write;
 use super::network_probe::ProbeFailure;
 use super::slot::Slot;
 use super::supervisor::Supervisor;
-use crate::logic::base::error::{Filled, Object};
+use crate::logic::base::error::{FilledPhrase, Object};
 use crate::logic::base::exit::Exit;
 use crate::logic::base::note::Note;
 use crate::logic::base::text::Escaped;
 use crate::logic::base::time::Time;
 use crate::logic::supervisor::event::Event;
-use crate::logic::supervisor::schedule::{AttemptResult, Due, Which};
+use crate::logic::supervisor::schedule::{AttemptResult, Due, ProbeKind};
 use crate::runtime::host::clock::now;
 use crate::runtime::report::log::Priority;
 use crate::runtime::report::os_error::errno_text;
@@ -85,7 +85,7 @@ impl Supervisor<'_> {
                 (which, AttemptResult::TimedOut)
             } else if let Err(error) = prober.start(slot, server, which, time.after(limit), &io) {
                 let objects = [Object::None, Object::Errno(errno_text(error))];
-                let _ = write!(why, "{}", Filled(Note::CannotStartProcess.phrase(), &objects));
+                let _ = write!(why, "{}", FilledPhrase(Note::CannotStartProcess.phrase(), &objects));
                 (which, AttemptResult::Refused)
             } else {
                 return None;
@@ -119,7 +119,7 @@ impl Supervisor<'_> {
     fn on_attempt_result(
         &mut self,
         slot: Slot,
-        (which, result, why): (Which, AttemptResult, ErrorText),
+        (which, result, why): (ProbeKind, AttemptResult, ErrorText),
     ) -> Option<Event> {
         let prober = self.config.prober.as_mut()?;
         let text = prober.text(which);
@@ -129,8 +129,8 @@ impl Supervisor<'_> {
         let event = attempts.schedule.on_result(result, now());
         let why = attempts.why.as_str();
         let (option, priority) = match which {
-            Which::Ready => ("--ready probe:", Priority::Notice),
-            Which::Health => ("--health ", Priority::Warning),
+            ProbeKind::Ready => ("--ready probe:", Priority::Notice),
+            ProbeKind::Health => ("--health ", Priority::Warning),
         };
         let text = Escaped(text.to_bytes());
         let (words, priority) =

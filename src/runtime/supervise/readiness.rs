@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use super::notify_receiver::NotifyReceiver;
 use super::slot::Slot;
 use crate::logic::base::cstr::StaticCStr;
-use crate::logic::base::duration::Duration;
+use crate::logic::base::duration::SpanDisplay;
 use crate::logic::base::error::Result;
 use crate::logic::base::problem::Problem;
 use crate::logic::base::text::{ArrayText, Escaped};
@@ -65,7 +65,7 @@ impl Readiness {
             Self::Exec => name.write_str("exec"),
             Self::Newline(number) => write!(name, "fd:{number}"),
             Self::Notify(_) => name.write_str("notify"),
-            Self::Alive(span) => write!(name, "alive:{}", Duration(*span)),
+            Self::Alive(span) => write!(name, "alive:{}", SpanDisplay(*span)),
             Self::Probe(text) => write!(name, "probe:{}", Escaped(text.to_bytes())),
         };
         name

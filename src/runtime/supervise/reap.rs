@@ -116,7 +116,7 @@ impl Supervisor<'_> {
             return self.on_handler_exit(exit);
         }
         if let Some(name) = self.config.output.on_exit(pid, now()) {
-            self.note(Priority::Warning, Note::LogChildEnded, &[Object::Words(name), Object::Exit(exit)]);
+            self.note(Priority::Warning, Note::LogChildEnded, &[Object::Raw(name), Object::Exit(exit)]);
         } else if self.config.personality.reports_orphans {
             self.note_process(Priority::Warning, Note::Reaped, pid);
         }
@@ -131,7 +131,7 @@ impl Supervisor<'_> {
             handler.on_exit(&mut why);
         }
         let note = if exit == Exit::SUCCESS { Note::HandlerAgrees } else { Note::HandlerRefuses };
-        self.note(Priority::Notice, note, &[Object::Exit(exit), Object::Words(why.as_str())]);
+        self.note(Priority::Notice, note, &[Object::Exit(exit), Object::Raw(why.as_str())]);
         Reaped::Event(Event::HandlerExited(exit))
     }
 
@@ -195,7 +195,7 @@ impl Supervisor<'_> {
             Slot::Server => {
                 matches!(self.state.phase, Phase::Clearing { killed: true, until: Some(until), .. } if until <= now())
             }
-            Slot::Second => self.state.second_given_up(now()),
+            Slot::Second => self.state.is_second_wait_over(now()),
         };
         was_executed
             && !given_up

@@ -91,7 +91,7 @@ impl Supervisor<'_> {
     /// `NoneLeft` if no process is left.
     #[inline(never)]
     pub fn search(&mut self, time: Time) -> Option<Event> {
-        let rest = self.state.second.remains();
+        let rest = self.state.second.remaining_killed();
         let awaits_remaining = self.awaits_remaining();
         let none_left = if rest.is_some() { Slot::Second.event(Event::NoneLeft) } else { Event::NoneLeft };
         let waits = awaits_remaining || rest.is_some();

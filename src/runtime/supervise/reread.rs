@@ -8,7 +8,7 @@ use crate::logic::base::exit;
 use crate::logic::base::note::Note;
 use crate::logic::base::problem::Problem;
 use crate::logic::base::signal::Signal;
-use crate::logic::plan::env::EnvSource;
+use crate::logic::plan::env::EnvRenewal;
 use crate::runtime::host::env_files;
 use crate::runtime::report::log::{Log, Priority};
 use crate::runtime::report::os_error::{errno_text, os_error_of};
@@ -52,7 +52,7 @@ fn reread(program: &mut ExecImage, log: &Log) -> bool {
 }
 
 /// Reads the files in a child. Returns the new environment, or the text of an error, each in shared memory.
-fn read_in_child(program: &ExecImage, source: &EnvSource) -> sys::Result<Result<SharedMapping, SharedMapping>> {
+fn read_in_child(program: &ExecImage, source: &EnvRenewal) -> sys::Result<Result<SharedMapping, SharedMapping>> {
     let (shared, env) = (SharedMapping::new()?, &program.env);
     let child = match process::fork()? {
         Forked::Parent(child) => child,
@@ -92,7 +92,7 @@ fn read_in_child(program: &ExecImage, source: &EnvSource) -> sys::Result<Result<
 }
 
 /// Returns to the directory that relative paths of the files start from, if vsrun has left it.
-fn return_to_source_dir(source: &EnvSource) -> Result<(), Error> {
+fn return_to_source_dir(source: &EnvRenewal) -> Result<(), Error> {
     match source.callers_dir.map(|(dir, which)| (dir, close_inherited::return_to_callers_dir(dir, which))) {
         None | Some((_, Ok(false))) => Ok(()),
         Some((dir, why)) => Err(os_error_of(Problem::ReturnToDir, dir.to_bytes(), why.err().unwrap_or(Errno::NOENT))),

@@ -3,7 +3,7 @@
 use super::descendants::{self, Found};
 use super::slot::Slot;
 use super::supervisor::Supervisor;
-use crate::logic::base::duration::Duration;
+use crate::logic::base::duration::SpanDisplay;
 use crate::logic::base::error::{Error, Object};
 use crate::logic::base::exit::Exit;
 use crate::logic::base::note::Note;
@@ -41,7 +41,7 @@ impl Supervisor<'_> {
                     Phase::Stopping { next: AfterStop::FailStart, .. }
                         | Phase::Clearing { next: AfterStop::FailStart, .. }
                 );
-            let (ended, lived) = (Object::Exit(exit), Object::Duration(Duration(uptime)));
+            let (ended, lived) = (Object::Exit(exit), Object::Duration(SpanDisplay(uptime)));
             self.note(Priority::Notice, Note::Exited, &[Object::Number(pid.number().into()), ended, lived]);
             // A server that puts itself into the background seems to exit at once with 0, and continues unsupervised.
             let by_itself =

@@ -8,11 +8,11 @@
 use super::slot::{Requests, Slot, SweepScope};
 use super::socket_recovery::SocketUse;
 use super::supervisor::{ServerProcess, Supervisor};
-use crate::logic::base::error::{Filled, Object};
+use crate::logic::base::error::{FilledPhrase, Object};
 use crate::logic::base::note::Note;
 use crate::logic::base::time::Time;
 use crate::logic::supervisor::event::{Event, Recipient};
-use crate::logic::supervisor::replacement::{ACCEPTED, Outcome, Refusal, Second, token_of};
+use crate::logic::supervisor::replacement::{ACCEPTED, Outcome, Refusal, SecondProcess, token_of};
 use crate::logic::supervisor::state::Phase;
 use crate::runtime::report::log::Priority;
 use crate::sys::process::Target;
@@ -125,7 +125,7 @@ impl Supervisor<'_> {
     /// replacement.
     #[inline(never)]
     pub fn report_replacement(&mut self) {
-        if self.state.second == Second::None && self.second.take().is_some() {
+        if self.state.second == SecondProcess::None && self.second.take().is_some() {
             if let Some(receiver) = self.config.readiness.receiver() {
                 receiver.close_second();
             }
@@ -141,7 +141,7 @@ impl Supervisor<'_> {
         }
         if let Some(service) = &mut self.config.service_manager {
             if outcome != Outcome::Done {
-                service.status(format_args!("{}", Filled(Note::ReplacementFailed.phrase(), &words)));
+                service.status(format_args!("{}", FilledPhrase(Note::ReplacementFailed.phrase(), &words)));
             }
             if self.state.phase == Phase::Running {
                 service.ready_again();

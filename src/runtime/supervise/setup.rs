@@ -9,7 +9,7 @@ use super::prober::Prober;
 use super::readiness::Readiness;
 use super::service::ServiceManager;
 use super::supervisor::supervise;
-use crate::logic::base::duration::Duration;
+use crate::logic::base::duration::SpanDisplay;
 use crate::logic::base::error::{Error, Object, Result};
 use crate::logic::base::exit;
 use crate::logic::base::note::Note;
@@ -203,7 +203,7 @@ fn prepare(
     let before = Commands::new(plan.before, &mut plan.server.env);
 
     // Never freed: the server and its probes share it until vsrun exits.
-    let source = plan.env_source.map(|source| &*Box::leak(Box::new(source)));
+    let source = plan.env_renewal.map(|source| &*Box::leak(Box::new(source)));
     let prober = plan.probes.map(|probes| Prober::new(probes, source));
     Ok(SupervisorConfig {
         policy: plan.policy,
@@ -250,7 +250,7 @@ fn apply_personality(personality: &Personality, log: &mut Log) {
     if let Some(signal) = personality.parent_death {
         process::set_parent_death_signal(signal.number());
     }
-    if personality.is_silent {
+    if personality.records_only_errors {
         log.verbosity = Verbosity::Errors;
     }
 }
@@ -263,7 +263,7 @@ impl SupervisorConfig {
             Ending::Server(_) => Reason::ServerExited,
             Ending::GaveUp(_) => {
                 if let Some(limit) = self.policy.limit {
-                    let within = Object::Duration(Duration(limit.within));
+                    let within = Object::Duration(SpanDisplay(limit.within));
                     self.log.note(Priority::Err, Note::GivingUp, &[Object::Count(limit.restarts.into()), within]);
                 }
                 Reason::TooManyRestarts

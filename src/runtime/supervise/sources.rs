@@ -66,7 +66,7 @@ impl Supervisor<'_> {
     #[inline(never)]
     pub fn sleep(&mut self, time: Time) -> Option<Event> {
         // Some exits send us no SIGCHLD, for example those of other processes' children. They are polled for.
-        let polls = self.awaits_remaining() || self.has_kept_zombie() || self.state.second.remains().is_some();
+        let polls = self.awaits_remaining() || self.has_kept_zombie() || self.state.second.remaining_killed().is_some();
         let wake = earliest(&[self.config.readiness.pause_end(time), self.next_wake(time, polls)]);
         let mut set = self.poll_set(time);
         self.exits_pending |= polls;

@@ -11,7 +11,7 @@ use super::descendants::ProcessSweep;
 use super::exit_watch::ExitWatch;
 use super::last_run::LastRun;
 use super::slot::{Requests, Slot};
-use crate::logic::base::duration::Duration;
+use crate::logic::base::duration::SpanDisplay;
 use crate::logic::base::error::{Error, Object};
 use crate::logic::base::exit::{self, Exit};
 use crate::logic::base::note::Note;
@@ -136,11 +136,11 @@ pub fn supervise(config: &mut SupervisorConfig, resources: &mut StartResources) 
             }
             Action::Pause(span) => {
                 let restarts = Object::Count(this.state.restarts());
-                this.note(Priority::Notice, Note::RestartingIn, &[Object::Duration(Duration(span)), restarts]);
+                this.note(Priority::Notice, Note::RestartingIn, &[Object::Duration(SpanDisplay(span)), restarts]);
                 this.next_event()
             }
             Action::Delay(span) => {
-                this.note(Priority::Notice, Note::Delayed, &[Object::Duration(Duration(span))]);
+                this.note(Priority::Notice, Note::Delayed, &[Object::Duration(SpanDisplay(span))]);
                 this.next_event()
             }
             Action::ReportReady => {

@@ -94,7 +94,7 @@ macro_rules! environment {
         wrong: "is not an octal number of 0 to 777",
         accepts: ["027", "0", "777", "0022"],
         rejects: ["8", "1000", "-1", "u=rwx"],
-        sets: umask = parse_octal,
+        sets: umask = parse_umask,
     }
 
     Nice "nice" {

@@ -8,7 +8,7 @@ use crate::logic::base::problem::Problem;
 use crate::logic::base::signal::Signal;
 use crate::logic::base::text::split_byte;
 use crate::logic::base::time::{parse_number, split_number};
-use crate::logic::plan::personality::{Failures, Session};
+use crate::logic::plan::personality::{FailureStatuses, Session};
 use crate::logic::supervisor::signal_action::SignalAction;
 
 /// Adds a rewrite of the option `-r` to the actions of the signals.
@@ -23,25 +23,25 @@ pub(super) fn add_rewrite(signals: &mut Vec<(Signal, SignalAction)>, value: &[u8
 /// Parses `A:B` as dumb-init's sscanf(3) does, which ignores what follows the second number. As in dumb-init, CHLD,
 /// KILL and STOP are accepted as A, although rewriting them has no effect.
 fn parse_rewrite(value: &[u8]) -> Option<(Signal, SignalAction)> {
-    const LAST: u64 = 31;
+    const LAST_STANDARD_SIGNAL: u64 = 31;
     let mut halves = split_byte(value, b':');
-    let signal = Signal::new(parse_number(halves.next()?).filter(|signal| *signal <= LAST)?)?;
+    let signal = Signal::new(parse_number(halves.next()?).filter(|signal| *signal <= LAST_STANDARD_SIGNAL)?)?;
     match split_number(halves.rest?)? {
         (0, _) => Some((signal, SignalAction::Ignore)),
-        (other @ 1..=LAST, _) => Some((signal, SignalAction::Forward(Signal::new(other)?))),
+        (other @ 1..=LAST_STANDARD_SIGNAL, _) => Some((signal, SignalAction::Forward(Signal::new(other)?))),
         _ => None,
     }
 }
 
 /// The signals by which a terminal stops processes.
-pub(super) const STOP_SIGNALS: [Signal; 3] = [Signal::TSTP, Signal::TTIN, Signal::TTOU];
+pub(super) const TERMINAL_STOP_SIGNALS: [Signal; 3] = [Signal::TSTP, Signal::TTIN, Signal::TTOU];
 
 /// Applies dumb-init's options to the actions of the signals. With `single`, signals go only to the command, which then
 /// gets no session of its own.
 #[inline(never)]
 pub(super) fn apply_signals(line: &mut ToolCommandLine<'_>, single: bool) {
     let ToolCommandLine { personality, signals, .. } = line;
-    (personality.suspends, personality.failures) = (true, Failures::DumbInit);
+    (personality.suspends, personality.failures) = (true, FailureStatuses::DumbInit);
     if single {
         personality.session = Session::Caller;
         return;
@@ -52,7 +52,7 @@ pub(super) fn apply_signals(line: &mut ToolCommandLine<'_>, single: bool) {
         Some(_) => None,
         None => Some(Signal::TERM),
     };
-    for signal in STOP_SIGNALS {
+    for signal in TERMINAL_STOP_SIGNALS {
         // The command's session has no shell, so its process group is orphaned, and the kernel ignores these signals
         // where they have their default action. Only STOP stops the command.
         if signals.iter().all(|(known, _)| *known != signal) {

@@ -5,7 +5,7 @@ use crate::logic::base::error::{Error, Result};
 use crate::logic::base::exit;
 use crate::logic::base::problem::Problem;
 use crate::logic::plan::account::Login;
-use crate::logic::plan::personality::{Accounts, Failures, Session};
+use crate::logic::plan::personality::{Accounts, FailureStatuses, Session};
 
 pub(super) const SYNTAX: ToolSyntax =
     ToolSyntax { letters: b"", long: b"", usage: b" USER[:GROUP] COMMAND [ARG]...", version: b"1.19" };
@@ -28,7 +28,7 @@ pub(super) fn read(line: &mut ToolCommandLine<'_>) -> Result<ToolRequest> {
         return Err(Error::of(Problem::ToolUser, first));
     }
     let personality = &mut *line.personality;
-    (personality.session, personality.failures) = (Session::Caller, Failures::One);
+    (personality.session, personality.failures) = (Session::Caller, FailureStatuses::One);
     personality.accounts = if is_gosu { Accounts::Gosu(caller.gid) } else { Accounts::SuExec(caller.gid) };
     Ok(ToolRequest::Start)
 }

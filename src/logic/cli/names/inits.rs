@@ -6,7 +6,7 @@ use super::{TOOL_FAILURE, Tool, ToolCommandLine, ToolRequest, ToolSyntax, dumb_i
 use crate::logic::base::error::Result;
 use crate::logic::base::exit;
 use crate::logic::base::signal::Signal;
-use crate::logic::plan::personality::{Failures, Session};
+use crate::logic::plan::personality::{FailureStatuses, Session};
 use crate::logic::supervisor::signal_action::SignalAction;
 
 pub(super) const TINI: ToolSyntax = ToolSyntax {
@@ -70,7 +70,7 @@ pub(super) fn read(line: &mut ToolCommandLine<'_>, syntax: &ToolSyntax) -> Resul
         return Ok(ToolRequest::Usage(2, TOOL_FAILURE));
     }
     let personality = &mut *line.personality;
-    personality.is_silent = !personality.reports_orphans;
+    personality.records_only_errors = !personality.reports_orphans;
     if tool == Tool::DumbInit {
         if debug {
             line.verbosity = 3;
@@ -80,12 +80,13 @@ pub(super) fn read(line: &mut ToolCommandLine<'_>, syntax: &ToolSyntax) -> Resul
     }
     (personality.session, personality.unhandled) = (Session::Group, FAULT_SIGNALS);
     // A terminal's stop signals reach the command's group, so the init does not need to handle them.
-    let stops: &[Signal] = if tool == Tool::Tini { &tini::BACKGROUND_SIGNALS } else { &dumb_init::STOP_SIGNALS };
+    let stops: &[Signal] =
+        if tool == Tool::Tini { &tini::BACKGROUND_SIGNALS } else { &dumb_init::TERMINAL_STOP_SIGNALS };
     line.signals.extend(stops.iter().map(|signal| (*signal, SignalAction::Ignore)));
     if tool == Tool::Tini {
         tini::apply_variables(line);
     } else {
-        (personality.failures, personality.passes_sockets) = (Failures::One, true);
+        (personality.failures, personality.passes_sockets) = (FailureStatuses::One, true);
     }
     Ok(ToolRequest::Start)
 }

@@ -1,8 +1,8 @@
 use super::*;
 use crate::logic::base::cstr::leak_cstr;
 use crate::logic::base::exit::Exit;
-use crate::logic::plan::account::Name;
-use crate::logic::plan::personality::{Accounts, Failures, Session};
+use crate::logic::plan::account::NameOrId;
+use crate::logic::plan::personality::{Accounts, FailureStatuses, Session};
 use crate::logic::supervisor::policy::Restart;
 
 fn words(line: &str) -> Vec<StaticCStr> {
@@ -12,14 +12,14 @@ fn words(line: &str) -> Vec<StaticCStr> {
 /// The first word is the name.
 fn request(line: &str, env: &[&str]) -> Result<(Request, Options)> {
     let words = words(line);
-    let caller = Caller {
+    let caller = InheritedAttributes {
         uid: 1000,
         gid: 100,
         env: Env(env.iter().map(|entry| leak_cstr((*entry).into())).collect()),
         signals: CallerSignals { blocked: 1, ignored: 2 },
     };
     let (mut options, mut at_exit) = (Options::none(), None);
-    let called = Called::from_argv0(words[0]).unwrap();
+    let called = ToolName::from_argv0(words[0]).unwrap();
     translate(called, &words[1..], &caller, &mut options, &mut at_exit).map(|request| (request, options))
 }
 
@@ -31,7 +31,7 @@ fn started(line: &str, env: &[&str]) -> Options {
 
 fn refused(line: &str, env: &[&str]) -> (u8, String) {
     let error = request(line, env).unwrap_err();
-    (error.code, error.to_string())
+    (error.exit_status, error.to_string())
 }
 
 /// The descriptor, the status and the text.
@@ -64,7 +64,7 @@ fn the_last_part_of_the_name_decides() {
         ("tini,gosu", None),
         ("Tini", None),
     ] {
-        let called = Called::from_argv0(leak_cstr(name.into()));
+        let called = ToolName::from_argv0(leak_cstr(name.into()));
         assert_eq!(called.map(|called| called.tool), tool, "{name}");
     }
 }
@@ -152,12 +152,12 @@ fn tini_has_options_and_variables() {
     let plain = started("tini x", &[]);
     assert!(plain.has(Id::Init) && plain.has(Id::Stdin) && plain.is_quiet() && !plain.has(Id::Debug));
     let is = plain.personality;
-    assert!(is.is_transparent && is.is_silent && !is.forwards_to_group && !is.reports_orphans);
+    assert!(is.inherits_callers_state && is.records_only_errors && !is.forwards_to_group && !is.reports_orphans);
     assert_eq!((is.session, is.parent_death, is.after_exit_signal), (Session::Group, None, None));
     assert_eq!(is.signals, CallerSignals { blocked: 1, ignored: 2 });
-    assert!(matches!(is.failures, Failures::Tini(_)));
+    assert!(matches!(is.failures, FailureStatuses::Tini(_)));
     let all = started("tini -gswvvp SIGUSR1 -e 143 -e 3 x", &[]).personality;
-    assert!(all.forwards_to_group && all.reports_orphans && !all.is_silent);
+    assert!(all.forwards_to_group && all.reports_orphans && !all.records_only_errors);
     assert_eq!(all.parent_death, Signal::parse(b"USR1"));
     assert!(started("tini x", &["TINI_KILL_PROCESS_GROUP="]).personality.forwards_to_group);
     let success = started("tini -e 143 x", &["VSRUN_ARGS=--success-exit 3"]).success_exit.unwrap();
@@ -239,13 +239,13 @@ fn further_options_come_from_the_environment_of_an_init() {
 
 #[test]
 fn a_user_is_named_as_gosu_and_su_exec_take_it() {
-    let text = |name: &str| Name::Text(name.into());
+    let text = |name: &str| NameOrId::Text(name.into());
     for (word, user, group) in [
         ("web", text("web"), None),
         ("web:", text("web"), None),
         ("0day:www", text("0day"), Some(text("www"))),
-        ("33:44", Name::Number(33), Some(Name::Number(44))),
-        (":44", Name::Number(1000), Some(Name::Number(44))),
+        ("33:44", NameOrId::Id(33), Some(NameOrId::Id(44))),
+        (":44", NameOrId::Id(1000), Some(NameOrId::Id(44))),
     ] {
         let login = started(&format!("gosu {word} x"), &[]).user.unwrap();
         assert_eq!((login.user, login.group), (user, group), "{word}");
@@ -264,6 +264,6 @@ fn catatonit_can_do_nothing() {
 
 #[test]
 fn only_a_failed_setup_has_another_status() {
-    let called = Called::from_argv0(c"tini").unwrap();
+    let called = ToolName::from_argv0(c"tini").unwrap();
     assert_eq!([125, 2, 127, 126, 1, 0].map(|status| called.status(status)), [1, 2, 127, 126, 1, 0]);
 }

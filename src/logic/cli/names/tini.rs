@@ -5,7 +5,7 @@ use crate::logic::base::error::{Error, Result};
 use crate::logic::base::problem::Problem;
 use crate::logic::base::signal::Signal;
 use crate::logic::base::time::{parse_number, split_number};
-use crate::logic::plan::personality::Failures;
+use crate::logic::plan::personality::FailureStatuses;
 
 /// Parses the value of `-p`: the name of a signal with `SIG`, in capital letters, and not a number.
 pub(super) fn parse_signal(value: &[u8]) -> Result<Signal> {
@@ -26,13 +26,13 @@ pub(super) const BACKGROUND_SIGNALS: [Signal; 2] = [Signal::TTIN, Signal::TTOU];
 /// Applies tini's environment variables, and its rules for the exit status.
 pub(super) fn apply_variables(line: &mut ToolCommandLine<'_>) {
     let ToolCommandLine { caller, personality, options, verbosity, .. } = line;
-    personality.failures = Failures::Tini(options.success_exit.unwrap_or_default());
+    personality.failures = FailureStatuses::Tini(options.success_exit.unwrap_or_default());
     personality.forwards_to_group |= caller.env.get(b"TINI_KILL_PROCESS_GROUP").is_some();
     if let Some(level) = caller.env.get(b"TINI_VERBOSITY") {
         // Parsed like atoi(3), which ignores what follows the digits.
         *verbosity = split_number(level).map_or(0, |(level, _)| u8::try_from(level).unwrap_or(u8::MAX));
     }
     if *verbosity == 0 {
-        (personality.reports_orphans, personality.is_silent) = (false, true);
+        (personality.reports_orphans, personality.records_only_errors) = (false, true);
     }
 }

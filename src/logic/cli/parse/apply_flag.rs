@@ -3,17 +3,17 @@
 use alloc::vec::Vec;
 
 use crate::logic::base::cstr::StaticCStr;
-use crate::logic::base::exit::Success;
+use crate::logic::base::exit::SuccessExits;
 use crate::logic::base::signal::Signal;
 use crate::logic::base::text::split_byte;
 use crate::logic::base::time::{Span, parse_number};
 use crate::logic::cli::flags::Id;
 use crate::logic::cli::lookup::FlagRow;
 use crate::logic::cli::options::ControlCommand;
-use crate::logic::cli::options::{Managed, Options, SyslogUsage};
+use crate::logic::cli::options::{ManagerFiles, Options, SyslogUsage};
 use crate::logic::cli::value::{
-    is_name, parse_assignment, parse_delays, parse_limit, parse_nice, parse_octal, parse_oom_score_adj, parse_size,
-    parse_stop_signal, path_or_dash, set_same_attribute, split_words, text,
+    is_name, parse_assignment, parse_delays, parse_limit, parse_nice, parse_oom_score_adj, parse_size,
+    parse_stop_signal, parse_umask, path_or_dash, set_same_attribute, split_words, text,
 };
 use crate::logic::formats::cgroup;
 use crate::logic::formats::mounts::Mounts;
@@ -27,7 +27,7 @@ use crate::logic::supervisor::readiness::Ready;
 use crate::logic::supervisor::signal_action;
 
 /// The values of one option, and the options to store them in.
-struct Given<'a> {
+struct GivenValues<'a> {
     options: &'a mut Options,
     row: &'a FlagRow,
     value: &'a [u8],
@@ -35,8 +35,8 @@ struct Given<'a> {
 }
 
 /// Where and how to store a value, for the forms of `sets` that many options use. Their code exists once, in
-/// `apply_shared`, which saves 464 bytes.
-enum Shared<'a> {
+/// `store_in_slot`, which saves 464 bytes.
+enum ValueSlot<'a> {
     /// Any text, stored here.
     Text(&'a mut Option<StaticCStr>),
     /// A duration, stored here, and its smallest valid value.
@@ -48,17 +48,17 @@ enum Shared<'a> {
 }
 
 /// The code for each form of `sets` in the table of options. It either returns from `apply_flag` (true if it has stored
-/// the value, false if the value is malformed), or is a [`Shared`], which says where and how to store the value.
+/// the value, false if the value is malformed), or is a [`ValueSlot`], which says where and how to store the value.
 macro_rules! set {
     // The option is a switch.
     ($given:ident) => { return true };
     // The option decides the request: `read_options` handles it, and no value is stored.
     ($given:ident request,) => { return true };
-    ($given:ident confine,) => { Shared::Confine(&mut $given.options.confine) };
-    ($given:ident control,) => { Shared::Control(&mut $given.options.control) };
-    ($given:ident $field:ident = text,) => { Shared::Text(&mut $given.options.$field) };
-    ($given:ident $field:ident = duration,) => { Shared::Duration(&mut $given.options.$field, Span::ZERO) };
-    ($given:ident $field:ident = positive_duration,) => { Shared::Duration(&mut $given.options.$field, Span(1)) };
+    ($given:ident confine,) => { ValueSlot::Confine(&mut $given.options.confine) };
+    ($given:ident control,) => { ValueSlot::Control(&mut $given.options.control) };
+    ($given:ident $field:ident = text,) => { ValueSlot::Text(&mut $given.options.$field) };
+    ($given:ident $field:ident = duration,) => { ValueSlot::Duration(&mut $given.options.$field, Span::ZERO) };
+    ($given:ident $field:ident = positive_duration,) => { ValueSlot::Duration(&mut $given.options.$field, Span(1)) };
     ($given:ident $field:ident = true,) => {{ $given.options.$field = true.into(); return true }};
     ($given:ident $field:ident = false,) => {{ $given.options.$field = false.into(); return true }};
     // A list of what the words after `choices=` mean, in the order of these words.
@@ -102,24 +102,24 @@ macro_rules! set_all {
         /// Stores the values of one option. Returns false if a value is malformed.
         #[inline(never)]
         pub fn apply_flag(options: &mut Options, row: &FlagRow, value: &[u8], second: &[u8]) -> bool {
-            let given = Given { options, row, value, second };
-            let shared = match row.id {
+            let given = GivenValues { options, row, value, second };
+            let slot = match row.id {
                 $($(Id::$id => set!(given $($($set)+)?),)+)+
             };
-            apply_shared(shared, row.id, value, second)
+            store_in_slot(slot, row.id, value, second)
         }
     };
 }
 
 all_flags!(set_all);
 
-/// Stores a value as `shared` says. Returns false if the value is malformed.
-fn apply_shared(shared: Shared<'_>, id: Id, value: &[u8], second: &[u8]) -> bool {
-    match shared {
-        Shared::Text(slot) => store(slot, Some(text(value))),
-        Shared::Duration(slot, least) => store(slot, Span::parse(value).filter(|span| *span >= least)),
-        Shared::Confine(confinement) => confinement.add_value(id, value),
-        Shared::Control(commands) => append(commands, parse_control_command(id, value, second)),
+/// Stores a value as `slot` says. Returns false if the value is malformed.
+fn store_in_slot(slot: ValueSlot<'_>, id: Id, value: &[u8], second: &[u8]) -> bool {
+    match slot {
+        ValueSlot::Text(slot) => store(slot, Some(text(value))),
+        ValueSlot::Duration(slot, least) => store(slot, Span::parse(value).filter(|span| *span >= least)),
+        ValueSlot::Confine(confinement) => confinement.add_value(id, value),
+        ValueSlot::Control(commands) => append(commands, parse_control_command(id, value, second)),
     }
 }
 

@@ -29,7 +29,7 @@ fn options(words: &[&str]) -> Options {
 
 fn refused(words: &[&str]) -> String {
     let error = parse_words(words).unwrap_err();
-    assert_eq!(error.code, exit::USAGE, "{words:?}");
+    assert_eq!(error.exit_status, exit::USAGE, "{words:?}");
     assert!(!error.to_string().contains('\n'), "{words:?}");
     error.to_string()
 }
@@ -92,7 +92,7 @@ fn refused_values(flag: &Flag, values: &[&str]) -> String {
     let error = read_values(flag, &as_bytes(values)).err();
     let error = error.unwrap_or_else(|| panic!("--{} {values:?} is accepted", flag.long));
     let said = error.text();
-    assert_eq!((error.code, said.contains('\n')), (exit::USAGE, false), "{said}");
+    assert_eq!((error.exit_status, said.contains('\n')), (exit::USAGE, false), "{said}");
     assert!(said.starts_with(&format!("option --{}: ", flag.long)), "{said}");
     said
 }
@@ -229,7 +229,7 @@ fn a_file_of_arguments() {
         ("--stop-timeout\n5\n--\nx", "f: option --stop-timeout needs"),
     ] {
         let error = read(&["--args", "f"], contents).unwrap_err();
-        assert_eq!(error.code, exit::USAGE, "{contents}");
+        assert_eq!(error.exit_status, exit::USAGE, "{contents}");
         assert!(error.to_string().starts_with(says), "{contents}: {}", error);
     }
     // What is behind the command is its own.

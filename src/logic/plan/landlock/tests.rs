@@ -19,8 +19,8 @@ fn confinement(paths: &[(PathAccess, &str)], ports: &[(u64, &str)], scope: &str)
 }
 
 fn handled(made: &Confinement, abi: u32) -> Handled {
-    match made.steps(Kernel::Abi(abi), None).unwrap().first() {
-        Some(Step::Ruleset(handled)) => *handled,
+    match made.steps(LandlockSupport::Abi(abi), None).unwrap().first() {
+        Some(Step::CreateRuleset(handled)) => *handled,
         other => panic!("{other:?}"),
     }
 }
@@ -58,18 +58,18 @@ fn each_option_allows_what_its_name_says() {
 fn rules_keep_their_order_and_confine_comes_after_them() {
     let made = confinement(&[(PathAccess::Rox, "/a"), (PathAccess::Rw, "b")], &[(CONNECT, "443")], "signal");
     let expected = [
-        Step::Ruleset(Handled { files: 0xffff, tcp: CONNECT, scope: 2 }),
-        Step::Allow(Rule::Path(PathAccess::Rox, c"/a"), 0xffff),
-        Step::Allow(Rule::Path(PathAccess::Rw, c"b"), 0xffff),
-        Step::Allow(Rule::Port(CONNECT, 443), 0xffff),
-        Step::Confine,
-        Step::Covered(c"/srv"),
+        Step::CreateRuleset(Handled { files: 0xffff, tcp: CONNECT, scope: 2 }),
+        Step::AddLandlockRule(Rule::Path(PathAccess::Rox, c"/a"), 0xffff),
+        Step::AddLandlockRule(Rule::Path(PathAccess::Rw, c"b"), 0xffff),
+        Step::AddLandlockRule(Rule::Port(CONNECT, 443), 0xffff),
+        Step::RestrictSelf,
+        Step::VerifyLandlockCwd(c"/srv"),
     ];
-    assert_eq!(made.steps(Kernel::Abi(7), Some(c"/srv")).unwrap(), expected);
-    assert_eq!(Confinement::default().steps(Kernel::Unasked, None).unwrap(), []);
+    assert_eq!(made.steps(LandlockSupport::Abi(7), Some(c"/srv")).unwrap(), expected);
+    assert_eq!(Confinement::default().steps(LandlockSupport::Unasked, None).unwrap(), []);
     // No file is confined, so the work directory needs no rule.
-    let ports = confinement(&[], &[(BIND, "none")], "").steps(Kernel::Abi(7), Some(c"/srv")).unwrap();
-    assert!(matches!(ports[..], [Step::Ruleset(_), Step::Confine]), "{ports:?}");
+    let ports = confinement(&[], &[(BIND, "none")], "").steps(LandlockSupport::Abi(7), Some(c"/srv")).unwrap();
+    assert!(matches!(ports[..], [Step::CreateRuleset(_), Step::RestrictSelf]), "{ports:?}");
 }
 
 #[test]
@@ -78,11 +78,17 @@ fn an_older_kernel_is_refused_and_the_needed_one_named() {
     let tcp = confinement(&[(PathAccess::Ro, "/")], &[(BIND, "1")], "");
     let scope = confinement(&[(PathAccess::Ro, "/")], &[(BIND, "1")], "signal");
     for (made, abi, release) in [(&files, 3, "Linux 6.2 "), (&tcp, 4, "Linux 6.7 "), (&scope, 6, "Linux 6.12 ")] {
-        assert!(made.steps(Kernel::Abi(abi), None).is_ok());
-        let old = [Kernel::Abi(abi - 1), Kernel::Abi(0), Kernel::Missing, Kernel::Disabled, Kernel::Refused];
-        for kernel in old.into_iter().chain([Kernel::Unasked]) {
+        assert!(made.steps(LandlockSupport::Abi(abi), None).is_ok());
+        let old = [
+            LandlockSupport::Abi(abi - 1),
+            LandlockSupport::Abi(0),
+            LandlockSupport::Missing,
+            LandlockSupport::Disabled,
+            LandlockSupport::Refused,
+        ];
+        for kernel in old.into_iter().chain([LandlockSupport::Unasked]) {
             let error = made.steps(kernel, None).unwrap_err();
-            assert!(error.to_string().contains(release) && error.code == 125, "{kernel:?}: {}", error);
+            assert!(error.to_string().contains(release) && error.exit_status == 125, "{kernel:?}: {}", error);
         }
     }
 }

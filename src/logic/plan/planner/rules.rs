@@ -6,7 +6,7 @@ use crate::logic::base::time::Span;
 use crate::logic::cli::flags::Id;
 use crate::logic::cli::options::Options;
 use crate::logic::plan::account::Identity;
-use crate::logic::plan::env::EnvSource;
+use crate::logic::plan::env::EnvRenewal;
 use crate::logic::plan::host::Host;
 use crate::logic::plan::program;
 use crate::logic::supervisor::event::Recipient;
@@ -49,8 +49,8 @@ pub fn policy(options: &Options) -> Policy {
 }
 
 /// The sources of the server's environment, for a supervisor that reads them again. None if no option names one.
-pub fn env_source(options: &Options, host: &Host<'_>, identity: Option<&Identity>) -> Option<EnvSource> {
-    options.env_sources().map(|sources| EnvSource {
+pub fn env_renewal(options: &Options, host: &Host<'_>, identity: Option<&Identity>) -> Option<EnvRenewal> {
+    options.env_sources().map(|sources| EnvRenewal {
         callers_dir: host
             .cwd
             .as_ref()

@@ -46,7 +46,7 @@ fn dir(path: &str) -> Step {
 fn privileges_are_dropped_last_and_in_order() {
     let plan =
         made("-u web -r /jail -w /srv -p /run/x -d /log 7 --umask 027 --port 80 --listen /s -- /bin/httpd", &root());
-    let gone = KeepPermitted::No;
+    let gone = KeepPermitted::Nothing;
     let proof = Step::VerifyCredentials { uid: 33, gid: 44, groups: &[4, 44] };
     assert_eq!(
         plan.server.steps,
@@ -54,8 +54,8 @@ fn privileges_are_dropped_last_and_in_order() {
             Step::UnblockSignals,
             Step::DropTerminal,
             Step::KeepPidfileLock(c"/run/x"),
-            Step::Input,
-            Step::Output,
+            Step::RedirectInput,
+            Step::RedirectOutput,
             Step::PassSockets(2),
             Step::CloseDescriptors,
             Step::Chroot(c"/jail"),
@@ -75,7 +75,6 @@ fn privileges_are_dropped_last_and_in_order() {
             Step::Exec(c"/bin/httpd"),
         ]
     );
-    assert!(plan.cleanup_needs_privileges);
     assert_eq!((plan.sockets.inherited, plan.sockets.owner), (0, Some((33, 44))));
     assert_eq!(plan.server.env.get(b"LISTEN_FDS"), Some(&b"2"[..]));
 }
@@ -93,12 +92,12 @@ fn attributes_are_set_in_their_places() {
         [
             Step::UnblockSignals,
             Step::Setsid,
-            Step::Input,
+            Step::RedirectInput,
             Step::Nice(-1),
             Step::OomScore(c"5"),
             core,
             cpu,
-            Step::Output,
+            Step::RedirectOutput,
             Step::CloseDescriptors,
             Step::Chroot(c"/jail"),
             dir("/"),
@@ -106,9 +105,9 @@ fn attributes_are_set_in_their_places() {
             Step::Keyring,
             Step::Groups(&[44, 4]),
             Step::Gid(44),
-            Step::Uid(33, KeepPermitted::Yes),
+            Step::Uid(33, KeepPermitted::All),
             Step::Keyring,
-            Step::DropCapabilities(KeepPermitted::Yes),
+            Step::DropCapabilities(KeepPermitted::All),
             Step::VerifyCredentials { uid: 33, gid: 44, groups: &[4, 44] },
             Step::Capabilities(chosen),
             Step::NoNewPrivileges,
@@ -127,7 +126,7 @@ fn attributes_are_set_in_their_places() {
         assert_eq!([uid, rights], [&Step::Uid(33, spare), &Step::DropCapabilities(spare)]);
         assert!(matches!(proof, Step::VerifyCredentials { .. }), "{steps:?}");
         let place = |wanted: &Step| steps.iter().position(|step| step == wanted).unwrap();
-        assert!(place(&Step::Output) < place(&Step::CloseDescriptors), "{steps:?}");
+        assert!(place(&Step::RedirectOutput) < place(&Step::CloseDescriptors), "{steps:?}");
         assert!(place(&Step::CloseDescriptors) < place(&Step::BlockSignals), "{steps:?}");
         assert_eq!(steps.len(), 16, "{steps:?}");
     }
@@ -136,10 +135,10 @@ fn attributes_are_set_in_their_places() {
         |step: &Step| matches!(step, Step::Uid(..) | Step::DropCapabilities(_) | Step::Capabilities(_));
     let web = Host { euid: 33, ..root() };
     for (line, host, expected) in [
-        ("-u root -- x", &root(), vec![Step::Uid(0, KeepPermitted::No)]),
-        ("-u root --caps kill -- x", &root(), vec![Step::Uid(0, KeepPermitted::Yes), Step::Capabilities(chosen)]),
+        ("-u root -- x", &root(), vec![Step::Uid(0, KeepPermitted::Nothing)]),
+        ("-u root --caps kill -- x", &root(), vec![Step::Uid(0, KeepPermitted::All), Step::Capabilities(chosen)]),
         ("--caps kill -- x", &root(), vec![Step::Capabilities(chosen)]),
-        ("-u web -- x", &web, vec![Step::DropCapabilities(KeepPermitted::No)]),
+        ("-u web -- x", &web, vec![Step::DropCapabilities(KeepPermitted::Nothing)]),
         ("-u web --caps kill -- x", &web, vec![Step::Capabilities(chosen)]),
         ("-- x", &web, vec![]),
     ] {
@@ -197,8 +196,8 @@ fn nothing_of_root_follows_the_proof() {
                 step,
                 Step::KeepPidfileLock(_)
                     | Step::WriteManagedPid(_)
-                    | Step::Input
-                    | Step::Output
+                    | Step::RedirectInput
+                    | Step::RedirectOutput
                     | Step::PassSockets(_)
                     | Step::LogDir(_)
             );
@@ -260,21 +259,17 @@ fn the_wrong_user() {
     );
     for line in ["-u web -- x", "-u 33 -- x", "-u root --no-user-checks -- x"] {
         let plan = made(line, &web);
-        assert!(
-            !plan.cleanup_needs_privileges && !plan.server.steps.iter().any(|step| matches!(step, Step::Uid(..))),
-            "{line}"
-        );
+        assert!(!plan.server.steps.iter().any(|step| matches!(step, Step::Uid(..))), "{line}");
     }
     let set_next = made("-u root --no-user-checks -- x", &web);
     assert_eq!(set_next.server.env.get(b"HOME"), None);
     let host = Host { egid: 44, ..Host { euid: 33, ..root() } };
     assert_eq!(refused("-u web:4 -- x", &host), "cannot become group 4: only root can");
-    assert!(!made("-u web:44 -- x", &host).cleanup_needs_privileges);
+    assert!(!made("-u web:44 -- x", &host).server.steps.iter().any(|step| matches!(step, Step::Uid(..))));
     // Root in a container without capabilities stays root, and cannot become another user.
     let poor = Host { can_change_ids: CanChangeIds::No, ..root() };
     assert!(!made("-u 0 -- x", &poor).server.steps.iter().any(|step| matches!(step, Step::Groups(_))));
     assert!(refused("-u web -- x", &poor).contains("cannot become user 33"));
-    assert!(!made("-u root -- x", &root()).cleanup_needs_privileges);
 }
 
 #[test]
@@ -409,7 +404,7 @@ fn the_terminal() {
     }
     let job = Host { terminal: Terminal::Background, ..root() };
     let steps = made("--restart no --stdin -- sh", &job).server.steps;
-    assert_eq!(steps.get(..2).unwrap(), [Step::UnblockSignals, Step::Group]);
+    assert_eq!(steps.get(..2).unwrap(), [Step::UnblockSignals, Step::NewBackgroundGroup]);
 }
 
 #[test]
@@ -437,18 +432,18 @@ fn the_policy_of_an_init() {
 /// The control group comes before everything, Landlock after everything, and it needs no_new_privs.
 #[test]
 fn the_control_group_is_entered_first_and_the_rules_come_last() {
-    use crate::logic::plan::landlock::Kernel;
+    use crate::logic::plan::landlock::LandlockSupport;
     use crate::logic::plan::landlock_rules::{Handled, PathAccess, Rule};
-    let host = Host { landlock: Kernel::Abi(7), ..root() };
+    let host = Host { landlock: LandlockSupport::Abi(7), ..root() };
     let plan = made("--cgroup /c --cgroup-set pids.max=9 --ro /x --scope signal -u web --umask 7 -- x", &host);
     let steps = &plan.server.steps;
     assert_eq!(steps.first(), Some(&Step::Cgroup(c"/c")));
     let last = [
         Step::NoNewPrivileges,
         Step::Umask(7),
-        Step::Ruleset(Handled { files: 0xffff, tcp: 0, scope: 2 }),
-        Step::Allow(Rule::Path(PathAccess::Ro, c"/x"), 0xffff),
-        Step::Confine,
+        Step::CreateRuleset(Handled { files: 0xffff, tcp: 0, scope: 2 }),
+        Step::AddLandlockRule(Rule::Path(PathAccess::Ro, c"/x"), 0xffff),
+        Step::RestrictSelf,
         Step::UnblockSignals,
         Step::Exec(c"x"),
     ];
@@ -461,6 +456,6 @@ fn the_control_group_is_entered_first_and_the_rules_come_last() {
     // The handler is neither in the group nor confined.
     let plan = made("--cgroup /c --ro /x -m - /h -- x", &host);
     let handler = plan.supervision.unwrap().handler.unwrap();
-    let jailed = |step: &Step| matches!(step, Step::Cgroup(_) | Step::Ruleset(_) | Step::Confine);
+    let jailed = |step: &Step| matches!(step, Step::Cgroup(_) | Step::CreateRuleset(_) | Step::RestrictSelf);
     assert!(!handler.steps.iter().any(jailed), "{:?}", handler.steps);
 }

@@ -1,5 +1,5 @@
 use super::*;
-use crate::logic::base::exit::Success;
+use crate::logic::base::exit::SuccessExits;
 use crate::logic::base::signal::Signal;
 use crate::logic::supervisor::event::{Action, Recipient};
 use crate::logic::supervisor::policy::{HandlerPolicy, Restart, Role};
@@ -12,7 +12,7 @@ fn policy() -> Policy {
         forwards_to_group: false,
         linger: None,
         restart: Restart::OnFailure,
-        success: Success::default(),
+        success: SuccessExits::default(),
         delay: (Span::ZERO, Span::ZERO),
         limit: None,
         candidate_timeout: Some(Span::secs(5)),
@@ -93,7 +93,7 @@ fn the_servers_user_and_root_are_trusted_and_no_other() {
     assert!(is_trusted(7, 1000, 1000) && is_trusted(7, 0, 1000) && is_trusted(0, 1000, 1000) && is_trusted(0, 0, 0));
     assert!(!is_trusted(7, 1001, 1000) && !is_trusted(7, 1000, 0) && !is_trusted(7, u32::MAX, 1000));
     // All users without a number in our namespace appear with the same one.
-    assert!(is_trusted(7, OVERFLOW, OVERFLOW) && !is_trusted(0, OVERFLOW, OVERFLOW));
+    assert!(is_trusted(7, OVERFLOW_UID, OVERFLOW_UID) && !is_trusted(0, OVERFLOW_UID, OVERFLOW_UID));
 }
 
 #[test]
@@ -172,11 +172,11 @@ fn a_trigger_is_silence_at_once_and_a_server_that_stops_may_be_silent() {
 
 #[test]
 fn the_service_manager_is_pinged_at_half_of_its_time() {
-    assert_eq!(ping(b"30000000", None, 7), Some(Span::secs(15)));
-    assert_eq!(ping(b"30000000", Some(b"7"), 7), Some(Span::secs(15)));
-    assert_eq!(ping(b"1", Some(b"7"), 7), Some(Span(1)));
+    assert_eq!(watchdog_interval(b"30000000", None, 7), Some(Span::secs(15)));
+    assert_eq!(watchdog_interval(b"30000000", Some(b"7"), 7), Some(Span::secs(15)));
+    assert_eq!(watchdog_interval(b"1", Some(b"7"), 7), Some(Span(1)));
     for (usec, pid) in [("30000000", "8"), ("30000000", ""), ("0", "7"), ("", "7"), ("x", "7"), ("-5", "7")] {
-        assert_eq!(ping(usec.as_bytes(), Some(pid.as_bytes()), 7), None, "{usec} {pid}");
+        assert_eq!(watchdog_interval(usec.as_bytes(), Some(pid.as_bytes()), 7), None, "{usec} {pid}");
     }
 }
 
@@ -193,14 +193,14 @@ fn messages_of_the_second_process_concern_only_that_process() {
     assert_eq!(tell(&mut story, 10, b"WATCHDOG=1\nEXTEND_TIMEOUT_USEC=9000000\nWATCHDOG_USEC=1000000"), None);
     assert_eq!(story.state.watchdog_deadline, watchdog, "that of the server stays");
     let until = Time(9010);
-    let second = Second::Candidate { until, since: Time(1), watchdog: Some(Span::secs(1)) };
+    let second = SecondProcess::Candidate { until, since: Time(1), watchdog: Some(Span::secs(1)) };
     assert_eq!(story.state.second, second);
     assert_eq!(tell(&mut story, 11, b"READY=1"), Some(Event::Ready.for_second()));
     assert_eq!(story.event(11, Event::Ready.for_second()), Action::SwitchOver);
     assert_eq!(story.state.watchdog_deadline, Some(Time(1011)), "its own watchdog time counts now");
     assert_eq!(story.event(11, Event::Tick), Action::SendSecond(Signal::TERM, Recipient::Server));
     tell(&mut story, 12, b"EXTEND_TIMEOUT_USEC=60000000");
-    assert!(matches!(story.state.second, Second::Exiting { until: Some(Time(60_012)), .. }));
+    assert!(matches!(story.state.second, SecondProcess::Exiting { until: Some(Time(60_012)), .. }));
 
     let mut late = Story::new(policy());
     late.event(0, Event::Ready);

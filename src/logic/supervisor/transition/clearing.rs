@@ -1,12 +1,12 @@
 //! The phase after the server's exit, in which the rest of its group and its other descendants are ended.
 
-use super::{KILL_WAIT, cleared};
+use super::{KILL_WAIT, after_clearing};
 use crate::logic::base::exit::Exit;
 use crate::logic::base::signal::Signal;
 use crate::logic::base::time::Time;
 use crate::logic::supervisor::event::{Action, Event, Recipient};
 use crate::logic::supervisor::policy::Policy;
-use crate::logic::supervisor::replacement::Second as SecondProcess;
+use crate::logic::supervisor::replacement::SecondProcess;
 use crate::logic::supervisor::state::{AfterStop, ForcedStop, Phase, State};
 
 /// The fields of `Phase::Clearing`, as a struct with methods.
@@ -22,7 +22,7 @@ pub(super) struct Clearing {
 /// of its process group from being reused until the rest of the group has exited.
 pub(super) fn clear(policy: &Policy, state: &mut State, next: AfterStop, exit: Option<Exit>, now: Time) -> Action {
     let until = policy.linger.map_or(policy.stop_deadline(now), |span| Some(now.after(span)));
-    if policy.linger.is_some() && !state.second.is_process() {
+    if policy.linger.is_some() && !state.second.is_unreaped() {
         // From here on, the signals to `Recipient::Remains` also reach the processes that outlived the second process.
         state.second = SecondProcess::None;
     }
@@ -57,11 +57,11 @@ impl Clearing {
             Exited(exit) if self.exit.is_none() => self.reaped(policy, state, exit, now),
             Tick => match self.exit {
                 // A process that hangs in the kernel does not exit after KILL. It must not delay the restart for ever.
-                Some(exit) if self.killed => cleared(policy, state, self.next, exit, now),
+                Some(exit) if self.killed => after_clearing(policy, state, self.next, exit, now),
                 Some(_) | None => self.kill(state, now),
             },
             NoneLeft => match self.exit {
-                Some(exit) => cleared(policy, state, self.next, exit, now),
+                Some(exit) => after_clearing(policy, state, self.next, exit, now),
                 None => Action::Wait,
             },
             Interrupt if self.next == AfterStop::Finish => self.kill(state, now),
@@ -89,7 +89,7 @@ impl Clearing {
         if goes_on && policy.linger.is_some() {
             return Self { exit: Some(exit), ..self }.enter(state);
         }
-        cleared(policy, state, self.next, exit, now)
+        after_clearing(policy, state, self.next, exit, now)
     }
 
     fn kill(self, state: &mut State, now: Time) -> Action {

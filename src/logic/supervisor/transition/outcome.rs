@@ -4,7 +4,7 @@
 use crate::logic::base::signal::Signal;
 use crate::logic::base::time::{Span, Time};
 use crate::logic::supervisor::policy::{EXIT_SIGNALS, Policy, Role};
-use crate::logic::supervisor::replacement::{Outcome, Refusal, Second};
+use crate::logic::supervisor::replacement::{Outcome, Refusal, SecondProcess};
 use crate::logic::supervisor::state::{AfterSecond, AfterStop, ForcedStop, Phase, State};
 
 impl State {
@@ -22,7 +22,7 @@ impl State {
     pub fn refusal(&self, policy: &Policy) -> Option<Refusal> {
         if policy.candidate_timeout.is_none() {
             Some(Refusal::NoReadiness)
-        } else if self.second != Second::None || self.replacement.is_some() {
+        } else if self.second != SecondProcess::None || self.replacement.is_some() {
             Some(Refusal::UnderWay)
         } else if self.phase != Phase::Running || self.is_service_asked_to_end(policy) {
             Some(Refusal::NotRunning)
@@ -33,14 +33,14 @@ impl State {
 
     /// True if the replacement under way has not failed. An exiting second process is then the old server, not the
     /// candidate.
-    pub(in crate::logic::supervisor) fn is_done(&self) -> bool {
+    pub(in crate::logic::supervisor) fn has_not_failed(&self) -> bool {
         self.replacement == Some(Outcome::Done)
     }
 
     /// True if vsrun no longer waits for the second process's group, because one of its processes hangs in the kernel
     /// or is held by a tracer.
-    pub fn second_given_up(&self, now: Time) -> bool {
-        matches!(self.second, Second::Exiting { killed: true, until: Some(until), .. } if until <= now)
+    pub fn is_second_wait_over(&self, now: Time) -> bool {
+        matches!(self.second, SecondProcess::Exiting { killed: true, until: Some(until), .. } if until <= now)
     }
 
     /// True if an init has forwarded a signal that asks the server and vsrun to exit, so that no replacement may begin.
@@ -73,7 +73,7 @@ impl State {
     pub(in crate::logic::supervisor) fn finish_replacement(&mut self) {
         // If the new server did not become ready and is being stopped, the replacement ends after its exit.
         let fails = self.forced == Some(ForcedStop::Unready) && matches!(self.phase, Phase::Stopping { .. });
-        if self.second == Second::None && self.ready_deadline.is_none() && !fails {
+        if self.second == SecondProcess::None && self.ready_deadline.is_none() && !fails {
             self.finished = self.replacement.take().or(self.finished);
         }
     }

@@ -6,7 +6,7 @@ use crate::logic::base::exit::Exit;
 use crate::logic::base::time::{Span, Time};
 use crate::logic::supervisor::event::{Action, Ending, Event, LogFiles};
 use crate::logic::supervisor::policy::{HandlerPolicy, Policy};
-use crate::logic::supervisor::replacement::Second;
+use crate::logic::supervisor::replacement::SecondProcess;
 use crate::logic::supervisor::state::{AfterSecond, ForkTask, Pause, Phase, State};
 
 /// The shortest and the longest pause before fork(2) is tried again.
@@ -55,7 +55,7 @@ pub(super) fn restart(policy: &Policy, state: &mut State, exit: Exit, pause: Pau
 }
 
 pub(super) fn launch(policy: &Policy, state: &mut State, logs: LogFiles, now: Time) -> Action {
-    if logs == LogFiles::Rotate && state.second != Second::None {
+    if logs == LogFiles::Rotate && state.second != SecondProcess::None {
         // A requested restart waits until the second process has exited too.
         state.phase = Phase::AwaitingSecond { then: AfterSecond::Launch };
         return Action::Wait;

@@ -10,7 +10,7 @@ use crate::logic::base::signal::Signal;
 use crate::logic::base::time::{Span, Time};
 use crate::logic::supervisor::event::{Action, Ending, Event, LogFiles, Recipient, SecondEvent};
 use crate::logic::supervisor::policy::{Policy, Role};
-use crate::logic::supervisor::replacement::{Outcome, Second};
+use crate::logic::supervisor::replacement::{Outcome, SecondProcess};
 use crate::logic::supervisor::state::{AfterSecond, ForcedStop, Phase, State};
 
 /// Applies an event to the replacement. Returns the action if the event has no other effect, and None if the function
@@ -22,17 +22,19 @@ pub(super) fn handle_second(policy: &Policy, state: &mut State, event: Event, no
     use Event::*;
     let is_due = |until: Option<Time>| until.is_some_and(|until| until <= now);
     match event {
-        Tick if is_due(state.second.deadline()) => return Some(tick(policy, state, now)),
+        Tick if is_due(state.second.deadline()) => return Some(on_second_deadline(policy, state, now)),
         Tick if !is_due(state.main_deadline()) => return Some(Action::Wait),
         Exited(_) | ExecFailed(_) | LeaderExited if state.second.is_candidate() => {
             return Some(promote_candidate(policy, state, event, now));
         }
         // If PID 1 exited now, the kernel would kill the candidate together with the old server.
         Unkillable if state.second.is_candidate() => return Some(Action::Wait),
-        Unkillable if matches!(state.phase, Phase::Stopping { .. }) => give_up(state, Outcome::Exited(KILLED)),
-        Exited(exit) => give_up(state, Outcome::Exited(exit)),
-        LeaderExited => give_up(state, Outcome::Ended),
-        ExecFailed(code) => give_up(state, Outcome::ExecFailed(code)),
+        Unkillable if matches!(state.phase, Phase::Stopping { .. }) => {
+            record_promoted_failure(state, Outcome::Exited(KILLED))
+        }
+        Exited(exit) => record_promoted_failure(state, Outcome::Exited(exit)),
+        LeaderExited => record_promoted_failure(state, Outcome::ExitedUnreaped),
+        ExecFailed(code) => record_promoted_failure(state, Outcome::ExecFailed(code)),
         Second(event) => return Some(advance(policy, state, event, now)),
         Tick | Ready | NotReady | Heartbeat | HandlerExited(_) | NoneLeft | Unkillable | ForkFailed | Unhealthy
         | Stop | Interrupt | Restart | Forward(_) | Replace => cancel_replacement(policy, state, event, now),
@@ -46,7 +48,7 @@ pub(super) fn begin(policy: &Policy, state: &mut State, now: Time) -> Action {
         return Action::Wait;
     }
     let until = now.after(policy.candidate_timeout.unwrap_or_default());
-    state.second = Second::Candidate { until, since: now, watchdog: policy.watchdog };
+    state.second = SecondProcess::Candidate { until, since: now, watchdog: policy.watchdog };
     (state.replacement, state.finished) = (Some(Outcome::Done), None);
     Action::LaunchCandidate
 }
@@ -55,7 +57,7 @@ pub(super) fn begin(policy: &Policy, state: &mut State, now: Time) -> Action {
 pub(super) fn advance(policy: &Policy, state: &mut State, event: SecondEvent, now: Time) -> Action {
     use SecondEvent::{ExecFailed, Exited, ForkFailed, LeaderExited, NoneLeft, NotReady, Ready, Unkillable};
     match (state.second, event) {
-        (Second::Candidate { since, watchdog, .. }, Ready) => {
+        (SecondProcess::Candidate { since, watchdog, .. }, Ready) => {
             state.second = if let Phase::Stopping { until, .. } = state.phase {
                 // vsrun is already stopping the old server, for example after a missed watchdog: only KILL is left, at
                 // the same deadline.
@@ -67,59 +69,60 @@ pub(super) fn advance(policy: &Policy, state: &mut State, event: SecondEvent, no
             state.arm_watchdog(now);
             Action::SwitchOver
         }
-        (Second::Candidate { .. }, NotReady) => {
-            fail(policy, state, Outcome::NeverReady, now);
+        (SecondProcess::Candidate { .. }, NotReady) => {
+            fail_candidate(policy, state, Outcome::NeverReady, now);
             // A server that closes its ready descriptor is usually exiting: wait 100 ms, because its exit status is the
             // better outcome.
-            if let Second::Exiting { until, .. } = &mut state.second {
+            if let SecondProcess::Exiting { until, .. } = &mut state.second {
                 *until = Some(now.after(Span::millis(100)));
             }
             Action::Wait
         }
-        (Second::Candidate { .. }, ForkFailed) => {
+        (SecondProcess::Candidate { .. }, ForkFailed) => {
             state.replacement = Some(Outcome::NoFork);
             on_second_cleared(policy, state, now)
         }
-        (Second::Candidate { .. }, ExecFailed(code)) => {
+        (SecondProcess::Candidate { .. }, ExecFailed(code)) => {
             state.replacement = Some(Outcome::ExecFailed(code));
             on_second_reaped(policy, state, now)
         }
-        (Second::Candidate { .. }, Exited(exit)) => {
+        (SecondProcess::Candidate { .. }, Exited(exit)) => {
             state.replacement = Some(Outcome::Exited(exit));
             on_second_reaped(policy, state, now)
         }
-        (Second::Candidate { .. }, LeaderExited) => {
-            state.replacement = Some(Outcome::Ended);
+        (SecondProcess::Candidate { .. }, LeaderExited) => {
+            state.replacement = Some(Outcome::ExitedUnreaped);
             state.second = exiting(Some(now), Signal::TERM, Recipient::Group);
             Action::Wait
         }
-        (Second::Exiting { until, next, .. }, LeaderExited) if next != Signal::KILL => {
+        (SecondProcess::Exiting { until, next, .. }, LeaderExited) if next != Signal::KILL => {
             state.second = exiting(until, Signal::TERM, Recipient::Group);
             Action::Wait
         }
         // The rest of the group is sent TERM, unless TERM is the stop signal: then the group has just been sent it.
-        (Second::Exiting { .. }, LeaderExited) if policy.stop_signal == Signal::TERM => Action::Wait,
-        (Second::Exiting { .. }, LeaderExited) => Action::SendSecond(Signal::TERM, Recipient::Group),
-        (Second::Exiting { next, .. }, Exited(exit)) => {
+        (SecondProcess::Exiting { .. }, LeaderExited) if policy.stop_signal == Signal::TERM => Action::Wait,
+        (SecondProcess::Exiting { .. }, LeaderExited) => Action::SendSecond(Signal::TERM, Recipient::Group),
+        (SecondProcess::Exiting { next, .. }, Exited(exit)) => {
             if state.replacement == Some(Outcome::NeverReady) && next != Signal::KILL {
                 state.replacement = Some(Outcome::Exited(exit));
             }
             on_second_reaped(policy, state, now)
         }
-        (Second::Exiting { .. }, ExecFailed(_)) => on_second_reaped(policy, state, now),
+        (SecondProcess::Exiting { .. }, ExecFailed(_)) => on_second_reaped(policy, state, now),
         // The second process can be killed only by an exit of PID 1, so no restart is possible.
-        (Second::Exiting { .. }, Unkillable) => {
+        (SecondProcess::Exiting { .. }, Unkillable) => {
             let Phase::AwaitingSecond { then } = state.phase else { return Action::Wait };
-            state.second = Second::None;
+            state.second = SecondProcess::None;
             finish(state, if let AfterSecond::Finish(ending) = then { ending } else { Ending::Server(KILLED) })
         }
-        (Second::Remains { .. }, NoneLeft) => on_second_cleared(policy, state, now),
-        (Second::None | Second::Candidate { .. } | Second::Exiting { .. } | Second::Remains { .. }, _) => Action::Wait,
+        (SecondProcess::Remains { .. }, NoneLeft) => on_second_cleared(policy, state, now),
+        (SecondProcess::None | SecondProcess::Candidate { .. }, _) => Action::Wait,
+        (SecondProcess::Exiting { .. } | SecondProcess::Remains { .. }, _) => Action::Wait,
     }
 }
 
 /// Handles an event in `Phase::AwaitingSecond`: the server is gone, and the second process has been asked to exit.
-pub(super) fn awaiting(policy: &Policy, state: &mut State, then: AfterSecond, event: Event) -> Action {
+pub(super) fn awaiting_second(policy: &Policy, state: &mut State, then: AfterSecond, event: Event) -> Action {
     use Event::*;
     let stops = match event {
         Stop | Interrupt => true,
@@ -135,34 +138,34 @@ pub(super) fn awaiting(policy: &Policy, state: &mut State, then: AfterSecond, ev
 
 /// Acts on a deadline of the second process that has passed.
 #[inline(never)]
-pub(super) fn tick(policy: &Policy, state: &mut State, now: Time) -> Action {
+pub(super) fn on_second_deadline(policy: &Policy, state: &mut State, now: Time) -> Action {
     match state.second {
-        Second::None => Action::Wait,
-        Second::Candidate { .. } => fail(policy, state, Outcome::Late, now),
-        Second::Exiting { next, to, .. } => {
+        SecondProcess::None => Action::Wait,
+        SecondProcess::Candidate { .. } => fail_candidate(policy, state, Outcome::Late, now),
+        SecondProcess::Exiting { next, to, .. } => {
             let killed = next == Signal::KILL;
             // KILL is repeated, because processes of the group that were forked just before it may have missed it.
             let until = if killed { Some(now.after(KILL_WAIT)) } else { policy.stop_deadline(now) };
-            state.second = Second::Exiting { until, next: Signal::KILL, to: Recipient::Group, killed };
+            state.second = SecondProcess::Exiting { until, next: Signal::KILL, to: Recipient::Group, killed };
             Action::SendSecond(next, to)
         }
-        Second::Remains { next: Some(signal), .. } => {
+        SecondProcess::Remains { next: Some(signal), .. } => {
             state.second = if signal == Signal::KILL {
-                Second::Remains { until: now.after(KILL_WAIT), next: None }
+                SecondProcess::Remains { until: now.after(KILL_WAIT), next: None }
             } else {
                 let until = now.after(policy.linger.unwrap_or_default());
-                Second::Remains { until, next: Some(Signal::KILL) }
+                SecondProcess::Remains { until, next: Some(Signal::KILL) }
             };
             Action::SendSecond(signal, Recipient::Remains)
         }
         // A process that hangs in the kernel does not exit after KILL: stop waiting.
-        Second::Remains { next: None, .. } => on_second_cleared(policy, state, now),
+        SecondProcess::Remains { next: None, .. } => on_second_cleared(policy, state, now),
     }
 }
 
 /// Makes the candidate the server, because the server exited while the candidate was starting.
 pub(super) fn promote_candidate(policy: &Policy, state: &mut State, event: Event, now: Time) -> Action {
-    let Second::Candidate { until, since, watchdog } = state.second else { return Action::Wait };
+    let SecondProcess::Candidate { until, since, watchdog } = state.second else { return Action::Wait };
     let exit = if let Event::Exited(exit) = event {
         Some(exit)
     } else if let Event::ExecFailed(code) = event {
@@ -176,8 +179,8 @@ pub(super) fn promote_candidate(policy: &Policy, state: &mut State, event: Event
     }
     state.second = match exit {
         None => exiting(Some(now), Signal::TERM, Recipient::Group),
-        Some(_) if policy.linger.is_some() => Second::Remains { until: now, next: Some(Signal::TERM) },
-        Some(_) => Second::None,
+        Some(_) if policy.linger.is_some() => SecondProcess::Remains { until: now, next: Some(Signal::TERM) },
+        Some(_) => SecondProcess::None,
     };
     promote(state, since, watchdog);
     state.ready_deadline = Some(until);
@@ -192,7 +195,7 @@ fn promote(state: &mut State, since: Time, watchdog: Option<Span>) {
 
 /// Records that the new server failed to become ready after it had taken the place of one that exited. Its exit will be
 /// unexpected.
-pub(super) fn give_up(state: &mut State, why: Outcome) {
+pub(super) fn record_promoted_failure(state: &mut State, why: Outcome) {
     if state.ready_deadline.take().is_some() {
         state.forced = Some(ForcedStop::Unready);
     }
@@ -205,20 +208,20 @@ pub(super) fn give_up(state: &mut State, why: Outcome) {
 }
 
 /// Ends the candidate because it failed. The old server keeps running.
-fn fail(policy: &Policy, state: &mut State, why: Outcome, now: Time) -> Action {
+fn fail_candidate(policy: &Policy, state: &mut State, why: Outcome, now: Time) -> Action {
     state.replacement = Some(why);
     state.second = stop_second(policy, now);
     Action::Wait
 }
 
 /// The state of a second process that is sent the stop signal at the next `Tick`, which is due now.
-fn stop_second(policy: &Policy, now: Time) -> Second {
+fn stop_second(policy: &Policy, now: Time) -> SecondProcess {
     exiting(Some(now), policy.stop_signal, policy.signal_scope)
 }
 
 /// The state of a second process that is sent this signal at `until`.
-fn exiting(until: Option<Time>, next: Signal, to: Recipient) -> Second {
-    Second::Exiting { until, next, to, killed: false }
+fn exiting(until: Option<Time>, next: Signal, to: Recipient) -> SecondProcess {
+    SecondProcess::Exiting { until, next, to, killed: false }
 }
 
 /// Cancels the replacement and ends the candidate, if the event is a stop, a restart or a forwarded signal that ends
@@ -234,7 +237,7 @@ pub(super) fn cancel_replacement(policy: &Policy, state: &mut State, event: Even
         return;
     };
     if event == Event::Interrupt
-        && let Second::Exiting { .. } = state.second
+        && let SecondProcess::Exiting { .. } = state.second
         && state.is_finishing()
     {
         state.second = exiting(Some(now), Signal::KILL, Recipient::Group);
@@ -263,16 +266,16 @@ fn on_second_reaped(policy: &Policy, state: &mut State, now: Time) -> Action {
     }
     if let Phase::Clearing { killed, .. } = state.phase {
         // The remaining processes of the server are being ended. Those of the second process get the same signals.
-        state.second = Second::None;
+        state.second = SecondProcess::None;
         return Action::Send(if killed { Signal::KILL } else { Signal::TERM }, Recipient::Remains);
     }
-    state.second = Second::Remains { until: now, next: Some(Signal::TERM) };
+    state.second = SecondProcess::Remains { until: now, next: Some(Signal::TERM) };
     Action::Wait
 }
 
 /// Forgets the second process. Its remaining processes are gone, or are no longer waited for.
 fn on_second_cleared(policy: &Policy, state: &mut State, now: Time) -> Action {
-    state.second = Second::None;
+    state.second = SecondProcess::None;
     let Phase::AwaitingSecond { then } = state.phase else { return Action::Wait };
     match then {
         AfterSecond::Finish(ending) => finish(state, ending),

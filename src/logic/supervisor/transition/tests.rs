@@ -1,7 +1,7 @@
 //! Checks the invariants of `next` over every short history of events, and longer scenarios one by one.
 
 use super::*;
-use crate::logic::base::exit::Success;
+use crate::logic::base::exit::SuccessExits;
 use crate::logic::supervisor::event::SecondEvent;
 use crate::logic::supervisor::policy::{HandlerPolicy, Restart, RestartLimit};
 use crate::logic::supervisor::readiness::Ready;
@@ -17,7 +17,7 @@ fn policy() -> Policy {
         forwards_to_group: false,
         linger: None,
         restart: Restart::OnFailure,
-        success: Success::default(),
+        success: SuccessExits::default(),
         delay: (Span::millis(100), Span::secs(30)),
         limit: None,
         ready_timeout: None,
@@ -37,11 +37,12 @@ fn step(policy: &Policy, mut state: State, event: Event, now: Time) -> (State, A
     (state, action)
 }
 
-/// A signal that `forward_plain` forwards is one that `next` would forward to the same recipient, with the same state after it.
+/// A signal that `forward_in_same_phase` forwards is one that `next` would forward to the same recipient, with the same
+/// state after it.
 pub(super) fn check_forward_plain(policy: &Policy, state: &State, event: Event, now: Time) {
     let Event::Forward(signal) = event else { return };
     let (mut plain, mut decided) = (state.clone(), state.clone());
-    match super::forward_plain(policy, &mut plain, signal) {
+    match super::forward_in_same_phase(policy, &mut plain, signal) {
         None => assert_eq!(plain, *state, "{event:?}"),
         Some(to) => {
             let action = super::next(policy, &mut decided, event, now);
@@ -478,7 +479,7 @@ fn a_limit_counts_restarts_within_its_window() {
 #[test]
 fn what_counts_as_unexpected() {
     use Restart::{Always, No, OnAbort, OnFailure};
-    let success = Success::parse(b"3,SIGUSR2").unwrap();
+    let success = SuccessExits::parse(b"3,SIGUSR2").unwrap();
     let exits = [Exit::SUCCESS, Exit::Code(3), Exit::Code(1), killed(9), killed(12)];
     for (restart, restarted) in [
         (No, [false; 5]),
@@ -856,7 +857,7 @@ fn an_unhealthy_server_is_stopped_and_that_is_no_voluntary_end() {
         let ending = Ending::Server(killed(15));
         assert_eq!(story.at(1, Event::HandlerExited(Exit::Code(1))), Action::Finish(ending));
     }
-    let success = Success::parse(b"7").unwrap();
+    let success = SuccessExits::parse(b"7").unwrap();
     for role in [Role::Init, Role::InitWithTimeout, Role::Manager] {
         for (exit, status) in [(Exit::SUCCESS, 130), (Exit::Code(7), 130), (Exit::Code(8), 8), (killed(9), 137)] {
             let alone = Policy { restart: Restart::No, role, success, stop_signal: Signal::INT, ..policy() };
@@ -952,7 +953,7 @@ fn what_is_left_of_a_run_ends_before_the_next_one() {
 
 #[test]
 fn a_listed_end_is_a_success_whatever_led_to_the_exit() {
-    let success = Success::parse(b"3,SIGTERM").unwrap();
+    let success = SuccessExits::parse(b"3,SIGTERM").unwrap();
     let over = Action::Finish(Ending::Server(Exit::SUCCESS));
     let init = Policy { role: Role::Init, restart: Restart::No, success, ..policy() };
     for exit in [Exit::Code(3), killed(15)] {

@@ -46,7 +46,7 @@ pub(super) fn running(policy: &Policy, state: &mut State, event: Event, now: Tim
             state.arm_watchdog(now)
         }
         Tick | NotReady if state.ready_deadline.is_some() => {
-            second::give_up(state, if event == Tick { Outcome::Late } else { Outcome::NeverReady });
+            second::record_promoted_failure(state, if event == Tick { Outcome::Late } else { Outcome::NeverReady });
             stop(policy, state, AfterStop::HandleExit, now)
         }
         Tick => state.force_stop(policy, ForcedStop::Watchdog, now),

@@ -8,11 +8,11 @@ use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hash, Hasher};
 
 use super::*;
-use crate::logic::base::exit::Success;
+use crate::logic::base::exit::SuccessExits;
 use crate::logic::supervisor::event::SecondEvent;
 use crate::logic::supervisor::policy::{HandlerPolicy, Restart, RestartLimit};
 use crate::logic::supervisor::replacement::Outcome;
-use crate::logic::supervisor::replacement::Second as SecondSlot;
+use crate::logic::supervisor::replacement::SecondProcess;
 use crate::logic::supervisor::state::ForcedStop;
 
 /// Now, in every stored state.
@@ -191,11 +191,11 @@ fn set_deadline(state: &mut State, at: Time) {
     }
 }
 
-fn set_second_deadline(second: &mut SecondSlot, at: Time) {
+fn set_second_deadline(second: &mut SecondProcess, at: Time) {
     match second {
-        SecondSlot::None => {}
-        SecondSlot::Candidate { until, .. } | SecondSlot::Remains { until, .. } => *until = at,
-        SecondSlot::Exiting { until, .. } => *until = until.map(|_| at),
+        SecondProcess::None => {}
+        SecondProcess::Candidate { until, .. } | SecondProcess::Remains { until, .. } => *until = at,
+        SecondProcess::Exiting { until, .. } => *until = until.map(|_| at),
     }
 }
 
@@ -253,7 +253,7 @@ fn normalized(policy: &Policy, mut state: State) -> State {
         let old = Time(NOW.0 - limit.within.0);
         state.history.iter_mut().for_each(|at| *at = if *at > old { NOW } else { old });
     }
-    if let SecondSlot::Candidate { since, .. } = &mut state.second {
+    if let SecondProcess::Candidate { since, .. } = &mut state.second {
         *since = if *since > LONG_AGO { NOW } else { LONG_AGO };
     }
     state
@@ -297,7 +297,7 @@ fn follow(policy: &Policy, old: &State, event: Event, world: &mut World, state: 
             std::mem::swap(&mut world.server, &mut world.second);
             std::mem::swap(&mut world.is_asked, &mut world.second_is_asked);
             (world.is_candidate, world.is_ready) = (false, ready);
-            world.remains = matches!(state.second, SecondSlot::Remains { .. });
+            world.remains = matches!(state.second, SecondProcess::Remains { .. });
         }
         Action::RunHandler(_) => {
             assert!(alone && !world.stopped && !world.lingering, "a handler beside a server, or after a stop");
@@ -355,7 +355,7 @@ fn follow(policy: &Policy, old: &State, event: Event, world: &mut World, state: 
         Action::Delay(_) => assert!(world.server != Process::None, "a delay without a server"),
         Action::Wait | Action::ReportReady => {}
     }
-    if let SecondSlot::Remains { .. } = state.second {
+    if let SecondProcess::Remains { .. } = state.second {
         world.remains = true;
     } else {
         world.remains = false;
@@ -423,13 +423,13 @@ fn check_replacement(policy: &Policy, old: &State, event: Event, world: &mut Wor
     // The event loop would repeat it without end.
     assert!(event != Event::Tick || action != Action::Wait || *state != *old, "a deadline without an effect");
     // State and world agree about the second process.
-    assert_eq!(state.second.is_process(), world.second != Process::None, "{state:?}");
-    if let SecondSlot::Candidate { .. } = state.second {
+    assert_eq!(state.second.is_unreaped(), world.second != Process::None, "{state:?}");
+    if let SecondProcess::Candidate { .. } = state.second {
         assert!(world.is_candidate && world.second == Process::Alive && world.server == Process::Alive);
         assert!(matches!(state.phase, Phase::Running | Phase::Stopping { next: AfterStop::HandleExit, .. }));
     }
     let ending = matches!(state.phase, Phase::DrainingRemaining { .. } | Phase::KillingRemaining { .. } | Phase::Done);
-    assert!(!ending || state.second == SecondSlot::None, "the second process is forgotten");
+    assert!(!ending || state.second == SecondProcess::None, "the second process is forgotten");
     let asleep =
         world.server == Process::None && world.second == Process::None && !world.handler && state.deadline().is_none();
     assert!(world.finished || !asleep, "asleep for ever");
@@ -444,7 +444,7 @@ fn kill_due(state: &State) -> [Option<Time>; 2] {
             _ => None,
         },
         match state.second {
-            SecondSlot::Exiting { until, next: Signal::KILL, .. } => until,
+            SecondProcess::Exiting { until, next: Signal::KILL, .. } => until,
             _ => None,
         },
     ]
@@ -677,7 +677,7 @@ fn policy() -> Policy {
         signal_scope: Recipient::Server,
         linger: None,
         restart: Restart::OnFailure,
-        success: Success::default(),
+        success: SuccessExits::default(),
         delay: (Span::secs(1), Span::secs(4)),
         limit: None,
         ready_timeout: None,

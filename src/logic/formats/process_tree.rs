@@ -4,7 +4,7 @@ use super::proc::parent_pid;
 use crate::logic::base::time::parse_number;
 
 /// A process: its pid, its parent's pid, and its mark. Lists are sorted by pid, as in /proc.
-pub type Row = [i32; 3];
+pub type ProcessRow = [i32; 3];
 
 /// The mark of a process that has not been visited.
 const UNMARKED: i32 = 0;
@@ -24,7 +24,7 @@ const VISITED: i32 = 5;
 /// Marks every process of the list; `own` is the pid of the supervisor. Each is visited twice at most, however long the
 /// chains of parents are. A separate search for each process would be quadratic, and a server could keep its manager
 /// busy with a long chain of children.
-pub fn mark(rows: &mut [Row], own: i32, helpers: &[i32]) {
+pub fn mark(rows: &mut [ProcessRow], own: i32, helpers: &[i32]) {
     for first in 0..rows.len() {
         let verdict = find_marked_ancestor(rows, first, own, helpers);
         let mut at = Some(first);
@@ -39,7 +39,7 @@ pub fn mark(rows: &mut [Row], own: i32, helpers: &[i32]) {
 }
 
 /// The mark of the nearest ancestor that has one, from the process with the index `first` upward.
-fn find_marked_ancestor(rows: &mut [Row], first: usize, own: i32, helpers: &[i32]) -> i32 {
+fn find_marked_ancestor(rows: &mut [ProcessRow], first: usize, own: i32, helpers: &[i32]) -> i32 {
     let mut at = Some(first);
     while let Some([pid, parent, mark]) = at.and_then(|at| rows.get_mut(at)) {
         match *mark {
@@ -60,7 +60,7 @@ fn find_marked_ancestor(rows: &mut [Row], first: usize, own: i32, helpers: &[i32
     UNKNOWN_ANCESTOR
 }
 
-fn find_row(rows: &[Row], wanted: i32) -> Option<usize> {
+fn find_row(rows: &[ProcessRow], wanted: i32) -> Option<usize> {
     rows.binary_search_by_key(&wanted, |[pid, ..]| *pid).ok()
 }
 
@@ -115,7 +115,7 @@ mod tests {
     use super::*;
 
     fn marks(rows: &[(i32, i32)], helper: Option<i32>) -> Vec<i32> {
-        let mut rows: Vec<Row> = rows.iter().map(|(pid, parent)| [*pid, *parent, UNMARKED]).collect();
+        let mut rows: Vec<ProcessRow> = rows.iter().map(|(pid, parent)| [*pid, *parent, UNMARKED]).collect();
         mark(&mut rows, 10, helper.as_slice());
         rows.iter().map(|[.., mark]| *mark).collect()
     }

@@ -15,7 +15,7 @@ pub(super) fn shared_steps(server: &Program, command: StaticCStr) -> Vec<Step> {
     let is_cgroup = |step: &&Step| matches!(step, Step::Cgroup(_));
     // Like the server, the program enters the control group before everything else.
     let mut steps: Vec<Step> = server.steps.iter().filter(is_cgroup).copied().collect();
-    steps.extend_from_slice(&[Step::UnblockSignals, Step::Setsid, Step::Input, Step::Output]);
+    steps.extend_from_slice(&[Step::UnblockSignals, Step::Setsid, Step::RedirectInput, Step::RedirectOutput]);
     steps.extend(server.steps.iter().filter(|step| is_shared(step)));
     push_last_steps(&mut steps, Step::Exec(command));
     steps
@@ -24,7 +24,7 @@ pub(super) fn shared_steps(server: &Program, command: StaticCStr) -> Vec<Step> {
 /// True if only the server gets this variable, because it is about the server's own descriptors or messages, or about
 /// another server.
 pub fn is_only_for_server(name: &[u8]) -> bool {
-    is_service_manager_var(name) || socket_activation::NAMES.contains(&name) || name == SERVER_PID.as_bytes()
+    is_service_manager_var(name) || socket_activation::LISTEN_VARIABLES.contains(&name) || name == SERVER_PID.as_bytes()
 }
 
 /// True if a program that runs like the server takes this step of the server too.
@@ -51,22 +51,27 @@ fn is_shared(step: &Step) -> bool {
         | Step::Umask(_)
         | Step::CloseDescriptors
         | Step::CloexecDescriptors
-        | Step::Ruleset(_)
-        | Step::Allow(..)
-        | Step::Confine
-        | Step::Covered(_) => true,
+        | Step::CreateRuleset(_)
+        | Step::AddLandlockRule(..)
+        | Step::RestrictSelf
+        | Step::VerifyLandlockCwd(_) => true,
         // `shared_steps` adds these steps itself, at the beginning or the end.
-        Step::Cgroup(_) | Step::UnblockSignals | Step::Setsid | Step::Input | Step::Output | Step::Exec(_) => false,
+        Step::Cgroup(_)
+        | Step::UnblockSignals
+        | Step::Setsid
+        | Step::RedirectInput
+        | Step::RedirectOutput
+        | Step::Exec(_) => false,
         // Only the server takes these steps: for its session and terminal, its pidfile, sockets and readiness.
         Step::ControlTerminal
         | Step::DropTerminal
         | Step::TakeForeground
-        | Step::Group
+        | Step::NewBackgroundGroup
         | Step::KeepPidfileLock(_)
         | Step::WriteManagedPid(_)
         | Step::PassSockets(_)
         | Step::SetWatchdogPid
-        | Step::Ready(_) => false,
+        | Step::PassReadyPipe(_) => false,
         // Only processes of vsrun itself take these steps.
         Step::RunLogRotator(_) | Step::RunProbe => false,
     }

@@ -1,10 +1,10 @@
 //! Options: what vsrun does while it supervises the server.
 
-macro_rules! staying {
+macro_rules! supervising {
     ($join:ident $($joined:tt)*) => { $join! { $($joined)*
 
     /// What vsrun does while it supervises the server.
-    Staying "Staying, and keeping the server alive" {
+    Supervising "Staying, and keeping the server alive" {
 
     Manager "manager" 'm' {
         line: "stay, and restart the server when it crashes",
@@ -16,7 +16,7 @@ macro_rules! staying {
         accepts: ["/run/web.manager.pid" "/etc/web/handler", "-" "-"],
         rejects: [],
         sets: |options, value, second| {
-            options.manager = Some(Managed { pidfile: path_or_dash(value), handler: path_or_dash(second) });
+            options.manager = Some(ManagerFiles { pidfile: path_or_dash(value), handler: path_or_dash(second) });
             true
         },
     }
@@ -59,7 +59,7 @@ macro_rules! staying {
             "3,,4": "unknown signal ''",
             "foo": "unknown signal 'foo'",
         ],
-        sets: success_exit = Success::parse,
+        sets: success_exit = SuccessExits::parse,
     }
 
     RestartDelay "restart-delay" {

@@ -3,7 +3,7 @@
 phrases! {
     /// Why an exec failed, as far as the file system shows. The child sends the number of the cause to its parent. The
     /// text has a `%` in place of the path.
-    Cause {
+    ExecFailure {
         // Nothing is known except the errno.
         Plain = "",
         NoInterpreter = " (the file is there, but the interpreter of its #! line, '%', is not%)",

@@ -13,7 +13,7 @@ use crate::logic::formats::log_name::LogPolicy;
 /// The steps of the rotator, which writes the server's output to the log files. It keeps the signals blocked that vsrun
 /// has blocked.
 pub fn rotator(policy: LogPolicy, change: Option<&Identity>) -> Box<Program> {
-    let steps = vec![Step::Setsid, Step::Input, Step::Output, Step::Chdir(c"/")];
+    let steps = vec![Step::Setsid, Step::RedirectInput, Step::RedirectOutput, Step::Chdir(c"/")];
     without_exec(steps, change, Step::RunLogRotator(policy))
 }
 
@@ -25,7 +25,7 @@ pub fn network_probe(change: Option<&Identity>) -> Box<Program> {
 /// The steps of a process that stays in vsrun's program. Without an exec it remains undumpable, so the server's user
 /// cannot trace it.
 fn without_exec(mut steps: Vec<Step>, change: Option<&Identity>, last: Step) -> Box<Program> {
-    push_privilege_steps(&mut steps, change, change, KeepPermitted::No);
+    push_privilege_steps(&mut steps, change, change, KeepPermitted::Nothing);
     steps.push(last);
     let (paths, argv) = (Vec::new(), Vec::new());
     Box::new(Program { steps, paths, argv, env: Env::default(), personality: &VSRUN })
