@@ -114,18 +114,21 @@ pub fn try_connect(address: &[u8]) -> Result<i32> {
     Ok(pid)
 }
 
-/// Makes a socket receive from all clients again, after another process may have shut down a listening TCP socket or
-/// connected a UDP socket. If a server is using the socket, UDP is left alone, because messages would be lost
-/// meanwhile.
+/// Makes a socket receive from all clients again, after another process may have shut down or connected it. If a server
+/// is using the socket, it is not disconnected, because messages would be lost meanwhile. `is_own`: vsrun has made the
+/// socket to listen, so it is not a connection of vsrun's parent.
 ///
 /// # Errors
 /// ESHUTDOWN for a Unix or UDP socket that was shut down, which cannot be undone; EADDRINUSE if another process listens
-/// at the address by now; EINVAL for a connection; ENOTSOCK.
-pub fn restore_socket(number: RawFd, in_use: bool) -> Result<()> {
+/// at the address by now; EINVAL for a connection, and EOPNOTSUPP for another kind of socket that never listens;
+/// ENOTSOCK.
+pub fn restore_socket(number: RawFd, in_use: bool, is_own: bool) -> Result<()> {
     // SAFETY: only passed to system calls, which fail with EBADF for a closed number; the number stays ours.
     let socket = unsafe { BorrowedFd::borrow_raw(number.max(0)) };
+    let domain = sockopt::socket_domain(socket);
     if sockopt::socket_type(socket)? == SocketType::DGRAM {
-        if in_use {
+        // The ends of a pair of sockets are connected from the start, and have no names by which to connect them again.
+        if in_use || domain == Ok(AddressFamily::UNIX) && !has_name(socket) {
             return Ok(());
         }
         disconnect(socket);
@@ -134,16 +137,34 @@ pub fn restore_socket(number: RawFd, in_use: bool) -> Result<()> {
         // The address [::1] with any port. After a connect(2) to an IPv4 address, a socket of both families receives no
         // IPv6 packets (seen on Linux 6.18) until it has been connected to an IPv6 address. Nothing is sent.
         (v6[3], v6[23]) = (9, 1);
-        if sockopt::socket_domain(socket) == Ok(AddressFamily::INET6) && connect(socket, &v6).is_ok() {
+        if domain == Ok(AddressFamily::INET6) && connect(socket, &v6).is_ok() {
             disconnect(socket);
         }
     } else if !sockopt::socket_acceptconn(socket)? {
-        return listen(socket);
+        return match listen(socket) {
+            // The server has connected it.
+            Err(Errno::INVAL) if is_own && !in_use => {
+                disconnect(socket);
+                listen(socket)
+            }
+            result => result,
+        };
     }
-    let mut polled = [PollFd::from_borrowed_fd(socket, PollFlags::empty())];
+    // POLLHUP means that both directions were shut down, POLLRDHUP that receiving was, which stops accept(2) too.
+    let shut = PollFlags::HUP | PollFlags::RDHUP;
+    let mut polled = [PollFd::from_borrowed_fd(socket, shut)];
     let _ = poll(&mut polled, Some(&Timespec { tv_sec: 0, tv_nsec: 0 }));
     let [polled] = polled;
-    if polled.revents().contains(PollFlags::HUP) { Err(Errno::SHUTDOWN) } else { Ok(()) }
+    if polled.revents().intersects(shut) { Err(Errno::SHUTDOWN) } else { Ok(()) }
+}
+
+/// True if a Unix socket is bound to a name.
+fn has_name(socket: BorrowedFd<'_>) -> bool {
+    // The family, which is all that an address without a name consists of.
+    let (mut family, mut length) = (0u16, 2);
+    // SAFETY: the kernel writes at most `length` bytes of the address, and then the length of all of it.
+    let result = unsafe { libc::getsockname(socket.as_raw_fd(), (&raw mut family).cast(), &raw mut length) };
+    result == 0 && length > 2
 }
 
 /// Removes the peer of a connected socket.

@@ -2,12 +2,12 @@
 
 use crate::harness::{self, PLAIN, Running, Sandbox, await_life, free_port, process, sys, words};
 use std::ffi::OsString;
-use std::fs;
+use std::fs::{self, File};
 use std::io::Read;
 use std::net::{Ipv4Addr, TcpListener, TcpStream, UdpSocket};
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
 
 /// A managed server that writes its lives and does these actions.
 fn start(sandbox: &Sandbox, options: Vec<OsString>, actions: Vec<OsString>) -> Running {
@@ -98,11 +98,11 @@ fn a_udp_socket_that_was_connected_hears_everyone_again() {
 #[test]
 fn a_unix_socket_that_was_shut_down_is_made_again_at_its_path() {
     let sandbox = Sandbox::new();
-    for path in [sandbox.path("socket"), sandbox.out("socket")] {
+    let paths = [sandbox.path("socket"), sandbox.out("socket")];
+    for (path, shut) in paths.into_iter().zip(["shut-reading", "shut"]) {
         let user = if sys::user() == 0 { words!["-u", PLAIN.to_string()] } else { words![] };
         let gate = sandbox.out("gate");
-        let down =
-            words!["at", "1", "await", &gate, "until", "5", "shut", "3", "until", "5", "exit", "1", "serve", "3"];
+        let down = words!["at", "1", "await", &gate, "until", "5", shut, "3", "until", "5", "exit", "1", "serve", "3"];
         let life = sandbox.out("life");
         let line =
             words!["-m", "-", "-", "--restart-delay", "0", "--listen", &path, "--", sandbox.probe(), "life", &life];
@@ -125,6 +125,48 @@ fn a_unix_socket_that_was_shut_down_is_made_again_at_its_path() {
         let left = |entry: &fs::DirEntry| entry.file_name().to_string_lossy().starts_with(".vsrun-");
         assert!(!fs::read_dir(path.parent().unwrap()).unwrap().flatten().any(|entry| left(&entry)));
         [life, gate].iter().for_each(|file| fs::remove_file(file).unwrap());
+    }
+}
+
+/// The server has removed the file, as some servers do at their end.
+#[test]
+fn a_unix_socket_whose_file_was_removed_is_made_again() {
+    let sandbox = Sandbox::new();
+    let (path, gate, life) = (sandbox.path("socket"), sandbox.out("gate"), sandbox.out("life"));
+    let line = words!["-m", "-", "-", "--restart-delay", "0", "--listen", &path, "--", sandbox.probe(), "life", &life];
+    let actions = words!["at", "1", "await", &gate, "at", "1", "exit", "1", "serve", "3"];
+    let manager = sandbox.vsrun([line, actions].concat()).start();
+    await_life(&life, 1);
+    fs::remove_file(&path).unwrap();
+    fs::write(&gate, "").unwrap();
+    let server = await_life(&life, 2);
+    harness::await_true("an answer", || UnixStream::connect(&path).is_ok_and(|stream| pid_of(stream) == server));
+    manager.stop().exited(0);
+    assert!(fs::symlink_metadata(&path).is_err(), "removed at the end");
+}
+
+/// The server has shut the listening socket down and connected it to another place, where the connection still is.
+#[test]
+fn a_listening_socket_that_was_connected_listens_again() {
+    let sandbox = Sandbox::new();
+    let place = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let (port, place_port) = (free_port(), place.local_addr().unwrap().port().to_string());
+    for address in [format!("{port}"), format!("127.0.0.1:{port}")] {
+        let wrong = words!["at", "1", "shut-reading", "3", "at", "1", "connect-to", "3", &place_port];
+        let manager = start(
+            &sandbox,
+            words!["--listen", address],
+            [wrong, words!["at", "1", "exit", "1", "serve", "3"]].concat(),
+        );
+        let (_connection, _) = place.accept().unwrap();
+        let server = await_life(&sandbox.out("life"), 2);
+        harness::await_true("an answer", || {
+            TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok_and(|stream| pid_of(stream) == server)
+        });
+        let ended = manager.stop();
+        ended.exited(0);
+        assert!(!ended.err.iter().any(|line| line.contains("cannot listen")), "{ended:?}");
+        fs::remove_file(sandbox.out("life")).unwrap();
     }
 }
 
@@ -190,29 +232,52 @@ fn what_cannot_be_undone_is_recorded() {
     let number = listener.as_raw_fd();
     let call = sandbox.program("/bin/sh".as_ref(), [vsrun, server].concat());
     let manager = call.before(move || as_descriptor_3(number)).start();
-    manager.await_err("cannot listen again on descriptor 3");
+    manager.await_err("cannot listen again on descriptor 3: The socket was shut down");
     await_life(&life, 2);
     manager.stop().exited(0);
 }
 
-/// A connection that vsrun was given is no listening socket, and is left alone.
+/// Connections that vsrun was given are no listening sockets, and are left alone: of a stream, and a pair of datagram
+/// sockets, which has no names by which it could be connected again.
 #[test]
 fn a_connection_stays_one() {
+    let (near, far) = UnixStream::pair().unwrap();
+    stays_connected(near.as_raw_fd(), far);
+    let (near, far) = UnixDatagram::pair().unwrap();
+    stays_connected(near.as_raw_fd(), File::from(OwnedFd::from(far)));
+}
+
+fn stays_connected(number: i32, mut far: impl Read) {
     let sandbox = Sandbox::new();
-    let (near, mut far) = UnixStream::pair().unwrap();
-    let script = "LISTEN_PID=$$ LISTEN_FDS=1 exec \"$@\"";
-    let vsrun = words!["-c", script, "sh", sandbox.path("vsrun"), "-m", "-", "-", "--restart-delay", "0", "--"];
-    let server =
-        words![sandbox.probe(), "life", sandbox.out("life"), "tell", "3", "here", "until", "2", "exit", "1", "wait"];
-    let number = near.as_raw_fd();
-    let call = sandbox.program("/bin/sh".as_ref(), [vsrun, server].concat());
-    let manager = call.before(move || as_descriptor_3(number)).start();
+    let manager = start_with_socket(&sandbox, number, words!["tell", "3", "here", "until", "2", "exit", "1", "wait"]);
     await_life(&sandbox.out("life"), 3);
-    let mut block = [0; 15];
-    far.read_exact(&mut block).unwrap();
-    assert_eq!(&block, b"here\nhere\nhere\n");
+    for _ in 0..3 {
+        let mut block = [0; 5];
+        far.read_exact(&mut block).unwrap();
+        assert_eq!(&block, b"here\n");
+    }
     let ended = manager.stop();
     ended.exited(0);
     assert!(!ended.err.iter().any(|line| line.contains("cannot listen")), "{ended:?}");
-    drop(near);
+}
+
+/// A netlink socket never listens for connections.
+#[test]
+fn a_socket_of_another_kind_is_left_alone() {
+    let sandbox = Sandbox::new();
+    let netlink = sys::netlink_socket().unwrap();
+    let manager = start_with_socket(&sandbox, netlink.as_raw_fd(), words!["until", "2", "exit", "1", "wait"]);
+    await_life(&sandbox.out("life"), 3);
+    let ended = manager.stop();
+    ended.exited(0);
+    assert!(!ended.err.iter().any(|line| line.contains("cannot listen")), "{ended:?}");
+}
+
+/// A managed server whose manager was given this socket as descriptor 3.
+fn start_with_socket(sandbox: &Sandbox, number: i32, actions: Vec<OsString>) -> Running {
+    let script = "LISTEN_PID=$$ LISTEN_FDS=1 exec \"$@\"";
+    let vsrun = words!["-c", script, "sh", sandbox.path("vsrun"), "-m", "-", "-", "--restart-delay", "0", "--"];
+    let server = [words![sandbox.probe(), "life", sandbox.out("life")], actions].concat();
+    let call = sandbox.program("/bin/sh".as_ref(), [vsrun, server].concat());
+    call.before(move || as_descriptor_3(number)).start()
 }

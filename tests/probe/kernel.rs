@@ -292,16 +292,23 @@ pub fn drain(fd: i32, words: &[u8]) -> ! {
     }
 }
 
+/// Shuts down both directions.
 pub fn shut(fd: i32) {
     unsafe { libc::shutdown(fd, libc::SHUT_RDWR) };
 }
 
-/// To 127.0.0.1, port 9, whatever the family of the socket.
-pub fn connect(fd: i32) {
+/// Shuts down receiving, which ends an accept(2) too.
+pub fn shut_reading(fd: i32) {
+    unsafe { libc::shutdown(fd, libc::SHUT_RD) };
+}
+
+/// To 127.0.0.1, whatever the family of the socket.
+pub fn connect(fd: i32, port: u16) {
+    let [high, low] = port.to_be_bytes();
     let mut v4 = [0_u8; 16];
-    v4[..8].copy_from_slice(&[2, 0, 0, 9, 127, 0, 0, 1]);
+    v4[..8].copy_from_slice(&[2, 0, high, low, 127, 0, 0, 1]);
     let mut v6 = [0_u8; 28];
-    (v6[0], v6[3]) = (10, 9);
+    (v6[0], v6[2], v6[3]) = (10, high, low);
     v6[18..24].copy_from_slice(&[255, 255, 127, 0, 0, 1]);
     let done = [&v4[..], &v6[..]]
         .into_iter()

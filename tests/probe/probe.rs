@@ -41,6 +41,8 @@
 //! | `serve FD` | answers every connection to the socket FD with its pid |
 //! | `drain FD` | as `serve`, until TERM has come, at which it exits between two connections |
 //! | `shut FD` | shuts the socket FD down, in both directions |
+//! | `shut-reading FD` | shuts down receiving on the socket FD, which ends accept(2) too |
+//! | `connect-to FD PORT` | connects the socket FD to this port of 127.0.0.1 |
 //! | `connect FD` | connects the socket FD of UDP to a port of 127.0.0.1 that nothing sends from |
 //! | `receive FD FILE` | appends the next message that comes to the socket FD |
 //! | `nap N` | does nothing for N milliseconds |
@@ -114,7 +116,8 @@ enum Action {
     Serve(i32),
     Drain(i32),
     Shut(i32),
-    Connect(i32),
+    ShutReading(i32),
+    Connect(i32, u16),
     Receive(i32, PathBuf),
     Nap(u64),
     Hoard(u64),
@@ -187,7 +190,9 @@ fn next_action(words: &mut Words) -> Option<Action> {
         Some("serve") => Action::Serve(small(words)),
         Some("drain") => Action::Drain(small(words)),
         Some("shut") => Action::Shut(small(words)),
-        Some("connect") => Action::Connect(small(words)),
+        Some("shut-reading") => Action::ShutReading(small(words)),
+        Some("connect") => Action::Connect(small(words), 9),
+        Some("connect-to") => Action::Connect(small(words), small(words) as u16),
         Some("receive") => Action::Receive(small(words), path(words)),
         Some("nap") => Action::Nap(number(words)),
         Some("hoard") => Action::Hoard(number(words)),
@@ -259,7 +264,8 @@ fn perform(action: Action, arguments: &[OsString], words: &mut Words, life: &mut
         Action::Drain(fd) => kernel::drain(fd, format!("{}\n", kernel::pid()).as_bytes()),
         Action::Serve(fd) => kernel::serve(fd, format!("{}\n", kernel::pid()).as_bytes()),
         Action::Shut(fd) => kernel::shut(fd),
-        Action::Connect(fd) => kernel::connect(fd),
+        Action::ShutReading(fd) => kernel::shut_reading(fd),
+        Action::Connect(fd, port) => kernel::connect(fd, port),
         Action::Receive(fd, file) => append(&file, &kernel::receive(fd)),
         Action::Nap(milliseconds) => kernel::pause_for_milliseconds(milliseconds as _),
         Action::Hoard(count) => std::mem::forget(std::hint::black_box(vec![1_u8; (count as usize) << 20])),

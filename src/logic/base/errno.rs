@@ -8,7 +8,7 @@ use super::packed::Phrase;
 /// machine that vsrun is built for (asm-generic/errno.h).
 const NUMBERS: &[u8] = &[
     1, 2, 3, 5, 6, 7, 8, 9, 11, 12, 13, 16, 17, 19, 20, 21, 22, 23, 24, 26, 27, 28, 30, 32, 36, 37, 38, 40, 90, 95, 97,
-    98, 99, 105, 111, 116, 122,
+    98, 99, 105, 108, 111, 116, 122,
 ];
 
 /// The errno of a failed system call. Its text is displayed, or its number if the text is not known.

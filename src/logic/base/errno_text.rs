@@ -38,6 +38,7 @@ phrases! {
         Addrinuse = "Address in use",
         Addrnotavail = "Address not available",
         Nobufs = "No buffer space available",
+        Shutdown = "The socket was shut down",
         Connrefused = "Connection refused",
         Stale = "Stale file handle",
         Dquot = "Quota exceeded",

@@ -74,6 +74,11 @@ impl SocketFile {
         Ok(socket)
     }
 
+    /// True if the path names nothing.
+    pub fn is_missing(&self) -> bool {
+        matches!(self.dir.stat(self.name), Err(Errno::NOENT))
+    }
+
     /// Removes the file, if the path still names it.
     ///
     /// # Errors

@@ -17,9 +17,14 @@ use crate::runtime::resources::ports::bind_error;
 use crate::sys::socket::{self, SocketKind};
 use crate::sys::{self, Errno, fd};
 
-/// The files of Unix sockets. Dropping this leaves the files; only `remove` removes them.
+/// vsrun's own sockets, and the files of the Unix sockets among them. Dropping this leaves the files; only `remove`
+/// removes them.
 #[derive(Default)]
-pub struct SocketFiles(Vec<SocketFile>);
+pub struct SocketFiles {
+    files: Vec<SocketFile>,
+    /// The descriptor of the first of vsrun's own sockets. Those before it come from vsrun's parent.
+    pub first: RawFd,
+}
 
 /// Reserves the descriptor numbers of the server's sockets, and returns them. Every descriptor that is opened later
 /// gets a higher number, so that the child does not have to move descriptors before the exec.
@@ -43,7 +48,8 @@ impl SocketFiles {
     /// When an address cannot be bound. `remove` then removes the files that were created.
     pub fn bind(&mut self, listen: &ServerSockets, exclusivity: Exclusivity) -> Result<()> {
         let own = listen.own.iter().filter_map(|text| Listener::parse(text.to_bytes()));
-        for (number, listener) in (fd::FIRST_AFTER_STDIO + RawFd::from(listen.inherited)..).zip(own) {
+        self.first = fd::FIRST_AFTER_STDIO + RawFd::from(listen.inherited);
+        for (number, listener) in (self.first..).zip(own) {
             let mut walk = Walk::begin();
             let opened = self.open(&listener, listen.owner, exclusivity, number, &mut walk);
             opened.map_err(|why| bind_or_walk_error(&listener, &walk, why))?;
@@ -62,7 +68,7 @@ impl SocketFiles {
         let socket = if listener.is_path() {
             let mut file = SocketFile::claim(listener, owner, exclusivity, number, walk)?;
             let socket = file.bind()?;
-            self.0.push(file);
+            self.files.push(file);
             socket
         } else {
             bind_port(listener)?
@@ -70,24 +76,29 @@ impl SocketFiles {
         listen_at(&socket, listener.transport, number)
     }
 
-    /// Replaces a Unix socket that the server has shut down with a new one at the same path, because the kernel cannot
-    /// undo shutdown(2). Allocates nothing.
+    /// True if this is a Unix socket whose path names nothing any more.
+    pub fn is_file_missing(&self, number: RawFd) -> bool {
+        self.files.iter().any(|file| file.number == number && file.is_missing())
+    }
+
+    /// Replaces a Unix socket that the server has shut down, or whose file it has removed, with a new one at the same
+    /// path. The kernel cannot undo shutdown(2). Allocates nothing.
     ///
     /// # Errors
     /// ESHUTDOWN if the descriptor is no Unix socket of vsrun's; EADDRINUSE if the path names another file by now.
     pub fn renew(&mut self, number: RawFd) -> sys::Result<()> {
-        let file = self.0.iter_mut().find(|file| file.number == number).ok_or(Errno::SHUTDOWN)?;
+        let file = self.files.iter_mut().find(|file| file.number == number).ok_or(Errno::SHUTDOWN)?;
         listen_at(&file.bind()?, Transport::Stream, number)
     }
 
     /// True if there are files to remove.
     pub fn has_files(&self) -> bool {
-        !self.0.is_empty()
+        !self.files.is_empty()
     }
 
     /// Removes the files, if the paths still name them.
     pub fn remove(&self) {
-        for file in &self.0 {
+        for file in &self.files {
             let _ = file.remove();
         }
     }

@@ -2,9 +2,9 @@
 //!
 //! The server shares its sockets with vsrun. shutdown(2), or connect(2) with AF_UNSPEC, stops a listening TCP socket;
 //! connect(2) makes a UDP socket receive from one peer only. Both are undone before each later run. A Unix socket that
-//! was shut down cannot listen again, so a new one takes its place at the same path. O_NONBLOCK, the
-//! backlog and other options stay as the server set them: another process of the old run may still use them, and the
-//! next run of the same program sets them again.
+//! was shut down cannot listen again, so a new one takes its place at the same path; and so it does if the server has
+//! removed the file, as some servers do at their end. O_NONBLOCK, the backlog and other options stay as the server set
+//! them: another process of the old run may still use them, and the next run of the same program sets them again.
 
 use std::os::fd::RawFd;
 
@@ -34,13 +34,15 @@ impl Supervisor<'_> {
         let steps = self.config.program.steps().iter();
         let mut counts = steps.filter_map(|step| if let Step::PassSockets(count) = step { Some(*count) } else { None });
         for number in fd::FIRST_AFTER_STDIO..fd::FIRST_AFTER_STDIO + RawFd::from(counts.next().unwrap_or(0)) {
-            let restored = match socket::restore_socket(number, usage != SocketUse::BetweenRuns) {
-                Err(Errno::SHUTDOWN) if usage != SocketUse::ByServer => self.sockets.renew(number),
-                result => result,
-            };
+            let in_use = usage != SocketUse::BetweenRuns;
+            let mut restored = socket::restore_socket(number, in_use, number >= self.sockets.first);
+            let is_lost = restored == Err(Errno::SHUTDOWN) || restored.is_ok() && self.sockets.is_file_missing(number);
+            if is_lost && usage != SocketUse::ByServer {
+                restored = self.sockets.renew(number);
+            }
             match restored {
-                // vsrun's parent passed a connection, or a descriptor that is no socket: nothing to undo.
-                Ok(()) | Err(Errno::INVAL | Errno::NOTSOCK) => {}
+                // vsrun's parent passed a connection, a socket that never listens, or no socket: nothing to undo.
+                Ok(()) | Err(Errno::INVAL | Errno::OPNOTSUPP | Errno::NOTSOCK) => {}
                 Err(why) => self.warn(Note::CannotListen, Object::Number(number.into()), why),
             }
         }

@@ -57,6 +57,15 @@ pub fn take_terminal(fd: RawFd) -> io::Result<()> {
     check(unsafe { libc::ioctl(fd, libc::TIOCSCTTY, 0) })
 }
 
+/// A netlink socket for the kernel's device events.
+pub fn netlink_socket() -> io::Result<OwnedFd> {
+    // SAFETY: plain numbers.
+    let number = unsafe { libc::socket(libc::AF_NETLINK, libc::SOCK_RAW, libc::NETLINK_KOBJECT_UEVENT) };
+    check(number)?;
+    // SAFETY: the kernel has just created it, and nothing else owns it.
+    Ok(unsafe { OwnedFd::from_raw_fd(number) })
+}
+
 /// Opens that number on the same file, for the program that is executed next. dup2(2) of a number onto itself leaves its
 /// close-on-exec flag as it is, and a test's own file may have the very number that it hands down.
 pub fn duplicate(from: RawFd, to: RawFd) -> io::Result<()> {
