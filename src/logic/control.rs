@@ -202,8 +202,10 @@ pub struct StopDeadlines {
 const KILL_WAIT: Span = Span::secs(5);
 
 impl StopDeadlines {
-    /// The deadlines of a stop that begins at `now`. A manager sends the signal only after `delay` (`--stop-delay`).
-    pub fn new(lock: LockState, timeout: Span, delay: Span, now: Time) -> Self {
+    /// The deadlines of a stop that begins at `now`. `timeout` is the value of `--stop-timeout`; None: the default. A
+    /// manager needs `delay` besides, for example because of its `--stop-delay`.
+    pub fn new(lock: LockState, timeout: Option<Span>, delay: Span, now: Time) -> Self {
+        let timeout = timeout.unwrap_or(Span::secs(30));
         if timeout == Span::ZERO {
             return Self { kill: None, until: None };
         }
@@ -313,12 +315,13 @@ mod tests {
     #[test]
     fn a_manager_is_never_killed_and_has_twice_the_time() {
         let at = |secs: u64| Some(Time(secs * 1000));
-        let of = |lock, secs| StopDeadlines::new(lock, Span::secs(secs), Span::secs(100), Time(1000));
-        assert_eq!(of(LockState::Exclusive, 30), StopDeadlines { kill: None, until: at(161) });
-        assert_eq!(of(LockState::Shared, 30), StopDeadlines { kill: at(31), until: at(61) });
-        assert_eq!(of(LockState::Shared, 1), StopDeadlines { kill: at(2), until: at(7) });
+        let of = |lock, secs: Option<u64>| StopDeadlines::new(lock, secs.map(Span::secs), Span::secs(100), Time(1000));
+        assert_eq!(of(LockState::Exclusive, Some(30)), StopDeadlines { kill: None, until: at(161) });
+        assert_eq!(of(LockState::Exclusive, None), of(LockState::Exclusive, Some(30)));
+        assert_eq!(of(LockState::Shared, Some(30)), StopDeadlines { kill: at(31), until: at(61) });
+        assert_eq!(of(LockState::Shared, Some(1)), StopDeadlines { kill: at(2), until: at(7) });
         for lock in [LockState::Shared, LockState::Exclusive] {
-            assert_eq!(of(lock, 0), StopDeadlines { kill: None, until: None });
+            assert_eq!(of(lock, Some(0)), StopDeadlines { kill: None, until: None });
         }
     }
 }

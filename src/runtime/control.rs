@@ -1,10 +1,10 @@
 //! `--status`, `--stop`, `--replace` and `--signal`. The lock of the pidfile shows whether the server runs, /proc shows
 //! which process has the lock, and a pidfd prevents a signal to another process that got the same pid.
 
-use core::ffi::CStr;
 use core::fmt::Display;
 use std::os::fd::{AsFd, OwnedFd};
 
+use crate::logic::base::cstr::StaticCStr;
 use crate::logic::base::error::{Error, Object, Result};
 use crate::logic::base::exit;
 use crate::logic::base::problem::Problem;
@@ -22,8 +22,10 @@ use crate::runtime::host::clock::now;
 use crate::runtime::report::log;
 use crate::runtime::report::os_error::{add_errno, errno_text};
 use crate::runtime::resources::lookup::{LockedFile, read_pidfile, read_proc};
+use crate::runtime::resources::pidfile::split_path;
+use crate::runtime::resources::walk::Walk;
 use crate::runtime::start::deliver;
-use crate::sys::dir::{self, FileStat};
+use crate::sys::dir::{self, FileStat, OpenMode};
 use crate::sys::lock::{self, LockKind, LockPart};
 use crate::sys::pidfd::Process;
 use crate::sys::{Errno, clock, poll};
@@ -99,7 +101,7 @@ pub fn control(control: &ControlRequest) -> Result<u8> {
 }
 
 /// True if the server of a pidfile is running, or its manager is between two runs of it.
-pub fn is_running(pidfile: &CStr) -> bool {
+pub fn is_running(pidfile: StaticCStr) -> bool {
     let found = Pidfile::open(pidfile).and_then(|file| file.examine());
     matches!(found, Ok(_) | Err(NoTarget::Restarting))
 }
@@ -210,16 +212,24 @@ struct FoundServer {
 type Found<T> = core::result::Result<T, NoTarget>;
 
 impl Pidfile {
-    /// Opens a pidfile for reading. Takes no lock.
-    fn open(path: &CStr) -> Found<Self> {
-        let file = dir::open_nofollow(path).map_err(|why| match why {
-            Errno::NOENT => NoTarget::NotRunning,
-            Errno::LOOP => NoTarget::Unknown(UnknownReason::Other(Reason::IsSymlink)),
-            other => NoTarget::Unknown(UnknownReason::Kernel(errno_text(other))),
-        })?;
+    /// Opens a pidfile for reading. Takes no lock. No user can make it another service's: by a symbolic link, by another
+    /// directory in the path, or by a hard link where others may write.
+    fn open(path: StaticCStr) -> Found<Self> {
+        let (parent, name) = split_path(path);
+        let (mut walk, unknown) = (Walk::begin(), |reason| NoTarget::Unknown(UnknownReason::Other(reason)));
+        let reached = walk.go_to(parent);
+        let is_shared = walk.is_shared();
+        let file =
+            reached.and_then(|()| walk.take()?.open_file(name, OpenMode::ReadOnly, 0)).map_err(|why| match why {
+                Errno::NOENT => NoTarget::NotRunning,
+                Errno::LOOP => unknown(Reason::IsSymlink),
+                _ if walk.refusal.is_some() => unknown(Reason::UntrustedPath),
+                other => NoTarget::Unknown(UnknownReason::Kernel(errno_text(other))),
+            })?;
         match dir::fstat(file.as_fd()) {
+            Ok(FileStat { links: 2.., .. }) if is_shared => Err(unknown(Reason::HasLinks)),
             Ok(about @ FileStat { regular: true, .. }) => Ok(Self { file, locked: LockedFile::new(&about) }),
-            Ok(_) | Err(_) => Err(NoTarget::Unknown(UnknownReason::Other(Reason::IsNotRegular))),
+            Ok(_) | Err(_) => Err(unknown(Reason::IsNotRegular)),
         }
     }
 

@@ -4,7 +4,6 @@ use crate::logic::base::error::{Error, Result};
 use crate::logic::base::exit::{self, StatusSet};
 use crate::logic::base::problem::Problem;
 use crate::logic::base::signal::Signal;
-use crate::logic::base::time::Span;
 use crate::logic::cli::control::ControlRequest;
 use crate::logic::cli::options::{ControlCommand, Options};
 use crate::logic::cli::rc::Action;
@@ -30,8 +29,7 @@ pub fn run_action(action: Action, options: &mut Options) -> Result<Option<u8>> {
         Action::Reload => ControlCommand::Reload,
         Action::Status => ControlCommand::Status,
     };
-    let timeout = options.stop_timeout.unwrap_or(Span::secs(30));
-    let delay = options.stop_delay.unwrap_or_default();
+    let (timeout, delay) = (options.stop_timeout, options.stop_overhead());
     let status = control::control(&ControlRequest { command, pidfile, timeout, delay }).map_err(|error| {
         match (action, error.exit_status) {
             // If no server is running, --replace exits with 3, as --signal does. LSB requires 7 for a reload.

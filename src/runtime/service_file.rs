@@ -1,4 +1,8 @@
 //! Service files in place of pidfiles: `--status /etc/web` uses the pidfile that the service file `/etc/web` names.
+//!
+//! In place of the pidfile, the server's user could put a service file of its own, or a symbolic link to another
+//! service's: root would act on the pidfile that this names. So the walk to a service file is that of root's other files, and
+//! it must belong to root or to the caller.
 
 use std::os::fd::AsFd;
 
@@ -8,29 +12,42 @@ use crate::logic::cli::args_file::Args;
 use crate::logic::cli::control::ControlRequest;
 use crate::logic::cli::options::Options;
 use crate::logic::cli::parse::{self, Request};
-use crate::runtime::host::system::read_args_file;
-use crate::sys::dir;
+use crate::runtime::report::os_error::os_error_of;
+use crate::runtime::resources::walk::Walk;
+use crate::runtime::resources::walk_file;
+use crate::sys::file_contents::FileContents;
+use crate::sys::{credentials, dir};
 
 /// Replaces the service file of a control command by the pidfile that it names: the manager's if it names one,
-/// otherwise the server's. A file that does not begin with `#!` is a pidfile itself.
+/// otherwise the server's. A file that does not begin with `#!`, or to which root must not go, is a pidfile itself.
 ///
 /// # Errors
-/// Wrong usage if the file is not a valid service file, or names no pidfile.
+/// Wrong usage if the file is not a valid service file, or names no pidfile; 125 if it belongs to another user.
 #[inline(never)]
 pub fn resolve(control: ControlRequest) -> Result<ControlRequest> {
+    let path = control.pidfile;
     let mut head = [0; 2];
-    // open(2) follows symbolic links here. A pidfile is opened again later, without following them.
-    let read = dir::open_readonly(control.pidfile).and_then(|file| dir::pread_start(file.as_fd(), &mut head));
-    if read.is_err() || head != *b"#!" {
+    // What has been checked is read from the same descriptor. A pidfile is opened again, without following links.
+    let file = walk_file::open(&mut Walk::begin(), path);
+    let file = file.and_then(|file| dir::pread_start(file.as_fd(), &mut head).map(|_| file));
+    let Ok(file) = file else { return Ok(control) };
+    if head != *b"#!" {
         return Ok(control);
     }
-    let words = read_args_file(Args::default().split_at_file(control.pidfile, 0, 0))?;
+    let cannot = |why| os_error_of(Problem::ReadArgsFile, path.to_bytes(), why);
+    let about = dir::fstat(file.as_fd()).map_err(cannot)?;
+    if about.owner != 0 && about.owner != credentials::effective_uid() {
+        return Err(Error::of(Problem::UntrustedServiceFile, path.to_bytes()));
+    }
+    let mut contents = FileContents::default();
+    contents.refill(file.as_fd(), about.size).map_err(cannot)?;
+    let words = Args::default().split_at_file(path, 0, 0).insert_lines(&contents)?;
     let mut options = Options::none();
     let runs = matches!(parse::parse(&words, &mut options, &mut None)?, Request::Run | Request::Rc(_));
-    let pidfile = options.control_file().filter(|_| runs);
-    let Some(pidfile) = pidfile else {
-        return Err(Error::of(Problem::NamesNoPidfile, control.pidfile.to_bytes()));
+    let Some(pidfile) = options.control_file().filter(|_| runs) else {
+        return Err(Error::of(Problem::NamesNoPidfile, path.to_bytes()));
     };
-    // The manager was started with the options of this file, so it delays a stop by the --stop-delay in it.
-    Ok(ControlRequest { pidfile, delay: control.delay.max(options.stop_delay.unwrap_or_default()), ..control })
+    // The manager was started with the options of this file, so a stop takes as long as they say.
+    let (timeout, delay) = (control.timeout.or(options.stop_timeout), control.delay.max(options.stop_overhead()));
+    Ok(ControlRequest { pidfile, timeout, delay, ..control })
 }

@@ -249,15 +249,6 @@ pub fn open_readonly(path: &CStr) -> Result<OwnedFd> {
     rustix::fs::open(path, flags, Mode::empty())
 }
 
-/// Opens a file for reading. Never follows a symbolic link, and never waits for the other end of a FIFO.
-///
-/// # Errors
-/// The errors of open(2); ELOOP for a symbolic link.
-pub fn open_nofollow(path: &CStr) -> Result<OwnedFd> {
-    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::NOFOLLOW;
-    rustix::fs::open(path, flags, Mode::empty())
-}
-
 pub fn move_file(from: BorrowedFd<'_>, old: &CStr, to: &Dir, new: &CStr) -> Result<()> {
     match renameat_with(from, old, &to.0, new, RenameFlags::NOREPLACE) {
         // renameat2(2) is missing before Linux 3.15, and RENAME_NOREPLACE on some file systems; a seccomp filter that

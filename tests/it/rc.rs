@@ -211,8 +211,70 @@ fn a_restart_does_not_start_what_it_could_not_stop() {
     let text = fs::read_to_string(&web).unwrap().replace("--stop-timeout\n0\n", "--stop-timeout\n10ms\n");
     let hasty = sandbox.executable("hasty", text.as_bytes());
     call(&sandbox, &hasty, &["restart"]).failed(1, &["cannot stop monitor", "has not exited in time"]);
+    // Without an option of its own, --stop waits as the file says, too: otherwise it would wait for a minute here.
+    sandbox.vsrun(words!["--stop", &hasty]).finish().failed(125, &["cannot stop monitor", "has not exited in time"]);
     assert!(!harness::gone(server));
     assert_eq!(harness::lives(&life).len(), 1);
+}
+
+/// Also for what the manager waits for besides the server: processes that are left of it, and the logger.
+#[test]
+fn a_restart_waits_as_long_as_the_manager_of_the_file() {
+    let sandbox = Sandbox::new();
+    let (life, signals) = (sandbox.out("life"), sandbox.out("signals"));
+    let options = ["-q", "-b", "-p", "pid", "-m", "monitor", "-", "--stop-timeout", "50ms", "--linger", "2s"];
+    // The first server exits on SIGTERM, and leaves a process that ignores it.
+    let first = ["ignore", "15", "crowd", "1", "signals", signals.to_str().unwrap(), "15", "exit", "0"];
+    let mut script = vec!["life", life.to_str().unwrap()];
+    for action in first.split_inclusive(|word| ["15", "1", "0"].contains(word)) {
+        script.extend([&["at", "1"], action].concat());
+    }
+    script.push("wait");
+    let web = service(&sandbox, &options, &script);
+    call(&sandbox, &web, &["start"]).exited(0);
+    harness::await_life(&life, 1);
+    harness::await_lines(&signals, 1);
+    call(&sandbox, &web, &["restart"]).exited(0);
+    harness::await_life(&life, 2);
+    call(&sandbox, &web, &["stop"]).exited(0);
+}
+
+/// The server's user owns the directory of the pidfile, and has put a service file there, or a link to one.
+#[test]
+fn a_service_file_that_another_user_has_put_there_is_not_believed() {
+    needs!(harness::root());
+    let sandbox = Sandbox::new();
+    let life = sandbox.out("life");
+    let victim = service(&sandbox, &["-b", "-p", "victim"], &["life", life.to_str().unwrap(), "wait"]);
+    call(&sandbox, &victim, &["start"]).exited(0);
+    let server = harness::await_life(&life, 1);
+    let (file, link, way, hard) = (sandbox.out("file"), sandbox.out("link"), sandbox.out("way"), sandbox.out("hard"));
+    std::os::unix::fs::symlink(sandbox.directory(), &way).unwrap();
+    std::os::unix::fs::lchown(&way, Some(harness::PLAIN), None).unwrap();
+    // As the user can where fs.protected_hardlinks is 0.
+    fs::hard_link(sandbox.path("victim"), &hard).unwrap();
+    fs::write(&file, format!("#!x\n-p\n{}\n--\nsleep\n", sandbox.path("victim").display())).unwrap();
+    std::os::unix::fs::chown(&file, Some(harness::PLAIN), None).unwrap();
+    std::os::unix::fs::symlink(&victim, &link).unwrap();
+    std::os::unix::fs::lchown(&link, Some(harness::PLAIN), None).unwrap();
+    for command in [words!["--stop"], words!["--signal", "KILL"], words!["--status"]] {
+        let run = |path: &Path| sandbox.vsrun([command.clone(), words![path]].concat()).finish();
+        run(&file).failed(125, &["service file '", "belongs to another user"]);
+        for (path, why) in [
+            (&link, "is a symbolic link"),
+            (&way.join("victim"), "the path leads from what belongs to one user to what belongs to another"),
+            (&hard, "has more than one link"),
+        ] {
+            let refused = run(path);
+            refused.exited(4);
+            assert!([&refused.out[..], &refused.err[..]].concat()[0].contains(why), "{refused:?}");
+        }
+    }
+    assert!(!harness::gone(server));
+    // Root's own link to root's own service file is followed.
+    std::os::unix::fs::symlink(&victim, sandbox.path("S20web")).unwrap();
+    sandbox.vsrun(words!["--stop", sandbox.path("S20web")]).finish().exited(0).silently();
+    harness::await_true("the end", || harness::gone(server));
 }
 
 #[test]

@@ -112,6 +112,7 @@ phrases! {
         GiveFiles = "cannot give files to the server's user: %%",
         // Files and directories.
         ReadArgsFile = "cannot read '%': %",
+        UntrustedServiceFile = "service file '%' belongs to another user",
         ReadEnvFile = "cannot read --env-file '%': %%",
         UseEnvDir = "cannot use --env-dir '%': %%",
         ReadEnvDir = "cannot read --env-dir '%/%': %",

@@ -80,6 +80,7 @@ phrases! {
         NamesNoPid = "locked, and contains no pid",
         OtherProcess = "locked, but not by the process that it names",
         OwnerHidden = "locked, and /proc does not show by which process",
+        UntrustedPath = "the path leads from what belongs to one user to what belongs to another",
         Untrusted = "locked, /proc does not show by which process, and users other than root and the caller can write it",
         NoPidfd = "locked, and the kernel gives no pidfd of its process",
         OnlyOwnerReads = " (only its owner and root can read it)",

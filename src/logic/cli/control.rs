@@ -13,9 +13,9 @@ pub struct ControlRequest {
     pub command: ControlCommand,
     /// The path of the pidfile.
     pub pidfile: StaticCStr,
-    /// The value of `--stop-timeout`.
-    pub timeout: Span,
-    /// The value of the manager's `--stop-delay`, which a stop waits for too.
+    /// The value of `--stop-timeout`. None: the default.
+    pub timeout: Option<Span>,
+    /// What else the manager waits for at a stop: the value of `--stop-delay`, or more (`Options::stop_overhead`).
     pub delay: Span,
 }
 
@@ -35,7 +35,7 @@ impl ControlRequest {
         if options.count > 1 + timed || !options.command.is_empty() {
             return Err(Error::new(Problem::ControlAlone));
         }
-        let timeout = options.stop_timeout.unwrap_or(Span::secs(30));
-        Ok(Some(Self { command, pidfile, timeout, delay: options.stop_delay.unwrap_or_default() }))
+        let (timeout, delay) = (options.stop_timeout, options.stop_delay.unwrap_or_default());
+        Ok(Some(Self { command, pidfile, timeout, delay }))
     }
 }

@@ -21,6 +21,9 @@ use crate::logic::supervisor::policy::{AtExit, Restart, RestartLimit};
 use crate::logic::supervisor::readiness::Ready;
 use crate::logic::supervisor::signal_action::SignalAction;
 
+/// The longest time that a manager waits, at its end, for its logger or rotator to write what the server has written.
+pub const LOG_CHILD_WAIT: Span = Span::secs(5);
+
 /// The options of a command line. An option with the value None was not given.
 #[derive(Debug, Default)]
 #[repr(C)] // Small and frequent fields first: shorter instructions.
@@ -202,6 +205,13 @@ impl Options {
     /// processes.
     pub fn control_file(&self) -> Option<StaticCStr> {
         self.manager.and_then(|managed| managed.pidfile).or(self.pidfile)
+    }
+
+    /// How long a stop of the manager may take, besides `--stop-timeout`: its `--stop-delay`, its `--linger`, and the
+    /// time in which the logger or rotator writes what the server has written last.
+    pub fn stop_overhead(&self) -> Span {
+        let spans = [self.stop_delay, self.linger, Some(LOG_CHILD_WAIT)];
+        Span(spans.iter().flatten().fold(0, |sum: u64, span| sum.saturating_add(span.0)))
     }
 
     /// True if the server inherits the descriptors above 2 that vsrun has inherited. It does only under another tool's

@@ -7,6 +7,7 @@ use crate::logic::base::exit;
 use crate::logic::base::problem::Problem;
 use crate::logic::base::signal::Signal;
 use crate::logic::base::time::{Span, Time};
+use crate::logic::cli::options::LOG_CHILD_WAIT;
 use crate::logic::plan::program::Program;
 use crate::logic::plan::step::Step;
 use crate::runtime::report::os_error::os_error_of;
@@ -25,8 +26,6 @@ const RETRY_DELAYS: (Span, Span) = (Span::millis(100), Span::secs(5));
 const EXEC_TIMEOUT: Span = Span::secs(5);
 /// A log child that ran for this long is considered working: the pause before its next restart is the shortest again.
 const STABLE_UPTIME: Span = Span::secs(10);
-/// How long vsrun waits at its exit until the logger has read the last lines.
-const CLOSE_WAIT: Span = Span::secs(5);
 
 /// How long vsrun waits until the server's last lines are in its file, before the crash handler reads them.
 const DRAIN_WAIT: Span = Span::millis(500);
@@ -155,12 +154,12 @@ impl LogChild {
         Some(self.name)
     }
 
-    /// Waits until the process has read everything and has exited, for at most `CLOSE_WAIT`. All other descriptors of
+    /// Waits until the process has read everything and has exited, for at most `LOG_CHILD_WAIT`. All other descriptors of
     /// the pipe's write end must be closed before.
     #[inline(never)]
     pub fn close(mut self, signals: &Signals) {
         let start = Time(clock::monotonic());
-        let until = start.after(CLOSE_WAIT);
+        let until = start.after(LOG_CHILD_WAIT);
         if self.running.is_none() && self.retry_at.is_none() {
             return;
         }

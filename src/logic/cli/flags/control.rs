@@ -11,8 +11,8 @@ macro_rules! control {
         manual:
             "Print one line about the server of PIDFILE, and exit with 0 if it runs, that is, if its pidfile or its "
             "manager's is locked (also between two runs); 1 if it is dead and the file exists; 3 if it is not "
-            "running; 4 if that is unknown. PIDFILE may also be a service file, which begins with '#!': its own "
-            "pidfile is used, the manager's before the server's. --status, --stop, --replace and --signal take no "
+            "running; 4 if that is unknown. PIDFILE may also be a service file, which begins with '#!' and belongs to "
+            "root or to the caller: its own pidfile is used, the manager's before the server's. --status, --stop, --replace and --signal take no "
             "COMMAND, and no other option except --stop-timeout with --stop. See CONTROL.",
         takes: ["PIDFILE" "file"],
         accepts: ["/run/web.pid"],
@@ -26,7 +26,9 @@ macro_rules! control {
             "Send SIGTERM, then SIGCONT, to the server of PIDFILE or, if it is managed, to its manager, and wait "
             "until it has exited. Either pidfile stops both. A server without a manager that has not exited after "
             "--stop-timeout gets SIGKILL; for a manager, which kills its server itself, vsrun only waits, up to twice "
-            "that time. With a timeout of 0 nothing is killed, and vsrun waits without limit. The exit status is 0 "
+            "that time. If PIDFILE is a service file, its --stop-timeout is the default, and a stop may take as long as "
+            "its --stop-delay and --linger say; otherwise give a --stop-timeout that is long enough for them. With a "
+            "timeout of 0 nothing is killed, and vsrun waits without limit. The exit status is 0 "
             "when it is gone, also if it was not running, which is reported on standard error; 125 if it does not "
             "exit; 4 as with --status, and then no signal was sent. See CONTROL.",
         takes: ["PIDFILE" "file"],

@@ -300,8 +300,8 @@ fn requests_exclude_all_other_options() {
         Ok((Request::Control(control), _)) => (control.command, control.timeout),
         other => panic!("{words:?}: {other:?}"),
     };
-    assert_eq!(control(&["--status", "p"]), (ControlCommand::Status, Span::secs(30)));
-    assert_eq!(control(&["--stop=p"]), (ControlCommand::Stop, Span::secs(30)));
-    assert_eq!(control(&["--stop-timeout", "2min", "--stop", "p"]), (ControlCommand::Stop, Span::secs(120)));
-    assert_eq!(control(&["--signal", "hup", "p"]), (ControlCommand::Signal(Signal::HUP), Span::secs(30)));
+    assert_eq!(control(&["--status", "p"]), (ControlCommand::Status, None));
+    assert_eq!(control(&["--stop=p"]), (ControlCommand::Stop, None));
+    assert_eq!(control(&["--stop-timeout", "2min", "--stop", "p"]), (ControlCommand::Stop, Some(Span::secs(120))));
+    assert_eq!(control(&["--signal", "hup", "p"]), (ControlCommand::Signal(Signal::HUP), None));
 }
