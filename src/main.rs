@@ -39,8 +39,8 @@ pub unsafe extern "C" fn main(argc: c_int, argv: *const *const c_char) -> c_int 
     let args = unsafe { entry::arguments(argc, argv) };
     let called = args.first().copied().and_then(ToolName::from_argv0);
     let mut at_exit = None;
-    // The supervisor is called from here, and not from `start`, so that the stack that the start used can be released.
-    let outcome = match start(args, called, &mut at_exit) {
+    // The supervisor is called from here, and not from `handle_command_line`, so that the stack that this used can be released.
+    let outcome = match handle_command_line(args, called, &mut at_exit) {
         Ok(Started::Supervise(prepared)) => prepared.run(&mut at_exit),
         Ok(Started::Done(status)) => Ok(status),
         Err(error) => Err(error),
@@ -52,7 +52,7 @@ pub unsafe extern "C" fn main(argc: c_int, argv: *const *const c_char) -> c_int 
     status.into()
 }
 
-/// The result of `start`.
+/// The result of `handle_command_line`.
 enum Started {
     /// The request has been served: exit with this status.
     Done(u8),
@@ -61,7 +61,11 @@ enum Started {
 }
 
 #[inline(never)]
-fn start(args: Vec<StaticCStr>, called: Option<ToolName>, at_exit: &mut Option<AtExit>) -> Result<Started> {
+fn handle_command_line(
+    args: Vec<StaticCStr>,
+    called: Option<ToolName>,
+    at_exit: &mut Option<AtExit>,
+) -> Result<Started> {
     if entry::is_secure_mode() {
         return Err(Error::new(Problem::SecureMode));
     }

@@ -89,7 +89,7 @@ fn check_plan(findings: &mut Findings<'_>, options: &Options, plan: Plan) {
     sockets::check(&plan.sockets, exclusivity, &mut |error| findings.add("", &error));
     warn_of_weak_protection(&plan);
     if let Some(path) = plan.termination_log
-        && let Err(error) = termination_log::check(path)
+        && let Err(error) = termination_log::check_writable(path)
     {
         warn(&error);
     }

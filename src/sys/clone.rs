@@ -44,7 +44,7 @@ pub fn start<F: Fn()>(memory: Memory, child: &F) -> Result<Option<Pid>> {
         // memory.
         let (memory, child) = unsafe { &*with.cast::<(Memory, &F)>() };
         if *memory == Memory::Shared {
-            arm_timer();
+            limit_time_until_exec();
         }
         child();
         0
@@ -76,7 +76,7 @@ const VFORK_LIMIT_MS: u64 = 1000;
 
 /// Lets a timer kill this process with SIGALRM, once that signal is not blocked, unless it executes another program in
 /// time: execve(2) deletes POSIX timers, but not the timer of alarm(2). If no timer is available, there is no limit.
-fn arm_timer() {
+fn limit_time_until_exec() {
     let mut timer = 0;
     // SAFETY: the kernel writes an int; no event asked for means SIGALRM.
     unsafe { libc::syscall(libc::SYS_timer_create, libc::CLOCK_MONOTONIC, 0, &raw mut timer) };

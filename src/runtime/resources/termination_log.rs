@@ -67,7 +67,7 @@ impl TerminationLog {
 ///
 /// # Errors
 /// The reason why it may not.
-pub fn check(path: StaticCStr) -> Result<()> {
+pub fn check_writable(path: StaticCStr) -> Result<()> {
     let (parent, _) = split_path(path);
     let walk = walk::walk_to(parent, Problem::UseTerminationLog, path)?;
     match access::may_write(path) {

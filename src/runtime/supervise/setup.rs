@@ -1,4 +1,5 @@
-//! Prepares supervision, or a start in the background, and finishes it when the server's last run is over.
+//! Sets up supervision (or, with `--background`, a start in the background), and releases everything when no further
+//! run of the server follows.
 
 use alloc::boxed::Box;
 
