@@ -50,7 +50,8 @@ pub fn control(control: &ControlRequest) -> Result<u8> {
     let no_target = match (control.command, found) {
         (ControlCommand::Status, Ok((_, server))) => {
             let number = server.named.number;
-            let up = read_proc(number, c"stat", control::started_at).map(|start| Uptime::since(start, clock::boot()));
+            let up = read_proc(number, c"stat", control::started_at)
+                .map(|start| Uptime::since(start, clock::time_since_boot()));
             let up: &dyn Display = up.as_ref().map_or(&"", |up| up);
             let path = Escaped(control.pidfile.to_bytes());
             return log::print(format!("running: pid {number} ({path}){up}\n").as_bytes());

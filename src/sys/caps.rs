@@ -11,7 +11,7 @@ use super::{Result, cvt, cvt_long, ensure, last_errno};
 type Sets = [u32; 6];
 
 /// The kernel's `struct __user_cap_header_struct`: `_LINUX_CAPABILITY_VERSION_3`, and 0 for this thread.
-const HEADER: [u32; 2] = [0x2008_0522, 0];
+const CAPABILITY_HEADER: [u32; 2] = [0x2008_0522, 0];
 
 /// True if CAP_SETUID and CAP_SETGID are effective.
 pub fn may_change_ids() -> bool {
@@ -48,14 +48,14 @@ pub fn is_permitted(number: u32) -> bool {
 }
 
 fn capget() -> Result<Sets> {
-    let (mut header, mut sets) = (HEADER, [u32::MAX; 6]);
+    let (mut header, mut sets) = (CAPABILITY_HEADER, [u32::MAX; 6]);
     // SAFETY: header and sets have the layout of version 3, and the kernel writes only to them.
     cvt_long(unsafe { libc::syscall(libc::SYS_capget, header.as_mut_ptr(), sets.as_mut_ptr()) })?;
     Ok(sets)
 }
 
 fn capset(sets: &Sets) -> Result<()> {
-    let mut header = HEADER;
+    let mut header = CAPABILITY_HEADER;
     // SAFETY: header and sets have the layout of version 3; the kernel only reads the sets.
     cvt_long(unsafe { libc::syscall(libc::SYS_capset, header.as_mut_ptr(), sets.as_ptr()) })?;
     ensure(capget()? == *sets)
@@ -83,7 +83,7 @@ pub fn drop_capabilities(keep_permitted: bool) -> Result<()> {
 
 /// Capabilities that allow next to nothing, the most harmless first: CAP_WAKE_ALARM and CAP_BLOCK_SUSPEND, which are
 /// useless on a server, and for containers without these CAP_NET_BIND_SERVICE and CAP_AUDIT_WRITE.
-const HARMLESS: [u32; 4] = [35, 36, 10, 29];
+const HARMLESS_CAPABILITIES: [u32; 4] = [35, 36, 10, 29];
 
 /// The most harmless capability that this process could keep and that is not in the set `excluded`; None if there is
 /// none.
@@ -91,7 +91,7 @@ const HARMLESS: [u32; 4] = [35, 36, 10, 29];
 pub fn find_harmless(excluded: u64) -> Option<u32> {
     let [_, low, _, _, high, _] = capget().unwrap_or_default();
     let permitted = (u64::from(high) << 32 | u64::from(low)) & !excluded;
-    HARMLESS.into_iter().find(|number| permitted >> number & 1 == 1)
+    HARMLESS_CAPABILITIES.into_iter().find(|number| permitted >> number & 1 == 1)
 }
 
 /// Drops all capabilities except a harmless one that is not in the set `excluded`, if there is one; programs inherit

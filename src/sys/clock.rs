@@ -45,7 +45,7 @@ pub fn monotonic() -> u64 {
 
 /// The time since the boot in milliseconds, including the time that the machine was suspended. The kernel uses this
 /// clock for the start times of processes.
-pub fn boot() -> u64 {
+pub fn time_since_boot() -> u64 {
     in_millis(&read_clock(libc::CLOCK_BOOTTIME))
 }
 
@@ -60,7 +60,7 @@ pub fn monotonic_micros() -> u64 {
 }
 
 /// The wall clock: the seconds since 1970 (UTC), and the milliseconds within the second.
-pub fn wall() -> (i64, u16) {
+pub fn wall_time() -> (i64, u16) {
     let now = read_clock(libc::CLOCK_REALTIME);
     (now.seconds, millis(&now))
 }

@@ -51,14 +51,14 @@ pub fn close_except(spared: &[Range<RawFd>]) -> Result<()> {
 }
 
 /// The number of descriptors that are checked. The descriptors of a manager are among the first.
-const CHECKED: usize = 64;
+const CHECKED_COUNT: usize = 64;
 
 /// Verifies that the first descriptors are closed, with one poll(2). Its results differ for open and closed
 /// descriptors, so a skipped call is detected.
 #[inline(never)]
 fn are_closed(is_spared: &dyn Fn(RawFd) -> bool) -> Result<()> {
     let mut number = FIRST_AFTER_STDIO;
-    let mut fds: [PollFd<'_>; CHECKED] = core::array::from_fn(|_| {
+    let mut fds: [PollFd<'_>; CHECKED_COUNT] = core::array::from_fn(|_| {
         number += 1;
         PollFd::from_borrowed_fd(borrow(number - 1), PollFlags::empty())
     });

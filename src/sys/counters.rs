@@ -5,13 +5,13 @@ use core::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
 
 use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous};
 
-static OWN: [AtomicU32; 2] = [AtomicU32::new(0), AtomicU32::new(0)];
-static SHARED: AtomicPtr<[AtomicU32; 2]> = AtomicPtr::new(ptr::null_mut());
+static OWN_COUNTERS: [AtomicU32; 2] = [AtomicU32::new(0), AtomicU32::new(0)];
+static SHARED_COUNTERS: AtomicPtr<[AtomicU32; 2]> = AtomicPtr::new(ptr::null_mut());
 
 /// The shared counters, or the process's own ones if they are not shared.
 pub fn counters() -> &'static [AtomicU32; 2] {
     // SAFETY: the pointer is null, or that of a mapping that is long enough for both and never unmapped.
-    unsafe { SHARED.load(Ordering::Relaxed).as_ref() }.unwrap_or(&OWN)
+    unsafe { SHARED_COUNTERS.load(Ordering::Relaxed).as_ref() }.unwrap_or(&OWN_COUNTERS)
 }
 
 /// Shares the counters with processes that are forked from now on. If there is no memory for a shared mapping, each
@@ -26,6 +26,6 @@ pub fn share() {
         for (place, own) in places.iter().zip(counters()) {
             place.store(own.load(Ordering::Relaxed), Ordering::Relaxed);
         }
-        SHARED.store(page, Ordering::Relaxed);
+        SHARED_COUNTERS.store(page, Ordering::Relaxed);
     }
 }

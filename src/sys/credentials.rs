@@ -95,13 +95,13 @@ pub fn verify_cwd_inside_root() -> Result<()> {
 /// The errors of setgroups(2).
 pub fn set_groups(groups: &[u32]) -> Result<()> {
     // SAFETY: the list has that length; the raw call, since vsrun has one thread.
-    super::cvt_long(unsafe { libc::syscall(SETGROUPS, groups.len(), groups.as_ptr()) }).map(drop)
+    super::cvt_long(unsafe { libc::syscall(SYS_SETGROUPS, groups.len(), groups.as_ptr()) }).map(drop)
 }
 
 #[cfg(any(target_arch = "arm", target_arch = "x86"))]
-const SETGROUPS: libc::c_long = libc::SYS_setgroups32;
+const SYS_SETGROUPS: libc::c_long = libc::SYS_setgroups32;
 #[cfg(not(any(target_arch = "arm", target_arch = "x86")))]
-const SETGROUPS: libc::c_long = libc::SYS_setgroups;
+const SYS_SETGROUPS: libc::c_long = libc::SYS_setgroups;
 
 /// Sets the real, effective and saved group id.
 ///

@@ -138,16 +138,16 @@ unsafe impl GlobalAlloc for Heap {
 /// Releases the unused part of the stack, which the start has touched and an idle manager does not need.
 pub fn release_stack() {
     /// The size of the stack that is released, in bytes: more than any start uses.
-    const DEPTH: usize = 128 * 1024;
+    const RELEASED_STACK_SIZE: usize = 128 * 1024;
     /// More stack than the call of madvise(2) uses, in bytes.
-    const SPARED: usize = 256;
+    const KEPT_STACK_SIZE: usize = 256;
     let here = 0u8;
     // SAFETY: getauxval only reads what the kernel left at the start. The page size is 4 KiB on most machines and up to
     // 64 KiB on some boards; the kernel releases whole pages only.
     let page = usize::try_from(unsafe { libc::getauxval(libc::AT_PAGESZ) }).unwrap_or(0);
-    // Keep `SPARED` bytes, because the call itself uses stack below this frame.
-    let to = (&raw const here as usize).saturating_sub(SPARED) & page.wrapping_neg();
-    let from = to.saturating_sub(DEPTH);
+    // Keep `KEPT_STACK_SIZE` bytes, because the call itself uses stack below this frame.
+    let to = (&raw const here as usize).saturating_sub(KEPT_STACK_SIZE) & page.wrapping_neg();
+    let from = to.saturating_sub(RELEASED_STACK_SIZE);
     // SAFETY: the stack grows down, so nothing below that address is still needed; unmapped pages are ignored.
     let _ = unsafe { rustix::mm::madvise(from as *mut _, to - from, rustix::mm::Advice::LinuxDontNeed) };
 }

@@ -16,10 +16,10 @@ const FILE_RIGHTS: u64 = 1 | 1 << 1 | 1 << 2 | 1 << 14 | 1 << 15;
 /// # Errors
 /// ENOSYS if the kernel has no Landlock; EOPNOTSUPP if it was not enabled at boot; EPERM if a filter refuses the call.
 pub fn abi() -> Result<u32> {
-    const VERSION: c_int = 1;
+    const QUERY_VERSION: c_int = 1;
     let nothing = core::ptr::null::<u64>();
     // SAFETY: with this flag the kernel reads no structure.
-    let version = unsafe { libc::syscall(libc::SYS_landlock_create_ruleset, nothing, 0_usize, VERSION) };
+    let version = unsafe { libc::syscall(libc::SYS_landlock_create_ruleset, nothing, 0_usize, QUERY_VERSION) };
     cvt_long(version).map(|version| u32::try_from(version).unwrap_or(0))
 }
 

@@ -10,9 +10,9 @@ use super::{Result, cvt_long};
 
 /// The system call for a struct flock with 64-bit offsets, the only one that musl has.
 #[cfg(target_pointer_width = "64")]
-const FCNTL: libc::c_long = libc::SYS_fcntl;
+const SYS_FCNTL: libc::c_long = libc::SYS_fcntl;
 #[cfg(target_pointer_width = "32")]
-const FCNTL: libc::c_long = libc::SYS_fcntl64;
+const SYS_FCNTL: libc::c_long = libc::SYS_fcntl64;
 
 /// How a file is locked.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -68,7 +68,7 @@ fn set(file: BorrowedFd<'_>, part: LockPart, kind: i32) -> Result<()> {
 
 fn set_range(file: BorrowedFd<'_>, range: libc::flock) -> Result<()> {
     // SAFETY: the descriptor is open, and the kernel only reads the structure.
-    cvt_long(unsafe { libc::syscall(FCNTL, file.as_raw_fd(), libc::F_OFD_SETLK, &raw const range) }).map(drop)
+    cvt_long(unsafe { libc::syscall(SYS_FCNTL, file.as_raw_fd(), libc::F_OFD_SETLK, &raw const range) }).map(drop)
 }
 
 /// The kind of lock that other open files have on a part of the file. Takes no lock, not even for a moment, and needs a
@@ -79,7 +79,7 @@ fn set_range(file: BorrowedFd<'_>, range: libc::flock) -> Result<()> {
 pub fn lock_of_others(file: BorrowedFd<'_>, part: LockPart) -> Result<Option<LockKind>> {
     let mut range = range(part, libc::F_WRLCK);
     // SAFETY: the descriptor is open, and the structure is ours to write.
-    cvt_long(unsafe { libc::syscall(FCNTL, file.as_raw_fd(), libc::F_OFD_GETLK, &raw mut range) })?;
+    cvt_long(unsafe { libc::syscall(SYS_FCNTL, file.as_raw_fd(), libc::F_OFD_GETLK, &raw mut range) })?;
     Ok(match i32::from(range.l_type) {
         libc::F_UNLCK => None,
         libc::F_RDLCK => Some(LockKind::Shared),
@@ -125,7 +125,7 @@ pub fn read_answer(file: BorrowedFd<'_>, token: u32) -> LockAnswer {
     let start = ANSWER_RANGES_START + i64::from(token) * ANSWER_RANGE_SIZE;
     let mut found = answer_range(libc::F_WRLCK, start, ANSWER_RANGE_SIZE);
     // SAFETY: the descriptor is open, and the structure is ours to write.
-    let result = cvt_long(unsafe { libc::syscall(FCNTL, file.as_raw_fd(), libc::F_OFD_GETLK, &raw mut found) });
+    let result = cvt_long(unsafe { libc::syscall(SYS_FCNTL, file.as_raw_fd(), libc::F_OFD_GETLK, &raw mut found) });
     // The kernel returns the first lock in the range, which ends just before the unlocked byte.
     let gap = if found.l_start > start { 0 } else { found.l_start + found.l_len - start };
     match u16::try_from(gap) {

@@ -14,7 +14,7 @@ use super::fd::{pipe, read_full};
 ///
 /// # Errors
 /// The errors of pipe2(2).
-pub fn large() -> Result<(OwnedFd, OwnedFd)> {
+pub fn create_large() -> Result<(OwnedFd, OwnedFd)> {
     let pipe = pipe()?;
     let _ = rustix::pipe::fcntl_setpipe_size(&pipe.0, 1 << 20);
     Ok(pipe)

@@ -50,7 +50,7 @@ pub fn set_mask(mask: SignalMask) -> Result<()> {
 pub fn reset_dispositions(kept: u64) {
     // The actions of KILL and STOP cannot be changed. A set of bits needs less code than a search in a list.
     let kept = kept | WRITE_SIGNALS.into_iter().chain([libc::SIGKILL, libc::SIGSTOP]).map(bit).sum::<u64>();
-    (1..=64).filter(|signal| kept & bit(*signal) == 0).for_each(|signal| set_action(signal, DEFAULT));
+    (1..=64).filter(|signal| kept & bit(*signal) == 0).for_each(|signal| set_action(signal, DEFAULT_ACTION));
 }
 
 fn bit(signal: c_int) -> u64 {
@@ -60,20 +60,22 @@ fn bit(signal: c_int) -> u64 {
 /// The signals that a write may cause: to a pipe without a reader, or above the file size limit.
 const WRITE_SIGNALS: [c_int; 2] = [libc::SIGPIPE, libc::SIGXFSZ];
 /// SIG_DFL and SIG_IGN, which are the same on every machine.
-const DEFAULT: u64 = 0;
-const IGNORED: u64 = 1;
+const DEFAULT_ACTION: u64 = 0;
+const IGNORE_ACTION: u64 = 1;
 
 /// Sets whether the signals that a write may cause are ignored. With `true`, a failed write only returns an error. With
 /// `false`, such a signal kills the process, which is the default.
 pub fn ignore_write_signals(ignored: bool) {
-    WRITE_SIGNALS.into_iter().for_each(|signal| set_action(signal, if ignored { IGNORED } else { DEFAULT }));
+    WRITE_SIGNALS
+        .into_iter()
+        .for_each(|signal| set_action(signal, if ignored { IGNORE_ACTION } else { DEFAULT_ACTION }));
 }
 
 /// Restores the signal actions that vsrun has inherited, for the program that is executed next: those in the set
 /// `ignored` are ignored, and all others have their default action.
 pub fn restore_dispositions(ignored: u64) {
     ignore_write_signals(false);
-    (1..=64).filter(|signal| ignored & bit(*signal) != 0).for_each(|signal| set_action(signal, IGNORED));
+    (1..=64).filter(|signal| ignored & bit(*signal) != 0).for_each(|signal| set_action(signal, IGNORE_ACTION));
 }
 
 /// Sets the action of a signal.
@@ -216,7 +218,7 @@ pub fn sleep_ms(millis: u64) {
 
 /// Ignores SIGHUP during a call, and restores its action afterwards.
 pub(super) fn with_hangup_ignored<T>(act: impl FnOnce() -> T) -> T {
-    let before = sigaction(libc::SIGHUP, Some(&[IGNORED, 0, 0, 0]));
+    let before = sigaction(libc::SIGHUP, Some(&[IGNORE_ACTION, 0, 0, 0]));
     let result = act();
     sigaction(libc::SIGHUP, Some(&before));
     result

@@ -10,7 +10,7 @@ use super::{Errno, Result};
 
 /// The size of the mapping, in bytes: as much as execve(2) accepts for arguments and environment with the usual stack
 /// limit of 8 MiB. Pages that are not touched cost nothing.
-const SIZE: usize = 2 << 20;
+const MAPPING_SIZE: usize = 2 << 20;
 /// The size of a machine word, in bytes. The mapping begins with the number of strings, and the table of pointers to
 /// them follows.
 const WORD_SIZE: usize = size_of::<usize>();
@@ -22,7 +22,7 @@ pub struct SharedMapping(*mut u8);
 impl Drop for SharedMapping {
     fn drop(&mut self) {
         // SAFETY: the mapping is ours, and no borrow of it is left.
-        let _ = unsafe { munmap(self.0.cast(), SIZE) };
+        let _ = unsafe { munmap(self.0.cast(), MAPPING_SIZE) };
     }
 }
 
@@ -34,7 +34,7 @@ impl SharedMapping {
     pub fn new() -> Result<Self> {
         let access = ProtFlags::READ | ProtFlags::WRITE;
         // SAFETY: a new mapping, wherever the kernel likes.
-        Ok(Self(unsafe { mmap_anonymous(ptr::null_mut(), SIZE, access, MapFlags::SHARED) }?.cast()))
+        Ok(Self(unsafe { mmap_anonymous(ptr::null_mut(), MAPPING_SIZE, access, MapFlags::SHARED) }?.cast()))
     }
 
     /// Writes strings and a table of pointers to them, with room for `spare` more. The mapping is at the same address
@@ -45,7 +45,7 @@ impl SharedMapping {
     pub fn write_words(&self, words: &[&CStr], spare: usize) -> Result<()> {
         let mut at = WORD_SIZE * (1 + words.len() + spare + 1);
         let length: usize = words.iter().map(|word| word.count_bytes() + 1).sum();
-        if at + length > SIZE {
+        if at + length > MAPPING_SIZE {
             return Err(Errno::TOOBIG);
         }
         for (place, word) in words.iter().enumerate() {
@@ -63,7 +63,7 @@ impl SharedMapping {
 
     /// Writes a text, for [`Self::text`].
     pub fn write_text(&self, text: &[u8]) {
-        let length = text.len().min(SIZE - WORD_SIZE);
+        let length = text.len().min(MAPPING_SIZE - WORD_SIZE);
         // SAFETY: the text is cut off at the size of the mapping.
         unsafe { ptr::copy_nonoverlapping(text.as_ptr(), self.0.wrapping_add(WORD_SIZE), length) };
         self.set_number(length);
@@ -71,7 +71,7 @@ impl SharedMapping {
 
     /// The text that [`Self::write_text`] has written.
     pub fn text(&self) -> &[u8] {
-        let length = self.number().min(SIZE - WORD_SIZE);
+        let length = self.number().min(MAPPING_SIZE - WORD_SIZE);
         // SAFETY: it is in the mapping, and the child that wrote it has exited.
         unsafe { core::slice::from_raw_parts(self.0.wrapping_add(WORD_SIZE), length) }
     }

@@ -8,7 +8,7 @@ use super::reason::Reason;
 use super::text::split_byte;
 
 /// The byte pairs of compressed texts: the byte 128 + N means the pair with the index N.
-const PAIRS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/pairs"));
+const BYTE_PAIRS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/pairs"));
 
 /// Decompresses a text, and calls `each` with each byte of it.
 ///
@@ -16,7 +16,7 @@ const PAIRS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/pairs"));
 /// The first error of `each`.
 pub fn unpack(packed: &[u8], each: &mut dyn FnMut(u8) -> fmt::Result) -> fmt::Result {
     for byte in packed {
-        match usize::from(*byte).checked_sub(128).and_then(|at| PAIRS.get(2 * at..2 * at + 2)) {
+        match usize::from(*byte).checked_sub(128).and_then(|at| BYTE_PAIRS.get(2 * at..2 * at + 2)) {
             Some(pair) => unpack(pair, each)?,
             None => each(*byte)?,
         }

@@ -17,7 +17,7 @@ pub const NAMES: &[u8] =
 TSTP,TTIN,TTOU,URG,XCPU,XFSZ,VTALRM,PROF,WINCH,IO,PWR,SYS";
 
 /// Second names of signals, and the numbers of these signals.
-const ALIASES: &[u8] = b"IOT,CLD,POLL,UNUSED";
+const NAME_ALIASES: &[u8] = b"IOT,CLD,POLL,UNUSED";
 const ALIAS_NUMBERS: [u8; 4] = [6, 17, 29, 31];
 
 /// The number that glibc and `kill` call `RTMIN`. The kernel's own first real-time signal is 32; glibc uses 32 and 33
@@ -97,7 +97,7 @@ impl Signal {
         if let Some(rest) = name.strip_prefix(b"RTMAX") {
             return Self::new_realtime(u64::from(RTMAX).checked_sub(parse_offset(rest, b"-")?)?);
         }
-        if let Some(index) = index_of_word(ALIASES, name) {
+        if let Some(index) = index_of_word(NAME_ALIASES, name) {
             return ALIAS_NUMBERS.get(index).copied().map(Self);
         }
         Self::named(name)

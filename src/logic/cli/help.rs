@@ -37,7 +37,7 @@ pub struct ToolText {
 const NAMES_WIDTH: usize = 35;
 
 /// The most used options, which `-h` shows.
-const COMMON: FlagSet = FlagSet::of(&[
+const COMMON_OPTIONS: FlagSet = FlagSet::of(&[
     Id::User,
     Id::Pidfile,
     Id::Root,
@@ -52,7 +52,7 @@ const COMMON: FlagSet = FlagSet::of(&[
     Id::Ready,
 ]);
 
-/// The bit in [`ROW_BITS`] of an option that is in [`COMMON`].
+/// The bit in [`ROW_BITS`] of an option that is in [`COMMON_OPTIONS`].
 const IS_COMMON: u8 = 1 << 7;
 
 /// For each option, in the order of the table, its chapter's index and [`IS_COMMON`].
@@ -62,7 +62,7 @@ static ROW_BITS: [u8; COUNT] = {
     let mut at = 0;
     while at < COUNT {
         bits[at] = FLAGS[at].chapter as u8;
-        if COMMON.contains(FLAGS[at].id) {
+        if COMMON_OPTIONS.contains(FLAGS[at].id) {
             bits[at] |= IS_COMMON;
         }
         at += 1;

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use super::flags::Id;
 use super::lookup::{FlagRow, long_names, unpack};
 use super::suggestions::nearest;
-use super::value::{RESOURCES, parse_limit, parse_limit_value};
+use super::value::{RESOURCE_NAMES, parse_limit, parse_limit_value};
 use crate::logic::base::error::{Error, Object};
 use crate::logic::base::problem::Problem;
 use crate::logic::base::reason::Reason;
@@ -75,9 +75,9 @@ pub fn malformed_value(row: &FlagRow, value: &[u8]) -> Error {
         Id::Limit if parse_limit(value).is_some() => Some(Error::of(Problem::ValueGivenTwice, value)),
         Id::Limit => {
             let name = split_byte(split_byte(value, b',').next().unwrap_or_default(), b'=').next().unwrap_or_default();
-            index_of_name(RESOURCES, name)
+            index_of_name(RESOURCE_NAMES, name)
                 .is_none()
-                .then(|| unknown_name(Problem::UnknownLimit, name, RESOURCES, RESOURCES))
+                .then(|| unknown_name(Problem::UnknownLimit, name, RESOURCE_NAMES, RESOURCE_NAMES))
         }
         Id::Caps => {
             words.find(|word| parse_number(word).is_none() && index_of_name(CAPABILITIES, word).is_none()).map(|word| {

@@ -11,11 +11,11 @@ use crate::logic::base::text::split_byte;
 /// A line for each option, in the order of the table, with four fields between tabs: the names and the kinds of the
 /// values (`-u,--user user`), the names of the values (`USER[:GROUP]`), the help line, and the error's words after a
 /// malformed value. The last two fields are compressed.
-const TABLE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/options.txt"));
+const OPTION_TABLE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/options.txt"));
 /// The number of options.
 pub const COUNT: usize = FLAGS.len();
 
-/// The identifiers of the options, in the order of the lines of [`TABLE`].
+/// The identifiers of the options, in the order of the lines of [`OPTION_TABLE`].
 #[allow(clippy::indexing_slicing, reason = "at compile time, where it would be seen")]
 static IDS: [Id; COUNT] = {
     let mut ids = [FLAGS[0].id; COUNT];
@@ -75,9 +75,9 @@ const REPEATABLE: FlagSet = {
     FlagSet(set)
 };
 
-/// The lines of `TABLE`.
+/// The lines of `OPTION_TABLE`.
 pub fn rows() -> impl Iterator<Item = &'static [u8]> {
-    split_byte(TABLE, b'\n').filter(|line| line.starts_with(b"-"))
+    split_byte(OPTION_TABLE, b'\n').filter(|line| line.starts_with(b"-"))
 }
 
 /// Decompresses a text and appends it to `text`.

@@ -80,13 +80,13 @@ pub fn parse_stop_signal(value: &[u8]) -> Option<Signal> {
 }
 
 /// The names of the resource limits, as in prlimit(1), in the order of the kernel's numbers.
-pub const RESOURCES: &[u8] =
+pub const RESOURCE_NAMES: &[u8] =
     b"CPU,FSIZE,DATA,STACK,CORE,RSS,NPROC,NOFILE,MEMLOCK,AS,LOCKS,SIGPENDING,MSGQUEUE,NICE,RTPRIO,RTTIME";
 
 /// Parses `NAME=SOFT[:HARD]` of `--limit`. A single number is both the soft and the hard limit.
 pub fn parse_limit(value: &[u8]) -> Option<Step> {
     let mut halves = split_byte(value, b'=');
-    let resource = index_of_name(RESOURCES, halves.next()?)?;
+    let resource = index_of_name(RESOURCE_NAMES, halves.next()?)?;
     let mut limits = split_byte(halves.rest?, b':');
     let soft = parse_limit_value(limits.next()?)?;
     let hard = limits.rest.map_or(Some(soft), parse_limit_value)?;

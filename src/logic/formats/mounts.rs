@@ -4,7 +4,7 @@ use core::ffi::CStr;
 
 use crate::logic::base::text::split_byte;
 
-/// A set of file systems, a bit for each row of [`TABLE`].
+/// A set of file systems, a bit for each row of [`FILE_SYSTEMS`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Mounts(u16);
 
@@ -27,7 +27,7 @@ pub struct Mount {
 
 /// The file systems that `--mount` knows. A later one may have its mount point in an earlier one, such as `/dev` or
 /// `/sys`. All are mounted nosuid.
-pub const TABLE: [Mount; 8] = [
+pub const FILE_SYSTEMS: [Mount; 8] = [
     Mount { name: b"proc", kind: c"proc", target: c"/proc", noexec: true, devices: false, data: c"" },
     Mount { name: b"sys", kind: c"sysfs", target: c"/sys", noexec: true, devices: false, data: c"" },
     Mount { name: b"dev", kind: c"devtmpfs", target: c"/dev", noexec: false, devices: true, data: c"mode=755" },
@@ -46,12 +46,12 @@ pub const TABLE: [Mount; 8] = [
 ];
 
 impl Mounts {
-    /// Parses a comma-separated list of the words of [`TABLE`].
+    /// Parses a comma-separated list of the words of [`FILE_SYSTEMS`].
     pub fn parse(list: &[u8]) -> Option<Self> {
         let mut chosen = 0;
         for name in split_byte(list, b',') {
             let mut bits = 0;
-            for (mount, bit) in TABLE.iter().zip(0..) {
+            for (mount, bit) in FILE_SYSTEMS.iter().zip(0..) {
                 bits |= u16::from(mount.name == name) << bit;
             }
             if bits == 0 {
@@ -62,9 +62,9 @@ impl Mounts {
         Some(Self(chosen))
     }
 
-    /// The file systems of the set, in the order of [`TABLE`].
+    /// The file systems of the set, in the order of [`FILE_SYSTEMS`].
     pub fn list(self) -> impl Iterator<Item = &'static Mount> {
-        TABLE.iter().zip(0..).filter(move |(_, bit)| self.0 >> bit & 1 == 1).map(|(mount, _)| mount)
+        FILE_SYSTEMS.iter().zip(0..).filter(move |(_, bit)| self.0 >> bit & 1 == 1).map(|(mount, _)| mount)
     }
 }
 

@@ -93,9 +93,9 @@ pub const STATUS_LINE_SIZE: usize = 12;
 
 /// Evaluates the first bytes of a response.
 pub fn evaluate_response(bytes: &[u8]) -> HttpAnswer {
-    const PATTERN: &[u8; STATUS_LINE_SIZE] = b"HTTP/1.# ###";
+    const STATUS_LINE_PATTERN: &[u8; STATUS_LINE_SIZE] = b"HTTP/1.# ###";
     let fits = |(byte, wanted): (&u8, &u8)| if *wanted == b'#' { byte.is_ascii_digit() } else { byte == wanted };
-    if !bytes.iter().zip(PATTERN).all(fits) {
+    if !bytes.iter().zip(STATUS_LINE_PATTERN).all(fits) {
         return HttpAnswer::Other;
     }
     let Some(digits) = bytes.get(STATUS_LINE_SIZE - 3..STATUS_LINE_SIZE) else { return HttpAnswer::Incomplete };

@@ -107,18 +107,18 @@ pub enum Refusal {
 pub const ACCEPTED: u16 = 0;
 
 /// The upper 12 bits of the value that is queued with SIGCHLD (sigqueue(3)) to request a replacement.
-const MAGIC: u32 = 0x5ec0_0000;
+const REQUEST_MARK: u32 = 0x5ec0_0000;
 /// The lower 20 bits of that value: the token, which distinguishes requests.
 const TOKEN_MASK: u32 = 0x000f_ffff;
 
 /// The value that requests a replacement with this token. Only the lower 20 bits of the token are used.
 pub fn request(token: u32) -> u32 {
-    MAGIC | (token & TOKEN_MASK)
+    REQUEST_MARK | (token & TOKEN_MASK)
 }
 
 /// The token, if the value is a request for a replacement.
 pub fn token_of(value: u32) -> Option<u32> {
-    (value & !TOKEN_MASK == MAGIC).then_some(value & TOKEN_MASK)
+    (value & !TOKEN_MASK == REQUEST_MARK).then_some(value & TOKEN_MASK)
 }
 
 impl Outcome {

@@ -93,7 +93,7 @@ impl LogDir {
         // The counters of file numbers are in shared memory, so that the rotator and the manager never use the same
         // file number.
         counters::share();
-        let (pipe, write) = pipe::large()?;
+        let (pipe, write) = pipe::create_large()?;
         // Give the pipe to the server's user, so that the server may open it as /dev/stdout. Nothing else needs that,
         // so errors are ignored.
         if let Some((uid, gid)) = self.policy.owner {

@@ -233,7 +233,7 @@ impl LogSweep {
         if self.pass == 0 {
             self.begin(file_dir);
         }
-        let (today, _) = clock::wall();
+        let (today, _) = clock::wall_time();
         let dir = &file_dir.dir;
         let more = dir.next_blocks(SWEEP_BLOCKS, &mut |name| {
             raise_highest(name);

@@ -166,7 +166,7 @@ impl Log {
         let _ = match &self.target {
             LogTarget::Plain if self.verbosity == Verbosity::Errors && !error => return,
             LogTarget::File(_) => {
-                let (seconds, millis) = clock::wall();
+                let (seconds, millis) = clock::wall_time();
                 let stamp = Timestamp { seconds, millis };
                 write!(line, "{stamp} vsrun[{}] {}: {message}", process::own_pid(), priority.name())
             }

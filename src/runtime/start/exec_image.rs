@@ -13,7 +13,7 @@ use crate::sys::exec::ExecArray;
 use crate::sys::process::Pid;
 
 /// The shell that runs a script without `#!`, as execvp(3) does.
-pub const SHELL: StaticCStr = c"/bin/sh";
+pub const SHELL_PATH: StaticCStr = c"/bin/sh";
 /// The slot of the environment for `NOTIFY_SOCKET`, which differs between the two servers of a replacement.
 pub const NOTIFY_SLOT: usize = 2;
 
@@ -77,7 +77,7 @@ impl ExecImage {
         // Prepared before the fork, because nothing is allocated after it.
         for path in paths.iter().filter(|_| personality.inherits_callers_state) {
             let mut words = argv.clone();
-            words.insert(0, SHELL);
+            words.insert(0, SHELL_PATH);
             if let Some(first) = words.get_mut(1) {
                 *first = path;
             }

@@ -5,7 +5,7 @@ use crate::runtime::start::child_io::{ChildIo, ExecState, StartKind, move_off_re
 use crate::sys::exec;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use super::exec_image::{ExecImage, SHELL};
+use super::exec_image::{ExecImage, SHELL_PATH};
 use super::outcome::{EXEC_IS_NEXT, EXEC_WITHOUT_PIDFILE, ExecMode, FORK_FAILED, StepFailure};
 use super::{close_inherited, diagnose, landlock_steps};
 use crate::logic::base::exit;
@@ -198,7 +198,7 @@ fn try_exec(step: &Step, program: &ExecImage, io: &ChildIo<'_>) -> Errno {
             ExecMode::Exec => {
                 let (env, skipped) = io.env.unwrap_or((&program.env, 0));
                 match (exec::exec(path, &program.argv, env, skipped), program.shells.get(at)) {
-                    (Errno::NOEXEC, Some(shell)) => exec::exec(SHELL, shell, env, skipped),
+                    (Errno::NOEXEC, Some(shell)) => exec::exec(SHELL_PATH, shell, env, skipped),
                     (why, _) => why,
                 }
             }
