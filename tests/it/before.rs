@@ -5,6 +5,7 @@ use std::ffi::OsString;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 /// A command for `--before`: the probe with this script.
 fn probe(sandbox: &Sandbox, script: &str) -> OsString {
@@ -285,6 +286,25 @@ fn the_ready_timeout_limits_the_commands_of_the_first_start() {
         assert!(!marks(&sandbox).contains(&"server".to_owned()) && !sandbox.path("pid").exists());
         sandbox.await_nothing_left();
     }
+}
+
+/// The manager is suspended until the time is over, and then finds that the command has ended in time.
+#[test]
+fn the_ready_timeout_for_the_commands_ends_no_server() {
+    let sandbox = Sandbox::new();
+    let commands = before(&sandbox, &["life OUT/command at 1 poke 19 exit 0"]);
+    let server = words!["--", sandbox.probe(), "append", sandbox.out("marks"), "server", "wait"];
+    let line = words!["-m", "-", "-", "--ready-timeout", "4"];
+    let begin = Instant::now();
+    let manager = sandbox.vsrun([line, commands, server].concat()).start();
+    process::await_gone(harness::await_life(&sandbox.out("command"), 1));
+    std::thread::sleep(Duration::from_millis(4100).saturating_sub(begin.elapsed()));
+    manager.signal(libc::SIGCONT);
+    harness::await_lines(&sandbox.out("marks"), 1);
+    // The manager handles a signal only after the deadline.
+    manager.signal(libc::SIGHUP);
+    harness::await_lines(&sandbox.out("marks"), 2);
+    manager.stop().exited(0);
 }
 
 #[test]

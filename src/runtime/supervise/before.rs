@@ -4,6 +4,7 @@
 //! of the start need no rules of their own; what differs is here.
 
 use super::before_command::BeforeCommand;
+use super::readiness::Readiness;
 use super::slot::Slot;
 use super::supervisor::Supervisor;
 use crate::logic::base::error::{Error, Object};
@@ -35,7 +36,8 @@ impl Supervisor<'_> {
         }
         if is_last {
             if stage > 0 && slot == Slot::Server {
-                self.state.begin_server_run(now());
+                let awaits_ready = !matches!(self.config.readiness, Readiness::Exec);
+                self.state.begin_server_run(awaits_ready, now());
             }
             return None;
         }

@@ -78,21 +78,34 @@ impl Supervisor<'_> {
         let late = self.state.deadline().is_some_and(|until| until <= time);
         let soon = (self.exits_pending || self.sweep.is_some()).then_some(time);
         earliest(&[
-            self.state.deadline().filter(|_| !late),
-            self.command_deadline(),
+            self.next_deadline().filter(|_| !late),
             self.hidden_exit_deadline(),
             self.config.output.deadline(),
             (polls || late).then(|| time.after(POLL_INTERVAL)),
             soon,
             self.config.service_manager.as_ref().and_then(ServiceManager::deadline),
-            self.config.prober.as_ref().and_then(|prober| prober.deadline()),
         ])
+    }
+
+    /// The earliest deadline of the server processes, their commands and their probes.
+    #[inline(never)]
+    fn next_deadline(&self) -> Option<Time> {
+        let probes = self.config.prober.as_ref().and_then(|prober| prober.deadline());
+        earliest(&[self.state.deadline(), self.command_deadline(), probes])
     }
 
     /// Returns the event of a deadline that has passed: the deadline of the phase, a deadline of the probes, or the
     /// time to accept the exit of a process that the kernel reports only to its tracer.
     #[inline(never)]
     fn check_deadlines(&mut self, time: Time) -> Option<Event> {
+        let is_due = self.next_deadline().is_some_and(|until| until <= time);
+        self.was_due = is_due && !self.was_due;
+        if self.was_due {
+            // This process may have been suspended until now. What happened before the deadline counts, so the next
+            // turn reads all of that first.
+            self.exits_pending = true;
+            return None;
+        }
         if self.hidden_exit_deadline().is_some_and(|until| until <= time)
             && let Some(event) = self.act_on_hidden_exit()
         {

@@ -97,8 +97,8 @@ impl Supervisor<'_> {
     /// Returns the event of a deadline that has passed, or None if a message has just moved the deadline.
     #[inline(never)]
     pub fn on_deadline(&mut self, time: Time) -> Option<Event> {
-        // A message that was sent in time counts, even if we read it late.
-        let sent = self.read_notify(Slot::Server).or_else(|| self.drain_before_exit(Slot::Second));
+        // What the server reported in time counts, even if we read it late: this process may have been suspended.
+        let sent = self.read_pending(Slot::Server).or_else(|| self.read_pending(Slot::Second));
         if sent.is_some() {
             return sent;
         }

@@ -71,7 +71,7 @@ impl Supervisor<'_> {
     /// Reads what a server process wrote before its exit. Returns the event if it became ready.
     fn read_ready_at_exit(&mut self, slot: Slot) -> Option<Event> {
         for _ in 0..EVENTS_AT_EXIT {
-            let event = self.drain_before_exit(slot)?;
+            let event = self.read_pending(slot)?;
             if event == slot.event(Event::Ready) {
                 return Some(event);
             }

@@ -12,7 +12,7 @@ use crate::logic::base::time::{Time, earliest};
 use crate::logic::supervisor::event::Event;
 use crate::runtime::report::log::Priority;
 use crate::runtime::start::outcome::StartOutcome;
-use crate::sys::poll::PollSet;
+use crate::sys::poll::{self, PollSet};
 
 /// What the event loop waits for, besides deadlines.
 #[derive(Clone, Copy)]
@@ -180,8 +180,12 @@ impl Supervisor<'_> {
         Some(slot.event(event))
     }
 
-    /// Reads one event that a server process wrote before its exit.
-    pub fn drain_before_exit(&mut self, slot: Slot) -> Option<Event> {
-        self.read_start_outcome(slot).or_else(|| self.read_ready_pipe(slot)).or_else(|| self.read_notify(slot))
+    /// Reads one event that a server process has reported before now.
+    pub fn read_pending(&mut self, slot: Slot) -> Option<Event> {
+        // A process may hang before its exec, and would then keep us waiting for the end of its pipe.
+        let pipe = self.process(slot).and_then(|child| child.exec_pipe.as_ref());
+        let has_ended = pipe.is_some_and(|pipe| poll::wait_for_close(pipe.as_fd(), 0));
+        let start = if has_ended { self.read_start_outcome(slot) } else { None };
+        start.or_else(|| self.read_ready_pipe(slot)).or_else(|| self.read_notify(slot))
     }
 }

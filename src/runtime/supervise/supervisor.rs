@@ -77,6 +77,8 @@ pub struct Supervisor<'a> {
     pub exits_pending: bool,
     /// Whether signals may be pending: a sleep has shown some, and they have not all been read.
     pub signals_pending: bool,
+    /// Whether the last turn found that a deadline has passed.
+    pub was_due: bool,
     /// Whether a tracer has hidden an exit: that process may still be our child.
     pub exit_hidden: bool,
     /// Whether the kernel accepted the last signal that was sent to a server process, a group or the handler.
@@ -177,6 +179,7 @@ impl<'a> Supervisor<'a> {
             next_sweep_at: Time::default(),
             next_orphan_search: (0, Time::default()),
             exit_hidden: false,
+            was_due: false,
             error: None,
             delivery: Delivery::Open,
             suspends: false,
