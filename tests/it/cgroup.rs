@@ -19,6 +19,10 @@ fn processes(group: &Path) -> usize {
     harness::lines(&group.join("cgroup.procs")).len()
 }
 
+fn await_processes(group: &Path, count: usize) {
+    harness::await_true("the processes of the group", || processes(group) == count);
+}
+
 #[test]
 fn the_server_is_in_it_and_vsrun_is_not() {
     needs!(able());
@@ -289,6 +293,64 @@ fn a_user_may_do_it_in_a_directory_of_its_own() {
     let enter = move || fs::write(start.join("cgroup.procs"), "0");
     sandbox.vsrun(line).before(enter).finish().exited(0);
     assert!(harness::text(&out).trim().ends_with("/web"), "{}", harness::text(&out));
+    assert!(!parent.child().exists());
+}
+
+/// A process that enters a frozen group executes nothing until the group is thawed, and no signal but KILL ends it.
+#[test]
+fn a_frozen_group_keeps_no_manager_from_its_signals() {
+    needs!(able());
+    for way in [words![], words!["-b"]] {
+        let (sandbox, parent) = (Sandbox::new(), Parent::new());
+        let options = words!["-m", "keeper", "-", "--stop-timeout", "100ms", "--cgroup", parent.child()];
+        let server = words!["--cgroup-set", "cgroup.freeze=1", "--", sandbox.probe(), "wait"];
+        let called = sandbox.vsrun([way.clone(), options, server].concat()).start();
+        await_processes(&parent.child(), 1);
+        if way.is_empty() {
+            called.stop().exited(0);
+        } else {
+            sandbox.vsrun(words!["--stop", "keeper"]).finish().exited(0);
+            called.finish().exited(125);
+        }
+        sandbox.await_nothing_left();
+        assert!(!parent.child().exists());
+    }
+}
+
+#[test]
+fn a_restart_into_a_frozen_group_can_be_stopped() {
+    needs!(able());
+    let (sandbox, parent) = (Sandbox::new(), Parent::new());
+    let life = sandbox.out("life");
+    let options = words!["-m", "-", "-", "--stop-timeout", "100ms", "--cgroup", parent.child()];
+    let server = words!["--", sandbox.probe(), "life", &life, "wait"];
+    let manager = sandbox.vsrun([options, server].concat()).start();
+    let first = harness::await_life(&life, 1);
+    fs::write(parent.child().join("cgroup.freeze"), "1").unwrap();
+    sys::kill(first, libc::SIGKILL);
+    process::await_gone(first);
+    await_processes(&parent.child(), 1);
+    manager.stop().exited(0);
+    assert_eq!(harness::lives(&life).len(), 1);
+    assert!(!parent.child().exists());
+}
+
+/// The manager does not wait for the exec of the new server when its time is over.
+#[test]
+fn a_replacement_in_a_frozen_group_is_given_up_in_time() {
+    needs!(able());
+    let (sandbox, parent) = (Sandbox::new(), Parent::new());
+    let life = sandbox.out("life");
+    let options = words!["-m", "keeper", "-", "--stop-timeout", "100ms", "--cgroup", parent.child()];
+    let ready = words!["--ready", "fd:4", "--ready-timeout", "5"];
+    let server = words!["--", sandbox.probe(), "life", &life, "tell", "4", "", "wait"];
+    let manager = sandbox.vsrun([options, ready, server].concat()).start();
+    harness::await_life(&life, 1);
+    harness::await_true("the closed ready pipe", || !process::has_pipe(manager.pid()));
+    fs::write(parent.child().join("cgroup.freeze"), "1").unwrap();
+    sandbox.vsrun(words!["--replace", "keeper"]).finish().failed(125, &["not ready in time"]);
+    await_processes(&parent.child(), 1);
+    manager.stop().exited(0);
     assert!(!parent.child().exists());
 }
 

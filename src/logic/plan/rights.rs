@@ -57,12 +57,14 @@ impl Step {
     /// Most of these steps change credentials or drop rights that vsrun keeps: a process that may then trace the child
     /// could write to the memory of vsrun, which may be root. (For the same reason, setuid(2) must not follow
     /// vfork(2).) `TakeForeground` and `ControlTerminal` change the terminal, and must not run twice if the child
-    /// exceeds the time limit of vfork and is started again. `RunLogRotator` and `RunProbe` run vsrun's own code
-    /// without an exec. No other step allocates memory, or writes to strings that the next start does not write again.
+    /// exceeds the time limit of vfork and is started again. `Cgroup` may enter a frozen group, where the signal that
+    /// enforces this time limit has no effect. `RunLogRotator` and `RunProbe` run vsrun's own code without an exec. No
+    /// other step allocates memory, or writes to strings that the next start does not write again.
     #[inline(never)]
     pub fn needs_own_memory(&self) -> bool {
         match self {
             Self::TakeForeground
+            | Self::Cgroup(_)
             | Self::ControlTerminal
             | Self::BlockSignals
             | Self::Keyring
@@ -77,7 +79,6 @@ impl Step {
             | Self::RunLogRotator(_)
             | Self::RunProbe => true,
             Self::UnblockSignals
-            | Self::Cgroup(_)
             | Self::Setsid
             | Self::DropTerminal
             | Self::KeepPidfileLock(_)
