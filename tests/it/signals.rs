@@ -43,6 +43,20 @@ fn each_action() {
 }
 
 #[test]
+fn an_end_by_a_forwarded_signal_is_requested_whatever_restarts() {
+    for restart in ["always", "on-failure", "on-abort"] {
+        let sandbox = Sandbox::new();
+        let life = sandbox.out("life");
+        let options = words!["-m", "keeper", "-", "--on-signal", "TERM=forward:QUIT", "--restart", restart];
+        let manager = sandbox.vsrun([options, words!["--", sandbox.probe(), "life", &life, "wait"]].concat()).start();
+        await_life(&life, 1);
+        sandbox.vsrun(words!["--stop", "keeper"]).finish().exited(0);
+        manager.finish().exited(128 + libc::SIGQUIT);
+        assert_eq!(lives(&life).len(), 1, "{restart}");
+    }
+}
+
+#[test]
 fn records_go_on_in_a_new_file_after_a_renaming() {
     let sandbox = Sandbox::new();
     let manager = manage(&sandbox, words!["-d", "logs", "1", "--on-signal", "USR1=reopen"]);

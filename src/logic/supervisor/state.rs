@@ -260,10 +260,10 @@ impl State {
     pub(super) fn is_unexpected(&self, policy: &Policy, exit: Exit) -> bool {
         let passed = self.was_requested(policy, exit);
         match policy.restart {
-            Restart::Always => true,
             Restart::No => false,
             // A forced stop leads to a restart, even if the server handled the signal and exited with 0.
-            Restart::OnFailure | Restart::OnAbort if self.forced.is_some() => true,
+            Restart::Always | Restart::OnFailure | Restart::OnAbort if self.forced.is_some() => true,
+            Restart::Always => !passed,
             Restart::OnFailure => !passed && !policy.success.contains(exit),
             Restart::OnAbort => !passed && !policy.success.contains(exit) && exit.signal().is_some(),
         }

@@ -503,12 +503,15 @@ fn death_by_a_forwarded_signal_is_requested_only_if_the_signal_asks_for_an_end()
     for (number, requested) in
         [(1, true), (2, true), (3, true), (9, true), (15, true), (28, true), (10, false), (11, false), (40, false)]
     {
-        let signal = Signal::new(number).unwrap();
-        let mut story = Story::new(Policy { stop_signal: winch, handler: HandlerPolicy::NoTimeout, ..policy() });
-        assert_eq!(story.at(1, Event::Forward(signal)), Action::Forward(signal, Recipient::Server), "once and alone");
-        let action = story.at(20_000, Event::Exited(killed(number)));
-        let ending = Action::Finish(Ending::Server(killed(number)));
-        assert_eq!(action, if requested { ending } else { Action::RunHandler(killed(number)) }, "{signal}");
+        for restart in [Restart::OnFailure, Restart::OnAbort, Restart::Always] {
+            let signal = Signal::new(number).unwrap();
+            let rules = Policy { stop_signal: winch, handler: HandlerPolicy::NoTimeout, restart, ..policy() };
+            let mut story = Story::new(rules);
+            assert_eq!(story.at(1, Event::Forward(signal)), Action::Forward(signal, Recipient::Server), "once");
+            let action = story.at(20_000, Event::Exited(killed(number)));
+            let ending = Action::Finish(Ending::Server(killed(number)));
+            assert_eq!(action, if requested { ending } else { Action::RunHandler(killed(number)) }, "{signal}");
+        }
     }
     // The signal was not sent to the next run.
     let mut story = Story::new(policy());
