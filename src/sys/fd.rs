@@ -14,7 +14,7 @@ use super::{Errno, Result, cvt, cvt_long, ensure};
 
 mod readiness;
 
-pub use readiness::{await_writable, is_readable, is_readable_or_closed, is_writable};
+pub use readiness::{await_writable, is_readable, is_writable};
 
 const STANDARD: [RawFd; 3] = [0, 1, 2];
 

@@ -615,3 +615,22 @@ fn the_caller_waits_for_it() {
         }
     }
 }
+
+/// The first run is ready. Each later one, and the first one of the second manager, writes bytes and no newline until
+/// vsrun closes the pipe.
+#[test]
+fn bytes_without_a_newline_are_not_read_for_ever() {
+    needs!(harness::tool("sh"));
+    let sandbox = Sandbox::new();
+    let closed = sandbox.out("closed");
+    let flood = "trap '' PIPE; while printf xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx >&4; do :; done; echo closed >>CLOSED; exec sleep 1000";
+    let flood = flood.replace("CLOSED", closed.to_str().unwrap());
+    let first = format!("if mkdir {}; then echo >&4; kill -KILL $$; fi; {flood}", sandbox.out("first").display());
+    let line = |script: &str| words!["-m", "-", "-", "--ready", "fd:4", "--", "/bin/sh", "-c", script];
+    let manager = sandbox.vsrun(line(&first)).start();
+    harness::await_lines(&closed, 1);
+    manager.stop().exited(0);
+    let ended = sandbox.vsrun(line(&flood)).finish();
+    ended.exited(125);
+    assert!(ended.err.iter().any(|line| line.contains("ready descriptor without a newline")), "{ended:?}");
+}

@@ -3,6 +3,7 @@
 use std::os::fd::AsFd;
 
 use super::exit_watch::ExitWatch;
+use super::readiness::ReadyPipe;
 use super::slot::Slot;
 use super::socket_recovery::SocketUse;
 use super::supervisor::{ServerProcess, Supervisor};
@@ -69,7 +70,7 @@ impl Supervisor<'_> {
         let (dir, cgroup) = (config.output.dir(), config.cgroup.as_ref());
         let pipe = if before_command.is_some() { None } else { config.readiness.pipe()? };
         let (readiness, log) = match pipe {
-            Some((read, write, number)) => (Some(read), Some((write, number))),
+            Some((read, write, number)) => (Some(ReadyPipe::new(read)), Some((write, number))),
             None => (None, None),
         };
         let ready = log.as_ref().map(|(write, number)| (write.as_fd(), *number));

@@ -118,30 +118,49 @@ impl Readiness {
             receiver.forget(child);
         }
     }
+}
 
-    /// Reads what the server wrote to its pipe. Closes the pipe after a newline or at the end of file.
-    #[inline(never)]
-    pub fn read_pipe(pipe: &mut Option<OwnedFd>) -> Option<Event> {
-        // At most the capacity of a pipe (64 KiB), so that a server that writes in a loop does not delay other events.
-        for _ in 0..1024 {
-            // A remaining process of the server may hold the write end and write nothing: do not block.
-            let end = pipe.as_ref().filter(|end| fd::is_readable_or_closed(end.as_fd()))?;
+/// How many bytes of one run are read without a newline.
+const MAX_BYTES: usize = 65_536;
+
+/// The pipe in which a server process reports that it is ready.
+pub struct ReadyPipe {
+    end: OwnedFd,
+    /// The number of bytes that the process may still write before its newline.
+    left: usize,
+}
+
+impl ReadyPipe {
+    /// Makes the pipe of one run from its read end, which does not block.
+    pub fn new(end: OwnedFd) -> Self {
+        Self { end, left: MAX_BYTES }
+    }
+
+    /// Reads what the server wrote. Closes the pipe after a newline, at the end of file, and if the server writes too
+    /// much without a newline: a server that writes in a loop would otherwise keep this process busy as long as it
+    /// runs.
+    pub fn read(pipe: &mut Option<Self>) -> Option<Event> {
+        loop {
+            let Self { end, left } = pipe.as_mut()?;
             let mut bytes = [0; 64];
             let count = match fd::read_some(end.as_fd(), &mut bytes) {
-                // The server has opened the read end through /proc, and has read the bytes before us.
+                // A remaining process of the server may hold the write end and write nothing, or may have read the
+                // bytes before us, through /proc.
                 Err(Errno::AGAIN) => return None,
                 result => result.unwrap_or(0),
             };
-            let bytes = bytes.get(..count).unwrap_or_default();
-            if bytes.contains(&b'\n') {
+            *left = left.saturating_sub(count);
+            let is_ready = bytes.get(..count).unwrap_or_default().contains(&b'\n');
+            if is_ready || count == 0 || *left == 0 {
                 *pipe = None;
-                return Some(Event::Ready);
-            }
-            if bytes.is_empty() {
-                *pipe = None;
-                return Some(Event::NotReady);
+                return Some(if is_ready { Event::Ready } else { Event::NotReady });
             }
         }
-        None
+    }
+}
+
+impl AsFd for ReadyPipe {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.end.as_fd()
     }
 }

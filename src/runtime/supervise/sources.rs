@@ -2,7 +2,7 @@
 
 use std::os::fd::{AsFd, BorrowedFd};
 
-use super::readiness::Readiness;
+use super::readiness::{Readiness, ReadyPipe};
 use super::slot::Slot;
 use super::supervisor::Supervisor;
 use crate::logic::base::error::Error;
@@ -168,7 +168,7 @@ impl Supervisor<'_> {
     /// Reads what the server wrote to its ready descriptor.
     fn read_ready_pipe(&mut self, slot: Slot) -> Option<Event> {
         let child = self.process_mut(slot).as_mut()?;
-        let event = Readiness::read_pipe(&mut child.ready_pipe)?;
+        let event = ReadyPipe::read(&mut child.ready_pipe)?;
         // If the exec has not succeeded, the failed step is reported instead.
         let unready = matches!(event, Event::NotReady);
         if unready && (child.failure.is_some() || child.exec_pipe.is_some()) {

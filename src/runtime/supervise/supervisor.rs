@@ -10,6 +10,7 @@ use super::crash_handler::CrashReport;
 use super::descendants::ProcessSweep;
 use super::exit_watch::ExitWatch;
 use super::last_run::LastRun;
+use super::readiness::ReadyPipe;
 use super::slot::{Requests, Slot};
 use crate::logic::base::duration::SpanDisplay;
 use crate::logic::base::error::{Error, Object};
@@ -42,7 +43,7 @@ pub struct ServerProcess {
     /// The pipe that reports a failed step, until the exec closes it.
     pub exec_pipe: Option<OwnedFd>,
     /// The read end of the server's ready pipe, until the server is ready.
-    pub ready_pipe: Option<OwnedFd>,
+    pub ready_pipe: Option<ReadyPipe>,
     /// True if the process is a zombie that is kept because other processes of its group are alive. So the number of
     /// the group is not reused.
     pub is_kept_zombie: bool,

@@ -11,11 +11,6 @@ pub fn is_readable(fd: BorrowedFd<'_>) -> bool {
     ready(fd, PollFlags::IN).contains(PollFlags::IN)
 }
 
-/// True if a read would not block: there are bytes, or the other end is closed.
-pub fn is_readable_or_closed(fd: BorrowedFd<'_>) -> bool {
-    !ready(fd, PollFlags::IN).is_empty()
-}
-
 /// True if a write would not block and the reader still exists.
 pub fn is_writable(fd: BorrowedFd<'_>) -> bool {
     ready(fd, PollFlags::OUT) == PollFlags::OUT
