@@ -1,14 +1,13 @@
 //! `--probe`: runs a probe once, within a time limit. A probe is a connection, an HTTP request or a program.
 
 use alloc::vec::Vec;
-use std::os::fd::AsFd;
 
 use crate::logic::base::cstr::StaticCStr;
 use crate::logic::base::error::{Error, Object, Result};
 use crate::logic::base::exit::{self, Exit};
 use crate::logic::base::problem::Problem;
 use crate::logic::base::signal::Signal;
-use crate::logic::base::time::Time;
+use crate::logic::base::time::{Span, Time};
 use crate::logic::cli::probe_request::ProbeRequest;
 use crate::logic::plan::env::Env;
 use crate::logic::plan::personality::VSRUN;
@@ -17,13 +16,14 @@ use crate::logic::plan::step::Step;
 use crate::logic::supervisor::probe::Probe;
 use crate::runtime::host::clock::now;
 use crate::runtime::report::os_error::os_error;
+use crate::runtime::start::before::{ExitRequest, stopped_by, wait};
 use crate::runtime::start::child_io::ChildIo;
 use crate::runtime::start::exec_image::ExecImage;
 use crate::runtime::start::outcome::StartOutcome;
 use crate::runtime::start::spawn::spawn;
-use crate::runtime::supervise::network_probe::{ProbeFailure, millis_left, probe_network};
+use crate::runtime::supervise::network_probe::{ProbeFailure, probe_network};
 use crate::sys::poll::{SignalMask, Signals};
-use crate::sys::process::{self, Target};
+use crate::sys::process;
 use crate::sys::{entry, poll};
 
 /// Runs the probe once. Returns vsrun's exit status.
@@ -47,7 +47,11 @@ pub fn probe(request: &ProbeRequest) -> Result<u8> {
     }
 }
 
-/// Runs a program in a session of its own, and waits for its exit.
+/// How long a killed program may take to exit.
+const KILL_WAIT: Span = Span::secs(1);
+
+/// Runs a program in a session of its own, and waits for its exit. If a signal asks vsrun to exit, the program is
+/// killed first: no other process would end it.
 fn execute(words: Vec<StaticCStr>, deadline: Time) -> Result<core::result::Result<(), ProbeFailure>> {
     poll::ignore_write_signals(true);
     poll::reset_dispositions(0);
@@ -65,16 +69,12 @@ fn execute(words: Vec<StaticCStr>, deadline: Time) -> Result<core::result::Resul
     let program = ExecImage::new(program);
     let cannot = |why| os_error(Problem::StartProcess, why);
     let child = spawn(&program, &ChildIo::default()).map_err(cannot)?;
-    let mut timed_out = false;
-    while !process::has_exited(child.pid) {
-        let millis_left = if timed_out { None } else { millis_left(deadline).ok() };
-        timed_out |= millis_left.is_none();
-        if timed_out {
-            let _ = process::send(Signal::KILL.number(), Target::Group(child.pid));
-            let _ = process::send(Signal::KILL.number(), Target::Process(child.pid));
-        }
-        poll::wait(&[Some(signals.as_fd()), None], millis_left);
-        while signals.next().is_some() {}
+    let asked = wait(child.pid, &signals, Some(deadline), &program, (Signal::KILL, KILL_WAIT));
+    match asked {
+        ExitRequest::No | ExitRequest::Late => {}
+        ExitRequest::BySignal(signal) => return Err(stopped_by(signal).name(command.to_bytes())),
+        // The program has the rights of another user, hangs in the kernel, or is held by a tracer: leave it alone.
+        ExitRequest::Stuck => return Ok(Err(ProbeFailure::TimedOut)),
     }
     let (status, _) = process::reap(child.pid).map_err(cannot)?;
     if let StartOutcome::Failed(failure) = StartOutcome::await_end(&child.report) {
@@ -82,7 +82,7 @@ fn execute(words: Vec<StaticCStr>, deadline: Time) -> Result<core::result::Resul
         return Err(Error::new(Problem::ProbeNotRun).with(cause));
     }
     Ok(match Exit::from_wait(status) {
-        _ if timed_out => Err(ProbeFailure::TimedOut),
+        _ if asked == ExitRequest::Late => Err(ProbeFailure::TimedOut),
         Exit::SUCCESS => Ok(()),
         exit @ (Exit::Code(_) | Exit::Signal { .. }) => Err(ProbeFailure::Exited(exit)),
     })

@@ -1,8 +1,10 @@
 //! `--probe`: one question to a real server, an exit status of 0 or 1, and one line of reason.
 
-use crate::harness::{self, Ended, Sandbox, needs, words};
+use crate::harness::{self, Ended, Sandbox, needs, process, sys, words};
+use std::fs;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, Ipv6Addr, TcpListener};
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -132,6 +134,39 @@ fn a_program_is_healthy_if_it_exits_with_0() {
     probe(&sandbox, &format!("exec:{program} wait"), "100ms").failed(1, &["no answer in time"]);
     assert!(since.elapsed() < Duration::from_secs(20));
     sandbox.await_nothing_left();
+}
+
+#[test]
+fn a_signal_ends_a_program_that_is_waited_for() {
+    for signal in [libc::SIGTERM, libc::SIGINT, libc::SIGQUIT, libc::SIGHUP] {
+        let sandbox = Sandbox::new();
+        let life = sandbox.out("life");
+        let program = format!("exec:{} ignore 15 life {} wait", sandbox.probe().display(), life.display());
+        let asked = sandbox.vsrun(words!["--probe", program, "--probe-timeout", "1h"]).start();
+        harness::await_life(&life, 1);
+        asked.signal(signal);
+        asked.finish().failed(128 + signal, &["stopped by SIG"]);
+        sandbox.await_nothing_left();
+    }
+}
+
+/// A program with the rights of another user cannot be killed.
+#[test]
+fn a_program_that_cannot_be_killed_is_not_waited_for() {
+    needs!(harness::root());
+    let sandbox = Sandbox::plain();
+    let (program, life) = (sandbox.path("special"), sandbox.out("life"));
+    harness::sandbox::copy(&sandbox.probe(), &program);
+    std::os::unix::fs::chown(&program, Some(0), Some(0)).unwrap();
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o4755)).unwrap();
+    needs!(harness::available(sys::grants_special_rights(&program), "a file system without nosuid"));
+    let text = format!("exec:{} assume life {} wait", program.display(), life.display());
+    let asked = sandbox.vsrun(words!["--probe", &text, "--probe-timeout", "1h"]).start();
+    let root = harness::await_life(&life, 1);
+    asked.stop().failed(1, &["no answer in time"]);
+    assert!(!process::gone(root));
+    fs::remove_file(&life).unwrap();
+    probe(&sandbox, &text, "2s").failed(1, &["no answer in time"]);
 }
 
 #[test]

@@ -19,6 +19,7 @@ use crate::logic::base::time::{Span, Time};
 use crate::logic::plan::before::Before;
 use crate::logic::plan::companion_programs::is_only_for_server;
 use crate::logic::plan::env::Env;
+use crate::logic::supervisor::policy::EXIT_SIGNALS;
 use crate::runtime::host::clock::now;
 use crate::runtime::report::os_error::os_error;
 use crate::runtime::start::deliver;
@@ -99,7 +100,7 @@ pub fn run_all(commands: &Commands, io: &ChildIo<'_>, timeout: Option<Span>) -> 
     let until = timeout.map(|span| now().after(span));
     for command in &commands.list {
         let child = spawn(&command.image, io).map_err(|why| os_error(Problem::StartProcess, why))?;
-        let asked = wait(child.pid, &signals, until, &command.image);
+        let asked = wait(child.pid, &signals, until, &command.image, (Signal::TERM, KILL_DELAY));
         // Kill what is left of the command's process group, as systemd does after ExecStartPre=. The command is not
         // reaped yet, so no other group has the number.
         deliver::kill_group(child.pid, &command.image);
@@ -132,18 +133,22 @@ pub fn run_all(commands: &Commands, io: &ChildIo<'_>, timeout: Option<Span>) -> 
                 return Err(before_error(&command.timeout_text(timeout.unwrap_or_default())));
             }
             ExitRequest::BySignal(signal) => {
-                let status = Exit::Signal { signal, core: false }.status();
-                let error = Error::new(Problem::StoppedBy).with(Object::Signal(signal)).status(status);
-                return Err(error.raw(words.as_str()));
+                return Err(stopped_by(signal).raw(words.as_str()));
             }
         }
     }
     Ok(())
 }
 
+/// Makes the error for an exit that this signal has requested. The object that was stopped is missing in it.
+pub fn stopped_by(signal: Signal) -> Error {
+    let status = Exit::Signal { signal, core: false }.status();
+    Error::new(Problem::StoppedBy).with(Object::Signal(signal)).status(status)
+}
+
 /// Whether and why a command was asked to exit.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum ExitRequest {
+pub enum ExitRequest {
     /// The command was not asked to exit.
     No,
     /// The command was not done within `--ready-timeout`.
@@ -154,12 +159,19 @@ enum ExitRequest {
     Stuck,
 }
 
-/// Waits until the command has exited. If it exceeds its time limit, or a signal asks this process to exit, sends
-/// SIGTERM to the command's group, and SIGKILL 30 seconds later.
-fn wait(child: Pid, signals: &Signals, mut until: Option<Time>, image: &ExecImage) -> ExitRequest {
+/// Waits until the command has exited. If it exceeds its time limit, or a signal asks this process to exit, sends the
+/// signal `first` to the command's group, and SIGKILL after `patience`. Gives up `patience` after SIGKILL.
+#[inline(never)]
+pub fn wait(
+    child: Pid,
+    signals: &Signals,
+    mut until: Option<Time>,
+    image: &ExecImage,
+    (first, patience): (Signal, Span),
+) -> ExitRequest {
     // A pidfd becomes readable when the command exits, even if a tracer hides that.
     let child_pidfd = Process::child_pidfd(child);
-    let (mut asked, mut signal, mut hidden) = (ExitRequest::No, Some(Signal::TERM), None);
+    let (mut asked, mut signal, mut hidden) = (ExitRequest::No, Some(first), None);
     while !process::has_exited(child) {
         let time = now();
         if hidden.is_some_and(|since| time.since(since) >= TRACER_WAIT) {
@@ -175,7 +187,7 @@ fn wait(child: Pid, signals: &Signals, mut until: Option<Time>, image: &ExecImag
                 process::send(Signal::CONT.number(), Target::Group(child))
             });
             signal = (next == Signal::TERM).then_some(Signal::KILL);
-            until = Some(time.after(KILL_DELAY));
+            until = Some(time.after(patience));
         }
         let ended = child_pidfd.as_ref().filter(|_| hidden.is_none()).map(AsFd::as_fd);
         let wake = if hidden.is_some() { Some(time.after(TRACER_WAIT)) } else { until };
@@ -184,8 +196,7 @@ fn wait(child: Pid, signals: &Signals, mut until: Option<Time>, image: &ExecImag
             hidden = Some(now());
         }
         while let Some(arrived) = signals.next() {
-            const END_SIGNALS: [Signal; 4] = [Signal::TERM, Signal::INT, Signal::QUIT, Signal::HUP];
-            let arrived = Signal::new(arrived.signal.into()).filter(|signal| END_SIGNALS.contains(signal));
+            let arrived = Signal::new(arrived.signal.into()).filter(|signal| EXIT_SIGNALS.contains(signal));
             if let (Some(arrived), ExitRequest::No) = (arrived, asked) {
                 (asked, until) = (ExitRequest::BySignal(arrived), Some(now()));
             }

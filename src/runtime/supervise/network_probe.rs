@@ -112,7 +112,7 @@ fn exchange(connection: &OwnedFd, request: &[u8], deadline: Time) -> core::resul
 ///
 /// # Errors
 /// When it has passed.
-pub fn millis_left(deadline: Time) -> core::result::Result<u64, ProbeFailure> {
+fn millis_left(deadline: Time) -> core::result::Result<u64, ProbeFailure> {
     match deadline.since(now()) {
         Span::ZERO => Err(ProbeFailure::TimedOut),
         millis_left => Ok(millis_left.0),
