@@ -184,15 +184,36 @@ fn connect(socket: BorrowedFd<'_>, address: &[u8]) -> Result<()> {
 pub fn connect_within(address: &[u8], millis: u64) -> Result<OwnedFd> {
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     let socket = socket_with(family(address), SocketType::STREAM, flags, None)?;
-    match connect(socket.as_fd(), address) {
-        Err(Errno::INPROGRESS) => {}
-        result => return result.map(|()| socket),
+    if let Err(why) = connect(socket.as_fd(), address) {
+        if why != Errno::INPROGRESS {
+            return Err(why);
+        }
+        if !super::fd::await_writable(socket.as_fd(), millis) {
+            return Err(Errno::TIMEDOUT);
+        }
+        sockopt::socket_error(&socket)??;
     }
-    if !super::fd::await_writable(socket.as_fd(), millis) {
-        return Err(Errno::TIMEDOUT);
+    // If the kernel has chosen the port of the address for this end too, and no process listens there, the socket has
+    // connected to itself (RFC 9293, section 3.5: simultaneous open).
+    if is_own_peer(&socket) {
+        return Err(Errno::CONNREFUSED);
     }
-    sockopt::socket_error(&socket)??;
     Ok(socket)
+}
+
+/// True if both ends of a connection have the same address of an Internet family.
+#[inline(never)]
+fn is_own_peer(socket: &OwnedFd) -> bool {
+    // Room for a struct sockaddr_in6. The first words differ until the kernel has overwritten them, so that nothing is
+    // concluded from calls that fail.
+    let (mut own, mut peer, mut size) = ([1, 0, 0, 0, 0, 0, 0u32], [0u32; 7], 28);
+    let fd = socket.as_raw_fd();
+    // SAFETY: the buffer has the stated size.
+    unsafe { libc::getsockname(fd, own.as_mut_ptr().cast(), &raw mut size) };
+    size = 28;
+    // SAFETY: the buffer has the stated size.
+    unsafe { libc::getpeername(fd, peer.as_mut_ptr().cast(), &raw mut size) };
+    own == peer
 }
 
 /// Sends bytes without waiting, and without SIGPIPE.

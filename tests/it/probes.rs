@@ -169,6 +169,19 @@ fn a_program_that_cannot_be_killed_is_not_waited_for() {
     probe(&sandbox, &text, "2s").failed(1, &["no answer in time"]);
 }
 
+/// The kernel may choose the port of the address for the probe's own end, which then connects to itself.
+#[test]
+fn a_probe_never_connects_to_itself() {
+    needs!(harness::root(), harness::tool("unshare"), harness::tool("ip"));
+    let sandbox = Sandbox::new();
+    let script = "ip link set lo up && echo 40000 40001 >/proc/sys/net/ipv4/ip_local_port_range || exit 9
+        for address in 127.0.0.1 '[::1]'; do for at in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16; do
+            for port in 40000 40001; do $0 --probe $address:$port && echo $address; done
+        done; done 2>/dev/null; exit 0";
+    let line = words!["--net", "sh", "-c", script, sandbox.path("vsrun")];
+    sandbox.program(&harness::find_tool("unshare").unwrap(), line).finish().exited(0).silently();
+}
+
 #[test]
 fn a_real_web_server_is_asked() {
     needs!(harness::tool("busybox"));
