@@ -29,9 +29,9 @@ macro_rules! readiness {
             "default is no limit; at a replacement, it is 60s, and with alive its DURATION and 60s.",
         takes: ["DURATION" "string"],
         wrong: "is not a duration: an integer and ms, s, min, h, d or w",
-        accepts: ["0", "1min"],
-        rejects: ["5m": "did you mean 5min?"],
-        sets: ready_timeout = duration,
+        accepts: ["1ms", "1min"],
+        rejects: ["0", "5m": "did you mean 5min?"],
+        sets: ready_timeout = positive_duration,
     }
 
     Watchdog "watchdog" {

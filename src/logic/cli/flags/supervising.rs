@@ -95,9 +95,9 @@ macro_rules! supervising {
             "refusal. The default is no limit.",
         takes: ["DURATION" "string"],
         wrong: "is not a duration: an integer and ms, s, min, h, d or w",
-        accepts: ["0", "10s"],
-        rejects: ["5m": "did you mean 5min?"],
-        sets: handler_timeout = duration,
+        accepts: ["1ms", "10s"],
+        rejects: ["0", "5m": "did you mean 5min?"],
+        sets: handler_timeout = positive_duration,
     }
 
     OnSignal "on-signal" {
