@@ -57,7 +57,7 @@ fn mount_all(mounts: Mounts) -> Result<()> {
             continue;
         }
         // If the directory cannot be created, mount(2) fails too.
-        let _ = Walk::begin().go_to_or_create(one.target, None, 0o755);
+        let _ = Walk::begin().go_to_or_create(one.target, None, Some(0o755));
         let flags = Flags { noexec: one.noexec, devices: one.devices };
         match mount::mount(one.kind, one.target, flags, one.data) {
             // Another process has already mounted the file system, for example the kernel.

@@ -2,6 +2,7 @@
 //! always the same as the effective ones. faccessat2(2) is newer, so that seccomp filters of containers may refuse it.
 
 use core::ffi::CStr;
+use std::os::fd::BorrowedFd;
 
 use rustix::fs::{Access, AtFlags, CWD, StatVfsMountFlags, accessat, statvfs};
 
@@ -23,12 +24,13 @@ pub fn may_read(path: &CStr) -> Result<()> {
     accessat(CWD, path, Access::READ_OK, AtFlags::empty())
 }
 
-/// Checks that we may create and remove names in a directory.
+/// Checks that we may write to a file in a directory. With the name ".", checks that we may create and remove names in
+/// the directory itself: looking up "." also needs the right to search it.
 ///
 /// # Errors
 /// The errors of access(2).
-pub fn may_write(dir: &CStr) -> Result<()> {
-    accessat(CWD, dir, Access::WRITE_OK | Access::EXEC_OK, AtFlags::empty())
+pub fn may_write(dir: BorrowedFd<'_>, name: &CStr) -> Result<()> {
+    accessat(dir, name, Access::WRITE_OK, AtFlags::empty())
 }
 
 /// True if the file system of a path is mounted noexec.

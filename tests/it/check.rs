@@ -337,6 +337,32 @@ fn users_roots_and_outputs_are_judged_as_by_a_start() {
 }
 
 #[test]
+fn a_logdir_that_a_start_could_not_create_is_a_finding() {
+    let sandbox = Sandbox::new();
+    let command = sandbox.probe().display().to_string();
+    symlink("/no/such/directory", sandbox.path("dangling")).unwrap();
+    for dir in ["dangling", "dangling/logs"] {
+        assert_same(&sandbox, words!["-d", dir, "3"], &command, &[dir, "No such file"]);
+    }
+    let plain = Sandbox::plain();
+    harness::sandbox::make_directory(&plain.path("unlisted"), 0o333);
+    if sys::user() == 0 {
+        std::os::unix::fs::chown(plain.path("unlisted"), Some(PLAIN), Some(PLAIN)).unwrap();
+    }
+    assert_same(&plain, words!["-d", "unlisted", "3"], &plain.probe().display().to_string(), &["Permission denied"]);
+    needs!(harness::root());
+    harness::sandbox::make_directory(&sandbox.path("theirs"), 0o755);
+    std::os::unix::fs::chown(sandbox.path("theirs"), Some(12345), Some(12345)).unwrap();
+    let says = "would be made in a directory that belongs to user 12345";
+    for dir in ["theirs/logs", "theirs/deep/logs"] {
+        assert_same(&sandbox, words!["-d", dir, "3"], &command, &[dir, says]);
+        assert_same(&sandbox, words!["-d", dir, "3", "-u", USER], &command, &[dir, says]);
+        assert_eq!(findings(&sandbox, words!["-d", dir, "3", "-u", "12345"], &command), [""; 0]);
+    }
+    assert_eq!(harness::names(&sandbox.path("theirs")), [""; 0]);
+}
+
+#[test]
 fn attributes_are_judged_as_by_a_start() {
     let sandbox = Sandbox::plain();
     let command = sandbox.probe().display().to_string();

@@ -245,4 +245,16 @@ fn a_check_warns_and_opens_nothing() {
     assert!(!sandbox.path("log").exists());
     let ended = check(&sandbox.path("no/such/log"));
     assert!(ended.exited(0).out[0].starts_with("warning: cannot use termination log"), "{ended:?}");
+    fs::write(sandbox.path("log"), "").unwrap();
+    fs::set_permissions(sandbox.path("log"), fs::Permissions::from_mode(0o640)).unwrap();
+    check(&sandbox.path("log")).exited(0).silently();
+    needs!(harness::root());
+    harness::sandbox::make_directory(&sandbox.path("theirs"), 0o755);
+    chown(sandbox.path("theirs"), Some(12345), Some(12345)).unwrap();
+    let line = check(&sandbox.path("theirs/log")).out.remove(0);
+    assert!(line.contains("'log' would be made in a directory that belongs to user 12345"), "{line}");
+    let call = words!["--init", "--termination-log", "theirs/log", "--", sandbox.probe(), "exit", "0"];
+    let ended = sandbox.vsrun(call).finish();
+    assert!(ended.err.iter().any(|line| line.contains("'log' would be made in")), "{ended:?}");
+    assert_eq!(harness::names(&sandbox.path("theirs")), [""; 0]);
 }

@@ -13,7 +13,6 @@ use crate::logic::base::time::Time;
 use crate::logic::formats::log_name::{LogPolicy, OUTPUT_FILE, RECORDS_FILE, rotated_name};
 use crate::logic::plan::program::Program;
 use crate::runtime::output::logfiles::SWEEP_INTERVAL;
-use crate::runtime::resources::pidfile::split_path;
 use crate::runtime::resources::walk::Walk;
 use crate::sys::dir::{self, OpenMode};
 use crate::sys::{self, Errno, access, clock, counters, pipe};
@@ -233,19 +232,18 @@ fn output_open_modes(policy: &LogPolicy) -> (OpenMode, OpenMode) {
     if policy.size == u64::MAX { (OpenMode::NewAppend, OpenMode::Append) } else { (OpenMode::New, OpenMode::Existing) }
 }
 
-/// Verifies that the directory could be opened or created, and written to.
+/// Verifies that the directory could be opened or created, and written to. Creates nothing.
 ///
 /// # Errors
 /// The error that the start would report.
 pub fn check(path: StaticCStr, owner: Option<(u32, u32)>) -> Result<()> {
-    let mut there = path;
-    loop {
-        let mut walk = Walk::begin();
-        let reached =
-            walk.go_to(there).and_then(|()| if there == path { walk.verify_owner(path, owner) } else { Ok(()) });
-        match reached.and_then(|()| access::may_write(there)) {
-            Err(Errno::NOENT) => there = split_path(there).0,
-            result => return result.map_err(|why| walk.error(Problem::UseLogdir, path.to_bytes(), why)),
-        }
-    }
+    let mut walk = Walk::begin();
+    let reached = match walk.go_to_or_create(path, owner, None) {
+        Ok(()) => LogFileDir::from_walk(path, owner, &mut walk).map(drop),
+        // The walk has reached the directory in which the start would create the first missing one.
+        Err(Errno::EXIST) => Ok(()),
+        result => result,
+    };
+    let result = reached.and_then(|()| access::may_write(walk.fd(), c"."));
+    result.map_err(|why| walk.error(Problem::UseLogdir, path.to_bytes(), why))
 }

@@ -46,7 +46,7 @@ impl LogFileDir {
     /// # Errors
     /// When the directory cannot be opened, or root must not trust it.
     pub fn open_or_make(path: &CStr, owner: Option<(u32, u32)>, walk: &mut Walk) -> sys::Result<Self> {
-        walk.go_to_or_create(path, owner, DIR_MODE)?;
+        walk.go_to_or_create(path, owner, Some(DIR_MODE))?;
         Self::from_walk(path, owner, walk)
     }
 
@@ -59,7 +59,11 @@ impl LogFileDir {
         Self::from_walk(path, owner, walk)
     }
 
-    fn from_walk(path: &CStr, owner: Option<(u32, u32)>, walk: &mut Walk) -> sys::Result<Self> {
+    /// Uses the directory that a walk has reached.
+    ///
+    /// # Errors
+    /// When the directory cannot be listed, or root must not trust it.
+    pub fn from_walk(path: &CStr, owner: Option<(u32, u32)>, walk: &mut Walk) -> sys::Result<Self> {
         walk.verify_owner(path, owner)?;
         Ok(Self { dir: walk::open_for_listing(walk.fd())?, about: walk.about, shared: walk.is_shared() })
     }

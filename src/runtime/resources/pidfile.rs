@@ -63,7 +63,7 @@ impl Pidfile {
                 Ok(Some((file, about))) => return Ok(Some(Self { dir, name, path, file, stat: about })),
                 Ok(None) => return Ok(None),
                 Err(LockError::Missing) if purpose == OpenPurpose::Check => {
-                    let may = access::may_write(parent);
+                    let may = access::may_write(dir.as_fd(), c".");
                     return may.map_err(fail).map(|()| None);
                 }
                 Err(LockError::Missing) => Reason::AlwaysReplaced,

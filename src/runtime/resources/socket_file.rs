@@ -1,7 +1,7 @@
 //! The file of a Unix socket: bound at the start, bound again after the server has shut the socket down, and removed at
 //! the end.
 
-use std::os::fd::{OwnedFd, RawFd};
+use std::os::fd::{AsFd, OwnedFd, RawFd};
 
 use super::pidfile::split_path;
 use super::private_dir;
@@ -98,7 +98,7 @@ pub fn check(listener: &Listener<'_>, owner: FileOwner, exclusivity: Exclusivity
     walk.go_to(parent)?;
     let dir = walk.take()?;
     find_dead(&dir, name, listener, owner, exclusivity)?;
-    access::may_write(parent)
+    access::may_write(dir.as_fd(), c".")
 }
 
 /// Returns the device and inode of the socket at the path, if it may be removed: no process listens on it, and it

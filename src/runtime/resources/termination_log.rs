@@ -68,10 +68,10 @@ impl TerminationLog {
 /// # Errors
 /// The reason why it may not.
 pub fn check_writable(path: StaticCStr) -> Result<()> {
-    let (parent, _) = split_path(path);
-    let walk = walk::walk_to(parent, Problem::UseTerminationLog, path)?;
-    match access::may_write(path) {
-        Err(Errno::NOENT) => access::may_write(parent),
+    let (parent, name) = split_path(path);
+    let mut walk = walk::walk_to(parent, Problem::UseTerminationLog, path)?;
+    match access::may_write(walk.fd(), name) {
+        Err(Errno::NOENT) => walk.verify_may_create(name, None).and_then(|()| access::may_write(walk.fd(), c".")),
         result => result,
     }
     .map_err(|why| walk.error(Problem::UseTerminationLog, path.to_bytes(), why))
@@ -83,16 +83,15 @@ fn open(path: StaticCStr) -> Result<OwnedFd> {
     let is_shared = walk.is_shared();
     let opened = fd::duplicate(walk.fd()).and_then(|dir| {
         let dir = Dir(dir);
-        let (file, made) = match dir.open_file(name, OpenMode::Append, 0) {
-            Err(Errno::NOENT) => (dir.open_file(name, OpenMode::NewAppend, MODE)?, true),
-            result => (result?, false),
+        let file = match dir.open_file(name, OpenMode::Append, 0) {
+            Err(Errno::NOENT) => {
+                walk.verify_may_create(name, None)?;
+                dir.open_file(name, OpenMode::NewAppend, MODE)?
+            }
+            result => result?,
         };
         let about = dir::fstat(file.as_fd())?;
-        if let Err(why) = walk.check(name, &about) {
-            // In a user's directory, the file would belong to another user than its directory, so it is removed again.
-            let _ = if made { dir.unlink(name) } else { Ok(()) };
-            return Err(why);
-        }
+        walk.check(name, &about)?;
         Ok((file, about))
     });
     let fault = match opened {

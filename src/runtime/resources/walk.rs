@@ -41,8 +41,9 @@ pub struct Walk {
 pub struct CreateOptions {
     /// The user and group to which the last directory is given.
     pub owner: Option<(u32, u32)>,
-    /// The mode of the last directory.
-    pub mode: u32,
+    /// The mode of the last directory. None: the first missing directory ends the walk with EEXIST, and nothing is
+    /// created.
+    pub mode: Option<u32>,
     /// The directories that were created, each as its parent and its name.
     made: Vec<(Option<OwnedFd>, StaticCStr)>,
 }
@@ -112,10 +113,11 @@ impl Walk {
     }
 
     /// Walks to a directory, and creates it if it is missing. On an error, created directories are removed again.
+    /// Without a mode, only walks to the directory in which the first missing one could be created.
     ///
     /// # Errors
-    /// The errors of [`Self::go_to`], mkdir(2) and chown(2).
-    pub fn go_to_or_create(&mut self, path: &CStr, owner: Option<(u32, u32)>, mode: u32) -> sys::Result<()> {
+    /// The errors of [`Self::go_to`], mkdir(2) and chown(2). EEXIST only without a mode: a directory is missing.
+    pub fn go_to_or_create(&mut self, path: &CStr, owner: Option<(u32, u32)>, mode: Option<u32>) -> sys::Result<()> {
         let mut options = CreateOptions { owner, mode, made: Vec::new() };
         let result = self.follow(path.to_bytes(), Some(&mut options));
         if result.is_err() {
@@ -199,16 +201,26 @@ impl Walk {
         Err(Errno::PERM)
     }
 
+    /// Verifies that the next start would trust a file or directory of this owner that is created here. None: vsrun's
+    /// own user.
+    ///
+    /// # Errors
+    /// EPERM if the directory that the walk has reached belongs to another user.
+    pub fn verify_may_create(&mut self, name: &CStr, owner: Option<(u32, u32)>) -> sys::Result<()> {
+        match self.trust.required_owner().filter(|_| self.checked) {
+            Some(other) if owner.is_none_or(|(uid, _)| uid != other) => {
+                self.refuse(name.to_bytes(), Reason::CreatedForOther(other))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Creates a directory, and gives it to its owner.
     #[inline(never)]
     fn create(&mut self, name: &CStr, is_last: bool, options: &mut CreateOptions) -> sys::Result<()> {
         let owner = options.owner.filter(|_| is_last || self.trust.required_owner().is_some());
-        if let Some(other) = self.trust.required_owner().filter(|_| self.checked)
-            && owner.is_none_or(|(uid, _)| uid != other)
-        {
-            // If root created a directory here, the next start would not trust it.
-            return self.refuse(name.to_bytes(), Reason::CreatedForOther(other));
-        }
+        self.verify_may_create(name, owner)?;
+        let Some(mode) = options.mode else { return Err(Errno::EXIST) };
         match walk::make_dir(self.at.as_ref(), name) {
             // Another start has created the directory in the meantime.
             Err(Errno::EXIST) => return self.enter(name, walk::open_dir_nofollow(self.at.as_ref(), name)?),
@@ -222,7 +234,7 @@ impl Walk {
             return self.refuse(name.to_bytes(), Reason::Replaced);
         }
         // The mode is set before the owner, because after the chown(2) fchmod(2) needs CAP_FOWNER.
-        dir::fchmod(made.as_fd(), if is_last { options.mode } else { PARENT_MODE })?;
+        dir::fchmod(made.as_fd(), if is_last { mode } else { PARENT_MODE })?;
         if let Some((uid, gid)) = owner {
             dir::fchown(made.as_fd(), uid, gid)?;
         }
